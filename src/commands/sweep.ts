@@ -4,7 +4,7 @@ import { parse as parseYaml } from "yaml";
 import { environment, joinPath, readBytes, withLock } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import { type DeviceName, type Objective, parseLayers, textContext } from "../config.ts";
+import { type DeviceName, type Objective, textContext } from "../config.ts";
 import { digestOf } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
@@ -20,12 +20,21 @@ import { downloadProgress } from "../report/download.ts";
 import { showDuration } from "../report/duration.ts";
 import { createProgress, describeEvaluation, describeRate, describeStep, type Progress } from "../report/progress.ts";
 import { renderTable } from "../report/tables.ts";
-import { dataOptions, dataSpec, mergePreset, PRESETS, type RunSettings } from "../run/settings.ts";
-import { nearest } from "../suggest.ts";
+import { loadData } from "../run/load-data.ts";
+import {
+  dataOptions,
+  dataSpec,
+  mergePreset,
+  PRESETS,
+  RUN_SETTINGS,
+  type RunSettings,
+  readSetting,
+} from "../run/settings.ts";
 import {
   type Arm,
   type Cell,
   checkArms,
+  checkKeys,
   describeTrial,
   listCells,
   optionsOf,
@@ -42,15 +51,13 @@ import { costsIn, divide, shapeOf } from "../sweep/shards.ts";
 import { collect, keepPart, locked, partCount, readCell, type TrialResult } from "../sweep/store.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
-import { divideRuns, groupMemory } from "../train/group.ts";
 import { DEFAULTS, methodSizes } from "../train/options.ts";
-import { Pool } from "../train/pool.ts";
 import { checkVocabulary } from "../train/prepare.ts";
+import { planRounds } from "../train/scheduler.ts";
 import { specOf } from "../train/sizes.ts";
 import { calledAs } from "./called.ts";
 import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag, UNLISTED } from "./cli.ts";
 import { addSettings } from "./flags.ts";
-import { loadData } from "./job.ts";
 
 interface Flags extends RunSettings {
   preset?: keyof typeof SWEEPS;
@@ -79,8 +86,6 @@ const program = command(
 );
 addSettings(program);
 for (const option of program.options) if (option.attributeName() !== "version") option.helpGroup(UNLISTED);
-/** Settings that all trials can share. */
-const SHARED = [...new Set(program.options.map((option) => option.attributeName()))];
 program
   .addOption(
     choice(
@@ -125,12 +130,7 @@ function gather(value: string, before: string[] = []): string[] {
 function gridEntry(text: string): [string, unknown[]] {
   const [key, values] = text.split("=", 2);
   if (!key || !values) throw new ConfigError("--grid is invalid", { expected: "key=value,value", found: text });
-  const parse = (word: string): unknown => {
-    if (key === "targets") return word === "all" ? [...DEFAULTS.targets] : word.split("+");
-    if (key === "layers") return parseLayers(word.split("+"));
-    return word.trim() !== "" && Number.isFinite(Number(word)) ? Number(word) : word;
-  };
-  return [key, values.split(",").map(parse)];
+  return [key, values.split(",").map((value) => readSetting(key, value))];
 }
 
 async function sweepSpec({ preset, file, grid }: Flags): Promise<SweepPreset> {
@@ -143,15 +143,9 @@ async function sweepSpec({ preset, file, grid }: Flags): Promise<SweepPreset> {
   if (preset) return SWEEPS[preset]!;
   if (grid) return { base: {}, arms: [Object.fromEntries(grid.map(gridEntry)) as Arm] };
   const { base = {}, arms } = parseSpec(new TextDecoder().decode(await readBytes(file!, LIMITS.sweep)), file!);
-  const unknown = Object.keys(base).find((key) => !SHARED.includes(key));
-  if (unknown !== undefined) {
-    const near = nearest(unknown, SHARED);
-    throw new ConfigError(`unknown setting "${unknown}" in the base of a sweep`, {
-      where: file!,
-      expected: SHARED.join(", "),
-      ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
-    });
-  }
+  // There is no flag for it either.
+  const shared = RUN_SETTINGS.filter((name) => name !== "adapter");
+  checkKeys(base, shared, "the base", file);
   return { base, arms };
 }
 
@@ -369,19 +363,16 @@ async function dryRun(
     );
     const numbers = (some: readonly number[]) =>
       `trial${some.length > 1 ? "s" : ""} ${showRanges(some.map((i) => i + 1))}`;
-    for (const text of await describeGroups(trials, backend, data, numbers)) print(text);
-    for (const text of await describeGroups(later, backend, data, (some) => count(some, "trial")))
+    for (const text of await describeRounds(trials, backend, data, numbers)) print(text);
+    for (const text of await describeRounds(later, backend, data, (some) => count(some, "trial")))
       print(`then ${text}`);
   } finally {
     backend.destroy();
   }
 }
 
-/**
- * Which trials are trained at once. On WebGPU a line for each group, with its memory, and for those that are trained by themselves, with
- * why.
- */
-async function describeGroups(
+/** Which trials are trained at once, a line for each round; and those that are trained by themselves, with why. */
+async function describeRounds(
   trials: readonly Trial[],
   device: Backend,
   data: TrainingData,
@@ -390,29 +381,18 @@ async function describeGroups(
   const lines: string[] = [];
   /** By what keeps them apart. */
   const alone = new Map<string, number[]>();
-  const models = new Set(trials.map(({ model }) => model));
+  const models = new Set(trials.map((trial) => trial.model));
   for (const path of models) {
-    const own = [...trials.keys()].filter((i) => trials[i]!.model === path);
+    const own = [...trials.entries()].filter(([, trial]) => trial.model === path);
     const model = await loadModel(path, DOWNLOADS);
-    const common = { device, model, data };
-    const options = own.map((i) => trials[i]!.options);
-    const size = await Pool.sizeFor(common, options);
-    if (size !== null) {
-      const how = size > 1 ? `${size} at a time, each on threads of its own` : "one at a time";
-      lines.push([`${name(own)}: ${how}`, ...(models.size > 1 ? [`model ${path}`] : [])].join(", "));
-      await model.close();
-      continue;
-    }
-    for (const { runs, apart } of divideRuns(common, options)) {
-      const some = runs.map((i) => own[i]!);
+    const jobs = own.map(([index, { options }]) => ({ index, settings: options }));
+    for (const { jobs: some, atOnce, bytes, apart } of await planRounds({ device, model, data }, jobs)) {
+      const indices = some.map(({ index }) => index);
       const why = [models.size > 1 ? `model ${path}` : "", apart].filter(Boolean).join(", ");
-      if (some.length === 1) alone.set(why, [...(alone.get(why) ?? []), ...some]);
+      if (atOnce === 1) alone.set(why, [...(alone.get(why) ?? []), ...indices]);
       else {
-        const bytes = groupMemory(
-          common,
-          runs.map((i) => options[i]!),
-        );
-        lines.push(`${name(some)} at once, ${showBytes(bytes)}${why && `: ${why}`}`);
+        const how = bytes ? ` at once, ${showBytes(bytes)}` : `: ${atOnce} at a time, each on threads of its own`;
+        lines.push(`${name(indices)}${how}${why && `: ${why}`}`);
       }
     }
     await model.close();
@@ -439,7 +419,11 @@ await main(async () => {
   let context = config.n_positions;
   for (const { rates } of optionsOf(sweep))
     for (const options of rates) context = Math.min(context, textContext(config, methodSizes(options)));
-  const data = await loadData({ objective, data: { ...source, ...dataOptions(settings, seed, context) } }, model);
+  const data = await loadData(
+    { objective, data: { ...source, ...dataOptions(settings, seed, context) } },
+    model,
+    DOWNLOADS,
+  );
   sweep.rows = data.train.size;
   // Where no weights are needed, a trial is the same with and without them.
   if (!isUnequal(data)) sweep.base = { ...settings, classWeights: "none" };

@@ -37,11 +37,8 @@ export async function readRecord(directory: string): Promise<RunRecord> {
   oneOf("state", record.state, ["training", "stopped", "finished", "failed"], path);
   const texts = { model: "text", base: "text", labels: "texts", adapter: "text?", files: "texts" } as const;
   checkKinds(record, { ...texts, data: "object", options: "object", counts: "object", settings: "object" }, path);
-  checkKinds(
-    record,
-    { padTo: "count", maxLength: "size", step: "count", steps: "count", evaluations: "objects" },
-    path,
-  );
+  checkKinds(record, { padTo: "count", maxLength: "size", step: "count", steps: "count" }, path);
+  checkKinds(record, { evaluations: "objects", curve: "object" }, path);
   return record;
 }
 

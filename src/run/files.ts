@@ -18,7 +18,7 @@ import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import { IS_ADAPTER } from "../io/open-adapter.ts";
 import { checkpointFiles, generations } from "./checkpoint.ts";
-import { FORMAT, RECORD } from "./record.ts";
+import { FORMAT, RECORD, VERSION } from "./record.ts";
 
 /** The files that a run can write, except checkpoints. */
 export const RUN_FILES: readonly string[] = [
@@ -47,7 +47,8 @@ const ADAPTER = "adapter/lowrank.json";
 
 /** Whether the contents of a run.json are a run's. */
 export function isRunRecord(json: unknown): json is { files?: unknown; data?: unknown } {
-  return (json as { format?: unknown } | null)?.format === FORMAT;
+  const { format, version } = (json ?? {}) as { format?: unknown; version?: unknown };
+  return format === FORMAT && version === VERSION;
 }
 
 async function recordAt(directory: string): Promise<{ files?: unknown; data?: unknown } | undefined> {

@@ -3,10 +3,17 @@
 import { absolutePath } from "#platform";
 import { checkOptions, type Kind } from "../arguments.ts";
 import { ConfigError, DataError } from "../errors.ts";
-import { type CommonArguments, type OwnArguments, settingsOf } from "../train/group.ts";
-import { trainMany } from "../train/many.ts";
 import { checkVocabulary, prepareRun } from "../train/prepare.ts";
-import { COMMON_ARGUMENTS, OPTIONS, OWN_ARGUMENTS } from "../train/trainer.ts";
+import type { TrainResult } from "../train/records.ts";
+import { trainJobs } from "../train/scheduler.ts";
+import {
+  COMMON_ARGUMENTS,
+  type CommonArguments,
+  type JobSettings,
+  OPTIONS,
+  OWN_ARGUMENTS,
+  type OwnArguments,
+} from "../train/trainer.ts";
 import { type Draw, type FineTuneRun, follow, reserve, type SavedRun, withSave } from "./fine-tune.ts";
 
 /** A run of `fineTuneMany`: settings, callbacks and where it is saved, as of `fineTune`. */
@@ -19,7 +26,7 @@ export interface FineTuneManyArguments extends CommonArguments {
 
 const { pause: _, ...OWN } = OWN_ARGUMENTS;
 
-/** Fine-tunes as `trainMany` does. */
+/** Fine-tunes as `trainJobs` does. */
 export async function fineTuneMany(
   args: FineTuneManyArguments,
   draw: Draw,
@@ -34,9 +41,9 @@ export async function fineTuneMany(
   return reserve(directories, async (saves) => {
     const { signal: _, ...materials } = common;
     const followed = await Promise.all(runs.map(({ save: _, ...run }) => follow({ ...materials, ...run })));
-    const settled = await trainMany(
+    const settled = await trainAll(
       common,
-      runs.map(({ save: _, ...run }, i) => ({ ...run, onEvent: followed[i]!.onEvent })),
+      runs.map((run, i) => ({ ...run, onEvent: followed[i]!.onEvent })),
     );
     const saved = settled.map(async (one, i) => {
       if (one.status === "rejected") throw one.reason;
@@ -46,6 +53,28 @@ export async function fineTuneMany(
     });
     return Promise.allSettled(saved);
   });
+}
+
+/** Runs that have not begun are rejected with the signal's reason. */
+async function trainAll(
+  common: CommonArguments,
+  runs: readonly RunSettings[],
+): Promise<PromiseSettledResult<TrainResult>[]> {
+  const settled: PromiseSettledResult<TrainResult>[] = [];
+  const jobs = runs.map(({ save: _, ...run }, i) => ({
+    settings: settingsOnly(run),
+    begin: async () => run,
+    end: async (trained: Promise<TrainResult>) => {
+      [settled[i]] = await Promise.allSettled([trained]);
+    },
+  }));
+  await trainJobs(common, jobs);
+  return runs.map((_, i) => settled[i] ?? { status: "rejected", reason: common.signal?.reason });
+}
+
+function settingsOnly(run: Omit<OwnArguments, "pause">): JobSettings {
+  const { onEvent: _, resume: _r, checkpointEvery: _c, onCheckpoint: _o, ...settings } = run;
+  return settings;
 }
 
 function refuseTwice(directories: readonly (string | undefined)[]): void {
@@ -60,7 +89,7 @@ function checkRun({ signal: _, ...common }: CommonArguments, run: RunSettings, n
   try {
     checkOptions(name, run, { ...OWN, ...OPTIONS, save: "text?" });
     const { save: _, ...own } = run;
-    prepareRun({ ...common, ...settingsOf(own) });
+    prepareRun({ ...common, ...settingsOnly(own) });
   } catch (error) {
     // Whether there is room for a run is said when it is trained: another one may be smaller.
     const Kind = [ConfigError, DataError].find((one) => error instanceof one);

@@ -27,9 +27,9 @@ import type { RunSettings } from "./settings.ts";
 
 /** The file of a run's directory that holds its record, and marks the directory as a run's. */
 export const RECORD = "run.json";
-/** The `format` of a run.json. */
+/** The `format` and `version` of a run.json. */
 export const FORMAT = "lowrank-run";
-const VERSION = 1;
+export const VERSION = 1;
 
 /** What a run is: all that is needed to repeat it and to use the trained model. Known before its first step. */
 export interface RunIdentity {

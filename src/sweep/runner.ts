@@ -9,11 +9,10 @@ import { recover } from "../io/recover.ts";
 import type { Check } from "../platform/replacing.ts";
 import { runCharts } from "../run/charts.ts";
 import { keepCheckpoint } from "../run/checkpoint.ts";
-import { beginRun, runConfig, saveRun } from "../run/directory.ts";
-import { type CommonArguments, divideRuns, type OwnArguments, trainGroup } from "../train/group.ts";
-import { Pool, type TrainOnPart } from "../train/pool.ts";
-import type { Checkpoint, EvaluationRecord, StepRecord, TrainResult } from "../train/records.ts";
-import { train } from "../train/trainer.ts";
+import { beginRun, type RunConfig, runConfig, saveRun } from "../run/directory.ts";
+import type { Checkpoint, EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
+import { type Job, trainJobs } from "../train/scheduler.ts";
+import type { Start } from "../train/trainer.ts";
 import type { Trial } from "./grid.ts";
 import {
   forgetError,
@@ -32,7 +31,7 @@ const CHECKPOINT_STEPS = 200;
 export type SweepEvent =
   | { type: "recovered"; trial: Trial }
   | { type: "skip"; trial: Trial; result: TrialResult }
-  /** So many trials are trained next, at once. */
+  /** So many of the next trials are trained at once. */
   | { type: "group"; count: number }
   /** So many cannot begin together: one half is trained before the other. */
   | { type: "divided"; count: number; error: LowrankError }
@@ -86,7 +85,7 @@ export async function runTrials(args: SweepArguments): Promise<number> {
     if (finished) onEvent({ type: "skip", trial, result: finished });
     else pending.push({ trial, index });
   }
-  const sweep = new Runner(args, pending.length);
+  const sweep = new Sweep(args, pending.length);
   for (const name of new Set(pending.map(({ trial }) => trial.model))) {
     if (signal.aborted) break;
     await sweep.runModel(
@@ -97,47 +96,32 @@ export async function runTrials(args: SweepArguments): Promise<number> {
   return sweep.failed;
 }
 
-class Runner {
+/** How far a sweep is. */
+class Sweep {
   failed = 0;
   private readonly started = performance.now();
   /** Trials that were trained since, with parts of those that were resumed. */
   private trained = 0;
   /** Those that are trained at once. */
   private runs: readonly TrialRun[] = [];
-  /** Stops all trials after a checkpoint: when the caller asks for it, or after a bug in one of them. */
-  private readonly stop = new AbortController();
-  private readonly signal = this.stop.signal;
-  private bug: { error: unknown } | undefined;
 
   constructor(
-    private readonly args: SweepArguments,
+    readonly args: SweepArguments,
     /** Trials that have not ended. */
     private left: number,
-  ) {
-    const { signal } = args;
-    const abort = () => this.stop.abort(signal.reason);
-    if (signal.aborted) abort();
-    else signal.addEventListener("abort", abort, { once: true });
-  }
+  ) {}
 
   /** Runs the trials of a model. */
   async runModel(name: string, pending: readonly Pending[]): Promise<void> {
-    const { device, data } = this.args;
-    const { signal } = this;
+    const { device, data, signal, onEvent } = this.args;
     const model = await this.load(name, pending);
     if (!model) return;
     try {
-      const common = { device, model, data, signal };
-      const options = pending.map(({ trial }) => trial.options);
-      const pool = await Pool.open(common, options);
-      if (pool) await this.runPool(pool, common, pending).finally(() => pool.close());
-      else
-        for (const { runs } of divideRuns(common, options)) {
-          const group = runs.map((i) => pending[i]!);
-          if (!signal.aborted) await this.runGroup(common, group);
-        }
-    } catch (error) {
-      if (!isAbort(error, this.args.signal)) throw error;
+      const jobs = pending.map((one) => new TrialRun(this, one, model));
+      await trainJobs({ device, model, data, signal }, jobs, {
+        onRound: ({ atOnce }) => onEvent({ type: "group", count: atOnce }),
+        onDivided: ({ length }, error) => onEvent({ type: "divided", count: length, error }),
+      });
     } finally {
       await model.close();
     }
@@ -161,105 +145,28 @@ class Runner {
     }
   }
 
-  /** Runs trials on the CPU, each as soon as threads are free. */
-  private async runPool(pool: Pool, common: CommonArguments, pending: readonly Pending[]): Promise<void> {
-    this.args.onEvent({ type: "group", count: pool.size });
-    const run = async (one: Pending, train: TrainOnPart) => {
-      if (this.signal.aborted) return;
-      const trial = await this.open(one, common);
-      this.runs = [...this.runs.filter(({ isEnded }) => !isEnded), trial];
-      await this.end(trial, train(this.argumentsOf(trial)));
-    };
-    await this.all(pending.map((one) => pool.turn((train) => run(one, train))));
-  }
-
-  /** A trial that is going to be trained, from its checkpoint if there is one. */
-  private async open(one: Pending, { model, data }: CommonArguments): Promise<TrialRun> {
-    const { trial } = one;
-    const { name, key } = trial;
-    const resume = await readBegun(this.args.out, trial);
-    this.begin(one);
-    if (resume) this.args.onEvent({ type: "resumed", trial, step: resume.step });
-    const config = await runConfig(model, data, trial.options);
-    return new TrialRun(this.args, trial, { ...config, trial: { name, key, model: trial.model } }, resume);
-  }
-
-  /** Runs a group's trials at once. */
-  private async runGroup(common: CommonArguments, group: readonly Pending[]): Promise<void> {
-    this.args.onEvent({ type: "group", count: group.length });
-    const runs: TrialRun[] = [];
-    for (const one of group) runs.push(await this.open(one, common));
-    // A trial that began on another kind of device goes on there.
-    const kinds = [...new Set(runs.flatMap(({ resume }) => resume?.device ?? []))];
-    for (const kind of kinds.length > 1 ? kinds : [undefined]) {
-      const some = runs.filter(({ resume }) => kinds.length < 2 || (resume?.device ?? kinds[0]) === kind);
-      await this.train(common, some);
-    }
-  }
-
-  /** Trains runs at once, or one half before the other where they cannot begin together. */
-  private async train(common: CommonArguments, runs: readonly TrialRun[]): Promise<void> {
-    if (this.signal.aborted) return;
-    this.runs = runs;
-    const trained = await this.start(common, runs);
-    if (trained) return this.all(runs.map((run, i) => this.end(run, trained[i]!)));
-    const half = Math.ceil(runs.length / 2);
-    await this.train(common, runs.slice(0, half));
-    await this.train(common, runs.slice(half));
-  }
-
-  /** Promises of the results. Null if the runs cannot begin together: the device has too little memory, or something is wrong with one. */
-  private async start(common: CommonArguments, runs: readonly TrialRun[]): Promise<Promise<TrainResult>[] | null> {
-    const owns = runs.map((run) => this.argumentsOf(run));
-    if (owns.length === 1) return [train({ ...common, ...owns[0]! })];
-    try {
-      return await trainGroup(common, owns);
-    } catch (error) {
-      if (!(error instanceof LowrankError)) throw error;
-      this.args.onEvent({ type: "divided", count: runs.length, error });
-      return null;
-    }
-  }
-
-  /** Waits for all trials; the first bug in one stops the others, and is thrown when they have ended. */
-  private async all(trials: readonly Promise<void>[]): Promise<void> {
-    await Promise.all(
-      trials.map((trial) =>
-        trial.catch((error) => {
-          this.bug ??= { error };
-          this.stop.abort(error);
-        }),
-      ),
-    );
-    if (this.bug) throw this.bug.error;
-  }
-
-  /** Saves what a trial has learned, or its error. Rejects with an error that is a bug. */
-  private async end(run: TrialRun, trained: Promise<TrainResult>): Promise<void> {
-    const { out, onEvent } = this.args;
-    const { trial } = run;
-    try {
-      const result = await run.save(await trained);
-      if (result === null) return;
-      await forgetError(out, trial);
-      this.leave(run);
-      onEvent({ type: "done", trial, result, left: this.left, secondsLeft: this.secondsLeft() });
-    } catch (error) {
-      if (isAbort(error, this.signal)) return;
-      this.leave(run);
-      await this.fail(trial, error);
-    }
-  }
-
-  private argumentsOf(run: TrialRun): OwnArguments {
-    return run.arguments(this.signal, () => this.together());
-  }
-
-  private begin({ trial, index }: Pending): void {
+  begin({ trial, index }: Pending): void {
     this.args.onEvent({ type: "trial", trial, index, count: this.args.trials.length });
   }
 
-  private async fail(trial: Trial, error: unknown): Promise<void> {
+  /** Counts a trial among those that are trained at once. */
+  enter(run: TrialRun): void {
+    this.runs = [...this.runs.filter(({ isEnded }) => !isEnded), run];
+  }
+
+  /** Counts a trial that has ended. */
+  leave(run: TrialRun): void {
+    if (run.isEnded) return;
+    run.isEnded = true;
+    this.left--;
+    this.trained += 1 - run.shareBefore;
+  }
+
+  done(trial: Trial, result: TrialResult): void {
+    this.args.onEvent({ type: "done", trial, result, left: this.left, secondsLeft: this.secondsLeft() });
+  }
+
+  async fail(trial: Trial, error: unknown): Promise<void> {
     const { out, check, onEvent } = this.args;
     // Any other error is a bug and ends the sweep, which can be resumed.
     if (!(error instanceof LowrankError)) throw error;
@@ -269,14 +176,7 @@ class Runner {
     onEvent({ type: "failed", trial, error });
   }
 
-  private leave(run: TrialRun): void {
-    if (run.isEnded) return;
-    run.isEnded = true;
-    this.left--;
-    this.trained += 1 - run.shareBefore;
-  }
-
-  private together(): Progress {
+  together(): Progress {
     const { runs } = this;
     return {
       count: runs.length,
@@ -296,29 +196,28 @@ class Runner {
   }
 }
 
-/** Whether an error only says that the signal stopped the work: what was learned is saved. */
-const isAbort = (error: unknown, { aborted, reason }: AbortSignal) => aborted && error === reason;
-
 function sum<T>(some: readonly T[], of: (one: T) => number): number {
   return some.reduce((total, one) => total + of(one), 0);
 }
 
 /** A trial that is trained: its directory, and how far it is. */
-class TrialRun {
+class TrialRun implements Job {
   steps = 0;
-  step: number;
+  step = 0;
   secondsLeft = Infinity;
   isEnded = false;
-  private begun: boolean;
+  private stepBefore = 0;
+  private config!: RunConfig;
+  private signal!: AbortSignal;
 
   constructor(
-    private readonly args: SweepArguments,
-    readonly trial: Trial,
-    private readonly config: Awaited<ReturnType<typeof runConfig>>,
-    readonly resume: Checkpoint | undefined,
-  ) {
-    this.begun = resume !== undefined;
-    this.step = resume?.step ?? 0;
+    private readonly sweep: Sweep,
+    private readonly pending: Pending,
+    private readonly model: GPT2Checkpoint,
+  ) {}
+
+  get settings() {
+    return this.pending.trial.options;
   }
 
   /** The share of its steps that it has made, and the share that it had made before. */
@@ -327,49 +226,86 @@ class TrialRun {
   }
 
   get shareBefore(): number {
-    return this.steps > 0 ? (this.resume?.step ?? 0) / this.steps : 0;
+    return this.steps > 0 ? this.stepBefore / this.steps : 0;
   }
 
-  /** Its settings, and what it does while it is trained. */
-  arguments(signal: AbortSignal, together: () => Progress): OwnArguments {
-    const { args, trial, config, resume } = this;
-    const { out, device, check, onEvent } = args;
+  /** From its checkpoint if there is one. */
+  async begin(signal: AbortSignal): Promise<Start> {
+    const { sweep, pending, model } = this;
+    const { out, device, data, check, onEvent } = sweep.args;
+    const { trial } = pending;
+    const { name, key } = trial;
+    const resume = await readBegun(out, trial);
+    sweep.begin(pending);
+    if (resume) onEvent({ type: "resumed", trial, step: resume.step });
+    this.signal = signal;
+    this.stepBefore = this.step = resume?.step ?? 0;
+    this.config = { ...(await runConfig(model, data, trial.options)), trial: { name, key, model: trial.model } };
     const directory = trialDirectory(out, trial);
+    let isWritten = resume !== undefined;
     let { info } = device;
     return {
-      ...trial.options,
-      ...(resume === undefined ? {} : { resume }),
+      ...(resume ? { resume } : {}),
       checkpointEvery: CHECKPOINT_STEPS,
-      onCheckpoint: async (checkpoint) => {
-        if (!this.begun) await beginRun(directory, config, info, check);
-        this.begun = true;
+      onCheckpoint: async (checkpoint: Checkpoint) => {
+        if (!isWritten) await beginRun(directory, this.config, info, check);
+        isWritten = true;
         await keepCheckpoint(directory, checkpoint, check);
         // An aborted trial resumes from this checkpoint: an evaluation now would be discarded.
         signal.throwIfAborted();
       },
       onEvent: (event) => {
         if (event.type === "plan") info = event.device;
-        if (event.type === "start") this.steps = event.steps;
-        if (event.type === "step") {
-          const { record, examplesPerSecond } = event;
-          this.step = record.step;
-          this.secondsLeft = event.secondsLeft;
-          onEvent({ type: "step", trial, record, examplesPerSecond, together: together() });
-        }
-        if (event.type === "evaluation")
-          onEvent({ type: "evaluation", trial, record: event.record, steps: this.steps, together: together() });
+        this.report(event);
       },
     };
   }
 
-  /** Saves what it has learned. Returns null if it was aborted. */
-  async save(result: TrainResult): Promise<TrialResult | null> {
-    const { args, trial, config } = this;
+  private report(event: TrainEvent): void {
+    const { sweep, pending } = this;
+    const { trial } = pending;
+    const { onEvent } = sweep.args;
+    if (event.type === "start") {
+      this.steps = event.steps;
+      sweep.enter(this);
+    }
+    if (event.type === "step") {
+      const { record, examplesPerSecond } = event;
+      this.step = record.step;
+      this.secondsLeft = event.secondsLeft;
+      onEvent({ type: "step", trial, record, examplesPerSecond, together: sweep.together() });
+    }
+    if (event.type === "evaluation")
+      onEvent({ type: "evaluation", trial, record: event.record, steps: this.steps, together: sweep.together() });
+  }
+
+  /** Saves what it has learned, or its error. Rejects with an error that is a bug. */
+  async end(trained: Promise<TrainResult>): Promise<void> {
+    const { sweep, signal } = this;
+    const { trial } = this.pending;
+    try {
+      const result = await this.save(await trained);
+      if (result === null) return;
+      await forgetError(sweep.args.out, trial);
+      sweep.leave(this);
+      sweep.done(trial, result);
+    } catch (error) {
+      // What was learned is saved.
+      if (signal.aborted && error === signal.reason) return;
+      sweep.leave(this);
+      await sweep.fail(trial, error);
+    }
+  }
+
+  /** Returns null if it was aborted. */
+  private async save(result: TrainResult): Promise<TrialResult | null> {
+    const { out, data, check } = this.sweep.args;
+    const { trial } = this.pending;
     const summary = resultOf(trial, result);
     if (!summary) return null;
-    const directory = trialDirectory(args.out, trial);
-    const files = [...runCharts(result, args.data), resultFile(summary)];
-    await withLock(directory, () => saveRun(directory, config, result, args.data, files, { check: args.check }));
+    const directory = trialDirectory(out, trial);
+    const files = [...runCharts(result, data), resultFile(summary)];
+    await withLock(directory, () => saveRun(directory, this.config, result, data, files, { check }));
     return summary;
   }
 }

@@ -1,7 +1,4 @@
-/**
- * Several runs at once: adapters that share the base model and the batch, each as if it were trained alone, to the bit. Runs that cannot
- * share a step are trained one after the other.
- */
+/** Several runs in one plan: adapters that share the base model and the batch, each as if it were trained alone, to the bit. */
 import type { Backend } from "../backend/backend.ts";
 import { FrozenPrefix } from "../engine/frozen-prefix.ts";
 import { Group, type GroupOptions } from "../engine/group.ts";
@@ -14,49 +11,38 @@ import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { memoryOf, type PrefixPlan, type TrainResult } from "./records.ts";
-import { type COMMON_ARGUMENTS, type FineTuneArguments, Run } from "./trainer.ts";
+import { type Materials, type PlannedJob, Run, type Start } from "./trainer.ts";
 
-/** What the runs of a group have in common. */
-export type CommonArguments = Pick<FineTuneArguments, keyof typeof COMMON_ARGUMENTS>;
-
-/** Arguments that each run has of its own: settings, callbacks, a checkpoint to resume from. */
-export type OwnArguments = Omit<FineTuneArguments, keyof CommonArguments>;
-
-/** Runs that are trained at once. */
-export interface Division {
-  /** Their indices. */
-  runs: number[];
-  /** What keeps them apart from the groups before; empty of the first one. */
+/** Jobs that are trained next. */
+export interface Round<J> {
+  jobs: readonly J[];
+  /** How many of them are trained at the same time. */
+  atOnce: number;
+  /** The peak memory of the plan that they share. */
+  bytes?: number;
+  /** Why they are not in the rounds before; empty in the first. */
   apart: string;
 }
 
-/** What is needed of a run to plan a group with it: not its own plan, as there may be many runs. */
-interface Candidate extends GroupOptions {
-  index: number;
+/** A run in a plan of several: not its own plan, as there may be many runs. */
+interface Candidate {
+  options: GroupOptions;
   prefix: PrefixPlan | null;
 }
 
-function candidateOf({ spec, optimizer, capacity, plan, prefix }: PreparedRun, index: number): Candidate {
-  return {
-    index,
-    prefix,
-    members: [{ spec, optimizer, capacity }],
-    recompute: plan.recomputed > 0,
-    ...(prefix ? { part: "suffix" as const } : {}),
-  };
+function candidate({ spec, optimizer, capacity, plan, prefix }: PreparedRun): Candidate {
+  const part = prefix ? { part: "suffix" as const } : {};
+  return { options: { members: [{ spec, optimizer, capacity }], recompute: plan.recomputed > 0, ...part }, prefix };
 }
 
 /** The options of a group: what its runs have in common is the first one's. */
 function groupOptions(some: readonly Candidate[]): GroupOptions {
-  const { index: _, prefix: __, ...first } = some[0]!;
-  return { ...first, members: some.flatMap(({ members }) => members) };
+  return { ...some[0]!.options, members: some.flatMap(({ options }) => options.members) };
 }
 
 /** What all runs of a group have in common, in words: runs of which all of these are the same can share a plan. */
-function commonOf({ spec, size, prefix, options: { accumulate } }: PreparedRun, { resume }: OwnArguments): string[] {
+function commonWords({ spec, size, prefix, options: { accumulate } }: PreparedRun): string[] {
   return [
-    // A resumed run goes on where it began, a new one where it is faster.
-    resume?.device === undefined ? "not begun" : `begun on ${resume.device}`,
     `base model in ${size.dtype}`,
     size.recompute ? "with recomputation" : "without recomputation",
     prefix ? `only blocks from ${frozenBlocks(spec)} on run` : "all blocks run",
@@ -65,23 +51,23 @@ function commonOf({ spec, size, prefix, options: { accumulate } }: PreparedRun, 
 }
 
 /**
- * Divides runs into groups that can be trained at once, in the order of their first runs: as many as the device has room for. The other
- * runs are groups of one.
+ * Divides jobs into rounds of those that can share a plan, in the order of their first jobs: as many as the device has room for. The others
+ * are rounds of one.
  */
-export function divideRuns(common: CommonArguments, runs: readonly OwnArguments[]): Division[] {
-  const divisions: Division[] = [];
-  const groups = new Map<string, { words: string[]; all: Candidate[] }>();
-  for (const [index, run] of runs.entries()) {
-    const alone = (apart: string) => divisions.push({ runs: [index], apart });
+export function divideIntoPlans<J extends PlannedJob>(common: Materials, jobs: readonly J[]): Round<J>[] {
+  const rounds: Round<J>[] = [];
+  const groups = new Map<string, { words: string[]; all: (Candidate & { job: J })[] }>();
+  for (const job of jobs) {
+    const alone = (apart: string) => rounds.push({ jobs: [job], atOnce: 1, apart });
     try {
-      const prepared = prepareRun({ ...runArguments(common), ...settingsOf(run) });
-      const words = commonOf(prepared, run);
+      const prepared = prepareRun({ ...common, ...job.settings });
+      const words = commonWords(prepared);
       const group = groups.get(words.join()) ?? { words, all: [] };
       if (prepared.spec.mode !== "lora") alone(`mode ${prepared.spec.mode}`);
       // It may have a rank for each matrix.
-      else if (run.adapter) alone("continues from an adapter");
+      else if (job.settings.adapter) alone("continues from an adapter");
       else {
-        group.all.push(candidateOf(prepared, index));
+        group.all.push({ job, ...candidate(prepared) });
         groups.set(words.join(), group);
       }
     } catch (error) {
@@ -93,45 +79,19 @@ export function divideRuns(common: CommonArguments, runs: readonly OwnArguments[
   const [first] = groups.values();
   for (const { words, all } of groups.values())
     for (let rest = all; rest.length > 0; ) {
-      const count = mostThatFit(common.device, rest);
+      const some = rest.slice(0, mostThatFit(common.device, rest));
       const apart = rest === all ? words.filter((word) => !first!.words.includes(word)).join(", ") : "no room for more";
-      divisions.push({ runs: rest.slice(0, count).map(({ index }) => index), apart });
-      rest = rest.slice(count);
+      const shared = some.length > 1 ? { bytes: groupMemory(common.device, some) } : {};
+      rounds.push({ jobs: some.map(({ job }) => job), atOnce: some.length, ...shared, apart });
+      rest = rest.slice(some.length);
     }
-  return divisions.sort((a, b) => a.runs[0]! - b.runs[0]!);
+  const place = ({ jobs: [job] }: Round<J>) => jobs.indexOf(job!);
+  return rounds.sort((a, b) => place(a) - place(b));
 }
 
 /** The peak memory of a group, in bytes. */
-export function groupMemory(common: CommonArguments, runs: readonly OwnArguments[]): number {
-  const some = runs.map((run, i) => candidateOf(prepareRun({ ...runArguments(common), ...settingsOf(run) }), i));
-  return memoryOf({ plan: Group.plan(common.device, groupOptions(some)), prefix: some[0]!.prefix });
-}
-
-/** A run that can begin; null if something is wrong with it, which is said when it is trained. */
-export function ifPrepared(common: CommonArguments, run: OwnArguments): PreparedRun | null {
-  try {
-    return prepareRun({ ...runArguments(common), ...settingsOf(run) });
-  } catch (error) {
-    if (error instanceof LowrankError) return null;
-    throw error;
-  }
-}
-
-/** What a run is prepared from, with its settings. */
-export function runArguments({ signal: _, ...common }: CommonArguments) {
-  return common;
-}
-
-/** The settings of a run, and the adapter that it continues from. */
-export function settingsOf({
-  onEvent: _,
-  resume: _r,
-  checkpointEvery: _c,
-  onCheckpoint: _o,
-  pause: _p,
-  ...settings
-}: OwnArguments) {
-  return settings;
+function groupMemory(device: Backend, some: readonly Candidate[]): number {
+  return memoryOf({ plan: Group.plan(device, groupOptions(some)), prefix: some[0]!.prefix });
 }
 
 /** How many of the first runs fit into a plan together. */
@@ -158,16 +118,17 @@ function mostThatFit(device: Backend, some: readonly Candidate[]): number {
  * Those that resume must have begun on the same kind of device. Rejects if nothing can be trained.
  */
 export async function trainGroup(
-  common: CommonArguments,
-  runs: readonly OwnArguments[],
+  common: Materials,
+  runs: readonly (PlannedJob & { start: Start })[],
+  signal: AbortSignal,
 ): Promise<Promise<TrainResult>[]> {
-  const { model, data, signal } = common;
-  const began = runs.find(({ resume }) => resume?.device)?.resume?.device;
-  const run = { ...runArguments(common), ...settingsOf(runs[0]!) };
-  const { device, info, prepared: first } = await prepareOnDevice(run, { signal, began });
-  const prepared = runs.map((run) => prepareRun({ ...runArguments(common), device, ...settingsOf(run) }));
+  const { model, data } = common;
+  const [{ settings, start }] = runs as [(typeof runs)[0]];
+  const run = { ...common, ...settings };
+  const { device, info, prepared: first } = await prepareOnDevice(run, { signal, began: start.resume?.device });
+  const prepared = runs.map(({ settings }) => prepareRun({ ...common, ...settings, device }));
   const prefix = first.prefix ? await FrozenPrefix.make(device, model, data, first, signal) : undefined;
-  const { members } = await Group.create(device, groupOptions(prepared.map(candidateOf)));
+  const { members } = await Group.create(device, groupOptions(prepared.map(candidate)));
   const clock = new SharedClock();
   try {
     await loadBase(members[0]!, model, { signal });
@@ -178,12 +139,13 @@ export async function trainGroup(
   }
   return members.map(async (member, i) => {
     const { options, spec, plan, trainable, flops, prefix: planned } = prepared[i]!;
-    const { resume, ...run } = runs[i]!;
+    const { settings, start } = runs[i]!;
     clock.enter();
     try {
-      run.onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, prefix: planned });
-      const training = new Run(member, prefix, { ...common, ...run }, prepared[i]!, info.kind, () => clock.now());
-      if (resume) training.restore(resume);
+      start.onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, prefix: planned });
+      const args = { ...common, signal, ...settings, ...start };
+      const training = new Run(member, prefix, args, prepared[i]!, info.kind, () => clock.now());
+      if (start.resume) training.restore(start.resume);
       return await training.train({ options, spec, plan, prefix: planned, device: info, trainable, flops });
     } finally {
       clock.leave();

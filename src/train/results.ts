@@ -139,15 +139,13 @@ function measureClasses(
   truth: readonly number[],
   predictions: readonly Prediction[],
 ): ClassResults[] {
+  const area = (id: number) =>
+    rocAuc(
+      truth.map((label) => label === id),
+      predictions.map(({ probabilities }) => probabilities[id]!),
+    );
   return classMeasures(confusions, classes).map((measures, id) => {
-    const isId = truth.map((label) => label === id);
-    const auc =
-      classes > LISTED_CLASSES
-        ? Number.NaN
-        : rocAuc(
-            isId,
-            predictions.map(({ probabilities }) => probabilities[id]!),
-          );
+    const auc = classes > LISTED_CLASSES ? Number.NaN : area(id);
     return { ...measures, auc: Number.isNaN(auc) ? null : auc };
   });
 }

@@ -95,6 +95,26 @@ export const OWN_ARGUMENTS = {
   pause: "function?",
 } as const;
 
+/** What runs that are trained at once have in common. */
+export type CommonArguments = Pick<FineTuneArguments, keyof typeof COMMON_ARGUMENTS>;
+
+/** What they are made of. */
+export type Materials = Omit<CommonArguments, "signal">;
+
+/** Arguments that each run has of its own: settings, and how it starts. */
+export type OwnArguments = Omit<FineTuneArguments, keyof CommonArguments>;
+
+/** How a run starts, and to whom it reports: what does not change its results. */
+export type Start = Pick<FineTuneArguments, "resume" | "checkpointEvery" | "onEvent" | "onCheckpoint" | "pause">;
+
+/** The options of a run, and the adapter that it continues from. */
+export type JobSettings = Omit<OwnArguments, keyof Start>;
+
+/** A run that may be trained beside others. */
+export interface PlannedJob {
+  settings: JobSettings;
+}
+
 const ARGUMENTS = { ...COMMON_ARGUMENTS, ...OWN_ARGUMENTS } satisfies Record<
   Exclude<keyof FineTuneArguments, keyof TrainOptions>,
   Kind

@@ -1,9 +1,7 @@
 /** The messages between the page and its worker: plain data, which can be posted and stored. */
 import type { DeviceName, GPT2Config, Objective } from "../config.ts";
 import type { BlockStats } from "../data/blocks.ts";
-import type { ColumnChoice } from "../data/columns.ts";
 import type { DatasetStats } from "../data/dataset.ts";
-import type { Split } from "../data/split.ts";
 import type { OtherEncoding } from "../errors.ts";
 import type { Classification } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
@@ -11,56 +9,16 @@ import type { Influences } from "../infer/influence.ts";
 import type { Changes } from "../run/changes.ts";
 import type { Speed } from "../run/live-run.ts";
 import type { RunRecord } from "../run/record.ts";
-import { pickSettings, type RunSettings } from "../run/settings.ts";
+import type { RunSettings } from "../run/settings.ts";
 import type { Usage } from "../run/usage.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { Splits } from "../train/results.ts";
 
-/** The source of the messages or texts: a data set by name, or what the visitor selected last: a file of messages, or text files. */
-export type DataChoice =
-  | { kind: "named"; name: string }
-  | ({ kind: "file"; name: string; encoding?: string } & ColumnChoice)
-  | { kind: "texts"; files: readonly string[]; encoding?: string };
-
-/** Everything that determines a run. */
-export interface PageSettings {
-  objective: Objective;
-  data: DataChoice;
+/** The settings of a run. `data` has the names of the files that the visitor selected last, `adapter` is the id of another run. */
+export interface PageSettings extends RunSettings {
   /** Name of a bundled or stored model, or of one from the hub. */
   model: string;
-  /** The record of the adapter that training starts from; null: a new adapter. */
-  adapter: { id: string; title: string } | null;
   device: DeviceName;
-  split: Split | "default";
-  /** Whether rows of the larger classes are dropped until all classes are equal. */
-  balance: boolean;
-  dedupe: boolean;
-  /** Maximum length of a message, or of a block of text, in tokens; 0: the model's context. */
-  maxLength: number;
-  options: Partial<TrainOptions>;
-}
-
-/** The settings of a run, as its record has them. */
-export function runSettings({
-  objective,
-  data,
-  model,
-  adapter,
-  device: _,
-  options,
-  ...rest
-}: PageSettings): RunSettings {
-  const { split, balance, dedupe, maxLength } = rest;
-  const { textColumn, labelColumn } = data.kind === "file" ? data : {};
-  const isLm = objective === "lm";
-  return pickSettings({
-    ...options,
-    ...{ objective, model, adapter: adapter?.title, textColumn, labelColumn },
-    ...(data.kind === "named" ? { dataset: data.name } : { encoding: data.encoding }),
-    data: data.kind === "named" ? undefined : data.kind === "file" ? data.name : data.files,
-    maxLength: maxLength || undefined,
-    ...(isLm ? {} : { split: split === "default" ? undefined : split, balance, dedupe, skipFaulty: true }),
-  });
 }
 
 /** The capabilities of this browser. */

@@ -4,20 +4,21 @@ import { dirname, join } from "node:path";
 import { deserialize } from "node:v8";
 import { withLock, writeDirectoryAtomic } from "#platform";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
-import { ConfigError, LowrankError } from "../../src/errors.ts";
+import { ConfigError } from "../../src/errors.ts";
 import type { Classifier } from "../../src/infer/classifier.ts";
 import { labelTable, survey } from "../../src/infer/label-table.ts";
 import { openTable } from "../../src/infer/open-table.ts";
 import { recover } from "../../src/io/recover.ts";
-import { keepCheckpoint } from "../../src/run/checkpoint.ts";
-import { beginRun, type RunConfig, saveRun } from "../../src/run/directory.ts";
+import { keepProgress } from "../../src/run/directory.ts";
 import { replaceableExport } from "../../src/run/export.ts";
 import { refuseExisting, removeRun, saveSomewhere } from "../../src/run/files.ts";
-import { collect, forgetError, keepError, locked, resultFile } from "../../src/sweep/store.ts";
+import { LiveRun } from "../../src/run/live-run.ts";
+import type { RunRecord } from "../../src/run/record.ts";
+import { collect, forgetError, keepError, locked } from "../../src/sweep/store.ts";
 import type { Checkpoint, TrainResult } from "../../src/train/records.ts";
 
 export interface Learned {
-  config: RunConfig;
+  record: RunRecord;
   result: TrainResult;
 }
 
@@ -76,23 +77,16 @@ interface Run {
 }
 
 /** Keeps and saves as train does. */
-async function train({ config, result }: Learned, run: Run): Promise<void> {
+async function train({ record, result }: Learned, run: Run): Promise<void> {
   const { out, kept = out, force = false, resume = false, checkpoints = [] } = run;
   await recover(out);
   const replaces = await refuseExisting(out, force || resume);
   const work = async (check: () => Promise<void>) => {
-    let begun = resume;
-    for (const checkpoint of checkpoints)
-      try {
-        if (!begun) await beginRun(kept, config, result.device, check);
-        begun = true;
-        await keepCheckpoint(kept, checkpoint, check);
-      } catch (error) {
-        if (!(error instanceof LowrankError)) throw error;
-      }
+    const live = new LiveRun(kept, record, { check, onUnsaved: () => {} });
+    for (const checkpoint of checkpoints) await live.callbacks.onCheckpoint(checkpoint);
     const { failure: fault } = await saveSomewhere(out, (directory) =>
-      saveRun(directory, config, result, DATA, [], {
-        replace: replaces || begun,
+      live.save(directory, result, DATA, undefined, {
+        replace: replaces || resume || live.isResumable,
         check: directory === out ? check : undefined,
       }),
     );
@@ -104,10 +98,14 @@ async function train({ config, result }: Learned, run: Run): Promise<void> {
   });
 }
 
+/** A finished run. */
+async function save(directory: string, { record, result }: Learned): Promise<void> {
+  await new LiveRun(directory, record).save(directory, result, DATA);
+}
+
 /** A run that was stopped after two checkpoints. */
-async function begin(directory: string, { config, result }: Learned, checkpoints: readonly Checkpoint[]) {
-  await beginRun(directory, config, result.device);
-  for (const checkpoint of checkpoints.slice(0, 2)) await keepCheckpoint(directory, checkpoint);
+async function begin(directory: string, { record }: Learned, checkpoints: readonly Checkpoint[]) {
+  for (const checkpoint of checkpoints.slice(0, 2)) await keepProgress(directory, record, checkpoint);
 }
 
 const TRIAL = { name: "trial", key: "k", model: "m" };
@@ -120,8 +118,8 @@ async function sweep(folder: string): Promise<void> {
   const directory = join(part, "trials", TRIAL.name);
   await locked(part, "", async (check) => {
     await recover(directory);
-    const extra = resultFile({ ...TRIAL, options: next.result.options } as Parameters<typeof resultFile>[0]);
-    await withLock(directory, () => saveRun(directory, next.config, next.result, DATA, [extra], { check }));
+    const live = new LiveRun(directory, { ...next.record, trial: TRIAL });
+    await withLock(directory, () => live.save(directory, next.result, DATA, undefined, { check }));
     await forgetError(part, trial);
   });
   await locked(all, "", (check) => collect(all, [part], check));
@@ -179,7 +177,7 @@ export const COMMANDS: Readonly<Record<string, DiskCommand>> = {
     async prepare(folder) {
       const { old } = prepared(folder);
       const out = join(folder, "run");
-      await saveRun(out, old.config, old.result, DATA);
+      await save(out, old);
       // The adapter is on a larger disk, the table in a folder that is shared.
       mkdirSync(join(folder, "elsewhere"));
       for (const name of ["adapter", "metrics.csv"]) {
@@ -214,8 +212,8 @@ export const COMMANDS: Readonly<Record<string, DiskCommand>> = {
   "resume DIR.new": {
     async prepare(folder) {
       const { old, next, checkpoints } = prepared(folder);
-      await saveRun(join(folder, "run"), old.config, old.result, DATA);
-      await begin(join(folder, "run.new"), { ...next, config: { ...next.config, replaces: true } }, checkpoints);
+      await save(join(folder, "run"), old);
+      await begin(join(folder, "run.new"), { ...next, record: { ...next.record, replaces: true } }, checkpoints);
       for (const directory of ["run", "run.new"]) mine(folder, directory, "mine.txt");
     },
     act: async (folder) =>

@@ -7,8 +7,9 @@ import { adapterShapes, encodeMeta, parseMeta } from "../../src/io/adapter-meta.
 import { readAdapter, type Tensors } from "../../src/io/peft.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { lastCheckpoint } from "../../src/run/checkpoint.ts";
-import { readRunConfig } from "../../src/run/directory.ts";
-import { FORMAT } from "../../src/run/files.ts";
+import { EMPTY_CURVE } from "../../src/run/curve.ts";
+import { readRecord } from "../../src/run/directory.ts";
+import { FORMAT, VERSION } from "../../src/run/record.ts";
 import { metaOf, model, modeOf, readAll, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
@@ -321,23 +322,25 @@ test("every key of lowrank.json with every wrong value: refused by an error of o
   assert.throws(() => parseMeta(deep, "lowrank.json"), /n_layer .* at most 1024/s);
 });
 
-test("a config.json of a run with wrong values is refused by an error of ours", async () => {
+test("a run.json with wrong values is refused by an error of ours", async () => {
   const directory = join(folder, "run");
   mkdirSync(directory);
   const names = { model: "m", base: "5f", objective: "lm" };
-  const good = { ...names, data: {}, options: {}, padTo: 0, maxLength: 9, labels: [], counts: {} };
-  const put = (config: unknown) => writeFileSync(join(directory, "config.json"), JSON.stringify(config));
-  const write = (config: object) => put({ format: FORMAT, ...config });
+  const settings = { data: {}, options: {}, settings: {}, padTo: 0, maxLength: 9, labels: [], counts: {} };
+  const progress = { state: "stopped", step: 0, steps: 1, evaluations: [], curve: EMPTY_CURVE, files: [] };
+  const good = { ...names, ...settings, ...progress };
+  const put = (config: unknown) => writeFileSync(join(directory, "run.json"), JSON.stringify(config));
+  const write = (config: object) => put({ format: FORMAT, version: VERSION, ...config });
   write(good);
-  assert.equal(await readRunConfig(directory), { format: FORMAT, ...good });
+  assert.equal(await readRecord(directory), { format: FORMAT, version: VERSION, ...good });
   for (const key of Object.keys(good))
     for (const bad of [null, 1.5, -1, [1], "x"])
       if (!((key === "model" || key === "base") && bad === "x")) {
         write({ ...good, [key]: bad });
-        await assertFails(LowrankError, [key], () => readRunConfig(directory));
+        await assertFails(LowrankError, [key], () => readRecord(directory));
       }
   for (const other of [[], good]) {
     put(other);
-    await assertFails(ConfigError, ["not a run directory", "another format"], () => readRunConfig(directory));
+    await assertFails(ConfigError, ["not a run directory", "another format"], () => readRecord(directory));
   }
 });

@@ -23,7 +23,8 @@ import { ConfigError } from "../../src/errors.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
 import { recover } from "../../src/io/recover.ts";
 import { lastCheckpoint } from "../../src/run/checkpoint.ts";
-import { runConfig } from "../../src/run/directory.ts";
+import { advance, newRecord } from "../../src/run/record.ts";
+import { DEFAULTS } from "../../src/train/options.ts";
 import type { Checkpoint } from "../../src/train/records.ts";
 import { train } from "../../src/train/trainer.ts";
 import { temporaryFolder } from "../helpers/border.ts";
@@ -43,21 +44,26 @@ test("one run is trained for all tests", async () => {
   const device = await testDevice();
   const checkpoints: Checkpoint[] = [];
   const learn = async (options: object): Promise<Learned> => {
+    const settings = { epochs: 1, batchSize: 4, ...options };
+    let record = await newRecord({ model, data }, settings, { ...DEFAULTS, ...settings });
     const result = await train({
-      ...{ device, model, data, epochs: 1, batchSize: 4, ...options },
+      ...{ device, model, data, ...settings },
+      onEvent: (event) => {
+        record = advance(record, event);
+      },
       checkpointEvery: 1,
       onCheckpoint: async (checkpoint) => void checkpoints.push(checkpoint),
     });
     const { memory } = result.plan;
     // Kernels have functions; without dispatches the plan is data.
     const plan = { segments: [], memory: { ...memory, place: new Map() } } as unknown as typeof result.plan;
-    return { config: await runConfig(model, data, result.options), result: { ...result, plan, prefix: null } };
+    return { record, result: { ...result, plan, prefix: null } };
   };
   const old = await learn({ rank: 2, alpha: 4 });
   checkpoints.length = 0;
   const next = await learn({ mode: "last_layer" });
   // As of runs that were stopped: the tables of their results would only add operations of the same kind.
-  for (const { result } of [old, next]) result.after = null;
+  for (const { record } of [old, next]) record.results = null;
   assert.ok(checkpoints.length >= 3);
   writeFileSync(join(root, PREPARED), serialize({ old, next, checkpoints: checkpoints.slice(0, 3) }));
   await model.close();

@@ -10,7 +10,7 @@ import type { Adapter } from "../../src/io/peft.ts";
 import { csvLine, parseCsv } from "../../src/report/csv.ts";
 import { changesOf, MOST_RANK } from "../../src/run/changes.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
-import { samplesOf, testMessages, textToTry } from "../../src/run/predictions.ts";
+import { testMessages } from "../../src/run/predictions.ts";
 import { accuracyOf, scaleTo, startTensors } from "../../src/run/scaled.ts";
 import { eigen, type Factors, productNorm, SHARE, spectrumOf } from "../../src/run/spectrum.ts";
 import type { TrainOptions } from "../../src/train/options.ts";
@@ -236,7 +236,7 @@ async function accuraciesOf(name: string, run: TrainResult, before?: Adapter): P
   const adapter = await loadAdapter(join(folder, name), model);
   const start = before?.tensors ?? (await startTensors(adapter.meta, run.options, model));
   const rows = (await testMessages(join(folder, name)))!;
-  assert.is(rows.length, run.after!.test.rows);
+  assert.is(rows.length, run.results!.after.test.rows);
   const classifier = await Classifier.of(adapter, model, await testDevice("wasm 1 thread"));
   const found: number[] = [];
   for (const s of [2, 0, 0.5, 1]) {
@@ -261,8 +261,8 @@ for (const options of [
     const name = JSON.stringify(options).replaceAll(/\W/g, "");
     const run = await trainTiny(name, options);
     const [, none, , whole] = await accuraciesOf(name, run);
-    assert.is(whole, run.after!.test.accuracy);
-    assert.is(none, run.before!.test.accuracy);
+    assert.is(whole, run.results!.after.test.accuracy);
+    assert.is(none, run.results!.before.test.accuracy);
     assert.is.not(whole, none, "nothing was learned");
   });
 
@@ -272,7 +272,7 @@ test("a run that started from an adapter: at 0 that adapter, A and B alike", asy
   const first = await loadAdapter(join(folder, "first"), model);
   const run = await trainTiny("second", { lr: 0.02, epochs: 1 }, first);
   const [, none, , whole] = await accuraciesOf("second", run, first);
-  assert.equal([none, whole], [run.before!.test.accuracy, run.after!.test.accuracy]);
+  assert.equal([none, whole], [run.results!.before.test.accuracy, run.results!.after.test.accuracy]);
 });
 
 test("between, B alone is scaled, and what is no adapter's lies on the line from where it began", async () => {
@@ -329,35 +329,4 @@ test("leave one out: each word's influence is the probability with it less the o
   assert.equal(groups.parts.map(({ start, end }) => long.slice(start, end)).join(" "), long);
   assert.is(long.slice(groups.parts[1]!.start, groups.parts[1]!.end), "w3 w4 w5");
   classifier.destroy();
-});
-
-test("samples of a test set: right ones of each class in turn, wrong ones the most confident first, short ones", () => {
-  const message = (text: string, truth: string, predicted: string, probability = 0.9) => {
-    return { text, truth, predicted, probability };
-  };
-  const long = "word ".repeat(50);
-  const all = [
-    message("a", "ham", "ham"),
-    message("b", "ham", "ham"),
-    message(long, "news", "news"),
-    message("c", "spam", "spam"),
-    message("d", "spam", "ham", 0.6),
-    message("e", "ham", "spam", 0.8),
-    message(" ", "ham", "spam", 0.99),
-  ];
-  assert.equal(
-    samplesOf(all, 2).map(({ text }) => text),
-    ["a", "c", "e", "d"],
-  );
-  assert.equal(
-    samplesOf([message(long, "ham", "ham")], 2).map(({ text }) => text),
-    [long],
-  );
-  // What is printed into code and commands: short and plain.
-  assert.is(
-    textToTry(['say "no" to this offer', long, "Hi", "Grüße, kommst du heute?", "a longer message of words"]),
-    "Grüße, kommst du heute?",
-  );
-  assert.is(textToTry([long, "Hi", "$HOME is where the heart is"]), "Hi");
-  assert.is(textToTry([long]), "some text");
 });

@@ -9,13 +9,14 @@ import type { Prediction } from "../../src/engine/predictions.ts";
 import { ConfigError, LowrankError } from "../../src/errors.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
 import { bagOfWords, baselinesOf } from "../../src/report/baselines.ts";
-import { confusionsOf } from "../../src/report/statistics.ts";
 import { Rng } from "../../src/rng.ts";
 import { runCharts } from "../../src/run/charts.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
+import type { RunRecord } from "../../src/run/record.ts";
 import { runTables } from "../../src/run/tables.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { TrainEvent, TrainResult } from "../../src/train/records.ts";
+import { measureTest } from "../../src/train/results.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -32,25 +33,24 @@ function setsOf(...contents: [train: string, val: string, test: string]): Promis
   return loadDataset({ train, val, test }, { maxLength: 16 });
 }
 
-/** The result of predictions [label, probabilities] for the validation and test sets. */
-function resultOf(data: LoadedDataset, val: [number, number[]][], test: [number, number[]][]): TrainResult {
+/** A run that made the predictions [label, probabilities] of the validation and test sets. */
+function resultOf(
+  data: LoadedDataset,
+  val: [number, number[]][],
+  test: [number, number[]][],
+): [RunRecord, TrainResult] {
   const predictions = (some: [number, number[]][]): Prediction[] =>
     some.map(([label, all], row) => {
       return { row, label, probability: all[label]!, probabilities: Float64Array.from(all) };
     });
-  const truth = test.map((_, row) => data.test.label(row));
   const evaluation = { rows: 1, loss: 1, accuracy: 1 };
-  return {
-    ...{ options: DEFAULTS, steps: [], evaluations: [], seconds: 1, before: null },
-    after: { train: evaluation, val: evaluation, test: evaluation },
-    ...{ predictions: predictions(test), valPredictions: predictions(val) },
-    confusions: confusionsOf(
-      truth,
-      test.map(([label]) => label),
-    ),
-    baselines: [{ name: "always ham", predicted: truth.map(() => 0) }],
-    spec: { task: { objective: "classification" } },
-  } as unknown as TrainResult;
+  const splits = { train: evaluation, val: evaluation, test: evaluation };
+  const baselines = [{ name: "always ham", predicted: test.map(() => 0) }];
+  const results = { before: splits, after: splits, test: measureTest(data, predictions(test), baselines) };
+  return [
+    { options: DEFAULTS, evaluations: [], seconds: 1, examples: 0, results } as unknown as RunRecord,
+    { predictions: predictions(test), valPredictions: predictions(val) } as unknown as TrainResult,
+  ];
 }
 
 async function textOf(content: unknown): Promise<string> {
@@ -76,7 +76,7 @@ test("predictions, classes and baselines of a worked example, to the letter", as
       [1, [1e-9, 1 - 1e-9]],
     ],
   );
-  const files = Object.fromEntries(runTables(result, data));
+  const files = Object.fromEntries(runTables(...result, data));
   const predictions = await textOf(files["predictions.csv"]);
   assert.is(
     predictions,
@@ -119,7 +119,7 @@ test("measures of a class without test rows are empty fields", async () => {
     [0, [1, 0, 0]],
     [1, [0, 1, 0]],
   ];
-  const classes = new Map(runTables(resultOf(data, [ham!], [ham!, spam!]), data)).get("classes.csv") as string;
+  const classes = new Map(runTables(...resultOf(data, [ham!], [ham!, spam!]), data)).get("classes.csv") as string;
   assert.match(classes, /\r\nweb,0,0,,,,,,,,,\r\n$/);
 });
 
@@ -128,7 +128,7 @@ test("predictions of many rows come in chunks, each once and in order", async ()
   const data = await setsOf(rows.slice(0, 4).join("\n"), rows.slice(4, 6).join("\n"), rows.join("\n"));
   const sure: [number, number[]] = [0, [1, 0]];
   const result = resultOf(data, [sure, sure], new Array(3000).fill(sure));
-  const [, content] = runTables(result, data).find(([name]) => name === "predictions.csv")!;
+  const [, content] = runTables(...result, data).find(([name]) => name === "predictions.csv")!;
   const sizes: number[] = [];
   let text = "";
   for await (const chunk of content as AsyncIterable<Uint8Array>) {
@@ -162,7 +162,7 @@ test("a run directory: all files, and the predictions of the run", async () => {
     const onEvent = ({ type }: TrainEvent) => assert.unreachable(type);
     for (const [save, words] of [
       [out, ["the output directory already exists", "a finished run", "run.save(directory, { force: true })"]],
-      [join(out, "config.json", "run"), ["the output directory cannot be created"]],
+      [join(out, "run.json", "run"), ["the output directory cannot be created"]],
     ] as const)
       await assertFails(ConfigError, words, () => fineTune({ ...args, save, onEvent }, runCharts));
     assert.equal(snapshot(out), saved);
@@ -188,7 +188,7 @@ test("a run directory: all files, and the predictions of the run", async () => {
       assert.ok(line.endsWith([...probabilities].map((p) => Number(p.toPrecision(6))).join()), line);
     });
     const right = run.valPredictions.filter(({ row, label }) => data.val.label(row) === label).length;
-    assert.is(right / data.val.size, run.after!.val.accuracy);
+    assert.is(right / data.val.size, run.results!.after.val.accuracy);
     assert.match(
       read("reliability.svg"),
       new RegExp(`test set, ${data.test.size} rows; expected calibration error \\d`),
@@ -196,7 +196,7 @@ test("a run directory: all files, and the predictions of the run", async () => {
     assert.match(read("baselines.csv"), new RegExp(`\r\nbag of words,${data.test.size},${data.test.size},1,`));
     assert.match(read("classes.csv"), /\r\nspam,\d/);
     assert.equal(
-      run.baselines.map(({ name }) => name),
+      run.results!.test!.compared.slice(1).map(({ name }) => name),
       ["bag of words", `always ${["ham", "spam"][majorityOf(data)]}`],
     );
   } finally {

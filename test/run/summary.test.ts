@@ -4,14 +4,17 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { evaluationOf } from "../../src/engine/evaluate.ts";
 import type { Prediction } from "../../src/engine/predictions.ts";
+import type { Baseline } from "../../src/report/baselines.ts";
 import { toCsv } from "../../src/report/csv.ts";
-import { confusionsOf } from "../../src/report/statistics.ts";
 import { renderTable } from "../../src/report/tables.ts";
 import { oneLine, wrapLines } from "../../src/report/text.ts";
+import type { RunRecord } from "../../src/run/record.ts";
 import { describeData, describeResult } from "../../src/run/summary.ts";
 import { runTables } from "../../src/run/tables.ts";
-import { DEFAULTS } from "../../src/train/options.ts";
+import { isUnequal } from "../../src/train/class-weights.ts";
+import { DEFAULTS, type TrainOptions } from "../../src/train/options.ts";
 import type { TrainResult } from "../../src/train/records.ts";
+import { measureTest, type Results } from "../../src/train/results.ts";
 import { test } from "../helpers/harness.ts";
 import { tinyData } from "../helpers/tiny.ts";
 
@@ -22,33 +25,46 @@ function dataOf(labels: readonly string[], rows: number): Promise<LoadedDataset>
   return loadDataset({ file: bytesReader("a\u001b[31m.csv", new TextEncoder().encode(csv)) }, { balance: false });
 }
 
-/** A result in which `say` maps the true class of each test message to the predicted one. */
-function resultOf({ labels, test: set, stats }: LoadedDataset, say: (truth: number) => number): TrainResult {
-  const truth = Array.from({ length: set.size }, (_, row) => set.label(row));
-  const predictions: Prediction[] = truth.map((label, row) => {
-    return {
-      row,
-      label: say(label),
-      probability: 0.5,
-      probabilities: Float64Array.from(labels, (_, i) => (i === say(label) ? 0.5 : 0)),
-    };
+/** The predictions in which `say` maps the true class of each test message to the predicted one. */
+function predict({ labels, test: set }: LoadedDataset, say: (truth: number) => number): Prediction[] {
+  return Array.from({ length: set.size }, (_, row) => {
+    const label = say(set.label(row));
+    const probabilities = Float64Array.from(labels, (_, i) => (i === label ? 0.5 : 0));
+    return { row, label, probability: 0.5, probabilities };
   });
-  const evaluation = { rows: set.size, loss: 1, accuracy: 0.5 };
-  const splitsOf = (one: typeof evaluation) => ({ train: one, val: one, test: one });
-  const [before, after] = [splitsOf({ ...evaluation, loss: 2 }), splitsOf(evaluation)];
-  const steps = [{ step: 1, epoch: DEFAULTS.epochs, examples: 1 }];
-  const evaluations = [{ step: 1, val: evaluation }];
-  const task = { objective: "classification", num_labels: labels.length };
-  return {
-    ...{ options: DEFAULTS, stats, before, after, steps, evaluations, seconds: 1, predictions },
-    ...{ aborted: false, trainable: 1, flops: 1e9, spec: { task }, parts: [], keptStep: 1, valPredictions: [] },
-    baselines: [
-      { name: "bag of words", predicted: truth },
-      { name: "always ham", predicted: truth.map(() => 0) },
-    ],
-    confusions: confusionsOf(truth, truth.map(say)),
-  } as unknown as TrainResult;
 }
+
+/** Bag of words is always right. */
+function baselines({ test: set }: LoadedDataset): Baseline[] {
+  const truth = Array.from({ length: set.size }, (_, row) => set.label(row));
+  return [
+    { name: "bag of words", predicted: truth },
+    { name: "always ham", predicted: truth.map(() => 0) },
+  ];
+}
+
+/** The record of a run that made these predictions. */
+function recordOf(data: LoadedDataset, predictions: Prediction[], against = baselines(data)): RunRecord {
+  const evaluation = { rows: data.test.size, loss: 1, accuracy: 0.5 };
+  const splits = (one: typeof evaluation) => ({ train: one, val: one, test: one });
+  const { train, val, test: set } = data.stats;
+  return {
+    ...{ objective: "classification", options: DEFAULTS, labels: data.labels, unequal: isUnequal(data) },
+    ...{ counts: { rows: [train.rows, val.rows, set.rows] }, examples: 1, seconds: 1 },
+    ...{ step: 1, epoch: DEFAULTS.epochs, keptStep: 1, evaluations: [{ step: 1, val: evaluation }] },
+    results: {
+      before: splits({ ...evaluation, loss: 2 }),
+      after: splits(evaluation),
+      ...{ parts: [], texts: null, test: measureTest(data, predictions, against) },
+    },
+  } as unknown as RunRecord;
+}
+
+/** The record of a run in which `say` maps the true class of each test message to the predicted one. */
+const resultOf = (data: LoadedDataset, say: (truth: number) => number) => recordOf(data, predict(data, say));
+
+/** For `runTables`, which reads the predictions when predictions.csv is written. */
+const NOTHING_KEPT = { predictions: [], valPredictions: [] } as unknown as TrainResult;
 
 /** Measured: 40 ms for 1,500 classes; cli-table3 took some 40 s for 400 and did not end for 800. */
 const GENEROUS_MS = 5000;
@@ -73,14 +89,14 @@ test("1,500 classes: the summary is fast and fits a screen; the CSV file is comp
   // A third of the classes is misclassified as the preceding class.
   const result = resultOf(data, (truth) => (truth % 3 === 2 ? truth - 1 : truth));
   const described = inTime(() => describeData(data, "gpt2-micro", "auto", 80));
-  const resultText = inTime(() => describeResult(result, data, 80));
+  const resultText = inTime(() => describeResult(result, 80));
   for (const text of [described, resultText]) {
     assert.ok(text.split("\n").length < 50, text);
     assertFits(text, 80);
   }
   assert.match(described, /1500 classes: .*label column is the right one/);
   assert.match(described, /and 1494 more classes/);
-  const wrong = result.predictions.filter(({ row, label }) => label !== data.test.label(row)).length;
+  const wrong = result.results!.test!.verdicts.filter((right) => !right).length;
   assert.match(resultText, `${wrong} of 1500 test messages (1500 classes) are misclassified`);
   assert.match(resultText, "this run against bag of words: worse (p < 0.001), against always ham: better (p < 0.001)");
   const counts = [...resultText.matchAll(/│ +(\d+) │$/gm)].map(([, rows]) => Number(rows));
@@ -90,7 +106,7 @@ test("1,500 classes: the summary is fast and fits a screen; the CSV file is comp
     counts.toSorted((a, b) => b - a),
   );
 
-  const [, , [name, csv]] = inTime(() => runTables(result, data)) as [unknown, unknown, [string, string]];
+  const [, , [name, csv]] = inTime(() => runTables(result, NOTHING_KEPT, data)) as [unknown, unknown, [string, string]];
   assert.is(name, "confusion.csv");
   const [head, ...rows] = csv.trimEnd().split("\r\n");
   assert.is(head, "truth,predicted,rows");
@@ -104,7 +120,6 @@ test("few classes: every class with its rows, and the whole matrix", async () =>
   const data = await dataOf(["ham", "spam", "news"], 300);
   const resultText = describeResult(
     resultOf(data, (truth) => (truth === 1 ? 0 : truth)),
-    data,
     80,
   );
   assert.match(resultText, /│ test set: truth │ predicted ham │ predicted news │ predicted spam │/);
@@ -117,16 +132,17 @@ test("few classes: every class with its rows, and the whole matrix", async () =>
 test("the parts of a data set have rows of their own", async () => {
   const data = await dataOf(["ham", "spam"], 100);
   // The first class is always predicted, each with a probability of a half.
-  const result = resultOf(data, () => 0);
+  const predictions = predict(data, () => 0);
+  const record = recordOf(data, predictions);
   const truth = (row: number) => data.test.label(row);
   const isFirst = ({ row }: Prediction) => truth(row) === 0;
-  const [first, second] = [result.predictions.filter(isFirst), result.predictions.filter((one) => !isFirst(one))];
+  const [first, second] = [predictions.filter(isFirst), predictions.filter((one) => !isFirst(one))];
   const undecided = (one: Prediction) => ({ ...one, probabilities: Float64Array.of(0.5, 0.5) });
   const parts = [
     { name: "one", ...evaluationOf(first.map(undecided), truth) },
     { name: "other", ...evaluationOf([...second, first[0]!].map(undecided), truth) },
   ];
-  const text = describeResult({ ...result, parts }, data, 100);
+  const text = describeResult({ ...record, results: { ...record.results!, parts } }, 100);
   const row = (name: string, rows: number, accuracy: number) =>
     new RegExp(`│ test: ${name} +│ +${rows} │ +- │ 0\\.6931 │ - +│ ${accuracy.toFixed(1)} % +│`);
   assert.match(text, row("one", first.length, 100));
@@ -136,14 +152,12 @@ test("the parts of a data set have rows of their own", async () => {
 test("the run beside the baselines: where they win, the summary says so and what to try", async () => {
   const data = await dataOf(["ham", "spam"], 100);
   // Better than the most frequent class, and worse than bag of words.
-  const right = resultOf(data, (label) => label);
-  const worse = {
-    ...right,
-    predictions: right.predictions.map((one, i) => ({ ...one, label: i < 5 ? 1 - one.label : one.label })),
-  };
+  const right = predict(data, (label) => label);
+  const predictions = right.map((one, i) => ({ ...one, label: i < 5 ? 1 - one.label : one.label }));
+  const worse = recordOf(data, predictions);
   const rows = data.test.size;
   const share = ((100 * (rows - 5)) / rows).toFixed(1);
-  const lost = describeResult(worse, data, 200);
+  const lost = describeResult(worse, 200);
   assert.match(lost, new RegExp(`│ this run +│ +${share} \\(`));
   assert.match(lost, /│ bag of words +│ 100.0 \(83.9-100.0\) │ +100.0 │/);
   assert.match(
@@ -155,17 +169,17 @@ test("the run beside the baselines: where they win, the summary says so and what
     `note: This run against "bag of words": not distinguishable (p = 0.063), ${share} % against 100.0 %. Try`,
   );
   assert.match(lost, "Try a larger --model, such as gpt2, or more --epochs, or --mode all");
-  const all = describeResult({ ...worse, options: { ...DEFAULTS, mode: "all" } }, data, 200);
+  const all = describeResult({ ...worse, options: { ...DEFAULTS, mode: "all" } }, 200);
   assert.match(all, "or --mode lora");
-  const [, always] = worse.baselines;
-  const same = worse.predictions.map(({ label }) => label);
-  const equal = { ...worse, baselines: [{ name: "bag of words", predicted: same }, always!] };
+  const [, always] = baselines(data);
+  const same = predictions.map(({ label }) => label);
+  const equal = recordOf(data, predictions, [{ name: "bag of words", predicted: same }, always!]);
   assert.match(
-    describeResult(equal, data, 200),
+    describeResult(equal, 200),
     `note: This run against "bag of words": not distinguishable (p = 1.000), ${share} % against ${share} %. Try`,
   );
   // Bag of words is right as well, but there is nothing to try.
-  const won = describeResult(right, data, 200);
+  const won = describeResult(recordOf(data, right), 200);
   assert.not.match(won, "note:");
   // Every probability is 0.5, and every row is right.
   assert.match(won, "expected calibration error on the test set: 50.0 %");
@@ -179,7 +193,6 @@ test("few test rows make the accuracy a rough guess; classes without any have no
   });
   const text = describeResult(
     resultOf(data, () => data.labels.indexOf("spam")),
-    data,
     120,
   );
   assert.match(text, /│ spam +│ +6 │ +75.0 \(/);
@@ -198,23 +211,27 @@ test("a run that learned nothing says so, with a learning rate to try", async ()
     const one = { rows: 1, loss, accuracy: 0.5 };
     return { train: one, val: one, test: one };
   };
-  const note = (changed: object) => /note: (.*)/.exec(describeResult({ ...result, ...changed }, data, 200))?.[1] ?? "";
+  const note = ({ options = DEFAULTS, ...changed }: { options?: TrainOptions } & Partial<Results>) => {
+    const record = { ...result, options, results: { ...result.results!, ...changed } };
+    return /note: (.*)/.exec(describeResult(record, 200))?.[1] ?? "";
+  };
   assert.is(
     note({ before: lossOf(0.7), after: lossOf(3), options: { ...DEFAULTS, lr: 5 } }),
     "The training loss did not fall: 0.7000 before training, 3.0000 after it. Try --lr 0.001",
   );
   assert.match(note({ before: lossOf(0.7), after: lossOf(0.7), options: { ...DEFAULTS, lr: 1e-9 } }), "Try --lr 0.001");
   assert.match(note({ before: lossOf(0.7), after: lossOf(0.8) }), "Try --lr 0.00025");
-  const { predictions } = resultOf(data, () => 0);
+  const predictions = predict(data, () => 0);
+  const measured = (some: Prediction[]) => note({ test: measureTest(data, some, baselines(data)) });
   const always = predictions.filter(({ row }) => data.test.label(row) === 0).length;
   const share = `${((100 * always) / data.test.size).toFixed(1)} %`;
   assert.match(
-    note({ predictions }),
+    measured(predictions),
     `This run against the most frequent class, "always ham": not distinguishable (p = 1.000), ${share} against ${share}.`,
   );
   // Better by chance.
   const lucky = predictions.map((one) => ({ ...one, label: one.row === 1 ? data.test.label(1) : 0 }));
-  assert.match(note({ predictions: lucky }), /most frequent class, "always ham": not distinguishable \(p = 1.000\)/);
+  assert.match(measured(lucky), /most frequent class, "always ham": not distinguishable \(p = 1.000\)/);
   assert.is(note({}), "");
 });
 
@@ -225,12 +242,12 @@ test("the summary says why a run ended early, and which evaluation was kept", as
   const stopped = {
     ...result,
     options: { ...DEFAULTS, patience: 2, epochs: 20 },
-    ...{ steps: [{ step: 12, epoch: 1.5, examples: 96 }], evaluations: records, keptStep: 4 },
-  } as unknown as TrainResult;
-  const text = describeResult(stopped, data, 120);
+    ...{ step: 12, epoch: 1.5, examples: 96, evaluations: records, keptStep: 4 },
+  } as unknown as RunRecord;
+  const text = describeResult(stopped, 120);
   assert.match(text, "stopped in epoch 1.5 of 20: 2 evaluations without a lower validation loss");
   assert.match(text, "kept: step 4 of 12, with validation loss 0.5000; after the last step it is 2.5000");
-  assert.not.match(describeResult(result, data, 120), /stopped|kept/);
+  assert.not.match(describeResult(result, 120), /stopped|kept/);
 });
 
 test("classes without a row in a set are named", async () => {
@@ -256,7 +273,6 @@ test("labels and file names: one line, truncated, without control characters", a
       describeData(data, "m\u0007", "auto", width),
       describeResult(
         resultOf(data, () => 0),
-        data,
         width,
       ),
     ].join("\n");
@@ -307,7 +323,6 @@ test("the result says of how many training rows its figures are", async () => {
   const data = await dataOf(["ham", "spam"], 100);
   const text = describeResult(
     resultOf(data, (label) => label),
-    data,
     80,
   );
   assert.match(text, /│ train \* +│ +20 │/);

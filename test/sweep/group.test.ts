@@ -9,7 +9,9 @@ import type { ModelPlan } from "../../src/model/gpt2.ts";
 import { type Arm, listCells, type Trial, trialsOf } from "../../src/sweep/grid.ts";
 import { runTrials, type SweepEvent } from "../../src/sweep/runner.ts";
 import { readResult, trialDirectory } from "../../src/sweep/store.ts";
-import { divideRuns, groupMemory } from "../../src/train/group.ts";
+import { prepareRun } from "../../src/train/prepare.ts";
+import { memoryOf } from "../../src/train/records.ts";
+import { planRounds } from "../../src/train/scheduler.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, within } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -150,8 +152,10 @@ testOnBoth("a trial whose rate is too high is named, and the others are as witho
   await assertSame(on, "diverged", trials.slice(0, 4));
 });
 
+const jobsFor = (trials: readonly Trial[]) => trials.map((trial) => ({ trial, settings: trial.options }));
+
 test("trials of other types of weights, modes, models or steps are in other groups, and it is said why", async () => {
-  const common = { device: await testDevice("wasm 2 threads"), model: await loadModel(model), data: await loading };
+  const common = { device: await testDevice("webgpu"), model: await loadModel(model), data: await loading };
   const trials = await trialsFor(
     { rank: [2, 4] },
     { dtype: "f16", rank: [2, 4] },
@@ -160,16 +164,15 @@ test("trials of other types of weights, modes, models or steps are in other grou
     { layers: [[1]] },
     { layers: [[9]] },
   );
-  const options = trials.map((trial) => trial.options);
-  assert.equal(divideRuns(common, options), [
-    { runs: [0, 1], apart: "" },
-    { runs: [2, 3], apart: "base model in f16" },
-    { runs: [4], apart: "mode bitfit" },
-    { runs: [5], apart: "2 batches a step" },
-    { runs: [6], apart: "only blocks from 1 on run" },
-    { runs: [7], apart: divideRuns(common, options.slice(7))[0]!.apart },
+  const rounds = await planRounds(common, jobsFor(trials));
+  assert.equal(rounds.map(({ jobs, apart }) => [jobs.map(({ trial }) => trials.indexOf(trial)), apart]).slice(0, -1), [
+    [[0, 1], ""],
+    [[2, 3], "base model in f16"],
+    [[4], "mode bitfit"],
+    [[5], "2 batches a step"],
+    [[6], "only blocks from 1 on run"],
   ]);
-  assert.match(divideRuns(common, options.slice(7))[0]!.apart, "no such layer");
+  assert.match(rounds.at(-1)!.apart, "no such layer");
   await common.model.close();
   const other = tinyModel(join(folder, "other"), (tensors) => tensors.get("ln_f.bias")!.data.fill(0.1));
   const both = await trialsFor({ rank: [2, 4], model: [model, other] });
@@ -177,17 +180,19 @@ test("trials of other types of weights, modes, models or steps are in other grou
   await assertSame("webgpu", "models", both);
 });
 
-test("a group has as many trials as fit into memory", async () => {
+test("a group has as many trials as fit into memory, which is far below that of its trials together", async () => {
   const device = await testDevice("webgpu");
   const trials = await trialsFor(GRID);
   const common = { device, model: await loadModel(model), data: await loading };
-  const options = trials.map((trial) => trial.options);
-  const three = groupMemory(common, options.slice(0, 3));
-  assert.ok(groupMemory(common, options) > three);
-  const small = within(device, three);
-  assert.equal(divideRuns({ ...common, device: small }, options), [
-    { runs: [0, 1, 2], apart: "" },
-    { runs: [3], apart: "no room for more" },
+  const jobs = jobsFor(trials);
+  const [three] = await planRounds(common, jobs.slice(0, 3));
+  const [four] = await planRounds(common, jobs);
+  assert.ok(four!.bytes! > three!.bytes!);
+  assert.ok(four!.bytes! < 2 * memoryOf(prepareRun({ ...common, ...trials[0]!.options })));
+  const small = within(device, three!.bytes!);
+  assert.equal(await planRounds({ ...common, device: small }, jobs), [
+    three,
+    { jobs: jobs.slice(3), atOnce: 1, apart: "no room for more" },
   ]);
   await common.model.close();
   assert.equal(await run("webgpu", "small", trials, { device: small }), ["group 3", "group 1", "0 failed"]);
@@ -288,11 +293,3 @@ testOnBoth(
   },
   ["webgpu"],
 );
-
-test("the memory of a group is that of its plan, and far below that of its trials together", async () => {
-  const common = { device: await testDevice("wasm 2 threads"), model: await loadModel(model), data: await loading };
-  const options = (await trialsFor(GRID)).map((trial) => trial.options);
-  const alone = groupMemory(common, options.slice(0, 1));
-  assert.ok(groupMemory(common, options) < 2 * alone);
-  await common.model.close();
-});

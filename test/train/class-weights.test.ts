@@ -69,14 +69,14 @@ test("a step's loss is the weighted mean, an evaluation's the mean; macro F1 is 
   const data = { ...loaded, test: loaded.train };
   const { size } = data.train;
   // One step of all rows, which changes no parameter.
-  const { steps, after, predictions, confusions } = await run(data, { epochs: 1, batchSize: size, lr: 1e-30 });
+  const { steps, results, predictions } = await run(data, { epochs: 1, batchSize: size, lr: 1e-30 });
   const weights = classWeightsOf(data, "auto")!;
   const of = predictions.map(({ row }) => weights[data.test.label(row)]!);
   const losses = predictions.map(({ row, probabilities }) => -Math.log(probabilities[data.test.label(row)]!));
   const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
   const weighted = sum(losses.map((loss, i) => loss * of[i]!)) / sum(of);
-  assertAllClose("losses", [steps[0]!.loss, after!.test.loss], [weighted, sum(losses) / size], ROUNDING);
-  assert.is(after!.test.macroF1, macroF1(confusions));
+  assertAllClose("losses", [steps[0]!.loss, results!.after.test.loss], [weighted, sum(losses) / size], ROUNDING);
+  assert.is(results!.after.test.macroF1, macroF1(results!.test!.confusions));
 });
 
 for (const mode of ["lora", "last_layer"] as const)

@@ -82,7 +82,7 @@ test("an adapter that PEFT began is trained as PyTorch trains it: every step, ev
     for (const { step, loss } of result.steps) near(`loss of step ${step}`, loss, losses[step - 1]);
     assert.is(result.evaluations.length, evaluations.length);
     for (const [i, { val }] of result.evaluations.entries()) near(`evaluation ${i}`, val.loss, evaluations[i]);
-    assert.ok(result.after!.val.perplexity! < 0.95 * result.before!.val.perplexity!);
+    assert.ok(result.results!.after.val.perplexity! < 0.95 * result.results!.before.val.perplexity!);
   } finally {
     await model.close();
   }

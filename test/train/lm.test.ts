@@ -51,8 +51,8 @@ async function run(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRu
 
 function assertSameRun(got: FineTuneRun, want: FineTuneRun): void {
   assert.equal(
-    [got.steps, got.evaluations, got.before, got.after],
-    [want.steps, want.evaluations, want.before, want.after],
+    [got.steps, got.evaluations, got.results!.before, got.results!.after],
+    [want.steps, want.evaluations, want.results!.before, want.results!.after],
   );
   assert.equal([...got.tensors.keys()], [...want.tensors.keys()]);
   for (const [name, { data }] of want.tensors) assertSameBits(name, got.tensors.get(name)!.data, data);
@@ -61,8 +61,9 @@ function assertSameRun(got: FineTuneRun, want: FineTuneRun): void {
 for (const mode of ["lora", "all", "last_block", "prompt"] as const)
   test(`mode ${mode} learns the text; stopped and resumed from disk, with the same bits`, async () => {
     const straight = await run({ mode });
-    const { before, after, tensors, spec, predictions } = straight;
-    assert.ok(after!.val.loss < before!.val.loss, `${before!.val.loss} -> ${after!.val.loss}`);
+    const { tensors, spec, predictions } = straight;
+    const { before, after } = straight.results!;
+    assert.ok(after.val.loss < before.val.loss, `${before.val.loss} -> ${after.val.loss}`);
     const learns = (name: string) =>
       ({
         lora: name.startsWith("lora.h."),
@@ -89,20 +90,18 @@ for (const mode of ["lora", "all", "last_block", "prompt"] as const)
 
 test("perplexity and bits per byte follow from the loss, and do not depend on the batches", async () => {
   const { data } = await usual();
-  const [{ before }, { before: alone }] = [
-    await run({ epochs: 1 }),
-    await run({ epochs: 1, batchSize: 1, accumulate: 1 }),
-  ];
+  const { before } = (await run({ epochs: 1 })).results!;
+  const { before: alone } = (await run({ epochs: 1, batchSize: 1, accumulate: 1 })).results!;
   for (const name of ["val", "test"] as const) {
-    const { rows, loss, perplexity, bitsPerByte } = before![name];
+    const { rows, loss, perplexity, bitsPerByte } = before[name];
     const { tokens, bytes } = data[name].stats();
     assert.is(rows, tokens);
     assert.is(perplexity, Math.exp(loss));
     const bits = (loss * tokens) / Math.LN2 / bytes;
-    assertAllClose(name, [bitsPerByte!, alone![name].loss], [bits, loss], BATCHING);
+    assertAllClose(name, [bitsPerByte!, alone[name].loss], [bits, loss], BATCHING);
   }
   // A model with random weights is worse than uniform guessing.
-  assert.ok(before!.val.loss > Math.log(TINY.vocab_size), `${before!.val.loss}`);
+  assert.ok(before.val.loss > Math.log(TINY.vocab_size), `${before.val.loss}`);
 });
 
 test("the losses on documents, or on blocks of a few long ones, add up to the loss of the test set", async () => {
@@ -114,12 +113,12 @@ test("the losses on documents, or on blocks of a few long ones, add up to the lo
     [documents, "documents", 24],
     [(await usual()).data, "blocks", (await usual()).data.test.size],
   ] as const) {
-    const { after, texts: losses } = await run({ epochs: 1, data });
+    const { after, texts: losses } = (await run({ epochs: 1, data })).results!;
     const { tokens, bytes } = data.test.stats();
     const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
     assert.equal([losses!.of, losses!.loss.length], [of, count]);
     assert.equal([sum(losses!.tokens), sum(losses!.bytes)], [tokens, bytes]);
-    assertAllClose(of, [sum(losses!.loss) / tokens], [after!.test.loss], BATCHING);
+    assertAllClose(of, [sum(losses!.loss) / tokens], [after.test.loss], BATCHING);
   }
   // Each document is a text and an <|endoftext|>; one in a set of its own has the same loss as among others, to rounding.
   const { tokens, bytes } = documents.test.units();
@@ -128,8 +127,8 @@ test("the losses on documents, or on blocks of a few long ones, add up to the lo
 
 test("overlapping blocks predict the same tokens with more context", async () => {
   const [apart, overlapping] = [await run({ epochs: 1 }), await run({ epochs: 1, data: await texts({ stride: 4 }) })];
-  assert.is(overlapping.before!.val.rows, apart.before!.val.rows);
-  assert.not.equal(overlapping.before!.val.loss, apart.before!.val.loss);
+  assert.is(overlapping.results!.before.val.rows, apart.results!.before.val.rows);
+  assert.not.equal(overlapping.results!.before.val.loss, apart.results!.before.val.loss);
 });
 
 test("prompts of completions are context and do not contribute to the loss", async () => {
@@ -138,10 +137,11 @@ test("prompts of completions are context and do not contribute to the loss", asy
     completion: " nothing",
   }));
   const data = await texts({}, "rows.jsonl", rows.map((row) => JSON.stringify(row)).join("\n"));
-  const { before, after, steps } = await run({ data, mode: "all", epochs: 6 });
+  const { results, steps } = await run({ data, mode: "all", epochs: 6 });
+  const { before, after } = results!;
   const { tokens } = data.val.stats();
-  assert.equal([before!.val.rows, tokens], [2 * data.val.size, 2 * data.val.size]);
-  assert.ok(after!.val.loss < 0.5 * before!.val.loss, `${before!.val.loss} -> ${after!.val.loss}`);
+  assert.equal([before.val.rows, tokens], [2 * data.val.size, 2 * data.val.size]);
+  assert.ok(after.val.loss < 0.5 * before.val.loss, `${before.val.loss} -> ${after.val.loss}`);
   assert.ok(steps.at(-1)!.accuracy >= 0.5, "of rows that do not count, none can be right");
 });
 
@@ -155,7 +155,7 @@ test("a run directory has a PEFT adapter of a language model, which can be train
     for (const [name, { data }] of first.tensors) assertSameBits(name, adapter.tensors.get(name)!.data, data);
     const { rank: _, alpha: __, ...settings } = SMALL;
     const on = await fineTune({ device: await device(), ...(await usual()), ...settings, adapter });
-    assert.equal(on.before, first.after);
+    assert.equal(on.results!.before, first.results!.after);
     await assertFails(ConfigError, ["rank differs from the adapter"], () => run({ adapter, rank: 3 }));
     const classes = await tinyData(messages(12));
     await assertFails(ConfigError, ["not an adapter of a classifier", "--objective lm"], () =>

@@ -59,8 +59,8 @@ async function stopAfter(step: number, more: Partial<FineTuneArguments> = {}): P
 function assertSameRun(got: TrainResult, want: TrainResult): void {
   assert.equal(got.steps, want.steps);
   assert.equal(got.evaluations, want.evaluations);
-  assert.equal(got.before, want.before);
-  assert.equal(got.after, want.after);
+  assert.equal(got.results!.before, want.results!.before);
+  assert.equal(got.results!.after, want.results!.after);
   assert.equal([got.keptStep, got.valPredictions], [want.keptStep, want.valPredictions]);
   assert.equal([...got.tensors.keys()], [...want.tensors.keys()]);
   for (const [name, { data }] of want.tensors) assert.equal(got.tensors.get(name)!.data, data, name);
@@ -109,17 +109,17 @@ test("keep: the parameters of the best evaluation, or of the last", async () => 
   assert.ok(step < last.steps.length, "the best evaluation is the last");
   assert.equal([best.keptStep, last.keptStep], [step, last.steps.length]);
   assert.equal(best.evaluations, last.evaluations);
-  assert.equal(best.after!.val, val);
-  assert.equal(last.after!.val, last.evaluations.at(-1)!.val);
+  assert.equal(best.results!.after.val, val);
+  assert.equal(last.results!.after.val, last.evaluations.at(-1)!.val);
   for (const [name, { data: values }] of best.tensors) {
     assert.equal(values, at.get(step)!.get(name)!.data, name);
     assert.not.equal(values, last.tensors.get(name)!.data, name);
   }
-  for (const { after, valPredictions, predictions } of [best, last]) {
+  for (const { results, valPredictions, predictions } of [best, last]) {
     const right = (some: typeof predictions, set: typeof data.val) =>
       some.filter(({ row, label }) => set.label(row) === label).length / set.size;
-    assert.is(right(valPredictions, data.val), after!.val.accuracy);
-    assert.is(right(predictions, data.test), after!.test.accuracy);
+    assert.is(right(valPredictions, data.val), results!.after.val.accuracy);
+    assert.is(right(predictions, data.test), results!.after.test.accuracy);
   }
 });
 

@@ -87,7 +87,7 @@ test("one seed gives the same bits, another seed others", async () => {
   const [first, again, other] = [await run(), await run(), await run({ seed: 2 })];
   assertSameTensors(again.tensors, first.tensors);
   assert.equal(again.steps, first.steps);
-  assert.equal(again.after, first.after);
+  assert.equal(again.results!.after, first.results!.after);
   for (const [name, { data }] of first.tensors)
     assert.not(sameBits(other.tensors.get(name)!.data, data), `${name} is the same with another seed`);
 });
@@ -120,7 +120,7 @@ for (const mode of MODES)
     const { model } = await usual();
     const { backend, read } = await openedDevice();
     let left: ReturnType<typeof read> = [];
-    const { tensors, after, before } = await run({
+    const { tensors, results } = await run({
       ...{ device: backend, mode, epochs: 6, keep: "last" },
       // Read after the last step, because a run then restores its initial parameters to evaluate them.
       onEvent: ({ type }) => {
@@ -152,8 +152,9 @@ for (const mode of MODES)
           data.some((x) => x !== 0),
           name,
         );
-    assert.ok(after!.train.loss < before!.train.loss, `${before!.train.loss} -> ${after!.train.loss}`);
-    assert.equal(before, (await untouched({ mode })).after);
+    const { before, after } = results!;
+    assert.ok(after.train.loss < before.train.loss, `${before.train.loss} -> ${after.train.loss}`);
+    assert.equal(before, (await untouched({ mode })).results!.after);
   });
 
 test("schedules by value", () => {
@@ -205,8 +206,8 @@ test("steps, learning rates, evaluations and events of a run", async () => {
   assert.is(start!.train, undefined);
   const mean = (of: readonly number[]) => of.reduce((sum, x) => sum + x, 0) / of.length;
   assert.is(first!.train!.loss, mean(result.steps.slice(0, 3).map(({ loss }) => loss)));
-  assert.equal(result.evaluations.at(-1)!.val, result.after!.val);
-  assert.equal(start!.val, result.before!.val);
+  assert.equal(result.evaluations.at(-1)!.val, result.results!.after.val);
+  assert.equal(start!.val, result.results!.before.val);
   for (const event of events) {
     if (event.type === "start") assert.equal([event.steps, event.stepsPerEpoch], [8, 4]);
     if (event.type !== "step") continue;
@@ -217,10 +218,10 @@ test("steps, learning rates, evaluations and events of a run", async () => {
   }
   const last = events.at(-1)!;
   assert.ok(last.type === "end" && last.result.tensors === result.tensors);
-  const { rows } = result.after!.test;
-  assert.equal([rows, result.predictions.length, result.after!.train.rows], [data.test.size, rows, rows]);
+  const { rows } = result.results!.after.test;
+  assert.equal([rows, result.predictions.length, result.results!.after.train.rows], [data.test.size, rows, rows]);
   const right = result.predictions.filter(({ row, label }) => data.test.label(row) === label).length;
-  assert.is(right / rows, result.after!.test.accuracy);
+  assert.is(right / rows, result.results!.after.test.accuracy);
   assert.equal(
     (await run({ ...options, evalEvery: 0 })).evaluations.map(({ step }) => step),
     [0, 2, 4, 6, 8],
@@ -277,7 +278,7 @@ test("an AbortSignal stops the run; the trained parameters can be used", async (
   // Submitted steps are finished or dropped; an epoch has 16.
   assert.ok(aborted.steps.length >= 3 && aborted.steps.length <= 10, `${aborted.steps.length} steps`);
   assert.ok(aborted.evaluations.at(-1)!.step <= aborted.steps.length);
-  assert.equal([aborted.before, aborted.after, aborted.predictions], [null, null, []]);
+  assert.equal([aborted.results!.before, aborted.results!.after, aborted.predictions], [null, null, []]);
   await aborted.save(`${folder}/runs/aborted`);
   const classifier = await Classifier.load(`${folder}/runs/aborted`, { device: await testDevice() });
   assert.is((await classifier.classify(["a"])).length, 1);
@@ -389,7 +390,7 @@ test("three classes", async () => {
   const data = await tinyData(messages(12, ["ham", "spam", "news"]));
   const result = await run({ data, epochs: 6 });
   assert.is(result.tensors.get("head.weight")!.shape[0], 3);
-  assert.ok(result.after!.train.loss < result.before!.train.loss);
+  assert.ok(result.results!.after.train.loss < result.results!.before.train.loss);
   await assertReloads(result, "three", data);
 });
 
@@ -402,7 +403,7 @@ test("a run continues from the adapter of every mode: its first evaluation is th
     const { epochs, batchSize } = SMALL;
     const next = await fineTune({ device: await testDevice(), ...(await usual()), epochs, batchSize, adapter });
     assert.is(next.spec.mode, mode);
-    const [begun, ended] = [next.before!.test, first.after!.test];
+    const [begun, ended] = [next.results!.before.test, first.results!.after.test];
     assert.equal({ ...begun, loss: 0 }, { ...ended, loss: 0 }, mode);
     // What is saved of a prefix is the product of its projection, in an order of its own.
     assert.ok(mode === "prefix" ? Math.abs(begun.loss - ended.loss) < 1e-6 : begun.loss === ended.loss, mode);

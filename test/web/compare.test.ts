@@ -3,7 +3,8 @@ import * as assert from "uvu/assert";
 import { showShare } from "../../src/report/share.ts";
 import { wilson } from "../../src/report/statistics.ts";
 import { describeMethod } from "../../src/run/record.ts";
-import { DEFAULTS, resolveOptions, type TrainOptions } from "../../src/train/options.ts";
+import { trainOptions } from "../../src/run/settings.ts";
+import { DEFAULTS, type TrainOptions } from "../../src/train/options.ts";
 import { steps } from "../../src/web/page/axes.ts";
 import { smoothed } from "../../src/web/page/chart.ts";
 import { outcomesOf, wordsOf } from "../../src/web/page/compare-results.ts";
@@ -13,32 +14,22 @@ import { methodsOf } from "../../src/web/worker/compare.ts";
 import { test } from "../helpers/harness.ts";
 
 const SETTINGS: PageSettings = {
-  objective: "classification",
-  data: { kind: "named", name: "spam" },
-  model: "gpt2-micro",
-  adapter: { id: "1", title: "LoRA" },
-  device: "wasm",
-  split: "default",
-  balance: false,
-  dedupe: false,
-  maxLength: 0,
-  options: { ...DEFAULTS, mode: "prompt", epochs: 2, seed: 7, virtualTokens: 5 },
+  ...{ dataset: "spam", model: "gpt2-micro", adapter: "1", device: "wasm", balance: false },
+  ...{ mode: "prompt", epochs: 2, seed: 7, virtualTokens: 5 },
 };
 
 test("a comparison has seven methods with valid settings, each at its own rate, and the visitor's other settings", () => {
   const [small, large] = [128, 768].map((n_embd) => methodsOf(SETTINGS, { n_embd }));
   assert.equal(
-    small!.map(({ options }) => describeMethod(resolveOptions(options))),
+    small!.map((one) => describeMethod(trainOptions(one))),
     [
       ...["LoRA, rank 1, alpha 2", "LoRA, rank 4, alpha 8", "LoRA, rank 16, alpha 32", "full fine-tuning"],
       ...["last block", "head only", "biases only (BitFit)"],
     ],
   );
-  for (const { adapter, device, options } of small!) {
-    assert.equal([adapter, device, options.epochs, options.seed], [null, "wasm", 2, 7]);
-    assert.is(options.virtualTokens, undefined);
-  }
-  const rates = (some: PageSettings[]) => some.map(({ options }) => options.lr!);
+  for (const { adapter, device, epochs, seed, virtualTokens } of small!)
+    assert.equal([adapter, device, epochs, seed, virtualTokens], [undefined, "wasm", 2, 7, undefined]);
+  const rates = (some: PageSettings[]) => some.map(({ lr }) => lr!);
   assert.ok(rates(large!).every((rate, i) => rate <= rates(small!)[i]!));
   assert.ok(rates(large!)[3]! < 1e-4, "full fine-tuning of a large model");
 });

@@ -2,13 +2,13 @@
 
 import type { Objective } from "../../config.ts";
 import { dataName, describeMethod } from "../../run/record.ts";
-import { hasAdapter, type PageRun, type PageSettings } from "../protocol.ts";
+import { hasAdapter, type PageRun } from "../protocol.ts";
 import { byId, h } from "./dom.ts";
 import { when } from "./format.ts";
 
 export class AdapterPicker {
-  /** null: a new adapter. */
-  adapter: NonNullable<PageSettings["adapter"]> | null = null;
+  /** The id of its run; undefined: a new adapter. */
+  adapter: string | undefined;
   private readonly select = byId<HTMLSelectElement>("beginning");
   private runs: readonly PageRun[] = [];
 
@@ -25,17 +25,16 @@ export class AdapterPicker {
       ...this.runs.map(({ id, record }) =>
         h(
           "option",
-          { value: id, selected: id === this.adapter?.id },
+          { value: id, selected: id === this.adapter },
           `${describeMethod(record.options)}: ${dataName(record)}, ${when(record.created)}`,
         ),
       ),
     );
-    if (this.select.value !== (this.adapter?.id ?? "")) this.choose();
+    if (this.select.value !== (this.adapter ?? "")) this.choose();
   }
 
   private choose(): void {
-    const run = this.runs.find(({ id }) => id === this.select.value);
-    this.adapter = run ? { id: run.id, title: describeMethod(run.record.options) } : null;
+    this.adapter = this.select.value || undefined;
     this.changed();
   }
 }

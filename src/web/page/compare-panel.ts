@@ -69,7 +69,7 @@ export class ComparePanel {
     if (settings) byId("compare").hidden = isLm && this.runs.length === 0;
     this.settings = isLm ? null : settings;
     if (this.settings && seconds !== null) {
-      const minutes = ((ALL / DURATIONS[this.settings.options.mode ?? "lora"]) * seconds) / 60;
+      const minutes = ((ALL / DURATIONS[this.settings.mode ?? "lora"]) * seconds) / 60;
       setText(this.start, `Compare methods (about ${Math.max(1, Math.round(minutes))} min)`);
     }
     this.enable();

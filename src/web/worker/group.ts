@@ -1,11 +1,7 @@
 /** What is trained at the same time: a run, and others of its comparison. */
 import type { Speed } from "../../run/live-run.ts";
-import type { OwnArguments } from "../../train/group.ts";
-import { ofMode } from "../../train/options.ts";
-import type { TrainResult } from "../../train/records.ts";
-import { train } from "../../train/trainer.ts";
 import { isUnderWay, type PageRun } from "../protocol.ts";
-import { type Emit, type Materials, Training } from "./training.ts";
+import { type Emit, type Materials, ownOptions, Training } from "./training.ts";
 
 export class TrainingGroup {
   private readonly trainings: Training[] = [];
@@ -33,7 +29,7 @@ export class TrainingGroup {
   }
 
   private add(run: PageRun): void {
-    const report: Emit = (run, speed) => this.emit(run, speed && this.shared(speed));
+    const report: Emit = (one, speed) => this.emit(one, speed && this.shared(speed));
     this.trainings.push(new Training(run, this.materials, report, this.abort.signal));
   }
 
@@ -53,24 +49,10 @@ export class TrainingGroup {
 
   /** Trains all to the end. Errors are reported in the runs. */
   async work(): Promise<void> {
-    const begun = await Promise.all(
-      this.trainings.map(async (training) => ({ training, run: await training.begin() })),
-    );
-    const ready = begun.flatMap(({ training, run }) => (run ? [{ training, run }] : []));
-    // A run goes on on the kind of device on which it began.
-    for (const kind of new Set(ready.map(({ run }) => run.resume?.device))) {
-      const some = ready.filter(({ run }) => run.resume?.device === kind);
-      const promises = await this.train(some.map(({ run }) => run));
-      await Promise.all(some.map(({ training }, i) => training.complete(promises[i]!)));
-    }
-  }
-
-  private async train(runs: readonly OwnArguments[]): Promise<Promise<TrainResult>[]> {
     const { device, model, data } = this.materials;
     const common = { device, model, data, signal: this.abort.signal };
-    if (runs.length === 1) return [train({ ...common, ...runs[0] })];
-    const { trainAtOnce } = await import("../../train/many.ts");
-    return trainAtOnce(common, runs).catch((error) => runs.map(() => Promise.reject(error)));
+    const { trainJobs } = await import("../../train/scheduler.ts");
+    await trainJobs(common, this.trainings);
   }
 
   /** The speed of a run as it seems: what it reports is by its share of the time. */
@@ -87,12 +69,10 @@ export class TrainingGroup {
 /** The companions that are trained at the same time as a run. */
 async function chosenOf(run: PageRun, companions: readonly PageRun[], materials: Materials): Promise<PageRun[]> {
   if (companions.length === 0) return [];
-  const { atOnce } = await import("../../train/many.ts");
+  const { planRounds } = await import("../../train/scheduler.ts");
   const { device, model, data } = materials;
-  const all = [run, ...companions];
-  const some = await atOnce(
-    { device, model, data },
-    all.map(({ record: { options } }) => ofMode(options, options.mode)),
-  );
-  return some.filter((i) => i > 0).map((i) => all[i]!);
+  const jobs = [run, ...companions].map((one) => ({ one, settings: ownOptions(one) }));
+  const rounds = await planRounds({ device, model, data }, jobs);
+  const { jobs: some, atOnce } = rounds.find((round) => round.jobs.includes(jobs[0]!))!;
+  return some.slice(1, atOnce).map(({ one }) => one);
 }

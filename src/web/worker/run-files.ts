@@ -8,7 +8,7 @@ import { fingerprint } from "../../io/fingerprint.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import type { Adapter } from "../../io/peft.ts";
-import { loadRunData } from "../../run/load-data.ts";
+import { loadData } from "../../run/load-data.ts";
 import { dataFiles, dataName, fileName, moveFiles } from "../../run/record.ts";
 import type { PageRun } from "../protocol.ts";
 import { filesOf } from "./archive.ts";
@@ -31,7 +31,7 @@ export async function keepFiles(run: PageRun, from?: string): Promise<void> {
 }
 
 /** The data of a stored run. A file that is not in its folder is one of the same name that the visitor has selected. */
-export async function openData(
+export async function reopenData(
   { id, record }: PageRun,
   model: GPT2Checkpoint,
   downloads: DownloadOptions,
@@ -39,7 +39,7 @@ export async function openData(
   const places = new Map<string, string>();
   for (const path of dataFiles(record.data)) places.set(path, await placeOf(id, path));
   const data = moveFiles(record.data, (path) => places.get(path)!);
-  return loadRunData({ ...record, data }, model, downloads);
+  return loadData({ ...record, data }, model, downloads);
 }
 
 async function placeOf(id: string, path: string): Promise<string> {

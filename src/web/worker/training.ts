@@ -9,12 +9,14 @@ import { adapterOf, runContents } from "../../run/directory.ts";
 import { LiveRun, type Speed } from "../../run/live-run.ts";
 import { advance, failed, newRecord, planned } from "../../run/record.ts";
 import { startTensors } from "../../run/scaled.ts";
-import type { OwnArguments } from "../../train/group.ts";
+import { pickSettings } from "../../run/settings.ts";
 import { noveltyOf } from "../../train/novelty.ts";
-import { ofMode } from "../../train/options.ts";
+import { ofMode, type TrainOptions } from "../../train/options.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "../../train/prepare.ts";
 import { type Checkpoint, RunFailed, type TrainEvent, type TrainResult } from "../../train/records.ts";
-import { type PageRun, type PageSettings, runSettings } from "../protocol.ts";
+import type { Job } from "../../train/scheduler.ts";
+import type { JobSettings, Start } from "../../train/trainer.ts";
+import type { PageRun, PageSettings } from "../protocol.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
 import { folderOf, forgetRun, keepInMemory, keepOwn, keepRun, newId } from "./store.ts";
 import { serveFromMemory } from "./unsaved.ts";
@@ -28,9 +30,9 @@ export type Emit = (run: PageRun, speed: Speed | null) => void;
 export type Materials = Pick<RunArguments, "device" | "model" | "data" | "adapter">;
 
 /** A new run. Throws the errors of `prepareRun`. */
-export async function newRun(settings: PageSettings, materials: Materials): Promise<PageRun> {
-  const prepared = prepareRun({ ...materials, ...settings.options });
-  const record = await newRecord(materials, runSettings(settings), prepared.options);
+export async function newRun(settings: PageSettings, materials: Materials, options: TrainOptions): Promise<PageRun> {
+  const prepared = prepareRun({ ...materials, ...options });
+  const record = await newRecord(materials, pickSettings(settings), prepared.options);
   return {
     id: newId(),
     record: planned(record, prepared, materials.device.info),
@@ -43,7 +45,10 @@ export async function newRun(settings: PageSettings, materials: Materials): Prom
   };
 }
 
-export class Training {
+/** The options of a run that have an effect in its mode. */
+export const ownOptions = ({ record: { options } }: PageRun) => ofMode(options, options.mode);
+
+export class Training implements Job {
   /** The state of a run that is ended before its last step. */
   private ending: "paused" | "stopped" = "stopped";
   private emittedAt = 0;
@@ -64,9 +69,8 @@ export class Training {
     private readonly emit: Emit,
     private readonly signal: AbortSignal,
   ) {
-    const { options } = run.record;
     this.folder = folderOf(run.id);
-    this.args = { ...materials, ...ofMode(options, options.mode) };
+    this.args = { ...materials, ...ownOptions(run) };
     this.prepared = prepareRun(this.args);
     this.novelty = noveltyOf(materials.data);
     this.live = new LiveRun(this.folder, run.record, { onEvent: (event) => this.onTrainEvent(event) });
@@ -88,8 +92,13 @@ export class Training {
     this.emitNow();
   }
 
-  /** The arguments of its training, from its last checkpoint; null if it cannot begin. Errors are reported in the run. */
-  async begin(): Promise<OwnArguments | null> {
+  get settings(): JobSettings {
+    const { device: _, model: _m, data: _d, ...settings } = this.args;
+    return settings;
+  }
+
+  /** From its last checkpoint. Errors are reported in the run. */
+  async begin(): Promise<Start | null> {
     const { run } = this;
     try {
       const resume = await this.restore();
@@ -97,27 +106,25 @@ export class Training {
       run.error = null;
       await this.store();
       this.emitNow();
-      const { device: _, model: _m, data: _d, ...settings } = this.args;
       return {
-        ...settings,
         onEvent: this.live.callbacks.onEvent,
         checkpointEvery: "evaluation",
         onCheckpoint: (checkpoint) => this.keep(checkpoint),
         ...(resume ? { resume } : {}),
       };
     } catch (error) {
-      await this.complete(Promise.reject(error));
+      await this.end(Promise.reject(error));
       return null;
     }
   }
 
   /** Saves what its training leaves. Errors are reported in the run. */
-  async complete(trained: Promise<TrainResult>): Promise<void> {
+  async end(trained: Promise<TrainResult>): Promise<void> {
     try {
       await this.finish(await trained);
     } catch (error) {
       // Stopped before the first step: there is nothing to save, and the run can start again.
-      if (error === this.signal.reason) await this.end(this.ending);
+      if (error === this.signal.reason) await this.finishAs(this.ending);
       else await this.fail(error);
     }
     this.live.speed = null;
@@ -188,7 +195,7 @@ export class Training {
     run.usable = true;
     const start = first?.tensors ?? (await startTensors(this.meta, live.record.options, model));
     run.changes = await changesOf(this.adapter(result.tensors), model, start);
-    await this.end(result.aborted ? this.ending : "finished", isStored);
+    await this.finishAs(result.aborted ? this.ending : "finished", isStored);
     if (!result.aborted && isStored) await remove(joinPath(this.folder, "data"));
   }
 
@@ -240,10 +247,10 @@ export class Training {
         })
         .catch((reason) => this.noteUnstored(reason));
     else live.record = failed(live.record, error);
-    await this.end("failed");
+    await this.finishAs("failed");
   }
 
-  private async end(state: PageRun["state"], hasFiles = true): Promise<void> {
+  private async finishAs(state: PageRun["state"], hasFiles = true): Promise<void> {
     this.run.state = state;
     this.latest = undefined;
     await this.store(hasFiles);

@@ -2,16 +2,18 @@
 import { finishReplacing } from "#platform";
 import { type Backend, describeDevice } from "../../backend/backend.ts";
 import { defaultThreads } from "../../backend/wasm.ts";
-import { textContext } from "../../config.ts";
+import type { LoadedDataset } from "../../data/datasets.ts";
+import type { LoadedTexts } from "../../data/texts.ts";
 import { ConfigError, DeviceError } from "../../errors.ts";
 import type { DownloadEvent, DownloadOptions } from "../../io/download-options.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
+import type { Adapter } from "../../io/peft.ts";
 import { baseShapes } from "../../names.ts";
 import type { Speed } from "../../run/live-run.ts";
-import { countParameters, dataName } from "../../run/record.ts";
+import { countParameters, dataName, describeMethod } from "../../run/record.ts";
 import { sizeOf } from "../../tensor.ts";
-import { DEFAULTS, methodSizes } from "../../train/options.ts";
+import type { TrainOptions } from "../../train/options.ts";
 import { optionsOf, type PreparedRun, prepareRun } from "../../train/prepare.ts";
 import { memoryOf } from "../../train/records.ts";
 import { checkFits } from "../../train/sizes.ts";
@@ -36,17 +38,8 @@ import { TrainingGroup } from "./group.ts";
 import { Learned } from "./learned.ts";
 import { load } from "./load.ts";
 import { secondsOf } from "./pace.ts";
-import { checkUnchanged, keepFiles, openData, openStart } from "./run-files.ts";
-import {
-  addModel,
-  firstRows,
-  forgetModel,
-  listModels,
-  nameOf,
-  openData as openMessages,
-  openModel,
-  pick,
-} from "./sources.ts";
+import { checkUnchanged, keepFiles, openStart, reopenData } from "./run-files.ts";
+import { addModel, firstRows, forgetModel, listModels, nameData, openData, openModel, pick } from "./sources.ts";
 import {
   changeRun,
   folderOf,
@@ -61,7 +54,7 @@ import {
 } from "./store.ts";
 import { takeFile, takeReport } from "./take.ts";
 import { Tester, type Trained } from "./tester.ts";
-import { describeTexts, openTexts } from "./texts.ts";
+import { describeTexts } from "./texts.ts";
 import { type Materials, newRun } from "./training.ts";
 import type { Writer } from "./writer.ts";
 
@@ -115,38 +108,26 @@ async function fetched<T>(name: string, open: (downloads: DownloadOptions) => Pr
 
 const fetchModel = (name: string): Promise<GPT2Checkpoint> => fetched(name, (downloads) => openModel(name, downloads));
 
-function fetchMessages(settings: PageSettings, model: GPT2Checkpoint) {
-  return fetched(nameOf(settings.data), (downloads) =>
-    openMessages(settings, model, contextOf(settings, model), downloads),
-  );
-}
-
-function fetchTexts(settings: PageSettings, model: GPT2Checkpoint) {
-  return fetched(nameOf(settings.data), (downloads) =>
-    openTexts(settings, model, contextOf(settings, model), downloads),
-  );
-}
-
-/** The most tokens of a message or of a block of text: without the virtual tokens of the run's mode. */
-function contextOf({ options }: PageSettings, { config }: GPT2Checkpoint): number {
-  return textContext(config, methodSizes({ ...DEFAULTS, ...options }));
-}
+/** What a run is made of, with all its options. */
+type Opened = Materials & { options: TrainOptions };
 
 /** Opens what a new run is made of. */
-async function materialsOf(settings: PageSettings): Promise<Materials> {
+async function openSettings(settings: PageSettings): Promise<Opened> {
   const device = await deviceOf(settings.device);
   const model = await fetchModel(settings.model);
-  const { data } = await (settings.objective === "lm" ? fetchTexts : fetchMessages)(settings, model);
-  const { adapter: start } = settings;
-  return { device, model, data, ...(start ? { adapter: await loadAdapter(folderOf(start.id), model) } : {}) };
+  const adapter = settings.adapter === undefined ? undefined : await loadAdapter(folderOf(settings.adapter), model);
+  return { device, model, ...(await fetchData(settings, model, adapter)), ...(adapter ? { adapter } : {}) };
 }
+
+const fetchData = (settings: PageSettings, model: GPT2Checkpoint, adapter?: Adapter) =>
+  fetched(nameData(settings), (downloads) => openData(settings, model, downloads, adapter));
 
 /** Opens what a stored run is made of. Throws ConfigError if that is not what it began with. */
 async function reopen(run: PageRun): Promise<Materials> {
   await finishReplacing(folderOf(run.id));
   const device = await deviceOf(run.device);
   const model = await fetchModel(run.model);
-  const data = await fetched(dataName(run.record), (downloads) => openData(run, model, downloads));
+  const data = await fetched(dataName(run.record), (downloads) => reopenData(run, model, downloads));
   await checkUnchanged(run, model, data);
   const adapter = await openStart(run, model);
   return { device, model, data, ...(adapter ? { adapter } : {}) };
@@ -314,23 +295,22 @@ const api: Api = {
     return columnsOf(await firstRows(file.name, encoding), file.name);
   },
   async readData(settings) {
-    const { data } = settings;
-    const model = await fetchModel(settings.model);
-    const source = await fetchMessages(settings, model);
+    const { data: files, encoding } = settings;
+    const { data, options } = await fetchData(settings, await fetchModel(settings.model));
+    const [file] = [files ?? []].flat();
     const columns =
-      data.kind === "file"
-        ? columnsOf(await firstRows(data.name, data.encoding), data.name)
-        : { columns: [], text: null, label: null };
-    return describeData(source.data, columns, settings.options.classWeights);
+      file === undefined ? { columns: [], text: null, label: null } : columnsOf(await firstRows(file, encoding), file);
+    return describeData(data as LoadedDataset, columns, options.classWeights);
   },
   pick: async (files) => pick(files),
   async readTexts(settings) {
     const model = await fetchModel(settings.model);
-    const source = await fetchTexts(settings, model);
-    return describeTexts(source.data, settings.data, model);
+    const { data } = await fetchData(settings, model);
+    return describeTexts(data as LoadedTexts, settings, model);
   },
   async estimate(settings) {
-    const run = { ...(await materialsOf(settings)), ...settings.options };
+    const { options, ...materials } = await openSettings(settings);
+    const run = { ...materials, ...options };
     let prepared: PreparedRun;
     try {
       prepared = prepareRun(run);
@@ -355,17 +335,21 @@ const api: Api = {
   },
   start: (settings) =>
     begin(async () => {
-      const materials = await materialsOf(settings);
-      return [await newRun(settings, materials), materials, settings.adapter?.id];
+      const { adapter: from } = settings;
+      const { options, ...materials } = await openSettings(settings);
+      // The other run may be deleted.
+      const named =
+        from === undefined ? settings : { ...settings, adapter: describeMethod((await readRun(from)).record.options) };
+      return [await newRun(named, materials, options), materials, from];
     }),
   async compare(settings) {
     const methods = methodsOf(settings, (await fetchModel(settings.model)).config);
-    const materials = await materialsOf(methods[0]!);
     const comparison = newId();
     const begun = Date.now();
     const runs: PageRun[] = [];
     for (const [i, method] of methods.entries()) {
-      const run: PageRun = { ...(await newRun(method, materials)), state: "waiting", comparison };
+      const { options, ...materials } = await openSettings(method);
+      const run: PageRun = { ...(await newRun(method, materials, options)), state: "waiting", comparison };
       run.record.created = begun + i;
       await keepFiles(run);
       await keepRun(run);

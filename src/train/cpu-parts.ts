@@ -1,0 +1,172 @@
+/**
+ * Runs on the CPU at the same time, each on threads of its own: a step of a small model is too little work for several threads, which
+ * wait for each other after every kernel. A run has the same bits on any number of threads.
+ */
+import type { Backend, DeviceInfo } from "../backend/backend.ts";
+import { Engine } from "../engine/engine.ts";
+import { loadBase } from "../engine/state.ts";
+import { LowrankError } from "../errors.ts";
+import { memoryTotals } from "../plan/memory.ts";
+import { SharedClock } from "./clock.ts";
+import { prepareOnDevice } from "./device.ts";
+import type { Round } from "./group.ts";
+import { type PreparedRun, prepareRun } from "./prepare.ts";
+import { memoryOf, type TrainResult } from "./records.ts";
+import { type JobSettings, type Materials, type PlannedJob, type Start, train } from "./trainer.ts";
+
+/** Trains a run on a part. */
+type TrainOnPart = (settings: JobSettings, start: Start) => Promise<TrainResult>;
+
+export class CpuParts {
+  private readonly clock = new SharedClock();
+  /** Called when a run has ended, by runs that wait for memory. */
+  private waiting: (() => void)[] = [];
+  private active = 0;
+  /** Bytes that the runs take which are trained: of one that has just begun the device does not know yet. */
+  private taken = 0;
+
+  private constructor(
+    private readonly common: Materials,
+    private readonly device: Backend,
+    private readonly info: DeviceInfo,
+    /** The device itself if it is not divided. */
+    private readonly parts: readonly Backend[],
+  ) {}
+
+  /** The parts for some runs; null if they are not trained on the CPU. The device is the one that is chosen for the first run. */
+  static async open(common: Materials, runs: readonly PlannedJob[], signal?: AbortSignal): Promise<CpuParts | null> {
+    const { device, info } = await chooseFor(common, runs[0]!, signal);
+    if (info.kind !== "wasm") return null;
+    // The first type that fits depends on the memory that others leave.
+    const isOpen = runs.some(({ settings }) => settings.dtype === "auto");
+    const parts = isOpen ? [] : divide(device, runs.length);
+    return new CpuParts(common, device, info, parts.length > 0 ? parts : [device]);
+  }
+
+  /** All runs are one round. */
+  round<J>(jobs: readonly J[]): Round<J> {
+    return { jobs, atOnce: this.parts.length, apart: "" };
+  }
+
+  /** Calls `work` for each run when a part is free, in their order. */
+  async each<J extends PlannedJob>(
+    runs: readonly J[],
+    signal: AbortSignal,
+    work: (run: J, trainOnPart: TrainOnPart) => Promise<void>,
+  ): Promise<void> {
+    const { common, device } = this;
+    const base = runs.length > 1 ? await loadSharedBase({ ...common, device }, runs[0]!, signal) : undefined;
+    const room = device.limits.total ?? Infinity;
+    const left = runs.values();
+    const workOn = async (part: Backend) => {
+      for (const run of left)
+        await work(run, (settings, start) => this.train(part, { base, room, signal }, settings, start));
+    };
+    try {
+      await Promise.all(this.parts.map(workOn));
+    } finally {
+      base?.destroy();
+    }
+  }
+
+  /** Frees the parts; the device remains. */
+  close(): void {
+    for (const part of this.parts) if (part !== this.device) part.destroy();
+  }
+
+  private async train(
+    part: Backend,
+    { base, room, signal }: { base: Engine | undefined; room: number; signal: AbortSignal },
+    settings: JobSettings,
+    start: Start,
+  ): Promise<TrainResult> {
+    const { clock, info } = this;
+    const run = { ...this.common, ...settings };
+    // A run that began on another kind of device goes on there.
+    const began = start.resume?.device ?? info.kind;
+    if (began !== info.kind) return train({ ...run, signal, ...start });
+    const prepared = prepareIfValid({ ...run, device: part });
+    const shared = prepared && base && sharesBase(base, prepared) ? base : undefined;
+    const bytes = prepared ? bytesOf(prepared, shared !== undefined) : 0;
+    while (this.active > 0 && this.taken + bytes > room && !signal.aborted)
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
+    this.active++;
+    this.taken += bytes;
+    clock.enter();
+    try {
+      return await train({ ...run, device: part, signal, ...start }, { info, now: () => clock.now(), shared });
+    } finally {
+      clock.leave();
+      this.active--;
+      this.taken -= bytes;
+      for (const resume of this.waiting.splice(0)) resume();
+    }
+  }
+}
+
+/** The device that is chosen for a run. What is wrong with the run is said when it is trained. */
+async function chooseFor(
+  common: Materials,
+  { settings }: PlannedJob,
+  signal: AbortSignal | undefined,
+): Promise<{ device: Backend; info: DeviceInfo }> {
+  try {
+    return await prepareOnDevice({ ...common, ...settings }, { signal });
+  } catch (error) {
+    if (error instanceof LowrankError) return { device: common.device, info: common.device.info };
+    throw error;
+  }
+}
+
+/** Parts for `runs` runs: with as many rounds, but more threads each, where the last round would not need all parts. */
+function divide(device: Backend, runs: number): Backend[] {
+  const parts = device.divide?.(runs) ?? [];
+  const rounds = Math.ceil(runs / Math.max(1, parts.length));
+  const fewer = Math.ceil(runs / rounds);
+  if (fewer >= parts.length) return parts;
+  for (const part of parts) part.destroy();
+  return device.divide!(fewer);
+}
+
+/** An engine with the base model's weights, if a run and others can share them. */
+async function loadSharedBase(
+  common: Materials,
+  { settings }: PlannedJob,
+  signal: AbortSignal,
+): Promise<Engine | undefined> {
+  const prepared = prepareIfValid({ ...common, ...settings });
+  if (prepared?.spec.mode !== "lora" || prepared.prefix) return undefined;
+  const capacity = { tokens: 1, sequences: 1 };
+  let engine: Engine | undefined;
+  try {
+    engine = await Engine.create(common.device, { spec: prepared.spec, capacity, optimizer: null });
+    await loadBase(engine, common.model, { signal });
+    return engine;
+  } catch (error) {
+    engine?.destroy();
+    // What is wrong is said when a run is trained.
+    if (error instanceof LowrankError) return undefined;
+    throw error;
+  }
+}
+
+/** Null if something is wrong with a run, which is said when it is trained. */
+function prepareIfValid(run: Parameters<typeof prepareRun>[0]): PreparedRun | null {
+  try {
+    return prepareRun(run);
+  } catch (error) {
+    if (error instanceof LowrankError) return null;
+    throw error;
+  }
+}
+
+/** Whether the run freezes the whole base model, in the same type. */
+function sharesBase({ plan }: Engine, { spec, prefix }: PreparedRun): boolean {
+  return spec.mode === "lora" && !prefix && (spec.dtype ?? "f32") === (plan.spec.dtype ?? "f32");
+}
+
+/** What a run takes, with or without the base model's weights. */
+function bytesOf(prepared: PreparedRun, isShared: boolean): number {
+  const weights = isShared ? (memoryTotals(prepared.plan.memory).byRole.get("weight") ?? 0) : 0;
+  return memoryOf(prepared) - weights;
+}
