@@ -50,13 +50,14 @@ export type { Tensors } from "./io/peft-form.ts";
 export { type FileSource, forgetFile, registerFile } from "./platform/files.ts";
 export type { FineTuneArguments, FineTuneRun, SavedRun, SaveOptions } from "./run/fine-tune.ts";
 export type { FineTuneManyArguments, RunSettings } from "./run/fine-tune-many.ts";
+export type { RunRecord } from "./run/record.ts";
 export type { TrainOptions } from "./train/options.ts";
 export {
   type Checkpoint,
   type EvaluationRecord,
   RunFailed,
-  type Splits,
   type StepRecord,
   type TrainEvent,
   type TrainResult,
 } from "./train/records.ts";
+export type { Results, Splits, TestResults } from "./train/results.ts";

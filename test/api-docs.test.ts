@@ -4,8 +4,8 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import { temporaryFolder } from "./border.ts";
-import { test } from "./harness.ts";
+import { temporaryFolder } from "./helpers/border.ts";
+import { test } from "./helpers/harness.ts";
 
 interface Declaration {
   name: string;

@@ -5,9 +5,9 @@ import * as assert from "uvu/assert";
 import * as browser from "../src/browser.ts";
 import { ConfigError, DeviceError } from "../src/errors.ts";
 import * as api from "../src/index.ts";
-import { temporaryFolder } from "./border.ts";
-import { afterAll, test } from "./harness.ts";
-import { messages, tinyData, tinyModel } from "./tiny.ts";
+import { temporaryFolder } from "./helpers/border.ts";
+import { afterAll, test } from "./helpers/harness.ts";
+import { messages, tinyData, tinyModel } from "./helpers/tiny.ts";
 
 const folder = temporaryFolder();
 const directory = tinyModel(join(folder, "model"));

@@ -13,8 +13,8 @@ import {
 import { ConfigError, FormatError } from "../src/errors.ts";
 import { baseShapes, headShapes, loraShapes, loraSite, loraSites } from "../src/names.ts";
 import { editDistance, nearest } from "../src/suggest.ts";
-import { assertFails } from "./border.ts";
-import { test } from "./harness.ts";
+import { assertFails } from "./helpers/border.ts";
+import { test } from "./helpers/harness.ts";
 
 const GPT2 = {
   vocab_size: 50257,

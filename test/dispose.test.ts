@@ -9,9 +9,9 @@ import { ConfigError, DeviceError } from "../src/errors.ts";
 import { Classifier } from "../src/infer/classifier.ts";
 import { LanguageModel } from "../src/infer/language-model.ts";
 import { loadModel } from "../src/io/hf.ts";
-import { assertFails, temporaryFolder } from "./border.ts";
-import { test } from "./harness.ts";
-import { tinyModel } from "./tiny.ts";
+import { assertFails, temporaryFolder } from "./helpers/border.ts";
+import { test } from "./helpers/harness.ts";
+import { tinyModel } from "./helpers/tiny.ts";
 
 const model = tinyModel(join(temporaryFolder(), "model"));
 

@@ -2,7 +2,7 @@
 import * as assert from "uvu/assert";
 import { floatToHalf, halfToFloat } from "../src/half.ts";
 import { Rng } from "../src/rng.ts";
-import { test } from "./harness.ts";
+import { test } from "./helpers/harness.ts";
 
 const ALL = Uint16Array.from({ length: 65536 }, (_, i) => i);
 const isNaNHalf = (half: number) => (half & 0x7fff) > 0x7c00;

@@ -10,7 +10,7 @@ import { KERNELS } from "../src/ops/generated/kernels.ts";
 import { LANES } from "../src/ops/gradnorm.ts";
 import type { Kernel } from "../src/ops/kernel.ts";
 import { VIEW_ALIGN } from "../src/tensor.ts";
-import { test } from "./harness.ts";
+import { test } from "./helpers/harness.ts";
 
 const read = (path: string) => readFileSync(packagePath(path), "utf8");
 const list = (folder: string, ending: string) =>

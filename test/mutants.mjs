@@ -42,7 +42,8 @@ const LOADED = [
   [/^src\/backend\/remote-worker\.ts$/, "src/backend/remote.ts"],
 ];
 /** The tests of what is in dist/; they see every file. */
-const isOfBuilt = (test, near) => /^(browser\/|package|bench)/.test(test) || near.get("test/spawn.ts")?.has(test);
+const isOfBuilt = (test, near) =>
+  /^(browser\/|package|bench)/.test(test) || near.get("test/helpers/spawn.ts")?.has(test);
 const PATIENCE_MS = 20_000;
 const FIRST_TIMEOUT_MS = 5 * 60_000;
 

@@ -4,8 +4,8 @@ import { copyFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import { temporaryFolder } from "./border.ts";
-import { test, testIf } from "./harness.ts";
+import { temporaryFolder } from "./helpers/border.ts";
+import { test, testIf } from "./helpers/harness.ts";
 
 interface Fault {
   start: number;

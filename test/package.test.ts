@@ -7,9 +7,9 @@ import * as assert from "uvu/assert";
 import { build, type Rolldown } from "vite";
 import { packagePath } from "#platform";
 import { dependencies } from "../package.json";
-import { temporaryFolder } from "./border.ts";
-import { test } from "./harness.ts";
-import { messages } from "./tiny.ts";
+import { temporaryFolder } from "./helpers/border.ts";
+import { test } from "./helpers/harness.ts";
+import { messages } from "./helpers/tiny.ts";
 
 const folder = temporaryFolder();
 

@@ -4,8 +4,8 @@ import * as assert from "uvu/assert";
 import { type BlockDtype, blockBytes } from "../src/blocks.ts";
 import { ConfigError, ShapeError } from "../src/errors.ts";
 import { dequantize, MAXIMA, NF4, Quantizer } from "../src/quantize.ts";
-import { assertFails } from "./border.ts";
-import { test } from "./harness.ts";
+import { assertFails } from "./helpers/border.ts";
+import { test } from "./helpers/harness.ts";
 
 const sha = (data: Uint8Array | Float32Array) =>
   createHash("sha256")

@@ -6,7 +6,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { installPackage, messages, must } from "./packed.mjs";
+import { installPackage, messages, must } from "./helpers/packed.mjs";
 
 const home = resolve("build/runtimes");
 const system = { win32: "win" }[process.platform] ?? process.platform;

@@ -6,7 +6,7 @@ import { ConfigError, LowrankError } from "../errors.ts";
 import { Classifier } from "../infer/classifier.ts";
 import { type OpenedAdapter, openAdapter } from "../io/open-adapter.ts";
 import { downloadProgress } from "../report/download.ts";
-import { readRunConfig } from "../run/directory.ts";
+import { readRecord } from "../run/directory.ts";
 import {
   describeChange,
   EXPORTS,
@@ -16,6 +16,7 @@ import {
   showLoss,
   withoutPadding,
 } from "../run/export.ts";
+import { within } from "../run/record.ts";
 import { choice, command, main, print, printNote, settle } from "./cli.ts";
 
 const program = command(
@@ -54,7 +55,7 @@ const MEASURED = 50;
 /** Describes how classifying at the text's last token changes the results for messages of the run's test set. */
 async function measurePooling({ adapter, checkpoint }: OpenedAdapter, flags: Flags): Promise<string> {
   try {
-    const { data } = await readRunConfig(flags.run);
+    const { data } = within(flags.run, await readRecord(flags.run));
     const { test } = await loadDataset(data as unknown as DatasetSpec, {
       ...(data as DatasetOptions),
       model: checkpoint,

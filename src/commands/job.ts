@@ -11,9 +11,18 @@ import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter } from "../io/peft.ts";
 import { downloadProgress } from "../report/download.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
-import { type RunConfig, readRunConfig, runConfig } from "../run/directory.ts";
+import { readRecord } from "../run/directory.ts";
 import { refuseExisting } from "../run/files.ts";
-import { dataOptions, dataSpec, PRESETS, type RunSettings, settingsOf, trainOptions } from "../run/settings.ts";
+import { newRecord, type RunRecord, within } from "../run/record.ts";
+import {
+  dataOptions,
+  dataSpec,
+  mergePreset,
+  PRESETS,
+  pickSettings,
+  type RunSettings,
+  trainOptions,
+} from "../run/settings.ts";
 import { DEFAULTS, methodSizes, ofMode, resolveOptions, type TrainOptions, withAdapter } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
 import { settle } from "./cli.ts";
@@ -41,7 +50,7 @@ export interface Job {
   model: GPT2Checkpoint;
   data: TrainingData;
   options: TrainOptions;
-  config: RunConfig;
+  record: RunRecord;
   adapter?: Adapter;
   resume?: Checkpoint;
 }
@@ -50,7 +59,7 @@ export interface Job {
 const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
 
 export async function newJob(flags: TrainFlags): Promise<Job> {
-  const settings = settingsOf(flags, PRESETS[flags.preset]);
+  const settings = mergePreset(flags, PRESETS[flags.preset]);
   trainOptions(settings);
   dataSpec(settings);
   const out = pathWithName(flags.out ?? defaultOut());
@@ -61,11 +70,12 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
   const { model, adapter } = await openModel(settings.model!, flags);
   return closedOnFailure(model, async () => {
     const { options, data } = await materialsOf(settings, model, adapter);
-    const config = await runConfig(model, data, options);
-    const job = { out, kept, replaces, model, data, options, config };
+    const record = await newRecord({ model, data }, pickSettings(settings), options);
+    if (replaces) record.replaces = true;
+    const job = { out, kept, replaces, model, data, options, record };
     if (!adapter) return { ...job, modelName: settings.model! };
-    config.adapter = absolutePath(flags.adapter!);
-    return { ...job, modelName: config.model, adapter };
+    record.adapter = absolutePath(flags.adapter!);
+    return { ...job, modelName: record.model, adapter };
   });
 }
 
@@ -85,7 +95,7 @@ async function materialsOf(
 
 /** What the plans of a run follow from. Of the model only config and tokenizer are read, unless an adapter is to be continued. */
 export async function plannedJob(flags: TrainFlags): Promise<Pick<Job, "model" | "data" | "options" | "adapter">> {
-  const settings = settingsOf(flags, PRESETS[flags.preset]);
+  const settings = mergePreset(flags, PRESETS[flags.preset]);
   trainOptions(settings);
   dataSpec(settings);
   const opened: Pick<Job, "model" | "adapter"> =
@@ -137,9 +147,9 @@ async function openModel(
   return { model: checkpoint, adapter };
 }
 
-/** Loads the data described in a run's config, for a model. */
+/** Loads the data that a run's record describes, for a model. */
 export function loadData(
-  { objective, data }: Pick<RunConfig, "objective" | "data">,
+  { objective, data }: Pick<RunRecord, "objective" | "data">,
   model: GPT2Checkpoint,
 ): Promise<TrainingData> {
   return objective === "lm"
@@ -148,7 +158,7 @@ export function loadData(
 }
 
 /** Flags that are valid with --resume. Only another --device changes the result, by its rounding. */
-const BESIDE_RESUME = ["resume", "device", "threads", "recompute", "json", "checkpointEvery"];
+const BESIDE_RESUME = ["resume", "model", "device", "threads", "recompute", "json", "checkpointEvery"];
 
 export async function resumedJob(flag: string, program: Command): Promise<Job> {
   const directory = pathWithName(flag);
@@ -157,19 +167,23 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
     .filter((option) => !BESIDE_RESUME.includes(option.attributeName()));
   if (refused.length > 0)
     throw new ConfigError("a resumed run keeps its settings", {
-      expected: "--resume DIR with no other flags than --device, --threads, --recompute, --checkpoint-every and --json",
+      expected:
+        "--resume DIR with no other flags than --model (where the same model now is), --device, --threads, --recompute, " +
+        "--checkpoint-every and --json",
       found: refused.map(({ long }) => long).join(", "),
     });
   await settle(directory);
   const resume = await lastCheckpoint(directory);
-  const { replaces = false, ...config } = await readRunConfig(directory);
-  const out = replaces && directory.endsWith(NEW) ? directory.slice(0, -NEW.length) : directory;
+  const record = await readRecord(directory);
+  const out = record.replaces && directory.endsWith(NEW) ? directory.slice(0, -NEW.length) : directory;
   if (out !== directory) await settle(out);
   if (program.getOptionValueSource("device") === "cli") delete resume.device;
-  const { model, adapter } = await openModel(config.model, config);
+  const given = program.getOptionValueSource("model") === "cli" ? program.getOptionValue("model") : undefined;
+  const { model, adapter } = await openModel(given ?? record.model, within(directory, record));
   const data = await closedOnFailure(model, async () => {
-    const data = await loadData(config, model);
-    const [found, expected] = [await runConfig(model, data, config.options), config].map(({ revision, base, counts }) =>
+    const data = await loadData(within(directory, record), model);
+    const now = await newRecord({ model, data }, record.settings, record.options);
+    const [found, expected] = [now, record].map(({ revision, base, counts }) =>
       JSON.stringify({ revision, base, ...counts }),
     );
     if (found !== expected)
@@ -180,17 +194,17 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
       });
     return data;
   });
-  const { recompute = config.options.recompute } = program.opts<TrainFlags>();
-  const options = { ...config.options, recompute };
+  const { recompute = record.options.recompute } = program.opts<TrainFlags>();
+  const options = { ...record.options, recompute };
   return {
     out,
     kept: directory,
     replaces: true,
-    modelName: config.model,
+    modelName: record.model,
     model,
     data,
-    options: resolveOptions(ofMode(options, options.mode ?? DEFAULTS.mode), config.objective),
-    config,
+    options: resolveOptions(ofMode(options, options.mode ?? DEFAULTS.mode), record.objective),
+    record,
     resume,
     ...(adapter ? { adapter } : {}),
   };

@@ -20,7 +20,7 @@ import { downloadProgress } from "../report/download.ts";
 import { showDuration } from "../report/duration.ts";
 import { createProgress, describeEvaluation, describeRate, describeStep, type Progress } from "../report/progress.ts";
 import { renderTable } from "../report/tables.ts";
-import { dataOptions, dataSpec, PRESETS, type RunSettings, settingsOf } from "../run/settings.ts";
+import { dataOptions, dataSpec, mergePreset, PRESETS, type RunSettings } from "../run/settings.ts";
 import { nearest } from "../suggest.ts";
 import {
   type Arm,
@@ -414,7 +414,7 @@ await main(async () => {
   const { base, arms, about } = await sweepSpec(flags);
   checkArms(Array.isArray(arms) ? arms : [], flags.seeds);
   // Flags take precedence over the sweep's base, and that over the quickstart's model and data.
-  const settings = settingsOf(flags, settingsOf(base, PRESETS.quickstart));
+  const settings = mergePreset(flags, mergePreset(base, PRESETS.quickstart));
   const { objective = "classification", seed = DEFAULTS.seed } = settings;
   const source = dataSpec(settings);
   const model = await modelOf(settings.model!);

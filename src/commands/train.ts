@@ -2,26 +2,22 @@
 import { exists, joinPath, withLock } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { notOnWebGPU } from "../engine/device-check.ts";
-import { ConfigError, DeviceError, LowrankError } from "../errors.ts";
+import { ConfigError, DeviceError } from "../errors.ts";
 import { PEFT_TYPES } from "../io/peft-form.ts";
-import type { ModelSpec } from "../model/trainable.ts";
 import { checkNumber } from "../number-range.ts";
 import type { Check } from "../platform/replacing.ts";
 import { createProgress, describeStep, type Progress } from "../report/progress.ts";
 import { wrapLines } from "../report/text.ts";
-import { keepCheckpoint } from "../run/checkpoint.ts";
-import { beginRun, saveFailedRun, saveRun } from "../run/directory.ts";
 import { freePath, hasResult, refuseExisting, removeRun, saveSomewhere } from "../run/files.ts";
+import { LiveRun, type Speed } from "../run/live-run.ts";
 import { describeMemory, memoryTable } from "../run/memory-table.ts";
-import { textToTry } from "../run/predictions.ts";
+import type { RunRecord } from "../run/record.ts";
 import { PRESETS } from "../run/settings.ts";
 import { describeData, describePlan, describeResult } from "../run/summary.ts";
-import { resultFile, resultOf } from "../sweep/store.ts";
-import type { ClassWeights } from "../train/class-weights.ts";
-import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "../train/records.ts";
+import type { TrainOptions } from "../train/options.ts";
+import { RunFailed, type TrainEvent } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
 import { calledAs, shellWord } from "./called.ts";
 import {
@@ -95,38 +91,28 @@ function takeFile([file]: readonly string[]): void {
   program.setOptionValueWithSource("data", file, "cli");
 }
 
-/** Steps over which the progress output is averaged: the figures of a single batch are too noisy. */
-const RECENT_STEPS = 20;
-
-/** The messages of the test set, those that were labelled rightly first. */
-function* testTexts({ predictions }: TrainResult, { test }: LoadedDataset): Iterable<string> {
-  for (const { row, label } of predictions) if (label === test.label(row)) yield test.text(row);
-  for (let row = 0; row < test.size; row++) yield test.text(row);
-}
-
 /** Prints the progress of a run: a live bar on a terminal, plain lines elsewhere, or JSON. */
 class Printer {
   private progress: Progress | undefined;
-  private recent: StepRecord[] = [];
 
   constructor(
     private readonly json: boolean,
     private readonly data: TrainingData,
-    private readonly classWeights: ClassWeights,
   ) {}
 
-  begin(model: string): void {
+  begin(model: string, { classWeights }: TrainOptions): void {
     const { source, labels, stats } = this.data;
     console.log(
       this.json
         ? JSON.stringify({ type: "data", model, source, labels, stats })
-        : wrapLines(describeData(this.data, model, this.classWeights, screenWidth()), screenWidth()),
+        : wrapLines(describeData(this.data, model, classWeights, screenWidth()), screenWidth()),
     );
   }
 
-  event(event: TrainEvent): void {
+  event(event: TrainEvent, speed: Speed | null): void {
     if (this.json) {
-      if (event.type !== "end") console.log(JSON.stringify(jsonEvent(event)));
+      const shown = jsonEvent(event);
+      if (shown) console.log(JSON.stringify(shown));
       return;
     }
     switch (event.type) {
@@ -137,52 +123,44 @@ class Printer {
         this.progress = createProgress({ total: event.steps, stream: process.stderr });
         break;
       case "step": {
-        const { record, examplesPerSecond, secondsLeft } = event;
-        this.recent = [...this.recent, record].slice(-RECENT_STEPS);
-        const loss = this.mean("loss");
-        const accuracy = this.data.objective === "classification" ? this.mean("accuracy") : null;
-        const epoch = Math.ceil(record.epoch);
-        this.progress?.update(record.step, describeStep({ epoch, loss, accuracy, examplesPerSecond, secondsLeft }));
+        const { step, epoch } = event.record;
+        const { loss, accuracy, ...rest } = speed!;
+        const isMessages = this.data.objective === "classification";
+        const shown = { epoch: Math.ceil(epoch), loss, accuracy: isMessages ? accuracy : null, ...rest };
+        this.progress?.update(step, describeStep(shown));
         break;
       }
-      case "evaluation":
-        break;
       case "end":
         this.stop();
     }
   }
 
   /** Prints the result of the run. */
-  result(result: TrainResult): void {
+  result(record: RunRecord): void {
+    const { options, state, keptStep, seconds, results } = record;
     console.log(
       this.json
-        ? JSON.stringify(jsonEvent({ type: "end", result }))
-        : wrapLines(describeResult(result, this.data, screenWidth()), screenWidth()),
+        ? JSON.stringify({ type: "end", options, state, keptStep, seconds, results })
+        : wrapLines(describeResult(record, screenWidth()), screenWidth()),
     );
   }
 
-  saved(directory: string, result: TrainResult, { peft, reason }: { peft: boolean; reason?: string }): void {
-    const { aborted, options } = result;
+  saved(directory: string, { state, options, objective, peftObstacle, results }: RunRecord): void {
+    const peft = peftObstacle === null;
     if (this.json) {
-      console.log(JSON.stringify({ type: "saved", directory, peft, reason }));
+      console.log(JSON.stringify({ type: "saved", directory, peft, reason: peftObstacle ?? undefined }));
       return;
     }
-    print(`saved to ${directory}${aborted ? " (stopped early)" : ""}`);
+    print(`saved to ${directory}${state === "stopped" ? " (stopped early)" : ""}`);
     if (options.mode in PEFT_TYPES)
-      print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${reason}`);
-    const { data } = this;
-    const [tool, text] =
-      data.objective === "lm" ? ["generate", "The"] : ["classify", textToTry(testTexts(result, data))];
+      print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${peftObstacle}`);
+    const [tool, text] = objective === "lm" ? ["generate", "The"] : ["classify", results?.test?.example ?? "some text"];
     print(`try it:  ${calledAs(tool)} --run ${shellWord(directory)} "${text}"`);
   }
 
   stop(): void {
     this.progress?.stop();
     this.progress = undefined;
-  }
-
-  private mean(key: "loss" | "accuracy"): number {
-    return this.recent.reduce((sum, record) => sum + record[key], 0) / this.recent.length;
   }
 }
 
@@ -191,12 +169,11 @@ function screenWidth(): number | undefined {
   return process.stdout.columns;
 }
 
-/** An event without its large parts: tensors, the plan, predictions. */
-function jsonEvent(event: TrainEvent): object {
+/** An event without its large parts: the plan, a checkpoint. `Printer.result` prints the end. */
+function jsonEvent(event: TrainEvent): object | null {
   if (event.type === "plan") return { type: "plan", device: event.device, trainable: event.trainable };
-  if (event.type !== "end") return event;
-  const { options, stats, before, after, parts, keptStep, seconds, aborted } = event.result;
-  return { type: "end", options, stats, before, after, parts, keptStep, seconds, aborted };
+  if (event.type === "resume") return { type: "resume", step: event.checkpoint.step };
+  return event.type === "end" ? null : event;
 }
 
 /** Opens the device that the checkpoint or the flag names. */
@@ -211,33 +188,22 @@ async function openJobDevice({ device, threads }: TrainFlags, began = device): P
 /** Trains and saves the run; to another directory if `check` reports that this process has lost `out`. Returns the exit code. */
 async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   const { out, kept, replaces, model, data, options, adapter, resume } = job;
-  let { config } = job;
   // Before the training, so that a run does not depend on files that change meanwhile.
   const { runCharts } = await import("../run/charts.ts");
-  let begun = resume !== undefined;
-  /** Whether this process has saved a checkpoint. */
-  let isResumable = false;
   const device = await openJobDevice(flags, resume?.device);
-  let { info } = device;
-  let spec: ModelSpec | undefined;
-  const printer = new Printer(flags.json ?? false, data, options.classWeights);
-  printer.begin(job.modelName);
+  const printer = new Printer(flags.json ?? false, data);
+  printer.begin(job.modelName, options);
   if (resume) printNote(`resumed at step ${resume.step}`);
   const interruption = new Interruption("stopping to save the run; interrupt again to stop without saving");
   const { signal } = interruption;
-  const keptConfig = () => (kept === out ? config : { ...config, replaces: true as const });
-  const keep = async (checkpoint: Checkpoint) => {
-    try {
-      if (!begun) await beginRun(kept, keptConfig(), info, check);
-      begun = true;
-      await keepCheckpoint(kept, checkpoint, check);
-      isResumable = true;
-    } catch (error) {
-      // A failed checkpoint (such as a full disk) must not end the run.
-      if (!(error instanceof LowrankError)) throw error;
-      printNote(`the checkpoint of step ${checkpoint.step} could not be saved: ${error.message}`);
-    }
-  };
+  const live = new LiveRun(kept, job.record, {
+    check,
+    onEvent: (event) => {
+      if (event.type === "step") interruption.begin();
+      printer.event(event, live.speed);
+    },
+    onUnsaved: ({ step }, error) => printNote(`the checkpoint of step ${step} could not be saved: ${error.message}`),
+  });
   try {
     const result = await train({
       device,
@@ -245,54 +211,40 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
       data,
       ...options,
       signal,
-      onEvent: (event) => {
-        if (event.type === "plan") {
-          info = event.device;
-          spec = event.plan.spec;
-          // What `auto` has chosen: a resumed run keeps it.
-          config = { ...config, options: { ...config.options, dtype: spec.dtype! } };
-        }
-        if (event.type === "step") interruption.begin();
-        printer.event(event);
-      },
+      ...live.callbacks,
       ...(adapter === undefined ? {} : { adapter }),
       ...(resume === undefined ? {} : { resume }),
       // Without --checkpoint-every a checkpoint is saved only if the run is interrupted.
       checkpointEvery: flags.checkpointEvery ?? 0,
-      onCheckpoint: keep,
     });
     const { aborted } = result;
+    const hasCheckpoint = resume !== undefined || live.isResumable;
     // An interrupted run is saved where its checkpoint is: an existing run is replaced only by a finished one.
-    const [end, endConfig] = aborted ? [kept, keptConfig()] : [out, config];
-    const replace = replaces || begun;
-    const trial = config.trial && resultOf(config.trial, result);
-    const files = [...runCharts(result, data), ...(trial ? [resultFile(trial)] : [])];
+    const end = aborted ? kept : out;
+    if (!aborted) delete live.record.replaces;
     // Saved before anything is printed: printing may fail.
-    const { saved, place, failure } = await saveSomewhere(end, (directory) =>
-      saveRun(directory, endConfig, result, data, files, {
-        replace,
-        keepCheckpoints: aborted,
+    const { place, failure } = await saveSomewhere(end, (directory) =>
+      live.save(directory, result, data, runCharts, {
+        replace: replaces || hasCheckpoint,
         check: directory === end ? check : undefined,
       }),
     ).finally(() => {
       interruption.end();
-      printer.result(result);
+      printer.result(live.record);
     });
-    printer.saved(place, result, saved);
-    if (aborted && isResumable) printNote(`resume it:  ${calledAs("train")} --resume ${shellWord(kept)}`);
-    if (!aborted && kept !== out && !failure && (begun || !(await hasResult(kept)))) await removeRun(kept);
+    printer.saved(place, live.record);
+    if (aborted && live.isResumable) printNote(`resume it:  ${calledAs("train")} --resume ${shellWord(kept)}`);
+    if (!aborted && kept !== out && !failure && (hasCheckpoint || !(await hasResult(kept)))) await removeRun(kept);
     if (failure) throw failure;
     return signal.aborted ? 130 : 0;
   } catch (error) {
     printer.stop();
-    if (error instanceof RunFailed && spec) {
+    if (error instanceof RunFailed) {
       // An existing run is replaced only by a finished one.
       const free = (await exists(out)) ? await freePath(`${out}.failed`) : out;
-      const failed = spec;
+      delete live.record.replaces;
       const { place } = await saveSomewhere(free, (directory) =>
-        saveFailedRun(directory, config, failed, error.contents, info, error.message, {
-          check: directory === out ? check : undefined,
-        }),
+        live.saveFailed(directory, error, { check: directory === out ? check : undefined }),
       );
       printNote(`the last good parameters are saved in ${joinPath(place, "adapter")}`);
     }

@@ -9,7 +9,7 @@ export const LIMITS = {
   vocabulary: 1_000_000,
   addedTokens: 4096,
   token: 1 << 16,
-  /** Bytes of a JSON file that Lowrank wrote: a sweep stores the probabilities of every test row. */
+  /** Bytes of a JSON file that Lowrank wrote: a run's record has the losses of every test text. */
   ownJson: 512 << 20,
   /** Bytes of a model's weights. GPT-2 XL has 6.4 GB. */
   weights: 64 * 2 ** 30,

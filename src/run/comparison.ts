@@ -1,56 +1,20 @@
-/** A classifier's results on the test set beside the baselines'. */
-import type { LoadedDataset } from "../data/datasets.ts";
-import {
-  confusionsOf,
-  type Interval,
-  macroF1,
-  mcnemar,
-  type Reliability,
-  reliabilityOf,
-  SIGNIFICANT,
-  showStanding,
-  wilson,
-} from "../report/statistics.ts";
+/** What a classifier's results beside the baselines' come to, in sentences. */
+import { SIGNIFICANT, showStanding } from "../report/statistics.ts";
 import { defaultRate, smallerRate } from "../train/options.ts";
-import type { TrainResult } from "../train/records.ts";
-
-export interface Compared {
-  name: string;
-  rows: number;
-  correct: number;
-  accuracy: number;
-  /** Wilson's interval of the accuracy. */
-  interval: Interval;
-  /** The mean of F1 over the classes that occur, as scikit-learn computes it. */
-  macroF1: number;
-  /** McNemar's exact test against the run; null for the run itself. */
-  p: number | null;
-}
-
-/** The calibration of the run's probabilities on the test set. */
-export function testReliability(
-  { predictions }: Pick<TrainResult, "predictions">,
-  { test }: LoadedDataset,
-): Reliability {
-  return reliabilityOf(
-    predictions.map(({ row, label, probability }) => ({ probability, right: label === test.label(row) })),
-  );
-}
+import type { Compared } from "../train/results.ts";
+import { keptEvaluation, type RunRecord } from "./record.ts";
 
 /** With fewer test rows, a run that learned much may not be distinguishable from the most frequent class. */
 const ENOUGH_ROWS = 50;
 
-/**
- * Why a finished run has learned nothing, and the learning rate to try; null if it has learned something. `compared`, whose last
- * entry is the most frequent class, is empty for a language model.
- */
+/** Why a finished run has learned nothing, and the learning rate to try; null if it has learned something. */
 export function nothingLearned(
-  { options: { mode, lr }, before, after }: Pick<TrainResult, "options" | "before" | "after">,
-  compared: readonly Compared[],
+  { options: { mode, lr }, results }: RunRecord,
   show: (name: string) => string,
 ): { text: string; lr: number } | null {
-  if (!before || !after) return null;
-  const text = lossRemains(before.train.loss, after.train.loss) ?? noBetter(compared, show);
+  if (!results) return null;
+  const { before, after, test } = results;
+  const text = lossRemains(before.train.loss, after.train.loss) ?? noBetter(test?.compared ?? [], show);
   if (text === null) return null;
   const usual = defaultRate(mode);
   return { text, lr: lr < usual / 3 ? usual : smallerRate(lr, mode) };
@@ -83,7 +47,8 @@ function against(own: Compared, other: Compared, name: string): string {
 const FEW_ROWS = 20;
 
 /** What to know about the accuracy on a small test set; null if it is not small. */
-export function fewRows([own]: readonly Compared[]): string | null {
+export function fewRows({ results }: RunRecord): string | null {
+  const [own] = results?.test?.compared ?? [];
   if (!own || own.rows >= FEW_ROWS) return null;
   const { rows, accuracy, interval } = own;
   const bounds = [interval.low, interval.high].map((share) => (100 * share).toFixed(1));
@@ -97,28 +62,28 @@ export function fewRows([own]: readonly Compared[]): string | null {
  * The best baseline that has as many right as the run; null if there is none, or if the run makes no error. `show` makes a name
  * printable.
  */
-export function bestBaseline([own, ...others]: readonly Compared[], show: (name: string) => string): string | null {
+export function bestBaseline({ results }: RunRecord, show: (name: string) => string): string | null {
+  const [own, ...others] = results?.test?.compared ?? [];
   const best = others.reduce<Compared | null>((most, one) => (most && most.correct >= one.correct ? most : one), null);
   if (!own || best === null || best.correct < own.correct || own.correct === own.rows) return null;
   return against(own, best, `"${show(best.name)}"`);
 }
 
-/** The run first, then the baselines. */
-export function comparison(
-  { predictions, baselines }: Pick<TrainResult, "predictions" | "baselines">,
-  { test }: LoadedDataset,
-): [Compared, ...Compared[]] {
-  const truth = predictions.map(({ row }) => test.label(row));
-  const own = predictions.map(({ label }) => label);
-  const verdicts = (predicted: readonly number[]) => truth.map((label, i) => predicted[i] === label);
-  const compare = (name: string, predicted: readonly number[], p: number | null): Compared => {
-    const rows = truth.length;
-    const correct = verdicts(predicted).filter(Boolean).length;
-    const shares = { accuracy: correct / rows, macroF1: macroF1(confusionsOf(truth, predicted)) };
-    return { name, rows, correct, ...shares, interval: wilson(correct, rows), p };
-  };
+/** Why a run ended early, and which evaluation was kept, unless it is the last. */
+export function describeKept(record: RunRecord): string[] {
+  const { step, epoch, evaluations, keptStep, options } = record;
+  const { patience, epochs } = options;
+  const loss = ({ val }: { val: { loss: number } }) => val.loss.toFixed(4);
   return [
-    compare("this run", own, null),
-    ...baselines.map(({ name, predicted }) => compare(name, predicted, mcnemar(verdicts(own), verdicts(predicted)).p)),
+    ...(epoch < epochs
+      ? [
+          `stopped in epoch ${epoch.toFixed(1)} of ${epochs}: ${patience} ${patience === 1 ? "evaluation" : "evaluations"} without a lower validation loss`,
+        ]
+      : []),
+    ...(keptStep === step
+      ? []
+      : [
+          `kept: step ${keptStep} of ${step}, with validation loss ${loss(keptEvaluation(record))}; after the last step it is ${loss(evaluations.at(-1)!)}`,
+        ]),
   ];
 }

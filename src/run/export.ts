@@ -19,7 +19,8 @@ import { GPT2_VOCABULARY, TOKENIZER_FILES, type Vocabulary } from "../io/vocabul
 import { methodShapes } from "../names.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { parseCsv } from "../report/csv.ts";
-import { type BaseName, nameBase, readRunConfig } from "./directory.ts";
+import { type BaseName, nameBase } from "./base-name.ts";
+import { readRecord } from "./directory.ts";
 import {
   autoModelOf,
   frontMatter,
@@ -313,7 +314,7 @@ async function readResults(run: string, meta: AdapterMeta): Promise<object> {
   const isLm = meta.task.objective === "lm";
   const value = values[columns.indexOf(isLm ? "final_test_ppl" : "final_test_acc")] ?? "";
   if (value === "") return {};
-  const { name, file, train } = (await readRunConfig(run)).data;
+  const { name, file, train } = (await readRecord(run)).data;
   const [source] = [name ?? file ?? train].flat();
   const data = name === undefined ? String(source).replace(/^.*[\\/]/, "") : String(name);
   const type = isLm ? "perplexity" : "accuracy";

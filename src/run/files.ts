@@ -1,5 +1,5 @@
 /**
- * Determines which files of a directory belong to a run: config.json identifies the run and lists its files. All other files
+ * Determines which files of a directory belong to a run: run.json identifies the run and lists its files. All other files
  * are the user's; they are never moved, replaced or deleted.
  */
 
@@ -15,14 +15,12 @@ import {
 } from "#platform";
 import { ConfigError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
+import { LIMITS } from "../io/limits.ts";
 import { IS_ADAPTER } from "../io/open-adapter.ts";
 import { checkpointFiles, generations } from "./checkpoint.ts";
+import { FORMAT, RECORD, VERSION } from "./record.ts";
 
-/** The `format` entry of a run's config.json. */
-export const FORMAT = "lowrank-run";
-export const CONFIG = "config.json";
-
-/** The files that a run can write, except checkpoints. error.txt is written by a failed run. */
+/** The files that a run can write, except checkpoints. */
 export const RUN_FILES: readonly string[] = [
   "accuracy.svg",
   "adapter/adapter_config.json",
@@ -32,9 +30,7 @@ export const RUN_FILES: readonly string[] = [
   "adapter/weights.safetensors",
   "baselines.csv",
   "classes.csv",
-  CONFIG,
   "confusion.csv",
-  "error.txt",
   "loss.svg",
   "losses.csv",
   "metrics.csv",
@@ -42,40 +38,41 @@ export const RUN_FILES: readonly string[] = [
   "plan.txt",
   "predictions.csv",
   "reliability.svg",
-  "result.json",
+  RECORD,
   "texts.csv",
 ];
 
 /** Present in the directory of every run that has ended. */
 const ADAPTER = "adapter/lowrank.json";
 
-/** Whether the contents of a config.json are a run's. */
-export function isRunConfig(json: unknown): json is { files?: unknown; data?: unknown } {
-  return (json as { format?: unknown } | null)?.format === FORMAT;
+/** Whether the contents of a run.json are a run's. */
+export function isRunRecord(json: unknown): json is { files?: unknown; data?: unknown } {
+  const { format, version } = (json ?? {}) as { format?: unknown; version?: unknown };
+  return format === FORMAT && version === VERSION;
 }
 
-async function runConfigAt(directory: string): Promise<{ files?: unknown; data?: unknown } | undefined> {
-  const path = joinPath(directory, CONFIG);
+async function recordAt(directory: string): Promise<{ files?: unknown; data?: unknown } | undefined> {
+  const path = joinPath(directory, RECORD);
   if (!(await exists(path))) return undefined;
-  const json = await readJson(path).catch((error) => {
+  const json = await readJson(path, LIMITS.ownJson).catch((error) => {
     if (error instanceof LowrankError) return undefined;
     throw error;
   });
-  return isRunConfig(json) ? json : undefined;
+  return isRunRecord(json) ? json : undefined;
 }
 
 /** The text column that a run was given; `directory` is the run's or its adapter/, or of something else, which has none. */
 export async function givenTextColumn(directory: string): Promise<string | undefined> {
-  const config = await runConfigAt(IS_ADAPTER.test(directory) ? joinPath(directory, "..") : directory);
-  const { textColumn } = (config?.data ?? {}) as { textColumn?: unknown };
+  const record = await recordAt(IS_ADAPTER.test(directory) ? joinPath(directory, "..") : directory);
+  const { textColumn } = (record?.data ?? {}) as { textColumn?: unknown };
   return typeof textColumn === "string" ? textColumn : undefined;
 }
 
 /** The files of the run in this directory, whether they exist or not. Empty if there is no run. */
 export async function ownFiles(directory: string): Promise<string[]> {
-  const config = await runConfigAt(directory);
-  if (config === undefined) return [];
-  const { files } = config;
+  const record = await recordAt(directory);
+  if (record === undefined) return [];
+  const { files } = record;
   const written = RUN_FILES.filter((name) => Array.isArray(files) && files.includes(name));
   return [...(await checkpointFiles(directory)), ...written];
 }
@@ -107,10 +104,10 @@ export async function refuseExisting(
   if (!(await exists(directory))) return false;
   const entries = (await listDirectory(directory).catch(() => ["a file"])).filter((entry) => !isSystems(entry));
   if (entries.length === 0) return false;
-  if ((await runConfigAt(directory)) === undefined)
+  if ((await recordAt(directory)) === undefined)
     throw new ConfigError("the output directory already exists and is not a run directory", {
       where: directory,
-      expected: `an empty directory, or one with the ${CONFIG} of a run`,
+      expected: `an empty directory, or one with the ${RECORD} of a run`,
       found: nameList(entries),
       hint: "choose another output directory",
     });
@@ -134,10 +131,10 @@ export async function replaceable(directory: string, replace: boolean): Promise<
   return replace || !(await hasResult(directory)) ? ownFiles(directory) : [];
 }
 
-/** Deletes a run's files, config.json last because it identifies the run, and then its directory if it is empty. */
+/** Deletes a run's files, run.json last because it identifies the run, and then its directory if it is empty. */
 export async function removeRun(directory: string): Promise<void> {
   const files = await ownFiles(directory);
-  for (const name of files.toSorted((a, b) => Number(a === CONFIG) - Number(b === CONFIG)))
+  for (const name of files.toSorted((a, b) => Number(a === RECORD) - Number(b === RECORD)))
     await remove(joinPath(directory, name));
   for (const folder of ["checkpoint", "adapter", ""]) await removeEmpty(joinPath(directory, folder));
 }

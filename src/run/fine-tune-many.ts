@@ -3,7 +3,6 @@
 import { absolutePath } from "#platform";
 import { checkOptions, type Kind } from "../arguments.ts";
 import { ConfigError, DataError } from "../errors.ts";
-import { fingerprint } from "../io/fingerprint.ts";
 import { checkVocabulary, prepareRun } from "../train/prepare.ts";
 import type { TrainResult } from "../train/records.ts";
 import { trainJobs } from "../train/scheduler.ts";
@@ -15,7 +14,7 @@ import {
   OWN_ARGUMENTS,
   type OwnArguments,
 } from "../train/trainer.ts";
-import { type Draw, type FineTuneRun, reserve, type SavedRun, withSave } from "./fine-tune.ts";
+import { type Draw, type FineTuneRun, follow, reserve, type SavedRun, withSave } from "./fine-tune.ts";
 
 /** A run of `fineTuneMany`: settings, callbacks and where it is saved, as of `fineTune`. */
 export type RunSettings = Omit<OwnArguments, "pause"> & SavedRun;
@@ -40,13 +39,17 @@ export async function fineTuneMany(
   const directories = runs.map(({ save }) => save);
   refuseTwice(directories);
   return reserve(directories, async (saves) => {
-    const settled = await trainAll(common, runs);
-    // Saving needs it, and the model may be closed before.
-    await fingerprint(common.model);
+    const { signal: _, ...materials } = common;
+    const followed = await Promise.all(runs.map(({ save: _, ...run }) => follow({ ...materials, ...run })));
+    const settled = await trainAll(
+      common,
+      runs.map((run, i) => ({ ...run, onEvent: followed[i]!.onEvent })),
+    );
     const saved = settled.map(async (one, i) => {
       if (one.status === "rejected") throw one.reason;
-      await saves[i]?.(one.value, common, draw);
-      return withSave(one.value, common, draw, directories[i]);
+      const record = followed[i]!.record();
+      await saves[i]?.(one.value, record, common, draw);
+      return withSave(one.value, record, common, draw, directories[i]);
     });
     return Promise.allSettled(saved);
   });

@@ -4,10 +4,10 @@ import { absolutePath, withLock } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
-import { fingerprint } from "../io/fingerprint.ts";
 import { recover } from "../io/recover.ts";
 import type { Check } from "../platform/replacing.ts";
-import type { TrainResult } from "../train/records.ts";
+import { optionsOf, type RunArguments } from "../train/prepare.ts";
+import type { TrainEvent, TrainResult } from "../train/records.ts";
 import {
   COMMON_ARGUMENTS,
   OPTIONS,
@@ -15,8 +15,10 @@ import {
   type FineTuneArguments as TrainArguments,
   train,
 } from "../train/trainer.ts";
-import { runConfig, type Saving, saveRun } from "./directory.ts";
+import { runContents, type Saving, writeRun } from "./directory.ts";
 import { refuseExisting, saveSomewhere } from "./files.ts";
+import { advance, newRecord, type RunRecord } from "./record.ts";
+import { pickSettings } from "./settings.ts";
 
 /** Where a run is saved by itself. */
 export interface SavedRun {
@@ -37,8 +39,10 @@ export interface SaveOptions {
   force?: boolean;
 }
 
-/** A run's results, and how to save it. */
+/** A run's results, its record, and how to save it. */
 export interface FineTuneRun extends TrainResult {
+  /** The run as plain JSON, as `save` writes it into run.json. */
+  record: RunRecord;
   /**
    * Writes a run directory atomically, for `Classifier.load` and `LanguageModel.load`. The directory must not exist, must be
    * empty, or must hold this run from an earlier `save`. With `force`, another run is replaced. Files that do not belong to a
@@ -49,7 +53,7 @@ export interface FineTuneRun extends TrainResult {
 }
 
 /** Additional files to save with a run: its charts. */
-export type Draw = (result: TrainResult, data: TrainingData) => Iterable<[name: string, content: string]>;
+export type Draw = (record: RunRecord) => Iterable<[name: string, content: string]>;
 
 type Materials = Pick<FineTuneArguments, "model" | "data">;
 
@@ -60,16 +64,33 @@ export async function fineTune(args: FineTuneArguments, draw: Draw): Promise<Fin
   checkOptions("args", args, KINDS);
   const { save, ...training } = args;
   return reserve([save], async ([saved]) => {
-    const result = await train(training);
-    // `save` needs it, and the model may be closed before.
-    await fingerprint(args.model);
-    await saved?.(result, args, draw);
-    return withSave(result, args, draw, save);
+    const run = await follow(training);
+    const result = await train({ ...training, onEvent: run.onEvent });
+    await saved?.(result, run.record(), args, draw);
+    return withSave(result, run.record(), args, draw, save);
   });
 }
 
+/** Folds the events of a run, which are passed on, into its record. */
+export async function follow(
+  args: RunArguments & Pick<TrainArguments, "onEvent">,
+): Promise<{ onEvent: (event: TrainEvent) => void; record: () => RunRecord }> {
+  // Before training, as the model may be closed when it ends.
+  const { device, model, data, adapter, prefixBudget: _, ...rest } = args;
+  const { data: _d, model: _m, adapter: _a, ...settings } = pickSettings({ ...rest });
+  const options = optionsOf({ device, model, data, ...(adapter ? { adapter } : {}), ...settings });
+  let record = await newRecord(args, settings, options);
+  return {
+    onEvent: (event) => {
+      record = advance(record, event);
+      args.onEvent?.(event);
+    },
+    record: () => record,
+  };
+}
+
 /** Saves a run in the directory that was reserved for it. */
-type SaveReserved = (result: TrainResult, materials: Materials, draw: Draw) => Promise<void>;
+type SaveReserved = (result: TrainResult, record: RunRecord, materials: Materials, draw: Draw) => Promise<void>;
 
 /** Holds the directories of runs that are to be saved, while `work` trains them. Throws ConfigError if one is not free. */
 export async function reserve<T>(
@@ -82,9 +103,12 @@ export async function reserve<T>(
   if (first === undefined) return reserveRest();
   const hint = "save it with run.save(directory, { force: true }) to replace it";
   return lockFree(first, false, hint, (check) =>
-    reserveRest(async (result, materials, draw) => {
+    reserveRest(async (result, record, { data }, draw) => {
       const { place, failure } = await saveSomewhere(first, (directory) =>
-        write(directory, result, materials, draw, { replace: false, check: directory === first ? check : undefined }),
+        write(directory, result, record, data, draw, {
+          replace: false,
+          check: directory === first ? check : undefined,
+        }),
       );
       if (failure)
         throw new LowrankError("the run is saved in another directory", {
@@ -120,13 +144,27 @@ async function lockFree<T>(
   );
 }
 
-async function write(directory: string, result: TrainResult, { model, data }: Materials, draw: Draw, saving: Saving) {
-  const config = await runConfig(model, data, result.options);
-  return saveRun(directory, config, result, data, draw(result, data), saving);
+async function write(
+  directory: string,
+  result: TrainResult,
+  before: RunRecord,
+  data: TrainingData,
+  draw: Draw,
+  saving: Saving,
+): Promise<RunRecord> {
+  const { files, record } = runContents(before, result, data, draw(before));
+  await writeRun(directory, files, saving);
+  return record;
 }
 
 /** A run that can be saved; `saved` is where it has been. */
-export function withSave(result: TrainResult, materials: Materials, draw: Draw, saved?: string): FineTuneRun {
+export function withSave(
+  result: TrainResult,
+  record: RunRecord,
+  { data }: Materials,
+  draw: Draw,
+  saved?: string,
+): FineTuneRun {
   const savedIn = new Set(saved === undefined ? [] : [absolutePath(saved)]);
   const save = async (directory: string, options: SaveOptions = {}) => {
     checkArguments({ directory }, { directory: "text" });
@@ -134,11 +172,11 @@ export function withSave(result: TrainResult, materials: Materials, draw: Draw, 
     const { force = false } = options;
     const path = absolutePath(directory);
     const replace = force || savedIn.has(path);
-    const about = await lockFree(directory, replace, "give { force: true } to replace it", (check) =>
-      write(directory, result, materials, draw, { replace, check }),
+    const { peftObstacle } = await lockFree(directory, replace, "give { force: true } to replace it", (check) =>
+      write(directory, result, record, data, draw, { replace, check }),
     );
     savedIn.add(path);
-    return about;
+    return peftObstacle === null ? { peft: true } : { peft: false, reason: peftObstacle };
   };
-  return { ...result, save };
+  return { ...result, record, save };
 }

@@ -2,7 +2,7 @@
 import { textContext } from "../config.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
-import type { BaseName } from "./directory.ts";
+import type { BaseName } from "./base-name.ts";
 
 type End = Vocabulary["end"];
 

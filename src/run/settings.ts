@@ -1,11 +1,11 @@
-/** The settings of a run, from flags and sweep files, and their conversion to data and training options. */
+/** The settings of a run in their one form: flags, files, links and a page's fields are read into it. */
 import type { Objective } from "../config.ts";
 import type { Padding } from "../data/dataset.ts";
 import type { DatasetOptions, DatasetSpec } from "../data/datasets.ts";
 import type { Split } from "../data/split.ts";
 import type { TextsOptions, TextsSpec } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
-import { DEFAULTS, ofMode, PAPER, resolveOptions, type TrainOptions } from "../train/options.ts";
+import { DEFAULTS, ofMode, PAPER, resolveOptions, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
 
 /** Missing settings are taken from a preset, then from the defaults. */
 export interface RunSettings extends Partial<TrainOptions> {
@@ -26,6 +26,22 @@ export interface RunSettings extends Partial<TrainOptions> {
   padding?: Padding;
   maxLength?: number;
   stride?: number;
+  /** The directory of the adapter that training starts from. */
+  adapter?: string;
+}
+
+/** The settings that are no `TrainOptions`. */
+const OWN = [
+  ...["objective", "model", "data", "train", "val", "test", "dataset", "textColumn", "labelColumn", "encoding"],
+  ...["skipFaulty", "split", "balance", "dedupe", "padding", "maxLength", "stride", "adapter"],
+];
+
+/** The settings of a run among those of a program, in a defined order. */
+export function pickSettings(all: object): RunSettings {
+  const some = Object.entries(all).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(
+    [...OWN, ...SETTING_NAMES].flatMap((name) => some.filter(([key]) => key === name)),
+  ) as RunSettings;
 }
 
 /** A file, or several if the flag is repeated. */
@@ -37,7 +53,7 @@ export const PRESETS = {
 } as const satisfies Record<string, RunSettings>;
 
 /** Merges flags with a preset. A data source among the flags replaces the preset's. */
-export function settingsOf(flags: RunSettings, preset: RunSettings): RunSettings {
+export function mergePreset(flags: RunSettings, preset: RunSettings): RunSettings {
   const { headBias, ...given } = flags;
   const settings: RunSettings = { ...ofMode(preset, given.mode ?? preset.mode ?? DEFAULTS.mode), ...given };
   // Commander sets true if --no-head-bias is absent.

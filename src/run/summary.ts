@@ -7,7 +7,6 @@ import type { DatasetStats } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
-import type { Prediction } from "../engine/predictions.ts";
 import { type LowrankError, nameList, printable } from "../errors.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import { frozenBlocks, parameterList } from "../model/trainable.ts";
@@ -19,7 +18,6 @@ import {
   type ClassMeasures,
   type Confusion,
   cellsOf,
-  classMeasures,
   type Interval,
   LISTED_CLASSES,
   mistakesOf,
@@ -28,17 +26,10 @@ import { type Column, renderTable } from "../report/tables.ts";
 import { oneLine } from "../report/text.ts";
 import { sizeOf } from "../tensor.ts";
 import { type ClassWeights, classWeightsOf, isUnequal } from "../train/class-weights.ts";
-import type { EvaluationRecord, Splits, TrainEvent, TrainResult } from "../train/records.ts";
-import {
-  bestBaseline,
-  type Compared,
-  comparison,
-  fewRows,
-  nothingLearned,
-  standingOf,
-  testReliability,
-} from "./comparison.ts";
-import { titleOf } from "./directory.ts";
+import type { TrainEvent } from "../train/records.ts";
+import type { Compared, Splits, TestMessage, TestResults } from "../train/results.ts";
+import { bestBaseline, describeKept, fewRows, nothingLearned, standingOf } from "./comparison.ts";
+import { describeMethod, type RunRecord } from "./record.ts";
 
 /** Maximum width of a name, in columns. */
 const LONGEST_NAME = 400;
@@ -234,33 +225,28 @@ function describePrefix({ plan, bytes }: { plan: ModelPlan; bytes: number }): st
 }
 
 /** Describes loss, and accuracy (with macro F1 where classes are unequal) or perplexity, before and after training; for a classifier, the confusion matrix and some test messages. */
-export function describeResult(result: TrainResult, data: TrainingData, width?: number): string {
-  const examples = result.steps.at(-1)?.examples ?? 0;
-  const what = data.objective === "lm" ? "blocks" : "examples";
-  const effort = `${examples.toLocaleString("en-US")} ${what} in ${showDuration(result.seconds)}, including evaluation`;
-  const { before, after } = result;
-  const unequal = isUnequal(data);
-  if (!after) return [describeLast(result, unequal), effort].join("\n");
-  const { train, test } = result.stats;
+export function describeResult(record: RunRecord, width?: number): string {
+  const { results, options, objective, examples, seconds, unequal, counts } = record;
+  const isLm = objective === "lm";
+  const what = isLm ? "blocks" : "examples";
+  const effort = `${examples.toLocaleString("en-US")} ${what} in ${showDuration(seconds)}, including evaluation`;
+  if (!results) return [describeLast(record), effort].join("\n");
+  const [trainRows, , testRows] = counts.rows as [number, number, number];
   // Of the training set as many rows are evaluated as the test set has.
-  const sampled = test.rows < train.rows ? test.rows : 0;
+  const sampled = testRows < trainRows ? testRows : 0;
   const sets = (["train", "val", "test"] as const).map((name) => ({
     name: name === "val" ? "validation" : name === "train" && sampled > 0 ? "train *" : name,
-    before: before?.[name] ?? null,
-    after: after[name],
+    before: results.before[name],
+    after: results.after[name],
   }));
-  const parts = result.parts.map(({ name, ...evaluation }) => ({
-    name: `test: ${name}`,
-    before: null,
-    after: evaluation,
-  }));
+  const parts = results.parts.map(({ name, ...after }) => ({ name: `test: ${name}`, before: null, after }));
   const rows = [...sets, ...parts];
   const table = renderTable<(typeof rows)[number]>(
     [
       { header: "set", value: ({ name }) => name },
-      { header: data.objective === "lm" ? "tokens" : "rows", value: ({ after }) => after.rows },
+      { header: isLm ? "tokens" : "rows", value: ({ after }) => after.rows },
       ...beforeAndAfter("loss", ({ loss }) => loss, 4),
-      ...(data.objective === "lm"
+      ...(isLm
         ? [
             ...beforeAndAfter("perplexity", ({ perplexity }) => perplexity!, 2),
             ...beforeAndAfter("bits per byte", ({ bitsPerByte }) => bitsPerByte!, 4),
@@ -273,74 +259,47 @@ export function describeResult(result: TrainResult, data: TrainingData, width?: 
     rows,
     width,
   );
-  const counted = [sampled, train.rows].map((rows) => rows.toLocaleString("en-US")).join(" of ");
+  const counted = [sampled, trainRows].map((rows) => rows.toLocaleString("en-US")).join(" of ");
   return [
-    `${titleOf(result.options)}${sampled > 0 ? `; train *: a sample, ${counted} ${data.objective === "lm" ? what : "rows"}` : ""}`,
+    `${describeMethod(options)}${sampled > 0 ? `; train *: a sample, ${counted} ${isLm ? what : "rows"}` : ""}`,
     table,
-    ...describeTest(result, data, width),
-    ...describeKept(result),
+    ...(results.test ? describeClassifier(record, results.test, width) : []),
+    ...describeNotes(record),
+    ...describeKept(record),
     effort,
   ].join("\n");
 }
 
-/** What a classifier makes of the test set, and what to try if the result is poor. */
-function describeTest(result: TrainResult, data: TrainingData, width?: number): string[] {
-  const compared = data.objective === "lm" ? [] : comparison(result, data);
-  const nothing = nothingLearned(result, compared, named);
-  const few = fewRows(compared);
+/** What to know about the result, and what to try if it is poor. */
+function describeNotes(record: RunRecord): string[] {
+  const few = fewRows(record);
+  const nothing = nothingLearned(record, named);
   return [
-    ...(data.objective === "lm" ? [] : describeClassifier(result, data, compared, width)),
     ...(few ? [`note: ${few}`] : []),
-    ...(nothing ? [`note: ${nothing.text}. Try --lr ${nothing.lr}`] : whatToTry(result, compared)),
+    ...(nothing ? [`note: ${nothing.text}. Try --lr ${nothing.lr}`] : whatToTry(record)),
   ];
 }
 
-function describeClassifier(
-  result: TrainResult,
-  data: LoadedDataset,
-  compared: readonly Compared[],
-  width?: number,
-): string[] {
+function describeClassifier({ labels }: RunRecord, test: TestResults, width?: number): string[] {
   return [
-    confusion(result, data, width),
-    ...(data.labels.length > LISTED_CLASSES ? [] : [measures(result, data, width)]),
-    samples(result.predictions, data, width),
-    baselines(compared, width),
-    `expected calibration error on the test set: ${percent(testReliability(result, data).error)}`,
+    confusion(test, labels, width),
+    ...(labels.length > LISTED_CLASSES ? [] : [measures(test, labels, width)]),
+    samples(test, width),
+    baselines(test, width),
+    `expected calibration error on the test set: ${percent(test.calibration.error)}`,
   ];
 }
 
 const between = ({ low, high }: Interval) => `${(100 * low).toFixed(1)}-${(100 * high).toFixed(1)}`;
 
-/** Why a run ended early, and which evaluation was kept, unless it is the last. */
-export function describeKept({ options, steps, evaluations, keptStep }: TrainResult): string[] {
-  const { step, epoch } = steps.at(-1)!;
-  const { patience, epochs } = options;
-  const last = evaluations.at(-1)!;
-  const kept = evaluations.find((record) => record.step === keptStep)!;
-  const loss = ({ val }: EvaluationRecord) => val.loss.toFixed(4);
-  return [
-    ...(epoch < epochs
-      ? [
-          `stopped in epoch ${epoch.toFixed(1)} of ${epochs}: ${patience} ${patience === 1 ? "evaluation" : "evaluations"} without a lower validation loss`,
-        ]
-      : []),
-    ...(keptStep === step
-      ? []
-      : [
-          `kept: step ${keptStep} of ${step}, with validation loss ${loss(kept)}; after the last step it is ${loss(last)}`,
-        ]),
-  ];
-}
-
 /** Describes the last evaluation of a run that was stopped. */
-function describeLast({ steps, evaluations }: TrainResult, unequal: boolean): string {
+function describeLast({ step: steps, evaluations, unequal }: RunRecord): string {
   const { step, val } = evaluations.at(-1)!;
   const reached =
     val.perplexity === undefined
       ? `accuracy ${percent(val.accuracy)}${unequal ? `, macro F1 ${percent(val.macroF1!)}` : ""}`
       : `perplexity ${val.perplexity.toFixed(2)}`;
-  return `stopped after step ${steps.length}; last evaluation after step ${step}: validation loss ${val.loss.toFixed(4)}, ${reached}`;
+  return `stopped after step ${steps}; last evaluation after step ${step}: validation loss ${val.loss.toFixed(4)}, ${reached}`;
 }
 
 function beforeAndAfter(what: string, value: (evaluation: Evaluation) => string | number, digits = 0) {
@@ -355,11 +314,7 @@ function beforeAndAfter(what: string, value: (evaluation: Evaluation) => string 
 }
 
 /** The confusion matrix, or the most frequent mistakes if there are many classes. */
-function confusion(
-  { confusions }: Pick<TrainResult, "confusions">,
-  { labels, test }: LoadedDataset,
-  width = 120,
-): string {
+function confusion({ confusions, verdicts }: TestResults, labels: readonly string[], width = 120): string {
   if (labels.length <= LISTED_CLASSES) {
     const cell = cellsOf(confusions);
     const columns: Column<number>[] = [
@@ -377,7 +332,7 @@ function confusion(
   const shown = mistakes.slice(0, LISTED_CLASSES);
   const sum = (some: readonly Confusion[]) => some.reduce((total, { rows }) => total + rows, 0);
   const wrong = sum(mistakes);
-  const all = `${wrong} of ${test.size} test messages (${labels.length} classes) are misclassified`;
+  const all = `${wrong} of ${verdicts.length} test messages (${labels.length} classes) are misclassified`;
   const more = labels.length > LISTED_CLASSES ? "; classes.csv has precision, recall and F1 of each class" : "";
   if (wrong === 0) return all + more;
   const table = renderTable<Confusion>(
@@ -395,19 +350,18 @@ function confusion(
 }
 
 /** Precision, recall and F1 of each class, with Wilson's intervals. */
-function measures({ confusions }: TrainResult, { labels }: LoadedDataset, width?: number): string {
+function measures({ classes }: TestResults, labels: readonly string[], width?: number): string {
   const column = (key: "precision" | "recall" | "f1", header: string): Column<ClassMeasures> => ({
     header: `${header} % (95 %)`,
     value: ({ [key]: of }) => of && `${(100 * of.share).toFixed(1)} (${between(of)})`,
   });
-  const all = classMeasures(confusions, labels.length);
-  const label = { header: "class", value: (of: ClassMeasures) => labels[all.indexOf(of)]! };
+  const label = { header: "class", value: (of: ClassMeasures) => labels[classes.indexOf(of as (typeof classes)[0])]! };
   const columns = [column("precision", "precision"), column("recall", "recall"), column("f1", "F1")];
-  return renderTable([label, { header: "rows", value: ({ rows }) => rows }, ...columns], all, width);
+  return renderTable([label, { header: "rows", value: ({ rows }) => rows }, ...columns], classes, width);
 }
 
 /** The run beside the baselines on the test set. */
-function baselines(compared: readonly Compared[], width?: number): string {
+function baselines({ compared }: TestResults, width?: number): string {
   const table = renderTable<Compared>(
     [
       { header: "test set", value: ({ name }) => name },
@@ -421,41 +375,34 @@ function baselines(compared: readonly Compared[], width?: number): string {
     width,
   );
   const [own, ...others] = compared;
-  const tests = others.map((one) => `against ${named(one.name)}: ${standingOf(own!, one)}`);
+  const tests = others.map((one) => `against ${named(one.name)}: ${standingOf(own, one)}`);
   return `${table}\nMcNemar's exact test, this run ${tests.join(", ")}`;
 }
 
 /** What to try if a baseline has as many rows right as the run. */
-function whatToTry({ options: { mode } }: TrainResult, compared: readonly Compared[]): string[] {
-  const best = bestBaseline(compared, named);
+function whatToTry(record: RunRecord): string[] {
+  const best = bestBaseline(record, named);
   if (best === null) return [];
   const tries = [
     "a larger --model, such as gpt2",
     "more --epochs",
-    ...(mode === "all" ? ["--mode lora"] : ["--mode all"]),
+    ...(record.options.mode === "all" ? ["--mode lora"] : ["--mode all"]),
   ];
   return [`note: ${best}. Try ${tries.join(", or ")}`];
 }
 
-/** Number of correctly classified and of misclassified messages that are shown. */
+/** Misclassified messages that are shown. */
 const SHOWN = 3;
 
-function samples(predictions: readonly Prediction[], { labels, test }: LoadedDataset, width?: number): string {
-  const right = predictions.filter(({ row, label }) => label === test.label(row));
-  const wrong = predictions.filter(({ row, label }) => label !== test.label(row));
-  const firsts = new Map<number, Prediction>();
-  for (const prediction of right) if (!firsts.has(prediction.label)) firsts.set(prediction.label, prediction);
-  const first = [...firsts].sort(([a], [b]) => a - b).map(([, prediction]) => prediction);
-  const others = right.slice(0, SHOWN).filter((prediction) => !first.includes(prediction));
-  const shown = [...first, ...others].slice(0, Math.max(SHOWN, Math.min(labels.length, LISTED_CLASSES / 2)));
-  return renderTable<Prediction>(
+function samples({ samples, mistakes }: TestResults, width?: number): string {
+  return renderTable<TestMessage>(
     [
-      { header: "message", value: ({ row }) => test.text(row) },
-      { header: "truth", value: ({ row }) => labels[test.label(row)]! },
-      { header: "predicted", value: ({ label }) => labels[label]! },
+      { header: "message", value: ({ text }) => text },
+      { header: "truth", value: ({ truth }) => truth },
+      { header: "predicted", value: ({ predicted }) => predicted },
       { header: "probability", value: ({ probability }) => probability, digits: 3 },
     ],
-    [...shown, ...wrong.slice(0, SHOWN)],
+    [...samples, ...mistakes.slice(0, SHOWN)],
     width,
   );
 }

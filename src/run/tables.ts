@@ -20,9 +20,9 @@ import {
   TEXTS_COLUMNS,
   toCsv,
 } from "../report/csv.ts";
-import { classMeasures } from "../report/statistics.ts";
 import type { EvaluationRecord, TrainResult } from "../train/records.ts";
-import { comparison } from "./comparison.ts";
+import type { TestResults } from "../train/results.ts";
+import type { RunRecord } from "./record.ts";
 
 function lossesRow({ step, epoch, examples, lr, train, val }: EvaluationRecord): LossesRow {
   return {
@@ -40,10 +40,8 @@ function lmLossesRow({ step, epoch, examples, lr, train, val }: EvaluationRecord
   };
 }
 
-type Measured = Pick<TrainResult, "options" | "before" | "after" | "evaluations" | "seconds"> & { examples: number };
-
 /** The first columns of both objectives' metrics. */
-function settingsColumns({ options }: Measured) {
+function settingsColumns({ options }: RunRecord) {
   const lora = options.mode === "lora";
   return {
     rank: lora ? options.rank : null,
@@ -55,7 +53,7 @@ function settingsColumns({ options }: Measured) {
   };
 }
 
-function endColumns({ evaluations, examples, seconds }: Measured) {
+function endColumns({ evaluations, examples, seconds }: RunRecord) {
   return {
     train_loss_last: evaluations.at(-1)?.train?.loss ?? null,
     val_loss_last: evaluations.at(-1)?.val.loss,
@@ -65,8 +63,8 @@ function endColumns({ evaluations, examples, seconds }: Measured) {
 }
 
 /** A row of metrics.csv. */
-export function metricsRow(run: Measured): MetricsRow {
-  const { before, after } = run;
+export function metricsRow(run: RunRecord): MetricsRow {
+  const { before, after } = run.results ?? {};
   return {
     ...settingsColumns(run),
     pre_train_acc: before?.train.accuracy,
@@ -83,8 +81,8 @@ export function metricsRow(run: Measured): MetricsRow {
 }
 
 /** A row of a language model's metrics.csv. */
-export function lmMetricsRow(run: Measured): LmMetricsRow {
-  const { before, after } = run;
+export function lmMetricsRow(run: RunRecord): LmMetricsRow {
+  const { before, after } = run.results ?? {};
   return {
     ...settingsColumns(run),
     pre_train_ppl: before?.train.perplexity,
@@ -100,20 +98,25 @@ export function lmMetricsRow(run: Measured): LmMetricsRow {
 }
 
 /** metrics.csv and losses.csv for the run's objective; the tables of results for a classifier that was evaluated on the test set. */
-export function runTables(result: TrainResult, data: TrainingData): [name: string, content: FileContent][] {
-  const run = { ...result, examples: result.steps.at(-1)?.examples ?? 0 };
-  const { evaluations } = result;
+export function runTables(
+  record: RunRecord,
+  result: TrainResult,
+  data: TrainingData,
+): [name: string, content: FileContent][] {
+  const { evaluations, results } = record;
   if (data.objective === "lm")
     return [
-      ["metrics.csv", toCsv(LM_METRICS_COLUMNS, [lmMetricsRow(run)])],
+      ["metrics.csv", toCsv(LM_METRICS_COLUMNS, [lmMetricsRow(record)])],
       ["losses.csv", toCsv(LM_LOSSES_COLUMNS, evaluations.map(lmLossesRow))],
-      ...(result.texts ? [textsTable(result.texts)] : []),
+      ...(results?.texts ? [textsTable(results.texts)] : []),
     ];
   return [
-    ["metrics.csv", toCsv(METRICS_COLUMNS, [metricsRow(run)])],
+    ["metrics.csv", toCsv(METRICS_COLUMNS, [metricsRow(record)])],
     ["losses.csv", toCsv(LOSSES_COLUMNS, evaluations.map(lossesRow))],
-    ...(result.after ? resultTables(result, data) : []),
-  ];
+    ...(results?.test
+      ? [...resultTables(results.test, data.labels), ["predictions.csv", predictionsCsv(result, data)] as const]
+      : []),
+  ].map(([name, content]) => [name, content]);
 }
 
 function textsTable({ of, tokens, bytes, loss }: TextLosses): [name: string, content: string] {
@@ -122,23 +125,19 @@ function textsTable({ of, tokens, bytes, loss }: TextLosses): [name: string, con
   return ["texts.csv", toCsv(TEXTS_COLUMNS, rows)];
 }
 
-function resultTables(result: TrainResult, data: LoadedDataset): [name: string, content: FileContent][] {
-  const { labels } = data;
-  const confusions = result.confusions.map(({ truth, predicted, rows }) => ({
+function resultTables(test: TestResults, labels: readonly string[]): [name: string, content: string][] {
+  const confusions = test.confusions.map(({ truth, predicted, rows }) => ({
     truth: labels[truth]!,
     predicted: labels[predicted]!,
     rows,
   }));
-  const classes = classMeasures(result.confusions, labels.length).map((measures, i) => {
-    const { rows, predicted, precision, recall, f1 } = measures;
-    return {
-      ...{ class: labels[i]!, rows, predicted },
-      ...{ precision: precision?.share, precision_low: precision?.low, precision_high: precision?.high },
-      ...{ recall: recall?.share, recall_low: recall?.low, recall_high: recall?.high },
-      ...{ f1: f1?.share, f1_low: f1?.low, f1_high: f1?.high },
-    };
-  });
-  const compared = comparison(result, data).map((one) => ({
+  const classes = test.classes.map(({ rows, predicted, precision, recall, f1 }, i) => ({
+    ...{ class: labels[i]!, rows, predicted },
+    ...{ precision: precision?.share, precision_low: precision?.low, precision_high: precision?.high },
+    ...{ recall: recall?.share, recall_low: recall?.low, recall_high: recall?.high },
+    ...{ f1: f1?.share, f1_low: f1?.low, f1_high: f1?.high },
+  }));
+  const compared = test.compared.map((one) => ({
     ...{ classifier: one.name, rows: one.rows, correct: one.correct, accuracy: one.accuracy },
     ...{ accuracy_low: one.interval.low, accuracy_high: one.interval.high, macro_f1: one.macroF1, mcnemar_p: one.p },
   }));
@@ -146,7 +145,6 @@ function resultTables(result: TrainResult, data: LoadedDataset): [name: string, 
     ["confusion.csv", toCsv(CONFUSION_COLUMNS, confusions)],
     ["classes.csv", toCsv(CLASSES_COLUMNS, classes)],
     ["baselines.csv", toCsv(BASELINES_COLUMNS, compared)],
-    ["predictions.csv", predictionsCsv(result, data)],
   ];
 }
 

@@ -3,8 +3,9 @@ import { MODE_TITLES } from "../config.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
-import { type BaseName, titleOf } from "./directory.ts";
+import type { BaseName } from "./base-name.ts";
 import { frontMatter, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
+import { describeMethod } from "./record.ts";
 
 /** A trained model, as far as it is known. */
 export interface Trained {
@@ -38,7 +39,7 @@ export interface Usage {
 export function trainedTitle({ meta, base }: Trained): string {
   const { mode, lora, bottleneck = 0, num_virtual_tokens: virtualTokens = 0 } = meta;
   const sizes = { mode, rank: lora?.r ?? 0, alpha: lora?.lora_alpha ?? 0, bottleneck, virtualTokens };
-  return `${titleOf({ ...DEFAULTS, ...sizes })}, on ${base.name}`;
+  return `${describeMethod({ ...DEFAULTS, ...sizes })}, on ${base.name}`;
 }
 
 /** Classes that are listed in a sentence. */

@@ -4,7 +4,7 @@ import { WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { checkNumber } from "../number-range.ts";
-import { titleOf } from "../run/directory.ts";
+import { describeMethod } from "../run/record.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { nearest } from "../suggest.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/options.ts";
@@ -188,9 +188,9 @@ export function showRate(lr: number): string {
 export function describeTrial({ options }: Pick<Trial, "options">): string {
   const { mode, targets, layers, dtype } = options;
   const base = dtype === "f32" ? "" : `, base model in ${dtype}`;
-  if (mode !== "lora") return titleOf(options) + base;
+  if (mode !== "lora") return describeMethod(options) + base;
   const some = targets.length === DEFAULTS.targets.length ? "" : `, on ${targets.join(" ")}`;
-  return `${titleOf(options)}${some}${layers ? `, in ${showLayers(layers)}` : ""}${base}`;
+  return `${describeMethod(options)}${some}${layers ? `, in ${showLayers(layers)}` : ""}${base}`;
 }
 
 const showLayers = (layers: readonly number[]) => `block${layers.length > 1 ? "s" : ""} ${showRanges(layers)}`;

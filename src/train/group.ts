@@ -142,7 +142,7 @@ export async function trainGroup(
     const { settings, start } = runs[i]!;
     clock.enter();
     try {
-      start.onEvent?.({ type: "plan", plan, device: info, trainable, flops, prefix: planned });
+      start.onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, prefix: planned });
       const args = { ...common, signal, ...settings, ...start };
       const training = new Run(member, prefix, args, prepared[i]!, info.kind, () => clock.now());
       if (start.resume) training.restore(start.resume);

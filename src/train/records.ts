@@ -1,7 +1,6 @@
 /** The output of a run: steps, evaluations, events, result and checkpoints. */
 import type { DeviceInfo } from "../backend/backend.ts";
-import type { TrainingData } from "../data/texts.ts";
-import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
+import type { Evaluation } from "../engine/evaluate.ts";
 import type { Prediction } from "../engine/predictions.ts";
 import { TrainingError } from "../errors.ts";
 import type { NoveltySettings } from "../io/novelty.ts";
@@ -9,9 +8,8 @@ import type { FinalNorm, Tensors } from "../io/peft.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { memoryTotals } from "../plan/memory.ts";
-import type { Baseline } from "../report/baselines.ts";
-import type { Confusion } from "../report/statistics.ts";
 import type { TrainOptions } from "./options.ts";
+import type { Results } from "./results.ts";
 
 /** The results of one step. */
 export interface StepRecord {
@@ -80,6 +78,8 @@ export function memoryOf({ plan, prefix }: { plan: ModelPlan; prefix: PrefixPlan
 export type TrainEvent =
   | {
       type: "plan";
+      /** As resolved: `dtype` is the one that was chosen. */
+      options: TrainOptions;
       plan: ModelPlan;
       device: DeviceInfo;
       trainable: number;
@@ -88,20 +88,19 @@ export type TrainEvent =
       prefix: PrefixPlan | null;
     }
   | { type: "start"; steps: number; stepsPerEpoch: number }
-  | { type: "step"; record: StepRecord; steps: number; examplesPerSecond: number; secondsLeft: number }
+  /** It goes on from a checkpoint. */
+  | { type: "resume"; checkpoint: Checkpoint }
+  | {
+      type: "step";
+      record: StepRecord;
+      steps: number;
+      /** Seconds of training so far. */
+      seconds: number;
+      examplesPerSecond: number;
+      secondsLeft: number;
+    }
   | { type: "evaluation"; record: EvaluationRecord }
   | { type: "end"; result: TrainResult };
-
-/** A value for each set. */
-export interface Splits<T> {
-  train: T;
-  val: T;
-  test: T;
-}
-
-export interface PartEvaluation extends Evaluation {
-  name: string;
-}
 
 /** What a run leaves. */
 export interface TrainResult {
@@ -114,27 +113,14 @@ export interface TrainResult {
   trainable: number;
   /** Operations in the matrix products of a batch of rows of mean length, forward and backward: a multiply-add is two. */
   flops: number;
-  stats: Pick<TrainingData["stats"], keyof Splits<unknown>>;
-  /**
-   * Before the first step, and after `keptStep`; null if the run was aborted before the evaluation. Training accuracy is
-   * measured on at most as many rows as the test set has.
-   */
-  before: Splits<Evaluation> | null;
-  after: Splits<Evaluation> | null;
+  /** What was measured after the last step; null if the run was aborted before. */
+  results: Results | null;
   steps: StepRecord[];
   evaluations: EvaluationRecord[];
-  /** Predictions for the test set; empty for a language model, or if `after` is null. */
+  /** Predictions for the test set; empty for a language model, or if `results` is null. */
   predictions: Prediction[];
-  /** The test rows of each part of the data, evaluated after the last step; empty if the data has no parts. */
-  parts: PartEvaluation[];
   /** The same for the validation set. */
   valPredictions: Prediction[];
-  /** The losses of a language model on the texts of the test set; null for a classifier, or if `after` is null. */
-  texts: TextLosses | null;
-  /** The confusion matrix of the test set; empty for a language model. */
-  confusions: Confusion[];
-  /** Baselines on the test set; empty for a language model, or if `after` is null. */
-  baselines: Baseline[];
   /** The step after which the tensors are: with `keep: "best"` and unless the run was aborted, the best evaluation's. */
   keptStep: number;
   /** What tells messages that are unlike the training data; null for a language model, and with fewer than 50 validation messages. */
@@ -155,7 +141,7 @@ export interface Checkpoint {
   step: number;
   /** Seconds of training so far. */
   seconds: number;
-  /** The kind of device that computed it. Older versions did not store it. */
+  /** The kind of device that computed it, on which a resumed run goes on; without it the device is chosen again. */
   device?: DeviceInfo["kind"];
   steps: StepRecord[];
   /** Including the one before the first step. */
@@ -185,7 +171,7 @@ export interface Checkpoint {
 export class RunFailed extends TrainingError {
   constructor(
     error: TrainingError,
-    readonly contents: Pick<TrainResult, "tensors" | "finalNorm">,
+    readonly contents: Pick<TrainResult, "spec" | "tensors" | "finalNorm">,
   ) {
     super(error.message, { cause: error });
   }

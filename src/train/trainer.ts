@@ -8,7 +8,7 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import { modelBatch } from "../engine/batches.ts";
 import { Engine } from "../engine/engine.ts";
-import { type Evaluation, evaluate, evaluationOf, IN_FLIGHT, type TextLosses, textLosses } from "../engine/evaluate.ts";
+import { type Evaluation, evaluate, evaluationOf, IN_FLIGHT, textLosses } from "../engine/evaluate.ts";
 import { FrozenPrefix } from "../engine/frozen-prefix.ts";
 import type { Prediction } from "../engine/predictions.ts";
 import {
@@ -25,8 +25,7 @@ import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
 import { countedRows } from "../model/batch.ts";
-import { type Baseline, baselinesOf } from "../report/baselines.ts";
-import { type Confusion, confusionsOf } from "../report/statistics.ts";
+import { baselinesOf } from "../report/baselines.ts";
 import { sizeOf } from "../tensor.ts";
 import { prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
@@ -37,13 +36,12 @@ import {
   bestOf,
   type Checkpoint,
   type EvaluationRecord,
-  type PartEvaluation,
   RunFailed,
-  type Splits,
   type StepRecord,
   type TrainEvent,
   type TrainResult,
 } from "./records.ts";
+import { measureTest, type Splits } from "./results.ts";
 import { scheduleFactor } from "./schedule.ts";
 import { checkFits, withAdvice } from "./sizes.ts";
 
@@ -142,7 +140,7 @@ export async function train(args: FineTuneArguments, place: Place = {}): Promise
   // With shared tensors the device checks the rest.
   if (!shared) checkFits(planning, prepared, given);
   const { options, spec, capacity, optimizer, plan, trainable, flops } = prepared;
-  onEvent?.({ type: "plan", plan, device: info, trainable, flops, prefix: prepared.prefix });
+  onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, prefix: prepared.prefix });
   const prefix = prepared.prefix ? await FrozenPrefix.make(device, model, data, { spec, capacity }, signal) : undefined;
   const size = { spec, capacity, optimizer, recompute: plan.recomputed > 0 };
   const part = prefix ? { part: "suffix" as const } : {};
@@ -184,15 +182,8 @@ type TrainedState = Pick<TrainResult, "tensors" | "finalNorm">;
 
 const saved = ({ tensors, ...rest }: TrainedState): TrainedState => ({ tensors: asSaved(tensors), ...rest });
 
-/** The evaluations after the last step: see TrainResult. */
-interface Measured {
-  before: Splits<Evaluation> | null;
-  after: Splits<Evaluation> | null;
-  predictions: Prediction[];
-  valPredictions: Prediction[];
-  baselines: Baseline[];
-  texts: TextLosses | null;
-}
+/** What is measured after the last step. */
+type Measured = Pick<TrainResult, "results" | "predictions" | "valPredictions">;
 
 /** A run on an engine that has its initial parameters. */
 export class Run {
@@ -204,6 +195,7 @@ export class Run {
   private examplesBefore = 0;
   /** Submitted steps whose results have not been read, with their batches for the diagnosis of errors. */
   private readonly inFlight: { result: Promise<StepRecord>; batches: Batch[] }[] = [];
+  private checkpointBefore: Checkpoint | undefined;
   /** Index of the first step after the last evaluation. */
   private since = 0;
   /** Seconds of evaluations and pauses, which do not count as step time. */
@@ -239,7 +231,9 @@ export class Run {
   }
 
   /** Restores the state of a checkpoint. Throws ConfigError if it does not match the model. */
-  restore({ step, seconds, steps, evaluations, tensors }: Checkpoint): void {
+  restore(checkpoint: Checkpoint): void {
+    const { step, seconds, steps, evaluations, tensors } = checkpoint;
+    this.checkpointBefore = checkpoint;
     const best = this.options.keep === "best" ? bestOf(evaluations) : undefined;
     if (best) this.best = new Map();
     for (const name of this.engine.trainableNames) {
@@ -266,31 +260,21 @@ export class Run {
   ): Promise<TrainResult> {
     const { total, stepsPerEpoch } = this.stepCounts;
     this.onEvent({ type: "start", steps: total, stepsPerEpoch });
-    const measured: Measured = {
-      before: null,
-      after: null,
-      predictions: [],
-      valPredictions: [],
-      baselines: [],
-      texts: null,
-    };
+    if (this.checkpointBefore) this.onEvent({ type: "resume", checkpoint: this.checkpointBefore });
+    let measured: Measured = { results: null, predictions: [], valPredictions: [] };
     let aborted = false;
     try {
-      await this.engine.until(this.signal, () => this.work(measured));
+      measured = await this.engine.until(this.signal, () => this.work());
     } catch (error) {
       aborted = this.signal?.aborted === true && error === this.signal.reason && !this.isEnded;
       if (!aborted) throw await this.failure(error);
       await this.stop();
     }
-    const { train, val, test } = this.data.stats;
     const result: TrainResult = {
       ...head,
-      stats: { train, val, test },
       ...measured,
       steps: this.steps,
       evaluations: this.evaluations,
-      parts: this.parts(measured.predictions),
-      confusions: this.confusions(measured.predictions),
       keptStep: this.trained ? this.kept.step : this.steps.length,
       ...saved(this.trained ?? (await this.trainedState())),
       novelty: noveltyOf(this.data),
@@ -301,26 +285,8 @@ export class Run {
     return result;
   }
 
-  private parts(predictions: readonly Prediction[]): PartEvaluation[] {
-    if (this.data.objective === "lm" || predictions.length === 0) return [];
-    const { test, testParts } = this.data;
-    return testParts.map(({ name, positions }) => {
-      const chosen = [...positions].map((row) => predictions[row]!);
-      return { name, ...evaluationOf(chosen, (row) => test.label(row)) };
-    });
-  }
-
-  private confusions(predictions: readonly Prediction[]): Confusion[] {
-    if (this.data.objective === "lm") return [];
-    const { test } = this.data;
-    return confusionsOf(
-      predictions.map(({ row }) => test.label(row)),
-      predictions.map(({ label }) => label),
-    );
-  }
-
   /** Runs all steps and evaluations. */
-  private async work(measured: Measured): Promise<void> {
+  private async work(): Promise<Measured> {
     const { stepsPerEpoch } = this.stepCounts;
     // At the start, or if the resumed run was stopped during an evaluation.
     if (this.evaluations.length === 0 || this.isDue(this.steps.length)) await this.evaluate();
@@ -332,26 +298,36 @@ export class Run {
     // No step follows, so that a checkpoint from here on may have the kept parameters in place of the last ones.
     if (kept.step !== this.steps.length) writeTrained(this.engine, this.best!);
     this.trained = await this.trainedState();
-    if (this.data.objective === "lm") Object.assign(measured, await this.measureTexts(this.data, kept.val));
-    else Object.assign(measured, await this.measureClassifier(this.data, kept.val));
+    const { objective } = this.data;
+    const measured = await (objective === "lm"
+      ? this.measureTexts(this.data, kept.val)
+      : this.measureClassifier(this.data, kept.val));
     // The initial parameters are evaluated last, so that training starts immediately.
     const { signal } = this;
     await writeStart(this.engine, this.args, this.options.seed, { wanted: ({ grad }) => grad !== null, signal });
-    [measured.before] = await this.splits(this.evaluations[0]!.val);
+    const [before] = await this.splits(this.evaluations[0]!.val);
+    const { predictions, valPredictions, ...results } = measured;
+    return { predictions, valPredictions, results: { before, ...results } };
   }
 
-  /** The kept parameters on all sets, with predictions for the validation and test sets, and the baselines. */
-  private async measureClassifier({ train, val, test }: LoadedDataset, measured: Evaluation) {
+  /** The kept parameters on all sets, beside the baselines. */
+  private async measureClassifier(data: LoadedDataset, measured: Evaluation) {
+    const { train, val, test, testParts } = data;
     const [after, predictions] = await this.splits(measured);
     const valPredictions = this.valPredictions ?? (await this.predict(val))[1];
-    return { after, predictions, valPredictions, baselines: await baselinesOf(train, test, this.signal) };
+    const baselines = await baselinesOf(train, test, this.signal);
+    const parts = testParts.map(({ name, positions }) => {
+      const chosen = [...positions].map((row) => predictions[row]!);
+      return { name, ...evaluationOf(chosen, (row) => test.label(row)) };
+    });
+    return { after, parts, test: measureTest(data, predictions, baselines), texts: null, predictions, valPredictions };
   }
 
   /** The kept parameters on all sets, with the losses on each text of the test set. */
   private async measureTexts({ test }: LoadedTexts, measured: Evaluation) {
     const { sums, add } = textLosses(test);
     const [after] = await this.splits(measured, { keepLosses: add });
-    return { after, texts: sums };
+    return { after, parts: [], test: null, texts: sums, predictions: [], valPredictions: [] };
   }
 
   /** The evaluation whose parameters are saved. */
@@ -385,7 +361,7 @@ export class Run {
   private async failure(error: unknown): Promise<unknown> {
     if (!(error instanceof TrainingError)) return error;
     await this.engine.settle();
-    return new RunFailed(error, saved(await this.trainedState()));
+    return new RunFailed(error, { spec: this.prepared.spec, ...saved(await this.trainedState()) });
   }
 
   private seconds(): number {
@@ -502,11 +478,12 @@ export class Run {
     if (!Number.isFinite(record.loss) || !Number.isFinite(record.norm))
       throw await diagnose(this.engine, this.model, { record, total: this.stepCounts.total, batches });
     this.steps.push(record);
-    const seconds = (this.now() - this.started) / 1000 - this.evaluating - this.paused;
-    const examplesPerSecond = (record.examples - this.examplesBefore) / seconds;
+    const stepping = (this.now() - this.started) / 1000 - this.evaluating - this.paused;
+    const examplesPerSecond = (record.examples - this.examplesBefore) / stepping;
     const { total } = this.stepCounts;
     const secondsLeft = (((total - record.step) / record.step) * record.examples) / examplesPerSecond;
-    this.onEvent({ type: "step", record, steps: total, examplesPerSecond, secondsLeft });
+    const seconds = this.seconds();
+    this.onEvent({ type: "step", record, steps: total, seconds, examplesPerSecond, secondsLeft });
   }
 
   private async trainedState(): Promise<TrainedState> {

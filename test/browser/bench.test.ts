@@ -1,6 +1,6 @@
 /** The page of measurements, /bench.html, on the CPU: a software driver takes too long. */
 import * as assert from "uvu/assert";
-import { testIf } from "../harness.ts";
+import { testIf } from "../helpers/harness.ts";
 import { openBrowser, openPage, webServer } from "./browser.ts";
 import { assertAccessible } from "./page.ts";
 

@@ -8,7 +8,7 @@ import type { AddressInfo } from "node:net";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import sirv from "sirv";
 import { packagePath } from "#platform";
-import { afterAll } from "../harness.ts";
+import { afterAll } from "../helpers/harness.ts";
 
 /** Generous, because a busy machine is slow. */
 const TIMEOUT_MS = 180_000;

@@ -1,7 +1,7 @@
 /** Firefox: the page's main path, and the library from another origin. */
 import * as assert from "uvu/assert";
-import { testIf } from "../harness.ts";
-import { messages } from "../tiny.ts";
+import { testIf } from "../helpers/harness.ts";
+import { messages } from "../helpers/tiny.ts";
 import { openPage, pageOf } from "./browser.ts";
 import { FIREFOX, openFirefox } from "./firefox.ts";
 import { ISOLATED, packageServer, pageWith, trainFrom } from "./origins.ts";

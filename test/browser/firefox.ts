@@ -1,7 +1,7 @@
 /** Firefox, which Playwright drives over WebDriver BiDi: as people have it, not a build of Playwright's. */
 import { createRequire } from "node:module";
 import { type BrowserContext, firefox } from "playwright-core";
-import { afterAll } from "../harness.ts";
+import { afterAll } from "../helpers/harness.ts";
 
 /** The path of Firefox; empty if there is none. */
 export const FIREFOX = process.env.FIREFOX ?? "";

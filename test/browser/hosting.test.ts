@@ -6,10 +6,10 @@ import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import type * as Lowrank from "../../src/browser.ts";
 import { Classifier, fineTune, loadModel } from "../../src/index.ts";
-import { assertSameBits, temporaryFolder } from "../border.ts";
-import { testDevice } from "../device.ts";
-import { test } from "../harness.ts";
-import { messages, tinyData } from "../tiny.ts";
+import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { messages, tinyData } from "../helpers/tiny.ts";
 import { openBrowser, openPage, plainServer, webServer } from "./browser.ts";
 import { ISOLATED, packageServer, pageWith, trainFrom } from "./origins.ts";
 

@@ -5,10 +5,10 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import * as assert from "uvu/assert";
-import { temporaryFolder } from "../border.ts";
-import { afterAll, test } from "../harness.ts";
-import { answerAsHub, answerDatasets, commitOf, digest, documentedDatasets } from "../hub-server.ts";
-import { tinyModel } from "../tiny.ts";
+import { temporaryFolder } from "../helpers/border.ts";
+import { afterAll, test } from "../helpers/harness.ts";
+import { answerAsHub, answerDatasets, commitOf, digest, documentedDatasets } from "../helpers/hub-server.ts";
+import { tinyModel } from "../helpers/tiny.ts";
 import { openBrowser, openPage, webServer } from "./browser.ts";
 import { selfSigned } from "./certificate.ts";
 

@@ -6,11 +6,11 @@ import * as assert from "uvu/assert";
 import type * as Lowrank from "../../src/browser.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { Classifier, fineTune, loadDataset, loadModel } from "../../src/index.ts";
-import { assertSameBits, temporaryFolder } from "../border.ts";
-import { testDevice } from "../device.ts";
-import { test } from "../harness.ts";
-import { filesIn } from "../spawn.ts";
-import { messages } from "../tiny.ts";
+import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { filesIn } from "../helpers/spawn.ts";
+import { messages } from "../helpers/tiny.ts";
 import { openBrowser, openPage, type TestPage, webServer } from "./browser.ts";
 
 const folder = temporaryFolder();

@@ -2,7 +2,7 @@
 import type { Page } from "playwright-core";
 import { packagePath } from "#platform";
 import type * as Lowrank from "../../src/browser.ts";
-import { messages } from "../tiny.ts";
+import { messages } from "../helpers/tiny.ts";
 import { plainServer } from "./browser.ts";
 
 /** What lets a page share memory between threads. */

@@ -6,9 +6,9 @@ import type { Browser, Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { openDevice } from "../../src/backend/device.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
-import { temporaryFolder } from "../border.ts";
-import { test } from "../harness.ts";
-import { messages, tinyModel } from "../tiny.ts";
+import { temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+import { messages, tinyModel } from "../helpers/tiny.ts";
 import { freshPage, openPage, webServer } from "./browser.ts";
 import {
   assertAccessible,

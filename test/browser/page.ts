@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { unzipSync } from "fflate";
 import type { Page, Worker } from "playwright-core";
 import * as assert from "uvu/assert";
-import { messages } from "../tiny.ts";
+import { messages } from "../helpers/tiny.ts";
 
 /** Selects "Your own file" with this file. */
 export async function pickFile(

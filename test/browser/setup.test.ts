@@ -1,8 +1,8 @@
 /** The settings of the page: own examples, what a reload and a link keep, explanations, errors, large text. */
 import type { Page } from "playwright-core";
 import * as assert from "uvu/assert";
-import { test } from "../harness.ts";
-import { messages } from "../tiny.ts";
+import { test } from "../helpers/harness.ts";
+import { messages } from "../helpers/tiny.ts";
 import { freshPage, openBrowser, openPage, webServer } from "./browser.ts";
 import { assertAccessible, pickFile, set } from "./page.ts";
 

@@ -7,8 +7,8 @@ import { packagePath } from "#platform";
 import { SHADERS } from "../../src/backend/generated/later-shaders.ts";
 import { shaderOf, wgslOf } from "../../src/backend/webgpu-shaders.ts";
 import { buildPlan } from "../../src/model/gpt2.ts";
-import { test } from "../harness.ts";
-import { smallSpec } from "../models.ts";
+import { test } from "../helpers/harness.ts";
+import { smallSpec } from "../helpers/models.ts";
 
 const KB = 1000;
 /**

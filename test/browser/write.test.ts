@@ -7,10 +7,10 @@ import { openDevice } from "../../src/backend/device.ts";
 import type { TaskConfig } from "../../src/config.ts";
 import type { GenerateOptions } from "../../src/infer/generation.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
-import { metaOf, tensorsOf, writeAdapter } from "../adapters.ts";
-import { temporaryFolder } from "../border.ts";
-import { test } from "../harness.ts";
-import { TINY, tinyModel } from "../tiny.ts";
+import { metaOf, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
+import { temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+import { TINY, tinyModel } from "../helpers/tiny.ts";
 import { freshPage } from "./browser.ts";
 import {
   assertAccessible,

@@ -10,7 +10,7 @@ import { gzipSync } from "node:zlib";
 import { chromium } from "playwright-core";
 import sirv from "sirv";
 import { findChromium } from "../../src/tools/browsers.mjs";
-import { installPackage, installTools, messages, must } from "../packed.mjs";
+import { installPackage, installTools, messages, must } from "../helpers/packed.mjs";
 
 const here = resolve("test/bundlers");
 const home = resolve("build/bundlers");

@@ -17,7 +17,7 @@ import {
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { installTools, messages, must } from "../packed.mjs";
+import { installTools, messages, must } from "../helpers/packed.mjs";
 import { checkManifest } from "./manifest.mjs";
 import { missingDaemons, startSlurm, until } from "./slurm.mjs";
 

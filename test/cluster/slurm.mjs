@@ -7,7 +7,7 @@ import { createServer } from "node:net";
 import { availableParallelism, hostname, totalmem, userInfo } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { must } from "../packed.mjs";
+import { must } from "../helpers/packed.mjs";
 
 /** Debian has daemons where the PATH of a user does not look. */
 const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;

@@ -22,7 +22,7 @@ import { isMainThread, parentPort, Worker, workerData } from "node:worker_thread
 import { packagePath } from "#platform";
 import { LowrankError } from "../../src/errors.ts";
 import { Rng } from "../../src/rng.ts";
-import { test } from "../harness.ts";
+import { test } from "../helpers/harness.ts";
 
 /** Files by their paths below a case's folder. */
 export type Files = ReadonlyMap<string, string | Uint8Array>;

@@ -11,7 +11,7 @@ import type { DownloadOptions } from "../../src/io/download-options.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { Rng } from "../../src/rng.ts";
-import { answerAsHub, digest, gitHash } from "../hub-server.ts";
+import { answerAsHub, digest, gitHash } from "../helpers/hub-server.ts";
 import { type Case, fuzz } from "./fuzz.ts";
 import { BASES } from "./models.ts";
 import { mutateBytes, mutateJson, oneIn, pick } from "./mutate.ts";

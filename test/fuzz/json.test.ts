@@ -9,8 +9,9 @@ import { recover } from "../../src/io/recover.ts";
 import { readVocabulary } from "../../src/io/tokenizer-files.ts";
 import { JOURNAL, STAGING } from "../../src/platform/replacing.ts";
 import type { Rng } from "../../src/rng.ts";
-import { readRunConfig } from "../../src/run/directory.ts";
-import { FORMAT } from "../../src/run/files.ts";
+import { EMPTY_CURVE } from "../../src/run/curve.ts";
+import { readRecord } from "../../src/run/directory.ts";
+import { FORMAT, VERSION } from "../../src/run/record.ts";
 import { DEFAULTS, resolveOptions } from "../../src/train/options.ts";
 import { type Case, type Files, fuzz } from "./fuzz.ts";
 import { BASES, OURS, PEFT, readBase, readOurs, readPeft } from "./models.ts";
@@ -153,7 +154,8 @@ const MODEL_WORDS: Words = {
 
 const RUN: Record<string, unknown> = {
   format: FORMAT,
-  version: "0.1.0",
+  version: VERSION,
+  lowrank: "0.1.0",
   model: "gpt2-micro",
   base: "00",
   objective: "classification",
@@ -164,6 +166,8 @@ const RUN: Record<string, unknown> = {
   labels: ["ham", "spam"],
   counts: { rows: [7, 1, 2], tokens: [70, 10, 20], sha256: "00" },
   device: { name: "wasm" },
+  ...{ settings: { rank: 8 }, state: "finished", files: ["run.json"], step: 1, steps: 2, evaluations: [] },
+  curve: EMPTY_CURVE,
 };
 const RUN_WORDS: Words = {
   keys: [...Object.keys(RUN), "replaces", "adapter", "revision", "trial", ...Object.keys(DEFAULTS)],
@@ -232,13 +236,13 @@ const TOKENIZER_WORDS: Words = {
 const REPLACED: readonly Files[] = [
   new Map([
     ["victim.txt", "somebody's"],
-    ["run/config.json", "old"],
+    ["run/run.json", "old"],
     ["run/losses.csv", "old"],
-    [`run/${STAGING}/config.json`, "new"],
+    [`run/${STAGING}/run.json`, "new"],
     [`run/${STAGING}/adapter/lowrank.json`, "new"],
     [
       `run/${STAGING}/${JOURNAL}`,
-      JSON.stringify({ files: ["config.json", "adapter/lowrank.json"], gone: ["losses.csv"], folder: INODE }),
+      JSON.stringify({ files: ["run.json", "adapter/lowrank.json"], gone: ["losses.csv"], folder: INODE }),
     ],
   ]),
 ];
@@ -286,7 +290,7 @@ async function readTokenizer(folder: string): Promise<() => void> {
 }
 
 async function readRun(folder: string): Promise<() => void> {
-  const config = await readRunConfig(folder);
+  const config = await readRecord(folder);
   const options = resolveOptions(config.options, config.objective);
   return () => {
     if (!Object.keys(DEFAULTS).every((key) => key in options)) throw new Error(`options ${JSON.stringify(options)}`);
@@ -314,9 +318,9 @@ const sources: Source[] = [
   },
   { name: "model-config", json: /^config\.json$/, files: BASES, words: MODEL_WORDS, read: readBase, count: 250 },
   {
-    name: "run-config",
-    json: /^config\.json$/,
-    files: [new Map([["config.json", JSON.stringify(RUN)]])],
+    name: "run-record",
+    json: /^run\.json$/,
+    files: [new Map([["run.json", JSON.stringify(RUN)]])],
     words: RUN_WORDS,
     read: readRun,
     count: 250,

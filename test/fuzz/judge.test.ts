@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { isMainThread } from "node:worker_threads";
 import * as assert from "uvu/assert";
 import { FormatError } from "../../src/errors.ts";
-import { test } from "../harness.ts";
+import { test } from "../helpers/harness.ts";
 import { type Kind, runner } from "./fuzz.ts";
 
 type Read = Kind<{ files: Map<string, string> }>["read"];

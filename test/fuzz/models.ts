@@ -12,8 +12,8 @@ import { baseShapes } from "../../src/names.ts";
 import { encodeCheckpoint, keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { type Shape, sameShape, showShape } from "../../src/tensor.ts";
 import type { Checkpoint } from "../../src/train/records.ts";
-import { LM, metaOf, model, modeOf, tensorsOf } from "../adapters.ts";
-import { assertSameBits, numbers } from "../border.ts";
+import { LM, metaOf, model, modeOf, tensorsOf } from "../helpers/adapters.ts";
+import { assertSameBits, numbers } from "../helpers/border.ts";
 import { type Files, put } from "./fuzz.ts";
 
 const text = (value: unknown) => JSON.stringify(value, null, 2);

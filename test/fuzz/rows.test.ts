@@ -6,7 +6,7 @@ import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import { LowrankError } from "../../src/errors.ts";
 import type { Rng } from "../../src/rng.ts";
-import { randomText } from "../random-text.ts";
+import { randomText } from "../helpers/random-text.ts";
 import { type Case, fuzz } from "./fuzz.ts";
 import { mutateBytes, mutateTree, oneIn, pick, type Tree, textOf, treeOf, writtenOddly } from "./mutate.ts";
 

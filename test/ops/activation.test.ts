@@ -1,10 +1,10 @@
 import * as assert from "uvu/assert";
 import { ACTIVATIONS } from "../../src/config.ts";
 import { activationForward } from "../../src/ops/activation.ts";
-import { assertGradient } from "../gradient.ts";
-import { test } from "../harness.ts";
-import { EXTREMES, FORMULAS, SHAPES } from "./activation.ts";
-import { assertShapes, OpCase } from "./case.ts";
+import { EXTREMES, FORMULAS, SHAPES } from "../helpers/activation.ts";
+import { assertGradient } from "../helpers/gradient.ts";
+import { test } from "../helpers/harness.ts";
+import { assertShapes, OpCase } from "../helpers/op-case.ts";
 
 /** A handful of roundings; in the tails exp multiplies that of its argument, but the results are small there. */
 const TOLERANCE = { atol: 2e-7, rtol: 1e-6 };

@@ -6,12 +6,12 @@ import { encodeTable, NO_SHARE, SHARE, tableShape } from "../../src/ops/shares.t
 import { planMemory } from "../../src/plan/memory.ts";
 import { Rng } from "../../src/rng.ts";
 import { Tensor } from "../../src/tensor.ts";
-import { assertAllClose } from "../allclose.ts";
-import { assertSameBits } from "../border.ts";
-import { DEVICE_NAMES, testDevice, testOnDevices } from "../device.ts";
-import { test } from "../harness.ts";
-import { assertShapes, EXACT, OpCase } from "./case.ts";
-import { assertSameAlone, layOut, members } from "./shares.ts";
+import { assertAllClose } from "../helpers/allclose.ts";
+import { assertSameBits } from "../helpers/border.ts";
+import { DEVICE_NAMES, testDevice, testOnDevices } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { assertShapes, EXACT, OpCase } from "../helpers/op-case.ts";
+import { assertSameAlone, layOut, members } from "../helpers/shares.ts";
 
 /** Parameters near 1 are rounded once a step. */
 const STEPS = { atol: 1e-6, rtol: 1e-6 };

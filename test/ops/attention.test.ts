@@ -8,10 +8,10 @@ import {
   type Prefix,
 } from "../../src/ops/attention.ts";
 import { cacheShape } from "../../src/ops/cache.ts";
-import { DEVICE_NAMES } from "../device.ts";
-import { assertGradient, dot } from "../gradient.ts";
-import { test } from "../harness.ts";
-import { assertShapes, OpCase, startsOf } from "./case.ts";
+import { DEVICE_NAMES } from "../helpers/device.ts";
+import { assertGradient, dot } from "../helpers/gradient.ts";
+import { test } from "../helpers/harness.ts";
+import { assertShapes, OpCase, startsOf } from "../helpers/op-case.ts";
 
 /** Scores are sums of up to 128 products, exponentials carry their error on; weights sum to 1. */
 const FORWARD = { atol: 1e-6, rtol: 1e-6 };

@@ -1,6 +1,6 @@
 import { cacheShape, cacheWrite } from "../../src/ops/cache.ts";
-import { test } from "../harness.ts";
-import { assertShapes, EXACT, OpCase } from "./case.ts";
+import { test } from "../helpers/harness.ts";
+import { assertShapes, EXACT, OpCase } from "../helpers/op-case.ts";
 
 for (const { slots, sequences, heads, size, positions } of [
   { slots: [[0, 0]], sequences: 1, heads: 1, size: 4, positions: 1 },

@@ -7,10 +7,10 @@ import {
 import { SHARE, type ShareRows, tableShape } from "../../src/ops/shares.ts";
 import { Rng } from "../../src/rng.ts";
 import type { Tensor } from "../../src/tensor.ts";
-import { assertGradient } from "../gradient.ts";
-import { test } from "../harness.ts";
-import { assertShapes, OpCase, startsOf } from "./case.ts";
-import { assertSameAlone, type Batch, members } from "./shares.ts";
+import { assertGradient } from "../helpers/gradient.ts";
+import { test } from "../helpers/harness.ts";
+import { assertShapes, OpCase, startsOf } from "../helpers/op-case.ts";
+import { assertSameAlone, type Batch, members } from "../helpers/shares.ts";
 
 /** Probabilities have the rounding of an exponential's argument, here up to 20; the loss is a mean of logarithms. */
 const PROBABILITIES = { atol: 3e-7, rtol: 3e-6 };

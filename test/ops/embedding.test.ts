@@ -2,9 +2,9 @@ import { floatToHalf, halfToFloat } from "../../src/half.ts";
 import { embeddingBackward, embeddingForward, embeddingPositionBackward } from "../../src/ops/embedding.ts";
 import { Rng } from "../../src/rng.ts";
 import type { TensorPiece } from "../../src/tensor.ts";
-import { assertGradient, dot } from "../gradient.ts";
-import { test } from "../harness.ts";
-import { assertShapes, EXACT, OpCase, startsOf } from "./case.ts";
+import { assertGradient, dot } from "../helpers/gradient.ts";
+import { test } from "../helpers/harness.ts";
+import { assertShapes, EXACT, OpCase, startsOf } from "../helpers/op-case.ts";
 
 /** Sums of up to a few dozen normal numbers onto another, in f32. */
 const SUMS = { atol: 5e-6, rtol: 1e-6 };

@@ -1,7 +1,7 @@
 import { gatherBackward, gatherForward } from "../../src/ops/gather.ts";
-import { assertGradient, dot } from "../gradient.ts";
-import { test } from "../harness.ts";
-import { assertShapes, EXACT, OpCase } from "./case.ts";
+import { assertGradient, dot } from "../helpers/gradient.ts";
+import { test } from "../helpers/harness.ts";
+import { assertShapes, EXACT, OpCase } from "../helpers/op-case.ts";
 
 function gather(inp: Float64Array, rows: number[], cols: number): Float64Array {
   const out = new Float64Array(rows.length * cols);

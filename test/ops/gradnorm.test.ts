@@ -1,10 +1,10 @@
 import * as assert from "uvu/assert";
 import { gradnorm, partialsOf } from "../../src/ops/gradnorm.ts";
 import { Tensor } from "../../src/tensor.ts";
-import { testOnDevices } from "../device.ts";
-import { test } from "../harness.ts";
-import { assertShapes, EXACT, OpCase } from "./case.ts";
-import { assertSameAlone, layOut } from "./shares.ts";
+import { testOnDevices } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { assertShapes, EXACT, OpCase } from "../helpers/op-case.ts";
+import { assertSameAlone, layOut } from "../helpers/shares.ts";
 
 /** A sum of up to 4.2 million squares, all positive: 66 at a time, then up to 1024 of these, then a tree. */
 const NORM = { atol: 1e-30, rtol: 3e-6 };

@@ -1,9 +1,9 @@
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../../src/ops/layernorm.ts";
 import { matmulBiasBackward } from "../../src/ops/matmul.ts";
-import { assertGradient, dot } from "../gradient.ts";
-import { test } from "../harness.ts";
-import { assertShapes, OpCase } from "./case.ts";
-import { members } from "./shares.ts";
+import { assertGradient, dot } from "../helpers/gradient.ts";
+import { test } from "../helpers/harness.ts";
+import { assertShapes, OpCase } from "../helpers/op-case.ts";
+import { members } from "../helpers/shares.ts";
 
 /** Sums of up to 768 normal numbers by a tree, and a few roundings. */
 const NORM = { atol: 3e-6, rtol: 3e-6 };

@@ -9,16 +9,16 @@ import { linearBackward, linearForward } from "../../src/ops/linear.ts";
 import { type AdapterGroup, loraDown, loraUpBackward } from "../../src/ops/lora.ts";
 import type { ShareRows } from "../../src/ops/shares.ts";
 import { alignView, type Tensor } from "../../src/tensor.ts";
-import { assertAllClose } from "../allclose.ts";
-import { assertSameBits } from "../border.ts";
-import { DEVICE_NAMES, ONE_OF_EACH } from "../device.ts";
-import { assertGradient, dot } from "../gradient.ts";
-import { test } from "../harness.ts";
-import { EXTREMES, FORMULAS } from "./activation.ts";
-import { dense, makeGroup, type Place } from "./adapters.ts";
-import { assertShapes, OpCase, startsOf } from "./case.ts";
-import { gemm } from "./gemm.ts";
-import { assertSameAlone, layOut, members, packRows } from "./shares.ts";
+import { EXTREMES, FORMULAS } from "../helpers/activation.ts";
+import { dense, makeGroup, type Place } from "../helpers/adapter-groups.ts";
+import { assertAllClose } from "../helpers/allclose.ts";
+import { assertSameBits } from "../helpers/border.ts";
+import { DEVICE_NAMES, ONE_OF_EACH } from "../helpers/device.ts";
+import { gemm } from "../helpers/gemm.ts";
+import { assertGradient, dot } from "../helpers/gradient.ts";
+import { test } from "../helpers/harness.ts";
+import { assertShapes, OpCase, startsOf } from "../helpers/op-case.ts";
+import { assertSameAlone, layOut, members, packRows } from "../helpers/shares.ts";
 
 const { value: gelu, slope } = FORMULAS.gelu_new;
 

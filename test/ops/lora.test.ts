@@ -3,14 +3,14 @@ import { ShapeError } from "../../src/errors.ts";
 import { type LoraJob, loraBackward, loraDown, loraUpBackward } from "../../src/ops/lora.ts";
 import type { ShareRows } from "../../src/ops/shares.ts";
 import { alignView, type Tensor } from "../../src/tensor.ts";
-import { assertSameBits } from "../border.ts";
-import { DEVICE_NAMES } from "../device.ts";
-import { assertGradient, dot } from "../gradient.ts";
-import { test } from "../harness.ts";
-import { makeGroup, oneOf, type Place } from "./adapters.ts";
-import { assertShapes, OpCase } from "./case.ts";
-import { gemm } from "./gemm.ts";
-import { assertSameAlone, type Batch, layOut, members, packRows } from "./shares.ts";
+import { makeGroup, oneOf, type Place } from "../helpers/adapter-groups.ts";
+import { assertSameBits } from "../helpers/border.ts";
+import { DEVICE_NAMES } from "../helpers/device.ts";
+import { gemm } from "../helpers/gemm.ts";
+import { assertGradient, dot } from "../helpers/gradient.ts";
+import { test } from "../helpers/harness.ts";
+import { assertShapes, OpCase } from "../helpers/op-case.ts";
+import { assertSameAlone, type Batch, layOut, members, packRows } from "../helpers/shares.ts";
 
 /** Two sums of up to 132 products of normal numbers behind each other: intermediate values reach a few dozen. */
 const TWO_SUMS = { atol: 5e-5, rtol: 5e-6 };

@@ -8,14 +8,14 @@ import { type Kernel, type Scalar, tensorAt } from "../../src/ops/kernel.ts";
 import { type MatmulArguments, matmul, matmulBiasBackward, matmulGroupedKernel } from "../../src/ops/matmul.ts";
 import { SHARE, type ShareRows, tableShape } from "../../src/ops/shares.ts";
 import { alignView, type Tensor } from "../../src/tensor.ts";
-import { assertAllClose } from "../allclose.ts";
-import { assertSameBits } from "../border.ts";
-import { DEVICE_NAMES, ONE_OF_EACH } from "../device.ts";
-import { assertGradient, dot } from "../gradient.ts";
-import { test } from "../harness.ts";
-import { assertShapes, OpCase, startsOf } from "./case.ts";
-import { gemm } from "./gemm.ts";
-import { assertSameAlone, layOut, members, packRows } from "./shares.ts";
+import { assertAllClose } from "../helpers/allclose.ts";
+import { assertSameBits } from "../helpers/border.ts";
+import { DEVICE_NAMES, ONE_OF_EACH } from "../helpers/device.ts";
+import { gemm } from "../helpers/gemm.ts";
+import { assertGradient, dot } from "../helpers/gradient.ts";
+import { test } from "../helpers/harness.ts";
+import { assertShapes, OpCase, startsOf } from "../helpers/op-case.ts";
+import { assertSameAlone, layOut, members, packRows } from "../helpers/shares.ts";
 
 /** Sums of up to 130 products of normal numbers, one after the other in f32. */
 const PRODUCT = { atol: 2e-5, rtol: 2e-6 };

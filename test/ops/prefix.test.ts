@@ -3,9 +3,9 @@ import { ShapeError } from "../../src/errors.ts";
 import { cacheShape } from "../../src/ops/cache.ts";
 import { cachePrefix, prefixBackward, prefixForward } from "../../src/ops/prefix.ts";
 import { Tensor } from "../../src/tensor.ts";
-import { assertGradient, dot } from "../gradient.ts";
-import { test } from "../harness.ts";
-import { assertShapes, EXACT, OpCase } from "./case.ts";
+import { assertGradient, dot } from "../helpers/gradient.ts";
+import { test } from "../helpers/harness.ts";
+import { assertShapes, EXACT, OpCase } from "../helpers/op-case.ts";
 
 /** One sum in f32. */
 const ONE_SUM = { atol: 0, rtol: 6e-8 };

@@ -1,8 +1,8 @@
 import { tanhBackward, tanhForward } from "../../src/ops/tanh.ts";
-import { assertGradient } from "../gradient.ts";
-import { test } from "../harness.ts";
-import { EXTREMES, SHAPES } from "./activation.ts";
-import { assertShapes, OpCase } from "./case.ts";
+import { EXTREMES, SHAPES } from "../helpers/activation.ts";
+import { assertGradient } from "../helpers/gradient.ts";
+import { test } from "../helpers/harness.ts";
+import { assertShapes, OpCase } from "../helpers/op-case.ts";
 
 /** exp rounds, and 1 - exp(-2 |x|) cancels where x is small: relative to 1. */
 const TANH = { atol: 3e-7, rtol: 0 };

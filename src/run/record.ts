@@ -1,0 +1,276 @@
+/**
+ * A run as one record: plain JSON, run.json in its directory. What trains, shows, compares and stores runs has no other form of it.
+ * It is folded from the trainer's events by `advance`.
+ */
+import { joinPath, platformName } from "#platform";
+import { version } from "../../package.json";
+import type { DeviceInfo } from "../backend/backend.ts";
+import { MODE_TITLES, type Mode, type Objective } from "../config.ts";
+import { digestOf } from "../data/digest.ts";
+import type { TrainingData } from "../data/texts.ts";
+import { LowrankError } from "../errors.ts";
+import { fingerprint } from "../io/fingerprint.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
+import { snapshotOf } from "../io/hub-names.ts";
+import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
+import { parameterList } from "../model/trainable.ts";
+import { sizeOf } from "../tensor.ts";
+import { isUnequal } from "../train/class-weights.ts";
+import type { TrainOptions } from "../train/options.ts";
+import { type EvaluationRecord, memoryOf, type StepRecord, type TrainEvent } from "../train/records.ts";
+import type { Results } from "../train/results.ts";
+import { nameBase } from "./base-name.ts";
+import { type Curve, EMPTY_CURVE, extendCurve } from "./curve.ts";
+import type { RunSettings } from "./settings.ts";
+
+/** The file of a run's directory that holds its record, and marks the directory as a run's. */
+export const RECORD = "run.json";
+/** The `format` and `version` of a run.json. */
+export const FORMAT = "lowrank-run";
+export const VERSION = 1;
+
+/** What a run is: all that is needed to repeat it and to use the trained model. Known before its first step. */
+export interface RunIdentity {
+  format: typeof FORMAT;
+  version: typeof VERSION;
+  /** The version of Lowrank, and where it runs. */
+  lowrank: string;
+  platform: string;
+  /** Milliseconds since 1970. */
+  created: number;
+  objective: Objective;
+  /** The settings as they were given, and all options as they were resolved. */
+  settings: RunSettings;
+  options: TrainOptions;
+  /** Name or directory of the base model. */
+  model: string;
+  /** The revision of a base model from the hub. */
+  revision?: string;
+  /** The fingerprint of the model's vocabulary, unless it is GPT-2's. */
+  vocabulary?: string;
+  /** `fingerprint` of the base model: a run can only be resumed, and its adapter only be used, with the same model. */
+  base: string;
+  /** The directory of the adapter that training started from; "start": in the run's directory. */
+  adapter?: string;
+  /** The source of the data, and the options it was read with. Files of "data/" are in the run's directory. */
+  data: Record<string, unknown>;
+  /** Tokens to which every row is padded; 0: packed. */
+  padTo: number;
+  /** Maximum row length in tokens. Longer messages were truncated, texts were split into blocks. */
+  maxLength: number;
+  labels: readonly string[];
+  /** Whether macro F1 is shown: see `isUnequal`. */
+  unequal: boolean;
+  /** Rows and tokens of train, val and test, and their `digestOf`: a run can only be resumed with the same data. */
+  counts: { rows: number[]; tokens: number[]; sha256: string };
+  /** The trial of a sweep that this run is. */
+  trial?: TrialName;
+  /** The run is stored in DIR.new, and replaces the one in DIR when it is finished. */
+  replaces?: true;
+}
+
+/** A trial of a sweep: its name, what identifies its settings, and the model as the sweep names it. */
+export interface TrialName {
+  name: string;
+  key: string;
+  model: string;
+}
+
+/** How far a run is. */
+export interface RunProgress {
+  state: "training" | "stopped" | "finished" | "failed";
+  /** Null before it is known where the run is trained; likewise 0 in the next numbers. */
+  device: DeviceInfo | null;
+  /** Trainable parameters, and all. */
+  trainable: number;
+  parameters: number;
+  /** Peak bytes on the device: see `memoryOf`. */
+  memory: number;
+  /** Operations in the matrix products of a batch of rows of mean length, forward and backward: a multiply-add is two. */
+  flops: number;
+  /** Steps, and how many there will be. */
+  step: number;
+  steps: number;
+  stepsPerEpoch: number;
+  /** Epochs finished, as a fraction. */
+  epoch: number;
+  /** Messages, or blocks of text, trained on so far. */
+  examples: number;
+  /** Seconds of training, including evaluation, excluding loading. */
+  seconds: number;
+  evaluations: EvaluationRecord[];
+  curve: Curve;
+}
+
+/** What a run has left. */
+export interface RunOutcome {
+  /** The step after which the saved parameters are. */
+  keptStep: number;
+  /** What was measured after the last step; null before it, and for a run that was stopped or has failed. */
+  results: Results | null;
+  error: { name: string; message: string } | null;
+  /** The files of the run's directory. All others are the user's. */
+  files: string[];
+  /** Bytes of the files of trained tensors. */
+  saved: number;
+  /** Why PEFT cannot load the adapter; null: it can, or nothing is saved. */
+  peftObstacle: string | null;
+}
+
+export interface RunRecord extends RunIdentity, RunProgress, RunOutcome {}
+
+/** A run before its first step, and after a restart from the beginning. */
+const START = {
+  state: "training",
+  device: null,
+  trainable: 0,
+  parameters: 0,
+  memory: 0,
+  flops: 0,
+  step: 0,
+  steps: 0,
+  stepsPerEpoch: 0,
+  epoch: 0,
+  examples: 0,
+  seconds: 0,
+  evaluations: [],
+  curve: EMPTY_CURVE,
+  keptStep: 0,
+  results: null,
+  error: null,
+} satisfies RunProgress & Partial<RunOutcome>;
+
+/** The record of a new run. `source` overrides the origin that the data reports. */
+export async function newRecord(
+  { model, data }: { model: GPT2Checkpoint; data: TrainingData },
+  settings: RunSettings,
+  options: TrainOptions,
+  source = data.origin,
+): Promise<RunRecord> {
+  const sets = [data.stats.train, data.stats.val, data.stats.test];
+  const revision = snapshotOf(model.directory)?.revision;
+  return {
+    format: FORMAT,
+    version: VERSION,
+    lowrank: version,
+    platform: platformName,
+    created: Date.now(),
+    objective: data.objective,
+    settings,
+    options,
+    model: nameBase(model.directory).name,
+    ...(revision === undefined ? {} : { revision }),
+    base: await fingerprint(model),
+    ...(data.vocabulary === GPT2_VOCABULARY.fingerprint ? {} : { vocabulary: data.vocabulary }),
+    data: source,
+    padTo: data.train.padTo,
+    maxLength: data.maxLength,
+    labels: data.labels,
+    unequal: isUnequal(data),
+    counts: {
+      rows: sets.map(({ rows }) => rows),
+      tokens: sets.map(({ tokens }) => tokens),
+      sha256: await digestOf(data),
+    },
+    ...START,
+    files: [RECORD],
+    saved: 0,
+    peftObstacle: null,
+  };
+}
+
+/** The record after an event of the trainer. */
+export function advance(record: RunRecord, event: TrainEvent): RunRecord {
+  switch (event.type) {
+    case "plan": {
+      // The options have the type of weights that `auto` has chosen: a resumed run keeps it.
+      const { options, plan, device, trainable, flops } = event;
+      return {
+        ...record,
+        ...START,
+        ...{ options, device, trainable, flops, memory: memoryOf(event) },
+        parameters: parameterList(plan.spec).reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+      };
+    }
+    case "start":
+      return { ...record, steps: event.steps, stepsPerEpoch: event.stepsPerEpoch };
+    case "resume": {
+      const { steps, seconds, evaluations } = event.checkpoint;
+      return { ...steps.reduce(addStep, record), seconds, evaluations };
+    }
+    case "step":
+      return { ...addStep(record, event.record), seconds: event.seconds };
+    case "evaluation":
+      return { ...record, evaluations: [...record.evaluations, event.record] };
+    case "end": {
+      const { aborted, results, keptStep, seconds } = event.result;
+      return { ...record, state: aborted ? "stopped" : "finished", results, keptStep, seconds };
+    }
+  }
+}
+
+function addStep(record: RunRecord, step: StepRecord): RunRecord {
+  return {
+    ...record,
+    ...{ step: step.step, epoch: step.epoch, examples: step.examples },
+    curve: extendCurve(record.curve, step),
+  };
+}
+
+/** The record of a run that failed. */
+export function failed(record: RunRecord, error: unknown): RunRecord {
+  const { name, message } = error instanceof Error ? error : new LowrankError(String(error));
+  return { ...record, state: "failed", error: { name, message } };
+}
+
+/**
+ * What a record in a directory says of its data and its adapter, with the paths of the files that are in the directory itself: a
+ * page stores a visitor's files there.
+ */
+export function within(
+  directory: string,
+  { objective, data, adapter }: Pick<RunRecord, "objective" | "data" | "adapter">,
+): Pick<RunRecord, "objective" | "data" | "adapter"> {
+  const path = (one: unknown): unknown =>
+    Array.isArray(one) ? one.map(path) : typeof one === "string" ? findIn(directory, one) : one;
+  const files = ["file", "train", "val", "test"].filter((key) => data[key] !== undefined);
+  return {
+    objective,
+    data: { ...data, ...Object.fromEntries(files.map((key) => [key, path(data[key])])) },
+    ...(adapter === undefined ? {} : { adapter: findIn(directory, adapter) }),
+  };
+}
+
+/** Node's paths are absolute. */
+const findIn = (directory: string, path: string) =>
+  /^(data|start)(\/|$)/.test(path) ? joinPath(directory, path) : path;
+
+/** The evaluation whose parameters are kept. */
+export function keptEvaluation({
+  evaluations,
+  keptStep,
+}: Pick<RunRecord, "evaluations" | "keptStep">): EvaluationRecord {
+  return evaluations.find(({ step }) => step === keptStep) ?? evaluations.at(-1)!;
+}
+
+/** Messages, or blocks of text, of an epoch. */
+export function examplesPerEpoch({ options, stepsPerEpoch }: Pick<RunRecord, "options" | "stepsPerEpoch">): number {
+  return options.batchSize * options.accumulate * stepsPerEpoch;
+}
+
+/** "LoRA, rank 8, alpha 16", "prompt tuning, 20 virtual tokens" or "last block". */
+export function describeMethod({
+  mode,
+  rank,
+  alpha,
+  bottleneck,
+  virtualTokens,
+}: Pick<TrainOptions, "mode" | "rank" | "alpha" | "bottleneck" | "virtualTokens">): string {
+  const sizes: Partial<Record<Mode, string>> = {
+    lora: `rank ${rank}, alpha ${alpha}`,
+    adapter: `width ${bottleneck}`,
+    prompt: `${virtualTokens} virtual tokens`,
+    prefix: `${virtualTokens} virtual tokens`,
+  };
+  return [MODE_TITLES[mode], sizes[mode] ?? []].flat().join(", ");
+}

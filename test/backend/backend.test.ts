@@ -1,0 +1,74 @@
+/** What every backend does with sessions: what is shared, what is released, what comes too late. */
+import * as assert from "uvu/assert";
+import { openRemote } from "../../src/backend/remote.ts";
+import { DeviceError } from "../../src/errors.ts";
+import { NO_VALUES } from "../../src/ops/kernel.ts";
+import { matmul } from "../../src/ops/matmul.ts";
+import { planMemory } from "../../src/plan/memory.ts";
+import { Tensor } from "../../src/tensor.ts";
+import { assertFails } from "../helpers/border.ts";
+import { testDevice, testOnDevices } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+
+/** out = weight x, with the weight of `sharedFrom` where there is one. */
+function product(weight = new Tensor("weight", [8, 1], "weight")) {
+  const [out, x] = [new Tensor("out", [8, 1], "output"), new Tensor("x", [1, 1], "output")];
+  const segments = [
+    { name: "forward" as const, clears: [], dispatches: [matmul({ out, a: weight, b: x, m: 8, n: 1, k: 1 })] },
+  ];
+  return { out, x, weight, program: { segments, memory: planMemory(segments) } };
+}
+
+const eights = (value: number) => new Float32Array(8).fill(value);
+
+testOnDevices("a shared tensor and its views have the contents of the first session, and outlive it", async () => {
+  const device = await testDevice();
+  const one = product();
+  const two = product(one.weight);
+  const sharedFrom = await device.prepare(one.program);
+  sharedFrom.write(one.weight, eights(3));
+  const borrower = await device.prepare(two.program, sharedFrom);
+  sharedFrom.destroy();
+  borrower.write(two.x, Float32Array.of(4));
+  borrower.write(one.weight.view("half", [4], 4), eights(5).subarray(4));
+  borrower.run(["forward"], NO_VALUES);
+  assert.equal([...(await borrower.read(two.out))], [12, 12, 12, 12, 20, 20, 20, 20]);
+  borrower.destroy();
+});
+
+testOnDevices("a released session refuses all calls and does not affect others", async () => {
+  const device = await testDevice();
+  const [dead, alive] = [product(), product()];
+  const session = await device.prepare(dead.program);
+  const borrower = await device.prepare(product(dead.weight).program, session);
+  const other = await device.prepare(alive.program);
+  session.write(dead.weight, eights(1));
+  const asked = session.read(dead.weight);
+  session.destroy();
+  session.destroy();
+  assert.equal(await asked, eights(1), "what was asked for before");
+  const refused = (work: () => unknown) => assertFails(DeviceError, ["the session was released"], work);
+  await refused(() => session.write(dead.x, Float32Array.of(2)));
+  await refused(() => session.run(["forward"], NO_VALUES));
+  await refused(() => session.read(dead.out));
+  await refused(() => session.flush());
+  await refused(() => device.prepare(product(dead.weight).program, session));
+  assert.equal(await borrower.read(dead.weight), eights(1));
+  other.write(alive.weight, eights(2));
+  other.write(alive.x, Float32Array.of(1));
+  other.run(["forward"], NO_VALUES);
+  assert.equal(await other.read(alive.out), eights(2));
+  for (const one of [borrower, other]) one.destroy();
+});
+
+test("an answer of a worker that comes after the device was released is dropped", async () => {
+  const device = await openRemote({ threads: 1 });
+  const session = await device.prepare(product().program);
+  const [first, second] = [session.flush(), session.flush()];
+  // Both answers are there before this thread hears the first.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  await first;
+  device.destroy();
+  await assertFails(DeviceError, ["the device was released"], () => second);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+});

@@ -1,0 +1,174 @@
+/** The WebGPU backend where a device fails, by a device that is none: what it reports, and what is left behind. */
+import * as assert from "uvu/assert";
+import { requestGPU } from "#platform";
+import { openDevice } from "../../src/backend/device.ts";
+import { openWebGPU } from "../../src/backend/webgpu.ts";
+import { DeviceError } from "../../src/errors.ts";
+import { NO_VALUES, type Scalar } from "../../src/ops/kernel.ts";
+import { matmul } from "../../src/ops/matmul.ts";
+import { planMemory } from "../../src/plan/memory.ts";
+import { Tensor } from "../../src/tensor.ts";
+import { assertFails } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+
+/** Larger buffers than this are out of memory. */
+const ROOM = 1000;
+
+/** As much of a GPUDevice as the backend uses; it computes nothing. */
+class FakeDevice {
+  readonly features = new Set<string>();
+  readonly limits = { maxStorageBufferBindingSize: 1 << 20, maxBufferSize: 1 << 20 };
+  readonly lost = new Promise<never>(() => {});
+  readonly scopes: { kind: GPUErrorFilter; error: GPUError | null }[] = [];
+  /** Labels of buffers that are there. */
+  readonly buffers: string[] = [];
+  /** Uploads as [label, first byte, bytes]. */
+  readonly writes: [string, number, number][] = [];
+  readonly queue = {
+    writeBuffer: ({ label }: { label: string }, at: number, _: unknown, __: number, size: number) =>
+      this.writes.push([label, at, size]),
+    submit() {},
+  };
+  messages: { type: string; lineNum: number; message: string }[] = [];
+  pipeline: () => Promise<unknown> = async () => ({});
+
+  addEventListener(): void {}
+  destroy(): void {}
+  createBindGroupLayout(): void {}
+  createPipelineLayout(): void {}
+  createBindGroup(): void {}
+  createShaderModule = () => ({ getCompilationInfo: async () => ({ messages: this.messages }) });
+  createComputePipelineAsync = () => this.pipeline();
+
+  createCommandEncoder() {
+    const nothing = () => {};
+    const pass = { setPipeline: nothing, setBindGroup: nothing, dispatchWorkgroups: nothing, end: nothing };
+    return { beginComputePass: () => pass, finish: nothing };
+  }
+
+  createBuffer({ label, size }: { label: string; size: number }) {
+    const scope = this.scopes.findLast(({ kind }) => kind === "out-of-memory");
+    if (size > ROOM && scope) scope.error ??= { message: `no room for ${label}` };
+    this.buffers.push(label);
+    return { label, destroy: () => this.buffers.splice(this.buffers.indexOf(label), 1) };
+  }
+
+  pushErrorScope(kind: GPUErrorFilter): void {
+    this.scopes.push({ kind, error: null });
+  }
+
+  popErrorScope = (): Promise<GPUError | null> => Promise.resolve(this.scopes.pop()!.error);
+}
+
+/** Runs `body` where `requestDevice` is all that the system's hardware adapter does. */
+async function withAdapter(requestDevice: () => Promise<unknown>, body: () => Promise<void>): Promise<void> {
+  const gpu = (await requestGPU())!;
+  const { limits, features } = new FakeDevice();
+  const adapter = { info: { description: "a graphics card" }, limits, features, requestDevice };
+  Object.defineProperty(gpu, "requestAdapter", { value: async () => adapter, configurable: true });
+  await body().finally(() => Reflect.deleteProperty(gpu, "requestAdapter"));
+}
+
+function testFake(name: string, body: (device: FakeDevice) => Promise<void>): void {
+  const device = new FakeDevice();
+  test(name, () =>
+    withAdapter(
+      async () => device,
+      () => body(device),
+    ),
+  );
+}
+
+/** out = a b, with a single row and a single step of the depth. */
+function product(elements: number, rows: Scalar = 1) {
+  const tensor = (name: string, n = elements) => new Tensor(`${name} ${elements}`, [1, n], "output");
+  const args = { out: tensor("out"), a: tensor("a", 1), b: tensor("b"), m: rows, n: elements, k: 1 };
+  const segments = [{ name: "forward" as const, clears: [], dispatches: [matmul(args)] }];
+  return { segments, memory: planMemory(segments) };
+}
+
+test("auto selects the CPU if a hardware adapter provides no device, and gives the reason", async () => {
+  const refuse = () => Promise.reject(new Error("a limit is too large"));
+  await withAdapter(refuse, async () => {
+    const device = await openDevice("auto", { threads: 1 });
+    device.destroy();
+    assert.is(device.info.kind, "wasm");
+    assert.is(device.info.why, "WebGPU did not provide a device: a limit is too large");
+    await assertFails(DeviceError, ["did not provide a device", "a limit is too large"], () => openDevice("webgpu"));
+  });
+});
+
+testFake("of two concurrent programs the one that does not fit is refused, and its memory is freed", async (device) => {
+  const backend = await openWebGPU();
+  (await backend.prepare(product(8))).destroy();
+  assert.equal(device.buffers, []);
+  const [large, small] = await Promise.allSettled([backend.prepare(product(ROOM)), backend.prepare(product(8))]);
+  assert.is(small.status, "fulfilled");
+  assert.is(large.status, "rejected");
+  assert.match((large as PromiseRejectedResult).reason.message, /out of memory\n {2}found: {4}no room for out 1000/);
+  assert.equal(device.buffers.sort(), ["a 8", "b 8", "out 8", "scalars"]);
+});
+
+testFake("an invalid plan leaves no buffer and no error scope", async (device) => {
+  const backend = await openWebGPU();
+  const { segments, memory } = product(8);
+  const place = new Map([...memory.bufferOf].slice(0, 2));
+  await assertFails(DeviceError, ["b 8 is not part of the plan"], () =>
+    backend.prepare({ segments, memory: { ...memory, bufferOf: place } }),
+  );
+  assert.equal([device.buffers, device.scopes], [[], []]);
+});
+
+testFake("a pipeline that the device cannot create is not reported as a shader error", async (device) => {
+  const backend = await openWebGPU();
+  device.pipeline = () => Promise.reject(new Error("internal"));
+  device.messages = [{ type: "warning", lineNum: 1, message: "slow" }];
+  await assertFails(DeviceError, ["matmul_narrow.scalar compiles, but", "internal"], () => backend.prepare(product(8)));
+  device.messages.push({ type: "error", lineNum: 7, message: "no type" });
+  await assertFails(DeviceError, ["does not compile", "line 7: no type"], () => backend.prepare(product(8)));
+  device.messages = [];
+  device.pipeline = () => {
+    backend.destroy();
+    return Promise.reject(new Error("internal"));
+  };
+  await assertFails(DeviceError, ["the device was released"], () => backend.prepare(product(8)));
+});
+
+testFake("a step uploads only the scalars that change", async (device) => {
+  const backend = await openWebGPU();
+  for (const [rows, uploads] of [
+    [1, []],
+    ["tokens", [["scalars", 0, 4]]],
+  ] as const) {
+    const session = await backend.prepare(product(8, rows));
+    assert.equal(device.writes.splice(0), [["scalars", 0, 256]]);
+    session.run(["forward"], { ...NO_VALUES, tokens: 1 });
+    assert.equal(device.writes.splice(0), uploads);
+    session.destroy();
+  }
+});
+
+test("while times are asked for, each kernel's milliseconds are added up, and results stay the same", async () => {
+  const device = await openWebGPU();
+  const program = product(8);
+  const [out, a, b] = program.segments[0]!.dispatches[0]!.tensors as [Tensor, Tensor, Tensor];
+  const session = await device.prepare(program);
+  session.write(a, Float32Array.of(0.5));
+  session.write(
+    b,
+    Float32Array.from({ length: 8 }, (_, i) => i),
+  );
+  const times = new Map<string, number>();
+  await session.time!(times);
+  for (let i = 0; i < 3; i++) session.run(["forward"], NO_VALUES);
+  assert.equal([...(await session.read(out))], [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]);
+  assert.equal([...times.keys()], ["matmul_narrow.scalar"]);
+  const ms = times.get("matmul_narrow.scalar")!;
+  assert.ok(ms >= 0 && ms < 10_000, `${ms} ms`);
+  await session.time!(null);
+  session.run(["forward"], NO_VALUES);
+  await session.flush();
+  assert.is(times.get("matmul_narrow.scalar"), ms);
+  session.destroy();
+  device.destroy();
+});

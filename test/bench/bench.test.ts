@@ -1,0 +1,141 @@
+/** What the benchmark says of products and kernels; `bench step --peer torch`, with a substitute for python3. */
+import { writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import * as assert from "uvu/assert";
+import { type Product, wrongRow } from "../../src/bench/products.ts";
+import { activationForward } from "../../src/ops/activation.ts";
+import { NO_VALUES } from "../../src/ops/kernel.ts";
+import { linearForward } from "../../src/ops/linear.ts";
+import { loraBackward } from "../../src/ops/lora.ts";
+import { matmul } from "../../src/ops/matmul.ts";
+import { SHARE, tableShape } from "../../src/ops/shares.ts";
+import { workOf } from "../../src/plan/work.ts";
+import { Rng } from "../../src/rng.ts";
+import { Tensor } from "../../src/tensor.ts";
+import { temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+import { assertCode, runCommand } from "../helpers/spawn.ts";
+import { messages } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+writeFileSync(join(folder, "data.csv"), messages(40));
+process.env.PATH = `${folder}${delimiter}${process.env.PATH}`;
+
+/** Replaces Python with a script for Node; `lines` is its input. */
+function python(script: string): void {
+  const lines = 'const lines = require("node:readline").createInterface({ input: process.stdin });';
+  writeFileSync(join(folder, "python3"), `#!/usr/bin/env node\n${lines}\n${script}\n`, { mode: 0o755 });
+}
+
+const bench = (...args: string[]) => {
+  const step = ["step", "--device", "wasm", "--threads", "1", "--data", "data.csv", "--steps", "2", "--peer", "torch"];
+  return runCommand("bench", [...step, ...args], { cwd: folder });
+};
+
+test("PyTorch's steps alternate with ours; its BLAS is reported", async () => {
+  python(`
+    let asked = 0;
+    lines.on("line", (line) => {
+      const about = { version: "9.9", blas: "somebody's", threads: JSON.parse(line).n_layer };
+      const step = { time: 1e6 + asked, cpu: 2e6, peak: 3e9 };
+      console.log(JSON.stringify(asked++ === 0 ? about : step));
+    });`);
+  const finished = await bench();
+  assertCode(finished, 0);
+  assert.match(finished.stdout, "alternating with PyTorch 9.9 (somebody's, 4 threads), padded to 120");
+  assert.match(finished.stdout, "step:   1000001.5 ms (1000001.3 to 1000001.8), best 1000001.0 ms, 2000000.0 ms");
+  assert.match(finished.stdout, "memory: 3.00 GB");
+  assert.match(finished.stdout, "ratio:  0.00 x PyTorch's median time");
+});
+
+test("a Python without PyTorch is refused with Python's error", async () => {
+  python(`console.error("ModuleNotFoundError: No module named 'torch'"); process.exit(1);`);
+  const finished = await bench();
+  assertCode(finished, 2);
+  assert.match(finished.stderr, "PyTorch cannot be run");
+  assert.match(finished.stderr, "No module named 'torch'");
+});
+
+test("the benchmark fails if PyTorch ends early", async () => {
+  python(`lines.on("line", () => { console.log('{"version": "9.9", "blas": "b", "threads": 1}'); process.exit(3); });`);
+  const finished = await bench();
+  assertCode(finished, 1);
+  assert.match(finished.stderr, "LowrankError: python3 ended unexpectedly\n  found:    exit code 3");
+  assert.not.match(finished.stderr, /\n {4}at /, "a stack trace is for bugs");
+});
+
+test("one wrong element of a product is found, in every orientation", () => {
+  const rng = new Rng(3);
+  const [m, n, k] = [5, 7, 9];
+  for (const [transA, transB] of [
+    [false, false],
+    [false, true],
+    [true, false],
+  ] as const) {
+    const product: Product = { name: "", m, n, k, transA, transB };
+    const [a, b] = [m * k, k * n].map((size) => Float32Array.from({ length: size }, () => rng.normal())) as [
+      Float32Array,
+      Float32Array,
+    ];
+    const out = Float32Array.from({ length: m * n }, (_, at) => {
+      const [i, j] = [Math.floor(at / n), at % n];
+      let sum = 0;
+      for (let l = 0; l < k; l++) sum += a[transA ? l * m + i : i * k + l]! * b[transB ? j * k + l : l * n + j]!;
+      return sum;
+    });
+    assert.is(wrongRow(product, out, a, b), null);
+    for (const [at, wrong] of [
+      [0, out[0]! + 0.1],
+      [3 * n + 2, out[3 * n + 2]! - 0.1],
+      [m * n - 1, Number.NaN],
+    ] as const)
+      assert.is(wrongRow(product, out.with(at, wrong), a, b), Math.floor(at / n), `element ${at}`);
+  }
+});
+
+test("the work of a dispatch: 2mnk of a product, the bytes of the tensors of any other kernel", () => {
+  const tensor = (shape: number[], dtype: "f32" | "f16" = "f32") => new Tensor("t", shape, "output", dtype);
+  const values = { ...NO_VALUES, tokens: 10 };
+  const [x, w] = [tensor([20, 8]), tensor([8, 6], "f16")];
+  const product = matmul({ out: tensor([20, 6]), a: x, b: w, m: "tokens", n: 6, k: 8 });
+  assert.equal(workOf(product, values), { flops: 2 * 10 * 6 * 8, bytes: 4 * 10 * 8 + 2 * 8 * 6 + 4 * 10 * 6 });
+  const added = matmul({ out: tensor([20, 6]), a: x, b: w, m: "tokens", n: 6, k: 8, beta: 1 });
+  assert.is(workOf(added, values).bytes! - workOf(product, values).bytes!, 4 * 10 * 6);
+  const { flops, bytes } = workOf(activationForward(tensor([20, 8]), x, 20, "gelu_new"), values);
+  assert.is(flops, null);
+  assert.is(bytes, 2 * 4 * 20 * 8);
+  // Two adapters of rank 3, each for four of the eight columns, and a residual.
+  const place = { count: 2, r: 3, scale: 1, input: 8, width: 4, column: 0, step: 4, stride: 64 };
+  const group = { ...place, A: tensor([88]), B: tensor([88]) };
+  const [down, ddown, dy] = [tensor([20, 6]), tensor([20, 6]), tensor([20, 8])];
+  const layer = { out: tensor([20, 8]), x, W: tensor([8, 8]), bias: tensor([8]), rows: "tokens" as const };
+  assert.equal(workOf(linearForward({ ...layer, adapters: { group, down }, residual: dy }), values), {
+    flops: 2 * 10 * 8 * (8 + 3),
+    bytes: 4 * 10 * (8 + 6 + 2 * 8) + 4 * 8 * 8 + 4 * 2 * 3 * 4,
+  });
+  const sum = linearForward({ ...layer, sum: { add: dy, out: tensor([20, 8]) } });
+  assert.is(workOf(sum, values).bytes! - workOf(linearForward(layer), values).bytes!, 2 * 4 * 10 * 8);
+  const job = { member: 0, group, rows: "tokens" as const, x, dy, down, ddown, grad: tensor([256]) };
+  const shares = new Tensor("shares", tableShape(SHARE), "input", "u32");
+  const [gradients] = loraBackward([job], [], { shares, members: 1 });
+  assert.equal(workOf(gradients!, { ...values, share_tokens: 10 }), {
+    flops: 2 * 10 * 6 * (8 + 4),
+    bytes: 4 * 10 * (8 + 8 + 12) + 8 * 6 * (8 + 4),
+  });
+});
+
+test("a step on a software driver: positive rates, shares that add up to 1", async () => {
+  const args = ["step", "--device", "webgpu", "--data", "data.csv", "--steps", "1", "--batch-size", "2", "--json"];
+  const step = await runCommand("bench", args, { cwd: folder });
+  assertCode(step, 0);
+  const { kernels, dispatches, dispatchesPerSecond } = JSON.parse(step.stdout).ours.profile;
+  assert.ok(dispatchesPerSecond > 0);
+  const sum = (key: string) =>
+    kernels.reduce((total: number, kernel: Record<string, number>) => total + kernel[key]!, 0);
+  assert.is(sum("dispatches"), dispatches);
+  assert.ok(Math.abs(sum("share") - 1) < 1e-9);
+  const { gflops, gbs, ofMultiplyAdd, ofCopy } = kernels.find(({ name }: { name: string }) =>
+    name.startsWith("matmul"),
+  );
+  for (const rate of [gflops, gbs, ofMultiplyAdd, ofCopy]) assert.ok(rate > 0);
+});

@@ -1,0 +1,63 @@
+/** How hints name the commands, as this program was called, and what --help lists. */
+import { join, sep } from "node:path";
+import * as assert from "uvu/assert";
+import { calledAs, shellWord } from "../../src/commands/called.ts";
+import { test } from "../helpers/harness.ts";
+import { assertCode, runCommand } from "../helpers/spawn.ts";
+
+function calledBy(script: string, command?: string): string {
+  const before = process.argv[1]!;
+  process.argv[1] = script;
+  try {
+    return calledAs(command);
+  } finally {
+    process.argv[1] = before;
+  }
+}
+
+test("a hint names a command as the program was called", () => {
+  const here = process.cwd();
+  for (const [script, expected] of [
+    [join(here, "dist/train.js"), `node ${join("dist", "classify.js")}`],
+    [join(here, "my copy/dist/train.js"), `node "${join("my copy", "dist", "classify.js")}"`],
+    [`${here}2/dist/train.js`, `node ${here}2/dist/classify.js`],
+    ["/elsewhere/dist/train.js", "node /elsewhere/dist/classify.js"],
+    [join(here, "dist/lowrank.js"), `node ${join("dist", "lowrank.js")} classify`],
+    ["/project/node_modules/.bin/lowrank", "npx lowrank classify"],
+    ["/project/node_modules/lowrank/dist/lowrank.js", "npx lowrank classify"],
+    ["C:\\project\\node_modules\\lowrank\\dist\\lowrank.js", "npx lowrank classify"],
+    ["/usr/local/bin/lowrank", "lowrank classify"],
+    ["/project/node_modules/lowrank/dist/train.js", "node /project/node_modules/lowrank/dist/classify.js"],
+  ] as const)
+    assert.is(calledBy(script, "classify"), expected, script);
+  assert.is(calledBy("/project/node_modules/.bin/lowrank"), "npx lowrank");
+  assert.is(calledBy(join(here, "dist/lowrank.js")), `node dist${sep}lowrank.js`);
+});
+
+test("words of a command line are quoted where a shell needs it", () => {
+  assert.is(shellWord("runs/2026-01-02_03.04"), "runs/2026-01-02_03.04");
+  assert.is(shellWord("my run"), '"my run"');
+  assert.is(shellWord(""), '""');
+  assert.is(shellWord("it's; rm"), `"it's; rm"`);
+  if (process.platform !== "win32") assert.is(shellWord("$HOME's \\ run"), `'$HOME'\\''s \\ run'`);
+});
+
+test("--help: what matters first, in 80 columns where there is no terminal; sweep does not repeat the flags of train", async () => {
+  const [train, sweep] = await Promise.all(
+    (["train", "sweep"] as const).map((name) => runCommand(name, ["--help"], { cwd: process.cwd() })),
+  );
+  for (const help of [train!, sweep!]) {
+    assertCode(help, 0);
+    for (const line of help.stdout.split("\n")) assert.ok(line.length <= 80, line);
+  }
+  const groups = [...train!.stdout.matchAll(/^(\S.*):\n/gm)].map(([, heading]) => heading);
+  assert.equal(groups.join(), "Arguments,Most used,Data,Method,Training,Memory and device,Run,Options,Examples");
+  assert.is(train!.stdout.split("\nData:")[0]!.match(/^ {2}--/gm)!.length, 10);
+  assert.match(train!.stdout, /which parameters are trained \(lora, all,[^)]*; default:\s+lora\)/);
+  assert.ok(sweep!.stdout.split("\n").length < 60);
+  assert.not.match(sweep!.stdout, "--rank");
+  assert.match(sweep!.stdout, /train\.js\s+--help lists them/);
+  const misspelt = await runCommand("sweep", ["--rnak", "4"], { cwd: process.cwd() });
+  assertCode(misspelt, 2);
+  assert.match(misspelt.stderr, "(Did you mean --rank?)");
+});

@@ -1,0 +1,432 @@
+/** The commands as shipped, on small data and a small model: output, files, exit codes. */
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { openFile, packagePath } from "#platform";
+import { SafetensorsFile } from "../../src/io/safetensors.ts";
+import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors-write.ts";
+import { LOSSES_COLUMNS, METRICS_COLUMNS } from "../../src/report/csv.ts";
+import { temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+import { assertCode, filesIn, runCommand, type SpawnOptions, snapshot } from "../helpers/spawn.ts";
+import { messages, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+tinyModel(join(folder, "model"));
+writeFileSync(join(folder, "messages.csv"), messages(20));
+for (const [name, count] of Object.entries({ train: 12, val: 4, test: 6 }))
+  writeFileSync(join(folder, `${name}.csv`), messages(count));
+
+const SETUP = ["--model", "model", "--batch-size", "4", "--lr", "0.01"];
+const QUICK = [...SETUP, "--epochs", "2"];
+const RUN = [...QUICK, "--data", "messages.csv"];
+/** The default for few rows: with so many steps the run is still in progress when a test acts after the first ones. */
+const LONGER = [...SETUP, "--data", "messages.csv"];
+const FILES = [
+  "accuracy.svg",
+  "adapter/adapter_config.json",
+  "adapter/adapter_model.safetensors",
+  "adapter/lowrank.json",
+  "adapter/lowrank.safetensors",
+  "baselines.csv",
+  "classes.csv",
+  "config.json",
+  "confusion.csv",
+  "loss.svg",
+  "losses.csv",
+  "metrics.csv",
+  "plan.txt",
+  "predictions.csv",
+  "reliability.svg",
+];
+
+const train = (args: string[], more: Partial<SpawnOptions> = {}) => runCommand("train", args, { cwd: folder, ...more });
+const read = (...path: string[]) => readFileSync(join(folder, ...path), "utf8");
+const table = (...path: string[]) =>
+  read(...path)
+    .trimEnd()
+    .split("\r\n")
+    .map((line) => line.split(","));
+const jsonLines = (text: string) =>
+  text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+
+test("train writes a run directory with the files that the README lists", async () => {
+  const { stdout, stderr, ...rest } = await train([...RUN, "--rank", "4", "--alpha", "8", "--out", "first"]);
+  assertCode({ stdout, stderr, ...rest }, 0);
+  assert.equal(filesIn(join(folder, "first")), FILES);
+  const config = JSON.parse(read("first", "config.json"));
+  assert.is(config.model, join(folder, "model"));
+  assert.equal(config.labels, ["ham", "spam"]);
+  assert.equal(
+    [config.options.rank, config.options.alpha, config.options.seed, config.data.file],
+    [4, 8, 1, join(folder, "messages.csv")],
+  );
+  const [columns, values, ...more] = table("first", "metrics.csv");
+  assert.equal(columns, [...METRICS_COLUMNS]);
+  assert.equal(more, []);
+  const metrics = Object.fromEntries(columns!.map((column, i) => [column, values![i]!]));
+  assert.equal(
+    ["rank", "alpha", "trainable_layers", "lr", "weight_decay", "num_epochs", "examples_seen"].map(
+      (key) => metrics[key],
+    ),
+    ["4", "8", "lora", "0.01", "0.1", "2", "56"],
+  );
+  for (const column of columns!.filter((name) => name.endsWith("_acc")))
+    assert.ok(Number(metrics[column]) >= 0 && Number(metrics[column]) <= 1, column);
+  const [head, ...losses] = table("first", "losses.csv");
+  assert.equal(head, [...LOSSES_COLUMNS]);
+  assert.equal(
+    losses.map(([step]) => step),
+    ["0", "4", "8", "12", "14"],
+  );
+  for (const name of ["loss", "accuracy"]) assert.match(read("first", `${name}.svg`), /^<svg .*LoRA, rank 4, alpha 8/s);
+  assert.match(read("first", "plan.txt"), "lora");
+  assert.match(stdout, /trainable: .* parameters .*, LoRA; the base model has [\d,]+\ncompute: [\d.]+ GFLOP .*\n/);
+  assert.match(stdout, /^memory: [\d.]+ \w+ \(.*frozen weights [\d.]+ \w+.*\), for batches of at most \d+ tokens$/m);
+  assert.match(read("first", "plan.txt"), /\nactivations .* bytes\n/);
+  assert.match(stdout, "saved to first\nPEFT can load its adapter/\n");
+  assert.match(stderr, /step 14\/14 {2}epoch 2 {2}loss \d\.\d+ {2}accuracy \d+\.\d %/);
+  assert.not.match(stdout + stderr, /undefined|NaN|\[object/);
+});
+
+test("the progress output shows means over recent steps", async () => {
+  const { stderr } = await train([...RUN, "--out", "mean", "--lr", "1e-9", "--batch-size", "1"]);
+  // With one message per step, the accuracy of a step is 0 or 100 %; means are in between.
+  const shown = [...stderr.matchAll(/accuracy (\d+\.\d) %/g)].map(([, value]) => Number(value));
+  assert.ok(shown.length >= 10);
+  assert.ok(
+    shown.some((value) => value > 0 && value < 100),
+    shown.join(),
+  );
+});
+
+test("train --json prints only JSON lines", async () => {
+  const finished = await train([...RUN, "--json", "--out", "json", "--mode", "last_layer"]);
+  assertCode(finished, 0);
+  const events = jsonLines(finished.stdout);
+  const types = events.map(({ type }) => type);
+  assert.equal([...new Set(types)], ["data", "plan", "start", "evaluation", "step", "end", "saved"]);
+  assert.is(types.filter((type) => type === "step").length, 14);
+  assert.equal([events[0].stats.rowsRead, events[0].labels], [40, ["ham", "spam"]]);
+  assert.is(events.at(-1).directory, "json");
+  assert.not.match(finished.stderr, "step 1/");
+  assert.equal(
+    filesIn(join(folder, "json")).filter((name) => name.startsWith("adapter/")),
+    ["adapter/lowrank.json", "adapter/weights.safetensors"],
+  );
+});
+
+test("the same command gives the same adapter, even if its output fails; given splits are not changed", async () => {
+  const files = ["--train", "train.csv", "--val", "val.csv", "--test", "test.csv"];
+  assertCode(await train([...QUICK, ...files, "--out", "splits"], { stdout: "closed" }), 0);
+  const unprinted = await train([...QUICK, ...files, "--out", "again"], { stdout: "full" });
+  assertCode(unprinted, 1);
+  assert.match(unprinted.stderr, "cannot write the output: ENOSPC");
+  assert.equal(snapshot(join(folder, "again", "adapter")), snapshot(join(folder, "splits", "adapter")));
+  assert.equal(read("again", "losses.csv"), read("splits", "losses.csv"));
+  assert.is(JSON.parse(read("splits", "config.json")).data.val, join(folder, "val.csv"));
+});
+
+test("classify: arguments, lines of standard input, JSON", async () => {
+  const classify = (args: string[], input?: string) =>
+    runCommand("classify", ["--run", "first", ...args], { cwd: folder, ...(input === undefined ? {} : { input }) });
+  const texts = ["you have won a prize, call now, code 3", "see you at lunch, friend, table 3", ""];
+  const plain = await classify(texts);
+  assertCode(plain, 0);
+  const lines = plain.stdout.slice(0, -1).split("\n");
+  assert.is(lines.length, 3);
+  for (const [i, line] of lines.entries()) assert.match(line, new RegExp(`^(ham|spam)\\t[01]\\.\\d{4}\\t${texts[i]}$`));
+  const piped = await classify([], `\uFEFF${texts.toReversed().join("\r\n")}\r`);
+  assert.equal(piped.stdout.trimEnd().split("\n"), lines.toReversed());
+  const command = { cwd: folder, stdout: "full" } as const;
+  assertCode(await runCommand("classify", ["--run", "first", ...texts], command), 1);
+  const json = jsonLines((await classify(["--json", ...texts])).stdout);
+  for (const [i, { text, label, probability, probabilities }] of json.entries()) {
+    assert.is(text, texts[i]);
+    assert.is(probability, probabilities[label]);
+    assert.is(Math.max(...Object.values<number>(probabilities)), probability);
+    assert.equal(Object.keys(probabilities), ["ham", "spam"]);
+    assert.ok(Math.abs(probabilities.ham + probabilities.spam - 1) < 1e-12);
+    assert.ok(lines[i]!.startsWith(`${label}\t${probability.toFixed(4)}`));
+  }
+  const many = Array.from({ length: 150 }, (_, i) => `${"word ".repeat(i % 9)}${i}`);
+  const labelled = jsonLines((await classify(["--json"], many.join("\n"))).stdout);
+  assert.equal(
+    labelled.map(({ text }) => text),
+    many,
+  );
+});
+
+test("the run is saved before the result is printed", async () => {
+  let files: string[] | undefined;
+  const watch = (stdout: string) => {
+    if (stdout.includes("loss before")) files ??= filesIn(join(folder, "saved"));
+  };
+  assertCode(await train([...RUN, "--out", "saved"], { watch }), 0);
+  assert.equal(files, FILES);
+});
+
+test("on WebGPU, standard error has only the run's own lines, none of the driver's", async () => {
+  const finished = await train([...RUN, "--device", "webgpu", "--out", "webgpu"]);
+  assertCode(finished, 0);
+  assert.match(finished.stdout, "(webgpu");
+  for (const line of finished.stderr.trimEnd().split("\n")) assert.match(line, /^step \d+\/\d+ {2}epoch \d/);
+});
+
+test("generate: arguments, lines of standard input, JSON, the note on dropped tokens", async () => {
+  const generate = (args: string[], input?: string) =>
+    runCommand("generate", ["--model", "model", "--max-new-tokens", "9", ...args], {
+      cwd: folder,
+      ...(input === undefined ? {} : { input }),
+    });
+  const prompts = ["Once upon a time", "x", "word ".repeat(70)];
+  const plain = await generate(["--batch-size", "2", ...prompts]);
+  assertCode(plain, 0);
+  assert.match(
+    plain.stderr,
+    /^prompt 3: the text is longer than the context of 64 tokens; the oldest \d+ were dropped$/m,
+  );
+  assert.match(plain.stderr, /^27 tokens, \d+\.\d tokens\/s, on /m);
+  const json = jsonLines((await generate(["--json", ...prompts])).stdout);
+  for (const [i, { prompt, text, tokens, finish, forgotten, ...rest }] of json.entries()) {
+    assert.equal([prompt, tokens, finish, forgotten > 0, rest], [prompts[i], 9, "length", i === 2, {}]);
+    assert.ok(text.length > 0);
+  }
+  assert.is(plain.stdout, `${json.map(({ prompt, text }) => prompt + text).join("\n\n")}\n`);
+  assert.is((await generate([], `${prompts.join("\n")}\n`)).stdout, plain.stdout);
+  const drawn = async (seed: string) => (await generate(["--temperature", "1.5", "--seed", seed, "x"])).stdout;
+  assert.is(await drawn("3"), await drawn("3"));
+  assert.not.equal(await drawn("3"), await drawn("4"));
+});
+
+const FIXTURE = "08_cls_last_layer_4_labels";
+const fixture = packagePath(`test/golden/${FIXTURE}.safetensors`);
+
+test("verify: a fixture passes, and --out writes the computed tensors", async () => {
+  const finished = await runCommand("verify", ["--out", "actual", fixture], { cwd: folder });
+  assertCode(finished, 0);
+  assert.match(finished.stdout, "1 files, all within tolerance");
+  assert.equal(filesIn(join(folder, "actual")), [`${FIXTURE}.actual.safetensors`]);
+  const golden = await SafetensorsFile.open(await openFile(fixture));
+  const actual = await SafetensorsFile.open(await openFile(join(folder, "actual", `${FIXTURE}.actual.safetensors`)));
+  const wanted = golden.names
+    .filter((name) => /^(grad|step1|step3|expect)\./.test(name))
+    .map((name) => name.replace("expect.", ""));
+  assert.equal(actual.names.toSorted(), wanted.toSorted());
+  for (const name of ["logits", "loss", "losses", "loss_after"]) {
+    assert.ok(wanted.includes(name), name);
+    assert.equal(actual.info(name).shape, golden.info(`expect.${name}`).shape, name);
+  }
+  await Promise.all([golden.close(), actual.close()]);
+});
+
+test("verify --wgsl prints a shader with its declarations, its prelude and its code", async () => {
+  const { code, stdout } = await runCommand("verify", ["--wgsl", "matmul_gemv"], { cwd: folder });
+  assert.is(code, 0);
+  const parts = ["struct Dims {", "override b_type: u32;", "fn b_at(", "fn store(", "fn main("].map((part) =>
+    stdout.indexOf(part),
+  );
+  assert.equal(
+    parts,
+    [...parts].sort((a, b) => a - b),
+  );
+  assert.ok(parts[0]! >= 0, stdout);
+});
+
+test("verify: a damaged expectation is detected, with exit code 1", async () => {
+  const golden = await SafetensorsFile.open(await openFile(fixture));
+  const tensors: EncodableTensor[] = [];
+  for (const name of golden.names) {
+    const { dtype, shape } = golden.info(name);
+    if (dtype === "I32") tensors.push({ name, shape, dtype, data: await golden.readI32(name) });
+    else tensors.push({ name, shape, dtype: "F32", data: await golden.readF32(name) });
+  }
+  await golden.close();
+  const logits = tensors.find(({ name }) => name === "expect.logits")!;
+  for (const [value, words] of [
+    [logits.data[0]! * 1.01, /FAIL logits/],
+    [Number.NaN, /FAIL logits .*NaN/],
+  ] as const) {
+    logits.data[0] = value;
+    writeFileSync(join(folder, "damaged.safetensors"), encodeSafetensors(tensors, golden.metadata));
+    const finished = await runCommand("verify", ["damaged.safetensors", fixture], { cwd: folder });
+    assertCode(finished, 1);
+    assert.match(finished.stdout, words);
+    assert.match(finished.stdout, "1 values exceed their tolerance");
+    assert.is(finished.stdout.match(/FAIL/g)!.length, 1);
+  }
+});
+
+test("--force replaces a run only when the new one is finished", async () => {
+  const out = join(folder, "forced");
+  cpSync(join(folder, "first"), out, { recursive: true });
+  const before = snapshot(out);
+  const again = [...RUN, "--out", "forced"];
+  const refused = await train(again);
+  assertCode(refused, 2);
+  for (const word of ["the output directory already exists", "forced", "--force"]) assert.match(refused.stderr, word);
+  assertCode(await train([...QUICK, "--data", "none.csv", "--out", "forced", "--force"]), 2);
+  mkdirSync(join(folder, "forced.failed"));
+  writeFileSync(join(folder, "forced.failed", "thesis.txt"), "years");
+  const failed = await train([...again, "--force", "--lr", "1e30"]);
+  assertCode(failed, 1);
+  assert.match(failed.stderr, /TrainingError: .* is not finite\n.*step \d+ of 14/);
+  assert.match(failed.stderr, "forced.failed.2");
+  assert.equal(snapshot(out), before);
+  assert.equal(filesIn(join(folder, "forced.failed")), ["thesis.txt"]);
+  // The last good state is finite, but the head merged with its adapter is not: PEFT's files are not written.
+  assert.equal(filesIn(join(folder, "forced.failed.2")), [
+    ...FILES.filter((name) => name.startsWith("adapter/lowrank.")),
+    "config.json",
+    "error.txt",
+  ]);
+  assertCode(await train([...again, "--force", "--seed", "2"]), 0);
+  assert.is(JSON.parse(read("forced", "config.json")).options.seed, 2);
+  assert.equal(filesIn(out), FILES);
+  const foreign = await train([...RUN, "--out", "forced.failed", "--force"]);
+  assertCode(foreign, 2);
+  assert.match(foreign.stderr, "thesis.txt");
+  assert.equal(filesIn(join(folder, "forced.failed")), ["thesis.txt"]);
+});
+
+test("two runs into one directory: one is refused", async () => {
+  const both = await Promise.all([1, 2].map(() => train([...RUN, "--out", "one"])));
+  assert.equal(both.map(({ code }) => code).sort(), [0, 2]);
+  assert.match(both.find(({ code }) => code === 2)!.stderr, "the output directory already exists");
+});
+
+test("a run that cannot be saved in its directory is saved elsewhere", async () => {
+  let moved = false;
+  const finished = await train([...LONGER, "--out", "gone/run", "--json", "--checkpoint-every", "100"], {
+    watch: () => {
+      if (!moved) renameSync(join(folder, "gone"), join(folder, "moved"));
+      if (!moved) writeFileSync(join(folder, "gone"), "");
+      moved = true;
+    },
+  });
+  assertCode(finished, 1);
+  assert.match(finished.stderr, /LowrankError: the disk cannot be written to\n {2}where: {4}gone\/run\n/);
+  assert.match(finished.stderr, "the checkpoint of step 100 could not be saved: the disk cannot be written to");
+  const { type, directory } = jsonLines(finished.stdout).at(-1);
+  assert.is(type, "saved");
+  assert.equal(filesIn(directory), FILES);
+  rmSync(directory, { recursive: true });
+});
+
+test("a run that loses its lock to another process does not write there, and is saved elsewhere", async () => {
+  let taken = false;
+  const finished = await train([...LONGER, "--out", "lost", "--json", "--checkpoint-every", "100"], {
+    watch: (stdout) => {
+      if (taken || !stdout.includes('"type":"step"')) return;
+      taken = true;
+      writeFileSync(join(folder, "lost.owner"), "somebody else's");
+    },
+  });
+  assertCode(finished, 1);
+  assert.match(
+    finished.stderr,
+    "the checkpoint of step 100 could not be saved: another process has taken over this directory",
+  );
+  assert.match(finished.stderr, /LowrankError: another process has taken over this directory\n {2}where: {4}lost\n/);
+  assert.is(jsonLines(finished.stdout).at(-1).directory, "lost.rescued");
+  assert.equal(filesIn(join(folder, "lost.rescued")), FILES);
+  assert.not.ok(existsSync(join(folder, "lost")));
+  assert.is(read("lost.owner"), "somebody else's");
+});
+
+test("a run that was killed before its first checkpoint can be started again without --force", async () => {
+  mkdirSync(join(folder, "begun"));
+  const [out, more] = [join(folder, "begun"), ["--out", "begun", "--checkpoint-every", "100"]];
+  const killed = await train([...LONGER, ...more], { killWhen: () => existsSync(join(out, "config.json")) });
+  assert.is(killed.code, null);
+  rmSync(join(out, "checkpoint"), { recursive: true, force: true });
+  writeFileSync(join(out, "thesis.txt"), "years");
+  assertCode(await train([...RUN, ...more]), 0);
+  assert.equal(filesIn(out), [...FILES, "thesis.txt"]);
+  assert.equal(
+    readdirSync(folder).filter((name) => name.startsWith(".") || name.startsWith("begun.")),
+    [],
+  );
+});
+
+test("--force, interrupted: the old run stays until the new one is finished, which is resumed to the same bits", async () => {
+  cpSync(join(folder, "first"), join(folder, "old"), { recursive: true });
+  const before = snapshot(join(folder, "old"));
+  // With a trailing slash, as a shell completes it. Files of the operating system are ignored and stay.
+  const again = [...LONGER, "--out", "old/", "--force", "--seed", "3"];
+  writeFileSync(join(folder, "old", ".DS_Store"), "");
+  const stopped = await train([...again, "--json"], {
+    watch: (stdout, kill) => /"step":3\b/.test(stdout) && kill("SIGHUP"),
+  });
+  assertCode(stopped, 130);
+  const kept = join(folder, "old.new");
+  assert.match(stopped.stderr, `resume it:  node ${packagePath("dist/train.js")} --resume ${kept}\n`);
+  assertCode(await runCommand("classify", ["--run", kept, "x"], { cwd: folder }), 0);
+  rmSync(join(folder, "old", ".DS_Store"));
+  assert.equal(snapshot(join(folder, "old")), before);
+  const refused = await train(again);
+  assertCode(refused, 2);
+  assert.match(refused.stderr, `--resume ${kept}`);
+  const swapped = read("messages.csv").replaceAll(/^(ham|spam)/gm, (word) => (word === "ham" ? "spam" : "ham"));
+  writeFileSync(join(folder, "messages.csv"), swapped);
+  const changed = await train(["--resume", kept]);
+  assertCode(changed, 2);
+  assert.match(changed.stderr, "has changed since the run started");
+  writeFileSync(join(folder, "messages.csv"), messages(20));
+  const weights = readFileSync(join(folder, "model", "model.safetensors"));
+  tinyModel(join(folder, "model"), (tensors) => tensors.get("h.1.attn.c_attn.weight")!.data.fill(0.01, 0, 1));
+  const other = await train(["--resume", kept]);
+  assertCode(other, 2);
+  assert.match(other.stderr, "has changed since the run started");
+  writeFileSync(join(folder, "model", "model.safetensors"), weights);
+  // A file that was added to the directory in the meantime is kept, and does not stop the run.
+  writeFileSync(join(folder, "old", "log.txt"), "");
+  assertCode(await runCommand("train", ["--resume", `${kept}/`], { cwd: join(folder, "model") }), 0);
+  assert.equal(filesIn(join(folder, "old")), [...FILES, "log.txt"].sort());
+  assert.not.ok(existsSync(kept));
+  const { epochs, evalEvery } = JSON.parse(read("old", "config.json")).options;
+  assert.equal([epochs, evalEvery, table("old", "losses.csv").at(-1)![0]], [22, 16, "154"]);
+  const adapter = snapshot(join(folder, "old", "adapter"));
+  rmSync(join(folder, "old", "log.txt"));
+  assertCode(await train(again), 0);
+  assert.equal(snapshot(join(folder, "old", "adapter")), adapter);
+  assert.equal(filesIn(join(folder, "old")), FILES);
+  assert.not.ok(existsSync(kept));
+});
+
+test("a failed run saves its last good parameters", async () => {
+  const failed = await train([...RUN, "--out", "diverged", "--lr", "1e30", "--warmup", "0"]);
+  assertCode(failed, 1);
+  assert.match(read("diverged", "error.txt"), /is not finite\n.*step \d+ of 14/);
+  assert.ok(filesIn(join(folder, "diverged")).some((name) => name.startsWith("adapter")));
+  // They are finite, and far too large for the model's numbers to be.
+  const labelled = await runCommand("classify", ["--run", "diverged", "--json", "x"], { cwd: folder });
+  assertCode(labelled, 1);
+  assert.match(labelled.stderr, "the model's probabilities are not finite");
+});
+
+test("SIGINT saves what was learned and a checkpoint, and exits 130", async () => {
+  const finished = await train([...RUN, "--out", "stopped", "--epochs", "5000", "--json"], {
+    watch: (stdout, kill) => stdout.includes('"type":"step"') && kill("SIGINT"),
+  });
+  assertCode(finished, 130);
+  assert.match(finished.stderr, "stopping to save the run");
+  // The test set was not evaluated.
+  const isCheckpoint = (name: string) => /^checkpoint.step-\d+\.safetensors$/.test(name);
+  const files = filesIn(join(folder, "stopped"));
+  assert.is(files.filter(isCheckpoint).length, 1);
+  assert.equal(
+    files.filter((name) => !isCheckpoint(name)),
+    FILES.filter((name) => !/^(baselines|classes|confusion|predictions|reliability)/.test(name)),
+  );
+  const events = jsonLines(finished.stdout);
+  assert.is(events.find(({ type }) => type === "end").aborted, true);
+  assert.is(events.at(-1).type, "saved");
+  assert.match(finished.stderr, /^resume it: {2}node \S+train\.js --resume stopped$/m);
+  const again = await train([...RUN, "--out", "stopped"]);
+  assertCode(again, 2);
+  for (const word of ["an interrupted run", "--resume stopped"]) assert.match(again.stderr, word);
+});

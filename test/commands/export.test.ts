@@ -1,0 +1,84 @@
+/** Exports and PEFT adapters with the commands as shipped, on small data and a small model. */
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { parse } from "yaml";
+import { temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+import { assertCode, runCommand } from "../helpers/spawn.ts";
+import { messages, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+tinyModel(join(folder, "model"));
+writeFileSync(join(folder, "messages.csv"), messages(20));
+
+const QUICK = ["--data", "messages.csv", "--epochs", "1", "--batch-size", "4", "--lr", "0.01"];
+const run = (command: Parameters<typeof runCommand>[0], ...args: string[]) =>
+  runCommand(command, args, { cwd: folder });
+
+async function succeeds(command: Parameters<typeof runCommand>[0], ...args: string[]): Promise<string> {
+  const result = await run(command, ...args);
+  assertCode(result, 0);
+  return result.stdout;
+}
+
+async function refused(words: string[], command: Parameters<typeof runCommand>[0], ...args: string[]): Promise<void> {
+  const result = await run(command, ...args);
+  assertCode(result, 2);
+  for (const word of words) assert.ok(result.stderr.includes(word), `"${word}" is not in\n${result.stderr}`);
+}
+
+const classified = (output: string) =>
+  output
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line).probabilities as Record<string, number>)
+    .map((probabilities) => Object.values(probabilities));
+
+test("a run exported to PEFT classifies the same and can be trained further", async () => {
+  await succeeds("train", "--model", "model", ...QUICK, "--no-head-bias", "--out", "first");
+  await succeeds("export", "--run", "first", "--to", "peft", "--out", "peft");
+  assert.equal(readdirSync(join(folder, "peft")).sort(), [
+    "README.md",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+  ]);
+  const card = readFileSync(join(folder, "peft", "README.md"), "utf8");
+  const [, front] = /^---\n(.*?)---\n/s.exec(card)!;
+  const { "model-index": [{ results }] = [], ...rest } = parse(front!);
+  assert.equal(rest, { library_name: "peft", pipeline_tag: "text-classification", metrics: ["accuracy"] });
+  assert.equal([results[0].dataset.name, results[0].metrics[0].type], ["messages.csv", "accuracy"]);
+  assert.ok(results[0].metrics[0].value >= 0.5, front);
+  const texts = ["--json", "free cash now", "see you at lunch"];
+  const ours = classified(await succeeds("classify", "--run", "first", ...texts));
+  const theirs = classified(await succeeds("classify", "--adapter", "peft", ...texts));
+  for (const [i, probabilities] of ours.entries())
+    for (const [j, p] of probabilities.entries()) assert.ok(Math.abs(p - theirs[i]![j]!) < 1e-5);
+  await succeeds("train", "--adapter", "peft", ...QUICK, "--out", "second");
+  const config = JSON.parse(readFileSync(join(folder, "second", "config.json"), "utf8"));
+  assert.equal([config.adapter, config.options.targets[0]], [join(folder, "peft"), "c_attn"]);
+  await refused(["rank differs from the adapter", "omit rank"], "train", "--adapter", "peft", ...QUICK, "--rank", "3");
+});
+
+test("an export that would lose something is refused with the measured effect; --lossy drops it", async () => {
+  const padded = ["--padding", "longest", "--pooling", "last", "--no-head-bias"];
+  await succeeds("train", "--model", "model", ...QUICK, ...padded, "--out", "padded");
+  const args = ["--run", "padded", "--to", "merged", "--out", "merged"];
+  await refused(["including padding", "test messages", "logits change", "--lossy"], "export", ...args);
+  assert.not.ok(existsSync(join(folder, "merged")));
+  await succeeds("export", ...args, "--lossy");
+  assert.ok(readFileSync(join(folder, "merged", "README.md"), "utf8").includes("logits change"));
+  await refused(["exists"], "export", ...args);
+  // Only the export's own files are replaced.
+  writeFileSync(join(folder, "merged", "notes.txt"), "mine");
+  await refused(["cannot express", "--lossy"], "export", ...args, "--force");
+  await succeeds("export", ...args.with(3, "peft"), "--lossy", "--force");
+  assert.equal(readdirSync(join(folder, "merged")).sort(), [
+    "README.md",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "notes.txt",
+  ]);
+  await refused(["not an export"], "export", ...args.slice(0, -1), "model", "--force");
+  assert.ok(existsSync(join(folder, "model", "model.safetensors")));
+});

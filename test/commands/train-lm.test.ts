@@ -1,0 +1,88 @@
+/** train --objective lm as shipped: its output, its files, its errors. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { LM_LOSSES_COLUMNS, LM_METRICS_COLUMNS } from "../../src/report/csv.ts";
+import { temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+import { assertCode, filesIn, runCommand } from "../helpers/spawn.ts";
+import { messages, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+tinyModel(join(folder, "model"));
+writeFileSync(join(folder, "a.txt"), "the cat sat on the mat.\n".repeat(60));
+writeFileSync(join(folder, "b.txt"), "the dog sat on the log.\n".repeat(30));
+writeFileSync(join(folder, "messages.csv"), messages(8));
+const LM = ["--objective", "lm", "--model", "model", "--max-length", "16", "--batch-size", "4", "--device", "wasm"];
+/** Long enough that a signal after its third step comes before its end. */
+const RUN = [...LM, "--data", "a.txt", "--data", "b.txt", "--epochs", "8"];
+
+const train = (args: string[], more = {}) => runCommand("train", args, { cwd: folder, ...more });
+const read = (...path: string[]) => readFileSync(join(folder, ...path), "utf8");
+const table = (...path: string[]) =>
+  read(...path)
+    .trimEnd()
+    .split("\r\n")
+    .map((line) => line.split(","));
+
+test("a run directory has perplexity instead of accuracy; a resumed run has the same bits", async () => {
+  const finished = await train([...RUN, "--out", "first"]);
+  assertCode(finished, 0);
+  assert.equal(filesIn(join(folder, "first")), [
+    "adapter/adapter_config.json",
+    "adapter/adapter_model.safetensors",
+    "adapter/lowrank.json",
+    "config.json",
+    "loss.svg",
+    "losses.csv",
+    "metrics.csv",
+    "perplexity.svg",
+    "plan.txt",
+    "texts.csv",
+  ]);
+  const [columns, values] = table("first", "metrics.csv");
+  assert.equal(columns, [...LM_METRICS_COLUMNS]);
+  const value = (column: string) => Number(values![columns!.indexOf(column)]);
+  assert.ok(value("final_val_ppl") < value("pre_val_ppl"));
+  const [head, ...losses] = table("first", "losses.csv");
+  assert.equal(head, [...LM_LOSSES_COLUMNS]);
+  for (const row of losses) {
+    const [loss, perplexity] = ["val_loss", "val_ppl"].map((column) => Number(row[head!.indexOf(column)]));
+    assert.is(perplexity, Math.exp(loss!));
+  }
+  const config = JSON.parse(read("first", "config.json"));
+  assert.equal(
+    [config.objective, config.data.file, config.labels],
+    ["lm", [join(folder, "a.txt"), join(folder, "b.txt")], []],
+  );
+  assert.is(JSON.parse(read("first", "adapter", "adapter_config.json")).task_type, "CAUSAL_LM");
+  assert.match(finished.stdout, /train +│ +2 │.*\n.*validation.*\n(.*\n)*.*perplexity before/);
+  assert.match(finished.stdout, "PEFT can load its adapter/");
+  assert.match(finished.stdout, /^try it: {2}node \S+dist.generate\.js --run first "The"$/m);
+  assert.not.match(finished.stdout + finished.stderr, /undefined|NaN|\[object|accuracy/);
+
+  const stopped = await train([...RUN, "--checkpoint-every", "5", "--out", "second", "--json"], {
+    watch: (stdout: string, kill: (signal: NodeJS.Signals) => void) => /"step":3\b/.test(stdout) && kill("SIGTERM"),
+  });
+  assertCode(stopped, 130);
+  assertCode(await train(["--resume", "second", "--device", "wasm"]), 0);
+  for (const file of ["losses.csv", "adapter/adapter_model.safetensors"])
+    assert.is(read("second", file), read("first", file), file);
+});
+
+test("flags that are invalid for texts, or only valid for texts, are refused by name", async () => {
+  const refuses = async (words: string[], args: string[], code = 2) => {
+    const finished = await train([...args, "--out", "refused"]);
+    assertCode(finished, code);
+    for (const word of words) assert.match(finished.stderr, word);
+  };
+  await refuses(["balance", "split"], [...RUN, "--no-balance", "--split", "stratified"]);
+  await refuses(['"sms" is not a data set for a language model'], [...LM, "--dataset", "sms"]);
+  await refuses(["--data FILE", "none of them"], LM);
+  await refuses(["maximum length of blocks exceeds", "at most 64"], [...RUN, "--max-length", "65"]);
+  await refuses(["stride", "1 to 16"], [...RUN, "--stride", "17"]);
+  await refuses(["last_layer", "head of the vocabulary"], [...RUN, "--mode", "last_layer"]);
+  await refuses(["--stride", "--objective lm"], ["--model", "model", "--data", "messages.csv", "--stride", "4"]);
+  await refuses(["a single file of messages"], ["--model", "model", "--data", "messages.csv", "--data", "a.txt"]);
+  await refuses(["needs text, not a table"], [...LM, "--data", "messages.csv"], 1);
+});

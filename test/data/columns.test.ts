@@ -1,0 +1,156 @@
+/** Which columns are text and label: by the names that were asked for, by usual names, by what stands in them. */
+import * as assert from "uvu/assert";
+import { type ColumnChoice, findColumns, findKeys, labelNotes } from "../../src/data/columns.ts";
+import { DataError, nameList } from "../../src/errors.ts";
+import { assertFails } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+
+/** Text and label, by their names, and whether there is a header. */
+function found(sample: string[][], choice: ColumnChoice = {}): [string, string, boolean] {
+  const { text, label, textName, labelName, header, width } = findColumns(sample, choice, "a.csv");
+  assert.is(width, sample[0]!.length);
+  if (header) assert.equal([sample[0]![text], sample[0]![label]], [textName, labelName]);
+  else assert.equal([textName, labelName], ["text", "label"]);
+  return header ? [textName, labelName, header] : [`${text}`, `${label}`, header];
+}
+
+/** These columns, and a row that says nothing. */
+const named = (...names: string[]) => [names, names.map((_, i) => `${i}`)];
+
+test("requested columns: an exact match is preferred to a match in another case", () => {
+  const sample = named("Text", "text", "Label", "label");
+  for (const textColumn of ["Text", "text"])
+    for (const labelColumn of ["Label", "label"])
+      assert.equal(found(sample, { textColumn, labelColumn }), [textColumn, labelColumn, true]);
+  assert.equal(found(sample, { textColumn: " TEXT", labelColumn: "LABEL " }), ["Text", "Label", true]);
+  assert.equal(found(named("kind", "words", "id"), { textColumn: "WORDS", labelColumn: "kind" }), [
+    "words",
+    "kind",
+    true,
+  ]);
+});
+
+test("one of two columns requested: the other one is the other column; a column is not used twice", async () => {
+  assert.equal(found(named("a", "b"), { textColumn: "a" }), ["a", "b", true]);
+  assert.equal(found(named("a", "b"), { textColumn: "b" }), ["b", "a", true]);
+  assert.equal(found(named("a", "b"), { labelColumn: "a" }), ["b", "a", true]);
+  assert.equal(found(named("text", "class", "label"), { textColumn: "label" }), ["label", "class", true]);
+  assert.equal(found(named("text", "message", "z"), { labelColumn: "text" }), ["message", "text", true]);
+  await assertFails(DataError, ["the same column"], () =>
+    found(named("a", "b", "c"), { textColumn: "a", labelColumn: "a" }),
+  );
+  await assertFails(DataError, ['no column "tetx"', 'did you mean "text"'], () =>
+    found(named("text", "label"), { textColumn: "tetx" }),
+  );
+});
+
+test("common names, in any case, with surrounding spaces, however their words are joined", () => {
+  for (const [text, label] of [
+    ["text", "label"],
+    ["body", "topic"],
+    ["message", "category"],
+    ["review", "sentiment"],
+    ["content", "class"],
+    ["sms", "spam"],
+    ["v2", "v1"],
+    [" Review_Text", "is-spam "],
+    ["COMMENT TEXT", "Intent"],
+  ] as const) {
+    assert.equal(found(named("id", text, label, "n")), [text, label, true]);
+    assert.equal(found(named(label, "", text)), [text, label, true]);
+  }
+});
+
+test("several common names for one column are an error that lists the columns; otherwise a hint", async () => {
+  const several = ["Several columns may be the text: text, message", "id, text, message, label", "--text-column"];
+  await assertFails(DataError, several, () => found(named("id", "text", "message", "label")));
+  await assertFails(DataError, ["may be the label: topic, class", "--label-column"], () =>
+    found(named("topic", "text", "class")),
+  );
+  await assertFails(DataError, ["may be the label: label, label"], () => found(named("label", "label", "text")));
+  assert.equal(found(named("text", "message", "label"), { textColumn: "message" }), ["message", "label", true]);
+  assert.equal(found(named("text", "message", "label"), { labelColumn: "text" }), ["message", "text", true]);
+  await assertFails(DataError, ["recognized as the text", "--text-column"], () => found(named("a", "b", "label")));
+  await assertFails(DataError, ["recognized as the label", "--label-column"], () => found(named("text", "b", "c")));
+  await assertFails(DataError, ["two columns"], () => found([["text"]]));
+});
+
+test("two columns without common names: the label has fewer or shorter values, of at most 64 characters", async () => {
+  const names = ["a", "b"];
+  assert.equal(found([names, ["one", "x"], ["two", "x"]]), ["a", "b", true]);
+  assert.equal(found([names, ["x", "one"], ["x", "two"]]), ["b", "a", true]);
+  assert.equal(found([names, ["longer", "l"], ["text", "m"]]), ["a", "b", true]);
+  assert.equal(found([names, ["l", "longer"], ["m", "text"]]), ["b", "a", true]);
+  assert.equal(found([names, ["l", "t"]]), ["b", "a", true]);
+  assert.equal(found([names, ["t", "l".repeat(64)], ["u", "l".repeat(64)]]), ["a", "b", true]);
+  await assertFails(DataError, ["recognized as the text"], () =>
+    found([names, ["t", "l".repeat(65)], ["u", "l".repeat(65)]]),
+  );
+});
+
+test("no header: the first row's label occurs again, or its text has four words", () => {
+  const below = [
+    ["ham ", "see you"],
+    ["spam", "win"],
+    ["spam", "call now"],
+  ];
+  const turned = (rows: string[][]) => rows.map((row) => row.toReversed());
+  for (const [first, columns] of [
+    [
+      ["ham", "hello"],
+      ["1", "0", false],
+    ],
+    [
+      ["eggs", "one two three four"],
+      ["1", "0", false],
+    ],
+    [
+      ["eggs", " one two  three "],
+      [" one two  three ", "eggs", true],
+    ],
+    [
+      ["label", "one two three four"],
+      ["one two three four", "label", true],
+    ],
+  ] as const) {
+    const sample = [[...first], ...below];
+    assert.equal(found(sample), columns);
+    const [text, label, header] = columns;
+    assert.equal(found(turned(sample)), header ? columns : [label, text, header]);
+  }
+  assert.equal(found([["ham", "one two three four"]]), ["1", "0", false], "a file of one row");
+  // Where a name is asked for there are names.
+  assert.equal(found([["ham", "hello"], ...below], { textColumn: "hello" }), ["hello", "ham", true]);
+});
+
+test("keys of JSON lines: common names, otherwise by their values", async () => {
+  assert.equal(findKeys([["text", "a", "label", "b"]], {}, "a.jsonl"), { textName: "text", labelName: "label" });
+  const sample = [
+    ["a", "ham", "b", "some words"],
+    ["a", "ham", "b", "others"],
+  ];
+  assert.equal(findKeys(sample, {}, "a.jsonl"), { textName: "b", labelName: "a" });
+  await assertFails(DataError, ["two keys"], () => findKeys([["a", "1"]], {}, "a.jsonl"));
+});
+
+test("notes about the labels: spelled in several ways, combined, more than 20", () => {
+  const notes = (...labels: string[]) => labelNotes(Object.fromEntries(labels.map((label, i) => [label, i + 2])));
+  assert.equal(notes("yes", "no", "not spam", "C++"), []);
+  const [variants, ...more] = notes("No", "yes", "no", "not  spam", "Not spam");
+  assert.match(variants!, /only in case or white space: "No" \(2\), "no" \(4\)/);
+  assert.is(more.length, 1);
+  assert.match(more[0]!, /"not {2}spam" \(5\), "Not spam" \(6\)/);
+  const [combined] = notes("a", "b", "a|b", "b; c", "|", "d;");
+  assert.match(combined!, /^2 of 6 labels look like several in one: a\|b, b; c\./);
+  const classes = (count: number) => notes(...Array.from({ length: count }, (_, i) => `c${i}`));
+  assert.equal(classes(20), []);
+  assert.match(classes(21)[0]!, /^21 classes: c0, .*label column is the right one/);
+});
+
+test("names in a message: at most twelve, of at most 100 characters", () => {
+  const names = (count: number) => Array.from({ length: count }, (_, i) => `n${i}`);
+  assert.is(nameList([]), "nothing");
+  assert.is(nameList(names(12)), names(12).join(", "));
+  assert.is(nameList(names(13)), `${names(12).join(", ")} and 1 more`);
+  assert.is(nameList(["a".repeat(100), "b".repeat(101)]), `${"a".repeat(100)}, ${"b".repeat(100)}…`);
+});

@@ -1,0 +1,477 @@
+/** Data sets by file and by name, as a command loads them. */
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import * as assert from "uvu/assert";
+import { packagePath, readAsset } from "#platform";
+import languages from "../../data/datasets/languages.json" with { type: "json" };
+import description from "../../data/datasets/spam.json" with { type: "json" };
+import { bytesReader } from "../../src/data/corpus.ts";
+import type { Dataset } from "../../src/data/dataset.ts";
+import { type DatasetOptions, type DatasetSpec, loadDataset } from "../../src/data/datasets.ts";
+import { digestOf } from "../../src/data/digest.ts";
+import { normalized } from "../../src/data/duplicates.ts";
+import { loadTexts } from "../../src/data/texts.ts";
+import { DataModule } from "../../src/data/wasm.ts";
+import { ConfigError, DataError, FormatError, LowrankError } from "../../src/errors.ts";
+import { loadModel } from "../../src/io/hf.ts";
+import { Rng } from "../../src/rng.ts";
+import { nearCopies } from "../../src/tools/near-copies.mjs";
+import { temporaryFolder } from "../helpers/border.ts";
+import { test, testIf } from "../helpers/harness.ts";
+import { randomText } from "../helpers/random-text.ts";
+import { messages } from "../helpers/tiny.ts";
+
+let module: DataModule;
+
+function fileOf(content: string, name = "a.csv") {
+  return bytesReader(name, new TextEncoder().encode(content));
+}
+
+/** A CSV file with `ham` and `spam` rows, each text its own. */
+function mails(ham: number, spam: number, name = "a.csv") {
+  const rows = Array.from({ length: ham + spam }, (_, i) => `${i < ham ? "ham" : "spam"},mail number ${i}`);
+  return fileOf(`label,text\n${rows.join("\n")}\n`, name);
+}
+
+function load(spec: DatasetSpec, options: DatasetOptions = {}) {
+  return loadDataset(spec, { module, ...options });
+}
+
+function textsOf(dataset: Dataset): string[] {
+  return Array.from({ length: dataset.size }, (_, i) => dataset.text(i));
+}
+
+async function fails(
+  spec: DatasetSpec,
+  type: new (...args: never[]) => Error,
+  parts: string[],
+  options: DatasetOptions = {},
+) {
+  try {
+    await load(spec, options);
+  } catch (error) {
+    assert.instance(error, type);
+    for (const part of parts)
+      assert.ok((error as Error).message.includes(part), `${part} in: ${(error as Error).message}`);
+    return;
+  }
+  assert.unreachable(`no error: ${parts[0]}`);
+}
+
+test("loads", async () => {
+  module = await DataModule.load();
+});
+
+test("random: a file is shuffled and split 70/10/20 by the seed; balanced on request", async () => {
+  const balance = { split: "random", balance: true } as const;
+  const { train, val, test, labels, stats, source } = await load({ file: mails(120, 50) }, balance);
+  assert.equal([train.size, val.size, test.size], [70, 10, 20]);
+  assert.equal([...labels], ["ham", "spam"]);
+  assert.is(stats.rowsRead, 170);
+  assert.equal(stats.classesRead, { ham: 120, spam: 50 });
+  assert.is(source, "a.csv");
+  const total = [train, val, test].map((part) => part.stats().classes);
+  assert.is(
+    total.reduce((n, c) => n + c.spam!, 0),
+    50,
+  );
+  const all = [train, val, test].flatMap(textsOf);
+  assert.is(new Set(all).size, 100);
+  const again = await load({ file: mails(120, 50) }, { ...balance, chunkBytes: 7 });
+  assert.equal([again.train, again.val, again.test].flatMap(textsOf), all);
+  const other = await load({ file: mails(120, 50) }, { ...balance, seed: 2 });
+  assert.not.equal([other.train, other.val, other.test].flatMap(textsOf), all);
+  const whole = await load({ file: mails(120, 50) }, { split: "random", fractions: [0.5, 0.25, 0.25] });
+  assert.equal([whole.train.size, whole.val.size, whole.test.size], [85, 42, 43]);
+});
+
+test("three files keep their rows; the training set's labels hold for all", async () => {
+  const files = {
+    train: mails(5, 3, "train.csv"),
+    val: mails(2, 1, "val.csv"),
+    test: fileOf("label,text\nspam,x\n", "t.csv"),
+  };
+  const { train, val, test, stats } = await load(files);
+  assert.equal([train.size, val.size, test.size], [8, 3, 1]);
+  assert.is(test.label(0), 1);
+  assert.is(stats.rowsRead, 12);
+  assert.is(val.text(2), "mail number 2");
+  const balanced = await load(files, { balance: true });
+  assert.equal([balanced.train.size, balanced.val.size, balanced.test.size], [6, 2, 1]);
+  const bad = { ...files, val: fileOf("label,text\nham,a\neggs,b\n", "val.csv") };
+  await fails(bad, DataError, ["val.csv:3", "expected: ham, spam", "found:    eggs"]);
+});
+
+test("padding to the longest training row cuts longer rows of the other sets", async () => {
+  const files = {
+    train: fileOf("label,text\na,one two three\nb,one\n", "train.csv"),
+    val: fileOf("label,text\na,one two three four five\n", "val.csv"),
+    test: fileOf("label,text\nb,one two\n", "test.csv"),
+  };
+  const { train, val, test, stats } = await load(files, { padding: "longest" });
+  assert.equal(
+    [train, val, test].map((set) => set.padTo),
+    [3, 3, 3],
+  );
+  assert.is(val.batch([0]).ids.length, 3);
+  assert.equal(Array.from(test.batch([0]).lengths), [2]);
+  assert.equal([stats.val.cut, stats.train.cut], [1, 0]);
+  const four = await load(files, { padding: 4 });
+  assert.is(four.val.batch([0]).ids.length, 4);
+  assert.is((await load(files)).val.batch([0]).ids.length, 5);
+  for (const padding of [0, 5, 1.5]) await fails(files, ConfigError, ["padding", "1 to 4"], { padding, maxLength: 4 });
+});
+
+test("data that cannot be loaded is reported", async () => {
+  await fails({ name: "spma" }, ConfigError, ['did you mean "spam"']);
+  await fails({ file: "no/such/file.csv" }, ConfigError, ["no such file", "no/such/file.csv"]);
+  await fails({ train: "a.csv", source: "b" } as never, ConfigError, ["unknown option source", "file, train, val"]);
+  await fails({ train: "a.csv", val: "b.csv" } as never, ConfigError, ["{ train, val, test }", "train, val"]);
+  await fails({ fiel: "a.csv" } as never, ConfigError, ["unknown option fiel", "did you mean file?"]);
+  await fails("a.csv" as never, ConfigError, ['the string "a.csv"', 'did you mean { file: "a.csv" }?']);
+  await fails("spam" as never, ConfigError, ['did you mean { name: "spam" }?']);
+  const stray = { file: mails(20, 20), textColumn: "txt" };
+  await fails(stray, ConfigError, ["textColumn is an option", "{ file }, { textColumn }"]);
+  await fails(stray, DataError, ['no column "txt"'], stray as never);
+
+  await fails({ file: fileOf("label,text\nham,a\nham,b\n") }, DataError, [
+    "All rows have the same class",
+    '"ham"',
+    "2 rows",
+  ]);
+  await fails({ file: mails(2, 2) }, DataError, ["Too few rows"]);
+  await fails({ file: mails(20, 20) }, ConfigError, ["maxLength is invalid"], { maxLength: 0 });
+  await fails({ file: mails(20, 20) }, DataError, ['no column "txt"', 'did you mean "text"'], { textColumn: "txt" });
+  const bad = bytesReader(
+    "a.csv",
+    new Uint8Array([...new TextEncoder().encode("label,text\nham,a\nspam,caf"), 0xe9, 10]),
+  );
+  const split = { train: bad, val: mails(1, 1), test: mails(1, 1) };
+  await fails(split, FormatError, ["not UTF-8", "a.csv:3", "3: spam,café", "--encoding windows-1252"]);
+  const { train } = await load(split, { encoding: "windows-1252" });
+  assert.is(train.text(1), "café");
+  await fails(split, ConfigError, ["encoding is unknown", "utf-9"], { encoding: "utf-9" });
+});
+
+/** A CSV file with these labels, each with a text of its own. */
+const labelled = (labels: readonly string[]) =>
+  fileOf(`label,text\n${labels.map((label, i) => `${label},mail number ${i} of some`).join("\n")}\n`);
+const times = (count: number, label: (i: number) => string) => Array.from({ length: count }, (_, i) => label(i));
+
+test("labels that are not classes are refused, with their lines", async () => {
+  const two = times(40, (i) => (i % 2 === 0 ? "ham" : "spam"));
+  await fails({ file: labelled([...two, "spma", ...two, "eggs"]) }, DataError, [
+    "Some classes have only one row",
+    "a.csv:42",
+    '"spma" (line 42), "eggs" (line 83)',
+  ]);
+  // A set of its own may have one row of a class.
+  await load({ train: labelled([...two, "eggs"]), val: mails(1, 1), test: mails(1, 1) });
+  await fails({ file: labelled(times(5, (i) => `c${i}`)) }, DataError, [
+    'All labels in "label" are different',
+    '5 labels in 5 rows: "c0" (line 2)',
+  ]);
+  const score = ["this looks like a score", "into a few classes"];
+  await fails({ file: labelled(times(60, (i) => `${i / 2}`)) }, DataError, score);
+  await fails({ file: labelled(times(400, (i) => `${3 * (i % 100)}`)) }, DataError, [
+    "100 different numbers",
+    ...score,
+  ]);
+  // Twenty numbers, and the numbers of classes, are classes.
+  for (const [count, label] of [
+    [20, (i: number) => `${(i % 20) / 2}`],
+    [77, (i: number) => `${i % 77}`],
+    [77, (i: number) => `${1 + (i % 77)}`],
+  ] as const)
+    assert.is((await load({ file: labelled(times(4 * count, label)) })).labels.length, count);
+});
+
+test("a text column of numbers is refused", async () => {
+  const rows = times(30, (i) => `${i % 2 ? "ham" : "spam"},${i * 7},mail ${i}`).join("\n");
+  const file = () => fileOf(`label,body,words\n${rows}\n`);
+  await fails({ file: file() }, DataError, ['"body" has only numbers', "0, 7, 14", "--text-column"]);
+  assert.is((await load({ file: file() }, { textColumn: "words" })).labels.length, 2);
+  const lines = times(30, (i) => JSON.stringify({ label: i % 2 ? "ham" : "spam", text: i })).join("\n");
+  await fails({ file: fileOf(lines, "a.jsonl") }, DataError, ['"text" has only numbers']);
+});
+
+test("white space around labels is counted", async () => {
+  const labels = times(40, (i) => [" ham", "spam", "ham", "spam "][i % 4]!);
+  const { labels: classes, stats } = await load({ file: labelled(labels) });
+  assert.equal([...classes], ["ham", "spam"]);
+  assert.is(stats.trimmedLabels, 20);
+});
+
+test("two concurrent loads use separate modules", async () => {
+  const [a, b] = await Promise.all([
+    loadDataset({ file: mails(60, 40) }, { chunkBytes: 9 }),
+    loadDataset({ file: mails(30, 30) }, { chunkBytes: 9 }),
+  ]);
+  assert.equal([a.train.size, b.train.size], [70, 42]);
+  assert.match(a.train.text(0), /^mail number \d+$/);
+});
+
+test("spam is the file that its description promises, with no near copy", async () => {
+  const bytes = await readAsset(description.file);
+  assert.is(createHash("sha256").update(bytes).digest("hex"), description.sha256);
+  const { train, val, test, labels, stats, source } = await load({ name: "spam" }, { maxLength: 256 });
+  assert.equal([...labels], ["ham", "spam"]);
+  assert.equal([stats.rowsRead, stats.classesRead, stats.leftOut.rows], [description.rows, description.labels, 0]);
+  const sets = [train, val, test];
+  assert.is(
+    sets.reduce((sum, set) => sum + set.size, 0),
+    description.rows,
+    "no row is dropped",
+  );
+  assert.equal(stats.leaks, { val: 0, test: 0 });
+  const copies = nearCopies(sets.flatMap(textsOf));
+  assert.is(
+    copies.findIndex((first: number) => first >= 0),
+    -1,
+  );
+  assert.is(stats.train.cut + stats.val.cut + stats.test.cut, 0, "every row fits into 256 tokens");
+  assert.match(source, /^spam: /);
+});
+
+test("the parts of spam: their rows, and those of the test set", async () => {
+  const { parts } = description;
+  assert.is(
+    parts.reduce((sum, { rows }) => sum + rows, 0),
+    description.rows,
+  );
+  const { test, testParts } = await load({ name: "spam" }, { maxLength: 256 });
+  assert.equal(
+    testParts.map(({ name }) => name),
+    parts.map(({ name }) => name),
+  );
+  const lines = new Set(
+    readdirSync("data/messages").flatMap((file) => readFileSync(join("data/messages", file), "utf8").split("\n")),
+  );
+  const isShort = Array.from({ length: test.size }, (_, i) => lines.has(test.text(i)));
+  assert.equal(
+    testParts.map(({ positions }) => [...positions]),
+    [false, true].map((short) => [...isShort.keys()].filter((i) => isShort[i] === short)),
+  );
+  assert.equal((await load({ file: mails(40, 40) })).testParts, []);
+});
+
+test("near copies share most of their trigrams; the first of them stays", () => {
+  const texts = [
+    "Your parcel is waiting, pay the fee of 2.99 here",
+    "See you at noon",
+    "your parcel is waiting: pay a fee of 1.50 here!",
+    "See you at home",
+    "...",
+    "👍",
+    "SEE YOU AT NOON :)",
+    "...",
+  ];
+  assert.equal(nearCopies(texts), [-1, -1, 0, -1, -1, -1, 1, 4]);
+  const rng = new Rng(3);
+  const words = Array.from({ length: 300 }, () =>
+    Array.from({ length: 6 }, () => "abcdefgh"[rng.below(8)]!).join(" x"),
+  );
+  const grams = (text: string) => new Set(Array.from(text, (_, i) => ` ${text} `.slice(i, i + 3)));
+  const sets = words.map(grams);
+  const expected = sets.map((set, i) =>
+    sets.slice(0, i).findIndex((other) => {
+      const shared = [...set].filter((gram) => other.has(gram)).length;
+      return shared / (set.size + other.size - shared) >= 0.7;
+    }),
+  );
+  assert.ok(expected.some((first) => first >= 0));
+  assert.equal(nearCopies(words), expected, "as all pairs compared");
+});
+
+test("languages: no article, sentence or near copy stands in two sets, and every class has as many rows", async () => {
+  const bytes = await readAsset(languages.file);
+  assert.is(createHash("sha256").update(bytes).digest("hex"), languages.sha256);
+  const { train, val, test, split, stats } = await load({ name: "languages" });
+  assert.is(split, "ordered");
+  assert.equal(stats.leaks, { val: 0, test: 0 });
+  const share = (rows: number) => Object.fromEntries(Object.keys(languages.labels).map((name) => [name, rows]));
+  assert.equal(
+    [train, val, test].map((set) => set.stats().classes),
+    [share(810), share(36), share(54)],
+  );
+  // The beginnings of articles 2 (training), 3 (validation) and 1 (test).
+  const starts = ["Everyone is entitled to all", "Everyone has the right to life", "All human beings are born"];
+  for (const [i, start] of starts.entries())
+    assert.equal(
+      [train, val, test].map((set) => textsOf(set).some((text) => text.startsWith(start))),
+      [i === 0, i === 1, i === 2],
+    );
+});
+
+test("ordered: the sets follow one another as the rows were read, whatever the seed", async () => {
+  const { train, val, test } = await load({ file: mails(6, 4) }, { split: "ordered", balance: false, seed: 5 });
+  const texts = [train, val, test].map(textsOf);
+  assert.equal(
+    texts.map((some) => some.length),
+    [7, 1, 2],
+  );
+  const numbers = texts.flat().map((text) => Number(/\d+/.exec(text)));
+  assert.equal(numbers, [...numbers.keys()]);
+});
+
+test("stratified: every set has its fraction of every class, chosen by the seed", async () => {
+  const { train, val, test, split } = await load({ file: mails(100, 40) });
+  const sets = [train, val, test];
+  assert.is(split, "stratified");
+  assert.equal(
+    sets.map((set) => set.stats().classes),
+    [
+      { ham: 70, spam: 28 },
+      { ham: 10, spam: 4 },
+      { ham: 20, spam: 8 },
+    ],
+  );
+  const all = sets.flatMap(textsOf);
+  assert.is(new Set(all).size, 140);
+  assert.not.equal(textsOf(train), textsOf(train).sort(), "shuffled");
+  const again = await load({ file: mails(100, 40) }, { split: "stratified", chunkBytes: 7 });
+  assert.equal([again.train, again.val, again.test].flatMap(textsOf), all);
+  const other = await load({ file: mails(100, 40) }, { seed: 2 });
+  assert.not.equal([other.train, other.val, other.test].flatMap(textsOf), all);
+  const even = await load({ file: mails(100, 40) }, { balance: true });
+  assert.equal(even.val.stats().classes, { ham: 4, spam: 4 });
+});
+
+test("stratified: a class of three rows is in all sets, one of two in training and test set", async () => {
+  const spamOf = async (spam: number, options?: DatasetOptions) => {
+    const { train, val, test } = await load({ file: mails(100, spam) }, options);
+    return [train, val, test].map((set) => set.stats().classes.spam);
+  };
+  for (const sizes of [
+    [1, 0, 1],
+    [1, 1, 1],
+    [2, 1, 1],
+    [3, 1, 1],
+    [5, 1, 1],
+    [6, 1, 2],
+    [9, 1, 3],
+    [13, 2, 4],
+  ])
+    assert.equal(await spamOf(sizes.reduce((a, b) => a + b)), sizes);
+  assert.equal(await spamOf(6, { fractions: [0.2, 0.2, 0.6] }), [1, 1, 4]);
+  await fails({ file: mails(2, 2) }, DataError, ["Too few rows to split", "70 %, 10 %, 20 %", "4 rows"]);
+  await fails({ file: mails(9, 9) }, DataError, ["fractions", "0.5, 0.5, 0.5"], { fractions: [0.5, 0.5, 0.5] });
+});
+
+test("the experiment's split is pandas', whatever the seed", async () => {
+  const { train, val, test, split } = await load({ file: mails(9, 6) }, { split: "experiment", seed: 5 });
+  assert.is(split, "experiment");
+  // df = DataFrame of the 15 mails; concat([ham.sample(6, random_state=42), spam]).sample(frac=1, random_state=42)
+  assert.equal(
+    [train, val, test].map((set) => textsOf(set).map((text) => Number(text.split(" ").at(-1)))),
+    [[13, 12, 7, 11, 2, 5, 1, 14], [8], [10, 0, 9]],
+  );
+  await fails({ file: mails(9, 6) }, ConfigError, ["balanced", "--split random"], {
+    split: "experiment",
+    balance: false,
+  });
+  await fails({ file: mails(9, 6) }, ConfigError, ["unknown split"], { split: "half" as "random" });
+  const files = { train: mails(2, 2), val: mails(1, 1), test: mails(1, 1) };
+  await fails(files, ConfigError, ["split already"], { split: "random" });
+});
+
+test("near-duplicates between sets are counted, and dropped on demand", async () => {
+  const files = {
+    train: fileOf("label,text\nspam,Win 100 now!\nham,See you\nham,see  YOU!!\n", "train.csv"),
+    val: fileOf("label,text\nspam,win 9 NOW\nham,other\n", "val.csv"),
+    test: fileOf("label,text\nham,Other.\nspam,Win now\nham,see you\nham,...\n", "test.csv"),
+  };
+  const { stats } = await load(files);
+  assert.equal([stats.leaks, stats.copies], [{ val: 1, test: 2 }, 0]);
+  const without = await load(files, { dedupe: true });
+  assert.equal([without.stats.leaks, without.stats.copies, without.stats.rowsRead], [{ val: 0, test: 0 }, 4, 9]);
+  assert.equal([without.train, without.val, without.test].map(textsOf), [
+    ["Win 100 now!", "See you"],
+    ["other"],
+    ["Win now", "..."],
+  ]);
+  await fails({ ...files, val: fileOf("label,text\nham,see you\n", "val.csv") }, DataError, ["val.csv", "1 rows"], {
+    dedupe: true,
+  });
+  const one = await load({ file: mails(40, 40) }, { dedupe: false });
+  assert.is(one.stats.leaks.test, one.test.size, "numbers are no difference");
+});
+
+test("texts are normalized as the regular expressions of the definition say", () => {
+  const defined = (text: string) => {
+    const words = text
+      .toLowerCase()
+      .replace(/\d+/g, "0")
+      .replace(/[\s\p{P}\p{S}]+/gu, " ")
+      .trim();
+    return words === "" ? text.trim() : words;
+  };
+  const rng = new Rng(5);
+  const texts = Array.from({ length: 5000 }, () => randomText(rng, 1 + rng.below(30)).toWellFormed());
+  for (const text of ["", " ... ", "9.9 9x12", "long ".repeat(5000), ...texts])
+    assert.is(normalized(text), defined(text));
+});
+
+const sms = packagePath("../shared/data/sms");
+
+testIf(existsSync(sms), "no SMS files beside the repository", "SMS: the paper's split, 1045/149/300", async () => {
+  const [trainFile, valFile, testFile] = ["train", "val", "test"].map((name) => `${sms}/${name}.csv`) as [
+    string,
+    string,
+    string,
+  ];
+  const { train, val, test, labels, stats } = await load({ train: trainFile, val: valFile, test: testFile });
+  assert.equal([train.size, val.size, test.size], [1045, 149, 300]);
+  assert.equal([...labels], ["0", "1"]);
+  assert.equal([stats.train.max, stats.val.max, stats.test.max], [109, 137, 120]);
+  await fails({ train: trainFile, val: valFile, test: trainFile }, LowrankError, ["NoSuch"], { textColumn: "NoSuch" });
+});
+
+test("the digest of a data set is that of its rows, their classes and their order", async () => {
+  const digest = async (content: string, options: DatasetOptions = {}) =>
+    digestOf(await loadDataset({ file: fileOf(content) }, options));
+  const good = await digest(messages(20));
+  assert.match(good, /^[0-9a-f]{64}$/);
+  assert.is(await digest(messages(20)), good);
+  const swapped = messages(20).replaceAll(/^(ham|spam)/gm, (word) => (word === "ham" ? "spam" : "ham"));
+  for (const other of [swapped, messages(20, ["ham", "news"]), messages(20).replace("lunch", "brunch")])
+    assert.is.not(await digest(other), good);
+  for (const options of [{ seed: 2 }, { padding: "longest" }, { maxLength: 5 }] as const)
+    assert.is.not(await digest(messages(20), options), good);
+  const texts = (content: string) => loadTexts({ file: fileOf(content, "a.txt") }, { maxLength: 16 });
+  const text = "See you at lunch.\n".repeat(40);
+  assert.is(await digestOf(await texts(text)), await digestOf(await texts(text)));
+  assert.is.not(await digestOf(await texts(text)), await digestOf(await texts(text.replace("lunch", "brunch"))));
+});
+
+test("a class may have any name, that of an object's own methods too", async () => {
+  const rows = Array.from({ length: 20 }, (_, i) => `constructor,see you ${i}\nspam,win ${i}\n`).join("");
+  const { stats } = await loadDataset({ file: fileOf(`label,text\n${rows}`) });
+  assert.equal(stats.classesRead, { constructor: 20, spam: 20 });
+});
+
+test("a data set stores its origin, with which it can be loaded again", async () => {
+  const folder = temporaryFolder();
+  const path = join(folder, "m.csv");
+  writeFileSync(path, messages(20));
+  const options = { maxLength: 9, dedupe: true, seed: 3, fractions: [0.5, 0.2, 0.3] as const };
+  const data = await loadDataset({ file: relative(".", path) }, { ...options, onProgress: () => {} });
+  assert.equal(data.origin, { file: path, ...options, split: "stratified" });
+  const again = await loadDataset(data.origin as never, data.origin);
+  assert.equal([again.origin, again.stats], [data.origin, data.stats]);
+  const opened = await loadDataset({ file: fileOf(messages(20)) });
+  assert.equal(opened.origin, { file: "a.csv", split: "stratified" });
+});
+
+test("rows and blocks are cut to the model's context, unless maxLength is given", async () => {
+  await using model = await loadModel("gpt2-micro");
+  const long = `label,text\nham,${"word ".repeat(400)}\n${"spam,b\nham,a\n".repeat(9)}`;
+  const longest = async (options: DatasetOptions) => {
+    const { train, val, test: last } = await load({ file: fileOf(long) }, options);
+    return Math.max(...[train, val, last].map((set) => set.stats().max));
+  };
+  assert.equal([await longest({ model }), await longest({ model, maxLength: 7 }), await longest({})], [256, 7, 401]);
+  const texts = await loadTexts({ file: fileOf("a line of a book\n".repeat(600), "book.txt") }, { model });
+  assert.is(texts.maxLength, 256);
+});

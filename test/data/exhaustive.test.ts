@@ -1,0 +1,233 @@
+/** Where the space is small, all of it: every code point, every kind of invalid UTF-8, every prefix of a file. */
+import * as assert from "uvu/assert";
+import { bytesReader, Corpus } from "../../src/data/corpus.ts";
+import { Tokenizer } from "../../src/data/tokenizer.ts";
+import { DataModule } from "../../src/data/wasm.ts";
+import { FormatError, LowrankError } from "../../src/errors.ts";
+import { assertFails } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+
+const utf8 = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+const LAST_CODE_POINT = 0x10ffff;
+const isSurrogate = (code: number) => code >= 0xd800 && code < 0xe000;
+
+let module: DataModule | undefined;
+
+/** Label and text of every row, and how many invalid rows were skipped. */
+async function read(name: string, bytes: Uint8Array, skipFaulty = false) {
+  module ??= await DataModule.load();
+  const corpus = new Corpus(module);
+  const rows = await corpus.read(bytesReader(name, bytes), { maxLength: 1024, chunkBytes: 1 << 16, skipFaulty });
+  const { labels } = corpus.table(rows, 0);
+  const found = Array.from(rows, (row, i) => [corpus.labels[labels[i]!]!, corpus.text(row)]);
+  return { rows: found, invalid: corpus.leftOut.rows };
+}
+
+/** All code points but those that end a line or a field, some hundred in a text, with spaces in between. */
+function allCodePoints(): string[] {
+  const texts: string[] = [];
+  let text = "";
+  for (let code = 0; code <= LAST_CODE_POINT; code++) {
+    if (isSurrogate(code) || [9, 10, 13].includes(code)) continue;
+    text += String.fromCodePoint(code) + (code % 8 === 7 ? " " : "");
+    if (code % 512 !== 511) continue;
+    texts.push(`x${text}`);
+    text = "";
+  }
+  return texts;
+}
+
+test("every code point is valid UTF-8 to the readers, and comes back from its tokens", async () => {
+  const texts = allCodePoints();
+  const file = `label\ttext\n${texts.map((text, i) => `${i % 2}\t${text}\n`).join("")}`;
+  const { rows, invalid } = await read("all.tsv", utf8.encode(file));
+  assert.is(invalid, 0);
+  assert.is(rows.length, texts.length);
+  for (const [i, text] of texts.entries()) assert.ok(rows[i]![1] === text, `text ${i}`);
+  const lines = texts.map((text, i) => `{"label": ${i % 2}, "text": ${JSON.stringify(text)}}\n`).join("");
+  const json = await read("all.jsonl", utf8.encode(lines));
+  assert.is(json.invalid, 0);
+  for (const [i, text] of texts.entries()) assert.ok(json.rows[i]![1] === text, `text ${i} of JSON`);
+});
+
+test("every code point to the tokenizer, as a string and as bytes", async () => {
+  const tokenizer = await Tokenizer.load();
+  for (const text of allCodePoints()) {
+    const ids = tokenizer.encode(text);
+    assert.ok(tokenizer.decode(ids) === text, text.slice(0, 8));
+    assert.ok(String(tokenizer.encodeBytes(utf8.encode(text))) === String(ids), text.slice(0, 8));
+  }
+});
+
+/** Leads with every byte behind them, and with bytes on both sides of what may follow. */
+function allSequences(): Uint8Array[] {
+  const tails = [[], [0x80], [0x80, 0x80]];
+  const edges = [0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xff];
+  const otherTails = [[0x7f], [0xbf], [0xc0], [0x80, 0x7f], [0x80, 0xbf], [0x80, 0xc0], [0xbf, 0xbf]];
+  const rows: Uint8Array[] = [];
+  for (let lead = 0x80; lead < 0x100; lead++) {
+    // At the end of the text, too.
+    rows.push(Uint8Array.of(0x78, lead), Uint8Array.of(0x78, lead, 0x80), Uint8Array.of(0x78, lead, 0xbf, 0xbf));
+    for (const tail of tails)
+      for (let second = 0; second < 0x100; second++)
+        if (![9, 10, 13].includes(second)) rows.push(Uint8Array.of(0x78, lead, second, ...tail));
+    for (const tail of otherTails) for (const second of edges) rows.push(Uint8Array.of(0x78, lead, second, ...tail));
+  }
+  return rows;
+}
+
+test("every lead byte with every byte behind it is valid where TextDecoder accepts it", async () => {
+  const sequences = allSequences();
+  const parts = [
+    utf8.encode("label\ttext\n"),
+    ...sequences.flatMap((row, i) => [utf8.encode(`ääää${i % 2}\t`), row, utf8.encode("\n")]),
+  ];
+  const bytes = new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+  const { rows, invalid } = await read("all.tsv", bytes, true);
+  const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  const valid = sequences.flatMap((row) => {
+    try {
+      return [strict.decode(row)];
+    } catch {
+      return [];
+    }
+  });
+  assert.is(rows.length, valid.length);
+  for (const [i, text] of valid.entries()) assert.ok(rows[i]![1] === text, `${i}: ${rows[i]![1]}`);
+  assert.is(invalid, sequences.length - valid.length);
+});
+
+/** What is read of a file, or the error's words. */
+async function outcome(name: string, content: string): Promise<string[][] | string> {
+  try {
+    return (await read(name, utf8.encode(content), true)).rows;
+  } catch (error) {
+    if (!(error instanceof LowrankError)) throw error;
+    return error.message;
+  }
+}
+
+/** Lines of JSON by JSON.parse; numbers and booleans as they are written. */
+function slowJsonLine(line: string): string[] | null {
+  try {
+    // Control characters are text to the reader.
+    const { label, text } = JSON.parse(line) as { label?: unknown; text?: unknown };
+    const isText = (value: unknown) => ["string", "number", "boolean"].includes(typeof value);
+    const written = (value: unknown, key: string) =>
+      typeof value === "string" ? value : new RegExp(`"${key}"\\s*:\\s*([^\\s,}]+)`).exec(line)![1]!;
+    if (!isText(label) || !isText(text)) return null;
+    return [written(label, "label"), written(text, "text")];
+  } catch {
+    return null;
+  }
+}
+
+test("every prefix of a line of JSON is read as JSON.parse does, also where the whole line is still in memory", async () => {
+  const lines = [
+    '{"label": "b", "text": "x\\u00e9\\ud83d\\ude00\\"\\\\\\/\\b\\f\\n\\r\\t é😀"}',
+    '{"text": -12.50e+10, "label": true, "more": [1, {"a": "]}"}, null]} ',
+    '{"label": false, "none": null, "text": "\\ud83d"}',
+    '{ "label" : 0 , "text" : 0.5 , "o" : { "s" : "\\"}" } }',
+    '{"text":"","label":1e5,"n":{}}',
+  ];
+  const first = ['{"label": "a", "text": "first"}', '{"label": "b", "text": "second"}'];
+  const known = [
+    ["a", "first"],
+    ["b", "second"],
+  ];
+  for (const line of lines)
+    for (let length = 0; length <= line.length; length++) {
+      const prefix = line.slice(0, length);
+      // What comes behind in the reader's memory is the rest of the line: to read it would make the prefix whole.
+      const expected = [slowJsonLine(line)!, slowJsonLine(prefix)].filter((row) => row !== null);
+      for (const end of ["", "\n"]) {
+        const rows = await outcome("a.jsonl", `${first.join("\n")}\n${line}\n${prefix}${end}`);
+        assert.equal(rows, [...known, ...expected].map(repaired), prefix);
+      }
+    }
+});
+
+test("an escape that the end of a line cuts is found at its first digit, whatever lies behind it in memory", async () => {
+  const whole = '{"label": "a", "text": "\\u00e9\\ud83d\\ude00"}';
+  for (const cut of ["\\u00e9", "\\ud83d", "\\ude00"]) {
+    const digits = whole.indexOf(cut) + 2;
+    for (let length = digits; length < digits + 4; length++) {
+      const content = utf8.encode(`${whole}\n${whole.slice(0, length)}`);
+      await assertFails(FormatError, [`a.jsonl:2:${digits + 1}\n`], () => read("a.jsonl", content));
+    }
+  }
+});
+
+/** Lone surrogates, of which a file knows nothing. */
+const repaired = (row: string[]) => row.map((text) => decoder.decode(utf8.encode(text)));
+
+/** RFC 4180, a byte at a time. */
+function slowCsv(content: string): string[][] | null {
+  const rows: string[][] = [];
+  let row: string[] = [];
+  let field = "";
+  let state: "start" | "plain" | "quoted" | "closed" = "start";
+  const endRow = () => {
+    if (state !== "start" || row.length > 0) rows.push([...row, field]);
+    row = [];
+    field = "";
+    state = "start";
+  };
+  for (let i = 0; i < content.length; i++) {
+    const sign = content[i]!;
+    if (state === "quoted") {
+      if (sign !== '"') field += sign;
+      else state = "closed";
+    } else if (sign === '"' && state === "closed") {
+      field += sign;
+      state = "quoted";
+    } else if (sign === '"' && state === "start") state = "quoted";
+    else if (sign === ",") {
+      row.push(field);
+      field = "";
+      state = "start";
+    } else if (sign === "\n" || sign === "\r") endRow();
+    else if (state === "closed") return null;
+    else {
+      field += sign;
+      state = "plain";
+    }
+  }
+  if (state === "quoted") return null;
+  endRow();
+  return rows;
+}
+
+test("every prefix of a CSV file is read as by the rules", async () => {
+  const head = "label,text\na,first\nb,second\n";
+  const files = [
+    'a,"x,""y""\r\nz"\r\nb,é😀\r\n"a" ,no\n',
+    'b,"""",\n',
+    '"a","b"\r"b",c"d\r\n\r\na,',
+    'a,\n"b",""\n,x\n a ,y\n',
+  ];
+  for (const file of files)
+    for (const length of utf8Cuts(file)) {
+      const content = head + file.slice(0, length);
+      const rows = slowCsv(content)?.slice(1);
+      const found = await outcome("a.csv", content);
+      if (rows === undefined) assert.type(found, "string", content);
+      else {
+        // Rows with a fault of their own are left out.
+        const good = rows.filter((row) => row.length === 2 && row[0]!.trim() !== "");
+        assert.equal(
+          found,
+          good.map(([label, text]) => [label!.trim(), text!]),
+          content,
+        );
+      }
+    }
+});
+
+/** Lengths at which no character is cut. */
+function utf8Cuts(text: string): number[] {
+  const cuts = [0];
+  for (const sign of text) cuts.push(cuts.at(-1)! + sign.length);
+  return cuts;
+}

@@ -1,0 +1,264 @@
+/** The SMS collection: its download from a local server, its two readings, and the experiment's order of rows. */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { zipSync } from "fflate";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import sms from "../../data/datasets/sms.json" with { type: "json" };
+import { bytesReader } from "../../src/data/corpus.ts";
+import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
+import { RandomState } from "../../src/data/mt19937.ts";
+import { openNamed } from "../../src/data/named.ts";
+import { type CollectionDescription, openCollection, readAsPandas } from "../../src/data/sms.ts";
+import { ConfigError, DataError, DownloadError } from "../../src/errors.ts";
+import type { DownloadEvent } from "../../src/io/download-options.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { test, testIf } from "../helpers/harness.ts";
+import { nowhere, type Server, sendBytes, serve, setEnvironment } from "../helpers/http.ts";
+
+const folder = temporaryFolder();
+const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+
+/** Made up: as pandas reads it, the third message swallows the fourth. */
+const LINES = [
+  'ham\tSee you at "noon"',
+  "spam\tWIN £100, now",
+  'ham\t"Hi there',
+  'ham\tI said ok" then',
+  'spam\t"all ""of"" it" quoted',
+  "ham\tü",
+];
+const CONTENT = new TextEncoder().encode(`${LINES.join("\n")}\n`);
+const zip = zipSync({ readme: new Uint8Array(9), SMSSpamCollection: CONTENT }, { mtime: "2020-01-01" });
+const about: CollectionDescription = {
+  name: "made-up",
+  archive: { path: "static/public/228/made+up.zip", bytes: zip.length, sha256: sha256(zip) },
+  entry: { name: "SMSSpamCollection", bytes: CONTENT.length, sha256: sha256(CONTENT) },
+  rows: 6,
+  labels: { ham: 4, spam: 2 },
+  experiment: { rows: 5, labels: { ham: 3, spam: 2 }, made: "" },
+};
+
+let answers: Parameters<typeof serve>[0] = (request, response) => sendBytes(request, response, zip);
+let server: Server;
+const options = { retryDelay: 1 };
+let caches = 0;
+
+/** An empty cache. */
+function newCache(): string {
+  const cache = join(folder, `cache-${caches++}`);
+  setEnvironment({ LOWRANK_CACHE: cache, LOWRANK_UCI_ENDPOINT: server.url });
+  server.requests.length = 0;
+  return cache;
+}
+
+test("starts", async () => {
+  server = await serve((request, response) => answers(request, response));
+});
+
+async function textOf(file: { size: number; read(offset: number, length: number): Promise<Uint8Array> }) {
+  return new TextDecoder().decode(await file.read(0, file.size));
+}
+
+test("downloaded through a redirect, unzipped, verified and stored; the second call sends no requests", async () => {
+  const cache = newCache();
+  answers = (request, response) => {
+    if (request.url === `/${about.archive.path}`) response.writeHead(302, { location: "/elsewhere" }).end();
+    else sendBytes(request, response, zip);
+  };
+  const events: DownloadEvent[] = [];
+  const file = await openCollection(false, { ...options, onProgress: (event) => events.push(event) }, about);
+  assert.is(
+    await textOf(file),
+    'label,text\nham,"See you at ""noon"""\nspam,"WIN £100, now"\nham,"""Hi there"\nham,"I said ok"" then"\n' +
+      'spam,"""all """"of"""" it"" quoted"\nham,"ü"\n',
+  );
+  assert.equal(readdirSync(join(cache, "datasets/made-up")), ["SMSSpamCollection"]);
+  assert.equal(new Set(events.map(({ status }) => status)), new Set(["initiate", "download", "progress", "done"]));
+  assert.equal(events.at(-1), {
+    status: "done",
+    name: "made-up",
+    file: "made+up.zip",
+    loaded: zip.length,
+    total: zip.length,
+  });
+  const asked = server.requests.length;
+  await openCollection(true, options, about);
+  assert.is(server.requests.length, asked);
+});
+
+test("as pandas reads it: quoted fields without their marks, over line ends", async () => {
+  assert.equal(readAsPandas(new TextDecoder().decode(CONTENT)), [
+    ["ham", 'See you at "noon"'],
+    ["spam", "WIN £100, now"],
+    ["ham", "Hi there\nham\tI said ok then"],
+    ["spam", 'all "of" it quoted'],
+    ["ham", "ü"],
+  ]);
+  assert.equal(readAsPandas('ham\t"open\nham\tx'), [["ham", "open\nham\tx"]]);
+  assert.equal(readAsPandas('ham\t""\n\nspam\tx\ty'), [
+    ["ham", ""],
+    ["spam", "x"],
+  ]);
+});
+
+test("by its name: as pandas reads it for the experiment's split, line by line for another", async () => {
+  newCache();
+  answers = (request, response) => sendBytes(request, response, zip);
+  const real = { ...sms };
+  Object.assign(sms, { ...about, name: "sms" });
+  try {
+    for (const [asked, split] of [
+      [undefined, "experiment"],
+      ["experiment", "experiment"],
+      ["random", "random"],
+    ] as const) {
+      const opened = await openNamed("sms", { ...options, ...(asked ? { split: asked } : {}) });
+      const expected = await openCollection(split === "experiment", options, sms);
+      assert.is(opened.split, split);
+      assert.is(await textOf(opened.file as typeof expected), await textOf(expected));
+    }
+  } finally {
+    Object.assign(sms, real);
+  }
+});
+
+test("an interrupted download resumes", async () => {
+  newCache();
+  answers = (request, response) =>
+    sendBytes(request, response, zip, request.headers.range ? {} : { cutAt: Math.floor(zip.length / 2) });
+  await openCollection(false, options, about);
+  const path = `GET /${about.archive.path}`;
+  assert.equal(server.requests, [path, `${path} bytes=${Math.floor(zip.length / 2)}-`]);
+});
+
+test("failed downloads and wrong files are reported and not stored", async () => {
+  const cache = newCache();
+  const refused = async (words: string[], answer: typeof answers, description = about) => {
+    answers = answer;
+    await assertFails(DownloadError, ['cannot download the data set "made-up"', ...words], () =>
+      openCollection(false, options, description),
+    );
+    const path = join(cache, "datasets/made-up");
+    assert.equal(existsSync(path) ? readdirSync(path) : [], []);
+  };
+  await refused(["404", "no such file", join(cache, "datasets/made-up/SMSSpamCollection")], (_, response) =>
+    response.writeHead(404).end(),
+  );
+  await refused(["503", "try again later"], (_, response) => response.writeHead(503).end());
+  const other = zip.slice();
+  other[40]! ^= 1;
+  await refused(["damaged", sha256(zip), sha256(other), "deleted"], (request, response) =>
+    sendBytes(request, response, other),
+  );
+  await refused([`expected: ${zip.length} bytes`, "damaged"], (request, response) =>
+    sendBytes(request, response, new Uint8Array(zip.length + 3)),
+  );
+  const text = new TextEncoder().encode("<html>no zip");
+  const archive = { ...about.archive, bytes: text.length, sha256: sha256(text) };
+  await refused(["archive is damaged"], (request, response) => sendBytes(request, response, text), {
+    ...about,
+    archive,
+  });
+  await refused(
+    ["not the expected one", about.entry.sha256.replace(/^../, "00")],
+    (request, response) => sendBytes(request, response, zip),
+    {
+      ...about,
+      entry: { ...about.entry, sha256: about.entry.sha256.replace(/^../, "00") },
+    },
+  );
+  answers = (request, response) => sendBytes(request, response, zip);
+  await assertFails(DataError, ["7 messages", "found:    6 messages: 4 ham, 2 spam"], () =>
+    openCollection(false, options, { ...about, rows: 7 }),
+  );
+  assert.is(server.requests.filter((request) => request.endsWith(about.archive.path)).length > 0, true);
+});
+
+test("an entry of another size is not unpacked, and a wrong declared size takes no more memory", async () => {
+  newCache();
+  const bomb = zipSync({ SMSSpamCollection: new Uint8Array(64 << 20) }, { mtime: "2020-01-01" });
+  const lying = Buffer.from(bomb);
+  const size = (bytes: number) => Buffer.from(Uint32Array.of(bytes).buffer);
+  for (let at = lying.indexOf(size(64 << 20)); at >= 0; at = lying.indexOf(size(64 << 20)))
+    size(CONTENT.length).copy(lying, at);
+  for (const [archive, words] of [
+    [
+      bomb,
+      [
+        "SMSSpamCollection in the archive has the wrong size",
+        `expected: ${CONTENT.length} bytes`,
+        `found:    ${64 << 20} bytes`,
+      ],
+    ],
+    [lying, ["archive"]],
+    [zipSync({ "../SMSSpamCollection": CONTENT }), ["has no SMSSpamCollection"]],
+  ] as const) {
+    answers = (request, response) => sendBytes(request, response, archive);
+    const before = process.memoryUsage().arrayBuffers;
+    const fetched = { ...about.archive, bytes: archive.length, sha256: sha256(archive) };
+    await assertFails(DownloadError, ['cannot download the data set "made-up"', ...words], () =>
+      openCollection(false, options, { ...about, archive: fetched }),
+    );
+    assert.ok(process.memoryUsage().arrayBuffers - before < 16 << 20);
+  }
+});
+
+test("without a network the error says where to copy the file, which is then used", async () => {
+  const cache = newCache();
+  setEnvironment({ LOWRANK_UCI_ENDPOINT: await nowhere() });
+  const path = join(cache, "datasets/made-up/SMSSpamCollection");
+  await assertFails(DownloadError, ["cannot be reached", "ECONNREFUSED", "copy the collection's file", path], () =>
+    openCollection(false, options, about),
+  );
+  mkdirSync(join(cache, "datasets/made-up"), { recursive: true });
+  writeFileSync(path, CONTENT);
+  await openCollection(false, options, about);
+  writeFileSync(path, "something else");
+  await assertFails(DownloadError, ["cannot be reached"], () => openCollection(false, options, about));
+});
+
+test('the data set "sms" is downloaded from UCI, and another archive is refused', async () => {
+  newCache();
+  answers = (request, response) => sendBytes(request, response, zip);
+  await assertFails(DownloadError, ['cannot download the data set "sms"', "203415 bytes", "deleted"], () =>
+    loadDataset({ name: "sms" }),
+  );
+  assert.equal(server.requests, ["GET /static/public/228/sms+spam+collection.zip"]);
+  await assertFails(ConfigError, ['did you mean "sms"?'], () => loadDataset({ name: "smss" }));
+});
+
+const shared = packagePath("../shared/data/sms");
+
+testIf(
+  existsSync(shared),
+  "no SMS files beside the repository",
+  "SMS: the published rows come back in order",
+  async () => {
+    const [trainFile, valFile, testFile] = ["train", "val", "test"].map((name) => `${shared}/${name}.csv`);
+    const published = await loadDataset({ train: trainFile!, val: valFile!, test: testFile! });
+    const rowsOf = ({ train, val, test }: LoadedDataset) =>
+      [train, val, test].map((set) => Array.from({ length: set.size }, (_, i) => [set.label(i), set.text(i)] as const));
+    const rows = rowsOf(published).flat();
+
+    // The labels alone: 747 ham, then 747 spam, shuffled.
+    const order = [...new RandomState(42).permutation(1494)];
+    assert.equal(
+      rows.map(([label]) => label),
+      order.map((i) => (i < 747 ? 0 : 1)),
+    );
+
+    // A collection with the published messages where the draw finds them, and fillers elsewhere.
+    const joined = new Array<string>(1494);
+    for (const [i, at] of order.entries()) joined[at] = rows[i]![1];
+    const ham = Array.from({ length: 4825 }, (_, i) => `filler ${i}`);
+    for (const [i, at] of new RandomState(42).sample(4825, 747).entries()) ham[at] = joined[i]!;
+    const lines = [...ham.map((text) => ["ham", text]), ...joined.slice(747).map((text) => ["spam", text])];
+    const jsonl = lines.map(([label, text]) => `${JSON.stringify({ label, text })}\n`).join("");
+    const file = bytesReader("collection.jsonl", new TextEncoder().encode(jsonl));
+    const drawn = await loadDataset({ file }, { split: "experiment" });
+    assert.equal(rowsOf(drawn), rowsOf(published));
+    assert.equal(drawn.stats.leaks, { val: 24, test: 59 });
+  },
+);

@@ -1,0 +1,308 @@
+/** Texts for a language model: blocks and what they predict, files and how they are cut, and what is refused. */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import humanRights from "../../data/datasets/human-rights.json" with { type: "json" };
+import { type BlockStats, Blocks } from "../../src/data/blocks.ts";
+import { bytesReader } from "../../src/data/corpus.ts";
+import { loadTexts, type TextsOptions, type TextsSpec } from "../../src/data/texts.ts";
+import { Tokenizer } from "../../src/data/tokenizer.ts";
+import { ConfigError, DataError, FormatError } from "../../src/errors.ts";
+import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
+import { assertFails } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+
+const END = GPT2_VOCABULARY.end.id;
+
+const NONE = -100;
+const tokenizer = Tokenizer.load();
+const ids = (...values: number[]) => Uint32Array.from(values);
+const encode = async (text: string) => (await tokenizer).encode(text);
+const file = (name: string, content: string | Uint8Array) =>
+  bytesReader(name, typeof content === "string" ? new TextEncoder().encode(content) : content);
+
+/** Ids and targets of each block. */
+function rowsOf(blocks: Blocks): [ids: number[], targets: number[]][] {
+  const { ids, starts, targets } = blocks.batch(blocks.positions());
+  return Array.from({ length: blocks.size }, (_, b) => [
+    [...ids.subarray(starts[b], starts[b + 1])],
+    [...targets.subarray(starts[b], starts[b + 1])],
+  ]);
+}
+
+test("documents are concatenated, with an end of text before each and after the last", async () => {
+  const blocks = Blocks.pack([ids(1, 2, 3), ids(4), ids(5, 6)], { length: 4, stride: 4, tokenizer: await tokenizer });
+  assert.equal(rowsOf(blocks), [
+    [
+      [END, 1, 2, 3],
+      [1, 2, 3, END],
+    ],
+    [
+      [END, 4, END, 5],
+      [4, END, 5, 6],
+    ],
+    [[6], [END]],
+  ]);
+  assert.equal([...blocks.lengths], [4, 4, 1]);
+});
+
+test("overlapping blocks predict every token once, after at least length - stride others", async () => {
+  const blocks = Blocks.pack([ids(1, 2, 3, 4, 5, 6, 7)], { length: 4, stride: 3, tokenizer: await tokenizer });
+  assert.equal(rowsOf(blocks), [
+    [
+      [END, 1, 2, 3],
+      [1, 2, 3, 4],
+    ],
+    [
+      [3, 4, 5, 6],
+      [NONE, 5, 6, 7],
+    ],
+    [
+      [6, 7],
+      [NONE, END],
+    ],
+  ]);
+  for (const [length, stride] of [
+    [4, 1],
+    [5, 2],
+    [3, 3],
+    [100, 7],
+    [1, 1],
+  ] as const) {
+    const document = ids(...Array.from({ length: 40 }, (_, i) => i + 1));
+    const predicted = rowsOf(Blocks.pack([document], { length, stride, tokenizer: await tokenizer })).flatMap(
+      ([, targets]) => targets.filter((target) => target !== NONE),
+    );
+    assert.equal(predicted, [...document, END], `length ${length}, stride ${stride}`);
+  }
+});
+
+test("a completion is predicted as a whole, its prompt not at all", async () => {
+  const options = { length: 6, tokenizer: await tokenizer };
+  const blocks = Blocks.complete(
+    [
+      { prompt: ids(1, 2), completion: ids(3, 4) },
+      { prompt: ids(), completion: ids(5) },
+      // Longer than a block: the prompt loses its first tokens, then the completion its last.
+      { prompt: ids(1, 2, 3, 4), completion: ids(5, 6, 7) },
+      { prompt: ids(1, 2), completion: ids(3, 4, 5, 6, 7, 8, 9) },
+    ],
+    options,
+  );
+  assert.equal(rowsOf(blocks), [
+    [
+      [1, 2, 3, 4],
+      [NONE, 3, 4, END],
+    ],
+    [
+      [END, 5],
+      [5, END],
+    ],
+    [
+      [2, 3, 4, 5, 6, 7],
+      [NONE, NONE, 5, 6, 7, END],
+    ],
+    [
+      [2, 3, 4, 5, 6, 7],
+      [3, 4, 5, 6, 7, 8],
+    ],
+  ]);
+  assert.equal([blocks.stats().cut, blocks.stats().documents], [2, 4]);
+});
+
+test("bytes are those of the predicted text, for any block length", async () => {
+  const texts = ["A naïve text — with 😀 and 漢字, cut anywhere.", " x"];
+  const documents = await Promise.all(texts.map(encode));
+  const bytes = texts.reduce((sum, text) => sum + new TextEncoder().encode(text).length, 0);
+  for (const length of [1, 2, 3, 50]) {
+    const blocks = Blocks.pack(documents, { length, stride: length, tokenizer: await tokenizer });
+    const stats = blocks.stats();
+    assert.equal([stats.bytes, stats.tokens], [bytes, documents[0]!.length + documents[1]!.length + 2]);
+    assert.is(blocks.batch(blocks.positions()).bytes, bytes);
+  }
+  const [prompt, completion] = [await encode("What?"), await encode(" é")];
+  assert.is(Blocks.complete([{ prompt, completion }], { length: 20, tokenizer: await tokenizer }).stats().bytes, 3);
+  const long = { prompt, completion: new Uint32Array(300_000) };
+  assert.is(Blocks.complete([long], { length: 20, tokenizer: await tokenizer }).stats().cut, 1);
+});
+
+test("the order of an epoch depends only on seed and epoch", async () => {
+  const document = ids(...Array.from({ length: 30 }, (_, i) => i));
+  const blocks = Blocks.pack([document], { length: 1, stride: 1, tokenizer: await tokenizer });
+  const orders = [blocks.order(1, 1), blocks.order(1, 2), blocks.order(2, 1), blocks.order(1, 1)].map((o) => o.join());
+  assert.is(new Set(orders).size, 3);
+  assert.is(orders[0], orders[3]);
+  assert.equal(
+    [...blocks.order(5, 1)].sort((a, b) => a - b),
+    [...blocks.positions()],
+  );
+});
+
+const load = (spec: TextsSpec, options: TextsOptions = {}) => loadTexts(spec, { maxLength: 8, ...options });
+
+/** The texts of a set, as its blocks follow each other. */
+async function textOf(blocks: Blocks): Promise<string> {
+  const predicted = rowsOf(blocks).flatMap(([, targets]) => targets.filter((id) => id !== NONE));
+  return (await tokenizer).decode(predicted);
+}
+
+test("every text is split at line ends, separately and in order", async () => {
+  const lines = (name: string, count: number) => Array.from({ length: count }, (_, i) => `${name} ${i}\n`).join("");
+  const { train, val, test, stats, source } = await load({
+    file: [file("a.txt", `\uFEFF${lines("a", 100)}`), file("b.md", lines("b", 10))],
+  });
+  const parts = await Promise.all([train, val, test].map(textOf));
+  const documents = parts.map((part) => part.split("<|endoftext|>").slice(0, -1));
+  assert.equal(
+    documents.map((some) => some.length),
+    [2, 2, 2],
+  );
+  assert.is(documents.map(([a]) => a).join(""), lines("a", 100));
+  assert.is(documents.map(([, b]) => b).join(""), lines("b", 10));
+  for (const part of documents.flat()) assert.match(part, /^[ab] \d+\n(.*\n)*$/);
+  assert.match(documents[1]![0]!, /^a 8\d\n/);
+  assert.equal([source, stats.empty], ["a.txt, b.md", 0]);
+  const bytes = (["train", "val", "test"] as const).reduce((sum, name) => sum + stats[name].bytes, 0);
+  assert.is(bytes, lines("a", 100).length + lines("b", 10).length);
+});
+
+test("a text without line ends is split between characters", async () => {
+  const text = "😀".repeat(50);
+  const { train, val, test } = await load({ file: file("a.txt", text) });
+  const parts = await Promise.all([train, val, test].map(textOf));
+  for (const part of parts) assert.not.match(part, "�");
+  assert.is(parts.map((part) => part.replace("<|endoftext|>", "")).join(""), text);
+});
+
+test("human-rights is the file that its description promises, cut between its paragraphs", async () => {
+  const text = readFileSync(packagePath(`dist/${humanRights.file}`));
+  assert.is(createHash("sha256").update(text).digest("hex"), humanRights.sha256);
+  const { train, val, test, source } = await loadTexts({ name: humanRights.name }, { maxLength: 64 });
+  assert.is(source, "human-rights: The Universal Declaration of Human Rights");
+  const encoder = await tokenizer;
+  const decode = (set: Blocks) => encoder.decode(set.batch([0]).ids);
+  assert.match(decode(train), /^<\|endoftext\|>Preamble\nWhereas recognition of the inherent dignity/);
+  for (const set of [val, test]) assert.match(decode(set), /^<\|endoftext\|>\nArticle 2[68]\nEveryone /);
+});
+
+test("JSON lines are a document each, shuffled by the seed and split", async () => {
+  const rows = Array.from({ length: 20 }, (_, i) => ({ text: `line ${i} \u2028 "é"` }));
+  const content = `${rows.map((row) => JSON.stringify(row)).join("\r\n")}\n\n`;
+  const documents = async (seed: number) => {
+    const { train, val, test, stats } = await load({ file: file("a.jsonl", content) }, { seed });
+    assert.equal(
+      [stats.train, stats.val, stats.test].map((s: BlockStats) => s.documents),
+      [16, 2, 2],
+    );
+    const parts = await Promise.all([train, val, test].map(textOf));
+    return parts.flatMap((part) => part.split("<|endoftext|>").slice(0, -1));
+  };
+  const [first, again, other] = [await documents(1), await documents(1), await documents(2)];
+  assert.equal(first, again);
+  assert.not.equal(first, other);
+  assert.equal(first.toSorted(), rows.map(({ text }) => text).toSorted());
+});
+
+test("prompts and completions, given sets, another key, empty documents", async () => {
+  const pair = (i: number) => JSON.stringify({ completion: ` ${i}`, prompt: `Q ${i}:`, id: i });
+  const pairs = await load({
+    train: [file("a.jsonl", `${pair(1)}\n${pair(2)}`), file("b.ndjson", pair(3))],
+    val: file("c.jsonl", pair(4)),
+    test: file("d.jsonl", pair(5)),
+  });
+  assert.is(await textOf(pairs.train), " 1<|endoftext|> 2<|endoftext|> 3<|endoftext|>");
+  assert.equal([pairs.train.size, pairs.test.size], [3, 1]);
+  const body = (text: string) => JSON.stringify({ text: "not this", story: text });
+  const stories = await load(
+    {
+      train: file("a.jsonl", [body("one"), body(""), body("two")].join("\n")),
+      val: file("v.txt", "v"),
+      test: file("t.txt", "t"),
+    },
+    { textColumn: "story" },
+  );
+  assert.is(await textOf(stories.train), "one<|endoftext|>two<|endoftext|>");
+  assert.is(stories.stats.empty, 1);
+});
+
+test("bytes that are not UTF-8 are refused with their line; UTF-16 by its mark, other encodings by name", async () => {
+  const fractions = [0.5, 0.25, 0.25] as const;
+  const bytes = Uint8Array.of(98, 10, 97, 0xe9, 98, 10, 99, 10, 100, 10, 101);
+  const refused = ["not UTF-8", "a.txt:2", "--encoding windows-1252"];
+  await assertFails(FormatError, refused, () => load({ file: file("a.txt", bytes) }, { fractions }));
+  const total = async (content: Uint8Array, options: TextsOptions) => {
+    const { train, val, test } = (await load({ file: file("a.txt", content) }, { fractions, ...options })).stats;
+    return train.bytes + val.bytes + test.bytes;
+  };
+  assert.is(await total(bytes, { encoding: "windows-1252" }), bytes.length + 1);
+  const utf16 = Uint8Array.from(
+    [..."\uFEFFb\naéb\nc\nd\ne"].flatMap((c) => [c.charCodeAt(0) & 255, c.charCodeAt(0) >> 8]),
+  );
+  assert.is(await total(utf16, {}), bytes.length + 1);
+});
+
+test("JSON arrays are read as JSON lines are", async () => {
+  const rows = Array.from({ length: 20 }, (_, i) => ({ text: `text ${i}` }));
+  const lines = rows.map((row) => JSON.stringify(row)).join("\n");
+  const [array, expected] = await Promise.all(
+    [file("a.json", JSON.stringify(rows, null, 1)), file("a.json", lines)].map((one) => load({ file: one })),
+  );
+  assert.equal(array!.stats, expected!.stats);
+  assert.is(await textOf(array!.train), await textOf(expected!.train));
+  await assertFails(FormatError, ["not a JSON object", "a.json, item 2"], () =>
+    load({ file: file("a.json", '[{"text":"a"}, 1]') }),
+  );
+  await assertFails(FormatError, ["not a JSON array", "a.json"], () =>
+    load({ file: file("a.json", '[{"text":"a"},') }),
+  );
+});
+
+test("a path names the texts within objects; a key with a dot comes first", async () => {
+  const rows = Array.from({ length: 10 }, (_, i) => ({
+    "a.c": `dotted ${i}`,
+    a: { b: { "x.y": `text ${i}` }, c: "no" },
+  }));
+  const lines = rows.map((row) => JSON.stringify(row)).join("\n");
+  const bytes = async (textColumn: string) =>
+    (await load({ file: file("a.jsonl", lines) }, { textColumn })).stats.train.bytes;
+  assert.equal([await bytes("a.b.x.y"), await bytes("a.c")], [8 * 6, 8 * 8]);
+  await assertFails(DataError, ['"a.b.z"', "a.jsonl:1", "a.c, a"], () => bytes("a.b.z"));
+});
+
+test("errors name their place", async () => {
+  const one = (name: string, content: string | Uint8Array, options: TextsOptions = {}) =>
+    load({ file: file(name, content) }, options);
+  await assertFails(ConfigError, ["no such file", "nowhere.txt"], () => load({ file: "nowhere.txt" }));
+  await assertFails(FormatError, ["table", "a.csv", "jsonl"], () => one("a.csv", "text\nx"));
+  await assertFails(FormatError, ["UTF-16LE", "cut off"], () => one("a.txt", Uint8Array.of(0xff, 0xfe, 97, 0, 98)));
+  await assertFails(FormatError, ["not text", "a.txt"], () => one("a.txt", Uint8Array.of(1, 2, 0)));
+  await assertFails(FormatError, ["not JSON", "a.jsonl:2"], () => one("a.jsonl", '{"text": "x"}\n{"text": \n'));
+  await assertFails(FormatError, ["not a JSON object", "a.jsonl:1"], () => one("a.jsonl", '"x"'));
+  await assertFails(DataError, ["prompt", "instruction, output", "--text-column"], () =>
+    one("a.jsonl", '{"instruction": "x", "output": "y"}'),
+  );
+  await assertFails(DataError, ['"text"', "a.jsonl:3", "no such key"], () =>
+    one("a.jsonl", '{"text": "x"}\n\n{"test": "y"}'),
+  );
+  await assertFails(DataError, ['"completion"', "null"], () => one("a.jsonl", '{"prompt": "x", "completion": null}'));
+  await assertFails(DataError, ["training set", "--train, --val and --test"], () => one("a.jsonl", '{"text": "x"}'));
+  await assertFails(ConfigError, ["unknown option source"], () => load({ source: "x" } as never));
+  await assertFails(ConfigError, ['did you mean { file: "a.txt" }?'], () => loadTexts("a.txt" as never));
+  await assertFails(DataError, ["Too little text"], () => one("a.txt", ""));
+  await assertFails(DataError, ["mixes texts and completions"], () =>
+    load({
+      train: [file("a.txt", "x"), file("b.jsonl", '{"prompt": "x", "completion": "y"}')],
+      val: file("v.txt", "v"),
+      test: file("t.txt", "t"),
+    }),
+  );
+  await assertFails(ConfigError, ["stride", "1 to 8"], () => one("a.txt", "x", { stride: 9 }));
+  await assertFails(ConfigError, ["maxLength is invalid"], () => one("a.txt", "x", { maxLength: 0 }));
+});
+
+test("a file of more documents than a call has arguments", async () => {
+  const lines = '{"text": "x"}\n'.repeat(200_000);
+  const { stats } = await loadTexts({ file: file("a.jsonl", lines) }, { maxLength: 64 });
+  assert.is(stats.train.documents, 160_000);
+});

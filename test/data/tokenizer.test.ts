@@ -1,0 +1,229 @@
+/**
+ * The tokenizer against the definition of GPT-2's encoding. LOWRANK_FUZZ is the number of random texts, 100,000 where it is
+ * not set: `LOWRANK_FUZZ=1000000 node test/run.mjs tokenizer` takes ten times as long.
+ */
+import * as assert from "uvu/assert";
+import { packagePath, readBytes } from "#platform";
+import { Tokenizer } from "../../src/data/tokenizer.ts";
+import { DataError } from "../../src/errors.ts";
+import { Rng } from "../../src/rng.ts";
+import { ReferenceTokenizer } from "../helpers/bpe-reference.ts";
+import { test } from "../helpers/harness.ts";
+import { randomText } from "../helpers/random-text.ts";
+
+const FUZZ_TEXTS = Number(process.env.LOWRANK_FUZZ ?? 100_000);
+let tokenizer: Tokenizer;
+let reference: ReferenceTokenizer;
+const utf8 = new TextEncoder();
+
+/** Fails with the text where ids differ; much quicker than comparing arrays with a report each time. */
+function assertIds(text: string, actual: ArrayLike<number>, expected: ArrayLike<number>): void {
+  const same = actual.length === expected.length && Array.prototype.every.call(actual, (id, i) => id === expected[i]);
+  if (!same) assert.equal(Array.from(actual), Array.from(expected), JSON.stringify(text.slice(0, 200)));
+}
+
+/** The ids of a text by `encode`, which must be those by the definition and decode to the text. */
+function checkAgainstReference(text: string): void {
+  const ids = tokenizer.encode(text);
+  assertIds(text, ids, reference.encode(text));
+  assert.is(tokenizer.decode(ids), text.toWellFormed());
+}
+
+test("loads from the built tables", async () => {
+  [tokenizer, reference] = await Promise.all([Tokenizer.load(), ReferenceTokenizer.load()]);
+  assert.is(tokenizer.vocabSize, 50257);
+});
+
+test("the golden texts have tiktoken's ids, from strings and from bytes, and come back", async () => {
+  const lines = new TextDecoder().decode(await readBytes(packagePath("test/golden/tokenizer/cases.jsonl"))).trim();
+  const cases: { text: string; ids: number[] }[] = lines.split("\n").map((line) => JSON.parse(line));
+  assert.is(cases.length, 456);
+  for (const { text, ids } of cases) {
+    assertIds(text, tokenizer.encode(text), ids);
+    assertIds(text, tokenizer.encodeBytes(utf8.encode(text)), ids);
+    assertIds(text, reference.encode(text), ids);
+    assert.is(tokenizer.decode(ids), text);
+    assert.equal(tokenizer.decodeBytes(ids), utf8.encode(text));
+  }
+});
+
+test("every id decodes to its token's bytes", () => {
+  assert.is(tokenizer.decode([50256]), "<|endoftext|>");
+  const ids = Uint32Array.from({ length: 50256 }, (_, id) => id);
+  const bytes = tokenizer.decodeBytes(ids);
+  let at = 0;
+  for (const id of ids) {
+    const expected = reference.bytes(id);
+    const actual = tokenizer.decodeBytes([id]);
+    if (Buffer.compare(actual, expected) !== 0) assert.equal(actual, expected, `id ${id}`);
+    if (Buffer.compare(bytes.subarray(at, at + actual.length), expected) !== 0) assert.unreachable(`id ${id} in a row`);
+    at += actual.length;
+  }
+  assert.is(at, bytes.length);
+});
+
+test("every token that is valid text encodes as defined, almost all to their own id", () => {
+  let whole = 0;
+  for (let id = 0; id < 50256; id++) {
+    const bytes = reference.bytes(id);
+    const text = Buffer.from(bytes).toString("utf8");
+    if (!Buffer.from(text).equals(bytes)) continue; // a part of a character
+    const ids = tokenizer.encodeBytes(bytes);
+    assertIds(text, ids, reference.encode(text));
+    if (ids.length === 1 && ids[0] === id) whole++;
+  }
+  assert.ok(whole > 49_000, `${whole}`);
+});
+
+test("<|endoftext|> is text by default and one id where it is allowed", () => {
+  const text = "one<|endoftext|><|endoftext|> two<|endoftext|";
+  const literal = [27, 91, 437, 1659, 5239, 91, 29];
+  assertIds("", tokenizer.encode("<|endoftext|>"), literal);
+  assertIds("", tokenizer.encode("<|endoftext|>", { allowSpecial: true }), [50256]);
+  assertIds(text, tokenizer.encode(text), reference.encode(text));
+  assertIds(text, tokenizer.encode(text, { allowSpecial: true }), [
+    ...reference.encode("one"),
+    50256,
+    50256,
+    ...reference.encode(" two<|endoftext|"),
+  ]);
+  assert.is(tokenizer.decode(tokenizer.encode(text, { allowSpecial: true })), text);
+});
+
+test("lone surrogates are U+FFFD and a byte order mark stays", () => {
+  assertIds("", tokenizer.encode("a\ud800b\udc00"), tokenizer.encode("a\ufffdb\ufffd"));
+  assert.is(tokenizer.decode(tokenizer.encode("\ud83d")), "\ufffd");
+  assert.is(tokenizer.decode(tokenizer.encode("\ufeffa")), "\ufeffa");
+});
+
+test("nothing encodes to nothing", () => {
+  assert.is(tokenizer.encode("").length, 0);
+  assert.is(tokenizer.encode("", { allowSpecial: true }).length, 0);
+  assert.is(tokenizer.encodeBytes(new Uint8Array(0)).length, 0);
+  assert.is(tokenizer.decode([]), "");
+  assert.equal(tokenizer.encodeBatch([]), { ids: new Uint32Array(0), offsets: new Uint32Array(1) });
+});
+
+test("character classes are those of Unicode 16.0, whatever the JavaScript engine knows", () => {
+  // Behind a letter, a number or white space 's is a piece, one id; behind other characters its apostrophe joins them.
+  const apostropheS = tokenizer.encode("'s")[0]!;
+  const isApart = (point: number) => tokenizer.encode(`${String.fromCodePoint(point)}'s`).at(-1) === apostropheS;
+  let apart = 0;
+  for (let point = 0; point <= 0x10ffff; point++) if ((point < 0xd800 || point > 0xdfff) && isApart(point)) apart++;
+  assert.is(apart, 141_028 + 1_911 + 25 - 1); // \p{L}, \p{N} and White_Space, as tiktoken 0.14 counts them, less U+0020
+  assert.ok(isApart(0x1c89) && isApart(0x105c0)); // letters since 16.0
+  assert.not(isApart(0x088f)); // a letter since 17.0
+});
+
+test(`${FUZZ_TEXTS} random texts have the ids of the definition`, () => {
+  const rng = new Rng(20240607);
+  for (let i = 0; i < FUZZ_TEXTS; i++) checkAgainstReference(randomText(rng, 24));
+});
+
+test("long pieces of every shape have the ids of the definition", () => {
+  const rng = new Rng(7);
+  for (const length of [15, 16, 17, 47, 48, 49, 50, 200, 1500]) {
+    for (const alphabet of ["a", "ab", "etaoin", "=", "-=", " ", "\n ", "0123456789", "语言", "🙂", "\u0301"]) {
+      const letters = [...alphabet];
+      let text = "";
+      for (let i = 0; i < length; i++) text += letters[rng.below(letters.length)];
+      checkAgainstReference(text);
+    }
+  }
+});
+
+test("a word of 200,000 letters is merged", () => {
+  const rng = new Rng(11);
+  let word = "";
+  while (word.length < 200_000) word += String.fromCharCode(97 + rng.below(26));
+  const ids = tokenizer.encode(word);
+  assert.is(tokenizer.decode(ids), word);
+  assert.ok(ids.length < 150_000);
+});
+
+test("texts longer than a chunk have the ids of their parts", () => {
+  const rng = new Rng(3);
+  // Parts that begin with a line feed after a letter: pieces end there, so ids of parts add up to those of the whole.
+  for (const space of ["\n", "\n\u3000 \u0085 "]) {
+    const parts = Array.from({ length: 10_000 }, () => `${space}${randomText(rng, 60).toWellFormed()}z`);
+    const expected = parts.flatMap((part) => Array.from(tokenizer.encode(part)));
+    const text = parts.join("");
+    assert.ok(utf8.encode(text).length > 2 * 262_144);
+    assertIds("parts", tokenizer.encode(text), expected);
+    assertIds("parts", tokenizer.encodeBytes(utf8.encode(text)), expected);
+    assert.is(tokenizer.decode(expected), text);
+  }
+  const unbroken = "\u3000 ".repeat(200_000); // no place to cut
+  assert.is(tokenizer.decode(tokenizer.encode(unbroken)), unbroken);
+  assertIds("unbroken", tokenizer.encode(unbroken), tokenizer.encodeBytes(utf8.encode(unbroken)));
+});
+
+test("bytes that are not UTF-8 are preserved", () => {
+  const rng = new Rng(5);
+  const starts = [0xc0, 0xc2, 0xe0, 0xe2, 0xed, 0xf0, 0xf4, 0xf5, 0xff];
+  for (let i = 0; i < 5000; i++) {
+    const bytes = Uint8Array.from({ length: rng.below(24) }, () =>
+      rng.below(3) === 0
+        ? starts[rng.below(starts.length)]!
+        : rng.below(2) === 0
+          ? 0x80 + rng.below(64)
+          : rng.below(256),
+    );
+    assert.equal(tokenizer.decodeBytes(tokenizer.encodeBytes(bytes)), bytes);
+  }
+});
+
+test("ids outside the vocabulary are refused with value and position", () => {
+  for (const [ids, found] of [
+    [[1, 2, 50257], "50257"],
+    [[1, 2, -1], "-1"],
+    [[1, 2, 0.5], "0.5"],
+    [[1, 2, Number.NaN, 60000], "NaN"],
+    [[1, 2, 2 ** 32 + 1], "4294967297"],
+  ] as const) {
+    for (const decode of [() => tokenizer.decode(ids), () => tokenizer.decodeBytes(ids)]) {
+      assert.throws(decode, (error: unknown) => {
+        assert.instance(error, DataError);
+        assert.match((error as DataError).message, `position 2`);
+        return (error as DataError).details.found === found;
+      });
+    }
+  }
+  assert.is(tokenizer.decode([39, 72]), "Hi"); // and the tokenizer still works
+});
+
+test("a stream returns the text of all ids in any grouping, and holds back incomplete characters", () => {
+  const rng = new Rng(17);
+  for (let round = 0; round < 1000; round++) {
+    const ids =
+      round % 2 ? tokenizer.encode(randomText(rng, 30)) : Uint32Array.from({ length: 9 }, () => rng.below(50257));
+    const stream = tokenizer.decodeStream();
+    let text = "";
+    for (let at = 0; at < ids.length; ) {
+      const stop = at + 1 + rng.below(3);
+      text += stream.push(...ids.subarray(at, stop));
+      at = stop;
+    }
+    assert.is(text + stream.end(), tokenizer.decode(ids));
+  }
+  const ids = tokenizer.encode("語🙂"); // several ids a character
+  const stream = tokenizer.decodeStream();
+  const pieces = Array.from(ids, (id) => stream.push(id));
+  assert.equal(pieces.filter(Boolean), ["語", "🙂"]);
+  assert.is(stream.end(), "");
+  stream.push(ids[0]!);
+  assert.is(stream.end(), "\ufffd");
+  assert.throws(() => stream.push(50257), /position 0/);
+  assert.is(stream.push(...tokenizer.encode("\ufeffHi")), "\ufeffHi");
+});
+
+test("a batch has the ids of its texts", () => {
+  const rng = new Rng(9);
+  const texts = ["", ...Array.from({ length: 500 }, () => randomText(rng, 80)), "", "last"];
+  texts.splice(200, 0, texts.join("\n").repeat(3), "z".repeat(87_381), "z".repeat(87_382)); // at the limits of the short way
+  const { ids, offsets } = tokenizer.encodeBatch(texts);
+  assert.is(offsets.length, texts.length + 1);
+  assert.is(offsets[texts.length], ids.length);
+  for (const [i, text] of texts.entries())
+    assertIds(text, ids.subarray(offsets[i], offsets[i + 1]), tokenizer.encode(text));
+});

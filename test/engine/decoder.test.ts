@@ -1,0 +1,206 @@
+/** The decoder: what it makes token by token is what the whole model makes at once, whoever else is in the cache. */
+import * as assert from "uvu/assert";
+import { textContext } from "../../src/config.ts";
+import { Decoder } from "../../src/engine/decoder.ts";
+import { Engine } from "../../src/engine/engine.ts";
+import { ConfigError, DeviceError, ShapeError } from "../../src/errors.ts";
+import { buildDecoder } from "../../src/model/decoder.ts";
+import type { ModelSpec } from "../../src/model/trainable.ts";
+import { checkMemory, memoryTotals } from "../../src/plan/memory.ts";
+import { Rng } from "../../src/rng.ts";
+import { assertAllClose, relativeError } from "../helpers/allclose.ts";
+import { assertFails, assertSameBits } from "../helpers/border.ts";
+import { testDevice, testOnDevices } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { fillRandom, RELATIVE, SMALL, smallSpec } from "../helpers/models.ts";
+
+/** The same sums in another order: f32's rounding through two blocks, relative to the norm. */
+const ROUNDING = 2e-6;
+const LOSS = { atol: 1e-5, rtol: 1e-5 };
+const V = SMALL.vocab_size;
+
+async function withDecoder<T>(
+  spec: ModelSpec,
+  body: (decoder: Decoder) => Promise<T>,
+  { tokens = 40, sequences = 4, maxBinding = Infinity } = {},
+): Promise<T> {
+  const decoder = await Decoder.create(await testDevice(), { spec, capacity: { tokens, sequences }, maxBinding });
+  try {
+    fillRandom(decoder, 11);
+    return await body(decoder);
+  } finally {
+    decoder.destroy();
+  }
+}
+
+/** Token ids of sequences of these lengths. */
+function sequencesOf(lengths: readonly number[], seed = 5): number[][] {
+  const rng = new Rng(seed);
+  return lengths.map((length) => Array.from({ length }, () => rng.below(V)));
+}
+
+/** The logits [tokens, V] of every token of a sequence, by the engine that trains. */
+async function wholeLogits(spec: ModelSpec, sequences: readonly number[][]): Promise<Float32Array[]> {
+  const engine = await Engine.create(await testDevice(), {
+    spec,
+    capacity: { tokens: SMALL.n_positions, sequences: 1 },
+    optimizer: null,
+  });
+  fillRandom(engine, 11);
+  const all = [];
+  for (const ids of sequences) {
+    const starts = Uint32Array.of(0, ids.length);
+    const targets = new Int32Array(ids.length);
+    engine.forward({ ids: Uint32Array.from(ids), starts, rows: new Uint32Array(), targets });
+    // A prompt's virtual tokens are rows of their own.
+    const virtual = spec.mode === "prompt" ? spec.num_virtual_tokens! : 0;
+    all.push((await engine.logits(virtual + ids.length)).subarray(virtual * V));
+  }
+  engine.destroy();
+  return all;
+}
+
+const rowOf = (logits: Float32Array, row: number) => logits.subarray(row * V, (row + 1) * V);
+
+function assertNear(what: string, found: Float32Array, expected: Float32Array): void {
+  const error = relativeError(found, expected);
+  assert.ok(error <= ROUNDING, `${what} is off by ${error}`);
+}
+
+const lm = { objective: "lm" } as const;
+
+for (const [name, spec, maxBinding] of [
+  ["plain", smallSpec("all", lm), Infinity],
+  ["adapters", smallSpec("lora", lm), Infinity],
+  ["a relative of GPT-2, in pieces", smallSpec("lora", { ...lm, config: RELATIVE }), 4096],
+  ["one adapter for q, k and v", smallSpec("lora", { ...lm, targets: ["c_attn", "head"], r: 1 }), Infinity],
+  // So small that the token table comes in three pieces.
+  ["pieces", smallSpec("lora", lm), 4096],
+  ["adapter layers", smallSpec("adapter", lm), Infinity],
+  ["a prompt, in pieces", smallSpec("prompt", lm), 4096],
+  ["a prefix", smallSpec("prefix", lm), Infinity],
+] as const)
+  testOnDevices(`token by token is the whole sequence at once: ${name}`, async () => {
+    const sequences = sequencesOf([9, textContext(spec.config, spec), 1, 14]);
+    const prompts = [4, 11, 1, 13];
+    const whole = await wholeLogits(spec, sequences);
+    await withDecoder(
+      spec,
+      async (decoder) => {
+        const begun = sequences.map((ids, slot) => ({ slot, position: 0, ids: ids.slice(0, prompts[slot]) }));
+        const first = await decoder.prefill(begun);
+        begun.forEach(({ ids }, i) => {
+          assertNear(`prompt ${i}`, rowOf(first, i), rowOf(whole[i]!, ids.length - 1));
+        });
+        for (let step = 0; step < SMALL.n_positions; step++) {
+          const going = sequences.flatMap((ids, slot) => {
+            const position = prompts[slot]! + step;
+            return position < ids.length ? [{ slot, position, ids: [ids[position]!] }] : [];
+          });
+          if (going.length === 0) break;
+          const logits = await decoder.decode(going);
+          going.forEach(({ slot, position }, i) => {
+            assertNear(`slot ${slot}, position ${position}`, rowOf(logits, i), rowOf(whole[slot]!, position));
+          });
+        }
+      },
+      { maxBinding },
+    );
+  });
+
+testOnDevices("who else is in the batch, and where a prefill is cut, changes no bit", async () => {
+  const spec = smallSpec("lora", lm);
+  const sequences = sequencesOf([7, 12, 3, 5]);
+  const stretches = sequences.map((ids, slot) => ({ slot, position: 0, ids }));
+  const next = sequences.map((ids, slot) => ({ slot, position: ids.length, ids: [slot + 1] }));
+  const run = (tokens: number) =>
+    withDecoder(
+      spec,
+      async (decoder) => ({ first: await decoder.prefill(stretches), second: await decoder.decode(next) }),
+      { tokens },
+    );
+  const together = await run(40);
+  for (const tokens of [4, 5, 12, 27]) {
+    const cut = await run(tokens);
+    assertSameBits(`a prefill of ${tokens}`, cut.first, together.first);
+    assertSameBits(`behind a prefill of ${tokens}`, cut.second, together.second);
+  }
+  for (const [i, stretch] of stretches.entries())
+    await withDecoder(spec, async (decoder) => {
+      const slot = 3 - i;
+      assertSameBits(`prompt ${i}`, await decoder.prefill([{ ...stretch, slot }]), rowOf(together.first, i).slice());
+      const alone = await decoder.decode([{ ...next[i]!, slot }]);
+      assertSameBits(`token behind prompt ${i}`, alone, rowOf(together.second, i).slice());
+    });
+});
+
+testOnDevices("a slot is used again, and a sequence goes on in stretches", async () => {
+  const spec = smallSpec("all", lm);
+  const [old, ids] = sequencesOf([20, 15]);
+  const [whole] = await wholeLogits(spec, [ids!]);
+  await withDecoder(spec, async (decoder) => {
+    await decoder.prefill([{ slot: 2, position: 0, ids: old! }]);
+    await decoder.prefill([{ slot: 2, position: 0, ids: ids!.slice(0, 6) }]);
+    const logits = await decoder.prefill([{ slot: 2, position: 6, ids: ids!.slice(6) }]);
+    assertNear("logits", logits, rowOf(whole!, 14));
+  });
+});
+
+testOnDevices("losses are those of the logits", async () => {
+  for (const [spec, maxBinding] of [
+    [smallSpec("lora", lm), Infinity],
+    [smallSpec("all", lm), 4096],
+  ] as const) {
+    const [ids, targets] = sequencesOf([SMALL.n_positions, SMALL.n_positions]);
+    const [logits] = await wholeLogits(spec, [ids!]);
+    const expected = targets!.map((target, n) => {
+      const row = rowOf(logits!, n);
+      return Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0)) - row[target]!;
+    });
+    for (const tokens of [40, 7]) {
+      const stretch = { slot: 1, position: 0, ids: ids! };
+      const losses = await withDecoder(spec, (decoder) => decoder.losses(stretch, targets!), { tokens, maxBinding });
+      assertAllClose(`losses by ${tokens}`, losses, expected, LOSS);
+    }
+  }
+});
+
+test("the cache is in the plan's memory, and one that is too large is refused by name", async () => {
+  const spec = smallSpec("all", lm);
+  const plan = buildDecoder({ spec, capacity: { tokens: 8, sequences: 5 }, maxBinding: Infinity });
+  const cache = memoryTotals(plan.memory).byRole.get("cache");
+  assert.is(cache, 5 * SMALL.n_layer * SMALL.n_positions * 2 * SMALL.n_embd * 4);
+  const { total } = memoryTotals(plan.memory);
+  const limits = { maxBinding: 2 ** 31, maxBuffer: 2 ** 31 };
+  checkMemory(plan.memory, { ...limits, total });
+  const large = buildDecoder({ spec, capacity: { tokens: 1000, sequences: 1000 }, maxBinding: Infinity });
+  await assertFails(DeviceError, ["keys and values", "--batch-size"], () =>
+    checkMemory(large.memory, { ...limits, total }),
+  );
+  await assertFails(DeviceError, ["cache.0", "--batch-size"], () =>
+    checkMemory(large.memory, { ...limits, maxBinding: 2 ** 20 }),
+  );
+  await assertFails(ConfigError, ["classifier"], () =>
+    buildDecoder({ spec: smallSpec("all"), capacity: { tokens: 8, sequences: 5 }, maxBinding: Infinity }),
+  );
+  await assertFails(ConfigError, ["4 tokens, 5 sequences"], () =>
+    buildDecoder({ spec, capacity: { tokens: 4, sequences: 5 }, maxBinding: Infinity }),
+  );
+});
+
+testOnDevices("what does not fit the cache or the vocabulary is refused, with what was found", async () => {
+  await withDecoder(smallSpec("all", lm), async (decoder) => {
+    const good = { slot: 0, position: 0, ids: [1, 2] };
+    const T = SMALL.n_positions;
+    for (const [change, words] of [
+      [{ slot: 4 }, "slot 4"],
+      [{ slot: -1 }, "slot -1"],
+      [{ position: T - 1 }, `positions ${T - 1} to ${T}`],
+      [{ ids: [1, V] }, `${V}`],
+    ] as const)
+      await assertFails(ShapeError, [words], () => decoder.prefill([{ ...good, ...change }]));
+    await assertFails(ShapeError, ["one token each"], () => decoder.decode([good]));
+    const five = Array.from({ length: 5 }, (_, slot) => ({ slot, position: 0, ids: [1] }));
+    await assertFails(ShapeError, ["at most 4"], () => decoder.decode(five));
+  });
+});

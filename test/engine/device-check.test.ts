@@ -1,0 +1,409 @@
+/** A device is compared with the CPU before it is trusted: right ones pass, a single wrong tile does not. */
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import type { Backend } from "../../src/backend/backend.ts";
+import { openWasm } from "../../src/backend/wasm.ts";
+import { bytesReader } from "../../src/data/corpus.ts";
+import { loadTexts } from "../../src/data/texts.ts";
+import { checkDevice, type Mismatch } from "../../src/engine/device-check.ts";
+import { keepTimes, keptTimes } from "../../src/engine/device-times.ts";
+import { DeviceError } from "../../src/errors.ts";
+import { Classifier } from "../../src/infer/classifier.ts";
+import { LanguageModel } from "../../src/infer/language-model.ts";
+import { fingerprint } from "../../src/io/fingerprint.ts";
+import { loadModel } from "../../src/io/hf.ts";
+import type { Tensors } from "../../src/io/peft.ts";
+import type { Dispatch } from "../../src/ops/kernel.ts";
+import type { SegmentName } from "../../src/plan/plan.ts";
+import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
+import { adapterOf } from "../../src/run/directory.ts";
+import { trainingOf } from "../../src/train/device.ts";
+import { ofMode, resolveOptions, type TrainOptions } from "../../src/train/options.ts";
+import { prepareRun } from "../../src/train/prepare.ts";
+import type { Checkpoint } from "../../src/train/records.ts";
+import { specOf } from "../../src/train/sizes.ts";
+import { type FineTuneArguments, train } from "../../src/train/trainer.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { afterAll, test } from "../helpers/harness.ts";
+import { setEnvironment } from "../helpers/http.ts";
+import { assertCode, type Finished, runCommand } from "../helpers/spawn.ts";
+import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
+
+/** The user's cache directory. */
+const cache = temporaryFolder();
+setEnvironment({ LOWRANK_CACHE: cache });
+
+const directory = tinyModel(join(temporaryFolder(), "model"));
+
+/** Checks a device with the first batch of a run with these options. */
+async function check(device: Backend, options: Partial<TrainOptions>, isTexts = false): Promise<Mismatch | null> {
+  const model = await loadModel(directory);
+  try {
+    const text = "The quick brown fox jumps over the lazy dog. ".repeat(40);
+    const file = bytesReader("book.txt", new TextEncoder().encode(text));
+    const data = isTexts ? await loadTexts({ file }, { maxLength: 32 }) : await tinyData(messages(20));
+    const run = { device, model, data, ...options };
+    const cpu = await testDevice("wasm 2 threads");
+    return (await checkDevice(device, cpu, trainingOf(run, prepareRun(run)), { isTimed: false })).mismatch;
+  } finally {
+    await model.close();
+  }
+}
+
+/** A device whose driver leaves out the last 4 columns of every product that `isHit`. */
+function miscompiling(device: Backend, isHit: (dispatch: Dispatch, segment: SegmentName) => boolean): Backend {
+  const spoil = (dispatch: Dispatch, segment: SegmentName): Dispatch => {
+    if (!/^(matmul|linear)$/.test(dispatch.kernel.name) || !isHit(dispatch, segment)) return dispatch;
+    const n = Object.keys(dispatch.kernel.dims).indexOf("n");
+    return { ...dispatch, scalars: dispatch.scalars.map((scalar, i) => (i === n ? (scalar as number) - 4 : scalar)) };
+  };
+  return {
+    info: device.info,
+    limits: device.limits,
+    destroy() {},
+    prepare: (program, sharedFrom) => {
+      const segments = program.segments.map((one) => ({
+        ...one,
+        dispatches: one.dispatches.map((dispatch) => spoil(dispatch, one.name)),
+      }));
+      return device.prepare({ ...program, segments }, sharedFrom);
+    },
+  };
+}
+
+const CASES: [options: Partial<TrainOptions>, isTexts?: boolean][] = [
+  [{ rank: 4 }],
+  [{ rank: 4, layers: [1], targets: ["q", "proj"] }],
+  [{ mode: "all" }],
+  [{ mode: "last_block" }],
+  [{ mode: "last_layer" }],
+  [{ rank: 4 }, true],
+  [{ mode: "all" }, true],
+];
+
+for (const [options, isTexts = false] of CASES)
+  test(`webgpu passes: ${JSON.stringify(options)}${isTexts ? ", texts" : ""}`, async () => {
+    assert.is(await check(await testDevice("webgpu"), options, isTexts), null);
+  });
+
+for (const [name, words] of [
+  ["h.0.attn.c_attn", /logits|loss/],
+  ["block.1", /logits|loss/],
+  ["dh.0.mlp.c_fc.input", /^the gradient of /],
+  ["h.1.down", /logits|loss|gradient/],
+] as const)
+  test(`a wrong tile in ${name} is found`, async () => {
+    let hits = 0;
+    const device = miscompiling(await testDevice("wasm 1 thread"), ({ tensors }) => {
+      const isHit = tensors[0]!.name === name;
+      hits += Number(isHit);
+      return isHit;
+    });
+    const found = await check(device, { rank: 5 });
+    assert.ok(hits > 0, "no dispatch was hit");
+    assert.ok(found && found.error > 1e-3, JSON.stringify(found));
+    assert.match(found.what, words);
+  });
+
+/** A short run on a device. */
+async function trained(device: Backend, more: Partial<FineTuneArguments> = {}) {
+  const model = await loadModel(directory);
+  try {
+    const options = ofMode({ rank: 2, epochs: 1, ...more }, more.mode ?? "lora");
+    return await train({ device, model, data: await tinyData(messages(20)), ...options });
+  } finally {
+    await model.close();
+  }
+}
+
+interface Card extends Backend {
+  /** Programs that were prepared on it. */
+  prepared: number;
+  /** Milliseconds that each reading of a loss takes longer. */
+  delay: number;
+}
+
+const cards: Backend[] = [];
+afterAll(async () => {
+  for (const { standIn } of cards) (await standIn)?.destroy();
+});
+
+/** The CPU under the name of a graphics card; `why`: it was chosen automatically. */
+async function graphicsCard(why?: string, more: Partial<Card> = {}): Promise<Card> {
+  const { limits, prepare } = await testDevice("wasm 1 thread").then((device) => ({
+    limits: device.limits,
+    prepare: device.prepare.bind(device),
+  }));
+  const info = { kind: "webgpu", name: "a graphics card", software: false } as const;
+  const card: Card = {
+    info: { ...info, ...(why === undefined ? {} : { why }) },
+    limits,
+    prepared: 0,
+    delay: 0,
+    destroy() {},
+    async prepare(...args) {
+      card.prepared++;
+      const session = await prepare(...args);
+      const read = session.read.bind(session);
+      session.read = async (...what) => {
+        if (card.delay > 0 && what[0].name === "metrics")
+          await new Promise((resolve) => setTimeout(resolve, card.delay));
+        return read(...what);
+      };
+      return session;
+    },
+    ...more,
+  };
+  cards.push(card);
+  return card;
+}
+
+/** Whether a dispatch computes the tensor of this name. */
+const isOf =
+  (name: string) =>
+  ({ tensors }: Dispatch) =>
+    tensors[0]!.name === name;
+
+const bitsOf = ({ tensors }: { tensors: Tensors }) => [...tensors].map(([name, { data }]) => [name, [...data]]);
+
+test("a run on a device that computes wrongly ends on the CPU, with the CPU's bits, and says why", async () => {
+  const device = miscompiling(await graphicsCard(), isOf("h.1.mlp.c_fc"));
+  const result = await trained(device);
+  assert.is(result.device.kind, "wasm");
+  assert.match(
+    result.device.why!,
+    /^a graphics card computes wrongly: (loss|logits|the gradient of \S+) differs from the CPU's by \d/,
+  );
+  const cpu = await openWasm({});
+  assert.equal(bitsOf(result), bitsOf(await trained(cpu)));
+  cpu.destroy();
+});
+
+test("a device that was found wrong is used for nothing more; one CPU with the given threads replaces it", async () => {
+  const card = await graphicsCard();
+  const device: Backend = { ...miscompiling(card, isOf("h.1.mlp.c_fc")), threads: 3 };
+  cards.push(device);
+  assert.match((await trained(device)).device.name, "3 threads");
+  const { prepared } = card;
+  const first = await device.standIn;
+  for (const options of [{}, { rank: 4 }, { mode: "all" } as const]) {
+    const { kind, why } = (await trained(device, options)).device;
+    assert.is(kind, "wasm");
+    assert.match(why!, "computes wrongly");
+  }
+  const { lm, classifier } = await inferring(device);
+  assert.equal([lm.device.kind, classifier.device.kind], ["wasm", "wasm"]);
+  assert.is(card.prepared, prepared);
+  assert.is(await device.standIn, first);
+});
+
+/** What a device says of a text, and behind it. */
+async function inferring(device: Backend) {
+  const model = await loadModel(directory);
+  try {
+    const meta = adapterOf(
+      { model: directory, base: await fingerprint(model), labels: ["ham", "spam"], maxLength: 32, padTo: 0 },
+      specOf(model, await tinyData(messages(8)), resolveOptions({ rank: 2 })),
+      new Map(),
+      null,
+    );
+    const classifier = await Classifier.untrained(meta.meta, 1, model, device);
+    const lm = await LanguageModel.of(model, null, { device });
+    const logits = await classifier.logits("you have won a prize");
+    const [completion] = await lm.complete("see you", { maxNewTokens: 4 });
+    return { classifier, lm, logits: [...logits], ids: completion!.ids };
+  } finally {
+    await model.close();
+  }
+}
+
+test("a device is checked before it classifies or generates", async () => {
+  const cpu = await testDevice("wasm 1 thread");
+  const right = await inferring(cpu);
+  const same = await inferring(await testDevice("webgpu"));
+  assert.equal([same.classifier.device.kind, same.lm.device.kind, same.ids], ["webgpu", "webgpu", right.ids]);
+  const wrong = await inferring(miscompiling(await graphicsCard(), isOf("block.1")));
+  for (const { device } of [wrong.classifier, wrong.lm]) {
+    assert.is(device.kind, "wasm");
+    assert.match(device.why!, /^a graphics card computes wrongly: /);
+  }
+  assert.equal(wrong.ids, right.ids);
+  // The kernels of a single token are others than those of a prompt.
+  const decoding = miscompiling(await graphicsCard(), (_, segment) => segment === "decode");
+  const model = await loadModel(directory);
+  const { device } = await LanguageModel.of(model, null, { device: decoding });
+  await model.close();
+  assert.match(device.why!, "the result of the next token differs");
+});
+
+test("a device that computes rightly is used; the check is made once for a kind of plan", async () => {
+  const card = await graphicsCard();
+  assert.is((await trained(card)).device.name, "a graphics card");
+  assert.is(card.prepared, 2);
+  await trained(card, { alpha: 7 });
+  assert.is(card.prepared, 3);
+  await trained(card, { rank: 3 });
+  assert.is(card.prepared, 5);
+});
+
+/** Far more milliseconds than two small blocks take on a busy machine. */
+const SLOW = 150;
+/** The file in which times are kept. */
+const TIMES = join(cache, "device-times.json");
+const SLOWER = /^faster than a graphics card: \d+\.\d ms for two blocks, not \d+\.\d ms$/;
+const FASTER = /^faster than the CPU: \d+\.\d ms for two blocks, not \d+\.\d ms$/;
+
+test("of a device that was chosen automatically the faster one is taken, and both times are named and kept", async () => {
+  rmSync(TIMES, { force: true });
+  const card = await graphicsCard("a hardware GPU", { delay: SLOW });
+  const { kind, why } = (await trained(card)).device;
+  assert.is(kind, "wasm");
+  assert.match(why!, SLOWER);
+  const { prepared } = card;
+  assert.equal((await trained(card)).device.why, why);
+  assert.is(card.prepared, prepared, "measured again");
+
+  // The next process: the card is faster now, but a repeated run has the same bits.
+  const next = await graphicsCard("a hardware GPU");
+  assert.is((await trained(next)).device.why, `${why}, as measured earlier`);
+  assert.is(next.prepared, 0);
+  // Another card and another size are measured.
+  const other = await graphicsCard("a hardware GPU", { delay: SLOW });
+  other.info.name = "another card";
+  assert.match((await trained(other)).device.why!, /^faster than another card: .* ms$/);
+  assert.match((await trained(await graphicsCard("a hardware GPU", { delay: SLOW }), { rank: 3 })).device.why!, SLOWER);
+});
+
+test("a faster device is used; its times are kept, and it is still checked", async () => {
+  rmSync(TIMES, { force: true });
+  const slow = await graphicsCard(undefined, { delay: SLOW });
+  const standIn = Promise.resolve<Backend>(slow);
+  const first = await trained(await graphicsCard("a hardware GPU", { standIn }));
+  assert.is(first.device.kind, "webgpu");
+  assert.match(first.device.why!, FASTER);
+  const again = await graphicsCard("a hardware GPU", { standIn });
+  assert.is((await trained(again)).device.why, `${first.device.why}, as measured earlier`);
+  assert.is(again.prepared, 2);
+  const wrong = { ...miscompiling(await graphicsCard("a hardware GPU"), isOf("h.1.mlp.c_fc")), standIn };
+  assert.match((await trained(wrong)).device.why!, "computes wrongly");
+});
+
+test("the newest times are kept; a damaged file is replaced", async () => {
+  rmSync(TIMES, { force: true });
+  for (let i = 0; i < 110; i++) await keepTimes(`${i}`, { device: i + 1, cpu: 1 });
+  await keepTimes("50", { device: 3, cpu: 4 });
+  assert.equal(await keptTimes("50"), { device: 3, cpu: 4 });
+  assert.equal(await keptTimes("9"), undefined);
+  assert.equal(await keptTimes("10"), { device: 11, cpu: 1 });
+  const whole = readFileSync(TIMES, "utf8");
+  assert.is(JSON.parse(whole).length, 100);
+  const damaged = [
+    "",
+    "[[",
+    "null",
+    '{"50":1}',
+    '[null,[1,2],["50"],["50",{"device":"3","cpu":4}]]',
+    whole.slice(0, 999),
+  ];
+  for (const text of damaged) {
+    writeFileSync(TIMES, text);
+    assert.is(await keptTimes("50"), undefined);
+    await keepTimes("50", { device: 3, cpu: 4 });
+    assert.equal(await keptTimes("50"), { device: 3, cpu: 4 });
+  }
+  // It cannot be written: a folder is in its place.
+  rmSync(TIMES);
+  mkdirSync(TIMES);
+  await keepTimes("50", { device: 3, cpu: 4 });
+  assert.is(await keptTimes("50"), undefined);
+  rmSync(TIMES, { recursive: true });
+});
+
+/** A run that is stopped after its second step; returns its checkpoint from disk. */
+async function stopped(device: Backend): Promise<Checkpoint> {
+  const abort = new AbortController();
+  const folder = temporaryFolder();
+  await trained(device, {
+    signal: abort.signal,
+    checkpointEvery: 2,
+    onCheckpoint: async (checkpoint) => {
+      await keepCheckpoint(folder, checkpoint);
+      abort.abort();
+    },
+  });
+  return lastCheckpoint(folder);
+}
+
+test("a resumed run continues on its kind of device, whichever is faster now", async () => {
+  rmSync(TIMES, { force: true });
+  const auto = "a hardware GPU";
+  const onCPU = await stopped(await graphicsCard(auto, { delay: SLOW }));
+  const onCard = await stopped(await graphicsCard());
+  assert.equal([onCPU.device, onCard.device], ["wasm", "webgpu"]);
+  const card = await graphicsCard(auto);
+  const resumed = await trained(card, { resume: onCPU });
+  assert.equal([resumed.device.kind, resumed.device.why, card.prepared], ["wasm", "the run began on the CPU", 0]);
+  const cpu = await openWasm({});
+  assert.equal(bitsOf(resumed), bitsOf(await trained(cpu)));
+  // The CPU was faster when it was measured.
+  assert.is((await trained(card, { resume: onCard })).device.kind, "webgpu");
+
+  // A device that was not chosen automatically is taken as it is.
+  assert.is((await trained(await graphicsCard(), { resume: onCPU })).device.kind, "webgpu");
+  assert.is((await trained(cpu, { resume: onCard })).device.kind, "wasm");
+  cpu.info.why = "no hardware GPU found";
+  await assertFails(DeviceError, ["the run began on WebGPU", "no hardware GPU", "--device wasm"], () =>
+    trained(cpu, { resume: onCard }),
+  );
+  cpu.destroy();
+});
+
+test("train --resume continues on the kind of device that computed the checkpoint, unless --device is given", async () => {
+  const cwd = temporaryFolder();
+  writeFileSync(join(cwd, "messages.csv"), messages(20));
+  const run = ["--model", directory, "--data", "messages.csv", "--rank", "2", "--epochs", "9", "--json"];
+  const planOf = ({ stdout }: Finished) => JSON.parse(stdout.split("\n").find((line) => line.includes('"plan"'))!);
+  const stopped = await runCommand(
+    "train",
+    [...run, "--device", "webgpu", "--out", "first", "--checkpoint-every", "2"],
+    { cwd, watch: (stdout, kill) => /"step":3\b/.test(stdout) && kill("SIGTERM") },
+  );
+  assertCode(stopped, 130);
+  assert.is(JSON.parse(readFileSync(join(cwd, "first", "config.json"), "utf8")).device.kind, "webgpu");
+  cpSync(join(cwd, "first"), join(cwd, "second"), { recursive: true });
+  for (const [out, args, kind] of [
+    ["first", [], "webgpu"],
+    ["second", ["--device", "auto"], "wasm"],
+  ] as const) {
+    const resumed = await runCommand("train", ["--resume", out, "--json", ...args], { cwd });
+    assertCode(resumed, 0);
+    assert.is(planOf(resumed).device.kind, kind);
+  }
+});
+
+test("an abort ends the check at once, and the next run makes it again", async () => {
+  rmSync(TIMES, { force: true });
+  const abort = new AbortController();
+  const reason = new Error("enough");
+  const card = await graphicsCard("a hardware GPU", { delay: 1 });
+  let reads = 0;
+  const prepare = card.prepare.bind(card);
+  card.prepare = async (...args) => {
+    const session = await prepare(...args);
+    const read = session.read.bind(session);
+    session.read = async (...what) => {
+      reads++;
+      abort.abort(reason);
+      return read(...what);
+    };
+    return session;
+  };
+  const error = await trained(card, { signal: abort.signal }).catch((error) => error);
+  assert.is(error, reason);
+  assert.is(reads, 1);
+  assert.is(card.standIn, undefined);
+  await trained(card);
+  assert.ok(reads > 10, "no second check");
+});

@@ -1,0 +1,295 @@
+/** A base model in f16, q8 or q4: what rounded weights in f32 give, to the bit; fewer bytes; trained parameters are not rounded. */
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import type { GPT2Config, Mode, Objective, WeightDtype } from "../../src/config.ts";
+import { Decoder } from "../../src/engine/decoder.ts";
+import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
+import type { Weights } from "../../src/engine/weights.ts";
+import { ConfigError } from "../../src/errors.ts";
+import { floatToHalf, halfToFloat } from "../../src/half.ts";
+import { Classifier } from "../../src/infer/classifier.ts";
+import { LanguageModel } from "../../src/infer/language-model.ts";
+import { openGPT2 } from "../../src/io/hf.ts";
+import { openAdapter } from "../../src/io/open-adapter.ts";
+import { readAdapter } from "../../src/io/peft.ts";
+import { makeParameters } from "../../src/model/parameters.ts";
+import { frozenBlocks, type ModelSpec, parameterList } from "../../src/model/trainable.ts";
+import { memoryTotals } from "../../src/plan/memory.ts";
+import { printProgram } from "../../src/plan/print.ts";
+import { fineTune } from "../../src/run/fine-tune.ts";
+import { sizeOf } from "../../src/tensor.ts";
+import { ofMode, type TrainOptions } from "../../src/train/options.ts";
+import { train } from "../../src/train/trainer.ts";
+import { metaOf, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
+import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
+import { testDevice, testOnDevices } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { fillRandom, randomBatch, smallSpec } from "../helpers/models.ts";
+import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+const OPTIMIZER = { betas: [0.9, 0.999] as const, eps: 1e-8, weight_decay: 0.1, clip: 1 };
+const LENGTHS = [5, 1, 17];
+/** Every width is a multiple of 8: on the CPU all matrices lie in panels. Those of SMALL do in part. */
+const PANELS: Partial<GPT2Config> = { n_embd: 16, n_head: 4 };
+/** Every width is a multiple of 64, a block of q4. */
+const BLOCKS: Partial<GPT2Config> = { n_embd: 64, n_head: 4 };
+
+const inHalf = (spec: ModelSpec): ModelSpec => ({ ...spec, dtype: "f16" });
+const inBlocks = (dtype: WeightDtype, mode: Mode, options = {}): ModelSpec => {
+  return { ...smallSpec(mode, { config: BLOCKS, ...options }), dtype };
+};
+
+/** The same contents in both models: random, and rounded as the first keeps them. */
+async function fillRounded(half: Weights, plain: Weights): Promise<void> {
+  fillRandom(half, 7);
+  for (const name of half.plan.parameters.all.keys()) plain.writeParameter(name, await half.readParameter(name));
+}
+
+async function bothEngines<T>(
+  spec: ModelSpec,
+  options: Partial<EngineOptions>,
+  body: (half: Engine, plain: Engine) => Promise<T>,
+): Promise<T> {
+  const device = await testDevice();
+  const make = (one: ModelSpec) =>
+    Engine.create(device, { spec: one, capacity: { tokens: 40, sequences: 4 }, optimizer: OPTIMIZER, ...options });
+  const [half, plain] = [await make(spec), await make({ ...spec, dtype: "f32" })];
+  try {
+    await fillRounded(half, plain);
+    return await body(half, plain);
+  } finally {
+    half.destroy();
+    plain.destroy();
+  }
+}
+
+const lm = { objective: "lm" } as const;
+for (const [name, spec] of Object.entries({
+  lora: inHalf(smallSpec("lora")),
+  "lora, in panels": inHalf(smallSpec("lora", { config: PANELS })),
+  last_block: inHalf(smallSpec("last_block")),
+  last_layer: inHalf(smallSpec("last_layer", { config: PANELS })),
+  "lm lora": inHalf(smallSpec("lora", lm)),
+  "q8, lora": inBlocks("q8", "lora"),
+  "q8, lm, a head of its own": inBlocks("q8", "lora", { ...lm, config: { ...BLOCKS, tie_word_embeddings: false } }),
+  "q4, lora": inBlocks("q4", "lora"),
+  "q4, last_block": inBlocks("q4", "last_block"),
+  "q4, lm lora": inBlocks("q4", "lora", lm),
+}))
+  testOnDevices(`the bits of the same weights in f32: ${name}`, () =>
+    bothEngines(spec, {}, async (half, plain) => {
+      const batch = randomBatch(spec, LENGTHS, 3);
+      for (const engine of [half, plain]) await engine.result(engine.gradients(batch));
+      const rows = spec.task.objective === "lm" ? 23 : 3;
+      assertSameBits("logits", await half.logits(rows), await plain.logits(rows));
+      for (const parameter of half.trainableNames)
+        assertSameBits(`d${parameter}`, await half.readGradient(parameter), await plain.readGradient(parameter));
+      const results = [];
+      for (const engine of [half, plain]) {
+        for (let step = 0; step < 2; step++) engine.step([batch], 0.01);
+        results.push(await engine.result(engine.forward(batch)));
+      }
+      assert.equal(results[0], results[1]);
+      for (const parameter of half.plan.parameters.all.keys())
+        assertSameBits(parameter, await half.readParameter(parameter), await plain.readParameter(parameter));
+    }),
+  );
+
+for (const [half, plain, plainBinding] of [
+  [inHalf(smallSpec("lora", lm)), smallSpec("lora", lm), 2 * 2048],
+  ...(["q8", "q4"] as const).map((dtype) => [inBlocks(dtype, "lora", lm), inBlocks("f32", "lora", lm), 0] as const),
+] as const)
+  testOnDevices(`a decoder's logits and losses are those of the same weights in f32: ${half.dtype}`, async () => {
+    const device = await testDevice();
+    const capacity = { tokens: 16, sequences: 2 };
+    for (const maxBinding of plainBinding ? [Infinity, 2048] : [Infinity]) {
+      const make = (spec: ModelSpec, most: number) => Decoder.create(device, { spec, capacity, maxBinding: most });
+      // Pieces of as many rows, which take half the bytes.
+      const [one, other] = [await make(half, maxBinding), await make(plain, 2 * maxBinding)];
+      await fillRounded(one, other);
+      const pieces = ({ plan }: Decoder) => plan.parameters.all.get("wte.weight")!.pieces.length;
+      assert.equal([pieces(one), pieces(other)], maxBinding === Infinity ? [1, 1] : [3, 3]);
+      const ids = [3, 130, 7, 7, 64, 127, 128];
+      const logits = (decoder: Decoder) => decoder.prefill([{ slot: 0, position: 0, ids }]);
+      assertSameBits("prefill", await logits(one), await logits(other));
+      const next = (decoder: Decoder) => decoder.decode([{ slot: 0, position: ids.length, ids: [5] }]);
+      assertSameBits("decode", await next(one), await next(other));
+      one.destroy();
+      other.destroy();
+    }
+  });
+
+test("frozen matrices have half the bytes, and the plan says so; trained parameters, norms and biases stay in f32", () => {
+  for (const [mode, expected] of [
+    ["lora", /^(wte|wpe|h\.\d\..*(c_attn|c_proj|c_fc))\.weight$/],
+    ["last_block", /^(wte|wpe|h\.0\..*(c_attn|c_proj|c_fc))\.weight$/],
+    ["last_layer", /^(wte|wpe|h\.\d\..*(c_attn|c_proj|c_fc))\.weight$/],
+  ] as const) {
+    const spec = smallSpec(mode);
+    const list = parameterList(inHalf(spec));
+    assert.equal(
+      list.filter(({ dtype }) => dtype === "f16").map(({ name }) => name),
+      list.map(({ name }) => name).filter((name) => expected.test(name)),
+    );
+    const weights = (one: ModelSpec) => {
+      const { memory } = planOf(one);
+      return memoryTotals(memory).byRole.get("weight")!;
+    };
+    const saved = list.reduce((sum, { shape, dtype }) => sum + (dtype === "f16" ? 2 * sizeOf(shape) : 0), 0);
+    assert.is(weights(spec) - weights(inHalf(spec)), saved);
+  }
+  const text = printProgram(planOf(inHalf(smallSpec("lora"))));
+  assert.match(text, "<h.0.attn.c_attn.weight[12, 36]f16@");
+  assert.match(text, `${(12 * 36 * 2).toString().padStart(12)} bytes  h.0.attn.c_attn.weight`);
+  assert.not.match(printProgram(planOf(smallSpec("lora"))), "f16@");
+});
+
+function planOf(spec: ModelSpec) {
+  const limits = { maxBinding: 2 ** 27, maxBuffer: 2 ** 27 };
+  const backend = { limits } as unknown as Parameters<typeof Engine.plan>[0];
+  return Engine.plan(backend, { spec, capacity: { tokens: 40, sequences: 4 }, optimizer: OPTIMIZER });
+}
+
+const REFUSAL = ["nothing is frozen in mode all", "f32", "found:    f16"];
+
+test("pieces of a token table in blocks fit a binding with their tables", () => {
+  const config = { ...BLOCKS, vocab_size: 50257, n_embd: 1600 };
+  // The last is a little more than 6400 rows without the tables of q4.
+  for (const dtype of ["q8", "q4"] as const)
+    for (const maxBinding of [2 ** 22, 2 ** 27, 5_283_000]) {
+      const isWanted = (name: string) => name === "wte.weight";
+      const { all } = makeParameters(inBlocks(dtype, "lora", { config }), { training: false, maxBinding, isWanted });
+      const { pieces } = all.get("wte.weight")!;
+      assert.is(
+        pieces.reduce((sum, { tensor }) => sum + tensor.shape[0]!, 0),
+        50257,
+      );
+      for (const { tensor } of pieces) assert.ok(tensor.bytes <= maxBinding, `${tensor.name}: ${tensor.bytes}`);
+    }
+});
+
+test("mode all has nothing to keep in f16, q8 or q4", async () => {
+  await assertFails(ConfigError, REFUSAL, () => parameterList(inHalf(smallSpec("all"))));
+  for (const dtype of ["q8", "q4"] as const)
+    await assertFails(ConfigError, ["nothing is frozen in mode all", `found:    ${dtype}`], () =>
+      parameterList(inBlocks(dtype, "all")),
+    );
+});
+
+test("rows that are no whole blocks are refused, with the width and another type", async () => {
+  const width = (config: Partial<GPT2Config>) => ({ config: { ...BLOCKS, ...config } });
+  for (const [dtype, config, name] of [
+    ["q4", { n_embd: 96 }, "n_embd"],
+    ["q4", { n_inner: 96 }, "n_inner"],
+    ["q8", { n_embd: 48 }, "n_embd"],
+  ] as const)
+    await assertFails(ConfigError, [name, dtype, `found:    ${Object.values(config)[0]}`, "--dtype f16"], () =>
+      parameterList(inBlocks(dtype, "lora", width(config))),
+    );
+  parameterList(inBlocks("q8", "lora", width({ n_embd: 96, n_inner: 32 })));
+});
+
+test("what was trained in mode all is used in f32, and refused in f16, alone and in the place of an adapter", async () => {
+  const device = await testDevice();
+  const base = tinyModel(join(folder, "base"));
+  const given = (dtype?: WeightDtype) => ({ device, ...(dtype ? { dtype } : {}) });
+  const write = async (name: string, objective: Objective, mode: Mode, settings = {}) => {
+    const labels = objective === "lm" ? [] : ["ham", "spam"];
+    const task = { objective, num_labels: labels.length, pooling: "last-token", head_bias: false } as const;
+    const rest = { base_model: base, model: TINY, task, labels, mode, settings };
+    const meta = metaOf({ target_modules: ["q"] }, mode === "lora" ? rest : { ...rest, lora: null });
+    const directory = join(folder, `${name} ${objective}`);
+    await writeAdapter(directory, { meta, tensors: tensorsOf(meta) });
+    return directory;
+  };
+  for (const [objective, load] of [
+    ["classification", (directory: string, dtype?: WeightDtype) => Classifier.load(directory, given(dtype))],
+    ["lm", (directory: string, dtype?: WeightDtype) => LanguageModel.load(directory, given(dtype))],
+  ] as const) {
+    const [all, half] = [
+      await write("all", objective, "all"),
+      await write("half", objective, "lora", { dtype: "f16" }),
+    ];
+    await assertFails(ConfigError, REFUSAL, () => load(all, "f16"));
+    for (const dtype of ["f32", undefined] as const) (await load(all, dtype)).destroy();
+    for (const [dtype, isRefused] of [
+      ["f16", true],
+      [undefined, false],
+    ] as const) {
+      const model: Classifier | LanguageModel = await load(half, dtype);
+      await model.loadAdapter(all, "all");
+      if (isRefused) await assertFails(ConfigError, REFUSAL, () => model.setAdapter("all"));
+      else await model.setAdapter("all");
+      assert.is(model.activeAdapter, isRefused ? "default" : "all");
+      model.destroy();
+    }
+  }
+});
+
+test("a weight that f16 cannot hold is refused with its name", async () => {
+  for (const value of [65520, -1e9, Number.NaN, Infinity]) {
+    const directory = tinyModel(join(folder, `${value}`), (tensors) => {
+      tensors.get("h.1.mlp.c_fc.weight")!.data[17] = value;
+    });
+    const model = await openGPT2(directory);
+    const args = { model, data: await tinyData(messages(12)), device: await testDevice() };
+    const words = ["h.1.mlp.c_fc.weight", "65504", String(value)];
+    await assertFails(ConfigError, words, () => train({ ...args, dtype: "f16" }));
+    await model.close();
+  }
+});
+
+/** A base model, and the same with the matrices rounded to f16 that do not learn in a mode. */
+function bases(mode: string) {
+  const plain = tinyModel(join(folder, "plain"));
+  const rounded = tinyModel(join(folder, `rounded ${mode}`), (tensors) => {
+    for (const tensor of tensors.values()) {
+      const learns = mode === "last_block" && tensor.name.startsWith("h.1.");
+      if (tensor.shape.length !== 2 || tensor.dtype !== "F32" || learns) continue;
+      tensor.data = halfToFloat(floatToHalf(tensor.data));
+    }
+  });
+  return { plain, rounded };
+}
+
+const RUN = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4, headBias: false } as const;
+
+for (const options of [{}, { mode: "last_block" }, { layers: [1] }] as Pick<Partial<TrainOptions>, "mode" | "layers">[])
+  test(`a run in f16 is the run of the rounded model in f32, and is used as it was trained: ${JSON.stringify(options)}`, async () => {
+    const data = await tinyData(messages(12));
+    const device = await testDevice();
+    const { plain, rounded } = bases(options.mode ?? "lora");
+    const run = async (directory: string, dtype: WeightDtype) => {
+      const model = await openGPT2(directory);
+      const settings = ofMode({ ...RUN, ...options }, options.mode ?? "lora");
+      const result = await fineTune({ ...settings, model, data, device, dtype }, () => []);
+      await model.close();
+      return result;
+    };
+    const [half, other, unrounded] = [await run(plain, "f16"), await run(rounded, "f32"), await run(plain, "f32")];
+    assert.equal(half.steps, other.steps);
+    assert.equal(half.predictions, other.predictions);
+    for (const [name, { data: values }] of other.tensors) assertSameBits(name, half.tensors.get(name)!.data, values);
+    assert.not.equal(half.steps.at(-1)!.loss, unrounded.steps.at(-1)!.loss, "the rounding changed nothing");
+    const isCut = frozenBlocks(half.spec) > 0;
+    assert.is(half.plan.boundary !== null, isCut);
+
+    const directory = join(folder, `run ${JSON.stringify(options)}`);
+    await half.save(directory);
+    assert.is((await readAdapter(join(directory, "adapter"))).meta.settings.dtype, "f16");
+    const texts = half.predictions.map(({ row }) => data.test.text(row));
+    const probabilities = async (dtype?: WeightDtype) => {
+      const classifier = await Classifier.load(directory, { device, ...(dtype ? { dtype } : {}) });
+      const results = await classifier.classify(texts);
+      classifier.destroy();
+      return results.map((result) => Object.values(result.probabilities));
+    };
+    const wanted = half.predictions.map((prediction) => [...prediction.probabilities]);
+    assert.equal(await probabilities(), wanted);
+    assert.equal(await probabilities("f16"), wanted);
+    assert.not.equal(await probabilities("f32"), wanted);
+    const { adapter, checkpoint } = await openAdapter(directory);
+    await checkpoint.close();
+    assert.is(adapter.meta.mode, half.spec.mode);
+  });

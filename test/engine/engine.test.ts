@@ -1,0 +1,396 @@
+/** The model as a whole, through the engine: what must not make a difference, and what must never happen. */
+import * as assert from "uvu/assert";
+import type { Mode } from "../../src/config.ts";
+import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
+import { ShapeError } from "../../src/errors.ts";
+import type { Batch } from "../../src/model/batch.ts";
+import type { ModelSpec } from "../../src/model/trainable.ts";
+import { IGNORE_INDEX } from "../../src/ops/crossentropy.ts";
+import { assertAllClose, relativeError } from "../helpers/allclose.ts";
+import { testDevice, testOnDevices } from "../helpers/device.ts";
+import { fillRandom, RELATIVE, randomBatch, smallSpec } from "../helpers/models.ts";
+
+/** The same sums in another order: f32's rounding through two blocks, relative to the tensor's norm. */
+const ROUNDING = 2e-6;
+const LOSS = { atol: 1e-6, rtol: 1e-6 };
+
+const OPTIMIZER = { betas: [0.9, 0.999] as const, eps: 1e-8, weight_decay: 0.01, clip: 1 };
+const CAPACITY = { tokens: 60, sequences: 6 };
+const LENGTHS = [7, 1, 24, 12];
+const LR = 0.01;
+/** So small that the token table of 131 rows of 12 comes in three pieces, as do logits. */
+const PIECES = { maxBinding: 4096 };
+const lm = { objective: "lm" } as const;
+
+/** An engine with random parameters, released after `body`. */
+async function withEngine<T>(
+  spec: ModelSpec,
+  body: (engine: Engine) => Promise<T>,
+  options: Partial<EngineOptions> = {},
+): Promise<T> {
+  const engine = await Engine.create(await testDevice(), {
+    spec,
+    capacity: CAPACITY,
+    optimizer: OPTIMIZER,
+    ...options,
+  });
+  try {
+    fillRandom(engine, 11);
+    return await body(engine);
+  } finally {
+    engine.destroy();
+  }
+}
+
+type Values = Map<string, Float32Array>;
+
+async function readAll(names: Iterable<string>, read: (name: string) => Promise<Float32Array>): Promise<Values> {
+  const values: Values = new Map();
+  for (const name of names) values.set(name, await read(name));
+  return values;
+}
+
+const parametersOf = (engine: Engine) =>
+  readAll(engine.plan.parameters.all.keys(), (name) => engine.readParameter(name));
+const gradientsOf = (engine: Engine) => readAll(engine.trainableNames, (name) => engine.readGradient(name));
+
+function assertNear(what: string, actual: Values, expected: Values, tolerance: number): void {
+  assert.equal([...actual.keys()], [...expected.keys()], what);
+  for (const [name, values] of expected) {
+    const error = relativeError(actual.get(name)!, values);
+    if (!(error <= tolerance)) throw new Error(`${what}: ${name} is off by ${error}, more than ${tolerance}`);
+  }
+}
+
+const sameBits = (a: Float32Array, b: Float32Array) =>
+  Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength));
+
+/** Names of the tensors whose bits differ. */
+const changed = (before: Values, after: Values) =>
+  [...before].filter(([name, values]) => !sameBits(values, after.get(name)!)).map(([name]) => name);
+
+/** Loss and gradients of one batch. */
+async function backward(engine: Engine, batch: Batch) {
+  const { loss } = await engine.result(engine.gradients(batch));
+  return { loss, gradients: await gradientsOf(engine) };
+}
+
+for (const [what, mode, r, config] of [
+  ["lora, rank 1", "lora", 1],
+  ["lora, rank 3", "lora", 3],
+  ["all", "all", 3],
+  ["all, with a head of its own", "all", 3, RELATIVE],
+] as const)
+  testOnDevices(`a language model in pieces is the same model: ${what}`, async () => {
+    const spec = smallSpec(mode, { ...lm, r, config });
+    const batch = randomBatch(spec, LENGTHS, 1);
+    const whole = await withEngine(spec, (engine) => backward(engine, batch));
+    assert.ok([...whole.gradients.values()].every((gradient) => gradient.some((g) => g !== 0)));
+    for (const maxBinding of [4096, 131 * 12 * 4]) {
+      const options = { maxBinding, capacity: { tokens: 200, sequences: 6 } };
+      await withEngine(
+        spec,
+        async (engine) => {
+          assert.is(engine.plan.logits.length, 3);
+          for (const name of config ? ["wte.weight", "lm_head.weight"] : ["wte.weight"])
+            assert.is(engine.parameter(name).pieces.length, maxBinding === 4096 ? 3 : 1);
+          const { loss, gradients } = await backward(engine, batch);
+          assertAllClose("loss", [loss], [whole.loss], LOSS);
+          assertNear("gradients", gradients, whole.gradients, ROUNDING);
+        },
+        options,
+      );
+      // Without gradients the tensors lie in buffers of their own, the last piece at the very end of one.
+      const loss = await withEngine(spec, async (engine) => (await engine.result(engine.forward(batch))).loss, {
+        ...options,
+        optimizer: null,
+      });
+      assertAllClose("loss without gradients", [loss], [whole.loss], LOSS);
+    }
+  });
+
+for (const mode of ["lora", "all", "last_block", "last_layer"] as const)
+  testOnDevices(`picking the classified rows early is picking them late: ${mode}`, async () => {
+    const spec = smallSpec(mode);
+    const batch = randomBatch(spec, LENGTHS, 2);
+    // Not only last tokens: any row of a sequence may be the one.
+    batch.rows[2]! -= 5;
+    const run = (keepActivations: boolean) =>
+      withEngine(
+        spec,
+        async (engine) => ({ ...(await backward(engine, batch)), logits: await engine.logits(LENGTHS.length) }),
+        { keepActivations },
+      );
+    const [early, late] = [await run(false), await run(true)];
+    assertAllClose("loss", [early.loss], [late.loss], LOSS);
+    assert.ok(relativeError(early.logits, late.logits) <= ROUNDING);
+    assertNear("gradients", early.gradients, late.gradients, ROUNDING);
+  });
+
+testOnDevices("B of an adapter moves lr_ratio times as far as A in the first step, which is lr * sign", async () => {
+  const spec = { ...smallSpec("lora"), lr_ratio: 16 };
+  const batch = randomBatch(spec, LENGTHS, 4);
+  const optimizer = { ...OPTIMIZER, weight_decay: 0, clip: 0 };
+  for (const options of [{ optimizer }, { optimizer, ...PIECES }])
+    await withEngine(
+      spec,
+      async (engine) => {
+        const before = await parametersOf(engine);
+        const { gradients } = await backward(engine, batch);
+        engine.step([batch], LR);
+        assert.is(engine.plan.parameters.pages.length > 1, "maxBinding" in options);
+        for (const [name, gradient] of gradients) {
+          const lr = /^lora\..*\.B$/.test(name) ? 16 * LR : LR;
+          const moved = before.get(name)!.map((value, i) => {
+            const g = gradient[i]!;
+            return value - (lr * g) / (Math.abs(g) + optimizer.eps);
+          });
+          assertAllClose(name, await engine.readParameter(name), Float64Array.from(moved), { atol: 1e-6, rtol: 0 });
+        }
+      },
+      options,
+    );
+});
+
+testOnDevices("a packed batch gives the logits of its sequences one at a time", async () => {
+  for (const spec of [smallSpec("lora"), smallSpec("lora", lm)])
+    await withEngine(spec, async (engine) => {
+      const batch = randomBatch(spec, LENGTHS, 3);
+      const isLanguageModel = spec.task.objective === "lm";
+      engine.forward(batch);
+      const packed = await engine.logits(batch.targets.length);
+      const single: number[] = [];
+      for (let b = 0; b < LENGTHS.length; b++) {
+        const [start, end] = [batch.starts[b]!, batch.starts[b + 1]!];
+        engine.forward({
+          ids: batch.ids.slice(start, end),
+          starts: Uint32Array.of(0, end - start),
+          rows: Uint32Array.of(batch.rows[b]! - start),
+          targets: isLanguageModel ? batch.targets.slice(start, end) : batch.targets.slice(b, b + 1),
+        });
+        single.push(...(await engine.logits(isLanguageModel ? end - start : 1)));
+      }
+      const error = relativeError(packed, single);
+      assert.ok(error <= ROUNDING, `${spec.task.objective}: ${error}`);
+    });
+});
+
+/** The sequences of a batch from `from` to `to`. */
+function part({ ids, starts, rows, targets }: Batch, from: number, to: number, isLanguageModel: boolean): Batch {
+  const [start, end] = [starts[from]!, starts[to]!];
+  return {
+    ids: ids.slice(start, end),
+    starts: starts.slice(from, to + 1).map((s) => s - start),
+    rows: rows.slice(from, to).map((row) => row - start),
+    targets: isLanguageModel ? targets.slice(start, end) : targets.slice(from, to),
+  };
+}
+
+for (const spec of [smallSpec("lora"), smallSpec("all"), smallSpec("lora", lm), smallSpec("all", lm)])
+  testOnDevices(
+    `a step over two batches is the step over both at once: ${spec.task.objective}, ${spec.mode}`,
+    async () => {
+      const batch = randomBatch(spec, LENGTHS, 4);
+      const isLanguageModel = spec.task.objective === "lm";
+      // AdamW divides a gradient by its own size. That of the keys' bias is 0 but for rounding, which a tiny eps would blow up.
+      const optimizer = { ...OPTIMIZER, eps: 1e-3 };
+      // One sequence, then three: the mean is that over all rows, not a mean of means.
+      const halves = [part(batch, 0, 1, isLanguageModel), part(batch, 1, 4, isLanguageModel)];
+      const run = (batches: Batch[]) =>
+        withEngine(
+          spec,
+          async (engine) => {
+            const results = [];
+            for (const slot of engine.step(batches, LR)) results.push(await engine.result(slot));
+            return {
+              loss: results.reduce((sum, { loss }) => sum + loss, 0),
+              norm: results.at(-1)!.norm,
+              correct: results.reduce((sum, { correct }) => sum + correct, 0),
+              gradients: await gradientsOf(engine),
+              parameters: await parametersOf(engine),
+            };
+          },
+          { optimizer },
+        );
+      const [one, two] = [await run([batch]), await run(halves)];
+      assertAllClose("loss and norm", [two.loss, two.norm], [one.loss, one.norm], LOSS);
+      assert.is(two.correct, one.correct);
+      assertNear("gradients", two.gradients, one.gradients, ROUNDING);
+      assertNear("parameters", two.parameters, one.parameters, ROUNDING);
+    },
+  );
+
+for (const spec of [
+  smallSpec("lora"),
+  smallSpec("lora", { targets: ["q", "v"], train_head: false }),
+  smallSpec("all"),
+  smallSpec("last_block"),
+  smallSpec("last_layer"),
+  smallSpec("lora", lm),
+  smallSpec("all", lm),
+  smallSpec("last_block", lm),
+]) {
+  const { target_modules } = spec.lora ?? {};
+  testOnDevices(
+    `3 steps change the trained parameters and nothing else: ${spec.task.objective}, ${spec.mode} ${target_modules ?? ""}`,
+    async () => {
+      const run = () =>
+        withEngine(spec, async (engine) => {
+          const before = await parametersOf(engine);
+          for (let step = 0; step < 3; step++) engine.step([randomBatch(spec, LENGTHS, 5 + step)], LR);
+          return { before, after: await parametersOf(engine), learning: engine.trainableNames };
+        });
+      const { before, after, learning } = await run();
+      assert.equal(changed(before, after), learning);
+      assert.equal(changed((await run()).after, after), [], "the same steps again give the same bits");
+    },
+  );
+}
+
+testOnDevices("the last block of a language model has the gradients that it has where everything learns", async () => {
+  const gradients = (mode: Mode) => {
+    const spec = smallSpec(mode, lm);
+    return withEngine(spec, (engine) => backward(engine, randomBatch(spec, LENGTHS, 4)));
+  };
+  const [some, all] = [await gradients("last_block"), await gradients("all")];
+  assert.is(some.loss, all.loss);
+  const last = new Map([...all.gradients].filter(([name]) => name.startsWith("h.1.")));
+  assertNear("gradients", some.gradients, last, ROUNDING);
+});
+
+for (const [mode, steps] of [
+  ["lora", 60],
+  ["all", 40],
+] as [Mode, number][])
+  testOnDevices(`one batch overfits: ${mode}`, async () => {
+    const spec = smallSpec(mode);
+    const batch = randomBatch(spec, LENGTHS, 6);
+    await withEngine(spec, async (engine) => {
+      const first = await engine.result(engine.forward(batch));
+      assert.ok(first.loss > 0.5, `already at ${first.loss}`);
+      for (let step = 0; step < steps; step++) engine.step([batch], 0.03);
+      const { loss, correct } = await engine.result(engine.forward(batch));
+      assert.ok(loss < 0.01, `loss ${loss} after ${steps} steps`);
+      assert.is(correct, LENGTHS.length);
+    });
+  });
+
+testOnDevices("NaN in a parameter stops updates, until it is resumed", async () => {
+  const spec = smallSpec("lora");
+  const batch = randomBatch(spec, LENGTHS, 7);
+  await withEngine(spec, async (engine) => {
+    const good = await engine.readParameter("h.0.mlp.c_fc.weight");
+    assert.is((await engine.result(engine.step([batch], LR)[0]!)).finite, true);
+    const before = await parametersOf(engine);
+    engine.writeParameter("h.0.mlp.c_fc.weight", Float32Array.from(good).fill(Number.NaN, 5, 6));
+    const { finite, loss } = await engine.result(engine.step([batch], LR)[0]!);
+    assert.is(finite, false);
+    assert.ok(Number.isNaN(loss));
+    engine.writeParameter("h.0.mlp.c_fc.weight", good);
+    assert.is((await engine.result(engine.step([batch], LR)[0]!)).finite, false, "a stop stays");
+    assert.equal(changed(before, await parametersOf(engine)), []);
+    engine.resume();
+    assert.is((await engine.result(engine.step([batch], LR)[0]!)).finite, true);
+    assert.equal(changed(before, await parametersOf(engine)), engine.trainableNames);
+  });
+});
+
+testOnDevices("targets that do not count: no loss and no gradient, even where none counts", async () => {
+  const spec = smallSpec("lora");
+  const batch = randomBatch(spec, LENGTHS, 8);
+  batch.targets.fill(IGNORE_INDEX);
+  await withEngine(spec, async (engine) => {
+    const { loss, gradients } = await backward(engine, batch);
+    assert.is(loss, 0);
+    for (const [name, gradient] of gradients)
+      assert.ok(
+        gradient.every((g) => g === 0),
+        name,
+      );
+  });
+});
+
+testOnDevices("a small batch after a large one sees nothing of it", async () => {
+  const spec = smallSpec("all");
+  const [large, small] = [randomBatch(spec, [24, 24, 12], 9), randomBatch(spec, [5, 1], 10)];
+  const fresh = await withEngine(spec, (engine) => backward(engine, small));
+  const later = await withEngine(spec, async (engine) => {
+    engine.gradients(large);
+    return backward(engine, small);
+  });
+  assert.is(later.loss, fresh.loss);
+  assert.equal(changed(fresh.gradients, later.gradients), []);
+});
+
+testOnDevices("parameters are written and read by rows, across the borders of pieces", async () => {
+  const spec = smallSpec("all", lm);
+  await withEngine(
+    spec,
+    async (engine) => {
+      const table = await engine.readParameter("wte.weight");
+      const rows = Float32Array.from({ length: 70 * 12 }, (_, i) => i);
+      engine.writeParameter("wte.weight", rows, 60);
+      table.set(rows, 60 * 12);
+      assert.ok(sameBits(await engine.readParameter("wte.weight"), table));
+      const refused = (error: unknown) => error instanceof ShapeError && error.message.includes("wte.weight");
+      assert.throws(() => engine.writeParameter("wte.weight", rows, 62), refused);
+      assert.throws(() => engine.writeParameter("wte.weight", rows.subarray(1)), refused);
+      assert.throws(
+        () => engine.parameter("wte.wight"),
+        (error: unknown) => error instanceof ShapeError,
+      );
+    },
+    PIECES,
+  );
+});
+
+testOnDevices("batches that are invalid are refused, with what was found", async () => {
+  const classifier = smallSpec("lora");
+  const language = smallSpec("lora", lm);
+  const wrong: [name: string, spec: ModelSpec, batch: (good: Batch) => Batch, found: string][] = [
+    ["too many tokens", classifier, () => randomBatch(classifier, [24, 24, 13], 1), "61 tokens"],
+    ["too many sequences", classifier, () => randomBatch(classifier, [1, 1, 1, 1, 1, 1, 1], 1), "7 sequences"],
+    ["a long sequence", classifier, () => randomBatch(classifier, [3, 25], 1), "25"],
+    ["an empty sequence", classifier, (good) => ({ ...good, starts: Uint32Array.of(0, 7, 7, 32, 44) }), "sequence 1"],
+    ["no tokens", classifier, () => randomBatch(classifier, [], 1), "0 tokens"],
+    ["an id", classifier, (good) => ({ ...good, ids: good.ids.fill(131, 4, 5) }), "token 4"],
+    ["starts", classifier, (good) => ({ ...good, starts: good.starts.fill(1, 0, 1) }), "from 1 to 44"],
+    ["an end", classifier, (good) => ({ ...good, starts: good.starts.fill(45, 4) }), "to 45"],
+    ["another's row", classifier, (good) => ({ ...good, rows: good.rows.fill(6, 1, 2) }), "sequence 1"],
+    ["a row", classifier, (good) => ({ ...good, rows: good.rows.fill(44, 3) }), "sequence 3"],
+    ["a class", classifier, (good) => ({ ...good, targets: good.targets.fill(5, 2, 3) }), "target 2"],
+    ["a negative class", classifier, (good) => ({ ...good, targets: good.targets.fill(-1, 2, 3) }), "-1"],
+    ["few targets", classifier, (good) => ({ ...good, targets: good.targets.subarray(1) }), "3 targets"],
+    ["targets", language, (good) => ({ ...good, targets: good.targets.subarray(1) }), "43 targets"],
+    ["a target", language, (good) => ({ ...good, targets: good.targets.fill(131, 40) }), "target 40"],
+  ];
+  for (const spec of [classifier, language])
+    await withEngine(spec, async (engine) => {
+      for (const [name, of, change, found] of wrong) {
+        if (of !== spec) continue;
+        const batch = change(randomBatch(spec, LENGTHS, 1));
+        assert.throws(
+          () => engine.forward(batch),
+          (error: unknown) => error instanceof ShapeError && error.message.includes(found),
+          name,
+        );
+      }
+    });
+});
+
+testOnDevices("a step that is refused for one of its batches counts for nothing", async () => {
+  const spec = smallSpec("lora");
+  const good = randomBatch(spec, LENGTHS, 1);
+  const learned: Float32Array[][] = [];
+  for (const isRefused of [false, true])
+    await withEngine(spec, async (engine) => {
+      engine.step([good], 0.01);
+      if (isRefused) assert.throws(() => engine.step([good, randomBatch(spec, [], 1)], 0.01), /0 tokens/);
+      engine.step([good], 0.01);
+      assert.is(engine.steps, 2);
+      learned.push(await Promise.all(engine.trainableNames.map((name) => engine.readParameter(name))));
+    });
+  learned[0]!.forEach((values, i) => {
+    assert.ok(sameBits(values, learned[1]![i]!), String(i));
+  });
+});

@@ -1,0 +1,159 @@
+/** Frozen lower blocks that run once an example: the same bits as the whole model in every batch, and nothing of it left. */
+import * as assert from "uvu/assert";
+import type { LoadedDataset } from "../../src/data/datasets.ts";
+import { Engine } from "../../src/engine/engine.ts";
+import { prefixBytes } from "../../src/engine/frozen-prefix.ts";
+import { ShapeError } from "../../src/errors.ts";
+import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
+import type { ModelSpec } from "../../src/model/trainable.ts";
+import { frozenBlocks } from "../../src/model/trainable.ts";
+import { type Checkpoint, RunFailed, type TrainResult } from "../../src/train/records.ts";
+import { type FineTuneArguments, train } from "../../src/train/trainer.ts";
+import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
+import { DEVICE_NAMES, testDevice } from "../helpers/device.ts";
+import { afterAll, test } from "../helpers/harness.ts";
+import { randomBatch, smallSpec } from "../helpers/models.ts";
+import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+const SMALL = { epochs: 2, batchSize: 4, lr: 0.01, evalEvery: 3, clip: 1 } as const;
+
+let shared: Promise<{ model: GPT2Checkpoint; data: LoadedDataset }> | undefined;
+function base() {
+  shared ??= (async () => ({
+    model: await openGPT2(tinyModel(`${folder}/model`)),
+    data: await tinyData(messages(12)),
+  }))();
+  return shared;
+}
+afterAll(async () => (await shared)?.model.close());
+
+async function run(options: Partial<FineTuneArguments>): Promise<TrainResult> {
+  return train({ device: await testDevice(), ...(await base()), ...SMALL, ...options });
+}
+
+const WHOLE = { prefixBudget: 0 };
+
+function assertSameRun(got: TrainResult, want: TrainResult): void {
+  for (const key of ["steps", "evaluations", "results", "predictions"] as const) assert.equal(got[key], want[key], key);
+  assert.equal([...got.tensors.keys()], [...want.tensors.keys()]);
+  for (const [name, { data }] of want.tensors) assertSameBits(name, got.tensors.get(name)!.data, data);
+  for (const key of ["weight", "bias"] as const) assertSameBits(`ln_f.${key}`, got.finalNorm[key], want.finalNorm[key]);
+}
+
+const VARIANTS: [name: string, options: Partial<FineTuneArguments>, padding?: "longest"][] = [
+  ["last_block, accumulated, without bias", { mode: "last_block", accumulate: 2, headBias: false }],
+  ["last_block, padded", { mode: "last_block" }, "longest"],
+  ["last_block, padded, at the last row", { mode: "last_block", pooling: "last" }, "longest"],
+  ["last_layer, accumulated, without bias", { mode: "last_layer", accumulate: 2, headBias: false }],
+  ["last_layer, padded", { mode: "last_layer" }, "longest"],
+  ["last_layer, padded, at the last row", { mode: "last_layer", pooling: "last" }, "longest"],
+  ["lora on the head alone", { targets: ["head"], rank: 2 }],
+  ["lora in the upper block", { layers: [1], rank: 2, accumulate: 2 }],
+  ["lora on one matrix of the upper block, padded", { layers: [1], targets: ["proj"], rank: 2 }, "longest"],
+];
+
+for (const device of DEVICE_NAMES)
+  for (const mode of ["last_block", "last_layer"] as const)
+    test(`the same run with and without a prefix, bit for bit: ${mode} on ${device}`, async () => {
+      const options = { mode, device: await testDevice(device) };
+      assertSameRun(await run(options), await run({ ...options, ...WHOLE }));
+    });
+
+for (const [name, options, padding] of VARIANTS)
+  test(`the same run with and without a prefix, bit for bit: ${name}`, async () => {
+    const more = padding ? { ...options, data: await tinyData(messages(12), { padding }) } : options;
+    const [cut, whole] = [await run(more), await run({ ...more, ...WHOLE })];
+    assert.is(whole.plan.boundary, null);
+    assert.ok(cut.plan.boundary !== null && !cut.plan.parameters.all.has("wte.weight"), "it ran as a whole");
+    assertSameRun(cut, whole);
+  });
+
+for (const mode of ["last_block", "last_layer"] as const)
+  test(`${mode}: a run that stopped as a whole resumes with a prefix`, async () => {
+    const straight = await run({ mode, ...WHOLE });
+    const abort = new AbortController();
+    const kept: Checkpoint[] = [];
+    const onCheckpoint = async (checkpoint: Checkpoint) => {
+      kept.push(checkpoint);
+      abort.abort();
+    };
+    await run({ mode, ...WHOLE, signal: abort.signal, checkpointEvery: 3, onCheckpoint });
+    assert.is(kept[0]!.step, 3);
+    assertSameRun(await run({ mode, resume: kept[0]! }), straight);
+  });
+
+test("where everything learns down to the first block, or memory is short, the whole model runs", async () => {
+  const plans: boolean[] = [];
+  const spec = (mode: ModelSpec["mode"]) => ({ ...smallSpec(mode), config: TINY });
+  const { data } = await base();
+  const rows = data.train.size + data.val.size + data.test.size;
+  const need = prefixBytes(spec("last_layer"), data);
+  assert.is(need, rows * TINY.n_embd * 4);
+  const tokens = [data.train, data.val, data.test].flatMap(({ lengths }) => [...lengths]).reduce((a, b) => a + b, 0);
+  assert.is(prefixBytes(spec("last_block"), data), tokens * TINY.n_embd * 4);
+  const padded = await tinyData(messages(12), { padding: 40 });
+  assert.is(prefixBytes(spec("last_block"), padded), rows * 40 * TINY.n_embd * 4);
+  for (const mode of ["lora", "all"] as const) assert.is(prefixBytes(spec(mode), data), 0, mode);
+  // A run ends where the plan is made, before anything is trained.
+  const plan = async (settings: Parameters<typeof run>[0]) => {
+    const controller = new AbortController();
+    const onEvent: FineTuneArguments["onEvent"] = (event) => {
+      if (event.type !== "plan") return;
+      plans.push(event.prefix !== null);
+      controller.abort();
+    };
+    const { signal } = controller;
+    assert.is(await run({ ...settings, signal, onEvent }).catch((reason) => reason), signal.reason);
+  };
+  for (const prefixBudget of [need, need - 1]) await plan({ mode: "last_layer", prefixBudget });
+  await plan({ mode: "lora" });
+  assert.equal(plans, [true, false, false]);
+});
+
+test("frozen blocks end below the lowest thing that learns", () => {
+  const blocks = (...args: Parameters<typeof smallSpec>) => frozenBlocks(smallSpec(...args));
+  assert.is(blocks("all"), 0);
+  assert.is(blocks("lora", { targets: ["proj"] }), 0);
+  assert.is(blocks("lora", { targets: ["head"], train_head: false }), 2);
+  assert.is(blocks("lora", { objective: "lm", targets: ["head"] }), 0);
+  assert.is(blocks("lora", { layers: [3, 4], config: { n_layer: 5 } }), 3);
+  assert.is(blocks("lora", { layers: [0, 4], config: { n_layer: 5 } }), 0);
+  assert.equal([blocks("last_block"), blocks("last_layer")], [1, 2]);
+  assert.is(blocks("last_block", { config: { n_layer: 1 } }), 0);
+  assert.is(blocks("last_block", { config: { n_layer: 5 } }), 4);
+});
+
+test("the suffix of a model refuses a batch without what the prefix made of it", async () => {
+  for (const [mode, size] of [
+    ["last_block", 8 * 12],
+    ["last_layer", 2 * 12],
+  ] as const) {
+    const spec = smallSpec(mode);
+    const options = { spec, capacity: { tokens: 20, sequences: 3 }, optimizer: null, part: "suffix" } as const;
+    const engine = await Engine.create(await testDevice(), options);
+    const batch = randomBatch(spec, [3, 5], 1);
+    const words = [`${size} elements`, mode === "last_block" ? "block.0" : "final_norm"];
+    await assertFails(ShapeError, words, () => engine.forward(batch));
+    await assertFails(ShapeError, words, () => engine.forward({ ...batch, prefix: new Float32Array(size + 12) }));
+    await engine.result(engine.forward({ ...batch, prefix: new Float32Array(size) }));
+    engine.destroy();
+  }
+});
+
+test("NaN in a weight of the prefix ends the run at step 1, with the weight's name", async () => {
+  for (const [mode, name] of [
+    ["last_block", "h.0.mlp.c_fc.weight"],
+    ["last_layer", "h.1.ln_1.bias"],
+    ["last_block", "h.1.ln_1.bias"],
+  ] as const) {
+    const broken = tinyModel(`${folder}/broken`, (tensors) => tensors.get(name)!.data.fill(Number.NaN, 3, 4));
+    const model = await openGPT2(broken);
+    const error = await run({ mode, model }).catch((reason: unknown) => reason);
+    await model.close();
+    assert.instance(error, RunFailed);
+    assert.ok((error as RunFailed).message.startsWith(`${name} is not finite`), (error as RunFailed).message);
+    assert.match((error as RunFailed).message, "step 1 of 8");
+    assert.ok((error as RunFailed).contents.tensors.has("head.weight"));
+  }
+});

@@ -1,0 +1,59 @@
+/** What the tests of the file formats share: folders of their own, seeded numbers, and errors by their words. */
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { LowrankError } from "../../src/errors.ts";
+import { sizeOf } from "../../src/tensor.ts";
+import { afterAll } from "./harness.ts";
+
+/** A new folder, in `parent` where there is one, deleted after the file's last test. */
+export function temporaryFolder(parent = tmpdir()): string {
+  const folder = mkdtempSync(join(existsSync(parent) ? parent : tmpdir(), "lowrank-"));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Repeatable floats of about standard deviation 1 (mulberry32, sums of four). */
+export function numbers(seed: number): (shape: readonly number[]) => Float32Array {
+  let state = seed >>> 0;
+  const uniform = () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+  return (shape) =>
+    Float32Array.from(
+      { length: sizeOf(shape) },
+      () => (uniform() + uniform() + uniform() + uniform() - 2) * Math.sqrt(3),
+    );
+}
+
+/** Runs `body`, which must throw an error of ours whose message holds every one of `words`; returns the message. */
+export async function assertFails(
+  kind: typeof LowrankError,
+  words: readonly string[],
+  body: () => unknown,
+): Promise<string> {
+  let error: unknown;
+  try {
+    await body();
+  } catch (thrown) {
+    error = thrown;
+  }
+  if (error === undefined) throw new Error(`no error; expected a ${kind.name} with ${words.join(", ")}`);
+  if (!(error instanceof kind)) throw new Error(`expected a ${kind.name}, got ${String(error)}`, { cause: error });
+  for (const word of words)
+    if (!error.message.includes(word)) throw new Error(`"${word}" is not in the message:\n${error.message}`);
+  return error.message;
+}
+
+/** Throws unless both have the same bits, so that -0 differs from 0 and NaN equals itself. */
+export function assertSameBits(name: string, actual: Float32Array, expected: Float32Array): void {
+  if (actual.length !== expected.length)
+    throw new Error(`${name}: ${actual.length} elements, expected ${expected.length}`);
+  const a = new Uint32Array(actual.buffer, actual.byteOffset, actual.length);
+  const b = new Uint32Array(expected.buffer, expected.byteOffset, expected.length);
+  for (let i = 0; i < a.length; i++)
+    if (a[i] !== b[i]) throw new Error(`${name}[${i}]: ${actual[i]} instead of ${expected[i]}`);
+}

@@ -1,0 +1,76 @@
+/** A device that is watched: what is written to it, and what it holds. */
+import type { Backend, Session } from "../../src/backend/backend.ts";
+import type { Heap } from "../../src/backend/wasm-heap.ts";
+import { DeviceError } from "../../src/errors.ts";
+import { memoryTotals, withoutShared } from "../../src/plan/memory.ts";
+import type { Program } from "../../src/plan/plan.ts";
+import { testDevice } from "./device.ts";
+
+/**
+ * A device that counts what is written, by the tensor's name, the buffers that were made for weights and not shared, and the sessions that are
+ * there. `totals`: the bytes of every session, without what it shares.
+ */
+export async function counting() {
+  const device = await testDevice();
+  const written = new Map<string, number>();
+  const made = new Map<string, number>();
+  const totals: number[] = [];
+  const state = { written, sessions: 0, isFull: false };
+  const inner = new WeakMap<Session, Session>();
+  const programs = new WeakMap<Session, Program>();
+  const backend: Backend = {
+    info: device.info,
+    limits: device.limits,
+    destroy() {},
+    async prepare(program, sharedFrom) {
+      const session = await device.prepare(program, sharedFrom && inner.get(sharedFrom));
+      state.sessions++;
+      const source = sharedFrom && programs.get(sharedFrom);
+      totals.push(memoryTotals(withoutShared(program, source)).total);
+      for (const tensor of program.memory.bufferOf.keys())
+        if (tensor.role === "weight" && !source?.memory.bufferOf.has(tensor))
+          made.set(tensor.name, (made.get(tensor.name) ?? 0) + 1);
+      const watched = Object.create(session, {
+        write: {
+          value: (...[tensor, data, offset]: Parameters<Session["write"]>) => {
+            if (state.isFull) throw new DeviceError("the device is full");
+            written.set(tensor.name, (written.get(tensor.name) ?? 0) + data.byteLength);
+            session.write(tensor, data, offset);
+          },
+        },
+        destroy: {
+          value: () => {
+            state.sessions--;
+            session.destroy();
+          },
+        },
+      }) as Session;
+      inner.set(watched, session);
+      programs.set(watched, program);
+      return watched;
+    },
+  };
+  return { backend, written, made, totals, state };
+}
+
+/** Tells the bytes that a device holds for sessions; 0 where that is in another thread. */
+export async function watchMemory(): Promise<() => number> {
+  const device = (await testDevice()) as Backend & { heap?: Heap; device?: GPUDevice };
+  if (device.heap) return () => device.heap!.usedBytes;
+  const sizes = new Map<GPUBuffer, number>();
+  const gpu = device.device;
+  if (gpu) {
+    const create = gpu.createBuffer.bind(gpu);
+    gpu.createBuffer = (descriptor) => {
+      const buffer = create(descriptor);
+      const destroy = buffer.destroy.bind(buffer);
+      sizes.set(buffer, descriptor.size);
+      buffer.destroy = () => {
+        sizes.delete(buffer);
+        destroy();
+      };
+      return buffer;
+    };
+  }
+  return () => [...sizes.values()].reduce((sum, size) => sum + size, 0);
+}

@@ -1,0 +1,84 @@
+/** The devices of a test file, opened once and released after its last test; and small programs on them. */
+import type { Backend, TensorData } from "../../src/backend/backend.ts";
+import { openRemote } from "../../src/backend/remote.ts";
+import { openWasm } from "../../src/backend/wasm.ts";
+import { hasRelaxedSimd } from "../../src/backend/wasm-module.ts";
+import { openWebGPU } from "../../src/backend/webgpu.ts";
+import { type Dispatch, NO_VALUES, type StepValues } from "../../src/ops/kernel.ts";
+import { planMemory } from "../../src/plan/memory.ts";
+import type { Tensor } from "../../src/tensor.ts";
+import { afterAll, test } from "./harness.ts";
+
+/** Every device that a test's body runs on. Threads are given: a machine with one core tests two as well. */
+const OPEN: Record<string, () => Promise<Backend>> = {
+  webgpu: openWebGPU,
+  "wasm 1 thread": () => openWasm({ threads: 1, relaxed: false }),
+  "wasm 2 threads": () => openWasm({ threads: 2, relaxed: false }),
+  ...(hasRelaxedSimd()
+    ? {
+        "wasm relaxed 1 thread": () => openWasm({ threads: 1, relaxed: true }),
+        "wasm relaxed 2 threads": () => openWasm({ threads: 2, relaxed: true }),
+      }
+    : {}),
+  remote: () => openRemote({ threads: 1 }),
+};
+export const DEVICE_NAMES = Object.keys(OPEN);
+
+/** One of each kind: for what the kernels' own tests check on all. */
+export const ONE_OF_EACH = ["webgpu", "wasm 2 threads", "remote"];
+
+const opened = new Map<string, Promise<Backend>>();
+
+/** The device of the test that is running. */
+let current = "webgpu";
+
+/** Declares a test for every device, or for some; within it `testDevice()` is that device. */
+export function testOnDevices(name: string, body: () => void | Promise<void>, devices = DEVICE_NAMES): void {
+  for (const device of devices)
+    test(`${name} on ${device}`, async () => {
+      current = device;
+      try {
+        await body();
+      } finally {
+        current = "webgpu";
+      }
+    });
+}
+
+export function testDevice(name = current): Promise<Backend> {
+  const device = opened.get(name) ?? OPEN[name]!();
+  opened.set(name, device);
+  return device;
+}
+
+/** The device, with so many bytes for a program. */
+export const within = (device: Backend, total: number): Backend => ({
+  info: device.info,
+  limits: { ...device.limits, total },
+  prepare: (...args) => device.prepare(...args),
+  destroy() {},
+});
+
+afterAll(async () => {
+  for (const device of opened.values()) (await device).destroy();
+});
+
+/** Runs dispatches over given contents and returns the contents of `results` afterwards. */
+export async function runDispatches(
+  dispatches: Dispatch[],
+  contents: Map<Tensor, TensorData>,
+  results: Tensor[],
+  values: Partial<StepValues> = {},
+  deviceName = current,
+): Promise<Float32Array[]> {
+  const device = await testDevice(deviceName);
+  const segments = [{ name: "forward" as const, clears: [], dispatches }];
+  const session = await device.prepare({ segments, memory: planMemory(segments) });
+  try {
+    for (const [tensor, data] of contents) session.write(tensor, data);
+    session.run(["forward"], { ...NO_VALUES, ...values });
+    return await Promise.all(results.map((tensor) => session.read(tensor)));
+  } finally {
+    session.destroy();
+  }
+}

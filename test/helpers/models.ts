@@ -1,0 +1,103 @@
+/** Small random models and batches, for the tests of plans and of the engine. */
+import type { GPT2Config, Mode, Objective, Target } from "../../src/config.ts";
+import type { Weights } from "../../src/engine/weights.ts";
+import type { Batch } from "../../src/model/batch.ts";
+import type { ModelSpec } from "../../src/model/trainable.ts";
+import { IGNORE_INDEX } from "../../src/ops/crossentropy.ts";
+import { Rng } from "../../src/rng.ts";
+import { sizeOf } from "../../src/tensor.ts";
+
+/** No size is a power of two or a multiple of another by chance: a shape that is mistaken for another shows. */
+export const SMALL: GPT2Config = {
+  vocab_size: 131,
+  n_positions: 24,
+  n_layer: 2,
+  n_head: 3,
+  n_embd: 12,
+  layer_norm_epsilon: 1e-5,
+};
+
+/** A relative of GPT-2: every option of the configuration that changes the plan. */
+export const RELATIVE: Partial<GPT2Config> = {
+  n_inner: 20,
+  activation_function: "gelu",
+  scale_attn_by_inverse_layer_idx: true,
+  tie_word_embeddings: false,
+};
+
+export const ALL_TARGETS: Target[] = ["q", "k", "v", "o", "fc", "proj", "head"];
+
+interface SpecOptions {
+  objective?: Objective;
+  targets?: Target[];
+  layers?: number[];
+  train_head?: boolean;
+  r?: number;
+  config?: Partial<GPT2Config> | undefined;
+}
+
+export function smallSpec(
+  mode: Mode,
+  {
+    objective = "classification",
+    targets = ALL_TARGETS,
+    layers,
+    train_head = true,
+    r = 3,
+    config = {},
+  }: SpecOptions = {},
+): ModelSpec {
+  return {
+    config: { ...SMALL, ...config },
+    task: {
+      objective,
+      num_labels: objective === "lm" ? 0 : 5,
+      pooling: "last-token",
+      head_bias: objective === "classification",
+    },
+    mode,
+    lora:
+      mode === "lora"
+        ? {
+            r,
+            lora_alpha: 2 * r,
+            scaling: "alpha/r",
+            init: "gaussian",
+            target_modules: [...targets],
+            ...(layers ? { layers_to_transform: layers } : {}),
+          }
+        : null,
+    train_head,
+    ...(mode === "adapter" ? { bottleneck: 3 } : {}),
+    ...(mode === "prompt" || mode === "prefix" ? { num_virtual_tokens: 2 } : {}),
+  };
+}
+
+/** Every parameter from the seed; with adapters whose B is not 0, so that every gradient is alive. */
+export function fillRandom(engine: Weights, seed: number): void {
+  const rng = new Rng(seed);
+  for (const { name, shape } of engine.plan.parameters.all.values()) {
+    const isNorm = /(^|\.)ln_\w+\.weight$/.test(name);
+    engine.writeParameter(
+      name,
+      Float32Array.from({ length: sizeOf(shape) }, () => rng.normal() * 0.2 + (isNorm ? 1 : 0)),
+    );
+  }
+}
+
+/** Sequences of these lengths. Every third target of a language model does not count. */
+export function randomBatch({ config, task }: ModelSpec, lengths: readonly number[], seed: number): Batch {
+  const rng = new Rng(seed);
+  const starts = [0];
+  for (const length of lengths) starts.push(starts.at(-1)! + length);
+  const tokens = starts.at(-1)!;
+  const isLanguageModel = task.objective === "lm";
+  return {
+    ids: Uint32Array.from({ length: tokens }, () => rng.below(config.vocab_size)),
+    starts: Uint32Array.from(starts),
+    rows: Uint32Array.from(lengths, (length, b) => starts[b]! + length - 1),
+    targets: isLanguageModel
+      ? Int32Array.from({ length: tokens }, (_, n) => (n % 3 === 1 ? IGNORE_INDEX : rng.below(config.vocab_size)))
+      : Int32Array.from(lengths, () => rng.below(task.num_labels)),
+  };
+}

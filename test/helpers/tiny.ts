@@ -1,0 +1,60 @@
+/** Whole runs in a moment: a narrow GPT-2 on the disk, and messages that it can learn to tell apart. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { GPT2Config } from "../../src/config.ts";
+import { bytesReader } from "../../src/data/corpus.ts";
+import { type DatasetOptions, type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
+import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors-write.ts";
+import { baseShapes } from "../../src/names.ts";
+import { numbers } from "./border.ts";
+
+/** The tokenizer's vocabulary, and everything else small. */
+export const TINY: GPT2Config = {
+  vocab_size: 50257,
+  n_positions: 64,
+  n_layer: 2,
+  n_head: 2,
+  n_embd: 16,
+  layer_norm_epsilon: 1e-5,
+};
+
+export type StoredTensors = Map<string, EncodableTensor>;
+
+/** Writes a checkpoint of random values, as `change` leaves them, and returns its directory. */
+export function tinyModel(
+  directory: string,
+  change: (tensors: StoredTensors) => void = () => {},
+  config: GPT2Config = TINY,
+): string {
+  const random = numbers(7);
+  const tensors: StoredTensors = new Map();
+  for (const [name, shape] of baseShapes(config)) {
+    const offset = /(^|\.)ln_\w+\.weight$/.test(name) ? 1 : 0;
+    tensors.set(name, { name, shape, dtype: "F32", data: random(shape).map((x) => 0.2 * x + offset) });
+  }
+  change(tensors);
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(join(directory, "config.json"), JSON.stringify({ model_type: "gpt2", ...config }));
+  writeFileSync(join(directory, "model.safetensors"), encodeSafetensors([...tensors.values()], { format: "pt" }));
+  return directory;
+}
+
+const PHRASES: Record<string, string> = {
+  ham: "see you at lunch, friend, table",
+  spam: "you have won a prize, call now, code",
+  news: "minister opens the new bridge over river",
+};
+
+/** A CSV file with `count` messages of each class, in turns; their lengths differ. */
+export function messages(count: number, labels: readonly string[] = ["ham", "spam"]): string {
+  const rows = Array.from({ length: count }, (_, i) =>
+    labels.map((label) => `${label},"${PHRASES[label]} ${i}${" please".repeat(i % 4)}"`),
+  );
+  return `label,text\n${rows.flat().join("\n")}\n`;
+}
+
+/** The rows of `content` as a data set. */
+export function tinyData(content: string | Uint8Array, options: DatasetOptions = {}): Promise<LoadedDataset> {
+  const file = bytesReader("messages.csv", typeof content === "string" ? new TextEncoder().encode(content) : content);
+  return loadDataset({ file }, { maxLength: TINY.n_positions, ...options });
+}

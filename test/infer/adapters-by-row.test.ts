@@ -1,0 +1,443 @@
+/** Texts that name different adapters: each is classified as by its adapter alone, to the bit, over one base model. */
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { labelFile } from "../../src/commands/label.ts";
+import type { LoraConfig, TaskConfig } from "../../src/config.ts";
+import { ConfigError, DataError, DeviceError, FormatError, type LowrankError } from "../../src/errors.ts";
+import { type Classification, Classifier } from "../../src/infer/classifier.ts";
+import { labelTable, survey } from "../../src/infer/label-table.ts";
+import { openTable } from "../../src/infer/open-table.ts";
+import { Novelty } from "../../src/io/novelty.ts";
+import { type AdapterMeta, readAdapter } from "../../src/io/peft.ts";
+import { baseShapes } from "../../src/names.ts";
+import { metaOf, modeOf, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { counting, watchMemory } from "../helpers/counting.ts";
+import { ONE_OF_EACH, testDevice, testOnDevices, within } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { assertCode, runCommand } from "../helpers/spawn.ts";
+import { TINY, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+const at = (name: string) => join(folder, name);
+const base = tinyModel(at("model"));
+
+const CLASSES: TaskConfig = { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: true };
+
+/** Writes an adapter of random values, with labels of its own. */
+async function write(name: string, lora: Partial<LoraConfig>, rest: Partial<AdapterMeta> = {}): Promise<string> {
+  const task = rest.task ?? CLASSES;
+  const labels = Array.from({ length: task.num_labels }, (_, i) => `${name} ${i}`);
+  const meta = metaOf(lora, { base_model: base, model: TINY, task, labels, settings: {}, ...rest });
+  await writeAdapter(at(name), { meta, tensors: tensorsOf(meta, name.length) });
+  return at(name);
+}
+
+const siteOf = (site: string, r: number) => ({ site, r, scale: 0.5 * r });
+const NOVELTY = Novelty.fit(
+  [],
+  Array.from({ length: 50 }, () => new Uint32Array(3)),
+)!;
+const NO_LORA = { lora: null } as const;
+
+/** Adapters that share a plan: other ranks, targets, blocks and factors; other settings of how texts are read. */
+const TOGETHER = {
+  small: () => write("small", { r: 2 }, { settings: { novelty: { ...NOVELTY, limit: 0.7 } } }),
+  fused: () => write("fused", { r: 4, target_modules: ["c_attn", "fc"], scaling: "alpha/sqrt(r)" }),
+  short: () => write("short", { target_modules: ["o", "head"] }, { settings: { maxLength: 5 } }),
+  padded: () =>
+    write("padded", { layers_to_transform: [1] }, { task: { ...CLASSES, pooling: "last" }, settings: { padTo: 24 } }),
+  ranks: () => write("by site", { sites: [siteOf("h.0.attn.q", 2), siteOf("h.1.mlp.proj", 5), siteOf("head", 1)] }),
+};
+/** Adapters that each need a plan of their own. */
+const APART = {
+  three: () => write("three", {}, { task: { ...CLASSES, num_labels: 3 } }),
+  bare: () => write("bare", {}, { task: { ...CLASSES, head_bias: false } }),
+  mixed: () => write("q and v", { sites: [siteOf("h.0.attn.q", 2), siteOf("h.0.attn.v", 3)] }),
+  biased: () => write("biased", { modulesToSave: ["h.0.attn.c_attn.bias", "ln_f.weight"] }),
+  layer: () => write("layer", {}, { mode: "last_layer", ...NO_LORA }),
+  bitfit: () => write("bitfit", {}, modeOf("bitfit")),
+  layers: () => write("layers", {}, modeOf("adapter")),
+  prompt: () => write("prompt", {}, modeOf("prompt")),
+  prefix: () => write("prefix", {}, modeOf("prefix")),
+  all: () => write("all", {}, { mode: "all", ...NO_LORA }),
+};
+const ADAPTERS = { ...TOGETHER, ...APART };
+type Name = keyof typeof ADAPTERS;
+const NAMES = Object.keys(ADAPTERS) as Name[];
+
+const PHRASES = ["see you at lunch", "you have won a prize, call now", "", "minister opens the new bridge over river"];
+/** Texts of other lengths, one longer than the context. */
+const TEXTS = Array.from({ length: 24 }, (_, i) => PHRASES[i % 4]! + " please".repeat(i === 17 ? 80 : (i * 5) % 9));
+
+/** Rows in no order of names: all texts for every adapter but the first, whose rows are few. */
+function rowsFor(names: readonly Name[]) {
+  const rows = names.flatMap((name, i) => TEXTS.slice(i === 0 ? 20 : 0).map((text) => ({ text, name })));
+  return rows.map((_, i) => rows[(i * 101) % rows.length]!);
+}
+
+const split = (rows: readonly { text: string; name: Name }[]) =>
+  [rows.map(({ text }) => text), { adapterNames: rows.map(({ name }) => name) }] as const;
+
+/** What each row's adapter says alone. */
+async function alone(rows: readonly { text: string; name: Name }[]): Promise<Classification[]> {
+  const results: Classification[] = [];
+  for (const name of new Set(rows.map((row) => row.name))) {
+    const classifier = await Classifier.load(await ADAPTERS[name](), { device: await testDevice() });
+    const own = rows.flatMap((row, i) => (row.name === name ? [i] : []));
+    const found = await classifier.classify(own.map((i) => rows[i]!.text));
+    for (const [j, i] of own.entries()) results[i] = found[j]!;
+    classifier.destroy();
+  }
+  return results;
+}
+
+async function load(names: readonly Name[], device = counting()) {
+  const watched = await device;
+  const [first, ...others] = names as [Name, ...Name[]];
+  const classifier = await Classifier.load(await ADAPTERS[first](), { device: watched.backend, adapterName: first });
+  for (const name of others) await classifier.loadAdapter(await ADAPTERS[name](), name);
+  // What the check of the device and the first adapter needed.
+  for (const counts of [watched.made, watched.written]) counts.clear();
+  return { ...watched, classifier };
+}
+
+/** How often each tensor of the base model was made since `load`, but for those that an adapter replaces or trains, biases above all. */
+const madeOf = (made: ReadonlyMap<string, number>) =>
+  new Set([...baseShapes(TINY)].flatMap(([name]) => (/bias$|^ln_f/.test(name) ? [] : (made.get(name) ?? 0))));
+
+testOnDevices(
+  "every row has the bits of its own adapter; those that can share a plan, over a base that is there once",
+  async () => {
+    const heldBytes = await watchMemory();
+    const before = heldBytes();
+    const names = NAMES.filter((name) => name !== "all");
+    const { classifier, made, written, state } = await load(names);
+    assert.equal([classifier.adapters, classifier.activeAdapter], [names, "small"]);
+    const rows = rowsFor(names);
+    const wanted = await alone(rows);
+    assert.ok(wanted.some(({ unlike }) => unlike) && wanted.some(({ unlike }) => unlike === false));
+    assert.is(new Set(wanted.map(({ label }) => label.replace(/ \d$/, ""))).size, names.length);
+    const found = await classifier.classify(...split(rows));
+    assert.is(found.length, rows.length);
+    for (const [i, result] of found.entries()) assert.equal(result, wanted[i], `${rows[i]!.name}: ${rows[i]!.text}`);
+    // The active one's, the shared one, and one of each other.
+    assert.is(state.sessions, 2 + Object.keys(APART).length - 1);
+    assert.equal([...madeOf(made)], [0]);
+    assert.not.ok(written.has("wte.weight"));
+    written.clear();
+    const again = rows.toReversed();
+    assert.equal(await classifier.classify(...split(again)), wanted.toReversed());
+    assert.equal([...written.keys()], ["batch"], "the second time nothing goes up but batches");
+    classifier.destroy();
+    assert.is(state.sessions, 0);
+    assert.is(heldBytes(), before);
+  },
+  ONE_OF_EACH,
+);
+
+test("adapters of one plan: no tensor of the base is made or written for them", async () => {
+  const names = Object.keys(TOGETHER) as Name[];
+  const { classifier, made, state, written } = await load(names);
+  const rows = rowsFor(names);
+  assert.equal(await classifier.classify(...split(rows)), await alone(rows));
+  assert.is(state.sessions, 2);
+  assert.equal(
+    [...made.keys()].filter((name) => baseShapes(TINY).has(name)),
+    [],
+  );
+  assert.equal(
+    [...written.keys()].filter((name) => baseShapes(TINY).has(name)),
+    [],
+  );
+  classifier.destroy();
+});
+
+test("a base that the active adapter lacks is loaded once for all others, and stays when it becomes active", async () => {
+  const names = ["all", "small", "bitfit", "fused", "prefix"] as const;
+  const { classifier, made, state } = await load(names);
+  const rows = rowsFor(names);
+  const wanted = await alone(rows);
+  assert.equal(await classifier.classify(...split(rows)), wanted);
+  assert.equal([...madeOf(made)], [1]);
+  assert.is(state.sessions, 4);
+  await classifier.setAdapter("small");
+  assert.is(made.get("wte.weight"), 1);
+  assert.equal(await classifier.classify(...split(rows)), wanted);
+  classifier.destroy();
+  assert.is(state.sessions, 0);
+});
+
+test("adapters come, go, change, take turns and are disabled: rows have what their adapter is now", async () => {
+  const { classifier, state } = await load(["small", "fused", "three"]);
+  const rows = rowsFor(["small", "fused", "three"]);
+  const wanted = await alone(rows);
+  const check = async (words: string) => assert.equal(await classifier.classify(...split(rows)), wanted, words);
+  await check("first");
+  assert.is(state.sessions, 3);
+  await classifier.setAdapter("three");
+  await check("another is active");
+  await classifier.disableAdapters();
+  await check("none is enabled");
+  await classifier.enableAdapters();
+  assert.is(classifier.activeAdapter, "three");
+  const more = [...rows, { text: TEXTS[1]!, name: "prompt" as const }];
+  await assertFails(ConfigError, ['no adapter "prompt"', "adapterNames[52]", "small, fused, three"], () =>
+    classifier.classify(...split(more)),
+  );
+  await classifier.loadAdapter(await ADAPTERS.prompt(), "prompt");
+  assert.equal(await classifier.classify(...split(more)), await alone(more));
+  classifier.deleteAdapter("prompt");
+  await check("one was deleted");
+  assert.is(state.sessions, 2, "the active one has no second plan");
+  // Another one under the name of the first.
+  classifier.deleteAdapter("fused");
+  await classifier.loadAdapter(await ADAPTERS.short(), "fused");
+  const renamed = rows.map(({ text, name }) => ({ text, name: name === "fused" ? ("short" as const) : name }));
+  assert.equal(await classifier.classify(...split(rows)), await alone(renamed));
+  await classifier.setAdapter("small");
+  const { tensors } = await readAdapter(await ADAPTERS.small());
+  const zeros = new Map([...tensors].map(([name, { shape, data }]) => [name, { shape, data: data.map(() => 0) }]));
+  classifier.update(zeros);
+  const [updated] = await classifier.classify(TEXTS[1]!, { adapterNames: ["small"] });
+  assert.is(updated!.probability, 0.5);
+  classifier.destroy();
+  assert.is(state.sessions, 0);
+});
+
+test("names that are not one a text or no adapter's are refused before any work; no texts are no work", async () => {
+  const { classifier, state, written } = await load(["small", "fused"]);
+  written.clear();
+  const [text] = TEXTS;
+  const cases: [texts: string | string[], adapterNames: string[], ...words: string[]][] = [
+    [[text!, text!], ["small"], "not one name a text", "2 names", "1"],
+    [text!, ["small", "fused"], "not one name a text", "1 names", "2"],
+    [text!, [], "not one name a text"],
+    [[text!, text!], ["small", "fusd"], 'no adapter "fusd"', "adapterNames[1]", "small, fused", "did you mean fused?"],
+    [[text!], [""], 'no adapter ""', "adapterNames[0]"],
+    [[text!], ["default"], 'no adapter "default"'],
+  ];
+  for (const [texts, adapterNames, ...words] of cases)
+    await assertFails(ConfigError, words, () => classifier.classify(texts, { adapterNames }));
+  assert.equal(await classifier.classify([], { adapterNames: [] }), []);
+  assert.equal([state.sessions, written.size], [1, 0]);
+  const options = { device: await testDevice(), adapterName: "" };
+  await assertFails(ConfigError, ["needs a name"], () => Classifier.load(at("small"), options));
+  assert.is(classifier.metaOf("fused").labels[0], "fused 0");
+  await assertFails(ConfigError, ['no adapter "fusd"'], async () => classifier.metaOf("fusd"));
+  classifier.destroy();
+});
+
+test("a plan that fails leaves all as it was", async () => {
+  const names = ["small", "fused", "three"] as const;
+  const { classifier, backend, state } = await load(names);
+  const rows = rowsFor(names);
+  const { prepare } = backend;
+  backend.prepare = async () => {
+    throw new DeviceError("the device is out of memory");
+  };
+  await assertFails(DeviceError, ["out of memory"], () => classifier.classify(...split(rows)));
+  backend.prepare = prepare;
+  state.isFull = true;
+  await assertFails(DeviceError, ["is full"], () => classifier.classify(...split(rows)));
+  state.isFull = false;
+  assert.is(state.sessions, 1);
+  assert.equal(await classifier.classify(...split(rows)), await alone(rows));
+  classifier.destroy();
+});
+
+test("more adapters than a plan or the device has room for take several plans", async () => {
+  const names = ["three", ...(Object.keys(TOGETHER) as Name[])] as Name[];
+  const rows = rowsFor(names);
+  const wanted = await alone(rows);
+  const whole = await load(names);
+  await whole.classifier.classify(...split(rows));
+  assert.is(whole.state.sessions, 2);
+  whole.classifier.destroy();
+  const watched = await counting();
+  const { classifier, state } = await load(
+    names,
+    Promise.resolve({ ...watched, backend: within(watched.backend, whole.totals.at(-1)! - 1) }),
+  );
+  assert.equal(await classifier.classify(...split(rows)), wanted);
+  assert.ok(state.sessions > 2, `${state.sessions} sessions`);
+  assert.ok(state.sessions < 1 + names.length, `${state.sessions} sessions`);
+  classifier.destroy();
+
+  const many = await load(["small"]);
+  const directory = await ADAPTERS.fused();
+  const copies = Array.from({ length: 70 }, (_, i) => `copy ${i}`);
+  for (const name of copies) await many.classifier.loadAdapter(directory, name);
+  const adapterNames = ["copy 69", "small", "copy 0", "copy 40"];
+  const own = await alone(adapterNames.map((name) => ({ text: TEXTS[1]!, name: name === "small" ? name : "fused" })));
+  assert.equal(await many.classifier.classify(Array(4).fill(TEXTS[1]!), { adapterNames }), own);
+  assert.is(many.state.sessions, 3);
+  many.classifier.destroy();
+});
+
+// ------------------------------------------------------------------------------------------------ tables
+
+const MESSAGES = `task,note,message\nsmall,"a, b","you have won"\n three ,,see you at lunch\nsmall,x,\nthree,y,"see\nyou"\n`;
+
+test("the column of adapters in CSV, TSV and JSON, whatever is read at a time", async () => {
+  const samples: Record<string, string> = {
+    "a.csv": MESSAGES,
+    "two.csv": "task,words\nsmall,you have won\nthree,see you at lunch\nsmall,\nthree,see\n",
+    "a.tsv": "words\ttask\nyou have won\tsmall\nsee you at lunch\t three\n\tsmall\nsee\tthree\n",
+    "a.jsonl": '{"task":"small","text":"you have won"}\n{"text":"see you at lunch","task":" three "}\n'.concat(
+      '{"task":"small","text":""}\n{"n":1,"task":"three","text":"see"}\n',
+    ),
+    "a.json": '[{"task":"small","a":"you have won"},{"task":"three","a":"see you at lunch"},\n'.concat(
+      '{"task":"small","a":""},{"a":"see","task":"three"}]',
+    ),
+    // The first row would be data, but for the name that was asked for.
+    "data.csv": "task,message\ntask,you have won a prize\n",
+  };
+  for (const [name, content] of Object.entries(samples)) {
+    writeFileSync(at(name), content);
+    for (const chunkBytes of [1, 3, 64, 1 << 16]) {
+      const table = await openTable(at(name), { adapterColumn: "Task", chunkBytes });
+      assert.is(table.adapterColumn, "task");
+      const rows = [];
+      for await (const some of table.rows()) rows.push(...some.filter(({ text }) => text !== null));
+      await table.close();
+      const adapters = rows.map(({ adapter }) => adapter);
+      assert.equal(adapters, name === "data.csv" ? ["task"] : ["small", "three", "small", "three"], name);
+      assert.is(rows[0]!.text?.slice(0, 12), "you have won", name);
+    }
+  }
+});
+
+const table = (input: string, output: string, more: object = {}) =>
+  labelFile(
+    new Map([
+      ["small", at("small")],
+      ["three", at("three")],
+    ]),
+    { in: at(input), out: at(output), device: "wasm", adapterColumn: "task", ...more },
+  );
+
+test("every row of a table has the label of its adapter, also where the work was cut off", async () => {
+  for (const name of ["small", "three"] as const) await ADAPTERS[name]();
+  writeFileSync(at("in.csv"), MESSAGES);
+  await table("in.csv", "out.csv");
+  const texts = ["you have won", "see you at lunch", "", "see\nyou"];
+  const names = ["small", "three", "small", "three"] as const;
+  const device = await testDevice("wasm 2 threads");
+  const labels: string[] = [];
+  for (const [i, name] of names.entries()) {
+    const classifier = await Classifier.load(at(name), { device });
+    const [{ label, probability }] = (await classifier.classify(texts[i]!)) as [Classification];
+    labels.push(`,${label},${probability.toFixed(6)}`);
+    classifier.destroy();
+  }
+  const whole = readFileSync(at("out.csv"), "utf8");
+  const [header, ...lines] = MESSAGES.trimEnd().split(/\n(?!you)/);
+  const expected = [`${header},predicted,probability`, ...lines.map((line, i) => line + labels[i]), ""].join("\n");
+  assert.is(whole, expected);
+
+  const { classifier } = await load(["small", "three"]);
+  const rows = await openTable(at("in.csv"), { adapterColumn: "task" });
+  const surveyed = await survey(rows, "in.csv", ["small", "three"]);
+  assert.equal([...surveyed.adapters], [...Object.entries({ small: 2, three: 2 })]);
+  const settings = { version: "1", input: "a", model: "b", device: "webgpu", dtype: "f32", encoding: "utf-8" } as const;
+  const columns = { textColumn: "message", adapterColumn: "task" };
+  let most = 0;
+  let first = "";
+  for (let cut = whole.length; cut >= 0; cut -= 7) {
+    writeFileSync(at("cut.csv.part"), (first || whole).slice(0, cut));
+    writeFileSync(at("cut.csv.part.json"), JSON.stringify({ format: "lowrank-labels", ...settings, ...columns }));
+    await labelTable(rows, surveyed, classifier, {
+      output: at("cut.csv"),
+      settings: { ...settings, ...columns },
+      force: first === "",
+      check: async () => {},
+      onProgress: (_, kept) => {
+        most = Math.max(most, kept);
+      },
+    });
+    first ||= readFileSync(at("cut.csv"), "utf8");
+    assert.is(readFileSync(at("cut.csv"), "utf8"), first, `cut at ${cut}`);
+    rmSync(at("cut.csv"));
+  }
+  assert.is(most, 3);
+  await rows.close();
+  classifier.destroy();
+});
+
+test("a table that names no adapter, another one, or has no such column is refused before any work", async () => {
+  writeFileSync(at("other.csv"), 'task,message\nsmall,"a\nb"\nthre,b\n');
+  writeFileSync(at("empty.csv"), "task,message\nsmall,a\n ,b\n");
+  writeFileSync(at("null.jsonl"), '{"task":"small","text":"a"}\n{"task":null,"text":"a"}\n');
+  writeFileSync(at("key.jsonl"), '{"task":"small","text":"a"}\n{"text":"a"}\n');
+  writeFileSync(at("latin.csv"), Buffer.from("task,message\nsm\xe4ll,a\n", "latin1"));
+  const cases: [kind: typeof LowrankError, input: string, more: object, ...words: string[]][] = [
+    [DataError, "other.csv", {}, 'no adapter "thre"', "other.csv, row 2", "small, three", 'did you mean "three"?'],
+    [DataError, "empty.csv", {}, "The row names no adapter", "empty.csv, row 2", "small, three"],
+    [DataError, "in.csv", { adapterColumn: "tsk" }, 'no column "tsk"', "task, note", 'did you mean "task"?'],
+    [DataError, "in.csv", { adapterColumn: "message", textColumn: "message" }, "the same column", "message"],
+    [FormatError, "null.jsonl", {}, '"task" has no text', "null.jsonl:2"],
+    [FormatError, "key.jsonl", {}, 'no "task"', "key.jsonl:2"],
+    [FormatError, "latin.csv", {}, "not UTF-8", "2: smäll,a", "latin.csv:2"],
+  ];
+  for (const [kind, input, more, ...words] of cases)
+    await assertFails(kind, words, () => table(input, `x${/\.\w+$/.exec(input)![0]}`, more));
+  for (const name of ["x.csv", "x.csv.part", "x.jsonl"]) assert.not.ok(existsSync(at(name)), name);
+});
+
+test("adapters of other base models are refused, unless one is given for all", async () => {
+  writeFileSync(at("pair.csv"), "task,message\nfirst,a\nsecond,b\n");
+  const other = tinyModel(at("other model"));
+  const directories = new Map([
+    ["first", await write("first", {})],
+    ["second", await write("second", {}, { base_model: other })],
+  ]);
+  const run = (more: object = {}) =>
+    labelFile(directories, {
+      ...{ in: at("pair.csv"), out: at("pair out.csv"), device: "wasm", adapterColumn: "task", force: true },
+      ...more,
+    });
+  await assertFails(ConfigError, ["base models of different names", `${base}, as first`, "second", "--model"], run);
+  await run({ model: base });
+  directories.set("second", await write("second", {}, { settings: { dtype: "q8" } }));
+  await assertFails(ConfigError, ["in different types", "f32, as first", "q8 (second)", "--dtype"], run);
+  await run({ dtype: "f16" });
+  directories.set("second", await write("second", {}, { model: { ...TINY, n_head: 4 } }));
+  await assertFails(ConfigError, ["belongs to another base model"], run);
+  directories.set("second", await write("second", {}, { task: { ...CLASSES, objective: "lm", num_labels: 0 } }));
+  await assertFails(ConfigError, ["another task"], run);
+});
+
+test("the command takes NAME=DIR for each adapter, and says what does not go together, with exit code 2", async () => {
+  const classify = (line: string) => runCommand("classify", [...line.split(" "), "--device", "wasm"], { cwd: folder });
+  rmSync(at("out.csv"));
+  const finished = await classify(
+    "--adapter small=small --adapter three=three --adapter-column task --in in.csv --out out.csv",
+  );
+  assertCode(finished, 0);
+  assert.match(finished.stderr, /^adapters in column "task": small 2, three 2$/m);
+  assert.match(readFileSync(at("out.csv"), "utf8"), /^small,"a, b","you have won",small \d,[01]\.\d{6}$/m);
+  const pair = "--adapter small=small --adapter three=three";
+  const files = "--in in.csv --out x.csv";
+  for (const [line, ...words] of [
+    [`${pair} ${files}`, "go together", "no --adapter-column"],
+    [`${pair} text`, "go together", "no --adapter-column"],
+    [`--adapter small=small --adapter-column task ${files}`, "go together", "1 of --adapter"],
+    [`--run small --adapter-column task ${files}`, "go together", "0 of --adapter"],
+    [`${pair} --adapter-column task text`, "the flags do not go together", "--adapter-column"],
+    [`${pair} --adapter small=three --adapter-column task ${files}`, 'two adapters have the name "small"'],
+    [`${pair} --adapter three --adapter-column task ${files}`, "needs a name", "NAME=DIR", "three"],
+    [`${pair} --adapter =three --adapter-column task ${files}`, "needs a name", "=three"],
+    [`${pair} --adapter a= --adapter-column task ${files}`, "needs a name", "a="],
+    [`--run small ${pair} --adapter-column task ${files}`, "exactly one of --run and --adapter"],
+  ] as const) {
+    const refused = await classify(line);
+    assertCode(refused, 2);
+    for (const word of words) assert.match(refused.stderr, word);
+  }
+  assert.not.ok(existsSync(at("x.csv")));
+  // One adapter is a directory, whatever its name.
+  await write("lr=0.1", {});
+  assertCode(await classify("--adapter lr=0.1 text"), 0);
+});

@@ -1,0 +1,265 @@
+/** Writing text: against the definition, token by token from the whole model; and what a user sees of it. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { Tokenizer } from "../../src/data/tokenizer.ts";
+import { Engine } from "../../src/engine/engine.ts";
+import { loadBase } from "../../src/engine/state.ts";
+import { ConfigError, DataError } from "../../src/errors.ts";
+import type { GenerateOptions, GenerationChunk } from "../../src/infer/generation.ts";
+import { LanguageModel } from "../../src/infer/language-model.ts";
+import { loadModel } from "../../src/io/hf.ts";
+import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
+import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
+import { baseShapes } from "../../src/names.ts";
+import { sizeOf } from "../../src/tensor.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { testDevice, testOnDevices } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { TINY, tinyModel } from "../helpers/tiny.ts";
+
+const END = GPT2_VOCABULARY.end.id;
+
+const folder = temporaryFolder();
+const model = tinyModel(join(folder, "model"));
+const PROMPTS = ["Once upon a time", "", "x", "😀 naïve — 你好", "The quick brown fox jumps over the lazy dog"];
+const T = TINY.n_positions;
+
+async function withModel<T>(name: string, body: (lm: LanguageModel) => Promise<T>, { batchSize = 3 } = {}): Promise<T> {
+  const lm = await LanguageModel.load(name, { device: await testDevice(), batchSize });
+  try {
+    return await body(lm);
+  } finally {
+    lm.destroy();
+  }
+}
+
+const complete = (prompts: readonly string[], options: GenerateOptions = {}, batchSize = 3) =>
+  withModel(model, (lm) => lm.complete(prompts, options), { batchSize });
+
+/** The likeliest tokens behind a prompt, by the engine that trains, the whole sequence anew for each. */
+async function greedy(prompt: string, count: number): Promise<number[]> {
+  const checkpoint = await loadModel(model);
+  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
+  const spec = { config: TINY, task, mode: "all", lora: null, train_head: false } as const;
+  const capacity = { tokens: T, sequences: 1 };
+  const engine = await Engine.create(await testDevice("wasm 1 thread"), { spec, capacity, optimizer: null });
+  await loadBase(engine, checkpoint);
+  await checkpoint.close();
+  const encoded = [...(await Tokenizer.load()).encode(prompt)];
+  let context = (encoded.length > 0 ? encoded : [END]).slice(-T);
+  const made: number[] = [];
+  while (made.length < count) {
+    const N = context.length;
+    const starts = Uint32Array.of(0, N);
+    engine.forward({ ids: Uint32Array.from(context), starts, rows: new Uint32Array(), targets: new Int32Array(N) });
+    const row = (await engine.logits(N)).subarray((N - 1) * TINY.vocab_size);
+    made.push(row.reduce((best, x, id) => (x > row[best]! ? id : best), 0));
+    context.push(made.at(-1)!);
+    // As the documentation says: what stays of a context that overflows is its last half.
+    if (context.length > T) context = context.slice(-T / 2);
+  }
+  engine.destroy();
+  return made;
+}
+
+/** What is written behind each prompt, by the definition; the last one is beyond the context in the end. */
+const COUNTS = [8, 8, 8, 8, 60];
+let expected: Promise<number[][]> | undefined;
+const expectedIds = () => {
+  expected ??= (async () => {
+    const all = [];
+    for (const [i, prompt] of PROMPTS.entries()) all.push(await greedy(prompt, COUNTS[i]!));
+    return all;
+  })();
+  return expected;
+};
+
+testOnDevices(
+  "greedy writing is the likeliest token of the whole model, again and again, past the context",
+  async () => {
+    const ids = await expectedIds();
+    const tokenizer = await Tokenizer.load();
+    const [short, long] = [PROMPTS.slice(0, -1), PROMPTS.slice(-1)];
+    const completions = await withModel(model, async (lm) => [
+      ...(await lm.complete(short, { maxNewTokens: COUNTS[0]! })),
+      ...(await lm.complete(long, { maxNewTokens: COUNTS.at(-1)! })),
+    ]);
+    completions.forEach((completion, i) => {
+      assert.equal(completion.ids, ids[i], PROMPTS[i]);
+      assert.is(completion.text, tokenizer.decode(completion.ids));
+      assert.is(completion.finish, "length");
+      assert.is(completion.forgotten > 0, i === PROMPTS.length - 1, `${completion.forgotten} forgotten`);
+    });
+  },
+);
+
+testOnDevices("a batch writes what each prompt alone does, drawn tokens as well", async () => {
+  const [prompts, options] = [PROMPTS.slice(0, 4), { maxNewTokens: 4, temperature: 0.9, topK: 40 }];
+  const together = await complete(prompts, options);
+  assert.equal(await complete(prompts, options, 1), together, "one at a time");
+  // The first prompt has the seed's own numbers.
+  assert.equal(await complete(prompts.slice(0, 1), options), together.slice(0, 1));
+});
+
+test("the seed decides what is drawn", async () => {
+  const draw = (seed: number) => complete(["a", "a"], { temperature: 2, seed, maxNewTokens: 8 });
+  const [one, again, other] = [await draw(1), await draw(1), await draw(2)];
+  assert.equal(one, again);
+  assert.not.equal(one[0]!.ids, other[0]!.ids);
+  assert.not.equal(one[0]!.ids, one[1]!.ids, "the same prompt twice draws twice");
+});
+
+test("a prompt beyond the context keeps its end, and says so", async () => {
+  const long = PROMPTS[4]!.repeat(12);
+  const count = (await Tokenizer.load()).encode(long).length;
+  assert.ok(count > T);
+  const [completion] = await complete([long], { maxNewTokens: 1 });
+  assert.is(completion!.forgotten, count - T);
+  assert.equal(completion!.ids, await greedy(long, 1));
+});
+
+test("a single token beyond the context is forgotten, and said to be; none is where the prompt just fits", async () => {
+  const tokenizer = await Tokenizer.load();
+  for (const over of [0, 1, 2]) {
+    const prompt = " the".repeat(T + over);
+    assert.is(tokenizer.encode(prompt).length, T + over);
+    const pieces: GenerationChunk[] = [];
+    await withModel(model, async (lm) => {
+      for await (const piece of lm.generate(prompt, { maxNewTokens: 1 })) pieces.push(piece);
+    });
+    assert.is(pieces[0]!.forgotten, over === 0 ? undefined : over);
+  }
+});
+
+/**
+ * A model that writes a text whatever the prompt of one token is: hidden states depend on the position alone, and the token
+ * table has, for each token of the text, the sum of its positions' codes (rows of a Hadamard matrix).
+ */
+async function scripted(name: string, text: string, end = true): Promise<string> {
+  const config = { ...TINY, n_embd: 64, n_layer: 1 };
+  const ids = [...(await Tokenizer.load()).encode(text), ...(end ? [END] : [])];
+  assert.ok(ids.length < 63, `${ids.length} tokens`);
+  const code = (p: number, i: number) => {
+    let bits = (p + 1) & i;
+    for (let shift = 16; shift > 0; shift >>= 1) bits ^= bits >> shift;
+    return bits & 1 ? -1 : 1;
+  };
+  const tensors = [...baseShapes(config)].map(([key, shape]) => {
+    const data = new Float32Array(sizeOf(shape));
+    if (key === "ln_f.weight") data.fill(1);
+    if (key === "wpe.weight") for (let p = 0; p < 63; p++) for (let i = 0; i < 64; i++) data[p * 64 + i] = code(p, i);
+    if (key === "wte.weight")
+      ids.forEach((id, p) => {
+        for (let i = 0; i < 64; i++) data[id * 64 + i]! += 0.001 * code(p, i);
+      });
+    return { name: key, shape, dtype: "F32" as const, data };
+  });
+  const directory = join(folder, name);
+  mkdirSync(directory);
+  writeFileSync(join(directory, "config.json"), JSON.stringify({ model_type: "gpt2", ...config }));
+  writeFileSync(join(directory, "model.safetensors"), encodeSafetensors(tensors, { format: "pt" }));
+  return directory;
+}
+
+async function piecesOf(directory: string, options: GenerateOptions = {}): Promise<GenerationChunk[]> {
+  return withModel(directory, async (lm) => {
+    const pieces = [];
+    for await (const piece of lm.generate("A", { maxNewTokens: 60, ...options })) pieces.push(piece);
+    return pieces;
+  });
+}
+
+const textOf = (pieces: GenerationChunk[]) => pieces.map(({ text }) => text).join("");
+
+test("pieces are whole characters, however many tokens one has", async () => {
+  const text = "Hi 👩‍👩‍👧 naïve 你好, 🏴‍☠️𝒳!";
+  const directory = await scripted("characters", text);
+  const ids = [...(await Tokenizer.load()).encode(text)];
+  const pieces = await piecesOf(directory);
+  assert.is(textOf(pieces), text);
+  assert.equal(
+    pieces.flatMap((piece) => piece.ids),
+    [...ids, END],
+  );
+  for (const piece of pieces) assert.not.match(piece.text, /�|[\ud800-\udbff]$|^[\udc00-\udfff]/);
+  assert.ok(pieces.length < ids.length, "some tokens complete no character");
+  assert.equal(pieces.map(({ finish }) => finish).filter(Boolean), ["end"]);
+  // Cut inside a character: what was begun is told as U+FFFD, as `decode` has it.
+  const tokenizer = await Tokenizer.load();
+  const count = ids.findIndex((_, n) => tokenizer.decode(ids.slice(0, n)).endsWith("\ufffd"));
+  assert.is(textOf(await piecesOf(directory, { maxNewTokens: count })), tokenizer.decode(ids.slice(0, count)));
+});
+
+test("a stop string ends the text across the borders of tokens, and what only looked like one is told", async () => {
+  const directory = await scripted("stops", "A stopwatch, then stop-and-go; unstoppable.");
+  for (const [stop, expected] of [
+    ["stop-", "A stopwatch, then "],
+    [["nothing", "and-go;"], "A stopwatch, then stop-"],
+    [["watch", "A stop"], ""],
+    ["unstoppable!", "A stopwatch, then stop-and-go; unstoppable."],
+  ] as const) {
+    const pieces = await piecesOf(directory, { stop });
+    assert.is(textOf(pieces), expected);
+    assert.is(pieces.at(-1)!.finish, expected.endsWith(".") ? "end" : "stop");
+  }
+});
+
+test("the penalty and the largest number of tokens end or change a text", async () => {
+  const directory = await scripted("repeats", " go go go go go go", false);
+  assert.is(textOf(await piecesOf(directory, { maxNewTokens: 4 })), " go go go go");
+  assert.is((await piecesOf(directory, { maxNewTokens: 4 })).at(-1)!.finish, "length");
+  // The logit of a token that was written falls below 0, that of every other token here.
+  const penalized = await piecesOf(directory, { maxNewTokens: 2, repetitionPenalty: 1e9 });
+  assert.is(textOf(penalized).startsWith(" go"), true);
+});
+
+test("leaving the loop frees the model; calls inside the loop and beside it wait for their turn", async () => {
+  await withModel(model, async (lm) => {
+    for await (const piece of lm.generate("A")) {
+      assert.is(piece.prompt, 0);
+      break;
+    }
+    const alone = [await lm.complete("A"), await lm.complete(["B", "see"]), await lm.score("a b c")] as const;
+    const inside: unknown[] = [];
+    const all: GenerationChunk[] = [];
+    for await (const piece of lm.generate("A"))
+      if (all.push(piece) === 1) inside.push(await lm.complete(["B", "see"]), await lm.score("a b c"));
+    assert.equal([textOf(all), ...inside], [alone[0][0]!.text, ...alone.slice(1)]);
+    assert.equal(await Promise.all([lm.complete("A"), lm.complete(["B", "see"]), lm.score("a b c")]), [...alone]);
+    assert.is((await lm.complete("BB", { maxNewTokens: 1 })).length, 1);
+    assert.equal(await lm.complete([]), []);
+    const aborting = new AbortController();
+    let pieces = 0;
+    try {
+      for await (const _ of lm.generate(PROMPTS, { signal: aborting.signal })) if (++pieces === 4) aborting.abort();
+      assert.unreachable();
+    } catch (error) {
+      assert.is((error as Error).name, "AbortError");
+    }
+    assert.ok(pieces < 12, `${pieces} pieces`);
+    assert.is((await lm.complete(["B"], { maxNewTokens: 1 })).length, 1);
+  });
+});
+
+test("options that are invalid are refused before anything is written", async () => {
+  await withModel(model, async (lm) => {
+    const wrong: [object, string][] = [
+      [{ maxNewTokens: 0 }, "maxNewTokens"],
+      [{ seed: 0.5 }, "seed"],
+      [{ stop: ["a", ""] }, "stop string is empty"],
+      [{ temperature: -2 }, "temperature"],
+      [{ temprature: 2 }, "unknown option temprature"],
+    ];
+    for (const [options, words] of wrong)
+      await assertFails(ConfigError, [words], () => lm.complete(["a"], options as GenerateOptions));
+  });
+  await assertFails(ConfigError, ["batchSize"], () => withModel(model, async () => {}, { batchSize: 0 }));
+});
+
+test("a damaged model is named, not sampled from", async () => {
+  const damaged = tinyModel(join(folder, "damaged"), (tensors) => {
+    (tensors.get("ln_f.bias")!.data as Float32Array)[3] = Number.NaN;
+  });
+  await assertFails(DataError, ["not finite"], () => withModel(damaged, (lm) => lm.complete(["a"])));
+});

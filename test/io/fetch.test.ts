@@ -1,0 +1,470 @@
+/** Servers that send too much, too little or nothing: what comes is bounded in size and time, and a signal ends every wait. */
+import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import * as assert from "uvu/assert";
+import { openFile, packagePath, withLock } from "#platform";
+import { bytesReader } from "../../src/data/corpus.ts";
+import { DownloadError, LowrankError } from "../../src/errors.ts";
+import { download, hash, inTurn } from "../../src/io/download.ts";
+import { fetchAgain, fetchAnswer, secondsOf } from "../../src/io/fetch.ts";
+import { resolveModel } from "../../src/io/hf.ts";
+import { LIMITS } from "../../src/io/limits.ts";
+import * as browser from "../../src/platform/browser.ts";
+import { registerFile } from "../../src/platform/files.ts";
+import { paced, storeBody } from "../../src/platform/http.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+import { type Server, sendBytes, serve, setEnvironment } from "../helpers/http.ts";
+import { answerAsHub, digest, gitHash, json, REVISION } from "../helpers/hub-server.ts";
+import { runCommand } from "../helpers/spawn.ts";
+
+const folder = temporaryFolder();
+const NAME = "someone/small-gpt2";
+const micro = (file: string) => readFileSync(packagePath(`data/models/gpt2-micro/${file}`));
+const FILES = new Map(["config.json", "vocab.json", "merges.txt"].map((file) => [file, micro(file)] as const));
+FILES.set("model.safetensors", Buffer.alloc(100_000, 7));
+const BYTES = FILES.get("model.safetensors")!;
+const options = { retryDelay: 1 };
+/** 64 MB of spaces. */
+const BOMB = gzipSync(Buffer.alloc(64 << 20, " "));
+
+let answer: (request: IncomingMessage, response: ServerResponse) => unknown;
+let server: Server;
+/** Bytes that the server got rid of. */
+let sent = 0;
+let caches = 0;
+
+test("starts", async () => {
+  server = await serve((request, response) => answer(request, response));
+});
+
+/** An empty cache; returns where the model's blobs will lie. */
+function start(): string {
+  const home = join(folder, `home-${caches++}`);
+  setEnvironment({ HF_HOME: home, HF_ENDPOINT: server.url, HF_HUB_OFFLINE: undefined, HF_TOKEN: undefined });
+  server.requests.length = 0;
+  sent = 0;
+  return join(home, "hub/models--someone--small-gpt2/blobs");
+}
+
+/** Sends a piece again and again, as fast as it is taken or `every` so many milliseconds, until the other side has enough. */
+function endless(response: ServerResponse, piece: string | Uint8Array, every = 0): void {
+  const more = () => {
+    if (response.destroyed) return;
+    sent += piece.length;
+    const taken = response.write(piece);
+    if (every > 0) setTimeout(more, every);
+    else if (taken) setImmediate(more);
+    else response.once("drain", more);
+  };
+  more();
+}
+
+const wanted = (extra = {}) => ({
+  url: `${server.url}/file`,
+  name: "a model",
+  file: "file",
+  size: BYTES.length,
+  digest: { kind: "sha256", hex: digest("sha256", BYTES) } as const,
+  ...extra,
+});
+
+let files = 0;
+const newPath = () => join(folder, `file-${files++}`);
+
+async function seconds(work: () => Promise<unknown>): Promise<number> {
+  const started = performance.now();
+  await work();
+  return (performance.now() - started) / 1000;
+}
+
+const endlessFiles: [what: string, send: (response: ServerResponse) => void][] = [
+  ["an endless answer", (response) => endless(response, Buffer.alloc(1 << 16))],
+  [
+    "a gzip answer of 64 MB",
+    (response) => {
+      response.writeHead(200, { "content-encoding": "gzip" });
+      response.end(BOMB);
+    },
+  ],
+];
+for (const [what, send] of endlessFiles)
+  test(`${what} for a config.json of ${FILES.get("config.json")!.length} bytes is left at that, and nothing of it is kept`, async () => {
+    const blobs = start();
+    answer = (request, response) =>
+      request.url!.endsWith("/config.json") ? send(response) : answerAsHub(request, response, FILES);
+    const size = FILES.get("config.json")!.length;
+    const words = [`cannot download the model "${NAME}"`, `expected: ${size} bytes`, "found:    more", "deleted"];
+    await assertFails(DownloadError, words, () => resolveModel(NAME, options));
+    assert.not.ok(readdirSync(blobs).some((file) => file.startsWith(gitHash(FILES.get("config.json")!))));
+    assert.ok(sent < 32 << 20, `${sent} bytes sent`);
+    // The command as built.
+    start();
+    const { code, stderr } = await runCommand("train", ["--model", NAME], { cwd: folder });
+    assert.is(code, 1);
+    for (const word of words) assert.match(stderr, word);
+    assert.ok(sent < 32 << 20, `${sent} bytes sent`);
+  });
+
+test("a wrong content length is refused before anything is stored", async () => {
+  const path = newPath();
+  answer = (_, response) => {
+    response.writeHead(200, { "content-length": 2 ** 40 });
+    endless(response, Buffer.alloc(1 << 16));
+  };
+  await assertFails(DownloadError, [`expected: ${BYTES.length} bytes`, `${2 ** 40} bytes`], () =>
+    download(path, wanted(), options),
+  );
+  assert.not.ok(existsSync(`${path}.incomplete`));
+});
+
+test("an incomplete file that is larger than the whole is downloaded again", async () => {
+  const path = newPath();
+  answer = (request, response) => sendBytes(request, response, BYTES);
+  for (const size of [BYTES.length + 1, 2 ** 40]) {
+    writeFileSync(`${path}.incomplete`, "");
+    truncateSync(`${path}.incomplete`, size);
+    server.requests.length = 0;
+    await download(path, wanted(), options);
+    assert.equal(server.requests, ["GET /file"]);
+    assert.equal(readFileSync(path), BYTES);
+  }
+  // As large, but another one: said, deleted, and right the next time.
+  writeFileSync(`${path}.incomplete`, Buffer.alloc(BYTES.length));
+  await assertFails(DownloadError, ["damaged"], () => download(path, wanted(), options));
+  await download(path, wanted(), options);
+});
+
+test("an endless response of the hub's API takes bounded memory and time", async () => {
+  start();
+  const answers = [
+    ["200", (response: ServerResponse) => endless(response, `{"sha": "${"a".repeat(1 << 16)}`)],
+    [
+      "404",
+      (response: ServerResponse) => {
+        response.writeHead(404, { "content-type": "application/json" });
+        endless(response, " ".repeat(1 << 16));
+      },
+    ],
+    [
+      "gzip",
+      (response: ServerResponse) => {
+        response.writeHead(200, { "content-encoding": "gzip" });
+        response.end(BOMB);
+      },
+    ],
+  ] as const;
+  for (const [, send] of answers) {
+    sent = 0;
+    answer = (_, response) => send(response);
+    await assertFails(
+      DownloadError,
+      [`cannot download the model "${NAME}"`, "too large", `at most ${LIMITS.answer} bytes`],
+      () => resolveModel(NAME, options),
+    );
+    assert.ok(sent < 32 << 20, `${sent} bytes sent`);
+  }
+  // An answer that says to come later is not read at all.
+  sent = 0;
+  answer = (_, response) => {
+    response.writeHead(503);
+    endless(response, Buffer.alloc(1 << 16));
+  };
+  await assertFails(LowrankError, [`cannot download the model "${NAME}"`], () => resolveModel(NAME, options));
+  assert.ok(sent < 64 << 20, `${sent} bytes sent`);
+});
+
+test("invalid responses of the hub's API are refused", async () => {
+  const sha = { sha: REVISION, id: NAME, lastModified: "2024-01-01" };
+  const told = (info: unknown, paths: unknown) => {
+    start();
+    answer = (request, response) => json(response, 200, request.url!.includes("/paths-info/") ? paths : info);
+  };
+  const config = (extra: object) => [
+    { path: "config.json", type: "file", size: 10, oid: "0".repeat(40), ...extra },
+    { path: "model.safetensors", type: "file", size: 10, oid: "0".repeat(40) },
+  ];
+  const deep = JSON.parse(`${"[".repeat(20_000)}1${"]".repeat(20_000)}`) as unknown;
+  const text = (value: unknown) => (value === deep ? `{"sha": ${"[".repeat(20_000)}${"]".repeat(20_000)}}` : "");
+  for (const [info, paths, words] of [
+    [{ ...sha, sha: 5 }, [], "reports no valid revision"],
+    [{ ...sha, sha: `${REVISION}\n` }, [], "reports no valid revision"],
+    [sha, null, "not a Hugging Face hub"],
+    [sha, [null], "not a Hugging Face hub"],
+    [sha, { path: 5 }, "not a Hugging Face hub"],
+    [sha, config({ oid: "../../../x" }), "reports no valid hash"],
+    [sha, config({ oid: "a".repeat(5000) }), "reports no valid hash"],
+    [sha, config({ oid: ["a"] }), "reports no valid hash"],
+    [sha, config({ lfs: { oid: "0".repeat(40) } }), "reports no valid hash"],
+    [sha, config({ size: LIMITS.json + 1 }), `at most ${LIMITS.json} bytes`],
+    [sha, config({ size: -1 }), "invalid file size"],
+    [sha, config({ size: "523" }), "invalid file size"],
+    [sha, config({ size: 1e300 }), "invalid file size"],
+  ] as const) {
+    told(info, paths);
+    await assertFails(DownloadError, [words], () => resolveModel(NAME, options));
+    assert.not.ok(server.requests.some((request) => request.includes("/resolve/")));
+  }
+  start();
+  answer = (_, response) => response.end(text(deep));
+  await assertFails(DownloadError, ["reports no valid revision"], () => resolveModel(NAME, options));
+});
+
+test("a redirect loop ends", async () => {
+  answer = (_, response) => response.writeHead(302, { location: "/again" }).end();
+  server.requests.length = 0;
+  await assertFails(DownloadError, ["cannot be reached", "redirect"], () => download(newPath(), wanted(), options));
+  assert.ok(server.requests.length <= 25, `${server.requests.length} requests`);
+});
+
+test("the connection of a redirect that cannot be followed is closed, though its body was not read", async () => {
+  let closed = 0;
+  answer = (request, response) => {
+    request.socket.once("close", () => closed++);
+    response.writeHead(302, { location: "ftp://127.0.0.1/" }).end(Buffer.alloc(8 << 20));
+  };
+  await assertFails(DownloadError, ["cannot be reached"], () => fetchAgain(server.url, {}, options));
+  for (let waits = 0; waits < 200 && closed < 5; waits++) await new Promise((later) => setTimeout(later, 10));
+  assert.is(closed, 5);
+});
+
+test("a stalled or very slow server fails after five attempts; a download with progress resumes", async () => {
+  const silent: [what: string, send: (response: ServerResponse) => void][] = [
+    ["no head", () => {}],
+    ["a head alone", (response) => response.writeHead(200, { "content-length": BYTES.length }).flushHeaders()],
+    ["a trickle", (response) => endless(response, "x", 20)],
+  ];
+  const short = { ...options, patience: 50 };
+  for (const [what, send] of silent) {
+    answer = (_, response) => send(response);
+    server.requests.length = 0;
+    await assertFails(DownloadError, ["bytes in 0.05 s"], () => download(newPath(), wanted(), short));
+    assert.is(server.requests.length, 5, what);
+    await assertFails(DownloadError, ["bytes in 0.05 s"], () => fetchAnswer(`${server.url}/api`, {}, short));
+  }
+  // Silent after every 20,000 bytes: five tries, each of which brings enough.
+  const path = newPath();
+  server.requests.length = 0;
+  answer = (request, response) => {
+    const from = beginAnswer(request, response);
+    const stop = from + 20_000;
+    response.write(BYTES.subarray(from, stop), () => stop >= BYTES.length && response.end());
+  };
+  await download(path, wanted(), { ...options, patience: 250 });
+  assert.equal(readFileSync(path), BYTES);
+  assert.equal(
+    server.requests,
+    [0, 20_000, 40_000, 60_000, 80_000].map((from) => (from > 0 ? `GET /file bytes=${from}-` : "GET /file")),
+  );
+});
+
+test("a body that trickles in is given up; one that keeps its pace is read, however long its reader takes", async () => {
+  const { now } = performance;
+  let clock = 0;
+  performance.now = () => clock;
+  /** So many pieces, one a second. */
+  const body = (bytes: number, count: number) => {
+    const pull = (controller: ReadableStreamDefaultController) => {
+      clock += 1000;
+      controller.enqueue(new Uint8Array(bytes));
+      if (--count === 0) controller.close();
+    };
+    return new ReadableStream<Uint8Array<ArrayBuffer>>({ pull }, { highWaterMark: 0 });
+  };
+  const read = (bytes: number, count: number) => storeBody(new Response(body(bytes, count)), "a file");
+  try {
+    const words = ["too slow", "where:    a file", "expected: 8192 bytes in 30 s", "found:    30 bytes"];
+    await assertFails(DownloadError, words, () => read(1, 31));
+    assert.is((await read(300, 100)).size, 30_000);
+    let length = 0;
+    for await (const piece of paced(body(1, 14), { bytes: 100, ms: 15_000 }, () => new Error("slow"))) {
+      length += piece.length;
+      clock += 60_000;
+    }
+    assert.is(length, 14);
+  } finally {
+    performance.now = now;
+  }
+});
+
+test("a slow download may take longer than the timeout", async () => {
+  answer = (request, response) => {
+    let at = beginAnswer(request, response);
+    const timer = setInterval(() => {
+      response.write(BYTES.subarray(at, at + 2000));
+      at += 2000;
+      if (at < BYTES.length) return;
+      clearInterval(timer);
+      response.end();
+    }, 30);
+  };
+  server.requests.length = 0;
+  const took = await seconds(() => download(newPath(), wanted(), { ...options, patience: 300 }));
+  assert.ok(took > 1.4, `${took} s`);
+  // One, and perhaps another where this machine stood still.
+  assert.ok(server.requests.length <= 3, server.requests.join(", "));
+});
+
+/** Begins to answer with BYTES, or the range of them that is asked for; returns where that begins. */
+function beginAnswer({ headers }: IncomingMessage, response: ServerResponse): number {
+  const from = Number(/\d+/.exec(headers.range ?? "0")![0]);
+  const range = { "content-range": `bytes ${from}-${BYTES.length - 1}/${BYTES.length}` };
+  response.writeHead(from > 0 ? 206 : 200, { "content-length": BYTES.length - from, ...range });
+  return from;
+}
+
+test("Retry-After: seconds or a date, at most a minute; invalid values are ignored", () => {
+  const now = Date.parse("Wed, 21 Oct 2015 07:28:00 GMT");
+  for (const [text, expected] of [
+    [null, 0],
+    ["0", 0],
+    ["1", 1],
+    [" 7 ", 7],
+    ["60", 60],
+    ["61", 60],
+    ["99999999999999999999", 60],
+    ["-1", 0],
+    ["NaN", 0],
+    ["Infinity", 0],
+    ["", 0],
+    ["soon", 0],
+    ["Wed, 21 Oct 2015 07:28:05 GMT", 5],
+    ["Wed, 21 Oct 2015 07:27:00 GMT", 0],
+    ["Wed, 21 Oct 2099 07:28:00 GMT", 60],
+  ] as const)
+    assert.is(secondsOf(text, now), expected, String(text));
+});
+
+test("the wait between attempts grows, whatever Retry-After says", async () => {
+  for (const retryAfter of ["0", "-1", "NaN", "Thu, 01 Jan 1970 00:00:00 GMT", undefined]) {
+    const times: number[] = [];
+    answer = (_, response) => {
+      times.push(performance.now());
+      response.writeHead(429, retryAfter === undefined ? {} : { "retry-after": retryAfter }).end();
+    };
+    const last = await fetchAgain(server.url, {}, { retryDelay: 10 });
+    assert.is(last.response.status, 429);
+    await last.cancel();
+    assert.is(times.length, 5);
+    const waits = times.slice(1).map((time, i) => time - times[i]!);
+    for (const [i, wait] of waits.entries()) assert.ok(wait >= 10 * 2 ** i - 2, `${retryAfter}: ${waits.join(", ")}`);
+  }
+  // It is obeyed where it is longer.
+  let count = 0;
+  answer = (_, response) => response.writeHead(count++ === 0 ? 503 : 200, { "retry-after": "1" }).end();
+  const took = await seconds(() => fetchAgain(server.url, {}, options).then(({ cancel }) => cancel()));
+  assert.ok(took >= 0.99, `${took} s`);
+});
+
+test("a signal ends a download at once, in any state", async () => {
+  const aborted = async (what: string, send: typeof answer, work: (signal: AbortSignal) => Promise<unknown>) => {
+    answer = send;
+    const reason = new Error("enough");
+    const stop = new AbortController();
+    setTimeout(() => stop.abort(reason), 100);
+    let thrown: unknown;
+    const took = await seconds(() => work(stop.signal).catch((error) => (thrown = error)));
+    assert.is(thrown, reason, `${what}: ${thrown}`);
+    assert.ok(took < 1, `${what}: ${took} s`);
+    // And before anything is begun.
+    server.requests.length = 0;
+    await work(stop.signal).catch((error) => (thrown = error));
+    assert.is(thrown, reason);
+    assert.equal(server.requests, []);
+  };
+  const file = (signal: AbortSignal) => download(newPath(), wanted(), { signal });
+  const model = (signal: AbortSignal) => resolveModel(NAME, { signal });
+  start();
+  for (const [name, work] of Object.entries({ file, model })) {
+    await aborted(
+      `${name}: Retry-After`,
+      (_, response) => response.writeHead(503, { "retry-after": "60" }).end(),
+      work,
+    );
+    await aborted(`${name}: no head`, () => {}, work);
+    await aborted(`${name}: a silent body`, (_, response) => response.writeHead(200).flushHeaders(), work);
+    await aborted(`${name}: a broken connection`, (_, response) => response.destroy(), work);
+  }
+  const lock = join(process.env.HF_HOME!, "hub/.locks/lowrank--someone--small-gpt2");
+  await withLock(lock, () => aborted("another process's turn", () => {}, model));
+});
+
+test("file readers return the requested bytes, and report missing ones", async () => {
+  const path = newPath();
+  const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i & 255);
+  writeFileSync(path, bytes);
+  registerFile("picked", new Blob([bytes]));
+  const readers = [await openFile(path), await browser.openFile("picked"), bytesReader("memory", bytes)];
+  for (const reader of readers) {
+    assert.is(reader.size, 1000);
+    for (const [offset, length] of [
+      [0, 1000],
+      [0, 0],
+      [1000, 0],
+      [999, 1],
+      [1, 999],
+    ] as const)
+      assert.equal(await reader.read(offset, length), bytes.slice(offset, offset + length));
+    for (const [offset, length, missing] of [
+      [0, 1001, 1],
+      [999, 3, 2],
+      [1000, 1, 1],
+    ] as const)
+      try {
+        await reader.read(offset, length);
+        assert.unreachable(`${reader.name}: ${offset}, ${length}`);
+      } catch (error) {
+        assert.match((error as Error).message, `file ended ${missing} bytes early`);
+      }
+  }
+  // Cut while it is open.
+  truncateSync(path, 600);
+  try {
+    await readers[0]!.read(0, 1000);
+    assert.unreachable();
+  } catch (error) {
+    assert.match((error as Error).message, "file ended 400 bytes early");
+  }
+  for (const reader of readers) await reader.close();
+});
+
+test("a hash covers the whole file, for any size of the last chunk", async () => {
+  for (const size of [0, 1, (4 << 20) - 1, 4 << 20, (4 << 20) + 1, (8 << 20) + 5]) {
+    const path = newPath();
+    const bytes = Buffer.alloc(size, "lowrank");
+    writeFileSync(path, bytes);
+    assert.is(await hash(path, "sha256"), digest("sha256", bytes));
+    assert.is(await hash(path, "git-sha1"), gitHash(bytes));
+  }
+});
+
+test("a page stops reading a URL at the limit", async () => {
+  const url = `${server.url}/big.json`;
+  answer = (request, response) => sendBytes(request, response, BYTES);
+  assert.equal(await browser.readBytes(url, BYTES.length), new Uint8Array(BYTES));
+  await assertFails(LowrankError, ["too large", url, `at most ${BYTES.length - 1} bytes`], () =>
+    browser.readBytes(url, BYTES.length - 1),
+  );
+  sent = 0;
+  answer = (_, response) => endless(response, Buffer.alloc(1 << 16));
+  await assertFails(LowrankError, ["too large", url, "at most 1000 bytes"], () => browser.readBytes(url, 1000));
+  assert.ok(sent < 32 << 20, `${sent} bytes sent`);
+  answer = (_, response) => response.writeHead(200).end();
+  assert.ok(await browser.exists(url));
+  answer = (_, response) => response.writeHead(404).end();
+  assert.not.ok(await browser.exists(url));
+});
+
+test("inTurn waits for its own work after a signal", async () => {
+  const controller = new AbortController();
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 20));
+  const work = async () => {
+    await pause();
+    controller.abort();
+    await pause();
+    return "done";
+  };
+  assert.is(await inTurn(join(folder, "turn"), work, { signal: controller.signal }), "done");
+});

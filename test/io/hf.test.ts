@@ -1,0 +1,257 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { type GPT2Config, parseConfig } from "../../src/config.ts";
+import { ConfigError, FormatError } from "../../src/errors.ts";
+import { openGPT2, resolveModel } from "../../src/io/hf.ts";
+import type { NamedTensor } from "../../src/io/peft-form.ts";
+import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors-write.ts";
+import { baseShapes } from "../../src/names.ts";
+import { assertFails, assertSameBits, numbers, temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+
+const folder = temporaryFolder();
+const config: GPT2Config = {
+  vocab_size: 11,
+  n_positions: 6,
+  n_layer: 2,
+  n_head: 2,
+  n_embd: 8,
+  layer_norm_epsilon: 1e-5,
+};
+const random = numbers(1);
+const base = new Map([...baseShapes(config)].map(([name, shape]) => [name, { shape, data: random(shape) }]));
+
+/** A model directory with the base tensors after `change`, which may rename, drop or add. */
+function modelDirectory(
+  name: string,
+  change: (tensors: Map<string, { shape: readonly number[]; data: Float32Array }>) => void,
+): string {
+  const directory = join(folder, name);
+  mkdirSync(directory);
+  const tensors = new Map(base);
+  change(tensors);
+  writeFileSync(join(directory, "config.json"), JSON.stringify({ model_type: "gpt2", ...config }));
+  const list = [...tensors].map(([key, tensor]): EncodableTensor => ({ name: key, dtype: "F32", ...tensor }));
+  writeFileSync(join(directory, "model.safetensors"), encodeSafetensors(list, { format: "pt" }));
+  return directory;
+}
+
+const zeros = (...shape: number[]) => ({ shape, data: new Float32Array(shape.reduce((product, n) => product * n, 1)) });
+
+test("tensor names with and without prefix, with mask buffers and a tied head", async () => {
+  const plain = modelDirectory("plain", (tensors) => {
+    tensors.set("h.0.attn.bias", zeros(1, 1, 6, 6));
+    tensors.set("h.1.attn.masked_bias", zeros());
+  });
+  const prefixed = modelDirectory("prefixed", (tensors) => {
+    tensors.clear();
+    for (const [name, tensor] of base) tensors.set(`transformer.${name}`, tensor);
+    tensors.set("transformer.h.1.attn.bias", zeros(1, 1, 6, 6));
+    tensors.set("lm_head.weight", base.get("wte.weight")!);
+  });
+  for (const directory of [plain, prefixed]) {
+    const model = await openGPT2(directory);
+    assert.equal(model.config, config);
+    assert.is(model.directory, directory);
+    assert.equal(model.names, [...baseShapes(config).keys()]);
+    for (const [name, { shape, data }] of base) {
+      assert.equal(model.shape(name), shape);
+      assertSameBits(name, await model.read(name), data);
+    }
+    assertSameBits("rows", await model.read("wte.weight", 3, 5), base.get("wte.weight")!.data.slice(24, 40));
+    await assertFails(FormatError, ["lm_head.weight"], () => model.read("lm_head.weight"));
+    await model.close();
+  }
+});
+
+test("a classifier's score.weight is loaded", async () => {
+  const score = { shape: [3, 8], data: random([3, 8]) };
+  const model = await openGPT2(modelDirectory("score", (tensors) => tensors.set("score.weight", score)));
+  assert.is(model.names.at(-1), "score.weight");
+  assertSameBits("score", await model.read("score.weight"), score.data);
+  await model.close();
+  const wide = modelDirectory("wide-score", (tensors) => tensors.set("score.weight", zeros(3, 9)));
+  await assertFails(FormatError, ["score.weight", "[3, 8]", "[3, 9]"], () => openGPT2(wide));
+});
+
+test("missing, unexpected and duplicate tensors and wrong shapes are reported", async () => {
+  const refused = async (name: string, words: string[], change: Parameters<typeof modelDirectory>[1]) => {
+    const directory = modelDirectory(name, change);
+    await assertFails(FormatError, [directory, ...words], () => openGPT2(directory));
+  };
+  await refused("missing", ["lacks 2 tensors", "wpe.weight, h.1.mlp.c_fc.bias"], (tensors) => {
+    tensors.delete("wpe.weight");
+    tensors.delete("h.1.mlp.c_fc.bias");
+  });
+  await refused("extra", ["1 unexpected tensor", "n_layer = 2", "h.2.ln_1.bias"], (tensors) =>
+    tensors.set("h.2.ln_1.bias", zeros(8)),
+  );
+  await refused("doubled", ["ln_f.bias", "transformer.ln_f.bias"], (tensors) =>
+    tensors.set("transformer.ln_f.bias", zeros(8)),
+  );
+  await refused("shape", ["wte.weight", "expected: [11, 8]", "found:    [12, 8]"], (tensors) =>
+    tensors.set("wte.weight", zeros(12, 8)),
+  );
+  await refused("turned", ["h.0.attn.c_attn.weight", "[8, 24]", "[24, 8]", "[in, out]"], (tensors) =>
+    tensors.set("h.0.attn.c_attn.weight", zeros(24, 8)),
+  );
+});
+
+test("a missing directory, missing files, and other contents are reported", async () => {
+  await assertFails(ConfigError, ["the model directory does not exist", "/no/where", "gpt2-micro"], () =>
+    openGPT2("/no/where"),
+  );
+  const make = (name: string, ...files: string[]) => {
+    mkdirSync(join(folder, name));
+    for (const file of files) writeFileSync(join(folder, name, file), "{}");
+    return join(folder, name);
+  };
+  const cases: [string, string[]][] = [
+    [make("empty"), ["lacks config.json and model.safetensors"]],
+    [make("adapter", "adapter_config.json"), ["trained adapter"]],
+    [make("ours", "lowrank.json"), ["trained adapter"]],
+    [
+      make("pickled", "config.json", "pytorch_model.bin"),
+      ["pytorch_model.bin", "GPT2LMHeadModel", "safe_serialization"],
+    ],
+    [make("pickles", "config.json", "pytorch_model.bin.index.json"), ["pytorch_model.bin", "convert it: python"]],
+  ];
+  for (const [directory, words] of cases)
+    await assertFails(ConfigError, [directory, ...words], () => openGPT2(directory));
+  await assertFails(FormatError, ["lacks vocab_size"], () =>
+    openGPT2(make("keys", "config.json", "model.safetensors")),
+  );
+  const broken = make("broken", "config.json", "model.safetensors");
+  writeFileSync(join(broken, "config.json"), "{ nonsense");
+  await assertFails(FormatError, ["not a JSON file", join(broken, "config.json")], () => openGPT2(broken));
+  const text = modelDirectory("text", () => {});
+  writeFileSync(join(text, "model.safetensors"), "version https://git-lfs.github.com/spec/v1");
+  await assertFails(FormatError, ["model.safetensors", "longer than the file"], () => openGPT2(text));
+});
+
+/** A model directory in two shards: the first tensors in one, the others in the second. `change` may change files. */
+function shards(
+  name: string,
+  change: (files: {
+    index: { weight_map: Record<string, unknown> } & Record<string, unknown>;
+    one: Map<string, NamedTensor>;
+    two: Map<string, NamedTensor>;
+  }) => void = () => {},
+): string {
+  const directory = join(folder, name);
+  mkdirSync(directory);
+  const all = [...base];
+  const [one, two] = [new Map(all.slice(0, 9)), new Map(all.slice(9))];
+  const [first, second] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+  const weight_map = Object.fromEntries(all.map(([key]) => [key, one.has(key) ? first : second]));
+  const files = { index: { metadata: { total_size: 1 }, weight_map }, one, two };
+  change(files);
+  const write = (file: string, tensors: Map<string, NamedTensor>) => {
+    const list = [...tensors].map(([key, tensor]): EncodableTensor => ({ name: key, dtype: "F32", ...tensor }));
+    if (list.length > 0) writeFileSync(join(directory, file), encodeSafetensors(list, { format: "pt" }));
+  };
+  write(first, one);
+  write(second, two);
+  writeFileSync(join(directory, "config.json"), JSON.stringify({ model_type: "gpt2", ...config }));
+  writeFileSync(join(directory, "model.safetensors.index.json"), JSON.stringify(files.index));
+  return directory;
+}
+
+test("a model in shards is that in one file", async () => {
+  const model = await openGPT2(shards("in-shards"));
+  assert.equal(model.names, [...baseShapes(config).keys()]);
+  for (const [name, { data }] of base) assertSameBits(name, await model.read(name), data);
+  await model.close();
+  await assertFails(ConfigError, ["the model is closed"], () => model.read("wte.weight"));
+});
+
+test("shards that do not belong together are reported", async () => {
+  const refused = async (name: string, words: string[], change: Parameters<typeof shards>[1]) => {
+    const directory = shards(name, change);
+    await assertFails(FormatError, [directory, ...words], () => openGPT2(directory));
+  };
+  await refused("absent", ["lacks 1 shard of 2", "model-00002-of-00002.safetensors"], ({ two }) => two.clear());
+  await refused("other", ["do not belong together", "00002", "also ln_f.bias"], ({ two }) => two.delete("ln_f.bias"));
+  await refused("more", ["do not belong together", "00002", "also ln_g"], ({ two }) => two.set("ln_g", zeros(1)));
+  await refused("twice", ["1 tensor of this shard are in an earlier one", "wte.weight"], ({ two }) =>
+    two.set("wte.weight", base.get("wte.weight")!),
+  );
+  for (const path of [
+    "../model.safetensors",
+    "/etc/model.safetensors",
+    "a\\b.safetensors",
+    "c:x.safetensors",
+    "x.bin",
+    5,
+    null,
+  ])
+    await refused(
+      `path-${String(path).replace(/\W/g, "_")}`,
+      ["index of the model's shards is invalid", JSON.stringify(path), "for ln_f.bias"],
+      ({ index }) => {
+        index.weight_map["ln_f.bias"] = path;
+      },
+    );
+  await refused("mapless", ["weight_map is invalid", "nothing"], ({ index }) => {
+    delete (index as { weight_map?: unknown }).weight_map;
+  });
+  await refused("listed", ["weight_map is invalid"], ({ index }) => {
+    index.weight_map = [] as never;
+  });
+  await refused("empty-map", ["index of the model's shards is invalid", "found:    0 files"], ({ index }) => {
+    index.weight_map = {};
+  });
+  await refused("too-many", ["index of the model's shards is invalid", "1 to 1024", "1202 files"], ({ index }) => {
+    for (let i = 0; i < 1200; i++) index.weight_map[`t${i}`] = `${i}.safetensors`;
+  });
+});
+
+test("a head of its own is read where the config says so, and is missed by name", async () => {
+  const untied = { ...config, tie_word_embeddings: false };
+  const head = { shape: [11, 8], data: random([11, 8]) };
+  const directory = modelDirectory("untied", (tensors) => tensors.set("lm_head.weight", head));
+  const put = (more: object) =>
+    writeFileSync(join(directory, "config.json"), JSON.stringify({ model_type: "gpt2", ...config, ...more }));
+  put(untied);
+  const model = await openGPT2(directory);
+  assert.is(model.config.tie_word_embeddings, false);
+  assert.is(model.names.at(-1), "lm_head.weight");
+  assertSameBits("head", await model.read("lm_head.weight"), head.data);
+  await model.close();
+  put({ ...untied, vocab_size: 11, n_embd: 8, tie_word_embeddings: true });
+  const tied = await openGPT2(directory);
+  assert.not.ok(tied.names.includes("lm_head.weight"));
+  await tied.close();
+  const without = modelDirectory("headless", () => {});
+  writeFileSync(join(without, "config.json"), JSON.stringify({ model_type: "gpt2", ...untied }));
+  const classifier = await openGPT2(without);
+  await assertFails(FormatError, ["no tensor lm_head.weight", "tie_word_embeddings"], () =>
+    classifier.read("lm_head.weight"),
+  );
+  await classifier.close();
+});
+
+test("the shipped model loads by its name, with valid F16 values", async () => {
+  const directory = await resolveModel("gpt2-micro");
+  const model = await openGPT2(directory);
+  assert.equal(model.config, parseConfig({ ...model.config, n_layer: 4, n_head: 4, n_embd: 128 }, "here"));
+  assert.is(model.names.length, 52);
+  let parameters = 0;
+  for (const name of model.names.filter((key) => key !== "wte.weight")) {
+    const values = await model.read(name);
+    parameters += values.length;
+    assert.ok(values.every(Number.isFinite), name);
+    const size = Math.sqrt(values.reduce((sum, x) => sum + x * x, 0) / values.length);
+    assert.ok(size > 1e-4 && size < 10, `${name}: ${size}`);
+  }
+  assert.is(parameters + 50257 * 128, 7_259_008);
+  assert.is((await model.read("wte.weight", 50256)).length, 128);
+  await model.close();
+});
+
+test("resolveModel accepts a directory, and lists the known names otherwise", async () => {
+  assert.is(await resolveModel(folder), folder);
+  await assertFails(ConfigError, ['"gpt2-mirco"', "did you mean gpt2-micro?"], () => resolveModel("gpt2-mirco"));
+  await assertFails(ConfigError, ['"llama"', "gpt2-micro"], () => resolveModel("llama"));
+});

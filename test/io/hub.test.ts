@@ -1,0 +1,336 @@
+/** Models by name, from a server that answers as the Hugging Face hub does, into a cache laid out as its own. */
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import { ConfigError, DownloadError, FormatError, type LowrankError } from "../../src/errors.ts";
+import type { DownloadEvent } from "../../src/io/download-options.ts";
+import { loadModel, openGPT2, resolveModel } from "../../src/io/hf.ts";
+import { hubNameOf } from "../../src/io/hub-model.ts";
+import { snapshotOf } from "../../src/io/hub-names.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+import { nowhere, type Server, sendBytes, serve, setEnvironment } from "../helpers/http.ts";
+import { answerAsHub, digest, gitHash, json, REVISION } from "../helpers/hub-server.ts";
+
+const folder = temporaryFolder();
+const NAME = "someone/small-gpt2";
+const micro = (file: string) => readFileSync(packagePath(`data/models/gpt2-micro/${file}`));
+const WEIGHTS = micro("model.safetensors");
+const SMALL = ["config.json", "merges.txt", "vocab.json"];
+
+/** What the hub has, and how it misbehaves. */
+let files: Map<string, Uint8Array>;
+let answers: (request: IncomingMessage, response: ServerResponse) => boolean;
+let server: Server;
+let caches = 0;
+const options = { retryDelay: 1 };
+
+/** An empty cache, a hub with gpt2-micro as it is, and nobody logged in. */
+function start(extra: Record<string, string | undefined> = {}): string {
+  const home = join(folder, `home-${caches++}`);
+  setEnvironment({
+    HF_HOME: home,
+    HF_HUB_CACHE: undefined,
+    HUGGINGFACE_HUB_CACHE: undefined,
+    HF_ENDPOINT: server.url,
+    HF_TOKEN: undefined,
+    HF_TOKEN_PATH: undefined,
+    HUGGING_FACE_HUB_TOKEN: undefined,
+    HF_HUB_OFFLINE: undefined,
+    ...extra,
+  });
+  files = new Map([...SMALL, "model.safetensors"].map((file) => [file, micro(file)]));
+  answers = () => false;
+  server.requests.length = 0;
+  return join(home, "hub", "models--someone--small-gpt2");
+}
+
+function hub(request: IncomingMessage, response: ServerResponse): void {
+  if (!answers(request, response)) answerAsHub(request, response, files);
+}
+
+test("starts", async () => {
+  server = await serve(hub);
+});
+
+test("names", () => {
+  assert.is(hubNameOf("gpt2"), "openai-community/gpt2");
+  assert.is(hubNameOf("distilgpt2"), "distilbert/distilgpt2");
+  assert.is(hubNameOf(NAME), NAME);
+  for (const name of ["llama", "a/b/c", "/a/b", "./b", "../b", "a/..", "a--b/c", "", "a/", "constructor"])
+    assert.is(hubNameOf(name), undefined, name);
+  assert.equal(snapshotOf("/x/hub/models--a-b--c/snapshots/123"), { name: "a-b/c", revision: "123" });
+  assert.is(snapshotOf("/x/models/snapshots"), undefined);
+});
+
+test("a model is downloaded into the hub's layout, with events; the second call sends no requests", async () => {
+  const place = start();
+  const events: DownloadEvent[] = [];
+  const model = await loadModel(NAME, { ...options, onProgress: (event) => events.push(event) });
+  assert.is(model.directory, join(place, "snapshots", REVISION));
+  assert.is(model.config.n_embd, 128);
+  await model.close();
+  assert.is(readFileSync(join(place, "refs/main"), "utf8"), REVISION);
+  assert.equal(readdirSync(join(place, "snapshots", REVISION)).sort(), [...SMALL, "model.safetensors"].sort());
+  const link = join(place, "snapshots", REVISION, "model.safetensors");
+  assert.ok(lstatSync(link).isSymbolicLink());
+  assert.is(readlinkSync(link), join("../../blobs", digest("sha256", WEIGHTS)));
+  assert.equal(
+    readdirSync(join(place, "blobs")).sort(),
+    [...SMALL.map((file) => gitHash(micro(file))), digest("sha256", WEIGHTS)].sort(),
+  );
+  const big = events.filter(({ file }) => file === "model.safetensors");
+  assert.equal(big.at(0), {
+    status: "initiate",
+    name: NAME,
+    file: "model.safetensors",
+    loaded: 0,
+    total: WEIGHTS.length,
+  });
+  assert.is(big.at(1)!.status, "download");
+  assert.is(big.at(-1)!.status, "done");
+  assert.ok(big.length > 20 && big.length < 300, `${big.length} events`);
+  assert.is(events.at(-1), big.at(-1), "the weights come last");
+
+  server.requests.length = 0;
+  setEnvironment({ HF_HUB_OFFLINE: "1" });
+  assert.is(await resolveModel(NAME), model.directory);
+  assert.equal(server.requests, []);
+  truncateSync(link, 1000);
+  await assertFails(FormatError, ["delete a downloaded model's folder in the cache"], () => openGPT2(model.directory));
+});
+
+test("Python's cache is used, also by short names; HF_HUB_CACHE takes precedence over HF_HOME", async () => {
+  start({ HF_HUB_OFFLINE: "1", HF_HUB_CACHE: join(folder, "cache") });
+  const snapshot = join(folder, "cache/models--gpt2/snapshots/abc");
+  mkdirSync(snapshot, { recursive: true });
+  mkdirSync(join(folder, "cache/models--gpt2/refs"));
+  writeFileSync(join(folder, "cache/models--gpt2/refs/main"), "abc");
+  writeFileSync(join(snapshot, "config.json"), "{}");
+  await assertFails(DownloadError, ['"gpt2" is not in the cache', "HF_HUB_OFFLINE", "openai-community/gpt2"], () =>
+    resolveModel("gpt2"),
+  );
+  writeFileSync(join(snapshot, "model.safetensors"), "");
+  assert.is(await resolveModel("gpt2"), snapshot);
+  assert.is(await resolveModel("openai-community/gpt2"), snapshot);
+});
+
+test("an interrupted download resumes, in the same call and in a later one", async () => {
+  const place = start();
+  let cuts = 0;
+  answers = (request, response) => {
+    if (request.url !== "/cdn/model.safetensors" || cuts++ >= 2) return false;
+    sendBytes(request, response, WEIGHTS, { cutAt: 3_000_000 });
+    return true;
+  };
+  await resolveModel(NAME, options);
+  const ranges = server.requests.filter((request) => request.includes("/cdn/"));
+  assert.is(ranges.length, 3);
+  const starts = ranges.slice(1).map((request) => Number(/bytes=(\d+)-$/.exec(request)![1]));
+  assert.ok(starts[0]! > 0 && starts[0]! <= 3_000_000 && starts[1]! > starts[0]!, ranges.join(", "));
+
+  // A connection that brings nothing any more: what came is kept, for the next call.
+  const blob = join(place, "blobs", digest("sha256", WEIGHTS));
+  start();
+  const later = join(process.env.HF_HOME!, "hub/models--someone--small-gpt2/blobs", digest("sha256", WEIGHTS));
+  answers = (request, response) => {
+    if (request.url !== "/cdn/model.safetensors") return false;
+    if (request.headers.range) response.destroy();
+    else sendBytes(request, response, WEIGHTS, { cutAt: 2_000_000 });
+    return true;
+  };
+  await assertFails(DownloadError, [`cannot download the model "${NAME}"`], () => resolveModel(NAME, options));
+  const kept = lstatSync(`${later}.incomplete`).size;
+  assert.ok(kept > 0 && kept <= 2_000_000, `${kept}`);
+  answers = () => false;
+  server.requests.length = 0;
+  await resolveModel(NAME, options);
+  assert.ok(server.requests.includes(`GET /cdn/model.safetensors bytes=${kept}-`), server.requests.join(", "));
+  assert.equal(readFileSync(later), readFileSync(blob));
+});
+
+test("an aborted download ends at once and keeps the part received", async () => {
+  start();
+  const abort = new AbortController();
+  const onProgress = ({ status, file }: DownloadEvent) => {
+    if (status === "progress" && file === "model.safetensors") abort.abort();
+  };
+  try {
+    await resolveModel(NAME, { ...options, onProgress, signal: abort.signal });
+    assert.unreachable();
+  } catch (error) {
+    assert.is((error as Error).name, "AbortError");
+  }
+  await resolveModel(NAME, options);
+});
+
+test("a file with wrong contents is reported and deleted", async () => {
+  const place = start();
+  const other = Uint8Array.from(WEIGHTS);
+  other[5_000_000]! ^= 1;
+  answers = (request, response) => {
+    if (request.url !== "/cdn/model.safetensors") return false;
+    sendBytes(request, response, other);
+    return true;
+  };
+  const words = ["damaged", digest("sha256", WEIGHTS), digest("sha256", other), "deleted"];
+  await assertFails(DownloadError, words, () => resolveModel(NAME, options));
+  assert.is(readdirSync(join(place, "blobs")).length, SMALL.length);
+  assert.not.ok(existsSync(join(place, "refs/main")), "an incomplete model is none of the cache's");
+
+  // GPT-2's own weights are known whatever a server says.
+  start();
+  await assertFails(DownloadError, ["differs from the known one", "248dfc39", digest("sha256", WEIGHTS)], () =>
+    resolveModel("gpt2", options),
+  );
+});
+
+test("errors of the hub are reported", async () => {
+  const refused = async (kind: typeof LowrankError, status: number, words: string[], extra = {}) => {
+    start(extra);
+    answers = (_, response) => {
+      json(response, status, { error: "because" });
+      return true;
+    };
+    await assertFails(kind, [`cannot download the model "${NAME}"`, ...words], () => resolveModel(NAME, options));
+    return server.requests.length;
+  };
+  assert.is(await refused(DownloadError, 401, ["no such model on the hub", "status 401", "HF_TOKEN"]), 1);
+  assert.is(
+    await refused(DownloadError, 404, ["no such model on the hub", "check the account"], { HF_TOKEN: "hf_x" }),
+    1,
+  );
+  assert.is(await refused(DownloadError, 403, ["gated", "HF_TOKEN"]), 1);
+  assert.is(await refused(DownloadError, 429, ["status 429: too many requests"]), 5);
+  assert.is(await refused(DownloadError, 503, ["status 503", "try again later"]), 5);
+  assert.is(await refused(DownloadError, 200, ["reports no valid revision"]), 1);
+  start();
+  answers = (_, response) => {
+    response.end("<html>");
+    return true;
+  };
+  await assertFails(DownloadError, ["not a Hugging Face hub", "HF_ENDPOINT"], () => resolveModel(NAME, options));
+  start({ HF_ENDPOINT: await nowhere() });
+  await assertFails(DownloadError, [`cannot download the model "${NAME}"`, "cannot be reached", "ECONNREFUSED"], () =>
+    resolveModel(NAME, options),
+  );
+  start({ HF_TOKEN: "secret" });
+  const message = await assertFails(ConfigError, ["hf_"], () => resolveModel(NAME, options));
+  assert.not.match(message, "secret");
+});
+
+test("the token is sent to the hub, from HF_TOKEN or the file of a login", async () => {
+  start();
+  const seen: (string | undefined)[] = [];
+  answers = (request) => {
+    seen.push(request.headers.authorization);
+    return false;
+  };
+  mkdirSync(process.env.HF_HOME!, { recursive: true });
+  writeFileSync(join(process.env.HF_HOME!, "token"), "hf_file\n");
+  await resolveModel(NAME, options);
+  assert.equal(new Set(seen), new Set(["Bearer hf_file"]));
+  start({ HF_TOKEN: "hf_set" });
+  seen.length = 0;
+  answers = (request) => {
+    seen.push(request.headers.authorization);
+    return false;
+  };
+  await resolveModel(NAME, options);
+  assert.equal(new Set(seen), new Set(["Bearer hf_set"]));
+});
+
+test("an unsupported model is refused before its weights are downloaded", async () => {
+  const refused = async (words: string[], change: (files: Map<string, Uint8Array>) => void) => {
+    start();
+    change(files);
+    await assertFails(ConfigError, words, () => resolveModel(NAME, options));
+    assert.not.ok(
+      server.requests.some((request) => request.includes("model.safetensors")),
+      "weights fetched",
+    );
+  };
+  const text = (value: string) => new TextEncoder().encode(value);
+  const without =
+    (...others: string[]) =>
+    (map: Map<string, Uint8Array>) => {
+      map.delete("model.safetensors");
+      for (const file of others) map.set(file, text("{}"));
+    };
+  await refused(["lacks model.safetensors", "python -c", "save_pretrained", "--model"], without("pytorch_model.bin"));
+  await refused(["lacks model.safetensors", "save_pretrained"], without("pytorch_model.bin.index.json"));
+  await refused(["lacks model.safetensors", "adapter"], without("adapter_config.json"));
+  await refused(['the architecture "llama"'], (map) => {
+    const config = JSON.parse(new TextDecoder().decode(map.get("config.json")));
+    map.set("config.json", text(JSON.stringify({ ...config, model_type: "llama" })));
+  });
+  await refused(["the tokenizer has more ids than the model", "50257", "50258 ids"], (map) =>
+    map.set(
+      "vocab.json",
+      text(new TextDecoder().decode(map.get("vocab.json")).replace('"hello":', '"hello":50257,"h e":')),
+    ),
+  );
+});
+
+test("a sharded model is downloaded with its index, and is complete only with all shards", async () => {
+  const index = (shards: unknown) => new TextEncoder().encode(JSON.stringify({ metadata: {}, weight_map: shards }));
+  const [first, second] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+  const sharded = (map: unknown = { "wte.weight": first, "wpe.weight": second, "ln_f.bias": first }) => {
+    const place = start();
+    files.delete("model.safetensors");
+    files.set("model.safetensors.index.json", index(map));
+    files.set(first!, WEIGHTS.subarray(0, 100_000));
+    files.set(second!, WEIGHTS.subarray(100_000, 150_000));
+    return place;
+  };
+  let place = sharded();
+  let cuts = 0;
+  answers = (request, response) => {
+    if (request.url !== `/cdn/${second}` || cuts++ > 0) return false;
+    assert.not.ok(existsSync(join(place, "refs/main")), "noted before all shards are there");
+    sendBytes(request, response, files.get(second!)!, { cutAt: 20_000 });
+    return true;
+  };
+  const snapshot = await resolveModel(NAME, options);
+  assert.equal(readdirSync(snapshot).sort(), [...SMALL, first!, second!, "model.safetensors.index.json"].sort());
+  assert.equal(new Uint8Array(readFileSync(join(snapshot, second!))), new Uint8Array(files.get(second!)!));
+  server.requests.length = 0;
+  assert.is(await resolveModel(NAME, options), snapshot);
+  assert.equal(server.requests, []);
+  rmSync(join(snapshot, second!));
+  assert.is(await resolveModel(NAME, options), snapshot);
+  assert.ok(existsSync(join(snapshot, second!)), "a shard that is missing in the cache is linked again");
+
+  place = sharded();
+  files.delete(second!);
+  await assertFails(ConfigError, ["lacks 1 of 2 shards", second!], () => resolveModel(NAME, options));
+  for (const shard of ["../model.safetensors", "a/b.safetensors", "model.bin", ".safetensors", 5]) {
+    place = sharded({ "wte.weight": shard });
+    await assertFails(FormatError, ["index of the model's shards", JSON.stringify(shard)], () =>
+      resolveModel(NAME, options),
+    );
+    assert.not.ok(existsSync(join(place, "refs/main")));
+  }
+  sharded({});
+  await assertFails(FormatError, ["0 files"], () => resolveModel(NAME, options));
+  sharded([]);
+  await assertFails(FormatError, ["weight_map is invalid"], () => resolveModel(NAME, options));
+});
+
+test("two concurrent calls download a model once", async () => {
+  start();
+  await Promise.all([resolveModel(NAME, options), resolveModel(NAME, options)]);
+  assert.is(server.requests.filter((request) => request.includes("/cdn/")).length, 1);
+});

@@ -1,0 +1,346 @@
+/** What writing and reading an adapter directory refuses. */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { ConfigError, FormatError, LowrankError, ShapeError } from "../../src/errors.ts";
+import { adapterShapes, encodeMeta, parseMeta } from "../../src/io/adapter-meta.ts";
+import { readAdapter, type Tensors } from "../../src/io/peft.ts";
+import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
+import { lastCheckpoint } from "../../src/run/checkpoint.ts";
+import { EMPTY_CURVE } from "../../src/run/curve.ts";
+import { readRecord } from "../../src/run/directory.ts";
+import { FORMAT, VERSION } from "../../src/run/record.ts";
+import { metaOf, model, modeOf, readAll, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+
+const folder = temporaryFolder();
+
+test("writing refuses tensors that are missing, extra or of the wrong shape, and leaves nothing behind", async () => {
+  const directory = join(folder, "refused");
+  const meta = metaOf();
+  const write = (change: (tensors: Tensors) => void) => () => {
+    const tensors = tensorsOf(meta);
+    change(tensors);
+    return writeAdapter(directory, { meta, tensors });
+  };
+  await assertFails(
+    FormatError,
+    ["head.weight"],
+    write((tensors) => tensors.delete("head.weight")),
+  );
+  const stray = { shape: [1], data: new Float32Array(1) };
+  await assertFails(
+    FormatError,
+    ["lora.h.2.attn.q.A"],
+    write((tensors) => tensors.set("lora.h.2.attn.q.A", stray)),
+  );
+  await assertFails(
+    ShapeError,
+    ["head.weight", "[2, 8]", "[1]"],
+    write((tensors) => tensors.set("head.weight", stray)),
+  );
+  assert.not.ok(existsSync(directory));
+});
+
+/** A good adapter with q and v, changed by `change` before it is read. */
+async function damaged(name: string, change: (directory: string) => void | Promise<void>): Promise<() => unknown> {
+  const directory = join(folder, `damaged-${name}`);
+  const meta = metaOf({ target_modules: ["q", "v"] });
+  await writeAdapter(directory, { meta, tensors: tensorsOf(meta) });
+  await change(directory);
+  return () => readAdapter(directory);
+}
+
+async function rewrite(path: string, change: (tensors: Tensors) => void): Promise<void> {
+  const tensors = await readAll(path);
+  change(tensors);
+  writeFileSync(path, encodeSafetensors([...tensors].map(([name, t]) => ({ name, dtype: "F32", ...t }))));
+}
+
+const PEFT_A = "base_model.model.transformer.h.1.attn.c_attn.lora_A.weight";
+const PEFT_B = "base_model.model.transformer.h.1.attn.c_attn.lora_B.weight";
+const peftFile = (directory: string) => join(directory, "adapter_model.safetensors");
+
+test("reading names what is missing, misnamed, extra, of the wrong shape or no longer ours", async () => {
+  const cases: [string, typeof FormatError, string[], (tensors: Tensors) => void][] = [
+    ["missing", FormatError, [PEFT_A, "missing"], (tensors) => tensors.delete(PEFT_A)],
+    [
+      "prefix",
+      FormatError,
+      [PEFT_A],
+      (tensors) => {
+        tensors.set(PEFT_A.replace("base_model.model.", ""), tensors.get(PEFT_A)!);
+        tensors.delete(PEFT_A);
+      },
+    ],
+    [
+      "extra",
+      FormatError,
+      ["base_model.model.score.bias"],
+      (tensors) => tensors.set("base_model.model.score.bias", { shape: [2], data: new Float32Array(2) }),
+    ],
+    [
+      "shape",
+      ShapeError,
+      [PEFT_B, "[24, 6]", "[6, 24]"],
+      (tensors) => tensors.set(PEFT_B, { shape: [6, 24], data: tensors.get(PEFT_B)!.data }),
+    ],
+    ["retrained", FormatError, [PEFT_B, "block-diagonal"], (tensors) => tensors.get(PEFT_B)!.data.fill(1)],
+  ];
+  for (const [name, kind, words, change] of cases)
+    await assertFails(kind, words, await damaged(name, (directory) => rewrite(peftFile(directory), change)));
+  await assertFails(
+    FormatError,
+    ["head.weight", "lora.head.A"],
+    await damaged("own", (directory) =>
+      rewrite(join(directory, "lowrank.safetensors"), (tensors) => {
+        tensors.set("lora.head.A", tensors.get("head.weight")!);
+        tensors.delete("head.weight");
+      }),
+    ),
+  );
+});
+
+test("virtual tokens: other settings of PEFT's than ours, and other rows, are named", async () => {
+  const meta = metaOf({}, modeOf("prefix"));
+  for (const [key, value] of Object.entries({ peft_type: "PROMPT_TUNING", num_virtual_tokens: 3, token_dim: 16 })) {
+    const directory = join(folder, `virtual-${key}`);
+    await writeAdapter(directory, { meta, tensors: tensorsOf(meta) });
+    const path = join(directory, "adapter_config.json");
+    writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, "utf8")), [key]: value }));
+    await assertFails(FormatError, [key, "lowrank.json disagree", JSON.stringify(value), path], () =>
+      readAdapter(directory),
+    );
+  }
+  const directory = join(folder, "virtual-rows");
+  await writeAdapter(directory, { meta, tensors: tensorsOf(meta) });
+  const cut = (tensors: Tensors) => tensors.set("prompt_embeddings", { shape: [3, 32], data: new Float32Array(96) });
+  await rewrite(peftFile(directory), cut);
+  await assertFails(ShapeError, ["prompt_embeddings", "[4, 32]", "[3, 32]"], () => readAdapter(directory));
+  const full = { ...meta, num_virtual_tokens: model.n_positions };
+  await assertFails(ConfigError, ["no room", "lowrank.json"], () =>
+    parseMeta(JSON.parse(encodeMeta(full)), "lowrank.json"),
+  );
+  await assertFails(ConfigError, ["mode bitfit has no num_virtual_tokens", "4"], () =>
+    parseMeta(JSON.parse(encodeMeta({ ...meta, mode: "bitfit" })), "lowrank.json"),
+  );
+});
+
+test("NaN in a tensor that was trained is refused by its name, whichever file it is in", async () => {
+  const cases: [file: string, name: string][] = [
+    ["adapter_model.safetensors", PEFT_A],
+    ["lowrank.safetensors", "head.weight"],
+  ];
+  for (const [i, [file, name]] of cases.entries())
+    await assertFails(
+      FormatError,
+      [`${name} is not finite`, file, "NaN at element 3 of"],
+      await damaged(`nan-${i}`, (directory) =>
+        rewrite(join(directory, file), (tensors) => tensors.get(name)!.data.fill(Number.NaN, 3, 4)),
+      ),
+    );
+  const directory = join(folder, "nan-all");
+  const meta = metaOf({}, { mode: "all", lora: null });
+  const tensors = tensorsOf(meta);
+  tensors.get("h.1.ln_1.bias")!.data[7] = Number.NEGATIVE_INFINITY;
+  await writeAdapter(directory, { meta, tensors });
+  await assertFails(FormatError, ["h.1.ln_1.bias is not finite", "-Infinity at element 7 of [8]"], () =>
+    readAdapter(directory),
+  );
+});
+
+/** A safetensors file whose one tensor of 3 GB takes no room on the disk. */
+function sparse(path: string, name: string, metadata: object = {}): void {
+  const size = 3 << 28;
+  const header = { __metadata__: metadata, [name]: { dtype: "F32", shape: [size], data_offsets: [0, 4 * size] } };
+  const text = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  writeFileSync(path, Buffer.concat([length, text]));
+  truncateSync(path, 8 + text.length + 4 * size);
+}
+
+test("a file of 3 GB with a wrong name or shape is refused by its header: its data is never read", async () => {
+  const before = process.resourceUsage().maxRSS;
+  const started = performance.now();
+  for (const name of ["stranger", PEFT_A]) {
+    const config = { peft_type: "LORA", target_modules: ["c_attn"] };
+    const directory = join(folder, `sparse-${name}`);
+    mkdirSync(directory);
+    writeFileSync(join(directory, "adapter_config.json"), JSON.stringify(config));
+    sparse(join(directory, "adapter_model.safetensors"), name);
+    await assertFails(FormatError, ["lora_B", ...(name === PEFT_A ? [] : ["stranger"])], () =>
+      readAdapter(directory, { base: { config: model } }),
+    );
+    await assertFails(
+      LowrankError,
+      [name, "adapter_model.safetensors"],
+      await damaged(`sparse-${name}`, (place) => sparse(peftFile(place), name)),
+    );
+    await assertFails(
+      LowrankError,
+      [name, "lowrank.safetensors"],
+      await damaged(`own-${name}`, (place) => sparse(join(place, "lowrank.safetensors"), name)),
+    );
+  }
+  const state = JSON.stringify({ step: 1, seconds: 1, steps: [], evaluations: [] });
+  mkdirSync(join(folder, "sparse-run", "checkpoint"), { recursive: true });
+  const path = join(folder, "sparse-run", "checkpoint", "step-000000001.safetensors");
+  sparse(path, "head.weight", { format: "lowrank-checkpoint", version: "1", state });
+  await assertFails(FormatError, ["head.weight", "m.head.weight", path], () =>
+    lastCheckpoint(join(folder, "sparse-run")),
+  );
+  assert.ok(process.resourceUsage().maxRSS - before < 300_000, "more than 300 MB");
+  assert.ok(performance.now() - started < 10_000);
+});
+
+test("an adapter for a model of other dimensions is refused before its data is read", async () => {
+  const directory = join(folder, "other-base");
+  await writeAdapter(directory, { meta: metaOf(), tensors: tensorsOf(metaOf()) });
+  const base = { config: { ...model, n_layer: 3 }, directory: "some/base" };
+  await assertFails(ConfigError, ["another base model", "n_layer = 2", "n_layer = 3 (some/base)"], () =>
+    readAdapter(directory, { base }),
+  );
+});
+
+test("a checkpoint is refused by what its state and its tensors say", async () => {
+  const good = { format: "lowrank-checkpoint", version: "1" };
+  const state = { step: 1, seconds: 1, steps: [], evaluations: [] };
+  const three = (data: Float32Array) =>
+    ["x", "m.x", "v.x"].map((name) => ({ name, shape: [2], dtype: "F32" as const, data }));
+  const refuse = (words: string[], text: string, tensors = three(new Float32Array(2))) => {
+    const run = mkdtempSync(join(folder, "checkpoint-"));
+    mkdirSync(join(run, "checkpoint"));
+    const path = join(run, "checkpoint", "step-000000001.safetensors");
+    writeFileSync(path, encodeSafetensors(tensors, { ...good, state: text }));
+    return assertFails(FormatError, [path, ...words], () => lastCheckpoint(run));
+  };
+  await refuse(["JSON"], "{");
+  await refuse(["nested too deep"], `{"step":${"[".repeat(100)}${"]".repeat(100)}}`);
+  for (const bad of ["null", "[]", "5", '"x"']) await refuse(["an object"], bad);
+  for (const key of ["step", "seconds", "steps", "evaluations"])
+    for (const bad of [null, "x", -1, [5], {}]) await refuse([key], JSON.stringify({ ...state, [key]: bad }));
+  await refuse(["v.x is not finite", "element 1"], JSON.stringify(state), [
+    ...three(new Float32Array(2)).slice(0, 2),
+    { name: "v.x", shape: [2], dtype: "F32", data: Float32Array.of(0, Number.NaN) },
+  ]);
+  await refuse(["no v.x of the same shape"], JSON.stringify(state), three(new Float32Array(2)).slice(0, 2));
+});
+
+test("reading refuses a configuration that was changed, is damaged, or is not there", async () => {
+  const edit = (file: string, change: (text: string) => string) => (directory: string) =>
+    writeFileSync(join(directory, file), change(readFileSync(join(directory, file), "utf8")));
+  await assertFails(
+    FormatError,
+    ["lora_alpha", "5", "50"],
+    await damaged(
+      "alpha",
+      edit("adapter_config.json", (text) => text.replace('"lora_alpha": 5', '"lora_alpha": 50')),
+    ),
+  );
+  await assertFails(
+    FormatError,
+    ["JSON"],
+    await damaged(
+      "json",
+      edit("lowrank.json", (text) => text.slice(0, -5)),
+    ),
+  );
+  await assertFails(
+    ConfigError,
+    ["rank", "0"],
+    await damaged(
+      "rank",
+      edit("lowrank.json", (text) => text.replace('"r": 3', '"r": 0')),
+    ),
+  );
+  await assertFails(
+    ConfigError,
+    ["target module", '"Q"', "did you mean q"],
+    await damaged(
+      "target",
+      edit("lowrank.json", (text) => text.replace('"q"', '"Q"')),
+    ),
+  );
+  await assertFails(
+    FormatError,
+    ["version", "2"],
+    await damaged(
+      "version",
+      edit("lowrank.json", (text) => text.replace('"version": 1', '"version": 2')),
+    ),
+  );
+  await assertFails(
+    FormatError,
+    ["no settings", "mood"],
+    await damaged(
+      "keys",
+      edit("lowrank.json", (text) => text.replace('"settings"', '"mood"')),
+    ),
+  );
+  await assertFails(ConfigError, ["lowrank.json", "no such directory"], () => readAdapter(join(folder, "nowhere")));
+  mkdirSync(join(folder, "stranger"));
+  writeFileSync(join(folder, "stranger", "cat.png"), "");
+  await assertFails(ConfigError, ["lowrank.json", "cat.png"], () => readAdapter(join(folder, "stranger")));
+});
+
+test("every key of lowrank.json with every wrong value: refused by an error of ours, or a value like any other", () => {
+  const sites = [{ site: "h.0.attn.q", r: 2, scale: 0.5 }];
+  const settings = { maxLength: 9, padTo: 9, dtype: "f16" };
+  const texts = [
+    metaOf({ layers_to_transform: [0, 1], sites, modulesToSave: ["ln_f.bias"] }, { settings }),
+    metaOf({}, { ...modeOf("adapter"), settings }),
+    metaOf({}, { ...modeOf("prompt"), settings }),
+  ].map(encodeMeta);
+  /** Values of the right kind, where all of them are good. */
+  const free =
+    /base_model="x"$|labels\.\d="x"$|(lora_alpha|epsilon|scale)=1\.5$|scale=-1$|(sites|modulesToSave)=\[\]$|settings=\{\}$/;
+  const wrong = [null, "x", -1, 1.5, [], {}];
+  const accepted: string[] = [];
+  const visit = (text: string, path: string[], value: unknown) => {
+    if (typeof value === "object" && value !== null)
+      for (const [key, inside] of Object.entries(value)) visit(text, [...path, key], inside);
+    for (const bad of path.length > 0 ? wrong : []) {
+      const json = JSON.parse(text);
+      const parent = path.slice(0, -1).reduce((at, key) => at[key], json);
+      if (bad === parent[path.at(-1)!]) continue;
+      parent[path.at(-1)!] = bad;
+      const what = `${path.join(".")}=${JSON.stringify(bad)}`;
+      try {
+        adapterShapes(parseMeta(json, "lowrank.json"));
+        if (!free.test(what)) accepted.push(what);
+      } catch (error) {
+        if (!(error instanceof LowrankError)) throw new Error(`${what}: ${error}`);
+      }
+    }
+  };
+  for (const text of texts) visit(text, [], JSON.parse(text));
+  assert.equal(accepted, []);
+  const deep = JSON.parse(texts[0]!);
+  deep.model.n_layer = 1e9;
+  assert.throws(() => parseMeta(deep, "lowrank.json"), /n_layer .* at most 1024/s);
+});
+
+test("a run.json with wrong values is refused by an error of ours", async () => {
+  const directory = join(folder, "run");
+  mkdirSync(directory);
+  const names = { model: "m", base: "5f", objective: "lm" };
+  const settings = { data: {}, options: {}, settings: {}, padTo: 0, maxLength: 9, labels: [], counts: {} };
+  const progress = { state: "stopped", step: 0, steps: 1, evaluations: [], curve: EMPTY_CURVE, files: [] };
+  const good = { ...names, ...settings, ...progress };
+  const put = (config: unknown) => writeFileSync(join(directory, "run.json"), JSON.stringify(config));
+  const write = (config: object) => put({ format: FORMAT, version: VERSION, ...config });
+  write(good);
+  assert.equal(await readRecord(directory), { format: FORMAT, version: VERSION, ...good });
+  for (const key of Object.keys(good))
+    for (const bad of [null, 1.5, -1, [1], "x"])
+      if (!((key === "model" || key === "base") && bad === "x")) {
+        write({ ...good, [key]: bad });
+        await assertFails(LowrankError, [key], () => readRecord(directory));
+      }
+  for (const other of [[], good]) {
+    put(other);
+    await assertFails(ConfigError, ["not a run directory", "another format"], () => readRecord(directory));
+  }
+});

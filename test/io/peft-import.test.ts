@@ -1,0 +1,429 @@
+/** Adapters as PEFT writes them: targets, patterns, what learned beside them, and what is refused. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { ConfigError, FormatError, LowrankError } from "../../src/errors.ts";
+import type { GPT2Checkpoint } from "../../src/io/hf.ts";
+import { loadAdapter, namedBase } from "../../src/io/open-adapter.ts";
+import { readAdapter, type Tensors } from "../../src/io/peft.ts";
+import { parsePeftConfig } from "../../src/io/peft-config.ts";
+import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
+import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
+import { model, readAll, writeAdapter } from "../helpers/adapters.ts";
+import { assertFails, assertSameBits, numbers, temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+
+const folder = temporaryFolder();
+const base = { config: model };
+const BASICS = { peft_type: "LORA", task_type: "SEQ_CLS", base_model_name_or_path: "gpt2", r: 2, lora_alpha: 16 };
+
+const WIDTHS: Record<string, readonly [inputs: number, outputs: number]> = {
+  "attn.c_attn": [8, 24],
+  "attn.c_proj": [8, 8],
+  "mlp.c_fc": [8, 32],
+  "mlp.c_proj": [32, 8],
+};
+const ALL_KINDS = Object.keys(WIDTHS);
+
+/** An adapter as PEFT writes it, on these kinds of modules in every block. */
+function foreign(
+  name: string,
+  config: object = {},
+  { change = () => {}, kinds = ["attn.c_attn"], rank = () => 2 }: Foreign = {},
+): string {
+  const directory = join(folder, name);
+  mkdirSync(directory);
+  const random = numbers(11);
+  const tensors: Tensors = new Map();
+  const add = (key: string, ...shape: number[]) => tensors.set(key, { shape, data: random(shape) });
+  for (let layer = 0; layer < model.n_layer; layer++)
+    for (const kind of kinds) {
+      const [inputs, outputs] = WIDTHS[kind]!;
+      const r = rank(kind, layer);
+      if (r === 0) continue;
+      add(`base_model.model.transformer.h.${layer}.${kind}.lora_A.weight`, r, inputs);
+      add(`base_model.model.transformer.h.${layer}.${kind}.lora_B.weight`, outputs, r);
+    }
+  add("base_model.model.score.weight", 3, 8);
+  change(tensors, add);
+  const text = JSON.stringify({ ...BASICS, bias: "none", target_modules: kinds, ...config });
+  writeFileSync(join(directory, "adapter_config.json"), text);
+  const encoded = [...tensors].map(([key, tensor]) => ({ name: key, dtype: "F32" as const, ...tensor }));
+  writeFileSync(join(directory, "adapter_model.safetensors"), encodeSafetensors(encoded, { format: "pt" }));
+  return directory;
+}
+
+interface Foreign {
+  change?: (tensors: Tensors, add: (key: string, ...shape: number[]) => void) => void;
+  kinds?: string[];
+  rank?: (kind: string, layer: number) => number;
+}
+
+test("an adapter that PEFT trained: its tensors bit for bit, c_attn in one, and writable as ours", async () => {
+  const directory = foreign("plain", { use_rslora: true }, { kinds: ["attn.c_attn", "mlp.c_proj"] });
+  const { meta, tensors } = await readAdapter(directory, { base });
+  const scale = 16 / Math.sqrt(2);
+  assert.equal(
+    meta.lora!.sites,
+    ["h.0.attn.c_attn", "h.0.mlp.proj", "h.1.attn.c_attn", "h.1.mlp.proj"].map((site) => ({ site, r: 2, scale })),
+  );
+  assert.equal(meta.lora!.target_modules, ["c_attn", "proj"]);
+  assert.equal([meta.labels, meta.task.num_labels, meta.base_model], [["LABEL_0", "LABEL_1", "LABEL_2"], 3, "gpt2"]);
+  const peft = await readAll(join(directory, "adapter_model.safetensors"));
+  const same = (ours: string, theirs: string) =>
+    assertSameBits(ours, tensors.get(ours)!.data, peft.get(`base_model.model.${theirs}.weight`)!.data);
+  same("lora.h.1.attn.c_attn.A", "transformer.h.1.attn.c_attn.lora_A");
+  same("lora.h.1.attn.c_attn.B", "transformer.h.1.attn.c_attn.lora_B");
+  same("lora.h.0.mlp.proj.A", "transformer.h.0.mlp.c_proj.lora_A");
+  same("head.weight", "score");
+  const copy = join(folder, "plain-copy");
+  assert.equal(await writeAdapter(copy, { meta, tensors }), { peft: true });
+  assert.equal(await readAdapter(copy), { meta, tensors });
+  const again = await readAll(join(copy, "adapter_model.safetensors"));
+  assert.equal([...again.keys()].sort(), [...peft.keys()].sort());
+  for (const [key, { data }] of peft) assertSameBits(key, again.get(key)!.data, data);
+});
+
+test("patterns, some layers only, biases and saved modules come in and go out", async () => {
+  const config = {
+    target_modules: "transformer\\.h\\.(0\\.attn\\.c_attn|\\d\\.mlp\\.c_\\w+)",
+    rank_pattern: { c_fc: 5, "h.1.mlp.c_proj": 3 },
+    alpha_pattern: { "mlp.*": 4 },
+    bias: "lora_only",
+    modules_to_save: ["ln_f"],
+  };
+  const directory = foreign("patterns", config, {
+    kinds: ["attn.c_attn", "mlp.c_fc", "mlp.c_proj"],
+    rank: (kind, layer) => (kind === "mlp.c_fc" ? 5 : kind === "mlp.c_proj" ? 2 + layer : layer === 0 ? 2 : 0),
+    change: (tensors, add) => {
+      for (const key of [...tensors.keys()].filter((one) => one.endsWith("lora_B.weight")))
+        add(key.replace("lora_B.weight", "base_layer.bias"), tensors.get(key)!.shape[0]!);
+      add("base_model.model.transformer.ln_f.weight", 8);
+      add("base_model.model.transformer.ln_f.bias", 8);
+    },
+  });
+  const { meta, tensors } = await readAdapter(directory, { base });
+  assert.equal(meta.lora!.sites, [
+    { site: "h.0.attn.c_attn", r: 2, scale: 8 },
+    { site: "h.0.mlp.fc", r: 5, scale: 4 / 5 },
+    { site: "h.0.mlp.proj", r: 2, scale: 2 },
+    { site: "h.1.mlp.fc", r: 5, scale: 4 / 5 },
+    { site: "h.1.mlp.proj", r: 3, scale: 4 / 3 },
+  ]);
+  assert.equal(meta.lora!.modulesToSave!.length, 7);
+  const copy = join(folder, "patterns-copy");
+  assert.equal(await writeAdapter(copy, { meta, tensors }), { peft: true });
+  assert.equal(await readAdapter(copy), { meta, tensors });
+  const [before, after] = await Promise.all(
+    [directory, copy].map((place) => readAll(join(place, "adapter_model.safetensors"))),
+  );
+  assert.equal([...after!.keys()].sort(), [...before!.keys()].sort());
+  for (const [key, { data }] of before!) assertSameBits(key, after!.get(key)!.data, data);
+});
+
+test("modules are matched as PEFT matches them", async () => {
+  const adapted = async (config: object) =>
+    (await parsePeftConfig({ ...BASICS, ...config }, model, "c")).adapted.map(({ name }) =>
+      name.replace("transformer.h.", ""),
+    );
+  const every = (...kinds: string[]) => [0, 1].flatMap((layer) => kinds.map((kind) => `${layer}.${kind}`));
+  const cases: [object, string[]][] = [
+    [{}, every("attn.c_attn")],
+    [{ target_modules: ["c_proj"] }, every("attn.c_proj", "mlp.c_proj")],
+    [{ target_modules: ["attn.c_proj"] }, every("attn.c_proj")],
+    [{ target_modules: ["transformer.h.1.mlp.c_fc"] }, ["1.mlp.c_fc"]],
+    [{ target_modules: "all-linear" }, every(...ALL_KINDS)],
+    [{ target_modules: "all-linear", exclude_modules: ["c_fc"] }, every("attn.c_attn", "attn.c_proj", "mlp.c_proj")],
+    [{ target_modules: ".*\\.1\\..*c_(fc|attn)" }, ["1.attn.c_attn", "1.mlp.c_fc"]],
+    [{ target_modules: ["c_attn", "score"] }, every("attn.c_attn")],
+    [{ target_modules: ["c_attn"], modules_to_save: ["h.0"] }, ["1.attn.c_attn"]],
+    [{ target_modules: ["c_attn"], layers_to_transform: 1 }, ["1.attn.c_attn"]],
+    [{ target_modules: ["c_fc"], layers_to_transform: [0], layers_pattern: "h" }, ["0.mlp.c_fc"]],
+    [
+      { target_modules: ["c_fc", "transformer.h.0.attn.c_attn"], layers_to_transform: [1] },
+      ["0.attn.c_attn", "1.mlp.c_fc"],
+    ],
+  ];
+  for (const [config, expected] of cases) assert.equal(await adapted(config), expected, JSON.stringify(config));
+  const heads = async (config: object) =>
+    (await parsePeftConfig({ ...BASICS, ...config }, model, "c")).adapted.at(-1)!.name;
+  assert.is(await heads({ task_type: "CAUSAL_LM", target_modules: ["c_attn", "lm_head"] }), "lm_head");
+  assert.is(await heads({ task_type: null, target_modules: ["c_attn", "score"] }), "score");
+});
+
+test("variants that are not computed are refused by name", async () => {
+  for (const [key, value] of Object.entries({
+    task_type: "TOKEN_CLS",
+    bias: "all",
+    use_dora: true,
+    lora_bias: true,
+    use_qalora: true,
+    init_lora_weights: "pissa",
+    layer_replication: [[0, 2]],
+    alora_invocation_tokens: [1, 2],
+    trainable_token_indices: [5],
+    target_parameters: ["wte"],
+    velora_config: { rank: 1 },
+    a_variant_of_next_year: 3,
+  }))
+    await assertFails(ConfigError, [`${key} = ${JSON.stringify(value)}`, "not supported", "c.json"], () =>
+      parsePeftConfig({ ...BASICS, [key]: value }, model, "c.json"),
+    );
+  const refused = (config: object, ...words: string[]) =>
+    assertFails(ConfigError, words, () => parsePeftConfig({ ...BASICS, ...config }, model, "c.json"));
+  await refused({ target_modules: ["c_attn", "wte"] }, "transformer.wte", "not supported");
+  await refused({ target_modules: ["q_proj", "v_proj"] }, "matches no matrix", "q_proj");
+  await refused({ target_modules: "(?P<x>c_attn" }, "regular expression", "(?P<x>c_attn");
+  await refused({ task_type: "CAUSAL_LM", modules_to_save: ["lm_head"] }, "lm_head", "tied");
+  const untied = { ...model, tie_word_embeddings: false };
+  await parsePeftConfig({ ...BASICS, task_type: "CAUSAL_LM", modules_to_save: ["lm_head"] }, untied, "c.json");
+});
+
+/** Virtual tokens as PEFT writes them, on `model`. */
+function virtual(name: string, config: object = {}, change: Foreign["change"] = () => {}): string {
+  return foreign(
+    name,
+    {
+      ...{ peft_type: "PREFIX_TUNING", task_type: "SEQ_CLS", num_virtual_tokens: 4, token_dim: 8, num_layers: 2 },
+      ...{ num_attention_heads: 2, num_transformer_submodules: 1, encoder_hidden_size: 8, prefix_projection: true },
+      ...{ r: undefined, lora_alpha: undefined, bias: undefined, target_modules: undefined, peft_version: "0.21.2" },
+      ...config,
+    },
+    {
+      kinds: [],
+      change: (tensors, add) => {
+        tensors.clear();
+        add("prompt_embeddings", 4, 32);
+        add("base_model.score.weight", 3, 8);
+        change(tensors, add);
+      },
+    },
+  );
+}
+
+test("prompts and prefixes that PEFT trained: bit for bit, and writable as ours", async () => {
+  const short = (_: Tensors, add: (key: string, ...shape: number[]) => void) => add("prompt_embeddings", 4, 8);
+  const alone = (tensors: Tensors) => tensors.delete("base_model.score.weight");
+  const prompt = { peft_type: "PROMPT_TUNING", prefix_projection: undefined, prompt_tuning_init: "TEXT" };
+  const lm = { task_type: "CAUSAL_LM", num_layers: null, base_model_name_or_path: null };
+  for (const [mode, classes, directory] of [
+    ["prefix", 3, virtual("prefix", { prompt_tuning_init_text: null })],
+    ["prefix", 0, virtual("prefix-lm", lm, alone)],
+    ["prompt", 3, virtual("prompt", prompt, short)],
+    ["prompt", 0, virtual("prompt-lm", { ...prompt, ...lm }, (t, add) => [short(t, add), alone(t)])],
+  ] as const) {
+    const { meta, tensors } = await readAdapter(directory, { base });
+    assert.equal([meta.mode, meta.lora, meta.num_virtual_tokens, meta.labels.length], [mode, null, 4, classes]);
+    assert.equal([...tensors.keys()], [...(classes > 0 ? ["head.weight"] : []), `${mode}.weight`]);
+    const peft = await readAll(join(directory, "adapter_model.safetensors"));
+    assertSameBits(mode, tensors.get(`${mode}.weight`)!.data, peft.get("prompt_embeddings")!.data);
+    const copy = `${directory}-copy`;
+    assert.equal(await writeAdapter(copy, { meta, tensors }), { peft: true });
+    assert.equal(await readAdapter(copy), { meta, tensors });
+  }
+});
+
+test("prompts and prefixes of another method, model or size, and damaged ones, are refused by name", async () => {
+  let count = 0;
+  const refused = (kind: typeof LowrankError, words: string[], config: object, change?: Foreign["change"]) =>
+    assertFails(kind, [...words, "refused-"], () =>
+      readAdapter(virtual(`refused-${count++}`, config, change), {
+        base: { ...base, directory: "some/base" },
+      }),
+    );
+  for (const peft_type of ["P_TUNING", "MULTITASK_PROMPT_TUNING", "IA3", 5, null])
+    await refused(ConfigError, ["peft_type =", '"LORA" or "PROMPT_TUNING" or "PREFIX_TUNING"'], { peft_type });
+  for (const [key, value] of Object.entries({ token_dim: 16, num_layers: 3, num_attention_heads: 4 }))
+    await refused(ConfigError, ["another base model", `${key} = ${value}`, "(some/base)"], { [key]: value });
+  for (const [key, value] of Object.entries({
+    task_type: "SEQ_2_SEQ_LM",
+    num_transformer_submodules: 2,
+    prefix_projection: 1,
+    modules_to_save: ["score", "ln_f"],
+    a_variant_of_next_year: 3,
+    r: 8,
+  }))
+    await refused(ConfigError, [`${key} = ${JSON.stringify(value)}`, "not supported"], { [key]: value });
+  await refused(FormatError, ["task_type is invalid"], { task_type: null });
+  for (const num_virtual_tokens of [0, -1, 1.5, "4", null, 1e20])
+    await refused(FormatError, ["num_virtual_tokens is invalid"], { num_virtual_tokens });
+  for (const n of [10, 11, 1e9])
+    await refused(ConfigError, ["no room", "fewer than", "10 tokens", String(n)], { num_virtual_tokens: n });
+  await refused(FormatError, ["[4, 32] instead of [5, 32]", "num_virtual_tokens"], { num_virtual_tokens: 5 });
+  await refused(FormatError, ["[4, 32] instead of [4, 8]"], { peft_type: "PROMPT_TUNING" });
+  await refused(FormatError, ["[3, 7] instead of [3, 8]"], {}, (_, add) => add("base_model.score.weight", 3, 7));
+  await refused(FormatError, ["also prompt_embeddings", "state dict"], {}, rename("prompt_embeddings", EMBEDDING));
+  await refused(FormatError, ["also base_model.score.weight"], {}, (t) => t.delete("base_model.score.weight"));
+  const score = rename("base_model.score.weight", "score.weight");
+  await refused(FormatError, ["found:    also score.weight", "prefix base_model. to"], {}, score);
+  await refused(FormatError, ["found:    also base_model.score.weight"], { task_type: "CAUSAL_LM" });
+  await refused(FormatError, ["compare peft_type"], {}, rename("prompt_embeddings", key(0, "A")));
+  await refused(FormatError, ["prompt_embeddings is not finite", "NaN at element 5"], {}, (tensors) =>
+    tensors.get("prompt_embeddings")!.data.fill(Number.NaN, 5, 6),
+  );
+});
+
+const EMBEDDING = "prompt_encoder.default.embedding.weight";
+
+test("values of every type in every setting: an error of ours, or a value like any other", async () => {
+  const keys = [
+    ...["peft_type", "task_type", "bias", "use_dora", "use_rslora", "init_lora_weights", "target_modules", "r"],
+    ...["exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save", "rank_pattern", "alpha_pattern"],
+    ...[
+      "lora_alpha",
+      "base_model_name_or_path",
+      "fan_in_fan_out",
+      "lora_dropout",
+      "__proto__",
+      "constructor",
+      "toString",
+    ],
+  ];
+  const values = [
+    "null",
+    '"x"',
+    '""',
+    "5",
+    "-1",
+    "-0",
+    "1.5",
+    "1e308",
+    "1e999",
+    "true",
+    "false",
+    "[]",
+    "[5]",
+    "[null]",
+  ];
+  values.push(
+    '[["c_attn"]]',
+    "{}",
+    '{"a": 1}',
+    '{"0": "c_attn"}',
+    '{"c_attn": null}',
+    '{"c_attn": 1e308}',
+    '{"__proto__": 3}',
+  );
+  for (const key of keys)
+    for (const value of values) {
+      const json = JSON.parse(
+        `{${JSON.stringify(BASICS).slice(1, -1)}, "target_modules": ["c_attn"], "${key}": ${value}}`,
+      );
+      try {
+        await parsePeftConfig(json, model, "c.json");
+      } catch (error) {
+        if (!(error instanceof LowrankError)) throw new Error(`${key} = ${value}: ${error}`);
+        assert.match(error.message, "c.json", `${key} = ${value}`);
+      }
+    }
+  for (const [key, value] of [
+    ["target_modules", 5],
+    ["rank_pattern", []],
+    ["alpha_pattern", "x"],
+    ["layers_to_transform", { a: 1 }],
+    ["modules_to_save", { 0: "score" }],
+    ["exclude_modules", [5]],
+    ["r", 1.5],
+    ["lora_alpha", "16"],
+  ] as const)
+    await assertFails(FormatError, [key, "c.json"], () =>
+      parsePeftConfig({ ...BASICS, [key]: value }, model, "c.json"),
+    );
+  await assertFails(FormatError, ["scale of", "c.json"], () =>
+    parsePeftConfig({ ...BASICS, alpha_pattern: { c_attn: 1e300 } }, model, "c.json"),
+  );
+  for (const json of [null, 5, "x", []])
+    await assertFails(FormatError, ["not a JSON object"], () => parsePeftConfig(json, model, "c.json"));
+  await assertFails(FormatError, ["base_model_name_or_path", '{"a":1}'], () =>
+    readAdapter(foreign("named", { base_model_name_or_path: { a: 1 } }), { base }),
+  );
+  await assertFails(FormatError, ["base_model_name_or_path"], () => namedBase(join(folder, "named")));
+  await assertFails(ConfigError, ["layers_to_transform", "list of names"], () =>
+    parsePeftConfig({ ...BASICS, target_modules: ".*c_attn", layers_to_transform: [1] }, model, "c.json"),
+  );
+});
+
+test("the tokenizer in the directory of a PEFT adapter is checked like a model's", async () => {
+  const directory = foreign("with-tokenizer");
+  const closed = { read: async () => new Float32Array(0), close: async () => {} };
+  const base = { config: model, vocabulary: GPT2_VOCABULARY, names: [], directory: "base" };
+  const checkpoint = { ...closed, ...base } as unknown as GPT2Checkpoint;
+  const write = (add_prefix_space: boolean) =>
+    writeFileSync(join(directory, "tokenizer_config.json"), JSON.stringify({ add_prefix_space }));
+  write(false);
+  assert.is((await loadAdapter(directory, checkpoint)).meta.task.num_labels, 3);
+  write(true);
+  await assertFails(ConfigError, ["a tokenizer with add_prefix_space", directory], () =>
+    loadAdapter(directory, checkpoint),
+  );
+});
+
+const key = (layer: number, part: "A" | "B") =>
+  `base_model.model.transformer.h.${layer}.attn.c_attn.lora_${part}.weight`;
+
+/** Gives a tensor another key. */
+const rename = (from: string, to: string) => (tensors: Tensors) => {
+  tensors.set(to, tensors.get(from)!);
+  tensors.delete(from);
+};
+
+test("damage of an adapter directory is reported", async () => {
+  const cases: [string, string[], object, Foreign["change"]?][] = [
+    ["missing", ["expected: also", key(1, "B")], {}, (tensors) => tensors.delete(key(1, "B"))],
+    ["layer", [key(1, "A"), key(1, "B")], {}, (t) => [key(1, "A"), key(1, "B")].map((one) => t.delete(one))],
+    ["extra", ["found:    also", "score.bias"], {}, (_, add) => add("base_model.model.score.bias", 3)],
+    ["no-score", ["base_model.model.score.weight"], {}, (tensors) => tensors.delete("base_model.model.score.weight")],
+    ["prefix", [key(0, "A"), "PEFT ignores"], {}, rename(key(0, "A"), key(0, "A").slice("base_model.model.".length))],
+    ["name", ["state dict"], {}, rename(key(0, "A"), key(0, "A").replace(".weight", ".default.weight"))],
+    ["other-targets", ["mlp.c_fc.lora_A", "compare target_modules"], { target_modules: ["c_fc"] }],
+    ["rank", ["[2, 8] instead of [3, 8]", "rank_pattern"], { r: 3 }],
+    [
+      "turned",
+      ["[2, 24] instead of [24, 2]"],
+      {},
+      (t) => t.set(key(0, "B"), { ...t.get(key(0, "B"))!, shape: [2, 24] }),
+    ],
+    ["biases", ["c_attn.base_layer.bias"], { bias: "lora_only" }],
+    ["empty", ["no tensors"], {}, (tensors) => tensors.clear()],
+    ["no-rank", ["r has no number", '"four"'], { r: "four" }],
+    ["rank-0", ["rank r", "1 or more"], { rank_pattern: { c_attn: 0 } }],
+    ["alpha", ["alpha_pattern has no number", '"big"'], { alpha_pattern: { c_attn: "big" } }],
+  ];
+  for (const [name, words, config, change] of cases) {
+    const directory = foreign(`damaged-${name}`, config, change ? { change } : {});
+    await assertFails(FormatError, words, () => readAdapter(directory, { base }));
+  }
+  const cut = foreign("damaged-cut");
+  writeFileSync(join(cut, "adapter_model.safetensors"), encodeSafetensors([]).subarray(0, 5));
+  await assertFails(FormatError, ["too short", "adapter_model.safetensors", "copy the adapter again"], () =>
+    readAdapter(cut, { base }),
+  );
+  await assertFails(ConfigError, ["adapter_config.json", "give its base model as well"], () =>
+    readAdapter(foreign("no-model")),
+  );
+});
+
+test("PEFT's copy of the head with an adapter of lm_head is ignored, and another head is refused", async () => {
+  const key = "base_model.model.lm_head.base_layer.weight";
+  const table = numbers(5)([model.vocab_size, 8]);
+  const directory = (name: string, head: Float32Array) =>
+    foreign(
+      name,
+      { task_type: "CAUSAL_LM", target_modules: ["attn.c_attn", "lm_head"] },
+      {
+        change: (tensors, add) => {
+          tensors.delete("base_model.model.score.weight");
+          add("base_model.model.lm_head.lora_A.weight", 2, 8);
+          add("base_model.model.lm_head.lora_B.weight", model.vocab_size, 2);
+          tensors.set(key, { shape: [model.vocab_size, 8], data: head });
+        },
+      },
+    );
+  const withTable = { base: { ...base, lmHead: async () => table } };
+  const { meta, tensors } = await readAdapter(directory("head", table), withTable);
+  assert.equal([meta.task.objective, tensors.get("lora.head.B")!.shape], ["lm", [model.vocab_size, 2]]);
+  const other = table.map((value, i) => (i === 7 ? value + 1 : value));
+  await assertFails(FormatError, ["the head in the adapter differs", key], () =>
+    readAdapter(directory("other-head", other), withTable),
+  );
+});

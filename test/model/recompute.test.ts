@@ -1,0 +1,164 @@
+/** Activations that are made again in the backward pass: the same bits, less memory, and only where it helps. */
+import * as assert from "uvu/assert";
+import type { Backend } from "../../src/backend/backend.ts";
+import { Engine } from "../../src/engine/engine.ts";
+import { openGPT2 } from "../../src/io/hf.ts";
+import { buildPlan, type PlanOptions } from "../../src/model/gpt2.ts";
+import type { ModelSpec } from "../../src/model/trainable.ts";
+import { type Dispatch, NO_VALUES } from "../../src/ops/kernel.ts";
+import { memoryTotals } from "../../src/plan/memory.ts";
+import { workOf } from "../../src/plan/work.ts";
+import { describePlan } from "../../src/run/summary.ts";
+import type { Recompute } from "../../src/train/options.ts";
+import { prepareRun } from "../../src/train/prepare.ts";
+import type { Checkpoint, TrainEvent } from "../../src/train/records.ts";
+import { train } from "../../src/train/trainer.ts";
+import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
+import { testDevice, within } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { fillRandom, randomBatch, smallSpec } from "../helpers/models.ts";
+import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+const OPTIMIZER = { betas: [0.9, 0.999] as const, eps: 1e-8, weight_decay: 0.1, clip: 1 };
+const CAPACITY = { tokens: 40, sequences: 4 };
+/** Two blocks below the last one, whose activations are never made again. */
+const config = { n_layer: 3 };
+const lm = { objective: "lm", config } as const;
+
+const SPECS: Record<string, ModelSpec> = {
+  lora: smallSpec("lora", { config }),
+  "lora, in some blocks": smallSpec("lora", { config, layers: [1], targets: ["o", "proj"] }),
+  all: smallSpec("all", { config }),
+  bitfit: smallSpec("bitfit", { config }),
+  adapter: smallSpec("adapter", { config }),
+  prompt: smallSpec("prompt", { config }),
+  prefix: smallSpec("prefix", { config }),
+  "prefix, projected": { ...smallSpec("prefix", { config }), encoder_hidden_size: 5 },
+  "lm lora": smallSpec("lora", lm),
+  "lm all": smallSpec("all", lm),
+  "lm adapter": smallSpec("adapter", lm),
+  "lm prefix": smallSpec("prefix", lm),
+};
+
+/** Losses, gradients and, after two steps, trained tensors. */
+async function resultsOf(device: Backend, spec: ModelSpec, recompute: boolean): Promise<Map<string, Float32Array>> {
+  const engine = await Engine.create(device, { spec, capacity: CAPACITY, optimizer: OPTIMIZER, recompute });
+  try {
+    assert.is(engine.plan.recomputed > 0, recompute);
+    fillRandom(engine, 7);
+    const [first, second] = [randomBatch(spec, [5, 1, 17], 3), randomBatch(spec, [9, 2], 4)];
+    const results = new Map<string, Float32Array>();
+    const keep = async (name: string, slot: number) => {
+      const { loss, norm } = await engine.result(slot);
+      results.set(name, Float32Array.of(loss, norm));
+    };
+    await keep("loss", engine.gradients(first));
+    for (const name of engine.trainableNames) results.set(`d${name}`, await engine.readGradient(name));
+    // Two batches a step: the second finds what the first left in the shared buffers.
+    for (let step = 1; step <= 2; step++) await keep(`step ${step}`, engine.step([first, second], 0.01)[1]!);
+    for (const name of engine.trainableNames) results.set(name, await engine.readParameter(name));
+    return results;
+  } finally {
+    engine.destroy();
+  }
+}
+
+/** Those that a GPU runs, too. */
+const ON_GPU = ["lora", "lm prefix"];
+
+for (const [name, spec] of Object.entries(SPECS))
+  for (const where of ["wasm 2 threads", ...(ON_GPU.includes(name) ? ["webgpu"] : [])])
+    test(`the same bits with recomputation: ${name} on ${where}`, async () => {
+      const device = await testDevice(where);
+      const [off, on] = [await resultsOf(device, spec, false), await resultsOf(device, spec, true)];
+      for (const [key, data] of off) assertSameBits(key, on.get(key)!, data);
+      assert.ok(Math.abs(off.get("loss")![0]!) > 0);
+    });
+
+const planOf = (spec: ModelSpec, rest: Partial<PlanOptions> = {}) =>
+  buildPlan({ spec, capacity: CAPACITY, maxBinding: 2 ** 27, optimizer: OPTIMIZER, recompute: true, ...rest });
+
+test("blocks without a backward pass, the last block and forward-only plans are as without it", () => {
+  for (const [spec, rest, expected] of [
+    [SPECS.lora!, {}, 2],
+    [SPECS["lm all"]!, {}, 2],
+    [SPECS["lora, in some blocks"]!, {}, 1],
+    [SPECS["lora, in some blocks"]!, { part: "suffix" }, 1],
+    [smallSpec("last_block", { config }), {}, 0],
+    [smallSpec("last_layer", { config }), { part: "suffix" }, 0],
+    [SPECS.lora!, { optimizer: null }, 0],
+  ] as const) {
+    const [on, off] = [planOf(spec, rest), planOf(spec, { ...rest, recompute: false })];
+    assert.is(on.recomputed, expected);
+    const names = (plan: typeof on, at: number) => plan.segments[at]!.dispatches.map(({ kernel }) => kernel.name);
+    assert.equal(names(on, 0), names(off, 0));
+    if (expected === 0)
+      assert.equal(
+        on.segments.map((_, i) => names(on, i)),
+        off.segments.map((_, i) => names(off, i)),
+      );
+  }
+});
+
+test("what the backward pass does not read is not made again, and what is counts as work", () => {
+  const products = (dispatches: readonly Dispatch[], name: RegExp) =>
+    dispatches.filter(({ kernel, tensors }) => kernel.name === "linear" && name.test(tensors[3]!.name)).length;
+  const backward = ({ segments }: ReturnType<typeof planOf>) =>
+    segments.find(({ name }) => name === "backward")!.dispatches;
+  for (const spec of [SPECS.lora!, SPECS.all!]) {
+    const [on, off] = [planOf(spec), planOf(spec, { recompute: false })].map(backward) as [Dispatch[], Dispatch[]];
+    const more = (name: RegExp) => products(on, name) - products(off, name);
+    assert.equal([more(/c_attn/), more(/attn\.c_proj/), more(/c_fc/), more(/mlp\.c_proj/)], [2, 2, 2, 0]);
+    const flops = (list: readonly Dispatch[]) =>
+      list.reduce((sum, one) => sum + (workOf(one, { ...NO_VALUES, tokens: 40, sequences: 4 }).flops ?? 0), 0);
+    const C = spec.config.n_embd;
+    assert.ok(flops(on) - flops(off) >= 2 * 2 * 40 * 8 * C * C, "c_attn, attn.c_proj and c_fc of two blocks");
+  }
+});
+
+test("only the blocks' inputs are kept: a further block adds little", () => {
+  const bytes = (n_layer: number, recompute: boolean) => {
+    const { memory } = planOf(smallSpec("all", { config: { n_layer } }), { recompute });
+    return memoryTotals(memory).byRole.get("activation")!;
+  };
+  const more = (recompute: boolean) => (bytes(8, recompute) - bytes(4, recompute)) / 4;
+  const row = CAPACITY.tokens * 12 * 4;
+  assert.is(more(true), row);
+  assert.ok(more(false) > 9 * row);
+});
+
+test("auto recomputes only where memory is too small otherwise; the run says so, and its bits are the same", async () => {
+  const device = await testDevice("wasm 1 thread");
+  const model = await openGPT2(tinyModel(`${folder}/model`));
+  const data = await tinyData(messages(24));
+  const args = { model, data, rank: 2, epochs: 1, lr: 0.01 };
+  const bytes = (recompute: Recompute, on = device) => {
+    const { plan } = prepareRun({ ...args, device: on, recompute });
+    return memoryTotals(plan.memory).total;
+  };
+  const [off, on] = [bytes("off"), bytes("on")];
+  assert.ok(on < off);
+  assert.equal(
+    [bytes("auto"), bytes("auto", within(device, off)), bytes("auto", within(device, off - 1))],
+    [off, off, on],
+  );
+  const run = async (on: Backend, recompute: Recompute, resume?: Checkpoint) => {
+    const checkpoints: Checkpoint[] = [];
+    let said = "";
+    const onEvent = (event: TrainEvent) => {
+      if (event.type === "plan") said = describePlan(event, event.plan);
+    };
+    const onCheckpoint = async (checkpoint: Checkpoint) => void checkpoints.push(checkpoint);
+    const settings = { ...args, device: on, recompute, onEvent, checkpointEvery: 2, onCheckpoint };
+    return { result: await train({ ...settings, ...(resume ? { resume } : {}) }), said, checkpoints };
+  };
+  const whole = await run(device, "off");
+  assert.not.match(whole.said, /recompute/);
+  const small = await run(within(device, off - 1), "auto");
+  assert.match(small.said, /^recompute: 1 of 2 blocks run again/m);
+  const resumed = await run(device, "on", whole.checkpoints[0]!);
+  for (const { result } of [small, resumed])
+    for (const [name, { data }] of whole.result.tensors) assertSameBits(name, result.tensors.get(name)!.data, data);
+  await model.close();
+});

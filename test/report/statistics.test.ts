@@ -1,0 +1,243 @@
+import * as assert from "uvu/assert";
+import {
+  bootstrap,
+  bootstrapP,
+  cellsOf,
+  classMeasures,
+  confusionsOf,
+  holm,
+  macroF1,
+  mcnemar,
+  mistakesOf,
+  percentiles95,
+  reliabilityOf,
+  rocAuc,
+  showStanding,
+  summarize,
+  wilson,
+} from "../../src/report/statistics.ts";
+import { Rng } from "../../src/rng.ts";
+import { test } from "../helpers/harness.ts";
+
+function near(actual: number, expected: number, tolerance = 1e-12): void {
+  assert.ok(Math.abs(actual - expected) <= tolerance, `${actual} instead of ${expected}`);
+}
+
+test("Wilson's interval against figures computed in Python", () => {
+  near(wilson(290, 300).low, WILSON_290_300[0]);
+  near(wilson(290, 300).high, WILSON_290_300[1]);
+  near(wilson(0, 10).low, 0);
+  near(wilson(0, 10).high, 0.2775327998628892);
+  assert.equal(wilson(0, 0), { low: 0, high: 1 });
+});
+const WILSON_290_300 = [0.9397381741959452, 0.9817950526611452] as const;
+
+test("mean and sample standard deviation", () => {
+  assert.equal(summarize([3]), { n: 1, mean: 3, sd: 0 });
+  const { mean, sd } = summarize([2, 4, 4, 4, 5, 5, 7, 9]);
+  near(mean, 5);
+  near(sd, Math.sqrt(32 / 7));
+});
+
+/** Two classifiers, given the rows that only one of them classifies correctly, with some rows in common. */
+function pair(onlyFirst: number, onlySecond: number): [boolean[], boolean[]] {
+  const first = [true, false, ...new Array(onlyFirst).fill(true), ...new Array(onlySecond).fill(false)];
+  const second = [true, false, ...new Array(onlyFirst).fill(false), ...new Array(onlySecond).fill(true)];
+  return [first, second];
+}
+
+test("McNemar's exact test against figures computed with exact binomials", () => {
+  for (const [b, c, p] of [
+    [3, 9, 0.14599609375],
+    [5, 5, 1],
+    [0, 6, 0.03125],
+    [0, 0, 1],
+    [400, 460, MCNEMAR_400_460],
+  ] as const) {
+    const result = mcnemar(...pair(b, c));
+    assert.is(result.onlyFirst, b);
+    assert.is(result.onlySecond, c);
+    near(result.p, p, 1e-10);
+    near(mcnemar(...pair(c, b)).p, p, 1e-10);
+  }
+  assert.throws(() => mcnemar([true], []), /1 rows against 0/);
+});
+const MCNEMAR_400_460 = 0.04416954819458901;
+
+test("Holm's correction against figures computed by hand, in the given order", () => {
+  for (const [ps, adjusted] of [
+    [
+      [0.01, 0.02, 0.03, 0.04, 0.05],
+      [0.05, 0.08, 0.09, 0.09, 0.09],
+    ],
+    [
+      [0.01, 0.04, 0.03, 0.005],
+      [0.03, 0.06, 0.06, 0.02],
+    ],
+    [
+      [0.6, 0.7, 0.01],
+      [1, 1, 0.03],
+    ],
+    [[], []],
+  ] as const)
+    holm(ps).forEach((p, i) => {
+      near(p, adjusted[i]!);
+    });
+});
+
+test("the bootstrap of a mean agrees with the normal theory, and is seeded; pairs are drawn together", () => {
+  const rng = new Rng(3);
+  const [first, second] = [0, 0.5].map((shift) => Array.from({ length: 400 }, () => rng.normal() + shift)) as [
+    number[],
+    number[],
+  ];
+  const meanOf = (values: readonly number[]) => (rows: Uint32Array) =>
+    rows.reduce((sum, row) => sum + values[row]!, 0) / rows.length;
+  const { mean, sd } = summarize(first);
+  const values = bootstrap(400, 4000, meanOf(first));
+  const { low, high } = percentiles95(values);
+  const half = (1.96 * sd) / 20;
+  near(low, mean - half, 0.1 * half);
+  near(high, mean + half, 0.1 * half);
+  assert.equal(bootstrap(400, 4000, meanOf(first)), values);
+  // Of a constant difference no sample is on the other side.
+  const shifted = first.map((value) => value + 0.001);
+  const difference = bootstrap(400, 999, (rows) => meanOf(shifted)(rows) - meanOf(first)(rows));
+  near(bootstrapP(difference), 0.002);
+  near(summarize([...difference]).sd, 0, 1e-9);
+  assert.ok(bootstrapP(bootstrap(400, 999, (rows) => meanOf(second)(rows) - meanOf(first)(rows))) < 0.01);
+  assert.is(bootstrapP(Float64Array.of(0, 0, 0)), 1);
+  near(bootstrapP(Float64Array.of(-1, 1, 2)), 1);
+});
+
+test("percentiles as numpy's", () => {
+  // numpy.percentile([1, 2, 4, 8], [2.5, 97.5])
+  const { low, high } = percentiles95(Float64Array.of(1, 2, 4, 8));
+  near(low, 1.075);
+  near(high, 7.7);
+});
+
+test("confusions, the most frequent mistakes, precision, recall and F1 of a worked example", () => {
+  const confusions = confusionsOf([0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0, 1]);
+  assert.equal(confusions, [
+    { truth: 0, predicted: 0, rows: 2 },
+    { truth: 0, predicted: 1, rows: 1 },
+    { truth: 1, predicted: 0, rows: 1 },
+    { truth: 1, predicted: 1, rows: 3 },
+  ]);
+  const cell = cellsOf(confusions);
+  assert.equal([cell(1, 1), cell(0, 1), cell(2, 0)], [3, 1, 0]);
+  const [first, second] = classMeasures(confusions, 2);
+  near(first!.precision!.share, 2 / 3);
+  near(second!.precision!.share, 3 / 4);
+  near(second!.recall!.share, 3 / 4);
+  near(second!.f1!.share, 3 / 4);
+  // The second class is never predicted, the third has no rows, and is predicted once.
+  const silent = confusionsOf([0, 0, 1], [0, 2, 0]);
+  const [, silentOne, third] = classMeasures(silent, 3);
+  const { precision, recall, f1 } = silentOne!;
+  assert.equal([precision, recall!.share, f1!.share], [null, 0, 0]);
+  assert.equal(third, { rows: 0, predicted: 1, precision: null, recall: null, f1: null });
+  const many = confusionsOf([4, 4, 9, 9, 9, 1], [9, 9, 4, 4, 4, 1]);
+  assert.equal(mistakesOf(many), [
+    { truth: 9, predicted: 4, rows: 3 },
+    { truth: 4, predicted: 9, rows: 2 },
+  ]);
+});
+
+test("macro F1 is scikit-learn's: over the classes that occur as truth or as prediction", () => {
+  // f1_score([0, 0, 0, 1, 2], [0, 0, 1, 1, 3], average="macro"): 4/5, 2/3, 0, 0
+  near(macroF1(confusionsOf([0, 0, 0, 1, 2], [0, 0, 1, 1, 3])), 11 / 30);
+  near(macroF1(confusionsOf([7, 7, 9], [7, 7, 9])), 1);
+});
+
+test("intervals of a class's measures against figures computed by hand", () => {
+  // 3 right, 1 wrong, 1 missed: precision and recall are 3/4; right / (right + wrong + missed) is 3/5.
+  const { rows, predicted, precision, recall, f1 } = classMeasures(
+    confusionsOf([0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0, 1]),
+    2,
+  )[1]!;
+  assert.equal([rows, predicted], [4, 4]);
+  for (const { low, high } of [precision!, recall!]) {
+    near(low, 0.3006418, 1e-7);
+    near(high, 0.9544127, 1e-7);
+  }
+  // Wilson's interval of 3/5 is 0.2307241 to 0.8823790, of which 2x / (1 + x) is taken.
+  near(f1!.low, 0.3749407, 1e-7);
+  near(f1!.high, 0.9375148, 1e-7);
+});
+
+test("reliability: bins of a worked example, and the expected calibration error", () => {
+  const rows = [
+    [0.62, true],
+    [0.68, false],
+    [0.9, true],
+    [0.94, true],
+    [1, true],
+    [0.96, false],
+  ] as const;
+  const { bins, error } = reliabilityOf(rows.map(([probability, right]) => ({ probability, right })));
+  assert.equal(
+    bins.map(({ middle, rows }) => [middle, rows]),
+    [
+      [0.65, 2],
+      [0.95, 4],
+    ],
+  );
+  near(bins[0]!.confidence, 0.65);
+  near(bins[0]!.accuracy, 0.5);
+  near(bins[1]!.confidence, 0.95);
+  near(bins[1]!.accuracy, 0.75);
+  assert.equal(bins[1]!.interval, wilson(3, 4));
+  near(error, (2 * 0.15 + 4 * 0.2) / 6);
+});
+
+test("three outcomes of a test of two: better, worse, not distinguishable", () => {
+  assert.equal(
+    [
+      [true, 0.0004],
+      [true, 0.0499],
+      [false, 0.012],
+      [true, 0.05],
+      [false, 1],
+    ].map(([isAhead, p]) => showStanding(isAhead as boolean, p as number)),
+    [
+      "better (p < 0.001)",
+      "better (p = 0.050)",
+      "worse (p = 0.012)",
+      "not distinguishable (p = 0.050)",
+      "not distinguishable (p = 1.000)",
+    ],
+  );
+});
+
+test("McNemar's test excludes rows that are undecided on either side, and is symmetric", () => {
+  const [first, second] = pair(3, 9);
+  const halves = [null, null, true, false] as const;
+  const others = [true, false, null, null] as const;
+  const one = mcnemar([...first, ...halves], [...second, ...others]);
+  const two = mcnemar([...second, ...others], [...first, ...halves]);
+  assert.equal([one.onlyFirst, one.onlySecond, one.undecided], [3, 9, 4]);
+  assert.equal([two.onlyFirst, two.onlySecond, two.undecided], [9, 3, 4]);
+  near(one.p, 0.14599609375, 1e-10);
+  assert.is(one.p, two.p);
+});
+
+test("the area under the ROC curve is the fraction of correctly ordered pairs", () => {
+  const rng = new Rng(5);
+  const positive = Array.from({ length: 60 }, () => rng.uniform() < 0.4);
+  const scores = positive.map((yes) => Math.round(10 * (rng.uniform() + (yes ? 0.3 : 0))) / 10);
+  let pairs = 0;
+  let ordered = 0;
+  positive.forEach((yes, i) => {
+    if (!yes) return;
+    positive.forEach((other, j) => {
+      if (other) return;
+      pairs++;
+      ordered += scores[i]! > scores[j]! ? 1 : scores[i] === scores[j] ? 0.5 : 0;
+    });
+  });
+  near(rocAuc(positive, scores), ordered / pairs);
+  assert.is(rocAuc([true, false], [1, 0]), 1);
+  assert.ok(Number.isNaN(rocAuc([true, true], [1, 0])));
+});

@@ -1,0 +1,399 @@
+/** Exports: the merged model by value, and errors. test/exchange compares with PEFT and transformers themselves. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { joinPath, writeDirectoryAtomic } from "#platform";
+import { type GPT2Config, type LoraConfig, type Target, textContext } from "../../src/config.ts";
+import { Engine } from "../../src/engine/engine.ts";
+import { loadBase, writeTrained } from "../../src/engine/state.ts";
+import { ConfigError } from "../../src/errors.ts";
+import { baseDtype, specOf } from "../../src/io/adapter-meta.ts";
+import { openGPT2 } from "../../src/io/hf.ts";
+import { loadAdapter, openAdapter } from "../../src/io/open-adapter.ts";
+import { type Adapter, type AdapterMeta, readAdapter } from "../../src/io/peft.ts";
+import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
+import { baseShapes, lmHeadShapes } from "../../src/names.ts";
+import {
+  describeChange,
+  type ExportKind,
+  planExport,
+  replaceableExport,
+  withoutPadding,
+} from "../../src/run/export.ts";
+import { ALL, LM, metaOf, modeOf, readAll, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
+import { assertAllClose } from "../helpers/allclose.ts";
+import { assertFails, numbers, temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { RELATIVE, randomBatch, SMALL } from "../helpers/models.ts";
+
+const folder = temporaryFolder();
+/** Tolerance for float32 forward passes that sum in different orders. */
+const LOGITS = { atol: 2e-5, rtol: 1e-4 };
+
+/** Writes a base model. */
+function baseModel(name: string, config: GPT2Config): string {
+  const directory = join(folder, name);
+  const random = numbers(3);
+  const tensors = [...baseShapes(config), ...lmHeadShapes(config)].map(([name, shape]) => ({
+    name,
+    shape,
+    dtype: "F32" as const,
+    data: random(shape).map((x) => x * 0.3 + (/ln_\w+\.weight$/.test(name) ? 1 : 0)),
+  }));
+  mkdirSync(directory);
+  writeFileSync(join(directory, "model.safetensors"), encodeSafetensors(tensors));
+  writeFileSync(join(directory, "config.json"), JSON.stringify({ ...config, model_type: "gpt2", resid_pdrop: 0.1 }));
+  writeFileSync(join(directory, "vocab.json"), JSON.stringify({ Ġ: 0, a: 1, Ġa: 2, "<|endoftext|>": 130 }));
+  writeFileSync(join(directory, "merges.txt"), "#version: 0.2\nĠ a\n");
+  return directory;
+}
+
+const baseDirectory = baseModel("base", SMALL);
+
+function metaFor(lora: Partial<LoraConfig> | null, rest: Partial<AdapterMeta> = {}): AdapterMeta {
+  const meta = metaOf(lora ?? {}, { model: SMALL, base_model: baseDirectory, ...rest });
+  return lora === null ? { ...meta, lora: null } : meta;
+}
+
+async function exported(kind: ExportKind, meta: AdapterMeta, name: string) {
+  const directory = join(folder, `${name}-adapter`);
+  await writeAdapter(directory, { meta, tensors: small(meta) });
+  const opened = await openAdapter(directory);
+  const plan = await planExport(kind, opened);
+  const out = join(folder, name);
+  await writeDirectoryAtomic(out, plan.files);
+  return { ...opened, ...plan, out };
+}
+
+/** Trained tensors that give logits of ordinary size. */
+function small(meta: AdapterMeta): Adapter["tensors"] {
+  const tensors = tensorsOf(meta);
+  for (const [name, { data }] of tensors)
+    for (let i = 0; i < data.length; i++) data[i] = data[i]! * 0.3 + (/ln_\w+\.weight$/.test(name) ? 1 : 0);
+  return tensors;
+}
+
+async function logits(meta: AdapterMeta, directory: string, tensors: Adapter["tensors"]): Promise<Float32Array> {
+  const spec = specOf(meta, { config: SMALL, train_head: true, dtype: baseDtype(meta) });
+  const lengths = [5, 1, textContext(SMALL, spec), 9];
+  const isLm = meta.task.objective === "lm";
+  const engine = await Engine.create(await testDevice(), {
+    spec,
+    capacity: { tokens: 39, sequences: 4 },
+    optimizer: null,
+  });
+  const checkpoint = await openGPT2(directory);
+  try {
+    await loadBase(engine, checkpoint);
+    writeTrained(engine, tensors);
+    engine.forward(randomBatch(spec, lengths, 5));
+    return await engine.logits(isLm ? 39 : lengths.length);
+  } finally {
+    engine.destroy();
+    await checkpoint.close();
+  }
+}
+
+const SITES: LoraConfig["sites"] = [
+  { site: "h.0.attn.c_attn", r: 5, scale: 0.7 },
+  { site: "h.1.attn.o", r: 2, scale: 1.5 },
+  { site: "h.1.mlp.proj", r: 3, scale: -0.25 },
+];
+const sites = { sites: SITES, target_modules: ["c_attn", "o", "proj"] as Target[] };
+
+for (const [name, meta] of Object.entries({
+  "r 3 on everything": metaFor({ target_modules: ALL }),
+  "q and v": metaFor({ target_modules: ["q", "v"], scaling: "alpha/sqrt(r)" }),
+  "mixed ranks, biases and the final norm": metaFor({
+    ...sites,
+    modulesToSave: ["h.0.attn.c_attn.bias", "h.1.attn.c_proj.bias", "h.1.mlp.c_proj.bias", "ln_f.weight", "ln_f.bias"],
+  }),
+  "a bias of the head": metaFor({}, { task: { ...metaOf().task, head_bias: true } }),
+  all: metaFor(null, { mode: "all" }),
+  last_block: metaFor(null, { mode: "last_block" }),
+  last_layer: metaFor(null, { mode: "last_layer", task: { ...metaOf().task, head_bias: true } }),
+  bitfit: metaFor(null, { mode: "bitfit", task: { ...metaOf().task, head_bias: true } }),
+  "a base in f16": metaFor({ target_modules: ["q"] }, { settings: { dtype: "f16" } }),
+  "last_block, a base in f16": metaFor(null, { mode: "last_block", settings: { dtype: "f16" } }),
+}))
+  test(`merged, ${name}: the merged model's logits are the run's`, async () => {
+    const { out, adapter, losses } = await exported("merged", meta, `merged ${name}`);
+    assert.equal(losses, []);
+    const ours = await logits(meta, baseDirectory, adapter.tensors);
+    const score = (await readAll(join(out, "model.safetensors"))).get("score.weight")!;
+    const bare: AdapterMeta = {
+      ...meta,
+      mode: "last_layer",
+      lora: null,
+      settings: {},
+      task: { ...meta.task, head_bias: false },
+    };
+    assertAllClose("logits", await logits(bare, out, new Map([["head.weight", score]])), ours, LOGITS);
+  });
+
+test("a merged directory: transformers' names, the classes, the padding, the tokenizer", async () => {
+  const { out, checkpoint } = await exported("merged", metaFor({}, { settings: { maxLength: 17 } }), "merged");
+  assert.equal(readdirSync(out).sort(), [
+    "README.md",
+    "config.json",
+    "merges.txt",
+    "model.safetensors",
+    "tokenizer_config.json",
+    "vocab.json",
+  ]);
+  const json = (name: string) => JSON.parse(readFileSync(join(out, name), "utf8"));
+  const { architectures, id2label, label2id, pad_token_id, resid_pdrop, torch_dtype } = json("config.json");
+  assert.equal(
+    { architectures, id2label, label2id, pad_token_id, resid_pdrop, torch_dtype },
+    {
+      architectures: ["GPT2ForSequenceClassification"],
+      id2label: { 0: "ham", 1: "spam" },
+      label2id: { ham: 0, spam: 1 },
+      pad_token_id: 130,
+      resid_pdrop: 0.1,
+      torch_dtype: "float32",
+    },
+  );
+  const end = "<|endoftext|>";
+  assert.equal(json("tokenizer_config.json"), {
+    add_prefix_space: false,
+    bos_token: end,
+    eos_token: end,
+    model_max_length: 17,
+    pad_token: end,
+    padding_side: "right",
+    tokenizer_class: "GPT2Tokenizer",
+    truncation_side: "right",
+    unk_token: end,
+  });
+  const tensors = await readAll(join(out, "model.safetensors"));
+  const expected = [...baseShapes(SMALL).keys()].map((name) => `transformer.${name}`);
+  assert.equal([...tensors.keys()].sort(), [...expected, "score.weight"].sort());
+  assert.ok(readFileSync(join(out, "README.md"), "utf8").includes("130, <|endoftext|>"));
+  await checkpoint.close();
+});
+
+test("a language model: the head stays tied, or is untied if it has an adapter", async () => {
+  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
+  const meta = metaFor({ target_modules: ["c_attn", "head"] }, { task, labels: [] });
+  const { out, adapter } = await exported("merged", meta, "lm");
+  const config = JSON.parse(readFileSync(join(out, "config.json"), "utf8"));
+  assert.equal([config.architectures, config.tie_word_embeddings], [["GPT2LMHeadModel"], false]);
+  const merged = await readAll(join(out, "model.safetensors"));
+  const wte = merged.get("transformer.wte.weight")!.data;
+  const [A, B] = ["A", "B"].map((part) => adapter.tensors.get(`lora.head.${part}`)!.data);
+  const C = SMALL.n_embd;
+  const head = Float64Array.from(wte, (value, i) => {
+    let sum = value;
+    for (let k = 0; k < 3; k++) sum += (5 / 3) * B![Math.floor(i / C) * 3 + k]! * A![k * C + (i % C)]!;
+    return sum;
+  });
+  assertAllClose("lm_head", merged.get("lm_head.weight")!.data, head, { atol: 1e-6, rtol: 1e-6 });
+  const tied = await exported("merged", metaFor({ target_modules: ["c_attn"] }, { task, labels: [] }), "lm tied");
+  assert.not.ok((await readAll(join(tied.out, "model.safetensors"))).has("lm_head.weight"));
+  const peft = await exported("peft", meta, "lm peft");
+  assert.is(JSON.parse(readFileSync(join(peft.out, "adapter_config.json"), "utf8")).task_type, "CAUSAL_LM");
+});
+
+test("a relative of GPT-2 keeps its options and its head, frozen or trained, in both forms", async () => {
+  const model = { ...SMALL, ...RELATIVE };
+  const base = baseModel("relative", model);
+  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
+  const rest = { task, labels: [], model, base_model: base };
+  const frozen = await exported("merged", metaFor({ target_modules: ["c_attn", "proj"] }, rest), "relative frozen");
+  const head = (await readAll(join(base, "model.safetensors"))).get("lm_head.weight")!;
+  assert.equal((await readAll(join(frozen.out, "model.safetensors"))).get("lm_head.weight"), head);
+  const trained = metaFor({ ...sites, modulesToSave: ["lm_head.weight"] }, rest);
+  const merged = await exported("merged", trained, "relative trained");
+  const written = await readAll(join(merged.out, "model.safetensors"));
+  assert.equal(written.get("lm_head.weight"), merged.adapter.tensors.get("lm_head.weight"));
+  assert.equal((await openGPT2(merged.out)).config, model);
+  const { out, checkpoint, adapter } = await exported("peft", trained, "relative peft");
+  assert.equal(JSON.parse(readFileSync(join(out, "adapter_config.json"), "utf8")).modules_to_save, ["lm_head"]);
+  assert.equal((await loadAdapter(out, checkpoint)).tensors, adapter.tensors);
+  await assertFails(ConfigError, ["belongs to another base model", "n_inner = 20", "n_inner = the default"], () =>
+    openAdapter(join(folder, "relative frozen-adapter"), baseDirectory),
+  );
+});
+
+test("a PEFT directory has only PEFT's files, and can be loaded again", async () => {
+  const { out, checkpoint, adapter } = await exported("peft", metaFor(sites), "peft");
+  assert.equal(readdirSync(out).sort(), ["README.md", "adapter_config.json", "adapter_model.safetensors"]);
+  const back = await loadAdapter(out, checkpoint);
+  assert.equal(back.meta.lora!.sites, SITES);
+  assert.equal(back.tensors, adapter.tensors);
+});
+
+test("a prompt or a prefix for PEFT comes back, with a bias of the head folded", async () => {
+  for (const mode of ["prompt", "prefix"] as const)
+    for (const rest of [{ task: { ...metaOf().task, head_bias: true } }, LM]) {
+      const name = `peft ${mode} ${rest.task!.objective}`;
+      const { out, checkpoint, adapter, losses } = await exported(
+        "peft",
+        metaFor(null, { ...modeOf(mode), ...rest }),
+        name,
+      );
+      assert.equal([losses, readdirSync(out).length], [[], 3], name);
+      const back = await loadAdapter(out, checkpoint);
+      await checkpoint.close();
+      assert.equal(back.meta.num_virtual_tokens, 4);
+      assert.equal(back.tensors.get(`${mode}.weight`), adapter.tensors.get(`${mode}.weight`));
+      const readme = readFileSync(join(out, "README.md"), "utf8");
+      assert.match(readme, `# GPT-2 with ${mode} tuning`);
+      assert.is(/transformers<5.24.*below 5\.24/s.test(readme), mode === "prefix" || rest === LM, name);
+      if (rest === LM) continue;
+      const ours = await logits(adapter.meta, baseDirectory, adapter.tensors);
+      assertAllClose(name, await logits(back.meta, baseDirectory, back.tensors), ours, LOGITS);
+      // In PEFT a prompt is given as embeddings: no ids tell the padding.
+      const alone = mode === "prompt";
+      assert.match(readme, `tokenizer(["some text"], ${alone ? "" : "padding=True, "}truncation=True, max_length=20`);
+      assert.match(readme, alone ? "one by one, without padding" : "Pad on the right");
+    }
+});
+
+test("the README of an export has the Python code to load it", async () => {
+  const lm = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
+  const python = async (kind: ExportKind, meta: AdapterMeta) => {
+    const { out, checkpoint } = await exported(kind, meta, `python ${kind} ${meta.task.objective}`);
+    await checkpoint.close();
+    const readme = readFileSync(join(out, "README.md"), "utf8").replaceAll(baseDirectory, "BASE");
+    return /```python\n([^`]*)\n```/.exec(readme)![1]!.split("\n");
+  };
+  const batch = [
+    'batch = tokenizer(["some text"], padding=True, truncation=True, max_length=17, return_tensors="pt")',
+    "logits = model.eval()(**batch).logits",
+    "print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))",
+  ];
+  const text = [
+    'batch = tokenizer("Once upon a time", return_tensors="pt")',
+    "print(tokenizer.decode(model.eval().generate(**batch, max_new_tokens=60)[0]))",
+  ];
+  const merged = (auto: string) => [
+    `from transformers import AutoTokenizer, ${auto}`,
+    'tokenizer = AutoTokenizer.from_pretrained(".")',
+    `model = ${auto}.from_pretrained(".")`,
+  ];
+  const adapter = (auto: string, ...base: string[]) => [
+    "import torch",
+    "from peft import PeftModel",
+    `from transformers import AutoTokenizer, ${auto}`,
+    'tokenizer = AutoTokenizer.from_pretrained("BASE", pad_token="<|endoftext|>", padding_side="right")',
+    `base = ${auto}.from_pretrained("BASE", dtype=torch.float32${base[0]}`,
+    ...base.slice(1),
+    'model = PeftModel.from_pretrained(base, ".")',
+  ];
+  const classifier = metaFor({}, { settings: { maxLength: 17 } });
+  const writer = metaFor({}, { task: lm, labels: [] });
+  const num = ", num_labels=2, pad_token_id=130,";
+  const id2label = '    id2label={"0":"ham","1":"spam"})';
+  assert.equal(await python("merged", classifier), [...merged("AutoModelForSequenceClassification"), ...batch]);
+  assert.equal(await python("peft", classifier), [
+    ...adapter("AutoModelForSequenceClassification", num, id2label),
+    ...batch,
+  ]);
+  assert.equal(await python("merged", writer), [...merged("AutoModelForCausalLM"), ...text]);
+  assert.equal(await python("peft", writer), [...adapter("AutoModelForCausalLM", ")"), ...text]);
+});
+
+test("with its base model an export has all that its code reads, in one file or in shards, and is replaced whole", async () => {
+  const read = (...path: string[]) => readFileSync(join(folder, ...path));
+  const tokenizer = ["merges.txt", "vocab.json"];
+  const sharded = join(folder, "sharded");
+  mkdirSync(sharded);
+  const names = [...baseShapes(SMALL).keys()];
+  const index = { weight_map: Object.fromEntries(names.map((name) => [name, "b.safetensors"])) };
+  writeFileSync(join(sharded, "model.safetensors.index.json"), JSON.stringify(index));
+  for (const [from, to] of [
+    ["config.json"],
+    ["model.safetensors", "b.safetensors"],
+    ...tokenizer.map((name) => [name]),
+  ])
+    writeFileSync(join(sharded, to ?? from!), read("base", from!));
+  for (const base of ["base", "sharded"]) {
+    const meta = metaFor({}, { base_model: join(folder, base) });
+    const checkpoint = await openGPT2(join(folder, base));
+    const opened = { adapter: { meta, tensors: small(meta) }, checkpoint };
+    const out = join(folder, `carried ${base}`);
+    const { files } = await planExport("peft", opened, { withBase: true });
+    await writeDirectoryAtomic(out, files);
+    for (const name of readdirSync(join(folder, base)))
+      assert.equal(read(`carried ${base}`, "base", name), read(base, name), name);
+    assert.match(read(`carried ${base}`, "README.md").toString(), 'from_pretrained("base", dtype');
+    await (await openGPT2(join(out, "base"))).close();
+    assert.equal((await replaceableExport(out, true)).toSorted(), [...files.keys()].sort());
+    await assertFails(ConfigError, ["has its base model in it"], () =>
+      planExport("merged", opened, { withBase: true }),
+    );
+    await checkpoint.close();
+  }
+});
+
+test("what PEFT or transformers cannot express is reported before anything is written", async () => {
+  const plan = async (kind: ExportKind, meta: AdapterMeta) => {
+    const checkpoint = await openGPT2(baseDirectory);
+    try {
+      return await planExport(kind, { adapter: { meta, tensors: small(meta) }, checkpoint });
+    } finally {
+      await checkpoint.close();
+    }
+  };
+  await assertFails(ConfigError, ["mode last_block", "--to merged"], () =>
+    plan("peft", metaFor(null, { mode: "last_block" })),
+  );
+  await assertFails(ConfigError, ["biases only (BitFit) (--mode bitfit)", "--to merged"], () =>
+    plan("peft", metaFor(null, { mode: "bitfit" })),
+  );
+  for (const kind of ["peft", "merged"] as const)
+    await assertFails(ConfigError, ["adapter layers (--mode adapter)", "keep the run's directory"], () =>
+      plan(kind, metaFor(null, modeOf("adapter"))),
+    );
+  for (const mode of ["prompt", "prefix"] as const)
+    await assertFails(ConfigError, ["cannot be merged", `${mode} tuning`, "use --to peft"], () =>
+      plan("merged", metaFor(null, modeOf(mode))),
+    );
+  await assertFails(ConfigError, ["only the head", "--to merged"], () =>
+    plan("peft", metaFor({ target_modules: ["head"] })),
+  );
+  const scales = [0.5, 1].map((scale, i) => ({ site: `h.0.attn.${"qk"[i]}`, r: 2, scale }));
+  await assertFails(ConfigError, ["h.0.attn.c_attn", "different scales"], () =>
+    plan("peft", metaFor({ target_modules: ["q", "k"], sites: scales })),
+  );
+  const padded = metaFor({}, { task: { ...metaOf().task, pooling: "last" }, settings: { padTo: 9, maxLength: 9 } });
+  const { losses, files } = await plan("merged", padded);
+  assert.equal(
+    losses.map(({ kind, reason }) => [kind, reason.includes("last of 9 positions")]),
+    [["pooling", true]],
+  );
+  assert.ok(String(files.get("README.md")).includes("differs from the run"));
+  const { meta } = withoutPadding({ meta: padded, tensors: new Map() });
+  assert.equal([meta.task.pooling, meta.settings], ["last-token", { maxLength: 9 }]);
+  // If the final norm's bias is zero, the head's bias cannot be folded into it.
+  const flat = small(metaFor(null, { mode: "all", task: { ...metaOf().task, head_bias: true } }));
+  flat.get("ln_f.bias")!.data.fill(0);
+  flat.get("head.bias")!.data.set([0.25, -0.5]);
+  const checkpoint = await openGPT2(baseDirectory);
+  const biased = { meta: metaFor(null, { mode: "all", task: { ...metaOf().task, head_bias: true } }), tensors: flat };
+  const found = (await planExport("merged", { adapter: biased, checkpoint })).losses;
+  await checkpoint.close();
+  assert.equal([found.length, found[0]!.kind], [1, "bias"]);
+  assert.ok(found[0]!.effect!.includes("[0.250, -0.500]") && found[0]!.effect!.includes("up to 0.750"));
+});
+
+test("the effect of a change is described in labels and logits", () => {
+  const before = Float32Array.of(1, 0, 0, 1, 2, 1);
+  assert.is(
+    describeChange(before, Float32Array.of(1, 0, 0, -1, 2, 1), 2),
+    "the predicted label changes for 1 of 3 test messages, and logits change by up to 2.00",
+  );
+});
+
+test("only an earlier export's own files are replaced", async () => {
+  assert.equal(await replaceableExport(join(folder, "nowhere"), false), []);
+  await assertFails(ConfigError, ["exists", "--force"], () => replaceableExport(baseDirectory, false));
+  await assertFails(ConfigError, ["not an export", baseDirectory], () => replaceableExport(baseDirectory, true));
+  const merged = joinPath(folder, "merged");
+  assert.equal((await replaceableExport(merged, true)).toSorted(), readdirSync(merged).sort());
+  assert.ok(existsSync(join(folder, "merged", "model.safetensors")));
+  await assertFails(ConfigError, ["no trained model"], () => readAdapter(join(folder, "merged")));
+});

@@ -1,0 +1,235 @@
+/** Several runs at once: each has the bits of `fineTune` alone, and is settled by itself. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import type { Backend } from "../../src/backend/backend.ts";
+import type { LoadedDataset } from "../../src/data/datasets.ts";
+import { ConfigError } from "../../src/errors.ts";
+import {
+  type Checkpoint,
+  Classifier,
+  type FineTuneRun,
+  fineTune,
+  fineTuneMany,
+  loadModel,
+  RunFailed,
+  type RunSettings,
+  type TrainEvent,
+} from "../../src/index.ts";
+import type { GPT2Checkpoint } from "../../src/io/hf.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { ONE_OF_EACH, testDevice, testOnDevices } from "../helpers/device.ts";
+import { afterAll, test } from "../helpers/harness.ts";
+import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+/** 4 steps an epoch, evaluated after every second one. */
+const SETTINGS: RunSettings = { batchSize: 8, epochs: 2, lr: 1e-2, evalEvery: 2 };
+const RANKS: RunSettings[] = [2, 3].map((rank) => ({ ...SETTINGS, rank, alpha: 2 * rank }));
+const HEAD: RunSettings = { ...SETTINGS, mode: "last_layer" };
+
+interface World {
+  model: GPT2Checkpoint;
+  data: LoadedDataset;
+}
+let shared: Promise<World> | undefined;
+function base(): Promise<World> {
+  shared ??= (async () => ({
+    model: await loadModel(tinyModel(join(folder, "model"))),
+    data: await tinyData(messages(24), { split: "random" }),
+  }))();
+  return shared;
+}
+afterAll(async () => (await shared)?.model.close());
+
+const common = async () => ({ device: await testDevice(), ...(await base()) });
+
+/** The runs' results; throws the reason of one that failed. */
+function valuesOf(settled: readonly PromiseSettledResult<FineTuneRun>[]): FineTuneRun[] {
+  return settled.map((one) => {
+    if (one.status === "rejected") throw one.reason;
+    return one.value;
+  });
+}
+
+function assertSame(got: FineTuneRun, want: FineTuneRun): void {
+  const { plan: _, prefix: _p, seconds: _s, save: _v, tensors, ...rest } = got;
+  for (const [key, value] of Object.entries(rest)) assert.equal(value, want[key as keyof FineTuneRun], key);
+  assert.equal([...tensors.keys()], [...want.tensors.keys()]);
+  for (const [name, { data }] of want.tensors) assert.equal(tensors.get(name)!.data, data, name);
+}
+
+/** Listens to runs: in which order they took their steps. */
+function listening(runs: readonly RunSettings[]) {
+  const order: number[] = [];
+  const events = runs.map(() => [] as TrainEvent["type"][]);
+  const listened = runs.map((run, i) => ({
+    ...run,
+    onEvent: (event: TrainEvent) => {
+      events[i]!.push(event.type);
+      if (event.type === "step") order.push(i);
+    },
+  }));
+  return { order, events, listened };
+}
+
+testOnDevices(
+  "two ranks at once and the head alone afterwards, each with the bits of fineTune",
+  async () => {
+    const all = await common();
+    const runs = [RANKS[0]!, HEAD, RANKS[1]!];
+    const { order, events, listened } = listening(runs);
+    const got = valuesOf(await fineTuneMany({ ...all, runs: listened }));
+    for (const [i, run] of runs.entries()) assertSame(got[i]!, await fineTune({ ...all, ...run }));
+    const count = got[0]!.steps.length;
+    assert.ok(count >= 8, `${count} steps`);
+    // In one batch they take their steps in turns.
+    if (all.device.info.kind === "webgpu")
+      assert.equal(order, [...Array(count).fill([0, 2]).flat(), ...Array(count).fill(1)]);
+    for (const types of events) {
+      assert.equal([types[0], types[1], types.at(-1)], ["plan", "start", "end"]);
+      assert.is(types.filter((type) => type === "step").length, count);
+    }
+  },
+  ONE_OF_EACH,
+);
+
+test("each is saved and loaded as a run of fineTune is", async () => {
+  const all = await common();
+  const runs = [...RANKS, HEAD];
+  const nameOf = (i: number) => join(folder, `many-${i}`);
+  const saved = runs.map((run, i) => (i === 0 ? run : { ...run, save: nameOf(i) }));
+  for (const [i, run] of valuesOf(await fineTuneMany({ ...all, runs: saved })).entries()) {
+    const [many, alone] = [nameOf(i), join(folder, `alone-${i}`)];
+    assert.is(existsSync(many), i > 0);
+    await run.save(many);
+    await (await fineTune({ ...all, ...runs[i] })).save(alone);
+    const said = await Promise.all([many, alone].map((directory) => classify(directory, all.device)));
+    assert.equal(said[0], said[1]);
+    assert.is(said[0]![0]!.label, "spam");
+  }
+  await assertFails(ConfigError, ["already exists", "many-1"], () => fineTuneMany({ ...all, runs: saved }));
+  const twice = [HEAD, HEAD].map((run) => ({ ...run, save: join(folder, "twice") }));
+  await assertFails(ConfigError, ["runs[1]", "the same directory"], () => fineTuneMany({ ...all, runs: twice }));
+});
+
+async function classify(directory: string, device: Backend) {
+  const classifier = await Classifier.load(directory, { device });
+  const found = await classifier.classify(["you have won a prize, call now, code 7"]);
+  classifier.destroy();
+  return found;
+}
+
+testOnDevices(
+  "one that diverges is rejected, and the others have the bits of fineTune",
+  async () => {
+    const all = await common();
+    const runs = [RANKS[0]!, { ...RANKS[1], lr: 1e30 }, HEAD];
+    const [first, second, third] = await fineTuneMany({ ...all, runs });
+    assert.is(second!.status, "rejected");
+    const { reason } = second as PromiseRejectedResult;
+    assert.instance(reason, RunFailed);
+    assert.ok(reason.contents.tensors.size > 0);
+    const values = valuesOf([first!, third!]);
+    assertSame(values[0]!, await fineTune({ ...all, ...runs[0] }));
+    assertSame(values[1]!, await fineTune({ ...all, ...runs[2] }));
+  },
+  ONE_OF_EACH,
+);
+
+test("one whose listener throws is rejected, and the others go on", async () => {
+  const all = await common();
+  for (const type of ["plan", "step"] as const) {
+    const onEvent = (event: TrainEvent) => {
+      if (event.type === type) throw new Error("full");
+    };
+    const [first, second] = await fineTuneMany({ ...all, runs: [{ ...RANKS[0], onEvent }, RANKS[1]!] });
+    assert.match((first as PromiseRejectedResult).reason.message, "full");
+    assertSame(valuesOf([second!])[0]!, await fineTune({ ...all, ...RANKS[1] }));
+  }
+});
+
+testOnDevices(
+  "an abort: runs that have stepped resolve as aborted, and resume to the bits of fineTune",
+  async () => {
+    const all = await common();
+    const abort = new AbortController();
+    const runs = [...RANKS, HEAD];
+    const { events, listened } = listening(runs);
+    const kept: Checkpoint[] = [];
+    const stopping = listened.map((run, i) => ({
+      ...run,
+      onEvent: (event: TrainEvent) => {
+        run.onEvent(event);
+        if (event.type === "step" && event.record.step === 3 && i === 1) abort.abort();
+      },
+      onCheckpoint: async (checkpoint: Checkpoint) => {
+        kept[i] = checkpoint;
+      },
+    }));
+    const settled = await fineTuneMany({ ...all, signal: abort.signal, runs: stopping });
+    for (const [i, one] of settled.entries()) {
+      if (one.status === "rejected") assert.is(one.reason, abort.signal.reason);
+      else assert.is(one.value.aborted, kept[i] !== undefined);
+      assert.is(one.status === "rejected", !events[i]!.includes("step"));
+    }
+    const halted = [...runs.keys()].filter((i) => kept[i]);
+    assert.ok(halted.includes(1));
+    // In one batch the other rank is in the middle as well.
+    if (all.device.info.kind === "webgpu") assert.equal(halted, [0, 1]);
+    const again = halted.map((i) => ({ ...runs[i], resume: kept[i]! }));
+    for (const [i, run] of valuesOf(await fineTuneMany({ ...all, runs: again })).entries())
+      assertSame(run, await fineTune({ ...all, ...runs[halted[i]!] }));
+  },
+  ONE_OF_EACH,
+);
+
+test("one that resumes goes on as it began, and shares no batch with one that is new", async () => {
+  const all = await common();
+  let kept: Checkpoint | undefined;
+  const onCheckpoint = async (checkpoint: Checkpoint) => {
+    kept ??= checkpoint;
+  };
+  const straight = await fineTune({ ...all, ...RANKS[0], checkpointEvery: 2, onCheckpoint });
+  const { order, listened } = listening([{ ...RANKS[0], resume: kept! }, RANKS[1]!]);
+  const [first] = valuesOf(await fineTuneMany({ ...all, runs: listened }));
+  assertSame(first!, straight);
+  assert.equal(
+    order,
+    [...order].sort((a, b) => a - b),
+  );
+});
+
+test("what is wrong with a run rejects the call before anything begins, with its place", async () => {
+  const all = await common();
+  const { events, listened } = listening(RANKS);
+  const begun: unknown[] = [];
+  const device: Backend = Object.create(all.device, {
+    prepare: { value: (plan: unknown) => begun.push(plan) },
+  });
+  const wrong: [object, RegExp][] = [
+    [{ epoch: 1 }, /^runs\[2\]: unknown option epoch\n[\s\S]*did you mean epochs\?/],
+    [{ rank: 0 }, /^runs\[2\]: /],
+    [{ mode: "last_layer", rank: 4 }, /^runs\[2\]: rank has no effect in mode last_layer\n/],
+    [{ onEvent: 7 }, /^runs\[2\]: onEvent: 7\n/],
+    [{ pause: () => {} }, /^runs\[2\]: unknown option pause\n/],
+    [{ device: all.device }, /^runs\[2\]: unknown option device\n/],
+    [{ accumulate: 8 }, /^runs\[2\]: accumulate exceeds the number of batches/],
+  ];
+  for (const [run, words] of wrong)
+    await assertRejects(fineTuneMany({ ...all, device, runs: [...listened, run as RunSettings] }), words);
+  await assertRejects(fineTuneMany({ ...all, device, runs: [] }), /^runs: an empty array\n.*one or more objects/);
+  const promised = [Promise.resolve({})] as unknown as RunSettings[];
+  await assertRejects(fineTuneMany({ ...all, device, runs: promised }), /^runs: .*is an await missing\?/);
+  await assertRejects(fineTuneMany({ ...all, device, run: RANKS } as never), /^unknown option run\n[\s\S]*mean runs\?/);
+  assert.equal([begun, ...events], [[], [], []]);
+});
+
+async function assertRejects(promise: Promise<unknown>, words: RegExp): Promise<void> {
+  const error = await promise.then(
+    () => assert.unreachable(`not rejected: ${words}`),
+    (error: Error) => error,
+  );
+  assert.instance(error, ConfigError);
+  assert.match((error as Error).message, words);
+}

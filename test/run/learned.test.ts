@@ -1,0 +1,332 @@
+/** What a run learned: singular values, changes, the scaled model, the influence of words; against plain loops. */
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import type { Mode } from "../../src/config.ts";
+import { Classifier } from "../../src/infer/classifier.ts";
+import { influencesOf, MOST_PARTS } from "../../src/infer/influence.ts";
+import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
+import { loadAdapter } from "../../src/io/open-adapter.ts";
+import type { Adapter } from "../../src/io/peft.ts";
+import { csvLine, parseCsv } from "../../src/report/csv.ts";
+import { changesOf, MOST_RANK } from "../../src/run/changes.ts";
+import { fineTune } from "../../src/run/fine-tune.ts";
+import { testMessages } from "../../src/run/predictions.ts";
+import { accuracyOf, scaleTo, startTensors } from "../../src/run/scaled.ts";
+import { eigen, type Factors, productNorm, SHARE, spectrumOf } from "../../src/run/spectrum.ts";
+import type { TrainOptions } from "../../src/train/options.ts";
+import type { TrainResult } from "../../src/train/records.ts";
+import { LM, metaOf, modeOf, product, tensorsOf } from "../helpers/adapters.ts";
+import { assertAllClose } from "../helpers/allclose.ts";
+import { numbers, temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { afterAll, test } from "../helpers/harness.ts";
+import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
+
+/** Sums of some hundred products in double precision; the square root of an eigenvalue loses half of the digits. */
+const ROUNDING = { atol: 1e-7, rtol: 1e-10 };
+
+const squares = (values: ArrayLike<number>) => Array.from(values).reduce((sum, x) => sum + x * x, 0);
+const norm = (values: ArrayLike<number>) => Math.sqrt(squares(values));
+
+function factors(out: number, inputs: number, r: number, seed = 1): Factors {
+  const random = numbers(seed);
+  return { A: random([r, inputs]), B: random([out, r]), r, scale: 2.5 };
+}
+
+test("eigenvalues and eigenvectors: M v = w v, the trace, and those of known matrices", () => {
+  for (const n of [1, 2, 3, 8, 17]) {
+    const random = numbers(n)([n, n]);
+    const M = Float64Array.from({ length: n * n }, (_, i) => random[i]! + random[(i % n) * n + Math.floor(i / n)]!);
+    const { values, vectors } = eigen(M, n);
+    for (let k = 0; k < n; k++)
+      for (let i = 0; i < n; i++) {
+        let sum = 0;
+        for (let j = 0; j < n; j++) sum += M[i * n + j]! * vectors[j * n + k]!;
+        assert.ok(Math.abs(sum - values[k]! * vectors[i * n + k]!) < 1e-12 * n, `n = ${n}, vector ${k}`);
+      }
+    const trace = values.reduce((sum, value) => sum + value, 0);
+    assertAllClose("trace", [trace], [M.reduce((sum, x, i) => sum + (i % (n + 1) === 0 ? x : 0), 0)], ROUNDING);
+    assertAllClose("squares", [squares(values)], [squares(M)], ROUNDING);
+  }
+  assertAllClose("[2 1; 1 2]", [...eigen(Float64Array.of(2, 1, 1, 2), 2).values].sort(), [1, 3], ROUNDING);
+  assert.equal([...eigen(Float64Array.of(5, 0, 0, -1), 2).values], [5, -1]);
+});
+
+test("the norm and the singular values of s B A are those of the product", () => {
+  for (const [out, inputs, r] of [
+    [5, 7, 1],
+    [12, 9, 3],
+    [30, 40, 8],
+    [4, 6, 5],
+  ] as const) {
+    const some = factors(out, inputs, r);
+    const dense = product(some.B, some.A, r, inputs, some.scale);
+    const { values } = spectrumOf(some);
+    assertAllClose("norm", [productNorm(some), norm(values)], [norm(dense), norm(dense)], ROUNDING);
+    assert.is(values.length, Math.min(out, inputs, r));
+    assert.equal(
+      values,
+      values.toSorted((a, b) => b - a),
+    );
+    // The sum of the fourth powers is the squared norm of (B A)(B A)^T.
+    let fourth = 0;
+    for (let i = 0; i < out; i++)
+      for (let j = 0; j < out; j++) {
+        let sum = 0;
+        for (let k = 0; k < inputs; k++) sum += dense[i * inputs + k]! * dense[j * inputs + k]!;
+        fourth += sum * sum;
+      }
+    assertAllClose("fourth powers", [squares(values.map((x) => x * x))], [fourth], ROUNDING);
+  }
+});
+
+test("known singular values, and how much of the rank they use", () => {
+  const diagonal = (values: readonly number[]): Factors => {
+    const r = values.length;
+    // B is diagonal, the rows of A are orthonormal: the first unit vectors, turned.
+    const A = new Float32Array(r * (r + 1));
+    values.forEach((_, k) => {
+      A[k * (r + 1) + ((k + 1) % (r + 1))] = k % 2 === 0 ? 1 : -1;
+    });
+    const B = new Float32Array(r * r);
+    values.forEach((value, k) => {
+      B[k * r + k] = value;
+    });
+    return { A, B, r, scale: 0.5 };
+  };
+  assertAllClose("diagonal", spectrumOf(diagonal([1, 8, 2])).values, [4, 1, 0.5], ROUNDING);
+  assert.is(SHARE, 0.9);
+  for (const [values, used] of [
+    [[1, 1, 1, 1], 4],
+    [[3, 1], 1],
+    [[2.9, 1], 2],
+    [[10, 1, 1, 1], 1],
+    [[2, 2, 2, 1, 0], 3],
+    [[0, 0], 0],
+  ] as const)
+    assert.is(spectrumOf(diagonal(values)).used, used, `${values}`);
+});
+
+const folder = temporaryFolder();
+const opened = tinyModel(join(folder, "model"));
+let base: GPT2Checkpoint | undefined;
+const openBase = async () => {
+  base ??= await openGPT2(opened);
+  return base;
+};
+afterAll(() => base?.close());
+
+const KINDS = { q: ["attn.c_attn", 0], k: ["attn.c_attn", 1], v: ["attn.c_attn", 2] } as const;
+
+test("changes of an adapter: ||s B A|| of each site over ||W||, q, k and v apart; the head from where it began", async () => {
+  const model = await openBase();
+  const meta = metaOf({ target_modules: ["q", "v", "o", "fc", "proj", "head"] }, { model: TINY });
+  const adapter: Adapter = { meta, tensors: tensorsOf(meta) };
+  const start = tensorsOf(meta, 2);
+  const { kind, changes } = await changesOf(adapter, model, start);
+  assert.is(kind, "weight");
+  assert.is(changes.length, 2 * 5 + 1);
+  for (const { block, part, norm: moved, of, adapter: at } of changes) {
+    const site = part === "head" ? "head" : `h.${block}.${/^(fc|proj)$/.test(part) ? "mlp" : "attn"}.${part}`;
+    const [A, B] = ["A", "B"].map((name) => adapter.tensors.get(`lora.${site}.${name}`)!.data) as [
+      Float32Array,
+      Float32Array,
+    ];
+    const delta = product(B, A, 3, A.length / 3, 5 / 3);
+    assert.is(at!.r, 3);
+    assertAllClose(`${site}, singular values`, [norm(at!.spectrum!.values)], [norm(delta)], ROUNDING);
+    if (part === "head") {
+      const [before, after] = [start, adapter.tensors].map((tensors) => tensors.get("head.weight")!.data);
+      const change = delta.map((x, i) => x + after![i]! - before![i]!);
+      assertAllClose("head", [moved, of], [norm(change), norm(before!)], ROUNDING);
+      continue;
+    }
+    assertAllClose(site, [moved], [norm(delta)], ROUNDING);
+    const [matrix, third] = KINDS[part as "q"] ?? [
+      { o: "attn.c_proj", fc: "mlp.c_fc", proj: "mlp.c_proj" }[part],
+      null,
+    ];
+    const W = await model.read(`h.${block}.${matrix}.weight`);
+    const columns = third === null ? W : W.filter((_, i) => Math.floor((i % 48) / 16) === third);
+    assertAllClose(`${site}, W`, [of], [norm(columns)], ROUNDING);
+  }
+  // A loaded adapter: nobody knows where its head began.
+  assert.is((await changesOf(adapter, model, null)).changes.length, 10);
+});
+
+test("changes of one adapter for q, k and v, and of a language model's head, are relative to the whole matrix", async () => {
+  const model = await openBase();
+  const sites = [
+    { site: "h.1.attn.c_attn", r: 2, scale: 1 },
+    { site: "head", r: 1, scale: 3 },
+  ];
+  const meta = metaOf({ sites }, { model: TINY, ...LM });
+  const { changes } = await changesOf({ meta, tensors: tensorsOf(meta) }, model, null);
+  assert.equal(
+    changes.map(({ block, part }) => [block, part]),
+    [
+      [1, "c_attn"],
+      [null, "head"],
+    ],
+  );
+  const tables = [await model.read("h.1.attn.c_attn.weight"), await model.read("wte.weight")];
+  assertAllClose(
+    "norms",
+    changes.map(({ of }) => of),
+    tables.map(norm),
+    ROUNDING,
+  );
+  const wide = metaOf({ r: MOST_RANK + 1, target_modules: ["q"] }, { model: TINY });
+  const [first] = (await changesOf({ meta: wide, tensors: tensorsOf(wide) }, model, null)).changes;
+  assert.equal(first!.adapter, { r: MOST_RANK + 1, spectrum: null });
+});
+
+test("changes of the other methods: trained less frozen; nothing where no matrix changes", async () => {
+  const model = await openBase();
+  const partsOf = async (mode: Exclude<Mode, "lora">) => {
+    const meta = metaOf({}, { model: TINY, ...modeOf(mode) });
+    const tensors = tensorsOf(meta);
+    for (const [name, { shape }] of tensors) {
+      if (!model.names.includes(name)) continue;
+      const data = (await model.read(name)).map((x, i) => x + (i === 0 ? 3 : 0));
+      tensors.set(name, { shape, data });
+    }
+    return changesOf({ meta, tensors }, model, null);
+  };
+  const all = await partsOf("all");
+  assert.is(all.kind, "weight");
+  assert.is(all.changes.length, 2 * 8 + 3);
+  for (const { part, norm } of all.changes)
+    assertAllClose(part, [norm], [part === "k" || part === "v" ? 0 : 3], { atol: 1e-6, rtol: 0 });
+  const last = await partsOf("last_block");
+  assert.equal([...new Set(last.changes.map(({ block }) => block))], [1]);
+  const biases = await partsOf("bitfit");
+  assert.is(biases.kind, "bias");
+  assert.equal(
+    biases.changes.filter(({ block }) => block === 0).map(({ part }) => part),
+    ["ln_1", "q", "k", "v", "o", "ln_2", "fc", "proj"],
+  );
+  for (const mode of ["last_layer", "adapter", "prompt", "prefix"] as const)
+    assert.equal((await partsOf(mode)).changes, [], mode);
+});
+
+test("a line of CSV comes back as it was written", () => {
+  const rows = [
+    ["set", "text", ""],
+    ["test", 'a "quoted", word\r\nand a line\n', " edge "],
+    ["", '"', ","],
+  ];
+  assert.equal(parseCsv(rows.map(csvLine).join("")), rows);
+  assert.equal(parseCsv(""), []);
+});
+
+async function trainTiny(name: string, options: Partial<TrainOptions>, adapter?: Adapter) {
+  const data = await tinyData(messages(30, ["ham", "spam", "news"]), { split: "random", seed: 3 });
+  const settings = { device: await testDevice("wasm 1 thread"), model: await openBase(), data };
+  const run = await fineTune(
+    { ...settings, batchSize: 8, epochs: 2, ...options, ...(adapter ? { adapter } : {}) },
+    () => [],
+  );
+  await run.save(join(folder, name));
+  return run;
+}
+
+async function accuraciesOf(name: string, run: TrainResult, before?: Adapter): Promise<number[]> {
+  const model = await openBase();
+  const adapter = await loadAdapter(join(folder, name), model);
+  const start = before?.tensors ?? (await startTensors(adapter.meta, run.options, model));
+  const rows = (await testMessages(join(folder, name)))!;
+  assert.is(rows.length, run.results!.after.test.rows);
+  const classifier = await Classifier.of(adapter, model, await testDevice("wasm 1 thread"));
+  const found: number[] = [];
+  for (const s of [2, 0, 0.5, 1]) {
+    await scaleTo(classifier, adapter, start, model, s);
+    found.push(await accuracyOf(classifier, rows));
+  }
+  classifier.destroy();
+  return found;
+}
+
+for (const options of [
+  { mode: "lora", rank: 2, lr: 0.02 },
+  { mode: "lora", rank: 2, lr: 0.02, headBias: true },
+  { mode: "all", lr: 0.003 },
+  { mode: "bitfit" },
+  { mode: "adapter", bottleneck: 3, lr: 0.02 },
+  { mode: "prompt", virtualTokens: 3 },
+  { mode: "prefix", virtualTokens: 3, prefixProjection: 8 },
+  { mode: "last_layer", lr: 0.02 },
+] as const)
+  test(`${JSON.stringify(options)}, scaled: at 1 the run's test accuracy, at 0 the one before training`, async () => {
+    const name = JSON.stringify(options).replaceAll(/\W/g, "");
+    const run = await trainTiny(name, options);
+    const [, none, , whole] = await accuraciesOf(name, run);
+    assert.is(whole, run.results!.after.test.accuracy);
+    assert.is(none, run.results!.before.test.accuracy);
+    assert.is.not(whole, none, "nothing was learned");
+  });
+
+test("a run that started from an adapter: at 0 that adapter, A and B alike", async () => {
+  const model = await openBase();
+  await trainTiny("first", { rank: 2, lr: 0.02, epochs: 1 });
+  const first = await loadAdapter(join(folder, "first"), model);
+  const run = await trainTiny("second", { lr: 0.02, epochs: 1 }, first);
+  const [, none, , whole] = await accuraciesOf("second", run, first);
+  assert.equal([none, whole], [run.results!.before.test.accuracy, run.results!.after.test.accuracy]);
+});
+
+test("between, B alone is scaled, and what is no adapter's lies on the line from where it began", async () => {
+  const model = await openBase();
+  const meta = metaOf({ target_modules: ["q"] }, { model: TINY });
+  const [tensors, start] = [tensorsOf(meta), tensorsOf(meta, 2)];
+  for (const layer of [0, 1]) start.get(`lora.h.${layer}.attn.q.B`)!.data.fill(0);
+  const classifier = await Classifier.of({ meta, tensors }, model, await testDevice("wasm 1 thread"));
+  const expected = new Map([...tensors].map(([name, tensor]) => [name, { ...tensor }]));
+  for (const [name, tensor] of expected) {
+    const from = start.get(name)!.data;
+    if (!name.endsWith(".A")) tensor.data = tensor.data.map((x, i) => 0.75 * from[i]! + 0.25 * x);
+  }
+  const other = await Classifier.of({ meta, tensors: expected }, model, await testDevice("wasm 1 thread"));
+  await scaleTo(classifier, { meta, tensors }, start, model, 0.25);
+  assert.equal(await classifier.logits(TEXT), await other.logits(TEXT));
+  const aborted = AbortSignal.abort(new Error("enough"));
+  let reason: unknown;
+  await accuracyOf(classifier, [{ text: TEXT, truth: "ham" }], aborted).catch((error) => {
+    reason = error;
+  });
+  assert.is(reason, aborted.reason);
+  classifier.destroy();
+  other.destroy();
+});
+
+const TEXT = " you have  won\na prize ";
+
+test("leave one out: each word's influence is the probability with it less the one without it", async () => {
+  const model = await openBase();
+  const meta = metaOf({}, { model: TINY });
+  const classifier = await Classifier.of({ meta, tensors: tensorsOf(meta) }, model, await testDevice("wasm 1 thread"));
+  const { label, parts, words } = await influencesOf(classifier, TEXT);
+  const probabilityOf = async (text: string) => (await classifier.classify(text))[0]!.probabilities[label]!;
+  const whole = await probabilityOf(TEXT);
+  assert.is(label, (await classifier.classify(TEXT))[0]!.label);
+  assert.equal(
+    [words, parts.map(({ start, end }) => TEXT.slice(start, end))],
+    [1, ["you", "have", "won", "a", "prize"]],
+  );
+  for (const [i, without] of [
+    " have  won\na prize ",
+    " you won\na prize ",
+    " you have  a prize ",
+    " you have  won\nprize ",
+    " you have  won\na ",
+  ].entries())
+    assert.is(parts[i]!.influence, whole - (await probabilityOf(without)), without);
+  assert.equal((await influencesOf(classifier, "prize")).parts, [], "nothing would be left");
+
+  const long = Array.from({ length: 2 * MOST_PARTS + 1 }, (_, i) => `w${i}`).join(" ");
+  const groups = await influencesOf(classifier, long);
+  assert.is(groups.words, 3);
+  assert.equal(groups.parts.map(({ start, end }) => long.slice(start, end)).join(" "), long);
+  assert.is(long.slice(groups.parts[1]!.start, groups.parts[1]!.end), "w3 w4 w5");
+  classifier.destroy();
+});

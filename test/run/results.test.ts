@@ -1,0 +1,292 @@
+/** The results in a run directory, against figures made by hand, and the baselines. */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { bytesReader } from "../../src/data/corpus.ts";
+import type { LoadedDataset } from "../../src/data/datasets.ts";
+import { loadDataset } from "../../src/data/datasets.ts";
+import type { Prediction } from "../../src/engine/predictions.ts";
+import { ConfigError, LowrankError } from "../../src/errors.ts";
+import { openGPT2 } from "../../src/io/hf.ts";
+import { bagOfWords, baselinesOf } from "../../src/report/baselines.ts";
+import { Rng } from "../../src/rng.ts";
+import { runCharts } from "../../src/run/charts.ts";
+import { fineTune } from "../../src/run/fine-tune.ts";
+import type { RunRecord } from "../../src/run/record.ts";
+import { runTables } from "../../src/run/tables.ts";
+import { DEFAULTS } from "../../src/train/options.ts";
+import type { TrainEvent, TrainResult } from "../../src/train/records.ts";
+import { measureTest } from "../../src/train/results.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { filesIn, snapshot } from "../helpers/spawn.ts";
+import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+
+/** Three files of messages. */
+function setsOf(...contents: [train: string, val: string, test: string]): Promise<LoadedDataset> {
+  const [train, val, test] = contents.map((content, i) =>
+    bytesReader(`${i}.csv`, new TextEncoder().encode(`label,text\n${content}\n`)),
+  ) as [ReturnType<typeof bytesReader>, ReturnType<typeof bytesReader>, ReturnType<typeof bytesReader>];
+  return loadDataset({ train, val, test }, { maxLength: 16 });
+}
+
+/** A run that made the predictions [label, probabilities] of the validation and test sets. */
+function resultOf(
+  data: LoadedDataset,
+  val: [number, number[]][],
+  test: [number, number[]][],
+): [RunRecord, TrainResult] {
+  const predictions = (some: [number, number[]][]): Prediction[] =>
+    some.map(([label, all], row) => {
+      return { row, label, probability: all[label]!, probabilities: Float64Array.from(all) };
+    });
+  const evaluation = { rows: 1, loss: 1, accuracy: 1 };
+  const splits = { train: evaluation, val: evaluation, test: evaluation };
+  const baselines = [{ name: "always ham", predicted: test.map(() => 0) }];
+  const results = { before: splits, after: splits, test: measureTest(data, predictions(test), baselines) };
+  return [
+    { options: DEFAULTS, evaluations: [], seconds: 1, examples: 0, results } as unknown as RunRecord,
+    { predictions: predictions(test), valPredictions: predictions(val) } as unknown as TrainResult,
+  ];
+}
+
+async function textOf(content: unknown): Promise<string> {
+  if (typeof content === "string") return content;
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of content as AsyncIterable<Uint8Array>) text += decoder.decode(chunk, { stream: true });
+  return text;
+}
+
+test("predictions, classes and baselines of a worked example, to the letter", async () => {
+  const data = await setsOf(
+    'ham,hello\nspam,"win, now"',
+    'spam,"two\nlines of ""spam"""',
+    'ham,ciao\nham,"très bien, cut off at sixteen tokens a a a a a a a a a a a a a a a a end"\nspam,win',
+  );
+  const result = resultOf(
+    data,
+    [[1, [0.25, 0.75]]],
+    [
+      [0, [0.9, 0.1]],
+      [1, [1 / 3, 2 / 3]],
+      [1, [1e-9, 1 - 1e-9]],
+    ],
+  );
+  const files = Object.fromEntries(runTables(...result, data));
+  const predictions = await textOf(files["predictions.csv"]);
+  assert.is(
+    predictions,
+    [
+      "set,row,text,truth,predicted,probability ham,probability spam",
+      'validation,3,"two\nlines of ""spam""",spam,spam,0.25,0.75',
+      "test,4,ciao,ham,ham,0.9,0.1",
+      'test,5,"très bien, cut off at sixteen tokens a a a a a a a a a a a a a a a a end",ham,spam,0.333333,0.666667',
+      "test,6,win,spam,spam,1e-9,1",
+      "",
+    ].join("\r\n"),
+  );
+  assert.is(await textOf(files["confusion.csv"]), "truth,predicted,rows\r\nham,ham,1\r\nham,spam,1\r\nspam,spam,1\r\n");
+  const table = async (name: string) =>
+    (await textOf(files[name]))
+      .trimEnd()
+      .split("\r\n")
+      .map((line) => line.split(","));
+  const near = (found: string[], expected: readonly number[]) => {
+    for (const [i, value] of expected.entries())
+      assert.ok(Math.abs(Number(found[i]) - value) < 1e-6, `${found[i]} instead of ${value}`);
+  };
+  const [head, ham, spam] = await table("classes.csv");
+  assert.is(
+    head!.join(),
+    "class,rows,predicted,precision,precision_low,precision_high,recall,recall_low,recall_high,f1,f1_low,f1_high",
+  );
+  // Wilson's intervals: 1 of 1 is 0.206549 to 1, 1 of 2 is 0.094531 to 0.905469.
+  near(ham!.slice(1), [2, 1, 1, 0.206549, 1, 0.5, 0.094531, 0.905469, 2 / 3, 0.172734, 0.95039]);
+  near(spam!.slice(1), [1, 2, 0.5, 0.094531, 0.905469, 1, 0.206549, 1, 2 / 3, 0.172734, 0.95039]);
+  const [, own, majority] = await table("baselines.csv");
+  assert.equal([own![0], own![7], majority![0]], ["this run", "", "always ham"]);
+  near(own!.slice(1), [3, 2, 2 / 3, 0.20766, 0.938508, 2 / 3]);
+  near(majority!.slice(1), [3, 2, 2 / 3, 0.20766, 0.938508, 0.4, 1]);
+});
+
+test("measures of a class without test rows are empty fields", async () => {
+  const data = await setsOf("ham,hello\nham,yes\nspam,win\nweb,minister", "ham,a", "ham,ciao\nspam,win");
+  const [ham, spam]: [number, number[]][] = [
+    [0, [1, 0, 0]],
+    [1, [0, 1, 0]],
+  ];
+  const classes = new Map(runTables(...resultOf(data, [ham!], [ham!, spam!]), data)).get("classes.csv") as string;
+  assert.match(classes, /\r\nweb,0,0,,,,,,,,,\r\n$/);
+});
+
+test("predictions of many rows come in chunks, each once and in order", async () => {
+  const rows = Array.from({ length: 3000 }, (_, i) => `${i % 2 ? "ham" : "spam"},message ${i}${"x".repeat(i % 50)}`);
+  const data = await setsOf(rows.slice(0, 4).join("\n"), rows.slice(4, 6).join("\n"), rows.join("\n"));
+  const sure: [number, number[]] = [0, [1, 0]];
+  const result = resultOf(data, [sure, sure], new Array(3000).fill(sure));
+  const [, content] = runTables(...result, data).find(([name]) => name === "predictions.csv")!;
+  const sizes: number[] = [];
+  let text = "";
+  for await (const chunk of content as AsyncIterable<Uint8Array>) {
+    sizes.push(chunk.length);
+    text += new TextDecoder().decode(chunk);
+  }
+  assert.ok(sizes.length > 1 && Math.max(...sizes) < 70_000, sizes.join());
+  const texts = text
+    .trimEnd()
+    .split("\r\n")
+    .slice(3)
+    .map((line) => line.split(",")[2]);
+  assert.equal(
+    texts,
+    rows.map((row) => row.split(",")[1]!),
+  );
+});
+
+test("a run directory: all files, and the predictions of the run", async () => {
+  const model = await openGPT2(tinyModel(join(folder, "model")));
+  try {
+    const data = await tinyData(messages(24));
+    const options = { rank: 2, epochs: 1, batchSize: 4 };
+    const out = join(folder, "run");
+    const args = { device: await testDevice(), model, data, ...options, save: out };
+    const run = await fineTune(args, runCharts);
+    const saved = snapshot(out);
+    await run.save(out);
+    assert.equal(snapshot(out), saved);
+    // Before training: there is no event.
+    const onEvent = ({ type }: TrainEvent) => assert.unreachable(type);
+    for (const [save, words] of [
+      [out, ["the output directory already exists", "a finished run", "run.save(directory, { force: true })"]],
+      [join(out, "run.json", "run"), ["the output directory cannot be created"]],
+    ] as const)
+      await assertFails(ConfigError, words, () => fineTune({ ...args, save, onEvent }, runCharts));
+    assert.equal(snapshot(out), saved);
+    // A file is put in its way while it is trained: what was learned is saved beside it.
+    const late = join(folder, "late");
+    const take = ({ type }: TrainEvent) => {
+      if (type !== "end") return;
+      mkdirSync(late);
+      writeFileSync(join(late, "metrics.csv"), "mine");
+    };
+    await assertFails(LowrankError, ["saved in another directory", `${late}.rescued`, "metrics.csv"], () =>
+      fineTune({ ...args, save: late, onEvent: take }, runCharts),
+    );
+    assert.equal(filesIn(late), ["metrics.csv"]);
+    assert.equal(filesIn(`${late}.rescued`), filesIn(out));
+    const read = (name: string) => readFileSync(join(out, name), "utf8");
+    const lines = read("predictions.csv").trimEnd().split("\r\n").slice(1);
+    assert.is(lines.length, data.val.size + data.test.size);
+    run.predictions.forEach(({ row, label, probabilities }, i) => {
+      const line = lines[data.val.size + i]!;
+      assert.ok(line.startsWith(`test,${data.test.place(row) + 1},"${data.test.text(row)}"`), line);
+      assert.match(line, `,${data.labels[data.test.label(row)]},${data.labels[label]},`);
+      assert.ok(line.endsWith([...probabilities].map((p) => Number(p.toPrecision(6))).join()), line);
+    });
+    const right = run.valPredictions.filter(({ row, label }) => data.val.label(row) === label).length;
+    assert.is(right / data.val.size, run.results!.after.val.accuracy);
+    assert.match(
+      read("reliability.svg"),
+      new RegExp(`test set, ${data.test.size} rows; expected calibration error \\d`),
+    );
+    assert.match(read("baselines.csv"), new RegExp(`\r\nbag of words,${data.test.size},${data.test.size},1,`));
+    assert.match(read("classes.csv"), /\r\nspam,\d/);
+    assert.equal(
+      run.results!.test!.compared.slice(1).map(({ name }) => name),
+      ["bag of words", `always ${["ham", "spam"][majorityOf(data)]}`],
+    );
+  } finally {
+    await model.close();
+  }
+});
+
+function majorityOf({ train }: LoadedDataset): number {
+  const counts = Object.values(train.classes());
+  return counts.indexOf(Math.max(...counts));
+}
+
+/** Logistic regression on dense counts by plain gradient descent, until it stands still: the class and its lead for each test row. */
+function reference({ train, test, labels }: LoadedDataset): { label: number; lead: number }[] {
+  const columns = new Map<number, number>();
+  const idsOf = (set: typeof train, row: number) => [...set.batch([row]).ids];
+  const rows = Array.from({ length: train.size }, (_, row) => idsOf(train, row));
+  for (const id of rows.flat()) if (!columns.has(id)) columns.set(id, columns.size);
+  const counts = (ids: number[]) => {
+    const x = new Array<number>(columns.size + 1).fill(0);
+    x[columns.size] = 1;
+    for (const id of ids) if (columns.has(id)) x[columns.get(id)!]!++;
+    return x;
+  };
+  const inputs = rows.map(counts);
+  const weights = labels.map(() => new Array<number>(columns.size + 1).fill(0));
+  const scores = (x: number[]) => weights.map((w) => w.reduce((sum, value, j) => sum + value * x[j]!, 0));
+  for (let pass = 0; pass < 2000; pass++) {
+    const slopes = weights.map((w) => [...w]);
+    inputs.forEach((x, row) => {
+      const all = scores(x).map(Math.exp);
+      const sum = all.reduce((a, b) => a + b, 0);
+      for (const [k, slope] of slopes.entries())
+        x.forEach((count, j) => {
+          slope[j]! += count * (all[k]! / sum - (train.label(row) === k ? 1 : 0));
+        });
+    });
+    for (const [k, w] of weights.entries()) for (let j = 0; j < w.length; j++) w[j]! -= 0.01 * slopes[k]![j]!;
+  }
+  return Array.from({ length: test.size }, (_, row) => {
+    const found = scores(counts(idsOf(test, row)));
+    const [first, second] = found.toSorted((a, b) => b - a);
+    return { label: found.indexOf(first!), lead: first! - second! };
+  });
+}
+
+/** Rows of three unequal classes that share their words. */
+function noisyRows(train: number): Promise<LoadedDataset> {
+  const rng = new Rng(3);
+  const words = ["red", "green", "blue", "one", "two", "three", "cat", "dog"];
+  const row = () => {
+    const label = Math.min(2, Math.floor(4 * rng.uniform()));
+    const word = () => words[rng.uniform() < 0.35 ? label : Math.floor(words.length * rng.uniform())]!;
+    return `${["a", "b", "c"][label]},${Array.from({ length: 1 + Math.floor(6 * rng.uniform()) }, word).join(" ")}`;
+  };
+  const rows = (count: number) => Array.from({ length: count }, row).join("\n");
+  return setsOf(rows(train), rows(2), `${rows(150)}\na,unseen words`);
+}
+
+test("bag of words is the optimum that plain gradient descent finds, for noisy rows of three unequal classes", async () => {
+  const data = await noisyRows(60);
+  const [bag, majority] = await baselinesOf(data.train, data.test);
+  const expected = reference(data);
+  expected.forEach(({ label, lead }, i) => {
+    if (lead > 1e-3) assert.is(bag!.predicted[i], label, `row ${i}`);
+  });
+  assert.ok(expected.filter(({ lead }) => lead < 0.3).length > 5, "too few close decisions to tell optima apart");
+  assert.equal([...new Set(majority!.predicted)], [majorityOf(data)]);
+  assert.equal((await baselinesOf(data.train, data.test))[0]!.predicted, bag!.predicted);
+});
+
+test("bag of words is the same where not all rows can be kept", async () => {
+  // Rows are read 256 at a time, and each of 600 has 2 to 7 columns.
+  const { train, test: set } = await noisyRows(600);
+  const all = await bagOfWords(train, set);
+  for (const kept of [0, 256 * 7, 2 * 256 * 7]) assert.equal(await bagOfWords(train, set, undefined, kept), all);
+});
+
+test("the baseline ends with the reason of its signal", async () => {
+  const data = await tinyData(messages(24));
+  const reason = new Error("stop");
+  const error = await baselinesOf(data.train, data.test, AbortSignal.abort(reason)).catch((thrown) => thrown);
+  assert.is(error, reason);
+});
+
+test("the most frequent class is found by its id: an object would sort labels that are numbers", async () => {
+  const rows = Array.from({ length: 60 }, (_, i) => `10,"message ${i}"\n${i % 4 ? "" : `9,"other ${i}"\n`}`);
+  const { train, test: set, labels } = await tinyData(`label,text\n${rows.join("")}`, { split: "stratified" });
+  assert.equal([...labels], ["10", "9"]);
+  const [, always] = await baselinesOf(train, set);
+  assert.is(always!.name, "always 10");
+  assert.ok(always!.predicted.every((label) => labels[label] === "10"));
+});

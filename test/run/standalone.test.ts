@@ -1,0 +1,202 @@
+/** What is taken away of a trained model: code that runs, its README, and one HTML file that classifies on its own. */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import { openWasm } from "../../src/backend/wasm.ts";
+import { ConfigError } from "../../src/errors.ts";
+import { Classifier } from "../../src/infer/classifier.ts";
+import { fingerprint } from "../../src/io/fingerprint.ts";
+import { openGPT2 } from "../../src/io/hf.ts";
+import { loadAdapter } from "../../src/io/open-adapter.ts";
+import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
+import { planStandalone } from "../../src/run/standalone.ts";
+import { questionOf, readmeOf, summaryOf, type Trained, usagesOf } from "../../src/run/usage.ts";
+import { DEFAULTS } from "../../src/train/options.ts";
+import { openBrowser, openPage, plainServer } from "../browser/browser.ts";
+import { assertAccessible } from "../browser/page.ts";
+import { LM, metaOf, modeOf, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+import { TINY, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+const TEXT = "You have won a prize, call now";
+const TEMPLATE = readFileSync(packagePath("dist/web/dist/page/standalone.html"), "utf8");
+
+/** Its weights take more than one block of the page. */
+const CONFIG = { ...TINY, n_embd: 64 };
+// Matrices in f16 are those of the model, so that probabilities are the same to the bit; but for a token that no text has.
+const model = tinyModel(
+  join(folder, "base"),
+  (tensors) => {
+    for (const { shape, data } of tensors.values())
+      if (shape.length > 1) data.set(data.map((value) => Math.round(64 * value) / 64));
+    tensors.get("wte.weight")!.data[0] = 0.1;
+  },
+  CONFIG,
+);
+const meta = metaOf(
+  {},
+  { model: CONFIG, base_model: model, labels: ["ham <or> eggs", "spam"], settings: { dtype: "q4" } },
+);
+const adapter = join(folder, "adapter");
+const small = [...tensorsOf(meta)].map(
+  ([name, { shape, data }]) => [name, { shape, data: data.map((value) => value / 8) }] as const,
+);
+const written = writeTrained();
+
+async function writeTrained() {
+  await using base = await openGPT2(model);
+  const tensors = new Map(small);
+  await writeAdapter(adapter, { meta: { ...meta, base_fingerprint: await fingerprint(base) }, tensors });
+}
+
+const TRAINED: Trained = {
+  meta,
+  base: { name: "base", place: "folder" },
+  end: GPT2_VOCABULARY.end,
+  data: "messages.csv",
+  options: { ...DEFAULTS, epochs: 5 },
+  example: "see you at lunch",
+  result: "90.0 % of 10 test messages correct",
+  obstacle: null,
+};
+
+let opened: ReturnType<typeof openBrowser> | undefined;
+const browser = () => (opened ??= openBrowser());
+
+/** Logits have the same bits everywhere; versions of V8 differ in the last bit of their exponentials, which are doubles. */
+const rounded = (values: number[]) => values.map(Math.fround);
+
+/** Probability of each class, as the library gives them. */
+async function expected(): Promise<number[]> {
+  await written;
+  await using checkpoint = await openGPT2(model);
+  await using classifier = await Classifier.of(await loadAdapter(adapter, checkpoint), checkpoint, await openWasm());
+  const [found] = await classifier.classify(TEXT);
+  return Object.values(found!.probabilities);
+}
+
+test("the page of one file, opened from the disk, classifies as the library does", async () => {
+  await written;
+  await using checkpoint = await openGPT2(model);
+  const texts = { title: questionOf(meta), summary: summaryOf(TRAINED), example: TRAINED.example };
+  const plan = await planStandalone(TEMPLATE, texts, adapter, checkpoint);
+  const pieces: Uint8Array[] = [];
+  for await (const piece of plan.write()) pieces.push(piece);
+  const bytes = Buffer.concat(pieces);
+  assert.is(bytes.length, plan.bytes);
+  assert.is(bytes.toString("latin1").split('data-file="model/model.safetensors"').length - 1, 3, "blocks of weights");
+  assert.ok(
+    pieces.every(({ length }) => length < 5e6),
+    "a piece is large",
+  );
+  const file = join(folder, "page.html");
+  writeFileSync(file, bytes);
+
+  const { page, faults } = await openPage(await browser(), pathToFileURL(file).href);
+  assert.is(await page.title(), "Ham <or> eggs or spam?");
+  assert.is(await page.getAttribute("#message", "placeholder"), "Type or paste a message, such as: see you at lunch");
+  assert.match((await page.textContent("footer"))!, "90.0 % of 10 test messages correct.");
+  await page.fill("#message", TEXT);
+  await page.waitForSelector("#verdict .label");
+  const shown = page.locator("#verdict progress");
+  const values = await shown.evaluateAll((all) => all.map((one) => Number(one.getAttribute("value"))));
+  assert.equal(rounded(values), rounded(await expected()));
+  assert.is(await page.textContent("#status"), "");
+  await assertAccessible(page);
+  await page.fill("#message", "  ");
+  await page.waitForFunction(() => document.querySelector("#verdict")!.childElementCount === 0);
+  // The policy of the page allows no connections.
+  assert.is(await page.evaluate(() => fetch("https://example.com").then(String, () => "refused")), "refused");
+  assert.equal(
+    faults.filter((fault) => !fault.includes("https://example.com")),
+    [],
+  );
+});
+
+test("a page that would be too large is refused before anything is written", async () => {
+  await written;
+  await using checkpoint = await openGPT2(model);
+  const large = { ...checkpoint, config: { ...CONFIG, n_embd: 2048 } };
+  await assertFails(ConfigError, ["too large to open", "500.0 MB", "MB"], () =>
+    planStandalone(TEMPLATE, { title: "", summary: "", example: "" }, adapter, large),
+  );
+});
+
+test("the code for Node in the README runs, and gives the label", async () => {
+  await written;
+  const readme = readmeOf(TRAINED);
+  writeFileSync(join(folder, "code.mjs"), /```js\n([^`]*)```/.exec(readme)![1]!);
+  mkdirSync(join(folder, "node_modules"));
+  symlinkSync(packagePath("."), join(folder, "node_modules/lowrank"));
+  const { stdout, stderr } = spawnSync(process.execPath, ["code.mjs"], { cwd: folder, encoding: "utf8" });
+  assert.match(stdout, /^(ham <or> eggs|spam) 0\.\d+\n$/, stderr + stdout);
+});
+
+test("the code for a page in the README runs on a plain host, and gives the label", async () => {
+  await written;
+  writeFileSync(join(folder, "code.html"), /```html\n([\s\S]*?)```/.exec(readmeOf(TRAINED))![1]!);
+  symlinkSync(packagePath("dist/web"), join(folder, "lowrank"));
+  const { url } = await plainServer(folder);
+  const { page, faults } = await openPage(await browser(), `${url}/code.html`);
+  const answer = page.locator("#answer");
+  await page.waitForFunction(() => document.querySelector<HTMLInputElement>("#text")!.oninput !== null);
+  await page.fill("#text", TEXT);
+  await answer.filter({ hasText: /^(ham <or> eggs|spam), \d/ }).waitFor();
+  await page.fill("#text", " ");
+  await answer.filter({ hasText: /^$/ }).waitFor({ state: "attached" });
+  // The folders are asked for files that they may have; there is no WebGPU.
+  assert.equal(
+    faults.filter((fault) => !/404 |No available adapters/.test(fault)),
+    [],
+  );
+});
+
+test("a README says what the model is, and has the code that the page shows", () => {
+  const readme = readmeOf(TRAINED, "lowrank-1", "lowrank-1/adapter");
+  for (const text of [
+    '---\nlibrary_name: "peft"\npipeline_tag: "text-classification"\n---\n',
+    "# LoRA, rank 3, alpha 5, on base\n",
+    "classifies messages as ham <or> eggs or spam.",
+    "- Data: messages.csv\n",
+    "- Settings: epochs 5, batchSize 8, lr 0.001, seed 1\n",
+    "- Result: 90.0 % of 10 test messages correct\n",
+    'PeftModel.from_pretrained(base, "lowrank-1/adapter")',
+    "Pad on the right.",
+    'classifier.classify(["see you at lunch"])',
+    'tokenizer(["see you at lunch"]',
+    'placeholder="see you at lunch"',
+  ])
+    assert.ok(readme.includes(text), text);
+  for (const { text, code } of usagesOf(TRAINED, "lowrank-1", "lowrank-1/adapter"))
+    assert.ok(readme.includes(text) && readme.includes(`\n${code}\n`), text);
+});
+
+test("the code names the base model where it is: in the package, on the hub, in a folder", () => {
+  const python = (base: Trained["base"]) => usagesOf({ ...TRAINED, base })[2]!;
+  const micro = python({ name: "gpt2-micro", place: "package" });
+  assert.match(micro.text, "gpt2-micro is not on the Hugging Face Hub");
+  const [, path] = /from_pretrained\("([^"]+)"/.exec(micro.code!)!;
+  assert.ok(existsSync(packagePath(path!.replace("node_modules/lowrank/", ""))), path);
+  assert.match(
+    python({ name: "openai-community/gpt2", place: "hub" }).code!,
+    'from_pretrained("openai-community/gpt2"',
+  );
+  const [page, node] = usagesOf(TRAINED);
+  assert.match(page!.code!, 'model: new URL("base", location.href).href');
+  assert.match(node!.code!, 'model: "base"');
+});
+
+test("a model that PEFT cannot load has no code for it, but the reason; a language model writes", () => {
+  const bias = metaOf({}, { ...modeOf("bitfit"), model: CONFIG });
+  const [, , peft] = usagesOf({ ...TRAINED, meta: bias, obstacle: "biases (BitFit) is not one of its methods" });
+  assert.is(peft!.code, null);
+  assert.match(peft!.text, "PEFT cannot load this model: biases");
+  const writes = readmeOf({ ...TRAINED, meta: metaOf({}, { ...LM, model: CONFIG }), result: null });
+  for (const text of ["continues texts", "LanguageModel.load", "model.eval().generate("]) assert.match(writes, text);
+  assert.not.match(writes, /Classes|Result|Classifier|Pad on/);
+});

@@ -1,0 +1,330 @@
+/** The printed summaries of data and results, with many classes, long labels and control characters. */
+import * as assert from "uvu/assert";
+import { bytesReader } from "../../src/data/corpus.ts";
+import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
+import { evaluationOf } from "../../src/engine/evaluate.ts";
+import type { Prediction } from "../../src/engine/predictions.ts";
+import type { Baseline } from "../../src/report/baselines.ts";
+import { toCsv } from "../../src/report/csv.ts";
+import { renderTable } from "../../src/report/tables.ts";
+import { oneLine, wrapLines } from "../../src/report/text.ts";
+import type { RunRecord } from "../../src/run/record.ts";
+import { describeData, describeResult } from "../../src/run/summary.ts";
+import { runTables } from "../../src/run/tables.ts";
+import { isUnequal } from "../../src/train/class-weights.ts";
+import { DEFAULTS, type TrainOptions } from "../../src/train/options.ts";
+import type { TrainResult } from "../../src/train/records.ts";
+import { measureTest, type Results } from "../../src/train/results.ts";
+import { test } from "../helpers/harness.ts";
+import { tinyData } from "../helpers/tiny.ts";
+
+/** `rows` messages of classes with these names, alternating. */
+function dataOf(labels: readonly string[], rows: number): Promise<LoadedDataset> {
+  const lines = Array.from({ length: rows }, (_, i) => ({ text: `message ${i}`, label: labels[i % labels.length]! }));
+  const csv = toCsv(["text", "label"], lines);
+  return loadDataset({ file: bytesReader("a\u001b[31m.csv", new TextEncoder().encode(csv)) }, { balance: false });
+}
+
+/** The predictions in which `say` maps the true class of each test message to the predicted one. */
+function predict({ labels, test: set }: LoadedDataset, say: (truth: number) => number): Prediction[] {
+  return Array.from({ length: set.size }, (_, row) => {
+    const label = say(set.label(row));
+    const probabilities = Float64Array.from(labels, (_, i) => (i === label ? 0.5 : 0));
+    return { row, label, probability: 0.5, probabilities };
+  });
+}
+
+/** Bag of words is always right. */
+function baselines({ test: set }: LoadedDataset): Baseline[] {
+  const truth = Array.from({ length: set.size }, (_, row) => set.label(row));
+  return [
+    { name: "bag of words", predicted: truth },
+    { name: "always ham", predicted: truth.map(() => 0) },
+  ];
+}
+
+/** The record of a run that made these predictions. */
+function recordOf(data: LoadedDataset, predictions: Prediction[], against = baselines(data)): RunRecord {
+  const evaluation = { rows: data.test.size, loss: 1, accuracy: 0.5 };
+  const splits = (one: typeof evaluation) => ({ train: one, val: one, test: one });
+  const { train, val, test: set } = data.stats;
+  return {
+    ...{ objective: "classification", options: DEFAULTS, labels: data.labels, unequal: isUnequal(data) },
+    ...{ counts: { rows: [train.rows, val.rows, set.rows] }, examples: 1, seconds: 1 },
+    ...{ step: 1, epoch: DEFAULTS.epochs, keptStep: 1, evaluations: [{ step: 1, val: evaluation }] },
+    results: {
+      before: splits({ ...evaluation, loss: 2 }),
+      after: splits(evaluation),
+      ...{ parts: [], texts: null, test: measureTest(data, predictions, against) },
+    },
+  } as unknown as RunRecord;
+}
+
+/** The record of a run in which `say` maps the true class of each test message to the predicted one. */
+const resultOf = (data: LoadedDataset, say: (truth: number) => number) => recordOf(data, predict(data, say));
+
+/** For `runTables`, which reads the predictions when predictions.csv is written. */
+const NOTHING_KEPT = { predictions: [], valPredictions: [] } as unknown as TrainResult;
+
+/** Measured: 40 ms for 1,500 classes; cli-table3 took some 40 s for 400 and did not end for 800. */
+const GENEROUS_MS = 5000;
+
+function inTime<T>(work: () => T): T {
+  const begun = performance.now();
+  const value = work();
+  const took = performance.now() - begun;
+  assert.ok(took < GENEROUS_MS, `${Math.round(took)} ms`);
+  return value;
+}
+
+/** Checks the width of tables; the terminal can wrap sentences. */
+function assertFits(text: string, width: number): void {
+  for (const line of text.split("\n").filter((one) => /^[│┌├└]/.test(one)))
+    assert.ok(line.length <= width, `${line.length}: ${line}`);
+}
+
+test("1,500 classes: the summary is fast and fits a screen; the CSV file is complete", async () => {
+  const labels = Array.from({ length: 1500 }, (_, i) => `class ${(i / 7).toFixed(3)}`);
+  const data = await dataOf(labels, 4500);
+  // A third of the classes is misclassified as the preceding class.
+  const result = resultOf(data, (truth) => (truth % 3 === 2 ? truth - 1 : truth));
+  const described = inTime(() => describeData(data, "gpt2-micro", "auto", 80));
+  const resultText = inTime(() => describeResult(result, 80));
+  for (const text of [described, resultText]) {
+    assert.ok(text.split("\n").length < 50, text);
+    assertFits(text, 80);
+  }
+  assert.match(described, /1500 classes: .*label column is the right one/);
+  assert.match(described, /and 1494 more classes/);
+  const wrong = result.results!.test!.verdicts.filter((right) => !right).length;
+  assert.match(resultText, `${wrong} of 1500 test messages (1500 classes) are misclassified`);
+  assert.match(resultText, "this run against bag of words: worse (p < 0.001), against always ham: better (p < 0.001)");
+  const counts = [...resultText.matchAll(/│ +(\d+) │$/gm)].map(([, rows]) => Number(rows));
+  assert.is(counts.length, 12);
+  assert.equal(
+    counts,
+    counts.toSorted((a, b) => b - a),
+  );
+
+  const [, , [name, csv]] = inTime(() => runTables(result, NOTHING_KEPT, data)) as [unknown, unknown, [string, string]];
+  assert.is(name, "confusion.csv");
+  const [head, ...rows] = csv.trimEnd().split("\r\n");
+  assert.is(head, "truth,predicted,rows");
+  assert.is(
+    rows.reduce((sum, row) => sum + Number(row.split(",")[2]), 0),
+    1500,
+  );
+});
+
+test("few classes: every class with its rows, and the whole matrix", async () => {
+  const data = await dataOf(["ham", "spam", "news"], 300);
+  const resultText = describeResult(
+    resultOf(data, (truth) => (truth === 1 ? 0 : truth)),
+    80,
+  );
+  assert.match(resultText, /│ test set: truth │ predicted ham │ predicted news │ predicted spam │/);
+  assert.match(resultText, /│ news +│ +\d+ │ +0 │ +0 │/);
+  const described = describeData(data, "gpt2-micro", "auto", 80);
+  for (const label of data.labels) assert.match(described, new RegExp(`│ ${label} +│ +\\d+ │ +\\d+ │ +\\d+ │`));
+  assert.not.match(described, "label column");
+});
+
+test("the parts of a data set have rows of their own", async () => {
+  const data = await dataOf(["ham", "spam"], 100);
+  // The first class is always predicted, each with a probability of a half.
+  const predictions = predict(data, () => 0);
+  const record = recordOf(data, predictions);
+  const truth = (row: number) => data.test.label(row);
+  const isFirst = ({ row }: Prediction) => truth(row) === 0;
+  const [first, second] = [predictions.filter(isFirst), predictions.filter((one) => !isFirst(one))];
+  const undecided = (one: Prediction) => ({ ...one, probabilities: Float64Array.of(0.5, 0.5) });
+  const parts = [
+    { name: "one", ...evaluationOf(first.map(undecided), truth) },
+    { name: "other", ...evaluationOf([...second, first[0]!].map(undecided), truth) },
+  ];
+  const text = describeResult({ ...record, results: { ...record.results!, parts } }, 100);
+  const row = (name: string, rows: number, accuracy: number) =>
+    new RegExp(`│ test: ${name} +│ +${rows} │ +- │ 0\\.6931 │ - +│ ${accuracy.toFixed(1)} % +│`);
+  assert.match(text, row("one", first.length, 100));
+  assert.match(text, row("other", second.length + 1, 100 / (second.length + 1)));
+});
+
+test("the run beside the baselines: where they win, the summary says so and what to try", async () => {
+  const data = await dataOf(["ham", "spam"], 100);
+  // Better than the most frequent class, and worse than bag of words.
+  const right = predict(data, (label) => label);
+  const predictions = right.map((one, i) => ({ ...one, label: i < 5 ? 1 - one.label : one.label }));
+  const worse = recordOf(data, predictions);
+  const rows = data.test.size;
+  const share = ((100 * (rows - 5)) / rows).toFixed(1);
+  const lost = describeResult(worse, 200);
+  assert.match(lost, new RegExp(`│ this run +│ +${share} \\(`));
+  assert.match(lost, /│ bag of words +│ 100.0 \(83.9-100.0\) │ +100.0 │/);
+  assert.match(
+    lost,
+    /\nMcNemar's exact test, this run against bag of words: not distinguishable \(p = 0.063\), against always ham: .* \(p . 0.\d{3}\)\n/,
+  );
+  assert.match(
+    lost,
+    `note: This run against "bag of words": not distinguishable (p = 0.063), ${share} % against 100.0 %. Try`,
+  );
+  assert.match(lost, "Try a larger --model, such as gpt2, or more --epochs, or --mode all");
+  const all = describeResult({ ...worse, options: { ...DEFAULTS, mode: "all" } }, 200);
+  assert.match(all, "or --mode lora");
+  const [, always] = baselines(data);
+  const same = predictions.map(({ label }) => label);
+  const equal = recordOf(data, predictions, [{ name: "bag of words", predicted: same }, always!]);
+  assert.match(
+    describeResult(equal, 200),
+    `note: This run against "bag of words": not distinguishable (p = 1.000), ${share} % against ${share} %. Try`,
+  );
+  // Bag of words is right as well, but there is nothing to try.
+  const won = describeResult(recordOf(data, right), 200);
+  assert.not.match(won, "note:");
+  // Every probability is 0.5, and every row is right.
+  assert.match(won, "expected calibration error on the test set: 50.0 %");
+});
+
+test("few test rows make the accuracy a rough guess; classes without any have no measures", async () => {
+  const lines = (label: string, count: number) =>
+    Array.from({ length: count }, (_, i) => `${label},row ${i}\n`).join("");
+  const data = await tinyData(`label,text\n${lines("ham", 14)}${lines("spam", 20)}${lines("news", 2)}`, {
+    split: "ordered",
+  });
+  const text = describeResult(
+    resultOf(data, () => data.labels.indexOf("spam")),
+    120,
+  );
+  assert.match(text, /│ spam +│ +6 │ +75.0 \(/);
+  assert.match(text, /│ news +│ +2 │ - +│ 0.0 \(/);
+  assert.match(text, /│ ham +│ +0 │ - +│ - +│ - +│/);
+  assert.match(
+    text,
+    "note: The test set has only 8 rows: the accuracy of 75.0 % is a rough guess, with a 95 % interval of 40.9 to 92.9 %\n",
+  );
+});
+
+test("a run that learned nothing says so, with a learning rate to try", async () => {
+  const data = await dataOf(["ham", "spam"], 400);
+  const result = resultOf(data, (label) => label);
+  const lossOf = (loss: number) => {
+    const one = { rows: 1, loss, accuracy: 0.5 };
+    return { train: one, val: one, test: one };
+  };
+  const note = ({ options = DEFAULTS, ...changed }: { options?: TrainOptions } & Partial<Results>) => {
+    const record = { ...result, options, results: { ...result.results!, ...changed } };
+    return /note: (.*)/.exec(describeResult(record, 200))?.[1] ?? "";
+  };
+  assert.is(
+    note({ before: lossOf(0.7), after: lossOf(3), options: { ...DEFAULTS, lr: 5 } }),
+    "The training loss did not fall: 0.7000 before training, 3.0000 after it. Try --lr 0.001",
+  );
+  assert.match(note({ before: lossOf(0.7), after: lossOf(0.7), options: { ...DEFAULTS, lr: 1e-9 } }), "Try --lr 0.001");
+  assert.match(note({ before: lossOf(0.7), after: lossOf(0.8) }), "Try --lr 0.00025");
+  const predictions = predict(data, () => 0);
+  const measured = (some: Prediction[]) => note({ test: measureTest(data, some, baselines(data)) });
+  const always = predictions.filter(({ row }) => data.test.label(row) === 0).length;
+  const share = `${((100 * always) / data.test.size).toFixed(1)} %`;
+  assert.match(
+    measured(predictions),
+    `This run against the most frequent class, "always ham": not distinguishable (p = 1.000), ${share} against ${share}.`,
+  );
+  // Better by chance.
+  const lucky = predictions.map((one) => ({ ...one, label: one.row === 1 ? data.test.label(1) : 0 }));
+  assert.match(measured(lucky), /most frequent class, "always ham": not distinguishable \(p = 1.000\)/);
+  assert.is(note({}), "");
+});
+
+test("the summary says why a run ended early, and which evaluation was kept", async () => {
+  const data = await dataOf(["ham", "spam"], 100);
+  const result = resultOf(data, (label) => label);
+  const records = [4, 8, 12].map((step, i) => ({ step, val: { rows: 1, loss: 0.5 + i, accuracy: 1 } }));
+  const stopped = {
+    ...result,
+    options: { ...DEFAULTS, patience: 2, epochs: 20 },
+    ...{ step: 12, epoch: 1.5, examples: 96, evaluations: records, keptStep: 4 },
+  } as unknown as RunRecord;
+  const text = describeResult(stopped, 120);
+  assert.match(text, "stopped in epoch 1.5 of 20: 2 evaluations without a lower validation loss");
+  assert.match(text, "kept: step 4 of 12, with validation loss 0.5000; after the last step it is 2.5000");
+  assert.not.match(describeResult(result, 120), /stopped|kept/);
+});
+
+test("classes without a row in a set are named", async () => {
+  const rows = (label: string, count: number) =>
+    Array.from({ length: count }, (_, i) => `${label},row ${i}\n`).join("");
+  const described = async (content: string, split: "ordered" | "random") =>
+    describeData(await tinyData(`label,text\n${content}`, { split }), "m", "auto");
+  const missing = await described(rows("ham", 18) + rows("spam", 2), "ordered");
+  assert.match(missing, 'note: no row of "spam" is in the training set, so that it cannot be learned\n');
+  assert.match(missing, 'note: no row of "spam" is in the validation set');
+  assert.match(
+    await described(rows("ham", 18) + rows("spam", 2), "random"),
+    "validation set; another --seed draws another split",
+  );
+  assert.not.match(await described(rows("ham", 50) + rows("spam", 50), "random"), "no row of");
+});
+
+test("labels and file names: one line, truncated, without control characters", async () => {
+  const labels = ["\u001b[2Jham", `spam ${"x".repeat(10_000)}`, "two\nlines", "\u202egnp.exe"];
+  const data = await dataOf(labels, 400);
+  for (const width of [80, 200]) {
+    const text = [
+      describeData(data, "m\u0007", "auto", width),
+      describeResult(
+        resultOf(data, () => 0),
+        width,
+      ),
+    ].join("\n");
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they must not be there
+    assert.not.match(text, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
+    assert.match(text, "\\u001b[2Jham");
+    assert.match(text, "two lines");
+    assertFits(text, width);
+  }
+});
+
+test("a table: thousands of rows or columns in linear time; the widest texts are truncated, numbers are not", () => {
+  const rows = Array.from({ length: 5000 }, (_, i) => i);
+  const long = inTime(() => renderTable<number>([{ header: "n", value: (i) => `row ${i}` }], rows));
+  assert.is(long.split("\n").length, 5004);
+  const columns = rows.slice(0, 1500).map((i) => ({ header: `c${i}`, value: (row: number) => row + i }));
+  inTime(() => renderTable<number>(columns, rows.slice(0, 20), Infinity));
+  const table = renderTable<string>(
+    [
+      { header: "text", value: (text) => text },
+      { header: "a head much longer than its numbers", value: () => 1234567 },
+    ],
+    ["x".repeat(100), "short"],
+    50,
+  );
+  for (const line of table.split("\n")) assert.is(line.length, 50, line);
+  assert.match(table, "1234567");
+  assert.match(table, "…");
+});
+
+test("one line: truncated by columns, with wide characters and combining marks", () => {
+  assert.is(oneLine("a\t b\n c", 10), "a b c");
+  assert.is(oneLine("abcdef", 6), "abcdef");
+  assert.is(oneLine("abcdefg", 6), "abcde…");
+  assert.is(oneLine("最後最後", 6), "最後…");
+  assert.is(oneLine(`e${"\u0301".repeat(1000)}`, 6).length < 30, true);
+  assert.is(oneLine("\u001b[0m", 20), "\\u001b[0m");
+});
+
+test("lines: broken between words at the terminal's width, but for tables and behind a number", () => {
+  const text = "trainable: 12 of 3,456 parameters are trained\n│ a table that is wide │";
+  assert.is(wrapLines(text, undefined), text);
+  assert.is(wrapLines(text, 20), "trainable: 12 of\n  3,456 parameters\n  are trained\n│ a table that is wide │");
+  assert.is(wrapLines("unbreakable/path/without/spaces x", 10), "unbreakable/path/without/spaces\n  x");
+});
+
+test("the result says of how many training rows its figures are", async () => {
+  const data = await dataOf(["ham", "spam"], 100);
+  const text = describeResult(
+    resultOf(data, (label) => label),
+    80,
+  );
+  assert.match(text, /│ train \* +│ +20 │/);
+  assert.match(text, /^LoRA, rank 8, alpha 16; train \*: a sample, 20 of 70 rows\n/);
+});

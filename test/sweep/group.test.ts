@@ -1,0 +1,295 @@
+/** Trials of a sweep that are trained at once: the same files as of trials that ran alone, whatever happens to one of them. */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import type { Backend } from "../../src/backend/backend.ts";
+import { DeviceError } from "../../src/errors.ts";
+import { loadModel } from "../../src/io/hf.ts";
+import type { ModelPlan } from "../../src/model/gpt2.ts";
+import { type Arm, listCells, type Trial, trialsOf } from "../../src/sweep/grid.ts";
+import { runTrials, type SweepEvent } from "../../src/sweep/runner.ts";
+import { readResult, trialDirectory } from "../../src/sweep/store.ts";
+import { prepareRun } from "../../src/train/prepare.ts";
+import { memoryOf } from "../../src/train/records.ts";
+import { planRounds } from "../../src/train/scheduler.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { testDevice, within } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { snapshot } from "../helpers/spawn.ts";
+import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+const model = tinyModel(join(folder, "model"));
+const loading = tinyData(messages(24));
+
+/** Trials share a plan on a GPU; on a CPU of two threads each has one. */
+const DEVICES = ["webgpu", "wasm 2 threads"] as const;
+type Device = (typeof DEVICES)[number];
+const isCPU = (on: Device) => on !== "webgpu";
+
+function testOnBoth(name: string, body: (on: Device) => Promise<void>, devices: readonly Device[] = DEVICES): void {
+  for (const on of devices) test(`${name} on ${on}`, () => body(on));
+}
+
+async function trialsFor(...arms: Arm[]): Promise<Trial[]> {
+  const base = { epochs: 2, batchSize: 4, lr: 1e-2, model };
+  return trialsOf(await listCells({ base, arms }, 1, () => ({})));
+}
+
+const GRID: Arm = { rank: [2, 4], alpha: [2, 4] };
+
+interface Options {
+  device?: Backend;
+  /** Called with every event, and what stops the sweep. */
+  onEvent?: (event: SweepEvent, abort: AbortController) => void;
+}
+
+/** The directory of a sweep on a device. */
+const pathOf = (on: Device, out: string) => join(folder, on, out);
+
+/** Runs trials. Returns what is told of them, but for steps and evaluations. */
+async function run(on: Device, out: string, trials: readonly Trial[], options: Options = {}): Promise<string[]> {
+  const { device = await testDevice(on), onEvent } = options;
+  const abort = new AbortController();
+  const seen: string[] = [];
+  const failed = await runTrials({
+    ...{ out: pathOf(on, out), trials, device, data: await loading, signal: abort.signal, check: async () => {} },
+    onEvent(event) {
+      if (event.type === "group" || event.type === "divided") seen.push(`${event.type} ${event.count}`);
+      else if (event.type === "failed" || event.type === "resumed") seen.push(`${event.type} ${event.trial.name}`);
+      onEvent?.(event, abort);
+    },
+  });
+  return [...seen, `${failed} failed`];
+}
+
+/** Runs each trial by itself, unless that was done. */
+async function runAlone(on: Device, trials: readonly Trial[]): Promise<void> {
+  for (const trial of trials)
+    if (!(await readResult(pathOf(on, ALONE), trial)))
+      assert.equal(await run(on, ALONE, [trial]), ["group 1", "0 failed"]);
+}
+
+const ALONE = "alone";
+
+/** The files of a trial without its times. */
+function filesOf(on: Device, out: string, trial: Trial): Map<string, string> {
+  const directory = trialDirectory(pathOf(on, out), trial);
+  const files = snapshot(directory);
+  const edit = (name: string, change: (text: string) => string) =>
+    files.set(name, change(readFileSync(join(directory, name), "utf8")));
+  edit("result.json", (text) => text.replace(/"seconds":[^,]+,/, ""));
+  edit("metrics.csv", (text) => {
+    const [header, row] = text.split("\r\n").map((line) => line.split(","));
+    return row!.filter((_, i) => header![i] !== "minutes").join();
+  });
+  return files;
+}
+
+/** The trials have the same files as when each runs alone. */
+async function assertSame(on: Device, out: string, trials: readonly Trial[]): Promise<void> {
+  await runAlone(on, trials);
+  for (const trial of trials) {
+    const [found, wanted] = [filesOf(on, out, trial), filesOf(on, ALONE, trial)];
+    assert.equal([...found.keys()], [...wanted.keys()], trial.name);
+    for (const [name, content] of wanted) assert.is(found.get(name), content, `${trial.name}/${name}`);
+  }
+}
+
+testOnBoth("trials that are trained at once leave the files that they leave alone,", async (on) => {
+  const trials = await trialsFor(GRID, { mode: "last_layer" });
+  const groups = isCPU(on) ? ["group 2"] : ["group 4", "group 1"];
+  assert.equal(await run(on, "once", trials), [...groups, "0 failed"]);
+  await assertSame(on, "once", trials);
+});
+
+/** Trials of one group that have other batches, lengths, evaluations, matrices and blocks, one of which ends early. */
+const unlike = () =>
+  trialsFor(
+    { rank: 2, epochs: [1, 6] },
+    { rank: 4, batchSize: 6, evalEvery: 3, clip: 1, seed: 3 },
+    { targets: [["q", "head"]], layers: [[0]], pooling: "last", headBias: false, lrRatio: 4 },
+    { rank: 2, lr: 0.3, epochs: 9, evalEvery: 2, patience: 1, keep: "last", schedule: "constant" },
+  );
+
+testOnBoth(
+  "unlike trials, stopped and resumed again and again, have the same bits",
+  async (on) => {
+    const trials = await unlike();
+    const [short, long] = trials as [Trial, Trial];
+    const resumed: number[] = [];
+    const runTo = async (trial?: Trial, step?: number) => {
+      const seen = await run(on, "unlike", trials, {
+        onEvent(event, abort) {
+          if (event.type === "step" && event.trial === trial && event.record.step === step) abort.abort();
+        },
+      });
+      resumed.push(seen.filter((event) => event.startsWith("resumed")).length);
+    };
+    await runTo(short, 3);
+    await runTo(long, 7);
+    // When others have ended.
+    await runTo(long, 40);
+    await runTo();
+    assert.is(resumed[0], 0);
+    assert.is(resumed[1], trials.length);
+    assert.ok(resumed[3]! > 0 && resumed[3]! < trials.length, resumed.join());
+    await assertSame(on, "unlike", trials);
+    const early = (await readResult(pathOf(on, "unlike"), trials.at(-1)!))!;
+    assert.ok(early.evaluations.at(-1)!.step < 9 * 8, "patience ended it");
+  },
+  ["webgpu"],
+);
+
+testOnBoth("a trial whose rate is too high is named, and the others are as without it", async (on) => {
+  const trials = await trialsFor(GRID, { rank: 2, alpha: 2, lr: 1e9 });
+  const bad = trials.at(-1)!;
+  const group = `group ${isCPU(on) ? 2 : 5}`;
+  assert.equal(await run(on, "diverged", trials), [group, `failed ${bad.name}`, "1 failed"]);
+  const error = readFileSync(join(pathOf(on, "diverged"), "trials", `${bad.name}.error.txt`), "utf8");
+  assert.match(error, /is not finite\n.*step \d+ of .*learning rate/);
+  assert.is(await readResult(pathOf(on, "diverged"), bad), null);
+  await assertSame(on, "diverged", trials.slice(0, 4));
+});
+
+const jobsFor = (trials: readonly Trial[]) => trials.map((trial) => ({ trial, settings: trial.options }));
+
+test("trials of other types of weights, modes, models or steps are in other groups, and it is said why", async () => {
+  const common = { device: await testDevice("webgpu"), model: await loadModel(model), data: await loading };
+  const trials = await trialsFor(
+    { rank: [2, 4] },
+    { dtype: "f16", rank: [2, 4] },
+    { mode: "bitfit" },
+    { accumulate: 2 },
+    { layers: [[1]] },
+    { layers: [[9]] },
+  );
+  const rounds = await planRounds(common, jobsFor(trials));
+  assert.equal(rounds.map(({ jobs, apart }) => [jobs.map(({ trial }) => trials.indexOf(trial)), apart]).slice(0, -1), [
+    [[0, 1], ""],
+    [[2, 3], "base model in f16"],
+    [[4], "mode bitfit"],
+    [[5], "2 batches a step"],
+    [[6], "only blocks from 1 on run"],
+  ]);
+  assert.match(rounds.at(-1)!.apart, "no such layer");
+  await common.model.close();
+  const other = tinyModel(join(folder, "other"), (tensors) => tensors.get("ln_f.bias")!.data.fill(0.1));
+  const both = await trialsFor({ rank: [2, 4], model: [model, other] });
+  assert.equal(await run("webgpu", "models", both), ["group 2", "group 2", "0 failed"]);
+  await assertSame("webgpu", "models", both);
+});
+
+test("a group has as many trials as fit into memory, which is far below that of its trials together", async () => {
+  const device = await testDevice("webgpu");
+  const trials = await trialsFor(GRID);
+  const common = { device, model: await loadModel(model), data: await loading };
+  const jobs = jobsFor(trials);
+  const [three] = await planRounds(common, jobs.slice(0, 3));
+  const [four] = await planRounds(common, jobs);
+  assert.ok(four!.bytes! > three!.bytes!);
+  assert.ok(four!.bytes! < 2 * memoryOf(prepareRun({ ...common, ...trials[0]!.options })));
+  const small = within(device, three!.bytes!);
+  assert.equal(await planRounds({ ...common, device: small }, jobs), [
+    three,
+    { jobs: jobs.slice(3), atOnce: 1, apart: "no room for more" },
+  ]);
+  await common.model.close();
+  assert.equal(await run("webgpu", "small", trials, { device: small }), ["group 3", "group 1", "0 failed"]);
+  await assertSame("webgpu", "small", trials);
+});
+
+test("a group for which the device has no memory in the end is divided", async () => {
+  const device = await testDevice("webgpu");
+  // As a graphics card, which does not tell its memory before it has too little.
+  const full: Backend = {
+    ...within(device, Infinity),
+    prepare: async (program, sharedFrom) => {
+      if (((program as ModelPlan).members?.length ?? 1) > 2) throw new DeviceError("out of memory");
+      return device.prepare(program, sharedFrom);
+    },
+  };
+  const trials = await trialsFor(GRID);
+  assert.equal(await run("webgpu", "full", trials, { device: full }), ["group 4", "divided 4", "0 failed"]);
+  await assertSame("webgpu", "full", trials);
+});
+
+testOnBoth("trials that cannot begin fail by themselves: a setting, a model, a directory,", async (on) => {
+  const [good, other, bad, lost, taken] = (await trialsFor(
+    { rank: 2, alpha: [2, 4] },
+    { layers: [[9]] },
+    { model: join(folder, "lost") },
+    { rank: 4, alpha: 2 },
+  )) as [Trial, Trial, Trial, Trial, Trial];
+  const out = pathOf(on, "bad");
+  mkdirSync(join(out, "trials"), { recursive: true });
+  writeFileSync(trialDirectory(out, taken), "mine");
+  const seen = await run(on, "bad", [good, other, bad, lost, taken]);
+  const failed = [taken, bad, lost].map(({ name }) => `failed ${name}`);
+  const groups = isCPU(on) ? ["group 2"] : ["group 3", "group 1"];
+  assert.equal(seen.toSorted(), [...failed, ...groups, "3 failed"].sort());
+  await assertSame(on, "bad", [good, other]);
+  assert.is(readFileSync(trialDirectory(out, taken), "utf8"), "mine");
+});
+
+testOnBoth("an error that is a bug ends the sweep, and the trials beside it stop after a checkpoint", async (on) => {
+  const trials = await trialsFor(GRID);
+  const onEvent = (event: SweepEvent) => {
+    if (event.type === "step" && event.trial === trials[1] && event.record.step === 9) throw new RangeError("a bug");
+  };
+  let thrown: unknown;
+  await run(on, "bug", trials, { onEvent }).catch((error) => {
+    thrown = error;
+  });
+  assert.instance(thrown, RangeError);
+  // On the CPU the one beside it may have ended before.
+  for (const trial of isCPU(on) ? trials.slice(1) : trials) assert.is(await readResult(pathOf(on, "bug"), trial), null);
+  const seen = await run(on, "bug", trials);
+  // On the CPU the one beside it may not have stepped.
+  const resumed = seen.filter((event) => event.startsWith("resumed")).length;
+  assert.ok(isCPU(on) ? resumed <= 1 : resumed === 3, seen.join());
+  await assertSame(on, "bug", trials);
+});
+
+testOnBoth(
+  "a sweep whose directory another process took over ends, with all trials,",
+  async (on) => {
+    const trials = await trialsFor(GRID);
+    const [device, data, signal] = [await testDevice(on), await loading, new AbortController().signal];
+    const check = async () => {
+      throw new DeviceError("taken over");
+    };
+    const args = { out: pathOf(on, "taken"), trials, device, data, signal, check, onEvent: () => {} };
+    await assertFails(DeviceError, ["taken over"], () => runTrials(args));
+    for (const trial of trials) assert.is(await readResult(args.out, trial), null);
+  },
+  ["wasm 2 threads"],
+);
+
+testOnBoth(
+  "the steps and the time left are those of all trials at once,",
+  async (on) => {
+    const trials = await unlike();
+    const left: number[] = [];
+    const made = new Map<Trial, number>();
+    await run(on, "progress", trials, {
+      onEvent(event) {
+        if (event.type === "done") {
+          left.push(event.left);
+          assert.ok(event.secondsLeft >= 0 && Number.isFinite(event.secondsLeft));
+        }
+        if (event.type !== "step") return;
+        made.set(event.trial, event.record.step);
+        const { step, steps, secondsLeft, count } = event.together;
+        assert.is(count, trials.length);
+        assert.ok(step >= event.record.step && step <= steps);
+        assert.ok(secondsLeft >= 0);
+        // Those that a trial left out when it ended early count.
+        assert.ok(step >= [...made.values()].reduce((a, b) => a + b));
+        if (event.record.step > 1) assert.ok(Number.isFinite(secondsLeft));
+      },
+    });
+    assert.equal(left, [4, 3, 2, 1, 0]);
+  },
+  ["webgpu"],
+);

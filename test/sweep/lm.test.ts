@@ -1,0 +1,80 @@
+/** Sweeps of language models: trials on texts, and their report. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { MODES } from "../../src/config.ts";
+import { bytesReader } from "../../src/data/corpus.ts";
+import { loadTexts } from "../../src/data/texts.ts";
+import { toMarkdown } from "../../src/report/document.ts";
+import { listCells, trialsOf } from "../../src/sweep/grid.ts";
+import { reportBlocks, writeReport } from "../../src/sweep/report.ts";
+import { runTrials } from "../../src/sweep/runner.ts";
+import { type FinishedCell, readCell, type TrialResult, trialDirectory } from "../../src/sweep/store.ts";
+import { resolveOptions } from "../../src/train/options.ts";
+import { temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+const LINES = Array.from({ length: 200 }, (_, i) => JSON.stringify({ text: `the cat sat on mat ${i % 5}` })).join("\n");
+
+test("the options of each mode's trials are those of a language model", async () => {
+  const arms = [{ mode: MODES.filter((mode) => mode !== "last_layer"), rank: [4, 8] }];
+  const cells = await listCells({ base: { objective: "lm" }, arms }, 1, () => ({}));
+  assert.is(cells.length, MODES.length);
+  for (const { options } of trialsOf(cells)) assert.equal(resolveOptions(options, "lm"), options);
+});
+
+/** The cell with other losses on each document: `factor` times those that it has. */
+function changed(cell: FinishedCell, options: object, factor: (document: number) => number): FinishedCell {
+  const change = (result: TrialResult): TrialResult => ({
+    ...result,
+    options: { ...result.options, ...options },
+    texts: { ...result.texts!, loss: result.texts!.loss.map((loss, i) => loss * factor(i)) },
+  });
+  return { ...cell, tried: cell.tried.map((one) => one && change(one)), results: cell.results.map(change) };
+}
+
+test("a sweep of language models reports perplexity with bootstrap intervals and paired comparisons", async () => {
+  const data = await loadTexts(
+    { file: bytesReader("lines.jsonl", new TextEncoder().encode(LINES)) },
+    { maxLength: 16 },
+  );
+  const base = { objective: "lm", model: tinyModel(join(folder, "model")), epochs: 1, rank: 2, alpha: 4 } as const;
+  const arms = [{ mode: "lora", lr: { choose: [1e-3, 1e-2] } }];
+  const [cell] = await listCells({ base: { ...base, classWeights: "none" }, arms }, 1, () => ({}));
+  const out = join(folder, "sweep");
+  // A vocabulary of 50,257 is slow on a software GPU.
+  const device = await testDevice("wasm 2 threads");
+  const signal = new AbortController().signal;
+  const trials = trialsOf([cell!]);
+  const failed = await runTrials({ out, trials, device, data, signal, check: async () => {}, onEvent: () => {} });
+  assert.is(failed, 0);
+  const finished = await readCell(out, cell!);
+  const [low, high] = finished.tried.map((result) => result!.after.val.loss) as [number, number];
+  assert.is(finished.chosen, low < high ? 0 : 1);
+  const { texts } = finished.results[0]!;
+  assert.equal([texts!.of, texts!.loss.length], ["documents", 20]);
+  const markdown = await writeReport(out, [finished], data);
+  for (const words of [
+    "160 / 20 / 20 documents",
+    "percentiles of the bootstrap: 1000 seeded samples of the 20 test documents",
+    "the lowest validation loss",
+    "| bits per byte | bits 95 % low | bits 95 % high |",
+    `(trials/${trials[0]!.name}/texts.csv)`,
+  ])
+    assert.ok(markdown.includes(words), `no "${words}" in ${markdown}`);
+  assert.not.match(markdown, /accuracy|misclassified|leaks/);
+  assert.match(readFileSync(join(out, "metrics-lora.csv"), "utf8"), /final_test_bpb/);
+  assert.ok(existsSync(join(trialDirectory(out, trials[0]!), "texts.csv")));
+
+  const better = changed(finished, { mode: "all" }, () => 0.9);
+  const mixed = changed(finished, { mode: "last_block" }, (i) => (i % 2 === 0 ? 0.9 : 1.1));
+  const compared = toMarkdown(reportBlocks([finished, better, mixed], data));
+  assert.match(
+    compared,
+    /\| LoRA, rank 2, alpha 4, on q k v o fc proj \| full fine-tuning \|( \S+ \|){3} 0.00020 \| 0.00060 \| worse \|/,
+  );
+  assert.match(compared, /\| LoRA, rank 2, alpha 4, on q k v o fc proj \| last block \|.* not distinguishable \|/);
+});

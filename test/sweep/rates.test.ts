@@ -1,0 +1,281 @@
+/** Sweeps that choose a learning rate: which trials run when, what is chosen, and what the report says. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { type GPT2Config, MODES, type Mode } from "../../src/config.ts";
+import { ConfigError } from "../../src/errors.ts";
+import { loadModel } from "../../src/io/hf.ts";
+import { trainableCount } from "../../src/model/trainable.ts";
+import { toMarkdown } from "../../src/report/document.ts";
+import type { RunSettings } from "../../src/run/settings.ts";
+import { type Arm, type Cell, listCells, type Trial, trialsOf } from "../../src/sweep/grid.ts";
+import { SWEEPS } from "../../src/sweep/presets.ts";
+import { reportBlocks, writeReport } from "../../src/sweep/report.ts";
+import { runTrials } from "../../src/sweep/runner.ts";
+import { costsIn, divide } from "../../src/sweep/shards.ts";
+import { type FinishedCell, keepError, readCell, type TrialResult, trialDirectory } from "../../src/sweep/store.ts";
+import { resolveOptions } from "../../src/train/options.ts";
+import { specOf } from "../../src/train/sizes.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+const RATES = [1e-3, 1e-2, 3e-2];
+
+const cellsOf = (arms: Arm[], seeds: number, base = {}) => listCells({ base, arms }, seeds, () => ({}));
+const rateOf = ({ options }: Trial) => options.lr;
+
+test("the first seed is trained at every rate, the others at the chosen one", async () => {
+  const [cell, ...more] = await cellsOf([{ mode: "last_layer", lr: { choose: RATES } }], 3);
+  assert.equal(more, []);
+  assert.equal(trialsOf([cell!]).map(rateOf), RATES);
+  const all = trialsOf([cell!], () => 1);
+  assert.equal(
+    all.map(({ options }) => [options.lr, options.seed]),
+    [...RATES.map((lr) => [lr, 1]), [1e-2, 2], [1e-2, 3]],
+  );
+  // A trial that two cells share is run once.
+  const arms = [
+    { mode: "last_layer", lr: 1e-2 },
+    { mode: "last_layer", lr: { choose: RATES } },
+  ];
+  const both = await cellsOf(arms, 3);
+  assert.is(trialsOf(both, () => 0).length, 3 + 2 + 2);
+  assert.is(trialsOf(both, ({ rates }) => rates.findIndex(([first]) => rateOf(first!) === 1e-2)).length, 3 + 2);
+});
+
+test("shards share all trials between them, whichever rates are chosen", async () => {
+  const arms = [
+    { mode: ["last_layer", "all"], lr: 1e-2 },
+    { mode: ["last_layer", "all"], lr: { choose: RATES } },
+  ];
+  const cells = await cellsOf(arms, 3);
+  // Three seeds of two cells; two more rates of two cells, and two further seeds at one of those.
+  const count = 6 + 4 + 4;
+  const parts = divide(cells, count, () => 1);
+  assert.is(new Set(parts.values()).size, count);
+  assert.equal(
+    divide(cells, count + 9, () => 1),
+    parts,
+  );
+  for (const chosen of [0, 1, 2])
+    for (const { key } of trialsOf(cells, ({ rates }) => Math.min(chosen, rates.length - 1))) assert.ok(parts.has(key));
+  const atOnce = trialsOf(cells).map(({ key }) => parts.get(key)!);
+  assert.is(new Set(atOnce).size, atOnce.length);
+});
+
+test("the costliest trials are given away first, each to the part with the least to do; equal ones in turns", async () => {
+  const rates = [1, 2, 3, 4, 5, 6].map((i) => i / 1000);
+  const partsOf = async (count: number, costs: readonly number[]) => {
+    const cells = await cellsOf([{ lr: rates }], 1);
+    const parts = divide(cells, count, (trial) => costs[rates.indexOf(rateOf(trial))]!);
+    return trialsOf(cells).map(({ key }) => parts.get(key));
+  };
+  assert.equal(await partsOf(2, [1, 1, 8, 1, 4, 1]), [2, 2, 1, 2, 2, 2]);
+  assert.equal(await partsOf(3, [7, 7, 7, 7, 7, 7]), [1, 2, 3, 1, 2, 3]);
+});
+
+test("estimated operations: of the steps with their backward pass, of a frozen prefix only once; 1 of what cannot start", async () => {
+  const data = await tinyData(messages(24));
+  const model = await loadModel(tinyModel(join(folder, "costs")));
+  await model.close();
+  const costOf = costsIn(data, () => model);
+  const cost = async (arm: Arm) => costOf((await cellsOf([arm], 1))[0]!.rates[0]![0]!);
+  const epochs = 100;
+  const [all, lora, head] = await Promise.all(
+    ["all", "lora", "last_layer"].map((mode) => cost({ mode, epochs, rank: 1 })),
+  );
+  assert.ok(all! > lora! && lora! > 20 * head!, `${all} ${lora} ${head}`);
+  const twice = await cost({ mode: "lora", rank: 1, epochs: 2 * epochs });
+  assert.ok(Math.abs(twice / lora! - 2) < 0.01, `${twice}`);
+  assert.ok((await cost({ mode: "last_layer", epochs: 2 * epochs })) < 2 * head!);
+  assert.is(await cost({ mode: "lora", epochs, accumulate: 16 }), 1);
+});
+
+test("what cannot be chosen from is refused by name", async () => {
+  for (const [lr, words] of [
+    [{ choose: [1e-3] }, ["two or more different rates"]],
+    [{ choose: [1e-3, 1e-3] }, ["two or more different rates"]],
+    [{ choose: 1e-3 }, ["two or more different rates"]],
+    [{ chose: [1e-3, 1e-2] }, ["two or more different rates", "chose"]],
+    [{ choose: [1e-3, 0] }, ["lr", "above 0"]],
+  ] as [unknown, string[]][])
+    await assertFails(ConfigError, words, () => cellsOf([{ lr }], 1));
+  await assertFails(ConfigError, ["more learning rates than others", "2 and 3"], () =>
+    cellsOf([{ lr: { choose: [1e-3, 1e-2] } }, { mode: "all", lr: { choose: RATES } }], 1),
+  );
+  await assertFails(ConfigError, ["rank", "choose"], () => cellsOf([{ rank: { choose: [4, 8] } }], 1));
+  await assertFails(ConfigError, ["at most 100000", "100002: 1 combinations"], () =>
+    cellsOf([{ lr: { choose: RATES } }], 100_000),
+  );
+});
+
+test("presets: each method has as many rates as any other; the tuned grid has the shared rate among them", async () => {
+  const armsOf = (name: string, settings = {}) => {
+    const { arms, base } = SWEEPS[name]!;
+    return typeof arms === "function" ? arms(TINY, { ...base, ...settings }) : arms;
+  };
+  const methods = await cellsOf(armsOf("methods"), 2);
+  assert.equal([...new Set(methods.map(({ rates }) => rates.length))], [5]);
+  const lora = await cellsOf(armsOf("lora", { lr: 1e-3 }), 1, { lr: 1e-3 });
+  assert.equal(
+    lora.map(({ rates }) => rates.length),
+    [...Array(16).fill(1), ...Array(16).fill(5)],
+  );
+  const shared = lora.slice(0, 16).map(({ rates }) => rates[0]![0]!.key);
+  for (const { rates } of lora.slice(16)) assert.ok(rates.some(([first]) => shared.includes(first!.key)));
+});
+
+test("methods: sizes have the number of trainable parameters nearest to LoRA's; virtual tokens at most an eighth of the context", () => {
+  const methodsOf = (config: GPT2Config, settings: RunSettings = {}) => {
+    const arms = (SWEEPS.methods!.arms as (model: GPT2Config, settings: RunSettings) => Arm[])(config, settings);
+    const { objective = "classification" } = settings;
+    const data = { objective, labels: objective === "lm" ? [] : ["0", "1"] };
+    return arms.map(({ lr: _, ...size }) => {
+      const count = (other: object) =>
+        trainableCount(specOf({ config }, data, resolveOptions({ ...size, ...other }, objective)));
+      return { mode: size.mode as Mode, size, count };
+    });
+  };
+  const large = { ...TINY, n_layer: 12, n_head: 12, n_embd: 768, n_positions: 1024 };
+  for (const settings of [{}, { objective: "lm" }] as const) {
+    const methods = methodsOf(large, settings);
+    assert.equal(
+      methods.map(({ mode }) => mode),
+      MODES.filter((mode) => !("objective" in settings && mode === "last_layer")),
+    );
+    const target = methods[0]!.count({});
+    for (const [name, mode] of [
+      ["bottleneck", "adapter"],
+      ["virtualTokens", "prefix"],
+    ] as const) {
+      const { size, count } = methods.find((method) => method.mode === mode)!;
+      const value = (size as Record<string, number>)[name]!;
+      const [less, same, more] = [-1, 0, 1].map((step) => Math.abs(count({ [name]: value + step }) - target));
+      assert.ok(same! <= less! && same! <= more!, `${mode} ${value}: ${less} ${same} ${more}`);
+    }
+    assert.is(methods.find(({ mode }) => mode === "prompt")!.size.virtualTokens, 128);
+  }
+  const rank = methodsOf(large, { rank: 1 }).find(({ mode }) => mode === "adapter")!;
+  assert.ok((rank.size as { bottleneck: number }).bottleneck < 10);
+  for (const { mode, size } of methodsOf(TINY))
+    if (mode === "prompt") assert.equal(size as object, { mode, virtualTokens: 8 });
+});
+
+/** Trains a tiny model at three rates, with two seeds. */
+async function chosenSweep() {
+  const out = join(folder, "sweep");
+  const data = await tinyData(messages(12));
+  const model = tinyModel(join(folder, "model"));
+  const arms = [{ mode: "last_layer", lr: { choose: RATES } }];
+  const cells = await cellsOf(arms, 2, { model, epochs: 1, batchSize: 4, classWeights: "none" });
+  const device = await testDevice();
+  const run = (trials: readonly Trial[]) =>
+    runTrials({
+      ...{ out, trials, device, data, signal: new AbortController().signal },
+      check: async () => {},
+      onEvent: () => {},
+    });
+  return { out, data, cell: cells[0]!, run };
+}
+
+/** Changes a stored result, so that the choice is known. */
+function change(out: string, trial: Trial, to: (result: TrialResult) => void): void {
+  const path = join(trialDirectory(out, trial), "result.json");
+  const result = JSON.parse(readFileSync(path, "utf8"));
+  to(result);
+  writeFileSync(path, JSON.stringify(result));
+}
+
+test("the rate is chosen on the validation set once every rate has ended; the report says which and why", async () => {
+  const { out, data, cell, run } = await chosenSweep();
+  const [low, middle, high] = trialsOf([cell]) as [Trial, Trial, Trial];
+  await run([low, middle]);
+  const some = await readCell(out, cell);
+  assert.equal([some.chosen, some.missing, some.results], [undefined, [high], []]);
+  assert.match(toMarkdown(reportBlocks([some], data)), /1 setting whose rates are not all trained yet are left out/);
+  // A rate that fails is not chosen, and is not waited for.
+  await keepError(out, high, "the loss is not finite");
+  const validate = (trial: Trial, [accuracy, loss, onTest]: readonly [number, number, number]) =>
+    change(out, trial, ({ after }) => {
+      Object.assign(after.val, { accuracy, loss });
+      after.test.accuracy = onTest;
+    });
+  // Neither the accuracy nor the test set matters.
+  for (const [first, second, chosen] of [
+    [[0.75, 2, 1], [0.5, 0.9, 0], 1],
+    [[0.5, 1, 0], [0.75, 2, 1], 0],
+  ] as const) {
+    validate(low, first);
+    validate(middle, second);
+    assert.is((await readCell(out, cell)).chosen, chosen, `${first} ${second}`);
+  }
+  const isChosen = ({ chosen }: FinishedCell) => chosen;
+  const before = await readCell(out, cell);
+  const [later, ...more] = trialsOf([before], isChosen).filter(({ options }) => options.seed === 2);
+  assert.equal([rateOf(later!), more], [RATES[0], []]);
+  await run([later!]);
+  const cells: FinishedCell[] = [await readCell(out, cell)];
+  assert.equal(cells[0]!.results.map(rateOf), [RATES[0], RATES[0]]);
+  const markdown = await writeReport(out, cells, data, "About the arms.");
+  for (const words of [
+    "each of 1 setting was trained with seed 1 at each of 3 rates",
+    "| head only | 1.0000 | 2.0000 |",
+    "| failed | 0.001 | yes |",
+    "1 of 1 chosen rates are at an end of their range",
+    "About the arms.",
+    `(trials/${low.name}/predictions.csv)`,
+  ])
+    assert.ok(markdown.includes(words), `no "${words}" in ${markdown}`);
+  assert.ok(existsSync(join(trialDirectory(out, low), "predictions.csv")));
+  const rates = readFileSync(join(out, "figures", "rates.csv"), "utf8");
+  assert.match(rates, /^run,0.001,0.01,0.03,chosen,at an end\r\nhead only,1.0000,2.0000,failed,0.001,yes\r\n$/);
+});
+
+/** A cell of made-up results, with these rows of the test set right, out of 20. */
+function made(options: object, like: TrialResult, right: number, truth: readonly number[]): FinishedCell {
+  const predicted = truth.map((label, row) => (row < right ? label : 1 - label));
+  const after = { ...like.after, test: { ...like.after.test, accuracy: right / truth.length } };
+  const sure = { probability: truth.map(() => 0.5), probabilities: truth.map(() => [0.5, 0.5]) };
+  const result = { ...like, ...sure, options: { ...like.options, ...options }, predicted, after };
+  const cell: Cell = { rates: [[result]] };
+  return { ...cell, chosen: 0, missing: [], tried: [result], results: [result] };
+}
+
+test("methods are compared in pairs, with Holm's correction; grids with and without their own rates", async () => {
+  const { out, cell } = await chosenSweep();
+  const like = (await readCell(out, cell)).results[0]!;
+  const data = await tinyData(messages(60));
+  const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
+  assert.is(truth.length, 24);
+  const lora = { mode: "lora", rank: 4, alpha: 8 };
+  const cells = [made({ mode: "all" }, like, 24, truth), made(lora, like, 23, truth), made({}, like, 17, truth)];
+  const markdown = toMarkdown(reportBlocks(cells, data));
+  // 7 rows differ: 2 / 2^7 of three tests; 6 rows: 2 / 2^6 of two.
+  assert.match(markdown, /\| full fine-tuning \| head only \| 7 \| 0 \| 0 \| 0\.016 \| 0\.047 \| better \|/);
+  assert.match(
+    markdown,
+    /\| LoRA, rank 4, alpha 8 \| head only \| 6 \| 0 \| 0 \| 0\.031 \| 0\.063 \| not distinguishable \|/,
+  );
+  assert.match(markdown, /1 of 3 pairs are distinguishable/);
+  const plus = toMarkdown(
+    reportBlocks([made(lora, like, 20, truth), made({ ...lora, lrRatio: 16 }, like, 18, truth)], data),
+  );
+  assert.match(plus, /\| LoRA, rank 4, alpha 8, lrRatio 1 \| LoRA, rank 4, alpha 8, lrRatio 16 \|/);
+  const grid = [2, 4].flatMap((rank) => [4, 8].map((alpha) => ({ mode: "lora", rank, alpha })));
+  const shared = grid.map((options, i) => made(options, like, 12 + i, truth));
+  const own = grid.map((options) => {
+    const one = made(options, like, 18, truth);
+    return { ...one, rates: [one.rates[0]!, one.rates[0]!], tried: [one.tried[0]!, null] };
+  });
+  const both = toMarkdown(reportBlocks([...shared, ...own], data));
+  assert.match(
+    both,
+    /Over the 4 cells the test accuracy \(%\) at one learning rate is from 50\.0 to 62\.5, .* at its own it is from 75\.0 to 75\.0/,
+  );
+  assert.match(both, "LoRA, rank 2, alpha 4, its own rate");
+  // The cells at a shared rate are not compared with themselves at their own.
+  assert.match(both, /p-values of the 3 comparisons/);
+});

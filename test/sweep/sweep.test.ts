@@ -1,0 +1,497 @@
+/** Sweeps: the list of trials, resuming, shards, locks, and the report. */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import type { GPT2Config } from "../../src/config.ts";
+import { bytesReader } from "../../src/data/corpus.ts";
+import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
+import { ConfigError } from "../../src/errors.ts";
+import { loadModel } from "../../src/io/hf.ts";
+import { loraShapes } from "../../src/names.ts";
+import { memoryTotals } from "../../src/plan/memory.ts";
+import { type Block, toHtml, toMarkdown } from "../../src/report/document.ts";
+import { PRESETS } from "../../src/run/settings.ts";
+import { describeTrial, listCells, type SweepSpec, type Trial, trialsOf } from "../../src/sweep/grid.ts";
+import { SWEEPS } from "../../src/sweep/presets.ts";
+import * as report from "../../src/sweep/report.ts";
+import { runTrials, type SweepEvent } from "../../src/sweep/runner.ts";
+import {
+  collect,
+  type FinishedCell,
+  keepPart,
+  locked,
+  partCount,
+  readResult,
+  type TrialResult,
+} from "../../src/sweep/store.ts";
+import { sizeOf } from "../../src/tensor.ts";
+import { loraConfig } from "../../src/train/options.ts";
+import { memoryOf } from "../../src/train/records.ts";
+import { train } from "../../src/train/trainer.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+const GPT2 = { vocab_size: 50257, n_positions: 1024, n_layer: 12, n_head: 12, n_embd: 768, layer_norm_epsilon: 1e-5 };
+
+function presetFor(name: string, model: GPT2Config = GPT2): SweepSpec {
+  const { base, arms } = SWEEPS[name]!;
+  return { base, arms: typeof arms === "function" ? arms(model, base) : arms };
+}
+
+/** All trials: nothing is chosen. */
+const listTrials = async (...args: Parameters<typeof listCells>) => trialsOf(await listCells(...args));
+
+/** Results as cells at a shared learning rate. */
+function cellsOf(results: readonly TrialResult[]): FinishedCell[] {
+  const keyOf = ({ model, options }: TrialResult) => JSON.stringify([model, { ...options, seed: 0 }]);
+  return [...new Set(results.map(keyOf))].map((key) => {
+    const trials = results.filter((result) => keyOf(result) === key);
+    return { rates: [trials], chosen: 0, missing: [], tried: trials.slice(0, 1), results: trials };
+  });
+}
+
+const reportBlocks = (results: readonly TrialResult[], data: LoadedDataset) =>
+  report.reportBlocks(cellsOf(results), data);
+const writeReport = (out: string, results: readonly TrialResult[], data: LoadedDataset) =>
+  report.writeReport(out, cellsOf(results), data);
+
+const TINY_RUN = { epochs: 1, batchSize: 4, rank: 2, alpha: 4, lr: 1e-2 };
+
+test("presets: the published program's settings, and the quickstart's", () => {
+  const published = { scaling: "alpha", init: "paper", pooling: "last", padding: "longest", epochs: 20, lr: 5e-5 };
+  const rows = { dataset: "sms", balance: true, classWeights: "none" };
+  const paper = { ...published, schedule: "constant", warmup: 0, keep: "last", model: "gpt2", ...rows };
+  assert.equal(PRESETS, { quickstart: { model: "gpt2-micro", dataset: "spam" }, paper });
+  assert.equal(SWEEPS.paper!.base, paper);
+  assert.equal(SWEEPS["paper-text"]!.base, { ...paper, scaling: "alpha/r", init: "gaussian" });
+});
+
+test("the published experiment has 19 distinct trials; the other presets have their own", async () => {
+  const trials = await listTrials(presetFor("paper"), 1, () => ({}));
+  assert.is(trials.length, 19);
+  assert.is(new Set(trials.map(({ name }) => name)).size, 19);
+  const modes = trials.map(({ options }) => options.mode);
+  assert.is(modes.filter((mode) => mode === "lora").length, 16);
+  const { options } = trials[0]!;
+  assert.equal([options.scaling, options.init, options.pooling, options.lr], ["alpha", "paper", "last", 5e-5]);
+  for (const name of Object.keys(SWEEPS))
+    assert.ok((await listTrials(presetFor(name), 2, () => ({}))).length % 2 === 0, name);
+});
+
+test("layers preset: all blocks, each half and each block, with an equal number of parameters", async () => {
+  const valuesOf = ({ options }: Trial) => {
+    const shapes = loraShapes(GPT2, loraConfig(options), 2);
+    return [...shapes.values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
+  };
+  const trials = await listTrials(presetFor("layers"), 1, () => ({}));
+  assert.is(trials.length, 15);
+  assert.equal([...new Set(trials.map(valuesOf))], [12 * 4 * 18 * 768]);
+  assert.equal(
+    trials.slice(0, 4).map((trial) => describeTrial(trial).replace(/^.*proj/, "")),
+    ["", ", in blocks 0-5", ", in blocks 6-11", ", in block 0"],
+  );
+  const counts = [1, 2, 3].map((n_layer) => listTrials(presetFor("layers", { ...GPT2, n_layer }), 1, () => ({})));
+  assert.equal(
+    (await Promise.all(counts)).map(({ length }) => length),
+    // With three blocks, the upper half equals the last block.
+    [1, 3, 5],
+  );
+});
+
+test("targets and layers: a list is one value, a list of lists is several", async () => {
+  const labels = async (arm: Record<string, unknown>) =>
+    (await listTrials({ base: {}, arms: [arm] }, 1, () => ({}))).map((trial) => describeTrial(trial).slice(22));
+  assert.equal(await labels({ layers: [0, 1, 4] }), [", in blocks 0-1,4"]);
+  assert.equal(await labels({ layers: [[3], null] }), [", in block 3", ""]);
+  assert.equal(await labels({ targets: ["q", "v"], layers: [[0], [1]] }), [
+    ", on q v, in block 0",
+    ", on q v, in block 1",
+  ]);
+  assert.equal((await listTrials({ base: {}, arms: [{ mode: "all", layers: [[3], null] }] }, 1, () => ({}))).length, 1);
+});
+
+test("settings without effect in a mode create no further trials; other data or another model do", async () => {
+  const spec = { base: {}, arms: [{ mode: ["last_layer"], rank: [4, 8], alpha: [8, 16] }] };
+  const [only, ...more] = await listTrials(spec, 1, () => ({ name: "a" }));
+  assert.is(more.length, 0);
+  const [other] = await listTrials(spec, 1, () => ({ name: "b" }));
+  assert.is.not(only!.key, other!.key);
+  assert.is((await listTrials(spec, 3, () => ({}))).length, 3);
+});
+
+test("a key depends on every option that changes the result", async () => {
+  const key = async (options: object) =>
+    (await listTrials({ base: { model: "m" }, arms: [{ ...options }] }, 1, () => ({ name: "a" })))[0]!.key;
+  assert.is(await key({ mode: "lora", rank: 8 }), await key({}), "the defaults");
+  assert.is(await key({ recompute: "on" }), await key({}), "the same bits");
+  const keys = await Promise.all([{}, { rank: 4 }, { keep: "last" }, { seed: 2 }].map(key));
+  assert.is(new Set(keys).size, 4);
+});
+
+test("a trial is finished only with its own options", async () => {
+  const sweep = await tinySweep("options");
+  const [trial] = sweep.trials;
+  await run({ ...sweep, trials: [trial!] });
+  const path = join(sweep.out, "trials", trial!.name, "result.json");
+  const result = JSON.parse(readFileSync(path, "utf8"));
+  const { dtype: _, ...incomplete } = result.options;
+  for (const [options, isDone] of [
+    [result.options, true],
+    [incomplete, false],
+    // As if the default had changed since: the key is the same.
+    [{ ...result.options, epochs: 7 }, false],
+  ] as const) {
+    writeFileSync(path, JSON.stringify({ ...result, options }));
+    assert.is((await readResult(sweep.out, trial!)) !== null, isDone, JSON.stringify(options));
+  }
+});
+
+test("an invalid value is reported before anything runs", async () => {
+  const list = (arm: Record<string, unknown>) => () => listTrials({ base: {}, arms: [arm] }, 1, () => ({}));
+  await assertFails(ConfigError, ["rank"], list({ mode: "lora", rank: [4, 0] }));
+  await assertFails(ConfigError, ['"rnak"', "did you mean rank"], list({ rnak: [4] }));
+  await assertFails(ConfigError, ["target", "attn"], list({ targets: [["q"], ["attn"]] }));
+  await assertFails(ConfigError, ["layers", "ascending"], list({ layers: [[1, 0]] }));
+  await assertFails(ConfigError, ["no arms"], () => listTrials({ base: {}, arms: [] }, 1, () => ({})));
+});
+
+async function tinySweep(name: string) {
+  const model = tinyModel(join(folder, "model"));
+  const data = await tinyData(messages(24));
+  const spec = { base: { ...TINY_RUN, model }, arms: [{ mode: "lora", alpha: [2, 4] }, { mode: ["last_layer"] }] };
+  return { out: join(folder, name), data, trials: await listTrials(spec, 2, () => ({})) };
+}
+
+/** Runs trials, and stops after a step of a trial. Returns the events' types with the trials' names. */
+async function run(
+  sweep: { out: string; trials: readonly Trial[] },
+  stop?: { trial: Trial; step: number },
+): Promise<string[]> {
+  const { data } = await tinySweep("unused");
+  const abort = new AbortController();
+  const seen: string[] = [];
+  const onEvent = (event: SweepEvent) => {
+    if (event.type === "resumed") seen.push(`resumed at ${event.step}`);
+    else if (event.type === "group" || event.type === "divided") seen.push(`${event.type} of ${event.count}`);
+    else if (event.type !== "step") seen.push(`${event.type} ${event.trial.name}`);
+    else if (event.trial === stop?.trial && event.record.step === stop.step) abort.abort();
+  };
+  const device = await testDevice();
+  const failed = await runTrials({ ...sweep, device, data, signal: abort.signal, check: async () => {}, onEvent });
+  seen.push(`${failed} failed`);
+  return seen;
+}
+
+test("a stopped sweep resumes without repeating trials; shards give the same results", async () => {
+  const whole = await tinySweep("whole");
+  assert.is(whole.trials.length, 6);
+  await run(whole);
+  const stopped = await tinySweep("stopped");
+  const counts = (events: string[]) =>
+    ["skip", "resumed at ", "done"].map((type) => events.filter((event) => event.startsWith(type)).length);
+  // In the middle of the four that are trained at once, then of the fifth.
+  assert.equal(counts(await run(stopped, { trial: stopped.trials[1]!, step: 4 })), [0, 0, 0]);
+  assert.equal(counts(await run(stopped, { trial: stopped.trials[4]!, step: 3 })), [0, 4, 4]);
+  assert.equal(counts(await run(stopped)), [4, 1, 2]);
+  assert.equal(counts(await run(stopped)), [6, 0, 0]);
+
+  const shards = [0, 1].map((i) => ({
+    ...whole,
+    out: join(folder, `shard-${i}`),
+    trials: whole.trials.filter((_, j) => j % 2 === i),
+  }));
+  for (const shard of shards) await run(shard);
+  const merged = join(folder, "merged");
+  assert.is(
+    await collect(
+      merged,
+      shards.map(({ out }) => out),
+      async () => {},
+    ),
+    6,
+  );
+  assert.is(
+    await collect(
+      merged,
+      shards.map(({ out }) => out),
+      async () => {},
+    ),
+    0,
+  );
+
+  for (const trial of whole.trials) {
+    const want = (await readResult(whole.out, trial))!;
+    for (const out of [stopped.out, merged]) {
+      const got = (await readResult(out, trial))!;
+      // Everything except the time.
+      assert.equal({ ...got, seconds: 0 }, { ...want, seconds: 0 });
+      const adapter = (of: string) => readFileSync(join(of, "trials", trial.name, "adapter", "lowrank.json"), "utf8");
+      assert.is(adapter(out), adapter(whole.out));
+    }
+  }
+});
+
+test("how many parts a sweep had is known from their directories, of one division", async () => {
+  const out = (name: string) => join(folder, "parts", name);
+  await keepPart(out("a"), "1/3");
+  await keepPart(out("b"), "3/3");
+  await keepPart(out("other"), "1/2");
+  assert.is(await partCount([out("a"), out("b"), out("none")]), 3);
+  assert.is(await partCount([out("none")]), undefined);
+  assert.is(await partCount([out("a"), out("other")]), undefined);
+});
+
+test("a failed trial is recorded, and the sweep continues", async () => {
+  const sweep = await tinySweep("failing");
+  const bad = sweep.trials.map((trial, i) => (i === 1 ? { ...trial, options: { ...trial.options, lr: 1e30 } } : trial));
+  const seen = await run({ ...sweep, trials: bad.slice(0, 3) });
+  assert.is(seen.at(-1), "1 failed");
+  assert.is(seen.filter((event) => event.startsWith("done")).length, 2);
+  assert.match(readFileSync(join(sweep.out, "trials", `${bad[1]!.name}.error.txt`), "utf8"), /not finite/);
+  assert.not.ok(await readResult(sweep.out, bad[1]!));
+});
+
+test("one sweep per directory; a lock left by a killed process expires", async () => {
+  const out = join(folder, "locked");
+  await locked(out, "", async () => {
+    await locked(out, "1/2", async () => {
+      const [own, twice] = [["another sweep"], ["another process is running part 1/2 of this sweep", out]];
+      const words = [`process ${process.pid} on ${hostname()}`];
+      await Promise.all([
+        locked(out, "2/2", async () => {}),
+        assertFails(ConfigError, [...own, ...words], () => locked(out, "", async () => {})),
+        assertFails(ConfigError, [...twice, ...words], () => locked(out, "1/2", async () => {})),
+      ]);
+    });
+  });
+  const left = join(out, "sweep.lock");
+  mkdirSync(left);
+  const killed = Date.now() / 1000 - 9;
+  utimesSync(left, killed, killed);
+  await locked(out, "", async () => assert.ok(existsSync(left)));
+  assert.not.ok(existsSync(left));
+});
+
+test("a lock whose owner is dead is ignored; one of a live process, or of another machine, is respected", async () => {
+  const dead = spawnSync(process.execPath, ["-e", ""]).pid;
+  /** A folder with a lock that does not become stale. */
+  const leave = async (name: string, numbering: (mine: string) => string, pid: number) => {
+    const out = join(folder, name);
+    const note = join(out, "sweep.owner");
+    let mine = "";
+    await locked(out, "", async () => {
+      [mine] = readFileSync(note, "utf8").split("\n") as [string];
+    });
+    assert.not.ok(existsSync(note));
+    writeFileSync(note, `${numbering(mine)}\n${pid}\n`);
+    mkdirSync(join(out, "sweep.lock"));
+    const later = Date.now() / 1000 + 600;
+    utimesSync(join(out, "sweep.lock"), later, later);
+    return out;
+  };
+  const killed = await leave("killed", (mine) => mine, dead);
+  await locked(killed, "", async () => {});
+  assert.equal(readdirSync(killed), []);
+  const kept = [
+    await leave("elsewhere", (mine) => `not-${mine}`, dead),
+    await leave("alive", (mine) => mine, process.ppid),
+  ];
+  await Promise.all(
+    kept.map((out) => assertFails(ConfigError, ["another sweep"], () => locked(out, "", async () => {}))),
+  );
+});
+
+test("the report: tables, figures, comparisons, mistakes; in Markdown and HTML", async () => {
+  const { out, data, trials } = await tinySweep("whole");
+  const results = (await Promise.all(trials.map((trial) => readResult(out, trial)))).filter((r) => r !== null);
+  const markdown = await writeReport(out, results, data);
+  for (const words of ["Every setting", "McNemar", "LoRA, rank 2, alpha 4", "head only", "ROC-AUC", "95 % intervals"])
+    assert.ok(markdown.includes(words), `no "${words}" in the report`);
+  for (const file of [
+    "report.html",
+    "metrics.csv",
+    "metrics-lora.csv",
+    "metrics-last_layer.csv",
+    "figures/loss.svg",
+    "figures/settings.csv",
+  ])
+    assert.ok(existsSync(join(out, file)), `no ${file}`);
+  assert.match(markdown, /Methods in pairs.*\| LoRA, rank 2, alpha [24] \| head only \|/s);
+  const lora = reportBlocks(
+    results.filter(({ options }) => options.mode === "lora"),
+    data,
+  );
+  assert.match(
+    toMarkdown(lora),
+    /with each other setting.*\| LoRA, rank 2, alpha [24] \| LoRA, rank 2, alpha [24] \|/s,
+  );
+  const html = readFileSync(join(out, "report.html"), "utf8");
+  assert.is(html.split("<svg").length, html.split("</svg>").length);
+  assert.not.match(html, /<script|https?:\/\/(?!www\.w3\.org)/);
+  const rows = readFileSync(join(out, "metrics.csv"), "utf8").trim().split("\r\n");
+  assert.is(rows.length, 7);
+  const tables = reportBlocks(results, data).filter((block) => block.kind === "table");
+  for (const { header, rows } of tables) for (const row of rows) assert.is(row.length, header.length);
+});
+
+test("the best setting has the lowest mean validation loss, as the evaluation that a run keeps", async () => {
+  const { out, data, trials } = await tinySweep("whole");
+  const result = (await readResult(out, trials.find(({ options }) => options.mode === "lora")!))!;
+  const trialOf = (alpha: number, loss: number, accuracy: number): TrialResult => ({
+    ...result,
+    options: { ...result.options, alpha },
+    after: { ...result.after, val: { ...result.after.val, loss, accuracy } },
+  });
+  const blocks = reportBlocks([trialOf(2, 0.5, 1), trialOf(4, 0.4, 0.5), trialOf(8, Number.NaN, 1)], data);
+  assert.match(toMarkdown(blocks), /best setting, with the lowest validation loss, is LoRA, rank 2, alpha 4\./);
+});
+
+test("the report warns of near-duplicates in the test set, and has the accuracy without them", async () => {
+  const { out, data, trials } = await tinySweep("whole");
+  const result = (await readResult(out, trials[0]!))!;
+  const file = (name: string, rows: string[]) =>
+    bytesReader(name, new TextEncoder().encode(`label,text\n${rows.join("\n")}\n`));
+  const leaking = await loadDataset({
+    train: file("train.csv", ["ham,See you at 9", "spam,Win 100 now!"]),
+    val: file("val.csv", ["ham,see you at 10", "spam,free"]),
+    test: file("test.csv", ["ham,see YOU at 7", "ham,quite new", "spam,FREE!", "spam,another"]),
+  });
+  const blocks = reportBlocks([{ ...result, predicted: [0, 1, 1, 1] }], leaking);
+  assert.match(toMarkdown(blocks), /2 of the 4 test messages \(50\.0 %\).* 1 of the 2 validation messages/);
+  const settings = blocks.find((block) => block.kind === "table" && block.header.includes("seeds")) as {
+    header: string[];
+    rows: unknown[][];
+  };
+  assert.is(settings.rows[0]![settings.header.indexOf("test %, no copies")], "50.0");
+
+  const none = reportBlocks([result], { ...leaking, test: data.test });
+  assert.not.match(toMarkdown(none), /leaks|no copies/);
+});
+
+test("published figures are shown only for the experiment's own rows, model and settings", async () => {
+  const { out, data, trials } = await tinySweep("whole");
+  const result = (await readResult(out, trials[0]!))!;
+  const [own] = await listTrials(presetFor("paper"), 1, () => ({}));
+  const theirs: TrialResult = { ...result, model: "gpt2", options: own!.options };
+  const padded = await tinyData(messages(24), { padding: "longest" });
+  const rows: LoadedDataset = { ...padded, origin: { name: "sms", split: "experiment" }, split: "experiment" };
+  const text = (of: Partial<TrialResult>, on: Partial<LoadedDataset> = {}) =>
+    toMarkdown(reportBlocks([{ ...theirs, ...of }], { ...rows, ...on }));
+  assert.match(text({}), /Published figures are from GPT-2 124M on the SMS Spam Collection/);
+  assert.match(text({}), /\| published \|.*\| LoRA, rank 4, alpha 4 \|.*\| 95\.3 \|/s);
+  const others: [Partial<TrialResult>, Partial<LoadedDataset>][] = [
+    [{ model: "gpt2-micro" }, {}],
+    [{ options: { ...own!.options, lr: 1e-3 } }, {}],
+    [{ options: { ...own!.options, scaling: "alpha/r" } }, {}],
+    [{}, { origin: { file: "sms.csv" } }],
+    [{}, { split: "random" }],
+    [{}, { stats: { ...rows.stats, copies: 3 } }],
+    [{}, { train: data.train }],
+  ];
+  for (const [of, on] of others) assert.not.match(text(of, on), /published/i);
+});
+
+test("with an even number of seeds, a row that half of them classify correctly is excluded, and reported", async () => {
+  const { out, data, trials } = await tinySweep("whole");
+  const [a, b] = (await Promise.all(trials.map((trial) => readResult(out, trial)))) as [TrialResult, TrialResult];
+  const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
+  const wrong = truth.map((label) => 1 - label);
+  // For the last setting, one seed classifies all rows correctly, the other none.
+  const last = await Promise.all(trials.slice(4).map(async (trial) => (await readResult(out, trial))!));
+  const results = [a, b, { ...last[0]!, predicted: truth }, { ...last[1]!, predicted: wrong }];
+  const blocks = reportBlocks(results, data);
+  assert.match(toMarkdown(blocks), /half of a setting's seeds classify correctly is undecided/);
+  const table = blocks.find((block) => block.kind === "table" && block.header.includes("undecided")) as {
+    header: string[];
+    rows: unknown[][];
+  };
+  assert.is(table.rows[0]![table.header.indexOf("undecided")], data.test.size);
+});
+
+test("the memory of a run with a frozen prefix includes the prefix and its outputs", async () => {
+  const { data, trials } = await tinySweep("whole");
+  const { options, model: name } = trials.find(({ options }) => options.mode === "last_layer")!;
+  const model = await loadModel(name);
+  const device = await testDevice();
+  const result = await train({ device, model, data, ...options }).finally(() => model.close());
+  assert.ok(result.prefix !== null && result.prefix.bytes > 0);
+  const [top, lower] = [result.plan, result.prefix!.plan].map(({ memory }) => memoryTotals(memory).total);
+  assert.ok(lower! > top!);
+  assert.is(memoryOf(result), lower! + result.prefix!.bytes);
+  assert.is(memoryOf({ ...result, prefix: null }), top);
+});
+
+test("a report on hundreds of classes and on long labels is bounded", async () => {
+  const { out, trials } = await tinySweep("whole");
+  const result = (await readResult(out, trials[0]!))!;
+  const names = Array.from({ length: 800 }, (_, i) => `class ${i} ${"x".repeat(i === 0 ? 10_000 : 1)}`);
+  const file = (rows: number) =>
+    bytesReader(
+      "many.csv",
+      new TextEncoder().encode(
+        `text,label\n${Array.from({ length: rows }, (_, i) => `text ${i} ${"word ".repeat(200)},${names[i % 800]}`).join("\n")}\n`,
+      ),
+    );
+  const data = await loadDataset({ file: file(2400) }, { balance: false });
+  const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
+  const said = truth.map((label) => (label + 1) % 800);
+  const probability = said.map((_, i) => i / said.length);
+  const begun = performance.now();
+  const blocks = reportBlocks([{ ...result, predicted: said, probability, probabilities: null }], data);
+  const [markdown, html] = [toMarkdown(blocks), toHtml("t", blocks)];
+  assert.ok(performance.now() - begun < 5000);
+  assert.ok(markdown.length < 150_000, `${markdown.length} characters`);
+  assert.ok(html.length < 250_000, `${html.length} characters`);
+  assert.match(markdown, /800 classes, \d+ of them in the test set, with a macro F1 of 0\.0 %/);
+  assert.match(markdown, `trials/${result.name}/confusion.csv has every pair`);
+  assert.match(markdown, /800 of 800 test messages are misclassified; the 100 with the highest probability:/);
+
+  // A class without test rows is not measured.
+  const rows = Array.from({ length: 16 }, (_, i) => `text ${i},${i < 2 ? "news" : i % 2 ? "ham" : "spam"}\n`);
+  const some = await loadDataset(
+    { file: bytesReader("few.csv", new TextEncoder().encode(`text,label\n${rows.join("")}`)) },
+    { split: "ordered" },
+  );
+  const predicted = Array.from({ length: some.test.size }, (_, row) => some.test.label(row));
+  const probabilities = predicted.map((label) => some.labels.map((_, i) => Number(i === label)));
+  const found = { ...result, predicted, probability: predicted.map(() => 1), probabilities };
+  assert.match(
+    toMarkdown(reportBlocks([found], some)),
+    "| ham | 100.0 | 100.0 | 100.0 | 1.0000 |\n| news | - | - | - | - |",
+  );
+});
+
+test("names in paragraphs, headings and captions of a report are escaped, as in its tables", () => {
+  const name = "1. *a* _b_ [x](y) `c` <img> $d$ &amp; e\u001b[2J\n# f";
+  const blocks: Block[] = [
+    { kind: "heading", level: 1, text: name },
+    { kind: "text", text: name },
+    { kind: "text", text: "# no heading" },
+    { kind: "figure", name: "f", caption: name, svg: "<svg></svg>" },
+    { kind: "table", name: "t", header: [name], rows: [[name]] },
+  ];
+  const escaped = "\\*a\\* \\_b\\_ \\[x\\](y) \\`c\\` \\<img\\> \\$d\\$ \\&amp; e\\\\u001b\\[2J # f";
+  const markdown = toMarkdown(blocks);
+  assert.equal(markdown.split("\n\n").slice(0, 4), [
+    `# 1. ${escaped}`,
+    `1\\. ${escaped}`,
+    "\\# no heading",
+    `![1. ${escaped}](figures/f.svg)`,
+  ]);
+  assert.match(markdown, `| 1. ${escaped} |\n| --- |\n| 1. ${escaped} |`);
+  const html = toHtml(name, blocks);
+  assert.not.match(html, /<img>|&amp; e/);
+  assert.not.ok(html.includes("\u001b"));
+  assert.is(html.split("&lt;img&gt;").length - 1, 8);
+});
+
+test("text in the tables of a report is escaped", () => {
+  const blocks = [{ kind: "table" as const, name: "t", header: ["message"], rows: [["<b>a|b</b>\n& [x](y)"]] }];
+  assert.match(toHtml("t", blocks), /&lt;b&gt;a\|b&lt;\/b&gt;\n&amp;/);
+  assert.match(toMarkdown(blocks), /\\<b\\>a\\\|b\\<\/b\\> \\& \\\[x\\\]/);
+});

@@ -1,0 +1,192 @@
+/** Training of language models: as for classifiers, with blocks of text instead of messages. */
+
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { bytesReader } from "../../src/data/corpus.ts";
+import { type LoadedTexts, loadTexts, type TextsOptions } from "../../src/data/texts.ts";
+import { ConfigError, DataError } from "../../src/errors.ts";
+import { type FineTuneRun, fineTune } from "../../src/index.ts";
+import { Classifier } from "../../src/infer/classifier.ts";
+import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
+import { openAdapter } from "../../src/io/open-adapter.ts";
+import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
+import { ofMode } from "../../src/train/options.ts";
+import type { Checkpoint } from "../../src/train/records.ts";
+import type { FineTuneArguments } from "../../src/train/trainer.ts";
+import { assertAllClose } from "../helpers/allclose.ts";
+import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { afterAll, test } from "../helpers/harness.ts";
+import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
+
+/** Tolerance for the same sums in batches of other sizes. */
+const BATCHING = { atol: 0, rtol: 1e-6 };
+
+const folder = temporaryFolder();
+const SMALL = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4, accumulate: 2 } as const;
+const LINES = Array.from({ length: 120 }, (_, i) => `line ${i % 7}: the cat sat on mat ${i % 5}\n`).join("");
+
+let shared: Promise<{ model: GPT2Checkpoint; data: LoadedTexts }> | undefined;
+afterAll(async () => (await shared)?.model.close());
+
+function texts(options: TextsOptions = {}, name = "lines.txt", content = LINES): Promise<LoadedTexts> {
+  return loadTexts({ file: bytesReader(name, new TextEncoder().encode(content)) }, { maxLength: 16, ...options });
+}
+
+function usual() {
+  shared ??= (async () => ({ model: await openGPT2(tinyModel(join(folder, "model"))), data: await texts() }))();
+  return shared;
+}
+
+/** Only on the CPU: a vocabulary of 50,257 is slow on a software GPU. Other tests compare devices, with smaller ones. */
+const device = () => testDevice("wasm 2 threads");
+
+async function run(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {
+  return fineTune({
+    device: await device(),
+    ...(await usual()),
+    ...ofMode({ ...SMALL, ...options }, options.mode ?? "lora"),
+  });
+}
+
+function assertSameRun(got: FineTuneRun, want: FineTuneRun): void {
+  assert.equal(
+    [got.steps, got.evaluations, got.results!.before, got.results!.after],
+    [want.steps, want.evaluations, want.results!.before, want.results!.after],
+  );
+  assert.equal([...got.tensors.keys()], [...want.tensors.keys()]);
+  for (const [name, { data }] of want.tensors) assertSameBits(name, got.tensors.get(name)!.data, data);
+}
+
+for (const mode of ["lora", "all", "last_block", "prompt"] as const)
+  test(`mode ${mode} learns the text; stopped and resumed from disk, with the same bits`, async () => {
+    const straight = await run({ mode });
+    const { tensors, spec, predictions } = straight;
+    const { before, after } = straight.results!;
+    assert.ok(after.val.loss < before.val.loss, `${before.val.loss} -> ${after.val.loss}`);
+    const learns = (name: string) =>
+      ({
+        lora: name.startsWith("lora.h."),
+        all: true,
+        last_block: name.startsWith("h.1."),
+        prompt: name === "prompt.weight",
+      })[mode];
+    assert.ok([...tensors.keys()].every(learns), [...tensors.keys()].join());
+    assert.equal([spec.task.objective, spec.task.num_labels, predictions], ["lm", 0, []]);
+    const stop = new AbortController();
+    let kept: Checkpoint | undefined;
+    await run({
+      mode,
+      signal: stop.signal,
+      checkpointEvery: 3,
+      onCheckpoint: async (checkpoint) => {
+        if (checkpoint.step === 3) kept = checkpoint;
+        stop.abort();
+      },
+    });
+    await keepCheckpoint(join(folder, mode), kept!);
+    assertSameRun(await run({ mode, resume: await lastCheckpoint(join(folder, mode)) }), straight);
+  });
+
+test("perplexity and bits per byte follow from the loss, and do not depend on the batches", async () => {
+  const { data } = await usual();
+  const { before } = (await run({ epochs: 1 })).results!;
+  const { before: alone } = (await run({ epochs: 1, batchSize: 1, accumulate: 1 })).results!;
+  for (const name of ["val", "test"] as const) {
+    const { rows, loss, perplexity, bitsPerByte } = before[name];
+    const { tokens, bytes } = data[name].stats();
+    assert.is(rows, tokens);
+    assert.is(perplexity, Math.exp(loss));
+    const bits = (loss * tokens) / Math.LN2 / bytes;
+    assertAllClose(name, [bitsPerByte!, alone[name].loss], [bits, loss], BATCHING);
+  }
+  // A model with random weights is worse than uniform guessing.
+  assert.ok(before.val.loss > Math.log(TINY.vocab_size), `${before.val.loss}`);
+});
+
+test("the losses on documents, or on blocks of a few long ones, add up to the loss of the test set", async () => {
+  const lines = Array.from({ length: 240 }, (_, i) =>
+    JSON.stringify({ text: `é ${"the cat sat ".repeat(1 + (i % 5))}` }),
+  );
+  const documents = await texts({}, "rows.jsonl", lines.join("\n"));
+  for (const [data, of, count] of [
+    [documents, "documents", 24],
+    [(await usual()).data, "blocks", (await usual()).data.test.size],
+  ] as const) {
+    const { after, texts: losses } = (await run({ epochs: 1, data })).results!;
+    const { tokens, bytes } = data.test.stats();
+    const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+    assert.equal([losses!.of, losses!.loss.length], [of, count]);
+    assert.equal([sum(losses!.tokens), sum(losses!.bytes)], [tokens, bytes]);
+    assertAllClose(of, [sum(losses!.loss) / tokens], [after.test.loss], BATCHING);
+  }
+  // Each document is a text and an <|endoftext|>; one in a set of its own has the same loss as among others, to rounding.
+  const { tokens, bytes } = documents.test.units();
+  assert.equal(new Set(tokens.map((count, i) => `${count - 1} ${bytes[i]}`)).size, 5);
+});
+
+test("overlapping blocks predict the same tokens with more context", async () => {
+  const [apart, overlapping] = [await run({ epochs: 1 }), await run({ epochs: 1, data: await texts({ stride: 4 }) })];
+  assert.is(overlapping.results!.before.val.rows, apart.results!.before.val.rows);
+  assert.not.equal(overlapping.results!.before.val.loss, apart.results!.before.val.loss);
+});
+
+test("prompts of completions are context and do not contribute to the loss", async () => {
+  const rows = Array.from({ length: 40 }, (_, i) => ({
+    prompt: `${"what is it ".repeat(i % 3)}:`,
+    completion: " nothing",
+  }));
+  const data = await texts({}, "rows.jsonl", rows.map((row) => JSON.stringify(row)).join("\n"));
+  const { results, steps } = await run({ data, mode: "all", epochs: 6 });
+  const { before, after } = results!;
+  const { tokens } = data.val.stats();
+  assert.equal([before.val.rows, tokens], [2 * data.val.size, 2 * data.val.size]);
+  assert.ok(after.val.loss < 0.5 * before.val.loss, `${before.val.loss} -> ${after.val.loss}`);
+  assert.ok(steps.at(-1)!.accuracy >= 0.5, "of rows that do not count, none can be right");
+});
+
+test("a run directory has a PEFT adapter of a language model, which can be trained further", async () => {
+  const first = await run();
+  const directory = join(folder, "run");
+  assert.equal(await first.save(directory), { peft: true });
+  const { adapter, checkpoint } = await openAdapter(directory);
+  try {
+    assert.equal([adapter.meta.task.objective, adapter.meta.labels], ["lm", []]);
+    for (const [name, { data }] of first.tensors) assertSameBits(name, adapter.tensors.get(name)!.data, data);
+    const { rank: _, alpha: __, ...settings } = SMALL;
+    const on = await fineTune({ device: await device(), ...(await usual()), ...settings, adapter });
+    assert.equal(on.results!.before, first.results!.after);
+    await assertFails(ConfigError, ["rank differs from the adapter"], () => run({ adapter, rank: 3 }));
+    const classes = await tinyData(messages(12));
+    await assertFails(ConfigError, ["not an adapter of a classifier", "--objective lm"], () =>
+      run({ adapter, data: classes }),
+    );
+    await assertFails(ConfigError, ["language model", "generate"], async () =>
+      Classifier.load(directory, { device: await device() }),
+    );
+  } finally {
+    await checkpoint.close();
+  }
+});
+
+test("an adapter of a classifier is refused for a language model", async () => {
+  const { save } = await run({ data: await tinyData(messages(12)), accumulate: 1 });
+  await save(join(folder, "classifier"));
+  const { adapter, checkpoint } = await openAdapter(join(folder, "classifier"));
+  await checkpoint.close();
+  await assertFails(ConfigError, ["not an adapter of a language model", "--objective classification"], () =>
+    run({ adapter }),
+  );
+});
+
+test("settings that are invalid for a language model are refused", async () => {
+  await assertFails(ConfigError, ["last_layer", "any other mode", "head of the vocabulary"], () =>
+    run({ mode: "last_layer" }),
+  );
+  await assertFails(ConfigError, ["headBias", "language model"], () => run({ headBias: true }));
+  await assertFails(ConfigError, ["pooling", "language model"], () => run({ pooling: "last" }));
+  await assertFails(ConfigError, ["batch size"], () => run({ batchSize: 1000 }));
+  await assertFails(DataError, ["longer than the model's context", "64"], async () =>
+    run({ data: await texts({ maxLength: 65 }, "long.txt", LINES) }),
+  );
+});

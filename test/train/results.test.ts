@@ -1,0 +1,68 @@
+/** What a run is measured by when it has ended. */
+import * as assert from "uvu/assert";
+import { bytesReader } from "../../src/data/corpus.ts";
+import { loadDataset } from "../../src/data/datasets.ts";
+import { toCsv } from "../../src/report/csv.ts";
+import { measureTest, textToTry } from "../../src/train/results.ts";
+import { test } from "../helpers/harness.ts";
+
+const LONG = "word ".repeat(50);
+
+/** The results of a test set with these messages: text, class, predicted class, its probability. */
+async function measure(rows: readonly [text: string, truth: string, predicted: string, probability?: number][]) {
+  const file = (lines: { text: string; label: string }[]) =>
+    bytesReader("rows.csv", new TextEncoder().encode(toCsv(["label", "text"], lines)));
+  const some = ["ham", "news", "spam"].map((label) => ({ text: "x", label }));
+  const test = file(rows.map(([text, label]) => ({ text, label })));
+  const data = await loadDataset({ train: file(some), val: file(some), test });
+  const predictions = rows.map(([, , name, probability = 0.9], row) => {
+    const label = data.labels.indexOf(name);
+    const probabilities = Float64Array.from(data.labels, (_, id) => (id === label ? probability : 0));
+    return { row, label, probability, probabilities };
+  });
+  return measureTest(data, predictions, []);
+}
+
+test("samples: right ones of each class in turn and short, wrong ones the most confident first", async () => {
+  const { samples, mistakes, example, verdicts } = await measure([
+    ["a", "ham", "ham"],
+    ["b", "ham", "ham"],
+    [LONG, "news", "news"],
+    ["c", "spam", "spam"],
+    ["d", "spam", "ham", 0.6],
+    ["e", "ham", "spam", 0.8],
+    ["  ", "ham", "ham", 0.99],
+  ]);
+  assert.equal(
+    samples.map(({ text }) => text),
+    ["a", "c", "b"],
+  );
+  assert.equal(mistakes[0], { text: "e", truth: "ham", predicted: "spam", probability: 0.8 });
+  assert.equal([mistakes.length, example, verdicts], [2, "a", [1, 1, 1, 1, 0, 0, 1]]);
+  const only = await measure([[LONG, "ham", "ham"]]);
+  assert.equal(
+    only.samples.map(({ text }) => text.trim()),
+    [LONG.trim()],
+  );
+});
+
+test("the area under the ROC curve of each class; none of a class without rows", async () => {
+  const { classes } = await measure([
+    ["a", "ham", "ham", 0.9],
+    ["b", "spam", "ham", 0.8],
+    ["c", "ham", "ham", 0.7],
+  ]);
+  assert.equal(
+    classes.map(({ auc }) => auc),
+    [0.5, null, 0.5],
+  );
+});
+
+test("a text to try is short and plain: it is printed into code and commands", () => {
+  assert.is(
+    textToTry(['say "no" to this offer', LONG, "Hi", "Grüße, kommst du heute?", "a longer message of words"]),
+    "Grüße, kommst du heute?",
+  );
+  assert.is(textToTry([LONG, "Hi", "$HOME is where the heart is"]), "Hi");
+  assert.is(textToTry([LONG]), "some text");
+});

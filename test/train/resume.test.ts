@@ -1,0 +1,339 @@
+/** A resumed run has the same bits as an uninterrupted one. */
+
+import { existsSync, mkdirSync, readdirSync, truncateSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { openWasm } from "../../src/backend/wasm.ts";
+import type { WasmBackend } from "../../src/backend/wasm-backend.ts";
+import type { LoadedDataset } from "../../src/data/datasets.ts";
+import { ConfigError, FormatError } from "../../src/errors.ts";
+import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
+import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
+import { dataSpec } from "../../src/run/settings.ts";
+import { ofMode } from "../../src/train/options.ts";
+import { bestOf, type Checkpoint, type TrainEvent, type TrainResult } from "../../src/train/records.ts";
+import { type FineTuneArguments, train } from "../../src/train/trainer.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { afterAll, test } from "../helpers/harness.ts";
+import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+const OPTIONS = { rank: 2, alpha: 4, epochs: 3, batchSize: 4, accumulate: 2, evalEvery: 2, clip: 1, lr: 1e-2 };
+
+let shared: Promise<{ model: GPT2Checkpoint; data: LoadedDataset }> | undefined;
+function base() {
+  shared ??= (async () => ({
+    model: await openGPT2(tinyModel(join(folder, "model"))),
+    data: await tinyData(messages(24)),
+  }))();
+  return shared;
+}
+afterAll(async () => (await shared)?.model.close());
+
+async function run(more: Partial<FineTuneArguments> = {}): Promise<TrainResult> {
+  return train({
+    device: await testDevice(),
+    ...(await base()),
+    ...ofMode({ ...OPTIONS, ...more }, more.mode ?? "lora"),
+  });
+}
+
+/** Stops a run after `step` steps and returns its checkpoint. */
+async function stopAfter(step: number, more: Partial<FineTuneArguments> = {}): Promise<Checkpoint> {
+  const abort = new AbortController();
+  let kept: Checkpoint | undefined;
+  await run({
+    ...more,
+    signal: abort.signal,
+    checkpointEvery: step,
+    onCheckpoint: async (checkpoint) => {
+      if (checkpoint.step === step) kept = checkpoint;
+      abort.abort();
+    },
+  });
+  assert.ok(kept, `no checkpoint at step ${step}`);
+  return kept;
+}
+
+function assertSameRun(got: TrainResult, want: TrainResult): void {
+  assert.equal(got.steps, want.steps);
+  assert.equal(got.evaluations, want.evaluations);
+  assert.equal(got.results!.before, want.results!.before);
+  assert.equal(got.results!.after, want.results!.after);
+  assert.equal([got.keptStep, got.valPredictions], [want.keptStep, want.valPredictions]);
+  assert.equal([...got.tensors.keys()], [...want.tensors.keys()]);
+  for (const [name, { data }] of want.tensors) assert.equal(got.tensors.get(name)!.data, data, name);
+}
+
+for (const mode of ["lora", "all", "last_block", "last_layer", "prefix"] as const)
+  test(`${mode}: stopped at any step and resumed from disk`, async () => {
+    const settings = { mode, ...(mode === "prefix" ? { prefixProjection: 5 } : {}) };
+    const straight = await run(settings);
+    assert.ok(straight.steps.length > 8, "too few steps to stop between");
+    // At an evaluation, between two, at an epoch's end, and one step before the last.
+    for (const step of mode === "lora" ? [1, 2, 4, straight.steps.length - 1] : [3]) {
+      const directory = join(folder, `${mode}-${step}`);
+      await keepCheckpoint(directory, await stopAfter(step, settings));
+      assertSameRun(await run({ ...settings, resume: await lastCheckpoint(directory) }), straight);
+    }
+  });
+
+test("a run without a checkpoint: the error says how to have one", async () => {
+  const ended = join(folder, "ended");
+  mkdirSync(join(ended, "adapter"), { recursive: true });
+  for (const [directory, words] of [
+    [ended, ["a run that has ended", `train --adapter ${ended}`]],
+    [join(folder, "killed"), ["no such directory", "--checkpoint-every N", "after it was killed"]],
+  ] as const)
+    await assertFails(ConfigError, ["no checkpoint to resume from", "Ctrl-C", ...words], () =>
+      lastCheckpoint(directory),
+    );
+});
+
+/** Data whose validation set contradicts the training set: the validation loss rises. */
+async function contradiction(): Promise<LoadedDataset> {
+  const { data } = await base();
+  const wrong = messages(8).replaceAll("ham,", "other,").replaceAll("spam,", "ham,").replaceAll("other,", "spam,");
+  return { ...data, val: (await tinyData(wrong)).train };
+}
+
+test("keep: the parameters of the best evaluation, or of the last", async () => {
+  const data = await contradiction();
+  const at = new Map<number, Checkpoint["tensors"]>();
+  const keepAll = async ({ step, tensors }: Checkpoint) => void at.set(step, tensors);
+  const last = await run({ data, keep: "last", checkpointEvery: "evaluation", onCheckpoint: keepAll });
+  const best = await run({ data, keep: "best" });
+  const losses = last.evaluations.slice(1).map(({ val }) => val.loss);
+  const { step, val } = last.evaluations[1 + losses.indexOf(Math.min(...losses))]!;
+  assert.ok(step < last.steps.length, "the best evaluation is the last");
+  assert.equal([best.keptStep, last.keptStep], [step, last.steps.length]);
+  assert.equal(best.evaluations, last.evaluations);
+  assert.equal(best.results!.after.val, val);
+  assert.equal(last.results!.after.val, last.evaluations.at(-1)!.val);
+  for (const [name, { data: values }] of best.tensors) {
+    assert.equal(values, at.get(step)!.get(name)!.data, name);
+    assert.not.equal(values, last.tensors.get(name)!.data, name);
+  }
+  for (const { results, valPredictions, predictions } of [best, last]) {
+    const right = (some: typeof predictions, set: typeof data.val) =>
+      some.filter(({ row, label }) => set.label(row) === label).length / set.size;
+    assert.is(right(valPredictions, data.val), results!.after.val.accuracy);
+    assert.is(right(predictions, data.test), results!.after.test.accuracy);
+  }
+});
+
+test("the validation set is evaluated once at each evaluation, and no further time for its predictions", async () => {
+  for (const keep of ["best", "last"] as const) {
+    const data = await contradiction();
+    let times = 0;
+    const batch = data.val.batch.bind(data.val);
+    data.val.batch = (order) => {
+      // The measure of novelty reads rows one by one.
+      if (order.length > 1 && order[0] === 0) times++;
+      return batch(order);
+    };
+    const { evaluations, valPredictions } = await run({ data, keep });
+    assert.equal([times, valPredictions.length], [evaluations.length, data.val.size]);
+  }
+});
+
+test("patience: ends after so many evaluations without a lower loss", async () => {
+  const data = await contradiction();
+  const { evaluations } = await run({ data });
+  const best = bestOf(evaluations)!;
+  for (const patience of [1, 3]) {
+    const result = await run({ data, patience });
+    assert.is(result.steps.length, best.step + patience * OPTIONS.evalEvery);
+    assert.equal([result.keptStep, result.aborted], [best.step, false]);
+    assert.equal(result.evaluations, evaluations.slice(0, result.evaluations.length));
+  }
+  const { data: usual } = await base();
+  const improving = await run({ data: usual, patience: 1, lr: 1e-4 });
+  assert.is(improving.steps.length, 12, "ended early although every evaluation was better");
+});
+
+test("keep and patience: stopped at any step, or after the last, and resumed from disk", async () => {
+  const data = await contradiction();
+  const settings = { data, patience: 3 };
+  const straight = await run(settings);
+  assert.ok(straight.keptStep < straight.steps.length);
+  for (let step = 1; step < straight.steps.length; step++) {
+    const directory = join(folder, `keep-${step}`);
+    await keepCheckpoint(directory, await stopAfter(step, settings));
+    assertSameRun(await run({ ...settings, resume: await lastCheckpoint(directory) }), straight);
+  }
+  // Aborted when the kept parameters have been restored for the evaluations at the end.
+  const abort = new AbortController();
+  const directory = join(folder, "keep-end");
+  const stopped = await run({
+    ...settings,
+    signal: abort.signal,
+    onEvent: (event) => {
+      if (event.type !== "evaluation" || event.record.step !== straight.steps.length) return;
+      setTimeout(() => abort.abort());
+    },
+    onCheckpoint: (checkpoint) => keepCheckpoint(directory, checkpoint),
+  });
+  assert.ok(stopped.aborted);
+  assertSameRun(await run({ ...settings, resume: await lastCheckpoint(directory) }), straight);
+});
+
+test("the best parameters must be in the checkpoint; patience needs a validation set", async () => {
+  const data = await contradiction();
+  const checkpoint = await stopAfter(5, { data });
+  const without = new Map([...checkpoint.tensors].filter(([name]) => !name.startsWith("best.")));
+  assert.ok(without.size < checkpoint.tensors.size);
+  await assertFails(ConfigError, ["does not belong", "best evaluation"], () =>
+    run({ data, resume: { ...checkpoint, tensors: without } }),
+  );
+  const empty = { ...data, val: data.val.select([]) };
+  await assertFails(ConfigError, ["patience needs a validation set"], () => run({ data: empty, patience: 1 }));
+  assert.throws(() => dataSpec({ train: "a.csv", test: "b.csv", patience: 2 }), /--patience needs a validation set/);
+});
+
+/**
+ * Aborts a run in the `piece`-th piece of work of the device's threads after the first step has been read. Every record is a
+ * piece, because the clock makes each appear slow. Returns the checkpoint and the number of pieces so far.
+ */
+async function stopInside(piece: number): Promise<{ checkpoint: Checkpoint; pieces: number }> {
+  const device = (await openWasm({ threads: 1 })) as WasmBackend;
+  const { executor: team } = device;
+  const abort = new AbortController();
+  let pieces = 0;
+  let [stepped, slow] = [false, 0];
+  const { now } = performance;
+  performance.now = () => now.call(performance) + slow;
+  const replay = team.run.bind(team);
+  team.run = async (...args) => {
+    slow += 1000;
+    if (stepped && ++pieces === piece) abort.abort();
+    return replay(...args);
+  };
+  let checkpoint: Checkpoint | undefined;
+  try {
+    await run({
+      device,
+      signal: abort.signal,
+      onEvent: ({ type }) => {
+        stepped ||= type === "step";
+      },
+      onCheckpoint: async (kept) => {
+        checkpoint = kept;
+      },
+    });
+  } finally {
+    performance.now = now;
+    device.destroy();
+  }
+  assert.ok(checkpoint, `no checkpoint in piece ${piece}`);
+  return { checkpoint, pieces };
+}
+
+test("stopped inside a step: dropped before its update, finished during it; both resume with the same bits", async () => {
+  const device = await openWasm({ threads: 1 });
+  try {
+    const straight = await run({ device });
+    // The first piece for which the second step is not dropped is the start of its update.
+    let [dropped, finished] = [1, 400];
+    while (finished - dropped > 1) {
+      const piece = (dropped + finished) >> 1;
+      const { checkpoint, pieces } = await stopInside(piece);
+      if (checkpoint.step > 1) finished = piece;
+      else {
+        dropped = piece;
+        assert.is(pieces, piece, "work after the abort");
+      }
+    }
+    for (const [piece, step] of [
+      [dropped >> 1, 1],
+      [dropped, 1],
+      [finished, 2],
+    ] as const) {
+      const { checkpoint, pieces } = await stopInside(piece);
+      assert.is(checkpoint.step, step);
+      assert.is(pieces > piece, step === 2, "only an update is finished after the abort");
+      assertSameRun(await run({ device, resume: checkpoint }), straight);
+    }
+  } finally {
+    device.destroy();
+  }
+});
+
+test("the speed of a resumed run is measured from its own steps", async () => {
+  const checkpoint = await stopAfter(3);
+  const { now } = performance;
+  let clock = 0;
+  performance.now = () => clock;
+  const events: Extract<TrainEvent, { type: "step" }>[] = [];
+  try {
+    await run({
+      resume: checkpoint,
+      onEvent: (event) => {
+        if (event.type !== "step") return;
+        events.push(event);
+        // The first step takes no time, the next two seconds.
+        clock = 2000;
+      },
+    });
+  } finally {
+    performance.now = now;
+  }
+  const { record, steps, examplesPerSecond, secondsLeft } = events[1]!;
+  assert.is(record.step, 5);
+  assert.is(examplesPerSecond, (record.examples - checkpoint.steps.at(-1)!.examples) / 2);
+  assert.is(secondsLeft, (((steps - 5) / 5) * record.examples) / examplesPerSecond);
+});
+
+test("paused and resumed; a checkpoint after every evaluation and at the pause", async () => {
+  const straight = await run();
+  const kept: number[] = [];
+  const evaluated: number[] = [];
+  let asked = 0;
+  let proceed: (() => void) | undefined;
+  const pause = () => {
+    if (++asked !== 4) return undefined;
+    return new Promise<void>((resolve) => {
+      proceed = resolve;
+    });
+  };
+  const result = await run({
+    pause,
+    checkpointEvery: "evaluation",
+    onCheckpoint: async ({ step }) => {
+      kept.push(step);
+      // The checkpoint is emitted before the run waits; otherwise it would wait forever.
+      proceed?.();
+    },
+    onEvent: (event) => {
+      if (event.type === "evaluation") evaluated.push(event.record.step);
+    },
+  });
+  assertSameRun(result, straight);
+  const between = evaluated.filter((step) => step > 0 && step < result.steps.length);
+  assert.equal(kept, [...between.slice(0, 1), 3, ...between.slice(1)]);
+});
+
+test("two checkpoints are stored; if the last is damaged, the previous one is used", async () => {
+  const directory = join(folder, "generations");
+  const checkpoints: Checkpoint[] = [];
+  await run({ checkpointEvery: 2, onCheckpoint: async (checkpoint) => void checkpoints.push(checkpoint) });
+  for (const checkpoint of checkpoints) await keepCheckpoint(directory, checkpoint);
+  const files = readdirSync(join(directory, "checkpoint")).sort();
+  assert.is(files.length, 2);
+  const [before, last] = checkpoints.slice(-2) as [Checkpoint, Checkpoint];
+  assert.is((await lastCheckpoint(directory)).step, last.step);
+  truncateSync(join(directory, "checkpoint", files[1]!), 100);
+  assert.is((await lastCheckpoint(directory)).step, before.step);
+  truncateSync(join(directory, "checkpoint", files[0]!), 0);
+  await assertFails(FormatError, ["safetensors", "no checkpoint of this run can be read"], () =>
+    lastCheckpoint(directory),
+  );
+});
+
+test("no checkpoint, and one of another model", async () => {
+  await assertFails(ConfigError, ["no checkpoint"], () => lastCheckpoint(join(folder, "nothing")));
+  assert.not(existsSync(join(folder, "nothing")));
+  const checkpoint = await stopAfter(1);
+  await assertFails(ConfigError, ["does not belong to this run"], () => run({ rank: 3, resume: checkpoint }));
+});

@@ -1,0 +1,179 @@
+/** What a run takes in memory: what `auto` chooses, what a run that does not fit is told, and the table of `train --plan`. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { WEIGHT_DTYPES } from "../../src/config.ts";
+import { ConfigError, DeviceError } from "../../src/errors.ts";
+import { openGPT2 } from "../../src/io/hf.ts";
+import { describeMemory, memoryTable } from "../../src/run/memory-table.ts";
+import { optionsOf } from "../../src/sweep/grid.ts";
+import { resolveOptions, type TrainOptions } from "../../src/train/options.ts";
+import { memoryOf } from "../../src/train/records.ts";
+import {
+  checkFits,
+  nearestChange,
+  type PlanArguments,
+  planFitting,
+  planRun,
+  type Size,
+} from "../../src/train/sizes.ts";
+import { train } from "../../src/train/trainer.ts";
+import { reportOfRun } from "../../src/web/worker/errors.ts";
+import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
+import { testDevice, within } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { assertCode, runCommand } from "../helpers/spawn.ts";
+import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+/** A model without weights: its rows are whole blocks in every type. */
+const CONFIG = { ...TINY, vocab_size: 50257, n_embd: 128, n_layer: 3 };
+mkdirSync(join(folder, "described"));
+writeFileSync(join(folder, "described", "config.json"), JSON.stringify({ model_type: "gpt2", ...CONFIG }));
+writeFileSync(join(folder, "messages.csv"), messages(60));
+const rows = tinyData(messages(60));
+const ROOM = { maxBinding: 2 ** 31, maxBuffer: 2 ** 31 };
+
+/** Runs on a device with so many bytes, and the bytes of a run in a size. */
+async function runs() {
+  const data = await rows;
+  const argsWithin = (total: number): PlanArguments => ({
+    device: { limits: { ...ROOM, total } },
+    model: { config: CONFIG },
+    data,
+  });
+  const bytesOf = (options: TrainOptions, { batchSize = options.batchSize, ...size }: Partial<Size> = {}) =>
+    memoryOf(planRun(argsWithin(0), options, { dtype: "f32", recompute: false, batchSize, ...size }));
+  return { argsWithin, bytesOf };
+}
+const SIZES = WEIGHT_DTYPES.flatMap((dtype) => [false, true].map((recompute) => ({ dtype, recompute })));
+
+test("auto takes the first size that fits: the widest type, and recomputation before a narrower one", async () => {
+  const { argsWithin, bytesOf } = await runs();
+  const auto = resolveOptions({ dtype: "auto", batchSize: 32 });
+  const bytes = SIZES.map((size) => bytesOf(auto, size));
+  for (const total of [...bytes, Math.min(...bytes) - 1]) {
+    const expected = SIZES[bytes.findIndex((some) => some <= total)] ?? SIZES.at(-1)!;
+    const { size, options, spec } = planFitting(argsWithin(total), auto);
+    assert.equal(size, { ...expected, batchSize: 32 });
+    assert.equal([options.dtype, spec.dtype], [expected.dtype, expected.dtype]);
+  }
+  // One of both given: only the other is open.
+  assert.equal(planFitting(argsWithin(0), resolveOptions({ dtype: "q8" })).size, {
+    dtype: "q8",
+    recompute: true,
+    batchSize: 8,
+  });
+  const exact = planFitting(argsWithin(0), resolveOptions({ dtype: "auto", recompute: "off" })).size;
+  assert.equal(exact, { dtype: "q4", recompute: false, batchSize: 8 });
+  assert.is(planFitting(argsWithin(0), resolveOptions({ mode: "all", dtype: "auto" })).size.dtype, "f32");
+});
+
+test("a run that does not fit is told the nearest change with which it does, and with it it does", async () => {
+  const { argsWithin, bytesOf } = await runs();
+  const options = resolveOptions({ recompute: "off", batchSize: 32 });
+  const narrower = (size: Partial<Size>) => bytesOf(options, size);
+  for (const [total, set, flags] of [
+    [narrower({ recompute: true }), { recompute: "on" }, "use --recompute on, which takes"],
+    [narrower({ dtype: "f16", recompute: true }), { dtype: "f16", recompute: "on" }, "use --dtype f16 --recompute on"],
+    [narrower({ dtype: "q4", recompute: true }), { dtype: "q4", recompute: "on" }, "use --dtype q4 --recompute on"],
+    [
+      narrower({ dtype: "q4", recompute: true, batchSize: 16 }),
+      { dtype: "q4", recompute: "on", batchSize: 16 },
+      "--batch-size 16",
+    ],
+  ] as const) {
+    const args = argsWithin(total);
+    assert.equal(nearestChange(args, options).nearest, { set, bytes: total });
+    const refuse = (some: TrainOptions) => checkFits(args, planFitting(args, some), some);
+    assert.throws(
+      () => refuse(options),
+      (error: unknown) => error instanceof DeviceError && error.message.includes(flags),
+    );
+    refuse({ ...options, ...set });
+  }
+  // What is left open needs no flag.
+  const open = resolveOptions({ batchSize: 32 });
+  const args = argsWithin(narrower({ dtype: "f16", recompute: true }));
+  assert.equal(nearestChange(args, open).nearest?.set, { dtype: "f16" });
+  // A graphics card does not tell its memory: what fits is not known, and nothing is left open.
+  for (const some of [options, open, resolveOptions({ dtype: "auto" })])
+    assert.equal(nearestChange(argsWithin(Infinity), some).nearest?.set, { recompute: "on" });
+});
+
+test("where nothing fits, the refusal says what takes the least", async () => {
+  const { argsWithin } = await runs();
+  for (const [given, words] of [
+    [{}, ["nothing fits", "--dtype q4 --batch-size 1 would take", "a smaller model"]],
+    [{ mode: "all", batchSize: 4 }, ["--batch-size 1 would take", "--mode lora"]],
+    [{ dtype: "q4", batchSize: 1, recompute: "on" }, ["use a smaller --max-length or a smaller model"]],
+  ] as const) {
+    const options = resolveOptions(given);
+    const args = argsWithin(1000);
+    assert.equal(nearestChange(args, options).nearest, undefined);
+    const refuse = () => checkFits(args, planFitting(args, options), options);
+    assert.throws(refuse, (error: unknown) => words.every((word) => (error as Error).message.includes(word)));
+  }
+});
+
+test("a run chooses before it starts, and keeps what it chose; a sweep cannot leave it open", async () => {
+  const device = await testDevice("wasm 1 thread");
+  const model = await openGPT2(tinyModel(join(folder, "model")));
+  const few = await tinyData(messages(12));
+  const args = { model, data: few, rank: 2, epochs: 1, lr: 0.01, batchSize: 4 };
+  const f16 = { dtype: "f16", recompute: false, batchSize: 4 } as const;
+  const bytes = memoryOf(planRun({ ...args, device }, resolveOptions({ rank: 2 }), f16));
+  const tight = within(device, bytes);
+  const [auto, given] = [
+    await train({ ...args, device: tight, dtype: "auto" }),
+    await train({ ...args, device, dtype: "f16" }),
+  ];
+  assert.equal([auto.options.dtype, auto.spec.dtype], ["f16", "f16"]);
+  for (const [name, tensor] of given.tensors) assertSameBits(name, auto.tensors.get(name)!.data, tensor.data);
+  // Its rows are no whole number of blocks: f16 is the narrowest.
+  await assertFails(DeviceError, ["use --dtype f16, which takes"], () => train({ ...args, device: tight }));
+  const sweep = { base: {}, arms: [{ dtype: ["f16", "auto"] }] };
+  await assertFails(ConfigError, ["dtype auto is invalid in a sweep", "f32, f16"], () => [...optionsOf(sweep)]);
+  const report = await train({ ...args, device: tight }).catch((error) =>
+    reportOfRun(error, { ...args, device: tight }),
+  );
+  assert.equal((report as ReturnType<typeof reportOfRun>).remedy, { set: { dtype: "f16" }, bytes });
+  await model.close();
+});
+
+test("the table has every size, marks what does not fit and what the settings give", async () => {
+  const { argsWithin, bytesOf } = await runs();
+  const options = resolveOptions({ dtype: "q8", recompute: "off" });
+  const total = bytesOf(options, { dtype: "f16" });
+  const args = {
+    ...argsWithin(total),
+    device: { info: { kind: "wasm", name: "CPU", software: true } as const, ...argsWithin(total).device },
+  };
+  const table = memoryTable(args, options);
+  assert.equal(table.batchSizes, [1, 4, 8, 16, 32]);
+  assert.equal(
+    table.rows.map((row) => row[2] && [row[2].dtype, row[2].recompute]),
+    SIZES.map(Object.values),
+  );
+  for (const one of table.rows.flat()) assert.is(one!.fits, one!.bytes <= total);
+  const present = table.rows.flat().filter((one) => one!.isPresent);
+  assert.equal(
+    present.map((one) => one!.bytes),
+    [bytesOf(options, { dtype: "q8" })],
+  );
+  const text = describeMemory(table, args, options);
+  assert.match(text, /│ f32 +│ off .* x +│/);
+  assert.match(text, /│ q8 +│ off .* \* +│/);
+  assert.not.match(text, /do not fit/);
+  const wide = resolveOptions({});
+  assert.match(describeMemory(memoryTable(args, wide), args, wide), /these settings do not fit: use --dtype f16/);
+});
+
+test("train --plan needs no weights, prints the table and leaves nothing", async () => {
+  const args = ["--plan", "--model", "described", "--data", "messages.csv", "--device", "wasm", "--mode", "bitfit"];
+  const result = await runCommand("train", args, { cwd: folder });
+  assertCode(result, 0);
+  assert.match(result.stdout, /BitFit/);
+  assert.match(result.stdout, /│ f32 +│ off +│.* \* +│/);
+  assert.match(result.stdout, /│ q4 +│ on +│/);
+});

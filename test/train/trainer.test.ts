@@ -1,0 +1,517 @@
+/** Complete training runs: results, unchanged tensors, and errors. */
+
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import type { Backend, Session } from "../../src/backend/backend.ts";
+import { openWebGPU } from "../../src/backend/webgpu.ts";
+import { MODES, type Objective } from "../../src/config.ts";
+import type { LoadedDataset } from "../../src/data/datasets.ts";
+import { ConfigError, DataError, DeviceError, type LowrankError } from "../../src/errors.ts";
+import { type FineTuneRun, fineTune } from "../../src/index.ts";
+import { Classifier } from "../../src/infer/classifier.ts";
+import { type GPT2Checkpoint, loadModel } from "../../src/io/hf.ts";
+import { loadAdapter } from "../../src/io/open-adapter.ts";
+import type { Tensors } from "../../src/io/peft.ts";
+import type { ModelPlan } from "../../src/model/gpt2.ts";
+import { ofMode, PAPER, resolveOptions, type TrainOptions } from "../../src/train/options.ts";
+import { prepareRun } from "../../src/train/prepare.ts";
+import { RunFailed, type TrainEvent } from "../../src/train/records.ts";
+import { SCHEDULES, scheduleFactor, warmupSteps } from "../../src/train/schedule.ts";
+import type { FineTuneArguments } from "../../src/train/trainer.ts";
+import { SCHEDULE_NAMES } from "../../src/web/page/fields.ts";
+import { assertAllClose } from "../helpers/allclose.ts";
+import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { afterAll, test } from "../helpers/harness.ts";
+import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
+
+/** The same sums in another order, through some steps of AdamW. */
+const ROUNDING = { atol: 1e-5, rtol: 1e-5 };
+/** The same message in another batch: the order of its sums is the same. */
+const PACKING = { atol: 1e-6, rtol: 1e-6 };
+
+const folder = temporaryFolder();
+const SMALL = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4 } as const;
+
+let shared: Promise<{ model: GPT2Checkpoint; data: LoadedDataset }> | undefined;
+afterAll(async () => (await shared)?.model.close());
+
+test("few rows have more epochs and very few a smaller batch, unless they are given", async () => {
+  const sizes = (rows: number, given: Partial<TrainOptions> = {}, objective: Objective = "classification") => {
+    const { batchSize, epochs, evalEvery } = resolveOptions(given, objective, rows);
+    return [batchSize, epochs, evalEvery];
+  };
+  // 21 rows: two batches of 8 an epoch. 400 rows: 50.
+  assert.equal(sizes(21), [8, 75, 15]);
+  assert.equal(sizes(399), [8, 4, 20]);
+  for (const rows of [400, 5000, undefined]) assert.equal(sizes(rows as number), [8, 3, 0]);
+  assert.equal(sizes(7), [7, 150, 15]);
+  assert.equal(sizes(7, { batchSize: 2 }), [2, 50, 15]);
+  assert.equal(sizes(16, { accumulate: 2 }, "lm"), [8, 150, 15]);
+  assert.equal(sizes(21, { epochs: 3 }), [8, 3, 0]);
+  assert.equal(sizes(21, { evalEvery: 7 }), [8, 75, 7]);
+  assert.equal(sizes(21, PAPER), [8, 20, 0]);
+  const { epochs, ...given } = SMALL;
+  const { options, stepCounts } = prepareRun({ device: await testDevice(), ...(await usual()), ...given });
+  assert.equal([options.epochs, stepCounts.total], [38, 152]);
+});
+
+/** The model and the data set of most tests: 24 rows, of which 16 are the training set. */
+function usual() {
+  shared ??= (async () => ({
+    model: await loadModel(tinyModel(`${folder}/model`)),
+    data: await tinyData(messages(12)),
+  }))();
+  return shared;
+}
+
+async function run(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {
+  const settings = ofMode({ ...SMALL, ...options }, options.mode ?? "lora");
+  return fineTune({ device: await testDevice(), ...(await usual()), ...settings });
+}
+
+/** A run that changes nothing: its learning rate is 0 in f32. */
+function untouched(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {
+  return run({ ...options, epochs: 1, lr: Number.MIN_VALUE });
+}
+
+function assertSameTensors(actual: Tensors, expected: Tensors): void {
+  assert.equal([...actual.keys()], [...expected.keys()]);
+  for (const [name, { data }] of expected) assertSameBits(name, actual.get(name)!.data, data);
+}
+
+const sameBits = (a: Float32Array, b: Float32Array) => Buffer.from(a.buffer).equals(Buffer.from(b.buffer));
+
+test("one seed gives the same bits, another seed others", async () => {
+  const [first, again, other] = [await run(), await run(), await run({ seed: 2 })];
+  assertSameTensors(again.tensors, first.tensors);
+  assert.equal(again.steps, first.steps);
+  assert.equal(again.results!.after, first.results!.after);
+  for (const [name, { data }] of first.tensors)
+    assert.not(sameBits(other.tensors.get(name)!.data, data), `${name} is the same with another seed`);
+});
+
+/** A device that allows reading all parameters of a run, after the work submitted so far. */
+async function openedDevice() {
+  const device = await testDevice();
+  let session: Session;
+  let plan: ModelPlan;
+  const backend: Backend = {
+    info: device.info,
+    limits: device.limits,
+    destroy() {},
+    async prepare(program) {
+      session = await device.prepare(program);
+      plan = program as ModelPlan;
+      return session;
+    },
+  };
+  const read = () =>
+    [...plan.parameters.all].map(([name, { pieces }]) => {
+      assert.is(pieces.length, 1);
+      return [name, session.read(pieces[0]!.tensor)] as const;
+    });
+  return { backend, read };
+}
+
+for (const mode of MODES)
+  test(`mode ${mode} trains its tensors and does not change any other bit`, async () => {
+    const { model } = await usual();
+    const { backend, read } = await openedDevice();
+    let left: ReturnType<typeof read> = [];
+    const { tensors, results } = await run({
+      ...{ device: backend, mode, epochs: 6, keep: "last" },
+      // Read after the last step, because a run then restores its initial parameters to evaluate them.
+      onEvent: ({ type }) => {
+        if (type === "evaluation") left = read();
+      },
+    });
+    const learns = (name: string) =>
+      name.startsWith("head.") ||
+      {
+        lora: name.startsWith("lora."),
+        all: true,
+        last_block: name.startsWith("h.1."),
+        last_layer: false,
+        bitfit: name.endsWith(".bias"),
+        adapter: name.includes(".adapter."),
+        prompt: name === "prompt.weight",
+        prefix: name === "prefix.weight",
+      }[mode];
+    for (const [name, reading] of left) {
+      const values = await reading;
+      assert.is(tensors.has(name), learns(name), name);
+      if (tensors.has(name)) assertSameBits(name, tensors.get(name)!.data, values);
+      if (model.names.includes(name)) assert.is(sameBits(values, await model.read(name)), !learns(name), name);
+    }
+    // B is initialized to zero.
+    for (const [name, { data }] of tensors)
+      if (name.endsWith(".B"))
+        assert.ok(
+          data.some((x) => x !== 0),
+          name,
+        );
+    const { before, after } = results!;
+    assert.ok(after.train.loss < before.train.loss, `${before.train.loss} -> ${after.train.loss}`);
+    assert.equal(before, (await untouched({ mode })).results!.after);
+  });
+
+test("schedules by value", () => {
+  const factors = (name: Parameters<typeof scheduleFactor>[0], steps: number, warmup: number) =>
+    Array.from({ length: steps }, (_, step) => scheduleFactor(name, step, steps, warmup));
+  const close = (actual: number[], expected: number[]) =>
+    assertAllClose("factors", actual, expected, { atol: 1e-12, rtol: 0 });
+  const rise = [1 / 4, 2 / 4, 3 / 4];
+  close(factors("constant", 6, 3), [...rise, 1, 1, 1]);
+  // transformers: (steps - step) / (steps - warmup).
+  close(factors("linear", 8, 3), [...rise, 1, 4 / 5, 3 / 5, 2 / 5, 1 / 5]);
+  close(factors("linear", 4, 0), [1, 3 / 4, 2 / 4, 1 / 4]);
+  // transformers: (1 + cos(pi (step - warmup) / (steps - warmup))) / 2; cos of 0, 45, 90 and 135 degrees.
+  close(factors("cosine", 7, 3), [...rise, 1, (1 + Math.SQRT1_2) / 2, 1 / 2, (1 - Math.SQRT1_2) / 2]);
+  close(factors("linear", 3, 3), rise);
+});
+
+test("warm-up: fractions are rounded down, whole numbers are steps", async () => {
+  const steps = (warmup: number, of: number) => warmupSteps(warmup, of);
+  assert.equal([steps(0, 10), steps(0.05, 60), steps(0.05, 59), steps(0.29, 100)], [0, 3, 2, 29]);
+  assert.equal([steps(1, 10), steps(10, 10), steps(0.999, 10)], [1, 10, 9]);
+  for (const wrong of [-0.1, 1.5, 11, Number.NaN])
+    await assertFails(ConfigError, ["warm-up", "up to 10", String(wrong)], () => steps(wrong, 10));
+});
+
+test("steps, learning rates, evaluations and events of a run", async () => {
+  const events: TrainEvent[] = [];
+  const options = { schedule: "linear", warmup: 0.25, evalEvery: 3, keep: "last" } as const;
+  const result = await run({ ...options, onEvent: (event) => events.push(event) });
+  const { data } = await usual();
+  assert.is(data.train.size, 16);
+  const kinds = events.map(({ type }) => type[0]).join("");
+  assert.is(kinds, "psessse" + "ssse" + "sse" + "e", "plan start evaluation step ... evaluation end");
+  assert.equal(
+    result.steps.map(({ step, epoch, examples }) => [step, epoch, examples]),
+    [1, 2, 3, 4, 5, 6, 7, 8].map((step) => [step, step / 4, 4 * step]),
+  );
+  assertAllClose(
+    "learning rates",
+    result.steps.map(({ lr }) => lr),
+    [1 / 3, 2 / 3, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6].map((factor) => factor * SMALL.lr),
+    { atol: 1e-15, rtol: 0 },
+  );
+  assert.equal(
+    result.evaluations.map(({ step }) => step),
+    [0, 3, 6, 8],
+  );
+  const [start, first] = result.evaluations;
+  assert.is(start!.train, undefined);
+  const mean = (of: readonly number[]) => of.reduce((sum, x) => sum + x, 0) / of.length;
+  assert.is(first!.train!.loss, mean(result.steps.slice(0, 3).map(({ loss }) => loss)));
+  assert.equal(result.evaluations.at(-1)!.val, result.results!.after.val);
+  assert.equal(start!.val, result.results!.before.val);
+  for (const event of events) {
+    if (event.type === "start") assert.equal([event.steps, event.stepsPerEpoch], [8, 4]);
+    if (event.type !== "step") continue;
+    assert.is(event.steps, 8);
+    assert.ok(event.examplesPerSecond > 0 && event.secondsLeft >= 0);
+    const { loss, accuracy, norm } = event.record;
+    assert.ok(loss > 0 && loss < 20 && accuracy >= 0 && accuracy <= 1 && norm > 0);
+  }
+  const last = events.at(-1)!;
+  assert.ok(last.type === "end" && last.result.tensors === result.tensors);
+  const { rows } = result.results!.after.test;
+  assert.equal([rows, result.predictions.length, result.results!.after.train.rows], [data.test.size, rows, rows]);
+  const right = result.predictions.filter(({ row, label }) => data.test.label(row) === label).length;
+  assert.is(right / rows, result.results!.after.test.accuracy);
+  assert.equal(
+    (await run({ ...options, evalEvery: 0 })).evaluations.map(({ step }) => step),
+    [0, 2, 4, 6, 8],
+    "0: twice per epoch",
+  );
+});
+
+test("two batches of 2 per step equal one batch of 4; an incomplete step at the end of an epoch is dropped", async () => {
+  const [whole, halves] = [await run(), await run({ batchSize: 2, accumulate: 2 })];
+  for (const key of ["loss", "norm", "accuracy", "examples", "epoch", "lr"] as const)
+    assertAllClose(
+      key,
+      halves.steps.map((step) => step[key]),
+      whole.steps.map((step) => step[key]),
+      ROUNDING,
+    );
+  const { steps } = await run({ batchSize: 4, accumulate: 3 });
+  assert.equal(
+    steps.map(({ examples }) => examples),
+    [12, 24],
+  );
+  await assertFails(ConfigError, ["at most 4", "found:    5"], () => run({ accumulate: 5 }));
+});
+
+test("clipping: none below the limit, to the limit above it", async () => {
+  // One step, after which AdamW has moved each value by lr g / (|g| + eps): by lr, unless g is as small as eps.
+  const one = { epochs: 1, batchSize: 16, schedule: "constant", warmup: 0, weightDecay: 0 } as const;
+  const [none, wide, narrow] = [await run(one), await run({ ...one, clip: 1e6 }), await run({ ...one, clip: 1e-9 })];
+  assertSameTensors(wide.tensors, none.tensors);
+  assert.is(narrow.steps[0]!.norm, none.steps[0]!.norm, "the norm is that before clipping");
+  const bias = ({ tensors }: FineTuneRun) => Math.abs(tensors.get("head.bias")!.data[0]!);
+  assertAllClose("the step", [bias(none)], [SMALL.lr], { atol: 0, rtol: 1e-3 });
+  assert.ok(bias(narrow) > 0 && bias(narrow) < SMALL.lr / 5, `${bias(narrow)}`);
+});
+
+test("the page has a name for each schedule", () => {
+  for (const name of SCHEDULES) {
+    const factors = Array.from({ length: 9 }, (_, step) => scheduleFactor(name, step, 8, 0));
+    const falls = factors.slice(1).map((factor, i) => factors[i]! - factor);
+    const isEven = falls.every((fall) => Math.abs(fall - falls[0]!) < 1e-12);
+    const shape = !isEven ? "cosine decay" : falls[0] === 0 ? "constant" : "linear decay";
+    assert.is(SCHEDULE_NAMES[name], shape, name);
+  }
+});
+
+test("an AbortSignal stops the run; the trained parameters can be used", async () => {
+  const abort = new AbortController();
+  const aborted = await run({
+    batchSize: 1,
+    signal: abort.signal,
+    onEvent: (event) => event.type === "step" && event.record.step === 3 && abort.abort(),
+  });
+  assert.is(aborted.aborted, true);
+  // Submitted steps are finished or dropped; an epoch has 16.
+  assert.ok(aborted.steps.length >= 3 && aborted.steps.length <= 10, `${aborted.steps.length} steps`);
+  assert.ok(aborted.evaluations.at(-1)!.step <= aborted.steps.length);
+  assert.equal([aborted.results!.before, aborted.results!.after, aborted.predictions], [null, null, []]);
+  await aborted.save(`${folder}/runs/aborted`);
+  const classifier = await Classifier.load(`${folder}/runs/aborted`, { device: await testDevice() });
+  assert.is((await classifier.classify(["a"])).length, 1);
+  classifier.destroy();
+  const reason = new Error("enough");
+  const never = await run({ signal: AbortSignal.abort(reason) }).catch((error) => error);
+  assert.is(never, reason, "before the first step there is nothing to keep");
+  assert.is((await run()).aborted, false);
+});
+
+/** Saves a run and loads it twice: its predictions for the test set must be those of the run. */
+async function assertReloads(result: FineTuneRun, name: string, data?: LoadedDataset): Promise<void> {
+  const { test, labels } = data ?? (await usual()).data;
+  const device = await testDevice();
+  await result.save(`${folder}/runs/${name}`);
+  const classify = async () => {
+    const classifier = await Classifier.load(`${folder}/runs/${name}`, { device });
+    try {
+      assert.equal(classifier.labels, labels);
+      return await classifier.classify(result.predictions.map(({ row }) => test.text(row)));
+    } finally {
+      classifier.destroy();
+    }
+  };
+  const loaded = await classify();
+  assert.is(loaded.length, test.size);
+  for (const [i, { label, probability, probabilities }] of loaded.entries()) {
+    const own = result.predictions[i]!;
+    assert.is(label, labels[own.label], `${name}, row ${i}`);
+    assert.is(probability, probabilities[label]);
+    assertAllClose(name, Object.values(probabilities), own.probabilities, PACKING);
+  }
+  assert.equal(await classify(), loaded, "a second time the same bits");
+}
+
+/** The error of a run that must fail because numbers are not finite. */
+async function failure(options: Partial<FineTuneArguments>): Promise<RunFailed> {
+  try {
+    await run(options);
+  } catch (error) {
+    if (error instanceof RunFailed) return error;
+    throw error;
+  }
+  throw new Error("the run did not fail");
+}
+
+test("a learning rate of 1e30 ends the run; the error has the step and the state before it", async () => {
+  // An epoch is one step, so that a run with one epoch less ends right before the failed step.
+  const options = { lr: 1e30, batchSize: 16, schedule: "constant", warmup: 0 } as const;
+  const error = await failure({ ...options, epochs: 9 });
+  const [, step] = /the loss is not finite\n.*step (\d) of 9 .*1e\+30/.exec(error.message) ?? [];
+  assert.ok(Number(step) >= 2, error.message);
+  const good = await run({ ...options, epochs: Number(step) - 1 });
+  assertSameTensors(error.contents.tensors, good.tensors);
+});
+
+test("NaN in a frozen weight ends the run at step 1, with the weight's name and no parameter changed", async () => {
+  const broken = tinyModel(`${folder}/broken`, (tensors) =>
+    tensors.get("h.1.mlp.c_fc.weight")!.data.fill(Number.NaN, 3, 4),
+  );
+  const model = await loadModel(broken);
+  const error = await failure({ model });
+  assert.match(error.message, /h\.1\.mlp\.c_fc\.weight is not finite\n.*step 1 of 8/);
+  // New adapters do not depend on the base model.
+  assertSameTensors(error.contents.tensors, (await untouched()).tensors);
+  await model.close();
+});
+
+test("gradients whose norm is not finite end the run, even with a finite loss", async () => {
+  // B is 0, so that the factor affects only its gradient: squares of 1e29 overflow f32.
+  const options = { alpha: 1e30, scaling: "alpha" } as const;
+  const error = await failure(options);
+  assert.match(error.message, /the norm of the gradients is not finite\n.*step 1 of 8/);
+  assert.match(error.message, /found: +loss \d+\.\d+, gradient norm (NaN|Infinity)/);
+  assertSameTensors(error.contents.tensors, (await untouched()).tensors);
+});
+
+for (const [name, options] of [
+  ["lora", {}],
+  ["lora without bias", { headBias: false, targets: ["q", "v"], scaling: "alpha/sqrt(r)", init: "gaussian" }],
+  ["all", { mode: "all" }],
+  ["last block", { mode: "last_block" }],
+  ["last layer", { mode: "last_layer", headBias: false }],
+] as [string, Partial<FineTuneArguments>][])
+  test(`a saved run classifies as it did before: ${name}`, async () => {
+    await assertReloads(await run(options), name);
+  });
+
+test("a saved run classifies as it did before: padded, at the last row", async () => {
+  for (const padding of ["longest", 40] as const) {
+    const data = await tinyData(messages(12), { padding });
+    const result = await run({ data, pooling: "last", scaling: "alpha", init: "paper", lr: 1e-3 });
+    await assertReloads(result, `padded ${padding}`, data);
+    assert.ok(new Set(result.predictions.map(({ probability }) => probability)).size > 1);
+  }
+});
+
+test("weights that are not finite are an error, not a label", async () => {
+  const result = await untouched();
+  await result.save(`${folder}/runs/damaged`);
+  const classifier = await Classifier.load(`${folder}/runs/damaged`, { device: await testDevice() });
+  const head = result.tensors.get("head.weight")!;
+  classifier.update(new Map(result.tensors).set("head.weight", { ...head, data: head.data.map(() => Number.NaN) }));
+  await assertFails(DataError, ["probabilities are not finite", "learning rate"], () => classifier.classify("a"));
+  classifier.destroy();
+});
+
+test("three classes", async () => {
+  const data = await tinyData(messages(12, ["ham", "spam", "news"]));
+  const result = await run({ data, epochs: 6 });
+  assert.is(result.tensors.get("head.weight")!.shape[0], 3);
+  assert.ok(result.results!.after.train.loss < result.results!.before.train.loss);
+  await assertReloads(result, "three", data);
+});
+
+test("a run continues from the adapter of every mode: its first evaluation is the adapter's last", async () => {
+  const { model } = await usual();
+  for (const mode of MODES) {
+    const first = await run({ mode, ...(mode === "prefix" ? { prefixProjection: 3 } : {}) });
+    await first.save(`${folder}/begun-${mode}`);
+    const adapter = await loadAdapter(`${folder}/begun-${mode}`, model);
+    const { epochs, batchSize } = SMALL;
+    const next = await fineTune({ device: await testDevice(), ...(await usual()), epochs, batchSize, adapter });
+    assert.is(next.spec.mode, mode);
+    const [begun, ended] = [next.results!.before.test, first.results!.after.test];
+    assert.equal({ ...begun, loss: 0 }, { ...ended, loss: 0 }, mode);
+    // What is saved of a prefix is the product of its projection, in an order of its own.
+    assert.ok(mode === "prefix" ? Math.abs(begun.loss - ended.loss) < 1e-6 : begun.loss === ended.loss, mode);
+  }
+});
+
+test("save replaces only this run, or with force another run", async () => {
+  const result = await run({ epochs: 1 });
+  const directory = join(folder, "runs", "twice");
+  await result.save(directory);
+  await result.save(directory);
+  const other = await run({ epochs: 1, seed: 2 });
+  await assertFails(ConfigError, ["already exists", "a finished run", "force: true"], () => other.save(directory));
+  writeFileSync(join(directory, "adapter", "thesis.txt"), "mine");
+  writeFileSync(join(directory, "notes.csv"), "mine");
+  await other.save(directory, { force: true });
+  assert.is(JSON.parse(readFileSync(join(directory, "config.json"), "utf8")).options.seed, 2);
+  for (const name of ["adapter/thesis.txt", "notes.csv"])
+    assert.is(readFileSync(join(directory, name), "utf8"), "mine", name);
+  await assertFails(ConfigError, ["not a run directory", "runs"], () => result.save(folder));
+  // Other programs' files can have the same names as a run's.
+  const foreign = join(folder, "foreign");
+  mkdirSync(foreign);
+  await result.save(foreign);
+  assert.ok(existsSync(join(foreign, "adapter", "lowrank.json")), "an empty directory is taken");
+  const package_ = JSON.stringify({ name: "thesis", version: "1.0.0" });
+  for (const [name, content] of [
+    ["config.json", package_],
+    ["config.json", JSON.stringify(TINY)],
+    ["metrics.csv", "a,b"],
+  ] as const) {
+    rmSync(foreign, { recursive: true });
+    mkdirSync(foreign);
+    writeFileSync(join(foreign, name), content);
+    await assertFails(ConfigError, ["not a run directory", name], () => result.save(foreign, { force: true }));
+    assert.equal([readdirSync(foreign), readFileSync(join(foreign, name), "utf8")], [[name], content]);
+  }
+});
+
+test("refused before anything is allocated", async () => {
+  const { info, limits } = await testDevice();
+  const prepare = () => Promise.reject(new Error("something was allocated"));
+  const unused: Backend = { info, limits, prepare, destroy() {} };
+  const refused = (words: string[], options: Partial<FineTuneArguments>, kind: typeof LowrankError = ConfigError) =>
+    assertFails(kind, words, () => run({ ...options, device: unused }));
+  const long = await tinyData(`label,text\n${"a,x\nb,y\n".repeat(9)}a,${"word ".repeat(70)}\nb,z\n`, {
+    maxLength: 1024,
+  });
+  await refused(["longer than the model's context", "at most 64", "maxLength 64"], { data: long }, DataError);
+  await refused(["batch", "1 to 16", "17"], { batchSize: 17 });
+  await refused(["warm-up", "up to 8", "9"], { warmup: 9 });
+  await refused(["accumulate", "at most 4", "5"], { accumulate: 5 });
+  await refused(["target module", '"qk"', "did you mean q?"], { targets: ["qk" as "q"] });
+  await refused(["rank", "1 or more", "0"], { rank: 0 });
+  await refused(["lora_alpha", "NaN"], { alpha: Number.NaN });
+  await refused(["schedule", '"cosin"', "did you mean cosine?"], { schedule: "cosin" as "cosine" });
+  await refused(["unknown option", "learningRate"], { learningRate: 1 } as Partial<FineTuneArguments>);
+});
+
+/** The error of a rejected promise, or an error if it is not rejected in time. */
+async function rejection(promise: Promise<unknown>): Promise<unknown> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(() => resolve(new Error("it hangs")), 20_000);
+  });
+  const settled = promise.then(
+    () => new Error("it was not rejected"),
+    (error: unknown) => error,
+  );
+  return Promise.race([settled, late]).finally(() => clearTimeout(timer));
+}
+
+test("an evaluation handles the failure of each of its batches", async () => {
+  const device = await testDevice();
+  let fails = false;
+  const read: Session["read"] = () => Promise.reject(new DeviceError("reading failed"));
+  const failing: Backend = {
+    info: device.info,
+    limits: device.limits,
+    destroy() {},
+    async prepare(program) {
+      const session = await device.prepare(program);
+      return Object.create(session, { read: { get: () => (fails ? read : session.read) } }) as Session;
+    },
+  };
+  // Many more rows than a batch holds, so that several batches are in flight. An unhandled rejection ends the process.
+  const data = await tinyData(messages(60));
+  const onEvent = ({ type }: TrainEvent) => {
+    fails ||= type === "plan";
+  };
+  await assertFails(DeviceError, ["reading failed"], () => run({ data, device: failing, batchSize: 2, onEvent }));
+  // Unhandled rejections are reported after this turn of the event loop.
+  await new Promise((resolve) => setTimeout(resolve));
+});
+
+for (const moment of ["plan", "start", "step"] as const)
+  test(`a device that is lost after the first ${moment} ends the run with a DeviceError`, async () => {
+    const device = await openWebGPU();
+    const lose = () => (device as unknown as { device: GPUDevice }).device.destroy();
+    const { model, data } = await usual();
+    const running = fineTune({
+      ...{ device, model, data, ...SMALL, epochs: 50 },
+      onEvent: ({ type }) => type === moment && lose(),
+    });
+    const error = await rejection(running);
+    assert.instance(error, DeviceError);
+    assert.match((error as Error).message, /the device was lost\n(.*\n)*.*hint/);
+    const next = await rejection(fineTune({ device, model, data, ...SMALL }));
+    assert.match((next as Error).message, "the device was lost");
+    device.destroy();
+  });

@@ -1,0 +1,62 @@
+/** The golden fixtures from PyTorch: logits, loss, every gradient, AdamW steps and a training curve, in all modes. */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { openFile, packagePath } from "#platform";
+import { bytesReader } from "../../src/data/corpus.ts";
+import { FormatError } from "../../src/errors.ts";
+import { SafetensorsFile } from "../../src/io/safetensors.ts";
+import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors-write.ts";
+import { passes, runGolden } from "../../src/verify/golden.ts";
+import { assertFails } from "../helpers/border.ts";
+import { DEVICE_NAMES, testDevice } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+
+const folder = packagePath("test/golden");
+const files = readdirSync(folder).filter((name) => name.endsWith(".safetensors"));
+
+test("there are 31 fixtures", () => {
+  if (files.length !== 31) throw new Error(`${files.length} fixture files`);
+});
+
+for (const [name, device] of files.flatMap((file) => DEVICE_NAMES.map((device) => [file, device] as const)))
+  test(`${name} on ${device}`, async () => {
+    const reader = await openFile(join(folder, name));
+    try {
+      const { comparisons } = await runGolden(await SafetensorsFile.open(reader), await testDevice(device));
+      if (comparisons.length < 3) throw new Error(`only ${comparisons.length} values compared`);
+      const bad = comparisons.filter((comparison) => !passes(comparison));
+      if (bad.length > 0)
+        throw new Error(bad.map((c) => `${c.name}: ${c.measure} ${c.error}, tolerance ${c.tolerance}`).join("\n"));
+    } finally {
+      await reader.close();
+    }
+  });
+
+test("an error passes up to its tolerance; NaN never passes", () => {
+  const verdict = (error: number) => passes({ name: "", kind: "", measure: "absolute", error, tolerance: 0.5 });
+  assert.equal([0, 0.5, 0.500001, Number.NaN, Infinity].map(verdict), [true, true, false, false, false]);
+});
+
+test("a missing expectation of a fixture is reported by name", async () => {
+  for (const name of files.slice(0, 2)) {
+    const golden = await SafetensorsFile.open(await openFile(join(folder, name)));
+    const tensors: EncodableTensor[] = [];
+    for (const key of golden.names) {
+      const { dtype, shape } = golden.info(key);
+      if (dtype === "I32") tensors.push({ name: key, shape, dtype, data: await golden.readI32(key) });
+      else tensors.push({ name: key, shape, dtype: "F32", data: await golden.readF32(key) });
+    }
+    const expected = golden.names.filter((key) => key.startsWith("expect."));
+    assert.ok(expected.length > 1, name);
+    for (const key of expected) {
+      const bytes = encodeSafetensors(
+        tensors.filter((tensor) => tensor.name !== key),
+        golden.metadata,
+      );
+      const damaged = await SafetensorsFile.open(bytesReader("damaged.safetensors", bytes));
+      await assertFails(FormatError, [key], async () => runGolden(damaged, await testDevice(DEVICE_NAMES[1]!)));
+    }
+    await golden.close();
+  }
+});

@@ -1,0 +1,164 @@
+/** The page's comparison of methods, its runs as a CSV file and its smoothed curves, without a browser. */
+import * as assert from "uvu/assert";
+import { showShare } from "../../src/report/share.ts";
+import { describeMethod } from "../../src/run/record.ts";
+import { DEFAULTS, resolveOptions, type TrainOptions } from "../../src/train/options.ts";
+import { steps } from "../../src/web/page/axes.ts";
+import { smoothed } from "../../src/web/page/chart.ts";
+import { outcomesOf, wordsOf } from "../../src/web/page/compare-results.ts";
+import { runsCsv } from "../../src/web/page/runs-csv.ts";
+import { nextOf, type PageSettings, type RunRecord } from "../../src/web/protocol.ts";
+import { methodsOf } from "../../src/web/worker/compare.ts";
+import { test } from "../helpers/harness.ts";
+
+const SETTINGS: PageSettings = {
+  objective: "classification",
+  data: { kind: "named", name: "spam" },
+  model: "gpt2-micro",
+  adapter: { id: "1", title: "LoRA" },
+  device: "wasm",
+  split: "default",
+  balance: false,
+  dedupe: false,
+  maxLength: 0,
+  options: { ...DEFAULTS, mode: "prompt", epochs: 2, seed: 7, virtualTokens: 5 },
+};
+
+test("a comparison has seven methods with valid settings, each at its own rate, and the visitor's other settings", () => {
+  const [small, large] = [128, 768].map((n_embd) => methodsOf(SETTINGS, { n_embd }));
+  assert.equal(
+    small!.map(({ options }) => describeMethod(resolveOptions(options))),
+    [
+      ...["LoRA, rank 1, alpha 2", "LoRA, rank 4, alpha 8", "LoRA, rank 16, alpha 32", "full fine-tuning"],
+      ...["last block", "head only", "biases only (BitFit)"],
+    ],
+  );
+  for (const { adapter, device, options } of small!) {
+    assert.equal([adapter, device, options.epochs, options.seed], [null, "wasm", 2, 7]);
+    assert.is(options.virtualTokens, undefined);
+  }
+  const rates = (some: PageSettings[]) => some.map(({ options }) => options.lr!);
+  assert.ok(rates(large!).every((rate, i) => rate <= rates(small!)[i]!));
+  assert.ok(rates(large!)[3]! < 1e-4, "full fine-tuning of a large model");
+});
+
+/** A finished run that is right about some of 100 test messages. */
+function runOf(id: string, options: Partial<TrainOptions>, loss: number, isRight: (i: number) => boolean): RunRecord {
+  const verdicts = Uint8Array.from({ length: 100 }, (_, i) => Number(isRight(i)));
+  const evaluation = { rows: 100, loss, accuracy: verdicts.reduce((a, b) => a + b, 0) / 100 };
+  return {
+    ...{
+      id,
+      title: describeMethod({ ...DEFAULTS, ...options }),
+      state: "finished",
+      created: Number(id),
+      comparison: "c",
+    },
+    ...{ dataName: "spam, ham", settings: { ...SETTINGS, options }, trainable: 258, values: 7_334_292, seconds: 2.5 },
+    ...{ after: { train: evaluation, val: evaluation, test: evaluation }, evaluations: [], verdicts, savedBytes: 1000 },
+  } as unknown as RunRecord;
+}
+
+const FULL = runOf("1", { mode: "all" }, 0.1, (i) => i < 95);
+const LORA = runOf("2", { mode: "lora", rank: 4, alpha: 8 }, 0.2, (i) => i < 93);
+const HEAD = runOf("3", { mode: "last_layer" }, 0.3, (i) => i < 60);
+
+test("runs are compared with the one of the lowest validation loss, on the same messages, with Holm's correction", () => {
+  const outcomes = outcomesOf([LORA, HEAD, FULL, { ...HEAD, state: "stopped" }]);
+  assert.equal(
+    outcomes.map(({ accuracy, standing }) => [accuracy, standing]),
+    [
+      [0.93, "not distinguishable"],
+      [0.6, "worse"],
+      [0.95, "best"],
+    ],
+  );
+  // Two discordant messages: p = 0.5. The smaller of two p-values is doubled.
+  const [lora, head, full] = outcomes;
+  assert.equal(
+    [lora, head, full].map((one) => one!.words),
+    ["not distinguishable (p = 0.500)", "worse (p < 0.001)", "lowest validation loss"],
+  );
+  // Four discordant messages: p = 0.125. The smallest of three p-values is multiplied by 3, the others are no smaller.
+  const near = (id: string, wrong: number) => runOf(id, { mode: "lora" }, 0.5, (i) => i < 95 - wrong);
+  assert.equal(
+    outcomesOf([FULL, near("6", 7), near("7", 4), near("8", 6)]).map(({ words }) => words),
+    [
+      "lowest validation loss",
+      "worse (p = 0.047)",
+      "not distinguishable (p = 0.125)",
+      "not distinguishable (p = 0.063)",
+    ],
+  );
+  assert.ok(full!.interval.low < 0.95 && full!.interval.high > 0.95);
+});
+
+test("a comparison in words: what is not distinguishable, who wins, and what LoRA buys", () => {
+  const text = wordsOf(outcomesOf([LORA, HEAD, FULL])).join("\n");
+  assert.match(
+    text,
+    "Full fine-tuning has the lowest validation loss. Beside it, on 100 test messages: LoRA rank 4 not distinguishable (p = 0.500) and head only worse (p < 0.001). (McNemar",
+  );
+  assert.match(text, "Holm's method for 2 comparisons");
+  assert.match(
+    text,
+    "LoRA rank 4 beside full fine-tuning: not distinguishable (p = 0.500); a model of 7.33 M parameters",
+  );
+  const poor = runOf("5", { mode: "lora", rank: 1 }, 0.4, (i) => i < 50);
+  assert.match(wordsOf(outcomesOf([poor, FULL]))[1]!, "Full fine-tuning wins: a model of 7.33 M parameters");
+  assert.match(text, "LoRA's adapter is a file of 1000 bytes");
+  // On a large model, and where LoRA is the best, nothing is said about a small one.
+  const large = { ...FULL, values: 124e6 };
+  assert.not.match(wordsOf(outcomesOf([LORA, large])).join("\n"), "enough to train");
+  const better = runOf("4", { mode: "lora", rank: 16 }, 0.05, () => true);
+  assert.match(wordsOf(outcomesOf([better, HEAD, FULL]))[0]!, "LoRA rank 16 has the lowest validation loss.");
+  assert.equal(wordsOf(outcomesOf([FULL])), []);
+  assert.equal(wordsOf(outcomesOf([])), []);
+});
+
+test("the next run of a comparison begins when none is active and none was stopped", () => {
+  const waiting = ["5", "6"].map((id): RunRecord => ({ ...LORA, id, state: "waiting" }));
+  const other: RunRecord = { ...LORA, id: "7", state: "waiting", comparison: "other" };
+  const after = (first: RunRecord) => {
+    // Newest first.
+    return nextOf(first, [other, ...waiting.toReversed(), first])?.id;
+  };
+  for (const state of ["finished", "failed"] as const) assert.is(after({ ...FULL, state }), "5");
+  for (const state of ["stopped", "paused", "training", "stopping"] as const)
+    assert.is(after({ ...FULL, state }), undefined, state);
+  const { comparison, ...alone } = FULL;
+  assert.is(after(alone), undefined);
+});
+
+test("the table of runs as a CSV file", () => {
+  const [head, full, lora] = runsCsv([
+    { ...FULL, name: 'my "best"' },
+    { ...LORA, after: null, state: "paused" },
+  ])
+    .trimEnd()
+    .split("\r\n");
+  assert.match(head!, "name,method,data,model,state,created,comparison");
+  assert.match(full!, '"my ""best""",full fine-tuning,"spam, ham",gpt2-micro,finished,1970-01-01T00:00:00.001Z,c,');
+  assert.match(full!, ",0.1,100,0.95,");
+  assert.match(lora!, /^,"LoRA, rank 4, alpha 8","spam, ham",gpt2-micro,paused,/);
+});
+
+test("a smoothed curve begins with its first value, and moves the less the more the past weighs", () => {
+  assert.equal(smoothed([], 0.6), []);
+  assert.equal(smoothed([3, 3, 3], 0.6), [3, 3, 3]);
+  assert.equal(smoothed([1, 0, 0], 0.5), [1, 0.5, 0.25]);
+  assert.equal(smoothed([1, 0, 0], 0.75), [1, 0.75, 0.5625]);
+});
+
+test("an axis has few steps, of 1, 2 or 5 times a power of ten, that begin and end inside it", () => {
+  const near = (values: number[]) => values.map((value) => Number(value.toPrecision(6)));
+  assert.equal(near(steps(0, 416, 4)), [0, 200, 400]);
+  assert.equal(near(steps(0, 2.46, 5)), [0, 0.5, 1, 1.5, 2]);
+  assert.equal(near(steps(0.3, 1, 5)), [0.4, 0.6, 0.8, 1]);
+  assert.equal(near(steps(0, 1, 5)), [0, 0.2, 0.4, 0.6, 0.8, 1]);
+  assert.equal(near(steps(0, 30_000, 5)), [0, 10_000, 20_000, 30_000]);
+});
+
+test("a share in percent: small ones keep two digits", () => {
+  assert.equal([0, 258 / 7_259_266, 0.0102, 1].map(showShare), ["0.00 %", "0.0036 %", "1.02 %", "100.00 %"]);
+});
