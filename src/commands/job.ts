@@ -15,7 +15,7 @@ import { refuseExisting } from "../run/files.ts";
 import { type DataSource, loadData, resolveSettings } from "../run/load-data.ts";
 import { newRecord, type RunRecord, within } from "../run/record.ts";
 import { dataSpec, mergePreset, PRESETS, pickSettings, type RunSettings, trainOptions } from "../run/settings.ts";
-import { DEFAULTS, ofMode, resolveOptions, type TrainOptions } from "../train/options.ts";
+import type { TrainOptions } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
 import { settle } from "./cli.ts";
 
@@ -171,7 +171,6 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
     return data;
   });
   const { recompute = record.options.recompute } = program.opts<TrainFlags>();
-  const options = { ...record.options, recompute };
   return {
     out,
     kept: directory,
@@ -179,7 +178,7 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
     modelName: record.model,
     model,
     data,
-    options: resolveOptions(ofMode(options, options.mode ?? DEFAULTS.mode), record.objective),
+    options: { ...record.options, recompute },
     record,
     resume,
     ...(adapter ? { adapter } : {}),
