@@ -44,11 +44,11 @@ import {
   type Trial,
   trialsOf,
 } from "../sweep/grid.ts";
-import { resultsOf } from "../sweep/outcome.ts";
+import { finishedTrials } from "../sweep/outcome.ts";
 import { SWEEPS, type SweepPreset } from "../sweep/presets.ts";
 import type { SweepEvent } from "../sweep/runner.ts";
 import { costsIn, divide, shapeOf } from "../sweep/shards.ts";
-import { collect, keepPart, locked, partCount, readCell, type TrialResult } from "../sweep/store.ts";
+import { collect, keepPart, locked, partCount, readCell, type TrialRecord } from "../sweep/store.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
 import { DEFAULTS, methodSizes } from "../train/options.ts";
@@ -213,7 +213,7 @@ class Printer {
         console.error(`recovered files that an interrupted process was saving: ${nameOf(event.trial)}`);
         break;
       case "skip":
-        console.log(`already finished: ${line(event.trial, event.result)}`);
+        console.log(`already finished: ${line(event.trial, event.record)}`);
         break;
       case "group":
         this.count = event.count;
@@ -260,7 +260,7 @@ class Printer {
       case "done": {
         this.stop();
         const left = event.left > 0 ? `; ${showDuration(event.secondsLeft)} left` : "";
-        console.log(`${line(event.trial, event.result)}${left}`);
+        console.log(`${line(event.trial, event.record)}${left}`);
         break;
       }
       case "failed":
@@ -278,7 +278,7 @@ class Printer {
 const nameOf = (trial: Trial) =>
   `${describeTrial(trial)}, rate ${showRate(trial.options.lr)}, seed ${trial.options.seed}`;
 
-function line(trial: Trial, { after, seconds }: TrialResult): string {
+function line(trial: Trial, { results: { after }, seconds }: TrialRecord): string {
   const show = ({ accuracy, perplexity }: Evaluation) =>
     perplexity === undefined ? `${(100 * accuracy).toFixed(1)} %` : `perplexity ${perplexity.toPrecision(4)}`;
   return `${nameOf(trial)}: validation ${show(after.val)}, test ${show(after.test)}, ${showDuration(seconds)}`;
@@ -464,10 +464,10 @@ await main(async () => {
     // Shards with the same output directory write the same report: the one that writes last must have read what the others finished.
     const finished = await withLock(joinPath(out, "report"), async () => {
       const read = await Promise.all(cells.map((cell) => readCell(out, cell)));
-      if (resultsOf(read).length > 0) await writeReport(out, read, data, about);
+      if (finishedTrials(read).length > 0) await writeReport(out, read, data, about);
       return read;
     });
-    const done = resultsOf(finished).length;
+    const done = finishedTrials(finished).length;
     if (done > 0) {
       const all = trialsOf(finished, ({ chosen = 0 }) => chosen);
       print(`report of ${done} of ${all.length} trials: ${joinPath(out, "report.html")}`);
@@ -492,7 +492,10 @@ async function printMissing(
 ): Promise<void> {
   const read = await Promise.all(cells.map((cell) => readCell(out, cell)));
   const known = trialsOf(read, ({ chosen }) => chosen);
-  const missing = without(known, resultsOf(read));
+  const missing = without(
+    known,
+    finishedTrials(read).map(({ trial }) => trial),
+  );
   const later = trialsOf(read, ({ chosen = 0 }) => chosen).length - known.length;
   if (missing.length === 0) return;
   const division = parts === undefined ? undefined : divide(cells, parts, costOf);

@@ -1,55 +1,36 @@
 /** The part of a sweep's report about its best run: confusion matrix, classes, mistakes. */
-import type { LoadedDataset } from "../data/datasets.ts";
 import type { Block } from "../report/document.ts";
-import {
-  cellsOf,
-  classMeasures,
-  confusionsOf,
-  LISTED_CLASSES,
-  type Measured,
-  macroF1,
-  mistakesOf,
-  rocAuc,
-} from "../report/statistics.ts";
+import { cellsOf, LISTED_CLASSES, type Measured, mistakesOf } from "../report/statistics.ts";
 import { oneLine } from "../report/text.ts";
+import type { TestResults } from "../train/results.ts";
 import { percent } from "./measure.ts";
 import { LONGEST_NAME, type Outcome } from "./outcome.ts";
-import type { TrialResult } from "./store.ts";
+import type { TrialRecord } from "./store.ts";
 
 /** Maximum width of messages, in columns. */
 const LONGEST_MESSAGE = 400;
 
-/** Maximum rows of the table of mistakes. */
-const SHOWN_ROWS = 100;
+const cutName = (label: string) => oneLine(label, LONGEST_NAME);
 
 /** Confusion, precision, recall, F1, ROC-AUC and the mistakes of the best run's first seed. */
-export function details(best: Outcome, { labels, test }: LoadedDataset): Block[] {
-  const truth = Array.from({ length: test.size }, (_, row) => test.label(row));
-  const trial = best.trials[0]!;
-  const { predicted, probability } = trial;
-  const names = labels.map((label) => oneLine(label, LONGEST_NAME));
-  const sure = truth
-    .flatMap((label, row) => (predicted[row] === label ? [] : [row]))
-    .sort((a, b) => probability[b]! - probability[a]!);
-  const shown = sure.slice(0, SHOWN_ROWS).map((row) => {
-    const text = oneLine(test.text(row), LONGEST_MESSAGE);
-    return [names[truth[row]!]!, names[predicted[row]!]!, probability[row]!.toFixed(3), text];
-  });
-  const count = sure.length > shown.length ? `; the ${shown.length} with the highest probability` : "";
+export function details({ label, trials: [first] }: Outcome): Block[] {
+  const { options, labels, results } = first!;
+  const { verdicts, mistakes } = results.test!;
+  const wrong = verdicts.filter((one) => one === 0).length;
+  const count = wrong > mistakes.length ? `; the ${mistakes.length} with the highest probability` : "";
+  const table: Block = {
+    kind: "table",
+    name: "mistakes",
+    header: ["truth", "predicted", "probability", "message"],
+    rows: mistakes.map(({ truth, predicted, probability, text }) => [
+      ...[cutName(truth), cutName(predicted), probability.toFixed(3), oneLine(text, LONGEST_MESSAGE)],
+    ]),
+  };
   return [
-    { kind: "heading", level: 2, text: `The best run: ${best.label}, seed ${trial.options.seed}` },
-    ...(labels.length > LISTED_CLASSES ? manyClasses(trial, names, truth) : fewClasses(trial, names, truth)),
-    { kind: "text", text: `${sure.length} of ${truth.length} test messages are misclassified${count}:` },
-    ...(shown.length > 0
-      ? [
-          {
-            kind: "table" as const,
-            name: "mistakes",
-            header: ["truth", "predicted", "probability", "message"],
-            rows: shown,
-          },
-        ]
-      : []),
+    { kind: "heading", level: 2, text: `The best run: ${label}, seed ${options.seed}` },
+    ...(labels.length > LISTED_CLASSES ? manyClasses(first!) : fewClasses(results.test!, labels.map(cutName))),
+    { kind: "text", text: `${wrong} of ${verdicts.length} test messages are misclassified${count}:` },
+    ...(wrong > 0 ? [table] : []),
   ];
 }
 
@@ -58,20 +39,8 @@ const NONE = "-";
 const show = (of: Measured | null) => (of ? percent(of.share) : NONE);
 
 /** The whole confusion matrix and the measures of every class. */
-function fewClasses(
-  { predicted, probabilities }: TrialResult,
-  names: readonly string[],
-  truth: readonly number[],
-): Block[] {
-  const confusions = confusionsOf(truth, predicted);
+function fewClasses({ confusions, classes }: TestResults, names: readonly string[]): Block[] {
   const cell = cellsOf(confusions);
-  const measures = classMeasures(confusions, names.length).map(({ precision, recall, f1 }, positive) => {
-    const auc = rocAuc(
-      truth.map((t) => t === positive),
-      probabilities!.map((p) => p[positive]!),
-    );
-    return [names[positive]!, ...[precision, recall, f1].map(show), Number.isNaN(auc) ? NONE : auc.toFixed(4)];
-  });
   return [
     {
       kind: "table",
@@ -83,34 +52,40 @@ function fewClasses(
       kind: "table",
       name: "classes",
       header: ["class", "precision %", "recall %", "F1 %", "ROC-AUC"],
-      rows: measures,
+      rows: classes.map(({ precision, recall, f1, auc }, i) => [
+        ...[names[i]!, show(precision), show(recall), show(f1), auc === null ? NONE : auc.toFixed(4)],
+      ]),
     },
   ];
 }
 
 /** The most frequent mistakes and the classes with the lowest F1; confusion.csv has the whole matrix. */
-function manyClasses({ name, predicted }: TrialResult, names: readonly string[], truth: readonly number[]): Block[] {
-  const confusions = confusionsOf(truth, predicted);
-  const mistakes = mistakesOf(confusions).slice(0, LISTED_CLASSES);
-  const measures = classMeasures(confusions, names.length);
-  const present = [...new Set(truth)].sort((a, b) => measures[a]!.f1!.share - measures[b]!.f1!.share);
-  const worst = present.slice(0, LISTED_CLASSES).map((label) => {
-    const { precision, recall, f1 } = measures[label]!;
-    return [names[label]!, ...[precision, recall, f1].map(show)];
-  });
+function manyClasses({ trial, labels, results }: TrialRecord): Block[] {
+  const { confusions, classes } = results.test!;
+  const names = labels.map(cutName);
+  const present = classes.flatMap(({ f1, ...measures }, i) => (f1 ? [{ name: names[i]!, f1, ...measures }] : []));
+  const worst = present.toSorted((a, b) => a.f1.share - b.f1.share).slice(0, LISTED_CLASSES);
   return [
     {
       kind: "text",
       text:
-        `${names.length} classes, ${present.length} of them in the test set, with a macro F1 of ${percent(macroF1(confusions))} %. ` +
-        `The most frequent mistakes and the classes with the lowest F1; trials/${name}/confusion.csv has every pair of classes:`,
+        `${names.length} classes, ${present.length} of them in the test set, with a macro F1 of ` +
+        `${percent(results.after.test.macroF1!)} %. The most frequent mistakes and the classes with the lowest F1; ` +
+        `trials/${trial.name}/confusion.csv has every pair of classes:`,
     },
     {
       kind: "table",
       name: "confusion",
       header: ["truth", "predicted", "rows"],
-      rows: mistakes.map((one) => [names[one.truth]!, names[one.predicted]!, one.rows]),
+      rows: mistakesOf(confusions)
+        .slice(0, LISTED_CLASSES)
+        .map((one) => [names[one.truth]!, names[one.predicted]!, one.rows]),
     },
-    { kind: "table", name: "classes", header: ["class", "precision %", "recall %", "F1 %"], rows: worst },
+    {
+      kind: "table",
+      name: "classes",
+      header: ["class", "precision %", "recall %", "F1 %"],
+      rows: worst.map(({ name, precision, recall, f1 }) => [name, ...[precision, recall, f1].map(show)]),
+    },
   ];
 }

@@ -12,7 +12,7 @@ import {
   type Verdict,
   wilson,
 } from "../report/statistics.ts";
-import type { TrialResult } from "./store.ts";
+import type { TrialRecord } from "./store.ts";
 
 export interface Measure {
   /** "accuracy", "accuracy (%)", and "%" for columns. */
@@ -24,9 +24,9 @@ export interface Measure {
   of(evaluation: Evaluation): number;
   show(value: number): string;
   /** The 95 % interval of the mean over the seeds, whose trials these are: more seeds do not narrow it. */
-  interval(trials: readonly TrialResult[]): Interval;
+  interval(trials: readonly TrialRecord[]): Interval;
   /** Compares two cells. */
-  compare(first: readonly TrialResult[], second: readonly TrialResult[]): Comparison;
+  compare(first: readonly TrialRecord[], second: readonly TrialRecord[]): Comparison;
   /** The headers of `Comparison.figures`. */
   figures: string[];
   /** How intervals and comparisons are made, in sentences. */
@@ -42,17 +42,16 @@ export interface Comparison {
 
 export const percent = (share: number) => (100 * share).toFixed(1);
 
-export function measureOf(data: TrainingData, results: readonly TrialResult[]): Measure {
-  return data.objective === "lm" ? perplexityOn(results[0]!.texts!) : accuracyOn(data);
+export function measureOf(data: TrainingData, trials: readonly TrialRecord[]): Measure {
+  return data.objective === "lm" ? perplexityOn(trials[0]!.results.texts!) : accuracyOn(data);
 }
 
 /** The accuracy on the rows of a test set. */
 function accuracyOn({ test }: LoadedDataset): Measure {
-  const truth = Array.from({ length: test.size }, (_, row) => test.label(row));
   /** Whether each row is classified correctly by the majority of the seeds; undecided in case of a tie. */
-  const verdictsOf = (trials: readonly TrialResult[]): Verdict[] =>
-    truth.map((label, row) => {
-      const right = trials.filter(({ predicted }) => predicted[row] === label).length;
+  const verdictsOf = (trials: readonly TrialRecord[]): Verdict[] =>
+    Array.from({ length: test.size }, (_, row) => {
+      const right = trials.filter(({ results }) => results.test!.verdicts[row] === 1).length;
       return 2 * right === trials.length ? null : 2 * right > trials.length;
     });
   return {
@@ -63,7 +62,8 @@ function accuracyOn({ test }: LoadedDataset): Measure {
     of: ({ accuracy }) => accuracy,
     show: percent,
     interval: (trials) => {
-      const right = trials.reduce((sum, { after }) => sum + after.test.accuracy * test.size, 0) / trials.length;
+      const right =
+        trials.reduce((sum, { results }) => sum + results.after.test.accuracy * test.size, 0) / trials.length;
       return wilson(right, test.size);
     },
     compare: (first, second) => {
@@ -99,19 +99,19 @@ const perplexityOf: Ratio = (texts, rows) => Math.exp(lossPer(texts.tokens, text
 const bitsOf: Ratio = (texts, rows) => lossPer(texts.bytes, texts, rows) / Math.LN2;
 
 /** The mean of a ratio over a cell's seeds. */
-function meanOf(trials: readonly TrialResult[], of: Ratio, rows: Uint32Array): number {
-  return trials.reduce((sum, { texts }) => sum + of(texts!, rows), 0) / trials.length;
+function meanOf(trials: readonly TrialRecord[], of: Ratio, rows: Uint32Array): number {
+  return trials.reduce((sum, { results }) => sum + of(results.texts!, rows), 0) / trials.length;
 }
 
 /** The bootstrap interval of the bits per byte of a cell. */
-export function bitsInterval(trials: readonly TrialResult[]): Interval {
-  const { length } = trials[0]!.texts!.loss;
+export function bitsInterval(trials: readonly TrialRecord[]): Interval {
+  const { length } = trials[0]!.results.texts!.loss;
   return percentiles95(bootstrap(length, SAMPLES.interval, (rows) => meanOf(trials, bitsOf, rows)));
 }
 
 function perplexityOn({ of, loss: { length } }: TextLosses): Measure {
   const show = (value: number) => value.toPrecision(4);
-  const perplexity = (trials: readonly TrialResult[], rows: Uint32Array) => meanOf(trials, perplexityOf, rows);
+  const perplexity = (trials: readonly TrialRecord[], rows: Uint32Array) => meanOf(trials, perplexityOf, rows);
   return {
     name: "perplexity",
     title: "perplexity",

@@ -7,9 +7,9 @@ import { isUnequal } from "../train/class-weights.ts";
 import type { TrainOptions } from "../train/options.ts";
 import { showRate } from "./grid.ts";
 import { type Measure, percent } from "./measure.ts";
-import { list, type Outcome, resultsOf } from "./outcome.ts";
+import { finishedTrials, list, type Outcome } from "./outcome.ts";
 import { PUBLISHED_OF, PUBLISHED_ROWS, publishedOf } from "./published.ts";
-import type { FinishedCell, TrialResult } from "./store.ts";
+import type { FinishedCell, TrialRecord } from "./store.ts";
 
 const SPLITS: Record<LoadedDataset["split"], string> = {
   random: "split at random",
@@ -43,15 +43,15 @@ export function method(
   measure: Measure,
   about: string | undefined,
 ): Block[] {
-  const results = resultsOf(cells);
-  const all = <T>(of: (result: TrialResult) => T) => list(results.map(of));
+  const trials = finishedTrials(cells);
+  const all = <T>(of: (trial: TrialRecord) => T) => list(trials.map(of));
   const option = (key: keyof TrainOptions) => all(({ options }) => options[key]);
-  const lora = results.filter(({ options }) => options.mode === "lora").map(({ options }) => options);
+  const lora = trials.filter(({ options }) => options.mode === "lora").map(({ options }) => options);
   const isClassifier = data.objective === "classification";
   const weighted = isUnequal(data) ? `, the loss weighted by class: ${option("classWeights")}` : "";
   const sentences = [
     `${aboutData(data)} All runs have the same split.`,
-    `Training: ${results.length} runs of ${all(({ model }) => model)} on ${all(({ device }) => device)}, with AdamW (weight decay ` +
+    `Training: ${trials.length} runs of ${all(({ trial }) => trial.model)} on ${all(({ device }) => device.name)}, with AdamW (weight decay ` +
       `${option("weightDecay")}), epochs: ${option("epochs")}, batches of ${option("batchSize")}, schedule ${option("schedule")} with a ` +
       `warm-up of ${option("warmup")}${isClassifier ? `, classified at ${option("pooling")}` : ""}${weighted}. ` +
       (lora.length > 0

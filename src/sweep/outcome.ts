@@ -6,9 +6,9 @@ import { SETTING_NAMES } from "../train/options.ts";
 import { lowestLoss } from "../train/records.ts";
 import { describeTrial, showRate } from "./grid.ts";
 import type { Measure } from "./measure.ts";
-import type { FinishedCell, TrialResult } from "./store.ts";
+import type { FinishedCell, TrialRecord } from "./store.ts";
 
-/** A cell with results. */
+/** A cell with finished trials. */
 export interface Outcome {
   label: string;
   mode: Mode;
@@ -16,8 +16,8 @@ export interface Outcome {
   alpha: number;
   lr: number;
   /** The rates that it was chosen from; empty: it was not chosen. */
-  tried: { lr: number; result: TrialResult | null }[];
-  trials: TrialResult[];
+  tried: { lr: number; trial: TrialRecord | null }[];
+  trials: TrialRecord[];
   /** Mean validation loss: the best cell has the lowest. */
   loss: number;
   val: Summary;
@@ -37,13 +37,13 @@ export const LONGEST_NAME = 60;
 
 export const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
-const optionsOf = ({ results: [first] }: FinishedCell) => first!.options;
+const optionsOf = ({ trials: [first] }: FinishedCell) => first!.options;
 
 /** The cells' descriptions, with the settings in which those of the same description differ. */
 function labelsOf(cells: readonly FinishedCell[]): string[] {
-  const models = new Set(cells.map(({ results: [first] }) => first!.model));
-  const names = cells.map(({ results: [first] }) => {
-    return describeTrial(first!) + (models.size > 1 ? `, ${oneLine(first!.model, LONGEST_NAME)}` : "");
+  const models = new Set(cells.map(({ trials: [first] }) => first!.trial.model));
+  const names = cells.map(({ trials: [first] }) => {
+    return describeTrial(first!) + (models.size > 1 ? `, ${oneLine(first!.trial.model, LONGEST_NAME)}` : "");
   });
   const rateOf = (cell: FinishedCell) =>
     cell.rates.length > 1 ? "its own rate" : `rate ${showRate(optionsOf(cell).lr)}`;
@@ -62,31 +62,32 @@ function labelsOf(cells: readonly FinishedCell[]): string[] {
   return cells.map((cell, i) => [names[i], ...differing.get(names[i]!)!.map((word) => word(cell))].join(", "));
 }
 
-/** The cells that have results. */
+/** The cells that have finished trials. */
 export function outcomesOf(cells: readonly FinishedCell[], measure: Measure): Outcome[] {
-  const finished = cells.filter(({ results }) => results.length > 0);
+  const finished = cells.filter(({ trials }) => trials.length > 0);
   const labels = labelsOf(finished);
   return finished.map((cell, i) => {
-    const trials = cell.results;
+    const { trials } = cell;
     const { mode, rank, alpha, lr } = optionsOf(cell);
     const isTuned = cell.rates.length > 1;
     return {
       label: labels[i]!,
       ...{ mode, rank, alpha, lr, trials },
-      tried: isTuned ? cell.rates.map(([first], j) => ({ lr: first!.options.lr, result: cell.tried[j]! })) : [],
-      loss: mean(trials.map(({ after }) => after.val.loss)),
-      val: summarize(trials.map(({ after }) => measure.of(after.val))),
-      test: summarize(trials.map(({ after }) => measure.of(after.test))),
+      tried: isTuned ? cell.rates.map(([first], j) => ({ lr: first!.options.lr, trial: cell.tried[j]! })) : [],
+      loss: mean(trials.map(({ results }) => results.after.val.loss)),
+      val: summarize(trials.map(({ results }) => measure.of(results.after.val))),
+      test: summarize(trials.map(({ results }) => measure.of(results.after.test))),
       interval: measure.interval(trials),
       seconds: mean(trials.map(({ seconds }) => seconds)),
     };
   });
 }
 
-/** The results of all trials, by name. */
-export function resultsOf(cells: readonly FinishedCell[]): TrialResult[] {
-  const all = cells.flatMap(({ tried, results }) => [...tried, ...results]).filter((result) => result !== null);
-  return [...new Map(all.map((result) => [result.key, result])).values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+/** All finished trials, by name. */
+export function finishedTrials(cells: readonly FinishedCell[]): TrialRecord[] {
+  const all = cells.flatMap(({ tried, trials }) => [...tried, ...trials]).filter((one) => one !== null);
+  const nameOf = ({ trial }: TrialRecord) => trial.name;
+  return [...new Map(all.map((one) => [one.trial.key, one])).values()].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
 }
 
 /** The one with the lowest validation loss. The test set is not used for selection. */

@@ -20,7 +20,8 @@ export function publishedOf({ mode, rank, alpha, trials: [trial] }: Outcome, dat
   const { origin, split, train, stats } = data;
   const rows = origin.name === published.data && split === "experiment" && stats.copies === 0;
   const padded = train.padTo === stats.train.max && [stats.train, stats.val, stats.test].every(({ cut }) => cut === 0);
-  const { model, options } = trial!;
+  const { model } = trial!.trial;
+  const { options } = trial!;
   const free = Object.fromEntries(FREE.map((key) => [key, options[key]]));
   const settings = isTrialOf(options, { options: resolveOptions(ofMode({ ...PAPER, ...free }, mode)) });
   if (!(rows && padded && settings && published.models.includes(model))) return undefined;

@@ -101,7 +101,7 @@ export function rates(outcomes: readonly Outcome[]): Block[] {
   const shown = ({ tried }: Outcome, lr: number) => {
     const one = tried.find((candidate) => candidate.lr === lr);
     if (!one) return "-";
-    return one.result ? one.result.after.val.loss.toFixed(4) : "failed";
+    return one.trial ? one.trial.results.after.val.loss.toFixed(4) : "failed";
   };
   const isAtEnd = ({ tried, lr }: Outcome) => {
     const tries = tried.map((one) => one.lr);

@@ -6,7 +6,7 @@ import { findLeaks } from "../data/duplicates.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { LM_METRICS_COLUMNS, METRICS_COLUMNS, toCsv } from "../report/csv.ts";
 import { type Block, filesOf, toHtml, toMarkdown } from "../report/document.ts";
-import { confusionsOf, holm, macroF1, SIGNIFICANT, standing } from "../report/statistics.ts";
+import { holm, SIGNIFICANT, standing } from "../report/statistics.ts";
 import { lossCurves, valueOverSize } from "../report/sweep-charts.ts";
 import { lmMetricsRow, metricsRow } from "../run/tables.ts";
 import { isUnequal } from "../train/class-weights.ts";
@@ -14,10 +14,10 @@ import { details } from "./best-run.ts";
 import { showRate } from "./grid.ts";
 import { bitsInterval, type Measure, measureOf, percent } from "./measure.ts";
 import { aboutLeaks, aboutPublished, method } from "./method.ts";
-import { bestOf, mean, methodsOf, type Outcome, outcomesOf, resultsOf, tunedOf } from "./outcome.ts";
+import { bestOf, finishedTrials, mean, methodsOf, type Outcome, outcomesOf, tunedOf } from "./outcome.ts";
 import { publishedOf } from "./published.ts";
 import { grids, rates } from "./rates.ts";
-import type { FinishedCell, TrialResult } from "./store.ts";
+import type { FinishedCell, TrialRecord } from "./store.ts";
 
 const TITLE = "LoRA on GPT-2: sweep report";
 
@@ -33,16 +33,16 @@ export async function writeReport(
 ): Promise<string> {
   const blocks = reportBlocks(cells, data, about);
   const markdown = toMarkdown(blocks);
-  const results = resultsOf(cells);
-  const metrics = (some: readonly TrialResult[]) =>
+  const finished = finishedTrials(cells);
+  const metrics = (some: readonly TrialRecord[]) =>
     data.objective === "lm"
       ? toCsv(LM_METRICS_COLUMNS, some.map(lmMetricsRow))
       : toCsv(METRICS_COLUMNS, some.map(metricsRow));
   const files: [path: string, content: string][] = [
     ...filesOf(blocks),
-    ["metrics.csv", metrics(results)],
-    ...[...new Set(results.map(({ options }) => options.mode))].map((mode): [string, string] => {
-      return [`metrics-${mode}.csv`, metrics(results.filter(({ options }) => options.mode === mode))];
+    ["metrics.csv", metrics(finished)],
+    ...[...new Set(finished.map(({ options }) => options.mode))].map((mode): [string, string] => {
+      return [`metrics-${mode}.csv`, metrics(finished.filter(({ options }) => options.mode === mode))];
     }),
     ["report.md", markdown],
     ["report.html", toHtml(TITLE, blocks)],
@@ -52,7 +52,7 @@ export async function writeReport(
 }
 
 export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData, about?: string): Block[] {
-  const measure = measureOf(data, resultsOf(cells));
+  const measure = measureOf(data, finishedTrials(cells));
   const outcomes = outcomesOf(cells, measure);
   const compared = tunedOf(outcomes);
   const best = bestOf(compared);
@@ -68,7 +68,7 @@ export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData,
     ...grids(outcomes, data, measure),
     ...rates(outcomes),
     ...losses(compared),
-    ...(best && data.objective === "classification" ? details(best, data) : []),
+    ...(best && data.objective === "classification" ? details(best) : []),
     ...trials(cells, measure, data),
   ];
 }
@@ -104,7 +104,7 @@ function settings(
   const more = data.objective === "lm" ? bitsColumns() : accuracyColumns(outcomes, data, leaks);
   const row = (outcome: Outcome) => {
     const { label, lr, trials, loss, val, test, interval, seconds } = outcome;
-    const [first] = trials as [TrialResult];
+    const [first] = trials as [TrialRecord];
     return [
       ...[label, showRate(lr), trials.length, loss.toFixed(4), show(val.mean)],
       ...[show(test.mean), test.n > 1 ? show(test.sd) : "-"],
@@ -153,7 +153,7 @@ function bitsColumns(): Columns[] {
   const show = (value: number) => value.toPrecision(4);
   const values = ({ trials }: Outcome) => {
     const { low, high } = bitsInterval(trials);
-    return [mean(trials.map(({ after }) => after.test.bitsPerByte!)), low, high].map(show);
+    return [mean(trials.map(({ results }) => results.after.test.bitsPerByte!)), low, high].map(show);
   };
   return [{ header: ["bits per byte", "bits 95 % low", "bits 95 % high"], values }];
 }
@@ -161,18 +161,16 @@ function bitsColumns(): Columns[] {
 /** Macro F1 where the classes are unequal, the accuracy without leaks where there are any, published figures where they apply. */
 function accuracyColumns(outcomes: readonly Outcome[], data: LoadedDataset, leaks: Uint32Array): Columns[] {
   const leaked = new Set(leaks);
-  const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
-  const clean = [...truth.keys()].filter((row) => !leaked.has(row));
-  const accuracyOnClean = ({ predicted }: TrialResult) =>
-    mean(clean.map((row) => (predicted[row] === truth[row] ? 1 : 0)));
-  const f1 = ({ predicted }: TrialResult) => macroF1(confusionsOf(truth, predicted));
+  const accuracyOnClean = ({ results }: TrialRecord) =>
+    mean(results.test!.verdicts.filter((_, row) => !leaked.has(row)));
+  const f1 = ({ results }: TrialRecord) => results.after.test.macroF1!;
   const anyPublished = outcomes.some((outcome) => publishedOf(outcome, data) !== undefined);
   const columns: [isShown: boolean, header: string, value: (outcome: Outcome) => number | undefined][] = [
     [isUnequal(data), "macro F1 %", ({ trials }) => mean(trials.map(f1))],
     [
       leaked.size > 0,
       "test %, no copies",
-      ({ trials }) => (clean.length > 0 ? mean(trials.map(accuracyOnClean)) : undefined),
+      ({ trials }) => (leaked.size < data.test.size ? mean(trials.map(accuracyOnClean)) : undefined),
     ],
     [anyPublished, "published", (outcome) => publishedOf(outcome, data)],
   ];
@@ -182,13 +180,8 @@ function accuracyColumns(outcomes: readonly Outcome[], data: LoadedDataset, leak
     .map(([, header, value]) => ({ header: [header], values: (outcome) => [show(value(outcome))] }));
 }
 
-function billions(count: number | undefined): string {
-  return count === undefined ? "-" : (count / 1e9).toPrecision(3);
-}
-
-function megabytes(bytes: number | undefined): string {
-  return bytes === undefined ? "-" : (bytes / 1e6).toPrecision(3);
-}
+const billions = (count: number) => (count / 1e9).toPrecision(3);
+const megabytes = (bytes: number) => (bytes / 1e6).toPrecision(3);
 
 /** All methods in pairs; of a single method, the best setting against each other one. */
 function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: Measure): Block[] {
@@ -255,8 +248,7 @@ function trials(cells: readonly FinishedCell[], { of, show, unit }: Measure, { o
       kind: "table",
       name: "runs",
       header: ["run", "rate", "seed", `validation ${unit}`, `test ${unit}`, what],
-      rows: resultsOf(cells).map((result) => {
-        const { name, options, after } = result;
+      rows: finishedTrials(cells).map(({ trial: { name }, options, results: { after } }) => {
         const href = `trials/${name}/${file}`;
         const measured = [show(of(after.val)), show(of(after.test))];
         return [name, showRate(options.lr), options.seed, ...measured, { href, text: file }];

@@ -8,20 +8,20 @@ import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { recover } from "../io/recover.ts";
 import type { Check } from "../platform/replacing.ts";
 import { runCharts } from "../run/charts.ts";
-import { keepCheckpoint } from "../run/checkpoint.ts";
-import { beginRun, type RunConfig, runConfig, saveRun } from "../run/directory.ts";
+import { lastCheckpoint } from "../run/checkpoint.ts";
+import { LiveRun } from "../run/live-run.ts";
+import { newRecord } from "../run/record.ts";
 import type { Checkpoint, EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
 import { type Job, trainJobs } from "../train/scheduler.ts";
 import type { Start } from "../train/trainer.ts";
 import type { Trial } from "./grid.ts";
 import {
   forgetError,
+  isFinished,
   keepError,
   readBegun,
-  readResult,
-  resultFile,
-  resultOf,
-  type TrialResult,
+  readFinished,
+  type TrialRecord,
   trialDirectory,
 } from "./store.ts";
 
@@ -30,7 +30,7 @@ const CHECKPOINT_STEPS = 200;
 
 export type SweepEvent =
   | { type: "recovered"; trial: Trial }
-  | { type: "skip"; trial: Trial; result: TrialResult }
+  | { type: "skip"; trial: Trial; record: TrialRecord }
   /** So many of the next trials are trained at once. */
   | { type: "group"; count: number }
   /** So many cannot begin together: one half is trained before the other. */
@@ -40,7 +40,7 @@ export type SweepEvent =
   | { type: "evaluation"; trial: Trial; record: EvaluationRecord; steps: number; together: Progress }
   | { type: "step"; trial: Trial; record: StepRecord; examplesPerSecond: number; together: Progress }
   /** `left` trials have not ended, and take about `secondsLeft`. */
-  | { type: "done"; trial: Trial; result: TrialResult; left: number; secondsLeft: number }
+  | { type: "done"; trial: Trial; record: TrialRecord; left: number; secondsLeft: number }
   | { type: "failed"; trial: Trial; error: LowrankError };
 
 /** How far the trials are that are trained at once. */
@@ -81,8 +81,8 @@ export async function runTrials(args: SweepArguments): Promise<number> {
   for (const [index, trial] of trials.entries()) {
     if (signal.aborted) break;
     if (await recover(trialDirectory(out, trial))) onEvent({ type: "recovered", trial });
-    const finished = await readResult(out, trial);
-    if (finished) onEvent({ type: "skip", trial, result: finished });
+    const finished = await readFinished(out, trial);
+    if (finished) onEvent({ type: "skip", trial, record: finished });
     else pending.push({ trial, index });
   }
   const sweep = new Sweep(args, pending.length);
@@ -162,8 +162,8 @@ class Sweep {
     this.trained += 1 - run.shareBefore;
   }
 
-  done(trial: Trial, result: TrialResult): void {
-    this.args.onEvent({ type: "done", trial, result, left: this.left, secondsLeft: this.secondsLeft() });
+  done(trial: Trial, record: TrialRecord): void {
+    this.args.onEvent({ type: "done", trial, record, left: this.left, secondsLeft: this.secondsLeft() });
   }
 
   async fail(trial: Trial, error: unknown): Promise<void> {
@@ -180,8 +180,8 @@ class Sweep {
     const { runs } = this;
     return {
       count: runs.length,
-      step: sum(runs, ({ isEnded, step, steps }) => (isEnded ? steps : step)),
-      steps: sum(runs, ({ steps }) => steps),
+      step: sum(runs, ({ isEnded, progress: { step, steps } }) => (isEnded ? steps : step)),
+      steps: sum(runs, ({ progress }) => progress.steps),
       // A trial's seconds are its part of the time that passes.
       secondsLeft: sum(runs, ({ isEnded, secondsLeft }) => (isEnded ? 0 : secondsLeft)),
     };
@@ -200,15 +200,13 @@ function sum<T>(some: readonly T[], of: (one: T) => number): number {
   return some.reduce((total, one) => total + of(one), 0);
 }
 
-/** A trial that is trained: its directory, and how far it is. */
+/** A trial that is trained. */
 class TrialRun implements Job {
-  steps = 0;
-  step = 0;
-  secondsLeft = Infinity;
   isEnded = false;
-  private stepBefore = 0;
-  private config!: RunConfig;
+  /** Set when it begins. */
+  private live!: LiveRun;
   private signal!: AbortSignal;
+  private stepBefore = 0;
 
   constructor(
     private readonly sweep: Sweep,
@@ -220,43 +218,52 @@ class TrialRun implements Job {
     return this.pending.trial.options;
   }
 
+  get progress() {
+    return this.live.record;
+  }
+
+  get secondsLeft(): number {
+    return this.live.speed?.secondsLeft ?? Infinity;
+  }
+
   /** The share of its steps that it has made, and the share that it had made before. */
   get share(): number {
-    return this.steps > 0 ? this.step / this.steps : 0;
+    return this.shareAt(this.progress.step);
   }
 
   get shareBefore(): number {
-    return this.steps > 0 ? this.stepBefore / this.steps : 0;
+    return this.shareAt(this.stepBefore);
+  }
+
+  private shareAt(step: number): number {
+    return this.live.record.steps > 0 ? step / this.live.record.steps : 0;
   }
 
   /** From its checkpoint if there is one. */
   async begin(signal: AbortSignal): Promise<Start> {
     const { sweep, pending, model } = this;
-    const { out, device, data, check, onEvent } = sweep.args;
+    const { out, data, check, onEvent } = sweep.args;
     const { trial } = pending;
-    const { name, key } = trial;
-    const resume = await readBegun(out, trial);
+    const { name, key, options } = trial;
+    const directory = trialDirectory(out, trial);
+    const begun = await readBegun(out, trial);
+    const resume = begun ? await lastCheckpoint(directory).catch(() => undefined) : undefined;
     sweep.begin(pending);
     if (resume) onEvent({ type: "resumed", trial, step: resume.step });
+    const fresh = await newRecord({ model, data }, { model: trial.model, ...options }, options);
+    const record = begun && resume ? begun : { ...fresh, trial: { name, key, model: trial.model } };
+    const live = new LiveRun(directory, record, { check, onEvent: (event) => this.report(event) });
+    this.live = live;
     this.signal = signal;
-    this.stepBefore = this.step = resume?.step ?? 0;
-    this.config = { ...(await runConfig(model, data, trial.options)), trial: { name, key, model: trial.model } };
-    const directory = trialDirectory(out, trial);
-    let isWritten = resume !== undefined;
-    let { info } = device;
+    this.stepBefore = resume?.step ?? 0;
     return {
       ...(resume ? { resume } : {}),
       checkpointEvery: CHECKPOINT_STEPS,
+      ...live.callbacks,
       onCheckpoint: async (checkpoint: Checkpoint) => {
-        if (!isWritten) await beginRun(directory, this.config, info, check);
-        isWritten = true;
-        await keepCheckpoint(directory, checkpoint, check);
+        await live.callbacks.onCheckpoint(checkpoint);
         // An aborted trial resumes from this checkpoint: an evaluation now would be discarded.
         signal.throwIfAborted();
-      },
-      onEvent: (event) => {
-        if (event.type === "plan") info = event.device;
-        this.report(event);
       },
     };
   }
@@ -265,47 +272,36 @@ class TrialRun implements Job {
     const { sweep, pending } = this;
     const { trial } = pending;
     const { onEvent } = sweep.args;
-    if (event.type === "start") {
-      this.steps = event.steps;
-      sweep.enter(this);
-    }
+    if (event.type === "start") sweep.enter(this);
     if (event.type === "step") {
       const { record, examplesPerSecond } = event;
-      this.step = record.step;
-      this.secondsLeft = event.secondsLeft;
       onEvent({ type: "step", trial, record, examplesPerSecond, together: sweep.together() });
     }
     if (event.type === "evaluation")
-      onEvent({ type: "evaluation", trial, record: event.record, steps: this.steps, together: sweep.together() });
+      onEvent({
+        ...{ type: "evaluation", trial, record: event.record },
+        ...{ steps: this.progress.steps, together: sweep.together() },
+      });
   }
 
   /** Saves what it has learned, or its error. Rejects with an error that is a bug. */
   async end(trained: Promise<TrainResult>): Promise<void> {
-    const { sweep, signal } = this;
+    const { sweep, signal, live } = this;
+    const { out, data, check } = sweep.args;
     const { trial } = this.pending;
     try {
-      const result = await this.save(await trained);
-      if (result === null) return;
-      await forgetError(sweep.args.out, trial);
+      const result = await trained;
+      // One that was aborted has its checkpoint.
+      if (!isFinished(live.record)) return;
+      await withLock(live.directory, () => live.save(live.directory, result, data, runCharts, { check }));
+      await forgetError(out, trial);
       sweep.leave(this);
-      sweep.done(trial, result);
+      sweep.done(trial, live.record);
     } catch (error) {
       // What was learned is saved.
       if (signal.aborted && error === signal.reason) return;
       sweep.leave(this);
       await sweep.fail(trial, error);
     }
-  }
-
-  /** Returns null if it was aborted. */
-  private async save(result: TrainResult): Promise<TrialResult | null> {
-    const { out, data, check } = this.sweep.args;
-    const { trial } = this.pending;
-    const summary = resultOf(trial, result);
-    if (!summary) return null;
-    const directory = trialDirectory(out, trial);
-    const files = [...runCharts(result, data), resultFile(summary)];
-    await withLock(directory, () => saveRun(directory, this.config, result, data, files, { check }));
-    return summary;
   }
 }

@@ -146,7 +146,8 @@ test("a trial can be resumed from another directory", async () => {
   assert.equal(snapshot(join(trial, "adapter")), snapshot(join(folder, "whole", "trials", name, "adapter")));
   // The sweep accepts the trial as finished, with the same result.
   const result = (out: string) => {
-    const { seconds: _, ...rest } = JSON.parse(readFileSync(join(folder, out, "trials", name, "result.json"), "utf8"));
+    const record = JSON.parse(readFileSync(join(folder, out, "trials", name, "run.json"), "utf8"));
+    const { seconds: _, created: _c, ...rest } = record;
     return rest;
   };
   assert.equal(result("trial"), result("whole"));

@@ -8,7 +8,7 @@ import { loadModel } from "../../src/io/hf.ts";
 import type { ModelPlan } from "../../src/model/gpt2.ts";
 import { type Arm, listCells, type Trial, trialsOf } from "../../src/sweep/grid.ts";
 import { runTrials, type SweepEvent } from "../../src/sweep/runner.ts";
-import { readResult, trialDirectory } from "../../src/sweep/store.ts";
+import { readFinished, trialDirectory } from "../../src/sweep/store.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
 import { memoryOf } from "../../src/train/records.ts";
 import { planRounds } from "../../src/train/scheduler.ts";
@@ -66,7 +66,7 @@ async function run(on: Device, out: string, trials: readonly Trial[], options: O
 /** Runs each trial by itself, unless that was done. */
 async function runAlone(on: Device, trials: readonly Trial[]): Promise<void> {
   for (const trial of trials)
-    if (!(await readResult(pathOf(on, ALONE), trial)))
+    if (!(await readFinished(pathOf(on, ALONE), trial)))
       assert.equal(await run(on, ALONE, [trial]), ["group 1", "0 failed"]);
 }
 
@@ -78,7 +78,7 @@ function filesOf(on: Device, out: string, trial: Trial): Map<string, string> {
   const files = snapshot(directory);
   const edit = (name: string, change: (text: string) => string) =>
     files.set(name, change(readFileSync(join(directory, name), "utf8")));
-  edit("result.json", (text) => text.replace(/"seconds":[^,]+,/, ""));
+  edit("run.json", (text) => text.replace(/^ "(seconds|created)":.*$/gm, ""));
   edit("metrics.csv", (text) => {
     const [header, row] = text.split("\r\n").map((line) => line.split(","));
     return row!.filter((_, i) => header![i] !== "minutes").join();
@@ -135,7 +135,7 @@ testOnBoth(
     assert.is(resumed[1], trials.length);
     assert.ok(resumed[3]! > 0 && resumed[3]! < trials.length, resumed.join());
     await assertSame(on, "unlike", trials);
-    const early = (await readResult(pathOf(on, "unlike"), trials.at(-1)!))!;
+    const early = (await readFinished(pathOf(on, "unlike"), trials.at(-1)!))!;
     assert.ok(early.evaluations.at(-1)!.step < 9 * 8, "patience ended it");
   },
   ["webgpu"],
@@ -148,7 +148,7 @@ testOnBoth("a trial whose rate is too high is named, and the others are as witho
   assert.equal(await run(on, "diverged", trials), [group, `failed ${bad.name}`, "1 failed"]);
   const error = readFileSync(join(pathOf(on, "diverged"), "trials", `${bad.name}.error.txt`), "utf8");
   assert.match(error, /is not finite\n.*step \d+ of .*learning rate/);
-  assert.is(await readResult(pathOf(on, "diverged"), bad), null);
+  assert.is(await readFinished(pathOf(on, "diverged"), bad), null);
   await assertSame(on, "diverged", trials.slice(0, 4));
 });
 
@@ -243,7 +243,8 @@ testOnBoth("an error that is a bug ends the sweep, and the trials beside it stop
   });
   assert.instance(thrown, RangeError);
   // On the CPU the one beside it may have ended before.
-  for (const trial of isCPU(on) ? trials.slice(1) : trials) assert.is(await readResult(pathOf(on, "bug"), trial), null);
+  for (const trial of isCPU(on) ? trials.slice(1) : trials)
+    assert.is(await readFinished(pathOf(on, "bug"), trial), null);
   const seen = await run(on, "bug", trials);
   // On the CPU the one beside it may not have stepped.
   const resumed = seen.filter((event) => event.startsWith("resumed")).length;
@@ -261,7 +262,7 @@ testOnBoth(
     };
     const args = { out: pathOf(on, "taken"), trials, device, data, signal, check, onEvent: () => {} };
     await assertFails(DeviceError, ["taken over"], () => runTrials(args));
-    for (const trial of trials) assert.is(await readResult(args.out, trial), null);
+    for (const trial of trials) assert.is(await readFinished(args.out, trial), null);
   },
   ["wasm 2 threads"],
 );

@@ -9,7 +9,7 @@ import { toMarkdown } from "../../src/report/document.ts";
 import { listCells, trialsOf } from "../../src/sweep/grid.ts";
 import { reportBlocks, writeReport } from "../../src/sweep/report.ts";
 import { runTrials } from "../../src/sweep/runner.ts";
-import { type FinishedCell, readCell, type TrialResult, trialDirectory } from "../../src/sweep/store.ts";
+import { type FinishedCell, readCell, type TrialRecord, trialDirectory } from "../../src/sweep/store.ts";
 import { resolveOptions } from "../../src/train/options.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -28,12 +28,16 @@ test("the options of each mode's trials are those of a language model", async ()
 
 /** The cell with other losses on each document: `factor` times those that it has. */
 function changed(cell: FinishedCell, options: object, factor: (document: number) => number): FinishedCell {
-  const change = (result: TrialResult): TrialResult => ({
-    ...result,
-    options: { ...result.options, ...options },
-    texts: { ...result.texts!, loss: result.texts!.loss.map((loss, i) => loss * factor(i)) },
-  });
-  return { ...cell, tried: cell.tried.map((one) => one && change(one)), results: cell.results.map(change) };
+  const change = (trial: TrialRecord): TrialRecord => {
+    const texts = trial.results.texts!;
+    const loss = texts.loss.map((loss, i) => loss * factor(i));
+    return {
+      ...trial,
+      options: { ...trial.options, ...options },
+      results: { ...trial.results, texts: { ...texts, loss } },
+    };
+  };
+  return { ...cell, tried: cell.tried.map((one) => one && change(one)), trials: cell.trials.map(change) };
 }
 
 test("a sweep of language models reports perplexity with bootstrap intervals and paired comparisons", async () => {
@@ -52,9 +56,9 @@ test("a sweep of language models reports perplexity with bootstrap intervals and
   const failed = await runTrials({ out, trials, device, data, signal, check: async () => {}, onEvent: () => {} });
   assert.is(failed, 0);
   const finished = await readCell(out, cell!);
-  const [low, high] = finished.tried.map((result) => result!.after.val.loss) as [number, number];
+  const [low, high] = finished.tried.map((trial) => trial!.results.after.val.loss) as [number, number];
   assert.is(finished.chosen, low < high ? 0 : 1);
-  const { texts } = finished.results[0]!;
+  const { texts } = finished.trials[0]!.results;
   assert.equal([texts!.of, texts!.loss.length], ["documents", 20]);
   const markdown = await writeReport(out, [finished], data);
   for (const words of [

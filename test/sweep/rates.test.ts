@@ -3,29 +3,31 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { type GPT2Config, MODES, type Mode } from "../../src/config.ts";
+import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { trainableCount } from "../../src/model/trainable.ts";
 import { toMarkdown } from "../../src/report/document.ts";
 import type { RunSettings } from "../../src/run/settings.ts";
-import { type Arm, type Cell, listCells, type Trial, trialsOf } from "../../src/sweep/grid.ts";
+import { type Arm, listCells, type Trial, trialsOf } from "../../src/sweep/grid.ts";
 import { SWEEPS } from "../../src/sweep/presets.ts";
 import { reportBlocks, writeReport } from "../../src/sweep/report.ts";
 import { runTrials } from "../../src/sweep/runner.ts";
 import { costsIn, divide } from "../../src/sweep/shards.ts";
-import { type FinishedCell, keepError, readCell, type TrialResult, trialDirectory } from "../../src/sweep/store.ts";
+import { type FinishedCell, keepError, readCell, type TrialRecord, trialDirectory } from "../../src/sweep/store.ts";
 import { resolveOptions } from "../../src/train/options.ts";
 import { specOf } from "../../src/train/sizes.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
+import { cellOf, predicting } from "../helpers/trials.ts";
 
 const folder = temporaryFolder();
 const RATES = [1e-3, 1e-2, 3e-2];
 
 const cellsOf = (arms: Arm[], seeds: number, base = {}) => listCells({ base, arms }, seeds, () => ({}));
-const rateOf = ({ options }: Trial) => options.lr;
+const rateOf = ({ options }: Pick<Trial, "options">) => options.lr;
 
 test("the first seed is trained at every rate, the others at the chosen one", async () => {
   const [cell, ...more] = await cellsOf([{ mode: "last_layer", lr: { choose: RATES } }], 3);
@@ -181,12 +183,12 @@ async function chosenSweep() {
   return { out, data, cell: cells[0]!, run };
 }
 
-/** Changes a stored result, so that the choice is known. */
-function change(out: string, trial: Trial, to: (result: TrialResult) => void): void {
-  const path = join(trialDirectory(out, trial), "result.json");
-  const result = JSON.parse(readFileSync(path, "utf8"));
-  to(result);
-  writeFileSync(path, JSON.stringify(result));
+/** Changes a stored trial, so that the choice is known. */
+function change(out: string, trial: Trial, to: (record: TrialRecord) => void): void {
+  const path = join(trialDirectory(out, trial), "run.json");
+  const record = JSON.parse(readFileSync(path, "utf8"));
+  to(record);
+  writeFileSync(path, JSON.stringify(record));
 }
 
 test("the rate is chosen on the validation set once every rate has ended; the report says which and why", async () => {
@@ -194,12 +196,12 @@ test("the rate is chosen on the validation set once every rate has ended; the re
   const [low, middle, high] = trialsOf([cell]) as [Trial, Trial, Trial];
   await run([low, middle]);
   const some = await readCell(out, cell);
-  assert.equal([some.chosen, some.missing, some.results], [undefined, [high], []]);
+  assert.equal([some.chosen, some.missing, some.trials], [undefined, [high], []]);
   assert.match(toMarkdown(reportBlocks([some], data)), /1 setting whose rates are not all trained yet are left out/);
   // A rate that fails is not chosen, and is not waited for.
   await keepError(out, high, "the loss is not finite");
   const validate = (trial: Trial, [accuracy, loss, onTest]: readonly [number, number, number]) =>
-    change(out, trial, ({ after }) => {
+    change(out, trial, ({ results: { after } }) => {
       Object.assign(after.val, { accuracy, loss });
       after.test.accuracy = onTest;
     });
@@ -218,7 +220,7 @@ test("the rate is chosen on the validation set once every rate has ended; the re
   assert.equal([rateOf(later!), more], [RATES[0], []]);
   await run([later!]);
   const cells: FinishedCell[] = [await readCell(out, cell)];
-  assert.equal(cells[0]!.results.map(rateOf), [RATES[0], RATES[0]]);
+  assert.equal(cells[0]!.trials.map(rateOf), [RATES[0], RATES[0]]);
   const markdown = await writeReport(out, cells, data, "About the arms.");
   for (const words of [
     "each of 1 setting was trained with seed 1 at each of 3 rates",
@@ -234,24 +236,22 @@ test("the rate is chosen on the validation set once every rate has ended; the re
   assert.match(rates, /^run,0.001,0.01,0.03,chosen,at an end\r\nhead only,1.0000,2.0000,failed,0.001,yes\r\n$/);
 });
 
-/** A cell of made-up results, with these rows of the test set right, out of 20. */
-function made(options: object, like: TrialResult, right: number, truth: readonly number[]): FinishedCell {
-  const predicted = truth.map((label, row) => (row < right ? label : 1 - label));
-  const after = { ...like.after, test: { ...like.after.test, accuracy: right / truth.length } };
-  const sure = { probability: truth.map(() => 0.5), probabilities: truth.map(() => [0.5, 0.5]) };
-  const result = { ...like, ...sure, options: { ...like.options, ...options }, predicted, after };
-  const cell: Cell = { rates: [[result]] };
-  return { ...cell, chosen: 0, missing: [], tried: [result], results: [result] };
+/** A cell of a made-up trial that is right about so many rows of the test set, of two classes. */
+function made(options: object, like: TrialRecord, right: number, data: LoadedDataset): FinishedCell {
+  const predicted = Array.from({ length: data.test.size }, (_, row) => {
+    const label = data.test.label(row);
+    return row < right ? label : 1 - label;
+  });
+  return cellOf([{ ...predicting(like, data, predicted), options: { ...like.options, ...options } }]);
 }
 
 test("methods are compared in pairs, with Holm's correction; grids with and without their own rates", async () => {
   const { out, cell } = await chosenSweep();
-  const like = (await readCell(out, cell)).results[0]!;
+  const like = (await readCell(out, cell)).trials[0]!;
   const data = await tinyData(messages(60));
-  const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
-  assert.is(truth.length, 24);
+  assert.is(data.test.size, 24);
   const lora = { mode: "lora", rank: 4, alpha: 8 };
-  const cells = [made({ mode: "all" }, like, 24, truth), made(lora, like, 23, truth), made({}, like, 17, truth)];
+  const cells = [made({ mode: "all" }, like, 24, data), made(lora, like, 23, data), made({}, like, 17, data)];
   const markdown = toMarkdown(reportBlocks(cells, data));
   // 7 rows differ: 2 / 2^7 of three tests; 6 rows: 2 / 2^6 of two.
   assert.match(markdown, /\| full fine-tuning \| head only \| 7 \| 0 \| 0 \| 0\.016 \| 0\.047 \| better \|/);
@@ -261,13 +261,13 @@ test("methods are compared in pairs, with Holm's correction; grids with and with
   );
   assert.match(markdown, /1 of 3 pairs are distinguishable/);
   const plus = toMarkdown(
-    reportBlocks([made(lora, like, 20, truth), made({ ...lora, lrRatio: 16 }, like, 18, truth)], data),
+    reportBlocks([made(lora, like, 20, data), made({ ...lora, lrRatio: 16 }, like, 18, data)], data),
   );
   assert.match(plus, /\| LoRA, rank 4, alpha 8, lrRatio 1 \| LoRA, rank 4, alpha 8, lrRatio 16 \|/);
   const grid = [2, 4].flatMap((rank) => [4, 8].map((alpha) => ({ mode: "lora", rank, alpha })));
-  const shared = grid.map((options, i) => made(options, like, 12 + i, truth));
+  const shared = grid.map((options, i) => made(options, like, 12 + i, data));
   const own = grid.map((options) => {
-    const one = made(options, like, 18, truth);
+    const one = made(options, like, 18, data);
     return { ...one, rates: [one.rates[0]!, one.rates[0]!], tried: [one.tried[0]!, null] };
   });
   const both = toMarkdown(reportBlocks([...shared, ...own], data));

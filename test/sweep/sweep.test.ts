@@ -23,8 +23,8 @@ import {
   keepPart,
   locked,
   partCount,
-  readResult,
-  type TrialResult,
+  readFinished,
+  type TrialRecord,
 } from "../../src/sweep/store.ts";
 import { sizeOf } from "../../src/tensor.ts";
 import { loraConfig } from "../../src/train/options.ts";
@@ -34,6 +34,7 @@ import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
+import { cellOf, predicting } from "../helpers/trials.ts";
 
 const folder = temporaryFolder();
 const GPT2 = { vocab_size: 50257, n_positions: 1024, n_layer: 12, n_head: 12, n_embd: 768, layer_norm_epsilon: 1e-5 };
@@ -46,19 +47,16 @@ function presetFor(name: string, model: GPT2Config = GPT2): SweepSpec {
 /** All trials: nothing is chosen. */
 const listTrials = async (...args: Parameters<typeof listCells>) => trialsOf(await listCells(...args));
 
-/** Results as cells at a shared learning rate. */
-function cellsOf(results: readonly TrialResult[]): FinishedCell[] {
-  const keyOf = ({ model, options }: TrialResult) => JSON.stringify([model, { ...options, seed: 0 }]);
-  return [...new Set(results.map(keyOf))].map((key) => {
-    const trials = results.filter((result) => keyOf(result) === key);
-    return { rates: [trials], chosen: 0, missing: [], tried: trials.slice(0, 1), results: trials };
-  });
+/** Trials as cells at a shared learning rate. */
+function cellsOf(trials: readonly TrialRecord[]): FinishedCell[] {
+  const keyOf = ({ trial, options }: TrialRecord) => JSON.stringify([trial.model, { ...options, seed: 0 }]);
+  return [...new Set(trials.map(keyOf))].map((key) => cellOf(trials.filter((trial) => keyOf(trial) === key)));
 }
 
-const reportBlocks = (results: readonly TrialResult[], data: LoadedDataset) =>
-  report.reportBlocks(cellsOf(results), data);
-const writeReport = (out: string, results: readonly TrialResult[], data: LoadedDataset) =>
-  report.writeReport(out, cellsOf(results), data);
+const reportBlocks = (trials: readonly TrialRecord[], data: LoadedDataset) =>
+  report.reportBlocks(cellsOf(trials), data);
+const writeReport = (out: string, trials: readonly TrialRecord[], data: LoadedDataset) =>
+  report.writeReport(out, cellsOf(trials), data);
 
 const TINY_RUN = { epochs: 1, batchSize: 4, rank: 2, alpha: 4, lr: 1e-2 };
 
@@ -137,17 +135,17 @@ test("a trial is finished only with its own options", async () => {
   const sweep = await tinySweep("options");
   const [trial] = sweep.trials;
   await run({ ...sweep, trials: [trial!] });
-  const path = join(sweep.out, "trials", trial!.name, "result.json");
-  const result = JSON.parse(readFileSync(path, "utf8"));
-  const { dtype: _, ...incomplete } = result.options;
+  const path = join(sweep.out, "trials", trial!.name, "run.json");
+  const record = JSON.parse(readFileSync(path, "utf8"));
+  const { dtype: _, ...incomplete } = record.options;
   for (const [options, isDone] of [
-    [result.options, true],
+    [record.options, true],
     [incomplete, false],
     // As if the default had changed since: the key is the same.
-    [{ ...result.options, epochs: 7 }, false],
+    [{ ...record.options, epochs: 7 }, false],
   ] as const) {
-    writeFileSync(path, JSON.stringify({ ...result, options }));
-    assert.is((await readResult(sweep.out, trial!)) !== null, isDone, JSON.stringify(options));
+    writeFileSync(path, JSON.stringify({ ...record, options }));
+    assert.is((await readFinished(sweep.out, trial!)) !== null, isDone, JSON.stringify(options));
   }
 });
 
@@ -225,11 +223,11 @@ test("a stopped sweep resumes without repeating trials; shards give the same res
   );
 
   for (const trial of whole.trials) {
-    const want = (await readResult(whole.out, trial))!;
+    const want = (await readFinished(whole.out, trial))!;
     for (const out of [stopped.out, merged]) {
-      const got = (await readResult(out, trial))!;
+      const got = (await readFinished(out, trial))!;
       // Everything except the time.
-      assert.equal({ ...got, seconds: 0 }, { ...want, seconds: 0 });
+      assert.equal({ ...got, seconds: 0, created: 0 }, { ...want, seconds: 0, created: 0 });
       const adapter = (of: string) => readFileSync(join(of, "trials", trial.name, "adapter", "lowrank.json"), "utf8");
       assert.is(adapter(out), adapter(whole.out));
     }
@@ -253,7 +251,7 @@ test("a failed trial is recorded, and the sweep continues", async () => {
   assert.is(seen.at(-1), "1 failed");
   assert.is(seen.filter((event) => event.startsWith("done")).length, 2);
   assert.match(readFileSync(join(sweep.out, "trials", `${bad[1]!.name}.error.txt`), "utf8"), /not finite/);
-  assert.not.ok(await readResult(sweep.out, bad[1]!));
+  assert.not.ok(await readFinished(sweep.out, bad[1]!));
 });
 
 test("one sweep per directory; a lock left by a killed process expires", async () => {
@@ -308,7 +306,7 @@ test("a lock whose owner is dead is ignored; one of a live process, or of anothe
 
 test("the report: tables, figures, comparisons, mistakes; in Markdown and HTML", async () => {
   const { out, data, trials } = await tinySweep("whole");
-  const results = (await Promise.all(trials.map((trial) => readResult(out, trial)))).filter((r) => r !== null);
+  const results = (await Promise.all(trials.map((trial) => readFinished(out, trial)))).filter((r) => r !== null);
   const markdown = await writeReport(out, results, data);
   for (const words of ["Every setting", "McNemar", "LoRA, rank 2, alpha 4", "head only", "ROC-AUC", "95 % intervals"])
     assert.ok(markdown.includes(words), `no "${words}" in the report`);
@@ -341,11 +339,12 @@ test("the report: tables, figures, comparisons, mistakes; in Markdown and HTML",
 
 test("the best setting has the lowest mean validation loss, as the evaluation that a run keeps", async () => {
   const { out, data, trials } = await tinySweep("whole");
-  const result = (await readResult(out, trials.find(({ options }) => options.mode === "lora")!))!;
-  const trialOf = (alpha: number, loss: number, accuracy: number): TrialResult => ({
+  const result = (await readFinished(out, trials.find(({ options }) => options.mode === "lora")!))!;
+  const { after } = result.results;
+  const trialOf = (alpha: number, loss: number, accuracy: number): TrialRecord => ({
     ...result,
     options: { ...result.options, alpha },
-    after: { ...result.after, val: { ...result.after.val, loss, accuracy } },
+    results: { ...result.results, after: { ...after, val: { ...after.val, loss, accuracy } } },
   });
   const blocks = reportBlocks([trialOf(2, 0.5, 1), trialOf(4, 0.4, 0.5), trialOf(8, Number.NaN, 1)], data);
   assert.match(toMarkdown(blocks), /best setting, with the lowest validation loss, is LoRA, rank 2, alpha 4\./);
@@ -353,7 +352,7 @@ test("the best setting has the lowest mean validation loss, as the evaluation th
 
 test("the report warns of near-duplicates in the test set, and has the accuracy without them", async () => {
   const { out, data, trials } = await tinySweep("whole");
-  const result = (await readResult(out, trials[0]!))!;
+  const result = (await readFinished(out, trials[0]!))!;
   const file = (name: string, rows: string[]) =>
     bytesReader(name, new TextEncoder().encode(`label,text\n${rows.join("\n")}\n`));
   const leaking = await loadDataset({
@@ -361,7 +360,7 @@ test("the report warns of near-duplicates in the test set, and has the accuracy 
     val: file("val.csv", ["ham,see you at 10", "spam,free"]),
     test: file("test.csv", ["ham,see YOU at 7", "ham,quite new", "spam,FREE!", "spam,another"]),
   });
-  const blocks = reportBlocks([{ ...result, predicted: [0, 1, 1, 1] }], leaking);
+  const blocks = reportBlocks([predicting(result, leaking, [0, 1, 1, 1])], leaking);
   assert.match(toMarkdown(blocks), /2 of the 4 test messages \(50\.0 %\).* 1 of the 2 validation messages/);
   const settings = blocks.find((block) => block.kind === "table" && block.header.includes("seeds")) as {
     header: string[];
@@ -375,17 +374,17 @@ test("the report warns of near-duplicates in the test set, and has the accuracy 
 
 test("published figures are shown only for the experiment's own rows, model and settings", async () => {
   const { out, data, trials } = await tinySweep("whole");
-  const result = (await readResult(out, trials[0]!))!;
+  const result = (await readFinished(out, trials[0]!))!;
   const [own] = await listTrials(presetFor("paper"), 1, () => ({}));
-  const theirs: TrialResult = { ...result, model: "gpt2", options: own!.options };
+  const theirs: TrialRecord = { ...result, trial: { ...result.trial, model: "gpt2" }, options: own!.options };
   const padded = await tinyData(messages(24), { padding: "longest" });
   const rows: LoadedDataset = { ...padded, origin: { name: "sms", split: "experiment" }, split: "experiment" };
-  const text = (of: Partial<TrialResult>, on: Partial<LoadedDataset> = {}) =>
+  const text = (of: Partial<TrialRecord>, on: Partial<LoadedDataset> = {}) =>
     toMarkdown(reportBlocks([{ ...theirs, ...of }], { ...rows, ...on }));
   assert.match(text({}), /Published figures are from GPT-2 124M on the SMS Spam Collection/);
   assert.match(text({}), /\| published \|.*\| LoRA, rank 4, alpha 4 \|.*\| 95\.3 \|/s);
-  const others: [Partial<TrialResult>, Partial<LoadedDataset>][] = [
-    [{ model: "gpt2-micro" }, {}],
+  const others: [Partial<TrialRecord>, Partial<LoadedDataset>][] = [
+    [{ trial: { ...result.trial, model: "gpt2-micro" } }, {}],
     [{ options: { ...own!.options, lr: 1e-3 } }, {}],
     [{ options: { ...own!.options, scaling: "alpha/r" } }, {}],
     [{}, { origin: { file: "sms.csv" } }],
@@ -398,12 +397,12 @@ test("published figures are shown only for the experiment's own rows, model and 
 
 test("with an even number of seeds, a row that half of them classify correctly is excluded, and reported", async () => {
   const { out, data, trials } = await tinySweep("whole");
-  const [a, b] = (await Promise.all(trials.map((trial) => readResult(out, trial)))) as [TrialResult, TrialResult];
+  const [a, b] = (await Promise.all(trials.map((trial) => readFinished(out, trial)))) as [TrialRecord, TrialRecord];
   const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
   const wrong = truth.map((label) => 1 - label);
   // For the last setting, one seed classifies all rows correctly, the other none.
-  const last = await Promise.all(trials.slice(4).map(async (trial) => (await readResult(out, trial))!));
-  const results = [a, b, { ...last[0]!, predicted: truth }, { ...last[1]!, predicted: wrong }];
+  const last = await Promise.all(trials.slice(4).map(async (trial) => (await readFinished(out, trial))!));
+  const results = [a, b, predicting(last[0]!, data, truth), predicting(last[1]!, data, wrong)];
   const blocks = reportBlocks(results, data);
   assert.match(toMarkdown(blocks), /half of a setting's seeds classify correctly is undecided/);
   const table = blocks.find((block) => block.kind === "table" && block.header.includes("undecided")) as {
@@ -428,7 +427,7 @@ test("the memory of a run with a frozen prefix includes the prefix and its outpu
 
 test("a report on hundreds of classes and on long labels is bounded", async () => {
   const { out, trials } = await tinySweep("whole");
-  const result = (await readResult(out, trials[0]!))!;
+  const result = (await readFinished(out, trials[0]!))!;
   const names = Array.from({ length: 800 }, (_, i) => `class ${i} ${"x".repeat(i === 0 ? 10_000 : 1)}`);
   const file = (rows: number) =>
     bytesReader(
@@ -440,15 +439,14 @@ test("a report on hundreds of classes and on long labels is bounded", async () =
   const data = await loadDataset({ file: file(2400) }, { balance: false });
   const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
   const said = truth.map((label) => (label + 1) % 800);
-  const probability = said.map((_, i) => i / said.length);
   const begun = performance.now();
-  const blocks = reportBlocks([{ ...result, predicted: said, probability, probabilities: null }], data);
+  const blocks = reportBlocks([predicting(result, data, said, (row) => row / said.length)], data);
   const [markdown, html] = [toMarkdown(blocks), toHtml("t", blocks)];
   assert.ok(performance.now() - begun < 5000);
   assert.ok(markdown.length < 150_000, `${markdown.length} characters`);
   assert.ok(html.length < 250_000, `${html.length} characters`);
   assert.match(markdown, /800 classes, \d+ of them in the test set, with a macro F1 of 0\.0 %/);
-  assert.match(markdown, `trials/${result.name}/confusion.csv has every pair`);
+  assert.match(markdown, `trials/${result.trial.name}/confusion.csv has every pair`);
   assert.match(markdown, /800 of 800 test messages are misclassified; the 100 with the highest probability:/);
 
   // A class without test rows is not measured.
@@ -458,8 +456,7 @@ test("a report on hundreds of classes and on long labels is bounded", async () =
     { split: "ordered" },
   );
   const predicted = Array.from({ length: some.test.size }, (_, row) => some.test.label(row));
-  const probabilities = predicted.map((label) => some.labels.map((_, i) => Number(i === label)));
-  const found = { ...result, predicted, probability: predicted.map(() => 1), probabilities };
+  const found = predicting(result, some, predicted, () => 1);
   assert.match(
     toMarkdown(reportBlocks([found], some)),
     "| ham | 100.0 | 100.0 | 100.0 | 1.0000 |\n| news | - | - | - | - |",

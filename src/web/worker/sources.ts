@@ -30,11 +30,14 @@ export function pick(files: readonly File[]): void {
   for (const file of files) registerFile(joinPath(PICKED, file.name), file);
 }
 
+/** The path of a selected file. */
+export const pickedPath = (name: string) => joinPath(PICKED, name);
+
 /** The names of the selected files; none for a data set by name. */
 const filesOf = ({ data = [] }: RunSettings): readonly string[] => [data].flat();
 
-/** What the data of a run is called. */
-export const dataName = (settings: RunSettings): string => settings.dataset ?? filesOf(settings).join(", ");
+/** What the data of settings is called. */
+export const nameData = (settings: RunSettings): string => settings.dataset ?? filesOf(settings).join(", ");
 
 /** The last data set, cached for the preview, the estimate and the training. */
 let last: { key: string; data: Promise<TrainingData> } | undefined;
@@ -46,7 +49,7 @@ export function openData(
   downloads: DownloadOptions = {},
   adapter?: Adapter,
 ): Promise<{ data: TrainingData; options: TrainOptions }> {
-  const files = filesOf(settings).map((name) => joinPath(PICKED, name));
+  const files = filesOf(settings).map(pickedPath);
   const placed = files.length > 0 ? { ...settings, data: files } : settings;
   return resolveSettings(placed, model, adapter, (source) => {
     const key = JSON.stringify([source, model.vocabulary.fingerprint, picks]);

@@ -8,10 +8,12 @@ import { OPERATIONS, RECORD_WORDS } from "../../src/backend/wasm-operations.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { DeviceError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
-import type { TrainResult } from "../../src/train/records.ts";
+import type { ModelPlan } from "../../src/model/gpt2.ts";
+import type { Checkpoint, TrainResult } from "../../src/train/records.ts";
 import { planRounds, trainJobs } from "../../src/train/scheduler.ts";
 import { type CommonArguments, type JobSettings, type Start, train } from "../../src/train/trainer.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
+import { testDevice, within } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { fillRandom, randomBatch, smallSpec } from "../helpers/models.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
@@ -221,6 +223,72 @@ test("aborted, runs that have stepped end with what they have learned, and those
   const ended = settled.flatMap((one) => (one.status === "fulfilled" ? [one.value.aborted] : []));
   assert.ok(ended.length >= 1 && ended.every((aborted) => aborted));
   assert.is(settled.length, 2);
+  await common.model.close();
+  common.device.destroy();
+});
+
+test("on a GPU, jobs that cannot begin together are halved, one that does not begin is left out, a resumed one is trained apart", async () => {
+  const device = await testDevice("webgpu");
+  let pairs = 0;
+  const full: Backend = {
+    ...within(device, Infinity),
+    prepare: async (program, sharedFrom) => {
+      const { length } = (program as ModelPlan).members ?? [];
+      if (length > 2) throw new DeviceError("out of memory");
+      if (length === 2) pairs++;
+      return device.prepare(program, sharedFrom);
+    },
+  };
+  const common = { ...(await world()), device: full };
+  const settings = [2, 3, 4, 5, 6].map((rank): JobSettings => ({ ...BASE, rank }));
+  let kept: Checkpoint | undefined;
+  const onCheckpoint = async (checkpoint: Checkpoint) => {
+    kept ??= checkpoint;
+  };
+  const alone = await train({ ...common, ...settings[4]!, checkpointEvery: 2, onCheckpoint });
+  const results: TrainResult[] = [];
+  const divided: number[] = [];
+  const jobs = settings.map((settings, i) => ({
+    settings,
+    begin: async () => (i === 1 ? null : i === 4 ? { resume: kept! } : {}),
+    end: async (trained: Promise<TrainResult>) => {
+      results[i] = await trained;
+    },
+  }));
+  await trainJobs(common, jobs, { onDivided: ({ length }) => divided.push(length) });
+  assert.equal(divided, [3]);
+  assert.is(pairs, 1);
+  assert.equal(Object.keys(results), ["0", "2", "3", "4"]);
+  assert.equal(results[4]!.steps, alone.steps);
+  for (const [name, { data }] of alone.tensors) assertSameBits(name, results[4]!.tensors.get(name)!.data, data);
+  await common.model.close();
+});
+
+test("what a job throws itself stops the others, and is thrown when they have ended", async () => {
+  const common = await world();
+  const ended: string[] = [];
+  let stepped = () => {};
+  const afterStep = new Promise<void>((resolve) => {
+    stepped = resolve;
+  });
+  const job = (name: string, begin: () => Promise<Start>) => ({
+    settings: { ...BASE, epochs: 50 },
+    begin,
+    end: async (trained: Promise<TrainResult>) => {
+      ended.push(`${name} ${(await trained).aborted}`);
+    },
+  });
+  const jobs = [
+    job("first", async () => ({ onEvent: ({ type }) => type === "step" && stepped() })),
+    job("second", async () => {
+      await afterStep;
+      throw new RangeError("a bug");
+    }),
+    job("third", async () => ({})),
+  ];
+  const thrown = await trainJobs(common, jobs).catch((error) => error);
+  assert.is(thrown.message, "a bug");
+  assert.equal(ended, ["first true"]);
   await common.model.close();
   common.device.destroy();
 });
