@@ -51,8 +51,8 @@ export function pickSettings(all: RunSettings): RunSettings {
 }
 
 /**
- * The value of a setting from its text in a flag, a sweep's --grid or a link. Where it is used, it is checked. Throws ConfigError for
- * invalid blocks.
+ * The value of a setting from its text in a flag, a sweep's --grid or a link. It is checked where it is used. Throws
+ * ConfigError for invalid blocks.
  */
 export function readSetting(name: string, text: string): unknown {
   if (TEXTS.includes(name)) return text;
