@@ -4,9 +4,10 @@
  * A path is one of: the path of a file that the user selected (`files.ts`); a path in the package (`assets.ts`) or a URL,
  * which are fetched and read-only; otherwise a path in the origin private file system.
  */
-import { ConfigError } from "../errors.ts";
+import { ConfigError, DownloadError } from "../errors.ts";
 import { assetUrl, isPackagePath, packageFiles, packagePath } from "./assets.ts";
 import { forgetFile, openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
+import { type Answer, ask, existsUrl, fetchUrl, readWhole } from "./http.ts";
 import { checkSize, type FileContent, type FileReader, type FileWriter } from "./reader.ts";
 import {
   type Check,
@@ -52,7 +53,7 @@ const ABSENT = ["NotFoundError", "TypeMismatchError", "SecurityError", "TypeErro
 export async function exists(path: string): Promise<boolean> {
   if (isPackagePath(path)) return packageFiles().some((file) => isWithin(file, path));
   if (registeredPaths(path).length > 0) return true;
-  if (isUrl(path)) return (await import("./http.ts")).existsUrl(path);
+  if (isUrl(path)) return existsUrl(path);
   const { folder, name } = split(path);
   if (name === "") return true;
   try {
@@ -311,7 +312,7 @@ async function openBlob(path: string, limit = Infinity): Promise<Blob> {
   if (registeredFile(path) !== undefined) return new Blob([await readBytes(path, limit)]);
   let blob: Blob;
   if (isPackagePath(path)) blob = await fetchAsset(path);
-  else if (isUrl(path)) blob = await (await import("./http.ts")).fetchUrl(path, limit);
+  else if (isUrl(path)) blob = await fetchUrl(path, limit);
   else blob = await openStored(path);
   checkSize({ name: path, size: blob.size }, limit);
   return blob;
@@ -325,16 +326,20 @@ async function openStored(path: string): Promise<File> {
 async function fetchAsset(path: string): Promise<Blob> {
   const url = assetUrl(path);
   if (url === undefined) throw new Error(`${path}: the package has no such file`);
-  const response = await fetch(url).catch(() => Response.error());
-  // Servers of single-page applications answer with the page if a file does not exist.
-  const isPage = response.headers.get("content-type")?.startsWith("text/html");
-  if (!response.ok || isPage)
+  const read = async (answer: Answer) => {
+    // Servers of single-page applications answer with the page if a file does not exist.
+    if (answer.response.headers.get("content-type")?.startsWith("text/html"))
+      throw new DownloadError("the file cannot be read", { found: "an HTML page" });
+    return readWhole(answer, url.href);
+  };
+  return ask(url.href, {}, read).catch((cause: DownloadError) => {
     throw new ConfigError("a file of the package was not found", {
       where: url.href,
-      found: isPage ? "an HTML page" : `${response.status || "no answer"} ${response.statusText}`.trim(),
+      found: cause.details.found!,
       hint: "copy the package's folders unchanged; another origin must allow this one (CORS); Vite before 8 needs optimizeDeps: { exclude: ['lowrank'] }",
+      cause,
     });
-  return response.blob();
+  });
 }
 
 async function openDirectory(folder: string[], create = false): Promise<FileSystemDirectoryHandle> {
@@ -382,11 +387,6 @@ export function parallelism(): number {
 /** Whether this is a page's main thread, which long tasks would block. */
 export function isPageThread(): boolean {
   return typeof document !== "undefined";
-}
-
-/** Whether the browser knows that it has no network. It tells no reason when a request fails. */
-export function isOffline(): boolean {
-  return navigator.onLine === false;
 }
 
 /** Does nothing: a browser enables relaxed SIMD if it supports it. */
