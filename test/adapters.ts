@@ -4,7 +4,8 @@ import { adapterShapes } from "../src/io/adapter-meta.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../src/io/peft.ts";
 import { adapterFiles } from "../src/io/peft-write.ts";
 import { SafetensorsFile } from "../src/io/safetensors.ts";
-import { openFile, remove, writeDirectoryAtomic } from "../src/platform/node.ts";
+import { openFile, remove } from "../src/platform/node.ts";
+import { writeDirectoryAtomic } from "../src/platform/replacing.ts";
 import { numbers } from "./border.ts";
 
 export const model: GPT2Config = {

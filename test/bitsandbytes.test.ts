@@ -14,7 +14,7 @@ import { fingerprint } from "../src/io/fingerprint.ts";
 import { openGPT2 } from "../src/io/hf.ts";
 import { loadAdapter } from "../src/io/open-adapter.ts";
 import { baseShapes } from "../src/names.ts";
-import { writeDirectoryAtomic } from "../src/platform/node.ts";
+import { writeDirectoryAtomic } from "../src/platform/replacing.ts";
 import { planExport } from "../src/run/export.ts";
 import { planStandalone } from "../src/run/standalone.ts";
 import { sizeOf } from "../src/tensor.ts";

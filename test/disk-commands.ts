@@ -2,13 +2,14 @@
 import { mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { deserialize } from "node:v8";
-import { withLock, writeDirectoryAtomic } from "#platform";
+import { withLock } from "#platform";
 import type { LoadedDataset } from "../src/data/datasets.ts";
 import { ConfigError, LowrankError } from "../src/errors.ts";
 import type { Classifier } from "../src/infer/classifier.ts";
 import { labelTable, survey } from "../src/infer/label-table.ts";
 import { openTable } from "../src/infer/open-table.ts";
 import { recover } from "../src/io/recover.ts";
+import { writeDirectoryAtomic } from "../src/platform/replacing.ts";
 import { keepCheckpoint } from "../src/run/checkpoint.ts";
 import { beginRun, type RunConfig, saveRun } from "../src/run/directory.ts";
 import { replaceableExport } from "../src/run/export.ts";

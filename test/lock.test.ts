@@ -3,8 +3,9 @@ import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { packagePath, withLock, writeDirectoryAtomic, writeFileAtomic } from "#platform";
+import { packagePath, withLock, writeFileAtomic } from "#platform";
 import { LowrankError } from "../src/errors.ts";
+import { writeDirectoryAtomic } from "../src/platform/replacing.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 

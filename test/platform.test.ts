@@ -10,8 +10,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { finishReplacing, writeDirectoryAtomic } from "#platform";
 import { LowrankError } from "../src/errors.ts";
+import { finishReplacing, writeDirectoryAtomic } from "../src/platform/replacing.ts";
 import { saveSomewhere } from "../src/run/files.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";

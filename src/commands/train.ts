@@ -9,7 +9,7 @@ import { ConfigError, DeviceError, LowrankError } from "../errors.ts";
 import { PEFT_TYPES } from "../io/peft-form.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { checkNumber } from "../number-range.ts";
-import type { Check } from "../platform/replacing.ts";
+import type { Check } from "../platform/reader.ts";
 import { createProgress, describeStep, type Progress } from "../report/progress.ts";
 import { wrapLines } from "../report/text.ts";
 import { keepCheckpoint } from "../run/checkpoint.ts";

@@ -6,7 +6,7 @@
 import { createHasher, exists, moveFile, openAppend, openFile, remove, writeFileAtomic } from "#platform";
 import { ConfigError, DataError, FormatError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
-import type { Check } from "../platform/replacing.ts";
+import type { Check } from "../platform/reader.ts";
 import { nearest } from "../suggest.ts";
 import type { Classification, Classifier } from "./classifier.ts";
 import { begins, Fields, Kept, probabilityIn } from "./label-fields.ts";

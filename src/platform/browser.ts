@@ -8,20 +8,8 @@ import { ConfigError, DownloadError } from "../errors.ts";
 import { assetUrl, isPackagePath, packageFiles, packagePath } from "./assets.ts";
 import { forgetFile, openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { type Answer, ask, existsUrl, fetchUrl, readWhole } from "./http.ts";
-import { checkSize, type FileContent, type FileReader, type FileWriter } from "./reader.ts";
-import {
-  type Check,
-  encodeJournal,
-  foldersOf,
-  JOURNAL,
-  type Journal,
-  parseJournal,
-  type Refuse,
-  type Replacing,
-  refuseInTheWay,
-  STAGING,
-} from "./replacing.ts";
-import { isRemote, joinUrl, segments } from "./urls.ts";
+import { isRemote, joinUrl, STAGING, segments } from "./paths.ts";
+import { type Check, checkSize, type FileContent, type FileReader, type FileWriter, type Refuse } from "./reader.ts";
 
 export const platformName = "browser";
 
@@ -90,7 +78,7 @@ export async function listDirectory(path: string): Promise<string[]> {
   const inside = registeredNames(path);
   if (inside !== undefined) return inside;
   if (isUrl(path)) throw new Error(`${path}: a URL has no list of files`);
-  return names(await openDirectory(segments(path)));
+  return (await names(await openDirectory(segments(path)))).filter((name) => name !== STAGING);
 }
 
 export async function makeDirectory(path: string): Promise<void> {
@@ -118,74 +106,15 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
   await writeInto(await openDirectory(folder, true), name, content);
 }
 
-/**
- * Writes a directory of files ("name" or "folder/name") atomically. In an existing directory only the files `own` are replaced
- * or deleted. A page's file system cannot rename: the new files are staged in a folder inside the directory, and copied to
- * their places when all are complete. Throws LowrankError if another file has the name of a new one, and what `check` throws.
- */
-export async function writeDirectoryAtomic(
-  path: string,
-  files: ReadonlyMap<string, FileContent>,
-  { own = [], check }: Replacing = {},
-): Promise<void> {
-  await check?.();
-  await finishReplacing(path);
-  const directory = await openDirectory(segments(path), true);
-  const taken: string[] = [];
-  for (const name of files.keys()) if (!own.includes(name) && (await exists(joinUrl(path, name)))) taken.push(name);
-  refuseInTheWay(path, taken);
-  try {
-    const staging = await directory.getDirectoryHandle(STAGING, { create: true });
-    for (const [name, content] of files) await writeInto(staging, name, content);
-    await check?.();
-    const gone = own.filter((name) => !files.has(name));
-    await writeInto(staging, JOURNAL, encodeJournal({ files: [...files.keys()], gone }));
-  } catch (error) {
-    await dropStaging(directory).catch(() => {});
-    throw error;
-  }
-  await finishReplacing(path);
+/** Makes a folder with these files ("name" or "folder/name"). */
+export async function writeFolder(path: string, files: ReadonlyMap<string, FileContent>): Promise<void> {
+  const folder = await openDirectory(segments(path), true);
+  for (const [name, content] of files) await writeInto(folder, name, content);
 }
 
-/** Whether a replacement of this directory's files is in progress or was interrupted; "committed" if the new ones are valid. */
-export async function isReplacing(path: string): Promise<"committed" | boolean> {
-  if (isUrl(path)) return false;
-  const directory = await openDirectory(segments(path)).catch(() => null);
-  const staging = await directory?.getDirectoryHandle(STAGING).catch(() => null);
-  return staging ? (await readJournal(path)) === undefined || "committed" : false;
-}
-
-/**
- * Completes a replacement that is committed, and rolls back any other. Returns whether one was completed. May be repeated; the
- * caller holds the lock of the directory.
- */
-export async function finishReplacing(path: string): Promise<boolean> {
-  const directory = await openDirectory(segments(path)).catch(() => null);
-  if (directory === null) return false;
-  const journal = await readJournal(path);
-  if (journal === undefined) {
-    await dropStaging(directory);
-    return false;
-  }
-  for (const name of journal.files) await writeInto(directory, name, await openBlob(joinUrl(path, STAGING, name)));
-  for (const name of journal.gone) await remove(joinUrl(path, name));
-  for (const folder of foldersOf(journal.gone).reverse()) await removeEmpty(joinUrl(path, folder));
-  await dropStaging(directory);
-  return true;
-}
-
-async function readJournal(path: string): Promise<Journal | undefined> {
-  const journal = joinUrl(path, STAGING, JOURNAL);
-  if (isUrl(path) || !(await exists(journal))) return undefined;
-  return parseJournal(await (await openBlob(journal)).text());
-}
-
-/** Deletes the journal first: the staged files are invalid without it. */
-async function dropStaging(directory: FileSystemDirectoryHandle): Promise<void> {
-  const staging = await directory.getDirectoryHandle(STAGING).catch(() => null);
-  if (staging === null) return;
-  await staging.removeEntry(JOURNAL).catch(() => {});
-  await directory.removeEntry(STAGING, { recursive: true });
+/** Null: a page's folders have no numbers, and nobody copies them. */
+export async function folderNumber(_path: string): Promise<null> {
+  return null;
 }
 
 /** Removes a folder if it is empty. */
@@ -351,7 +280,7 @@ async function openDirectory(folder: string[], create = false): Promise<FileSyst
 async function names(directory: FileSystemDirectoryHandle): Promise<string[]> {
   const found: string[] = [];
   // Chromium writes to a temporary .crswap file, which remains if the tab is killed.
-  for await (const name of directory.keys()) if (!name.endsWith(".crswap") && name !== STAGING) found.push(name);
+  for await (const name of directory.keys()) if (!name.endsWith(".crswap")) found.push(name);
   return found.sort();
 }
 

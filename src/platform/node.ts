@@ -12,8 +12,8 @@ import { parentPort } from "node:worker_threads";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { existsUrl } from "./http.ts";
+import { isRemote, joinUrl } from "./paths.ts";
 import { checkSize, type FileReader, type FileWriter, handleReader } from "./reader.ts";
-import { isRemote, joinUrl } from "./urls.ts";
 
 export const platformName = `Node ${process.version}`;
 
@@ -117,15 +117,14 @@ export async function listDirectory(path: string): Promise<string[]> {
 }
 
 export {
-  finishReplacing,
-  isReplacing,
+  folderNumber,
   linkFile,
   makeDirectory,
   moveFile,
   remove,
   removeEmpty,
-  writeDirectoryAtomic,
   writeFileAtomic,
+  writeFolder,
 } from "./node-disk.ts";
 export { dropDeadLock, withLock } from "./node-lock.ts";
 

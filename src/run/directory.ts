@@ -1,13 +1,5 @@
 /** The run directory: settings, tables, the plan and the trained tensors. */
-import {
-  absolutePath,
-  exists,
-  joinPath,
-  packagePath,
-  platformName,
-  writeDirectoryAtomic,
-  writeFileAtomic,
-} from "#platform";
+import { absolutePath, exists, joinPath, packagePath, platformName, writeFileAtomic } from "#platform";
 import { version } from "../../package.json";
 import type { DeviceInfo } from "../backend/backend.ts";
 import { MODE_TITLES, type Mode, OBJECTIVES, type Objective, oneOf } from "../config.ts";
@@ -24,8 +16,8 @@ import { type AdapterFiles, adapterFiles } from "../io/peft-write.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/print.ts";
-import type { FileContent } from "../platform/reader.ts";
-import type { Check } from "../platform/replacing.ts";
+import type { Check, FileContent } from "../platform/reader.ts";
+import { writeDirectoryAtomic } from "../platform/replacing.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { TrainResult } from "../train/records.ts";
 import { checkpointFiles } from "./checkpoint.ts";

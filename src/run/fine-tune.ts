@@ -6,7 +6,7 @@ import type { TrainingData } from "../data/texts.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { recover } from "../io/recover.ts";
-import type { Check } from "../platform/replacing.ts";
+import type { Check } from "../platform/reader.ts";
 import type { TrainResult } from "../train/records.ts";
 import {
   COMMON_ARGUMENTS,

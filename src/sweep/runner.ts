@@ -6,7 +6,7 @@ import { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { recover } from "../io/recover.ts";
-import type { Check } from "../platform/replacing.ts";
+import type { Check } from "../platform/reader.ts";
 import { runCharts } from "../run/charts.ts";
 import { keepCheckpoint } from "../run/checkpoint.ts";
 import { beginRun, runConfig, saveRun } from "../run/directory.ts";

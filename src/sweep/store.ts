@@ -1,21 +1,12 @@
 /** A sweep on disk: one run directory per trial, written atomically; a lock; collecting shards. */
-import {
-  exists,
-  joinPath,
-  listDirectory,
-  openFile,
-  readBytes,
-  remove,
-  withLock,
-  writeDirectoryAtomic,
-  writeFileAtomic,
-} from "#platform";
+import { exists, joinPath, listDirectory, openFile, readBytes, remove, withLock, writeFileAtomic } from "#platform";
 import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
 import { ConfigError } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import { recover } from "../io/recover.ts";
-import type { Check } from "../platform/replacing.ts";
+import type { Check } from "../platform/reader.ts";
+import { writeDirectoryAtomic } from "../platform/replacing.ts";
 import { LISTED_CLASSES } from "../report/statistics.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
 import { readRunConfig } from "../run/directory.ts";

@@ -1,8 +1,9 @@
 /** Zips adapters and run directories, and unpacks adapters into the page's private file system. */
 
 import { unzipSync, zipSync } from "fflate";
-import { finishReplacing, joinPath, listDirectory, openFile, readBytes, writeDirectoryAtomic } from "#platform";
+import { joinPath, listDirectory, openFile, readBytes } from "#platform";
 import { FormatError } from "../../errors.ts";
+import { finishReplacing, writeDirectoryAtomic } from "../../platform/replacing.ts";
 
 /** The paths of the files in a directory and its subdirectories. */
 async function pathsIn(directory: string, inside = ""): Promise<string[]> {

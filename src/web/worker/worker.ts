@@ -1,5 +1,5 @@
 /** The page's worker: reads data, trains, classifies and stores, off the page's thread. */
-import { exists, finishReplacing, joinPath, listDirectory, writeDirectoryAtomic } from "#platform";
+import { exists, joinPath, listDirectory } from "#platform";
 import { type Backend, describeDevice } from "../../backend/backend.ts";
 import { defaultThreads } from "../../backend/wasm.ts";
 import { type Objective, textContext } from "../../config.ts";
@@ -8,6 +8,7 @@ import type { DownloadEvent, DownloadOptions } from "../../io/download-options.t
 import type { GPT2Checkpoint } from "../../io/hf.ts";
 import { loadAdapter, namedBase } from "../../io/open-adapter.ts";
 import { baseShapes } from "../../names.ts";
+import { finishReplacing, writeDirectoryAtomic } from "../../platform/replacing.ts";
 import { changesOf } from "../../run/changes.ts";
 import { sizeOf } from "../../tensor.ts";
 import { DEFAULTS, methodSizes } from "../../train/options.ts";
