@@ -60,7 +60,7 @@ export async function unfinished(output: string, replaced = false): Promise<Labe
 }
 
 /** What is to be known of a table before the first row is labelled. */
-export interface Survey {
+interface Survey {
   /** The path of the table. */
   where: string;
   rows: number;
@@ -137,7 +137,7 @@ function unknownAdapter(name: string, known: readonly string[], where: string): 
   });
 }
 
-export interface LabelOptions {
+interface LabelOptions {
   output: string;
   settings: LabelSettings;
   /** Begin again, whatever there is. */

@@ -5,7 +5,7 @@ import { type Answer, Broken, bodyLength, type FetchOptions, repeat, request } f
 import type { DownloadEvent, DownloadOptions } from "./download-options.ts";
 
 /** A file to download, with its expected size and digest. */
-export interface Wanted {
+interface Wanted {
   url: string;
   headers?: Record<string, string>;
   /** For messages and events. */

@@ -167,7 +167,7 @@ export function adapterOf(
 }
 
 /** The files of a run directory, and whether PEFT can load its adapter/, or the reason why it cannot. */
-export interface RunContents {
+interface RunContents {
   files: Map<string, FileContent>;
   peft: boolean;
   reason?: string;

@@ -55,7 +55,7 @@ export interface Progress {
   secondsLeft: number;
 }
 
-export interface SweepArguments {
+interface SweepArguments {
   out: string;
   trials: readonly Trial[];
   device: Backend;

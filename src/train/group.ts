@@ -23,7 +23,7 @@ export type CommonArguments = Pick<FineTuneArguments, keyof typeof COMMON_ARGUME
 export type OwnArguments = Omit<FineTuneArguments, keyof CommonArguments>;
 
 /** Runs that are trained at once. */
-export interface Division {
+interface Division {
   /** Their indices. */
   runs: number[];
   /** What keeps them apart from the groups before; empty of the first one. */

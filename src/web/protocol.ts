@@ -42,7 +42,7 @@ export interface PageSettings {
 }
 
 /** The capabilities of this browser. */
-export interface Machine {
+interface Machine {
   /** Whether threads can share memory; if not, the CPU backend has one. */
   isolated: boolean;
   /** Threads of the CPU backend. */
@@ -103,7 +103,7 @@ export interface ColumnReport {
   label: string | null;
 }
 
-export interface ModelReport {
+interface ModelReport {
   name: string;
   config: GPT2Config;
   values: number;

@@ -16,7 +16,7 @@ const NONE = "–";
 const SMOOTHING = 0.6;
 
 /** The actions of the buttons. */
-export interface RunActions {
+interface RunActions {
   pause(): void;
   stop(): void;
   /** Resumes from the last checkpoint; on `device` if given. */
@@ -212,7 +212,7 @@ function describe(run: RunRecord, { of, show }: Plotted): string {
   return `Validation: from ${show(of(first.val))} to ${show(of(last.val))} after ${count(last.examples)} ${run.objective === "lm" ? "blocks" : "examples"}.${training}`;
 }
 
-export function canResume({ state, error: report }: RunRecord): boolean {
+function canResume({ state, error: report }: RunRecord): boolean {
   return (
     state === "paused" ||
     state === "stopped" ||

@@ -22,7 +22,7 @@ const NO_RUNS = h("p", { class: "help" }, "Runs are stored in this browser until
 
 const HEADER = ["Chart", "Run", "State", "Result", "Download", "Change"];
 
-export interface RunsActions {
+interface RunsActions {
   show(run: RunRecord): void;
   compare(run: RunRecord, on: boolean): void;
   download(run: RunRecord, what: "adapter" | "run"): void;
