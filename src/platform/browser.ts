@@ -162,6 +162,12 @@ export async function moveFile(from: string, to: string): Promise<void> {
   await remove(from);
 }
 
+/** Moves those of these files that are in one folder into another; replaces existing ones. */
+export async function moveFiles(from: string, names: readonly string[], to: string): Promise<void> {
+  for (const name of names)
+    if (await exists(joinUrl(from, name))) await moveFile(joinUrl(from, name), joinUrl(to, name));
+}
+
 /** Makes `path` another name of the file `target`: a copy, as a page's file system has no links. `onCopied` gets the bytes so far. */
 export async function linkFile(target: string, path: string, onCopied?: (bytes: number) => void): Promise<void> {
   const { folder, name } = split(path);

@@ -145,13 +145,29 @@ export async function removeEmpty(path: string): Promise<void> {
   await onDisk(path, () => removed);
 }
 
-/** Moves a file; replaces an existing one, or the target of a link. */
+/** Moves a file; replaces an existing one. */
 export function moveFile(from: string, to: string): Promise<void> {
   return onDisk(to, async () => {
-    await makeFolder(dirname(to));
-    const target = await behindLink(to);
-    await dropTemporary(target);
     await syncFile(from);
+    await syncFolder(await install(from, to));
+  });
+}
+
+/** Moves those of these files that are in one folder into another; replaces existing ones. */
+export function moveFiles(from: string, names: readonly string[], to: string): Promise<void> {
+  return onDisk(to, async () => {
+    const changed = new Set<string>();
+    for (const name of names) changed.add(await install(join(from, name), join(to, name)));
+    for (const folder of changed) await syncFolder(folder);
+  });
+}
+
+/** Moves a file, if it is there, over another one, or over the target of a link; returns the folder that then contains it. */
+async function install(from: string, to: string): Promise<string> {
+  await makeFolder(dirname(to));
+  const target = await behindLink(to);
+  await dropTemporary(target);
+  if (await isThere(from))
     await rename(from, target).catch(async (error: NodeJS.ErrnoException) => {
       if (error.code !== "EXDEV") throw error;
       await viaTemporary(target, async (temporary) => {
@@ -160,8 +176,7 @@ export function moveFile(from: string, to: string): Promise<void> {
       });
       await rm(from);
     });
-    await syncFolder(dirname(target));
-  });
+  return behindLink(dirname(target));
 }
 
 /** Makes `path` another name of the file `target`: a relative link, or a copy where links are not allowed (Windows). */

@@ -121,6 +121,7 @@ export {
   linkFile,
   makeDirectory,
   moveFile,
+  moveFiles,
   remove,
   removeEmpty,
   writeFileAtomic,

@@ -7,7 +7,7 @@ import {
   folderNumber,
   joinPath,
   listDirectory,
-  moveFile,
+  moveFiles,
   readBytes,
   remove,
   removeEmpty,
@@ -101,11 +101,8 @@ export async function finishReplacing(path: string): Promise<boolean> {
 }
 
 async function swap(path: string, { files, gone }: Journal): Promise<void> {
-  for (const name of files) {
-    const staged = joinPath(path, STAGING, name);
-    // It is missing if an interrupted call has moved it already.
-    if (await exists(staged)) await moveFile(staged, joinPath(path, name));
-  }
+  // Those that are missing have been moved by an interrupted call.
+  await moveFiles(joinPath(path, STAGING), files, path);
   for (const name of gone) await remove(joinPath(path, name));
   for (const folder of foldersOf(gone).reverse()) await removeEmpty(joinPath(path, folder));
   await dropStaging(path);
