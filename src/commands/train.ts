@@ -7,7 +7,7 @@ import { notOnWebGPU } from "../engine/device-check.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { PEFT_TYPES } from "../io/peft-form.ts";
 import { checkNumber } from "../number-range.ts";
-import type { Check } from "../platform/replacing.ts";
+import type { Check } from "../platform/reader.ts";
 import { createProgress, describeStep, type Progress } from "../report/progress.ts";
 import { wrapLines } from "../report/text.ts";
 import { freePath, hasResult, refuseExisting, removeRun, saveSomewhere } from "../run/files.ts";

@@ -1,7 +1,8 @@
 /** Opens the adapter of a run, or one written by PEFT, together with its base model. */
-import { exists, isReplacing, joinPath } from "#platform";
+import { exists, joinPath } from "#platform";
 import { checkArguments } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
+import { isReplacing } from "../platform/replacing.ts";
 import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
 import { fingerprint } from "./fingerprint.ts";

@@ -6,7 +6,7 @@ import { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { recover } from "../io/recover.ts";
-import type { Check } from "../platform/replacing.ts";
+import type { Check } from "../platform/reader.ts";
 import { runCharts } from "../run/charts.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
 import { LiveRun } from "../run/live-run.ts";
@@ -54,7 +54,7 @@ export interface Progress {
   secondsLeft: number;
 }
 
-export interface SweepArguments {
+interface SweepArguments {
   out: string;
   trials: readonly Trial[];
   device: Backend;

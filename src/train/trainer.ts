@@ -67,7 +67,7 @@ export interface FineTuneArguments extends RunArguments {
 }
 
 /** Where a run is trained beside others. */
-export interface Place {
+interface Place {
   /** The base model's frozen tensors on the same device, which the run uses. */
   shared?: Engine | undefined;
   /** What the device is called: it may be a part of one. */

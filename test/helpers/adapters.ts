@@ -1,10 +1,12 @@
 /** Small adapters, and the product of LoRA's matrices, for the tests of adapter directories. */
+
 import { type GPT2Config, type LoraConfig, loraScale, type Mode, type Target } from "../../src/config.ts";
 import { adapterShapes } from "../../src/io/adapter-meta.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../src/io/peft.ts";
 import { adapterFiles } from "../../src/io/peft-write.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
-import { openFile, remove, writeDirectoryAtomic } from "../../src/platform/node.ts";
+import { openFile, remove } from "../../src/platform/node.ts";
+import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
 import { numbers } from "./border.ts";
 
 export const model: GPT2Config = {

@@ -2,6 +2,7 @@
  * Models that bitsandbytes quantised and transformers wrote, with adapters by PEFT (test/exchange/make_quantized.py): their values by hash,
  * what PyTorch computes from the dequantised matrices in float64, and damaged files.
  */
+
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +15,7 @@ import { fingerprint } from "../../src/io/fingerprint.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { baseShapes } from "../../src/names.ts";
-import { writeDirectoryAtomic } from "../../src/platform/node.ts";
+import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
 import { planExport } from "../../src/run/export.ts";
 import { planStandalone } from "../../src/run/standalone.ts";
 import { sizeOf } from "../../src/tensor.ts";

@@ -1,8 +1,9 @@
 /** Exports: the merged model by value, and errors. test/exchange compares with PEFT and transformers themselves. */
+
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { joinPath, writeDirectoryAtomic } from "#platform";
+import { joinPath } from "#platform";
 import { type GPT2Config, type LoraConfig, type Target, textContext } from "../../src/config.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
@@ -13,6 +14,7 @@ import { loadAdapter, openAdapter } from "../../src/io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, readAdapter } from "../../src/io/peft.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { baseShapes, lmHeadShapes } from "../../src/names.ts";
+import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
 import {
   describeChange,
   type ExportKind,
