@@ -16,6 +16,7 @@ import { sizeOf } from "../../src/tensor.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
+import { TASKS } from "../helpers/models.ts";
 import { TINY, tinyModel } from "../helpers/tiny.ts";
 
 const END = GPT2_VOCABULARY.end.id;
@@ -40,8 +41,7 @@ const complete = (prompts: readonly string[], options: GenerateOptions = {}, bat
 /** The likeliest tokens behind a prompt, by the engine that trains, the whole sequence anew for each. */
 async function greedy(prompt: string, count: number): Promise<number[]> {
   const checkpoint = await loadModel(model);
-  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
-  const spec = { config: TINY, task, mode: "all", lora: null, train_head: false } as const;
+  const spec = { config: TINY, task: TASKS.lm, mode: "all", lora: null, train_head: false } as const;
   const capacity = { tokens: T, sequences: 1 };
   const engine = await Engine.create(await testDevice("wasm 1 thread"), { spec, capacity, optimizer: null });
   await loadBase(engine, checkpoint);
