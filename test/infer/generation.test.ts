@@ -7,7 +7,6 @@ import { Engine } from "../../src/engine/engine.ts";
 import { loadBase } from "../../src/engine/state.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
 import type { GenerateOptions, GenerationChunk } from "../../src/infer/generation.ts";
-import { LanguageModel } from "../../src/infer/language-model.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
@@ -16,6 +15,7 @@ import { sizeOf } from "../../src/tensor.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
+import { withModel } from "../helpers/language-model.ts";
 import { TASKS } from "../helpers/models.ts";
 import { TINY, tinyModel } from "../helpers/tiny.ts";
 
@@ -25,15 +25,6 @@ const folder = temporaryFolder();
 const model = tinyModel(join(folder, "model"));
 const PROMPTS = ["Once upon a time", "", "x", "😀 naïve — 你好", "The quick brown fox jumps over the lazy dog"];
 const T = TINY.n_positions;
-
-async function withModel<T>(name: string, body: (lm: LanguageModel) => Promise<T>, { batchSize = 3 } = {}): Promise<T> {
-  const lm = await LanguageModel.load(name, { device: await testDevice(), batchSize });
-  try {
-    return await body(lm);
-  } finally {
-    lm.destroy();
-  }
-}
 
 const complete = (prompts: readonly string[], options: GenerateOptions = {}, batchSize = 3) =>
   withModel(model, (lm) => lm.complete(prompts, options), { batchSize });

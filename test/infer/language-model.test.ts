@@ -6,7 +6,6 @@ import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase } from "../../src/engine/state.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
-import { LanguageModel } from "../../src/infer/language-model.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
 import { metaOf, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
@@ -14,6 +13,7 @@ import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
+import { withModel } from "../helpers/language-model.ts";
 import { TASKS } from "../helpers/models.ts";
 import { TINY, tinyModel } from "../helpers/tiny.ts";
 
@@ -23,19 +23,6 @@ const folder = temporaryFolder();
 const model = tinyModel(join(folder, "model"));
 const TEXT = "The quick brown fox — 😀 naïve — jumps over the lazy dog. ".repeat(11);
 const LOSS = { atol: 1e-6, rtol: 1e-6 };
-
-async function withModel<T>(
-  name: string,
-  body: (lm: LanguageModel) => Promise<T>,
-  options: { adapter?: string; model?: string } = {},
-): Promise<T> {
-  const lm = await LanguageModel.load(name, { device: await testDevice(), ...options });
-  try {
-    return await body(lm);
-  } finally {
-    lm.destroy();
-  }
-}
 
 /** An adapter of a language model on the tiny model, with B not 0. */
 async function adapter(name: string, objective: "lm" | "classification" = "lm"): Promise<string> {
