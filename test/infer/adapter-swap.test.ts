@@ -137,8 +137,9 @@ testOnDevices("a language model's adapters in turns, and none", async () => {
   const directories = { tales: "", songs: "", prompt: "", prefix: "" };
   const names = Object.keys(directories) as (keyof typeof directories)[];
   for (const name of names) directories[name] = await MODELS[name]();
+  // A token from the prompt and one from the cache.
   const write = async (lm: LanguageModel) =>
-    (await lm.complete(TEXTS.slice(0, 3), { maxNewTokens: 5 })).map(({ ids }) => ids);
+    (await lm.complete(TEXTS.slice(0, 3), { maxNewTokens: 2 })).map(({ ids }) => ids);
   const freshly = async (adapter?: string) => {
     const device = await testDevice();
     const lm = await LanguageModel.load(base, { device, batchSize: 2, ...(adapter ? { adapter } : {}) });

@@ -211,13 +211,16 @@ test("leaving the loop frees the model; calls inside the loop and beside it wait
       assert.is(piece.prompt, 0);
       break;
     }
-    const alone = [await lm.complete("A"), await lm.complete(["B", "see"]), await lm.score("a b c")] as const;
+    const few = { maxNewTokens: 6 };
+    const alone = [await lm.complete("A", few), await lm.complete(["B", "see"], few), await lm.score("a b c")] as const;
     const inside: unknown[] = [];
     const all: GenerationChunk[] = [];
-    for await (const piece of lm.generate("A"))
-      if (all.push(piece) === 1) inside.push(await lm.complete(["B", "see"]), await lm.score("a b c"));
+    for await (const piece of lm.generate("A", few))
+      if (all.push(piece) === 1) inside.push(await lm.complete(["B", "see"], few), await lm.score("a b c"));
     assert.equal([textOf(all), ...inside], [alone[0][0]!.text, ...alone.slice(1)]);
-    assert.equal(await Promise.all([lm.complete("A"), lm.complete(["B", "see"]), lm.score("a b c")]), [...alone]);
+    assert.equal(await Promise.all([lm.complete("A", few), lm.complete(["B", "see"], few), lm.score("a b c")]), [
+      ...alone,
+    ]);
     assert.is((await lm.complete("BB", { maxNewTokens: 1 })).length, 1);
     assert.equal(await lm.complete([]), []);
     const aborting = new AbortController();
