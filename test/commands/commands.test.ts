@@ -8,7 +8,7 @@ import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensor
 import { LOSSES_COLUMNS, METRICS_COLUMNS } from "../../src/report/csv.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { assertCode, filesIn, runCommand, type SpawnOptions, snapshot } from "../helpers/spawn.ts";
+import { assertCode, filesIn, readTable, runCommand, type SpawnOptions, snapshot } from "../helpers/spawn.ts";
 import { messages, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
@@ -42,11 +42,7 @@ const FILES = [
 
 const train = (args: string[], more: Partial<SpawnOptions> = {}) => runCommand("train", args, { cwd: folder, ...more });
 const read = (...path: string[]) => readFileSync(join(folder, ...path), "utf8");
-const table = (...path: string[]) =>
-  read(...path)
-    .trimEnd()
-    .split("\r\n")
-    .map((line) => line.split(","));
+const table = (...path: string[]) => readTable(join(folder, ...path));
 const jsonLines = (text: string) =>
   text
     .trimEnd()

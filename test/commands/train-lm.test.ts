@@ -5,7 +5,7 @@ import * as assert from "uvu/assert";
 import { LM_LOSSES_COLUMNS, LM_METRICS_COLUMNS } from "../../src/report/csv.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { assertCode, filesIn, runCommand } from "../helpers/spawn.ts";
+import { assertCode, filesIn, readTable, runCommand } from "../helpers/spawn.ts";
 import { messages, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
@@ -19,11 +19,7 @@ const RUN = [...LM, "--data", "a.txt", "--data", "b.txt", "--epochs", "8"];
 
 const train = (args: string[], more = {}) => runCommand("train", args, { cwd: folder, ...more });
 const read = (...path: string[]) => readFileSync(join(folder, ...path), "utf8");
-const table = (...path: string[]) =>
-  read(...path)
-    .trimEnd()
-    .split("\r\n")
-    .map((line) => line.split(","));
+const table = (...path: string[]) => readTable(join(folder, ...path));
 
 test("a run directory has perplexity instead of accuracy; a resumed run has the same bits", async () => {
   const finished = await train([...RUN, "--out", "first"]);

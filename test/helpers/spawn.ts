@@ -75,3 +75,9 @@ export function snapshot(folder: string): Map<string, string> {
 export function assertCode({ code, stdout, stderr }: Finished, expected: number): void {
   if (code !== expected) throw new Error(`exit code ${code}, expected ${expected}\n${stdout}\n${stderr}`);
 }
+
+/** The lines and fields of a CSV file of ours without quotes. */
+export function readTable(path: string): string[][] {
+  const lines = readFileSync(path, "utf8").trimEnd().split("\r\n");
+  return lines.map((line) => line.split(","));
+}

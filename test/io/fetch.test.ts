@@ -15,8 +15,8 @@ import { registerFile } from "../../src/platform/files.ts";
 import { ask, collect, type FetchOptions, readResponse, secondsOf } from "../../src/platform/http.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { type Server, sendBytes, serve, setEnvironment } from "../helpers/http.ts";
-import { answerAsHub, digest, gitHash, json, REVISION } from "../helpers/hub-server.ts";
+import { type Server, sendBytes, serve } from "../helpers/http.ts";
+import { answerAsHub, digest, gitHash, json, REVISION, useHub } from "../helpers/hub-server.ts";
 import { runCommand } from "../helpers/spawn.ts";
 
 const folder = temporaryFolder();
@@ -33,7 +33,6 @@ let answer: (request: IncomingMessage, response: ServerResponse) => unknown;
 let server: Server;
 /** Bytes that the server got rid of. */
 let sent = 0;
-let caches = 0;
 
 test("starts", async () => {
   server = await serve((request, response) => answer(request, response));
@@ -41,11 +40,9 @@ test("starts", async () => {
 
 /** An empty cache; returns where the model's blobs will lie. */
 function start(): string {
-  const home = join(folder, `home-${caches++}`);
-  setEnvironment({ HF_HOME: home, HF_ENDPOINT: server.url, HF_HUB_OFFLINE: undefined, HF_TOKEN: undefined });
   server.requests.length = 0;
   sent = 0;
-  return join(home, "hub/models--someone--small-gpt2/blobs");
+  return join(useHub(folder, server.url), "models--someone--small-gpt2/blobs");
 }
 
 /** Sends a piece again and again, as fast as it is taken or `every` so many milliseconds, until the other side has enough. */
