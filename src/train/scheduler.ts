@@ -3,8 +3,8 @@
  * those that can share a plan in one; the others one after the other.
  */
 import { LowrankError } from "../errors.ts";
-import { CpuParts } from "./cpu-parts.ts";
-import { divideIntoPlans, type Round, trainGroup } from "./group.ts";
+import type { CpuParts } from "./cpu-parts.ts";
+import type { Round } from "./group.ts";
 import type { TrainResult } from "./records.ts";
 import {
   type CommonArguments,
@@ -38,10 +38,15 @@ interface BegunJob<J> extends PlannedJob {
 /** Trains a job by itself. */
 type TrainAlone = (settings: JobSettings, start: Start) => Promise<TrainResult>;
 
+/** What trains several runs at once: a page that trains one does not load it. */
+const openParts = async (...args: Parameters<typeof CpuParts.open>) =>
+  (await import("./cpu-parts.ts")).CpuParts.open(...args);
+const plans = () => import("./group.ts");
+
 /** The rounds in which `trainJobs` would train jobs. */
 export async function planRounds<J extends PlannedJob>(common: Materials, jobs: readonly J[]): Promise<Round<J>[]> {
-  const parts = await CpuParts.open(common, jobs);
-  if (!parts) return divideIntoPlans(common, jobs);
+  const parts = await openParts(common, jobs);
+  if (!parts) return (await plans()).divideIntoPlans(common, jobs);
   parts.close();
   return [parts.round(jobs)];
 }
@@ -79,7 +84,7 @@ class Scheduler<J extends Job> {
 
   async run(jobs: readonly J[]): Promise<void> {
     try {
-      const parts = await CpuParts.open(this.common, jobs, this.signal);
+      const parts = jobs.length > 1 ? await openParts(this.common, jobs, this.signal) : null;
       if (parts) await this.runOnParts(parts, jobs).finally(() => parts.close());
       else await this.runInPlans(jobs);
     } catch (error) {
@@ -96,7 +101,8 @@ class Scheduler<J extends Job> {
 
   private async runInPlans(jobs: readonly J[]): Promise<void> {
     const { common, signal } = this;
-    for (const round of divideIntoPlans(common, jobs)) {
+    const alone = [{ jobs, atOnce: 1, apart: "" }];
+    for (const round of jobs.length > 1 ? (await plans()).divideIntoPlans(common, jobs) : alone) {
       if (signal.aborted) return;
       this.events.onRound?.(round);
       await this.train(round.jobs, (settings, start) => train({ ...common, signal, ...settings, ...start }));
@@ -137,7 +143,7 @@ class Scheduler<J extends Job> {
     const [{ settings, start }] = begun as [BegunJob<J>];
     if (begun.length === 1) return [trainAlone(settings, start)];
     try {
-      return await trainGroup(this.common, begun, signal);
+      return await (await plans()).trainGroup(this.common, begun, signal);
     } catch (error) {
       if (signal.aborted || !(error instanceof LowrankError)) return rejectAll(error);
       this.events.onDivided?.(
