@@ -1,8 +1,8 @@
 /** Identifies a data set by its contents rather than its files. */
-import { createHasher } from "#platform";
+import { sha256 } from "#platform";
 import type { TrainingData } from "./texts.ts";
 
-/** Rows that are packed at a time. */
+/** Rows that are packed and hashed at a time. */
 const ROWS = 1024;
 
 const known = new WeakMap<TrainingData, Promise<string>>();
@@ -15,18 +15,20 @@ export function digestOf(data: TrainingData): Promise<string> {
 }
 
 /**
- * SHA-256 of the training and evaluation data: for every row of the three sets, in their order, the tokens as in a batch, and
- * the class or the targets.
+ * SHA-256 of the training and evaluation data: of the labels, and of every row of the three sets, in their order, the tokens as in a batch
+ * and the class or the targets. Of the SHA-256 of some rows at a time, as browsers hash no stream.
  */
 async function readDigest({ train, val, test, labels }: TrainingData): Promise<string> {
-  const hash = await createHasher("sha256");
-  hash.update(new TextEncoder().encode(JSON.stringify(labels)));
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  const digests = [await sha256([bytes(JSON.stringify(labels))])];
   for (const set of [train, val, test])
     for (let first = 0; first < set.size; first += ROWS) {
       const count = Math.min(ROWS, set.size - first);
       const batch = set.batch(Uint32Array.from({ length: count }, (_, i) => first + i));
-      for (const part of [batch.starts, batch.ids, "labels" in batch ? batch.labels : batch.targets])
-        hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+      const parts = [batch.starts, batch.ids, "labels" in batch ? batch.labels : batch.targets];
+      digests.push(
+        await sha256(parts.map(({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength))),
+      );
     }
-  return hash.digest();
+  return sha256([bytes(digests.join())]);
 }

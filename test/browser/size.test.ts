@@ -86,10 +86,11 @@ test("a page that classifies on WebGPU loads none of the shaders that are loaded
   }
 });
 
-/** What is loaded only when a visitor asks for something on the hub. */
+/** What is loaded only when a visitor asks for something on the hub; hashes besides, as the browser has none of a download. */
 const OF_THE_HUB =
-  /\/(src\/(data\/(hub|parquet)|io\/(hub(?!-names)|shards))|node_modules\/(@huggingface|yaml|hyparquet)\b)/;
-const OF_SEVERAL = /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/group|model\/members|ops\/grouped|infer\/mixed)\./;
+  /\/(src\/(data\/(hub|parquet)|io\/(hub(?!-names)|shards))|node_modules\/(@huggingface|yaml|hyparquet|@noble)\b)/;
+const OF_SEVERAL =
+  /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/group|model\/members|ops\/grouped|infer\/mixed)\./;
 const OF_EXPRESSIONS = /\/node_modules\/re2js\//;
 const OF_COMPRESSORS = /\/node_modules\/(hyparquet-compressors|fzstd|hysnappy)\//;
 
