@@ -3,17 +3,10 @@
  * those that can share a plan in one; the others one after the other.
  */
 import { LowrankError } from "../errors.ts";
-import { CpuParts } from "./cpu-parts.ts";
+import { CpuParts, type TrainAlone } from "./cpu-parts.ts";
 import { divideIntoPlans, type Round, trainGroup } from "./group.ts";
 import type { TrainResult } from "./records.ts";
-import {
-  type CommonArguments,
-  type JobSettings,
-  type Materials,
-  type PlannedJob,
-  type Start,
-  train,
-} from "./trainer.ts";
+import { type BegunJob, type CommonArguments, type Materials, type PlannedJob, type Start, train } from "./trainer.ts";
 
 /** A run that is to be trained. */
 export interface Job extends PlannedJob {
@@ -29,21 +22,20 @@ export interface SchedulerEvents<J> {
   onDivided?: (jobs: readonly J[], error: LowrankError) => void;
 }
 
-/** A job that has begun, and how. */
-interface BegunJob<J> extends PlannedJob {
+/** A job that has begun. */
+interface Begun<J> extends BegunJob {
   job: J;
-  start: Start;
 }
-
-/** Trains a job by itself. */
-type TrainAlone = (settings: JobSettings, start: Start) => Promise<TrainResult>;
 
 /** The rounds in which `trainJobs` would train jobs. */
 export async function planRounds<J extends PlannedJob>(common: Materials, jobs: readonly J[]): Promise<Round<J>[]> {
   const parts = await CpuParts.open(common, jobs);
-  if (!parts) return divideIntoPlans(common, jobs);
-  parts.close();
-  return [parts.round(jobs)];
+  parts?.close();
+  return roundsOn(parts, common, jobs);
+}
+
+function roundsOn<J extends PlannedJob>(parts: CpuParts | null, common: Materials, jobs: readonly J[]): Round<J>[] {
+  return parts ? [parts.round(jobs)] : divideIntoPlans(common, jobs);
 }
 
 /**
@@ -78,34 +70,28 @@ class Scheduler<J extends Job> {
   ) {}
 
   async run(jobs: readonly J[]): Promise<void> {
+    const { common, signal } = this;
+    let parts: CpuParts | null = null;
     try {
-      const parts = await CpuParts.open(this.common, jobs, this.signal);
-      if (parts) await this.runOnParts(parts, jobs).finally(() => parts.close());
-      else await this.runInPlans(jobs);
+      parts = await CpuParts.open(common, jobs, signal);
+      for (const round of roundsOn(parts, common, jobs)) {
+        if (signal.aborted) break;
+        this.events.onRound?.(round);
+        if (parts) await parts.each(round.jobs, signal, (job, trainOnPart) => this.train([job], trainOnPart));
+        else await this.train(round.jobs, ({ settings, start }) => train({ ...common, signal, ...settings, ...start }));
+      }
     } catch (error) {
       // What has begun has ended.
-      if (!(this.signal.aborted && error === this.signal.reason)) throw error;
+      if (!(signal.aborted && error === signal.reason)) throw error;
+    } finally {
+      parts?.close();
     }
     if (this.bug) throw this.bug.error;
   }
 
-  private async runOnParts(parts: CpuParts, jobs: readonly J[]): Promise<void> {
-    this.events.onRound?.(parts.round(jobs));
-    await parts.each(jobs, this.signal, (job, trainOnPart) => this.train([job], trainOnPart));
-  }
-
-  private async runInPlans(jobs: readonly J[]): Promise<void> {
-    const { common, signal } = this;
-    for (const round of divideIntoPlans(common, jobs)) {
-      if (signal.aborted) return;
-      this.events.onRound?.(round);
-      await this.train(round.jobs, (settings, start) => train({ ...common, signal, ...settings, ...start }));
-    }
-  }
-
   /** Trains jobs at once, those that began on another kind of device after them. */
   private async train(jobs: readonly J[], trainAlone: TrainAlone): Promise<void> {
-    const begun: BegunJob<J>[] = [];
+    const begun: Begun<J>[] = [];
     for (const job of jobs) {
       const start = this.signal.aborted ? null : await this.catchBug(job.begin(this.signal));
       if (start) begun.push({ job, settings: job.settings, start });
@@ -118,7 +104,7 @@ class Scheduler<J extends Job> {
   }
 
   /** Trains jobs at once, or one half before the other where they cannot begin together. */
-  private async trainTogether(begun: readonly BegunJob<J>[], trainAlone: TrainAlone): Promise<void> {
+  private async trainTogether(begun: readonly Begun<J>[], trainAlone: TrainAlone): Promise<void> {
     const trained = await this.start(begun, trainAlone);
     if (trained) {
       await Promise.all(begun.map(({ job }, i) => this.catchBug(job.end(trained[i]!))));
@@ -130,12 +116,11 @@ class Scheduler<J extends Job> {
   }
 
   /** Promises of the results. Null if the jobs cannot begin together: too little memory, or something is wrong with one. */
-  private async start(begun: readonly BegunJob<J>[], trainAlone: TrainAlone): Promise<Promise<TrainResult>[] | null> {
+  private async start(begun: readonly Begun<J>[], trainAlone: TrainAlone): Promise<Promise<TrainResult>[] | null> {
     const { signal } = this;
     const rejectAll = (error: unknown) => begun.map(() => Promise.reject(error));
     if (signal.aborted) return rejectAll(signal.reason);
-    const [{ settings, start }] = begun as [BegunJob<J>];
-    if (begun.length === 1) return [trainAlone(settings, start)];
+    if (begun.length === 1) return [trainAlone(begun[0]!)];
     try {
       return await trainGroup(this.common, begun, signal);
     } catch (error) {
