@@ -1,6 +1,6 @@
 /** Checks the arguments of the API at its boundary, so that an error names the invalid argument. */
 import { ConfigError } from "./errors.ts";
-import { nearest } from "./suggest.ts";
+import { didYouMean } from "./suggest.ts";
 
 const isText = (value: unknown) => typeof value === "string";
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
@@ -100,10 +100,9 @@ export function checkOptions(name: string, options: unknown, kinds: Readonly<Rec
 }
 
 export function refuseUnknown(option: string, known: readonly string[]): never {
-  const near = nearest(option, known);
   throw new ConfigError(`unknown option ${option}`, {
     expected: known.join(", "),
-    ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
+    ...didYouMean(option, known),
   });
 }
 

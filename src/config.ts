@@ -1,6 +1,6 @@
 /** The configuration of models, adapters and tasks, with the keys of Hugging Face and PEFT. */
 import { ConfigError, FormatError } from "./errors.ts";
-import { nearest } from "./suggest.ts";
+import { didYouMean } from "./suggest.ts";
 
 /** The dimensions of a GPT-2, by the keys of Hugging Face's config.json. */
 export interface GPT2Config {
@@ -178,12 +178,11 @@ export function textContext(
 export function oneOf<T extends string>(what: string, word: unknown, allowed: readonly T[], where?: string): T {
   const found = allowed.find((candidate) => candidate === word);
   if (found !== undefined) return found;
-  const near = typeof word === "string" ? nearest(word, allowed) : undefined;
   throw new ConfigError(`unknown ${what}`, {
     expected: `one of ${allowed.join(", ")}`,
     found: show(word),
     ...(where === undefined ? {} : { where }),
-    ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
+    ...(typeof word === "string" ? didYouMean(word, allowed) : {}),
   });
 }
 

@@ -1,18 +1,11 @@
 /** The flags shared by train and sweep: one for each setting of a run. */
 import { type Command, Option } from "commander";
-import { OBJECTIVES, parseLayers, TARGETS, type Target } from "../config.ts";
+import { OBJECTIVES, TARGETS } from "../config.ts";
 import type { Padding } from "../data/dataset.ts";
 import { SPLITS } from "../data/split.ts";
-import type { Files } from "../run/settings.ts";
+import { type Files, readSetting } from "../run/settings.ts";
 import { SETTING_NAMES, SETTINGS, type Setting, type TrainOptions } from "../train/options.ts";
-import { choice, list, number } from "./cli.ts";
-
-/** Parsers of the flags that are not a word, a number or a switch. */
-const PARSERS: Partial<Record<keyof TrainOptions, (value: string) => unknown>> = {
-  // Unknown names are reported by `validateLora`, which suggests the nearest one.
-  targets: (value): Target[] => (value === "all" ? [...TARGETS] : (list(value) as Target[])),
-  layers: (value) => parseLayers(list(value)),
-};
+import { choice, number } from "./cli.ts";
 
 /** Adds a flag for each setting: model, data, data preparation and training. */
 export function addSettings(program: Command): Command {
@@ -89,13 +82,19 @@ export function groupFlags(program: Command): void {
 }
 
 function flagOf(name: keyof TrainOptions): Option {
-  const { default: value, help, value: placeholder = "<how>", choices } = SETTINGS[name] as Setting<unknown>;
+  const {
+    default: value,
+    help,
+    value: placeholder = "<how>",
+    choices,
+    number: range,
+  } = SETTINGS[name] as Setting<unknown>;
   const flag = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
   // A setting that is true by default gets a flag that turns it off.
   if (value === true) return new Option(flag.replace("--", "--no-"), help);
   const option = choices
     ? choice(`${flag} ${placeholder}`, help, choices as readonly string[])
-    : new Option(`${flag} ${placeholder}`, help).argParser(PARSERS[name] ?? number);
+    : new Option(`${flag} ${placeholder}`, help).argParser(range ? number : (text) => readSetting(name, text));
   // Only shown: what is not given follows from the objective and the mode.
   return option.default(undefined, value === null || value === TARGETS ? "all" : `${value}`);
 }

@@ -2,9 +2,8 @@
 
 import type { Command } from "commander";
 import { absolutePath, joinPath } from "#platform";
-import { type DeviceName, textContext } from "../config.ts";
-import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
-import { loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "../data/texts.ts";
+import type { DeviceName } from "../config.ts";
+import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
 import { describeModel, type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { openAdapter } from "../io/open-adapter.ts";
@@ -13,17 +12,10 @@ import { downloadProgress } from "../report/download.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
 import { readRecord } from "../run/directory.ts";
 import { refuseExisting } from "../run/files.ts";
+import { type DataSource, loadData, resolveSettings } from "../run/load-data.ts";
 import { newRecord, type RunRecord, within } from "../run/record.ts";
-import {
-  dataOptions,
-  dataSpec,
-  mergePreset,
-  PRESETS,
-  pickSettings,
-  type RunSettings,
-  trainOptions,
-} from "../run/settings.ts";
-import { DEFAULTS, methodSizes, ofMode, resolveOptions, type TrainOptions, withAdapter } from "../train/options.ts";
+import { dataSpec, mergePreset, PRESETS, pickSettings, type RunSettings, trainOptions } from "../run/settings.ts";
+import type { TrainOptions } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
 import { settle } from "./cli.ts";
 
@@ -46,10 +38,8 @@ export interface Job {
   kept: string;
   /** Whether `out` is replaced: an earlier run, or this run's own checkpoints. */
   replaces: boolean;
-  modelName: string;
   model: GPT2Checkpoint;
   data: TrainingData;
-  options: TrainOptions;
   record: RunRecord;
   adapter?: Adapter;
   resume?: Checkpoint;
@@ -57,11 +47,18 @@ export interface Job {
 
 /** Downloads are reported on stderr. */
 const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
+const loadFor = (model: GPT2Checkpoint) => (source: DataSource) => loadData(source, model, DOWNLOADS);
 
-export async function newJob(flags: TrainFlags): Promise<Job> {
-  const settings = mergePreset(flags, PRESETS[flags.preset]);
+/** The settings that flags and their preset give. Throws ConfigError before anything is opened. */
+function readFlags(flags: TrainFlags): RunSettings {
+  const settings = pickSettings(mergePreset(flags, PRESETS[flags.preset]));
   trainOptions(settings);
   dataSpec(settings);
+  return settings;
+}
+
+export async function newJob(flags: TrainFlags): Promise<Job> {
+  const settings = readFlags(flags);
   const out = pathWithName(flags.out ?? defaultOut());
   await settle(out);
   const replaces = await refuseExisting(out, flags.force ?? false);
@@ -69,41 +66,28 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
   if (replaces) await refuseStopped(kept);
   const { model, adapter } = await openModel(settings.model!, flags);
   return closedOnFailure(model, async () => {
-    const { options, data } = await materialsOf(settings, model, adapter);
-    const record = await newRecord({ model, data }, pickSettings(settings), options);
+    const { data, options } = await resolveSettings(settings, model, adapter, loadFor(model));
+    const record = await newRecord({ model, data }, settings, options);
     if (replaces) record.replaces = true;
-    const job = { out, kept, replaces, model, data, options, record };
-    if (!adapter) return { ...job, modelName: settings.model! };
-    record.adapter = absolutePath(flags.adapter!);
-    return { ...job, modelName: record.model, adapter };
+    if (adapter) record.adapter = absolutePath(flags.adapter!);
+    return { out, kept, replaces, model, data, record, ...(adapter ? { adapter } : {}) };
   });
 }
 
-/** The options and the data of a run. */
-async function materialsOf(
-  settings: RunSettings,
-  model: GPT2Checkpoint,
-  adapter?: Adapter,
-): Promise<Pick<Job, "options" | "data">> {
-  const { objective = "classification" } = settings;
-  const own = adapter ? withAdapter(settings, adapter.meta, objective) : settings;
-  const { seed, ...sizes } = trainOptions(own);
-  const how = dataOptions(settings, seed, textContext(model.config, methodSizes(sizes)));
-  const data = await loadData({ objective, data: { ...dataSpec(settings), ...how } }, model);
-  return { options: trainOptions(own, data.train.size), data };
-}
-
 /** What the plans of a run follow from. Of the model only config and tokenizer are read, unless an adapter is to be continued. */
-export async function plannedJob(flags: TrainFlags): Promise<Pick<Job, "model" | "data" | "options" | "adapter">> {
-  const settings = mergePreset(flags, PRESETS[flags.preset]);
-  trainOptions(settings);
-  dataSpec(settings);
+export async function plannedJob(
+  flags: TrainFlags,
+): Promise<Pick<Job, "model" | "data" | "adapter"> & { options: TrainOptions }> {
+  const settings = readFlags(flags);
   const opened: Pick<Job, "model" | "adapter"> =
     flags.adapter === undefined
       ? { model: await describeModel(settings.model!, DOWNLOADS) }
       : await openModel(settings.model!, flags);
   const { model, adapter } = opened;
-  return closedOnFailure(model, async () => ({ ...opened, ...(await materialsOf(settings, model, adapter)) }));
+  return closedOnFailure(model, async () => ({
+    ...opened,
+    ...(await resolveSettings(settings, model, adapter, loadFor(model))),
+  }));
 }
 
 /** Returns what `make` returns; closes the model if it throws. */
@@ -147,16 +131,6 @@ async function openModel(
   return { model: checkpoint, adapter };
 }
 
-/** Loads the data that a run's record describes, for a model. */
-export function loadData(
-  { objective, data }: Pick<RunRecord, "objective" | "data">,
-  model: GPT2Checkpoint,
-): Promise<TrainingData> {
-  return objective === "lm"
-    ? loadTexts(data as unknown as TextsSpec, { ...(data as TextsOptions), model, ...DOWNLOADS })
-    : loadDataset(data as unknown as DatasetSpec, { ...(data as DatasetOptions), model, ...DOWNLOADS });
-}
-
 /** Flags that are valid with --resume. Only another --device changes the result, by its rounding. */
 const BESIDE_RESUME = ["resume", "model", "device", "threads", "recompute", "json", "checkpointEvery"];
 
@@ -181,7 +155,7 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
   const given = program.getOptionValueSource("model") === "cli" ? program.getOptionValue("model") : undefined;
   const { model, adapter } = await openModel(given ?? record.model, within(directory, record));
   const data = await closedOnFailure(model, async () => {
-    const data = await loadData(within(directory, record), model);
+    const data = await loadData(within(directory, record), model, DOWNLOADS);
     const now = await newRecord({ model, data }, record.settings, record.options);
     const [found, expected] = [now, record].map(({ revision, base, counts }) =>
       JSON.stringify({ revision, base, ...counts }),
@@ -195,16 +169,13 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
     return data;
   });
   const { recompute = record.options.recompute } = program.opts<TrainFlags>();
-  const options = { ...record.options, recompute };
   return {
     out,
     kept: directory,
     replaces: true,
-    modelName: record.model,
     model,
     data,
-    options: resolveOptions(ofMode(options, options.mode ?? DEFAULTS.mode), record.objective),
-    record,
+    record: { ...record, options: { ...record.options, recompute } },
     resume,
     ...(adapter ? { adapter } : {}),
   };

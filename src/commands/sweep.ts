@@ -4,7 +4,7 @@ import { parse as parseYaml } from "yaml";
 import { environment, joinPath, readBytes, withLock } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import { type DeviceName, type Objective, parseLayers, textContext } from "../config.ts";
+import { type DeviceName, type Objective, textContext } from "../config.ts";
 import { digestOf } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
@@ -20,12 +20,21 @@ import { downloadProgress } from "../report/download.ts";
 import { showDuration } from "../report/duration.ts";
 import { createProgress, describeEvaluation, describeRate, describeStep, type Progress } from "../report/progress.ts";
 import { renderTable } from "../report/tables.ts";
-import { dataOptions, dataSpec, mergePreset, PRESETS, type RunSettings } from "../run/settings.ts";
-import { nearest } from "../suggest.ts";
+import { loadData } from "../run/load-data.ts";
+import {
+  dataOptions,
+  dataSpec,
+  mergePreset,
+  PRESETS,
+  RUN_SETTINGS,
+  type RunSettings,
+  readSetting,
+} from "../run/settings.ts";
 import {
   type Arm,
   type Cell,
   checkArms,
+  checkKeys,
   describeTrial,
   listCells,
   optionsOf,
@@ -49,7 +58,6 @@ import { specOf } from "../train/sizes.ts";
 import { calledAs } from "./called.ts";
 import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag, UNLISTED } from "./cli.ts";
 import { addSettings } from "./flags.ts";
-import { loadData } from "./job.ts";
 
 interface Flags extends RunSettings {
   preset?: keyof typeof SWEEPS;
@@ -78,8 +86,6 @@ const program = command(
 );
 addSettings(program);
 for (const option of program.options) if (option.attributeName() !== "version") option.helpGroup(UNLISTED);
-/** Settings that all trials can share. */
-const SHARED = [...new Set(program.options.map((option) => option.attributeName()))];
 program
   .addOption(
     choice(
@@ -124,12 +130,7 @@ function gather(value: string, before: string[] = []): string[] {
 function gridEntry(text: string): [string, unknown[]] {
   const [key, values] = text.split("=", 2);
   if (!key || !values) throw new ConfigError("--grid is invalid", { expected: "key=value,value", found: text });
-  const parse = (word: string): unknown => {
-    if (key === "targets") return word === "all" ? [...DEFAULTS.targets] : word.split("+");
-    if (key === "layers") return parseLayers(word.split("+"));
-    return word.trim() !== "" && Number.isFinite(Number(word)) ? Number(word) : word;
-  };
-  return [key, values.split(",").map(parse)];
+  return [key, values.split(",").map((value) => readSetting(key, value))];
 }
 
 async function sweepSpec({ preset, file, grid }: Flags): Promise<SweepPreset> {
@@ -142,15 +143,9 @@ async function sweepSpec({ preset, file, grid }: Flags): Promise<SweepPreset> {
   if (preset) return SWEEPS[preset]!;
   if (grid) return { base: {}, arms: [Object.fromEntries(grid.map(gridEntry)) as Arm] };
   const { base = {}, arms } = parseSpec(new TextDecoder().decode(await readBytes(file!, LIMITS.sweep)), file!);
-  const unknown = Object.keys(base).find((key) => !SHARED.includes(key));
-  if (unknown !== undefined) {
-    const near = nearest(unknown, SHARED);
-    throw new ConfigError(`unknown setting "${unknown}" in the base of a sweep`, {
-      where: file!,
-      expected: SHARED.join(", "),
-      ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
-    });
-  }
+  // There is no flag for it either.
+  const shared = RUN_SETTINGS.filter((name) => name !== "adapter");
+  checkKeys(base, shared, "the base", file);
   return { base, arms };
 }
 
@@ -424,7 +419,11 @@ await main(async () => {
   let context = config.n_positions;
   for (const { rates } of optionsOf(sweep))
     for (const options of rates) context = Math.min(context, textContext(config, methodSizes(options)));
-  const data = await loadData({ objective, data: { ...source, ...dataOptions(settings, seed, context) } }, model);
+  const data = await loadData(
+    { objective, data: { ...source, ...dataOptions(settings, seed, context) } },
+    model,
+    DOWNLOADS,
+  );
   sweep.rows = data.train.size;
   // Where no weights are needed, a trial is the same with and without them.
   if (!isUnequal(data)) sweep.base = { ...settings, classWeights: "none" };

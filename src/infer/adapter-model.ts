@@ -17,7 +17,7 @@ import { loadAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { nearest } from "../suggest.ts";
+import { didYouMean } from "../suggest.ts";
 import { chooseForInference, type TrialOf } from "./device.ts";
 import { Turns } from "./turns.ts";
 
@@ -283,11 +283,10 @@ export abstract class AdapterModel<E extends Weights> {
   /** `where`: where it is named. */
   protected checkLoaded(name: string, where?: string): void {
     if (this.metas.has(name)) return;
-    const near = nearest(name, [...this.metas.keys()]);
     throw new ConfigError(`there is no adapter "${name}"`, {
       ...(where === undefined ? {} : { where }),
       expected: [...this.metas.keys()].join(", ") || "none is loaded",
-      ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
+      ...didYouMean(name, this.metas.keys()),
     });
   }
 }

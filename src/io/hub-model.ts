@@ -2,7 +2,7 @@
 import { exists, joinPath } from "#platform";
 import { parseConfig } from "../config.ts";
 import { ConfigError, DownloadError, nameList } from "../errors.ts";
-import { nearest } from "../suggest.ts";
+import { didYouMean } from "../suggest.ts";
 import { hubCacheDirectory } from "./cache.ts";
 import { readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
@@ -67,11 +67,10 @@ export async function resolveHubModel(
 
 function unknownModel(name: string, shipped: readonly string[]): ConfigError {
   const known = [...shipped, ...Object.keys(HUB_MODELS)];
-  const near = nearest(name, known);
   return new ConfigError(`there is no model "${name}"`, {
     expected: `a directory with config.json and model.safetensors, owner/name on the hub, or one of: ${known.join(", ")}`,
     found: "no directory and no known model with that name",
-    ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
+    ...didYouMean(name, known),
   });
 }
 

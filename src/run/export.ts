@@ -33,6 +33,7 @@ import {
   remarks,
   useCode,
 } from "./peft-code.ts";
+import { dataName } from "./record.ts";
 import { readParts } from "./standalone.ts";
 
 export const EXPORTS = ["peft", "merged"] as const;
@@ -314,9 +315,7 @@ async function readResults(run: string, meta: AdapterMeta): Promise<object> {
   const isLm = meta.task.objective === "lm";
   const value = values[columns.indexOf(isLm ? "final_test_ppl" : "final_test_acc")] ?? "";
   if (value === "") return {};
-  const { name, file, train } = (await readRecord(run)).data;
-  const [source] = [name ?? file ?? train].flat();
-  const data = name === undefined ? String(source).replace(/^.*[\\/]/, "") : String(name);
+  const data = dataName(await readRecord(run));
   const type = isLm ? "perplexity" : "accuracy";
   const metrics = [{ type, value: Number(value) }];
   const results = [{ task: { type: hubTask(meta) }, dataset: { name: data, type: data }, metrics }];

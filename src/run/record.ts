@@ -12,11 +12,13 @@ import { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { snapshotOf } from "../io/hub-names.ts";
+import type { Adapter } from "../io/peft.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
-import { parameterList } from "../model/trainable.ts";
+import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import { sizeOf } from "../tensor.ts";
 import { isUnequal } from "../train/class-weights.ts";
-import type { TrainOptions } from "../train/options.ts";
+import { DEFAULTS, type TrainOptions } from "../train/options.ts";
+import type { PreparedRun } from "../train/prepare.ts";
 import { type EvaluationRecord, memoryOf, type StepRecord, type TrainEvent } from "../train/records.ts";
 import type { Results } from "../train/results.ts";
 import { nameBase } from "./base-name.ts";
@@ -179,6 +181,42 @@ export async function newRecord(
   };
 }
 
+/** The record of an adapter from `file`, of whose training nothing is known but the method. */
+export function recordOfAdapter({ meta, tensors }: Adapter, file: string): RunRecord {
+  const { mode, lora, labels, task, bottleneck, num_virtual_tokens: virtualTokens } = meta;
+  const sizes = {
+    mode,
+    ...(lora ? { rank: lora.r, alpha: lora.lora_alpha, scaling: lora.scaling } : {}),
+    ...(bottleneck ? { bottleneck } : {}),
+    ...(virtualTokens ? { virtualTokens } : {}),
+  };
+  const none = [0, 0, 0];
+  return {
+    format: FORMAT,
+    version: VERSION,
+    lowrank: version,
+    platform: platformName,
+    created: Date.now(),
+    objective: task.objective,
+    settings: {},
+    options: { ...DEFAULTS, ...sizes },
+    model: meta.base_model,
+    base: meta.base_fingerprint ?? "",
+    data: { file },
+    padTo: 0,
+    maxLength: 1,
+    labels,
+    unequal: false,
+    counts: { rows: none, tokens: none, sha256: "" },
+    ...START,
+    state: "finished",
+    trainable: [...tensors.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+    files: [],
+    saved: 0,
+    peftObstacle: null,
+  };
+}
+
 /** The record after an event of the trainer. */
 export function advance(record: RunRecord, event: TrainEvent): RunRecord {
   switch (event.type) {
@@ -189,7 +227,7 @@ export function advance(record: RunRecord, event: TrainEvent): RunRecord {
         ...record,
         ...START,
         ...{ options, device, trainable, flops, memory: memoryOf(event) },
-        parameters: parameterList(plan.spec).reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+        parameters: countParameters(plan.spec),
       };
     }
     case "start":
@@ -209,12 +247,23 @@ export function advance(record: RunRecord, event: TrainEvent): RunRecord {
   }
 }
 
+/** The parameters of a model, trained and frozen ones. */
+export function countParameters(spec: ModelSpec): number {
+  return parameterList(spec).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+}
+
 function addStep(record: RunRecord, step: StepRecord): RunRecord {
   return {
     ...record,
     ...{ step: step.step, epoch: step.epoch, examples: step.examples },
     curve: extendCurve(record.curve, step),
   };
+}
+
+/** The record of a run before its first step, as the trainer prepares it. */
+export function planned(record: RunRecord, prepared: PreparedRun, device: DeviceInfo): RunRecord {
+  const { total: steps, stepsPerEpoch } = prepared.stepCounts;
+  return advance(advance(record, { type: "plan", ...prepared, device }), { type: "start", steps, stepsPerEpoch });
 }
 
 /** The record of a run that failed. */
@@ -231,19 +280,35 @@ export function within(
   directory: string,
   { objective, data, adapter }: Pick<RunRecord, "objective" | "data" | "adapter">,
 ): Pick<RunRecord, "objective" | "data" | "adapter"> {
-  const path = (one: unknown): unknown =>
-    Array.isArray(one) ? one.map(path) : typeof one === "string" ? findIn(directory, one) : one;
-  const files = ["file", "train", "val", "test"].filter((key) => data[key] !== undefined);
-  return {
-    objective,
-    data: { ...data, ...Object.fromEntries(files.map((key) => [key, path(data[key])])) },
-    ...(adapter === undefined ? {} : { adapter: findIn(directory, adapter) }),
-  };
+  const find = (path: string) => (isInside(path) ? joinPath(directory, path) : path);
+  return { objective, data: moveFiles(data, find), ...(adapter === undefined ? {} : { adapter: find(adapter) }) };
 }
 
-/** Node's paths are absolute. */
-const findIn = (directory: string, path: string) =>
-  /^(data|start)(\/|$)/.test(path) ? joinPath(directory, path) : path;
+/** Whether a path of a record is one in its directory. Node's others are absolute. */
+const isInside = (path: string) => /^(data|start)(\/|$)/.test(path);
+
+const FILES = ["file", "train", "val", "test"];
+
+/** The paths of a run's data; none of a data set by name. */
+export function dataFiles(data: RunRecord["data"]): string[] {
+  return FILES.flatMap((key) => data[key]).filter((path) => typeof path === "string");
+}
+
+/** A run's data, with other paths. */
+export function moveFiles(data: RunRecord["data"], move: (path: string) => string): RunRecord["data"] {
+  const moved = (some: unknown): unknown =>
+    Array.isArray(some) ? some.map(moved) : typeof some === "string" ? move(some) : some;
+  const files = FILES.filter((key) => data[key] !== undefined);
+  return { ...data, ...Object.fromEntries(files.map((key) => [key, moved(data[key])])) };
+}
+
+/** The name of a file in its folder, in Windows as well. */
+export const fileName = (path: string) => path.replace(/^.*[\\/]/, "");
+
+/** What a run's data is called: the name of the data set, or those of its files. */
+export function dataName({ data }: Pick<RunRecord, "data">): string {
+  return typeof data.name === "string" ? data.name : dataFiles(data).map(fileName).join(", ");
+}
 
 /** The evaluation whose parameters are kept. */
 export function keptEvaluation({

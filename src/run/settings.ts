@@ -1,5 +1,5 @@
 /** The settings of a run in their one form: flags, files, links and a page's fields are read into it. */
-import type { Objective } from "../config.ts";
+import { type Objective, parseLayers, TARGETS } from "../config.ts";
 import type { Padding } from "../data/dataset.ts";
 import type { DatasetOptions, DatasetSpec } from "../data/datasets.ts";
 import type { Split } from "../data/split.ts";
@@ -30,18 +30,39 @@ export interface RunSettings extends Partial<TrainOptions> {
   adapter?: string;
 }
 
-/** The settings that are no `TrainOptions`. */
-const OWN = [
-  ...["objective", "model", "data", "train", "val", "test", "dataset", "textColumn", "labelColumn", "encoding"],
-  ...["skipFaulty", "split", "balance", "dedupe", "padding", "maxLength", "stride", "adapter"],
-];
+/** Settings whose value is a text, whatever it looks like. */
+const TEXTS = ["model", "data", "train", "val", "test", "dataset", "textColumn", "labelColumn", "encoding", "adapter"];
+/** Settings of messages that texts do not have. */
+const OF_MESSAGES = ["labelColumn", "skipFaulty", "split", "balance", "dedupe", "padding"] as const;
+/** The names of a run's settings, in a defined order. */
+export const RUN_SETTINGS = [
+  ...["objective", "maxLength", "stride"],
+  ...new Set([...TEXTS, ...OF_MESSAGES, ...SETTING_NAMES]),
+] as readonly (keyof RunSettings)[];
 
-/** The settings of a run among those of a program, in a defined order. */
-export function pickSettings(all: object): RunSettings {
-  const some = Object.entries(all).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(
-    [...OWN, ...SETTING_NAMES].flatMap((name) => some.filter(([key]) => key === name)),
-  ) as RunSettings;
+/** Those with these names that are given. */
+function pick<K extends string>(all: { readonly [name in K]?: unknown }, names: readonly K[]) {
+  return Object.fromEntries(names.map((name) => [name, all[name]]).filter(([, value]) => value !== undefined));
+}
+
+/** The settings of a run among those of a program. */
+export function pickSettings(all: RunSettings): RunSettings {
+  return pick(all, RUN_SETTINGS);
+}
+
+/**
+ * The value of a setting from its text in a flag, a sweep's --grid or a link. It is checked where it is used. Throws
+ * ConfigError for invalid blocks.
+ */
+export function readSetting(name: string, text: string): unknown {
+  if (TEXTS.includes(name)) return text;
+  // In --grid a comma separates values.
+  const words = text.split(/[,+]/).flatMap((word) => word.trim() || []);
+  // Unknown names are reported by `validateLora`, which suggests the nearest one.
+  if (name === "targets") return text === "all" ? [...TARGETS] : words;
+  if (name === "layers") return parseLayers(words);
+  if (text === "true" || text === "false") return text === "true";
+  return text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
 }
 
 /** A file, or several if the flag is repeated. */
@@ -114,14 +135,12 @@ function sourcesOf({ data, train, val, test, dataset, patience }: RunSettings, s
 
 /** The source of texts for a language model. Throws ConfigError for settings that are valid only for messages. */
 function textsSpec(settings: RunSettings): TextsSpec {
-  const { labelColumn, skipFaulty, split, balance, dedupe, padding, dataset } = settings;
-  const refused = Object.entries({ labelColumn, skipFaulty, split, balance, dedupe, padding }).filter(
-    ([, value]) => value !== undefined,
-  );
+  const { dataset } = settings;
+  const refused = Object.keys(pick(settings, OF_MESSAGES));
   if (refused.length > 0)
     throw new ConfigError("these settings are invalid for a language model", {
       expected: "files or dataset, maxLength, stride, textColumn, encoding",
-      found: refused.map(([key]) => key).join(", "),
+      found: refused.join(", "),
     });
   const { data, train, val, test } = sourcesOf(settings, "--data FILE, --dataset OWNER/NAME");
   if (dataset !== undefined) return { name: dataset };
@@ -130,34 +149,16 @@ function textsSpec(settings: RunSettings): TextsSpec {
 
 /** The options for reading texts. */
 function textsOptions(settings: RunSettings, seed: number, context: number): TextsOptions {
-  const { textColumn, encoding, maxLength = context, stride } = settings;
+  const { maxLength = context } = settings;
   checkContext("blocks", maxLength, context);
-  return {
-    seed,
-    maxLength,
-    ...(textColumn === undefined ? {} : { textColumn }),
-    ...(encoding === undefined ? {} : { encoding }),
-    ...(stride === undefined ? {} : { stride }),
-  };
+  return { seed, maxLength, ...pick(settings, ["textColumn", "encoding", "stride"]) };
 }
 
 /** The options for reading messages. */
 function datasetOptions(settings: RunSettings, seed: number, context: number): DatasetOptions {
-  const { textColumn, labelColumn, encoding, skipFaulty, split, balance, dedupe } = settings;
   const { maxLength = context, padding = "none" } = settings;
   checkContext("messages", Math.max(maxLength, typeof padding === "number" ? padding : 0), context);
-  return {
-    seed,
-    maxLength,
-    padding,
-    ...(textColumn === undefined ? {} : { textColumn }),
-    ...(labelColumn === undefined ? {} : { labelColumn }),
-    ...(encoding === undefined ? {} : { encoding }),
-    ...(skipFaulty === undefined ? {} : { skipFaulty }),
-    ...(split === undefined ? {} : { split }),
-    ...(balance === undefined ? {} : { balance }),
-    ...(dedupe === undefined ? {} : { dedupe }),
-  };
+  return { seed, maxLength, ...pick(settings, ["textColumn", "encoding", ...OF_MESSAGES]), padding };
 }
 
 function checkContext(what: string, longest: number, context: number): void {
@@ -170,6 +171,5 @@ function checkContext(what: string, longest: number, context: number): void {
 
 /** The training options among the settings, for so many training rows if their number is known. */
 export function trainOptions(settings: RunSettings, rows?: number): TrainOptions {
-  const options = Object.fromEntries(Object.entries(settings).filter(([key]) => Object.hasOwn(DEFAULTS, key)));
-  return resolveOptions(options, settings.objective, rows);
+  return resolveOptions(pick(settings, SETTING_NAMES), settings.objective, rows);
 }

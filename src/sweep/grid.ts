@@ -6,7 +6,7 @@ import { LIMITS } from "../io/limits.ts";
 import { checkNumber } from "../number-range.ts";
 import { describeMethod } from "../run/record.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
-import { nearest } from "../suggest.ts";
+import { didYouMean } from "../suggest.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/options.ts";
 
 /**
@@ -41,7 +41,7 @@ export interface Cell {
 }
 
 /** Keys that an arm can set. */
-const KEYS = ["model", ...Object.keys(DEFAULTS)];
+const KEYS = ["model", ...SETTING_NAMES];
 
 /** Keys whose values are themselves lists (or null: all). */
 const SETS = ["targets", "layers"];
@@ -120,7 +120,7 @@ export async function listCells(spec: SweepSpec, seeds: number, identify: (model
 /** The model and the options, at each learning rate, of each combination of settings. Throws ConfigError if a value is invalid. */
 export function* optionsOf({ base, arms, rows }: SweepSpec): Generator<{ model: string; rates: TrainOptions[] }> {
   for (const arm of arms) {
-    for (const key of Object.keys(arm)) checkKey(key);
+    checkKeys(arm, KEYS, "an arm");
     const choices = choicesOf(arm);
     for (const combination of combinations(arm)) {
       const settings = { ...base, ...combination } as RunSettings;
@@ -136,13 +136,15 @@ export function* optionsOf({ base, arms, rows }: SweepSpec): Generator<{ model: 
   }
 }
 
-function checkKey(key: string): void {
-  if (KEYS.includes(key)) return;
-  const near = nearest(key, KEYS);
-  throw new ConfigError(`unknown setting "${key}" in an arm of a sweep`, {
-    expected: KEYS.join(", "),
-    ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
-  });
+/** Throws ConfigError for a key that is none of `known`. */
+export function checkKeys(settings: object, known: readonly string[], part: string, where?: string): void {
+  const key = Object.keys(settings).find((one) => !known.includes(one));
+  if (key !== undefined)
+    throw new ConfigError(`unknown setting "${key}" in ${part} of a sweep`, {
+      ...(where === undefined ? {} : { where }),
+      expected: known.join(", "),
+      ...didYouMean(key, known),
+    });
 }
 
 /**

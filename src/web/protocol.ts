@@ -1,44 +1,24 @@
 /** The messages between the page and its worker: plain data, which can be posted and stored. */
 import type { DeviceName, GPT2Config, Objective } from "../config.ts";
 import type { BlockStats } from "../data/blocks.ts";
-import type { ColumnChoice } from "../data/columns.ts";
 import type { DatasetStats } from "../data/dataset.ts";
-import type { Split } from "../data/split.ts";
-import type { Evaluation } from "../engine/evaluate.ts";
 import type { OtherEncoding } from "../errors.ts";
 import type { Classification } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
 import type { Influences } from "../infer/influence.ts";
-import type { Confusion } from "../report/statistics.ts";
 import type { Changes } from "../run/changes.ts";
-import type { Compared } from "../run/comparison.ts";
-import type { TestMessage } from "../run/predictions.ts";
+import type { Speed } from "../run/live-run.ts";
+import type { RunRecord } from "../run/record.ts";
+import type { RunSettings } from "../run/settings.ts";
 import type { Usage } from "../run/usage.ts";
 import type { TrainOptions } from "../train/options.ts";
-import type { EvaluationRecord, PartEvaluation, Splits } from "../train/records.ts";
+import type { Splits } from "../train/results.ts";
 
-/** The source of the messages or texts: a data set by name, or what the visitor selected last: a file of messages, or text files. */
-export type DataChoice =
-  | { kind: "named"; name: string }
-  | ({ kind: "file"; name: string; encoding?: string } & ColumnChoice)
-  | { kind: "texts"; files: readonly string[]; encoding?: string };
-
-/** Everything that determines a run. */
-export interface PageSettings {
-  objective: Objective;
-  data: DataChoice;
+/** The settings of a run. `data` has the names of the files that the visitor selected last, `adapter` is the id of another run. */
+export interface PageSettings extends RunSettings {
   /** Name of a bundled or stored model, or of one from the hub. */
   model: string;
-  /** The record of the adapter that training starts from; null: a new adapter. */
-  adapter: { id: string; title: string } | null;
   device: DeviceName;
-  split: Split | "default";
-  /** Whether rows of the larger classes are dropped until all classes are equal. */
-  balance: boolean;
-  dedupe: boolean;
-  /** Maximum length of a message, or of a block of text, in tokens; 0: the model's context. */
-  maxLength: number;
-  options: Partial<TrainOptions>;
 }
 
 /** The capabilities of this browser. */
@@ -136,130 +116,66 @@ export type RunState =
   | "failed"
   | "loaded";
 
-/** Whether a run is active. A paused run is not: its state is stored, and it resumes as a stopped one does. */
-export const isUnderWay = ({ state }: Pick<RunRecord, "state">): boolean =>
-  state === "training" || state === "stopping";
-
-/** Whether the visitor ended a run before its last step. It resumes when it is asked to. */
-const isHalted = ({ state }: RunRecord) => state === "paused" || state === "stopped";
-
-/** Whether a comparison would begin a run by itself. */
-const isWaiting = ({ state }: RunRecord) => state === "waiting" || state === "interrupted";
-
-/** The runs of a run's comparison, itself among them. A run of no comparison has none. */
-const comparedWith = ({ comparison }: RunRecord, runs: readonly RunRecord[]) =>
-  comparison === undefined ? [] : runs.filter((run) => run.comparison === comparison);
-
-/** The run that a comparison begins next, if none of its runs is active and the visitor has stopped none; `runs` are newest first. */
-export function nextOf(run: RunRecord, runs: readonly RunRecord[]): RunRecord | undefined {
-  const compared = comparedWith(run, runs);
-  return compared.some((one) => isUnderWay(one) || isHalted(one)) ? undefined : compared.findLast(isWaiting);
-}
-
-/** The other runs of its comparison that may be trained at the same time as a run that begins, in the order of the comparison. */
-export function companionsOf(run: RunRecord, runs: readonly RunRecord[]): RunRecord[] {
-  return comparedWith(run, runs)
-    .filter((one) => one.id !== run.id && one.settings.device === run.settings.device)
-    .filter((one) => isWaiting(one) || isHalted(one))
-    .reverse();
-}
-
-/** Whether a run has left its trained parameters, and will not change them. */
-export const hasAdapter = (run: Pick<RunRecord, "state" | "usable">): boolean =>
-  run.usable && !isUnderWay(run) && run.state !== "elsewhere" && run.state !== "interrupted";
-
-/** The plotted training curve: means over groups of steps. */
-export interface Curve {
-  examples: number[];
-  loss: number[];
-  accuracy: number[];
-}
-
-export interface Mistake {
-  text: string;
-  truth: string;
-  predicted: string;
-  probability: number;
-}
-
-/** A run, as it is shown and stored. */
-export interface RunRecord {
+/** A run as the page shows it: its record, and what the page alone knows of it. */
+export interface PageRun {
   id: string;
-  /** Its method: "LoRA, rank 8, alpha 16". */
-  title: string;
+  record: RunRecord;
+  state: RunState;
+  /** The name by which the page opens the base model. */
+  model: string;
+  /** The device that was asked for. */
+  device: DeviceName;
+  /** The id of the comparison that it belongs to. */
+  comparison?: string;
   /** The visitor's name for it. */
   name?: string;
   /** Whether it is listed first. */
   pinned?: boolean;
   /** Whether it is deleted, unless the visitor takes that back. */
   deleted?: boolean;
-  /** The id of the comparison that it belongs to. */
-  comparison?: string;
-  state: RunState;
-  objective: Objective;
-  /** Milliseconds since 1970. */
-  created: number;
-  settings: PageSettings;
-  dataName: string;
-  /** `fingerprint` of the model when the run began. */
-  base?: string;
-  labels: readonly string[];
-  /** The names of the parts of the test set. */
-  partNames: readonly string[];
-  /** Whether macro F1 is shown: see `isUnequal`. */
-  unequal: boolean;
-  device: string;
-  trainable: number;
-  values: number;
-  bytes: number;
-  /** Operations in the matrix products of a step. */
-  flops: number;
-  step: number;
-  steps: number;
-  epoch: number;
-  examples: number;
-  examplesPerEpoch: number;
-  seconds: number;
-  before: Splits<Evaluation> | null;
-  after: Splits<Evaluation> | null;
-  /** The parts of the test set after training; null before its end. */
-  parts: PartEvaluation[] | null;
-  evaluations: EvaluationRecord[];
-  curve: Curve;
-  /** Of the test set of a classifier. */
-  confusions: Confusion[] | null;
-  mistakes: Mistake[];
-  /** The run and the baselines on the test set; this and the next two are missing before the end. */
-  compared?: readonly Compared[];
-  /** Expected calibration error on the test set. */
-  calibrationError?: number;
-  /** What to know about the result: a small test set, a baseline with as many rows right, an early end, what was kept. */
-  resultNotes?: string[];
-  /** Whether each test message is classified correctly, as 1 and 0. Missing before the end. */
-  verdicts?: Uint8Array;
-  /** Bytes of the files of trained tensors. */
-  savedBytes?: number;
-  /** That the run has learned nothing, with a learning rate to try. */
-  warning?: ErrorReport;
-  /** How far the matrices moved; missing before the end. */
-  changes?: Changes;
-  /** The reason if PEFT cannot load the adapter. */
-  peftObstacle: string | null;
   /** A message for the visitor. */
   note: string | null;
   /** Whether there are trained parameters to classify with and to download. */
   usable: boolean;
+  /** How far the matrices moved; missing before the end. */
+  changes?: Changes;
   error: ErrorReport | null;
 }
 
-/** Current loss and speed of a run that is training. */
-export interface Speed {
-  /** Means over the last steps. */
-  loss: number;
-  accuracy: number;
-  examplesPerSecond: number;
-  secondsLeft: number;
+/** Whether a run is active. A paused run is not: its state is stored, and it resumes as a stopped one does. */
+export const isUnderWay = ({ state }: Pick<PageRun, "state">): boolean => state === "training" || state === "stopping";
+
+/** Whether the visitor ended a run before its last step. It resumes when it is asked to. */
+const isHalted = ({ state }: PageRun) => state === "paused" || state === "stopped";
+
+/** Whether a comparison would begin a run by itself. */
+const isWaiting = ({ state }: PageRun) => state === "waiting" || state === "interrupted";
+
+/** The runs of a run's comparison, itself among them. A run of no comparison has none. */
+const comparedWith = ({ comparison }: PageRun, runs: readonly PageRun[]) =>
+  comparison === undefined ? [] : runs.filter((run) => run.comparison === comparison);
+
+/** The run that a comparison begins next, if none of its runs is active and the visitor has stopped none; `runs` are newest first. */
+export function nextOf(run: PageRun, runs: readonly PageRun[]): PageRun | undefined {
+  const compared = comparedWith(run, runs);
+  return compared.some((one) => isUnderWay(one) || isHalted(one)) ? undefined : compared.findLast(isWaiting);
 }
+
+/** The other runs of its comparison that may be trained at the same time as a run that begins, in the order of the comparison. */
+export function companionsOf(run: PageRun, runs: readonly PageRun[]): PageRun[] {
+  return comparedWith(run, runs)
+    .filter((one) => one.id !== run.id && one.device === run.device)
+    .filter((one) => isWaiting(one) || isHalted(one))
+    .reverse();
+}
+
+/** Whether a run has left its trained parameters, and will not change them. */
+export const hasAdapter = (run: Pick<PageRun, "state" | "usable">): boolean =>
+  run.usable && !isUnderWay(run) && run.state !== "elsewhere" && run.state !== "interrupted";
+
+/** Whether a run has files that can be downloaded, with which it can also go on elsewhere. */
+export const hasFiles = ({ state }: Pick<PageRun, "state">): boolean =>
+  !isUnderWay({ state }) && state !== "elsewhere" && state !== "waiting" && state !== "loaded";
 
 /** An error as the page shows it. */
 export interface ErrorReport {
@@ -337,7 +253,7 @@ export interface Api {
   pick(files: File[]): Promise<void>;
   readTexts(settings: PageSettings): Promise<TextsReport>;
   estimate(settings: PageSettings): Promise<RunEstimate>;
-  runs(): Promise<RunRecord[]>;
+  runs(): Promise<PageRun[]>;
   /** Begins a run; progress is reported by events. Resolves with its id when it has begun. */
   start(settings: PageSettings): Promise<string>;
   /** Resumes a run from its last checkpoint. On another device the results are no longer bit-identical. */
@@ -353,15 +269,15 @@ export interface Api {
   /** A zip of the adapter or of the whole run directory, or an HTML file. */
   download(id: string, what: Takeable): Promise<Blob>;
   /**
-   * Stores an adapter from files and returns the id of its record. `model` is its base model if the one that it names is not
-   * available. Fails if it is not of the `objective`, where one is given.
+   * Stores a run or an adapter from files, or from a zip file, and returns its id. `model` is its base model if the one that it names is
+   * not available. Fails if it is not of the `objective`, where one is given.
    */
-  loadAdapter(files: File[], model: string, objective?: Objective): Promise<string>;
+  load(files: File[], model: string, objective?: Objective): Promise<string>;
   /** Generates text, which is reported by events. Resolves when it is complete or stopped. */
   write(request: WriteRequest): Promise<WriteReport>;
   stopWriting(): Promise<void>;
   /** Names or pins a run, or notes why it ended. */
-  change(id: string, change: Partial<Pick<RunRecord, "name" | "pinned" | "error">>): Promise<void>;
+  change(id: string, change: Partial<Pick<PageRun, "name" | "pinned" | "error">>): Promise<void>;
   /** Deletes a run; `unforget` takes it back until `purge` deletes the files of all deleted runs. */
   forget(id: string): Promise<void>;
   unforget(id: string): Promise<void>;
@@ -372,8 +288,6 @@ export interface Api {
   accuracyAt(id: string, scale: number): Promise<number | null>;
   /** The influence of each word on the label; null if a run needs the device. */
   influences(id: string, text: string): Promise<Influences | null>;
-  /** Messages of the test set; none if the run was not measured on it. */
-  samples(id: string): Promise<TestMessage[]>;
 }
 
 export type Method = keyof Api;
@@ -390,7 +304,7 @@ export type Answer = { id: number; value: unknown } | { id: number; error: Error
 export type Event =
   /** It holds the lock of its name. */
   | { type: "alive" }
-  | { type: "run"; run: RunRecord; speed: Speed | null }
+  | { type: "run"; run: PageRun; speed: Speed | null }
   | { type: "busy"; text: string; share: number | null }
   | { type: "idle" }
   | { type: "written"; chunk: GenerationChunk; seconds: number }

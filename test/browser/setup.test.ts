@@ -125,10 +125,10 @@ test("examples typed for each class are data; they and the settings outlast a re
   await page.click("#reset");
   assert.is(await page.inputValue("#field-rank"), "8");
   assert.equal(Object.fromEntries(new URLSearchParams(new URL(link).hash.slice(1))), {
-    ...{ data: "languages", model: "gpt2-micro", rank: "4", targets: "q,v", layers: "0,1" },
+    ...{ dataset: "languages", model: "gpt2-micro", rank: "4", targets: "q,v", layers: "0,1" },
   });
   // What a link names is not downloaded by itself.
-  const other = await openPage(context, `${link.replace("data=languages", "data=hub&dataset=a%2Fb")}&nonsense=1`);
+  const other = await openPage(context, `${link.replace("languages", "a%2Fb")}&nonsense=1`);
   await other.page.locator("#link-error dd >> text=/^nonsense$/").waitFor();
   assert.is(await other.page.inputValue("#dataset-name"), "a/b");
   assert.is(await other.page.inputValue("#field-rank"), "4");

@@ -278,7 +278,7 @@ test("an AbortSignal stops the run; the trained parameters can be used", async (
   // Submitted steps are finished or dropped; an epoch has 16.
   assert.ok(aborted.steps.length >= 3 && aborted.steps.length <= 10, `${aborted.steps.length} steps`);
   assert.ok(aborted.evaluations.at(-1)!.step <= aborted.steps.length);
-  assert.equal([aborted.results!.before, aborted.results!.after, aborted.predictions], [null, null, []]);
+  assert.equal([aborted.results, aborted.predictions, aborted.record.state], [null, [], "stopped"]);
   await aborted.save(`${folder}/runs/aborted`);
   const classifier = await Classifier.load(`${folder}/runs/aborted`, { device: await testDevice() });
   assert.is((await classifier.classify(["a"])).length, 1);

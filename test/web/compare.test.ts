@@ -1,62 +1,52 @@
 /** The page's comparison of methods, its runs as a CSV file and its smoothed curves, without a browser. */
 import * as assert from "uvu/assert";
 import { showShare } from "../../src/report/share.ts";
+import { wilson } from "../../src/report/statistics.ts";
 import { describeMethod } from "../../src/run/record.ts";
-import { DEFAULTS, resolveOptions, type TrainOptions } from "../../src/train/options.ts";
+import { trainOptions } from "../../src/run/settings.ts";
+import { DEFAULTS, type TrainOptions } from "../../src/train/options.ts";
 import { steps } from "../../src/web/page/axes.ts";
 import { smoothed } from "../../src/web/page/chart.ts";
 import { outcomesOf, wordsOf } from "../../src/web/page/compare-results.ts";
 import { runsCsv } from "../../src/web/page/runs-csv.ts";
-import { nextOf, type PageSettings, type RunRecord } from "../../src/web/protocol.ts";
+import { nextOf, type PageRun, type PageSettings } from "../../src/web/protocol.ts";
 import { methodsOf } from "../../src/web/worker/compare.ts";
 import { test } from "../helpers/harness.ts";
 
 const SETTINGS: PageSettings = {
-  objective: "classification",
-  data: { kind: "named", name: "spam" },
-  model: "gpt2-micro",
-  adapter: { id: "1", title: "LoRA" },
-  device: "wasm",
-  split: "default",
-  balance: false,
-  dedupe: false,
-  maxLength: 0,
-  options: { ...DEFAULTS, mode: "prompt", epochs: 2, seed: 7, virtualTokens: 5 },
+  ...{ dataset: "spam", model: "gpt2-micro", adapter: "1", device: "wasm", balance: false },
+  ...{ mode: "prompt", epochs: 2, seed: 7, virtualTokens: 5 },
 };
 
 test("a comparison has seven methods with valid settings, each at its own rate, and the visitor's other settings", () => {
   const [small, large] = [128, 768].map((n_embd) => methodsOf(SETTINGS, { n_embd }));
   assert.equal(
-    small!.map(({ options }) => describeMethod(resolveOptions(options))),
+    small!.map((one) => describeMethod(trainOptions(one))),
     [
       ...["LoRA, rank 1, alpha 2", "LoRA, rank 4, alpha 8", "LoRA, rank 16, alpha 32", "full fine-tuning"],
       ...["last block", "head only", "biases only (BitFit)"],
     ],
   );
-  for (const { adapter, device, options } of small!) {
-    assert.equal([adapter, device, options.epochs, options.seed], [null, "wasm", 2, 7]);
-    assert.is(options.virtualTokens, undefined);
-  }
-  const rates = (some: PageSettings[]) => some.map(({ options }) => options.lr!);
+  for (const { adapter, device, epochs, seed, virtualTokens } of small!)
+    assert.equal([adapter, device, epochs, seed, virtualTokens], [undefined, "wasm", 2, 7, undefined]);
+  const rates = (some: PageSettings[]) => some.map(({ lr }) => lr!);
   assert.ok(rates(large!).every((rate, i) => rate <= rates(small!)[i]!));
   assert.ok(rates(large!)[3]! < 1e-4, "full fine-tuning of a large model");
 });
 
 /** A finished run that is right about some of 100 test messages. */
-function runOf(id: string, options: Partial<TrainOptions>, loss: number, isRight: (i: number) => boolean): RunRecord {
-  const verdicts = Uint8Array.from({ length: 100 }, (_, i) => Number(isRight(i)));
-  const evaluation = { rows: 100, loss, accuracy: verdicts.reduce((a, b) => a + b, 0) / 100 };
-  return {
-    ...{
-      id,
-      title: describeMethod({ ...DEFAULTS, ...options }),
-      state: "finished",
-      created: Number(id),
-      comparison: "c",
-    },
-    ...{ dataName: "spam, ham", settings: { ...SETTINGS, options }, trainable: 258, values: 7_334_292, seconds: 2.5 },
-    ...{ after: { train: evaluation, val: evaluation, test: evaluation }, evaluations: [], verdicts, savedBytes: 1000 },
-  } as unknown as RunRecord;
+function runOf(id: string, options: Partial<TrainOptions>, loss: number, isRight: (i: number) => boolean): PageRun {
+  const verdicts = Array.from({ length: 100 }, (_, i) => Number(isRight(i)));
+  const correct = verdicts.reduce((a, b) => a + b, 0);
+  const evaluation = { rows: 100, loss, accuracy: correct / 100 };
+  const after = { train: evaluation, val: evaluation, test: evaluation };
+  const own = { accuracy: correct / 100, interval: wilson(correct, 100) };
+  const record = {
+    ...{ created: Number(id), data: { name: "spam, ham" }, options: { ...DEFAULTS, epochs: 2, ...options } },
+    ...{ trainable: 258, parameters: 7_334_292, seconds: 2.5, saved: 1000, evaluations: [] },
+    results: { after, test: { verdicts, compared: [own] } },
+  };
+  return { id, record, model: "gpt2-micro", state: "finished", comparison: "c" } as unknown as PageRun;
 }
 
 const FULL = runOf("1", { mode: "all" }, 0.1, (i) => i < 95);
@@ -108,7 +98,7 @@ test("a comparison in words: what is not distinguishable, who wins, and what LoR
   assert.match(wordsOf(outcomesOf([poor, FULL]))[1]!, "Full fine-tuning wins: a model of 7.33 M parameters");
   assert.match(text, "LoRA's adapter is a file of 1000 bytes");
   // On a large model, and where LoRA is the best, nothing is said about a small one.
-  const large = { ...FULL, values: 124e6 };
+  const large = { ...FULL, record: { ...FULL.record, parameters: 124e6 } };
   assert.not.match(wordsOf(outcomesOf([LORA, large])).join("\n"), "enough to train");
   const better = runOf("4", { mode: "lora", rank: 16 }, 0.05, () => true);
   assert.match(wordsOf(outcomesOf([better, HEAD, FULL]))[0]!, "LoRA rank 16 has the lowest validation loss.");
@@ -117,9 +107,9 @@ test("a comparison in words: what is not distinguishable, who wins, and what LoR
 });
 
 test("the next run of a comparison begins when none is active and none was stopped", () => {
-  const waiting = ["5", "6"].map((id): RunRecord => ({ ...LORA, id, state: "waiting" }));
-  const other: RunRecord = { ...LORA, id: "7", state: "waiting", comparison: "other" };
-  const after = (first: RunRecord) => {
+  const waiting = ["5", "6"].map((id): PageRun => ({ ...LORA, id, state: "waiting" }));
+  const other: PageRun = { ...LORA, id: "7", state: "waiting", comparison: "other" };
+  const after = (first: PageRun) => {
     // Newest first.
     return nextOf(first, [other, ...waiting.toReversed(), first])?.id;
   };
@@ -133,7 +123,7 @@ test("the next run of a comparison begins when none is active and none was stopp
 test("the table of runs as a CSV file", () => {
   const [head, full, lora] = runsCsv([
     { ...FULL, name: 'my "best"' },
-    { ...LORA, after: null, state: "paused" },
+    { ...LORA, record: { ...LORA.record, results: null }, state: "paused" },
   ])
     .trimEnd()
     .split("\r\n");

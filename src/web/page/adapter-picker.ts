@@ -1,40 +1,44 @@
 /** The choice of the adapter that training starts from: a new one, or one of an earlier run or of a file. */
 
 import type { Objective } from "../../config.ts";
-import { hasAdapter, type PageSettings, type RunRecord } from "../protocol.ts";
+import { dataName, describeMethod } from "../../run/record.ts";
+import { hasAdapter, type PageRun } from "../protocol.ts";
 import { byId, h } from "./dom.ts";
 import { when } from "./format.ts";
 
 export class AdapterPicker {
-  /** null: a new adapter. */
-  adapter: NonNullable<PageSettings["adapter"]> | null = null;
+  /** The id of its run; undefined: a new adapter. */
+  adapter: string | undefined;
   private readonly select = byId<HTMLSelectElement>("beginning");
-  private runs: readonly RunRecord[] = [];
+  private runs: readonly PageRun[] = [];
 
   constructor(private readonly changed: () => void) {
     this.select.addEventListener("input", () => this.choose());
   }
 
   /** Lists the adapters of a base model and an objective. */
-  offer(model: string | null, objective: Objective, all: readonly RunRecord[]): void {
-    this.runs = all.filter((run) => run.settings.model === model && run.objective === objective && canStartFrom(run));
+  offer(model: string | null, objective: Objective, all: readonly PageRun[]): void {
+    this.runs = all.filter((run) => run.model === model && run.record.objective === objective && canStartFrom(run));
     byId("beginning-field").hidden = this.runs.length === 0;
     this.select.replaceChildren(
       h("option", { value: "" }, "a new adapter"),
-      ...this.runs.map(({ id, title, dataName, created }) =>
-        h("option", { value: id, selected: id === this.adapter?.id }, `${title}: ${dataName}, ${when(created)}`),
+      ...this.runs.map(({ id, record }) =>
+        h(
+          "option",
+          { value: id, selected: id === this.adapter },
+          `${describeMethod(record.options)}: ${dataName(record)}, ${when(record.created)}`,
+        ),
       ),
     );
-    if (this.select.value !== (this.adapter?.id ?? "")) this.choose();
+    if (this.select.value !== (this.adapter ?? "")) this.choose();
   }
 
   private choose(): void {
-    const run = this.runs.find(({ id }) => id === this.select.value);
-    this.adapter = run ? { id: run.id, title: run.title } : null;
+    this.adapter = this.select.value || undefined;
     this.changed();
   }
 }
 
-function canStartFrom(run: RunRecord): boolean {
-  return hasAdapter(run) && (run.settings.options.mode ?? "lora") === "lora";
+function canStartFrom(run: PageRun): boolean {
+  return hasAdapter(run) && run.record.options.mode === "lora";
 }

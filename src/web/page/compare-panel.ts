@@ -3,7 +3,8 @@
 import { MODES, type Mode } from "../../config.ts";
 import { showBytes } from "../../plan/memory.ts";
 import { showDuration } from "../../report/duration.ts";
-import { isUnderWay, type PageSettings, type RunRecord } from "../protocol.ts";
+import { dataName, type RunRecord } from "../../run/record.ts";
+import { isUnderWay, type PageRun, type PageSettings } from "../protocol.ts";
 import { list, type Outcome, outcomesOf, shortName, wordsOf } from "./compare-results.ts";
 import { byId, h, scrollArea, setText, table } from "./dom.ts";
 import { compact, count, percent } from "./format.ts";
@@ -12,7 +13,7 @@ import { type ScatterAxis, scatter } from "./scatter.ts";
 
 export interface CompareActions {
   start(settings: PageSettings): void;
-  resume(run: RunRecord): void;
+  resume(run: PageRun): void;
   stop(): void;
 }
 
@@ -23,21 +24,21 @@ const DURATIONS: Record<Mode, number> = {
 const ALL = 6.4;
 
 interface Axis extends ScatterAxis {
-  of: (run: RunRecord) => number | undefined;
+  of: (record: RunRecord) => number;
 }
 
 const AXES: Record<string, Axis> = {
   trained: { title: "trained parameters", of: ({ trainable }) => trainable, show: compact },
   time: { title: "training time, with evaluation", of: ({ seconds }) => seconds, show: showDuration },
-  file: { title: "adapter file", of: ({ savedBytes }) => savedBytes, show: showBytes },
+  file: { title: "adapter file", of: ({ saved }) => saved, show: showBytes },
 };
 
 const HEADER = ["Method", "Trained parameters", "Test accuracy (95 %)", "Time", "Adapter file", "Beside the best"];
 
 export class ComparePanel {
   private settings: PageSettings | null = null;
-  private current: RunRecord | undefined;
-  private runs: RunRecord[] = [];
+  private current: PageRun | undefined;
+  private runs: PageRun[] = [];
   private drawn = "";
   private readonly start = byId<HTMLButtonElement>("compare-start");
   private readonly axis = byId<HTMLSelectElement>("compare-axis");
@@ -68,14 +69,14 @@ export class ComparePanel {
     if (settings) byId("compare").hidden = isLm && this.runs.length === 0;
     this.settings = isLm ? null : settings;
     if (this.settings && seconds !== null) {
-      const minutes = ((ALL / DURATIONS[this.settings.options.mode ?? "lora"]) * seconds) / 60;
+      const minutes = ((ALL / DURATIONS[this.settings.mode ?? "lora"]) * seconds) / 60;
       setText(this.start, `Compare methods (about ${Math.max(1, Math.round(minutes))} min)`);
     }
     this.enable();
   }
 
   /** Shows the comparison of the selected run, else the newest. */
-  use(runs: readonly RunRecord[], shown: RunRecord | undefined, current: RunRecord | undefined): void {
+  use(runs: readonly PageRun[], shown: PageRun | undefined, current: PageRun | undefined): void {
     this.current = current;
     const id = shown?.comparison ?? runs.find(({ comparison }) => comparison !== undefined)?.comparison;
     this.runs = id === undefined ? [] : runs.filter(({ comparison }) => comparison === id).reverse();
@@ -88,7 +89,7 @@ export class ComparePanel {
   }
 
   /** The run with which the comparison goes on: one that was interrupted or stopped, else the next that waits. */
-  private get unfinished(): RunRecord | undefined {
+  private get unfinished(): PageRun | undefined {
     const resumed = ["interrupted", "paused", "stopped"];
     return this.runs.find(({ state }) => resumed.includes(state)) ?? this.runs.find(({ state }) => state === "waiting");
   }
@@ -121,8 +122,8 @@ export class ComparePanel {
     const outcomes = outcomesOf(runs);
     byId("compare-result").hidden = runs.length === 0;
     if (runs.length === 0) return;
-    const [{ dataName, settings }] = runs as [RunRecord];
-    const title = `Methods on ${dataName}, ${settings.model}`;
+    const [{ record, model }] = runs as [PageRun];
+    const title = `Methods on ${dataName(record)}, ${model}`;
     byId("compare-table").replaceChildren(
       scrollArea("Comparison of methods", table(title, HEADER, rowsOf(runs, outcomes))),
     );
@@ -133,36 +134,34 @@ export class ComparePanel {
 
   private chart(outcomes: readonly Outcome[]): SVGElement {
     const axis = AXES[this.axis.value]!;
-    const points = outcomes.flatMap(({ run, accuracy, interval }) => {
-      const x = axis.of(run);
-      const mode = run.settings.options.mode ?? "lora";
+    const points = outcomes.map(({ run, accuracy, interval }) => {
       const number = this.runs.indexOf(run) + 1;
-      const color = MODES.indexOf(mode) + 1;
-      return x ? [{ number, name: shortName(run), color, x, share: accuracy, interval }] : [];
+      const color = MODES.indexOf(run.record.options.mode) + 1;
+      return { number, name: shortName(run), color, x: axis.of(run.record), share: accuracy, interval };
     });
     const title = `Test accuracy with 95 % intervals over ${axis.title}. The table has the values.`;
     return scatter(points, axis, title, Math.max(300, this.chartPlace.clientWidth));
   }
 }
 
-function rowsOf(runs: readonly RunRecord[], outcomes: readonly Outcome[]) {
+function rowsOf(runs: readonly PageRun[], outcomes: readonly Outcome[]) {
   return runs.map((run, i) => {
     const outcome = outcomes.find((one) => one.run === run);
     return [
       `${i + 1} ${shortName(run)}`,
-      count(run.trainable),
+      count(run.record.trainable),
       outcome
         ? h("span", {}, percent(outcome.accuracy), h("small", {}, between(outcome.interval)))
         : h("span", { "data-run": run.id }, stateOf(run)),
-      outcome && showDuration(run.seconds),
-      run.savedBytes && outcome ? showBytes(run.savedBytes) : null,
+      outcome && showDuration(run.record.seconds),
+      outcome && showBytes(run.record.saved),
       outcome?.words,
     ];
   });
 }
 
 /** The state of a run, and how far it is while it trains. */
-function stateOf({ state, step, steps }: RunRecord): string {
+function stateOf({ state, record: { step, steps } }: PageRun): string {
   return state === "training" ? `${STATES.training}, ${percent(step / steps, 0)}` : STATES[state];
 }
 

@@ -1,16 +1,9 @@
 /** What the finished runs of a comparison came to, in figures and in words. */
 import { showBytes } from "../../plan/memory.ts";
-import {
-  holm,
-  type Interval,
-  mcnemar,
-  type Standing,
-  showStanding,
-  standing,
-  wilson,
-} from "../../report/statistics.ts";
+import { holm, type Interval, mcnemar, type Standing, showStanding, standing } from "../../report/statistics.ts";
+import { describeMethod } from "../../run/record.ts";
 import { lowestLoss } from "../../train/records.ts";
-import type { RunRecord } from "../protocol.ts";
+import type { PageRun } from "../protocol.ts";
 import { compact, count } from "./format.ts";
 import { capital } from "./notice.ts";
 
@@ -18,7 +11,7 @@ import { capital } from "./notice.ts";
 const SMALL = 50e6;
 
 export interface Outcome {
-  run: RunRecord;
+  run: PageRun;
   /** On the test set, as its interval. */
   accuracy: number;
   interval: Interval;
@@ -28,27 +21,27 @@ export interface Outcome {
 }
 
 /** The visitor's name for a run, or its method in few words: "LoRA rank 4". */
-export function shortName({ name, title, settings }: RunRecord): string {
-  const { mode, rank } = settings.options;
-  return name || (mode === "lora" ? `LoRA rank ${rank}` : title);
+export function shortName({ name, record: { options } }: PageRun): string {
+  return name || (options.mode === "lora" ? `LoRA rank ${options.rank}` : describeMethod(options));
 }
 
-const isRight = (verdicts: Uint8Array) => Array.from(verdicts, (verdict) => verdict === 1);
+/** Whether each test message is classified correctly. */
+const verdictsOf = ({ record }: PageRun) => record.results!.test!.verdicts.map((verdict) => verdict === 1);
+const validationLoss = ({ record }: PageRun) => record.results!.after.val.loss;
 
 /**
  * The finished runs, each against the one with the lowest validation loss: McNemar's exact test on the same test messages, with Holm's
  * correction. The test set chooses nothing.
  */
-export function outcomesOf(runs: readonly RunRecord[]): Outcome[] {
-  const finished = runs.filter(({ state, after, verdicts }) => state === "finished" && after && verdicts);
-  const best = lowestLoss(finished, ({ after }) => after!.val.loss) ?? finished[0];
+export function outcomesOf(runs: readonly PageRun[]): Outcome[] {
+  const finished = runs.filter(({ state, record }) => state === "finished" && record.results?.test);
+  const best = lowestLoss(finished, validationLoss) ?? finished[0];
   const others = finished.filter((run) => run !== best);
-  const tests = others.map(({ verdicts }) => mcnemar(isRight(best!.verdicts!), isRight(verdicts!)));
+  const tests = others.map((run) => mcnemar(verdictsOf(best!), verdictsOf(run)));
   const ps = holm(tests.map(({ p }) => p));
   return finished.map((run) => {
-    const correct = run.verdicts!.reduce((sum, verdict) => sum + verdict, 0);
-    const rows = run.verdicts!.length;
-    const figures = { run, accuracy: correct / rows, interval: wilson(correct, rows) };
+    const { accuracy, interval } = run.record.results!.test!.compared[0];
+    const figures = { run, accuracy, interval };
     if (run === best) return { ...figures, standing: "best", words: "lowest validation loss" };
     const i = others.indexOf(run);
     const found = [tests[i]!.onlySecond > tests[i]!.onlyFirst, ps[i]!] as const;
@@ -65,7 +58,7 @@ export function list(words: readonly string[]): string {
 export function wordsOf(outcomes: readonly Outcome[]): string[] {
   const best = outcomes.find(({ standing }) => standing === "best");
   if (!best || outcomes.length < 2) return [];
-  const rows = best.run.verdicts!.length;
+  const rows = best.run.record.results!.test!.verdicts.length;
   const others = outcomes.filter((one) => one !== best).map(({ run, words }) => `${shortName(run)} ${words}`);
   return [
     `${capital(shortName(best.run))} has the lowest validation loss. Beside it, on ${count(rows)} test messages: ${list(others)}. ` +
@@ -77,11 +70,11 @@ export function wordsOf(outcomes: readonly Outcome[]): string[] {
 
 /** Whether full fine-tuning wins, and what LoRA is for. */
 function fullOrLora(outcomes: readonly Outcome[], best: Outcome): string[] {
-  const full = outcomes.find(({ run }) => run.settings.options.mode === "all");
-  const adapters = outcomes.filter(({ run }) => run.settings.options.mode === "lora");
-  const lora = lowestLoss(adapters, ({ run }) => run.after!.val.loss);
+  const full = outcomes.find(({ run }) => run.record.options.mode === "all");
+  const adapters = outcomes.filter(({ run }) => run.record.options.mode === "lora");
+  const lora = lowestLoss(adapters, ({ run }) => validationLoss(run));
   if (!full || !lora) return [];
-  const { values } = full.run;
+  const { parameters: values } = full.run.record;
   const isSmall = `a model of ${compact(values)} parameters is small enough to train them all`;
   const wins =
     best !== full || values >= SMALL || lora.standing === "better"
@@ -91,10 +84,7 @@ function fullOrLora(outcomes: readonly Outcome[], best: Outcome): string[] {
             ? `Full fine-tuning wins: ${isSmall}.`
             : `${capital(shortName(lora.run))} beside full fine-tuning: ${lora.words}; ${isSmall}.`,
         ];
-  const sizes =
-    full.run.savedBytes && lora.run.savedBytes
-      ? `LoRA's adapter is a file of ${showBytes(lora.run.savedBytes)}; full fine-tuning stores all parameters, ${showBytes(full.run.savedBytes)}. `
-      : "";
+  const sizes = `LoRA's adapter is a file of ${showBytes(lora.run.record.saved)}; full fine-tuning stores all parameters, ${showBytes(full.run.record.saved)}. `;
   return [
     ...wins,
     `What LoRA buys: ${sizes}One base model serves many adapters. On large models it saves memory, because frozen weights have no gradients and no optimizer state: GPT-2 with 124 M parameters trains in 0.6 GB with LoRA and in 2.1 GB with full fine-tuning.`,

@@ -1,13 +1,14 @@
 /** The choice of the messages, bundled, typed, from a file or from the Hugging Face Hub, and their statistics. */
 
 import type { Objective } from "../../config.ts";
-import type { ColumnReport, DataChoice, DataReport, TextsReport } from "../protocol.ts";
+import type { RunSettings } from "../../run/settings.ts";
+import type { ColumnReport, DataReport, TextsReport } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
 import { bar, byId, h, onName, scrollArea, setText, svg, table } from "./dom.ts";
 import { ExamplesPanel } from "./examples-panel.ts";
 import { count, percent } from "./format.ts";
 import { readings, sentence, showError } from "./notice.ts";
-import { keepFiles, keptFiles, type Saved } from "./saved.ts";
+import { EXAMPLES_FILE, keepFiles, keptFiles } from "./saved.ts";
 import { describeTexts, TextsPanel } from "./texts-panel.ts";
 
 /** The radio button of a source: "examples", "file", "hub", or the name of a bundled data set. */
@@ -18,10 +19,11 @@ const source = () => radio(":checked")!.value;
 const objective = (which: string) => document.querySelector<HTMLInputElement>(`input[name=objective]${which}`)!;
 
 export class DataPanel {
-  /** The selected messages; null while no file is selected or its columns are unknown. */
-  private messages: DataChoice | null = { kind: "named", name: source() };
+  /** Whether messages are selected: a data set, or a file whose columns are known. */
+  private hasMessages = true;
   private readonly texts: TextsPanel;
-  private file: { name: string; columns: ColumnReport } | null = null;
+  /** The columns of the file that the worker has; null: it has none yet. */
+  private file: ColumnReport | null = null;
   private readonly own = byId("own");
   private readonly error = byId("data-error");
   private readonly report = byId("data-report");
@@ -33,7 +35,7 @@ export class DataPanel {
   private hubName = "";
   private readonly examples = new ExamplesPanel((file) => void this.takeExamples(file));
   /** The columns that a restored file had. */
-  private restored: Saved = {};
+  private restored: RunSettings = {};
 
   constructor(
     private readonly client: WorkerClient,
@@ -70,9 +72,9 @@ export class DataPanel {
     return objective(":checked").value as Objective;
   }
 
-  /** The selected data; null while there is none. */
-  get choice(): DataChoice | null {
-    return this.objective === "lm" ? this.texts.choice : this.messages;
+  /** Whether data is selected. */
+  get isReady(): boolean {
+    return this.objective === "lm" ? this.texts.isReady : this.hasMessages;
   }
 
   /** Whether the data are typed examples. */
@@ -80,18 +82,18 @@ export class DataPanel {
     return source() === "examples";
   }
 
-  /** The choice as `restore` takes it; a link has no files. */
-  get saved(): Saved {
-    if (this.objective === "lm") return { objective: "lm", ...this.texts.saved };
-    const saved: Saved = { data: source() };
-    if (saved.data === "hub") saved.dataset = this.hubName;
-    if (saved.data === "file" && this.picked)
-      Object.assign(saved, {
-        encoding: this.encoding.value,
-        textColumn: this.text.value,
-        labelColumn: this.label.value,
-      });
-    return saved;
+  /** What is selected; `data` and `dataset` are empty where that is still open. */
+  get settings(): RunSettings {
+    if (this.objective === "lm") return { objective: "lm", ...this.texts.settings };
+    const name = source();
+    if (name === "examples") return { data: EXAMPLES_FILE };
+    if (name !== "file") return { dataset: name === "hub" ? this.hubName : name };
+    const [textColumn, labelColumn] = [this.text.value, this.label.value];
+    return {
+      ...{ data: this.picked?.name ?? "", encoding: this.encoding.value },
+      ...(textColumn === "" ? {} : { textColumn }),
+      ...(labelColumn === "" ? {} : { labelColumn }),
+    };
   }
 
   /** Chooses what GPT-2 learns, before the settings are filled in: their defaults depend on it. */
@@ -107,21 +109,23 @@ export class DataPanel {
     this.objectiveChanged(this.objective);
   }
 
-  /** Makes a saved choice again. A data set that only a link names is not downloaded before the visitor asks for it. */
-  async restore(saved: Saved, isLink: boolean): Promise<void> {
-    if (this.objective === "lm") return this.texts.restore(saved, isLink);
-    const chosen = radio(`[value="${CSS.escape(saved.data ?? "")}"]`);
-    if (!chosen) return;
+  /** Selects what `settings` say. A data set that only a link names is downloaded when the visitor asks for it. */
+  async restore(settings: RunSettings, isLink: boolean): Promise<void> {
+    if (this.objective === "lm") return this.texts.restore(settings, isLink);
+    const { data, dataset, encoding = "utf-8" } = settings;
+    if (data === undefined && dataset === undefined) return;
+    const own = data === EXAMPLES_FILE ? "examples" : "file";
+    const chosen = radio(`[value="${CSS.escape(dataset ?? own)}"]`) ?? radio("[value=hub]")!;
     chosen.checked = true;
-    if (saved.data === "hub") {
-      byId<HTMLInputElement>("dataset-name").value = saved.dataset ?? "";
-      if (!isLink) this.hubName = saved.dataset ?? "";
+    if (source() === "hub") {
+      byId<HTMLInputElement>("dataset-name").value = dataset!;
+      if (!isLink) this.hubName = dataset!;
     }
-    const [file] = saved.data === "file" && !isLink ? await keptFiles("data") : [];
-    if (saved.data === "examples") await this.takeExamples(this.examples.file);
+    const [file] = source() === "file" && !isLink ? await keptFiles("data") : [];
+    if (this.isExamples) await this.takeExamples(this.examples.file);
     else if (file) {
-      this.restored = saved;
-      this.encoding.value = saved.encoding ?? "utf-8";
+      this.restored = settings;
+      this.encoding.value = encoding;
       await this.take(file);
     } else this.choose();
   }
@@ -192,9 +196,9 @@ export class DataPanel {
     // Until the file is read, no run can start: it would be on the file before.
     this.choose();
     try {
-      this.file = { name: file.name, columns: await this.client.pickData(file, encoding) };
+      this.file = await this.client.pickData(file, encoding);
       showError(this.error, null);
-      this.fill(this.file.columns);
+      this.fill(this.file);
     } catch (error) {
       this.fail(error);
     }
@@ -223,31 +227,25 @@ export class DataPanel {
     this.own.hidden = !isFile;
     byId("hub-data").hidden = !isHub;
     byId("examples").hidden = !this.isExamples;
-    const named = isHub ? this.hubName : name;
     const hasFile = isFile || this.isExamples;
-    this.messages = hasFile ? this.fileChoice() : named === "" ? null : { kind: "named", name: named };
-    if (this.choice === null) this.report.replaceChildren();
+    this.hasMessages = hasFile ? this.hasColumns() : !isHub || this.hubName !== "";
+    if (!this.isReady) this.report.replaceChildren();
     if (!hasFile || this.objective === "lm") showError(this.error, null);
     this.changed();
   }
 
-  private fileChoice(): DataChoice | null {
-    if (!this.file) return null;
-    const { name, columns } = this.file;
-    if (this.isExamples) return { kind: "file", name };
-    const encoding = this.encoding.value;
-    if (columns.columns.length === 0) return { kind: "file", name, encoding };
-    const [textColumn, labelColumn] = [this.text.value, this.label.value];
-    if (textColumn === "" || labelColumn === "") {
-      showError(this.error, {
-        name: "DataError",
-        summary: "The text and label columns were not recognised",
-        found: columns.columns.join(", "),
-        hint: "choose both columns above",
-      });
-      return null;
-    }
-    return { kind: "file", name, encoding, textColumn, labelColumn };
+  /** Whether there is a file, and it is known which of its columns are text and label. */
+  private hasColumns(): boolean {
+    if (!this.file) return false;
+    const { columns } = this.file;
+    if (this.isExamples || columns.length === 0 || (this.text.value !== "" && this.label.value !== "")) return true;
+    showError(this.error, {
+      name: "DataError",
+      summary: "The text and label columns were not recognised",
+      found: columns.join(", "),
+      hint: "choose both columns above",
+    });
+    return false;
   }
 }
 

@@ -1,9 +1,7 @@
 /** Examples that are typed or pasted, one text field a class. They become a file like one that the visitor selects. */
 import { byId, h, setText } from "./dom.ts";
 import { count } from "./format.ts";
-
-/** The name of the file with the examples. */
-const EXAMPLES_FILE = "examples.jsonl";
+import { EXAMPLES_FILE } from "./saved.ts";
 
 const KEY = "lowrank-examples";
 /** Milliseconds without input before the examples are read. */

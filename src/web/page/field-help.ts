@@ -1,9 +1,12 @@
 /** What each setting does, for the "?" beside its field: what it is, and when to change it. */
+import type { Split } from "../../data/split.ts";
 import type { TrainOptions } from "../../train/options.ts";
 import type { PageSettings } from "../protocol.ts";
 
-/** The settings that have a field. */
-export type Values = TrainOptions & Pick<PageSettings, "device" | "split" | "balance" | "dedupe" | "maxLength">;
+/** The settings that have a field, and their values there; a maximum length of 0 is the model's context. */
+export type Values = TrainOptions &
+  Pick<PageSettings, "device"> &
+  Required<Pick<PageSettings, "balance" | "dedupe" | "maxLength">> & { split: Split | "default" };
 
 export const FIELD_HELP: Readonly<Record<keyof Values, string>> = {
   mode: "Which parameters are trained; all others stay as they are. LoRA trains two thin matrices beside each large one, full fine-tuning changes everything.",

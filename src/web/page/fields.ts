@@ -1,16 +1,10 @@
 /** The settings of a run as form fields: their labels, their valid values, and the modes that they apply to. */
-import { MODES, type Mode, type Objective, parseLayers, TARGETS } from "../../config.ts";
+import { MODES, type Mode, type Objective, TARGETS } from "../../config.ts";
 import type { NumberRange } from "../../number-range.ts";
-import {
-  DEFAULTS,
-  defaultRate,
-  LM_DEFAULTS,
-  ofMode,
-  SETTINGS,
-  type Setting,
-  type TrainOptions,
-} from "../../train/options.ts";
+import { type RunSettings, readSetting } from "../../run/settings.ts";
+import { DEFAULTS, defaultRate, LM_DEFAULTS, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
 import type { ScheduleName } from "../../train/schedule.ts";
+import type { PageSettings } from "../protocol.ts";
 import { h } from "./dom.ts";
 import { FIELD_HELP, type Values } from "./field-help.ts";
 import { labelWithHelp, numberField } from "./number-field.ts";
@@ -169,12 +163,11 @@ export const OF_DATA: readonly Key[] = ["maxLength", "split", "seed", "balance",
 interface Group {
   field: Field;
   element: HTMLElement;
-  /** Fills in a value from its text, as if it were typed. Returns whether it is one of the choices. */
-  write(text: string): boolean;
+  /** Fills in a value as if it were typed. Returns whether it is one of the choices. */
+  write(value: unknown): boolean;
 }
 
-/** A value as a link and the browser's storage have it. */
-const textOf = (value: unknown) => (value === null ? "" : String(value));
+const isSame = (a: unknown, b: unknown) => String(a) === String(b);
 
 export class Fields {
   /** The last valid value of each field. */
@@ -227,7 +220,7 @@ export class Fields {
     const option = document.querySelector<HTMLOptionElement>("#field-mode option[value=last_layer]")!;
     option.hidden = !isOffered;
     option.disabled = !isOffered;
-    if (!isOffered && this.values.mode === "last_layer") this.write("mode", START.mode);
+    if (!isOffered && this.values.mode === "last_layer") this.set("mode", START.mode);
   }
 
   /** The objective's defaults, whatever the data. */
@@ -235,20 +228,21 @@ export class Fields {
     return this.objective === "lm" ? LM_START : START;
   }
 
-  /** The values, without those that an existing adapter or the objective determines. */
-  get chosen(): Omit<Values, keyof TrainOptions> & Partial<TrainOptions> {
-    const chosen: Omit<Values, keyof TrainOptions> & Partial<TrainOptions> = ofMode(
-      { ...this.values },
-      this.values.mode,
-    );
-    if (this.hasAdapter) for (const key of OF_ADAPTER) delete chosen[key];
-    if (this.objective === "lm") for (const key of ["pooling", "headBias", "classWeights"] as const) delete chosen[key];
-    return chosen;
+  /** The visible fields whose values are not a run's defaults. */
+  get settings(): Partial<PageSettings> {
+    const { maxLength } = this.values;
+    const isGiven = (key: Key) => {
+      if (key === "maxLength") return maxLength > 0;
+      // The page has a default of its own for texts.
+      return this.differs(key) || (key === "batchSize" && this.objective === "lm");
+    };
+    const keys = this.groups.filter(({ element }) => !element.hidden).map(({ field }) => field.key);
+    return Object.fromEntries(keys.filter(isGiven).map((key) => [key, this.values[key]]));
   }
 
-  /** Sets a field as if the value had been typed. */
-  set(key: Key, value: string | number): void {
-    this.write(key, String(value));
+  /** Sets a field as if the value had been typed. Returns whether there is such a field, and such a choice. */
+  set(key: string, value: unknown): boolean {
+    return this.groups.find(({ field }) => field.key === key)?.write(value) ?? false;
   }
 
   /** Sets a field, and moves the focus to it: that of a button that is gone afterwards. */
@@ -259,35 +253,25 @@ export class Fields {
 
   /** Replaces the default of a field; its value follows unless the visitor has changed it. */
   setDefault<K extends Key>(key: K, value: Values[K]): void {
-    const isUntouched = textOf(this.values[key]) === textOf(this.defaults[key]);
+    const isUntouched = isSame(this.values[key], this.defaults[key]);
     this.defaults[key] = value;
-    if (isUntouched && textOf(this.values[key]) !== textOf(value)) this.write(key, textOf(value));
+    if (isUntouched && !isSame(this.values[key], value)) this.set(key, value);
   }
 
-  /** The fields that the visitor has changed. */
-  get changes(): Record<string, string> {
-    const changed = this.groups.map(({ field }) => field.key).filter((key) => this.differs(key));
-    return Object.fromEntries(changed.map((key) => [key, textOf(this.values[key])]));
-  }
-
-  /** Fills in changed fields; returns the names of those that are none, and of choices that do not exist. */
-  restore(changes: Readonly<Record<string, string>>): string[] {
+  /** Fills in `settings`; returns the names of those that have no field, and of choices that do not exist. */
+  restore(settings: RunSettings): string[] {
     // The mode determines defaults of others.
-    const keys = Object.keys(changes).sort((a, b) => Number(b === "mode") - Number(a === "mode"));
-    return keys.filter((key) => !this.write(key, changes[key]!));
+    const given: object = { mode: this.values.mode, maxLength: 0, ...settings };
+    return Object.entries(given).flatMap(([key, value]) => (this.set(key, value) ? [] : key));
   }
 
   reset(): void {
-    for (const { field } of this.groups)
-      if (this.differs(field.key)) this.write(field.key, textOf(this.defaults[field.key]));
+    for (const { field } of this.groups) if (this.differs(field.key)) this.set(field.key, this.defaults[field.key]);
   }
 
-  private differs(key: Key): boolean {
-    return textOf(this.values[key]) !== textOf(this.defaults[key]) || this.wrong.has(key);
-  }
-
-  private write(key: string, text: string): boolean {
-    return this.groups.find(({ field }) => field.key === key)?.write(text) ?? false;
+  /** Whether the visitor has changed a field. */
+  differs(key: Key): boolean {
+    return !isSame(this.values[key], this.defaults[key]) || this.wrong.has(key);
   }
 
   private showRelevant(): void {
@@ -331,7 +315,7 @@ export class Fields {
     const element = numberField(`field-${key}`, START[key] as number, field, (value, isWrong) => {
       this.take(key, value, isWrong);
     });
-    return { element, write: (text) => writeTo(element.querySelector("input")!, text) };
+    return { element, write: (value) => writeTo(element.querySelector("input")!, value) };
   }
 
   private makeChoice({ key, label, choices = [] }: Field): Omit<Group, "field"> {
@@ -348,7 +332,7 @@ export class Fields {
       labelWithHelp(id, label, FIELD_HELP[key]),
       select,
     );
-    const write = (text: string) => choices.some(([value]) => value === text) && writeTo(select, text);
+    const write = (wanted: unknown) => choices.some(([value]) => value === wanted) && writeTo(select, wanted);
     return { element, write };
   }
 
@@ -356,8 +340,8 @@ export class Fields {
     const id = `field-${key}`;
     const input = h("input", { id, type: "checkbox", checked: START[key] === true });
     input.addEventListener("input", () => this.take(key, input.checked));
-    const write = (text: string) => {
-      input.checked = text === "true";
+    const write = (value: unknown) => {
+      input.checked = value === true;
       input.dispatchEvent(new Event("input"));
       return true;
     };
@@ -370,13 +354,13 @@ export class Fields {
     const input = h("input", { id, type: "text", "aria-describedby": `${id}-help ${message.id}` });
     const parse = (text: string) => {
       try {
-        return parseLayers(text === "" ? ["all"] : text.split(","));
+        return readSetting(key, text.replaceAll(" ", "") || "all");
       } catch {
         return undefined;
       }
     };
     input.addEventListener("input", () => {
-      const blocks = parse(input.value.replaceAll(" ", ""));
+      const blocks = parse(input.value);
       const isWrong = blocks === undefined;
       input.setAttribute("aria-invalid", String(isWrong));
       message.textContent = isWrong ? "Enter block numbers or ranges, counted from 0" : "";
@@ -390,7 +374,7 @@ export class Fields {
       h("p", { id: `${id}-help`, class: "help" }, help),
       message,
     );
-    return { element, write: (text) => writeTo(input, text) };
+    return { element, write: (value) => writeTo(input, value ?? "") };
   }
 
   private makeTargets({ key, label }: Field): Omit<Group, "field"> {
@@ -411,8 +395,8 @@ export class Fields {
       boxes.map((box) => h("label", {}, box, TARGET_NAMES[box.value])),
       message,
     );
-    const write = (text: string) => {
-      for (const box of boxes) box.checked = text.split(",").includes(box.value);
+    const write = (value: unknown) => {
+      for (const box of boxes) box.checked = String(value).split(",").includes(box.value);
       update();
       return true;
     };
@@ -421,8 +405,8 @@ export class Fields {
 }
 
 /** Fills an element in as if its value had been typed. */
-function writeTo(element: HTMLInputElement | HTMLSelectElement, text: string): true {
-  element.value = text;
+function writeTo(element: HTMLInputElement | HTMLSelectElement, value: unknown): true {
+  element.value = String(value);
   element.dispatchEvent(new Event("input"));
   return true;
 }

@@ -1,4 +1,6 @@
 /** Formats numbers and times for display. */
+import { describeMethod } from "../../run/record.ts";
+import type { PageRun } from "../protocol.ts";
 
 /** With a no-break space, as in "94.5 %". */
 export const percent = (share: number, digits = 1) => `${(100 * share).toFixed(digits)}\u00a0%`;
@@ -6,7 +8,7 @@ export const count = (n: number) => n.toLocaleString("en-US");
 export const loss = (value: number) => value.toFixed(4);
 
 /** The visitor's name for a run, or its method. */
-export const nameOf = ({ name, title }: { name?: string; title: string }) => name || title;
+export const nameOf = ({ name, record }: PageRun) => name || describeMethod(record.options);
 
 /** "24 Nov, 19:12" */
 export function when(time: number): string {

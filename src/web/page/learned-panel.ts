@@ -2,7 +2,7 @@
 
 import { MODE_TITLES, type Mode } from "../../config.ts";
 import type { Change, Changes } from "../../run/changes.ts";
-import { isUnderWay, type RunRecord } from "../protocol.ts";
+import { hasAdapter, type PageRun } from "../protocol.ts";
 import type { WorkerClient } from "./client.ts";
 import { byId, h, scrollArea, svg, table } from "./dom.ts";
 import { percent } from "./format.ts";
@@ -30,9 +30,9 @@ export class LearnedPanel {
   }
 
   /** Shows a run that has ended. */
-  use(run: RunRecord | null): void {
-    const changes = run && !isUnderWay(run) && run.state !== "elsewhere" && run.state !== "interrupted" && run.changes;
-    const key = changes ? `${run.id} ${run.step}` : "";
+  use(run: PageRun | null): void {
+    const changes = run && hasAdapter(run) && run.changes;
+    const key = changes ? `${run.id} ${run.record.step}` : "";
     if (key === this.key) return;
     this.key = key;
     byId("learned").hidden = !changes;
@@ -55,10 +55,10 @@ const relative = ({ norm, of }: Change) => (of > 0 ? norm / of : 0);
 const share = (value: number) => percent(value, value >= 0.0995 ? 0 : value >= 0.00995 ? 1 : 2);
 const note = (text: string) => h("p", { class: "help" }, text);
 
-function heatMap({ settings: { options } }: RunRecord, { kind, blocks, changes }: Changes): HTMLElement {
+function heatMap({ record: { options } }: PageRun, { kind, blocks, changes }: Changes): HTMLElement {
   const inside = changes.filter(({ block }) => block !== null);
   const outside = changes.filter(({ block }) => block === null);
-  const mode = options.mode ?? "lora";
+  const { mode } = options;
   const title = h("h3", {}, kind === "bias" ? "Change of each bias" : "Change of each matrix");
   const rest = outside.map((one) => `${NAMES[one.part]} by ${share(relative(one))}`).join(", ");
   const alone = rest === "" ? null : note(`Outside the blocks, training moved ${rest} of its size.`);
@@ -96,7 +96,7 @@ function heatMap({ settings: { options } }: RunRecord, { kind, blocks, changes }
   );
 }
 
-function about(mode: Mode, scaling = "alpha/r"): string {
+function about(mode: Mode, scaling: string): string {
   const what =
     mode === "lora"
       ? `LoRA leaves each matrix W as it was and adds ΔW = s·B·A, s = ${scaling}.`

@@ -16,7 +16,7 @@ import { ModelPanel } from "./model-panel.ts";
 import { remedies, showError } from "./notice.ts";
 import { keepForOffline } from "./offline.ts";
 import { Runs } from "./runs.ts";
-import { linkOf, type Saved, savedSettings, saveSettings } from "./saved.ts";
+import { linkTo, type Saved, savedSettings, saveSettings } from "./saved.ts";
 
 /** Milliseconds without input before the settings are checked. */
 const PAUSE = 150;
@@ -41,7 +41,7 @@ const model = new ModelPanel(client, () => {
 await nextTurn();
 const fields = new Fields(byId("fields"), byId("more-fields"), (key) => changed(OF_DATA.includes(key), PAUSE));
 const adapterPicker = new AdapterPicker(() => {
-  fields.beginWith(adapterPicker.adapter !== null);
+  fields.beginWith(adapterPicker.adapter !== undefined);
   changed(false);
 });
 await nextTurn();
@@ -49,33 +49,27 @@ const runs = new Runs(client, fields, () => model.name);
 await nextTurn();
 const how = new HowPanel((rank) => fields.set("rank", rank));
 
-/** The current settings; null while no file or no model is selected. */
-function settingsNow(): PageSettings | null {
-  const [{ choice }, { name }, { adapter }] = [data, model, adapterPicker];
-  if (choice === null || name === null) return null;
-  const { device, split, balance, dedupe, maxLength, ...options } = fields.chosen;
-  const { objective } = data;
-  return {
-    objective,
-    data: choice,
-    model: name,
-    adapter,
-    device,
-    split,
-    balance,
-    dedupe,
-    maxLength,
-    options,
-  };
+/** What is chosen, as the next visit and a link have it. */
+function saved(): Saved {
+  return { ...data.settings, ...(model.name === null ? {} : { model: model.name }), ...fields.settings };
 }
 
-/** The settings as a link has them. */
-function saved(): Saved {
-  return { ...data.saved, ...(model.name === null ? {} : { model: model.name }), ...fields.changes };
+/** The settings of the run; null while there is no data or no model. */
+function settingsNow(): PageSettings | null {
+  if (!data.isReady || model.name === null) return null;
+  const { adapter } = adapterPicker;
+  return {
+    ...saved(),
+    ...{ model: model.name, device: fields.values.device },
+    ...(data.objective === "lm" ? {} : { skipFaulty: true }),
+    ...(adapter === undefined ? {} : { adapter }),
+  };
 }
 
 let timer = 0;
 let dataChanged = false;
+/** Of the training set. */
+let rows = 0;
 /** Counts changes, so that answers for outdated settings are dropped. */
 let version = 0;
 
@@ -106,15 +100,15 @@ async function update(): Promise<void> {
       if (mine !== version) return;
       dataChanged = false;
       data.show(report);
-      suggestSettings(report.stats.train.rows);
+      rows = report.stats.train.rows;
     } catch (error) {
       if (mine === version) data.fail(error);
       return;
     }
-    // The suggested settings are another change.
-    if (mine !== version) return;
   }
-  if (!fields.valid) return;
+  suggestSettings();
+  // The suggested settings are another change.
+  if (mine !== version || !fields.valid) return;
   try {
     const estimate = await client.estimate(settings);
     if (mine !== version) return;
@@ -132,13 +126,13 @@ async function update(): Promise<void> {
   }
 }
 
-/** Few examples need more epochs, and very few a smaller batch, than the default. */
-function suggestSettings(rows: number): void {
+/** Shows the defaults for so many rows: few need more epochs, and very few a smaller batch. */
+function suggestSettings(): void {
   fields.setDefault("batchSize", Math.min(fields.start.batchSize, rows));
   const { batchSize, accumulate } = fields.values;
-  const { epochs, evalEvery } = defaultsFor(rows, { batchSize, accumulate }, fields.start);
-  fields.setDefault("epochs", epochs);
-  fields.setDefault("evalEvery", evalEvery);
+  fields.setDefault("epochs", defaultsFor(rows, { batchSize, accumulate }, fields.start).epochs);
+  const given = fields.differs("epochs") ? { epochs: fields.values.epochs } : {};
+  fields.setDefault("evalEvery", defaultsFor(rows, { batchSize, accumulate, ...given }, fields.start).evalEvery);
 }
 
 /** Shows on the button how long the run takes, and below it what it trains; null: not known yet. */
@@ -177,10 +171,8 @@ start.addEventListener("click", async () => {
 });
 byId("reset").addEventListener("click", () => fields.reset());
 byId("link").addEventListener("click", async () => {
-  const link = linkOf(saved());
-  const { data: source, texts } = saved();
-  const isOwn = ["file", "examples", "files", "paste"].includes(source ?? texts ?? "");
-  const without = isOwn ? " It does not have your data." : "";
+  const link = linkTo(saved());
+  const without = data.settings.data === undefined ? "" : " It does not have your data.";
   const copied = await navigator.clipboard.writeText(link).then(
     () => "Copied.",
     () => `The browser does not allow copying: ${link}`,
@@ -231,11 +223,10 @@ async function begin(): Promise<void> {
     return;
   }
   // What the visitor had chosen is chosen before the page is shown: a click afterwards counts.
-  const { settings, isLink } = savedSettings();
-  const { objective, data: source, texts, dataset, model: base, ...rest } = settings;
-  const { encoding, textColumn, labelColumn, ...ofFields } = rest;
+  const { settings, isLink, unknown } = savedSettings();
+  const { objective, data: _, dataset, encoding, textColumn, labelColumn, model: base, ...ofFields } = settings;
   data.restoreObjective(objective);
-  const unknown = fields.restore(ofFields);
+  unknown.push(...fields.restore(ofFields));
   const restored = data.restore(settings, isLink);
   // All parts are shown at once, so that the layout does not shift.
   for (const part of document.querySelectorAll<HTMLElement>("main, footer")) part.hidden = false;

@@ -1,5 +1,5 @@
 /** What is measured beside the loss: the accuracy of a classifier, the perplexity of a language model. */
-import type { RunRecord } from "../protocol.ts";
+import type { RunRecord } from "../../run/record.ts";
 import { count, percent } from "./format.ts";
 
 export interface Metric {

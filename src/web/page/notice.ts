@@ -19,9 +19,10 @@ type Settings = NonNullable<ErrorReport["remedy"]>["set"];
 
 /** A button that applies settings known to fix the error. */
 export function remedies(
-  { remedy }: ErrorReport,
+  report: ErrorReport | null,
   set: (key: keyof Settings, value: string | number) => void,
 ): Remedy[] {
+  const remedy = report?.remedy;
   if (!remedy) return [];
   const changes = Object.entries(remedy.set) as [keyof Settings, string | number][];
   const words = changes.map(([key, value]) => `${WORDS[key]} to ${value}`).join(" and ");

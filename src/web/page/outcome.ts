@@ -1,16 +1,10 @@
 /** The result of a run. */
-import type { Evaluation } from "../../engine/evaluate.ts";
-import {
-  type Confusion,
-  cellsOf,
-  classMeasures,
-  LISTED_CLASSES,
-  type Measured,
-  mistakesOf,
-} from "../../report/statistics.ts";
-import { standingOf } from "../../run/comparison.ts";
-import type { Splits } from "../../train/records.ts";
-import type { RunRecord } from "../protocol.ts";
+import { MODE_TITLES } from "../../config.ts";
+import { cellsOf, LISTED_CLASSES, type Measured, mistakesOf } from "../../report/statistics.ts";
+import { bestBaseline, describeKept, fewRows, nothingLearned, standingOf } from "../../run/comparison.ts";
+import type { RunRecord } from "../../run/record.ts";
+import type { Results, TestResults } from "../../train/results.ts";
+import type { ErrorReport, PageRun } from "../protocol.ts";
 import { byId, h, scrollArea, table } from "./dom.ts";
 import { count, loss, percent } from "./format.ts";
 import { metricOf } from "./metric.ts";
@@ -20,21 +14,50 @@ import { sentence } from "./notice.ts";
 const NONE = "–";
 
 /** Shows the metrics before and after training, the confusion matrix and the misclassified messages of a run that has ended. */
-export function showOutcome(run: RunRecord): void {
-  const { before, after, confusions } = run;
-  byId("outcome").hidden = after === null;
+export function showOutcome({ id, record }: PageRun): void {
+  const { results, step, labels } = record;
+  byId("outcome").hidden = results === null;
   const body = byId("outcome-body");
   // A stopped run can go on and end again.
-  const key = `${run.id} ${run.step}`;
-  if (!before || !after || body.getAttribute("data-of") === key) return;
+  const key = `${id} ${step}`;
+  if (!results || body.getAttribute("data-of") === key) return;
   body.setAttribute("data-of", key);
+  const { test } = results;
   body.replaceChildren(
-    beforeAndAfter(run, before, after),
-    ...baselines(run),
-    ...notes(run),
-    ...calibration(run),
-    ...(confusions ? [confusionTable, measures, mistakes].map((part) => part(run, confusions)) : []),
+    beforeAndAfter(record, results),
+    ...(test ? [baselines(test)] : []),
+    ...notes(record).map((note) => paragraph(sentence(note))),
+    ...(test ? [calibration(test), confusionTable(labels, test), measures(labels, test), mistakes(test)] : []),
   );
+}
+
+const asItIs = (name: string) => name;
+
+/** That a run has learned nothing, with a learning rate to try; null if it has learned something. */
+export function warning(record: RunRecord): ErrorReport | null {
+  const nothing = nothingLearned(record, asItIs);
+  if (!nothing) return null;
+  const { text, lr } = nothing;
+  const { lr: used } = record.options;
+  return {
+    name: "note",
+    summary: text,
+    hint: `the learning rate ${used} is probably too ${lr < used ? "high" : "low"} for this method`,
+    remedy: { set: { lr } },
+  };
+}
+
+/** What to know about the result: a small test set, a baseline with as many rows right, an early end, what was kept. */
+function notes(record: RunRecord): string[] {
+  const few = fewRows(record);
+  // A warning already says that a baseline is better, and what to try.
+  const best = nothingLearned(record, asItIs) ? null : bestBaseline(record, asItIs);
+  const other = record.options.mode === "all" ? MODE_TITLES.lora : MODE_TITLES.all;
+  return [
+    ...(few ? [few] : []),
+    ...(best === null ? [] : [`${best}. Try a larger model, such as gpt2, or more epochs, or ${other}`]),
+    ...describeKept(record),
+  ];
 }
 
 const paragraph = (text: string) => h("p", { class: "note" }, text);
@@ -46,36 +69,28 @@ function withInterval({ share, low, high }: Measured): HTMLElement {
   return twoLines(percent(share), `${(100 * low).toFixed(1)}–${(100 * high).toFixed(1)}`);
 }
 
-function notes({ resultNotes = [] }: RunRecord): HTMLElement[] {
-  return resultNotes.map((note) => paragraph(sentence(note)));
-}
-
-/** The run beside the baselines; language models have none. */
-function baselines({ compared }: RunRecord): HTMLElement[] {
-  if (!compared) return [];
+/** The run beside the baselines. */
+function baselines({ compared }: TestResults): HTMLElement {
   const rows = compared.map((one) => [
     one.name,
     withInterval({ share: one.accuracy, ...one.interval }),
     percent(one.macroF1),
-    one.p === null ? null : standingOf(compared[0]!, one),
+    one.p === null ? null : standingOf(compared[0], one),
   ]);
   const title = "This run and baselines on the test set, with 95 % intervals and McNemar's exact test";
-  return [scrollArea("Baselines", table(title, ["Classifier", "Accuracy", "Macro F1", "This run against it"], rows))];
+  return scrollArea("Baselines", table(title, ["Classifier", "Accuracy", "Macro F1", "This run against it"], rows));
 }
 
-function calibration({ calibrationError }: RunRecord): HTMLElement[] {
-  if (calibrationError === undefined) return [];
-  return [
-    paragraph(
-      `Expected calibration error on the test set: ${percent(calibrationError)}, by which the probabilities differ from the share that is right.`,
-    ),
-  ];
+function calibration({ calibration: { error } }: TestResults): HTMLElement {
+  return paragraph(
+    `Expected calibration error on the test set: ${percent(error)}, by which the probabilities differ from the share that is right.`,
+  );
 }
 
-function measures({ labels }: RunRecord, confusions: readonly Confusion[]): HTMLElement {
+function measures(labels: readonly string[], { classes }: TestResults): HTMLElement {
   if (labels.length > LISTED_CLASSES)
     return paragraph("classes.csv, among the run's files, has precision, recall and F1 of each class.");
-  const rows = classMeasures(confusions, labels.length).map(({ rows, precision, recall, f1 }, i) => [
+  const rows = classes.map(({ rows, precision, recall, f1 }, i) => [
     labels[i],
     count(rows),
     ...[precision, recall, f1].map((of) => (of ? withInterval(of) : NONE)),
@@ -89,9 +104,9 @@ function measures({ labels }: RunRecord, confusions: readonly Confusion[]): HTML
   );
 }
 
-function beforeAndAfter(run: RunRecord, before: Splits<Evaluation>, after: Splits<Evaluation>): HTMLElement {
-  const { parts, partNames, unequal, objective } = run;
-  const metric = metricOf(run);
+function beforeAndAfter(record: RunRecord, { before, after, parts }: Results): HTMLElement {
+  const { unequal, objective } = record;
+  const metric = metricOf(record);
   const sets = [
     ["Training", "train"],
     ["Validation", "val"],
@@ -99,7 +114,7 @@ function beforeAndAfter(run: RunRecord, before: Splits<Evaluation>, after: Split
   ] as const;
   const rows = [
     ...sets.map(([name, key]) => [name, before[key], after[key]] as const),
-    ...partNames.map((name, i) => [`Test: ${name}`, undefined, parts?.[i]] as const),
+    ...parts.map((part) => [`Test: ${part.name}`, undefined, part] as const),
   ];
   return scrollArea(
     "Before and after",
@@ -129,7 +144,7 @@ function beforeAndAfter(run: RunRecord, before: Splits<Evaluation>, after: Split
   );
 }
 
-function confusionTable({ labels }: RunRecord, confusions: readonly Confusion[]): HTMLElement {
+function confusionTable(labels: readonly string[], { confusions }: TestResults): HTMLElement {
   if (labels.length > LISTED_CLASSES) {
     const mistaken = mistakesOf(confusions).slice(0, LISTED_CLASSES);
     const rows = mistaken.map(({ truth, predicted, rows }) => [labels[truth]!, labels[predicted]!, count(rows)]);
@@ -154,7 +169,7 @@ function confusionTable({ labels }: RunRecord, confusions: readonly Confusion[])
   );
 }
 
-function mistakes({ mistakes: wrong }: RunRecord, confusions: readonly Confusion[]): HTMLElement {
+function mistakes({ mistakes: wrong, confusions }: TestResults): HTMLElement {
   const all = mistakesOf(confusions).reduce((sum, { rows }) => sum + rows, 0);
   if (all === 0) return paragraph("No test message was misclassified.");
   const shown = wrong.length < all ? `, ${wrong.length} most confident` : "";

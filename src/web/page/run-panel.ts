@@ -1,14 +1,18 @@
 /** The selected run: its progress, its curves and its controls. */
 
+import { describeDevice } from "../../backend/backend.ts";
 import type { DeviceName } from "../../config.ts";
 import { showBytes } from "../../plan/memory.ts";
 import { showDuration } from "../../report/duration.ts";
-import type { RunRecord, Speed } from "../protocol.ts";
+import type { Speed } from "../../run/live-run.ts";
+import { dataName, describeMethod, type RunRecord } from "../../run/record.ts";
+import type { PageRun } from "../protocol.ts";
 import { Chart, type Line, smoothed } from "./chart.ts";
 import { byId, h, scrollArea, setFigures, setText, table } from "./dom.ts";
 import { count, loss, nameOf, percent } from "./format.ts";
 import { type Metric, metricOf } from "./metric.ts";
 import { capital, type Remedy, remedies, showError } from "./notice.ts";
+import { warning } from "./outcome.ts";
 
 const NONE = "–";
 
@@ -20,7 +24,7 @@ export interface RunActions {
   pause(): void;
   stop(): void;
   /** Resumes from the last checkpoint; on `device` if given. */
-  resume(run: RunRecord, device?: DeviceName): void;
+  resume(run: PageRun, device?: DeviceName): void;
   /** Sets a settings field. */
   set: Parameters<typeof remedies>[1];
 }
@@ -47,8 +51,8 @@ export class RunPanel {
     format: (value) => (value < 1e6 ? count(value) : value.toExponential(0)),
     range: (_, largest) => [0, largest * 1.05],
   });
-  private run: RunRecord | null = null;
-  private compared: readonly RunRecord[] = [];
+  private run: PageRun | null = null;
+  private compared: readonly PageRun[] = [];
   private readonly smooth = h("input", { type: "checkbox" });
 
   constructor(private readonly actions: RunActions) {
@@ -63,17 +67,19 @@ export class RunPanel {
   }
 
   /** Shows a run, with the curves of the compared runs. */
-  show(run: RunRecord, speed: Speed | null, compared: readonly RunRecord[]): void {
+  show(run: PageRun, speed: Speed | null, compared: readonly PageRun[]): void {
     this.run = run;
     this.compared = compared;
+    const { record } = run;
+    const title = describeMethod(record.options);
     byId("training").hidden = false;
     byId("training").dataset.state = run.state;
-    setText(byId("training-title"), run.name ? `${run.name}: ${run.title}` : capital(run.title));
+    setText(byId("training-title"), run.name ? `${run.name}: ${title}` : capital(title));
     setText(byId("status"), statusOf(run));
     const progress = byId<HTMLProgressElement>("progress");
     // A run that patience ended has fewer steps than planned.
-    progress.max = (run.state === "finished" ? run.step : run.steps) || 1;
-    progress.value = run.step;
+    progress.max = (run.state === "finished" ? record.step : record.steps) || 1;
+    progress.value = record.step;
     showControls({
       pause: run.state === "training",
       resume: canResume(run),
@@ -82,20 +88,20 @@ export class RunPanel {
     setFigures(byId("figures"), run.state === "loaded" ? figuresOfLoaded(run) : figuresOf(run, speed));
     const isPlanned = run.state === "loaded" || run.state === "waiting";
     for (const id of ["progress", "charts", "curve-table"]) byId(id).hidden = isPlanned;
-    showError(byId("run-error"), run.error ?? noteOf(run) ?? run.warning ?? null, this.remediesOf(run));
+    showError(byId("run-error"), run.error ?? noteOf(run) ?? warning(record), this.remediesOf(run));
     this.charts();
-    evaluations(run);
+    showEvaluations(run);
   }
 
-  private remediesOf(run: RunRecord): Remedy[] {
-    if (!run.error) return run.warning && run.note === null ? remedies(run.warning, this.actions.set) : [];
+  private remediesOf(run: PageRun): Remedy[] {
+    if (!run.error) return run.note === null ? remedies(warning(run.record), this.actions.set) : [];
     const found = remedies(run.error, this.actions.set);
     if (!canResume(run)) return found;
     found.push({
       label: run.usable ? "Resume from the last checkpoint" : "Try again",
       take: () => this.actions.resume(run),
     });
-    if (run.error.name === "DeviceError" && run.device.includes("webgpu"))
+    if (run.error.name === "DeviceError" && run.record.device?.kind === "webgpu")
       found.push({ label: "Resume on the CPU", take: () => this.actions.resume(run, "wasm") });
     return found;
   }
@@ -103,41 +109,43 @@ export class RunPanel {
   private charts(): void {
     const { run } = this;
     if (!run || byId("charts").hidden) return;
-    const compared = this.compared.filter(({ id, objective }) => id !== run.id && objective === run.objective);
+    const { record } = run;
+    const compared = this.compared.filter((one) => one.id !== run.id && one.record.objective === record.objective);
     const runs = byData([run, ...compared]);
-    const isLm = run.objective === "lm";
+    const isLm = record.objective === "lm";
     byId("accuracy").hidden = isLm;
     byId("perplexity").hidden = !isLm;
-    const metric = metricOf(run);
+    const metric = metricOf(record);
     setText(byId("metric-help"), metric.help);
     for (const [chart, of] of [
       [this.lossChart, LOSS],
       [isLm ? this.perplexityChart : this.accuracyChart, metric],
     ] as const)
-      chart.show(linesOf(runs, of, this.smooth.checked), describe(run, of));
+      chart.show(linesOf(runs, of, this.smooth.checked), describe(record, of));
   }
 }
 
 type Figure = readonly [term: string, value: string, hint?: string];
 
 /** What is known of a run; what is not is left out. */
-function figuresOf(run: RunRecord, speed: Speed | null): Figure[] {
-  const last = run.evaluations.at(-1);
+function figuresOf({ record, state }: PageRun, speed: Speed | null): Figure[] {
+  const { objective, unequal, evaluations, step, steps, memory, device } = record;
+  const last = evaluations.at(-1);
   const recent = speed ?? last?.train;
-  const metric = metricOf(run);
+  const metric = metricOf(record);
   const show = (measured: Parameters<Metric["of"]>[0]) => metric.show(metric.of(measured));
-  const units = run.objective === "lm" ? "Blocks" : "Examples";
+  const units = objective === "lm" ? "Blocks" : "Examples";
   const figures: (Figure | undefined | false | null)[] = [
     recent && ["Loss", loss(recent.loss), "Mean over the last 20 steps"],
     last && ["Validation loss", loss(last.val.loss)],
     recent && [metric.title, show(recent), "Mean over the last 20 steps"],
     last && [`Validation ${metric.title.toLowerCase()}`, show(last.val)],
-    last && run.unequal && ["Validation macro F1", percent(last.val.macroF1!)],
+    last && unequal && ["Validation macro F1", percent(last.val.macroF1!)],
     speed && [`${units} per second`, speed.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0)],
-    speed && run.state === "training" && ["Time left", showDuration(speed.secondsLeft)],
-    ["Step", `${count(run.step)} of ${count(run.steps)}`],
-    ["Memory", showBytes(run.bytes)],
-    ["Device", run.device],
+    speed && state === "training" && ["Time left", showDuration(speed.secondsLeft)],
+    ["Step", `${count(step)} of ${count(steps)}`],
+    ["Memory", showBytes(memory)],
+    device && ["Device", describeDevice(device)],
   ];
   return figures.filter((figure): figure is Figure => Boolean(figure));
 }
@@ -145,19 +153,15 @@ function figuresOf(run: RunRecord, speed: Speed | null): Figure[] {
 /** With more, their number is shown. */
 const NAMED_CLASSES = 6;
 
-function figuresOfLoaded({ settings, trainable, labels, objective }: RunRecord): Figure[] {
+function figuresOfLoaded({ model, record: { trainable, labels, objective } }: PageRun): Figure[] {
   const classes: Figure = ["Classes", labels.length > NAMED_CLASSES ? count(labels.length) : labels.join(", ")];
-  return [
-    ["Trained parameters", count(trainable)],
-    ...(objective === "lm" ? [] : [classes]),
-    ["Base model", settings.model],
-  ];
+  return [["Trained parameters", count(trainable)], ...(objective === "lm" ? [] : [classes]), ["Base model", model]];
 }
 
 /** The runs on one data set side by side, those on the first run's first. */
-function byData(runs: readonly RunRecord[]): RunRecord[] {
-  const names = runs.map(({ dataName }) => dataName);
-  return [...runs].sort((a, b) => names.indexOf(a.dataName) - names.indexOf(b.dataName));
+function byData(runs: readonly PageRun[]): PageRun[] {
+  const names = runs.map(({ record }) => dataName(record));
+  return [...runs].sort((a, b) => names.indexOf(dataName(a.record)) - names.indexOf(dataName(b.record)));
 }
 
 /** Number of line colours. */
@@ -166,26 +170,28 @@ const COLORS = 6;
 type Plotted = Pick<Metric, "of" | "show">;
 const LOSS: Plotted = { of: ({ loss }) => loss, show: loss };
 
-function linesOf(runs: readonly RunRecord[], { of }: Plotted, isSmooth: boolean): Line[] {
+function linesOf(runs: readonly PageRun[], { of }: Plotted, isSmooth: boolean): Line[] {
   const alone = runs.length === 1;
   return runs.flatMap((run, i): Line[] => {
     const color = (i % COLORS) + 1;
-    const values = run.curve.loss.map((loss, i) => of({ loss, accuracy: run.curve.accuracy[i]! }));
+    const { curve, evaluations } = run.record;
+    const group = dataName(run.record);
+    const values = curve.loss.map((loss, i) => of({ loss, accuracy: curve.accuracy[i]! }));
     const training: Line = {
       label: alone ? "training" : null,
-      group: run.dataName,
+      group,
       color,
       kind: "training",
-      examples: run.curve.examples,
+      examples: curve.examples,
       values: isSmooth ? smoothed(values, SMOOTHING) : values,
     };
     const validation: Line = {
       label: alone ? "validation" : nameWithTime(run),
-      group: run.dataName,
+      group,
       color: alone ? 2 : color,
       kind: "evaluation",
-      examples: run.evaluations.map(({ examples }) => examples),
-      values: run.evaluations.map(({ val }) => of(val)),
+      examples: evaluations.map(({ examples }) => examples),
+      values: evaluations.map(({ val }) => of(val)),
     };
     return [training, validation];
   });
@@ -200,19 +206,19 @@ function showControls(wanted: Record<"pause" | "resume" | "stop", boolean>): voi
   byId(next).focus({ preventScroll: true });
 }
 
-function nameWithTime(run: RunRecord): string {
-  return `${nameOf(run)} (${new Date(run.created).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" })})`;
+function nameWithTime(run: PageRun): string {
+  return `${nameOf(run)} (${new Date(run.record.created).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" })})`;
 }
 
-function describe(run: RunRecord, { of, show }: Plotted): string {
-  const first = run.evaluations[0];
-  const last = run.evaluations.at(-1);
+function describe({ evaluations, objective }: RunRecord, { of, show }: Plotted): string {
+  const first = evaluations[0];
+  const last = evaluations.at(-1);
   if (!first || !last) return "No data yet.";
   const training = last.train ? ` Training: ${show(of(last.train))}.` : "";
-  return `Validation: from ${show(of(first.val))} to ${show(of(last.val))} after ${count(last.examples)} ${run.objective === "lm" ? "blocks" : "examples"}.${training}`;
+  return `Validation: from ${show(of(first.val))} to ${show(of(last.val))} after ${count(last.examples)} ${objective === "lm" ? "blocks" : "examples"}.${training}`;
 }
 
-export function canResume({ state, error: report }: RunRecord): boolean {
+export function canResume({ state, error: report }: PageRun): boolean {
   return (
     state === "paused" ||
     state === "stopped" ||
@@ -221,39 +227,42 @@ export function canResume({ state, error: report }: RunRecord): boolean {
   );
 }
 
-function noteOf(run: RunRecord) {
+function noteOf(run: PageRun) {
   return run.note === null ? null : { name: "note", summary: run.note };
 }
 
 /** The text of a live region: it changes with the state and with evaluations, not with steps. */
-function statusOf(run: RunRecord): string {
-  const last = run.evaluations.at(-1);
-  const metric = metricOf(run);
+function statusOf({ record, state, error }: PageRun): string {
+  const { evaluations, step, steps, seconds, results, unequal } = record;
+  const last = evaluations.at(-1);
+  const metric = metricOf(record);
   const reached =
     last && last.step > 0
       ? ` Validation ${metric.title.toLowerCase()} ${metric.show(metric.of(last.val))} after ${last.epoch.toFixed(1)} epochs.`
       : "";
-  switch (run.state) {
+  switch (state) {
     case "training":
       if (!last) return "Evaluating the model before training …";
-      if (run.step >= run.steps) return "Evaluating the trained model …";
+      if (step >= steps) return "Evaluating the trained model …";
       return `Training.${reached}`;
     case "stopping":
       return "Stopping: saving the trained parameters …";
     case "paused":
       return `Paused: its state is stored, also when you close this page.${reached}`;
     case "interrupted":
-      return `Interrupted${run.error ? "" : ": the page was closed or reloaded"}. Resume it from the last checkpoint.${reached}`;
+      return `Interrupted${error ? "" : ": the page was closed or reloaded"}. Resume it from the last checkpoint.${reached}`;
     case "waiting":
       return "Waiting: the comparison has not begun this run.";
     case "elsewhere":
       return "Training in another tab of this page.";
     case "stopped":
       return `Stopped early.${reached}`;
-    case "finished":
-      if (run.objective === "lm")
-        return `Finished in ${showDuration(run.seconds)}: the perplexity on the test set was ${metric.show(metric.of(run.before!.test))} before and is ${metric.show(metric.of(run.after!.test))} now.`;
-      return `Finished in ${showDuration(run.seconds)}: ${percent(run.after!.test.accuracy)} of ${count(run.after!.test.rows)} test messages correct${run.unequal ? `, macro F1 ${percent(run.after!.test.macroF1!)}` : ""}.`;
+    case "finished": {
+      const [before, after] = [results!.before.test, results!.after.test];
+      if (record.objective === "lm")
+        return `Finished in ${showDuration(seconds)}: the perplexity on the test set was ${metric.show(metric.of(before))} before and is ${metric.show(metric.of(after))} now.`;
+      return `Finished in ${showDuration(seconds)}: ${percent(after.accuracy)} of ${count(after.rows)} test messages correct${unequal ? `, macro F1 ${percent(after.macroF1!)}` : ""}.`;
+    }
     case "failed":
       return `Training failed.${reached}`;
     case "loaded":
@@ -261,31 +270,33 @@ function statusOf(run: RunRecord): string {
   }
 }
 
-function evaluations(run: RunRecord): void {
+function showEvaluations({ id, record }: PageRun): void {
+  const { evaluations, objective, unequal, options } = record;
   const place = byId("curve-table").lastElementChild!;
-  if (place.getAttribute("data-of") === `${run.id} ${run.evaluations.length}`) return;
-  place.setAttribute("data-of", `${run.id} ${run.evaluations.length}`);
-  const metric = metricOf(run);
+  const key = `${id} ${evaluations.length}`;
+  if (place.getAttribute("data-of") === key) return;
+  place.setAttribute("data-of", key);
+  const metric = metricOf(record);
   const title = metric.title.toLowerCase();
   const header = [
-    ...["Epoch", run.objective === "lm" ? "Blocks" : "Examples", "Training loss", "Validation loss"],
+    ...["Epoch", objective === "lm" ? "Blocks" : "Examples", "Training loss", "Validation loss"],
     ...[`Training ${title}`, `Validation ${title}`],
-    ...(run.unequal ? ["Validation macro F1"] : []),
+    ...(unequal ? ["Validation macro F1"] : []),
   ];
   place.replaceChildren(
     scrollArea(
       "Evaluations",
       table(
-        `Evaluations of ${run.title}`,
+        `Evaluations of ${describeMethod(options)}`,
         header,
-        run.evaluations.map(({ epoch, examples, train, val }) => [
+        evaluations.map(({ epoch, examples, train, val }) => [
           epoch.toFixed(2),
           count(examples),
           train ? loss(train.loss) : NONE,
           loss(val.loss),
           train ? metric.show(metric.of(train)) : NONE,
           metric.show(metric.of(val)),
-          ...(run.unequal ? [percent(val.macroF1!)] : []),
+          ...(unequal ? [percent(val.macroF1!)] : []),
         ]),
       ),
     ),

@@ -1,6 +1,8 @@
 /** The table of runs as a CSV file. */
 import { toCsv } from "../../report/csv.ts";
-import type { RunRecord } from "../protocol.ts";
+import { dataName, describeMethod } from "../../run/record.ts";
+import type { TrainOptions } from "../../train/options.ts";
+import type { PageRun } from "../protocol.ts";
 
 const COLUMNS = [
   ...["name", "method", "data", "model", "state", "created", "comparison", "epochs", "lr", "seed", "trainable"],
@@ -8,22 +10,27 @@ const COLUMNS = [
   ...["test_perplexity", "seconds", "adapter_bytes"],
 ] as const;
 
-export function runsCsv(runs: readonly RunRecord[]): string {
+export function runsCsv(runs: readonly PageRun[]): string {
   return toCsv(
     COLUMNS,
-    runs.map((run) => {
-      const { settings, after, evaluations, compared } = run;
-      const { epochs, lr, seed } = settings.options;
-      const { test } = after ?? {};
-      const interval = compared?.[0]?.interval;
+    runs.map(({ name, model, state, comparison, record }) => {
+      const { options, results, evaluations, trainable } = record;
+      const { epochs, lr, seed }: Partial<TrainOptions> = state === "loaded" ? {} : options;
+      const after = results?.after;
+      const test = after?.test;
+      const interval = results?.test?.compared[0].interval;
       return {
-        ...{ name: run.name, method: run.title, data: run.dataName, model: settings.model, state: run.state },
-        ...{ created: new Date(run.created).toISOString(), comparison: run.comparison },
-        ...{ epochs, lr, seed, trainable: run.trainable },
+        ...{ name, method: describeMethod(options), data: dataName(record), model, state },
+        ...{ created: new Date(record.created).toISOString(), comparison },
+        ...{ epochs, lr, seed, trainable },
         validation_loss: after?.val.loss ?? evaluations.at(-1)?.val.loss,
         ...{ test_rows: test?.rows, test_accuracy: test?.accuracy },
         ...{ test_accuracy_low: interval?.low, test_accuracy_high: interval?.high, test_macro_f1: test?.macroF1 },
-        ...{ test_perplexity: test?.perplexity, seconds: after ? run.seconds : null, adapter_bytes: run.savedBytes },
+        ...{
+          test_perplexity: test?.perplexity,
+          seconds: after ? record.seconds : null,
+          adapter_bytes: record.saved || undefined,
+        },
       };
     }),
   );

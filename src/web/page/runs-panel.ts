@@ -1,6 +1,7 @@
 /** The list of the runs stored in this browser: select, plot, download, pin, rename, delete. */
 
-import { hasAdapter, isUnderWay, type RunRecord, type RunState } from "../protocol.ts";
+import { dataName, describeMethod, fileName } from "../../run/record.ts";
+import { hasAdapter, hasFiles, isUnderWay, type PageRun, type RunState } from "../protocol.ts";
 import { byId, h, scrollArea } from "./dom.ts";
 import { nameOf, percent, when } from "./format.ts";
 import { metricOf } from "./metric.ts";
@@ -23,11 +24,11 @@ const NO_RUNS = h("p", { class: "help" }, "Runs are stored in this browser until
 const HEADER = ["Chart", "Run", "State", "Result", "Download", "Change"];
 
 export interface RunsActions {
-  show(run: RunRecord): void;
-  compare(run: RunRecord, on: boolean): void;
-  download(run: RunRecord, what: "adapter" | "run"): void;
-  change(run: RunRecord, change: Pick<RunRecord, "name" | "pinned">): void;
-  forget(run: RunRecord): void;
+  show(run: PageRun): void;
+  compare(run: PageRun, on: boolean): void;
+  download(run: PageRun, what: "adapter" | "run"): void;
+  change(run: PageRun, change: Pick<PageRun, "name" | "pinned">): void;
+  forget(run: PageRun): void;
 }
 
 export class RunsPanel {
@@ -38,7 +39,7 @@ export class RunsPanel {
     byId("runs-body").replaceChildren(NO_RUNS);
   }
 
-  show(runs: readonly RunRecord[], shown: string | null, compared: ReadonlySet<string>): void {
+  show(runs: readonly PageRun[], shown: string | null, compared: ReadonlySet<string>): void {
     const place = byId("runs-body");
     const focus = document.activeElement?.getAttribute("data-focus");
     const before = this.rows;
@@ -49,8 +50,9 @@ export class RunsPanel {
       if (comparison !== group && comparison !== undefined && !run.pinned)
         this.add(before, `comparison ${comparison}`, "", () => groupRow(run));
       if (!run.pinned) group = comparison;
-      const { name, pinned, state, usable, after, evaluations } = run;
-      const look = [id === shown, compared.has(id), name, pinned, state, usable, after?.test, evaluations.length];
+      const { name, pinned, state, usable, record } = run;
+      const measured = [record.results?.after.test, record.evaluations.length];
+      const look = [id === shown, compared.has(id), name, pinned, state, usable, ...measured];
       this.add(before, id, JSON.stringify(look), () => this.row(run, shown, compared));
     }
     if (runs.length === 0) place.replaceChildren(NO_RUNS);
@@ -69,20 +71,21 @@ export class RunsPanel {
     this.rows.set(key, { drawn: isCurrent ? old.drawn : drawn, row });
   }
 
-  private row(run: RunRecord, shown: string | null, compared: ReadonlySet<string>): HTMLElement {
+  private row(run: PageRun, shown: string | null, compared: ReadonlySet<string>): HTMLElement {
     const { actions } = this;
-    const { id, state } = run;
-    const name = `${nameOf(run)}, ${when(run.created)}`;
-    const best = run.after?.test ?? run.evaluations.at(-1)?.val;
+    const { id, state, record } = run;
+    const { results, evaluations, unequal, objective } = record;
+    const name = `${nameOf(run)}, ${when(record.created)}`;
+    const best = results?.after.test ?? evaluations.at(-1)?.val;
     const mine = isUnderWay(run) || state === "elsewhere";
-    const metric = metricOf(run);
+    const metric = metricOf(record);
     const isShown = id === shown;
     const box = h("input", {
       type: "checkbox",
       "aria-label": `Plot ${name}`,
       "data-focus": `draw-${id}`,
       checked: isShown || compared.has(id),
-      disabled: isShown || run.evaluations.length === 0,
+      disabled: isShown || evaluations.length === 0,
     });
     box.addEventListener("input", () => actions.compare(run, box.checked));
     const button = (label: string, words: string, take: () => void, more = {}) =>
@@ -112,23 +115,19 @@ export class RunsPanel {
         "td",
         {},
         best ? metric.show(metric.of(best)) : null,
-        best && run.objective === "lm" ? h("small", {}, "perplexity") : null,
-        best && run.unequal ? h("small", {}, `macro F1 ${percent(best.macroF1!)}`) : null,
-        best && !run.after ? h("small", {}, "validation") : null,
+        best && objective === "lm" ? h("small", {}, "perplexity") : null,
+        best && unequal ? h("small", {}, `macro F1 ${percent(best.macroF1!)}`) : null,
+        best && !results ? h("small", {}, "validation") : null,
       ),
       h(
         "td",
         {},
-        hasAdapter(run)
-          ? h(
-              "span",
-              { class: "row" },
-              button("Adapter", "Download the adapter", () => actions.download(run, "adapter")),
-              state === "loaded" || state === "failed"
-                ? null
-                : button("Files", "Download all files", () => actions.download(run, "run")),
-            )
-          : null,
+        h(
+          "span",
+          { class: "row" },
+          hasAdapter(run) ? button("Adapter", "Download the adapter", () => actions.download(run, "adapter")) : null,
+          hasFiles(run) ? button("Files", "Download all files", () => actions.download(run, "run")) : null,
+        ),
       ),
       h(
         "td",
@@ -150,7 +149,7 @@ export class RunsPanel {
   }
 
   /** A field for a run's name in place of `content`. Enter and leaving it take the name, Escape does not; without one the method is shown. */
-  private nameField(run: RunRecord, title: HTMLElement, content: readonly ChildNode[]): HTMLElement {
+  private nameField(run: PageRun, title: HTMLElement, content: readonly ChildNode[]): HTMLElement {
     const input = h("input", { type: "text", value: nameOf(run), "aria-label": `Name of ${nameOf(run)}` });
     let isOpen = true;
     const close = (isTaken: boolean, isFocused: boolean) => {
@@ -159,7 +158,8 @@ export class RunsPanel {
       const name = input.value.trim();
       title.replaceChildren(...content);
       if (isFocused) title.querySelector("button")!.focus();
-      if (isTaken && name !== nameOf(run)) this.actions.change(run, { name: name === run.title ? "" : name });
+      if (isTaken && name !== nameOf(run))
+        this.actions.change(run, { name: name === describeMethod(run.record.options) ? "" : name });
     };
     input.addEventListener("blur", () => close(true, false));
     input.addEventListener("keydown", (event) => {
@@ -173,29 +173,31 @@ export class RunsPanel {
 }
 
 /** In the order of the list: the pinned ones, then by time; the runs of a comparison stand together in the order of their methods. */
-function listed(runs: readonly RunRecord[]): RunRecord[] {
+function listed(runs: readonly PageRun[]): PageRun[] {
   const newest = new Map<string, number>();
-  const key = ({ id, comparison }: RunRecord) => comparison ?? id;
-  for (const run of runs) newest.set(key(run), Math.max(run.created, newest.get(key(run)) ?? 0));
+  const key = ({ id, comparison }: PageRun) => comparison ?? id;
+  for (const run of runs) newest.set(key(run), Math.max(run.record.created, newest.get(key(run)) ?? 0));
   return [...runs].sort(
     (a, b) =>
       Number(b.pinned === true) - Number(a.pinned === true) ||
       newest.get(key(b))! - newest.get(key(a))! ||
-      (key(a) === key(b) ? a.created - b.created : key(a) < key(b) ? -1 : 1),
+      (key(a) === key(b) ? a.record.created - b.record.created : key(a) < key(b) ? -1 : 1),
   );
 }
 
-function groupRow({ dataName, settings, created }: RunRecord): HTMLElement {
-  const text = `Comparison of methods: ${dataName}, ${settings.model}, ${when(created)}`;
+function groupRow({ record, model }: PageRun): HTMLElement {
+  const text = `Comparison of methods: ${dataName(record)}, ${model}, ${when(record.created)}`;
   return h("tr", { class: "group" }, h("th", { scope: "rowgroup", colspan: HEADER.length }, text));
 }
 
 /** The data, model and settings of a run that its title does not name. */
-function aboutOf({ title, name, dataName, settings, created }: RunRecord): string {
-  const { epochs, lr } = settings.options;
-  const from = settings.adapter ? [`from ${settings.adapter.title}`] : [];
-  const speed = epochs === undefined ? [] : [`${epochs} ${epochs === 1 ? "epoch" : "epochs"}`, `lr ${lr}`];
-  return [...(name ? [title] : []), dataName, settings.model, ...from, ...speed, when(created)].join(", ");
+function aboutOf({ name, model, state, record }: PageRun): string {
+  const { options, settings, created } = record;
+  const { epochs, lr } = options;
+  const from = settings.adapter === undefined ? [] : [`from ${fileName(settings.adapter)}`];
+  const speed = state === "loaded" ? [] : [`${epochs} ${epochs === 1 ? "epoch" : "epochs"}`, `lr ${lr}`];
+  const title = name ? [describeMethod(options)] : [];
+  return [...title, dataName(record), model, ...from, ...speed, when(created)].join(", ");
 }
 
 function tableOf(rows: readonly HTMLElement[]): HTMLElement {

@@ -1,6 +1,7 @@
 /** The page's runs: the list, the selected one, and the actions on them. */
 import { showBytes } from "../../plan/memory.ts";
-import { type ErrorReport, isUnderWay, nextOf, type PageSettings, type RunRecord, type Speed } from "../protocol.ts";
+import type { Speed } from "../../run/live-run.ts";
+import { type ErrorReport, isUnderWay, nextOf, type PageRun, type PageSettings } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
 import { ComparePanel } from "./compare-panel.ts";
 import { byId, h, offerFile, setText } from "./dom.ts";
@@ -22,14 +23,14 @@ const TRAINED_HERE = "lowrank-trains";
 const UNDO_MS = 20_000;
 
 export class Runs {
-  private readonly runs = new Map<string, RunRecord>();
+  private readonly runs = new Map<string, PageRun>();
   private readonly compared = new Set<string>();
   private shown: string | null = null;
   /** The speeds of the runs that train, by id. */
   private readonly speeds = new Map<string, Speed | null>();
   private undoTimer = 0;
   /** The run that a comparison is about to begin. */
-  private next: RunRecord | undefined;
+  private next: PageRun | undefined;
   /** The run that a reload of this tab interrupted, until it resumes. It is `elsewhere` until the previous worker has ended. */
   private cutOff = sessionStorage.getItem(TRAINED_HERE);
   private readonly panel: RunPanel;
@@ -84,7 +85,11 @@ export class Runs {
     this.takePanel = new TakePanel(client);
     this.learned = new LearnedPanel(client);
     const files = byId<HTMLInputElement>("adapter-files");
-    files.addEventListener("change", () => this.attempt(this.load(files)));
+    files.addEventListener("change", () => {
+      this.attempt(this.load([...(files.files ?? [])]));
+      files.value = "";
+    });
+    this.acceptDrops();
     client.listen((event) => {
       if (event.type === "run") this.onRun(event.run, event.speed);
       if (event.type === "runs") this.attempt(this.refresh());
@@ -95,7 +100,7 @@ export class Runs {
   }
 
   /** The run that trains, or that a comparison is about to begin. */
-  private get current(): RunRecord | undefined {
+  private get current(): PageRun | undefined {
     return [...this.runs.values()].find(isUnderWay) ?? this.next;
   }
 
@@ -146,8 +151,8 @@ export class Runs {
   }
 
   /** Newest first. */
-  get all(): RunRecord[] {
-    return [...this.runs.values()].sort((a, b) => b.created - a.created);
+  get all(): PageRun[] {
+    return [...this.runs.values()].sort((a, b) => b.record.created - a.record.created);
   }
 
   async refresh(): Promise<void> {
@@ -167,7 +172,7 @@ export class Runs {
     setText(byId("storage"), text);
   }
 
-  private onRun(run: RunRecord, speed: Speed | null): void {
+  private onRun(run: PageRun, speed: Speed | null): void {
     const isNew = !this.runs.has(run.id);
     const { isTraining } = this;
     const before = this.runs.get(run.id)?.state;
@@ -186,13 +191,13 @@ export class Runs {
   }
 
   /** Whether a run that begins is shown: one of a comparison, unless the visitor looks at something else or at one that trains with it. */
-  private follows({ comparison }: RunRecord): boolean {
+  private follows({ comparison }: PageRun): boolean {
     const shown = this.shown === null ? undefined : this.runs.get(this.shown);
     if (comparison === undefined || shown === undefined) return true;
     return shown.comparison === comparison && !isUnderWay(shown);
   }
 
-  private look(run: RunRecord): void {
+  private look(run: PageRun): void {
     this.shown = run.id;
     this.compared.delete(run.id);
     this.draw();
@@ -216,14 +221,25 @@ export class Runs {
       all.filter(({ id }) => this.compared.has(id)),
     );
     showOutcome(run);
-    document.title = isLive ? `${Math.floor((100 * run.step) / run.steps)} % – Lowrank` : "Lowrank";
+    document.title = isLive ? `${Math.floor((100 * run.record.step) / run.record.steps)} % – Lowrank` : "Lowrank";
   }
 
-  private async load(input: HTMLInputElement): Promise<void> {
-    const files = [...(input.files ?? [])];
-    input.value = "";
+  private async load(files: readonly File[]): Promise<void> {
     if (files.length === 0) return;
-    await this.open(await this.client.loadAdapter(files, this.model() ?? "gpt2-micro"));
+    await this.open(await this.client.load([...files], this.model() ?? "gpt2-micro"));
+  }
+
+  /** A zip file can be dropped anywhere on the page. Other files are data. */
+  private acceptDrops(): void {
+    const take = (event: DragEvent) => {
+      const files = [...(event.dataTransfer?.files ?? [])];
+      if (files.length === 0 || !files.every(({ name }) => name.endsWith(".zip"))) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      byId("drop").classList.remove("over");
+      this.attempt(this.load(files));
+    };
+    document.addEventListener("drop", take, { capture: true });
   }
 
   /** Selects a run that is new in the list. */
@@ -232,7 +248,7 @@ export class Runs {
     await this.refresh();
   }
 
-  private async forget(run: RunRecord): Promise<void> {
+  private async forget(run: PageRun): Promise<void> {
     await this.client.purge();
     await this.client.forget(run.id);
     this.compared.delete(run.id);
@@ -241,7 +257,7 @@ export class Runs {
   }
 
   /** The deletion can be taken back for a while. The focus goes there, because the row with the button is gone. */
-  private offerUndo(run: RunRecord): void {
+  private offerUndo(run: PageRun): void {
     const undo = h(
       "button",
       { type: "button", onclick: () => this.attempt(this.endUndo(this.client.unforget(run.id))) },

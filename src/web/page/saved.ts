@@ -1,33 +1,48 @@
 /** What the visitor has chosen: kept in this browser for the next visit, and carried by links. */
 import { createStore, get, set } from "idb-keyval";
+import { readSetting } from "../../run/settings.ts";
+import type { PageSettings } from "../protocol.ts";
 
 const KEY = "lowrank-settings";
+/** The names of the files with the examples and with the text that are typed on the page. */
+export const EXAMPLES_FILE = "examples.jsonl";
+export const PASTED_FILE = "pasted-text.txt";
 const files = createStore("lowrank-page", "files");
 
-/** Settings by name, as text. */
-export type Saved = Record<string, string>;
+/** The settings of the visitor, of which some may be missing. */
+export type Saved = Partial<PageSettings>;
 
-/** The settings of the address, which `linkOf` made; else those of the last visit. A link is used once: a reload keeps later changes. */
-export function savedSettings(): { settings: Saved; isLink: boolean } {
+/**
+ * The settings of the address, which `linkTo` made, with the names of those that cannot be read; else the settings of the
+ * last visit. A link is used once: a reload keeps later changes.
+ */
+export function savedSettings(): { settings: Saved; isLink: boolean; unknown: string[] } {
   const text = location.hash.slice(1);
-  if (text.includes("=")) {
-    history.replaceState(null, "", location.pathname + location.search);
-    return { settings: Object.fromEntries(new URLSearchParams(text)), isLink: true };
-  }
-  try {
-    return { settings: JSON.parse(localStorage.getItem(KEY) ?? "{}") as Saved, isLink: false };
-  } catch {
-    return { settings: {}, isLink: false };
-  }
+  const isLink = text.includes("=");
+  const unknown: string[] = [];
+  const read = ([name, value]: [string, string]) => {
+    try {
+      return [[name, readSetting(name, value)]];
+    } catch {
+      unknown.push(name);
+      return [];
+    }
+  };
+  if (!isLink) return { settings: JSON.parse(localStorage.getItem(KEY) ?? "{}") as Saved, isLink, unknown };
+  history.replaceState(null, "", location.pathname + location.search);
+  return { settings: Object.fromEntries([...new URLSearchParams(text)].flatMap(read)) as Saved, isLink, unknown };
 }
 
 export function saveSettings(settings: Saved): void {
   localStorage.setItem(KEY, JSON.stringify(settings));
 }
 
-/** An address of this page that fills in the settings. */
-export function linkOf(settings: Saved): string {
-  return `${location.origin}${location.pathname}#${new URLSearchParams(settings)}`;
+/** An address of this page that fills in the settings. It names no files of the visitor. */
+export function linkTo({ data, ...settings }: Saved): string {
+  const isTyped = data === EXAMPLES_FILE || data === PASTED_FILE;
+  const all = { ...(data === undefined ? {} : { data: isTyped ? data : "" }), ...settings };
+  const texts = Object.entries(all).map(([name, value]) => [name, String(value)]);
+  return `${location.origin}${location.pathname}#${new URLSearchParams(texts)}`;
 }
 
 /** Keeps selected files for the next visit, under a name. A browser whose storage is full goes on without. */

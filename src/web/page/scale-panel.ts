@@ -1,5 +1,5 @@
 /** Everything that a run learned, scaled from 0 to 2, and the accuracy on the test set. */
-import type { RunRecord } from "../protocol.ts";
+import type { PageRun } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
 import { h, setText, svg } from "./dom.ts";
 import { count, percent } from "./format.ts";
@@ -13,7 +13,7 @@ const MOST = 2;
 const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [320, 130, 44, 20, 8];
 
 export class ScalePanel {
-  private run: RunRecord | null = null;
+  private run: PageRun | null = null;
   private timer = 0;
   /** Accuracies by run, which has other parameters once it has gone on, and by factor. */
   private readonly measured = new Map<string, Map<number, number>>();
@@ -27,14 +27,14 @@ export class ScalePanel {
   }
 
   /** The elements for a run; none if it was not measured on its test set. */
-  of(run: RunRecord): HTMLElement[] {
+  of(run: PageRun): HTMLElement[] {
     this.run = run;
     clearTimeout(this.timer);
-    const { before, after } = run;
-    if (!before?.test || !after?.test || run.objective === "lm") return [];
+    const { results, objective } = run.record;
+    if (!results || objective === "lm") return [];
     // Both ends are known.
     if (!this.measured.has(keyOf(run))) this.measured.set(keyOf(run), new Map());
-    this.values.set(0, before.test.accuracy).set(1, after.test.accuracy);
+    this.values.set(0, results.before.test.accuracy).set(1, results.after.test.accuracy);
     this.slider.value = "1";
     showError(this.error, null);
     this.draw();
@@ -88,7 +88,7 @@ export class ScalePanel {
   private draw(): void {
     const { values, factor } = this;
     const accuracy = values.get(factor);
-    const rows = this.run!.after!.test.rows;
+    const rows = this.run!.record.results!.after.test.rows;
     this.slider.setAttribute("aria-valuetext", `${factor.toFixed(1)} times`);
     setText(
       this.answer,
@@ -105,7 +105,7 @@ export class ScalePanel {
   }
 }
 
-const keyOf = ({ id, step }: RunRecord) => `${id} ${step}`;
+const keyOf = ({ id, record }: PageRun) => `${id} ${record.step}`;
 
 const NAMES: Record<number, string> = { 0: ", as before training", 1: ", as trained" };
 

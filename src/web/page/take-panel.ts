@@ -1,6 +1,6 @@
 /** "Use it in your app": what can be downloaded of a run, and the code that uses it. */
 import type { Usage } from "../../run/usage.ts";
-import { hasAdapter, type RunRecord, type Takeable, type TakeReport } from "../protocol.ts";
+import { hasAdapter, type PageRun, type Takeable, type TakeReport } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
 import { byId, h, offerFile, scrollArea, setText } from "./dom.ts";
 import { showError } from "./notice.ts";
@@ -12,7 +12,7 @@ const NAMES = {
 } satisfies Record<Takeable, (id: string) => string>;
 
 /** Downloads a part of a run. */
-export async function download(client: WorkerClient, { id }: RunRecord, what: Takeable): Promise<void> {
+export async function download(client: WorkerClient, { id }: PageRun, what: Takeable): Promise<void> {
   offerFile(await client.download(id, what), NAMES[what](id));
 }
 
@@ -22,7 +22,7 @@ export class TakePanel {
 
   constructor(private readonly client: WorkerClient) {}
 
-  use(run: RunRecord | null): void {
+  use(run: PageRun | null): void {
     const usable = run && hasAdapter(run) ? run : null;
     const key = usable ? `${usable.id} ${usable.state}` : "";
     if (key === this.shown) return;
@@ -31,7 +31,7 @@ export class TakePanel {
     if (usable) void this.load(usable, key);
   }
 
-  private async load(run: RunRecord, key: string): Promise<void> {
+  private async load(run: PageRun, key: string): Promise<void> {
     const report = await this.client.take(run.id).catch(reportOf);
     if (key !== this.shown) return;
     setText(byId("take-status"), "");
@@ -41,7 +41,7 @@ export class TakePanel {
     byId("take").hidden = false;
   }
 
-  private content(run: RunRecord, { page, adapterBytes, runBytes, usages }: TakeReport): HTMLElement[] {
+  private content(run: PageRun, { page, adapterBytes, runBytes, usages }: TakeReport): HTMLElement[] {
     const inPeft = usages.at(-1)!.code !== null;
     return [
       h(
@@ -79,7 +79,7 @@ export class TakePanel {
     ];
   }
 
-  private offer(run: RunRecord, what: Takeable, name: string, bytes: number, about: string): HTMLElement {
+  private offer(run: PageRun, what: Takeable, name: string, bytes: number, about: string): HTMLElement {
     const button = h("button", { type: "button", "data-take": what }, name);
     button.addEventListener("click", async () => {
       if (button.getAttribute("aria-disabled") === "true") return;

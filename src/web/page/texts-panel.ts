@@ -1,10 +1,11 @@
 /** The choice of the texts that GPT-2 learns to write like: bundled, pasted, from files or from the Hugging Face Hub. */
-import type { DataChoice, TextsReport } from "../protocol.ts";
+import type { RunSettings } from "../../run/settings.ts";
+import type { TextsReport } from "../protocol.ts";
 import type { WorkerClient } from "./client.ts";
 import { byId, h, onName, setText } from "./dom.ts";
 import { count } from "./format.ts";
 import { sentence } from "./notice.ts";
-import { keepFiles, keptFiles, type Saved } from "./saved.ts";
+import { keepFiles, keptFiles, PASTED_FILE } from "./saved.ts";
 
 /** The radio button of a source: "human-rights", "paste", "files" or "hub". */
 const radio = (which: string) => document.querySelector<HTMLInputElement>(`input[name=texts]${which}`);
@@ -13,14 +14,12 @@ const source = () => radio(":checked")!.value;
 /** The part of the form for each source. */
 const PARTS = { "human-rights": "text-about", paste: "paste", files: "text-own", hub: "texts-hub" };
 
-/** The name of the file with the pasted text. */
-const PASTED = "pasted-text.txt";
 /** Milliseconds without input before a pasted text is read. */
 const PAUSE = 500;
 
 export class TextsPanel {
-  /** The selected texts; null while there are none. */
-  choice: DataChoice | null = { kind: "named", name: source() };
+  /** Whether texts are selected. */
+  isReady = true;
   private files: readonly File[] = [];
   /** The name of the hub's data set that was asked for last. */
   private hubName = "";
@@ -49,25 +48,27 @@ export class TextsPanel {
     });
   }
 
-  /** The choice as `restore` takes it; a link has no files. */
-  get saved(): Saved {
-    const texts = source();
-    return {
-      texts,
-      ...(texts === "hub" ? { dataset: this.hubName } : {}),
-      ...(texts === "files" ? { encoding: this.encoding.value } : {}),
-    };
+  /** What is selected; `data` and `dataset` are empty where that is still open. */
+  get settings(): RunSettings {
+    const name = source();
+    if (name === "paste") return { data: PASTED_FILE };
+    if (name === "files") return { data: this.files.map((file) => file.name), encoding: this.encoding.value };
+    return { dataset: name === "hub" ? this.hubName : name };
   }
 
-  /** Makes a saved choice again. A data set that only a link names is not downloaded before the visitor asks for it. */
-  async restore({ texts = "", dataset = "", encoding }: Saved, isLink: boolean): Promise<void> {
-    const chosen = radio(`[value="${CSS.escape(texts)}"]`);
+  /** Selects what `settings` say. A data set that only a link names is downloaded when the visitor asks for it. */
+  async restore({ data, dataset, encoding = "utf-8" }: RunSettings, isLink: boolean): Promise<void> {
+    const own = data === PASTED_FILE ? "paste" : data === undefined ? "" : "files";
+    const chosen =
+      dataset === undefined
+        ? radio(`[value="${own}"]`)
+        : (radio(`[value="${CSS.escape(dataset)}"]`) ?? radio("[value=hub]"));
     if (chosen) chosen.checked = true;
-    if (texts === "hub") {
-      byId<HTMLInputElement>("texts-name").value = dataset;
-      if (!isLink) this.hubName = dataset;
+    if (source() === "hub") {
+      byId<HTMLInputElement>("texts-name").value = dataset!;
+      if (!isLink) this.hubName = dataset!;
     }
-    if (texts === "files") this.encoding.value = encoding ?? "utf-8";
+    this.encoding.value = encoding;
     if (!isLink) {
       this.files = await keptFiles("texts");
       const [pasted] = await keptFiles("pasted");
@@ -93,25 +94,25 @@ export class TextsPanel {
       byId("text-file-names"),
       this.files.length > 0 ? `Selected: ${this.files.map((file) => file.name).join(", ")}` : "",
     );
-    this.choice = await this.chosen(name);
-    if (name === source()) this.changed();
+    this.isReady = false;
+    const isReady = await this.pick(name);
+    if (name !== source()) return;
+    this.isReady = isReady;
+    this.changed();
   }
 
-  private async chosen(name: string): Promise<DataChoice | null> {
-    if (name === "paste") {
-      const text = this.pasted.value;
-      const file = new File([text], PASTED);
-      void keepFiles("pasted", [file]);
-      return text.trim() === "" ? null : this.fileChoice([file], "utf-8");
+  /** Gives the selected files to the worker. Returns whether there are texts. */
+  private async pick(name: string): Promise<boolean> {
+    if (name === "files") {
+      await this.client.pick([...this.files]);
+      return this.files.length > 0;
     }
-    if (name === "files") return this.files.length === 0 ? null : this.fileChoice(this.files, this.encoding.value);
-    const named = name === "hub" ? this.hubName : name;
-    return named === "" ? null : { kind: "named", name: named };
-  }
-
-  private async fileChoice(files: readonly File[], encoding: string): Promise<DataChoice> {
-    await this.client.pick([...files]);
-    return { kind: "texts", files: files.map(({ name }) => name), encoding };
+    if (name !== "paste") return name !== "hub" || this.hubName !== "";
+    const text = this.pasted.value;
+    const file = new File([text], PASTED_FILE);
+    void keepFiles("pasted", [file]);
+    await this.client.pick([file]);
+    return text.trim() !== "";
   }
 }
 

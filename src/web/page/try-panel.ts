@@ -1,6 +1,8 @@
 /** Classifies a message while it is typed, with the trained adapter and with the base model, and shows which words count. */
 
-import { isUnderWay, type RunRecord, type Verdict } from "../protocol.ts";
+import { describeMethod } from "../../run/record.ts";
+import type { TestMessage, TestResults } from "../../train/results.ts";
+import { isUnderWay, type PageRun, type Verdict } from "../protocol.ts";
 import { CallFailed, type WorkerClient } from "./client.ts";
 import { bar, byId, h, setText } from "./dom.ts";
 import { percent } from "./format.ts";
@@ -13,9 +15,13 @@ const PAUSE = 120;
 const WORDS_PAUSE = 400;
 /** Characters of a sample on its button. */
 const SAMPLE = 120;
+/** Samples that were labelled rightly, and as many others. */
+const SAMPLES = 3;
+/** Characters of a sample that is read at a glance. */
+const SHORT = 200;
 
 export class TryPanel {
-  private run: RunRecord | null = null;
+  private run: PageRun | null = null;
   private timer = 0;
   /** Whether a message is being classified, and whether a newer one is pending. */
   private busy = false;
@@ -34,22 +40,25 @@ export class TryPanel {
   }
 
   /** Selects the run that classifies. */
-  use(run: RunRecord | null): void {
-    const usable = run?.usable && run.objective !== "lm" ? run : null;
+  use(run: PageRun | null): void {
+    const usable = run?.usable && run.record.objective !== "lm" ? run : null;
     const isOther = usable?.id !== this.run?.id;
     const changed =
-      isOther || usable?.evaluations.length !== this.run?.evaluations.length || usable?.state !== this.run?.state;
-    // The record of an active run is changed in place.
-    this.run = usable && { ...usable, evaluations: [...usable.evaluations] };
+      isOther ||
+      usable?.record.evaluations.length !== this.run?.record.evaluations.length ||
+      usable?.state !== this.run?.state;
+    this.run = usable;
     byId("try").hidden = usable === null;
     this.message.disabled = usable === null;
     setText(
       byId("try-help"),
-      usable === null ? "" : `Model: ${usable.title}${usable.state === "training" ? ", at its last evaluation" : ""}.`,
+      usable === null
+        ? ""
+        : `Model: ${describeMethod(usable.record.options)}${usable.state === "training" ? ", at its last evaluation" : ""}.`,
     );
     if (isOther) this.clear();
     if (!changed) return;
-    void this.offerSamples(usable);
+    this.offerSamples(usable);
     if (usable) this.soon();
   }
 
@@ -59,9 +68,9 @@ export class TryPanel {
   }
 
   /** Messages of the run's test set, as buttons. */
-  private async offerSamples(run: RunRecord | null): Promise<void> {
-    const samples = run?.after && !isUnderWay(run) ? await this.client.samples(run.id) : [];
-    if (run?.id !== this.run?.id) return;
+  private offerSamples(run: PageRun | null): void {
+    const measured = run && !isUnderWay(run) ? run.record.results?.test : undefined;
+    const samples = measured ? someMessages(measured) : [];
     this.truths = new Map(samples.map(({ text, truth }) => [text.trim(), truth]));
     this.samples.hidden = samples.length === 0;
     this.samples.replaceChildren(
@@ -151,6 +160,13 @@ export class TryPanel {
     if (this.words.dataset.text !== text) this.words.replaceChildren();
     this.words.dataset.text = text;
   }
+}
+
+/** Messages that were classified correctly, and as many others that are read at a glance if there are some. */
+function someMessages({ samples, mistakes }: TestResults): TestMessage[] {
+  const wrong = mistakes.filter(({ text }) => text.trim() !== "");
+  const short = wrong.filter(({ text }) => text.length <= SHORT);
+  return [...samples.slice(0, SAMPLES), ...(short.length > 0 ? short : wrong).slice(0, SAMPLES)];
 }
 
 function side(

@@ -1,7 +1,8 @@
 /** Text that the base model and a trained adapter write, side by side, shown as it is generated. */
 import type { DeviceName, Objective } from "../../config.ts";
 import { SAMPLING_RANGES } from "../../infer/sampling.ts";
-import { type Event, hasAdapter, type RunRecord, type WriteRequest } from "../protocol.ts";
+import { describeMethod } from "../../run/record.ts";
+import { type Event, hasAdapter, type PageRun, type WriteRequest } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
 import { byId, h, scrollArea, setText } from "./dom.ts";
 import { count } from "./format.ts";
@@ -81,7 +82,7 @@ export class WritePanel {
   private model: string | null = null;
   private objective: Objective = "classification";
   /** The selected run if it is a language model's that can write; its adapter is compared with its base model. */
-  private run: RunRecord | null = null;
+  private run: PageRun | null = null;
   private busy = false;
   /** What is being written now. */
   private column: Column | null = null;
@@ -121,9 +122,9 @@ export class WritePanel {
   }
 
   /** Takes the selected run. */
-  use(run: RunRecord | null): void {
+  use(run: PageRun | null): void {
     const before = this.run?.id;
-    this.run = run?.objective === "lm" && hasAdapter(run) ? run : null;
+    this.run = run?.record.objective === "lm" && hasAdapter(run) ? run : null;
     if (this.run?.id !== before && !this.busy) byId("written").replaceChildren();
     this.show();
   }
@@ -134,7 +135,7 @@ export class WritePanel {
     setText(
       byId("write-help"),
       run
-        ? `${run.settings.model} continues the prompt twice, without and with the adapter (${run.title}), with the same settings and seed.`
+        ? `${run.model} continues the prompt twice, without and with the adapter (${describeMethod(run.record.options)}), with the same settings and seed.`
         : `${model ?? "The model"} continues the prompt, as it is before training.`,
     );
     const canWrite = run !== null || model !== null;
@@ -159,7 +160,7 @@ export class WritePanel {
     const lines = text.replace(/\n$/, "").split("\n");
     const stop = byId<HTMLTextAreaElement>("stop-strings").value.split("\n");
     return {
-      model: this.run?.settings.model ?? this.model ?? "",
+      model: this.run?.model ?? this.model ?? "",
       device: this.device(),
       prompts: byId<HTMLInputElement>("prompt-lines").checked ? lines : [text],
       options: {
@@ -249,7 +250,7 @@ export class WritePanel {
     input.value = "";
     if (files.length === 0) return;
     try {
-      const id = await this.client.loadAdapter(files, this.model ?? "gpt2-micro", "lm");
+      const id = await this.client.load(files, this.model ?? "gpt2-micro", "lm");
       showError(this.error, null);
       this.loaded(id);
     } catch (error) {

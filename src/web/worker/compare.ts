@@ -4,13 +4,13 @@ import { ofMode, type TrainOptions } from "../../train/options.ts";
 import type { PageSettings } from "../protocol.ts";
 
 interface Method {
-  options: Partial<TrainOptions> & Pick<TrainOptions, "mode">;
+  settings: Partial<TrainOptions> & Pick<TrainOptions, "mode">;
   /** The learning rate on a small model and on a large one. */
   lr: [small: number, large: number];
 }
 
 const lora = (rank: number, small: number): Method => ({
-  options: { mode: "lora", rank, alpha: 2 * rank },
+  settings: { mode: "lora", rank, alpha: 2 * rank },
   lr: [small, 2e-4],
 });
 
@@ -23,10 +23,10 @@ const METHODS: readonly Method[] = [
   lora(1, 3e-3),
   lora(4, 2e-3),
   lora(16, 1e-3),
-  { options: { mode: "all" }, lr: [1e-3, 5e-5] },
-  { options: { mode: "last_block" }, lr: [1e-3, 1e-3] },
-  { options: { mode: "last_layer" }, lr: [1e-2, 1e-2] },
-  { options: { mode: "bitfit" }, lr: [1e-2, 1e-3] },
+  { settings: { mode: "all" }, lr: [1e-3, 5e-5] },
+  { settings: { mode: "last_block" }, lr: [1e-3, 1e-3] },
+  { settings: { mode: "last_layer" }, lr: [1e-2, 1e-2] },
+  { settings: { mode: "bitfit" }, lr: [1e-2, 1e-3] },
 ];
 
 /** The width from which a model counts as large: GPT-2's smallest has 768. */
@@ -34,8 +34,8 @@ const LARGE = 512;
 
 /** The settings of each run: the visitor's, except those of the method. */
 export function methodsOf(settings: PageSettings, { n_embd }: Pick<GPT2Config, "n_embd">): PageSettings[] {
-  return METHODS.map(({ options, lr: [small, large] }) => {
-    const all = { ...settings.options, ...options, lr: n_embd < LARGE ? small : large };
-    return { ...settings, adapter: null, options: ofMode<Partial<TrainOptions>>(all, options.mode) };
-  });
+  const { adapter: _, ...others } = settings;
+  return METHODS.map(({ settings: own, lr: [small, large] }) =>
+    ofMode({ ...others, ...own, lr: n_embd < LARGE ? small : large }, own.mode),
+  );
 }

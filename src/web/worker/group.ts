@@ -1,6 +1,7 @@
 /** What is trained at the same time: a run, and others of its comparison. */
-import { isUnderWay, type RunRecord, type Speed } from "../protocol.ts";
-import { type Emit, type Materials, Training } from "./training.ts";
+import type { Speed } from "../../run/live-run.ts";
+import { isUnderWay, type PageRun } from "../protocol.ts";
+import { type Emit, type Materials, ownOptions, Training } from "./training.ts";
 
 export class TrainingGroup {
   private readonly trainings: Training[] = [];
@@ -13,23 +14,26 @@ export class TrainingGroup {
 
   /** A run, and the companions that `atOnce` chooses. Throws if it cannot begin; a companion that cannot is left out. */
   static async prepare(
-    run: RunRecord,
-    companions: readonly RunRecord[],
+    run: PageRun,
+    companions: readonly PageRun[],
     materials: Materials,
     emit: Emit,
   ): Promise<TrainingGroup> {
     const group = new TrainingGroup(materials, emit);
-    await group.add(run);
-    for (const one of await chosenOf(run, companions, materials)) await group.add(one).catch(() => {});
+    group.add(run);
+    for (const one of await chosenOf(run, companions, materials))
+      try {
+        group.add(one);
+      } catch {}
     return group;
   }
 
-  private async add(run: RunRecord): Promise<void> {
-    const report: Emit = (record, speed) => this.emit(record, speed && this.shared(speed));
-    this.trainings.push(await Training.prepare(run, this.materials, report, this.abort.signal));
+  private add(run: PageRun): void {
+    const report: Emit = (one, speed) => this.emit(one, speed && this.shared(speed));
+    this.trainings.push(new Training(run, this.materials, report, this.abort.signal));
   }
 
-  get runs(): RunRecord[] {
+  get runs(): PageRun[] {
     return this.trainings.map(({ run }) => run);
   }
 
@@ -43,10 +47,10 @@ export class TrainingGroup {
     this.abort.abort();
   }
 
-  /** Trains all to the end. Errors are reported in the records. */
+  /** Trains all to the end. Errors are reported in the runs. */
   async work(): Promise<void> {
-    const { device, model, source } = this.materials;
-    const common = { device, model, data: source.data, signal: this.abort.signal };
+    const { device, model, data } = this.materials;
+    const common = { device, model, data, signal: this.abort.signal };
     const { trainJobs } = await import("../../train/scheduler.ts");
     await trainJobs(common, this.trainings);
   }
@@ -63,12 +67,12 @@ export class TrainingGroup {
 }
 
 /** The companions that are trained at the same time as a run. */
-async function chosenOf(run: RunRecord, companions: readonly RunRecord[], materials: Materials): Promise<RunRecord[]> {
+async function chosenOf(run: PageRun, companions: readonly PageRun[], materials: Materials): Promise<PageRun[]> {
   if (companions.length === 0) return [];
   const { planRounds } = await import("../../train/scheduler.ts");
-  const { device, model, source } = materials;
-  const jobs = [run, ...companions].map((one) => ({ one, settings: one.settings.options }));
-  const rounds = await planRounds({ device, model, data: source.data }, jobs);
+  const { device, model, data } = materials;
+  const jobs = [run, ...companions].map((one) => ({ one, settings: ownOptions(one) }));
+  const rounds = await planRounds({ device, model, data }, jobs);
   const { jobs: some, atOnce } = rounds.find((round) => round.jobs.includes(jobs[0]!))!;
   return some.slice(1, atOnce).map(({ one }) => one);
 }

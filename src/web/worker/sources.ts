@@ -1,16 +1,19 @@
 /** The messages, texts and base models of the page: bundled, selected by the visitor, stored in the browser, or from the hub. */
 import { exists, joinPath, linkFile, listDirectory, openFile, remove } from "#platform";
 import { CHUNK_BYTES, Corpus } from "../../data/corpus.ts";
-import { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset } from "../../data/datasets.ts";
-import type { TextsOptions, TextsSpec, TrainingData } from "../../data/texts.ts";
+import type { TrainingData } from "../../data/texts.ts";
 import { DataModule } from "../../data/wasm.ts";
 import { ConfigError } from "../../errors.ts";
 import type { DownloadOptions } from "../../io/download-options.ts";
 import { fingerprint } from "../../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel, openGPT2, SHIPPED_MODELS } from "../../io/hf.ts";
+import type { Adapter } from "../../io/peft.ts";
 import { TOKENIZER_FILES } from "../../io/vocabulary.ts";
 import { registerFile } from "../../platform/files.ts";
-import type { DataChoice, ModelEntry, PageSettings } from "../protocol.ts";
+import { loadData, resolveSettings } from "../../run/load-data.ts";
+import type { RunSettings } from "../../run/settings.ts";
+import type { TrainOptions } from "../../train/options.ts";
+import type { ModelEntry } from "../protocol.ts";
 
 /** The folder of selected files that are not stored yet. */
 const PICKED = "picked";
@@ -27,111 +30,39 @@ export function pick(files: readonly File[]): void {
   for (const file of files) registerFile(joinPath(PICKED, file.name), file);
 }
 
-/** The selected files of a choice; none of a data set by name. */
-function filesOf(choice: DataChoice): readonly string[] {
-  switch (choice.kind) {
-    case "named":
-      return [];
-    case "file":
-      return [choice.name];
-    case "texts":
-      return choice.files;
-  }
-}
+/** The path of a selected file. */
+export const pickedPath = (name: string) => joinPath(PICKED, name);
 
-/** What a choice is called in the list of runs. */
-export function nameOf(choice: DataChoice): string {
-  return choice.kind === "texts" ? choice.files.join(", ") : choice.name;
-}
+/** The names of the selected files; none for a data set by name. */
+const filesOf = ({ data = [] }: RunSettings): readonly string[] => [data].flat();
 
-/** The paths of a choice's files: in the run's folder if they are stored there. */
-export function pathsOf(choice: DataChoice, folder: string | null): Promise<string[]> {
-  return Promise.all(
-    filesOf(choice).map(async (name) => {
-      const stored = folder === null ? "" : joinPath(folder, "data", name);
-      return folder !== null && (await exists(stored)) ? stored : joinPath(PICKED, name);
-    }),
-  );
-}
-
-/** Stores the files of a run in its folder, so that it can resume after a reload. */
-export async function keepData(choice: DataChoice, folder: string): Promise<void> {
-  for (const name of filesOf(choice)) {
-    const stored = joinPath(folder, "data", name);
-    if (!(await exists(stored))) await linkFile(joinPath(PICKED, name), stored);
-  }
-}
-
-export async function dropData(folder: string): Promise<void> {
-  await remove(joinPath(folder, "data"));
-}
-
-export interface Source<Data extends TrainingData = TrainingData> {
-  data: Data;
-  spec: DatasetSpec | TextsSpec;
-  options: DatasetOptions | TextsOptions;
-}
+/** What the data of settings is called. */
+export const nameData = (settings: RunSettings): string => settings.dataset ?? filesOf(settings).join(", ");
 
 /** The last data set, cached for the preview, the estimate and the training. */
-let last: { key: string; source: Promise<Source> } | undefined;
+let last: { key: string; data: Promise<TrainingData> } | undefined;
 
-/** Loads a data set unless it is the last one; `picks` are part of the key. */
-export function cached<Data extends TrainingData>(
-  key: unknown[],
-  load: () => Promise<Source<Data>>,
-): Promise<Source<Data>> {
-  const name = JSON.stringify([...key, picks]);
-  if (last?.key !== name) {
-    const source = load();
-    last = { key: name, source };
-    // A failed load is not cached.
-    source.catch(() => {
-      if (last?.source === source) last = undefined;
-    });
-  }
-  return last.source as Promise<Source<Data>>;
-}
-
-/** The name of a data set of the hub is the one with its commit. */
-export function specOf<Spec>({ origin: { name } }: TrainingData, spec: Spec): Spec | { name: string } {
-  return typeof name === "string" ? { name } : spec;
-}
-
-/** Loads messages for the settings and the model; those of a run if `folder` is its folder. */
-export async function openData(
-  settings: PageSettings,
+/** The data and all options of a run. The data is loaded unless it is the last one; `picks` are part of the key. */
+export function openData(
+  settings: RunSettings,
   model: GPT2Checkpoint,
-  context: number,
-  downloads: DownloadOptions,
-  folder: string | null = null,
-): Promise<Source<LoadedDataset>> {
-  const { data: choice, balance, dedupe, split } = settings;
-  const options: DatasetOptions = {
-    dedupe,
-    skipFaulty: true,
-    ...(balance ? { balance } : {}),
-    ...(split === "default" ? {} : { split }),
-    ...lengthAndSeed(settings, context),
-  };
-  if (choice.kind === "file") {
-    const { encoding, textColumn, labelColumn } = choice;
-    if (encoding !== undefined) options.encoding = encoding;
-    if (textColumn !== undefined) options.textColumn = textColumn;
-    if (labelColumn !== undefined) options.labelColumn = labelColumn;
-  }
-  const [file] = await pathsOf(choice, folder);
-  const spec: DatasetSpec = file === undefined ? { name: nameOf(choice) } : { file };
-  return cached([spec, options, model.vocabulary.fingerprint], async () => {
-    const data = await loadDataset(spec, { ...options, model, ...downloads });
-    return { data, spec: specOf(data, spec), options };
+  downloads: DownloadOptions = {},
+  adapter?: Adapter,
+): Promise<{ data: TrainingData; options: TrainOptions }> {
+  const files = filesOf(settings).map(pickedPath);
+  const placed = files.length > 0 ? { ...settings, data: files } : settings;
+  return resolveSettings(placed, model, adapter, (source) => {
+    const key = JSON.stringify([source, model.vocabulary.fingerprint, picks]);
+    if (last?.key !== key) {
+      const data = loadData(source, model, downloads);
+      last = { key, data };
+      // A failed load is not cached.
+      data.catch(() => {
+        if (last?.data === data) last = undefined;
+      });
+    }
+    return last.data;
   });
-}
-
-export function lengthAndSeed(
-  { maxLength, options }: PageSettings,
-  context: number,
-): { maxLength: number; seed: number } {
-  return { maxLength: Math.min(maxLength || context, context), seed: options.seed ?? 1 };
 }
 
 /** The first rows of the selected file: fields, or key, value, key, value, ... */

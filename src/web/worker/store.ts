@@ -1,15 +1,19 @@
 /**
- * The runs stored in this browser. A run has a folder in the page's private file system, with its data, its checkpoints and its
- * files in result/, and a record in IndexedDB. Records are rewritten while other tabs, or this tab after a reload, read them:
- * unlike a file that is being replaced, a database record can always be read.
+ * The runs stored in this browser. A run is a run directory in the page's private file system, as Node writes it, with the visitor's
+ * files in data/ and the adapter that it started from in start/. What the page alone knows of it is in IndexedDB.
  */
 import { createStore, del, get, set, values } from "idb-keyval";
-import { joinPath, remove } from "#platform";
+import { finishReplacing, joinPath, remove } from "#platform";
 import { ConfigError } from "../../errors.ts";
-import { isUnderWay, type RunRecord } from "../protocol.ts";
+import { readRecord, writeRecord } from "../../run/directory.ts";
+import type { RunRecord } from "../../run/record.ts";
+import { isUnderWay, type PageRun } from "../protocol.ts";
 
 const FOLDER = "runs";
-const records = createStore("lowrank", "runs");
+const store = createStore("lowrank", "runs");
+
+/** What the page alone knows of a run. */
+type OwnRun = Omit<PageRun, "record">;
 
 /** Held by the tab that trains: two would compete for the processor and could write into the same run. */
 const TRAINING_LOCK = "lowrank-training";
@@ -21,13 +25,9 @@ export function onRunsChanged(listener: () => void): void {
   channel.onmessage = listener;
 }
 
+/** The directory of a run. */
 export function folderOf(id: string): string {
   return joinPath(FOLDER, id);
-}
-
-/** The run directory with a run's results, as Node writes it. */
-export function resultOf(id: string): string {
-  return joinPath(FOLDER, id, "result");
 }
 
 /** The folder of the adapter that a run starts from: it is needed again after a reload, and to compare with what was learned. */
@@ -41,55 +41,90 @@ export function newId(): string {
   return `${time}-${crypto.randomUUID().slice(0, 4)}`;
 }
 
-/** The records that the browser could not store, until the page is closed. */
-const inMemory = new Map<string, RunRecord>();
+/** The runs that the browser could not store, until the page is closed. */
+const inMemory = new Map<string, PageRun>();
 
-export async function keepRun(run: RunRecord): Promise<void> {
-  await set(run.id, run, records);
-  inMemory.delete(run.id);
-  channel.postMessage(run.id);
+/** Stores a run: its record first, without which it is not listed. */
+export async function keepRun(run: PageRun): Promise<void> {
+  await writeRecord(folderOf(run.id), run.record);
+  await keepOwn(run);
 }
 
-/** Keeps a record that cannot be stored, or whose files cannot. */
-export function keepInMemory(run: RunRecord): void {
+/** Stores what the page alone knows of a run. */
+export async function keepOwn({ record: _, ...own }: OwnRun & { record?: RunRecord }): Promise<void> {
+  await set(own.id, own, store);
+  inMemory.delete(own.id);
+  channel.postMessage(own.id);
+}
+
+/** Keeps a run that cannot be stored, or whose files cannot. */
+export function keepInMemory(run: PageRun): void {
   inMemory.set(run.id, run);
 }
 
-export async function readRun(id: string): Promise<RunRecord> {
-  const run = inMemory.get(id) ?? (await get<RunRecord>(id, records));
-  if (run === undefined) throw new ConfigError("This run no longer exists", { hint: "reload the page" });
-  return run;
+const TRIES = 5;
+const PAUSE_MS = 40;
+
+/** The record of a stored run. For a moment it cannot be read while another tab replaces it. */
+async function storedRecord(id: string): Promise<RunRecord> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await readRecord(folderOf(id));
+    } catch (error) {
+      if (tries === TRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    }
+  }
+}
+
+export async function readRun(id: string): Promise<PageRun> {
+  const kept = inMemory.get(id);
+  if (kept) return kept;
+  const own = await get<OwnRun>(id, store);
+  if (own === undefined) throw new ConfigError("This run no longer exists", { hint: "reload the page" });
+  return { ...own, record: await storedRecord(id) };
 }
 
 /** Whether this worker is the one that trains. */
 let isTrainer = false;
 
 /** All runs, newest first, as they are stored: an active run is `elsewhere` if another tab is training, and `interrupted` if none is. */
-export async function listRuns(): Promise<RunRecord[]> {
-  const runs = (await values<RunRecord>(records)).filter(({ id, deleted }) => !deleted && !inMemory.has(id));
+export async function listRuns(): Promise<PageRun[]> {
   const { held = [] } = await navigator.locks.query();
-  const isHeld = held.some(({ name, mode }) => name === TRAINING_LOCK && mode === "exclusive");
-  for (const run of runs) if (isUnderWay(run)) run.state = isHeld && !isTrainer ? "elsewhere" : "interrupted";
+  const isElsewhere = !isTrainer && held.some(({ name, mode }) => name === TRAINING_LOCK && mode === "exclusive");
+  const stored = (await values<OwnRun>(store)).filter(({ id, deleted }) => !deleted && !inMemory.has(id));
+  // A run without a record is being deleted, or was not stored.
+  const runs = await Promise.all(stored.map((own) => listed(own, isElsewhere).catch(() => [])));
   const others = [...inMemory.values()].filter(({ deleted }) => !deleted);
-  return [...runs, ...others].sort((a, b) => b.created - a.created);
+  return [...runs.flat(), ...others].sort((a, b) => b.record.created - a.record.created);
 }
 
-/** Changes a stored record. */
-export async function changeRun(id: string, change: Partial<RunRecord>): Promise<void> {
+async function listed(own: OwnRun, isElsewhere: boolean): Promise<PageRun[]> {
+  if (!isUnderWay(own)) return [{ ...own, record: await storedRecord(own.id) }];
+  if (isElsewhere) return [{ ...own, state: "elsewhere", record: await storedRecord(own.id) }];
+  // The page may have been closed while it stored what the run left.
+  if (!isTrainer) await finishReplacing(folderOf(own.id));
+  const record = await storedRecord(own.id);
+  const isDone = record.state === "finished";
+  return [{ ...own, record, state: isDone ? "finished" : "interrupted", usable: own.usable || isDone }];
+}
+
+/** Changes what the page alone knows of a run. */
+export async function changeRun(id: string, change: Partial<OwnRun>): Promise<void> {
   const run = Object.assign(await readRun(id), change);
-  if (!inMemory.has(id)) await keepRun(run);
+  if (!inMemory.has(id)) await keepOwn(run);
 }
 
 export async function forgetRun(id: string): Promise<void> {
   inMemory.delete(id);
-  await del(id, records);
+  await del(id, store);
   await remove(folderOf(id));
   channel.postMessage(id);
 }
 
 /** Deletes the files of the runs that are marked as deleted. */
 export async function purge(): Promise<void> {
-  const all = [...(await values<RunRecord>(records)), ...inMemory.values()];
+  const all = [...(await values<OwnRun>(store)), ...inMemory.values()];
   for (const { id, deleted } of all) if (deleted) await forgetRun(id);
 }
 

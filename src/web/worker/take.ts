@@ -6,27 +6,28 @@ import type { GPT2Checkpoint } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import { PEFT_CONFIG } from "../../io/peft.ts";
 import { wilson } from "../../report/statistics.ts";
-import { nameBase, readRunConfig } from "../../run/directory.ts";
-import { testMessages, textToTry } from "../../run/predictions.ts";
+import { nameBase } from "../../run/base-name.ts";
+import { dataName, type RunRecord } from "../../run/record.ts";
 import { planStandalone, type StandalonePage } from "../../run/standalone.ts";
 import { questionOf, readmeOf, summaryOf, type Trained, usagesOf } from "../../run/usage.ts";
-import type { RunRecord, Takeable, TakeReport } from "../protocol.ts";
+import { textToTry } from "../../train/results.ts";
+import { hasAdapter, type PageRun, type Takeable, type TakeReport } from "../protocol.ts";
 import { bytesIn, zipDirectory } from "./archive.ts";
 import { reportOf } from "./errors.ts";
-import { resultOf } from "./store.ts";
+import { folderOf } from "./store.ts";
 
-const adapterOf = (id: string) => joinPath(resultOf(id), "adapter");
+const adapterOf = (id: string) => joinPath(folderOf(id), "adapter");
 
 /** The sizes of what can be downloaded, and the code that uses it. */
-export async function takeReport(run: RunRecord, model: GPT2Checkpoint): Promise<TakeReport> {
+export async function takeReport(run: PageRun, model: GPT2Checkpoint): Promise<TakeReport> {
   const trained = await trainedOf(run, model);
   const adapterBytes = await bytesIn(adapterOf(run.id));
-  const runBytes = run.state === "loaded" ? null : await bytesIn(resultOf(run.id));
+  const runBytes = run.state === "loaded" ? null : await bytesIn(folderOf(run.id));
   return { adapterBytes, runBytes, page: await pageReport(run, model, trained), usages: usagesOf(trained) };
 }
 
-async function pageReport(run: RunRecord, model: GPT2Checkpoint, trained: Trained): Promise<TakeReport["page"]> {
-  if (run.objective === "lm") return null;
+async function pageReport(run: PageRun, model: GPT2Checkpoint, trained: Trained): Promise<TakeReport["page"]> {
+  if (run.record.objective === "lm") return null;
   try {
     return { bytes: (await planPage(run, model, trained)).bytes };
   } catch (error) {
@@ -36,12 +37,8 @@ async function pageReport(run: RunRecord, model: GPT2Checkpoint, trained: Traine
   }
 }
 
-/** What the visitor downloads. Without the base model a zip file has no README. */
-export async function takeFile(
-  run: RunRecord,
-  what: Takeable,
-  openModel: () => Promise<GPT2Checkpoint>,
-): Promise<Blob> {
+/** What the visitor downloads. Without the base model, or an adapter, a zip file has no README. */
+export async function takeFile(run: PageRun, what: Takeable, openModel: () => Promise<GPT2Checkpoint>): Promise<Blob> {
   if (what === "page") {
     const model = await openModel();
     const page = await planPage(run, model, await trainedOf(run, model));
@@ -52,42 +49,31 @@ export async function takeFile(
   }
   const folder = what === "run" ? `lowrank-${run.id}` : "adapter";
   const adapter = what === "run" ? `${folder}/adapter` : folder;
-  const readme = await openModel().then(
-    async (model) => readmeOf(await trainedOf(run, model), folder, adapter),
-    () => null,
-  );
-  return zipDirectory(what === "run" ? resultOf(run.id) : adapterOf(run.id), folder, readme);
+  const model = hasAdapter(run) ? await openModel().catch(() => null) : null;
+  const readme = model && readmeOf(await trainedOf(run, model), folder, adapter);
+  return zipDirectory(what === "run" ? folderOf(run.id) : adapterOf(run.id), folder, readme);
 }
 
-async function planPage({ id }: RunRecord, model: GPT2Checkpoint, trained: Trained): Promise<StandalonePage> {
+async function planPage({ id }: PageRun, model: GPT2Checkpoint, trained: Trained): Promise<StandalonePage> {
   const response = await fetch(new URL("./standalone.html", import.meta.url));
   const texts = { title: questionOf(trained.meta), summary: summaryOf(trained), example: trained.example };
   return planStandalone(await response.text(), texts, adapterOf(id), model);
 }
 
-async function trainedOf(run: RunRecord, model: GPT2Checkpoint): Promise<Trained> {
-  const directory = resultOf(run.id);
-  const { meta } = await loadAdapter(directory, model);
-  const config = run.state === "loaded" ? null : await readRunConfig(directory);
-  const isPeft = await exists(joinPath(adapterOf(run.id), PEFT_CONFIG));
-  const { model: name } = run.settings;
+async function trainedOf({ id, record, state, model: name }: PageRun, model: GPT2Checkpoint): Promise<Trained> {
+  const { meta } = await loadAdapter(folderOf(id), model);
+  const isPeft = await exists(joinPath(adapterOf(id), PEFT_CONFIG));
+  const isLoaded = state === "loaded";
   return {
     meta,
     base: baseOf(name, model),
     end: model.vocabulary.end,
-    data: config && run.dataName,
-    example: await exampleFor(directory),
-    options: config?.options ?? null,
-    result: resultText(run),
-    obstacle: isPeft ? null : (run.peftObstacle ?? `${MODE_TITLES[meta.mode]} is not one of its methods`),
+    data: isLoaded ? null : dataName(record),
+    example: record.results?.test?.example ?? textToTry([]),
+    options: isLoaded ? null : record.options,
+    result: resultText(record),
+    obstacle: isPeft ? null : (record.peftObstacle ?? `${MODE_TITLES[meta.mode]} is not one of its methods`),
   };
-}
-
-/** A message of the test set, best one that was labelled rightly. */
-async function exampleFor(directory: string): Promise<string> {
-  const messages = (await testMessages(directory)) ?? [];
-  const right = messages.filter(({ truth, predicted }) => truth === predicted);
-  return textToTry([...right, ...messages].map(({ text }) => text));
 }
 
 /** A folder has the name that it has in the page. */
@@ -97,9 +83,9 @@ function baseOf(name: string, { directory }: GPT2Checkpoint): Trained["base"] {
 }
 
 /** "97.2 % of 312 test messages correct (95 % interval 94.7 to 98.5 %)" */
-function resultText({ after }: RunRecord): string | null {
-  if (!after) return null;
-  const { accuracy, rows, perplexity } = after.test;
+function resultText({ results }: RunRecord): string | null {
+  if (!results) return null;
+  const { accuracy, rows, perplexity } = results.after.test;
   if (perplexity !== undefined) return `perplexity ${perplexity.toFixed(1)} on the test set`;
   const { low, high } = wilson(Math.round(accuracy * rows), rows);
   const percent = (share: number) => (100 * share).toFixed(1);

@@ -1,29 +1,10 @@
-/** Texts for a language model: loads and describes them. */
+/** Describes the texts of a language model for the page. */
 import { isOnHub } from "../../data/named.ts";
-import { isJsonLines, type LoadedTexts, loadTexts, type TextsOptions, type TextsSpec } from "../../data/texts.ts";
+import { isJsonLines, type LoadedTexts } from "../../data/texts.ts";
 import { Tokenizer } from "../../data/tokenizer.ts";
-import type { DownloadOptions } from "../../io/download-options.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
-import type { DataChoice, PageSettings, TextsReport } from "../protocol.ts";
-import { cached, lengthAndSeed, pathsOf, type Source, specOf } from "./sources.ts";
-
-/** Loads texts for the settings and the model; those of a run if `folder` is its folder. */
-export async function openTexts(
-  settings: PageSettings,
-  model: GPT2Checkpoint,
-  context: number,
-  downloads: DownloadOptions,
-  folder: string | null = null,
-): Promise<Source<LoadedTexts>> {
-  const { data: choice } = settings;
-  const options: TextsOptions = lengthAndSeed(settings, context);
-  if (choice.kind === "texts" && choice.encoding !== undefined) options.encoding = choice.encoding;
-  const spec: TextsSpec = choice.kind === "named" ? { name: choice.name } : { file: await pathsOf(choice, folder) };
-  return cached(["texts", spec, options, model.vocabulary.fingerprint], async () => {
-    const data = await loadTexts(spec, { ...options, model, ...downloads });
-    return { data, spec: specOf(data, spec), options };
-  });
-}
+import type { RunSettings } from "../../run/settings.ts";
+import type { TextsReport } from "../protocol.ts";
 
 /** Characters of a text shown in the preview, and the blocks that surely have them. */
 const TEXT_CHARACTERS = 400;
@@ -33,26 +14,26 @@ const FEW_TOKENS = 100;
 
 export async function describeTexts(
   { stats, maxLength, source, train }: LoadedTexts,
-  choice: DataChoice,
+  settings: RunSettings,
   model: GPT2Checkpoint,
 ): Promise<TextsReport> {
   const { ids } = train.batch(train.positions().subarray(0, TEXT_BLOCKS));
   const tokenizer = await Tokenizer.load({ model });
   const end = tokenizer.decode(Uint32Array.of(tokenizer.endOfText));
   return {
-    documents: documentsOf(stats, choice),
+    documents: documentsOf(stats, settings),
     stats: { train: stats.train, val: stats.val, test: stats.test },
     maxLength,
     preview: tokenizer.decode(ids).replaceAll(end, "\n").trim().slice(0, TEXT_CHARACTERS),
-    notes: [...(choice.kind === "named" && isOnHub(choice.name) ? [source] : []), ...textNotes(stats, maxLength)],
+    notes: [...(isOnHub(settings.dataset ?? "") ? [source] : []), ...textNotes(stats, maxLength)],
   };
 }
 
 /** A plain text is one document, though it is cut into three sets. */
-function documentsOf({ train, val, test }: LoadedTexts["stats"], choice: DataChoice): number {
-  if (choice.kind === "named" && !isOnHub(choice.name)) return 1;
-  if (choice.kind === "texts" && !choice.files.some(isJsonLines)) return choice.files.length;
-  return train.documents + val.documents + test.documents;
+function documentsOf({ train, val, test }: LoadedTexts["stats"], { dataset, data = [] }: RunSettings): number {
+  const files = [data].flat();
+  const isPlain = dataset === undefined ? !files.some(isJsonLines) : !isOnHub(dataset);
+  return isPlain ? Math.max(1, files.length) : train.documents + val.documents + test.documents;
 }
 
 function textNotes({ train, val, test, empty }: LoadedTexts["stats"], maxLength: number): string[] {

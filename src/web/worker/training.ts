@@ -1,217 +1,79 @@
-/** One run in the worker, from its start or its last checkpoint to its end. It is reported and stored as a RunRecord. TrainingGroup trains it. */
+/** One run in the worker, from its start or its last checkpoint to its end. TrainingGroup trains it. */
 import { joinPath, remove } from "#platform";
-import { type Backend, type DeviceInfo, describeDevice } from "../../backend/backend.ts";
-import { MODE_TITLES } from "../../config.ts";
-import type { LoadedDataset } from "../../data/datasets.ts";
-import type { Prediction } from "../../engine/predictions.ts";
-import { ConfigError, FormatError } from "../../errors.ts";
-import type { GPT2Checkpoint } from "../../io/hf.ts";
+import { FormatError } from "../../errors.ts";
 import type { NoveltySettings } from "../../io/novelty.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../io/peft.ts";
-import { parameterList } from "../../model/trainable.ts";
-import { memoryTotals } from "../../plan/memory.ts";
 import { changesOf } from "../../run/changes.ts";
-import { generations, keepCheckpoint, lastCheckpoint } from "../../run/checkpoint.ts";
-import {
-  bestBaseline,
-  type Compared,
-  comparison,
-  fewRows,
-  nothingLearned,
-  testReliability,
-} from "../../run/comparison.ts";
-import {
-  adapterOf,
-  type RunConfig,
-  runConfig,
-  runContents,
-  saveFailedRun,
-  titleOf,
-  writeRun,
-} from "../../run/directory.ts";
+import { generations, lastCheckpoint } from "../../run/checkpoint.ts";
+import { adapterOf, runContents } from "../../run/directory.ts";
+import { LiveRun, type Speed } from "../../run/live-run.ts";
+import { advance, failed, newRecord, planned } from "../../run/record.ts";
 import { startTensors } from "../../run/scaled.ts";
-import { describeKept } from "../../run/summary.ts";
-import { sizeOf } from "../../tensor.ts";
-import { isUnequal } from "../../train/class-weights.ts";
+import { pickSettings } from "../../run/settings.ts";
 import { noveltyOf } from "../../train/novelty.ts";
-import { DEFAULTS } from "../../train/options.ts";
+import { ofMode, type TrainOptions } from "../../train/options.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "../../train/prepare.ts";
-import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "../../train/records.ts";
+import { type Checkpoint, RunFailed, type TrainEvent, type TrainResult } from "../../train/records.ts";
 import type { Job } from "../../train/scheduler.ts";
 import type { JobSettings, Start } from "../../train/trainer.ts";
-import type { ErrorReport, Mistake, PageSettings, RunRecord, Speed } from "../protocol.ts";
-import { curveOf, recentOf } from "./curve.ts";
+import type { PageRun, PageSettings } from "../protocol.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
-import { flopsOfStep } from "./pace.ts";
-import { dropData, nameOf, type Source } from "./sources.ts";
-import { folderOf, keepInMemory, keepRun, newId, resultOf } from "./store.ts";
-import { savedBytes, serveFromMemory } from "./unsaved.ts";
+import { folderOf, forgetRun, keepInMemory, keepOwn, keepRun, newId } from "./store.ts";
+import { serveFromMemory } from "./unsaved.ts";
 
 /** Milliseconds between two reports of a run's steps. */
 const EMIT_EVERY = 200;
-/** Maximum number of misclassified messages in a record. */
-const MISTAKES = 100;
 
-export type Emit = (run: RunRecord, speed: Speed | null) => void;
+export type Emit = (run: PageRun, speed: Speed | null) => void;
 
-/** The opened device, model and data of a run. */
-export interface Materials {
-  device: Backend;
-  model: GPT2Checkpoint;
-  source: Source;
-  /** The adapter that training starts from, in place of a new one. */
-  adapter?: Adapter | undefined;
-}
+/** The opened device, model and data of a run, and the adapter that it starts from, in place of a new one. */
+export type Materials = Pick<RunArguments, "device" | "model" | "data" | "adapter">;
 
-/** The arguments of `prepareRun`: everything that determines the results of a run. */
-export function argumentsOf({ device, model, source, adapter }: Materials, { options }: PageSettings): RunArguments {
-  return { device, model, data: source.data, ...options, ...(adapter ? { adapter } : {}) };
-}
-
-export function valuesOf({ spec }: PreparedRun): number {
-  return parameterList(spec).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-}
-
-/** Bytes on the device. With a frozen prefix: those of the larger of the two plans, and of the prefix's output. */
-export function bytesOf({ plan, prefix }: PreparedRun): number {
-  const total = memoryTotals(plan.memory).total;
-  return prefix ? Math.max(total, memoryTotals(prefix.plan.memory).total) + prefix.bytes : total;
-}
-
-/** Initial values of a record. */
-const BLANK = {
-  objective: "classification",
-  device: "",
-  trainable: 0,
-  values: 0,
-  bytes: 0,
-  flops: 0,
-  step: 0,
-  steps: 0,
-  epoch: 0,
-  examples: 0,
-  examplesPerEpoch: 0,
-  seconds: 0,
-  before: null,
-  after: null,
-  parts: null,
-  partNames: [],
-  evaluations: [],
-  unequal: false,
-  curve: { examples: [], loss: [], accuracy: [] },
-  confusions: null,
-  mistakes: [],
-  peftObstacle: null,
-  note: null,
-  usable: false,
-  error: null,
-} satisfies Partial<RunRecord>;
-
-/** The record of a new run. Throws the errors of `prepareRun`. */
-export function newRun(settings: PageSettings, materials: Materials): RunRecord {
-  const prepared = prepareRun(argumentsOf(materials, settings));
-  const { batchSize, accumulate } = prepared.options;
-  const { data } = materials.source;
+/** A new run. Throws the errors of `prepareRun`. */
+export async function newRun(settings: PageSettings, materials: Materials, options: TrainOptions): Promise<PageRun> {
+  const prepared = prepareRun({ ...materials, ...options });
+  const record = await newRecord(materials, pickSettings(settings), prepared.options);
   return {
-    ...BLANK,
-    objective: data.objective,
-    evaluations: [],
     id: newId(),
-    title: titleOf(prepared.options),
+    record: planned(record, prepared, materials.device.info),
     state: "training",
-    created: Date.now(),
-    // What `auto` has chosen: a resumed run keeps it.
-    settings: { ...settings, options: { ...settings.options, dtype: prepared.options.dtype } },
-    dataName: nameOf(settings.data),
-    labels: data.labels,
-    partNames: data.objective === "lm" ? [] : data.testParts.map(({ name }) => name),
-    unequal: isUnequal(data),
-    device: describeDevice(materials.device.info),
-    trainable: prepared.trainable,
-    values: valuesOf(prepared),
-    bytes: bytesOf(prepared),
-    flops: flopsOfStep(prepared),
-    steps: prepared.stepCounts.total,
-    examplesPerEpoch: prepared.stepCounts.stepsPerEpoch * batchSize * accumulate,
+    model: settings.model,
+    device: settings.device,
+    note: null,
+    usable: false,
+    error: null,
   };
 }
 
-/** The record of an adapter that was loaded from a file. */
-export function loadedRun(id: string, model: string, file: string, { meta, tensors }: Adapter): RunRecord {
-  const { mode, lora, labels, task, bottleneck, num_virtual_tokens: virtualTokens } = meta;
-  const options = {
-    mode,
-    ...(lora ? { rank: lora.r, alpha: lora.lora_alpha } : {}),
-    ...(bottleneck ? { bottleneck } : {}),
-    ...(virtualTokens ? { virtualTokens } : {}),
-  };
-  return {
-    ...BLANK,
-    id,
-    title: titleOf({ ...DEFAULTS, ...options }),
-    state: "loaded",
-    objective: task.objective,
-    created: Date.now(),
-    settings: {
-      objective: task.objective,
-      data: { kind: "file", name: file },
-      model,
-      adapter: null,
-      device: "auto",
-      split: "random",
-      balance: true,
-      dedupe: false,
-      maxLength: 0,
-      options,
-    },
-    dataName: file,
-    labels,
-    trainable: [...tensors.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0),
-    usable: true,
-  };
-}
+/** The options of a run that have an effect in its mode. */
+export const ownOptions = ({ record: { options } }: PageRun) => ofMode(options, options.mode);
 
 export class Training implements Job {
-  private steps: StepRecord[] = [];
-  private speed: Speed | null = null;
   /** The state of a run that is ended before its last step. */
   private ending: "paused" | "stopped" = "stopped";
   private emittedAt = 0;
   /** What the visitor is told until the run ends, unless there is something more urgent. */
   private note: string | null = null;
-  private device: DeviceInfo;
-  private readonly novelty: NoveltySettings | null;
   /** The trained tensors of the last checkpoint, for classification during the run. */
   latest: Tensors | undefined;
+  private readonly folder: string;
+  private readonly args: RunArguments;
+  private readonly prepared: PreparedRun;
+  private readonly novelty: NoveltySettings | null;
+  private readonly live: LiveRun;
 
-  private constructor(
-    readonly run: RunRecord,
+  /** `signal` ends it. Throws the errors of `prepareRun`. */
+  constructor(
+    readonly run: PageRun,
     private readonly materials: Materials,
     private readonly emit: Emit,
-    private readonly args: RunArguments,
-    private readonly prepared: PreparedRun,
-    private readonly config: RunConfig,
     private readonly signal: AbortSignal,
   ) {
-    this.device = materials.device.info;
-    this.novelty = noveltyOf(materials.source.data);
-  }
-
-  /** `signal` ends it. */
-  static async prepare(run: RunRecord, materials: Materials, emit: Emit, signal: AbortSignal): Promise<Training> {
-    const { model, source } = materials;
-    const args = argumentsOf(materials, run.settings);
-    const prepared = prepareRun(args);
-    const named = { ...source.spec, ...source.options } as Record<string, unknown>;
-    const config = await runConfig(model, source.data, prepared.options, named);
-    if (run.settings.adapter) config.adapter = run.settings.adapter.id;
-    run.base ??= config.base;
-    if (run.base !== config.base)
-      throw new ConfigError("The model has changed since this run began", {
-        where: run.settings.model,
-        hint: "choose the folder of the original model again",
-      });
-    return new Training(run, materials, emit, args, prepared, config, signal);
+    this.folder = folderOf(run.id);
+    this.args = { ...materials, ...ownOptions(run) };
+    this.prepared = prepareRun(this.args);
+    this.novelty = noveltyOf(materials.data);
+    this.live = new LiveRun(this.folder, run.record, { onEvent: (event) => this.onTrainEvent(event) });
   }
 
   get meta(): AdapterMeta {
@@ -219,7 +81,7 @@ export class Training implements Job {
   }
 
   private adapter(tensors: Tensors): Adapter {
-    return adapterOf(this.config, this.prepared.spec, tensors, this.novelty);
+    return adapterOf(this.live.record, this.prepared.spec, tensors, this.novelty);
   }
 
   /** Says how the run ends that the signal is about to end. */
@@ -235,7 +97,7 @@ export class Training implements Job {
     return settings;
   }
 
-  /** From its last checkpoint. Errors are reported in the record. */
+  /** From its last checkpoint. Errors are reported in the run. */
   async begin(): Promise<Start | null> {
     const { run } = this;
     try {
@@ -245,7 +107,7 @@ export class Training implements Job {
       await this.store();
       this.emitNow();
       return {
-        onEvent: (event) => this.onTrainEvent(event),
+        onEvent: this.live.callbacks.onEvent,
         checkpointEvery: "evaluation",
         onCheckpoint: (checkpoint) => this.keep(checkpoint),
         ...(resume ? { resume } : {}),
@@ -256,7 +118,7 @@ export class Training implements Job {
     }
   }
 
-  /** Saves what its training leaves. Errors are reported in the record. */
+  /** Saves what its training leaves. Errors are reported in the run. */
   async end(trained: Promise<TrainResult>): Promise<void> {
     try {
       await this.finish(await trained);
@@ -265,17 +127,17 @@ export class Training implements Job {
       if (error === this.signal.reason) await this.finishAs(this.ending);
       else await this.fail(error);
     }
-    this.speed = null;
+    this.live.speed = null;
     this.emitNow();
   }
 
   private async restore(): Promise<Checkpoint | undefined> {
+    const { run, live, prepared, materials } = this;
     const checkpoint = await this.lastCheckpoint();
     // A device that the visitor has chosen takes precedence over the checkpoint's.
-    if (this.run.settings.device !== "auto") delete checkpoint?.device;
-    this.steps = [...(checkpoint?.steps ?? [])];
-    this.run.evaluations = [...(checkpoint?.evaluations ?? [])];
-    this.count();
+    if (run.device !== "auto") delete checkpoint?.device;
+    const record = planned(run.record, prepared, materials.device.info);
+    live.record = checkpoint ? advance(record, { type: "resume", checkpoint }) : record;
     return checkpoint;
   }
 
@@ -284,9 +146,8 @@ export class Training implements Job {
    * run: it can be resumed from them later.
    */
   private async lastCheckpoint(): Promise<Checkpoint | undefined> {
-    const folder = folderOf(this.run.id);
-    if ((await generations(folder)).length === 0) return undefined;
-    return lastCheckpoint(folder).catch((error) => {
+    if ((await generations(this.folder)).length === 0) return undefined;
+    return lastCheckpoint(this.folder).catch((error) => {
       if (!(error instanceof FormatError)) throw error;
       // An invalid one alone is of a page that was closed while it wrote the first.
       if (this.run.usable) this.note = "The checkpoints were damaged: the run started again from the beginning.";
@@ -295,49 +156,29 @@ export class Training implements Job {
     });
   }
 
-  private onTrainEvent(event: TrainEvent): void {
-    const { run } = this;
-    if (event.type === "plan") {
-      this.device = event.device;
-      run.device = describeDevice(event.device);
-    }
-    if (event.type === "evaluation") run.evaluations.push(event.record);
-    if (event.type === "step") {
-      this.steps.push(event.record);
-      const { examplesPerSecond, secondsLeft } = event;
-      this.speed = { ...recentOf(this.steps), examplesPerSecond, secondsLeft };
-      // The first step is reported at once.
-      if (this.steps.length > 1 && performance.now() - this.emittedAt < EMIT_EVERY) return;
-    }
+  private onTrainEvent({ type }: TrainEvent): void {
+    // The record is that before the first step, until its checkpoint is restored; what it comes to is reported when it is saved.
+    if (type === "plan" || type === "start" || type === "end") return;
+    // The first step is reported at once.
+    const isFirst = this.live.record.step <= 1;
+    if (type === "step" && !isFirst && performance.now() - this.emittedAt < EMIT_EVERY) return;
     this.emitNow();
-  }
-
-  /** Updates the record from the completed steps. */
-  private count(): void {
-    const { run, steps } = this;
-    const last = steps.at(-1);
-    run.step = last?.step ?? 0;
-    run.epoch = last?.epoch ?? 0;
-    run.examples = last?.examples ?? 0;
-    run.curve = curveOf(steps);
   }
 
   private emitNow(): void {
     this.emittedAt = performance.now();
-    this.count();
-    this.emit(this.run, this.speed);
+    this.run.record = this.live.record;
+    this.emit(this.run, this.live.speed);
   }
 
   private async keep(checkpoint: Checkpoint): Promise<void> {
     const { run } = this;
     this.latest = new Map([...checkpoint.tensors].filter(([name]) => !/^([mv]|best)\./.test(name)));
-    run.seconds = checkpoint.seconds;
     run.usable = true;
-    this.count();
+    run.note = this.note;
     try {
-      await keepCheckpoint(folderOf(run.id), checkpoint);
-      run.note = this.note;
-      await keepRun(run);
+      await this.live.callbacks.onCheckpoint(checkpoint);
+      await keepOwn(run);
     } catch (error) {
       // A checkpoint that cannot be stored does not end the run.
       const { summary } = reportOf(error);
@@ -347,43 +188,31 @@ export class Training implements Job {
   }
 
   private async finish(result: TrainResult): Promise<void> {
-    const { run } = this;
-    const { data } = this.materials.source;
+    const { run, live } = this;
+    const { model, adapter: first } = this.materials;
     run.note = null;
-    run.before = result.before;
-    run.after = result.after;
-    run.parts = result.parts;
-    run.seconds = result.seconds;
-    if (data.objective === "classification") describeClassifier(run, result, data);
-    const { compared = [] } = run;
-    const nothing = nothingLearned(result, compared, (name) => name);
-    if (nothing) run.warning = warningOf(nothing, result.options.lr);
-    if (result.after) run.resultNotes = notesOf(result, compared, nothing !== null);
     const isStored = await this.save(result);
     run.usable = true;
-    const { model, adapter: first } = this.materials;
-    const start = first?.tensors ?? (await startTensors(this.meta, result.options, model));
+    const start = first?.tensors ?? (await startTensors(this.meta, live.record.options, model));
     run.changes = await changesOf(this.adapter(result.tensors), model, start);
     await this.finishAs(result.aborted ? this.ending : "finished", isStored);
-    if (result.aborted || !isStored) return;
-    await remove(joinPath(folderOf(run.id), "checkpoint"));
-    await dropData(folderOf(run.id));
+    if (!result.aborted && isStored) await remove(joinPath(this.folder, "data"));
   }
 
   /** Saves the run's files. If the browser cannot store them, they stay in memory. */
   private async save(result: TrainResult): Promise<boolean> {
-    const { run, config } = this;
-    const { data } = this.materials.source;
-    const { reason, files } = runContents(config, result, data);
-    run.peftObstacle = reason ?? null;
-    run.savedBytes = savedBytes(files);
+    const { run, live, folder } = this;
+    const { data } = this.materials;
     try {
-      await writeRun(resultOf(run.id), files);
+      await live.save(folder, result, data);
       return true;
     } catch (error) {
-      await remove(resultOf(run.id)).catch(() => {});
+      // One that was stopped goes on from its checkpoint.
+      if (!result.aborted) await forgetRun(run.id).catch(() => {});
       // Some of the files can be read only once.
-      await serveFromMemory(resultOf(run.id), runContents(config, result, data).files);
+      const { files, record } = runContents(live.record, result, data);
+      await serveFromMemory(folder, files);
+      live.record = record;
       this.noteUnstored(error);
       return false;
     }
@@ -394,81 +223,36 @@ export class Training implements Job {
     this.run.note = `${summary}: this run is in memory only until the page is closed. Download it, or delete runs or models that you no longer need.`;
   }
 
-  /** Stores the record; one that cannot be stored, or whose files cannot, stays in memory. */
+  /** Stores the run; one that cannot be stored, or whose files cannot, stays in memory. */
   private async store(hasFiles = true): Promise<void> {
-    if (!hasFiles) return keepInMemory(this.run);
+    const { run } = this;
+    run.record = this.live.record;
+    if (!hasFiles) return keepInMemory(run);
     try {
-      await keepRun(this.run);
+      await keepRun(run);
     } catch (error) {
       this.noteUnstored(error);
-      keepInMemory(this.run);
+      keepInMemory(run);
     }
   }
 
   private async fail(error: unknown): Promise<void> {
-    const { run } = this;
-    run.state = "failed";
+    const { run, live } = this;
     run.error = reportOfRun(error, this.args);
-    if (error instanceof RunFailed) {
-      const { spec } = this.prepared;
-      await saveFailedRun(resultOf(run.id), this.config, spec, error.contents, this.device, error.message)
+    if (error instanceof RunFailed)
+      await live
+        .saveFailed(this.folder, error)
         .then(() => {
           run.usable = true;
         })
         .catch((reason) => this.noteUnstored(reason));
-    }
+    else live.record = failed(live.record, error);
     await this.finishAs("failed");
   }
 
-  private async finishAs(state: RunRecord["state"], hasFiles = true): Promise<void> {
+  private async finishAs(state: PageRun["state"], hasFiles = true): Promise<void> {
     this.run.state = state;
     this.latest = undefined;
-    this.count();
     await this.store(hasFiles);
   }
-}
-
-function warningOf({ text, lr }: { text: string; lr: number }, used: number): ErrorReport {
-  return {
-    name: "note",
-    summary: text,
-    hint: `the learning rate ${used} is probably too ${lr < used ? "high" : "low"} for this method`,
-    remedy: { set: { lr } },
-  };
-}
-
-/** The test set's classifications, and the run beside the baselines. */
-function describeClassifier(run: RunRecord, result: TrainResult, data: LoadedDataset): void {
-  run.confusions = result.after && result.confusions;
-  run.mistakes = mistakesOf(result.predictions, data);
-  if (!result.after) return;
-  run.compared = comparison(result, data);
-  run.calibrationError = testReliability(result, data).error;
-  run.verdicts = Uint8Array.from(result.predictions, ({ row, label }) => Number(label === data.test.label(row)));
-}
-
-function notesOf(result: TrainResult, compared: readonly Compared[], hasWarning: boolean): string[] {
-  const few = fewRows(compared);
-  // A warning already says that a baseline is better, and what to try.
-  const best = hasWarning ? null : bestBaseline(compared, (name) => name);
-  const other = result.options.mode === "all" ? MODE_TITLES.lora : MODE_TITLES.all;
-  return [
-    ...(few ? [few] : []),
-    ...(best === null ? [] : [`${best}. Try a larger model, such as gpt2, or more epochs, or ${other}`]),
-    ...describeKept(result),
-  ];
-}
-
-/** Misclassified test messages, most confident first. */
-function mistakesOf(predictions: readonly Prediction[], { labels, test }: LoadedDataset): Mistake[] {
-  return predictions
-    .filter(({ row, label }) => label !== test.label(row))
-    .toSorted((a, b) => b.probability - a.probability)
-    .slice(0, MISTAKES)
-    .map(({ row, label, probability }) => ({
-      text: test.text(row),
-      truth: labels[test.label(row)]!,
-      predicted: labels[label]!,
-      probability,
-    }));
 }

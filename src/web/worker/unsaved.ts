@@ -11,9 +11,3 @@ export async function serveFromMemory(directory: string, files: ReadonlyMap<stri
     registerFile(joinPath(directory, name), new Blob(pieces as BlobPart[]));
   }
 }
-
-/** Bytes of the files of trained tensors. */
-export function savedBytes(files: ReadonlyMap<string, FileContent>): number {
-  const tensors = [...files].filter(([name]) => name.endsWith(".safetensors"));
-  return tensors.reduce((sum, [, content]) => sum + (content as Uint8Array).length, 0);
-}

@@ -1,17 +1,21 @@
 /** The page's worker: reads data, trains, classifies and stores, off the page's thread. */
-import { exists, finishReplacing, joinPath, listDirectory, writeDirectoryAtomic } from "#platform";
+import { finishReplacing } from "#platform";
 import { type Backend, describeDevice } from "../../backend/backend.ts";
 import { defaultThreads } from "../../backend/wasm.ts";
-import { type Objective, textContext } from "../../config.ts";
+import type { LoadedDataset } from "../../data/datasets.ts";
+import type { LoadedTexts } from "../../data/texts.ts";
 import { ConfigError, DeviceError } from "../../errors.ts";
 import type { DownloadEvent, DownloadOptions } from "../../io/download-options.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
-import { loadAdapter, namedBase } from "../../io/open-adapter.ts";
+import { loadAdapter } from "../../io/open-adapter.ts";
+import type { Adapter } from "../../io/peft.ts";
 import { baseShapes } from "../../names.ts";
-import { changesOf } from "../../run/changes.ts";
+import type { Speed } from "../../run/live-run.ts";
+import { countParameters, dataName, describeMethod } from "../../run/record.ts";
 import { sizeOf } from "../../tensor.ts";
-import { DEFAULTS, methodSizes } from "../../train/options.ts";
+import type { TrainOptions } from "../../train/options.ts";
 import { optionsOf, type PreparedRun, prepareRun } from "../../train/prepare.ts";
+import { memoryOf } from "../../train/records.ts";
 import { checkFits } from "../../train/sizes.ts";
 import type {
   Answer,
@@ -20,52 +24,38 @@ import type {
   DeviceReport,
   ErrorReport,
   Event,
+  PageRun,
   PageSettings,
-  RunRecord,
-  Speed,
   WriteReport,
   WriteRequest,
 } from "../protocol.ts";
 import { companionsOf, nextOf } from "../protocol.ts";
-import { filesOf, unpackAdapter } from "./archive.ts";
 import { methodsOf } from "./compare.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
 import { TrainingGroup } from "./group.ts";
 import { Learned } from "./learned.ts";
+import { load } from "./load.ts";
 import { secondsOf } from "./pace.ts";
-import {
-  addModel,
-  firstRows,
-  forgetModel,
-  keepData,
-  listModels,
-  nameOf,
-  openData,
-  openModel,
-  pick,
-  type Source,
-} from "./sources.ts";
+import { checkUnchanged, keepFiles, openStart, reopenData } from "./run-files.ts";
+import { addModel, firstRows, forgetModel, listModels, nameData, openData, openModel, pick } from "./sources.ts";
 import {
   changeRun,
   folderOf,
-  forgetRun,
   keepRun,
   listRuns,
   newId,
   onRunsChanged,
   purge,
   readRun,
-  resultOf,
-  startOf,
   untilNobodyTrains,
   whileOnlyTrainer,
 } from "./store.ts";
 import { takeFile, takeReport } from "./take.ts";
 import { Tester, type Trained } from "./tester.ts";
-import { describeTexts, openTexts } from "./texts.ts";
-import { argumentsOf, bytesOf, loadedRun, type Materials, newRun, valuesOf } from "./training.ts";
+import { describeTexts } from "./texts.ts";
+import { type Materials, newRun } from "./training.ts";
 import type { Writer } from "./writer.ts";
 
 /** An error with a report that has a remedy. */
@@ -118,62 +108,55 @@ async function fetched<T>(name: string, open: (downloads: DownloadOptions) => Pr
 
 const fetchModel = (name: string): Promise<GPT2Checkpoint> => fetched(name, (downloads) => openModel(name, downloads));
 
-/** Opens the messages or texts of the settings; those of a run if `folder` is its folder. */
-function fetchSource(settings: PageSettings, model: GPT2Checkpoint, folder: string | null): Promise<Source> {
-  return settings.objective === "lm" ? fetchTexts(settings, model, folder) : fetchMessages(settings, model, folder);
-}
+/** What a run is made of, with all its options. */
+type Opened = Materials & { options: TrainOptions };
 
-function fetchMessages(settings: PageSettings, model: GPT2Checkpoint, folder: string | null = null) {
-  return fetched(nameOf(settings.data), (downloads) =>
-    openData(settings, model, contextOf(settings, model), downloads, folder),
-  );
-}
-
-function fetchTexts(settings: PageSettings, model: GPT2Checkpoint, folder: string | null = null) {
-  return fetched(nameOf(settings.data), (downloads) =>
-    openTexts(settings, model, contextOf(settings, model), downloads, folder),
-  );
-}
-
-/** The most tokens of a message or of a block of text: without the virtual tokens of the run's mode. */
-function contextOf({ options }: PageSettings, { config }: GPT2Checkpoint): number {
-  return textContext(config, methodSizes({ ...DEFAULTS, ...options }));
-}
-
-/** Opens the materials of a run; those of the stored run `id` come from its folder. */
-async function materialsOf(backend: Backend, settings: PageSettings, id: string | null = null): Promise<Materials> {
+/** Opens what a new run is made of. */
+async function openSettings(settings: PageSettings): Promise<Opened> {
+  const device = await deviceOf(settings.device);
   const model = await fetchModel(settings.model);
-  const source = await fetchSource(settings, model, id === null ? null : folderOf(id));
-  const { adapter: start } = settings;
-  if (!start) return { device: backend, model, source };
-  const place = id === null ? resultOf(start.id) : startOf(id);
-  return { device: backend, model, source, adapter: await loadAdapter(place, model) };
+  const adapter = settings.adapter === undefined ? undefined : await loadAdapter(folderOf(settings.adapter), model);
+  return { device, model, ...(await fetchData(settings, model, adapter)), ...(adapter ? { adapter } : {}) };
+}
+
+const fetchData = (settings: PageSettings, model: GPT2Checkpoint, adapter?: Adapter) =>
+  fetched(nameData(settings), (downloads) => openData(settings, model, downloads, adapter));
+
+/** Opens what a stored run is made of. Throws ConfigError if that is not what it began with. */
+async function reopen(run: PageRun): Promise<Materials> {
+  await finishReplacing(folderOf(run.id));
+  const device = await deviceOf(run.device);
+  const model = await fetchModel(run.model);
+  const data = await fetched(dataName(run.record), (downloads) => reopenData(run, model, downloads));
+  await checkUnchanged(run, model, data);
+  const adapter = await openStart(run, model);
+  return { device, model, data, ...(adapter ? { adapter } : {}) };
 }
 
 /** Begins the run that `make` returns. Progress is reported by events. Resolves when the run has begun. */
-async function begin(
-  settings: PageSettings,
-  make: (backend: Backend) => Promise<[RunRecord, Materials]>,
-): Promise<string> {
+async function begin(make: () => Promise<Parameters<typeof train>>): Promise<string> {
   if (taken) throw new ConfigError("A run is already active", { hint: "stop it first, or wait until it ends" });
   taken = true;
   ending = undefined;
   measuring.abort();
   void learned.close();
   try {
-    const [run, materials] = await make(await deviceOf(settings.device));
-    return await train(run, materials);
+    return await train(...(await make()));
   } catch (error) {
     taken = false;
     throw error;
   }
 }
 
-/** Trains if no other tab does, then the runs that follow in its comparison; resolves when the first has begun. */
-function train(first: RunRecord, materials: Materials): Promise<string> {
+/**
+ * Trains a run, from the adapter of the run `from`, if no other tab does, then the runs that follow in its comparison; resolves when the first
+ * has begun.
+ */
+function train(first: PageRun, materials: Materials, from?: string): Promise<string> {
   return new Promise((resolve, reject) => {
     whileOnlyTrainer(async () => {
       try {
+        await keepFiles(first, from);
         await trainAtOnce(first, materials, () => resolve(first.id));
         for (let run = nextOf(first, await listRuns()); run; run = nextOf(run, await listRuns())) await follow(run);
       } finally {
@@ -190,11 +173,9 @@ function train(first: RunRecord, materials: Materials): Promise<string> {
 }
 
 /** Trains a run, and at the same time others of its comparison. */
-async function trainAtOnce(run: RunRecord, materials: Materials, began = () => {}): Promise<void> {
-  await keepData(run.settings.data, folderOf(run.id));
-  await keepStart(run);
+async function trainAtOnce(run: PageRun, materials: Materials, began = () => {}): Promise<void> {
   const companions = companionsOf(run, await listRuns());
-  const report = (record: RunRecord, speed: Speed | null) => emit({ type: "run", run: record, speed });
+  const report = (run: PageRun, speed: Speed | null) => emit({ type: "run", run, speed });
   group = await TrainingGroup.prepare(run, companions, materials, report);
   const { runs } = group;
   if (ending) group.stop(ending);
@@ -213,9 +194,9 @@ function end(how: "paused" | "stopped"): void {
 }
 
 /** Trains the next run of a comparison. One that cannot begin fails, and the comparison goes on. */
-async function follow(run: RunRecord): Promise<void> {
+async function follow(run: PageRun): Promise<void> {
   try {
-    await trainAtOnce(run, await materialsOf(await deviceOf(run.settings.device), run.settings, run.id));
+    await trainAtOnce(run, await reopen(run));
   } catch (error) {
     Object.assign(run, { state: "failed", error: reportOf(error) });
     await keepRun(run);
@@ -238,8 +219,8 @@ async function write(request: WriteRequest): Promise<WriteReport> {
   const { adapter: id } = request;
   const run = id === null ? null : await readRun(id);
   // A stopped run has another adapter after it was resumed.
-  const adapter = run ? { name: `${run.id} ${run.seconds}`, directory: resultOf(run.id) } : null;
-  const name = run?.settings.model ?? request.model;
+  const adapter = run ? { name: `${run.id} ${run.record.seconds}`, directory: folderOf(run.id) } : null;
+  const name = run?.model ?? request.model;
   const device = await deviceOf(request.device);
   const model = await fetchModel(name);
   writer ??= new (await import("./writer.ts")).Writer();
@@ -267,15 +248,6 @@ async function accuracyAt(id: string, scale: number): Promise<number | null> {
   }
 }
 
-/** Copies the adapter that a run starts from into its folder, because the original may be deleted. */
-async function keepStart({ id, settings: { adapter } }: RunRecord): Promise<void> {
-  if (!adapter) return;
-  const start = startOf(id);
-  await finishReplacing(start);
-  if ((await exists(start)) && (await listDirectory(start)).length > 0) return;
-  await writeDirectoryAtomic(start, await filesOf(joinPath(resultOf(adapter.id), "adapter")));
-}
-
 /** The trained parameters of a run: from memory while it trains, else from its files. */
 async function trainedOf(id: string): Promise<Trained> {
   const training = group?.of(id);
@@ -287,39 +259,15 @@ async function trainedOf(id: string): Promise<Trained> {
   }
   const run = await readRun(id);
   const parts = await partsOf(run);
-  if (loaded?.id !== id) loaded = { id, adapter: await loadAdapter(resultOf(id), parts.model) };
+  if (loaded?.id !== id) loaded = { id, adapter: await loadAdapter(folderOf(id), parts.model) };
   return { ...parts, ...loaded.adapter };
 }
 /** The adapter that was loaded last. */
 let loaded: { id: string; adapter: Awaited<ReturnType<typeof loadAdapter>> } | undefined;
 
-async function partsOf({ id, settings }: RunRecord) {
-  const backend = await deviceOf(settings.device);
-  return { id, seed: settings.options.seed ?? 1, model: await openModel(settings.model), device: backend };
-}
-
-/** Stores an adapter from files as a run, with the base model that it names if that is available, else with `fallback`. */
-async function takeAdapter(files: File[], fallback: string, objective?: Objective): Promise<string> {
-  const id = newId();
-  try {
-    await unpackAdapter(files, joinPath(resultOf(id), "adapter"));
-    const named = await namedBase(joinPath(resultOf(id), "adapter"));
-    const name = (await listModels()).find((one) => one.name === named)?.name ?? fallback;
-    const model = await openModel(name);
-    const adapter = await loadAdapter(resultOf(id), model);
-    if (objective !== undefined && adapter.meta.task.objective !== objective)
-      throw new ConfigError("This adapter classifies messages and cannot generate text", {
-        expected: "a language-model adapter (CAUSAL_LM)",
-        found: "a classifier adapter (SEQ_CLS)",
-        hint: "load it under Runs",
-      });
-    const changes = await changesOf(adapter, model, null);
-    await keepRun({ ...loadedRun(id, name, files[0]!.name, adapter), changes });
-  } catch (error) {
-    await forgetRun(id);
-    throw error;
-  }
-  return id;
+async function partsOf({ id, model, device, record }: PageRun) {
+  const backend = await deviceOf(device);
+  return { id, seed: record.options.seed, model: await openModel(model), device: backend };
 }
 
 const api: Api = {
@@ -338,7 +286,7 @@ const api: Api = {
   },
   models: listModels,
   async forgetModel(name) {
-    if (group?.runs.some(({ settings }) => settings.model === name))
+    if (group?.runs.some(({ model }) => model === name))
       throw new ConfigError("This model is in use by a run", { hint: "stop the run first, or wait until it ends" });
     await forgetModel(name);
   },
@@ -347,24 +295,22 @@ const api: Api = {
     return columnsOf(await firstRows(file.name, encoding), file.name);
   },
   async readData(settings) {
-    const { data } = settings;
-    const model = await fetchModel(settings.model);
-    const source = await fetchMessages(settings, model);
+    const { data: files, encoding } = settings;
+    const { data, options } = await fetchData(settings, await fetchModel(settings.model));
+    const [file] = [files ?? []].flat();
     const columns =
-      data.kind === "file"
-        ? columnsOf(await firstRows(data.name, data.encoding), data.name)
-        : { columns: [], text: null, label: null };
-    return describeData(source.data, columns, settings.options.classWeights);
+      file === undefined ? { columns: [], text: null, label: null } : columnsOf(await firstRows(file, encoding), file);
+    return describeData(data as LoadedDataset, columns, options.classWeights);
   },
   pick: async (files) => pick(files),
   async readTexts(settings) {
     const model = await fetchModel(settings.model);
-    const source = await fetchTexts(settings, model);
-    return describeTexts(source.data, settings.data, model);
+    const { data } = await fetchData(settings, model);
+    return describeTexts(data as LoadedTexts, settings, model);
   },
   async estimate(settings) {
-    const backend = await deviceOf(settings.device);
-    const run = argumentsOf(await materialsOf(backend, settings), settings);
+    const { options, ...materials } = await openSettings(settings);
+    const run = { ...materials, ...options };
     let prepared: PreparedRun;
     try {
       prepared = prepareRun(run);
@@ -375,11 +321,11 @@ const api: Api = {
     const { total: steps, stepsPerEpoch } = prepared.stepCounts;
     return {
       trainable: prepared.trainable,
-      values: valuesOf(prepared),
-      bytes: bytesOf(prepared),
+      values: countParameters(prepared.spec),
+      bytes: memoryOf(prepared),
       steps,
       stepsPerEpoch,
-      seconds: secondsOf(prepared, describeDevice(backend.info), defaultThreads(), await listRuns()),
+      seconds: secondsOf(prepared, run.device.info, defaultThreads(), await listRuns()),
     };
   },
   async runs() {
@@ -388,43 +334,49 @@ const api: Api = {
     return runs.map((run) => group?.of(run.id)?.run ?? run);
   },
   start: (settings) =>
-    begin(settings, async (backend) => {
-      const materials = await materialsOf(backend, settings);
-      return [newRun(settings, materials), materials];
+    begin(async () => {
+      const { adapter: from } = settings;
+      const { options, ...materials } = await openSettings(settings);
+      // The other run may be deleted.
+      const named =
+        from === undefined ? settings : { ...settings, adapter: describeMethod((await readRun(from)).record.options) };
+      return [await newRun(named, materials, options), materials, from];
     }),
   async compare(settings) {
     const methods = methodsOf(settings, (await fetchModel(settings.model)).config);
-    const materials = await materialsOf(await deviceOf(settings.device), methods[0]!);
     const comparison = newId();
     const begun = Date.now();
-    const runs = methods.map((one, i): RunRecord => {
-      return { ...newRun(one, materials), state: "waiting", comparison, created: begun + i };
-    });
-    for (const run of runs) {
-      await keepData(run.settings.data, folderOf(run.id));
+    const runs: PageRun[] = [];
+    for (const [i, method] of methods.entries()) {
+      const { options, ...materials } = await openSettings(method);
+      const run: PageRun = { ...(await newRun(method, materials, options)), state: "waiting", comparison };
+      run.record.created = begun + i;
+      await keepFiles(run);
       await keepRun(run);
+      runs.push(run);
     }
     emit({ type: "runs" });
     await api.resume(runs[0]!.id);
     return runs[0]!.id;
   },
-  async resume(id, name) {
-    const run = await readRun(id);
-    if (name) run.settings.device = name;
-    await begin(run.settings, async (backend) => [run, await materialsOf(backend, run.settings, id)]);
-  },
+  resume: (id, name) =>
+    begin(async () => {
+      const run = await readRun(id);
+      if (name) run.device = name;
+      return [run, await reopen(run)];
+    }).then(() => {}),
   pause: async () => end("paused"),
   stop: async () => end("stopped"),
   classify: async (id, text) => tester.classify(await trainedOf(id), text),
   async take(id) {
     const run = await readRun(id);
-    return takeReport(run, await openModel(run.settings.model));
+    return takeReport(run, await openModel(run.model));
   },
   async download(id, what) {
     const run = await readRun(id);
-    return takeFile(run, what, () => openModel(run.settings.model));
+    return takeFile(run, what, () => openModel(run.model));
   },
-  loadAdapter: takeAdapter,
+  load,
   write,
   stopWriting: async () => writing.abort(),
   async change(id, change) {
@@ -441,7 +393,6 @@ const api: Api = {
 
   accuracyAt,
   influences: async (id, text) => (taken ? null : tester.influences(await trainedOf(id), text)),
-  samples: (id) => learned.samples(id),
 };
 
 // For as long as this worker lives: see client.ts.

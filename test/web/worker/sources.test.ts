@@ -1,19 +1,15 @@
 /** The page's worker: the models and data that it opens, and what it says of the data. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import type { PageSettings } from "../../../src/web/protocol.ts";
+import type { LoadedDataset } from "../../../src/data/datasets.ts";
+import type { LoadedTexts } from "../../../src/data/texts.ts";
+import type { RunSettings } from "../../../src/run/settings.ts";
 import { describeData } from "../../../src/web/worker/describe.ts";
 import { openData, openModel, pick } from "../../../src/web/worker/sources.ts";
-import { describeTexts, openTexts } from "../../../src/web/worker/texts.ts";
+import { describeTexts } from "../../../src/web/worker/texts.ts";
 import { temporaryFolder } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
 import { messages, tinyData, tinyModel } from "../../helpers/tiny.ts";
-
-const SETTINGS: PageSettings = {
-  ...{ objective: "classification", data: { kind: "named", name: "spam" }, model: "gpt2-micro", adapter: null },
-  ...{ device: "wasm", options: {} },
-  ...{ split: "default", balance: false, dedupe: false, maxLength: 0 },
-};
 
 test("calls at the same time share one model, and it can be read while another one is opened", async () => {
   const folder = temporaryFolder();
@@ -40,11 +36,12 @@ test("a model that could not be opened is opened again when it is asked for agai
 
 test("texts: documents, tokens and blocks are counted, the preview is the beginning, small sets are named", async () => {
   const model = await openModel("gpt2-micro");
-  const read = async (data: PageSettings["data"], maxLength = 16) => {
-    const settings: PageSettings = { ...SETTINGS, objective: "lm", data, maxLength };
-    return describeTexts((await openTexts(settings, model, 256, {})).data, data, model);
+  const read = async (source: RunSettings, maxLength = 16) => {
+    const settings: RunSettings = { objective: "lm", ...source, maxLength };
+    const { data } = await openData(settings, model);
+    return describeTexts(data as LoadedTexts, settings, model);
   };
-  const bundled = await read({ kind: "named", name: "human-rights" }, 64);
+  const bundled = await read({ dataset: "human-rights" }, 64);
   assert.is(bundled.documents, 1);
   assert.equal([bundled.stats.val.tokens, bundled.maxLength, bundled.notes], [199, 64, []]);
   assert.match(bundled.preview, /^Preamble\nWhereas recognition/);
@@ -53,20 +50,20 @@ test("texts: documents, tokens and blocks are counted, the preview is the beginn
   const jsonl = lines.map((text) => JSON.stringify({ text })).join("\n");
   pick([new File([lines.join("\n")], "poem.txt"), new File(["\uFEFFOne.\nTwo.\nThree.\n"], "tiny.txt")]);
   pick([new File([`${jsonl}\n{"text":""}\n`], "poems.jsonl")]);
-  const poem = await read({ kind: "texts", files: ["poem.txt"] });
+  const poem = await read({ data: "poem.txt" });
   assert.is(poem.documents, 1);
   assert.equal(poem.notes, [
     "The validation set has only 31 tokens: its perplexity says little",
     "The test set has only 40 tokens: its perplexity says little",
   ]);
-  const poems = await read({ kind: "texts", files: ["poems.jsonl"] });
+  const poems = await read({ data: ["poems.jsonl"] });
   assert.is(poems.documents, 40);
   assert.match(poems.preview, /^Line \d+ of a poem about the sea\.\nLine/);
   assert.is(poems.notes.at(-1), "1 empty document was skipped");
   // The same name with another text, and another text beside it.
   pick([new File(["Something else.\nIt is short.\nThe end.\n"], "poem.txt")]);
-  assert.match((await read({ kind: "texts", files: ["poem.txt"] })).preview, /^Something else/);
-  const both = await read({ kind: "texts", files: ["poem.txt", "tiny.txt"] });
+  assert.match((await read({ data: "poem.txt" })).preview, /^Something else/);
+  const both = await read({ data: ["poem.txt", "tiny.txt"] });
   assert.equal([both.documents, both.stats.train.documents], [2, 2]);
 });
 
@@ -74,8 +71,8 @@ const NO_COLUMNS = { columns: [], text: null, label: null };
 
 test("a bundled data set keeps all rows, as in the terminal, unless it is to be balanced", async () => {
   const model = await openModel("gpt2-micro");
-  const read = async (more: Partial<PageSettings>) => {
-    const { stats } = (await openData({ ...SETTINGS, ...more }, model, 256, {})).data;
+  const read = async (more: RunSettings) => {
+    const { stats } = (await openData({ dataset: "spam", ...more }, model)).data as LoadedDataset;
     return [stats.rowsRead, stats.train.rows + stats.val.rows + stats.test.rows];
   };
   const [rows, used] = await read({});

@@ -1,0 +1,39 @@
+/** Loads the data of a run, as its settings or its record say. */
+import { textContext } from "../config.ts";
+import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
+import { loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "../data/texts.ts";
+import type { DownloadOptions } from "../io/download-options.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { Adapter } from "../io/peft.ts";
+import { methodSizes, type TrainOptions, withAdapter } from "../train/options.ts";
+import type { RunRecord } from "./record.ts";
+import { dataOptions, dataSpec, type RunSettings, trainOptions } from "./settings.ts";
+
+/** A source of data and how it is read, as a run's record has them. */
+export type DataSource = Pick<RunRecord, "objective" | "data">;
+
+/** The data tokenized for a model; see `within` for files in the run's directory. */
+export function loadData(
+  { objective, data }: DataSource,
+  model: GPT2Checkpoint,
+  downloads: DownloadOptions = {},
+): Promise<TrainingData> {
+  return objective === "lm"
+    ? loadTexts(data as unknown as TextsSpec, { ...(data as TextsOptions), model, ...downloads })
+    : loadDataset(data as unknown as DatasetSpec, { ...(data as DatasetOptions), model, ...downloads });
+}
+
+/** The data and all options of a run with a model, and with the adapter that it starts from. `load` loads the data. */
+export async function resolveSettings(
+  settings: RunSettings,
+  { config }: GPT2Checkpoint,
+  adapter: Adapter | undefined,
+  load: (source: DataSource) => Promise<TrainingData>,
+): Promise<{ data: TrainingData; options: TrainOptions }> {
+  const { objective = "classification" } = settings;
+  const own = adapter ? withAdapter(settings, adapter.meta, objective) : settings;
+  const { seed, ...sizes } = trainOptions(own);
+  const context = textContext(config, methodSizes(sizes));
+  const data = await load({ objective, data: { ...dataSpec(settings), ...dataOptions(settings, seed, context) } });
+  return { data, options: trainOptions(own, data.train.size) };
+}

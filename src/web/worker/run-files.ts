@@ -1,0 +1,79 @@
+/** The files that a run is made of, in its folder: it can go on after a reload, and elsewhere after a download. */
+import { exists, finishReplacing, joinPath, linkFile, writeDirectoryAtomic } from "#platform";
+import { digestOf } from "../../data/digest.ts";
+import type { TrainingData } from "../../data/texts.ts";
+import { ConfigError } from "../../errors.ts";
+import type { DownloadOptions } from "../../io/download-options.ts";
+import { fingerprint } from "../../io/fingerprint.ts";
+import type { GPT2Checkpoint } from "../../io/hf.ts";
+import { loadAdapter } from "../../io/open-adapter.ts";
+import type { Adapter } from "../../io/peft.ts";
+import { loadData } from "../../run/load-data.ts";
+import { dataFiles, dataName, fileName, moveFiles } from "../../run/record.ts";
+import type { PageRun } from "../protocol.ts";
+import { filesOf } from "./archive.ts";
+import { pickedPath } from "./sources.ts";
+import { folderOf, startOf } from "./store.ts";
+
+const inData = (path: string) => joinPath("data", fileName(path));
+
+/** Stores a run's files in its folder, and those of the run `from` whose adapter it starts from: the originals may be deleted. */
+export async function keepFiles(run: PageRun, from?: string): Promise<void> {
+  const { id, record } = run;
+  for (const path of dataFiles(record.data)) {
+    const stored = joinPath(folderOf(id), inData(path));
+    if (!(await exists(stored))) await linkFile(pickedPath(fileName(path)), stored);
+  }
+  run.record = { ...record, data: moveFiles(record.data, inData) };
+  if (from === undefined) return;
+  await writeDirectoryAtomic(startOf(id), await filesOf(joinPath(folderOf(from), "adapter")));
+  run.record.adapter = "start";
+}
+
+/** The data of a stored run. A file that is not in its folder is one of the same name that the visitor has selected. */
+export async function reopenData(
+  { id, record }: PageRun,
+  model: GPT2Checkpoint,
+  downloads: DownloadOptions,
+): Promise<TrainingData> {
+  const places = new Map<string, string>();
+  for (const path of dataFiles(record.data)) places.set(path, await placeOf(id, path));
+  const data = moveFiles(record.data, (path) => places.get(path)!);
+  return loadData({ ...record, data }, model, downloads);
+}
+
+async function placeOf(id: string, path: string): Promise<string> {
+  for (const place of [joinPath(folderOf(id), inData(path)), pickedPath(fileName(path))])
+    if (await exists(place)) return place;
+  throw new ConfigError("The data of this run is not stored here", {
+    expected: fileName(path),
+    hint: `choose ${fileName(path)} as your own file, and resume the run then`,
+  });
+}
+
+/** The adapter that a stored run started from; null: a new one. */
+export async function openStart({ id, record }: PageRun, model: GPT2Checkpoint): Promise<Adapter | null> {
+  if (record.adapter === undefined) return null;
+  if (!(await exists(startOf(id))))
+    throw new ConfigError("The adapter that this run started from is not stored here", { expected: record.adapter });
+  await finishReplacing(startOf(id));
+  return loadAdapter(startOf(id), model);
+}
+
+/** Throws ConfigError unless a run goes on with the model and the data with which it began. */
+export async function checkUnchanged(
+  { record, model: name }: PageRun,
+  model: GPT2Checkpoint,
+  data: TrainingData,
+): Promise<void> {
+  if (record.base !== (await fingerprint(model)))
+    throw new ConfigError("The model has changed since this run began", {
+      where: name,
+      hint: "choose the folder of the original model again",
+    });
+  if (record.counts.sha256 !== (await digestOf(data)))
+    throw new ConfigError("The data has changed since this run began", {
+      where: dataName(record),
+      hint: "choose the original file as your own file, and resume the run then",
+    });
+}

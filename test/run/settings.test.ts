@@ -1,0 +1,58 @@
+/** The settings of a run, read from text. */
+import * as assert from "uvu/assert";
+import { TARGETS } from "../../src/config.ts";
+import { ConfigError } from "../../src/errors.ts";
+import { mergePreset, pickSettings, RUN_SETTINGS, readSetting } from "../../src/run/settings.ts";
+import { SETTINGS } from "../../src/train/options.ts";
+import { assertFails } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+
+test("a setting's value from its text: numbers, switches and lists by their names, and texts as they are", async () => {
+  for (const [name, text, value] of [
+    ["rank", "16", 16],
+    ["lr", "1e-3", 0.001],
+    ["mode", "last_block", "last_block"],
+    ["scaling", "alpha/r", "alpha/r"],
+    ["headBias", "false", false],
+    ["balance", "true", true],
+    ["padding", "longest", "longest"],
+    ["targets", "q, v", ["q", "v"]],
+    ["targets", "q+v", ["q", "v"]],
+    ["targets", "all", [...TARGETS]],
+    ["layers", "5-7,0", [0, 5, 6, 7]],
+    ["layers", "0+2", [0, 2]],
+    ["layers", "all", null],
+    // The names of files and columns can be anything.
+    ["textColumn", "0", "0"],
+    ["labelColumn", "true", "true"],
+    ["model", "a,b+c", "a,b+c"],
+    // What is no number is refused where the setting is checked.
+    ["rank", "four", "four"],
+    ["rank", "", ""],
+  ] as const)
+    assert.equal(readSetting(name, text), value, `${name} ${text}`);
+  await assertFails(ConfigError, ["layers", "3-x"], () => readSetting("layers", "3-x"));
+});
+
+test("the values of all choices are read as they are, and all settings are found among a program's", () => {
+  for (const [name, { choices = [] }] of Object.entries(SETTINGS) as [string, { choices?: readonly string[] }][])
+    for (const choice of choices) assert.is(readSetting(name, choice), choice);
+  assert.is(new Set(RUN_SETTINGS).size, RUN_SETTINGS.length);
+  const flags = {
+    device: "wasm",
+    out: "runs/a",
+    rank: 4,
+    stride: 8,
+    adapter: undefined,
+    textColumn: "a",
+    keep: "last",
+  };
+  assert.equal(pickSettings(flags as object), { stride: 8, textColumn: "a", rank: 4, keep: "last" });
+});
+
+test("a source among the flags replaces the preset's", () => {
+  const preset = { model: "gpt2", dataset: "sms", balance: true } as const;
+  assert.equal(mergePreset({ data: "a.csv" }, preset), { model: "gpt2", balance: true, data: "a.csv" });
+  assert.equal(mergePreset({ train: "a.csv" }, preset), { model: "gpt2", train: "a.csv" });
+  assert.equal(mergePreset({ objective: "lm" }, preset), { model: "gpt2", balance: true, objective: "lm" });
+});
