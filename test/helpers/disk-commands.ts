@@ -82,7 +82,10 @@ async function train({ record, result }: Learned, run: Run): Promise<void> {
   await recover(out);
   const replaces = await refuseExisting(out, force || resume);
   const work = async (check: () => Promise<void>) => {
-    const live = new LiveRun(kept, resume ? await readRecord(kept).catch(() => record) : record, { check, onUnsaved: () => {} });
+    const live = new LiveRun(kept, resume ? await readRecord(kept).catch(() => record) : record, {
+      check,
+      onUnsaved: () => {},
+    });
     for (const checkpoint of checkpoints) await live.callbacks.onCheckpoint(checkpoint);
     const { failure: fault } = await saveSomewhere(out, (directory) =>
       live.save(directory, result, DATA, undefined, {
