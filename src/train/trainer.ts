@@ -115,6 +115,11 @@ export interface PlannedJob {
   settings: JobSettings;
 }
 
+/** One whose turn has come. */
+export interface BegunJob extends PlannedJob {
+  start: Start;
+}
+
 const ARGUMENTS = { ...COMMON_ARGUMENTS, ...OWN_ARGUMENTS } satisfies Record<
   Exclude<keyof FineTuneArguments, keyof TrainOptions>,
   Kind
