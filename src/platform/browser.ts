@@ -7,7 +7,7 @@
 import { ConfigError, DownloadError } from "../errors.ts";
 import { assetUrl, isPackagePath, packageFiles, packagePath } from "./assets.ts";
 import { forgetFile, openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
-import { type Answer, ask, existsUrl, fetchUrl, readWhole } from "./http.ts";
+import { type Answer, ask, readWhole } from "./http.ts";
 import { isRemote, joinUrl, STAGING, segments } from "./paths.ts";
 import { type Check, checkSize, type FileContent, type FileReader, type FileWriter, type Refuse } from "./reader.ts";
 
@@ -41,7 +41,7 @@ const ABSENT = ["NotFoundError", "TypeMismatchError", "SecurityError", "TypeErro
 export async function exists(path: string): Promise<boolean> {
   if (isPackagePath(path)) return packageFiles().some((file) => isWithin(file, path));
   if (registeredPaths(path).length > 0) return true;
-  if (isUrl(path)) return existsUrl(path);
+  if (isUrl(path)) return (await import("./url-files.ts")).existsUrl(path);
   const { folder, name } = split(path);
   if (name === "") return true;
   try {
@@ -247,7 +247,7 @@ async function openBlob(path: string, limit = Infinity): Promise<Blob> {
   if (registeredFile(path) !== undefined) return new Blob([await readBytes(path, limit)]);
   let blob: Blob;
   if (isPackagePath(path)) blob = await fetchAsset(path);
-  else if (isUrl(path)) blob = await fetchUrl(path, limit);
+  else if (isUrl(path)) blob = await (await import("./url-files.ts")).fetchUrl(path, limit);
   else blob = await openStored(path);
   checkSize({ name: path, size: blob.size }, limit);
   return blob;

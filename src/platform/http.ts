@@ -1,9 +1,5 @@
-/**
- * HTTP: requests that are repeated, timed and limited in size; files on a server, read by ranges where it supports them. Lowrank sends
- * no others.
- */
-import { ConfigError, DownloadError, type ErrorDetails } from "../errors.ts";
-import { blobReader, type FileReader } from "./reader.ts";
+/** HTTP requests, repeated, timed and limited in size. Lowrank sends no others. */
+import { DownloadError, type ErrorDetails } from "../errors.ts";
 
 export interface FetchOptions {
   signal?: AbortSignal;
@@ -109,7 +105,7 @@ export async function request<T>(
 }
 
 /** The pieces of a body; the time that the caller takes does not count. */
-async function* readBody(response: Response, where: string, patience = PATIENCE): Answer["pieces"] {
+export async function* readBody(response: Response, where: string, patience = PATIENCE): Answer["pieces"] {
   const reader = response.body?.getReader();
   let [left, bytes] = [patience, 0];
   try {
@@ -170,85 +166,10 @@ export function bodyLength({ type, headers }: Response): number | undefined {
   return length === null || type === "cors" || headers.has("content-encoding") ? undefined : Number(length);
 }
 
-/** The body of a response, read once. Throws ConfigError if it has been read already, and as `readWhole` does. */
-export async function readResponse(response: Response, name: string): Promise<Blob> {
-  if (response.bodyUsed || response.body?.locked)
-    throw new ConfigError("the response has been read already", {
-      where: name,
-      hint: "give a new one, or a clone() made before it was read",
-    });
-  return readWhole({ response, pieces: readBody(response, name) }, name);
-}
-
 /** A whole file of at most `limit` bytes. Throws DownloadError if the response is an error, has less or more than it said, or is too slow. */
 export function readWhole({ response, pieces }: Answer, name: string, limit = Infinity): Promise<Blob> {
   if (response.status !== 200) throw refused(name, response);
   return collect(pieces, name, { limit, length: bodyLength(response) });
-}
-
-/** A file on a server, of at most `limit` bytes. Throws as `readWhole` does. */
-export function fetchUrl(url: string, limit: number): Promise<Blob> {
-  return ask(url, {}, (answer) => readWhole(answer, url, limit));
-}
-
-/** Whether a server has a file. Throws DownloadError if it does not answer. */
-export function existsUrl(url: string): Promise<boolean> {
-  return ask(url, { method: "HEAD" }, async ({ response }) => response.ok);
-}
-
-/**
- * Opens a file on a server: by ranges if it supports them, otherwise its body is read once. Throws DownloadError if there is no such
- * file, if it changes while it is open, or if the server sends less or more than it said.
- */
-export async function openUrl(url: string, name = url): Promise<FileReader> {
-  return ask(url, { headers: { range: "bytes=0-0" } }, async (answer) => {
-    const { status, headers } = answer.response;
-    const range = headers.get("content-range");
-    if (status === 200) return blobReader(name, await readWhole(answer, name));
-    if (status === 416 && /^bytes \*\/0$/.test(range ?? "")) return blobReader(name, new Blob());
-    if (status !== 206) throw refused(name, answer.response);
-    // Another origin may hide the header.
-    const total = /\/(\d+)$/.exec(range ?? "")?.[1] ?? (await lengthOf(url));
-    const size = Number(total);
-    if (total === null || !Number.isSafeInteger(size))
-      throw new DownloadError("the server does not say how large the file is", {
-        where: name,
-        expected: "a header Content-Range or Content-Length",
-        found: range ?? "neither",
-      });
-    return rangeReader(url, name, size, headers.get("etag"));
-  });
-}
-
-function lengthOf(url: string): Promise<string | null> {
-  return ask(url, { method: "HEAD" }, async ({ response }) => response.headers.get("content-length"));
-}
-
-function rangeReader(url: string, name: string, size: number, etag: string | null): FileReader {
-  return {
-    name,
-    size,
-    async read(offset, length) {
-      if (offset + length > size) throw new Error(`${name}: file ended ${offset + length - size} bytes early`);
-      if (length === 0) return new Uint8Array(0);
-      const last = offset + length - 1;
-      return ask(url, { headers: { range: `bytes=${offset}-${last}` } }, async ({ response, pieces }) => {
-        if (response.status !== 206) throw refused(name, response, `bytes ${offset} to ${last}`);
-        const expected = `bytes ${offset}-${last}/${size}`;
-        const found = response.headers.get("content-range") ?? expected;
-        const tag = response.headers.get("etag");
-        if (found !== expected || tag !== etag)
-          throw new DownloadError("the file on the server has changed, or the server sends another part of it", {
-            where: name,
-            expected: `${expected}, ETag ${etag}`,
-            found: `${found}, ETag ${tag}`,
-            hint: "open it again",
-          });
-        return new Uint8Array(await (await collect(pieces, name, { length })).arrayBuffer());
-      });
-    },
-    close: async () => {},
-  };
 }
 
 function slow(where: string, bytes: number, patience: number): Broken {
@@ -271,7 +192,7 @@ function unreachable(where: string, cause: unknown): never {
   });
 }
 
-function refused(name: string, { status, statusText }: Response, part?: string): DownloadError {
+export function refused(name: string, { status, statusText }: Response, part?: string): DownloadError {
   const isWhole = part !== undefined && status === 200;
   return new DownloadError(isWhole ? "the server ignores ranges that it supported before" : "the file cannot be read", {
     where: name,

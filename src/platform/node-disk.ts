@@ -26,7 +26,7 @@ export function writeFileAtomic(path: string, content: string | Uint8Array, chec
 
 /** Makes a folder with these files ("name" or "folder/name"). */
 export function writeFolder(path: string, files: ReadonlyMap<string, FileContent>): Promise<void> {
-  return onDisk(path, async () => {
+  return onDisk(dirname(path), async () => {
     const folders = ["", ...foldersOf(files.keys())].map((folder) => join(path, folder));
     for (const folder of folders) await makeFolder(folder);
     for (const [name, content] of files) await writeSynced(join(path, name), content);

@@ -11,7 +11,6 @@ import { setFlagsFromString } from "node:v8";
 import { parentPort } from "node:worker_threads";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
-import { existsUrl } from "./http.ts";
 import { isRemote, joinUrl } from "./paths.ts";
 import { checkSize, type FileReader, type FileWriter, handleReader } from "./reader.ts";
 
@@ -65,7 +64,7 @@ function findPackageRoot(folder: string): string {
 
 export async function exists(path: string): Promise<boolean> {
   if (registeredPaths(path).length > 0) return true;
-  if (isRemote(path)) return existsUrl(path);
+  if (isRemote(path)) return (await import("./url-files.ts")).existsUrl(path);
   return access(path).then(
     () => true,
     () => false,

@@ -28,7 +28,7 @@ test("a run directory has perplexity instead of accuracy; a resumed run has the 
     "adapter/adapter_config.json",
     "adapter/adapter_model.safetensors",
     "adapter/lowrank.json",
-    "config.json",
+    "run.json",
     "loss.svg",
     "losses.csv",
     "metrics.csv",
@@ -46,7 +46,7 @@ test("a run directory has perplexity instead of accuracy; a resumed run has the 
     const [loss, perplexity] = ["val_loss", "val_ppl"].map((column) => Number(row[head!.indexOf(column)]));
     assert.is(perplexity, Math.exp(loss!));
   }
-  const config = JSON.parse(read("first", "config.json"));
+  const config = JSON.parse(read("first", "run.json"));
   assert.equal(
     [config.objective, config.data.file, config.labels],
     ["lm", [join(folder, "a.txt"), join(folder, "b.txt")], []],
