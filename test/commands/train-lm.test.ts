@@ -28,12 +28,12 @@ test("a run directory has perplexity instead of accuracy; a resumed run has the 
     "adapter/adapter_config.json",
     "adapter/adapter_model.safetensors",
     "adapter/lowrank.json",
-    "run.json",
     "loss.svg",
     "losses.csv",
     "metrics.csv",
     "perplexity.svg",
     "plan.txt",
+    "run.json",
     "texts.csv",
   ]);
   const [columns, values] = table("first", "metrics.csv");
