@@ -47,7 +47,7 @@ export function attentionScale(config: GPT2Config, l: number): number {
 /** The matrices that can have an adapter: those of a block, and the head. */
 export const TARGETS = ["q", "k", "v", "o", "fc", "proj", "head"] as const;
 /** `TARGETS`, and `c_attn`: one adapter for q, k and v together, as in PEFT. */
-export const ALL_TARGETS = [...TARGETS, "c_attn"] as const;
+const ALL_TARGETS = [...TARGETS, "c_attn"] as const;
 /** The name of a matrix that can have an adapter. */
 export type Target = (typeof ALL_TARGETS)[number];
 
@@ -262,7 +262,7 @@ function validateLayers(layers: readonly number[], targets: readonly Target[], p
 }
 
 /** Maximum number of blocks that is accepted from a file or a flag. GPT-2 XL has 48. */
-export const MAX_LAYERS = 1024;
+const MAX_LAYERS = 1024;
 
 const SIZES = ["vocab_size", "n_positions", "n_layer", "n_head", "n_embd"] as const;
 

@@ -52,7 +52,7 @@ export function headShapes({ n_embd }: GPT2Config, numLabels: number, bias: bool
 }
 
 /** Where a block has Houlsby's adapters: behind the output matrix of each half, `h.N.<place>.adapter`. */
-export const BOTTLENECKS = ["attn", "mlp"] as const;
+const BOTTLENECKS = ["attn", "mlp"] as const;
 
 /**
  * What modes adapter, prompt and prefix add, in the order of the forward pass; nothing in the other modes. Weights are [in, out]. A prefix is

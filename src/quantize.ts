@@ -71,7 +71,7 @@ function countBelow(table: Float32Array, x: number): number {
 }
 
 /** Where values lie in an array: the elements from one output, or input, to the next. */
-export interface Strides {
+interface Strides {
   output: number;
   input: number;
 }

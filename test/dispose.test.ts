@@ -11,6 +11,7 @@ import { LanguageModel } from "../src/infer/language-model.ts";
 import { loadModel } from "../src/io/hf.ts";
 import { assertFails, temporaryFolder } from "./helpers/border.ts";
 import { test } from "./helpers/harness.ts";
+import { TASKS } from "./helpers/models.ts";
 import { tinyModel } from "./helpers/tiny.ts";
 
 const model = tinyModel(join(temporaryFolder(), "model"));
@@ -66,13 +67,12 @@ test("models that are forgotten without destroy are freed by the garbage collect
     for await (const _ of lm.generate("a")) break;
     const checkpoint = await loadModel(model);
     const { config } = checkpoint;
-    const task = { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: true } as const;
     const meta = {
       base_model: model,
       model: config,
       mode: "last_layer",
       lora: null,
-      task,
+      task: { ...TASKS.classification, head_bias: true },
       labels: ["a", "b"],
     } as const;
     const classifier = await Classifier.untrained(

@@ -4,7 +4,7 @@ import { basename, dirname, join, normalize } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { PANEL } from "../src/backend/panels.ts";
-import { filesOf, variantsOf, wgslOf } from "../src/backend/webgpu-shaders.ts";
+import { variantsOf, wgslOf } from "../src/backend/webgpu-shaders.ts";
 import { MAX_HEAD_SIZE } from "../src/ops/attention.ts";
 import { KERNELS } from "../src/ops/generated/kernels.ts";
 import { LANES } from "../src/ops/gradnorm.ts";
@@ -32,7 +32,7 @@ test("every kernel is named after its op, and every shader belongs to a kernel",
     );
   const shaders = list("shaders", ".wgsl").filter((name) => !name.endsWith(".prelude.wgsl"));
   assert.equal(
-    [...new Set(KERNELS.flatMap(filesOf))].sort(),
+    [...new Set(KERNELS.flatMap(variantsOf).map(fileOf))].sort(),
     shaders.map((name) => basename(name, ".wgsl")),
   );
 });
@@ -74,13 +74,13 @@ function documentedShapes(header: string, bindings: readonly string[]): string {
 
 const HEADER_WORDS = { read: /^read$/, write: /^write\b/, update: /^(updates|accumulates)\b|^write, read where/ };
 
+/** The file with the code of a shader, without its prelude. */
+const fileOf = (shader: string) => shader.replace(/\..*/, "").replace(/^(matmul|linear)_(grouped_)?/, "matmul_");
+
 async function checkShader(kernel: Kernel, name: string): Promise<void> {
   const { bindings, shapes } = kernel;
   const whole = await wgslOf(kernel, name);
-  const file = filesOf(kernel).find(
-    (one) => one.replace(/^matmul_/, "") === name.replace(/\..*|^(matmul|linear)_(grouped_)?/g, ""),
-  );
-  const code = read(`shaders/${file}.wgsl`);
+  const code = read(`shaders/${fileOf(name)}.wgsl`);
   const entries = [...code.matchAll(/@compute\s+@workgroup_size\([^)]*\)\s*fn (\w+)/g)].map(([, entry]) => entry);
   assert.equal(entries, ["main"], `${name}: entry points`);
   assert.not.match(code, /@binding|struct Dims|^override/m, `${name}: a declaration that follows from the kernel`);

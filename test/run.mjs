@@ -3,40 +3,49 @@
  * it declared, that all of them ran, and that none failed. `node test/run.mjs [PART-OF-A-FILE-NAME...]`
  */
 import { spawnSync } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { runFile } from "./run-file.mjs";
 
-const JOBS = 2;
+/** For two cores: a file that waits for a page or a command leaves its core to the third. */
+const JOBS = 3;
 const FILE_TIMEOUT_MS = 6 * 60_000;
+/** The seconds that each file took when it passed last. */
+const SECONDS = "build/test-seconds.json";
 const built = spawnSync(process.execPath, ["src/tools/build.mjs", "--tests"], { stdio: "inherit" });
 if (built.status !== 0) process.exit(1);
 
 const wanted = process.argv.slice(2);
 const files = readdirSync("build/test", { recursive: true })
   .map(String)
-  .filter((f) => f.endsWith(".test.js") && (wanted.length === 0 || wanted.some((w) => f.includes(w))))
-  .sort();
+  .filter((f) => f.endsWith(".test.js") && (wanted.length === 0 || wanted.some((w) => f.includes(w))));
 if (files.length === 0) {
   console.error(`no test file matches ${wanted.join(" ") || "test/**/*.test.ts"}`);
   process.exit(1);
 }
 
 async function run(file) {
-  const { faults, report, output, seconds } = await runFile(file, { timeout: FILE_TIMEOUT_MS });
+  const { faults, report, output, seconds: taken } = await runFile(file, { timeout: FILE_TIMEOUT_MS });
+  if (!faults.length) seconds[file] = taken;
   const name = file.replace(/\.js$/, ".ts");
-  console.log(`${faults.length ? "FAIL" : "ok  "} ${name}  ${report?.finished ?? 0} tests, ${seconds.toFixed(1)} s`);
+  console.log(`${faults.length ? "FAIL" : "ok  "} ${name}  ${report?.finished ?? 0} tests, ${taken.toFixed(1)} s`);
   for (const skip of report?.skipped ?? []) console.log(`     skipped: ${skip}`);
   if (faults.length) console.log(`${output.replace(/^@harness.*$/m, "").trim()}\n     ${faults.join("; ")}`);
   return { faults: faults.length, tests: report?.finished ?? 0, skipped: report?.skipped.length ?? 0 };
 }
 
-const queue = [...files];
+const seconds = existsSync(SECONDS) ? JSON.parse(readFileSync(SECONDS, "utf8")) : {};
+/** The longest first, so that none is left at the end; a file that never ran by its size, those that start programs before all. */
+const cost = (file) =>
+  seconds[file] ?? statSync(join("build/test", file)).size / 2000 + (/^(browser|commands)/.test(file) ? 100 : 0);
+const queue = files.sort((a, b) => cost(b) - cost(a));
 const results = [];
 await Promise.all(
   Array.from({ length: JOBS }, async () => {
     while (queue.length) results.push(await run(queue.shift()));
   }),
 );
+writeFileSync(SECONDS, JSON.stringify(seconds));
 const sum = (key) => results.reduce((total, r) => total + r[key], 0);
 const bad = results.filter((r) => r.faults).length;
 console.log(`\n${files.length} files, ${sum("tests")} tests passed, ${sum("skipped")} skipped, ${bad} files failed`);

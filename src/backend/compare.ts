@@ -10,7 +10,7 @@ import { showShape, type Tensor } from "../tensor.ts";
 import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
 
 /** Largest difference relative to the largest number in the row: kernels add a few thousand terms. */
-export const TOLERANCE = 1e-4;
+const TOLERANCE = 1e-4;
 const SMALLEST_SCALE = 1e-3;
 
 /** A segment of a single dispatch, or of the tensors to clear. */

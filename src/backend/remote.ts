@@ -36,7 +36,7 @@ export interface ProgramRecord {
 }
 
 /** The tensors shared from another session, by their numbers there. They get the first numbers in the new session. */
-export interface SharedTensors {
+interface SharedTensors {
   session: number;
   tensors: number[];
 }

@@ -13,7 +13,7 @@ interface Patch {
 }
 
 /** A part of the list, in records. */
-export interface Range {
+interface Range {
   first: number;
   count: number;
 }

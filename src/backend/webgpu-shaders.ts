@@ -169,11 +169,6 @@ async function sourceOf(file: string): Promise<string> {
   return SHADERS[file] ?? (await import("./generated/later-shaders.ts")).SHADERS[file]!;
 }
 
-/** The files of a kernel's shaders, without their preludes. */
-export function filesOf({ name }: Kernel): string[] {
-  return FAMILIES[name]?.variants.map(({ variant }) => `matmul_${variant}`) ?? [name];
-}
-
 /** The names of all shaders of a kernel that `wgslOf` prints. */
 export function variantsOf({ name }: Kernel): string[] {
   const variants = FAMILIES[name]?.variants.map(({ variant }) => `${name}_${variant}`);

@@ -13,7 +13,7 @@ import { describeMachine, machine } from "./machine.ts";
 import { runSelf } from "./processes.ts";
 import { bundledMessages } from "./texts.ts";
 
-export interface DataBenchOptions {
+interface DataBenchOptions {
   rows: number[];
   json?: boolean;
 }

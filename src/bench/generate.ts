@@ -20,7 +20,7 @@ import { Dialogue } from "./processes.ts";
 import { spreadOf } from "./spread.ts";
 import { CONFIGS, type ShapeName } from "./step.ts";
 
-export interface GenerateBenchOptions {
+interface GenerateBenchOptions {
   model: ShapeName;
   dtype: WeightDtype;
   device: DeviceName;

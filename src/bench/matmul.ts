@@ -9,7 +9,7 @@ import { describeMachine, machine } from "./machine.ts";
 import { measureProduct, type Product, productsFor, type Rate } from "./products.ts";
 import { describeYardsticks, measureYardsticks, type Yardsticks } from "./yardsticks.ts";
 
-export interface MatmulBenchOptions {
+interface MatmulBenchOptions {
   device: DeviceName;
   threads?: number;
   rounds: number;

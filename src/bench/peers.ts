@@ -19,7 +19,7 @@ export interface Peer {
 }
 
 /** A file of the installed package (dist/, node_modules/), or one that was prepared for the benchmark. */
-export type WireFile = { shipped: string } | { prepared: string };
+type WireFile = { shipped: string } | { prepared: string };
 
 /** kitoken's own format, which it loads fastest, converted from GPT-2's files. */
 const KIT = "gpt2.kit";

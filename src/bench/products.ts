@@ -28,7 +28,7 @@ const SMALL = [
 ] as const;
 
 /** 960 tokens: 8 messages padded to 120, as in the paper; 239: without padding; 8: one row per message; 1024: a full context. */
-export const PRODUCTS: readonly Product[] = [
+const PRODUCTS: readonly Product[] = [
   { name: "x W", m: 960, n: 768, k: 768 },
   { name: "x W, frozen", m: 960, n: 768, k: 768, frozen: true },
   { name: "dy W^T, frozen", m: 960, n: 768, k: 768, transB: true, frozen: true },

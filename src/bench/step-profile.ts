@@ -18,7 +18,7 @@ import { kernelTimes, type Work, wallTime } from "./timing.ts";
 import type { Yardsticks } from "./yardsticks.ts";
 
 const STEP: readonly SegmentName[] = ["zero", "forward", "backward", "update"];
-export const LR = 5e-5;
+const LR = 5e-5;
 
 const LORA: LoraConfig = {
   r: 8,

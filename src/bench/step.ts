@@ -33,7 +33,7 @@ export const CONFIGS = {
   "gpt2-xl": { ...COMMON, n_positions: 1024, n_layer: 48, n_head: 25, n_embd: 1600 },
 } satisfies Record<string, GPT2Config>;
 
-export interface StepBenchOptions {
+interface StepBenchOptions {
   model: ShapeName;
   mode: Mode;
   dtype: WeightDtype;

@@ -17,7 +17,7 @@ import type { PeerResult, TokenizerReport, WorkloadResult } from "./tokenizer-re
 import { speedChart, tables } from "./tokenizer-report.ts";
 import { wireBytes } from "./wire.ts";
 
-export interface TokenizerOptions {
+interface TokenizerOptions {
   texts?: string[];
   json?: boolean;
   svg?: string;

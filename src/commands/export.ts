@@ -1,10 +1,11 @@
 /** export: converts a trained model for PEFT or transformers. */
-import { joinPath, withLock, writeDirectoryAtomic } from "#platform";
+import { joinPath, withLock } from "#platform";
 import { DEVICES, type DeviceName, openDevice } from "../backend/device.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
 import { Classifier } from "../infer/classifier.ts";
 import { type OpenedAdapter, openAdapter } from "../io/open-adapter.ts";
+import { writeDirectoryAtomic } from "../platform/replacing.ts";
 import { downloadProgress } from "../report/download.ts";
 import { readRecord } from "../run/directory.ts";
 import {

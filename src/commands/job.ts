@@ -15,7 +15,7 @@ import { refuseExisting } from "../run/files.ts";
 import { type DataSource, loadData, resolveSettings } from "../run/load-data.ts";
 import { newRecord, type RunRecord, within } from "../run/record.ts";
 import { dataSpec, mergePreset, PRESETS, pickSettings, type RunSettings, trainOptions } from "../run/settings.ts";
-import { DEFAULTS, ofMode, resolveOptions, type TrainOptions } from "../train/options.ts";
+import type { TrainOptions } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
 import { settle } from "./cli.ts";
 
@@ -38,10 +38,8 @@ export interface Job {
   kept: string;
   /** Whether `out` is replaced: an earlier run, or this run's own checkpoints. */
   replaces: boolean;
-  modelName: string;
   model: GPT2Checkpoint;
   data: TrainingData;
-  options: TrainOptions;
   record: RunRecord;
   adapter?: Adapter;
   resume?: Checkpoint;
@@ -71,15 +69,15 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
     const { data, options } = await resolveSettings(settings, model, adapter, loadFor(model));
     const record = await newRecord({ model, data }, settings, options);
     if (replaces) record.replaces = true;
-    const job = { out, kept, replaces, model, data, options, record };
-    if (!adapter) return { ...job, modelName: settings.model! };
-    record.adapter = absolutePath(flags.adapter!);
-    return { ...job, modelName: record.model, adapter };
+    if (adapter) record.adapter = absolutePath(flags.adapter!);
+    return { out, kept, replaces, model, data, record, ...(adapter ? { adapter } : {}) };
   });
 }
 
 /** What the plans of a run follow from. Of the model only config and tokenizer are read, unless an adapter is to be continued. */
-export async function plannedJob(flags: TrainFlags): Promise<Pick<Job, "model" | "data" | "options" | "adapter">> {
+export async function plannedJob(
+  flags: TrainFlags,
+): Promise<Pick<Job, "model" | "data" | "adapter"> & { options: TrainOptions }> {
   const settings = readFlags(flags);
   const opened: Pick<Job, "model" | "adapter"> =
     flags.adapter === undefined
@@ -171,16 +169,13 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
     return data;
   });
   const { recompute = record.options.recompute } = program.opts<TrainFlags>();
-  const options = { ...record.options, recompute };
   return {
     out,
     kept: directory,
     replaces: true,
-    modelName: record.model,
     model,
     data,
-    options: resolveOptions(ofMode(options, options.mode ?? DEFAULTS.mode), record.objective),
-    record,
+    record: { ...record, options: { ...record.options, recompute } },
     resume,
     ...(adapter ? { adapter } : {}),
   };

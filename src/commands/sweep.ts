@@ -15,7 +15,7 @@ import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
 import { parameterList } from "../model/trainable.ts";
 import { showBytes } from "../plan/memory.ts";
-import type { Check } from "../platform/replacing.ts";
+import type { Check } from "../platform/reader.ts";
 import { downloadProgress } from "../report/download.ts";
 import { showDuration } from "../report/duration.ts";
 import { createProgress, describeEvaluation, describeRate, describeStep, type Progress } from "../report/progress.ts";

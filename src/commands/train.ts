@@ -7,7 +7,7 @@ import { notOnWebGPU } from "../engine/device-check.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { PEFT_TYPES } from "../io/peft-form.ts";
 import { checkNumber } from "../number-range.ts";
-import type { Check } from "../platform/replacing.ts";
+import type { Check } from "../platform/reader.ts";
 import { createProgress, describeStep, type Progress } from "../report/progress.ts";
 import { wrapLines } from "../report/text.ts";
 import { freePath, hasResult, refuseExisting, removeRun, saveSomewhere } from "../run/files.ts";
@@ -16,7 +16,6 @@ import { describeMemory, memoryTable } from "../run/memory-table.ts";
 import type { RunRecord } from "../run/record.ts";
 import { PRESETS } from "../run/settings.ts";
 import { describeData, describePlan, describeResult } from "../run/summary.ts";
-import type { TrainOptions } from "../train/options.ts";
 import { RunFailed, type TrainEvent } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
 import { calledAs, shellWord } from "./called.ts";
@@ -100,7 +99,7 @@ class Printer {
     private readonly data: TrainingData,
   ) {}
 
-  begin(model: string, { classWeights }: TrainOptions): void {
+  begin({ model, options: { classWeights } }: RunRecord): void {
     const { source, labels, stats } = this.data;
     console.log(
       this.json
@@ -187,16 +186,16 @@ async function openJobDevice({ device, threads }: TrainFlags, began = device): P
 
 /** Trains and saves the run; to another directory if `check` reports that this process has lost `out`. Returns the exit code. */
 async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
-  const { out, kept, replaces, model, data, options, adapter, resume } = job;
+  const { out, kept, replaces, model, data, record, adapter, resume } = job;
   // Before the training, so that a run does not depend on files that change meanwhile.
   const { runCharts } = await import("../run/charts.ts");
   const device = await openJobDevice(flags, resume?.device);
   const printer = new Printer(flags.json ?? false, data);
-  printer.begin(job.modelName, options);
+  printer.begin(record);
   if (resume) printNote(`resumed at step ${resume.step}`);
   const interruption = new Interruption("stopping to save the run; interrupt again to stop without saving");
   const { signal } = interruption;
-  const live = new LiveRun(kept, job.record, {
+  const live = new LiveRun(kept, record, {
     check,
     onEvent: (event) => {
       if (event.type === "step") interruption.begin();
@@ -209,7 +208,7 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
       device,
       model,
       data,
-      ...options,
+      ...record.options,
       signal,
       ...live.callbacks,
       ...(adapter === undefined ? {} : { adapter }),

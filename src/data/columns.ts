@@ -3,7 +3,7 @@ import { DataError, nameList } from "../errors.ts";
 import { nearest } from "../suggest.ts";
 
 /** Common names. Case, surrounding white space, and the signs between words are ignored. */
-export const TEXT_NAMES = [
+const TEXT_NAMES = [
   ...["text", "message", "sms", "content", "body", "v2", "sentence", "review", "comment", "tweet", "post", "email"],
   ...["question", "query", "utterance", "message text", "review text", "comment text"],
 ];
@@ -26,7 +26,7 @@ export interface ColumnChoice {
 }
 
 /** The indices (from 0) and names of the text and label columns, and whether the first row is a header. */
-export interface Columns {
+interface Columns {
   text: number;
   label: number;
   textName: string;
@@ -136,7 +136,7 @@ function findNames(names: string[], guess: number, choice: ColumnChoice, file: s
 }
 
 /** The column or key of the texts, and another one that is wanted with them: its index, the text's if none is. */
-export interface TextColumns {
+interface TextColumns {
   text: number;
   textName: string;
   other: number;

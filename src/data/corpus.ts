@@ -79,7 +79,7 @@ export interface ReadOptions extends ColumnChoice {
 }
 
 /** The first rows of a file, and how they were read. */
-export interface Sample {
+interface Sample {
   dialect: Dialect;
   /** Fields, including those of a header; for JSON key, value, key, value, ... */
   rows: string[][];

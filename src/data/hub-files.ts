@@ -5,7 +5,7 @@ import { LIMITS } from "../io/limits.ts";
 import { nearest } from "../suggest.ts";
 import { classNames } from "./columns.ts";
 
-export interface RepositoryFile {
+interface RepositoryFile {
   path: string;
   size: number;
 }

@@ -29,7 +29,7 @@ export type Batching = (typeof BATCHINGS)[number];
  */
 const SORTED_BATCHES = 64;
 
-export interface LoaderOptions {
+interface LoaderOptions {
   /** Sequences per batch. */
   batchSize: number;
   /** Seed of the epochs' orders. */
@@ -98,7 +98,7 @@ export class Loader<Batch> {
 }
 
 /** The limits of one batch. */
-export interface BatchCapacity {
+interface BatchCapacity {
   /** Tokens, padding included. */
   tokens: number;
   sequences: number;

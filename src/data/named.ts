@@ -12,7 +12,7 @@ import { openCollection } from "./sms.ts";
 import { DEFAULT_SPLIT, type Split } from "./split.ts";
 
 /** The fields of every data/datasets/<name>.json. */
-export interface DatasetDescription {
+interface DatasetDescription {
   name: string;
   title: string;
   columns: { text: string; label: string };
@@ -61,7 +61,7 @@ const NAMED: readonly Named[] = [
 export const isOnHub = (name: string) => name.includes("/");
 
 /** Names of the data sets. */
-export const DATASETS: readonly DatasetDescription[] = NAMED.map(({ description }) => description);
+const DATASETS: readonly DatasetDescription[] = NAMED.map(({ description }) => description);
 
 /** Opens a data set, downloading it if needed. Throws ConfigError, with the nearest name, for an unknown name. */
 export async function openNamed(name: string, options: DownloadOptions & { split?: Split }) {

@@ -6,9 +6,9 @@ import type { FileReader } from "../platform/reader.ts";
 import { classNames } from "./columns.ts";
 import { bytesReader } from "./corpus.ts";
 
-export type ParquetRow = Readonly<Record<string, unknown>>;
+type ParquetRow = Readonly<Record<string, unknown>>;
 
-export interface ParquetFile {
+interface ParquetFile {
   /** The table's columns. */
   names: readonly string[];
   /** Those of them whose values are texts or numbers, not lists, structures or bytes. */
@@ -108,13 +108,13 @@ export function textOf(value: unknown): string {
 }
 
 /** A Parquet file's columns as JSON lines: row N on line N. */
-export interface ParquetLines extends FileReader {
+interface ParquetLines extends FileReader {
   /** The names of the classes in a column, if it has class numbers. */
   classes(column: string): readonly string[] | undefined;
 }
 
 /** Chooses columns by their names and, of two columns, the values in the first rows. Throws DataError. */
-export type PickColumns = (names: string[], sample: readonly (readonly string[])[]) => readonly string[];
+type PickColumns = (names: string[], sample: readonly (readonly string[])[]) => readonly string[];
 
 /** Rows whose values tell which of two columns is the label. */
 const SAMPLE_ROWS = 200;

@@ -29,7 +29,7 @@ export interface RowError {
 }
 
 /** Names for the messages: the columns, the known labels, and the unknown label. */
-export interface RowErrorContext {
+interface RowErrorContext {
   textColumn: string;
   labelColumn: string;
   labels: readonly string[];

@@ -39,7 +39,7 @@ export async function openCollection(
 }
 
 /** The path of the collection's file, which is downloaded unless the cache has it with the right digest. */
-export async function fetchCollection(about: CollectionDescription, options: DownloadOptions = {}): Promise<string> {
+async function fetchCollection(about: CollectionDescription, options: DownloadOptions = {}): Promise<string> {
   const folder = joinPath(cacheDirectory(), "datasets", about.name);
   const path = joinPath(folder, about.entry.name);
   if (await isWhole(path, about)) return path;

@@ -21,7 +21,7 @@ export type Parts = [Dataset, Dataset, Dataset];
 /** The published program's `random_state`. */
 const EXPERIMENT_SEED = 42;
 
-export interface SplitOptions {
+interface SplitOptions {
   split: Split;
   /** Whether to drop rows until all classes are as large as the smallest; required by "experiment". */
   balance: boolean;
@@ -57,7 +57,7 @@ export function holdOut(all: Dataset, split: Split, shares: readonly [number, nu
  * The rows that the published program uses, in its order: `pandas.concat([ham.sample(n, random_state=42), spam])` and
  * `.sample(frac=1, random_state=42)`, where n is the size of the smallest class, which keeps all rows.
  */
-export function experimentOrder(all: Dataset): Uint32Array<ArrayBuffer> {
+function experimentOrder(all: Dataset): Uint32Array<ArrayBuffer> {
   const classes = positionsByClass(all);
   const smallest = Math.min(...classes.map((rows) => rows.length));
   const drawn = classes

@@ -15,7 +15,7 @@ const BYTES_PER_UNIT = 3;
 /** Texts of up to this many units always fit into a chunk. They take the fast path, without new views or copies. */
 const SHORT_UNITS = Math.floor(CHUNK_BYTES / BYTES_PER_UNIT);
 
-export interface EncodeOptions {
+interface EncodeOptions {
   /**
    * Whether special tokens in the text, such as `<|endoftext|>`, become their ids. Default false: they are encoded like any other
    * text. Added tokens that are not special always become their ids.

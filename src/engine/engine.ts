@@ -50,7 +50,7 @@ const rowsOf = ({ ids, starts }: Batch) => ({ tokens: ids.length, sequences: sta
 const meanOf = (weight: number) => (weight > 0 ? 1 / weight : 0);
 
 /** What a member does with a batch: segments run for all members, and an update only for those that have its values. */
-export interface MemberBatch {
+interface MemberBatch {
   batch: Batch;
   loss_scale: number;
   update: ReturnType<typeof adamwStepValues> | null;

@@ -11,7 +11,7 @@ import { type BatchResult, Engine, type EngineOptions, type Pass, runBatches } f
 import { quantizeOf } from "./weights.ts";
 
 /** A member's adapter, and the most that its batches hold. */
-export interface GroupMember extends MemberOptions {
+interface GroupMember extends MemberOptions {
   capacity: Capacity;
 }
 

@@ -11,7 +11,7 @@ export interface Prediction {
 }
 
 /** Softmax in f64. Plain loops: with thousands of classes this is most of an evaluation's time. */
-export function softmax(logits: ArrayLike<number>): Float64Array {
+function softmax(logits: ArrayLike<number>): Float64Array {
   const shares = new Float64Array(logits.length);
   let largest = -Infinity;
   for (let i = 0; i < logits.length; i++) largest = Math.max(largest, logits[i]!);

@@ -140,7 +140,7 @@ function drawA(rng: Rng, { init }: LoraConfig, r: number, input: number): () => 
 }
 
 /** Names of the tensors that a trained model has in addition to its base: the trained ones, and the head. */
-export function trainedNames(engine: Engine, spec: ModelSpec): string[] {
+function trainedNames(engine: Engine, spec: ModelSpec): string[] {
   const isTrained = new Set(engine.trainableNames);
   return [...engine.plan.parameters.all.keys()].filter(
     (name) => isTrained.has(name) || (spec.task.objective === "classification" && name.startsWith("head.")),

@@ -10,7 +10,7 @@ import type * as Quantize from "../quantize.ts";
 import { sizeOf, type Tensor, type TensorPiece } from "../tensor.ts";
 
 /** A program over a model's parameters. */
-export interface ParameterPlan extends Program {
+interface ParameterPlan extends Program {
   spec: ModelSpec;
   parameters: Parameters;
 }

@@ -6,7 +6,7 @@
 import { createHasher, exists, moveFile, openAppend, openFile, remove, writeFileAtomic } from "#platform";
 import { ConfigError, DataError, FormatError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
-import type { Check } from "../platform/replacing.ts";
+import type { Check } from "../platform/reader.ts";
 import { nearest } from "../suggest.ts";
 import type { Classification, Classifier } from "./classifier.ts";
 import { begins, Fields, Kept, probabilityIn } from "./label-fields.ts";
@@ -60,7 +60,7 @@ export async function unfinished(output: string, replaced = false): Promise<Labe
 }
 
 /** What is to be known of a table before the first row is labelled. */
-export interface Survey {
+interface Survey {
   /** The path of the table. */
   where: string;
   rows: number;
@@ -137,7 +137,7 @@ function unknownAdapter(name: string, known: readonly string[], where: string): 
   });
 }
 
-export interface LabelOptions {
+interface LabelOptions {
   output: string;
   settings: LabelSettings;
   /** Begin again, whatever there is. */

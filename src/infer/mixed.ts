@@ -21,7 +21,7 @@ const TOKENS = 2048;
 const MOST_TOKENS = 8192;
 
 /** An adapter, and the most tokens of a text that it reads. */
-export interface NamedAdapter {
+interface NamedAdapter {
   name: string;
   spec: ModelSpec;
   longest: number;
@@ -35,7 +35,7 @@ interface SharedPlan {
 }
 
 /** What there is of the model on the device. */
-export interface OnDevice {
+interface OnDevice {
   /** The active adapter, which has a plan of its own already. */
   active: { name: string | null; engine: Engine };
   /** The engine whose base model others share. */

@@ -19,7 +19,7 @@ export function outputFormat(file: string): DataFormat {
   return PARQUET.test(file) ? "csv" : formatOf(file);
 }
 
-export interface TableOptions {
+interface TableOptions {
   textColumn?: string | undefined;
   /** The text column where none is asked for and the file has one of this name. */
   likelyTextColumn?: string | undefined;

@@ -29,7 +29,7 @@ interface Matrix {
 }
 
 /** The quantised matrices of a model. What is stored of one is in memory at a time, as matrices are read in parts. */
-export class QuantizedMatrices {
+class QuantizedMatrices {
   private last: { name: string; rows: Awaited<ReturnType<Matrix["load"]>> } | undefined;
 
   constructor(

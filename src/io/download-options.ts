@@ -1,6 +1,6 @@
 /** The options of whatever may download. Apart from the download itself, which is loaded on demand. */
 import type { Kind } from "../arguments.ts";
-import type { FetchOptions } from "./fetch.ts";
+import type { FetchOptions } from "../platform/http.ts";
 
 /** Progress of a download, with the status values of transformers.js. */
 export interface DownloadEvent {

@@ -1,11 +1,11 @@
 /** Downloads that resume, and are verified before the file gets its final name. */
 import { createHasher, exists, moveFile, openAppend, openFile, remove, withLock } from "#platform";
 import { DownloadError, LowrankError } from "../errors.ts";
+import { type Answer, Broken, bodyLength, type FetchOptions, repeat, request } from "../platform/http.ts";
 import type { DownloadEvent, DownloadOptions } from "./download-options.ts";
-import { type Answer, Broken, type FetchOptions, fetchAgain, LEAST_BYTES, TRIES, wait } from "./fetch.ts";
 
 /** A file to download, with its expected size and digest. */
-export interface Wanted {
+interface Wanted {
   url: string;
   headers?: Record<string, string>;
   /** For messages and events. */
@@ -56,29 +56,23 @@ function reporter({ name, file, size: total }: Wanted, { onProgress }: DownloadO
   };
 }
 
-/** Fetches until the file is complete. Only attempts without progress count as failures. */
+/** Fetches until the file is complete, or no attempt makes progress. */
 async function fetchWhole(part: string, wanted: Wanted, report: Report, options: DownloadOptions): Promise<void> {
-  const { url, size } = wanted;
+  const { size } = wanted;
+  if (size > 0 && (await sizeOf(part)) === size) return;
   const until = performance.now() + LONGEST;
-  let most = await sizeOf(part);
-  if (most > 0 && most === size) return;
-  for (let failures = 0; ; ) {
-    try {
-      return await fetchRest(part, wanted, until, report, options);
-    } catch (error) {
-      if (!(error instanceof Broken)) throw error;
-      const has = await sizeOf(part);
-      failures = has >= most + LEAST_BYTES ? 0 : failures + 1;
-      most = Math.max(most, has);
-      if (failures === TRIES || performance.now() > until)
-        throw new DownloadError("the download was interrupted repeatedly", {
-          where: url,
-          found: `${has} bytes of ${size}, then: ${error.message}`,
-          hint: "run the same command again: it resumes the download",
-          cause: error.cause,
-        });
-      await wait(failures, options);
-    }
+  try {
+    await repeat(
+      () => fetchRest(part, wanted, until, report, options),
+      options,
+      () => sizeOf(part),
+    );
+  } catch (cause) {
+    if (!(cause instanceof Broken)) throw cause;
+    const bytes = await sizeOf(part);
+    if (bytes === 0) throw cause;
+    const hint = `run the same command again: it resumes the download after ${bytes} of ${size} bytes`;
+    throw new DownloadError(cause.message.split("\n")[0]!, { ...cause.details, hint, cause });
   }
 }
 
@@ -98,36 +92,38 @@ async function fetchRest(
   // A compressed response would make the byte ranges wrong.
   const headers: Record<string, string> = { ...wanted.headers, "accept-encoding": "identity" };
   if (start > 0) headers.range = `bytes=${start}-`;
-  const answer = await fetchAgain(url, { headers }, options);
-  const { ok, status, headers: received, type } = answer.response;
-  const resumes = status === 206 && Number(/^bytes (\d+)-/.exec(received.get("content-range") ?? "")?.[1]) === start;
-  if (!resumes && start > 0 && (ok || status === 416)) await remove(part);
-  if (status === 416 || (status === 206 && !resumes)) {
-    await answer.cancel();
-    throw new Broken(`status ${status} for a request to resume at byte ${start}`);
-  }
-  if (!ok) {
-    await answer.cancel();
-    throw wanted.refused?.(status) ?? refusal(status, url);
-  }
-  // In a cross-origin response a page sees the compressed length, but not the content-encoding header.
-  const mayBeCompressed = received.has("content-encoding") || type === "cors";
-  const length = mayBeCompressed ? null : received.get("content-length");
-  const total = length === null ? size : (resumes ? start : 0) + Number(length);
-  if (total !== size) {
-    await answer.cancel();
-    return refuse(part, wanted, `${size} bytes`, `${total} bytes`);
-  }
-  const loaded = await receive(answer, part, { size, until }, report, options);
-  if (loaded > size) return refuse(part, wanted, `${size} bytes`, "more");
-  if (loaded < size) throw new Broken(`the connection ended after ${loaded} of ${size} bytes`);
+  const receiveRest = async (answer: Answer) => {
+    const { ok, status, headers: received } = answer.response;
+    const resumes = status === 206 && Number(/^bytes (\d+)-/.exec(received.get("content-range") ?? "")?.[1]) === start;
+    if (!resumes && start > 0 && (ok || status === 416)) await remove(part);
+    if (status === 416 || (status === 206 && !resumes))
+      throw new Broken("the server did not resume the file", {
+        where: url,
+        expected: `bytes from ${start}`,
+        found: `status ${status}`,
+      });
+    if (!ok) throw wanted.refused?.(status) ?? refusal(status, url);
+    const length = bodyLength(answer.response);
+    const total = length === undefined ? size : (resumes ? start : 0) + length;
+    if (total !== size) return refuse(part, wanted, `${size} bytes`, `${total} bytes`);
+    const loaded = await receive(answer, part, wanted, until, report, options);
+    if (loaded > size) return refuse(part, wanted, `${size} bytes`, "more");
+    if (loaded < size)
+      throw new Broken("the connection ended early", {
+        where: url,
+        expected: `${size} bytes`,
+        found: `${loaded} bytes`,
+      });
+  };
+  await request(url, { headers }, receiveRest, options);
 }
 
 /** Appends the response to the file up to `size` bytes. Returns the bytes received, which may be more than `size`. */
 async function receive(
   { pieces }: Answer,
   part: string,
-  { size, until }: { size: number; until: number },
+  { url, size }: Wanted,
+  until: number,
   report: Report,
   { signal }: FetchOptions,
 ): Promise<number> {
@@ -138,7 +134,13 @@ async function receive(
     for await (const piece of pieces) {
       loaded += piece.length;
       if (loaded > size) break;
-      if (performance.now() > until) throw new Broken("the time limit for a download was exceeded");
+      if (performance.now() > until)
+        throw new DownloadError("the download takes too long", {
+          where: url,
+          expected: `at most ${LONGEST / 3600_000} hours`,
+          found: `${loaded} bytes`,
+          hint: "run the same command again: it resumes the download",
+        });
       await writing(part, () => writer.write(piece), signal);
       report("progress", loaded);
     }

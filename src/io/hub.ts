@@ -5,17 +5,16 @@
 
 import { environment, exists, joinPath, linkFile, platformName, readBytes, writeFileAtomic } from "#platform";
 import { ConfigError, DownloadError, LowrankError } from "../errors.ts";
+import { type Answer, ask, collect } from "../platform/http.ts";
 import { hubCacheDirectory, hubHome } from "./cache.ts";
 import { type Digest, download, inTurn, writing } from "./download.ts";
 import type { DownloadOptions } from "./download-options.ts";
-import { fetchAnswer } from "./fetch.ts";
 import { folderName, nearestRepository, type Repository } from "./hub-names.ts";
+import { LIMITS } from "./limits.ts";
 
 const WORDS = { model: "model", dataset: "data set" } as const;
 
 const HUB = "https://huggingface.co";
-/** Milliseconds for an answer that is not a file: it is short. */
-const PATIENCE = 10_000;
 export const MAIN = "main";
 const COMMIT = /^[0-9a-f]{40}$/;
 
@@ -89,8 +88,14 @@ export async function hubAccess(options: DownloadOptions): Promise<HubAccess> {
   return {
     hubUrl: (environment("HF_ENDPOINT") ?? HUB).replace(/\/+$/, ""),
     ...(token === undefined ? {} : { accessToken: token }),
-    fetch: (url, init = {}) =>
-      fetchAnswer(url instanceof Request ? url.url : url, init, { patience: PATIENCE, ...options }),
+    fetch: (place, init = {}) => {
+      const url = place instanceof Request ? place.url : String(place);
+      const read = async ({ response: { status, statusText, headers }, pieces }: Answer) => {
+        const body = await collect(pieces, url, { limit: LIMITS.answer });
+        return new Response(body.size > 0 ? body : null, { status, statusText, headers });
+      };
+      return ask(url, init, read, options);
+    },
   };
 }
 
@@ -219,7 +224,7 @@ function hubError(repository: Repository, access: HubAccess, cause: unknown): un
   }
   return new DownloadError("the request to the hub failed", {
     where,
-    found: `status ${status}${status === 429 ? ": too many requests" : ""}`,
+    found: `status ${status}`,
     hint: "try again later",
     cause,
   });

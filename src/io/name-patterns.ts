@@ -7,7 +7,7 @@ import { ConfigError } from "../errors.ts";
 import { type Effort, Expression, ExpressionError, spend } from "./expression.ts";
 
 /** The setting of a file that an error names. */
-export interface Place {
+interface Place {
   setting: string;
   where: string;
 }

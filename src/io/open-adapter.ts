@@ -1,7 +1,8 @@
 /** Opens the adapter of a run, or one written by PEFT, together with its base model. */
-import { exists, isReplacing, joinPath } from "#platform";
+import { exists, joinPath } from "#platform";
 import { checkArguments } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
+import { isRemote, STAGING } from "../platform/paths.ts";
 import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
 import { fingerprint } from "./fingerprint.ts";
@@ -86,7 +87,8 @@ const THEIRS = "adapter_config.json";
 async function placeOf(directory: string): Promise<string> {
   const parents = IS_ADAPTER.test(directory) ? [joinPath(directory, "..")] : [];
   for (const place of [directory, ...parents])
-    if (await isReplacing(place)) await (await import("./recover.ts")).recover(place);
+    if (!isRemote(place) && (await exists(joinPath(place, STAGING))))
+      await (await import("./recover.ts")).recover(place);
   return (await findAdapter(directory)) ?? directory;
 }
 

@@ -21,7 +21,7 @@ import { importVirtual } from "./peft-import-virtual.ts";
 import { KINDS, PREFIX, SCORE, theirName } from "./peft-lora.ts";
 
 /** A PEFT adapter before its data is read; `keys` maps our names to PEFT's. */
-export interface PeftImport {
+interface PeftImport {
   meta: AdapterMeta;
   keys: Map<string, string>;
 }

@@ -10,7 +10,7 @@ import type { Shape } from "../tensor.ts";
 import { commonConfig, type NamedTensor, type PeftForm, type Tensors } from "./peft-form.ts";
 
 /** The settings that determine an adapter's form in PEFT. */
-export interface LoraModel {
+interface LoraModel {
   base_model: string;
   model: GPT2Config;
   lora: LoraConfig;

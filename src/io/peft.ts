@@ -32,7 +32,7 @@ export const PEFT_CONFIG = "adapter_config.json";
 export const PEFT_TENSORS = "adapter_model.safetensors";
 const HEAD_COPY = `${PREFIX}lm_head.base_layer.weight`;
 
-export interface ReadOptions {
+interface ReadOptions {
   /** The base model; needed for adapters written by PEFT, which do not store its dimensions. */
   base?: PeftBase;
 }

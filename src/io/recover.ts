@@ -1,6 +1,7 @@
 /** Cleanup after a killed process: a stale lock, or a replacement of files that was interrupted. */
-import { dropDeadLock, finishReplacing, isReplacing, withLock } from "#platform";
+import { dropDeadLock, withLock } from "#platform";
 import { ConfigError } from "../errors.ts";
+import { finishReplacing, isReplacing } from "../platform/replacing.ts";
 
 /**
  * Removes the lock of a killed process. Completes an interrupted replacement of a directory's files if it was committed,

@@ -32,7 +32,7 @@ export type Dtype = keyof typeof BYTES;
 /** The element types that can be read as floats. */
 export const FLOATS = ["F32", "F16", "BF16"] as const satisfies Dtype[];
 
-export interface TensorInfo {
+interface TensorInfo {
   dtype: Dtype;
   shape: Shape;
   /** Bytes [begin, end) of the data that follows the header. */

@@ -19,7 +19,7 @@ export interface AddedToken {
 export type TokenIds = Readonly<Record<string, number>>;
 
 /** What a model's files say. */
-export interface VocabularyParts {
+interface VocabularyParts {
   tokens: TokenIds;
   merges: readonly unknown[];
   added: readonly AddedToken[];

@@ -83,7 +83,7 @@ export function makeBatchInputs({ task }: ModelSpec, { tokens, sequences }: Capa
 }
 
 /** The step values of a batch. */
-export interface BatchValues {
+interface BatchValues {
   tokens: number;
   sequences: number;
   unique: number;

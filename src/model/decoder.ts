@@ -35,7 +35,7 @@ export interface DecoderOptions {
 }
 
 /** The inputs of a step: views of one buffer. */
-export interface DecoderInputs {
+interface DecoderInputs {
   root: Tensor;
   ids: Tensor;
   /**

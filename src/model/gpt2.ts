@@ -77,12 +77,12 @@ export interface MemberOptions {
 }
 
 /** A member in a plan. */
-export interface PlanMember extends MemberOptions {
+interface PlanMember extends MemberOptions {
   parameters: Parameters;
 }
 
 /** Between the frozen prefix and the suffix: the tensor that the one writes and the other reads. */
-export interface Boundary {
+interface Boundary {
   /** [N, C], the residual stream before a block, or [B, C], the final norm on the rows that the head classifies. */
   tensor: Tensor;
   rows: "tokens" | "sequences";

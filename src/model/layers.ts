@@ -107,7 +107,7 @@ export interface HeadPiece {
 }
 
 /** The members of a plan: a run, or several adapters that share a batch. */
-export interface PlanMembers {
+interface PlanMembers {
   specs: readonly ModelSpec[];
   parameters: readonly Parameters[];
   /** The shares of a batch; null in a decoder, which does not need them. */

@@ -84,7 +84,7 @@ export function joinBatches(batches: readonly Batch[]): Batch {
  * The tensors of several members, which share the frozen ones. A member's pages are as in a plan of its own; those of all are behind each
  * other in one buffer, for the same dispatches. Throws DeviceError if they do not fit into a binding.
  */
-export function makeMembers(specs: readonly ModelSpec[], wanted: Wanted): Parameters[] {
+function makeMembers(specs: readonly ModelSpec[], wanted: Wanted): Parameters[] {
   if (specs.length === 1) return [makeParameters(specs[0]!, wanted)];
   const layouts: Layout[] = [];
   for (const spec of specs) layouts.push(layOut(spec, { ...wanted, shared: layouts[0]?.all ?? wanted.shared }, true));

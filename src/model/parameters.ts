@@ -21,7 +21,7 @@ export interface Parameter {
 }
 
 /** Trained parameters, their gradients and AdamW's moments, at the same offsets of four buffers. */
-export interface Page {
+interface Page {
   param: Tensor;
   grad: Tensor;
   m: Tensor;
@@ -150,7 +150,7 @@ export function place(
   };
 }
 
-export type MakePages = (name: string, role: Role, sizes: readonly number[]) => Tensor[];
+type MakePages = (name: string, role: Role, sizes: readonly number[]) => Tensor[];
 
 export const hasRates = ({ all }: Layout) => [...all.values()].some(({ grad, rate }) => grad && rate !== 1);
 

@@ -59,7 +59,7 @@ export const NO_VALUES: StepValues = {
  * How a kernel gets a scalar: from the uniform struct, or as a pipeline constant (an `override` of the same name), which must be
  * known when the plan is built, so that loops can be unrolled.
  */
-export type DimType = "u32" | "f32" | "override";
+type DimType = "u32" | "f32" | "override";
 
 /** The fields of a table's entry, in their order. An entry is a multiple of 16 bytes, as uniform memory requires. */
 export type Fields = Readonly<Record<string, "u32" | "f32">>;

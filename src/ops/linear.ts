@@ -203,7 +203,7 @@ export interface Activated {
   act: Tensor;
 }
 
-export interface LinearBackward {
+interface LinearBackward {
   /** [rows, in]. */
   dx: Tensor;
   /** [rows, out]. */

@@ -7,7 +7,7 @@ import type { Tensor } from "../tensor.ts";
 import { resolveDims, type Segment } from "./plan.ts";
 
 /** Null where it depends on the data. */
-export interface DispatchWork {
+interface DispatchWork {
   /** Operations of matrix products: a multiply-add is two. */
   flops: number | null;
   /** Bytes of the tensors, each once, what is updated twice: the least that has to be moved. */

@@ -4,23 +4,12 @@
  * A path is one of: the path of a file that the user selected (`files.ts`); a path in the package (`assets.ts`) or a URL,
  * which are fetched and read-only; otherwise a path in the origin private file system.
  */
-import { ConfigError } from "../errors.ts";
+import { ConfigError, DownloadError } from "../errors.ts";
 import { assetUrl, isPackagePath, packageFiles, packagePath } from "./assets.ts";
 import { forgetFile, openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
-import { checkSize, type FileContent, type FileReader, type FileWriter } from "./reader.ts";
-import {
-  type Check,
-  encodeJournal,
-  foldersOf,
-  JOURNAL,
-  type Journal,
-  parseJournal,
-  type Refuse,
-  type Replacing,
-  refuseInTheWay,
-  STAGING,
-} from "./replacing.ts";
-import { isRemote, joinUrl, segments } from "./urls.ts";
+import { type Answer, ask, readWhole } from "./http.ts";
+import { isRemote, joinUrl, STAGING, segments } from "./paths.ts";
+import { type Check, checkSize, type FileContent, type FileReader, type FileWriter, type Refuse } from "./reader.ts";
 
 export const platformName = "browser";
 
@@ -52,7 +41,7 @@ const ABSENT = ["NotFoundError", "TypeMismatchError", "SecurityError", "TypeErro
 export async function exists(path: string): Promise<boolean> {
   if (isPackagePath(path)) return packageFiles().some((file) => isWithin(file, path));
   if (registeredPaths(path).length > 0) return true;
-  if (isUrl(path)) return (await import("./http.ts")).existsUrl(path);
+  if (isUrl(path)) return (await import("./url-files.ts")).existsUrl(path);
   const { folder, name } = split(path);
   if (name === "") return true;
   try {
@@ -89,7 +78,7 @@ export async function listDirectory(path: string): Promise<string[]> {
   const inside = registeredNames(path);
   if (inside !== undefined) return inside;
   if (isUrl(path)) throw new Error(`${path}: a URL has no list of files`);
-  return names(await openDirectory(segments(path)));
+  return (await names(await openDirectory(segments(path)))).filter((name) => name !== STAGING);
 }
 
 export async function makeDirectory(path: string): Promise<void> {
@@ -117,74 +106,15 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
   await writeInto(await openDirectory(folder, true), name, content);
 }
 
-/**
- * Writes a directory of files ("name" or "folder/name") atomically. In an existing directory only the files `own` are replaced
- * or deleted. A page's file system cannot rename: the new files are staged in a folder inside the directory, and copied to
- * their places when all are complete. Throws LowrankError if another file has the name of a new one, and what `check` throws.
- */
-export async function writeDirectoryAtomic(
-  path: string,
-  files: ReadonlyMap<string, FileContent>,
-  { own = [], check }: Replacing = {},
-): Promise<void> {
-  await check?.();
-  await finishReplacing(path);
-  const directory = await openDirectory(segments(path), true);
-  const taken: string[] = [];
-  for (const name of files.keys()) if (!own.includes(name) && (await exists(joinUrl(path, name)))) taken.push(name);
-  refuseInTheWay(path, taken);
-  try {
-    const staging = await directory.getDirectoryHandle(STAGING, { create: true });
-    for (const [name, content] of files) await writeInto(staging, name, content);
-    await check?.();
-    const gone = own.filter((name) => !files.has(name));
-    await writeInto(staging, JOURNAL, encodeJournal({ files: [...files.keys()], gone }));
-  } catch (error) {
-    await dropStaging(directory).catch(() => {});
-    throw error;
-  }
-  await finishReplacing(path);
+/** Makes a folder with these files ("name" or "folder/name"). */
+export async function writeFolder(path: string, files: ReadonlyMap<string, FileContent>): Promise<void> {
+  const folder = await openDirectory(segments(path), true);
+  for (const [name, content] of files) await writeInto(folder, name, content);
 }
 
-/** Whether a replacement of this directory's files is in progress or was interrupted; "committed" if the new ones are valid. */
-export async function isReplacing(path: string): Promise<"committed" | boolean> {
-  if (isUrl(path)) return false;
-  const directory = await openDirectory(segments(path)).catch(() => null);
-  const staging = await directory?.getDirectoryHandle(STAGING).catch(() => null);
-  return staging ? (await readJournal(path)) === undefined || "committed" : false;
-}
-
-/**
- * Completes a replacement that is committed, and rolls back any other. Returns whether one was completed. May be repeated; the
- * caller holds the lock of the directory.
- */
-export async function finishReplacing(path: string): Promise<boolean> {
-  const directory = await openDirectory(segments(path)).catch(() => null);
-  if (directory === null) return false;
-  const journal = await readJournal(path);
-  if (journal === undefined) {
-    await dropStaging(directory);
-    return false;
-  }
-  for (const name of journal.files) await writeInto(directory, name, await openBlob(joinUrl(path, STAGING, name)));
-  for (const name of journal.gone) await remove(joinUrl(path, name));
-  for (const folder of foldersOf(journal.gone).reverse()) await removeEmpty(joinUrl(path, folder));
-  await dropStaging(directory);
-  return true;
-}
-
-async function readJournal(path: string): Promise<Journal | undefined> {
-  const journal = joinUrl(path, STAGING, JOURNAL);
-  if (isUrl(path) || !(await exists(journal))) return undefined;
-  return parseJournal(await (await openBlob(journal)).text());
-}
-
-/** Deletes the journal first: the staged files are invalid without it. */
-async function dropStaging(directory: FileSystemDirectoryHandle): Promise<void> {
-  const staging = await directory.getDirectoryHandle(STAGING).catch(() => null);
-  if (staging === null) return;
-  await staging.removeEntry(JOURNAL).catch(() => {});
-  await directory.removeEntry(STAGING, { recursive: true });
+/** Null: a page's folders have no numbers, and nobody copies them. */
+export async function folderNumber(_path: string): Promise<null> {
+  return null;
 }
 
 /** Removes a folder if it is empty. */
@@ -230,6 +160,12 @@ export async function openAppend(path: string, length?: number): Promise<FileWri
 export async function moveFile(from: string, to: string): Promise<void> {
   await linkFile(from, to);
   await remove(from);
+}
+
+/** Moves those of these files that are in one folder into another; replaces existing ones. */
+export async function moveFiles(from: string, names: readonly string[], to: string): Promise<void> {
+  for (const name of names)
+    if (await exists(joinUrl(from, name))) await moveFile(joinUrl(from, name), joinUrl(to, name));
 }
 
 /** Makes `path` another name of the file `target`: a copy, as a page's file system has no links. `onCopied` gets the bytes so far. */
@@ -311,7 +247,7 @@ async function openBlob(path: string, limit = Infinity): Promise<Blob> {
   if (registeredFile(path) !== undefined) return new Blob([await readBytes(path, limit)]);
   let blob: Blob;
   if (isPackagePath(path)) blob = await fetchAsset(path);
-  else if (isUrl(path)) blob = await (await import("./http.ts")).fetchUrl(path, limit);
+  else if (isUrl(path)) blob = await (await import("./url-files.ts")).fetchUrl(path, limit);
   else blob = await openStored(path);
   checkSize({ name: path, size: blob.size }, limit);
   return blob;
@@ -325,16 +261,20 @@ async function openStored(path: string): Promise<File> {
 async function fetchAsset(path: string): Promise<Blob> {
   const url = assetUrl(path);
   if (url === undefined) throw new Error(`${path}: the package has no such file`);
-  const response = await fetch(url).catch(() => Response.error());
-  // Servers of single-page applications answer with the page if a file does not exist.
-  const isPage = response.headers.get("content-type")?.startsWith("text/html");
-  if (!response.ok || isPage)
+  const read = async (answer: Answer) => {
+    // Servers of single-page applications answer with the page if a file does not exist.
+    if (answer.response.headers.get("content-type")?.startsWith("text/html"))
+      throw new DownloadError("the file cannot be read", { found: "an HTML page" });
+    return readWhole(answer, url.href);
+  };
+  return ask(url.href, {}, read).catch((cause: DownloadError) => {
     throw new ConfigError("a file of the package was not found", {
       where: url.href,
-      found: isPage ? "an HTML page" : `${response.status || "no answer"} ${response.statusText}`.trim(),
+      found: cause.details.found!,
       hint: "copy the package's folders unchanged; another origin must allow this one (CORS); Vite before 8 needs optimizeDeps: { exclude: ['lowrank'] }",
+      cause,
     });
-  return response.blob();
+  });
 }
 
 async function openDirectory(folder: string[], create = false): Promise<FileSystemDirectoryHandle> {
@@ -346,7 +286,7 @@ async function openDirectory(folder: string[], create = false): Promise<FileSyst
 async function names(directory: FileSystemDirectoryHandle): Promise<string[]> {
   const found: string[] = [];
   // Chromium writes to a temporary .crswap file, which remains if the tab is killed.
-  for await (const name of directory.keys()) if (!name.endsWith(".crswap") && name !== STAGING) found.push(name);
+  for await (const name of directory.keys()) if (!name.endsWith(".crswap")) found.push(name);
   return found.sort();
 }
 
@@ -382,11 +322,6 @@ export function parallelism(): number {
 /** Whether this is a page's main thread, which long tasks would block. */
 export function isPageThread(): boolean {
   return typeof document !== "undefined";
-}
-
-/** Whether the browser knows that it has no network. It tells no reason when a request fails. */
-export function isOffline(): boolean {
-  return navigator.onLine === false;
 }
 
 /** Does nothing: a browser enables relaxed SIMD if it supports it. */

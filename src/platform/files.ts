@@ -71,7 +71,7 @@ export function registeredNames(folder: string): string[] | undefined {
 
 /** Opens a source; `name` is its name in errors. Throws ConfigError or DownloadError if it cannot be read. */
 export async function openSource(name: string, source: FileSource): Promise<FileReader> {
-  if (source instanceof URL) return (await import("./http.ts")).openUrl(source.href, name);
+  if (source instanceof URL) return (await import("./url-files.ts")).openUrl(source.href, name);
   if ("getFile" in source) return blobReader(name, await readable(name, source.getFile()));
   if ("stat" in source)
     return readable(
@@ -84,7 +84,7 @@ export async function openSource(name: string, source: FileSource): Promise<File
 function bodyOf(name: string, response: Response): Promise<Blob> {
   const known = bodies.get(response);
   if (known !== undefined) return known;
-  const body = import("./http.ts").then(({ storeBody }) => storeBody(response, name));
+  const body = import("./url-files.ts").then(({ readResponse }) => readResponse(response, name));
   bodies.set(response, body);
   return body;
 }

@@ -1,145 +1,198 @@
-/** Files on a server, read by ranges where it supports them, and the bodies of responses. Imported on demand: few pages use it. */
-import { ConfigError, DownloadError, LowrankError } from "../errors.ts";
-import { blobReader, type FileReader } from "./reader.ts";
+/** HTTP requests, repeated, timed and limited in size. Lowrank sends no others. */
+import { DownloadError, type ErrorDetails } from "../errors.ts";
 
-/** The least that a server must send, in so many milliseconds; it has as long for the head of its answer. */
-const PACE: Pace = { bytes: 8 << 10, ms: 30_000 };
-/** Attempts of a request that breaks, or that the server is too busy for; the pause before the second in milliseconds. */
-const TRIES = 3;
-const PAUSE = 300;
+export interface FetchOptions {
+  signal?: AbortSignal;
+  /** Milliseconds before the first retry; doubled for each further one. Default 500. */
+  retryDelay?: number;
+  /** Timeout in milliseconds for the response headers, and then for every 8 KiB of the body. Default 15,000. */
+  patience?: number;
+}
+
+/** Most attempts without progress. */
+const TRIES = 5;
+/** Fewer bytes than this, in one timeout or by one attempt, do not count as progress. */
+const LEAST_BYTES = 8 << 10;
+const PATIENCE = 15_000;
+/** The longest Retry-After that is respected, in seconds. */
+const LONGEST_WAIT = 60;
 /** Bytes of a body that are collected before they are handed to the browser, which keeps large blobs on disk. */
 const BLOCK = 16 << 20;
 
-/** Whether a server has a file. Throws DownloadError if it does not answer. */
-export function existsUrl(url: string): Promise<boolean> {
-  return ask(url, { method: "HEAD" }, async ({ ok }) => ok);
-}
+/** A failed attempt: no response, or one that ended too early. Another may succeed. */
+export class Broken extends DownloadError {
+  /** The seconds that the server requested before the next attempt. */
+  readonly seconds: number;
 
-/**
- * Opens a file on a server: by ranges if it supports them, otherwise its body is read once. Throws DownloadError if there is no such
- * file, if it changes while it is open, or if the server sends less or more than it said.
- */
-export async function openUrl(url: string, name = url): Promise<FileReader> {
-  return ask(url, { headers: { range: "bytes=0-0" } }, async (response) => {
-    const range = response.headers.get("content-range");
-    if (response.status === 200) return blobReader(name, await storeBody(response, name));
-    await response.body?.cancel();
-    if (response.status === 416 && /^bytes \*\/0$/.test(range ?? "")) return blobReader(name, new Blob());
-    if (response.status !== 206) throw refused(name, response);
-    // Another origin may hide the header.
-    const total = /\/(\d+)$/.exec(range ?? "")?.[1] ?? (await lengthOf(url));
-    const size = Number(total);
-    if (total === null || !Number.isSafeInteger(size))
-      throw new DownloadError("the server does not say how large the file is", {
-        where: name,
-        expected: "a header Content-Range or Content-Length",
-        found: range ?? "neither",
-      });
-    return rangeReader(url, name, size, response.headers.get("etag"));
-  });
-}
-
-/** The first `limit` bytes of a file on a server, and a few more if it has more. Throws as `openUrl` does. */
-export function fetchUrl(url: string, limit: number): Promise<Blob> {
-  return ask(url, {}, (response) => storeBody(response, url, limit));
-}
-
-function lengthOf(url: string): Promise<string | null> {
-  return ask(url, { method: "HEAD" }, async ({ headers }) => headers.get("content-length"));
-}
-
-function rangeReader(url: string, name: string, size: number, etag: string | null): FileReader {
-  return {
-    name,
-    size,
-    async read(offset, length) {
-      if (offset + length > size) throw new Error(`${name}: file ended ${offset + length - size} bytes early`);
-      if (length === 0) return new Uint8Array(0);
-      const last = offset + length - 1;
-      return ask(url, { headers: { range: `bytes=${offset}-${last}` } }, async (response) => {
-        if (response.status !== 206) {
-          await response.body?.cancel();
-          throw refused(name, response, `bytes ${offset} to ${last}`);
-        }
-        const expected = `bytes ${offset}-${last}/${size}`;
-        const found = response.headers.get("content-range") ?? expected;
-        const tag = response.headers.get("etag");
-        if (found !== expected || tag !== etag)
-          throw new DownloadError("the file on the server has changed, or the server sends another part of it", {
-            where: name,
-            expected: `${expected}, ETag ${etag}`,
-            found: `${found}, ETag ${tag}`,
-            hint: "open it again",
-          });
-        const bytes = new Uint8Array(length);
-        let at = 0;
-        for await (const piece of piecesOf(response, name, length)) {
-          bytes.set(piece, at);
-          at += piece.length;
-        }
-        return bytes;
-      });
-    },
-    close: async () => {},
-  };
-}
-
-/**
- * The body of a response, read once and kept once, at most `limit` bytes of it. Throws ConfigError if it has been read already,
- * DownloadError if the response is an error, has less or more than it said, or is too slow.
- */
-export async function storeBody(response: Response, name: string, limit = Infinity): Promise<Blob> {
-  if (response.bodyUsed || response.body?.locked)
-    throw new ConfigError("the response has been read already", {
-      where: name,
-      hint: "give a new one, or a clone() made before it was read",
-    });
-  if (response.status !== 200) throw refused(name, response);
-  // The length of a compressed body is not that of its contents, and another origin does not tell that it is compressed.
-  const isPlain = response.type !== "cors" && !response.headers.has("content-encoding");
-  const said = isPlain ? response.headers.get("content-length") : null;
-  const blocks: Blob[] = [];
-  let pieces: Uint8Array<ArrayBuffer>[] = [];
-  let [held, size] = [0, 0];
-  for await (const piece of piecesOf(response, name, said === null ? undefined : Number(said))) {
-    pieces.push(piece);
-    held += piece.length;
-    size += piece.length;
-    if (size > limit) break;
-    if (held < BLOCK) continue;
-    blocks.push(new Blob(pieces));
-    [pieces, held] = [[], 0];
+  constructor(summary: string, details: ErrorDetails, seconds = 0) {
+    super(summary, details);
+    this.seconds = seconds;
   }
-  return new Blob([...blocks, ...pieces]);
 }
 
-/** The pieces of a body. Throws DownloadError unless they have `length` bytes together, if it is known. */
-async function* piecesOf(response: Response, name: string, length?: number): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+/** A response, and its body, which may be left early. Reading it throws Broken if it breaks off or is too slow. */
+export interface Answer {
+  response: Response;
+  pieces: AsyncIterable<Uint8Array<ArrayBuffer>>;
+}
+
+/** Sends a request and gives the answer to `use`, both as often as `repeat` does. Throws as `request` does. */
+export function ask<T>(
+  url: string,
+  init: RequestInit,
+  use: (answer: Answer) => Promise<T>,
+  options: FetchOptions = {},
+): Promise<T> {
+  return repeat(() => request(url, init, use, options), options);
+}
+
+/**
+ * Repeats `work` while it throws Broken, at most TRIES times. An attempt that raises `progress` by LEAST_BYTES does not count. Waits
+ * before each: exponential backoff, at least as long as the server requested.
+ */
+export async function repeat<T>(
+  work: () => Promise<T>,
+  { signal, retryDelay = 500 }: FetchOptions,
+  progress: () => Promise<number> = async () => 0,
+): Promise<T> {
+  let most = await progress();
+  for (let failures = 0; ; ) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof Broken)) throw error;
+      const bytes = await progress();
+      failures = bytes >= most + LEAST_BYTES ? 0 : failures + 1;
+      most = Math.max(most, bytes);
+      if (failures === TRIES) throw error;
+      await wait(Math.max(retryDelay * 2 ** Math.max(0, failures - 1), error.seconds * 1000), signal);
+    }
+  }
+}
+
+/**
+ * Sends a request once and gives the answer, whether it succeeded or not, to `use`. Throws Broken if there is none, or its status is 429
+ * or 5xx, DownloadError if the server cannot be reached at all, the signal's reason if it was aborted, and what `use` throws.
+ */
+export async function request<T>(
+  url: string,
+  init: RequestInit,
+  use: (answer: Answer) => Promise<T>,
+  { signal, patience = PATIENCE }: FetchOptions,
+): Promise<T> {
+  signal?.throwIfAborted();
+  const where = url.replace(/\?.*/, "");
+  const stop = new AbortController();
+  const abort = () => stop.abort();
+  signal?.addEventListener("abort", abort);
+  try {
+    const fetched = fetch(url, { ...init, signal: stop.signal }).catch((cause) => unreachable(where, cause));
+    const response = await within(fetched, patience, () => slow(where, 0, patience));
+    const { status, headers } = response;
+    if (status === 429 || status >= 500) {
+      const found = `status ${status}${status === 429 ? ": too many requests" : ""}`;
+      const details = { where, found, hint: "try again later" };
+      throw new Broken("the server cannot answer now", details, secondsOf(headers.get("retry-after")));
+    }
+    return await use({ response, pieces: readBody(response, where, patience) });
+  } catch (error) {
+    throw signal?.aborted ? signal.reason : error;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+    // Closes the connection of a body that was not read, also after a redirect that cannot be followed.
+    stop.abort();
+  }
+}
+
+/** The pieces of a body; the time that the caller takes does not count. */
+export async function* readBody(response: Response, where: string, patience = PATIENCE): Answer["pieces"] {
+  const reader = response.body?.getReader();
+  let [left, bytes] = [patience, 0];
+  try {
+    while (reader) {
+      const asked = performance.now();
+      const read = reader.read().catch((cause) => {
+        throw new Broken("the connection was interrupted", { where, found: reasonOf(cause), cause });
+      });
+      const { done, value } = await within(read, left, () => slow(where, bytes, patience));
+      if (done) return;
+      left -= performance.now() - asked;
+      bytes += value.length;
+      if (bytes >= LEAST_BYTES) [left, bytes] = [patience, 0];
+      else if (left <= 0) throw slow(where, bytes, patience);
+      yield value;
+    }
+  } finally {
+    reader?.cancel().catch(() => {});
+  }
+}
+
+/** A whole body. Throws DownloadError if it has more than `limit` bytes, or more or fewer than `length`, if that is known. */
+export async function collect(
+  pieces: Answer["pieces"],
+  where: string,
+  { limit = Infinity, length }: { limit?: number; length?: number | undefined } = {},
+): Promise<Blob> {
   const wrong = (found: string) =>
     new DownloadError("the server sent another number of bytes than it said", {
-      where: name,
+      where,
       expected: `${length} bytes`,
       found,
       hint: "try again; the connection may have been cut",
     });
-  let size = 0;
-  for await (const piece of paced(response.body, PACE, (bytes) => slow(name, bytes))) {
+  const blocks: Blob[] = [];
+  let held: Uint8Array<ArrayBuffer>[] = [];
+  let [size, inBlocks] = [0, 0];
+  for await (const piece of pieces) {
     size += piece.length;
     if (size > (length ?? Infinity)) throw wrong("more");
-    yield piece;
+    if (size > limit)
+      throw new DownloadError("the answer is too large", { where, expected: `at most ${limit} bytes`, found: "more" });
+    held.push(piece);
+    if (size - inBlocks < BLOCK) continue;
+    blocks.push(new Blob(held));
+    [held, inBlocks] = [[], size];
   }
   if (size < (length ?? 0)) throw wrong(`${size} bytes`);
+  return new Blob([...blocks, ...held]);
 }
 
-function slow(name: string, bytes: number): DownloadError {
-  return new DownloadError("the server is too slow, or does not answer", {
-    where: name,
-    expected: `${PACE.bytes} bytes in ${PACE.ms / 1000} s`,
+/**
+ * The length that a response says its body has. Undefined if it may be compressed: then the length is not that of its contents, and
+ * another origin does not tell.
+ */
+export function bodyLength({ type, headers }: Response): number | undefined {
+  const length = headers.get("content-length");
+  return length === null || type === "cors" || headers.has("content-encoding") ? undefined : Number(length);
+}
+
+/** A whole file of at most `limit` bytes. Throws DownloadError if the response is an error, has less or more than it said, or is too slow. */
+export function readWhole({ response, pieces }: Answer, name: string, limit = Infinity): Promise<Blob> {
+  if (response.status !== 200) throw refused(name, response);
+  return collect(pieces, name, { limit, length: bodyLength(response) });
+}
+
+function slow(where: string, bytes: number, patience: number): Broken {
+  return new Broken("the server is too slow, or does not answer", {
+    where,
+    expected: `${LEAST_BYTES} bytes in ${patience / 1000} s`,
     found: `${bytes} bytes`,
   });
 }
 
-function refused(name: string, { status, statusText }: Response, part?: string): DownloadError {
+/** Throws why there was no response: Broken if another attempt may have one. */
+function unreachable(where: string, cause: unknown): never {
+  const isOffline = globalThis.navigator?.onLine === false;
+  const Kind = isOffline || isFinal(cause) ? DownloadError : Broken;
+  throw new Kind(`${/^\w+:\/\/([^/]+)/.exec(where)?.[1] ?? "the server"} cannot be reached`, {
+    where,
+    found: isOffline ? "the browser is offline" : reasonOf(cause),
+    hint: "check the address and the network connection; in a page, the server must allow other origins (CORS)",
+    cause,
+  });
+}
+
+export function refused(name: string, { status, statusText }: Response, part?: string): DownloadError {
   const isWhole = part !== undefined && status === 200;
   return new DownloadError(isWhole ? "the server ignores ranges that it supported before" : "the file cannot be read", {
     where: name,
@@ -149,42 +202,8 @@ function refused(name: string, { status, statusText }: Response, part?: string):
   });
 }
 
-/** Sends a request, and again if the connection breaks or the server is too busy. Errors of ours are not repeated. */
-async function ask<T>(url: string, init: RequestInit, use: (response: Response) => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    const stop = new AbortController();
-    try {
-      const response = await within(fetch(url, { ...init, signal: stop.signal }), PACE.ms, () => slow(url, 0));
-      if (tries < TRIES && (response.status === 429 || response.status >= 500)) {
-        await response.body?.cancel();
-        throw new Error(`${response.status} ${response.statusText}`);
-      }
-      return await use(response);
-    } catch (cause) {
-      stop.abort();
-      if (cause instanceof LowrankError) throw cause;
-      if (tries === TRIES)
-        throw new DownloadError("the server cannot be reached", {
-          where: url,
-          found: reasonOf(cause),
-          hint: "check the address and the network connection; in a page, the server must allow other origins (CORS)",
-          cause,
-        });
-    }
-    await new Promise((resolve) => {
-      setTimeout(resolve, PAUSE * 2 ** (tries - 1));
-    });
-  }
-}
-
-/** The message with that of its cause, which explains fetch's "fetch failed". */
-function reasonOf(error: unknown): string {
-  const { message, cause } = error as { message: string; cause?: Error };
-  return cause?.message ? `${message} (${cause.message})` : message;
-}
-
 /** The result of `work`. Throws what `late` gives if it takes longer than `ms` milliseconds. */
-export async function within<T>(work: Promise<T>, ms: number, late: () => Error): Promise<T> {
+async function within<T>(work: Promise<T>, ms: number, late: () => Error): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const end = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(late()), ms);
@@ -196,35 +215,45 @@ export async function within<T>(work: Promise<T>, ms: number, late: () => Error)
   }
 }
 
-/** How fast a body must come. */
-export interface Pace {
-  bytes: number;
-  ms: number;
+/** Waits; the signal ends it, and its reason is thrown. */
+async function wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted();
+  await new Promise<void>((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener("abort", done);
+  });
+  signal?.throwIfAborted();
 }
 
-/**
- * The pieces of a body that keeps its pace; the time that the caller takes does not count. Throws what `slow` gives for the bytes
- * that came, and whatever breaks the body. May be left early.
- */
-export async function* paced(
-  body: ReadableStream<Uint8Array<ArrayBuffer>> | null,
-  pace: Pace,
-  slow: (bytes: number) => Error,
-): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  const reader = body?.getReader();
-  let [left, bytes] = [pace.ms, 0];
-  try {
-    while (reader) {
-      const asked = performance.now();
-      const { done, value } = await within(reader.read(), left, () => slow(bytes));
-      if (done) return;
-      left -= performance.now() - asked;
-      bytes += value.length;
-      if (bytes >= pace.bytes) [left, bytes] = [pace.ms, 0];
-      else if (left <= 0) throw slow(bytes);
-      yield value;
-    }
-  } finally {
-    reader?.cancel().catch(() => {});
-  }
+/** A Retry-After header (seconds or a date), in seconds from 0 to LONGEST_WAIT. */
+export function secondsOf(retryAfter: string | null, now = Date.now()): number {
+  if (retryAfter === null) return 0;
+  const seconds = /^\s*\d+\s*$/.test(retryAfter) ? Number(retryAfter) : (Date.parse(retryAfter) - now) / 1000;
+  return seconds > 0 ? Math.min(seconds, LONGEST_WAIT) : 0;
+}
+
+/** Errors that are not retried: unknown host, no network, connection refused or not made in 10 s, redirect loop. */
+function isFinal(error: unknown): boolean {
+  const codes = [
+    ...["ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ENETUNREACH", "EHOSTUNREACH", "ERR_INVALID_URL"],
+    ...["UND_ERR_CONNECT_TIMEOUT", "ETIMEDOUT", "EADDRNOTAVAIL"],
+  ];
+  return codes.includes(codeOf(error)) || /redirect count exceeded/.test(reasonOf(error));
+}
+
+/** The code of the innermost cause that has one. */
+function codeOf(error: unknown): string {
+  const { code = "", cause } = error as { code?: string; cause?: unknown };
+  return (cause ? codeOf(cause) : "") || code;
+}
+
+/** The message with that of its cause, which explains fetch's "fetch failed" and "terminated". */
+function reasonOf(error: unknown): string {
+  const { message, cause } = error as { message: string; cause?: Error };
+  return cause?.message && !message.includes(cause.message) ? `${message} (${cause.message})` : message;
 }

@@ -8,7 +8,7 @@ import { lock } from "proper-lockfile";
 import signalExit from "signal-exit";
 import { LowrankError } from "../errors.ts";
 import { onDisk, temporaryName } from "./node-disk.ts";
-import type { Check, Refuse } from "./replacing.ts";
+import type { Check, Refuse } from "./reader.ts";
 
 /**
  * proper-lockfile installs signal handlers to remove its locks. With a handler, a signal does not end the process while it is

@@ -11,9 +11,8 @@ import { setFlagsFromString } from "node:v8";
 import { parentPort } from "node:worker_threads";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
-import { withoutLines } from "./native-output.ts";
+import { isRemote, joinUrl } from "./paths.ts";
 import { checkSize, type FileReader, type FileWriter, handleReader } from "./reader.ts";
-import { isRemote, joinUrl } from "./urls.ts";
 
 export const platformName = `Node ${process.version}`;
 
@@ -65,7 +64,7 @@ function findPackageRoot(folder: string): string {
 
 export async function exists(path: string): Promise<boolean> {
   if (registeredPaths(path).length > 0) return true;
-  if (isRemote(path)) return (await import("./http.ts")).existsUrl(path);
+  if (isRemote(path)) return (await import("./url-files.ts")).existsUrl(path);
   return access(path).then(
     () => true,
     () => false,
@@ -117,15 +116,15 @@ export async function listDirectory(path: string): Promise<string[]> {
 }
 
 export {
-  finishReplacing,
-  isReplacing,
+  folderNumber,
   linkFile,
   makeDirectory,
   moveFile,
+  moveFiles,
   remove,
   removeEmpty,
-  writeDirectoryAtomic,
   writeFileAtomic,
+  writeFolder,
 } from "./node-disk.ts";
 export { dropDeadLock, withLock } from "./node-lock.ts";
 
@@ -215,13 +214,7 @@ function dawnOptions(): string[] {
 async function openDawn(): Promise<GPU | null> {
   try {
     const { create } = await import("webgpu");
-    const gpu = create(dawnOptions());
-    // Dawn queries the drivers once, here, and prints a warning for every limit of theirs above its own.
-    await withoutLines(/^Warning: max\w+ artificially reduced from/, () => {
-      // The next caller gets the error.
-      gpu.requestAdapter().catch(() => {});
-    });
-    return gpu;
+    return create(dawnOptions());
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND")
       throw new DeviceError("the package webgpu is not installed", {
@@ -239,11 +232,6 @@ export function availableMemory(): number | undefined {
 /** Hardware threads of this machine. */
 export function parallelism(): number {
   return availableParallelism();
-}
-
-/** Unknown in Node, whose errors tell why a request failed. */
-export function isOffline(): boolean {
-  return false;
 }
 
 /**

@@ -11,7 +11,7 @@ export interface BarPanel {
   values: readonly (number | null)[];
 }
 
-export interface Bars {
+interface Bars {
   title: string;
   /** A line below the title: machine, units. */
   note: string;

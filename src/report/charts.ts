@@ -39,7 +39,7 @@ export interface Curves {
   examplesPerEpoch: number;
 }
 
-export interface ChartSize {
+interface ChartSize {
   /** Pixels. */
   width: number;
   height: number;
@@ -92,7 +92,7 @@ export function accuracyOption(curves: Curves): ChartOption {
 }
 
 /** Perplexity, exp(loss), of train and validation. */
-export function perplexityOption(curves: Curves): ChartOption {
+function perplexityOption(curves: Curves): ChartOption {
   return curveOption(`Perplexity: ${curves.title}`, curves, { name: "perplexity", min: 0, format: thousands });
 }
 

@@ -10,7 +10,7 @@ export type Block =
   | { kind: "figure"; name: string; caption: string; svg: string };
 
 /** A link is to a file beside the report. */
-export type Cell = string | number | { href: string; text: string };
+type Cell = string | number | { href: string; text: string };
 
 /** The folder of tables and figures, beside the report. */
 const FILES = "figures";

@@ -14,7 +14,7 @@ export interface StepState {
 }
 
 /** What is to be told of an evaluation. */
-export interface EvaluationState {
+interface EvaluationState {
   step: number;
   steps: number;
   /** Of the steps since the evaluation before; undefined at the start. */

@@ -34,7 +34,7 @@ export function summarize(values: readonly number[]): Summary {
   return { n, mean, sd: n > 1 ? Math.sqrt(squares / (n - 1)) : 0 };
 }
 
-export interface McNemar {
+interface McNemar {
   /** Rows that only the first, or only the second, classifies correctly. */
   onlyFirst: number;
   onlySecond: number;
@@ -233,7 +233,7 @@ export function macroF1(confusions: readonly Confusion[]): number {
 }
 
 /** The rows whose highest probability is in an interval of equal width. */
-export interface ReliabilityBin {
+interface ReliabilityBin {
   /** The middle of the interval. */
   middle: number;
   rows: number;

@@ -46,7 +46,7 @@ const title = (text: string) => ({ text, left: 16, top: 12, textStyle: TITLE_TEX
 /** A wide gap: without a browser, the width of long names is estimated too small. */
 const legend = { top: 44, left: 16, itemGap: 30, textStyle: TEXT };
 
-export interface HeatCell {
+interface HeatCell {
   rank: number;
   alpha: number;
   value: number;
@@ -96,7 +96,7 @@ export function heatMap(
   return renderSvg(option, { width: 700, height: 460 });
 }
 
-export interface NamedCurve {
+interface NamedCurve {
   name: string;
   points: readonly { examples_seen: number; value: number }[];
 }
@@ -124,7 +124,7 @@ export function lossCurves(name: string, curves: readonly NamedCurve[]): string 
   return renderSvg(option);
 }
 
-export interface SizedPoint {
+interface SizedPoint {
   /** The kind of run, which determines colour and mark. */
   group: string;
   /** Number of trainable parameters. */

@@ -5,7 +5,8 @@ import { checkKinds } from "../io/common.ts";
 import { parseJson } from "../io/limits.ts";
 import { SafetensorsFile } from "../io/safetensors.ts";
 import { encodeSafetensors } from "../io/safetensors-write.ts";
-import { type Check, TEMPORARY } from "../platform/replacing.ts";
+import { TEMPORARY } from "../platform/paths.ts";
+import type { Check } from "../platform/reader.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import type { Checkpoint } from "../train/records.ts";
 

@@ -1,5 +1,6 @@
 /** The run directory: its record, tables, the plan and the trained tensors. */
-import { exists, joinPath, writeDirectoryAtomic, writeFileAtomic } from "#platform";
+
+import { exists, joinPath, writeFileAtomic } from "#platform";
 import { OBJECTIVES, oneOf } from "../config.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
@@ -10,8 +11,8 @@ import type { Adapter } from "../io/peft.ts";
 import { type AdapterFiles, adapterFiles } from "../io/peft-write.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/print.ts";
-import type { FileContent } from "../platform/reader.ts";
-import type { Check } from "../platform/replacing.ts";
+import type { Check, FileContent } from "../platform/reader.ts";
+import { writeDirectoryAtomic } from "../platform/replacing.ts";
 import type { Checkpoint, RunFailed, TrainResult } from "../train/records.ts";
 import { checkpointFiles, keepCheckpoint } from "./checkpoint.ts";
 import { isRunRecord, RUN_FILES, replaceable } from "./files.ts";

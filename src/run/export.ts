@@ -40,21 +40,21 @@ export const EXPORTS = ["peft", "merged"] as const;
 export type ExportKind = (typeof EXPORTS)[number];
 
 /** A difference between the exported model and the run's. */
-export interface Loss {
+interface Loss {
   kind: "bias" | "pooling";
   reason: string;
   /** The effect of dropping it. */
   effect?: string;
 }
 
-export interface ExportPlan {
+interface ExportPlan {
   files: Map<string, FileContent>;
   losses: Loss[];
   /** Notes for the user. */
   notes: string[];
 }
 
-export interface ExportOptions {
+interface ExportOptions {
   /** The run's directory, for what it says of its data and its test set. */
   run?: string;
   /** Copies the base model beside an adapter. */

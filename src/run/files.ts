@@ -3,20 +3,12 @@
  * are the user's; they are never moved, replaced or deleted.
  */
 
-import {
-  canCreate,
-  exists,
-  finishReplacing,
-  joinPath,
-  listDirectory,
-  remove,
-  removeEmpty,
-  temporaryDirectory,
-} from "#platform";
+import { canCreate, exists, joinPath, listDirectory, remove, removeEmpty, temporaryDirectory } from "#platform";
 import { ConfigError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import { IS_ADAPTER } from "../io/open-adapter.ts";
+import { finishReplacing } from "../platform/replacing.ts";
 import { checkpointFiles, generations } from "./checkpoint.ts";
 import { FORMAT, RECORD, VERSION } from "./record.ts";
 

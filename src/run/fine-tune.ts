@@ -5,7 +5,7 @@ import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
 import { recover } from "../io/recover.ts";
-import type { Check } from "../platform/replacing.ts";
+import type { Check } from "../platform/reader.ts";
 import { optionsOf, type RunArguments } from "../train/prepare.ts";
 import type { TrainEvent, TrainResult } from "../train/records.ts";
 import {

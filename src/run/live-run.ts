@@ -1,7 +1,7 @@
 /** A run that is trained, and kept in its directory meanwhile. */
 import type { TrainingData } from "../data/texts.ts";
 import { LowrankError } from "../errors.ts";
-import type { Check } from "../platform/replacing.ts";
+import type { Check } from "../platform/reader.ts";
 import type { Checkpoint, RunFailed, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
 import { keepProgress, runContents, type Saving, saveFailedRun, writeRun } from "./directory.ts";
 import { advance, type RunRecord } from "./record.ts";

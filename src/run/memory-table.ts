@@ -7,7 +7,7 @@ import { renderTable } from "../report/tables.ts";
 import type { TrainOptions } from "../train/options.ts";
 import { adviceOn, type Measured, measureSizes, type PlanArguments } from "../train/sizes.ts";
 
-export interface MemoryTable {
+interface MemoryTable {
   /** Bytes that a run may take on this device; null if they are not known. */
   total: number | null;
   batchSizes: number[];

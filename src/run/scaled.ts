@@ -43,7 +43,7 @@ export async function scaleTo(
 }
 
 /** A message of the test set, with its class. */
-export interface Labelled {
+interface Labelled {
   text: string;
   truth: string;
 }

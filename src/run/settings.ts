@@ -51,8 +51,8 @@ export function pickSettings(all: RunSettings): RunSettings {
 }
 
 /**
- * The value of a setting from its text in a flag, a sweep's --grid or a link. Where it is used, it is checked. Throws ConfigError for
- * invalid blocks.
+ * The value of a setting from its text in a flag, a sweep's --grid or a link. It is checked where it is used. Throws
+ * ConfigError for invalid blocks.
  */
 export function readSetting(name: string, text: string): unknown {
   if (TEXTS.includes(name)) return text;
@@ -86,39 +86,23 @@ export function mergePreset(flags: RunSettings, preset: RunSettings): RunSetting
   return settings;
 }
 
-/** The source of a run's data. Throws ConfigError for settings that are invalid with its objective. */
-export function dataSpec(settings: RunSettings): DatasetSpec | TextsSpec {
-  return settings.objective === "lm" ? textsSpec(settings) : datasetSpec(settings);
-}
-
-/** How a run's data is read. */
-export function dataOptions(settings: RunSettings, seed: number, context: number): DatasetOptions | TextsOptions {
-  return settings.objective === "lm" ? textsOptions(settings, seed, context) : datasetOptions(settings, seed, context);
-}
-
-/** The source of messages. */
-function datasetSpec(settings: RunSettings): DatasetSpec {
-  const { dataset, stride } = settings;
-  if (stride !== undefined)
-    throw new ConfigError("--stride is invalid for a classifier", { expected: "--objective lm" });
-  const sources = sourcesOf(settings, "--data FILE, --dataset NAME");
-  if (dataset !== undefined) return { name: dataset };
-  const one = (flag: keyof typeof sources) => {
-    const [file, ...more] = sources[flag]!;
-    if (more.length === 0) return file!;
-    throw new ConfigError(`--${flag} accepts a single file of messages`, { found: sources[flag]!.join(", ") });
-  };
-  if (sources.data) return { file: one("data") };
-  return { train: one("train"), val: one("val"), test: one("test") };
-}
-
-/** The combinations of flags that make up one data source. */
+/** The combinations of settings that make up one source of data. */
 const SOURCES = ["data", "dataset", "train,val,test"];
 
-/** The files of each source flag. Throws ConfigError, which lists the `single` flags, unless there is exactly one source. */
-function sourcesOf({ data, train, val, test, dataset, patience }: RunSettings, single: string) {
-  const given = Object.entries({ data, train, val, test, dataset }).filter(([, named]) => named !== undefined);
-  const flags = given.map(([flag]) => flag);
+/** The source of a run's data. Throws ConfigError unless there is one, and for settings of the other objective. */
+export function dataSpec(settings: RunSettings): DatasetSpec | TextsSpec {
+  const { objective, dataset, patience, stride } = settings;
+  const isLm = objective === "lm";
+  const refused = isLm ? Object.keys(pick(settings, OF_MESSAGES)) : [];
+  if (refused.length > 0)
+    throw new ConfigError("these settings are invalid for a language model", {
+      expected: "files or dataset, maxLength, stride, textColumn, encoding",
+      found: refused.join(", "),
+    });
+  if (!isLm && stride !== undefined)
+    throw new ConfigError("--stride is invalid for a classifier", { expected: "--objective lm" });
+  const files = pick(settings, ["data", "train", "val", "test"]);
+  const flags = [...Object.keys(files), ...(dataset === undefined ? [] : ["dataset"])];
   if (patience && flags.join() === "train,test")
     throw new ConfigError("--patience needs a validation set", {
       expected: "--train, --val and --test",
@@ -126,47 +110,29 @@ function sourcesOf({ data, train, val, test, dataset, patience }: RunSettings, s
     });
   if (!SOURCES.includes(flags.join()))
     throw new ConfigError("exactly one data source is required", {
-      expected: `one of ${single}, or all of --train, --val and --test`,
+      expected: `one of --data FILE, --dataset ${isLm ? "OWNER/NAME" : "NAME"}, or all of --train, --val and --test`,
       found: flags.map((flag) => `--${flag}`).join(", ") || "none of them",
     });
-  const named = given.map(([flag, some]) => [flag, [some!].flat()]);
-  return Object.fromEntries(named) as Partial<Record<"data" | "train" | "val" | "test", string[]>>;
-}
-
-/** The source of texts for a language model. Throws ConfigError for settings that are valid only for messages. */
-function textsSpec(settings: RunSettings): TextsSpec {
-  const { dataset } = settings;
-  const refused = Object.keys(pick(settings, OF_MESSAGES));
-  if (refused.length > 0)
-    throw new ConfigError("these settings are invalid for a language model", {
-      expected: "files or dataset, maxLength, stride, textColumn, encoding",
-      found: refused.join(", "),
-    });
-  const { data, train, val, test } = sourcesOf(settings, "--data FILE, --dataset OWNER/NAME");
   if (dataset !== undefined) return { name: dataset };
-  return data ? { file: data } : { train: train!, val: val!, test: test! };
+  const named = Object.entries(files).map(([flag, some]) => {
+    const all = [some as Files].flat();
+    if (!isLm && all.length > 1)
+      throw new ConfigError(`--${flag} accepts a single file of messages`, { found: all.join(", ") });
+    return [flag === "data" ? "file" : flag, isLm ? all : all[0]];
+  });
+  return Object.fromEntries(named);
 }
 
-/** The options for reading texts. */
-function textsOptions(settings: RunSettings, seed: number, context: number): TextsOptions {
-  const { maxLength = context } = settings;
-  checkContext("blocks", maxLength, context);
-  return { seed, maxLength, ...pick(settings, ["textColumn", "encoding", "stride"]) };
-}
-
-/** The options for reading messages. */
-function datasetOptions(settings: RunSettings, seed: number, context: number): DatasetOptions {
-  const { maxLength = context, padding = "none" } = settings;
-  checkContext("messages", Math.max(maxLength, typeof padding === "number" ? padding : 0), context);
-  return { seed, maxLength, ...pick(settings, ["textColumn", "encoding", ...OF_MESSAGES]), padding };
-}
-
-function checkContext(what: string, longest: number, context: number): void {
+/** How a run's data is read. */
+export function dataOptions(settings: RunSettings, seed: number, context: number): DatasetOptions | TextsOptions {
+  const { objective, maxLength = context, padding } = settings;
+  const longest = Math.max(maxLength, typeof padding === "number" ? padding : 0);
   if (longest > context)
-    throw new ConfigError(`the maximum length of ${what} exceeds the model's context`, {
-      expected: `at most ${context} tokens`,
-      found: `${longest}`,
-    });
+    throw new ConfigError(
+      `the maximum length of ${objective === "lm" ? "blocks" : "messages"} exceeds the model's context`,
+      { expected: `at most ${context} tokens`, found: `${longest}` },
+    );
+  return { seed, maxLength, ...pick(settings, ["textColumn", "encoding", "stride", ...OF_MESSAGES]) };
 }
 
 /** The training options among the settings, for so many training rows if their number is known. */

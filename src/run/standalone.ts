@@ -26,7 +26,7 @@ const PIECE_ELEMENTS = 1 << 20;
 const FILES = "<!--files-->";
 
 /** What the page says of the model. */
-export interface StandaloneTexts {
+interface StandaloneTexts {
   title: string;
   summary: string;
   /** A message to try. */

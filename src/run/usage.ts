@@ -36,7 +36,7 @@ export interface Usage {
 }
 
 /** "LoRA, rank 8, alpha 16, on gpt2-micro" */
-export function trainedTitle({ meta, base }: Trained): string {
+function trainedTitle({ meta, base }: Trained): string {
   const { mode, lora, bottleneck = 0, num_virtual_tokens: virtualTokens = 0 } = meta;
   const sizes = { mode, rank: lora?.r ?? 0, alpha: lora?.lora_alpha ?? 0, bottleneck, virtualTokens };
   return `${describeMethod({ ...DEFAULTS, ...sizes })}, on ${base.name}`;
@@ -46,7 +46,7 @@ export function trainedTitle({ meta, base }: Trained): string {
 const LISTED = 6;
 
 /** "ham or spam", or "one of 77 classes" */
-export function classesOf({ labels }: Pick<AdapterMeta, "labels">): string {
+function classesOf({ labels }: Pick<AdapterMeta, "labels">): string {
   if (labels.length > LISTED) return `one of ${labels.length} classes`;
   const names = labels.map((label) => label.replace(/\s+/g, " "));
   return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;

@@ -33,7 +33,7 @@ export interface Measure {
   about: { intervals: string; comparisons: string };
 }
 
-export interface Comparison {
+interface Comparison {
   figures: (string | number)[];
   /** Two-sided p-value, not corrected. */
   p: number;

@@ -6,7 +6,7 @@ import { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { recover } from "../io/recover.ts";
-import type { Check } from "../platform/replacing.ts";
+import type { Check } from "../platform/reader.ts";
 import { runCharts } from "../run/charts.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
 import { LiveRun } from "../run/live-run.ts";
@@ -54,7 +54,7 @@ export interface Progress {
   secondsLeft: number;
 }
 
-export interface SweepArguments {
+interface SweepArguments {
   out: string;
   trials: readonly Trial[];
   device: Backend;
@@ -236,7 +236,8 @@ class TrialRun implements Job {
   }
 
   private shareAt(step: number): number {
-    return this.live.record.steps > 0 ? step / this.live.record.steps : 0;
+    const { steps } = this.progress;
+    return steps > 0 ? step / steps : 0;
   }
 
   /** From its checkpoint if there is one. */
@@ -250,8 +251,8 @@ class TrialRun implements Job {
     const resume = begun ? await lastCheckpoint(directory).catch(() => undefined) : undefined;
     sweep.begin(pending);
     if (resume) onEvent({ type: "resumed", trial, step: resume.step });
-    const fresh = await newRecord({ model, data }, { model: trial.model, ...options }, options);
-    const record = begun && resume ? begun : { ...fresh, trial: { name, key, model: trial.model } };
+    const record = begun ?? (await newRecord({ model, data }, { model: trial.model, ...options }, options));
+    record.trial = { name, key, model: trial.model };
     const live = new LiveRun(directory, record, { check, onEvent: (event) => this.report(event) });
     this.live = live;
     this.signal = signal;
@@ -269,19 +270,18 @@ class TrialRun implements Job {
   }
 
   private report(event: TrainEvent): void {
-    const { sweep, pending } = this;
-    const { trial } = pending;
+    const { sweep } = this;
+    const { trial } = this.pending;
     const { onEvent } = sweep.args;
     if (event.type === "start") sweep.enter(this);
-    if (event.type === "step") {
-      const { record, examplesPerSecond } = event;
-      onEvent({ type: "step", trial, record, examplesPerSecond, together: sweep.together() });
+    if (event.type !== "step" && event.type !== "evaluation") return;
+    const together = sweep.together();
+    if (event.type === "evaluation") {
+      onEvent({ type: "evaluation", trial, record: event.record, steps: this.progress.steps, together });
+      return;
     }
-    if (event.type === "evaluation")
-      onEvent({
-        ...{ type: "evaluation", trial, record: event.record },
-        ...{ steps: this.progress.steps, together: sweep.together() },
-      });
+    const { record, examplesPerSecond } = event;
+    onEvent({ type: "step", trial, record, examplesPerSecond, together });
   }
 
   /** Saves what it has learned, or its error. Rejects with an error that is a bug. */

@@ -1,18 +1,11 @@
 /** A sweep on disk: one run directory per trial, written atomically; a lock; collecting shards. */
-import {
-  exists,
-  joinPath,
-  listDirectory,
-  readBytes,
-  remove,
-  withLock,
-  writeDirectoryAtomic,
-  writeFileAtomic,
-} from "#platform";
+
+import { exists, joinPath, listDirectory, readBytes, remove, withLock, writeFileAtomic } from "#platform";
 import type { DeviceInfo } from "../backend/backend.ts";
 import { ConfigError } from "../errors.ts";
 import { recover } from "../io/recover.ts";
-import type { Check } from "../platform/replacing.ts";
+import type { Check } from "../platform/reader.ts";
+import { writeDirectoryAtomic } from "../platform/replacing.ts";
 import { readRecord } from "../run/directory.ts";
 import { ownFiles, replaceable } from "../run/files.ts";
 import { RECORD, type RunRecord, type TrialName } from "../run/record.ts";

@@ -12,10 +12,10 @@ import { prepareOnDevice } from "./device.ts";
 import type { Round } from "./group.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { memoryOf, type TrainResult } from "./records.ts";
-import { type JobSettings, type Materials, type PlannedJob, type Start, train } from "./trainer.ts";
+import { type BegunJob, type Materials, type PlannedJob, train } from "./trainer.ts";
 
-/** Trains a run on a part. */
-type TrainOnPart = (settings: JobSettings, start: Start) => Promise<TrainResult>;
+/** Trains a job by itself. */
+export type TrainAlone = (job: BegunJob) => Promise<TrainResult>;
 
 export class CpuParts {
   private readonly clock = new SharedClock();
@@ -48,19 +48,18 @@ export class CpuParts {
     return { jobs, atOnce: this.parts.length, apart: "" };
   }
 
-  /** Calls `work` for each run when a part is free, in their order. */
+  /** Calls `work` for each job when a part is free, in their order. */
   async each<J extends PlannedJob>(
-    runs: readonly J[],
+    jobs: readonly J[],
     signal: AbortSignal,
-    work: (run: J, trainOnPart: TrainOnPart) => Promise<void>,
+    work: (job: J, trainOnPart: TrainAlone) => Promise<void>,
   ): Promise<void> {
     const { common, device } = this;
-    const base = runs.length > 1 ? await loadSharedBase({ ...common, device }, runs[0]!, signal) : undefined;
+    const base = jobs.length > 1 ? await loadSharedBase({ ...common, device }, jobs[0]!, signal) : undefined;
     const room = device.limits.total ?? Infinity;
-    const left = runs.values();
+    const left = jobs.values();
     const workOn = async (part: Backend) => {
-      for (const run of left)
-        await work(run, (settings, start) => this.train(part, { base, room, signal }, settings, start));
+      for (const job of left) await work(job, (begun) => this.train(begun, part, base, room, signal));
     };
     try {
       await Promise.all(this.parts.map(workOn));
@@ -75,12 +74,13 @@ export class CpuParts {
   }
 
   private async train(
+    { settings, start }: BegunJob,
     part: Backend,
-    { base, room, signal }: { base: Engine | undefined; room: number; signal: AbortSignal },
-    settings: JobSettings,
-    start: Start,
+    base: Engine | undefined,
+    room: number,
+    signal: AbortSignal,
   ): Promise<TrainResult> {
-    const { clock, info } = this;
+    const { info } = this;
     const run = { ...this.common, ...settings };
     // A run that began on another kind of device goes on there.
     const began = start.resume?.device ?? info.kind;
@@ -92,11 +92,10 @@ export class CpuParts {
       await new Promise<void>((resolve) => this.waiting.push(resolve));
     this.active++;
     this.taken += bytes;
-    clock.enter();
     try {
-      return await train({ ...run, device: part, signal, ...start }, { info, now: () => clock.now(), shared });
+      const args = { ...run, device: part, signal, ...start };
+      return await this.clock.share((now) => train(args, { info, now, shared }));
     } finally {
-      clock.leave();
       this.active--;
       this.taken -= bytes;
       for (const resume of this.waiting.splice(0)) resume();

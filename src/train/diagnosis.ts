@@ -8,7 +8,7 @@ import { parameterList } from "../model/trainable.ts";
 import type { StepRecord } from "./records.ts";
 
 /** The step as reported by the device, the total number of steps, and the step's batches. */
-export interface BadStep {
+interface BadStep {
   record: StepRecord;
   total: number;
   batches: readonly Batch[];

@@ -11,7 +11,7 @@ import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { memoryOf, type PrefixPlan, type TrainResult } from "./records.ts";
-import { type Materials, type PlannedJob, Run, type Start } from "./trainer.ts";
+import { type BegunJob, type Materials, type PlannedJob, Run } from "./trainer.ts";
 
 /** Jobs that are trained next. */
 export interface Round<J> {
@@ -119,11 +119,11 @@ function mostThatFit(device: Backend, some: readonly Candidate[]): number {
  */
 export async function trainGroup(
   common: Materials,
-  runs: readonly (PlannedJob & { start: Start })[],
+  runs: readonly BegunJob[],
   signal: AbortSignal,
 ): Promise<Promise<TrainResult>[]> {
   const { model, data } = common;
-  const [{ settings, start }] = runs as [(typeof runs)[0]];
+  const [{ settings, start }] = runs as [BegunJob];
   const run = { ...common, ...settings };
   const { device, info, prepared: first } = await prepareOnDevice(run, { signal, began: start.resume?.device });
   const prepared = runs.map(({ settings }) => prepareRun({ ...common, ...settings, device }));
@@ -140,15 +140,15 @@ export async function trainGroup(
   return members.map(async (member, i) => {
     const { options, spec, plan, trainable, flops, prefix: planned } = prepared[i]!;
     const { settings, start } = runs[i]!;
-    clock.enter();
+    const args = { ...common, signal, ...settings, ...start };
     try {
-      start.onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, prefix: planned });
-      const args = { ...common, signal, ...settings, ...start };
-      const training = new Run(member, prefix, args, prepared[i]!, info.kind, () => clock.now());
-      if (start.resume) training.restore(start.resume);
-      return await training.train({ options, spec, plan, prefix: planned, device: info, trainable, flops });
+      return await clock.share(async (now) => {
+        start.onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, prefix: planned });
+        const training = new Run(member, prefix, args, prepared[i]!, info.kind, now);
+        if (start.resume) training.restore(start.resume);
+        return training.train({ options, spec, plan, prefix: planned, device: info, trainable, flops });
+      });
     } finally {
-      clock.leave();
       member.destroy();
     }
   });

@@ -29,10 +29,10 @@ import { checkNumber, type NumberRange } from "../number-range.ts";
 import { CLASS_WEIGHTS, type ClassWeights } from "./class-weights.ts";
 import { SCHEDULES, type ScheduleName } from "./schedule.ts";
 
-export const KEEPS = ["best", "last"] as const;
-export type Keep = (typeof KEEPS)[number];
+const KEEPS = ["best", "last"] as const;
+type Keep = (typeof KEEPS)[number];
 
-export const RECOMPUTES = ["auto", "on", "off"] as const;
+const RECOMPUTES = ["auto", "on", "off"] as const;
 /** Whether a block's activations are made again in the backward pass; `auto`: if the plan does not fit into memory otherwise. */
 export type Recompute = (typeof RECOMPUTES)[number];
 

@@ -3,17 +3,10 @@
  * those that can share a plan in one; the others one after the other.
  */
 import { LowrankError } from "../errors.ts";
-import type { CpuParts } from "./cpu-parts.ts";
+import type { CpuParts, TrainAlone } from "./cpu-parts.ts";
 import type { Round } from "./group.ts";
 import type { TrainResult } from "./records.ts";
-import {
-  type CommonArguments,
-  type JobSettings,
-  type Materials,
-  type PlannedJob,
-  type Start,
-  train,
-} from "./trainer.ts";
+import { type BegunJob, type CommonArguments, type Materials, type PlannedJob, type Start, train } from "./trainer.ts";
 
 /** A run that is to be trained. */
 export interface Job extends PlannedJob {
@@ -29,26 +22,31 @@ export interface SchedulerEvents<J> {
   onDivided?: (jobs: readonly J[], error: LowrankError) => void;
 }
 
-/** A job that has begun, and how. */
-interface BegunJob<J> extends PlannedJob {
+/** A job that has begun. */
+interface Begun<J> extends BegunJob {
   job: J;
-  start: Start;
 }
-
-/** Trains a job by itself. */
-type TrainAlone = (settings: JobSettings, start: Start) => Promise<TrainResult>;
 
 /** What trains several runs at once: a page that trains one does not load it. */
 const openParts = async (...args: Parameters<typeof CpuParts.open>) =>
   (await import("./cpu-parts.ts")).CpuParts.open(...args);
-const plans = () => import("./group.ts");
+const loadPlans = () => import("./group.ts");
 
 /** The rounds in which `trainJobs` would train jobs. */
 export async function planRounds<J extends PlannedJob>(common: Materials, jobs: readonly J[]): Promise<Round<J>[]> {
   const parts = await openParts(common, jobs);
-  if (!parts) return (await plans()).divideIntoPlans(common, jobs);
-  parts.close();
-  return [parts.round(jobs)];
+  parts?.close();
+  return roundsOn(parts, common, jobs);
+}
+
+async function roundsOn<J extends PlannedJob>(
+  parts: CpuParts | null,
+  common: Materials,
+  jobs: readonly J[],
+): Promise<Round<J>[]> {
+  if (parts) return [parts.round(jobs)];
+  if (jobs.length === 1) return [{ jobs, atOnce: 1, apart: "" }];
+  return (await loadPlans()).divideIntoPlans(common, jobs);
 }
 
 /**
@@ -83,35 +81,28 @@ class Scheduler<J extends Job> {
   ) {}
 
   async run(jobs: readonly J[]): Promise<void> {
+    const { common, signal } = this;
+    let parts: CpuParts | null = null;
     try {
-      const parts = jobs.length > 1 ? await openParts(this.common, jobs, this.signal) : null;
-      if (parts) await this.runOnParts(parts, jobs).finally(() => parts.close());
-      else await this.runInPlans(jobs);
+      parts = jobs.length > 1 ? await openParts(common, jobs, signal) : null;
+      for (const round of await roundsOn(parts, common, jobs)) {
+        if (signal.aborted) break;
+        this.events.onRound?.(round);
+        if (parts) await parts.each(round.jobs, signal, (job, trainOnPart) => this.train([job], trainOnPart));
+        else await this.train(round.jobs, ({ settings, start }) => train({ ...common, signal, ...settings, ...start }));
+      }
     } catch (error) {
       // What has begun has ended.
-      if (!(this.signal.aborted && error === this.signal.reason)) throw error;
+      if (!(signal.aborted && error === signal.reason)) throw error;
+    } finally {
+      parts?.close();
     }
     if (this.bug) throw this.bug.error;
   }
 
-  private async runOnParts(parts: CpuParts, jobs: readonly J[]): Promise<void> {
-    this.events.onRound?.(parts.round(jobs));
-    await parts.each(jobs, this.signal, (job, trainOnPart) => this.train([job], trainOnPart));
-  }
-
-  private async runInPlans(jobs: readonly J[]): Promise<void> {
-    const { common, signal } = this;
-    const alone = [{ jobs, atOnce: 1, apart: "" }];
-    for (const round of jobs.length > 1 ? (await plans()).divideIntoPlans(common, jobs) : alone) {
-      if (signal.aborted) return;
-      this.events.onRound?.(round);
-      await this.train(round.jobs, (settings, start) => train({ ...common, signal, ...settings, ...start }));
-    }
-  }
-
   /** Trains jobs at once, those that began on another kind of device after them. */
   private async train(jobs: readonly J[], trainAlone: TrainAlone): Promise<void> {
-    const begun: BegunJob<J>[] = [];
+    const begun: Begun<J>[] = [];
     for (const job of jobs) {
       const start = this.signal.aborted ? null : await this.catchBug(job.begin(this.signal));
       if (start) begun.push({ job, settings: job.settings, start });
@@ -124,7 +115,7 @@ class Scheduler<J extends Job> {
   }
 
   /** Trains jobs at once, or one half before the other where they cannot begin together. */
-  private async trainTogether(begun: readonly BegunJob<J>[], trainAlone: TrainAlone): Promise<void> {
+  private async trainTogether(begun: readonly Begun<J>[], trainAlone: TrainAlone): Promise<void> {
     const trained = await this.start(begun, trainAlone);
     if (trained) {
       await Promise.all(begun.map(({ job }, i) => this.catchBug(job.end(trained[i]!))));
@@ -136,14 +127,13 @@ class Scheduler<J extends Job> {
   }
 
   /** Promises of the results. Null if the jobs cannot begin together: too little memory, or something is wrong with one. */
-  private async start(begun: readonly BegunJob<J>[], trainAlone: TrainAlone): Promise<Promise<TrainResult>[] | null> {
+  private async start(begun: readonly Begun<J>[], trainAlone: TrainAlone): Promise<Promise<TrainResult>[] | null> {
     const { signal } = this;
     const rejectAll = (error: unknown) => begun.map(() => Promise.reject(error));
     if (signal.aborted) return rejectAll(signal.reason);
-    const [{ settings, start }] = begun as [BegunJob<J>];
-    if (begun.length === 1) return [trainAlone(settings, start)];
+    if (begun.length === 1) return [trainAlone(begun[0]!)];
     try {
-      return await (await plans()).trainGroup(this.common, begun, signal);
+      return await (await loadPlans()).trainGroup(this.common, begun, signal);
     } catch (error) {
       if (signal.aborted || !(error instanceof LowrankError)) return rejectAll(error);
       this.events.onDivided?.(

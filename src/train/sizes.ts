@@ -113,7 +113,7 @@ export function planFitting(args: PlanArguments, options: TrainOptions): Planned
 }
 
 /** A change of settings after which a run fits, and its bytes. */
-export interface Change {
+interface Change {
   set: Partial<Pick<TrainOptions, "dtype" | "recompute" | "batchSize">>;
   bytes: number;
 }

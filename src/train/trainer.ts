@@ -67,7 +67,7 @@ export interface FineTuneArguments extends RunArguments {
 }
 
 /** Where a run is trained beside others. */
-export interface Place {
+interface Place {
   /** The base model's frozen tensors on the same device, which the run uses. */
   shared?: Engine | undefined;
   /** What the device is called: it may be a part of one. */
@@ -113,6 +113,11 @@ export type JobSettings = Omit<OwnArguments, keyof Start>;
 /** A run that may be trained beside others. */
 export interface PlannedJob {
   settings: JobSettings;
+}
+
+/** One whose turn has come. */
+export interface BegunJob extends PlannedJob {
+  start: Start;
 }
 
 const ARGUMENTS = { ...COMMON_ARGUMENTS, ...OWN_ARGUMENTS } satisfies Record<

@@ -22,7 +22,7 @@ export interface PageSettings extends RunSettings {
 }
 
 /** The capabilities of this browser. */
-export interface Machine {
+interface Machine {
   /** Whether threads can share memory; if not, the CPU backend has one. */
   isolated: boolean;
   /** Threads of the CPU backend. */
@@ -83,7 +83,7 @@ export interface ColumnReport {
   label: string | null;
 }
 
-export interface ModelReport {
+interface ModelReport {
   name: string;
   config: GPT2Config;
   values: number;

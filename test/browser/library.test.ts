@@ -233,7 +233,10 @@ test("an HTML page in place of a package file is reported, and a server that doe
     /a file of the package was not found[\s\S]*\/dist\/data\.wasm[\s\S]*HTML[\s\S]*optimizeDeps/,
   );
   await context.route("**/data.wasm", (route) => route.abort());
-  assert.match(await load(), /a file of the package was not found[\s\S]*\/dist\/data\.wasm[\s\S]*no answer[\s\S]*CORS/);
+  assert.match(
+    await load(),
+    /a file of the package was not found[\s\S]*\/dist\/data\.wasm[\s\S]*Failed to fetch[\s\S]*CORS/,
+  );
 });
 
 /** `auto` requests a GPU, and Chromium warns on the console if the machine has none. */

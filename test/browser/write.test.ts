@@ -10,6 +10,7 @@ import { LanguageModel } from "../../src/infer/language-model.ts";
 import { metaOf, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
+import { TASKS } from "../helpers/models.ts";
 import { TINY, tinyModel } from "../helpers/tiny.ts";
 import { freshPage } from "./browser.ts";
 import {
@@ -122,11 +123,6 @@ test("after a stop the text stays, and the panel can generate again", async () =
   assert.equal(faults, []);
   await context.close();
 });
-
-const TASKS: Record<"lm" | "classification", TaskConfig> = {
-  lm: { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false },
-  classification: { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: false },
-};
 
 /** PEFT's two files of an adapter with random values. */
 async function adapterFiles(name: string, task: TaskConfig): Promise<string[]> {

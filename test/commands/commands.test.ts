@@ -8,7 +8,7 @@ import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensor
 import { LOSSES_COLUMNS, METRICS_COLUMNS } from "../../src/report/csv.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { assertCode, filesIn, runCommand, type SpawnOptions, snapshot } from "../helpers/spawn.ts";
+import { assertCode, filesIn, readTable, runCommand, type SpawnOptions, snapshot } from "../helpers/spawn.ts";
 import { messages, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
@@ -30,7 +30,6 @@ const FILES = [
   "adapter/lowrank.safetensors",
   "baselines.csv",
   "classes.csv",
-  "config.json",
   "confusion.csv",
   "loss.svg",
   "losses.csv",
@@ -38,15 +37,12 @@ const FILES = [
   "plan.txt",
   "predictions.csv",
   "reliability.svg",
+  "run.json",
 ];
 
 const train = (args: string[], more: Partial<SpawnOptions> = {}) => runCommand("train", args, { cwd: folder, ...more });
 const read = (...path: string[]) => readFileSync(join(folder, ...path), "utf8");
-const table = (...path: string[]) =>
-  read(...path)
-    .trimEnd()
-    .split("\r\n")
-    .map((line) => line.split(","));
+const table = (...path: string[]) => readTable(join(folder, ...path));
 const jsonLines = (text: string) =>
   text
     .trimEnd()
@@ -57,7 +53,7 @@ test("train writes a run directory with the files that the README lists", async 
   const { stdout, stderr, ...rest } = await train([...RUN, "--rank", "4", "--alpha", "8", "--out", "first"]);
   assertCode({ stdout, stderr, ...rest }, 0);
   assert.equal(filesIn(join(folder, "first")), FILES);
-  const config = JSON.parse(read("first", "config.json"));
+  const config = JSON.parse(read("first", "run.json"));
   assert.is(config.model, join(folder, "model"));
   assert.equal(config.labels, ["ham", "spam"]);
   assert.equal(
@@ -127,7 +123,7 @@ test("the same command gives the same adapter, even if its output fails; given s
   assert.match(unprinted.stderr, "cannot write the output: ENOSPC");
   assert.equal(snapshot(join(folder, "again", "adapter")), snapshot(join(folder, "splits", "adapter")));
   assert.equal(read("again", "losses.csv"), read("splits", "losses.csv"));
-  assert.is(JSON.parse(read("splits", "config.json")).data.val, join(folder, "val.csv"));
+  assert.is(JSON.parse(read("splits", "run.json")).data.val, join(folder, "val.csv"));
 });
 
 test("classify: arguments, lines of standard input, JSON", async () => {
@@ -280,11 +276,10 @@ test("--force replaces a run only when the new one is finished", async () => {
   // The last good state is finite, but the head merged with its adapter is not: PEFT's files are not written.
   assert.equal(filesIn(join(folder, "forced.failed.2")), [
     ...FILES.filter((name) => name.startsWith("adapter/lowrank.")),
-    "config.json",
-    "error.txt",
+    "run.json",
   ]);
   assertCode(await train([...again, "--force", "--seed", "2"]), 0);
-  assert.is(JSON.parse(read("forced", "config.json")).options.seed, 2);
+  assert.is(JSON.parse(read("forced", "run.json")).options.seed, 2);
   assert.equal(filesIn(out), FILES);
   const foreign = await train([...RUN, "--out", "forced.failed", "--force"]);
   assertCode(foreign, 2);
@@ -340,7 +335,7 @@ test("a run that loses its lock to another process does not write there, and is 
 test("a run that was killed before its first checkpoint can be started again without --force", async () => {
   mkdirSync(join(folder, "begun"));
   const [out, more] = [join(folder, "begun"), ["--out", "begun", "--checkpoint-every", "100"]];
-  const killed = await train([...LONGER, ...more], { killWhen: () => existsSync(join(out, "config.json")) });
+  const killed = await train([...LONGER, ...more], { killWhen: () => existsSync(join(out, "run.json")) });
   assert.is(killed.code, null);
   rmSync(join(out, "checkpoint"), { recursive: true, force: true });
   writeFileSync(join(out, "thesis.txt"), "years");
@@ -387,7 +382,7 @@ test("--force, interrupted: the old run stays until the new one is finished, whi
   assertCode(await runCommand("train", ["--resume", `${kept}/`], { cwd: join(folder, "model") }), 0);
   assert.equal(filesIn(join(folder, "old")), [...FILES, "log.txt"].sort());
   assert.not.ok(existsSync(kept));
-  const { epochs, evalEvery } = JSON.parse(read("old", "config.json")).options;
+  const { epochs, evalEvery } = JSON.parse(read("old", "run.json")).options;
   assert.equal([epochs, evalEvery, table("old", "losses.csv").at(-1)![0]], [22, 16, "154"]);
   const adapter = snapshot(join(folder, "old", "adapter"));
   rmSync(join(folder, "old", "log.txt"));
@@ -400,7 +395,7 @@ test("--force, interrupted: the old run stays until the new one is finished, whi
 test("a failed run saves its last good parameters", async () => {
   const failed = await train([...RUN, "--out", "diverged", "--lr", "1e30", "--warmup", "0"]);
   assertCode(failed, 1);
-  assert.match(read("diverged", "error.txt"), /is not finite\n.*step \d+ of 14/);
+  assert.match(JSON.parse(read("diverged", "run.json")).error.message, /is not finite\n.*step \d+ of 14/);
   assert.ok(filesIn(join(folder, "diverged")).some((name) => name.startsWith("adapter")));
   // They are finite, and far too large for the model's numbers to be.
   const labelled = await runCommand("classify", ["--run", "diverged", "--json", "x"], { cwd: folder });

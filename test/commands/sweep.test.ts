@@ -65,7 +65,7 @@ test("killed within trials and restarted, it has the same bits", async () => {
   const checkpoint = /checkpoint\/step-/;
   const kills = [
     () => inTrials("killed", checkpoint).length > 0,
-    () => inTrials("killed", /result\.json$/).length > 0 && inTrials("killed", checkpoint).length > 0,
+    () => inTrials("killed", /predictions\.csv$/).length > 0 && inTrials("killed", checkpoint).length > 0,
   ];
   const killed: Finished[] = [];
   for (const killWhen of kills) killed.push(await sweep("killed", [], { killWhen }));

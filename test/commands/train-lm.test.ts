@@ -5,7 +5,7 @@ import * as assert from "uvu/assert";
 import { LM_LOSSES_COLUMNS, LM_METRICS_COLUMNS } from "../../src/report/csv.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { assertCode, filesIn, runCommand } from "../helpers/spawn.ts";
+import { assertCode, filesIn, readTable, runCommand } from "../helpers/spawn.ts";
 import { messages, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
@@ -19,11 +19,7 @@ const RUN = [...LM, "--data", "a.txt", "--data", "b.txt", "--epochs", "8"];
 
 const train = (args: string[], more = {}) => runCommand("train", args, { cwd: folder, ...more });
 const read = (...path: string[]) => readFileSync(join(folder, ...path), "utf8");
-const table = (...path: string[]) =>
-  read(...path)
-    .trimEnd()
-    .split("\r\n")
-    .map((line) => line.split(","));
+const table = (...path: string[]) => readTable(join(folder, ...path));
 
 test("a run directory has perplexity instead of accuracy; a resumed run has the same bits", async () => {
   const finished = await train([...RUN, "--out", "first"]);
@@ -32,12 +28,12 @@ test("a run directory has perplexity instead of accuracy; a resumed run has the 
     "adapter/adapter_config.json",
     "adapter/adapter_model.safetensors",
     "adapter/lowrank.json",
-    "config.json",
     "loss.svg",
     "losses.csv",
     "metrics.csv",
     "perplexity.svg",
     "plan.txt",
+    "run.json",
     "texts.csv",
   ]);
   const [columns, values] = table("first", "metrics.csv");
@@ -50,7 +46,7 @@ test("a run directory has perplexity instead of accuracy; a resumed run has the 
     const [loss, perplexity] = ["val_loss", "val_ppl"].map((column) => Number(row[head!.indexOf(column)]));
     assert.is(perplexity, Math.exp(loss!));
   }
-  const config = JSON.parse(read("first", "config.json"));
+  const config = JSON.parse(read("first", "run.json"));
   assert.equal(
     [config.objective, config.data.file, config.labels],
     ["lm", [join(folder, "a.txt"), join(folder, "b.txt")], []],

@@ -6,6 +6,7 @@ import { FormatError, LowrankError } from "../../src/errors.ts";
 import { Rng } from "../../src/rng.ts";
 import { test } from "../helpers/harness.ts";
 import { randomText } from "../helpers/random-text.ts";
+import { slowCsv } from "../helpers/slow-csv.ts";
 
 let module: DataModule | undefined;
 
@@ -456,34 +457,6 @@ test("a row that would fill memory is refused", async () => {
   long.set(bytesOf("label\ttext\nham\t"));
   await fails("a.tsv", long, "a.tsv:2", ["too long"]);
 });
-
-/** RFC 4180, written for clearness: the rows of a file, or null where a quote is out of place. */
-function slowCsv(content: string): string[][] | null {
-  const rows: string[][] = [];
-  let rest = content.replace(/^\uFEFF/, "");
-  while (rest !== "") {
-    const blank = /^(\r\n|\n|\r)/.exec(rest);
-    if (blank) {
-      rest = rest.slice(blank[0].length);
-      continue;
-    }
-    const row: string[] = [];
-    while (true) {
-      const quoted = /^"((?:[^"]|"")*)"/.exec(rest);
-      if (!quoted && rest.startsWith('"')) return null;
-      const field = quoted ?? /^([^,\r\n]*)/.exec(rest)!;
-      row.push(quoted ? field[1]!.replaceAll('""', '"') : field[1]!);
-      rest = rest.slice(field[0].length);
-      if (!rest.startsWith(",")) break;
-      rest = rest.slice(1);
-    }
-    rows.push(row);
-    const end = /^(\r\n|\n|\r|$)/.exec(rest);
-    if (!end) return null;
-    rest = rest.slice(end[0].length);
-  }
-  return rows;
-}
 
 test("fuzz: CSV as an independent parser reads it, malformed files fail with a line", async () => {
   const rng = new Rng(11);

@@ -7,7 +7,6 @@ import { packagePath, readAsset } from "#platform";
 import languages from "../../data/datasets/languages.json" with { type: "json" };
 import description from "../../data/datasets/spam.json" with { type: "json" };
 import { bytesReader } from "../../src/data/corpus.ts";
-import type { Dataset } from "../../src/data/dataset.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../../src/data/datasets.ts";
 import { digestOf } from "../../src/data/digest.ts";
 import { normalized } from "../../src/data/duplicates.ts";
@@ -20,7 +19,7 @@ import { nearCopies } from "../../src/tools/near-copies.mjs";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test, testIf } from "../helpers/harness.ts";
 import { randomText } from "../helpers/random-text.ts";
-import { messages } from "../helpers/tiny.ts";
+import { allTexts, messages } from "../helpers/tiny.ts";
 
 let module: DataModule;
 
@@ -36,10 +35,6 @@ function mails(ham: number, spam: number, name = "a.csv") {
 
 function load(spec: DatasetSpec, options: DatasetOptions = {}) {
   return loadDataset(spec, { module, ...options });
-}
-
-function textsOf(dataset: Dataset): string[] {
-  return Array.from({ length: dataset.size }, (_, i) => dataset.text(i));
 }
 
 async function fails(
@@ -76,12 +71,12 @@ test("random: a file is shuffled and split 70/10/20 by the seed; balanced on req
     total.reduce((n, c) => n + c.spam!, 0),
     50,
   );
-  const all = [train, val, test].flatMap(textsOf);
+  const all = [train, val, test].flatMap(allTexts);
   assert.is(new Set(all).size, 100);
   const again = await load({ file: mails(120, 50) }, { ...balance, chunkBytes: 7 });
-  assert.equal([again.train, again.val, again.test].flatMap(textsOf), all);
+  assert.equal([again.train, again.val, again.test].flatMap(allTexts), all);
   const other = await load({ file: mails(120, 50) }, { ...balance, seed: 2 });
-  assert.not.equal([other.train, other.val, other.test].flatMap(textsOf), all);
+  assert.not.equal([other.train, other.val, other.test].flatMap(allTexts), all);
   const whole = await load({ file: mails(120, 50) }, { split: "random", fractions: [0.5, 0.25, 0.25] });
   assert.equal([whole.train.size, whole.val.size, whole.test.size], [85, 42, 43]);
 });
@@ -225,7 +220,7 @@ test("spam is the file that its description promises, with no near copy", async 
     "no row is dropped",
   );
   assert.equal(stats.leaks, { val: 0, test: 0 });
-  const copies = nearCopies(sets.flatMap(textsOf));
+  const copies = nearCopies(sets.flatMap(allTexts));
   assert.is(
     copies.findIndex((first: number) => first >= 0),
     -1,
@@ -299,14 +294,14 @@ test("languages: no article, sentence or near copy stands in two sets, and every
   const starts = ["Everyone is entitled to all", "Everyone has the right to life", "All human beings are born"];
   for (const [i, start] of starts.entries())
     assert.equal(
-      [train, val, test].map((set) => textsOf(set).some((text) => text.startsWith(start))),
+      [train, val, test].map((set) => allTexts(set).some((text) => text.startsWith(start))),
       [i === 0, i === 1, i === 2],
     );
 });
 
 test("ordered: the sets follow one another as the rows were read, whatever the seed", async () => {
   const { train, val, test } = await load({ file: mails(6, 4) }, { split: "ordered", balance: false, seed: 5 });
-  const texts = [train, val, test].map(textsOf);
+  const texts = [train, val, test].map(allTexts);
   assert.equal(
     texts.map((some) => some.length),
     [7, 1, 2],
@@ -327,13 +322,13 @@ test("stratified: every set has its fraction of every class, chosen by the seed"
       { ham: 20, spam: 8 },
     ],
   );
-  const all = sets.flatMap(textsOf);
+  const all = sets.flatMap(allTexts);
   assert.is(new Set(all).size, 140);
-  assert.not.equal(textsOf(train), textsOf(train).sort(), "shuffled");
+  assert.not.equal(allTexts(train), allTexts(train).sort(), "shuffled");
   const again = await load({ file: mails(100, 40) }, { split: "stratified", chunkBytes: 7 });
-  assert.equal([again.train, again.val, again.test].flatMap(textsOf), all);
+  assert.equal([again.train, again.val, again.test].flatMap(allTexts), all);
   const other = await load({ file: mails(100, 40) }, { seed: 2 });
-  assert.not.equal([other.train, other.val, other.test].flatMap(textsOf), all);
+  assert.not.equal([other.train, other.val, other.test].flatMap(allTexts), all);
   const even = await load({ file: mails(100, 40) }, { balance: true });
   assert.equal(even.val.stats().classes, { ham: 4, spam: 4 });
 });
@@ -364,7 +359,7 @@ test("the experiment's split is pandas', whatever the seed", async () => {
   assert.is(split, "experiment");
   // df = DataFrame of the 15 mails; concat([ham.sample(6, random_state=42), spam]).sample(frac=1, random_state=42)
   assert.equal(
-    [train, val, test].map((set) => textsOf(set).map((text) => Number(text.split(" ").at(-1)))),
+    [train, val, test].map((set) => allTexts(set).map((text) => Number(text.split(" ").at(-1)))),
     [[13, 12, 7, 11, 2, 5, 1, 14], [8], [10, 0, 9]],
   );
   await fails({ file: mails(9, 6) }, ConfigError, ["balanced", "--split random"], {
@@ -386,7 +381,7 @@ test("near-duplicates between sets are counted, and dropped on demand", async ()
   assert.equal([stats.leaks, stats.copies], [{ val: 1, test: 2 }, 0]);
   const without = await load(files, { dedupe: true });
   assert.equal([without.stats.leaks, without.stats.copies, without.stats.rowsRead], [{ val: 0, test: 0 }, 4, 9]);
-  assert.equal([without.train, without.val, without.test].map(textsOf), [
+  assert.equal([without.train, without.val, without.test].map(allTexts), [
     ["Win 100 now!", "See you"],
     ["other"],
     ["Win now", "..."],

@@ -6,6 +6,7 @@ import { DataModule } from "../../src/data/wasm.ts";
 import { FormatError, LowrankError } from "../../src/errors.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
+import { slowCsv } from "../helpers/slow-csv.ts";
 
 const utf8 = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -161,43 +162,6 @@ test("an escape that the end of a line cuts is found at its first digit, whateve
 
 /** Lone surrogates, of which a file knows nothing. */
 const repaired = (row: string[]) => row.map((text) => decoder.decode(utf8.encode(text)));
-
-/** RFC 4180, a byte at a time. */
-function slowCsv(content: string): string[][] | null {
-  const rows: string[][] = [];
-  let row: string[] = [];
-  let field = "";
-  let state: "start" | "plain" | "quoted" | "closed" = "start";
-  const endRow = () => {
-    if (state !== "start" || row.length > 0) rows.push([...row, field]);
-    row = [];
-    field = "";
-    state = "start";
-  };
-  for (let i = 0; i < content.length; i++) {
-    const sign = content[i]!;
-    if (state === "quoted") {
-      if (sign !== '"') field += sign;
-      else state = "closed";
-    } else if (sign === '"' && state === "closed") {
-      field += sign;
-      state = "quoted";
-    } else if (sign === '"' && state === "start") state = "quoted";
-    else if (sign === ",") {
-      row.push(field);
-      field = "";
-      state = "start";
-    } else if (sign === "\n" || sign === "\r") endRow();
-    else if (state === "closed") return null;
-    else {
-      field += sign;
-      state = "plain";
-    }
-  }
-  if (state === "quoted") return null;
-  endRow();
-  return rows;
-}
 
 test("every prefix of a CSV file is read as by the rules", async () => {
   const head = "label,text\na,first\nb,second\n";

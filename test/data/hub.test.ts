@@ -25,6 +25,7 @@ import {
   documentedDatasets,
   gitHash,
   json,
+  useHub,
 } from "../helpers/hub-server.ts";
 
 const folder = temporaryFolder();
@@ -36,27 +37,14 @@ let hub: Server;
 let cdn: Server;
 let datasets: Map<string, DatasetOnHub>;
 let answers: (request: IncomingMessage, response: ServerResponse) => boolean;
-let homes = 0;
 
 /** An empty cache, a hub with the documented data sets, and nobody logged in. Returns the hub's cache. */
 function start(extra: Record<string, string | undefined> = {}): string {
-  const home = join(folder, `home-${homes++}`);
-  setEnvironment({
-    HF_HOME: home,
-    HF_HUB_CACHE: undefined,
-    HUGGINGFACE_HUB_CACHE: undefined,
-    HF_ENDPOINT: hub.url,
-    HF_TOKEN: undefined,
-    HF_TOKEN_PATH: undefined,
-    HUGGING_FACE_HUB_TOKEN: undefined,
-    HF_HUB_OFFLINE: undefined,
-    ...extra,
-  });
   datasets = documentedDatasets();
   answers = () => false;
   hub.requests.length = 0;
   cdn.requests.length = 0;
-  return join(home, "hub");
+  return useHub(folder, hub.url, extra);
 }
 
 /** A data set someone/set with these files. */

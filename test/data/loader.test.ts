@@ -8,6 +8,7 @@ import { DataModule } from "../../src/data/wasm.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
 import { Rng } from "../../src/rng.ts";
 import { test } from "../helpers/harness.ts";
+import { allTexts } from "../helpers/tiny.ts";
 
 const END_OF_TEXT = 50256;
 let module: DataModule;
@@ -29,10 +30,6 @@ function numbered(size: number): Promise<Dataset> {
       `${i}${" word".repeat(i % 9)}`,
     ]),
   );
-}
-
-function textsOf(dataset: Dataset): string[] {
-  return Array.from({ length: dataset.size }, (_, i) => dataset.text(i));
 }
 
 function countsOf(dataset: Dataset): number[] {
@@ -62,7 +59,7 @@ test("loads", async () => {
 test("rows hold the tokenizer's ids, classes and texts", async () => {
   const texts = ["Hello, world!", "naïve café 😀", "  two\n lines  ", "free £1000 prize"];
   const dataset = await datasetOf(texts.map((text, i) => [String(i % 2), text]));
-  assert.equal(textsOf(dataset), texts);
+  assert.equal(allTexts(dataset), texts);
   assert.equal([...dataset.labels], ["0", "1"]);
   const batch = dataset.batch([3, 0, 1, 2]);
   [3, 0, 1, 2].forEach((row, i) => {
@@ -156,20 +153,20 @@ test("balance keeps as many rows of each class as the smallest has, in order, by
   const balanced = dataset.balance(5);
   assert.equal(countsOf(dataset), [114, 57, 29]);
   assert.equal(countsOf(balanced), [29, 29, 29]);
-  const numbers = textsOf(balanced).map(Number.parseFloat);
+  const numbers = allTexts(balanced).map(Number.parseFloat);
   assert.equal(
     numbers,
     [...numbers].sort((a, b) => a - b),
   );
   assert.is(new Set(numbers).size, numbers.length);
-  assert.equal(textsOf(dataset.balance(5)), textsOf(balanced));
-  assert.not.equal(textsOf(dataset.balance(6)), textsOf(balanced));
+  assert.equal(allTexts(dataset.balance(5)), allTexts(balanced));
+  assert.not.equal(allTexts(dataset.balance(6)), allTexts(balanced));
   // Each row of a class has the same chance: over many seeds the kept "a" rows are spread evenly.
   const kept = new Map<string, number>();
   for (let seed = 0; seed < 200; seed++) {
-    for (const text of textsOf(dataset.balance(seed))) kept.set(text, (kept.get(text) ?? 0) + 1);
+    for (const text of allTexts(dataset.balance(seed))) kept.set(text, (kept.get(text) ?? 0) + 1);
   }
-  const aRows = textsOf(dataset).filter((_, i) => dataset.label(i) === 0);
+  const aRows = allTexts(dataset).filter((_, i) => dataset.label(i) === 0);
   const expected = (200 * 29) / 114;
   for (const text of aRows) assert.ok(Math.abs((kept.get(text) ?? 0) - expected) < 30, `${text}: ${kept.get(text)}`);
 });
@@ -177,7 +174,7 @@ test("balance keeps as many rows of each class as the smallest has, in order, by
 test("shuffle is the seed's Fisher and Yates, the same as in TypeScript", async () => {
   const dataset = await numbered(100);
   for (const seed of [0, 1, 12345, 0xffffffff]) {
-    assert.equal(textsOf(dataset.shuffle(seed)), new Rng(seed).shuffle(textsOf(dataset)));
+    assert.equal(allTexts(dataset.shuffle(seed)), new Rng(seed).shuffle(allTexts(dataset)));
   }
   const stream = new Rng(new Rng(7).next() + 3);
   assert.equal(Array.from(dataset.order(7, 3)), Array.from(stream.shuffle(dataset.positions())));
@@ -191,7 +188,7 @@ test("split parts are disjoint, complete and of the paper's sizes", async () => 
     parts.map((part) => part.size),
     [1045, 149, 300],
   );
-  assert.equal(parts.flatMap(textsOf).sort(), textsOf(dataset).sort());
+  assert.equal(parts.flatMap(allTexts).sort(), allTexts(dataset).sort());
   const ten = await numbered(10);
   assert.equal(
     ten.split([0.7, 0.1, 0.2]).map((part) => part.size),
@@ -209,7 +206,7 @@ test("loader: every row once an epoch, other orders in other epochs, the same ag
   for (let epoch = 0; epoch < 3; epoch++) {
     const batches = [...loader.epoch(epoch)];
     const seen = batches.flatMap((batch) => Array.from(batch.labels, (_, i) => tokenizer.decode(sequence(batch, i))));
-    assert.equal([...seen].sort(), textsOf(dataset).sort());
+    assert.equal([...seen].sort(), allTexts(dataset).sort());
     firsts.add(seen.join("\n"));
     assert.equal([...new Loader(dataset, { batchSize: 8, seed: 4 }).epoch(epoch)], batches);
     assert.equal([...loader.epoch(epoch, 5)], batches.slice(5), "resumes in the middle");
@@ -287,7 +284,7 @@ test("evaluation: all rows in order, as many a batch as the capacity holds", asy
   ] as const) {
     const batches = [...evaluationBatches(dataset, { tokens, sequences })];
     const seen = batches.flatMap((batch) => Array.from(batch.labels, (_, i) => tokenizer.decode(sequence(batch, i))));
-    assert.equal(seen, textsOf(dataset));
+    assert.equal(seen, allTexts(dataset));
     batches.forEach((batch, i) => {
       assert.ok(batch.ids.length <= tokens && batch.labels.length <= sequences);
       const next = batches[i + 1];

@@ -28,6 +28,7 @@ import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { afterAll, test } from "../helpers/harness.ts";
 import { setEnvironment } from "../helpers/http.ts";
+import { stopAfter } from "../helpers/runs.ts";
 import { assertCode, type Finished, runCommand } from "../helpers/spawn.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
 
@@ -323,16 +324,8 @@ test("the newest times are kept; a damaged file is replaced", async () => {
 
 /** A run that is stopped after its second step; returns its checkpoint from disk. */
 async function stopped(device: Backend): Promise<Checkpoint> {
-  const abort = new AbortController();
   const folder = temporaryFolder();
-  await trained(device, {
-    signal: abort.signal,
-    checkpointEvery: 2,
-    onCheckpoint: async (checkpoint) => {
-      await keepCheckpoint(folder, checkpoint);
-      abort.abort();
-    },
-  });
+  await keepCheckpoint(folder, await stopAfter(2, (stop) => trained(device, stop)));
   return lastCheckpoint(folder);
 }
 

@@ -24,11 +24,10 @@ import { metaOf, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { fillRandom, randomBatch, smallSpec } from "../helpers/models.ts";
+import { fillRandom, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
 import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
-const OPTIMIZER = { betas: [0.9, 0.999] as const, eps: 1e-8, weight_decay: 0.1, clip: 1 };
 const LENGTHS = [5, 1, 17];
 /** Every width is a multiple of 8: on the CPU all matrices lie in panels. Those of SMALL do in part. */
 const PANELS: Partial<GPT2Config> = { n_embd: 16, n_head: 4 };

@@ -8,13 +8,12 @@ import type { ModelSpec } from "../../src/model/trainable.ts";
 import { IGNORE_INDEX } from "../../src/ops/crossentropy.ts";
 import { assertAllClose, relativeError } from "../helpers/allclose.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
-import { fillRandom, RELATIVE, randomBatch, smallSpec } from "../helpers/models.ts";
+import { fillRandom, OPTIMIZER, RELATIVE, randomBatch, smallSpec } from "../helpers/models.ts";
 
 /** The same sums in another order: f32's rounding through two blocks, relative to the tensor's norm. */
 const ROUNDING = 2e-6;
 const LOSS = { atol: 1e-6, rtol: 1e-6 };
 
-const OPTIMIZER = { betas: [0.9, 0.999] as const, eps: 1e-8, weight_decay: 0.01, clip: 1 };
 const CAPACITY = { tokens: 60, sequences: 6 };
 const LENGTHS = [7, 1, 24, 12];
 const LR = 0.01;

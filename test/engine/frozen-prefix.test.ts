@@ -1,45 +1,30 @@
 /** Frozen lower blocks that run once an example: the same bits as the whole model in every batch, and nothing of it left. */
 import * as assert from "uvu/assert";
-import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { prefixBytes } from "../../src/engine/frozen-prefix.ts";
 import { ShapeError } from "../../src/errors.ts";
-import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
+import { openGPT2 } from "../../src/io/hf.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { frozenBlocks } from "../../src/model/trainable.ts";
-import { type Checkpoint, RunFailed, type TrainResult } from "../../src/train/records.ts";
+import { RunFailed, type TrainResult } from "../../src/train/records.ts";
 import { type FineTuneArguments, train } from "../../src/train/trainer.ts";
-import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { DEVICE_NAMES, testDevice } from "../helpers/device.ts";
-import { afterAll, test } from "../helpers/harness.ts";
+import { test } from "../helpers/harness.ts";
 import { randomBatch, smallSpec } from "../helpers/models.ts";
+import { assertSameRun, modelAnd, stopAfter } from "../helpers/runs.ts";
 import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 const SMALL = { epochs: 2, batchSize: 4, lr: 0.01, evalEvery: 3, clip: 1 } as const;
 
-let shared: Promise<{ model: GPT2Checkpoint; data: LoadedDataset }> | undefined;
-function base() {
-  shared ??= (async () => ({
-    model: await openGPT2(tinyModel(`${folder}/model`)),
-    data: await tinyData(messages(12)),
-  }))();
-  return shared;
-}
-afterAll(async () => (await shared)?.model.close());
+const base = modelAnd(() => tinyData(messages(12)));
 
 async function run(options: Partial<FineTuneArguments>): Promise<TrainResult> {
   return train({ device: await testDevice(), ...(await base()), ...SMALL, ...options });
 }
 
 const WHOLE = { prefixBudget: 0 };
-
-function assertSameRun(got: TrainResult, want: TrainResult): void {
-  for (const key of ["steps", "evaluations", "results", "predictions"] as const) assert.equal(got[key], want[key], key);
-  assert.equal([...got.tensors.keys()], [...want.tensors.keys()]);
-  for (const [name, { data }] of want.tensors) assertSameBits(name, got.tensors.get(name)!.data, data);
-  for (const key of ["weight", "bias"] as const) assertSameBits(`ln_f.${key}`, got.finalNorm[key], want.finalNorm[key]);
-}
 
 const VARIANTS: [name: string, options: Partial<FineTuneArguments>, padding?: "longest"][] = [
   ["last_block, accumulated, without bias", { mode: "last_block", accumulate: 2, headBias: false }],
@@ -72,15 +57,8 @@ for (const [name, options, padding] of VARIANTS)
 for (const mode of ["last_block", "last_layer"] as const)
   test(`${mode}: a run that stopped as a whole resumes with a prefix`, async () => {
     const straight = await run({ mode, ...WHOLE });
-    const abort = new AbortController();
-    const kept: Checkpoint[] = [];
-    const onCheckpoint = async (checkpoint: Checkpoint) => {
-      kept.push(checkpoint);
-      abort.abort();
-    };
-    await run({ mode, ...WHOLE, signal: abort.signal, checkpointEvery: 3, onCheckpoint });
-    assert.is(kept[0]!.step, 3);
-    assertSameRun(await run({ mode, resume: kept[0]! }), straight);
+    const resume = await stopAfter(3, (stop) => run({ mode, ...WHOLE, ...stop }));
+    assertSameRun(await run({ mode, resume }), straight);
   });
 
 test("where everything learns down to the first block, or memory is short, the whole model runs", async () => {

@@ -1,11 +1,13 @@
 /** Small adapters, and the product of LoRA's matrices, for the tests of adapter directories. */
-import { type GPT2Config, type LoraConfig, loraScale, type Mode, type Target } from "../../src/config.ts";
+import { type GPT2Config, type LoraConfig, loraScale, type Mode } from "../../src/config.ts";
 import { adapterShapes } from "../../src/io/adapter-meta.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../src/io/peft.ts";
 import { adapterFiles } from "../../src/io/peft-write.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
-import { openFile, remove, writeDirectoryAtomic } from "../../src/platform/node.ts";
+import { openFile, remove } from "../../src/platform/node.ts";
+import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
 import { numbers } from "./border.ts";
+import { ALL_TARGETS, TASKS } from "./models.ts";
 
 export const model: GPT2Config = {
   vocab_size: 23,
@@ -15,14 +17,13 @@ export const model: GPT2Config = {
   n_embd: 8,
   layer_norm_epsilon: 1e-5,
 };
-export const ALL: Target[] = ["q", "k", "v", "o", "fc", "proj", "head"];
 export function metaOf(lora: Partial<LoraConfig> = {}, rest: Partial<AdapterMeta> = {}): AdapterMeta {
   return {
     base_model: "gpt2-micro",
     model,
     mode: "lora",
-    lora: { r: 3, lora_alpha: 5, scaling: "alpha/r", init: "kaiming", target_modules: ALL, ...lora },
-    task: { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: false },
+    lora: { r: 3, lora_alpha: 5, scaling: "alpha/r", init: "kaiming", target_modules: ALL_TARGETS, ...lora },
+    task: TASKS.classification,
     labels: ["ham", "spam"],
     settings: { padding: "none", max_length: 10 },
     ...rest,
@@ -31,7 +32,7 @@ export function metaOf(lora: Partial<LoraConfig> = {}, rest: Partial<AdapterMeta
 
 /** A language model in place of a classifier. */
 export const LM: Partial<AdapterMeta> = {
-  task: { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false },
+  task: TASKS.lm,
   labels: [],
 };
 

@@ -1,15 +1,17 @@
 /** What the commands do to the disk, without what they compute: for run/disk-faults.test.ts, in its process or in one that is killed. */
+
 import { mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { deserialize } from "node:v8";
-import { withLock, writeDirectoryAtomic } from "#platform";
+import { withLock } from "#platform";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { ConfigError } from "../../src/errors.ts";
 import type { Classifier } from "../../src/infer/classifier.ts";
 import { labelTable, survey } from "../../src/infer/label-table.ts";
 import { openTable } from "../../src/infer/open-table.ts";
 import { recover } from "../../src/io/recover.ts";
-import { keepProgress } from "../../src/run/directory.ts";
+import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
+import { keepProgress, readRecord } from "../../src/run/directory.ts";
 import { replaceableExport } from "../../src/run/export.ts";
 import { refuseExisting, removeRun, saveSomewhere } from "../../src/run/files.ts";
 import { LiveRun } from "../../src/run/live-run.ts";
@@ -82,7 +84,10 @@ async function train({ record, result }: Learned, run: Run): Promise<void> {
   await recover(out);
   const replaces = await refuseExisting(out, force || resume);
   const work = async (check: () => Promise<void>) => {
-    const live = new LiveRun(kept, record, { check, onUnsaved: () => {} });
+    const live = new LiveRun(kept, resume ? await readRecord(kept).catch(() => record) : record, {
+      check,
+      onUnsaved: () => {},
+    });
     for (const checkpoint of checkpoints) await live.callbacks.onCheckpoint(checkpoint);
     const { failure: fault } = await saveSomewhere(out, (directory) =>
       live.save(directory, result, DATA, undefined, {

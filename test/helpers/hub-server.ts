@@ -1,10 +1,10 @@
 /** Answers as huggingface.co does: metadata, small files directly, big ones behind a redirect. */
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import { packagePath } from "#platform";
-import { sendBytes } from "./http.ts";
+import { sendBytes, setEnvironment } from "./http.ts";
 
 export const REVISION = "0123456789abcdef0123456789abcdef01234567";
 
@@ -63,6 +63,23 @@ function describe(request: IncomingMessage, response: ServerResponse, files: Rea
 function entryOf(path: string, bytes: Uint8Array) {
   const lfs = { oid: digest("sha256", bytes), size: bytes.length, pointerSize: 134 };
   return { type: "file", path, size: bytes.length, oid: gitHash(bytes), ...(isBig(path) ? { lfs } : {}) };
+}
+
+/** An empty cache in `folder`, this hub, and nobody logged in, but for `extra` variables; returns the hub's cache. */
+export function useHub(folder: string, endpoint: string, extra: Record<string, string | undefined> = {}): string {
+  const home = mkdtempSync(join(folder, "home-"));
+  setEnvironment({
+    HF_HOME: home,
+    HF_HUB_CACHE: undefined,
+    HUGGINGFACE_HUB_CACHE: undefined,
+    HF_ENDPOINT: endpoint,
+    HF_TOKEN: undefined,
+    HF_TOKEN_PATH: undefined,
+    HUGGING_FACE_HUB_TOKEN: undefined,
+    HF_HUB_OFFLINE: undefined,
+    ...extra,
+  });
+  return join(home, "hub");
 }
 
 /** A data set: the files of each branch. */

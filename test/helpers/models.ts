@@ -1,5 +1,5 @@
 /** Small random models and batches, for the tests of plans and of the engine. */
-import type { GPT2Config, Mode, Objective, Target } from "../../src/config.ts";
+import type { GPT2Config, Mode, Objective, Target, TaskConfig } from "../../src/config.ts";
 import type { Weights } from "../../src/engine/weights.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
@@ -23,6 +23,15 @@ export const RELATIVE: Partial<GPT2Config> = {
   activation_function: "gelu",
   scale_attn_by_inverse_layer_idx: true,
   tie_word_embeddings: false,
+};
+
+/** AdamW's settings; the rate comes with each step. */
+export const OPTIMIZER = { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, clip: 1 } as const;
+
+/** The tasks of most adapters; as in PEFT, the head has no bias. */
+export const TASKS: Record<Objective, TaskConfig> = {
+  classification: { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: false },
+  lm: { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false },
 };
 
 export const ALL_TARGETS: Target[] = ["q", "k", "v", "o", "fc", "proj", "head"];

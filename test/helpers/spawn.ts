@@ -23,7 +23,10 @@ export interface SpawnOptions {
   killWhen?: () => boolean;
 }
 
-/** Runs dist/<name>.js to its end. */
+/** What Dawn prints about a software driver's limits. */
+const DAWN_WARNING = /^Warning: max\w+ artificially reduced from .*\n/gm;
+
+/** Runs dist/<name>.js to its end; Dawn's warnings are left out of what it says. */
 export function runCommand(
   name: "train" | "sweep" | "classify" | "generate" | "export" | "verify" | "bench",
   args: readonly string[],
@@ -50,7 +53,7 @@ export function runCommand(
     child.on("error", reject);
     child.on("close", (code) => {
       clearInterval(timer);
-      resolve({ ...result, code });
+      resolve({ ...result, code, stderr: result.stderr.replaceAll(DAWN_WARNING, "") });
     });
   });
 }
@@ -71,4 +74,10 @@ export function snapshot(folder: string): Map<string, string> {
 /** Throws, with all that the command said, unless it ended with `code`. */
 export function assertCode({ code, stdout, stderr }: Finished, expected: number): void {
   if (code !== expected) throw new Error(`exit code ${code}, expected ${expected}\n${stdout}\n${stderr}`);
+}
+
+/** The lines and fields of a CSV file of ours without quotes. */
+export function readTable(path: string): string[][] {
+  const lines = readFileSync(path, "utf8").trimEnd().split("\r\n");
+  return lines.map((line) => line.split(","));
 }

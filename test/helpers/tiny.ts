@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { GPT2Config } from "../../src/config.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
+import type { Dataset } from "../../src/data/dataset.ts";
 import { type DatasetOptions, type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { baseShapes } from "../../src/names.ts";
@@ -57,4 +58,9 @@ export function messages(count: number, labels: readonly string[] = ["ham", "spa
 export function tinyData(content: string | Uint8Array, options: DatasetOptions = {}): Promise<LoadedDataset> {
   const file = bytesReader("messages.csv", typeof content === "string" ? new TextEncoder().encode(content) : content);
   return loadDataset({ file }, { maxLength: TINY.n_positions, ...options });
+}
+
+/** The texts of a data set's rows. */
+export function allTexts(dataset: Dataset): string[] {
+  return Array.from({ length: dataset.size }, (_, row) => dataset.text(row));
 }

@@ -16,6 +16,7 @@ import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.
 import { counting, watchMemory } from "../helpers/counting.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
+import { TASKS } from "../helpers/models.ts";
 import { type StoredTensors, TINY, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
@@ -25,8 +26,7 @@ const TEXTS = ["see you at lunch", "you have won a prize, call now", "", "minist
 /** Longer than the context, also without virtual tokens. */
 const LONG = `${TEXTS[3]} `.repeat(12);
 
-const CLASSES: TaskConfig = { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: true };
-const WORDS: TaskConfig = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false };
+const CLASSES: TaskConfig = { ...TASKS.classification, head_bias: true };
 
 /** Writes an adapter of random values and returns its directory. */
 async function adapter(name: string, task: TaskConfig, lora: Partial<LoraConfig>, rest: Partial<AdapterMeta> = {}) {
@@ -62,10 +62,10 @@ const CLASSIFIERS = {
   prefix: () => adapter("prefix", CLASSES, {}, modeOf("prefix")),
 };
 const MODELS = {
-  tales: () => adapter("tales", WORDS, { r: 2, target_modules: ["q", "v", "proj"] }),
-  songs: () => adapter("songs", WORDS, { r: 3, target_modules: ["c_attn", "head"] }),
-  prompt: () => adapter("lm prompt", WORDS, {}, modeOf("prompt")),
-  prefix: () => adapter("lm prefix", WORDS, {}, modeOf("prefix")),
+  tales: () => adapter("tales", TASKS.lm, { r: 2, target_modules: ["q", "v", "proj"] }),
+  songs: () => adapter("songs", TASKS.lm, { r: 3, target_modules: ["c_attn", "head"] }),
+  prompt: () => adapter("lm prompt", TASKS.lm, {}, modeOf("prompt")),
+  prefix: () => adapter("lm prefix", TASKS.lm, {}, modeOf("prefix")),
 };
 
 /** Tensors of the base that were written since the last call. */
@@ -137,8 +137,9 @@ testOnDevices("a language model's adapters in turns, and none", async () => {
   const directories = { tales: "", songs: "", prompt: "", prefix: "" };
   const names = Object.keys(directories) as (keyof typeof directories)[];
   for (const name of names) directories[name] = await MODELS[name]();
+  // A token from the prompt and one from the cache.
   const write = async (lm: LanguageModel) =>
-    (await lm.complete(TEXTS.slice(0, 3), { maxNewTokens: 5 })).map(({ ids }) => ids);
+    (await lm.complete(TEXTS.slice(0, 3), { maxNewTokens: 2 })).map(({ ids }) => ids);
   const freshly = async (adapter?: string) => {
     const device = await testDevice();
     const lm = await LanguageModel.load(base, { device, batchSize: 2, ...(adapter ? { adapter } : {}) });
@@ -294,7 +295,7 @@ for (const mode of ["prompt", "prefix"] as const)
     const [first, second] = await classifier.logits(TEXTS);
     assert.ok(Number.isFinite(first) && first !== second);
     classifier.destroy();
-    const lm = await LanguageModel.load(await adapter(`full lm ${mode}`, WORDS, {}, full), { device });
+    const lm = await LanguageModel.load(await adapter(`full lm ${mode}`, TASKS.lm, {}, full), { device });
     const [{ ids, forgotten }] = (await lm.complete("see you", { maxNewTokens: 3 })) as [Completion];
     assert.equal([ids.length, forgotten], [3, 3]);
     lm.destroy();

@@ -16,6 +16,7 @@ import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { counting, watchMemory } from "../helpers/counting.ts";
 import { ONE_OF_EACH, testDevice, testOnDevices, within } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
+import { TASKS } from "../helpers/models.ts";
 import { assertCode, runCommand } from "../helpers/spawn.ts";
 import { TINY, tinyModel } from "../helpers/tiny.ts";
 
@@ -23,7 +24,7 @@ const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);
 const base = tinyModel(at("model"));
 
-const CLASSES: TaskConfig = { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: true };
+const CLASSES: TaskConfig = { ...TASKS.classification, head_bias: true };
 
 /** Writes an adapter of random values, with labels of its own. */
 async function write(name: string, lora: Partial<LoraConfig>, rest: Partial<AdapterMeta> = {}): Promise<string> {
@@ -405,7 +406,7 @@ test("adapters of other base models are refused, unless one is given for all", a
   await run({ dtype: "f16" });
   directories.set("second", await write("second", {}, { model: { ...TINY, n_head: 4 } }));
   await assertFails(ConfigError, ["belongs to another base model"], run);
-  directories.set("second", await write("second", {}, { task: { ...CLASSES, objective: "lm", num_labels: 0 } }));
+  directories.set("second", await write("second", {}, { task: TASKS.lm }));
   await assertFails(ConfigError, ["another task"], run);
 });
 

@@ -7,7 +7,6 @@ import { Engine } from "../../src/engine/engine.ts";
 import { loadBase } from "../../src/engine/state.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
 import type { GenerateOptions, GenerationChunk } from "../../src/infer/generation.ts";
-import { LanguageModel } from "../../src/infer/language-model.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
@@ -16,6 +15,8 @@ import { sizeOf } from "../../src/tensor.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
+import { withModel } from "../helpers/language-model.ts";
+import { TASKS } from "../helpers/models.ts";
 import { TINY, tinyModel } from "../helpers/tiny.ts";
 
 const END = GPT2_VOCABULARY.end.id;
@@ -25,23 +26,13 @@ const model = tinyModel(join(folder, "model"));
 const PROMPTS = ["Once upon a time", "", "x", "😀 naïve — 你好", "The quick brown fox jumps over the lazy dog"];
 const T = TINY.n_positions;
 
-async function withModel<T>(name: string, body: (lm: LanguageModel) => Promise<T>, { batchSize = 3 } = {}): Promise<T> {
-  const lm = await LanguageModel.load(name, { device: await testDevice(), batchSize });
-  try {
-    return await body(lm);
-  } finally {
-    lm.destroy();
-  }
-}
-
 const complete = (prompts: readonly string[], options: GenerateOptions = {}, batchSize = 3) =>
   withModel(model, (lm) => lm.complete(prompts, options), { batchSize });
 
 /** The likeliest tokens behind a prompt, by the engine that trains, the whole sequence anew for each. */
 async function greedy(prompt: string, count: number): Promise<number[]> {
   const checkpoint = await loadModel(model);
-  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
-  const spec = { config: TINY, task, mode: "all", lora: null, train_head: false } as const;
+  const spec = { config: TINY, task: TASKS.lm, mode: "all", lora: null, train_head: false } as const;
   const capacity = { tokens: T, sequences: 1 };
   const engine = await Engine.create(await testDevice("wasm 1 thread"), { spec, capacity, optimizer: null });
   await loadBase(engine, checkpoint);
@@ -220,13 +211,16 @@ test("leaving the loop frees the model; calls inside the loop and beside it wait
       assert.is(piece.prompt, 0);
       break;
     }
-    const alone = [await lm.complete("A"), await lm.complete(["B", "see"]), await lm.score("a b c")] as const;
+    const few = { maxNewTokens: 6 };
+    const alone = [await lm.complete("A", few), await lm.complete(["B", "see"], few), await lm.score("a b c")] as const;
     const inside: unknown[] = [];
     const all: GenerationChunk[] = [];
-    for await (const piece of lm.generate("A"))
-      if (all.push(piece) === 1) inside.push(await lm.complete(["B", "see"]), await lm.score("a b c"));
+    for await (const piece of lm.generate("A", few))
+      if (all.push(piece) === 1) inside.push(await lm.complete(["B", "see"], few), await lm.score("a b c"));
     assert.equal([textOf(all), ...inside], [alone[0][0]!.text, ...alone.slice(1)]);
-    assert.equal(await Promise.all([lm.complete("A"), lm.complete(["B", "see"]), lm.score("a b c")]), [...alone]);
+    assert.equal(await Promise.all([lm.complete("A", few), lm.complete(["B", "see"], few), lm.score("a b c")]), [
+      ...alone,
+    ]);
     assert.is((await lm.complete("BB", { maxNewTokens: 1 })).length, 1);
     assert.equal(await lm.complete([]), []);
     const aborting = new AbortController();

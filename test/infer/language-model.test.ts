@@ -6,7 +6,6 @@ import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase } from "../../src/engine/state.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
-import { LanguageModel } from "../../src/infer/language-model.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
 import { metaOf, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
@@ -14,6 +13,8 @@ import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
+import { withModel } from "../helpers/language-model.ts";
+import { TASKS } from "../helpers/models.ts";
 import { TINY, tinyModel } from "../helpers/tiny.ts";
 
 const END = GPT2_VOCABULARY.end.id;
@@ -23,31 +24,12 @@ const model = tinyModel(join(folder, "model"));
 const TEXT = "The quick brown fox — 😀 naïve — jumps over the lazy dog. ".repeat(11);
 const LOSS = { atol: 1e-6, rtol: 1e-6 };
 
-async function withModel<T>(
-  name: string,
-  body: (lm: LanguageModel) => Promise<T>,
-  options: { adapter?: string; model?: string } = {},
-): Promise<T> {
-  const lm = await LanguageModel.load(name, { device: await testDevice(), ...options });
-  try {
-    return await body(lm);
-  } finally {
-    lm.destroy();
-  }
-}
-
 /** An adapter of a language model on the tiny model, with B not 0. */
 async function adapter(name: string, objective: "lm" | "classification" = "lm"): Promise<string> {
   const directory = join(folder, name);
-  const task = {
-    objective,
-    num_labels: objective === "lm" ? 0 : 2,
-    pooling: "last-token",
-    head_bias: false,
-  } as const;
   const meta = metaOf(
     { target_modules: ["q", "v", "o", "fc"] },
-    { base_model: model, model: TINY, task, labels: objective === "lm" ? [] : ["ham", "spam"] },
+    { base_model: model, model: TINY, task: TASKS[objective], labels: objective === "lm" ? [] : ["ham", "spam"] },
   );
   await writeAdapter(directory, { meta, tensors: tensorsOf(meta) });
   return directory;
@@ -56,9 +38,8 @@ async function adapter(name: string, objective: "lm" | "classification" = "lm"):
 /** Mean loss of the tokens first + 1 .. first + count, from the logits of an engine of its own. */
 async function lossOf(ids: Uint32Array, first: number, count: number): Promise<number> {
   const checkpoint = await loadModel(model);
-  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
   const engine = await Engine.create(await testDevice(), {
-    spec: { config: TINY, task, mode: "all", lora: null, train_head: false },
+    spec: { config: TINY, task: TASKS.lm, mode: "all", lora: null, train_head: false },
     capacity: { tokens: 64, sequences: 1 },
     optimizer: null,
   });

@@ -2,6 +2,7 @@
  * Models that bitsandbytes quantised and transformers wrote, with adapters by PEFT (test/exchange/make_quantized.py): their values by hash,
  * what PyTorch computes from the dequantised matrices in float64, and damaged files.
  */
+
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +15,7 @@ import { fingerprint } from "../../src/io/fingerprint.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { baseShapes } from "../../src/names.ts";
-import { writeDirectoryAtomic } from "../../src/platform/node.ts";
+import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
 import { planExport } from "../../src/run/export.ts";
 import { planStandalone } from "../../src/run/standalone.ts";
 import { sizeOf } from "../../src/tensor.ts";
@@ -23,6 +24,7 @@ import { type Contents, contentsOf } from "../fuzz/safetensors-files.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
+import { TASKS } from "../helpers/models.ts";
 
 const golden = packagePath("test/golden/bitsandbytes");
 const CASES = ["nf4", "nf4-double", "int8"] as const;
@@ -113,13 +115,19 @@ test("NF4 with double quantisation is given as it is stored", async () => {
 const folder = temporaryFolder();
 
 test("in q4 a model in NF4 with double quantisation keeps its numbers; others are rounded once more", async () => {
-  const task = { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: false } as const;
   for (const [name, isKept] of [
     ["nf4-double", true],
     ["int8", false],
   ] as const) {
     await using model = await openGPT2(join(golden, name));
-    const spec = { config: model.config, task, mode: "last_layer", lora: null, train_head: true, dtype: "q4" } as const;
+    const spec = {
+      config: model.config,
+      task: TASKS.classification,
+      mode: "last_layer",
+      lora: null,
+      train_head: true,
+      dtype: "q4",
+    } as const;
     const capacity = { tokens: 8, sequences: 1 };
     const engine = await Engine.create(await testDevice("wasm 1 thread"), { spec, capacity, optimizer: null });
     await loadBase(engine, model);

@@ -8,16 +8,16 @@ import { openFile, packagePath, withLock } from "#platform";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { DownloadError, LowrankError } from "../../src/errors.ts";
 import { download, hash, inTurn } from "../../src/io/download.ts";
-import { fetchAgain, fetchAnswer, secondsOf } from "../../src/io/fetch.ts";
 import { resolveModel } from "../../src/io/hf.ts";
 import { LIMITS } from "../../src/io/limits.ts";
 import * as browser from "../../src/platform/browser.ts";
 import { registerFile } from "../../src/platform/files.ts";
-import { paced, storeBody } from "../../src/platform/http.ts";
+import { ask, collect, type FetchOptions, secondsOf } from "../../src/platform/http.ts";
+import { readResponse } from "../../src/platform/url-files.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { type Server, sendBytes, serve, setEnvironment } from "../helpers/http.ts";
-import { answerAsHub, digest, gitHash, json, REVISION } from "../helpers/hub-server.ts";
+import { type Server, sendBytes, serve } from "../helpers/http.ts";
+import { answerAsHub, digest, gitHash, json, REVISION, useHub } from "../helpers/hub-server.ts";
 import { runCommand } from "../helpers/spawn.ts";
 
 const folder = temporaryFolder();
@@ -34,7 +34,6 @@ let answer: (request: IncomingMessage, response: ServerResponse) => unknown;
 let server: Server;
 /** Bytes that the server got rid of. */
 let sent = 0;
-let caches = 0;
 
 test("starts", async () => {
   server = await serve((request, response) => answer(request, response));
@@ -42,11 +41,9 @@ test("starts", async () => {
 
 /** An empty cache; returns where the model's blobs will lie. */
 function start(): string {
-  const home = join(folder, `home-${caches++}`);
-  setEnvironment({ HF_HOME: home, HF_ENDPOINT: server.url, HF_HUB_OFFLINE: undefined, HF_TOKEN: undefined });
   server.requests.length = 0;
   sent = 0;
-  return join(home, "hub/models--someone--small-gpt2/blobs");
+  return join(useHub(folder, server.url), "models--someone--small-gpt2/blobs");
 }
 
 /** Sends a piece again and again, as fast as it is taken or `every` so many milliseconds, until the other side has enough. */
@@ -70,6 +67,10 @@ const wanted = (extra = {}) => ({
   digest: { kind: "sha256", hex: digest("sha256", BYTES) } as const,
   ...extra,
 });
+
+/** Sends a request and reads the answer. */
+const askServer = (some: FetchOptions = options) =>
+  ask(server.url, {}, ({ pieces }) => collect(pieces, server.url), some);
 
 let files = 0;
 const newPath = () => join(folder, `file-${files++}`);
@@ -225,7 +226,7 @@ test("the connection of a redirect that cannot be followed is closed, though its
     request.socket.once("close", () => closed++);
     response.writeHead(302, { location: "ftp://127.0.0.1/" }).end(Buffer.alloc(8 << 20));
   };
-  await assertFails(DownloadError, ["cannot be reached"], () => fetchAgain(server.url, {}, options));
+  await assertFails(DownloadError, ["cannot be reached"], () => askServer());
   for (let waits = 0; waits < 200 && closed < 5; waits++) await new Promise((later) => setTimeout(later, 10));
   assert.is(closed, 5);
 });
@@ -240,9 +241,9 @@ test("a stalled or very slow server fails after five attempts; a download with p
   for (const [what, send] of silent) {
     answer = (_, response) => send(response);
     server.requests.length = 0;
-    await assertFails(DownloadError, ["bytes in 0.05 s"], () => download(newPath(), wanted(), short));
+    await assertFails(DownloadError, ["too slow", "bytes in 0.05 s"], () => download(newPath(), wanted(), short));
     assert.is(server.requests.length, 5, what);
-    await assertFails(DownloadError, ["bytes in 0.05 s"], () => fetchAnswer(`${server.url}/api`, {}, short));
+    await assertFails(DownloadError, ["too slow", "bytes in 0.05 s"], () => askServer(short));
   }
   // Silent after every 20,000 bytes: five tries, each of which brings enough.
   const path = newPath();
@@ -262,6 +263,7 @@ test("a stalled or very slow server fails after five attempts; a download with p
 
 test("a body that trickles in is given up; one that keeps its pace is read, however long its reader takes", async () => {
   const { now } = performance;
+  const { fetch } = globalThis;
   let clock = 0;
   performance.now = () => clock;
   /** So many pieces, one a second. */
@@ -273,19 +275,24 @@ test("a body that trickles in is given up; one that keeps its pace is read, howe
     };
     return new ReadableStream<Uint8Array<ArrayBuffer>>({ pull }, { highWaterMark: 0 });
   };
-  const read = (bytes: number, count: number) => storeBody(new Response(body(bytes, count)), "a file");
+  const read = (bytes: number, count: number) => readResponse(new Response(body(bytes, count)), "a file");
   try {
-    const words = ["too slow", "where:    a file", "expected: 8192 bytes in 30 s", "found:    30 bytes"];
-    await assertFails(DownloadError, words, () => read(1, 31));
-    assert.is((await read(300, 100)).size, 30_000);
-    let length = 0;
-    for await (const piece of paced(body(1, 14), { bytes: 100, ms: 15_000 }, () => new Error("slow"))) {
-      length += piece.length;
-      clock += 60_000;
-    }
+    const words = ["too slow", "where:    a file", "expected: 8192 bytes in 15 s", "found:    15 bytes"];
+    await assertFails(DownloadError, words, () => read(1, 16));
+    assert.is((await read(600, 100)).size, 60_000);
+    globalThis.fetch = async () => new Response(body(1, 14));
+    const length = await ask(server.url, {}, async ({ pieces }) => {
+      let length = 0;
+      for await (const piece of pieces) {
+        length += piece.length;
+        clock += 60_000;
+      }
+      return length;
+    });
     assert.is(length, 14);
   } finally {
     performance.now = now;
+    globalThis.fetch = fetch;
   }
 });
 
@@ -344,9 +351,7 @@ test("the wait between attempts grows, whatever Retry-After says", async () => {
       times.push(performance.now());
       response.writeHead(429, retryAfter === undefined ? {} : { "retry-after": retryAfter }).end();
     };
-    const last = await fetchAgain(server.url, {}, { retryDelay: 10 });
-    assert.is(last.response.status, 429);
-    await last.cancel();
+    await assertFails(DownloadError, ["status 429: too many requests"], () => askServer({ retryDelay: 10 }));
     assert.is(times.length, 5);
     const waits = times.slice(1).map((time, i) => time - times[i]!);
     for (const [i, wait] of waits.entries()) assert.ok(wait >= 10 * 2 ** i - 2, `${retryAfter}: ${waits.join(", ")}`);
@@ -354,7 +359,7 @@ test("the wait between attempts grows, whatever Retry-After says", async () => {
   // It is obeyed where it is longer.
   let count = 0;
   answer = (_, response) => response.writeHead(count++ === 0 ? 503 : 200, { "retry-after": "1" }).end();
-  const took = await seconds(() => fetchAgain(server.url, {}, options).then(({ cancel }) => cancel()));
+  const took = await seconds(() => askServer());
   assert.ok(took >= 0.99, `${took} s`);
 });
 

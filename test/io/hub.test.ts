@@ -22,7 +22,7 @@ import { snapshotOf } from "../../src/io/hub-names.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { nowhere, type Server, sendBytes, serve, setEnvironment } from "../helpers/http.ts";
-import { answerAsHub, digest, gitHash, json, REVISION } from "../helpers/hub-server.ts";
+import { answerAsHub, digest, gitHash, json, REVISION, useHub } from "../helpers/hub-server.ts";
 
 const folder = temporaryFolder();
 const NAME = "someone/small-gpt2";
@@ -34,27 +34,14 @@ const SMALL = ["config.json", "merges.txt", "vocab.json"];
 let files: Map<string, Uint8Array>;
 let answers: (request: IncomingMessage, response: ServerResponse) => boolean;
 let server: Server;
-let caches = 0;
 const options = { retryDelay: 1 };
 
 /** An empty cache, a hub with gpt2-micro as it is, and nobody logged in. */
 function start(extra: Record<string, string | undefined> = {}): string {
-  const home = join(folder, `home-${caches++}`);
-  setEnvironment({
-    HF_HOME: home,
-    HF_HUB_CACHE: undefined,
-    HUGGINGFACE_HUB_CACHE: undefined,
-    HF_ENDPOINT: server.url,
-    HF_TOKEN: undefined,
-    HF_TOKEN_PATH: undefined,
-    HUGGING_FACE_HUB_TOKEN: undefined,
-    HF_HUB_OFFLINE: undefined,
-    ...extra,
-  });
   files = new Map([...SMALL, "model.safetensors"].map((file) => [file, micro(file)]));
   answers = () => false;
   server.requests.length = 0;
-  return join(home, "hub", "models--someone--small-gpt2");
+  return join(useHub(folder, server.url, extra), "models--someone--small-gpt2");
 }
 
 function hub(request: IncomingMessage, response: ServerResponse): void {

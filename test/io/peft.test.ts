@@ -10,21 +10,11 @@ import { constantDirection } from "../../src/io/peft-write.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { openFile } from "../../src/platform/node.ts";
 import { sameShape } from "../../src/tensor.ts";
-import {
-  ALL,
-  LM,
-  metaOf,
-  model,
-  modeOf,
-  ourDelta,
-  product,
-  readAll,
-  tensorsOf,
-  writeAdapter,
-} from "../helpers/adapters.ts";
+import { LM, metaOf, model, modeOf, ourDelta, product, readAll, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, numbers, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
+import { ALL_TARGETS } from "../helpers/models.ts";
 
 const folder = temporaryFolder();
 /** Two float32 roundings apart, at most: both sides sum in double precision and round once. */
@@ -65,7 +55,7 @@ async function peftDelta(directory: string, module: string): Promise<{ delta: Fl
 }
 
 for (const targets of [
-  ALL,
+  ALL_TARGETS,
   ["q", "v"],
   ["q", "k", "v"],
   ["k"],

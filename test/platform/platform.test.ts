@@ -7,16 +7,14 @@ import {
   statSync,
   symlinkSync,
   writeFileSync,
-  writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { finishReplacing, writeDirectoryAtomic } from "#platform";
 import { LowrankError } from "../../src/errors.ts";
-import { withoutLines } from "../../src/platform/native-output.ts";
+import { finishReplacing, writeDirectoryAtomic } from "../../src/platform/replacing.ts";
 import { saveSomewhere } from "../../src/run/files.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
-import { test, testIf } from "../helpers/harness.ts";
+import { test } from "../helpers/harness.ts";
 import { filesIn } from "../helpers/spawn.ts";
 
 /** Names that a source file exports, types included. */
@@ -155,30 +153,3 @@ test("if the requested directory cannot be written, a free name next to it is us
   assert.equal(saved, [place]);
   assert.equal([place, (fault as Error).message], [join(folder, "run.rescued.2"), "full"]);
 });
-
-testIf(
-  process.platform === "linux",
-  "not Linux",
-  "of what native code prints only lines that match are left out",
-  async () => {
-    const { write } = process.stderr;
-    const printed: unknown[] = [];
-    process.stderr.write = (text: unknown) => printed.push(text) > 0;
-    const noisy = (more: () => number) =>
-      withoutLines(/^Warning: noise/, () => {
-        writeSync(2, "Warning: noise 1\nan error of the driver\nWarning: noise 2\nand its end");
-        return more();
-      });
-    try {
-      assert.is(await noisy(() => 7), 7);
-      await noisy(() => {
-        throw new Error("no adapter");
-      }).catch(({ message }) => printed.push(message));
-      await withoutLines(/noise/, () => writeSync(2, "noise\n"));
-    } finally {
-      process.stderr.write = write;
-    }
-    const rest = "an error of the driver\nand its end";
-    assert.equal(printed, [rest, rest, "no adapter"]);
-  },
-);

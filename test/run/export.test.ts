@@ -1,8 +1,9 @@
 /** Exports: the merged model by value, and errors. test/exchange compares with PEFT and transformers themselves. */
+
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { joinPath, writeDirectoryAtomic } from "#platform";
+import { joinPath } from "#platform";
 import { type GPT2Config, type LoraConfig, type Target, textContext } from "../../src/config.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
@@ -13,6 +14,7 @@ import { loadAdapter, openAdapter } from "../../src/io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, readAdapter } from "../../src/io/peft.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { baseShapes, lmHeadShapes } from "../../src/names.ts";
+import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
 import {
   describeChange,
   type ExportKind,
@@ -20,12 +22,12 @@ import {
   replaceableExport,
   withoutPadding,
 } from "../../src/run/export.ts";
-import { ALL, LM, metaOf, modeOf, readAll, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
+import { LM, metaOf, modeOf, readAll, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, numbers, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { RELATIVE, randomBatch, SMALL } from "../helpers/models.ts";
+import { ALL_TARGETS, RELATIVE, randomBatch, SMALL, TASKS } from "../helpers/models.ts";
 
 const folder = temporaryFolder();
 /** Tolerance for float32 forward passes that sum in different orders. */
@@ -103,17 +105,17 @@ const SITES: LoraConfig["sites"] = [
 const sites = { sites: SITES, target_modules: ["c_attn", "o", "proj"] as Target[] };
 
 for (const [name, meta] of Object.entries({
-  "r 3 on everything": metaFor({ target_modules: ALL }),
+  "r 3 on everything": metaFor({ target_modules: ALL_TARGETS }),
   "q and v": metaFor({ target_modules: ["q", "v"], scaling: "alpha/sqrt(r)" }),
   "mixed ranks, biases and the final norm": metaFor({
     ...sites,
     modulesToSave: ["h.0.attn.c_attn.bias", "h.1.attn.c_proj.bias", "h.1.mlp.c_proj.bias", "ln_f.weight", "ln_f.bias"],
   }),
-  "a bias of the head": metaFor({}, { task: { ...metaOf().task, head_bias: true } }),
+  "a bias of the head": metaFor({}, { task: { ...TASKS.classification, head_bias: true } }),
   all: metaFor(null, { mode: "all" }),
   last_block: metaFor(null, { mode: "last_block" }),
-  last_layer: metaFor(null, { mode: "last_layer", task: { ...metaOf().task, head_bias: true } }),
-  bitfit: metaFor(null, { mode: "bitfit", task: { ...metaOf().task, head_bias: true } }),
+  last_layer: metaFor(null, { mode: "last_layer", task: { ...TASKS.classification, head_bias: true } }),
+  bitfit: metaFor(null, { mode: "bitfit", task: { ...TASKS.classification, head_bias: true } }),
   "a base in f16": metaFor({ target_modules: ["q"] }, { settings: { dtype: "f16" } }),
   "last_block, a base in f16": metaFor(null, { mode: "last_block", settings: { dtype: "f16" } }),
 }))
@@ -175,8 +177,7 @@ test("a merged directory: transformers' names, the classes, the padding, the tok
 });
 
 test("a language model: the head stays tied, or is untied if it has an adapter", async () => {
-  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
-  const meta = metaFor({ target_modules: ["c_attn", "head"] }, { task, labels: [] });
+  const meta = metaFor({ target_modules: ["c_attn", "head"] }, { task: TASKS.lm, labels: [] });
   const { out, adapter } = await exported("merged", meta, "lm");
   const config = JSON.parse(readFileSync(join(out, "config.json"), "utf8"));
   assert.equal([config.architectures, config.tie_word_embeddings], [["GPT2LMHeadModel"], false]);
@@ -190,7 +191,11 @@ test("a language model: the head stays tied, or is untied if it has an adapter",
     return sum;
   });
   assertAllClose("lm_head", merged.get("lm_head.weight")!.data, head, { atol: 1e-6, rtol: 1e-6 });
-  const tied = await exported("merged", metaFor({ target_modules: ["c_attn"] }, { task, labels: [] }), "lm tied");
+  const tied = await exported(
+    "merged",
+    metaFor({ target_modules: ["c_attn"] }, { task: TASKS.lm, labels: [] }),
+    "lm tied",
+  );
   assert.not.ok((await readAll(join(tied.out, "model.safetensors"))).has("lm_head.weight"));
   const peft = await exported("peft", meta, "lm peft");
   assert.is(JSON.parse(readFileSync(join(peft.out, "adapter_config.json"), "utf8")).task_type, "CAUSAL_LM");
@@ -199,8 +204,7 @@ test("a language model: the head stays tied, or is untied if it has an adapter",
 test("a relative of GPT-2 keeps its options and its head, frozen or trained, in both forms", async () => {
   const model = { ...SMALL, ...RELATIVE };
   const base = baseModel("relative", model);
-  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
-  const rest = { task, labels: [], model, base_model: base };
+  const rest = { task: TASKS.lm, labels: [], model, base_model: base };
   const frozen = await exported("merged", metaFor({ target_modules: ["c_attn", "proj"] }, rest), "relative frozen");
   const head = (await readAll(join(base, "model.safetensors"))).get("lm_head.weight")!;
   assert.equal((await readAll(join(frozen.out, "model.safetensors"))).get("lm_head.weight"), head);
@@ -227,7 +231,7 @@ test("a PEFT directory has only PEFT's files, and can be loaded again", async ()
 
 test("a prompt or a prefix for PEFT comes back, with a bias of the head folded", async () => {
   for (const mode of ["prompt", "prefix"] as const)
-    for (const rest of [{ task: { ...metaOf().task, head_bias: true } }, LM]) {
+    for (const rest of [{ task: { ...TASKS.classification, head_bias: true } }, LM]) {
       const name = `peft ${mode} ${rest.task!.objective}`;
       const { out, checkpoint, adapter, losses } = await exported(
         "peft",
@@ -253,7 +257,6 @@ test("a prompt or a prefix for PEFT comes back, with a bias of the head folded",
 });
 
 test("the README of an export has the Python code to load it", async () => {
-  const lm = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
   const python = async (kind: ExportKind, meta: AdapterMeta) => {
     const { out, checkpoint } = await exported(kind, meta, `python ${kind} ${meta.task.objective}`);
     await checkpoint.close();
@@ -284,7 +287,7 @@ test("the README of an export has the Python code to load it", async () => {
     'model = PeftModel.from_pretrained(base, ".")',
   ];
   const classifier = metaFor({}, { settings: { maxLength: 17 } });
-  const writer = metaFor({}, { task: lm, labels: [] });
+  const writer = metaFor({}, { task: TASKS.lm, labels: [] });
   const num = ", num_labels=2, pad_token_id=130,";
   const id2label = '    id2label={"0":"ham","1":"spam"})';
   assert.equal(await python("merged", classifier), [...merged("AutoModelForSequenceClassification"), ...batch]);
@@ -359,7 +362,10 @@ test("what PEFT or transformers cannot express is reported before anything is wr
   await assertFails(ConfigError, ["h.0.attn.c_attn", "different scales"], () =>
     plan("peft", metaFor({ target_modules: ["q", "k"], sites: scales })),
   );
-  const padded = metaFor({}, { task: { ...metaOf().task, pooling: "last" }, settings: { padTo: 9, maxLength: 9 } });
+  const padded = metaFor(
+    {},
+    { task: { ...TASKS.classification, pooling: "last" }, settings: { padTo: 9, maxLength: 9 } },
+  );
   const { losses, files } = await plan("merged", padded);
   assert.equal(
     losses.map(({ kind, reason }) => [kind, reason.includes("last of 9 positions")]),
@@ -369,11 +375,14 @@ test("what PEFT or transformers cannot express is reported before anything is wr
   const { meta } = withoutPadding({ meta: padded, tensors: new Map() });
   assert.equal([meta.task.pooling, meta.settings], ["last-token", { maxLength: 9 }]);
   // If the final norm's bias is zero, the head's bias cannot be folded into it.
-  const flat = small(metaFor(null, { mode: "all", task: { ...metaOf().task, head_bias: true } }));
+  const flat = small(metaFor(null, { mode: "all", task: { ...TASKS.classification, head_bias: true } }));
   flat.get("ln_f.bias")!.data.fill(0);
   flat.get("head.bias")!.data.set([0.25, -0.5]);
   const checkpoint = await openGPT2(baseDirectory);
-  const biased = { meta: metaFor(null, { mode: "all", task: { ...metaOf().task, head_bias: true } }), tensors: flat };
+  const biased = {
+    meta: metaFor(null, { mode: "all", task: { ...TASKS.classification, head_bias: true } }),
+    tensors: flat,
+  };
   const found = (await planExport("merged", { adapter: biased, checkpoint })).losses;
   await checkpoint.close();
   assert.equal([found.length, found[0]!.kind], [1, "bias"]);

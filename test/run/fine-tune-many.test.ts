@@ -3,7 +3,6 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
-import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { ConfigError } from "../../src/errors.ts";
 import {
   type Checkpoint,
@@ -11,16 +10,15 @@ import {
   type FineTuneRun,
   fineTune,
   fineTuneMany,
-  loadModel,
   RunFailed,
   type RunSettings,
   type TrainEvent,
 } from "../../src/index.ts";
-import type { GPT2Checkpoint } from "../../src/io/hf.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { ONE_OF_EACH, testDevice, testOnDevices } from "../helpers/device.ts";
-import { afterAll, test } from "../helpers/harness.ts";
-import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
+import { test } from "../helpers/harness.ts";
+import { assertSameRun, modelAnd, stopAfter } from "../helpers/runs.ts";
+import { messages, tinyData } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 /** 4 steps an epoch, evaluated after every second one. */
@@ -28,19 +26,7 @@ const SETTINGS: RunSettings = { batchSize: 8, epochs: 2, lr: 1e-2, evalEvery: 2 
 const RANKS: RunSettings[] = [2, 3].map((rank) => ({ ...SETTINGS, rank, alpha: 2 * rank }));
 const HEAD: RunSettings = { ...SETTINGS, mode: "last_layer" };
 
-interface World {
-  model: GPT2Checkpoint;
-  data: LoadedDataset;
-}
-let shared: Promise<World> | undefined;
-function base(): Promise<World> {
-  shared ??= (async () => ({
-    model: await loadModel(tinyModel(join(folder, "model"))),
-    data: await tinyData(messages(24), { split: "random" }),
-  }))();
-  return shared;
-}
-afterAll(async () => (await shared)?.model.close());
+const base = modelAnd(() => tinyData(messages(24), { split: "random" }));
 
 const common = async () => ({ device: await testDevice(), ...(await base()) });
 
@@ -50,13 +36,6 @@ function valuesOf(settled: readonly PromiseSettledResult<FineTuneRun>[]): FineTu
     if (one.status === "rejected") throw one.reason;
     return one.value;
   });
-}
-
-function assertSame(got: FineTuneRun, want: FineTuneRun): void {
-  const { plan: _, prefix: _p, seconds: _s, save: _v, tensors, ...rest } = got;
-  for (const [key, value] of Object.entries(rest)) assert.equal(value, want[key as keyof FineTuneRun], key);
-  assert.equal([...tensors.keys()], [...want.tensors.keys()]);
-  for (const [name, { data }] of want.tensors) assert.equal(tensors.get(name)!.data, data, name);
 }
 
 /** Listens to runs: in which order they took their steps. */
@@ -80,7 +59,7 @@ testOnDevices(
     const runs = [RANKS[0]!, HEAD, RANKS[1]!];
     const { order, events, listened } = listening(runs);
     const got = valuesOf(await fineTuneMany({ ...all, runs: listened }));
-    for (const [i, run] of runs.entries()) assertSame(got[i]!, await fineTune({ ...all, ...run }));
+    for (const [i, run] of runs.entries()) assertSameRun(got[i]!, await fineTune({ ...all, ...run }));
     const count = got[0]!.steps.length;
     assert.ok(count >= 8, `${count} steps`);
     // In one batch they take their steps in turns.
@@ -131,8 +110,8 @@ testOnDevices(
     assert.instance(reason, RunFailed);
     assert.ok(reason.contents.tensors.size > 0);
     const values = valuesOf([first!, third!]);
-    assertSame(values[0]!, await fineTune({ ...all, ...runs[0] }));
-    assertSame(values[1]!, await fineTune({ ...all, ...runs[2] }));
+    assertSameRun(values[0]!, await fineTune({ ...all, ...runs[0] }));
+    assertSameRun(values[1]!, await fineTune({ ...all, ...runs[2] }));
   },
   ONE_OF_EACH,
 );
@@ -145,7 +124,7 @@ test("one whose listener throws is rejected, and the others go on", async () => 
     };
     const [first, second] = await fineTuneMany({ ...all, runs: [{ ...RANKS[0], onEvent }, RANKS[1]!] });
     assert.match((first as PromiseRejectedResult).reason.message, "full");
-    assertSame(valuesOf([second!])[0]!, await fineTune({ ...all, ...RANKS[1] }));
+    assertSameRun(valuesOf([second!])[0]!, await fineTune({ ...all, ...RANKS[1] }));
   }
 });
 
@@ -179,21 +158,18 @@ testOnDevices(
     if (all.device.info.kind === "webgpu") assert.equal(halted, [0, 1]);
     const again = halted.map((i) => ({ ...runs[i], resume: kept[i]! }));
     for (const [i, run] of valuesOf(await fineTuneMany({ ...all, runs: again })).entries())
-      assertSame(run, await fineTune({ ...all, ...runs[halted[i]!] }));
+      assertSameRun(run, await fineTune({ ...all, ...runs[halted[i]!] }));
   },
   ONE_OF_EACH,
 );
 
 test("one that resumes goes on as it began, and shares no batch with one that is new", async () => {
   const all = await common();
-  let kept: Checkpoint | undefined;
-  const onCheckpoint = async (checkpoint: Checkpoint) => {
-    kept ??= checkpoint;
-  };
-  const straight = await fineTune({ ...all, ...RANKS[0], checkpointEvery: 2, onCheckpoint });
-  const { order, listened } = listening([{ ...RANKS[0], resume: kept! }, RANKS[1]!]);
+  const straight = await fineTune({ ...all, ...RANKS[0] });
+  const resume = await stopAfter(2, (stop) => fineTune({ ...all, ...RANKS[0], ...stop }));
+  const { order, listened } = listening([{ ...RANKS[0], resume }, RANKS[1]!]);
   const [first] = valuesOf(await fineTuneMany({ ...all, runs: listened }));
-  assertSame(first!, straight);
+  assertSameRun(first!, straight);
   assert.equal(
     order,
     [...order].sort((a, b) => a - b),

@@ -18,6 +18,7 @@ import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { train } from "../../src/train/trainer.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
+import { TASKS } from "../helpers/models.ts";
 
 const folder = packagePath("test/golden/lm");
 const text = readFileSync(join(folder, "sotu-1904.txt"));
@@ -38,9 +39,8 @@ test("the perplexity of 20 kB is PyTorch's", async () => {
   const document = tokenizer.encodeBytes(text.subarray(0, bytes));
   const blocks = Blocks.pack([document], { length, stride: length, tokenizer });
   assert.is(blocks.stats().bytes, bytes);
-  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
   const engine = await Engine.create(await testDevice("wasm 2 threads"), {
-    spec: { config, task, mode: "all", lora: null, train_head: false },
+    spec: { config, task: TASKS.lm, mode: "all", lora: null, train_head: false },
     capacity: { tokens: 2 * length, sequences: 2 },
     optimizer: null,
   });

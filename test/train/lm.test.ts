@@ -7,17 +7,16 @@ import { type LoadedTexts, loadTexts, type TextsOptions } from "../../src/data/t
 import { ConfigError, DataError } from "../../src/errors.ts";
 import { type FineTuneRun, fineTune } from "../../src/index.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
-import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
 import { openAdapter } from "../../src/io/open-adapter.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { ofMode } from "../../src/train/options.ts";
-import type { Checkpoint } from "../../src/train/records.ts";
 import type { FineTuneArguments } from "../../src/train/trainer.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
-import { afterAll, test } from "../helpers/harness.ts";
-import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
+import { test } from "../helpers/harness.ts";
+import { assertSameRun, modelAnd, stopAfter } from "../helpers/runs.ts";
+import { messages, TINY, tinyData } from "../helpers/tiny.ts";
 
 /** Tolerance for the same sums in batches of other sizes. */
 const BATCHING = { atol: 0, rtol: 1e-6 };
@@ -26,17 +25,11 @@ const folder = temporaryFolder();
 const SMALL = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4, accumulate: 2 } as const;
 const LINES = Array.from({ length: 120 }, (_, i) => `line ${i % 7}: the cat sat on mat ${i % 5}\n`).join("");
 
-let shared: Promise<{ model: GPT2Checkpoint; data: LoadedTexts }> | undefined;
-afterAll(async () => (await shared)?.model.close());
-
 function texts(options: TextsOptions = {}, name = "lines.txt", content = LINES): Promise<LoadedTexts> {
   return loadTexts({ file: bytesReader(name, new TextEncoder().encode(content)) }, { maxLength: 16, ...options });
 }
 
-function usual() {
-  shared ??= (async () => ({ model: await openGPT2(tinyModel(join(folder, "model"))), data: await texts() }))();
-  return shared;
-}
+const usual = modelAnd(() => texts());
 
 /** Only on the CPU: a vocabulary of 50,257 is slow on a software GPU. Other tests compare devices, with smaller ones. */
 const device = () => testDevice("wasm 2 threads");
@@ -47,15 +40,6 @@ async function run(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRu
     ...(await usual()),
     ...ofMode({ ...SMALL, ...options }, options.mode ?? "lora"),
   });
-}
-
-function assertSameRun(got: FineTuneRun, want: FineTuneRun): void {
-  assert.equal(
-    [got.steps, got.evaluations, got.results!.before, got.results!.after],
-    [want.steps, want.evaluations, want.results!.before, want.results!.after],
-  );
-  assert.equal([...got.tensors.keys()], [...want.tensors.keys()]);
-  for (const [name, { data }] of want.tensors) assertSameBits(name, got.tensors.get(name)!.data, data);
 }
 
 for (const mode of ["lora", "all", "last_block", "prompt"] as const)
@@ -73,18 +57,7 @@ for (const mode of ["lora", "all", "last_block", "prompt"] as const)
       })[mode];
     assert.ok([...tensors.keys()].every(learns), [...tensors.keys()].join());
     assert.equal([spec.task.objective, spec.task.num_labels, predictions], ["lm", 0, []]);
-    const stop = new AbortController();
-    let kept: Checkpoint | undefined;
-    await run({
-      mode,
-      signal: stop.signal,
-      checkpointEvery: 3,
-      onCheckpoint: async (checkpoint) => {
-        if (checkpoint.step === 3) kept = checkpoint;
-        stop.abort();
-      },
-    });
-    await keepCheckpoint(join(folder, mode), kept!);
+    await keepCheckpoint(join(folder, mode), await stopAfter(3, (stop) => run({ mode, ...stop })));
     assertSameRun(await run({ mode, resume: await lastCheckpoint(join(folder, mode)) }), straight);
   });
 

@@ -12,7 +12,7 @@ const LONG = "word ".repeat(50);
 async function measure(rows: readonly [text: string, truth: string, predicted: string, probability?: number][]) {
   const file = (lines: { text: string; label: string }[]) =>
     bytesReader("rows.csv", new TextEncoder().encode(toCsv(["label", "text"], lines)));
-  const some = ["ham", "news", "spam"].map((label) => ({ text: "x", label }));
+  const some = ["ham", "news", "spam", "ham", "news", "spam"].map((label) => ({ text: "x", label }));
   const test = file(rows.map(([text, label]) => ({ text, label })));
   const data = await loadDataset({ train: file(some), val: file(some), test });
   const predictions = rows.map(([, , name, probability = 0.9], row) => {

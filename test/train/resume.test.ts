@@ -7,7 +7,6 @@ import { openWasm } from "../../src/backend/wasm.ts";
 import type { WasmBackend } from "../../src/backend/wasm-backend.ts";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { ConfigError, FormatError } from "../../src/errors.ts";
-import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { dataSpec } from "../../src/run/settings.ts";
 import { ofMode } from "../../src/train/options.ts";
@@ -15,21 +14,14 @@ import { bestOf, type Checkpoint, type TrainEvent, type TrainResult } from "../.
 import { type FineTuneArguments, train } from "../../src/train/trainer.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
-import { afterAll, test } from "../helpers/harness.ts";
-import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
+import { test } from "../helpers/harness.ts";
+import { assertSameRun, modelAnd, stopAfter } from "../helpers/runs.ts";
+import { messages, tinyData } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 const OPTIONS = { rank: 2, alpha: 4, epochs: 3, batchSize: 4, accumulate: 2, evalEvery: 2, clip: 1, lr: 1e-2 };
 
-let shared: Promise<{ model: GPT2Checkpoint; data: LoadedDataset }> | undefined;
-function base() {
-  shared ??= (async () => ({
-    model: await openGPT2(tinyModel(join(folder, "model"))),
-    data: await tinyData(messages(24)),
-  }))();
-  return shared;
-}
-afterAll(async () => (await shared)?.model.close());
+const base = modelAnd(() => tinyData(messages(24)));
 
 async function run(more: Partial<FineTuneArguments> = {}): Promise<TrainResult> {
   return train({
@@ -37,33 +29,6 @@ async function run(more: Partial<FineTuneArguments> = {}): Promise<TrainResult> 
     ...(await base()),
     ...ofMode({ ...OPTIONS, ...more }, more.mode ?? "lora"),
   });
-}
-
-/** Stops a run after `step` steps and returns its checkpoint. */
-async function stopAfter(step: number, more: Partial<FineTuneArguments> = {}): Promise<Checkpoint> {
-  const abort = new AbortController();
-  let kept: Checkpoint | undefined;
-  await run({
-    ...more,
-    signal: abort.signal,
-    checkpointEvery: step,
-    onCheckpoint: async (checkpoint) => {
-      if (checkpoint.step === step) kept = checkpoint;
-      abort.abort();
-    },
-  });
-  assert.ok(kept, `no checkpoint at step ${step}`);
-  return kept;
-}
-
-function assertSameRun(got: TrainResult, want: TrainResult): void {
-  assert.equal(got.steps, want.steps);
-  assert.equal(got.evaluations, want.evaluations);
-  assert.equal(got.results!.before, want.results!.before);
-  assert.equal(got.results!.after, want.results!.after);
-  assert.equal([got.keptStep, got.valPredictions], [want.keptStep, want.valPredictions]);
-  assert.equal([...got.tensors.keys()], [...want.tensors.keys()]);
-  for (const [name, { data }] of want.tensors) assert.equal(got.tensors.get(name)!.data, data, name);
 }
 
 for (const mode of ["lora", "all", "last_block", "last_layer", "prefix"] as const)
@@ -74,7 +39,7 @@ for (const mode of ["lora", "all", "last_block", "last_layer", "prefix"] as cons
     // At an evaluation, between two, at an epoch's end, and one step before the last.
     for (const step of mode === "lora" ? [1, 2, 4, straight.steps.length - 1] : [3]) {
       const directory = join(folder, `${mode}-${step}`);
-      await keepCheckpoint(directory, await stopAfter(step, settings));
+      await keepCheckpoint(directory, await stopAfter(step, (stop) => run({ ...settings, ...stop })));
       assertSameRun(await run({ ...settings, resume: await lastCheckpoint(directory) }), straight);
     }
   });
@@ -160,7 +125,7 @@ test("keep and patience: stopped at any step, or after the last, and resumed fro
   assert.ok(straight.keptStep < straight.steps.length);
   for (let step = 1; step < straight.steps.length; step++) {
     const directory = join(folder, `keep-${step}`);
-    await keepCheckpoint(directory, await stopAfter(step, settings));
+    await keepCheckpoint(directory, await stopAfter(step, (stop) => run({ ...settings, ...stop })));
     assertSameRun(await run({ ...settings, resume: await lastCheckpoint(directory) }), straight);
   }
   // Aborted when the kept parameters have been restored for the evaluations at the end.
@@ -181,7 +146,7 @@ test("keep and patience: stopped at any step, or after the last, and resumed fro
 
 test("the best parameters must be in the checkpoint; patience needs a validation set", async () => {
   const data = await contradiction();
-  const checkpoint = await stopAfter(5, { data });
+  const checkpoint = await stopAfter(5, (stop) => run({ data, ...stop }));
   const without = new Map([...checkpoint.tensors].filter(([name]) => !name.startsWith("best.")));
   assert.ok(without.size < checkpoint.tensors.size);
   await assertFails(ConfigError, ["does not belong", "best evaluation"], () =>
@@ -261,7 +226,7 @@ test("stopped inside a step: dropped before its update, finished during it; both
 });
 
 test("the speed of a resumed run is measured from its own steps", async () => {
-  const checkpoint = await stopAfter(3);
+  const checkpoint = await stopAfter(3, run);
   const { now } = performance;
   let clock = 0;
   performance.now = () => clock;
@@ -334,6 +299,6 @@ test("two checkpoints are stored; if the last is damaged, the previous one is us
 test("no checkpoint, and one of another model", async () => {
   await assertFails(ConfigError, ["no checkpoint"], () => lastCheckpoint(join(folder, "nothing")));
   assert.not(existsSync(join(folder, "nothing")));
-  const checkpoint = await stopAfter(1);
+  const checkpoint = await stopAfter(1, run);
   await assertFails(ConfigError, ["does not belong to this run"], () => run({ rank: 3, resume: checkpoint }));
 });

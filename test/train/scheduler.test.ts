@@ -15,10 +15,9 @@ import { type CommonArguments, type JobSettings, type Start, train } from "../..
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, within } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { fillRandom, randomBatch, smallSpec } from "../helpers/models.ts";
+import { fillRandom, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
 
-const OPTIMIZER = { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, clip: 1 } as const;
 const SPEC = smallSpec("lora");
 const CAPACITY = { tokens: 40, sequences: 4 };
 

@@ -10,9 +10,8 @@ import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { ConfigError, DataError, DeviceError, type LowrankError } from "../../src/errors.ts";
 import { type FineTuneRun, fineTune } from "../../src/index.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
-import { type GPT2Checkpoint, loadModel } from "../../src/io/hf.ts";
+import { loadModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
-import type { Tensors } from "../../src/io/peft.ts";
 import type { ModelPlan } from "../../src/model/gpt2.ts";
 import { ofMode, PAPER, resolveOptions, type TrainOptions } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
@@ -23,7 +22,8 @@ import { SCHEDULE_NAMES } from "../../src/web/page/fields.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
-import { afterAll, test } from "../helpers/harness.ts";
+import { test } from "../helpers/harness.ts";
+import { assertSameTensors, modelAnd } from "../helpers/runs.ts";
 import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
 
 /** The same sums in another order, through some steps of AdamW. */
@@ -32,10 +32,9 @@ const ROUNDING = { atol: 1e-5, rtol: 1e-5 };
 const PACKING = { atol: 1e-6, rtol: 1e-6 };
 
 const folder = temporaryFolder();
+/** The model and the data set of most tests: 24 rows, of which 16 are the training set. */
+const usual = modelAnd(() => tinyData(messages(12)));
 const SMALL = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4 } as const;
-
-let shared: Promise<{ model: GPT2Checkpoint; data: LoadedDataset }> | undefined;
-afterAll(async () => (await shared)?.model.close());
 
 test("few rows have more epochs and very few a smaller batch, unless they are given", async () => {
   const sizes = (rows: number, given: Partial<TrainOptions> = {}, objective: Objective = "classification") => {
@@ -57,15 +56,6 @@ test("few rows have more epochs and very few a smaller batch, unless they are gi
   assert.equal([options.epochs, stepCounts.total], [38, 152]);
 });
 
-/** The model and the data set of most tests: 24 rows, of which 16 are the training set. */
-function usual() {
-  shared ??= (async () => ({
-    model: await loadModel(tinyModel(`${folder}/model`)),
-    data: await tinyData(messages(12)),
-  }))();
-  return shared;
-}
-
 async function run(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {
   const settings = ofMode({ ...SMALL, ...options }, options.mode ?? "lora");
   return fineTune({ device: await testDevice(), ...(await usual()), ...settings });
@@ -74,11 +64,6 @@ async function run(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRu
 /** A run that changes nothing: its learning rate is 0 in f32. */
 function untouched(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {
   return run({ ...options, epochs: 1, lr: Number.MIN_VALUE });
-}
-
-function assertSameTensors(actual: Tensors, expected: Tensors): void {
-  assert.equal([...actual.keys()], [...expected.keys()]);
-  for (const [name, { data }] of expected) assertSameBits(name, actual.get(name)!.data, data);
 }
 
 const sameBits = (a: Float32Array, b: Float32Array) => Buffer.from(a.buffer).equals(Buffer.from(b.buffer));
@@ -278,7 +263,7 @@ test("an AbortSignal stops the run; the trained parameters can be used", async (
   // Submitted steps are finished or dropped; an epoch has 16.
   assert.ok(aborted.steps.length >= 3 && aborted.steps.length <= 10, `${aborted.steps.length} steps`);
   assert.ok(aborted.evaluations.at(-1)!.step <= aborted.steps.length);
-  assert.equal([aborted.results!.before, aborted.results!.after, aborted.predictions], [null, null, []]);
+  assert.equal([aborted.results, aborted.predictions, aborted.record.state], [null, [], "stopped"]);
   await aborted.save(`${folder}/runs/aborted`);
   const classifier = await Classifier.load(`${folder}/runs/aborted`, { device: await testDevice() });
   assert.is((await classifier.classify(["a"])).length, 1);

@@ -16,7 +16,7 @@ export interface Line {
   kind: "training" | "evaluation";
 }
 
-export interface ChartOptions {
+interface ChartOptions {
   title: string;
   /** The title of the vertical axis. */
   axis: string;

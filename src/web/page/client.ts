@@ -9,7 +9,7 @@ export class CallFailed extends Error {
 }
 
 /** What the worker says, and what happens to it. */
-export type ClientEvent =
+type ClientEvent =
   | Exclude<Event, { type: "alive" }>
   /** It has ended, and what it did is lost since the last checkpoint. */
   | { type: "ended"; report: ErrorReport };

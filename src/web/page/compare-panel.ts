@@ -11,7 +11,7 @@ import { compact, count, percent } from "./format.ts";
 import { STATES } from "./runs-panel.ts";
 import { type ScatterAxis, scatter } from "./scatter.ts";
 
-export interface CompareActions {
+interface CompareActions {
   start(settings: PageSettings): void;
   resume(run: PageRun): void;
   stop(): void;

@@ -109,7 +109,7 @@ export class DataPanel {
     this.objectiveChanged(this.objective);
   }
 
-  /** Selects what `settings` say. A data set that only a link names is not downloaded before the visitor asks for it. */
+  /** Selects what `settings` say. A data set that only a link names is downloaded when the visitor asks for it. */
   async restore(settings: RunSettings, isLink: boolean): Promise<void> {
     if (this.objective === "lm") return this.texts.restore(settings, isLink);
     const { data, dataset, encoding = "utf-8" } = settings;

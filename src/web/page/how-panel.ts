@@ -7,7 +7,7 @@ import type { Values } from "./field-help.ts";
 import { compact, count } from "./format.ts";
 
 /** What the figure shows. */
-export interface Shown {
+interface Shown {
   values: Pick<Values, "mode" | "rank" | "alpha" | "scaling" | "targets" | "layers">;
   model: GPT2Config | null;
   /** Null while the settings are invalid. */
@@ -80,7 +80,7 @@ export class HowPanel {
 }
 
 /** The factor of B A. */
-export function scaleOf({ alpha, rank, scaling }: Shown["values"]): number {
+function scaleOf({ alpha, rank, scaling }: Shown["values"]): number {
   return scaling === "alpha" ? alpha : scaling === "alpha/sqrt(r)" ? alpha / Math.sqrt(rank) : alpha / rank;
 }
 

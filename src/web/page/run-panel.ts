@@ -20,7 +20,7 @@ const NONE = "–";
 const SMOOTHING = 0.6;
 
 /** The actions of the buttons. */
-export interface RunActions {
+interface RunActions {
   pause(): void;
   stop(): void;
   /** Resumes from the last checkpoint; on `device` if given. */

@@ -4,7 +4,7 @@ import { steps, svgText, verticalTitle } from "./axes.ts";
 import { svg } from "./dom.ts";
 import { percent } from "./format.ts";
 
-export interface Point {
+interface Point {
   number: number;
   name: string;
   /** Colour 1 to 6 of the style sheet. */

@@ -56,7 +56,7 @@ export class TextsPanel {
     return { dataset: name === "hub" ? this.hubName : name };
   }
 
-  /** Selects what `settings` say. A data set that only a link names is not downloaded before the visitor asks for it. */
+  /** Selects what `settings` say. A data set that only a link names is downloaded when the visitor asks for it. */
   async restore({ data, dataset, encoding = "utf-8" }: RunSettings, isLink: boolean): Promise<void> {
     const own = data === PASTED_FILE ? "paste" : data === undefined ? "" : "files";
     const chosen =

@@ -1,9 +1,11 @@
 /** Zips adapters and run directories, and unpacks them. */
+
 import { unzipSync, zipSync } from "fflate";
-import { exists, finishReplacing, joinPath, listDirectory, openFile, readBytes } from "#platform";
+import { exists, joinPath, listDirectory, openFile, readBytes } from "#platform";
 import { FormatError } from "../../errors.ts";
 import { checkKinds } from "../../io/common.ts";
 import { parseJson } from "../../io/limits.ts";
+import { finishReplacing } from "../../platform/replacing.ts";
 import { generations } from "../../run/checkpoint.ts";
 import { isRunRecord, RUN_FILES } from "../../run/files.ts";
 import { dataFiles, fileName, RECORD, type RunRecord } from "../../run/record.ts";

@@ -1,11 +1,13 @@
 /** Runs and adapters that the visitor opens: files of a run directory or of an adapter, or a zip file of them. */
-import { exists, joinPath, writeDirectoryAtomic } from "#platform";
+
+import { exists, joinPath } from "#platform";
 import type { Objective } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
 import { fingerprint } from "../../io/fingerprint.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
 import { findAdapter, loadAdapter, namedBase } from "../../io/open-adapter.ts";
 import type { Adapter } from "../../io/peft.ts";
+import { writeDirectoryAtomic } from "../../platform/replacing.ts";
 import { changesOf } from "../../run/changes.ts";
 import { readRecord } from "../../run/directory.ts";
 import { dataFiles, fileName, moveFiles, type RunRecord, recordOfAdapter } from "../../run/record.ts";

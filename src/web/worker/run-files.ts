@@ -1,5 +1,6 @@
 /** The files that a run is made of, in its folder: it can go on after a reload, and elsewhere after a download. */
-import { exists, finishReplacing, joinPath, linkFile, writeDirectoryAtomic } from "#platform";
+
+import { exists, joinPath, linkFile } from "#platform";
 import { digestOf } from "../../data/digest.ts";
 import type { TrainingData } from "../../data/texts.ts";
 import { ConfigError } from "../../errors.ts";
@@ -8,6 +9,7 @@ import { fingerprint } from "../../io/fingerprint.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import type { Adapter } from "../../io/peft.ts";
+import { finishReplacing, writeDirectoryAtomic } from "../../platform/replacing.ts";
 import { loadData } from "../../run/load-data.ts";
 import { dataFiles, dataName, fileName, moveFiles } from "../../run/record.ts";
 import type { PageRun } from "../protocol.ts";

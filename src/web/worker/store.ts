@@ -2,9 +2,11 @@
  * The runs stored in this browser. A run is a run directory in the page's private file system, as Node writes it, with the visitor's
  * files in data/ and the adapter that it started from in start/. What the page alone knows of it is in IndexedDB.
  */
+
 import { createStore, del, get, set, values } from "idb-keyval";
-import { finishReplacing, joinPath, remove } from "#platform";
+import { joinPath, remove } from "#platform";
 import { ConfigError } from "../../errors.ts";
+import { finishReplacing } from "../../platform/replacing.ts";
 import { readRecord, writeRecord } from "../../run/directory.ts";
 import type { RunRecord } from "../../run/record.ts";
 import { isUnderWay, type PageRun } from "../protocol.ts";

@@ -1,5 +1,5 @@
 /** The page's worker: reads data, trains, classifies and stores, off the page's thread. */
-import { finishReplacing } from "#platform";
+
 import { type Backend, describeDevice } from "../../backend/backend.ts";
 import { defaultThreads } from "../../backend/wasm.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
@@ -10,6 +10,7 @@ import type { GPT2Checkpoint } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import type { Adapter } from "../../io/peft.ts";
 import { baseShapes } from "../../names.ts";
+import { finishReplacing } from "../../platform/replacing.ts";
 import type { Speed } from "../../run/live-run.ts";
 import { countParameters, dataName, describeMethod } from "../../run/record.ts";
 import { sizeOf } from "../../tensor.ts";

@@ -6,7 +6,7 @@ import type { GPT2Checkpoint } from "../../io/hf.ts";
 import type { WriteReport, WriteRequest } from "../protocol.ts";
 
 /** The model that generates. */
-export interface WriteTarget {
+interface WriteTarget {
   device: Backend;
   model: GPT2Checkpoint;
   /** The adapter's name, another one after each change of the adapter, and directory; null: the base model alone. */

@@ -1,5 +1,10 @@
 /** Paths and URLs as text. */
 
+/** The folder inside a directory in which new files are staged. */
+export const STAGING = ".lowrank-new";
+/** Suffix of the temporary names under which Node writes files. */
+export const TEMPORARY = ".lowrank.tmp";
+
 /** Whether a path is the address of a file or folder on a server. */
 export function isRemote(path: string): boolean {
   return /^https?:\/\//i.test(path);
@@ -20,4 +25,13 @@ export function segments(path: string): string[] {
     else out.push(part);
   }
   return out;
+}
+
+/** The folders of these files, outermost first. */
+export function foldersOf(names: Iterable<string>): string[] {
+  const folders = [...names].flatMap((name) => {
+    const parts = name.split("/").slice(0, -1);
+    return parts.map((_, i) => parts.slice(0, i + 1).join("/"));
+  });
+  return [...new Set(folders)];
 }

@@ -1,0 +1,79 @@
+/** Files on a server, read by ranges where it supports them, and the bodies of responses. Imported on demand: few pages use it. */
+import { ConfigError, DownloadError } from "../errors.ts";
+import { ask, collect, readBody, readWhole, refused } from "./http.ts";
+import { blobReader, type FileReader } from "./reader.ts";
+
+/** A file on a server, of at most `limit` bytes. Throws as `readWhole` does. */
+export function fetchUrl(url: string, limit: number): Promise<Blob> {
+  return ask(url, {}, (answer) => readWhole(answer, url, limit));
+}
+
+/** Whether a server has a file. Throws DownloadError if it does not answer. */
+export function existsUrl(url: string): Promise<boolean> {
+  return ask(url, { method: "HEAD" }, async ({ response }) => response.ok);
+}
+
+/**
+ * Opens a file on a server: by ranges if it supports them, otherwise its body is read once. Throws DownloadError if there is no such
+ * file, if it changes while it is open, or if the server sends less or more than it said.
+ */
+export async function openUrl(url: string, name = url): Promise<FileReader> {
+  return ask(url, { headers: { range: "bytes=0-0" } }, async (answer) => {
+    const { status, headers } = answer.response;
+    const range = headers.get("content-range");
+    if (status === 200) return blobReader(name, await readWhole(answer, name));
+    if (status === 416 && /^bytes \*\/0$/.test(range ?? "")) return blobReader(name, new Blob());
+    if (status !== 206) throw refused(name, answer.response);
+    // Another origin may hide the header.
+    const total = /\/(\d+)$/.exec(range ?? "")?.[1] ?? (await lengthOf(url));
+    const size = Number(total);
+    if (total === null || !Number.isSafeInteger(size))
+      throw new DownloadError("the server does not say how large the file is", {
+        where: name,
+        expected: "a header Content-Range or Content-Length",
+        found: range ?? "neither",
+      });
+    return rangeReader(url, name, size, headers.get("etag"));
+  });
+}
+
+function lengthOf(url: string): Promise<string | null> {
+  return ask(url, { method: "HEAD" }, async ({ response }) => response.headers.get("content-length"));
+}
+
+function rangeReader(url: string, name: string, size: number, etag: string | null): FileReader {
+  return {
+    name,
+    size,
+    async read(offset, length) {
+      if (offset + length > size) throw new Error(`${name}: file ended ${offset + length - size} bytes early`);
+      if (length === 0) return new Uint8Array(0);
+      const last = offset + length - 1;
+      return ask(url, { headers: { range: `bytes=${offset}-${last}` } }, async ({ response, pieces }) => {
+        if (response.status !== 206) throw refused(name, response, `bytes ${offset} to ${last}`);
+        const expected = `bytes ${offset}-${last}/${size}`;
+        const found = response.headers.get("content-range") ?? expected;
+        const tag = response.headers.get("etag");
+        if (found !== expected || tag !== etag)
+          throw new DownloadError("the file on the server has changed, or the server sends another part of it", {
+            where: name,
+            expected: `${expected}, ETag ${etag}`,
+            found: `${found}, ETag ${tag}`,
+            hint: "open it again",
+          });
+        return new Uint8Array(await (await collect(pieces, name, { length })).arrayBuffer());
+      });
+    },
+    close: async () => {},
+  };
+}
+
+/** The body of a response, read once. Throws ConfigError if it has been read already, and as `readWhole` does. */
+export async function readResponse(response: Response, name: string): Promise<Blob> {
+  if (response.bodyUsed || response.body?.locked)
+    throw new ConfigError("the response has been read already", {
+      where: name,
+      hint: "give a new one, or a clone() made before it was read",
+    });
+  return readWhole({ response, pieces: readBody(response, name) }, name);
+}
