@@ -305,9 +305,10 @@ export function moveFiles(data: RunRecord["data"], move: (path: string) => strin
 /** The name of a file in its folder, in Windows as well. */
 export const fileName = (path: string) => path.replace(/^.*[\\/]/, "");
 
-/** What a run's data is called: the name of the data set, or those of its files. */
-export function dataName({ data }: Pick<RunRecord, "data">): string {
-  return typeof data.name === "string" ? data.name : dataFiles(data).map(fileName).join(", ");
+/** What a run's data is called: the name of the data set as it was given, or those of its files. */
+export function dataName({ data, settings }: Pick<RunRecord, "data" | "settings">): string {
+  const { dataset = data.name } = settings;
+  return typeof dataset === "string" ? dataset : dataFiles(data).map(fileName).join(", ");
 }
 
 /** The evaluation whose parameters are kept. */

@@ -161,7 +161,7 @@ export function nextOf(run: PageRun, runs: readonly PageRun[]): PageRun | undefi
   return compared.some((one) => isUnderWay(one) || isHalted(one)) ? undefined : compared.findLast(isWaiting);
 }
 
-/** The other runs of its comparison that may be trained at the same time as a run that begins, in the order of the comparison. */
+/** The other runs of its comparison that are trained with a run that begins, in the order of the comparison. */
 export function companionsOf(run: PageRun, runs: readonly PageRun[]): PageRun[] {
   return comparedWith(run, runs)
     .filter((one) => one.id !== run.id && one.device === run.device)

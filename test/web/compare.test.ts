@@ -42,7 +42,12 @@ function runOf(id: string, options: Partial<TrainOptions>, loss: number, isRight
   const after = { train: evaluation, val: evaluation, test: evaluation };
   const own = { accuracy: correct / 100, interval: wilson(correct, 100) };
   const record = {
-    ...{ created: Number(id), data: { name: "spam, ham" }, options: { ...DEFAULTS, epochs: 2, ...options } },
+    ...{
+      created: Number(id),
+      data: { name: "spam, ham" },
+      settings: {},
+      options: { ...DEFAULTS, epochs: 2, ...options },
+    },
     ...{ trainable: 258, parameters: 7_334_292, seconds: 2.5, saved: 1000, evaluations: [] },
     results: { after, test: { verdicts, compared: [own] } },
   };

@@ -1,36 +1,34 @@
-/** What is trained at the same time: a run, and others of its comparison. */
+/** What is trained: a run, and the others of its comparison. */
 import type { Speed } from "../../run/live-run.ts";
 import { isUnderWay, type PageRun } from "../protocol.ts";
-import { type Emit, type Materials, ownOptions, Training } from "./training.ts";
+import { type Emit, type Ending, type Materials, Training } from "./training.ts";
 
 export class TrainingGroup {
   private readonly trainings: Training[] = [];
   private readonly abort = new AbortController();
 
-  private constructor(
-    private readonly materials: Materials,
-    private readonly emit: Emit,
-  ) {}
-
-  /** A run, and the companions that are trained with it. Throws if it cannot begin; a companion that cannot is left out. */
-  static async prepare(
+  /** Throws if the run cannot begin; a companion that cannot is left out. */
+  constructor(
     run: PageRun,
     companions: readonly PageRun[],
-    materials: Materials,
-    emit: Emit,
-  ): Promise<TrainingGroup> {
-    const group = new TrainingGroup(materials, emit);
-    group.add(run);
-    for (const one of await chosenOf(run, companions, materials))
+    private readonly materials: Materials,
+    private readonly emit: Emit,
+  ) {
+    this.add(run);
+    for (const one of companions)
       try {
-        group.add(one);
+        this.add(one);
       } catch {}
-    return group;
   }
 
   private add(run: PageRun): void {
-    const report: Emit = (one, speed) => this.emit(one, speed && this.shared(speed));
-    this.trainings.push(new Training(run, this.materials, report, this.abort.signal));
+    this.trainings.push(new Training(run, this.materials, (one, speed) => this.report(one, speed), this.abort.signal));
+  }
+
+  private report(run: PageRun, speed: Speed | null): void {
+    this.emit(run, speed && this.shared(speed));
+    // The others go on on a device that is opened again.
+    if (run.error?.name === "DeviceError" && !this.abort.signal.aborted) this.stop("interrupted");
   }
 
   get runs(): PageRun[] {
@@ -41,13 +39,13 @@ export class TrainingGroup {
     return this.trainings.find(({ run }) => run.id === id);
   }
 
-  /** Ends the runs within about a second, each with a checkpoint and an adapter. */
-  stop(state: "paused" | "stopped"): void {
+  /** Ends the runs that train within about a second, each with a checkpoint and an adapter. */
+  stop(state: Ending): void {
     for (const training of this.trainings) training.stop(state);
     this.abort.abort();
   }
 
-  /** Trains all to the end. Errors are reported in the runs. */
+  /** Trains all to the end, some at the same time where that is faster. Errors are reported in the runs. */
   async work(): Promise<void> {
     const { device, model, data } = this.materials;
     const common = { device, model, data, signal: this.abort.signal };
@@ -64,15 +62,4 @@ export class TrainingGroup {
       secondsLeft: speed.secondsLeft * atOnce,
     };
   }
-}
-
-/** The companions that are trained at the same time as a run. */
-async function chosenOf(run: PageRun, companions: readonly PageRun[], materials: Materials): Promise<PageRun[]> {
-  if (companions.length === 0) return [];
-  const { planRounds } = await import("../../train/scheduler.ts");
-  const { device, model, data } = materials;
-  const jobs = [run, ...companions].map((one) => ({ one, settings: ownOptions(one) }));
-  const rounds = await planRounds({ device, model, data }, jobs);
-  const { jobs: some, atOnce } = rounds.find((round) => round.jobs.includes(jobs[0]!))!;
-  return some.slice(1, atOnce).map(({ one }) => one);
 }

@@ -45,12 +45,11 @@ export async function newRun(settings: PageSettings, materials: Materials, optio
   };
 }
 
-/** The options of a run that have an effect in its mode. */
-export const ownOptions = ({ record: { options } }: PageRun) => ofMode(options, options.mode);
+/** The state of a run that is ended before its last step. */
+export type Ending = "paused" | "stopped" | "interrupted";
 
 export class Training implements Job {
-  /** The state of a run that is ended before its last step. */
-  private ending: "paused" | "stopped" = "stopped";
+  private ending: Ending = "stopped";
   private emittedAt = 0;
   /** What the visitor is told until the run ends, unless there is something more urgent. */
   private note: string | null = null;
@@ -70,7 +69,8 @@ export class Training implements Job {
     private readonly signal: AbortSignal,
   ) {
     this.folder = folderOf(run.id);
-    this.args = { ...materials, ...ownOptions(run) };
+    const { options } = run.record;
+    this.args = { ...materials, ...ofMode(options, options.mode) };
     this.prepared = prepareRun(this.args);
     this.novelty = noveltyOf(materials.data);
     this.live = new LiveRun(this.folder, run.record, { onEvent: (event) => this.onTrainEvent(event) });
@@ -85,7 +85,7 @@ export class Training implements Job {
   }
 
   /** Says how the run ends that the signal is about to end. */
-  stop(state: "paused" | "stopped"): void {
+  stop(state: Ending): void {
     this.ending = state;
     if (this.run.state !== "training") return;
     this.run.state = "stopping";
@@ -100,6 +100,7 @@ export class Training implements Job {
   /** From its last checkpoint. Errors are reported in the run. */
   async begin(): Promise<Start | null> {
     const { run } = this;
+    if (run.deleted) return null;
     try {
       const resume = await this.restore();
       run.state = "training";

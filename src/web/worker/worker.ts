@@ -30,7 +30,7 @@ import type {
   WriteReport,
   WriteRequest,
 } from "../protocol.ts";
-import { companionsOf, nextOf } from "../protocol.ts";
+import { companionsOf, isUnderWay, nextOf } from "../protocol.ts";
 import { methodsOf } from "./compare.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
@@ -158,7 +158,7 @@ function train(first: PageRun, materials: Materials, from?: string): Promise<str
     whileOnlyTrainer(async () => {
       try {
         await keepFiles(first, from);
-        await trainAtOnce(first, materials, () => resolve(first.id));
+        await trainCompared(first, materials, () => resolve(first.id));
         for (let run = nextOf(first, await listRuns()); run; run = nextOf(run, await listRuns())) await follow(run);
       } finally {
         taken = false;
@@ -173,11 +173,11 @@ function train(first: PageRun, materials: Materials, from?: string): Promise<str
   });
 }
 
-/** Trains a run, and at the same time others of its comparison. */
-async function trainAtOnce(run: PageRun, materials: Materials, began = () => {}): Promise<void> {
+/** Trains a run and the others of its comparison. */
+async function trainCompared(run: PageRun, materials: Materials, began = () => {}): Promise<void> {
   const companions = companionsOf(run, await listRuns());
   const report = (run: PageRun, speed: Speed | null) => emit({ type: "run", run, speed });
-  group = await TrainingGroup.prepare(run, companions, materials, report);
+  group = new TrainingGroup(run, companions, materials, report);
   const { runs } = group;
   if (ending) group.stop(ending);
   began();
@@ -194,10 +194,10 @@ function end(how: "paused" | "stopped"): void {
   group?.stop(how);
 }
 
-/** Trains the next run of a comparison. One that cannot begin fails, and the comparison goes on. */
+/** Goes on with a comparison, after a device has failed or a run could not begin. One that cannot begin now fails. */
 async function follow(run: PageRun): Promise<void> {
   try {
-    await trainAtOnce(run, await reopen(run));
+    await trainCompared(run, await reopen(run));
   } catch (error) {
     Object.assign(run, { state: "failed", error: reportOf(error) });
     await keepRun(run);
@@ -252,7 +252,7 @@ async function accuracyAt(id: string, scale: number): Promise<number | null> {
 /** The trained parameters of a run: from memory while it trains, else from its files. */
 async function trainedOf(id: string): Promise<Trained> {
   const training = group?.of(id);
-  if (training) {
+  if (training && isUnderWay(training.run)) {
     const { latest, meta, run } = training;
     if (!latest)
       throw new ConfigError("This run has no trained parameters yet", { hint: "wait for its first evaluation" });
@@ -269,6 +269,13 @@ let loaded: { id: string; adapter: Awaited<ReturnType<typeof loadAdapter>> } | u
 async function partsOf({ id, model, device, record }: PageRun) {
   const backend = await deviceOf(device);
   return { id, seed: record.options.seed, model: await openModel(model), device: backend };
+}
+
+/** A run of a comparison that is deleted before its turn has come does not begin. */
+async function setDeleted(id: string, deleted: boolean): Promise<void> {
+  const active = group?.of(id)?.run;
+  if (active) active.deleted = deleted;
+  await changeRun(id, { deleted });
 }
 
 const api: Api = {
@@ -386,10 +393,11 @@ const api: Api = {
     await changeRun(id, change);
   },
   async forget(id) {
-    if (group?.of(id)) throw new ConfigError("This run is active", { hint: "stop it first" });
-    await changeRun(id, { deleted: true });
+    const active = group?.of(id)?.run;
+    if (active && isUnderWay(active)) throw new ConfigError("This run is active", { hint: "stop it first" });
+    await setDeleted(id, true);
   },
-  unforget: (id) => changeRun(id, { deleted: false }),
+  unforget: (id) => setDeleted(id, false),
   purge,
 
   accuracyAt,
