@@ -153,7 +153,10 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
   if (out !== directory) await settle(out);
   if (program.getOptionValueSource("device") === "cli") delete resume.device;
   const given = program.getOptionValueSource("model") === "cli" ? program.getOptionValue("model") : undefined;
-  const { model, adapter } = await openModel(given ?? record.model, within(directory, record));
+  const { model, adapter } = await openModel(given ?? record.model, {
+    ...within(directory, record),
+    ...(given === undefined ? {} : { model: given }),
+  });
   const data = await closedOnFailure(model, async () => {
     const data = await loadData(within(directory, record), model, DOWNLOADS);
     const now = await newRecord({ model, data }, record.settings, record.options);

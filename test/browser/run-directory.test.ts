@@ -42,20 +42,23 @@ async function dropZip(page: Page, files: Files): Promise<void> {
   await page.dispatchEvent("main", "drop", { dataTransfer });
 }
 
-test("a run that was stopped in the page goes on in Node, with its file and its checkpoint", async () => {
-  const { page, faults, context } = await freshPage();
+/** Trains in the page, and stops before the second evaluation. Returns the files. */
+async function stopEarly(page: Page): Promise<Files> {
   const release = await holdCheckpoint(page, 8);
-  await pickFile(page);
   await set(page, { device: "wasm", epochs: 4, evalEvery: 8, lr: 5e-3 });
   await start(page);
+  await page.waitForSelector("#training:not([data-state=finished])");
   await atStep(page, 2, "stop");
   await release();
   await waitForState(page, "stopped");
-  const { files } = await download(page, "tr[aria-current] >> text=Files");
+  return (await download(page, "tr[aria-current] >> text=Files")).files;
+}
+
+/** Resumes a run in the page, and its files in Node. Returns the directory there, after the same adapter came of both. */
+async function resumeInBoth(page: Page, files: Files): Promise<{ folder: string; run: string }> {
   await page.click("#resume");
   await waitForState(page, "finished");
   const stayed = (await download(page, "tr[aria-current] >> text=Files")).files;
-
   const folder = temporaryFolder();
   for (const [path, bytes] of Object.entries(files)) {
     mkdirSync(dirname(join(folder, path)), { recursive: true });
@@ -67,15 +70,26 @@ test("a run that was stopped in the page goes on in Node, with its file and its 
   assert.equal(adapterIn(inNode), adapterIn(stayed));
   assert.ok("adapter_model.safetensors" in adapterIn(inNode));
   assert.equal(inNode["predictions.csv"], stayed[`${run}/predictions.csv`]);
+  return { folder, run };
+}
+
+test("a run that was stopped in the page goes on in Node: with its file, its checkpoint and the adapter that it began with", async () => {
+  const { page, faults, context } = await freshPage();
+  await pickFile(page);
+  const { folder, run } = await resumeInBoth(page, await stopEarly(page));
   assertCode(await runCommand("classify", ["--run", run, "you have won"], { cwd: folder }), 0);
   assertCode(await runCommand("export", ["--run", run, "--to", "peft", "--out", "exported"], { cwd: folder }), 0);
 
   // Back in the page it is finished, with its results.
-  await openZip(page, inNode);
+  await openZip(page, filesOf(join(folder, run)));
   await page.locator("#runs tbody tr >> nth=1").waitFor();
   await waitForState(page, "finished");
   assert.match((await page.textContent("#status"))!, "test messages correct");
   assert.ok(await page.isVisible("#learned"));
+
+  await page.selectOption("#beginning", { index: 1 });
+  await resumeInBoth(page, await stopEarly(page));
+  assert.match((await page.textContent("#runs tbody"))!, "from LoRA, rank 8, alpha 16");
   assert.equal(faults, []);
   await context.close();
 });

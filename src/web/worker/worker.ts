@@ -260,11 +260,13 @@ async function trainedOf(id: string): Promise<Trained> {
   }
   const run = await readRun(id);
   const parts = await partsOf(run);
-  if (loaded?.id !== id) loaded = { id, adapter: await loadAdapter(folderOf(id), parts.model) };
+  // A stopped run has another adapter after it was resumed.
+  const key = `${id} ${run.record.seconds}`;
+  if (loaded?.key !== key) loaded = { key, adapter: await loadAdapter(folderOf(id), parts.model) };
   return { ...parts, ...loaded.adapter };
 }
 /** The adapter that was loaded last. */
-let loaded: { id: string; adapter: Awaited<ReturnType<typeof loadAdapter>> } | undefined;
+let loaded: { key: string; adapter: Awaited<ReturnType<typeof loadAdapter>> } | undefined;
 
 async function partsOf({ id, model, device, record }: PageRun) {
   const backend = await deviceOf(device);
