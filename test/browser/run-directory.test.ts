@@ -1,4 +1,4 @@
-/** Runs that go from the page to Node, and from Node to the page: each ends with the bits of one that stayed where it began. */
+/** Runs that go from the page to Node, and back: each ends with the bits of one that stayed where it began. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { zipSync } from "fflate";
@@ -54,7 +54,7 @@ async function stopEarly(page: Page): Promise<Files> {
   return (await download(page, "tr[aria-current] >> text=Files")).files;
 }
 
-/** Resumes a run in the page, and its files in Node. Returns the directory there, after the same adapter came of both. */
+/** Resumes a run in the page, and its files in Node: the same adapter comes of both. Returns the directory in Node. */
 async function resumeInBoth(page: Page, files: Files): Promise<{ folder: string; run: string }> {
   await page.click("#resume");
   await waitForState(page, "finished");
