@@ -40,7 +40,21 @@ export async function readRecord(directory: string): Promise<RunRecord> {
   checkKinds(record, { ...texts, data: "object", options: "object", counts: "object", settings: "object" }, path);
   checkKinds(record, { padTo: "count", maxLength: "size", step: "count", steps: "count" }, path);
   checkKinds(record, { evaluations: "objects", curve: "object" }, path);
-  return record;
+  const { results, evaluations, curve } = record;
+  for (const one of evaluations) checkKinds(one, { step: "count", examples: "count", val: "object" }, path);
+  const measured = { ...record, evaluations: withNaN(evaluations), curve: withNaN(curve) };
+  if (!results) return measured;
+  checkKinds(results, { before: "object", after: "object", parts: "objects" }, path);
+  const { before, after, parts } = results;
+  return { ...measured, results: { ...results, ...withNaN({ before, after, parts }) } };
+}
+
+/** What was measured, of a run that has diverged: JSON has null for a number that is not finite. */
+function withNaN<T>(measured: T): T {
+  const revive = (value: unknown): unknown => (value === null ? Number.NaN : withNaN(value));
+  if (Array.isArray(measured)) return measured.map(revive) as T;
+  if (typeof measured !== "object" || measured === null) return measured;
+  return Object.fromEntries(Object.entries(measured).map(([key, value]) => [key, revive(value)])) as T;
 }
 
 /** Writes the record of a run in progress. */

@@ -662,6 +662,8 @@ test("a learning rate that diverges ends the run, with the reason and a smaller 
   assert.ok(await page.isHidden("#resume"));
   await page.fill("#message", "see you at lunch");
   await page.locator("#verdict >> text=probabilities are not finite").waitFor();
+  await page.reload();
+  await page.locator("#run-error >> text=Set the learning rate to 0.001").waitFor();
   // A rate that ends with finite numbers, and has learned nothing.
   await set(page, { lr: 5, epochs: 1 });
   await start(page);

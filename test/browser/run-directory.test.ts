@@ -6,7 +6,7 @@ import type { Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { assertCode, filesIn, runCommand } from "../helpers/spawn.ts";
+import { assertCode, filesIn, runCommand, type SpawnOptions } from "../helpers/spawn.ts";
 import { messages } from "../helpers/tiny.ts";
 import { freshPage } from "./browser.ts";
 import { assertAccessible, atStep, download, holdCheckpoint, pickFile, set, start, waitForState } from "./page.ts";
@@ -32,6 +32,16 @@ const openZip = (page: Page, files: Files) =>
     buffer: Buffer.from(zipSync(files, { level: 0 })),
   });
 
+async function dropZip(page: Page, files: Files): Promise<void> {
+  const text = Buffer.from(zipSync(files, { level: 0 })).toString("base64");
+  const dataTransfer = await page.evaluateHandle((text) => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([Uint8Array.from(atob(text), (one) => one.charCodeAt(0))], "run.zip"));
+    return transfer;
+  }, text);
+  await page.dispatchEvent("main", "drop", { dataTransfer });
+}
+
 test("a run that was stopped in the page goes on in Node, with its file and its checkpoint", async () => {
   const { page, faults, context } = await freshPage();
   const release = await holdCheckpoint(page, 8);
@@ -55,6 +65,7 @@ test("a run that was stopped in the page goes on in Node, with its file and its 
   assertCode(await runCommand("train", ["--resume", run], { cwd: folder }), 0);
   const inNode = filesOf(join(folder, run));
   assert.equal(adapterIn(inNode), adapterIn(stayed));
+  assert.ok("adapter_model.safetensors" in adapterIn(inNode));
   assert.equal(inNode["predictions.csv"], stayed[`${run}/predictions.csv`]);
   assertCode(await runCommand("classify", ["--run", run, "you have won"], { cwd: folder }), 0);
   assertCode(await runCommand("export", ["--run", run, "--to", "peft", "--out", "exported"], { cwd: folder }), 0);
@@ -72,7 +83,7 @@ test("a run that was stopped in the page goes on in Node, with its file and its 
 test("a run that was stopped in Node goes on in the page, with a file of the same name", async () => {
   const folder = temporaryFolder();
   writeFileSync(join(folder, "messages.csv"), messages(40));
-  const train = (out: string, watch = () => {}) =>
+  const train = (out: string, watch?: SpawnOptions["watch"]) =>
     runCommand(
       "train",
       [
@@ -89,15 +100,14 @@ test("a run that was stopped in Node goes on in the page, with a file of the sam
         "--out",
         out,
       ],
-      { cwd: folder, watch },
+      { cwd: folder, ...(watch ? { watch } : {}) },
     );
   assertCode(await train("straight"), 0);
-  const stop = (stdout: string, kill: (signal: NodeJS.Signals) => void) =>
-    stdout.includes('"type":"step"') && kill("SIGINT");
-  assertCode(await train("stopped", stop as () => void), 130);
+  const stopped = await train("stopped", (stdout, kill) => stdout.includes('"type":"step"') && kill("SIGINT"));
+  assertCode(stopped, 130);
 
   const { page, faults, context } = await freshPage();
-  await openZip(page, filesOf(join(folder, "stopped")));
+  await dropZip(page, filesOf(join(folder, "stopped")));
   await waitForState(page, "stopped");
   assert.is(await page.locator("#curve-table tbody tr").count(), 1);
   assert.match((await page.textContent("#runs tbody"))!, /LoRA, rank 2.*messages.csv, gpt2-micro/);

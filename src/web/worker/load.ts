@@ -31,7 +31,7 @@ export async function load(files: File[], fallback: string, objective?: Objectiv
       throw new ConfigError("This adapter classifies messages and cannot generate text", {
         expected: "a language-model adapter (CAUSAL_LM)",
         found: "a classifier adapter (SEQ_CLS)",
-        hint: "load it under Runs",
+        hint: "open it under Runs",
       });
     await keepRun(run);
   } catch (error) {
