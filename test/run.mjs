@@ -48,5 +48,5 @@ await Promise.all(
 writeFileSync(SECONDS, JSON.stringify(seconds));
 const sum = (key) => results.reduce((total, r) => total + r[key], 0);
 const bad = results.filter((r) => r.faults).length;
-console.log(`\n${files.length} files, ${sum("tests")} tests passed, ${sum("skipped")} skipped, ${bad} files failed`);
+console.log(`\n${results.length} files, ${sum("tests")} tests passed, ${sum("skipped")} skipped, ${bad} files failed`);
 process.exit(bad ? 1 : 0);
