@@ -234,8 +234,12 @@ testOnBoth("trials that cannot begin fail by themselves: a setting, a model, a d
 
 testOnBoth("an error that is a bug ends the sweep, and the trials beside it stop after a checkpoint", async (on) => {
   const trials = await trialsFor(GRID);
+  let isThrown = false;
   const onEvent = (event: SweepEvent) => {
-    if (event.type === "step" && event.trial === trials[1] && event.record.step === 9) throw new RangeError("a bug");
+    if (isThrown || event.type !== "step" || event.record.step !== 9) return;
+    // This trial is the first at its ninth step: none has ended.
+    isThrown = true;
+    throw new RangeError("a bug");
   };
   let thrown: unknown;
   await run(on, "bug", trials, { onEvent }).catch((error) => {
