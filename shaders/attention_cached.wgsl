@@ -105,7 +105,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     workgroupBarrier();
     sum *= shrink;
     if (mine < groups) {
-      // Four loads at a time are on their way; a key beyond the last one is the last one with weight 0.
+      // Four loads at a time are in flight; a key beyond the last one is the last one with weight 0.
       for (var j = mine; j < keys; j += 4u * groups) {
         for (var i = 0u; i < 4u; i++) {
           let key = j + i * groups;

@@ -1,4 +1,4 @@
-// The norm of each member's gradients, and the switches that stop the updates of a member whose loss or gradients are not finite.
+// The norm of each member's gradients, and the flags that stop a member whose loss or gradients are not finite.
 //
 //   metrics[member * slots + slot].z = sqrt(sum of partial[first .. first + count])
 //   stopped[member] = 1 where the loss or the norm is Inf or NaN; stays until the host resets it

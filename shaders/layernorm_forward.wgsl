@@ -23,7 +23,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   sums[lane] = sum;
   workgroupBarrier();
-  // Every lane adds up all 32 in the same order: one barrier instead of a tree's five, on software drivers the dearest part.
+  // Every lane adds up all 32 in the same order: one barrier instead of a tree's five, which cost software drivers most.
   sum = 0.0;
   for (var i = 0u; i < LANES; i++) {
     sum += sums[i];

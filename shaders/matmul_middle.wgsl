@@ -59,7 +59,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         sums = add_outer(sums, tile_a[y + i * BLOCKS], tile_b[x + i * BLOCKS]);
       }
     }
-    // Steps of the last tile that make no four.
+    // Steps of the last tile beyond a multiple of four.
     let y = full % PARTS * SIDE + (own_row ^ (full * SWIZZLE)) % 8u;
     let x = full % PARTS * SIDE + (own_col ^ (full * SWIZZLE)) % 8u;
     for (var i = 0u; i < depth % 4u; i++) {

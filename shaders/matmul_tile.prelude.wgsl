@@ -1,5 +1,5 @@
 // Tiles of a and of b in workgroup memory, SIDE x DEPTH elements each: what the shaders that make SIDE x SIDE elements of out
-// in a workgroup share. All of them add up the depth in its order, in one sum an element: they give the same bits.
+// in a workgroup share. All of them sum over the depth in order, in one sum per element: they give the same bits.
 //
 // A tile is kept in vectors of four rows (of b: columns), BLOCKS of them for each step of the depth. A lane brings one block
 // of 4 x 4 to each tile. Vectors are swizzled, so that neither the lanes that write nor those that read meet in a bank. Dawn

@@ -95,7 +95,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     workgroupBarrier();
   }
-  // One call in a loop: four copies of what follows a product would take a compiler as long as all the rest.
+  // One call in a loop: four copies of the epilogue would take a compiler as long as all the rest.
   for (var i = 0u; i < 4u; i++) {
     var quarter = sums.s00;
     if (i == 1u) {

@@ -26,7 +26,7 @@ fn total(sums: Sums, index: u32, sides: u32) -> vec4f {
   partial[6u * LANES + lane] = sums.high[2];
   partial[7u * LANES + lane] = sums.high[3];
   workgroupBarrier();
-  // Every eighth lane's, by all lanes; then what is left of a vector by one.
+  // All lanes add up every eighth lane's vectors; then one lane adds what is left of a vector.
   let own = lane / 8u * LANES + lane % 8u;
   var sum = partial[own];
   for (var i = 1u; i < 8u; i++) {

@@ -19,7 +19,7 @@ export interface GPT2Config {
   n_inner?: number;
   /** Absent: gelu_new, which is also called gelu_pytorch_tanh. */
   activation_function?: Activation;
-  /** Whether attention's scores are divided by the root of the head's width; absent: true. */
+  /** Whether attention scores are divided by the square root of the head's width; absent: true. */
   scale_attn_weights?: boolean;
   /** Whether the scores of block l are also divided by l + 1; absent: false. */
   scale_attn_by_inverse_layer_idx?: boolean;
@@ -158,7 +158,7 @@ export function loraScale({ r, lora_alpha, scaling }: Pick<LoraConfig, "r" | "lo
   }
 }
 
-/** The most tokens of a text: the context without the virtual tokens. Throws ConfigError if there is no room for a text. */
+/** The most tokens of a text: the context less the virtual tokens. Throws ConfigError if that leaves no room. */
 export function textContext(
   { n_positions }: Pick<GPT2Config, "n_positions">,
   sizes: MethodSizes,
@@ -266,12 +266,12 @@ const MAX_LAYERS = 1024;
 
 const SIZES = ["vocab_size", "n_positions", "n_layer", "n_head", "n_embd"] as const;
 
-/** Keys that change the computation, with the only supported value, which is also the default, and what to do about another. */
+/** Keys that change the computation, with the only supported value (also the default) and a hint for any other. */
 const FIXED: Record<string, { only: unknown; hint: string }> = {
   add_cross_attention: { only: false, hint: "use a model without an encoder: its decoder cannot run alone" },
 };
 
-/** Keys that change the computation, with their defaults. reorder_and_upcast_attn changes the order of float32 operations alone. */
+/** Keys that change the computation, with their defaults; reorder_and_upcast_attn only reorders float32 operations. */
 const SWITCHES = {
   scale_attn_weights: true,
   scale_attn_by_inverse_layer_idx: false,
@@ -340,7 +340,7 @@ function refuseVariants(values: Record<string, unknown>, where: string): void {
   }
 }
 
-/** The optional keys that differ from their defaults. Throws FormatError for wrong types, ConfigError for another activation. */
+/** The optional keys that differ from their defaults. Throws FormatError or, for an unknown activation, ConfigError. */
 function optionsOf(values: Record<string, unknown>, width: number, where: string): Partial<GPT2Config> {
   const options: Partial<GPT2Config> = {};
   for (const [key, usual] of Object.entries(SWITCHES) as [keyof typeof SWITCHES, boolean][]) {
@@ -363,7 +363,7 @@ function optionsOf(values: Record<string, unknown>, width: number, where: string
     throw new ConfigError(`activation_function = ${show(activation)} is not supported`, {
       where,
       expected: `one of ${ACTIVATIONS.join(", ")}, gelu_pytorch_tanh`,
-      hint: "use a model with one of these: weights trained with another activation compute nonsense with them",
+      hint: "use a model with one of these: its weights fit only the activation that they were trained with",
     });
   if (known !== "gelu_new") options.activation_function = known;
   return options;

@@ -54,12 +54,12 @@ export class Tensor {
       });
   }
 
-  /** Whether it is stored in blocks; its parts are not contiguous, so that views of it have the bytes of the whole. */
+  /** Whether it is stored in blocks: a part of it is not contiguous, so a view has the bytes of the whole. */
   get isInBlocks(): boolean {
     return isBlockDtype(this.dtype);
   }
 
-  /** Bytes of an element; the mean of all in blocks. */
+  /** Bytes of an element; in blocks, the mean. */
   get elementBytes(): number {
     if (this.isInBlocks) return this.bytes / this.root.size;
     return this.dtype === "f16" ? 2 : 4;
@@ -96,7 +96,7 @@ export function showShape(shape: Shape): string {
 }
 
 /**
- * Throws ShapeError unless `count` elements can be written from `offset` on; of a tensor in blocks all words, as they are stored.
+ * Throws ShapeError unless `count` elements can be written from `offset` on; of a tensor in blocks, all its stored words.
  */
 export function expectWrite(tensor: Tensor, offset: number, count: number): void {
   const { name, isInBlocks, size, bytes } = tensor;

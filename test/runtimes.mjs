@@ -17,7 +17,7 @@ const node = (major) =>
     ? { program: process.execPath }
     : { install: `node-${system}-${process.arch}@${major}`, file: /^node-[^/]+\/bin\/node(\.exe)?$/ };
 
-/** Runtimes by name: the program, or the package of npm that has it and the program's path in node_modules; its arguments before the script. */
+/** Runtimes by name: the program, or its npm package and path in node_modules; its arguments before the script. */
 const RUNTIMES = {
   "node 20": node(20),
   "node 22": node(22),

@@ -44,7 +44,7 @@ export function pack(
   store<i32>(starts + ((<usize>count) << 2), n);
 }
 
-/** Writes u32 [count] each: the rows' tokens in a batch, their tokens before truncation (0: empty text), their classes. */
+/** Writes u32 [count] each: tokens of the rows in a batch, tokens before truncation (0: empty text), classes. */
 export function row_table(
   lengths: usize,
   full_lengths: usize,

@@ -25,7 +25,7 @@ let scratch_bytes: usize = 0;
 let queue: usize = 0;
 let queued: usize = 0;
 
-/** Writes the ids of the `length` bytes at `text` to `out`; returns their number. Bytes that the vocabulary lacks have none. */
+/** Writes the ids of the `length` bytes at `text` to `out`; returns their number. Drops bytes without a token. */
 function byte_ids_of(text: usize, length: usize, out: usize): usize {
   let count: usize = 0;
   for (let i: usize = 0; i < length; i++) {

@@ -100,7 +100,7 @@ function step(at: usize): bool {
   return true;
 }
 
-/** Reads bytes up to the end of a row, an error or the end of the bytes; returns the address after the last byte read. */
+/** Reads bytes up to the end of a row, an error or the end of the bytes; returns the address after the last. */
 export function csv_scan(at: usize, end: usize): usize {
   ended = false;
   while (at < end && !ended) {

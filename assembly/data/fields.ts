@@ -5,7 +5,7 @@ import { VEC_HEADER, vec_append, vec_data, vec_push_u8, vec_push_u32, vec_resize
 const bytes = memory.data(VEC_HEADER);
 const ends = memory.data(VEC_HEADER);
 
-/** The first field of the row in `ends`, and where its bytes begin: nonzero only while rows are collected as a sample. */
+/** The first field of the row in `ends`, and where its bytes begin: nonzero only while a sample is collected. */
 let first: i32 = 0;
 let origin: i32 = 0;
 

@@ -63,7 +63,7 @@ export function label_member(): i32 {
   return find_key(vec_data(wanted) + text_bytes, vec_size(wanted) - text_bytes);
 }
 
-/** The index of the member with a key, the last of duplicates, as in other JSON readers; a nested one only if no other has it. */
+/** The index of the member with a key; of duplicates the last, as in other readers; a nested one as a last resort. */
 function find_key(key: usize, length: i32): i32 {
   let found = -1;
   for (let i = vec_size(kinds) - 1; i >= 0; i--) {
@@ -122,7 +122,7 @@ function read_members(depth: i32): bool {
   }
 }
 
-/** Whether the value of the member that ends the row is an object whose members are read: it has some, and is on the way to a wanted key. */
+/** Whether the row's last value is an object whose members are read: it is not empty and leads to a wanted key. */
 function is_entered(member: i32, depth: i32): bool {
   if (at == end || load<u8>(at) != OPEN || depth == MAX_DEPTH || field_length(member) > MAX_PATH) return false;
   let inside = at + 1;

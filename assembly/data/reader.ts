@@ -49,7 +49,7 @@ let skip: i32 = 0;
 let max_length: i32 = 0;
 let learn: bool = false;
 
-/** Rows still needed for a sample, -1 if rows are added; u32 per row of the sample: its fields and those of earlier rows. */
+/** Rows still needed for a sample, -1 if rows are added; u32 per sample row: its fields and those of earlier rows. */
 let wanted: i32 = -1;
 let sampled_bytes: i32 = 0;
 const sample_ends = memory.data(VEC_HEADER);
@@ -63,7 +63,7 @@ let chunk: usize = 0;
 let chunk_bytes: i32 = 0;
 let ended_at: i32 = 0;
 
-/** Begins a file: `kind` is 0 CSV, 1 TSV, 2 JSON lines, 3 a JSON array. `separator` is the byte between fields of CSV. */
+/** Begins a file: `kind` is 0 CSV, 1 TSV, 2 JSON lines, 3 a JSON array; `separator` is the byte between CSV fields. */
 export function read_begin(kind: i32, separator: i32): void {
   format = kind;
   mark_seen = 0;
@@ -232,7 +232,7 @@ function keep(bytes: usize, length: i32): bool {
   return vec_append(collected, bytes, length) && vec_push_u32(collected_ends, vec_size(collected));
 }
 
-/** The number of collected rows, the address of their bytes, and that of u32 per row: the ends of its text, of its other value and of the row. */
+/** The number of collected rows, the addresses of their bytes and of u32 per row: ends of text, other value, row. */
 export function text_count(): i32 {
   return vec_size(collected_ends) / 12;
 }

@@ -79,7 +79,7 @@ export function row_full_length(row: i32): i32 {
   return load<i32>(record(row), 8);
 }
 
-/** Decodes the text of `row`; returns the address of its UTF-8 bytes, valid until the next call. `row_text_bytes` is its length. */
+/** Decodes the text of `row`; returns the address of its `row_text_bytes` bytes of UTF-8, valid until the next call. */
 export function row_text(row: i32): usize {
   const count = row_full_length(row);
   vec_resize(encoded, 0);
@@ -97,7 +97,7 @@ export function row_text_bytes(): i32 {
   return vec_size(decoded);
 }
 
-/** Whether the text (`column` 0) or label (1) of the row at `line` is valid UTF-8; an error of the row is set if not. */
+/** Whether the text (`column` 0) or label (1) of the row at `line` is valid UTF-8; sets an error of the row if not. */
 export function is_utf8(bytes: usize, length: i32, column: i32, line: i32): bool {
   const fault = utf8_fault(bytes, length);
   return fault < 0 || fail_row(ERROR_ENCODING, line, column, load<u8>(bytes + fault));

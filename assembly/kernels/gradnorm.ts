@@ -10,7 +10,7 @@ const LANES: u32 = 64;
 const GROUP: u32 = 16;
 const EXPONENT: u32 = 0x7f800000;
 
-/** Of each page: partial[first + 64 g + i] = sum of grad[at + j]^2 over j = g * chunk + i, + 64, ... < min(count, (g + 1) * chunk). */
+/** partial[first + 64 g + i] = sum of grad[at + j]^2, j = g * chunk + i, + 64, ... < min(count, (g + 1) * chunk). */
 export function gradnorm_partial(p: GradnormPartial): void {
   for (let i: u32 = 0; i < p.count; i++) page_partial(p, entry<GradnormPartialJob>(p.jobs, i));
 }

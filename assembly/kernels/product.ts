@@ -3,8 +3,7 @@
 // One loop handles every case: rows of a left matrix, read in place, times packed panels of eight columns of a right matrix. If
 // the second factor is transposed, out^T = b^T a^T is computed instead; only the store differs. Frozen weights may be stored
 // in panels: x W reads them as the right matrix, dy W^T unpacks the rows of the left matrix from them. Weights of other types are
-// converted to f32 first, a part at a time. Every result is one sum in the order of k, in blocks of KC, and one of the adapters' steps: its bits depend
-// on no slice, tile or size. References: BLIS (Van Zee and van de Geijn 2015); llm.c matmul_backward.
+// converted to f32 first, a part at a time. Every result is one sum in the order of k, in blocks of KC, and one over the adapters' steps: its bits do not depend on slices, tiles or sizes. References: BLIS (Van Zee and van de Geijn 2015); llm.c matmul_backward.
 
 import { activation_backward_rows, activation_rows } from "./activation";
 import {
@@ -61,7 +60,7 @@ let left: usize = 0;
 let left_form: u32 = BY_ROWS;
 let left_stride: usize = 0;
 let left_type: u32 = 0;
-/** The right matrix: its stride in bytes (of rows, columns or panels). Unless it is f32 in panels, it is packed. In blocks as the left. */
+/** The right matrix: its stride in bytes (of rows, columns or panels). It is packed unless it is f32 in panels. */
 let right: usize = 0;
 let right_form: u32 = PANELS;
 let right_stride: usize = 0;
@@ -98,7 +97,7 @@ export function set_epilogue(kind: u32, by: u32, act: usize, inp: usize): void {
   inp_at = inp;
 }
 
-/** a b with any strides; those in elements. If b is in blocks, `b` is its first weight's number, and `use_blocks` has been called. */
+/** a b with any strides, in elements. If b is in blocks, `b` is its first weight's number; call `use_blocks` before. */
 export function multiply_any(
   a: usize,
   a_row: u32,
@@ -275,7 +274,7 @@ function pack_right(panels: usize, jc: u32, nc: u32, depth: u32, kc: u32): void 
   else pack_columns(panels, from, stride, kc, nc);
 }
 
-/** Computes one block: a panel stays in the L1 cache while all rows are processed. `steps` of the adapters belong to it. */
+/** Computes one block, with `steps` of the adapters: a panel stays in the L1 cache while all rows are processed. */
 function block(
   rows: usize,
   row: usize,

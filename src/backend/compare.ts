@@ -153,8 +153,7 @@ class CompareSession implements Session {
 
 /**
  * The first index where the numbers differ by more than TOLERANCE, or only one is NaN; -1 if there is none. The scale is that
- * of the row, or of the column if there are at most 4: the columns of statistics and metrics have different meanings. A scale
- * is at least SMALLEST_SCALE of the largest: small rows may result from the cancellation of large numbers.
+ * of the row, or of the column if there are at most 4: columns of statistics and metrics have different meanings. A scale is at least SMALLEST_SCALE of the largest: a small row may be the rest of large numbers that cancelled.
  */
 function firstDifference(a: Float32Array, b: Float32Array, columns: number): number {
   const group = (i: number) => (columns <= 4 ? i % columns : Math.floor(i / columns));

@@ -23,7 +23,7 @@ export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
   if (!Number.isInteger(threads) || threads < 0 || threads > 64)
     throw new ConfigError("the number of threads is invalid", { expected: "0 to 64", found: String(threads) });
   try {
-    // A page loads one of the two.
+    // A page loads only one of the two.
     if (!canShare() && isPageThread()) return await (await import("./remote.ts")).openRemote(options);
     return await openLocal(options, canShare() ? threads || defaultThreads() : null);
   } catch (error) {

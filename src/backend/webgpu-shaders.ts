@@ -18,12 +18,12 @@ type Dims = Record<string, number>;
 
 /** A shader of shaders/ and its grid of workgroups. */
 export interface Shader {
-  /** The file's name, plus SCALAR and QUANTIZED where they hold. */
+  /** The file's name, plus SCALAR and QUANTIZED where they apply. */
   name: string;
   grid: (dims: Dims) => Grid;
 }
 
-/** A shader of matrix products: shaders/matmul_<variant>.wgsl, and the preludes that it needs besides those of its kernel. */
+/** A matrix product's shader, shaders/matmul_<variant>.wgsl, and the preludes it needs besides its kernel's. */
 interface Product {
   variant: string;
   preludes: readonly string[];
@@ -96,12 +96,11 @@ const PRELUDES: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * Large tiles are used if there are at least so many. If the number of rows changes from batch to batch, a quarter of the plan's
- * capacity counts, as is usual in a packed batch. Both sizes give the same bits.
+ * Large tiles are used if there are at least this many. If the number of rows changes from batch to batch, a quarter of the plan's capacity counts, as is usual in a packed batch. Both sizes give the same bits.
  */
 const MANY_TILES = 256;
 
-/** The shader of a product; results with a short side have too few tiles: lanes share the depth. The order of its sums does not depend on the number of rows in the batch. */
+/** The shader of a product. If a side is short, lanes split the depth. Sums do not depend on the number of rows. */
 function productOf(dispatch: Dispatch): Product {
   const [m, n] = [scalarOf(dispatch, "m"), scalarOf(dispatch, "n") as number];
   const isMatmul = dispatch.kernel.name.startsWith("matmul");
@@ -113,7 +112,7 @@ function productOf(dispatch: Dispatch): Product {
   return ceilDiv(n, 64) * ceilDiv(rows, 64) >= MANY_TILES ? PRODUCTS.wide : PRODUCTS.middle;
 }
 
-/** Whether four neighbouring elements of a and b can be read at once: strides, offsets and sizes are multiples of 4 (f16: 8). */
+/** Whether four elements of a and b can be read at once: strides, offsets and sizes are multiples of 4 (f16: 8). */
 function readsFour(dispatch: Dispatch): boolean {
   const [a, b] = [tensorAt(dispatch, "a"), tensorAt(dispatch, "b")];
   if (dispatch.kernel.name === "matmul_grouped")

@@ -8,7 +8,7 @@ import type { Yardsticks } from "./yardsticks.ts";
 
 export interface MicroStep {
   tokens: number;
-  /** Of the first step: devices agree on it. */
+  /** Of the first step, on which devices agree. */
   loss: number;
   /** Milliseconds of steps one after the other, as in training. */
   ms: Spread;
@@ -21,7 +21,7 @@ const STEPS = 10;
 /** Fewer steps if they take longer. */
 const MOST_MS = 3000;
 
-/** Measures with the first messages of the example: all are 8. */
+/** Measures with the first messages of the example, 8 in all. */
 export async function measureMicroStep(
   device: Backend,
   messages: number,

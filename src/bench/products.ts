@@ -27,7 +27,7 @@ const SMALL = [
   ["mlp.c_proj", 3072, 768],
 ] as const;
 
-/** 960 tokens: 8 messages padded to 120, as in the paper; 239: without padding; 8: one row per message; 1024: a full context. */
+/** 960 tokens: 8 messages padded to 120, as in the paper; 239: unpadded; 8: a row per message; 1024: a full context. */
 const PRODUCTS: readonly Product[] = [
   { name: "x W", m: 960, n: 768, k: 768 },
   { name: "x W, frozen", m: 960, n: 768, k: 768, frozen: true },
@@ -44,7 +44,7 @@ const PRODUCTS: readonly Product[] = [
   ),
 ];
 
-/** A software driver is slow, and its speed tells nothing: it gets little to do. */
+/** A software driver is slow, and its speed means little: it measures only small products. */
 export const isSoftwareDriver = ({ kind, software }: DeviceInfo) => kind === "webgpu" && software;
 
 /** Operations of the largest product for a software driver. */
@@ -69,7 +69,7 @@ export async function measureProduct(devices: readonly Backend[], product: Produ
   return rates.map((values, i) => ({ ...rateSpread(values), clock: watches[i]!.clock }));
 }
 
-/** On the CPU, a segment has so many copies of a small product that it takes milliseconds. */
+/** On the CPU, a segment has enough copies of a small product to take milliseconds. */
 const RUN_FLOPS = 2e8;
 const MOST_COPIES = 64;
 

@@ -28,7 +28,7 @@ const LORA: LoraConfig = {
   target_modules: ["q", "k", "v", "o", "fc", "proj", "head"],
 };
 
-/** The model of a measured step: a classifier of two classes, with LoRA on every matrix if the mode is lora, and train's default sizes. */
+/** The model of a measured step: two classes, in mode lora an adapter on every matrix, else train's default sizes. */
 export function stepSpec(config: GPT2Config, mode: Mode, dtype: WeightDtype): ModelSpec {
   return {
     config,
@@ -68,7 +68,7 @@ export function exampleBatch(messages: number, vocabulary: number): Batch {
   };
 }
 
-/** Milliseconds of one step, until its loss is here. */
+/** Milliseconds of one step, until its loss has been read. */
 export async function stepTime(engine: Engine, batch: Batch): Promise<{ ms: number; loss: number }> {
   const started = performance.now();
   const { loss } = await engine.result(engine.step([batch], LR)[0]!);
@@ -101,7 +101,7 @@ export interface StepProfile {
   kernels: KernelFigures[];
 }
 
-/** A submission of steps takes about so long. */
+/** About how long a submission of steps takes. */
 const SUBMISSION_MS = 500;
 const ROUNDS = 3;
 
@@ -132,7 +132,7 @@ export async function profileStep(
   const times = new Map<string, number>();
   for (let i = 0; i < rounds; i++) {
     walls.push((await wallTime(work, steps)) / steps);
-    // Apart: a device that times its kernels runs each in a pass of its own.
+    // Separately: a device that times its kernels runs each in a pass of its own.
     for (const [name, ms] of await kernelTimes(work, steps))
       times.set(name, (times.get(name) ?? 0) + ms / steps / rounds);
   }

@@ -1,4 +1,4 @@
-/** `bench step`: one training step, by model, mode and device, on packed or padded batches, optionally compared with PyTorch. */
+/** `bench step`: one training step, by model, mode and device, packed or padded, optionally compared with PyTorch. */
 import type { Backend } from "../backend/backend.ts";
 import { describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
@@ -182,7 +182,7 @@ async function fill(engine: Engine): Promise<void> {
   await engine.session.flush();
 }
 
-/** Starts PyTorch with the same model and batch size, with rows padded to the maximum length, as in the paper's program. */
+/** Starts PyTorch with the same model and batch size, rows padded to the maximum length, as in the paper's program. */
 async function startTorch(
   torch: Dialogue,
   { model, mode, maxLength, batchSize }: StepBenchOptions,

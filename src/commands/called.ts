@@ -1,4 +1,4 @@
-/** How this program was called, for help and hints: what they print works when it is typed as it stands. */
+/** How this program was called, for help and hints: the commands that they print work as they are. */
 
 /**
  * The words before the arguments of one of the commands: "npx lowrank train" from a project that depends on the package, "lowrank

@@ -126,7 +126,7 @@ function gather(value: string, before: string[] = []): string[] {
   return [...before, value];
 }
 
-/** Parses "rank=4,8" as ["rank", [4, 8]]. Items of targets and layers are joined by "+": "targets=q+v,all", "layers=0+5-8,all". */
+/** Parses "rank=4,8" as ["rank", [4, 8]]. "+" joins targets and layers: "targets=q+v,all", "layers=0+5-8,all". */
 function gridEntry(text: string): [string, unknown[]] {
   const [key, values] = text.split("=", 2);
   if (!key || !values) throw new ConfigError("--grid is invalid", { expected: "key=value,value", found: text });
@@ -199,7 +199,7 @@ function shardOf(flag: string | undefined): Shard {
   return { i: Number(i), n: Number(n) };
 }
 
-/** Prints the progress of a sweep: on a terminal a live bar for the trials that are trained at once, elsewhere a line an evaluation. */
+/** Prints the progress of a sweep: on a terminal a live bar for the active trials, elsewhere a line per evaluation. */
 class Printer {
   constructor(private readonly objective: Objective) {}
 
@@ -379,7 +379,7 @@ async function describeRounds(
   name: (indices: readonly number[]) => string,
 ): Promise<string[]> {
   const lines: string[] = [];
-  /** By what keeps them apart. */
+  /** By the reason that keeps them apart. */
   const alone = new Map<string, number[]>();
   const models = new Set(trials.map((trial) => trial.model));
   for (const path of models) {

@@ -50,7 +50,7 @@ export interface Units {
   bytes: number[];
 }
 
-/** Fewer documents than this say too little about how documents differ. */
+/** With fewer documents than this, blocks are drawn instead: they say too little about how documents differ. */
 const FEWEST_DOCUMENTS = 20;
 
 export interface BlockOptions {
@@ -105,7 +105,7 @@ export class Blocks {
       blocks.push(block(stream.subarray(start, end + 1), done - start + 1, tokenizer));
       done = end;
     }
-    // The <|endoftext|> behind a document is its last target.
+    // The <|endoftext|> after a document is its last target.
     const counts = documents.map((ids) => ids.length + 1);
     return new Blocks(blocks, counts, 0, tokenizer);
   }

@@ -142,10 +142,10 @@ interface TextColumns {
   other: number;
 }
 
-/** The columns that were asked for; the text's is chosen automatically unless it was. */
+/** The requested columns; the text column is chosen automatically unless requested. */
 export interface TextChoice {
   text: string | undefined;
-  /** The text's where a file has a column of this name and none was asked for. */
+  /** The text column if a file has a column of this name and none was requested. */
   likelyText?: string | undefined;
   other: string | undefined;
 }
@@ -169,7 +169,7 @@ export function findText(
   return { ...findTextName(names, text, asked, file), header: true, width };
 }
 
-/** Asks for the likely column if there is one, and no other was asked for. */
+/** Requests the likely column if it exists and no other was requested. */
 function withLikely(names: string[], choice: TextChoice): TextChoice {
   const { text, likelyText } = choice;
   const isThere = likelyText !== undefined && columnNamed(names, likelyText) >= 0;
@@ -246,7 +246,7 @@ export function refuseScores(labels: readonly string[], column: string, where: s
   });
 }
 
-/** What a person should know about the labels: too many, spelled in several ways, or combined. `classes`: rows by class. */
+/** Notes about the labels: too many, spelled in several ways, or combined. `classes`: rows by class. */
 export function labelNotes(classes: Readonly<Record<string, number>>): string[] {
   const labels = Object.keys(classes);
   const notes = variantsOf(labels).map((names) => {

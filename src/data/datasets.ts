@@ -36,7 +36,7 @@ export type DatasetSpec =
 
 /** Options of `loadDataset`. */
 export interface DatasetOptions {
-  /** Columns; in JSON keys, or paths to those of objects within (`message.body`). Default: chosen by their names or values. */
+  /** Columns; in JSON keys, or paths to nested ones (`message.body`). Default: chosen by their names or values. */
   textColumn?: string;
   labelColumn?: string;
   /**
@@ -44,14 +44,14 @@ export interface DatasetOptions {
    * otherwise false.
    */
   balance?: boolean;
-  /** The longest row in tokens; longer rows are truncated at the end. Default: the context of `model`, 1024 without one. */
+  /** The longest row in tokens; longer rows are truncated. Default: the context of `model`, 1024 without one. */
   maxLength?: number;
   /**
    * How to split one file or a named data set, or how to take the validation set from the training set of a data set of the hub that has none.
    * Default: the data set's own for `sms` and `languages`, else "stratified".
    */
   split?: Split;
-  /** Drop rows that have an earlier near-duplicate (see `stats.leaks`), before balancing and splitting. Default false. */
+  /** Drop rows with an earlier near-duplicate (see `stats.leaks`), before balancing and splitting. Default false. */
   dedupe?: boolean;
   /** Default "none". */
   padding?: Padding;
@@ -71,7 +71,7 @@ export interface DatasetOptions {
   signal?: AbortSignal;
   /** The model, from `loadModel`, whose tokenizer reads the rows. Default: GPT-2's tokenizer. */
   model?: GPT2Checkpoint;
-  /** The module that stores the rows, with its own vocabulary; rows stored in it before are lost. Default: a new one. */
+  /** The module that stores the rows, with its own vocabulary; its earlier rows are lost. Default: a new one. */
   module?: DataModule;
 }
 

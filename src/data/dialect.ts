@@ -1,4 +1,4 @@
-/** How the rows of a file are written: its format, by its extension and its beginning, and the separators that it may have. */
+/** How the rows of a file are written: its format, by extension and beginning, and its possible separators. */
 import { FormatError } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { utf8Pieces } from "./encoding.ts";

@@ -1,4 +1,4 @@
-/** Near-duplicates: messages that differ only in numbers, punctuation, white space and case. Across sets they are leaks. */
+/** Near-duplicates: messages that differ only in numbers, punctuation, white space and case; across sets, leaks. */
 import type { Dataset } from "./dataset.ts";
 
 const BETWEEN_WORDS = /[\s\p{P}\p{S}]/u;
@@ -40,7 +40,7 @@ export function normalized(text: string): string {
   return n === 0 ? text.trim() : decoder.decode(units.subarray(0, n));
 }
 
-/** For each set, the positions of rows with a near-duplicate in an earlier set: none for train, then those of val and test. */
+/** For each set, the positions of rows with a near-duplicate in an earlier set; train has none. */
 export function findLeaks(sets: readonly Dataset[]): Uint32Array[] {
   const firsts = firstCopies(sets);
   let start = 0;

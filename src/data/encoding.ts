@@ -12,7 +12,7 @@ const MARKS: readonly [encoding: string, bytes: readonly number[]][] = [
   ["utf-8", [0xef, 0xbb, 0xbf]],
 ];
 
-/** Bytes that tell UTF-16. */
+/** Bytes at the start of a file that are checked for UTF-16. */
 const HEAD_BYTES = 4096;
 
 /** The characters of Windows-1252 from 0x80 to 0x9f; the others are those of Unicode. */
@@ -113,7 +113,7 @@ export async function checkUtf8(file: FileReader, encoding = "utf-8"): Promise<v
   }
   const preview: OtherEncoding["preview"][number][] = [];
   let [line, faults, sound] = [1, 0, 0];
-  // The first of some lines with a byte of zero.
+  // The first of some lines that has a zero byte.
   let zeros: number | undefined;
   for await (const bytes of wholeLines(file)) {
     const isValid = isUtf8(bytes);
@@ -147,7 +147,7 @@ function refuse(file: FileReader, remedy: OtherEncoding): never {
   });
 }
 
-/** UTF-16 by the bytes of zero that characters of ASCII have on one side. */
+/** UTF-16, detected by the zero bytes of ASCII characters. */
 function likelyUtf16(head: Uint8Array): string | undefined {
   const zeros = [0, 1].map((side) => head.filter((byte, i) => byte === 0 && i % 2 === side).length) as [number, number];
   const [fewer, more] = [Math.min(...zeros), Math.max(...zeros)];
@@ -155,7 +155,7 @@ function likelyUtf16(head: Uint8Array): string | undefined {
   return zeros[1] > zeros[0] ? "utf-16le" : "utf-16be";
 }
 
-/** The bytes of a file, some lines at a time, up to a line that is too long for a row; a long line in pieces of whole characters. */
+/** The bytes of a file, some lines at a time, up to a line too long for a row; long lines in whole characters. */
 async function* wholeLines(file: FileReader) {
   for (let offset = 0, line = 0; offset < file.size && offset - line <= LIMITS.line; ) {
     const bytes = await file.read(offset, Math.min(CHECKED_BYTES, file.size - offset));

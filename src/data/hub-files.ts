@@ -1,4 +1,4 @@
-/** Which files of a repository on the hub are which split of which configuration: by its card, or by the files' names. */
+/** Which files of a hub repository are which split of which configuration: by its card, or by the files' names. */
 import { CST, Lexer, parse, YAMLParseError } from "yaml";
 import { DataError, FormatError, nameList } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
@@ -67,7 +67,7 @@ export function parseCard(readme: string, where: string): Card {
   };
 }
 
-/** Throws FormatError for YAML that would take much time or memory to parse: it is read by its parts, a nested list by its depth, too. */
+/** Throws FormatError for YAML that would take too much time or memory to parse: by its tokens and its nesting. */
 function checkTokens(head: string, where: string): void {
   const { card, cardTokens, jsonDepth } = LIMITS;
   if (head.length > card) refuse(where, `at most ${card} characters of YAML`, `${head.length}`);

@@ -1,4 +1,4 @@
-/** Data sets of the Hugging Face hub: the files of their training, validation and test sets, and the names of their classes. */
+/** Data sets of the Hugging Face hub: the files of their training, validation and test sets, and their class names. */
 import { exists, readBytes } from "#platform";
 import { ConfigError, DataError, nameList } from "../errors.ts";
 import type { DownloadOptions } from "../io/download-options.ts";

@@ -29,7 +29,7 @@ export class RandomState {
     return (x ^ (x >>> 18)) >>> 0;
   }
 
-  /** Uniform in [0, limit], as in NumPy's shuffle: draws are masked to the bits of `limit` and rejected if too large. */
+  /** Uniform in [0, limit], as in NumPy's shuffle: draws are masked to the bits of `limit`, rejected if above it. */
   upTo(limit: number): number {
     if (limit === 0) return 0;
     const mask = 0xffffffff >>> Math.clz32(limit);

@@ -19,7 +19,7 @@ interface ParquetFile {
   groups(columns: readonly string[]): AsyncGenerator<{ before: number; rows: ParquetRow[] }>;
 }
 
-/** What hyparquet throws is the file's fault. */
+/** An error of hyparquet means that the file is invalid. */
 async function reading<T>(name: string, work: Promise<T>): Promise<T> {
   return work.catch((cause) => {
     throw new FormatError("The file is not a valid Parquet file", { where: name, found: cause.message, cause });
@@ -116,7 +116,7 @@ interface ParquetLines extends FileReader {
 /** Chooses columns by their names and, of two columns, the values in the first rows. Throws DataError. */
 type PickColumns = (names: string[], sample: readonly (readonly string[])[]) => readonly string[];
 
-/** Rows whose values tell which of two columns is the label. */
+/** Rows that decide which of two columns is the label. */
 const SAMPLE_ROWS = 200;
 
 /** Reads the columns that `pick` chooses. Throws FormatError, DataError. */

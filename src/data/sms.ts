@@ -1,4 +1,4 @@
-/** The SMS Spam Collection: downloaded from the UCI repository on first use, verified, and stored in the cache directory. */
+/** The SMS Spam Collection: downloaded from the UCI repository on first use, verified and stored in the cache. */
 
 import { type UnzipFileInfo, unzipSync } from "fflate";
 import { environment, exists, joinPath, readBytes, remove, writeFileAtomic } from "#platform";

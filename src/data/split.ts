@@ -29,7 +29,7 @@ interface SplitOptions {
   seed: number;
 }
 
-/** Splits the rows in three. Throws DataError if there are too few rows, ConfigError for "experiment" without `balance`. */
+/** Splits the rows in three. Throws DataError if they are too few, ConfigError for "experiment" without `balance`. */
 export function splitDataset(all: Dataset, { split, balance, fractions, seed }: SplitOptions): Parts {
   if (split === "experiment") {
     if (!balance)
@@ -86,8 +86,7 @@ function stratified(all: Dataset, fractions: readonly number[], seed: number): D
 }
 
 /**
- * The rows of a class in each part: one in each, as far as they go, first in the training set, then in the test set; and each
- * further row in the part that lacks most of its share.
+ * The rows of a class in each part: one in each, as far as they go, first in the training set, then in the test set; and each further row in the part that is furthest below its share.
  */
 function classSizes(rows: number, fractions: readonly number[]): number[] {
   const sizes = fractions.map(() => 0);

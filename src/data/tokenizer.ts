@@ -76,7 +76,7 @@ export class Tokenizer {
     this.idBlock = module.exports.alloc(4 * CHUNK_BYTES) >>> 0;
   }
 
-  /** Loads the tokenizer of a model from `loadModel`, GPT-2's by default. Throws FormatError if its tables are damaged. */
+  /** Loads the tokenizer of a model from `loadModel`, by default GPT-2's. Throws FormatError for damaged tables. */
   static async load(options: { model?: GPT2Checkpoint | undefined } = {}): Promise<Tokenizer> {
     checkOptions("options", options, { model: "model?" });
     return new Tokenizer(await DataModule.load(options.model));
@@ -269,7 +269,7 @@ export class DecodeStream {
 
   constructor(private readonly bytes: (ids: ArrayLike<number>) => Uint8Array<ArrayBuffer>) {}
 
-  /** The text that `ids` complete. Throws DataError if one is not in the vocabulary; the stream then ignores these ids. */
+  /** The text that `ids` complete. Throws DataError, and ignores these ids, if one is not in the vocabulary. */
   push(...ids: number[]): string {
     return this.decoder.decode(this.bytes(ids), { stream: true });
   }

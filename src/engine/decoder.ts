@@ -11,7 +11,7 @@ import type { SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 import { quantizeOf, Weights } from "./weights.ts";
 
-/** Consecutive tokens of a sequence, from a position on; virtual tokens are not counted. */
+/** Consecutive tokens of a sequence from a position on, not counting virtual tokens. */
 export interface Chunk {
   slot: number;
   position: number;
@@ -94,7 +94,7 @@ export class Decoder extends Weights<DecoderPlan> {
     let done = 0;
     for (const { parts } of this.batches([placed])) {
       const count = parts[0]!.ids.length;
-      // A virtual token has no target, and any does.
+      // A virtual token has no target: any id will do.
       const wanted = Array.from({ length: count }, (_, i) => targets[done + i - extra] ?? 0);
       this.run(["prefill", "score"], parts, 0, (words) => words(this.plan.inputs.targets, wanted));
       const states = await this.session.read(this.plan.losses, 0, count * 4);
@@ -174,7 +174,7 @@ export class Decoder extends Weights<DecoderPlan> {
 }
 
 function tooMany(found: number, slots: number): ShapeError {
-  return new ShapeError("these are not sequences that the decoder has room for", {
+  return new ShapeError("the decoder has no room for these sequences", {
     expected: `at most ${slots}, one token each`,
     found: `${found}`,
   });

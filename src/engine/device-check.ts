@@ -29,7 +29,7 @@ const TRIALS = 3;
 
 type Results = [what: string, values: Float32Array][];
 
-/** What a device is to do with a model, in small. */
+/** A small version of what a device is to do with a model. */
 export interface Work<E extends Weights> {
   /** "training", "classification" or "generation". */
   name: string;
@@ -37,7 +37,7 @@ export interface Work<E extends Weights> {
   spec: ModelSpec;
   /** The token ids in use. The small model has no others: to a pass, a token is an index into them. */
   vocabulary: readonly number[];
-  /** Tokens of a pass, about: works that are otherwise alike share a check. */
+  /** About how many tokens a pass has: otherwise equal work shares a check. */
   tokens: number;
   create(backend: Backend, spec: ModelSpec): Promise<E>;
   /** Computes once. */
@@ -49,7 +49,7 @@ export interface Work<E extends Weights> {
 export interface CheckOptions {
   /** Ends the check, which rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** The kind of device that a resumed work has used so far. A device that was chosen automatically must be of this kind. */
+  /** The kind of device that resumed work has used so far, which an automatically chosen device must have. */
   began?: DeviceInfo["kind"] | undefined;
 }
 
@@ -65,7 +65,7 @@ interface Verdict {
   why?: string;
 }
 
-/** The verdicts on a device: by the kind of work, and one for all once it has computed wrongly. */
+/** The verdicts on a device: one for each kind of work, and one for all once it has computed wrongly. */
 interface Known {
   wrong?: Verdict;
   byWork: Map<string, Verdict>;
@@ -74,8 +74,7 @@ interface Known {
 const checked = new WeakMap<Backend, Known>();
 
 /**
- * The device for a work: the given one, or the CPU if a WebGPU device computes wrongly, or was chosen automatically and is slower.
- * A device is checked once for a kind of work. Throws DeviceError if a resumed work cannot continue on its kind of device.
+ * The device for some work: the given one, or the CPU if a WebGPU device computes wrongly, or was chosen automatically and is slower. A device is checked once for each kind of work. Throws DeviceError if resumed work cannot continue on its kind of device.
  */
 export async function chooseDevice<E extends Weights>(
   device: Backend,
@@ -132,7 +131,7 @@ function keyOf<E extends Weights>(work: Work<E>, isTimed: boolean): string {
   );
 }
 
-/** Checks a device, and compares the times, which are kept by `timesOf`; null: times do not matter. */
+/** Checks a device, and compares the times, which are stored under `timesOf`; null: times do not matter. */
 async function judge<E extends Weights>(
   device: Backend,
   cpu: Backend,
@@ -177,7 +176,7 @@ export interface Mismatch {
   error: number;
 }
 
-/** Compares a device with the CPU. Without `isTimed` a pass is not repeated, and its time is of no use. */
+/** Compares a device with the CPU. Without `isTimed` a pass is not repeated and its time means nothing. */
 export async function checkDevice<E extends Weights>(
   device: Backend,
   cpu: Backend,
@@ -251,7 +250,7 @@ function excerptOf<E extends Weights>({ model, spec, vocabulary }: Work<E>) {
   return { spec: excerpt, checkpoint };
 }
 
-/** The blocks to check: one on all tokens, one on the rows that are classified. They have adapters if two blocks have any. */
+/** The blocks to check: one on all tokens, one on the classified rows; with adapters if two blocks have any. */
 function layersOf({ config, lora }: ModelSpec): number[] {
   const { n_layer } = config;
   if (n_layer === 1) return [0];
@@ -275,7 +274,7 @@ function loraOf(lora: LoraConfig, { config }: ModelSpec, layers: readonly number
   };
 }
 
-/** ||found - expected|| / ||expected||; numbers that are finite in neither count as equal, in one alone as an infinite error. */
+/** ||found - expected|| / ||expected||; numbers finite in neither count as equal, in only one as an infinite error. */
 function relativeError(found: Float32Array, expected: Float32Array): number {
   let [difference, norm] = [0, 0];
   for (let i = 0; i < expected.length; i++) {

@@ -12,7 +12,7 @@ export interface Times {
   cpu: number;
 }
 
-/** Comparisons that are kept, the newest ones, and the bytes that are read of a file. */
+/** How many of the newest comparisons are kept, and the most bytes read from the file. */
 const MOST = 100;
 const BYTES = 1 << 20;
 

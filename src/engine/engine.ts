@@ -28,13 +28,13 @@ export interface EngineOptions {
   members?: PlanOptions["members"];
   grouping?: PlanOptions["grouping"];
   keepActivations?: boolean;
-  /** Splits tensors into pieces of at most so many bytes, where the device allows more. For tests. */
+  /** Splits tensors into pieces of at most this many bytes, even if the device allows more. For tests. */
   maxBinding?: number;
 }
 
 /** The result of one batch. */
 export interface BatchResult {
-  /** Mean loss over the rows with a target, by their weights; with several batches a step, times this batch's share of the weights. */
+  /** Weighted mean loss over the rows with a target; with several batches per step, times the batch's weight share. */
   loss: number;
   /** Rows whose target has the largest logit. */
   correct: number;
@@ -46,7 +46,7 @@ export interface BatchResult {
 
 const rowsOf = ({ ids, starts }: Batch) => ({ tokens: ids.length, sequences: starts.length - 1 });
 
-/** The factor of a row's weighted loss; without targets the loss is 0 and not 0 / 0. */
+/** The factor of a row's weighted loss; without targets the loss is 0, not 0 / 0. */
 const meanOf = (weight: number) => (weight > 0 ? 1 / weight : 0);
 
 /** What a member does with a batch: segments run for all members, and an update only for those that have its values. */
@@ -124,7 +124,7 @@ function passOf(segments: readonly SegmentName[], batch: Batch): Pass {
   return { segments, work: { batch, loss_scale: meanOf(weightOf(batch)), update: null } };
 }
 
-/** The segments of batch `i` of a step's. */
+/** The segments of a step's batch `i`. */
 function stepSegments(i: number, count: number): SegmentName[] {
   return [
     ...(i === 0 ? (["zero"] as const) : []),
@@ -229,7 +229,7 @@ export class Engine extends Weights<ModelPlan> {
     }
   }
 
-  /** Submits a forward pass with the mean loss; `result` and `logits` read what it computed. Returns the batch's slot. */
+  /** Submits a forward pass with the mean loss; `result` and `logits` read its results. Returns the batch's slot. */
   forward(batch: Batch): number {
     return this.submit([passOf(["forward"], batch)])[0]!;
   }
@@ -241,7 +241,7 @@ export class Engine extends Weights<ModelPlan> {
     return this.session.read(tensor, 0, rowsOf(batch)[rows] * tensor.shape[1]!);
   }
 
-  /** Forward and backward without an update, for tests and for diagnosis. */
+  /** Forward and backward passes without an update, for tests and diagnosis. */
   gradients(batch: Batch): number {
     return this.submit([passOf(["zero", "forward", "backward"], batch)])[0]!;
   }
@@ -252,7 +252,7 @@ export class Engine extends Weights<ModelPlan> {
    */
   step(batches: readonly Batch[], lr: number): number[] {
     const optimizer = this.optimizer;
-    if (!optimizer) throw new ShapeError("this plan only goes forward");
+    if (!optimizer) throw new ShapeError("this plan has no backward pass");
     const update = adamwStepValues(optimizer, lr, this.steps + 1);
     const loss_scale = meanOf(batches.reduce((sum, batch) => sum + weightOf(batch), 0));
     const slots = this.submit(
@@ -270,7 +270,7 @@ export class Engine extends Weights<ModelPlan> {
     return this.resultAt(slot);
   }
 
-  /** Logits [rows, classes] of the last forward pass. Throws ShapeError for a model whose logits are split into pieces. */
+  /** Logits [rows, classes] of the last forward pass. Throws ShapeError if the model's logits are split into pieces. */
   logits(rows: number): Promise<Float32Array> {
     return this.logitsAt(0, rows);
   }
@@ -287,7 +287,7 @@ export class Engine extends Weights<ModelPlan> {
 
   protected async logitsAt(firstRow: number, rows: number): Promise<Float32Array> {
     const [piece, ...more] = this.plan.logits;
-    if (!piece || more.length > 0) throw new ShapeError("the logits of this model are not kept: they come in pieces");
+    if (!piece || more.length > 0) throw new ShapeError("the logits of this model are computed in pieces and not kept");
     const columns = piece.tensor.shape[1]!;
     return this.session.read(piece.tensor, firstRow * columns, rows * columns);
   }

@@ -47,7 +47,7 @@ export interface TextLosses extends Units {
   loss: number[];
 }
 
-/** Adds up the losses of a set's targets, which arrive in their order, by document or by block. */
+/** Sums the losses of a set's targets, which arrive in order, by document or by block. */
 export function textLosses(set: Blocks): { sums: TextLosses; add: (losses: Float64Array) => void } {
   const units = set.units();
   const sums: TextLosses = { ...units, loss: units.tokens.map(() => 0) };
@@ -112,7 +112,7 @@ export async function evaluate(
     signal?.throwIfAborted();
     const batch = modelBatch(packed, pooling, prefix?.of(set, packed.positions));
     const taken = take(engine.forward(batch), batch, rows);
-    // A rejection is handled where the batch is awaited, maybe some batches later.
+    // A rejection is handled where the batch is awaited, possibly some batches later.
     taken.catch(() => {});
     inFlight.push(taken);
     rows += countedRows(batch);

@@ -82,7 +82,7 @@ export class FrozenPrefix {
   }
 }
 
-/** One array an example, as views of the batches' outputs. */
+/** One array per example, as views of the batches' outputs. */
 async function examples(
   engine: Engine,
   dataset: Examples<DatasetBatch | BlockBatch>,

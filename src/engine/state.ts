@@ -18,7 +18,7 @@ import type { Weights } from "./weights.ts";
  * blocked for long.
  */
 const LOAD_ELEMENTS = 1 << 18;
-/** Rows are read in multiples of so many: the inputs of a block of a matrix. */
+/** Rows are read in multiples of this number: the inputs of a matrix's block. */
 const LOAD_ROWS = Math.max(...Object.values(BLOCKS));
 
 export interface LoadOptions {
@@ -46,7 +46,7 @@ export async function loadBase(
   let written = 0;
   const pause = async (count: number) => {
     written += count;
-    // Not for every bias: a device that also trains does the steps before it first.
+    // Not for every bias: a device that also trains would finish its pending steps first.
     if (written < LOAD_ELEMENTS) return;
     written = 0;
     await engine.session.flush();
@@ -155,7 +155,7 @@ export async function readTrained(engine: Engine): Promise<Tensors> {
   return tensors;
 }
 
-/** Trained tensors as they are saved: as PEFT, the prefix that a projection makes in place of the projection. Sums in double precision. */
+/** Trained tensors as they are saved: like PEFT, with the projected prefix in place of its projection. Sums in f64. */
 export function asSaved(tensors: Tensors): Tensors {
   const [E, fc, fcBias, proj, projBias] = PROJECTION.map((name) => tensors.get(name));
   if (!E || !fc || !fcBias || !proj || !projBias) return tensors;

@@ -28,7 +28,7 @@ function toHalves(name: string, values: Float32Array): Uint16Array {
   return halves;
 }
 
-/** What quantises, if a plan has parameters in blocks: they are few, and others need not load it. */
+/** The quantiser, loaded only if a plan has parameters in blocks: few plans do. */
 export async function quantizeOf({ parameters }: ParameterPlan): Promise<typeof Quantize | null> {
   const isNeeded = [...parameters.all.values()].some(({ pieces }) => pieces[0]!.tensor.isInBlocks);
   return isNeeded ? import("../quantize.ts") : null;
@@ -38,7 +38,7 @@ export async function quantizeOf({ parameters }: ParameterPlan): Promise<typeof 
 const isMatrix = (name: string) => name.startsWith("h.");
 
 export class Weights<P extends ParameterPlan = ParameterPlan> {
-  /** Pieces in blocks of which a part was written. */
+  /** Partly written pieces in blocks. */
   private readonly begun = new Map<Tensor, Quantize.Quantizer>();
 
   /** `quantize` is what `quantizeOf` gives for the plan. */
@@ -61,8 +61,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
   }
 
   /**
-   * Writes rows `firstRow` .. of a parameter. One in blocks reaches the device when all its rows were written, of a matrix whole
-   * blocks at a time. Throws ConfigError for a number that the parameter's type cannot hold.
+   * Writes rows `firstRow` .. of a parameter. A parameter in blocks reaches the device when all its rows are written, a matrix's in whole blocks. Throws ConfigError for a number that the parameter's type cannot hold.
    */
   writeParameter(name: string, data: Float32Array, firstRow = 0): void {
     const { pieces, shape } = this.parameter(name);

@@ -21,7 +21,7 @@ import { didYouMean } from "../suggest.ts";
 import { chooseForInference, type TrialOf } from "./device.ts";
 import { Turns } from "./turns.ts";
 
-/** The name of the adapter that a model is loaded with, unless it is given another one. */
+/** The default name of the adapter that a model is loaded with. */
 export const DEFAULT_NAME = "default";
 
 /** Mode lora without a single adapter: the base model, and the head where there is one. */
@@ -81,10 +81,10 @@ function free({ mixed, engine }: Pick<LoadedModel<Weights>, "mixed" | "engine">)
   engine.destroy();
 }
 
-/** Frees the memory of models that were forgotten without `destroy`. */
+/** Frees the memory of models that were dropped without `destroy`. */
 const forgotten = new FinalizationRegistry(free);
 
-/** Calls are done one after the other, in the order in which they were made. */
+/** Calls run one after the other, in the order in which they were made. */
 export abstract class AdapterModel<E extends Weights> {
   protected readonly turns = new Turns();
   /** Every adapter's description, by its name. */
@@ -93,7 +93,7 @@ export abstract class AdapterModel<E extends Weights> {
   private readonly waiting = new Map<string, Adapter>();
   private isEnabled = true;
   private isDestroyed = false;
-  /** Whether an adapter came, went or was changed since the plans of `loaded.mixed` were made. */
+  /** Whether an adapter was added, removed or changed since the plans of `loaded.mixed` were made. */
   protected hasChanged = false;
 
   protected constructor(
@@ -115,7 +115,7 @@ export abstract class AdapterModel<E extends Weights> {
     return this.loaded.meta;
   }
 
-  /** Names of the loaded adapters; the one that `load` was given is "default", or has the name that it was given there. */
+  /** Names of the loaded adapters; the one given to `load` is "default" unless it was named there. */
   get adapters(): string[] {
     this.checkAlive();
     return [...this.metas.keys()];
@@ -178,7 +178,7 @@ export abstract class AdapterModel<E extends Weights> {
     return this.turns.run(() => this.activate(name));
   }
 
-  /** Leaves the base model alone (a classifier keeps the active adapter's head) until `enableAdapters` or `setAdapter`. */
+  /** Uses the base model alone (with a classifier's active head) until `enableAdapters` or `setAdapter`. */
   async disableAdapters(): Promise<void> {
     this.checkAlive();
     return this.turns.run(async () => {
@@ -247,7 +247,7 @@ export abstract class AdapterModel<E extends Weights> {
     this.isEnabled = true;
   }
 
-  /** The old model is destroyed once the new one is there: if that fails, nothing has changed. */
+  /** The old model is destroyed once the new one is ready: if that fails, nothing has changed. */
   private async swap(adapter: Adapter): Promise<void> {
     const { engine: old, kind, backend, directory } = this.loaded;
     const { sharedFrom } = this;

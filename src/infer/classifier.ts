@@ -26,7 +26,7 @@ export interface Classification {
   probability: number;
   /** Probability of every label. */
   probabilities: Record<string, number>;
-  /** Whether the message is unlike the training data, so that its label means little. Absent if the run did not measure it. */
+  /** Whether the message is unlike the training data: its label means little. Absent if the run did not measure it. */
   unlike?: boolean;
 }
 
@@ -35,7 +35,7 @@ export interface ClassifierOptions extends DownloadOptions {
   device: Backend;
   /** The base model, in place of the one that the adapter names. */
   model?: string;
-  /** Type of the frozen matrices; default: as in training. After full fine-tuning nothing is frozen: f16 throws ConfigError. */
+  /** Type of the frozen matrices; default: as in training. After full fine-tuning all but f32 throw ConfigError. */
   dtype?: WeightDtype;
   /** The adapter's name among those of `loadAdapter`; default: "default". */
   adapterName?: string;
@@ -62,12 +62,12 @@ interface Reading extends Rows {
   meta: AdapterMeta;
   /** Their places in the call's list. */
   places: readonly number[];
-  /** Their own tokens, of which an empty one has none. */
+  /** Their tokens; an empty text has none. */
   ids: readonly Uint32Array[];
 }
 
 /**
- * A trained text classifier on a device. Calls are done one after the other; `destroy` frees its memory.
+ * A trained text classifier on a device. Calls run one after the other; `destroy` frees its memory.
  *
  * @example
  * ```ts
@@ -124,7 +124,7 @@ export class Classifier extends AdapterModel<Engine> {
     const { config } = checkpoint;
     const classifierSpec = (meta: AdapterMeta): ModelSpec => {
       if (meta.task.objective !== "classification")
-        throw new ConfigError("a language model labels nothing", {
+        throw new ConfigError("a language model has no labels", {
           expected: "an adapter of a classifier (SEQ_CLS)",
           hint: "it writes texts: use generate",
         });

@@ -1,4 +1,4 @@
-/** What a language model needs to write. Imported on demand, so that a page that classifies does not load it. */
+/** What a language model needs to generate text. Imported on demand: a page that classifies does not load it. */
 import { Decoder } from "../engine/decoder.ts";
 import type { TrialOf } from "./device.ts";
 

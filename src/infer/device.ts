@@ -9,7 +9,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 /** Tokens of the longest of two sequences. */
 const TOKENS = 32;
 
-/** What a kind of model computes in the check: on a prompt, its reverse, and one more token of each if there is room. */
+/** What a kind of model computes in the check: a prompt, its reverse and, if there is room, one more token of each. */
 export type TrialOf<E extends Weights> = (
   prompt: readonly number[],
   hasNext: boolean,

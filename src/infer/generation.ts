@@ -18,7 +18,7 @@ export interface GenerateOptions extends Partial<SamplingOptions> {
   stop?: string | readonly string[];
   /** Seed of the sampling; default 1. Prompt i's numbers depend on the seed and i alone, not on the other prompts. */
   seed?: number;
-  /** Ends the generation with its reason as the error. */
+  /** Ends the generation and throws its reason. */
   signal?: AbortSignal;
 }
 
@@ -30,7 +30,7 @@ export interface GenerationChunk {
   /** Index of the prompt, from 0. */
   prompt: number;
   text: string;
-  /** The new tokens, with the one that ended the text. `text` may show more or fewer of them, as some text is held back. */
+  /** The new tokens, with the one that ended the text. `text` may lag behind them, as some text is held back. */
   ids: number[];
   /** In the last chunk of a prompt. */
   finish?: FinishReason;
@@ -143,7 +143,7 @@ class Sequence {
     this.restart(context);
   }
 
-  /** Whether none of its tokens are in the cache. */
+  /** Whether none of its tokens is in the cache. */
   get isFresh(): boolean {
     return this.position === 0;
   }

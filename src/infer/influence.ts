@@ -20,8 +20,7 @@ export interface Influences {
 }
 
 /**
- * Parts of a text: each is one text more to classify, so that a text of more words is divided into parts of several words that follow each
- * other.
+ * The most parts of a text. Each is one more text to classify: longer texts are divided into parts of several consecutive words.
  */
 export const MOST_PARTS = 40;
 

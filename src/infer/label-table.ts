@@ -1,7 +1,5 @@
 /**
- * Writes a copy of a table with a label and its probability in every row. The copy grows in OUTPUT.part, beside OUTPUT.part.json,
- * which tells of what it is; at the end it is renamed. After a kill, what is in it is compared with the table, row for row, and
- * the rest is appended. No record stays beside a finished copy: what is in it tells whether it is that of a table and a model.
+ * Writes a copy of a table with a label and its probability in every row. The copy grows in OUTPUT.part, beside OUTPUT.part.json, which identifies its inputs; at the end it is renamed. After a kill its rows are compared with the table's, and the rest is appended. No record stays beside a finished copy: its contents show whether it belongs to a table and a model.
  */
 import { createHasher, exists, moveFile, openAppend, openFile, remove, writeFileAtomic } from "#platform";
 import { ConfigError, DataError, FormatError, LowrankError, nameList } from "../errors.ts";
@@ -59,7 +57,7 @@ export async function unfinished(output: string, replaced = false): Promise<Labe
   return isThere ? (settings as LabelSettings) : undefined;
 }
 
-/** What is to be known of a table before the first row is labelled. */
+/** What must be known of a table before its first row is labelled. */
 interface Survey {
   /** The path of the table. */
   where: string;
@@ -106,12 +104,12 @@ export async function survey(table: Table, where: string, known: readonly string
   }
 }
 
-/** The rows of a table as they were when it was surveyed. Throws DataError at the end, or earlier, if these are others. */
+/** The rows of a table as surveyed. Throws DataError, at the end or earlier, if they have changed. */
 export async function* unchangedRows(table: Table, { where, sha256 }: Survey): AsyncGenerator<TableRow[]> {
   const changed = (cause?: LowrankError) =>
     new DataError("the file has changed while it was classified", {
       where,
-      expected: "the rows that it had at the start",
+      expected: "the same rows as at the start",
       found: cause === undefined ? "other rows" : cause.message.split("\n")[0]!,
       hint: "run it again when no other program writes the file; for an --out that was begun with other rows, with --force",
       cause,
@@ -144,7 +142,7 @@ interface LabelOptions {
   force: boolean;
   /** Called before every write. */
   check: Check;
-  /** Rows that are done, and those of them that were there before. */
+  /** Rows done, and how many of them an earlier call had done. */
   onProgress: (done: number, kept: number) => void;
 }
 
@@ -276,7 +274,7 @@ function refuseOther(output: string, begun: LabelSettings, settings: LabelSettin
   });
 }
 
-/** Results do not depend on the order; a batch of texts of one length has the most texts. `byRow`: every row names its adapter. */
+/** Results do not depend on the order; texts of equal length fill batches best. `byRow`: rows name their adapters. */
 async function classifyByLength(
   classifier: Classifier,
   rows: readonly TableRow[],

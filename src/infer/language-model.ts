@@ -24,7 +24,7 @@ export interface LanguageModelOptions extends DownloadOptions {
   model?: string | undefined;
   /** Texts generated at the same time; default: as many as fit 256 MB of keys and values, at most 8. */
   batchSize?: number | undefined;
-  /** Type of the frozen matrices; default: as in training, or f32. After full fine-tuning nothing is frozen: f16 throws ConfigError. */
+  /** Type of the frozen matrices; default: as in training, or f32. After full fine-tuning others throw ConfigError. */
   dtype?: WeightDtype | undefined;
 }
 
@@ -66,7 +66,7 @@ const CACHE_BYTES = 256e6;
 const MOST_TEXTS = 8;
 
 /**
- * A GPT-2 that writes and scores texts, with or without adapters. Calls are done one after the other; `destroy` frees its memory.
+ * A GPT-2 that generates and scores texts, with or without adapters. Calls run one after the other; `destroy` frees its memory.
  *
  * @example
  * ```ts
@@ -146,8 +146,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
   /**
    * Generates text for a prompt, or several at the same time, and yields it in chunks: whole characters of one prompt each. An empty
    * prompt starts a document. When the context overflows, also by a prompt, the oldest tokens are dropped: generation continues
-   * from the last half of the context, and a chunk reports it. Text is generated as it is taken; once another call waits, at once to its
-   * end. Throws ConfigError for invalid options.
+   * from the last half of the context, and a chunk reports it. Text is generated as it is consumed; once another call waits, it is generated to its end. Throws ConfigError for invalid options.
    */
   async *generate(
     prompts: string | readonly string[],

@@ -16,7 +16,7 @@ import { fits, withoutShared } from "../plan/memory.ts";
 import { fill } from "./adapter-model.ts";
 import { capacityFor, logitsOf, type Rows, SEQUENCES } from "./rows.ts";
 
-/** Tokens of the batches of a plan with several members, unless a text of each needs more; and the most. */
+/** Tokens per batch of a plan with several members, and the most where one text of each needs more. */
 const TOKENS = 2048;
 const MOST_TOKENS = 8192;
 
@@ -34,7 +34,7 @@ interface SharedPlan {
   engine: Engine | null;
 }
 
-/** What there is of the model on the device. */
+/** The parts of the model that are on the device. */
 interface OnDevice {
   /** The active adapter, which has a plan of its own already. */
   active: { name: string | null; engine: Engine };
@@ -138,7 +138,7 @@ function optionsOf(adapters: readonly NamedAdapter[]): EngineOptions {
 
 const longestOf = (adapters: readonly NamedAdapter[]) => Math.max(...adapters.map(({ longest }) => longest));
 
-/** The adapters of each plan. `planFor`: a plan for these together, null if they cannot share one; `hasRoom`: whether the device has room for it. */
+/** The adapters of each plan. `planFor`: a plan for several, or null; `hasRoom`: whether it fits on the device. */
 function divide(
   adapters: readonly NamedAdapter[],
   planFor: (adapters: readonly NamedAdapter[]) => ModelPlan | null,
@@ -147,7 +147,7 @@ function divide(
   const groups = new Map<string, NamedAdapter[]>();
   for (const adapter of adapters) {
     const { num_labels, head_bias } = adapter.spec.task;
-    // One that cannot share a plan with its like is alone.
+    // One that can share a plan with none is alone.
     const key = JSON.stringify(planFor([adapter, adapter]) ? [num_labels, head_bias] : adapter.name);
     groups.set(key, [...(groups.get(key) ?? []), adapter]);
   }

@@ -9,7 +9,7 @@ import { DataModule } from "../data/wasm.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { concat, type Table, type TableRow } from "./table.ts";
 
-/** Bytes that are read at a time: rows for some batches. */
+/** Bytes read at a time: enough rows for some batches. */
 const CHUNK_BYTES = 1 << 16;
 
 const PARQUET = /\.parquet$/i;
@@ -21,7 +21,7 @@ export function outputFormat(file: string): DataFormat {
 
 interface TableOptions {
   textColumn?: string | undefined;
-  /** The text column where none is asked for and the file has one of this name. */
+  /** The text column if none is requested and the file has one of this name. */
   likelyTextColumn?: string | undefined;
   /** The column that names an adapter for every row. */
   adapterColumn?: string | undefined;

@@ -6,7 +6,7 @@ import type { FileReader } from "../platform/reader.ts";
 import { csvField } from "../report/csv.ts";
 import type { Table, TableRow } from "./table.ts";
 
-/** Rows that are passed on together. */
+/** Rows passed on at a time. */
 const ROWS = 256;
 
 export async function openParquet(file: FileReader, asked: TextChoice): Promise<Table> {

@@ -31,8 +31,7 @@ export function lengthsOf({ settings }: AdapterMeta, spec: ModelSpec): { padTo: 
 }
 
 /**
- * The logits of the rows of each member of a plan, [rows, classes], as many rows of each at a time as its share of a batch holds. `join` makes
- * one batch of those of several members.
+ * The logits [rows, classes] of each member's rows, as many rows at a time as its share of a batch holds. `join` combines the members' batches.
  */
 export async function logitsOf(
   engine: Engine,

@@ -37,7 +37,7 @@ export function checkSampling(options: SamplingOptions): void {
   if (temperature === 0 && (topK !== 0 || topP !== 1))
     throw new ConfigError("topK and topP need a temperature", {
       expected: "a temperature above 0",
-      found: "0: the likeliest token is taken, nothing is drawn",
+      found: "0: greedy decoding, without sampling",
     });
 }
 
@@ -68,7 +68,7 @@ export class Sampler {
     return last;
   }
 
-  /** Probabilities, up to a common factor, of the tokens that may be drawn; 0 for the others. Valid until the next call. */
+  /** Probabilities, up to a common factor, of the candidate tokens; 0 for the others. Valid until the next call. */
   private weigh(logits: Float32Array, top: number): Float64Array {
     const { temperature, topK, topP } = this.options;
     if (this.weights.length !== logits.length) this.weights = new Float64Array(logits.length);
@@ -101,7 +101,7 @@ function largest(logits: Float32Array): number {
   if (!Number.isFinite(logits[best]))
     throw new DataError("the model's logits are not finite", {
       found: `${logits[best]} for token ${best}`,
-      hint: "its weights or the adapter's are damaged, or training went astray",
+      hint: "its weights or the adapter's are damaged, or its training diverged",
     });
   return best;
 }

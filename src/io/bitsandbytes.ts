@@ -28,7 +28,7 @@ interface Matrix {
   parts?(): Promise<NF4Parts | undefined>;
 }
 
-/** The quantised matrices of a model. What is stored of one is in memory at a time, as matrices are read in parts. */
+/** The quantised matrices of a model. One at a time is in memory as it is stored: matrices are read in parts. */
 class QuantizedMatrices {
   private last: { name: string; rows: Awaited<ReturnType<Matrix["load"]>> } | undefined;
 
@@ -56,7 +56,7 @@ class QuantizedMatrices {
     return rows(start, to);
   }
 
-  /** What is stored of a matrix in NF4, if it is in blocks of 64 with double quantisation as QLoRA has it. */
+  /** A matrix in NF4 as it is stored, if it has blocks of 64 and double quantisation as in QLoRA. */
   async parts(name: string): Promise<NF4Parts | undefined> {
     return this.matrices.get(name)?.parts?.();
   }
@@ -73,8 +73,7 @@ type Kind = "nf4" | "int8";
 
 /**
  * The quantised matrices of a model; what is stored beside them is taken out of `found`. `settings` is the
- * quantization_config of its config.json. Throws ConfigError for a quantisation that is not supported, FormatError if the tensors do
- * not have what it says.
+ * quantization_config of its config.json. Throws ConfigError for an unsupported quantisation, FormatError if the tensors do not match it.
  */
 export async function takeQuantized(
   found: Map<string, Stored>,
@@ -199,7 +198,7 @@ async function readState(parts: Parts): Promise<State> {
     new ConfigError(`${parts.name}: ${what} ${found} is not supported`, {
       where: parts.where,
       expected,
-      hint: "quantise the model again, with bnb_4bit_quant_type nf4 and else the defaults",
+      hint: "quantise the model again, with bnb_4bit_quant_type nf4 and the other settings at their defaults",
     });
   if (given !== STATE) throw unsupported("the 4-bit type", given.replace(/.*__/, ""), "nf4");
   const shape = parts.beside.get(STATE)?.info.shape ?? [];
@@ -271,7 +270,7 @@ async function openNF4(parts: Parts): Promise<Matrix> {
       const scales = await maxima();
       const bytes = await readBytes(codes);
       const [inputs] = shape as [number, number];
-      // A division would cost more than all else.
+      // A division would cost more than everything else.
       const shift = Math.log2(blocksize);
       return rowsOf(shape, (output, input, into) => {
         const first = output * inputs + input;
@@ -285,7 +284,7 @@ async function openNF4(parts: Parts): Promise<Matrix> {
     async parts() {
       if (!(nested && nestedAbsmax && nestedMap)) return undefined;
       if (blocksize !== BLOCKS.q4 || nested.blocksize !== NESTED || shape[0]! % blocksize !== 0) return undefined;
-      // The last bits of that map depend on the processor that made it.
+      // The last bits of that map depend on the processor that computed it.
       const map = await nestedMap.file.readF32(nestedMap.key);
       if (map.some((value, i) => value !== MAXIMA[i])) return undefined;
       await checkTable();
@@ -300,7 +299,7 @@ async function openNF4(parts: Parts): Promise<Matrix> {
   };
 }
 
-/** 1 / 127 as bitsandbytes has it. */
+/** 1 / 127 as in bitsandbytes. */
 const PER_CODE = Math.fround(7.874015718698502e-3);
 
 async function openInt8(parts: Parts): Promise<Matrix> {

@@ -193,7 +193,7 @@ function refusal(status: number, url: string): DownloadError {
   return new DownloadError("the server refused the file", { where: url, found: `${status}: ${found}` });
 }
 
-/** Runs `work`, which writes to the disk. Throws DownloadError if writing fails, and the signal's reason if it was aborted. */
+/** Runs `work`, which writes to the disk. Throws DownloadError if that fails, the signal's reason if aborted. */
 export async function writing<T>(path: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   try {
     return await work();

@@ -229,7 +229,7 @@ function checkPath(name: string, path: string): void {
     throw new DownloadError("the hub reports an invalid path", { where: name, found: path });
 }
 
-/** Downloads files and, when all are there, links them: a snapshot never has some of a set. */
+/** Downloads files and links them when all are complete: a snapshot never has only some of a set. */
 async function fetchAll(
   repository: Repository,
   revision: string,

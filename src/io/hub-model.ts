@@ -44,7 +44,7 @@ export function hubNameOf(name: string): string | undefined {
   return isHubName(name) ? name : undefined;
 }
 
-/** The directory of a model of the hub, with or without its weights. `shipped` names are listed in errors. Throws as `resolveModel` does. */
+/** A hub model's directory, with or without weights. Errors list the `shipped` names. Throws as `resolveModel` does. */
 export async function resolveHubModel(
   nameOrDirectory: string,
   shipped: readonly string[],
@@ -144,7 +144,7 @@ async function revisionOf(repository: Repository, access: HubAccess, options: Do
 
 type Described = Parameters<typeof hubFile>[1];
 
-/** What the hub has of these files, by their paths. */
+/** The hub's descriptions of those of these files that it has, by path. */
 async function describe(
   repository: Repository,
   revision: string,

@@ -230,7 +230,7 @@ function hubError(repository: Repository, access: HubAccess, cause: unknown): un
   });
 }
 
-/** Where a person sees the repository. */
+/** The repository's page for people. */
 function pageOf({ type, name }: Repository, { hubUrl }: HubAccess): string {
   return type === "model" ? `${hubUrl}/${name}` : `${hubUrl}/${type}s/${name}`;
 }
@@ -240,7 +240,7 @@ function login(): string {
   return isPage ? "download its files and choose them" : "set HF_TOKEN to a token with read access";
 }
 
-/** The error for files that only those may read who accepted the owner's terms. */
+/** The error for gated files: only those who have accepted the owner's terms may read them. */
 function gated(repository: Repository, access: HubAccess, status: number, cause?: unknown): DownloadError {
   return new DownloadError(`the ${WORDS[repository.type]} is gated`, {
     where: pageOf(repository, access),

@@ -16,7 +16,7 @@ import type { StreamedTensor } from "./safetensors-write.ts";
 /** Elements of a weight that are in memory at a time. */
 const PIECE_ELEMENTS = 1 << 20;
 
-/** scale * B A, as added to a matrix: row i gets the sum over k of scale * left(i, k) * right[k], starting at `column`. */
+/** scale * B A, added to a matrix: row i gets the sum over k of scale * left(i, k) * right[k], from `column` on. */
 interface Product {
   r: number;
   scale: number;

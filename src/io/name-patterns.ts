@@ -6,7 +6,7 @@
 import { ConfigError } from "../errors.ts";
 import { type Effort, Expression, ExpressionError, spend } from "./expression.ts";
 
-/** The setting of a file that an error names. */
+/** The file's setting, named in errors. */
 interface Place {
   setting: string;
   where: string;

@@ -1,8 +1,7 @@
 /**
  * How new a message is to a classifier: the share of its pairs of neighbouring tokens that no training message has. The score and the
  * Bloom filter that remembers the pairs are Anagram's (Wang, Parekh and Stolfo, 2006, "Anagram: a content anomaly detector resistant
- * to mimicry attack", RAID), with tokens for bytes. Of the scores that were tried (energy, Mahalanobis and nearest-neighbour distances
- * of the last hidden state, rarity of single tokens) it told other languages, code and random words best.
+ * to mimicry attack", RAID), with tokens for bytes. Of the scores tried (energy, Mahalanobis and nearest-neighbour distances of the last hidden state, rarity of single tokens) it detected other languages, code and random words best.
  */
 
 /** As an adapter's settings store it. */
@@ -13,12 +12,12 @@ export interface NoveltySettings {
   pairs: string;
 }
 
-/** Bytes of the filter: with 60,000 pairs, 2 % of the others pass for known ones. With very many pairs it knows more, and says less. */
+/** Bytes of the filter: with 60,000 pairs, 2 % of unknown pairs pass for known ones; with very many it detects less. */
 const BYTES = 1 << 16;
 const HASHES = 4;
 const BASE64 = Math.ceil(BYTES / 3) * 4;
 
-/** Share of the validation messages that are called unlike the training data, and the fewest messages for which it is measured. */
+/** Share of validation messages that count as unlike the training data, and the fewest messages to measure it on. */
 const FALSE_ALARMS = 0.02;
 const FEWEST = 50;
 
@@ -28,7 +27,7 @@ export class Novelty {
     private readonly limit: number,
   ) {}
 
-  /** Learns the pairs of `train` and measures the limit on `val`, both as token ids; null if `val` has too few messages. */
+  /** Learns the pairs of `train` and sets the limit on `val`, both as token ids; null if `val` has too few messages. */
   static fit(train: Iterable<Uint32Array>, val: Iterable<Uint32Array>): NoveltySettings | null {
     const bits = new Uint8Array(BYTES);
     for (const ids of train)
@@ -52,7 +51,7 @@ export class Novelty {
     return this.score(ids) > this.limit;
   }
 
-  /** The share of new pairs. Two known pairs and a new one are added: a message of a few tokens tells little. */
+  /** The share of new pairs. Two known pairs and a new one are added: a message of few tokens says little. */
   score(ids: Uint32Array): number {
     let unseen = 1;
     for (let i = 1; i < ids.length; i++)

@@ -96,8 +96,7 @@ async function placeOf(directory: string): Promise<string> {
 export const IS_ADAPTER = /(^|[\\/])adapter[\\/]*$/;
 
 /**
- * Where the adapter is: in adapter/ of a run, or in the directory itself; undefined if there is none. A server that has a run is not
- * asked for files that it does not have.
+ * Where the adapter is: in adapter/ of a run, or in the directory itself; undefined if there is none. A server with a run is not asked for files that a run does not have.
  */
 export async function findAdapter(directory: string): Promise<string | undefined> {
   const inside = joinPath(directory, "adapter");

@@ -20,7 +20,7 @@ export interface PeftModule {
 
 /** The contents of an adapter_config.json, resolved for a model. */
 export interface PeftPlan {
-  /** As in the file; null if PEFT was given no task. */
+  /** As in the file; null if PEFT had no task type. */
   task: "SEQ_CLS" | "CAUSAL_LM" | null;
   adapted: PeftModule[];
   /** Whether the biases of the adapted modules were trained as well. */

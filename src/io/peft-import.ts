@@ -1,6 +1,5 @@
 /**
- * Imports adapters trained with PEFT. With LoRA every module has its own rank and scale, and c_attn a single adapter. Loaded on
- * demand: a run of ours needs none of it.
+ * Imports adapters trained with PEFT. With LoRA every module has its own rank and scale, and c_attn a single adapter. Loaded on demand: Lowrank's own runs do not need it.
  */
 import { type LoraConfig, type LoraSite, TARGETS, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
@@ -60,7 +59,7 @@ export async function importPeft(
   return { meta, keys };
 }
 
-/** The mode that is this method of PEFT's. Throws ConfigError if there is none. */
+/** The mode of a PEFT method. Throws ConfigError if there is none. */
 function modeOf(type: unknown, where: string): PeftMode {
   const found = Object.entries(PEFT_TYPES).find(([, name]) => name === type);
   if (found) return found[0] as PeftMode;

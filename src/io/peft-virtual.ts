@@ -1,6 +1,5 @@
 /**
- * Virtual tokens in PEFT's files: prompt tuning and prefix tuning. Both are one tensor, prompt_embeddings, as our modes prompt and
- * prefix have it; of a prefix with a projection PEFT saves the projected one too.
+ * Virtual tokens in PEFT's files: prompt tuning and prefix tuning. Both are one tensor, prompt_embeddings, as in our modes prompt and prefix; of a prefix with a projection PEFT saves the projected one.
  */
 import type { GPT2Config } from "../config.ts";
 import { methodShapes } from "../names.ts";

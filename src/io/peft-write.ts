@@ -1,4 +1,4 @@
-/** Writes directories of trained tensors. Separate from the reader, so that a page that only classifies does not load it. */
+/** Writes directories of trained tensors. Separate from the reader: a page that only classifies does not load it. */
 import { MODE_TITLES } from "../config.ts";
 import { loraSites } from "../names.ts";
 import { expectShape, sizeOf } from "../tensor.ts";

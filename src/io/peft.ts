@@ -138,7 +138,7 @@ export function peftForm(meta: AdapterMeta): PeftForm | undefined {
   return meta.mode === "prompt" || meta.mode === "prefix" ? virtualForm(meta.mode, meta) : undefined;
 }
 
-/** Whether a tensor is stored in our own file: PEFT's file has a classifier's head and its adapter folded into one matrix. */
+/** Whether a tensor is in our own file: PEFT's has a classifier's head and its adapter folded into one matrix. */
 export function isOurs(name: string, { task }: AdapterMeta): boolean {
   return task.objective === "classification" && (name.startsWith("head.") || name.startsWith("lora.head."));
 }

@@ -58,7 +58,7 @@ function sizeError(name: string, shape: Shape, found: number): ShapeError {
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Int32Array | Uint16Array) =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
-/** The bytes of a safetensors file. Throws ShapeError if data does not match its shape, FormatError for a duplicate name. */
+/** The bytes of a safetensors file. Throws ShapeError if data and shape differ, FormatError for a duplicate name. */
 export function encodeSafetensors(
   tensors: readonly EncodableTensor[],
   metadata: Readonly<Record<string, string>> = {},
@@ -91,7 +91,7 @@ export function streamedBytes(
   return head.length + dataBytes;
 }
 
-/** The bytes of a safetensors file in chunks, so that a model is never in memory. Throws as `encodeSafetensors` does. */
+/** The bytes of a safetensors file in chunks: no model is held in memory. Throws as `encodeSafetensors` does. */
 export async function* streamSafetensors(
   tensors: readonly StreamedTensor[],
   metadata: Readonly<Record<string, string>> = {},

@@ -141,7 +141,7 @@ export class SafetensorsFile {
     return values;
   }
 
-  /** A tensor of U8, or of I8 by its bits, or its rows [rowStart, rowEnd). Throws FormatError for another element type. */
+  /** A tensor of U8, or of I8 as bits, or its rows [rowStart, rowEnd). Throws FormatError for another element type. */
   readBytes(name: string, rowStart = 0, rowEnd?: number): Promise<Uint8Array<ArrayBuffer>> {
     return this.#readRows(name, ["U8", "I8"], rowStart, rowEnd);
   }

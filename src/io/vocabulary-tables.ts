@@ -15,7 +15,7 @@ export interface AddedToken {
   normalized: boolean;
 }
 
-/** The id of each token, by the token in letters that stand for bytes. Without a prototype: a token may be "constructor". */
+/** The id of each token, keyed by its byte letters. Without a prototype: a token may be "constructor". */
 export type TokenIds = Readonly<Record<string, number>>;
 
 /** What a model's files say. */
@@ -36,7 +36,7 @@ const NO_ID = 0xffffffff;
 /** Letters are below this: 256, and one for each byte that is not printable. */
 const LETTERS = 256 + 68;
 
-/** The bytes that letters stand for in the files: themselves if they are printable, otherwise those from U+0100 on. -1: none. */
+/** The bytes that letters stand for: printable ones for themselves, those from U+0100 on for the others. -1: none. */
 const BYTE_OF_LETTER = new Int16Array(LETTERS).fill(-1);
 for (let byte = 0, unprintable = 256; byte < 256; byte++) {
   const isPrintable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte !== 0xad);
@@ -208,7 +208,7 @@ function layOut({ size, end, bytes, pairs, added, texts }: Laid, where: string):
   return out.slice(0, at + SPARE_BYTES);
 }
 
-/** Writes the bytes of a token at `at`: those that its letters stand for, or its own if it is plain text. Returns their end. */
+/** Writes a token's bytes at `at`: what its letters stand for, or its own if it is plain text. Returns their end. */
 function writeToken(text: string, isPlain: boolean, out: Uint8Array, at: number): number {
   let end = at;
   for (let i = 0; i < text.length && !isPlain; i++) {
@@ -234,7 +234,7 @@ async function isBuiltIn(bytes: Uint32Array, { left, right, merged }: Pairs): Pr
   return true;
 }
 
-/** Of all that decides the ids of a text, in which special tokens are text like any other. */
+/** The fingerprint of all that determines a text's ids, with special tokens treated as plain text. */
 async function fingerprintOf(bytes: Uint32Array, pairs: Pairs, added: readonly AddedToken[]): Promise<string> {
   const hash = await createHasher("sha256");
   for (const { buffer, byteOffset, byteLength } of [bytes, pairs.left, pairs.right, pairs.merged])

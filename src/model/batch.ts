@@ -36,7 +36,7 @@ export interface BatchInputs {
   weights: Tensor;
   /** The members' shares: see ops/shares.ts. */
   shares: Tensor;
-  /** Token numbers sorted by id [N], and the start of each id's run [U + 1]; null unless the token table is trained. */
+  /** Token indices sorted by id [N], and the start of each id's run [U + 1]; null unless the token table is trained. */
   byId: { sorted: Tensor; groups: Tensor } | null;
 }
 
@@ -100,7 +100,7 @@ export function checkCapacity({ ids, starts }: Batch, capacity: Capacity): void 
     });
 }
 
-/** Throws ShapeError unless the batch is complete, in range and within the plan's capacity: the kernels do not check. */
+/** Throws ShapeError unless the batch is complete, in range and within capacity: kernels do not check. */
 function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
   checkCapacity(batch, capacity);
   const { ids, starts, rows, targets, weights } = batch;
@@ -150,14 +150,14 @@ function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
   const classes = isClassifier ? task.num_labels : config.vocab_size;
   const i = targets.findIndex((target) => target !== IGNORE_INDEX && (target < 0 || target >= classes));
   if (i >= 0)
-    throw new ShapeError("a target is no class", {
+    throw new ShapeError("a target is not a class", {
       expected: `0 to ${classes - 1}, or ${IGNORE_INDEX} where the row is ignored`,
       found: String(targets[i]),
       where: `target ${i}`,
     });
 }
 
-/** The batch with a prompt's virtual tokens before each sequence. Their ids go on from the vocabulary's; they are no targets. */
+/** The batch with a prompt's virtual tokens before each sequence: ids behind the vocabulary, which are not targets. */
 function withPrompt(batch: Batch, spec: ModelSpec): Batch {
   const n = promptLength(spec);
   if (n === 0) return batch;

@@ -145,7 +145,7 @@ class Builder {
     // A decode has one token a sequence.
     const part = (t: Tensor) => t.view(t.name, [rows.capacity, ...t.shape.slice(1)], 0);
     const [ids, bounds, slots] = [part(this.inputs.ids), part(this.inputs.bounds), part(this.inputs.slots)];
-    // Written again at every prefill, as its slots may have held other sequences.
+    // Written at every prefill, as its slots may have held other sequences.
     const prefix = rows.count === "tokens" ? this.parameters.all.get("prefix.weight") : undefined;
     let x = rowsOf("embed", rows, [this.C]);
     f.emit(...embeddingForward(x, f.tokenTable, f.tensor("wpe.weight"), ids, bounds));

@@ -3,10 +3,8 @@
  *
  * Letters: N packed tokens, B sequences, C n_embd, NH heads, L layers, V vocabulary, R rank. Two things save work and
  * memory: a classifier needs one row a sequence after the last attention, so that everything after it runs on B rows (`gather`);
- * and the outputs of layer norm and the activation are recomputed in the backward pass. With `recompute` everything that a block's
- * backward pass reads is, but the block's input (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
- * Several adapters can share a plan, as its members: see ops/shares.ts.
- * Where the lowest blocks are frozen, the model has two parts: a frozen prefix, which runs once an example, and a suffix.
+ * and the outputs of layer norm and the activation are recomputed in the backward pass. With `recompute` everything that a block's backward pass reads is recomputed, except the block's input (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"). Several adapters can share a plan, as its members: see ops/shares.ts.
+ * Where the lowest blocks are frozen, the model has two parts: a frozen prefix, which runs once per example, and a suffix.
  */
 
 import { innerWidth, MAX_ACCUMULATE, textContext } from "../config.ts";
@@ -106,7 +104,7 @@ export interface ModelPlan extends Program {
   logits: TensorPiece[];
   /** [rows, 4]: each row's loss as `lossesOf` reads it; null in a frozen prefix. */
   losses: Tensor | null;
-  /** Blocks whose activations are made again in the backward pass. */
+  /** Blocks whose activations are recomputed in the backward pass. */
   recomputed: number;
   /** Kept activations by the reference's names: embed, block.N, final_norm. */
   activations: Map<string, Tensor>;
@@ -271,7 +269,7 @@ class Builder {
 
   // ---------------------------------------------------------------------------------------------- forward
 
-  /** The input of the first block, or of the head in a suffix without blocks: the embedding, or the output of the frozen prefix. */
+  /** The input of the first block (without blocks, of the head): the embedding, or the frozen prefix's output. */
   private begin(): Stream {
     const { f, batch, part } = this;
     if (this.options.part === "suffix") {
@@ -292,7 +290,7 @@ class Builder {
     return isLast && this.classification && !this.options.keepActivations ? this.sequences : rows;
   }
 
-  /** The forward pass of a block into `output`. `f`: the forward list, or the backward list for a block that runs again. */
+  /** The forward pass of a block into `output`. `f`: the forward list, or for a recomputed block the backward list. */
   private block(f: Layers, l: number, input: Stream, output: Stream): Block {
     const { batch, C, prefix } = this;
     const { x, rows } = input;
@@ -370,7 +368,7 @@ class Builder {
     return b.layernormBackward(final.norm, dnorm).dx;
   }
 
-  /** Gradients of a block from dx, the gradient of its output; returns the gradient of its input, or null if none is needed. */
+  /** Gradients of a block from dx, the gradient of its output; returns its input's, or null if none is needed. */
   private blockBackward(block: Block, dx: Tensor): Tensor | null {
     const { l, ln1, qkv, keys, att, lse, read, ln2, fc } = block;
     const { linear: proj } = block.proj;
@@ -413,8 +411,7 @@ class Builder {
   }
 
   /**
-   * The same after the block's forward pass, again, into new tensors: so that those of the first time are free once they were read. What
-   * the backward pass does not read, such as the block's output, is left out.
+   * The same after recomputing the block's forward pass into new tensors, so that the first ones are free once they have been read. What the backward pass does not read, such as the block's output, is left out.
    */
   private recomputedBackward({ l, input, output }: Block, dx: Tensor): Tensor | null {
     const { backward } = this.lists;

@@ -56,13 +56,13 @@ export interface Linear {
   adapters: Adapters[];
 }
 
-/** The last matrix of half a block: its output, after an adapter layer if there is one, is added to the residual stream. */
+/** The last matrix of half a block: its output, after an adapter layer if any, is added to the residual stream. */
 export interface Output {
   linear: Linear;
   adapter: Bottleneck | null;
 }
 
-/** Houlsby's adapter layer behind a matrix: z + up(gelu(down(z))), of the matrix' output z. */
+/** Houlsby's adapter layer after a matrix: z + up(gelu(down(z))), z the matrix's output. */
 interface Bottleneck {
   down: Linear;
   up: Linear;
@@ -73,10 +73,10 @@ interface Next extends Pick<LinearForward, "residual" | "activate" | "sum"> {
   out?: Tensor;
 }
 
-/** What the gradients of a matrix, its bias and its adapters are made of. */
+/** The inputs of the gradients of a matrix, its bias and its adapters. */
 interface Gradients {
   of: Linear;
-  /** The input of the matrix; a function makes it again where it is needed. */
+  /** The input of the matrix; a function recomputes it where it is needed. */
   x: Tensor | (() => Tensor);
   dy: Tensor;
 }
@@ -153,7 +153,7 @@ export class Layers {
     return this.count > 1;
   }
 
-  /** As many rows of a packed tensor as a member can have: where they begin follows from its share. */
+  /** The most rows of a packed tensor that a member can have; its share says where they begin. */
   private share(tensor: Tensor): Tensor {
     const [rows, ...rest] = tensor.shape as [number, ...number[]];
     return this.isGroup ? tensor.view(tensor.name, [rows / this.count, ...rest], 0) : tensor;
@@ -207,7 +207,7 @@ export class Layers {
     return { name, rows, out: result, adapters };
   }
 
-  /** A linear layer, which is made for the adapters of one member over its share; without adapters for all rows together. */
+  /** Emits a linear layer: for each member with adapters over its share, else over all rows at once. */
   private linearOf(
     adapters: readonly Adapters[],
     make: (adapters: { group: AdapterGroup; down: Tensor } | undefined, share: (tensor: Tensor) => Tensor) => Dispatch,
@@ -248,8 +248,7 @@ export class Layers {
   }
 
   /**
-   * The gradient of the matrix' output from dy, that of `output`, with the gradients of the adapter layer; null if nothing before the
-   * adapter layer is trained.
+   * The gradient of the matrix's output from dy, the gradient of `output`, with the gradients of the adapter layer; null if nothing before the adapter layer is trained.
    */
   outputBackward({ linear, adapter }: Output, dy: Tensor): Tensor | null {
     if (!adapter) return dy;
@@ -322,7 +321,7 @@ export class Layers {
     if (trained.length > 0) this.emit(matmulBiasBackward(trained, dy, rows.count, this.members));
   }
 
-  /** The adapters of a matrix in groups: a member's neighbours in their buffer and in the result, of the same rank and scale. */
+  /** The adapters of a matrix in groups: adjacent in a member's buffer and in the result, with equal rank and scale. */
   private adapters(l: number, matrix: Matrix, rows: Rows): Adapters[] {
     return this.plan.specs.flatMap((_, member) => {
       const groups: AdapterGroup[] = [];
@@ -361,7 +360,7 @@ export class Layers {
     return { group, grad: A.grad && only(A.grad).root };
   }
 
-  /** Room for the `down` of a group: those of a block are in one buffer, their gradients in another, as a dispatch has few bindings. */
+  /** Room for a group's `down`. Bindings are few: those of a block are in one buffer, their gradients in another. */
   private withRows(owner: string, member: number, group: AdapterGroup, grad: Tensor | null, rows: Rows): Adapters {
     const shape = [rows.capacity / this.count, group.count * group.r];
     if (this.downs?.owner !== owner) {
@@ -403,7 +402,7 @@ export class Layers {
 
   /**
    * The gradients of a norm's parameters and of its input. `dx`: the gradient of the input plus `add`, that of the residual stream, or
-   * null if nothing before the norm is trained. `out` gives the norm's output, made again.
+   * null if nothing before the norm is trained. `out` receives the norm's output, recomputed.
    */
   layernormBackward(norm: Norm, dout: Tensor, add?: Tensor): { dx: Tensor | null; out: () => Tensor } {
     const { name, rows, inp, stats } = norm;
@@ -474,7 +473,7 @@ export class Layers {
   headPieces({ rows }: Head, bytes: number): HeadPiece[] {
     const heads = this.plan.parameters.map(headWeight);
     const different = heads.filter((head, i) => heads.indexOf(head) === i);
-    // As in a plan of one member: the sums over the classes are in the same pieces.
+    // The same pieces as in a plan of one member, so that sums over the classes have the same bits.
     const most = Math.floor((bytes * this.count) / 4 / rows.capacity / VIEW_ALIGN) * VIEW_ALIGN;
     return heads[0]!.pieces.flatMap(({ tensor, first }, i) => {
       const total = tensor.shape[0]!;
@@ -496,7 +495,7 @@ export class Layers {
     return this.plan.parameters.map(({ all }) => all.get("head.bias"));
   }
 
-  /** The logits of a piece, in columns of `out` [rows, width] from `column` on; by default `out` has only these columns. */
+  /** The logits of a piece, in `out` [rows, width] from `column` on; by default `out` has only these columns. */
   logits({ rows, inp, adapters }: Head, piece: HeadPiece, out: Tensor, at = { width: piece.classes, column: 0 }): void {
     const place = { ldc: at.width, outOffset: at.column, m: rows.count, n: piece.classes, transB: true };
     this.ofHeads(
@@ -536,10 +535,10 @@ export class Layers {
       );
   }
 
-  /** The gradients of the head from the gradient of a piece of its logits; the gradient of its input is added to `dout`. */
+  /** The gradients of the head from those of a piece of its logits; the gradient of its input is added to `dout`. */
   headBackward({ rows, inp, adapters }: Head, piece: HeadPiece, dlogits: Tensor, dout: Tensor | null): void {
     const [n, k, C] = [piece.classes, rows.count, this.C];
-    // The first piece writes what others add to.
+    // The first piece writes, the others add.
     const beta = piece.first === 0 ? 0 : 1;
     if (piece.parts.some(({ grad }) => grad))
       this.ofHeads(
@@ -606,7 +605,7 @@ export function promptRows(pieces: TensorPiece[], { config }: ModelSpec): Tensor
   return [{ tensor: only(pieces), first: config.vocab_size }];
 }
 
-/** Adds an adapter to a group if it is the next one in its buffer and in the result, and has the same rank and scale. */
+/** Adds an adapter to a group if it is the next in its buffer and in the result, with the same rank and scale. */
 function append(group: AdapterGroup, next: AdapterGroup): boolean {
   const { count, r, scale, width } = group;
   const [stride, step] = [next.A.offset - group.A.offset, next.column - group.column];

@@ -16,7 +16,7 @@ export interface Parameter {
   pieces: TensorPiece[];
   /** The gradient in the same pieces; null if the parameter is frozen. */
   grad: TensorPiece[] | null;
-  /** The parameter's learning rate, divided by the run's. */
+  /** The factor of the parameter's learning rate. */
   rate: number;
 }
 
@@ -35,7 +35,7 @@ export interface Parameters {
   pages: Page[];
 }
 
-/** How many rows of a [rows, ...] shape fit into one binding; a multiple of VIEW_ALIGN if the tensor has to be split. */
+/** How many rows of a [rows, ...] shape fit into one binding; a multiple of VIEW_ALIGN if the tensor is split. */
 function rowsPerPiece({ name, bytes, shape, dtype }: Tensor, maxBinding: number): number {
   if (bytes <= maxBinding) return shape[0]!;
   let rows = Math.floor(maxBinding / (bytes / shape[0]!) / VIEW_ALIGN) * VIEW_ALIGN;
@@ -62,7 +62,7 @@ interface Slot {
 /** `frozen`: what AdamW must not reach, in a plan that trains. */
 export type PageKind = "trained" | "frozen";
 
-/** Where the tensors of a model will be: those in pages, and the parameters, which lack them. */
+/** The layout of a model's tensors: the pages, and the parameters without the tensors that are in pages. */
 export interface Layout {
   all: Map<string, Parameter>;
   slots: Slot[];
@@ -184,7 +184,7 @@ export function only(parameter: Parameter | TensorPiece[]): Tensor {
   return (Array.isArray(parameter) ? parameter : parameter.pieces)[0]!.tensor;
 }
 
-/** What makes plans with several members, which others need not load: MEMBERS of members.ts. */
+/** The code for plans with several members, loaded only for them: MEMBERS of members.ts. */
 export interface MembersModule {
   parameters: (specs: readonly ModelSpec[], wanted: Wanted) => Parameters[];
   matmul: typeof matmulGrouped;

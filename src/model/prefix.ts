@@ -1,7 +1,5 @@
 /**
- * Prefix tuning (Li and Liang 2021): n keys and values a block, which every token sees before those of its own sequence. They lie
- * in rows of their own behind the tokens' queries, keys and values. While a prefix is trained it may be the output of an MLP, as in
- * PEFT: P = tanh(E W_fc + b_fc) W_proj + b_proj; what is saved is P.
+ * Prefix tuning (Li and Liang 2021): n keys and values a block, which every token sees before those of its own sequence. They are rows of their own after the tokens' queries, keys and values. While a prefix is trained it may be the output of an MLP, as in PEFT: P = tanh(E W_fc + b_fc) W_proj + b_proj; what is saved is P.
  *
  * Letters: n virtual tokens, C n_embd, L layers.
  */
@@ -15,7 +13,7 @@ import { only } from "./parameters.ts";
 import type { ModelSpec } from "./trainable.ts";
 
 export class Prefix {
-  /** Where the prefix is in `room`. */
+  /** Where the prefix is in a `room` tensor. */
   readonly rows: { count: number; row: number };
   private readonly virtual: Rows;
   private readonly C: number;

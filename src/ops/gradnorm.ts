@@ -34,9 +34,7 @@ export const gradnormTotalKernel = defineKernel(
 );
 
 /**
- * Row slot of each member's metrics: z = the norm of all its gradient pages, w = 1 where finite; stopped [members] becomes 1 for a member
- * whose norm or loss is not finite. `pages` has those of each member; metrics [members slots, 4]; partial [sum of partialsOf(page)] is
- * scratch.
+ * Each member's row `slot` of metrics: z = the norm of its gradient pages, w = 1 if finite; stopped [members] becomes 1 for a member whose norm or loss is not finite. `pages` lists them by member; metrics [members slots, 4]; partial [sum of partialsOf(page)] is scratch.
  */
 export function gradnorm(
   metrics: Tensor,

@@ -1,4 +1,4 @@
-/** The dispatches of plans with several members, from those of each member's own plan: grouped products. Loaded only for such plans. */
+/** Grouped GEMM: one dispatch for the products of several members of a plan. Loaded only for such plans. */
 import { type Dispatch, dispatch, scalarOf, tensorAt } from "./kernel.ts";
 import { LINEAR_JOB, linearGroupedKernel } from "./linear.ts";
 import { GROUPED_JOB, type GroupedJob, isAligned, matmulGroupedKernel, SHORT } from "./matmul.ts";
@@ -10,12 +10,11 @@ export interface MemberProduct {
   product: Dispatch;
 }
 
-/** An operand of a product with the rows of the whole batch, of which a member has its share. The others are the members' own. */
+/** An operand with the rows of the whole batch, of which each member has a share. Other operands are a member's own. */
 export type Packed = "out" | "a" | "b";
 
 /**
- * The products of several members, in one dispatch for all that a backend computes in the same way. `packed` are the operands that have the
- * rows of the whole batch.
+ * The products of several members as grouped GEMMs: one dispatch for all that a backend computes by the same kernel. `packed` are the operands with the rows of the whole batch.
  */
 export function matmulGrouped(
   products: readonly MemberProduct[],
@@ -89,7 +88,7 @@ function jobsOf({ member, product }: MemberProduct): GroupedJob[] {
   }));
 }
 
-/** What decides the way in which a product is computed, and which operands it has: equal for those that a dispatch can do together. */
+/** What selects the kernel of a product, and which operands it has: products with equal keys can share a dispatch. */
 function wayOf(product: Dispatch): string {
   const scalar = (name: string) => scalarOf(product, name);
   const isShort = ["m", "n"].map((name) => typeof scalar(name) === "number" && (scalar(name) as number) <= SHORT);

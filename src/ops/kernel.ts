@@ -9,7 +9,7 @@ import { expectShape, type Tensor } from "../tensor.ts";
 /** write: every element that is used later is written; update: earlier contents are used too. */
 export type Access = "write" | "update" | "read";
 
-/** How a dispatch uses a tensor; none: it takes the place of an absent one, because the number of bindings is fixed. */
+/** How a dispatch uses a tensor; none: it stands in for an absent one, because the number of bindings is fixed. */
 export type Use = Access | "none";
 
 /**
@@ -43,7 +43,7 @@ export interface StepValues {
   slot: number;
 }
 
-/** An empty batch: the defaults. */
+/** The default: an empty batch. */
 export const NO_VALUES: StepValues = {
   tokens: 0,
   sequences: 0,
@@ -83,7 +83,7 @@ export interface Kernel<B extends string = string, D extends string = string> {
   readonly shapes: string | undefined;
   /** The fields of a job, the entries of its table `jobs`; empty if it has none. */
   readonly job: Fields;
-  /** The whole shader of a kernel that is not in shaders/ and has no twin on the CPU: the benchmark's own. */
+  /** The shader of a kernel of the benchmark's own, which is not in shaders/ and does not run on the CPU. */
   readonly wgsl?: string;
 }
 
@@ -190,9 +190,7 @@ export function ceilDiv(n: number, by: number): number {
 /** WebGPU's default limit of workgroups in one dimension. */
 export const MAX_GROUPS = 65535;
 
-/**
- * The grid of a kernel over `count` elements, `size` a workgroup; a second dimension where the first is full. `jobs`: that many of them.
- */
+/** The grid over `count` elements, `size` per workgroup, with a second dimension where the first is full; z: `jobs`. */
 export function flatGrid(count: number, size: number, jobs = 1): Grid {
   const groups = ceilDiv(count, size);
   return groups <= MAX_GROUPS ? [groups, 1, jobs] : [MAX_GROUPS, ceilDiv(groups, MAX_GROUPS), jobs];

@@ -9,8 +9,7 @@ import { type Binding, type Dispatch, defineKernel, dispatch, type Fields, type 
 import type { AdapterGroup } from "./lora.ts";
 
 /**
- * What follows the product. add: out += inp. activate: out = activation(out). activate_saved: act = activation(out).
- * activate_backward: act = activation(inp), out *= activation'(inp). add_saved: act = out + inp.
+ * The epilogue. add: out += inp. activate: out = activation(out). activate_saved: act = activation(out). activate_backward: act = activation(inp), out *= activation'(inp). add_saved: act = out + inp.
  */
 export const EPILOGUES = {
   none: 0,
@@ -113,7 +112,7 @@ interface Product {
 
 function linear({ out, a, W, transposed, rows, bias, adapters, epilogue, act, inp, ...rest }: Product): Dispatch {
   const [n, k] = (transposed ? W.shape : [...W.shape].reverse()) as [number, number];
-  // Whether neighbours in k lie side by side.
+  // Whether elements along k are contiguous.
   const isAlong = transposed !== W.isInBlocks;
   const room = out.shape[0]!;
   const expect = (name: string, tensor: Tensor | undefined, shape: Shape) =>
@@ -137,7 +136,7 @@ function linear({ out, a, W, transposed, rows, bias, adapters, epilogue, act, in
       };
   return dispatch(
     linearKernel,
-    // The number of bindings is fixed: what is absent is replaced by `a`, or by a tensor that is not used, and not read.
+    // The number of bindings is fixed: `a` or an unused tensor stands in for an absent one and is not read.
     {
       out,
       act: act ?? new Tensor("unused", [1], "activation"),
@@ -178,9 +177,9 @@ export interface LinearForward {
   adapters?: { group: AdapterGroup; down: Tensor } | undefined;
   /** [rows, out], added to the result. */
   residual?: Tensor | undefined;
-  /** The result is replaced by its activation, or that is written to `out` [rows, out]. Not together with a residual. */
+  /** Replaces the result by its activation, or writes that to `out` [rows, out]. Not together with a residual. */
   activate?: { by: Activation; out: "in place" | Tensor } | undefined;
-  /** The result plus `add` is written to `out` of it, [rows, out] each. Not together with a residual or an activation. */
+  /** Writes the result plus `add` to `out`, [rows, out] each. Not together with a residual or an activation. */
   sum?: { add: Tensor; out: Tensor } | undefined;
 }
 
@@ -196,7 +195,7 @@ export function linearForward({ x, residual, activate, sum, ...rest }: LinearFor
   return linear(residual ? { ...product, epilogue: "add", inp: residual } : { ...product, epilogue: "none" });
 }
 
-/** An activation between two matrices: its input, and where its output is written again. */
+/** An activation between two matrices: its input, and where its output is recomputed. */
 export interface Activated {
   by: Activation;
   inp: Tensor;

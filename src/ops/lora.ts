@@ -38,7 +38,7 @@ export interface AdapterGroup {
   B: Tensor;
 }
 
-/** down [rows, count r] = scale * x A^T, one adapter's columns beside the other's. */
+/** down [rows, count r] = scale * x A^T, the adapters' columns side by side. */
 export function loraDown(down: Tensor, x: Tensor, group: AdapterGroup, rows: Scalar): Dispatch {
   const { count, r, scale, input, stride, A } = group;
   const place = { ldc: count * r, batch: { count, out: r, a: 0, b: stride } };
@@ -88,7 +88,7 @@ export const loraBackwardKernel = defineKernel(
   JOB,
 );
 
-/** The adapters of a matrix that a member trains, and what their gradients are made of. */
+/** The adapters of a matrix that a member trains, and the inputs of their gradients. */
 export interface LoraJob {
   member: number;
   group: AdapterGroup;
@@ -103,7 +103,7 @@ export interface LoraJob {
   grad: Tensor;
 }
 
-/** Whether two jobs use the same buffers, so that one dispatch can do both. */
+/** Whether two jobs use the same buffers and can share a dispatch. */
 export function fitTogether(a: LoraJob, b: LoraJob): boolean {
   return a.grad === b.grad && a.down.root === b.down.root && a.ddown.root === b.ddown.root;
 }
@@ -140,8 +140,7 @@ function jobsOf({ member, group, rows, x, dy, down, ddown }: LoraJob, second: nu
 }
 
 /**
- * dA [r, input] += ddown^T x and dB [width, r] += dy^T down, over the member's rows, for the adapters of one matrix or of two. Each list has
- * those of all members: the same x and dy.
+ * dA [r, input] += ddown^T x and dB [width, r] += dy^T down, over each member's rows, for the adapters of one matrix or of two. Each list has the adapters of all members at one matrix, with the same x and dy.
  */
 export function loraBackward(
   first: readonly LoraJob[],
@@ -151,7 +150,7 @@ export function loraBackward(
   const [{ grad, down, ddown, x, dy }] = first as [LoraJob];
   for (const job of [...first, ...other])
     if (!fitTogether(first[0]!, job))
-      throw new ShapeError("lora_backward: adapters whose buffers differ cannot be in one dispatch");
+      throw new ShapeError("lora_backward: adapters in different buffers cannot share a dispatch");
   const all = [...first.flatMap((job) => jobsOf(job, 0, members)), ...other.flatMap((job) => jobsOf(job, 1, members))];
   return chunked(all).map((jobs) =>
     dispatch(

@@ -1,4 +1,4 @@
-/** The prefix of prefix tuning: n keys and values a block. Block l has columns l * 2C .. of prefix [n, L * 2C]: keys, then values. */
+/** Prefix tuning: n keys and values a block. Block l has columns l * 2C .. of prefix [n, L * 2C]: keys, then values. */
 import { ShapeError } from "../errors.ts";
 import { showShape, type Tensor } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
@@ -31,11 +31,11 @@ export const prefixCacheKernel = defineKernel(
   "slots 2 heads positions head_size, count width",
 );
 
-/** Where block l's keys and values are in the prefix. Throws ShapeError if they are not, or do not fit into `room` rows. */
+/** Where block l's keys and values are in the prefix. Throws ShapeError if it has none, or more than `room` rows. */
 function partOf(prefix: Tensor, l: number, cols: number, room: number) {
   const [count, width] = prefix.shape as [number, number];
   if (width % (2 * cols) !== 0 || (l + 1) * 2 * cols > width || count > room)
-    throw new ShapeError(`the prefix (${prefix.name}) has no part for block ${l}`, {
+    throw new ShapeError(`the prefix (${prefix.name}) has no keys and values for block ${l}`, {
       expected: `at most ${room} rows of ${2 * cols} columns a block, and ${l + 1} blocks or more`,
       found: showShape(prefix.shape),
     });
@@ -53,7 +53,7 @@ export function prefixForward(qkv: Tensor, row: number, prefix: Tensor, l: numbe
   return dispatch(prefixForwardKernel, { qkv, prefix }, dims(qkv, row, prefix, l));
 }
 
-/** Block l's columns of dprefix [n, L * 2C] = beta * what is there + the gradients of keys and values in those rows of dqkv. */
+/** Block l's columns of dprefix [n, L * 2C] = beta * dprefix + the gradients of keys and values in its rows of dqkv. */
 export function prefixBackward(dprefix: Tensor, l: number, dqkv: Tensor, row: number, beta: 0 | 1): Dispatch {
   return dispatch(prefixBackwardKernel, { dprefix, dqkv }, { ...dims(dqkv, row, dprefix, l), beta });
 }

@@ -146,7 +146,7 @@ export function showMemory(plan: MemoryPlan): string {
     .join("\n");
 }
 
-/** Kinds of memory below this share of the sum are not named by `showLargest`. */
+/** `showLargest` does not name kinds of memory below this share of the sum. */
 const SMALL = 0.05;
 
 /** "46.9 MB (frozen weights 29.0 MB, activations 16.6 MB, all others 1.2 MB)". */

@@ -10,14 +10,14 @@ import { resolveDims, type Segment } from "./plan.ts";
 interface DispatchWork {
   /** Operations of matrix products: a multiply-add is two. */
   flops: number | null;
-  /** Bytes of the tensors, each once, what is updated twice: the least that has to be moved. */
+  /** Bytes of the tensors, each once, updated ones twice: the least that has to be moved. */
   bytes: number | null;
 }
 
-/** Ops that read or write rows by number: how many differ depends on the batch, or is a small part of the tensors. */
+/** Ops that read or write rows by index: how many depends on the batch, or they are a small part of the tensors. */
 const BY_ROW = /^(embedding|gather|cache|prefix)_/;
 
-/** The work of a dispatch. Its tensors count whole, but those of products: exact for a batch that fills the plan's capacity. */
+/** The work of a dispatch. Except for products whole tensors count: exact if the batch fills the plan's capacity. */
 export function workOf(dispatch: Dispatch, values: StepValues): DispatchWork {
   const { kernel, tensors, access } = dispatch;
   const product = PRODUCTS.get(kernel)?.(resolveDims(dispatch, values), dispatch, values);
@@ -34,7 +34,7 @@ export function flopsOf(segments: readonly Segment[], batch: Pick<StepValues, "t
   return flops.reduce((sum, one) => sum + one, 0);
 }
 
-/** By their sizes, those of members by the largest share: tensors of a product may be columns of wider ones. */
+/** Counted by the sizes of the product (of members, by the largest share): its tensors may be columns of wider ones. */
 const PRODUCTS = new Map<
   Kernel,
   (dims: Record<string, number>, dispatch: Dispatch, values: StepValues) => DispatchWork
@@ -80,7 +80,7 @@ const PRODUCTS = new Map<
   [
     loraBackwardKernel as unknown as Kernel,
     (_, dispatch, { share_tokens, share_sequences }) => {
-      // The adapters of a member's matrix have the same x.
+      // The adapters of a member at one matrix have the same x.
       const counted = new Set<string>();
       const jobs = loraJobsOf(dispatch).map(({ member, second, by_sequence, r, input, width }) => {
         const rows = by_sequence ? share_sequences : share_tokens;

@@ -168,7 +168,7 @@ export async function moveFiles(from: string, names: readonly string[], to: stri
     if (await exists(joinUrl(from, name))) await moveFile(joinUrl(from, name), joinUrl(to, name));
 }
 
-/** Makes `path` another name of the file `target`: a copy, as a page's file system has no links. `onCopied` gets the bytes so far. */
+/** Makes `path` a copy of the file `target`: a page's file system has no links. `onCopied` gets the bytes so far. */
 export async function linkFile(target: string, path: string, onCopied?: (bytes: number) => void): Promise<void> {
   const { folder, name } = split(path);
   const file = await openFile(target);
@@ -212,7 +212,7 @@ export async function createHasher(
   return { update: (bytes) => void hash.update(bytes), digest: () => bytesToHex(hash.digest()) };
 }
 
-/** SHA-256 of all parts together, in hexadecimal: by the browser, which needs no code for it, where the page is secure. */
+/** SHA-256 of all parts together, in hexadecimal; computed by the browser where the page is secure. */
 export async function sha256(parts: readonly Uint8Array<ArrayBuffer>[]): Promise<string> {
   if (isSecureContext) {
     const hash = await crypto.subtle.digest("SHA-256", await new Blob([...parts]).arrayBuffer());

@@ -19,7 +19,7 @@ export const platformName = `Node ${process.version}`;
 /** Without O_NONBLOCK, opening a pipe without a writer would block forever. */
 const { O_RDONLY, O_NONBLOCK = 0 } = constants;
 
-/** Opens a registered file, a URL or a file. Throws ConfigError or DownloadError if it does not exist or cannot be read. */
+/** Opens a registered file, a URL or a file. Throws ConfigError or DownloadError if it cannot be found or read. */
 export async function openFile(path: string): Promise<FileReader> {
   const source = registeredFile(path) ?? (isRemote(path) ? new URL(path) : undefined);
   if (source !== undefined) return openSource(path, source);
@@ -192,7 +192,7 @@ export function systemCacheDirectory(): string {
 /** Dawn's GPU object. It is kept because the process crashes if it is garbage-collected while its device is in use. */
 let dawn: Promise<GPU | null> | undefined;
 
-/** The GPU object, or null if WebGPU is not available. Throws DeviceError where the optional package that has it is not installed. */
+/** The GPU object, or null without WebGPU. Throws DeviceError if the optional package webgpu is not installed. */
 export function requestGPU(): Promise<GPU | null> {
   dawn ??= openDawn();
   return dawn;
@@ -203,8 +203,7 @@ export function requestGPU(): Promise<GPU | null> {
  *
  * The variable enables further toggles, for measurements and for test/drivers.mjs. Dawn's checks of indices and its zeros in
  * workgroup memory stay on by default, although every fixture has the same errors without them: what they cost has not been
- * measured on a hardware GPU, a page has them anyway, and without them a wrong index changes memory of others in silence
- * (src/bench/README.md).
+ * measured on a hardware GPU, a page has them anyway, and without them a wrong index silently changes other memory (src/bench/README.md).
  */
 function dawnOptions(): string[] {
   const toggles = environment("LOWRANK_DAWN_TOGGLES");

@@ -19,7 +19,7 @@ import { foldersOf, isRemote, STAGING } from "./paths.ts";
 import type { Check, FileContent } from "./reader.ts";
 
 interface Replacing {
-  /** Existing files ("name" or "folder/name") that may be replaced; those without a new version are deleted. No others are touched. */
+  /** Existing files ("name" or "folder/name") to replace; those without a new version are deleted. Others stay. */
   own?: readonly string[];
   /** Called before anything is written, and again before the commit; throws to abort. */
   check?: Check;
@@ -69,7 +69,7 @@ export async function writeDirectoryAtomic(
   await finishReplacing(path);
 }
 
-/** Whether a replacement of this directory's files is in progress or was interrupted; "committed" if the new ones are valid. */
+/** Whether this directory's files are being replaced, or were interrupted; "committed" if the new ones are valid. */
 export async function isReplacing(path: string): Promise<"committed" | boolean> {
   if (isRemote(path) || !(await exists(joinPath(path, STAGING)))) return false;
   return (await readJournal(path)) === undefined || "committed";

@@ -1,4 +1,4 @@
-/** Files on a server, read by ranges where it supports them, and the bodies of responses. Imported on demand: few pages use it. */
+/** Files on a server, read by ranges where supported, and bodies of responses. Imported on demand: few pages use it. */
 import { ConfigError, DownloadError } from "../errors.ts";
 import { ask, collect, readBody, readWhole, refused } from "./http.ts";
 import { blobReader, type FileReader } from "./reader.ts";

@@ -1,6 +1,5 @@
 /**
- * What a classifier has to beat: always saying the most frequent class, and bag of words: logistic regression on the counts of the
- * tokenizer's tokens, with L2 (lambda 1) on all weights, as in LIBLINEAR. Deterministic: no random numbers, no learning rate.
+ * What a classifier has to beat: the most frequent class, and bag of words: logistic regression on the counts of the tokenizer's tokens, with L2 (lambda 1) on all weights, as in LIBLINEAR. Deterministic: no random numbers, no learning rate.
  */
 import { nextTurn } from "#platform";
 import type { Dataset } from "../data/dataset.ts";
@@ -26,12 +25,12 @@ const PASSES = 100;
 const LAMBDA = 1;
 /** Limits the memory: with many classes, tokens that first occur late have no weights of their own. */
 const MAX_WEIGHTS = 1 << 22;
-/** Limits the memory, 2 bytes a token: rows behind so many tokens are read again in every pass, with the same result. */
+/** Limits the memory (2 bytes per token): rows beyond it are read again in every pass, with the same result. */
 const MAX_KEPT = 1 << 26;
 /** The first columns: the bias, and all tokens without a column of their own. */
 const [BIAS, OTHERS, FIRST] = [0, 1, 2];
 
-/** Sparse counts: the columns of each row, one as often as the row has its token. */
+/** Sparse counts: the columns of each row, each as often as the row has its token. */
 interface Rows {
   columns: Uint16Array;
   /** Where each row begins in `columns`, and the end of the last one. */
@@ -39,7 +38,7 @@ interface Rows {
   labels: Int32Array;
 }
 
-/** The predicted class of each test row; the first rows of `train`, with at most `maxKept` tokens, are kept in memory. */
+/** The predicted class of each test row. The first rows of `train`, up to `maxKept` tokens, are kept in memory. */
 export async function bagOfWords(
   train: Dataset,
   test: Dataset,

@@ -1,4 +1,4 @@
-/** Line charts of loss, accuracy and perplexity over a run: ECharts options, which the page also uses, and SVG. */
+/** Line charts of loss, accuracy and perplexity over a run, as SVG by ECharts. */
 import { type BarSeriesOption, LineChart, type LineSeriesOption } from "echarts/charts";
 import {
   GridComponent,

@@ -148,7 +148,7 @@ export function csvLine(fields: readonly Field[]): string {
   return `${fields.map((field) => csvField(field)).join(",")}\r\n`;
 }
 
-/** A field as it stands in a line of CSV. */
+/** A field as written in a line of CSV. */
 export function csvField(field: Field, separator = ","): string {
   const text = field === null || field === undefined ? "" : String(field);
   const isQuoted = text.includes(separator) || /["\r\n]|^\s|\s$/.test(text);

@@ -76,10 +76,10 @@ export function mcnemar(first: readonly Verdict[], second: readonly Verdict[]): 
 /** From this p-value on, two results are not distinguishable. */
 export const SIGNIFICANT = 0.05;
 
-/** What a two-sided test says of one result beside another. */
+/** What a two-sided test says of one result against another. */
 export type Standing = "better" | "worse" | "not distinguishable";
 
-/** The only rule for it: `isAhead` tells which of the two has the better figure. */
+/** The one rule for it; `isAhead`: whether the first has the better figure. */
 export function standing(isAhead: boolean, p: number): Standing {
   if (!(p < SIGNIFICANT)) return "not distinguishable";
   return isAhead ? "better" : "worse";
@@ -149,7 +149,7 @@ export function bootstrapP(differences: Float64Array): number {
   );
 }
 
-/** Maximum number of classes that are listed individually and as a matrix; with more, the most frequent mistakes are shown. */
+/** Maximum number of classes shown individually and as a matrix; with more, the most frequent mistakes are shown. */
 export const LISTED_CLASSES = 12;
 
 /** The number of rows of class `truth` that were classified as `predicted`. */

@@ -10,7 +10,7 @@ export interface Column<Row> {
   digits?: number;
 }
 
-/** Maximum width of a cell, and its minimum width in a table that has to be narrowed, in terminal columns. */
+/** Maximum width of a cell, and its minimum width in a narrowed table, in terminal columns. */
 const LONGEST_CELL = 60;
 const SHORTEST_CELL = 12;
 

@@ -10,7 +10,7 @@ import { type Factors, productNorm, type Spectrum, spectrumOf } from "./spectrum
 export interface Change {
   /** null: outside the blocks. */
   block: number | null;
-  /** q, k, v (c_attn: one adapter for the three), o, fc, proj, ln_1 or ln_2; outside the blocks wte, wpe, ln_f, lm_head or head. */
+  /** q, k, v (c_attn: one adapter for three), o, fc, proj, ln_1, ln_2; outside blocks wte, wpe, ln_f, lm_head, head. */
   part: string;
   /** The Frobenius norm of the change, and of what is changed. */
   norm: number;

@@ -1,4 +1,4 @@
-/** The charts of a run directory. Imported on demand: the chart library takes longer to load than the rest of a command. */
+/** The charts of a run directory. Imported on demand: the chart library loads slower than the rest of a command. */
 import { accuracyChart, type Curves, lossChart, perplexityChart } from "../report/charts.ts";
 import { reliabilityChart } from "../report/reliability-chart.ts";
 import { describeMethod, examplesPerEpoch, type RunRecord } from "./record.ts";

@@ -1,4 +1,4 @@
-/** Checkpoints of a run on disk. The last two are stored, each written atomically, so that a killed run can be resumed. */
+/** Checkpoints of a run on disk: the last two, each written atomically, so that a killed run can be resumed. */
 import { exists, joinPath, listDirectory, openFile, remove, writeFileAtomic } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
 import { checkKinds } from "../io/common.ts";
@@ -52,7 +52,7 @@ async function readCheckpoint(path: string): Promise<Checkpoint> {
   }
 }
 
-/** Checks that each trained tensor has two moments of its shape, and that a best one has a trained one. `restore` checks which tensors are trained. */
+/** Checks that trained tensors have two moments of their shape, best ones a trained one. `restore` checks the rest. */
 function checkMoments(shapes: Map<string, Shape>, where: string): void {
   for (const [key, shape] of shapes) {
     const name = key.replace(/^([mv]|best)\./, "");

@@ -59,7 +59,7 @@ interface ExportOptions {
   run?: string;
   /** Copies the base model beside an adapter. */
   withBase?: boolean;
-  /** Describes the effect of classifying at the text's last token; called only if the run classifies at another position. */
+  /** Describes the effect of classifying at the text's last token; called only if the run classifies elsewhere. */
   measurePooling?: () => Promise<string>;
 }
 
@@ -254,7 +254,7 @@ async function mergedConfig({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoi
   });
 }
 
-/** The vocabulary of a model, as its files have it; GPT-2's, which a model can leave out, as those of the base model in the package. */
+/** A model's vocabulary files; of GPT-2's vocabulary, which a model may lack, those of the bundled base model. */
 async function vocabularyFiles({ directory, vocabulary, config }: GPT2Checkpoint): Promise<Map<string, FileContent>> {
   const files = new Map<string, FileContent>();
   const isGpt2 = vocabulary === GPT2_VOCABULARY && config.vocab_size > vocabulary.end.id;

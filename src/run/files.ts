@@ -53,7 +53,7 @@ async function recordAt(directory: string): Promise<{ files?: unknown; data?: un
   return isRunRecord(json) ? json : undefined;
 }
 
-/** The text column that a run was given; `directory` is the run's or its adapter/, or of something else, which has none. */
+/** The text column that a run was given; `directory`: a run's or its adapter/; any other one has none. */
 export async function givenTextColumn(directory: string): Promise<string | undefined> {
   const record = await recordAt(IS_ADAPTER.test(directory) ? joinPath(directory, "..") : directory);
   const { textColumn } = (record?.data ?? {}) as { textColumn?: unknown };

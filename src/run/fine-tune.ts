@@ -92,7 +92,7 @@ export async function follow(
 /** Saves a run in the directory that was reserved for it. */
 type SaveReserved = (result: TrainResult, record: RunRecord, materials: Materials, draw: Draw) => Promise<void>;
 
-/** Holds the directories of runs that are to be saved, while `work` trains them. Throws ConfigError if one is not free. */
+/** Holds the directories of the runs to be saved while `work` trains them. Throws ConfigError if one is in use. */
 export async function reserve<T>(
   directories: readonly (string | undefined)[],
   work: (saves: (SaveReserved | undefined)[]) => Promise<T>,

@@ -1,6 +1,5 @@
 /**
- * All that was learned, scaled: theta(s) = theta0 + s (theta1 - theta0), where theta0 are the parameters before training and theta1 those after
- * it. Between 0 and 1 this is WiSE-FT (Wortsman et al. 2022); for LoRA it is the factor s of B A.
+ * Everything that was learned, scaled: theta(s) = theta0 + s (theta1 - theta0), where theta0 are the parameters before training and theta1 those after it. Between 0 and 1 this is WiSE-FT (Wortsman et al. 2022); for LoRA it is the factor s of B A.
  */
 import { labelsOf } from "../engine/predictions.ts";
 import { asSaved, initialTensors } from "../engine/state.ts";
@@ -48,7 +47,7 @@ interface Labelled {
   truth: string;
 }
 
-/** Messages that are classified between two looks at the signal. */
+/** Messages that are classified between two checks of the signal. */
 const CHUNK = 64;
 
 /** The share of messages that get their class. Rejects with the signal's reason when it aborts. */

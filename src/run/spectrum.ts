@@ -13,7 +13,7 @@ export interface Factors {
 
 /** How an adapter uses its rank. */
 export interface Spectrum {
-  /** The singular values of s B A, largest first: as many as its rank allows, the least of r, its rows and its columns. */
+  /** The singular values of s B A, largest first: as many as the least of r, its rows and its columns. */
   values: number[];
   /** The fewest of them whose squares add up to this share of the squares of all: 0 if all are 0. */
   used: number;

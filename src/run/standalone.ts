@@ -17,7 +17,7 @@ import { sizeOf } from "../tensor.ts";
 
 /** The largest file. A browser keeps what it opens in memory, and Chromium has no text of more than 512 MB. */
 const MOST_BYTES = 500e6;
-/** Bytes in one element of the page: their base64 has a length that is no trouble to any browser. */
+/** Bytes in one element of the page: every browser handles base64 of this length. */
 const BLOCK_BYTES = 3 << 20;
 /** Elements of a weight that are in memory at a time. */
 const PIECE_ELEMENTS = 1 << 20;

@@ -224,7 +224,7 @@ function describePrefix({ plan, bytes }: { plan: ModelPlan; bytes: number }): st
   );
 }
 
-/** Describes loss, and accuracy (with macro F1 where classes are unequal) or perplexity, before and after training; for a classifier, the confusion matrix and some test messages. */
+/** Describes a run's metrics before and after training; of a classifier also the confusion matrix and messages. */
 export function describeResult(record: RunRecord, width?: number): string {
   const { results, options, objective, examples, seconds, unequal, counts } = record;
   const isLm = objective === "lm";

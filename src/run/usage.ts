@@ -20,7 +20,7 @@ export interface Trained {
   options: TrainOptions | null;
   /** A message to try: of `textToTry`. */
   example: string;
-  /** What it reaches on the test set; null: unknown. */
+  /** Its result on the test set; null: unknown. */
   result: string | null;
   /** Why PEFT cannot load it; null: it can. */
   obstacle: string | null;
@@ -64,7 +64,7 @@ export function summaryOf(trained: Trained): string {
   return `GPT-2, fine-tuned${data === null ? "" : ` on ${data}`}: ${trainedTitle(trained)}.${result === null ? "" : ` ${result}.`}`;
 }
 
-/** The code that uses the trained model in `directory`, a run or an adapter; `adapter` is the directory of the adapter. */
+/** The code that uses the trained model in `directory`, a run or an adapter; `adapter`: the adapter's directory. */
 export function usagesOf(trained: Trained, directory = "adapter", adapter = directory): Usage[] {
   return [pageUsage(trained, directory), nodeUsage(trained, directory), peftUsage(trained, adapter)];
 }

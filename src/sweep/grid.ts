@@ -75,7 +75,7 @@ function choicesOf({ lr }: Arm): unknown[] | undefined {
   });
 }
 
-/** Throws ConfigError if there are more than `LIMITS.trials`, which are counted without creating them, or if arms are unequal. */
+/** Throws ConfigError for more than `LIMITS.trials` (counted without creating them), or if arms are unequal. */
 export function checkArms(arms: readonly Arm[], seeds: number): void {
   checkNumber("--seeds", seeds, { min: 1, whole: true });
   const choices = arms.map((arm) => choicesOf(arm)?.length ?? 1);
@@ -117,7 +117,7 @@ export async function listCells(spec: SweepSpec, seeds: number, identify: (model
   return [...cells.values()];
 }
 
-/** The model and the options, at each learning rate, of each combination of settings. Throws ConfigError if a value is invalid. */
+/** The model, and the options at each learning rate, of each combination. Throws ConfigError if a value is invalid. */
 export function* optionsOf({ base, arms, rows }: SweepSpec): Generator<{ model: string; rates: TrainOptions[] }> {
   for (const arm of arms) {
     checkKeys(arm, KEYS, "an arm");
@@ -186,7 +186,7 @@ export function showRate(lr: number): string {
   return lr < 0.001 ? lr.toExponential() : String(lr);
 }
 
-/** "LoRA, rank 8, alpha 16", with targets and blocks unless they are all, and the base model's type unless it is f32. */
+/** "LoRA, rank 8, alpha 16", with targets and blocks unless all, and the base model's type unless f32. */
 export function describeTrial({ options }: Pick<Trial, "options">): string {
   const { mode, targets, layers, dtype } = options;
   const base = dtype === "f32" ? "" : `, base model in ${dtype}`;

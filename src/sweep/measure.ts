@@ -1,4 +1,4 @@
-/** What the cells of a sweep are compared by on the test set: the accuracy of classifiers, the perplexity of language models. */
+/** The measure by which cells are compared on the test set: accuracy of classifiers, perplexity of language models. */
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation, TextLosses } from "../engine/evaluate.ts";

@@ -1,4 +1,4 @@
-/** What the cells of a sweep came to, and which of them are compared. */
+/** The results of a sweep's cells, and which of them are compared. */
 import type { Mode } from "../config.ts";
 import { type Interval, type Summary, summarize } from "../report/statistics.ts";
 import { oneLine } from "../report/text.ts";

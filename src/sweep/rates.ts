@@ -1,4 +1,4 @@
-/** The parts of a sweep's report about learning rates: which were tried and chosen, and rank and alpha without and with that choice. */
+/** A sweep report's parts on learning rates: those tried and chosen, and rank and alpha without and with the choice. */
 import { MODE_TITLES } from "../config.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Block } from "../report/document.ts";

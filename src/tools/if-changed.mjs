@@ -20,8 +20,7 @@ function hashOf(paths) {
 
 /**
  * Calls `make`, which makes `outputs` from `inputs`, unless `stamp` says that these outputs are from these inputs. It says so only after
- * `make` has succeeded, with the inputs as they were before it: an interrupted build, a file that is changed meanwhile and an
- * output that was changed since are made again.
+ * `make` has succeeded, with the inputs as they were before it: after an interrupted build, or a change of an input or an output, they are rebuilt.
  */
 export async function ifChanged({ stamp, inputs, outputs }, make) {
   const read = hashOf(inputs);

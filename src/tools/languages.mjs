@@ -52,7 +52,7 @@ function readArticles(code) {
   );
 }
 
-/** Cuts a paragraph into pieces; `next` returns the number of words of the next one. A rest of fewer than SHORTEST words is dropped. */
+/** Cuts a paragraph into pieces of `next()` words. A rest of fewer than SHORTEST words is dropped. */
 function cut(paragraph, next) {
   const words = paragraph.split(" ");
   const pieces = [];
@@ -82,7 +82,7 @@ function evenly(texts, count) {
   return Array.from({ length: count }, (_, i) => texts[Math.floor((i * texts.length) / count)]);
 }
 
-/** Equal for texts that differ only in punctuation and case: none has its like in another set. */
+/** Equal for texts that differ only in punctuation and case: such texts are in the same set. */
 function identity(text) {
   return text.toLowerCase().replace(/\P{L}/gu, "");
 }
@@ -139,7 +139,7 @@ function makeCsv() {
   return `label,text\n${rows.join("")}`;
 }
 
-/** Writes the data set to dist/. Paths are relative to the working directory. Throws if its hash differs from the description's. */
+/** Writes the data set to dist/ in the working directory. Throws if its hash differs from the description's. */
 export function buildLanguages() {
   const expected = JSON.parse(readFileSync(DESCRIPTION, "utf8")).sha256;
   const csv = makeCsv();

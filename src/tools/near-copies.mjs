@@ -3,12 +3,12 @@
  * which differ only in numbers, punctuation, white space and case.
  */
 
-/** Two texts are near copies if the Jaccard similarity of their sets of trigrams, |a and b| / |a or b|, is at least this. */
+/** Two texts are near copies if the Jaccard similarity of their trigrams, |a and b| / |a or b|, is at least this. */
 export const SIMILARITY = 0.7;
 
 const ROUNDING = 1e-9;
 
-/** The trigrams of a text's letters, in lower case, with a space for whatever is between words; of a text without letters, itself. */
+/** The trigrams of a text's lower-case letters, with one space between words; of a text without letters, itself. */
 export function trigramsOf(text) {
   const words = text
     .toLowerCase()

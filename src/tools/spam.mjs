@@ -40,7 +40,7 @@ const MAX_NON_ASCII = 0.1;
 /** Obscene and abusive words, also in disguise ("s3x"). */
 const OBSCENE = new RegExpMatcher({ ...englishDataset.build(), ...englishRecommendedTransformers });
 
-/** Beginnings of words for what else is not for a classroom, or seldom found without it. A mail too many left out is no loss. */
+/** Word beginnings of other matters unfit for a classroom, or close to them. A mail too many left out does no harm. */
 const UNFIT = new RegExp(
   `\\b(${[
     "adult|amor|babe|bondage|bosom|breast|brothel|celebrit|condom|enlarge|erect|erot|escort|fetish|gay|girl|hardcore|herpes|horny|hott",

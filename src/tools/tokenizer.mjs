@@ -23,7 +23,7 @@ function readSource(name) {
   return bytes.toString("utf8");
 }
 
-/** The characters that represent the 256 bytes in GPT-2's files: the byte itself if it is printable, otherwise one from U+0100 on. */
+/** The characters for the 256 bytes in GPT-2's files: the byte itself if printable, otherwise one from U+0100 on. */
 function letterOfByte() {
   let unprintable = 0;
   return Array.from({ length: 256 }, (_, byte) => {

@@ -10,7 +10,7 @@ import { minifySync } from "vite";
 
 const PAGE = "src/web";
 const WEB = "dist/web";
-/** The library, the scripts of index.html and that of bench.html have a folder each: chunks that they shared would be more requests and bytes. */
+/** The library, index.html and bench.html have a folder each: shared chunks would cost more requests and bytes. */
 const LIBRARY = "dist/browser";
 const SCRIPTS = "dist/page";
 const BENCH = "dist/bench";
@@ -139,7 +139,7 @@ function shrink(path, script, options) {
   return { code: code.replace(/\b(import\(|new URL\(|type:)`([\w./-]+)`/g, '$1"$2"'), map };
 }
 
-/** What the page that classifies on its own leaves out: it downloads nothing, imports nothing, and has no other thread. */
+/** What the standalone page leaves out: it downloads nothing, imports nothing, and has no other thread. */
 const NOT_ALONE = [
   REMOTE,
   ...["hub-model", "http", "recover", "bitsandbytes", "peft-import"].map((name) => `*/${name}.ts`),

@@ -4,7 +4,7 @@ import type { TrainingData } from "../data/texts.ts";
 export const CLASS_WEIGHTS = ["auto", "none"] as const;
 export type ClassWeights = (typeof CLASS_WEIGHTS)[number];
 
-/** Classes are unequal if the largest has more than so many times the rows of the smallest: a random split stays below. */
+/** Classes are unequal if the largest has over this many times the rows of the smallest: a random split stays below. */
 const UNEQUAL = 1.5;
 
 /** Rows of each class in the training set, by class id; none for texts. */
@@ -24,8 +24,7 @@ export function isUnequal(data: TrainingData): boolean {
 /**
  * The weight of each class if the classes are unequal and `how` is auto: proportional to 1 / sqrt(rows of the class), with mean 1 over the
  * training rows (Mahajan et al. 2018, "Exploring the limits of weakly supervised pretraining", sampled by it; Cui et al. 2019,
- * "Class-balanced loss based on effective number of samples", discuss it as a weight). Of the weights that were tried it raised macro
- * F1 at little cost in accuracy; data/README.md has the figures. A class without rows in the training set has weight 1, which never counts.
+ * "Class-balanced loss based on effective number of samples", discuss it as a weight). Of the weights tried it raised macro F1 at little cost in accuracy; data/README.md has the figures. A class without training rows has weight 1, which is never used.
  */
 export function classWeightsOf(data: TrainingData, how: ClassWeights): Float32Array | undefined {
   if (how === "none" || !isUnequal(data)) return undefined;

@@ -19,7 +19,7 @@ export type TrainAlone = (job: BegunJob) => Promise<TrainResult>;
 
 export class CpuParts {
   private readonly clock = new SharedClock();
-  /** Called when a run has ended, by runs that wait for memory. */
+  /** Called when a run ends, for runs that wait for memory. */
   private waiting: (() => void)[] = [];
   private active = 0;
   /** Bytes that the runs take which are trained: of one that has just begun the device does not know yet. */
@@ -37,7 +37,7 @@ export class CpuParts {
   static async open(common: Materials, runs: readonly PlannedJob[], signal?: AbortSignal): Promise<CpuParts | null> {
     const { device, info } = await chooseFor(common, runs[0]!, signal);
     if (info.kind !== "wasm") return null;
-    // The first type that fits depends on the memory that others leave.
+    // The first type that fits depends on the memory that other runs leave.
     const isOpen = runs.some(({ settings }) => settings.dtype === "auto");
     const parts = isOpen ? [] : divide(device, runs.length);
     return new CpuParts(common, device, info, parts.length > 0 ? parts : [device]);
@@ -82,7 +82,7 @@ export class CpuParts {
   ): Promise<TrainResult> {
     const { info } = this;
     const run = { ...this.common, ...settings };
-    // A run that began on another kind of device goes on there.
+    // A run that began on another kind of device continues there.
     const began = start.resume?.device ?? info.kind;
     if (began !== info.kind) return train({ ...run, signal, ...start });
     const prepared = prepareIfValid({ ...run, device: part });
@@ -103,7 +103,7 @@ export class CpuParts {
   }
 }
 
-/** The device that is chosen for a run. What is wrong with the run is said when it is trained. */
+/** The device that is chosen for a run. Errors of the run are reported when it is trained. */
 async function chooseFor(
   common: Materials,
   { settings }: PlannedJob,
@@ -117,7 +117,7 @@ async function chooseFor(
   }
 }
 
-/** Parts for `runs` runs: with as many rounds, but more threads each, where the last round would not need all parts. */
+/** The parts for this many runs: fewer, with more threads each, if that takes no more rounds. */
 function divide(device: Backend, runs: number): Backend[] {
   const parts = device.divide?.(runs) ?? [];
   const rounds = Math.ceil(runs / Math.max(1, parts.length));
@@ -143,7 +143,7 @@ async function loadSharedBase(
     return engine;
   } catch (error) {
     engine?.destroy();
-    // What is wrong is said when a run is trained.
+    // Errors are reported when the run is trained.
     if (error instanceof LowrankError) return undefined;
     throw error;
   }

@@ -17,7 +17,7 @@ export interface TrialEstimate {
   device: string;
   trainable: number;
   bytes: number;
-  /** Estimated seconds of the whole run: the time before its first step, and all steps at the speed of the timed ones. */
+  /** Estimated seconds of the whole run: those before its first step, and all steps at the speed of the timed ones. */
   seconds: number;
 }
 
@@ -61,7 +61,7 @@ function few(set: Dataset | Blocks): Dataset | Blocks {
   return set instanceof Blocks ? set.first(ROWS) : set.split([ROWS / set.size, 1 - ROWS / set.size])[0]!;
 }
 
-/** A device without limits, and the most of a frozen prefix that is kept by default: an estimate is the same on every machine. */
+/** A device without limits and the default limit of a frozen prefix: an estimate is the same on every machine. */
 const ANYWHERE = { device: { limits: { maxBinding: Infinity, maxBuffer: Infinity } }, prefixBudget: 1e9 };
 
 /**

@@ -45,7 +45,7 @@ function commonWords({ spec, size, prefix, options: { accumulate } }: PreparedRu
   return [
     `base model in ${size.dtype}`,
     size.recompute ? "with recomputation" : "without recomputation",
-    prefix ? `only blocks from ${frozenBlocks(spec)} on run` : "all blocks run",
+    prefix ? `frozen blocks: ${frozenBlocks(spec)}` : "all blocks run",
     accumulate > 1 ? `${accumulate} batches a step` : "one batch a step",
   ];
 }
@@ -64,14 +64,14 @@ export function divideIntoPlans<J extends PlannedJob>(common: Materials, jobs: r
       const words = commonWords(prepared);
       const group = groups.get(words.join()) ?? { words, all: [] };
       if (prepared.spec.mode !== "lora") alone(`mode ${prepared.spec.mode}`);
-      // It may have a rank for each matrix.
+      // Its ranks may differ by matrix.
       else if (job.settings.adapter) alone("continues from an adapter");
       else {
         group.all.push({ job, ...candidate(prepared) });
         groups.set(words.join(), group);
       }
     } catch (error) {
-      // It is said again when it is trained.
+      // Training it reports the error again.
       if (!(error instanceof LowrankError)) throw error;
       alone(error.message.split("\n")[0]!);
     }
@@ -114,8 +114,7 @@ function mostThatFit(device: Backend, some: readonly Candidate[]): number {
 }
 
 /**
- * Trains the runs of a group at once. Resolves when they have begun, with a promise for each: one that fails leaves the others as they are.
- * Those that resume must have begun on the same kind of device. Rejects if nothing can be trained.
+ * Trains the runs of a group together. Resolves when they have begun, with a promise for each: a failed run does not affect the others. Resumed runs must have begun on the same kind of device. Rejects if none can be trained.
  */
 export async function trainGroup(
   common: Materials,

@@ -1,4 +1,4 @@
-/** What a run knows of its training messages, to say later which messages are unlike them. */
+/** What a run stores about its training messages, to tell later which messages are unlike them. */
 import type { Dataset } from "../data/dataset.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { Novelty, type NoveltySettings } from "../io/novelty.ts";

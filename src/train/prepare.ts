@@ -19,7 +19,7 @@ import { type PlanArguments, type Planned, planFitting } from "./sizes.ts";
 export interface RunArguments extends Partial<TrainOptions> {
   device: Backend;
   model: GPT2Checkpoint;
-  /** The training data. It determines the objective: classification (`loadDataset`) or language modeling (`loadTexts`). */
+  /** The training data, which sets the objective: classification (`loadDataset`) or language modeling (`loadTexts`). */
   data: TrainingData;
   /** An adapter of this model to continue from. It determines the mode and its sizes, head and pooling. */
   adapter?: Adapter;
@@ -38,7 +38,7 @@ export interface PreparedRun extends Planned {
   stepCounts: StepCounts;
   /** Number of trainable parameters. */
   trainable: number;
-  /** Operations in the matrix products of a batch of rows of mean length, forward and backward: a multiply-add is two. */
+  /** Operations in the matrix products of a batch of mean length, forward and backward: a multiply-add is two. */
   flops: number;
   /** The weight of each class in the loss; undefined: 1. */
   classWeights: Float32Array | undefined;
@@ -67,7 +67,7 @@ export function prepareRun(args: Preparable): PreparedRun {
   return { ...planned, loader, stepCounts, trainable, flops, classWeights };
 }
 
-/** The options of a run, completed and checked against its data and its adapter. `dtype` and `recompute` may be `auto`. */
+/** The options of a run, completed and checked against data and adapter. `dtype` and `recompute` may be `auto`. */
 export function optionsOf({ device, model, data, adapter, prefixBudget, ...given }: Preparable): TrainOptions {
   const { objective } = data;
   checkVocabulary(data, model);

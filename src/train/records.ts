@@ -59,7 +59,7 @@ export function bestOf(evaluations: readonly EvaluationRecord[]): EvaluationReco
   );
 }
 
-/** The frozen prefix, which runs once per message before the first step: its plan, and the bytes of its stored outputs. */
+/** The frozen prefix, which runs once per message before the first step: its plan, and the bytes of its outputs. */
 export interface PrefixPlan {
   plan: ModelPlan;
   bytes: number;
@@ -111,7 +111,7 @@ export interface TrainResult {
   device: DeviceInfo;
   /** Number of trainable parameters. */
   trainable: number;
-  /** Operations in the matrix products of a batch of rows of mean length, forward and backward: a multiply-add is two. */
+  /** Operations in the matrix products of a batch of mean length, forward and backward: a multiply-add is two. */
   flops: number;
   /** What was measured after the last step; null if the run was aborted before. */
   results: Results | null;
@@ -121,9 +121,9 @@ export interface TrainResult {
   predictions: Prediction[];
   /** The same for the validation set. */
   valPredictions: Prediction[];
-  /** The step after which the tensors are: with `keep: "best"` and unless the run was aborted, the best evaluation's. */
+  /** The step of the saved tensors: the best evaluation's with `keep: "best"`, unless the run was aborted. */
   keptStep: number;
-  /** What tells messages that are unlike the training data; null for a language model, and with fewer than 50 validation messages. */
+  /** The filter for messages unlike the training data; null for a language model and below 50 validation messages. */
   novelty: NoveltySettings | null;
   /** The trained tensors and the head. */
   tensors: Tensors;

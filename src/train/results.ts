@@ -195,9 +195,9 @@ function* textsOf(
   for (const { row } of predictions) yield test.text(row);
 }
 
-/** What every shell, language and page takes as it stands. */
+/** Characters that need no escape in any shell, language or page. */
 const PLAIN = /^[\p{L}\p{N}][\p{L}\p{N} ,.?']{0,59}$/u;
-/** Characters of a message that says something. */
+/** The fewest characters of a meaningful message. */
 const TELLING = 20;
 
 /** The first plain text; `texts` are in the order of preference. */

@@ -19,14 +19,14 @@ import { checkMemory, fits, showBytes } from "../plan/memory.ts";
 import { loraConfig, methodSizes, SETTINGS, type TrainOptions } from "./options.ts";
 import { memoryOf, type PrefixPlan } from "./records.ts";
 
-/** What a run can change to take less memory, the method as it is. */
+/** What a run can change to take less memory, without changing the method. */
 export interface Size {
   dtype: WeightDtype;
   recompute: boolean;
   batchSize: number;
 }
 
-/** What the plans of a run follow from, beside its options. Of the device only the limits are used, and no weights are read. */
+/** What determines a run's plans, besides its options. Only the device's limits are used, and no weights are read. */
 export interface PlanArguments {
   device: Pick<Backend, "limits">;
   model: Pick<GPT2Checkpoint, "config">;
@@ -83,7 +83,7 @@ const fitsOn = ({ device }: PlanArguments, planned: Planned) =>
 const dtypesOf = ({ mode }: TrainOptions) =>
   SETTINGS.dtype.modes!.includes(mode) ? WEIGHT_DTYPES : (["f32"] as const);
 
-/** The sizes that settings leave open, in the order of preference: recomputation is exact, and comes before a narrower type. */
+/** The sizes that settings leave open, in order of preference: recomputation, being exact, before a narrower type. */
 function sizesOf(options: TrainOptions): Size[] {
   const { dtype, recompute, batchSize } = options;
   const dtypes = dtype === "auto" ? dtypesOf(options) : [dtype];
@@ -91,7 +91,7 @@ function sizesOf(options: TrainOptions): Size[] {
   return dtypes.flatMap((dtype) => ways.map((recompute) => ({ dtype, recompute, batchSize })));
 }
 
-/** Null if the model has no such size: its rows may be no whole number of blocks, or a batch may have too many. */
+/** Null if the model has no such size: its rows may not be a whole number of blocks, or a batch may have too many. */
 function ifPossible(plan: () => Planned): Planned | null {
   try {
     return plan();
@@ -140,7 +140,7 @@ export function nearestChange(args: PlanArguments, options: TrainOptions): { nea
   return least.planned && least.planned !== present ? { least: changeTo(least.planned, least.bytes) } : {};
 }
 
-/** The fewest settings that give a run this size: what is left open may need none. */
+/** The fewest settings that give a run this size; it may need none. */
 function settingsOf(args: PlanArguments, options: TrainOptions, size: Size): Change["set"] {
   const { dtype, batchSize } = size;
   const batch = batchSize === options.batchSize ? {} : { batchSize };
@@ -160,7 +160,7 @@ export function checkFits(args: PlanArguments, planned: Planned, options: TrainO
   }
 }
 
-/** An error of too little memory with what to change in place of its hint; any other error as it is. */
+/** An error of too little memory with the settings that fit as its hint; any other error unchanged. */
 export function withAdvice(error: unknown, args: PlanArguments, options: TrainOptions): unknown {
   if (!(error instanceof DeviceError) || error.details.remedy === undefined) return error;
   return new DeviceError(error.message.split("\n")[0]!, { ...error.details, hint: adviceOn(args, options) });
@@ -193,7 +193,7 @@ export function adviceOn(args: PlanArguments, options: TrainOptions): string {
 export interface Measured extends Size {
   bytes: number;
   fits: boolean;
-  /** Whether it is what the settings give. */
+  /** Whether the settings give this size. */
   isPresent: boolean;
 }
 

@@ -62,7 +62,7 @@ export interface FineTuneArguments extends RunArguments {
   checkpointEvery?: number | "evaluation";
   /** Stores a checkpoint. The run waits for it. */
   onCheckpoint?: (checkpoint: Checkpoint) => Promise<void>;
-  /** Called before every step. If it returns a promise, the run emits a checkpoint and waits; this time is not counted. */
+  /** Called before every step. If it returns a promise, the run emits a checkpoint and waits, off the clock. */
   pause?: () => Promise<void> | undefined;
 }
 
@@ -70,9 +70,9 @@ export interface FineTuneArguments extends RunArguments {
 interface Place {
   /** The base model's frozen tensors on the same device, which the run uses. */
   shared?: Engine | undefined;
-  /** What the device is called: it may be a part of one. */
+  /** The device's description: it may be a part of a device. */
   info?: DeviceInfo;
-  /** Milliseconds that count for the run; default: all that pass. */
+  /** Milliseconds that count for the run; default: all elapsed time. */
   now?: () => number;
 }
 
@@ -150,7 +150,7 @@ export async function train(args: FineTuneArguments, place: Place = {}): Promise
   const size = { spec, capacity, optimizer, recompute: plan.recomputed > 0 };
   const part = prefix ? { part: "suffix" as const } : {};
   const engine = await Engine.create(device, { ...size, ...part }, shared).catch((error) => {
-    // A graphics card does not tell its memory before it has too little.
+    // A graphics card does not report its memory until it runs out.
     throw withAdvice(error, planning, given);
   });
   try {
@@ -171,7 +171,7 @@ export async function train(args: FineTuneArguments, place: Place = {}): Promise
   }
 }
 
-/** Writes the initial parameters: the base model's (those that `options.wanted` selects), the initialization and the adapter's. */
+/** Writes the initial parameters: the base model's that `options.wanted` selects, the initialization, the adapter's. */
 async function writeStart(
   engine: Engine,
   { model, adapter }: RunArguments,
@@ -210,7 +210,7 @@ export class Run {
   private trained: TrainedState | undefined;
   /** With `keep: "best"`: the trained tensors of the best evaluation so far. */
   private best: Tensors | undefined;
-  /** The predictions of the evaluation that is kept so far; undefined if it was made before the checkpoint, which does not hold them. */
+  /** The predictions of the best evaluation so far; undefined if it is from before the checkpoint, which lacks them. */
   private valPredictions: Prediction[] | undefined;
   /** Whether `onCheckpoint` has thrown, which ends the run. */
   private isEnded = false;
@@ -518,14 +518,14 @@ export class Run {
     if (this.options.keep === "best" && bestOf(this.evaluations) === record) this.best = await readTrained(this.engine);
   }
 
-  /** As `measure`, with the predictions, which a language model has none of. */
+  /** As `measure`, with a classifier's predictions. */
   private async predict(set: TrainingData["train"], more = {}): Promise<[Evaluation, Prediction[]]> {
     const predictions: Prediction[] = [];
     const keep = (some: Prediction[]) => predictions.push(...some);
     return [await this.measure(set, { keep, ...more }), predictions];
   }
 
-  /** Evaluates the training and test sets, with predictions for the latter; `val` is the existing evaluation of the validation set. */
+  /** Evaluates the training and test sets, with predictions for the latter; `val`: the validation set's evaluation. */
   private async splits(val: Evaluation, more = {}): Promise<[Splits<Evaluation>, Prediction[]]> {
     const train = await this.measure(this.data.train, { rows: this.data.test.size });
     const [test, predictions] = await this.predict(this.data.test, more);

@@ -155,13 +155,13 @@ const isWaiting = ({ state }: PageRun) => state === "waiting" || state === "inte
 const comparedWith = ({ comparison }: PageRun, runs: readonly PageRun[]) =>
   comparison === undefined ? [] : runs.filter((run) => run.comparison === comparison);
 
-/** The run that a comparison begins next, if none of its runs is active and the visitor has stopped none; `runs` are newest first. */
+/** The run that a comparison begins next, if none of its runs is active or stopped; `runs` are newest first. */
 export function nextOf(run: PageRun, runs: readonly PageRun[]): PageRun | undefined {
   const compared = comparedWith(run, runs);
   return compared.some((one) => isUnderWay(one) || isHalted(one)) ? undefined : compared.findLast(isWaiting);
 }
 
-/** The other runs of its comparison that may be trained at the same time as a run that begins, in the order of the comparison. */
+/** The other runs of its comparison that may be trained together with a run that begins, in order. */
 export function companionsOf(run: PageRun, runs: readonly PageRun[]): PageRun[] {
   return comparedWith(run, runs)
     .filter((one) => one.id !== run.id && one.device === run.device)
@@ -258,10 +258,10 @@ export interface Api {
   start(settings: PageSettings): Promise<string>;
   /** Resumes a run from its last checkpoint. On another device the results are no longer bit-identical. */
   resume(id: string, device?: DeviceName): Promise<void>;
-  /** Ends the active run, and those trained at the same time, with a checkpoint and its adapter; `pause` and `stop` differ in the state that is shown. */
+  /** Ends the active runs, each with a checkpoint and an adapter; `pause` and `stop` differ in the state shown. */
   pause(): Promise<void>;
   stop(): Promise<void>;
-  /** Begins the runs of a comparison of methods, several at the same time where that is faster. Resolves with the first one's id when it has begun. */
+  /** Begins a comparison of methods. Resolves with the first run's id when it has begun. */
   compare(settings: PageSettings): Promise<string>;
   classify(id: string, text: string): Promise<Verdict>;
   /** What can be downloaded of a run that has trained parameters. */

@@ -148,7 +148,7 @@ testFake("a step uploads only the scalars that change", async (device) => {
   }
 });
 
-test("while times are asked for, each kernel's milliseconds are added up, and results stay the same", async () => {
+test("while kernels are timed, their milliseconds are summed, and results stay the same", async () => {
   const device = await openWebGPU();
   const program = product(8);
   const [out, a, b] = program.segments[0]!.dispatches[0]!.tensors as [Tensor, Tensor, Tensor];

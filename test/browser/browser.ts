@@ -63,7 +63,7 @@ function startServer(): Promise<string> {
   });
 }
 
-/** Serves a folder as a plain static host does, with these headers alone; returns its address and a function that stops it. */
+/** Serves a folder like a plain static host, with only these headers; returns its address and a way to stop it. */
 export async function plainServer(
   folder: string,
   headers: Record<string, string> = {},

@@ -1,4 +1,4 @@
-/** Models and data sets from the hub in the page, with a server that replaces huggingface.co and the storage it redirects to. */
+/** Models and data sets from the hub in the page, with a server that replaces huggingface.co and its storage. */
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";

@@ -99,7 +99,7 @@ test("a run on WebGPU from a file to its end; one whose device is lost resumes f
   await context.close();
 });
 
-/** Throws if a part is wider than its card, or a card than the page, on wide and narrow screens. Tables may scroll inside. */
+/** Throws if a part is wider than its card, or a card than the page, on wide and narrow screens. Tables may scroll. */
 async function assertFits(page: Page): Promise<void> {
   await page.evaluate(() => {
     for (const details of document.querySelectorAll("details")) details.open = true;
@@ -686,7 +686,7 @@ async function waitForListed(page: Page, states: readonly string[]): Promise<voi
   }, states);
 }
 
-test("a comparison of methods goes on after a stop and a reload; its runs have names, pins and a CSV file", async () => {
+test("a comparison of methods continues after a stop and a reload; its runs have names, pins and a CSV file", async () => {
   const { page, faults, context } = await freshPage();
   await page.selectOption("#model", "from-folder");
   await page.setInputFiles("#folder-files", tinyModel(join(temporaryFolder(), "tiny")));

@@ -1,4 +1,4 @@
-/** Language models in the page: a run on a pasted text, and writing: the same texts as in Node, streaming, stopping, adapters. */
+/** Language models in the page: a run on a pasted text; generation as in Node, streaming, stopping, adapters. */
 import { truncateSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";

@@ -22,7 +22,7 @@ const TOLERANCE = 1e-4;
 /** The most bytes of scripts and WASM, after gzip, that a page loads to classify. */
 const MOST_BYTES = 115_000;
 
-/** Bundlers by name: the program, its arguments for a site's folder, and where the page's script is then, if not in the page. */
+/** Bundlers by name: the program, its arguments for a site's folder, and the path of the page's script, if separate. */
 const BUNDLERS = {
   ...Object.fromEntries(
     ["vite8", "vite7", "vite6"].map((name) => [
@@ -85,7 +85,7 @@ function build(name, packed) {
   return { site, seconds };
 }
 
-/** Runs a site in a new browser; returns the bytes, after gzip, of the scripts and modules that classifying loads. Throws if anything is wrong. */
+/** Runs a site in a new browser; returns the gzipped bytes of code that classifying loads. Throws if anything fails. */
 async function visit(site, { device, headers, expected }, probabilities, picture) {
   const server = await serve(site, headers ? ISOLATED : {});
   const browser = await chromium.launch({
@@ -125,7 +125,7 @@ async function visit(site, { device, headers, expected }, probabilities, picture
   }
 }
 
-/** Checks the types of both entries, those of the package's own files too, as a project sees them that has only them. */
+/** Checks the types of both entries and of the package's own files, as a project without other types sees them. */
 function checkTypes() {
   const source = `
     import * as node from "lowrank";

@@ -76,7 +76,7 @@ export async function startSlurm(folder) {
   const env = { ...process.env, PATH, SLURM_CONF: join(folder, "slurm.conf") };
   const run = (name, ...args) => must(name, args, { env });
   const daemons = [];
-  /** In the foreground, as children of this process: they can be stopped by what they are, not by a file that says a number. */
+  /** In the foreground, as children of this process: they are stopped by handle, not by a pid in a file. */
   const start = (name, ...args) => {
     const log = openSync(join(folder, `${name}.log`), "a");
     daemons.push(spawn(name, args, { env, cwd: folder, stdio: ["ignore", log, log] }));

@@ -22,7 +22,7 @@ async function datasetOf(rows: [label: string, text: string][], options: Partial
   return new Dataset(corpus, await corpus.read(file, read));
 }
 
-/** `size` rows with texts "0", "1", ... of one to nine words, every third of class "b" and every seventh of class "c". */
+/** `size` rows with texts "0", "1", ... of one to nine words; every third of class "b", every seventh of class "c". */
 function numbered(size: number): Promise<Dataset> {
   return datasetOf(
     Array.from({ length: size }, (_, i) => [
@@ -111,7 +111,7 @@ test("the median of an even number of rows is the mean of the middle two", async
   assert.is(dataset.stats().median, 2.5);
 });
 
-test("packed: sequences stand behind each other without padding", async () => {
+test("packed: sequences are concatenated without padding", async () => {
   const dataset = await datasetOf([
     ["a", " word word"],
     ["b", " word"],

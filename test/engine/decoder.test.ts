@@ -134,7 +134,7 @@ testOnDevices("who else is in the batch, and where a prefill is cut, changes no 
     });
 });
 
-testOnDevices("a slot is used again, and a sequence goes on in stretches", async () => {
+testOnDevices("a slot is reused, and a sequence continues in chunks", async () => {
   const spec = smallSpec("all", lm);
   const [old, ids] = sequencesOf([20, 15]);
   const [whole] = await wholeLogits(spec, [ids!]);

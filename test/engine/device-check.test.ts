@@ -376,7 +376,7 @@ test("train --resume continues on the kind of device that computed the checkpoin
   }
 });
 
-test("an abort ends the check at once, and the next run makes it again", async () => {
+test("an abort ends the check at once, and the next run repeats it", async () => {
   rmSync(TIMES, { force: true });
   const abort = new AbortController();
   const reason = new Error("enough");

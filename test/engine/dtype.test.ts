@@ -1,4 +1,4 @@
-/** A base model in f16, q8 or q4: what rounded weights in f32 give, to the bit; fewer bytes; trained parameters are not rounded. */
+/** A base model in f16, q8 or q4: the bits of rounded weights in f32, fewer bytes, unrounded trained parameters. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { GPT2Config, Mode, Objective, WeightDtype } from "../../src/config.ts";

@@ -1,4 +1,4 @@
-/** The live check of language models: adapters and models both ways, perplexity, and a training curve beside PyTorch's. */
+/** The live check of language models: adapters and models both ways, perplexity, and a training curve as PyTorch's. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
@@ -57,7 +57,7 @@ async function train(lowrank, device, base, { settings, directory }) {
   return run;
 }
 
-/** Reports what it finds, and leaves in `work` what `language.py score` checks. `must` runs a command that may not fail. */
+/** Reports its findings, and leaves the input of `language.py score` in `work`. `must` runs what may not fail. */
 export async function checkLanguageModels({
   formsOf,
   lowrank,

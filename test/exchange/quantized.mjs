@@ -1,4 +1,4 @@
-/** Models that bitsandbytes quantises now, with QLoRA adapters of PEFT's: matrices to the bit, logits, loss and gradients on both backends. */
+/** Models freshly quantised by bitsandbytes, with QLoRA adapters: exact matrices; logits, loss and gradients. */
 import { createHash } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";

@@ -1,4 +1,4 @@
-/** A QLoRA adapter on its quantised base by our engine, beside what PyTorch makes of the dequantised model: for the fixtures and the live check. */
+/** A QLoRA adapter on its quantised base against PyTorch on the dequantised model: for fixtures and the live check. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Backend } from "../../src/backend/backend.ts";

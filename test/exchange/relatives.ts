@@ -40,7 +40,7 @@ async function load(engine: Weights, model: GPT2Checkpoint): Promise<void> {
     engine.writeParameter("head.weight", await model.read("score.weight"));
 }
 
-/** Everything that is compared, on a device; and the model after a step of training, merged: its file and its logits. */
+/** Everything that is compared, on a device, and the merged model after a training step: its file and its logits. */
 export async function compute(job: Job, device: "wasm" | "webgpu") {
   const backend = await openDevice(device);
   const model = await openGPT2(job.directory);

@@ -169,7 +169,7 @@ function runWorker(orders: Orders, hang: number, note: (fault: Fault) => void): 
   });
 }
 
-/** The worker's side: reads case after case, and tells of each fault. */
+/** The worker's side: reads case after case and reports each fault. */
 async function work<C extends Case>(kind: Kind<C>): Promise<void> {
   const { seed, count, shared } = workerData as Orders;
   const root = mkdtempSync(join(tmpdir(), "lowrank-fuzz-"));

@@ -1,4 +1,4 @@
-/** A hub whose answers are changed at random: status, headers, redirects, bodies, lengths, ranges, encodings, the wire. */
+/** A hub whose answers are mutated: status, headers, redirects, bodies, lengths, ranges, encodings, the connection. */
 
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -273,7 +273,7 @@ async function checkModel(tensors: Map<string, Float32Array>): Promise<void> {
   if (tensors.size !== whole.size) throw new Error(`${[...tensors.keys()]}`);
 }
 
-/** After the lies the truth: the same command goes on, at the latest once what was kept has been thrown away. */
+/** After the faults correct answers: the same command succeeds, at the latest once the cache has been deleted. */
 async function loadInTheEnd(): Promise<Map<string, Float32Array>> {
   for (let tries = 1; ; tries++) {
     try {

@@ -1,4 +1,4 @@
-/** Valid directories of adapters, checkpoints and base models in memory, and what reads them and checks what was read. */
+/** Valid directories of adapters, checkpoints and base models in memory, and the readers and checks for them. */
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { packagePath } from "#platform";
@@ -61,7 +61,7 @@ const ones = (shape: Shape, name: string) => numbers(3)(shape).map((x) => 0.2 * 
 const stored = (name: string, shape: Shape) => ({ name, shape, dtype: "F32" as const, data: ones(shape, name) });
 const config = { model_type: "gpt2", ...model };
 
-/** Base models: as transformers writes a classifier, quantised ones and a bare model, and as old versions did, with what nobody needs. */
+/** Base models as transformers writes them: a classifier, quantised, bare, and old ones with redundant tensors. */
 export const BASES: readonly Files[] = [
   BASE,
   new Map<string, string | Uint8Array>([

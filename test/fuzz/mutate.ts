@@ -55,7 +55,7 @@ export function mutateBytes(rng: Rng, bytes: Uint8Array): Uint8Array {
   }
 }
 
-/** JSON as it is written: texts and numbers raw, an object's keys (raw, too) with their values; a list has empty keys. */
+/** JSON as written: texts and numbers raw, an object's keys (also raw) with their values; a list has empty keys. */
 export type Tree = string | Branch;
 export interface Branch {
   isList: boolean;
@@ -63,7 +63,7 @@ export interface Branch {
 }
 export type Entry = [key: string, value: Tree];
 
-/** What is deeper than any reader takes (it was changed before) is cut: trees are walked by calls within calls. */
+/** Cuts what is deeper than any reader accepts: trees are walked recursively. */
 export function treeOf(value: unknown, depth = 0): Tree {
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   if (depth > 100) return "0";

@@ -6,7 +6,7 @@ import type { OpCase } from "./op-case.ts";
 
 export type Place = Pick<AdapterGroup, "count" | "r" | "input" | "width" | "column" | "step">;
 
-/** A buffer as the model's: A and B of one adapter behind the other, each from a multiple of 256 bytes on; other numbers between. */
+/** A buffer like the model's: A and B of each adapter, aligned to 256 bytes, with other numbers in between. */
 export function makeGroup(c: OpCase, scale: number, place: Place): { group: AdapterGroup; page: Tensor } {
   const { count, r, input, width } = place;
   const size = alignView(r * input);

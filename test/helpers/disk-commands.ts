@@ -31,7 +31,7 @@ export interface Prepared {
   checkpoints: Checkpoint[];
 }
 
-/** How a command ended, and what it did to the disk: the name of each operation, its path, of a rename also the new one. */
+/** How a command ended, and its disk operations: the name and the path of each, and a rename's new path. */
 export interface Ended {
   code: number | null;
   message: string;

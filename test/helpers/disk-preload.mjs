@@ -26,7 +26,7 @@ const disk = {
   },
 };
 globalThis.disk = disk;
-/** Paths of files that were opened. The files of the dead stay open: a file that is collected is closed, with a warning. */
+/** Paths of opened files. Files of killed runs stay open: a garbage-collected one is closed, with a warning. */
 const paths = new Map();
 
 const half = (data) => data.slice(0, data.length >> 1);

@@ -1,4 +1,4 @@
-/** Several adapters on one base model: what a swap uploads, and that its results are those of a fresh load, bit for bit. */
+/** Several adapters on one base model: what a swap uploads, and that results equal a fresh load's, bit for bit. */
 import { renameSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";

@@ -104,7 +104,7 @@ async function load(names: readonly Name[], device = counting()) {
   return { ...watched, classifier };
 }
 
-/** How often each tensor of the base model was made since `load`, but for those that an adapter replaces or trains, biases above all. */
+/** How often each base tensor was created since `load`, except those that an adapter replaces or trains (biases). */
 const madeOf = (made: ReadonlyMap<string, number>) =>
   new Set([...baseShapes(TINY)].flatMap(([name]) => (/bias$|^ln_f/.test(name) ? [] : (made.get(name) ?? 0))));
 

@@ -1,4 +1,4 @@
-/** classify --in FILE --out FILE: the same rows in the same order, byte for byte, with a label; killed and continued. */
+/** classify --in FILE --out FILE: the same rows in order, byte for byte, with a label; killed and continued. */
 import {
   appendFileSync,
   existsSync,

@@ -145,7 +145,7 @@ function steady(name: string, values: Float32Array): Float32Array {
   return name.endsWith("c_attn.bias") ? values.filter((_, i) => i < third || i >= 2 * third) : values;
 }
 
-/** The padded rows of a fixture, packed: each message without its padding, classified at its last token, or with a target a token. */
+/** A fixture's padded rows, packed: messages without padding, classified at the last token, or a target per token. */
 async function readBatch(file: SafetensorsFile): Promise<Batch> {
   const [ids, lengths, targets] = await Promise.all(["ids", "lengths", "labels"].map((key) => file.readI32(key)));
   const width = ids!.length / lengths!.length;

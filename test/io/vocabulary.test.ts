@@ -1,4 +1,4 @@
-/** Vocabularies of other models than GPT-2: their ids against the library tokenizers, their files, and runs with them. */
+/** Vocabularies of other models than GPT-2: ids as in the library tokenizers, their files, and runs with them. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";

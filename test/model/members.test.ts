@@ -44,7 +44,7 @@ function specOf({ lr_ratio, ...lora }: Adapter, options: SpecOptions = {}): Mode
   return { ...spec, lora: { ...spec.lora!, ...lora }, ...(lr_ratio === undefined ? {} : { lr_ratio }) };
 }
 
-/** Other ranks, factors, targets, blocks, learning rates of B and limits of the norm; other numbers of rows, and of batches a step. */
+/** Different ranks, factors, targets, blocks, learning rates of B and clipping norms, rows and batches per step. */
 const ADAPTERS: readonly (readonly [Adapter, Omit<Job, "spec">])[] = [
   [
     { r: 3, lora_alpha: 6 },
@@ -164,7 +164,7 @@ async function together(jobs: readonly Job[], rest: Rest, isTraining: boolean): 
   );
 }
 
-/** The members' results must have the bits of those alone; but for these members, which must only stop as they do alone. */
+/** Results must have the bits of members alone, except these members', which must only stop as they do alone. */
 async function compare(
   jobs: readonly Job[],
   rest: Rest = {},

@@ -1,4 +1,4 @@
-/** Activations that are made again in the backward pass: the same bits, less memory, and only where it helps. */
+/** Activations recomputed in the backward pass: the same bits, less memory, and only where it helps. */
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
 import { Engine } from "../../src/engine/engine.ts";
@@ -21,7 +21,7 @@ import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 const CAPACITY = { tokens: 40, sequences: 4 };
-/** Two blocks below the last one, whose activations are never made again. */
+/** Two blocks below the last one, whose activations are never recomputed. */
 const config = { n_layer: 3 };
 const lm = { objective: "lm", config } as const;
 
@@ -100,7 +100,7 @@ test("blocks without a backward pass, the last block and forward-only plans are 
   }
 });
 
-test("what the backward pass does not read is not made again, and what is counts as work", () => {
+test("what the backward pass does not read is not recomputed, and what is counts as work", () => {
   const products = (dispatches: readonly Dispatch[], name: RegExp) =>
     dispatches.filter(({ kernel, tensors }) => kernel.name === "linear" && name.test(tensors[3]!.name)).length;
   const backward = ({ segments }: ReturnType<typeof planOf>) =>

@@ -181,7 +181,7 @@ for (const shape of [
 ])
   test(`sequences of ${shape.lengths}, ${shape.heads} heads of ${shape.size}`, () => compare(shape));
 
-/** Shaders of a head size and a count are compiled for all cases once, slowly on a software driver: the others run on the CPU. */
+/** Shaders are compiled once per head size and count, slowly on a software driver: other cases run on the CPU. */
 const CPU = DEVICE_NAMES.filter((name) => name !== "webgpu");
 
 for (const { count, devices = CPU, ...shape } of [

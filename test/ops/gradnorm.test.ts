@@ -50,7 +50,7 @@ for (const { name, gradient, metrics = FINITE, stopped = 0 } of [
     assert.is(afterMetrics![3], 0, "finite");
   });
 
-/** Pages of members in two buffers, in which what is no page's is NaN; metrics [members slots, 4] and stopped, before and after. */
+/** Pages of members in two buffers, NaN outside of pages; metrics [members slots, 4] and stopped, before and after. */
 function memberCase(
   gradients: readonly { first: readonly Float32Array[]; second: readonly Float32Array[] }[],
   { slots, losses, stops }: { slots: number; losses: readonly number[]; stops: readonly number[] },

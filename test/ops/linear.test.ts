@@ -22,7 +22,7 @@ import { assertSameAlone, layOut, members, packRows } from "../helpers/shares.ts
 
 const { value: gelu, slope } = FORMULAS.gelu_new;
 
-/** Two sums of up to 132 products of normal numbers behind each other, then GELU. */
+/** Two consecutive sums of up to 132 products of normal numbers, then GELU. */
 const TWO_SUMS = { atol: 5e-5, rtol: 5e-6 };
 /** The derivative of GELU multiplies such a sum. */
 const GELU = { atol: 1e-4, rtol: 1e-5 };
@@ -73,7 +73,7 @@ const thirds = (count: number, r: number, width: number, column = 0, step = widt
   step,
 });
 
-/** Ranks below, at and above a tile's depth; columns of several adapters that end inside a tile or a panel; one block of the CPU's caches. */
+/** Ranks below, at and above a tile's depth; adapters that end inside a tile or panel; a block of the CPU's caches. */
 const CASES: Sizes[] = [
   { rows: 1, input: 4, out: 4, place: one(1, 4) },
   { rows: 17, input: 20, out: 68, place: one(3, 68) },

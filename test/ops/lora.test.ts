@@ -12,7 +12,7 @@ import { test } from "../helpers/harness.ts";
 import { assertShapes, OpCase } from "../helpers/op-case.ts";
 import { assertSameAlone, type Batch, layOut, members, packRows } from "../helpers/shares.ts";
 
-/** Two sums of up to 132 products of normal numbers behind each other: intermediate values reach a few dozen. */
+/** Two consecutive sums of up to 132 products of normal numbers: intermediate values reach a few dozen. */
 const TWO_SUMS = { atol: 5e-5, rtol: 5e-6 };
 
 interface Sizes {

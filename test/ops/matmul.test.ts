@@ -23,7 +23,7 @@ const PRODUCT = { atol: 2e-5, rtol: 2e-6 };
 /** Sums of up to 390 products. */
 const LONG_PRODUCT = { atol: 5e-5, rtol: 5e-6 };
 
-/** Both sides of the borders of the blocks (4, 8), the tiles and the kernels (16, 32, 64), in multiples of 4 and not. */
+/** Around the sizes of blocks (4, 8), tiles and kernels (16, 32, 64), in multiples of 4 and not. */
 const SIZES = [1, 3, 4, 5, 8, 9, 16, 17, 31, 32, 33, 36, 64, 65, 100, 130];
 const TRANSPOSITIONS = [false, true].flatMap((transA) => [false, true].map((transB) => ({ transA, transB })));
 
@@ -340,7 +340,7 @@ test("the gradients of a bottleneck's matrices and biases, over fewer rows than 
   await c.check(batch.values);
 });
 
-/** Logits and their gradients: of a whole table, of its rows from 64 on, of few. An odd number of rows is a stride of no four. */
+/** Logits and their gradients: of a whole table, of rows from 64 on, of few. Odd numbers of rows: unaligned strides. */
 for (const [dtype, m, rows, sizes] of [
   ["q4", 40, "tokens", [141, 77]],
   ["q4", 5, "tokens", [20]],

@@ -295,7 +295,7 @@ test("prefix and suffix share nothing and are the whole model, in its order", ()
   }
 });
 
-test("large tables and logits come in pieces, and in no other way than the small ones", () => {
+test("large tables and logits are split into pieces, in the same layout as small ones", () => {
   const pieces = PLANS["lm all in pieces"]!.parameters.all.get("wte.weight")!.pieces;
   assert.equal(
     pieces.map(({ first, tensor }) => [first, ...tensor.shape]),

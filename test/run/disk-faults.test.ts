@@ -1,7 +1,7 @@
 /**
  * Every operation on the disk fails once, and the process is killed once at each: of saving, replacing, checkpoints, resuming,
  * sweeps, exports and labelling. After each nothing of the user's has changed, the old run or the new one is whole, and the same command
- * goes on or says what to do. With DISK_FAULTS_LIST=1 each operation is listed with what came of it.
+ * goes on or says what to do. With DISK_FAULTS_LIST=1 each operation is listed with its outcome.
  */
 import { spawn } from "node:child_process";
 import {

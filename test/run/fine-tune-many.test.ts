@@ -116,7 +116,7 @@ testOnDevices(
   ONE_OF_EACH,
 );
 
-test("one whose listener throws is rejected, and the others go on", async () => {
+test("one whose listener throws is rejected, and the others continue", async () => {
   const all = await common();
   for (const type of ["plan", "step"] as const) {
     const onEvent = (event: TrainEvent) => {
@@ -163,7 +163,7 @@ testOnDevices(
   ONE_OF_EACH,
 );
 
-test("one that resumes goes on as it began, and shares no batch with one that is new", async () => {
+test("a resumed run continues as it began, and shares no batch with a new one", async () => {
   const all = await common();
   const straight = await fineTune({ ...all, ...RANKS[0] });
   const resume = await stopAfter(2, (stop) => fineTune({ ...all, ...RANKS[0], ...stop }));

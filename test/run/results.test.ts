@@ -209,7 +209,7 @@ function majorityOf({ train }: LoadedDataset): number {
   return counts.indexOf(Math.max(...counts));
 }
 
-/** Logistic regression on dense counts by plain gradient descent, until it stands still: the class and its lead for each test row. */
+/** Logistic regression on dense counts by plain gradient descent to convergence: each test row's class and margin. */
 function reference({ train, test, labels }: LoadedDataset): { label: number; lead: number }[] {
   const columns = new Map<number, number>();
   const idsOf = (set: typeof train, row: number) => [...set.batch([row]).ids];

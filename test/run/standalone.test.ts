@@ -68,7 +68,7 @@ const TRAINED: Trained = {
 let opened: ReturnType<typeof openBrowser> | undefined;
 const browser = () => (opened ??= openBrowser());
 
-/** Logits have the same bits everywhere; versions of V8 differ in the last bit of their exponentials, which are doubles. */
+/** Logits have the same bits everywhere; versions of V8 differ in the last bit of exponentials in double precision. */
 const rounded = (values: number[]) => values.map(Math.fround);
 
 /** Probability of each class, as the library gives them. */

@@ -1,4 +1,4 @@
-/** Trials of a sweep that are trained at once: the same files as of trials that ran alone, whatever happens to one of them. */
+/** Trials of a sweep that are trained together: the same files as from trials alone, whatever happens to one. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -170,7 +170,7 @@ test("trials of other types of weights, modes, models or steps are in other grou
     [[2, 3], "base model in f16"],
     [[4], "mode bitfit"],
     [[5], "2 batches a step"],
-    [[6], "only blocks from 1 on run"],
+    [[6], "frozen blocks: 1"],
   ]);
   assert.match(rounds.at(-1)!.apart, "no such layer");
   await common.model.close();

@@ -1,4 +1,4 @@
-/** What a run takes in memory: what `auto` chooses, what a run that does not fit is told, and the table of `train --plan`. */
+/** What a run takes in memory: the choice of `auto`, the advice if a run does not fit, the table of `train --plan`. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";

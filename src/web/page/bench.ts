@@ -43,7 +43,7 @@ const copyButton = byId<HTMLButtonElement>("copy");
 const json = byId<HTMLTextAreaElement>("json");
 const say = (text: string) => setText(byId("status"), text);
 
-/** What the browser tells of the adapter. */
+/** What the browser reports about the adapter. */
 async function describeAdapter(): Promise<Result["adapter"]> {
   const adapter = await (await requestGPU())?.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) return null;

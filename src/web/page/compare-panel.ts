@@ -1,4 +1,4 @@
-/** Compares methods: starts the runs of a comparison, and shows their table, their chart, and what they came to. */
+/** Compares methods: starts the runs of a comparison, and shows their table, their chart and their results. */
 
 import { MODES, type Mode } from "../../config.ts";
 import { showBytes } from "../../plan/memory.ts";
@@ -63,7 +63,7 @@ export class ComparePanel {
     }).observe(this.chartPlace);
   }
 
-  /** Offers to compare methods with these settings; null: there are none. `seconds`: the estimated time of a run. Language models are not compared. */
+  /** Offers to compare methods with these settings, if any, for messages. `seconds`: the estimated time of a run. */
   offer(settings: PageSettings | null, seconds: number | null = null): void {
     const isLm = settings?.objective === "lm";
     if (settings) byId("compare").hidden = isLm && this.runs.length === 0;
@@ -88,7 +88,7 @@ export class ComparePanel {
     this.draw();
   }
 
-  /** The run with which the comparison goes on: one that was interrupted or stopped, else the next that waits. */
+  /** The run with which the comparison continues: one that was interrupted or stopped, else the next that waits. */
   private get unfinished(): PageRun | undefined {
     const resumed = ["interrupted", "paused", "stopped"];
     return this.runs.find(({ state }) => resumed.includes(state)) ?? this.runs.find(({ state }) => state === "waiting");
@@ -105,7 +105,7 @@ export class ComparePanel {
     const state =
       active.length === 0
         ? ""
-        : `Training ${numbers} of ${runs.length}${atOnce}: ${list(active.map(shortName))}. The comparison goes on after a reload.`;
+        : `Training ${numbers} of ${runs.length}${atOnce}: ${list(active.map(shortName))}. The comparison continues after a reload.`;
     setText(byId("compare-status"), state);
   }
 

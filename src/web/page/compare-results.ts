@@ -1,4 +1,4 @@
-/** What the finished runs of a comparison came to, in figures and in words. */
+/** The results of a comparison's finished runs, in figures and in words. */
 import { showBytes } from "../../plan/memory.ts";
 import { holm, type Interval, mcnemar, type Standing, showStanding, standing } from "../../report/statistics.ts";
 import { describeMethod } from "../../run/record.ts";
@@ -15,7 +15,7 @@ export interface Outcome {
   /** On the test set, as its interval. */
   accuracy: number;
   interval: Interval;
-  /** Beside the run with the lowest validation loss, which is `best` itself; in words with p, corrected for all comparisons. */
+  /** Against the run with the lowest validation loss, itself `best`; in words with p, corrected for all comparisons. */
   standing: "best" | Standing;
   words: string;
 }

@@ -31,7 +31,7 @@ export class DataPanel {
   private readonly label = byId<HTMLSelectElement>("label-column");
   private readonly encoding = byId<HTMLSelectElement>("encoding");
   private picked: File | undefined;
-  /** The name of the hub's data set that was asked for last. */
+  /** The name of the hub's data set that was requested last. */
   private hubName = "";
   private readonly examples = new ExamplesPanel((file) => void this.takeExamples(file));
   /** The columns that a restored file had. */
@@ -193,7 +193,7 @@ export class DataPanel {
   private async read(file: File, encoding: string): Promise<void> {
     this.file = null;
     byId("columns").hidden = true;
-    // Until the file is read, no run can start: it would be on the file before.
+    // Until the file is read, no run can start: it would use the previous file.
     this.choose();
     try {
       this.file = await this.client.pickData(file, encoding);

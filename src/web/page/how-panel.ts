@@ -1,4 +1,4 @@
-/** "How it works": LoRA explained by the settings of this run, with a figure of W + (alpha / r) B A that is drawn to scale. */
+/** "How it works": LoRA explained by this run's settings, with a figure of W + (alpha / r) B A to scale. */
 import type { GPT2Config, Mode } from "../../config.ts";
 import { showShare } from "../../report/share.ts";
 import type { RunEstimate } from "../protocol.ts";

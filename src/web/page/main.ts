@@ -193,7 +193,7 @@ client.listen((event) => {
     setText(byId("busy"), event.share === null ? event.text : `${event.text}, ${percent(event.share, 0)}`);
   if (event.type === "idle" || event.type === "ended") setText(byId("busy"), "");
   if (event.type === "ended") {
-    // What was asked for before is answered.
+    // Answers to earlier requests have arrived.
     version++;
     showError(byId("start-error"), event.report, [{ label: "Try again", take: () => changed(true) }]);
   }

@@ -45,7 +45,7 @@ export class ModelPanel {
     }
   }
 
-  /** Opens the model of the last visit or of a link. One that only a link names is not downloaded before the visitor asks for it. */
+  /** Opens the model of the last visit or of a link. One that only a link names is downloaded on request. */
   async begin(wanted = BUNDLED, isLink = false): Promise<void> {
     const models = await this.client.models();
     this.list(BUNDLED, models);

@@ -13,12 +13,12 @@ import { sentence } from "./notice.ts";
 /** What was not measured: the parts of a test set before training, classes without test rows. */
 const NONE = "–";
 
-/** Shows the metrics before and after training, the confusion matrix and the misclassified messages of a run that has ended. */
+/** Shows an ended run's metrics before and after training, its confusion matrix and its misclassified messages. */
 export function showOutcome({ id, record }: PageRun): void {
   const { results, step, labels } = record;
   byId("outcome").hidden = results === null;
   const body = byId("outcome-body");
-  // A stopped run can go on and end again.
+  // A stopped run can be resumed and end again.
   const key = `${id} ${step}`;
   if (!results || body.getAttribute("data-of") === key) return;
   body.setAttribute("data-of", key);
@@ -47,7 +47,7 @@ export function warning(record: RunRecord): ErrorReport | null {
   };
 }
 
-/** What to know about the result: a small test set, a baseline with as many rows right, an early end, what was kept. */
+/** Notes about the result: a small test set, a baseline that is as good, an early end, what was kept. */
 function notes(record: RunRecord): string[] {
   const few = fewRows(record);
   // A warning already says that a baseline is better, and what to try.

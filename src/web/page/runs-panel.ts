@@ -62,7 +62,7 @@ export class RunsPanel {
       place.querySelector<HTMLElement>(`[data-focus="${focus}"]`)?.focus();
   }
 
-  /** Replacing a row loses the focus, a click in progress and a name that is being typed, so only changed rows are replaced. */
+  /** Replacing a row would lose focus, a click in progress and a half-typed name: only changed rows are replaced. */
   private add(before: RunsPanel["rows"], key: string, drawn: string, make: () => HTMLElement): void {
     const old = before.get(key);
     const isCurrent = old && (old.drawn === drawn || old.row.querySelector("input[type=text]"));
@@ -148,7 +148,7 @@ export class RunsPanel {
     );
   }
 
-  /** A field for a run's name in place of `content`. Enter and leaving it take the name, Escape does not; without one the method is shown. */
+  /** A field for a run's name in place of `content`. Enter and blur save it, Escape does not; empty: the method. */
   private nameField(run: PageRun, title: HTMLElement, content: readonly ChildNode[]): HTMLElement {
     const input = h("input", { type: "text", value: nameOf(run), "aria-label": `Name of ${nameOf(run)}` });
     let isOpen = true;
@@ -172,7 +172,7 @@ export class RunsPanel {
   }
 }
 
-/** In the order of the list: the pinned ones, then by time; the runs of a comparison stand together in the order of their methods. */
+/** The list's order: pinned ones, then by time; the runs of a comparison stay together in the order of methods. */
 function listed(runs: readonly PageRun[]): PageRun[] {
   const newest = new Map<string, number>();
   const key = ({ id, comparison }: PageRun) => comparison ?? id;

@@ -31,7 +31,7 @@ export class Runs {
   private undoTimer = 0;
   /** The run that a comparison is about to begin. */
   private next: PageRun | undefined;
-  /** The run that a reload of this tab interrupted, until it resumes. It is `elsewhere` until the previous worker has ended. */
+  /** The run that a reload of this tab interrupted, until it resumes: `elsewhere` until the old worker has ended. */
   private cutOff = sessionStorage.getItem(TRAINED_HERE);
   private readonly panel: RunPanel;
   private readonly list: RunsPanel;
@@ -129,7 +129,7 @@ export class Runs {
     if (run?.state === "interrupted" || run?.state === "waiting") this.attempt(this.client.resume(run.id));
   }
 
-  /** Says of the runs that a worker trained why it has ended. Another one finds them interrupted. */
+  /** Notes on a worker's runs why it has ended. The next worker finds them interrupted. */
   private async cutShort(error: ErrorReport): Promise<void> {
     if (!this.isTraining) return;
     this.next = undefined;
@@ -190,7 +190,7 @@ export class Runs {
     if (!isUnderWay(run) && before !== run.state) void this.showStorage();
   }
 
-  /** Whether a run that begins is shown: one of a comparison, unless the visitor looks at something else or at one that trains with it. */
+  /** Whether a run that begins is selected: in a comparison, unless the visitor looks elsewhere or at a companion. */
   private follows({ comparison }: PageRun): boolean {
     const shown = this.shown === null ? undefined : this.runs.get(this.shown);
     if (comparison === undefined || shown === undefined) return true;

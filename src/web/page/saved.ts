@@ -45,7 +45,7 @@ export function linkTo({ data, ...settings }: Saved): string {
   return `${location.origin}${location.pathname}#${new URLSearchParams(texts)}`;
 }
 
-/** Keeps selected files for the next visit, under a name. A browser whose storage is full goes on without. */
+/** Keeps selected files for the next visit, under a name. If the browser's storage is full, they are not kept. */
 export async function keepFiles(name: "data" | "texts" | "pasted", some: readonly File[]): Promise<void> {
   await set(name, some, files).catch(() => {});
 }

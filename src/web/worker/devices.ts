@@ -17,7 +17,7 @@ export function deviceOf(name: DeviceName): Promise<Backend> {
   return opening;
 }
 
-/** Opens a device, or returns the CPU if `auto` has opened it. A GPU that is asked for by name is not replaced by a faster CPU. */
+/** Opens a device, or returns the CPU if `auto` opened it. A GPU requested by name is not replaced by a faster CPU. */
 async function find(name: DeviceName): Promise<Backend> {
   const found = name === "wasm" ? await open.get("auto")?.catch(() => undefined) : undefined;
   return found?.info.kind === name ? found : openDevice(name);

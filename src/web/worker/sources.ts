@@ -1,4 +1,4 @@
-/** The messages, texts and base models of the page: bundled, selected by the visitor, stored in the browser, or from the hub. */
+/** The page's messages, texts and base models: bundled, selected by the visitor, stored, from the hub. */
 import { exists, joinPath, linkFile, listDirectory, openFile, remove } from "#platform";
 import { CHUNK_BYTES, Corpus } from "../../data/corpus.ts";
 import type { TrainingData } from "../../data/texts.ts";
@@ -112,7 +112,7 @@ export async function forgetModel(name: string): Promise<void> {
 /** model.safetensors, or its shards and their index. */
 const WEIGHT_FILES = /^model[\w.-]*\.safetensors(\.index\.json)?$/;
 
-/** Validates and stores the files of a model's folder; returns the model's name. Throws ConfigError if a file is missing. */
+/** Validates and stores a model folder's files; returns the model's name. Throws ConfigError if a file is missing. */
 export async function addModel(files: readonly File[], emit: (share: number) => void): Promise<string> {
   const wanted = files.filter(({ name }) => MODEL_FILES.includes(name) || WEIGHT_FILES.test(name));
   const folder = wanted[0]?.webkitRelativePath.split("/").at(-2) || "my-gpt2";

@@ -32,7 +32,7 @@ export function folderOf(id: string): string {
   return joinPath(FOLDER, id);
 }
 
-/** The folder of the adapter that a run starts from: it is needed again after a reload, and to compare with what was learned. */
+/** The folder of the adapter that a run starts from: needed after a reload, and to measure what was learned. */
 export function startOf(id: string): string {
   return joinPath(FOLDER, id, "start");
 }
@@ -90,7 +90,7 @@ export async function readRun(id: string): Promise<PageRun> {
 /** Whether this worker is the one that trains. */
 let isTrainer = false;
 
-/** All runs, newest first, as they are stored: an active run is `elsewhere` if another tab is training, and `interrupted` if none is. */
+/** All stored runs, newest first: an active one is `elsewhere` if another tab is training, else `interrupted`. */
 export async function listRuns(): Promise<PageRun[]> {
   const { held = [] } = await navigator.locks.query();
   const isElsewhere = !isTrainer && held.some(({ name, mode }) => name === TRAINING_LOCK && mode === "exclusive");

@@ -1,4 +1,4 @@
-/** What is taken away of a run: its files with a README, code that uses it, and one HTML file that classifies on its own. */
+/** What can be downloaded of a run: its files with a README, code that uses it, and a standalone HTML file. */
 import { exists, joinPath } from "#platform";
 import { MODE_TITLES } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";

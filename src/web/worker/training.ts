@@ -84,7 +84,7 @@ export class Training implements Job {
     return adapterOf(this.live.record, this.prepared.spec, tensors, this.novelty);
   }
 
-  /** Says how the run ends that the signal is about to end. */
+  /** Sets how the run ends when the signal ends it. */
   stop(state: "paused" | "stopped"): void {
     this.ending = state;
     if (this.run.state !== "training") return;
@@ -149,7 +149,7 @@ export class Training implements Job {
     if ((await generations(this.folder)).length === 0) return undefined;
     return lastCheckpoint(this.folder).catch((error) => {
       if (!(error instanceof FormatError)) throw error;
-      // An invalid one alone is of a page that was closed while it wrote the first.
+      // A single invalid one is from a page that was closed while writing the first.
       if (this.run.usable) this.note = "The checkpoints were damaged: the run started again from the beginning.";
       this.run.note = this.note;
       return undefined;

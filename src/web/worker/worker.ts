@@ -194,7 +194,7 @@ function end(how: "paused" | "stopped"): void {
   group?.stop(how);
 }
 
-/** Trains the next run of a comparison. One that cannot begin fails, and the comparison goes on. */
+/** Trains the next run of a comparison. One that cannot begin fails, and the comparison continues. */
 async function follow(run: PageRun): Promise<void> {
   try {
     await trainAtOnce(run, await reopen(run));
