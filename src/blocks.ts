@@ -23,7 +23,7 @@ const TABLES = 256 + 16;
 export const isBlockDtype = (dtype: string): dtype is BlockDtype => Object.hasOwn(BLOCKS, dtype);
 
 /** Where the parts of a tensor of `size` weights are, in bytes. */
-export function partsOf(dtype: BlockDtype, size: number) {
+export function layoutBlocks(dtype: BlockDtype, size: number) {
   const blocks = size / BLOCKS[dtype];
   if (dtype === "q8") return { scales: size, end: Math.ceil((size + 2 * blocks) / 4) * 4 };
   const scales = size / 2;
@@ -34,5 +34,5 @@ export function partsOf(dtype: BlockDtype, size: number) {
 
 /** Bytes of a tensor of `size` weights, a whole number of blocks and of words. */
 export function blockBytes(dtype: BlockDtype, size: number): number {
-  return partsOf(dtype, size).end;
+  return layoutBlocks(dtype, size).end;
 }

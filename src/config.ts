@@ -175,7 +175,7 @@ export function textContext(
 }
 
 /** Returns `word` if it is one of `allowed`; otherwise throws ConfigError, which suggests the nearest one. */
-export function oneOf<T extends string>(what: string, word: unknown, allowed: readonly T[], where?: string): T {
+export function parseChoice<T extends string>(what: string, word: unknown, allowed: readonly T[], where?: string): T {
   const found = allowed.find((candidate) => candidate === word);
   if (found !== undefined) return found;
   throw new ConfigError(`unknown ${what}`, {
@@ -219,9 +219,9 @@ export function validateLora(config: LoraConfig, where?: string): void {
       found: show(config.lora_alpha),
       hint: "use a value between r and 2 r",
     });
-  oneOf("scaling", config.scaling, SCALINGS, where);
-  oneOf("init", config.init, INITS, where);
-  for (const target of config.target_modules) oneOf("target module", target, ALL_TARGETS, where);
+  parseChoice("scaling", config.scaling, SCALINGS, where);
+  parseChoice("init", config.init, INITS, where);
+  for (const target of config.target_modules) parseChoice("target module", target, ALL_TARGETS, where);
   if (config.target_modules.length === 0)
     throw new ConfigError("target_modules is empty", {
       ...place,
@@ -326,7 +326,7 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
   refuseVariants(values, where);
   const config = {
     ...{ vocab_size, n_positions, n_layer, n_head, n_embd, layer_norm_epsilon },
-    ...optionsOf(values, n_embd, where),
+    ...readOptionalKeys(values, n_embd, where),
   };
   checkWidths(config, where);
   return config;
@@ -341,7 +341,7 @@ function refuseVariants(values: Record<string, unknown>, where: string): void {
 }
 
 /** The optional keys that differ from their defaults. Throws FormatError or, for an unknown activation, ConfigError. */
-function optionsOf(values: Record<string, unknown>, width: number, where: string): Partial<GPT2Config> {
+function readOptionalKeys(values: Record<string, unknown>, width: number, where: string): Partial<GPT2Config> {
   const options: Partial<GPT2Config> = {};
   for (const [key, usual] of Object.entries(SWITCHES) as [keyof typeof SWITCHES, boolean][]) {
     const value = values[key] ?? usual;

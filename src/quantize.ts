@@ -1,7 +1,7 @@
 /**
  * Quantises weights to 8 or 4 bits, and back, in the formats of src/blocks.ts. Loaded only if a plan has such weights.
  */
-import { BLOCKS, type BlockDtype, blockBytes, NESTED, partsOf } from "./blocks.ts";
+import { BLOCKS, type BlockDtype, blockBytes, layoutBlocks, NESTED } from "./blocks.ts";
 import { ConfigError, ShapeError } from "./errors.ts";
 import { floatToHalf, halfToFloat } from "./half.ts";
 
@@ -39,16 +39,16 @@ function linspace(first: number, last: number, count: number): Float32Array {
 }
 
 /** As in bitsandbytes, also for a block of zeros. */
-const inverseOf = (most: number) => Math.fround(1 / Math.max(most, 1e-38));
+const inverseScale = (most: number) => Math.fround(1 / Math.max(most, 1e-38));
 
 /** The index of the value nearest to x in an ascending table is the number of these below x. */
-function middlesOf(table: Float32Array): Float32Array {
+function midpoints(table: Float32Array): Float32Array {
   return Float32Array.from(table.subarray(1), (value, i) => (value + table[i]!) / 2);
 }
 
 /** The last one exceeds every weight. */
-const NF4_MIDDLES = Float32Array.of(...middlesOf(NF4), Infinity);
-const MAXIMA_MIDDLES = middlesOf(MAXIMA);
+const NF4_MIDDLES = Float32Array.of(...midpoints(NF4), Infinity);
+const MAXIMA_MIDDLES = midpoints(MAXIMA);
 
 /** The code at the start of each interval of 1 / 64 from -1 on. An interval holds at most one midpoint of NF4. */
 const NF4_STARTS = Uint8Array.from({ length: 129 }, (_, i) => countBelow(NF4_MIDDLES, i / 64 - 1));
@@ -151,7 +151,7 @@ export class Quantizer {
 
   private four(index: number, most: number): void {
     const { block, bytes } = this;
-    const inverse = inverseOf(most);
+    const inverse = inverseScale(most);
     const at = (index * block.length) / 2;
     for (let j = 0; j < block.length; j += 2) {
       const high = nearestNF4(Math.fround(block[j]! * inverse));
@@ -162,7 +162,7 @@ export class Quantizer {
   /** The stored tensor, once all weights have been taken. */
   finish(): Uint8Array {
     const { bytes, dtype, scales } = this;
-    const parts = partsOf(dtype, this.outputs * this.inputs);
+    const parts = layoutBlocks(dtype, this.outputs * this.inputs);
     if (parts.mean === undefined) {
       const halves = floatToHalf(scales);
       halves.forEach((half, i) => {
@@ -209,7 +209,7 @@ export function encodeNF4({ codes, ...maxima }: NF4Parts): Uint8Array {
 
 /** Everything of a q4 tensor but its codes. */
 function writeMaxima(bytes: Uint8Array, size: number, { absmax, nestedAbsmax, offset }: NestedMaxima): void {
-  const { scales, nested } = partsOf("q4", size);
+  const { scales, nested } = layoutBlocks("q4", size);
   bytes.set(absmax, scales);
   bytes.set(new Uint8Array(Float32Array.of(...nestedAbsmax, offset, ...MAXIMA, ...NF4).buffer), nested);
 }
@@ -223,7 +223,7 @@ function quantizeMaxima(scales: Float32Array): NestedMaxima {
     const own = scales.subarray(block * NESTED, (block + 1) * NESTED).map((x) => x - offset);
     const most = own.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
     nestedAbsmax[block] = most;
-    const inverse = inverseOf(most);
+    const inverse = inverseScale(most);
     own.forEach((x, i) => {
       absmax[block * NESTED + i] = countBelow(MAXIMA_MIDDLES, Math.fround(x * inverse));
     });
@@ -233,7 +233,7 @@ function quantizeMaxima(scales: Float32Array): NestedMaxima {
 
 /** The `size` values of a stored tensor, in its order. */
 export function dequantize(dtype: BlockDtype, bytes: Uint8Array, size: number): Float32Array<ArrayBuffer> {
-  const parts = partsOf(dtype, size);
+  const parts = layoutBlocks(dtype, size);
   const block = BLOCKS[dtype];
   const values = new Float32Array(size);
   if (parts.mean === undefined) {

@@ -46,7 +46,7 @@ export class Tensor {
     readonly contents?: Uint32Array,
   ) {
     this.root = root ?? this;
-    this.size = sizeOf(shape);
+    this.size = numel(shape);
     if (root && offset + this.size > root.size)
       throw new ShapeError(`${name} exceeds ${root.name}`, {
         expected: `at most ${root.size} elements`,
@@ -83,7 +83,7 @@ export class Tensor {
 }
 
 /** Number of elements of a shape; 1 for the empty shape. */
-export function sizeOf(shape: Shape): number {
+export function numel(shape: Shape): number {
   return shape.reduce((product, n) => product * n, 1);
 }
 

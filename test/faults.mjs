@@ -34,7 +34,7 @@ const SWAPPED = {
 }; // prettier-ignore
 
 /** All faults that can be planted in a file of this name and text. */
-export function faultsOf(path, text) {
+export function listFaults(path, text) {
   return path.endsWith(".wgsl") ? shaderFaults(text) : scriptFaults(text);
 }
 

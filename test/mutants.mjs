@@ -19,7 +19,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { bundleTests } from "../src/tools/bundles.mjs";
 import { buildWasm } from "../src/tools/wasm.mjs";
-import { faultsOf } from "./faults.mjs";
+import { listFaults } from "./faults.mjs";
 import { endChild, runFile } from "./run-file.mjs";
 
 const { values: options } = parseArgs({
@@ -66,7 +66,7 @@ function* drawFaults(paths, seed) {
   const drawn = new Set();
   for (let tries = 0; tries < 1e5; tries++) {
     const { path, text } = pick(byLine);
-    const faults = faultsOf(path, text);
+    const faults = listFaults(path, text);
     const kind = pick([...new Set(faults.map((fault) => fault.kind))]);
     const fault = pick(faults.filter((other) => other.kind === kind));
     const name = JSON.stringify([path, fault]);
@@ -158,7 +158,7 @@ const usual = new Map();
 const sound = new Map();
 
 /** The tests that can see a file, in the order in which they run. */
-function testsOf(path) {
+function nearestTests(path) {
   const steps = near.get(LOADED.find(([pattern]) => pattern.test(path))?.[1] ?? path) ?? new Map();
   const stems = [[path], importers(path)].map((files) => files.map((file) => basename(file).split(/[_.]/)[0]));
   const rank = (test) => [
@@ -219,7 +219,7 @@ async function build({ path }) {
 
 /** Runs the tests that can see the fault; says which found it, or how many are left where the time is over. */
 async function search({ path }) {
-  const candidates = testsOf(path);
+  const candidates = nearestTests(path);
   let isBuilt = false;
   let taken = 0;
   for (const [ran, { test, built }] of candidates.entries()) {

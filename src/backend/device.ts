@@ -1,6 +1,6 @@
 /** Selects and opens a device. */
 import { checkArguments, checkOptions } from "../arguments.ts";
-import { DEVICES, type DeviceName, oneOf } from "../config.ts";
+import { DEVICES, type DeviceName, parseChoice } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { DeviceError } from "../errors.ts";
 import type { Backend } from "./backend.ts";
@@ -37,7 +37,7 @@ export async function openDevice(
   checkArguments({ name }, { name: "text" });
   checkOptions("options", options, { threads: "number?" });
   const { threads = 0 } = options;
-  oneOf("device", name, DEVICES);
+  parseChoice("device", name, DEVICES);
   const device = await open(name, threads);
   return Object.assign(device, { [asyncDispose]: async () => device.destroy() });
 }

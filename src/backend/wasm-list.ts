@@ -3,7 +3,7 @@ import { DeviceError } from "../errors.ts";
 import type { Dispatch, StepValues } from "../ops/kernel.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
-import { OPERATIONS, operationOf, RECORD_WORDS } from "./wasm-operations.ts";
+import { chooseOperation, OPERATIONS, RECORD_WORDS } from "./wasm-operations.ts";
 
 /** An argument that changes from step to step. */
 interface Patch {
@@ -87,7 +87,7 @@ export class RecordList {
 
   private encode(dispatch: Dispatch, patches: Patch[]): void {
     const { kernel, tensors, scalars } = dispatch;
-    let word = this.add(operationOf(dispatch, this.panels));
+    let word = this.add(chooseOperation(dispatch, this.panels));
     for (const tensor of tensors) this.words[word++] = this.address(tensor);
     const types = Object.values(kernel.dims);
     scalars.forEach((scalar, i) => {

@@ -6,10 +6,10 @@ import {
   type Grid,
   isTable,
   type Kernel,
-  scalarOf,
+  scalarAt,
   tensorAt,
 } from "../ops/kernel.ts";
-import { isAligned, matmulJobsOf, SHORT } from "../ops/matmul.ts";
+import { decodeMatmulJobs, isAligned, SHORT } from "../ops/matmul.ts";
 import { entryWords, SHARE, TABLE_ENTRIES } from "../ops/shares.ts";
 import { SHADERS } from "./generated/shaders.ts";
 import { isGemv } from "./variants.ts";
@@ -101,13 +101,13 @@ const PRELUDES: Readonly<Record<string, readonly string[]>> = {
 const MANY_TILES = 256;
 
 /** The shader of a product. If a side is short, lanes split the depth. Sums do not depend on the number of rows. */
-function productOf(dispatch: Dispatch): Product {
-  const [m, n] = [scalarOf(dispatch, "m"), scalarOf(dispatch, "n") as number];
+function chooseProduct(dispatch: Dispatch): Product {
+  const [m, n] = [scalarAt(dispatch, "m"), scalarAt(dispatch, "n") as number];
   const isMatmul = dispatch.kernel.name.startsWith("matmul");
-  const isAlong = !isMatmul || scalarOf(dispatch, "a_col") === 1;
+  const isAlong = !isMatmul || scalarAt(dispatch, "a_col") === 1;
   if (isGemv(dispatch) && isAlong) return PRODUCTS.gemv;
   if (isMatmul && isAlong && n <= SHORT) return PRODUCTS.narrow;
-  if (!isAlong && scalarOf(dispatch, "b_col") === 1 && typeof m === "number" && m <= SHORT) return PRODUCTS.flat;
+  if (!isAlong && scalarAt(dispatch, "b_col") === 1 && typeof m === "number" && m <= SHORT) return PRODUCTS.flat;
   const rows = typeof m === "number" ? m : tensorAt(dispatch, "out").shape[0]! / 4;
   return ceilDiv(n, 64) * ceilDiv(rows, 64) >= MANY_TILES ? PRODUCTS.wide : PRODUCTS.middle;
 }
@@ -116,12 +116,12 @@ function productOf(dispatch: Dispatch): Product {
 function readsFour(dispatch: Dispatch): boolean {
   const [a, b] = [tensorAt(dispatch, "a"), tensorAt(dispatch, "b")];
   if (dispatch.kernel.name === "matmul_grouped")
-    return [a.size, b.size].every((count) => count % 4 === 0) && matmulJobsOf(dispatch).every(isAligned);
-  const scalar = (name: string) => scalarOf(dispatch, name) as number;
-  const strideOf = (along: number, other: number) => (along === 1 ? other : along);
-  const counts = [strideOf(scalar("b_row"), scalar("b_col")), a.size, b.dtype === "f16" ? b.size / 2 : b.size];
+    return [a.size, b.size].every((count) => count % 4 === 0) && decodeMatmulJobs(dispatch).every(isAligned);
+  const scalar = (name: string) => scalarAt(dispatch, name) as number;
+  const stride = (along: number, other: number) => (along === 1 ? other : along);
+  const counts = [stride(scalar("b_row"), scalar("b_col")), a.size, b.dtype === "f16" ? b.size / 2 : b.size];
   if (dispatch.kernel.name.startsWith("linear")) counts.push(scalar("k"));
-  else counts.push(...["a_offset", "a_batch", "b_batch"].map(scalar), strideOf(scalar("a_col"), scalar("a_row")));
+  else counts.push(...["a_offset", "a_batch", "b_batch"].map(scalar), stride(scalar("a_col"), scalar("a_row")));
   return counts.every((count) => count % 4 === 0);
 }
 
@@ -130,31 +130,31 @@ function isTableInBlocks(dispatch: Dispatch): boolean {
   return dispatch.kernel.name === "embedding_forward" && tensorAt(dispatch, "wte").isInBlocks;
 }
 
-export function shaderOf(dispatch: Dispatch): Shader {
+export function chooseShader(dispatch: Dispatch): Shader {
   const { name, grid } = dispatch.kernel;
   if (grid) return { name: isTableInBlocks(dispatch) ? `${name}${QUANTIZED}` : name, grid };
-  const product = productOf(dispatch);
+  const product = chooseProduct(dispatch);
   const reading = `${readsFour(dispatch) ? "" : SCALAR}${tensorAt(dispatch, "b").isInBlocks ? QUANTIZED : ""}`;
   return { name: `${name}_${product.variant}${reading}`, grid: product.grid };
 }
 
 /** The source of a shader: declarations from the kernel's definition, the preludes that shaders share, its own code. */
-export async function wgslOf(kernel: Kernel, shader: string): Promise<string> {
+export async function assembleShader(kernel: Kernel, shader: string): Promise<string> {
   const [name] = shader.split(".");
   const family = FAMILIES[kernel.name];
   const product = family?.variants.find(({ variant }) => name === `${kernel.name}_${variant}`);
-  const { types, readers } = readingOf(shader);
+  const { types, readers } = operandReaders(shader);
   const preludes =
     family && product
       ? [...readers, "blocks", "matmul_blocks", ...family.preludes, ...product.preludes]
       : (PRELUDES[shader] ?? []);
   const file = product ? `matmul_${product.variant}` : kernel.name;
-  const parts = await Promise.all([...preludes.map((name) => `${name}.prelude`), file].map(sourceOf));
+  const parts = await Promise.all([...preludes.map((name) => `${name}.prelude`), file].map(loadSource));
   return [declarations(kernel, product && types), ...parts].join("\n");
 }
 
 /** How a product reads a and b: the types of their elements, where they are not the kernel's, and the preludes. */
-function readingOf(shader: string): { types: Record<string, string>; readers: string[] } {
+function operandReaders(shader: string): { types: Record<string, string>; readers: string[] } {
   const isScalar = shader.includes(SCALAR);
   const a = isScalar ? {} : { a: "vec4f" };
   const left = isScalar ? "left_scalar" : "left_vec4";
@@ -164,12 +164,12 @@ function readingOf(shader: string): { types: Record<string, string>; readers: st
     : { types: { ...a, b: "vec4u" }, readers: [left, "right_vec4"] };
 }
 
-async function sourceOf(file: string): Promise<string> {
+async function loadSource(file: string): Promise<string> {
   return SHADERS[file] ?? (await import("./generated/later-shaders.ts")).SHADERS[file]!;
 }
 
-/** The names of all shaders of a kernel that `wgslOf` prints. */
-export function variantsOf({ name }: Kernel): string[] {
+/** The names of all shaders of a kernel that `assembleShader` prints. */
+export function shaderVariants({ name }: Kernel): string[] {
   const variants = FAMILIES[name]?.variants.map(({ variant }) => `${name}_${variant}`);
   const readings = ["", SCALAR, QUANTIZED, SCALAR + QUANTIZED];
   if (variants) return variants.flatMap((shader) => readings.map((reading) => shader + reading));

@@ -2,7 +2,7 @@
 import type { Backend } from "../backend/backend.ts";
 import { initialize, loadBase } from "../engine/state.ts";
 import { loadModel } from "../io/hf.ts";
-import { type Spread, spreadOf } from "./spread.ts";
+import { measureSpread, type Spread } from "./spread.ts";
 import { exampleBatch, profileStep, type StepProfile, stepEngine, stepSpec, stepTime } from "./step-profile.ts";
 import type { Yardsticks } from "./yardsticks.ts";
 
@@ -38,7 +38,7 @@ export async function measureMicroStep(
     const times: number[] = [];
     const end = performance.now() + MOST_MS;
     while (times.length < STEPS && performance.now() < end) times.push((await stepTime(engine, batch)).ms);
-    const ms = spreadOf(times);
+    const ms = measureSpread(times);
     const profile = await profileStep(device, engine, batch, yardsticks);
     return { tokens, loss, ms, tokensPerSecond: (1000 * tokens) / ms.median, profile };
   } finally {

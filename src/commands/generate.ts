@@ -59,7 +59,7 @@ interface Flags extends GenerateOptions {
 }
 
 /** All prompts: they are generated together. */
-async function promptsOf(given: readonly string[]): Promise<readonly string[]> {
+async function readPrompts(given: readonly string[]): Promise<readonly string[]> {
   if (given.length > 0) return given;
   if (process.stdin.isTTY)
     throw new ConfigError("there is no prompt", {
@@ -120,7 +120,7 @@ await main(async () => {
       found: "both",
     });
   const trained = run ?? adapter;
-  const prompts = await promptsOf(program.args);
+  const prompts = await readPrompts(program.args);
   if (trained !== undefined) await settle(trained);
   const device = await openDevice(name, { threads });
   try {

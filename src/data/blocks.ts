@@ -127,7 +127,7 @@ export class Blocks {
       tokens.set(completion, kept.length);
       return block(tokens.slice(0, length + 1), kept.length, tokenizer);
     });
-    const counts = blocks.map(targetsOf);
+    const counts = blocks.map(countTargets);
     return new Blocks(blocks, counts, cut, tokenizer);
   }
 
@@ -170,7 +170,7 @@ export class Blocks {
     return {
       rows: this.size,
       documents: this.documents.length,
-      tokens: sum(targetsOf),
+      tokens: sum(countTargets),
       bytes: sum(({ bytes }) => bytes),
       cut: this.cut,
     };
@@ -180,7 +180,7 @@ export class Blocks {
   units(): Units {
     const { blocks, documents, tokenizer } = this;
     if (documents.length < FEWEST_DOCUMENTS)
-      return { of: "blocks", tokens: blocks.map(targetsOf), bytes: blocks.map(({ bytes }) => bytes) };
+      return { of: "blocks", tokens: blocks.map(countTargets), bytes: blocks.map(({ bytes }) => bytes) };
     const targets = new Uint32Array(documents.reduce((sum, count) => sum + count, 0));
     let end = 0;
     for (const { tokens, from } of blocks) {
@@ -190,7 +190,7 @@ export class Blocks {
     let start = 0;
     const bytes = documents.map((count) => {
       start += count;
-      return bytesOf(targets.subarray(start - count, start), tokenizer);
+      return countTextBytes(targets.subarray(start - count, start), tokenizer);
     });
     return { of: "documents", tokens: [...documents], bytes };
   }
@@ -201,13 +201,13 @@ export class Blocks {
   }
 }
 
-const targetsOf = ({ tokens, from }: Block) => tokens.length - from;
+const countTargets = ({ tokens, from }: Block) => tokens.length - from;
 
 function block(tokens: Uint32Array<ArrayBuffer>, from: number, tokenizer: Tokenizer): Block {
-  return { tokens, from, bytes: bytesOf(tokens.subarray(from), tokenizer) };
+  return { tokens, from, bytes: countTextBytes(tokens.subarray(from), tokenizer) };
 }
 
 /** The UTF-8 bytes of the text of some tokens. */
-function bytesOf(tokens: Uint32Array<ArrayBuffer>, tokenizer: Tokenizer): number {
+function countTextBytes(tokens: Uint32Array<ArrayBuffer>, tokenizer: Tokenizer): number {
   return tokenizer.decodeBytes(tokens.filter((id) => id !== tokenizer.endOfText)).length;
 }

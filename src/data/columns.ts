@@ -70,7 +70,7 @@ function looksLikeData(first: string[], rows: string[][], label: number): boolea
 }
 
 /** The keys of the first object that has some, of those of a sample, each given as key, value, key, value, ... */
-export function keysOf(sample: string[][]): string[] {
+export function sampleKeys(sample: string[][]): string[] {
   return (sample.find(({ length }) => length > 0) ?? []).filter((_, i) => i % 2 === 0);
 }
 
@@ -80,7 +80,7 @@ export function findKeys(
   choice: ColumnChoice,
   file: string,
 ): { textName: string; labelName: string } {
-  const names = keysOf(sample);
+  const names = sampleKeys(sample);
   if (names.length < 2) throw new DataError("Text and label need two keys", { where: file, found: nameList(names) });
   const values = sample.map((row) => row.filter((_, i) => i % 2 === 1));
   const guess = names.length === 2 ? likelyLabel(values) : -1;
@@ -249,7 +249,7 @@ export function refuseScores(labels: readonly string[], column: string, where: s
 /** Notes about the labels: too many, spelled in several ways, or combined. `classes`: rows by class. */
 export function labelNotes(classes: Readonly<Record<string, number>>): string[] {
   const labels = Object.keys(classes);
-  const notes = variantsOf(labels).map((names) => {
+  const notes = groupVariants(labels).map((names) => {
     const counted = names.map((name) => `"${name}" (${classes[name]})`);
     return `these labels differ only in case or white space: ${nameList(counted)}. Each is a class of its own; write them alike if they are one`;
   });
@@ -265,7 +265,7 @@ export function labelNotes(classes: Readonly<Record<string, number>>): string[] 
 }
 
 /** Groups of labels that differ only in case or white space. */
-function variantsOf(labels: readonly string[]): string[][] {
+function groupVariants(labels: readonly string[]): string[][] {
   const groups = new Map<string, string[]>();
   for (const label of labels) {
     const key = label.toLowerCase().replace(/\s+/g, " ");

@@ -1,7 +1,7 @@
 /** Data sets by name or file: read, balanced, shuffled, split and ready for batches. */
 import { absolutePath } from "#platform";
 import { checkOptions, type Kind } from "../arguments.ts";
-import { oneOf } from "../config.ts";
+import { parseChoice } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
@@ -145,7 +145,7 @@ const FORMS = "{ file }, { train, val, test } or { name }";
  * The origin of a spec and options. Throws ConfigError for a spec that names no data, and for a key that is neither an option
  * in `kinds` nor part of a spec; an origin, which has both, is valid for both arguments.
  */
-export function originOf(
+export function parseOrigin(
   spec: object | string,
   options: object,
   source: "source" | "sources",
@@ -198,7 +198,7 @@ export function originOf(
  * ```
  */
 export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {}): Promise<LoadedDataset> {
-  const origin = originOf(spec, options, "source", OPTIONS);
+  const origin = parseOrigin(spec, options, "source", OPTIONS);
   const seed = options.seed ?? 1;
   const maxLength = options.maxLength ?? options.model?.config.n_positions ?? 1024;
   if (!Number.isInteger(maxLength) || maxLength < 1) {
@@ -215,7 +215,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     skipFaulty: options.skipFaulty ?? false,
     encoding: options.encoding,
   };
-  if (options.split !== undefined) oneOf("split", options.split, SPLITS);
+  if (options.split !== undefined) parseChoice("split", options.split, SPLITS);
   if (options.encoding !== undefined) checkEncoding(options.encoding);
   if (options.textColumn !== undefined) read.textColumn = options.textColumn;
   if (options.labelColumn !== undefined) read.labelColumn = options.labelColumn;
@@ -301,11 +301,11 @@ async function readAndSplit(
   const [kept] = options.dedupe ? dropCopies(all) : [all];
   const { balance = named.balance, fractions = named.fractions ?? [0.7, 0.1, 0.2] } = options;
   const parts = splitDataset(kept, { split, balance, fractions, seed });
-  return { parts, testParts: partsOf(parts[2], named.parts), ...counts([all], [kept]), source, split };
+  return { parts, testParts: locateParts(parts[2], named.parts), ...counts([all], [kept]), source, split };
 }
 
 /** The positions of the rows of each part; `parts` has their names and sizes, in the order in which they were read. */
-function partsOf(set: Dataset, parts: readonly { name: string; rows: number }[]): LoadedDataset["testParts"] {
+function locateParts(set: Dataset, parts: readonly { name: string; rows: number }[]): LoadedDataset["testParts"] {
   let end = 0;
   return parts.map(({ name, rows }) => {
     const start = end;

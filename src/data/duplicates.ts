@@ -73,7 +73,7 @@ function firstCopies(sets: readonly Dataset[]): Uint32Array {
     starts.push(size);
     size += set.size;
   }
-  const textOf = (row: number) => {
+  const textAt = (row: number) => {
     const set = starts.findLastIndex((start) => start <= row);
     return normalized(sets[set]!.text(row - starts[set]!));
   };
@@ -81,21 +81,21 @@ function firstCopies(sets: readonly Dataset[]): Uint32Array {
   const mask = 2 ** Math.ceil(Math.log2(2 * size + 1)) - 1;
   const slots = new Uint32Array(2 * (mask + 1));
   return Uint32Array.from({ length: size }, (_, row) => {
-    const text = textOf(row);
-    const hash = hashOf(text);
+    const text = textAt(row);
+    const hash = hashText(text);
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const found = slots[2 * slot + 1]! - 1;
       if (found < 0) {
         slots.set([hash, row + 1], 2 * slot);
         return row;
       }
-      if (slots[2 * slot] === hash && textOf(found) === text) return found;
+      if (slots[2 * slot] === hash && textAt(found) === text) return found;
     }
   });
 }
 
 /** FNV-1a over the text's UTF-16 units, 32 bits. */
-function hashOf(text: string): number {
+function hashText(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   return hash >>> 0;

@@ -20,10 +20,10 @@ const WINDOWS_1252 = "€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’�
 
 /** Throws ConfigError for an encoding that TextDecoder does not know. */
 export function checkEncoding(encoding: string): void {
-  decoderOf(encoding);
+  openDecoder(encoding);
 }
 
-function decoderOf(encoding: string): TextDecoder {
+function openDecoder(encoding: string): TextDecoder {
   try {
     return new TextDecoder(encoding, { fatal: true });
   } catch {
@@ -39,7 +39,7 @@ function decoderOf(encoding: string): TextDecoder {
  * is passed on as it is, with its mark. Throws FormatError for bytes that are invalid in another encoding.
  */
 export async function* utf8Pieces(file: FileReader, pieceBytes: number, encoding = "utf-8") {
-  const decoder = decoderOf(marked(await headOf(file)) ?? encoding);
+  const decoder = openDecoder(marked(await readHead(file)) ?? encoding);
   const encoder = new TextEncoder();
   for (let offset = 0; offset < file.size; offset += pieceBytes) {
     const end = Math.min(offset + pieceBytes, file.size);
@@ -53,7 +53,7 @@ export async function* utf8Pieces(file: FileReader, pieceBytes: number, encoding
   }
 }
 
-const headOf = (file: FileReader) => file.read(0, Math.min(HEAD_BYTES, file.size));
+const readHead = (file: FileReader) => file.read(0, Math.min(HEAD_BYTES, file.size));
 
 /** The encoding that a byte order mark names. */
 function marked(head: Uint8Array): string | undefined {
@@ -103,8 +103,8 @@ const CHECKED_BYTES = 1 << 18;
  * without a mark, or text with more invalid than valid characters outside of ASCII. The few of a damaged file are faults of their rows.
  */
 export async function checkUtf8(file: FileReader, encoding = "utf-8"): Promise<void> {
-  const head = await headOf(file);
-  if (decoderOf(marked(head) ?? encoding).encoding !== "utf-8") return;
+  const head = await readHead(file);
+  if (openDecoder(marked(head) ?? encoding).encoding !== "utf-8") return;
   const wide = likelyUtf16(head);
   if (wide !== undefined) {
     const lines = new TextDecoder(wide).decode(head.subarray(0, head.length & ~1), { stream: true }).split(/\r?\n/);

@@ -104,7 +104,7 @@ async function findFiles(
       where: name,
       expected: "a branch, a tag or a commit",
     });
-  const card = await cardOf(repository);
+  const card = await readCard(repository);
   // A script makes the data from files that are not the data.
   const isScripted = repository.files.some(({ path }) => path === `${name.split("/")[1]}.py`);
   const found = isScripted ? undefined : findConfiguration(name, repository.files, card, asked);
@@ -120,7 +120,7 @@ async function findFiles(
   });
 }
 
-async function cardOf(repository: DatasetRepository): Promise<Card> {
+async function readCard(repository: DatasetRepository): Promise<Card> {
   const file = repository.files.find(({ path }) => path === "README.md");
   if (file === undefined) return NO_CARD;
   checkSize({ name: `${repository.name}/README.md`, size: file.size }, LIMITS.json);

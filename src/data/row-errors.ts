@@ -42,7 +42,7 @@ function byteName(byte: number): string {
 }
 
 /** The error for a row error of data.wasm. */
-export function errorOf(rowError: RowError, context: RowErrorContext): LowrankError {
+export function describeRowError(rowError: RowError, context: RowErrorContext): LowrankError {
   const { first, second, atEnd } = rowError;
   const where = `${rowError.file}:${rowError.line}`;
   const column = first === 0 ? context.textColumn : context.labelColumn;

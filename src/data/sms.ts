@@ -5,7 +5,7 @@ import { environment, exists, joinPath, readBytes, remove, writeFileAtomic } fro
 import description from "../../data/datasets/sms.json" with { type: "json" };
 import { DataError, DownloadError } from "../errors.ts";
 import { cacheDirectory } from "../io/cache.ts";
-import { download, hash, inTurn, sizeOf, writing } from "../io/download.ts";
+import { download, fileSize, hash, inTurn, writing } from "../io/download.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
 import { bytesReader } from "./corpus.ts";
 
@@ -101,7 +101,9 @@ function unzip(archive: Uint8Array, { name, bytes }: { name: string; bytes: numb
 }
 
 async function isWhole(path: string, { entry }: CollectionDescription): Promise<boolean> {
-  return (await exists(path)) && (await sizeOf(path)) === entry.bytes && (await hash(path, "sha256")) === entry.sha256;
+  return (
+    (await exists(path)) && (await fileSize(path)) === entry.bytes && (await hash(path, "sha256")) === entry.sha256
+  );
 }
 
 /** One message per line: label, tab, text. */

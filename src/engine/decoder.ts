@@ -5,11 +5,11 @@
 import type { Backend, Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
 import { buildDecoder, type DecoderOptions, type DecoderPlan } from "../model/decoder.ts";
-import { lossesOf } from "../ops/crossentropy.ts";
+import { rowLosses } from "../ops/crossentropy.ts";
 import { NO_VALUES } from "../ops/kernel.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
-import { quantizeOf, Weights } from "./weights.ts";
+import { loadQuantizer, Weights } from "./weights.ts";
 
 /** Consecutive tokens of a sequence from a position on, not counting virtual tokens. */
 export interface Chunk {
@@ -21,7 +21,7 @@ export interface Chunk {
 export class Decoder extends Weights<DecoderPlan> {
   private readonly staging: Uint32Array;
 
-  private constructor(plan: DecoderPlan, session: Session, quantize: Awaited<ReturnType<typeof quantizeOf>>) {
+  private constructor(plan: DecoderPlan, session: Session, quantize: Awaited<ReturnType<typeof loadQuantizer>>) {
     super(plan, session, quantize);
     this.staging = new Uint32Array(plan.inputs.root.size);
   }
@@ -37,7 +37,7 @@ export class Decoder extends Weights<DecoderPlan> {
   ) {
     const maxBinding = Math.min(options.maxBinding ?? Infinity, backend.limits.maxBinding);
     const plan = buildDecoder({ ...options, maxBinding, ...(sharedFrom ? { shared: sharedFrom.frozen } : {}) });
-    const quantize = await quantizeOf(plan);
+    const quantize = await loadQuantizer(plan);
     return new Decoder(plan, await backend.prepare(plan, sharedFrom?.session), quantize);
   }
 
@@ -98,7 +98,7 @@ export class Decoder extends Weights<DecoderPlan> {
       const wanted = Array.from({ length: count }, (_, i) => targets[done + i - extra] ?? 0);
       this.run(["prefill", "score"], parts, 0, (words) => words(this.plan.inputs.targets, wanted));
       const states = await this.session.read(this.plan.losses, 0, count * 4);
-      losses.set(lossesOf(states), done);
+      losses.set(rowLosses(states), done);
       done += count;
     }
     return losses.subarray(extra);

@@ -16,7 +16,7 @@ export interface Times {
 const MOST = 100;
 const BYTES = 1 << 20;
 
-const pathOf = () => joinPath(cacheDirectory(), "device-times.json");
+const timesPath = () => joinPath(cacheDirectory(), "device-times.json");
 
 export async function keptTimes(key: string): Promise<Times | undefined> {
   return (await readAll()).get(key);
@@ -27,11 +27,11 @@ export async function keepTimes(key: string, times: Times): Promise<void> {
   all.delete(key);
   all.set(key, times);
   const text = JSON.stringify([...all].slice(-MOST), null, 1);
-  await writeFileAtomic(pathOf(), `${text}\n`).catch(() => {});
+  await writeFileAtomic(timesPath(), `${text}\n`).catch(() => {});
 }
 
 async function readAll(): Promise<Map<string, Times>> {
-  const json = await readJson(pathOf(), BYTES).catch(() => null);
+  const json = await readJson(timesPath(), BYTES).catch(() => null);
   return new Map((Array.isArray(json) ? json : []).filter(isEntry));
 }
 

@@ -4,17 +4,17 @@
  */
 import { type Backend, isDropped, type Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
-import { type Batch, type Capacity, packBatch, weightOf } from "../model/batch.ts";
+import { type Batch, type Capacity, packBatch, targetWeight } from "../model/batch.ts";
 import { buildPlan, type ModelPlan, type PlanOptions, SLOTS } from "../model/gpt2.ts";
-import { offsetIn, ratesOf } from "../model/parameters.ts";
+import { offsetIn, pageRates } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { type AdamWConfig, adamwStepValues } from "../ops/adamw.ts";
-import { lossesOf } from "../ops/crossentropy.ts";
+import { rowLosses } from "../ops/crossentropy.ts";
 import { NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import { encodeTable, NO_SHARE, SHARE, type Share } from "../ops/shares.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { TensorPiece } from "../tensor.ts";
-import { quantizeOf, Weights } from "./weights.ts";
+import { loadQuantizer, Weights } from "./weights.ts";
 
 export interface EngineOptions {
   spec: ModelSpec;
@@ -44,10 +44,10 @@ export interface BatchResult {
   finite: boolean;
 }
 
-const rowsOf = ({ ids, starts }: Batch) => ({ tokens: ids.length, sequences: starts.length - 1 });
+const countRows = ({ ids, starts }: Batch) => ({ tokens: ids.length, sequences: starts.length - 1 });
 
 /** The factor of a row's weighted loss; without targets the loss is 0, not 0 / 0. */
-const meanOf = (weight: number) => (weight > 0 ? 1 / weight : 0);
+const lossScale = (weight: number) => (weight > 0 ? 1 / weight : 0);
 
 /** What a member does with a batch: segments run for all members, and an update only for those that have its values. */
 interface MemberBatch {
@@ -70,7 +70,7 @@ export function packShares(
   const shares: Share[] = [];
   let [token, sequence] = [0, 0];
   for (const work of works) {
-    const rows = work ? rowsOf(work.batch) : { tokens: 0, sequences: 0 };
+    const rows = work ? countRows(work.batch) : { tokens: 0, sequences: 0 };
     // With the virtual tokens of a prompt, which a plan of several members does not have.
     if (works.length === 1) rows.tokens = values.tokens;
     const { update = null, loss_scale = 0 } = work ?? {};
@@ -120,8 +120,8 @@ export interface Pass {
 }
 
 /** A pass without an update. */
-function passOf(segments: readonly SegmentName[], batch: Batch): Pass {
-  return { segments, work: { batch, loss_scale: meanOf(weightOf(batch)), update: null } };
+function evaluationPass(segments: readonly SegmentName[], batch: Batch): Pass {
+  return { segments, work: { batch, loss_scale: lossScale(targetWeight(batch)), update: null } };
 }
 
 /** The segments of a step's batch `i`. */
@@ -142,13 +142,14 @@ export class Engine extends Weights<ModelPlan> {
   protected constructor(
     plan: ModelPlan,
     session: Session,
-    quantize: Awaited<ReturnType<typeof quantizeOf>>,
+    quantize: Awaited<ReturnType<typeof loadQuantizer>>,
     private readonly optimizer: AdamWConfig | null,
     /** Room for a batch on the host. */
     readonly staging = new Uint32Array(plan.batch.root.size),
   ) {
     super(plan, session, quantize);
-    for (const page of plan.parameters.pages) if (page.rates) session.write(page.rates, ratesOf(plan.parameters, page));
+    for (const page of plan.parameters.pages)
+      if (page.rates) session.write(page.rates, pageRates(plan.parameters, page));
   }
 
   /** The plan that `create` would prepare. Allocates nothing. */
@@ -162,7 +163,7 @@ export class Engine extends Weights<ModelPlan> {
    */
   static async create(backend: Backend, options: EngineOptions, sharedFrom?: Engine): Promise<Engine> {
     const plan = Engine.plan(backend, sharedFrom ? { ...options, shared: sharedFrom.frozen } : options);
-    const quantize = await quantizeOf(plan);
+    const quantize = await loadQuantizer(plan);
     return new Engine(plan, await backend.prepare(plan, sharedFrom?.session), quantize, options.optimizer);
   }
 
@@ -231,19 +232,19 @@ export class Engine extends Weights<ModelPlan> {
 
   /** Submits a forward pass with the mean loss; `result` and `logits` read its results. Returns the batch's slot. */
   forward(batch: Batch): number {
-    return this.submit([passOf(["forward"], batch)])[0]!;
+    return this.submit([evaluationPass(["forward"], batch)])[0]!;
   }
 
   /** The output of a frozen prefix for a batch: [N, C] or [B, C], as its plan's boundary. */
   async computePrefix(batch: Batch): Promise<Float32Array> {
     const { tensor, rows } = this.plan.boundary!;
     this.forward(batch);
-    return this.session.read(tensor, 0, rowsOf(batch)[rows] * tensor.shape[1]!);
+    return this.session.read(tensor, 0, countRows(batch)[rows] * tensor.shape[1]!);
   }
 
   /** Forward and backward passes without an update, for tests and diagnosis. */
   gradients(batch: Batch): number {
-    return this.submit([passOf(["zero", "forward", "backward"], batch)])[0]!;
+    return this.submit([evaluationPass(["zero", "forward", "backward"], batch)])[0]!;
   }
 
   /**
@@ -254,7 +255,7 @@ export class Engine extends Weights<ModelPlan> {
     const optimizer = this.optimizer;
     if (!optimizer) throw new ShapeError("this plan has no backward pass");
     const update = adamwStepValues(optimizer, lr, this.steps + 1);
-    const loss_scale = meanOf(batches.reduce((sum, batch) => sum + weightOf(batch), 0));
+    const loss_scale = lossScale(batches.reduce((sum, batch) => sum + targetWeight(batch), 0));
     const slots = this.submit(
       batches.map((batch, i) => ({
         segments: stepSegments(i, batches.length),
@@ -293,7 +294,7 @@ export class Engine extends Weights<ModelPlan> {
   }
 
   protected async lossesAt(firstRow: number, rows: number): Promise<Float64Array> {
-    return lossesOf(await this.session.read(this.plan.losses!, firstRow * 4, rows * 4));
+    return rowLosses(await this.session.read(this.plan.losses!, firstRow * 4, rows * 4));
   }
 
   /** Allows updates again after a loss or a gradient that was not finite. */

@@ -6,11 +6,11 @@ import type { Dataset, DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
 import { type Batch, countedRows } from "../model/batch.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
-import { confusionsOf, macroF1 } from "../report/statistics.ts";
+import { countConfusions, macroF1 } from "../report/statistics.ts";
 import { modelBatch } from "./batches.ts";
 import type { Engine } from "./engine.ts";
 import type { FrozenPrefix } from "./frozen-prefix.ts";
-import { labelsOf, type Prediction, predictions } from "./predictions.ts";
+import { argmaxRows, type Prediction, predictions } from "./predictions.ts";
 
 /** Loss and accuracy of a model on a set. */
 export interface Evaluation {
@@ -32,7 +32,7 @@ export interface Evaluation {
 }
 
 /** The evaluation of some rows, from their predictions. */
-export function evaluationOf(some: readonly Prediction[], truth: (row: number) => number): Evaluation {
+export function evaluateRows(some: readonly Prediction[], truth: (row: number) => number): Evaluation {
   const mean = (of: (one: Prediction) => number) => some.reduce((sum, one) => sum + of(one), 0) / some.length;
   return {
     rows: some.length,
@@ -103,7 +103,7 @@ export async function evaluate(
     if (losses) keepLosses?.(losses.filter((_, row) => targets[row] !== IGNORE_INDEX));
     if (!logits) return;
     truth.push(...targets);
-    predicted.push(...labelsOf(logits, classes));
+    predicted.push(...argmaxRows(logits, classes));
     keep?.(predictions(logits, classes, first));
   };
   const inFlight: Promise<void>[] = [];
@@ -121,6 +121,6 @@ export async function evaluate(
   }
   await Promise.all(inFlight);
   const measured = { rows, loss: loss / rows, accuracy: correct / rows };
-  if (isClassifier) return { ...measured, macroF1: macroF1(confusionsOf(truth, predicted)) };
+  if (isClassifier) return { ...measured, macroF1: macroF1(countConfusions(truth, predicted)) };
   return { ...measured, perplexity: Math.exp(measured.loss), bitsPerByte: loss / Math.LN2 / bytes };
 }

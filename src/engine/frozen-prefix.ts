@@ -19,7 +19,7 @@ import { loadBase } from "./state.ts";
 type Sets = Pick<TrainingData, "train" | "val" | "test">;
 type ExampleSet = Dataset | Blocks;
 
-const setsOf = ({ train, val, test }: Sets): ExampleSet[] => [train, val, test];
+const exampleSets = ({ train, val, test }: Sets): ExampleSet[] => [train, val, test];
 
 /** The default limit of the cache: a quarter of the free memory, at most 1 GB. */
 function defaultBudget(): number {
@@ -33,9 +33,9 @@ function defaultBudget(): number {
 export function prefixBytes(spec: ModelSpec, data: Sets, budget = defaultBudget()): number {
   const frozen = frozenBlocks(spec);
   const { n_layer, n_embd } = spec.config;
-  const rowsOf = (set: ExampleSet) =>
+  const countOutputRows = (set: ExampleSet) =>
     frozen === n_layer ? set.size : set.padTo * set.size || set.lengths.reduce((a, b) => a + b, 0);
-  const bytes = setsOf(data).reduce((sum, set) => sum + rowsOf(set) * n_embd * 4, 0);
+  const bytes = exampleSets(data).reduce((sum, set) => sum + countOutputRows(set) * n_embd * 4, 0);
   return frozen > 0 && bytes <= budget ? bytes : 0;
 }
 
@@ -61,7 +61,7 @@ export class FrozenPrefix {
         await loadBase(engine, model, { signal });
         const start = performance.now();
         const kept = new Map<ExampleSet, Float32Array[]>();
-        for (const set of setsOf(data)) kept.set(set, await examples(engine, set, signal));
+        for (const set of exampleSets(data)) kept.set(set, await examples(engine, set, signal));
         return new FrozenPrefix(kept, (performance.now() - start) / 1000);
       });
     } finally {

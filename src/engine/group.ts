@@ -7,7 +7,7 @@ import { type Capacity, checkCapacity } from "../model/batch.ts";
 import { type MemberOptions, type ModelPlan, SLOTS } from "../model/gpt2.ts";
 import { checkMembers, joinBatches, MEMBERS } from "../model/members.ts";
 import { type BatchResult, Engine, type EngineOptions, type Pass, runBatches } from "./engine.ts";
-import { quantizeOf } from "./weights.ts";
+import { loadQuantizer } from "./weights.ts";
 
 /** A member's adapter, and the most that its batches hold. */
 interface GroupMember extends MemberOptions {
@@ -54,7 +54,7 @@ export class Group {
   private constructor(
     readonly plan: ModelPlan,
     readonly session: Session,
-    quantize: Awaited<ReturnType<typeof quantizeOf>>,
+    quantize: Awaited<ReturnType<typeof loadQuantizer>>,
     members: readonly GroupMember[],
   ) {
     this.staging = new Uint32Array(plan.batch.root.size);
@@ -74,7 +74,7 @@ export class Group {
   /** Builds the plan and prepares it. Parameters are zero until they are written; frozen ones belong to any member. */
   static async create(backend: Backend, options: GroupOptions): Promise<Group> {
     const plan = Group.plan(backend, options);
-    const quantize = await quantizeOf(plan);
+    const quantize = await loadQuantizer(plan);
     return new Group(plan, await backend.prepare(plan), quantize, options.members);
   }
 
@@ -149,7 +149,7 @@ class Member extends Engine {
     private readonly group: Group,
     private readonly number: number,
     { spec, capacity, optimizer }: GroupMember,
-    quantize: Awaited<ReturnType<typeof quantizeOf>>,
+    quantize: Awaited<ReturnType<typeof loadQuantizer>>,
   ) {
     const { plan, session } = group;
     const { parameters } = plan.members[number]!;

@@ -9,7 +9,7 @@ import type { Parameter } from "../model/parameters.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import { isAdded } from "../names.ts";
 import { Rng } from "../rng.ts";
-import { sizeOf } from "../tensor.ts";
+import { numel } from "../tensor.ts";
 import type { Engine } from "./engine.ts";
 import type { Weights } from "./weights.ts";
 
@@ -58,12 +58,12 @@ export async function loadBase(
     const parts = pieces[0]!.tensor.dtype === "q4" ? await checkpoint.quantized?.(name) : undefined;
     if (parts) {
       engine.writeNF4(name, parts);
-      await pause(sizeOf(shape));
+      await pause(numel(shape));
       continue;
     }
     const rows = shape[0]!;
     // Whole blocks of any type.
-    const step = Math.ceil(LOAD_ELEMENTS / (sizeOf(shape) / rows) / LOAD_ROWS) * LOAD_ROWS;
+    const step = Math.ceil(LOAD_ELEMENTS / (numel(shape) / rows) / LOAD_ROWS) * LOAD_ROWS;
     for (let first = 0; first < rows; first += step) {
       const data = await checkpoint.read(name, first, Math.min(rows, first + step));
       engine.writeParameter(name, data, first);
@@ -86,7 +86,7 @@ export async function initialTensors(spec: ModelSpec, seed: number, base: GPT2Ch
   for (const [name, shape] of shapes) {
     if (!isAdded(name)) continue;
     const [rows, columns = 1] = shape as [number, number?];
-    const fill = (draw: () => number) => Float32Array.from({ length: sizeOf(shape) }, draw);
+    const fill = (draw: () => number) => Float32Array.from({ length: numel(shape) }, draw);
     const values = async () => {
       if (name === "head.weight") return fill(uniform(rng, 1 / Math.sqrt(columns)));
       if (name.endsWith(".A")) return fill(drawA(rng, lora!, rows, columns));
@@ -96,7 +96,7 @@ export async function initialTensors(spec: ModelSpec, seed: number, base: GPT2Ch
       // Of the inputs of a linear layer: its weight is [in, out].
       if (name.startsWith("prefix."))
         return fill(uniform(rng, 1 / Math.sqrt(shapes.get(name.replace(/bias$/, "weight"))![0]!)));
-      const data = new Float32Array(sizeOf(shape));
+      const data = new Float32Array(numel(shape));
       if (name !== "prompt.weight") return data;
       for (let row = 0; row < rows; row++) {
         const id = rng.below(config.vocab_size);
@@ -185,9 +185,9 @@ function product(x: NamedTensor, W: NamedTensor, bias: NamedTensor): NamedTensor
 /** Writes trained tensors over the base model. Throws ShapeError for a tensor that the model does not have. */
 export function writeTrained(engine: Weights, tensors: Tensors): void {
   for (const [name, { shape, data }] of tensors) {
-    if (sizeOf(shape) !== data.length)
+    if (numel(shape) !== data.length)
       throw new ShapeError(`${name}: shape and contents differ`, {
-        expected: `${sizeOf(shape)} elements`,
+        expected: `${numel(shape)} elements`,
         found: `${data.length}`,
       });
     engine.writeParameter(name, data);

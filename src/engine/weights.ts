@@ -7,7 +7,7 @@ import { only, type Parameter, type Parameters } from "../model/parameters.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import type { Program } from "../plan/plan.ts";
 import type * as Quantize from "../quantize.ts";
-import { sizeOf, type Tensor, type TensorPiece } from "../tensor.ts";
+import { numel, type Tensor, type TensorPiece } from "../tensor.ts";
 
 /** A program over a model's parameters. */
 interface ParameterPlan extends Program {
@@ -29,7 +29,7 @@ function toHalves(name: string, values: Float32Array): Uint16Array {
 }
 
 /** The quantiser, loaded only if a plan has parameters in blocks: few plans do. */
-export async function quantizeOf({ parameters }: ParameterPlan): Promise<typeof Quantize | null> {
+export async function loadQuantizer({ parameters }: ParameterPlan): Promise<typeof Quantize | null> {
   const isNeeded = [...parameters.all.values()].some(({ pieces }) => pieces[0]!.tensor.isInBlocks);
   return isNeeded ? import("../quantize.ts") : null;
 }
@@ -41,7 +41,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
   /** Partly written pieces in blocks. */
   private readonly begun = new Map<Tensor, Quantize.Quantizer>();
 
-  /** `quantize` is what `quantizeOf` gives for the plan. */
+  /** `quantize` is what `loadQuantizer` gives for the plan. */
   constructor(
     readonly plan: P,
     readonly session: Session,
@@ -65,10 +65,10 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
    */
   writeParameter(name: string, data: Float32Array, firstRow = 0): void {
     const { pieces, shape } = this.parameter(name);
-    const width = sizeOf(shape) / shape[0]!;
-    if (data.length % width !== 0 || firstRow * width + data.length > sizeOf(shape))
+    const width = numel(shape) / shape[0]!;
+    if (data.length % width !== 0 || firstRow * width + data.length > numel(shape))
       throw new ShapeError(`${name}: contents of the wrong size`, {
-        expected: `whole rows of ${width}, at most ${sizeOf(shape) - firstRow * width} elements`,
+        expected: `whole rows of ${width}, at most ${numel(shape) - firstRow * width} elements`,
         found: `${data.length} elements`,
       });
     const end = firstRow + data.length / width;
@@ -119,7 +119,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     const { pieces, shape } = this.parameter(name);
     const { dtype } = pieces[0]!.tensor;
     if (!isBlockDtype(dtype)) return this.readPieces(pieces);
-    const values = new Float32Array(sizeOf(shape));
+    const values = new Float32Array(numel(shape));
     const width = values.length / shape[0]!;
     for (const { tensor, first } of pieces) {
       const words = await this.session.read(tensor);

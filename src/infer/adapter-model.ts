@@ -18,7 +18,7 @@ import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { didYouMean } from "../suggest.ts";
-import { chooseForInference, type TrialOf } from "./device.ts";
+import { type CreateWork, chooseForInference } from "./device.ts";
 import { Turns } from "./turns.ts";
 
 /** The default name of the adapter that a model is loaded with. */
@@ -36,8 +36,8 @@ export const NO_ADAPTERS: LoraConfig = {
 
 /** How a kind of model comes to a device: its specification with an adapter, and its memory and kernels. */
 export interface ModelKind<E extends Weights> {
-  specOf(meta: AdapterMeta): ModelSpec;
-  trialOf: TrialOf<E>;
+  adapterSpec(meta: AdapterMeta): ModelSpec;
+  createWork: CreateWork<E>;
   create(device: Backend, spec: ModelSpec, meta: AdapterMeta, sharedFrom?: E): Promise<E>;
 }
 
@@ -70,8 +70,13 @@ export async function loadModelWith<E extends Weights>(
   if (name !== null) checkName(name);
   const { meta } = adapter;
   const { directory } = checkpoint;
-  const { device: backend, info } = await chooseForInference(device, checkpoint, kind.specOf(meta), kind.trialOf);
-  const engine = await fill(await kind.create(backend, kind.specOf(meta), meta), adapter, checkpoint);
+  const { device: backend, info } = await chooseForInference(
+    device,
+    checkpoint,
+    kind.adapterSpec(meta),
+    kind.createWork,
+  );
+  const engine = await fill(await kind.create(backend, kind.adapterSpec(meta), meta), adapter, checkpoint);
   return { directory, kind, backend, engine, mixed: null, device: info, meta, name };
 }
 
@@ -233,7 +238,7 @@ export abstract class AdapterModel<E extends Weights> {
   }
 
   /** A loaded adapter, with its tensors. */
-  protected async adapterOf(name: string): Promise<Adapter> {
+  protected async loadedAdapter(name: string): Promise<Adapter> {
     this.checkLoaded(name);
     return this.waiting.get(name) ?? (await this.readActive());
   }
@@ -254,7 +259,7 @@ export abstract class AdapterModel<E extends Weights> {
     const { meta } = adapter;
     const name = this.activeAdapter;
     const kept = name === null ? null : await this.readActive();
-    const engine = await kind.create(backend, kind.specOf(meta), meta, sharedFrom);
+    const engine = await kind.create(backend, kind.adapterSpec(meta), meta, sharedFrom);
     this.loaded.engine = await fill(engine, adapter, directory, sharedFrom);
     if (kept) this.waiting.set(name!, kept);
     old.destroy();

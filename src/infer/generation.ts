@@ -58,7 +58,7 @@ interface GenerationSettings {
   seed: number;
 }
 
-function settingsOf(options: GenerateOptions): GenerationSettings {
+function parseOptions(options: GenerateOptions): GenerationSettings {
   checkOptions("options", options, OPTIONS);
   const { maxNewTokens = MAX_NEW_TOKENS, stop = [], seed = 1, signal: _, ...rest } = options;
   const set = Object.entries(rest).filter(([, value]) => value !== undefined);
@@ -81,7 +81,7 @@ export async function* generate(
   prompts: readonly string[],
   options: GenerateOptions = {},
 ): AsyncGenerator<GenerationChunk, void, void> {
-  const settings = settingsOf(options);
+  const settings = parseOptions(options);
   const { capacity, spec } = decoder.plan;
   const { vocab_size } = spec.config;
   const context = textContext(spec.config, spec);
@@ -163,7 +163,7 @@ class Sequence {
     this.pending_.ids.push(id);
     this.count++;
     let text = id === this.tokenizer.endOfText ? "" : this.stops.push(this.decoded.push(id));
-    const finish = this.finishOf(id);
+    const finish = this.finishReason(id);
     if (finish === "end" || finish === "length") text += this.stops.push(this.decoded.end()) + this.stops.end();
     else if (finish === undefined) this.advance(id);
     if (text === "" && finish === undefined && this.pending_.forgotten === undefined) return null;
@@ -177,7 +177,7 @@ class Sequence {
     return chunk;
   }
 
-  private finishOf(id: number): FinishReason | undefined {
+  private finishReason(id: number): FinishReason | undefined {
     if (id === this.tokenizer.endOfText) return "end";
     if (this.stops.stopped) return "stop";
     return this.count === this.settings.maxNewTokens ? "length" : undefined;

@@ -25,7 +25,7 @@ export interface Influences {
 export const MOST_PARTS = 40;
 
 /** Leave one out: the text is classified without each of its words in turn. All variants are classified in one call. */
-export async function influencesOf(classifier: Classifier, text: string): Promise<Influences> {
+export async function measureInfluences(classifier: Classifier, text: string): Promise<Influences> {
   const found = [...text.matchAll(/\S+/g)].map(({ index, 0: word }) => ({ start: index, end: index + word.length }));
   const words = Math.max(1, Math.ceil(found.length / MOST_PARTS));
   const places = found.flatMap(({ start }, i) =>

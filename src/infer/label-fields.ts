@@ -31,7 +31,7 @@ export class Fields {
     classifier: Classifier,
   ) {
     this.header = this.encode(names);
-    this.forms = labelsOf(table, classifier).map((label) => this.encode([label, "0".repeat(DIGITS)]));
+    this.forms = possibleLabels(table, classifier).map((label) => this.encode([label, "0".repeat(DIGITS)]));
   }
 
   of({ label, probability }: Classification): Uint8Array {
@@ -45,7 +45,7 @@ export class Fields {
 }
 
 /** The labels that rows can have. */
-function labelsOf({ adapterColumn }: Table, classifier: Classifier): readonly string[] {
+function possibleLabels({ adapterColumn }: Table, classifier: Classifier): readonly string[] {
   if (adapterColumn === undefined) return classifier.labels;
   return [...new Set(classifier.adapters.flatMap((name) => classifier.metaOf(name).labels))];
 }

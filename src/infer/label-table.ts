@@ -28,15 +28,15 @@ export interface LabelSettings {
 
 const FORMAT = "lowrank-labels";
 
-const partOf = (output: string) => `${output}.part`;
-const settingsOf = (output: string) => `${output}.part.json`;
+const partPath = (output: string) => `${output}.part`;
+const settingsPath = (output: string) => `${output}.part.json`;
 
 /**
  * The settings of an unfinished copy; undefined if there is none. Throws ConfigError for a file in its place that is not one, and
  * for a damaged one unless it is `replaced`.
  */
 export async function unfinished(output: string, replaced = false): Promise<LabelSettings | undefined> {
-  const [part, path] = [partOf(output), settingsOf(output)];
+  const [part, path] = [partPath(output), settingsPath(output)];
   const again = "begin again with --force, or choose another --out";
   const read = async () => (await readJson(path)) as Partial<LabelSettings & { format: string }> | null;
   const json = !(await exists(path))
@@ -157,7 +157,7 @@ export async function labelTable(
   classifier: Classifier,
   { output, settings, force, check, onProgress }: LabelOptions,
 ): Promise<boolean> {
-  const part = partOf(output);
+  const part = partPath(output);
   const begun = await unfinished(output, force);
   const fields = new Fields(table, surveyed.names, classifier);
   if (!force && (await exists(output))) {
@@ -165,13 +165,13 @@ export async function labelTable(
     if (begun && differences(begun, settings).length > 0) return false;
     await check();
     await remove(part);
-    await remove(settingsOf(output));
+    await remove(settingsPath(output));
     return false;
   }
   if (begun && !force) refuseOther(output, begun, settings);
   if (!begun || force) {
     await remove(part);
-    await writeFileAtomic(settingsOf(output), `${JSON.stringify({ format: FORMAT, ...settings }, null, 2)}\n`, check);
+    await writeFileAtomic(settingsPath(output), `${JSON.stringify({ format: FORMAT, ...settings }, null, 2)}\n`, check);
   }
   const before = (await exists(part)) ? await openFile(part) : undefined;
   const kept = new Kept(before, fields);
@@ -205,7 +205,7 @@ export async function labelTable(
   }
   await check();
   await writing(output, moveFile(part, output));
-  await remove(settingsOf(output));
+  await remove(settingsPath(output));
   return true;
 }
 
@@ -267,7 +267,7 @@ function refuseOther(output: string, begun: LabelSettings, settings: LabelSettin
   if (other.length === 0) return;
   const list = (of: LabelSettings) => nameList(other.map((key) => `${key} ${of[key]}`));
   throw new ConfigError("the unfinished output is of another input, model or setting", {
-    where: partOf(output),
+    where: partPath(output),
     expected: list(settings),
     found: list(begun),
     hint: "begin again with --force, or choose another --out",

@@ -5,7 +5,7 @@ import { type GPT2Config, textContext, type WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import type { Decoder } from "../engine/decoder.ts";
 import { ConfigError, DataError } from "../errors.ts";
-import { dtypeOn, specOf } from "../io/adapter-meta.ts";
+import { adaptedSpec, dtypeOn } from "../io/adapter-meta.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { findAdapter, loadAdapter, openAdapter } from "../io/open-adapter.ts";
@@ -131,12 +131,12 @@ export class LanguageModel extends AdapterModel<Decoder> {
     const { device, batchSize, dtype } = options;
     const { config } = checkpoint;
     const first = adapter ?? noAdapter(checkpoint);
-    const sequences = batchSizeOf(config, batchSize);
+    const sequences = resolveBatchSize(config, batchSize);
     const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
-    const { createDecoder, trialOf } = await import("./decoding.ts");
+    const { createDecoder, createWork } = await import("./decoding.ts");
     const kind: ModelKind<Decoder> = {
-      trialOf,
-      specOf: (meta) => lmSpec(config, meta, dtypeOn(meta, dtype, first.meta)),
+      createWork,
+      adapterSpec: (meta) => lmSpec(config, meta, dtypeOn(meta, dtype, first.meta)),
       create: (on, spec, _, sharedFrom) => createDecoder(on, { spec, capacity: { tokens, sequences } }, sharedFrom),
     };
     const loaded = await loadModelWith(device, checkpoint, first, kind, adapter && DEFAULT_NAME);
@@ -200,7 +200,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
   }
 }
 
-function batchSizeOf({ n_layer, n_positions, n_embd }: GPT2Config, given: number | undefined): number {
+function resolveBatchSize({ n_layer, n_positions, n_embd }: GPT2Config, given: number | undefined): number {
   if (given === undefined)
     return Math.max(1, Math.min(MOST_TEXTS, Math.floor(CACHE_BYTES / (n_layer * n_positions * 2 * n_embd * 4))));
   checkNumber("batchSize", given, { min: 1, whole: true });
@@ -237,5 +237,5 @@ function lmSpec(config: GPT2Config, meta: AdapterMeta, dtype: WeightDtype): Mode
       found: "an adapter of a classifier (SEQ_CLS)",
       hint: "classify labels texts with it",
     });
-  return specOf(meta, { config, train_head: false, dtype });
+  return adaptedSpec(meta, { config, train_head: false, dtype });
 }

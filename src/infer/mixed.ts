@@ -14,7 +14,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
 import { fits, withoutShared } from "../plan/memory.ts";
 import { fill } from "./adapter-model.ts";
-import { capacityFor, logitsOf, type Rows, SEQUENCES } from "./rows.ts";
+import { capacityFor, computeLogits, type Rows, SEQUENCES } from "./rows.ts";
 
 /** Tokens per batch of a plan with several members, and the most where one text of each needs more. */
 const TOKENS = 2048;
@@ -42,7 +42,7 @@ interface OnDevice {
   sharedFrom(): Engine;
   /** Directory of the base model, for tensors that are not shared. */
   directory: string;
-  adapterOf(name: string): Promise<Adapter>;
+  loadedAdapter(name: string): Promise<Adapter>;
 }
 
 const NO_ROWS: Rows = { tokens: [], padTo: 0, pad: 0, pooling: "last" };
@@ -60,7 +60,7 @@ export class MixedPlans {
   ) {
     const planFor = (some: readonly NamedAdapter[]) => {
       try {
-        const options = optionsOf(some);
+        const options = sharedEngineOptions(some);
         checkMembers(options.members ?? []);
         return Engine.plan(device, { ...options, shared: base.frozen });
       } catch (error) {
@@ -71,7 +71,7 @@ export class MixedPlans {
     const hasRoom = (plan: ModelPlan) => fits(withoutShared(plan, base.plan), device.limits);
     this.plans = divide(adapters, planFor, hasRoom).map((some) => ({
       names: some.map(({ name }) => name),
-      options: optionsOf(some),
+      options: sharedEngineOptions(some),
       engine: null,
     }));
   }
@@ -86,8 +86,8 @@ export class MixedPlans {
     for (const plan of this.plans) {
       const { names } = plan;
       if (!names.some((name) => rows.has(name))) continue;
-      const logits = await logitsOf(
-        await this.engineOf(plan, model),
+      const logits = await computeLogits(
+        await this.openEngine(plan, model),
         names.map((name) => rows.get(name) ?? NO_ROWS),
         joinBatches,
       );
@@ -100,16 +100,19 @@ export class MixedPlans {
     for (const engine of this.engines) engine.destroy();
   }
 
-  private async engineOf(plan: SharedPlan, { active, sharedFrom, directory, adapterOf }: OnDevice): Promise<Engine> {
+  private async openEngine(
+    plan: SharedPlan,
+    { active, sharedFrom, directory, loadedAdapter }: OnDevice,
+  ): Promise<Engine> {
     const { names, options } = plan;
     if (plan.engine) return plan.engine;
     if (names.length === 1 && names[0] === active.name) return active.engine;
     const adapters: Adapter[] = [];
-    for (const name of names) adapters.push(await adapterOf(name));
+    for (const name of names) adapters.push(await loadedAdapter(name));
     const from = sharedFrom();
     const engine = await fill(await Engine.create(this.device, options, from), adapters[0]!, directory, from);
     try {
-      for (const [i, { tensors }] of adapters.entries()) if (i > 0) writeTrained(memberOf(engine, i), tensors);
+      for (const [i, { tensors }] of adapters.entries()) if (i > 0) writeTrained(memberWeights(engine, i), tensors);
     } catch (error) {
       engine.destroy();
       throw error;
@@ -120,15 +123,15 @@ export class MixedPlans {
 }
 
 /** The parameters of a member of a plan; the first one's are the plan's. None of its own are in blocks. */
-function memberOf({ plan, session }: Engine, i: number): Weights {
+function memberWeights({ plan, session }: Engine, i: number): Weights {
   const { spec, parameters } = plan.members[i]!;
   return new Weights({ ...plan, spec, parameters }, session, null);
 }
 
 /** A plan for adapters that share it, or for one. */
-function optionsOf(adapters: readonly NamedAdapter[]): EngineOptions {
+function sharedEngineOptions(adapters: readonly NamedAdapter[]): EngineOptions {
   const [{ spec }] = adapters as [NamedAdapter, ...NamedAdapter[]];
-  const longest = longestOf(adapters);
+  const longest = longestRow(adapters);
   const common = { spec, optimizer: null };
   if (adapters.length === 1) return { ...common, capacity: capacityFor(longest) };
   const tokens = Math.max(longest, Math.floor(TOKENS / adapters.length));
@@ -136,7 +139,7 @@ function optionsOf(adapters: readonly NamedAdapter[]): EngineOptions {
   return { ...common, capacity: { tokens, sequences: SEQUENCES }, members, grouping: MEMBERS };
 }
 
-const longestOf = (adapters: readonly NamedAdapter[]) => Math.max(...adapters.map(({ longest }) => longest));
+const longestRow = (adapters: readonly NamedAdapter[]) => Math.max(...adapters.map(({ longest }) => longest));
 
 /** The adapters of each plan. `planFor`: a plan for several, or null; `hasRoom`: whether it fits on the device. */
 function divide(
@@ -158,7 +161,7 @@ function divide(
   return [...groups.values()].flatMap((group) => {
     const plans: NamedAdapter[][] = [];
     for (let first = 0; first < group.length; first += plans.at(-1)!.length) {
-      let some = group.slice(first, first + Math.min(MAX_MEMBERS, Math.floor(MOST_TOKENS / longestOf(group)) || 1));
+      let some = group.slice(first, first + Math.min(MAX_MEMBERS, Math.floor(MOST_TOKENS / longestRow(group)) || 1));
       while (some.length > 1 && !fit(some)) some = some.slice(0, Math.floor(some.length / 2));
       plans.push(some);
     }

@@ -15,7 +15,7 @@ import type { GPT2Config } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { baseShapes } from "../names.ts";
 import { MAXIMA, NF4, type NF4Parts } from "../quantize.ts";
-import { type Shape, sameShape, showShape, sizeOf } from "../tensor.ts";
+import { numel, type Shape, sameShape, showShape } from "../tensor.ts";
 import { checkKinds } from "./common.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 import { checkRows, type Dtype, type Stored } from "./safetensors.ts";
@@ -81,7 +81,7 @@ export async function takeQuantized(
   config: GPT2Config,
   { configPath, where }: { configPath: string; where: string },
 ): Promise<QuantizedMatrices> {
-  const kind = kindOf(settings, configPath);
+  const kind = parseQuantization(settings, configPath);
   const shapes = baseShapes(config);
   const parts = new Map<string, Parts>();
   for (const [name, stored] of found) {
@@ -110,7 +110,7 @@ export async function takeQuantized(
   return new QuantizedMatrices(matrices, where);
 }
 
-function kindOf(settings: unknown, where: string): Kind {
+function parseQuantization(settings: unknown, where: string): Kind {
   checkKinds({ quantization_config: settings }, { quantization_config: "object" }, where);
   const { quant_method, load_in_4bit, load_in_8bit, ...others } = settings as Record<string, unknown>;
   // Older versions do not name the method.
@@ -147,7 +147,7 @@ class Parts {
   }
 
   get size(): number {
-    return sizeOf(this.shape);
+    return numel(this.shape);
   }
 
   wrong(
@@ -202,9 +202,9 @@ async function readState(parts: Parts): Promise<State> {
     });
   if (given !== STATE) throw unsupported("the 4-bit type", given.replace(/.*__/, ""), "nf4");
   const shape = parts.beside.get(STATE)?.info.shape ?? [];
-  if (sizeOf(shape) > LIMITS.quantState)
-    throw parts.wrong(`${STATE} is too long`, `at most ${LIMITS.quantState} bytes`, `${sizeOf(shape)} bytes`);
-  const stored = parts.require(STATE, "U8", [sizeOf(shape)]);
+  if (numel(shape) > LIMITS.quantState)
+    throw parts.wrong(`${STATE} is too long`, `at most ${LIMITS.quantState} bytes`, `${numel(shape)} bytes`);
+  const stored = parts.require(STATE, "U8", [numel(shape)]);
   const where = `${parts.where}, ${stored.key}`;
   const json = parseJson(await readBytes(stored), where, "the quant_state is not JSON");
   checkKinds({ quant_state: json }, { quant_state: "object" }, where);
@@ -272,7 +272,7 @@ async function openNF4(parts: Parts): Promise<Matrix> {
       const [inputs] = shape as [number, number];
       // A division would cost more than everything else.
       const shift = Math.log2(blocksize);
-      return rowsOf(shape, (output, input, into) => {
+      return dequantizeRows(shape, (output, input, into) => {
         const first = output * inputs + input;
         for (let j = 0; j < into.length; j++) {
           const at = first + j;
@@ -321,7 +321,7 @@ async function openInt8(parts: Parts): Promise<Matrix> {
       const most = await parts.magnitudes(scales);
       const bytes = new Int8Array((await readBytes(codes)).buffer);
       const [inputs] = shape as [number, number];
-      return rowsOf(shape, (output, input, into) => {
+      return dequantizeRows(shape, (output, input, into) => {
         const first = output * inputs + input;
         for (let j = 0; j < into.length; j++) into[j] = Math.fround(bytes[first + j]! * most[output]!) * PER_CODE;
       });
@@ -333,7 +333,7 @@ async function openInt8(parts: Parts): Promise<Matrix> {
 const TILE = 64;
 
 /** Rows of [in, out], from a function that dequantises those inputs of an output that `into` has room for. */
-function rowsOf([, outputs]: Shape, dequantize: (output: number, input: number, into: Float32Array) => void) {
+function dequantizeRows([, outputs]: Shape, dequantize: (output: number, input: number, into: Float32Array) => void) {
   return (start: number, end: number) => {
     const values = new Float32Array((end - start) * outputs!);
     for (let input = start; input < end; input += TILE) {

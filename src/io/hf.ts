@@ -208,7 +208,7 @@ async function requireFiles(directory: string): Promise<void> {
       {
         where: directory,
         expected: WEIGHTS,
-        hint: `convert it: ${await conversionOf(directory)}`,
+        hint: `convert it: ${await conversionCommand(directory)}`,
       },
     );
   let hint = "put the model's files, in Hugging Face's layout, into that directory";
@@ -218,7 +218,7 @@ async function requireFiles(directory: string): Promise<void> {
 }
 
 /** The command that writes a directory's PyTorch weights as safetensors. */
-async function conversionOf(directory: string): Promise<string> {
+async function conversionCommand(directory: string): Promise<string> {
   const json = (await readJson(joinPath(directory, "config.json"))) as { architectures?: unknown } | null;
   const named = [json?.architectures].flat()[0];
   const model = typeof named === "string" && /^GPT2\w{0,40}$/.test(named) ? named : "GPT2LMHeadModel";

@@ -39,7 +39,7 @@ const PINNED: Readonly<Record<string, string>> = {
 };
 
 /** "owner/name" of a model on the hub; undefined if `name` cannot be one, like most paths. */
-export function hubNameOf(name: string): string | undefined {
+export function hubModelName(name: string): string | undefined {
   if (Object.hasOwn(HUB_MODELS, name)) return HUB_MODELS[name];
   return isHubName(name) ? name : undefined;
 }
@@ -51,7 +51,7 @@ export async function resolveHubModel(
   options: DownloadOptions,
   weights: boolean,
 ): Promise<string> {
-  const hubName = hubNameOf(nameOrDirectory);
+  const hubName = hubModelName(nameOrDirectory);
   if (hubName === undefined) throw unknownModel(nameOrDirectory, shipped);
   const cached = await cachedSnapshot(hubName, weights);
   if (cached !== undefined) return cached;
@@ -110,7 +110,7 @@ async function downloadSnapshot(name: string, options: DownloadOptions, withWeig
     const cached = await cachedSnapshot(name, withWeights);
     if (cached !== undefined) return cached;
     const access = await hubAccess(options);
-    const revision = await revisionOf(repository, access, options);
+    const revision = await findModelRevision(repository, access, options);
     const fetchFiles = async (files: readonly HubFile[]) => {
       for (const file of files) {
         await fetchBlob(repository, revision, file, access, options);
@@ -120,15 +120,16 @@ async function downloadSnapshot(name: string, options: DownloadOptions, withWeig
     const find = (paths: readonly string[]) => describe(repository, revision, paths, access, options);
     const found = await find([...SMALL, WEIGHTS, SHARDS_INDEX, ...OTHERS]);
     requireNeeded(name, [...found.keys()]);
-    const fileOf = (path: string) => hubFile(name, found.get(path)!, path === WEIGHTS ? LIMITS.weights : LIMITS.json);
+    const hubModelFile = (path: string) =>
+      hubFile(name, found.get(path)!, path === WEIGHTS ? LIMITS.weights : LIMITS.json);
     const isSharded = !found.has(WEIGHTS);
     const small = [...SMALL, ...(isSharded ? [SHARDS_INDEX] : [])].filter((path) => found.has(path));
-    const weights = isSharded ? [] : [checkPinned(name, fileOf(WEIGHTS))];
-    await fetchFiles(small.map(fileOf));
+    const weights = isSharded ? [] : [checkPinned(name, hubModelFile(WEIGHTS))];
+    await fetchFiles(small.map(hubModelFile));
     const snapshot = snapshotFolder(repository, revision);
     await checkSmallFiles(snapshot);
     if (!withWeights) return snapshot;
-    if (isSharded) weights.push(...(await shardsOf(name, joinPath(snapshot, SHARDS_INDEX), find)));
+    if (isSharded) weights.push(...(await findShards(name, joinPath(snapshot, SHARDS_INDEX), find)));
     await fetchFiles(weights);
     await keepRevision(repository, MAIN, revision);
     return snapshot;
@@ -136,7 +137,7 @@ async function downloadSnapshot(name: string, options: DownloadOptions, withWeig
   return downloading(repository, fetchAll, options);
 }
 
-async function revisionOf(repository: Repository, access: HubAccess, options: DownloadOptions): Promise<string> {
+async function findModelRevision(repository: Repository, access: HubAccess, options: DownloadOptions): Promise<string> {
   const { modelInfo } = await import("@huggingface/hub");
   const ask = () => modelInfo({ ...access, name: repository.name, revision: MAIN, additionalFields: ["sha"] });
   return checkedRevision(repository, (await asking(repository, access, options, ask)).sha);
@@ -160,7 +161,7 @@ async function describe(
 }
 
 /** The files that the index of a sharded model names. Throws ConfigError if the hub lacks one. */
-async function shardsOf(
+async function findShards(
   name: string,
   index: string,
   find: (paths: readonly string[]) => Promise<Map<string, Described>>,

@@ -34,7 +34,7 @@ export const isHubName = (text: string) => /^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(t
 export const folderName = ({ type, name }: Repository) => `${type}s--${name.replace("/", "--")}`;
 
 /** The repository and revision of a model's snapshot directory; undefined for any other directory. */
-export function snapshotOf(directory: string): { name: string; revision: string } | undefined {
+export function parseSnapshot(directory: string): { name: string; revision: string } | undefined {
   const match = /[\\/]models--([^\\/]+)[\\/]snapshots[\\/]([^\\/]+)[\\/]?$/.exec(directory);
   return match ? { name: match[1]!.replace("--", "/"), revision: match[2]! } : undefined;
 }

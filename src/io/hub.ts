@@ -197,7 +197,7 @@ function hubError(repository: Repository, access: HubAccess, cause: unknown): un
   if (cause instanceof LowrankError) return cause;
   const { type, name } = repository;
   const { statusCode: status, message } = cause as { statusCode?: number; message: string };
-  const where = pageOf(repository, access);
+  const where = repositoryPage(repository, access);
   if (status === undefined)
     return new DownloadError("the server is not a Hugging Face hub", {
       where,
@@ -231,7 +231,7 @@ function hubError(repository: Repository, access: HubAccess, cause: unknown): un
 }
 
 /** The repository's page for people. */
-function pageOf({ type, name }: Repository, { hubUrl }: HubAccess): string {
+function repositoryPage({ type, name }: Repository, { hubUrl }: HubAccess): string {
   return type === "model" ? `${hubUrl}/${name}` : `${hubUrl}/${type}s/${name}`;
 }
 
@@ -243,7 +243,7 @@ function login(): string {
 /** The error for gated files: only those who have accepted the owner's terms may read them. */
 function gated(repository: Repository, access: HubAccess, status: number, cause?: unknown): DownloadError {
   return new DownloadError(`the ${WORDS[repository.type]} is gated`, {
-    where: pageOf(repository, access),
+    where: repositoryPage(repository, access),
     found: `status ${status}`,
     hint:
       `accept its terms on that page, then ${login()}` +

@@ -4,7 +4,7 @@
  */
 import { floatToHalf, halfToFloat } from "../half.ts";
 import { baseShapes, lmHeadShapes, loraDims, loraSites, parseSite } from "../names.ts";
-import { type Shape, sizeOf } from "../tensor.ts";
+import { numel, type Shape } from "../tensor.ts";
 import { baseDtype } from "./adapter-meta.ts";
 import type { GPT2Checkpoint } from "./hf.ts";
 import type { Adapter } from "./peft.ts";
@@ -36,7 +36,7 @@ export function mergedTensors(
   { meta, tensors }: Adapter,
   finalNorm: FinalNorm | undefined,
 ): StreamedTensor[] {
-  const products = productsOf({ meta, tensors });
+  const products = adapterProducts({ meta, tensors });
   const { config } = checkpoint;
   // Frozen matrices are rounded to the type that the run stored them in.
   const shapes = new Map([...baseShapes(config), ...lmHeadShapes(config)]);
@@ -44,7 +44,7 @@ export function mergedTensors(
   const rows = (name: string, from: number, to: number): Promise<Float32Array> => {
     const trained = tensors.get(name);
     if (!trained) return checkpoint.read(name, from, to).then((values) => (isHalf(name) ? rounded(values) : values));
-    const width = sizeOf(trained.shape) / trained.shape[0]!;
+    const width = numel(trained.shape) / trained.shape[0]!;
     return Promise.resolve(trained.data.slice(from * width, to * width));
   };
   const merged = [...baseShapes(config)].map(([name, shape]) => ({
@@ -84,7 +84,7 @@ function whole(name: string, { shape, data }: NamedTensor): StreamedTensor {
 }
 
 /** The products to add to each matrix, by its name in the base model (`head` for the head of a language model). */
-function productsOf({ meta, tensors }: { meta: Adapter["meta"]; tensors: Tensors }): Map<string, Product[]> {
+function adapterProducts({ meta, tensors }: { meta: Adapter["meta"]; tensors: Tensors }): Map<string, Product[]> {
   const { model, lora, task } = meta;
   const products = new Map<string, Product[]>();
   for (const { site, r, scale } of lora ? loraSites(model, lora) : []) {
@@ -120,7 +120,7 @@ async function* pieces(
   products: Product[],
 ): AsyncGenerator<Float32Array> {
   const rows = shape[0]!;
-  const width = sizeOf(shape) / rows;
+  const width = numel(shape) / rows;
   const step = Math.max(1, Math.floor(PIECE_ELEMENTS / width));
   for (let from = 0; from < rows; from += step) {
     const piece = await read(from, Math.min(rows, from + step));

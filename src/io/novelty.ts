@@ -32,7 +32,7 @@ export class Novelty {
     const bits = new Uint8Array(BYTES);
     for (const ids of train)
       for (let i = 1; i < ids.length; i++)
-        for (const place of placesOf(ids[i - 1]!, ids[i]!)) bits[place >> 3]! |= 1 << (place & 7);
+        for (const place of filterBits(ids[i - 1]!, ids[i]!)) bits[place >> 3]! |= 1 << (place & 7);
     const known = new Novelty(bits, 0);
     const scores = Array.from(val, (ids) => known.score(ids)).sort((a, b) => a - b);
     if (scores.length < FEWEST) return null;
@@ -55,7 +55,7 @@ export class Novelty {
   score(ids: Uint32Array): number {
     let unseen = 1;
     for (let i = 1; i < ids.length; i++)
-      if (placesOf(ids[i - 1]!, ids[i]!).some((place) => !(this.bits[place >> 3]! & (1 << (place & 7))))) unseen++;
+      if (filterBits(ids[i - 1]!, ids[i]!).some((place) => !(this.bits[place >> 3]! & (1 << (place & 7))))) unseen++;
     return unseen / (Math.max(0, ids.length - 1) + 3);
   }
 }
@@ -67,7 +67,7 @@ export function isNovelty(value: unknown): value is NoveltySettings {
 }
 
 /** The bits of a pair: double hashing (Kirsch and Mitzenmacher, 2006) of two mixes of both ids. */
-function placesOf(first: number, second: number): number[] {
+function filterBits(first: number, second: number): number[] {
   const a = mix(Math.imul(first, 0x9e3779b1) ^ second);
   const b = mix(Math.imul(second, 0x85ebca6b) ^ first) | 1;
   return Array.from({ length: HASHES }, (_, i) => ((a + Math.imul(i, b)) >>> 0) % (8 * BYTES));

@@ -56,7 +56,7 @@ export interface PeftForm {
 }
 
 /** The base model that an adapter's JSON names under `key`; "" if it names none. */
-export function baseModelOf(json: unknown, key: string, where: string): string {
+export function readBaseModel(json: unknown, key: string, where: string): string {
   const name = (json as Record<string, unknown> | null)?.[key] ?? "";
   if (typeof name === "string") return name;
   throw new FormatError(`${key} is not a string`, { where, found: JSON.stringify(name) });

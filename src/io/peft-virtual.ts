@@ -15,7 +15,7 @@ export const EMBEDDINGS = "prompt_embeddings";
 export const SCORE = "base_model.score.weight";
 
 /** Our name of the tensor, and its shape. */
-export function tensorOf(
+export function virtualTensor(
   mode: VirtualMode,
   model: GPT2Config,
   num_virtual_tokens: number,
@@ -31,7 +31,7 @@ export function dimensions({ n_embd, n_layer, n_head }: GPT2Config): Record<stri
 export function virtualForm(mode: VirtualMode, meta: AdapterMeta): PeftForm {
   const { model } = meta;
   const num_virtual_tokens = meta.num_virtual_tokens!;
-  const [name, shape] = tensorOf(mode, model, num_virtual_tokens);
+  const [name, shape] = virtualTensor(mode, model, num_virtual_tokens);
   const sizes = { ...dimensions(model), num_transformer_submodules: 1, num_virtual_tokens };
   const own =
     mode === "prompt"

@@ -1,7 +1,7 @@
 /** Writes directories of trained tensors. Separate from the reader: a page that only classifies does not load it. */
 import { MODE_TITLES } from "../config.ts";
 import { loraSites } from "../names.ts";
-import { expectShape, sizeOf } from "../tensor.ts";
+import { expectShape, numel } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, checkMeta, encodeMeta } from "./adapter-meta.ts";
 import {
   type Adapter,
@@ -35,7 +35,7 @@ export function adapterFiles({ meta, tensors }: Adapter, { finalNorm }: { finalN
   const shapes = adapterShapes(meta);
   checkShapes(new Map([...tensors].map(([name, { shape }]) => [name, shape])), shapes, where);
   for (const [name, shape] of shapes)
-    expectShape(`the data of ${name}`, [tensors.get(name)!.data.length], [sizeOf(shape)]);
+    expectShape(`the data of ${name}`, [tensors.get(name)!.data.length], [numel(shape)]);
   const files: AdapterFiles["files"] = new Map();
   const form = peftForm(meta);
   let reason: string | undefined = `${MODE_TITLES[meta.mode]} is not one of its methods`;

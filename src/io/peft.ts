@@ -50,7 +50,7 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
     throw new ConfigError("there is no trained model in this directory", {
       where: directory,
       expected: `${META}, which training writes`,
-      found: (await exists(directory)) ? await contentsOf(directory) : "no such directory",
+      found: (await exists(directory)) ? await describeContents(directory) : "no such directory",
       ...(peft ? { hint: "this adapter was written by PEFT: give its base model as well" } : {}),
     });
   }
@@ -91,7 +91,7 @@ function checkBase(meta: AdapterMeta, { config, directory = "the given base mode
 }
 
 /** The contents of a path, in words. */
-async function contentsOf(path: string): Promise<string> {
+async function describeContents(path: string): Promise<string> {
   const names = await listDirectory(path).catch(() => null);
   return names === null ? "a file" : nameList(names.filter((name) => !name.startsWith(".")));
 }

@@ -1,6 +1,6 @@
 /** Writes safetensors files, byte for byte as the reference library does: see safetensors.ts for the format. */
 import { FormatError, ShapeError } from "../errors.ts";
-import { type Shape, showShape, sizeOf } from "../tensor.ts";
+import { numel, type Shape, showShape } from "../tensor.ts";
 
 export type EncodableTensor =
   | { name: string; shape: Shape; dtype: "F32"; data: Float32Array }
@@ -33,7 +33,7 @@ function encodeHeader<T extends HeaderEntry>(
   let dataBytes = 0;
   for (const [i, { name, shape, dtype }] of sorted.entries()) {
     if (name === "__metadata__" || name === sorted[i - 1]?.name) throw new FormatError(`two tensors are named ${name}`);
-    const end = dataBytes + BYTES[dtype] * sizeOf(shape);
+    const end = dataBytes + BYTES[dtype] * numel(shape);
     entries.push([name, { dtype, shape, data_offsets: [dataBytes, end] }]);
     dataBytes = end;
   }
@@ -50,12 +50,12 @@ function encodeHeader<T extends HeaderEntry>(
 
 function sizeError(name: string, shape: Shape, found: number): ShapeError {
   return new ShapeError(`${name}: the data does not match the shape`, {
-    expected: `${sizeOf(shape)} elements for ${showShape(shape)}`,
+    expected: `${numel(shape)} elements for ${showShape(shape)}`,
     found: `${found} elements`,
   });
 }
 
-const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Int32Array | Uint16Array) =>
+const viewBytes = ({ buffer, byteOffset, byteLength }: Float32Array | Int32Array | Uint16Array) =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
 /** The bytes of a safetensors file. Throws ShapeError if data and shape differ, FormatError for a duplicate name. */
@@ -65,12 +65,12 @@ export function encodeSafetensors(
 ): Uint8Array<ArrayBuffer> {
   const { head, sorted, dataBytes } = encodeHeader(tensors, metadata);
   for (const { name, shape, data } of sorted)
-    if (data.length !== sizeOf(shape)) throw sizeError(name, shape, data.length);
+    if (data.length !== numel(shape)) throw sizeError(name, shape, data.length);
   const file = new Uint8Array(head.length + dataBytes);
   file.set(head);
   let at = head.length;
   for (const { data } of sorted) {
-    file.set(bytesOf(data), at);
+    file.set(viewBytes(data), at);
     at += data.byteLength;
   }
   return file;
@@ -102,9 +102,9 @@ export async function* streamSafetensors(
     let elements = 0;
     for await (const piece of pieces()) {
       elements += piece.length;
-      yield bytesOf(piece);
+      yield viewBytes(piece);
     }
-    if (elements !== sizeOf(shape)) throw sizeError(name, shape, elements);
+    if (elements !== numel(shape)) throw sizeError(name, shape, elements);
   }
 }
 

@@ -7,7 +7,7 @@ import { openFile } from "#platform";
 import { FormatError, ShapeError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { type Shape, showShape, sizeOf } from "../tensor.ts";
+import { numel, type Shape, showShape } from "../tensor.ts";
 import { countKeys, LIMITS, parseJson } from "./limits.ts";
 
 /** Bytes of one element of each element type of the format. */
@@ -272,9 +272,9 @@ function parseEntry(name: string, entry: unknown, dataBytes: number, where: stri
       hint: remedy,
     });
   // Sizes of 0 are left out, as they would hide an overflow of the others.
-  const largest = sizeOf(shape.filter((size) => size > 0)) * BYTES[dtype as Dtype];
+  const largest = numel(shape.filter((size) => size > 0)) * BYTES[dtype as Dtype];
   if (!Number.isSafeInteger(largest)) throw wrong("the shape is too large", `at most ${dataBytes} bytes`, shape);
-  const bytes = sizeOf(shape) * BYTES[dtype as Dtype];
+  const bytes = numel(shape) * BYTES[dtype as Dtype];
   if (end - begin !== bytes)
     throw wrong(
       "the size of the data does not match the shape",

@@ -52,7 +52,7 @@ export async function makeVocabulary(parts: VocabularyParts, where: string): Pro
   const sorted = sortAdded(added);
   const tables = layOut({ size: texts.length, end: end.id, bytes, pairs, added: sorted, texts }, where);
   const isGpt2 = added.every(({ special }) => special) && (await isBuiltIn(bytes, pairs));
-  const fingerprint = isGpt2 ? GPT2_VOCABULARY.fingerprint : await fingerprintOf(bytes, pairs, sorted);
+  const fingerprint = isGpt2 ? GPT2_VOCABULARY.fingerprint : await fingerprintVocabulary(bytes, pairs, sorted);
   if (isGpt2 && texts.length === GPT2_VOCABULARY.size && end.id === GPT2_VOCABULARY.end.id) return GPT2_VOCABULARY;
   const isWhole = added.some((token) => token.rstrip || token.single_word || /\S[\t-\r ]/.test(token.content));
   return { fingerprint, size: texts.length, end, tables, isWhole };
@@ -188,10 +188,10 @@ function layOut({ size, end, bytes, pairs, added, texts }: Laid, where: string):
   numbers.set([MAGIC, size, left.length, added.length, end]);
   numbers.set(bytes, 5);
   for (const [i, some] of [left, right, merged].entries()) numbers.set(some, HEADER_WORDS + i * left.length);
-  const flagsOf = (token: AddedToken) =>
+  const tokenFlags = (token: AddedToken) =>
     Object.entries(FLAGS).reduce((flags, [key, flag]) => (token[key as keyof typeof FLAGS] ? flags | flag : flags), 0);
   numbers.set(
-    added.flatMap((token) => [token.id, flagsOf(token)]),
+    added.flatMap((token) => [token.id, tokenFlags(token)]),
     HEADER_WORDS + 3 * left.length,
   );
   const first = numbers.byteLength;
@@ -235,7 +235,7 @@ async function isBuiltIn(bytes: Uint32Array, { left, right, merged }: Pairs): Pr
 }
 
 /** The fingerprint of all that determines a text's ids, with special tokens treated as plain text. */
-async function fingerprintOf(bytes: Uint32Array, pairs: Pairs, added: readonly AddedToken[]): Promise<string> {
+async function fingerprintVocabulary(bytes: Uint32Array, pairs: Pairs, added: readonly AddedToken[]): Promise<string> {
   const hash = await createHasher("sha256");
   for (const { buffer, byteOffset, byteLength } of [bytes, pairs.left, pairs.right, pairs.merged])
     hash.update(new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength));

@@ -3,7 +3,7 @@ import { textContext } from "../config.ts";
 import { ShapeError } from "../errors.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import { SHARE, tableShape } from "../ops/shares.ts";
-import { alignView, type Shape, sizeOf, Tensor } from "../tensor.ts";
+import { alignView, numel, type Shape, Tensor } from "../tensor.ts";
 import type { ModelSpec } from "./trainable.ts";
 
 /** A packed batch: sequences concatenated, without padding. */
@@ -54,12 +54,12 @@ const DTYPES: Record<string, "i32" | "f32"> = { targets: "i32", weights: "f32" }
 /** Inputs of these shapes as views of one buffer, `root`. */
 export function inputViews<N extends string>(shapes: Record<N, Shape>): Record<N | "root", Tensor> {
   const names = Object.keys(shapes) as N[];
-  const total = names.reduce((sum, name) => sum + alignView(sizeOf(shapes[name])), 0);
+  const total = names.reduce((sum, name) => sum + alignView(numel(shapes[name])), 0);
   const views = { root: new Tensor("batch", [total], "input", "u32") } as Record<N | "root", Tensor>;
   let offset = 0;
   for (const name of names) {
     views[name] = new Tensor(name, shapes[name], "input", DTYPES[name] ?? "u32", views.root, offset);
-    offset += alignView(sizeOf(shapes[name]));
+    offset += alignView(numel(shapes[name]));
   }
   return views;
 }
@@ -240,7 +240,7 @@ export function countedRows({ targets }: Pick<Batch, "targets">): number {
 }
 
 /** The sum of the weights of rows that have a target: the loss is a sum divided by it. */
-export function weightOf({ targets, weights }: Pick<Batch, "targets" | "weights">): number {
+export function targetWeight({ targets, weights }: Pick<Batch, "targets" | "weights">): number {
   if (!weights) return countedRows({ targets });
   return weights.reduce((sum, weight, i) => sum + (targets[i] === IGNORE_INDEX ? 0 : weight), 0);
 }

@@ -19,7 +19,7 @@ import type { Program, Segment } from "../plan/plan.ts";
 import { Tensor } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
 import { inputViews } from "./batch.ts";
-import { Layers, type Rows, rowsOf } from "./layers.ts";
+import { Layers, type Rows, rowTensor } from "./layers.ts";
 import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import type { ModelSpec } from "./trainable.ts";
 
@@ -147,11 +147,11 @@ class Builder {
     const [ids, bounds, slots] = [part(this.inputs.ids), part(this.inputs.bounds), part(this.inputs.slots)];
     // Written at every prefill, as its slots may have held other sequences.
     const prefix = rows.count === "tokens" ? this.parameters.all.get("prefix.weight") : undefined;
-    let x = rowsOf("embed", rows, [this.C]);
+    let x = rowTensor("embed", rows, [this.C]);
     f.emit(...embeddingForward(x, f.tokenTable, f.tensor("wpe.weight"), ids, bounds));
     for (let l = 0; ; l++) {
       const qkv = f.linear(l, "attn.c_attn", f.layernorm(`h.${l}.ln_1`, x, rows).out, rows).out;
-      const att = rowsOf("att", rows, [this.C]);
+      const att = rowTensor("att", rows, [this.C]);
       const cache = this.caches[l]!;
       if (prefix) f.emit(cachePrefix(cache, only(prefix), l));
       f.emit(cacheWrite(cache, qkv, slots), attentionCached(att, qkv, cache, slots, f.heads(l).scale));
@@ -167,12 +167,12 @@ class Builder {
 
   private behindAttention(f: Layers, rows: Rows, l: number, { x, att }: Through): Tensor {
     const C = [this.C];
-    const x1 = rowsOf(`x.${l}.mid`, rows, C);
+    const x1 = rowTensor(`x.${l}.mid`, rows, C);
     f.output(l, "attn.c_proj", att, rows, { out: x1, residual: x });
-    const fcg = rowsOf("fcg", rows, [innerWidth(this.options.spec.config)]);
+    const fcg = rowTensor("fcg", rows, [innerWidth(this.options.spec.config)]);
     const activate = { by: f.activation, out: "in place" as const };
     f.linear(l, "mlp.c_fc", f.layernorm(`h.${l}.ln_2`, x1, rows).out, rows, { out: fcg, activate });
-    const x2 = rowsOf(`block.${l}`, rows, C);
+    const x2 = rowTensor(`block.${l}`, rows, C);
     f.output(l, "mlp.c_proj", fcg, rows, { out: x2, residual: x1 });
     return x2;
   }
@@ -189,7 +189,7 @@ class Builder {
   private score(f: Layers, rows: Rows, norm: Tensor): void {
     const head = f.head(norm, rows);
     for (const piece of f.headPieces(head, Math.min(this.options.maxBinding, LOGITS_BYTES))) {
-      const logits = rowsOf("logits", rows, [piece.classes]);
+      const logits = rowTensor("logits", rows, [piece.classes]);
       f.logits(head, piece, logits);
       f.emit(crossentropyForward(this.losses, logits, this.inputs.targets, rows.count, piece.first));
     }

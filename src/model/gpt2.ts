@@ -13,7 +13,7 @@ import { type AdamWConfig, type AdamWPage, adamw } from "../ops/adamw.ts";
 import { attentionBackward, attentionForward } from "../ops/attention.ts";
 import { crossentropyBackward, crossentropyForward, crossentropyLoss } from "../ops/crossentropy.ts";
 import { embeddingBackward, embeddingForward, embeddingPositionBackward } from "../ops/embedding.ts";
-import { gradnorm, partialsOf } from "../ops/gradnorm.ts";
+import { countPartials, gradnorm } from "../ops/gradnorm.ts";
 import { type Dispatch, MAX_GROUPS, type Use } from "../ops/kernel.ts";
 import { chunked, shareRows } from "../ops/shares.ts";
 import { planMemory } from "../plan/memory.ts";
@@ -30,11 +30,11 @@ import {
   type Output,
   promptRows,
   type Rows,
-  rowsOf,
+  rowTensor,
 } from "./layers.ts";
 import { type MembersModule, makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { Prefix } from "./prefix.ts";
-import { type ModelSpec, type Part, partOf } from "./trainable.ts";
+import { type ModelSpec, modelPart, type Part } from "./trainable.ts";
 
 export interface PlanOptions {
   spec: ModelSpec;
@@ -102,7 +102,7 @@ export interface ModelPlan extends Program {
   boundary: Boundary | null;
   /** Logits in pieces of classes [rows, count]; readable after a forward pass if there is only one piece. */
   logits: TensorPiece[];
-  /** [rows, 4]: each row's loss as `lossesOf` reads it; null in a frozen prefix. */
+  /** [rows, 4]: each row's loss as `rowLosses` reads it; null in a frozen prefix. */
   losses: Tensor | null;
   /** Blocks whose activations are recomputed in the backward pass. */
   recomputed: number;
@@ -195,7 +195,7 @@ class Builder {
     const { spec, capacity, optimizer, maxBinding, part, shared } = options;
     const { members = [{ spec, optimizer }] } = options;
     const specs = members.map((member) => member.spec);
-    this.part = partOf(spec, part);
+    this.part = modelPart(spec, part);
     const training = optimizer !== null;
     const wanted = { training, maxBinding, isWanted: this.part.has, shared };
     const parameters = options.grouping?.parameters(specs, wanted) ?? [makeParameters(spec, wanted)];
@@ -274,7 +274,10 @@ class Builder {
     const { f, batch, part } = this;
     if (this.options.part === "suffix") {
       const rows = part.first === part.end ? this.sequences : this.tokens;
-      this.boundary = { tensor: rowsOf(part.boundary!, rows, [this.C], "input"), rows: rows.count as Boundary["rows"] };
+      this.boundary = {
+        tensor: rowTensor(part.boundary!, rows, [this.C], "input"),
+        rows: rows.count as Boundary["rows"],
+      };
       return { x: this.boundary.tensor, rows };
     }
     const x = this.keep("embed", this.tokens);
@@ -297,18 +300,18 @@ class Builder {
     const { rows: behind } = output;
     const { n_head } = this.options.spec.config;
     const ln1 = f.layernorm(`h.${l}.ln_1`, x, rows);
-    const keys = prefix ? prefix.room(`h.${l}.attn.c_attn`) : rowsOf(`h.${l}.attn.c_attn`, rows, [3 * C]);
-    const qkv = f.linear(l, "attn.c_attn", ln1.out, rows, { out: prefix ? prefix.tokensOf(keys) : keys });
+    const keys = prefix ? prefix.room(`h.${l}.attn.c_attn`) : rowTensor(`h.${l}.attn.c_attn`, rows, [3 * C]);
+    const qkv = f.linear(l, "attn.c_attn", ln1.out, rows, { out: prefix ? prefix.tokenRows(keys) : keys });
     prefix?.write(f, keys, l);
-    const [att, lse] = [rowsOf("att", rows, [C]), rowsOf("lse", rows, [n_head])];
+    const [att, lse] = [rowTensor("att", rows, [C]), rowTensor("lse", rows, [n_head])];
     f.emit(attentionForward(att, lse, keys, batch.bounds, f.heads(l), prefix?.rows));
     const isGathered = behind !== rows;
     const x0 = isGathered ? f.gather(x, batch.rows, behind) : x;
     const read = isGathered ? f.gather(att, batch.rows, behind) : att;
-    const x1 = rowsOf(`x.${l}.mid`, behind, [C]);
+    const x1 = rowTensor(`x.${l}.mid`, behind, [C]);
     const attProj = f.output(l, "attn.c_proj", read, behind, { out: x1, residual: x0 });
     const ln2 = f.layernorm(`h.${l}.ln_2`, x1, behind);
-    const fcg = rowsOf("fcg", behind, [innerWidth(this.options.spec.config)]);
+    const fcg = rowTensor("fcg", behind, [innerWidth(this.options.spec.config)]);
     const by = f.activation;
     // The backward pass needs the activation's input.
     const next = this.options.optimizer
@@ -330,12 +333,12 @@ class Builder {
   private loss(final: Final): Loss {
     const { f, batch } = this;
     const { out, rows } = final;
-    const state = rowsOf("loss.state", rows, [4], "output");
+    const state = rowTensor("loss.state", rows, [4], "output");
     const head = f.head(out, rows);
     const parts = f.headPieces(head, Math.min(this.options.maxBinding, LOGITS_BYTES));
     const role = parts.length === 1 ? "output" : "activation";
     const pieces = parts.map((piece) => {
-      const logits = rowsOf("logits", rows, [piece.classes], role);
+      const logits = rowTensor("logits", rows, [piece.classes], role);
       f.logits(head, piece, logits);
       f.emit(crossentropyForward(state, logits, batch.targets, rows.count, piece.first));
       return { ...piece, logits };
@@ -350,15 +353,15 @@ class Builder {
   private lossBackward({ final, head, state, pieces }: Loss): Tensor | null {
     const { b, C } = this;
     const { rows } = head;
-    const dout = b.trainsBelow("head") ? rowsOf("dhead", rows, [C]) : null;
+    const dout = b.trainsBelow("head") ? rowTensor("dhead", rows, [C]) : null;
     for (const piece of pieces) {
       let { logits } = piece;
       if (pieces.length > 1) {
         // Recomputed into a new tensor: the forward pass's logits would otherwise stay in memory, all pieces at once.
-        logits = rowsOf("logits", rows, [piece.classes]);
+        logits = rowTensor("logits", rows, [piece.classes]);
         b.logits(head, piece, logits);
       }
-      const dlogits = rowsOf("dlogits", rows, [piece.classes]);
+      const dlogits = rowTensor("dlogits", rows, [piece.classes]);
       b.emit(crossentropyBackward(dlogits, logits, state, this.batch, shareRows(rows.count), piece.first, b.members));
       b.headBackward(head, piece, dlogits, dout);
     }
@@ -376,7 +379,7 @@ class Builder {
     const { b, batch, prefix } = this;
     const { n_head } = this.options.spec.config;
     // mlp: x2 = x1 + proj(activation(fc(ln_2(x1))))
-    const fcg = rowsOf("fcg", fc.rows, fc.out.shape.slice(1));
+    const fcg = rowTensor("fcg", fc.rows, fc.out.shape.slice(1));
     const dproj = b.outputBackward(block.proj, dx);
     if (!dproj) return null;
     const dfc = b.linearBackward(proj, dproj, { activated: { by: b.activation, inp: fc.out, act: fcg } });
@@ -399,9 +402,9 @@ class Builder {
     const isGathered = attProj.rows !== qkv.rows;
     const datt = isGathered ? b.scatter(dread, batch.selected, qkv.rows) : dread;
     const dx0 = isGathered && b.trainsBelow(`${ln1.name}.weight`) ? b.scatter(dx1, batch.selected, qkv.rows) : dx1;
-    const dkeys = prefix ? prefix.room("dqkv") : rowsOf("dqkv", qkv.rows, [3 * this.C]);
-    const dqkv = prefix ? prefix.tokensOf(dkeys) : dkeys;
-    const delta = rowsOf("delta", qkv.rows, [n_head]);
+    const dkeys = prefix ? prefix.room("dqkv") : rowTensor("dqkv", qkv.rows, [3 * this.C]);
+    const dqkv = prefix ? prefix.tokenRows(dkeys) : dkeys;
+    const delta = rowTensor("delta", qkv.rows, [n_head]);
     b.emit(...attentionBackward(dkeys, delta, datt, att, lse, keys, batch.bounds, b.heads(l), prefix?.rows));
     prefix?.read(dkeys, l);
     const dln1 = b.linearBackward(qkv, dqkv);
@@ -441,7 +444,7 @@ class Builder {
   private update(optimizer: AdamWConfig, stopped: Tensor): void {
     const { members } = this.f;
     const gradients = this.members.map(({ parameters: { pages } }) => pages.map(({ grad }) => grad));
-    const count = gradients.flat().reduce((sum, grad) => sum + partialsOf(grad), 0);
+    const count = gradients.flat().reduce((sum, grad) => sum + countPartials(grad), 0);
     const partial = new Tensor("norm.partial", [count], "activation");
     this.lists.update.push(...gradnorm(this.metrics, stopped, partial, gradients));
     const byBuffer = new Map<Tensor, AdamWPage[]>();
@@ -457,8 +460,8 @@ class Builder {
   /** A tensor [rows, C] of the residual stream; an output if it is the boundary or an activation to keep. */
   private keep(name: string, rows: Rows): Tensor {
     const hasBoundary = name === this.part.boundary;
-    if (!hasBoundary && !this.options.keepActivations) return rowsOf(name, rows, [this.C]);
-    const tensor = rowsOf(name, rows, [this.C], "output");
+    if (!hasBoundary && !this.options.keepActivations) return rowTensor(name, rows, [this.C]);
+    const tensor = rowTensor(name, rows, [this.C], "output");
     if (hasBoundary) this.boundary = { tensor, rows: rows.count as Boundary["rows"] };
     else this.activations.set(name, tensor);
     return tensor;

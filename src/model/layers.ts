@@ -17,10 +17,10 @@ import { type Activated, type LinearForward, linearBackward, linearForward } fro
 import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import type { Members } from "../ops/shares.ts";
-import { alignView, type Role, type Shape, sizeOf, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
+import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
 import { type MembersModule, only, type Parameter, type Parameters } from "./parameters.ts";
-import { type ModelSpec, scalesOf, trainsBelow } from "./trainable.ts";
+import { adapterScales, type ModelSpec, trainsBelow } from "./trainable.ts";
 
 /** The rows of a tensor: the step value that counts them, and the most there can be. */
 export interface Rows {
@@ -29,7 +29,7 @@ export interface Rows {
 }
 
 /** A new tensor with these rows. */
-export function rowsOf(name: string, { capacity }: Rows, shape: Shape, role: Role = "activation"): Tensor {
+export function rowTensor(name: string, { capacity }: Rows, shape: Shape, role: Role = "activation"): Tensor {
   return new Tensor(name, [capacity, ...shape], role);
 }
 
@@ -138,7 +138,7 @@ export class Layers {
     const { specs, parameters } = plan;
     this.spec = specs[0]!;
     this.parameters = parameters[0]!;
-    this.scales = specs.map(scalesOf);
+    this.scales = specs.map(adapterScales);
     const below = specs.map(trainsBelow);
     this.trainsBelow = (name) => below.some((trains) => trains(name));
     this.C = this.spec.config.n_embd;
@@ -190,10 +190,10 @@ export class Layers {
 
   private product(name: string, x: Tensor, rows: Rows, adapters: Adapters[], { out, ...next }: Next): Linear {
     const [W, bias] = [this.tensor(`${name}.weight`), this.tensor(`${name}.bias`)];
-    const result = out ?? rowsOf(name, rows, [W.shape[1]!]);
+    const result = out ?? rowTensor(name, rows, [W.shape[1]!]);
     this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(x), group, rows.count));
     const { residual, activate, sum } = next;
-    this.linearOf(adapters, (own, share) =>
+    this.emitLinear(adapters, (own, share) =>
       linearForward({
         ...{ out: share(result), x: share(x), W, bias, rows: rows.count, adapters: own },
         residual: residual && share(residual),
@@ -208,7 +208,7 @@ export class Layers {
   }
 
   /** Emits a linear layer: for each member with adapters over its share, else over all rows at once. */
-  private linearOf(
+  private emitLinear(
     adapters: readonly Adapters[],
     make: (adapters: { group: AdapterGroup; down: Tensor } | undefined, share: (tensor: Tensor) => Tensor) => Dispatch,
   ): void {
@@ -238,10 +238,10 @@ export class Layers {
     if (!this.parameters.all.has(`${place}.down.weight`))
       return { linear: this.linear(l, matrix, x, rows, to), adapter: null };
     const { out, residual } = to;
-    const sum = rowsOf(`${place}.sum`, rows, [this.C]);
+    const sum = rowTensor(`${place}.sum`, rows, [this.C]);
     const linear = this.linear(l, matrix, x, rows, { sum: { add: residual, out: sum } });
     const width = this.parameter(`${place}.down.bias`).shape;
-    const hidden = rowsOf(`${place}.hidden`, rows, width);
+    const hidden = rowTensor(`${place}.hidden`, rows, width);
     const down = this.product(`${place}.down`, linear.out, rows, [], { activate: { by: "gelu_new", out: hidden } });
     const up = this.product(`${place}.up`, hidden, rows, [], { out, residual: sum });
     return { linear, adapter: { down, up } };
@@ -253,7 +253,7 @@ export class Layers {
   outputBackward({ linear, adapter }: Output, dy: Tensor): Tensor | null {
     if (!adapter) return dy;
     const { down, up } = adapter;
-    const hidden = rowsOf(`${up.name}.input`, up.rows, down.out.shape.slice(1));
+    const hidden = rowTensor(`${up.name}.input`, up.rows, down.out.shape.slice(1));
     const dhidden = this.linearBackward(up, dy, { activated: { by: "gelu_new", inp: down.out, act: hidden } })!;
     this.gradients({ of: up, x: hidden, dy }, { of: down, x: linear.out, dy: dhidden });
     return this.linearBackward(down, dhidden, { add: dy });
@@ -271,10 +271,10 @@ export class Layers {
     this.ofAdapters(adapters, ["a"], ({ group, ddown }) => loraUpBackward(ddown, this.share(dy), group, rows.count));
     if (!this.trainsBelow(`${name}.weight`)) return null;
     const W = this.tensor(`${name}.weight`);
-    const dx = rowsOf(`d${name}.input`, rows, [W.shape[0]!]);
+    const dx = rowTensor(`d${name}.input`, rows, [W.shape[0]!]);
     const backward = adapters.map((own) => ({ ...own, down: own.ddown }));
     const { activated, add } = next;
-    this.linearOf(backward, (own, share) =>
+    this.emitLinear(backward, (own, share) =>
       linearBackward({
         ...{ dx: share(dx), dy: share(dy), W, rows: rows.count, adapters: own },
         activated: activated && { ...activated, inp: share(activated.inp), act: share(activated.act) },
@@ -375,22 +375,22 @@ export class Layers {
       this.downs = { owner, down: root("down"), ddown: root("ddown"), at: 0 };
     }
     const { down, ddown, at } = this.downs;
-    this.downs.at += alignView(sizeOf(shape));
+    this.downs.at += alignView(numel(shape));
     const view = (tensor: Tensor) => tensor.view(tensor.name, shape, at);
     return { member, group, grad, down: view(down), ddown: view(ddown) };
   }
 
   // ------------------------------------------------------------------------------------------------- norms
 
-  layernorm(name: string, inp: Tensor, rows: Rows, out = rowsOf(name, rows, [this.C])): Norm {
-    const norm = { name, rows, inp, stats: rowsOf(`${name}.stats`, rows, [2]), out };
+  layernorm(name: string, inp: Tensor, rows: Rows, out = rowTensor(name, rows, [this.C])): Norm {
+    const norm = { name, rows, inp, stats: rowTensor(`${name}.stats`, rows, [2]), out };
     this.normalise(norm, out);
     return norm;
   }
 
   /** Recomputes the output of a norm. The kernel writes the statistics again, with the same values. */
   layernormAgain(norm: Norm): Tensor {
-    const out = rowsOf(norm.name, norm.rows, [this.C]);
+    const out = rowTensor(norm.name, norm.rows, [this.C]);
     this.normalise(norm, out);
     return out;
   }
@@ -411,7 +411,7 @@ export class Layers {
       this.emit(layernormParametersBackward(only(weight.grad), only(bias.grad), dout, inp, stats, rows.count));
     else this.biasBackward([bias], dout, rows);
     if (!this.trainsBelow(weight.name)) return { dx: null, out: () => this.layernormAgain(norm) };
-    const [dx, out] = [rowsOf("dresidual", rows, [this.C]), rowsOf(name, rows, [this.C])];
+    const [dx, out] = [rowTensor("dresidual", rows, [this.C]), rowTensor(name, rows, [this.C])];
     const parts = { inp, stats, weight: only(weight), bias: only(bias) };
     this.emit(layernormBackward(dx, out, dout, parts, rows.count, add));
     return { dx, out: () => out };
@@ -446,14 +446,14 @@ export class Layers {
 
   /** The rows `at` of x. */
   gather(x: Tensor, at: Tensor, rows: Rows): Tensor {
-    const out = rowsOf(`${x.name}.selected`, rows, [this.C]);
+    const out = rowTensor(`${x.name}.selected`, rows, [this.C]);
     this.emit(gatherForward(out, x, at));
     return out;
   }
 
   /** The backward pass of `gather`: the gathered rows in their places, 0 elsewhere. */
   scatter(dout: Tensor, selected: Tensor, rows: Rows): Tensor {
-    const dinp = rowsOf(`${dout.name}.all`, rows, [this.C]);
+    const dinp = rowTensor(`${dout.name}.all`, rows, [this.C]);
     this.emit(gatherBackward(dinp, dout, selected));
     return dinp;
   }

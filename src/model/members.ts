@@ -70,13 +70,13 @@ export function joinBatches(batches: readonly Batch[]): Batch {
   const starts = new Uint32Array(total(({ starts }) => starts.length - 1) + 1).fill(tokens);
   const targets = new Int32Array(total(({ targets }) => targets.length));
   const isWeighted = batches.some(({ weights }) => weights);
-  const weightsOf = ({ weights, targets }: Batch) => weights ?? new Float32Array(targets.length).fill(1);
+  const rowWeights = ({ weights, targets }: Batch) => weights ?? new Float32Array(targets.length).fill(1);
   return {
     ids: join(new Uint32Array(tokens), ({ ids }) => ids),
     starts: join(starts, ({ starts }, token) => starts.subarray(0, -1).map((start) => start + token)),
     rows: join(new Uint32Array(total(({ rows }) => rows.length)), ({ rows }, token) => rows.map((row) => row + token)),
     targets: join(targets, ({ targets }) => targets),
-    weights: isWeighted ? join(new Float32Array(targets.length), weightsOf) : undefined,
+    weights: isWeighted ? join(new Float32Array(targets.length), rowWeights) : undefined,
   };
 }
 

@@ -6,8 +6,8 @@ import { DeviceError } from "../errors.ts";
 import { isAdded } from "../names.ts";
 import type { linearGrouped, matmulGrouped } from "../ops/grouped.ts";
 import { showBytes } from "../plan/memory.ts";
-import { alignView, type Role, type Shape, sizeOf, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
-import { type ModelSpec, parameterList, rateOf } from "./trainable.ts";
+import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
+import { learningRatio, type ModelSpec, parameterList } from "./trainable.ts";
 
 export interface Parameter {
   name: string;
@@ -89,7 +89,7 @@ export function layOut(spec: ModelSpec, { training, maxBinding, isWanted, shared
   const all = new Map<string, Parameter>();
   const slots: Slot[] = [];
   const pageSizes: Layout["pageSizes"] = { trained: [], frozen: [] };
-  const rate = rateOf(spec);
+  const rate = learningRatio(spec);
   const list = parameterList(spec).filter(({ name }) => isWanted(name));
   const isOwn = (name: string) => isAdapter(name) || (isMember && isAdded(name));
   for (const [i, { name, shape, isTrained, dtype }] of list.entries()) {
@@ -108,9 +108,9 @@ export function layOut(spec: ModelSpec, { training, maxBinding, isWanted, shared
         parameter.pieces.push({ tensor: new Tensor(pieceName, pieceShape, "weight", dtype), first });
         continue;
       }
-      const size = alignView(sizeOf(pieceShape));
+      const size = alignView(numel(pieceShape));
       // A and B of an adapter are in the same page.
-      const together = isAdapter(name) && name.endsWith(".A") ? size + alignView(sizeOf(list[i + 1]!.shape)) : size;
+      const together = isAdapter(name) && name.endsWith(".A") ? size + alignView(numel(list[i + 1]!.shape)) : size;
       const kind = training && !isTrained ? "frozen" : "trained";
       const sizes = pageSizes[kind];
       const open = sizes.length - 1;
@@ -163,7 +163,7 @@ export function makeParameters(spec: ModelSpec, wanted: Wanted): Parameters {
 }
 
 /** The contents of a page's table of rates. */
-export function ratesOf({ all }: Parameters, page: Page): Float32Array {
+export function pageRates({ all }: Parameters, page: Page): Float32Array {
   const rates = new Float32Array(page.grad.size / VIEW_ALIGN).fill(1);
   for (const { grad, rate } of all.values())
     for (const { tensor } of grad ?? []) {

@@ -8,7 +8,7 @@ import { matmul } from "../ops/matmul.ts";
 import { prefixBackward, prefixForward } from "../ops/prefix.ts";
 import { tanhBackward, tanhForward } from "../ops/tanh.ts";
 import { Tensor } from "../tensor.ts";
-import { type Layers, type Linear, type Rows, rowsOf } from "./layers.ts";
+import { type Layers, type Linear, type Rows, rowTensor } from "./layers.ts";
 import { only } from "./parameters.ts";
 import type { ModelSpec } from "./trainable.ts";
 
@@ -34,7 +34,7 @@ export class Prefix {
     this.rows = { count: n, row: tokens.capacity };
     this.virtual = { count: n, capacity: n };
     const width = config.n_layer * 2 * this.C;
-    const activation = (name: string, columns: number) => rowsOf(name, this.virtual, [columns]);
+    const activation = (name: string, columns: number) => rowTensor(name, this.virtual, [columns]);
     const linear = (name: string, columns: number): Linear => ({
       name,
       rows: this.virtual,
@@ -60,7 +60,7 @@ export class Prefix {
   }
 
   /** The tokens' rows of such a tensor. */
-  tokensOf(room: Tensor): Tensor {
+  tokenRows(room: Tensor): Tensor {
     return room.view(room.name, [this.tokens.capacity, 3 * this.C], 0);
   }
 
@@ -94,9 +94,9 @@ export class Prefix {
     const { b, C } = this;
     const { E, fc, hidden, proj } = this.projection;
     const { count: n } = this.rows;
-    const dhidden = rowsOf("dprefix.hidden", this.virtual, hidden.shape.slice(1));
+    const dhidden = rowTensor("dprefix.hidden", this.virtual, hidden.shape.slice(1));
     b.emit(linearBackward({ dx: dhidden, dy: this.grad!, W: b.tensor("prefix.proj.weight"), rows: n }));
-    const dfc = rowsOf("dprefix.fc", this.virtual, hidden.shape.slice(1));
+    const dfc = rowTensor("dprefix.fc", this.virtual, hidden.shape.slice(1));
     b.emit(tanhBackward(dfc, dhidden, hidden, n));
     b.gradients({ of: proj, x: hidden, dy: this.grad! }, { of: fc, x: E, dy: dfc });
     const { grad } = b.parameter("prefix.embedding");

@@ -21,7 +21,7 @@ import {
   loraSites,
   methodShapes,
 } from "../names.ts";
-import { type Shape, sizeOf } from "../tensor.ts";
+import { numel, type Shape } from "../tensor.ts";
 
 /** Everything that determines which tensors a model has and which of them are trained. */
 export interface ModelSpec extends MethodSizes {
@@ -118,16 +118,16 @@ function checkWidths(config: GPT2Config, dtype: BlockDtype): void {
 
 /** Number of trainable parameters. */
 export function trainableCount(spec: ModelSpec): number {
-  return parameterList(spec).reduce((sum, { shape, isTrained }) => sum + (isTrained ? sizeOf(shape) : 0), 0);
+  return parameterList(spec).reduce((sum, { shape, isTrained }) => sum + (isTrained ? numel(shape) : 0), 0);
 }
 
 /** The factor of each parameter's learning rate. */
-export function rateOf({ lr_ratio = 1 }: ModelSpec): (name: string) => number {
+export function learningRatio({ lr_ratio = 1 }: ModelSpec): (name: string) => number {
   return (name) => (/^lora\..*\.B$/.test(name) ? lr_ratio : 1);
 }
 
 /** The factor of each adapter, by its site. */
-export function scalesOf({ config, lora }: ModelSpec): Map<string, number> {
+export function adapterScales({ config, lora }: ModelSpec): Map<string, number> {
   return new Map((lora ? loraSites(config, lora) : []).map(({ site, scale }) => [site, scale]));
 }
 
@@ -143,7 +143,7 @@ const blockStage = (l: number) => 1 + l * STAGES.length;
 const headStage = ({ config }: ModelSpec) => blockStage(config.n_layer) + 1;
 
 /** The stage of a parameter in forward order: 0 for the embedding, then those of the blocks, ln_f, the head. */
-function stageOf(name: string, spec: ModelSpec): number {
+function forwardStage(name: string, spec: ModelSpec): number {
   const head = headStage(spec);
   const site = name.replace(/^lora\./, "");
   if (/^(wte|wpe|prompt)\./.test(site)) return 0;
@@ -162,13 +162,13 @@ function stageOf(name: string, spec: ModelSpec): number {
 /** The lowest stage with a trained parameter. */
 function lowestStage(spec: ModelSpec): number {
   const trained = parameterList(spec).filter(({ isTrained }) => isTrained);
-  return Math.min(...trained.map(({ name }) => stageOf(name, spec)));
+  return Math.min(...trained.map(({ name }) => forwardStage(name, spec)));
 }
 
 /** Returns whether an earlier stage than the parameter's is trained, so that gradients must flow further back. */
 export function trainsBelow(spec: ModelSpec): (name: string) => boolean {
   const lowest = lowestStage(spec);
-  return (name) => lowest < stageOf(name, spec);
+  return (name) => lowest < forwardStage(name, spec);
 }
 
 /**
@@ -194,7 +194,7 @@ export interface Part {
 }
 
 /** The frozen prefix is everything below the lowest trained block, or below the head; the suffix is the rest. */
-export function partOf(spec: ModelSpec, part?: "prefix" | "suffix"): Part {
+export function modelPart(spec: ModelSpec, part?: "prefix" | "suffix"): Part {
   const { n_layer } = spec.config;
   if (!part) return { first: 0, end: n_layer, boundary: null, has: () => true };
   const frozen = frozenBlocks(spec);
@@ -203,6 +203,6 @@ export function partOf(spec: ModelSpec, part?: "prefix" | "suffix"): Part {
     first: part === "suffix" ? frozen : 0,
     end: part === "prefix" ? frozen : n_layer,
     boundary: frozen === n_layer ? "final_norm" : `block.${frozen - 1}`,
-    has: (name) => stageOf(name, spec) < border === (part === "prefix"),
+    has: (name) => forwardStage(name, spec) < border === (part === "prefix"),
   };
 }

@@ -1,5 +1,5 @@
 /** Grouped GEMM: one dispatch for the products of several members of a plan. Loaded only for such plans. */
-import { type Dispatch, dispatch, scalarOf, tensorAt } from "./kernel.ts";
+import { type Dispatch, dispatch, scalarAt, tensorAt } from "./kernel.ts";
 import { LINEAR_JOB, linearGroupedKernel } from "./linear.ts";
 import { GROUPED_JOB, type GroupedJob, isAligned, matmulGroupedKernel, SHORT } from "./matmul.ts";
 import { bySequence, chunked, jobTable, LARGEST, type Members, shareRows } from "./shares.ts";
@@ -23,17 +23,17 @@ export function matmulGrouped(
 ): Dispatch[] {
   const alike = new Map<string, MemberProduct[]>();
   for (const one of products) {
-    const way = wayOf(one.product);
+    const way = groupingKey(one.product);
     alike.set(way, [...(alike.get(way) ?? []), one]);
   }
   return [...alike.values()].flatMap((some) => {
     const { product } = some[0]!;
-    const scalar = (name: string) => scalarOf(product, name) as number;
-    const [m, k] = [scalarOf(product, "m"), scalarOf(product, "k")];
+    const scalar = (name: string) => scalarAt(product, name) as number;
+    const [m, k] = [scalarAt(product, "m"), scalarAt(product, "k")];
     const isDepth = typeof k === "string";
     const rows = shareRows(isDepth ? k : m);
     const root = (name: string) => tensorAt(product, name).root;
-    return chunked(some.flatMap(jobsOf)).map((jobs) => {
+    return chunked(some.flatMap(groupedJobs)).map((jobs) => {
       const largest = (name: "m" | "n") => Math.max(...jobs.map((job) => job[name]));
       return dispatch(
         matmulGroupedKernel,
@@ -65,9 +65,9 @@ export function matmulGrouped(
 }
 
 /** A job for each product of a batch. */
-function jobsOf({ member, product }: MemberProduct): GroupedJob[] {
-  const scalar = (name: string) => scalarOf(product, name) as number;
-  const [m, k] = ["m", "k"].map((name) => (typeof scalarOf(product, name) === "string" ? 0 : scalar(name)));
+function groupedJobs({ member, product }: MemberProduct): GroupedJob[] {
+  const scalar = (name: string) => scalarAt(product, name) as number;
+  const [m, k] = ["m", "k"].map((name) => (typeof scalarAt(product, name) === "string" ? 0 : scalar(name)));
   const at = (name: "out" | "a" | "b", i: number) =>
     tensorAt(product, name).offset + (name === "b" ? 0 : scalar(`${name}_offset`)) + i * scalar(`${name}_batch`);
   return Array.from({ length: scalar("batch") }, (_, i) => ({
@@ -89,12 +89,12 @@ function jobsOf({ member, product }: MemberProduct): GroupedJob[] {
 }
 
 /** What selects the kernel of a product, and which operands it has: products with equal keys can share a dispatch. */
-function wayOf(product: Dispatch): string {
-  const scalar = (name: string) => scalarOf(product, name);
+function groupingKey(product: Dispatch): string {
+  const scalar = (name: string) => scalarAt(product, name);
   const isShort = ["m", "n"].map((name) => typeof scalar(name) === "number" && (scalar(name) as number) <= SHORT);
   const rows = ["m", "k"].map((name) => (typeof scalar(name) === "string" ? scalar(name) : null));
   const along = ["a_row", "a_col", "b_row", "b_col"].map((name) => scalar(name) === 1);
-  const aligned = jobsOf({ member: 0, product }).every(isAligned);
+  const aligned = groupedJobs({ member: 0, product }).every(isAligned);
   return JSON.stringify([isShort, rows, along, aligned, scalar("beta"), scalar("has_bias"), product.access]);
 }
 
@@ -104,10 +104,10 @@ function wayOf(product: Dispatch): string {
  */
 export function linearGrouped(products: readonly MemberProduct[], { shares }: Members): Dispatch {
   const first = products[0]!.product;
-  const rows = shareRows(scalarOf(first, "m"));
-  const adapted = products.find(({ product }) => scalarOf(product, "count") !== 0)?.product ?? first;
+  const rows = shareRows(scalarAt(first, "m"));
+  const adapted = products.find(({ product }) => scalarAt(product, "count") !== 0)?.product ?? first;
   const jobs = products.map(({ member, product }) => {
-    const scalar = (name: string) => scalarOf(product, name) as number;
+    const scalar = (name: string) => scalarAt(product, name) as number;
     const isAdapted = scalar("count") !== 0;
     const offset = (name: string) => (isAdapted ? tensorAt(product, name).offset : 0);
     return {
@@ -125,7 +125,7 @@ export function linearGrouped(products: readonly MemberProduct[], { shares }: Me
     };
   });
   const at = (name: string, product = first) => tensorAt(product, name).root;
-  const scalar = (name: string) => scalarOf(first, name) as number;
+  const scalar = (name: string) => scalarAt(first, name) as number;
   return dispatch(
     linearGroupedKernel,
     {

@@ -154,7 +154,7 @@ export function dispatch<B extends string, D extends string>(
 ): Dispatch {
   for (const name of Object.keys(kernel.bindings) as B[]) {
     const type = (dims as Record<string, Scalar>)[`${name}_type`] ?? 0;
-    if (typeOf(tensors[name]) !== type)
+    if (typeCode(tensors[name]) !== type)
       throw new ShapeError(`${kernel.name} reads ${tensors[name].name} in another type`, {
         expected: WEIGHT_DTYPES[type as number]!,
         found: tensors[name].dtype,
@@ -176,12 +176,12 @@ export function tensorAt({ kernel, tensors }: Dispatch, binding: string): Tensor
 }
 
 /** A scalar of a dispatch by its name. */
-export function scalarOf({ kernel, scalars }: Dispatch, dim: string): Scalar {
+export function scalarAt({ kernel, scalars }: Dispatch, dim: string): Scalar {
   return scalars[Object.keys(kernel.dims).indexOf(dim)]!;
 }
 
 /** The value of `<binding>_type` for a tensor, a pipeline constant: 0 f32 (or whole numbers), 1 f16, 2 q8, 3 q4. */
-export const typeOf = ({ dtype }: Tensor) => Math.max(0, (WEIGHT_DTYPES as readonly string[]).indexOf(dtype));
+export const typeCode = ({ dtype }: Tensor) => Math.max(0, (WEIGHT_DTYPES as readonly string[]).indexOf(dtype));
 
 export function ceilDiv(n: number, by: number): number {
   return Math.ceil(n / by);

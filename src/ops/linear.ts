@@ -5,7 +5,7 @@
 import type { Activation } from "../config.ts";
 import { expectShape, type Shape, Tensor } from "../tensor.ts";
 import { ACTIVATION } from "./activation.ts";
-import { type Binding, type Dispatch, defineKernel, dispatch, type Fields, type Scalar, typeOf } from "./kernel.ts";
+import { type Binding, type Dispatch, defineKernel, dispatch, type Fields, type Scalar, typeCode } from "./kernel.ts";
 import type { AdapterGroup } from "./lora.ts";
 
 /**
@@ -159,7 +159,7 @@ function linear({ out, a, W, transposed, rows, bias, adapters, epilogue, act, in
       stride: group?.stride ?? 0,
       ...up,
       epilogue: EPILOGUES[epilogue],
-      b_type: typeOf(W),
+      b_type: typeCode(W),
       activation: ACTIVATION[rest.activation ?? "gelu_new"],
     },
     act ? {} : { act: "none" },

@@ -12,7 +12,7 @@ import {
   dispatch,
   type Fields,
   type Scalar,
-  scalarOf,
+  scalarAt,
   tensorAt,
 } from "./kernel.ts";
 import { matmul } from "./matmul.ts";
@@ -109,7 +109,7 @@ export function fitTogether(a: LoraJob, b: LoraJob): boolean {
 }
 
 /** The jobs of a group, one for each adapter. */
-function jobsOf({ member, group, rows, x, dy, down, ddown }: LoraJob, second: number, members: number) {
+function adapterJobs({ member, group, rows, x, dy, down, ddown }: LoraJob, second: number, members: number) {
   const { count, r, input, width, column, step, stride, A, B } = group;
   expectShape(`lora_backward: down (${down.name})`, down.shape, [x.shape[0]! / members, count * r]);
   expectShape(`lora_backward: ddown (${ddown.name})`, ddown.shape, down.shape);
@@ -151,7 +151,10 @@ export function loraBackward(
   for (const job of [...first, ...other])
     if (!fitTogether(first[0]!, job))
       throw new ShapeError("lora_backward: adapters in different buffers cannot share a dispatch");
-  const all = [...first.flatMap((job) => jobsOf(job, 0, members)), ...other.flatMap((job) => jobsOf(job, 1, members))];
+  const all = [
+    ...first.flatMap((job) => adapterJobs(job, 0, members)),
+    ...other.flatMap((job) => adapterJobs(job, 1, members)),
+  ];
   return chunked(all).map((jobs) =>
     dispatch(
       loraBackwardKernel,
@@ -171,6 +174,6 @@ export function loraBackward(
 }
 
 /** The jobs of a `lora_backward`. */
-export function loraJobsOf(dispatch: Dispatch): Record<keyof typeof JOB, number>[] {
-  return decodeTable(JOB, tensorAt(dispatch, "jobs"), scalarOf(dispatch, "count") as number);
+export function decodeLoraJobs(dispatch: Dispatch): Record<keyof typeof JOB, number>[] {
+  return decodeTable(JOB, tensorAt(dispatch, "jobs"), scalarAt(dispatch, "count") as number);
 }

@@ -11,9 +11,9 @@ import {
   dispatch,
   type Fields,
   type Scalar,
-  scalarOf,
+  scalarAt,
   tensorAt,
-  typeOf,
+  typeCode,
 } from "./kernel.ts";
 import { bySequence, decodeTable, jobTable, type Members, shareRows } from "./shares.ts";
 
@@ -137,7 +137,7 @@ export function matmul(args: MatmulArguments): Dispatch {
       b_batch: batch.b,
       b_offset: b.isInBlocks ? b.offset : 0,
       b_size: b.root.size,
-      b_type: typeOf(b),
+      b_type: typeCode(b),
     },
     beta === 0 ? { out: "write" } : {},
   );
@@ -201,8 +201,8 @@ export function isAligned({ a_offset, a_row, a_col, b_offset, b_row, b_col }: Gr
 }
 
 /** The jobs of a `matmul_grouped`. */
-export function matmulJobsOf(dispatch: Dispatch): GroupedJob[] {
-  return decodeTable(GROUPED_JOB, tensorAt(dispatch, "jobs"), scalarOf(dispatch, "batch") as number);
+export function decodeMatmulJobs(dispatch: Dispatch): GroupedJob[] {
+  return decodeTable(GROUPED_JOB, tensorAt(dispatch, "jobs"), scalarAt(dispatch, "batch") as number);
 }
 
 const BIAS_JOB = { member: "u32", at: "u32" } as const satisfies Fields;

@@ -5,13 +5,13 @@ import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
 /** `cols` is C, `width` that of the prefix; block l's part of it begins at `column`. */
 const DIMS = { count: "u32", cols: "u32", row: "u32", width: "u32", column: "u32" } as const;
-const gridOf = (count: number, cols: number) => [ceilDiv(2 * cols, 64), count, 1] as const;
+const prefixGrid = (count: number, cols: number) => [ceilDiv(2 * cols, 64), count, 1] as const;
 
 export const prefixForwardKernel = defineKernel(
   "prefix_forward",
   { qkv: "update", prefix: "read" },
   DIMS,
-  ({ count, cols }) => gridOf(count, cols),
+  ({ count, cols }) => prefixGrid(count, cols),
   "room 3cols, count width",
 );
 
@@ -19,7 +19,7 @@ export const prefixBackwardKernel = defineKernel(
   "prefix_backward",
   { dprefix: "update", dqkv: "read" },
   { ...DIMS, beta: "u32" },
-  ({ count, cols }) => gridOf(count, cols),
+  ({ count, cols }) => prefixGrid(count, cols),
   "count width, room 3cols",
 );
 
@@ -32,7 +32,7 @@ export const prefixCacheKernel = defineKernel(
 );
 
 /** Where block l's keys and values are in the prefix. Throws ShapeError if it has none, or more than `room` rows. */
-function partOf(prefix: Tensor, l: number, cols: number, room: number) {
+function locateBlock(prefix: Tensor, l: number, cols: number, room: number) {
   const [count, width] = prefix.shape as [number, number];
   if (width % (2 * cols) !== 0 || (l + 1) * 2 * cols > width || count > room)
     throw new ShapeError(`the prefix (${prefix.name}) has no keys and values for block ${l}`, {
@@ -45,7 +45,7 @@ function partOf(prefix: Tensor, l: number, cols: number, room: number) {
 function dims(qkv: Tensor, row: number, prefix: Tensor, l: number) {
   const [room, columns] = qkv.shape as [number, number];
   const cols = Math.floor(columns / 3);
-  return { row, cols, ...partOf(prefix, l, cols, room - row) };
+  return { row, cols, ...locateBlock(prefix, l, cols, room - row) };
 }
 
 /** Keys and values of block l of prefix [n, L * 2C] into rows row .. row + n - 1 of qkv [room, 3C]. */
@@ -61,6 +61,6 @@ export function prefixBackward(dprefix: Tensor, l: number, dqkv: Tensor, row: nu
 /** The same keys and values into positions 0 .. n - 1 of every slot of cache [S, 2, NH, T, HS]. */
 export function cachePrefix(cache: Tensor, prefix: Tensor, l: number): Dispatch {
   const [slots, , heads, positions, head_size] = cache.shape as [number, number, number, number, number];
-  const part = partOf(prefix, l, heads * head_size, positions);
+  const part = locateBlock(prefix, l, heads * head_size, positions);
   return dispatch(prefixCacheKernel, { cache, prefix }, { slots, heads, head_size, positions, ...part });
 }

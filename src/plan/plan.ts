@@ -41,5 +41,5 @@ export interface PlannedBuffer {
 export interface MemoryPlan {
   buffers: PlannedBuffer[];
   /** The buffer of each root tensor, as an index; every root starts at offset 0 of its buffer. */
-  bufferOf: Map<Tensor, number>;
+  bufferIndex: Map<Tensor, number>;
 }

@@ -173,7 +173,7 @@ export async function linkFile(target: string, path: string, onCopied?: (bytes: 
   const { folder, name } = split(path);
   const file = await openFile(target);
   try {
-    await writeInto(await openDirectory(folder, true), name, piecesOf(file, onCopied));
+    await writeInto(await openDirectory(folder, true), name, filePieces(file, onCopied));
   } finally {
     await file.close();
   }
@@ -182,7 +182,7 @@ export async function linkFile(target: string, path: string, onCopied?: (bytes: 
 /** Bytes of a file that are copied at a time: a model may have gigabytes. */
 const PIECE_BYTES = 1 << 26;
 
-async function* piecesOf({ size, read }: FileReader, onCopied?: (bytes: number) => void): AsyncGenerator<Uint8Array> {
+async function* filePieces({ size, read }: FileReader, onCopied?: (bytes: number) => void): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < size; at += PIECE_BYTES) {
     onCopied?.(at);
     yield read(at, Math.min(PIECE_BYTES, size - at));

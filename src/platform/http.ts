@@ -112,7 +112,7 @@ export async function* readBody(response: Response, where: string, patience = PA
     while (reader) {
       const asked = performance.now();
       const read = reader.read().catch((cause) => {
-        throw new Broken("the connection was interrupted", { where, found: reasonOf(cause), cause });
+        throw new Broken("the connection was interrupted", { where, found: failureReason(cause), cause });
       });
       const { done, value } = await within(read, left, () => slow(where, bytes, patience));
       if (done) return;
@@ -186,7 +186,7 @@ function unreachable(where: string, cause: unknown): never {
   const Kind = isOffline || isFinal(cause) ? DownloadError : Broken;
   throw new Kind(`${/^\w+:\/\/([^/]+)/.exec(where)?.[1] ?? "the server"} cannot be reached`, {
     where,
-    found: isOffline ? "the browser is offline" : reasonOf(cause),
+    found: isOffline ? "the browser is offline" : failureReason(cause),
     hint: "check the address and the network connection; in a page, the server must allow other origins (CORS)",
     cause,
   });
@@ -243,7 +243,7 @@ function isFinal(error: unknown): boolean {
     ...["ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ENETUNREACH", "EHOSTUNREACH", "ERR_INVALID_URL"],
     ...["UND_ERR_CONNECT_TIMEOUT", "ETIMEDOUT", "EADDRNOTAVAIL"],
   ];
-  return codes.includes(codeOf(error)) || /redirect count exceeded/.test(reasonOf(error));
+  return codes.includes(codeOf(error)) || /redirect count exceeded/.test(failureReason(error));
 }
 
 /** The code of the innermost cause that has one. */
@@ -253,7 +253,7 @@ function codeOf(error: unknown): string {
 }
 
 /** The message with that of its cause, which explains fetch's "fetch failed" and "terminated". */
-function reasonOf(error: unknown): string {
+function failureReason(error: unknown): string {
   const { message, cause } = error as { message: string; cause?: Error };
   return cause?.message && !message.includes(cause.message) ? `${message} (${cause.message})` : message;
 }

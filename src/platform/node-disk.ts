@@ -5,7 +5,7 @@
 import { copyFile, lstat, mkdir, open, realpath, rename, rm, rmdir, stat, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { LowrankError } from "../errors.ts";
-import { foldersOf, TEMPORARY } from "./paths.ts";
+import { parentFolders, TEMPORARY } from "./paths.ts";
 import type { Check, FileContent } from "./reader.ts";
 
 /**
@@ -27,7 +27,7 @@ export function writeFileAtomic(path: string, content: string | Uint8Array, chec
 /** Makes a folder with these files ("name" or "folder/name"). */
 export function writeFolder(path: string, files: ReadonlyMap<string, FileContent>): Promise<void> {
   return onDisk(dirname(path), async () => {
-    const folders = ["", ...foldersOf(files.keys())].map((folder) => join(path, folder));
+    const folders = ["", ...parentFolders(files.keys())].map((folder) => join(path, folder));
     for (const folder of folders) await makeFolder(folder);
     for (const [name, content] of files) await writeSynced(join(path, name), content);
     for (const folder of folders) await syncFolder(folder);

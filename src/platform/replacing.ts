@@ -15,7 +15,7 @@ import {
   writeFolder,
 } from "#platform";
 import { LowrankError } from "../errors.ts";
-import { foldersOf, isRemote, STAGING } from "./paths.ts";
+import { isRemote, parentFolders, STAGING } from "./paths.ts";
 import type { Check, FileContent } from "./reader.ts";
 
 interface Replacing {
@@ -104,7 +104,7 @@ async function swap(path: string, { files, gone }: Journal): Promise<void> {
   // Those that are missing have been moved by an interrupted call.
   await moveFiles(joinPath(path, STAGING), files, path);
   for (const name of gone) await remove(joinPath(path, name));
-  for (const folder of foldersOf(gone).reverse()) await removeEmpty(joinPath(path, folder));
+  for (const folder of parentFolders(gone).reverse()) await removeEmpty(joinPath(path, folder));
   await dropStaging(path);
 }
 
@@ -140,7 +140,7 @@ async function refuseForeign(path: string, names: readonly string[], own: readon
     const kind = await kindOf(path, name);
     if (kind === "folder" || (kind === "file" && !own.includes(name))) found.push(name);
   }
-  for (const folder of foldersOf(names)) if ((await kindOf(path, folder)) === "file") found.push(folder);
+  for (const folder of parentFolders(names)) if ((await kindOf(path, folder)) === "file") found.push(folder);
   if (found.length > 0)
     throw new LowrankError("other files are in the way", {
       where: path,

@@ -25,7 +25,7 @@ export async function openUrl(url: string, name = url): Promise<FileReader> {
     if (status === 416 && /^bytes \*\/0$/.test(range ?? "")) return blobReader(name, new Blob());
     if (status !== 206) throw refused(name, answer.response);
     // Another origin may hide the header.
-    const total = /\/(\d+)$/.exec(range ?? "")?.[1] ?? (await lengthOf(url));
+    const total = /\/(\d+)$/.exec(range ?? "")?.[1] ?? (await fetchLength(url));
     const size = Number(total);
     if (total === null || !Number.isSafeInteger(size))
       throw new DownloadError("the server does not say how large the file is", {
@@ -37,7 +37,7 @@ export async function openUrl(url: string, name = url): Promise<FileReader> {
   });
 }
 
-function lengthOf(url: string): Promise<string | null> {
+function fetchLength(url: string): Promise<string | null> {
   return ask(url, { method: "HEAD" }, async ({ response }) => response.headers.get("content-length"));
 }
 

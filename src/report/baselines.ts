@@ -11,7 +11,7 @@ export interface Baseline {
   predicted: readonly number[];
 }
 
-export async function baselinesOf(train: Dataset, test: Dataset, signal?: AbortSignal): Promise<Baseline[]> {
+export async function predictBaselines(train: Dataset, test: Dataset, signal?: AbortSignal): Promise<Baseline[]> {
   const classes = train.classes();
   const counts = train.labels.map((label) => classes[label]!);
   const majority = counts.indexOf(Math.max(...counts));
@@ -55,7 +55,7 @@ export async function bagOfWords(
   };
   const kept: Rows[] = [];
   let [tokens, size] = [0, 0];
-  for (const rows of rowsOf(train, learned)) {
+  for (const rows of tokenColumns(train, learned)) {
     tokens += rows.columns.length;
     if (tokens > maxKept) continue;
     kept.push(rows);
@@ -64,7 +64,7 @@ export async function bagOfWords(
   const others = train.select(train.positions().subarray(size));
   const all = function* () {
     yield* kept;
-    yield* rowsOf(others, known);
+    yield* tokenColumns(others, known);
   };
   // A bound of the Hessian's diagonal blocks (Böhning 1992; 2 |x_j x_k| <= x_j² + x_k²): each weight has a step of its own, and
   // the loss cannot diverge.
@@ -95,7 +95,7 @@ export async function bagOfWords(
     inertia = uphill > 0 ? 1 : next;
   }
   const scores = new Float64Array(classes);
-  return [...rowsOf(test, known)].flatMap((rows) =>
+  return [...tokenColumns(test, known)].flatMap((rows) =>
     Array.from(rows.labels, (_, b) => {
       score(scores, weights, rows, b);
       return scores.indexOf(Math.max(...scores));
@@ -103,14 +103,14 @@ export async function bagOfWords(
   );
 }
 
-/** The rows of a set, some at a time; `columnOf` a token's id. */
-function* rowsOf(set: Dataset, columnOf: (id: number) => number): Generator<Rows> {
+/** The rows of a set, some at a time; `findColumn` a token's id. */
+function* tokenColumns(set: Dataset, findColumn: (id: number) => number): Generator<Rows> {
   for (const { ids, starts, lengths, labels } of evaluationBatches(set, { tokens: Infinity, sequences: 256 })) {
     const bounds = new Uint32Array(labels.length + 1);
     for (let b = 0; b < labels.length; b++) bounds[b + 1] = bounds[b]! + lengths[b]! + 1;
     const columns = new Uint16Array(bounds.at(-1)!).fill(BIAS);
     for (let b = 0; b < labels.length; b++)
-      for (let i = 0; i < lengths[b]!; i++) columns[bounds[b]! + 1 + i] = columnOf(ids[starts[b]! + i]!);
+      for (let i = 0; i < lengths[b]!; i++) columns[bounds[b]! + 1 + i] = findColumn(ids[starts[b]! + i]!);
     yield { columns, starts: bounds, labels };
   }
 }

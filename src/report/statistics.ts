@@ -160,7 +160,7 @@ export interface Confusion {
 }
 
 /** The confusion matrix in sparse form: its nonzero entries, sorted by truth, then by prediction. */
-export function confusionsOf(truth: readonly number[], predicted: readonly number[]): Confusion[] {
+export function countConfusions(truth: readonly number[], predicted: readonly number[]): Confusion[] {
   const counts = new Map<number, Map<number, number>>();
   truth.forEach((t, i) => {
     const row = counts.get(t) ?? new Map<number, number>();
@@ -171,13 +171,13 @@ export function confusionsOf(truth: readonly number[], predicted: readonly numbe
 }
 
 /** A lookup of the matrix entry [truth][predicted]. */
-export function cellsOf(confusions: readonly Confusion[]): (truth: number, predicted: number) => number {
+export function confusionLookup(confusions: readonly Confusion[]): (truth: number, predicted: number) => number {
   const cells = new Map(confusions.map(({ truth, predicted, rows }) => [`${truth} ${predicted}`, rows]));
   return (truth, predicted) => cells.get(`${truth} ${predicted}`) ?? 0;
 }
 
 /** The entries off the diagonal, by descending number of rows; the sort is stable. */
-export function mistakesOf(confusions: readonly Confusion[]): Confusion[] {
+export function sortMistakes(confusions: readonly Confusion[]): Confusion[] {
   return confusions.filter(({ truth, predicted }) => truth !== predicted).sort((a, b) => b.rows - a.rows);
 }
 
@@ -254,7 +254,7 @@ export interface Reliability {
 const RELIABILITY_BINS = 10;
 
 /** How well probabilities agree with shares of right rows (Naeini et al. 2015, Guo et al. 2017). */
-export function reliabilityOf(rows: readonly { probability: number; right: boolean }[]): Reliability {
+export function measureReliability(rows: readonly { probability: number; right: boolean }[]): Reliability {
   const sums = Array.from({ length: RELIABILITY_BINS }, (_, i) => {
     return { middle: (i + 0.5) / RELIABILITY_BINS, rows: 0, confidence: 0, right: 0 };
   });

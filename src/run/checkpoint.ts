@@ -15,7 +15,7 @@ const FOLDER = "checkpoint";
 const GENERATIONS = 2;
 const VERSION = 1;
 
-const nameOf = (step: number) => `step-${String(step).padStart(9, "0")}.safetensors`;
+const stepFile = (step: number) => `step-${String(step).padStart(9, "0")}.safetensors`;
 
 /** A checkpoint as a safetensors file: tensors, with everything else as JSON in the metadata. */
 export function encodeCheckpoint({ tensors, ...rest }: Checkpoint): Uint8Array {
@@ -70,7 +70,7 @@ function checkMoments(shapes: Map<string, Shape>, where: string): void {
 
 /** Writes a checkpoint into a run directory. Deletes all but the last two, and temporary files of incomplete ones. */
 export async function keepCheckpoint(directory: string, checkpoint: Checkpoint, check?: Check): Promise<void> {
-  const path = joinPath(directory, FOLDER, nameOf(checkpoint.step));
+  const path = joinPath(directory, FOLDER, stepFile(checkpoint.step));
   await writeFileAtomic(path, encodeCheckpoint(checkpoint), check);
   const kept = (await generations(directory)).slice(0, GENERATIONS);
   for (const name of await checkpointFiles(directory))

@@ -22,7 +22,7 @@ import { parseCsv } from "../report/csv.ts";
 import { type BaseName, nameBase } from "./base-name.ts";
 import { readRecord } from "./directory.ts";
 import {
-  autoModelOf,
+  autoModelClass,
   frontMatter,
   hubTask,
   longestText,
@@ -75,10 +75,10 @@ export async function planExport(
   const { meta, tensors } = adapter;
   if (withBase && kind === "merged")
     throw new ConfigError("a merged model has its base model in it", { hint: "leave out --with-base" });
-  const form = kind === "peft" ? formOf(meta) : null;
+  const form = kind === "peft" ? requirePeftForm(meta) : null;
   if (!form) checkMergeable(meta);
-  const finalNorm = meta.task.objective === "classification" ? await finalNormOf(adapter, checkpoint) : undefined;
-  const losses = lossesOf(adapter, finalNorm);
+  const finalNorm = meta.task.objective === "classification" ? await readFinalNorm(adapter, checkpoint) : undefined;
+  const losses = listLosses(adapter, finalNorm);
   for (const loss of losses) if (loss.kind === "pooling" && measurePooling) loss.effect = await measurePooling();
   const notes: string[] = [];
   const base = nameBase(checkpoint.directory);
@@ -108,17 +108,17 @@ export async function planExport(
 /** Whether a GPT-2 has tensors for all that was trained. */
 const isMergeable = (meta: AdapterMeta) => methodShapes(meta.model, meta.mode, meta).size === 0;
 
-const methodOf = ({ mode }: AdapterMeta) => `${MODE_TITLES[mode]} (--mode ${mode})`;
+const describeMethod = ({ mode }: AdapterMeta) => `${MODE_TITLES[mode]} (--mode ${mode})`;
 
 /** The hint for adapter layers. */
 const ALONE = "keep the run's directory: only Lowrank reads adapter layers";
 
 /** The adapter in PEFT's files. Throws ConfigError if it has no form there. */
-function formOf(meta: AdapterMeta): PeftForm {
+function requirePeftForm(meta: AdapterMeta): PeftForm {
   const form = peftForm(meta);
   if (form && form.obstacle === undefined) return form;
   throw new ConfigError("PEFT cannot express this model", {
-    found: form?.obstacle ?? `${methodOf(meta)}, which PEFT does not have`,
+    found: form?.obstacle ?? `${describeMethod(meta)}, which PEFT does not have`,
     hint: isMergeable(meta) ? "use --to merged" : ALONE,
   });
 }
@@ -126,17 +126,17 @@ function formOf(meta: AdapterMeta): PeftForm {
 function checkMergeable(meta: AdapterMeta): void {
   if (isMergeable(meta)) return;
   throw new ConfigError("the model cannot be merged: a GPT-2 has no tensors for what was trained", {
-    found: methodOf(meta),
+    found: describeMethod(meta),
     hint: peftForm(meta) ? "use --to peft" : ALONE,
   });
 }
 
-async function finalNormOf({ tensors }: Adapter, checkpoint: GPT2Checkpoint): Promise<FinalNorm> {
+async function readFinalNorm({ tensors }: Adapter, checkpoint: GPT2Checkpoint): Promise<FinalNorm> {
   const read = async (name: string) => tensors.get(name)?.data ?? (await checkpoint.read(name));
   return { weight: await read("ln_f.weight"), bias: await read("ln_f.bias") };
 }
 
-function lossesOf({ meta, tensors }: Adapter, finalNorm: FinalNorm | undefined): Loss[] {
+function listLosses({ meta, tensors }: Adapter, finalNorm: FinalNorm | undefined): Loss[] {
   const losses: Loss[] = [];
   const bias = biasObstacle(tensors, finalNorm);
   if (bias !== undefined) {
@@ -334,7 +334,7 @@ interface Readme {
 }
 
 function readme(kind: ExportKind, { meta, base, where, end, results, losses, files }: Readme): string {
-  const auto = autoModelOf(meta);
+  const auto = autoModelClass(meta);
   const isMerged = kind === "merged";
   const title = isMerged ? "A fine-tuned GPT-2" : `GPT-2 with ${MODE_TITLES[meta.mode]}`;
   const load = isMerged

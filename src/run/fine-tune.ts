@@ -6,7 +6,7 @@ import type { TrainingData } from "../data/texts.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
 import { recover } from "../io/recover.ts";
 import type { Check } from "../platform/reader.ts";
-import { optionsOf, type RunArguments } from "../train/prepare.ts";
+import { completeOptions, type RunArguments } from "../train/prepare.ts";
 import type { TrainEvent, TrainResult } from "../train/records.ts";
 import {
   COMMON_ARGUMENTS,
@@ -78,7 +78,7 @@ export async function follow(
   // Before training, as the model may be closed when it ends.
   const { device, model, data, adapter, prefixBudget: _, ...rest } = args;
   const { data: _d, model: _m, adapter: _a, ...settings } = pickSettings({ ...rest });
-  const options = optionsOf({ device, model, data, ...(adapter ? { adapter } : {}), ...settings });
+  const options = completeOptions({ device, model, data, ...(adapter ? { adapter } : {}), ...settings });
   let record = await newRecord(args, settings, options);
   return {
     onEvent: (event) => {

@@ -7,7 +7,7 @@ import type { BaseName } from "./base-name.ts";
 type End = Vocabulary["end"];
 
 /** transformers' class for a task. */
-export const autoModelOf = ({ task }: AdapterMeta) =>
+export const autoModelClass = ({ task }: AdapterMeta) =>
   task.objective === "classification" ? "AutoModelForSequenceClassification" : "AutoModelForCausalLM";
 
 /** The hub's name of a task. */
@@ -34,7 +34,7 @@ export function frontMatter(meta: AdapterMeta, base: BaseName, library: string |
 
 /** The lines that load the adapter in `directory` on the model `base`. */
 export function peftCode(meta: AdapterMeta, end: End, base: string, directory: string): string[] {
-  const auto = autoModelOf(meta);
+  const auto = autoModelClass(meta);
   const model = JSON.stringify(base);
   const labels = Object.fromEntries(meta.labels.map((label, i) => [i, label]));
   const classifies = meta.task.objective === "classification";

@@ -1,10 +1,10 @@
 /**
  * Everything that was learned, scaled: theta(s) = theta0 + s (theta1 - theta0), where theta0 are the parameters before training and theta1 those after it. Between 0 and 1 this is WiSE-FT (Wortsman et al. 2022); for LoRA it is the factor s of B A.
  */
-import { labelsOf } from "../engine/predictions.ts";
+import { argmaxRows } from "../engine/predictions.ts";
 import { asSaved, initialTensors } from "../engine/state.ts";
 import type { Classifier } from "../infer/classifier.ts";
-import { specOf } from "../io/adapter-meta.ts";
+import { adaptedSpec } from "../io/adapter-meta.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import { DEFAULTS, methodSizes, type TrainOptions } from "../train/options.ts";
@@ -16,7 +16,7 @@ export async function startTensors(
   base: GPT2Checkpoint,
 ): Promise<Tensors> {
   const all = { ...DEFAULTS, ...options };
-  const spec = { ...specOf(meta, { config: base.config, train_head: true, dtype: "f32" }), ...methodSizes(all) };
+  const spec = { ...adaptedSpec(meta, { config: base.config, train_head: true, dtype: "f32" }), ...methodSizes(all) };
   return asSaved(await initialTensors(spec, all.seed, base));
 }
 
@@ -51,7 +51,7 @@ interface Labelled {
 const CHUNK = 64;
 
 /** The share of messages that get their class. Rejects with the signal's reason when it aborts. */
-export async function accuracyOf(
+export async function measureAccuracy(
   classifier: Classifier,
   messages: readonly Labelled[],
   signal?: AbortSignal,
@@ -61,7 +61,7 @@ export async function accuracyOf(
   for (let first = 0; first < messages.length; first += CHUNK) {
     signal?.throwIfAborted();
     const some = messages.slice(first, first + CHUNK);
-    const predicted = labelsOf(await classifier.logits(some.map(({ text }) => text)), labels.length);
+    const predicted = argmaxRows(await classifier.logits(some.map(({ text }) => text)), labels.length);
     correct += some.filter(({ truth }, i) => labels[predicted[i]!] === truth).length;
   }
   return correct / messages.length;

@@ -45,7 +45,7 @@ export function productNorm(factors: Factors): number {
  * The spectrum of s B A. With A A^T = V D V^T, the eigenvalues of the symmetric D^(1/2) V^T B^T B V D^(1/2) are the squares of the singular
  * values of B A.
  */
-export function spectrumOf(factors: Factors): Spectrum {
+export function computeSpectrum(factors: Factors): Spectrum {
   const { A, B, r, scale } = factors;
   const [gramA, gramB] = grams(factors);
   const { values: D, vectors: V } = eigen(gramA, r);
@@ -54,10 +54,10 @@ export function spectrumOf(factors: Factors): Spectrum {
   const inner = multiply(transpose(V, r), half, r).map((x, i) => x * roots[Math.floor(i / r)]! * roots[i % r]!);
   const sorted = [...eigen(inner, r).values].map((value) => Math.max(0, value)).sort((a, b) => b - a);
   const squares = sorted.slice(0, Math.min(r, A.length / r, B.length / r));
-  return { values: squares.map((square) => scale * Math.sqrt(square)), used: usedOf(squares), share: SHARE };
+  return { values: squares.map((square) => scale * Math.sqrt(square)), used: usedRank(squares), share: SHARE };
 }
 
-function usedOf(squares: readonly number[]): number {
+function usedRank(squares: readonly number[]): number {
   const wanted = SHARE * squares.reduce((sum, square) => sum + square, 0);
   let sum = 0;
   let used = 0;

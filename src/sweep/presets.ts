@@ -3,7 +3,7 @@ import { type GPT2Config, MODES, type Mode, type Target } from "../config.ts";
 import { trainableCount } from "../model/trainable.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { DEFAULTS, ofMode, PAPER, type TrainOptions } from "../train/options.ts";
-import { specOf } from "../train/sizes.ts";
+import { runSpec } from "../train/sizes.ts";
 import type { Arm } from "./grid.ts";
 
 /** A predefined sweep; its arms may depend on the model and on the shared settings. */
@@ -66,11 +66,11 @@ function methods(config: GPT2Config, settings: RunSettings): Arm[] {
   // Two classes: their number hardly matters.
   const data = { objective, labels: objective === "lm" ? [] : ["0", "1"] };
   const count = (mode: Mode, size: Partial<TrainOptions> = {}) =>
-    trainableCount(specOf({ config }, data, trainOptions(ofMode({ ...settings, ...size, mode }, mode))));
+    trainableCount(runSpec({ config }, data, trainOptions(ofMode({ ...settings, ...size, mode }, mode))));
   const target = count("lora");
   /** The size with the nearest count, which is linear in it. */
-  const nearest = (countOf: (size: number) => number, most = Infinity) => {
-    const size = 1 + Math.round((target - countOf(1)) / (countOf(2) - countOf(1)));
+  const nearest = (countAt: (size: number) => number, most = Infinity) => {
+    const size = 1 + Math.round((target - countAt(1)) / (countAt(2) - countAt(1)));
     return Math.min(most, Math.max(1, size));
   };
   const tokens = (mode: Mode) =>

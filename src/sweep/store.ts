@@ -11,7 +11,7 @@ import { ownFiles, replaceable } from "../run/files.ts";
 import { RECORD, type RunRecord, type TrialName } from "../run/record.ts";
 import { lowestLoss } from "../train/records.ts";
 import type { Results } from "../train/results.ts";
-import { type Cell, isTrialOf, type Trial } from "./grid.ts";
+import { type Cell, matchesTrial, type Trial } from "./grid.ts";
 
 /** The record of a finished trial. */
 export interface TrialRecord extends RunRecord {
@@ -29,7 +29,7 @@ export function trialDirectory(out: string, { name }: Pick<Trial, "name">): stri
 /** The record of a trial that has begun, or null. The key and the options are checked: a default may have changed since. */
 export async function readBegun(out: string, trial: Trial): Promise<RunRecord | null> {
   const record = await readIfRun(trialDirectory(out, trial));
-  return record?.trial?.key === trial.key && isTrialOf(record.options, trial) ? record : null;
+  return record?.trial?.key === trial.key && matchesTrial(record.options, trial) ? record : null;
 }
 
 /** The record of a finished trial, or null. */

@@ -35,7 +35,7 @@ const SHORTEST = 3;
 const REACH = 4;
 
 /** One of five articles or sentences is in the validation set, and one in the test set. */
-function setOf(number) {
+function chooseSet(number) {
   return { 1: "test", 3: "val" }[number % 5] ?? "train";
 }
 
@@ -88,10 +88,10 @@ function identity(text) {
 }
 
 /** The texts of a class in each set, without copies. */
-function textsOf(name, sentences) {
+function cutTexts(name, sentences) {
   const sets = { train: new Set(), val: new Set(), test: new Set() };
   for (const [number, paragraphs] of readArticles(LANGUAGES[name]).entries()) {
-    const set = setOf(number);
+    const set = chooseSet(number);
     for (let first = 0; first < (set === "train" ? CUTS : 1); first++) {
       let piece = 4 * first + number;
       for (const paragraph of paragraphs)
@@ -99,7 +99,7 @@ function textsOf(name, sentences) {
     }
   }
   for (const [number, sentence] of sentences.entries()) {
-    const set = setOf(number);
+    const set = chooseSet(number);
     for (const text of set === "train" ? variants(sentence) : [sentence]) sets[set].add(text);
   }
   const seen = new Set();
@@ -123,7 +123,7 @@ function makeCsv() {
     .map((line) => line.split("\t"));
   const classes = Object.keys(LANGUAGES).map((name) => {
     const column = head.indexOf(name);
-    const sets = textsOf(
+    const sets = cutTexts(
       name,
       lines.map((line) => plain(line[column])),
     );

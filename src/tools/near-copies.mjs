@@ -9,7 +9,7 @@ export const SIMILARITY = 0.7;
 const ROUNDING = 1e-9;
 
 /** The trigrams of a text's lower-case letters, with one space between words; of a text without letters, itself. */
-export function trigramsOf(text) {
+export function trigrams(text) {
   const words = text
     .toLowerCase()
     .replace(/[^\p{L}]+/gu, " ")
@@ -36,7 +36,7 @@ function areSimilar(a, b) {
  * trigrams are compared: without these, too few are left to be similar (prefix filtering, Chaudhuri et al. 2006).
  */
 export function nearCopies(texts) {
-  const sets = texts.map(trigramsOf);
+  const sets = texts.map(trigrams);
   const frequency = new Map();
   for (const set of sets) for (const trigram of set) frequency.set(trigram, (frequency.get(trigram) ?? 0) + 1);
   const byFrequency = [...frequency.keys()].sort((a, b) => frequency.get(a) - frequency.get(b));

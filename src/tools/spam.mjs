@@ -147,7 +147,7 @@ function readMessages() {
   });
 }
 
-function linesOf(rows) {
+function csvLines(rows) {
   return rows.map(({ label, text }) => `${label},${quote(text)}\n`).join("");
 }
 
@@ -178,7 +178,7 @@ async function makeDataset() {
     },
   }));
   Object.assign(leftOut, { nearCopies: rows.length - distinct.length, hamNotTaken: ham.length - HAM_MAILS });
-  return { csv: `label,text\n${linesOf(mails)}${linesOf(messages)}`, counts, leftOut };
+  return { csv: `label,text\n${csvLines(mails)}${csvLines(messages)}`, counts, leftOut };
 }
 
 function sha256(text) {
@@ -198,7 +198,7 @@ export async function buildSpam() {
   const expected = JSON.parse(readFileSync(DESCRIPTION, "utf8")).sha256;
   if (existsSync(CACHE)) {
     const cached = readFileSync(CACHE, "utf8");
-    if (sha256(cached) === expected && cached.endsWith(linesOf(readMessages()))) return write(OUTPUT, cached);
+    if (sha256(cached) === expected && cached.endsWith(csvLines(readMessages()))) return write(OUTPUT, cached);
   }
   const { csv, counts, leftOut } = await makeDataset();
   const found = sha256(csv);

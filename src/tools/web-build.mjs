@@ -158,13 +158,13 @@ async function buildStandalone() {
   const style = await built("page.css");
   const page = await built("page.ts", script);
   const worker = await built("worker.ts", script);
-  const hashOf = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
+  const scriptHash = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
   // No connections: what is typed cannot leave the page.
   const policy = [
     "default-src 'none'",
-    `script-src ${hashOf(page)} 'wasm-unsafe-eval'`,
+    `script-src ${scriptHash(page)} 'wasm-unsafe-eval'`,
     "worker-src blob:",
-    `style-src ${hashOf(style)}`,
+    `style-src ${scriptHash(style)}`,
     "img-src data:",
   ].join("; ");
   const html = readFileSync(join(folder, "page.html"), "utf8")

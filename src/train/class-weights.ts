@@ -8,7 +8,7 @@ export type ClassWeights = (typeof CLASS_WEIGHTS)[number];
 const UNEQUAL = 1.5;
 
 /** Rows of each class in the training set, by class id; none for texts. */
-function countsOf(data: TrainingData): number[] {
+function rowsPerClass(data: TrainingData): number[] {
   if (data.objective === "lm") return [];
   const { classes } = data.stats.train;
   return data.labels.map((label) => classes[label]!);
@@ -16,7 +16,7 @@ function countsOf(data: TrainingData): number[] {
 
 /** Whether the classes of the training set are unequal: their loss is weighted, and accuracy alone says little. */
 export function isUnequal(data: TrainingData): boolean {
-  const present = countsOf(data).filter((count) => count > 0);
+  const present = rowsPerClass(data).filter((count) => count > 0);
   const largest = present.reduce((most, count) => Math.max(most, count), 0);
   return present.some((count) => largest > UNEQUAL * count);
 }
@@ -26,9 +26,9 @@ export function isUnequal(data: TrainingData): boolean {
  * training rows (Mahajan et al. 2018, "Exploring the limits of weakly supervised pretraining", sampled by it; Cui et al. 2019,
  * "Class-balanced loss based on effective number of samples", discuss it as a weight). Of the weights tried it raised macro F1 at little cost in accuracy; data/README.md has the figures. A class without training rows has weight 1, which is never used.
  */
-export function classWeightsOf(data: TrainingData, how: ClassWeights): Float32Array | undefined {
+export function weighClasses(data: TrainingData, how: ClassWeights): Float32Array | undefined {
   if (how === "none" || !isUnequal(data)) return undefined;
-  const counts = countsOf(data);
+  const counts = rowsPerClass(data);
   const sum = (of: (count: number) => number) => counts.reduce((total, count) => total + of(count), 0);
   const scale = sum((count) => count) / sum(Math.sqrt);
   return Float32Array.from(counts, (count) => (count > 0 ? scale / Math.sqrt(count) : 1));

@@ -11,7 +11,7 @@ import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import type { Round } from "./group.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
-import { memoryOf, type TrainResult } from "./records.ts";
+import { peakMemory, type TrainResult } from "./records.ts";
 import { type BegunJob, type Materials, type PlannedJob, train } from "./trainer.ts";
 
 /** Trains a job by itself. */
@@ -87,7 +87,7 @@ export class CpuParts {
     if (began !== info.kind) return train({ ...run, signal, ...start });
     const prepared = prepareIfValid({ ...run, device: part });
     const shared = prepared && base && sharesBase(base, prepared) ? base : undefined;
-    const bytes = prepared ? bytesOf(prepared, shared !== undefined) : 0;
+    const bytes = prepared ? runBytes(prepared, shared !== undefined) : 0;
     while (this.active > 0 && this.taken + bytes > room && !signal.aborted)
       await new Promise<void>((resolve) => this.waiting.push(resolve));
     this.active++;
@@ -165,7 +165,7 @@ function sharesBase({ plan }: Engine, { spec, prefix }: PreparedRun): boolean {
 }
 
 /** What a run takes, with or without the base model's weights. */
-function bytesOf(prepared: PreparedRun, isShared: boolean): number {
+function runBytes(prepared: PreparedRun, isShared: boolean): number {
   const weights = isShared ? (memoryTotals(prepared.plan.memory).byRole.get("weight") ?? 0) : 0;
-  return memoryOf(prepared) - weights;
+  return peakMemory(prepared) - weights;
 }

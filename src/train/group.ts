@@ -10,7 +10,7 @@ import { fits } from "../plan/memory.ts";
 import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
-import { memoryOf, type PrefixPlan, type TrainResult } from "./records.ts";
+import { type PrefixPlan, peakMemory, type TrainResult } from "./records.ts";
 import { type BegunJob, type Materials, type PlannedJob, Run } from "./trainer.ts";
 
 /** Jobs that are trained next. */
@@ -91,7 +91,7 @@ export function divideIntoPlans<J extends PlannedJob>(common: Materials, jobs: r
 
 /** The peak memory of a group, in bytes. */
 function groupMemory(device: Backend, some: readonly Candidate[]): number {
-  return memoryOf({ plan: Group.plan(device, groupOptions(some)), prefix: some[0]!.prefix });
+  return peakMemory({ plan: Group.plan(device, groupOptions(some)), prefix: some[0]!.prefix });
 }
 
 /** How many of the first runs fit into a plan together. */

@@ -11,9 +11,9 @@ import {
   MODES,
   type Mode,
   type Objective,
-  oneOf,
   POOLINGS,
   type Pooling,
+  parseChoice,
   SCALINGS,
   type Scaling,
   TARGETS,
@@ -325,7 +325,7 @@ export function resolveOptions(
 
 function checkSetting(name: keyof TrainOptions, value: unknown): void {
   const { choices, number } = SETTINGS[name] as Setting<unknown>;
-  if (choices) oneOf(name, value, choices as readonly string[]);
+  if (choices) parseChoice(name, value, choices as readonly string[]);
   // `validateLora` checks these.
   if (number && name !== "rank" && name !== "alpha") checkNumber(name, value, number);
 }

@@ -10,8 +10,8 @@ import type { Adapter } from "../io/peft.ts";
 import { shortName } from "../io/vocabulary.ts";
 import { roomFor } from "../model/batch.ts";
 import { trainableCount } from "../model/trainable.ts";
-import { flopsOf } from "../plan/work.ts";
-import { classWeightsOf } from "./class-weights.ts";
+import { countFlops } from "../plan/work.ts";
+import { weighClasses } from "./class-weights.ts";
 import { resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
 import { warmupSteps } from "./schedule.ts";
 import { type PlanArguments, type Planned, planFitting } from "./sizes.ts";
@@ -47,7 +47,7 @@ export interface PreparedRun extends Planned {
 /** Throws ConfigError or DataError if settings, model, data and adapter do not match. */
 export function prepareRun(args: Preparable): PreparedRun {
   const { data } = args;
-  const given = optionsOf(args);
+  const given = completeOptions(args);
   if (given.patience > 0 && data.val.size === 0)
     throw new ConfigError("patience needs a validation set", {
       expected: "at least one row in the validation set, or patience 0",
@@ -60,15 +60,15 @@ export function prepareRun(args: Preparable): PreparedRun {
   const planned = planFitting(args, given);
   const { spec, plan } = planned;
   const trainable = trainableCount(spec);
-  const classWeights = classWeightsOf(data, given.classWeights);
+  const classWeights = weighClasses(data, given.classWeights);
   const { tokens, rows } = data.train.stats();
   const mean = { tokens: Math.round((batchSize * tokens) / rows), sequences: batchSize };
-  const flops = flopsOf(plan.segments, roomFor(spec, mean));
+  const flops = countFlops(plan.segments, roomFor(spec, mean));
   return { ...planned, loader, stepCounts, trainable, flops, classWeights };
 }
 
 /** The options of a run, completed and checked against data and adapter. `dtype` and `recompute` may be `auto`. */
-export function optionsOf({ device, model, data, adapter, prefixBudget, ...given }: Preparable): TrainOptions {
+export function completeOptions({ device, model, data, adapter, prefixBudget, ...given }: Preparable): TrainOptions {
   const { objective } = data;
   checkVocabulary(data, model);
   const settings = adapter ? withAdapter(given, adapter.meta, objective) : given;

@@ -43,16 +43,16 @@ export interface EvaluationRecord {
  * settings of a sweep are chosen by it, whether classes are equal or not: accuracy and macro F1 are shares of a few rows, often equal,
  * and where a class has two validation rows, macro F1 is decided by them.
  */
-export function lowestLoss<T>(some: readonly T[], lossOf: (one: T) => number): T | undefined {
+export function lowestLoss<T>(some: readonly T[], lossAt: (one: T) => number): T | undefined {
   let best: T | undefined;
   // A loss that is not finite is null in a checkpoint.
   for (const one of some)
-    if (Number.isFinite(lossOf(one)) && !(best !== undefined && lossOf(best) <= lossOf(one))) best = one;
+    if (Number.isFinite(lossAt(one)) && !(best !== undefined && lossAt(best) <= lossAt(one))) best = one;
   return best;
 }
 
 /** The best evaluation after the first step. */
-export function bestOf(evaluations: readonly EvaluationRecord[]): EvaluationRecord | undefined {
+export function bestEvaluation(evaluations: readonly EvaluationRecord[]): EvaluationRecord | undefined {
   return lowestLoss(
     evaluations.filter(({ step }) => step > 0),
     ({ val }) => val.loss,
@@ -66,7 +66,7 @@ export interface PrefixPlan {
 }
 
 /** The peak memory of a run, in bytes. */
-export function memoryOf({ plan, prefix }: { plan: ModelPlan; prefix: PrefixPlan | null }): number {
+export function peakMemory({ plan, prefix }: { plan: ModelPlan; prefix: PrefixPlan | null }): number {
   const [own, before] = [plan, prefix?.plan].map((some) => (some ? memoryTotals(some.memory).total : 0)) as [
     number,
     number,

@@ -17,7 +17,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
 import { checkMemory, fits, showBytes } from "../plan/memory.ts";
 import { loraConfig, methodSizes, SETTINGS, type TrainOptions } from "./options.ts";
-import { memoryOf, type PrefixPlan } from "./records.ts";
+import { type PrefixPlan, peakMemory } from "./records.ts";
 
 /** What a run can change to take less memory, without changing the method. */
 export interface Size {
@@ -57,7 +57,7 @@ export function planRun(args: PlanArguments, given: TrainOptions, size: Size): P
   const { dtype, recompute, batchSize } = size;
   const { device, model, data, adapter, prefixBudget } = args;
   const options = { ...given, dtype, batchSize };
-  const spec = specOf(model, data, options, adapter);
+  const spec = runSpec(model, data, options, adapter);
   checkLengths(data, textContext(model.config, spec));
   const { weightDecay: weight_decay, clip } = options;
   const optimizer: AdamWConfig = { betas: [0.9, 0.999], eps: 1e-8, weight_decay, clip };
@@ -74,19 +74,19 @@ export function planRun(args: PlanArguments, given: TrainOptions, size: Size): P
   return { size, options, spec, capacity, optimizer, plan, prefix };
 }
 
-const plansOf = ({ plan, prefix }: Planned) => [plan, ...(prefix ? [prefix.plan] : [])];
+const listPlans = ({ plan, prefix }: Planned) => [plan, ...(prefix ? [prefix.plan] : [])];
 
 const fitsOn = ({ device }: PlanArguments, planned: Planned) =>
-  plansOf(planned).every(({ memory }) => fits(memory, device.limits));
+  listPlans(planned).every(({ memory }) => fits(memory, device.limits));
 
 /** The types of weights that a mode can have. */
-const dtypesOf = ({ mode }: TrainOptions) =>
+const possibleDtypes = ({ mode }: TrainOptions) =>
   SETTINGS.dtype.modes!.includes(mode) ? WEIGHT_DTYPES : (["f32"] as const);
 
 /** The sizes that settings leave open, in order of preference: recomputation, being exact, before a narrower type. */
-function sizesOf(options: TrainOptions): Size[] {
+function openSizes(options: TrainOptions): Size[] {
   const { dtype, recompute, batchSize } = options;
-  const dtypes = dtype === "auto" ? dtypesOf(options) : [dtype];
+  const dtypes = dtype === "auto" ? possibleDtypes(options) : [dtype];
   const ways = recompute === "auto" ? [false, true] : [recompute === "on"];
   return dtypes.flatMap((dtype) => ways.map((recompute) => ({ dtype, recompute, batchSize })));
 }
@@ -103,7 +103,7 @@ function ifPossible(plan: () => Planned): Planned | null {
 
 /** The plans in the first size that fits, of those that the settings leave open; in the smallest if none does. */
 export function planFitting(args: PlanArguments, options: TrainOptions): Planned {
-  const [first, ...others] = sizesOf(options);
+  const [first, ...others] = openSizes(options);
   let planned = planRun(args, options, first!);
   for (const size of others) {
     if (fitsOn(args, planned)) break;
@@ -124,16 +124,16 @@ interface Change {
  */
 export function nearestChange(args: PlanArguments, options: TrainOptions): { nearest?: Change; least?: Change } {
   const present = ifPossible(() => planFitting(args, options));
-  const most = present ? memoryOf(present) : Infinity;
+  const most = present ? peakMemory(present) : Infinity;
   const ways = options.recompute === "on" ? [true] : [false, true];
-  const dtypes = dtypesOf(options).filter((_, i, all) => i >= all.indexOf(present?.size.dtype ?? "f32"));
-  const changeTo = ({ size }: Planned, bytes: number): Change => ({ set: settingsOf(args, options, size), bytes });
+  const dtypes = possibleDtypes(options).filter((_, i, all) => i >= all.indexOf(present?.size.dtype ?? "f32"));
+  const changeTo = ({ size }: Planned, bytes: number): Change => ({ set: fewestSettings(args, options, size), bytes });
   let least = { planned: present, bytes: most };
   for (let batchSize = options.batchSize; batchSize >= 1; batchSize >>= 1)
     for (const dtype of dtypes)
       for (const recompute of ways) {
         const planned = ifPossible(() => planRun(args, options, { dtype, recompute, batchSize }));
-        const bytes = planned ? memoryOf(planned) : Infinity;
+        const bytes = planned ? peakMemory(planned) : Infinity;
         if (planned && bytes < most && fitsOn(args, planned)) return { nearest: changeTo(planned, bytes) };
         if (bytes < least.bytes) least = { planned, bytes };
       }
@@ -141,7 +141,7 @@ export function nearestChange(args: PlanArguments, options: TrainOptions): { nea
 }
 
 /** The fewest settings that give a run this size; it may need none. */
-function settingsOf(args: PlanArguments, options: TrainOptions, size: Size): Change["set"] {
+function fewestSettings(args: PlanArguments, options: TrainOptions, size: Size): Change["set"] {
   const { dtype, batchSize } = size;
   const batch = batchSize === options.batchSize ? {} : { batchSize };
   const recompute = size.recompute ? "on" : "off";
@@ -154,7 +154,7 @@ function settingsOf(args: PlanArguments, options: TrainOptions, size: Size): Cha
 /** Throws DeviceError, with the nearest settings that fit, if the plans of a run do not fit its device. */
 export function checkFits(args: PlanArguments, planned: Planned, options: TrainOptions): void {
   try {
-    for (const { memory } of plansOf(planned)) checkMemory(memory, args.device.limits);
+    for (const { memory } of listPlans(planned)) checkMemory(memory, args.device.limits);
   } catch (error) {
     throw withAdvice(error, args, options);
   }
@@ -210,15 +210,15 @@ export function measureSizes(
   const measure = (size: Size): Measured | null => {
     const planned = ifPossible(() => planRun(args, options, size));
     const isPresent = JSON.stringify(size) === JSON.stringify(present);
-    return planned && { ...size, bytes: memoryOf(planned), fits: fitsOn(args, planned), isPresent };
+    return planned && { ...size, bytes: peakMemory(planned), fits: fitsOn(args, planned), isPresent };
   };
-  return dtypesOf(options).flatMap((dtype) =>
+  return possibleDtypes(options).flatMap((dtype) =>
     [false, true].map((recompute) => batchSizes.map((batchSize) => measure({ dtype, recompute, batchSize }))),
   );
 }
 
 /** The model specification of a run, from its settings and data. */
-export function specOf(
+export function runSpec(
   { config }: Pick<GPT2Checkpoint, "config">,
   data: Pick<TrainingData, "objective" | "labels">,
   options: TrainOptions,

@@ -8,7 +8,7 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import { modelBatch } from "../engine/batches.ts";
 import { Engine } from "../engine/engine.ts";
-import { type Evaluation, evaluate, evaluationOf, IN_FLIGHT, textLosses } from "../engine/evaluate.ts";
+import { type Evaluation, evaluate, evaluateRows, IN_FLIGHT, textLosses } from "../engine/evaluate.ts";
 import { FrozenPrefix } from "../engine/frozen-prefix.ts";
 import type { Prediction } from "../engine/predictions.ts";
 import {
@@ -25,15 +25,15 @@ import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
 import { countedRows } from "../model/batch.ts";
-import { baselinesOf } from "../report/baselines.ts";
-import { sizeOf } from "../tensor.ts";
+import { predictBaselines } from "../report/baselines.ts";
+import { numel } from "../tensor.ts";
 import { prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
-import { noveltyOf } from "./novelty.ts";
+import { fitNovelty } from "./novelty.ts";
 import { DEFAULTS, type TrainOptions } from "./options.ts";
-import { optionsOf, type PreparedRun, type RunArguments, type StepCounts } from "./prepare.ts";
+import { completeOptions, type PreparedRun, type RunArguments, type StepCounts } from "./prepare.ts";
 import {
-  bestOf,
+  bestEvaluation,
   type Checkpoint,
   type EvaluationRecord,
   RunFailed,
@@ -141,7 +141,7 @@ export async function train(args: FineTuneArguments, place: Place = {}): Promise
   const { prepared, ...chosen } = await prepareOnDevice(run, { signal, began: resume?.device });
   const { device, info } = { ...chosen, ...(place.info && { info: place.info }) };
   const { model, data } = args;
-  const [planning, given] = [{ ...run, device }, optionsOf(run)];
+  const [planning, given] = [{ ...run, device }, completeOptions(run)];
   // With shared tensors the device checks the rest.
   if (!shared) checkFits(planning, prepared, given);
   const { options, spec, capacity, optimizer, plan, trainable, flops } = prepared;
@@ -239,12 +239,12 @@ export class Run {
   restore(checkpoint: Checkpoint): void {
     const { step, seconds, steps, evaluations, tensors } = checkpoint;
     this.checkpointBefore = checkpoint;
-    const best = this.options.keep === "best" ? bestOf(evaluations) : undefined;
+    const best = this.options.keep === "best" ? bestEvaluation(evaluations) : undefined;
     if (best) this.best = new Map();
     for (const name of this.engine.trainableNames) {
       const [value, m, v] = [name, `m.${name}`, `v.${name}`].map((key) => tensors.get(key)?.data);
       const kept = best && tensors.get(best.step === step ? name : `best.${name}`);
-      if (!value || !m || !v || value.length !== sizeOf(this.engine.parameter(name).shape) || (best && !kept))
+      if (!value || !m || !v || value.length !== numel(this.engine.parameter(name).shape) || (best && !kept))
         throw new ConfigError("the checkpoint does not belong to this run", {
           expected: `${name} with its moments${best ? " and its values at the best evaluation" : ""}`,
         });
@@ -282,7 +282,7 @@ export class Run {
       evaluations: this.evaluations,
       keptStep: this.trained ? this.kept.step : this.steps.length,
       ...saved(this.trained ?? (await this.trainedState())),
-      novelty: noveltyOf(this.data),
+      novelty: fitNovelty(this.data),
       seconds: this.seconds(),
       aborted,
     };
@@ -320,10 +320,10 @@ export class Run {
     const { train, val, test, testParts } = data;
     const [after, predictions] = await this.splits(measured);
     const valPredictions = this.valPredictions ?? (await this.predict(val))[1];
-    const baselines = await baselinesOf(train, test, this.signal);
+    const baselines = await predictBaselines(train, test, this.signal);
     const parts = testParts.map(({ name, positions }) => {
       const chosen = [...positions].map((row) => predictions[row]!);
-      return { name, ...evaluationOf(chosen, (row) => test.label(row)) };
+      return { name, ...evaluateRows(chosen, (row) => test.label(row)) };
     });
     return { after, parts, test: measureTest(data, predictions, baselines), texts: null, predictions, valPredictions };
   }
@@ -337,12 +337,12 @@ export class Run {
 
   /** The evaluation whose parameters are saved. */
   private get kept(): EvaluationRecord {
-    return (this.options.keep === "best" && bestOf(this.evaluations)) || this.evaluations.at(-1)!;
+    return (this.options.keep === "best" && bestEvaluation(this.evaluations)) || this.evaluations.at(-1)!;
   }
 
   /** Whether the last `patience` evaluations were not better than one before them. */
   private get isExhausted(): boolean {
-    const best = Math.max(0, this.evaluations.indexOf(bestOf(this.evaluations)!));
+    const best = Math.max(0, this.evaluations.indexOf(bestEvaluation(this.evaluations)!));
     const { patience } = this.options;
     return patience > 0 && this.evaluations.length - 1 - best >= patience;
   }
@@ -388,7 +388,7 @@ export class Run {
       tensors.set(`v.${name}`, { shape, data: v });
     }
     const { steps, evaluations, device } = this;
-    if (this.best && bestOf(evaluations)!.step !== steps.length)
+    if (this.best && bestEvaluation(evaluations)!.step !== steps.length)
       for (const [name, tensor] of this.best) tensors.set(`best.${name}`, tensor);
     const checkpoint = { step: steps.length, seconds: this.seconds(), device, steps: [...steps], tensors };
     try {
@@ -515,7 +515,8 @@ export class Run {
     this.record(val);
     const record = this.evaluations.at(-1)!;
     if (this.kept === record) this.valPredictions = predictions;
-    if (this.options.keep === "best" && bestOf(this.evaluations) === record) this.best = await readTrained(this.engine);
+    if (this.options.keep === "best" && bestEvaluation(this.evaluations) === record)
+      this.best = await readTrained(this.engine);
   }
 
   /** As `measure`, with a classifier's predictions. */

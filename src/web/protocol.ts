@@ -156,13 +156,13 @@ const comparedWith = ({ comparison }: PageRun, runs: readonly PageRun[]) =>
   comparison === undefined ? [] : runs.filter((run) => run.comparison === comparison);
 
 /** The run that a comparison begins next, if none of its runs is active or stopped; `runs` are newest first. */
-export function nextOf(run: PageRun, runs: readonly PageRun[]): PageRun | undefined {
+export function nextRun(run: PageRun, runs: readonly PageRun[]): PageRun | undefined {
   const compared = comparedWith(run, runs);
   return compared.some((one) => isUnderWay(one) || isHalted(one)) ? undefined : compared.findLast(isWaiting);
 }
 
 /** The other runs of its comparison that may be trained together with a run that begins, in order. */
-export function companionsOf(run: PageRun, runs: readonly PageRun[]): PageRun[] {
+export function findCompanions(run: PageRun, runs: readonly PageRun[]): PageRun[] {
   return comparedWith(run, runs)
     .filter((one) => one.id !== run.id && one.device === run.device)
     .filter((one) => isWaiting(one) || isHalted(one))

@@ -120,11 +120,11 @@ export async function openPage(context: BrowserContext, url: string): Promise<Te
  * which a page starts: test/browser/hosting.test.ts is about it.
  */
 export async function freshPage(webgpu = false): Promise<TestPage & { context: BrowserContext }> {
-  return pageOf(await openBrowser({ webgpu }));
+  return openFreshPage(await openBrowser({ webgpu }));
 }
 
 /** Opens the page of `npm run web` in a new profile. */
-export async function pageOf(context: BrowserContext): Promise<TestPage & { context: BrowserContext }> {
+export async function openFreshPage(context: BrowserContext): Promise<TestPage & { context: BrowserContext }> {
   await context.addInitScript(() => Reflect.deleteProperty(Navigator.prototype, "serviceWorker"));
   return { context, ...(await openPage(context, await webServer())) };
 }

@@ -5,7 +5,7 @@ import { gzipSync } from "node:zlib";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { SHADERS } from "../../src/backend/generated/later-shaders.ts";
-import { shaderOf, wgslOf } from "../../src/backend/webgpu-shaders.ts";
+import { assembleShader, chooseShader } from "../../src/backend/webgpu-shaders.ts";
 import { buildPlan } from "../../src/model/gpt2.ts";
 import { test } from "../helpers/harness.ts";
 import { smallSpec } from "../helpers/models.ts";
@@ -79,8 +79,8 @@ test("a page that classifies on WebGPU loads none of the shaders that are loaded
     optimizer: null,
   });
   for (const dispatch of plan.segments.flatMap(({ dispatches }) => dispatches)) {
-    const { name } = shaderOf(dispatch);
-    const code = await wgslOf(dispatch.kernel, name);
+    const { name } = chooseShader(dispatch);
+    const code = await assembleShader(dispatch.kernel, name);
     for (const [later, source] of Object.entries(SHADERS))
       assert.not.ok(code.includes(source), `${name} needs ${later}`);
   }

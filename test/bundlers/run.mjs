@@ -187,10 +187,10 @@ async function check(name, work) {
     console.log(`FAIL ${name}\n${error.message}`);
   }
 }
-const versionOf = (name) => JSON.parse(readFileSync(join(modules, name, "package.json"), "utf8")).version;
-await check(`types with TypeScript ${versionOf("typescript")}`, () => checkTypes() ?? "");
+const installedVersion = (name) => JSON.parse(readFileSync(join(modules, name, "package.json"), "utf8")).version;
+await check(`types with TypeScript ${installedVersion("typescript")}`, () => checkTypes() ?? "");
 for (const name of names)
-  await check(`${name} ${versionOf(name)}`, async () => {
+  await check(`${name} ${installedVersion(name)}`, async () => {
     const { site, seconds } = build(name, packed);
     const sizes = [];
     for (const run of RUNS) {

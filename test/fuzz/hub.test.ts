@@ -100,7 +100,7 @@ const HOW = {
     headers: { location: pick(rng, PLACES) },
   }),
   length: ({ headers: { "content-length": _, ...headers }, ...answer }: Answer) => ({ ...answer, headers }),
-  json: (answer: Answer, rng: Rng) => withBody(answer, mutateJson(rng, jsonOf(answer), WORDS)),
+  json: (answer: Answer, rng: Rng) => withBody(answer, mutateJson(rng, parseBody(answer), WORDS)),
   bytes: (answer: Answer, rng: Rng) => withBody(answer, mutateBytes(rng, answer.body)),
   other: (answer: Answer, rng: Rng) =>
     withBody(answer, new TextEncoder().encode(pick(rng, ["", "[]", "{}", "null", "<html>", "0"]))),
@@ -142,7 +142,7 @@ function withBody(answer: Answer, body: Uint8Array, headers: Answer["headers"] =
   return { ...answer, body, headers: { ...answer.headers, "content-length": body.length, ...headers } };
 }
 
-function jsonOf({ body }: Answer): unknown {
+function parseBody({ body }: Answer): unknown {
   try {
     return JSON.parse(new TextDecoder().decode(body));
   } catch {
@@ -150,7 +150,7 @@ function jsonOf({ body }: Answer): unknown {
   }
 }
 
-function askedOf(url: string): Asked {
+function classifyUrl(url: string): Asked {
   if (url.includes("/paths-info/")) return "paths";
   if (url.includes("/revision/")) return "revision";
   if (url.startsWith("/cdn/")) return "storage";
@@ -165,7 +165,7 @@ let flooded = false;
 
 function listen(): Promise<Server> {
   const made = createServer({ keepAliveTimeout: 0 }, (request, response) => {
-    const asked = askedOf(request.url!);
+    const asked = classifyUrl(request.url!);
     const times = (seen[asked] ?? 0) + 1;
     seen[asked] = times;
     honest(request, (answer) => {
@@ -190,7 +190,7 @@ function honest(request: IncomingMessage, done: (answer: Answer) => void): void 
     },
     end: (body: string | Uint8Array = "") => done({ ...answer, body: new Uint8Array(Buffer.from(body as string)) }),
   };
-  const asked = askedOf(request.url!);
+  const asked = classifyUrl(request.url!);
   // After a redirect to nowhere, or one that makes a GET of it.
   const lost = asked === "storage" ? !FILES.has(request.url!.slice(5)) : asked === "paths" && request.method !== "POST";
   if (lost) recorder.writeHead(404, {}).end();

@@ -27,8 +27,8 @@ export async function counting() {
       state.sessions++;
       const source = sharedFrom && programs.get(sharedFrom);
       totals.push(memoryTotals(withoutShared(program, source)).total);
-      for (const tensor of program.memory.bufferOf.keys())
-        if (tensor.role === "weight" && !source?.memory.bufferOf.has(tensor))
+      for (const tensor of program.memory.bufferIndex.keys())
+        if (tensor.role === "weight" && !source?.memory.bufferIndex.has(tensor))
           made.set(tensor.name, (made.get(tensor.name) ?? 0) + 1);
       const watched = Object.create(session, {
         write: {

@@ -9,7 +9,7 @@ import { openFile, packagePath } from "#platform";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
-import { specOf } from "../../src/io/adapter-meta.ts";
+import { adaptedSpec } from "../../src/io/adapter-meta.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import type { Tensors } from "../../src/io/peft.ts";
@@ -89,7 +89,7 @@ for (const name of names)
     const batch = await readBatch(file);
     const engine = await Engine.create(await testDevice(), {
       // An adapter of score learns beside a frozen score.weight: PEFT was given no task there.
-      spec: specOf(meta, { config: checkpoint.config, train_head: name !== "score" }),
+      spec: adaptedSpec(meta, { config: checkpoint.config, train_head: name !== "score" }),
       capacity: { tokens: batch.ids.length, sequences: batch.rows.length },
       optimizer: { betas: adamw.betas, eps: adamw.eps, weight_decay: adamw.weight_decay, clip: 0 },
     });
@@ -97,7 +97,7 @@ for (const name of names)
       await loadBase(engine, checkpoint);
       writeTrained(engine, tensors);
       const { loss } = await engine.result(engine.gradients(batch));
-      relative("logits", await logitsOf(engine, batch), await file.readF32("logits"), TOLERANCE.logits);
+      relative("logits", await targetLogits(engine, batch), await file.readF32("logits"), TOLERANCE.logits);
       const gradients = await expected("grad");
       const start = await expected("start");
       const learning = [...start.keys()].filter((one) => name !== "score" || one !== "head.weight");
@@ -126,7 +126,7 @@ for (const name of names)
   });
 
 /** Of every target: a language model has logits of a prompt's virtual tokens too, before those of each message. */
-async function logitsOf(engine: Engine, { targets, starts }: Batch): Promise<Float32Array> {
+async function targetLogits(engine: Engine, { targets, starts }: Batch): Promise<Float32Array> {
   const { mode, task, num_virtual_tokens = 0, config } = engine.plan.spec;
   if (mode !== "prompt" || task.objective === "classification") return engine.logits(targets.length);
   const all = await engine.logits(targets.length + num_virtual_tokens * (starts.length - 1));

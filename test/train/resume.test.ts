@@ -10,7 +10,7 @@ import { ConfigError, FormatError } from "../../src/errors.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { dataSpec } from "../../src/run/settings.ts";
 import { ofMode } from "../../src/train/options.ts";
-import { bestOf, type Checkpoint, type TrainEvent, type TrainResult } from "../../src/train/records.ts";
+import { bestEvaluation, type Checkpoint, type TrainEvent, type TrainResult } from "../../src/train/records.ts";
 import { type FineTuneArguments, train } from "../../src/train/trainer.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -106,7 +106,7 @@ test("the validation set is evaluated once at each evaluation, and no further ti
 test("patience: ends after so many evaluations without a lower loss", async () => {
   const data = await contradiction();
   const { evaluations } = await run({ data });
-  const best = bestOf(evaluations)!;
+  const best = bestEvaluation(evaluations)!;
   for (const patience of [1, 3]) {
     const result = await run({ data, patience });
     assert.is(result.steps.length, best.step + patience * OPTIONS.evalEvery);

@@ -91,7 +91,7 @@ function reportOfEnd(message: string | undefined): ErrorReport {
 }
 
 /** The report of a failed call. Rethrows any other error. */
-export function reportOf(error: unknown): ErrorReport {
+export function failureReport(error: unknown): ErrorReport {
   if (error instanceof CallFailed) return error.report;
   throw error;
 }

@@ -5,7 +5,7 @@ import { showBytes } from "../../plan/memory.ts";
 import { showDuration } from "../../report/duration.ts";
 import { dataName, type RunRecord } from "../../run/record.ts";
 import { isUnderWay, type PageRun, type PageSettings } from "../protocol.ts";
-import { list, type Outcome, outcomesOf, shortName, wordsOf } from "./compare-results.ts";
+import { compareRuns, describeOutcomes, list, type Outcome, shortName } from "./compare-results.ts";
 import { byId, h, scrollArea, setText, table } from "./dom.ts";
 import { compact, count, percent } from "./format.ts";
 import { STATES } from "./runs-panel.ts";
@@ -113,23 +113,23 @@ export class ComparePanel {
   private progress(): void {
     for (const run of this.runs) {
       const place = document.querySelector(`#compare-table [data-run="${run.id}"]`);
-      if (place) setText(place, stateOf(run));
+      if (place) setText(place, showState(run));
     }
   }
 
   private draw(): void {
     const { runs } = this;
-    const outcomes = outcomesOf(runs);
+    const outcomes = compareRuns(runs);
     byId("compare-result").hidden = runs.length === 0;
     if (runs.length === 0) return;
     const [{ record, model }] = runs as [PageRun];
     const title = `Methods on ${dataName(record)}, ${model}`;
     byId("compare-table").replaceChildren(
-      scrollArea("Comparison of methods", table(title, HEADER, rowsOf(runs, outcomes))),
+      scrollArea("Comparison of methods", table(title, HEADER, comparisonRows(runs, outcomes))),
     );
     byId("compare-figure").hidden = outcomes.length === 0;
     if (outcomes.length > 0) this.chartPlace.replaceChildren(this.chart(outcomes));
-    byId("compare-words").replaceChildren(...wordsOf(outcomes).map((text) => h("p", { class: "note" }, text)));
+    byId("compare-words").replaceChildren(...describeOutcomes(outcomes).map((text) => h("p", { class: "note" }, text)));
   }
 
   private chart(outcomes: readonly Outcome[]): SVGElement {
@@ -144,7 +144,7 @@ export class ComparePanel {
   }
 }
 
-function rowsOf(runs: readonly PageRun[], outcomes: readonly Outcome[]) {
+function comparisonRows(runs: readonly PageRun[], outcomes: readonly Outcome[]) {
   return runs.map((run, i) => {
     const outcome = outcomes.find((one) => one.run === run);
     return [
@@ -152,7 +152,7 @@ function rowsOf(runs: readonly PageRun[], outcomes: readonly Outcome[]) {
       count(run.record.trainable),
       outcome
         ? h("span", {}, percent(outcome.accuracy), h("small", {}, between(outcome.interval)))
-        : h("span", { "data-run": run.id }, stateOf(run)),
+        : h("span", { "data-run": run.id }, showState(run)),
       outcome && showDuration(run.record.seconds),
       outcome && showBytes(run.record.saved),
       outcome?.words,
@@ -161,7 +161,7 @@ function rowsOf(runs: readonly PageRun[], outcomes: readonly Outcome[]) {
 }
 
 /** The state of a run, and how far it is while it trains. */
-function stateOf({ state, record: { step, steps } }: PageRun): string {
+function showState({ state, record: { step, steps } }: PageRun): string {
   return state === "training" ? `${STATES.training}, ${percent(step / steps, 0)}` : STATES[state];
 }
 

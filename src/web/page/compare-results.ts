@@ -33,7 +33,7 @@ const validationLoss = ({ record }: PageRun) => record.results!.after.val.loss;
  * The finished runs, each against the one with the lowest validation loss: McNemar's exact test on the same test messages, with Holm's
  * correction. The test set chooses nothing.
  */
-export function outcomesOf(runs: readonly PageRun[]): Outcome[] {
+export function compareRuns(runs: readonly PageRun[]): Outcome[] {
   const finished = runs.filter(({ state, record }) => state === "finished" && record.results?.test);
   const best = lowestLoss(finished, validationLoss) ?? finished[0];
   const others = finished.filter((run) => run !== best);
@@ -55,7 +55,7 @@ export function list(words: readonly string[]): string {
 }
 
 /** The statistics in sentences, and what the methods are good for. */
-export function wordsOf(outcomes: readonly Outcome[]): string[] {
+export function describeOutcomes(outcomes: readonly Outcome[]): string[] {
   const best = outcomes.find(({ standing }) => standing === "best");
   if (!best || outcomes.length < 2) return [];
   const rows = best.run.record.results!.test!.verdicts.length;

@@ -3,7 +3,7 @@
 import type { Objective } from "../../config.ts";
 import type { RunSettings } from "../../run/settings.ts";
 import type { ColumnReport, DataReport, TextsReport } from "../protocol.ts";
-import { reportOf, type WorkerClient } from "./client.ts";
+import { failureReport, type WorkerClient } from "./client.ts";
 import { bar, byId, h, onName, scrollArea, setText, svg, table } from "./dom.ts";
 import { ExamplesPanel } from "./examples-panel.ts";
 import { count, percent } from "./format.ts";
@@ -137,7 +137,7 @@ export class DataPanel {
   }
 
   fail(error: unknown): void {
-    const report = reportOf(error);
+    const report = failureReport(error);
     showError(this.error, report, readings(report, this.objective === "lm" ? this.texts.encoding : this.encoding));
     this.report.replaceChildren();
   }
@@ -270,7 +270,7 @@ function describe(report: DataReport): HTMLElement[] {
           ),
         ]
       : []),
-    ...problemsOf(report),
+    ...problemList(report),
     h(
       "details",
       {},
@@ -292,7 +292,7 @@ function describe(report: DataReport): HTMLElement[] {
 /** Skipped rows that are shown at once. */
 const PROBLEMS = 3;
 
-function problemsOf({ problems, problemCount }: DataReport): HTMLElement[] {
+function problemList({ problems, problemCount }: DataReport): HTMLElement[] {
   if (problemCount === 0) return [];
   const rows = problemCount === 1 ? "1 invalid row was" : `${count(problemCount)} invalid rows were`;
   const list = (some: typeof problems) =>

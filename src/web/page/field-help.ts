@@ -55,11 +55,11 @@ export const FIELD_HELP: Readonly<Record<keyof Values, string>> = {
   split:
     "How the data is divided into what is trained on, what is checked during training, and what is tested at the end. Stratified keeps each class's share in all three.",
   evalEvery: "The validation set is evaluated, and a checkpoint saved, every this many steps. 0: twice an epoch.",
-  patience: "Ends the run after this many evaluations without a lower validation loss. 0: the run is never ended early.",
+  patience:
+    "Ends the run after this many evaluations without a lower validation loss. 0: the run is never ended early.",
   keep: "What is saved: the parameters with the lowest validation loss, or those after the last step.",
   seed: "The start of all random numbers. The same seed gives the same run; another one shows how much is chance.",
-  balance:
-    "Drops rows of the larger classes until all are as large as the smallest. Class weights need no dropping.",
+  balance: "Drops rows of the larger classes until all are as large as the smallest. Class weights need no dropping.",
   dedupe:
     "Drops near-copies of earlier rows. Copies in both the training and the test set make the accuracy look better than it is.",
   headBias: "Whether the classification head adds a number for each class. PEFT and transformers train heads without.",

@@ -153,7 +153,7 @@ const OF_ADAPTER: readonly (keyof TrainOptions)[] = [
   "headBias",
 ];
 
-const modesOf = (key: Key) => (key in SETTINGS && SETTINGS[key as keyof TrainOptions].modes) || MODES;
+const fieldModes = (key: Key) => (key in SETTINGS && SETTINGS[key as keyof TrainOptions].modes) || MODES;
 const isOfAdapter = (key: Key) => (OF_ADAPTER as readonly Key[]).includes(key);
 
 /** Fields that change the data set or its description. */
@@ -279,7 +279,7 @@ export class Fields {
       element.hidden =
         (this.hasAdapter && isOfAdapter(field.key)) ||
         (this.objective === "lm" && OF_CLASSIFIERS.includes(field.key)) ||
-        !modesOf(field.key).includes(this.values.mode);
+        !fieldModes(field.key).includes(this.values.mode);
   }
 
   private take(key: Key, value: unknown, isWrong = false): void {

@@ -33,7 +33,7 @@ const METHODS: readonly Method[] = [
 const LARGE = 512;
 
 /** The settings of each run: the visitor's, except those of the method. */
-export function methodsOf(settings: PageSettings, { n_embd }: Pick<GPT2Config, "n_embd">): PageSettings[] {
+export function methodSettings(settings: PageSettings, { n_embd }: Pick<GPT2Config, "n_embd">): PageSettings[] {
   const { adapter: _, ...others } = settings;
   return METHODS.map(({ settings: own, lr: [small, large] }) =>
     ofMode({ ...others, ...own, lr: n_embd < LARGE ? small : large }, own.mode),

@@ -8,7 +8,7 @@ import type { DeviceName } from "../../config.ts";
 
 const open = new Map<DeviceName, Promise<Backend>>();
 
-export function deviceOf(name: DeviceName): Promise<Backend> {
+export function pageDevice(name: DeviceName): Promise<Backend> {
   const known = open.get(name);
   if (known) return known;
   const opening = find(name);

@@ -21,7 +21,7 @@ export class TrainingGroup {
   ): Promise<TrainingGroup> {
     const group = new TrainingGroup(materials, emit);
     group.add(run);
-    for (const one of await chosenOf(run, companions, materials))
+    for (const one of await chooseCompanions(run, companions, materials))
       try {
         group.add(one);
       } catch {}
@@ -67,7 +67,11 @@ export class TrainingGroup {
 }
 
 /** The companions that are trained at the same time as a run. */
-async function chosenOf(run: PageRun, companions: readonly PageRun[], materials: Materials): Promise<PageRun[]> {
+async function chooseCompanions(
+  run: PageRun,
+  companions: readonly PageRun[],
+  materials: Materials,
+): Promise<PageRun[]> {
   if (companions.length === 0) return [];
   const { planRounds } = await import("../../train/scheduler.ts");
   const { device, model, data } = materials;

@@ -8,7 +8,7 @@ import type { PageRun } from "../protocol.ts";
 const GUESS = 16e9;
 
 /** Seconds of a whole run: the speed is that of the latest finished run on the device, else a guess. */
-export function secondsOf(
+export function estimateSeconds(
   prepared: PreparedRun,
   device: DeviceInfo,
   threads: number,

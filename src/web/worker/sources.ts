@@ -34,10 +34,10 @@ export function pick(files: readonly File[]): void {
 export const pickedPath = (name: string) => joinPath(PICKED, name);
 
 /** The names of the selected files; none for a data set by name. */
-const filesOf = ({ data = [] }: RunSettings): readonly string[] => [data].flat();
+const chosenFiles = ({ data = [] }: RunSettings): readonly string[] => [data].flat();
 
 /** What the data of settings is called. */
-export const nameData = (settings: RunSettings): string => settings.dataset ?? filesOf(settings).join(", ");
+export const nameData = (settings: RunSettings): string => settings.dataset ?? chosenFiles(settings).join(", ");
 
 /** The last data set, cached for the preview, the estimate and the training. */
 let last: { key: string; data: Promise<TrainingData> } | undefined;
@@ -49,7 +49,7 @@ export function openData(
   downloads: DownloadOptions = {},
   adapter?: Adapter,
 ): Promise<{ data: TrainingData; options: TrainOptions }> {
-  const files = filesOf(settings).map(pickedPath);
+  const files = chosenFiles(settings).map(pickedPath);
   const placed = files.length > 0 ? { ...settings, data: files } : settings;
   return resolveSettings(placed, model, adapter, (source) => {
     const key = JSON.stringify([source, model.vocabulary.fingerprint, picks]);
@@ -70,7 +70,7 @@ export async function firstRows(name: string, encoding?: string): Promise<string
   const file = await openFile(joinPath(PICKED, name));
   try {
     const corpus = new Corpus(await DataModule.load());
-    return (await corpus.sampleOf(file, { chunkBytes: CHUNK_BYTES, encoding })).rows;
+    return (await corpus.readSample(file, { chunkBytes: CHUNK_BYTES, encoding })).rows;
   } finally {
     await file.close();
   }

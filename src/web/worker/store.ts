@@ -28,12 +28,12 @@ export function onRunsChanged(listener: () => void): void {
 }
 
 /** The directory of a run. */
-export function folderOf(id: string): string {
+export function runFolder(id: string): string {
   return joinPath(FOLDER, id);
 }
 
 /** The folder of the adapter that a run starts from: needed after a reload, and to measure what was learned. */
-export function startOf(id: string): string {
+export function startFolder(id: string): string {
   return joinPath(FOLDER, id, "start");
 }
 
@@ -48,7 +48,7 @@ const inMemory = new Map<string, PageRun>();
 
 /** Stores a run: its record first, without which it is not listed. */
 export async function keepRun(run: PageRun): Promise<void> {
-  await writeRecord(folderOf(run.id), run.record);
+  await writeRecord(runFolder(run.id), run.record);
   await keepOwn(run);
 }
 
@@ -71,7 +71,7 @@ const PAUSE_MS = 40;
 async function storedRecord(id: string): Promise<RunRecord> {
   for (let tries = 1; ; tries++) {
     try {
-      return await readRecord(folderOf(id));
+      return await readRecord(runFolder(id));
     } catch (error) {
       if (tries === TRIES) throw error;
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
@@ -105,7 +105,7 @@ async function listed(own: OwnRun, isElsewhere: boolean): Promise<PageRun[]> {
   if (!isUnderWay(own)) return [{ ...own, record: await storedRecord(own.id) }];
   if (isElsewhere) return [{ ...own, state: "elsewhere", record: await storedRecord(own.id) }];
   // The page may have been closed while it stored what the run left.
-  if (!isTrainer) await finishReplacing(folderOf(own.id));
+  if (!isTrainer) await finishReplacing(runFolder(own.id));
   const record = await storedRecord(own.id);
   const isDone = record.state === "finished";
   return [{ ...own, record, state: isDone ? "finished" : "interrupted", usable: own.usable || isDone }];
@@ -120,7 +120,7 @@ export async function changeRun(id: string, change: Partial<OwnRun>): Promise<vo
 export async function forgetRun(id: string): Promise<void> {
   inMemory.delete(id);
   await del(id, store);
-  await remove(folderOf(id));
+  await remove(runFolder(id));
   channel.postMessage(id);
 }
 

@@ -3,22 +3,22 @@ import { joinPath, remove } from "#platform";
 import { FormatError } from "../../errors.ts";
 import type { NoveltySettings } from "../../io/novelty.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../io/peft.ts";
-import { changesOf } from "../../run/changes.ts";
+import { measureChanges } from "../../run/changes.ts";
 import { generations, lastCheckpoint } from "../../run/checkpoint.ts";
-import { adapterOf, runContents } from "../../run/directory.ts";
+import { buildAdapter, runContents } from "../../run/directory.ts";
 import { LiveRun, type Speed } from "../../run/live-run.ts";
 import { advance, failed, newRecord, planned } from "../../run/record.ts";
 import { startTensors } from "../../run/scaled.ts";
 import { pickSettings } from "../../run/settings.ts";
-import { noveltyOf } from "../../train/novelty.ts";
+import { fitNovelty } from "../../train/novelty.ts";
 import { ofMode, type TrainOptions } from "../../train/options.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "../../train/prepare.ts";
 import { type Checkpoint, RunFailed, type TrainEvent, type TrainResult } from "../../train/records.ts";
 import type { Job } from "../../train/scheduler.ts";
 import type { JobSettings, Start } from "../../train/trainer.ts";
 import type { PageRun, PageSettings } from "../protocol.ts";
-import { reportOf, reportOfRun } from "./errors.ts";
-import { folderOf, forgetRun, keepInMemory, keepOwn, keepRun, newId } from "./store.ts";
+import { reportError, reportOfRun } from "./errors.ts";
+import { forgetRun, keepInMemory, keepOwn, keepRun, newId, runFolder } from "./store.ts";
 import { serveFromMemory } from "./unsaved.ts";
 
 /** Milliseconds between two reports of a run's steps. */
@@ -69,10 +69,10 @@ export class Training implements Job {
     private readonly emit: Emit,
     private readonly signal: AbortSignal,
   ) {
-    this.folder = folderOf(run.id);
+    this.folder = runFolder(run.id);
     this.args = { ...materials, ...ownOptions(run) };
     this.prepared = prepareRun(this.args);
-    this.novelty = noveltyOf(materials.data);
+    this.novelty = fitNovelty(materials.data);
     this.live = new LiveRun(this.folder, run.record, { onEvent: (event) => this.onTrainEvent(event) });
   }
 
@@ -81,7 +81,7 @@ export class Training implements Job {
   }
 
   private adapter(tensors: Tensors): Adapter {
-    return adapterOf(this.live.record, this.prepared.spec, tensors, this.novelty);
+    return buildAdapter(this.live.record, this.prepared.spec, tensors, this.novelty);
   }
 
   /** Sets how the run ends when the signal ends it. */
@@ -181,7 +181,7 @@ export class Training implements Job {
       await keepOwn(run);
     } catch (error) {
       // A checkpoint that cannot be stored does not end the run.
-      const { summary } = reportOf(error);
+      const { summary } = reportError(error);
       run.note = `${summary}: the run continues, but a reload would lose the progress since the last checkpoint.`;
     }
     this.emitNow();
@@ -194,7 +194,7 @@ export class Training implements Job {
     const isStored = await this.save(result);
     run.usable = true;
     const start = first?.tensors ?? (await startTensors(this.meta, live.record.options, model));
-    run.changes = await changesOf(this.adapter(result.tensors), model, start);
+    run.changes = await measureChanges(this.adapter(result.tensors), model, start);
     await this.finishAs(result.aborted ? this.ending : "finished", isStored);
     if (!result.aborted && isStored) await remove(joinPath(this.folder, "data"));
   }
@@ -219,7 +219,7 @@ export class Training implements Job {
   }
 
   private noteUnstored(error: unknown): void {
-    const { summary } = reportOf(error);
+    const { summary } = reportError(error);
     this.run.note = `${summary}: this run is in memory only until the page is closed. Download it, or delete runs or models that you no longer need.`;
   }
 
