@@ -8,7 +8,8 @@
 //   partial  (read)     [partials]
 //   jobs     (read)     [entries, words]: first and count of each member
 //
-// Grid: (1, 1, members); sums by a fixed tree. Finiteness is read off the bits: WGSL lets a compiler assume that no value is NaN.
+// Grid: (1, 1, members); sums by a fixed tree. Finiteness is read off the bits: WGSL lets a compiler assume that no
+// value is NaN.
 // Reference: torch.nn.utils.clip_grad_norm_.
 
 const LANES = 64u;

@@ -1,7 +1,8 @@
 // Matrix product by tiles of 32 x 32. What the operands are is in the preludes matmul and linear.
 //
 // Grid: (ceil(n / 32), ceil(m / 32), batch). A lane makes 4 x 4 elements. The depth is added up in its order, as by
-// matmul_wide: the same bits from four times as many workgroups. Reference: BLAS gemm, with BLIS's row and column strides.
+// matmul_wide: the same bits from four times as many workgroups. Reference: BLAS gemm, with BLIS's row and column
+// strides.
 
 const SIDE = 32u;
 const DEPTH = 32u;

@@ -1,6 +1,6 @@
-// Results with a short side: a lane makes 4 elements along the long side and 8 along the short one, of its part of the depth;
-// then the workgroup adds the parts up, in an order that does not depend on the number of rows. Of its lanes, 1 or SIDES lie along
-// the long side (64 bytes in a row), the others along the depth.
+// Results with a short side: a lane makes 4 elements along the long side and 8 along the short one, of its part of the
+// depth; then the workgroup adds the parts up, in an order that does not depend on the number of rows. Of its lanes, 1
+// or SIDES lie along the long side (64 bytes in a row), the others along the depth.
 
 const LANES = 64u;
 const SIDES = 4u;

@@ -87,8 +87,8 @@ export const SCALINGS = ["alpha/r", "alpha", "alpha/sqrt(r)"] as const;
 export type Scaling = (typeof SCALINGS)[number];
 
 /**
- * Initialization of A (B is initialized to 0): `gaussian` N(0, (1/r)^2) as PEFT's "gaussian", `kaiming` U(+-1/sqrt(in)) as
- * PEFT's default, `paper` U(+-1/sqrt(r)) as the paper's program.
+ * Initialization of A (B is initialized to 0): `gaussian` N(0, (1/r)^2) as PEFT's "gaussian", `kaiming` U(+-1/sqrt(in))
+ * as PEFT's default, `paper` U(+-1/sqrt(r)) as the paper's program.
  */
 export const INITS = ["gaussian", "kaiming", "paper"] as const;
 /** The name of an initialization of A. */

@@ -55,8 +55,8 @@ export function headShapes({ n_embd }: GPT2Config, numLabels: number, bias: bool
 const BOTTLENECKS = ["attn", "mlp"] as const;
 
 /**
- * What modes adapter, prompt and prefix add, in the order of the forward pass; nothing in the other modes. Weights are [in, out]. A prefix is
- * [n, L 2C]: for each block n keys and n values, as PEFT stores it.
+ * What modes adapter, prompt and prefix add, in the order of the forward pass; nothing in the other modes. Weights are
+ * [in, out]. A prefix is [n, L 2C]: for each block n keys and n values, as PEFT stores it.
  */
 export function methodShapes(
   { n_layer, n_embd: C }: GPT2Config,

@@ -102,7 +102,8 @@ export class Quantizer {
   }
 
   /**
-   * Takes `outputs` x `inputs` weights from `output` and `input` on, in whole blocks of inputs. Throws ConfigError for a weight that is not finite.
+   * Takes `outputs` x `inputs` weights from `output` and `input` on, in whole blocks of inputs. Throws ConfigError for
+   * a weight that is not finite.
    */
   take(
     values: Float32Array,

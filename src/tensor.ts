@@ -6,10 +6,10 @@ export type Shape = readonly number[];
 export type DType = "f32" | "f16" | BlockDtype | "u32" | "i32";
 
 /**
- * The role of a tensor, which determines its memory and lifetime: weight (frozen), trained (a trainable parameter), gradient,
- * moment (AdamW's m and v, and its rates), input (written by the host before a step), activation (live between its first and last use),
- * output (an activation that the host may read), cache (keys and values, which persist across steps), table (numbers of the plan, which
- * never change).
+ * The role of a tensor, which determines its memory and lifetime: weight (frozen), trained (a trainable parameter),
+ * gradient, moment (AdamW's m and v, and its rates), input (written by the host before a step), activation (live
+ * between its first and last use), output (an activation that the host may read), cache (keys and values, which persist
+ * across steps), table (numbers of the plan, which never change).
  */
 export type Role = "weight" | "trained" | "gradient" | "moment" | "input" | "activation" | "output" | "cache" | "table";
 
@@ -28,8 +28,8 @@ export interface TensorPiece {
 }
 
 /**
- * A tensor of the plan: name, shape and location, without data. A view is a contiguous part of another tensor, starting at
- * `offset` elements. `root` is the tensor that owns the memory, which is the tensor itself if it is not a view.
+ * A tensor of the plan: name, shape and location, without data. A view is a contiguous part of another tensor, starting
+ * at `offset` elements. `root` is the tensor that owns the memory, which is the tensor itself if it is not a view.
  */
 export class Tensor {
   readonly root: Tensor;
@@ -96,7 +96,8 @@ export function showShape(shape: Shape): string {
 }
 
 /**
- * Throws ShapeError unless `count` elements can be written from `offset` on; of a tensor in blocks, all its stored words.
+ * Throws ShapeError unless `count` elements can be written from `offset` on; of a tensor in blocks, all its stored
+ * words.
  */
 export function expectWrite(tensor: Tensor, offset: number, count: number): void {
   const { name, isInBlocks, size, bytes } = tensor;

@@ -2,15 +2,16 @@
  * Plants faults in the code and tells whether a test finds them: `npm run mutants -- --count N --seed S`.
  *
  *   --count N    how many faults (10), drawn by --seed S (1): a file weighted by its lines, a kind of fault, a place
- *   --only PATH  draws from files whose path begins with PATH; --without PATH leaves such files out; both may be repeated
- *   --seconds N  gives up on a fault after tests of N seconds
+ *   --only PATH  draws from files whose path begins with PATH; --without PATH leaves such files out; both may be
+ *   repeated --seconds N  gives up on a fault after tests of N seconds
  *   --list       only prints what would be planted, whether it compiles or not
  *
- * Works on a copy of the tree in a temporary folder, one fault and one test file at a time. A fault that does not compile is
- * drawn again. The tests that can see it run until one fails or takes three times as long as usual: first those of the
- * file's own name, then the nearest by imports, those of the built commands and the page last. A test that fails must pass in a
- * second copy, without the fault. (StrykerJS would run all tests for each fault: its command runner
- * knows neither which test sees which file nor how to build only what changed. A hundred faults would take a night.)
+ * Works on a copy of the tree in a temporary folder, one fault and one test file at a time. A fault that does not
+ * compile is drawn again. The tests that can see it run until one fails or takes three times as long as usual: first
+ * those of the file's own name, then the nearest by imports, those of the built commands and the page last. A test that
+ * fails must pass in a second copy, without the fault. (StrykerJS would run all tests for each fault: its command
+ * runner knows neither which test sees which file nor how to build only what changed. A hundred faults would take a
+ * night.)
  */
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";

@@ -35,7 +35,10 @@ async function run(file) {
 }
 
 const seconds = existsSync(SECONDS) ? JSON.parse(readFileSync(SECONDS, "utf8")) : {};
-/** The longest first, so that none is left at the end; a file that never ran by its size, those that start programs before all. */
+/**
+ * The longest first, so that none is left at the end; a file that never ran by its size, those that start programs
+ * before all.
+ */
 const cost = (file) =>
   seconds[file] ?? statSync(join("build/test", file)).size / 2000 + (/^(browser|commands)/.test(file) ? 100 : 0);
 const queue = files.sort((a, b) => cost(b) - cost(a));

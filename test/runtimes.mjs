@@ -1,7 +1,7 @@
 /**
- * Runs the packed package in other runtimes: it trains for an epoch, classifies by the command that training prints, and tokenizes,
- * in Node 20, 22 and 24, in Deno and in Bun. `npm run test:runtimes [-- NAME...]`. Installs them from npm into build/runtimes;
- * one that cannot be installed is skipped by name.
+ * Runs the packed package in other runtimes: it trains for an epoch, classifies by the command that training prints,
+ * and tokenizes, in Node 20, 22 and 24, in Deno and in Bun. `npm run test:runtimes [-- NAME...]`. Installs them from
+ * npm into build/runtimes; one that cannot be installed is skipped by name.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";

@@ -17,8 +17,8 @@ export function batch_tokens(rows: usize, count: i32, pad_to: i32): i32 {
 }
 
 /**
- * Packs the `count` = B rows at `rows`. Writes u32: ids [N] (N = batch_tokens), starts [B+1], labels [B], and lengths [B]
- * without padding. The padding token is `end_of_text`.
+ * Packs the `count` = B rows at `rows`. Writes u32: ids [N] (N = batch_tokens), starts [B+1], labels [B], and lengths
+ * [B] without padding. The padding token is `end_of_text`.
  */
 export function pack(
   ids: usize,

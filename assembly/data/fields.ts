@@ -1,5 +1,5 @@
-// The current row: the concatenated bytes of its fields, and where each ends. In a row of JSON, fields are alternately keys and
-// values.
+// The current row: the concatenated bytes of its fields, and where each ends. In a row of JSON, fields are alternately
+// keys and values.
 import { VEC_HEADER, vec_append, vec_data, vec_push_u8, vec_push_u32, vec_resize, vec_size, vec_u32 } from "./vec";
 
 const bytes = memory.data(VEC_HEADER);

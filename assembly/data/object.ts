@@ -1,7 +1,8 @@
-// An object in JSON, a line or an element of an array. Its keys and values become alternate fields: strings with escapes resolved, numbers and
-// booleans as written, null and nested values empty. Unlike in strict JSON, control characters in strings are allowed. Nested
-// values are skipped without validation; but in place of an object on the way to a wanted key, and of every object in a sample, stand its members,
-// with the path to them as their key: `message.body`.
+// An object in JSON, a line or an element of an array. Its keys and values become alternate fields: strings with
+// escapes resolved, numbers and booleans as written, null and nested values empty. Unlike in strict JSON, control
+// characters in strings are allowed. Nested values are skipped without validation; but in place of an object on the way
+// to a wanted key, and of every object in a sample, stand its members, with the path to them as their key:
+// `message.body`.
 
 import { end_field, field_address, field_count, field_length, fields_cut, push_byte, push_bytes } from "./fields";
 import { ERROR_JSON, fail_row } from "./row-error";
@@ -80,8 +81,8 @@ export function has_text(index: i32): bool {
 }
 
 /**
- * Reads the object in these bytes, which begin on a line of the file behind `before` bytes; false for white space and, with an
- * error set, for anything else.
+ * Reads the object in these bytes, which begin on a line of the file behind `before` bytes; false for white space and,
+ * with an error set, for anything else.
  */
 export function object_read(address: usize, length: i32, number: i32, before: i32): bool {
   start = address;

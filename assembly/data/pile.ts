@@ -1,6 +1,6 @@
-// Append-only memory in pages that never move: growing copies nothing and reserves little, unlike a vector, which takes up to
-// three times the size of its contents. A pile is a header of PILE_HEADER bytes in static memory (`memory.data`): the vector of
-// its pages, the bounds of the free part of the last page, and the bytes used.
+// Append-only memory in pages that never move: growing copies nothing and reserves little, unlike a vector, which takes
+// up to three times the size of its contents. A pile is a header of PILE_HEADER bytes in static memory (`memory.data`):
+// the vector of its pages, the bounds of the free part of the last page, and the bytes used.
 import { VEC_HEADER, vec_free, vec_push_u32, vec_size, vec_u32 } from "./vec";
 
 /** Bytes of a header. */

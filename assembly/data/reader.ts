@@ -1,5 +1,6 @@
-// Reads a file that is fed in chunks: `read_begin`, `read_settings` or `read_sample`, `feed` ..., `finish`. One file at a time;
-// its rows are added to those of earlier files, or with `read_texts` handed to the host. Memory: the rows, and one current row.
+// Reads a file that is fed in chunks: `read_begin`, `read_settings` or `read_sample`, `feed` ..., `finish`. One file at
+// a time; its rows are added to those of earlier files, or with `read_texts` handed to the host. Memory: the rows, and
+// one current row.
 import {
   array_begin,
   array_finish,
@@ -86,8 +87,8 @@ export function read_sample(count: i32): void {
 }
 
 /**
- * Adds the rows, except the first `skipped` ones: each has `fields` fields, two of which are text and label. In JSON, `read_keys`
- * names text and label instead. `fresh` and `tolerant` are 0 or 1: accept new labels; skip invalid rows.
+ * Adds the rows, except the first `skipped` ones: each has `fields` fields, two of which are text and label. In JSON,
+ * `read_keys` names text and label instead. `fresh` and `tolerant` are 0 or 1: accept new labels; skip invalid rows.
  */
 export function read_settings(
   fields: i32,
@@ -108,8 +109,8 @@ export function read_settings(
 }
 
 /**
- * Collects the texts of the rows, the header's as an empty one, instead of adding the rows. With each comes the value in the place of the label,
- * unless that is the text's own.
+ * Collects the texts of the rows, the header's as an empty one, instead of adding the rows. With each comes the value
+ * in the place of the label, unless that is the text's own.
  */
 export function read_texts(): void {
   collects = true;

@@ -2,8 +2,8 @@
 //
 //     u32 class | u32 ids kept | u32 ids of the text, n (0: empty text) | id[max(n, 1)]
 //
-// Texts are not stored: the ids restore them (byte for byte, unless the vocabulary lacks some) and take less than half the memory.
-// Ids are u16 where the vocabulary's fit, as GPT-2's 50257 do, otherwise u32.
+// Texts are not stored: the ids restore them (byte for byte, unless the vocabulary lacks some) and take less than half
+// the memory. Ids are u16 where the vocabulary's fit, as GPT-2's 50257 do, otherwise u32.
 import { encode } from "./bpe";
 import { label_add, label_id, labels_clear, labels_settle } from "./labels";
 import { PILE_HEADER, pile_free, pile_put } from "./pile";
@@ -127,8 +127,9 @@ function class_of(label: usize, length: i32, learn: bool, line: i32): i32 {
 }
 
 /**
- * Adds a row: tokenizes the text, truncated to `max_length` ids in batches, and finds the class of its label. Returns false with
- * an error set for an empty label, for an unknown one unless `learn` is set, for invalid UTF-8, and if memory is exhausted.
+ * Adds a row: tokenizes the text, truncated to `max_length` ids in batches, and finds the class of its label. Returns
+ * false with an error set for an empty label, for an unknown one unless `learn` is set, for invalid UTF-8, and if
+ * memory is exhausted.
  */
 export function add_row(
   text: usize,

@@ -1,4 +1,6 @@
-// Causal attention within the sequences of a packed batch. A thread processes consecutive (head, token) pairs. The keys and values of a head's sequence are first copied to contiguous memory, so that they stay in cache for all its tokens; a prefix's are read where they lie.
+// Causal attention within the sequences of a packed batch. A thread processes consecutive (head, token) pairs. The keys
+// and values of a head's sequence are first copied to contiguous memory, so that they stay in cache for all its tokens;
+// a prefix's are read where they lie.
 // References: llm.c attention_forward; Dao et al. 2022 (FlashAttention), algorithm 4, for the backward pass.
 
 import {
@@ -40,8 +42,8 @@ function use_rows(from1: usize, from_stride1: usize, from2: usize, from_stride2:
 }
 
 /**
- * to[i] = scale * x . rows[i] for i < count, rows of [size], four at a time. Up to three more elements are written, copies of the
- * last score.
+ * to[i] = scale * x . rows[i] for i < count, rows of [size], four at a time. Up to three more elements are written,
+ * copies of the last score.
  */
 function scores(to: usize, x: usize, rows: usize, stride: usize, count: u32, size: u32, scale: f32): void {
   const factor = f32x4.splat(scale);
@@ -129,7 +131,9 @@ function add_weighted_sum(
 }
 
 /**
- * out [tokens, C], lse [tokens, NH] = log of the sum of exponentials, from qkv [room, 3C]. HS is a multiple of 4. A token attends to the prefix's keys, which lie in rows behind those of all tokens, and to those of its sequence up to itself.
+ * out [tokens, C], lse [tokens, NH] = log of the sum of exponentials, from qkv [room, 3C]. HS is a multiple of 4. A
+ * token attends to the prefix's keys, which lie in rows behind those of all tokens, and to those of its sequence up to
+ * itself.
  */
 export function attention_forward(p: AttentionForward): void {
   const out = p.out;
@@ -174,8 +178,9 @@ export function attention_forward(p: AttentionForward): void {
 }
 
 /**
- * out [tokens, C] from the queries in qkv [tokens, 3C] and cache [slots, 2, heads, positions, head_size]: each token attends to
- * its slot up to its position, by slots [tokens, 2]. The rows of a head are contiguous in the cache, so that nothing is copied.
+ * out [tokens, C] from the queries in qkv [tokens, 3C] and cache [slots, 2, heads, positions, head_size]: each token
+ * attends to its slot up to its position, by slots [tokens, 2]. The rows of a head are contiguous in the cache, so that
+ * nothing is copied.
  */
 export function attention_cached(p: AttentionCached): void {
   const out = p.out;

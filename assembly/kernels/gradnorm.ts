@@ -51,8 +51,8 @@ function page_partial(p: GradnormPartial, job: GradnormPartialJob): void {
 }
 
 /**
- * Of each member, with row = member * slots + slot: metrics[row].z = sqrt(sum of partial[first .. first + count]); stopped[member] = 1 if
- * that or the loss is not finite; metrics[row].w = 1 if updates continue.
+ * Of each member, with row = member * slots + slot: metrics[row].z = sqrt(sum of partial[first .. first + count]);
+ * stopped[member] = 1 if that or the loss is not finite; metrics[row].w = 1 if updates continue.
  */
 export function gradnorm_total(p: GradnormTotal): void {
   const end = slice_end(p.count, 1);

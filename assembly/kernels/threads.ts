@@ -1,12 +1,12 @@
-// The slice of every dispatch that this instance computes, and the barrier between instances. All instances share one memory
-// and run the same list; each has its own globals.
+// The slice of every dispatch that this instance computes, and the barrier between instances. All instances share one
+// memory and run the same list; each has its own globals.
 //
-// Slices are whole blocks of results, and every result is computed by one thread, in an order that does not depend on the slice.
-// Results therefore have the same bits for any number of threads.
+// Slices are whole blocks of results, and every result is computed by one thread, in an order that does not depend on
+// the slice. Results therefore have the same bits for any number of threads.
 
 /**
- * Spins before a thread sleeps, about 100 microseconds: waking a thread takes longer than most dispatches. If spinning did not
- * help, because the cores are busy with other processes, the number is halved.
+ * Spins before a thread sleeps, about 100 microseconds: waking a thread takes longer than most dispatches. If spinning
+ * did not help, because the cores are busy with other processes, the number is halved.
  */
 const MOST_TURNS: i32 = 100000;
 const FEWEST_TURNS: i32 = 1000;

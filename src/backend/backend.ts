@@ -38,13 +38,15 @@ export interface Backend {
   /** The CPU in place of this device, once it was found wrong or slower. It is released with the device. */
   standIn?: Promise<Backend>;
   /**
-   * Allocates the program's buffers, filled with zeros, and compiles its kernels. Tensors that are also part of `sharedFrom`'s
-   * program use the same buffers and keep their contents; a buffer is freed with the last session that uses it. Throws
-   * DeviceError, and then frees everything it allocated.
+   * Allocates the program's buffers, filled with zeros, and compiles its kernels. Tensors that are also part of
+   * `sharedFrom`'s program use the same buffers and keep their contents; a buffer is freed with the last session that
+   * uses it. Throws DeviceError, and then frees everything it allocated.
    */
   prepare(program: Program, sharedFrom?: Session): Promise<Session>;
   /**
-   * A CPU with several threads: at most `count` parts of it, which work at the same time, each on its own threads. Their sessions can share tensors with each other's. Results have the same bits on any part. The parts are released before the whole.
+   * A CPU with several threads: at most `count` parts of it, which work at the same time, each on its own threads.
+   * Their sessions can share tensors with each other's. Results have the same bits on any part. The parts are released
+   * before the whole.
    */
   divide?(count: number): Backend[];
   /** Releases the device. Its sessions cannot be used afterwards. */
@@ -54,8 +56,8 @@ export interface Backend {
 /** A program with its memory on a device. */
 export interface Session {
   /**
-   * Copies `data` into a tensor or a view, starting at element `offset`; f16 as bits, in whole words; of a tensor in blocks all words
-   * as they are stored.
+   * Copies `data` into a tensor or a view, starting at element `offset`; f16 as bits, in whole words; of a tensor in
+   * blocks all words as they are stored.
    */
   write(tensor: Tensor, data: TensorData, offset?: number): void;
   /** Waits until all writes so far have reached the device; bounds the staging memory while loading. */
@@ -65,9 +67,9 @@ export interface Session {
   /** Submits segments in order, as one submission. Returns at once; errors reject the next `read` or `flush`. */
   run(segments: readonly SegmentName[], values: StepValues): void;
   /**
-   * While on, submitted work is dropped, if the device supports it: segments that have not begun the update, so that parameters
-   * stay those of the last completed step. Reads after dropped work throw a DeviceError (`isDropped`). Work that is submitted
-   * after the next `flush` and `drop(false)` runs again.
+   * While on, submitted work is dropped, if the device supports it: segments that have not begun the update, so that
+   * parameters stay those of the last completed step. Reads after dropped work throw a DeviceError (`isDropped`). Work
+   * that is submitted after the next `flush` and `drop(false)` runs again.
    */
   drop(isOn: boolean): void;
   /** From now on, runs add their milliseconds per kernel to `times`, if the device measures them; null: no longer. */

@@ -16,10 +16,11 @@ export interface DeviceOptions {
 }
 
 /**
- * Opens a device. `webgpu` is the system's WebGPU adapter, including software drivers; `wasm` computes on the CPU and is always
- * available; `auto` selects a hardware GPU if there is one, otherwise `wasm`. Before a model runs on a GPU, its results are compared
- * with the CPU's, which replaces it if they differ, or if `auto` finds that it is faster. Throws DeviceError, with installation hints, if
- * there is no device. Release it with `destroy()`, or open it with `await using`.
+ * Opens a device. `webgpu` is the system's WebGPU adapter, including software drivers; `wasm` computes on the CPU and
+ * is always available; `auto` selects a hardware GPU if there is one, otherwise `wasm`. Before a model runs on a GPU,
+ * its results are compared with the CPU's, which replaces it if they differ, or if `auto` finds that it is faster.
+ * Throws DeviceError, with installation hints, if there is no device. Release it with `destroy()`, or open it with
+ * `await using`.
  *
  * @example
  * ```ts

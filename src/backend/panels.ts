@@ -1,6 +1,6 @@
 /**
- * Frozen weights [k, n] that only matrix products use are stored in the layout that the product's inner loop reads: panels of
- * 8 columns, [n / 8][k][8], instead of plain rows, so that they are packed only once.
+ * Frozen weights [k, n] that only matrix products use are stored in the layout that the product's inner loop reads:
+ * panels of 8 columns, [n / 8][k][8], instead of plain rows, so that they are packed only once.
  */
 import { type Dispatch, scalarAt, tensorAt } from "../ops/kernel.ts";
 import { linearGroupedKernel, linearKernel } from "../ops/linear.ts";

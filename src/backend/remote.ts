@@ -1,6 +1,6 @@
 /**
- * A CPU backend in a worker, for callers that must not be blocked where memory cannot be shared. Programs, data and results are
- * copied between the two threads. remote-worker.ts is the other side.
+ * A CPU backend in a worker, for callers that must not be blocked where memory cannot be shared. Programs, data and
+ * results are copied between the two threads. remote-worker.ts is the other side.
  */
 import { startWorker } from "#workers";
 import { DeviceError, type ErrorDetails } from "../errors.ts";

@@ -1,6 +1,6 @@
 /**
- * Runs plans on the CPU with the kernels of assembly/kernels. All buffers are in one shared WebAssembly.Memory. A run writes
- * the scalars that changed and posts one message per thread. Work is done in the order of the calls.
+ * Runs plans on the CPU with the kernels of assembly/kernels. All buffers are in one shared WebAssembly.Memory. A run
+ * writes the scalars that changed and posts one message per thread. Work is done in the order of the calls.
  */
 import { availableMemory } from "#platform";
 import { isBlockDtype } from "../blocks.ts";

@@ -51,8 +51,8 @@ export class RecordList {
   }
 
   /**
-   * The ranges of records of these segments, with adjacent ranges merged. Step values are written to `into`, the list in the
-   * module's memory.
+   * The ranges of records of these segments, with adjacent ranges merged. Step values are written to `into`, the list
+   * in the module's memory.
    */
   select(names: readonly SegmentName[], values: StepValues, into: Uint32Array): Range[] {
     const floats = new Float32Array(into.buffer, into.byteOffset, into.length);

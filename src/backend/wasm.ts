@@ -15,8 +15,9 @@ export function defaultThreads(): number {
 const canShare = () => typeof SharedArrayBuffer !== "undefined";
 
 /**
- * Opens the CPU backend. It runs on worker threads if memory can be shared, otherwise on the caller's thread, or, if that is a
- * page's main thread, in one worker. Where a page can start no worker it runs on the caller's thread, and `info.why` says so.
+ * Opens the CPU backend. It runs on worker threads if memory can be shared, otherwise on the caller's thread, or, if
+ * that is a page's main thread, in one worker. Where a page can start no worker it runs on the caller's thread, and
+ * `info.why` says so.
  */
 export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
   const { threads = 0 } = options;

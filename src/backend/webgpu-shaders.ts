@@ -96,7 +96,8 @@ const PRELUDES: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * Large tiles are used if there are at least this many. If the number of rows changes from batch to batch, a quarter of the plan's capacity counts, as is usual in a packed batch. Both sizes give the same bits.
+ * Large tiles are used if there are at least this many. If the number of rows changes from batch to batch, a quarter of
+ * the plan's capacity counts, as is usual in a packed batch. Both sizes give the same bits.
  */
 const MANY_TILES = 256;
 
@@ -177,8 +178,8 @@ export function shaderVariants({ name }: Kernel): string[] {
 }
 
 /**
- * Scalars, constants and bindings; for a binding that may be f16, also a function `<binding>_at` that reads an element. `types`
- * replace the element types of bindings; such a shader has its own functions to read them.
+ * Scalars, constants and bindings; for a binding that may be f16, also a function `<binding>_at` that reads an element.
+ * `types` replace the element types of bindings; such a shader has its own functions to read them.
  */
 function declarations({ bindings, elements, dims, job }: Kernel, types?: Record<string, string>): string {
   const names = Object.keys(dims);

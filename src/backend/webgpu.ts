@@ -1,6 +1,6 @@
 /**
- * Runs plans on WebGPU. `prepare` creates pipelines, bind groups and buffers; a run writes the scalars that changed, encodes
- * the list and submits once.
+ * Runs plans on WebGPU. `prepare` creates pipelines, bind groups and buffers; a run writes the scalars that changed,
+ * encodes the list and submits once.
  */
 import { availableMemory, platformName, requestGPU } from "#platform";
 import { DeviceError } from "../errors.ts";
@@ -40,8 +40,8 @@ function isSoftware(info: GPUAdapterInfo): boolean {
 }
 
 /**
- * Opens the system's WebGPU adapter, preferably a hardware one. Throws DeviceError if there is none, or, with `hardware`, only a
- * software driver.
+ * Opens the system's WebGPU adapter, preferably a hardware one. Throws DeviceError if there is none, or, with
+ * `hardware`, only a software driver.
  */
 export async function openWebGPU({ hardware = false, threads = 0 } = {}): Promise<Backend> {
   const gpu = await requestGPU();
@@ -256,7 +256,8 @@ class WebGPUSession implements Session {
   private allocate(sharedFrom: WebGPUSession | undefined): void {
     const { device, users } = this.backend;
     const uniform = new Set(uniformBuffers(this.program));
-    // Bindings have at least 16 bytes, including those of views at the end of a buffer, which start at multiples of 256.
+    // Bindings have at least 16 bytes, including those of views at the end of a buffer, which start at multiples
+    // of 256.
     const shared = sharedBuffers(this.program, sharedFrom?.program);
     for (const [i, { label, bytes }] of this.program.memory.buffers.entries()) {
       const root = shared.get(i);

@@ -109,8 +109,8 @@ async function prepare(device: Backend, product: Product): Promise<Stopwatch & {
 const TOLERANCE = 0.05;
 
 /**
- * The first row of out = a b that is wrong, or null. Freivalds' check: with a random r, out r must be a (b r), here in float64. One
- * wrong element of a row is seen, and the check reads every number once instead of repeating the product.
+ * The first row of out = a b that is wrong, or null. Freivalds' check: with a random r, out r must be a (b r), here in
+ * float64. One wrong element of a row is seen, and the check reads every number once instead of repeating the product.
  */
 export function wrongRow(
   { m, n, k, transA = false, transB = false }: Product,

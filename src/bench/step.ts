@@ -119,8 +119,8 @@ const PEER_MODES: readonly Mode[] = ["lora", "all", "last_block", "last_layer"];
 const TURN_MS = 500;
 
 /**
- * Measures steps over all batches in turns of consecutive steps, so that, as in training, threads stay awake. After each turn,
- * `otherTurn` runs as many steps.
+ * Measures steps over all batches in turns of consecutive steps, so that, as in training, threads stay awake. After
+ * each turn, `otherTurn` runs as many steps.
  */
 async function measure(
   device: Backend,

@@ -105,9 +105,9 @@ const SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 const SAME_SIGNAL = 500;
 
 /**
- * Ends a run early and lets it save: on Ctrl-C, a closed terminal, or a scheduler's signal. After `begin`, which is called once
- * there is something to save, the first signal aborts `signal` and prints `words`. Before `begin`, and from the second signal
- * on, the system ends the process immediately.
+ * Ends a run early and lets it save: on Ctrl-C, a closed terminal, or a scheduler's signal. After `begin`, which is
+ * called once there is something to save, the first signal aborts `signal` and prints `words`. Before `begin`, and from
+ * the second signal on, the system ends the process immediately.
  */
 export class Interruption {
   private readonly abort = new AbortController();
@@ -186,8 +186,8 @@ export async function* inputLines(input: AsyncIterable<Uint8Array> = process.std
 }
 
 /**
- * Runs a command. `leaves` is its result: what it prints, or files. Exit codes: 0 success, 1 failure, 2 invalid command line
- * or setting. A LowrankError is printed as its message; any other error is a bug and is printed with its stack.
+ * Runs a command. `leaves` is its result: what it prints, or files. Exit codes: 0 success, 1 failure, 2 invalid command
+ * line or setting. A LowrankError is printed as its message; any other error is a bug and is printed with its stack.
  */
 export async function main(work: () => Promise<number>, leaves: "output" | "files" = "output"): Promise<void> {
   let unprinted = 0;

@@ -71,7 +71,9 @@ async function readPrompts(given: readonly string[]): Promise<readonly string[]>
   return lines;
 }
 
-/** Generates all texts and prints them in order, streaming the first unfinished one. Returns the number of new tokens. */
+/**
+ * Generates all texts and prints them in order, streaming the first unfinished one. Returns the number of new tokens.
+ */
 async function write(lm: LanguageModel, prompts: readonly string[], options: GenerateOptions, json: boolean) {
   const texts = prompts.map(() => ({ text: "", tokens: 0, finish: "", forgotten: 0 }));
   let current = 0;

@@ -39,8 +39,8 @@ interface ModelFlags {
 type Paths = Required<Pick<TableFlags, "in" | "out">>;
 
 /**
- * Whether a table is to be labelled into a file. Throws ConfigError for flags that do not go together. `texts` and `json`: there are
- * texts, or --json, beside the flags of a table.
+ * Whether a table is to be labelled into a file. Throws ConfigError for flags that do not go together. `texts` and
+ * `json`: there are texts, or --json, beside the flags of a table.
  */
 export function isTable(flags: TableFlags, texts: boolean, json: boolean): flags is TableFlags & Paths {
   const { in: input, out: output, textColumn, adapterColumn, encoding, force } = flags;

@@ -317,8 +317,8 @@ async function checkModels(trials: readonly Trial[], data: TrainingData): Promis
 }
 
 /**
- * Lists the trials with trainable parameters, memory and time, which is estimated from a few steps of each shape. `later` are in place of
- * those whose learning rate is not chosen yet.
+ * Lists the trials with trainable parameters, memory and time, which is estimated from a few steps of each shape.
+ * `later` are in place of those whose learning rate is not chosen yet.
  */
 async function dryRun(
   trials: readonly Trial[],
@@ -461,7 +461,8 @@ await main(async () => {
     }
     const failed = await runAll(flags, cells, isMine, data, check);
     if (failed === null) return 130;
-    // Shards with the same output directory write the same report: the one that writes last must have read what the others finished.
+    // Shards with the same output directory write the same report: the one that writes last must have read what the
+    // others finished.
     const finished = await withLock(joinPath(out, "report"), async () => {
       const read = await Promise.all(cells.map((cell) => readCell(out, cell)));
       if (finishedTrials(read).length > 0) await writeReport(out, read, data, about);
@@ -511,8 +512,8 @@ function without(trials: readonly Trial[], others: readonly { key: string }[]): 
 }
 
 /**
- * Runs the shard's trials: first those that need no results, then the further seeds of the cells whose learning rate can be chosen.
- * Returns the number of failed trials, or null if the sweep was interrupted.
+ * Runs the shard's trials: first those that need no results, then the further seeds of the cells whose learning rate
+ * can be chosen. Returns the number of failed trials, or null if the sweep was interrupted.
  */
 async function runAll(
   flags: Flags,

@@ -1,6 +1,6 @@
 /**
- * Training data of a language model: blocks of tokens with their targets. A text is split into consecutive blocks; a prompt
- * with its completion is one block.
+ * Training data of a language model: blocks of tokens with their targets. A text is split into consecutive blocks; a
+ * prompt with its completion is one block.
  */
 import { DataError } from "../errors.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
@@ -35,7 +35,9 @@ export interface BlockStats {
   cut: number;
 }
 
-/** Consecutive tokens: the model reads all but the last; `tokens[from]` and later ones are targets, with `from` >= 1. */
+/**
+ * Consecutive tokens: the model reads all but the last; `tokens[from]` and later ones are targets, with `from` >= 1.
+ */
 interface Block {
   tokens: Uint32Array<ArrayBuffer>;
   from: number;
@@ -87,9 +89,10 @@ export class Blocks {
   }
 
   /**
-   * Packs documents into one stream, with <|endoftext|> before each and after the last, and splits it into blocks of `length`
-   * that start `stride` tokens apart. Every token but the first is a target once, in the first block that contains the token
-   * before it. After the first block every target therefore has at least `length - stride` tokens of context.
+   * Packs documents into one stream, with <|endoftext|> before each and after the last, and splits it into blocks of
+   * `length` that start `stride` tokens apart. Every token but the first is a target once, in the first block that
+   * contains the token before it. After the first block every target therefore has at least `length - stride` tokens of
+   * context.
    */
   static pack(documents: readonly Uint32Array[], { length, stride, tokenizer }: BlockOptions): Blocks {
     const stream = new Uint32Array(documents.reduce((sum, ids) => sum + ids.length + 1, 1)).fill(tokenizer.endOfText);
@@ -111,8 +114,9 @@ export class Blocks {
   }
 
   /**
-   * One block for each prompt with its completion and an <|endoftext|>; the prompt is not a target. An empty prompt is replaced
-   * by <|endoftext|>. If both together exceed `length`, the prompt loses its first tokens, then the completion its last.
+   * One block for each prompt with its completion and an <|endoftext|>; the prompt is not a target. An empty prompt is
+   * replaced by <|endoftext|>. If both together exceed `length`, the prompt loses its first tokens, then the completion
+   * its last.
    */
   static complete(rows: readonly Completion[], { length, tokenizer }: Omit<BlockOptions, "stride">): Blocks {
     let cut = 0;

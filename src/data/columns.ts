@@ -39,10 +39,10 @@ interface Columns {
 /**
  * Finds the columns of a CSV or TSV file by its first rows (`sample`, including the first row).
  *
- * A file of two columns has no header if no column is requested by name and its first row looks like data. The row looks like
- * data if its value in the label column (the column with fewer distinct values, none of them long) occurs again in a later row,
- * like "ham" in `ham<TAB>text`; or if no cell is a common name and the text has at least WORDS_OF_A_TEXT words. Every other
- * file has a header. Throws DataError if a column is missing or ambiguous.
+ * A file of two columns has no header if no column is requested by name and its first row looks like data. The row
+ * looks like data if its value in the label column (the column with fewer distinct values, none of them long) occurs
+ * again in a later row, like "ham" in `ham<TAB>text`; or if no cell is a common name and the text has at least
+ * WORDS_OF_A_TEXT words. Every other file has a header. Throws DataError if a column is missing or ambiguous.
  */
 export function findColumns(sample: string[][], choice: ColumnChoice, file: string): Columns {
   const [names = [], ...rows] = sample;
@@ -151,8 +151,8 @@ export interface TextChoice {
 }
 
 /**
- * Finds the columns of a CSV or TSV file that need have no labels, by its first rows. A file of one or two columns can have
- * no header, as in `findColumns`. Throws DataError if a column is missing or ambiguous.
+ * Finds the columns of a CSV or TSV file that need have no labels, by its first rows. A file of one or two columns can
+ * have no header, as in `findColumns`. Throws DataError if a column is missing or ambiguous.
  */
 export function findText(
   sample: string[][],
@@ -227,8 +227,8 @@ export function classNames(names: unknown): readonly string[] | undefined {
 const MANY_CLASSES = 20;
 
 /**
- * Throws DataError if the labels are many different numbers, which are probably scores. Whole numbers without a gap, from 0 or 1,
- * are the numbers of classes.
+ * Throws DataError if the labels are many different numbers, which are probably scores. Whole numbers without a gap,
+ * from 0 or 1, are the numbers of classes.
  */
 export function refuseScores(labels: readonly string[], column: string, where: string): void {
   const numbers = labels.filter(isNumber);

@@ -125,8 +125,8 @@ export function bytesReader(name: string, bytes: Uint8Array): FileReader {
 }
 
 /**
- * Owns the rows in one module. A module holds one corpus: creating a second one invalidates the first. The memory of the rows
- * is freed with the module. Read the training set first: the first file defines the labels.
+ * Owns the rows in one module. A module holds one corpus: creating a second one invalidates the first. The memory of
+ * the rows is freed with the module. Read the training set first: the first file defines the labels.
  */
 export class Corpus {
   private static readonly owners = new WeakMap<DataModule, Corpus>();

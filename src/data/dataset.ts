@@ -92,7 +92,8 @@ export class Dataset {
   }
 
   /**
-   * Splits the rows, in their order, into one part per fraction of floor(size * fraction) rows; the last part gets the rest.
+   * Splits the rows, in their order, into one part per fraction of floor(size * fraction) rows; the last part gets the
+   * rest.
    * Throws DataError if the fractions do not add up to 1, or a part would be empty.
    */
   split(fractions: readonly number[]): Dataset[] {

@@ -26,8 +26,8 @@ import { DataModule } from "./wasm.ts";
 export type { DataSource } from "./source.ts";
 
 /**
- * One file to split, three files that are split already, or the name of a data set: one of `DATASETS`, or owner/name on the Hugging Face hub,
- * with `:configuration` or `@revision` behind it.
+ * One file to split, three files that are split already, or the name of a data set: one of `DATASETS`, or owner/name on
+ * the Hugging Face hub, with `:configuration` or `@revision` behind it.
  */
 export type DatasetSpec =
   | { file: DataSource }
@@ -40,15 +40,15 @@ export interface DatasetOptions {
   textColumn?: string;
   labelColumn?: string;
   /**
-   * Drop rows until all classes are as large as the smallest. Default: the data set's own for a name, true for the split "experiment",
-   * otherwise false.
+   * Drop rows until all classes are as large as the smallest. Default: the data set's own for a name, true for the
+   * split "experiment", otherwise false.
    */
   balance?: boolean;
   /** The longest row in tokens; longer rows are truncated. Default: the context of `model`, 1024 without one. */
   maxLength?: number;
   /**
-   * How to split one file or a named data set, or how to take the validation set from the training set of a data set of the hub that has none.
-   * Default: the data set's own for `sms` and `languages`, else "stratified".
+   * How to split one file or a named data set, or how to take the validation set from the training set of a data set of
+   * the hub that has none. Default: the data set's own for `sms` and `languages`, else "stratified".
    */
   split?: Split;
   /** Drop rows with an earlier near-duplicate (see `stats.leaks`), before balancing and splitting. Default false. */
@@ -113,8 +113,8 @@ export interface LoadedDataset {
     /** Rows that were dropped as near-duplicates of an earlier row. */
     copies: number;
     /**
-     * Rows of val with a near-duplicate in train, and rows of test with one in train or val: the texts differ only in numbers,
-     * punctuation, white space and case.
+     * Rows of val with a near-duplicate in train, and rows of test with one in train or val: the texts differ only in
+     * numbers, punctuation, white space and case.
      */
     leaks: { val: number; test: number };
     /** Labels with white space around them, which was dropped. */
@@ -142,8 +142,8 @@ const SPECS = [["file"], ["train", "val", "test"], ["name"]];
 const FORMS = "{ file }, { train, val, test } or { name }";
 
 /**
- * The origin of a spec and options. Throws ConfigError for a spec that names no data, and for a key that is neither an option
- * in `kinds` nor part of a spec; an origin, which has both, is valid for both arguments.
+ * The origin of a spec and options. Throws ConfigError for a spec that names no data, and for a key that is neither an
+ * option in `kinds` nor part of a spec; an origin, which has both, is valid for both arguments.
  */
 export function parseOrigin(
   spec: object | string,

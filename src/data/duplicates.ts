@@ -17,8 +17,9 @@ let units = new Uint16Array(1 << 12);
 const decoder = new TextDecoder("utf-16le");
 
 /**
- * The form in which texts are compared: lower case, each run of digits replaced by 0, white space, punctuation and symbols
- * between words by one space. A text of symbols alone is only trimmed. A single pass: every row of a data set is normalized.
+ * The form in which texts are compared: lower case, each run of digits replaced by 0, white space, punctuation and
+ * symbols between words by one space. A text of symbols alone is only trimmed. A single pass: every row of a data set
+ * is normalized.
  */
 export function normalized(text: string): string {
   const lower = text.toLowerCase();
@@ -63,8 +64,8 @@ export function dropCopies<T extends Dataset[]>(...sets: T): { [K in keyof T]: D
 }
 
 /**
- * For each row, numbered across the sets, the first row that is a near-duplicate of it, or itself. Texts are normalized again when
- * they are compared, so that a row takes 20 bytes of memory instead of a string.
+ * For each row, numbered across the sets, the first row that is a near-duplicate of it, or itself. Texts are normalized
+ * again when they are compared, so that a row takes 20 bytes of memory instead of a string.
  */
 function firstCopies(sets: readonly Dataset[]): Uint32Array {
   const starts: number[] = [];

@@ -35,8 +35,8 @@ function openDecoder(encoding: string): TextDecoder {
 }
 
 /**
- * The bytes of a file as UTF-8, in pieces of at most `pieceBytes`. A byte order mark takes precedence over `encoding`. UTF-8 itself
- * is passed on as it is, with its mark. Throws FormatError for bytes that are invalid in another encoding.
+ * The bytes of a file as UTF-8, in pieces of at most `pieceBytes`. A byte order mark takes precedence over `encoding`.
+ * UTF-8 itself is passed on as it is, with its mark. Throws FormatError for bytes that are invalid in another encoding.
  */
 export async function* utf8Pieces(file: FileReader, pieceBytes: number, encoding = "utf-8") {
   const decoder = openDecoder(marked(await readHead(file)) ?? encoding);
@@ -99,8 +99,9 @@ const SHOWN_CHARACTERS = 100;
 const CHECKED_BYTES = 1 << 18;
 
 /**
- * Throws FormatError, with the encoding that is likely as its `remedy`, for a file that is read as UTF-8 and is something else: UTF-16
- * without a mark, or text with more invalid than valid characters outside of ASCII. The few of a damaged file are faults of their rows.
+ * Throws FormatError, with the encoding that is likely as its `remedy`, for a file that is read as UTF-8 and is
+ * something else: UTF-16 without a mark, or text with more invalid than valid characters outside of ASCII. The few of a
+ * damaged file are faults of their rows.
  */
 export async function checkUtf8(file: FileReader, encoding = "utf-8"): Promise<void> {
   const head = await readHead(file);

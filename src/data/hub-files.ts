@@ -148,8 +148,8 @@ const ABOUT =
 const HIDDEN = /(^|\/)(\.|__)/;
 
 /**
- * The configuration `asked`, or the default one, with the files of its splits. Undefined if it has no file that can be read. Throws
- * DataError for an unknown one, and for several without a default.
+ * The configuration `asked`, or the default one, with the files of its splits. Undefined if it has no file that can be
+ * read. Throws DataError for an unknown one, and for several without a default.
  */
 export function findConfiguration(
   name: string,
@@ -277,8 +277,8 @@ function ofOneFormat(files: readonly RepositoryFile[]): readonly RepositoryFile[
 }
 
 /**
- * Whether a path matches a pattern: `*` and `?` within a name, `**` across folders, `[...]` one character of several. `spend` is told
- * the steps of the work before they are taken.
+ * Whether a path matches a pattern: `*` and `?` within a name, `**` across folders, `[...]` one character of several.
+ * `spend` is told the steps of the work before they are taken.
  */
 export function matcher(pattern: string, spend: (steps: number) => void = () => {}): (path: string) => boolean {
   const parts = pattern.match(/\*\*\/?|\[(?:!?\]?[^\]]*)\]|[\s\S]/g) ?? [];

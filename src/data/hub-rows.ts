@@ -34,8 +34,8 @@ const TAKEN: Partial<Record<Split, string>> = {
 };
 
 /**
- * Reads a data set of the hub in its own splits. Without a test set the validation set is one; a validation set that is missing is taken from the
- * training set. A training set alone is split as a file is.
+ * Reads a data set of the hub in its own splits. Without a test set the validation set is one; a validation set that is
+ * missing is taken from the training set. A training set alone is split as a file is.
  */
 export async function readHub(
   corpus: Corpus,

@@ -29,7 +29,8 @@ export interface HubDataset {
 }
 
 /**
- * Finds a data set in the cache, or downloads what is needed of it. Throws ConfigError, DataError, FormatError or DownloadError.
+ * Finds a data set in the cache, or downloads what is needed of it. Throws ConfigError, DataError, FormatError or
+ * DownloadError.
  */
 export async function openHubDataset(whole: string, options: DownloadOptions): Promise<HubDataset> {
   const { name, config: asked, reference } = await parseName(whole);

@@ -1,6 +1,8 @@
 /**
- * The part of NumPy's RandomState that pandas uses to shuffle and to sample: the Mersenne Twister (Matsumoto and Nishimura,
- * 1998) seeded by one number, and bounded integers by masked rejection. The published experiment sampled its rows with it.
+ * The part of NumPy's RandomState that pandas uses to shuffle and to sample: the Mersenne Twister (Matsumoto and
+ * Nishimura,
+ * 1998) seeded by one number, and bounded integers by masked rejection. The published experiment sampled its rows with
+ *       it.
  */
 const N = 624;
 const M = 397;

@@ -21,8 +21,8 @@ const UCI = "https://archive.ics.uci.edu";
 type Row = [label: string, text: string];
 
 /**
- * The collection as a CSV file in memory. `asExperiment`: as the published program read it, 5572 messages; otherwise one
- * message per line, 5574. Throws DownloadError if it is not in the cache and cannot be downloaded.
+ * The collection as a CSV file in memory. `asExperiment`: as the published program read it, 5572 messages; otherwise
+ * one message per line, 5574. Throws DownloadError if it is not in the cache and cannot be downloaded.
  */
 export async function openCollection(
   asExperiment: boolean,
@@ -118,9 +118,9 @@ function readLines(text: string): Row[] {
 }
 
 /**
- * Reads the same file like pandas.read_csv(sep="\t", header=None): a field that begins with a quotation mark extends, across
- * tabs and line ends, to the next mark that is not doubled. Text after that mark, up to a tab or line end, is part of the
- * field.
+ * Reads the same file like pandas.read_csv(sep="\t", header=None): a field that begins with a quotation mark extends,
+ * across tabs and line ends, to the next mark that is not doubled. Text after that mark, up to a tab or line end, is
+ * part of the field.
  */
 export function readAsPandas(text: string): Row[] {
   const rows: Row[] = [];

@@ -20,8 +20,9 @@ import { type DataSource, isParquet } from "./source.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
 /**
- * Files to split, or files that are split already, one file or several for each; or a name: "human-rights", a short text that comes with the
- * program, or a data set on the Hugging Face hub, owner/name with `:configuration` or `@revision` behind it.
+ * Files to split, or files that are split already, one file or several for each; or a name: "human-rights", a short
+ * text that comes with the program, or a data set on the Hugging Face hub, owner/name with `:configuration` or
+ * `@revision` behind it.
  */
 export type TextsSpec =
   | { file: DataSource | readonly DataSource[] }
@@ -96,10 +97,10 @@ type Parts<T> = [train: T, val: T, test: T];
 type Document = Uint32Array | Completion;
 
 /**
- * Loads texts for a language model. A plain text file is one document; with `file`, each is split at line ends into train, val
- * and test parts, in this order. JSON lines (.jsonl, .ndjson) have one document per line (.json also in an array), with the key `text`, or with
- * `prompt` and `completion`; they are shuffled by the seed and then split. Throws DataError, FormatError or ConfigError if the
- * texts, a file or an option are invalid.
+ * Loads texts for a language model. A plain text file is one document; with `file`, each is split at line ends into
+ * train, val and test parts, in this order. JSON lines (.jsonl, .ndjson) have one document per line (.json also in an
+ * array), with the key `text`, or with `prompt` and `completion`; they are shuffled by the seed and then split. Throws
+ * DataError, FormatError or ConfigError if the texts, a file or an option are invalid.
  *
  * @example
  * ```ts

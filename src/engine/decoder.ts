@@ -1,6 +1,6 @@
 /**
- * A language model on a device that generates: tokens go in, the logits of the next token come out. The caller keeps track of the
- * cache: a chunk may start at any position of a slot if all tokens before it have been written there.
+ * A language model on a device that generates: tokens go in, the logits of the next token come out. The caller keeps
+ * track of the cache: a chunk may start at any position of a slot if all tokens before it have been written there.
  */
 import type { Backend, Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
@@ -27,8 +27,8 @@ export class Decoder extends Weights<DecoderPlan> {
   }
 
   /**
-   * Builds the plan and prepares it. Frozen parameters that `sharedFrom` has too are shared; all others are zero until they are
-   * written. Throws DeviceError if the plan does not fit.
+   * Builds the plan and prepares it. Frozen parameters that `sharedFrom` has too are shared; all others are zero until
+   * they are written. Throws DeviceError if the plan does not fit.
    */
   static async create(
     backend: Backend,

@@ -1,6 +1,7 @@
 /**
- * Checks a WebGPU device before it is trusted: drivers do miscompile. Two blocks of the model that is to run compute on the device
- * and on the CPU, and the results must agree. If the device was chosen automatically, it must also be the faster one.
+ * Checks a WebGPU device before it is trusted: drivers do miscompile. Two blocks of the model that is to run compute on
+ * the device and on the CPU, and the results must agree. If the device was chosen automatically, it must also be the
+ * faster one.
  */
 import { version } from "../../package.json";
 import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
@@ -17,8 +18,8 @@ import { initialize, loadBase } from "./state.ts";
 import type { Weights } from "./weights.ts";
 
 /**
- * Largest error of a tensor, ||device - cpu|| / ||cpu||. Rounding gives some 1e-6, another order of a long sum 1e-5; a wrong tile
- * of 32 x 32 in a product of 256 x 768 gives 7e-2.
+ * Largest error of a tensor, ||device - cpu|| / ||cpu||. Rounding gives some 1e-6, another order of a long sum 1e-5; a
+ * wrong tile of 32 x 32 in a product of 256 x 768 gives 7e-2.
  */
 const TOLERANCE = 1e-3;
 /** Standard deviation of the adapters' B, whose zeros would hide products. */
@@ -74,7 +75,9 @@ interface Known {
 const checked = new WeakMap<Backend, Known>();
 
 /**
- * The device for some work: the given one, or the CPU if a WebGPU device computes wrongly, or was chosen automatically and is slower. A device is checked once for each kind of work. Throws DeviceError if resumed work cannot continue on its kind of device.
+ * The device for some work: the given one, or the CPU if a WebGPU device computes wrongly, or was chosen automatically
+ * and is slower. A device is checked once for each kind of work. Throws DeviceError if resumed work cannot continue on
+ * its kind of device.
  */
 export async function chooseDevice<E extends Weights>(
   device: Backend,

@@ -1,6 +1,7 @@
 /**
- * The times of devices that were compared with the CPU, kept for later runs in Lowrank's cache directory; in a page that is a folder
- * of its private file system. A file that is missing, damaged or cannot be written only means that devices are measured again.
+ * The times of devices that were compared with the CPU, kept for later runs in Lowrank's cache directory; in a page
+ * that is a folder of its private file system. A file that is missing, damaged or cannot be written only means that
+ * devices are measured again.
  */
 import { joinPath, writeFileAtomic } from "#platform";
 import { cacheDirectory } from "../io/cache.ts";

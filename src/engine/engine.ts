@@ -1,6 +1,6 @@
 /**
- * A model on a device, one batch at a time: reads and writes parameters, runs forward passes and training steps. The trainer and
- * the classifier are built on it.
+ * A model on a device, one batch at a time: reads and writes parameters, runs forward passes and training steps. The
+ * trainer and the classifier are built on it.
  */
 import { type Backend, isDropped, type Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
@@ -57,8 +57,8 @@ interface MemberBatch {
 }
 
 /**
- * Fills `staging` with a batch and the shares of it that the members have; null: the member has no rows. Returns the step values, but for
- * the slot.
+ * Fills `staging` with a batch and the shares of it that the members have; null: the member has no rows. Returns the
+ * step values, but for the slot.
  */
 export function packShares(
   { batch: inputs, capacity, spec }: ModelPlan,
@@ -158,8 +158,8 @@ export class Engine extends Weights<ModelPlan> {
   }
 
   /**
-   * Builds the plan and prepares it. Frozen parameters that `sharedFrom` has too are shared; all others are zero until they are
-   * written.
+   * Builds the plan and prepares it. Frozen parameters that `sharedFrom` has too are shared; all others are zero until
+   * they are written.
    */
   static async create(backend: Backend, options: EngineOptions, sharedFrom?: Engine): Promise<Engine> {
     const plan = Engine.plan(backend, sharedFrom ? { ...options, shared: sharedFrom.frozen } : options);
@@ -168,8 +168,8 @@ export class Engine extends Weights<ModelPlan> {
   }
 
   /**
-   * Runs `work`, which uses the engine. When the signal aborts, the device drops its pending work; if `work` fails because of that,
-   * this rejects with the signal's reason.
+   * Runs `work`, which uses the engine. When the signal aborts, the device drops its pending work; if `work` fails
+   * because of that, this rejects with the signal's reason.
    */
   async until<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     const drop = () => this.drop();
@@ -248,8 +248,8 @@ export class Engine extends Weights<ModelPlan> {
   }
 
   /**
-   * One training step over one batch or several (gradient accumulation): the loss is the mean over all rows with a target, by their weights.
-   * Returns the slots of the batches; the last one's has the norm.
+   * One training step over one batch or several (gradient accumulation): the loss is the mean over all rows with a
+   * target, by their weights. Returns the slots of the batches; the last one's has the norm.
    */
   step(batches: readonly Batch[], lr: number): number[] {
     const optimizer = this.optimizer;

@@ -25,8 +25,8 @@ export interface Evaluation {
   /** Of a language model: exp(loss). */
   perplexity?: number;
   /**
-   * Of a language model: the loss of all tokens, in bits, divided by the UTF-8 bytes of their text; <|endoftext|> has a loss and
-   * no bytes.
+   * Of a language model: the loss of all tokens, in bits, divided by the UTF-8 bytes of their text; <|endoftext|> has a
+   * loss and no bytes.
    */
   bitsPerByte?: number;
 }
@@ -67,8 +67,9 @@ export function textLosses(set: Blocks): { sums: TextLosses; add: (losses: Float
 export const IN_FLIGHT = 4;
 
 /**
- * Loss, accuracy and macro F1 over the first `rows` examples (default: all), a classifier's predictions if `keep` is given, and the
- * losses of a language model's targets, in their order, if `keepLosses` is. Rejects with the signal's reason when it aborts.
+ * Loss, accuracy and macro F1 over the first `rows` examples (default: all), a classifier's predictions if `keep` is
+ * given, and the losses of a language model's targets, in their order, if `keepLosses` is. Rejects with the signal's
+ * reason when it aborts.
  */
 export async function evaluate(
   engine: Engine,

@@ -1,7 +1,7 @@
 /**
- * The output of a model's frozen lower blocks for every example. There is no dropout, so that it is the same in every epoch: it is
- * computed once and cached in the host's memory, and training and evaluation start from it. A row's output does not depend on
- * its batch, so that a run has the same bits with and without the cache.
+ * The output of a model's frozen lower blocks for every example. There is no dropout, so that it is the same in every
+ * epoch: it is computed once and cached in the host's memory, and training and evaluation start from it. A row's output
+ * does not depend on its batch, so that a run has the same bits with and without the cache.
  */
 import { availableMemory } from "#platform";
 import type { Backend } from "../backend/backend.ts";
@@ -27,8 +27,8 @@ function defaultBudget(): number {
 }
 
 /**
- * Bytes of the cached output: n_embd floats an example if only the head is trained, else n_embd floats a token. 0 if no block is
- * frozen, or if the cache would exceed `budget`: then the whole model runs.
+ * Bytes of the cached output: n_embd floats an example if only the head is trained, else n_embd floats a token. 0 if no
+ * block is frozen, or if the cache would exceed `budget`: then the whole model runs.
  */
 export function prefixBytes(spec: ModelSpec, data: Sets, budget = defaultBudget()): number {
   const frozen = frozenBlocks(spec);

@@ -1,5 +1,6 @@
 /**
- * Several adapters that share a plan on one device. To its callers each is an engine of its own; what they submit at the same time runs as one batch. A member's results have the same bits as those of a separate engine.
+ * Several adapters that share a plan on one device. To its callers each is an engine of its own; what they submit at
+ * the same time runs as one batch. A member's results have the same bits as those of a separate engine.
  */
 import { type Backend, DROPPED, type Session } from "../backend/backend.ts";
 import { DeviceError, ShapeError } from "../errors.ts";

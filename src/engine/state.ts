@@ -14,8 +14,8 @@ import type { Engine } from "./engine.ts";
 import type { Weights } from "./weights.ts";
 
 /**
- * Elements that are read, converted and uploaded at a time: the host never holds the whole model, and a page's thread is never
- * blocked for long.
+ * Elements that are read, converted and uploaded at a time: the host never holds the whole model, and a page's thread
+ * is never blocked for long.
  */
 const LOAD_ELEMENTS = 1 << 18;
 /** Rows are read in multiples of this number: the inputs of a matrix's block. */
@@ -35,8 +35,8 @@ export function isShared(parameter: Parameter, sharedFrom: Weights | undefined):
 }
 
 /**
- * Writes the checkpoint's tensors into the parameters: all, or those for which `wanted` is true. Rejects with the signal's reason
- * when it aborts.
+ * Writes the checkpoint's tensors into the parameters: all, or those for which `wanted` is true. Rejects with the
+ * signal's reason when it aborts.
  */
 export async function loadBase(
   engine: Weights,
@@ -73,10 +73,11 @@ export async function loadBase(
 }
 
 /**
- * The initial values of what is not the base model's: a matrix and its B, whose result is 0 at first, as LoRA's `init` says; the head as
- * nn.Linear, without a bias; adapter layers as Houlsby et al. 2019, N(0, 0.01^2) cut off at 2 standard deviations; a prompt with rows of the
- * token table (Lester et al. 2021, "sampled vocabulary"); a prefix with N(0, 0.02^2), as GPT-2's weights, or its projection as PEFT's. The
- * numbers depend only on the seed and on the order and shapes of the tensors.
+ * The initial values of what is not the base model's: a matrix and its B, whose result is 0 at first, as LoRA's `init`
+ * says; the head as nn.Linear, without a bias; adapter layers as Houlsby et al. 2019, N(0, 0.01^2) cut off at 2
+ * standard deviations; a prompt with rows of the token table (Lester et al. 2021, "sampled vocabulary"); a prefix with
+ * N(0, 0.02^2), as GPT-2's weights, or its projection as PEFT's. The numbers depend only on the seed and on the order
+ * and shapes of the tensors.
  */
 export async function initialTensors(spec: ModelSpec, seed: number, base: GPT2Checkpoint): Promise<Tensors> {
   const rng = new Rng(seed);

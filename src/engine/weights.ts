@@ -61,7 +61,8 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
   }
 
   /**
-   * Writes rows `firstRow` .. of a parameter. A parameter in blocks reaches the device when all its rows are written, a matrix's in whole blocks. Throws ConfigError for a number that the parameter's type cannot hold.
+   * Writes rows `firstRow` .. of a parameter. A parameter in blocks reaches the device when all its rows are written, a
+   * matrix's in whole blocks. Throws ConfigError for a number that the parameter's type cannot hold.
    */
   writeParameter(name: string, data: Float32Array, firstRow = 0): void {
     const { pieces, shape } = this.parameter(name);

@@ -1,7 +1,7 @@
 /**
- * Named adapters on one base model, with PEFT's method names: what Classifier and LanguageModel have in common. The base model
- * stays on the device; one adapter is active, or none, and the others wait in the host's memory. To swap, the plan of the next
- * adapter is built around the base tensors that are there, and only the adapter is uploaded.
+ * Named adapters on one base model, with PEFT's method names: what Classifier and LanguageModel have in common. The
+ * base model stays on the device; one adapter is active, or none, and the others wait in the host's memory. To swap,
+ * the plan of the next adapter is built around the base tensors that are there, and only the adapter is uploaded.
  */
 import { checkArguments } from "../arguments.ts";
 import type { Backend, DeviceInfo } from "../backend/backend.ts";
@@ -58,7 +58,8 @@ interface LoadedModel<E extends Weights> {
 }
 
 /**
- * Loads a base model with an adapter on the device, or on the CPU if that replaces it. `name` is the adapter's, null if it is NO_ADAPTERS.
+ * Loads a base model with an adapter on the device, or on the CPU if that replaces it. `name` is the adapter's, null if
+ * it is NO_ADAPTERS.
  */
 export async function loadModelWith<E extends Weights>(
   device: Backend,
@@ -141,8 +142,8 @@ export abstract class AdapterModel<E extends Weights> {
   }
 
   /**
-   * Loads another adapter for the same base model, a run's or PEFT's, under a name; `setAdapter` makes it active. Throws
-   * ConfigError for a name in use and for an adapter that does not fit, FormatError for a damaged file.
+   * Loads another adapter for the same base model, a run's or PEFT's, under a name; `setAdapter` makes it active.
+   * Throws ConfigError for a name in use and for an adapter that does not fit, FormatError for a damaged file.
    */
   async loadAdapter(directory: string, name: string): Promise<void> {
     checkArguments({ directory, name }, { directory: "text", name: "text" });
@@ -301,8 +302,8 @@ function checkName(name: string): void {
 }
 
 /**
- * Writes the tensors that are not shared: those of the base model that the adapter does not replace, from a checkpoint or a
- * directory, and the adapter's. Destroys the engine if that fails.
+ * Writes the tensors that are not shared: those of the base model that the adapter does not replace, from a checkpoint
+ * or a directory, and the adapter's. Destroys the engine if that fails.
  */
 export async function fill<E extends Weights>(
   engine: E,

@@ -90,8 +90,9 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /**
-   * Loads a run directory that `fineTune` saved, its adapter/ directory, or a classifier's adapter that PEFT wrote. `model` overrides
-   * the base model that the adapter names. Throws ConfigError if there is no adapter or no model, FormatError if a file is damaged.
+   * Loads a run directory that `fineTune` saved, its adapter/ directory, or a classifier's adapter that PEFT wrote.
+   * `model` overrides the base model that the adapter names. Throws ConfigError if there is no adapter or no model,
+   * FormatError if a file is damaged.
    */
   static async load(directory: string, options: ClassifierOptions): Promise<Classifier> {
     checkArguments({ directory }, { directory: "text" });
@@ -154,8 +155,9 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /**
-   * Classifies a text, or several, in order, with the active adapter or each with the one that `adapterNames` has for it, to the same bits.
-   * Texts longer than the context are cut, as in training. Throws DataError if the model gives no finite numbers.
+   * Classifies a text, or several, in order, with the active adapter or each with the one that `adapterNames` has for
+   * it, to the same bits. Texts longer than the context are cut, as in training. Throws DataError if the model gives no
+   * finite numbers.
    *
    * @example
    * ```ts

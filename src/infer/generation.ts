@@ -72,8 +72,8 @@ function parseOptions(options: GenerateOptions): GenerationSettings {
 }
 
 /**
- * Generates text for prompts and yields it in chunks. A prompt waits until a slot is free, so that there may be more prompts than
- * slots. Throws ConfigError for invalid options.
+ * Generates text for prompts and yields it in chunks. A prompt waits until a slot is free, so that there may be more
+ * prompts than slots. Throws ConfigError for invalid options.
  */
 export async function* generate(
   decoder: Decoder,
@@ -185,7 +185,8 @@ class Sequence {
 
   private advance(id: number): void {
     if (this.position < this.context) this.pending = [id];
-    // The context is full. Positions are absolute, so that all tokens that stay are computed again: half of them, not all but one.
+    // The context is full. Positions are absolute, so that all tokens that stay are computed again: half of them, not
+    // all but one.
     else this.restart(Math.max(1, this.context >> 1));
   }
 

@@ -20,7 +20,8 @@ export interface Influences {
 }
 
 /**
- * The most parts of a text. Each is one more text to classify: longer texts are divided into parts of several consecutive words.
+ * The most parts of a text. Each is one more text to classify: longer texts are divided into parts of several
+ * consecutive words.
  */
 export const MOST_PARTS = 40;
 

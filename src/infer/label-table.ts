@@ -1,5 +1,8 @@
 /**
- * Writes a copy of a table with a label and its probability in every row. The copy grows in OUTPUT.part, beside OUTPUT.part.json, which identifies its inputs; at the end it is renamed. After a kill its rows are compared with the table's, and the rest is appended. No record stays beside a finished copy: its contents show whether it belongs to a table and a model.
+ * Writes a copy of a table with a label and its probability in every row. The copy grows in OUTPUT.part, beside
+ * OUTPUT.part.json, which identifies its inputs; at the end it is renamed. After a kill its rows are compared with the
+ * table's, and the rest is appended. No record stays beside a finished copy: its contents show whether it belongs to a
+ * table and a model.
  */
 import { createHasher, exists, moveFile, openAppend, openFile, remove, writeFileAtomic } from "#platform";
 import { ConfigError, DataError, FormatError, LowrankError, nameList } from "../errors.ts";
@@ -32,8 +35,8 @@ const partPath = (output: string) => `${output}.part`;
 const settingsPath = (output: string) => `${output}.part.json`;
 
 /**
- * The settings of an unfinished copy; undefined if there is none. Throws ConfigError for a file in its place that is not one, and
- * for a damaged one unless it is `replaced`.
+ * The settings of an unfinished copy; undefined if there is none. Throws ConfigError for a file in its place that is
+ * not one, and for a damaged one unless it is `replaced`.
  */
 export async function unfinished(output: string, replaced = false): Promise<LabelSettings | undefined> {
   const [part, path] = [partPath(output), settingsPath(output)];
@@ -71,8 +74,8 @@ interface Survey {
 }
 
 /**
- * Reads a whole table, so that a fault in it is found before the work. `known`: the adapters that its rows may name. Throws FormatError or
- * DataError.
+ * Reads a whole table, so that a fault in it is found before the work. `known`: the adapters that its rows may name.
+ * Throws FormatError or DataError.
  */
 export async function survey(table: Table, where: string, known: readonly string[] = []): Promise<Survey> {
   const taken = new Set(table.names.map((name) => name.trim().toLowerCase()));
@@ -147,9 +150,10 @@ interface LabelOptions {
 }
 
 /**
- * Labels the rows of a table into `output`, which is replaced at the end if it exists and `force` is set. Returns false if it is
- * there already, as these settings make it. Throws ConfigError if it is something else, or if there is an unfinished copy with other
- * settings, DataError if the table changes meanwhile, LowrankError if the disk cannot be written to.
+ * Labels the rows of a table into `output`, which is replaced at the end if it exists and `force` is set. Returns false
+ * if it is there already, as these settings make it. Throws ConfigError if it is something else, or if there is an
+ * unfinished copy with other settings, DataError if the table changes meanwhile, LowrankError if the disk cannot be
+ * written to.
  */
 export async function labelTable(
   table: Table,
@@ -217,8 +221,9 @@ function withFields({ bytes, at }: TableRow, fields: Uint8Array): Uint8Array[] {
 const SAMPLE = 16;
 
 /**
- * Whether a file is the copy of a table with the labels of this classifier: its rows are the table's, with fields of the form, and
- * those with the lowest probabilities, which no other model has to every digit, are the same when they are labelled again.
+ * Whether a file is the copy of a table with the labels of this classifier: its rows are the table's, with fields of
+ * the form, and those with the lowest probabilities, which no other model has to every digit, are the same when they
+ * are labelled again.
  */
 async function isCopy(
   path: string,

@@ -66,7 +66,8 @@ const CACHE_BYTES = 256e6;
 const MOST_TEXTS = 8;
 
 /**
- * A GPT-2 that generates and scores texts, with or without adapters. Calls run one after the other; `destroy` frees its memory.
+ * A GPT-2 that generates and scores texts, with or without adapters. Calls run one after the other; `destroy` frees its
+ * memory.
  *
  * @example
  * ```ts
@@ -91,9 +92,9 @@ export class LanguageModel extends AdapterModel<Decoder> {
   }
 
   /**
-   * Loads a model by name or directory, with `adapter` if it is given; or a run of `objective` lm or an adapter's directory, with the
-   * base model that it names. Throws ConfigError if there is none, or only a classifier, FormatError if a file is damaged,
-   * DeviceError if it does not fit into memory.
+   * Loads a model by name or directory, with `adapter` if it is given; or a run of `objective` lm or an adapter's
+   * directory, with the base model that it names. Throws ConfigError if there is none, or only a classifier,
+   * FormatError if a file is damaged, DeviceError if it does not fit into memory.
    */
   static async load(modelOrRun: string, options: LanguageModelOptions): Promise<LanguageModel> {
     checkArguments({ modelOrRun }, { modelOrRun: "text" });
@@ -144,9 +145,10 @@ export class LanguageModel extends AdapterModel<Decoder> {
   }
 
   /**
-   * Generates text for a prompt, or several at the same time, and yields it in chunks: whole characters of one prompt each. An empty
-   * prompt starts a document. When the context overflows, also by a prompt, the oldest tokens are dropped: generation continues
-   * from the last half of the context, and a chunk reports it. Text is generated as it is consumed; once another call waits, it is generated to its end. Throws ConfigError for invalid options.
+   * Generates text for a prompt, or several at the same time, and yields it in chunks: whole characters of one prompt
+   * each. An empty prompt starts a document. When the context overflows, also by a prompt, the oldest tokens are
+   * dropped: generation continues from the last half of the context, and a chunk reports it. Text is generated as it is
+   * consumed; once another call waits, it is generated to its end. Throws ConfigError for invalid options.
    */
   async *generate(
     prompts: string | readonly string[],
@@ -172,9 +174,9 @@ export class LanguageModel extends AdapterModel<Decoder> {
   }
 
   /**
-   * Scores a text as `loadTexts` reads a document: after an <|endoftext|>, so that the first token is predicted too, and in blocks of
-   * the context, so that tokens at the start of a block have little context. The end of the text is not predicted. Throws
-   * DataError for an empty text.
+   * Scores a text as `loadTexts` reads a document: after an <|endoftext|>, so that the first token is predicted too,
+   * and in blocks of the context, so that tokens at the start of a block have little context. The end of the text is
+   * not predicted. Throws DataError for an empty text.
    */
   async score(text: string): Promise<TextScore> {
     checkArguments({ text }, { text: "text" });

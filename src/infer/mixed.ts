@@ -1,6 +1,7 @@
 /**
- * Rows that name different adapters of one base model. Adapters in mode lora with as many classes share a plan, in which each has a share of
- * every batch (as in S-LoRA, Sheng et al. 2023); others have a plan of their own. All plans use the same tensors of the base model.
+ * Rows that name different adapters of one base model. Adapters in mode lora with as many classes share a plan, in
+ * which each has a share of every batch (as in S-LoRA, Sheng et al. 2023); others have a plan of their own. All plans
+ * use the same tensors of the base model.
  */
 import type { Backend } from "../backend/backend.ts";
 import { Engine, type EngineOptions } from "../engine/engine.ts";
@@ -51,7 +52,8 @@ export class MixedPlans {
   private readonly plans: readonly SharedPlan[];
 
   /**
-   * Divides the adapters into plans, beside that of `base`. Memory is allocated for a plan when a row first names one of its adapters.
+   * Divides the adapters into plans, beside that of `base`. Memory is allocated for a plan when a row first names one
+   * of its adapters.
    */
   constructor(
     private readonly device: Backend,

@@ -31,7 +31,8 @@ export function textLengths({ settings }: AdapterMeta, spec: ModelSpec): { padTo
 }
 
 /**
- * The logits [rows, classes] of each member's rows, as many rows at a time as its share of a batch holds. `join` combines the members' batches.
+ * The logits [rows, classes] of each member's rows, as many rows at a time as its share of a batch holds. `join`
+ * combines the members' batches.
  */
 export async function computeLogits(
   engine: Engine,

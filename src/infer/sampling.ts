@@ -1,6 +1,7 @@
 /**
- * Choosing the next token from logits. Definitions and order are those of transformers (generation/logits_process.py and
- * GenerationMixin._get_logits_processor, 5.x): repetition penalty; then, unless the choice is greedy, temperature, top-k, top-p and sampling.
+ * Choosing the next token from logits. Definitions and order are those of transformers (generation/logits_process.py
+ * and GenerationMixin._get_logits_processor, 5.x): repetition penalty; then, unless the choice is greedy, temperature,
+ * top-k, top-p and sampling.
  */
 
 import { ConfigError, DataError } from "../errors.ts";
@@ -130,8 +131,8 @@ function nthLargest(numbers: Float32Array, n: number): number {
 }
 
 /**
- * Sets the least likely weights to 0: as many as have at most 1 - topP of the sum together. Reference: Holtzman et al. 2020
- * (nucleus sampling); TopPLogitsWarper.
+ * Sets the least likely weights to 0: as many as have at most 1 - topP of the sum together. Reference: Holtzman et al.
+ * 2020 (nucleus sampling); TopPLogitsWarper.
  */
 function cutTail(weights: Float64Array, topP: number): void {
   const limit = (1 - topP) * weights.reduce((sum, weight) => sum + weight, 0);

@@ -17,7 +17,8 @@ export class Turns {
   }
 
   /**
-   * Iterates over `start()` after the calls before it. An element is computed when it is requested, until another call waits: then all are computed, so that a call inside the loop does not wait for the loop's end.
+   * Iterates over `start()` after the calls before it. An element is computed when it is requested, until another call
+   * waits: then all are computed, so that a call inside the loop does not wait for the loop's end.
    */
   async *iterate<T>(start: () => AsyncGenerator<T, void, void>): AsyncGenerator<T, void, void> {
     const end = await this.begin();

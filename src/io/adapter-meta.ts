@@ -47,8 +47,8 @@ export function baseDtype({ settings: { dtype = "f32" } }: AdapterMeta): WeightD
 }
 
 /**
- * The element type of the frozen matrices for an adapter on a shared base model: `requested` if given, otherwise that of the
- * `first` adapter. Mode "all" has no frozen matrices and defaults to f32.
+ * The element type of the frozen matrices for an adapter on a shared base model: `requested` if given, otherwise that
+ * of the `first` adapter. Mode "all" has no frozen matrices and defaults to f32.
  */
 export function dtypeOn({ mode }: AdapterMeta, requested: WeightDtype | undefined, first: AdapterMeta): WeightDtype {
   if (requested !== undefined) return parseChoice("dtype", requested, WEIGHT_DTYPES);

@@ -1,13 +1,16 @@
 /**
- * Matrices that bitsandbytes quantised, as transformers writes them: NF4 (the 4 bits of QLoRA, Dettmers et al. 2023) and int8
- * (LLM.int8(), Dettmers et al. 2022). GPT-2's matrices are transposed before they are quantised: stored [out, in].
+ * Matrices that bitsandbytes quantised, as transformers writes them: NF4 (the 4 bits of QLoRA, Dettmers et al. 2023)
+ * and int8 (LLM.int8(), Dettmers et al. 2022). GPT-2's matrices are transposed before they are quantised: stored
+ * [out, in].
  *
- *   NF4   NAME [size / 2], two codes a byte, the first in the upper half; NAME.absmax, the largest magnitude of each block;
- *         NAME.quant_state.bitsandbytes__nf4, JSON. A value is NF4[code] * absmax[block].
- *         Double quantisation: absmax are codes, too: nested_quant_map[code] * nested_absmax[block of blocks] + nested_offset.
+ *   NF4   NAME [size / 2], two codes a byte, the first in the upper half; NAME.absmax, the largest magnitude of each
+ *         block; NAME.quant_state.bitsandbytes__nf4, JSON. A value is NF4[code] * absmax[block].
+ *         Double quantisation: absmax are codes, too: nested_quant_map[code] * nested_absmax[block of blocks] +
+ *           nested_offset.
  *   int8  NAME [out, in]; SCB [out], the largest magnitude of each row. A value is code * SCB / 127.
  *
- * Every product and sum is rounded to f32: the values of bitsandbytes' `dequantize_4bit` in float32 and `int8_vectorwise_dequant`.
+ * Every product and sum is rounded to f32: the values of bitsandbytes' `dequantize_4bit` in float32 and
+ * `int8_vectorwise_dequant`.
  */
 
 import { BLOCKS, NESTED } from "../blocks.ts";
@@ -73,7 +76,8 @@ type Kind = "nf4" | "int8";
 
 /**
  * The quantised matrices of a model; what is stored beside them is taken out of `found`. `settings` is the
- * quantization_config of its config.json. Throws ConfigError for an unsupported quantisation, FormatError if the tensors do not match it.
+ * quantization_config of its config.json. Throws ConfigError for an unsupported quantisation, FormatError if the
+ * tensors do not match it.
  */
 export async function takeQuantized(
   found: Map<string, Stored>,

@@ -1,5 +1,7 @@
 /**
- * Python regular expressions from untrusted files, matched in linear time by RE2, which is loaded only for them. Throws ExpressionError for what the two read differently, and for what RE2 lacks. Texts are module names: ASCII, without line ends.
+ * Python regular expressions from untrusted files, matched in linear time by RE2, which is loaded only for them. Throws
+ * ExpressionError for what the two read differently, and for what RE2 lacks. Texts are module names: ASCII, without
+ * line ends.
  */
 import type { RE2JS } from "re2js";
 import { LIMITS } from "./limits.ts";

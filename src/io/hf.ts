@@ -36,9 +36,10 @@ export interface GPT2Checkpoint {
 }
 
 /**
- * The directory of a model. `nameOrDirectory` is, in this order: a model that ships with the package, a directory, or a model
- * of the Hugging Face hub, which is downloaded into the local cache unless it is there.
- * Without `weights` only its config and its tokenizer are downloaded. Throws ConfigError, listing the known names, for any other name, DownloadError if the download fails.
+ * The directory of a model. `nameOrDirectory` is, in this order: a model that ships with the package, a directory, or a
+ * model of the Hugging Face hub, which is downloaded into the local cache unless it is there.
+ * Without `weights` only its config and its tokenizer are downloaded. Throws ConfigError, listing the known names, for
+ * any other name, DownloadError if the download fails.
  */
 export async function resolveModel(
   nameOrDirectory: string,
@@ -60,8 +61,8 @@ function isShipped(directory: string): boolean {
 }
 
 /**
- * Opens a model by directory or by name, downloading it if needed. Call `close()` when it is no longer used, or open it with
- * `await using`.
+ * Opens a model by directory or by name, downloading it if needed. Call `close()` when it is no longer used, or open it
+ * with `await using`.
  *
  * @example
  * ```ts
@@ -151,7 +152,8 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
 }
 
 /**
- * Opens the config and the tokenizer of a model, by directory or by name: what a plan needs. The weights are not read and need not exist.
+ * Opens the config and the tokenizer of a model, by directory or by name: what a plan needs. The weights are not read
+ * and need not exist.
  */
 export async function describeModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
   const directory = await resolveModel(nameOrDirectory, options, false);

@@ -45,8 +45,8 @@ export interface DatasetRepository {
 }
 
 /**
- * Opens a data set at a branch, a tag or a commit; undefined if the hub has no such branch. What is in the cache is used without
- * asking the hub. Throws DownloadError.
+ * Opens a data set at a branch, a tag or a commit; undefined if the hub has no such branch. What is in the cache is
+ * used without asking the hub. Throws DownloadError.
  */
 export async function openDatasetRepository(
   name: string,

@@ -99,9 +99,9 @@ async function isComplete(snapshot: string, weights: boolean): Promise<boolean> 
 }
 
 /**
- * Downloads a model into the cache, resuming an interrupted download, and returns its snapshot. Its config and tokenizer are
- * checked before the weights, if they are wanted, are downloaded. Throws DownloadError if the download fails, ConfigError if the repository has no
- * such model.
+ * Downloads a model into the cache, resuming an interrupted download, and returns its snapshot. Its config and
+ * tokenizer are checked before the weights, if they are wanted, are downloaded. Throws DownloadError if the download
+ * fails, ConfigError if the repository has no such model.
  */
 async function downloadSnapshot(name: string, options: DownloadOptions, withWeights: boolean): Promise<string> {
   const repository: Repository = { type: "model", name };

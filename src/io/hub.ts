@@ -1,6 +1,7 @@
 /**
  * Repositories of the Hugging Face hub, in the cache that Python's huggingface_hub shares: models--owner--name/ or
- * datasets--owner--name/ with refs/<branch>, blobs/<etag>, trees/<revision>.json and snapshots/<revision>/<file>, links to blobs.
+ * datasets--owner--name/ with refs/<branch>, blobs/<etag>, trees/<revision>.json and snapshots/<revision>/<file>, links
+ * to blobs.
  */
 
 import { environment, exists, joinPath, linkFile, platformName, readBytes, writeFileAtomic } from "#platform";
@@ -47,8 +48,8 @@ export function isOffline(): boolean {
 }
 
 /**
- * Runs `work`, which downloads files of a repository, one process at a time. Throws DownloadError, which names the repository, if
- * it fails.
+ * Runs `work`, which downloads files of a repository, one process at a time. Throws DownloadError, which names the
+ * repository, if it fails.
  */
 export async function downloading<T>(
   repository: Repository,

@@ -22,7 +22,8 @@ export const LIMITS = {
   /** Bytes of the files of a data set from the hub. */
   dataset: 2 * 2 ** 30,
   /**
-   * The YAML at the head of a data set's card: characters, and words and signs. Cards with 1000 configurations have some 500,000 and 190,000. At the limits parsing takes 2 s and 250 MB.
+   * The YAML at the head of a data set's card: characters, and words and signs. Cards with 1000 configurations have
+   * some 500,000 and 190,000. At the limits parsing takes 2 s and 250 MB.
    */
   card: 1 << 19,
   cardTokens: 1 << 18,
@@ -73,9 +74,9 @@ const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT, COLON
 ];
 
 /**
- * The number of keys in all objects; duplicates count twice. Throws FormatError for JSON that is nested too deeply: code that
- * recurses over such a value (JSON.stringify does) overflows the stack. The same for more than `most` commas: values take more
- * memory than their text.
+ * The number of keys in all objects; duplicates count twice. Throws FormatError for JSON that is nested too deeply:
+ * code that recurses over such a value (JSON.stringify does) overflows the stack. The same for more than `most` commas:
+ * values take more memory than their text.
  */
 export function countKeys(bytes: Uint8Array, where: string, most = Number.POSITIVE_INFINITY): number {
   let keys = 0;

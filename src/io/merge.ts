@@ -1,6 +1,6 @@
 /**
- * Merges a trained model: adds the adapters' products to the base weights. Works in chunks, so that the model is never in
- * memory as a whole. Sums are computed in double precision and rounded once.
+ * Merges a trained model: adds the adapters' products to the base weights. Works in chunks, so that the model is never
+ * in memory as a whole. Sums are computed in double precision and rounded once.
  */
 import { floatToHalf, halfToFloat } from "../half.ts";
 import { baseShapes, lmHeadShapes, loraDims, loraSites, parseSite } from "../names.ts";
@@ -29,7 +29,8 @@ interface Product {
 
 /**
  * The tensors of a merged model, with their names in transformers. A bias of the head is folded into score.weight if
- * `finalNorm` allows it, and otherwise dropped. A language model has a separate head if its base model has, or if its tied head has an adapter.
+ * `finalNorm` allows it, and otherwise dropped. A language model has a separate head if its base model has, or if its
+ * tied head has an adapter.
  */
 export function mergedTensors(
   checkpoint: GPT2Checkpoint,

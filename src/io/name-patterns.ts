@@ -1,7 +1,7 @@
 /**
- * Matches the names and patterns of adapter_config.json against module names, as PEFT does. Patterns of the form that PEFT
- * writes (letters, digits, `_`, `-`, `.` for any character, and a leading `^`) are looked up; any other pattern is a regular
- * expression of `expression.ts`.
+ * Matches the names and patterns of adapter_config.json against module names, as PEFT does. Patterns of the form that
+ * PEFT writes (letters, digits, `_`, `-`, `.` for any character, and a leading `^`) are looked up; any other pattern is
+ * a regular expression of `expression.ts`.
  */
 import { ConfigError } from "../errors.ts";
 import { type Effort, Expression, ExpressionError, spend } from "./expression.ts";

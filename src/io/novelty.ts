@@ -1,7 +1,9 @@
 /**
- * How new a message is to a classifier: the share of its pairs of neighbouring tokens that no training message has. The score and the
- * Bloom filter that remembers the pairs are Anagram's (Wang, Parekh and Stolfo, 2006, "Anagram: a content anomaly detector resistant
- * to mimicry attack", RAID), with tokens for bytes. Of the scores tried (energy, Mahalanobis and nearest-neighbour distances of the last hidden state, rarity of single tokens) it detected other languages, code and random words best.
+ * How new a message is to a classifier: the share of its pairs of neighbouring tokens that no training message has. The
+ * score and the Bloom filter that remembers the pairs are Anagram's (Wang, Parekh and Stolfo, 2006, "Anagram: a content
+ * anomaly detector resistant to mimicry attack", RAID), with tokens for bytes. Of the scores tried (energy, Mahalanobis
+ * and nearest-neighbour distances of the last hidden state, rarity of single tokens) it detected other languages, code
+ * and random words best.
  */
 
 /** As an adapter's settings store it. */

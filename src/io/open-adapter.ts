@@ -18,9 +18,9 @@ export interface OpenedAdapter {
 }
 
 /**
- * Opens a run directory, its adapter/ directory, or an adapter written by PEFT, and the base model that it names (`model`
- * overrides it), which is downloaded if needed. Throws ConfigError if the adapter or the model does not exist, or they do not
- * belong together, FormatError if a file is damaged.
+ * Opens a run directory, its adapter/ directory, or an adapter written by PEFT, and the base model that it names
+ * (`model` overrides it), which is downloaded if needed. Throws ConfigError if the adapter or the model does not exist,
+ * or they do not belong together, FormatError if a file is damaged.
  */
 export async function openAdapter(
   directory: string,
@@ -96,7 +96,8 @@ async function locateAdapter(directory: string): Promise<string> {
 export const IS_ADAPTER = /(^|[\\/])adapter[\\/]*$/;
 
 /**
- * Where the adapter is: in adapter/ of a run, or in the directory itself; undefined if there is none. A server with a run is not asked for files that a run does not have.
+ * Where the adapter is: in adapter/ of a run, or in the directory itself; undefined if there is none. A server with a
+ * run is not asked for files that a run does not have.
  */
 export async function findAdapter(directory: string): Promise<string | undefined> {
   const inside = joinPath(directory, "adapter");

@@ -1,6 +1,7 @@
 /**
- * PEFT's adapter_config.json of LoRA: which modules of a GPT-2 have an adapter, their ranks and scales, and what else was trained.
- * Names are matched as PEFT matches them. Settings that change the arithmetic in an unsupported way are refused.
+ * PEFT's adapter_config.json of LoRA: which modules of a GPT-2 have an adapter, their ranks and scales, and what else
+ * was trained. Names are matched as PEFT matches them. Settings that change the arithmetic in an unsupported way are
+ * refused.
  */
 import { type GPT2Config, INITS, type LoraConfig, loraScale } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";

@@ -21,8 +21,8 @@ const RULES: Rules = {
 };
 
 /**
- * What the settings of such an adapter say of its tensors. Throws ConfigError for settings that are not supported and for another base
- * model, FormatError for invalid settings.
+ * What the settings of such an adapter say of its tensors. Throws ConfigError for settings that are not supported and
+ * for another base model, FormatError for invalid settings.
  */
 export function importVirtual(
   mode: VirtualMode,

@@ -1,5 +1,6 @@
 /**
- * Imports adapters trained with PEFT. With LoRA every module has its own rank and scale, and c_attn a single adapter. Loaded on demand: Lowrank's own runs do not need it.
+ * Imports adapters trained with PEFT. With LoRA every module has its own rank and scale, and c_attn a single adapter.
+ * Loaded on demand: Lowrank's own runs do not need it.
  */
 import { type LoraConfig, type LoraSite, TARGETS, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
@@ -26,9 +27,9 @@ interface PeftImport {
 }
 
 /**
- * Imports a PEFT adapter from its parsed adapter_config.json and the names and shapes of its tensors. Throws ConfigError for
- * methods and variants that are not supported, FormatError listing every key that is missing, unexpected, or of a shape that does
- * not match the model.
+ * Imports a PEFT adapter from its parsed adapter_config.json and the names and shapes of its tensors. Throws
+ * ConfigError for methods and variants that are not supported, FormatError listing every key that is missing,
+ * unexpected, or of a shape that does not match the model.
  */
 export async function importPeft(
   json: unknown,

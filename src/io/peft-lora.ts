@@ -137,8 +137,8 @@ function peftAlpha(scale: number, r: number, rslora: boolean): number {
 }
 
 /**
- * PEFT's adapter_config.json. PEFT scales by alpha / r, or alpha / sqrt(r) with use_rslora; lora_alpha is chosen so that the
- * scale is ours.
+ * PEFT's adapter_config.json. PEFT scales by alpha / r, or alpha / sqrt(r) with use_rslora; lora_alpha is chosen so
+ * that the scale is ours.
  */
 function loraPeftConfig(adapter: LoraModel, modules: Module[]): PeftForm["config"] {
   const { lora } = adapter;
@@ -185,8 +185,8 @@ function modulePattern(modules: Module[], value: (module: Module) => number, usu
 }
 
 /**
- * The base model's tensors that were trained as well. The biases of the adapted modules become PEFT's bias="lora_only" if all
- * of them were trained; the others become modules_to_save.
+ * The base model's tensors that were trained as well. The biases of the adapted modules become PEFT's bias="lora_only"
+ * if all of them were trained; the others become modules_to_save.
  */
 function savedModules({ lora }: LoraModel, modules: Module[]): { biases: string[]; saved: string[] } {
   const modulesToSave = lora.modulesToSave ?? [];

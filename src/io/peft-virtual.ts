@@ -1,5 +1,6 @@
 /**
- * Virtual tokens in PEFT's files: prompt tuning and prefix tuning. Both are one tensor, prompt_embeddings, as in our modes prompt and prefix; of a prefix with a projection PEFT saves the projected one.
+ * Virtual tokens in PEFT's files: prompt tuning and prefix tuning. Both are one tensor, prompt_embeddings, as in our
+ * modes prompt and prefix; of a prefix with a projection PEFT saves the projected one.
  */
 import type { GPT2Config } from "../config.ts";
 import { methodShapes } from "../names.ts";

@@ -26,8 +26,8 @@ export interface AdapterFiles {
 }
 
 /**
- * An adapter as the files of its directory. With `finalNorm`, the base model's last layer norm, a bias of the head can be
- * folded into PEFT's score.weight. Throws FormatError or ShapeError if the tensors do not match `meta`.
+ * An adapter as the files of its directory. With `finalNorm`, the base model's last layer norm, a bias of the head can
+ * be folded into PEFT's score.weight. Throws FormatError or ShapeError if the tensors do not match `meta`.
  */
 export function adapterFiles({ meta, tensors }: Adapter, { finalNorm }: { finalNorm?: FinalNorm } = {}): AdapterFiles {
   const where = "the adapter";
@@ -75,8 +75,8 @@ function sortKeys(object: Record<string, unknown>): Record<string, unknown> {
 }
 
 /**
- * Why the bias of a head cannot be exported to PEFT and transformers, whose heads have none; undefined if it can be folded
- * into the head's weight, by `finalNorm`.
+ * Why the bias of a head cannot be exported to PEFT and transformers, whose heads have none; undefined if it can be
+ * folded into the head's weight, by `finalNorm`.
  */
 export function biasObstacle(tensors: Tensors, finalNorm?: FinalNorm): string | undefined {
   const bias = tensors.get("head.bias")?.data;

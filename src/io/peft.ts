@@ -1,8 +1,8 @@
 /**
- * Directories of trained tensors. In PEFT's modes (lora, prompt, prefix) they are PEFT adapters (adapter_config.json and
- * adapter_model.safetensors) with two files of our own: lowrank.json, the settings that PEFT cannot express, and
- * lowrank.safetensors, the tensors that PEFT's file does not store exactly. In the other modes they hold lowrank.json and
- * weights.safetensors.
+ * Directories of trained tensors. In PEFT's modes (lora, prompt, prefix) they are PEFT adapters (adapter_config.json
+ * and adapter_model.safetensors) with two files of our own: lowrank.json, the settings that PEFT cannot express, and
+ * lowrank.safetensors, the tensors that PEFT's file does not store exactly. In the other modes they hold lowrank.json
+ * and weights.safetensors.
  */
 
 import { exists, joinPath, listDirectory, openFile } from "#platform";
@@ -38,9 +38,9 @@ interface ReadOptions {
 }
 
 /**
- * Reads a directory of `adapterFiles`, bit for bit; with `base`, also one written by PEFT. Throws ConfigError if there is
- * none, FormatError or ShapeError (naming the tensors) if a file is damaged, has missing or unexpected tensors, or was changed
- * with PEFT.
+ * Reads a directory of `adapterFiles`, bit for bit; with `base`, also one written by PEFT. Throws ConfigError if there
+ * is none, FormatError or ShapeError (naming the tensors) if a file is damaged, has missing or unexpected tensors, or
+ * was changed with PEFT.
  */
 export async function readAdapter(directory: string, { base }: ReadOptions = {}): Promise<Adapter> {
   const has = (file: string) => exists(joinPath(directory, file));

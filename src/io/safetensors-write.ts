@@ -17,9 +17,9 @@ interface HeaderEntry {
 }
 
 /**
- * The first bytes of a safetensors file, up to the data, and the tensors in the order of their data. They are sorted as in the
- * reference library, by element type and name, so that the file does not depend on the order of `tensors`.
- * The header is padded to align the data to 8 bytes. Throws FormatError for a duplicate name.
+ * The first bytes of a safetensors file, up to the data, and the tensors in the order of their data. They are sorted as
+ * in the reference library, by element type and name, so that the file does not depend on the order of `tensors`. The
+ * header is padded to align the data to 8 bytes. Throws FormatError for a duplicate name.
  */
 function encodeHeader<T extends HeaderEntry>(
   tensors: readonly T[],

@@ -1,6 +1,7 @@
 /**
- * safetensors: u64 little-endian N, N bytes of JSON, the data. Files are read in parts through a FileReader and never held in
- * memory as a whole. The format is little-endian, as are typed arrays on every platform that Node and browsers run on.
+ * safetensors: u64 little-endian N, N bytes of JSON, the data. Files are read in parts through a FileReader and never
+ * held in memory as a whole. The format is little-endian, as are typed arrays on every platform that Node and browsers
+ * run on.
  */
 
 import { openFile } from "#platform";
@@ -60,8 +61,8 @@ export class SafetensorsFile {
   }
 
   /**
-   * Reads and checks the header. Throws FormatError; the caller then closes the reader. `remedy`: what to do about a file that was
-   * cut off, which depends on where it came from.
+   * Reads and checks the header. Throws FormatError; the caller then closes the reader. `remedy`: what to do about a
+   * file that was cut off, which depends on where it came from.
    */
   static async open(reader: FileReader, remedy = COPY_AGAIN): Promise<SafetensorsFile> {
     const where = reader.name;
@@ -111,8 +112,8 @@ export class SafetensorsFile {
   }
 
   /**
-   * Values of a tensor of F32, F16 or BF16, or of its rows [rowStart, rowEnd) along the first dimension, so that a large one
-   * can be read in parts. Throws FormatError for another element type.
+   * Values of a tensor of F32, F16 or BF16, or of its rows [rowStart, rowEnd) along the first dimension, so that a
+   * large one can be read in parts. Throws FormatError for another element type.
    */
   async readF32(name: string, rowStart = 0, rowEnd?: number): Promise<Float32Array<ArrayBuffer>> {
     const bytes = await this.#readRows(name, FLOATS, rowStart, rowEnd);

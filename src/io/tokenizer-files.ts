@@ -32,8 +32,9 @@ interface Listed {
 }
 
 /**
- * The vocabulary in a directory: of tokenizer.json, or else of vocab.json and merges.txt; GPT-2's if it has none. `config` is the
- * model's; null: any. Throws ConfigError for a tokenizer of another kind, FormatError for damaged files.
+ * The vocabulary in a directory: of tokenizer.json, or else of vocab.json and merges.txt; GPT-2's if it has none.
+ * `config` is the model's; null: any. Throws ConfigError for a tokenizer of another kind, FormatError for damaged
+ * files.
  */
 export async function readVocabulary(directory: string, config: TokenConfig | null): Promise<Vocabulary> {
   const read = (file: (typeof TOKENIZER_FILES)[number]) => readObject(joinPath(directory, file));
@@ -198,8 +199,8 @@ function namedTokenText(named: unknown): string | undefined {
 }
 
 /**
- * All added tokens: those listed with the vocabulary and in tokenizer_config.json, and the named ones of the vocabulary. Special
- * ones that the model has no row for are left out: no text contains them.
+ * All added tokens: those listed with the vocabulary and in tokenizer_config.json, and the named ones of the
+ * vocabulary. Special ones that the model has no row for are left out: no text contains them.
  */
 function allAdded(
   { tokens, added, where }: Listed,
@@ -235,9 +236,9 @@ function allAdded(
 }
 
 /**
- * The token that ends a text: the tokenizer's `eos_token`, the model's `eos_token_id`, <|endoftext|>, or the token that begins a
- * text. Some configs are copies of GPT-2's, whose 50256 is a word here: an id counts only if no merge makes its token. Throws
- * ConfigError if there is none.
+ * The token that ends a text: the tokenizer's `eos_token`, the model's `eos_token_id`, <|endoftext|>, or the token that
+ * begins a text. Some configs are copies of GPT-2's, whose 50256 is a word here: an id counts only if no merge makes
+ * its token. Throws ConfigError if there is none.
  */
 function findEndToken(
   named: Json,

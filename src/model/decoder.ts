@@ -1,8 +1,8 @@
 /**
- * Text generation with GPT-2 as a plan: forward only, with a cache of keys and values. Four lists share the weights and the cache.
- * `prefill` processes any number of tokens of several sequences, up to the last attention; after it, `next` computes the logits
- * of each sequence's last token, or `score` the loss of every token. `decode` processes one token of each sequence and computes
- * its logits.
+ * Text generation with GPT-2 as a plan: forward only, with a cache of keys and values. Four lists share the weights and
+ * the cache. `prefill` processes any number of tokens of several sequences, up to the last attention; after it, `next`
+ * computes the logits of each sequence's last token, or `score` the loss of every token. `decode` processes one token
+ * of each sequence and computes its logits.
  *
  * Letters: S slots (sequences in the cache), N tokens of a prefill, T positions, C n_embd, V vocabulary.
  */
@@ -39,8 +39,8 @@ interface DecoderInputs {
   root: Tensor;
   ids: Tensor;
   /**
-   * [N, 2]: the row at which the token's sequence would start if all of it were in the batch, and its end. The start is negative
-   * where earlier tokens are in the cache: the u32 wraps, and so does the subtraction that uses it.
+   * [N, 2]: the row at which the token's sequence would start if all of it were in the batch, and its end. The start is
+   * negative where earlier tokens are in the cache: the u32 wraps, and so does the subtraction that uses it.
    */
   bounds: Tensor;
   /** [N, 2]: the token's slot and its position in it. */

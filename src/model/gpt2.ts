@@ -2,9 +2,11 @@
  * GPT-2 with LoRA as a plan: the forward list and the backward list, which mirrors it, as in llm.c.
  *
  * Letters: N packed tokens, B sequences, C n_embd, NH heads, L layers, V vocabulary, R rank. Two things save work and
- * memory: a classifier needs one row a sequence after the last attention, so that everything after it runs on B rows (`gather`);
- * and the outputs of layer norm and the activation are recomputed in the backward pass. With `recompute` everything that a block's backward pass reads is recomputed, except the block's input (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"). Several adapters can share a plan, as its members: see ops/shares.ts.
- * Where the lowest blocks are frozen, the model has two parts: a frozen prefix, which runs once per example, and a suffix.
+ * memory: a classifier needs one row a sequence after the last attention, so that everything after it runs on B rows
+ * (`gather`); and the outputs of layer norm and the activation are recomputed in the backward pass. With `recompute`
+ * everything that a block's backward pass reads is recomputed, except the block's input (Chen et al. 2016, "Training
+ * Deep Nets with Sublinear Memory Cost"). Several adapters can share a plan, as its members: see ops/shares.ts. Where
+ * the lowest blocks are frozen, the model has two parts: a frozen prefix, which runs once per example, and a suffix.
  */
 
 import { innerWidth, MAX_ACCUMULATE, textContext } from "../config.ts";
@@ -41,8 +43,8 @@ export interface PlanOptions {
   /** The most that a batch may hold; of a plan with several members, that a member's share may. */
   capacity: Capacity;
   /**
-   * Members whose adapters share the plan, the first with `spec` and `optimizer`: models in mode lora that differ in their adapters alone, of
-   * one objective, with the same classes. At most MAX_MEMBERS. Default: one.
+   * Members whose adapters share the plan, the first with `spec` and `optimizer`: models in mode lora that differ in
+   * their adapters alone, of one objective, with the same classes. At most MAX_MEMBERS. Default: one.
    */
   members?: readonly MemberOptions[] | undefined;
   /** MEMBERS of members.ts, with several members. */
@@ -52,15 +54,15 @@ export interface PlanOptions {
   /** AdamW's settings; null for a forward-only plan. */
   optimizer: AdamWConfig | null;
   /**
-   * One part of a model with frozenBlocks() > 0, with its parameters alone: the frozen prefix (forward only) is everything below the
-   * lowest trained block, or below the head; the suffix is the rest. Default: the whole model.
+   * One part of a model with frozenBlocks() > 0, with its parameters alone: the frozen prefix (forward only) is
+   * everything below the lowest trained block, or below the head; the suffix is the rest. Default: the whole model.
    */
   part?: "prefix" | "suffix";
   /** Frozen parameters of another plan, to share. */
   shared?: ReadonlyMap<string, Parameter>;
   /**
-   * Keeps only the inputs of the blocks, and runs a block's forward pass again before its backward pass: less memory, the same bits.
-   * Not the last block's, whose backward pass follows at once.
+   * Keeps only the inputs of the blocks, and runs a block's forward pass again before its backward pass: less memory,
+   * the same bits. Not the last block's, whose backward pass follows at once.
    */
   recompute?: boolean;
   /** Keeps the embedding, every block's output and the final norm readable, on all N rows. For tests. */
@@ -414,7 +416,8 @@ class Builder {
   }
 
   /**
-   * The same after recomputing the block's forward pass into new tensors, so that the first ones are free once they have been read. What the backward pass does not read, such as the block's output, is left out.
+   * The same after recomputing the block's forward pass into new tensors, so that the first ones are free once they
+   * have been read. What the backward pass does not read, such as the block's output, is left out.
    */
   private recomputedBackward({ l, input, output }: Block, dx: Tensor): Tensor | null {
     const { backward } = this.lists;

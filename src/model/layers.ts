@@ -1,6 +1,6 @@
 /**
- * The layers of GPT-2, which emit dispatches: matrices with their adapters, layer norm, the head in pieces of the vocabulary. A
- * layer's forward method returns what its backward method needs.
+ * The layers of GPT-2, which emit dispatches: matrices with their adapters, layer norm, the head in pieces of the
+ * vocabulary. A layer's forward method returns what its backward method needs.
  *
  * Letters: C n_embd, V vocabulary, R rank.
  */
@@ -50,8 +50,8 @@ export interface Linear {
   rows: Rows;
   out: Tensor;
   /**
-   * In a plan of one member the first are part of the product; there are others only if ranks or scales of q, k and v differ. In a plan of
-   * several each member has at most one.
+   * In a plan of one member the first are part of the product; there are others only if ranks or scales of q, k and v
+   * differ. In a plan of several each member has at most one.
    */
   adapters: Adapters[];
 }
@@ -248,7 +248,8 @@ export class Layers {
   }
 
   /**
-   * The gradient of the matrix's output from dy, the gradient of `output`, with the gradients of the adapter layer; null if nothing before the adapter layer is trained.
+   * The gradient of the matrix's output from dy, the gradient of `output`, with the gradients of the adapter layer;
+   * null if nothing before the adapter layer is trained.
    */
   outputBackward({ linear, adapter }: Output, dy: Tensor): Tensor | null {
     if (!adapter) return dy;
@@ -260,8 +261,8 @@ export class Layers {
   }
 
   /**
-   * The gradient of x [rows, in] from dy, or null if nothing before the matrix is trained. Where x = activation(inp), it is the
-   * gradient of inp, and x is written to `act`. `add` [rows, in] is added to it.
+   * The gradient of x [rows, in] from dy, or null if nothing before the matrix is trained. Where x = activation(inp),
+   * it is the gradient of inp, and x is written to `act`. `add` [rows, in] is added to it.
    */
   linearBackward(
     { name, rows, adapters }: Linear,
@@ -401,8 +402,8 @@ export class Layers {
   }
 
   /**
-   * The gradients of a norm's parameters and of its input. `dx`: the gradient of the input plus `add`, that of the residual stream, or
-   * null if nothing before the norm is trained. `out` receives the norm's output, recomputed.
+   * The gradients of a norm's parameters and of its input. `dx`: the gradient of the input plus `add`, that of the
+   * residual stream, or null if nothing before the norm is trained. `out` receives the norm's output, recomputed.
    */
   layernormBackward(norm: Norm, dout: Tensor, add?: Tensor): { dx: Tensor | null; out: () => Tensor } {
     const { name, rows, inp, stats } = norm;

@@ -81,7 +81,8 @@ export function joinBatches(batches: readonly Batch[]): Batch {
 }
 
 /**
- * The tensors of several members, which share the frozen ones. A member's pages are as in a plan of its own; all pages are in one buffer, so that the same dispatches handle them. Throws DeviceError if they do not fit into a binding.
+ * The tensors of several members, which share the frozen ones. A member's pages are as in a plan of its own; all pages
+ * are in one buffer, so that the same dispatches handle them. Throws DeviceError if they do not fit into a binding.
  */
 function makeMembers(specs: readonly ModelSpec[], wanted: Wanted): Parameters[] {
   if (specs.length === 1) return [makeParameters(specs[0]!, wanted)];

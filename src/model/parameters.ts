@@ -1,6 +1,6 @@
 /**
- * The parameters of a model as tensors of a plan. A parameter is trained if it has a gradient. Trained parameters are stored in
- * pages, as are their gradients and moments, so that AdamW and the gradient norm take one dispatch a page.
+ * The parameters of a model as tensors of a plan. A parameter is trained if it has a gradient. Trained parameters are
+ * stored in pages, as are their gradients and moments, so that AdamW and the gradient norm take one dispatch a page.
  */
 import { DeviceError } from "../errors.ts";
 import { isAdded } from "../names.ts";
@@ -81,9 +81,10 @@ export interface Wanted {
 }
 
 /**
- * The layout of every parameter for which `isWanted` is true. Without `training` no parameter has a gradient. Frozen parameters that are
- * also in `shared` are taken from there. Adapters are in pages without training, too: one dispatch handles those of q, k and v, which must
- * therefore be in one buffer. In a plan of several members all that is a member's own is in pages: a frozen head in pages of its own.
+ * The layout of every parameter for which `isWanted` is true. Without `training` no parameter has a gradient. Frozen
+ * parameters that are also in `shared` are taken from there. Adapters are in pages without training, too: one dispatch
+ * handles those of q, k and v, which must therefore be in one buffer. In a plan of several members all that is a
+ * member's own is in pages: a frozen head in pages of its own.
  */
 export function layOut(spec: ModelSpec, { training, maxBinding, isWanted, shared }: Wanted, isMember: boolean): Layout {
   const all = new Map<string, Parameter>();

@@ -1,5 +1,7 @@
 /**
- * Prefix tuning (Li and Liang 2021): n keys and values a block, which every token sees before those of its own sequence. They are rows of their own after the tokens' queries, keys and values. While a prefix is trained it may be the output of an MLP, as in PEFT: P = tanh(E W_fc + b_fc) W_proj + b_proj; what is saved is P.
+ * Prefix tuning (Li and Liang 2021): n keys and values a block, which every token sees before those of its own
+ * sequence. They are rows of their own after the tokens' queries, keys and values. While a prefix is trained it may be
+ * the output of an MLP, as in PEFT: P = tanh(E W_fc + b_fc) W_proj + b_proj; what is saved is P.
  *
  * Letters: n virtual tokens, C n_embd, L layers.
  */

@@ -172,8 +172,8 @@ export function trainsBelow(spec: ModelSpec): (name: string) => boolean {
 }
 
 /**
- * Number of frozen blocks below the lowest trained parameter: n_layer if only the head of a classifier is trained. 0 for a language
- * model: its head is its embedding.
+ * Number of frozen blocks below the lowest trained parameter: n_layer if only the head of a classifier is trained. 0
+ * for a language model: its head is its embedding.
  */
 export function frozenBlocks(spec: ModelSpec): number {
   if (spec.task.objective === "lm") return 0;

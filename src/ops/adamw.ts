@@ -57,7 +57,8 @@ export interface AdamWPage {
 }
 
 /**
- * One AdamW step over pages of the same buffers: param, m, v from grad. Skips members that are stopped, or that their share does not update. metrics [members slots, 4], stopped [members].
+ * One AdamW step over pages of the same buffers: param, m, v from grad. Skips members that are stopped, or that their
+ * share does not update. metrics [members slots, 4], stopped [members].
  */
 export function adamw(
   pages: readonly AdamWPage[],

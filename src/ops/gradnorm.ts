@@ -34,7 +34,9 @@ export const gradnormTotalKernel = defineKernel(
 );
 
 /**
- * Each member's row `slot` of metrics: z = the norm of its gradient pages, w = 1 if finite; stopped [members] becomes 1 for a member whose norm or loss is not finite. `pages` lists them by member; metrics [members slots, 4]; partial [sum of countPartials(page)] is scratch.
+ * Each member's row `slot` of metrics: z = the norm of its gradient pages, w = 1 if finite; stopped [members] becomes 1
+ * for a member whose norm or loss is not finite. `pages` lists them by member; metrics [members slots, 4]; partial [sum
+ * of countPartials(page)] is scratch.
  */
 export function gradnorm(
   metrics: Tensor,

@@ -14,7 +14,8 @@ export interface MemberProduct {
 export type Packed = "out" | "a" | "b";
 
 /**
- * The products of several members as grouped GEMMs: one dispatch for all that a backend computes by the same kernel. `packed` are the operands with the rows of the whole batch.
+ * The products of several members as grouped GEMMs: one dispatch for all that a backend computes by the same kernel.
+ * `packed` are the operands with the rows of the whole batch.
  */
 export function matmulGrouped(
   products: readonly MemberProduct[],
@@ -99,8 +100,8 @@ function groupingKey(product: Dispatch): string {
 }
 
 /**
- * The layer of several members in one dispatch: `product` is the member's, as in a plan of its own, over tensors that have the rows of the
- * whole batch, but for `down`.
+ * The layer of several members in one dispatch: `product` is the member's, as in a plan of its own, over tensors that
+ * have the rows of the whole batch, but for `down`.
  */
 export function linearGrouped(products: readonly MemberProduct[], { shares }: Members): Dispatch {
   const first = products[0]!.product;

@@ -1,6 +1,6 @@
 /**
- * Kernel definitions, common to all backends: the name (also of the WGSL file, the pipeline and the timing label), the tensors in
- * binding order, the scalars in the order of the uniform struct, and the grid.
+ * Kernel definitions, common to all backends: the name (also of the WGSL file, the pipeline and the timing label), the
+ * tensors in binding order, the scalars in the order of the uniform struct, and the grid.
  */
 import { WEIGHT_DTYPES } from "../config.ts";
 import { ShapeError } from "../errors.ts";
@@ -13,8 +13,8 @@ export type Access = "write" | "update" | "read";
 export type Use = Access | "none";
 
 /**
- * The type of a binding's elements in WGSL; two f16 are read as one u32. Share and Job are the entries of tables of TABLE_ENTRIES, in
- * uniform memory: see shares.ts.
+ * The type of a binding's elements in WGSL; two f16 are read as one u32. Share and Job are the entries of tables of
+ * TABLE_ENTRIES, in uniform memory: see shares.ts.
  */
 export type Element = "f32" | "u32" | "i32" | "vec2f" | "vec2u" | "vec4f" | "Share" | "Job";
 
@@ -56,8 +56,8 @@ export const NO_VALUES: StepValues = {
 };
 
 /**
- * How a kernel gets a scalar: from the uniform struct, or as a pipeline constant (an `override` of the same name), which must be
- * known when the plan is built, so that loops can be unrolled.
+ * How a kernel gets a scalar: from the uniform struct, or as a pipeline constant (an `override` of the same name),
+ * which must be known when the plan is built, so that loops can be unrolled.
  */
 type DimType = "u32" | "f32" | "override";
 
@@ -77,8 +77,8 @@ export interface Kernel<B extends string = string, D extends string = string> {
   /** Workgroups for resolved scalars; null if WebGPU chooses among several shaders, each with its own grid. */
   readonly grid: ((dims: Record<D, number>) => Grid) | null;
   /**
-   * The tensors' shapes as in the shader's header: "rows 3C, unique+1". A letter is the same number everywhere; a scalar is the size
-   * of its axis, or at most that for the first axis. Absent if strides determine what is read.
+   * The tensors' shapes as in the shader's header: "rows 3C, unique+1". A letter is the same number everywhere; a
+   * scalar is the size of its axis, or at most that for the first axis. Absent if strides determine what is read.
    */
   readonly shapes: string | undefined;
   /** The fields of a job, the entries of its table `jobs`; empty if it has none. */
@@ -88,8 +88,8 @@ export interface Kernel<B extends string = string, D extends string = string> {
 }
 
 /**
- * One entry of the plan. `tensors`, and how they are used, are in the order of the kernel's bindings, `scalars` in that of its
- * dims.
+ * One entry of the plan. `tensors`, and how they are used, are in the order of the kernel's bindings, `scalars` in that
+ * of its dims.
  */
 export interface Dispatch {
   readonly kernel: Kernel;
@@ -142,9 +142,10 @@ function checkShapes({ kernel, tensors, scalars }: Dispatch): void {
 }
 
 /**
- * A dispatch over tensors by the names of the kernel's bindings. A binding that may be of another type than f32 has a scalar
- * `<binding>_type`.
- * `access` overrides how this dispatch uses a tensor. Throws ShapeError if a kernel would read a tensor as another type, or beyond it.
+ * A dispatch over tensors by the names of the kernel's bindings. A binding that may be of another type than f32 has a
+ * scalar `<binding>_type`.
+ * `access` overrides how this dispatch uses a tensor. Throws ShapeError if a kernel would read a tensor as another
+ * type, or beyond it.
  */
 export function dispatch<B extends string, D extends string>(
   kernel: Kernel<B, D>,

@@ -1,6 +1,6 @@
 /**
- * A linear layer with its adapters, and what follows it, as one product: out = x W + bias + down B^T, then a residual or the
- * activation. The gradient of x has the same form: dx = dy W^T + ddown A, then the activation's derivative.
+ * A linear layer with its adapters, and what follows it, as one product: out = x W + bias + down B^T, then a residual
+ * or the activation. The gradient of x has the same form: dx = dy W^T + ddown A, then the activation's derivative.
  */
 import type { Activation } from "../config.ts";
 import { expectShape, type Shape, Tensor } from "../tensor.ts";
@@ -9,7 +9,8 @@ import { type Binding, type Dispatch, defineKernel, dispatch, type Fields, type 
 import type { AdapterGroup } from "./lora.ts";
 
 /**
- * The epilogue. add: out += inp. activate: out = activation(out). activate_saved: act = activation(out). activate_backward: act = activation(inp), out *= activation'(inp). add_saved: act = out + inp.
+ * The epilogue. add: out += inp. activate: out = activation(out). activate_saved: act = activation(out).
+ * activate_backward: act = activation(inp), out *= activation'(inp). add_saved: act = out + inp.
  */
 export const EPILOGUES = {
   none: 0,
@@ -41,8 +42,8 @@ export const linearKernel = defineKernel(
     b_row: "u32",
     b_col: "u32",
     has_bias: "u32",
-    // The adapters' part of the depth is count * r: step d of adapter i and column j is at i * stride + d * up_row + (j - its first
-    // column) * up_col of `up`.
+    // The adapters' part of the depth is count * r: step d of adapter i and column j is at i * stride + d * up_row +
+    // (j - its first column) * up_col of `up`.
     count: "u32",
     r: "u32",
     stride: "u32",

@@ -1,7 +1,7 @@
 /**
- * LoRA beside a weight: y += scale * (x A^T) B^T, with A [r, in] and B [out, r]; W + B A is never formed. `down` = scale * x A^T
- * and its gradient are products of their own; down B^T is part of `linear`; the gradients of A and B have a kernel, which handles two
- * matrices at once. Formulas: Hu et al. 2021, section 4.1.
+ * LoRA beside a weight: y += scale * (x A^T) B^T, with A [r, in] and B [out, r]; W + B A is never formed. `down` =
+ * scale * x A^T and its gradient are products of their own; down B^T is part of `linear`; the gradients of A and B have
+ * a kernel, which handles two matrices at once. Formulas: Hu et al. 2021, section 4.1.
  */
 import { ShapeError } from "../errors.ts";
 import { expectShape, showShape, type Tensor } from "../tensor.ts";
@@ -19,8 +19,8 @@ import { matmul } from "./matmul.ts";
 import { bySequence, chunked, decodeTable, jobTable, type Members, shareRows } from "./shares.ts";
 
 /**
- * Adapters of one matrix with the same rank and scale: those of q, k and v. Adapter i writes the columns from column + i * step on,
- * `width` of them; its A and B lie i * stride elements behind the first's.
+ * Adapters of one matrix with the same rank and scale: those of q, k and v. Adapter i writes the columns from column +
+ * i * step on, `width` of them; its A and B lie i * stride elements behind the first's.
  */
 export interface AdapterGroup {
   count: number;
@@ -140,7 +140,8 @@ function adapterJobs({ member, group, rows, x, dy, down, ddown }: LoraJob, secon
 }
 
 /**
- * dA [r, input] += ddown^T x and dB [width, r] += dy^T down, over each member's rows, for the adapters of one matrix or of two. Each list has the adapters of all members at one matrix, with the same x and dy.
+ * dA [r, input] += ddown^T x and dB [width, r] += dy^T down, over each member's rows, for the adapters of one matrix or
+ * of two. Each list has the adapters of all members at one matrix, with the same x and dy.
  */
 export function loraBackward(
   first: readonly LoraJob[],

@@ -218,7 +218,8 @@ export const matmulBiasBackwardKernel = defineKernel(
 );
 
 /**
- * dbias [cols] += sum of the member's rows of dout [rows, cols], or of all if their number is given. The members' gradients are in one buffer.
+ * dbias [cols] += sum of the member's rows of dout [rows, cols], or of all if their number is given. The members'
+ * gradients are in one buffer.
  */
 export function matmulBiasBackward(
   biases: readonly { member: number; dbias: Tensor }[],

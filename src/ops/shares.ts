@@ -1,9 +1,11 @@
 /**
- * A plan can have several members: adapters with their heads, which share the base model and are trained in one batch. A member's
- * rows lie together: its share of the batch. A plan of one adapter, or of none, has one member with all rows.
+ * A plan can have several members: adapters with their heads, which share the base model and are trained in one batch.
+ * A member's rows lie together: its share of the batch. A plan of one adapter, or of none, has one member with all
+ * rows.
  *
- * What a kernel does for each member follows from two tables in uniform memory: `shares`, which the host writes with every batch, and
- * `jobs`, which belongs to the dispatch. A row has the same bits as in its member's own plan (grouped GEMM, as in cuBLAS).
+ * What a kernel does for each member follows from two tables in uniform memory: `shares`, which the host writes with
+ * every batch, and `jobs`, which belongs to the dispatch. A row has the same bits as in its member's own plan (grouped
+ * GEMM, as in cuBLAS).
  */
 import { ShapeError } from "../errors.ts";
 import { Tensor } from "../tensor.ts";

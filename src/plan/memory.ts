@@ -1,6 +1,6 @@
 /**
- * Memory of a plan: its buffers, their sizes, and which tensor is in which. Activations whose lifetimes do not overlap use the same
- * buffer. The byte count is known before anything is allocated.
+ * Memory of a plan: its buffers, their sizes, and which tensor is in which. Activations whose lifetimes do not overlap
+ * use the same buffer. The byte count is known before anything is allocated.
  */
 
 import { DeviceError } from "../errors.ts";

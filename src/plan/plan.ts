@@ -1,6 +1,6 @@
 /**
- * A plan is data: the ordered dispatches of a step and the memory they need. It is built once for a model, a mode and a capacity,
- * prepared once by a backend, and replayed for every batch.
+ * A plan is data: the ordered dispatches of a step and the memory they need. It is built once for a model, a mode and a
+ * capacity, prepared once by a backend, and replayed for every batch.
  */
 
 import type { Dispatch, StepValues } from "../ops/kernel.ts";

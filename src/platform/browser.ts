@@ -1,8 +1,8 @@
 /**
  * The platform layer for pages. `node.ts` has the same exports.
  *
- * A path is one of: the path of a file that the user selected (`files.ts`); a path in the package (`assets.ts`) or a URL,
- * which are fetched and read-only; otherwise a path in the origin private file system.
+ * A path is one of: the path of a file that the user selected (`files.ts`); a path in the package (`assets.ts`) or a
+ * URL, which are fetched and read-only; otherwise a path in the origin private file system.
  */
 import { ConfigError, DownloadError } from "../errors.ts";
 import { assetUrl, isPackagePath, packageFiles, packagePath } from "./assets.ts";
@@ -33,8 +33,8 @@ export async function readAsset(name: string): Promise<Uint8Array<ArrayBuffer>> 
 export { joinUrl as joinPath, packagePath };
 
 /**
- * The errors of a path whose folder does not exist or is a file, and of a page that has no file system: one from the disk, or one
- * without HTTPS. That the browser cannot read its file system at the moment is another matter.
+ * The errors of a path whose folder does not exist or is a file, and of a page that has no file system: one from the
+ * disk, or one without HTTPS. That the browser cannot read its file system at the moment is another matter.
  */
 const ABSENT = ["NotFoundError", "TypeMismatchError", "SecurityError", "TypeError"];
 
@@ -97,8 +97,8 @@ export function absolutePath(path: string): string {
 }
 
 /**
- * Writes a file atomically: the browser keeps the old content until the new one is complete. For a moment another tab can read
- * neither.
+ * Writes a file atomically: the browser keeps the old content until the new one is complete. For a moment another tab
+ * can read neither.
  */
 export async function writeFileAtomic(path: string, content: string | Uint8Array, check?: Check): Promise<void> {
   await check?.();
@@ -193,8 +193,8 @@ async function* filePieces({ size, read }: FileReader, onCopied?: (bytes: number
 export async function dropDeadLock(_path: string): Promise<void> {}
 
 /**
- * Runs `work` under the lock of `path`, shared by all pages of this origin. Waits if the lock is taken, or calls `refuse`. The
- * `check` that `work` receives does nothing: a page never loses its lock.
+ * Runs `work` under the lock of `path`, shared by all pages of this origin. Waits if the lock is taken, or calls
+ * `refuse`. The `check` that `work` receives does nothing: a page never loses its lock.
  */
 export async function withLock<T>(path: string, work: (check: Check) => Promise<T>, refuse?: Refuse): Promise<T> {
   const check = async () => {};

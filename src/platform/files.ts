@@ -4,8 +4,8 @@ import { ConfigError } from "../errors.ts";
 import { blobReader, type FileReader, handleReader, type NodeFileHandle } from "./reader.ts";
 
 /**
- * What a file can be read from: a Blob or File, a Response that has not been read, a URL (by ranges, if the server supports them), a
- * page's FileSystemFileHandle, or a FileHandle of node:fs/promises, which stays open.
+ * What a file can be read from: a Blob or File, a Response that has not been read, a URL (by ranges, if the server
+ * supports them), a page's FileSystemFileHandle, or a FileHandle of node:fs/promises, which stays open.
  */
 export type FileSource = Blob | Response | URL | { getFile(): Promise<Blob> } | NodeFileHandle;
 
@@ -16,8 +16,8 @@ const bodies = new WeakMap<Response, Promise<Blob>>();
 const fileKey = (path: string) => path.replaceAll("\\", "/");
 
 /**
- * Makes `file` the file at this path, for every function that takes a path, until `forgetFile`. A model, an adapter or a run is a folder
- * of such files.
+ * Makes `file` the file at this path, for every function that takes a path, until `forgetFile`. A model, an adapter or
+ * a run is a folder of such files.
  *
  * @example
  * ```ts

@@ -47,8 +47,8 @@ export function ask<T>(
 }
 
 /**
- * Repeats `work` while it throws Broken, at most TRIES times. An attempt that raises `progress` by LEAST_BYTES does not count. Waits
- * before each: exponential backoff, at least as long as the server requested.
+ * Repeats `work` while it throws Broken, at most TRIES times. An attempt that raises `progress` by LEAST_BYTES does not
+ * count. Waits before each: exponential backoff, at least as long as the server requested.
  */
 export async function repeat<T>(
   work: () => Promise<T>,
@@ -71,8 +71,9 @@ export async function repeat<T>(
 }
 
 /**
- * Sends a request once and gives the answer, whether it succeeded or not, to `use`. Throws Broken if there is none, or its status is 429
- * or 5xx, DownloadError if the server cannot be reached at all, the signal's reason if it was aborted, and what `use` throws.
+ * Sends a request once and gives the answer, whether it succeeded or not, to `use`. Throws Broken if there is none, or
+ * its status is 429 or 5xx, DownloadError if the server cannot be reached at all, the signal's reason if it was
+ * aborted, and what `use` throws.
  */
 export async function request<T>(
   url: string,
@@ -127,7 +128,10 @@ export async function* readBody(response: Response, where: string, patience = PA
   }
 }
 
-/** A whole body. Throws DownloadError if it has more than `limit` bytes, or more or fewer than `length`, if that is known. */
+/**
+ * A whole body. Throws DownloadError if it has more than `limit` bytes, or more or fewer than `length`, if that is
+ * known.
+ */
 export async function collect(
   pieces: Answer["pieces"],
   where: string,
@@ -158,15 +162,18 @@ export async function collect(
 }
 
 /**
- * The length that a response says its body has. Undefined if it may be compressed: then the length is not that of its contents, and
- * another origin does not tell.
+ * The length that a response says its body has. Undefined if it may be compressed: then the length is not that of its
+ * contents, and another origin does not tell.
  */
 export function bodyLength({ type, headers }: Response): number | undefined {
   const length = headers.get("content-length");
   return length === null || type === "cors" || headers.has("content-encoding") ? undefined : Number(length);
 }
 
-/** A whole file of at most `limit` bytes. Throws DownloadError if the response is an error, has less or more than it said, or is too slow. */
+/**
+ * A whole file of at most `limit` bytes. Throws DownloadError if the response is an error, has less or more than it
+ * said, or is too slow.
+ */
 export function readWhole({ response, pieces }: Answer, name: string, limit = Infinity): Promise<Blob> {
   if (response.status !== 200) throw refused(name, response);
   return collect(pieces, name, { limit, length: bodyLength(response) });

@@ -9,7 +9,8 @@ import { parentFolders, TEMPORARY } from "./paths.ts";
 import type { Check, FileContent } from "./reader.ts";
 
 /**
- * Writes a file atomically: to a temporary name next to it, which is then renamed. A link stays a link; its target is replaced.
+ * Writes a file atomically: to a temporary name next to it, which is then renamed. A link stays a link; its target is
+ * replaced.
  * Throws LowrankError if writing fails, and what `check` throws.
  */
 export function writeFileAtomic(path: string, content: string | Uint8Array, check?: Check): Promise<void> {
@@ -40,8 +41,8 @@ export async function folderNumber(path: string): Promise<string> {
 }
 
 /**
- * Runs `write` with a temporary name, which is then renamed to `path`, or removed on failure. The temporary name depends only on
- * `path`, so that the next call removes what a killed process left.
+ * Runs `write` with a temporary name, which is then renamed to `path`, or removed on failure. The temporary name
+ * depends only on `path`, so that the next call removes what a killed process left.
  */
 async function viaTemporary(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = temporaryName(path);
@@ -162,7 +163,10 @@ export function moveFiles(from: string, names: readonly string[], to: string): P
   });
 }
 
-/** Moves a file, if it is there, over another one, or over the target of a link; returns the folder that then contains it. */
+/**
+ * Moves a file, if it is there, over another one, or over the target of a link; returns the folder that then contains
+ * it.
+ */
 async function install(from: string, to: string): Promise<string> {
   await makeFolder(dirname(to));
   const target = await behindLink(to);

@@ -1,4 +1,7 @@
-/** Locks between processes: a folder next to the locked path, refreshed by its owner, and a note that identifies the owner. */
+/**
+ * Locks between processes: a folder next to the locked path, refreshed by its owner, and a note that identifies the
+ * owner.
+ */
 import { randomBytes } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
 import { access, mkdir, readFile, readlink, rename, rm, writeFile } from "node:fs/promises";
@@ -11,8 +14,8 @@ import { onDisk, temporaryName } from "./node-disk.ts";
 import type { Check, Refuse } from "./reader.ts";
 
 /**
- * proper-lockfile installs signal handlers to remove its locks. With a handler, a signal does not end the process while it is
- * busy computing. Handlers are therefore installed only while there are locks.
+ * proper-lockfile installs signal handlers to remove its locks. With a handler, a signal does not end the process while
+ * it is busy computing. Handlers are therefore installed only while there are locks.
  */
 signalExit.unload();
 let locks = 0;
@@ -21,10 +24,10 @@ let locks = 0;
 const STALE_LOCK = 10_000;
 
 /**
- * Runs `work` under the lock of `path`. Waits if another process holds it; with `refuse`, which throws, only until a stale lock
- * would have expired. The lock of a process that was killed on this machine is removed at once. A process that is suspended
- * for longer than `stale` (stopped, sleeping machine, clock change) can lose its lock: `check`, which `work` calls before it
- * writes, then throws LowrankError.
+ * Runs `work` under the lock of `path`. Waits if another process holds it; with `refuse`, which throws, only until a
+ * stale lock would have expired. The lock of a process that was killed on this machine is removed at once. A process
+ * that is suspended for longer than `stale` (stopped, sleeping machine, clock change) can lose its lock: `check`, which
+ * `work` calls before it writes, then throws LowrankError.
  */
 export async function withLock<T>(
   path: string,
@@ -111,7 +114,10 @@ async function readOwner(path: string): Promise<string | undefined> {
   return pid && `process ${pid} on ${host}`;
 }
 
-/** The scope in which a process id is unique: this machine, and on Linux also this boot and this PID namespace (container). */
+/**
+ * The scope in which a process id is unique: this machine, and on Linux also this boot and this PID namespace
+ * (container).
+ */
 async function processNumbering(): Promise<string> {
   const linux = ["/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"] as const;
   const words = process.platform === "linux" ? [await readFile(linux[0], "utf8"), await readlink(linux[1])] : [];

@@ -201,9 +201,10 @@ export function requestGPU(): Promise<GPU | null> {
 /**
  * Dawn rounds timestamps to 65 us, because a page could measure other tabs with finer ones; most kernels take less.
  *
- * The variable enables further toggles, for measurements and for test/drivers.mjs. Dawn's checks of indices and its zeros in
- * workgroup memory stay on by default, although every fixture has the same errors without them: what they cost has not been
- * measured on a hardware GPU, a page has them anyway, and without them a wrong index silently changes other memory (src/bench/README.md).
+ * The variable enables further toggles, for measurements and for test/drivers.mjs. Dawn's checks of indices and its
+ * zeros in workgroup memory stay on by default, although every fixture has the same errors without them: what they cost
+ * has not been measured on a hardware GPU, a page has them anyway, and without them a wrong index silently changes
+ * other memory (src/bench/README.md).
  */
 function dawnOptions(): string[] {
   const toggles = environment("LOWRANK_DAWN_TOGGLES");
@@ -234,8 +235,9 @@ export function parallelism(): number {
 }
 
 /**
- * Enables relaxed SIMD in Node 20, whose V8 11.3 supports it only behind a flag. The flag takes effect at once, in every
- * thread, and only affects which modules are valid. With it Node 20 computes the same bits as Node 22 and Chromium.
+ * Enables relaxed SIMD in Node 20, whose V8 11.3 supports it only behind a flag. The flag takes effect at once, in
+ * every thread, and only affects which modules are valid. With it Node 20 computes the same bits as Node 22 and
+ * Chromium.
  */
 export function allowRelaxedSimd(): void {
   setFlagsFromString("--experimental-wasm-relaxed-simd");

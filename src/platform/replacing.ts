@@ -1,6 +1,7 @@
 /**
- * Replaces the files of a directory: the new ones are staged in a folder inside it, a journal is written, and then they are moved to
- * their places. The journal is the commit: whoever finds it completes the replacement; without it the staged files are dropped.
+ * Replaces the files of a directory: the new ones are staged in a folder inside it, a journal is written, and then they
+ * are moved to their places. The journal is the commit: whoever finds it completes the replacement; without it the
+ * staged files are dropped.
  */
 import {
   exists,
@@ -40,9 +41,9 @@ export const JOURNAL = "journal.json";
 const LARGEST_JOURNAL = 1 << 20;
 
 /**
- * Writes a directory of files ("name" or "folder/name") atomically. In an existing directory, which may be a link or a mount point, only
- * the files `own` are replaced or deleted; links stay links. Throws LowrankError if writing fails or another file has the name of a new
- * one, and what `check` throws.
+ * Writes a directory of files ("name" or "folder/name") atomically. In an existing directory, which may be a link or a
+ * mount point, only the files `own` are replaced or deleted; links stay links. Throws LowrankError if writing fails or
+ * another file has the name of a new one, and what `check` throws.
  */
 export async function writeDirectoryAtomic(
   path: string,
@@ -76,9 +77,9 @@ export async function isReplacing(path: string): Promise<"committed" | boolean> 
 }
 
 /**
- * Completes a replacement that is committed, and rolls back any other. Returns whether one was completed. May be repeated; the
- * caller holds the lock of the directory. Throws LowrankError if writing fails, and for a copied directory: its journal is not
- * trusted, and nothing is moved or deleted.
+ * Completes a replacement that is committed, and rolls back any other. Returns whether one was completed. May be
+ * repeated; the caller holds the lock of the directory. Throws LowrankError if writing fails, and for a copied
+ * directory: its journal is not trusted, and nothing is moved or deleted.
  */
 export async function finishReplacing(path: string): Promise<boolean> {
   const staging = joinPath(path, STAGING);

@@ -14,8 +14,8 @@ export function existsUrl(url: string): Promise<boolean> {
 }
 
 /**
- * Opens a file on a server: by ranges if it supports them, otherwise its body is read once. Throws DownloadError if there is no such
- * file, if it changes while it is open, or if the server sends less or more than it said.
+ * Opens a file on a server: by ranges if it supports them, otherwise its body is read once. Throws DownloadError if
+ * there is no such file, if it changes while it is open, or if the server sends less or more than it said.
  */
 export async function openUrl(url: string, name = url): Promise<FileReader> {
   return ask(url, { headers: { range: "bytes=0-0" } }, async (answer) => {

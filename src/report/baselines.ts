@@ -1,5 +1,7 @@
 /**
- * What a classifier has to beat: the most frequent class, and bag of words: logistic regression on the counts of the tokenizer's tokens, with L2 (lambda 1) on all weights, as in LIBLINEAR. Deterministic: no random numbers, no learning rate.
+ * What a classifier has to beat: the most frequent class, and bag of words: logistic regression on the counts of the
+ * tokenizer's tokens, with L2 (lambda 1) on all weights, as in LIBLINEAR. Deterministic: no random numbers, no learning
+ * rate.
  */
 import { nextTurn } from "#platform";
 import type { Dataset } from "../data/dataset.ts";
@@ -66,8 +68,8 @@ export async function bagOfWords(
     yield* kept;
     yield* tokenColumns(others, known);
   };
-  // A bound of the Hessian's diagonal blocks (Böhning 1992; 2 |x_j x_k| <= x_j² + x_k²): each weight has a step of its own, and
-  // the loss cannot diverge.
+  // A bound of the Hessian's diagonal blocks (Böhning 1992; 2 |x_j x_k| <= x_j² + x_k²): each weight has a step of its
+  // own, and the loss cannot diverge.
   const curvature = new Float64Array(width).fill(LAMBDA);
   for (const { columns: of, starts, labels } of all())
     for (let b = 0; b < labels.length; b++)

@@ -210,8 +210,8 @@ function scaleTo(max: number, parts: number, format: (value: number) => string) 
 }
 
 /**
- * A step of 1, 2, 2.5 or 5 times a power of ten that divides `range` into at most `most` parts; a whole number unless the range
- * is below 2.
+ * A step of 1, 2, 2.5 or 5 times a power of ten that divides `range` into at most `most` parts; a whole number unless
+ * the range is below 2.
  */
 export function niceStep(range: number, most: number): number {
   const power = 10 ** Math.floor(Math.log10(range / most));

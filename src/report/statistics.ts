@@ -48,8 +48,8 @@ interface McNemar {
 export type Verdict = boolean | null;
 
 /**
- * McNemar's exact test of two classifiers on the same rows (McNemar 1947): under the null hypothesis, each row on which they
- * differ is a fair coin flip. Undecided rows are excluded. Throws RangeError if the lengths differ.
+ * McNemar's exact test of two classifiers on the same rows (McNemar 1947): under the null hypothesis, each row on which
+ * they differ is a fair coin flip. Undecided rows are excluded. Throws RangeError if the lengths differ.
  */
 export function mcnemar(first: readonly Verdict[], second: readonly Verdict[]): McNemar {
   if (first.length !== second.length) throw new RangeError(`${first.length} rows against ${second.length}`);
@@ -91,8 +91,8 @@ export function showStanding(isAhead: boolean, p: number): string {
 }
 
 /**
- * p-values adjusted for the number of tests, in the same order (Holm 1979): rejecting those below a level keeps the probability of any
- * false rejection below it, whether or not the tests are independent.
+ * p-values adjusted for the number of tests, in the same order (Holm 1979): rejecting those below a level keeps the
+ * probability of any false rejection below it, whether or not the tests are independent.
  */
 export function holm(ps: readonly number[]): number[] {
   const adjusted = new Array<number>(ps.length);
@@ -109,8 +109,8 @@ export function holm(ps: readonly number[]): number[] {
 export const SAMPLES = { interval: 1000, p: 10_000 } as const;
 
 /**
- * The bootstrap (Efron 1979): a statistic of samples of `n` rows, drawn with replacement; in ascending order. The samples depend only on `n`
- * and their number, so that two statistics of the same rows are paired.
+ * The bootstrap (Efron 1979): a statistic of samples of `n` rows, drawn with replacement; in ascending order. The
+ * samples depend only on `n` and their number, so that two statistics of the same rows are paired.
  */
 export function bootstrap(n: number, samples: number, statistic: (rows: Uint32Array) => number): Float64Array {
   const rng = new Rng(1);
@@ -133,8 +133,8 @@ export function percentiles95(ascending: Float64Array): Interval {
 }
 
 /**
- * The two-sided p-value of a bootstrap's differences: twice the smaller share on one side of 0, each counted with one more, so that it
- * is never 0 (Davison and Hinkley 1997, 4.2.3).
+ * The two-sided p-value of a bootstrap's differences: twice the smaller share on one side of 0, each counted with one
+ * more, so that it is never 0 (Davison and Hinkley 1997, 4.2.3).
  */
 export function bootstrapP(differences: Float64Array): number {
   const share = (isThere: (one: number) => boolean) =>
@@ -200,7 +200,8 @@ const measured = (hits: number, n: number): Measured => ({ share: hits / n, ...w
 
 /**
  * Precision, recall and F1 of each class. F1 is not a proportion, but
- * x = right / (right + wrong + missed) is one, and F1 = 2x / (1 + x): Lam, Gopal and Qian 2023, "Confidence intervals for the F1 score".
+ * x = right / (right + wrong + missed) is one, and F1 = 2x / (1 + x): Lam, Gopal and Qian 2023, "Confidence intervals
+ * for the F1 score".
  */
 export function classMeasures(confusions: readonly Confusion[], classes: number): ClassMeasures[] {
   const zeros = () => new Array<number>(classes).fill(0);
@@ -274,8 +275,8 @@ export function measureReliability(rows: readonly { probability: number; right: 
 }
 
 /**
- * Area under the ROC curve: the fraction of (positive, negative) pairs that the score orders correctly, with ties counted as
- * one half (Mann-Whitney U). NaN if there are no positives or no negatives.
+ * Area under the ROC curve: the fraction of (positive, negative) pairs that the score orders correctly, with ties
+ * counted as one half (Mann-Whitney U). NaN if there are no positives or no negatives.
  */
 export function rocAuc(positive: readonly boolean[], scores: readonly number[]): number {
   const order = scores.map((_, i) => i).sort((a, b) => scores[a]! - scores[b]!);

@@ -15,8 +15,8 @@ const LONGEST_CELL = 60;
 const SHORTEST_CELL = 12;
 
 /**
- * A table with one line per row, without colours and without a line break at its end. Texts are truncated, in the widest column
- * first, so that the table fits into `width` columns if possible.
+ * A table with one line per row, without colours and without a line break at its end. Texts are truncated, in the
+ * widest column first, so that the table fits into `width` columns if possible.
  */
 export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], width = 120): string {
   const values = rows.map((row) => columns.map(({ value }) => value(row)));

@@ -40,9 +40,9 @@ const PARTS_OF: Record<string, readonly string[]> = {
 };
 
 /**
- * The changes of a trained model: ||s B A|| / ||W|| of adapters, the difference between trained and frozen values of other tensors of the base
- * model, and between a classifier's head and its initial values in `start`, if they are known. Adapter layers, prompts and prefixes change no
- * matrix: only the head remains.
+ * The changes of a trained model: ||s B A|| / ||W|| of adapters, the difference between trained and frozen values of
+ * other tensors of the base model, and between a classifier's head and its initial values in `start`, if they are
+ * known. Adapter layers, prompts and prefixes change no matrix: only the head remains.
  */
 export async function measureChanges(adapter: Adapter, base: GPT2Checkpoint, start: Tensors | null): Promise<Changes> {
   const { meta, tensors } = adapter;

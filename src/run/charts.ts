@@ -6,8 +6,8 @@ import { describeMethod, examplesPerEpoch, type RunRecord } from "./record.ts";
 type Key = "loss" | "accuracy" | "perplexity";
 
 /**
- * Training and validation curves as files: loss.svg, and accuracy.svg, or for a language model perplexity.svg. Of a classifier that
- * was evaluated on the test set also reliability.svg.
+ * Training and validation curves as files: loss.svg, and accuracy.svg, or for a language model perplexity.svg. Of a
+ * classifier that was evaluated on the test set also reliability.svg.
  */
 export function runCharts(record: RunRecord): [name: string, content: string][] {
   const { curve, evaluations, objective, options, results } = record;

@@ -96,8 +96,8 @@ export async function generations(directory: string): Promise<string[]> {
 }
 
 /**
- * The newest readable checkpoint of a run directory. Throws ConfigError if there is none, or the error of the newest one if
- * none is readable.
+ * The newest readable checkpoint of a run directory. Throws ConfigError if there is none, or the error of the newest
+ * one if none is readable.
  */
 export async function lastCheckpoint(directory: string): Promise<Checkpoint> {
   let failure: unknown;

@@ -59,8 +59,8 @@ export function fewRows({ results }: RunRecord): string | null {
 }
 
 /**
- * The best baseline that has as many right as the run; null if there is none, or if the run makes no error. `show` makes a name
- * printable.
+ * The best baseline that has as many right as the run; null if there is none, or if the run makes no error. `show`
+ * makes a name printable.
  */
 export function bestBaseline({ results }: RunRecord, show: (name: string) => string): string | null {
   const [own, ...others] = results?.test?.compared ?? [];

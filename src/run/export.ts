@@ -1,6 +1,6 @@
 /**
- * Exports a run to other tools: an adapter directory for PEFT, or a merged model directory for transformers. What the target
- * format cannot express is detected before anything is written.
+ * Exports a run to other tools: an adapter directory for PEFT, or a merged model directory for transformers. What the
+ * target format cannot express is detected before anything is written.
  */
 import { absolutePath, exists, joinPath, listDirectory, packagePath, readBytes } from "#platform";
 import { MODE_TITLES } from "../config.ts";
@@ -64,8 +64,8 @@ interface ExportOptions {
 }
 
 /**
- * The files of an export; their contents are created when they are written. Throws ConfigError if the run cannot be exported in
- * this form.
+ * The files of an export; their contents are created when they are written. Throws ConfigError if the run cannot be
+ * exported in this form.
  */
 export async function planExport(
   kind: ExportKind,
@@ -203,8 +203,8 @@ const MARK = "Trained with Lowrank on ";
 const LISTED = "Written with this file: ";
 
 /**
- * The files of the export in this directory, as listed in its README. Throws ConfigError if the directory holds anything else,
- * or if it holds an export and `force` is not set.
+ * The files of the export in this directory, as listed in its README. Throws ConfigError if the directory holds
+ * anything else, or if it holds an export and `force` is not set.
  */
 export async function replaceableExport(directory: string, force: boolean): Promise<string[]> {
   if (!(await exists(directory))) return [];
@@ -248,7 +248,8 @@ async function mergedConfig({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoi
     num_labels: meta.labels.length,
     id2label: Object.fromEntries(meta.labels.map((label, i) => [i, label])),
     label2id: Object.fromEntries(meta.labels.map((label, i) => [label, i])),
-    // transformers only compares ids with it. No text contains it, so the last non-padding token is the text's last token.
+    // transformers only compares ids with it. No text contains it, so the last non-padding token is the text's last
+    // token.
     pad_token_id: checkpoint.vocabulary.end.id,
     problem_type: "single_label_classification",
   });

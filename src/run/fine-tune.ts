@@ -23,9 +23,9 @@ import { pickSettings } from "./settings.ts";
 /** Where a run is saved by itself. */
 export interface SavedRun {
   /**
-   * A run directory that is written when the run ends, as by `FineTuneRun.save`. Before training, ConfigError is thrown if it cannot be
-   * created, holds anything, or is another run's that is in progress. What cannot be saved there in the end (a full disk) is saved
-   * beside it, and the error says where.
+   * A run directory that is written when the run ends, as by `FineTuneRun.save`. Before training, ConfigError is thrown
+   * if it cannot be created, holds anything, or is another run's that is in progress. What cannot be saved there in the
+   * end (a full disk) is saved beside it, and the error says where.
    */
   save?: string;
 }
@@ -44,10 +44,10 @@ export interface FineTuneRun extends TrainResult {
   /** The run as plain JSON, as `save` writes it into run.json. */
   record: RunRecord;
   /**
-   * Writes a run directory atomically, for `Classifier.load` and `LanguageModel.load`. The directory must not exist, must be
-   * empty, or must hold this run from an earlier `save`. With `force`, another run is replaced. Files that do not belong to a
-   * run are not touched. Throws ConfigError if the directory holds anything else. Returns whether PEFT can load its adapter/
-   * directory, or the reason why it cannot.
+   * Writes a run directory atomically, for `Classifier.load` and `LanguageModel.load`. The directory must not exist,
+   * must be empty, or must hold this run from an earlier `save`. With `force`, another run is replaced. Files that do
+   * not belong to a run are not touched. Throws ConfigError if the directory holds anything else. Returns whether PEFT
+   * can load its adapter/ directory, or the reason why it cannot.
    */
   save(directory: string, options?: SaveOptions): Promise<{ peft: boolean; reason?: string }>;
 }

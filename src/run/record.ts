@@ -1,6 +1,6 @@
 /**
- * A run as one record: plain JSON, run.json in its directory. What trains, shows, compares and stores runs has no other form of it.
- * It is folded from the trainer's events by `advance`.
+ * A run as one record: plain JSON, run.json in its directory. What trains, shows, compares and stores runs has no other
+ * form of it. It is folded from the trainer's events by `advance`.
  */
 import { joinPath, platformName } from "#platform";
 import { version } from "../../package.json";
@@ -88,7 +88,9 @@ export interface RunProgress {
   parameters: number;
   /** Peak bytes on the device: see `peakMemory`. */
   memory: number;
-  /** Operations in the matrix products of a batch of rows of mean length, forward and backward: a multiply-add is two. */
+  /**
+   * Operations in the matrix products of a batch of rows of mean length, forward and backward: a multiply-add is two.
+   */
   flops: number;
   /** Steps, and how many there will be. */
   step: number;
@@ -273,8 +275,8 @@ export function failed(record: RunRecord, error: unknown): RunRecord {
 }
 
 /**
- * What a record in a directory says of its data and its adapter, with the paths of the files that are in the directory itself: a
- * page stores a visitor's files there.
+ * What a record in a directory says of its data and its adapter, with the paths of the files that are in the directory
+ * itself: a page stores a visitor's files there.
  */
 export function within(
   directory: string,

@@ -1,5 +1,7 @@
 /**
- * Everything that was learned, scaled: theta(s) = theta0 + s (theta1 - theta0), where theta0 are the parameters before training and theta1 those after it. Between 0 and 1 this is WiSE-FT (Wortsman et al. 2022); for LoRA it is the factor s of B A.
+ * Everything that was learned, scaled: theta(s) = theta0 + s (theta1 - theta0), where theta0 are the parameters before
+ * training and theta1 those after it. Between 0 and 1 this is WiSE-FT (Wortsman et al. 2022); for LoRA it is the factor
+ * s of B A.
  */
 import { argmaxRows } from "../engine/predictions.ts";
 import { asSaved, initialTensors } from "../engine/state.ts";
@@ -21,8 +23,8 @@ export async function startTensors(
 }
 
 /**
- * Writes theta(s) into a classifier that was made from the trained `adapter`. Tensors that are not in `start` are the base model's. A stays
- * as it is where B was 0 at first: then s scales their product.
+ * Writes theta(s) into a classifier that was made from the trained `adapter`. Tensors that are not in `start` are the
+ * base model's. A stays as it is where B was 0 at first: then s scales their product.
  */
 export async function scaleTo(
   classifier: Classifier,

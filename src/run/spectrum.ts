@@ -21,9 +21,9 @@ export interface Spectrum {
 }
 
 /**
- * The share of the squared sum that counts as all of it: the cumulative percentage of total variation (Jolliffe, Principal Component
- * Analysis, 2002, section 6.1.1), at the upper end of its usual 70 to 90 %. The squares of the others are what an adapter of a smaller rank
- * would lose (Eckart and Young 1936).
+ * The share of the squared sum that counts as all of it: the cumulative percentage of total variation (Jolliffe,
+ * Principal Component Analysis, 2002, section 6.1.1), at the upper end of its usual 70 to 90 %. The squares of the
+ * others are what an adapter of a smaller rank would lose (Eckart and Young 1936).
  */
 export const SHARE = 0.9;
 
@@ -42,8 +42,8 @@ export function productNorm(factors: Factors): number {
 }
 
 /**
- * The spectrum of s B A. With A A^T = V D V^T, the eigenvalues of the symmetric D^(1/2) V^T B^T B V D^(1/2) are the squares of the singular
- * values of B A.
+ * The spectrum of s B A. With A A^T = V D V^T, the eigenvalues of the symmetric D^(1/2) V^T B^T B V D^(1/2) are the
+ * squares of the singular values of B A.
  */
 export function computeSpectrum(factors: Factors): Spectrum {
   const { A, B, r, scale } = factors;
@@ -87,8 +87,8 @@ function gram(r: number, length: number, at: (k: number, i: number) => number): 
 const MOST_SWEEPS = 50;
 
 /**
- * Eigenvalues, in no order, and eigenvectors, as columns, of a symmetric [n, n] matrix: Jacobi's rotations, row by row (Golub and Van Loan,
- * Matrix Computations, section 8.5).
+ * Eigenvalues, in no order, and eigenvectors, as columns, of a symmetric [n, n] matrix: Jacobi's rotations, row by row
+ * (Golub and Van Loan, Matrix Computations, section 8.5).
  */
 export function eigen(matrix: Float64Array, n: number): { values: Float64Array; vectors: Float64Array } {
   const M = matrix.slice();

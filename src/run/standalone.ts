@@ -1,6 +1,6 @@
 /**
- * One HTML file that classifies on its own: the page of src/web/standalone, with the base model, the adapter, the tokenizer's tables
- * and the WASM in it. It is written in chunks, so that the model is never in memory.
+ * One HTML file that classifies on its own: the page of src/web/standalone, with the base model, the adapter, the
+ * tokenizer's tables and the WASM in it. It is written in chunks, so that the model is never in memory.
  */
 import { exists, joinPath, listDirectory, openFile, readAsset } from "#platform";
 import { ConfigError } from "../errors.ts";
@@ -48,7 +48,8 @@ export interface StandalonePage {
 }
 
 /**
- * Plans the page for a classifier's adapter directory and its base model, whose matrices are stored in f16. `template` is the built page.
+ * Plans the page for a classifier's adapter directory and its base model, whose matrices are stored in f16. `template`
+ * is the built page.
  * Throws ConfigError if it would be too large.
  */
 export async function planStandalone(

@@ -37,8 +37,8 @@ const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 const named = (name: string) => oneLine(name, LONGEST_NAME);
 
 /**
- * Describes the three sets, the weights of their classes, and what was left out, truncated or replaced. Tables are at most `width`
- * columns wide.
+ * Describes the three sets, the weights of their classes, and what was left out, truncated or replaced. Tables are at
+ * most `width` columns wide.
  */
 export function describeData(data: TrainingData, model: string, how: ClassWeights, width?: number): string {
   return data.objective === "lm" ? describeTexts(data, model, width) : describeMessages(data, model, how, width);

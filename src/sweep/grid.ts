@@ -10,8 +10,8 @@ import { didYouMean } from "../suggest.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/options.ts";
 
 /**
- * Settings of an arm. A list is tried value by value, in every combination; `targets` and `layers` are lists of lists. With
- * `lr: { choose: [rates] }` every combination has a learning rate of its own, chosen on the validation set.
+ * Settings of an arm. A list is tried value by value, in every combination; `targets` and `layers` are lists of lists.
+ * With `lr: { choose: [rates] }` every combination has a learning rate of its own, chosen on the validation set.
  */
 export type Arm = Record<string, unknown>;
 
@@ -33,8 +33,8 @@ export interface Trial {
 }
 
 /**
- * A combination of settings: `rates[i][j]` is the trial at the i-th learning rate with the j-th seed. The first seed is trained at every
- * rate, the others only at the one that is then chosen.
+ * A combination of settings: `rates[i][j]` is the trial at the i-th learning rate with the j-th seed. The first seed is
+ * trained at every rate, the others only at the one that is then chosen.
  */
 export interface Cell {
   rates: Trial[][];
@@ -96,8 +96,8 @@ export function checkArms(arms: readonly Arm[], seeds: number): void {
 }
 
 /**
- * The distinct cells of a sweep, with `seeds` consecutive seeds starting at the base's. `identify` returns everything else that
- * determines the results with a model: its contents and the data. Throws ConfigError if a value is invalid.
+ * The distinct cells of a sweep, with `seeds` consecutive seeds starting at the base's. `identify` returns everything
+ * else that determines the results with a model: its contents and the data. Throws ConfigError if a value is invalid.
  */
 export async function listCells(spec: SweepSpec, seeds: number, identify: (model: string) => unknown): Promise<Cell[]> {
   if (spec.arms.length === 0) throw new ConfigError("the sweep has no arms", { expected: "one or more" });
@@ -148,8 +148,8 @@ export function checkKeys(settings: object, known: readonly string[], part: stri
 }
 
 /**
- * The distinct trials that can be run: the first seed at every rate, and the other seeds at the rate that is chosen, which is the only
- * one of most cells. `chosen` returns its index in `cell.rates`; undefined: it is not known yet.
+ * The distinct trials that can be run: the first seed at every rate, and the other seeds at the rate that is chosen,
+ * which is the only one of most cells. `chosen` returns its index in `cell.rates`; undefined: it is not known yet.
  */
 export function runnableTrials<C extends Cell>(
   cells: readonly C[],

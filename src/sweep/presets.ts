@@ -20,8 +20,8 @@ const BASELINES = { mode: ["all", "last_block", "last_layer"] };
 const IN_BLOCKS: Target[] = ["q", "k", "v", "o", "fc", "proj"];
 
 /**
- * Which matrices to adapt with an equal number of parameters: per block and unit of rank, q, k, v and o have 2 C parameters
- * each, fc and proj 5 C. The total per block is 72 C, which is rank 4 on all six.
+ * Which matrices to adapt with an equal number of parameters: per block and unit of rank, q, k, v and o have 2 C
+ * parameters each, fc and proj 5 C. The total per block is 72 C, which is rank 4 on all six.
  */
 const EQUAL_BUDGET: Arm[] = [
   { targets: [["v"]], rank: 36 },

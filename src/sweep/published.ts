@@ -12,8 +12,8 @@ export const { of: PUBLISHED_OF, rows: PUBLISHED_ROWS } = published;
 const FREE = ["mode", "rank", "alpha", "seed", "evalEvery"] as const satisfies (keyof TrainOptions)[];
 
 /**
- * The published test accuracy of a setting, or undefined. It applies only to the experiment's rows of the SMS collection, padded
- * to the longest, and to GPT-2 124M with the published program's settings.
+ * The published test accuracy of a setting, or undefined. It applies only to the experiment's rows of the SMS
+ * collection, padded to the longest, and to GPT-2 124M with the published program's settings.
  */
 export function publishedAccuracy(
   { mode, rank, alpha, trials: [trial] }: Outcome,

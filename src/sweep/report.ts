@@ -22,8 +22,8 @@ import type { FinishedCell, TrialRecord } from "./store.ts";
 const TITLE = "LoRA on GPT-2: sweep report";
 
 /**
- * Writes the report of the finished trials into the sweep's directory. Returns it as Markdown. `about` is what it says about the choice
- * of settings.
+ * Writes the report of the finished trials into the sweep's directory. Returns it as Markdown. `about` is what it says
+ * about the choice of settings.
  */
 export async function writeReport(
   out: string,

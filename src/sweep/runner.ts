@@ -72,8 +72,9 @@ interface Pending {
 }
 
 /**
- * Runs the unfinished trials: on the CPU as many at once as there are threads, on WebGPU those that can share a plan. If a trial fails, its
- * error is recorded and the sweep continues. An aborted sweep stops after a checkpoint. Returns the number of failed trials.
+ * Runs the unfinished trials: on the CPU as many at once as there are threads, on WebGPU those that can share a plan.
+ * If a trial fails, its error is recorded and the sweep continues. An aborted sweep stops after a checkpoint. Returns
+ * the number of failed trials.
  */
 export async function runTrials(args: SweepArguments): Promise<number> {
   const { out, trials, signal, onEvent } = args;

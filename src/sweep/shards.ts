@@ -22,8 +22,9 @@ function listUnits(cells: readonly Cell[]): Trial[][] {
 }
 
 /**
- * The part, from 1 to `count`, of each trial that may be run, by its key: the costliest first, each to the part with the least to do,
- * and in the sweep's order where costs are equal. It does not depend on which trials are finished, nor on the rates that are chosen.
+ * The part, from 1 to `count`, of each trial that may be run, by its key: the costliest first, each to the part with
+ * the least to do, and in the sweep's order where costs are equal. It does not depend on which trials are finished, nor
+ * on the rates that are chosen.
  */
 export function divide(
   cells: readonly Cell[],

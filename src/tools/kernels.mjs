@@ -1,6 +1,6 @@
 /**
- * Generates code from the kernel definitions in src/ops (`defineKernel`): the list of all kernels, the index of the shaders,
- * and the CPU's records and table of operations. The output is not committed.
+ * Generates code from the kernel definitions in src/ops (`defineKernel`): the list of all kernels, the index of the
+ * shaders, and the CPU's records and table of operations. The output is not committed.
  */
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";

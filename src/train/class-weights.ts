@@ -22,9 +22,11 @@ export function isUnequal(data: TrainingData): boolean {
 }
 
 /**
- * The weight of each class if the classes are unequal and `how` is auto: proportional to 1 / sqrt(rows of the class), with mean 1 over the
- * training rows (Mahajan et al. 2018, "Exploring the limits of weakly supervised pretraining", sampled by it; Cui et al. 2019,
- * "Class-balanced loss based on effective number of samples", discuss it as a weight). Of the weights tried it raised macro F1 at little cost in accuracy; data/README.md has the figures. A class without training rows has weight 1, which is never used.
+ * The weight of each class if the classes are unequal and `how` is auto: proportional to 1 / sqrt(rows of the class),
+ * with mean 1 over the training rows (Mahajan et al. 2018, "Exploring the limits of weakly supervised pretraining",
+ * sampled by it; Cui et al. 2019, "Class-balanced loss based on effective number of samples", discuss it as a weight).
+ * Of the weights tried it raised macro F1 at little cost in accuracy; data/README.md has the figures. A class without
+ * training rows has weight 1, which is never used.
  */
 export function weighClasses(data: TrainingData, how: ClassWeights): Float32Array | undefined {
   if (how === "none" || !isUnequal(data)) return undefined;

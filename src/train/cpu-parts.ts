@@ -1,6 +1,6 @@
 /**
- * Runs on the CPU at the same time, each on threads of its own: a step of a small model is too little work for several threads, which
- * wait for each other after every kernel. A run has the same bits on any number of threads.
+ * Runs on the CPU at the same time, each on threads of its own: a step of a small model is too little work for several
+ * threads, which wait for each other after every kernel. A run has the same bits on any number of threads.
  */
 import type { Backend, DeviceInfo } from "../backend/backend.ts";
 import { Engine } from "../engine/engine.ts";
@@ -33,7 +33,10 @@ export class CpuParts {
     private readonly parts: readonly Backend[],
   ) {}
 
-  /** The parts for some runs; null if they are not trained on the CPU. The device is the one that is chosen for the first run. */
+  /**
+   * The parts for some runs; null if they are not trained on the CPU. The device is the one that is chosen for the
+   * first run.
+   */
   static async open(common: Materials, runs: readonly PlannedJob[], signal?: AbortSignal): Promise<CpuParts | null> {
     const { device, info } = await chooseFor(common, runs[0]!, signal);
     if (info.kind !== "wasm") return null;

@@ -65,8 +65,8 @@ function few(set: Dataset | Blocks): Dataset | Blocks {
 const ANYWHERE = { device: { limits: { maxBinding: Infinity, maxBuffer: Infinity } }, prefixBudget: 1e9 };
 
 /**
- * Operations in the matrix products of a whole run: its frozen prefix, its steps and its evaluations. They follow from the settings,
- * the model's shape and the data. Throws ConfigError or DataError if these do not match.
+ * Operations in the matrix products of a whole run: its frozen prefix, its steps and its evaluations. They follow from
+ * the settings, the model's shape and the data. Throws ConfigError or DataError if these do not match.
  */
 export function countOperations(run: Omit<RunArguments, "device" | "prefixBudget">): number {
   const { flops, spec, plan, prefix, options, stepCounts } = prepareRun({ ...run, ...ANYWHERE });

@@ -1,4 +1,7 @@
-/** Several runs in one plan: adapters that share the base model and the batch, each as if it were trained alone, to the bit. */
+/**
+ * Several runs in one plan: adapters that share the base model and the batch, each as if it were trained alone, to the
+ * bit.
+ */
 import type { Backend } from "../backend/backend.ts";
 import { FrozenPrefix } from "../engine/frozen-prefix.ts";
 import { Group, type GroupOptions } from "../engine/group.ts";
@@ -51,8 +54,8 @@ function commonWords({ spec, size, prefix, options: { accumulate } }: PreparedRu
 }
 
 /**
- * Divides jobs into rounds of those that can share a plan, in the order of their first jobs: as many as the device has room for. The others
- * are rounds of one.
+ * Divides jobs into rounds of those that can share a plan, in the order of their first jobs: as many as the device has
+ * room for. The others are rounds of one.
  */
 export function divideIntoPlans<J extends PlannedJob>(common: Materials, jobs: readonly J[]): Round<J>[] {
   const rounds: Round<J>[] = [];
@@ -114,7 +117,8 @@ function mostThatFit(device: Backend, some: readonly Candidate[]): number {
 }
 
 /**
- * Trains the runs of a group together. Resolves when they have begun, with a promise for each: a failed run does not affect the others. Resumed runs must have begun on the same kind of device. Rejects if none can be trained.
+ * Trains the runs of a group together. Resolves when they have begun, with a promise for each: a failed run does not
+ * affect the others. Resumed runs must have begun on the same kind of device. Rejects if none can be trained.
  */
 export async function trainGroup(
   common: Materials,

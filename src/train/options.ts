@@ -302,8 +302,8 @@ export function defaultsFor(
 }
 
 /**
- * Fills in the objective's defaults; for so many training rows, if their number is known. Throws ConfigError for unknown
- * options and invalid values.
+ * Fills in the objective's defaults; for so many training rows, if their number is known. Throws ConfigError for
+ * unknown options and invalid values.
  */
 export function resolveOptions(
   given: Partial<TrainOptions>,
@@ -401,8 +401,9 @@ export function loraConfig({ rank, alpha, scaling, init, targets, layers }: Trai
 }
 
 /**
- * Settings with those that the adapter to continue from determines. Throws ConfigError if one is given with another value, or if
- * the adapter has another objective. A prefix continues without its projection, which is no part of an adapter.
+ * Settings with those that the adapter to continue from determines. Throws ConfigError if one is given with another
+ * value, or if the adapter has another objective. A prefix continues without its projection, which is no part of an
+ * adapter.
  */
 export function withAdapter<T extends Partial<TrainOptions>>(
   given: T,

@@ -24,8 +24,9 @@ export interface RunArguments extends Partial<TrainOptions> {
   /** An adapter of this model to continue from. It determines the mode and its sizes, head and pooling. */
   adapter?: Adapter;
   /**
-   * Bytes of host memory for the outputs of the frozen lower blocks, which then run only once per example. If the outputs do
-   * not fit, the whole model runs at every step, with the same bits. Default: a quarter of the free memory, at most 1 GB.
+   * Bytes of host memory for the outputs of the frozen lower blocks, which then run only once per example. If the
+   * outputs do not fit, the whole model runs at every step, with the same bits. Default: a quarter of the free memory,
+   * at most 1 GB.
    */
   prefixBudget?: number;
 }

@@ -39,9 +39,9 @@ export interface EvaluationRecord {
 }
 
 /**
- * The one with the lowest validation loss, of equal ones the first; undefined if no loss is finite. Evaluations of a run and the
- * settings of a sweep are chosen by it, whether classes are equal or not: accuracy and macro F1 are shares of a few rows, often equal,
- * and where a class has two validation rows, macro F1 is decided by them.
+ * The one with the lowest validation loss, of equal ones the first; undefined if no loss is finite. Evaluations of a
+ * run and the settings of a sweep are chosen by it, whether classes are equal or not: accuracy and macro F1 are shares
+ * of a few rows, often equal, and where a class has two validation rows, macro F1 is decided by them.
  */
 export function lowestLoss<T>(some: readonly T[], lossAt: (one: T) => number): T | undefined {
   let best: T | undefined;
@@ -147,8 +147,8 @@ export interface Checkpoint {
   /** Including the one before the first step. */
   evaluations: EvaluationRecord[];
   /**
-   * The trained tensors, and AdamW's moments as `m.<name>` and `v.<name>`; with `keep: "best"`, those of the best evaluation as
-   * `best.<name>`, unless it is the one after this step.
+   * The trained tensors, and AdamW's moments as `m.<name>` and `v.<name>`; with `keep: "best"`, those of the best
+   * evaluation as `best.<name>`, unless it is the one after this step.
    */
   tensors: Tensors;
 }

@@ -1,6 +1,6 @@
 /**
- * What a run takes in memory, before anything is allocated, and what it would take in another size. A run whose settings leave it
- * open (`auto`) takes the first size that fits; one that does not fit is told the nearest that does.
+ * What a run takes in memory, before anything is allocated, and what it would take in another size. A run whose
+ * settings leave it open (`auto`) takes the first size that fits; one that does not fit is told the nearest that does.
  */
 import type { Backend } from "../backend/backend.ts";
 import { textContext, WEIGHT_DTYPES, type WeightDtype } from "../config.ts";
@@ -119,8 +119,8 @@ interface Change {
 }
 
 /**
- * The nearest change after which a run takes less memory and fits: the same batch with recomputation, then with narrower weights, then
- * a smaller batch. Where nothing fits, `least` is the change with which it takes the least.
+ * The nearest change after which a run takes less memory and fits: the same batch with recomputation, then with
+ * narrower weights, then a smaller batch. Where nothing fits, `least` is the change with which it takes the least.
  */
 export function nearestChange(args: PlanArguments, options: TrainOptions): { nearest?: Change; least?: Change } {
   const present = ifPossible(() => planFitting(args, options));
@@ -198,8 +198,8 @@ export interface Measured extends Size {
 }
 
 /**
- * What a run takes in every type of weights, without and with recomputation: a row for each, a column for each batch size. Null where
- * the model has no such size.
+ * What a run takes in every type of weights, without and with recomputation: a row for each, a column for each batch
+ * size. Null where the model has no such size.
  */
 export function measureSizes(
   args: PlanArguments,

@@ -1,5 +1,6 @@
 /**
- * The training loop: steps, learning rate schedule, evaluation at intervals, events. Independent of files and the terminal.
+ * The training loop: steps, learning rate schedule, evaluation at intervals, events. Independent of files and the
+ * terminal.
  */
 
 import { checkOptions, type Kind } from "../arguments.ts";
@@ -48,14 +49,15 @@ import { checkFits, withAdvice } from "./sizes.ts";
 /** The arguments of `fineTune`, with the settings of `TrainOptions`. */
 export interface FineTuneArguments extends RunArguments {
   /**
-   * Ends the run within about a second. After the first step, `train` resolves with `aborted` set and the parameters of the last
-   * finished step; evaluations that were not made are null. Before, it rejects with the signal's reason.
+   * Ends the run within about a second. After the first step, `train` resolves with `aborted` set and the parameters of
+   * the last finished step; evaluations that were not made are null. Before, it rejects with the signal's reason.
    */
   signal?: AbortSignal;
   onEvent?: (event: TrainEvent) => void;
   /**
-   * The checkpoint to resume from. With the same options, data and kind of device the result is bit-identical to an uninterrupted run's.
-   * A device that was opened as `auto` is replaced by the checkpoint's kind; DeviceError if that is WebGPU and not available.
+   * The checkpoint to resume from. With the same options, data and kind of device the result is bit-identical to an
+   * uninterrupted run's. A device that was opened as `auto` is replaced by the checkpoint's kind; DeviceError if that
+   * is WebGPU and not available.
    */
   resume?: Checkpoint;
   /** Steps between checkpoints, or `evaluation`: one after each evaluation; 0 (default): only if the run is aborted. */
@@ -129,10 +131,10 @@ const ARGUMENTS = { ...COMMON_ARGUMENTS, ...OWN_ARGUMENTS } satisfies Record<
 export const OPTIONS = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, "any?"] as const));
 
 /**
- * Fine-tunes a model as a classifier or as a language model, depending on the data. Deterministic: the same device, data and
- * options give the same bits.
- * Throws ConfigError or DataError before anything is allocated, DeviceError if the plan does not fit or the device fails,
- * RunFailed (a TrainingError with the last good tensors) if loss or gradients are not finite.
+ * Fine-tunes a model as a classifier or as a language model, depending on the data. Deterministic: the same device,
+ * data and options give the same bits.
+ * Throws ConfigError or DataError before anything is allocated, DeviceError if the plan does not fit or the device
+ * fails, RunFailed (a TrainingError with the last good tensors) if loss or gradients are not finite.
  */
 export async function train(args: FineTuneArguments, place: Place = {}): Promise<TrainResult> {
   checkOptions("args", args, { ...ARGUMENTS, ...OPTIONS });

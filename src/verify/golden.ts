@@ -274,9 +274,9 @@ class Golden {
 }
 
 /**
- * The elements of an updated tensor that can be compared. Adam normalizes each gradient element by its magnitude, so that
- * rounding errors dominate the update of elements with a gradient far below the tensor's RMS; not so over a whole curve, which has
- * no `gradient`. The exact gradient of the key bias is zero.
+ * The elements of an updated tensor that can be compared. Adam normalizes each gradient element by its magnitude, so
+ * that rounding errors dominate the update of elements with a gradient far below the tensor's RMS; not so over a whole
+ * curve, which has no `gradient`. The exact gradient of the key bias is zero.
  */
 function steadyElements(name: string, gradient: Float32Array | null, width: number): (i: number) => boolean {
   const rms = gradient && Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0) / gradient.length);

@@ -14,7 +14,10 @@ import type { Usage } from "../run/usage.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { Splits } from "../train/results.ts";
 
-/** The settings of a run. `data` has the names of the files that the visitor selected last, `adapter` is the id of another run. */
+/**
+ * The settings of a run. `data` has the names of the files that the visitor selected last, `adapter` is the id of
+ * another run.
+ */
 export interface PageSettings extends RunSettings {
   /** Name of a bundled or stored model, or of one from the hub. */
   model: string;
@@ -101,8 +104,9 @@ export interface RunEstimate {
 }
 
 /**
- * `waiting`: a comparison will begin it; `stopping`: saving the trained parameters, because the run is paused or stopped;
- * `interrupted`: the page was closed during the run; `elsewhere`: training in another tab; `loaded`: an adapter loaded from a file.
+ * `waiting`: a comparison will begin it; `stopping`: saving the trained parameters, because the run is paused or
+ * stopped; `interrupted`: the page was closed during the run; `elsewhere`: training in another tab; `loaded`: an
+ * adapter loaded from a file.
  */
 export type RunState =
   | "waiting"
@@ -269,8 +273,8 @@ export interface Api {
   /** A zip of the adapter or of the whole run directory, or an HTML file. */
   download(id: string, what: Takeable): Promise<Blob>;
   /**
-   * Stores a run or an adapter from files, or from a zip file, and returns its id. `model` is its base model if the one that it names is
-   * not available. Fails if it is not of the `objective`, where one is given.
+   * Stores a run or an adapter from files, or from a zip file, and returns its id. `model` is its base model if the one
+   * that it names is not available. Fails if it is not of the `objective`, where one is given.
    */
   load(files: File[], model: string, objective?: Objective): Promise<string>;
   /** Generates text, which is reported by events. Resolves when it is complete or stopped. */

@@ -1,6 +1,6 @@
 /**
- * Pages in Chromium: the server of `npm run web`, one browser per test file, and pages that record errors, console messages and
- * requests to other origins.
+ * Pages in Chromium: the server of `npm run web`, one browser per test file, and pages that record errors, console
+ * messages and requests to other origins.
  */
 import { spawn } from "node:child_process";
 import { createServer, type ServerResponse } from "node:http";
@@ -116,8 +116,8 @@ export async function openPage(context: BrowserContext, url: string): Promise<Te
 }
 
 /**
- * Opens the page of `npm run web` with empty storage. It has no service worker, whose copy of all files takes a third of the time in
- * which a page starts: test/browser/hosting.test.ts is about it.
+ * Opens the page of `npm run web` with empty storage. It has no service worker, whose copy of all files takes a third
+ * of the time in which a page starts: test/browser/hosting.test.ts is about it.
  */
 export async function freshPage(webgpu = false): Promise<TestPage & { context: BrowserContext }> {
   return openFreshPage(await openBrowser({ webgpu }));

@@ -54,9 +54,9 @@ export async function waitForState(page: Page, state: string): Promise<void> {
 }
 
 /**
- * Presses a button or reloads once the run has taken `step` steps, and waits until it no longer trains or the page is loaded. Code in
- * the page does it, because a test on a busy machine would be too late for runs of one or two seconds. The page may be late
- * too, and the run goes on while it reloads: `holdCheckpoint` keeps the run from its end.
+ * Presses a button or reloads once the run has taken `step` steps, and waits until it no longer trains or the page is
+ * loaded. Code in the page does it, because a test on a busy machine would be too late for runs of one or two seconds.
+ * The page may be late too, and the run goes on while it reloads: `holdCheckpoint` keeps the run from its end.
  */
 export async function atStep(page: Page, step: number, act: "pause" | "stop" | "reload"): Promise<void> {
   const loaded = act === "reload" ? page.waitForEvent("load") : null;
@@ -86,8 +86,9 @@ export async function pageWorker(page: Page): Promise<Worker> {
 }
 
 /**
- * Makes the page's worker wait before it writes the checkpoint of `step`, or what was learned, until the returned function is called or
- * the page is reloaded: the run cannot end before the test acts, however slow the page is. Only for runs that begin afterwards.
+ * Makes the page's worker wait before it writes the checkpoint of `step`, or what was learned, until the returned
+ * function is called or the page is reloaded: the run cannot end before the test acts, however slow the page is. Only
+ * for runs that begin afterwards.
  */
 export async function holdCheckpoint(page: Page, step: number | "end"): Promise<() => Promise<void>> {
   const worker = await pageWorker(page);

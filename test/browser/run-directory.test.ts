@@ -1,4 +1,7 @@
-/** Runs that go from the page to Node, and from Node to the page: each ends with the bits of one that stayed where it began. */
+/**
+ * Runs that go from the page to Node, and from Node to the page: each ends with the bits of one that stayed where it
+ * began.
+ */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { zipSync } from "fflate";

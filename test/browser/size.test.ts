@@ -12,8 +12,8 @@ import { smallSpec } from "../helpers/models.ts";
 
 const KB = 1000;
 /**
- * Limits of a page that classifies, with threads and without shared memory, and of this project's whole page. A bundler leaves out
- * what generates: `npm run test:bundlers` has a limit of 115 kB for each case.
+ * Limits of a page that classifies, with threads and without shared memory, and of this project's whole page. A bundler
+ * leaves out what generates: `npm run test:bundlers` has a limit of 115 kB for each case.
  */
 const EMBED_BYTES = 111 * KB;
 const UNSHARED_BYTES = 115 * KB;
@@ -86,7 +86,10 @@ test("a page that classifies on WebGPU loads none of the shaders that are loaded
   }
 });
 
-/** What is loaded only when a visitor asks for something on the hub; hashes besides, as the browser has none of a download. */
+/**
+ * What is loaded only when a visitor asks for something on the hub; hashes besides, as the browser has none of a
+ * download.
+ */
 const OF_THE_HUB =
   /\/(src\/(data\/(hub|parquet)|io\/(hub(?!-names)|shards))|node_modules\/(@huggingface|yaml|hyparquet|@noble)\b)/;
 const OF_SEVERAL =

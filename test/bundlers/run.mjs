@@ -1,7 +1,8 @@
 /**
- * Builds a page with the packed package by the bundlers that people use, and runs each bundle in Chromium: on the CPU with threads,
- * on the CPU where memory cannot be shared, and on WebGPU. `npm run test:bundlers [-- NAME...]`. Also checks the types with the
- * lowest TypeScript. Installs the programs into build/bundlers the first time; the pages are left in build/bundlers/sites.
+ * Builds a page with the packed package by the bundlers that people use, and runs each bundle in Chromium: on the CPU
+ * with threads, on the CPU where memory cannot be shared, and on WebGPU. `npm run test:bundlers [-- NAME...]`. Also
+ * checks the types with the lowest TypeScript. Installs the programs into build/bundlers the first time; the pages are
+ * left in build/bundlers/sites.
  */
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";

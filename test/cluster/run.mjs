@@ -1,7 +1,8 @@
 /**
- * A sweep past one machine, by the files in src/sweep/cluster. `npm run test:cluster`. The Kubernetes manifest is checked against the
- * published schema, which is installed into build/cluster the first time. The sbatch file runs on a Slurm of one node, started here where
- * it is installed: one task is told that its time is over, one is requeued, one is killed; then all is as on one machine, to the bit.
+ * A sweep past one machine, by the files in src/sweep/cluster. `npm run test:cluster`. The Kubernetes manifest is
+ * checked against the published schema, which is installed into build/cluster the first time. The sbatch file runs on a
+ * Slurm of one node, started here where it is installed: one task is told that its time is over, one is requeued, one
+ * is killed; then all is as on one machine, to the bit.
  */
 import { spawnSync } from "node:child_process";
 import {

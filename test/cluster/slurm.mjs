@@ -66,8 +66,9 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 }
 
 /**
- * Starts it in `folder`, which is there and empty, and which others can enter: munge insists. `run` runs one of Slurm's commands and returns what it prints; `stop` ends all jobs and
- * daemons. Throws, with what the daemons said, if it does not start.
+ * Starts it in `folder`, which is there and empty, and which others can enter: munge insists. `run` runs one of Slurm's
+ * commands and returns what it prints; `stop` ends all jobs and daemons. Throws, with what the daemons said, if it does
+ * not start.
  */
 export async function startSlurm(folder) {
   for (const name of ["state", "spool"]) mkdirSync(join(folder, name));

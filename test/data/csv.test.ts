@@ -279,7 +279,8 @@ test("a file in another encoding is refused before anything else, with the encod
   for (const encoding of ["utf-16le", "utf-16be"]) {
     const text = Buffer.from("label,text\n\na,é\nb,x\nc,y\n", "utf16le");
     const { details } = await refused(encoding === "utf-16le" ? text : text.swap16());
-    const preview = [{ line: 1, text: "label,text" }, { line: 3, text: "a,é" }, { line: 4, text: "b,x" }]; // biome-ignore format: short
+    // biome-ignore format: short
+    const preview = [{ line: 1, text: "label,text" }, { line: 3, text: "a,é" }, { line: 4, text: "b,x" }];
     assert.equal(details.remedy, { encoding, title: "UTF-16", preview });
   }
   const table = Buffer.from("PK\x03\x04\x00\x00\xe9\x00,\x00", "latin1");
@@ -687,12 +688,15 @@ test("a path names a key of an object within; a key with a dot comes first", asy
     ["no", "more"],
   ]);
   const dotted = '{"a.b":"plain","a":{"b":"nested"},"label":"x"}\n{"a":{"b":"other"},"a.b":"plain too","label":"y"}';
-  assert.equal(await csvRows("a.jsonl", dotted, { textColumn: "a.b" }), [["x", "plain"], ["y", "plain too"]]); // biome-ignore format: short
+  // biome-ignore format: short
+  assert.equal(await csvRows("a.jsonl", dotted, { textColumn: "a.b" }), [["x", "plain"], ["y", "plain too"]]);
   // Deep and wide objects are left as they are.
   const deep = `{"text":"one","label":"a","d":${'{"d":'.repeat(5000)}1${"}".repeat(5000)}}`;
   const wide = `{"w":{${Array.from({ length: 5000 }, (_, i) => `"k${i}":1`).join()}},"text":"two","label":"b"}`;
-  assert.equal(await csvRows("a.jsonl", `${deep}\n${wide}`), [["a", "one"], ["b", "two"]]); // biome-ignore format: short
-  assert.equal(await csvRows("a.jsonl", `${wide}\n${deep}`), [["b", "two"], ["a", "one"]]); // biome-ignore format: short
+  // biome-ignore format: short
+  assert.equal(await csvRows("a.jsonl", `${deep}\n${wide}`), [["a", "one"], ["b", "two"]]);
+  // biome-ignore format: short
+  assert.equal(await csvRows("a.jsonl", `${wide}\n${deep}`), [["b", "two"], ["a", "one"]]);
 });
 
 test("many skipped rows: all are counted, the first are reported; if no row is left, the first error is thrown", async () => {

@@ -191,7 +191,8 @@ for (const spec of [smallSpec("lora"), smallSpec("all"), smallSpec("lora", lm), 
     async () => {
       const batch = randomBatch(spec, LENGTHS, 4);
       const isLanguageModel = spec.task.objective === "lm";
-      // AdamW divides a gradient by its own size. That of the keys' bias is 0 but for rounding, which a tiny eps would blow up.
+      // AdamW divides a gradient by its own size. That of the keys' bias is 0 but for rounding, which a tiny eps would
+      // blow up.
       const optimizer = { ...OPTIMIZER, eps: 1e-3 };
       // One sequence, then three: the mean is that over all rows, not a mean of means.
       const halves = [part(batch, 0, 1, isLanguageModel), part(batch, 1, 4, isLanguageModel)];

@@ -1,8 +1,8 @@
 /**
  * Checks the exchange with the real PEFT and transformers, in both directions, by value:
- * `npm run test:exchange [-- --optional] [-- --test FILE.csv --train FILE.csv --val FILE.csv]`. Makes a Python environment in
- * build/exchange the first time. --optional: where the Python registry does not answer, says so in one line and passes.
- * With files, messages and accuracy are those of the test file instead of made-up ones.
+ * `npm run test:exchange [-- --optional] [-- --test FILE.csv --train FILE.csv --val FILE.csv]`. Makes a Python
+ * environment in build/exchange the first time. --optional: where the Python registry does not answer, says so in one
+ * line and passes. With files, messages and accuracy are those of the test file instead of made-up ones.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";

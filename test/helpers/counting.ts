@@ -7,8 +7,8 @@ import type { Program } from "../../src/plan/plan.ts";
 import { testDevice } from "./device.ts";
 
 /**
- * A device that counts what is written, by the tensor's name, the buffers that were made for weights and not shared, and the sessions that are
- * there. `totals`: the bytes of every session, without what it shares.
+ * A device that counts what is written, by the tensor's name, the buffers that were made for weights and not shared,
+ * and the sessions that are there. `totals`: the bytes of every session, without what it shares.
  */
 export async function counting() {
   const device = await testDevice();

@@ -1,4 +1,7 @@
-/** What the commands do to the disk, without what they compute: for run/disk-faults.test.ts, in its process or in one that is killed. */
+/**
+ * What the commands do to the disk, without what they compute: for run/disk-faults.test.ts, in its process or in one
+ * that is killed.
+ */
 
 import { mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";

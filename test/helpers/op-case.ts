@@ -1,7 +1,7 @@
 /**
  * A test of an op: tensors with seeded contents, dispatches over them as one program, and what every element must hold
- * afterwards. Inputs that a kernel must not use are NaN, and so are outputs before the run: those that it must not write
- * keep their bits.
+ * afterwards. Inputs that a kernel must not use are NaN, and so are outputs before the run: those that it must not
+ * write keep their bits.
  */
 import * as assert from "uvu/assert";
 import type { TensorData } from "../../src/backend/backend.ts";
@@ -154,8 +154,8 @@ export class OpCase {
 }
 
 /**
- * Tensors of these shapes must be accepted, and those of which any one axis is one longer refused: all axes but those in
- * `free` ("name.axis"), which must be accepted too.
+ * Tensors of these shapes must be accepted, and those of which any one axis is one longer refused: all axes but those
+ * in `free` ("name.axis"), which must be accepted too.
  */
 export function assertShapes<N extends string>(
   shapes: Record<N, Shape>,

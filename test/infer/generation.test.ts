@@ -124,8 +124,8 @@ test("a single token beyond the context is forgotten, and said to be; none is wh
 });
 
 /**
- * A model that writes a text whatever the prompt of one token is: hidden states depend on the position alone, and the token
- * table has, for each token of the text, the sum of its positions' codes (rows of a Hadamard matrix).
+ * A model that writes a text whatever the prompt of one token is: hidden states depend on the position alone, and the
+ * token table has, for each token of the text, the sum of its positions' codes (rows of a Hadamard matrix).
  */
 async function scripted(name: string, text: string, end = true): Promise<string> {
   const config = { ...TINY, n_embd: 64, n_layer: 1 };

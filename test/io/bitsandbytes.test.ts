@@ -1,6 +1,6 @@
 /**
- * Models that bitsandbytes quantised and transformers wrote, with adapters by PEFT (test/exchange/make_quantized.py): their values by hash,
- * what PyTorch computes from the dequantised matrices in float64, and damaged files.
+ * Models that bitsandbytes quantised and transformers wrote, with adapters by PEFT (test/exchange/make_quantized.py):
+ * their values by hash, what PyTorch computes from the dequantised matrices in float64, and damaged files.
  */
 
 import { createHash } from "node:crypto";

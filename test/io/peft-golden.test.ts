@@ -1,6 +1,7 @@
 /**
- * Adapters that real PEFT wrote on a model that real transformers wrote (test/exchange/make_fixtures.py; versions in their
- * metadata): the logits, loss, gradients of everything that learns and 10 AdamW steps that they compute in float64.
+ * Adapters that real PEFT wrote on a model that real transformers wrote (test/exchange/make_fixtures.py; versions in
+ * their metadata): the logits, loss, gradients of everything that learns and 10 AdamW steps that they compute in
+ * float64.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -199,7 +199,8 @@ test("the token that ends a text: of the tokenizer's files, of the model's confi
   assert.is(await readEnd({}, { eos_token_id: 401 }), "</s>");
   assert.is(await readEnd({}, { eos_token_id: [401, 400] }), "</s>");
   assert.is(await readEnd({}, { eos_token_id: 50256 }), "<|endoftext|>");
-  assert.is(await readEnd({}, { eos_token_id: word }), "<|endoftext|>"); // a word, as in configs that are copies of GPT-2's
+  // a word, as in configs that are copies of GPT-2's
+  assert.is(await readEnd({}, { eos_token_id: word }), "<|endoftext|>");
   const { "<|endoftext|>": _, ...without } = VOCAB;
   const none = { ...lists, "vocab.json": { ...without, "<s>": 400 } };
   assert.is((await read({ ...none, "tokenizer_config.json": { bos_token: "<s>" } })).end.id, 400);

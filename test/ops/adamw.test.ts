@@ -101,7 +101,8 @@ for (const [name, config, rates, lr = LR] of [
   ["all of it, other betas and eps", { betas: [0.8, 0.95], eps: 1e-3, weight_decay: 0.5, clip: 0.5 }],
   ["two rates", BASE, TWO_RATES],
   ["two rates, weight decay and clipping", { ...DECAY, clip: 1 }, TWO_RATES],
-  // In f32, 1 - lr * weight_decay is 1 - 2^-23: a third more is taken off. 64 times as much must not be off by 64 times that.
+  // In f32, 1 - lr * weight_decay is 1 - 2^-23: a third more is taken off. 64 times as much must not be off by 64 times
+  // that.
   ["two rates and little weight decay", { ...DECAY, eps: 1e3 }, TWO_RATES, 15 * 2 ** -24],
 ] as [string, AdamWConfig, number[]?, number?][])
   testOnDevices(`${STEPS_TAKEN} steps with ${name}`, async () => {

@@ -448,7 +448,8 @@ test("operations of a step: 2 of each weight and token forward, 4 backward", () 
       segments.map((segment) => [segment.name, countFlops([segment], { tokens, sequences: 1 }) / (2 * tokens)]),
     );
   });
-  // The backward pass ends above the lowest gradient: last_block needs none of the lower blocks' inputs, nor the token table's.
+  // The backward pass ends above the lowest gradient: last_block needs none of the lower blocks' inputs, nor the token
+  // table's.
   const block = 12 * C * C;
   const [all, lastBlock, lora] = steps as [Record<string, number>, Record<string, number>, Record<string, number>];
   assert.is(all.forward, weights);

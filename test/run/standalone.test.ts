@@ -28,7 +28,8 @@ const TEMPLATE = readFileSync(packagePath("dist/web/dist/page/standalone.html"),
 
 /** Its weights take more than one block of the page. */
 const CONFIG = { ...TINY, n_embd: 64 };
-// Matrices in f16 are those of the model, so that probabilities are the same to the bit; but for a token that no text has.
+// Matrices in f16 are those of the model, so that probabilities are the same to the bit; but for a token that no text
+// has.
 const model = tinyModel(
   join(folder, "base"),
   (tensors) => {

@@ -158,8 +158,8 @@ test("the best parameters must be in the checkpoint; patience needs a validation
 });
 
 /**
- * Aborts a run in the `piece`-th piece of work of the device's threads after the first step has been read. Every record is a
- * piece, because the clock makes each appear slow. Returns the checkpoint and the number of pieces so far.
+ * Aborts a run in the `piece`-th piece of work of the device's threads after the first step has been read. Every record
+ * is a piece, because the clock makes each appear slow. Returns the checkpoint and the number of pieces so far.
  */
 async function stopInside(piece: number): Promise<{ checkpoint: Checkpoint; pieces: number }> {
   const device = (await openWasm({ threads: 1 })) as WasmBackend;

@@ -30,8 +30,8 @@ const verdictsOf = ({ record }: PageRun) => record.results!.test!.verdicts.map((
 const validationLoss = ({ record }: PageRun) => record.results!.after.val.loss;
 
 /**
- * The finished runs, each against the one with the lowest validation loss: McNemar's exact test on the same test messages, with Holm's
- * correction. The test set chooses nothing.
+ * The finished runs, each against the one with the lowest validation loss: McNemar's exact test on the same test
+ * messages, with Holm's correction. The test set chooses nothing.
  */
 export function compareRuns(runs: readonly PageRun[]): Outcome[] {
   const finished = runs.filter(({ state, record }) => state === "finished" && record.results?.test);

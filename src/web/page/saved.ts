@@ -13,8 +13,8 @@ const files = createStore("lowrank-page", "files");
 export type Saved = Partial<PageSettings>;
 
 /**
- * The settings of the address, which `linkTo` made, with the names of those that cannot be read; else the settings of the
- * last visit. A link is used once: a reload keeps later changes.
+ * The settings of the address, which `linkTo` made, with the names of those that cannot be read; else the settings of
+ * the last visit. A link is used once: a reload keeps later changes.
  */
 export function savedSettings(): { settings: Saved; isLink: boolean; unknown: string[] } {
   const text = location.hash.slice(1);

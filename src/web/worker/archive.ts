@@ -97,7 +97,10 @@ export function runFiles(some: Unpacked): Map<string, Uint8Array> | null {
   return files;
 }
 
-/** Where a file belongs in a run directory; undefined if it is none of a run's. A file without a folder is placed by its name. */
+/**
+ * Where a file belongs in a run directory; undefined if it is none of a run's. A file without a folder is placed by its
+ * name.
+ */
 function placeOf(path: string, data: readonly string[]): string | undefined {
   const [folder, name, ...deeper] = path.includes("/") ? path.split("/") : [undefined, path];
   if (deeper.length > 0 || /^\.{0,2}$/.test(name!)) return undefined;

@@ -1,6 +1,6 @@
 /**
- * The worker's open devices, by requested name. A device stays open, because a run, a classification and an estimate may each
- * be using theirs.
+ * The worker's open devices, by requested name. A device stays open, because a run, a classification and an estimate
+ * may each be using theirs.
  */
 import type { Backend } from "../../backend/backend.ts";
 import { openDevice } from "../../backend/device.ts";

@@ -12,7 +12,9 @@ export class TrainingGroup {
     private readonly emit: Emit,
   ) {}
 
-  /** A run, and the companions that are trained with it. Throws if it cannot begin; a companion that cannot is left out. */
+  /**
+   * A run, and the companions that are trained with it. Throws if it cannot begin; a companion that cannot is left out.
+   */
   static async prepare(
     run: PageRun,
     companions: readonly PageRun[],

@@ -19,7 +19,10 @@ import { runFolder, startFolder } from "./store.ts";
 
 const inData = (path: string) => joinPath("data", fileName(path));
 
-/** Stores a run's files in its folder, and those of the run `from` whose adapter it starts from: the originals may be deleted. */
+/**
+ * Stores a run's files in its folder, and those of the run `from` whose adapter it starts from: the originals may be
+ * deleted.
+ */
 export async function keepFiles(run: PageRun, from?: string): Promise<void> {
   const { id, record } = run;
   for (const path of dataFiles(record.data)) {

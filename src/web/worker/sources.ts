@@ -79,8 +79,8 @@ export async function firstRows(name: string, encoding?: string): Promise<string
 let model: { name: string; checkpoint: Promise<GPT2Checkpoint> } | undefined;
 
 /**
- * Opens a model by name. The last one stays open, and concurrent calls share it. A replaced model is not closed: a run may
- * still be reading it, and files of a page hold no resources that must be released.
+ * Opens a model by name. The last one stays open, and concurrent calls share it. A replaced model is not closed: a run
+ * may still be reading it, and files of a page hold no resources that must be released.
  */
 export function openModel(name: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
   if (model?.name === name) return model.checkpoint;

@@ -1,6 +1,7 @@
 /**
- * The runs stored in this browser. A run is a run directory in the page's private file system, as Node writes it, with the visitor's
- * files in data/ and the adapter that it started from in start/. What the page alone knows of it is in IndexedDB.
+ * The runs stored in this browser. A run is a run directory in the page's private file system, as Node writes it, with
+ * the visitor's files in data/ and the adapter that it started from in start/. What the page alone knows of it is in
+ * IndexedDB.
  */
 
 import { createStore, del, get, set, values } from "idb-keyval";

@@ -142,8 +142,8 @@ export class Training implements Job {
   }
 
   /**
-   * Without a checkpoint, or if none is valid, the run starts from the beginning. A browser that cannot read them now fails the
-   * run: it can be resumed from them later.
+   * Without a checkpoint, or if none is valid, the run starts from the beginning. A browser that cannot read them now
+   * fails the run: it can be resumed from them later.
    */
   private async lastCheckpoint(): Promise<Checkpoint | undefined> {
     if ((await generations(this.folder)).length === 0) return undefined;
@@ -157,7 +157,8 @@ export class Training implements Job {
   }
 
   private onTrainEvent({ type }: TrainEvent): void {
-    // The record is that before the first step, until its checkpoint is restored; what it comes to is reported when it is saved.
+    // The record is that before the first step, until its checkpoint is restored; what it comes to is reported when it
+    // is saved.
     if (type === "plan" || type === "start" || type === "end") return;
     // The first step is reported at once.
     const isFirst = this.live.record.step <= 1;

@@ -150,8 +150,8 @@ async function begin(make: () => Promise<Parameters<typeof train>>): Promise<str
 }
 
 /**
- * Trains a run, from the adapter of the run `from`, if no other tab does, then the runs that follow in its comparison; resolves when the first
- * has begun.
+ * Trains a run, from the adapter of the run `from`, if no other tab does, then the runs that follow in its comparison;
+ * resolves when the first has begun.
  */
 function train(first: PageRun, materials: Materials, from?: string): Promise<string> {
   return new Promise((resolve, reject) => {
