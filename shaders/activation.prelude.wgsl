@@ -1,12 +1,13 @@
 // The activation of the MLP and its derivative, by the constant `activation`: 0 gelu_new, 1 gelu, 2 relu.
 //
-// gelu_new is GELU in the tanh form of GPT-2, with tanh written as a sigmoid: 0.5 * (1 + tanh(u)) = s = 1 / (1 + exp(-2 u)),
-// u = sqrt(2 / pi) * (x + 0.044715 * x^3). The argument of exp is clamped, so that it does not overflow; a driver's tanh is good to about
-// 1e-7 only, which large inputs multiply. Reference: llm.c gelu_backward.
+// gelu_new is GELU in the tanh form of GPT-2, with tanh written as a sigmoid: 0.5 * (1 + tanh(u)) = s = 1 / (1 +
+// exp(-2 u)), u = sqrt(2 / pi) * (x + 0.044715 * x^3). The argument of exp is clamped, so that it does not overflow; a
+// driver's tanh is good to about 1e-7 only, which large inputs multiply. Reference: llm.c gelu_backward.
 //
-// gelu is x * P(x), P the normal distribution. Its tail P(-|x|) = exp(-x^2 / 2) * t * (polynomial of degree 8 in t), t = 1 / (1 + 0.35 |x|), has
-// a relative error of 3.2e-8. The form is Hastings' (Abramowitz and Stegun 7.1.26, whose five terms are good to 1.5e-7), the coefficients
-// a minimax fit. The tail is never a difference, so that it does not cancel.
+// gelu is x * P(x), P the normal distribution. Its tail P(-|x|) = exp(-x^2 / 2) * t * (polynomial of degree 8 in t),
+// t = 1 / (1 + 0.35 |x|), has a relative error of 3.2e-8. The form is Hastings' (Abramowitz and Stegun 7.1.26, whose
+// five terms are good to 1.5e-7), the coefficients a minimax fit. The tail is never a difference, so that it does not
+// cancel.
 
 /// exp(-2 u)
 fn gelu_decay(x: vec4f) -> vec4f {
@@ -44,8 +45,8 @@ fn activate(x: vec4f) -> vec4f {
   return x / (1.0 + gelu_decay(x));
 }
 
-/// The derivative. gelu_new: s + x s (1 - s) 2 u'; 1 - s is made as exp(-2 u) * s: it must vanish where x is large, since x^3 multiplies it.
-/// gelu: P(x) + x exp(-x^2 / 2) / sqrt(2 pi).
+/// The derivative. gelu_new: s + x s (1 - s) 2 u'; 1 - s is made as exp(-2 u) * s: it must vanish where x is large,
+/// since x^3 multiplies it. gelu: P(x) + x exp(-x^2 / 2) / sqrt(2 pi).
 fn activation_slope(x: vec4f) -> vec4f {
   if (activation == 1u) {
     let e = normal_decay(x);

@@ -13,8 +13,8 @@
 //   jobs     (read)     [entries, words]: member and clip of each page, and where it is: at .. at + count
 //   shares   (read)     [entries, share_words]: is_updated, decay, lr_decay, step_size and correction2 of each member
 //
-// step_size = lr / (1 - beta1^t), correction2 = sqrt(1 - beta2^t), lr_decay = lr * weight_decay and decay = 1 - lr_decay come from the
-// host, in f64. clip = 0: no clipping.
+// step_size = lr / (1 - beta1^t), correction2 = sqrt(1 - beta2^t), lr_decay = lr * weight_decay and decay = 1 -
+// lr_decay come from the host, in f64. clip = 0: no clipping.
 // Grid: flat over the largest page; z: pages. Reference: torch.optim.AdamW and torch.nn.utils.clip_grad_norm_.
 
 @compute @workgroup_size(256)

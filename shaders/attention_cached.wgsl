@@ -8,10 +8,12 @@
 //   cache   (read)   [slots, 2, heads, positions, head_size]: keys and values
 //   slots  (read)   [tokens, 2]: the token's slot and its position in it
 //
-// Grid: (tokens, NH), one workgroup a query and head: one token alone keeps a device busy. Keys come in tiles of 256, with an
-// online softmax over tiles. For the scores four lanes share a key, so that they read its row together; then a lane has a
-// key's weight; then it has four of the head's numbers and every `groups`-th key. HS is a multiple of 4 and at most 128.
-// Reference: Dao et al. 2023 (Flash-Decoding), without the split of a sequence over workgroups; Milakov and Gimelshein 2018.
+// Grid: (tokens, NH), one workgroup a query and head: one token alone keeps a device busy. Keys come in tiles of 256,
+// with an online softmax over tiles. For the scores four lanes share a key, so that they read its row together; then a
+// lane has a key's weight; then it has four of the head's numbers and every `groups`-th key. HS is a multiple of 4 and
+// at most 128.
+// Reference: Dao et al. 2023 (Flash-Decoding), without the split of a sequence over workgroups; Milakov and
+// Gimelshein 2018.
 
 const LANES = 256u;
 const LOWEST = -3.0e38;
@@ -105,7 +107,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     workgroupBarrier();
     sum *= shrink;
     if (mine < groups) {
-      // Four loads at a time are on their way; a key beyond the last one is the last one with weight 0.
+      // Four loads at a time are in flight; a key beyond the last one is the last one with weight 0.
       for (var j = mine; j < keys; j += 4u * groups) {
         for (var i = 0u; i < 4u; i++) {
           let key = j + i * groups;

@@ -1,18 +1,20 @@
-// Causal attention within the sequences of a packed batch, behind a prefix that all of them see, by an online softmax: no score
-// matrix is kept.
+// Causal attention within the sequences of a packed batch, behind a prefix that all of them see, by an online softmax:
+// no score matrix is kept.
 //
 //   s_j = scale * q[n, h] . k[j, h] for start(n) <= j <= n, and for the prefix's rows j
 //   out[n, h] = sum_j exp(s_j - max) v[j, h] / sum_j exp(s_j - max);  lse[n, h] = max + log(sum_j exp(s_j - max))
 //
 //   out    (write)  [tokens, C]
 //   lse    (write)  [tokens, heads], saved for the backward pass
-//   qkv    (read)   [room, 3C]: q, k, v, each [NH, HS]; of the rows prefix_row .. prefix_row + prefix - 1, the prefix, k and v
+//   qkv    (read)   [room, 3C]: q, k, v, each [NH, HS]; of the rows prefix_row .. prefix_row + prefix - 1, the prefix,
+//     k and v
 //   bounds  (read)   [tokens, 2]: where the token's sequence starts and ends
 //
-// Grid: (ceil(tokens / 32), NH), one workgroup for 32 queries of a head. It takes the sequences in its rows one by one: their
-// keys come in tiles of 32, counted from the prefix's first, which those from the start of the sequence follow, so that a row's
-// sums do not depend on where in the batch it lies, and no number of another sequence enters them. Lanes are 8 x 8: `down` has
-// four queries, `along` four keys or every eighth vec4 of the head. HS is a multiple of 4 and at most 128.
+// Grid: (ceil(tokens / 32), NH), one workgroup for 32 queries of a head. It takes the sequences in its rows one by one:
+// their keys come in tiles of 32, counted from the prefix's first, which those from the start of the sequence follow,
+// so that a row's sums do not depend on where in the batch it lies, and no number of another sequence enters them.
+// Lanes are 8 x 8: `down` has four queries, `along` four keys or every eighth vec4 of the head. HS is a multiple of 4
+// and at most 128.
 // Reference: Dao et al. 2022 (FlashAttention), algorithm 1; Milakov and Gimelshein 2018 for the online softmax.
 //
 // `left` and `right` hold queries and keys, then weights and values.

@@ -1,6 +1,7 @@
 // Gradient of attention with respect to the keys and the values.
 //
-//   p_i = exp(s_ij - lse[i, h]);  ds_i = p_i * (dout[i, h] . v[j, h] - D[i, h])  for j <= i < end(j), of the prefix's rows j for all i
+//   p_i = exp(s_ij - lse[i, h]);  ds_i = p_i * (dout[i, h] . v[j, h] - D[i, h])  for j <= i < end(j), of the prefix's
+//     rows j for all i
 //   dk[j, h] = scale * sum_i ds_i q[i, h];  dv[j, h] = sum_i p_i dout[i, h]
 //
 //   dqkv   (updates)  [room, 3C]: the second and third thirds of the tokens' and the prefix's rows
@@ -10,10 +11,11 @@
 //   qkv    (read)     [room, 3C]
 //   bounds  (read)     [tokens, 2]: where the token's sequence starts and ends
 //
-// Grid: (ceil(prefix / 32) + ceil(tokens / 32), NH), one workgroup for 32 keys of a head; the prefix's, which take longest, come
-// first. It takes the sequences in its rows one by one, and their queries in tiles of 32 from the first key on; p and ds are 0
-// for the queries before a key, so that its sums do not depend on where a tile begins. For the prefix's keys the whole batch is
-// one sequence behind them. Lanes are those of attention_forward, with keys and queries exchanged.
+// Grid: (ceil(prefix / 32) + ceil(tokens / 32), NH), one workgroup for 32 keys of a head; the prefix's, which take
+// longest, come first. It takes the sequences in its rows one by one, and their queries in tiles of 32 from the first
+// key on; p and ds are 0 for the queries before a key, so that its sums do not depend on where a tile begins. For the
+// prefix's keys the whole batch is one sequence behind them. Lanes are those of attention_forward, with keys and
+// queries exchanged.
 // Reference: Dao et al. 2022 (FlashAttention), algorithm 4.
 //
 // `left` and `right` hold keys and queries, values and dout, then p and dout, ds and queries.

@@ -11,8 +11,8 @@
 //   qkv    (read)   [room, 3C]
 //   bounds  (read)   [tokens, 2]: where the token's sequence starts and ends
 //
-// Grid: (ceil(tokens / 32), NH), one workgroup for 32 queries of a head. Tiles, lanes and the order of sums are those of
-// attention_forward. Reference: Dao et al. 2022 (FlashAttention), algorithm 4.
+// Grid: (ceil(tokens / 32), NH), one workgroup for 32 queries of a head. Tiles, lanes and the order of sums are those
+// of attention_forward. Reference: Dao et al. 2022 (FlashAttention), algorithm 4.
 //
 // `left` and `right` hold queries and keys, dout and values, then ds and keys.
 

@@ -1,5 +1,5 @@
-// What the attention kernels by tiles share: two tiles of 32 rows in workgroup memory, eight vec4 of each row at a time, and the
-// products of their rows. Lanes are 8 x 8.
+// What the attention kernels by tiles share: two tiles of 32 rows in workgroup memory, eight vec4 of each row at a
+// time, and the products of their rows. Lanes are 8 x 8.
 
 const LANES = 64u;
 const TILE = 32u;
@@ -14,8 +14,8 @@ fn place(row: u32, column: u32) -> u32 {
   return (column * 9u) ^ (row / 4u);
 }
 
-// The row of a key that the sequence from `start` sees. Keys are numbered from `start` on, the prefix's first: the key of a row
-// n of the sequence is n + prefix.
+// The row of a key that the sequence from `start` sees. Keys are numbered from `start` on, the prefix's first: the key
+// of a row n of the sequence is n + prefix.
 fn key_row(key: u32, start: u32) -> u32 {
   if (prefix > 0u && key < start + prefix) {
     return dims.prefix_row + key - start;

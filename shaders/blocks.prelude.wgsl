@@ -1,5 +1,5 @@
-// Blocks of 4 x 4 elements in registers: a block of the left operand holds four rows for each of four steps of the depth, one of
-// the right operand four columns.
+// Blocks of 4 x 4 elements in registers: a block of the left operand holds four rows for each of four steps of the
+// depth, one of the right operand four columns.
 
 /// sum[i] += x[i] y: one step of the depth, for four rows x and four columns y.
 fn add_outer(sum: mat4x4f, x: vec4f, y: vec4f) -> mat4x4f {

@@ -1,6 +1,7 @@
 // Gradient of each member's weighted mean cross-entropy, over one piece of the classes.
 //
-//   dlogits[i, c] = loss_scale * weights_i * (exp(logits[i, c] - max_i) / sum_i - [c = target_i]), 0 where the row is ignored
+//   dlogits[i, c] = loss_scale * weights_i * (exp(logits[i, c] - max_i) / sum_i - [c = target_i]), 0 where the row is
+//     ignored
 //
 //   dlogits  (write)  [rows, count]: classes first .. first + count
 //   logits   (read)   [rows, count]
@@ -9,7 +10,8 @@
 //   weights  (read)   [rows], 1 where the classes are not weighted
 //   shares   (read)   [entries, words]: each member's rows, and its loss_scale
 //
-// Grid: flat over largest * count, the rows of the largest share; z: members. Reference: llm.c crossentropy_softmax_backward.
+// Grid: flat over largest * count, the rows of the largest share; z: members. Reference: llm.c
+// crossentropy_softmax_backward.
 
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {

@@ -3,13 +3,15 @@
 //   metrics[member * slots + slot] =
 //     (loss_scale * sum_i weights_i (max_i - target_i + log(sum_i)), number of rows with target_i = max_i, -, -)
 //
-//   metrics  (updates)  [results, 4], slots of each member: loss, correct, gradient norm, finite (the last two by gradnorm_total)
+//   metrics  (updates)  [results, 4], slots of each member: loss, correct, gradient norm, finite (the last two by
+//     gradnorm_total)
 //   state    (read)     [rows, 4] of crossentropy_forward
 //   targets  (read)     [rows], -100 where the row is ignored
 //   weights  (read)     [rows], 1 where the classes are not weighted
 //   shares   (read)     [entries, words]: each member's rows, and its loss_scale
 //
-// Grid: (1, 1, members); sums by a fixed tree, from the member's first row on. loss_scale is 1 / sum of the weights of rows that count.
+// Grid: (1, 1, members); sums by a fixed tree, from the member's first row on. loss_scale is 1 / sum of the weights of
+// rows that count.
 // Reference: PyTorch cross_entropy.
 
 const LANES = 64u;

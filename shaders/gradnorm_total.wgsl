@@ -1,4 +1,4 @@
-// The norm of each member's gradients, and the switches that stop the updates of a member whose loss or gradients are not finite.
+// The norm of each member's gradients, and the flags that stop a member whose loss or gradients are not finite.
 //
 //   metrics[member * slots + slot].z = sqrt(sum of partial[first .. first + count])
 //   stopped[member] = 1 where the loss or the norm is Inf or NaN; stays until the host resets it
@@ -8,7 +8,8 @@
 //   partial  (read)     [partials]
 //   jobs     (read)     [entries, words]: first and count of each member
 //
-// Grid: (1, 1, members); sums by a fixed tree. Finiteness is read off the bits: WGSL lets a compiler assume that no value is NaN.
+// Grid: (1, 1, members); sums by a fixed tree. Finiteness is read off the bits: WGSL lets a compiler assume that no
+// value is NaN.
 // Reference: torch.nn.utils.clip_grad_norm_.
 
 const LANES = 64u;

@@ -1,4 +1,4 @@
-// Gradient of layer normalisation with respect to its input, and its output, made again.
+// Gradient of layer normalisation with respect to its input, and its recomputed output.
 //
 //   xhat = (inp - mean) * rstd;  g = dout * weight;  dinp = add + rstd * (g - mean(g) - xhat * mean(g * xhat))
 //   out = xhat * weight + bias

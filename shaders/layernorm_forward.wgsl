@@ -1,6 +1,7 @@
 // Layer normalisation of each row, variance in two passes.
 //
-//   mean = sum(inp) / C;  rstd = 1 / sqrt(sum((inp - mean)^2) / C + epsilon);  out = (inp - mean) * rstd * weight + bias
+//   mean = sum(inp) / C;  rstd = 1 / sqrt(sum((inp - mean)^2) / C + epsilon);  out = (inp - mean) * rstd * weight +
+//     bias
 //
 //   out     (write)  [rows, cols]
 //   stats   (write)  [rows, 2]: mean and rstd, saved for the backward pass
@@ -23,7 +24,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   sums[lane] = sum;
   workgroupBarrier();
-  // Every lane adds up all 32 in the same order: one barrier instead of a tree's five, on software drivers the dearest part.
+  // Every lane adds up all 32 in the same order: one barrier instead of a tree's five, which cost software drivers
+  // most.
   sum = 0.0;
   for (var i = 0u; i < LANES; i++) {
     sum += sums[i];

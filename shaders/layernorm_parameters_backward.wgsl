@@ -8,7 +8,8 @@
 //   inp      (read)         [rows, cols]
 //   stats    (read)         [rows, 2]: mean and rstd of the forward pass
 //
-// Grid: ceil(cols / 16). A workgroup sums 16 columns: 16 lanes share the rows of a column, whose parts are then added in order.
+// Grid: ceil(cols / 16). A workgroup sums 16 columns: 16 lanes share the rows of a column, whose parts are then added
+// in order.
 // Reference: llm.c layernorm_backward.
 
 const COLUMNS = 16u;

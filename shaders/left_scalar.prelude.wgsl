@@ -1,5 +1,5 @@
-// Four neighbouring elements of a one by one: for any strides, offsets and sizes. What lies beyond an edge is not used: an index
-// beyond the end reads something.
+// Four neighbouring elements of a one by one: for any strides, offsets and sizes. What lies beyond an edge is not used:
+// an index beyond the end reads something.
 
 fn a_at(at: u32) -> vec4f {
   let i = min(at + vec4u(0u, 1u, 2u, 3u), vec4u(arrayLength(&a) - 1u));

@@ -1,4 +1,5 @@
-// A matrix product with adapters and with what follows it: out = a b + bias + down up, then a residual or the activation.
+// A matrix product with adapters and with what follows it: out = a b + bias + down up, then a residual or the
+// activation.
 //
 //   out   (write)  [m, n]
 //   act   (write)  [m, n], written by the epilogues activate_saved, activate_backward and add_saved
@@ -6,12 +7,13 @@
 //   b     (read)   [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; f32, f16, q8, q4 by b_type
 //   bias  (read)   [n], used where has_bias != 0
 //   down  (read)   [m, count * r], from down_offset on
-//   up    (read)   step d of adapter i, column j: at up_offset + i * stride + d * up_row + c * up_col, c = j - column - i * step < width;
-//                  else 0
+//   up    (read)   step d of adapter i, column j: at up_offset + i * stride + d * up_row + c * up_col, c = j - column -
+//                  i * step < width; else 0
 //   inp   (read)   [m, n]: what the epilogues add and add_saved add, the activation's input of activate_backward
 //
 // Epilogues, as in src/ops/linear.ts: 1 add, out += inp; 2 activate, out = activation(out); 3 activate_saved,
-// act = activation(out); 4 activate_backward, act = activation(inp) and out *= activation'(inp); 5 add_saved, act = out + inp.
+// act = activation(out); 4 activate_backward, act = activation(inp) and out *= activation'(inp); 5 add_saved, act =
+// out + inp.
 
 /// An operand: where its first element is, and how far the next along its side and along the depth.
 struct Layout {

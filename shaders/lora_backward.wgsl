@@ -10,8 +10,9 @@
 //   jobs    (read)     of each adapter, the above
 //   shares  (read)     the members' rows
 //
-// Grid: (ceil(longest / 16), ceil(rank / 8), 2 * jobs): for each adapter its A, then its B; 16 is along input or width. A lane
-// makes 4 x 8 elements of a sixteenth of the rows; the parts are added up in a fixed order. Reference: Hu et al. 2021, section 4.1.
+// Grid: (ceil(longest / 16), ceil(rank / 8), 2 * jobs): for each adapter its A, then its B; 16 is along input or width.
+// A lane makes 4 x 8 elements of a sixteenth of the rows; the parts are added up in a fixed order. Reference: Hu et al.
+// 2021, section 4.1.
 
 const STEP = LANES / SIDES * 4u;
 

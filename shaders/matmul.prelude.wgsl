@@ -1,10 +1,11 @@
 // How the operands of a matrix product lie, and how sums become elements of out, inside its edges:
-// out = beta * out + bias + alpha * a b. Where product number `batch` of several lies is in the preludes matmul_strided and
-// matmul_grouped.
+// out = beta * out + bias + alpha * a b. Where product number `batch` of several lies is in the preludes matmul_strided
+// and matmul_grouped.
 //
 //   out   (write, read where beta != 0)  element [i, j] at out_at + i * out_row + j
 //   a     (read)  [m, k], element [i, k] at a_at + i * a_row + k * a_col; a_row or a_col is 1
-//   b     (read)  [k, n], element [k, j] at b_at + k * b_row + j * b_col, b_row or b_col is 1; f32, f16, q8, q4 by b_type
+//   b     (read)  [k, n], element [k, j] at b_at + k * b_row + j * b_col, b_row or b_col is 1; f32, f16, q8, q4 by
+//     b_type
 //   bias  (read)  [n] from bias_at on, used where has_bias != 0
 
 /// An operand: where its first element is, and how far the next along its side and along the depth.

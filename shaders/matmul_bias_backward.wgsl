@@ -7,8 +7,8 @@
 //   jobs    (read)         [entries, words]: the member of each bias, and where its gradient is
 //   shares  (read)         [entries, share_words]: each member's rows
 //
-// Grid: (ceil(cols / 16), 1, biases). A workgroup sums 16 columns: 16 lanes share the rows of a column, from the member's first on,
-// whose parts are then added in order. Reference: llm.c matmul_backward.
+// Grid: (ceil(cols / 16), 1, biases). A workgroup sums 16 columns: 16 lanes share the rows of a column, from the
+// member's first on, whose parts are then added in order. Reference: llm.c matmul_backward.
 
 const COLUMNS = 16u;
 const PARTS = 16u;

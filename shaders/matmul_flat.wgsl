@@ -1,7 +1,8 @@
-// Matrix product for results of few rows, as the gradient of a classifier's head. The rows of a and the columns of b lie side by side.
+// Matrix product for results of few rows, as the gradient of a classifier's head. The rows of a and the columns of b
+// are contiguous.
 //
-// Grid: (ceil(n / 16), ceil(m / 8), batch). A lane makes 8 x 4 elements of its part of the depth. Reference: BLAS gemm, with BLIS's row
-// and column strides.
+// Grid: (ceil(n / 16), ceil(m / 8), batch). A lane makes 8 x 4 elements of its part of the depth. Reference: BLAS gemm,
+// with BLIS's row and column strides.
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {

@@ -1,8 +1,8 @@
-// Matrix product for a few rows, as where a text is written token by token. The columns of a lie side by side.
+// Matrix product for a few rows, as in token-by-token generation. The columns of a are contiguous.
 //
-// Grid: (ceil(n / 16), ceil(m / 4), batch). A lane makes 4 x 4 elements of a part of the depth: 4 lanes lie along the columns, 32
-// along the depth, neighbours along what lies side by side in b. Then half of the lanes add up the parts of an element each, in
-// an order that does not depend on m. Reference: BLAS gemv, with BLIS's strides.
+// Grid: (ceil(n / 16), ceil(m / 4), batch). A lane makes 4 x 4 elements of a part of the depth: 4 lanes lie along the
+// columns, 32 along the depth, neighbours along what lies side by side in b. Then half of the lanes add up the parts of
+// an element each, in an order that does not depend on m. Reference: BLAS gemv, with BLIS's strides.
 
 const LANES = 128u;
 const SIDES = 4u;

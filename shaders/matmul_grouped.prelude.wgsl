@@ -1,5 +1,5 @@
-// A product for each job, over the rows of its member: grouped gemm, as in cuBLAS. An operand with the rows of the whole batch begins at
-// the member's first.
+// A product for each job, over the rows of its member: grouped GEMM, as in cuBLAS. An operand with the rows of the
+// whole batch begins at the member's first row.
 //
 //   jobs    (read)  of each product: its member, sizes and strides, where out, a, b and the bias begin, alpha
 //   shares  (read)  the members' rows; they are the product's rows, or its depth where is_depth != 0

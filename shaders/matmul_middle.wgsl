@@ -1,7 +1,8 @@
 // Matrix product by tiles of 32 x 32. What the operands are is in the preludes matmul and linear.
 //
 // Grid: (ceil(n / 32), ceil(m / 32), batch). A lane makes 4 x 4 elements. The depth is added up in its order, as by
-// matmul_wide: the same bits from four times as many workgroups. Reference: BLAS gemm, with BLIS's row and column strides.
+// matmul_wide: the same bits from four times as many workgroups. Reference: BLAS gemm, with BLIS's row and column
+// strides.
 
 const SIDE = 32u;
 const DEPTH = 32u;
@@ -59,7 +60,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         sums = add_outer(sums, tile_a[y + i * BLOCKS], tile_b[x + i * BLOCKS]);
       }
     }
-    // Steps of the last tile that make no four.
+    // Steps of the last tile beyond a multiple of four.
     let y = full % PARTS * SIDE + (own_row ^ (full * SWIZZLE)) % 8u;
     let x = full % PARTS * SIDE + (own_col ^ (full * SWIZZLE)) % 8u;
     for (var i = 0u; i < depth % 4u; i++) {

@@ -1,6 +1,7 @@
-// Matrix product for results of few columns, as an adapter's A gives. The columns of a lie side by side.
+// Matrix product for results of few columns, as x A^T of an adapter. The columns of a are contiguous.
 //
-// Grid: (ceil(n / 8), ceil(m / 4), batch). A lane makes 4 x 8 elements of its part of the depth, along which all lanes lie.
+// Grid: (ceil(n / 8), ceil(m / 4), batch). A lane makes 4 x 8 elements of its part of the depth, along which all lanes
+// lie.
 // Reference: BLAS gemm, with BLIS's row and column strides.
 
 fn sums_of(lane: u32, batch: u32, row: u32, col: u32, b_along: bool) -> Sums {

@@ -1,10 +1,11 @@
-// Tiles of a and of b in workgroup memory, SIDE x DEPTH elements each: what the shaders that make SIDE x SIDE elements of out
-// in a workgroup share. All of them add up the depth in its order, in one sum an element: they give the same bits.
+// Tiles of a and of b in workgroup memory, SIDE x DEPTH elements each: what the shaders that make SIDE x SIDE elements
+// of out in a workgroup share. All of them sum over the depth in order, in one sum per element: they give the same
+// bits.
 //
-// A tile is kept in vectors of four rows (of b: columns), BLOCKS of them for each step of the depth. A lane brings one block
-// of 4 x 4 to each tile. Vectors are swizzled, so that neither the lanes that write nor those that read meet in a bank. Dawn
-// clamps indices that it cannot prove to be inside: these are made of %, loop counters and constants in one function, which it
-// can.
+// A tile is kept in vectors of four rows (of b: columns), BLOCKS of them for each step of the depth. A lane brings one
+// block of 4 x 4 to each tile. Vectors are swizzled, so that neither the lanes that write nor those that read meet in a
+// bank. Dawn clamps indices that it cannot prove to be inside: these are made of %, loop counters and constants in one
+// function, which it can.
 
 const LANES = 64u;
 /// Blocks along a side and along the depth of a tile; BLOCKS * PARTS = LANES.
@@ -15,7 +16,8 @@ const SWIZZLE = 8u / PARTS;
 var<workgroup> tile_a: array<vec4f, SIDE * PARTS>;
 var<workgroup> tile_b: array<vec4f, SIDE * PARTS>;
 
-/// The block that a lane brings to a tile: which one it is, where its first vector is in the operand, and how far the next.
+/// The block that a lane brings to a tile: which one it is, where its first vector is in the operand, and how far the
+/// next.
 struct Source {
   block: u32,
   part: u32,
@@ -85,7 +87,8 @@ fn put_b(own: Source, along: bool, raw: Raw, is_float: bool) {
   tile_b[at + 3u * BLOCKS] = x[3];
 }
 
-/// Stores 32 x 32 sums, of which a lane has 4 x 4, by way of workgroup memory: so that neighbouring lanes write neighbours.
+/// Stores 32 x 32 sums, of which a lane has 4 x 4, by way of workgroup memory: so that neighbouring lanes write
+/// neighbours.
 fn store_tile(index: u32, batch: u32, row: u32, col: u32, sums: mat4x4f) {
   let lane = index % LANES;
   let own = lane / 8u * 32u + lane % 8u;

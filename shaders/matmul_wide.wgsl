@@ -1,8 +1,8 @@
 // Matrix product by tiles of 64 x 64. What the operands are is in the preludes matmul and linear.
 //
 // Grid: (ceil(n / 64), ceil(m / 64), batch). A lane makes 8 x 8 elements, in blocks of 4 x 4 that lie 32 apart, so
-// that neighbouring lanes read neighbouring vectors. The depth is added up in its order. Reference: BLAS gemm, with BLIS's
-// row and column strides.
+// that neighbouring lanes read neighbouring vectors. The depth is added up in its order. Reference: BLAS gemm, with
+// BLIS's row and column strides.
 
 const SIDE = 64u;
 const DEPTH = 16u;
@@ -95,7 +95,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     workgroupBarrier();
   }
-  // One call in a loop: four copies of what follows a product would take a compiler as long as all the rest.
+  // One call in a loop: four copies of the epilogue would take a compiler as long as all the rest.
   for (var i = 0u; i < 4u; i++) {
     var quarter = sums.s00;
     if (i == 1u) {

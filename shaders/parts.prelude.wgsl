@@ -1,6 +1,6 @@
-// Results with a short side: a lane makes 4 elements along the long side and 8 along the short one, of its part of the depth;
-// then the workgroup adds the parts up, in an order that does not depend on the number of rows. Of its lanes, 1 or SIDES lie along
-// the long side (64 bytes in a row), the others along the depth.
+// Results with a short side: a lane makes 4 elements along the long side and 8 along the short one, of its part of the
+// depth; then the workgroup adds the parts up, in an order that does not depend on the number of rows. Of its lanes, 1
+// or SIDES lie along the long side (64 bytes in a row), the others along the depth.
 
 const LANES = 64u;
 const SIDES = 4u;
@@ -26,7 +26,7 @@ fn total(sums: Sums, index: u32, sides: u32) -> vec4f {
   partial[6u * LANES + lane] = sums.high[2];
   partial[7u * LANES + lane] = sums.high[3];
   workgroupBarrier();
-  // Every eighth lane's, by all lanes; then what is left of a vector by one.
+  // All lanes add up every eighth lane's vectors; then one lane adds what is left of a vector.
   let own = lane / 8u * LANES + lane % 8u;
   var sum = partial[own];
   for (var i = 1u; i < 8u; i++) {

@@ -1,5 +1,5 @@
-// Four neighbouring elements of b in q8 or q4. What the codes of q4 stand for is kept in workgroup memory, which `prepare_b` fills.
-// What lies beyond an edge is not used: an index beyond the end reads the last.
+// Four neighbouring elements of b in q8 or q4. What the codes of q4 stand for is kept in workgroup memory, which
+// `prepare_b` fills. What lies beyond an edge is not used: an index beyond the end reads the last.
 
 var<workgroup> shared_nf4: array<f32, 16>;
 var<workgroup> shared_maxima: array<f32, 256>;

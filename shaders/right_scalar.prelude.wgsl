@@ -1,4 +1,5 @@
-// Four neighbouring elements of b, in f32 or f16, one by one: for any strides, offsets and sizes. What lies beyond an edge is not used.
+// Four neighbouring elements of b, in f32 or f16, one by one: for any strides, offsets and sizes; beyond an edge
+// unused.
 
 fn b_at(at: u32) -> vec4u {
   let i = min(at + vec4u(0u, 1u, 2u, 3u), vec4u((arrayLength(&b) << b_type) - 1u));

@@ -1,7 +1,8 @@
-// Four neighbouring elements of b, in f32 or f16, in one load: where strides, offsets and sizes are multiples of 4, of 8 for f16. What
-// lies beyond an edge is not used.
+// Four neighbouring elements of b, in f32 or f16, in one load: where strides, offsets and sizes are multiples of 4, of
+// 8 for f16. What lies beyond an edge is not used.
 
-/// As they lie there; halves in x and y. They are widened where they are used, so that nothing waits for the load before.
+/// As they lie there; halves in x and y. They are widened where they are used, so that nothing waits for the load
+/// before.
 fn b_at(at: u32) -> vec4u {
   if (b_type != 0u) {
     let word = min(at >> 3u, arrayLength(&b) - 1u);

@@ -74,7 +74,7 @@ const KINDS = {
 
 export type Kind = keyof typeof KINDS | `${keyof typeof KINDS}?`;
 
-/** Throws ConfigError, with the argument's name, if a value is not of its kind. Values of a kind with "?" may be undefined. */
+/** Throws ConfigError, naming the argument, if a value is not of its kind. A kind with "?" allows undefined. */
 export function checkArguments(given: object, kinds: Readonly<Record<string, Kind>>): void {
   for (const [name, kind] of Object.entries(kinds)) {
     const value = (given as Record<string, unknown>)[name];

@@ -1,12 +1,12 @@
 /**
- * Frozen matrices in 8 or 4 bits. A matrix [in, out] is stored as [out, in], so that a block is neighbouring inputs of one output;
- * the token table [V, C] as it is. One buffer holds all of a tensor, in this order:
+ * Frozen matrices in 8 or 4 bits. A matrix [in, out] is stored as [out, in], so that a block is neighbouring inputs of
+ * one output; the token table [V, C] as it is. One buffer holds all of a tensor, in this order:
  *
  *   q8  codes i8 [size]; scales f16 [size / 32]. A value is code * scale. The numbers of GGUF's Q8_0.
- *   q4  codes [size / 2], two a byte, the first in the upper half; codes of the blocks' maxima u8 [size / 64]; from the next word
- *       on f32: the maxima of those in blocks of 256, their mean, the 256 values that the codes stand for (MAXIMA), the 16 of a
- *       weight (NF4). maximum = MAXIMA[code] * block's maximum + mean; a value is NF4[code] * maximum. The numbers of
- *       bitsandbytes' NF4 with double quantisation (QLoRA, Dettmers et al. 2023, section 3).
+ *   q4  codes [size / 2], two a byte, the first in the upper half; codes of the blocks' maxima u8 [size / 64]; from the
+ *       next word on f32: the maxima of those in blocks of 256, their mean, the 256 values that the codes stand for
+ *       (MAXIMA), the 16 of a weight (NF4). maximum = MAXIMA[code] * block's maximum + mean; a value is NF4[code] *
+ *       maximum. The numbers of bitsandbytes' NF4 with double quantisation (QLoRA, Dettmers et al. 2023, section 3).
  *
  * Every product and sum is rounded to f32.
  */
@@ -23,7 +23,7 @@ const TABLES = 256 + 16;
 export const isBlockDtype = (dtype: string): dtype is BlockDtype => Object.hasOwn(BLOCKS, dtype);
 
 /** Where the parts of a tensor of `size` weights are, in bytes. */
-export function partsOf(dtype: BlockDtype, size: number) {
+export function layoutBlocks(dtype: BlockDtype, size: number) {
   const blocks = size / BLOCKS[dtype];
   if (dtype === "q8") return { scales: size, end: Math.ceil((size + 2 * blocks) / 4) * 4 };
   const scales = size / 2;
@@ -34,5 +34,5 @@ export function partsOf(dtype: BlockDtype, size: number) {
 
 /** Bytes of a tensor of `size` weights, a whole number of blocks and of words. */
 export function blockBytes(dtype: BlockDtype, size: number): number {
-  return partsOf(dtype, size).end;
+  return layoutBlocks(dtype, size).end;
 }

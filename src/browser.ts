@@ -1,6 +1,6 @@
 /**
- * Lowrank's public API in a page. The code for training and for reading data is imported on demand, so that a page that only
- * classifies does not load it.
+ * Lowrank's public API in a page. The code for training and for reading data is imported on demand, so that a page that
+ * only classifies does not load it.
  */
 import type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets.ts";
 import type { LoadedTexts, TextsOptions, TextsSpec } from "./data/texts.ts";
@@ -11,7 +11,8 @@ export * from "./api.ts";
 export { setPackageUrl } from "./platform/assets.ts";
 
 /**
- * Reads, splits and encodes messages, as in Node. Throws DataError, FormatError or ConfigError if the data, a file or an option is invalid.
+ * Reads, splits and encodes messages, as in Node. Throws DataError, FormatError or ConfigError if the data, a file or
+ * an option is invalid.
  *
  * @example
  * ```ts
@@ -26,7 +27,8 @@ export async function loadDataset(spec: DatasetSpec, options?: DatasetOptions): 
 }
 
 /**
- * Reads texts for a language model, as in Node. Throws DataError, FormatError or ConfigError if the data, a file or an option is invalid.
+ * Reads texts for a language model, as in Node. Throws DataError, FormatError or ConfigError if the data, a file or an
+ * option is invalid.
  *
  * @example
  * ```ts
@@ -59,7 +61,8 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
 }
 
 /**
- * Fine-tunes several runs on the same model and data, at the same time where that is faster, as in Node. `save` writes no charts.
+ * Fine-tunes several runs on the same model and data, at the same time where that is faster, as in Node. `save` writes
+ * no charts.
  *
  * @example
  * ```ts

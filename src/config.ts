@@ -19,7 +19,7 @@ export interface GPT2Config {
   n_inner?: number;
   /** Absent: gelu_new, which is also called gelu_pytorch_tanh. */
   activation_function?: Activation;
-  /** Whether attention's scores are divided by the root of the head's width; absent: true. */
+  /** Whether attention scores are divided by the square root of the head's width; absent: true. */
   scale_attn_weights?: boolean;
   /** Whether the scores of block l are also divided by l + 1; absent: false. */
   scale_attn_by_inverse_layer_idx?: boolean;
@@ -87,8 +87,8 @@ export const SCALINGS = ["alpha/r", "alpha", "alpha/sqrt(r)"] as const;
 export type Scaling = (typeof SCALINGS)[number];
 
 /**
- * Initialization of A (B is initialized to 0): `gaussian` N(0, (1/r)^2) as PEFT's "gaussian", `kaiming` U(+-1/sqrt(in)) as
- * PEFT's default, `paper` U(+-1/sqrt(r)) as the paper's program.
+ * Initialization of A (B is initialized to 0): `gaussian` N(0, (1/r)^2) as PEFT's "gaussian", `kaiming` U(+-1/sqrt(in))
+ * as PEFT's default, `paper` U(+-1/sqrt(r)) as the paper's program.
  */
 export const INITS = ["gaussian", "kaiming", "paper"] as const;
 /** The name of an initialization of A. */
@@ -158,7 +158,7 @@ export function loraScale({ r, lora_alpha, scaling }: Pick<LoraConfig, "r" | "lo
   }
 }
 
-/** The most tokens of a text: the context without the virtual tokens. Throws ConfigError if there is no room for a text. */
+/** The most tokens of a text: the context less the virtual tokens. Throws ConfigError if that leaves no room. */
 export function textContext(
   { n_positions }: Pick<GPT2Config, "n_positions">,
   sizes: MethodSizes,
@@ -175,7 +175,7 @@ export function textContext(
 }
 
 /** Returns `word` if it is one of `allowed`; otherwise throws ConfigError, which suggests the nearest one. */
-export function oneOf<T extends string>(what: string, word: unknown, allowed: readonly T[], where?: string): T {
+export function parseChoice<T extends string>(what: string, word: unknown, allowed: readonly T[], where?: string): T {
   const found = allowed.find((candidate) => candidate === word);
   if (found !== undefined) return found;
   throw new ConfigError(`unknown ${what}`, {
@@ -219,9 +219,9 @@ export function validateLora(config: LoraConfig, where?: string): void {
       found: show(config.lora_alpha),
       hint: "use a value between r and 2 r",
     });
-  oneOf("scaling", config.scaling, SCALINGS, where);
-  oneOf("init", config.init, INITS, where);
-  for (const target of config.target_modules) oneOf("target module", target, ALL_TARGETS, where);
+  parseChoice("scaling", config.scaling, SCALINGS, where);
+  parseChoice("init", config.init, INITS, where);
+  for (const target of config.target_modules) parseChoice("target module", target, ALL_TARGETS, where);
   if (config.target_modules.length === 0)
     throw new ConfigError("target_modules is empty", {
       ...place,
@@ -266,12 +266,12 @@ const MAX_LAYERS = 1024;
 
 const SIZES = ["vocab_size", "n_positions", "n_layer", "n_head", "n_embd"] as const;
 
-/** Keys that change the computation, with the only supported value, which is also the default, and what to do about another. */
+/** Keys that change the computation, with the only supported value (also the default) and a hint for any other. */
 const FIXED: Record<string, { only: unknown; hint: string }> = {
   add_cross_attention: { only: false, hint: "use a model without an encoder: its decoder cannot run alone" },
 };
 
-/** Keys that change the computation, with their defaults. reorder_and_upcast_attn changes the order of float32 operations alone. */
+/** Keys that change the computation, with their defaults; reorder_and_upcast_attn only reorders float32 operations. */
 const SWITCHES = {
   scale_attn_weights: true,
   scale_attn_by_inverse_layer_idx: false,
@@ -326,7 +326,7 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
   refuseVariants(values, where);
   const config = {
     ...{ vocab_size, n_positions, n_layer, n_head, n_embd, layer_norm_epsilon },
-    ...optionsOf(values, n_embd, where),
+    ...readOptionalKeys(values, n_embd, where),
   };
   checkWidths(config, where);
   return config;
@@ -340,8 +340,8 @@ function refuseVariants(values: Record<string, unknown>, where: string): void {
   }
 }
 
-/** The optional keys that differ from their defaults. Throws FormatError for wrong types, ConfigError for another activation. */
-function optionsOf(values: Record<string, unknown>, width: number, where: string): Partial<GPT2Config> {
+/** The optional keys that differ from their defaults. Throws FormatError or, for an unknown activation, ConfigError. */
+function readOptionalKeys(values: Record<string, unknown>, width: number, where: string): Partial<GPT2Config> {
   const options: Partial<GPT2Config> = {};
   for (const [key, usual] of Object.entries(SWITCHES) as [keyof typeof SWITCHES, boolean][]) {
     const value = values[key] ?? usual;
@@ -363,7 +363,7 @@ function optionsOf(values: Record<string, unknown>, width: number, where: string
     throw new ConfigError(`activation_function = ${show(activation)} is not supported`, {
       where,
       expected: `one of ${ACTIVATIONS.join(", ")}, gelu_pytorch_tanh`,
-      hint: "use a model with one of these: weights trained with another activation compute nonsense with them",
+      hint: "use a model with one of these: its weights fit only the activation that they were trained with",
     });
   if (known !== "gelu_new") options.activation_function = known;
   return options;

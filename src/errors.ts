@@ -39,7 +39,8 @@ function brief(text: string): string {
 }
 
 /**
- * Base class of all errors that Lowrank throws intentionally. The message is written for the user and has at most about 2 kB.
+ * Base class of all errors that Lowrank throws intentionally. The message is written for the user and has at most about
+ * 2 kB.
  *
  * @example
  * ```ts

@@ -1,6 +1,6 @@
 /** Conversion between f32 and IEEE half precision (f16), the optional data type of frozen weights. */
 
-/** Converts exactly. NaN keeps its payload. */
+/** Exact; NaN keeps its payload. */
 export function halfToFloat(halves: Uint16Array): Float32Array<ArrayBuffer> {
   const out = new Float32Array(halves.length);
   const bits = new Uint32Array(out.buffer);

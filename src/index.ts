@@ -9,8 +9,8 @@ export { loadTexts } from "./data/texts.ts";
 /**
  * Fine-tunes GPT-2: as a text classifier on data from `loadDataset`, as a language model on data from `loadTexts`.
  * Deterministic: the same device, data and options give the same bits. `save` also writes charts.
- * Throws ConfigError or DataError before anything is allocated, DeviceError if the plan does not fit or the device fails,
- * and RunFailed (a TrainingError with the last good tensors) if loss or gradients are not finite.
+ * Throws ConfigError or DataError before anything is allocated, DeviceError if the plan does not fit or the device
+ * fails, and RunFailed (a TrainingError with the last good tensors) if loss or gradients are not finite.
  *
  * @example
  * ```ts
@@ -29,11 +29,12 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
 }
 
 /**
- * Fine-tunes several runs on the same model and data, such as the settings of a comparison, at the same time where that is faster: on the CPU
- * each on threads of its own, on WebGPU those with LoRA and the same type of frozen weights in one batch, as many as fit into memory. The
- * others are trained one after the other. Each has the bits of `fineTune` with its settings alone. Resolves when all have ended, with what
- * became of each, in the order of `runs`: one that fails leaves the others as they are, and those that `signal` ends after their first step
- * have `aborted` set. A run's `seconds` are its share of the time.
+ * Fine-tunes several runs on the same model and data, such as the settings of a comparison, at the same time where that
+ * is faster: on the CPU each on threads of its own, on WebGPU those with LoRA and the same type of frozen weights in
+ * one batch, as many as fit into memory. The others are trained one after the other. Each has the bits of `fineTune`
+ * with its settings alone. Resolves when all have ended, with what became of each, in the order of `runs`: one that
+ * fails leaves the others as they are, and those that `signal` ends after their first step have `aborted` set. A run's
+ * `seconds` are its share of the time.
  * Throws ConfigError or DataError, with the run's index, before anything is allocated.
  *
  * @example

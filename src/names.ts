@@ -51,12 +51,12 @@ export function headShapes({ n_embd }: GPT2Config, numLabels: number, bias: bool
   return shapes;
 }
 
-/** Where a block has Houlsby's adapters: behind the output matrix of each half, `h.N.<place>.adapter`. */
+/** Where a block has Houlsby's adapters: after the output matrix of each half, `h.N.<place>.adapter`. */
 const BOTTLENECKS = ["attn", "mlp"] as const;
 
 /**
- * What modes adapter, prompt and prefix add, in the order of the forward pass; nothing in the other modes. Weights are [in, out]. A prefix is
- * [n, L 2C]: for each block n keys and n values, as PEFT stores it.
+ * What modes adapter, prompt and prefix add, in the order of the forward pass; nothing in the other modes. Weights are
+ * [in, out]. A prefix is [n, L 2C]: for each block n keys and n values, as PEFT stores it.
  */
 export function methodShapes(
   { n_layer, n_embd: C }: GPT2Config,
@@ -92,7 +92,7 @@ export function methodShapes(
   }
 }
 
-/** Whether a tensor is not the base model's: of an adapter of any kind, or of the head. */
+/** Whether a tensor is an adapter's (of any kind) or the head's, not the base model's. */
 export function isAdded(name: string): boolean {
   return /^(lora|head|prompt|prefix)\.|\.adapter\./.test(name);
 }
@@ -111,7 +111,7 @@ const SITES = {
 /** The targets of a block, in the order of the forward pass. */
 const IN_BLOCK = Object.keys(SITES) as (keyof typeof SITES)[];
 
-/** The matrices of a block, in the order of the forward pass, and their adapters: site, and first output column in units of C. */
+/** The matrices of a block, in forward order, and their adapters: site, and first output column in units of C. */
 export const ADAPTERS = {
   "attn.c_attn": [
     ["attn.c_attn", 0],
@@ -155,7 +155,7 @@ export function loraDims(target: Target, config: GPT2Config, headOut: number): {
   }
 }
 
-/** All adapters of a model, block by block, the head last. Throws ConfigError for a layer that the model does not have. */
+/** All adapters of a model, block by block, the head last. Throws ConfigError for a layer that does not exist. */
 export function loraSites(config: GPT2Config, lora: LoraConfig): readonly LoraSite[] {
   if (lora.sites) return lora.sites;
   const { r, target_modules: targets } = lora;

@@ -1,7 +1,7 @@
 /**
- * Quantises weights to 8 or 4 bits, and back: the numbers of src/blocks.ts. Loaded only where there are such weights.
+ * Quantises weights to 8 or 4 bits, and back, in the formats of src/blocks.ts. Loaded only if a plan has such weights.
  */
-import { BLOCKS, type BlockDtype, blockBytes, NESTED, partsOf } from "./blocks.ts";
+import { BLOCKS, type BlockDtype, blockBytes, layoutBlocks, NESTED } from "./blocks.ts";
 import { ConfigError, ShapeError } from "./errors.ts";
 import { floatToHalf, halfToFloat } from "./half.ts";
 
@@ -12,7 +12,7 @@ export const NF4 = Float32Array.of(
   ...[0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1],
 );
 
-/** bitsandbytes' dynamic data type with a sign: in each of seven decades 1 to 64 evenly spaced values, and 0 and 1. Ascending. */
+/** bitsandbytes' signed dynamic data type, ascending: 1 to 64 evenly spaced values per decade (seven), 0 and 1. */
 export const MAXIMA = dynamicMap();
 
 function dynamicMap(): Float32Array {
@@ -38,19 +38,19 @@ function linspace(first: number, last: number, count: number): Float32Array {
   );
 }
 
-/** As bitsandbytes, for a block of zeros, too. */
-const inverseOf = (most: number) => Math.fround(1 / Math.max(most, 1e-38));
+/** As in bitsandbytes, also for a block of zeros. */
+const inverseScale = (most: number) => Math.fround(1 / Math.max(most, 1e-38));
 
 /** The index of the value nearest to x in an ascending table is the number of these below x. */
-function middlesOf(table: Float32Array): Float32Array {
+function midpoints(table: Float32Array): Float32Array {
   return Float32Array.from(table.subarray(1), (value, i) => (value + table[i]!) / 2);
 }
 
-/** With one that no weight exceeds behind the last. */
-const NF4_MIDDLES = Float32Array.of(...middlesOf(NF4), Infinity);
-const MAXIMA_MIDDLES = middlesOf(MAXIMA);
+/** The last one exceeds every weight. */
+const NF4_MIDDLES = Float32Array.of(...midpoints(NF4), Infinity);
+const MAXIMA_MIDDLES = midpoints(MAXIMA);
 
-/** Of intervals as wide as 1 / 64 from -1 on: the code of their beginning. At most one middle of NF4 is in an interval. */
+/** The code at the start of each interval of 1 / 64 from -1 on. An interval holds at most one midpoint of NF4. */
 const NF4_STARTS = Uint8Array.from({ length: 129 }, (_, i) => countBelow(NF4_MIDDLES, i / 64 - 1));
 
 /** The code of x, from -1 to 1. */
@@ -84,7 +84,7 @@ export class Quantizer {
   private readonly block: Float32Array;
   /** The bits of `block`. */
   private readonly signs: Int32Array;
-  /** Weights that are still to come. */
+  /** Weights not yet taken. */
   left: number;
 
   /** Of `outputs` times `inputs` weights; the latter a multiple of the block. */
@@ -102,8 +102,8 @@ export class Quantizer {
   }
 
   /**
-   * Takes `outputs` times `inputs` weights from `output` and `input` on; inputs in whole blocks. Throws ConfigError for a weight that is
-   * not finite.
+   * Takes `outputs` x `inputs` weights from `output` and `input` on, in whole blocks of inputs. Throws ConfigError for
+   * a weight that is not finite.
    */
   take(
     values: Float32Array,
@@ -143,7 +143,7 @@ export class Quantizer {
     const inverse = scale > 0 ? Math.fround(1 / scale) : 0;
     const at = index * block.length;
     for (let j = 0; j < block.length; j++) {
-      // Half away from zero, without a branch that a processor cannot predict.
+      // Rounds half away from zero, without a branch that is hard to predict.
       const magnitude = (Math.fround(Math.abs(block[j]!) * inverse) + 0.5) | 0;
       const sign = signs[j]! >> 31;
       bytes[at + j] = (magnitude ^ sign) - sign;
@@ -152,7 +152,7 @@ export class Quantizer {
 
   private four(index: number, most: number): void {
     const { block, bytes } = this;
-    const inverse = inverseOf(most);
+    const inverse = inverseScale(most);
     const at = (index * block.length) / 2;
     for (let j = 0; j < block.length; j += 2) {
       const high = nearestNF4(Math.fround(block[j]! * inverse));
@@ -160,10 +160,10 @@ export class Quantizer {
     }
   }
 
-  /** The tensor as it is stored, once all weights were taken. */
+  /** The stored tensor, once all weights have been taken. */
   finish(): Uint8Array {
     const { bytes, dtype, scales } = this;
-    const parts = partsOf(dtype, this.outputs * this.inputs);
+    const parts = layoutBlocks(dtype, this.outputs * this.inputs);
     if (parts.mean === undefined) {
       const halves = floatToHalf(scales);
       halves.forEach((half, i) => {
@@ -210,7 +210,7 @@ export function encodeNF4({ codes, ...maxima }: NF4Parts): Uint8Array {
 
 /** Everything of a q4 tensor but its codes. */
 function writeMaxima(bytes: Uint8Array, size: number, { absmax, nestedAbsmax, offset }: NestedMaxima): void {
-  const { scales, nested } = partsOf("q4", size);
+  const { scales, nested } = layoutBlocks("q4", size);
   bytes.set(absmax, scales);
   bytes.set(new Uint8Array(Float32Array.of(...nestedAbsmax, offset, ...MAXIMA, ...NF4).buffer), nested);
 }
@@ -224,7 +224,7 @@ function quantizeMaxima(scales: Float32Array): NestedMaxima {
     const own = scales.subarray(block * NESTED, (block + 1) * NESTED).map((x) => x - offset);
     const most = own.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
     nestedAbsmax[block] = most;
-    const inverse = inverseOf(most);
+    const inverse = inverseScale(most);
     own.forEach((x, i) => {
       absmax[block * NESTED + i] = countBelow(MAXIMA_MIDDLES, Math.fround(x * inverse));
     });
@@ -234,7 +234,7 @@ function quantizeMaxima(scales: Float32Array): NestedMaxima {
 
 /** The `size` values of a stored tensor, in its order. */
 export function dequantize(dtype: BlockDtype, bytes: Uint8Array, size: number): Float32Array<ArrayBuffer> {
-  const parts = partsOf(dtype, size);
+  const parts = layoutBlocks(dtype, size);
   const block = BLOCKS[dtype];
   const values = new Float32Array(size);
   if (parts.mean === undefined) {

@@ -6,10 +6,10 @@ export type Shape = readonly number[];
 export type DType = "f32" | "f16" | BlockDtype | "u32" | "i32";
 
 /**
- * The role of a tensor, which determines its memory and lifetime: weight (frozen), trained (a trainable parameter), gradient,
- * moment (AdamW's m and v, and its rates), input (written by the host before a step), activation (live between its first and last use),
- * output (an activation that the host may read), cache (keys and values, which persist across steps), table (numbers of the plan, which
- * never change).
+ * The role of a tensor, which determines its memory and lifetime: weight (frozen), trained (a trainable parameter),
+ * gradient, moment (AdamW's m and v, and its rates), input (written by the host before a step), activation (live
+ * between its first and last use), output (an activation that the host may read), cache (keys and values, which persist
+ * across steps), table (numbers of the plan, which never change).
  */
 export type Role = "weight" | "trained" | "gradient" | "moment" | "input" | "activation" | "output" | "cache" | "table";
 
@@ -28,8 +28,8 @@ export interface TensorPiece {
 }
 
 /**
- * A tensor of the plan: name, shape and location, without data. A view is a contiguous part of another tensor, starting at
- * `offset` elements. `root` is the tensor that owns the memory, which is the tensor itself if it is not a view.
+ * A tensor of the plan: name, shape and location, without data. A view is a contiguous part of another tensor, starting
+ * at `offset` elements. `root` is the tensor that owns the memory, which is the tensor itself if it is not a view.
  */
 export class Tensor {
   readonly root: Tensor;
@@ -46,7 +46,7 @@ export class Tensor {
     readonly contents?: Uint32Array,
   ) {
     this.root = root ?? this;
-    this.size = sizeOf(shape);
+    this.size = numel(shape);
     if (root && offset + this.size > root.size)
       throw new ShapeError(`${name} exceeds ${root.name}`, {
         expected: `at most ${root.size} elements`,
@@ -54,12 +54,12 @@ export class Tensor {
       });
   }
 
-  /** Whether it is stored in blocks; its parts are not contiguous, so that views of it have the bytes of the whole. */
+  /** Whether it is stored in blocks: a part of it is not contiguous, so a view has the bytes of the whole. */
   get isInBlocks(): boolean {
     return isBlockDtype(this.dtype);
   }
 
-  /** Bytes of an element; the mean of all in blocks. */
+  /** Bytes of an element; in blocks, the mean. */
   get elementBytes(): number {
     if (this.isInBlocks) return this.bytes / this.root.size;
     return this.dtype === "f16" ? 2 : 4;
@@ -83,7 +83,7 @@ export class Tensor {
 }
 
 /** Number of elements of a shape; 1 for the empty shape. */
-export function sizeOf(shape: Shape): number {
+export function numel(shape: Shape): number {
   return shape.reduce((product, n) => product * n, 1);
 }
 
@@ -96,7 +96,8 @@ export function showShape(shape: Shape): string {
 }
 
 /**
- * Throws ShapeError unless `count` elements can be written from `offset` on; of a tensor in blocks all words, as they are stored.
+ * Throws ShapeError unless `count` elements can be written from `offset` on; of a tensor in blocks, all its stored
+ * words.
  */
 export function expectWrite(tensor: Tensor, offset: number, count: number): void {
   const { name, isInBlocks, size, bytes } = tensor;

@@ -30,7 +30,7 @@ function declarationsIn(path: string): Declaration[] {
 }
 
 /** The declarations behind the exports of a file, its own and those that it passes on. */
-function exportsOf(path: string): Declaration[] {
+function exportedDeclarations(path: string): Declaration[] {
   const source = readFileSync(path, "utf8");
   const passed = [...source.matchAll(/export (type )?\{([^}]*)\} from "([^"]+)"/g)].flatMap(([, type, names, from]) => {
     const known = declarationsIn(join(dirname(path), from!));
@@ -45,12 +45,12 @@ function exportsOf(path: string): Declaration[] {
     );
   });
   const whole = [...source.matchAll(/export \* from "([^"]+)"/g)].flatMap(([, from]) =>
-    exportsOf(join(dirname(path), from!)),
+    exportedDeclarations(join(dirname(path), from!)),
   );
   return [...declarationsIn(path), ...passed, ...whole];
 }
 
-const ENTRIES = ["src/index.ts", "src/browser.ts"].map((path) => exportsOf(packagePath(path)));
+const ENTRIES = ["src/index.ts", "src/browser.ts"].map((path) => exportedDeclarations(packagePath(path)));
 
 test("every export has a docstring, every function and class an example", () => {
   for (const entry of ENTRIES) {

@@ -56,7 +56,16 @@ interface Entry {
 const OTHER_IDS = { ids: ["an array of strings", "an array of Promises"] };
 const TEXT_OR_TEXTS = ["the string", "an array of strings"];
 /** All functions and methods of the API with arguments. */
-const entriesOf = ({ device, model, data, run, classifier, lm, adapter, tokenizer }: World): Record<string, Entry> => ({
+const listEntries = ({
+  device,
+  model,
+  data,
+  run,
+  classifier,
+  lm,
+  adapter,
+  tokenizer,
+}: World): Record<string, Entry> => ({
   openDevice: {
     call: api.openDevice as Call,
     good: { name: "wasm", options: {} },
@@ -196,10 +205,10 @@ const WITHOUT = [
 ];
 /** Functions that only the library itself calls. */
 const INTERNAL =
-  /^(alone|engine|activate|swap|readActive|checkAlive|checkUnused|checkLoaded|adapterOf|sharedFrom|active|mixed|plans|read|classified|noveltyOf|begin|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
+  /^(alone|engine|activate|swap|readActive|checkAlive|checkUnused|checkLoaded|loadedAdapter|sharedFrom|active|mixed|plans|read|classified|openNovelty|begin|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
 
 test("every function, class and method of the API is in the table, in Node and in a page", async () => {
-  const ENTRIES = entriesOf(await world());
+  const ENTRIES = listEntries(await world());
   const owners = { classifier: api.Classifier, lm: api.LanguageModel, tokenizer: api.Tokenizer };
   const names = new Set([...Object.keys(api), ...Object.keys(browser)]);
   for (const name of names) {
@@ -239,7 +248,7 @@ const WRONG: Record<string, () => unknown> = {
 };
 
 /** The error of a call; throws if it succeeds. */
-async function errorOf(call: Call, args: readonly unknown[], what: string): Promise<Error> {
+async function errorIn(call: Call, args: readonly unknown[], what: string): Promise<Error> {
   try {
     await call(...(args as never[]));
   } catch (error) {
@@ -256,7 +265,7 @@ function isOfItsKind(good: unknown, wrong: unknown): boolean {
 }
 
 test("every invalid argument is a ConfigError with its name; for a Promise it asks about a missing await", async () => {
-  const ENTRIES = entriesOf(await world());
+  const ENTRIES = listEntries(await world());
   const open = readdirSync("/proc/self/fd").length;
   for (const [name, { call, good, optional = [], also = {} }] of Object.entries(ENTRIES))
     for (const [i, argument] of Object.keys(good).entries())
@@ -265,7 +274,7 @@ test("every invalid argument is a ConfigError with its name; for a Promise it as
         if (also[argument]?.includes(words) || (wrong === undefined && optional.includes(argument))) continue;
         if (isOfItsKind(good[argument], wrong)) continue;
         const what = `${name}(${argument}: ${words})`;
-        const error = await errorOf(call, Object.values(good).with(i, wrong), what);
+        const error = await errorIn(call, Object.values(good).with(i, wrong), what);
         assert.instance(error, ConfigError, `${what}: ${error.stack}`);
         // For an object of options, the unknown option can be reported instead.
         const expected =
@@ -280,13 +289,13 @@ test("every invalid argument is a ConfigError with its name; for a Promise it as
 
 test("unknown options are refused with a suggestion, and missing required options are reported", async () => {
   const { device, model, data, lm } = await world();
-  const ENTRIES = entriesOf(await world());
+  const ENTRIES = listEntries(await world());
   for (const [name, { call, good, options = {} }] of Object.entries(ENTRIES))
     for (const [argument, needed] of Object.entries(options)) {
       const i = Object.keys(good).indexOf(argument);
       const given = good[argument] as object;
       const withOption = (more: object) => Object.values(good).with(i, { ...given, ...more });
-      const odd = await errorOf(call, withOption({ unheardOf: 1 }), name);
+      const odd = await errorIn(call, withOption({ unheardOf: 1 }), name);
       assert.instance(odd, ConfigError);
       assert.match(odd.message, "unknown option unheardOf", name);
       if (needed === undefined) continue;
@@ -294,7 +303,7 @@ test("unknown options are refused with a suggestion, and missing required option
         undefined,
         "a Promise; is an await missing?": Promise.resolve(1),
       })) {
-        const missed = await errorOf(call, withOption({ [needed]: value }), name);
+        const missed = await errorIn(call, withOption({ [needed]: value }), name);
         assert.instance(missed, ConfigError, missed.stack);
         assert.ok(missed.message.startsWith(`${needed}: ${words}`), missed.message);
       }
@@ -317,7 +326,7 @@ test("unknown options are refused with a suggestion, and missing required option
     [() => api.Classifier.load(saved, { device, onprogress: () => {} } as never), "did you mean onProgress?"],
   ];
   for (const [call, hint] of near) {
-    const error = await errorOf(call, [], hint);
+    const error = await errorIn(call, [], hint);
     assert.instance(error, ConfigError);
     if (/[?\n]/.test(hint)) assert.ok(error.message.includes(hint), error.message);
   }
@@ -341,7 +350,7 @@ test("a closed model, a destroyed one, a released device, a deleted adapter: eac
     words: string,
     kind: typeof ConfigError | typeof DeviceError = ConfigError,
   ) => {
-    const error = await errorOf(call as Call, [], words);
+    const error = await errorIn(call as Call, [], words);
     assert.instance(error, kind, error.stack);
     assert.match(error.message, words);
   };

@@ -1,7 +1,7 @@
 /**
- * Runs the tests that use WebGPU on two software drivers, lavapipe and Chromium's SwiftShader, each with Dawn's checks (bounds of
- * indices, zeros in workgroup memory) and without, and prints the largest errors of the golden fixtures as a table.
- * `node test/drivers.mjs [PART-OF-A-FILE-NAME...]`; minutes on lavapipe, an hour on SwiftShader.
+ * Runs the tests that use WebGPU on two software drivers, lavapipe and Chromium's SwiftShader, each with Dawn's checks
+ * (bounds of indices, zeros in workgroup memory) and without, and prints the largest errors of the golden fixtures as a
+ * table. `node test/drivers.mjs [PART-OF-A-FILE-NAME...]`; minutes on lavapipe, an hour on SwiftShader.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";

@@ -1,7 +1,7 @@
 /**
- * The faults that test/mutants.mjs can plant in a file: each is a place {kind, start, end, after}, whose text is replaced.
- * TypeScript and AssemblyScript go by their syntax tree, WGSL by its tokens. Comments, types, imports and the texts that
- * people read stay: with another word in a message the program does the same.
+ * The faults that test/mutants.mjs can plant in a file: each is a place {kind, start, end, after}, whose text is
+ * replaced. TypeScript and AssemblyScript go by their syntax tree, WGSL by its tokens. Comments, types, imports and the
+ * texts that people read stay: with another word in a message the program does the same.
  */
 import { parse } from "@babel/parser";
 
@@ -34,7 +34,7 @@ const SWAPPED = {
 }; // prettier-ignore
 
 /** All faults that can be planted in a file of this name and text. */
-export function faultsOf(path, text) {
+export function listFaults(path, text) {
   return path.endsWith(".wgsl") ? shaderFaults(text) : scriptFaults(text);
 }
 

@@ -4,7 +4,7 @@ import { basename, dirname, join, normalize } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { PANEL } from "../src/backend/panels.ts";
-import { variantsOf, wgslOf } from "../src/backend/webgpu-shaders.ts";
+import { assembleShader, shaderVariants } from "../src/backend/webgpu-shaders.ts";
 import { MAX_HEAD_SIZE } from "../src/ops/attention.ts";
 import { KERNELS } from "../src/ops/generated/kernels.ts";
 import { LANES } from "../src/ops/gradnorm.ts";
@@ -32,7 +32,7 @@ test("every kernel is named after its op, and every shader belongs to a kernel",
     );
   const shaders = list("shaders", ".wgsl").filter((name) => !name.endsWith(".prelude.wgsl"));
   assert.equal(
-    [...new Set(KERNELS.flatMap(variantsOf).map(fileOf))].sort(),
+    [...new Set(KERNELS.flatMap(shaderVariants).map(fileOf))].sort(),
     shaders.map((name) => basename(name, ".wgsl")),
   );
 });
@@ -79,7 +79,7 @@ const fileOf = (shader: string) => shader.replace(/\..*/, "").replace(/^(matmul|
 
 async function checkShader(kernel: Kernel, name: string): Promise<void> {
   const { bindings, shapes } = kernel;
-  const whole = await wgslOf(kernel, name);
+  const whole = await assembleShader(kernel, name);
   const code = read(`shaders/${fileOf(name)}.wgsl`);
   const entries = [...code.matchAll(/@compute\s+@workgroup_size\([^)]*\)\s*fn (\w+)/g)].map(([, entry]) => entry);
   assert.equal(entries, ["main"], `${name}: entry points`);
@@ -102,7 +102,7 @@ async function checkShader(kernel: Kernel, name: string): Promise<void> {
 }
 
 for (const kernel of KERNELS)
-  for (const shader of variantsOf(kernel))
+  for (const shader of shaderVariants(kernel))
     test(`the header of shader ${shader} says what its kernel says`, () => checkShader(kernel, shader));
 
 interface Source {
@@ -130,7 +130,7 @@ const SOURCES: Source[] = list("src", ".ts")
 const API = ["src/api.ts", "src/index.ts", "src/browser.ts"];
 
 /** The room that a file is in: "ops"; "" for the ground floor, files directly in src/. */
-const roomOf = (path: string) =>
+const fileRoom = (path: string) =>
   API.includes(path) ? "api" : (/^src\/(web\/(?:page|worker)|[^/]+)\//.exec(path)?.[1] ?? "");
 
 /** The files under src/ that a source imports, by their paths. */
@@ -163,13 +163,13 @@ test("imports point down", () => {
   assert.ok(SOURCES.length > 30, `only ${SOURCES.length} sources found`);
   const faults: string[] = [];
   for (const source of SOURCES) {
-    const room = roomOf(source.path);
+    const room = fileRoom(source.path);
     assert.ok(ROOMS.includes(room), `${source.path} is in no known room`);
     const allowed = [room, ...(ONLY[room] ?? ROOMS.slice(0, ROOMS.indexOf(room)))];
     // The benchmarks are a command in a folder of their own; the page and its worker know each other by the protocol.
     if (room === "web/page") allowed.splice(allowed.indexOf("web/worker"), 1);
     for (const path of within(source))
-      if (!allowed.includes(roomOf(path))) faults.push(`${source.path} imports ${path}`);
+      if (!allowed.includes(fileRoom(path))) faults.push(`${source.path} imports ${path}`);
   }
   assert.equal(faults, []);
 });
@@ -188,7 +188,7 @@ test("no file imports itself by way of others", () => {
 
 test("ops, plan and model are pure: no Node, no platform, no GPU, no WebAssembly", () => {
   for (const { path, code, imports } of SOURCES) {
-    if (!["ops", "plan", "model"].includes(roomOf(path))) continue;
+    if (!["ops", "plan", "model"].includes(fileRoom(path))) continue;
     const outside = imports.filter((name) => !name.startsWith("."));
     assert.equal(outside, [], `${path} imports ${outside}`);
     const found = /\b(GPU[A-Z]\w*|navigator|WebAssembly|process|document|window|fetch)\b/.exec(
@@ -207,7 +207,7 @@ test("Node, WGSL and the GPU are known to one file each", () => {
     const parts = within(source).filter((name) => NODE.includes(name));
     assert.equal(NODE.includes(path) ? [] : parts, [], `${path} imports a part of Node's side`);
     // The benchmark starts processes and asks the machine: it has no other side in a page.
-    if (!NODE.includes(path) && roomOf(path) !== "bench")
+    if (!NODE.includes(path) && fileRoom(path) !== "bench")
       assert.not.ok(
         imports.some((name) => name.startsWith("node:")),
         `${path} imports from Node`,

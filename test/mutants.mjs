@@ -2,15 +2,16 @@
  * Plants faults in the code and tells whether a test finds them: `npm run mutants -- --count N --seed S`.
  *
  *   --count N    how many faults (10), drawn by --seed S (1): a file weighted by its lines, a kind of fault, a place
- *   --only PATH  draws from files whose path begins with PATH; --without PATH leaves such files out; both may be repeated
- *   --seconds N  gives up on a fault after tests of N seconds
+ *   --only PATH  draws from files whose path begins with PATH; --without PATH leaves such files out; both may be
+ *   repeated --seconds N  gives up on a fault after tests of N seconds
  *   --list       only prints what would be planted, whether it compiles or not
  *
- * Works on a copy of the tree in a temporary folder, one fault and one test file at a time. A fault that does not compile is
- * drawn again. The tests that can see it run until one fails or takes three times as long as usual: first those of the
- * file's own name, then the nearest by imports, those of the built commands and the page last. A test that fails must pass in a
- * second copy, without the fault. (StrykerJS would run all tests for each fault: its command runner
- * knows neither which test sees which file nor how to build only what changed. A hundred faults would take a night.)
+ * Works on a copy of the tree in a temporary folder, one fault and one test file at a time. A fault that does not
+ * compile is drawn again. The tests that can see it run until one fails or takes three times as long as usual: first
+ * those of the file's own name, then the nearest by imports, those of the built commands and the page last. A test that
+ * fails must pass in a second copy, without the fault. (StrykerJS would run all tests for each fault: its command
+ * runner knows neither which test sees which file nor how to build only what changed. A hundred faults would take a
+ * night.)
  */
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -19,7 +20,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { bundleTests } from "../src/tools/bundles.mjs";
 import { buildWasm } from "../src/tools/wasm.mjs";
-import { faultsOf } from "./faults.mjs";
+import { listFaults } from "./faults.mjs";
 import { endChild, runFile } from "./run-file.mjs";
 
 const { values: options } = parseArgs({
@@ -66,7 +67,7 @@ function* drawFaults(paths, seed) {
   const drawn = new Set();
   for (let tries = 0; tries < 1e5; tries++) {
     const { path, text } = pick(byLine);
-    const faults = faultsOf(path, text);
+    const faults = listFaults(path, text);
     const kind = pick([...new Set(faults.map((fault) => fault.kind))]);
     const fault = pick(faults.filter((other) => other.kind === kind));
     const name = JSON.stringify([path, fault]);
@@ -158,7 +159,7 @@ const usual = new Map();
 const sound = new Map();
 
 /** The tests that can see a file, in the order in which they run. */
-function testsOf(path) {
+function nearestTests(path) {
   const steps = near.get(LOADED.find(([pattern]) => pattern.test(path))?.[1] ?? path) ?? new Map();
   const stems = [[path], importers(path)].map((files) => files.map((file) => basename(file).split(/[_.]/)[0]));
   const rank = (test) => [
@@ -219,7 +220,7 @@ async function build({ path }) {
 
 /** Runs the tests that can see the fault; says which found it, or how many are left where the time is over. */
 async function search({ path }) {
-  const candidates = testsOf(path);
+  const candidates = nearestTests(path);
   let isBuilt = false;
   let taken = 0;
   for (const [ran, { test, built }] of candidates.entries()) {

@@ -15,8 +15,10 @@ interface Fault {
 
 /** The text with each fault in turn. */
 async function plantAll(path: string, text: string): Promise<string[]> {
-  const { faultsOf }: { faultsOf(path: string, text: string): Fault[] } = await import(packagePath("test/faults.mjs"));
-  return faultsOf(path, text).map(({ start, end, after }) => text.slice(0, start) + after + text.slice(end));
+  const { listFaults }: { listFaults(path: string, text: string): Fault[] } = await import(
+    packagePath("test/faults.mjs")
+  );
+  return listFaults(path, text).map(({ start, end, after }) => text.slice(0, start) + after + text.slice(end));
 }
 
 test("faults in TypeScript: each changes code that runs", async () => {

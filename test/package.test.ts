@@ -85,7 +85,7 @@ test("npx lowrank trains in a folder with a space in its path, and the command t
   );
 });
 
-/** Builds a program for a page as a bundler does; returns the chunks that it loads: at once, and later where it asks for them. */
+/** Builds a program for a page as a bundler does; returns the chunks that it loads at once, and later on demand. */
 async function bundle(source: string): Promise<{ bytes: number; later: string[] }> {
   const { metafile } = await esbuild.build({
     stdin: { contents: source, resolveDir: folder },

@@ -31,8 +31,8 @@ function quantize(dtype: BlockDtype, values = x): Uint8Array {
   return quantizer.finish();
 }
 
-// Made by bitsandbytes 0.50.2 and gguf 0.19 from the same numbers; the mean, which bitsandbytes sums in an order that depends on the
-// processor, in f64.
+// Made by bitsandbytes 0.50.2 and gguf 0.19 from the same numbers; the mean, which bitsandbytes sums in an order that
+// depends on the processor, in f64.
 test("the tables are bitsandbytes'", () => {
   assert.is(sha(x), "af8fac5be7abcc7157434c70a2d585d437212ed3465df15396e2c5068289fd56");
   assert.is(sha(MAXIMA), "e732639a65f497b4ad684bb166a4467708255edd5207757de8b8f0c7e1fda89c");

@@ -23,11 +23,11 @@ test("below(n) accepts exactly the words below the largest multiple of n", () =>
 });
 
 /** The generator's four words. */
-const stateOf = (rng: Rng) => (rng as unknown as { s: Uint32Array }).s;
+const rngState = (rng: Rng) => (rng as unknown as { s: Uint32Array }).s;
 
 test("xoshiro128** from the state 1, 2, 3, 4, against a reference in Python", () => {
   const rng = new Rng(0);
-  stateOf(rng).set([1, 2, 3, 4]);
+  rngState(rng).set([1, 2, 3, 4]);
   const words = [11520, 0, 5927040, 70819200, 2031721883, 1637235492, 1287239034, 3734860849, 3729100597, 4258142804];
   assert.equal(
     words.map(() => rng.next()),
@@ -44,7 +44,7 @@ test("the state is initialized from the seed by SplitMix32", () => {
       z = ((z ^ (z >> 13n)) * 0xc2b2ae35n) & mask;
       return Number(z ^ (z >> 16n));
     });
-    assert.equal([...stateOf(new Rng(seed))], expected, `seed ${seed}`);
+    assert.equal([...rngState(new Rng(seed))], expected, `seed ${seed}`);
   }
 });
 

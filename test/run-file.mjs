@@ -6,8 +6,8 @@ import { findChromium, findFirefox } from "../src/tools/browsers.mjs";
 const BROWSERS = { CHROMIUM: findChromium() ?? "", FIREFOX: findFirefox() ?? "" };
 
 /**
- * Runs build/test/<file> of the project in `root`, at most `timeout` milliseconds. `children`, where given, holds the process
- * while it runs, which then leads a process group of its own, so that all that it started can be ended.
+ * Runs build/test/<file> of the project in `root`, at most `timeout` milliseconds. `children`, where given, holds the
+ * process while it runs, which then leads a process group of its own, so that all that it started can be ended.
  */
 export function runFile(file, { root = ".", timeout, env = {}, children }) {
   return new Promise((done) => {

@@ -35,7 +35,10 @@ async function run(file) {
 }
 
 const seconds = existsSync(SECONDS) ? JSON.parse(readFileSync(SECONDS, "utf8")) : {};
-/** The longest first, so that none is left at the end; a file that never ran by its size, those that start programs before all. */
+/**
+ * The longest first, so that none is left at the end; a file that never ran by its size, those that start programs
+ * before all.
+ */
 const cost = (file) =>
   seconds[file] ?? statSync(join("build/test", file)).size / 2000 + (/^(browser|commands)/.test(file) ? 100 : 0);
 const queue = files.sort((a, b) => cost(b) - cost(a));
@@ -48,5 +51,5 @@ await Promise.all(
 writeFileSync(SECONDS, JSON.stringify(seconds));
 const sum = (key) => results.reduce((total, r) => total + r[key], 0);
 const bad = results.filter((r) => r.faults).length;
-console.log(`\n${files.length} files, ${sum("tests")} tests passed, ${sum("skipped")} skipped, ${bad} files failed`);
+console.log(`\n${results.length} files, ${sum("tests")} tests passed, ${sum("skipped")} skipped, ${bad} files failed`);
 process.exit(bad ? 1 : 0);

@@ -1,7 +1,7 @@
 /**
- * Runs the packed package in other runtimes: it trains for an epoch, classifies by the command that training prints, and tokenizes,
- * in Node 20, 22 and 24, in Deno and in Bun. `npm run test:runtimes [-- NAME...]`. Installs them from npm into build/runtimes;
- * one that cannot be installed is skipped by name.
+ * Runs the packed package in other runtimes: it trains for an epoch, classifies by the command that training prints,
+ * and tokenizes, in Node 20, 22 and 24, in Deno and in Bun. `npm run test:runtimes [-- NAME...]`. Installs them from
+ * npm into build/runtimes; one that cannot be installed is skipped by name.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -17,7 +17,7 @@ const node = (major) =>
     ? { program: process.execPath }
     : { install: `node-${system}-${process.arch}@${major}`, file: /^node-[^/]+\/bin\/node(\.exe)?$/ };
 
-/** Runtimes by name: the program, or the package of npm that has it and the program's path in node_modules; its arguments before the script. */
+/** Runtimes by name: the program, or its npm package and path in node_modules; its arguments before the script. */
 const RUNTIMES = {
   "node 20": node(20),
   "node 22": node(22),

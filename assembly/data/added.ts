@@ -1,5 +1,5 @@
-// The added tokens of a vocabulary, found in a text before it is split into words, as the library `tokenizers` does it: first
-// those that are not `normalized`, then, in what is left, the others; of several at one place the longest.
+// The added tokens of a vocabulary, found in a text before it is split into words, as the library `tokenizers` does it:
+// first those that are not `normalized`, then the others in what is left; of several at one place the longest.
 
 import { character_at, is_space } from "./pretokenize";
 import { added_count, added_tokens, load_tables, SPECIAL, token_at, token_length } from "./vocabulary";
@@ -15,12 +15,15 @@ const NORMALIZED: u32 = 16;
 
 /** How many passes there are over a text. */
 export const PASSES: u32 = 2;
-/** u32 for each pass and first byte: the first of its tokens. They are sorted by pass, first byte and falling length. */
+/** The first token of each pass and first byte, as u32. Tokens are sorted by pass, first byte and descending length. */
 const firsts: usize = memory.data((2 * 256 + 1) * 4, 4);
 /** Whether a token is not special, and so is found in every text. */
 let some_plain: bool = false;
 
-/** The token found last: where it begins and ends with the white space that it takes, and where the search goes on. */
+/**
+ * The token found last: where it begins and ends, including the white space that it takes, and where the search
+ * continues.
+ */
 export let found_from: usize = 0;
 export let found_end: usize = 0;
 export let found_next: usize = 0;
@@ -86,8 +89,8 @@ function touches_word(start: usize, at: usize, next: usize, end: usize): bool {
 }
 
 /**
- * Finds the next token of the pass at `at` or later in the text from `start` to `end`, of which everything before `done` has been
- * taken. Returns its id, with `found_from`, `found_end` and `found_next`; -1 if there is none.
+ * Finds the next token of the pass at `at` or later in the text from `start` to `end`, of which everything before
+ * `done` has been taken. Returns its id, with `found_from`, `found_end` and `found_next`; -1 if there is none.
  */
 export function find_added(start: usize, done: usize, at: usize, end: usize, pass: u32, special: bool): i32 {
   while (at < end) {

@@ -42,7 +42,7 @@ export function array_begin(): void {
   column = 0;
 }
 
-/** Reads bytes up to the end of an object, an error or the end of the bytes; returns the address after the last byte read. */
+/** Reads bytes up to the end of an object, an error or the end of the bytes; returns the address after the last. */
 export function array_scan(at: usize, end: usize): usize {
   if (ended) vec_resize(buffer, 0);
   ended = false;

@@ -17,8 +17,8 @@ export function batch_tokens(rows: usize, count: i32, pad_to: i32): i32 {
 }
 
 /**
- * Packs the `count` = B rows at `rows`. Writes u32: ids [N] (N = batch_tokens), starts [B+1], labels [B], and lengths [B]
- * without padding. The padding token is `end_of_text`.
+ * Packs the `count` = B rows at `rows`. Writes u32: ids [N] (N = batch_tokens), starts [B+1], labels [B], and lengths
+ * [B] without padding. The padding token is `end_of_text`.
  */
 export function pack(
   ids: usize,
@@ -44,7 +44,7 @@ export function pack(
   store<i32>(starts + ((<usize>count) << 2), n);
 }
 
-/** Writes u32 [count] each: the rows' tokens in a batch, their tokens before truncation (0: empty text), their classes. */
+/** Writes u32 [count] each: tokens of the rows in a batch, tokens before truncation (0: empty text), classes. */
 export function row_table(
   lengths: usize,
   full_lengths: usize,

@@ -1,6 +1,6 @@
-// Byte-level BPE, exact: in each piece of the splitting pattern the pair with the lowest rank merges first, the leftmost of
-// equal ones. Frequent pieces come from a cache, short ones are merged by scanning, and long ones with a heap, so that a
-// "word" of n letters takes n log n steps instead of n squared.
+// Byte-level BPE, exact: in each piece of the splitting pattern the pair with the lowest rank merges first, the
+// leftmost of equal ones. Frequent pieces come from a cache, short ones are merged by scanning, and long ones with a
+// heap, so that a "word" of n letters takes n log n steps instead of n squared.
 
 import { find_added, found_end, found_from, found_next, has_added, PASSES } from "./added";
 import { piece_end } from "./pretokenize";
@@ -11,8 +11,8 @@ const SHORT_BYTES: usize = 48;
 const short_pairs: usize = memory.data(192, 4);
 
 /**
- * The cache: slots of 32 bytes, {u64 low, u64 high (the piece, padded with zeros), u8 bytes, u8 ids, u16 id[7]}. A slot holds
- * the last piece with its hash; bytes = 0: empty. Pieces with an id above 65,535, which are rare, are not cached.
+ * The cache: slots of 32 bytes, {u64 low, u64 high (the piece, padded with zeros), u8 bytes, u8 ids, u16 id[7]}. A slot
+ * holds the last piece with its hash; bytes = 0: empty. Pieces with an id above 65,535, which are rare, are not cached.
  */
 const CACHE_SLOT_BITS: u64 = 15;
 const CACHED_BYTES: usize = 16;
@@ -25,7 +25,7 @@ let scratch_bytes: usize = 0;
 let queue: usize = 0;
 let queued: usize = 0;
 
-/** Writes the ids of the `length` bytes at `text` to `out`; returns their number. Bytes that the vocabulary lacks have none. */
+/** Writes the ids of the `length` bytes at `text` to `out`; returns their number. Drops bytes without a token. */
 function byte_ids_of(text: usize, length: usize, out: usize): usize {
   let count: usize = 0;
   for (let i: usize = 0; i < length; i++) {
@@ -121,12 +121,12 @@ function set_pair(pairs: usize, index: usize, rank: u32): void {
 }
 
 /**
- * Same as `merge_short` for any length. Symbols are identified by the index of their first byte and linked. A heap entry is
- * stale if the pair at its index has changed.
+ * Same as `merge_short` for any length. Symbols are identified by the index of their first byte and linked. A heap
+ * entry is stale if the pair at its index has changed.
  */
 function merge_long(text: usize, length: usize, out: usize): usize {
-  // The heap has at most one entry per byte initially, and one more net per merge. For longer pieces the product would wrap
-  // around; the allocator refuses this one, which is above its limit of 1 GiB.
+  // The heap has at most one entry per byte initially, and one more net per merge. For longer pieces the product would
+  // wrap around; the allocator refuses this one, which is above its limit of 1 GiB.
   const need = min<usize>(length, 1 << 27) * (3 * 4 + 2 * 8);
   if (scratch_bytes < need) {
     if (scratch != 0) heap.free(scratch);
@@ -257,9 +257,9 @@ function encode_added(start: usize, end: usize, to: usize, pass: u32, special: b
 }
 
 /**
- * Encodes the `length` UTF-8 bytes at `text`. Writes u32 ids to `out`, which has space for `length` ids; returns their number.
- * Special tokens are encoded like any other text unless `special` is set, and invalid UTF-8 byte by byte. Call `load_tables`
- * first.
+ * Encodes the `length` UTF-8 bytes at `text`. Writes u32 ids to `out`, which has space for `length` ids; returns their
+ * number. Special tokens are encoded like any other text unless `special` is set, and invalid UTF-8 byte by byte. Call
+ * `load_tables` first.
  */
 export function encode(text: usize, length: i32, out: usize, special: bool): i32 {
   if (cache == 0) {

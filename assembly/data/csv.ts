@@ -1,5 +1,6 @@
-// CSV by RFC 4180, with any separator, as a state machine that can stop between any two bytes. Supports quotes, doubled quotes and line ends within
-// quotes; rows end with CRLF, LF or CR. A quote in an unquoted field is text. Blank lines are skipped.
+// CSV by RFC 4180, with any separator, as a state machine that can stop between any two bytes. Supports quotes, doubled
+// quotes and line ends within quotes; rows end with CRLF, LF or CR. A quote in an unquoted field is text. Blank lines
+// are skipped.
 
 import { end_field, field_count, push_bytes, row_memory } from "./fields";
 import { ERROR_AFTER_QUOTE, ERROR_OPEN_QUOTE, ERROR_ROW_SIZE, ERROR_TOO_LARGE, fail, MAX_ROW_BYTES } from "./row-error";
@@ -100,7 +101,7 @@ function step(at: usize): bool {
   return true;
 }
 
-/** Reads bytes up to the end of a row, an error or the end of the bytes; returns the address after the last byte read. */
+/** Reads bytes up to the end of a row, an error or the end of the bytes; returns the address after the last. */
 export function csv_scan(at: usize, end: usize): usize {
   ended = false;
   while (at < end && !ended) {

@@ -1,11 +1,11 @@
-// The current row: the concatenated bytes of its fields, and where each ends. In a row of JSON, fields are alternately keys and
-// values.
+// The current row: the concatenated bytes of its fields, and where each ends. In a row of JSON, fields are alternately
+// keys and values.
 import { VEC_HEADER, vec_append, vec_data, vec_push_u8, vec_push_u32, vec_resize, vec_size, vec_u32 } from "./vec";
 
 const bytes = memory.data(VEC_HEADER);
 const ends = memory.data(VEC_HEADER);
 
-/** The first field of the row in `ends`, and where its bytes begin: nonzero only while rows are collected as a sample. */
+/** The first field of the row in `ends`, and where its bytes begin: nonzero only while a sample is collected. */
 let first: i32 = 0;
 let origin: i32 = 0;
 

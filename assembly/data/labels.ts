@@ -68,8 +68,8 @@ export function label_id(name: usize, length: i32): i32 {
 }
 
 /**
- * The id of a label of a row at `line`, which is added if it is new; -1 if there are too many. The name must not be in the
- * table's memory.
+ * The id of a label of a row at `line`, which is added if it is new; -1 if there are too many. The name must not be in
+ * the table's memory.
  */
 export function label_add(name: usize, length: i32, line: i32): i32 {
   if (2 * (label_count() + 1) > slot_count) fill_table(max(16, 2 * slot_count));
@@ -155,8 +155,8 @@ function order_names(order: usize, count: i32): void {
 }
 
 /**
- * Sorts the labels: integers 0 to K-1 by value, any others by name, byte by byte. Returns a block of u32, the new id of each old
- * one, which the caller frees; 0 if there are no labels.
+ * Sorts the labels: integers 0 to K-1 by value, any others by name, byte by byte. Returns a block of u32, the new id of
+ * each old one, which the caller frees; 0 if there are no labels.
  */
 export function labels_settle(): usize {
   const count = label_count();

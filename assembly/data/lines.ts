@@ -15,7 +15,7 @@ export function lines_begin(): void {
   ended = false;
 }
 
-/** Reads bytes up to the end of a line, an error or the end of the bytes; returns the address after the last byte read. */
+/** Reads bytes up to the end of a line, an error or the end of the bytes; returns the address after the last. */
 export function lines_scan(at: usize, end: usize): usize {
   if (ended) vec_resize(buffer, 0);
   ended = false;

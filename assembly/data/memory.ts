@@ -1,5 +1,5 @@
-// Allocation of the module's memory, for the host and the pipeline. There is no garbage collection: every block lives until it
-// is freed.
+// Allocation of the module's memory, for the host and the pipeline. There is no garbage collection: every block lives
+// until it is freed.
 
 /** A block of `bytes` bytes, aligned to 16, with undefined contents. Traps if memory cannot grow. */
 export function alloc(bytes: i32): usize {

@@ -1,7 +1,8 @@
-// An object in JSON, a line or an element of an array. Its keys and values become alternate fields: strings with escapes resolved, numbers and
-// booleans as written, null and nested values empty. Unlike in strict JSON, control characters in strings are allowed. Nested
-// values are skipped without validation; but in place of an object on the way to a wanted key, and of every object in a sample, stand its members,
-// with the path to them as their key: `message.body`.
+// An object in JSON, a line or an element of an array. Its keys and values become alternate fields: strings with
+// escapes resolved, numbers and booleans as written, null and nested values empty. Unlike in strict JSON, control
+// characters in strings are allowed. Nested values are skipped without validation; but in place of an object on the way
+// to a wanted key, and of every object in a sample, stand its members, with the path to them as their key:
+// `message.body`.
 
 import { end_field, field_address, field_count, field_length, fields_cut, push_byte, push_bytes } from "./fields";
 import { ERROR_JSON, fail_row } from "./row-error";
@@ -63,7 +64,7 @@ export function label_member(): i32 {
   return find_key(vec_data(wanted) + text_bytes, vec_size(wanted) - text_bytes);
 }
 
-/** The index of the member with a key, the last of duplicates, as in other JSON readers; a nested one only if no other has it. */
+/** The index of the member with a key; of duplicates the last, as in other readers; a nested one as a last resort. */
 function find_key(key: usize, length: i32): i32 {
   let found = -1;
   for (let i = vec_size(kinds) - 1; i >= 0; i--) {
@@ -80,8 +81,8 @@ export function has_text(index: i32): bool {
 }
 
 /**
- * Reads the object in these bytes, which begin on a line of the file behind `before` bytes; false for white space and, with an
- * error set, for anything else.
+ * Reads the object in these bytes, which begin on a line of the file behind `before` bytes; false for white space and,
+ * with an error set, for anything else.
  */
 export function object_read(address: usize, length: i32, number: i32, before: i32): bool {
   start = address;
@@ -122,7 +123,7 @@ function read_members(depth: i32): bool {
   }
 }
 
-/** Whether the value of the member that ends the row is an object whose members are read: it has some, and is on the way to a wanted key. */
+/** Whether the row's last value is an object whose members are read: it is not empty and leads to a wanted key. */
 function is_entered(member: i32, depth: i32): bool {
   if (at == end || load<u8>(at) != OPEN || depth == MAX_DEPTH || field_length(member) > MAX_PATH) return false;
   let inside = at + 1;

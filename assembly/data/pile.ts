@@ -1,12 +1,12 @@
-// Append-only memory in pages that never move: growing copies nothing and reserves little, unlike a vector, which takes up to
-// three times the size of its contents. A pile is a header of PILE_HEADER bytes in static memory (`memory.data`): the vector of
-// its pages, the bounds of the free part of the last page, and the bytes used.
+// Append-only memory in pages that never move: growing copies nothing and reserves little, unlike a vector, which takes
+// up to three times the size of its contents. A pile is a header of PILE_HEADER bytes in static memory (`memory.data`):
+// the vector of its pages, the bounds of the free part of the last page, and the bytes used.
 import { VEC_HEADER, vec_free, vec_push_u32, vec_size, vec_u32 } from "./vec";
 
 /** Bytes of a header. */
 export const PILE_HEADER: i32 = VEC_HEADER + 12;
 
-/** Bytes of a page. Pieces larger than a quarter get a separate block, so that less than that is wasted at the end of a page. */
+/** Bytes of a page. Pieces larger than a quarter of it get their own block, so that a page wastes less than that. */
 const PAGE_BYTES: u32 = 1 << 20;
 const PIECE_BYTES: u32 = PAGE_BYTES >> 2;
 /** Half of the largest WASM memory. */

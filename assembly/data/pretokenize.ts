@@ -1,10 +1,10 @@
-// GPT-2's splitting pattern as a hand-written scanner over UTF-8 bytes, which is many times faster than a regular expression
-// engine:
+// GPT-2's splitting pattern as a hand-written scanner over UTF-8 bytes, which is many times faster than a regular
+// expression engine:
 //
 //     '(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 //
-// White space is Unicode White_Space (with U+0085, without U+FEFF), as in tiktoken and unlike JavaScript's \s. A byte that is
-// not part of well-formed UTF-8 is one character of class OTHER.
+// White space is Unicode White_Space (with U+0085, without U+FEFF), as in tiktoken and unlike JavaScript's \s. A byte
+// that is not part of well-formed UTF-8 is one character of class OTHER.
 
 import { BYTE_CLASS, PAGE_COUNT, PAGE_INDEX, PAGES } from "./generated/unicode";
 

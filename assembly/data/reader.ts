@@ -1,5 +1,6 @@
-// Reads a file that is fed in chunks: `read_begin`, `read_settings` or `read_sample`, `feed` ..., `finish`. One file at a time;
-// its rows are added to those of earlier files, or with `read_texts` handed to the host. Memory: the rows, and one current row.
+// Reads a file that is fed in chunks: `read_begin`, `read_settings` or `read_sample`, `feed` ..., `finish`. One file at
+// a time; its rows are added to those of earlier files, or with `read_texts` handed to the host. Memory: the rows, and
+// one current row.
 import {
   array_begin,
   array_finish,
@@ -49,7 +50,7 @@ let skip: i32 = 0;
 let max_length: i32 = 0;
 let learn: bool = false;
 
-/** Rows still needed for a sample, -1 if rows are added; u32 per row of the sample: its fields and those of earlier rows. */
+/** Rows still needed for a sample, -1 if rows are added; u32 per sample row: its fields and those of earlier rows. */
 let wanted: i32 = -1;
 let sampled_bytes: i32 = 0;
 const sample_ends = memory.data(VEC_HEADER);
@@ -63,7 +64,7 @@ let chunk: usize = 0;
 let chunk_bytes: i32 = 0;
 let ended_at: i32 = 0;
 
-/** Begins a file: `kind` is 0 CSV, 1 TSV, 2 JSON lines, 3 a JSON array. `separator` is the byte between fields of CSV. */
+/** Begins a file: `kind` is 0 CSV, 1 TSV, 2 JSON lines, 3 a JSON array; `separator` is the byte between CSV fields. */
 export function read_begin(kind: i32, separator: i32): void {
   format = kind;
   mark_seen = 0;
@@ -86,8 +87,8 @@ export function read_sample(count: i32): void {
 }
 
 /**
- * Adds the rows, except the first `skipped` ones: each has `fields` fields, two of which are text and label. In JSON, `read_keys`
- * names text and label instead. `fresh` and `tolerant` are 0 or 1: accept new labels; skip invalid rows.
+ * Adds the rows, except the first `skipped` ones: each has `fields` fields, two of which are text and label. In JSON,
+ * `read_keys` names text and label instead. `fresh` and `tolerant` are 0 or 1: accept new labels; skip invalid rows.
  */
 export function read_settings(
   fields: i32,
@@ -108,8 +109,8 @@ export function read_settings(
 }
 
 /**
- * Collects the texts of the rows, the header's as an empty one, instead of adding the rows. With each comes the value in the place of the label,
- * unless that is the text's own.
+ * Collects the texts of the rows, the header's as an empty one, instead of adding the rows. With each comes the value
+ * in the place of the label, unless that is the text's own.
  */
 export function read_texts(): void {
   collects = true;
@@ -232,7 +233,7 @@ function keep(bytes: usize, length: i32): bool {
   return vec_append(collected, bytes, length) && vec_push_u32(collected_ends, vec_size(collected));
 }
 
-/** The number of collected rows, the address of their bytes, and that of u32 per row: the ends of its text, of its other value and of the row. */
+/** The number of collected rows, the addresses of their bytes and of u32 per row: ends of text, other value, row. */
 export function text_count(): i32 {
   return vec_size(collected_ends) / 12;
 }

@@ -2,8 +2,8 @@
 //
 //     u32 class | u32 ids kept | u32 ids of the text, n (0: empty text) | id[max(n, 1)]
 //
-// Texts are not stored: the ids restore them (byte for byte, unless the vocabulary lacks some) and take less than half the memory.
-// Ids are u16 where the vocabulary's fit, as GPT-2's 50257 do, otherwise u32.
+// Texts are not stored: the ids restore them (byte for byte, unless the vocabulary lacks some) and take less than half
+// the memory. Ids are u16 where the vocabulary's fit, as GPT-2's 50257 do, otherwise u32.
 import { encode } from "./bpe";
 import { label_add, label_id, labels_clear, labels_settle } from "./labels";
 import { PILE_HEADER, pile_free, pile_put } from "./pile";
@@ -79,7 +79,7 @@ export function row_full_length(row: i32): i32 {
   return load<i32>(record(row), 8);
 }
 
-/** Decodes the text of `row`; returns the address of its UTF-8 bytes, valid until the next call. `row_text_bytes` is its length. */
+/** Decodes the text of `row`; returns the address of its `row_text_bytes` bytes of UTF-8, valid until the next call. */
 export function row_text(row: i32): usize {
   const count = row_full_length(row);
   vec_resize(encoded, 0);
@@ -97,7 +97,7 @@ export function row_text_bytes(): i32 {
   return vec_size(decoded);
 }
 
-/** Whether the text (`column` 0) or label (1) of the row at `line` is valid UTF-8; an error of the row is set if not. */
+/** Whether the text (`column` 0) or label (1) of the row at `line` is valid UTF-8; sets an error of the row if not. */
 export function is_utf8(bytes: usize, length: i32, column: i32, line: i32): bool {
   const fault = utf8_fault(bytes, length);
   return fault < 0 || fail_row(ERROR_ENCODING, line, column, load<u8>(bytes + fault));
@@ -127,8 +127,9 @@ function class_of(label: usize, length: i32, learn: bool, line: i32): i32 {
 }
 
 /**
- * Adds a row: tokenizes the text, truncated to `max_length` ids in batches, and finds the class of its label. Returns false with
- * an error set for an empty label, for an unknown one unless `learn` is set, for invalid UTF-8, and if memory is exhausted.
+ * Adds a row: tokenizes the text, truncated to `max_length` ids in batches, and finds the class of its label. Returns
+ * false with an error set for an empty label, for an unknown one unless `learn` is set, for invalid UTF-8, and if
+ * memory is exhausted.
  */
 export function add_row(
   text: usize,

@@ -42,8 +42,8 @@ function below(n: u32): u32 {
 }
 
 /**
- * Shuffles `count` numbers at `rows` in place (Fisher and Yates). The order depends only on `seed` and `stream`: stream 0 uses the
- * seed itself, other streams (epoch numbers) are derived from its first draw.
+ * Shuffles `count` numbers at `rows` in place (Fisher and Yates). The order depends only on `seed` and `stream`: stream
+ * 0 uses the seed itself, other streams (epoch numbers) are derived from its first draw.
  */
 export function shuffle(rows: usize, count: i32, seed: u32, stream: u32): void {
   seed_rng(seed);
@@ -58,8 +58,8 @@ export function shuffle(rows: usize, count: i32, seed: u32, stream: u32): void {
 }
 
 /**
- * Down-samples `count` rows, by `seed`, so that every class has as many as the smallest (classes without rows are ignored). The
- * rows kept are moved to the front of `rows`, in their order; returns their number.
+ * Down-samples `count` rows, by `seed`, so that every class has as many as the smallest (classes without rows are
+ * ignored). The rows kept are moved to the front of `rows`, in their order; returns their number.
  */
 export function balance(rows: usize, count: i32, seed: u32): i32 {
   const classes = label_count();

@@ -1,6 +1,6 @@
-// Tab-separated values: a row is a line, and a field contains no tab. The format has no quotes, but spreadsheets write them: a
-// field is unquoted if it begins with a quote and its closing quote is followed by a tab or the line end. Any other quote is
-// text, so that a single quote in a message cannot absorb the following rows.
+// Tab-separated values: a row is a line, and a field contains no tab. The format has no quotes, but spreadsheets write
+// them: a field is unquoted if it begins with a quote and its closing quote is followed by a tab or the line end. Any
+// other quote is text, so that a single quote in a message cannot absorb the following rows.
 import { end_field, push_bytes } from "./fields";
 
 const TAB: u8 = 9;

@@ -1,5 +1,5 @@
-// Growable arrays of bytes. A vector is a header of VEC_HEADER bytes in static memory (`memory.data`): address of the contents,
-// bytes used, bytes reserved. Addresses of contents are valid until the vector grows.
+// Growable arrays of bytes. A vector is a header of VEC_HEADER bytes in static memory (`memory.data`): address of the
+// contents, bytes used, bytes reserved. Addresses of contents are valid until the vector grows.
 
 /** Bytes of a header. */
 export const VEC_HEADER: i32 = 12;

@@ -1,6 +1,6 @@
-// The vocabulary: the rank of every pair that merges, the id that it becomes, and the bytes of every id. It is loaded from one
-// of two forms. GPT-2's own is 200 KB, built by src/tools/tokenizer.mjs, because merge i produces id 256 + i there and the last
-// id is the text <|endoftext|>:
+// The vocabulary: the rank of every pair that merges, the id that it becomes, and the bytes of every id. It is loaded
+// from one of two forms. GPT-2's own is 200 KB, built by src/tools/tokenizer.mjs, because merge i produces id 256 + i
+// there and the last id is the text <|endoftext|>:
 //
 //     u32 magic "LRT1" | u32 merges | u8 byte[256] (of ids 0-255) | u16 left[merges] | u16 right[merges]
 //
@@ -218,9 +218,9 @@ function load_own(ptr: usize, length: usize): bool {
 }
 
 /**
- * Loads the tables at `ptr` (forms: top of this file), a block of `alloc` that belongs to this module from then on; in the second
- * form 16 bytes follow the last token. Returns the number of ids, or -1 if the form is invalid. Must be called once, before any
- * other function of this file.
+ * Loads the tables at `ptr` (forms: top of this file), a block of `alloc` that belongs to this module from then on; in
+ * the second form 16 bytes follow the last token. Returns the number of ids, or -1 if the form is invalid. Must be
+ * called once, before any other function of this file.
  */
 export function load_tables(ptr: usize, length: i32): i32 {
   if (length < 4) return -1;
@@ -237,8 +237,8 @@ export function load_tables(ptr: usize, length: i32): i32 {
 }
 
 /**
- * The number of bytes that the `count` u32 ids at `ids` decode to, at most i32.MAX_VALUE (too many for one call), or -(index + 1)
- * of the first id that is not in the vocabulary.
+ * The number of bytes that the `count` u32 ids at `ids` decode to, at most i32.MAX_VALUE (too many for one call), or
+ * -(index + 1) of the first id that is not in the vocabulary.
  */
 export function decoded_length(ids: usize, count: i32): i32 {
   let total: u64 = 0;
@@ -251,8 +251,8 @@ export function decoded_length(ids: usize, count: i32): i32 {
 }
 
 /**
- * Writes the bytes of the `count` u32 ids at `ids` to `out`. Returns their number, or -(index + 1) of the first id that is not in
- * the vocabulary or whose bytes exceed `capacity` (`decoded_length` is always sufficient).
+ * Writes the bytes of the `count` u32 ids at `ids` to `out`. Returns their number, or -(index + 1) of the first id that
+ * is not in the vocabulary or whose bytes exceed `capacity` (`decoded_length` is always sufficient).
  */
 export function decode(ids: usize, count: i32, out: usize, capacity: i32): i32 {
   let done: u32 = 0;

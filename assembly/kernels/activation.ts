@@ -1,5 +1,6 @@
-// The activation of the MLP and its derivative, as in shaders/activation.prelude.wgsl. References: llm.c gelu_forward, gelu_backward;
-// Hastings' form of the normal distribution (Abramowitz and Stegun 7.1.26) with coefficients of a minimax fit.
+// The activation of the MLP and its derivative, as in shaders/activation.prelude.wgsl. References: llm.c gelu_forward,
+// gelu_backward; Hastings' form of the normal distribution (Abramowitz and Stegun 7.1.26) with coefficients of a
+// minimax fit.
 import { ActivationForward } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
 import { exp, load_part, load_some, madd, store_part, store_some } from "./vector";
@@ -63,8 +64,9 @@ export function activation_rows(kind: u32, out: usize, inp: usize, line: usize, 
 }
 
 /**
- * out *= the derivative at inp, and act = activation(inp); rows as above. gelu_new: s + x s (1 - s) 2 u', s the sigmoid; 1 - s is
- * computed as e * s, which does not cancel for large x. gelu: the normal distribution + x e^(-x^2 / 2) / sqrt(2 pi).
+ * out *= the derivative at inp, and act = activation(inp); rows as above. gelu_new: s + x s (1 - s) 2 u', s the
+ * sigmoid; 1 - s is computed as e * s, which does not cancel for large x. gelu: the normal distribution + x
+ * e^(-x^2 / 2) / sqrt(2 pi).
  */
 export function activation_backward_rows(
   kind: u32,

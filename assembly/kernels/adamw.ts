@@ -9,8 +9,8 @@ const GROUP: u32 = 64;
 
 /**
  * g = grad * min(1, clip / (norm + 1e-6));  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
- * param = param * (1 - q lr_decay) - q step_size * m / (sqrt(v) / correction2 + epsilon), for each page at .. at + count; skipped if
- * stopped[member] != 0, or if the share is not updated.
+ * param = param * (1 - q lr_decay) - q step_size * m / (sqrt(v) / correction2 + epsilon), for each page at .. at +
+ * count; skipped if stopped[member] != 0, or if the share is not updated.
  */
 export function adamw(p: Adamw): void {
   for (let i: u32 = 0; i < p.count; i++) {

@@ -1,5 +1,6 @@
-// The adapters' part of a product's depth: down [m, count * r] times `up`, of which adapter i has r steps and writes the columns
-// from column + i * step on, `width` of them. It is added to each tile of the product, in blocks of the depth like the product's.
+// The adapters' part of a product's depth: down [m, count * r] times `up`, of which adapter i has r steps and writes
+// the columns from column + i * step on, `width` of them. It is added to each tile of the product, in blocks of the
+// depth like the product's.
 import { Linear, LinearGrouped, LinearGroupedJob } from "./generated/records";
 import { PANEL, transpose_block } from "./panels";
 import { multiply } from "./tile";
@@ -63,8 +64,8 @@ export function use_down_rows(i: u32, depth: u32): void {
 }
 
 /**
- * The left matrix of out^T = b^T a^T is up^T, of which rows i .. i + m are packed, `to_stride` bytes apart. Its columns are contiguous,
- * and every one of them has all adapters.
+ * The left matrix of out^T = b^T a^T is up^T, of which rows i .. i + m are packed, `to_stride` bytes apart. Its columns
+ * are contiguous, and every one of them has all adapters.
  */
 export function pack_up_rows(to: usize, to_stride: usize, i: u32, m: u32, depth: u32, steps: u32): void {
   for (let d = depth; d < depth + steps; ) {

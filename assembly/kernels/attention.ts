@@ -1,5 +1,6 @@
-// Causal attention within the sequences of a packed batch. A thread processes consecutive (head, token) pairs. The keys and
-// values of a head's sequence are first copied to contiguous memory, so that they stay in cache for all its tokens.
+// Causal attention within the sequences of a packed batch. A thread processes consecutive (head, token) pairs. The keys
+// and values of a head's sequence are first copied to contiguous memory, so that they stay in cache for all its tokens;
+// a prefix's are read where they lie.
 // References: llm.c attention_forward; Dao et al. 2022 (FlashAttention), algorithm 4, for the backward pass.
 
 import {
@@ -16,7 +17,7 @@ const SCORES_BYTES: u32 = 1 << 18;
 const ROWS_BYTES: u32 = SCRATCH_BYTES - 2 * SCORES_BYTES;
 const LOWEST: f32 = -3.0e38;
 
-/** The two sets of rows that a token is combined with (keys and values, or queries and dout), and their strides in bytes. */
+/** The two sets of rows that a token meets (keys and values, or queries and dout), and their strides in bytes. */
 let rows1: usize = 0;
 let rows2: usize = 0;
 let stride1: usize = 0;
@@ -41,8 +42,8 @@ function use_rows(from1: usize, from_stride1: usize, from2: usize, from_stride2:
 }
 
 /**
- * to[i] = scale * x . rows[i] for i < count, rows of [size], four at a time. Up to three more elements are written, copies of the
- * last score.
+ * to[i] = scale * x . rows[i] for i < count, rows of [size], four at a time. Up to three more elements are written,
+ * copies of the last score.
  */
 function scores(to: usize, x: usize, rows: usize, stride: usize, count: u32, size: u32, scale: f32): void {
   const factor = f32x4.splat(scale);
@@ -113,7 +114,7 @@ function weighted_sum(
   }
 }
 
-/** Adds the weighted sum of the prefix's rows to `to`, apart from the usual sum, which so needs no start; `sums` is scratch memory. */
+/** Adds the weighted sum of the prefix's rows to `to`; `sums` is scratch memory. */
 function add_weighted_sum(
   to: usize,
   sums: usize,
@@ -130,8 +131,9 @@ function add_weighted_sum(
 }
 
 /**
- * out [tokens, C], lse [tokens, NH] = log of the sum of exponentials, from qkv [room, 3C]. HS is a multiple of 4. The keys of a
- * token are the prefix's, which lie in rows of their own, then those of its sequence.
+ * out [tokens, C], lse [tokens, NH] = log of the sum of exponentials, from qkv [room, 3C]. HS is a multiple of 4. A
+ * token attends to the prefix's keys, which lie in rows behind those of all tokens, and to those of its sequence up to
+ * itself.
  */
 export function attention_forward(p: AttentionForward): void {
   const out = p.out;
@@ -176,8 +178,9 @@ export function attention_forward(p: AttentionForward): void {
 }
 
 /**
- * out [tokens, C] from the queries in qkv [tokens, 3C] and cache [slots, 2, heads, positions, head_size]: each token attends to
- * its slot up to its position, by slots [tokens, 2]. The rows of a head are contiguous in the cache, so that nothing is copied.
+ * out [tokens, C] from the queries in qkv [tokens, 3C] and cache [slots, 2, heads, positions, head_size]: each token
+ * attends to its slot up to its position, by slots [tokens, 2]. The rows of a head are contiguous in the cache, so that
+ * nothing is copied.
  */
 export function attention_cached(p: AttentionCached): void {
   const out = p.out;
@@ -313,7 +316,7 @@ export function attention_keyvalue_backward(p: AttentionKeyvalueBackward): void 
     }
     key_gradients(p, head, j, rows1 + (j - first) * stride1, rows2 + (j - first) * stride2, j, stop);
   }
-  // The prefix's keys, which all take as long, have slices of their own.
+  // All keys of the prefix take the same time: they are divided among the threads on their own.
   end = slice_end(heads * prefix, 1);
   ready = 0;
   for (let pair = slice_begin(heads * prefix, 1); pair < end; pair++) {
@@ -327,7 +330,7 @@ export function attention_keyvalue_backward(p: AttentionKeyvalueBackward): void 
   }
 }
 
-/** The gradients of the key and the value in row j, from the rows of a head's queries n to stop - 1 and of their gradients. */
+/** The gradients of the key and the value in row j, from a head's queries n to stop - 1 and their gradients. */
 function key_gradients(
   p: AttentionKeyvalueBackward,
   head: u32,

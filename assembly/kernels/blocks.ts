@@ -1,5 +1,5 @@
-// Weights in blocks of 8 or 4 bits, widened to floats as src/blocks.ts describes. A matrix is in panels of eight outputs
-// (src/backend/block-panels.ts), a table in rows. One such operand at a time: `use_blocks` says which.
+// Weights in blocks of 8 or 4 bits, widened to floats as src/blocks.ts describes. A matrix is in panels of eight
+// outputs (src/backend/block-panels.ts), a table in rows. One such operand at a time: `use_blocks` says which.
 import { load_half, load_halves } from "./half";
 import { PANEL } from "./panels";
 import { madd, sum_four } from "./vector";
@@ -9,7 +9,10 @@ export const F16: u32 = 1;
 export const Q8: u32 = 2;
 export const Q4: u32 = 3;
 
-/** The operand: its codes, and the scales or the codes of maxima; then those of q4 alone: maxima of blocks, mean, tables. */
+/**
+ * The operand: its codes, and the scales or the codes of maxima; then those of q4 alone: maxima of blocks, mean,
+ * tables.
+ */
 let codes: usize = 0;
 let scales: usize = 0;
 let nested: usize = 0;
@@ -156,8 +159,8 @@ function widen_four(to: usize, stride: usize, at: usize, low: v128, high: v128, 
 }
 
 /**
- * One row times panels `panel` and panel + 1, rows first .. first + k of them, in the order of k: as `multiply_one` of the widened
- * panels. Weights are widened in registers.
+ * One row times panels `panel` and panel + 1, rows first .. first + k of them, in the order of k: as `multiply_one` of
+ * the widened panels. Weights are widened in registers.
  */
 export function multiply_one_blocks(tile: usize, a: usize, panel: u32, first: u32, k: u32): void {
   memory.fill(tile, 0, 64);
@@ -300,7 +303,10 @@ export function is_eight(): bool {
   return !is_four;
 }
 
-/** x . row for four rows of `size` weights of 8 bits, from these numbers on: as `dots` of the widened rows, in registers. */
+/**
+ * x . row for four rows of `size` weights of 8 bits, from these numbers on: as `dots` of the widened rows, in
+ * registers.
+ */
 export function dots_eight(x: usize, row0: u32, row1: u32, row2: u32, row3: u32, size: u32): v128 {
   let s0 = f32x4.splat(0);
   let s1 = s0;
@@ -335,7 +341,9 @@ function scale_of(first: u32): v128 {
   return f32x4.splat(load_half(scales + (first >> 4)));
 }
 
-/** Widens rows of `count` weights each, the first at number `first`, `stride` apart, to rows `to_stride` bytes apart. */
+/**
+ * Widens rows of `count` weights each, the first at number `first`, `stride` apart, to rows `to_stride` bytes apart.
+ */
 export function widen_runs(to: usize, to_stride: usize, first: u32, stride: u32, rows: u32, count: u32): void {
   for (let i: u32 = 0; i < rows; i++) widen_run(to + i * to_stride, first + i * stride, count);
 }

@@ -3,8 +3,8 @@ import { CacheWrite } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
 
 /**
- * Copies the keys and values of qkv [tokens, 3C] into cache [slots, 2, heads, positions, head_size] at slots [tokens, 2], the
- * slot and position of each token.
+ * Copies the keys and values of qkv [tokens, 3C] into cache [slots, 2, heads, positions, head_size] at slots
+ * [tokens, 2], the slot and position of each token.
  */
 export function cache_write(p: CacheWrite): void {
   const cache = p.cache;

@@ -1,4 +1,5 @@
-// Softmax cross-entropy with ignored and weighted rows, over logits that may come in pieces of classes. Reference: PyTorch cross_entropy.
+// Softmax cross-entropy with ignored and weighted rows, over logits that may come in pieces of classes. Reference:
+// PyTorch cross_entropy.
 import { CrossentropyBackward, CrossentropyForward, CrossentropyLoss, Share } from "./generated/records";
 import { entry, first_row, row_count } from "./shares";
 import { slice_begin, slice_end } from "./threads";
@@ -31,8 +32,8 @@ function sum_exp(x: usize, count: u32, largest: f32): f32 {
 }
 
 /**
- * state [rows, 4] = (max, sum of exp(logits - max), logit of the target, unused) over the classes so far; the piece with
- * first = 0 initializes it. logits [rows, count] are those of classes first .. first + count.
+ * state [rows, 4] = (max, sum of exp(logits - max), logit of the target, unused) over the classes so far; the piece
+ * with first = 0 initializes it. logits [rows, count] are those of classes first .. first + count.
  */
 export function crossentropy_forward(p: CrossentropyForward): void {
   const state = p.state;
@@ -65,8 +66,8 @@ export function crossentropy_forward(p: CrossentropyForward): void {
 }
 
 /**
- * metrics[member * slots + slot] = (loss_scale * sum of weight * (max - target + log(sum)), rows whose target has the largest logit,
- * 0, 0) over the member's rows, in order.
+ * metrics[member * slots + slot] = (loss_scale * sum of weight * (max - target + log(sum)), rows whose target has the
+ * largest logit, 0, 0) over the member's rows, in order.
  */
 export function crossentropy_loss(p: CrossentropyLoss): void {
   const end = slice_end(p.members, 1);
@@ -99,8 +100,8 @@ function member_loss(p: CrossentropyLoss, member: u32): void {
 }
 
 /**
- * dlogits [rows, count] = loss_scale * weight * (exp(logits - max) / sum - [class = target]), 0 where the row is ignored; loss_scale is
- * that of the row's member.
+ * dlogits [rows, count] = loss_scale * weight * (exp(logits - max) / sum - [class = target]), 0 where the row is
+ * ignored; loss_scale is that of the row's member.
  */
 export function crossentropy_backward(p: CrossentropyBackward): void {
   for (let member: u32 = 0; member < p.members; member++) {

@@ -1,4 +1,5 @@
-// Products of a few rows with a matrix whose rows are contiguous: nothing is packed, and every row of the matrix is read once.
+// Products of a few rows with a matrix whose rows are contiguous: nothing is packed, and every row of the matrix is
+// read once.
 // Reference: BLAS gemv.
 import { dots_eight, F16, is_eight, is_in_blocks, widen_runs } from "./blocks";
 import { load_halves, load_part_halves } from "./half";
@@ -56,9 +57,9 @@ function dots_half(x: usize, row0: usize, row1: usize, row2: usize, row3: usize,
 }
 
 /**
- * out[i, j] = beta * out[i, j] + bias[j] + alpha * a[i] . b[j] for i < m, begin <= j < end: rows of k elements, strides in
- * bytes, of b in elements, bias = 0: none. Four rows of b stay in the L1 cache while all rows of a are processed. If b is in blocks,
- * they are widened first, and `b` is its first weight's number.
+ * out[i, j] = beta * out[i, j] + bias[j] + alpha * a[i] . b[j] for i < m, begin <= j < end: rows of k elements, strides
+ * in bytes, of b in elements, bias = 0: none. Four rows of b stay in the L1 cache while all rows of a are processed. If
+ * b is in blocks, they are widened first, and `b` is its first weight's number.
  */
 export function multiply_rows(
   out: usize,

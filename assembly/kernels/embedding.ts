@@ -1,4 +1,5 @@
-// Token and position embedding; the token table may come in pieces of rows. Reference: llm.c encoder_forward, encoder_backward.
+// Token and position embedding; the token table may come in pieces of rows. Reference: llm.c encoder_forward,
+// encoder_backward.
 import { F16, is_in_blocks, use_blocks, widen_run } from "./blocks";
 import { EmbeddingBackward, EmbeddingForward, EmbeddingPositionBackward } from "./generated/records";
 import { load_half, load_halves } from "./half";
@@ -6,8 +7,8 @@ import { add_rows } from "./rows";
 import { slice_begin, slice_end } from "./threads";
 
 /**
- * out [tokens, cols] = wte[ids - first] + wpe[n - start + shift], for ids in the piece first .. first + count. wte is of any type, wpe
- * f32 or f16.
+ * out [tokens, cols] = wte[ids - first] + wpe[n - start + shift], for ids in the piece first .. first + count. wte is
+ * of any type, wpe f32 or f16.
  */
 export function embedding_forward(p: EmbeddingForward): void {
   const out = p.out;
@@ -54,8 +55,8 @@ export function embedding_forward(p: EmbeddingForward): void {
 }
 
 /**
- * dwte [count, cols] += rows of dout [tokens, cols] by id. `sorted` orders tokens by id, groups [unique + 1] is where each id's
- * run starts, so that every row has one writer and a fixed order of summation.
+ * dwte [count, cols] += rows of dout [tokens, cols] by id. `sorted` orders tokens by id, groups [unique + 1] is where
+ * each id's run starts, so that every row has one writer and a fixed order of summation.
  */
 export function embedding_backward(p: EmbeddingBackward): void {
   const dwte = p.dwte;

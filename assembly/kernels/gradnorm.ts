@@ -10,7 +10,7 @@ const LANES: u32 = 64;
 const GROUP: u32 = 16;
 const EXPONENT: u32 = 0x7f800000;
 
-/** Of each page: partial[first + 64 g + i] = sum of grad[at + j]^2 over j = g * chunk + i, + 64, ... < min(count, (g + 1) * chunk). */
+/** partial[first + 64 g + i] = sum of grad[at + j]^2, j = g * chunk + i, + 64, ... < min(count, (g + 1) * chunk). */
 export function gradnorm_partial(p: GradnormPartial): void {
   for (let i: u32 = 0; i < p.count; i++) page_partial(p, entry<GradnormPartialJob>(p.jobs, i));
 }
@@ -51,8 +51,8 @@ function page_partial(p: GradnormPartial, job: GradnormPartialJob): void {
 }
 
 /**
- * Of each member, with row = member * slots + slot: metrics[row].z = sqrt(sum of partial[first .. first + count]); stopped[member] = 1 if
- * that or the loss is not finite; metrics[row].w = 1 if updates continue.
+ * Of each member, with row = member * slots + slot: metrics[row].z = sqrt(sum of partial[first .. first + count]);
+ * stopped[member] = 1 if that or the loss is not finite; metrics[row].w = 1 if updates continue.
  */
 export function gradnorm_total(p: GradnormTotal): void {
   const end = slice_end(p.count, 1);

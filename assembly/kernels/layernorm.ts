@@ -67,7 +67,8 @@ export function layernorm_forward(p: LayernormForward): void {
 }
 
 /**
- * dinp [rows, cols] = add + rstd * (g - mean(g) - xhat * mean(g * xhat)), g = dout * weight; out [rows, cols], the norm's output.
+ * dinp [rows, cols] = add + rstd * (g - mean(g) - xhat * mean(g * xhat)), g = dout * weight; out [rows, cols], the
+ * norm's output.
  */
 export function layernorm_backward(p: LayernormBackward): void {
   const stats = p.stats;

@@ -1,4 +1,5 @@
-// The gradients of adapters: dA [r, input] += ddown^T x and dB [width, r] += dy^T down, each over the rows of its member.
+// The gradients of adapters: dA [r, input] += ddown^T x and dB [width, r] += dy^T down, each over the rows of its
+// member.
 import { LoraBackward, LoraBackwardJob, Share } from "./generated/records";
 import { multiply_any, set_output } from "./product";
 import { entry, first_row, row_count } from "./shares";

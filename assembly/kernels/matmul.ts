@@ -1,5 +1,5 @@
-// Matrix products, row- or column-major: out = beta * out + bias + alpha * a b, and the gradient of the bias. The loops are in
-// product.ts.
+// Matrix products, row- or column-major: out = beta * out + bias + alpha * a b, and the gradient of the bias. The loops
+// are in product.ts.
 
 import { F16, is_in_blocks, use_blocks } from "./blocks";
 import { multiply_rows } from "./dots";

@@ -1,5 +1,5 @@
-// Packing for the matrix product. A panel is 8 columns of a matrix, stored by rows: [k][8]. Reference: BLIS (Van Zee and van de
-// Geijn 2015).
+// Packing for the matrix product. A panel is 8 columns of a matrix, stored by rows: [k][8]. Reference: BLIS (Van Zee
+// and van de Geijn 2015).
 import { load_halves } from "./half";
 
 /** Columns of a panel. */
@@ -18,8 +18,8 @@ function transpose(r0: v128, r1: v128, r2: v128, r3: v128, to: usize, stride: us
 }
 
 /**
- * to[j][i] = from[i][j] for i < rows, j < cols. Rows are contiguous; those of `from` are `from_stride` bytes apart, those of
- * `to` `to_stride`.
+ * to[j][i] = from[i][j] for i < rows, j < cols. Rows are contiguous; those of `from` are `from_stride` bytes apart,
+ * those of `to` `to_stride`.
  */
 export function transpose_block(
   to: usize,
@@ -100,8 +100,8 @@ export function pack_columns(to: usize, from: usize, stride: usize, k: u32, cols
 }
 
 /**
- * Unpacks rows of `k` floats, `to_stride` bytes apart, from panels [k / 8][rows][8], `stride` bytes apart; with `half`, from
- * panels of f16.
+ * Unpacks rows of `k` floats, `to_stride` bytes apart, from panels [k / 8][rows][8], `stride` bytes apart; with `half`,
+ * from panels of f16.
  */
 export function unpack_rows(
   to: usize,

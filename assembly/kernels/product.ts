@@ -1,10 +1,12 @@
-// The matrix product that `matmul`, `linear` and the gradients of adapters share: out = beta * out + bias + alpha * a b.
+// The matrix product that `matmul`, `linear` and the gradients of adapters share: out = beta * out + bias + alpha * a
+// b.
 //
-// One loop handles every case: rows of a left matrix, read in place, times packed panels of eight columns of a right matrix. If
-// the second factor is transposed, out^T = b^T a^T is computed instead; only the store differs. Frozen weights may be stored
-// in panels: x W reads them as the right matrix, dy W^T unpacks the rows of the left matrix from them. Weights of other types are
-// converted to f32 first, a part at a time. Every result is one sum in the order of k, in blocks of KC, and one of the adapters' steps: its bits depend
-// on no slice, tile or size. References: BLIS (Van Zee and van de Geijn 2015); llm.c matmul_backward.
+// One loop handles every case: rows of a left matrix, read in place, times packed panels of eight columns of a right
+// matrix. If the second factor is transposed, out^T = b^T a^T is computed instead; only the store differs. Frozen
+// weights may be stored in panels: x W reads them as the right matrix, dy W^T unpacks the rows of the left matrix from
+// them. Weights of other types are converted to f32 first, a part at a time. Every result is one sum in the order of k,
+// in blocks of KC, and one over the adapters' steps: its bits do not depend on slices, tiles or sizes. References: BLIS
+// (Van Zee and van de Geijn 2015); llm.c matmul_backward.
 
 import { activation_backward_rows, activation_rows } from "./activation";
 import {
@@ -54,14 +56,15 @@ const BY_ROWS: u32 = 1;
 const BY_COLUMNS: u32 = 2;
 
 /**
- * The left matrix: its stride in bytes (of rows, columns or rows of panels), and its type. Unless it is f32 with contiguous rows,
- * parts of it are packed to that layout. If it is in blocks, `left` is its first weight's number, and the stride is in weights.
+ * The left matrix: its stride in bytes (of rows, columns or rows of panels), and its type. Unless it is f32 with
+ * contiguous rows, parts of it are packed to that layout. If it is in blocks, `left` is its first weight's number, and
+ * the stride is in weights.
  */
 let left: usize = 0;
 let left_form: u32 = BY_ROWS;
 let left_stride: usize = 0;
 let left_type: u32 = 0;
-/** The right matrix: its stride in bytes (of rows, columns or panels). Unless it is f32 in panels, it is packed. In blocks as the left. */
+/** The right matrix: its stride in bytes (of rows, columns or panels). It is packed unless it is f32 in panels. */
 let right: usize = 0;
 let right_form: u32 = PANELS;
 let right_stride: usize = 0;
@@ -98,7 +101,7 @@ export function set_epilogue(kind: u32, by: u32, act: usize, inp: usize): void {
   inp_at = inp;
 }
 
-/** a b with any strides; those in elements. If b is in blocks, `b` is its first weight's number, and `use_blocks` has been called. */
+/** a b with any strides, in elements. If b is in blocks, `b` is its first weight's number; call `use_blocks` before. */
 export function multiply_any(
   a: usize,
   a_row: u32,
@@ -125,7 +128,8 @@ export function multiply_any(
 }
 
 /**
- * The same with b a whole frozen weight stored in panels: [k, n] or, read transposed, [n, k]. In blocks, `size` weights.
+ * The same with b a whole frozen weight stored in panels: [k, n] or, read transposed, [n, k]. In blocks, `size`
+ * weights.
  */
 export function multiply_panels(
   a: usize,
@@ -275,7 +279,7 @@ function pack_right(panels: usize, jc: u32, nc: u32, depth: u32, kc: u32): void 
   else pack_columns(panels, from, stride, kc, nc);
 }
 
-/** Computes one block: a panel stays in the L1 cache while all rows are processed. `steps` of the adapters belong to it. */
+/** Computes one block, with `steps` of the adapters: a panel stays in the L1 cache while all rows are processed. */
 function block(
   rows: usize,
   row: usize,
@@ -348,8 +352,8 @@ function block(
 }
 
 /**
- * out[i + r][j + c] = tile[r][c] * alpha + bias[c] + beta * out[i + r][j + c], for r < rows and c < cols. beta and the bias are
- * applied in the first block of the depth.
+ * out[i + r][j + c] = tile[r][c] * alpha + bias[c] + beta * out[i + r][j + c], for r < rows and c < cols. beta and the
+ * bias are applied in the first block of the depth.
  */
 function store_tile(tile: usize, i: u32, rows: u32, j: u32, cols: u32, is_first: bool): void {
   const alpha = f32x4.splat(alpha_now);

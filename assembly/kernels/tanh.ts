@@ -1,5 +1,5 @@
-// tanh = (1 - e) / (1 + e) with e = exp(-2 |x|), and the sign of x, as in shaders/tanh_forward.wgsl. References: PyTorch tanh and
-// tanh_backward.
+// tanh = (1 - e) / (1 + e) with e = exp(-2 |x|), and the sign of x, as in shaders/tanh_forward.wgsl. References:
+// PyTorch tanh and tanh_backward.
 import { TanhBackward, TanhForward } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
 import { exp, load_some, store_some } from "./vector";

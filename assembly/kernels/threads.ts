@@ -1,12 +1,12 @@
-// The slice of every dispatch that this instance computes, and the barrier between instances. All instances share one memory
-// and run the same list; each has its own globals.
+// The slice of every dispatch that this instance computes, and the barrier between instances. All instances share one
+// memory and run the same list; each has its own globals.
 //
-// Slices are whole blocks of results, and every result is computed by one thread, in an order that does not depend on the slice.
-// Results therefore have the same bits for any number of threads.
+// Slices are whole blocks of results, and every result is computed by one thread, in an order that does not depend on
+// the slice. Results therefore have the same bits for any number of threads.
 
 /**
- * Spins before a thread sleeps, about 100 microseconds: waking a thread takes longer than most dispatches. If spinning did not
- * help, because the cores are busy with other processes, the number is halved.
+ * Spins before a thread sleeps, about 100 microseconds: waking a thread takes longer than most dispatches. If spinning
+ * did not help, because the cores are busy with other processes, the number is halved.
  */
 const MOST_TURNS: i32 = 100000;
 const FEWEST_TURNS: i32 = 1000;
@@ -22,7 +22,7 @@ let barrier_state: usize = 0;
 /** Bytes of scratch memory per thread, allocated by the host. */
 export const SCRATCH_BYTES: u32 = 5 << 19;
 
-/** Sets the index of this instance, the number of instances, its scratch memory, and the barrier's two words (initially 0). */
+/** Sets this instance's index, the number of instances, its scratch memory, and the barrier's words (initially 0). */
 export function configure(index: u32, count: u32, scratch_at: usize, barrier_at: usize): void {
   thread = index;
   threads = count;
@@ -44,7 +44,7 @@ export function thread_count(): u32 {
   return threads;
 }
 
-/** Whether this is the thread that does work too small to split. */
+/** Whether this thread does the work that is too small to split. */
 export function is_first(): bool {
   return thread == 0;
 }

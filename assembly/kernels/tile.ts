@@ -1,12 +1,13 @@
-// The inner loops of the matrix product: a tile of a few rows of the left matrix times one panel of the right one, in registers.
-// Every element of a tile is one sum in the order of k, whatever the tile's size.
+// The inner loops of the matrix product: a tile of a few rows of the left matrix times one panel of the right one, in
+// registers. Every element of a tile is one sum in the order of k, whatever the tile's size.
 import { load_halves } from "./half";
 import { PANEL } from "./panels";
 import { madd } from "./vector";
 
 /**
- * Rows of the left matrix per iteration of the inner loop. Twelve accumulators hide the latency of a fused multiply-add and just
- * fit into the registers. Separate products and sums need an extra register each, and eight accumulators are best.
+ * Rows of the left matrix per iteration of the inner loop. Twelve accumulators hide the latency of a fused multiply-add
+ * and just fit into the registers. Separate products and sums need an extra register each, and eight accumulators are
+ * best.
  */
 export const ROWS: u32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 4;
 /** Eight rows of eight elements; the last rows are unused. */
@@ -18,8 +19,8 @@ export function tile_rows(rest: u32): u32 {
 }
 
 /**
- * tile [rows, 8] = the tile at `start` + rows of the left matrix, `row` bytes apart, times a panel [k][8]. It is called in two places
- * to prevent inlining: V8 unrolls nested loops, and then runs out of registers.
+ * tile [rows, 8] = the tile at `start` + rows of the left matrix, `row` bytes apart, times a panel [k][8]. It is called
+ * in two places to prevent inlining: V8 unrolls nested loops, and then runs out of registers.
  */
 export function multiply(tile: usize, start: usize, a: usize, row: usize, rows: u32, panel: usize, k: u32): void {
   if (ASC_FEATURE_RELAXED_SIMD && rows > 4) multiply_six(tile, start, a, row, rows, panel, k);
@@ -46,8 +47,8 @@ function load_four<T>(at: usize, upper: bool): v128 {
 }
 
 /**
- * One row times four panels of T, f32 or halves (u16), `panel` bytes apart: four panels give enough accumulators, and are read
- * sequentially.
+ * One row times four panels of T, f32 or halves (u16), `panel` bytes apart: four panels give enough accumulators, and
+ * are read sequentially.
  */
 export function multiply_one<T>(tile: usize, a: usize, panels: usize, panel: usize, k: u32): void {
   let p0 = panels;
@@ -91,8 +92,8 @@ export function multiply_one<T>(tile: usize, a: usize, panels: usize, panel: usi
 }
 
 /**
- * Up to four rows; if there are fewer, the last is repeated. k is even: two steps per iteration use the registers that eight
- * accumulators leave, which would not suffice if the last step of an odd k were in this function.
+ * Up to four rows; if there are fewer, the last is repeated. k is even: two steps per iteration use the registers that
+ * eight accumulators leave, which would not suffice if the last step of an odd k were in this function.
  */
 function multiply_four(tile: usize, start: usize, a0: usize, row: usize, rows: u32, panel: usize, k: u32): void {
   let a1 = a0 + (rows > 1 ? row : 0);

@@ -12,7 +12,7 @@ export interface DeviceInfo {
   name: string;
   /** Whether it computes on the CPU: WASM, or a software driver. */
   software: boolean;
-  /** WebGPU's words for the adapter: vendor, architecture, device and driver. */
+  /** How WebGPU describes the adapter: vendor, architecture, device and driver. */
   adapter?: string;
   /** Why this device was selected: automatically, or in place of another one. */
   why?: string;
@@ -28,24 +28,25 @@ export function describeDevice({ kind, name, software, why }: DeviceInfo): strin
 /** Elements of a tensor on the host; f16 as bits. */
 export type TensorData = Float32Array | Uint32Array | Int32Array | Uint16Array;
 
-/** A compute device that was opened: what runs plans. */
+/** An open compute device, which runs plans. */
 export interface Backend {
   readonly info: DeviceInfo;
-  /** What a program may take now. */
+  /** The memory limits at this moment. */
   readonly limits: MemoryLimits;
   /** Threads of the CPU that checks this device; default: one per core. */
   readonly threads?: number;
   /** The CPU in place of this device, once it was found wrong or slower. It is released with the device. */
   standIn?: Promise<Backend>;
   /**
-   * Allocates the program's buffers, filled with zeros, and compiles its kernels. Tensors that are also part of `sharedFrom`'s
-   * program use the same buffers and keep their contents; a buffer is freed with the last session that uses it. Throws
-   * DeviceError, and then frees everything it allocated.
+   * Allocates the program's buffers, filled with zeros, and compiles its kernels. Tensors that are also part of
+   * `sharedFrom`'s program use the same buffers and keep their contents; a buffer is freed with the last session that
+   * uses it. Throws DeviceError, and then frees everything it allocated.
    */
   prepare(program: Program, sharedFrom?: Session): Promise<Session>;
   /**
-   * Of a CPU with several threads: at most `count` parts of it, which work at the same time, each on threads of its own. Their sessions can
-   * share tensors with each other's. Results have the same bits on any part. The parts are released before the whole.
+   * A CPU with several threads: at most `count` parts of it, which work at the same time, each on its own threads.
+   * Their sessions can share tensors with each other's. Results have the same bits on any part. The parts are released
+   * before the whole.
    */
   divide?(count: number): Backend[];
   /** Releases the device. Its sessions cannot be used afterwards. */
@@ -55,25 +56,25 @@ export interface Backend {
 /** A program with its memory on a device. */
 export interface Session {
   /**
-   * Copies `data` into a tensor or a view, starting at element `offset`; f16 as bits, in whole words; of a tensor in blocks all words
-   * as they are stored.
+   * Copies `data` into a tensor or a view, starting at element `offset`; f16 as bits, in whole words; of a tensor in
+   * blocks all words as they are stored.
    */
   write(tensor: Tensor, data: TensorData, offset?: number): void;
   /** Waits until all writes so far have reached the device; bounds the staging memory while loading. */
   flush(): Promise<void>;
-  /** Reads `count` elements of a tensor, starting at `offset`, after all work submitted before; f16 as floats, of a tensor in blocks all words, as they are stored. */
+  /** Reads `count` elements from `offset` on, after all submitted work; f16 as floats, blocks as all stored words. */
   read(tensor: Tensor, offset?: number, count?: number): Promise<Float32Array>;
   /** Submits segments in order, as one submission. Returns at once; errors reject the next `read` or `flush`. */
   run(segments: readonly SegmentName[], values: StepValues): void;
   /**
-   * While on, submitted work is dropped, if the device supports it: segments that have not begun the update, so that parameters
-   * stay those of the last completed step. Reads after dropped work throw a DeviceError (`isDropped`). Work that is submitted
-   * after the next `flush` and `drop(false)` runs again.
+   * While on, submitted work is dropped, if the device supports it: segments that have not begun the update, so that
+   * parameters stay those of the last completed step. Reads after dropped work throw a DeviceError (`isDropped`). Work
+   * that is submitted after the next `flush` and `drop(false)` runs again.
    */
   drop(isOn: boolean): void;
-  /** From now on, runs add their milliseconds per kernel to `times`, if the device can measure them; null: no longer. */
+  /** From now on, runs add their milliseconds per kernel to `times`, if the device measures them; null: no longer. */
   time?(times: Map<string, number> | null): Promise<void>;
-  /** Frees the session's memory after its work is done; a second call does nothing. Later calls of other methods throw DeviceError. */
+  /** Frees the session's memory once its work is done; may be repeated. Other methods then throw DeviceError. */
   destroy(): void;
 }
 

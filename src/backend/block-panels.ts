@@ -1,9 +1,9 @@
 /**
- * Matrices in blocks, in panels: as src/blocks.ts describes, but with the codes of eight outputs beside each other, [out / 8][in][8],
- * and their blocks' scales or maxima, [out / 8][blocks][8]. Of q4 a byte has the codes of outputs t and t + 4, the first in the upper
- * half.
+ * Matrices in blocks, in panels: as src/blocks.ts describes, but with the codes of eight outputs beside each other,
+ * [out / 8][in][8], and their blocks' scales or maxima, [out / 8][blocks][8]. Of q4 a byte has the codes of outputs t
+ * and t + 4, the first in the upper half.
  */
-import { BLOCKS, type BlockDtype, partsOf } from "../blocks.ts";
+import { BLOCKS, type BlockDtype, layoutBlocks } from "../blocks.ts";
 import { PANEL } from "./panels.ts";
 
 /** Copies a tensor of `shape` [in, out] between the two layouts: into panels, or back. */
@@ -15,7 +15,7 @@ export function turnBlocks(
   isBack: boolean,
 ): void {
   const [inputs, outputs] = shape as [number, number];
-  const { scales, nested } = partsOf(dtype, inputs * outputs);
+  const { scales, nested } = layoutBlocks(dtype, inputs * outputs);
   const blocks = inputs / BLOCKS[dtype];
   if (nested === undefined) {
     turn(into, from, { at: 0, inputs, outputs }, isBack);

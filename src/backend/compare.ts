@@ -1,6 +1,7 @@
 /**
- * Finds the first dispatch on which two backends disagree: a backend that runs every plan on both, one dispatch at a time, and
- * compares what each dispatch wrote. Both continue with the first one's results, so that every dispatch is tested separately.
+ * Finds the first dispatch on which two backends disagree: a backend that runs every plan on both, one dispatch at a
+ * time, and compares what each dispatch wrote. Both continue with the first one's results, so that every dispatch is
+ * tested separately.
  */
 import { DeviceError } from "../errors.ts";
 import type { Dispatch, StepValues } from "../ops/kernel.ts";
@@ -152,9 +153,10 @@ class CompareSession implements Session {
 }
 
 /**
- * The first index where the numbers differ by more than TOLERANCE, or only one is NaN; -1 if there is none. The scale is that
- * of the row, or of the column if there are at most 4: the columns of statistics and metrics have different meanings. A scale
- * is at least SMALLEST_SCALE of the largest: small rows may result from the cancellation of large numbers.
+ * The first index where the numbers differ by more than TOLERANCE, or only one is NaN; -1 if there is none. The scale
+ * is that of the row, or of the column if there are at most 4: columns of statistics and metrics have different
+ * meanings. A scale is at least SMALLEST_SCALE of the largest: a small row may be the rest of large numbers that
+ * cancelled.
  */
 function firstDifference(a: Float32Array, b: Float32Array, columns: number): number {
   const group = (i: number) => (columns <= 4 ? i % columns : Math.floor(i / columns));

@@ -1,6 +1,6 @@
 /** Selects and opens a device. */
 import { checkArguments, checkOptions } from "../arguments.ts";
-import { DEVICES, type DeviceName, oneOf } from "../config.ts";
+import { DEVICES, type DeviceName, parseChoice } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { DeviceError } from "../errors.ts";
 import type { Backend } from "./backend.ts";
@@ -16,10 +16,11 @@ export interface DeviceOptions {
 }
 
 /**
- * Opens a device. `webgpu` is the system's WebGPU adapter, including software drivers; `wasm` computes on the CPU and is always
- * available; `auto` selects a hardware GPU if there is one, otherwise `wasm`. Before a model runs on a GPU, its results are compared
- * with the CPU's, which replaces it if they differ, or if `auto` finds that it is faster. Throws DeviceError, with installation hints, if
- * there is no device. Release it with `destroy()`, or open it with `await using`.
+ * Opens a device. `webgpu` is the system's WebGPU adapter, including software drivers; `wasm` computes on the CPU and
+ * is always available; `auto` selects a hardware GPU if there is one, otherwise `wasm`. Before a model runs on a GPU,
+ * its results are compared with the CPU's, which replaces it if they differ, or if `auto` finds that it is faster.
+ * Throws DeviceError, with installation hints, if there is no device. Release it with `destroy()`, or open it with
+ * `await using`.
  *
  * @example
  * ```ts
@@ -37,7 +38,7 @@ export async function openDevice(
   checkArguments({ name }, { name: "text" });
   checkOptions("options", options, { threads: "number?" });
   const { threads = 0 } = options;
-  oneOf("device", name, DEVICES);
+  parseChoice("device", name, DEVICES);
   const device = await open(name, threads);
   return Object.assign(device, { [asyncDispose]: async () => device.destroy() });
 }

@@ -1,8 +1,8 @@
 /**
- * Frozen weights [k, n] that only matrix products use are stored in the layout that the product's inner loop reads: panels of
- * 8 columns, [n / 8][k][8], instead of plain rows, so that they are packed only once.
+ * Frozen weights [k, n] that only matrix products use are stored in the layout that the product's inner loop reads:
+ * panels of 8 columns, [n / 8][k][8], instead of plain rows, so that they are packed only once.
  */
-import { type Dispatch, scalarOf, tensorAt } from "../ops/kernel.ts";
+import { type Dispatch, scalarAt, tensorAt } from "../ops/kernel.ts";
 import { linearGroupedKernel, linearKernel } from "../ops/linear.ts";
 import { matmulKernel } from "../ops/matmul.ts";
 import type { Program } from "../plan/plan.ts";
@@ -19,7 +19,7 @@ function readsWhole(dispatch: Dispatch): boolean {
   // The token table, in blocks along its rows.
   if (b.isInBlocks) return false;
   const [k, n] = b.shape;
-  const dim = (name: string) => scalarOf(dispatch, name);
+  const dim = (name: string) => scalarAt(dispatch, name);
   if (dim("b_col") === 1) return dim("b_row") === n && dim("k") === k && dim("n") === n;
   return dim("b_row") === 1 && dim("b_col") === n && dim("k") === n && dim("n") === k;
 }

@@ -52,7 +52,7 @@ async function answer(message: InTurn): Promise<Extract<FromRemote, { value: unk
     // Backends detect shared tensors by identity.
     const tensors = message.sharedFrom?.tensors.map((number) => sharedFrom!.tensors[number]!) ?? [];
     add(tensors, message.tensors);
-    const session = await backend.prepare(programOf(message.program, tensors), sharedFrom?.session);
+    const session = await backend.prepare(readProgram(message.program, tensors), sharedFrom?.session);
     sessions.set(message.session, { session, tensors });
     return null;
   }
@@ -82,7 +82,7 @@ function add(tensors: Tensor[], records: readonly TensorRecord[]): void {
     tensors.push(new Tensor(name, shape, role, dtype, root === null ? undefined : tensors[root], offset, contents));
 }
 
-function programOf({ segments, buffers, bufferOf }: ProgramRecord, tensors: readonly Tensor[]): Program {
+function readProgram({ segments, buffers, bufferIndex }: ProgramRecord, tensors: readonly Tensor[]): Program {
   const kernel = (name: string) => {
     const found = KERNELS.find((other) => other.name === name);
     if (found === undefined) throw new DeviceError(`no kernel ${name}`);
@@ -99,7 +99,7 @@ function programOf({ segments, buffers, bufferOf }: ProgramRecord, tensors: read
         scalars: dispatch.scalars,
       })),
     })),
-    memory: { buffers, bufferOf: new Map(bufferOf.map(([number, buffer]) => [tensors[number]!, buffer])) },
+    memory: { buffers, bufferIndex: new Map(bufferIndex.map(([number, buffer]) => [tensors[number]!, buffer])) },
   };
 }
 

@@ -1,6 +1,6 @@
 /**
- * A CPU backend in a worker, for callers that must not be blocked where memory cannot be shared. Programs, data and results are
- * copied between the two threads. remote-worker.ts is the other side.
+ * A CPU backend in a worker, for callers that must not be blocked where memory cannot be shared. Programs, data and
+ * results are copied between the two threads. remote-worker.ts is the other side.
  */
 import { startWorker } from "#workers";
 import { DeviceError, type ErrorDetails } from "../errors.ts";
@@ -32,7 +32,7 @@ export interface ProgramRecord {
     dispatches: { kernel: string; tensors: number[]; access: readonly Use[]; scalars: readonly Scalar[] }[];
   }[];
   buffers: PlannedBuffer[];
-  bufferOf: [tensor: number, buffer: number][];
+  bufferIndex: [tensor: number, buffer: number][];
 }
 
 /** The tensors shared from another session, by their numbers there. They get the first numbers in the new session. */
@@ -159,7 +159,7 @@ class RemoteSession implements Session {
         })),
       })),
       buffers: memory.buffers,
-      bufferOf: [...memory.bufferOf].map(([tensor, buffer]) => [this.number(tensor), buffer]),
+      bufferIndex: [...memory.bufferIndex].map(([tensor, buffer]) => [this.number(tensor), buffer]),
     };
     await this.link.ask({ type: "prepare", session: this.session, sharedFrom: shared, tensors: this.news(), program });
   }
@@ -213,8 +213,8 @@ class RemoteSession implements Session {
   }
 
   /** Gives the shared tensors the first numbers; returns their numbers in the other session. */
-  private share({ bufferOf }: MemoryPlan, sharedFrom: RemoteSession): number[] {
-    const shared = [...bufferOf.keys()].filter((root) => sharedFrom.numbers.has(root));
+  private share({ bufferIndex }: MemoryPlan, sharedFrom: RemoteSession): number[] {
+    const shared = [...bufferIndex.keys()].filter((root) => sharedFrom.numbers.has(root));
     for (const root of shared) this.numbers.set(root, this.numbers.size);
     return shared.map((root) => sharedFrom.numbers.get(root)!);
   }

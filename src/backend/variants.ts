@@ -1,10 +1,10 @@
 /** Selection of kernel variants that all backends share. */
-import { type Dispatch, scalarOf, tensorAt } from "../ops/kernel.ts";
+import { type Dispatch, scalarAt, tensorAt } from "../ops/kernel.ts";
 
 /**
- * Whether a product has one row per generated sequence, and never many rows. The choice does not depend on the actual number of
- * rows, so that a row's bits do not either.
+ * Whether a product has one row per generated sequence, and never many rows. The choice does not depend on the actual
+ * number of rows, so that a row's bits do not either.
  */
 export function isGemv(dispatch: Dispatch): boolean {
-  return scalarOf(dispatch, "m") === "slots" && tensorAt(dispatch, "out").shape[0]! <= 16;
+  return scalarAt(dispatch, "m") === "slots" && tensorAt(dispatch, "out").shape[0]! <= 16;
 }

@@ -1,13 +1,13 @@
 /**
- * Runs plans on the CPU with the kernels of assembly/kernels. All buffers are in one shared WebAssembly.Memory. A run writes
- * the scalars that changed and posts one message per thread. Work is done in the order of the calls.
+ * Runs plans on the CPU with the kernels of assembly/kernels. All buffers are in one shared WebAssembly.Memory. A run
+ * writes the scalars that changed and posts one message per thread. Work is done in the order of the calls.
  */
 import { availableMemory } from "#platform";
 import { isBlockDtype } from "../blocks.ts";
 import { DeviceError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import type { StepValues } from "../ops/kernel.ts";
-import { checkMemory, type MemoryLimits, sharedBuffers, tablesOf, withoutShared } from "../plan/memory.ts";
+import { checkMemory, listTables, type MemoryLimits, sharedBuffers, withoutShared } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, DROPPED, RELEASED, type Session, type TensorData } from "./backend.ts";
@@ -145,11 +145,11 @@ class WasmSession implements Session {
     try {
       for (const [i, { bytes }] of program.memory.buffers.entries()) {
         const root = shared.get(i);
-        const at = root ? sharedFrom!.addressOf(root) : heap.alloc(bytes);
+        const at = root ? sharedFrom!.address(root) : heap.alloc(bytes);
         if (root) heap.share(at);
         this.buffers.push(at);
       }
-      this.list = new RecordList(program, (tensor) => this.addressOf(tensor), this.panels);
+      this.list = new RecordList(program, (tensor) => this.address(tensor), this.panels);
       this.listAt = heap.alloc(this.list.words.byteLength);
       this.buffers.push(this.listAt);
     } catch (error) {
@@ -157,15 +157,15 @@ class WasmSession implements Session {
       throw error;
     }
     this.words(this.listAt, this.list.words.length).set(this.list.words);
-    for (const { tensor, contents } of tablesOf(program))
-      this.words(this.addressOf(tensor), contents.length).set(contents);
+    for (const { tensor, contents } of listTables(program))
+      this.words(this.address(tensor), contents.length).set(contents);
   }
 
   write(tensor: Tensor, data: TensorData, offset = 0): void {
     this.check();
     expectWrite(tensor, offset, data.length);
     // Copied if the write is deferred: the caller may change its array meanwhile.
-    const view = bitsOf(tensor, data.buffer, data.byteOffset, data.length);
+    const view = viewBits(tensor, data.buffer, data.byteOffset, data.length);
     const bits = this.backend.isIdle ? view : view.slice();
     this.backend.enqueue(() => {
       const { dtype, shape } = tensor;
@@ -259,7 +259,7 @@ class WasmSession implements Session {
       else bytes.set(stored);
       return new Float32Array(bytes.buffer);
     }
-    const copy = bitsOf(tensor, new ArrayBuffer(count * tensor.elementBytes), 0, count);
+    const copy = viewBits(tensor, new ArrayBuffer(count * tensor.elementBytes), 0, count);
     if (this.panels.has(tensor.root)) readPanels(this.bits(tensor), tensor.shape, copy, offset);
     else copy.set(this.bits(tensor).subarray(offset, offset + count));
     return copy instanceof Uint16Array ? halfToFloat(copy) : new Float32Array(copy.buffer as ArrayBuffer);
@@ -274,8 +274,8 @@ class WasmSession implements Session {
     }
   }
 
-  private addressOf(tensor: Tensor): number {
-    const index = this.program.memory.bufferOf.get(tensor.root);
+  private address(tensor: Tensor): number {
+    const index = this.program.memory.bufferIndex.get(tensor.root);
     if (index === undefined) throw new DeviceError(`${tensor.name} is not part of the plan`);
     return this.buffers[index]! + tensor.byteOffset;
   }
@@ -286,16 +286,16 @@ class WasmSession implements Session {
 
   /** All of a tensor in the module's memory, as it is stored. */
   private bytes(tensor: Tensor): Uint8Array {
-    return new Uint8Array(this.backend.heap.memory.buffer, this.addressOf(tensor), tensor.bytes);
+    return new Uint8Array(this.backend.heap.memory.buffer, this.address(tensor), tensor.bytes);
   }
 
   /** A view of a tensor in the module's memory, in its stored layout. */
   private bits(tensor: Tensor): Bits {
-    return bitsOf(tensor, this.backend.heap.memory.buffer, this.addressOf(tensor), tensor.size);
+    return viewBits(tensor, this.backend.heap.memory.buffer, this.address(tensor), tensor.size);
   }
 }
 
 /** A view of a tensor's elements as bits. */
-function bitsOf({ dtype }: Tensor, buffer: ArrayBufferLike, at: number, count: number): Bits {
+function viewBits({ dtype }: Tensor, buffer: ArrayBufferLike, at: number, count: number): Bits {
   return dtype === "f16" ? new Uint16Array(buffer, at, count) : new Uint32Array(buffer, at, count);
 }

@@ -3,7 +3,7 @@ import { DeviceError } from "../errors.ts";
 import type { Dispatch, StepValues } from "../ops/kernel.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
-import { OPERATIONS, operationOf, RECORD_WORDS } from "./wasm-operations.ts";
+import { chooseOperation, OPERATIONS, RECORD_WORDS } from "./wasm-operations.ts";
 
 /** An argument that changes from step to step. */
 interface Patch {
@@ -51,8 +51,8 @@ export class RecordList {
   }
 
   /**
-   * The ranges of records of these segments, with adjacent ranges merged. Step values are written to `into`, the list in the
-   * module's memory.
+   * The ranges of records of these segments, with adjacent ranges merged. Step values are written to `into`, the list
+   * in the module's memory.
    */
   select(names: readonly SegmentName[], values: StepValues, into: Uint32Array): Range[] {
     const floats = new Float32Array(into.buffer, into.byteOffset, into.length);
@@ -87,7 +87,7 @@ export class RecordList {
 
   private encode(dispatch: Dispatch, patches: Patch[]): void {
     const { kernel, tensors, scalars } = dispatch;
-    let word = this.add(operationOf(dispatch, this.panels));
+    let word = this.add(chooseOperation(dispatch, this.panels));
     for (const tensor of tensors) this.words[word++] = this.address(tensor);
     const types = Object.values(kernel.dims);
     scalars.forEach((scalar, i) => {

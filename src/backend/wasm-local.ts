@@ -1,4 +1,4 @@
-/** The CPU backend where memory is at hand: on threads that share it, or on the caller's thread. Imported on demand, as remote.ts is. */
+/** The CPU backend on threads that share memory, or on the caller's thread. Imported on demand, like remote.ts. */
 import type { Backend, WasmOptions } from "./backend.ts";
 import { openBackend } from "./wasm-backend.ts";
 import { SingleThread } from "./wasm-kernels.ts";

@@ -31,7 +31,7 @@ export const RECORD_WORDS =
   1 + Math.max(...KERNELS.map(({ bindings, dims }) => Object.keys(bindings).length + Object.keys(dims).length));
 
 /** The name of the operation for a dispatch; `panels` are the weights stored in panels. */
-export function operationOf(dispatch: Dispatch, panels: ReadonlySet<Tensor>): string {
+export function chooseOperation(dispatch: Dispatch, panels: ReadonlySet<Tensor>): string {
   const { kernel } = dispatch;
   if (!Object.hasOwn(VARIANTS, kernel.name)) return kernel.name;
   if (panels.has(tensorAt(dispatch, "b"))) return `${kernel.name}_panels`;

@@ -1,4 +1,4 @@
-/** The thread pool that runs kernels.wasm: workers with one shared memory. The host only posts messages, so that its thread never blocks. */
+/** The thread pool that runs kernels.wasm: workers with one shared memory. The host posts messages and never blocks. */
 import { startWorker } from "#workers";
 import { DeviceError } from "../errors.ts";
 import type { Executor, ExecutorMemory, FromWorker, Times, ToWorker } from "./wasm-kernels.ts";

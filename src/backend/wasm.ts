@@ -15,15 +15,16 @@ export function defaultThreads(): number {
 const canShare = () => typeof SharedArrayBuffer !== "undefined";
 
 /**
- * Opens the CPU backend. It runs on worker threads if memory can be shared, otherwise on the caller's thread, or, if that is a
- * page's main thread, in one worker. Where a page can start no worker it runs on the caller's thread, and `info.why` says so.
+ * Opens the CPU backend. It runs on worker threads if memory can be shared, otherwise on the caller's thread, or, if
+ * that is a page's main thread, in one worker. Where a page can start no worker it runs on the caller's thread, and
+ * `info.why` says so.
  */
 export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
   const { threads = 0 } = options;
   if (!Number.isInteger(threads) || threads < 0 || threads > 64)
     throw new ConfigError("the number of threads is invalid", { expected: "0 to 64", found: String(threads) });
   try {
-    // A page loads one of the two.
+    // A page loads only one of the two.
     if (!canShare() && isPageThread()) return await (await import("./remote.ts")).openRemote(options);
     return await openLocal(options, canShare() ? threads || defaultThreads() : null);
   } catch (error) {

@@ -1,7 +1,7 @@
 /** The scalars of a program's dispatches in one uniform buffer; a step changes a few of them. */
 import { type Dispatch, type Grid, NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import { resolveDims } from "../plan/plan.ts";
-import { type Shader, shaderOf } from "./webgpu-shaders.ts";
+import { chooseShader, type Shader } from "./webgpu-shaders.ts";
 
 /** Bytes per dispatch: WebGPU's largest alignment of a uniform binding. */
 const STRIDE = 256;
@@ -52,7 +52,7 @@ export class ScalarList {
       if (typeof scalar === "string") changes.push({ ...place, name, value: scalar });
       byte += 4;
     }
-    const shader = shaderOf(dispatch);
+    const shader = chooseShader(dispatch);
     return { shader, offset, size: Math.ceil((byte - offset) / 16) * 16, dims, grid: shader.grid(dims), changes };
   }
 

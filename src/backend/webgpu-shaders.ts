@@ -6,10 +6,10 @@ import {
   type Grid,
   isTable,
   type Kernel,
-  scalarOf,
+  scalarAt,
   tensorAt,
 } from "../ops/kernel.ts";
-import { isAligned, matmulJobsOf, SHORT } from "../ops/matmul.ts";
+import { decodeMatmulJobs, isAligned, SHORT } from "../ops/matmul.ts";
 import { entryWords, SHARE, TABLE_ENTRIES } from "../ops/shares.ts";
 import { SHADERS } from "./generated/shaders.ts";
 import { isGemv } from "./variants.ts";
@@ -18,12 +18,12 @@ type Dims = Record<string, number>;
 
 /** A shader of shaders/ and its grid of workgroups. */
 export interface Shader {
-  /** The file's name, plus SCALAR and QUANTIZED where they hold. */
+  /** The file's name, plus SCALAR and QUANTIZED where they apply. */
   name: string;
   grid: (dims: Dims) => Grid;
 }
 
-/** A shader of matrix products: shaders/matmul_<variant>.wgsl, and the preludes that it needs besides those of its kernel. */
+/** A matrix product's shader, shaders/matmul_<variant>.wgsl, and the preludes it needs besides its kernel's. */
 interface Product {
   variant: string;
   preludes: readonly string[];
@@ -96,33 +96,33 @@ const PRELUDES: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * Large tiles are used if there are at least so many. If the number of rows changes from batch to batch, a quarter of the plan's
- * capacity counts, as is usual in a packed batch. Both sizes give the same bits.
+ * Large tiles are used if there are at least this many. If the number of rows changes from batch to batch, a quarter of
+ * the plan's capacity counts, as is usual in a packed batch. Both sizes give the same bits.
  */
 const MANY_TILES = 256;
 
-/** The shader of a product; results with a short side have too few tiles: lanes share the depth. The order of its sums does not depend on the number of rows in the batch. */
-function productOf(dispatch: Dispatch): Product {
-  const [m, n] = [scalarOf(dispatch, "m"), scalarOf(dispatch, "n") as number];
+/** The shader of a product. If a side is short, lanes split the depth. Sums do not depend on the number of rows. */
+function chooseProduct(dispatch: Dispatch): Product {
+  const [m, n] = [scalarAt(dispatch, "m"), scalarAt(dispatch, "n") as number];
   const isMatmul = dispatch.kernel.name.startsWith("matmul");
-  const isAlong = !isMatmul || scalarOf(dispatch, "a_col") === 1;
+  const isAlong = !isMatmul || scalarAt(dispatch, "a_col") === 1;
   if (isGemv(dispatch) && isAlong) return PRODUCTS.gemv;
   if (isMatmul && isAlong && n <= SHORT) return PRODUCTS.narrow;
-  if (!isAlong && scalarOf(dispatch, "b_col") === 1 && typeof m === "number" && m <= SHORT) return PRODUCTS.flat;
+  if (!isAlong && scalarAt(dispatch, "b_col") === 1 && typeof m === "number" && m <= SHORT) return PRODUCTS.flat;
   const rows = typeof m === "number" ? m : tensorAt(dispatch, "out").shape[0]! / 4;
   return ceilDiv(n, 64) * ceilDiv(rows, 64) >= MANY_TILES ? PRODUCTS.wide : PRODUCTS.middle;
 }
 
-/** Whether four neighbouring elements of a and b can be read at once: strides, offsets and sizes are multiples of 4 (f16: 8). */
+/** Whether four elements of a and b can be read at once: strides, offsets and sizes are multiples of 4 (f16: 8). */
 function readsFour(dispatch: Dispatch): boolean {
   const [a, b] = [tensorAt(dispatch, "a"), tensorAt(dispatch, "b")];
   if (dispatch.kernel.name === "matmul_grouped")
-    return [a.size, b.size].every((count) => count % 4 === 0) && matmulJobsOf(dispatch).every(isAligned);
-  const scalar = (name: string) => scalarOf(dispatch, name) as number;
-  const strideOf = (along: number, other: number) => (along === 1 ? other : along);
-  const counts = [strideOf(scalar("b_row"), scalar("b_col")), a.size, b.dtype === "f16" ? b.size / 2 : b.size];
+    return [a.size, b.size].every((count) => count % 4 === 0) && decodeMatmulJobs(dispatch).every(isAligned);
+  const scalar = (name: string) => scalarAt(dispatch, name) as number;
+  const stride = (along: number, other: number) => (along === 1 ? other : along);
+  const counts = [stride(scalar("b_row"), scalar("b_col")), a.size, b.dtype === "f16" ? b.size / 2 : b.size];
   if (dispatch.kernel.name.startsWith("linear")) counts.push(scalar("k"));
-  else counts.push(...["a_offset", "a_batch", "b_batch"].map(scalar), strideOf(scalar("a_col"), scalar("a_row")));
+  else counts.push(...["a_offset", "a_batch", "b_batch"].map(scalar), stride(scalar("a_col"), scalar("a_row")));
   return counts.every((count) => count % 4 === 0);
 }
 
@@ -131,31 +131,31 @@ function isTableInBlocks(dispatch: Dispatch): boolean {
   return dispatch.kernel.name === "embedding_forward" && tensorAt(dispatch, "wte").isInBlocks;
 }
 
-export function shaderOf(dispatch: Dispatch): Shader {
+export function chooseShader(dispatch: Dispatch): Shader {
   const { name, grid } = dispatch.kernel;
   if (grid) return { name: isTableInBlocks(dispatch) ? `${name}${QUANTIZED}` : name, grid };
-  const product = productOf(dispatch);
+  const product = chooseProduct(dispatch);
   const reading = `${readsFour(dispatch) ? "" : SCALAR}${tensorAt(dispatch, "b").isInBlocks ? QUANTIZED : ""}`;
   return { name: `${name}_${product.variant}${reading}`, grid: product.grid };
 }
 
 /** The source of a shader: declarations from the kernel's definition, the preludes that shaders share, its own code. */
-export async function wgslOf(kernel: Kernel, shader: string): Promise<string> {
+export async function assembleShader(kernel: Kernel, shader: string): Promise<string> {
   const [name] = shader.split(".");
   const family = FAMILIES[kernel.name];
   const product = family?.variants.find(({ variant }) => name === `${kernel.name}_${variant}`);
-  const { types, readers } = readingOf(shader);
+  const { types, readers } = operandReaders(shader);
   const preludes =
     family && product
       ? [...readers, "blocks", "matmul_blocks", ...family.preludes, ...product.preludes]
       : (PRELUDES[shader] ?? []);
   const file = product ? `matmul_${product.variant}` : kernel.name;
-  const parts = await Promise.all([...preludes.map((name) => `${name}.prelude`), file].map(sourceOf));
+  const parts = await Promise.all([...preludes.map((name) => `${name}.prelude`), file].map(loadSource));
   return [declarations(kernel, product && types), ...parts].join("\n");
 }
 
 /** How a product reads a and b: the types of their elements, where they are not the kernel's, and the preludes. */
-function readingOf(shader: string): { types: Record<string, string>; readers: string[] } {
+function operandReaders(shader: string): { types: Record<string, string>; readers: string[] } {
   const isScalar = shader.includes(SCALAR);
   const a = isScalar ? {} : { a: "vec4f" };
   const left = isScalar ? "left_scalar" : "left_vec4";
@@ -165,12 +165,12 @@ function readingOf(shader: string): { types: Record<string, string>; readers: st
     : { types: { ...a, b: "vec4u" }, readers: [left, "right_vec4"] };
 }
 
-async function sourceOf(file: string): Promise<string> {
+async function loadSource(file: string): Promise<string> {
   return SHADERS[file] ?? (await import("./generated/later-shaders.ts")).SHADERS[file]!;
 }
 
-/** The names of all shaders of a kernel that `wgslOf` prints. */
-export function variantsOf({ name }: Kernel): string[] {
+/** The names of all shaders of a kernel that `assembleShader` prints. */
+export function shaderVariants({ name }: Kernel): string[] {
   const variants = FAMILIES[name]?.variants.map(({ variant }) => `${name}_${variant}`);
   const readings = ["", SCALAR, QUANTIZED, SCALAR + QUANTIZED];
   if (variants) return variants.flatMap((shader) => readings.map((reading) => shader + reading));
@@ -178,8 +178,8 @@ export function variantsOf({ name }: Kernel): string[] {
 }
 
 /**
- * Scalars, constants and bindings; for a binding that may be f16, also a function `<binding>_at` that reads an element. `types`
- * replace the element types of bindings; such a shader has its own functions to read them.
+ * Scalars, constants and bindings; for a binding that may be f16, also a function `<binding>_at` that reads an element.
+ * `types` replace the element types of bindings; such a shader has its own functions to read them.
  */
 function declarations({ bindings, elements, dims, job }: Kernel, types?: Record<string, string>): string {
   const names = Object.keys(dims);

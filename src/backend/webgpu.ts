@@ -1,17 +1,17 @@
 /**
- * Runs plans on WebGPU. `prepare` creates pipelines, bind groups and buffers; a run writes the scalars that changed, encodes
- * the list and submits once.
+ * Runs plans on WebGPU. `prepare` creates pipelines, bind groups and buffers; a run writes the scalars that changed,
+ * encodes the list and submits once.
  */
 import { availableMemory, platformName, requestGPU } from "#platform";
 import { DeviceError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import { type Access, type Dispatch, type Element, isTable, NO_VALUES, type StepValues } from "../ops/kernel.ts";
-import { checkMemory, type MemoryLimits, sharedBuffers, tablesOf, withoutShared } from "../plan/memory.ts";
+import { checkMemory, listTables, type MemoryLimits, sharedBuffers, withoutShared } from "../plan/memory.ts";
 import { type Program, resolveDims, type SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
-import { shaderOf, wgslOf } from "./webgpu-shaders.ts";
+import { assembleShader, chooseShader } from "./webgpu-shaders.ts";
 import type { DispatchTimer } from "./webgpu-timer.ts";
 
 // Values from the specification: Node has no globals for them.
@@ -30,18 +30,18 @@ const INSTALL_HINT =
   "Chromium: enable WebGPU";
 
 /** The name of an adapter; a page only gets the vendor and the architecture. */
-const nameOf = ({ vendor, architecture, device, description }: GPUAdapterInfo) =>
+const adapterName = ({ vendor, architecture, device, description }: GPUAdapterInfo) =>
   description || device || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
 
 /** Whether an adapter is a software driver. */
 function isSoftware(info: GPUAdapterInfo): boolean {
-  const words = [nameOf(info), info.vendor, info.architecture].join(" ");
+  const words = [adapterName(info), info.vendor, info.architecture].join(" ");
   return /llvmpipe|lavapipe|swiftshader|software|softpipe|warp|basic render/i.test(words);
 }
 
 /**
- * Opens the system's WebGPU adapter, preferably a hardware one. Throws DeviceError if there is none, or, with `hardware`, only a
- * software driver.
+ * Opens the system's WebGPU adapter, preferably a hardware one. Throws DeviceError if there is none, or, with
+ * `hardware`, only a software driver.
  */
 export async function openWebGPU({ hardware = false, threads = 0 } = {}): Promise<Backend> {
   const gpu = await requestGPU();
@@ -68,14 +68,14 @@ interface Compiled {
 }
 
 /** The scalars of a dispatch that are pipeline constants. */
-function constantsOf(dispatch: Dispatch): Record<string, number> {
+function pipelineConstants(dispatch: Dispatch): Record<string, number> {
   const dims = Object.entries(resolveDims(dispatch, NO_VALUES));
   return Object.fromEntries(dims.filter(([name]) => dispatch.kernel.dims[name] === "override"));
 }
 
 /** The key of a pipeline: a shader with its constants. */
-function variantOf(dispatch: Dispatch): string {
-  return `${shaderOf(dispatch).name} ${JSON.stringify(constantsOf(dispatch))}`;
+function pipelineKey(dispatch: Dispatch): string {
+  return `${chooseShader(dispatch).name} ${JSON.stringify(pipelineConstants(dispatch))}`;
 }
 
 class WebGPUBackend implements Backend {
@@ -95,7 +95,7 @@ class WebGPUBackend implements Backend {
   ) {
     const { vendor, architecture, device: model, description } = info;
     const adapter = [vendor, architecture, model, description].join(" ");
-    this.info = { kind: "webgpu", name: nameOf(info), software: isSoftware(info), adapter };
+    this.info = { kind: "webgpu", name: adapterName(info), software: isSoftware(info), adapter };
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.failure ??= new DeviceError("the device refused an operation", { found: event.error.message });
@@ -120,14 +120,14 @@ class WebGPUBackend implements Backend {
     this.check();
     checkMemory(withoutShared(program, sharedFrom?.program), this.limits);
     const used = program.segments.flatMap(({ dispatches }) => dispatches);
-    const variants = new Map(used.map((dispatch) => [variantOf(dispatch), dispatch]));
+    const variants = new Map(used.map((dispatch) => [pipelineKey(dispatch), dispatch]));
     await Promise.all([...variants].map(([variant, dispatch]) => this.compile(variant, dispatch)));
     let session: WebGPUSession;
     let reported: Promise<(GPUError | null)[]>;
     this.device.pushErrorScope("out-of-memory");
     this.device.pushErrorScope("validation");
     try {
-      session = new WebGPUSession(this, program, (dispatch) => this.kernels.get(variantOf(dispatch))!, sharedFrom);
+      session = new WebGPUSession(this, program, (dispatch) => this.kernels.get(pipelineKey(dispatch))!, sharedFrom);
     } finally {
       // Pop both synchronously: scopes form one stack, and another `prepare` may push its own later.
       reported = Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]);
@@ -163,8 +163,8 @@ class WebGPUBackend implements Backend {
     if (this.kernels.has(variant)) return;
     const { kernel } = dispatch;
     const { device } = this;
-    const label = shaderOf(dispatch).name;
-    const code = kernel.wgsl ?? (await wgslOf(kernel, label));
+    const label = chooseShader(dispatch).name;
+    const code = kernel.wgsl ?? (await assembleShader(kernel, label));
     const access = Object.values(kernel.bindings);
     const elements = Object.values(kernel.elements);
     const layout = device.createBindGroupLayout({
@@ -183,7 +183,7 @@ class WebGPUBackend implements Backend {
       const pipeline = await device.createComputePipelineAsync({
         label,
         layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
-        compute: { module, entryPoint: "main", constants: constantsOf(dispatch) },
+        compute: { module, entryPoint: "main", constants: pipelineConstants(dispatch) },
       });
       this.kernels.set(variant, { layout, pipeline });
     } catch (error) {
@@ -245,7 +245,7 @@ class WebGPUSession implements Session {
     });
     try {
       this.allocate(sharedFrom);
-      for (const { tensor, contents } of tablesOf(program)) this.write(tensor, contents);
+      for (const { tensor, contents } of listTables(program)) this.write(tensor, contents);
       this.bind(compiled);
     } catch (error) {
       this.destroy();
@@ -256,12 +256,13 @@ class WebGPUSession implements Session {
   private allocate(sharedFrom: WebGPUSession | undefined): void {
     const { device, users } = this.backend;
     const uniform = new Set(uniformBuffers(this.program));
-    // Bindings have at least 16 bytes, including those of views at the end of a buffer, which start at multiples of 256.
+    // Bindings have at least 16 bytes, including those of views at the end of a buffer, which start at multiples
+    // of 256.
     const shared = sharedBuffers(this.program, sharedFrom?.program);
     for (const [i, { label, bytes }] of this.program.memory.buffers.entries()) {
       const root = shared.get(i);
       const buffer = root
-        ? sharedFrom!.bufferOf(root)
+        ? sharedFrom!.findBuffer(root)
         : device.createBuffer({
             label,
             size: Math.ceil(bytes / 16) * 16,
@@ -279,7 +280,7 @@ class WebGPUSession implements Session {
         const scalars = this.scalars.add(dispatch);
         const uniform = { buffer: this.uniforms, offset: scalars.offset, size: scalars.size };
         const resources = [...dispatch.tensors.map((tensor) => this.binding(tensor)), uniform];
-        const label = shaderOf(dispatch).name;
+        const label = chooseShader(dispatch).name;
         const group = this.backend.device.createBindGroup({
           label,
           layout,
@@ -302,7 +303,7 @@ class WebGPUSession implements Session {
     this.check();
     expectWrite(tensor, offset, data.length);
     const start = tensor.isInBlocks ? 0 : tensor.byteOffset + offset * tensor.elementBytes;
-    const buffer = this.bufferOf(tensor);
+    const buffer = this.findBuffer(tensor);
     const words = wholeWords(data);
     for (let at = 0; at < words.byteLength; at += WRITE_BYTES) {
       const size = Math.min(WRITE_BYTES, words.byteLength - at);
@@ -333,7 +334,7 @@ class WebGPUSession implements Session {
         ? this.staging.splice(spare, 1)
         : [device.createBuffer({ label: "read", size: bytes, usage: BUFFER.MAP_READ | BUFFER.COPY_DST })];
     const encoder = device.createCommandEncoder({ label: "read" });
-    encoder.copyBufferToBuffer(this.bufferOf(tensor), start - before, staging!, 0, bytes);
+    encoder.copyBufferToBuffer(this.findBuffer(tensor), start - before, staging!, 0, bytes);
     device.queue.submit([encoder.finish()]);
     try {
       await staging!.mapAsync(MAP_READ_MODE, 0, bytes);
@@ -368,7 +369,7 @@ class WebGPUSession implements Session {
       const { clears, steps, changing } = this.segments.get(name)!;
       const { first, end } = this.scalars.update(changing, values);
       this.upload(first, end);
-      for (const tensor of clears) encoder.clearBuffer(this.bufferOf(tensor), tensor.byteOffset, tensor.bytes);
+      for (const tensor of clears) encoder.clearBuffer(this.findBuffer(tensor), tensor.byteOffset, tensor.bytes);
       let pass = timer ? null : encoder.beginComputePass();
       for (const { label, pipeline, group, scalars } of steps) {
         if (timer) pass = timer.pass(encoder, label);
@@ -407,14 +408,14 @@ class WebGPUSession implements Session {
     this.backend.check();
   }
 
-  private bufferOf(tensor: Tensor): GPUBuffer {
-    const index = this.program.memory.bufferOf.get(tensor.root);
+  private findBuffer(tensor: Tensor): GPUBuffer {
+    const index = this.program.memory.bufferIndex.get(tensor.root);
     if (index === undefined) throw new DeviceError(`${tensor.name} is not part of the plan`);
     return this.buffers[index]!;
   }
 
   private binding(tensor: Tensor): GPUBufferBinding {
-    return { buffer: this.bufferOf(tensor), offset: tensor.byteOffset, size: Math.max(16, tensor.bytes) };
+    return { buffer: this.findBuffer(tensor), offset: tensor.byteOffset, size: Math.max(16, tensor.bytes) };
   }
 }
 
@@ -428,7 +429,7 @@ function uniformBuffers({ segments, memory }: Program): number[] {
   return segments.flatMap(({ dispatches }) =>
     dispatches.flatMap(({ kernel, tensors }) =>
       Object.values(kernel.elements).flatMap((element, i) =>
-        isTable(element) ? [memory.bufferOf.get(tensors[i]!.root)!] : [],
+        isTable(element) ? [memory.bufferIndex.get(tensors[i]!.root)!] : [],
       ),
     ),
   );

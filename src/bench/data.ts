@@ -62,7 +62,7 @@ export async function benchData({ rows, json }: DataBenchOptions): Promise<numbe
   return 0;
 }
 
-/** Writes `count` rows, each made of the first halves of two random messages, with a fixed seed. Returns the file's size. */
+/** Writes `count` rows, each of the first halves of two random messages, with a fixed seed. Returns the size. */
 async function writeRows(path: string, count: number, messages: readonly string[]): Promise<number> {
   const rng = new Rng(1);
   const file = createWriteStream(path);

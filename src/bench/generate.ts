@@ -13,11 +13,11 @@ import { baseShapes } from "../names.ts";
 import { memoryTotals, showBytes } from "../plan/memory.ts";
 import { renderTable } from "../report/tables.ts";
 import { Rng } from "../rng.ts";
-import { sizeOf } from "../tensor.ts";
+import { numel } from "../tensor.ts";
 import torchScript from "./generate_torch.py";
 import { describeMachine, machine } from "./machine.ts";
 import { Dialogue } from "./processes.ts";
-import { spreadOf } from "./spread.ts";
+import { measureSpread } from "./spread.ts";
 import { CONFIGS, type ShapeName } from "./step.ts";
 
 interface GenerateBenchOptions {
@@ -93,7 +93,7 @@ function randomCheckpoint(config: GPT2Config): GPT2Checkpoint {
     shape: (name) => shapes.get(name)!,
     read: async (name, rowStart = 0, rowEnd = shapes.get(name)![0]!) => {
       const shape = shapes.get(name)!;
-      const values = new Float32Array(((rowEnd - rowStart) * sizeOf(shape)) / shape[0]!);
+      const values = new Float32Array(((rowEnd - rowStart) * numel(shape)) / shape[0]!);
       if (/ln_\w+\.weight$/.test(name)) return values.fill(1);
       for (let at = 0; at < values.length; at += BLOCK) values.set(block.subarray(0, values.length - at), at);
       return values;
@@ -166,9 +166,9 @@ async function startTorch(
 
 /** Summarizes rounds: milliseconds to the first token, tokens/s after it, CPU time per token. */
 function inWords(rounds: Round[], { prompts, tokens }: GenerateBenchOptions) {
-  const first = spreadOf(rounds.map((round) => round.first)).median;
-  const later = spreadOf(rounds.map(({ time, first: begun }) => (1000 * prompts * (tokens - 1)) / (time - begun)));
-  const cpu = spreadOf(rounds.map((round) => round.cpu)).median / (prompts * tokens);
+  const first = measureSpread(rounds.map((round) => round.first)).median;
+  const later = measureSpread(rounds.map(({ time, first: begun }) => (1000 * prompts * (tokens - 1)) / (time - begun)));
+  const cpu = measureSpread(rounds.map((round) => round.cpu)).median / (prompts * tokens);
   return {
     first,
     speed: later.median,

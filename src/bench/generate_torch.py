@@ -1,6 +1,6 @@
-# Greedy generation with transformers and random weights, for prompts of equal length. The first line of standard input is the
-# job, which is answered with the versions. Each further line runs a round and is answered with {"first", "time", "cpu"} in
-# milliseconds: time to the first token of each prompt, time to all tokens, and CPU time of all tokens.
+# Greedy generation with transformers and random weights, for prompts of equal length. The first line of standard input
+# is the job, which is answered with the versions. Each further line runs a round and is answered with {"first", "time",
+# "cpu"} in milliseconds: time to the first token of each prompt, time to all tokens, and CPU time of all tokens.
 import json
 import sys
 import time

@@ -2,13 +2,13 @@
 import type { Backend } from "../backend/backend.ts";
 import { initialize, loadBase } from "../engine/state.ts";
 import { loadModel } from "../io/hf.ts";
-import { type Spread, spreadOf } from "./spread.ts";
+import { measureSpread, type Spread } from "./spread.ts";
 import { exampleBatch, profileStep, type StepProfile, stepEngine, stepSpec, stepTime } from "./step-profile.ts";
 import type { Yardsticks } from "./yardsticks.ts";
 
 export interface MicroStep {
   tokens: number;
-  /** Of the first step: devices agree on it. */
+  /** Of the first step, on which devices agree. */
   loss: number;
   /** Milliseconds of steps one after the other, as in training. */
   ms: Spread;
@@ -21,7 +21,7 @@ const STEPS = 10;
 /** Fewer steps if they take longer. */
 const MOST_MS = 3000;
 
-/** Measures with the first messages of the example: all are 8. */
+/** Measures with the first messages of the example, 8 in all. */
 export async function measureMicroStep(
   device: Backend,
   messages: number,
@@ -38,7 +38,7 @@ export async function measureMicroStep(
     const times: number[] = [];
     const end = performance.now() + MOST_MS;
     while (times.length < STEPS && performance.now() < end) times.push((await stepTime(engine, batch)).ms);
-    const ms = spreadOf(times);
+    const ms = measureSpread(times);
     const profile = await profileStep(device, engine, batch, yardsticks);
     return { tokens, loss, ms, tokensPerSecond: (1000 * tokens) / ms.median, profile };
   } finally {

@@ -1,4 +1,4 @@
-/** Converts GPT-2's published files in data/models/gpt2-micro to the formats of some peers, before anything is measured. */
+/** Converts GPT-2's published files in data/models/gpt2-micro to peers' formats, before anything is measured. */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { packagePath } from "#platform";

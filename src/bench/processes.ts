@@ -72,7 +72,7 @@ export class Dialogue {
     });
   }
 
-  /** Sends a line and waits for the answer. Throws LowrankError, with the program's last error line, if it ended instead. */
+  /** Sends a line and waits for the answer. Throws LowrankError with the program's last error line if it has ended. */
   async ask<T>(question: unknown): Promise<T> {
     this.child.stdin?.write(`${JSON.stringify(question)}\n`);
     const { value, done } = await this.answers.next();

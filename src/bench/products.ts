@@ -4,7 +4,7 @@ import { DeviceError } from "../errors.ts";
 import { matmul } from "../ops/matmul.ts";
 import { Rng } from "../rng.ts";
 import { Tensor } from "../tensor.ts";
-import { type Spread, spreadOf } from "./spread.ts";
+import { measureSpread, type Spread } from "./spread.ts";
 import { type Clock, prepareDispatch, type Stopwatch, stopwatch, wallTime } from "./timing.ts";
 
 export interface Product {
@@ -27,7 +27,7 @@ const SMALL = [
   ["mlp.c_proj", 3072, 768],
 ] as const;
 
-/** 960 tokens: 8 messages padded to 120, as in the paper; 239: without padding; 8: one row per message; 1024: a full context. */
+/** 960 tokens: 8 messages padded to 120, as in the paper; 239: unpadded; 8: a row per message; 1024: a full context. */
 const PRODUCTS: readonly Product[] = [
   { name: "x W", m: 960, n: 768, k: 768 },
   { name: "x W, frozen", m: 960, n: 768, k: 768, frozen: true },
@@ -44,14 +44,14 @@ const PRODUCTS: readonly Product[] = [
   ),
 ];
 
-/** A software driver is slow, and its speed tells nothing: it gets little to do. */
+/** A software driver is slow, and its speed means little: it measures only small products. */
 export const isSoftwareDriver = ({ kind, software }: DeviceInfo) => kind === "webgpu" && software;
 
 /** Operations of the largest product for a software driver. */
 const SMALL_FLOPS = 5e7;
 
 export function productsFor(device: DeviceInfo): readonly Product[] {
-  return isSoftwareDriver(device) ? PRODUCTS.filter((one) => flopsOf(one) <= SMALL_FLOPS) : PRODUCTS;
+  return isSoftwareDriver(device) ? PRODUCTS.filter((one) => productFlops(one) <= SMALL_FLOPS) : PRODUCTS;
 }
 
 /** GFLOP/s of a product on a device. */
@@ -64,20 +64,20 @@ export async function measureProduct(devices: readonly Backend[], product: Produ
   const watches = await Promise.all(devices.map((device) => prepare(device, product)));
   const rates = watches.map((): number[] => []);
   for (let round = 0; round < rounds; round++)
-    for (const [i, { measure }] of watches.entries()) rates[i]!.push(flopsOf(product) / (await measure()) / 1e6);
+    for (const [i, { measure }] of watches.entries()) rates[i]!.push(productFlops(product) / (await measure()) / 1e6);
   for (const { release } of watches) release();
   return rates.map((values, i) => ({ ...rateSpread(values), clock: watches[i]!.clock }));
 }
 
-/** On the CPU, a segment has so many copies of a small product that it takes milliseconds. */
+/** On the CPU, a segment has enough copies of a small product to take milliseconds. */
 const RUN_FLOPS = 2e8;
 const MOST_COPIES = 64;
 
-const flopsOf = ({ m, n, k }: Product) => 2 * m * n * k;
+const productFlops = ({ m, n, k }: Product) => 2 * m * n * k;
 
-/** As `spreadOf`, but the largest is the best. */
+/** As `measureSpread`, but the largest is the best. */
 function rateSpread(rates: readonly number[]): Spread {
-  return { ...spreadOf(rates), best: Math.max(...rates) };
+  return { ...measureSpread(rates), best: Math.max(...rates) };
 }
 
 /** Prepares a product on a device, and checks its result. */
@@ -86,7 +86,7 @@ async function prepare(device: Backend, product: Product): Promise<Stopwatch & {
   const out = new Tensor("out", [m, n], "output");
   const a = new Tensor("a", transA ? [k, m] : [m, k], "output");
   const b = new Tensor("b", transB ? [n, k] : [k, n], frozen ? "weight" : "output");
-  const copies = device.info.kind === "wasm" ? Math.min(MOST_COPIES, Math.ceil(RUN_FLOPS / flopsOf(product))) : 1;
+  const copies = device.info.kind === "wasm" ? Math.min(MOST_COPIES, Math.ceil(RUN_FLOPS / productFlops(product))) : 1;
   const work = await prepareDispatch(device, matmul({ out, a, b, m, n, k, transA, transB, beta }), out, copies);
   const rng = new Rng(1);
   const [left, right] = [a, b].map((tensor) => {
@@ -109,8 +109,8 @@ async function prepare(device: Backend, product: Product): Promise<Stopwatch & {
 const TOLERANCE = 0.05;
 
 /**
- * The first row of out = a b that is wrong, or null. Freivalds' check: with a random r, out r must be a (b r), here in float64. One
- * wrong element of a row is seen, and the check reads every number once instead of repeating the product.
+ * The first row of out = a b that is wrong, or null. Freivalds' check: with a random r, out r must be a (b r), here in
+ * float64. One wrong element of a row is seen, and the check reads every number once instead of repeating the product.
  */
 export function wrongRow(
   { m, n, k, transA = false, transB = false }: Product,

@@ -8,7 +8,7 @@ export interface Spread {
   repeats: number;
 }
 
-export function spreadOf(values: readonly number[]): Spread {
+export function measureSpread(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (share: number) => {
     const place = share * (sorted.length - 1);
@@ -19,5 +19,5 @@ export function spreadOf(values: readonly number[]): Spread {
 }
 
 export function median(values: readonly number[]): number | null {
-  return values.length === 0 ? null : spreadOf(values).median;
+  return values.length === 0 ? null : measureSpread(values).median;
 }

@@ -1,19 +1,19 @@
 /** The kernels of a training step: their times, and how far they are from what the device can do. */
 import type { Backend } from "../backend/backend.ts";
 import { panelTensors } from "../backend/panels.ts";
-import { operationOf } from "../backend/wasm-operations.ts";
-import { shaderOf } from "../backend/webgpu-shaders.ts";
+import { chooseOperation } from "../backend/wasm-operations.ts";
+import { chooseShader } from "../backend/webgpu-shaders.ts";
 import { MOST_TIMED } from "../backend/webgpu-timer.ts";
 import type { GPT2Config, LoraConfig, Mode, WeightDtype } from "../config.ts";
 import { Engine, packShares } from "../engine/engine.ts";
-import { type Batch, weightOf } from "../model/batch.ts";
+import { type Batch, targetWeight } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import type { Segment, SegmentName } from "../plan/plan.ts";
-import { workOf } from "../plan/work.ts";
+import { dispatchWork } from "../plan/work.ts";
 import { Rng } from "../rng.ts";
 import { DEFAULTS, methodSizes } from "../train/options.ts";
-import { type Spread, spreadOf } from "./spread.ts";
+import { measureSpread, type Spread } from "./spread.ts";
 import { kernelTimes, type Work, wallTime } from "./timing.ts";
 import type { Yardsticks } from "./yardsticks.ts";
 
@@ -28,7 +28,7 @@ const LORA: LoraConfig = {
   target_modules: ["q", "k", "v", "o", "fc", "proj", "head"],
 };
 
-/** The model of a measured step: a classifier of two classes, with LoRA on every matrix if the mode is lora, and train's default sizes. */
+/** The model of a measured step: two classes, in mode lora an adapter on every matrix, else train's default sizes. */
 export function stepSpec(config: GPT2Config, mode: Mode, dtype: WeightDtype): ModelSpec {
   return {
     config,
@@ -68,7 +68,7 @@ export function exampleBatch(messages: number, vocabulary: number): Batch {
   };
 }
 
-/** Milliseconds of one step, until its loss is here. */
+/** Milliseconds of one step, until its loss has been read. */
 export async function stepTime(engine: Engine, batch: Batch): Promise<{ ms: number; loss: number }> {
   const started = performance.now();
   const { loss } = await engine.result(engine.step([batch], LR)[0]!);
@@ -101,11 +101,11 @@ export interface StepProfile {
   kernels: KernelFigures[];
 }
 
-/** A submission of steps takes about so long. */
+/** About how long a submission of steps takes. */
 const SUBMISSION_MS = 500;
 const ROUNDS = 3;
 
-const dispatchesOf = (segments: readonly Segment[]): Dispatch[] =>
+const stepDispatches = (segments: readonly Segment[]): Dispatch[] =>
   STEP.flatMap((name) => segments.find((segment) => segment.name === name)?.dispatches ?? []);
 
 /** Measures steps of an engine that has taken some, with one batch, which fills its capacity. */
@@ -119,10 +119,10 @@ export async function profileStep(
   const staging = new Uint32Array(plan.batch.root.size);
   // AdamW runs, but with a step size of 0, so that every step is the same.
   const update = { decay: 1, lr_decay: 0, step_size: 0, correction2: 1 };
-  const values = packShares(plan, staging, batch, [{ batch, loss_scale: 1 / weightOf(batch), update }]);
+  const values = packShares(plan, staging, batch, [{ batch, loss_scale: 1 / targetWeight(batch), update }]);
   session.write(plan.batch.root, staging);
   const work: Work = { session, segments: STEP, values, result: plan.metrics, copies: 1 };
-  const dispatches = dispatchesOf(plan.segments);
+  const dispatches = stepDispatches(plan.segments);
 
   const single = await wallTime(work, 1);
   const rounds = single < SUBMISSION_MS ? ROUNDS : 1;
@@ -132,17 +132,17 @@ export async function profileStep(
   const times = new Map<string, number>();
   for (let i = 0; i < rounds; i++) {
     walls.push((await wallTime(work, steps)) / steps);
-    // Apart: a device that times its kernels runs each in a pass of its own.
+    // Separately: a device that times its kernels runs each in a pass of its own.
     for (const [name, ms] of await kernelTimes(work, steps))
       times.set(name, (times.get(name) ?? 0) + ms / steps / rounds);
   }
 
   const panels = panelTensors(plan);
   const label = (dispatch: Dispatch) =>
-    device.info.kind === "webgpu" ? shaderOf(dispatch).name : operationOf(dispatch, panels);
+    device.info.kind === "webgpu" ? chooseShader(dispatch).name : chooseOperation(dispatch, panels);
   const total = [...times.values()].reduce((sum, ms) => sum + ms, 0);
   const kernels = [...times].map(([name, ms]): KernelFigures => {
-    const works = dispatches.filter((dispatch) => label(dispatch) === name).map((one) => workOf(one, values));
+    const works = dispatches.filter((dispatch) => label(dispatch) === name).map((one) => dispatchWork(one, values));
     const rate = (amounts: (number | null)[]) => {
       const known = amounts.filter((amount) => amount !== null);
       // Per millisecond and million: giga per second.
@@ -161,7 +161,7 @@ export async function profileStep(
       ofCopy: yardsticks && gbs !== null ? gbs / yardsticks.copy : null,
     };
   });
-  const ms = spreadOf(walls);
+  const ms = measureSpread(walls);
   return {
     dispatches: dispatches.length,
     steps,

@@ -1,4 +1,4 @@
-/** `bench step`: one training step, by model, mode and device, on packed or padded batches, optionally compared with PyTorch. */
+/** `bench step`: one training step, by model, mode and device, packed or padded, optionally compared with PyTorch. */
 import type { Backend } from "../backend/backend.ts";
 import { describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
@@ -11,13 +11,13 @@ import type { Engine } from "../engine/engine.ts";
 import { ConfigError, type LowrankError } from "../errors.ts";
 import { roomFor } from "../model/batch.ts";
 import { memoryTotals, showBytes } from "../plan/memory.ts";
-import { flopsOf } from "../plan/work.ts";
+import { countFlops } from "../plan/work.ts";
 import { type Column, renderTable } from "../report/tables.ts";
 import { Rng } from "../rng.ts";
-import { sizeOf } from "../tensor.ts";
+import { numel } from "../tensor.ts";
 import { describeMachine, machine } from "./machine.ts";
 import { Dialogue } from "./processes.ts";
-import { spreadOf } from "./spread.ts";
+import { measureSpread } from "./spread.ts";
 import torchScript from "./step_torch.py";
 import { type KernelFigures, profileStep, type StepProfile, stepEngine, stepSpec, stepTime } from "./step-profile.ts";
 import { describeYardsticks, measureYardsticks, type Yardsticks } from "./yardsticks.ts";
@@ -84,7 +84,7 @@ export async function benchStep(options: StepBenchOptions): Promise<number> {
       expected: PEER_MODES.join(", "),
       found: options.mode,
     });
-  const batches = await batchesOf(options);
+  const batches = await firstBatches(options);
   const torch = options.peer === "torch" ? new Dialogue("python3", ["-c", torchScript]) : null;
   const device = await openDevice(options.device, { threads: options.threads });
   const { info } = device;
@@ -103,7 +103,7 @@ export async function benchStep(options: StepBenchOptions): Promise<number> {
 }
 
 /** The first batches of training; further epochs if one is not enough. */
-async function batchesOf({ data, padding, maxLength, batchSize, steps }: StepBenchOptions): Promise<PackedBatch[]> {
+async function firstBatches({ data, padding, maxLength, batchSize, steps }: StepBenchOptions): Promise<PackedBatch[]> {
   const spec = data === undefined ? { name: "spam" } : { file: data };
   const { train } = await loadDataset(spec, { padding: padding ?? "none", maxLength });
   const loader = new Loader(train, { batchSize, seed: 1 });
@@ -119,8 +119,8 @@ const PEER_MODES: readonly Mode[] = ["lora", "all", "last_block", "last_layer"];
 const TURN_MS = 500;
 
 /**
- * Measures steps over all batches in turns of consecutive steps, so that, as in training, threads stay awake. After each turn,
- * `otherTurn` runs as many steps.
+ * Measures steps over all batches in turns of consecutive steps, so that, as in training, threads stay awake. After
+ * each turn, `otherTurn` runs as many steps.
  */
 async function measure(
   device: Backend,
@@ -157,7 +157,7 @@ async function measure(
     times,
     cpu: cpu / batches.length,
     tokens: mean,
-    flops: flopsOf(engine.plan.segments, roomFor(spec, { tokens: mean, sequences: options.batchSize })),
+    flops: countFlops(engine.plan.segments, roomFor(spec, { tokens: mean, sequences: options.batchSize })),
     planned: memoryTotals(engine.plan.memory).total,
     peak,
     yardsticks,
@@ -170,7 +170,7 @@ async function fill(engine: Engine): Promise<void> {
   const rng = new Rng(1);
   const block = Float32Array.from({ length: 1 << 19 }, () => rng.normal() * 0.02);
   for (const { name, shape } of engine.plan.parameters.all.values()) {
-    const width = sizeOf(shape) / shape[0]!;
+    const width = numel(shape) / shape[0]!;
     // Whole blocks of any type.
     const rows = Math.max(64, Math.floor(block.length / width / 64) * 64);
     for (let row = 0; row < shape[0]!; row += rows) {
@@ -182,7 +182,7 @@ async function fill(engine: Engine): Promise<void> {
   await engine.session.flush();
 }
 
-/** Starts PyTorch with the same model and batch size, with rows padded to the maximum length, as in the paper's program. */
+/** Starts PyTorch with the same model and batch size, rows padded to the maximum length, as in the paper's program. */
 async function startTorch(
   torch: Dialogue,
   { model, mode, maxLength, batchSize }: StepBenchOptions,
@@ -204,7 +204,7 @@ async function stepTorch(torch: Dialogue, result: TorchResult): Promise<void> {
 
 function report(options: StepBenchOptions, ours: StepResult, torch: TorchResult | null): string {
   const { model, mode, dtype, recompute, padding, batchSize } = options;
-  const { median, low, high, best } = spreadOf(ours.times);
+  const { median, low, high, best } = measureSpread(ours.times);
   const { profile, yardsticks } = ours;
   const lines = [
     `${model}, ${MODE_TITLES[mode]}${dtype === "f32" ? "" : `, base model in ${dtype}`}${recompute ? ", recomputation" : ""}, ${batchSize} messages per step, ${padding === undefined ? "packed" : `padded to ${padding}`}: ` +
@@ -242,8 +242,8 @@ function table({ kernels }: StepProfile, yardsticks: Yardsticks | null): string 
 }
 
 function compare({ maxLength }: StepBenchOptions, ours: StepResult, torch: TorchResult): string[] {
-  const { median, low, high, best } = spreadOf(torch.times);
-  const us = spreadOf(ours.times);
+  const { median, low, high, best } = measureSpread(torch.times);
+  const us = measureSpread(ours.times);
   const threads = torch.threads === 1 ? "1 thread" : `${torch.threads} threads`;
   return [
     `alternating with PyTorch ${torch.version} (${torch.blas}, ${threads}), padded to ${maxLength}:`,

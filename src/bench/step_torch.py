@@ -1,5 +1,6 @@
-# Training steps of GPT-2 with LoRA in PyTorch, on rows padded to one length. The first line of standard input is the job, which
-# is answered with versions and threads. Each further line runs a step and is answered with {"time": ms, "cpu": ms, "peak": bytes}.
+# Training steps of GPT-2 with LoRA in PyTorch, on rows padded to one length. The first line of standard input is the
+# job, which is answered with versions and threads. Each further line runs a step and is answered with {"time": ms,
+# "cpu": ms, "peak": bytes}.
 import json
 import math
 import re

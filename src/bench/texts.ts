@@ -17,7 +17,7 @@ const PROSE_BYTES = 5_000_000;
 const BUNDLED = "datasets/spam.csv";
 
 /** The texts of the rows of data files. */
-async function messagesOf(files: readonly { name: string; bytes: Uint8Array }[]): Promise<string[]> {
+async function rowTexts(files: readonly { name: string; bytes: Uint8Array }[]): Promise<string[]> {
   const corpus = new Corpus(await DataModule.load());
   const texts: string[] = [];
   for (const { name, bytes } of files) {
@@ -33,7 +33,7 @@ function workload(name: string, source: string, texts: string[]): Workload {
 
 /** The messages of the bundled corpus, and a text of 5 MB made of them, shuffled repeatedly. */
 export async function bundledTexts(): Promise<Workload[]> {
-  const messages = await messagesOf([{ name: BUNDLED, bytes: await readAsset(BUNDLED) }]);
+  const messages = await rowTexts([{ name: BUNDLED, bytes: await readAsset(BUNDLED) }]);
   const rng = new Rng(1);
   const parts: string[] = [];
   for (let bytes = 0; bytes < PROSE_BYTES; )
@@ -49,13 +49,13 @@ export async function bundledTexts(): Promise<Workload[]> {
 }
 
 /** Reads data files (.csv, .tsv, .jsonl, .ndjson) as one set of messages, and each other file as one text. */
-export async function textsOf(paths: readonly string[]): Promise<Workload[]> {
+export async function readWorkloads(paths: readonly string[]): Promise<Workload[]> {
   const isData = (path: string) => /\.(csv|tsv|jsonl|ndjson)$/i.test(path);
   const data = paths.filter(isData);
   const workloads: Workload[] = [];
   if (data.length > 0) {
     const files = await Promise.all(data.map(async (name) => ({ name, bytes: await readBytes(name) })));
-    workloads.push(workload("messages", `${data.join(", ")}, one call per message`, await messagesOf(files)));
+    workloads.push(workload("messages", `${data.join(", ")}, one call per message`, await rowTexts(files)));
   }
   for (const path of paths.filter((p) => !isData(p))) {
     const text = new TextDecoder().decode(await readBytes(path));
@@ -66,5 +66,5 @@ export async function textsOf(paths: readonly string[]): Promise<Workload[]> {
 
 /** The texts of the bundled corpus, the source of synthetic rows. */
 export async function bundledMessages(): Promise<string[]> {
-  return messagesOf([{ name: BUNDLED, bytes: await readAsset(BUNDLED) }]);
+  return rowTexts([{ name: BUNDLED, bytes: await readAsset(BUNDLED) }]);
 }

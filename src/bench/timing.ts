@@ -13,17 +13,17 @@ export interface Work {
   values: StepValues;
   /** Written by the work: what is read to wait for its end. */
   result: Tensor;
-  /** How often the segments do what is timed. */
+  /** How many copies of the timed work the segments have. */
   copies: number;
 }
 
 /** Whose clock measured: the device's, or the host's, which also sees the submission and the reading of a result. */
 export type Clock = "timestamps" | "wall clock";
 
-/** A measurement takes about so long, so that the clocks' resolution (65 us for the device's in a page) does not matter. */
+/** About how long a measurement takes, so that the clocks' resolution (in a page 65 us) does not matter. */
 const MEASURE_MS = 20;
 
-/** Prepares copies of one dispatch as a program of their own. The CPU's threads get a message for each run of a segment. */
+/** Prepares copies of one dispatch as a program. The CPU's threads get a message for each run of a segment. */
 export async function prepareDispatch(
   device: Backend,
   dispatch: Dispatch,

@@ -10,8 +10,8 @@ import { describeMachine, machine } from "./machine.ts";
 import { PEERS } from "./peers.ts";
 import { prepare } from "./prepare.ts";
 import { type Outcome, runProcess, runSelf } from "./processes.ts";
-import { median, spreadOf } from "./spread.ts";
-import { bundledTexts, textsOf, type Workload } from "./texts.ts";
+import { measureSpread, median } from "./spread.ts";
+import { bundledTexts, readWorkloads, type Workload } from "./texts.ts";
 import script from "./tiktoken.py";
 import type { PeerResult, TokenizerReport, WorkloadResult } from "./tokenizer-report.ts";
 import { speedChart, tables } from "./tokenizer-report.ts";
@@ -43,7 +43,7 @@ function wordsJob(): Pick<Job & { kind: "words" }, "kind" | "words"> {
 }
 
 export async function benchTokenizer(options: TokenizerOptions): Promise<number> {
-  const workloads = options.texts ? await textsOf(options.texts) : await bundledTexts();
+  const workloads = options.texts ? await readWorkloads(options.texts) : await bundledTexts();
   const folder = await mkdtemp(join(tmpdir(), "lowrank-bench-"));
   try {
     await prepare(folder);
@@ -96,7 +96,7 @@ async function measure(workloads: Workload[], folder: string, options: Tokenizer
       const all = [...of.values()].flat();
       return {
         name,
-        version: find(all, "version")[0] ?? (await versionOf(peer?.package ?? null)),
+        version: find(all, "version")[0] ?? (await packageVersion(peer?.package ?? null)),
         init: median(find(all, "init")),
         wireBytes: peer ? await wireBytes(peer, folder) : null,
         texts: Object.fromEntries(
@@ -125,7 +125,7 @@ function find<K extends string>(runs: readonly Run[], key: K): Extract<Finding, 
 }
 
 function workloadResult({ texts }: Workload, runs: readonly Run[], reference: readonly Run[]): WorkloadResult {
-  const spread = (values: number[]) => (values.length === 0 ? null : spreadOf(values));
+  const spread = (values: number[]) => (values.length === 0 ? null : measureSpread(values));
   const [ids, expected] = [find(runs, "ids")[0], find(reference, "ids")[0]];
   const decoded = find(runs, "decoded")[0];
   return {
@@ -145,7 +145,7 @@ function wordsResult(runs: readonly Run[]): Record<string, number> {
   return Object.fromEntries([...times].map(([name, values]) => [name, Math.min(...values)]));
 }
 
-async function versionOf(name: string | null): Promise<string> {
+async function packageVersion(name: string | null): Promise<string> {
   const path = packagePath(name === null ? "package.json" : `node_modules/${name}/package.json`);
   return JSON.parse(await readFile(path, "utf8")).version;
 }

@@ -1,4 +1,4 @@
-/** What a GPU can do: the rates of a plain copy and of a plain loop of multiply-adds, with which kernels are compared. */
+/** A GPU's peak rates, with which kernels are compared: of a plain copy and of a plain loop of multiply-adds. */
 import type { Backend } from "../backend/backend.ts";
 import { type Dispatch, defineKernel, dispatch, flatGrid, type Kernel } from "../ops/kernel.ts";
 import { Tensor } from "../tensor.ts";
@@ -17,7 +17,7 @@ const COPY_BYTES = 64 << 20;
 const LANES = 1 << 20;
 const SUMS = 16;
 const ROUNDS = 16;
-/** Multiply-adds of each sum in a round: the loop itself costs little. */
+/** Multiply-adds of each sum per round: enough that the loop itself costs little. */
 const UNROLLED = 8;
 
 const REPEATS = 3;
@@ -79,7 +79,7 @@ export async function measureYardsticks(device: Backend): Promise<Yardsticks | n
   };
 }
 
-/** Milliseconds of a dispatch, undisturbed. */
+/** Milliseconds of a dispatch: the fastest of several. */
 async function best(device: Backend, dispatched: Dispatch, result: Tensor): Promise<number> {
   const work = await prepareDispatch(device, dispatched, result, 1);
   const { measure } = await stopwatch(device, work);

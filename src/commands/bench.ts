@@ -1,4 +1,4 @@
-/** bench: measures speed, memory and size. Each subcommand is imported on demand, so that it does not affect the others' figures. */
+/** bench: measures speed, memory and size. Subcommands are imported on demand, so as not to affect others' figures. */
 
 import { MODES, WEIGHT_DTYPES } from "../config.ts";
 import { choice, command, deviceFlag, list, main, number, threadsFlag } from "./cli.ts";
@@ -70,7 +70,7 @@ program
   .addOption(deviceFlag())
   .addOption(threadsFlag())
   .addOption(choice("--dtype <type>", "data type of the frozen weights", WEIGHT_DTYPES).default("f32"))
-  .option("--recompute", "make the activations of each block again in the backward pass")
+  .option("--recompute", "recompute the activations of each block in the backward pass")
   .option("--data <file>", "messages as CSV, TSV or JSON lines (default: the bundled corpus)")
   .option("--padding <n>", "pad every message to n tokens (default: packed)", number)
   .option("--max-length <n>", "maximum message length in tokens", number, 120)

@@ -1,8 +1,9 @@
-/** How this program was called, for help and hints: what they print works when it is typed as it stands. */
+/** How this program was called, for help and hints: the commands that they print work as they are. */
 
 /**
- * The words before the arguments of one of the commands: "npx lowrank train" from a project that depends on the package, "lowrank
- * train" where it is installed for all, "node dist/train.js" from a file of `dist/`. Without `command`, those of all commands.
+ * The words before the arguments of one of the commands: "npx lowrank train" from a project that depends on the
+ * package, "lowrank train" where it is installed for all, "node dist/train.js" from a file of `dist/`. Without
+ * `command`, those of all commands.
  */
 export function calledAs(command?: string): string {
   const script = process.argv[1] ?? "";

@@ -74,7 +74,7 @@ interface Flags extends TableFlags {
   json?: boolean;
 }
 
-/** The adapters by their names, if there are several, or a column with names. Throws ConfigError for flags that do not go together. */
+/** The adapters by name, if there are several, or a column of names. Throws ConfigError for flags that conflict. */
 function namedAdapters({ adapter = [], adapterColumn }: Flags): NamedAdapters | null {
   if (adapter.length < 2 && adapterColumn === undefined) return null;
   const hint =
@@ -104,7 +104,7 @@ function namedAdapters({ adapter = [], adapterColumn }: Flags): NamedAdapters | 
   return named;
 }
 
-/** The file that is given in place of texts, if there is one. Throws ConfigError for a name of a table that cannot be one. */
+/** The file given in place of texts, if any. Throws ConfigError for texts that look like names of files. */
 async function givenFile(texts: readonly string[]): Promise<string | undefined> {
   const [text = "", ...more] = texts;
   if (more.length === 0 && (await fileVersion(text)) !== undefined) return text;

@@ -8,7 +8,7 @@ import { recover } from "../io/recover.ts";
 import { endBar } from "../report/live-bar.ts";
 import { calledAs } from "./called.ts";
 
-/** A command with its description and the arguments of its examples. Unknown flags are errors that suggest the nearest flag. */
+/** A command with its description and the arguments of its examples. Unknown flags are errors with a suggestion. */
 export function command(name: string, description: string, examples: readonly string[]): Command {
   const called = calledAs(name);
   return new Command(called)
@@ -29,10 +29,10 @@ function describeOption({ description, argChoices, defaultValue, defaultValueDes
 
 /** The heading of flags without a group. */
 const UNGROUPED = "Options:";
-/** The group of flags that --help does not list: that of another command does. A hidden flag would not be suggested for a misspelt one. */
+/** The flags that --help leaves to another command's --help. Hidden flags would not be suggested for misspelt ones. */
 export const UNLISTED = "Unlisted:";
 
-/** Groups come before what has none: --help and --version. */
+/** Groups come before flags without a group: --help and --version. */
 const groupItems: Help["groupItems"] = (...args) => {
   const groups = new Help().groupItems(...args);
   groups.delete(UNLISTED);
@@ -101,13 +101,13 @@ export function list(value: string): string[] {
 }
 
 const SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
-/** Signals within this many milliseconds count as one: npm forwards the terminal's signal, and a closed terminal sends several. */
+/** Signals within this many milliseconds count as one: npm forwards the terminal's, a closed terminal sends several. */
 const SAME_SIGNAL = 500;
 
 /**
- * Ends a run early and lets it save: on Ctrl-C, a closed terminal, or a scheduler's signal. After `begin`, which is called once
- * there is something to save, the first signal aborts `signal` and prints `words`. Before `begin`, and from the second signal
- * on, the system ends the process immediately.
+ * Ends a run early and lets it save: on Ctrl-C, a closed terminal, or a scheduler's signal. After `begin`, which is
+ * called once there is something to save, the first signal aborts `signal` and prints `words`. Before `begin`, and from
+ * the second signal on, the system ends the process immediately.
  */
 export class Interruption {
   private readonly abort = new AbortController();
@@ -186,8 +186,8 @@ export async function* inputLines(input: AsyncIterable<Uint8Array> = process.std
 }
 
 /**
- * Runs a command. `leaves` is its result: what it prints, or files. Exit codes: 0 success, 1 failure, 2 invalid command line
- * or setting. A LowrankError is printed as its message; any other error is a bug and is printed with its stack.
+ * Runs a command. `leaves` is its result: what it prints, or files. Exit codes: 0 success, 1 failure, 2 invalid command
+ * line or setting. A LowrankError is printed as its message; any other error is a bug and is printed with its stack.
  */
 export async function main(work: () => Promise<number>, leaves: "output" | "files" = "output"): Promise<void> {
   let unprinted = 0;
@@ -219,7 +219,7 @@ export async function settle(directory: string): Promise<void> {
   if (await recover(directory)) console.error(`${directory}: recovered files that an interrupted process was saving`);
 }
 
-/** Answers a flag that other programs have with the one that is meant. */
+/** For a flag of other programs, suggests ours. */
 export function suggestFlag(program: Command, flag: string, meant: string): Command {
   const refuse = () => program.error(`error: unknown option '${flag}'\n(Did you mean ${meant}?)`);
   return program.addOption(new Option(flag).hideHelp()).on(`option:${flag.slice(2)}`, refuse);

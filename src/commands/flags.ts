@@ -59,7 +59,7 @@ export function addSettings(program: Command): Command {
       "pad rows to n tokens or to the longest, as the published experiment does, or pack them: none (default)",
       padding,
     );
-  for (const name of SETTING_NAMES) program.addOption(flagOf(name));
+  for (const name of SETTING_NAMES) program.addOption(createFlag(name));
   return program;
 }
 
@@ -81,7 +81,7 @@ export function groupFlags(program: Command): void {
   }
 }
 
-function flagOf(name: keyof TrainOptions): Option {
+function createFlag(name: keyof TrainOptions): Option {
   const {
     default: value,
     help,

@@ -59,7 +59,7 @@ interface Flags extends GenerateOptions {
 }
 
 /** All prompts: they are generated together. */
-async function promptsOf(given: readonly string[]): Promise<readonly string[]> {
+async function readPrompts(given: readonly string[]): Promise<readonly string[]> {
   if (given.length > 0) return given;
   if (process.stdin.isTTY)
     throw new ConfigError("there is no prompt", {
@@ -71,7 +71,9 @@ async function promptsOf(given: readonly string[]): Promise<readonly string[]> {
   return lines;
 }
 
-/** Generates all texts and prints them in prompt order, streaming the first unfinished one. Returns the number of new tokens. */
+/**
+ * Generates all texts and prints them in order, streaming the first unfinished one. Returns the number of new tokens.
+ */
 async function write(lm: LanguageModel, prompts: readonly string[], options: GenerateOptions, json: boolean) {
   const texts = prompts.map(() => ({ text: "", tokens: 0, finish: "", forgotten: 0 }));
   let current = 0;
@@ -120,7 +122,7 @@ await main(async () => {
       found: "both",
     });
   const trained = run ?? adapter;
-  const prompts = await promptsOf(program.args);
+  const prompts = await readPrompts(program.args);
   if (trained !== undefined) await settle(trained);
   const device = await openDevice(name, { threads });
   try {

@@ -34,7 +34,7 @@ export interface TrainFlags extends RunSettings {
 
 export interface Job {
   out: string;
-  /** Where checkpoints are stored until the run is finished: `out`, or a directory beside the run that it will replace. */
+  /** Where checkpoints are stored until the run is finished: `out`, or beside the run that it will replace. */
   kept: string;
   /** Whether `out` is replaced: an earlier run, or this run's own checkpoints. */
   replaces: boolean;
@@ -74,7 +74,7 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
   });
 }
 
-/** What the plans of a run follow from. Of the model only config and tokenizer are read, unless an adapter is to be continued. */
+/** What determines a run's plans. Reads only the model's config and tokenizer, unless it continues from an adapter. */
 export async function plannedJob(
   flags: TrainFlags,
 ): Promise<Pick<Job, "model" | "data" | "adapter"> & { options: TrainOptions }> {
@@ -104,7 +104,7 @@ function defaultOut(): string {
   return joinPath("runs", new Date().toISOString().slice(0, 23).replace("T", "_").replaceAll(/[:.]/g, "-"));
 }
 
-/** An interrupted run that was to replace another one blocks the next one, which would store its checkpoint in the same place. */
+/** An interrupted run that was to replace another one blocks the next, whose checkpoint would have the same place. */
 async function refuseStopped(kept: string): Promise<void> {
   if (await refuseExisting(kept, true))
     throw new ConfigError("an interrupted run exists at this path", {
@@ -121,7 +121,7 @@ function pathWithName(path: string): string {
   return /(^|[\\/])\.{0,2}[\\/]*$/.test(path) ? absolutePath(path) : path;
 }
 
-/** Opens the base model, and the adapter to continue from. The adapter names its base model, unless --model is given. */
+/** Opens the base model and the adapter to continue from, which names the base model unless --model is given. */
 async function openModel(
   name: string,
   { adapter: directory, model: given }: { adapter?: string; model?: string },

@@ -39,8 +39,8 @@ interface ModelFlags {
 type Paths = Required<Pick<TableFlags, "in" | "out">>;
 
 /**
- * Whether a table is to be labelled into a file. Throws ConfigError for flags that do not go together. `texts` and `json`: there are
- * texts, or --json, beside the flags of a table.
+ * Whether a table is to be labelled into a file. Throws ConfigError for flags that do not go together. `texts` and
+ * `json`: there are texts, or --json, beside the flags of a table.
  */
 export function isTable(flags: TableFlags, texts: boolean, json: boolean): flags is TableFlags & Paths {
   const { in: input, out: output, textColumn, adapterColumn, encoding, force } = flags;
@@ -55,7 +55,7 @@ export function isTable(flags: TableFlags, texts: boolean, json: boolean): flags
   });
 }
 
-/** Opens the table of --in. Its texts are in the column of the models' training, where they had a --text-column, if it has that. */
+/** Opens the table of --in. Its texts are in the --text-column of the models' training, if it has that column. */
 async function openInput(
   input: string,
   directories: Iterable<string>,
@@ -66,7 +66,7 @@ async function openInput(
   return openTable(input, { textColumn, likelyTextColumn, adapterColumn, encoding });
 }
 
-/** The texts of --in, some at a time, once the table is found to be without a fault. */
+/** The texts of --in, some at a time, once the whole table has been checked. */
 export async function tableTexts(input: string, model: string, flags: TableFlags): Promise<AsyncIterable<string[]>> {
   const table = await openInput(input, [model], flags);
   const surveyed = await survey(table, input);

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** lowrank: all commands as one. `lowrank train ...` is `node dist/train.js ...`; a command is imported when it is called. */
+/** lowrank: all commands in one. `lowrank train ...` is `node dist/train.js ...`; commands are imported on demand. */
 import { Command } from "commander";
 import { version } from "../../package.json";
 import { calledAs } from "./called.ts";

@@ -5,7 +5,7 @@ import { environment, joinPath, readBytes, withLock } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
 import { type DeviceName, type Objective, textContext } from "../config.ts";
-import { digestOf } from "../data/digest.ts";
+import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
 import { ConfigError } from "../errors.ts";
@@ -36,25 +36,25 @@ import {
   checkArms,
   checkKeys,
   describeTrial,
+  expandArms,
   listCells,
-  optionsOf,
+  runnableTrials,
   type SweepSpec,
   showRanges,
   showRate,
   type Trial,
-  trialsOf,
 } from "../sweep/grid.ts";
 import { finishedTrials } from "../sweep/outcome.ts";
 import { SWEEPS, type SweepPreset } from "../sweep/presets.ts";
 import type { SweepEvent } from "../sweep/runner.ts";
-import { costsIn, divide, shapeOf } from "../sweep/shards.ts";
+import { costsIn, divide, trialShape } from "../sweep/shards.ts";
 import { collect, keepPart, locked, partCount, readCell, type TrialRecord } from "../sweep/store.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
 import { DEFAULTS, methodSizes } from "../train/options.ts";
 import { checkVocabulary } from "../train/prepare.ts";
 import { planRounds } from "../train/scheduler.ts";
-import { specOf } from "../train/sizes.ts";
+import { runSpec } from "../train/sizes.ts";
 import { calledAs } from "./called.ts";
 import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag, UNLISTED } from "./cli.ts";
 import { addSettings } from "./flags.ts";
@@ -126,7 +126,7 @@ function gather(value: string, before: string[] = []): string[] {
   return [...before, value];
 }
 
-/** Parses "rank=4,8" as ["rank", [4, 8]]. Items of targets and layers are joined by "+": "targets=q+v,all", "layers=0+5-8,all". */
+/** Parses "rank=4,8" as ["rank", [4, 8]]. "+" joins targets and layers: "targets=q+v,all", "layers=0+5-8,all". */
 function gridEntry(text: string): [string, unknown[]] {
   const [key, values] = text.split("=", 2);
   if (!key || !values) throw new ConfigError("--grid is invalid", { expected: "key=value,value", found: text });
@@ -186,7 +186,7 @@ interface Shard {
 
 const WHOLE: Shard = { i: 1, n: 1 };
 
-function shardOf(flag: string | undefined): Shard {
+function parseShard(flag: string | undefined): Shard {
   if (flag === undefined) return WHOLE;
   const index = environment("JOB_COMPLETION_INDEX") ?? environment("SLURM_ARRAY_TASK_ID");
   const text = flag.startsWith("/") && index !== undefined ? `${Number(index) + 1}${flag}` : flag;
@@ -199,7 +199,7 @@ function shardOf(flag: string | undefined): Shard {
   return { i: Number(i), n: Number(n) };
 }
 
-/** Prints the progress of a sweep: on a terminal a live bar for the trials that are trained at once, elsewhere a line an evaluation. */
+/** Prints the progress of a sweep: on a terminal a live bar for the active trials, elsewhere a line per evaluation. */
 class Printer {
   constructor(private readonly objective: Objective) {}
 
@@ -210,7 +210,7 @@ class Printer {
   event(event: SweepEvent): void {
     switch (event.type) {
       case "recovered":
-        console.error(`recovered files that an interrupted process was saving: ${nameOf(event.trial)}`);
+        console.error(`recovered files that an interrupted process was saving: ${trialTitle(event.trial)}`);
         break;
       case "skip":
         console.log(`already finished: ${line(event.trial, event.record)}`);
@@ -223,10 +223,10 @@ class Printer {
         console.error(`${event.count} trials cannot begin at once, one half follows the other: ${event.error.message}`);
         break;
       case "trial":
-        console.error(`trial ${event.index + 1} of ${event.count}: ${nameOf(event.trial)}`);
+        console.error(`trial ${event.index + 1} of ${event.count}: ${trialTitle(event.trial)}`);
         break;
       case "resumed":
-        console.error(`${this.count > 1 ? `${nameOf(event.trial)}: ` : ""}resumed at step ${event.step}`);
+        console.error(`${this.count > 1 ? `${trialTitle(event.trial)}: ` : ""}resumed at step ${event.step}`);
         break;
       case "evaluation": {
         if (process.stderr.isTTY) break;
@@ -237,7 +237,7 @@ class Printer {
           accuracy: isLanguageModel ? null : accuracy,
         });
         const train = record.train && show(record.train);
-        const name = this.count > 1 ? `${nameOf(trial)}: ` : "";
+        const name = this.count > 1 ? `${trialTitle(trial)}: ` : "";
         const { secondsLeft } = together;
         const state = { step: record.step, steps, train, val: show(record.val), secondsLeft };
         console.error(`${name}${describeEvaluation(state)}`);
@@ -265,7 +265,7 @@ class Printer {
       }
       case "failed":
         this.stop();
-        console.error(`failed: ${nameOf(event.trial)}\n${event.error.name}: ${event.error.message}`);
+        console.error(`failed: ${trialTitle(event.trial)}\n${event.error.name}: ${event.error.message}`);
     }
   }
 
@@ -275,20 +275,20 @@ class Printer {
   }
 }
 
-const nameOf = (trial: Trial) =>
+const trialTitle = (trial: Trial) =>
   `${describeTrial(trial)}, rate ${showRate(trial.options.lr)}, seed ${trial.options.seed}`;
 
 function line(trial: Trial, { results: { after }, seconds }: TrialRecord): string {
   const show = ({ accuracy, perplexity }: Evaluation) =>
     perplexity === undefined ? `${(100 * accuracy).toFixed(1)} %` : `perplexity ${perplexity.toPrecision(4)}`;
-  return `${nameOf(trial)}: validation ${show(after.val)}, test ${show(after.test)}, ${showDuration(seconds)}`;
+  return `${trialTitle(trial)}: validation ${show(after.val)}, test ${show(after.test)}, ${showDuration(seconds)}`;
 }
 
 /** The models of the sweep by name, closed: each is read once, for its fingerprint. */
 const models = new Map<string, Promise<GPT2Checkpoint>>();
 
 /** Throws the errors of `loadModel`. */
-function modelOf(name: string): Promise<GPT2Checkpoint> {
+function sweepModel(name: string): Promise<GPT2Checkpoint> {
   const known = models.get(name) ?? loadModel(name, DOWNLOADS).then(readModel);
   models.set(name, known);
   return known;
@@ -307,18 +307,18 @@ async function readModel(model: GPT2Checkpoint): Promise<GPT2Checkpoint> {
 async function checkModels(trials: readonly Trial[], data: TrainingData): Promise<ReadonlyMap<string, GPT2Checkpoint>> {
   const known = new Map<string, GPT2Checkpoint>();
   for (const name of new Set(trials.map((trial) => trial.model))) {
-    const model = await modelOf(name);
+    const model = await sweepModel(name);
     checkVocabulary(data, model);
     for (const { options } of trials.filter((trial) => trial.model === name))
-      parameterList(specOf(model, data, options));
+      parameterList(runSpec(model, data, options));
     known.set(name, model);
   }
   return known;
 }
 
 /**
- * Lists the trials with trainable parameters, memory and time, which is estimated from a few steps of each shape. `later` are in place of
- * those whose learning rate is not chosen yet.
+ * Lists the trials with trainable parameters, memory and time, which is estimated from a few steps of each shape.
+ * `later` are in place of those whose learning rate is not chosen yet.
  */
 async function dryRun(
   trials: readonly Trial[],
@@ -329,7 +329,7 @@ async function dryRun(
   const backend = await openDevice(flags.device, { threads: flags.threads });
   const known = new Map<string, TrialEstimate>();
   const estimate = async (trial: Trial) => {
-    const key = shapeOf(trial);
+    const key = trialShape(trial);
     if (!known.has(key)) {
       const model = await loadModel(trial.model, DOWNLOADS);
       const options = { device: backend, model, data, ...trial.options };
@@ -346,7 +346,7 @@ async function dryRun(
       renderTable<(typeof rows)[number]>(
         [
           { header: "", value: ({ number }) => number },
-          { header: "trial", value: ({ trial }) => nameOf(trial) },
+          { header: "trial", value: ({ trial }) => trialTitle(trial) },
           { header: "trainable", value: ({ trainable }) => trainable },
           { header: "memory", value: ({ bytes }) => showBytes(bytes) },
           { header: "time, about", value: ({ seconds }) => showDuration(seconds) },
@@ -379,7 +379,7 @@ async function describeRounds(
   name: (indices: readonly number[]) => string,
 ): Promise<string[]> {
   const lines: string[] = [];
-  /** By what keeps them apart. */
+  /** By the reason that keeps them apart. */
   const alone = new Map<string, number[]>();
   const models = new Set(trials.map((trial) => trial.model));
   for (const path of models) {
@@ -405,19 +405,19 @@ async function describeRounds(
 await main(async () => {
   program.parse();
   const flags = program.opts<Flags>();
-  const shard = shardOf(flags.shard);
+  const shard = parseShard(flags.shard);
   const { base, arms, about } = await sweepSpec(flags);
   checkArms(Array.isArray(arms) ? arms : [], flags.seeds);
   // Flags take precedence over the sweep's base, and that over the quickstart's model and data.
   const settings = mergePreset(flags, mergePreset(base, PRESETS.quickstart));
   const { objective = "classification", seed = DEFAULTS.seed } = settings;
   const source = dataSpec(settings);
-  const model = await modelOf(settings.model!);
+  const model = await sweepModel(settings.model!);
   const { config } = model;
   const sweep: SweepSpec = { base: settings, arms: typeof arms === "function" ? arms(config, settings) : arms };
   // All trials have the same texts: the most virtual tokens of any leave this room.
   let context = config.n_positions;
-  for (const { rates } of optionsOf(sweep))
+  for (const { rates } of expandArms(sweep))
     for (const options of rates) context = Math.min(context, textContext(config, methodSizes(options)));
   const data = await loadData(
     { objective, data: { ...source, ...dataOptions(settings, seed, context) } },
@@ -428,17 +428,17 @@ await main(async () => {
   // Where no weights are needed, a trial is the same with and without them.
   if (!isUnequal(data)) sweep.base = { ...settings, classWeights: "none" };
   // Data and models are identified by their contents: a moved file is the same, a changed one is not.
-  const digest = await digestOf(data);
-  const identify = async (name: string) => ({ data: digest, base: await fingerprint(await modelOf(name)) });
+  const digest = await digestData(data);
+  const identify = async (name: string) => ({ data: digest, base: await fingerprint(await sweepModel(name)) });
   const cells = await listCells(sweep, flags.seeds, identify);
-  const now = trialsOf(cells);
+  const now = runnableTrials(cells);
   const later = without(
-    trialsOf(cells, () => 0),
+    runnableTrials(cells, () => 0),
     now,
   );
   const known = await checkModels(now, data);
-  const costOf = costsIn(data, (name) => known.get(name)!);
-  const parts = shard.n > 1 ? divide(cells, shard.n, costOf) : undefined;
+  const trialCost = costsIn(data, (name) => known.get(name)!);
+  const parts = shard.n > 1 ? divide(cells, shard.n, trialCost) : undefined;
   const part = `${shard.i}/${shard.n}`;
   const isMine = ({ key }: Trial) => parts === undefined || parts.get(key) === shard.i;
   if (!flags.collect && ![...now, ...later].some(isMine)) {
@@ -457,11 +457,12 @@ await main(async () => {
     if (flags.collect) {
       const collected = await collect(out, flags.collect, check);
       print(`${collected} ${collected === 1 ? "trial" : "trials"} collected`);
-      await printMissing(out, cells, costOf, await partCount(flags.collect));
+      await printMissing(out, cells, trialCost, await partCount(flags.collect));
     }
     const failed = await runAll(flags, cells, isMine, data, check);
     if (failed === null) return 130;
-    // Shards with the same output directory write the same report: the one that writes last must have read what the others finished.
+    // Shards with the same output directory write the same report: the one that writes last must have read what the
+    // others finished.
     const finished = await withLock(joinPath(out, "report"), async () => {
       const read = await Promise.all(cells.map((cell) => readCell(out, cell)));
       if (finishedTrials(read).length > 0) await writeReport(out, read, data, about);
@@ -469,7 +470,7 @@ await main(async () => {
     });
     const done = finishedTrials(finished).length;
     if (done > 0) {
-      const all = trialsOf(finished, ({ chosen = 0 }) => chosen);
+      const all = runnableTrials(finished, ({ chosen = 0 }) => chosen);
       print(`report of ${done} of ${all.length} trials: ${joinPath(out, "report.html")}`);
     }
     const waiting = finished.filter(({ missing }) => missing.length > 0);
@@ -477,7 +478,7 @@ await main(async () => {
     if (missing.length > 0)
       print(
         `the learning rate of ${count(waiting, "setting")} is chosen after ${count(missing, "trial")} of other shards, ` +
-          `such as: ${nameOf(missing[0]!)}; then run this command again`,
+          `such as: ${trialTitle(missing[0]!)}; then run this command again`,
       );
     return failed > 0 ? 1 : 0;
   });
@@ -487,22 +488,22 @@ await main(async () => {
 async function printMissing(
   out: string,
   cells: readonly Cell[],
-  costOf: (trial: Trial) => number,
+  trialCost: (trial: Trial) => number,
   parts: number | undefined,
 ): Promise<void> {
   const read = await Promise.all(cells.map((cell) => readCell(out, cell)));
-  const known = trialsOf(read, ({ chosen }) => chosen);
+  const known = runnableTrials(read, ({ chosen }) => chosen);
   const missing = without(
     known,
     finishedTrials(read).map(({ trial }) => trial),
   );
-  const later = trialsOf(read, ({ chosen = 0 }) => chosen).length - known.length;
+  const later = runnableTrials(read, ({ chosen = 0 }) => chosen).length - known.length;
   if (missing.length === 0) return;
-  const division = parts === undefined ? undefined : divide(cells, parts, costOf);
+  const division = parts === undefined ? undefined : divide(cells, parts, trialCost);
   const more = later > 0 ? `, and ${later} more at learning rates that are not chosen yet` : "";
   print(`${count(missing, "trial")} missing${more}:`);
   for (const trial of missing)
-    print(`  ${nameOf(trial)}${division ? `: part ${division.get(trial.key)}/${parts}` : ""}`);
+    print(`  ${trialTitle(trial)}${division ? `: part ${division.get(trial.key)}/${parts}` : ""}`);
 }
 
 function without(trials: readonly Trial[], others: readonly { key: string }[]): Trial[] {
@@ -511,8 +512,8 @@ function without(trials: readonly Trial[], others: readonly { key: string }[]): 
 }
 
 /**
- * Runs the shard's trials: first those that need no results, then the further seeds of the cells whose learning rate can be chosen.
- * Returns the number of failed trials, or null if the sweep was interrupted.
+ * Runs the shard's trials: first those that need no results, then the further seeds of the cells whose learning rate
+ * can be chosen. Returns the number of failed trials, or null if the sweep was interrupted.
  */
 async function runAll(
   flags: Flags,
@@ -538,10 +539,10 @@ async function runAll(
   const run = (trials: readonly Trial[]) =>
     runTrials({ out, trials: trials.filter(isMine), device, data, signal, check, onEvent });
   try {
-    const now = trialsOf(cells);
+    const now = runnableTrials(cells);
     const failed = await run(now);
     const read = await Promise.all(cells.map((cell) => readCell(out, cell)));
-    const all = trialsOf(read, ({ chosen }) => chosen);
+    const all = runnableTrials(read, ({ chosen }) => chosen);
     const failedLater = await run(without(all, now));
     return signal.aborted ? null : failed + failedLater;
   } finally {

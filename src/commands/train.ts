@@ -184,7 +184,7 @@ async function openJobDevice({ device, threads }: TrainFlags, began = device): P
   }
 }
 
-/** Trains and saves the run; to another directory if `check` reports that this process has lost `out`. Returns the exit code. */
+/** Trains and saves the run, elsewhere if `check` reports that this process has lost `out`. Returns the exit code. */
 async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   const { out, kept, replaces, model, data, record, adapter, resume } = job;
   // Before the training, so that a run does not depend on files that change meanwhile.

@@ -4,7 +4,7 @@ import { joinPath, openFile, writeFileAtomic } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
 import { CompareBackend } from "../backend/compare.ts";
 import { type DeviceName, openDevice } from "../backend/device.ts";
-import { variantsOf, wgslOf } from "../backend/webgpu-shaders.ts";
+import { assembleShader, shaderVariants } from "../backend/webgpu-shaders.ts";
 import { ConfigError } from "../errors.ts";
 import { SafetensorsFile } from "../io/safetensors.ts";
 import { encodeSafetensors } from "../io/safetensors-write.ts";
@@ -47,9 +47,9 @@ async function write(directory: string, result: GoldenResult): Promise<void> {
 
 /** The source of a shader. Throws ConfigError for an unknown name. */
 function wgsl(shader: string): Promise<string> {
-  const kernel = KERNELS.find((one) => variantsOf(one).includes(shader));
-  if (kernel) return wgslOf(kernel, shader);
-  const names = KERNELS.flatMap(variantsOf);
+  const kernel = KERNELS.find((one) => shaderVariants(one).includes(shader));
+  if (kernel) return assembleShader(kernel, shader);
+  const names = KERNELS.flatMap(shaderVariants);
   // A kernel that is a matrix product has several shaders.
   const near = names.filter((name) => name.startsWith(shader));
   throw new ConfigError("unknown shader", {

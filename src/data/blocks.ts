@@ -1,6 +1,6 @@
 /**
- * Training data of a language model: blocks of tokens with their targets. A text is split into consecutive blocks; a prompt
- * with its completion is one block.
+ * Training data of a language model: blocks of tokens with their targets. A text is split into consecutive blocks; a
+ * prompt with its completion is one block.
  */
 import { DataError } from "../errors.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
@@ -35,7 +35,9 @@ export interface BlockStats {
   cut: number;
 }
 
-/** Consecutive tokens: the model reads all but the last; `tokens[from]` and later ones are targets, with `from` >= 1. */
+/**
+ * Consecutive tokens: the model reads all but the last; `tokens[from]` and later ones are targets, with `from` >= 1.
+ */
 interface Block {
   tokens: Uint32Array<ArrayBuffer>;
   from: number;
@@ -50,7 +52,7 @@ export interface Units {
   bytes: number[];
 }
 
-/** Fewer documents than this say too little about how documents differ. */
+/** With fewer documents than this, blocks are drawn instead: they say too little about how documents differ. */
 const FEWEST_DOCUMENTS = 20;
 
 export interface BlockOptions {
@@ -87,9 +89,10 @@ export class Blocks {
   }
 
   /**
-   * Packs documents into one stream, with <|endoftext|> before each and after the last, and splits it into blocks of `length`
-   * that start `stride` tokens apart. Every token but the first is a target once, in the first block that contains the token
-   * before it. After the first block every target therefore has at least `length - stride` tokens of context.
+   * Packs documents into one stream, with <|endoftext|> before each and after the last, and splits it into blocks of
+   * `length` that start `stride` tokens apart. Every token but the first is a target once, in the first block that
+   * contains the token before it. After the first block every target therefore has at least `length - stride` tokens of
+   * context.
    */
   static pack(documents: readonly Uint32Array[], { length, stride, tokenizer }: BlockOptions): Blocks {
     const stream = new Uint32Array(documents.reduce((sum, ids) => sum + ids.length + 1, 1)).fill(tokenizer.endOfText);
@@ -105,14 +108,15 @@ export class Blocks {
       blocks.push(block(stream.subarray(start, end + 1), done - start + 1, tokenizer));
       done = end;
     }
-    // The <|endoftext|> behind a document is its last target.
+    // The <|endoftext|> after a document is its last target.
     const counts = documents.map((ids) => ids.length + 1);
     return new Blocks(blocks, counts, 0, tokenizer);
   }
 
   /**
-   * One block for each prompt with its completion and an <|endoftext|>; the prompt is not a target. An empty prompt is replaced
-   * by <|endoftext|>. If both together exceed `length`, the prompt loses its first tokens, then the completion its last.
+   * One block for each prompt with its completion and an <|endoftext|>; the prompt is not a target. An empty prompt is
+   * replaced by <|endoftext|>. If both together exceed `length`, the prompt loses its first tokens, then the completion
+   * its last.
    */
   static complete(rows: readonly Completion[], { length, tokenizer }: Omit<BlockOptions, "stride">): Blocks {
     let cut = 0;
@@ -127,7 +131,7 @@ export class Blocks {
       tokens.set(completion, kept.length);
       return block(tokens.slice(0, length + 1), kept.length, tokenizer);
     });
-    const counts = blocks.map(targetsOf);
+    const counts = blocks.map(countTargets);
     return new Blocks(blocks, counts, cut, tokenizer);
   }
 
@@ -170,7 +174,7 @@ export class Blocks {
     return {
       rows: this.size,
       documents: this.documents.length,
-      tokens: sum(targetsOf),
+      tokens: sum(countTargets),
       bytes: sum(({ bytes }) => bytes),
       cut: this.cut,
     };
@@ -180,7 +184,7 @@ export class Blocks {
   units(): Units {
     const { blocks, documents, tokenizer } = this;
     if (documents.length < FEWEST_DOCUMENTS)
-      return { of: "blocks", tokens: blocks.map(targetsOf), bytes: blocks.map(({ bytes }) => bytes) };
+      return { of: "blocks", tokens: blocks.map(countTargets), bytes: blocks.map(({ bytes }) => bytes) };
     const targets = new Uint32Array(documents.reduce((sum, count) => sum + count, 0));
     let end = 0;
     for (const { tokens, from } of blocks) {
@@ -190,7 +194,7 @@ export class Blocks {
     let start = 0;
     const bytes = documents.map((count) => {
       start += count;
-      return bytesOf(targets.subarray(start - count, start), tokenizer);
+      return countTextBytes(targets.subarray(start - count, start), tokenizer);
     });
     return { of: "documents", tokens: [...documents], bytes };
   }
@@ -201,13 +205,13 @@ export class Blocks {
   }
 }
 
-const targetsOf = ({ tokens, from }: Block) => tokens.length - from;
+const countTargets = ({ tokens, from }: Block) => tokens.length - from;
 
 function block(tokens: Uint32Array<ArrayBuffer>, from: number, tokenizer: Tokenizer): Block {
-  return { tokens, from, bytes: bytesOf(tokens.subarray(from), tokenizer) };
+  return { tokens, from, bytes: countTextBytes(tokens.subarray(from), tokenizer) };
 }
 
 /** The UTF-8 bytes of the text of some tokens. */
-function bytesOf(tokens: Uint32Array<ArrayBuffer>, tokenizer: Tokenizer): number {
+function countTextBytes(tokens: Uint32Array<ArrayBuffer>, tokenizer: Tokenizer): number {
   return tokenizer.decodeBytes(tokens.filter((id) => id !== tokenizer.endOfText)).length;
 }

@@ -39,10 +39,10 @@ interface Columns {
 /**
  * Finds the columns of a CSV or TSV file by its first rows (`sample`, including the first row).
  *
- * A file of two columns has no header if no column is requested by name and its first row looks like data. The row looks like
- * data if its value in the label column (the column with fewer distinct values, none of them long) occurs again in a later row,
- * like "ham" in `ham<TAB>text`; or if no cell is a common name and the text has at least WORDS_OF_A_TEXT words. Every other
- * file has a header. Throws DataError if a column is missing or ambiguous.
+ * A file of two columns has no header if no column is requested by name and its first row looks like data. The row
+ * looks like data if its value in the label column (the column with fewer distinct values, none of them long) occurs
+ * again in a later row, like "ham" in `ham<TAB>text`; or if no cell is a common name and the text has at least
+ * WORDS_OF_A_TEXT words. Every other file has a header. Throws DataError if a column is missing or ambiguous.
  */
 export function findColumns(sample: string[][], choice: ColumnChoice, file: string): Columns {
   const [names = [], ...rows] = sample;
@@ -70,7 +70,7 @@ function looksLikeData(first: string[], rows: string[][], label: number): boolea
 }
 
 /** The keys of the first object that has some, of those of a sample, each given as key, value, key, value, ... */
-export function keysOf(sample: string[][]): string[] {
+export function sampleKeys(sample: string[][]): string[] {
   return (sample.find(({ length }) => length > 0) ?? []).filter((_, i) => i % 2 === 0);
 }
 
@@ -80,7 +80,7 @@ export function findKeys(
   choice: ColumnChoice,
   file: string,
 ): { textName: string; labelName: string } {
-  const names = keysOf(sample);
+  const names = sampleKeys(sample);
   if (names.length < 2) throw new DataError("Text and label need two keys", { where: file, found: nameList(names) });
   const values = sample.map((row) => row.filter((_, i) => i % 2 === 1));
   const guess = names.length === 2 ? likelyLabel(values) : -1;
@@ -142,17 +142,17 @@ interface TextColumns {
   other: number;
 }
 
-/** The columns that were asked for; the text's is chosen automatically unless it was. */
+/** The requested columns; the text column is chosen automatically unless requested. */
 export interface TextChoice {
   text: string | undefined;
-  /** The text's where a file has a column of this name and none was asked for. */
+  /** The text column if a file has a column of this name and none was requested. */
   likelyText?: string | undefined;
   other: string | undefined;
 }
 
 /**
- * Finds the columns of a CSV or TSV file that need have no labels, by its first rows. A file of one or two columns can have
- * no header, as in `findColumns`. Throws DataError if a column is missing or ambiguous.
+ * Finds the columns of a CSV or TSV file that need have no labels, by its first rows. A file of one or two columns can
+ * have no header, as in `findColumns`. Throws DataError if a column is missing or ambiguous.
  */
 export function findText(
   sample: string[][],
@@ -169,7 +169,7 @@ export function findText(
   return { ...findTextName(names, text, asked, file), header: true, width };
 }
 
-/** Asks for the likely column if there is one, and no other was asked for. */
+/** Requests the likely column if it exists and no other was requested. */
 function withLikely(names: string[], choice: TextChoice): TextChoice {
   const { text, likelyText } = choice;
   const isThere = likelyText !== undefined && columnNamed(names, likelyText) >= 0;
@@ -227,8 +227,8 @@ export function classNames(names: unknown): readonly string[] | undefined {
 const MANY_CLASSES = 20;
 
 /**
- * Throws DataError if the labels are many different numbers, which are probably scores. Whole numbers without a gap, from 0 or 1,
- * are the numbers of classes.
+ * Throws DataError if the labels are many different numbers, which are probably scores. Whole numbers without a gap,
+ * from 0 or 1, are the numbers of classes.
  */
 export function refuseScores(labels: readonly string[], column: string, where: string): void {
   const numbers = labels.filter(isNumber);
@@ -246,10 +246,10 @@ export function refuseScores(labels: readonly string[], column: string, where: s
   });
 }
 
-/** What a person should know about the labels: too many, spelled in several ways, or combined. `classes`: rows by class. */
+/** Notes about the labels: too many, spelled in several ways, or combined. `classes`: rows by class. */
 export function labelNotes(classes: Readonly<Record<string, number>>): string[] {
   const labels = Object.keys(classes);
-  const notes = variantsOf(labels).map((names) => {
+  const notes = groupVariants(labels).map((names) => {
     const counted = names.map((name) => `"${name}" (${classes[name]})`);
     return `these labels differ only in case or white space: ${nameList(counted)}. Each is a class of its own; write them alike if they are one`;
   });
@@ -265,7 +265,7 @@ export function labelNotes(classes: Readonly<Record<string, number>>): string[] 
 }
 
 /** Groups of labels that differ only in case or white space. */
-function variantsOf(labels: readonly string[]): string[][] {
+function groupVariants(labels: readonly string[]): string[][] {
   const groups = new Map<string, string[]>();
   for (const label of labels) {
     const key = label.toLowerCase().replace(/\s+/g, " ");

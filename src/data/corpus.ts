@@ -3,9 +3,9 @@
 import { DataError, type LowrankError } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { type ColumnChoice, findColumns, findKeys, refuseNumbers } from "./columns.ts";
-import { type Dialect, dialectsOf, FORMATS, formatOf } from "./dialect.ts";
+import { type Dialect, dataFormat, FORMATS, possibleDialects } from "./dialect.ts";
 import { checkUtf8, utf8Pieces } from "./encoding.ts";
-import { errorOf, type RowError, UNKNOWN_LABEL } from "./row-errors.ts";
+import { describeRowError, type RowError, UNKNOWN_LABEL } from "./row-errors.ts";
 import type { DataExports, DataModule } from "./wasm.ts";
 
 /** The exports of data.wasm for the pipeline; see assembly/data/. Addresses are byte offsets, lists are u32. */
@@ -125,8 +125,8 @@ export function bytesReader(name: string, bytes: Uint8Array): FileReader {
 }
 
 /**
- * Owns the rows in one module. A module holds one corpus: creating a second one invalidates the first. The memory of the rows
- * is freed with the module. Read the training set first: the first file defines the labels.
+ * Owns the rows in one module. A module holds one corpus: creating a second one invalidates the first. The memory of
+ * the rows is freed with the module. Read the training set first: the first file defines the labels.
  */
 export class Corpus {
   private static readonly owners = new WeakMap<DataModule, Corpus>();
@@ -170,7 +170,7 @@ export class Corpus {
       wasm.settle_labels();
       this.classes = options.classes?.(names.labelName);
       this.labels = Array.from({ length: wasm.label_count() }, (_, id) =>
-        this.classOf(this.decode(wasm.label_name(id), wasm.label_bytes(id))),
+        this.labelClass(this.decode(wasm.label_name(id), wasm.label_bytes(id))),
       );
       this.labelLines = this.labels.map((_, id) => wasm.label_line(id));
     }
@@ -251,10 +251,10 @@ export class Corpus {
   /** Finds the file's columns and configures the module to read them. */
   private async prepare(file: FileReader, options: ReadOptions, learn: boolean) {
     const { wasm } = this;
-    const { dialect, rows } = await this.sampleOf(file, options);
+    const { dialect, rows } = await this.readSample(file, options);
     const settings = [options.maxLength, Number(learn), Number(options.skipFaulty ?? false)] as const;
     wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
-    if (formatOf(file.name) === "jsonl") {
+    if (dataFormat(file.name) === "jsonl") {
       const names = findKeys(rows, options, file.name);
       const values = rows.flatMap((row) => row.filter((_, i) => i % 2 === 1 && row[i - 1] === names.textName));
       refuseNumbers(values, names.textName, file.name);
@@ -292,10 +292,10 @@ export class Corpus {
   /**
    * The first rows, in the dialect with the most rows of one width. Throws FormatError or DataError if there are none.
    */
-  async sampleOf(file: FileReader, options: SampleOptions = { chunkBytes: CHUNK_BYTES }): Promise<Sample> {
+  async readSample(file: FileReader, options: SampleOptions = { chunkBytes: CHUNK_BYTES }): Promise<Sample> {
     await checkUtf8(file, options.encoding);
     let best: Sample | undefined;
-    for (const dialect of await dialectsOf(file, options.encoding)) {
+    for (const dialect of await possibleDialects(file, options.encoding)) {
       if (best?.agreement === 1) break;
       const sample = await this.sampleAs(dialect, file, options);
       if (!best || sample.agreement > best.agreement) best = sample;
@@ -354,12 +354,17 @@ export class Corpus {
 
   private asError(rowError: RowError, { textName, labelName }: { textName: string; labelName: string }): LowrankError {
     const unknownLabel =
-      rowError.code === UNKNOWN_LABEL ? this.classOf(this.decode(rowError.first >>> 0, rowError.second)) : "";
-    return errorOf(rowError, { textColumn: textName, labelColumn: labelName, labels: this.labels, unknownLabel });
+      rowError.code === UNKNOWN_LABEL ? this.labelClass(this.decode(rowError.first >>> 0, rowError.second)) : "";
+    return describeRowError(rowError, {
+      textColumn: textName,
+      labelColumn: labelName,
+      labels: this.labels,
+      unknownLabel,
+    });
   }
 
   /** The name of the class that a label stands for. */
-  private classOf(label: string): string {
+  private labelClass(label: string): string {
     return (/^\d+$/.test(label) ? this.classes?.[Number(label)] : undefined) ?? label;
   }
 

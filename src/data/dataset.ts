@@ -2,7 +2,7 @@
 import { DataError } from "../errors.ts";
 import type { Corpus, PackedBatch } from "./corpus.ts";
 
-/** How rows are padded: not at all, to the longest row of the training set (as in the paper), or to a number of tokens. */
+/** How rows are padded: not at all, to the training set's longest row (as in the paper), or to a number of tokens. */
 export type Padding = "none" | "longest" | number;
 
 /** Statistics of a set. Tokens per row are as in training: <|endoftext|> for an empty text counts, padding does not. */
@@ -71,7 +71,7 @@ export class Dataset {
     return this.table.labels[this.checked(i)]!;
   }
 
-  /** The number of row `i` in the corpus: its place among all rows, as they were read, from 0; several files are one sequence. */
+  /** The number of row `i` in the corpus: its place, from 0, among all rows of all files in the order of reading. */
   place(i: number): number {
     return this.rows[this.checked(i)]!;
   }
@@ -92,7 +92,8 @@ export class Dataset {
   }
 
   /**
-   * Splits the rows, in their order, into one part per fraction of floor(size * fraction) rows; the last part gets the rest.
+   * Splits the rows, in their order, into one part per fraction of floor(size * fraction) rows; the last part gets the
+   * rest.
    * Throws DataError if the fractions do not add up to 1, or a part would be empty.
    */
   split(fractions: readonly number[]): Dataset[] {

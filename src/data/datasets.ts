@@ -1,7 +1,7 @@
 /** Data sets by name or file: read, balanced, shuffled, split and ready for batches. */
 import { absolutePath } from "#platform";
 import { checkOptions, type Kind } from "../arguments.ts";
-import { oneOf } from "../config.ts";
+import { parseChoice } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
@@ -26,8 +26,8 @@ import { DataModule } from "./wasm.ts";
 export type { DataSource } from "./source.ts";
 
 /**
- * One file to split, three files that are split already, or the name of a data set: one of `DATASETS`, or owner/name on the Hugging Face hub,
- * with `:configuration` or `@revision` behind it.
+ * One file to split, three files that are split already, or the name of a data set: one of `DATASETS`, or owner/name on
+ * the Hugging Face hub, with `:configuration` or `@revision` behind it.
  */
 export type DatasetSpec =
   | { file: DataSource }
@@ -36,22 +36,22 @@ export type DatasetSpec =
 
 /** Options of `loadDataset`. */
 export interface DatasetOptions {
-  /** Columns; in JSON keys, or paths to those of objects within (`message.body`). Default: chosen by their names or values. */
+  /** Columns; in JSON keys, or paths to nested ones (`message.body`). Default: chosen by their names or values. */
   textColumn?: string;
   labelColumn?: string;
   /**
-   * Drop rows until all classes are as large as the smallest. Default: the data set's own for a name, true for the split "experiment",
-   * otherwise false.
+   * Drop rows until all classes are as large as the smallest. Default: the data set's own for a name, true for the
+   * split "experiment", otherwise false.
    */
   balance?: boolean;
-  /** The longest row in tokens; longer rows are truncated at the end. Default: the context of `model`, 1024 without one. */
+  /** The longest row in tokens; longer rows are truncated. Default: the context of `model`, 1024 without one. */
   maxLength?: number;
   /**
-   * How to split one file or a named data set, or how to take the validation set from the training set of a data set of the hub that has none.
-   * Default: the data set's own for `sms` and `languages`, else "stratified".
+   * How to split one file or a named data set, or how to take the validation set from the training set of a data set of
+   * the hub that has none. Default: the data set's own for `sms` and `languages`, else "stratified".
    */
   split?: Split;
-  /** Drop rows that have an earlier near-duplicate (see `stats.leaks`), before balancing and splitting. Default false. */
+  /** Drop rows with an earlier near-duplicate (see `stats.leaks`), before balancing and splitting. Default false. */
   dedupe?: boolean;
   /** Default "none". */
   padding?: Padding;
@@ -71,7 +71,7 @@ export interface DatasetOptions {
   signal?: AbortSignal;
   /** The model, from `loadModel`, whose tokenizer reads the rows. Default: GPT-2's tokenizer. */
   model?: GPT2Checkpoint;
-  /** The module that stores the rows, with its own vocabulary; rows stored in it before are lost. Default: a new one. */
+  /** The module that stores the rows, with its own vocabulary; its earlier rows are lost. Default: a new one. */
   module?: DataModule;
 }
 
@@ -113,8 +113,8 @@ export interface LoadedDataset {
     /** Rows that were dropped as near-duplicates of an earlier row. */
     copies: number;
     /**
-     * Rows of val with a near-duplicate in train, and rows of test with one in train or val: the texts differ only in numbers,
-     * punctuation, white space and case.
+     * Rows of val with a near-duplicate in train, and rows of test with one in train or val: the texts differ only in
+     * numbers, punctuation, white space and case.
      */
     leaks: { val: number; test: number };
     /** Labels with white space around them, which was dropped. */
@@ -142,10 +142,10 @@ const SPECS = [["file"], ["train", "val", "test"], ["name"]];
 const FORMS = "{ file }, { train, val, test } or { name }";
 
 /**
- * The origin of a spec and options. Throws ConfigError for a spec that names no data, and for a key that is neither an option
- * in `kinds` nor part of a spec; an origin, which has both, is valid for both arguments.
+ * The origin of a spec and options. Throws ConfigError for a spec that names no data, and for a key that is neither an
+ * option in `kinds` nor part of a spec; an origin, which has both, is valid for both arguments.
  */
-export function originOf(
+export function parseOrigin(
   spec: object | string,
   options: object,
   source: "source" | "sources",
@@ -198,7 +198,7 @@ export function originOf(
  * ```
  */
 export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {}): Promise<LoadedDataset> {
-  const origin = originOf(spec, options, "source", OPTIONS);
+  const origin = parseOrigin(spec, options, "source", OPTIONS);
   const seed = options.seed ?? 1;
   const maxLength = options.maxLength ?? options.model?.config.n_positions ?? 1024;
   if (!Number.isInteger(maxLength) || maxLength < 1) {
@@ -215,7 +215,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     skipFaulty: options.skipFaulty ?? false,
     encoding: options.encoding,
   };
-  if (options.split !== undefined) oneOf("split", options.split, SPLITS);
+  if (options.split !== undefined) parseChoice("split", options.split, SPLITS);
   if (options.encoding !== undefined) checkEncoding(options.encoding);
   if (options.textColumn !== undefined) read.textColumn = options.textColumn;
   if (options.labelColumn !== undefined) read.labelColumn = options.labelColumn;
@@ -301,11 +301,11 @@ async function readAndSplit(
   const [kept] = options.dedupe ? dropCopies(all) : [all];
   const { balance = named.balance, fractions = named.fractions ?? [0.7, 0.1, 0.2] } = options;
   const parts = splitDataset(kept, { split, balance, fractions, seed });
-  return { parts, testParts: partsOf(parts[2], named.parts), ...counts([all], [kept]), source, split };
+  return { parts, testParts: locateParts(parts[2], named.parts), ...counts([all], [kept]), source, split };
 }
 
 /** The positions of the rows of each part; `parts` has their names and sizes, in the order in which they were read. */
-function partsOf(set: Dataset, parts: readonly { name: string; rows: number }[]): LoadedDataset["testParts"] {
+function locateParts(set: Dataset, parts: readonly { name: string; rows: number }[]): LoadedDataset["testParts"] {
   let end = 0;
   return parts.map(({ name, rows }) => {
     const start = end;

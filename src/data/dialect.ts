@@ -1,4 +1,4 @@
-/** How the rows of a file are written: its format, by its extension and its beginning, and the separators that it may have. */
+/** How the rows of a file are written: its format, by extension and beginning, and its possible separators. */
 import { FormatError } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { utf8Pieces } from "./encoding.ts";
@@ -49,7 +49,7 @@ export function knownFormat(file: string): DataFormat | undefined {
 }
 
 /** The format of a file by its extension. Throws FormatError for an unknown one. */
-export function formatOf(file: string): DataFormat {
+export function dataFormat(file: string): DataFormat {
   const format = knownFormat(file);
   if (format) return format;
   throw new FormatError("The data format is unknown", {
@@ -59,8 +59,8 @@ export function formatOf(file: string): DataFormat {
 }
 
 /** The dialects that a file may have. */
-export async function dialectsOf(file: FileReader, encoding?: string): Promise<readonly Dialect[]> {
-  const format = formatOf(file.name);
+export async function possibleDialects(file: FileReader, encoding?: string): Promise<readonly Dialect[]> {
+  const format = dataFormat(file.name);
   return format === "jsonl" && (await isArray(file, encoding)) ? [ARRAY] : DIALECTS[format];
 }
 

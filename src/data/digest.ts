@@ -8,7 +8,7 @@ const ROWS = 1024;
 const known = new WeakMap<TrainingData, Promise<string>>();
 
 /** `readDigest`, once for each data set. */
-export function digestOf(data: TrainingData): Promise<string> {
+export function digestData(data: TrainingData): Promise<string> {
   const digest = known.get(data) ?? readDigest(data);
   known.set(data, digest);
   return digest;

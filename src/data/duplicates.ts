@@ -1,4 +1,4 @@
-/** Near-duplicates: messages that differ only in numbers, punctuation, white space and case. Across sets they are leaks. */
+/** Near-duplicates: messages that differ only in numbers, punctuation, white space and case; across sets, leaks. */
 import type { Dataset } from "./dataset.ts";
 
 const BETWEEN_WORDS = /[\s\p{P}\p{S}]/u;
@@ -17,8 +17,9 @@ let units = new Uint16Array(1 << 12);
 const decoder = new TextDecoder("utf-16le");
 
 /**
- * The form in which texts are compared: lower case, each run of digits replaced by 0, white space, punctuation and symbols
- * between words by one space. A text of symbols alone is only trimmed. A single pass: every row of a data set is normalized.
+ * The form in which texts are compared: lower case, each run of digits replaced by 0, white space, punctuation and
+ * symbols between words by one space. A text of symbols alone is only trimmed. A single pass: every row of a data set
+ * is normalized.
  */
 export function normalized(text: string): string {
   const lower = text.toLowerCase();
@@ -40,7 +41,7 @@ export function normalized(text: string): string {
   return n === 0 ? text.trim() : decoder.decode(units.subarray(0, n));
 }
 
-/** For each set, the positions of rows with a near-duplicate in an earlier set: none for train, then those of val and test. */
+/** For each set, the positions of rows with a near-duplicate in an earlier set; train has none. */
 export function findLeaks(sets: readonly Dataset[]): Uint32Array[] {
   const firsts = firstCopies(sets);
   let start = 0;
@@ -63,8 +64,8 @@ export function dropCopies<T extends Dataset[]>(...sets: T): { [K in keyof T]: D
 }
 
 /**
- * For each row, numbered across the sets, the first row that is a near-duplicate of it, or itself. Texts are normalized again when
- * they are compared, so that a row takes 20 bytes of memory instead of a string.
+ * For each row, numbered across the sets, the first row that is a near-duplicate of it, or itself. Texts are normalized
+ * again when they are compared, so that a row takes 20 bytes of memory instead of a string.
  */
 function firstCopies(sets: readonly Dataset[]): Uint32Array {
   const starts: number[] = [];
@@ -73,7 +74,7 @@ function firstCopies(sets: readonly Dataset[]): Uint32Array {
     starts.push(size);
     size += set.size;
   }
-  const textOf = (row: number) => {
+  const textAt = (row: number) => {
     const set = starts.findLastIndex((start) => start <= row);
     return normalized(sets[set]!.text(row - starts[set]!));
   };
@@ -81,21 +82,21 @@ function firstCopies(sets: readonly Dataset[]): Uint32Array {
   const mask = 2 ** Math.ceil(Math.log2(2 * size + 1)) - 1;
   const slots = new Uint32Array(2 * (mask + 1));
   return Uint32Array.from({ length: size }, (_, row) => {
-    const text = textOf(row);
-    const hash = hashOf(text);
+    const text = textAt(row);
+    const hash = hashText(text);
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const found = slots[2 * slot + 1]! - 1;
       if (found < 0) {
         slots.set([hash, row + 1], 2 * slot);
         return row;
       }
-      if (slots[2 * slot] === hash && textOf(found) === text) return found;
+      if (slots[2 * slot] === hash && textAt(found) === text) return found;
     }
   });
 }
 
 /** FNV-1a over the text's UTF-16 units, 32 bits. */
-function hashOf(text: string): number {
+function hashText(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   return hash >>> 0;

@@ -12,7 +12,7 @@ const MARKS: readonly [encoding: string, bytes: readonly number[]][] = [
   ["utf-8", [0xef, 0xbb, 0xbf]],
 ];
 
-/** Bytes that tell UTF-16. */
+/** Bytes at the start of a file that are checked for UTF-16. */
 const HEAD_BYTES = 4096;
 
 /** The characters of Windows-1252 from 0x80 to 0x9f; the others are those of Unicode. */
@@ -20,10 +20,10 @@ const WINDOWS_1252 = "€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’�
 
 /** Throws ConfigError for an encoding that TextDecoder does not know. */
 export function checkEncoding(encoding: string): void {
-  decoderOf(encoding);
+  openDecoder(encoding);
 }
 
-function decoderOf(encoding: string): TextDecoder {
+function openDecoder(encoding: string): TextDecoder {
   try {
     return new TextDecoder(encoding, { fatal: true });
   } catch {
@@ -35,11 +35,11 @@ function decoderOf(encoding: string): TextDecoder {
 }
 
 /**
- * The bytes of a file as UTF-8, in pieces of at most `pieceBytes`. A byte order mark takes precedence over `encoding`. UTF-8 itself
- * is passed on as it is, with its mark. Throws FormatError for bytes that are invalid in another encoding.
+ * The bytes of a file as UTF-8, in pieces of at most `pieceBytes`. A byte order mark takes precedence over `encoding`.
+ * UTF-8 itself is passed on as it is, with its mark. Throws FormatError for bytes that are invalid in another encoding.
  */
 export async function* utf8Pieces(file: FileReader, pieceBytes: number, encoding = "utf-8") {
-  const decoder = decoderOf(marked(await headOf(file)) ?? encoding);
+  const decoder = openDecoder(marked(await readHead(file)) ?? encoding);
   const encoder = new TextEncoder();
   for (let offset = 0; offset < file.size; offset += pieceBytes) {
     const end = Math.min(offset + pieceBytes, file.size);
@@ -53,7 +53,7 @@ export async function* utf8Pieces(file: FileReader, pieceBytes: number, encoding
   }
 }
 
-const headOf = (file: FileReader) => file.read(0, Math.min(HEAD_BYTES, file.size));
+const readHead = (file: FileReader) => file.read(0, Math.min(HEAD_BYTES, file.size));
 
 /** The encoding that a byte order mark names. */
 function marked(head: Uint8Array): string | undefined {
@@ -99,12 +99,13 @@ const SHOWN_CHARACTERS = 100;
 const CHECKED_BYTES = 1 << 18;
 
 /**
- * Throws FormatError, with the encoding that is likely as its `remedy`, for a file that is read as UTF-8 and is something else: UTF-16
- * without a mark, or text with more invalid than valid characters outside of ASCII. The few of a damaged file are faults of their rows.
+ * Throws FormatError, with the encoding that is likely as its `remedy`, for a file that is read as UTF-8 and is
+ * something else: UTF-16 without a mark, or text with more invalid than valid characters outside of ASCII. The few of a
+ * damaged file are faults of their rows.
  */
 export async function checkUtf8(file: FileReader, encoding = "utf-8"): Promise<void> {
-  const head = await headOf(file);
-  if (decoderOf(marked(head) ?? encoding).encoding !== "utf-8") return;
+  const head = await readHead(file);
+  if (openDecoder(marked(head) ?? encoding).encoding !== "utf-8") return;
   const wide = likelyUtf16(head);
   if (wide !== undefined) {
     const lines = new TextDecoder(wide).decode(head.subarray(0, head.length & ~1), { stream: true }).split(/\r?\n/);
@@ -113,7 +114,7 @@ export async function checkUtf8(file: FileReader, encoding = "utf-8"): Promise<v
   }
   const preview: OtherEncoding["preview"][number][] = [];
   let [line, faults, sound] = [1, 0, 0];
-  // The first of some lines with a byte of zero.
+  // The first of some lines that has a zero byte.
   let zeros: number | undefined;
   for await (const bytes of wholeLines(file)) {
     const isValid = isUtf8(bytes);
@@ -147,7 +148,7 @@ function refuse(file: FileReader, remedy: OtherEncoding): never {
   });
 }
 
-/** UTF-16 by the bytes of zero that characters of ASCII have on one side. */
+/** UTF-16, detected by the zero bytes of ASCII characters. */
 function likelyUtf16(head: Uint8Array): string | undefined {
   const zeros = [0, 1].map((side) => head.filter((byte, i) => byte === 0 && i % 2 === side).length) as [number, number];
   const [fewer, more] = [Math.min(...zeros), Math.max(...zeros)];
@@ -155,7 +156,7 @@ function likelyUtf16(head: Uint8Array): string | undefined {
   return zeros[1] > zeros[0] ? "utf-16le" : "utf-16be";
 }
 
-/** The bytes of a file, some lines at a time, up to a line that is too long for a row; a long line in pieces of whole characters. */
+/** The bytes of a file, some lines at a time, up to a line too long for a row; long lines in whole characters. */
 async function* wholeLines(file: FileReader) {
   for (let offset = 0, line = 0; offset < file.size && offset - line <= LIMITS.line; ) {
     const bytes = await file.read(offset, Math.min(CHECKED_BYTES, file.size - offset));

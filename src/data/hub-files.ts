@@ -1,4 +1,4 @@
-/** Which files of a repository on the hub are which split of which configuration: by its card, or by the files' names. */
+/** Which files of a hub repository are which split of which configuration: by its card, or by the files' names. */
 import { CST, Lexer, parse, YAMLParseError } from "yaml";
 import { DataError, FormatError, nameList } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
@@ -39,7 +39,7 @@ export interface Configuration {
 type Json = Record<string, unknown>;
 const isObject = (value: unknown): value is Json =>
   typeof value === "object" && value !== null && !Array.isArray(value);
-const listOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : value === undefined ? [] : [value]);
+const asList = (value: unknown): unknown[] => (Array.isArray(value) ? value : value === undefined ? [] : [value]);
 const isTexts = (value: unknown): value is string[] =>
   Array.isArray(value) && value.every((one) => typeof one === "string");
 
@@ -62,12 +62,12 @@ export function parseCard(readme: string, where: string): Card {
   }
   if (!isObject(card)) refuse(where, "keys and values", "other YAML");
   return {
-    configs: listOf(card.configs ?? undefined).map((config) => configOf(config, where)),
-    infos: listOf(card.dataset_info ?? undefined).flatMap((info) => (isObject(info) ? [infoOf(info)] : [])),
+    configs: asList(card.configs ?? undefined).map((config) => parseCardConfig(config, where)),
+    infos: asList(card.dataset_info ?? undefined).flatMap((info) => (isObject(info) ? [parseCardInfo(info)] : [])),
   };
 }
 
-/** Throws FormatError for YAML that would take much time or memory to parse: it is read by its parts, a nested list by its depth, too. */
+/** Throws FormatError for YAML that would take too much time or memory to parse: by its tokens and its nesting. */
 function checkTokens(head: string, where: string): void {
   const { card, cardTokens, jsonDepth } = LIMITS;
   if (head.length > card) refuse(where, `at most ${card} characters of YAML`, `${head.length}`);
@@ -89,11 +89,11 @@ function refuse(where: string, expected: string, found: string): never {
   throw new FormatError("the card of the data set is invalid", { where, expected, found, hint: CARD_HINT });
 }
 
-function configOf(config: unknown, where: string): CardConfig {
+function parseCardConfig(config: unknown, where: string): CardConfig {
   const { config_name: name, data_files, data_dir = "", default: isDefault } = isObject(config) ? config : {};
   if (typeof name !== "string" || typeof data_dir !== "string")
     refuse(where, "configs: a list of config_name and data_files", inWords(config));
-  const splits = data_files === undefined || data_files === null ? undefined : splitsOf(data_files);
+  const splits = data_files === undefined || data_files === null ? undefined : parseSplits(data_files);
   if (splits === null) refuse(where, "data_files: patterns, or a list of split and path", inWords(data_files));
   const long = [data_dir, ...[...(splits?.values() ?? [])].flat()].find(({ length }) => length > LIMITS.path);
   if (long !== undefined) refuse(where, `paths of at most ${LIMITS.path} characters`, `${long.length} characters`);
@@ -107,7 +107,7 @@ function inWords(value: unknown): string {
 }
 
 /** The patterns of each split; null for another form. */
-function splitsOf(files: unknown): Map<string, readonly string[]> | null {
+function parseSplits(files: unknown): Map<string, readonly string[]> | null {
   if (typeof files === "string") return new Map([["train", [files]]]);
   if (isTexts(files)) return new Map([["train", files]]);
   const entries = Array.isArray(files)
@@ -124,9 +124,9 @@ function splitsOf(files: unknown): Map<string, readonly string[]> | null {
   return splits;
 }
 
-function infoOf({ config_name, features }: Json): CardInfo {
+function parseCardInfo({ config_name, features }: Json): CardInfo {
   const classes = new Map<string, readonly string[]>();
-  for (const feature of listOf(features)) {
+  for (const feature of asList(features)) {
     const { name, dtype } = isObject(feature) ? feature : {};
     const names = isObject(dtype) && isObject(dtype.class_label) ? classNames(dtype.class_label.names) : undefined;
     if (typeof name === "string" && names) classes.set(name, names);
@@ -148,8 +148,8 @@ const ABOUT =
 const HIDDEN = /(^|\/)(\.|__)/;
 
 /**
- * The configuration `asked`, or the default one, with the files of its splits. Undefined if it has no file that can be read. Throws
- * DataError for an unknown one, and for several without a default.
+ * The configuration `asked`, or the default one, with the files of its splits. Undefined if it has no file that can be
+ * read. Throws DataError for an unknown one, and for several without a default.
  */
 export function findConfiguration(
   name: string,
@@ -277,8 +277,8 @@ function ofOneFormat(files: readonly RepositoryFile[]): readonly RepositoryFile[
 }
 
 /**
- * Whether a path matches a pattern: `*` and `?` within a name, `**` across folders, `[...]` one character of several. `spend` is told
- * the steps of the work before they are taken.
+ * Whether a path matches a pattern: `*` and `?` within a name, `**` across folders, `[...]` one character of several.
+ * `spend` is told the steps of the work before they are taken.
  */
 export function matcher(pattern: string, spend: (steps: number) => void = () => {}): (path: string) => boolean {
   const parts = pattern.match(/\*\*\/?|\[(?:!?\]?[^\]]*)\]|[\s\S]/g) ?? [];
@@ -311,12 +311,12 @@ function reachedBy(part: string, path: string, before: readonly number[]): numbe
       const slash = path.indexOf("/", at);
       for (let end = at; end <= (slash < 0 ? path.length : slash); end++) next.push(end);
     }
-  } else for (const at of before) if (at < path.length && isOneOf(part, path[at]!)) next.push(at + 1);
+  } else for (const at of before) if (at < path.length && matchesCharacter(part, path[at]!)) next.push(at + 1);
   return next;
 }
 
 /** Whether a part of a pattern that stands for one character stands for this one. */
-function isOneOf(part: string, character: string): boolean {
+function matchesCharacter(part: string, character: string): boolean {
   if (part === "?") return character !== "/";
   if (part.length === 1) return part === character;
   const isNot = part[1] === "!";

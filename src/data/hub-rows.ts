@@ -34,8 +34,8 @@ const TAKEN: Partial<Record<Split, string>> = {
 };
 
 /**
- * Reads a data set of the hub in its own splits. Without a test set the validation set is one; a validation set that is missing is taken from the
- * training set. A training set alone is split as a file is.
+ * Reads a data set of the hub in its own splits. Without a test set the validation set is one; a validation set that is
+ * missing is taken from the training set. A training set alone is split as a file is.
  */
 export async function readHub(
   corpus: Corpus,
@@ -85,7 +85,7 @@ function unused({ val, test, others }: HubDataset, ...used: (HubSplit | undefine
   return names.length > 0 ? ` (not used: ${nameList(names)})` : "";
 }
 
-/** A split; undefined if it has no classes, as tests whose answers are secret. */
+/** A split; undefined if it has no classes, as in tests with secret answers. */
 async function withClasses(split: HubSplit | undefined, read: ReadOptions): Promise<HubSplit | undefined> {
   const [first] = split?.files ?? [];
   if (first === undefined || !isParquet(first)) return split;

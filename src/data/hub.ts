@@ -1,4 +1,4 @@
-/** Data sets of the Hugging Face hub: the files of their training, validation and test sets, and the names of their classes. */
+/** Data sets of the Hugging Face hub: the files of their training, validation and test sets, and their class names. */
 import { exists, readBytes } from "#platform";
 import { ConfigError, DataError, nameList } from "../errors.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
@@ -29,7 +29,8 @@ export interface HubDataset {
 }
 
 /**
- * Finds a data set in the cache, or downloads what is needed of it. Throws ConfigError, DataError, FormatError or DownloadError.
+ * Finds a data set in the cache, or downloads what is needed of it. Throws ConfigError, DataError, FormatError or
+ * DownloadError.
  */
 export async function openHubDataset(whole: string, options: DownloadOptions): Promise<HubDataset> {
   const { name, config: asked, reference } = await parseName(whole);
@@ -104,7 +105,7 @@ async function findFiles(
       where: name,
       expected: "a branch, a tag or a commit",
     });
-  const card = await cardOf(repository);
+  const card = await readCard(repository);
   // A script makes the data from files that are not the data.
   const isScripted = repository.files.some(({ path }) => path === `${name.split("/")[1]}.py`);
   const found = isScripted ? undefined : findConfiguration(name, repository.files, card, asked);
@@ -120,7 +121,7 @@ async function findFiles(
   });
 }
 
-async function cardOf(repository: DatasetRepository): Promise<Card> {
+async function readCard(repository: DatasetRepository): Promise<Card> {
   const file = repository.files.find(({ path }) => path === "README.md");
   if (file === undefined) return NO_CARD;
   checkSize({ name: `${repository.name}/README.md`, size: file.size }, LIMITS.json);

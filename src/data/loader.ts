@@ -24,8 +24,8 @@ export const BATCHINGS = ["random", "length"] as const;
 export type Batching = (typeof BATCHINGS)[number];
 
 /**
- * With "length", chunks of this many batches are sorted by length. The lengths in a batch are almost as even as if all rows
- * were sorted, but the batches differ between epochs.
+ * With "length", chunks of this many batches are sorted by length. The lengths in a batch are almost as even as if all
+ * rows were sorted, but the batches differ between epochs.
  */
 const SORTED_BATCHES = 64;
 
@@ -39,8 +39,8 @@ interface LoaderOptions {
 }
 
 /**
- * Training batches. An incomplete last batch is dropped, as in the paper. The batches of an epoch depend only on the seed and
- * the epoch, so that a run can resume at any step.
+ * Training batches. An incomplete last batch is dropped, as in the paper. The batches of an epoch depend only on the
+ * seed and the epoch, so that a run can resume at any step.
  */
 export class Loader<Batch> {
   readonly batchesPerEpoch: number;
@@ -105,8 +105,8 @@ interface BatchCapacity {
 }
 
 /**
- * All rows (or the first `rows`) in order, in batches as large as the capacity allows. Throws ConfigError if a single row does
- * not fit.
+ * All rows (or the first `rows`) in order, in batches as large as the capacity allows. Throws ConfigError if a single
+ * row does not fit.
  */
 export function* evaluationBatches<Batch>(
   dataset: Examples<Batch>,

@@ -1,6 +1,8 @@
 /**
- * The part of NumPy's RandomState that pandas uses to shuffle and to sample: the Mersenne Twister (Matsumoto and Nishimura,
- * 1998) seeded by one number, and bounded integers by masked rejection. The published experiment sampled its rows with it.
+ * The part of NumPy's RandomState that pandas uses to shuffle and to sample: the Mersenne Twister (Matsumoto and
+ * Nishimura,
+ * 1998) seeded by one number, and bounded integers by masked rejection. The published experiment sampled its rows with
+ *       it.
  */
 const N = 624;
 const M = 397;
@@ -29,7 +31,7 @@ export class RandomState {
     return (x ^ (x >>> 18)) >>> 0;
   }
 
-  /** Uniform in [0, limit], as in NumPy's shuffle: draws are masked to the bits of `limit` and rejected if too large. */
+  /** Uniform in [0, limit], as in NumPy's shuffle: draws are masked to the bits of `limit`, rejected if above it. */
   upTo(limit: number): number {
     if (limit === 0) return 0;
     const mask = 0xffffffff >>> Math.clz32(limit);

@@ -20,13 +20,13 @@ interface DatasetDescription {
   license: string;
   rows: number;
   labels: Record<string, number>;
-  /** The kinds of rows, in the order of the file, where test figures are also given for each. */
+  /** The parts of the rows, in the file's order, if test figures are given for each. */
   parts?: readonly { name: string; rows: number }[];
 }
 
 interface Named {
   description: DatasetDescription;
-  /** The default split, and its shares of train, val and test where they are not everyone's. */
+  /** The default split, and its shares of train, val and test if they are not the usual ones. */
   split: Split;
   fractions?: readonly number[];
   /** Whether rows are dropped by default until all classes are as large as the smallest. */

@@ -19,7 +19,7 @@ interface ParquetFile {
   groups(columns: readonly string[]): AsyncGenerator<{ before: number; rows: ParquetRow[] }>;
 }
 
-/** What hyparquet throws is the file's fault. */
+/** An error of hyparquet means that the file is invalid. */
 async function reading<T>(name: string, work: Promise<T>): Promise<T> {
   return work.catch((cause) => {
     throw new FormatError("The file is not a valid Parquet file", { where: name, found: cause.message, cause });
@@ -100,7 +100,7 @@ function storedClasses(metadata: string | undefined, column: string): readonly s
 }
 
 /** A value as text: nested ones as JSON. */
-export function textOf(value: unknown): string {
+export function valueText(value: unknown): string {
   if (value === null || value === undefined) return "";
   if (value instanceof Date) return value.toISOString();
   if (typeof value !== "object") return String(value);
@@ -116,7 +116,7 @@ interface ParquetLines extends FileReader {
 /** Chooses columns by their names and, of two columns, the values in the first rows. Throws DataError. */
 type PickColumns = (names: string[], sample: readonly (readonly string[])[]) => readonly string[];
 
-/** Rows whose values tell which of two columns is the label. */
+/** Rows that decide which of two columns is the label. */
 const SAMPLE_ROWS = 200;
 
 /** Reads the columns that `pick` chooses. Throws FormatError, DataError. */
@@ -180,7 +180,7 @@ const PIECE = 1 << 20;
 function plainValue(value: unknown, classes: readonly string[] | undefined): string | number | boolean | null {
   if (classes && Number(value) === -1) return "";
   if (value === null || value === undefined) return null;
-  return typeof value === "number" || typeof value === "boolean" ? value : textOf(value);
+  return typeof value === "number" || typeof value === "boolean" ? value : valueText(value);
 }
 
 async function pickColumns(where: string, table: ParquetFile, pick: PickColumns): Promise<readonly string[]> {
@@ -188,7 +188,7 @@ async function pickColumns(where: string, table: ParquetFile, pick: PickColumns)
   const sample: string[][] = [];
   if (plain.length === 2)
     for await (const { rows } of table.groups(plain)) {
-      for (const row of rows.slice(0, SAMPLE_ROWS)) sample.push(plain.map((name) => textOf(row[name])));
+      for (const row of rows.slice(0, SAMPLE_ROWS)) sample.push(plain.map((name) => valueText(row[name])));
       break;
     }
   const others = names.filter((name) => !plain.includes(name));

@@ -18,7 +18,7 @@ const OPEN_ARRAY = 13;
 
 const CUT_HINT = "the file ends in this row: it may have been cut off";
 
-/** An error: its code, the line (from 1), two numbers whose meaning depends on the code, the file, and whether it ends there. */
+/** An error: its code, the line (from 1), two numbers that depend on the code, the file, and whether it ends there. */
 export interface RowError {
   code: number;
   line: number;
@@ -42,7 +42,7 @@ function byteName(byte: number): string {
 }
 
 /** The error for a row error of data.wasm. */
-export function errorOf(rowError: RowError, context: RowErrorContext): LowrankError {
+export function describeRowError(rowError: RowError, context: RowErrorContext): LowrankError {
   const { first, second, atEnd } = rowError;
   const where = `${rowError.file}:${rowError.line}`;
   const column = first === 0 ? context.textColumn : context.labelColumn;

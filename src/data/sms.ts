@@ -1,11 +1,11 @@
-/** The SMS Spam Collection: downloaded from the UCI repository on first use, verified, and stored in the cache directory. */
+/** The SMS Spam Collection: downloaded from the UCI repository on first use, verified and stored in the cache. */
 
 import { type UnzipFileInfo, unzipSync } from "fflate";
 import { environment, exists, joinPath, readBytes, remove, writeFileAtomic } from "#platform";
 import description from "../../data/datasets/sms.json" with { type: "json" };
 import { DataError, DownloadError } from "../errors.ts";
 import { cacheDirectory } from "../io/cache.ts";
-import { download, hash, inTurn, sizeOf, writing } from "../io/download.ts";
+import { download, fileSize, hash, inTurn, writing } from "../io/download.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
 import { bytesReader } from "./corpus.ts";
 
@@ -21,8 +21,8 @@ const UCI = "https://archive.ics.uci.edu";
 type Row = [label: string, text: string];
 
 /**
- * The collection as a CSV file in memory. `asExperiment`: as the published program read it, 5572 messages; otherwise one
- * message per line, 5574. Throws DownloadError if it is not in the cache and cannot be downloaded.
+ * The collection as a CSV file in memory. `asExperiment`: as the published program read it, 5572 messages; otherwise
+ * one message per line, 5574. Throws DownloadError if it is not in the cache and cannot be downloaded.
  */
 export async function openCollection(
   asExperiment: boolean,
@@ -101,7 +101,9 @@ function unzip(archive: Uint8Array, { name, bytes }: { name: string; bytes: numb
 }
 
 async function isWhole(path: string, { entry }: CollectionDescription): Promise<boolean> {
-  return (await exists(path)) && (await sizeOf(path)) === entry.bytes && (await hash(path, "sha256")) === entry.sha256;
+  return (
+    (await exists(path)) && (await fileSize(path)) === entry.bytes && (await hash(path, "sha256")) === entry.sha256
+  );
 }
 
 /** One message per line: label, tab, text. */
@@ -116,9 +118,9 @@ function readLines(text: string): Row[] {
 }
 
 /**
- * Reads the same file like pandas.read_csv(sep="\t", header=None): a field that begins with a quotation mark extends, across
- * tabs and line ends, to the next mark that is not doubled. Text after that mark, up to a tab or line end, is part of the
- * field.
+ * Reads the same file like pandas.read_csv(sep="\t", header=None): a field that begins with a quotation mark extends,
+ * across tabs and line ends, to the next mark that is not doubled. Text after that mark, up to a tab or line end, is
+ * part of the field.
  */
 export function readAsPandas(text: string): Row[] {
   const rows: Row[] = [];

@@ -11,7 +11,7 @@ import type { Parts, Split } from "./split.ts";
 /** A file by its path, or opened (then its owner closes it). */
 export type DataSource = string | FileReader;
 
-/** Three sets that were read, and what is said about them. */
+/** Three sets that were read, and what to report about them. */
 export interface Loaded {
   parts: Parts;
   testParts: readonly { name: string; positions: Uint32Array }[];

@@ -5,9 +5,10 @@ import { checkFractions, type Dataset, tooFewRows } from "./dataset.ts";
 import { RandomState } from "./mt19937.ts";
 
 /**
- * `stratified`: every class is shuffled by the seed and split separately, so that all sets have the same class proportions,
- * and a class with three rows is in all of them. `random`: shuffled by the seed, then split. `ordered`: split in the order in
- * which the rows were read. `experiment`: the rows and the order of the published experiment; the seed has no effect.
+ * `stratified`: every class is shuffled by the seed and split separately, so that all sets have the same class
+ * proportions, and a class with three rows is in all of them. `random`: shuffled by the seed, then split. `ordered`:
+ * split in the order in which the rows were read. `experiment`: the rows and the order of the published experiment; the
+ * seed has no effect.
  */
 export const SPLITS = ["stratified", "random", "ordered", "experiment"] as const;
 /** How rows are split into training, validation and test set. */
@@ -29,7 +30,7 @@ interface SplitOptions {
   seed: number;
 }
 
-/** Splits the rows in three. Throws DataError if there are too few rows, ConfigError for "experiment" without `balance`. */
+/** Splits the rows in three. Throws DataError if they are too few, ConfigError for "experiment" without `balance`. */
 export function splitDataset(all: Dataset, { split, balance, fractions, seed }: SplitOptions): Parts {
   if (split === "experiment") {
     if (!balance)
@@ -86,8 +87,8 @@ function stratified(all: Dataset, fractions: readonly number[], seed: number): D
 }
 
 /**
- * The rows of a class in each part: one in each, as far as they go, first in the training set, then in the test set; and each
- * further row in the part that lacks most of its share.
+ * The rows of a class in each part: one in each, as far as they go, first in the training set, then in the test set;
+ * and each further row in the part that is furthest below its share.
  */
 function classSizes(rows: number, fractions: readonly number[]): number[] {
   const sizes = fractions.map(() => 0);

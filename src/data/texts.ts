@@ -13,15 +13,16 @@ import { Rng } from "../rng.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
 import { findUsual } from "./columns.ts";
 import { HELD_OUT, partSizes } from "./dataset.ts";
-import { type LoadedDataset, type Origin, originOf } from "./datasets.ts";
+import { type LoadedDataset, type Origin, parseOrigin } from "./datasets.ts";
 import { checkEncoding, checkUtf8, ENCODING_HINT, utf8Bytes } from "./encoding.ts";
 import { isOnHub } from "./named.ts";
 import { type DataSource, isParquet } from "./source.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
 /**
- * Files to split, or files that are split already, one file or several for each; or a name: "human-rights", a short text that comes with the
- * program, or a data set on the Hugging Face hub, owner/name with `:configuration` or `@revision` behind it.
+ * Files to split, or files that are split already, one file or several for each; or a name: "human-rights", a short
+ * text that comes with the program, or a data set on the Hugging Face hub, owner/name with `:configuration` or
+ * `@revision` behind it.
  */
 export type TextsSpec =
   | { file: DataSource | readonly DataSource[] }
@@ -96,10 +97,10 @@ type Parts<T> = [train: T, val: T, test: T];
 type Document = Uint32Array | Completion;
 
 /**
- * Loads texts for a language model. A plain text file is one document; with `file`, each is split at line ends into train, val
- * and test parts, in this order. JSON lines (.jsonl, .ndjson) have one document per line (.json also in an array), with the key `text`, or with
- * `prompt` and `completion`; they are shuffled by the seed and then split. Throws DataError, FormatError or ConfigError if the
- * texts, a file or an option are invalid.
+ * Loads texts for a language model. A plain text file is one document; with `file`, each is split at line ends into
+ * train, val and test parts, in this order. JSON lines (.jsonl, .ndjson) have one document per line (.json also in an
+ * array), with the key `text`, or with `prompt` and `completion`; they are shuffled by the seed and then split. Throws
+ * DataError, FormatError or ConfigError if the texts, a file or an option are invalid.
  *
  * @example
  * ```ts
@@ -110,7 +111,7 @@ type Document = Uint32Array | Completion;
  * ```
  */
 export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Promise<LoadedTexts> {
-  const origin = originOf(spec, options, "sources", OPTIONS);
+  const origin = parseOrigin(spec, options, "sources", OPTIONS);
   const { model, maxLength = model?.config.n_positions ?? 1024, fractions = [0.8, 0.1, 0.1], seed = 1 } = options;
   const { stride = maxLength } = options;
   checkLength("maxLength", maxLength, Number.MAX_SAFE_INTEGER);
@@ -122,13 +123,13 @@ export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Pr
   const add = (some: readonly Document[][], at: readonly number[]) => {
     for (const [i, documents] of some.entries()) parts[at[i]!]!.push(documents);
   };
-  const { sets, source, name } = await setsOf(spec, options);
+  const { sets, source, name } = await listSets(spec, options);
   for (const [files, at] of sets)
     for (const file of files)
       if (at.length === 1) add([await reader.read(file)], at);
       else add(await reader.readAndSplit(file, at.length === 2 ? HELD_OUT : fractions, seed), at);
   const [train, val, test] = parts.map((documents, i) =>
-    blocksOf(documents.flat(), ["training", "validation", "test"][i]!, { length: maxLength, stride, tokenizer }),
+    buildBlocks(documents.flat(), ["training", "validation", "test"][i]!, { length: maxLength, stride, tokenizer }),
   ) as Parts<Blocks>;
   return {
     objective: "lm",
@@ -154,13 +155,13 @@ interface Sets {
   name?: string;
 }
 
-async function setsOf(spec: TextsSpec, options: TextsOptions): Promise<Sets> {
+async function listSets(spec: TextsSpec, options: TextsOptions): Promise<Sets> {
   if ("name" in spec) return isOnHub(spec.name) ? hubSets(spec.name, options) : bundledSets(spec.name);
   const sets: FileSet[] =
     "train" in spec
-      ? [spec.train, spec.val, spec.test].map((some, i) => [listOf(some), [i]])
-      : [[listOf(spec.file), [0, 1, 2]]];
-  return { sets, source: sets.flatMap(([files]) => files.map(nameOf)).join(", ") };
+      ? [spec.train, spec.val, spec.test].map((some, i) => [sourceList(some), [i]])
+      : [[sourceList(spec.file), [0, 1, 2]]];
+  return { sets, source: sets.flatMap(([files]) => files.map(nameSource)).join(", ") };
 }
 
 function bundledSets(name: string): Sets {
@@ -200,12 +201,12 @@ function checkLength(what: string, value: number, most: number): void {
   });
 }
 
-const listOf = (sources: DataSource | readonly DataSource[]): readonly DataSource[] =>
+const sourceList = (sources: DataSource | readonly DataSource[]): readonly DataSource[] =>
   Array.isArray(sources) ? sources : [sources as DataSource];
 
-const nameOf = (source: DataSource) => (typeof source === "string" ? source : source.name);
+const nameSource = (source: DataSource) => (typeof source === "string" ? source : source.name);
 
-function blocksOf(documents: readonly Document[], set: string, options: BlockOptions): Blocks {
+function buildBlocks(documents: readonly Document[], set: string, options: BlockOptions): Blocks {
   const completions = documents.filter((document): document is Completion => "prompt" in document);
   const texts = documents.filter((document): document is Uint32Array => !("prompt" in document));
   if (documents.length === 0)
@@ -260,8 +261,8 @@ class TextsReader {
     const documents: Document[] = [];
     let keys: Keys | undefined;
     for (const { row, where } of parseRows(new TextDecoder().decode(bytes), name)) {
-      keys ??= keysOf(Object.keys(row), this.options.textColumn, where);
-      const [first, second] = keys.map((key) => textOf(row, key, where)) as [string, string?];
+      keys ??= findTextKeys(Object.keys(row), this.options.textColumn, where);
+      const [first, second] = keys.map((key) => rowText(row, key, where)) as [string, string?];
       if (second !== undefined)
         documents.push({ prompt: this.tokenizer.encode(first), completion: this.tokenizer.encode(second) });
       else documents.push(...this.texts([encoder.encode(first)]));
@@ -286,7 +287,7 @@ async function contents(
   try {
     if (!isParquet(file.name)) return { name: file.name, bytes: await readText(file, encoding) };
     const { parquetLines } = await import("./parquet.ts");
-    const lines = await parquetLines(file, (names) => keysOf(names, textColumn, file.name));
+    const lines = await parquetLines(file, (names) => findTextKeys(names, textColumn, file.name));
     return { name: file.name, bytes: await readText(lines) };
   } finally {
     if (typeof source === "string") await file.close();
@@ -358,12 +359,12 @@ function* parseRows(text: string, file: string): Generator<{ row: Row; where: st
   if (text.trimStart().startsWith("[")) {
     const items = parse(text, file, "The file is not a JSON array") as unknown[];
     for (const [i, item] of items.entries())
-      yield { row: rowOf(item, `${file}, item ${i + 1}`), where: `${file}, item ${i + 1}` };
+      yield { row: checkRow(item, `${file}, item ${i + 1}`), where: `${file}, item ${i + 1}` };
     return;
   }
   for (const [i, line] of text.split("\n").entries()) {
     const where = `${file}:${i + 1}`;
-    if (line.trim() !== "") yield { row: rowOf(parse(line, where, "The line is not JSON"), where), where };
+    if (line.trim() !== "") yield { row: checkRow(parse(line, where, "The line is not JSON"), where), where };
   }
 }
 
@@ -377,12 +378,12 @@ function parse(text: string, where: string, summary: string): unknown {
 
 const isRow = (value: unknown): value is Row => typeof value === "object" && value !== null && !Array.isArray(value);
 
-function rowOf(value: unknown, where: string): Row {
+function checkRow(value: unknown, where: string): Row {
   if (isRow(value)) return value;
-  throw new FormatError("The row is not a JSON object", { where, expected: '{"text": "..."}', found: kindOf(value) });
+  throw new FormatError("The row is not a JSON object", { where, expected: '{"text": "..."}', found: nameKind(value) });
 }
 
-function keysOf(names: string[], asked: string | undefined, where: string): Keys {
+function findTextKeys(names: string[], asked: string | undefined, where: string): Keys {
   if (asked !== undefined) return [asked];
   if (names.includes("prompt") && names.includes("completion")) return ["prompt", "completion"];
   const found = findUsual(names, "text", -1, where);
@@ -395,13 +396,13 @@ function keysOf(names: string[], asked: string | undefined, where: string): Keys
   });
 }
 
-function textOf(row: Row, key: string, where: string): string {
+function rowText(row: Row, key: string, where: string): string {
   const value = valueAt(row, key);
   if (typeof value === "string") return value;
   throw new DataError(`"${key}" is not a string`, {
     where,
     expected: "a string",
-    found: value === undefined ? `no such key among ${nameList(Object.keys(row))}` : kindOf(value),
+    found: value === undefined ? `no such key among ${nameList(Object.keys(row))}` : nameKind(value),
   });
 }
 
@@ -417,7 +418,7 @@ function valueAt(row: Row, key: string): unknown {
 }
 
 /** Describes a value without serializing it: it may be nested too deeply. */
-function kindOf(value: unknown): string {
+function nameKind(value: unknown): string {
   if (Array.isArray(value)) return "a list";
   return typeof value === "object" && value !== null ? "an object" : String(value);
 }

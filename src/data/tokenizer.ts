@@ -1,7 +1,7 @@
 /**
- * Byte-level BPE: GPT-2's, with the ids of tiktoken's "gpt2", or that of another model, with the ids of the library `tokenizers`.
- * It runs in WASM (assembly/data/bpe.ts). All methods are synchronous once it is loaded. Letters, numbers and white space are those
- * of Unicode 16.0, as in tiktoken 0.14.
+ * Byte-level BPE: GPT-2's, with the ids of tiktoken's "gpt2", or that of another model, with the ids of the library
+ * `tokenizers`. It runs in WASM (assembly/data/bpe.ts). All methods are synchronous once it is loaded. Letters, numbers
+ * and white space are those of Unicode 16.0, as in tiktoken 0.14.
  */
 import { checkArguments, checkOptions } from "../arguments.ts";
 import { DataError } from "../errors.ts";
@@ -17,8 +17,8 @@ const SHORT_UNITS = Math.floor(CHUNK_BYTES / BYTES_PER_UNIT);
 
 interface EncodeOptions {
   /**
-   * Whether special tokens in the text, such as `<|endoftext|>`, become their ids. Default false: they are encoded like any other
-   * text. Added tokens that are not special always become their ids.
+   * Whether special tokens in the text, such as `<|endoftext|>`, become their ids. Default false: they are encoded like
+   * any other text. Added tokens that are not special always become their ids.
    */
   allowSpecial?: boolean;
 }
@@ -76,7 +76,7 @@ export class Tokenizer {
     this.idBlock = module.exports.alloc(4 * CHUNK_BYTES) >>> 0;
   }
 
-  /** Loads the tokenizer of a model from `loadModel`, GPT-2's by default. Throws FormatError if its tables are damaged. */
+  /** Loads the tokenizer of a model from `loadModel`, by default GPT-2's. Throws FormatError for damaged tables. */
   static async load(options: { model?: GPT2Checkpoint | undefined } = {}): Promise<Tokenizer> {
     checkOptions("options", options, { model: "model?" });
     return new Tokenizer(await DataModule.load(options.model));
@@ -173,9 +173,9 @@ export class Tokenizer {
   }
 
   /**
-   * Encodes a source of `length` units of at most `bytesPerUnit` bytes: `fill` writes UTF-8, starting at unit `from`, until the
-   * target is full. A full target is split where a pretoken ends whatever follows, so that the ids are those of the whole text;
-   * the rest is carried over to the next chunk.
+   * Encodes a source of `length` units of at most `bytesPerUnit` bytes: `fill` writes UTF-8, starting at unit `from`,
+   * until the target is full. A full target is split where a pretoken ends whatever follows, so that the ids are those
+   * of the whole text; the rest is carried over to the next chunk.
    */
   private encodeChunks(
     fill: (target: Uint8Array, from: number) => { read: number; written: number },
@@ -261,15 +261,15 @@ export class Tokenizer {
 }
 
 /**
- * Decodes ids incrementally. A character whose bytes are spread over several ids is emitted with the last one, so that the
- * concatenated pieces equal the text that `Tokenizer.decode` returns for all ids.
+ * Decodes ids incrementally. A character whose bytes are spread over several ids is emitted with the last one, so that
+ * the concatenated pieces equal the text that `Tokenizer.decode` returns for all ids.
  */
 export class DecodeStream {
   private readonly decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
   constructor(private readonly bytes: (ids: ArrayLike<number>) => Uint8Array<ArrayBuffer>) {}
 
-  /** The text that `ids` complete. Throws DataError if one is not in the vocabulary; the stream then ignores these ids. */
+  /** The text that `ids` complete. Throws DataError, and ignores these ids, if one is not in the vocabulary. */
   push(...ids: number[]): string {
     return this.decoder.decode(this.bytes(ids), { stream: true });
   }
@@ -281,8 +281,9 @@ export class DecodeStream {
 }
 
 /**
- * The last position in the first `length` bytes of a text where a pretoken ends whatever follows: before ASCII white space and
- * after a character that cannot be white space. Multibyte white space ends in bytes below 0xb0. 0 if there is none.
+ * The last position in the first `length` bytes of a text where a pretoken ends whatever follows: before ASCII white
+ * space and after a character that cannot be white space. Multibyte white space ends in bytes below 0xb0. 0 if there is
+ * none.
  */
 function lastCut(bytes: Uint8Array, length: number): number {
   for (let i = length - 1; i > 0; i--) {

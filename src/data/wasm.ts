@@ -1,6 +1,6 @@
 /**
- * The host's side of data.wasm, the tokenizer and the data pipeline. Calls pass only addresses and numbers: the host writes
- * bytes into memory that it allocated there, and copies results out.
+ * The host's side of data.wasm, the tokenizer and the data pipeline. Calls pass only addresses and numbers: the host
+ * writes bytes into memory that it allocated there, and copies results out.
  */
 import { readAsset } from "#platform";
 import { DataError, FormatError } from "../errors.ts";
@@ -20,8 +20,8 @@ export interface DataExports {
 }
 
 /**
- * One instance of data.wasm with a vocabulary loaded. When memory grows, all views are detached: get them from `bytes` and
- * `words`, and do not keep them across a call that may allocate (`alloc`, `encode`, ...).
+ * One instance of data.wasm with a vocabulary loaded. When memory grows, all views are detached: get them from `bytes`
+ * and `words`, and do not keep them across a call that may allocate (`alloc`, `encode`, ...).
  */
 export class DataModule {
   private constructor(
@@ -30,8 +30,8 @@ export class DataModule {
   ) {}
 
   /**
-   * Instantiates the module with the vocabulary of a model, GPT-2's by default. Throws ConfigError if the model is too small for it,
-   * FormatError if the tables are damaged.
+   * Instantiates the module with the vocabulary of a model, GPT-2's by default. Throws ConfigError if the model is too
+   * small for it, FormatError if the tables are damaged.
    */
   static async load(model?: Pick<GPT2Checkpoint, "vocabulary" | "config" | "directory">): Promise<DataModule> {
     if (model) checkSize(model.vocabulary, model.config, model.directory);

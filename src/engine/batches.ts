@@ -5,7 +5,7 @@ import type { PackedBatch } from "../data/corpus.ts";
 import type { DatasetBatch } from "../data/dataset.ts";
 import type { Batch } from "../model/batch.ts";
 
-/** A batch of any data set as the model reads it, with the output of the frozen prefix, and class weights, where there are any. */
+/** A batch of any data set as the model reads it, with the frozen prefix's output and class weights, if any. */
 export function modelBatch(
   packed: DatasetBatch | BlockBatch,
   pooling: Pooling,

@@ -1,17 +1,17 @@
 /**
- * A language model on a device that generates: tokens go in, the logits of the next token come out. The caller keeps track of the
- * cache: a chunk may start at any position of a slot if all tokens before it have been written there.
+ * A language model on a device that generates: tokens go in, the logits of the next token come out. The caller keeps
+ * track of the cache: a chunk may start at any position of a slot if all tokens before it have been written there.
  */
 import type { Backend, Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
 import { buildDecoder, type DecoderOptions, type DecoderPlan } from "../model/decoder.ts";
-import { lossesOf } from "../ops/crossentropy.ts";
+import { rowLosses } from "../ops/crossentropy.ts";
 import { NO_VALUES } from "../ops/kernel.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
-import { quantizeOf, Weights } from "./weights.ts";
+import { loadQuantizer, Weights } from "./weights.ts";
 
-/** Consecutive tokens of a sequence, from a position on; virtual tokens are not counted. */
+/** Consecutive tokens of a sequence from a position on, not counting virtual tokens. */
 export interface Chunk {
   slot: number;
   position: number;
@@ -21,14 +21,14 @@ export interface Chunk {
 export class Decoder extends Weights<DecoderPlan> {
   private readonly staging: Uint32Array;
 
-  private constructor(plan: DecoderPlan, session: Session, quantize: Awaited<ReturnType<typeof quantizeOf>>) {
+  private constructor(plan: DecoderPlan, session: Session, quantize: Awaited<ReturnType<typeof loadQuantizer>>) {
     super(plan, session, quantize);
     this.staging = new Uint32Array(plan.inputs.root.size);
   }
 
   /**
-   * Builds the plan and prepares it. Frozen parameters that `sharedFrom` has too are shared; all others are zero until they are
-   * written. Throws DeviceError if the plan does not fit.
+   * Builds the plan and prepares it. Frozen parameters that `sharedFrom` has too are shared; all others are zero until
+   * they are written. Throws DeviceError if the plan does not fit.
    */
   static async create(
     backend: Backend,
@@ -37,7 +37,7 @@ export class Decoder extends Weights<DecoderPlan> {
   ) {
     const maxBinding = Math.min(options.maxBinding ?? Infinity, backend.limits.maxBinding);
     const plan = buildDecoder({ ...options, maxBinding, ...(sharedFrom ? { shared: sharedFrom.frozen } : {}) });
-    const quantize = await quantizeOf(plan);
+    const quantize = await loadQuantizer(plan);
     return new Decoder(plan, await backend.prepare(plan, sharedFrom?.session), quantize);
   }
 
@@ -94,11 +94,11 @@ export class Decoder extends Weights<DecoderPlan> {
     let done = 0;
     for (const { parts } of this.batches([placed])) {
       const count = parts[0]!.ids.length;
-      // A virtual token has no target, and any does.
+      // A virtual token has no target: any id will do.
       const wanted = Array.from({ length: count }, (_, i) => targets[done + i - extra] ?? 0);
       this.run(["prefill", "score"], parts, 0, (words) => words(this.plan.inputs.targets, wanted));
       const states = await this.session.read(this.plan.losses, 0, count * 4);
-      losses.set(lossesOf(states), done);
+      losses.set(rowLosses(states), done);
       done += count;
     }
     return losses.subarray(extra);
@@ -174,7 +174,7 @@ export class Decoder extends Weights<DecoderPlan> {
 }
 
 function tooMany(found: number, slots: number): ShapeError {
-  return new ShapeError("these are not sequences that the decoder has room for", {
+  return new ShapeError("the decoder has no room for these sequences", {
     expected: `at most ${slots}, one token each`,
     found: `${found}`,
   });

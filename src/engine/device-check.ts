@@ -1,6 +1,7 @@
 /**
- * Checks a WebGPU device before it is trusted: drivers do miscompile. Two blocks of the model that is to run compute on the device
- * and on the CPU, and the results must agree. If the device was chosen automatically, it must also be the faster one.
+ * Checks a WebGPU device before it is trusted: drivers do miscompile. Two blocks of the model that is to run compute on
+ * the device and on the CPU, and the results must agree. If the device was chosen automatically, it must also be the
+ * faster one.
  */
 import { version } from "../../package.json";
 import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
@@ -11,14 +12,14 @@ import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { loraSites } from "../names.ts";
 import { Rng } from "../rng.ts";
-import { sizeOf } from "../tensor.ts";
+import { numel } from "../tensor.ts";
 import { keepTimes, keptTimes, type Times } from "./device-times.ts";
 import { initialize, loadBase } from "./state.ts";
 import type { Weights } from "./weights.ts";
 
 /**
- * Largest error of a tensor, ||device - cpu|| / ||cpu||. Rounding gives some 1e-6, another order of a long sum 1e-5; a wrong tile
- * of 32 x 32 in a product of 256 x 768 gives 7e-2.
+ * Largest error of a tensor, ||device - cpu|| / ||cpu||. Rounding gives some 1e-6, another order of a long sum 1e-5; a
+ * wrong tile of 32 x 32 in a product of 256 x 768 gives 7e-2.
  */
 const TOLERANCE = 1e-3;
 /** Standard deviation of the adapters' B, whose zeros would hide products. */
@@ -29,7 +30,7 @@ const TRIALS = 3;
 
 type Results = [what: string, values: Float32Array][];
 
-/** What a device is to do with a model, in small. */
+/** A small version of what a device is to do with a model. */
 export interface Work<E extends Weights> {
   /** "training", "classification" or "generation". */
   name: string;
@@ -37,7 +38,7 @@ export interface Work<E extends Weights> {
   spec: ModelSpec;
   /** The token ids in use. The small model has no others: to a pass, a token is an index into them. */
   vocabulary: readonly number[];
-  /** Tokens of a pass, about: works that are otherwise alike share a check. */
+  /** About how many tokens a pass has: otherwise equal work shares a check. */
   tokens: number;
   create(backend: Backend, spec: ModelSpec): Promise<E>;
   /** Computes once. */
@@ -49,7 +50,7 @@ export interface Work<E extends Weights> {
 export interface CheckOptions {
   /** Ends the check, which rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** The kind of device that a resumed work has used so far. A device that was chosen automatically must be of this kind. */
+  /** The kind of device that resumed work has used so far, which an automatically chosen device must have. */
   began?: DeviceInfo["kind"] | undefined;
 }
 
@@ -65,7 +66,7 @@ interface Verdict {
   why?: string;
 }
 
-/** The verdicts on a device: by the kind of work, and one for all once it has computed wrongly. */
+/** The verdicts on a device: one for each kind of work, and one for all once it has computed wrongly. */
 interface Known {
   wrong?: Verdict;
   byWork: Map<string, Verdict>;
@@ -74,8 +75,9 @@ interface Known {
 const checked = new WeakMap<Backend, Known>();
 
 /**
- * The device for a work: the given one, or the CPU if a WebGPU device computes wrongly, or was chosen automatically and is slower.
- * A device is checked once for a kind of work. Throws DeviceError if a resumed work cannot continue on its kind of device.
+ * The device for some work: the given one, or the CPU if a WebGPU device computes wrongly, or was chosen automatically
+ * and is slower. A device is checked once for each kind of work. Throws DeviceError if resumed work cannot continue on
+ * its kind of device.
  */
 export async function chooseDevice<E extends Weights>(
   device: Backend,
@@ -88,26 +90,27 @@ export async function chooseDevice<E extends Weights>(
     if (isAutomatic && began === "webgpu") throw notOnWebGPU(device);
     return { device, info: device.info };
   }
-  if (isAutomatic && began === "wasm") return choiceOf(device, { isReplaced: true, why: "the run began on the CPU" });
+  if (isAutomatic && began === "wasm")
+    return applyVerdict(device, { isReplaced: true, why: "the run began on the CPU" });
   const isTimed = isAutomatic && began === undefined;
   const known: Known = checked.get(device) ?? { byWork: new Map() };
   checked.set(device, known);
-  const key = keyOf(work, isTimed);
+  const key = workKey(work, isTimed);
   const before = known.wrong ?? known.byWork.get(key);
-  if (before) return choiceOf(device, before);
+  if (before) return applyVerdict(device, before);
   const cpu = await (device.standIn ?? openWasm({ threads: device.threads ?? 0 }));
   try {
     const { isWrong, ...verdict } = await judge(device, cpu, work, isTimed ? key : null, signal);
     if (isWrong) known.wrong = verdict;
     known.byWork.set(key, verdict);
     if (verdict.isReplaced) device.standIn ??= Promise.resolve(cpu);
-    return await choiceOf(device, verdict);
+    return await applyVerdict(device, verdict);
   } finally {
     if ((await device.standIn) !== cpu) cpu.destroy();
   }
 }
 
-async function choiceOf(device: Backend, { isReplaced, why }: Verdict): Promise<Choice> {
+async function applyVerdict(device: Backend, { isReplaced, why }: Verdict): Promise<Choice> {
   if (isReplaced) device.standIn ??= openWasm({ threads: device.threads ?? 0 });
   const chosen = isReplaced ? await device.standIn! : device;
   return { device: chosen, info: why === undefined ? chosen.info : { ...chosen.info, why } };
@@ -124,29 +127,29 @@ export function notOnWebGPU(instead: Backend | DeviceError): DeviceError {
 }
 
 /** Identifies a kind of work by its size and by everything in the two blocks on which kernels depend. */
-function keyOf<E extends Weights>(work: Work<E>, isTimed: boolean): string {
+function workKey<E extends Weights>(work: Work<E>, isTimed: boolean): string {
   const { name, tokens, spec } = work;
   const values = ["lora_alpha", "scale", "vocab_size"];
-  return JSON.stringify([name, isTimed, tokens, spec.config.n_layer, excerptOf(work).spec], (key, value) =>
+  return JSON.stringify([name, isTimed, tokens, spec.config.n_layer, excerptModel(work).spec], (key, value) =>
     values.includes(key) ? undefined : value,
   );
 }
 
-/** Checks a device, and compares the times, which are kept by `timesOf`; null: times do not matter. */
+/** Checks a device, and compares the times, which are stored under `timesKey`; null: times do not matter. */
 async function judge<E extends Weights>(
   device: Backend,
   cpu: Backend,
   work: Work<E>,
-  timesOf: string | null,
+  timesKey: string | null,
   signal: AbortSignal | undefined,
 ): Promise<Verdict & { isWrong: boolean }> {
   const { name, adapter = name } = device.info;
-  const key = JSON.stringify([version, adapter, cpu.info.name, timesOf]);
-  const earlier = timesOf === null ? undefined : await keptTimes(key);
+  const key = JSON.stringify([version, adapter, cpu.info.name, timesKey]);
+  const earlier = timesKey === null ? undefined : await keptTimes(key);
   // A device that is not used needs no check.
   if (earlier && earlier.cpu < earlier.device) return compareTimes(name, earlier, EARLIER);
   const { mismatch, times } = await checkDevice(device, cpu, work, {
-    isTimed: timesOf !== null && !earlier,
+    isTimed: timesKey !== null && !earlier,
     signal,
   });
   if (mismatch) {
@@ -154,7 +157,7 @@ async function judge<E extends Weights>(
     return { isWrong: true, isReplaced: true, why: `${name} computes wrongly: ${how}` };
   }
   if (earlier) return compareTimes(name, earlier, EARLIER);
-  if (timesOf === null) return { isWrong: false, isReplaced: false };
+  if (timesKey === null) return { isWrong: false, isReplaced: false };
   await keepTimes(key, times);
   return compareTimes(name, times);
 }
@@ -177,7 +180,7 @@ export interface Mismatch {
   error: number;
 }
 
-/** Compares a device with the CPU. Without `isTimed` a pass is not repeated, and its time is of no use. */
+/** Compares a device with the CPU. Without `isTimed` a pass is not repeated and its time means nothing. */
 export async function checkDevice<E extends Weights>(
   device: Backend,
   cpu: Backend,
@@ -201,7 +204,7 @@ async function compute<E extends Weights>(
   isTimed: boolean,
   signal: AbortSignal | undefined,
 ): Promise<{ results: Map<string, Float32Array>; ms: number }> {
-  const { spec, checkpoint } = excerptOf(work);
+  const { spec, checkpoint } = excerptModel(work);
   const engine = await work.create(backend, spec);
   try {
     await loadBase(engine, checkpoint, { signal });
@@ -211,7 +214,7 @@ async function compute<E extends Weights>(
       if (name.endsWith(".B"))
         engine.writeParameter(
           name,
-          Float32Array.from({ length: sizeOf(shape) }, () => SPREAD * rng.normal()),
+          Float32Array.from({ length: numel(shape) }, () => SPREAD * rng.normal()),
         );
     const results = new Map(await work.pass(engine));
     for (const [what, values] of (await work.rest?.(engine)) ?? []) results.set(what, values);
@@ -228,15 +231,15 @@ async function compute<E extends Weights>(
 }
 
 /** Two blocks of the model, with the rows of the vocabulary alone, so that the check takes little time and memory. */
-function excerptOf<E extends Weights>({ model, spec, vocabulary }: Work<E>) {
+function excerptModel<E extends Weights>({ model, spec, vocabulary }: Work<E>) {
   const { config } = spec;
-  const layers = layersOf(spec);
+  const layers = checkedLayers(spec);
   const original = (name: string) =>
     name.replace(/^(lora\.)?h\.(\d+)\./, (_, lora = "", l) => `${lora}h.${layers[l]}.`);
   const excerpt: ModelSpec = {
     ...spec,
     config: { ...config, n_layer: layers.length, vocab_size: vocabulary.length },
-    lora: spec.lora && loraOf(spec.lora, spec, layers),
+    lora: spec.lora && excerptLora(spec.lora, spec, layers),
   };
   const checkpoint: GPT2Checkpoint = {
     ...model,
@@ -251,8 +254,8 @@ function excerptOf<E extends Weights>({ model, spec, vocabulary }: Work<E>) {
   return { spec: excerpt, checkpoint };
 }
 
-/** The blocks to check: one on all tokens, one on the rows that are classified. They have adapters if two blocks have any. */
-function layersOf({ config, lora }: ModelSpec): number[] {
+/** The blocks to check: one on all tokens, one on the classified rows; with adapters if two blocks have any. */
+function checkedLayers({ config, lora }: ModelSpec): number[] {
   const { n_layer } = config;
   if (n_layer === 1) return [0];
   const adapted = lora ? loraSites(config, lora).flatMap(({ site }) => /^h\.(\d+)\./.exec(site)?.slice(1) ?? []) : [];
@@ -261,7 +264,7 @@ function layersOf({ config, lora }: ModelSpec): number[] {
 }
 
 /** The adapters of these blocks, and that of the head. */
-function loraOf(lora: LoraConfig, { config }: ModelSpec, layers: readonly number[]): LoraConfig {
+function excerptLora(lora: LoraConfig, { config }: ModelSpec, layers: readonly number[]): LoraConfig {
   const renamed = (name: string): string[] => {
     const l = /^h\.(\d+)\./.exec(name)?.[1];
     if (l === undefined) return [name];
@@ -275,7 +278,7 @@ function loraOf(lora: LoraConfig, { config }: ModelSpec, layers: readonly number
   };
 }
 
-/** ||found - expected|| / ||expected||; numbers that are finite in neither count as equal, in one alone as an infinite error. */
+/** ||found - expected|| / ||expected||; numbers finite in neither count as equal, in only one as an infinite error. */
 function relativeError(found: Float32Array, expected: Float32Array): number {
   let [difference, norm] = [0, 0];
   for (let i = 0; i < expected.length; i++) {

@@ -1,6 +1,7 @@
 /**
- * The times of devices that were compared with the CPU, kept for later runs in Lowrank's cache directory; in a page that is a folder
- * of its private file system. A file that is missing, damaged or cannot be written only means that devices are measured again.
+ * The times of devices that were compared with the CPU, kept for later runs in Lowrank's cache directory; in a page
+ * that is a folder of its private file system. A file that is missing, damaged or cannot be written only means that
+ * devices are measured again.
  */
 import { joinPath, writeFileAtomic } from "#platform";
 import { cacheDirectory } from "../io/cache.ts";
@@ -12,11 +13,11 @@ export interface Times {
   cpu: number;
 }
 
-/** Comparisons that are kept, the newest ones, and the bytes that are read of a file. */
+/** How many of the newest comparisons are kept, and the most bytes read from the file. */
 const MOST = 100;
 const BYTES = 1 << 20;
 
-const pathOf = () => joinPath(cacheDirectory(), "device-times.json");
+const timesPath = () => joinPath(cacheDirectory(), "device-times.json");
 
 export async function keptTimes(key: string): Promise<Times | undefined> {
   return (await readAll()).get(key);
@@ -27,11 +28,11 @@ export async function keepTimes(key: string, times: Times): Promise<void> {
   all.delete(key);
   all.set(key, times);
   const text = JSON.stringify([...all].slice(-MOST), null, 1);
-  await writeFileAtomic(pathOf(), `${text}\n`).catch(() => {});
+  await writeFileAtomic(timesPath(), `${text}\n`).catch(() => {});
 }
 
 async function readAll(): Promise<Map<string, Times>> {
-  const json = await readJson(pathOf(), BYTES).catch(() => null);
+  const json = await readJson(timesPath(), BYTES).catch(() => null);
   return new Map((Array.isArray(json) ? json : []).filter(isEntry));
 }
 

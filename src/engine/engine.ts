@@ -1,20 +1,20 @@
 /**
- * A model on a device, one batch at a time: reads and writes parameters, runs forward passes and training steps. The trainer and
- * the classifier are built on it.
+ * A model on a device, one batch at a time: reads and writes parameters, runs forward passes and training steps. The
+ * trainer and the classifier are built on it.
  */
 import { type Backend, isDropped, type Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
-import { type Batch, type Capacity, packBatch, weightOf } from "../model/batch.ts";
+import { type Batch, type Capacity, packBatch, targetWeight } from "../model/batch.ts";
 import { buildPlan, type ModelPlan, type PlanOptions, SLOTS } from "../model/gpt2.ts";
-import { offsetIn, ratesOf } from "../model/parameters.ts";
+import { offsetIn, pageRates } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { type AdamWConfig, adamwStepValues } from "../ops/adamw.ts";
-import { lossesOf } from "../ops/crossentropy.ts";
+import { rowLosses } from "../ops/crossentropy.ts";
 import { NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import { encodeTable, NO_SHARE, SHARE, type Share } from "../ops/shares.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { TensorPiece } from "../tensor.ts";
-import { quantizeOf, Weights } from "./weights.ts";
+import { loadQuantizer, Weights } from "./weights.ts";
 
 export interface EngineOptions {
   spec: ModelSpec;
@@ -28,13 +28,13 @@ export interface EngineOptions {
   members?: PlanOptions["members"];
   grouping?: PlanOptions["grouping"];
   keepActivations?: boolean;
-  /** Splits tensors into pieces of at most so many bytes, where the device allows more. For tests. */
+  /** Splits tensors into pieces of at most this many bytes, even if the device allows more. For tests. */
   maxBinding?: number;
 }
 
 /** The result of one batch. */
 export interface BatchResult {
-  /** Mean loss over the rows with a target, by their weights; with several batches a step, times this batch's share of the weights. */
+  /** Weighted mean loss over the rows with a target; with several batches per step, times the batch's weight share. */
   loss: number;
   /** Rows whose target has the largest logit. */
   correct: number;
@@ -44,10 +44,10 @@ export interface BatchResult {
   finite: boolean;
 }
 
-const rowsOf = ({ ids, starts }: Batch) => ({ tokens: ids.length, sequences: starts.length - 1 });
+const countRows = ({ ids, starts }: Batch) => ({ tokens: ids.length, sequences: starts.length - 1 });
 
-/** The factor of a row's weighted loss; without targets the loss is 0 and not 0 / 0. */
-const meanOf = (weight: number) => (weight > 0 ? 1 / weight : 0);
+/** The factor of a row's weighted loss; without targets the loss is 0, not 0 / 0. */
+const lossScale = (weight: number) => (weight > 0 ? 1 / weight : 0);
 
 /** What a member does with a batch: segments run for all members, and an update only for those that have its values. */
 interface MemberBatch {
@@ -57,8 +57,8 @@ interface MemberBatch {
 }
 
 /**
- * Fills `staging` with a batch and the shares of it that the members have; null: the member has no rows. Returns the step values, but for
- * the slot.
+ * Fills `staging` with a batch and the shares of it that the members have; null: the member has no rows. Returns the
+ * step values, but for the slot.
  */
 export function packShares(
   { batch: inputs, capacity, spec }: ModelPlan,
@@ -70,7 +70,7 @@ export function packShares(
   const shares: Share[] = [];
   let [token, sequence] = [0, 0];
   for (const work of works) {
-    const rows = work ? rowsOf(work.batch) : { tokens: 0, sequences: 0 };
+    const rows = work ? countRows(work.batch) : { tokens: 0, sequences: 0 };
     // With the virtual tokens of a prompt, which a plan of several members does not have.
     if (works.length === 1) rows.tokens = values.tokens;
     const { update = null, loss_scale = 0 } = work ?? {};
@@ -120,11 +120,11 @@ export interface Pass {
 }
 
 /** A pass without an update. */
-function passOf(segments: readonly SegmentName[], batch: Batch): Pass {
-  return { segments, work: { batch, loss_scale: meanOf(weightOf(batch)), update: null } };
+function evaluationPass(segments: readonly SegmentName[], batch: Batch): Pass {
+  return { segments, work: { batch, loss_scale: lossScale(targetWeight(batch)), update: null } };
 }
 
-/** The segments of batch `i` of a step's. */
+/** The segments of a step's batch `i`. */
 function stepSegments(i: number, count: number): SegmentName[] {
   return [
     ...(i === 0 ? (["zero"] as const) : []),
@@ -142,13 +142,14 @@ export class Engine extends Weights<ModelPlan> {
   protected constructor(
     plan: ModelPlan,
     session: Session,
-    quantize: Awaited<ReturnType<typeof quantizeOf>>,
+    quantize: Awaited<ReturnType<typeof loadQuantizer>>,
     private readonly optimizer: AdamWConfig | null,
     /** Room for a batch on the host. */
     readonly staging = new Uint32Array(plan.batch.root.size),
   ) {
     super(plan, session, quantize);
-    for (const page of plan.parameters.pages) if (page.rates) session.write(page.rates, ratesOf(plan.parameters, page));
+    for (const page of plan.parameters.pages)
+      if (page.rates) session.write(page.rates, pageRates(plan.parameters, page));
   }
 
   /** The plan that `create` would prepare. Allocates nothing. */
@@ -157,18 +158,18 @@ export class Engine extends Weights<ModelPlan> {
   }
 
   /**
-   * Builds the plan and prepares it. Frozen parameters that `sharedFrom` has too are shared; all others are zero until they are
-   * written.
+   * Builds the plan and prepares it. Frozen parameters that `sharedFrom` has too are shared; all others are zero until
+   * they are written.
    */
   static async create(backend: Backend, options: EngineOptions, sharedFrom?: Engine): Promise<Engine> {
     const plan = Engine.plan(backend, sharedFrom ? { ...options, shared: sharedFrom.frozen } : options);
-    const quantize = await quantizeOf(plan);
+    const quantize = await loadQuantizer(plan);
     return new Engine(plan, await backend.prepare(plan, sharedFrom?.session), quantize, options.optimizer);
   }
 
   /**
-   * Runs `work`, which uses the engine. When the signal aborts, the device drops its pending work; if `work` fails because of that,
-   * this rejects with the signal's reason.
+   * Runs `work`, which uses the engine. When the signal aborts, the device drops its pending work; if `work` fails
+   * because of that, this rejects with the signal's reason.
    */
   async until<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     const drop = () => this.drop();
@@ -229,32 +230,32 @@ export class Engine extends Weights<ModelPlan> {
     }
   }
 
-  /** Submits a forward pass with the mean loss; `result` and `logits` read what it computed. Returns the batch's slot. */
+  /** Submits a forward pass with the mean loss; `result` and `logits` read its results. Returns the batch's slot. */
   forward(batch: Batch): number {
-    return this.submit([passOf(["forward"], batch)])[0]!;
+    return this.submit([evaluationPass(["forward"], batch)])[0]!;
   }
 
   /** The output of a frozen prefix for a batch: [N, C] or [B, C], as its plan's boundary. */
   async computePrefix(batch: Batch): Promise<Float32Array> {
     const { tensor, rows } = this.plan.boundary!;
     this.forward(batch);
-    return this.session.read(tensor, 0, rowsOf(batch)[rows] * tensor.shape[1]!);
+    return this.session.read(tensor, 0, countRows(batch)[rows] * tensor.shape[1]!);
   }
 
-  /** Forward and backward without an update, for tests and for diagnosis. */
+  /** Forward and backward passes without an update, for tests and diagnosis. */
   gradients(batch: Batch): number {
-    return this.submit([passOf(["zero", "forward", "backward"], batch)])[0]!;
+    return this.submit([evaluationPass(["zero", "forward", "backward"], batch)])[0]!;
   }
 
   /**
-   * One training step over one batch or several (gradient accumulation): the loss is the mean over all rows with a target, by their weights.
-   * Returns the slots of the batches; the last one's has the norm.
+   * One training step over one batch or several (gradient accumulation): the loss is the mean over all rows with a
+   * target, by their weights. Returns the slots of the batches; the last one's has the norm.
    */
   step(batches: readonly Batch[], lr: number): number[] {
     const optimizer = this.optimizer;
-    if (!optimizer) throw new ShapeError("this plan only goes forward");
+    if (!optimizer) throw new ShapeError("this plan has no backward pass");
     const update = adamwStepValues(optimizer, lr, this.steps + 1);
-    const loss_scale = meanOf(batches.reduce((sum, batch) => sum + weightOf(batch), 0));
+    const loss_scale = lossScale(batches.reduce((sum, batch) => sum + targetWeight(batch), 0));
     const slots = this.submit(
       batches.map((batch, i) => ({
         segments: stepSegments(i, batches.length),
@@ -270,7 +271,7 @@ export class Engine extends Weights<ModelPlan> {
     return this.resultAt(slot);
   }
 
-  /** Logits [rows, classes] of the last forward pass. Throws ShapeError for a model whose logits are split into pieces. */
+  /** Logits [rows, classes] of the last forward pass. Throws ShapeError if the model's logits are split into pieces. */
   logits(rows: number): Promise<Float32Array> {
     return this.logitsAt(0, rows);
   }
@@ -287,13 +288,13 @@ export class Engine extends Weights<ModelPlan> {
 
   protected async logitsAt(firstRow: number, rows: number): Promise<Float32Array> {
     const [piece, ...more] = this.plan.logits;
-    if (!piece || more.length > 0) throw new ShapeError("the logits of this model are not kept: they come in pieces");
+    if (!piece || more.length > 0) throw new ShapeError("the logits of this model are computed in pieces and not kept");
     const columns = piece.tensor.shape[1]!;
     return this.session.read(piece.tensor, firstRow * columns, rows * columns);
   }
 
   protected async lossesAt(firstRow: number, rows: number): Promise<Float64Array> {
-    return lossesOf(await this.session.read(this.plan.losses!, firstRow * 4, rows * 4));
+    return rowLosses(await this.session.read(this.plan.losses!, firstRow * 4, rows * 4));
   }
 
   /** Allows updates again after a loss or a gradient that was not finite. */

@@ -6,11 +6,11 @@ import type { Dataset, DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
 import { type Batch, countedRows } from "../model/batch.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
-import { confusionsOf, macroF1 } from "../report/statistics.ts";
+import { countConfusions, macroF1 } from "../report/statistics.ts";
 import { modelBatch } from "./batches.ts";
 import type { Engine } from "./engine.ts";
 import type { FrozenPrefix } from "./frozen-prefix.ts";
-import { labelsOf, type Prediction, predictions } from "./predictions.ts";
+import { argmaxRows, type Prediction, predictions } from "./predictions.ts";
 
 /** Loss and accuracy of a model on a set. */
 export interface Evaluation {
@@ -25,14 +25,14 @@ export interface Evaluation {
   /** Of a language model: exp(loss). */
   perplexity?: number;
   /**
-   * Of a language model: the loss of all tokens, in bits, divided by the UTF-8 bytes of their text; <|endoftext|> has a loss and
-   * no bytes.
+   * Of a language model: the loss of all tokens, in bits, divided by the UTF-8 bytes of their text; <|endoftext|> has a
+   * loss and no bytes.
    */
   bitsPerByte?: number;
 }
 
 /** The evaluation of some rows, from their predictions. */
-export function evaluationOf(some: readonly Prediction[], truth: (row: number) => number): Evaluation {
+export function evaluateRows(some: readonly Prediction[], truth: (row: number) => number): Evaluation {
   const mean = (of: (one: Prediction) => number) => some.reduce((sum, one) => sum + of(one), 0) / some.length;
   return {
     rows: some.length,
@@ -47,7 +47,7 @@ export interface TextLosses extends Units {
   loss: number[];
 }
 
-/** Adds up the losses of a set's targets, which arrive in their order, by document or by block. */
+/** Sums the losses of a set's targets, which arrive in order, by document or by block. */
 export function textLosses(set: Blocks): { sums: TextLosses; add: (losses: Float64Array) => void } {
   const units = set.units();
   const sums: TextLosses = { ...units, loss: units.tokens.map(() => 0) };
@@ -67,8 +67,9 @@ export function textLosses(set: Blocks): { sums: TextLosses; add: (losses: Float
 export const IN_FLIGHT = 4;
 
 /**
- * Loss, accuracy and macro F1 over the first `rows` examples (default: all), a classifier's predictions if `keep` is given, and the
- * losses of a language model's targets, in their order, if `keepLosses` is. Rejects with the signal's reason when it aborts.
+ * Loss, accuracy and macro F1 over the first `rows` examples (default: all), a classifier's predictions if `keep` is
+ * given, and the losses of a language model's targets, in their order, if `keepLosses` is. Rejects with the signal's
+ * reason when it aborts.
  */
 export async function evaluate(
   engine: Engine,
@@ -103,7 +104,7 @@ export async function evaluate(
     if (losses) keepLosses?.(losses.filter((_, row) => targets[row] !== IGNORE_INDEX));
     if (!logits) return;
     truth.push(...targets);
-    predicted.push(...labelsOf(logits, classes));
+    predicted.push(...argmaxRows(logits, classes));
     keep?.(predictions(logits, classes, first));
   };
   const inFlight: Promise<void>[] = [];
@@ -112,7 +113,7 @@ export async function evaluate(
     signal?.throwIfAborted();
     const batch = modelBatch(packed, pooling, prefix?.of(set, packed.positions));
     const taken = take(engine.forward(batch), batch, rows);
-    // A rejection is handled where the batch is awaited, maybe some batches later.
+    // A rejection is handled where the batch is awaited, possibly some batches later.
     taken.catch(() => {});
     inFlight.push(taken);
     rows += countedRows(batch);
@@ -121,6 +122,6 @@ export async function evaluate(
   }
   await Promise.all(inFlight);
   const measured = { rows, loss: loss / rows, accuracy: correct / rows };
-  if (isClassifier) return { ...measured, macroF1: macroF1(confusionsOf(truth, predicted)) };
+  if (isClassifier) return { ...measured, macroF1: macroF1(countConfusions(truth, predicted)) };
   return { ...measured, perplexity: Math.exp(measured.loss), bitsPerByte: loss / Math.LN2 / bytes };
 }

@@ -1,7 +1,7 @@
 /**
- * The output of a model's frozen lower blocks for every example. There is no dropout, so that it is the same in every epoch: it is
- * computed once and cached in the host's memory, and training and evaluation start from it. A row's output does not depend on
- * its batch, so that a run has the same bits with and without the cache.
+ * The output of a model's frozen lower blocks for every example. There is no dropout, so that it is the same in every
+ * epoch: it is computed once and cached in the host's memory, and training and evaluation start from it. A row's output
+ * does not depend on its batch, so that a run has the same bits with and without the cache.
  */
 import { availableMemory } from "#platform";
 import type { Backend } from "../backend/backend.ts";
@@ -19,7 +19,7 @@ import { loadBase } from "./state.ts";
 type Sets = Pick<TrainingData, "train" | "val" | "test">;
 type ExampleSet = Dataset | Blocks;
 
-const setsOf = ({ train, val, test }: Sets): ExampleSet[] => [train, val, test];
+const exampleSets = ({ train, val, test }: Sets): ExampleSet[] => [train, val, test];
 
 /** The default limit of the cache: a quarter of the free memory, at most 1 GB. */
 function defaultBudget(): number {
@@ -27,15 +27,15 @@ function defaultBudget(): number {
 }
 
 /**
- * Bytes of the cached output: n_embd floats an example if only the head is trained, else n_embd floats a token. 0 if no block is
- * frozen, or if the cache would exceed `budget`: then the whole model runs.
+ * Bytes of the cached output: n_embd floats an example if only the head is trained, else n_embd floats a token. 0 if no
+ * block is frozen, or if the cache would exceed `budget`: then the whole model runs.
  */
 export function prefixBytes(spec: ModelSpec, data: Sets, budget = defaultBudget()): number {
   const frozen = frozenBlocks(spec);
   const { n_layer, n_embd } = spec.config;
-  const rowsOf = (set: ExampleSet) =>
+  const countOutputRows = (set: ExampleSet) =>
     frozen === n_layer ? set.size : set.padTo * set.size || set.lengths.reduce((a, b) => a + b, 0);
-  const bytes = setsOf(data).reduce((sum, set) => sum + rowsOf(set) * n_embd * 4, 0);
+  const bytes = exampleSets(data).reduce((sum, set) => sum + countOutputRows(set) * n_embd * 4, 0);
   return frozen > 0 && bytes <= budget ? bytes : 0;
 }
 
@@ -61,7 +61,7 @@ export class FrozenPrefix {
         await loadBase(engine, model, { signal });
         const start = performance.now();
         const kept = new Map<ExampleSet, Float32Array[]>();
-        for (const set of setsOf(data)) kept.set(set, await examples(engine, set, signal));
+        for (const set of exampleSets(data)) kept.set(set, await examples(engine, set, signal));
         return new FrozenPrefix(kept, (performance.now() - start) / 1000);
       });
     } finally {
@@ -82,7 +82,7 @@ export class FrozenPrefix {
   }
 }
 
-/** One array an example, as views of the batches' outputs. */
+/** One array per example, as views of the batches' outputs. */
 async function examples(
   engine: Engine,
   dataset: Examples<DatasetBatch | BlockBatch>,

@@ -1,6 +1,6 @@
 /**
- * Several adapters on one device, which share a plan: each is an engine of its own for those who train or evaluate it, and what they submit
- * at the same time runs as one batch. A member's results have the same bits as those of an engine of its own.
+ * Several adapters that share a plan on one device. To its callers each is an engine of its own; what they submit at
+ * the same time runs as one batch. A member's results have the same bits as those of a separate engine.
  */
 import { type Backend, DROPPED, type Session } from "../backend/backend.ts";
 import { DeviceError, ShapeError } from "../errors.ts";
@@ -8,7 +8,7 @@ import { type Capacity, checkCapacity } from "../model/batch.ts";
 import { type MemberOptions, type ModelPlan, SLOTS } from "../model/gpt2.ts";
 import { checkMembers, joinBatches, MEMBERS } from "../model/members.ts";
 import { type BatchResult, Engine, type EngineOptions, type Pass, runBatches } from "./engine.ts";
-import { quantizeOf } from "./weights.ts";
+import { loadQuantizer } from "./weights.ts";
 
 /** A member's adapter, and the most that its batches hold. */
 interface GroupMember extends MemberOptions {
@@ -19,16 +19,16 @@ export interface GroupOptions extends Pick<EngineOptions, "part" | "shared" | "r
   members: readonly GroupMember[];
 }
 
-/** What a member waits for: passes that run one after the other, each together with one of every other member that waits for the same. */
+/** A member's request: passes that run in turn, each together with one of every other member that requests the same. */
 interface Request {
   /** Members whose requests have the same kind run together. */
   kind: string;
-  /** When it was made: the first comes first. */
+  /** When it was made: requests are served in order. */
   number: number;
   passes: readonly MemberPass[];
 }
 
-/** A pass, and what reads its results as soon as it was submitted. */
+/** A pass, and what reads its results as soon as it is submitted. */
 interface MemberPass extends Pass {
   readers: Reader[];
 }
@@ -45,7 +45,7 @@ function failAll({ passes }: Pick<Request, "passes">, error: unknown): void {
 
 export class Group {
   readonly members: readonly Member[];
-  /** Those that have not left, with their requests. */
+  /** The members that have not left, with their requests. */
   private readonly waiting = new Map<Member, Request[]>();
   private scheduled = false;
   private slot = 0;
@@ -55,7 +55,7 @@ export class Group {
   private constructor(
     readonly plan: ModelPlan,
     readonly session: Session,
-    quantize: Awaited<ReturnType<typeof quantizeOf>>,
+    quantize: Awaited<ReturnType<typeof loadQuantizer>>,
     members: readonly GroupMember[],
   ) {
     this.staging = new Uint32Array(plan.batch.root.size);
@@ -72,10 +72,10 @@ export class Group {
     return Engine.plan(backend, { ...rest, spec, optimizer, capacity, members, grouping: MEMBERS });
   }
 
-  /** Builds the plan and prepares it. Parameters are zero until they are written; the frozen ones are those of any member. */
+  /** Builds the plan and prepares it. Parameters are zero until they are written; frozen ones belong to any member. */
   static async create(backend: Backend, options: GroupOptions): Promise<Group> {
     const plan = Group.plan(backend, options);
-    const quantize = await quantizeOf(plan);
+    const quantize = await loadQuantizer(plan);
     return new Group(plan, await backend.prepare(plan), quantize, options.members);
   }
 
@@ -84,12 +84,12 @@ export class Group {
     this.schedule();
   }
 
-  /** Rejects what a member waits for. */
+  /** Rejects a member's request. */
   drop(member: Member): void {
     for (const request of this.waiting.get(member)?.splice(0) ?? []) failAll(request, new DeviceError(DROPPED));
   }
 
-  /** The others go on without it. The last one that leaves frees the device's memory. */
+  /** The others continue without it. The last to leave frees the device's memory. */
   leave(member: Member): void {
     this.drop(member);
     if (!this.waiting.delete(member)) return;
@@ -97,7 +97,7 @@ export class Group {
     else this.schedule();
   }
 
-  /** Runs the next requests once every member has one, after what is done in this turn: a member may still ask for its logits. */
+  /** Runs the next requests once every member has one, at the end of this turn: a member may still read its logits. */
   private schedule(): void {
     if (this.scheduled || [...this.waiting.values()].some(({ length }) => length === 0)) return;
     this.scheduled = true;
@@ -150,7 +150,7 @@ class Member extends Engine {
     private readonly group: Group,
     private readonly number: number,
     { spec, capacity, optimizer }: GroupMember,
-    quantize: Awaited<ReturnType<typeof quantizeOf>>,
+    quantize: Awaited<ReturnType<typeof loadQuantizer>>,
   ) {
     const { plan, session } = group;
     const { parameters } = plan.members[number]!;
@@ -197,7 +197,7 @@ class Member extends Engine {
     this.group.leave(this);
   }
 
-  /** What `get` reads as soon as a pass was submitted, and before the next one is. To be called in the turn that makes the request. */
+  /** What `get` reads after a pass is submitted and before the next one. Call it in the turn that makes the request. */
   private read<T>({ readers }: MemberPass, get: (firstRow: number, slot: number) => Promise<T>): Promise<T> {
     return new Promise((resolve, fail) => {
       readers.push({ read: (...at) => void get(...at).then(resolve, fail), fail });

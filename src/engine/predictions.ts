@@ -25,7 +25,7 @@ function softmax(logits: ArrayLike<number>): Float64Array {
 }
 
 /** The class with the largest logit of each row of logits [rows, classes]; the first of equal ones. */
-export function labelsOf(logits: Float32Array, classes: number): number[] {
+export function argmaxRows(logits: Float32Array, classes: number): number[] {
   return Array.from({ length: logits.length / classes }, (_, i) => {
     const first = i * classes;
     let label = 0;
@@ -36,7 +36,7 @@ export function labelsOf(logits: Float32Array, classes: number): number[] {
 
 /** Probabilities and the most likely class of each row of logits [rows, classes]. */
 export function predictions(logits: Float32Array, classes: number, firstRow = 0): Prediction[] {
-  return labelsOf(logits, classes).map((label, i) => {
+  return argmaxRows(logits, classes).map((label, i) => {
     const probabilities = softmax(logits.subarray(i * classes, (i + 1) * classes));
     return { row: firstRow + i, label, probability: probabilities[label]!, probabilities };
   });

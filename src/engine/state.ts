@@ -9,16 +9,16 @@ import type { Parameter } from "../model/parameters.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import { isAdded } from "../names.ts";
 import { Rng } from "../rng.ts";
-import { sizeOf } from "../tensor.ts";
+import { numel } from "../tensor.ts";
 import type { Engine } from "./engine.ts";
 import type { Weights } from "./weights.ts";
 
 /**
- * Elements that are read, converted and uploaded at a time: the host never holds the whole model, and a page's thread is never
- * blocked for long.
+ * Elements that are read, converted and uploaded at a time: the host never holds the whole model, and a page's thread
+ * is never blocked for long.
  */
 const LOAD_ELEMENTS = 1 << 18;
-/** Rows are read in multiples of so many: the inputs of a block of a matrix. */
+/** Rows are read in multiples of this number: the inputs of a matrix's block. */
 const LOAD_ROWS = Math.max(...Object.values(BLOCKS));
 
 export interface LoadOptions {
@@ -35,8 +35,8 @@ export function isShared(parameter: Parameter, sharedFrom: Weights | undefined):
 }
 
 /**
- * Writes the checkpoint's tensors into the parameters: all, or those for which `wanted` is true. Rejects with the signal's reason
- * when it aborts.
+ * Writes the checkpoint's tensors into the parameters: all, or those for which `wanted` is true. Rejects with the
+ * signal's reason when it aborts.
  */
 export async function loadBase(
   engine: Weights,
@@ -46,7 +46,7 @@ export async function loadBase(
   let written = 0;
   const pause = async (count: number) => {
     written += count;
-    // Not for every bias: a device that also trains does the steps before it first.
+    // Not for every bias: a device that also trains would finish its pending steps first.
     if (written < LOAD_ELEMENTS) return;
     written = 0;
     await engine.session.flush();
@@ -58,12 +58,12 @@ export async function loadBase(
     const parts = pieces[0]!.tensor.dtype === "q4" ? await checkpoint.quantized?.(name) : undefined;
     if (parts) {
       engine.writeNF4(name, parts);
-      await pause(sizeOf(shape));
+      await pause(numel(shape));
       continue;
     }
     const rows = shape[0]!;
     // Whole blocks of any type.
-    const step = Math.ceil(LOAD_ELEMENTS / (sizeOf(shape) / rows) / LOAD_ROWS) * LOAD_ROWS;
+    const step = Math.ceil(LOAD_ELEMENTS / (numel(shape) / rows) / LOAD_ROWS) * LOAD_ROWS;
     for (let first = 0; first < rows; first += step) {
       const data = await checkpoint.read(name, first, Math.min(rows, first + step));
       engine.writeParameter(name, data, first);
@@ -73,10 +73,11 @@ export async function loadBase(
 }
 
 /**
- * The initial values of what is not the base model's: a matrix and its B, whose result is 0 at first, as LoRA's `init` says; the head as
- * nn.Linear, without a bias; adapter layers as Houlsby et al. 2019, N(0, 0.01^2) cut off at 2 standard deviations; a prompt with rows of the
- * token table (Lester et al. 2021, "sampled vocabulary"); a prefix with N(0, 0.02^2), as GPT-2's weights, or its projection as PEFT's. The
- * numbers depend only on the seed and on the order and shapes of the tensors.
+ * The initial values of what is not the base model's: a matrix and its B, whose result is 0 at first, as LoRA's `init`
+ * says; the head as nn.Linear, without a bias; adapter layers as Houlsby et al. 2019, N(0, 0.01^2) cut off at 2
+ * standard deviations; a prompt with rows of the token table (Lester et al. 2021, "sampled vocabulary"); a prefix with
+ * N(0, 0.02^2), as GPT-2's weights, or its projection as PEFT's. The numbers depend only on the seed and on the order
+ * and shapes of the tensors.
  */
 export async function initialTensors(spec: ModelSpec, seed: number, base: GPT2Checkpoint): Promise<Tensors> {
   const rng = new Rng(seed);
@@ -86,7 +87,7 @@ export async function initialTensors(spec: ModelSpec, seed: number, base: GPT2Ch
   for (const [name, shape] of shapes) {
     if (!isAdded(name)) continue;
     const [rows, columns = 1] = shape as [number, number?];
-    const fill = (draw: () => number) => Float32Array.from({ length: sizeOf(shape) }, draw);
+    const fill = (draw: () => number) => Float32Array.from({ length: numel(shape) }, draw);
     const values = async () => {
       if (name === "head.weight") return fill(uniform(rng, 1 / Math.sqrt(columns)));
       if (name.endsWith(".A")) return fill(drawA(rng, lora!, rows, columns));
@@ -96,7 +97,7 @@ export async function initialTensors(spec: ModelSpec, seed: number, base: GPT2Ch
       // Of the inputs of a linear layer: its weight is [in, out].
       if (name.startsWith("prefix."))
         return fill(uniform(rng, 1 / Math.sqrt(shapes.get(name.replace(/bias$/, "weight"))![0]!)));
-      const data = new Float32Array(sizeOf(shape));
+      const data = new Float32Array(numel(shape));
       if (name !== "prompt.weight") return data;
       for (let row = 0; row < rows; row++) {
         const id = rng.below(config.vocab_size);
@@ -155,7 +156,7 @@ export async function readTrained(engine: Engine): Promise<Tensors> {
   return tensors;
 }
 
-/** Trained tensors as they are saved: as PEFT, the prefix that a projection makes in place of the projection. Sums in double precision. */
+/** Trained tensors as they are saved: like PEFT, with the projected prefix in place of its projection. Sums in f64. */
 export function asSaved(tensors: Tensors): Tensors {
   const [E, fc, fcBias, proj, projBias] = PROJECTION.map((name) => tensors.get(name));
   if (!E || !fc || !fcBias || !proj || !projBias) return tensors;
@@ -185,9 +186,9 @@ function product(x: NamedTensor, W: NamedTensor, bias: NamedTensor): NamedTensor
 /** Writes trained tensors over the base model. Throws ShapeError for a tensor that the model does not have. */
 export function writeTrained(engine: Weights, tensors: Tensors): void {
   for (const [name, { shape, data }] of tensors) {
-    if (sizeOf(shape) !== data.length)
+    if (numel(shape) !== data.length)
       throw new ShapeError(`${name}: shape and contents differ`, {
-        expected: `${sizeOf(shape)} elements`,
+        expected: `${numel(shape)} elements`,
         found: `${data.length}`,
       });
     engine.writeParameter(name, data);

@@ -7,7 +7,7 @@ import { only, type Parameter, type Parameters } from "../model/parameters.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import type { Program } from "../plan/plan.ts";
 import type * as Quantize from "../quantize.ts";
-import { sizeOf, type Tensor, type TensorPiece } from "../tensor.ts";
+import { numel, type Tensor, type TensorPiece } from "../tensor.ts";
 
 /** A program over a model's parameters. */
 interface ParameterPlan extends Program {
@@ -28,8 +28,8 @@ function toHalves(name: string, values: Float32Array): Uint16Array {
   return halves;
 }
 
-/** What quantises, if a plan has parameters in blocks: they are few, and others need not load it. */
-export async function quantizeOf({ parameters }: ParameterPlan): Promise<typeof Quantize | null> {
+/** The quantiser, loaded only if a plan has parameters in blocks: few plans do. */
+export async function loadQuantizer({ parameters }: ParameterPlan): Promise<typeof Quantize | null> {
   const isNeeded = [...parameters.all.values()].some(({ pieces }) => pieces[0]!.tensor.isInBlocks);
   return isNeeded ? import("../quantize.ts") : null;
 }
@@ -38,10 +38,10 @@ export async function quantizeOf({ parameters }: ParameterPlan): Promise<typeof 
 const isMatrix = (name: string) => name.startsWith("h.");
 
 export class Weights<P extends ParameterPlan = ParameterPlan> {
-  /** Pieces in blocks of which a part was written. */
+  /** Partly written pieces in blocks. */
   private readonly begun = new Map<Tensor, Quantize.Quantizer>();
 
-  /** `quantize` is what `quantizeOf` gives for the plan. */
+  /** `quantize` is what `loadQuantizer` gives for the plan. */
   constructor(
     readonly plan: P,
     readonly session: Session,
@@ -61,15 +61,15 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
   }
 
   /**
-   * Writes rows `firstRow` .. of a parameter. One in blocks reaches the device when all its rows were written, of a matrix whole
-   * blocks at a time. Throws ConfigError for a number that the parameter's type cannot hold.
+   * Writes rows `firstRow` .. of a parameter. A parameter in blocks reaches the device when all its rows are written, a
+   * matrix's in whole blocks. Throws ConfigError for a number that the parameter's type cannot hold.
    */
   writeParameter(name: string, data: Float32Array, firstRow = 0): void {
     const { pieces, shape } = this.parameter(name);
-    const width = sizeOf(shape) / shape[0]!;
-    if (data.length % width !== 0 || firstRow * width + data.length > sizeOf(shape))
+    const width = numel(shape) / shape[0]!;
+    if (data.length % width !== 0 || firstRow * width + data.length > numel(shape))
       throw new ShapeError(`${name}: contents of the wrong size`, {
-        expected: `whole rows of ${width}, at most ${sizeOf(shape) - firstRow * width} elements`,
+        expected: `whole rows of ${width}, at most ${numel(shape) - firstRow * width} elements`,
         found: `${data.length} elements`,
       });
     const end = firstRow + data.length / width;
@@ -120,7 +120,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     const { pieces, shape } = this.parameter(name);
     const { dtype } = pieces[0]!.tensor;
     if (!isBlockDtype(dtype)) return this.readPieces(pieces);
-    const values = new Float32Array(sizeOf(shape));
+    const values = new Float32Array(numel(shape));
     const width = values.length / shape[0]!;
     for (const { tensor, first } of pieces) {
       const words = await this.session.read(tensor);

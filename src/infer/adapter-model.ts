@@ -1,7 +1,7 @@
 /**
- * Named adapters on one base model, with PEFT's method names: what Classifier and LanguageModel have in common. The base model
- * stays on the device; one adapter is active, or none, and the others wait in the host's memory. To swap, the plan of the next
- * adapter is built around the base tensors that are there, and only the adapter is uploaded.
+ * Named adapters on one base model, with PEFT's method names: what Classifier and LanguageModel have in common. The
+ * base model stays on the device; one adapter is active, or none, and the others wait in the host's memory. To swap,
+ * the plan of the next adapter is built around the base tensors that are there, and only the adapter is uploaded.
  */
 import { checkArguments } from "../arguments.ts";
 import type { Backend, DeviceInfo } from "../backend/backend.ts";
@@ -18,10 +18,10 @@ import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { didYouMean } from "../suggest.ts";
-import { chooseForInference, type TrialOf } from "./device.ts";
+import { type CreateWork, chooseForInference } from "./device.ts";
 import { Turns } from "./turns.ts";
 
-/** The name of the adapter that a model is loaded with, unless it is given another one. */
+/** The default name of the adapter that a model is loaded with. */
 export const DEFAULT_NAME = "default";
 
 /** Mode lora without a single adapter: the base model, and the head where there is one. */
@@ -36,8 +36,8 @@ export const NO_ADAPTERS: LoraConfig = {
 
 /** How a kind of model comes to a device: its specification with an adapter, and its memory and kernels. */
 export interface ModelKind<E extends Weights> {
-  specOf(meta: AdapterMeta): ModelSpec;
-  trialOf: TrialOf<E>;
+  adapterSpec(meta: AdapterMeta): ModelSpec;
+  createWork: CreateWork<E>;
   create(device: Backend, spec: ModelSpec, meta: AdapterMeta, sharedFrom?: E): Promise<E>;
 }
 
@@ -58,7 +58,8 @@ interface LoadedModel<E extends Weights> {
 }
 
 /**
- * Loads a base model with an adapter on the device, or on the CPU if that replaces it. `name` is the adapter's, null if it is NO_ADAPTERS.
+ * Loads a base model with an adapter on the device, or on the CPU if that replaces it. `name` is the adapter's, null if
+ * it is NO_ADAPTERS.
  */
 export async function loadModelWith<E extends Weights>(
   device: Backend,
@@ -70,8 +71,13 @@ export async function loadModelWith<E extends Weights>(
   if (name !== null) checkName(name);
   const { meta } = adapter;
   const { directory } = checkpoint;
-  const { device: backend, info } = await chooseForInference(device, checkpoint, kind.specOf(meta), kind.trialOf);
-  const engine = await fill(await kind.create(backend, kind.specOf(meta), meta), adapter, checkpoint);
+  const { device: backend, info } = await chooseForInference(
+    device,
+    checkpoint,
+    kind.adapterSpec(meta),
+    kind.createWork,
+  );
+  const engine = await fill(await kind.create(backend, kind.adapterSpec(meta), meta), adapter, checkpoint);
   return { directory, kind, backend, engine, mixed: null, device: info, meta, name };
 }
 
@@ -81,10 +87,10 @@ function free({ mixed, engine }: Pick<LoadedModel<Weights>, "mixed" | "engine">)
   engine.destroy();
 }
 
-/** Frees the memory of models that were forgotten without `destroy`. */
+/** Frees the memory of models that were dropped without `destroy`. */
 const forgotten = new FinalizationRegistry(free);
 
-/** Calls are done one after the other, in the order in which they were made. */
+/** Calls run one after the other, in the order in which they were made. */
 export abstract class AdapterModel<E extends Weights> {
   protected readonly turns = new Turns();
   /** Every adapter's description, by its name. */
@@ -93,7 +99,7 @@ export abstract class AdapterModel<E extends Weights> {
   private readonly waiting = new Map<string, Adapter>();
   private isEnabled = true;
   private isDestroyed = false;
-  /** Whether an adapter came, went or was changed since the plans of `loaded.mixed` were made. */
+  /** Whether an adapter was added, removed or changed since the plans of `loaded.mixed` were made. */
   protected hasChanged = false;
 
   protected constructor(
@@ -115,7 +121,7 @@ export abstract class AdapterModel<E extends Weights> {
     return this.loaded.meta;
   }
 
-  /** Names of the loaded adapters; the one that `load` was given is "default", or has the name that it was given there. */
+  /** Names of the loaded adapters; the one given to `load` is "default" unless it was named there. */
   get adapters(): string[] {
     this.checkAlive();
     return [...this.metas.keys()];
@@ -136,8 +142,8 @@ export abstract class AdapterModel<E extends Weights> {
   }
 
   /**
-   * Loads another adapter for the same base model, a run's or PEFT's, under a name; `setAdapter` makes it active. Throws
-   * ConfigError for a name in use and for an adapter that does not fit, FormatError for a damaged file.
+   * Loads another adapter for the same base model, a run's or PEFT's, under a name; `setAdapter` makes it active.
+   * Throws ConfigError for a name in use and for an adapter that does not fit, FormatError for a damaged file.
    */
   async loadAdapter(directory: string, name: string): Promise<void> {
     checkArguments({ directory, name }, { directory: "text", name: "text" });
@@ -178,7 +184,7 @@ export abstract class AdapterModel<E extends Weights> {
     return this.turns.run(() => this.activate(name));
   }
 
-  /** Leaves the base model alone (a classifier keeps the active adapter's head) until `enableAdapters` or `setAdapter`. */
+  /** Uses the base model alone (with a classifier's active head) until `enableAdapters` or `setAdapter`. */
   async disableAdapters(): Promise<void> {
     this.checkAlive();
     return this.turns.run(async () => {
@@ -233,7 +239,7 @@ export abstract class AdapterModel<E extends Weights> {
   }
 
   /** A loaded adapter, with its tensors. */
-  protected async adapterOf(name: string): Promise<Adapter> {
+  protected async loadedAdapter(name: string): Promise<Adapter> {
     this.checkLoaded(name);
     return this.waiting.get(name) ?? (await this.readActive());
   }
@@ -247,14 +253,14 @@ export abstract class AdapterModel<E extends Weights> {
     this.isEnabled = true;
   }
 
-  /** The old model is destroyed once the new one is there: if that fails, nothing has changed. */
+  /** The old model is destroyed once the new one is ready: if that fails, nothing has changed. */
   private async swap(adapter: Adapter): Promise<void> {
     const { engine: old, kind, backend, directory } = this.loaded;
     const { sharedFrom } = this;
     const { meta } = adapter;
     const name = this.activeAdapter;
     const kept = name === null ? null : await this.readActive();
-    const engine = await kind.create(backend, kind.specOf(meta), meta, sharedFrom);
+    const engine = await kind.create(backend, kind.adapterSpec(meta), meta, sharedFrom);
     this.loaded.engine = await fill(engine, adapter, directory, sharedFrom);
     if (kept) this.waiting.set(name!, kept);
     old.destroy();
@@ -296,8 +302,8 @@ function checkName(name: string): void {
 }
 
 /**
- * Writes the tensors that are not shared: those of the base model that the adapter does not replace, from a checkpoint or a
- * directory, and the adapter's. Destroys the engine if that fails.
+ * Writes the tensors that are not shared: those of the base model that the adapter does not replace, from a checkpoint
+ * or a directory, and the adapter's. Destroys the engine if that fails.
  */
 export async function fill<E extends Weights>(
   engine: E,

@@ -7,7 +7,7 @@ import { Engine } from "../engine/engine.ts";
 import { predictions } from "../engine/predictions.ts";
 import { initialize, writeTrained } from "../engine/state.ts";
 import { ConfigError, DataError } from "../errors.ts";
-import { dtypeOn, specOf } from "../io/adapter-meta.ts";
+import { adaptedSpec, dtypeOn } from "../io/adapter-meta.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { Novelty, type NoveltySettings } from "../io/novelty.ts";
@@ -15,9 +15,9 @@ import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { AdapterModel, DEFAULT_NAME, loadModelWith, type ModelKind } from "./adapter-model.ts";
-import type { TrialOf } from "./device.ts";
+import type { CreateWork } from "./device.ts";
 import type { MixedPlans } from "./mixed.ts";
-import { capacityFor, lengthsOf, logitsOf, type Rows } from "./rows.ts";
+import { capacityFor, computeLogits, type Rows, textLengths } from "./rows.ts";
 
 /** What a classifier makes of a text. */
 export interface Classification {
@@ -26,7 +26,7 @@ export interface Classification {
   probability: number;
   /** Probability of every label. */
   probabilities: Record<string, number>;
-  /** Whether the message is unlike the training data, so that its label means little. Absent if the run did not measure it. */
+  /** Whether the message is unlike the training data: its label means little. Absent if the run did not measure it. */
   unlike?: boolean;
 }
 
@@ -35,7 +35,7 @@ export interface ClassifierOptions extends DownloadOptions {
   device: Backend;
   /** The base model, in place of the one that the adapter names. */
   model?: string;
-  /** Type of the frozen matrices; default: as in training. After full fine-tuning nothing is frozen: f16 throws ConfigError. */
+  /** Type of the frozen matrices; default: as in training. After full fine-tuning all but f32 throw ConfigError. */
   dtype?: WeightDtype;
   /** The adapter's name among those of `loadAdapter`; default: "default". */
   adapterName?: string;
@@ -62,12 +62,12 @@ interface Reading extends Rows {
   meta: AdapterMeta;
   /** Their places in the call's list. */
   places: readonly number[];
-  /** Their own tokens, of which an empty one has none. */
+  /** Their tokens; an empty text has none. */
   ids: readonly Uint32Array[];
 }
 
 /**
- * A trained text classifier on a device. Calls are done one after the other; `destroy` frees its memory.
+ * A trained text classifier on a device. Calls run one after the other; `destroy` frees its memory.
  *
  * @example
  * ```ts
@@ -90,8 +90,9 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /**
-   * Loads a run directory that `fineTune` saved, its adapter/ directory, or a classifier's adapter that PEFT wrote. `model` overrides
-   * the base model that the adapter names. Throws ConfigError if there is no adapter or no model, FormatError if a file is damaged.
+   * Loads a run directory that `fineTune` saved, its adapter/ directory, or a classifier's adapter that PEFT wrote.
+   * `model` overrides the base model that the adapter names. Throws ConfigError if there is no adapter or no model,
+   * FormatError if a file is damaged.
    */
   static async load(directory: string, options: ClassifierOptions): Promise<Classifier> {
     checkArguments({ directory }, { directory: "text" });
@@ -124,18 +125,18 @@ export class Classifier extends AdapterModel<Engine> {
     const { config } = checkpoint;
     const classifierSpec = (meta: AdapterMeta): ModelSpec => {
       if (meta.task.objective !== "classification")
-        throw new ConfigError("a language model labels nothing", {
+        throw new ConfigError("a language model has no labels", {
           expected: "an adapter of a classifier (SEQ_CLS)",
           hint: "it writes texts: use generate",
         });
       const weights = dtypeOn(meta, dtype, adapter.meta);
-      return specOf(meta, { config, train_head: true, dtype: weights });
+      return adaptedSpec(meta, { config, train_head: true, dtype: weights });
     };
     const create: ModelKind<Engine>["create"] = (on, spec, meta, sharedFrom) => {
-      const capacity = capacityFor(lengthsOf(meta, spec).longest);
+      const capacity = capacityFor(textLengths(meta, spec).longest);
       return Engine.create(on, { spec, capacity, optimizer: null }, sharedFrom);
     };
-    const kind = { specOf: classifierSpec, trialOf, create };
+    const kind = { adapterSpec: classifierSpec, createWork, create };
     const loaded = await loadModelWith(device, checkpoint, adapter, kind, adapterName);
     return new Classifier(loaded, await Tokenizer.load({ model: checkpoint }));
   }
@@ -154,8 +155,9 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /**
-   * Classifies a text, or several, in order, with the active adapter or each with the one that `adapterNames` has for it, to the same bits.
-   * Texts longer than the context are cut, as in training. Throws DataError if the model gives no finite numbers.
+   * Classifies a text, or several, in order, with the active adapter or each with the one that `adapterNames` has for
+   * it, to the same bits. Texts longer than the context are cut, as in training. Throws DataError if the model gives no
+   * finite numbers.
    *
    * @example
    * ```ts
@@ -203,7 +205,7 @@ export class Classifier extends AdapterModel<Engine> {
   /** The logits of texts with the active adapter. */
   private async active(texts: readonly string[]): Promise<[Reading, Float32Array][]> {
     const reading = this.read(texts, [...texts.keys()], this.meta, this.engine.plan.spec);
-    const [logits] = await logitsOf(this.engine, [reading]);
+    const [logits] = await computeLogits(this.engine, [reading]);
     return [[reading, logits!]];
   }
 
@@ -220,14 +222,14 @@ export class Classifier extends AdapterModel<Engine> {
     const readings = new Map(
       [...places].map(([name, own]) => {
         const meta = this.metaOf(name);
-        return [name, this.read(texts, own, meta, loaded.kind.specOf(meta))];
+        return [name, this.read(texts, own, meta, loaded.kind.adapterSpec(meta))];
       }),
     );
     const logits = await (await this.plans()).logits(readings, {
       active: { name: this.activeAdapter, engine: this.engine },
       sharedFrom: () => this.sharedFrom,
       directory: loaded.directory,
-      adapterOf: (name) => this.adapterOf(name),
+      loadedAdapter: (name) => this.loadedAdapter(name),
     });
     return [...readings].map(([name, reading]) => [reading, logits.get(name)!]);
   }
@@ -241,8 +243,8 @@ export class Classifier extends AdapterModel<Engine> {
     loaded.mixed = null;
     this.hasChanged = false;
     const adapters = this.adapters.map((name) => {
-      const spec = loaded.kind.specOf(this.metaOf(name));
-      const { padTo, longest } = lengthsOf(this.metaOf(name), spec);
+      const spec = loaded.kind.adapterSpec(this.metaOf(name));
+      const { padTo, longest } = textLengths(this.metaOf(name), spec);
       return { name, spec, longest: padTo || longest };
     });
     const plans = new MixedPlans(loaded.backend, this.engine, adapters);
@@ -252,7 +254,7 @@ export class Classifier extends AdapterModel<Engine> {
 
   /** The texts at these places as an adapter reads them. */
   private read(texts: readonly string[], places: readonly number[], meta: AdapterMeta, spec: ModelSpec): Reading {
-    const { padTo, longest } = lengthsOf(meta, spec);
+    const { padTo, longest } = textLengths(meta, spec);
     const { endOfText: pad } = this.tokenizer;
     const ids = places.map((i) => this.tokenizer.encode(texts[i]!).subarray(0, padTo || longest));
     const tokens = ids.map((row) => (row.length > 0 ? row : Uint32Array.of(pad)));
@@ -265,7 +267,7 @@ export class Classifier extends AdapterModel<Engine> {
         hint: "its weights are damaged, or it was trained at too high a learning rate: train again at a lower one",
       });
     const { labels, settings } = meta;
-    const novelty = this.noveltyOf(settings);
+    const novelty = this.openNovelty(settings);
     return predictions(logits, labels.length).map(({ row, label, probability, probabilities }) => ({
       label: labels[label]!,
       probability,
@@ -274,7 +276,7 @@ export class Classifier extends AdapterModel<Engine> {
     }));
   }
 
-  private noveltyOf(settings: AdapterMeta["settings"]): Novelty | null {
+  private openNovelty(settings: AdapterMeta["settings"]): Novelty | null {
     if (settings.novelty === undefined) return null;
     const known = this.novelties.get(settings) ?? Novelty.from(settings.novelty as NoveltySettings);
     this.novelties.set(settings, known);
@@ -283,7 +285,7 @@ export class Classifier extends AdapterModel<Engine> {
 }
 
 /** The logits of a text and its reverse. */
-const trialOf: TrialOf<Engine> = (text) => {
+const createWork: CreateWork<Engine> = (text) => {
   const { length } = text;
   const batch = {
     ids: Uint32Array.from([...text, ...text.toReversed()]),

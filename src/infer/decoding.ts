@@ -1,13 +1,13 @@
-/** What a language model needs to write. Imported on demand, so that a page that classifies does not load it. */
+/** What a language model needs to generate text. Imported on demand: a page that classifies does not load it. */
 import { Decoder } from "../engine/decoder.ts";
-import type { TrialOf } from "./device.ts";
+import type { CreateWork } from "./device.ts";
 
 export { generate } from "./generation.ts";
 
 export const createDecoder = Decoder.create.bind(Decoder);
 
 /** A prompt and its reverse, and one more token of each. */
-export const trialOf: TrialOf<Decoder> = (prompt, hasNext) => {
+export const createWork: CreateWork<Decoder> = (prompt, hasNext) => {
   const { length } = prompt;
   const prompts = [prompt, prompt.toReversed()].map((ids, slot) => ({ slot, position: 0, ids }));
   const next = prompts.map(({ slot }) => ({ slot, position: length, ids: [length] }));

@@ -9,8 +9,8 @@ import type { ModelSpec } from "../model/trainable.ts";
 /** Tokens of the longest of two sequences. */
 const TOKENS = 32;
 
-/** What a kind of model computes in the check: on a prompt, its reverse, and one more token of each if there is room. */
-export type TrialOf<E extends Weights> = (
+/** What a kind of model computes in the check: a prompt, its reverse and, if there is room, one more token of each. */
+export type CreateWork<E extends Weights> = (
   prompt: readonly number[],
   hasNext: boolean,
 ) => Pick<Work<E>, "name" | "create" | "pass">;
@@ -19,11 +19,11 @@ export function chooseForInference<E extends Weights>(
   device: Backend,
   model: GPT2Checkpoint,
   spec: ModelSpec,
-  trialOf: TrialOf<E>,
+  createWork: CreateWork<E>,
 ): Promise<Choice> {
   const context = textContext(spec.config, spec);
   const length = Math.max(1, Math.min(TOKENS, context - 1));
   const vocabulary = Array.from({ length: length + 1 }, (_, id) => id);
-  const trial = trialOf(vocabulary.slice(0, length), length < context);
+  const trial = createWork(vocabulary.slice(0, length), length < context);
   return chooseDevice(device, { model, spec, vocabulary, tokens: 2 * length, ...trial });
 }

@@ -18,7 +18,7 @@ export interface GenerateOptions extends Partial<SamplingOptions> {
   stop?: string | readonly string[];
   /** Seed of the sampling; default 1. Prompt i's numbers depend on the seed and i alone, not on the other prompts. */
   seed?: number;
-  /** Ends the generation with its reason as the error. */
+  /** Ends the generation and throws its reason. */
   signal?: AbortSignal;
 }
 
@@ -30,7 +30,7 @@ export interface GenerationChunk {
   /** Index of the prompt, from 0. */
   prompt: number;
   text: string;
-  /** The new tokens, with the one that ended the text. `text` may show more or fewer of them, as some text is held back. */
+  /** The new tokens, with the one that ended the text. `text` may lag behind them, as some text is held back. */
   ids: number[];
   /** In the last chunk of a prompt. */
   finish?: FinishReason;
@@ -58,7 +58,7 @@ interface GenerationSettings {
   seed: number;
 }
 
-function settingsOf(options: GenerateOptions): GenerationSettings {
+function parseOptions(options: GenerateOptions): GenerationSettings {
   checkOptions("options", options, OPTIONS);
   const { maxNewTokens = MAX_NEW_TOKENS, stop = [], seed = 1, signal: _, ...rest } = options;
   const set = Object.entries(rest).filter(([, value]) => value !== undefined);
@@ -72,8 +72,8 @@ function settingsOf(options: GenerateOptions): GenerationSettings {
 }
 
 /**
- * Generates text for prompts and yields it in chunks. A prompt waits until a slot is free, so that there may be more prompts than
- * slots. Throws ConfigError for invalid options.
+ * Generates text for prompts and yields it in chunks. A prompt waits until a slot is free, so that there may be more
+ * prompts than slots. Throws ConfigError for invalid options.
  */
 export async function* generate(
   decoder: Decoder,
@@ -81,7 +81,7 @@ export async function* generate(
   prompts: readonly string[],
   options: GenerateOptions = {},
 ): AsyncGenerator<GenerationChunk, void, void> {
-  const settings = settingsOf(options);
+  const settings = parseOptions(options);
   const { capacity, spec } = decoder.plan;
   const { vocab_size } = spec.config;
   const context = textContext(spec.config, spec);
@@ -143,7 +143,7 @@ class Sequence {
     this.restart(context);
   }
 
-  /** Whether none of its tokens are in the cache. */
+  /** Whether none of its tokens is in the cache. */
   get isFresh(): boolean {
     return this.position === 0;
   }
@@ -163,7 +163,7 @@ class Sequence {
     this.pending_.ids.push(id);
     this.count++;
     let text = id === this.tokenizer.endOfText ? "" : this.stops.push(this.decoded.push(id));
-    const finish = this.finishOf(id);
+    const finish = this.finishReason(id);
     if (finish === "end" || finish === "length") text += this.stops.push(this.decoded.end()) + this.stops.end();
     else if (finish === undefined) this.advance(id);
     if (text === "" && finish === undefined && this.pending_.forgotten === undefined) return null;
@@ -177,7 +177,7 @@ class Sequence {
     return chunk;
   }
 
-  private finishOf(id: number): FinishReason | undefined {
+  private finishReason(id: number): FinishReason | undefined {
     if (id === this.tokenizer.endOfText) return "end";
     if (this.stops.stopped) return "stop";
     return this.count === this.settings.maxNewTokens ? "length" : undefined;
@@ -185,7 +185,8 @@ class Sequence {
 
   private advance(id: number): void {
     if (this.position < this.context) this.pending = [id];
-    // The context is full. Positions are absolute, so that all tokens that stay are computed again: half of them, not all but one.
+    // The context is full. Positions are absolute, so that all tokens that stay are computed again: half of them, not
+    // all but one.
     else this.restart(Math.max(1, this.context >> 1));
   }
 

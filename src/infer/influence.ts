@@ -20,13 +20,13 @@ export interface Influences {
 }
 
 /**
- * Parts of a text: each is one text more to classify, so that a text of more words is divided into parts of several words that follow each
- * other.
+ * The most parts of a text. Each is one more text to classify: longer texts are divided into parts of several
+ * consecutive words.
  */
 export const MOST_PARTS = 40;
 
 /** Leave one out: the text is classified without each of its words in turn. All variants are classified in one call. */
-export async function influencesOf(classifier: Classifier, text: string): Promise<Influences> {
+export async function measureInfluences(classifier: Classifier, text: string): Promise<Influences> {
   const found = [...text.matchAll(/\S+/g)].map(({ index, 0: word }) => ({ start: index, end: index + word.length }));
   const words = Math.max(1, Math.ceil(found.length / MOST_PARTS));
   const places = found.flatMap(({ start }, i) =>

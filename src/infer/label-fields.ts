@@ -1,4 +1,4 @@
-/** The further fields of a labelled table: how its rows are written, and found again in a copy. */
+/** The added fields of a labelled table: how its rows are written, and found again in a copy. */
 import type { DataFormat } from "../data/dialect.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { csvField } from "../report/csv.ts";
@@ -31,7 +31,7 @@ export class Fields {
     classifier: Classifier,
   ) {
     this.header = this.encode(names);
-    this.forms = labelsOf(table, classifier).map((label) => this.encode([label, "0".repeat(DIGITS)]));
+    this.forms = possibleLabels(table, classifier).map((label) => this.encode([label, "0".repeat(DIGITS)]));
   }
 
   of({ label, probability }: Classification): Uint8Array {
@@ -45,7 +45,7 @@ export class Fields {
 }
 
 /** The labels that rows can have. */
-function labelsOf({ adapterColumn }: Table, classifier: Classifier): readonly string[] {
+function possibleLabels({ adapterColumn }: Table, classifier: Classifier): readonly string[] {
   if (adapterColumn === undefined) return classifier.labels;
   return [...new Set(classifier.adapters.flatMap((name) => classifier.metaOf(name).labels))];
 }
@@ -79,7 +79,7 @@ export class Kept {
     return matched;
   }
 
-  /** The further fields of a row with which the bytes begin; undefined if they begin with another row, or are cut off. */
+  /** The added fields of the row at the start of the bytes; undefined if it is another row, or cut off. */
   private fieldsIn({ bytes, at, text }: TableRow, found: Uint8Array): Uint8Array | undefined {
     if (at < 0) return begins(found, 0, bytes) ? new Uint8Array() : undefined;
     if (!begins(found, 0, bytes.subarray(0, at))) return undefined;
@@ -101,7 +101,7 @@ export function probabilityIn(fields: Uint8Array): string {
   return String.fromCharCode(...fields.subarray(-DIGITS));
 }
 
-/** Whether a text is a probability as it is written. */
+/** Whether a text has the form of a written probability. */
 function isProbability(text: string): boolean {
   const value = Number(text);
   return value >= 0 && value <= 1 && value.toFixed(DECIMALS) === text;

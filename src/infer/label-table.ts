@@ -1,7 +1,8 @@
 /**
- * Writes a copy of a table with a label and its probability in every row. The copy grows in OUTPUT.part, beside OUTPUT.part.json,
- * which tells of what it is; at the end it is renamed. After a kill, what is in it is compared with the table, row for row, and
- * the rest is appended. No record stays beside a finished copy: what is in it tells whether it is that of a table and a model.
+ * Writes a copy of a table with a label and its probability in every row. The copy grows in OUTPUT.part, beside
+ * OUTPUT.part.json, which identifies its inputs; at the end it is renamed. After a kill its rows are compared with the
+ * table's, and the rest is appended. No record stays beside a finished copy: its contents show whether it belongs to a
+ * table and a model.
  */
 import { createHasher, exists, moveFile, openAppend, openFile, remove, writeFileAtomic } from "#platform";
 import { ConfigError, DataError, FormatError, LowrankError, nameList } from "../errors.ts";
@@ -30,15 +31,15 @@ export interface LabelSettings {
 
 const FORMAT = "lowrank-labels";
 
-const partOf = (output: string) => `${output}.part`;
-const settingsOf = (output: string) => `${output}.part.json`;
+const partPath = (output: string) => `${output}.part`;
+const settingsPath = (output: string) => `${output}.part.json`;
 
 /**
- * The settings of an unfinished copy; undefined if there is none. Throws ConfigError for a file in its place that is not one, and
- * for a damaged one unless it is `replaced`.
+ * The settings of an unfinished copy; undefined if there is none. Throws ConfigError for a file in its place that is
+ * not one, and for a damaged one unless it is `replaced`.
  */
 export async function unfinished(output: string, replaced = false): Promise<LabelSettings | undefined> {
-  const [part, path] = [partOf(output), settingsOf(output)];
+  const [part, path] = [partPath(output), settingsPath(output)];
   const again = "begin again with --force, or choose another --out";
   const read = async () => (await readJson(path)) as Partial<LabelSettings & { format: string }> | null;
   const json = !(await exists(path))
@@ -59,7 +60,7 @@ export async function unfinished(output: string, replaced = false): Promise<Labe
   return isThere ? (settings as LabelSettings) : undefined;
 }
 
-/** What is to be known of a table before the first row is labelled. */
+/** What must be known of a table before its first row is labelled. */
 interface Survey {
   /** The path of the table. */
   where: string;
@@ -73,8 +74,8 @@ interface Survey {
 }
 
 /**
- * Reads a whole table, so that a fault in it is found before the work. `known`: the adapters that its rows may name. Throws FormatError or
- * DataError.
+ * Reads a whole table, so that a fault in it is found before the work. `known`: the adapters that its rows may name.
+ * Throws FormatError or DataError.
  */
 export async function survey(table: Table, where: string, known: readonly string[] = []): Promise<Survey> {
   const taken = new Set(table.names.map((name) => name.trim().toLowerCase()));
@@ -106,12 +107,12 @@ export async function survey(table: Table, where: string, known: readonly string
   }
 }
 
-/** The rows of a table as they were when it was surveyed. Throws DataError at the end, or earlier, if these are others. */
+/** The rows of a table as surveyed. Throws DataError, at the end or earlier, if they have changed. */
 export async function* unchangedRows(table: Table, { where, sha256 }: Survey): AsyncGenerator<TableRow[]> {
   const changed = (cause?: LowrankError) =>
     new DataError("the file has changed while it was classified", {
       where,
-      expected: "the rows that it had at the start",
+      expected: "the same rows as at the start",
       found: cause === undefined ? "other rows" : cause.message.split("\n")[0]!,
       hint: "run it again when no other program writes the file; for an --out that was begun with other rows, with --force",
       cause,
@@ -144,14 +145,15 @@ interface LabelOptions {
   force: boolean;
   /** Called before every write. */
   check: Check;
-  /** Rows that are done, and those of them that were there before. */
+  /** Rows done, and how many of them an earlier call had done. */
   onProgress: (done: number, kept: number) => void;
 }
 
 /**
- * Labels the rows of a table into `output`, which is replaced at the end if it exists and `force` is set. Returns false if it is
- * there already, as these settings make it. Throws ConfigError if it is something else, or if there is an unfinished copy with other
- * settings, DataError if the table changes meanwhile, LowrankError if the disk cannot be written to.
+ * Labels the rows of a table into `output`, which is replaced at the end if it exists and `force` is set. Returns false
+ * if it is there already, as these settings make it. Throws ConfigError if it is something else, or if there is an
+ * unfinished copy with other settings, DataError if the table changes meanwhile, LowrankError if the disk cannot be
+ * written to.
  */
 export async function labelTable(
   table: Table,
@@ -159,7 +161,7 @@ export async function labelTable(
   classifier: Classifier,
   { output, settings, force, check, onProgress }: LabelOptions,
 ): Promise<boolean> {
-  const part = partOf(output);
+  const part = partPath(output);
   const begun = await unfinished(output, force);
   const fields = new Fields(table, surveyed.names, classifier);
   if (!force && (await exists(output))) {
@@ -167,13 +169,13 @@ export async function labelTable(
     if (begun && differences(begun, settings).length > 0) return false;
     await check();
     await remove(part);
-    await remove(settingsOf(output));
+    await remove(settingsPath(output));
     return false;
   }
   if (begun && !force) refuseOther(output, begun, settings);
   if (!begun || force) {
     await remove(part);
-    await writeFileAtomic(settingsOf(output), `${JSON.stringify({ format: FORMAT, ...settings }, null, 2)}\n`, check);
+    await writeFileAtomic(settingsPath(output), `${JSON.stringify({ format: FORMAT, ...settings }, null, 2)}\n`, check);
   }
   const before = (await exists(part)) ? await openFile(part) : undefined;
   const kept = new Kept(before, fields);
@@ -207,7 +209,7 @@ export async function labelTable(
   }
   await check();
   await writing(output, moveFile(part, output));
-  await remove(settingsOf(output));
+  await remove(settingsPath(output));
   return true;
 }
 
@@ -219,8 +221,9 @@ function withFields({ bytes, at }: TableRow, fields: Uint8Array): Uint8Array[] {
 const SAMPLE = 16;
 
 /**
- * Whether a file is the copy of a table with the labels of this classifier: its rows are the table's, with fields of the form, and
- * those with the lowest probabilities, which no other model has to every digit, are the same when they are labelled again.
+ * Whether a file is the copy of a table with the labels of this classifier: its rows are the table's, with fields of
+ * the form, and those with the lowest probabilities, which no other model has to every digit, are the same when they
+ * are labelled again.
  */
 async function isCopy(
   path: string,
@@ -269,14 +272,14 @@ function refuseOther(output: string, begun: LabelSettings, settings: LabelSettin
   if (other.length === 0) return;
   const list = (of: LabelSettings) => nameList(other.map((key) => `${key} ${of[key]}`));
   throw new ConfigError("the unfinished output is of another input, model or setting", {
-    where: partOf(output),
+    where: partPath(output),
     expected: list(settings),
     found: list(begun),
     hint: "begin again with --force, or choose another --out",
   });
 }
 
-/** Results do not depend on the order; a batch of texts of one length has the most texts. `byRow`: every row names its adapter. */
+/** Results do not depend on the order; texts of equal length fill batches best. `byRow`: rows name their adapters. */
 async function classifyByLength(
   classifier: Classifier,
   rows: readonly TableRow[],

@@ -5,7 +5,7 @@ import { type GPT2Config, textContext, type WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import type { Decoder } from "../engine/decoder.ts";
 import { ConfigError, DataError } from "../errors.ts";
-import { dtypeOn, specOf } from "../io/adapter-meta.ts";
+import { adaptedSpec, dtypeOn } from "../io/adapter-meta.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { findAdapter, loadAdapter, openAdapter } from "../io/open-adapter.ts";
@@ -24,7 +24,7 @@ export interface LanguageModelOptions extends DownloadOptions {
   model?: string | undefined;
   /** Texts generated at the same time; default: as many as fit 256 MB of keys and values, at most 8. */
   batchSize?: number | undefined;
-  /** Type of the frozen matrices; default: as in training, or f32. After full fine-tuning nothing is frozen: f16 throws ConfigError. */
+  /** Type of the frozen matrices; default: as in training, or f32. After full fine-tuning others throw ConfigError. */
   dtype?: WeightDtype | undefined;
 }
 
@@ -66,7 +66,8 @@ const CACHE_BYTES = 256e6;
 const MOST_TEXTS = 8;
 
 /**
- * A GPT-2 that writes and scores texts, with or without adapters. Calls are done one after the other; `destroy` frees its memory.
+ * A GPT-2 that generates and scores texts, with or without adapters. Calls run one after the other; `destroy` frees its
+ * memory.
  *
  * @example
  * ```ts
@@ -91,9 +92,9 @@ export class LanguageModel extends AdapterModel<Decoder> {
   }
 
   /**
-   * Loads a model by name or directory, with `adapter` if it is given; or a run of `objective` lm or an adapter's directory, with the
-   * base model that it names. Throws ConfigError if there is none, or only a classifier, FormatError if a file is damaged,
-   * DeviceError if it does not fit into memory.
+   * Loads a model by name or directory, with `adapter` if it is given; or a run of `objective` lm or an adapter's
+   * directory, with the base model that it names. Throws ConfigError if there is none, or only a classifier,
+   * FormatError if a file is damaged, DeviceError if it does not fit into memory.
    */
   static async load(modelOrRun: string, options: LanguageModelOptions): Promise<LanguageModel> {
     checkArguments({ modelOrRun }, { modelOrRun: "text" });
@@ -131,12 +132,12 @@ export class LanguageModel extends AdapterModel<Decoder> {
     const { device, batchSize, dtype } = options;
     const { config } = checkpoint;
     const first = adapter ?? noAdapter(checkpoint);
-    const sequences = batchSizeOf(config, batchSize);
+    const sequences = resolveBatchSize(config, batchSize);
     const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
-    const { createDecoder, trialOf } = await import("./decoding.ts");
+    const { createDecoder, createWork } = await import("./decoding.ts");
     const kind: ModelKind<Decoder> = {
-      trialOf,
-      specOf: (meta) => lmSpec(config, meta, dtypeOn(meta, dtype, first.meta)),
+      createWork,
+      adapterSpec: (meta) => lmSpec(config, meta, dtypeOn(meta, dtype, first.meta)),
       create: (on, spec, _, sharedFrom) => createDecoder(on, { spec, capacity: { tokens, sequences } }, sharedFrom),
     };
     const loaded = await loadModelWith(device, checkpoint, first, kind, adapter && DEFAULT_NAME);
@@ -144,10 +145,10 @@ export class LanguageModel extends AdapterModel<Decoder> {
   }
 
   /**
-   * Generates text for a prompt, or several at the same time, and yields it in chunks: whole characters of one prompt each. An empty
-   * prompt starts a document. When the context overflows, also by a prompt, the oldest tokens are dropped: generation continues
-   * from the last half of the context, and a chunk reports it. Text is generated as it is taken; once another call waits, at once to its
-   * end. Throws ConfigError for invalid options.
+   * Generates text for a prompt, or several at the same time, and yields it in chunks: whole characters of one prompt
+   * each. An empty prompt starts a document. When the context overflows, also by a prompt, the oldest tokens are
+   * dropped: generation continues from the last half of the context, and a chunk reports it. Text is generated as it is
+   * consumed; once another call waits, it is generated to its end. Throws ConfigError for invalid options.
    */
   async *generate(
     prompts: string | readonly string[],
@@ -173,9 +174,9 @@ export class LanguageModel extends AdapterModel<Decoder> {
   }
 
   /**
-   * Scores a text as `loadTexts` reads a document: after an <|endoftext|>, so that the first token is predicted too, and in blocks of
-   * the context, so that tokens at the start of a block have little context. The end of the text is not predicted. Throws
-   * DataError for an empty text.
+   * Scores a text as `loadTexts` reads a document: after an <|endoftext|>, so that the first token is predicted too,
+   * and in blocks of the context, so that tokens at the start of a block have little context. The end of the text is
+   * not predicted. Throws DataError for an empty text.
    */
   async score(text: string): Promise<TextScore> {
     checkArguments({ text }, { text: "text" });
@@ -201,7 +202,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
   }
 }
 
-function batchSizeOf({ n_layer, n_positions, n_embd }: GPT2Config, given: number | undefined): number {
+function resolveBatchSize({ n_layer, n_positions, n_embd }: GPT2Config, given: number | undefined): number {
   if (given === undefined)
     return Math.max(1, Math.min(MOST_TEXTS, Math.floor(CACHE_BYTES / (n_layer * n_positions * 2 * n_embd * 4))));
   checkNumber("batchSize", given, { min: 1, whole: true });
@@ -238,5 +239,5 @@ function lmSpec(config: GPT2Config, meta: AdapterMeta, dtype: WeightDtype): Mode
       found: "an adapter of a classifier (SEQ_CLS)",
       hint: "classify labels texts with it",
     });
-  return specOf(meta, { config, train_head: false, dtype });
+  return adaptedSpec(meta, { config, train_head: false, dtype });
 }

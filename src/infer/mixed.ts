@@ -1,6 +1,7 @@
 /**
- * Rows that name different adapters of one base model. Adapters in mode lora with as many classes share a plan, in which each has a share of
- * every batch (as in S-LoRA, Sheng et al. 2023); others have a plan of their own. All plans use the same tensors of the base model.
+ * Rows that name different adapters of one base model. Adapters in mode lora with as many classes share a plan, in
+ * which each has a share of every batch (as in S-LoRA, Sheng et al. 2023); others have a plan of their own. All plans
+ * use the same tensors of the base model.
  */
 import type { Backend } from "../backend/backend.ts";
 import { Engine, type EngineOptions } from "../engine/engine.ts";
@@ -14,9 +15,9 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
 import { fits, withoutShared } from "../plan/memory.ts";
 import { fill } from "./adapter-model.ts";
-import { capacityFor, logitsOf, type Rows, SEQUENCES } from "./rows.ts";
+import { capacityFor, computeLogits, type Rows, SEQUENCES } from "./rows.ts";
 
-/** Tokens of the batches of a plan with several members, unless a text of each needs more; and the most. */
+/** Tokens per batch of a plan with several members, and the most where one text of each needs more. */
 const TOKENS = 2048;
 const MOST_TOKENS = 8192;
 
@@ -34,7 +35,7 @@ interface SharedPlan {
   engine: Engine | null;
 }
 
-/** What there is of the model on the device. */
+/** The parts of the model that are on the device. */
 interface OnDevice {
   /** The active adapter, which has a plan of its own already. */
   active: { name: string | null; engine: Engine };
@@ -42,7 +43,7 @@ interface OnDevice {
   sharedFrom(): Engine;
   /** Directory of the base model, for tensors that are not shared. */
   directory: string;
-  adapterOf(name: string): Promise<Adapter>;
+  loadedAdapter(name: string): Promise<Adapter>;
 }
 
 const NO_ROWS: Rows = { tokens: [], padTo: 0, pad: 0, pooling: "last" };
@@ -51,7 +52,8 @@ export class MixedPlans {
   private readonly plans: readonly SharedPlan[];
 
   /**
-   * Divides the adapters into plans, beside that of `base`. Memory is allocated for a plan when a row first names one of its adapters.
+   * Divides the adapters into plans, beside that of `base`. Memory is allocated for a plan when a row first names one
+   * of its adapters.
    */
   constructor(
     private readonly device: Backend,
@@ -60,7 +62,7 @@ export class MixedPlans {
   ) {
     const planFor = (some: readonly NamedAdapter[]) => {
       try {
-        const options = optionsOf(some);
+        const options = sharedEngineOptions(some);
         checkMembers(options.members ?? []);
         return Engine.plan(device, { ...options, shared: base.frozen });
       } catch (error) {
@@ -71,7 +73,7 @@ export class MixedPlans {
     const hasRoom = (plan: ModelPlan) => fits(withoutShared(plan, base.plan), device.limits);
     this.plans = divide(adapters, planFor, hasRoom).map((some) => ({
       names: some.map(({ name }) => name),
-      options: optionsOf(some),
+      options: sharedEngineOptions(some),
       engine: null,
     }));
   }
@@ -86,8 +88,8 @@ export class MixedPlans {
     for (const plan of this.plans) {
       const { names } = plan;
       if (!names.some((name) => rows.has(name))) continue;
-      const logits = await logitsOf(
-        await this.engineOf(plan, model),
+      const logits = await computeLogits(
+        await this.openEngine(plan, model),
         names.map((name) => rows.get(name) ?? NO_ROWS),
         joinBatches,
       );
@@ -100,16 +102,19 @@ export class MixedPlans {
     for (const engine of this.engines) engine.destroy();
   }
 
-  private async engineOf(plan: SharedPlan, { active, sharedFrom, directory, adapterOf }: OnDevice): Promise<Engine> {
+  private async openEngine(
+    plan: SharedPlan,
+    { active, sharedFrom, directory, loadedAdapter }: OnDevice,
+  ): Promise<Engine> {
     const { names, options } = plan;
     if (plan.engine) return plan.engine;
     if (names.length === 1 && names[0] === active.name) return active.engine;
     const adapters: Adapter[] = [];
-    for (const name of names) adapters.push(await adapterOf(name));
+    for (const name of names) adapters.push(await loadedAdapter(name));
     const from = sharedFrom();
     const engine = await fill(await Engine.create(this.device, options, from), adapters[0]!, directory, from);
     try {
-      for (const [i, { tensors }] of adapters.entries()) if (i > 0) writeTrained(memberOf(engine, i), tensors);
+      for (const [i, { tensors }] of adapters.entries()) if (i > 0) writeTrained(memberWeights(engine, i), tensors);
     } catch (error) {
       engine.destroy();
       throw error;
@@ -120,15 +125,15 @@ export class MixedPlans {
 }
 
 /** The parameters of a member of a plan; the first one's are the plan's. None of its own are in blocks. */
-function memberOf({ plan, session }: Engine, i: number): Weights {
+function memberWeights({ plan, session }: Engine, i: number): Weights {
   const { spec, parameters } = plan.members[i]!;
   return new Weights({ ...plan, spec, parameters }, session, null);
 }
 
 /** A plan for adapters that share it, or for one. */
-function optionsOf(adapters: readonly NamedAdapter[]): EngineOptions {
+function sharedEngineOptions(adapters: readonly NamedAdapter[]): EngineOptions {
   const [{ spec }] = adapters as [NamedAdapter, ...NamedAdapter[]];
-  const longest = longestOf(adapters);
+  const longest = longestRow(adapters);
   const common = { spec, optimizer: null };
   if (adapters.length === 1) return { ...common, capacity: capacityFor(longest) };
   const tokens = Math.max(longest, Math.floor(TOKENS / adapters.length));
@@ -136,9 +141,9 @@ function optionsOf(adapters: readonly NamedAdapter[]): EngineOptions {
   return { ...common, capacity: { tokens, sequences: SEQUENCES }, members, grouping: MEMBERS };
 }
 
-const longestOf = (adapters: readonly NamedAdapter[]) => Math.max(...adapters.map(({ longest }) => longest));
+const longestRow = (adapters: readonly NamedAdapter[]) => Math.max(...adapters.map(({ longest }) => longest));
 
-/** The adapters of each plan. `planFor`: a plan for these together, null if they cannot share one; `hasRoom`: whether the device has room for it. */
+/** The adapters of each plan. `planFor`: a plan for several, or null; `hasRoom`: whether it fits on the device. */
 function divide(
   adapters: readonly NamedAdapter[],
   planFor: (adapters: readonly NamedAdapter[]) => ModelPlan | null,
@@ -147,7 +152,7 @@ function divide(
   const groups = new Map<string, NamedAdapter[]>();
   for (const adapter of adapters) {
     const { num_labels, head_bias } = adapter.spec.task;
-    // One that cannot share a plan with its like is alone.
+    // One that can share a plan with none is alone.
     const key = JSON.stringify(planFor([adapter, adapter]) ? [num_labels, head_bias] : adapter.name);
     groups.set(key, [...(groups.get(key) ?? []), adapter]);
   }
@@ -158,7 +163,7 @@ function divide(
   return [...groups.values()].flatMap((group) => {
     const plans: NamedAdapter[][] = [];
     for (let first = 0; first < group.length; first += plans.at(-1)!.length) {
-      let some = group.slice(first, first + Math.min(MAX_MEMBERS, Math.floor(MOST_TOKENS / longestOf(group)) || 1));
+      let some = group.slice(first, first + Math.min(MAX_MEMBERS, Math.floor(MOST_TOKENS / longestRow(group)) || 1));
       while (some.length > 1 && !fit(some)) some = some.slice(0, Math.floor(some.length / 2));
       plans.push(some);
     }

@@ -1,27 +1,27 @@
 /** Opens tables: data.wasm finds the rows of a text file, as it does for training. */
 import { openFile } from "#platform";
-import { findText, findTextName, keysOf, type TextChoice } from "../data/columns.ts";
+import { findText, findTextName, sampleKeys, type TextChoice } from "../data/columns.ts";
 import { Corpus, type PipelineExports } from "../data/corpus.ts";
-import { type DataFormat, type Dialect, FORMATS, formatOf } from "../data/dialect.ts";
+import { type DataFormat, type Dialect, dataFormat, FORMATS } from "../data/dialect.ts";
 import { utf8Pieces } from "../data/encoding.ts";
-import { errorOf } from "../data/row-errors.ts";
+import { describeRowError } from "../data/row-errors.ts";
 import { DataModule } from "../data/wasm.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { concat, type Table, type TableRow } from "./table.ts";
 
-/** Bytes that are read at a time: rows for some batches. */
+/** Bytes read at a time: enough rows for some batches. */
 const CHUNK_BYTES = 1 << 16;
 
 const PARQUET = /\.parquet$/i;
 
 /** The format in which the rows of a table are written: its own, but CSV for Parquet. */
 export function outputFormat(file: string): DataFormat {
-  return PARQUET.test(file) ? "csv" : formatOf(file);
+  return PARQUET.test(file) ? "csv" : dataFormat(file);
 }
 
 interface TableOptions {
   textColumn?: string | undefined;
-  /** The text column where none is asked for and the file has one of this name. */
+  /** The text column if none is requested and the file has one of this name. */
   likelyTextColumn?: string | undefined;
   /** The column that names an adapter for every row. */
   adapterColumn?: string | undefined;
@@ -75,10 +75,10 @@ class TextTable implements Table {
 
   static async open(file: FileReader, asked: TextChoice, reading: Reading): Promise<TextTable> {
     const module = await DataModule.load();
-    const { dialect, rows } = await new Corpus(module).sampleOf(file, { ...reading, chunkBytes: CHUNK_BYTES });
+    const { dialect, rows } = await new Corpus(module).readSample(file, { ...reading, chunkBytes: CHUNK_BYTES });
     const first = rows[0] ?? [];
-    if (formatOf(file.name) === "jsonl") {
-      const keys = keysOf(rows);
+    if (dataFormat(file.name) === "jsonl") {
+      const keys = sampleKeys(rows);
       const { textName, other } = findTextName(keys, -1, asked, file.name);
       const otherName = keys[other]!;
       // The objects of nested keys have names, too.
@@ -150,14 +150,14 @@ class TextTable implements Table {
       const isHeader = isFirst && i === 0 && this.names.length > 0 && this.format !== "jsonl";
       const row = bytes.subarray(end, next);
       const [text, adapter] = [take(ends[i]!), take(ends[i + 1]!).trim()];
-      rows.push({ bytes: row, at: this.endOf(row), text: isHeader ? null : text, adapter });
+      rows.push({ bytes: row, at: this.rowEnd(row), text: isHeader ? null : text, adapter });
       end = next;
     }
     return { rows, end };
   }
 
   /** Where a row ends: before its line end, or before the brace that closes an object. */
-  private endOf(row: Uint8Array): number {
+  private rowEnd(row: Uint8Array): number {
     if (this.format === "jsonl") return row.lastIndexOf(CLOSE);
     const end = row.at(-1) === LF ? row.length - 1 : row.length;
     return row[end - 1] === CR ? end - 1 : end;
@@ -172,6 +172,6 @@ class TextTable implements Table {
       labels: [],
       unknownLabel: "",
     };
-    return errorOf({ code, line, first, second, file: this.file.name, atEnd }, context);
+    return describeRowError({ code, line, first, second, file: this.file.name, atEnd }, context);
   }
 }

@@ -1,12 +1,12 @@
 /** Parquet files as tables; their rows are written as CSV. */
 import { findTextName, type TextChoice } from "../data/columns.ts";
-import { openParquet as openFile, textOf } from "../data/parquet.ts";
+import { openParquet as openFile, valueText } from "../data/parquet.ts";
 import { DataError } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { csvField } from "../report/csv.ts";
 import type { Table, TableRow } from "./table.ts";
 
-/** Rows that are passed on together. */
+/** Rows passed on at a time. */
 const ROWS = 256;
 
 export async function openParquet(file: FileReader, asked: TextChoice): Promise<Table> {
@@ -15,12 +15,12 @@ export async function openParquet(file: FileReader, asked: TextChoice): Promise<
   const { textName, other } = findTextName(names, -1, asked, file.name);
   const adapterColumn = asked.other === undefined ? undefined : names[other]!;
   const encoder = new TextEncoder();
-  const rowOf = (values: readonly unknown[], text: string | null, adapter = ""): TableRow => {
-    const bytes = encoder.encode(`${values.map((value) => csvField(textOf(value))).join(",")}\r\n`);
+  const tableRow = (values: readonly unknown[], text: string | null, adapter = ""): TableRow => {
+    const bytes = encoder.encode(`${values.map((value) => csvField(valueText(value))).join(",")}\r\n`);
     return { bytes, at: bytes.length - 2, text, adapter };
   };
   async function* rows(): AsyncGenerator<TableRow[]> {
-    yield [rowOf(names, null)];
+    yield [tableRow(names, null)];
     for await (const { before, rows: group } of table.groups(names))
       for (let first = 0; first < group.length; first += ROWS)
         yield group.slice(first, first + ROWS).map((row, i) => {
@@ -33,7 +33,7 @@ export async function openParquet(file: FileReader, asked: TextChoice): Promise<
               found: Array.isArray(value) ? "a list" : "an object",
             });
           };
-          return rowOf(
+          return tableRow(
             names.map((name) => row[name]),
             textIn(textName),
             adapterColumn === undefined ? "" : textIn(adapterColumn).trim(),

@@ -24,17 +24,17 @@ export interface Rows {
 }
 
 /** Tokens to which every text is padded (0: none), and the longest text in tokens. */
-export function lengthsOf({ settings }: AdapterMeta, spec: ModelSpec): { padTo: number; longest: number } {
+export function textLengths({ settings }: AdapterMeta, spec: ModelSpec): { padTo: number; longest: number } {
   const context = textContext(spec.config, spec);
   const { maxLength = context, padTo = 0 } = settings as { maxLength?: number; padTo?: number };
   return { padTo, longest: Math.min(maxLength, context) };
 }
 
 /**
- * The logits of the rows of each member of a plan, [rows, classes], as many rows of each at a time as its share of a batch holds. `join` makes
- * one batch of those of several members.
+ * The logits [rows, classes] of each member's rows, as many rows at a time as its share of a batch holds. `join`
+ * combines the members' batches.
  */
-export async function logitsOf(
+export async function computeLogits(
   engine: Engine,
   members: readonly Rows[],
   join: (batches: readonly Batch[]) => Batch = ([only]) => only!,

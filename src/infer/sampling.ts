@@ -1,6 +1,7 @@
 /**
- * Choosing the next token from logits. Definitions and order are those of transformers (generation/logits_process.py and
- * GenerationMixin._get_logits_processor, 5.x): repetition penalty; then, unless the choice is greedy, temperature, top-k, top-p and sampling.
+ * Choosing the next token from logits. Definitions and order are those of transformers (generation/logits_process.py
+ * and GenerationMixin._get_logits_processor, 5.x): repetition penalty; then, unless the choice is greedy, temperature,
+ * top-k, top-p and sampling.
  */
 
 import { ConfigError, DataError } from "../errors.ts";
@@ -37,7 +38,7 @@ export function checkSampling(options: SamplingOptions): void {
   if (temperature === 0 && (topK !== 0 || topP !== 1))
     throw new ConfigError("topK and topP need a temperature", {
       expected: "a temperature above 0",
-      found: "0: the likeliest token is taken, nothing is drawn",
+      found: "0: greedy decoding, without sampling",
     });
 }
 
@@ -68,7 +69,7 @@ export class Sampler {
     return last;
   }
 
-  /** Probabilities, up to a common factor, of the tokens that may be drawn; 0 for the others. Valid until the next call. */
+  /** Probabilities, up to a common factor, of the candidate tokens; 0 for the others. Valid until the next call. */
   private weigh(logits: Float32Array, top: number): Float64Array {
     const { temperature, topK, topP } = this.options;
     if (this.weights.length !== logits.length) this.weights = new Float64Array(logits.length);
@@ -101,7 +102,7 @@ function largest(logits: Float32Array): number {
   if (!Number.isFinite(logits[best]))
     throw new DataError("the model's logits are not finite", {
       found: `${logits[best]} for token ${best}`,
-      hint: "its weights or the adapter's are damaged, or training went astray",
+      hint: "its weights or the adapter's are damaged, or its training diverged",
     });
   return best;
 }
@@ -130,8 +131,8 @@ function nthLargest(numbers: Float32Array, n: number): number {
 }
 
 /**
- * Sets the least likely weights to 0: as many as have at most 1 - topP of the sum together. Reference: Holtzman et al. 2020
- * (nucleus sampling); TopPLogitsWarper.
+ * Sets the least likely weights to 0: as many as have at most 1 - topP of the sum together. Reference: Holtzman et al.
+ * 2020 (nucleus sampling); TopPLogitsWarper.
  */
 function cutTail(weights: Float64Array, topP: number): void {
   const limit = (1 - topP) * weights.reduce((sum, weight) => sum + weight, 0);

@@ -1,4 +1,4 @@
-/** The rows of a table with the bytes that they have in its file (as UTF-8), in order, so that a copy with more columns can be written. */
+/** The rows of a table with their bytes in its file (as UTF-8), in order, so that a copy can have more columns. */
 import type { DataFormat } from "../data/dialect.ts";
 
 /** A row, or the header, in which `text` is null. */
@@ -18,11 +18,11 @@ export interface Table {
   /** Between fields of CSV. */
   separator: string;
   textColumn: string;
-  /** The column that names an adapter for every row, if it was asked for. */
+  /** The column that names an adapter for every row, if requested. */
   adapterColumn: string | undefined;
   /** Names of the columns; of JSON lines, those of the first row. */
   names: string[];
-  /** The rows in the order of the file, some at a time. Throws FormatError for a row that does not belong to the format. */
+  /** The rows in the file's order, some at a time. Throws FormatError for a row that is invalid in the format. */
   rows(): AsyncIterable<TableRow[]>;
   close(): Promise<void>;
 }

@@ -17,8 +17,8 @@ export class Turns {
   }
 
   /**
-   * Iterates over `start()` after the calls before it. An element is made when it is asked for, until another call waits: then all are
-   * made at once, so that a call inside the loop does not wait for the loop's end.
+   * Iterates over `start()` after the calls before it. An element is computed when it is requested, until another call
+   * waits: then all are computed, so that a call inside the loop does not wait for the loop's end.
    */
   async *iterate<T>(start: () => AsyncGenerator<T, void, void>): AsyncGenerator<T, void, void> {
     const end = await this.begin();
@@ -58,12 +58,12 @@ export class Turns {
   }
 }
 
-/** A generator whose elements can be made before they are asked for. `onEnd` is called when the last one is made. */
+/** A generator whose elements can be computed ahead. `onEnd` is called after the last one. */
 class ReadAhead<T> {
   private readonly ready: T[] = [];
   private failure: { error: unknown } | undefined;
   private isEnded = false;
-  /** The last element that is being made. */
+  /** The element being computed last. */
   private making: Promise<void> = Promise.resolve();
 
   constructor(
@@ -79,7 +79,7 @@ class ReadAhead<T> {
     return { value: undefined, done: true };
   }
 
-  /** Makes all elements. */
+  /** Computes all elements. */
   finish(): void {
     if (!this.isEnded) this.make().then(() => this.finish());
   }

@@ -7,8 +7,8 @@ import {
   MODES,
   type Mode,
   OBJECTIVES,
-  oneOf,
   POOLINGS,
+  parseChoice,
   parseConfig,
   type TaskConfig,
   textContext,
@@ -43,15 +43,15 @@ export interface AdapterMeta extends Omit<MethodSizes, "encoder_hidden_size"> {
 
 /** The element type in which the run stored the frozen matrices of the base model. */
 export function baseDtype({ settings: { dtype = "f32" } }: AdapterMeta): WeightDtype {
-  return oneOf("dtype of the base model", dtype, WEIGHT_DTYPES);
+  return parseChoice("dtype of the base model", dtype, WEIGHT_DTYPES);
 }
 
 /**
- * The element type of the frozen matrices for an adapter on a shared base model: `requested` if given, otherwise that of the
- * `first` adapter. Mode "all" has no frozen matrices and defaults to f32.
+ * The element type of the frozen matrices for an adapter on a shared base model: `requested` if given, otherwise that
+ * of the `first` adapter. Mode "all" has no frozen matrices and defaults to f32.
  */
 export function dtypeOn({ mode }: AdapterMeta, requested: WeightDtype | undefined, first: AdapterMeta): WeightDtype {
-  if (requested !== undefined) return oneOf("dtype", requested, WEIGHT_DTYPES);
+  if (requested !== undefined) return parseChoice("dtype", requested, WEIGHT_DTYPES);
   return mode === "all" ? "f32" : baseDtype(first);
 }
 
@@ -101,11 +101,11 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
   checkKinds(meta, { ...kinds, base_fingerprint: "text?" }, where);
   checkKinds(meta.settings, { maxLength: "size?", padTo: "count?" }, where);
   checkKinds(meta.task, { num_labels: "count", head_bias: "boolean" }, where);
-  oneOf("mode", meta.mode, MODES, where);
+  parseChoice("mode", meta.mode, MODES, where);
   baseDtype(meta);
   const { objective, num_labels, pooling } = meta.task;
-  oneOf("objective", objective, OBJECTIVES, where);
-  oneOf("pooling", pooling, POOLINGS, where);
+  parseChoice("objective", objective, OBJECTIVES, where);
+  parseChoice("pooling", pooling, POOLINGS, where);
   const refuse = (summary: string, found: unknown) => {
     throw new ConfigError(summary, { where, found: JSON.stringify(found) });
   };
@@ -163,7 +163,7 @@ function checkSites(
 }
 
 /** A base model with such an adapter. */
-export function specOf(
+export function adaptedSpec(
   { task, mode, lora, ...meta }: AdapterMeta,
   rest: Pick<ModelSpec, "config" | "train_head" | "dtype">,
 ): ModelSpec {
@@ -173,6 +173,6 @@ export function specOf(
 
 /** Names and shapes of the tensors in such a directory: the trained ones and the classification head. */
 export function adapterShapes(meta: AdapterMeta): Map<string, Shape> {
-  const list = parameterList(specOf(meta, { config: meta.model, train_head: true }));
+  const list = parameterList(adaptedSpec(meta, { config: meta.model, train_head: true }));
   return new Map(list.filter(({ isTrained }) => isTrained).map(({ name, shape }) => [name, shape]));
 }

@@ -1,13 +1,16 @@
 /**
- * Matrices that bitsandbytes quantised, as transformers writes them: NF4 (the 4 bits of QLoRA, Dettmers et al. 2023) and int8
- * (LLM.int8(), Dettmers et al. 2022). GPT-2's matrices are transposed before they are quantised: stored [out, in].
+ * Matrices that bitsandbytes quantised, as transformers writes them: NF4 (the 4 bits of QLoRA, Dettmers et al. 2023)
+ * and int8 (LLM.int8(), Dettmers et al. 2022). GPT-2's matrices are transposed before they are quantised: stored
+ * [out, in].
  *
- *   NF4   NAME [size / 2], two codes a byte, the first in the upper half; NAME.absmax, the largest magnitude of each block;
- *         NAME.quant_state.bitsandbytes__nf4, JSON. A value is NF4[code] * absmax[block].
- *         Double quantisation: absmax are codes, too: nested_quant_map[code] * nested_absmax[block of blocks] + nested_offset.
+ *   NF4   NAME [size / 2], two codes a byte, the first in the upper half; NAME.absmax, the largest magnitude of each
+ *         block; NAME.quant_state.bitsandbytes__nf4, JSON. A value is NF4[code] * absmax[block].
+ *         Double quantisation: absmax are codes, too: nested_quant_map[code] * nested_absmax[block of blocks] +
+ *           nested_offset.
  *   int8  NAME [out, in]; SCB [out], the largest magnitude of each row. A value is code * SCB / 127.
  *
- * Every product and sum is rounded to f32: the values of bitsandbytes' `dequantize_4bit` in float32 and `int8_vectorwise_dequant`.
+ * Every product and sum is rounded to f32: the values of bitsandbytes' `dequantize_4bit` in float32 and
+ * `int8_vectorwise_dequant`.
  */
 
 import { BLOCKS, NESTED } from "../blocks.ts";
@@ -15,7 +18,7 @@ import type { GPT2Config } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { baseShapes } from "../names.ts";
 import { MAXIMA, NF4, type NF4Parts } from "../quantize.ts";
-import { type Shape, sameShape, showShape, sizeOf } from "../tensor.ts";
+import { numel, type Shape, sameShape, showShape } from "../tensor.ts";
 import { checkKinds } from "./common.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 import { checkRows, type Dtype, type Stored } from "./safetensors.ts";
@@ -28,7 +31,7 @@ interface Matrix {
   parts?(): Promise<NF4Parts | undefined>;
 }
 
-/** The quantised matrices of a model. What is stored of one is in memory at a time, as matrices are read in parts. */
+/** The quantised matrices of a model. One at a time is in memory as it is stored: matrices are read in parts. */
 class QuantizedMatrices {
   private last: { name: string; rows: Awaited<ReturnType<Matrix["load"]>> } | undefined;
 
@@ -56,7 +59,7 @@ class QuantizedMatrices {
     return rows(start, to);
   }
 
-  /** What is stored of a matrix in NF4, if it is in blocks of 64 with double quantisation as QLoRA has it. */
+  /** A matrix in NF4 as it is stored, if it has blocks of 64 and double quantisation as in QLoRA. */
   async parts(name: string): Promise<NF4Parts | undefined> {
     return this.matrices.get(name)?.parts?.();
   }
@@ -73,8 +76,8 @@ type Kind = "nf4" | "int8";
 
 /**
  * The quantised matrices of a model; what is stored beside them is taken out of `found`. `settings` is the
- * quantization_config of its config.json. Throws ConfigError for a quantisation that is not supported, FormatError if the tensors do
- * not have what it says.
+ * quantization_config of its config.json. Throws ConfigError for an unsupported quantisation, FormatError if the
+ * tensors do not match it.
  */
 export async function takeQuantized(
   found: Map<string, Stored>,
@@ -82,7 +85,7 @@ export async function takeQuantized(
   config: GPT2Config,
   { configPath, where }: { configPath: string; where: string },
 ): Promise<QuantizedMatrices> {
-  const kind = kindOf(settings, configPath);
+  const kind = parseQuantization(settings, configPath);
   const shapes = baseShapes(config);
   const parts = new Map<string, Parts>();
   for (const [name, stored] of found) {
@@ -111,7 +114,7 @@ export async function takeQuantized(
   return new QuantizedMatrices(matrices, where);
 }
 
-function kindOf(settings: unknown, where: string): Kind {
+function parseQuantization(settings: unknown, where: string): Kind {
   checkKinds({ quantization_config: settings }, { quantization_config: "object" }, where);
   const { quant_method, load_in_4bit, load_in_8bit, ...others } = settings as Record<string, unknown>;
   // Older versions do not name the method.
@@ -148,7 +151,7 @@ class Parts {
   }
 
   get size(): number {
-    return sizeOf(this.shape);
+    return numel(this.shape);
   }
 
   wrong(
@@ -199,13 +202,13 @@ async function readState(parts: Parts): Promise<State> {
     new ConfigError(`${parts.name}: ${what} ${found} is not supported`, {
       where: parts.where,
       expected,
-      hint: "quantise the model again, with bnb_4bit_quant_type nf4 and else the defaults",
+      hint: "quantise the model again, with bnb_4bit_quant_type nf4 and the other settings at their defaults",
     });
   if (given !== STATE) throw unsupported("the 4-bit type", given.replace(/.*__/, ""), "nf4");
   const shape = parts.beside.get(STATE)?.info.shape ?? [];
-  if (sizeOf(shape) > LIMITS.quantState)
-    throw parts.wrong(`${STATE} is too long`, `at most ${LIMITS.quantState} bytes`, `${sizeOf(shape)} bytes`);
-  const stored = parts.require(STATE, "U8", [sizeOf(shape)]);
+  if (numel(shape) > LIMITS.quantState)
+    throw parts.wrong(`${STATE} is too long`, `at most ${LIMITS.quantState} bytes`, `${numel(shape)} bytes`);
+  const stored = parts.require(STATE, "U8", [numel(shape)]);
   const where = `${parts.where}, ${stored.key}`;
   const json = parseJson(await readBytes(stored), where, "the quant_state is not JSON");
   checkKinds({ quant_state: json }, { quant_state: "object" }, where);
@@ -271,9 +274,9 @@ async function openNF4(parts: Parts): Promise<Matrix> {
       const scales = await maxima();
       const bytes = await readBytes(codes);
       const [inputs] = shape as [number, number];
-      // A division would cost more than all else.
+      // A division would cost more than everything else.
       const shift = Math.log2(blocksize);
-      return rowsOf(shape, (output, input, into) => {
+      return dequantizeRows(shape, (output, input, into) => {
         const first = output * inputs + input;
         for (let j = 0; j < into.length; j++) {
           const at = first + j;
@@ -285,7 +288,7 @@ async function openNF4(parts: Parts): Promise<Matrix> {
     async parts() {
       if (!(nested && nestedAbsmax && nestedMap)) return undefined;
       if (blocksize !== BLOCKS.q4 || nested.blocksize !== NESTED || shape[0]! % blocksize !== 0) return undefined;
-      // The last bits of that map depend on the processor that made it.
+      // The last bits of that map depend on the processor that computed it.
       const map = await nestedMap.file.readF32(nestedMap.key);
       if (map.some((value, i) => value !== MAXIMA[i])) return undefined;
       await checkTable();
@@ -300,7 +303,7 @@ async function openNF4(parts: Parts): Promise<Matrix> {
   };
 }
 
-/** 1 / 127 as bitsandbytes has it. */
+/** 1 / 127 as in bitsandbytes. */
 const PER_CODE = Math.fround(7.874015718698502e-3);
 
 async function openInt8(parts: Parts): Promise<Matrix> {
@@ -322,7 +325,7 @@ async function openInt8(parts: Parts): Promise<Matrix> {
       const most = await parts.magnitudes(scales);
       const bytes = new Int8Array((await readBytes(codes)).buffer);
       const [inputs] = shape as [number, number];
-      return rowsOf(shape, (output, input, into) => {
+      return dequantizeRows(shape, (output, input, into) => {
         const first = output * inputs + input;
         for (let j = 0; j < into.length; j++) into[j] = Math.fround(bytes[first + j]! * most[output]!) * PER_CODE;
       });
@@ -334,7 +337,7 @@ async function openInt8(parts: Parts): Promise<Matrix> {
 const TILE = 64;
 
 /** Rows of [in, out], from a function that dequantises those inputs of an output that `into` has room for. */
-function rowsOf([, outputs]: Shape, dequantize: (output: number, input: number, into: Float32Array) => void) {
+function dequantizeRows([, outputs]: Shape, dequantize: (output: number, input: number, into: Float32Array) => void) {
   return (start: number, end: number) => {
     const values = new Float32Array((end - start) * outputs!);
     for (let input = start; input < end; input += TILE) {

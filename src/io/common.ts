@@ -7,7 +7,7 @@ import { LIMITS, parseJson } from "./limits.ts";
 export const WEIGHTS = "model.safetensors";
 export const SHARDS_INDEX = "model.safetensors.index.json";
 
-/** Parses a JSON file of at most `limit` bytes. Throws FormatError if it is invalid, ConfigError if it cannot be read. */
+/** Parses a JSON file of at most `limit` bytes. Throws FormatError if it is invalid, ConfigError if unreadable. */
 export async function readJson(path: string, limit: number = LIMITS.json): Promise<unknown> {
   return parseJson(await readBytes(path, limit), path);
 }

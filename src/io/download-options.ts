@@ -1,4 +1,4 @@
-/** The options of whatever may download. Apart from the download itself, which is loaded on demand. */
+/** The options of functions that may download. Separate from the download's code, which is loaded on demand. */
 import type { Kind } from "../arguments.ts";
 import type { FetchOptions } from "../platform/http.ts";
 

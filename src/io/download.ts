@@ -59,17 +59,17 @@ function reporter({ name, file, size: total }: Wanted, { onProgress }: DownloadO
 /** Fetches until the file is complete, or no attempt makes progress. */
 async function fetchWhole(part: string, wanted: Wanted, report: Report, options: DownloadOptions): Promise<void> {
   const { size } = wanted;
-  if (size > 0 && (await sizeOf(part)) === size) return;
+  if (size > 0 && (await fileSize(part)) === size) return;
   const until = performance.now() + LONGEST;
   try {
     await repeat(
       () => fetchRest(part, wanted, until, report, options),
       options,
-      () => sizeOf(part),
+      () => fileSize(part),
     );
   } catch (cause) {
     if (!(cause instanceof Broken)) throw cause;
-    const bytes = await sizeOf(part);
+    const bytes = await fileSize(part);
     if (bytes === 0) throw cause;
     const hint = `run the same command again: it resumes the download after ${bytes} of ${size} bytes`;
     throw new DownloadError(cause.message.split("\n")[0]!, { ...cause.details, hint, cause });
@@ -84,7 +84,7 @@ async function fetchRest(
   options: DownloadOptions,
 ): Promise<void> {
   const { url, size } = wanted;
-  let start = await sizeOf(part);
+  let start = await fileSize(part);
   if (start > size) {
     await remove(part);
     start = 0;
@@ -193,7 +193,7 @@ function refusal(status: number, url: string): DownloadError {
   return new DownloadError("the server refused the file", { where: url, found: `${status}: ${found}` });
 }
 
-/** Runs `work`, which writes to the disk. Throws DownloadError if writing fails, and the signal's reason if it was aborted. */
+/** Runs `work`, which writes to the disk. Throws DownloadError if that fails, the signal's reason if aborted. */
 export async function writing<T>(path: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   try {
     return await work();
@@ -226,7 +226,7 @@ export async function inTurn<T>(path: string, work: () => Promise<T>, { signal }
 }
 
 /** The size of a file; 0 if it does not exist. */
-export async function sizeOf(path: string): Promise<number> {
+export async function fileSize(path: string): Promise<number> {
   if (!(await exists(path))) return 0;
   const file = await openFile(path);
   await file.close();

@@ -1,6 +1,7 @@
 /**
- * Python regular expressions from untrusted files, matched in linear time by RE2, which is loaded only for them. What the two read in
- * different ways, and what RE2 does not have, throws ExpressionError. Texts are module names: ASCII, without line ends.
+ * Python regular expressions from untrusted files, matched in linear time by RE2, which is loaded only for them. Throws
+ * ExpressionError for what the two read differently, and for what RE2 lacks. Texts are module names: ASCII, without
+ * line ends.
  */
 import type { RE2JS } from "re2js";
 import { LIMITS } from "./limits.ts";
@@ -54,7 +55,7 @@ function takeSize(effort: Effort, size: number): void {
 /** The number of tokens if counted repetitions, which RE2 copies, are written out. */
 function expandedSize(tokens: readonly string[]): number {
   const open: number[] = [];
-  // Of everything up to a token, and before the last character or group.
+  // Up to the current token, and before the last character or group.
   let [size, last] = [0, 0];
   for (const token of tokens) {
     if (REPETITION.test(token)) {
@@ -86,7 +87,7 @@ function translateToken(token: string, before: string | undefined): string {
   return token;
 }
 
-/** A set of characters that both read alike. */
+/** A set of characters that both engines read alike. */
 function checkSet(set: string): string {
   checkEscapes(set);
   if (set.includes("[:")) throw new ExpressionError("a class such as [:alpha:] is not supported");

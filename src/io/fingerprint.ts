@@ -11,9 +11,9 @@ const AT_ONCE = 16;
 const known = new WeakMap<GPT2Checkpoint, Promise<string>>();
 
 /**
- * SHA-256 of a model's config, and of every tensor's name, shape and values; only the first row of a matrix. Any training
- * changes some of these, and reading all values of a large model would take long. It is of the file, whatever type the
- * weights are then kept in, and is made once for an open model.
+ * SHA-256 of a model's config, and of every tensor's name, shape and values; only the first row of a matrix. Any
+ * training changes some of these, and reading all values of a large model would take long. It identifies the file,
+ * whatever type the weights are kept in, and is computed once per open model.
  */
 export function fingerprint(model: GPT2Checkpoint): Promise<string> {
   const made = known.get(model) ?? make(model);

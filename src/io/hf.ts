@@ -23,23 +23,23 @@ export interface GPT2Checkpoint {
   readonly config: GPT2Config;
   /** Of its tokenizer's files; GPT-2's where it has none. */
   readonly vocabulary: Vocabulary;
-  /** Canonical names (without `transformer.`), in the order of `baseShapes`; then `lm_head.weight` if it is not tied, and `score.weight`, if they are there. */
+  /** Canonical names (without `transformer.`) in `baseShapes` order; then untied `lm_head.weight`, `score.weight`. */
   readonly names: readonly string[];
   shape(name: string): Shape;
   /** Values of a tensor, or of its rows [rowStart, rowEnd) along the first dimension, as floats. */
   read(name: string, rowStart?: number, rowEnd?: number): Promise<Float32Array<ArrayBuffer>>;
-  /** Bytes that tell a tensor from others of its shape: the floats of its first row; the codes of a quantised matrix's first output. */
+  /** Bytes that identify a tensor: the floats of its first row, or the codes of a quantised matrix's first output. */
   sample(name: string): Promise<Uint8Array<ArrayBuffer>>;
-  /** What is stored of a matrix, if bitsandbytes quantised it as QLoRA does. */
+  /** A matrix as it is stored, if bitsandbytes quantised it as QLoRA does. */
   quantized?(name: string): Promise<NF4Parts | undefined>;
   close(): Promise<void>;
 }
 
 /**
- * The directory of a model. `nameOrDirectory` is, in this order: a model that ships with the package, a directory, or a model
- * of the Hugging Face hub, which is downloaded into the local cache unless it is there.
- * Without `weights` only its config and its tokenizer are. Throws ConfigError, listing the known names, for any other name,
- * DownloadError if the download fails.
+ * The directory of a model. `nameOrDirectory` is, in this order: a model that ships with the package, a directory, or a
+ * model of the Hugging Face hub, which is downloaded into the local cache unless it is there.
+ * Without `weights` only its config and its tokenizer are downloaded. Throws ConfigError, listing the known names, for
+ * any other name, DownloadError if the download fails.
  */
 export async function resolveModel(
   nameOrDirectory: string,
@@ -61,8 +61,8 @@ function isShipped(directory: string): boolean {
 }
 
 /**
- * Opens a model by directory or by name, downloading it if needed. Call `close()` when it is no longer used, or open it with
- * `await using`.
+ * Opens a model by directory or by name, downloading it if needed. Call `close()` when it is no longer used, or open it
+ * with `await using`.
  *
  * @example
  * ```ts
@@ -152,8 +152,8 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
 }
 
 /**
- * Opens the config and the tokenizer of a model, by directory or by name: what a plan needs. The weights are not read, and need not be
- * there.
+ * Opens the config and the tokenizer of a model, by directory or by name: what a plan needs. The weights are not read
+ * and need not exist.
  */
 export async function describeModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
   const directory = await resolveModel(nameOrDirectory, options, false);
@@ -210,7 +210,7 @@ async function requireFiles(directory: string): Promise<void> {
       {
         where: directory,
         expected: WEIGHTS,
-        hint: `convert it: ${await conversionOf(directory)}`,
+        hint: `convert it: ${await conversionCommand(directory)}`,
       },
     );
   let hint = "put the model's files, in Hugging Face's layout, into that directory";
@@ -220,7 +220,7 @@ async function requireFiles(directory: string): Promise<void> {
 }
 
 /** The command that writes a directory's PyTorch weights as safetensors. */
-async function conversionOf(directory: string): Promise<string> {
+async function conversionCommand(directory: string): Promise<string> {
   const json = (await readJson(joinPath(directory, "config.json"))) as { architectures?: unknown } | null;
   const named = [json?.architectures].flat()[0];
   const model = typeof named === "string" && /^GPT2\w{0,40}$/.test(named) ? named : "GPT2LMHeadModel";
@@ -263,7 +263,7 @@ function matchTensors(
       expected: nameList(missing),
       found: nameList([...found.keys()]),
     });
-  // A classifier has no need of the head of a language model, and may come without.
+  // A classifier may lack the head of a language model.
   for (const [name, shape] of lmHeadShapes(config)) if (found.has(name)) expected.set(name, shape);
   const extra = [...found.keys()].filter((name) => !expected.has(name) && name !== HEAD && !IGNORED.test(name));
   if (extra.length > 0)

@@ -3,7 +3,7 @@ import { exists, joinPath, listDirectory, makeDirectory, writeFileAtomic } from 
 import { DownloadError, FormatError } from "../errors.ts";
 import { hubCacheDirectory } from "./cache.ts";
 import { readJson } from "./common.ts";
-import { sizeOf } from "./download.ts";
+import { fileSize } from "./download.ts";
 import type { DownloadOptions } from "./download-options.ts";
 import {
   asking,
@@ -45,8 +45,8 @@ export interface DatasetRepository {
 }
 
 /**
- * Opens a data set at a branch, a tag or a commit; undefined if the hub has no such branch. What is in the cache is used without
- * asking the hub. Throws DownloadError.
+ * Opens a data set at a branch, a tag or a commit; undefined if the hub has no such branch. What is in the cache is
+ * used without asking the hub. Throws DownloadError.
  */
 export async function openDatasetRepository(
   name: string,
@@ -103,7 +103,7 @@ async function filesBelow(folder: string, prefix = ""): Promise<TreeFile[]> {
     const path = prefix === "" ? name : `${prefix}/${name}`;
     const inside = await listDirectory(joinPath(folder, path)).catch(() => undefined);
     if (inside) files.push(...(await filesBelow(folder, path)));
-    else files.push({ path, size: await sizeOf(joinPath(folder, path)) });
+    else files.push({ path, size: await fileSize(joinPath(folder, path)) });
   }
   return files;
 }
@@ -112,7 +112,7 @@ async function filesBelow(folder: string, prefix = ""): Promise<TreeFile[]> {
 async function askTree(repository: Repository, reference: string, options: DownloadOptions): Promise<Tree | undefined> {
   const access = await hubAccess(options);
   const known = await cachedRevision(repository, reference);
-  const revision = known ?? (await revisionOf(repository, reference, access, options));
+  const revision = known ?? (await findDatasetRevision(repository, reference, access, options));
   if (revision === undefined) return undefined;
   const files = await listFiles(repository, revision, access, options);
   await writeTree(treePath(repository, revision), files);
@@ -122,7 +122,7 @@ async function askTree(repository: Repository, reference: string, options: Downl
   return { revision, files };
 }
 
-async function revisionOf(
+async function findDatasetRevision(
   repository: Repository,
   reference: string,
   access: HubAccess,
@@ -229,7 +229,7 @@ function checkPath(name: string, path: string): void {
     throw new DownloadError("the hub reports an invalid path", { where: name, found: path });
 }
 
-/** Downloads files and, when all are there, links them: a snapshot never has some of a set. */
+/** Downloads files and links them when all are complete: a snapshot never has only some of a set. */
 async function fetchAll(
   repository: Repository,
   revision: string,

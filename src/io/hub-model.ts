@@ -39,19 +39,19 @@ const PINNED: Readonly<Record<string, string>> = {
 };
 
 /** "owner/name" of a model on the hub; undefined if `name` cannot be one, like most paths. */
-export function hubNameOf(name: string): string | undefined {
+export function hubModelName(name: string): string | undefined {
   if (Object.hasOwn(HUB_MODELS, name)) return HUB_MODELS[name];
   return isHubName(name) ? name : undefined;
 }
 
-/** The directory of a model of the hub, with or without its weights. `shipped` names are listed in errors. Throws as `resolveModel` does. */
+/** A hub model's directory, with or without weights. Errors list the `shipped` names. Throws as `resolveModel` does. */
 export async function resolveHubModel(
   nameOrDirectory: string,
   shipped: readonly string[],
   options: DownloadOptions,
   weights: boolean,
 ): Promise<string> {
-  const hubName = hubNameOf(nameOrDirectory);
+  const hubName = hubModelName(nameOrDirectory);
   if (hubName === undefined) throw unknownModel(nameOrDirectory, shipped);
   const cached = await cachedSnapshot(hubName, weights);
   if (cached !== undefined) return cached;
@@ -99,9 +99,9 @@ async function isComplete(snapshot: string, weights: boolean): Promise<boolean> 
 }
 
 /**
- * Downloads a model into the cache, resuming an interrupted download, and returns its snapshot. Its config and tokenizer are
- * checked before the weights, if they are wanted, are downloaded. Throws DownloadError if the download fails, ConfigError if the repository has no
- * such model.
+ * Downloads a model into the cache, resuming an interrupted download, and returns its snapshot. Its config and
+ * tokenizer are checked before the weights, if they are wanted, are downloaded. Throws DownloadError if the download
+ * fails, ConfigError if the repository has no such model.
  */
 async function downloadSnapshot(name: string, options: DownloadOptions, withWeights: boolean): Promise<string> {
   const repository: Repository = { type: "model", name };
@@ -110,7 +110,7 @@ async function downloadSnapshot(name: string, options: DownloadOptions, withWeig
     const cached = await cachedSnapshot(name, withWeights);
     if (cached !== undefined) return cached;
     const access = await hubAccess(options);
-    const revision = await revisionOf(repository, access, options);
+    const revision = await findModelRevision(repository, access, options);
     const fetchFiles = async (files: readonly HubFile[]) => {
       for (const file of files) {
         await fetchBlob(repository, revision, file, access, options);
@@ -120,15 +120,16 @@ async function downloadSnapshot(name: string, options: DownloadOptions, withWeig
     const find = (paths: readonly string[]) => describe(repository, revision, paths, access, options);
     const found = await find([...SMALL, WEIGHTS, SHARDS_INDEX, ...OTHERS]);
     requireNeeded(name, [...found.keys()]);
-    const fileOf = (path: string) => hubFile(name, found.get(path)!, path === WEIGHTS ? LIMITS.weights : LIMITS.json);
+    const hubModelFile = (path: string) =>
+      hubFile(name, found.get(path)!, path === WEIGHTS ? LIMITS.weights : LIMITS.json);
     const isSharded = !found.has(WEIGHTS);
     const small = [...SMALL, ...(isSharded ? [SHARDS_INDEX] : [])].filter((path) => found.has(path));
-    const weights = isSharded ? [] : [checkPinned(name, fileOf(WEIGHTS))];
-    await fetchFiles(small.map(fileOf));
+    const weights = isSharded ? [] : [checkPinned(name, hubModelFile(WEIGHTS))];
+    await fetchFiles(small.map(hubModelFile));
     const snapshot = snapshotFolder(repository, revision);
     await checkSmallFiles(snapshot);
     if (!withWeights) return snapshot;
-    if (isSharded) weights.push(...(await shardsOf(name, joinPath(snapshot, SHARDS_INDEX), find)));
+    if (isSharded) weights.push(...(await findShards(name, joinPath(snapshot, SHARDS_INDEX), find)));
     await fetchFiles(weights);
     await keepRevision(repository, MAIN, revision);
     return snapshot;
@@ -136,7 +137,7 @@ async function downloadSnapshot(name: string, options: DownloadOptions, withWeig
   return downloading(repository, fetchAll, options);
 }
 
-async function revisionOf(repository: Repository, access: HubAccess, options: DownloadOptions): Promise<string> {
+async function findModelRevision(repository: Repository, access: HubAccess, options: DownloadOptions): Promise<string> {
   const { modelInfo } = await import("@huggingface/hub");
   const ask = () => modelInfo({ ...access, name: repository.name, revision: MAIN, additionalFields: ["sha"] });
   return checkedRevision(repository, (await asking(repository, access, options, ask)).sha);
@@ -144,7 +145,7 @@ async function revisionOf(repository: Repository, access: HubAccess, options: Do
 
 type Described = Parameters<typeof hubFile>[1];
 
-/** What the hub has of these files, by their paths. */
+/** The hub's descriptions of those of these files that it has, by path. */
 async function describe(
   repository: Repository,
   revision: string,
@@ -160,7 +161,7 @@ async function describe(
 }
 
 /** The files that the index of a sharded model names. Throws ConfigError if the hub lacks one. */
-async function shardsOf(
+async function findShards(
   name: string,
   index: string,
   find: (paths: readonly string[]) => Promise<Map<string, Described>>,

@@ -20,7 +20,7 @@ export const HUB_DATASETS = ["ucirvine/sms_spam", "fancyzhx/ag_news", "stanfordn
 
 const KNOWN = { model: Object.values(HUB_MODELS), dataset: HUB_DATASETS };
 
-/** The known repository that is meant: with a similar name, or the same one of another owner. */
+/** The known repository that is probably meant: one with a similar name, or the same name under another owner. */
 export function nearestRepository({ type, name }: Repository): string | undefined {
   const own = (full: string) => full.slice(full.indexOf("/") + 1);
   const known = KNOWN[type].filter((one) => one !== name);
@@ -34,7 +34,7 @@ export const isHubName = (text: string) => /^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(t
 export const folderName = ({ type, name }: Repository) => `${type}s--${name.replace("/", "--")}`;
 
 /** The repository and revision of a model's snapshot directory; undefined for any other directory. */
-export function snapshotOf(directory: string): { name: string; revision: string } | undefined {
+export function parseSnapshot(directory: string): { name: string; revision: string } | undefined {
   const match = /[\\/]models--([^\\/]+)[\\/]snapshots[\\/]([^\\/]+)[\\/]?$/.exec(directory);
   return match ? { name: match[1]!.replace("--", "/"), revision: match[2]! } : undefined;
 }

@@ -1,6 +1,7 @@
 /**
  * Repositories of the Hugging Face hub, in the cache that Python's huggingface_hub shares: models--owner--name/ or
- * datasets--owner--name/ with refs/<branch>, blobs/<etag>, trees/<revision>.json and snapshots/<revision>/<file>, links to blobs.
+ * datasets--owner--name/ with refs/<branch>, blobs/<etag>, trees/<revision>.json and snapshots/<revision>/<file>, links
+ * to blobs.
  */
 
 import { environment, exists, joinPath, linkFile, platformName, readBytes, writeFileAtomic } from "#platform";
@@ -47,8 +48,8 @@ export function isOffline(): boolean {
 }
 
 /**
- * Runs `work`, which downloads files of a repository, one process at a time. Throws DownloadError, which names the repository, if
- * it fails.
+ * Runs `work`, which downloads files of a repository, one process at a time. Throws DownloadError, which names the
+ * repository, if it fails.
  */
 export async function downloading<T>(
   repository: Repository,
@@ -197,7 +198,7 @@ function hubError(repository: Repository, access: HubAccess, cause: unknown): un
   if (cause instanceof LowrankError) return cause;
   const { type, name } = repository;
   const { statusCode: status, message } = cause as { statusCode?: number; message: string };
-  const where = pageOf(repository, access);
+  const where = repositoryPage(repository, access);
   if (status === undefined)
     return new DownloadError("the server is not a Hugging Face hub", {
       where,
@@ -230,8 +231,8 @@ function hubError(repository: Repository, access: HubAccess, cause: unknown): un
   });
 }
 
-/** Where a person sees the repository. */
-function pageOf({ type, name }: Repository, { hubUrl }: HubAccess): string {
+/** The repository's page for people. */
+function repositoryPage({ type, name }: Repository, { hubUrl }: HubAccess): string {
   return type === "model" ? `${hubUrl}/${name}` : `${hubUrl}/${type}s/${name}`;
 }
 
@@ -240,10 +241,10 @@ function login(): string {
   return isPage ? "download its files and choose them" : "set HF_TOKEN to a token with read access";
 }
 
-/** The error for files that only those may read who accepted the owner's terms. */
+/** The error for gated files: only those who have accepted the owner's terms may read them. */
 function gated(repository: Repository, access: HubAccess, status: number, cause?: unknown): DownloadError {
   return new DownloadError(`the ${WORDS[repository.type]} is gated`, {
-    where: pageOf(repository, access),
+    where: repositoryPage(repository, access),
     found: `status ${status}`,
     hint:
       `accept its terms on that page, then ${login()}` +

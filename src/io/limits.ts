@@ -4,7 +4,7 @@ import { FormatError } from "../errors.ts";
 export const LIMITS = {
   /** Bytes of a JSON file. The largest in use, a tokenizer.json with 250,000 tokens, has some 20 MB. */
   json: 32 << 20,
-  /** Bytes of a tokenizer's file; ids of a vocabulary, below the 2^20 that data.wasm can number; its added tokens; bytes of a token. */
+  /** Bytes of a tokenizer's file; ids of a vocabulary (data.wasm has 20 bits); its added tokens; bytes of a token. */
   tokenizer: 128 << 20,
   vocabulary: 1_000_000,
   addedTokens: 4096,
@@ -22,14 +22,14 @@ export const LIMITS = {
   /** Bytes of the files of a data set from the hub. */
   dataset: 2 * 2 ** 30,
   /**
-   * The YAML at the head of a data set's card: characters, and words and signs. Those with 1000 configurations have some 500,000 and 190,000. At
-   * most it takes 2 s and 250 MB.
+   * The YAML at the head of a data set's card: characters, and words and signs. Cards with 1000 configurations have
+   * some 500,000 and 190,000. At the limits parsing takes 2 s and 250 MB.
    */
   card: 1 << 19,
   cardTokens: 1 << 18,
   /** Characters of a path or a pattern of paths in a card. */
   path: 4096,
-  /** Steps of matching a card's patterns with paths, each a character of a path with one of a pattern: a second. */
+  /** Steps of matching a card's patterns with paths, one per pair of characters: about a second. */
   patternSteps: 1e8,
   /** Parquet: rows of a row group, and bytes of the text and label columns of a file. */
   groupRows: 4 << 20,
@@ -51,7 +51,7 @@ export const LIMITS = {
   quantState: 4096,
   /** Names in one setting of an adapter. GPT-2 XL has 192 modules; mixture-of-experts models have some 30,000. */
   names: 1 << 17,
-  /** Regular expressions of an adapter: their size in total, with repetitions written out, and the instructions of each times the characters of names. */
+  /** An adapter's expressions: total size with repetitions expanded; instructions of each times characters of names. */
   expressionSize: 8_000,
   expressionSteps: 10_000_000,
 } as const;
@@ -74,9 +74,9 @@ const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT, COLON
 ];
 
 /**
- * The number of keys in all objects; duplicates count twice. Throws FormatError for JSON that is nested too deeply: code that
- * recurses over such a value (JSON.stringify does) overflows the stack. The same for more than `most` commas: values take more
- * memory than their text.
+ * The number of keys in all objects; duplicates count twice. Throws FormatError for JSON that is nested too deeply:
+ * code that recurses over such a value (JSON.stringify does) overflows the stack. The same for more than `most` commas:
+ * values take more memory than their text.
  */
 export function countKeys(bytes: Uint8Array, where: string, most = Number.POSITIVE_INFINITY): number {
   let keys = 0;

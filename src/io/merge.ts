@@ -1,10 +1,10 @@
 /**
- * Merges a trained model: adds the adapters' products to the base weights. Works in chunks, so that the model is never in
- * memory as a whole. Sums are computed in double precision and rounded once.
+ * Merges a trained model: adds the adapters' products to the base weights. Works in chunks, so that the model is never
+ * in memory as a whole. Sums are computed in double precision and rounded once.
  */
 import { floatToHalf, halfToFloat } from "../half.ts";
 import { baseShapes, lmHeadShapes, loraDims, loraSites, parseSite } from "../names.ts";
-import { type Shape, sizeOf } from "../tensor.ts";
+import { numel, type Shape } from "../tensor.ts";
 import { baseDtype } from "./adapter-meta.ts";
 import type { GPT2Checkpoint } from "./hf.ts";
 import type { Adapter } from "./peft.ts";
@@ -16,7 +16,7 @@ import type { StreamedTensor } from "./safetensors-write.ts";
 /** Elements of a weight that are in memory at a time. */
 const PIECE_ELEMENTS = 1 << 20;
 
-/** scale * B A, as added to a matrix: row i gets the sum over k of scale * left(i, k) * right[k], starting at `column`. */
+/** scale * B A, added to a matrix: row i gets the sum over k of scale * left(i, k) * right[k], from `column` on. */
 interface Product {
   r: number;
   scale: number;
@@ -29,14 +29,15 @@ interface Product {
 
 /**
  * The tensors of a merged model, with their names in transformers. A bias of the head is folded into score.weight if
- * `finalNorm` allows it, and otherwise dropped. A language model has a separate head if its base model has, or if its tied head has an adapter.
+ * `finalNorm` allows it, and otherwise dropped. A language model has a separate head if its base model has, or if its
+ * tied head has an adapter.
  */
 export function mergedTensors(
   checkpoint: GPT2Checkpoint,
   { meta, tensors }: Adapter,
   finalNorm: FinalNorm | undefined,
 ): StreamedTensor[] {
-  const products = productsOf({ meta, tensors });
+  const products = adapterProducts({ meta, tensors });
   const { config } = checkpoint;
   // Frozen matrices are rounded to the type that the run stored them in.
   const shapes = new Map([...baseShapes(config), ...lmHeadShapes(config)]);
@@ -44,7 +45,7 @@ export function mergedTensors(
   const rows = (name: string, from: number, to: number): Promise<Float32Array> => {
     const trained = tensors.get(name);
     if (!trained) return checkpoint.read(name, from, to).then((values) => (isHalf(name) ? rounded(values) : values));
-    const width = sizeOf(trained.shape) / trained.shape[0]!;
+    const width = numel(trained.shape) / trained.shape[0]!;
     return Promise.resolve(trained.data.slice(from * width, to * width));
   };
   const merged = [...baseShapes(config)].map(([name, shape]) => ({
@@ -84,7 +85,7 @@ function whole(name: string, { shape, data }: NamedTensor): StreamedTensor {
 }
 
 /** The products to add to each matrix, by its name in the base model (`head` for the head of a language model). */
-function productsOf({ meta, tensors }: { meta: Adapter["meta"]; tensors: Tensors }): Map<string, Product[]> {
+function adapterProducts({ meta, tensors }: { meta: Adapter["meta"]; tensors: Tensors }): Map<string, Product[]> {
   const { model, lora, task } = meta;
   const products = new Map<string, Product[]>();
   for (const { site, r, scale } of lora ? loraSites(model, lora) : []) {
@@ -120,7 +121,7 @@ async function* pieces(
   products: Product[],
 ): AsyncGenerator<Float32Array> {
   const rows = shape[0]!;
-  const width = sizeOf(shape) / rows;
+  const width = numel(shape) / rows;
   const step = Math.max(1, Math.floor(PIECE_ELEMENTS / width));
   for (let from = 0; from < rows; from += step) {
     const piece = await read(from, Math.min(rows, from + step));

@@ -1,12 +1,12 @@
 /**
- * Matches the names and patterns of adapter_config.json against module names, as PEFT does. Patterns of the form that PEFT
- * writes (letters, digits, `_`, `-`, `.` for any character, and a leading `^`) are looked up; any other pattern is a regular
- * expression of `expression.ts`.
+ * Matches the names and patterns of adapter_config.json against module names, as PEFT does. Patterns of the form that
+ * PEFT writes (letters, digits, `_`, `-`, `.` for any character, and a leading `^`) are looked up; any other pattern is
+ * a regular expression of `expression.ts`.
  */
 import { ConfigError } from "../errors.ts";
 import { type Effort, Expression, ExpressionError, spend } from "./expression.ts";
 
-/** The setting of a file that an error names. */
+/** The file's setting, named in errors. */
 interface Place {
   setting: string;
   where: string;
@@ -48,7 +48,7 @@ export function endings(names: readonly string[]): (name: string) => boolean {
 
 /** PEFT's get_pattern_key: the first key that matches a whole name, or the part after one of its dots. */
 export function firstKey(keys: readonly string[], place: Place, effort: Effort): (name: string) => string | undefined {
-  return firstOf(keys, place, effort, {
+  return patternFinder(keys, place, effort, {
     around: (key) => `(.*\\.)?(${key})$`,
     parts: (name) => [`^${name}`, ...starts(name).map((start) => name.slice(start))],
   });
@@ -56,7 +56,7 @@ export function firstKey(keys: readonly string[], place: Place, effort: Effort):
 
 /** PEFT's test for modules_to_save: whether some consecutive parts of a name match one of them. */
 export function anyPart(names: readonly string[], place: Place, effort: Effort): (name: string) => boolean {
-  const first = firstOf(names, place, effort, {
+  const first = patternFinder(names, place, effort, {
     around: (one) => `(^|.*\\.)${one}($|\\..*)`,
     parts: (name) => [
       ...ends(name, 0).map((end) => `^${name.slice(0, end)}`),
@@ -67,7 +67,7 @@ export function anyPart(names: readonly string[], place: Place, effort: Effort):
 }
 
 /** The index of the block that a module is in, by the first pattern that matches its name; undefined if none does. */
-export function layerOf(
+export function layerFinder(
   patterns: readonly string[],
   place: Place,
   effort: Effort,
@@ -103,7 +103,7 @@ interface Alike {
 }
 
 /** The first pattern that matches a name. */
-function firstOf(
+function patternFinder(
   patterns: readonly string[],
   place: Place,
   effort: Effort,

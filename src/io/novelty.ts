@@ -1,8 +1,9 @@
 /**
- * How new a message is to a classifier: the share of its pairs of neighbouring tokens that no training message has. The score and the
- * Bloom filter that remembers the pairs are Anagram's (Wang, Parekh and Stolfo, 2006, "Anagram: a content anomaly detector resistant
- * to mimicry attack", RAID), with tokens for bytes. Of the scores that were tried (energy, Mahalanobis and nearest-neighbour distances
- * of the last hidden state, rarity of single tokens) it told other languages, code and random words best.
+ * How new a message is to a classifier: the share of its pairs of neighbouring tokens that no training message has. The
+ * score and the Bloom filter that remembers the pairs are Anagram's (Wang, Parekh and Stolfo, 2006, "Anagram: a content
+ * anomaly detector resistant to mimicry attack", RAID), with tokens for bytes. Of the scores tried (energy, Mahalanobis
+ * and nearest-neighbour distances of the last hidden state, rarity of single tokens) it detected other languages, code
+ * and random words best.
  */
 
 /** As an adapter's settings store it. */
@@ -13,12 +14,12 @@ export interface NoveltySettings {
   pairs: string;
 }
 
-/** Bytes of the filter: with 60,000 pairs, 2 % of the others pass for known ones. With very many pairs it knows more, and says less. */
+/** Bytes of the filter: with 60,000 pairs, 2 % of unknown pairs pass for known ones; with very many it detects less. */
 const BYTES = 1 << 16;
 const HASHES = 4;
 const BASE64 = Math.ceil(BYTES / 3) * 4;
 
-/** Share of the validation messages that are called unlike the training data, and the fewest messages for which it is measured. */
+/** Share of validation messages that count as unlike the training data, and the fewest messages to measure it on. */
 const FALSE_ALARMS = 0.02;
 const FEWEST = 50;
 
@@ -28,12 +29,12 @@ export class Novelty {
     private readonly limit: number,
   ) {}
 
-  /** Learns the pairs of `train` and measures the limit on `val`, both as token ids; null if `val` has too few messages. */
+  /** Learns the pairs of `train` and sets the limit on `val`, both as token ids; null if `val` has too few messages. */
   static fit(train: Iterable<Uint32Array>, val: Iterable<Uint32Array>): NoveltySettings | null {
     const bits = new Uint8Array(BYTES);
     for (const ids of train)
       for (let i = 1; i < ids.length; i++)
-        for (const place of placesOf(ids[i - 1]!, ids[i]!)) bits[place >> 3]! |= 1 << (place & 7);
+        for (const place of filterBits(ids[i - 1]!, ids[i]!)) bits[place >> 3]! |= 1 << (place & 7);
     const known = new Novelty(bits, 0);
     const scores = Array.from(val, (ids) => known.score(ids)).sort((a, b) => a - b);
     if (scores.length < FEWEST) return null;
@@ -52,11 +53,11 @@ export class Novelty {
     return this.score(ids) > this.limit;
   }
 
-  /** The share of new pairs. Two known pairs and a new one are added: a message of a few tokens tells little. */
+  /** The share of new pairs. Two known pairs and a new one are added: a message of few tokens says little. */
   score(ids: Uint32Array): number {
     let unseen = 1;
     for (let i = 1; i < ids.length; i++)
-      if (placesOf(ids[i - 1]!, ids[i]!).some((place) => !(this.bits[place >> 3]! & (1 << (place & 7))))) unseen++;
+      if (filterBits(ids[i - 1]!, ids[i]!).some((place) => !(this.bits[place >> 3]! & (1 << (place & 7))))) unseen++;
     return unseen / (Math.max(0, ids.length - 1) + 3);
   }
 }
@@ -68,7 +69,7 @@ export function isNovelty(value: unknown): value is NoveltySettings {
 }
 
 /** The bits of a pair: double hashing (Kirsch and Mitzenmacher, 2006) of two mixes of both ids. */
-function placesOf(first: number, second: number): number[] {
+function filterBits(first: number, second: number): number[] {
   const a = mix(Math.imul(first, 0x9e3779b1) ^ second);
   const b = mix(Math.imul(second, 0x85ebca6b) ^ first) | 1;
   return Array.from({ length: HASHES }, (_, i) => ((a + Math.imul(i, b)) >>> 0) % (8 * BYTES));

@@ -8,7 +8,7 @@ import type { DownloadOptions } from "./download-options.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "./hf.ts";
 import { type Adapter, type AdapterMeta, readAdapter } from "./peft.ts";
-import { baseModelOf, type PeftBase } from "./peft-form.ts";
+import { type PeftBase, readBaseModel } from "./peft-form.ts";
 import { checkFingerprint } from "./vocabulary.ts";
 
 export interface OpenedAdapter {
@@ -18,16 +18,16 @@ export interface OpenedAdapter {
 }
 
 /**
- * Opens a run directory, its adapter/ directory, or an adapter written by PEFT, and the base model that it names (`model`
- * overrides it), which is downloaded if needed. Throws ConfigError if the adapter or the model does not exist, or they do not
- * belong together, FormatError if a file is damaged.
+ * Opens a run directory, its adapter/ directory, or an adapter written by PEFT, and the base model that it names
+ * (`model` overrides it), which is downloaded if needed. Throws ConfigError if the adapter or the model does not exist,
+ * or they do not belong together, FormatError if a file is damaged.
  */
 export async function openAdapter(
   directory: string,
   model?: string,
   options: DownloadOptions = {},
 ): Promise<OpenedAdapter> {
-  const place = await placeOf(directory);
+  const place = await locateAdapter(directory);
   const checkpoint = await openBase(place, model, options);
   try {
     return { adapter: await readFrom(place, checkpoint), checkpoint };
@@ -52,7 +52,7 @@ export async function openAdapter(
  */
 export async function loadAdapter(directory: string, checkpoint: GPT2Checkpoint): Promise<Adapter> {
   checkArguments({ directory, checkpoint }, { directory: "text", checkpoint: "model" });
-  return readFrom(await placeOf(directory), checkpoint);
+  return readFrom(await locateAdapter(directory), checkpoint);
 }
 
 async function readFrom(place: string, checkpoint: GPT2Checkpoint): Promise<Adapter> {
@@ -60,7 +60,7 @@ async function readFrom(place: string, checkpoint: GPT2Checkpoint): Promise<Adap
   // Adapters written by PEFT often come with the tokenizer that they were trained with.
   if (!(await exists(joinPath(place, OURS))))
     await (await import("./tokenizer-files.ts")).checkSameVocabulary(place, vocabulary, config);
-  const adapter = await readAdapter(place, { base: await baseOf(checkpoint) });
+  const adapter = await readAdapter(place, { base: await describePeftBase(checkpoint) });
   const { vocabulary: trained = vocabulary.fingerprint } = adapter.meta.settings as { vocabulary?: string };
   checkFingerprint(place, vocabulary.fingerprint, trained);
   await checkBase(adapter.meta, checkpoint, place);
@@ -84,7 +84,7 @@ async function checkBase(meta: AdapterMeta, checkpoint: GPT2Checkpoint, where: s
 const OURS = "lowrank.json";
 const THEIRS = "adapter_config.json";
 
-async function placeOf(directory: string): Promise<string> {
+async function locateAdapter(directory: string): Promise<string> {
   const parents = IS_ADAPTER.test(directory) ? [joinPath(directory, "..")] : [];
   for (const place of [directory, ...parents])
     if (!isRemote(place) && (await exists(joinPath(place, STAGING))))
@@ -96,8 +96,8 @@ async function placeOf(directory: string): Promise<string> {
 export const IS_ADAPTER = /(^|[\\/])adapter[\\/]*$/;
 
 /**
- * Where the adapter is: in adapter/ of a run, or in the directory itself; undefined if there is none. A server that has a run is not
- * asked for files that it does not have.
+ * Where the adapter is: in adapter/ of a run, or in the directory itself; undefined if there is none. A server with a
+ * run is not asked for files that a run does not have.
  */
 export async function findAdapter(directory: string): Promise<string | undefined> {
   const inside = joinPath(directory, "adapter");
@@ -138,12 +138,12 @@ export async function namedBase(directory: string): Promise<string | undefined> 
   ] as const) {
     const path = joinPath(directory, file);
     if (!(await exists(path))) continue;
-    return baseModelOf(await readJson(path), key, path);
+    return readBaseModel(await readJson(path), key, path);
   }
   return undefined;
 }
 
-async function baseOf(checkpoint: GPT2Checkpoint): Promise<PeftBase> {
+async function describePeftBase(checkpoint: GPT2Checkpoint): Promise<PeftBase> {
   const { config, names, directory } = checkpoint;
   const lmHead = () => checkpoint.read(names.includes("lm_head.weight") ? "lm_head.weight" : "wte.weight");
   if (!names.includes("score.weight")) return { config, directory, lmHead };

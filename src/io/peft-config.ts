@@ -1,12 +1,13 @@
 /**
- * PEFT's adapter_config.json of LoRA: which modules of a GPT-2 have an adapter, their ranks and scales, and what else was trained.
- * Names are matched as PEFT matches them. Settings that change the arithmetic in an unsupported way are refused.
+ * PEFT's adapter_config.json of LoRA: which modules of a GPT-2 have an adapter, their ranks and scales, and what else
+ * was trained. Names are matched as PEFT matches them. Settings that change the arithmetic in an unsupported way are
+ * refused.
  */
 import { type GPT2Config, INITS, type LoraConfig, loraScale } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { type Effort, newEffort } from "./expression.ts";
 import { LIMITS } from "./limits.ts";
-import { anyPart, endings, firstKey, isPlain, layerOf, suffixes, wholeName } from "./name-patterns.ts";
+import { anyPart, endings, firstKey, isPlain, layerFinder, suffixes, wholeName } from "./name-patterns.ts";
 
 /** A parsed adapter_config.json. */
 export type PeftConfig = Record<string, unknown>;
@@ -20,7 +21,7 @@ export interface PeftModule {
 
 /** The contents of an adapter_config.json, resolved for a model. */
 export interface PeftPlan {
-  /** As in the file; null if PEFT was given no task. */
+  /** As in the file; null if PEFT had no task type. */
   task: "SEQ_CLS" | "CAUSAL_LM" | null;
   adapted: PeftModule[];
   /** Whether the biases of the adapted modules were trained as well. */
@@ -69,7 +70,7 @@ const LORA: Rules = {
 const DEFAULTS: PeftConfig = { r: 8, lora_alpha: 8, target_modules: ["c_attn"] };
 
 /** The settings of a parsed adapter_config.json that are not null. Throws FormatError if it is not an object. */
-export function settingsOf(json: unknown, where: string): PeftConfig {
+export function givenSettings(json: unknown, where: string): PeftConfig {
   if (typeof json !== "object" || json === null || Array.isArray(json))
     throw new FormatError("the adapter's configuration is not a JSON object", { where, found: show(json) });
   return Object.fromEntries(Object.entries(json).filter(([, value]) => value !== null));
@@ -89,7 +90,7 @@ interface Source {
 
 /** Throws ConfigError for variants of LoRA that are not supported, FormatError for invalid settings. */
 export async function parsePeftConfig(json: unknown, model: GPT2Config, where: string): Promise<PeftPlan> {
-  const config = { ...DEFAULTS, ...settingsOf(json, where) };
+  const config = { ...DEFAULTS, ...givenSettings(json, where) };
   const source: Source = { config, where, effort: await newEffort(hasExpressions(config)) };
   refuseVariants(config, LORA, where);
   const task = (config.task_type ?? null) as PeftPlan["task"];
@@ -108,19 +109,19 @@ export async function parsePeftConfig(json: unknown, model: GPT2Config, where: s
     init: config.init_lora_weights === "gaussian" ? INITS[0] : INITS[1],
   } as const;
   const isTarget = targetMatcher(source, toSave);
-  const rankOf = numberOf(source, "rank_pattern", "r");
-  const alphaOf = numberOf(source, "alpha_pattern", "lora_alpha");
+  const moduleRank = patternNumber(source, "rank_pattern", "r");
+  const moduleAlpha = patternNumber(source, "alpha_pattern", "lora_alpha");
   const adapted = candidates(model, task)
     .filter(isTarget)
     .map((name): PeftModule => {
-      const r = rankOf(name);
+      const r = moduleRank(name);
       if (!Number.isSafeInteger(r) || r < 1)
         throw new FormatError("the rank r is invalid", {
           where,
           expected: "an integer of 1 or more",
           found: show(r),
         });
-      const scale = loraScale({ ...lora, r, lora_alpha: alphaOf(name) });
+      const scale = loraScale({ ...lora, r, lora_alpha: moduleAlpha(name) });
       if (!Number.isFinite(Math.fround(scale)))
         throw new FormatError(`the scale of ${name} overflows float32`, { where, found: show(scale) });
       return { name, r, scale };
@@ -233,22 +234,22 @@ function layerMatcher(source: Source): ((module: string) => boolean) | undefined
     throw new FormatError("layers_to_transform is not a list of integers", { where, found: show(wanted) });
   const patterns = typeof named === "string" ? (named === "" ? [] : [named]) : strings(source, "layers_pattern");
   if (layers.length === 0) return undefined;
-  const indexOf = layerOf(patterns, { setting: "layers_pattern", where }, effort);
+  const layerIndex = layerFinder(patterns, { setting: "layers_pattern", where }, effort);
   const chosen = new Set<number | undefined>(layers);
-  return (module) => chosen.has(indexOf(module) ?? Number.NaN);
+  return (module) => chosen.has(layerIndex(module) ?? Number.NaN);
 }
 
 /** The value of a pattern's first key that matches a module's name, otherwise the setting `usual`. */
-function numberOf(source: Source, setting: string, usual: string): (module: string) => number {
+function patternNumber(source: Source, setting: string, usual: string): (module: string) => number {
   const { config, where, effort } = source;
   const pattern = config[setting] ?? {};
   if (typeof pattern !== "object" || Array.isArray(pattern))
     throw new FormatError(`${setting} is not an object of names and numbers`, { where, found: show(pattern) });
   const values = new Map(Object.entries(pattern));
   checkCount(setting, values.size, where);
-  const keyOf = firstKey([...values.keys()], { setting, where }, effort);
+  const matchingKey = firstKey([...values.keys()], { setting, where }, effort);
   return (module) => {
-    const key = keyOf(module);
+    const key = matchingKey(module);
     const value = key === undefined ? config[usual] : values.get(key);
     if (typeof value === "number" && Number.isFinite(value)) return value;
     throw new FormatError(`${key === undefined ? usual : setting} has no number for ${module}`, {

@@ -1,4 +1,4 @@
-/** What the adapters of all modes that PEFT has look like in its files: `PeftForm`, made by peft-lora.ts and peft-virtual.ts. */
+/** `PeftForm`: how the adapters of PEFT's modes look in its files. Built by peft-lora.ts and peft-virtual.ts. */
 import type { GPT2Config, Mode } from "../config.ts";
 import { FormatError } from "../errors.ts";
 import type { Shape } from "../tensor.ts";
@@ -25,7 +25,7 @@ export interface PeftBase {
   directory?: string;
   /** The base model's score.weight, which an adapter of the head needs. */
   score?: NamedTensor;
-  /** Reads the base model's head of the vocabulary [V, C], to compare it with the copy that PEFT saves with an adapter of it. */
+  /** Reads the base model's vocabulary head [V, C], to compare it with PEFT's copy beside an adapter on it. */
   lmHead?: () => Promise<Float32Array>;
 }
 
@@ -51,12 +51,12 @@ export interface PeftForm {
   obstacle?: string | undefined;
   /** The tensors of `shapes` from ours. */
   to: (tensors: Tensors) => Tensors;
-  /** The inverse, bit for bit. Throws FormatError, naming `where`, for tensors that were trained further with another program. */
+  /** The inverse, bit for bit. Throws FormatError, naming `where`, for tensors that another program trained further. */
   from: (peft: Tensors, where: string) => Tensors;
 }
 
 /** The base model that an adapter's JSON names under `key`; "" if it names none. */
-export function baseModelOf(json: unknown, key: string, where: string): string {
+export function readBaseModel(json: unknown, key: string, where: string): string {
   const name = (json as Record<string, unknown> | null)?.[key] ?? "";
   if (typeof name === "string") return name;
   throw new FormatError(`${key} is not a string`, { where, found: JSON.stringify(name) });
@@ -89,9 +89,9 @@ export interface ImportEntry {
   shape?: Shape;
 }
 
-/** What the settings of an adapter that PEFT wrote say of its tensors. */
+/** What the settings of an adapter written by PEFT say of its tensors. */
 export interface ImportPlan {
-  /** What the description has of the method. */
+  /** The method's part of the description. */
   own: Pick<AdapterMeta, "mode" | "lora" | "num_virtual_tokens">;
   classifies: boolean;
   /** The number of classes; 0 for a language model. */

@@ -5,7 +5,7 @@ import type { Shape } from "../tensor.ts";
 import { checkKinds } from "./common.ts";
 import { type PeftConfig, type Rules, refuseVariants, show } from "./peft-config.ts";
 import { HEADS, headEntry, type ImportEntry, type ImportPlan, type PeftBase } from "./peft-form.ts";
-import { dimensions, EMBEDDINGS, SCORE, tensorOf, type VirtualMode } from "./peft-virtual.ts";
+import { dimensions, EMBEDDINGS, SCORE, type VirtualMode, virtualTensor } from "./peft-virtual.ts";
 
 const RULES: Rules = {
   method: "prompt tuning and prefix tuning as PEFT has them",
@@ -21,8 +21,8 @@ const RULES: Rules = {
 };
 
 /**
- * What the settings of such an adapter say of its tensors. Throws ConfigError for settings that are not supported and for another base
- * model, FormatError for invalid settings.
+ * What the settings of such an adapter say of its tensors. Throws ConfigError for settings that are not supported and
+ * for another base model, FormatError for invalid settings.
  */
 export function importVirtual(
   mode: VirtualMode,
@@ -47,7 +47,7 @@ export function importVirtual(
         found: `${key} = ${value} (${directory})`,
       });
   textContext(config, { num_virtual_tokens }, where);
-  const [name, shape] = tensorOf(mode, config, num_virtual_tokens);
+  const [name, shape] = virtualTensor(mode, config, num_virtual_tokens);
   const classifies = task_type === "SEQ_CLS";
   const classes = classifies ? (peft.get(SCORE)?.[0] ?? 0) : 0;
   const entries = new Map<string, ImportEntry>([[EMBEDDINGS, { name, shape }]]);

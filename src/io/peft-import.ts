@@ -1,21 +1,21 @@
 /**
- * Imports adapters trained with PEFT. With LoRA every module has its own rank and scale, and c_attn a single adapter. Loaded on
- * demand: a run of ours needs none of it.
+ * Imports adapters trained with PEFT. With LoRA every module has its own rank and scale, and c_attn a single adapter.
+ * Loaded on demand: Lowrank's own runs do not need it.
  */
 import { type LoraConfig, type LoraSite, TARGETS, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { baseShapes, lmHeadShapes, loraDims, loraSite } from "../names.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
-import { type PeftModule, type PeftPlan, parsePeftConfig, settingsOf, show } from "./peft-config.ts";
+import { givenSettings, type PeftModule, type PeftPlan, parsePeftConfig, show } from "./peft-config.ts";
 import {
-  baseModelOf,
   headEntry,
   type ImportEntry,
   type ImportPlan,
   PEFT_TYPES,
   type PeftBase,
   type PeftMode,
+  readBaseModel,
 } from "./peft-form.ts";
 import { importVirtual } from "./peft-import-virtual.ts";
 import { KINDS, PREFIX, SCORE, theirName } from "./peft-lora.ts";
@@ -27,9 +27,9 @@ interface PeftImport {
 }
 
 /**
- * Imports a PEFT adapter from its parsed adapter_config.json and the names and shapes of its tensors. Throws ConfigError for
- * methods and variants that are not supported, FormatError listing every key that is missing, unexpected, or of a shape that does
- * not match the model.
+ * Imports a PEFT adapter from its parsed adapter_config.json and the names and shapes of its tensors. Throws
+ * ConfigError for methods and variants that are not supported, FormatError listing every key that is missing,
+ * unexpected, or of a shape that does not match the model.
  */
 export async function importPeft(
   json: unknown,
@@ -37,14 +37,14 @@ export async function importPeft(
   base: PeftBase,
   where: string,
 ): Promise<PeftImport> {
-  const settings = settingsOf(json, where);
-  const mode = modeOf(settings.peft_type, where);
+  const settings = givenSettings(json, where);
+  const mode = peftMode(settings.peft_type, where);
   const plan =
     mode === "lora" ? await importLora(json, peft, base, where) : importVirtual(mode, settings, peft, base, where);
   const keys = take(peft, plan, where);
   const { own, classifies, classes } = plan;
   const meta: AdapterMeta = {
-    base_model: baseModelOf(json, "base_model_name_or_path", where),
+    base_model: readBaseModel(json, "base_model_name_or_path", where),
     model: base.config,
     ...own,
     // transformers reads a classifier's logits at the last token that is not padding, and its head has no bias.
@@ -60,8 +60,8 @@ export async function importPeft(
   return { meta, keys };
 }
 
-/** The mode that is this method of PEFT's. Throws ConfigError if there is none. */
-function modeOf(type: unknown, where: string): PeftMode {
+/** The mode of a PEFT method. Throws ConfigError if there is none. */
+function peftMode(type: unknown, where: string): PeftMode {
   const found = Object.entries(PEFT_TYPES).find(([, name]) => name === type);
   if (found) return found[0] as PeftMode;
   throw new ConfigError(`PEFT's peft_type = ${show(type)} is not supported`, {
@@ -77,11 +77,11 @@ async function importLora(
   where: string,
 ): Promise<ImportPlan> {
   const plan = await parsePeftConfig(json, base.config, where);
-  const classifies = plan.task === null ? headOf(plan, base) === "score" : plan.task === "SEQ_CLS";
+  const classifies = plan.task === null ? chooseHead(plan, base) === "score" : plan.task === "SEQ_CLS";
   const score = classifies ? (peft.get(SCORE) ?? base.score?.shape) : undefined;
   const classes = score?.[0] ?? 0;
   const { entries, sites, modulesToSave } = expectedEntries(plan, base, classes, classifies);
-  const targets = new Set(sites.map(({ site }) => targetOf(site)));
+  const targets = new Set(sites.map(({ site }) => siteTarget(site)));
   const lora: LoraConfig = {
     ...plan.lora,
     target_modules: (["c_attn", ...TARGETS] as const).filter((target) => targets.has(target)),
@@ -93,21 +93,21 @@ async function importLora(
 }
 
 /** The head of an adapter without a task type: the one that is adapted or saved, otherwise the base model's. */
-function headOf({ adapted, saves }: PeftPlan, { score }: PeftBase): "score" | "lm_head" {
+function chooseHead({ adapted, saves }: PeftPlan, { score }: PeftBase): "score" | "lm_head" {
   const named = (["score", "lm_head"] as const).find(
     (head) => saves(head) || adapted.some(({ name }) => name === head),
   );
   return named ?? (score === undefined ? "lm_head" : "score");
 }
 
-const targetOf = (site: string): Target =>
+const siteTarget = (site: string): Target =>
   site === "head" ? "head" : SITE_TARGETS.find((target) => site.endsWith(`.${loraSite(target, 0).slice(4)}`))!;
 
 /** Our targets for PEFT's modules. */
 const SITE_TARGETS = ["c_attn", "o", "fc", "proj"] as const;
 
 /** Our site for one of PEFT's modules. */
-function siteOf({ name }: PeftModule): { target: Target; site: string } {
+function moduleSite({ name }: PeftModule): { target: Target; site: string } {
   const [, layer, kind] = /^transformer\.h\.(\d+)\.(.*)$/.exec(name) ?? [];
   const target = SITE_TARGETS.find((one) => KINDS[one] === kind) ?? "head";
   return { target, site: loraSite(target, Number(layer)) };
@@ -119,7 +119,7 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
   const sites: LoraSite[] = [];
   const modulesToSave: string[] = [];
   for (const module of plan.adapted) {
-    const { target, site } = siteOf(module);
+    const { target, site } = moduleSite(module);
     const { r, scale, name } = module;
     const dims = loraDims(target, config, classifies ? classes : config.vocab_size);
     sites.push({ site, r, scale });
@@ -148,9 +148,9 @@ function take(peft: ReadonlyMap<string, Shape>, plan: ImportPlan, where: string)
   const { entries, decisive } = plan;
   // Older versions of PEFT omit the wrapper's name in the key of a bias.
   const plain = (key: string) => key.replace(".base_layer.bias", ".bias");
-  const keyOf = new Map([...entries.keys()].map((key) => [peft.has(key) ? key : plain(key), key]));
-  const missing = [...keyOf].filter(([key]) => !peft.has(key)).map(([, key]) => key);
-  const extra = [...peft.keys()].filter((key) => !keyOf.has(key));
+  const fileKeys = new Map([...entries.keys()].map((key) => [peft.has(key) ? key : plain(key), key]));
+  const missing = [...fileKeys].filter(([key]) => !peft.has(key)).map(([, key]) => key);
+  const extra = [...peft.keys()].filter((key) => !fileKeys.has(key));
   if (missing.length > 0 || extra.length > 0) {
     const hint = hintFor(missing, extra, plan);
     throw new FormatError("the adapter's tensors do not match its configuration", {
@@ -162,7 +162,7 @@ function take(peft: ReadonlyMap<string, Shape>, plan: ImportPlan, where: string)
   }
   const out = new Map<string, string>();
   const wrong: string[] = [];
-  for (const [key, entry] of keyOf) {
+  for (const [key, entry] of fileKeys) {
     const found = peft.get(key)!;
     const { name, shape } = entries.get(entry)!;
     if (shape !== undefined && !sameShape(found, shape))

@@ -56,7 +56,7 @@ interface Part {
 }
 
 /** The name of a module's A or B in PEFT's file. */
-const keyOf = ({ name }: Module, part: "A" | "B") => `${PREFIX}${name}.lora_${part}.weight`;
+const factorName = ({ name }: Module, part: "A" | "B") => `${PREFIX}${name}.lora_${part}.weight`;
 
 /** Settings that affect the results. */
 const DECISIVE = [
@@ -66,26 +66,26 @@ const DECISIVE = [
 
 /** A LoRA adapter in PEFT's files. */
 export function loraForm(adapter: LoraModel): PeftForm {
-  const modules = modulesOf(adapter);
+  const modules = loraModules(adapter);
   const saved = [...savedKeys(adapter, modules)];
   const base = new Map([...baseShapes(adapter.model), ...lmHeadShapes(adapter.model)]);
   return {
-    config: configOf(adapter, modules),
+    config: loraPeftConfig(adapter, modules),
     decisive: DECISIVE,
     shapes: new Map<string, Shape>([
       ...modules.flatMap((module): [string, Shape][] => [
-        [keyOf(module, "A"), [module.r, module.in]],
-        [keyOf(module, "B"), [module.out, module.r]],
+        [factorName(module, "A"), [module.r, module.in]],
+        [factorName(module, "B"), [module.out, module.r]],
       ]),
       ...saved.map(([name, key]): [string, Shape] => [key, base.get(name)!]),
     ]),
     score: SCORE,
-    obstacle: obstacleOf(modules),
+    obstacle: loraObstacle(modules),
     to(tensors) {
       const out: Tensors = new Map();
       for (const module of modules) {
         const { A, B } = fuse(module, tensors);
-        out.set(keyOf(module, "A"), A).set(keyOf(module, "B"), B);
+        out.set(factorName(module, "A"), A).set(factorName(module, "B"), B);
       }
       for (const [name, key] of saved) out.set(key, tensors.get(name)!);
       return out;
@@ -93,7 +93,7 @@ export function loraForm(adapter: LoraModel): PeftForm {
     from(peft, where) {
       const out: Tensors = new Map();
       for (const module of modules) {
-        const [A, B] = [peft.get(keyOf(module, "A"))!, peft.get(keyOf(module, "B"))!];
+        const [A, B] = [peft.get(factorName(module, "A"))!, peft.get(factorName(module, "B"))!];
         split(module, A, B, out, where);
       }
       for (const [name, key] of saved) out.set(name, peft.get(key)!);
@@ -103,7 +103,7 @@ export function loraForm(adapter: LoraModel): PeftForm {
 }
 
 /** Why PEFT cannot represent these adapters; undefined if it can. */
-function obstacleOf(modules: Module[]): string | undefined {
+function loraObstacle(modules: Module[]): string | undefined {
   if (modules.length === 0) return "only the head has an adapter, and PEFT needs one in the blocks";
   const uneven = modules.find(({ parts, scale }) => parts.some((part) => part.scale !== scale));
   if (uneven) return `the adapters of ${uneven.name} have different scales, and PEFT has only one per module`;
@@ -111,7 +111,7 @@ function obstacleOf(modules: Module[]): string | undefined {
 }
 
 /** PEFT's modules with adapters. A classifier's head is not one: it is saved whole, as score.weight. */
-function modulesOf({ model, lora, task }: LoraModel): Module[] {
+function loraModules({ model, lora, task }: LoraModel): Module[] {
   const modules = new Map<string, Module>();
   for (const { site, r, scale } of loraSites(model, lora)) {
     const { target, layer } = parseSite(site, model)!;
@@ -130,25 +130,25 @@ function modulesOf({ model, lora, task }: LoraModel): Module[] {
 }
 
 /** PEFT's alpha for a scale: the shortest number that gives exactly this scale. */
-function alphaOf(scale: number, r: number, rslora: boolean): number {
+function peftAlpha(scale: number, r: number, rslora: boolean): number {
   const divisor = rslora ? Math.sqrt(r) : r;
   const short = Number((scale * divisor).toPrecision(12));
   return short / divisor === scale ? short : scale * divisor;
 }
 
 /**
- * PEFT's adapter_config.json. PEFT scales by alpha / r, or alpha / sqrt(r) with use_rslora; lora_alpha is chosen so that the
- * scale is ours.
+ * PEFT's adapter_config.json. PEFT scales by alpha / r, or alpha / sqrt(r) with use_rslora; lora_alpha is chosen so
+ * that the scale is ours.
  */
-function configOf(adapter: LoraModel, modules: Module[]): PeftForm["config"] {
+function loraPeftConfig(adapter: LoraModel, modules: Module[]): PeftForm["config"] {
   const { lora } = adapter;
   const layers = lora.layers_to_transform;
   const rslora = lora.scaling === "alpha/sqrt(r)";
-  const alpha = alphaOf(loraScale(lora), lora.r, rslora);
+  const alpha = peftAlpha(loraScale(lora), lora.r, rslora);
   const { biases, saved } = savedModules(adapter, modules);
   return {
     ...commonConfig("lora", adapter, saved),
-    alpha_pattern: patternOf(modules, ({ scale, r }) => alphaOf(scale, r, rslora), alpha),
+    alpha_pattern: modulePattern(modules, ({ scale, r }) => peftAlpha(scale, r, rslora), alpha),
     bias: biases.length > 0 ? "lora_only" : "none",
     fan_in_fan_out: true,
     ...(layers ? { layers_to_transform: layers } : {}),
@@ -156,7 +156,7 @@ function configOf(adapter: LoraModel, modules: Module[]): PeftForm["config"] {
     lora_alpha: alpha,
     lora_dropout: 0,
     r: lora.r,
-    rank_pattern: patternOf(modules, ({ r }) => r, lora.r),
+    rank_pattern: modulePattern(modules, ({ r }) => r, lora.r),
     target_modules: targetModules(adapter, modules),
     use_rslora: rslora,
   };
@@ -173,7 +173,7 @@ function targetModules({ model, lora }: LoraModel, modules: Module[]): string[] 
 }
 
 /** The modules whose value is not `usual`: by suffix if all modules of a kind agree, otherwise one by one. */
-function patternOf(modules: Module[], value: (module: Module) => number, usual: number): Record<string, number> {
+function modulePattern(modules: Module[], value: (module: Module) => number, usual: number): Record<string, number> {
   const pattern: Record<string, number> = {};
   for (const kind of new Set(modules.map((module) => module.kind))) {
     const some = modules.filter((module) => module.kind === kind);
@@ -185,8 +185,8 @@ function patternOf(modules: Module[], value: (module: Module) => number, usual: 
 }
 
 /**
- * The base model's tensors that were trained as well. The biases of the adapted modules become PEFT's bias="lora_only" if all
- * of them were trained; the others become modules_to_save.
+ * The base model's tensors that were trained as well. The biases of the adapted modules become PEFT's bias="lora_only"
+ * if all of them were trained; the others become modules_to_save.
  */
 function savedModules({ lora }: LoraModel, modules: Module[]): { biases: string[]; saved: string[] } {
   const modulesToSave = lora.modulesToSave ?? [];
@@ -234,7 +234,7 @@ function split(module: Module, A: NamedTensor, B: NamedTensor, into: Tensors, wh
         const value = B.data[i * r + at + k]!;
         if (i >= row && i < row + rows) data[(i - row) * rank + k] = value;
         else if (value !== 0)
-          throw new FormatError(`${keyOf(module, "B")} is not block-diagonal`, {
+          throw new FormatError(`${factorName(module, "B")} is not block-diagonal`, {
             where,
             expected: `0 at row ${i}, column ${at + k}: q, k and v have separate adapters`,
             found: String(value),

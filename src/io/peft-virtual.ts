@@ -1,6 +1,6 @@
 /**
- * Virtual tokens in PEFT's files: prompt tuning and prefix tuning. Both are one tensor, prompt_embeddings, as our modes prompt and
- * prefix have it; of a prefix with a projection PEFT saves the projected one too.
+ * Virtual tokens in PEFT's files: prompt tuning and prefix tuning. Both are one tensor, prompt_embeddings, as in our
+ * modes prompt and prefix; of a prefix with a projection PEFT saves the projected one.
  */
 import type { GPT2Config } from "../config.ts";
 import { methodShapes } from "../names.ts";
@@ -16,7 +16,7 @@ export const EMBEDDINGS = "prompt_embeddings";
 export const SCORE = "base_model.score.weight";
 
 /** Our name of the tensor, and its shape. */
-export function tensorOf(
+export function virtualTensor(
   mode: VirtualMode,
   model: GPT2Config,
   num_virtual_tokens: number,
@@ -32,7 +32,7 @@ export function dimensions({ n_embd, n_layer, n_head }: GPT2Config): Record<stri
 export function virtualForm(mode: VirtualMode, meta: AdapterMeta): PeftForm {
   const { model } = meta;
   const num_virtual_tokens = meta.num_virtual_tokens!;
-  const [name, shape] = tensorOf(mode, model, num_virtual_tokens);
+  const [name, shape] = virtualTensor(mode, model, num_virtual_tokens);
   const sizes = { ...dimensions(model), num_transformer_submodules: 1, num_virtual_tokens };
   const own =
     mode === "prompt"

@@ -1,7 +1,7 @@
-/** Writes directories of trained tensors. Separate from the reader, so that a page that only classifies does not load it. */
+/** Writes directories of trained tensors. Separate from the reader: a page that only classifies does not load it. */
 import { MODE_TITLES } from "../config.ts";
 import { loraSites } from "../names.ts";
-import { expectShape, sizeOf } from "../tensor.ts";
+import { expectShape, numel } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, checkMeta, encodeMeta } from "./adapter-meta.ts";
 import {
   type Adapter,
@@ -26,8 +26,8 @@ export interface AdapterFiles {
 }
 
 /**
- * An adapter as the files of its directory. With `finalNorm`, the base model's last layer norm, a bias of the head can be
- * folded into PEFT's score.weight. Throws FormatError or ShapeError if the tensors do not match `meta`.
+ * An adapter as the files of its directory. With `finalNorm`, the base model's last layer norm, a bias of the head can
+ * be folded into PEFT's score.weight. Throws FormatError or ShapeError if the tensors do not match `meta`.
  */
 export function adapterFiles({ meta, tensors }: Adapter, { finalNorm }: { finalNorm?: FinalNorm } = {}): AdapterFiles {
   const where = "the adapter";
@@ -35,7 +35,7 @@ export function adapterFiles({ meta, tensors }: Adapter, { finalNorm }: { finalN
   const shapes = adapterShapes(meta);
   checkShapes(new Map([...tensors].map(([name, { shape }]) => [name, shape])), shapes, where);
   for (const [name, shape] of shapes)
-    expectShape(`the data of ${name}`, [tensors.get(name)!.data.length], [sizeOf(shape)]);
+    expectShape(`the data of ${name}`, [tensors.get(name)!.data.length], [numel(shape)]);
   const files: AdapterFiles["files"] = new Map();
   const form = peftForm(meta);
   let reason: string | undefined = `${MODE_TITLES[meta.mode]} is not one of its methods`;
@@ -75,8 +75,8 @@ function sortKeys(object: Record<string, unknown>): Record<string, unknown> {
 }
 
 /**
- * Why the bias of a head cannot be exported to PEFT and transformers, whose heads have none; undefined if it can be folded
- * into the head's weight, by `finalNorm`.
+ * Why the bias of a head cannot be exported to PEFT and transformers, whose heads have none; undefined if it can be
+ * folded into the head's weight, by `finalNorm`.
  */
 export function biasObstacle(tensors: Tensors, finalNorm?: FinalNorm): string | undefined {
   const bias = tensors.get("head.bias")?.data;

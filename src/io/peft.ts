@@ -1,8 +1,8 @@
 /**
- * Directories of trained tensors. In PEFT's modes (lora, prompt, prefix) they are PEFT adapters (adapter_config.json and
- * adapter_model.safetensors) with two files of our own: lowrank.json, the settings that PEFT cannot express, and
- * lowrank.safetensors, the tensors that PEFT's file does not store exactly. In the other modes they hold lowrank.json and
- * weights.safetensors.
+ * Directories of trained tensors. In PEFT's modes (lora, prompt, prefix) they are PEFT adapters (adapter_config.json
+ * and adapter_model.safetensors) with two files of our own: lowrank.json, the settings that PEFT cannot express, and
+ * lowrank.safetensors, the tensors that PEFT's file does not store exactly. In the other modes they hold lowrank.json
+ * and weights.safetensors.
  */
 
 import { exists, joinPath, listDirectory, openFile } from "#platform";
@@ -38,9 +38,9 @@ interface ReadOptions {
 }
 
 /**
- * Reads a directory of `adapterFiles`, bit for bit; with `base`, also one written by PEFT. Throws ConfigError if there is
- * none, FormatError or ShapeError (naming the tensors) if a file is damaged, has missing or unexpected tensors, or was changed
- * with PEFT.
+ * Reads a directory of `adapterFiles`, bit for bit; with `base`, also one written by PEFT. Throws ConfigError if there
+ * is none, FormatError or ShapeError (naming the tensors) if a file is damaged, has missing or unexpected tensors, or
+ * was changed with PEFT.
  */
 export async function readAdapter(directory: string, { base }: ReadOptions = {}): Promise<Adapter> {
   const has = (file: string) => exists(joinPath(directory, file));
@@ -50,7 +50,7 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
     throw new ConfigError("there is no trained model in this directory", {
       where: directory,
       expected: `${META}, which training writes`,
-      found: (await exists(directory)) ? await contentsOf(directory) : "no such directory",
+      found: (await exists(directory)) ? await describeContents(directory) : "no such directory",
       ...(peft ? { hint: "this adapter was written by PEFT: give its base model as well" } : {}),
     });
   }
@@ -91,7 +91,7 @@ function checkBase(meta: AdapterMeta, { config, directory = "the given base mode
 }
 
 /** The contents of a path, in words. */
-async function contentsOf(path: string): Promise<string> {
+async function describeContents(path: string): Promise<string> {
   const names = await listDirectory(path).catch(() => null);
   return names === null ? "a file" : nameList(names.filter((name) => !name.startsWith(".")));
 }
@@ -138,7 +138,7 @@ export function peftForm(meta: AdapterMeta): PeftForm | undefined {
   return meta.mode === "prompt" || meta.mode === "prefix" ? virtualForm(meta.mode, meta) : undefined;
 }
 
-/** Whether a tensor is stored in our own file: PEFT's file has a classifier's head and its adapter folded into one matrix. */
+/** Whether a tensor is in our own file: PEFT's has a classifier's head and its adapter folded into one matrix. */
 export function isOurs(name: string, { task }: AdapterMeta): boolean {
   return task.objective === "classification" && (name.startsWith("head.") || name.startsWith("lora.head."));
 }

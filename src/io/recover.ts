@@ -4,8 +4,8 @@ import { ConfigError } from "../errors.ts";
 import { finishReplacing, isReplacing } from "../platform/replacing.ts";
 
 /**
- * Removes the lock of a killed process. Completes an interrupted replacement of a directory's files if it was committed,
- * otherwise rolls it back. Returns whether one was completed.
+ * Removes the lock of a killed process. Completes an interrupted replacement of a directory's files if it was
+ * committed, otherwise rolls it back. Returns whether one was completed.
  */
 export async function recover(directory: string): Promise<boolean> {
   await dropDeadLock(directory);

@@ -1,6 +1,6 @@
 /** Writes safetensors files, byte for byte as the reference library does: see safetensors.ts for the format. */
 import { FormatError, ShapeError } from "../errors.ts";
-import { type Shape, showShape, sizeOf } from "../tensor.ts";
+import { numel, type Shape, showShape } from "../tensor.ts";
 
 export type EncodableTensor =
   | { name: string; shape: Shape; dtype: "F32"; data: Float32Array }
@@ -17,9 +17,9 @@ interface HeaderEntry {
 }
 
 /**
- * The first bytes of a safetensors file, up to the data, and the tensors in the order of their data. They are sorted as in the
- * reference library, by element type and name, so that the file does not depend on the order of `tensors`.
- * The header is padded to align the data to 8 bytes. Throws FormatError for a duplicate name.
+ * The first bytes of a safetensors file, up to the data, and the tensors in the order of their data. They are sorted as
+ * in the reference library, by element type and name, so that the file does not depend on the order of `tensors`. The
+ * header is padded to align the data to 8 bytes. Throws FormatError for a duplicate name.
  */
 function encodeHeader<T extends HeaderEntry>(
   tensors: readonly T[],
@@ -33,7 +33,7 @@ function encodeHeader<T extends HeaderEntry>(
   let dataBytes = 0;
   for (const [i, { name, shape, dtype }] of sorted.entries()) {
     if (name === "__metadata__" || name === sorted[i - 1]?.name) throw new FormatError(`two tensors are named ${name}`);
-    const end = dataBytes + BYTES[dtype] * sizeOf(shape);
+    const end = dataBytes + BYTES[dtype] * numel(shape);
     entries.push([name, { dtype, shape, data_offsets: [dataBytes, end] }]);
     dataBytes = end;
   }
@@ -50,27 +50,27 @@ function encodeHeader<T extends HeaderEntry>(
 
 function sizeError(name: string, shape: Shape, found: number): ShapeError {
   return new ShapeError(`${name}: the data does not match the shape`, {
-    expected: `${sizeOf(shape)} elements for ${showShape(shape)}`,
+    expected: `${numel(shape)} elements for ${showShape(shape)}`,
     found: `${found} elements`,
   });
 }
 
-const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Int32Array | Uint16Array) =>
+const viewBytes = ({ buffer, byteOffset, byteLength }: Float32Array | Int32Array | Uint16Array) =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
-/** The bytes of a safetensors file. Throws ShapeError if data does not match its shape, FormatError for a duplicate name. */
+/** The bytes of a safetensors file. Throws ShapeError if data and shape differ, FormatError for a duplicate name. */
 export function encodeSafetensors(
   tensors: readonly EncodableTensor[],
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
   const { head, sorted, dataBytes } = encodeHeader(tensors, metadata);
   for (const { name, shape, data } of sorted)
-    if (data.length !== sizeOf(shape)) throw sizeError(name, shape, data.length);
+    if (data.length !== numel(shape)) throw sizeError(name, shape, data.length);
   const file = new Uint8Array(head.length + dataBytes);
   file.set(head);
   let at = head.length;
   for (const { data } of sorted) {
-    file.set(bytesOf(data), at);
+    file.set(viewBytes(data), at);
     at += data.byteLength;
   }
   return file;
@@ -91,7 +91,7 @@ export function streamedBytes(
   return head.length + dataBytes;
 }
 
-/** The bytes of a safetensors file in chunks, so that a model is never in memory. Throws as `encodeSafetensors` does. */
+/** The bytes of a safetensors file in chunks: no model is held in memory. Throws as `encodeSafetensors` does. */
 export async function* streamSafetensors(
   tensors: readonly StreamedTensor[],
   metadata: Readonly<Record<string, string>> = {},
@@ -102,9 +102,9 @@ export async function* streamSafetensors(
     let elements = 0;
     for await (const piece of pieces()) {
       elements += piece.length;
-      yield bytesOf(piece);
+      yield viewBytes(piece);
     }
-    if (elements !== sizeOf(shape)) throw sizeError(name, shape, elements);
+    if (elements !== numel(shape)) throw sizeError(name, shape, elements);
   }
 }
 

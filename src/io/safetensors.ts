@@ -1,13 +1,14 @@
 /**
- * safetensors: u64 little-endian N, N bytes of JSON, the data. Files are read in parts through a FileReader and never held in
- * memory as a whole. The format is little-endian, as are typed arrays on every platform that Node and browsers run on.
+ * safetensors: u64 little-endian N, N bytes of JSON, the data. Files are read in parts through a FileReader and never
+ * held in memory as a whole. The format is little-endian, as are typed arrays on every platform that Node and browsers
+ * run on.
  */
 
 import { openFile } from "#platform";
 import { FormatError, ShapeError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { type Shape, showShape, sizeOf } from "../tensor.ts";
+import { numel, type Shape, showShape } from "../tensor.ts";
 import { countKeys, LIMITS, parseJson } from "./limits.ts";
 
 /** Bytes of one element of each element type of the format. */
@@ -60,8 +61,8 @@ export class SafetensorsFile {
   }
 
   /**
-   * Reads and checks the header. Throws FormatError; the caller then closes the reader. `remedy`: what to do about a file that was
-   * cut off, which depends on where it came from.
+   * Reads and checks the header. Throws FormatError; the caller then closes the reader. `remedy`: what to do about a
+   * file that was cut off, which depends on where it came from.
    */
   static async open(reader: FileReader, remedy = COPY_AGAIN): Promise<SafetensorsFile> {
     const where = reader.name;
@@ -111,8 +112,8 @@ export class SafetensorsFile {
   }
 
   /**
-   * Values of a tensor of F32, F16 or BF16, or of its rows [rowStart, rowEnd) along the first dimension, so that a large one
-   * can be read in parts. Throws FormatError for another element type.
+   * Values of a tensor of F32, F16 or BF16, or of its rows [rowStart, rowEnd) along the first dimension, so that a
+   * large one can be read in parts. Throws FormatError for another element type.
    */
   async readF32(name: string, rowStart = 0, rowEnd?: number): Promise<Float32Array<ArrayBuffer>> {
     const bytes = await this.#readRows(name, FLOATS, rowStart, rowEnd);
@@ -141,7 +142,7 @@ export class SafetensorsFile {
     return values;
   }
 
-  /** A tensor of U8, or of I8 by its bits, or its rows [rowStart, rowEnd). Throws FormatError for another element type. */
+  /** A tensor of U8, or of I8 as bits, or its rows [rowStart, rowEnd). Throws FormatError for another element type. */
   readBytes(name: string, rowStart = 0, rowEnd?: number): Promise<Uint8Array<ArrayBuffer>> {
     return this.#readRows(name, ["U8", "I8"], rowStart, rowEnd);
   }
@@ -272,9 +273,9 @@ function parseEntry(name: string, entry: unknown, dataBytes: number, where: stri
       hint: remedy,
     });
   // Sizes of 0 are left out, as they would hide an overflow of the others.
-  const largest = sizeOf(shape.filter((size) => size > 0)) * BYTES[dtype as Dtype];
+  const largest = numel(shape.filter((size) => size > 0)) * BYTES[dtype as Dtype];
   if (!Number.isSafeInteger(largest)) throw wrong("the shape is too large", `at most ${dataBytes} bytes`, shape);
-  const bytes = sizeOf(shape) * BYTES[dtype as Dtype];
+  const bytes = numel(shape) * BYTES[dtype as Dtype];
   if (end - begin !== bytes)
     throw wrong(
       "the size of the data does not match the shape",

@@ -7,7 +7,7 @@ const SHARD = /^\w[\w.-]*\.safetensors$/;
 /** Files of a model. The largest on the hub have some 200. */
 const MOST_SHARDS = 1024;
 
-/** The files that an index names, sorted, each with its tensors. Throws FormatError for an index that is invalid, or names files elsewhere. */
+/** An index's files, sorted, each with its tensors. Throws FormatError if it is invalid or names files elsewhere. */
 export async function readShards(path: string): Promise<Map<string, string[]>> {
   const json = await readJson(path);
   checkKinds({ json }, { json: "object" }, path);

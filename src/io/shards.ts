@@ -5,7 +5,7 @@ import { count, SHARDS_INDEX } from "./common.ts";
 import { openSafetensors, type SafetensorsFile, type TensorFiles } from "./safetensors.ts";
 import { readShards } from "./shards-index.ts";
 
-/** Opens a directory's shards. Throws FormatError, naming the file, if one is damaged or they do not belong together. */
+/** Opens a directory's shards. Throws FormatError, naming the file, if one is damaged or they do not match. */
 export async function openShards(directory: string): Promise<TensorFiles> {
   const index = joinPath(directory, SHARDS_INDEX);
   const shards = await readShards(index);

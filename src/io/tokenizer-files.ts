@@ -32,8 +32,9 @@ interface Listed {
 }
 
 /**
- * The vocabulary in a directory: of tokenizer.json, or else of vocab.json and merges.txt; GPT-2's if it has none. `config` is the
- * model's; null: any. Throws ConfigError for a tokenizer of another kind, FormatError for damaged files.
+ * The vocabulary in a directory: of tokenizer.json, or else of vocab.json and merges.txt; GPT-2's if it has none.
+ * `config` is the model's; null: any. Throws ConfigError for a tokenizer of another kind, FormatError for damaged
+ * files.
  */
 export async function readVocabulary(directory: string, config: TokenConfig | null): Promise<Vocabulary> {
   const read = (file: (typeof TOKENIZER_FILES)[number]) => readObject(joinPath(directory, file));
@@ -47,7 +48,7 @@ export async function readVocabulary(directory: string, config: TokenConfig | nu
   }
   const named = { ...(await read("special_tokens_map.json")), ...settings };
   const added = allAdded(listed, settings, named, config);
-  const end = endOf(named, config, listed, added, directory);
+  const end = findEndToken(named, config, listed, added, directory);
   const vocabulary = await makeVocabulary({ tokens: listed.tokens, merges: listed.merges, added, end }, listed.where);
   if (config !== null) checkSize(vocabulary, config, listed.where);
   return vocabulary;
@@ -93,11 +94,11 @@ async function fromLists(
   const vocab = await read("vocab.json");
   const hasMerges = await exists(path("merges.txt"));
   if (vocab && hasMerges) {
-    const merges = linesOf(await readBytes(path("merges.txt"), LIMITS.tokenizer), path("merges.txt"));
+    const merges = splitMerges(await readBytes(path("merges.txt"), LIMITS.tokenizer), path("merges.txt"));
     // Files of older versions: the tokens that were added, in the letters of their text.
     const later = Object.entries((await read("added_tokens.json")) ?? {});
     const added = later.map(([content, id]) => ({ content, id: id as number }));
-    return { tokens: idsOf(vocab), merges, added, where: path("vocab.json") };
+    return { tokens: asTokenIds(vocab), merges, added, where: path("vocab.json") };
   }
   if (vocab || hasMerges)
     throw new FormatError(`the model has no ${vocab ? "merges.txt" : "vocab.json"}`, {
@@ -111,7 +112,7 @@ async function fromLists(
 }
 
 /** The lines of a merges.txt, without the version in its first line. */
-function linesOf(bytes: Uint8Array, where: string): string[] {
+function splitMerges(bytes: Uint8Array, where: string): string[] {
   let count = 0;
   for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) count++;
   if (count > LIMITS.vocabulary)
@@ -149,14 +150,14 @@ function fromFast(json: Json, where: string): Listed {
   if (!["ByteLevel", "TemplateProcessing"].includes(after.type as string) || addsTokens)
     refuse(where, "a post_processor that adds no tokens", `post_processor ${JSON.stringify(after)}`);
   for (const token of added_tokens) checkAdded(token, where);
-  const tokens = idsOf(model.vocab as Json);
+  const tokens = asTokenIds(model.vocab as Json);
   if (model.unk_token && !hasAllBytes(tokens))
     refuse(where, "all 256 bytes in the vocabulary, or no unk_token", `unk_token ${JSON.stringify(model.unk_token)}`);
   return { tokens, merges: model.merges, added: added_tokens as unknown as Content[], where };
 }
 
 /** The parsed object itself: a copy of a large one would take as long as to parse it. */
-function idsOf(vocab: Json): TokenIds {
+function asTokenIds(vocab: Json): TokenIds {
   return Object.setPrototypeOf(vocab, null) as TokenIds;
 }
 
@@ -191,15 +192,15 @@ function checkSettings(json: Json, where: string): void {
 const NAMES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map((name) => `${name}_token`);
 
 /** The text of a named token: a string, or an object. */
-function textOf(named: unknown): string | undefined {
+function namedTokenText(named: unknown): string | undefined {
   if (typeof named === "string") return named;
   const content = (named as Json | null | undefined)?.content;
   return typeof content === "string" ? content : undefined;
 }
 
 /**
- * All added tokens: those listed with the vocabulary and in tokenizer_config.json, and the named ones of the vocabulary. Special
- * ones that the model has no row for are left out: no text contains them.
+ * All added tokens: those listed with the vocabulary and in tokenizer_config.json, and the named ones of the
+ * vocabulary. Special ones that the model has no row for are left out: no text contains them.
  */
 function allAdded(
   { tokens, added, where }: Listed,
@@ -209,7 +210,7 @@ function allAdded(
 ): AddedToken[] {
   const all = new Map<string, AddedToken>();
   const others = Array.isArray(named.additional_special_tokens) ? named.additional_special_tokens : [];
-  const special = [...NAMES.map((name) => named[name]), ...others, GPT2_VOCABULARY.end.text].map(textOf);
+  const special = [...NAMES.map((name) => named[name]), ...others, GPT2_VOCABULARY.end.text].map(namedTokenText);
   const add = (token: Content & { id: number }) => {
     if (token.content === "" || all.has(token.content)) return;
     const isSpecial = token.special ?? special.includes(token.content);
@@ -235,11 +236,11 @@ function allAdded(
 }
 
 /**
- * The token that ends a text: the tokenizer's `eos_token`, the model's `eos_token_id`, <|endoftext|>, or the token that begins a
- * text. Some configs are copies of GPT-2's, whose 50256 is a word here: an id counts only if no merge makes its token. Throws
- * ConfigError if there is none.
+ * The token that ends a text: the tokenizer's `eos_token`, the model's `eos_token_id`, <|endoftext|>, or the token that
+ * begins a text. Some configs are copies of GPT-2's, whose 50256 is a word here: an id counts only if no merge makes
+ * its token. Throws ConfigError if there is none.
  */
-function endOf(
+function findEndToken(
   named: Json,
   config: TokenConfig | null,
   { tokens, merges, where }: Listed,
@@ -261,10 +262,10 @@ function endOf(
     return text.length < 2 || merges.some(isMade) ? undefined : { id, text };
   };
   const found =
-    byText(textOf(named.eos_token)) ??
+    byText(namedTokenText(named.eos_token)) ??
     byId(config?.eos_token_id) ??
     byText(GPT2_VOCABULARY.end.text) ??
-    byText(textOf(named.bos_token)) ??
+    byText(namedTokenText(named.bos_token)) ??
     byId(config?.bos_token_id);
   if (found) return found;
   throw new ConfigError("the model has no token that ends a text", {

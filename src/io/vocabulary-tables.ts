@@ -15,7 +15,7 @@ export interface AddedToken {
   normalized: boolean;
 }
 
-/** The id of each token, by the token in letters that stand for bytes. Without a prototype: a token may be "constructor". */
+/** The id of each token, keyed by its byte letters. Without a prototype: a token may be "constructor". */
 export type TokenIds = Readonly<Record<string, number>>;
 
 /** What a model's files say. */
@@ -36,7 +36,7 @@ const NO_ID = 0xffffffff;
 /** Letters are below this: 256, and one for each byte that is not printable. */
 const LETTERS = 256 + 68;
 
-/** The bytes that letters stand for in the files: themselves if they are printable, otherwise those from U+0100 on. -1: none. */
+/** The bytes that letters stand for: printable ones for themselves, those from U+0100 on for the others. -1: none. */
 const BYTE_OF_LETTER = new Int16Array(LETTERS).fill(-1);
 for (let byte = 0, unprintable = 256; byte < 256; byte++) {
   const isPrintable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte !== 0xad);
@@ -52,7 +52,7 @@ export async function makeVocabulary(parts: VocabularyParts, where: string): Pro
   const sorted = sortAdded(added);
   const tables = layOut({ size: texts.length, end: end.id, bytes, pairs, added: sorted, texts }, where);
   const isGpt2 = added.every(({ special }) => special) && (await isBuiltIn(bytes, pairs));
-  const fingerprint = isGpt2 ? GPT2_VOCABULARY.fingerprint : await fingerprintOf(bytes, pairs, sorted);
+  const fingerprint = isGpt2 ? GPT2_VOCABULARY.fingerprint : await fingerprintVocabulary(bytes, pairs, sorted);
   if (isGpt2 && texts.length === GPT2_VOCABULARY.size && end.id === GPT2_VOCABULARY.end.id) return GPT2_VOCABULARY;
   const isWhole = added.some((token) => token.rstrip || token.single_word || /\S[\t-\r ]/.test(token.content));
   return { fingerprint, size: texts.length, end, tables, isWhole };
@@ -188,10 +188,10 @@ function layOut({ size, end, bytes, pairs, added, texts }: Laid, where: string):
   numbers.set([MAGIC, size, left.length, added.length, end]);
   numbers.set(bytes, 5);
   for (const [i, some] of [left, right, merged].entries()) numbers.set(some, HEADER_WORDS + i * left.length);
-  const flagsOf = (token: AddedToken) =>
+  const tokenFlags = (token: AddedToken) =>
     Object.entries(FLAGS).reduce((flags, [key, flag]) => (token[key as keyof typeof FLAGS] ? flags | flag : flags), 0);
   numbers.set(
-    added.flatMap((token) => [token.id, flagsOf(token)]),
+    added.flatMap((token) => [token.id, tokenFlags(token)]),
     HEADER_WORDS + 3 * left.length,
   );
   const first = numbers.byteLength;
@@ -208,7 +208,7 @@ function layOut({ size, end, bytes, pairs, added, texts }: Laid, where: string):
   return out.slice(0, at + SPARE_BYTES);
 }
 
-/** Writes the bytes of a token at `at`: those that its letters stand for, or its own if it is plain text. Returns their end. */
+/** Writes a token's bytes at `at`: what its letters stand for, or its own if it is plain text. Returns their end. */
 function writeToken(text: string, isPlain: boolean, out: Uint8Array, at: number): number {
   let end = at;
   for (let i = 0; i < text.length && !isPlain; i++) {
@@ -234,8 +234,8 @@ async function isBuiltIn(bytes: Uint32Array, { left, right, merged }: Pairs): Pr
   return true;
 }
 
-/** Of all that decides the ids of a text, in which special tokens are text like any other. */
-async function fingerprintOf(bytes: Uint32Array, pairs: Pairs, added: readonly AddedToken[]): Promise<string> {
+/** The fingerprint of all that determines a text's ids, with special tokens treated as plain text. */
+async function fingerprintVocabulary(bytes: Uint32Array, pairs: Pairs, added: readonly AddedToken[]): Promise<string> {
   const hash = await createHasher("sha256");
   for (const { buffer, byteOffset, byteLength } of [bytes, pairs.left, pairs.right, pairs.merged])
     hash.update(new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength));

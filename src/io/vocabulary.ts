@@ -1,4 +1,4 @@
-/** The vocabulary of a model, as its `Tokenizer` needs it. tokenizer-files.ts reads it, vocabulary-tables.ts makes its tables. */
+/** The vocabulary of a model's `Tokenizer`: tokenizer-files.ts reads it, vocabulary-tables.ts builds its tables. */
 import type { GPT2Config } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 
@@ -51,7 +51,7 @@ export function checkSize({ size }: Vocabulary, { vocab_size }: Pick<GPT2Config,
   });
 }
 
-/** Throws ConfigError if an adapter's vocabulary is not the base model's: an adapter reads only the ids that it was trained with. */
+/** Throws ConfigError unless an adapter has its base model's vocabulary: it reads only the ids it was trained with. */
 export function checkFingerprint(where: string, base: string, adapter: string): void {
   if (base === adapter) return;
   throw new ConfigError("the adapter was trained with another vocabulary than the base model's", {

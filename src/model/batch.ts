@@ -3,7 +3,7 @@ import { textContext } from "../config.ts";
 import { ShapeError } from "../errors.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import { SHARE, tableShape } from "../ops/shares.ts";
-import { alignView, type Shape, sizeOf, Tensor } from "../tensor.ts";
+import { alignView, numel, type Shape, Tensor } from "../tensor.ts";
 import type { ModelSpec } from "./trainable.ts";
 
 /** A packed batch: sequences concatenated, without padding. */
@@ -36,7 +36,7 @@ export interface BatchInputs {
   weights: Tensor;
   /** The members' shares: see ops/shares.ts. */
   shares: Tensor;
-  /** Token numbers sorted by id [N], and the start of each id's run [U + 1]; null unless the token table is trained. */
+  /** Token indices sorted by id [N], and the start of each id's run [U + 1]; null unless the token table is trained. */
   byId: { sorted: Tensor; groups: Tensor } | null;
 }
 
@@ -54,12 +54,12 @@ const DTYPES: Record<string, "i32" | "f32"> = { targets: "i32", weights: "f32" }
 /** Inputs of these shapes as views of one buffer, `root`. */
 export function inputViews<N extends string>(shapes: Record<N, Shape>): Record<N | "root", Tensor> {
   const names = Object.keys(shapes) as N[];
-  const total = names.reduce((sum, name) => sum + alignView(sizeOf(shapes[name])), 0);
+  const total = names.reduce((sum, name) => sum + alignView(numel(shapes[name])), 0);
   const views = { root: new Tensor("batch", [total], "input", "u32") } as Record<N | "root", Tensor>;
   let offset = 0;
   for (const name of names) {
     views[name] = new Tensor(name, shapes[name], "input", DTYPES[name] ?? "u32", views.root, offset);
-    offset += alignView(sizeOf(shapes[name]));
+    offset += alignView(numel(shapes[name]));
   }
   return views;
 }
@@ -100,7 +100,7 @@ export function checkCapacity({ ids, starts }: Batch, capacity: Capacity): void 
     });
 }
 
-/** Throws ShapeError unless the batch is complete, in range and within the plan's capacity: the kernels do not check. */
+/** Throws ShapeError unless the batch is complete, in range and within capacity: kernels do not check. */
 function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
   checkCapacity(batch, capacity);
   const { ids, starts, rows, targets, weights } = batch;
@@ -150,14 +150,14 @@ function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
   const classes = isClassifier ? task.num_labels : config.vocab_size;
   const i = targets.findIndex((target) => target !== IGNORE_INDEX && (target < 0 || target >= classes));
   if (i >= 0)
-    throw new ShapeError("a target is no class", {
+    throw new ShapeError("a target is not a class", {
       expected: `0 to ${classes - 1}, or ${IGNORE_INDEX} where the row is ignored`,
       found: String(targets[i]),
       where: `target ${i}`,
     });
 }
 
-/** The batch with a prompt's virtual tokens before each sequence. Their ids go on from the vocabulary's; they are no targets. */
+/** The batch with a prompt's virtual tokens before each sequence: ids behind the vocabulary, which are not targets. */
 function withPrompt(batch: Batch, spec: ModelSpec): Batch {
   const n = promptLength(spec);
   if (n === 0) return batch;
@@ -240,7 +240,7 @@ export function countedRows({ targets }: Pick<Batch, "targets">): number {
 }
 
 /** The sum of the weights of rows that have a target: the loss is a sum divided by it. */
-export function weightOf({ targets, weights }: Pick<Batch, "targets" | "weights">): number {
+export function targetWeight({ targets, weights }: Pick<Batch, "targets" | "weights">): number {
   if (!weights) return countedRows({ targets });
   return weights.reduce((sum, weight, i) => sum + (targets[i] === IGNORE_INDEX ? 0 : weight), 0);
 }

@@ -1,8 +1,8 @@
 /**
- * Text generation with GPT-2 as a plan: forward only, with a cache of keys and values. Four lists share the weights and the cache.
- * `prefill` processes any number of tokens of several sequences, up to the last attention; after it, `next` computes the logits
- * of each sequence's last token, or `score` the loss of every token. `decode` processes one token of each sequence and computes
- * its logits.
+ * Text generation with GPT-2 as a plan: forward only, with a cache of keys and values. Four lists share the weights and
+ * the cache. `prefill` processes any number of tokens of several sequences, up to the last attention; after it, `next`
+ * computes the logits of each sequence's last token, or `score` the loss of every token. `decode` processes one token
+ * of each sequence and computes its logits.
  *
  * Letters: S slots (sequences in the cache), N tokens of a prefill, T positions, C n_embd, V vocabulary.
  */
@@ -19,7 +19,7 @@ import type { Program, Segment } from "../plan/plan.ts";
 import { Tensor } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
 import { inputViews } from "./batch.ts";
-import { Layers, type Rows, rowsOf } from "./layers.ts";
+import { Layers, type Rows, rowTensor } from "./layers.ts";
 import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import type { ModelSpec } from "./trainable.ts";
 
@@ -39,8 +39,8 @@ interface DecoderInputs {
   root: Tensor;
   ids: Tensor;
   /**
-   * [N, 2]: the row at which the token's sequence would start if all of it were in the batch, and its end. The start is negative
-   * where earlier tokens are in the cache: the u32 wraps, and so does the subtraction that uses it.
+   * [N, 2]: the row at which the token's sequence would start if all of it were in the batch, and its end. The start is
+   * negative where earlier tokens are in the cache: the u32 wraps, and so does the subtraction that uses it.
    */
   bounds: Tensor;
   /** [N, 2]: the token's slot and its position in it. */
@@ -145,13 +145,13 @@ class Builder {
     // A decode has one token a sequence.
     const part = (t: Tensor) => t.view(t.name, [rows.capacity, ...t.shape.slice(1)], 0);
     const [ids, bounds, slots] = [part(this.inputs.ids), part(this.inputs.bounds), part(this.inputs.slots)];
-    // Written again at every prefill, as its slots may have held other sequences.
+    // Written at every prefill, as its slots may have held other sequences.
     const prefix = rows.count === "tokens" ? this.parameters.all.get("prefix.weight") : undefined;
-    let x = rowsOf("embed", rows, [this.C]);
+    let x = rowTensor("embed", rows, [this.C]);
     f.emit(...embeddingForward(x, f.tokenTable, f.tensor("wpe.weight"), ids, bounds));
     for (let l = 0; ; l++) {
       const qkv = f.linear(l, "attn.c_attn", f.layernorm(`h.${l}.ln_1`, x, rows).out, rows).out;
-      const att = rowsOf("att", rows, [this.C]);
+      const att = rowTensor("att", rows, [this.C]);
       const cache = this.caches[l]!;
       if (prefix) f.emit(cachePrefix(cache, only(prefix), l));
       f.emit(cacheWrite(cache, qkv, slots), attentionCached(att, qkv, cache, slots, f.heads(l).scale));
@@ -167,12 +167,12 @@ class Builder {
 
   private behindAttention(f: Layers, rows: Rows, l: number, { x, att }: Through): Tensor {
     const C = [this.C];
-    const x1 = rowsOf(`x.${l}.mid`, rows, C);
+    const x1 = rowTensor(`x.${l}.mid`, rows, C);
     f.output(l, "attn.c_proj", att, rows, { out: x1, residual: x });
-    const fcg = rowsOf("fcg", rows, [innerWidth(this.options.spec.config)]);
+    const fcg = rowTensor("fcg", rows, [innerWidth(this.options.spec.config)]);
     const activate = { by: f.activation, out: "in place" as const };
     f.linear(l, "mlp.c_fc", f.layernorm(`h.${l}.ln_2`, x1, rows).out, rows, { out: fcg, activate });
-    const x2 = rowsOf(`block.${l}`, rows, C);
+    const x2 = rowTensor(`block.${l}`, rows, C);
     f.output(l, "mlp.c_proj", fcg, rows, { out: x2, residual: x1 });
     return x2;
   }
@@ -189,7 +189,7 @@ class Builder {
   private score(f: Layers, rows: Rows, norm: Tensor): void {
     const head = f.head(norm, rows);
     for (const piece of f.headPieces(head, Math.min(this.options.maxBinding, LOGITS_BYTES))) {
-      const logits = rowsOf("logits", rows, [piece.classes]);
+      const logits = rowTensor("logits", rows, [piece.classes]);
       f.logits(head, piece, logits);
       f.emit(crossentropyForward(this.losses, logits, this.inputs.targets, rows.count, piece.first));
     }

@@ -2,11 +2,11 @@
  * GPT-2 with LoRA as a plan: the forward list and the backward list, which mirrors it, as in llm.c.
  *
  * Letters: N packed tokens, B sequences, C n_embd, NH heads, L layers, V vocabulary, R rank. Two things save work and
- * memory: a classifier needs one row a sequence after the last attention, so that everything after it runs on B rows (`gather`);
- * and the outputs of layer norm and the activation are recomputed in the backward pass. With `recompute` everything that a block's
- * backward pass reads is, but the block's input (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
- * Several adapters can share a plan, as its members: see ops/shares.ts.
- * Where the lowest blocks are frozen, the model has two parts: a frozen prefix, which runs once an example, and a suffix.
+ * memory: a classifier needs one row a sequence after the last attention, so that everything after it runs on B rows
+ * (`gather`); and the outputs of layer norm and the activation are recomputed in the backward pass. With `recompute`
+ * everything that a block's backward pass reads is recomputed, except the block's input (Chen et al. 2016, "Training
+ * Deep Nets with Sublinear Memory Cost"). Several adapters can share a plan, as its members: see ops/shares.ts. Where
+ * the lowest blocks are frozen, the model has two parts: a frozen prefix, which runs once per example, and a suffix.
  */
 
 import { innerWidth, MAX_ACCUMULATE, textContext } from "../config.ts";
@@ -15,7 +15,7 @@ import { type AdamWConfig, type AdamWPage, adamw } from "../ops/adamw.ts";
 import { attentionBackward, attentionForward } from "../ops/attention.ts";
 import { crossentropyBackward, crossentropyForward, crossentropyLoss } from "../ops/crossentropy.ts";
 import { embeddingBackward, embeddingForward, embeddingPositionBackward } from "../ops/embedding.ts";
-import { gradnorm, partialsOf } from "../ops/gradnorm.ts";
+import { countPartials, gradnorm } from "../ops/gradnorm.ts";
 import { type Dispatch, MAX_GROUPS, type Use } from "../ops/kernel.ts";
 import { chunked, shareRows } from "../ops/shares.ts";
 import { planMemory } from "../plan/memory.ts";
@@ -32,19 +32,19 @@ import {
   type Output,
   promptRows,
   type Rows,
-  rowsOf,
+  rowTensor,
 } from "./layers.ts";
 import { type MembersModule, makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { Prefix } from "./prefix.ts";
-import { type ModelSpec, type Part, partOf } from "./trainable.ts";
+import { type ModelSpec, modelPart, type Part } from "./trainable.ts";
 
 export interface PlanOptions {
   spec: ModelSpec;
   /** The most that a batch may hold; of a plan with several members, that a member's share may. */
   capacity: Capacity;
   /**
-   * Members whose adapters share the plan, the first with `spec` and `optimizer`: models in mode lora that differ in their adapters alone, of
-   * one objective, with the same classes. At most MAX_MEMBERS. Default: one.
+   * Members whose adapters share the plan, the first with `spec` and `optimizer`: models in mode lora that differ in
+   * their adapters alone, of one objective, with the same classes. At most MAX_MEMBERS. Default: one.
    */
   members?: readonly MemberOptions[] | undefined;
   /** MEMBERS of members.ts, with several members. */
@@ -54,15 +54,15 @@ export interface PlanOptions {
   /** AdamW's settings; null for a forward-only plan. */
   optimizer: AdamWConfig | null;
   /**
-   * One part of a model with frozenBlocks() > 0, with its parameters alone: the frozen prefix (forward only) is everything below the
-   * lowest trained block, or below the head; the suffix is the rest. Default: the whole model.
+   * One part of a model with frozenBlocks() > 0, with its parameters alone: the frozen prefix (forward only) is
+   * everything below the lowest trained block, or below the head; the suffix is the rest. Default: the whole model.
    */
   part?: "prefix" | "suffix";
   /** Frozen parameters of another plan, to share. */
   shared?: ReadonlyMap<string, Parameter>;
   /**
-   * Keeps only the inputs of the blocks, and runs a block's forward pass again before its backward pass: less memory, the same bits.
-   * Not the last block's, whose backward pass follows at once.
+   * Keeps only the inputs of the blocks, and runs a block's forward pass again before its backward pass: less memory,
+   * the same bits. Not the last block's, whose backward pass follows at once.
    */
   recompute?: boolean;
   /** Keeps the embedding, every block's output and the final norm readable, on all N rows. For tests. */
@@ -104,9 +104,9 @@ export interface ModelPlan extends Program {
   boundary: Boundary | null;
   /** Logits in pieces of classes [rows, count]; readable after a forward pass if there is only one piece. */
   logits: TensorPiece[];
-  /** [rows, 4]: each row's loss as `lossesOf` reads it; null in a frozen prefix. */
+  /** [rows, 4]: each row's loss as `rowLosses` reads it; null in a frozen prefix. */
   losses: Tensor | null;
-  /** Blocks whose activations are made again in the backward pass. */
+  /** Blocks whose activations are recomputed in the backward pass. */
   recomputed: number;
   /** Kept activations by the reference's names: embed, block.N, final_norm. */
   activations: Map<string, Tensor>;
@@ -197,7 +197,7 @@ class Builder {
     const { spec, capacity, optimizer, maxBinding, part, shared } = options;
     const { members = [{ spec, optimizer }] } = options;
     const specs = members.map((member) => member.spec);
-    this.part = partOf(spec, part);
+    this.part = modelPart(spec, part);
     const training = optimizer !== null;
     const wanted = { training, maxBinding, isWanted: this.part.has, shared };
     const parameters = options.grouping?.parameters(specs, wanted) ?? [makeParameters(spec, wanted)];
@@ -271,12 +271,15 @@ class Builder {
 
   // ---------------------------------------------------------------------------------------------- forward
 
-  /** The input of the first block, or of the head in a suffix without blocks: the embedding, or the output of the frozen prefix. */
+  /** The input of the first block (without blocks, of the head): the embedding, or the frozen prefix's output. */
   private begin(): Stream {
     const { f, batch, part } = this;
     if (this.options.part === "suffix") {
       const rows = part.first === part.end ? this.sequences : this.tokens;
-      this.boundary = { tensor: rowsOf(part.boundary!, rows, [this.C], "input"), rows: rows.count as Boundary["rows"] };
+      this.boundary = {
+        tensor: rowTensor(part.boundary!, rows, [this.C], "input"),
+        rows: rows.count as Boundary["rows"],
+      };
       return { x: this.boundary.tensor, rows };
     }
     const x = this.keep("embed", this.tokens);
@@ -292,25 +295,25 @@ class Builder {
     return isLast && this.classification && !this.options.keepActivations ? this.sequences : rows;
   }
 
-  /** The forward pass of a block into `output`. `f`: the forward list, or the backward list for a block that runs again. */
+  /** The forward pass of a block into `output`. `f`: the forward list, or for a recomputed block the backward list. */
   private block(f: Layers, l: number, input: Stream, output: Stream): Block {
     const { batch, C, prefix } = this;
     const { x, rows } = input;
     const { rows: behind } = output;
     const { n_head } = this.options.spec.config;
     const ln1 = f.layernorm(`h.${l}.ln_1`, x, rows);
-    const keys = prefix ? prefix.room(`h.${l}.attn.c_attn`) : rowsOf(`h.${l}.attn.c_attn`, rows, [3 * C]);
-    const qkv = f.linear(l, "attn.c_attn", ln1.out, rows, { out: prefix ? prefix.tokensOf(keys) : keys });
+    const keys = prefix ? prefix.room(`h.${l}.attn.c_attn`) : rowTensor(`h.${l}.attn.c_attn`, rows, [3 * C]);
+    const qkv = f.linear(l, "attn.c_attn", ln1.out, rows, { out: prefix ? prefix.tokenRows(keys) : keys });
     prefix?.write(f, keys, l);
-    const [att, lse] = [rowsOf("att", rows, [C]), rowsOf("lse", rows, [n_head])];
+    const [att, lse] = [rowTensor("att", rows, [C]), rowTensor("lse", rows, [n_head])];
     f.emit(attentionForward(att, lse, keys, batch.bounds, f.heads(l), prefix?.rows));
     const isGathered = behind !== rows;
     const x0 = isGathered ? f.gather(x, batch.rows, behind) : x;
     const read = isGathered ? f.gather(att, batch.rows, behind) : att;
-    const x1 = rowsOf(`x.${l}.mid`, behind, [C]);
+    const x1 = rowTensor(`x.${l}.mid`, behind, [C]);
     const attProj = f.output(l, "attn.c_proj", read, behind, { out: x1, residual: x0 });
     const ln2 = f.layernorm(`h.${l}.ln_2`, x1, behind);
-    const fcg = rowsOf("fcg", behind, [innerWidth(this.options.spec.config)]);
+    const fcg = rowTensor("fcg", behind, [innerWidth(this.options.spec.config)]);
     const by = f.activation;
     // The backward pass needs the activation's input.
     const next = this.options.optimizer
@@ -332,12 +335,12 @@ class Builder {
   private loss(final: Final): Loss {
     const { f, batch } = this;
     const { out, rows } = final;
-    const state = rowsOf("loss.state", rows, [4], "output");
+    const state = rowTensor("loss.state", rows, [4], "output");
     const head = f.head(out, rows);
     const parts = f.headPieces(head, Math.min(this.options.maxBinding, LOGITS_BYTES));
     const role = parts.length === 1 ? "output" : "activation";
     const pieces = parts.map((piece) => {
-      const logits = rowsOf("logits", rows, [piece.classes], role);
+      const logits = rowTensor("logits", rows, [piece.classes], role);
       f.logits(head, piece, logits);
       f.emit(crossentropyForward(state, logits, batch.targets, rows.count, piece.first));
       return { ...piece, logits };
@@ -352,15 +355,15 @@ class Builder {
   private lossBackward({ final, head, state, pieces }: Loss): Tensor | null {
     const { b, C } = this;
     const { rows } = head;
-    const dout = b.trainsBelow("head") ? rowsOf("dhead", rows, [C]) : null;
+    const dout = b.trainsBelow("head") ? rowTensor("dhead", rows, [C]) : null;
     for (const piece of pieces) {
       let { logits } = piece;
       if (pieces.length > 1) {
         // Recomputed into a new tensor: the forward pass's logits would otherwise stay in memory, all pieces at once.
-        logits = rowsOf("logits", rows, [piece.classes]);
+        logits = rowTensor("logits", rows, [piece.classes]);
         b.logits(head, piece, logits);
       }
-      const dlogits = rowsOf("dlogits", rows, [piece.classes]);
+      const dlogits = rowTensor("dlogits", rows, [piece.classes]);
       b.emit(crossentropyBackward(dlogits, logits, state, this.batch, shareRows(rows.count), piece.first, b.members));
       b.headBackward(head, piece, dlogits, dout);
     }
@@ -370,7 +373,7 @@ class Builder {
     return b.layernormBackward(final.norm, dnorm).dx;
   }
 
-  /** Gradients of a block from dx, the gradient of its output; returns the gradient of its input, or null if none is needed. */
+  /** Gradients of a block from dx, the gradient of its output; returns its input's, or null if none is needed. */
   private blockBackward(block: Block, dx: Tensor): Tensor | null {
     const { l, ln1, qkv, keys, att, lse, read, ln2, fc } = block;
     const { linear: proj } = block.proj;
@@ -378,7 +381,7 @@ class Builder {
     const { b, batch, prefix } = this;
     const { n_head } = this.options.spec.config;
     // mlp: x2 = x1 + proj(activation(fc(ln_2(x1))))
-    const fcg = rowsOf("fcg", fc.rows, fc.out.shape.slice(1));
+    const fcg = rowTensor("fcg", fc.rows, fc.out.shape.slice(1));
     const dproj = b.outputBackward(block.proj, dx);
     if (!dproj) return null;
     const dfc = b.linearBackward(proj, dproj, { activated: { by: b.activation, inp: fc.out, act: fcg } });
@@ -401,9 +404,9 @@ class Builder {
     const isGathered = attProj.rows !== qkv.rows;
     const datt = isGathered ? b.scatter(dread, batch.selected, qkv.rows) : dread;
     const dx0 = isGathered && b.trainsBelow(`${ln1.name}.weight`) ? b.scatter(dx1, batch.selected, qkv.rows) : dx1;
-    const dkeys = prefix ? prefix.room("dqkv") : rowsOf("dqkv", qkv.rows, [3 * this.C]);
-    const dqkv = prefix ? prefix.tokensOf(dkeys) : dkeys;
-    const delta = rowsOf("delta", qkv.rows, [n_head]);
+    const dkeys = prefix ? prefix.room("dqkv") : rowTensor("dqkv", qkv.rows, [3 * this.C]);
+    const dqkv = prefix ? prefix.tokenRows(dkeys) : dkeys;
+    const delta = rowTensor("delta", qkv.rows, [n_head]);
     b.emit(...attentionBackward(dkeys, delta, datt, att, lse, keys, batch.bounds, b.heads(l), prefix?.rows));
     prefix?.read(dkeys, l);
     const dln1 = b.linearBackward(qkv, dqkv);
@@ -413,8 +416,8 @@ class Builder {
   }
 
   /**
-   * The same after the block's forward pass, again, into new tensors: so that those of the first time are free once they were read. What
-   * the backward pass does not read, such as the block's output, is left out.
+   * The same after recomputing the block's forward pass into new tensors, so that the first ones are free once they
+   * have been read. What the backward pass does not read, such as the block's output, is left out.
    */
   private recomputedBackward({ l, input, output }: Block, dx: Tensor): Tensor | null {
     const { backward } = this.lists;
@@ -444,7 +447,7 @@ class Builder {
   private update(optimizer: AdamWConfig, stopped: Tensor): void {
     const { members } = this.f;
     const gradients = this.members.map(({ parameters: { pages } }) => pages.map(({ grad }) => grad));
-    const count = gradients.flat().reduce((sum, grad) => sum + partialsOf(grad), 0);
+    const count = gradients.flat().reduce((sum, grad) => sum + countPartials(grad), 0);
     const partial = new Tensor("norm.partial", [count], "activation");
     this.lists.update.push(...gradnorm(this.metrics, stopped, partial, gradients));
     const byBuffer = new Map<Tensor, AdamWPage[]>();
@@ -460,8 +463,8 @@ class Builder {
   /** A tensor [rows, C] of the residual stream; an output if it is the boundary or an activation to keep. */
   private keep(name: string, rows: Rows): Tensor {
     const hasBoundary = name === this.part.boundary;
-    if (!hasBoundary && !this.options.keepActivations) return rowsOf(name, rows, [this.C]);
-    const tensor = rowsOf(name, rows, [this.C], "output");
+    if (!hasBoundary && !this.options.keepActivations) return rowTensor(name, rows, [this.C]);
+    const tensor = rowTensor(name, rows, [this.C], "output");
     if (hasBoundary) this.boundary = { tensor, rows: rows.count as Boundary["rows"] };
     else this.activations.set(name, tensor);
     return tensor;

@@ -1,6 +1,6 @@
 /**
- * The layers of GPT-2, which emit dispatches: matrices with their adapters, layer norm, the head in pieces of the vocabulary. A
- * layer's forward method returns what its backward method needs.
+ * The layers of GPT-2, which emit dispatches: matrices with their adapters, layer norm, the head in pieces of the
+ * vocabulary. A layer's forward method returns what its backward method needs.
  *
  * Letters: C n_embd, V vocabulary, R rank.
  */
@@ -17,10 +17,10 @@ import { type Activated, type LinearForward, linearBackward, linearForward } fro
 import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import type { Members } from "../ops/shares.ts";
-import { alignView, type Role, type Shape, sizeOf, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
+import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
 import { type MembersModule, only, type Parameter, type Parameters } from "./parameters.ts";
-import { type ModelSpec, scalesOf, trainsBelow } from "./trainable.ts";
+import { adapterScales, type ModelSpec, trainsBelow } from "./trainable.ts";
 
 /** The rows of a tensor: the step value that counts them, and the most there can be. */
 export interface Rows {
@@ -29,7 +29,7 @@ export interface Rows {
 }
 
 /** A new tensor with these rows. */
-export function rowsOf(name: string, { capacity }: Rows, shape: Shape, role: Role = "activation"): Tensor {
+export function rowTensor(name: string, { capacity }: Rows, shape: Shape, role: Role = "activation"): Tensor {
   return new Tensor(name, [capacity, ...shape], role);
 }
 
@@ -50,19 +50,19 @@ export interface Linear {
   rows: Rows;
   out: Tensor;
   /**
-   * In a plan of one member the first are part of the product; there are others only if ranks or scales of q, k and v differ. In a plan of
-   * several each member has at most one.
+   * In a plan of one member the first are part of the product; there are others only if ranks or scales of q, k and v
+   * differ. In a plan of several each member has at most one.
    */
   adapters: Adapters[];
 }
 
-/** The last matrix of half a block: its output, after an adapter layer if there is one, is added to the residual stream. */
+/** The last matrix of half a block: its output, after an adapter layer if any, is added to the residual stream. */
 export interface Output {
   linear: Linear;
   adapter: Bottleneck | null;
 }
 
-/** Houlsby's adapter layer behind a matrix: z + up(gelu(down(z))), of the matrix' output z. */
+/** Houlsby's adapter layer after a matrix: z + up(gelu(down(z))), z the matrix's output. */
 interface Bottleneck {
   down: Linear;
   up: Linear;
@@ -73,10 +73,10 @@ interface Next extends Pick<LinearForward, "residual" | "activate" | "sum"> {
   out?: Tensor;
 }
 
-/** What the gradients of a matrix, its bias and its adapters are made of. */
+/** The inputs of the gradients of a matrix, its bias and its adapters. */
 interface Gradients {
   of: Linear;
-  /** The input of the matrix; a function makes it again where it is needed. */
+  /** The input of the matrix; a function recomputes it where it is needed. */
   x: Tensor | (() => Tensor);
   dy: Tensor;
 }
@@ -138,7 +138,7 @@ export class Layers {
     const { specs, parameters } = plan;
     this.spec = specs[0]!;
     this.parameters = parameters[0]!;
-    this.scales = specs.map(scalesOf);
+    this.scales = specs.map(adapterScales);
     const below = specs.map(trainsBelow);
     this.trainsBelow = (name) => below.some((trains) => trains(name));
     this.C = this.spec.config.n_embd;
@@ -153,7 +153,7 @@ export class Layers {
     return this.count > 1;
   }
 
-  /** As many rows of a packed tensor as a member can have: where they begin follows from its share. */
+  /** The most rows of a packed tensor that a member can have; its share says where they begin. */
   private share(tensor: Tensor): Tensor {
     const [rows, ...rest] = tensor.shape as [number, ...number[]];
     return this.isGroup ? tensor.view(tensor.name, [rows / this.count, ...rest], 0) : tensor;
@@ -190,10 +190,10 @@ export class Layers {
 
   private product(name: string, x: Tensor, rows: Rows, adapters: Adapters[], { out, ...next }: Next): Linear {
     const [W, bias] = [this.tensor(`${name}.weight`), this.tensor(`${name}.bias`)];
-    const result = out ?? rowsOf(name, rows, [W.shape[1]!]);
+    const result = out ?? rowTensor(name, rows, [W.shape[1]!]);
     this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(x), group, rows.count));
     const { residual, activate, sum } = next;
-    this.linearOf(adapters, (own, share) =>
+    this.emitLinear(adapters, (own, share) =>
       linearForward({
         ...{ out: share(result), x: share(x), W, bias, rows: rows.count, adapters: own },
         residual: residual && share(residual),
@@ -207,8 +207,8 @@ export class Layers {
     return { name, rows, out: result, adapters };
   }
 
-  /** A linear layer, which is made for the adapters of one member over its share; without adapters for all rows together. */
-  private linearOf(
+  /** Emits a linear layer: for each member with adapters over its share, else over all rows at once. */
+  private emitLinear(
     adapters: readonly Adapters[],
     make: (adapters: { group: AdapterGroup; down: Tensor } | undefined, share: (tensor: Tensor) => Tensor) => Dispatch,
   ): void {
@@ -238,31 +238,31 @@ export class Layers {
     if (!this.parameters.all.has(`${place}.down.weight`))
       return { linear: this.linear(l, matrix, x, rows, to), adapter: null };
     const { out, residual } = to;
-    const sum = rowsOf(`${place}.sum`, rows, [this.C]);
+    const sum = rowTensor(`${place}.sum`, rows, [this.C]);
     const linear = this.linear(l, matrix, x, rows, { sum: { add: residual, out: sum } });
     const width = this.parameter(`${place}.down.bias`).shape;
-    const hidden = rowsOf(`${place}.hidden`, rows, width);
+    const hidden = rowTensor(`${place}.hidden`, rows, width);
     const down = this.product(`${place}.down`, linear.out, rows, [], { activate: { by: "gelu_new", out: hidden } });
     const up = this.product(`${place}.up`, hidden, rows, [], { out, residual: sum });
     return { linear, adapter: { down, up } };
   }
 
   /**
-   * The gradient of the matrix' output from dy, that of `output`, with the gradients of the adapter layer; null if nothing before the
-   * adapter layer is trained.
+   * The gradient of the matrix's output from dy, the gradient of `output`, with the gradients of the adapter layer;
+   * null if nothing before the adapter layer is trained.
    */
   outputBackward({ linear, adapter }: Output, dy: Tensor): Tensor | null {
     if (!adapter) return dy;
     const { down, up } = adapter;
-    const hidden = rowsOf(`${up.name}.input`, up.rows, down.out.shape.slice(1));
+    const hidden = rowTensor(`${up.name}.input`, up.rows, down.out.shape.slice(1));
     const dhidden = this.linearBackward(up, dy, { activated: { by: "gelu_new", inp: down.out, act: hidden } })!;
     this.gradients({ of: up, x: hidden, dy }, { of: down, x: linear.out, dy: dhidden });
     return this.linearBackward(down, dhidden, { add: dy });
   }
 
   /**
-   * The gradient of x [rows, in] from dy, or null if nothing before the matrix is trained. Where x = activation(inp), it is the
-   * gradient of inp, and x is written to `act`. `add` [rows, in] is added to it.
+   * The gradient of x [rows, in] from dy, or null if nothing before the matrix is trained. Where x = activation(inp),
+   * it is the gradient of inp, and x is written to `act`. `add` [rows, in] is added to it.
    */
   linearBackward(
     { name, rows, adapters }: Linear,
@@ -272,10 +272,10 @@ export class Layers {
     this.ofAdapters(adapters, ["a"], ({ group, ddown }) => loraUpBackward(ddown, this.share(dy), group, rows.count));
     if (!this.trainsBelow(`${name}.weight`)) return null;
     const W = this.tensor(`${name}.weight`);
-    const dx = rowsOf(`d${name}.input`, rows, [W.shape[0]!]);
+    const dx = rowTensor(`d${name}.input`, rows, [W.shape[0]!]);
     const backward = adapters.map((own) => ({ ...own, down: own.ddown }));
     const { activated, add } = next;
-    this.linearOf(backward, (own, share) =>
+    this.emitLinear(backward, (own, share) =>
       linearBackward({
         ...{ dx: share(dx), dy: share(dy), W, rows: rows.count, adapters: own },
         activated: activated && { ...activated, inp: share(activated.inp), act: share(activated.act) },
@@ -322,7 +322,7 @@ export class Layers {
     if (trained.length > 0) this.emit(matmulBiasBackward(trained, dy, rows.count, this.members));
   }
 
-  /** The adapters of a matrix in groups: a member's neighbours in their buffer and in the result, of the same rank and scale. */
+  /** The adapters of a matrix in groups: adjacent in a member's buffer and in the result, with equal rank and scale. */
   private adapters(l: number, matrix: Matrix, rows: Rows): Adapters[] {
     return this.plan.specs.flatMap((_, member) => {
       const groups: AdapterGroup[] = [];
@@ -361,7 +361,7 @@ export class Layers {
     return { group, grad: A.grad && only(A.grad).root };
   }
 
-  /** Room for the `down` of a group: those of a block are in one buffer, their gradients in another, as a dispatch has few bindings. */
+  /** Room for a group's `down`. Bindings are few: those of a block are in one buffer, their gradients in another. */
   private withRows(owner: string, member: number, group: AdapterGroup, grad: Tensor | null, rows: Rows): Adapters {
     const shape = [rows.capacity / this.count, group.count * group.r];
     if (this.downs?.owner !== owner) {
@@ -376,22 +376,22 @@ export class Layers {
       this.downs = { owner, down: root("down"), ddown: root("ddown"), at: 0 };
     }
     const { down, ddown, at } = this.downs;
-    this.downs.at += alignView(sizeOf(shape));
+    this.downs.at += alignView(numel(shape));
     const view = (tensor: Tensor) => tensor.view(tensor.name, shape, at);
     return { member, group, grad, down: view(down), ddown: view(ddown) };
   }
 
   // ------------------------------------------------------------------------------------------------- norms
 
-  layernorm(name: string, inp: Tensor, rows: Rows, out = rowsOf(name, rows, [this.C])): Norm {
-    const norm = { name, rows, inp, stats: rowsOf(`${name}.stats`, rows, [2]), out };
+  layernorm(name: string, inp: Tensor, rows: Rows, out = rowTensor(name, rows, [this.C])): Norm {
+    const norm = { name, rows, inp, stats: rowTensor(`${name}.stats`, rows, [2]), out };
     this.normalise(norm, out);
     return norm;
   }
 
   /** Recomputes the output of a norm. The kernel writes the statistics again, with the same values. */
   layernormAgain(norm: Norm): Tensor {
-    const out = rowsOf(norm.name, norm.rows, [this.C]);
+    const out = rowTensor(norm.name, norm.rows, [this.C]);
     this.normalise(norm, out);
     return out;
   }
@@ -402,8 +402,8 @@ export class Layers {
   }
 
   /**
-   * The gradients of a norm's parameters and of its input. `dx`: the gradient of the input plus `add`, that of the residual stream, or
-   * null if nothing before the norm is trained. `out` gives the norm's output, made again.
+   * The gradients of a norm's parameters and of its input. `dx`: the gradient of the input plus `add`, that of the
+   * residual stream, or null if nothing before the norm is trained. `out` receives the norm's output, recomputed.
    */
   layernormBackward(norm: Norm, dout: Tensor, add?: Tensor): { dx: Tensor | null; out: () => Tensor } {
     const { name, rows, inp, stats } = norm;
@@ -412,7 +412,7 @@ export class Layers {
       this.emit(layernormParametersBackward(only(weight.grad), only(bias.grad), dout, inp, stats, rows.count));
     else this.biasBackward([bias], dout, rows);
     if (!this.trainsBelow(weight.name)) return { dx: null, out: () => this.layernormAgain(norm) };
-    const [dx, out] = [rowsOf("dresidual", rows, [this.C]), rowsOf(name, rows, [this.C])];
+    const [dx, out] = [rowTensor("dresidual", rows, [this.C]), rowTensor(name, rows, [this.C])];
     const parts = { inp, stats, weight: only(weight), bias: only(bias) };
     this.emit(layernormBackward(dx, out, dout, parts, rows.count, add));
     return { dx, out: () => out };
@@ -447,14 +447,14 @@ export class Layers {
 
   /** The rows `at` of x. */
   gather(x: Tensor, at: Tensor, rows: Rows): Tensor {
-    const out = rowsOf(`${x.name}.selected`, rows, [this.C]);
+    const out = rowTensor(`${x.name}.selected`, rows, [this.C]);
     this.emit(gatherForward(out, x, at));
     return out;
   }
 
   /** The backward pass of `gather`: the gathered rows in their places, 0 elsewhere. */
   scatter(dout: Tensor, selected: Tensor, rows: Rows): Tensor {
-    const dinp = rowsOf(`${dout.name}.all`, rows, [this.C]);
+    const dinp = rowTensor(`${dout.name}.all`, rows, [this.C]);
     this.emit(gatherBackward(dinp, dout, selected));
     return dinp;
   }
@@ -474,7 +474,7 @@ export class Layers {
   headPieces({ rows }: Head, bytes: number): HeadPiece[] {
     const heads = this.plan.parameters.map(headWeight);
     const different = heads.filter((head, i) => heads.indexOf(head) === i);
-    // As in a plan of one member: the sums over the classes are in the same pieces.
+    // The same pieces as in a plan of one member, so that sums over the classes have the same bits.
     const most = Math.floor((bytes * this.count) / 4 / rows.capacity / VIEW_ALIGN) * VIEW_ALIGN;
     return heads[0]!.pieces.flatMap(({ tensor, first }, i) => {
       const total = tensor.shape[0]!;
@@ -496,7 +496,7 @@ export class Layers {
     return this.plan.parameters.map(({ all }) => all.get("head.bias"));
   }
 
-  /** The logits of a piece, in columns of `out` [rows, width] from `column` on; by default `out` has only these columns. */
+  /** The logits of a piece, in `out` [rows, width] from `column` on; by default `out` has only these columns. */
   logits({ rows, inp, adapters }: Head, piece: HeadPiece, out: Tensor, at = { width: piece.classes, column: 0 }): void {
     const place = { ldc: at.width, outOffset: at.column, m: rows.count, n: piece.classes, transB: true };
     this.ofHeads(
@@ -536,10 +536,10 @@ export class Layers {
       );
   }
 
-  /** The gradients of the head from the gradient of a piece of its logits; the gradient of its input is added to `dout`. */
+  /** The gradients of the head from those of a piece of its logits; the gradient of its input is added to `dout`. */
   headBackward({ rows, inp, adapters }: Head, piece: HeadPiece, dlogits: Tensor, dout: Tensor | null): void {
     const [n, k, C] = [piece.classes, rows.count, this.C];
-    // The first piece writes what others add to.
+    // The first piece writes, the others add.
     const beta = piece.first === 0 ? 0 : 1;
     if (piece.parts.some(({ grad }) => grad))
       this.ofHeads(
@@ -606,7 +606,7 @@ export function promptRows(pieces: TensorPiece[], { config }: ModelSpec): Tensor
   return [{ tensor: only(pieces), first: config.vocab_size }];
 }
 
-/** Adds an adapter to a group if it is the next one in its buffer and in the result, and has the same rank and scale. */
+/** Adds an adapter to a group if it is the next in its buffer and in the result, with the same rank and scale. */
 function append(group: AdapterGroup, next: AdapterGroup): boolean {
   const { count, r, scale, width } = group;
   const [stride, step] = [next.A.offset - group.A.offset, next.column - group.column];

@@ -1,4 +1,4 @@
-/** Several adapters in one plan: which can share it, their tensors, and their batches as one. Loaded only for such plans. */
+/** Several adapters in one plan: which can share it, their tensors, their joint batch. Loaded only for such plans. */
 import { ConfigError, DeviceError } from "../errors.ts";
 import { linearGrouped, matmulGrouped } from "../ops/grouped.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
@@ -49,7 +49,7 @@ export function checkMembers(members: readonly MemberOptions[], part?: PlanOptio
   }
 }
 
-/** The batches of several members as one, one behind the other, but for the output of a frozen prefix. */
+/** The concatenated batches of several members, without the output of a frozen prefix. */
 export function joinBatches(batches: readonly Batch[]): Batch {
   if (batches.length === 1) return batches[0]!;
   const join = <T extends Uint32Array | Int32Array | Float32Array>(
@@ -70,19 +70,19 @@ export function joinBatches(batches: readonly Batch[]): Batch {
   const starts = new Uint32Array(total(({ starts }) => starts.length - 1) + 1).fill(tokens);
   const targets = new Int32Array(total(({ targets }) => targets.length));
   const isWeighted = batches.some(({ weights }) => weights);
-  const weightsOf = ({ weights, targets }: Batch) => weights ?? new Float32Array(targets.length).fill(1);
+  const rowWeights = ({ weights, targets }: Batch) => weights ?? new Float32Array(targets.length).fill(1);
   return {
     ids: join(new Uint32Array(tokens), ({ ids }) => ids),
     starts: join(starts, ({ starts }, token) => starts.subarray(0, -1).map((start) => start + token)),
     rows: join(new Uint32Array(total(({ rows }) => rows.length)), ({ rows }, token) => rows.map((row) => row + token)),
     targets: join(targets, ({ targets }) => targets),
-    weights: isWeighted ? join(new Float32Array(targets.length), weightsOf) : undefined,
+    weights: isWeighted ? join(new Float32Array(targets.length), rowWeights) : undefined,
   };
 }
 
 /**
- * The tensors of several members, which share the frozen ones. A member's pages are as in a plan of its own; those of all are behind each
- * other in one buffer, for the same dispatches. Throws DeviceError if they do not fit into a binding.
+ * The tensors of several members, which share the frozen ones. A member's pages are as in a plan of its own; all pages
+ * are in one buffer, so that the same dispatches handle them. Throws DeviceError if they do not fit into a binding.
  */
 function makeMembers(specs: readonly ModelSpec[], wanted: Wanted): Parameters[] {
   if (specs.length === 1) return [makeParameters(specs[0]!, wanted)];

@@ -1,13 +1,13 @@
 /**
- * The parameters of a model as tensors of a plan. A parameter is trained if it has a gradient. Trained parameters are stored in
- * pages, as are their gradients and moments, so that AdamW and the gradient norm take one dispatch a page.
+ * The parameters of a model as tensors of a plan. A parameter is trained if it has a gradient. Trained parameters are
+ * stored in pages, as are their gradients and moments, so that AdamW and the gradient norm take one dispatch a page.
  */
 import { DeviceError } from "../errors.ts";
 import { isAdded } from "../names.ts";
 import type { linearGrouped, matmulGrouped } from "../ops/grouped.ts";
 import { showBytes } from "../plan/memory.ts";
-import { alignView, type Role, type Shape, sizeOf, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
-import { type ModelSpec, parameterList, rateOf } from "./trainable.ts";
+import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
+import { learningRatio, type ModelSpec, parameterList } from "./trainable.ts";
 
 export interface Parameter {
   name: string;
@@ -16,7 +16,7 @@ export interface Parameter {
   pieces: TensorPiece[];
   /** The gradient in the same pieces; null if the parameter is frozen. */
   grad: TensorPiece[] | null;
-  /** The parameter's learning rate, divided by the run's. */
+  /** The factor of the parameter's learning rate. */
   rate: number;
 }
 
@@ -35,7 +35,7 @@ export interface Parameters {
   pages: Page[];
 }
 
-/** How many rows of a [rows, ...] shape fit into one binding; a multiple of VIEW_ALIGN if the tensor has to be split. */
+/** How many rows of a [rows, ...] shape fit into one binding; a multiple of VIEW_ALIGN if the tensor is split. */
 function rowsPerPiece({ name, bytes, shape, dtype }: Tensor, maxBinding: number): number {
   if (bytes <= maxBinding) return shape[0]!;
   let rows = Math.floor(maxBinding / (bytes / shape[0]!) / VIEW_ALIGN) * VIEW_ALIGN;
@@ -62,7 +62,7 @@ interface Slot {
 /** `frozen`: what AdamW must not reach, in a plan that trains. */
 export type PageKind = "trained" | "frozen";
 
-/** Where the tensors of a model will be: those in pages, and the parameters, which lack them. */
+/** The layout of a model's tensors: the pages, and the parameters without the tensors that are in pages. */
 export interface Layout {
   all: Map<string, Parameter>;
   slots: Slot[];
@@ -81,15 +81,16 @@ export interface Wanted {
 }
 
 /**
- * The layout of every parameter for which `isWanted` is true. Without `training` no parameter has a gradient. Frozen parameters that are
- * also in `shared` are taken from there. Adapters are in pages without training, too: one dispatch handles those of q, k and v, which must
- * therefore be in one buffer. In a plan of several members all that is a member's own is in pages: a frozen head in pages of its own.
+ * The layout of every parameter for which `isWanted` is true. Without `training` no parameter has a gradient. Frozen
+ * parameters that are also in `shared` are taken from there. Adapters are in pages without training, too: one dispatch
+ * handles those of q, k and v, which must therefore be in one buffer. In a plan of several members all that is a
+ * member's own is in pages: a frozen head in pages of its own.
  */
 export function layOut(spec: ModelSpec, { training, maxBinding, isWanted, shared }: Wanted, isMember: boolean): Layout {
   const all = new Map<string, Parameter>();
   const slots: Slot[] = [];
   const pageSizes: Layout["pageSizes"] = { trained: [], frozen: [] };
-  const rate = rateOf(spec);
+  const rate = learningRatio(spec);
   const list = parameterList(spec).filter(({ name }) => isWanted(name));
   const isOwn = (name: string) => isAdapter(name) || (isMember && isAdded(name));
   for (const [i, { name, shape, isTrained, dtype }] of list.entries()) {
@@ -108,9 +109,9 @@ export function layOut(spec: ModelSpec, { training, maxBinding, isWanted, shared
         parameter.pieces.push({ tensor: new Tensor(pieceName, pieceShape, "weight", dtype), first });
         continue;
       }
-      const size = alignView(sizeOf(pieceShape));
+      const size = alignView(numel(pieceShape));
       // A and B of an adapter are in the same page.
-      const together = isAdapter(name) && name.endsWith(".A") ? size + alignView(sizeOf(list[i + 1]!.shape)) : size;
+      const together = isAdapter(name) && name.endsWith(".A") ? size + alignView(numel(list[i + 1]!.shape)) : size;
       const kind = training && !isTrained ? "frozen" : "trained";
       const sizes = pageSizes[kind];
       const open = sizes.length - 1;
@@ -163,7 +164,7 @@ export function makeParameters(spec: ModelSpec, wanted: Wanted): Parameters {
 }
 
 /** The contents of a page's table of rates. */
-export function ratesOf({ all }: Parameters, page: Page): Float32Array {
+export function pageRates({ all }: Parameters, page: Page): Float32Array {
   const rates = new Float32Array(page.grad.size / VIEW_ALIGN).fill(1);
   for (const { grad, rate } of all.values())
     for (const { tensor } of grad ?? []) {
@@ -184,7 +185,7 @@ export function only(parameter: Parameter | TensorPiece[]): Tensor {
   return (Array.isArray(parameter) ? parameter : parameter.pieces)[0]!.tensor;
 }
 
-/** What makes plans with several members, which others need not load: MEMBERS of members.ts. */
+/** The code for plans with several members, loaded only for them: MEMBERS of members.ts. */
 export interface MembersModule {
   parameters: (specs: readonly ModelSpec[], wanted: Wanted) => Parameters[];
   matmul: typeof matmulGrouped;

@@ -1,7 +1,7 @@
 /**
- * Prefix tuning (Li and Liang 2021): n keys and values a block, which every token sees before those of its own sequence. They lie
- * in rows of their own behind the tokens' queries, keys and values. While a prefix is trained it may be the output of an MLP, as in
- * PEFT: P = tanh(E W_fc + b_fc) W_proj + b_proj; what is saved is P.
+ * Prefix tuning (Li and Liang 2021): n keys and values a block, which every token sees before those of its own
+ * sequence. They are rows of their own after the tokens' queries, keys and values. While a prefix is trained it may be
+ * the output of an MLP, as in PEFT: P = tanh(E W_fc + b_fc) W_proj + b_proj; what is saved is P.
  *
  * Letters: n virtual tokens, C n_embd, L layers.
  */
@@ -10,12 +10,12 @@ import { matmul } from "../ops/matmul.ts";
 import { prefixBackward, prefixForward } from "../ops/prefix.ts";
 import { tanhBackward, tanhForward } from "../ops/tanh.ts";
 import { Tensor } from "../tensor.ts";
-import { type Layers, type Linear, type Rows, rowsOf } from "./layers.ts";
+import { type Layers, type Linear, type Rows, rowTensor } from "./layers.ts";
 import { only } from "./parameters.ts";
 import type { ModelSpec } from "./trainable.ts";
 
 export class Prefix {
-  /** Where the prefix is in `room`. */
+  /** Where the prefix is in a `room` tensor. */
   readonly rows: { count: number; row: number };
   private readonly virtual: Rows;
   private readonly C: number;
@@ -36,7 +36,7 @@ export class Prefix {
     this.rows = { count: n, row: tokens.capacity };
     this.virtual = { count: n, capacity: n };
     const width = config.n_layer * 2 * this.C;
-    const activation = (name: string, columns: number) => rowsOf(name, this.virtual, [columns]);
+    const activation = (name: string, columns: number) => rowTensor(name, this.virtual, [columns]);
     const linear = (name: string, columns: number): Linear => ({
       name,
       rows: this.virtual,
@@ -62,7 +62,7 @@ export class Prefix {
   }
 
   /** The tokens' rows of such a tensor. */
-  tokensOf(room: Tensor): Tensor {
+  tokenRows(room: Tensor): Tensor {
     return room.view(room.name, [this.tokens.capacity, 3 * this.C], 0);
   }
 
@@ -96,9 +96,9 @@ export class Prefix {
     const { b, C } = this;
     const { E, fc, hidden, proj } = this.projection;
     const { count: n } = this.rows;
-    const dhidden = rowsOf("dprefix.hidden", this.virtual, hidden.shape.slice(1));
+    const dhidden = rowTensor("dprefix.hidden", this.virtual, hidden.shape.slice(1));
     b.emit(linearBackward({ dx: dhidden, dy: this.grad!, W: b.tensor("prefix.proj.weight"), rows: n }));
-    const dfc = rowsOf("dprefix.fc", this.virtual, hidden.shape.slice(1));
+    const dfc = rowTensor("dprefix.fc", this.virtual, hidden.shape.slice(1));
     b.emit(tanhBackward(dfc, dhidden, hidden, n));
     b.gradients({ of: proj, x: hidden, dy: this.grad! }, { of: fc, x: E, dy: dfc });
     const { grad } = b.parameter("prefix.embedding");

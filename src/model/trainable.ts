@@ -1,4 +1,4 @@
-/** A model's tensors and which of them are trained: the only file that distinguishes the modes. */
+/** A model's tensors, and which of them each mode trains. */
 
 import { BLOCKS, type BlockDtype, isBlockDtype } from "../blocks.ts";
 import {
@@ -21,7 +21,7 @@ import {
   loraSites,
   methodShapes,
 } from "../names.ts";
-import { type Shape, sizeOf } from "../tensor.ts";
+import { numel, type Shape } from "../tensor.ts";
 
 /** Everything that determines which tensors a model has and which of them are trained. */
 export interface ModelSpec extends MethodSizes {
@@ -32,7 +32,7 @@ export interface ModelSpec extends MethodSizes {
   lora: LoraConfig | null;
   /** Whether the classification head is trained; in modes all, last_block and last_layer it always is. */
   train_head: boolean;
-  /** In mode lora: the learning rate of B divided by that of A and of everything else (LoRA+, Hayou et al. 2024); default 1. */
+  /** In mode lora: the learning rate of B divided by that of everything else (LoRA+, Hayou et al. 2024); default 1. */
   lr_ratio?: number;
   /** Type of the base model's frozen matrices; default f32. */
   dtype?: WeightDtype;
@@ -95,14 +95,14 @@ export function parameterList(spec: ModelSpec): Description[] {
   };
   return [...shapes].map(([name, shape]) => {
     const trained = isTrained[mode](name);
-    // Positions are few, and stay whole beside blocks.
+    // There are few positions: they are not quantised.
     const isRounded =
       !trained && shape.length === 2 && base.has(name) && !(isBlockDtype(dtype) && name === "wpe.weight");
     return { name, shape, isTrained: trained, dtype: isRounded ? dtype : "f32" };
   });
 }
 
-/** Throws ConfigError if a row of a matrix is no whole number of blocks. */
+/** Throws ConfigError if a row of a matrix is not a whole number of blocks. */
 function checkWidths(config: GPT2Config, dtype: BlockDtype): void {
   for (const [name, width] of [
     ["n_embd", config.n_embd],
@@ -118,16 +118,16 @@ function checkWidths(config: GPT2Config, dtype: BlockDtype): void {
 
 /** Number of trainable parameters. */
 export function trainableCount(spec: ModelSpec): number {
-  return parameterList(spec).reduce((sum, { shape, isTrained }) => sum + (isTrained ? sizeOf(shape) : 0), 0);
+  return parameterList(spec).reduce((sum, { shape, isTrained }) => sum + (isTrained ? numel(shape) : 0), 0);
 }
 
-/** The learning rate of a parameter, divided by the run's. */
-export function rateOf({ lr_ratio = 1 }: ModelSpec): (name: string) => number {
+/** The factor of each parameter's learning rate. */
+export function learningRatio({ lr_ratio = 1 }: ModelSpec): (name: string) => number {
   return (name) => (/^lora\..*\.B$/.test(name) ? lr_ratio : 1);
 }
 
 /** The factor of each adapter, by its site. */
-export function scalesOf({ config, lora }: ModelSpec): Map<string, number> {
+export function adapterScales({ config, lora }: ModelSpec): Map<string, number> {
   return new Map((lora ? loraSites(config, lora) : []).map(({ site, scale }) => [site, scale]));
 }
 
@@ -142,8 +142,8 @@ const blockStage = (l: number) => 1 + l * STAGES.length;
 
 const headStage = ({ config }: ModelSpec) => blockStage(config.n_layer) + 1;
 
-/** The stage of a parameter in the order of the forward pass: 0 the embedding, then those of the blocks, ln_f, the head. */
-function stageOf(name: string, spec: ModelSpec): number {
+/** The stage of a parameter in forward order: 0 for the embedding, then those of the blocks, ln_f, the head. */
+function forwardStage(name: string, spec: ModelSpec): number {
   const head = headStage(spec);
   const site = name.replace(/^lora\./, "");
   if (/^(wte|wpe|prompt)\./.test(site)) return 0;
@@ -162,18 +162,18 @@ function stageOf(name: string, spec: ModelSpec): number {
 /** The lowest stage with a trained parameter. */
 function lowestStage(spec: ModelSpec): number {
   const trained = parameterList(spec).filter(({ isTrained }) => isTrained);
-  return Math.min(...trained.map(({ name }) => stageOf(name, spec)));
+  return Math.min(...trained.map(({ name }) => forwardStage(name, spec)));
 }
 
 /** Returns whether an earlier stage than the parameter's is trained, so that gradients must flow further back. */
 export function trainsBelow(spec: ModelSpec): (name: string) => boolean {
   const lowest = lowestStage(spec);
-  return (name) => lowest < stageOf(name, spec);
+  return (name) => lowest < forwardStage(name, spec);
 }
 
 /**
- * Number of frozen blocks below the lowest trained parameter: n_layer if only the head of a classifier is trained. 0 for a language
- * model: its head is its embedding.
+ * Number of frozen blocks below the lowest trained parameter: n_layer if only the head of a classifier is trained. 0
+ * for a language model: its head is its embedding.
  */
 export function frozenBlocks(spec: ModelSpec): number {
   if (spec.task.objective === "lm") return 0;
@@ -193,8 +193,8 @@ export interface Part {
   has: (parameter: string) => boolean;
 }
 
-/** The frozen prefix is everything below the lowest block that is trained, or below the head; the suffix is the rest. */
-export function partOf(spec: ModelSpec, part?: "prefix" | "suffix"): Part {
+/** The frozen prefix is everything below the lowest trained block, or below the head; the suffix is the rest. */
+export function modelPart(spec: ModelSpec, part?: "prefix" | "suffix"): Part {
   const { n_layer } = spec.config;
   if (!part) return { first: 0, end: n_layer, boundary: null, has: () => true };
   const frozen = frozenBlocks(spec);
@@ -203,6 +203,6 @@ export function partOf(spec: ModelSpec, part?: "prefix" | "suffix"): Part {
     first: part === "suffix" ? frozen : 0,
     end: part === "prefix" ? frozen : n_layer,
     boundary: frozen === n_layer ? "final_norm" : `block.${frozen - 1}`,
-    has: (name) => stageOf(name, spec) < border === (part === "prefix"),
+    has: (name) => forwardStage(name, spec) < border === (part === "prefix"),
   };
 }

@@ -14,8 +14,8 @@ export const activationForwardKernel = defineKernel(
 );
 
 /**
- * out [rows, cols] = activation(inp). Only where the backward pass needs the output and no gradient of the input: elsewhere the
- * activation and its derivative are part of `linear`.
+ * out [rows, cols] = activation(inp). Only where the backward pass needs the output and no gradient of the input:
+ * elsewhere the activation and its derivative are part of `linear`.
  */
 export function activationForward(out: Tensor, inp: Tensor, rows: Scalar, by: Activation): Dispatch {
   return dispatch(activationForwardKernel, { out, inp }, { rows, cols: inp.shape[1]!, activation: ACTIVATION[by] });

@@ -57,8 +57,8 @@ export interface AdamWPage {
 }
 
 /**
- * One AdamW step over pages of the same buffers: param, m, v from grad; nothing for a member that is stopped, or that its share does not
- * update. metrics [members slots, 4], stopped [members].
+ * One AdamW step over pages of the same buffers: param, m, v from grad. Skips members that are stopped, or that their
+ * share does not update. metrics [members slots, 4], stopped [members].
  */
 export function adamw(
   pages: readonly AdamWPage[],
@@ -73,16 +73,16 @@ export function adamw(
     for (const one of [page.m, page.v, page.grad]) {
       expectShape(`adamw: ${one.name}`, one.shape, page.param.shape);
       if (one.offset !== page.param.offset)
-        throw new ShapeError(`adamw: ${one.name} lies elsewhere than ${page.param.name}`);
+        throw new ShapeError(`adamw: ${one.name} is not at the offset of ${page.param.name}`);
     }
     if (page.rates)
       expectShape(`adamw: rates (${page.rates.name})`, page.rates.shape, [ceilDiv(page.param.size, VIEW_ALIGN)]);
     if (page.rates && page.rates.offset * VIEW_ALIGN !== page.param.offset)
-      throw new ShapeError(`adamw: ${page.rates.name} lies elsewhere than ${page.param.name}`);
+      throw new ShapeError(`adamw: ${page.rates.name} is not at the offset of ${page.param.name}`);
     const isElsewhere = (["param", "m", "v", "grad", "rates"] as const).some(
       (key) => page[key]?.root !== pages[0]![key]?.root,
     );
-    if (isElsewhere) throw new ShapeError("adamw: the pages of a dispatch are in other buffers");
+    if (isElsewhere) throw new ShapeError("adamw: the pages of a dispatch are in different buffers");
   }
   const jobs = pages.map((page) => ({
     member: page.member,
@@ -119,7 +119,7 @@ export function adamw(
   );
 }
 
-/** What a share holds for step t (from 1) of AdamW, computed in f64 as torch.optim.AdamW does. */
+/** The scalars of a share for AdamW step t (from 1), computed in f64 as in torch.optim.AdamW. */
 export function adamwStepValues(config: AdamWConfig, lr: number, t: number) {
   const [beta1, beta2] = config.betas;
   return {

@@ -92,8 +92,8 @@ function dims(out: Tensor, qkv: Tensor, { count: heads, scale }: Heads, prefix?:
 }
 
 /**
- * out [N, C], lse [N, NH] from qkv [N, 3C], causal within the sequences given by `bounds` [N, 2]. With a prefix, qkv ends with its
- * rows.
+ * out [N, C], lse [N, NH] from qkv [N, 3C], causal within the sequences given by `bounds` [N, 2]. With a prefix, qkv
+ * ends with its rows.
  */
 export function attentionForward(
   out: Tensor,
@@ -107,8 +107,8 @@ export function attentionForward(
 }
 
 /**
- * dqkv, of qkv's shape, from dout [N, C] and the forward pass's saved tensors; delta [N, NH] is scratch. The prefix's rows get
- * the sums over all tokens for its keys and values; there are no queries in them.
+ * dqkv, of qkv's shape, from dout [N, C] and the forward pass's saved tensors; delta [N, NH] is scratch. The prefix's
+ * rows get the sums over all tokens for its keys and values; there are no queries in them.
  */
 export function attentionBackward(
   dqkv: Tensor,
@@ -129,8 +129,8 @@ export function attentionBackward(
 }
 
 /**
- * out [N, C] from the queries in qkv [N, 3C] and cache [S, 2, NH, T, HS], each token against its slot up to its position, by
- * slots [N, 2].
+ * out [N, C] from the queries in qkv [N, 3C] and cache [S, 2, NH, T, HS], each token against its slot up to its
+ * position, by slots [N, 2].
  */
 export function attentionCached(out: Tensor, qkv: Tensor, cache: Tensor, slots: Tensor, scale: number): Dispatch {
   const [, , heads, positions] = cache.shape as [number, number, number, number];

@@ -37,7 +37,7 @@ export const crossentropyBackwardKernel = defineKernel(
   "rows count, rows count, rows 4, rows, rows, entries words",
 );
 
-/** Updates state [rows, 4] with logits [rows, count] of the classes from `first` on; the piece with first = 0 comes first. */
+/** Updates state [rows, 4] with logits [rows, count] of the classes from `first` on, beginning with first = 0. */
 export function crossentropyForward(
   state: Tensor,
   logits: Tensor,
@@ -48,7 +48,7 @@ export function crossentropyForward(
   return dispatch(crossentropyForwardKernel, { state, logits, targets }, { rows, count: logits.shape[1]!, first });
 }
 
-/** Row slot of each member's metrics = loss and number of correct rows, from the state after the last piece; metrics [members slots, 4]. */
+/** Each member's row `slot` of metrics [members slots, 4] = loss and number of correct rows, from the final state. */
 export function crossentropyLoss(
   metrics: Tensor,
   state: Tensor,
@@ -64,7 +64,7 @@ export function crossentropyLoss(
 }
 
 /** The loss of each row, in nats, from the states after the last piece. */
-export function lossesOf(states: Float32Array): Float64Array {
+export function rowLosses(states: Float32Array): Float64Array {
   return Float64Array.from({ length: states.length / 4 }, (_, row) => {
     const [largest, sum, target] = states.subarray(4 * row, 4 * row + 3);
     return largest! - target! + Math.log(sum!);

@@ -1,6 +1,6 @@
 /** Token and position embedding. The token table may be split into pieces of rows, with a dispatch each. */
 import type { Tensor, TensorPiece } from "../tensor.ts";
-import { ceilDiv, type Dispatch, defineKernel, dispatch, typeOf } from "./kernel.ts";
+import { ceilDiv, type Dispatch, defineKernel, dispatch, typeCode } from "./kernel.ts";
 
 export const embeddingForwardKernel = defineKernel(
   "embedding_forward",
@@ -46,8 +46,8 @@ export function embeddingForward(
         first,
         count: tensor.shape[0]!,
         shift,
-        wte_type: typeOf(tensor),
-        wpe_type: typeOf(wpe),
+        wte_type: typeCode(tensor),
+        wpe_type: typeCode(wpe),
       },
     ),
   );

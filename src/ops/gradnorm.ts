@@ -6,10 +6,10 @@ import { jobTable } from "./shares.ts";
 export const LANES = 64;
 
 /** Gradients in a chunk: enough to be worth a workgroup, and enough that there are at most 1024 chunks. */
-const chunkOf = (count: number) => Math.max(4096, LANES * ceilDiv(count, 1024 * LANES));
+const chunkSize = (count: number) => Math.max(4096, LANES * ceilDiv(count, 1024 * LANES));
 
 /** Number of partial sums of a page of gradients. */
-export const partialsOf = ({ size }: Tensor) => LANES * ceilDiv(size, chunkOf(size));
+export const countPartials = ({ size }: Tensor) => LANES * ceilDiv(size, chunkSize(size));
 
 const PARTIAL_JOB = { at: "u32", count: "u32", first: "u32", chunk: "u32" } as const satisfies Fields;
 
@@ -34,9 +34,9 @@ export const gradnormTotalKernel = defineKernel(
 );
 
 /**
- * Row slot of each member's metrics: z = the norm of all its gradient pages, w = 1 where finite; stopped [members] becomes 1 for a member
- * whose norm or loss is not finite. `pages` has those of each member; metrics [members slots, 4]; partial [sum of partialsOf(page)] is
- * scratch.
+ * Each member's row `slot` of metrics: z = the norm of its gradient pages, w = 1 if finite; stopped [members] becomes 1
+ * for a member whose norm or loss is not finite. `pages` lists them by member; metrics [members slots, 4]; partial [sum
+ * of countPartials(page)] is scratch.
  */
 export function gradnorm(
   metrics: Tensor,
@@ -49,9 +49,9 @@ export function gradnorm(
   const totals = pages.map((own, member) => {
     const begin = first;
     for (const grad of own) {
-      const job = { at: grad.offset, count: grad.size, first, chunk: chunkOf(grad.size) };
+      const job = { at: grad.offset, count: grad.size, first, chunk: chunkSize(grad.size) };
       sums.set(grad.root, [...(sums.get(grad.root) ?? []), job]);
-      first += partialsOf(grad);
+      first += countPartials(grad);
     }
     return { member, first: begin, count: first - begin };
   });

@@ -1,5 +1,5 @@
-/** The dispatches of plans with several members, from those of each member's own plan: grouped products. Loaded only for such plans. */
-import { type Dispatch, dispatch, scalarOf, tensorAt } from "./kernel.ts";
+/** Grouped GEMM: one dispatch for the products of several members of a plan. Loaded only for such plans. */
+import { type Dispatch, dispatch, scalarAt, tensorAt } from "./kernel.ts";
 import { LINEAR_JOB, linearGroupedKernel } from "./linear.ts";
 import { GROUPED_JOB, type GroupedJob, isAligned, matmulGroupedKernel, SHORT } from "./matmul.ts";
 import { bySequence, chunked, jobTable, LARGEST, type Members, shareRows } from "./shares.ts";
@@ -10,12 +10,12 @@ export interface MemberProduct {
   product: Dispatch;
 }
 
-/** An operand of a product with the rows of the whole batch, of which a member has its share. The others are the members' own. */
+/** An operand with the rows of the whole batch, of which each member has a share. Other operands are a member's own. */
 export type Packed = "out" | "a" | "b";
 
 /**
- * The products of several members, in one dispatch for all that a backend computes in the same way. `packed` are the operands that have the
- * rows of the whole batch.
+ * The products of several members as grouped GEMMs: one dispatch for all that a backend computes by the same kernel.
+ * `packed` are the operands with the rows of the whole batch.
  */
 export function matmulGrouped(
   products: readonly MemberProduct[],
@@ -24,17 +24,17 @@ export function matmulGrouped(
 ): Dispatch[] {
   const alike = new Map<string, MemberProduct[]>();
   for (const one of products) {
-    const way = wayOf(one.product);
+    const way = groupingKey(one.product);
     alike.set(way, [...(alike.get(way) ?? []), one]);
   }
   return [...alike.values()].flatMap((some) => {
     const { product } = some[0]!;
-    const scalar = (name: string) => scalarOf(product, name) as number;
-    const [m, k] = [scalarOf(product, "m"), scalarOf(product, "k")];
+    const scalar = (name: string) => scalarAt(product, name) as number;
+    const [m, k] = [scalarAt(product, "m"), scalarAt(product, "k")];
     const isDepth = typeof k === "string";
     const rows = shareRows(isDepth ? k : m);
     const root = (name: string) => tensorAt(product, name).root;
-    return chunked(some.flatMap(jobsOf)).map((jobs) => {
+    return chunked(some.flatMap(groupedJobs)).map((jobs) => {
       const largest = (name: "m" | "n") => Math.max(...jobs.map((job) => job[name]));
       return dispatch(
         matmulGroupedKernel,
@@ -66,9 +66,9 @@ export function matmulGrouped(
 }
 
 /** A job for each product of a batch. */
-function jobsOf({ member, product }: MemberProduct): GroupedJob[] {
-  const scalar = (name: string) => scalarOf(product, name) as number;
-  const [m, k] = ["m", "k"].map((name) => (typeof scalarOf(product, name) === "string" ? 0 : scalar(name)));
+function groupedJobs({ member, product }: MemberProduct): GroupedJob[] {
+  const scalar = (name: string) => scalarAt(product, name) as number;
+  const [m, k] = ["m", "k"].map((name) => (typeof scalarAt(product, name) === "string" ? 0 : scalar(name)));
   const at = (name: "out" | "a" | "b", i: number) =>
     tensorAt(product, name).offset + (name === "b" ? 0 : scalar(`${name}_offset`)) + i * scalar(`${name}_batch`);
   return Array.from({ length: scalar("batch") }, (_, i) => ({
@@ -89,26 +89,26 @@ function jobsOf({ member, product }: MemberProduct): GroupedJob[] {
   }));
 }
 
-/** What decides the way in which a product is computed, and which operands it has: equal for those that a dispatch can do together. */
-function wayOf(product: Dispatch): string {
-  const scalar = (name: string) => scalarOf(product, name);
+/** What selects the kernel of a product, and which operands it has: products with equal keys can share a dispatch. */
+function groupingKey(product: Dispatch): string {
+  const scalar = (name: string) => scalarAt(product, name);
   const isShort = ["m", "n"].map((name) => typeof scalar(name) === "number" && (scalar(name) as number) <= SHORT);
   const rows = ["m", "k"].map((name) => (typeof scalar(name) === "string" ? scalar(name) : null));
   const along = ["a_row", "a_col", "b_row", "b_col"].map((name) => scalar(name) === 1);
-  const aligned = jobsOf({ member: 0, product }).every(isAligned);
+  const aligned = groupedJobs({ member: 0, product }).every(isAligned);
   return JSON.stringify([isShort, rows, along, aligned, scalar("beta"), scalar("has_bias"), product.access]);
 }
 
 /**
- * The layer of several members in one dispatch: `product` is the member's, as in a plan of its own, over tensors that have the rows of the
- * whole batch, but for `down`.
+ * The layer of several members in one dispatch: `product` is the member's, as in a plan of its own, over tensors that
+ * have the rows of the whole batch, but for `down`.
  */
 export function linearGrouped(products: readonly MemberProduct[], { shares }: Members): Dispatch {
   const first = products[0]!.product;
-  const rows = shareRows(scalarOf(first, "m"));
-  const adapted = products.find(({ product }) => scalarOf(product, "count") !== 0)?.product ?? first;
+  const rows = shareRows(scalarAt(first, "m"));
+  const adapted = products.find(({ product }) => scalarAt(product, "count") !== 0)?.product ?? first;
   const jobs = products.map(({ member, product }) => {
-    const scalar = (name: string) => scalarOf(product, name) as number;
+    const scalar = (name: string) => scalarAt(product, name) as number;
     const isAdapted = scalar("count") !== 0;
     const offset = (name: string) => (isAdapted ? tensorAt(product, name).offset : 0);
     return {
@@ -126,7 +126,7 @@ export function linearGrouped(products: readonly MemberProduct[], { shares }: Me
     };
   });
   const at = (name: string, product = first) => tensorAt(product, name).root;
-  const scalar = (name: string) => scalarOf(first, name) as number;
+  const scalar = (name: string) => scalarAt(first, name) as number;
   return dispatch(
     linearGroupedKernel,
     {

@@ -1,6 +1,6 @@
 /**
- * Kernel definitions, common to all backends: the name (also of the WGSL file, the pipeline and the timing label), the tensors in
- * binding order, the scalars in the order of the uniform struct, and the grid.
+ * Kernel definitions, common to all backends: the name (also of the WGSL file, the pipeline and the timing label), the
+ * tensors in binding order, the scalars in the order of the uniform struct, and the grid.
  */
 import { WEIGHT_DTYPES } from "../config.ts";
 import { ShapeError } from "../errors.ts";
@@ -9,12 +9,12 @@ import { expectShape, type Tensor } from "../tensor.ts";
 /** write: every element that is used later is written; update: earlier contents are used too. */
 export type Access = "write" | "update" | "read";
 
-/** How a dispatch uses a tensor; none: it takes the place of an absent one, because the number of bindings is fixed. */
+/** How a dispatch uses a tensor; none: it stands in for an absent one, because the number of bindings is fixed. */
 export type Use = Access | "none";
 
 /**
- * The type of a binding's elements in WGSL; two f16 are read as one u32. Share and Job are the entries of tables of TABLE_ENTRIES, in
- * uniform memory: see shares.ts.
+ * The type of a binding's elements in WGSL; two f16 are read as one u32. Share and Job are the entries of tables of
+ * TABLE_ENTRIES, in uniform memory: see shares.ts.
  */
 export type Element = "f32" | "u32" | "i32" | "vec2f" | "vec2u" | "vec4f" | "Share" | "Job";
 
@@ -43,7 +43,7 @@ export interface StepValues {
   slot: number;
 }
 
-/** An empty batch: the defaults. */
+/** The default: an empty batch. */
 export const NO_VALUES: StepValues = {
   tokens: 0,
   sequences: 0,
@@ -56,8 +56,8 @@ export const NO_VALUES: StepValues = {
 };
 
 /**
- * How a kernel gets a scalar: from the uniform struct, or as a pipeline constant (an `override` of the same name), which must be
- * known when the plan is built, so that loops can be unrolled.
+ * How a kernel gets a scalar: from the uniform struct, or as a pipeline constant (an `override` of the same name),
+ * which must be known when the plan is built, so that loops can be unrolled.
  */
 type DimType = "u32" | "f32" | "override";
 
@@ -77,19 +77,19 @@ export interface Kernel<B extends string = string, D extends string = string> {
   /** Workgroups for resolved scalars; null if WebGPU chooses among several shaders, each with its own grid. */
   readonly grid: ((dims: Record<D, number>) => Grid) | null;
   /**
-   * The tensors' shapes as in the shader's header: "rows 3C, unique+1". A letter is the same number everywhere; a scalar is the size
-   * of its axis, or at most that for the first axis. Absent if strides determine what is read.
+   * The tensors' shapes as in the shader's header: "rows 3C, unique+1". A letter is the same number everywhere; a
+   * scalar is the size of its axis, or at most that for the first axis. Absent if strides determine what is read.
    */
   readonly shapes: string | undefined;
   /** The fields of a job, the entries of its table `jobs`; empty if it has none. */
   readonly job: Fields;
-  /** The whole shader of a kernel that is not in shaders/ and has no twin on the CPU: the benchmark's own. */
+  /** The shader of a kernel of the benchmark's own, which is not in shaders/ and does not run on the CPU. */
   readonly wgsl?: string;
 }
 
 /**
- * One entry of the plan. `tensors`, and how they are used, are in the order of the kernel's bindings, `scalars` in that of its
- * dims.
+ * One entry of the plan. `tensors`, and how they are used, are in the order of the kernel's bindings, `scalars` in that
+ * of its dims.
  */
 export interface Dispatch {
   readonly kernel: Kernel;
@@ -142,9 +142,10 @@ function checkShapes({ kernel, tensors, scalars }: Dispatch): void {
 }
 
 /**
- * A dispatch over tensors by the names of the kernel's bindings. A binding that may be of another type than f32 has a scalar
- * `<binding>_type`.
- * `access` overrides how this dispatch uses a tensor. Throws ShapeError if a kernel would read a tensor as another type, or beyond it.
+ * A dispatch over tensors by the names of the kernel's bindings. A binding that may be of another type than f32 has a
+ * scalar `<binding>_type`.
+ * `access` overrides how this dispatch uses a tensor. Throws ShapeError if a kernel would read a tensor as another
+ * type, or beyond it.
  */
 export function dispatch<B extends string, D extends string>(
   kernel: Kernel<B, D>,
@@ -154,7 +155,7 @@ export function dispatch<B extends string, D extends string>(
 ): Dispatch {
   for (const name of Object.keys(kernel.bindings) as B[]) {
     const type = (dims as Record<string, Scalar>)[`${name}_type`] ?? 0;
-    if (typeOf(tensors[name]) !== type)
+    if (typeCode(tensors[name]) !== type)
       throw new ShapeError(`${kernel.name} reads ${tensors[name].name} in another type`, {
         expected: WEIGHT_DTYPES[type as number]!,
         found: tensors[name].dtype,
@@ -176,12 +177,12 @@ export function tensorAt({ kernel, tensors }: Dispatch, binding: string): Tensor
 }
 
 /** A scalar of a dispatch by its name. */
-export function scalarOf({ kernel, scalars }: Dispatch, dim: string): Scalar {
+export function scalarAt({ kernel, scalars }: Dispatch, dim: string): Scalar {
   return scalars[Object.keys(kernel.dims).indexOf(dim)]!;
 }
 
 /** The value of `<binding>_type` for a tensor, a pipeline constant: 0 f32 (or whole numbers), 1 f16, 2 q8, 3 q4. */
-export const typeOf = ({ dtype }: Tensor) => Math.max(0, (WEIGHT_DTYPES as readonly string[]).indexOf(dtype));
+export const typeCode = ({ dtype }: Tensor) => Math.max(0, (WEIGHT_DTYPES as readonly string[]).indexOf(dtype));
 
 export function ceilDiv(n: number, by: number): number {
   return Math.ceil(n / by);
@@ -190,9 +191,7 @@ export function ceilDiv(n: number, by: number): number {
 /** WebGPU's default limit of workgroups in one dimension. */
 export const MAX_GROUPS = 65535;
 
-/**
- * The grid of a kernel over `count` elements, `size` a workgroup; a second dimension where the first is full. `jobs`: that many of them.
- */
+/** The grid over `count` elements, `size` per workgroup, with a second dimension where the first is full; z: `jobs`. */
 export function flatGrid(count: number, size: number, jobs = 1): Grid {
   const groups = ceilDiv(count, size);
   return groups <= MAX_GROUPS ? [groups, 1, jobs] : [MAX_GROUPS, ceilDiv(groups, MAX_GROUPS), jobs];

@@ -48,8 +48,8 @@ export function layernormForward(
 }
 
 /**
- * dinp [rows, C] = the gradient of the input, plus `add` [rows, C] if given: that of the residual stream. The norm's output, which
- * the gradients of the matrix behind it need, is made again in `out` [rows, C].
+ * dinp [rows, C] = the gradient of the input, plus `add` [rows, C] if given: that of the residual stream. The norm's
+ * output, which the gradients of the next matrix need, is recomputed into `out` [rows, C].
  */
 export function layernormBackward(
   dinp: Tensor,

@@ -1,15 +1,15 @@
 /**
- * A linear layer with its adapters, and what follows it, as one product: out = x W + bias + down B^T, then a residual or the
- * activation. The gradient of x has the same form: dx = dy W^T + ddown A, then the activation's derivative.
+ * A linear layer with its adapters, and what follows it, as one product: out = x W + bias + down B^T, then a residual
+ * or the activation. The gradient of x has the same form: dx = dy W^T + ddown A, then the activation's derivative.
  */
 import type { Activation } from "../config.ts";
 import { expectShape, type Shape, Tensor } from "../tensor.ts";
 import { ACTIVATION } from "./activation.ts";
-import { type Binding, type Dispatch, defineKernel, dispatch, type Fields, type Scalar, typeOf } from "./kernel.ts";
+import { type Binding, type Dispatch, defineKernel, dispatch, type Fields, type Scalar, typeCode } from "./kernel.ts";
 import type { AdapterGroup } from "./lora.ts";
 
 /**
- * What follows the product. add: out += inp. activate: out = activation(out). activate_saved: act = activation(out).
+ * The epilogue. add: out += inp. activate: out = activation(out). activate_saved: act = activation(out).
  * activate_backward: act = activation(inp), out *= activation'(inp). add_saved: act = out + inp.
  */
 export const EPILOGUES = {
@@ -42,8 +42,8 @@ export const linearKernel = defineKernel(
     b_row: "u32",
     b_col: "u32",
     has_bias: "u32",
-    // The adapters' part of the depth is count * r: step d of adapter i and column j is at i * stride + d * up_row + (j - its first
-    // column) * up_col of `up`.
+    // The adapters' part of the depth is count * r: step d of adapter i and column j is at i * stride + d * up_row +
+    // (j - its first column) * up_col of `up`.
     count: "u32",
     r: "u32",
     stride: "u32",
@@ -113,7 +113,7 @@ interface Product {
 
 function linear({ out, a, W, transposed, rows, bias, adapters, epilogue, act, inp, ...rest }: Product): Dispatch {
   const [n, k] = (transposed ? W.shape : [...W.shape].reverse()) as [number, number];
-  // Whether neighbours in k lie side by side.
+  // Whether elements along k are contiguous.
   const isAlong = transposed !== W.isInBlocks;
   const room = out.shape[0]!;
   const expect = (name: string, tensor: Tensor | undefined, shape: Shape) =>
@@ -137,7 +137,7 @@ function linear({ out, a, W, transposed, rows, bias, adapters, epilogue, act, in
       };
   return dispatch(
     linearKernel,
-    // The number of bindings is fixed: what is absent is replaced by `a`, or by a tensor that is not used, and not read.
+    // The number of bindings is fixed: `a` or an unused tensor stands in for an absent one and is not read.
     {
       out,
       act: act ?? new Tensor("unused", [1], "activation"),
@@ -160,7 +160,7 @@ function linear({ out, a, W, transposed, rows, bias, adapters, epilogue, act, in
       stride: group?.stride ?? 0,
       ...up,
       epilogue: EPILOGUES[epilogue],
-      b_type: typeOf(W),
+      b_type: typeCode(W),
       activation: ACTIVATION[rest.activation ?? "gelu_new"],
     },
     act ? {} : { act: "none" },
@@ -178,9 +178,9 @@ export interface LinearForward {
   adapters?: { group: AdapterGroup; down: Tensor } | undefined;
   /** [rows, out], added to the result. */
   residual?: Tensor | undefined;
-  /** The result is replaced by its activation, or that is written to `out` [rows, out]. Not together with a residual. */
+  /** Replaces the result by its activation, or writes that to `out` [rows, out]. Not together with a residual. */
   activate?: { by: Activation; out: "in place" | Tensor } | undefined;
-  /** The result plus `add` is written to `out` of it, [rows, out] each. Not together with a residual or an activation. */
+  /** Writes the result plus `add` to `out`, [rows, out] each. Not together with a residual or an activation. */
   sum?: { add: Tensor; out: Tensor } | undefined;
 }
 
@@ -196,7 +196,7 @@ export function linearForward({ x, residual, activate, sum, ...rest }: LinearFor
   return linear(residual ? { ...product, epilogue: "add", inp: residual } : { ...product, epilogue: "none" });
 }
 
-/** An activation between two matrices: its input, and where its output is written again. */
+/** An activation between two matrices: its input, and where its output is recomputed. */
 export interface Activated {
   by: Activation;
   inp: Tensor;

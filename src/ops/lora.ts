@@ -1,7 +1,7 @@
 /**
- * LoRA beside a weight: y += scale * (x A^T) B^T, with A [r, in] and B [out, r]; W + B A is never formed. `down` = scale * x A^T
- * and its gradient are products of their own; down B^T is part of `linear`; the gradients of A and B have a kernel, which handles two
- * matrices at once. Formulas: Hu et al. 2021, section 4.1.
+ * LoRA beside a weight: y += scale * (x A^T) B^T, with A [r, in] and B [out, r]; W + B A is never formed. `down` =
+ * scale * x A^T and its gradient are products of their own; down B^T is part of `linear`; the gradients of A and B have
+ * a kernel, which handles two matrices at once. Formulas: Hu et al. 2021, section 4.1.
  */
 import { ShapeError } from "../errors.ts";
 import { expectShape, showShape, type Tensor } from "../tensor.ts";
@@ -12,15 +12,15 @@ import {
   dispatch,
   type Fields,
   type Scalar,
-  scalarOf,
+  scalarAt,
   tensorAt,
 } from "./kernel.ts";
 import { matmul } from "./matmul.ts";
 import { bySequence, chunked, decodeTable, jobTable, type Members, shareRows } from "./shares.ts";
 
 /**
- * Adapters of one matrix with the same rank and scale: those of q, k and v. Adapter i writes the columns from column + i * step on,
- * `width` of them; its A and B lie i * stride elements behind the first's.
+ * Adapters of one matrix with the same rank and scale: those of q, k and v. Adapter i writes the columns from column +
+ * i * step on, `width` of them; its A and B lie i * stride elements behind the first's.
  */
 export interface AdapterGroup {
   count: number;
@@ -38,7 +38,7 @@ export interface AdapterGroup {
   B: Tensor;
 }
 
-/** down [rows, count r] = scale * x A^T, one adapter's columns beside the other's. */
+/** down [rows, count r] = scale * x A^T, the adapters' columns side by side. */
 export function loraDown(down: Tensor, x: Tensor, group: AdapterGroup, rows: Scalar): Dispatch {
   const { count, r, scale, input, stride, A } = group;
   const place = { ldc: count * r, batch: { count, out: r, a: 0, b: stride } };
@@ -88,7 +88,7 @@ export const loraBackwardKernel = defineKernel(
   JOB,
 );
 
-/** The adapters of a matrix that a member trains, and what their gradients are made of. */
+/** The adapters of a matrix that a member trains, and the inputs of their gradients. */
 export interface LoraJob {
   member: number;
   group: AdapterGroup;
@@ -103,13 +103,13 @@ export interface LoraJob {
   grad: Tensor;
 }
 
-/** Whether two jobs use the same buffers, so that one dispatch can do both. */
+/** Whether two jobs use the same buffers and can share a dispatch. */
 export function fitTogether(a: LoraJob, b: LoraJob): boolean {
   return a.grad === b.grad && a.down.root === b.down.root && a.ddown.root === b.ddown.root;
 }
 
 /** The jobs of a group, one for each adapter. */
-function jobsOf({ member, group, rows, x, dy, down, ddown }: LoraJob, second: number, members: number) {
+function adapterJobs({ member, group, rows, x, dy, down, ddown }: LoraJob, second: number, members: number) {
   const { count, r, input, width, column, step, stride, A, B } = group;
   expectShape(`lora_backward: down (${down.name})`, down.shape, [x.shape[0]! / members, count * r]);
   expectShape(`lora_backward: ddown (${ddown.name})`, ddown.shape, down.shape);
@@ -140,8 +140,8 @@ function jobsOf({ member, group, rows, x, dy, down, ddown }: LoraJob, second: nu
 }
 
 /**
- * dA [r, input] += ddown^T x and dB [width, r] += dy^T down, over the member's rows, for the adapters of one matrix or of two. Each list has
- * those of all members: the same x and dy.
+ * dA [r, input] += ddown^T x and dB [width, r] += dy^T down, over each member's rows, for the adapters of one matrix or
+ * of two. Each list has the adapters of all members at one matrix, with the same x and dy.
  */
 export function loraBackward(
   first: readonly LoraJob[],
@@ -151,8 +151,11 @@ export function loraBackward(
   const [{ grad, down, ddown, x, dy }] = first as [LoraJob];
   for (const job of [...first, ...other])
     if (!fitTogether(first[0]!, job))
-      throw new ShapeError("lora_backward: adapters whose buffers differ cannot be in one dispatch");
-  const all = [...first.flatMap((job) => jobsOf(job, 0, members)), ...other.flatMap((job) => jobsOf(job, 1, members))];
+      throw new ShapeError("lora_backward: adapters in different buffers cannot share a dispatch");
+  const all = [
+    ...first.flatMap((job) => adapterJobs(job, 0, members)),
+    ...other.flatMap((job) => adapterJobs(job, 1, members)),
+  ];
   return chunked(all).map((jobs) =>
     dispatch(
       loraBackwardKernel,
@@ -172,6 +175,6 @@ export function loraBackward(
 }
 
 /** The jobs of a `lora_backward`. */
-export function loraJobsOf(dispatch: Dispatch): Record<keyof typeof JOB, number>[] {
-  return decodeTable(JOB, tensorAt(dispatch, "jobs"), scalarOf(dispatch, "count") as number);
+export function decodeLoraJobs(dispatch: Dispatch): Record<keyof typeof JOB, number>[] {
+  return decodeTable(JOB, tensorAt(dispatch, "jobs"), scalarAt(dispatch, "count") as number);
 }

@@ -11,9 +11,9 @@ import {
   dispatch,
   type Fields,
   type Scalar,
-  scalarOf,
+  scalarAt,
   tensorAt,
-  typeOf,
+  typeCode,
 } from "./kernel.ts";
 import { bySequence, decodeTable, jobTable, type Members, shareRows } from "./shares.ts";
 
@@ -74,10 +74,10 @@ export interface MatmulArguments {
 function leading(name: string, given: number | undefined, columns: Scalar): number {
   if (given !== undefined) return given;
   if (typeof columns === "number") return columns;
-  throw new ShapeError(`matmul: ${name} is needed where its number of columns changes from step to step`);
+  throw new ShapeError(`matmul: ${name} is required because its number of columns changes from step to step`);
 }
 
-/** Throws ShapeError unless rows x columns elements, with rows `stride` apart, are in a tensor from element `offset` on. */
+/** Throws ShapeError unless a tensor has rows x columns elements, rows `stride` apart, from element `offset` on. */
 function expectRoom(name: string, tensor: Tensor, rows: Scalar, columns: Scalar, stride: number, offset = 0): void {
   const { shape, size } = tensor;
   const [r, c] = [rows, columns].map((n, axis) => (typeof n === "number" ? n : shape[axis]!)) as [number, number];
@@ -92,7 +92,7 @@ function expectRoom(name: string, tensor: Tensor, rows: Scalar, columns: Scalar,
 /** Throws ShapeError unless both tensors have the same capacity, if the number of rows changes from step to step. */
 function expectSameRows(rows: Scalar, a: Tensor, b: Tensor): void {
   if (typeof rows === "string" && a.shape[0] !== b.shape[0])
-    throw new ShapeError(`matmul: ${a.name} and ${b.name} have other numbers of ${rows}`, {
+    throw new ShapeError(`matmul: ${a.name} and ${b.name} differ in the number of ${rows}`, {
       expected: showShape(a.shape),
       found: showShape(b.shape),
     });
@@ -137,7 +137,7 @@ export function matmul(args: MatmulArguments): Dispatch {
       b_batch: batch.b,
       b_offset: b.isInBlocks ? b.offset : 0,
       b_size: b.root.size,
-      b_type: typeOf(b),
+      b_type: typeCode(b),
     },
     beta === 0 ? { out: "write" } : {},
   );
@@ -145,7 +145,7 @@ export function matmul(args: MatmulArguments): Dispatch {
 
 export const GROUPED_JOB = {
   member: "u32",
-  // Of m and k one is not used: the member's rows.
+  // One of m and k is the member's rows, and is not used.
   m: "u32",
   n: "u32",
   k: "u32",
@@ -170,7 +170,7 @@ export const matmulGroupedKernel = defineKernel(
     // The largest of any job. A job has its own depth.
     m: "u32",
     n: "u32",
-    // Those of the first: all have the same one that is 1.
+    // Those of the first product: the same stride is 1 in all.
     a_col: "u32",
     b_row: "u32",
     b_col: "u32",
@@ -191,7 +191,7 @@ export const matmulGroupedKernel = defineKernel(
   GROUPED_JOB,
 );
 
-/** Short sides have at most so many elements: backends compute such products in another way, in which the depth is divided. */
+/** The most elements of a short side: backends compute such products by kernels that split the depth. */
 export const SHORT = 32;
 
 /** Whether four neighbouring elements of a and of b are aligned. */
@@ -201,8 +201,8 @@ export function isAligned({ a_offset, a_row, a_col, b_offset, b_row, b_col }: Gr
 }
 
 /** The jobs of a `matmul_grouped`. */
-export function matmulJobsOf(dispatch: Dispatch): GroupedJob[] {
-  return decodeTable(GROUPED_JOB, tensorAt(dispatch, "jobs"), scalarOf(dispatch, "batch") as number);
+export function decodeMatmulJobs(dispatch: Dispatch): GroupedJob[] {
+  return decodeTable(GROUPED_JOB, tensorAt(dispatch, "jobs"), scalarAt(dispatch, "batch") as number);
 }
 
 const BIAS_JOB = { member: "u32", at: "u32" } as const satisfies Fields;
@@ -210,7 +210,7 @@ const BIAS_JOB = { member: "u32", at: "u32" } as const satisfies Fields;
 export const matmulBiasBackwardKernel = defineKernel(
   "matmul_bias_backward",
   { dbias: "update", dout: "read", jobs: "read Job", shares: "read Share" },
-  // rows: all of them where they are no share of a batch; else 0.
+  // rows: their number if they are not a share of a batch; else 0.
   { rows: "u32", by_sequence: "u32", cols: "u32", count: "u32" },
   ({ cols, count }) => [ceilDiv(cols, 16), 1, count],
   "gradients, rows cols, entries words, entries share_words",
@@ -218,8 +218,8 @@ export const matmulBiasBackwardKernel = defineKernel(
 );
 
 /**
- * dbias [cols] += sum of the member's rows of dout [rows, cols], or of all where their number is given. The gradients of several members are
- * in one buffer.
+ * dbias [cols] += sum of the member's rows of dout [rows, cols], or of all if their number is given. The members'
+ * gradients are in one buffer.
  */
 export function matmulBiasBackward(
   biases: readonly { member: number; dbias: Tensor }[],

@@ -1,17 +1,17 @@
-/** The prefix of prefix tuning: n keys and values a block. Block l has columns l * 2C .. of prefix [n, L * 2C]: keys, then values. */
+/** Prefix tuning: n keys and values a block. Block l has columns l * 2C .. of prefix [n, L * 2C]: keys, then values. */
 import { ShapeError } from "../errors.ts";
 import { showShape, type Tensor } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
 /** `cols` is C, `width` that of the prefix; block l's part of it begins at `column`. */
 const DIMS = { count: "u32", cols: "u32", row: "u32", width: "u32", column: "u32" } as const;
-const gridOf = (count: number, cols: number) => [ceilDiv(2 * cols, 64), count, 1] as const;
+const prefixGrid = (count: number, cols: number) => [ceilDiv(2 * cols, 64), count, 1] as const;
 
 export const prefixForwardKernel = defineKernel(
   "prefix_forward",
   { qkv: "update", prefix: "read" },
   DIMS,
-  ({ count, cols }) => gridOf(count, cols),
+  ({ count, cols }) => prefixGrid(count, cols),
   "room 3cols, count width",
 );
 
@@ -19,7 +19,7 @@ export const prefixBackwardKernel = defineKernel(
   "prefix_backward",
   { dprefix: "update", dqkv: "read" },
   { ...DIMS, beta: "u32" },
-  ({ count, cols }) => gridOf(count, cols),
+  ({ count, cols }) => prefixGrid(count, cols),
   "count width, room 3cols",
 );
 
@@ -31,11 +31,11 @@ export const prefixCacheKernel = defineKernel(
   "slots 2 heads positions head_size, count width",
 );
 
-/** Where block l's keys and values are in the prefix. Throws ShapeError if they are not, or do not fit into `room` rows. */
-function partOf(prefix: Tensor, l: number, cols: number, room: number) {
+/** Where block l's keys and values are in the prefix. Throws ShapeError if it has none, or more than `room` rows. */
+function locateBlock(prefix: Tensor, l: number, cols: number, room: number) {
   const [count, width] = prefix.shape as [number, number];
   if (width % (2 * cols) !== 0 || (l + 1) * 2 * cols > width || count > room)
-    throw new ShapeError(`the prefix (${prefix.name}) has no part for block ${l}`, {
+    throw new ShapeError(`the prefix (${prefix.name}) has no keys and values for block ${l}`, {
       expected: `at most ${room} rows of ${2 * cols} columns a block, and ${l + 1} blocks or more`,
       found: showShape(prefix.shape),
     });
@@ -45,7 +45,7 @@ function partOf(prefix: Tensor, l: number, cols: number, room: number) {
 function dims(qkv: Tensor, row: number, prefix: Tensor, l: number) {
   const [room, columns] = qkv.shape as [number, number];
   const cols = Math.floor(columns / 3);
-  return { row, cols, ...partOf(prefix, l, cols, room - row) };
+  return { row, cols, ...locateBlock(prefix, l, cols, room - row) };
 }
 
 /** Keys and values of block l of prefix [n, L * 2C] into rows row .. row + n - 1 of qkv [room, 3C]. */
@@ -53,7 +53,7 @@ export function prefixForward(qkv: Tensor, row: number, prefix: Tensor, l: numbe
   return dispatch(prefixForwardKernel, { qkv, prefix }, dims(qkv, row, prefix, l));
 }
 
-/** Block l's columns of dprefix [n, L * 2C] = beta * what is there + the gradients of keys and values in those rows of dqkv. */
+/** Block l's columns of dprefix [n, L * 2C] = beta * dprefix + the gradients of keys and values in its rows of dqkv. */
 export function prefixBackward(dprefix: Tensor, l: number, dqkv: Tensor, row: number, beta: 0 | 1): Dispatch {
   return dispatch(prefixBackwardKernel, { dprefix, dqkv }, { ...dims(dqkv, row, dprefix, l), beta });
 }
@@ -61,6 +61,6 @@ export function prefixBackward(dprefix: Tensor, l: number, dqkv: Tensor, row: nu
 /** The same keys and values into positions 0 .. n - 1 of every slot of cache [S, 2, NH, T, HS]. */
 export function cachePrefix(cache: Tensor, prefix: Tensor, l: number): Dispatch {
   const [slots, , heads, positions, head_size] = cache.shape as [number, number, number, number, number];
-  const part = partOf(prefix, l, heads * head_size, positions);
+  const part = locateBlock(prefix, l, heads * head_size, positions);
   return dispatch(prefixCacheKernel, { cache, prefix }, { slots, heads, head_size, positions, ...part });
 }

@@ -1,9 +1,11 @@
 /**
- * A plan can have several members: adapters with their heads, which share the base model and are trained in one batch. A member's
- * rows lie together: its share of the batch. A plan of one adapter, or of none, has one member with all rows.
+ * A plan can have several members: adapters with their heads, which share the base model and are trained in one batch.
+ * A member's rows lie together: its share of the batch. A plan of one adapter, or of none, has one member with all
+ * rows.
  *
- * What a kernel does for each member follows from two tables in uniform memory: `shares`, which the host writes with every batch, and
- * `jobs`, which belongs to the dispatch. A row is computed as in a plan of its own member, to the bit (grouped GEMM, as in cuBLAS).
+ * What a kernel does for each member follows from two tables in uniform memory: `shares`, which the host writes with
+ * every batch, and `jobs`, which belongs to the dispatch. A row has the same bits as in its member's own plan (grouped
+ * GEMM, as in cuBLAS).
  */
 import { ShapeError } from "../errors.ts";
 import { Tensor } from "../tensor.ts";
@@ -99,13 +101,13 @@ export function jobTable<F extends Fields>(
 /** Which rows of a batch a tensor has: of its tokens, or of its sequences. */
 export type ShareRows = "tokens" | "sequences";
 
-/** Jobs by the table. */
+/** The entries of a job table. */
 export function chunked<T>(jobs: readonly T[]): T[][] {
   const count = Math.ceil(jobs.length / TABLE_ENTRIES);
   return Array.from({ length: count }, (_, i) => jobs.slice(i * TABLE_ENTRIES, (i + 1) * TABLE_ENTRIES));
 }
 
-/** What the members of a plan have together: their shares of a batch [TABLE_ENTRIES, entryWords(SHARE)], and their number. */
+/** What the members of a plan have in common: their shares [TABLE_ENTRIES, entryWords(SHARE)], and their number. */
 export interface Members {
   shares: Tensor;
   members: number;
@@ -123,7 +125,7 @@ export const LARGEST = { tokens: "share_tokens", sequences: "share_sequences" } 
 /** Throws ShapeError unless the rows are those of a batch. */
 export function shareRows(rows: Scalar): ShareRows {
   if (rows === "tokens" || rows === "sequences") return rows;
-  throw new ShapeError("the rows of a member are those of a batch", {
+  throw new ShapeError("the rows of a member must be rows of a batch", {
     expected: "tokens or sequences",
     found: String(rows),
   });

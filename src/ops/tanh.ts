@@ -25,7 +25,7 @@ export function tanhForward(out: Tensor, inp: Tensor, rows: Scalar): Dispatch {
   return dispatch(tanhForwardKernel, { out, inp }, { rows, cols: inp.shape[1]! });
 }
 
-/** dinp [rows, cols] = dout (1 - out^2), from the output of the forward pass. */
+/** dinp [rows, cols] = dout (1 - out^2), from the forward pass's output. */
 export function tanhBackward(dinp: Tensor, dout: Tensor, out: Tensor, rows: Scalar): Dispatch {
   return dispatch(tanhBackwardKernel, { dinp, dout, out }, { rows, cols: out.shape[1]! });
 }

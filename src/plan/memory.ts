@@ -1,6 +1,6 @@
 /**
- * Memory of a plan: its buffers, their sizes, and which tensor is in which. Activations whose lifetimes do not overlap use the same
- * buffer. The byte count is known before anything is allocated.
+ * Memory of a plan: its buffers, their sizes, and which tensor is in which. Activations whose lifetimes do not overlap
+ * use the same buffer. The byte count is known before anything is allocated.
  */
 
 import { DeviceError } from "../errors.ts";
@@ -73,7 +73,7 @@ export function planMemory(segments: readonly Segment[], extra: readonly Tensor[
     for (const { tensor } of shared.lives) place.set(tensor, buffers.length);
     buffers.push({ label: `activations ${buffers.length}`, role: "activation", bytes: shared.bytes });
   }
-  return { buffers, bufferOf: place };
+  return { buffers, bufferIndex: place };
 }
 
 interface Placed {
@@ -83,7 +83,7 @@ interface Placed {
 /** The buffers that a program shares with `sharedFrom`, by index, with the tensor in each. */
 export function sharedBuffers({ memory }: Placed, sharedFrom?: Placed): Map<number, Tensor> {
   const shared = new Map<number, Tensor>();
-  for (const [root, index] of memory.bufferOf) if (sharedFrom?.memory.bufferOf.has(root)) shared.set(index, root);
+  for (const [root, index] of memory.bufferIndex) if (sharedFrom?.memory.bufferIndex.has(root)) shared.set(index, root);
   return shared;
 }
 
@@ -94,8 +94,8 @@ export function withoutShared(program: Placed, sharedFrom?: Placed): MemoryPlan 
 }
 
 /** The tables of a program, to be written once. */
-export function tablesOf({ memory }: Placed): { tensor: Tensor; contents: Uint32Array }[] {
-  return [...memory.bufferOf.keys()].flatMap((tensor) => {
+export function listTables({ memory }: Placed): { tensor: Tensor; contents: Uint32Array }[] {
+  return [...memory.bufferIndex.keys()].flatMap((tensor) => {
     const { contents } = tensor;
     return contents ? [{ tensor, contents }] : [];
   });
@@ -146,7 +146,7 @@ export function showMemory(plan: MemoryPlan): string {
     .join("\n");
 }
 
-/** Kinds of memory below this share of the sum are not named by `showLargest`. */
+/** `showLargest` does not name kinds of memory below this share of the sum. */
 const SMALL = 0.05;
 
 /** "46.9 MB (frozen weights 29.0 MB, activations 16.6 MB, all others 1.2 MB)". */

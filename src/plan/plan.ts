@@ -1,6 +1,6 @@
 /**
- * A plan is data: the ordered dispatches of a step and the memory they need. It is built once for a model, a mode and a capacity,
- * prepared once by a backend, and replayed for every batch.
+ * A plan is data: the ordered dispatches of a step and the memory they need. It is built once for a model, a mode and a
+ * capacity, prepared once by a backend, and replayed for every batch.
  */
 
 import type { Dispatch, StepValues } from "../ops/kernel.ts";
@@ -41,5 +41,5 @@ export interface PlannedBuffer {
 export interface MemoryPlan {
   buffers: PlannedBuffer[];
   /** The buffer of each root tensor, as an index; every root starts at offset 0 of its buffer. */
-  bufferOf: Map<Tensor, number>;
+  bufferIndex: Map<Tensor, number>;
 }

@@ -13,7 +13,7 @@ export function printProgram({ segments, memory }: Program): string {
       const mark = { write: ">", update: "+", read: "<", none: "-" };
       const bound = tensors.map(
         (t, i) =>
-          `${mark[access[i]!]}${t.name}${showShape(t.shape)}${t.dtype === "f16" || t.isInBlocks ? t.dtype : ""}@${memory.bufferOf.get(t.root)}`,
+          `${mark[access[i]!]}${t.name}${showShape(t.shape)}${t.dtype === "f16" || t.isInBlocks ? t.dtype : ""}@${memory.bufferIndex.get(t.root)}`,
       );
       const dims = Object.keys(kernel.dims).map((name, i) => `${name}=${scalars[i]}`);
       lines.push(`${String(number++).padStart(5)}  ${kernel.name.padEnd(30)} ${bound.join(" ")}  ${dims.join(" ")}`);

@@ -1,8 +1,8 @@
 /** What a dispatch computes and moves, as far as it follows from the dispatch; the same for every device. */
 import { type Dispatch, type Kernel, NO_VALUES, type StepValues, tensorAt } from "../ops/kernel.ts";
 import { linearKernel } from "../ops/linear.ts";
-import { loraBackwardKernel, loraJobsOf } from "../ops/lora.ts";
-import { matmulGroupedKernel, matmulJobsOf, matmulKernel } from "../ops/matmul.ts";
+import { decodeLoraJobs, loraBackwardKernel } from "../ops/lora.ts";
+import { decodeMatmulJobs, matmulGroupedKernel, matmulKernel } from "../ops/matmul.ts";
 import type { Tensor } from "../tensor.ts";
 import { resolveDims, type Segment } from "./plan.ts";
 
@@ -10,15 +10,15 @@ import { resolveDims, type Segment } from "./plan.ts";
 interface DispatchWork {
   /** Operations of matrix products: a multiply-add is two. */
   flops: number | null;
-  /** Bytes of the tensors, each once, what is updated twice: the least that has to be moved. */
+  /** Bytes of the tensors, each once, updated ones twice: the least that has to be moved. */
   bytes: number | null;
 }
 
-/** Ops that read or write rows by number: how many differ depends on the batch, or is a small part of the tensors. */
+/** Ops that read or write rows by index: how many depends on the batch, or they are a small part of the tensors. */
 const BY_ROW = /^(embedding|gather|cache|prefix)_/;
 
-/** The work of a dispatch. Its tensors count whole, but those of products: exact for a batch that fills the plan's capacity. */
-export function workOf(dispatch: Dispatch, values: StepValues): DispatchWork {
+/** The work of a dispatch. Except for products whole tensors count: exact if the batch fills the plan's capacity. */
+export function dispatchWork(dispatch: Dispatch, values: StepValues): DispatchWork {
   const { kernel, tensors, access } = dispatch;
   const product = PRODUCTS.get(kernel)?.(resolveDims(dispatch, values), dispatch, values);
   if (product) return product;
@@ -28,13 +28,15 @@ export function workOf(dispatch: Dispatch, values: StepValues): DispatchWork {
 }
 
 /** Operations in the matrix products of one batch, forward and backward, of a plan with one member. */
-export function flopsOf(segments: readonly Segment[], batch: Pick<StepValues, "tokens" | "sequences">): number {
+export function countFlops(segments: readonly Segment[], batch: Pick<StepValues, "tokens" | "sequences">): number {
   const values = { ...NO_VALUES, ...batch, share_tokens: batch.tokens, share_sequences: batch.sequences };
-  const flops = segments.flatMap(({ dispatches }) => dispatches.map((dispatch) => workOf(dispatch, values).flops ?? 0));
+  const flops = segments.flatMap(({ dispatches }) =>
+    dispatches.map((dispatch) => dispatchWork(dispatch, values).flops ?? 0),
+  );
   return flops.reduce((sum, one) => sum + one, 0);
 }
 
-/** By their sizes, those of members by the largest share: tensors of a product may be columns of wider ones. */
+/** Counted by the sizes of the product (of members, by the largest share): its tensors may be columns of wider ones. */
 const PRODUCTS = new Map<
   Kernel,
   (dims: Record<string, number>, dispatch: Dispatch, values: StepValues) => DispatchWork
@@ -70,7 +72,7 @@ const PRODUCTS = new Map<
       const rows = by_sequence ? share_sequences : share_tokens;
       const passes = dispatch.access[0] === "update" ? 2 : 1;
       return total(
-        matmulJobsOf(dispatch).map((job) => {
+        decodeMatmulJobs(dispatch).map((job) => {
           const [m, n, k] = is_depth ? [job.m, job.n, rows] : [rows, job.n, job.k];
           return { flops: 2 * m * n * k, bytes: 4 * (m * k + k * n + passes * m * n) };
         }),
@@ -80,9 +82,9 @@ const PRODUCTS = new Map<
   [
     loraBackwardKernel as unknown as Kernel,
     (_, dispatch, { share_tokens, share_sequences }) => {
-      // The adapters of a member's matrix have the same x.
+      // The adapters of a member at one matrix have the same x.
       const counted = new Set<string>();
-      const jobs = loraJobsOf(dispatch).map(({ member, second, by_sequence, r, input, width }) => {
+      const jobs = decodeLoraJobs(dispatch).map(({ member, second, by_sequence, r, input, width }) => {
         const rows = by_sequence ? share_sequences : share_tokens;
         const sides = input + width;
         const x = counted.has(`${member} ${second}`) ? 0 : input;

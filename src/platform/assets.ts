@@ -1,6 +1,6 @@
 /**
- * URLs of the package's files in a page, relative to the built files in a folder of dist/. Paths are relative to the package's
- * root, as in Node. Every URL is a literal: bundlers do not find and copy others.
+ * URLs of the package's files in a page, relative to the built files in a folder of dist/. Paths are relative to the
+ * package's root, as in Node. Every URL is a literal: bundlers do not find and copy others.
  */
 import { checkArguments } from "../arguments.ts";
 import type { WorkerName } from "./worker.ts";
@@ -26,8 +26,8 @@ const PACKAGE = "package:";
 let packageUrl: string | undefined;
 
 /**
- * Says where the package's folders `dist` and `data` are, for a page that has them apart from its code. All files and workers that are
- * loaded from then on come from there. In a worker of your own, call it there.
+ * Says where the package's folders `dist` and `data` are, for a page that has them apart from its code. All files and
+ * workers that are loaded from then on come from there. In a worker of your own, call it there.
  *
  * @example
  * ```ts
@@ -63,8 +63,8 @@ export function assetUrl(path: string): URL | undefined {
 }
 
 /**
- * The URL of a worker where the page has said where it is, or beside the package's files on another origin, from which none starts
- * directly. Undefined: it is where a bundler has put it.
+ * The URL of a worker where the page has said where it is, or beside the package's files on another origin, from which
+ * none starts directly. Undefined: it is where a bundler has put it.
  */
 export function workerUrl(name: WorkerName): URL | undefined {
   const files = assetUrl(packagePath("dist/data.wasm"))!;

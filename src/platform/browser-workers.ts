@@ -1,6 +1,7 @@
 /**
- * Starts workers in a page. `node-workers.ts` has the same exports. Apart from `browser.ts`, which workers import: a bundler that
- * bundles a worker must not find that worker again in what it imports. Every URL is a literal, as in `assets.ts`.
+ * Starts workers in a page. `node-workers.ts` has the same exports. Apart from `browser.ts`, which workers import: a
+ * bundler that bundles a worker must not find that worker again in what it imports. Every URL is a literal, as in
+ * `assets.ts`.
  */
 import { workerUrl } from "./assets.ts";
 import { NotStarted, type WorkerHandle, type WorkerName } from "./worker.ts";

@@ -1,8 +1,8 @@
 /**
  * The platform layer for pages. `node.ts` has the same exports.
  *
- * A path is one of: the path of a file that the user selected (`files.ts`); a path in the package (`assets.ts`) or a URL,
- * which are fetched and read-only; otherwise a path in the origin private file system.
+ * A path is one of: the path of a file that the user selected (`files.ts`); a path in the package (`assets.ts`) or a
+ * URL, which are fetched and read-only; otherwise a path in the origin private file system.
  */
 import { ConfigError, DownloadError } from "../errors.ts";
 import { assetUrl, isPackagePath, packageFiles, packagePath } from "./assets.ts";
@@ -33,8 +33,8 @@ export async function readAsset(name: string): Promise<Uint8Array<ArrayBuffer>> 
 export { joinUrl as joinPath, packagePath };
 
 /**
- * The errors of a path whose folder does not exist or is a file, and of a page that has no file system: one from the disk, or one
- * without HTTPS. That the browser cannot read its file system at the moment is another matter.
+ * The errors of a path whose folder does not exist or is a file, and of a page that has no file system: one from the
+ * disk, or one without HTTPS. That the browser cannot read its file system at the moment is another matter.
  */
 const ABSENT = ["NotFoundError", "TypeMismatchError", "SecurityError", "TypeError"];
 
@@ -97,8 +97,8 @@ export function absolutePath(path: string): string {
 }
 
 /**
- * Writes a file atomically: the browser keeps the old content until the new one is complete. For a moment another tab can read
- * neither.
+ * Writes a file atomically: the browser keeps the old content until the new one is complete. For a moment another tab
+ * can read neither.
  */
 export async function writeFileAtomic(path: string, content: string | Uint8Array, check?: Check): Promise<void> {
   await check?.();
@@ -168,12 +168,12 @@ export async function moveFiles(from: string, names: readonly string[], to: stri
     if (await exists(joinUrl(from, name))) await moveFile(joinUrl(from, name), joinUrl(to, name));
 }
 
-/** Makes `path` another name of the file `target`: a copy, as a page's file system has no links. `onCopied` gets the bytes so far. */
+/** Makes `path` a copy of the file `target`: a page's file system has no links. `onCopied` gets the bytes so far. */
 export async function linkFile(target: string, path: string, onCopied?: (bytes: number) => void): Promise<void> {
   const { folder, name } = split(path);
   const file = await openFile(target);
   try {
-    await writeInto(await openDirectory(folder, true), name, piecesOf(file, onCopied));
+    await writeInto(await openDirectory(folder, true), name, filePieces(file, onCopied));
   } finally {
     await file.close();
   }
@@ -182,7 +182,7 @@ export async function linkFile(target: string, path: string, onCopied?: (bytes: 
 /** Bytes of a file that are copied at a time: a model may have gigabytes. */
 const PIECE_BYTES = 1 << 26;
 
-async function* piecesOf({ size, read }: FileReader, onCopied?: (bytes: number) => void): AsyncGenerator<Uint8Array> {
+async function* filePieces({ size, read }: FileReader, onCopied?: (bytes: number) => void): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < size; at += PIECE_BYTES) {
     onCopied?.(at);
     yield read(at, Math.min(PIECE_BYTES, size - at));
@@ -193,8 +193,8 @@ async function* piecesOf({ size, read }: FileReader, onCopied?: (bytes: number) 
 export async function dropDeadLock(_path: string): Promise<void> {}
 
 /**
- * Runs `work` under the lock of `path`, shared by all pages of this origin. Waits if the lock is taken, or calls `refuse`. The
- * `check` that `work` receives does nothing: a page never loses its lock.
+ * Runs `work` under the lock of `path`, shared by all pages of this origin. Waits if the lock is taken, or calls
+ * `refuse`. The `check` that `work` receives does nothing: a page never loses its lock.
  */
 export async function withLock<T>(path: string, work: (check: Check) => Promise<T>, refuse?: Refuse): Promise<T> {
   const check = async () => {};
@@ -212,7 +212,7 @@ export async function createHasher(
   return { update: (bytes) => void hash.update(bytes), digest: () => bytesToHex(hash.digest()) };
 }
 
-/** SHA-256 of all parts together, in hexadecimal: by the browser, which needs no code for it, where the page is secure. */
+/** SHA-256 of all parts together, in hexadecimal; computed by the browser where the page is secure. */
 export async function sha256(parts: readonly Uint8Array<ArrayBuffer>[]): Promise<string> {
   if (isSecureContext) {
     const hash = await crypto.subtle.digest("SHA-256", await new Blob([...parts]).arrayBuffer());

@@ -4,8 +4,8 @@ import { ConfigError } from "../errors.ts";
 import { blobReader, type FileReader, handleReader, type NodeFileHandle } from "./reader.ts";
 
 /**
- * What a file can be read from: a Blob or File, a Response that has not been read, a URL (by ranges, if the server supports them), a
- * page's FileSystemFileHandle, or a FileHandle of node:fs/promises, which stays open.
+ * What a file can be read from: a Blob or File, a Response that has not been read, a URL (by ranges, if the server
+ * supports them), a page's FileSystemFileHandle, or a FileHandle of node:fs/promises, which stays open.
  */
 export type FileSource = Blob | Response | URL | { getFile(): Promise<Blob> } | NodeFileHandle;
 
@@ -13,11 +13,11 @@ const registered = new Map<string, FileSource>();
 /** The bodies of responses: a response can be read once, a file again. */
 const bodies = new WeakMap<Response, Promise<Blob>>();
 
-const keyOf = (path: string) => path.replaceAll("\\", "/");
+const fileKey = (path: string) => path.replaceAll("\\", "/");
 
 /**
- * Makes `file` the file at this path, for every function that takes a path, until `forgetFile`. A model, an adapter or a run is a folder
- * of such files.
+ * Makes `file` the file at this path, for every function that takes a path, until `forgetFile`. A model, an adapter or
+ * a run is a folder of such files.
  *
  * @example
  * ```ts
@@ -34,7 +34,7 @@ const keyOf = (path: string) => path.replaceAll("\\", "/");
  */
 export function registerFile(path: string, file: FileSource): void {
   checkArguments({ path, file }, { path: "text", file: "file source" });
-  registered.set(keyOf(path), file);
+  registered.set(fileKey(path), file);
 }
 
 /**
@@ -49,22 +49,22 @@ export function registerFile(path: string, file: FileSource): void {
  */
 export function forgetFile(path: string): void {
   checkArguments({ path }, { path: "text" });
-  registered.delete(keyOf(path));
+  registered.delete(fileKey(path));
 }
 
 export function registeredFile(path: string): FileSource | undefined {
-  return registered.get(keyOf(path));
+  return registered.get(fileKey(path));
 }
 
 /** The paths of the registered files at this path or in this folder; all without a path. */
 export function registeredPaths(path?: string): string[] {
-  const key = path === undefined ? undefined : keyOf(path).replace(/\/+$/, "");
+  const key = path === undefined ? undefined : fileKey(path).replace(/\/+$/, "");
   return [...registered.keys()].filter((file) => key === undefined || file === key || file.startsWith(`${key}/`));
 }
 
 /** The names in a folder of registered files; undefined if there are none. */
 export function registeredNames(folder: string): string[] | undefined {
-  const start = keyOf(folder).replace(/\/+$/, "").length + 1;
+  const start = fileKey(folder).replace(/\/+$/, "").length + 1;
   const names = registeredPaths(folder).map((path) => path.slice(start).split("/")[0]!);
   return names.length > 0 ? [...new Set(names)].sort() : undefined;
 }
@@ -78,10 +78,10 @@ export async function openSource(name: string, source: FileSource): Promise<File
       name,
       handleReader(name, source, async () => {}),
     );
-  return blobReader(name, "slice" in source ? source : await bodyOf(name, source));
+  return blobReader(name, "slice" in source ? source : await responseBody(name, source));
 }
 
-function bodyOf(name: string, response: Response): Promise<Blob> {
+function responseBody(name: string, response: Response): Promise<Blob> {
   const known = bodies.get(response);
   if (known !== undefined) return known;
   const body = import("./url-files.ts").then(({ readResponse }) => readResponse(response, name));

@@ -47,8 +47,8 @@ export function ask<T>(
 }
 
 /**
- * Repeats `work` while it throws Broken, at most TRIES times. An attempt that raises `progress` by LEAST_BYTES does not count. Waits
- * before each: exponential backoff, at least as long as the server requested.
+ * Repeats `work` while it throws Broken, at most TRIES times. An attempt that raises `progress` by LEAST_BYTES does not
+ * count. Waits before each: exponential backoff, at least as long as the server requested.
  */
 export async function repeat<T>(
   work: () => Promise<T>,
@@ -71,8 +71,9 @@ export async function repeat<T>(
 }
 
 /**
- * Sends a request once and gives the answer, whether it succeeded or not, to `use`. Throws Broken if there is none, or its status is 429
- * or 5xx, DownloadError if the server cannot be reached at all, the signal's reason if it was aborted, and what `use` throws.
+ * Sends a request once and gives the answer, whether it succeeded or not, to `use`. Throws Broken if there is none, or
+ * its status is 429 or 5xx, DownloadError if the server cannot be reached at all, the signal's reason if it was
+ * aborted, and what `use` throws.
  */
 export async function request<T>(
   url: string,
@@ -112,7 +113,7 @@ export async function* readBody(response: Response, where: string, patience = PA
     while (reader) {
       const asked = performance.now();
       const read = reader.read().catch((cause) => {
-        throw new Broken("the connection was interrupted", { where, found: reasonOf(cause), cause });
+        throw new Broken("the connection was interrupted", { where, found: failureReason(cause), cause });
       });
       const { done, value } = await within(read, left, () => slow(where, bytes, patience));
       if (done) return;
@@ -127,7 +128,10 @@ export async function* readBody(response: Response, where: string, patience = PA
   }
 }
 
-/** A whole body. Throws DownloadError if it has more than `limit` bytes, or more or fewer than `length`, if that is known. */
+/**
+ * A whole body. Throws DownloadError if it has more than `limit` bytes, or more or fewer than `length`, if that is
+ * known.
+ */
 export async function collect(
   pieces: Answer["pieces"],
   where: string,
@@ -158,15 +162,18 @@ export async function collect(
 }
 
 /**
- * The length that a response says its body has. Undefined if it may be compressed: then the length is not that of its contents, and
- * another origin does not tell.
+ * The length that a response says its body has. Undefined if it may be compressed: then the length is not that of its
+ * contents, and another origin does not tell.
  */
 export function bodyLength({ type, headers }: Response): number | undefined {
   const length = headers.get("content-length");
   return length === null || type === "cors" || headers.has("content-encoding") ? undefined : Number(length);
 }
 
-/** A whole file of at most `limit` bytes. Throws DownloadError if the response is an error, has less or more than it said, or is too slow. */
+/**
+ * A whole file of at most `limit` bytes. Throws DownloadError if the response is an error, has less or more than it
+ * said, or is too slow.
+ */
 export function readWhole({ response, pieces }: Answer, name: string, limit = Infinity): Promise<Blob> {
   if (response.status !== 200) throw refused(name, response);
   return collect(pieces, name, { limit, length: bodyLength(response) });
@@ -186,7 +193,7 @@ function unreachable(where: string, cause: unknown): never {
   const Kind = isOffline || isFinal(cause) ? DownloadError : Broken;
   throw new Kind(`${/^\w+:\/\/([^/]+)/.exec(where)?.[1] ?? "the server"} cannot be reached`, {
     where,
-    found: isOffline ? "the browser is offline" : reasonOf(cause),
+    found: isOffline ? "the browser is offline" : failureReason(cause),
     hint: "check the address and the network connection; in a page, the server must allow other origins (CORS)",
     cause,
   });
@@ -243,7 +250,7 @@ function isFinal(error: unknown): boolean {
     ...["ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ENETUNREACH", "EHOSTUNREACH", "ERR_INVALID_URL"],
     ...["UND_ERR_CONNECT_TIMEOUT", "ETIMEDOUT", "EADDRNOTAVAIL"],
   ];
-  return codes.includes(codeOf(error)) || /redirect count exceeded/.test(reasonOf(error));
+  return codes.includes(codeOf(error)) || /redirect count exceeded/.test(failureReason(error));
 }
 
 /** The code of the innermost cause that has one. */
@@ -253,7 +260,7 @@ function codeOf(error: unknown): string {
 }
 
 /** The message with that of its cause, which explains fetch's "fetch failed" and "terminated". */
-function reasonOf(error: unknown): string {
+function failureReason(error: unknown): string {
   const { message, cause } = error as { message: string; cause?: Error };
   return cause?.message && !message.includes(cause.message) ? `${message} (${cause.message})` : message;
 }

@@ -5,11 +5,12 @@
 import { copyFile, lstat, mkdir, open, realpath, rename, rm, rmdir, stat, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { LowrankError } from "../errors.ts";
-import { foldersOf, TEMPORARY } from "./paths.ts";
+import { parentFolders, TEMPORARY } from "./paths.ts";
 import type { Check, FileContent } from "./reader.ts";
 
 /**
- * Writes a file atomically: to a temporary name next to it, which is then renamed. A link stays a link; its target is replaced.
+ * Writes a file atomically: to a temporary name next to it, which is then renamed. A link stays a link; its target is
+ * replaced.
  * Throws LowrankError if writing fails, and what `check` throws.
  */
 export function writeFileAtomic(path: string, content: string | Uint8Array, check?: Check): Promise<void> {
@@ -27,7 +28,7 @@ export function writeFileAtomic(path: string, content: string | Uint8Array, chec
 /** Makes a folder with these files ("name" or "folder/name"). */
 export function writeFolder(path: string, files: ReadonlyMap<string, FileContent>): Promise<void> {
   return onDisk(dirname(path), async () => {
-    const folders = ["", ...foldersOf(files.keys())].map((folder) => join(path, folder));
+    const folders = ["", ...parentFolders(files.keys())].map((folder) => join(path, folder));
     for (const folder of folders) await makeFolder(folder);
     for (const [name, content] of files) await writeSynced(join(path, name), content);
     for (const folder of folders) await syncFolder(folder);
@@ -40,8 +41,8 @@ export async function folderNumber(path: string): Promise<string> {
 }
 
 /**
- * Runs `write` with a temporary name, which is then renamed to `path`, or removed on failure. The temporary name depends only on
- * `path`, so that the next call removes what a killed process left.
+ * Runs `write` with a temporary name, which is then renamed to `path`, or removed on failure. The temporary name
+ * depends only on `path`, so that the next call removes what a killed process left.
  */
 async function viaTemporary(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = temporaryName(path);
@@ -162,7 +163,10 @@ export function moveFiles(from: string, names: readonly string[], to: string): P
   });
 }
 
-/** Moves a file, if it is there, over another one, or over the target of a link; returns the folder that then contains it. */
+/**
+ * Moves a file, if it is there, over another one, or over the target of a link; returns the folder that then contains
+ * it.
+ */
 async function install(from: string, to: string): Promise<string> {
   await makeFolder(dirname(to));
   const target = await behindLink(to);

@@ -1,4 +1,7 @@
-/** Locks between processes: a folder next to the locked path, refreshed by its owner, and a note that identifies the owner. */
+/**
+ * Locks between processes: a folder next to the locked path, refreshed by its owner, and a note that identifies the
+ * owner.
+ */
 import { randomBytes } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
 import { access, mkdir, readFile, readlink, rename, rm, writeFile } from "node:fs/promises";
@@ -11,8 +14,8 @@ import { onDisk, temporaryName } from "./node-disk.ts";
 import type { Check, Refuse } from "./reader.ts";
 
 /**
- * proper-lockfile installs signal handlers to remove its locks. With a handler, a signal does not end the process while it is
- * busy computing. Handlers are therefore installed only while there are locks.
+ * proper-lockfile installs signal handlers to remove its locks. With a handler, a signal does not end the process while
+ * it is busy computing. Handlers are therefore installed only while there are locks.
  */
 signalExit.unload();
 let locks = 0;
@@ -21,10 +24,10 @@ let locks = 0;
 const STALE_LOCK = 10_000;
 
 /**
- * Runs `work` under the lock of `path`. Waits if another process holds it; with `refuse`, which throws, only until a stale lock
- * would have expired. The lock of a process that was killed on this machine is removed at once. A process that is suspended
- * for longer than `stale` (stopped, sleeping machine, clock change) can lose its lock: `check`, which `work` calls before it
- * writes, then throws LowrankError.
+ * Runs `work` under the lock of `path`. Waits if another process holds it; with `refuse`, which throws, only until a
+ * stale lock would have expired. The lock of a process that was killed on this machine is removed at once. A process
+ * that is suspended for longer than `stale` (stopped, sleeping machine, clock change) can lose its lock: `check`, which
+ * `work` calls before it writes, then throws LowrankError.
  */
 export async function withLock<T>(
   path: string,
@@ -32,7 +35,7 @@ export async function withLock<T>(
   refuse?: Refuse,
   stale = STALE_LOCK,
 ): Promise<T> {
-  const note = noteOf(path);
+  const note = ownerNote(path);
   const mine = `${await processNumbering()}\n${process.pid}\n${randomBytes(8).toString("hex")}\n`;
   const release = await onDisk(path, async () => {
     await mkdir(dirname(path), { recursive: true });
@@ -80,7 +83,7 @@ function dropNote(note: string, mine: string): void {
 }
 
 /** The path of the note that identifies the owner of a lock. */
-function noteOf(path: string): string {
+function ownerNote(path: string): string {
   return `${path}.owner`;
 }
 
@@ -99,19 +102,22 @@ async function acquire(path: string, stale: number, refuse: Refuse | undefined):
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ELOCKED") throw error;
     }
-    if (performance.now() - started > stale + 2 * LONGEST_WAIT) refuse?.(await ownerOf(path));
+    if (performance.now() - started > stale + 2 * LONGEST_WAIT) refuse?.(await readOwner(path));
     await new Promise((resolve) => setTimeout(resolve, wait));
   }
 }
 
 /** "process 1234 on node-3", as the note of a lock says; undefined if there is none. */
-async function ownerOf(path: string): Promise<string | undefined> {
-  const text = await readFile(noteOf(path), "utf8").catch(() => undefined);
+async function readOwner(path: string): Promise<string | undefined> {
+  const text = await readFile(ownerNote(path), "utf8").catch(() => undefined);
   const [, host, pid] = /^(\S+).*\n(\d+)\n/.exec(text ?? "") ?? [];
   return pid && `process ${pid} on ${host}`;
 }
 
-/** The scope in which a process id is unique: this machine, and on Linux also this boot and this PID namespace (container). */
+/**
+ * The scope in which a process id is unique: this machine, and on Linux also this boot and this PID namespace
+ * (container).
+ */
 async function processNumbering(): Promise<string> {
   const linux = ["/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"] as const;
   const words = process.platform === "linux" ? [await readFile(linux[0], "utf8"), await readlink(linux[1])] : [];
@@ -120,8 +126,8 @@ async function processNumbering(): Promise<string> {
 
 /** Removes the lock of a killed process, if its owner is provably dead. */
 export async function dropDeadLock(path: string): Promise<void> {
-  const text = await readFile(noteOf(path), "utf8").catch(() => undefined);
-  if (text !== undefined) return dropLockOf(path, text);
+  const text = await readFile(ownerNote(path), "utf8").catch(() => undefined);
+  if (text !== undefined) return removeDeadLock(path, text);
   // There is no note, only a lock: if it is stale, it can be acquired, and is then released.
   const isThere = await access(`${path}.lock`).then(
     () => true,
@@ -135,11 +141,11 @@ export async function dropDeadLock(path: string): Promise<void> {
 }
 
 /** Removes a lock whose owner, according to its note, is dead. */
-async function dropLockOf(path: string, text: string): Promise<void> {
+async function removeDeadLock(path: string, text: string): Promise<void> {
   const [where, pid] = text.split("\n");
   if (where !== (await processNumbering()) || isAlive(Number(pid))) return;
   // Of several processes that get here, the one that renames the note removes the lock.
-  const note = noteOf(path);
+  const note = ownerNote(path);
   const taken = temporaryName(note);
   const isMine = await rename(note, taken).then(
     () => true,

@@ -19,7 +19,7 @@ export const platformName = `Node ${process.version}`;
 /** Without O_NONBLOCK, opening a pipe without a writer would block forever. */
 const { O_RDONLY, O_NONBLOCK = 0 } = constants;
 
-/** Opens a registered file, a URL or a file. Throws ConfigError or DownloadError if it does not exist or cannot be read. */
+/** Opens a registered file, a URL or a file. Throws ConfigError or DownloadError if it cannot be found or read. */
 export async function openFile(path: string): Promise<FileReader> {
   const source = registeredFile(path) ?? (isRemote(path) ? new URL(path) : undefined);
   if (source !== undefined) return openSource(path, source);
@@ -192,7 +192,7 @@ export function systemCacheDirectory(): string {
 /** Dawn's GPU object. It is kept because the process crashes if it is garbage-collected while its device is in use. */
 let dawn: Promise<GPU | null> | undefined;
 
-/** The GPU object, or null if WebGPU is not available. Throws DeviceError where the optional package that has it is not installed. */
+/** The GPU object, or null without WebGPU. Throws DeviceError if the optional package webgpu is not installed. */
 export function requestGPU(): Promise<GPU | null> {
   dawn ??= openDawn();
   return dawn;
@@ -201,10 +201,10 @@ export function requestGPU(): Promise<GPU | null> {
 /**
  * Dawn rounds timestamps to 65 us, because a page could measure other tabs with finer ones; most kernels take less.
  *
- * The variable enables further toggles, for measurements and for test/drivers.mjs. Dawn's checks of indices and its zeros in
- * workgroup memory stay on by default, although every fixture has the same errors without them: what they cost has not been
- * measured on a hardware GPU, a page has them anyway, and without them a wrong index changes memory of others in silence
- * (src/bench/README.md).
+ * The variable enables further toggles, for measurements and for test/drivers.mjs. Dawn's checks of indices and its
+ * zeros in workgroup memory stay on by default, although every fixture has the same errors without them: what they cost
+ * has not been measured on a hardware GPU, a page has them anyway, and without them a wrong index silently changes
+ * other memory (src/bench/README.md).
  */
 function dawnOptions(): string[] {
   const toggles = environment("LOWRANK_DAWN_TOGGLES");
@@ -235,8 +235,9 @@ export function parallelism(): number {
 }
 
 /**
- * Enables relaxed SIMD in Node 20, whose V8 11.3 supports it only behind a flag. The flag takes effect at once, in every
- * thread, and only affects which modules are valid. With it Node 20 computes the same bits as Node 22 and Chromium.
+ * Enables relaxed SIMD in Node 20, whose V8 11.3 supports it only behind a flag. The flag takes effect at once, in
+ * every thread, and only affects which modules are valid. With it Node 20 computes the same bits as Node 22 and
+ * Chromium.
  */
 export function allowRelaxedSimd(): void {
   setFlagsFromString("--experimental-wasm-relaxed-simd");

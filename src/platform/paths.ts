@@ -28,7 +28,7 @@ export function segments(path: string): string[] {
 }
 
 /** The folders of these files, outermost first. */
-export function foldersOf(names: Iterable<string>): string[] {
+export function parentFolders(names: Iterable<string>): string[] {
   const folders = [...names].flatMap((name) => {
     const parts = name.split("/").slice(0, -1);
     return parts.map((_, i) => parts.slice(0, i + 1).join("/"));

@@ -1,6 +1,7 @@
 /**
- * Replaces the files of a directory: the new ones are staged in a folder inside it, a journal is written, and then they are moved to
- * their places. The journal is the commit: whoever finds it completes the replacement; without it the staged files are dropped.
+ * Replaces the files of a directory: the new ones are staged in a folder inside it, a journal is written, and then they
+ * are moved to their places. The journal is the commit: whoever finds it completes the replacement; without it the
+ * staged files are dropped.
  */
 import {
   exists,
@@ -15,11 +16,11 @@ import {
   writeFolder,
 } from "#platform";
 import { LowrankError } from "../errors.ts";
-import { foldersOf, isRemote, STAGING } from "./paths.ts";
+import { isRemote, parentFolders, STAGING } from "./paths.ts";
 import type { Check, FileContent } from "./reader.ts";
 
 interface Replacing {
-  /** Existing files ("name" or "folder/name") that may be replaced; those without a new version are deleted. No others are touched. */
+  /** Existing files ("name" or "folder/name") to replace; those without a new version are deleted. Others stay. */
   own?: readonly string[];
   /** Called before anything is written, and again before the commit; throws to abort. */
   check?: Check;
@@ -40,9 +41,9 @@ export const JOURNAL = "journal.json";
 const LARGEST_JOURNAL = 1 << 20;
 
 /**
- * Writes a directory of files ("name" or "folder/name") atomically. In an existing directory, which may be a link or a mount point, only
- * the files `own` are replaced or deleted; links stay links. Throws LowrankError if writing fails or another file has the name of a new
- * one, and what `check` throws.
+ * Writes a directory of files ("name" or "folder/name") atomically. In an existing directory, which may be a link or a
+ * mount point, only the files `own` are replaced or deleted; links stay links. Throws LowrankError if writing fails or
+ * another file has the name of a new one, and what `check` throws.
  */
 export async function writeDirectoryAtomic(
   path: string,
@@ -69,16 +70,16 @@ export async function writeDirectoryAtomic(
   await finishReplacing(path);
 }
 
-/** Whether a replacement of this directory's files is in progress or was interrupted; "committed" if the new ones are valid. */
+/** Whether this directory's files are being replaced, or were interrupted; "committed" if the new ones are valid. */
 export async function isReplacing(path: string): Promise<"committed" | boolean> {
   if (isRemote(path) || !(await exists(joinPath(path, STAGING)))) return false;
   return (await readJournal(path)) === undefined || "committed";
 }
 
 /**
- * Completes a replacement that is committed, and rolls back any other. Returns whether one was completed. May be repeated; the
- * caller holds the lock of the directory. Throws LowrankError if writing fails, and for a copied directory: its journal is not
- * trusted, and nothing is moved or deleted.
+ * Completes a replacement that is committed, and rolls back any other. Returns whether one was completed. May be
+ * repeated; the caller holds the lock of the directory. Throws LowrankError if writing fails, and for a copied
+ * directory: its journal is not trusted, and nothing is moved or deleted.
  */
 export async function finishReplacing(path: string): Promise<boolean> {
   const staging = joinPath(path, STAGING);
@@ -104,7 +105,7 @@ async function swap(path: string, { files, gone }: Journal): Promise<void> {
   // Those that are missing have been moved by an interrupted call.
   await moveFiles(joinPath(path, STAGING), files, path);
   for (const name of gone) await remove(joinPath(path, name));
-  for (const folder of foldersOf(gone).reverse()) await removeEmpty(joinPath(path, folder));
+  for (const folder of parentFolders(gone).reverse()) await removeEmpty(joinPath(path, folder));
   await dropStaging(path);
 }
 
@@ -140,7 +141,7 @@ async function refuseForeign(path: string, names: readonly string[], own: readon
     const kind = await kindOf(path, name);
     if (kind === "folder" || (kind === "file" && !own.includes(name))) found.push(name);
   }
-  for (const folder of foldersOf(names)) if ((await kindOf(path, folder)) === "file") found.push(folder);
+  for (const folder of parentFolders(names)) if ((await kindOf(path, folder)) === "file") found.push(folder);
   if (found.length > 0)
     throw new LowrankError("other files are in the way", {
       where: path,

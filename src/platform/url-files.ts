@@ -1,4 +1,4 @@
-/** Files on a server, read by ranges where it supports them, and the bodies of responses. Imported on demand: few pages use it. */
+/** Files on a server, read by ranges where supported, and bodies of responses. Imported on demand: few pages use it. */
 import { ConfigError, DownloadError } from "../errors.ts";
 import { ask, collect, readBody, readWhole, refused } from "./http.ts";
 import { blobReader, type FileReader } from "./reader.ts";
@@ -14,8 +14,8 @@ export function existsUrl(url: string): Promise<boolean> {
 }
 
 /**
- * Opens a file on a server: by ranges if it supports them, otherwise its body is read once. Throws DownloadError if there is no such
- * file, if it changes while it is open, or if the server sends less or more than it said.
+ * Opens a file on a server: by ranges if it supports them, otherwise its body is read once. Throws DownloadError if
+ * there is no such file, if it changes while it is open, or if the server sends less or more than it said.
  */
 export async function openUrl(url: string, name = url): Promise<FileReader> {
   return ask(url, { headers: { range: "bytes=0-0" } }, async (answer) => {
@@ -25,7 +25,7 @@ export async function openUrl(url: string, name = url): Promise<FileReader> {
     if (status === 416 && /^bytes \*\/0$/.test(range ?? "")) return blobReader(name, new Blob());
     if (status !== 206) throw refused(name, answer.response);
     // Another origin may hide the header.
-    const total = /\/(\d+)$/.exec(range ?? "")?.[1] ?? (await lengthOf(url));
+    const total = /\/(\d+)$/.exec(range ?? "")?.[1] ?? (await fetchLength(url));
     const size = Number(total);
     if (total === null || !Number.isSafeInteger(size))
       throw new DownloadError("the server does not say how large the file is", {
@@ -37,7 +37,7 @@ export async function openUrl(url: string, name = url): Promise<FileReader> {
   });
 }
 
-function lengthOf(url: string): Promise<string | null> {
+function fetchLength(url: string): Promise<string | null> {
   return ask(url, { method: "HEAD" }, async ({ response }) => response.headers.get("content-length"));
 }
 

@@ -9,5 +9,5 @@ export interface WorkerHandle {
   terminate(): void;
 }
 
-/** The browser did not load or start a worker: its page does not allow it, or the file is missing. It does not tell which. */
+/** The browser did not load or start a worker: the page forbids it, or the file is missing; it does not say which. */
 export class NotStarted extends Error {}

@@ -1,6 +1,7 @@
 /**
- * What a classifier has to beat: always saying the most frequent class, and bag of words: logistic regression on the counts of the
- * tokenizer's tokens, with L2 (lambda 1) on all weights, as in LIBLINEAR. Deterministic: no random numbers, no learning rate.
+ * What a classifier has to beat: the most frequent class, and bag of words: logistic regression on the counts of the
+ * tokenizer's tokens, with L2 (lambda 1) on all weights, as in LIBLINEAR. Deterministic: no random numbers, no learning
+ * rate.
  */
 import { nextTurn } from "#platform";
 import type { Dataset } from "../data/dataset.ts";
@@ -12,7 +13,7 @@ export interface Baseline {
   predicted: readonly number[];
 }
 
-export async function baselinesOf(train: Dataset, test: Dataset, signal?: AbortSignal): Promise<Baseline[]> {
+export async function predictBaselines(train: Dataset, test: Dataset, signal?: AbortSignal): Promise<Baseline[]> {
   const classes = train.classes();
   const counts = train.labels.map((label) => classes[label]!);
   const majority = counts.indexOf(Math.max(...counts));
@@ -26,12 +27,12 @@ const PASSES = 100;
 const LAMBDA = 1;
 /** Limits the memory: with many classes, tokens that first occur late have no weights of their own. */
 const MAX_WEIGHTS = 1 << 22;
-/** Limits the memory, 2 bytes a token: rows behind so many tokens are read again in every pass, with the same result. */
+/** Limits the memory (2 bytes per token): rows beyond it are read again in every pass, with the same result. */
 const MAX_KEPT = 1 << 26;
 /** The first columns: the bias, and all tokens without a column of their own. */
 const [BIAS, OTHERS, FIRST] = [0, 1, 2];
 
-/** Sparse counts: the columns of each row, one as often as the row has its token. */
+/** Sparse counts: the columns of each row, each as often as the row has its token. */
 interface Rows {
   columns: Uint16Array;
   /** Where each row begins in `columns`, and the end of the last one. */
@@ -39,7 +40,7 @@ interface Rows {
   labels: Int32Array;
 }
 
-/** The predicted class of each test row; the first rows of `train`, with at most `maxKept` tokens, are kept in memory. */
+/** The predicted class of each test row. The first rows of `train`, up to `maxKept` tokens, are kept in memory. */
 export async function bagOfWords(
   train: Dataset,
   test: Dataset,
@@ -56,7 +57,7 @@ export async function bagOfWords(
   };
   const kept: Rows[] = [];
   let [tokens, size] = [0, 0];
-  for (const rows of rowsOf(train, learned)) {
+  for (const rows of tokenColumns(train, learned)) {
     tokens += rows.columns.length;
     if (tokens > maxKept) continue;
     kept.push(rows);
@@ -65,10 +66,10 @@ export async function bagOfWords(
   const others = train.select(train.positions().subarray(size));
   const all = function* () {
     yield* kept;
-    yield* rowsOf(others, known);
+    yield* tokenColumns(others, known);
   };
-  // A bound of the Hessian's diagonal blocks (Böhning 1992; 2 |x_j x_k| <= x_j² + x_k²): each weight has a step of its own, and
-  // the loss cannot diverge.
+  // A bound of the Hessian's diagonal blocks (Böhning 1992; 2 |x_j x_k| <= x_j² + x_k²): each weight has a step of its
+  // own, and the loss cannot diverge.
   const curvature = new Float64Array(width).fill(LAMBDA);
   for (const { columns: of, starts, labels } of all())
     for (let b = 0; b < labels.length; b++)
@@ -96,7 +97,7 @@ export async function bagOfWords(
     inertia = uphill > 0 ? 1 : next;
   }
   const scores = new Float64Array(classes);
-  return [...rowsOf(test, known)].flatMap((rows) =>
+  return [...tokenColumns(test, known)].flatMap((rows) =>
     Array.from(rows.labels, (_, b) => {
       score(scores, weights, rows, b);
       return scores.indexOf(Math.max(...scores));
@@ -104,14 +105,14 @@ export async function bagOfWords(
   );
 }
 
-/** The rows of a set, some at a time; `columnOf` a token's id. */
-function* rowsOf(set: Dataset, columnOf: (id: number) => number): Generator<Rows> {
+/** The rows of a set, some at a time; `findColumn` a token's id. */
+function* tokenColumns(set: Dataset, findColumn: (id: number) => number): Generator<Rows> {
   for (const { ids, starts, lengths, labels } of evaluationBatches(set, { tokens: Infinity, sequences: 256 })) {
     const bounds = new Uint32Array(labels.length + 1);
     for (let b = 0; b < labels.length; b++) bounds[b + 1] = bounds[b]! + lengths[b]! + 1;
     const columns = new Uint16Array(bounds.at(-1)!).fill(BIAS);
     for (let b = 0; b < labels.length; b++)
-      for (let i = 0; i < lengths[b]!; i++) columns[bounds[b]! + 1 + i] = columnOf(ids[starts[b]! + i]!);
+      for (let i = 0; i < lengths[b]!; i++) columns[bounds[b]! + 1 + i] = findColumn(ids[starts[b]! + i]!);
     yield { columns, starts: bounds, labels };
   }
 }

@@ -1,4 +1,4 @@
-/** Line charts of loss, accuracy and perplexity over a run: ECharts options, which the page also uses, and SVG. */
+/** Line charts of loss, accuracy and perplexity over a run, as SVG by ECharts. */
 import { type BarSeriesOption, LineChart, type LineSeriesOption } from "echarts/charts";
 import {
   GridComponent,
@@ -210,8 +210,8 @@ function scaleTo(max: number, parts: number, format: (value: number) => string) 
 }
 
 /**
- * A step of 1, 2, 2.5 or 5 times a power of ten that divides `range` into at most `most` parts; a whole number unless the range
- * is below 2.
+ * A step of 1, 2, 2.5 or 5 times a power of ten that divides `range` into at most `most` parts; a whole number unless
+ * the range is below 2.
  */
 export function niceStep(range: number, most: number): number {
   const power = 10 ** Math.floor(Math.log10(range / most));

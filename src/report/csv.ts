@@ -121,8 +121,8 @@ export const TEXTS_COLUMNS = ["text", "tokens", "bytes", "loss"] as const;
 export const PREDICTIONS_COLUMNS = ["set", "row", "text", "truth", "predicted"] as const;
 
 /**
- * A header line and one line per row, with CRLF line ends. Lossless: numbers are written with full precision, and labels that a
- * spreadsheet would interpret as formulas are not changed.
+ * A header line and one line per row, with CRLF line ends. Lossless: numbers are written with full precision, and
+ * labels that a spreadsheet would interpret as formulas are not changed.
  * Throws FormatError if the keys of a row are not exactly the columns.
  */
 export function toCsv<C extends string>(columns: readonly C[], rows: readonly Readonly<Record<C, Field>>[]): string {
@@ -148,7 +148,7 @@ export function csvLine(fields: readonly Field[]): string {
   return `${fields.map((field) => csvField(field)).join(",")}\r\n`;
 }
 
-/** A field as it stands in a line of CSV. */
+/** A field as written in a line of CSV. */
 export function csvField(field: Field, separator = ","): string {
   const text = field === null || field === undefined ? "" : String(field);
   const isQuoted = text.includes(separator) || /["\r\n]|^\s|\s$/.test(text);

@@ -16,7 +16,7 @@ type Cell = string | number | { href: string; text: string };
 const FILES = "figures";
 
 /** The files of a report's tables and figures. */
-export function filesOf(blocks: readonly Block[]): [path: string, content: string][] {
+export function blockFiles(blocks: readonly Block[]): [path: string, content: string][] {
   return blocks.flatMap((block): [string, string][] => {
     if (block.kind === "figure") return [[`${FILES}/${block.name}.svg`, block.svg]];
     if (block.kind !== "table") return [];

@@ -20,7 +20,7 @@ function liveBars(stream: Terminal): (event: DownloadEvent) => void {
   let bar: ReturnType<typeof startBar> | undefined;
   return ({ status, name, file, loaded, total }) => {
     if (status === "download" && !bar && isShown(total)) {
-      const label = labelOf(name, file, total);
+      const label = downloadLabel(name, file, total);
       bar = startBar(stream, ({ progress, eta }) =>
         [`${Math.floor(100 * progress)} %`, label, ...(Number.isFinite(eta) ? [`${showDuration(eta)} left`] : [])].join(
           "  ",
@@ -42,7 +42,7 @@ function plainLines(stream: NodeJS.WritableStream): (event: DownloadEvent) => vo
     if (status === "initiate") printed = 0;
     if (status === "download" && printed === 0)
       stream.write(
-        `downloading ${labelOf(name, file, total)}${loaded > 0 ? `, resuming at ${megabytes(loaded)}` : ""}\n`,
+        `downloading ${downloadLabel(name, file, total)}${loaded > 0 ? `, resuming at ${megabytes(loaded)}` : ""}\n`,
       );
     const part = isShown(total) ? Math.floor((loaded / total) * LINES) : 0;
     if (part <= printed) return;
@@ -55,7 +55,7 @@ function isShown(total: number): boolean {
   return total >= SMALL_BYTES;
 }
 
-function labelOf(name: string, file: string, total: number): string {
+function downloadLabel(name: string, file: string, total: number): string {
   return `${oneLine(name, LONGEST_NAME)} ${oneLine(file, LONGEST_NAME)}, ${megabytes(total)}`;
 }
 

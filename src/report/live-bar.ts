@@ -4,7 +4,7 @@ import stringWidth from "string-width";
 
 export type Terminal = NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
 
-/** Columns of the bar, and the least of them where the words need the room. */
+/** Columns of the bar, and the fewest where the words need room. */
 const WIDEST = 24;
 const NARROWEST = 10;
 /** Columns that stay free, for the terminal's "^C". */
@@ -25,7 +25,7 @@ export function startBar(stream: Terminal, words: (params: cliProgress.Params) =
     const columns = (stream.columns ?? 80) - FREE;
     const parts = words(params).split("  ");
     const width = () => stringWidth(parts.join("  ")) + 1;
-    // What there is no room for is left out, from the end.
+    // Parts without room are left out, from the end.
     while (parts.length > 1 && width() + NARROWEST > columns) parts.pop();
     const size = Math.max(0, Math.min(WIDEST, columns - width()));
     const full = Math.floor(size * params.progress);

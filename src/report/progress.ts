@@ -2,7 +2,7 @@
 import { showDuration } from "./duration.ts";
 import { endBar, startBar, type Terminal } from "./live-bar.ts";
 
-/** What is to be told of a training step. */
+/** What is shown of a training step. */
 export interface StepState {
   epoch: number;
   /** Recent training loss; null if unknown. */
@@ -13,7 +13,7 @@ export interface StepState {
   secondsLeft: number;
 }
 
-/** What is to be told of an evaluation. */
+/** What is shown of an evaluation. */
 interface EvaluationState {
   step: number;
   steps: number;
@@ -30,7 +30,7 @@ interface Measure {
 }
 
 export interface Progress {
-  /** `done` of `total`, which may have changed, and what is to be told of it. */
+  /** Shows `done` of `total`, which may have changed, with its figures. */
   update(done: number, text: string, total?: number): void;
   /** Ends the bar and leaves its last state visible. */
   stop(): void;

@@ -20,7 +20,7 @@ echarts.use([BarChart]);
 const SIZE = { width: 620, height: 640 };
 const PLAIN = "#b8c1cc";
 
-/** An SVG document: accuracy by confidence with Wilson's intervals, and below it the rows of each interval of confidence. */
+/** An SVG document: accuracy by confidence with Wilson's intervals, and below it the rows of each bin. */
 export function reliabilityChart(title: string, reliability: Reliability): string {
   return renderSvg(reliabilityOption(title, reliability), SIZE);
 }

@@ -48,8 +48,8 @@ interface McNemar {
 export type Verdict = boolean | null;
 
 /**
- * McNemar's exact test of two classifiers on the same rows (McNemar 1947): under the null hypothesis, each row on which they
- * differ is a fair coin flip. Undecided rows are excluded. Throws RangeError if the lengths differ.
+ * McNemar's exact test of two classifiers on the same rows (McNemar 1947): under the null hypothesis, each row on which
+ * they differ is a fair coin flip. Undecided rows are excluded. Throws RangeError if the lengths differ.
  */
 export function mcnemar(first: readonly Verdict[], second: readonly Verdict[]): McNemar {
   if (first.length !== second.length) throw new RangeError(`${first.length} rows against ${second.length}`);
@@ -76,10 +76,10 @@ export function mcnemar(first: readonly Verdict[], second: readonly Verdict[]): 
 /** From this p-value on, two results are not distinguishable. */
 export const SIGNIFICANT = 0.05;
 
-/** What a two-sided test says of one result beside another. */
+/** What a two-sided test says of one result against another. */
 export type Standing = "better" | "worse" | "not distinguishable";
 
-/** The only rule for it: `isAhead` tells which of the two has the better figure. */
+/** The one rule for it; `isAhead`: whether the first has the better figure. */
 export function standing(isAhead: boolean, p: number): Standing {
   if (!(p < SIGNIFICANT)) return "not distinguishable";
   return isAhead ? "better" : "worse";
@@ -91,8 +91,8 @@ export function showStanding(isAhead: boolean, p: number): string {
 }
 
 /**
- * p-values adjusted for the number of tests, in the same order (Holm 1979): rejecting those below a level keeps the probability of any
- * false rejection below it, whether or not the tests are independent.
+ * p-values adjusted for the number of tests, in the same order (Holm 1979): rejecting those below a level keeps the
+ * probability of any false rejection below it, whether or not the tests are independent.
  */
 export function holm(ps: readonly number[]): number[] {
   const adjusted = new Array<number>(ps.length);
@@ -109,8 +109,8 @@ export function holm(ps: readonly number[]): number[] {
 export const SAMPLES = { interval: 1000, p: 10_000 } as const;
 
 /**
- * The bootstrap (Efron 1979): a statistic of samples of `n` rows, drawn with replacement; in ascending order. The samples depend only on `n`
- * and their number, so that two statistics of the same rows are paired.
+ * The bootstrap (Efron 1979): a statistic of samples of `n` rows, drawn with replacement; in ascending order. The
+ * samples depend only on `n` and their number, so that two statistics of the same rows are paired.
  */
 export function bootstrap(n: number, samples: number, statistic: (rows: Uint32Array) => number): Float64Array {
   const rng = new Rng(1);
@@ -133,8 +133,8 @@ export function percentiles95(ascending: Float64Array): Interval {
 }
 
 /**
- * The two-sided p-value of a bootstrap's differences: twice the smaller share on one side of 0, each counted with one more, so that it
- * is never 0 (Davison and Hinkley 1997, 4.2.3).
+ * The two-sided p-value of a bootstrap's differences: twice the smaller share on one side of 0, each counted with one
+ * more, so that it is never 0 (Davison and Hinkley 1997, 4.2.3).
  */
 export function bootstrapP(differences: Float64Array): number {
   const share = (isThere: (one: number) => boolean) =>
@@ -149,7 +149,7 @@ export function bootstrapP(differences: Float64Array): number {
   );
 }
 
-/** Maximum number of classes that are listed individually and as a matrix; with more, the most frequent mistakes are shown. */
+/** Maximum number of classes shown individually and as a matrix; with more, the most frequent mistakes are shown. */
 export const LISTED_CLASSES = 12;
 
 /** The number of rows of class `truth` that were classified as `predicted`. */
@@ -160,7 +160,7 @@ export interface Confusion {
 }
 
 /** The confusion matrix in sparse form: its nonzero entries, sorted by truth, then by prediction. */
-export function confusionsOf(truth: readonly number[], predicted: readonly number[]): Confusion[] {
+export function countConfusions(truth: readonly number[], predicted: readonly number[]): Confusion[] {
   const counts = new Map<number, Map<number, number>>();
   truth.forEach((t, i) => {
     const row = counts.get(t) ?? new Map<number, number>();
@@ -171,13 +171,13 @@ export function confusionsOf(truth: readonly number[], predicted: readonly numbe
 }
 
 /** A lookup of the matrix entry [truth][predicted]. */
-export function cellsOf(confusions: readonly Confusion[]): (truth: number, predicted: number) => number {
+export function confusionLookup(confusions: readonly Confusion[]): (truth: number, predicted: number) => number {
   const cells = new Map(confusions.map(({ truth, predicted, rows }) => [`${truth} ${predicted}`, rows]));
   return (truth, predicted) => cells.get(`${truth} ${predicted}`) ?? 0;
 }
 
 /** The entries off the diagonal, by descending number of rows; the sort is stable. */
-export function mistakesOf(confusions: readonly Confusion[]): Confusion[] {
+export function sortMistakes(confusions: readonly Confusion[]): Confusion[] {
   return confusions.filter(({ truth, predicted }) => truth !== predicted).sort((a, b) => b.rows - a.rows);
 }
 
@@ -200,7 +200,8 @@ const measured = (hits: number, n: number): Measured => ({ share: hits / n, ...w
 
 /**
  * Precision, recall and F1 of each class. F1 is not a proportion, but
- * x = right / (right + wrong + missed) is one, and F1 = 2x / (1 + x): Lam, Gopal and Qian 2023, "Confidence intervals for the F1 score".
+ * x = right / (right + wrong + missed) is one, and F1 = 2x / (1 + x): Lam, Gopal and Qian 2023, "Confidence intervals
+ * for the F1 score".
  */
 export function classMeasures(confusions: readonly Confusion[], classes: number): ClassMeasures[] {
   const zeros = () => new Array<number>(classes).fill(0);
@@ -254,7 +255,7 @@ export interface Reliability {
 const RELIABILITY_BINS = 10;
 
 /** How well probabilities agree with shares of right rows (Naeini et al. 2015, Guo et al. 2017). */
-export function reliabilityOf(rows: readonly { probability: number; right: boolean }[]): Reliability {
+export function measureReliability(rows: readonly { probability: number; right: boolean }[]): Reliability {
   const sums = Array.from({ length: RELIABILITY_BINS }, (_, i) => {
     return { middle: (i + 0.5) / RELIABILITY_BINS, rows: 0, confidence: 0, right: 0 };
   });
@@ -274,8 +275,8 @@ export function reliabilityOf(rows: readonly { probability: number; right: boole
 }
 
 /**
- * Area under the ROC curve: the fraction of (positive, negative) pairs that the score orders correctly, with ties counted as
- * one half (Mann-Whitney U). NaN if there are no positives or no negatives.
+ * Area under the ROC curve: the fraction of (positive, negative) pairs that the score orders correctly, with ties
+ * counted as one half (Mann-Whitney U). NaN if there are no positives or no negatives.
  */
 export function rocAuc(positive: readonly boolean[], scores: readonly number[]): number {
   const order = scores.map((_, i) => i).sort((a, b) => scores[a]! - scores[b]!);

@@ -136,7 +136,7 @@ interface SizedPoint {
 /** The least factor between two points' parameters: closer ones would hide each other. */
 const ASIDE = 1.06;
 
-/** The points by size, those of nearly the same size side by side. */
+/** The points by size, side by side where sizes are nearly equal. */
 function apart(points: readonly SizedPoint[]): SizedPoint[] {
   const groups: SizedPoint[][] = [];
   for (const point of [...points].sort((a, b) => a.trainable - b.trainable)) {
@@ -161,7 +161,7 @@ function upTo(most: number, points: readonly SizedPoint[]) {
   return { min: most - Math.ceil((most - low) / interval) * interval, max: most, interval };
 }
 
-/** A value, of at most `most`, with its 95 % interval over the number of trainable parameters, on a logarithmic axis. */
+/** A value, at most `most`, with its 95 % interval over the number of trainable parameters, on a log axis. */
 export function valueOverSize(
   text: string,
   points: readonly SizedPoint[],

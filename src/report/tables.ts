@@ -10,13 +10,13 @@ export interface Column<Row> {
   digits?: number;
 }
 
-/** Maximum width of a cell, and its minimum width in a table that has to be narrowed, in terminal columns. */
+/** Maximum width of a cell, and its minimum width in a narrowed table, in terminal columns. */
 const LONGEST_CELL = 60;
 const SHORTEST_CELL = 12;
 
 /**
- * A table with one line per row, without colours and without a line break at its end. Texts are truncated, in the widest column
- * first, so that the table fits into `width` columns if possible.
+ * A table with one line per row, without colours and without a line break at its end. Texts are truncated, in the
+ * widest column first, so that the table fits into `width` columns if possible.
  */
 export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], width = 120): string {
   const values = rows.map((row) => columns.map(({ value }) => value(row)));
@@ -28,7 +28,7 @@ export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly
   const widths = columns.map((_, i) => widest(cells, i));
   // Numbers are never truncated, only their headers.
   const least = columns.map((_, i) => Math.max(SHORTEST_CELL, numeric[i] ? widest(cells.slice(1), i) : 0));
-  for (let over = widthOf(widths) - width; over > 0; over--) {
+  for (let over = frameWidth(widths) - width; over > 0; over--) {
     const spare = widths.map((of, i) => (of > least[i]! ? of : 0));
     const most = Math.max(...spare);
     if (most > 0) widths[spare.indexOf(most)]!--;
@@ -52,7 +52,7 @@ function widest(rows: readonly (readonly string[])[], column: number): number {
 }
 
 /** The width of a table with its frame. */
-function widthOf(widths: readonly number[]): number {
+function frameWidth(widths: readonly number[]): number {
   return widths.reduce((sum, width) => sum + width + 3, 1);
 }
 

@@ -5,7 +5,7 @@ import { printable } from "../errors.ts";
 /** Lines of a table, which keep to the width themselves. */
 const TABLE = /^[│┌├└]/;
 
-/** Text with its lines broken between words, but not behind a number, where they are wider than the terminal; as it is without one. */
+/** Text with lines wider than the terminal broken between words, not after a number; unchanged without a terminal. */
 export function wrapLines(text: string, width: number | undefined): string {
   if (width === undefined) return text;
   return text
@@ -26,7 +26,7 @@ function wrapLine(line: string, width: number): string {
   return [...lines, last].join("\n");
 }
 
-/** The text in one line of at most `longest` columns: white space collapsed, control characters escaped, the rest replaced by "…". */
+/** The text in one line of at most `longest` columns: white space collapsed, controls escaped, "…" for the rest. */
 export function oneLine(text: string, longest: number): string {
   const line = printable(text.replaceAll(/\s+/g, " ").trim());
   let width = 0;

@@ -1,7 +1,7 @@
 /** How files name a base model. */
 import { absolutePath, packagePath } from "#platform";
 import { SHIPPED_MODELS } from "../io/hf.ts";
-import { snapshotOf } from "../io/hub-names.ts";
+import { parseSnapshot } from "../io/hub-names.ts";
 
 /** A base model as stored in files: its name, if it is in the package or from the hub, otherwise its absolute path. */
 export interface BaseName {
@@ -14,6 +14,6 @@ export function nameBase(directory: string): BaseName {
   const path = absolutePath(directory);
   const shipped = SHIPPED_MODELS.find((name) => absolutePath(packagePath(`data/models/${name}`)) === path);
   if (shipped !== undefined) return { name: shipped, place: "package" };
-  const fetched = snapshotOf(path);
+  const fetched = parseSnapshot(path);
   return fetched ? { name: fetched.name, place: "hub" } : { name: path, place: "folder" };
 }

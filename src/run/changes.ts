@@ -3,14 +3,14 @@ import type { LoraSite } from "../config.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter, Tensors } from "../io/peft.ts";
 import { ADAPTERS, loraSites, parseSite } from "../names.ts";
-import { sizeOf } from "../tensor.ts";
-import { type Factors, productNorm, type Spectrum, spectrumOf } from "./spectrum.ts";
+import { numel } from "../tensor.ts";
+import { computeSpectrum, type Factors, productNorm, type Spectrum } from "./spectrum.ts";
 
 /** The change of a matrix, or of a bias. */
 export interface Change {
   /** null: outside the blocks. */
   block: number | null;
-  /** q, k, v (c_attn: one adapter for the three), o, fc, proj, ln_1 or ln_2; outside the blocks wte, wpe, ln_f, lm_head or head. */
+  /** q, k, v (c_attn: one adapter for three), o, fc, proj, ln_1, ln_2; outside blocks wte, wpe, ln_f, lm_head, head. */
   part: string;
   /** The Frobenius norm of the change, and of what is changed. */
   norm: number;
@@ -40,11 +40,11 @@ const PARTS_OF: Record<string, readonly string[]> = {
 };
 
 /**
- * The changes of a trained model: ||s B A|| / ||W|| of adapters, the difference between trained and frozen values of other tensors of the base
- * model, and between a classifier's head and its initial values in `start`, if they are known. Adapter layers, prompts and prefixes change no
- * matrix: only the head remains.
+ * The changes of a trained model: ||s B A|| / ||W|| of adapters, the difference between trained and frozen values of
+ * other tensors of the base model, and between a classifier's head and its initial values in `start`, if they are
+ * known. Adapter layers, prompts and prefixes change no matrix: only the head remains.
  */
-export async function changesOf(adapter: Adapter, base: GPT2Checkpoint, start: Tensors | null): Promise<Changes> {
+export async function measureChanges(adapter: Adapter, base: GPT2Checkpoint, start: Tensors | null): Promise<Changes> {
   const { meta, tensors } = adapter;
   const names = base.names.filter((name) => tensors.has(name));
   const inBlocks = (ending: string) => names.some((name) => name.startsWith("h.") && name.endsWith(ending));
@@ -56,9 +56,9 @@ export async function changesOf(adapter: Adapter, base: GPT2Checkpoint, start: T
     const { site } = one;
     if (site === "head" && task.objective === "classification") continue;
     const block = site === "head" ? null : parseSite(site, model)!.layer;
-    const factors = factorsOf(tensors, one);
+    const factors = siteFactors(tensors, one);
     const [norm, of] = [productNorm(factors), await sizes.atSite(site)];
-    changes.push({ block, part: site.split(".").at(-1)!, norm, of, adapter: useOf(factors) });
+    changes.push({ block, part: site.split(".").at(-1)!, norm, of, adapter: measureUse(factors) });
   }
   for (const name of names.filter((one) => one.endsWith(`.${kind}`)))
     for (const one of await sizes.moved(name, tensors.get(name)!.data)) changes.push({ ...one, adapter: null });
@@ -67,13 +67,13 @@ export async function changesOf(adapter: Adapter, base: GPT2Checkpoint, start: T
   return { kind, blocks: base.config.n_layer, changes };
 }
 
-function factorsOf(tensors: Tensors, { site, r, scale }: LoraSite): Factors {
+function siteFactors(tensors: Tensors, { site, r, scale }: LoraSite): Factors {
   return { A: tensors.get(`lora.${site}.A`)!.data, B: tensors.get(`lora.${site}.B`)!.data, r, scale };
 }
 
-function useOf(factors: Factors): Change["adapter"] {
+function measureUse(factors: Factors): Change["adapter"] {
   const { r } = factors;
-  return { r, spectrum: r <= MOST_RANK ? spectrumOf(factors) : null };
+  return { r, spectrum: r <= MOST_RANK ? computeSpectrum(factors) : null };
 }
 
 /** A classifier's head is small: its adapter's product is formed. */
@@ -81,7 +81,7 @@ function headChange({ meta: { lora, model }, tensors }: Adapter, before: Float32
   const { data, shape } = tensors.get("head.weight")!;
   const change = Float64Array.from(data, (value, i) => value - before[i]!);
   const site = lora && loraSites(model, lora).find((one) => one.site === "head");
-  const factors = site ? factorsOf(tensors, site) : null;
+  const factors = site ? siteFactors(tensors, site) : null;
   if (factors) {
     const { A, B, r, scale } = factors;
     const columns = shape[1]!;
@@ -90,7 +90,7 @@ function headChange({ meta: { lora, model }, tensors }: Adapter, before: Float32
         change[i]! += scale * B[Math.floor(i / columns) * r + k]! * A[k * columns + (i % columns)]!;
   }
   const norm = (values: ArrayLike<number>) => Math.sqrt(Array.from(values).reduce((sum, x) => sum + x * x, 0));
-  return { block: null, part: "head", norm: norm(change), of: norm(before), adapter: factors && useOf(factors) };
+  return { block: null, part: "head", norm: norm(change), of: norm(before), adapter: factors && measureUse(factors) };
 }
 
 /** Elements of a tensor that are read at a time. */
@@ -134,7 +134,7 @@ class Sizes {
     const columns = shape.at(-1)!;
     const parts = PARTS_OF[name.replace(/^h\.\d+\.|\.(weight|bias)$/g, "")]?.length ?? 1;
     const sums = Array.from({ length: parts }, () => ({ of: 0, norm: 0 }));
-    const rowWidth = sizeOf(shape) / shape[0]!;
+    const rowWidth = numel(shape) / shape[0]!;
     const step = Math.max(1, Math.floor(PIECE / rowWidth));
     for (let first = 0; first < shape[0]!; first += step) {
       const piece = await this.base.read(name, first, Math.min(shape[0]!, first + step));

@@ -1,4 +1,4 @@
-/** The charts of a run directory. Imported on demand: the chart library takes longer to load than the rest of a command. */
+/** The charts of a run directory. Imported on demand: the chart library loads slower than the rest of a command. */
 import { accuracyChart, type Curves, lossChart, perplexityChart } from "../report/charts.ts";
 import { reliabilityChart } from "../report/reliability-chart.ts";
 import { describeMethod, examplesPerEpoch, type RunRecord } from "./record.ts";
@@ -6,8 +6,8 @@ import { describeMethod, examplesPerEpoch, type RunRecord } from "./record.ts";
 type Key = "loss" | "accuracy" | "perplexity";
 
 /**
- * Training and validation curves as files: loss.svg, and accuracy.svg, or for a language model perplexity.svg. Of a classifier that
- * was evaluated on the test set also reliability.svg.
+ * Training and validation curves as files: loss.svg, and accuracy.svg, or for a language model perplexity.svg. Of a
+ * classifier that was evaluated on the test set also reliability.svg.
  */
 export function runCharts(record: RunRecord): [name: string, content: string][] {
   const { curve, evaluations, objective, options, results } = record;

@@ -1,4 +1,4 @@
-/** Checkpoints of a run on disk. The last two are stored, each written atomically, so that a killed run can be resumed. */
+/** Checkpoints of a run on disk: the last two, each written atomically, so that a killed run can be resumed. */
 import { exists, joinPath, listDirectory, openFile, remove, writeFileAtomic } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
 import { checkKinds } from "../io/common.ts";
@@ -15,7 +15,7 @@ const FOLDER = "checkpoint";
 const GENERATIONS = 2;
 const VERSION = 1;
 
-const nameOf = (step: number) => `step-${String(step).padStart(9, "0")}.safetensors`;
+const stepFile = (step: number) => `step-${String(step).padStart(9, "0")}.safetensors`;
 
 /** A checkpoint as a safetensors file: tensors, with everything else as JSON in the metadata. */
 export function encodeCheckpoint({ tensors, ...rest }: Checkpoint): Uint8Array {
@@ -52,7 +52,7 @@ async function readCheckpoint(path: string): Promise<Checkpoint> {
   }
 }
 
-/** Checks that each trained tensor has two moments of its shape, and that a best one has a trained one. `restore` checks which tensors are trained. */
+/** Checks that trained tensors have two moments of their shape, best ones a trained one. `restore` checks the rest. */
 function checkMoments(shapes: Map<string, Shape>, where: string): void {
   for (const [key, shape] of shapes) {
     const name = key.replace(/^([mv]|best)\./, "");
@@ -70,7 +70,7 @@ function checkMoments(shapes: Map<string, Shape>, where: string): void {
 
 /** Writes a checkpoint into a run directory. Deletes all but the last two, and temporary files of incomplete ones. */
 export async function keepCheckpoint(directory: string, checkpoint: Checkpoint, check?: Check): Promise<void> {
-  const path = joinPath(directory, FOLDER, nameOf(checkpoint.step));
+  const path = joinPath(directory, FOLDER, stepFile(checkpoint.step));
   await writeFileAtomic(path, encodeCheckpoint(checkpoint), check);
   const kept = (await generations(directory)).slice(0, GENERATIONS);
   for (const name of await checkpointFiles(directory))
@@ -96,8 +96,8 @@ export async function generations(directory: string): Promise<string[]> {
 }
 
 /**
- * The newest readable checkpoint of a run directory. Throws ConfigError if there is none, or the error of the newest one if
- * none is readable.
+ * The newest readable checkpoint of a run directory. Throws ConfigError if there is none, or the error of the newest
+ * one if none is readable.
  */
 export async function lastCheckpoint(directory: string): Promise<Checkpoint> {
   let failure: unknown;

@@ -35,12 +35,12 @@ function noBetter(compared: readonly Compared[], show: (name: string) => string)
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
 /** What McNemar's test says of the run beside a baseline: "better (p = 0.012)". */
-export function standingOf(own: Compared, { correct, p }: Compared): string {
+export function showOwnStanding(own: Compared, { correct, p }: Compared): string {
   return showStanding(own.correct > correct, p!);
 }
 
 function against(own: Compared, other: Compared, name: string): string {
-  return `This run against ${name}: ${standingOf(own, other)}, ${percent(own.accuracy)} against ${percent(other.accuracy)}`;
+  return `This run against ${name}: ${showOwnStanding(own, other)}, ${percent(own.accuracy)} against ${percent(other.accuracy)}`;
 }
 
 /** With fewer test rows, the accuracy is said to be a rough guess. */
@@ -59,8 +59,8 @@ export function fewRows({ results }: RunRecord): string | null {
 }
 
 /**
- * The best baseline that has as many right as the run; null if there is none, or if the run makes no error. `show` makes a name
- * printable.
+ * The best baseline that has as many right as the run; null if there is none, or if the run makes no error. `show`
+ * makes a name printable.
  */
 export function bestBaseline({ results }: RunRecord, show: (name: string) => string): string | null {
   const [own, ...others] = results?.test?.compared ?? [];

@@ -1,4 +1,6 @@
-/** The training curve of a run: means over groups of equally many steps, as single steps of a few messages are noisy. */
+/**
+ * The training curve of a run: means over groups of equally many steps, as single steps of a few messages are noisy.
+ */
 import type { StepRecord } from "../train/records.ts";
 
 /** A curve has at most twice as many points: then the groups are joined in pairs. */

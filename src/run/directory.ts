@@ -1,7 +1,7 @@
 /** The run directory: its record, tables, the plan and the trained tensors. */
 
 import { exists, joinPath, writeFileAtomic } from "#platform";
-import { OBJECTIVES, oneOf } from "../config.ts";
+import { OBJECTIVES, parseChoice } from "../config.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
 import { checkKinds, readJson } from "../io/common.ts";
@@ -34,8 +34,8 @@ export async function readRecord(directory: string): Promise<RunRecord> {
   if (!isRunRecord(json)) refuse(`a ${RECORD} of another format`);
   checkKinds({ json }, { json: "object" }, path);
   const record = json as RunRecord;
-  oneOf("objective", record.objective, OBJECTIVES, path);
-  oneOf("state", record.state, ["training", "stopped", "finished", "failed"], path);
+  parseChoice("objective", record.objective, OBJECTIVES, path);
+  parseChoice("state", record.state, ["training", "stopped", "finished", "failed"], path);
   const texts = { model: "text", base: "text", labels: "texts", adapter: "text?", files: "texts" } as const;
   checkKinds(record, { ...texts, data: "object", options: "object", counts: "object", settings: "object" }, path);
   checkKinds(record, { padTo: "count", maxLength: "size", step: "count", steps: "count" }, path);
@@ -80,7 +80,7 @@ function showRecord(record: RunRecord): string {
 }
 
 /** The trained tensors with the metadata that is needed to use them. */
-export function adapterOf(
+export function buildAdapter(
   record: Pick<RunRecord, "model" | "base" | "vocabulary" | "labels" | "maxLength" | "padTo">,
   spec: ModelSpec,
   tensors: TrainResult["tensors"],
@@ -122,7 +122,7 @@ export function runContents(
   data: TrainingData,
   extra: Iterable<[name: string, content: string]> = [],
 ): RunContents {
-  const adapter = adapterFiles(adapterOf(record, result.spec, result.tensors, result.novelty), {
+  const adapter = adapterFiles(buildAdapter(record, result.spec, result.tensors, result.novelty), {
     finalNorm: result.finalNorm,
   });
   const about = [...runTables(record, result, data), ["plan.txt", printProgram(result.plan)] as const, ...extra];
@@ -147,7 +147,7 @@ export async function saveFailedRun(
   saving: Saving = {},
 ): Promise<RunRecord> {
   const { spec, tensors, finalNorm } = error.contents;
-  const adapter = adapterFiles(adapterOf(record, spec, tensors, null), { finalNorm });
+  const adapter = adapterFiles(buildAdapter(record, spec, tensors, null), { finalNorm });
   const contents = listFiles(failed(record, error), [], adapter);
   await writeRun(directory, contents.files, saving);
   return contents.record;

@@ -1,6 +1,6 @@
 /**
- * Exports a run to other tools: an adapter directory for PEFT, or a merged model directory for transformers. What the target
- * format cannot express is detected before anything is written.
+ * Exports a run to other tools: an adapter directory for PEFT, or a merged model directory for transformers. What the
+ * target format cannot express is detected before anything is written.
  */
 import { absolutePath, exists, joinPath, listDirectory, packagePath, readBytes } from "#platform";
 import { MODE_TITLES } from "../config.ts";
@@ -22,7 +22,7 @@ import { parseCsv } from "../report/csv.ts";
 import { type BaseName, nameBase } from "./base-name.ts";
 import { readRecord } from "./directory.ts";
 import {
-  autoModelOf,
+  autoModelClass,
   frontMatter,
   hubTask,
   longestText,
@@ -59,13 +59,13 @@ interface ExportOptions {
   run?: string;
   /** Copies the base model beside an adapter. */
   withBase?: boolean;
-  /** Describes the effect of classifying at the text's last token; called only if the run classifies at another position. */
+  /** Describes the effect of classifying at the text's last token; called only if the run classifies elsewhere. */
   measurePooling?: () => Promise<string>;
 }
 
 /**
- * The files of an export; their contents are created when they are written. Throws ConfigError if the run cannot be exported in
- * this form.
+ * The files of an export; their contents are created when they are written. Throws ConfigError if the run cannot be
+ * exported in this form.
  */
 export async function planExport(
   kind: ExportKind,
@@ -75,10 +75,10 @@ export async function planExport(
   const { meta, tensors } = adapter;
   if (withBase && kind === "merged")
     throw new ConfigError("a merged model has its base model in it", { hint: "leave out --with-base" });
-  const form = kind === "peft" ? formOf(meta) : null;
+  const form = kind === "peft" ? requirePeftForm(meta) : null;
   if (!form) checkMergeable(meta);
-  const finalNorm = meta.task.objective === "classification" ? await finalNormOf(adapter, checkpoint) : undefined;
-  const losses = lossesOf(adapter, finalNorm);
+  const finalNorm = meta.task.objective === "classification" ? await readFinalNorm(adapter, checkpoint) : undefined;
+  const losses = listLosses(adapter, finalNorm);
   for (const loss of losses) if (loss.kind === "pooling" && measurePooling) loss.effect = await measurePooling();
   const notes: string[] = [];
   const base = nameBase(checkpoint.directory);
@@ -108,17 +108,17 @@ export async function planExport(
 /** Whether a GPT-2 has tensors for all that was trained. */
 const isMergeable = (meta: AdapterMeta) => methodShapes(meta.model, meta.mode, meta).size === 0;
 
-const methodOf = ({ mode }: AdapterMeta) => `${MODE_TITLES[mode]} (--mode ${mode})`;
+const describeMethod = ({ mode }: AdapterMeta) => `${MODE_TITLES[mode]} (--mode ${mode})`;
 
 /** The hint for adapter layers. */
 const ALONE = "keep the run's directory: only Lowrank reads adapter layers";
 
 /** The adapter in PEFT's files. Throws ConfigError if it has no form there. */
-function formOf(meta: AdapterMeta): PeftForm {
+function requirePeftForm(meta: AdapterMeta): PeftForm {
   const form = peftForm(meta);
   if (form && form.obstacle === undefined) return form;
   throw new ConfigError("PEFT cannot express this model", {
-    found: form?.obstacle ?? `${methodOf(meta)}, which PEFT does not have`,
+    found: form?.obstacle ?? `${describeMethod(meta)}, which PEFT does not have`,
     hint: isMergeable(meta) ? "use --to merged" : ALONE,
   });
 }
@@ -126,17 +126,17 @@ function formOf(meta: AdapterMeta): PeftForm {
 function checkMergeable(meta: AdapterMeta): void {
   if (isMergeable(meta)) return;
   throw new ConfigError("the model cannot be merged: a GPT-2 has no tensors for what was trained", {
-    found: methodOf(meta),
+    found: describeMethod(meta),
     hint: peftForm(meta) ? "use --to peft" : ALONE,
   });
 }
 
-async function finalNormOf({ tensors }: Adapter, checkpoint: GPT2Checkpoint): Promise<FinalNorm> {
+async function readFinalNorm({ tensors }: Adapter, checkpoint: GPT2Checkpoint): Promise<FinalNorm> {
   const read = async (name: string) => tensors.get(name)?.data ?? (await checkpoint.read(name));
   return { weight: await read("ln_f.weight"), bias: await read("ln_f.bias") };
 }
 
-function lossesOf({ meta, tensors }: Adapter, finalNorm: FinalNorm | undefined): Loss[] {
+function listLosses({ meta, tensors }: Adapter, finalNorm: FinalNorm | undefined): Loss[] {
   const losses: Loss[] = [];
   const bias = biasObstacle(tensors, finalNorm);
   if (bias !== undefined) {
@@ -203,8 +203,8 @@ const MARK = "Trained with Lowrank on ";
 const LISTED = "Written with this file: ";
 
 /**
- * The files of the export in this directory, as listed in its README. Throws ConfigError if the directory holds anything else,
- * or if it holds an export and `force` is not set.
+ * The files of the export in this directory, as listed in its README. Throws ConfigError if the directory holds
+ * anything else, or if it holds an export and `force` is not set.
  */
 export async function replaceableExport(directory: string, force: boolean): Promise<string[]> {
   if (!(await exists(directory))) return [];
@@ -248,13 +248,14 @@ async function mergedConfig({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoi
     num_labels: meta.labels.length,
     id2label: Object.fromEntries(meta.labels.map((label, i) => [i, label])),
     label2id: Object.fromEntries(meta.labels.map((label, i) => [label, i])),
-    // transformers only compares ids with it. No text contains it, so the last non-padding token is the text's last token.
+    // transformers only compares ids with it. No text contains it, so the last non-padding token is the text's last
+    // token.
     pad_token_id: checkpoint.vocabulary.end.id,
     problem_type: "single_label_classification",
   });
 }
 
-/** The vocabulary of a model, as its files have it; GPT-2's, which a model can leave out, as those of the base model in the package. */
+/** A model's vocabulary files; of GPT-2's vocabulary, which a model may lack, those of the bundled base model. */
 async function vocabularyFiles({ directory, vocabulary, config }: GPT2Checkpoint): Promise<Map<string, FileContent>> {
   const files = new Map<string, FileContent>();
   const isGpt2 = vocabulary === GPT2_VOCABULARY && config.vocab_size > vocabulary.end.id;
@@ -334,7 +335,7 @@ interface Readme {
 }
 
 function readme(kind: ExportKind, { meta, base, where, end, results, losses, files }: Readme): string {
-  const auto = autoModelOf(meta);
+  const auto = autoModelClass(meta);
   const isMerged = kind === "merged";
   const title = isMerged ? "A fine-tuned GPT-2" : `GPT-2 with ${MODE_TITLES[meta.mode]}`;
   const load = isMerged

@@ -1,6 +1,6 @@
 /**
- * Determines which files of a directory belong to a run: run.json identifies the run and lists its files. All other files
- * are the user's; they are never moved, replaced or deleted.
+ * Determines which files of a directory belong to a run: run.json identifies the run and lists its files. All other
+ * files are the user's; they are never moved, replaced or deleted.
  */
 
 import { canCreate, exists, joinPath, listDirectory, remove, removeEmpty, temporaryDirectory } from "#platform";
@@ -53,7 +53,7 @@ async function recordAt(directory: string): Promise<{ files?: unknown; data?: un
   return isRunRecord(json) ? json : undefined;
 }
 
-/** The text column that a run was given; `directory` is the run's or its adapter/, or of something else, which has none. */
+/** The text column that a run was given; `directory`: a run's or its adapter/; any other one has none. */
 export async function givenTextColumn(directory: string): Promise<string | undefined> {
   const record = await recordAt(IS_ADAPTER.test(directory) ? joinPath(directory, "..") : directory);
   const { textColumn } = (record?.data ?? {}) as { textColumn?: unknown };
@@ -78,9 +78,9 @@ export async function hasResult(directory: string): Promise<boolean> {
 const isSystems = (entry: string) => /^(\.|Thumbs\.db$)/.test(entry);
 
 /**
- * Throws ConfigError if the directory of a new run cannot be created, holds a run with results and `force` is not set, or holds
- * anything else. Returns whether there is a run to replace: false for an empty directory, and for a run that was killed
- * before its first checkpoint.
+ * Throws ConfigError if the directory of a new run cannot be created, holds a run with results and `force` is not set,
+ * or holds anything else. Returns whether there is a run to replace: false for an empty directory, and for a run that
+ * was killed before its first checkpoint.
  */
 export async function refuseExisting(
   directory: string,
@@ -115,8 +115,8 @@ export async function refuseExisting(
 }
 
 /**
- * The files of an existing run that a new one replaces: those of a run without results, or of any run if `replace` is set. The
- * caller holds the directory's lock.
+ * The files of an existing run that a new one replaces: those of a run without results, or of any run if `replace` is
+ * set. The caller holds the directory's lock.
  */
 export async function replaceable(directory: string, replace: boolean): Promise<string[]> {
   await finishReplacing(directory);
@@ -132,8 +132,8 @@ export async function removeRun(directory: string): Promise<void> {
 }
 
 /**
- * Saves in `directory`. If that fails, saves beside it, or in the system's temporary directory. Returns the directory that was
- * used, and the first failure; throws that failure if saving fails everywhere.
+ * Saves in `directory`. If that fails, saves beside it, or in the system's temporary directory. Returns the directory
+ * that was used, and the first failure; throws that failure if saving fails everywhere.
  */
 export async function saveSomewhere<T>(
   directory: string,

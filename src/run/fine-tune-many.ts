@@ -91,7 +91,7 @@ function checkRun({ signal: _, ...common }: CommonArguments, run: RunSettings, n
     const { save: _, ...own } = run;
     prepareRun({ ...common, ...settingsOnly(own) });
   } catch (error) {
-    // Whether there is room for a run is said when it is trained: another one may be smaller.
+    // Training reports whether there is room for a run: another one may be smaller.
     const Kind = [ConfigError, DataError].find((one) => error instanceof one);
     if (!Kind) return;
     const { message, details } = error as ConfigError;

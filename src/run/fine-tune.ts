@@ -6,7 +6,7 @@ import type { TrainingData } from "../data/texts.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
 import { recover } from "../io/recover.ts";
 import type { Check } from "../platform/reader.ts";
-import { optionsOf, type RunArguments } from "../train/prepare.ts";
+import { completeOptions, type RunArguments } from "../train/prepare.ts";
 import type { TrainEvent, TrainResult } from "../train/records.ts";
 import {
   COMMON_ARGUMENTS,
@@ -23,9 +23,9 @@ import { pickSettings } from "./settings.ts";
 /** Where a run is saved by itself. */
 export interface SavedRun {
   /**
-   * A run directory that is written when the run ends, as by `FineTuneRun.save`. Before training, ConfigError is thrown if it cannot be
-   * created, holds anything, or is another run's that is in progress. What cannot be saved there in the end (a full disk) is saved
-   * beside it, and the error says where.
+   * A run directory that is written when the run ends, as by `FineTuneRun.save`. Before training, ConfigError is thrown
+   * if it cannot be created, holds anything, or is another run's that is in progress. What cannot be saved there in the
+   * end (a full disk) is saved beside it, and the error says where.
    */
   save?: string;
 }
@@ -44,10 +44,10 @@ export interface FineTuneRun extends TrainResult {
   /** The run as plain JSON, as `save` writes it into run.json. */
   record: RunRecord;
   /**
-   * Writes a run directory atomically, for `Classifier.load` and `LanguageModel.load`. The directory must not exist, must be
-   * empty, or must hold this run from an earlier `save`. With `force`, another run is replaced. Files that do not belong to a
-   * run are not touched. Throws ConfigError if the directory holds anything else. Returns whether PEFT can load its adapter/
-   * directory, or the reason why it cannot.
+   * Writes a run directory atomically, for `Classifier.load` and `LanguageModel.load`. The directory must not exist,
+   * must be empty, or must hold this run from an earlier `save`. With `force`, another run is replaced. Files that do
+   * not belong to a run are not touched. Throws ConfigError if the directory holds anything else. Returns whether PEFT
+   * can load its adapter/ directory, or the reason why it cannot.
    */
   save(directory: string, options?: SaveOptions): Promise<{ peft: boolean; reason?: string }>;
 }
@@ -78,7 +78,7 @@ export async function follow(
   // Before training, as the model may be closed when it ends.
   const { device, model, data, adapter, prefixBudget: _, ...rest } = args;
   const { data: _d, model: _m, adapter: _a, ...settings } = pickSettings({ ...rest });
-  const options = optionsOf({ device, model, data, ...(adapter ? { adapter } : {}), ...settings });
+  const options = completeOptions({ device, model, data, ...(adapter ? { adapter } : {}), ...settings });
   let record = await newRecord(args, settings, options);
   return {
     onEvent: (event) => {
@@ -92,7 +92,7 @@ export async function follow(
 /** Saves a run in the directory that was reserved for it. */
 type SaveReserved = (result: TrainResult, record: RunRecord, materials: Materials, draw: Draw) => Promise<void>;
 
-/** Holds the directories of runs that are to be saved, while `work` trains them. Throws ConfigError if one is not free. */
+/** Holds the directories of the runs to be saved while `work` trains them. Throws ConfigError if one is in use. */
 export async function reserve<T>(
   directories: readonly (string | undefined)[],
   work: (saves: (SaveReserved | undefined)[]) => Promise<T>,

@@ -77,8 +77,8 @@ export class LiveRun {
   }
 
   /**
-   * Writes what the run leaves, with the files that `draw` makes of its record. Files that do not belong to a run are not touched.
-   * A run that was aborted keeps its checkpoints.
+   * Writes what the run leaves, with the files that `draw` makes of its record. Files that do not belong to a run are
+   * not touched. A run that was aborted keeps its checkpoints.
    */
   async save(
     directory: string,

@@ -7,7 +7,7 @@ import type { BaseName } from "./base-name.ts";
 type End = Vocabulary["end"];
 
 /** transformers' class for a task. */
-export const autoModelOf = ({ task }: AdapterMeta) =>
+export const autoModelClass = ({ task }: AdapterMeta) =>
   task.objective === "classification" ? "AutoModelForSequenceClassification" : "AutoModelForCausalLM";
 
 /** The hub's name of a task. */
@@ -21,7 +21,7 @@ export function longestText(meta: AdapterMeta): number {
   return Math.min(padTo || maxLength, context);
 }
 
-/** The head of a model card, which the hub reads; `more`: further keys. JSON is YAML, too. The hub knows no base model in a folder. */
+/** A model card's front matter in JSON, which is YAML; `more`: further keys. The hub has no base model in a folder. */
 export function frontMatter(meta: AdapterMeta, base: BaseName, library: string | null, more: object = {}): string[] {
   const entries = {
     ...(base.place === "folder" ? {} : { base_model: base.name }),
@@ -34,7 +34,7 @@ export function frontMatter(meta: AdapterMeta, base: BaseName, library: string |
 
 /** The lines that load the adapter in `directory` on the model `base`. */
 export function peftCode(meta: AdapterMeta, end: End, base: string, directory: string): string[] {
-  const auto = autoModelOf(meta);
+  const auto = autoModelClass(meta);
   const model = JSON.stringify(base);
   const labels = Object.fromEntries(meta.labels.map((label, i) => [i, label]));
   const classifies = meta.task.objective === "classification";
@@ -49,7 +49,7 @@ export function peftCode(meta: AdapterMeta, end: End, base: string, directory: s
   ];
 }
 
-/** The lines that use a model of transformers, and print what it gives. With a prompt, PEFT cannot tell padding from text. */
+/** The lines that run a transformers model and print its output. With a prompt, PEFT cannot tell padding from text. */
 export function useCode(meta: AdapterMeta, text = "some text"): string[] {
   if (meta.task.objective === "lm")
     return [
@@ -63,7 +63,7 @@ export function useCode(meta: AdapterMeta, text = "some text"): string[] {
   ];
 }
 
-/** Whether PEFT 0.21 cannot use it with transformers 5.24, which has changed how GPT-2 is given keys and values that are known. */
+/** Whether PEFT 0.21 fails with transformers 5.24, which changed how GPT-2 receives past keys and values. */
 export const needsOlder = ({ mode, task }: AdapterMeta): boolean =>
   mode === "prefix" || (mode === "prompt" && task.objective === "lm");
 

@@ -1,25 +1,25 @@
 /**
- * A run as one record: plain JSON, run.json in its directory. What trains, shows, compares and stores runs has no other form of it.
- * It is folded from the trainer's events by `advance`.
+ * A run as one record: plain JSON, run.json in its directory. What trains, shows, compares and stores runs has no other
+ * form of it. It is folded from the trainer's events by `advance`.
  */
 import { joinPath, platformName } from "#platform";
 import { version } from "../../package.json";
 import type { DeviceInfo } from "../backend/backend.ts";
 import { MODE_TITLES, type Mode, type Objective } from "../config.ts";
-import { digestOf } from "../data/digest.ts";
+import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
-import { snapshotOf } from "../io/hub-names.ts";
+import { parseSnapshot } from "../io/hub-names.ts";
 import type { Adapter } from "../io/peft.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
-import { sizeOf } from "../tensor.ts";
+import { numel } from "../tensor.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { DEFAULTS, type TrainOptions } from "../train/options.ts";
 import type { PreparedRun } from "../train/prepare.ts";
-import { type EvaluationRecord, memoryOf, type StepRecord, type TrainEvent } from "../train/records.ts";
+import { type EvaluationRecord, peakMemory, type StepRecord, type TrainEvent } from "../train/records.ts";
 import type { Results } from "../train/results.ts";
 import { nameBase } from "./base-name.ts";
 import { type Curve, EMPTY_CURVE, extendCurve } from "./curve.ts";
@@ -63,7 +63,7 @@ export interface RunIdentity {
   labels: readonly string[];
   /** Whether macro F1 is shown: see `isUnequal`. */
   unequal: boolean;
-  /** Rows and tokens of train, val and test, and their `digestOf`: a run can only be resumed with the same data. */
+  /** Rows and tokens of train, val and test, and their `digestData`: a run can only be resumed with the same data. */
   counts: { rows: number[]; tokens: number[]; sha256: string };
   /** The trial of a sweep that this run is. */
   trial?: TrialName;
@@ -86,9 +86,11 @@ export interface RunProgress {
   /** Trainable parameters, and all. */
   trainable: number;
   parameters: number;
-  /** Peak bytes on the device: see `memoryOf`. */
+  /** Peak bytes on the device: see `peakMemory`. */
   memory: number;
-  /** Operations in the matrix products of a batch of rows of mean length, forward and backward: a multiply-add is two. */
+  /**
+   * Operations in the matrix products of a batch of rows of mean length, forward and backward: a multiply-add is two.
+   */
   flops: number;
   /** Steps, and how many there will be. */
   step: number;
@@ -150,7 +152,7 @@ export async function newRecord(
   source = data.origin,
 ): Promise<RunRecord> {
   const sets = [data.stats.train, data.stats.val, data.stats.test];
-  const revision = snapshotOf(model.directory)?.revision;
+  const revision = parseSnapshot(model.directory)?.revision;
   return {
     format: FORMAT,
     version: VERSION,
@@ -172,7 +174,7 @@ export async function newRecord(
     counts: {
       rows: sets.map(({ rows }) => rows),
       tokens: sets.map(({ tokens }) => tokens),
-      sha256: await digestOf(data),
+      sha256: await digestData(data),
     },
     ...START,
     files: [RECORD],
@@ -210,7 +212,7 @@ export function recordOfAdapter({ meta, tensors }: Adapter, file: string): RunRe
     counts: { rows: none, tokens: none, sha256: "" },
     ...START,
     state: "finished",
-    trainable: [...tensors.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+    trainable: [...tensors.values()].reduce((sum, { shape }) => sum + numel(shape), 0),
     files: [],
     saved: 0,
     peftObstacle: null,
@@ -226,7 +228,7 @@ export function advance(record: RunRecord, event: TrainEvent): RunRecord {
       return {
         ...record,
         ...START,
-        ...{ options, device, trainable, flops, memory: memoryOf(event) },
+        ...{ options, device, trainable, flops, memory: peakMemory(event) },
         parameters: countParameters(plan.spec),
       };
     }
@@ -249,7 +251,7 @@ export function advance(record: RunRecord, event: TrainEvent): RunRecord {
 
 /** The parameters of a model, trained and frozen ones. */
 export function countParameters(spec: ModelSpec): number {
-  return parameterList(spec).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  return parameterList(spec).reduce((sum, { shape }) => sum + numel(shape), 0);
 }
 
 function addStep(record: RunRecord, step: StepRecord): RunRecord {
@@ -273,8 +275,8 @@ export function failed(record: RunRecord, error: unknown): RunRecord {
 }
 
 /**
- * What a record in a directory says of its data and its adapter, with the paths of the files that are in the directory itself: a
- * page stores a visitor's files there.
+ * What a record in a directory says of its data and its adapter, with the paths of the files that are in the directory
+ * itself: a page stores a visitor's files there.
  */
 export function within(
   directory: string,

@@ -1,11 +1,12 @@
 /**
- * All that was learned, scaled: theta(s) = theta0 + s (theta1 - theta0), where theta0 are the parameters before training and theta1 those after
- * it. Between 0 and 1 this is WiSE-FT (Wortsman et al. 2022); for LoRA it is the factor s of B A.
+ * Everything that was learned, scaled: theta(s) = theta0 + s (theta1 - theta0), where theta0 are the parameters before
+ * training and theta1 those after it. Between 0 and 1 this is WiSE-FT (Wortsman et al. 2022); for LoRA it is the factor
+ * s of B A.
  */
-import { labelsOf } from "../engine/predictions.ts";
+import { argmaxRows } from "../engine/predictions.ts";
 import { asSaved, initialTensors } from "../engine/state.ts";
 import type { Classifier } from "../infer/classifier.ts";
-import { specOf } from "../io/adapter-meta.ts";
+import { adaptedSpec } from "../io/adapter-meta.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import { DEFAULTS, methodSizes, type TrainOptions } from "../train/options.ts";
@@ -17,13 +18,13 @@ export async function startTensors(
   base: GPT2Checkpoint,
 ): Promise<Tensors> {
   const all = { ...DEFAULTS, ...options };
-  const spec = { ...specOf(meta, { config: base.config, train_head: true, dtype: "f32" }), ...methodSizes(all) };
+  const spec = { ...adaptedSpec(meta, { config: base.config, train_head: true, dtype: "f32" }), ...methodSizes(all) };
   return asSaved(await initialTensors(spec, all.seed, base));
 }
 
 /**
- * Writes theta(s) into a classifier that was made from the trained `adapter`. Tensors that are not in `start` are the base model's. A stays
- * as it is where B was 0 at first: then s scales their product.
+ * Writes theta(s) into a classifier that was made from the trained `adapter`. Tensors that are not in `start` are the
+ * base model's. A stays as it is where B was 0 at first: then s scales their product.
  */
 export async function scaleTo(
   classifier: Classifier,
@@ -48,11 +49,11 @@ interface Labelled {
   truth: string;
 }
 
-/** Messages that are classified between two looks at the signal. */
+/** Messages that are classified between two checks of the signal. */
 const CHUNK = 64;
 
 /** The share of messages that get their class. Rejects with the signal's reason when it aborts. */
-export async function accuracyOf(
+export async function measureAccuracy(
   classifier: Classifier,
   messages: readonly Labelled[],
   signal?: AbortSignal,
@@ -62,7 +63,7 @@ export async function accuracyOf(
   for (let first = 0; first < messages.length; first += CHUNK) {
     signal?.throwIfAborted();
     const some = messages.slice(first, first + CHUNK);
-    const predicted = labelsOf(await classifier.logits(some.map(({ text }) => text)), labels.length);
+    const predicted = argmaxRows(await classifier.logits(some.map(({ text }) => text)), labels.length);
     correct += some.filter(({ truth }, i) => labels[predicted[i]!] === truth).length;
   }
   return correct / messages.length;

@@ -13,7 +13,7 @@ export interface Factors {
 
 /** How an adapter uses its rank. */
 export interface Spectrum {
-  /** The singular values of s B A, largest first: as many as its rank allows, the least of r, its rows and its columns. */
+  /** The singular values of s B A, largest first: as many as the least of r, its rows and its columns. */
   values: number[];
   /** The fewest of them whose squares add up to this share of the squares of all: 0 if all are 0. */
   used: number;
@@ -21,9 +21,9 @@ export interface Spectrum {
 }
 
 /**
- * The share of the squared sum that counts as all of it: the cumulative percentage of total variation (Jolliffe, Principal Component
- * Analysis, 2002, section 6.1.1), at the upper end of its usual 70 to 90 %. The squares of the others are what an adapter of a smaller rank
- * would lose (Eckart and Young 1936).
+ * The share of the squared sum that counts as all of it: the cumulative percentage of total variation (Jolliffe,
+ * Principal Component Analysis, 2002, section 6.1.1), at the upper end of its usual 70 to 90 %. The squares of the
+ * others are what an adapter of a smaller rank would lose (Eckart and Young 1936).
  */
 export const SHARE = 0.9;
 
@@ -42,10 +42,10 @@ export function productNorm(factors: Factors): number {
 }
 
 /**
- * The spectrum of s B A. With A A^T = V D V^T, the eigenvalues of the symmetric D^(1/2) V^T B^T B V D^(1/2) are the squares of the singular
- * values of B A.
+ * The spectrum of s B A. With A A^T = V D V^T, the eigenvalues of the symmetric D^(1/2) V^T B^T B V D^(1/2) are the
+ * squares of the singular values of B A.
  */
-export function spectrumOf(factors: Factors): Spectrum {
+export function computeSpectrum(factors: Factors): Spectrum {
   const { A, B, r, scale } = factors;
   const [gramA, gramB] = grams(factors);
   const { values: D, vectors: V } = eigen(gramA, r);
@@ -54,10 +54,10 @@ export function spectrumOf(factors: Factors): Spectrum {
   const inner = multiply(transpose(V, r), half, r).map((x, i) => x * roots[Math.floor(i / r)]! * roots[i % r]!);
   const sorted = [...eigen(inner, r).values].map((value) => Math.max(0, value)).sort((a, b) => b - a);
   const squares = sorted.slice(0, Math.min(r, A.length / r, B.length / r));
-  return { values: squares.map((square) => scale * Math.sqrt(square)), used: usedOf(squares), share: SHARE };
+  return { values: squares.map((square) => scale * Math.sqrt(square)), used: usedRank(squares), share: SHARE };
 }
 
-function usedOf(squares: readonly number[]): number {
+function usedRank(squares: readonly number[]): number {
   const wanted = SHARE * squares.reduce((sum, square) => sum + square, 0);
   let sum = 0;
   let used = 0;
@@ -87,8 +87,8 @@ function gram(r: number, length: number, at: (k: number, i: number) => number): 
 const MOST_SWEEPS = 50;
 
 /**
- * Eigenvalues, in no order, and eigenvectors, as columns, of a symmetric [n, n] matrix: Jacobi's rotations, row by row (Golub and Van Loan,
- * Matrix Computations, section 8.5).
+ * Eigenvalues, in no order, and eigenvectors, as columns, of a symmetric [n, n] matrix: Jacobi's rotations, row by row
+ * (Golub and Van Loan, Matrix Computations, section 8.5).
  */
 export function eigen(matrix: Float64Array, n: number): { values: Float64Array; vectors: Float64Array } {
   const M = matrix.slice();

@@ -1,6 +1,6 @@
 /**
- * One HTML file that classifies on its own: the page of src/web/standalone, with the base model, the adapter, the tokenizer's tables
- * and the WASM in it. It is written in chunks, so that the model is never in memory.
+ * One HTML file that classifies on its own: the page of src/web/standalone, with the base model, the adapter, the
+ * tokenizer's tables and the WASM in it. It is written in chunks, so that the model is never in memory.
  */
 import { exists, joinPath, listDirectory, openFile, readAsset } from "#platform";
 import { ConfigError } from "../errors.ts";
@@ -13,11 +13,11 @@ import { type StreamedTensor, streamedBytes, streamSafetensors } from "../io/saf
 import { GPT2_TABLES, TOKENIZER_FILES } from "../io/vocabulary.ts";
 import { baseShapes } from "../names.ts";
 import { showBytes } from "../plan/memory.ts";
-import { sizeOf } from "../tensor.ts";
+import { numel } from "../tensor.ts";
 
 /** The largest file. A browser keeps what it opens in memory, and Chromium has no text of more than 512 MB. */
 const MOST_BYTES = 500e6;
-/** Bytes in one element of the page: their base64 has a length that is no trouble to any browser. */
+/** Bytes in one element of the page: every browser handles base64 of this length. */
 const BLOCK_BYTES = 3 << 20;
 /** Elements of a weight that are in memory at a time. */
 const PIECE_ELEMENTS = 1 << 20;
@@ -48,7 +48,8 @@ export interface StandalonePage {
 }
 
 /**
- * Plans the page for a classifier's adapter directory and its base model, whose matrices are stored in f16. `template` is the built page.
+ * Plans the page for a classifier's adapter directory and its base model, whose matrices are stored in f16. `template`
+ * is the built page.
  * Throws ConfigError if it would be too large.
  */
 export async function planStandalone(
@@ -75,7 +76,7 @@ export async function planStandalone(
     bytes,
     async *write() {
       yield head;
-      for (const { path, read } of parts) for await (const block of blocksOf(read())) yield element(path, block);
+      for (const { path, read } of parts) for await (const block of cutBlocks(read())) yield element(path, block);
       yield tail;
     },
   };
@@ -110,7 +111,7 @@ function base64(bytes: Uint8Array): string {
 }
 
 /** The bytes of a file in blocks of BLOCK_BYTES; the last is shorter. An empty file is one empty block. */
-async function* blocksOf(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* cutBlocks(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const block = new Uint8Array(BLOCK_BYTES);
   let [length, count] = [0, 0];
   for await (const piece of pieces)
@@ -126,7 +127,7 @@ async function* blocksOf(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
   if (length > 0 || count === 0) yield block.subarray(0, length);
 }
 
-function partOf(path: string, content: Uint8Array): Part {
+function filePart(path: string, content: Uint8Array): Part {
   return {
     path,
     bytes: content.length,
@@ -139,7 +140,7 @@ function partOf(path: string, content: Uint8Array): Part {
 /** The WASM, and GPT-2's tables if the model has that vocabulary: files of dist/. */
 async function programFiles({ vocabulary }: GPT2Checkpoint): Promise<Part[]> {
   const names = ["data.wasm", "kernels.wasm", "kernels-relaxed.wasm", ...(vocabulary.tables ? [] : [GPT2_TABLES])];
-  return Promise.all(names.map(async (name) => partOf(`dist/${name}`, await readAsset(name))));
+  return Promise.all(names.map(async (name) => filePart(`dist/${name}`, await readAsset(name))));
 }
 
 /** The folder model/: what `openGPT2` reads. */
@@ -156,7 +157,7 @@ async function modelFiles(checkpoint: GPT2Checkpoint): Promise<Part[]> {
     string,
     unknown
   >;
-  const settings = partOf("model/config.json", new TextEncoder().encode(JSON.stringify(config)));
+  const settings = filePart("model/config.json", new TextEncoder().encode(JSON.stringify(config)));
   return [settings, ...(await filesIn(directory, "model", vocabulary.tables ? TOKENIZER_FILES : [])), weights];
 }
 
@@ -167,7 +168,7 @@ function halfTensors(checkpoint: GPT2Checkpoint): StreamedTensor[] {
   if (names.includes("score.weight")) shapes.set("score.weight", checkpoint.shape("score.weight"));
   return [...shapes].map(([name, shape]) => {
     const rows = shape[0]!;
-    const step = Math.max(1, Math.floor((PIECE_ELEMENTS * rows) / sizeOf(shape)));
+    const step = Math.max(1, Math.floor((PIECE_ELEMENTS * rows) / numel(shape)));
     async function* pieces() {
       for (let row = 0; row < rows; row += step) yield await checkpoint.read(name, row, Math.min(rows, row + step));
     }
@@ -184,7 +185,7 @@ async function adapterIn(directory: string): Promise<Part[]> {
   const path = joinPath(directory, META);
   if (!(await exists(path))) return parts;
   const { base_fingerprint: _, ...meta } = parseMeta(await readJson(path), path);
-  return [...parts, partOf(`adapter/${META}`, new TextEncoder().encode(encodeMeta(meta)))];
+  return [...parts, filePart(`adapter/${META}`, new TextEncoder().encode(encodeMeta(meta)))];
 }
 
 /** Files of a directory, by default all of them, that exist. */

@@ -17,18 +17,18 @@ import { showShare } from "../report/share.ts";
 import {
   type ClassMeasures,
   type Confusion,
-  cellsOf,
+  confusionLookup,
   type Interval,
   LISTED_CLASSES,
-  mistakesOf,
+  sortMistakes,
 } from "../report/statistics.ts";
 import { type Column, renderTable } from "../report/tables.ts";
 import { oneLine } from "../report/text.ts";
-import { sizeOf } from "../tensor.ts";
-import { type ClassWeights, classWeightsOf, isUnequal } from "../train/class-weights.ts";
+import { numel } from "../tensor.ts";
+import { type ClassWeights, isUnequal, weighClasses } from "../train/class-weights.ts";
 import type { TrainEvent } from "../train/records.ts";
 import type { Compared, Splits, TestMessage, TestResults } from "../train/results.ts";
-import { bestBaseline, describeKept, fewRows, nothingLearned, standingOf } from "./comparison.ts";
+import { bestBaseline, describeKept, fewRows, nothingLearned, showOwnStanding } from "./comparison.ts";
 import { describeMethod, type RunRecord } from "./record.ts";
 
 /** Maximum width of a name, in columns. */
@@ -37,8 +37,8 @@ const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 const named = (name: string) => oneLine(name, LONGEST_NAME);
 
 /**
- * Describes the three sets, the weights of their classes, and what was left out, truncated or replaced. Tables are at most `width`
- * columns wide.
+ * Describes the three sets, the weights of their classes, and what was left out, truncated or replaced. Tables are at
+ * most `width` columns wide.
  */
 export function describeData(data: TrainingData, model: string, how: ClassWeights, width?: number): string {
   return data.objective === "lm" ? describeTexts(data, model, width) : describeMessages(data, model, how, width);
@@ -144,7 +144,7 @@ function describeRows(data: LoadedDataset, how: ClassWeights): string {
       ? [`${show(dropped)} rows of the larger classes left out to balance them (--no-balance keeps them)`]
       : []),
   ];
-  const weights = classWeightsOf(data, how);
+  const weights = weighClasses(data, how);
   const weighted = isUnequal(data)
     ? "the classes are unequal, their loss is not weighted (--class-weights none)"
     : null;
@@ -196,7 +196,7 @@ function describeClasses(
 export function describePlan(event: Extract<TrainEvent, { type: "plan" }>, plan: ModelPlan): string {
   const { device, trainable, flops, prefix } = event;
   const parameters = parameterList(plan.spec);
-  const count = (some: typeof parameters) => some.reduce((total, { shape }) => total + sizeOf(shape), 0);
+  const count = (some: typeof parameters) => some.reduce((total, { shape }) => total + numel(shape), 0);
   const all = count(parameters);
   const base = count(parameters.filter(({ name }) => !isAdded(name)));
   const [some, every, own] = [trainable, all, base].map((number) => number.toLocaleString("en-US"));
@@ -224,7 +224,7 @@ function describePrefix({ plan, bytes }: { plan: ModelPlan; bytes: number }): st
   );
 }
 
-/** Describes loss, and accuracy (with macro F1 where classes are unequal) or perplexity, before and after training; for a classifier, the confusion matrix and some test messages. */
+/** Describes a run's metrics before and after training; of a classifier also the confusion matrix and messages. */
 export function describeResult(record: RunRecord, width?: number): string {
   const { results, options, objective, examples, seconds, unequal, counts } = record;
   const isLm = objective === "lm";
@@ -316,7 +316,7 @@ function beforeAndAfter(what: string, value: (evaluation: Evaluation) => string 
 /** The confusion matrix, or the most frequent mistakes if there are many classes. */
 function confusion({ confusions, verdicts }: TestResults, labels: readonly string[], width = 120): string {
   if (labels.length <= LISTED_CLASSES) {
-    const cell = cellsOf(confusions);
+    const cell = confusionLookup(confusions);
     const columns: Column<number>[] = [
       { header: "test set: truth", value: (truth) => labels[truth]! },
       ...labels.map((label, predicted) => ({
@@ -328,7 +328,7 @@ function confusion({ confusions, verdicts }: TestResults, labels: readonly strin
     // The first line has only characters of one column.
     if (table.indexOf("\n") <= width) return table;
   }
-  const mistakes = mistakesOf(confusions);
+  const mistakes = sortMistakes(confusions);
   const shown = mistakes.slice(0, LISTED_CLASSES);
   const sum = (some: readonly Confusion[]) => some.reduce((total, { rows }) => total + rows, 0);
   const wrong = sum(mistakes);
@@ -375,7 +375,7 @@ function baselines({ compared }: TestResults, width?: number): string {
     width,
   );
   const [own, ...others] = compared;
-  const tests = others.map((one) => `against ${named(one.name)}: ${standingOf(own, one)}`);
+  const tests = others.map((one) => `against ${named(one.name)}: ${showOwnStanding(own, one)}`);
   return `${table}\nMcNemar's exact test, this run ${tests.join(", ")}`;
 }
 

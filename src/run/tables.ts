@@ -97,7 +97,7 @@ export function lmMetricsRow(run: RunRecord): LmMetricsRow {
   };
 }
 
-/** metrics.csv and losses.csv for the run's objective; the tables of results for a classifier that was evaluated on the test set. */
+/** metrics.csv and losses.csv for the run's objective, and for an evaluated classifier the tables of its results. */
 export function runTables(
   record: RunRecord,
   result: TrainResult,

@@ -20,7 +20,7 @@ export interface Trained {
   options: TrainOptions | null;
   /** A message to try: of `textToTry`. */
   example: string;
-  /** What it reaches on the test set; null: unknown. */
+  /** Its result on the test set; null: unknown. */
   result: string | null;
   /** Why PEFT cannot load it; null: it can. */
   obstacle: string | null;
@@ -46,26 +46,26 @@ function trainedTitle({ meta, base }: Trained): string {
 const LISTED = 6;
 
 /** "ham or spam", or "one of 77 classes" */
-function classesOf({ labels }: Pick<AdapterMeta, "labels">): string {
+function classChoice({ labels }: Pick<AdapterMeta, "labels">): string {
   if (labels.length > LISTED) return `one of ${labels.length} classes`;
   const names = labels.map((label) => label.replace(/\s+/g, " "));
   return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
 }
 
 /** The title of a classifier's page: "Ham or spam?", or "Which of 77 classes?" */
-export function questionOf(meta: Pick<AdapterMeta, "labels">): string {
-  const text = meta.labels.length > LISTED ? `which of ${meta.labels.length} classes` : classesOf(meta);
+export function pageQuestion(meta: Pick<AdapterMeta, "labels">): string {
+  const text = meta.labels.length > LISTED ? `which of ${meta.labels.length} classes` : classChoice(meta);
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}?`;
 }
 
 /** "GPT-2 fine-tuned on spam with LoRA, rank 8, alpha 16, on gpt2-micro: 97.2 % of ..." */
-export function summaryOf(trained: Trained): string {
+export function describeTrained(trained: Trained): string {
   const { data, result } = trained;
   return `GPT-2, fine-tuned${data === null ? "" : ` on ${data}`}: ${trainedTitle(trained)}.${result === null ? "" : ` ${result}.`}`;
 }
 
-/** The code that uses the trained model in `directory`, a run or an adapter; `adapter` is the directory of the adapter. */
-export function usagesOf(trained: Trained, directory = "adapter", adapter = directory): Usage[] {
+/** The code that uses the trained model in `directory`, a run or an adapter; `adapter`: the adapter's directory. */
+export function listUsages(trained: Trained, directory = "adapter", adapter = directory): Usage[] {
   return [pageUsage(trained, directory), nodeUsage(trained, directory), peftUsage(trained, adapter)];
 }
 
@@ -122,7 +122,7 @@ function nodeUsage({ meta, base, example }: Trained, directory: string): Usage {
           "const device = await openDevice();",
           `const classifier = await Classifier.load(${place}, ${options});`,
           `const [{ label, probability }] = await classifier.classify([${JSON.stringify(example)}]);`,
-          `console.log(label, probability); // ${classesOf(meta)}`,
+          `console.log(label, probability); // ${classChoice(meta)}`,
         ]
       : [
           PACKAGE_CODE.replace("Classifier", "LanguageModel"),
@@ -164,7 +164,7 @@ function lines(...all: readonly string[]): string {
 }
 
 /** The README of a download with the trained model in `directory`. */
-export function readmeOf(trained: Trained, directory?: string, adapter?: string): string {
+export function writeReadme(trained: Trained, directory?: string, adapter?: string): string {
   const { meta, base, end, data, options, result } = trained;
   const classifies = meta.task.objective === "classification";
   const facts: [string, string | null][] = [
@@ -172,11 +172,13 @@ export function readmeOf(trained: Trained, directory?: string, adapter?: string)
     ["Method", `${MODE_TITLES[meta.mode]} (mode ${meta.mode})`],
     ["Classes", classifies ? meta.labels.join(", ") : null],
     ["Data", data],
-    ["Settings", options && settingsOf(options)],
+    ["Settings", options && showSettings(options)],
     ["Result", result],
   ];
-  const usages = usagesOf(trained, directory, adapter);
-  const what = classifies ? `A GPT-2 that classifies messages as ${classesOf(meta)}.` : "A GPT-2 that continues texts.";
+  const usages = listUsages(trained, directory, adapter);
+  const what = classifies
+    ? `A GPT-2 that classifies messages as ${classChoice(meta)}.`
+    : "A GPT-2 that continues texts.";
   return lines(
     ...frontMatter(meta, base, trained.obstacle === null ? "peft" : null),
     `# ${trainedTitle(trained)}`,
@@ -197,7 +199,7 @@ export function readmeOf(trained: Trained, directory?: string, adapter?: string)
 }
 
 /** The settings that matter most, and those that are not the defaults: "epochs 3, batchSize 8, lr 0.001, seed 1". */
-function settingsOf(options: TrainOptions): string {
+function showSettings(options: TrainOptions): string {
   const shown = ["epochs", "batchSize", "lr", "seed"];
   const own = ofMode(options, options.mode);
   return SETTING_NAMES.filter(

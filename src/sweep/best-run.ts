@@ -1,6 +1,6 @@
 /** The part of a sweep's report about its best run: confusion matrix, classes, mistakes. */
 import type { Block } from "../report/document.ts";
-import { cellsOf, LISTED_CLASSES, type Measured, mistakesOf } from "../report/statistics.ts";
+import { confusionLookup, LISTED_CLASSES, type Measured, sortMistakes } from "../report/statistics.ts";
 import { oneLine } from "../report/text.ts";
 import type { TestResults } from "../train/results.ts";
 import { percent } from "./measure.ts";
@@ -40,7 +40,7 @@ const show = (of: Measured | null) => (of ? percent(of.share) : NONE);
 
 /** The whole confusion matrix and the measures of every class. */
 function fewClasses({ confusions, classes }: TestResults, names: readonly string[]): Block[] {
-  const cell = cellsOf(confusions);
+  const cell = confusionLookup(confusions);
   return [
     {
       kind: "table",
@@ -77,7 +77,7 @@ function manyClasses({ trial, labels, results }: TrialRecord): Block[] {
       kind: "table",
       name: "confusion",
       header: ["truth", "predicted", "rows"],
-      rows: mistakesOf(confusions)
+      rows: sortMistakes(confusions)
         .slice(0, LISTED_CLASSES)
         .map((one) => [names[one.truth]!, names[one.predicted]!, one.rows]),
     },

@@ -10,8 +10,8 @@ import { didYouMean } from "../suggest.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/options.ts";
 
 /**
- * Settings of an arm. A list is tried value by value, in every combination; `targets` and `layers` are lists of lists. With
- * `lr: { choose: [rates] }` every combination has a learning rate of its own, chosen on the validation set.
+ * Settings of an arm. A list is tried value by value, in every combination; `targets` and `layers` are lists of lists.
+ * With `lr: { choose: [rates] }` every combination has a learning rate of its own, chosen on the validation set.
  */
 export type Arm = Record<string, unknown>;
 
@@ -33,8 +33,8 @@ export interface Trial {
 }
 
 /**
- * A combination of settings: `rates[i][j]` is the trial at the i-th learning rate with the j-th seed. The first seed is trained at every
- * rate, the others only at the one that is then chosen.
+ * A combination of settings: `rates[i][j]` is the trial at the i-th learning rate with the j-th seed. The first seed is
+ * trained at every rate, the others only at the one that is then chosen.
  */
 export interface Cell {
   rates: Trial[][];
@@ -64,7 +64,7 @@ function combinations(arm: Arm): Record<string, unknown>[] {
 }
 
 /** The learning rates that an arm's cells choose from; undefined: they do not choose. */
-function choicesOf({ lr }: Arm): unknown[] | undefined {
+function rateChoices({ lr }: Arm): unknown[] | undefined {
   if (typeof lr !== "object" || lr === null || Array.isArray(lr)) return undefined;
   const { choose, ...others } = lr as { choose?: unknown };
   const isList = Array.isArray(choose) && choose.length > 1 && new Set(choose).size === choose.length;
@@ -75,10 +75,10 @@ function choicesOf({ lr }: Arm): unknown[] | undefined {
   });
 }
 
-/** Throws ConfigError if there are more than `LIMITS.trials`, which are counted without creating them, or if arms are unequal. */
+/** Throws ConfigError for more than `LIMITS.trials` (counted without creating them), or if arms are unequal. */
 export function checkArms(arms: readonly Arm[], seeds: number): void {
   checkNumber("--seeds", seeds, { min: 1, whole: true });
-  const choices = arms.map((arm) => choicesOf(arm)?.length ?? 1);
+  const choices = arms.map((arm) => rateChoices(arm)?.length ?? 1);
   const counts = new Set(choices.filter((count) => count > 1));
   if (counts.size > 1)
     throw new ConfigError("some arms choose from more learning rates than others", {
@@ -96,14 +96,14 @@ export function checkArms(arms: readonly Arm[], seeds: number): void {
 }
 
 /**
- * The distinct cells of a sweep, with `seeds` consecutive seeds starting at the base's. `identify` returns everything else that
- * determines the results with a model: its contents and the data. Throws ConfigError if a value is invalid.
+ * The distinct cells of a sweep, with `seeds` consecutive seeds starting at the base's. `identify` returns everything
+ * else that determines the results with a model: its contents and the data. Throws ConfigError if a value is invalid.
  */
 export async function listCells(spec: SweepSpec, seeds: number, identify: (model: string) => unknown): Promise<Cell[]> {
   if (spec.arms.length === 0) throw new ConfigError("the sweep has no arms", { expected: "one or more" });
   checkArms(spec.arms, seeds);
   const cells = new Map<string, Cell>();
-  for (const { model, rates: tried } of optionsOf(spec)) {
+  for (const { model, rates: tried } of expandArms(spec)) {
     const identity = await identify(model);
     const rates: Trial[][] = [];
     for (const options of tried) {
@@ -117,11 +117,11 @@ export async function listCells(spec: SweepSpec, seeds: number, identify: (model
   return [...cells.values()];
 }
 
-/** The model and the options, at each learning rate, of each combination of settings. Throws ConfigError if a value is invalid. */
-export function* optionsOf({ base, arms, rows }: SweepSpec): Generator<{ model: string; rates: TrainOptions[] }> {
+/** The model, and the options at each learning rate, of each combination. Throws ConfigError if a value is invalid. */
+export function* expandArms({ base, arms, rows }: SweepSpec): Generator<{ model: string; rates: TrainOptions[] }> {
   for (const arm of arms) {
     checkKeys(arm, KEYS, "an arm");
-    const choices = choicesOf(arm);
+    const choices = rateChoices(arm);
     for (const combination of combinations(arm)) {
       const settings = { ...base, ...combination } as RunSettings;
       const { model = "gpt2-micro", ...given } = ofMode(settings, settings.mode ?? DEFAULTS.mode);
@@ -148,10 +148,10 @@ export function checkKeys(settings: object, known: readonly string[], part: stri
 }
 
 /**
- * The distinct trials that can be run: the first seed at every rate, and the other seeds at the rate that is chosen, which is the only
- * one of most cells. `chosen` returns its index in `cell.rates`; undefined: it is not known yet.
+ * The distinct trials that can be run: the first seed at every rate, and the other seeds at the rate that is chosen,
+ * which is the only one of most cells. `chosen` returns its index in `cell.rates`; undefined: it is not known yet.
  */
-export function trialsOf<C extends Cell>(
+export function runnableTrials<C extends Cell>(
   cells: readonly C[],
   chosen: (cell: C) => number | undefined = () => undefined,
 ): Trial[] {
@@ -175,7 +175,7 @@ async function nameTrial(model: string, options: TrainOptions, identity: unknown
 }
 
 /** Whether a trial was started with these options, or with others that give the same result. */
-export function isTrialOf(begun: Partial<TrainOptions>, { options }: Pick<Trial, "options">): boolean {
+export function matchesTrial(begun: Partial<TrainOptions>, { options }: Pick<Trial, "options">): boolean {
   return SETTING_NAMES.every(
     (name) => SETTINGS[name].sameBits || JSON.stringify(begun[name]) === JSON.stringify(options[name]),
   );
@@ -186,7 +186,7 @@ export function showRate(lr: number): string {
   return lr < 0.001 ? lr.toExponential() : String(lr);
 }
 
-/** "LoRA, rank 8, alpha 16", with targets and blocks unless they are all, and the base model's type unless it is f32. */
+/** "LoRA, rank 8, alpha 16", with targets and blocks unless all, and the base model's type unless f32. */
 export function describeTrial({ options }: Pick<Trial, "options">): string {
   const { mode, targets, layers, dtype } = options;
   const base = dtype === "f32" ? "" : `, base model in ${dtype}`;

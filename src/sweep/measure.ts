@@ -1,4 +1,4 @@
-/** What the cells of a sweep are compared by on the test set: the accuracy of classifiers, the perplexity of language models. */
+/** The measure by which cells are compared on the test set: accuracy of classifiers, perplexity of language models. */
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
@@ -42,14 +42,14 @@ interface Comparison {
 
 export const percent = (share: number) => (100 * share).toFixed(1);
 
-export function measureOf(data: TrainingData, trials: readonly TrialRecord[]): Measure {
+export function chooseMeasure(data: TrainingData, trials: readonly TrialRecord[]): Measure {
   return data.objective === "lm" ? perplexityOn(trials[0]!.results.texts!) : accuracyOn(data);
 }
 
 /** The accuracy on the rows of a test set. */
 function accuracyOn({ test }: LoadedDataset): Measure {
   /** Whether each row is classified correctly by the majority of the seeds; undecided in case of a tie. */
-  const verdictsOf = (trials: readonly TrialRecord[]): Verdict[] =>
+  const majorityVerdicts = (trials: readonly TrialRecord[]): Verdict[] =>
     Array.from({ length: test.size }, (_, row) => {
       const right = trials.filter(({ results }) => results.test!.verdicts[row] === 1).length;
       return 2 * right === trials.length ? null : 2 * right > trials.length;
@@ -67,7 +67,7 @@ function accuracyOn({ test }: LoadedDataset): Measure {
       return wilson(right, test.size);
     },
     compare: (first, second) => {
-      const { onlyFirst, onlySecond, undecided, p } = mcnemar(verdictsOf(first), verdictsOf(second));
+      const { onlyFirst, onlySecond, undecided, p } = mcnemar(majorityVerdicts(first), majorityVerdicts(second));
       return { figures: [onlyFirst, onlySecond, undecided], p, firstIsBetter: onlyFirst > onlySecond };
     },
     figures: ["only the first correct", "only the second correct", "undecided"],
@@ -95,23 +95,23 @@ function lossPer(counts: readonly number[], { loss }: TextLosses, rows: Uint32Ar
 }
 
 /** The perplexity of some texts, and the bits for a byte of them. */
-const perplexityOf: Ratio = (texts, rows) => Math.exp(lossPer(texts.tokens, texts, rows));
-const bitsOf: Ratio = (texts, rows) => lossPer(texts.bytes, texts, rows) / Math.LN2;
+const perplexityRatio: Ratio = (texts, rows) => Math.exp(lossPer(texts.tokens, texts, rows));
+const bitsPerByte: Ratio = (texts, rows) => lossPer(texts.bytes, texts, rows) / Math.LN2;
 
 /** The mean of a ratio over a cell's seeds. */
-function meanOf(trials: readonly TrialRecord[], of: Ratio, rows: Uint32Array): number {
+function meanRatio(trials: readonly TrialRecord[], of: Ratio, rows: Uint32Array): number {
   return trials.reduce((sum, { results }) => sum + of(results.texts!, rows), 0) / trials.length;
 }
 
 /** The bootstrap interval of the bits per byte of a cell. */
 export function bitsInterval(trials: readonly TrialRecord[]): Interval {
   const { length } = trials[0]!.results.texts!.loss;
-  return percentiles95(bootstrap(length, SAMPLES.interval, (rows) => meanOf(trials, bitsOf, rows)));
+  return percentiles95(bootstrap(length, SAMPLES.interval, (rows) => meanRatio(trials, bitsPerByte, rows)));
 }
 
 function perplexityOn({ of, loss: { length } }: TextLosses): Measure {
   const show = (value: number) => value.toPrecision(4);
-  const perplexity = (trials: readonly TrialRecord[], rows: Uint32Array) => meanOf(trials, perplexityOf, rows);
+  const perplexity = (trials: readonly TrialRecord[], rows: Uint32Array) => meanRatio(trials, perplexityRatio, rows);
   return {
     name: "perplexity",
     title: "perplexity",

@@ -8,7 +8,7 @@ import type { TrainOptions } from "../train/options.ts";
 import { showRate } from "./grid.ts";
 import { type Measure, percent } from "./measure.ts";
 import { finishedTrials, list, type Outcome } from "./outcome.ts";
-import { PUBLISHED_OF, PUBLISHED_ROWS, publishedOf } from "./published.ts";
+import { PUBLISHED_OF, PUBLISHED_ROWS, publishedAccuracy } from "./published.ts";
 import type { FinishedCell, TrialRecord } from "./store.ts";
 
 const SPLITS: Record<LoadedDataset["split"], string> = {
@@ -90,7 +90,7 @@ function aboutRates(cells: readonly FinishedCell[], outcomes: readonly Outcome[]
 }
 
 export function aboutPublished(outcomes: readonly Outcome[], data: TrainingData): Block[] {
-  if (outcomes.every((outcome) => publishedOf(outcome, data) === undefined)) return [];
+  if (outcomes.every((outcome) => publishedAccuracy(outcome, data) === undefined)) return [];
   const text = `Published figures are from ${PUBLISHED_OF}: one seed each, with the same ${PUBLISHED_ROWS} test rows and the same settings.`;
   return [{ kind: "text", text }];
 }

@@ -1,4 +1,4 @@
-/** What the cells of a sweep came to, and which of them are compared. */
+/** The results of a sweep's cells, and which of them are compared. */
 import type { Mode } from "../config.ts";
 import { type Interval, type Summary, summarize } from "../report/statistics.ts";
 import { oneLine } from "../report/text.ts";
@@ -37,20 +37,20 @@ export const LONGEST_NAME = 60;
 
 export const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
-const optionsOf = ({ trials: [first] }: FinishedCell) => first!.options;
+const cellOptions = ({ trials: [first] }: FinishedCell) => first!.options;
 
 /** The cells' descriptions, with the settings in which those of the same description differ. */
-function labelsOf(cells: readonly FinishedCell[]): string[] {
+function labelCells(cells: readonly FinishedCell[]): string[] {
   const models = new Set(cells.map(({ trials: [first] }) => first!.trial.model));
   const names = cells.map(({ trials: [first] }) => {
     return describeTrial(first!) + (models.size > 1 ? `, ${oneLine(first!.trial.model, LONGEST_NAME)}` : "");
   });
-  const rateOf = (cell: FinishedCell) =>
-    cell.rates.length > 1 ? "its own rate" : `rate ${showRate(optionsOf(cell).lr)}`;
+  const rateLabel = (cell: FinishedCell) =>
+    cell.rates.length > 1 ? "its own rate" : `rate ${showRate(cellOptions(cell).lr)}`;
   const words: ((cell: FinishedCell) => string)[] = [
-    rateOf,
+    rateLabel,
     ...SETTING_NAMES.filter((name) => name !== "lr" && name !== "seed").map(
-      (name) => (cell: FinishedCell) => `${name} ${optionsOf(cell)[name]}`,
+      (name) => (cell: FinishedCell) => `${name} ${cellOptions(cell)[name]}`,
     ),
   ];
   const differing = new Map(
@@ -63,12 +63,12 @@ function labelsOf(cells: readonly FinishedCell[]): string[] {
 }
 
 /** The cells that have finished trials. */
-export function outcomesOf(cells: readonly FinishedCell[], measure: Measure): Outcome[] {
+export function listOutcomes(cells: readonly FinishedCell[], measure: Measure): Outcome[] {
   const finished = cells.filter(({ trials }) => trials.length > 0);
-  const labels = labelsOf(finished);
+  const labels = labelCells(finished);
   return finished.map((cell, i) => {
     const { trials } = cell;
-    const { mode, rank, alpha, lr } = optionsOf(cell);
+    const { mode, rank, alpha, lr } = cellOptions(cell);
     const isTuned = cell.rates.length > 1;
     return {
       label: labels[i]!,
@@ -91,18 +91,18 @@ export function finishedTrials(cells: readonly FinishedCell[]): TrialRecord[] {
 }
 
 /** The one with the lowest validation loss. The test set is not used for selection. */
-export function bestOf(outcomes: readonly Outcome[]): Outcome | undefined {
+export function bestOutcome(outcomes: readonly Outcome[]): Outcome | undefined {
   return lowestLoss(outcomes, ({ loss }) => loss);
 }
 
 /** Without the cells at a shared learning rate, where there are others of the same mode with a rate of their own. */
-export function tunedOf(outcomes: readonly Outcome[]): Outcome[] {
+export function dropUntuned(outcomes: readonly Outcome[]): Outcome[] {
   const tuned = new Set(outcomes.filter(({ tried }) => tried.length > 0).map(({ mode }) => mode));
   return outcomes.filter(({ mode, tried }) => tried.length > 0 || !tuned.has(mode));
 }
 
 /** The best cell of each mode. */
-export function methodsOf(outcomes: readonly Outcome[]): Outcome[] {
+export function bestPerMode(outcomes: readonly Outcome[]): Outcome[] {
   const modes = [...new Set(outcomes.map(({ mode }) => mode))];
-  return modes.flatMap((mode) => bestOf(outcomes.filter((outcome) => outcome.mode === mode)) ?? []);
+  return modes.flatMap((mode) => bestOutcome(outcomes.filter((outcome) => outcome.mode === mode)) ?? []);
 }

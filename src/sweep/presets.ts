@@ -3,7 +3,7 @@ import { type GPT2Config, MODES, type Mode, type Target } from "../config.ts";
 import { trainableCount } from "../model/trainable.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { DEFAULTS, ofMode, PAPER, type TrainOptions } from "../train/options.ts";
-import { specOf } from "../train/sizes.ts";
+import { runSpec } from "../train/sizes.ts";
 import type { Arm } from "./grid.ts";
 
 /** A predefined sweep; its arms may depend on the model and on the shared settings. */
@@ -20,8 +20,8 @@ const BASELINES = { mode: ["all", "last_block", "last_layer"] };
 const IN_BLOCKS: Target[] = ["q", "k", "v", "o", "fc", "proj"];
 
 /**
- * Which matrices to adapt with an equal number of parameters: per block and unit of rank, q, k, v and o have 2 C parameters
- * each, fc and proj 5 C. The total per block is 72 C, which is rank 4 on all six.
+ * Which matrices to adapt with an equal number of parameters: per block and unit of rank, q, k, v and o have 2 C
+ * parameters each, fc and proj 5 C. The total per block is 72 C, which is rank 4 on all six.
  */
 const EQUAL_BUDGET: Arm[] = [
   { targets: [["v"]], rank: 36 },
@@ -32,7 +32,7 @@ const EQUAL_BUDGET: Arm[] = [
   { targets: [IN_BLOCKS], rank: 4 },
 ].map((arm) => ({ ...arm, mode: "lora", alpha: 2 * arm.rank }));
 
-/** Which blocks to adapt with a nearly equal number of parameters (ranks are whole): all with rank 4, each half, each block. */
+/** Which blocks to adapt with nearly equal numbers of parameters: all with rank 4, each half, each block. */
 function whichLayers({ n_layer }: GPT2Config): Arm[] {
   const all = Array.from({ length: n_layer }, (_, layer) => layer);
   const half = Math.ceil(n_layer / 2);
@@ -48,7 +48,7 @@ const STEPS = [1, 3, 10, 30, 100];
 
 const ratesFrom = (lowest: number) => STEPS.map((step) => Number((lowest * step).toPrecision(3)));
 
-/** The lowest learning rate that is tried for a method, and the rates in its paper, with Adam unless it says otherwise. */
+/** The lowest learning rate tried for a method, and the rates in its paper, with Adam unless stated otherwise. */
 export const RATES: Record<Mode, { lowest: number; papers?: string }> = {
   lora: { lowest: 1e-4, papers: "2e-4 for GPT-2 (Hu et al. 2021)" },
   all: { lowest: 1e-5, papers: "1e-5 to 5e-5 (Devlin et al. 2019, Ben Zaken et al. 2021)" },
@@ -60,17 +60,17 @@ export const RATES: Record<Mode, { lowest: number; papers?: string }> = {
   prefix: { lowest: 1e-3, papers: "5e-5 with a projection (Li and Liang 2021)" },
 };
 
-/** Each method, with sizes that give it as many trainable parameters as LoRA, and a learning rate of its own out of equally many. */
+/** Each method, sized to as many trainable parameters as LoRA, at its own learning rate of equally many. */
 function methods(config: GPT2Config, settings: RunSettings): Arm[] {
   const { objective = "classification" } = settings;
   // Two classes: their number hardly matters.
   const data = { objective, labels: objective === "lm" ? [] : ["0", "1"] };
   const count = (mode: Mode, size: Partial<TrainOptions> = {}) =>
-    trainableCount(specOf({ config }, data, trainOptions(ofMode({ ...settings, ...size, mode }, mode))));
+    trainableCount(runSpec({ config }, data, trainOptions(ofMode({ ...settings, ...size, mode }, mode))));
   const target = count("lora");
   /** The size with the nearest count, which is linear in it. */
-  const nearest = (countOf: (size: number) => number, most = Infinity) => {
-    const size = 1 + Math.round((target - countOf(1)) / (countOf(2) - countOf(1)));
+  const nearest = (countAt: (size: number) => number, most = Infinity) => {
+    const size = 1 + Math.round((target - countAt(1)) / (countAt(2) - countAt(1)));
     return Math.min(most, Math.max(1, size));
   };
   const tokens = (mode: Mode) =>
@@ -85,7 +85,7 @@ function methods(config: GPT2Config, settings: RunSettings): Arm[] {
   return modes.map((mode) => ({ mode, ...sizes[mode], lr: { choose: ratesFrom(RATES[mode].lowest) } }));
 }
 
-/** Rank and alpha at the shared learning rate, as published, and at a rate of each cell's own, from a tenth to ten times the shared one. */
+/** Rank and alpha at the shared learning rate, as published, and at each cell's own rate, .1 to 10 times that. */
 function tunedGrid(_model: GPT2Config, { lr = DEFAULTS.lr }: RunSettings): Arm[] {
   const grid = { mode: "lora", rank: RANKS, alpha: RANKS };
   return [grid, { ...grid, lr: { choose: ratesFrom(lr / 10) } }];
@@ -105,7 +105,7 @@ export const SWEEPS: Record<string, SweepPreset> = {
     arms: methods,
     about:
       "Sizes: the width of adapter layers and the number of virtual tokens are those with which the number of trainable parameters is nearest to " +
-      "LoRA's; virtual tokens take at most an eighth of the model's context. The other methods have the size that they have.",
+      "LoRA's; virtual tokens take at most an eighth of the model's context. The sizes of the other methods are fixed.",
   },
   targets: { base: {}, arms: EQUAL_BUDGET },
   layers: { base: {}, arms: whichLayers },

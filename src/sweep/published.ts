@@ -2,7 +2,7 @@
 import published from "../../data/published/sms-lora.json" with { type: "json" };
 import type { TrainingData } from "../data/texts.ts";
 import { ofMode, PAPER, resolveOptions, type TrainOptions } from "../train/options.ts";
-import { isTrialOf } from "./grid.ts";
+import { matchesTrial } from "./grid.ts";
 import type { Outcome } from "./outcome.ts";
 
 /** What they were measured on. */
@@ -12,10 +12,13 @@ export const { of: PUBLISHED_OF, rows: PUBLISHED_ROWS } = published;
 const FREE = ["mode", "rank", "alpha", "seed", "evalEvery"] as const satisfies (keyof TrainOptions)[];
 
 /**
- * The published test accuracy of a setting, or undefined. It applies only to the experiment's rows of the SMS collection, padded
- * to the longest, and to GPT-2 124M with the published program's settings.
+ * The published test accuracy of a setting, or undefined. It applies only to the experiment's rows of the SMS
+ * collection, padded to the longest, and to GPT-2 124M with the published program's settings.
  */
-export function publishedOf({ mode, rank, alpha, trials: [trial] }: Outcome, data: TrainingData): number | undefined {
+export function publishedAccuracy(
+  { mode, rank, alpha, trials: [trial] }: Outcome,
+  data: TrainingData,
+): number | undefined {
   if (data.objective === "lm") return undefined;
   const { origin, split, train, stats } = data;
   const rows = origin.name === published.data && split === "experiment" && stats.copies === 0;
@@ -23,7 +26,7 @@ export function publishedOf({ mode, rank, alpha, trials: [trial] }: Outcome, dat
   const { model } = trial!.trial;
   const { options } = trial!;
   const free = Object.fromEntries(FREE.map((key) => [key, options[key]]));
-  const settings = isTrialOf(options, { options: resolveOptions(ofMode({ ...PAPER, ...free }, mode)) });
+  const settings = matchesTrial(options, { options: resolveOptions(ofMode({ ...PAPER, ...free }, mode)) });
   if (!(rows && padded && settings && published.models.includes(model))) return undefined;
   return mode === "lora"
     ? published.lora.find((cell) => cell.rank === rank && cell.alpha === alpha)?.test

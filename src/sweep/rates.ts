@@ -1,4 +1,4 @@
-/** The parts of a sweep's report about learning rates: which were tried and chosen, and rank and alpha without and with that choice. */
+/** A sweep report's parts on learning rates: those tried and chosen, and rank and alpha without and with the choice. */
 import { MODE_TITLES } from "../config.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Block } from "../report/document.ts";
@@ -8,13 +8,13 @@ import { showRate } from "./grid.ts";
 import type { Measure } from "./measure.ts";
 import type { Outcome } from "./outcome.ts";
 import { RATES } from "./presets.ts";
-import { publishedOf } from "./published.ts";
+import { publishedAccuracy } from "./published.ts";
 
 /** Rank and alpha at the shared learning rate and at each cell's own, where the sweep has whole grids of them. */
 export function grids(outcomes: readonly Outcome[], data: TrainingData, measure: Measure): Block[] {
   const lora = outcomes.filter(({ mode }) => mode === "lora");
-  const shared = gridOf(lora.filter(({ tried }) => tried.length === 0));
-  const own = gridOf(lora.filter(({ tried }) => tried.length > 0));
+  const shared = findGrid(lora.filter(({ tried }) => tried.length === 0));
+  const own = findGrid(lora.filter(({ tried }) => tried.length > 0));
   const values = [shared, own].flatMap((grid) => grid?.cells ?? []).map(({ test }) => test.mean);
   const range = { low: Math.min(...values), high: Math.max(...values) };
   const both = shared !== null && own !== null;
@@ -32,7 +32,7 @@ interface Grid {
 }
 
 /** A full grid with several ranks and alphas; null if the cells are none. */
-function gridOf(cells: readonly Outcome[]): Grid | null {
+function findGrid(cells: readonly Outcome[]): Grid | null {
   const unique = (of: (cell: Outcome) => number) => [...new Set(cells.map(of))].sort((a, b) => a - b);
   const ranks = unique(({ rank }) => rank);
   const alphas = unique(({ alpha }) => alpha);
@@ -53,7 +53,7 @@ function gridBlocks(
     const cell = cells.find((one) => one.rank === rank && one.alpha === alpha);
     if (!cell) return "-";
     const { test, interval, lr, tried } = cell;
-    const other = publishedOf(cell, data);
+    const other = publishedAccuracy(cell, data);
     return (
       `${show(test.mean)}${test.n > 1 ? ` ± ${show(test.sd)}` : ""} (${show(interval.low)} to ${show(interval.high)})` +
       `${tried.length > 0 ? `, rate ${showRate(lr)}` : ""}${other === undefined ? "" : `; published ${show(other)}`}`

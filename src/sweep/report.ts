@@ -5,25 +5,25 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import { findLeaks } from "../data/duplicates.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { LM_METRICS_COLUMNS, METRICS_COLUMNS, toCsv } from "../report/csv.ts";
-import { type Block, filesOf, toHtml, toMarkdown } from "../report/document.ts";
+import { type Block, blockFiles, toHtml, toMarkdown } from "../report/document.ts";
 import { holm, SIGNIFICANT, standing } from "../report/statistics.ts";
 import { lossCurves, valueOverSize } from "../report/sweep-charts.ts";
 import { lmMetricsRow, metricsRow } from "../run/tables.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { details } from "./best-run.ts";
 import { showRate } from "./grid.ts";
-import { bitsInterval, type Measure, measureOf, percent } from "./measure.ts";
+import { bitsInterval, chooseMeasure, type Measure, percent } from "./measure.ts";
 import { aboutLeaks, aboutPublished, method } from "./method.ts";
-import { bestOf, finishedTrials, mean, methodsOf, type Outcome, outcomesOf, tunedOf } from "./outcome.ts";
-import { publishedOf } from "./published.ts";
+import { bestOutcome, bestPerMode, dropUntuned, finishedTrials, listOutcomes, mean, type Outcome } from "./outcome.ts";
+import { publishedAccuracy } from "./published.ts";
 import { grids, rates } from "./rates.ts";
 import type { FinishedCell, TrialRecord } from "./store.ts";
 
 const TITLE = "LoRA on GPT-2: sweep report";
 
 /**
- * Writes the report of the finished trials into the sweep's directory. Returns it as Markdown. `about` is what it says about the choice
- * of settings.
+ * Writes the report of the finished trials into the sweep's directory. Returns it as Markdown. `about` is what it says
+ * about the choice of settings.
  */
 export async function writeReport(
   out: string,
@@ -39,7 +39,7 @@ export async function writeReport(
       ? toCsv(LM_METRICS_COLUMNS, some.map(lmMetricsRow))
       : toCsv(METRICS_COLUMNS, some.map(metricsRow));
   const files: [path: string, content: string][] = [
-    ...filesOf(blocks),
+    ...blockFiles(blocks),
     ["metrics.csv", metrics(finished)],
     ...[...new Set(finished.map(({ options }) => options.mode))].map((mode): [string, string] => {
       return [`metrics-${mode}.csv`, metrics(finished.filter(({ options }) => options.mode === mode))];
@@ -52,10 +52,10 @@ export async function writeReport(
 }
 
 export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData, about?: string): Block[] {
-  const measure = measureOf(data, finishedTrials(cells));
-  const outcomes = outcomesOf(cells, measure);
-  const compared = tunedOf(outcomes);
-  const best = bestOf(compared);
+  const measure = chooseMeasure(data, finishedTrials(cells));
+  const outcomes = listOutcomes(cells, measure);
+  const compared = dropUntuned(outcomes);
+  const best = bestOutcome(compared);
   const leaks = data.objective === "lm" ? new Uint32Array() : findLeaks([data.train, data.val, data.test])[2]!;
   return [
     { kind: "heading", level: 1, text: TITLE },
@@ -158,13 +158,13 @@ function bitsColumns(): Columns[] {
   return [{ header: ["bits per byte", "bits 95 % low", "bits 95 % high"], values }];
 }
 
-/** Macro F1 where the classes are unequal, the accuracy without leaks where there are any, published figures where they apply. */
+/** Where they apply: macro F1 for unequal classes, the accuracy without leaks, published figures. */
 function accuracyColumns(outcomes: readonly Outcome[], data: LoadedDataset, leaks: Uint32Array): Columns[] {
   const leaked = new Set(leaks);
   const accuracyOnClean = ({ results }: TrialRecord) =>
     mean(results.test!.verdicts.filter((_, row) => !leaked.has(row)));
   const f1 = ({ results }: TrialRecord) => results.after.test.macroF1!;
-  const anyPublished = outcomes.some((outcome) => publishedOf(outcome, data) !== undefined);
+  const anyPublished = outcomes.some((outcome) => publishedAccuracy(outcome, data) !== undefined);
   const columns: [isShown: boolean, header: string, value: (outcome: Outcome) => number | undefined][] = [
     [isUnequal(data), "macro F1 %", ({ trials }) => mean(trials.map(f1))],
     [
@@ -172,7 +172,7 @@ function accuracyColumns(outcomes: readonly Outcome[], data: LoadedDataset, leak
       "test %, no copies",
       ({ trials }) => (leaked.size < data.test.size ? mean(trials.map(accuracyOnClean)) : undefined),
     ],
-    [anyPublished, "published", (outcome) => publishedOf(outcome, data)],
+    [anyPublished, "published", (outcome) => publishedAccuracy(outcome, data)],
   ];
   const show = (value: number | undefined) => (value === undefined ? "-" : percent(value));
   return columns
@@ -185,7 +185,7 @@ const megabytes = (bytes: number) => (bytes / 1e6).toPrecision(3);
 
 /** All methods in pairs; of a single method, the best setting against each other one. */
 function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: Measure): Block[] {
-  const methods = methodsOf(outcomes);
+  const methods = bestPerMode(outcomes);
   const [best] = methods;
   const pairs =
     methods.length > 1
@@ -226,7 +226,7 @@ function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: 
 }
 
 function losses(outcomes: readonly Outcome[]): Block[] {
-  const curves = methodsOf(outcomes).map(({ label, trials }) => ({
+  const curves = bestPerMode(outcomes).map(({ label, trials }) => ({
     name: label,
     points: trials[0]!.evaluations.map(({ examples, val }) => ({ examples_seen: examples, value: val.loss })),
   }));

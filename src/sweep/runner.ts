@@ -1,4 +1,4 @@
-/** Runs the trials of a sweep on one device and one data set: at once where that is faster, the others one after the other. */
+/** Runs the trials of a sweep on one device and one data set, at the same time where that is faster. */
 import { withLock } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import type { TrainingData } from "../data/texts.ts";
@@ -33,7 +33,7 @@ export type SweepEvent =
   | { type: "skip"; trial: Trial; record: TrialRecord }
   /** So many of the next trials are trained at once. */
   | { type: "group"; count: number }
-  /** So many cannot begin together: one half is trained before the other. */
+  /** This many trials cannot begin together: one half is trained before the other. */
   | { type: "divided"; count: number; error: LowrankError }
   | { type: "trial"; trial: Trial; index: number; count: number }
   | { type: "resumed"; trial: Trial; step: number }
@@ -43,7 +43,7 @@ export type SweepEvent =
   | { type: "done"; trial: Trial; record: TrialRecord; left: number; secondsLeft: number }
   | { type: "failed"; trial: Trial; error: LowrankError };
 
-/** How far the trials are that are trained at once. */
+/** The progress of the trials that are trained at the same time. */
 export interface Progress {
   /** How many have begun. */
   count: number;
@@ -72,8 +72,9 @@ interface Pending {
 }
 
 /**
- * Runs the unfinished trials: on the CPU as many at once as there are threads, on WebGPU those that can share a plan. If a trial fails, its
- * error is recorded and the sweep continues. An aborted sweep stops after a checkpoint. Returns the number of failed trials.
+ * Runs the unfinished trials: on the CPU as many at once as there are threads, on WebGPU those that can share a plan.
+ * If a trial fails, its error is recorded and the sweep continues. An aborted sweep stops after a checkpoint. Returns
+ * the number of failed trials.
  */
 export async function runTrials(args: SweepArguments): Promise<number> {
   const { out, trials, signal, onEvent } = args;

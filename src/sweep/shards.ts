@@ -2,11 +2,11 @@
 import type { TrainingData } from "../data/texts.ts";
 import { LowrankError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
-import { operationsOf } from "../train/estimate.ts";
+import { countOperations } from "../train/estimate.ts";
 import type { Cell, Trial } from "./grid.ts";
 
-/** What one part runs: a trial, or a further seed, at whichever rate is chosen. A trial of several cells is in one of them. */
-function unitsOf(cells: readonly Cell[]): Trial[][] {
+/** What one part runs: a trial, or a further seed at the rate chosen. A trial of several cells is listed once. */
+function listUnits(cells: readonly Cell[]): Trial[][] {
   const seen = new Set<string>();
   const units: Trial[][] = [];
   const take = (trials: readonly Trial[]) => {
@@ -22,15 +22,16 @@ function unitsOf(cells: readonly Cell[]): Trial[][] {
 }
 
 /**
- * The part, from 1 to `count`, of each trial that may be run, by its key: the costliest first, each to the part with the least to do,
- * and in the sweep's order where costs are equal. It does not depend on which trials are finished, nor on the rates that are chosen.
+ * The part, from 1 to `count`, of each trial that may be run, by its key: the costliest first, each to the part with
+ * the least to do, and in the sweep's order where costs are equal. It does not depend on which trials are finished, nor
+ * on the rates that are chosen.
  */
 export function divide(
   cells: readonly Cell[],
   count: number,
-  costOf: (trial: Trial) => number,
+  trialCost: (trial: Trial) => number,
 ): ReadonlyMap<string, number> {
-  const units = unitsOf(cells).map((trials) => ({ trials, cost: costOf(trials[0]!) }));
+  const units = listUnits(cells).map((trials) => ({ trials, cost: trialCost(trials[0]!) }));
   // More parts than that stay empty.
   const loads = new Array<number>(Math.min(count, units.length)).fill(0);
   const parts = new Map<string, number>();
@@ -42,24 +43,24 @@ export function divide(
   return parts;
 }
 
-/** Settings that change neither the time nor the memory of a trial are left out: trials of one shape are estimated once. */
-export function shapeOf({ model, options: { seed: _, alpha: __, lr: ___, ...shape } }: Trial): string {
+/** Without settings that change neither time nor memory: trials of one shape are estimated once. */
+export function trialShape({ model, options: { seed: _, alpha: __, lr: ___, ...shape } }: Trial): string {
   return JSON.stringify([model, shape]);
 }
 
 /** The estimated operations of a trial. One that cannot start, and fails when it is run, costs next to nothing. */
-export function costsIn(data: TrainingData, modelOf: (name: string) => GPT2Checkpoint): (trial: Trial) => number {
+export function costsIn(data: TrainingData, findModel: (name: string) => GPT2Checkpoint): (trial: Trial) => number {
   const known = new Map<string, number>();
   const estimate = (trial: Trial): number => {
     try {
-      return operationsOf({ model: modelOf(trial.model), data, ...trial.options });
+      return countOperations({ model: findModel(trial.model), data, ...trial.options });
     } catch (error) {
       if (error instanceof LowrankError) return 1;
       throw error;
     }
   };
   return (trial) => {
-    const shape = shapeOf(trial);
+    const shape = trialShape(trial);
     if (!known.has(shape)) known.set(shape, estimate(trial));
     return known.get(shape)!;
   };

@@ -11,7 +11,7 @@ import { ownFiles, replaceable } from "../run/files.ts";
 import { RECORD, type RunRecord, type TrialName } from "../run/record.ts";
 import { lowestLoss } from "../train/records.ts";
 import type { Results } from "../train/results.ts";
-import { type Cell, isTrialOf, type Trial } from "./grid.ts";
+import { type Cell, matchesTrial, type Trial } from "./grid.ts";
 
 /** The record of a finished trial. */
 export interface TrialRecord extends RunRecord {
@@ -26,10 +26,12 @@ export function trialDirectory(out: string, { name }: Pick<Trial, "name">): stri
   return joinPath(out, TRIALS, name);
 }
 
-/** The record of a trial that has begun, or null. The key and the options are checked: a default may have changed since. */
+/**
+ * The record of a trial that has begun, or null. The key and the options are checked: a default may have changed since.
+ */
 export async function readBegun(out: string, trial: Trial): Promise<RunRecord | null> {
   const record = await readIfRun(trialDirectory(out, trial));
-  return record?.trial?.key === trial.key && isTrialOf(record.options, trial) ? record : null;
+  return record?.trial?.key === trial.key && matchesTrial(record.options, trial) ? record : null;
 }
 
 /** The record of a finished trial, or null. */
@@ -84,7 +86,7 @@ export async function forgetError(out: string, trial: Trial): Promise<void> {
   await remove(errorPath(out, trial));
 }
 
-/** Runs `work` with exclusive access to the directory, or to its part "i/n". Throws ConfigError if another process holds the lock. */
+/** Runs `work` under the lock of the directory, or of its part "i/n". Throws ConfigError if the lock is taken. */
 export async function locked<T>(out: string, part: string, work: (check: Check) => Promise<T>): Promise<T> {
   return withLock(joinPath(out, part ? fileOfPart(part) : "sweep"), work, (owner) => {
     const found = owner === undefined ? {} : { found: owner };
@@ -126,7 +128,7 @@ export async function partCount(folders: readonly string[]): Promise<number | un
   return counts.size === 1 ? [...counts][0] : undefined;
 }
 
-/** Copies the finished trials of other sweep directories into `out`. Returns their number. Throws the errors of `check`. */
+/** Copies finished trials of other sweep directories into `out`; returns their number. Throws what `check` throws. */
 export async function collect(out: string, folders: readonly string[], check: Check): Promise<number> {
   let copied = 0;
   for (const folder of folders) {

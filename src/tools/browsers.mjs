@@ -20,7 +20,7 @@ const FIREFOX = [
   "C:\\Program Files\\Mozilla Firefox\\firefox.exe",
 ];
 
-/** The path of Chromium: from the variable CHROMIUM, from PATH, or from an installer's default location; null if there is none. */
+/** The path of Chromium: from CHROMIUM, from PATH, or an installer's default location; null if there is none. */
 export const findChromium = () => find("CHROMIUM", CHROMIUM);
 /** The path of Firefox, likewise. */
 export const findFirefox = () => find("FIREFOX", FIREFOX);

@@ -23,7 +23,7 @@ process.chdir(root);
 /** The commands, built as dist/<name>.js; `lowrank` is all of them. */
 const COMMANDS = ["lowrank", "train", "classify", "generate", "export", "sweep", "verify", "bench"];
 
-/** Ends the build unless `isDone`: what is half made is then made again. */
+/** Ends the build unless `isDone`: partial output is rebuilt next time. */
 function must(isDone) {
   if (!isDone) process.exit(1);
 }

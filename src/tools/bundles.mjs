@@ -19,7 +19,7 @@ export const NODE_BUNDLE = {
   logLevel: "warning",
 };
 
-/** Bundles the test files of the project in `root`, and the programs that they spawn, into build/test/. Returns esbuild's metafile. */
+/** Bundles the test files of `root`, and the programs that they spawn, into build/test/. Returns esbuild's metafile. */
 export async function bundleTests(root) {
   const tests = readdirSync(join(root, "test"), { recursive: true }).map(String);
   const { metafile } = await esbuild.build({

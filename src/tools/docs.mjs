@@ -1,6 +1,6 @@
 /**
- * `npm run docs`: renders the public API from its docstrings into build/api. TypeDoc needs an older TypeScript than the project, so
- * that both are fetched from the registry when it runs.
+ * `npm run docs`: renders the public API from its docstrings into build/api. TypeDoc needs an older TypeScript than the
+ * project's: both are fetched from the registry when it runs.
  */
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -32,7 +32,7 @@ const options = {
   out: join(root, "build/api"),
   name: "Lowrank",
   readme: join(root, "README.md"),
-  // Types of the engine's inside appear in signatures and are not explained.
+  // Internal types of the engine appear in signatures without documentation.
   "validation.notExported": "false",
   "validation.invalidLink": "false",
 };

@@ -1,7 +1,7 @@
 /**
- * Checks the system requirements of `npm test`: a WebGPU adapter, Chromium, and Firefox. What is missing is installed (Mesa's
- * software Vulkan driver, the packages chromium and firefox-esr) on Debian and its derivatives when run as root. Otherwise the
- * command to install it is printed, and the exit code is 1; without Firefox its tests are skipped.
+ * Checks the system requirements of `npm test`: a WebGPU adapter, Chromium, and Firefox. What is missing is installed
+ * (Mesa's software Vulkan driver, the packages chromium and firefox-esr) on Debian and its derivatives when run as
+ * root. Otherwise the command to install it is printed, and the exit code is 1; without Firefox its tests are skipped.
  */
 import { spawnSync } from "node:child_process";
 import { findChromium, findFirefox } from "./browsers.mjs";

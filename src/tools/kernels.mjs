@@ -1,6 +1,6 @@
 /**
- * Generates code from the kernel definitions in src/ops (`defineKernel`): the list of all kernels, the index of the shaders,
- * and the CPU's records and table of operations. The output is not committed.
+ * Generates code from the kernel definitions in src/ops (`defineKernel`): the list of all kernels, the index of the
+ * shaders, and the CPU's records and table of operations. The output is not committed.
  */
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -51,7 +51,7 @@ function writeList(found) {
   ]);
 }
 
-/** Shaders of training, of text generation and of weights in blocks alone: a page that classifies does not load them. */
+/** Shaders only for training, text generation and weights in blocks: a page that classifies does not load them. */
 const LATER =
   /_backward(\.prelude)?$|(quantized|_grouped)\.prelude$|^(adamw|gradnorm_|matmul_flat|matmul_gemv|attention_cached|cache_write|prefix_cache|tanh_)/;
 

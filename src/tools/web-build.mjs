@@ -1,6 +1,6 @@
 /**
- * Builds the browser bundles. dist/browser/ is the library `lowrank/browser`; dist/web/ is the complete page. It mirrors the
- * package's layout (dist/browser/, data/models/, ...), so that relative paths are the same in both.
+ * Builds the browser bundles. dist/browser/ is the library `lowrank/browser`; dist/web/ is the complete page. It
+ * mirrors the package's layout (dist/browser/, data/models/, ...), so that relative paths are the same in both.
  */
 import { createHash } from "node:crypto";
 import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { minifySync } from "vite";
 
 const PAGE = "src/web";
 const WEB = "dist/web";
-/** The library, the scripts of index.html and that of bench.html have a folder each: chunks that they shared would be more requests and bytes. */
+/** The library, index.html and bench.html have a folder each: shared chunks would cost more requests and bytes. */
 const LIBRARY = "dist/browser";
 const SCRIPTS = "dist/page";
 const BENCH = "dist/bench";
@@ -31,8 +31,8 @@ const ASSETS = [
 ];
 
 /**
- * Allows resources from this origin, and models and data sets that the visitor requests from the Hugging Face Hub. Inline scripts are allowed
- * by their hashes.
+ * Allows resources from this origin, and models and data sets that the visitor requests from the Hugging Face Hub.
+ * Inline scripts are allowed by their hashes.
  */
 const contentSecurityPolicy = (hashes) => [
   "default-src 'none'",
@@ -108,8 +108,8 @@ function inlineScripts(file) {
 }
 
 /**
- * Bundles entry points without some files, and the workers that are started then, into a folder. Scripts name their source maps, or,
- * which is 2 kB less in the page, only lie beside them.
+ * Bundles entry points without some files, and the workers that are started then, into a folder. Scripts name their
+ * source maps, or, which is 2 kB less in the page, only lie beside them.
  */
 async function bundle(outdir, entryPoints, { external = [], namesMaps = false } = {}) {
   const options = { ...common, outdir, metafile: true };
@@ -139,7 +139,7 @@ function shrink(path, script, options) {
   return { code: code.replace(/\b(import\(|new URL\(|type:)`([\w./-]+)`/g, '$1"$2"'), map };
 }
 
-/** What the page that classifies on its own leaves out: it downloads nothing, imports nothing, and has no other thread. */
+/** What the standalone page leaves out: it downloads nothing, imports nothing, and has no other thread. */
 const NOT_ALONE = [
   REMOTE,
   ...["hub-model", "http", "recover", "bitsandbytes", "peft-import"].map((name) => `*/${name}.ts`),
@@ -158,13 +158,13 @@ async function buildStandalone() {
   const style = await built("page.css");
   const page = await built("page.ts", script);
   const worker = await built("worker.ts", script);
-  const hashOf = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
+  const scriptHash = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
   // No connections: what is typed cannot leave the page.
   const policy = [
     "default-src 'none'",
-    `script-src ${hashOf(page)} 'wasm-unsafe-eval'`,
+    `script-src ${scriptHash(page)} 'wasm-unsafe-eval'`,
     "worker-src blob:",
-    `style-src ${hashOf(style)}`,
+    `style-src ${scriptHash(style)}`,
     "img-src data:",
   ].join("; ");
   const html = readFileSync(join(folder, "page.html"), "utf8")
@@ -176,8 +176,8 @@ async function buildStandalone() {
 }
 
 /**
- * Builds the service worker, which caches every file for offline use, except the page of measurements, under a version that
- * depends on all their contents.
+ * Builds the service worker, which caches every file for offline use, except the page of measurements, under a version
+ * that depends on all their contents.
  */
 async function buildServiceWorker() {
   const files = readdirSync(WEB, { recursive: true })

@@ -1,6 +1,7 @@
 /**
- * Serves dist/web on localhost: `node src/tools/web.mjs [--port N]`. Without --port, uses 8080, or another port if it is taken.
- * Sends the headers of dist/web/_headers, which enable shared memory between threads and restrict loading to this origin.
+ * Serves dist/web on localhost: `node src/tools/web.mjs [--port N]`. Without --port, uses 8080, or another port if it
+ * is taken. Sends the headers of dist/web/_headers, which enable shared memory between threads and restrict loading to
+ * this origin.
  */
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";

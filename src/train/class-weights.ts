@@ -4,11 +4,11 @@ import type { TrainingData } from "../data/texts.ts";
 export const CLASS_WEIGHTS = ["auto", "none"] as const;
 export type ClassWeights = (typeof CLASS_WEIGHTS)[number];
 
-/** Classes are unequal if the largest has more than so many times the rows of the smallest: a random split stays below. */
+/** Classes are unequal if the largest has over this many times the rows of the smallest: a random split stays below. */
 const UNEQUAL = 1.5;
 
 /** Rows of each class in the training set, by class id; none for texts. */
-function countsOf(data: TrainingData): number[] {
+function rowsPerClass(data: TrainingData): number[] {
   if (data.objective === "lm") return [];
   const { classes } = data.stats.train;
   return data.labels.map((label) => classes[label]!);
@@ -16,20 +16,21 @@ function countsOf(data: TrainingData): number[] {
 
 /** Whether the classes of the training set are unequal: their loss is weighted, and accuracy alone says little. */
 export function isUnequal(data: TrainingData): boolean {
-  const present = countsOf(data).filter((count) => count > 0);
+  const present = rowsPerClass(data).filter((count) => count > 0);
   const largest = present.reduce((most, count) => Math.max(most, count), 0);
   return present.some((count) => largest > UNEQUAL * count);
 }
 
 /**
- * The weight of each class if the classes are unequal and `how` is auto: proportional to 1 / sqrt(rows of the class), with mean 1 over the
- * training rows (Mahajan et al. 2018, "Exploring the limits of weakly supervised pretraining", sampled by it; Cui et al. 2019,
- * "Class-balanced loss based on effective number of samples", discuss it as a weight). Of the weights that were tried it raised macro
- * F1 at little cost in accuracy; data/README.md has the figures. A class without rows in the training set has weight 1, which never counts.
+ * The weight of each class if the classes are unequal and `how` is auto: proportional to 1 / sqrt(rows of the class),
+ * with mean 1 over the training rows (Mahajan et al. 2018, "Exploring the limits of weakly supervised pretraining",
+ * sampled by it; Cui et al. 2019, "Class-balanced loss based on effective number of samples", discuss it as a weight).
+ * Of the weights tried it raised macro F1 at little cost in accuracy; data/README.md has the figures. A class without
+ * training rows has weight 1, which is never used.
  */
-export function classWeightsOf(data: TrainingData, how: ClassWeights): Float32Array | undefined {
+export function weighClasses(data: TrainingData, how: ClassWeights): Float32Array | undefined {
   if (how === "none" || !isUnequal(data)) return undefined;
-  const counts = countsOf(data);
+  const counts = rowsPerClass(data);
   const sum = (of: (count: number) => number) => counts.reduce((total, count) => total + of(count), 0);
   const scale = sum((count) => count) / sum(Math.sqrt);
   return Float32Array.from(counts, (count) => (count > 0 ? scale / Math.sqrt(count) : 1));

@@ -1,6 +1,6 @@
 /**
- * Runs on the CPU at the same time, each on threads of its own: a step of a small model is too little work for several threads, which
- * wait for each other after every kernel. A run has the same bits on any number of threads.
+ * Runs on the CPU at the same time, each on threads of its own: a step of a small model is too little work for several
+ * threads, which wait for each other after every kernel. A run has the same bits on any number of threads.
  */
 import type { Backend, DeviceInfo } from "../backend/backend.ts";
 import { Engine } from "../engine/engine.ts";
@@ -11,7 +11,7 @@ import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import type { Round } from "./group.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
-import { memoryOf, type TrainResult } from "./records.ts";
+import { peakMemory, type TrainResult } from "./records.ts";
 import { type BegunJob, type Materials, type PlannedJob, train } from "./trainer.ts";
 
 /** Trains a job by itself. */
@@ -19,7 +19,7 @@ export type TrainAlone = (job: BegunJob) => Promise<TrainResult>;
 
 export class CpuParts {
   private readonly clock = new SharedClock();
-  /** Called when a run has ended, by runs that wait for memory. */
+  /** Called when a run ends, for runs that wait for memory. */
   private waiting: (() => void)[] = [];
   private active = 0;
   /** Bytes that the runs take which are trained: of one that has just begun the device does not know yet. */
@@ -33,11 +33,14 @@ export class CpuParts {
     private readonly parts: readonly Backend[],
   ) {}
 
-  /** The parts for some runs; null if they are not trained on the CPU. The device is the one that is chosen for the first run. */
+  /**
+   * The parts for some runs; null if they are not trained on the CPU. The device is the one that is chosen for the
+   * first run.
+   */
   static async open(common: Materials, runs: readonly PlannedJob[], signal?: AbortSignal): Promise<CpuParts | null> {
     const { device, info } = await chooseFor(common, runs[0]!, signal);
     if (info.kind !== "wasm") return null;
-    // The first type that fits depends on the memory that others leave.
+    // The first type that fits depends on the memory that other runs leave.
     const isOpen = runs.some(({ settings }) => settings.dtype === "auto");
     const parts = isOpen ? [] : divide(device, runs.length);
     return new CpuParts(common, device, info, parts.length > 0 ? parts : [device]);
@@ -82,12 +85,12 @@ export class CpuParts {
   ): Promise<TrainResult> {
     const { info } = this;
     const run = { ...this.common, ...settings };
-    // A run that began on another kind of device goes on there.
+    // A run that began on another kind of device continues there.
     const began = start.resume?.device ?? info.kind;
     if (began !== info.kind) return train({ ...run, signal, ...start });
     const prepared = prepareIfValid({ ...run, device: part });
     const shared = prepared && base && sharesBase(base, prepared) ? base : undefined;
-    const bytes = prepared ? bytesOf(prepared, shared !== undefined) : 0;
+    const bytes = prepared ? runBytes(prepared, shared !== undefined) : 0;
     while (this.active > 0 && this.taken + bytes > room && !signal.aborted)
       await new Promise<void>((resolve) => this.waiting.push(resolve));
     this.active++;
@@ -103,7 +106,7 @@ export class CpuParts {
   }
 }
 
-/** The device that is chosen for a run. What is wrong with the run is said when it is trained. */
+/** The device that is chosen for a run. Errors of the run are reported when it is trained. */
 async function chooseFor(
   common: Materials,
   { settings }: PlannedJob,
@@ -117,7 +120,7 @@ async function chooseFor(
   }
 }
 
-/** Parts for `runs` runs: with as many rounds, but more threads each, where the last round would not need all parts. */
+/** The parts for this many runs: fewer, with more threads each, if that takes no more rounds. */
 function divide(device: Backend, runs: number): Backend[] {
   const parts = device.divide?.(runs) ?? [];
   const rounds = Math.ceil(runs / Math.max(1, parts.length));
@@ -143,7 +146,7 @@ async function loadSharedBase(
     return engine;
   } catch (error) {
     engine?.destroy();
-    // What is wrong is said when a run is trained.
+    // Errors are reported when the run is trained.
     if (error instanceof LowrankError) return undefined;
     throw error;
   }
@@ -165,7 +168,7 @@ function sharesBase({ plan }: Engine, { spec, prefix }: PreparedRun): boolean {
 }
 
 /** What a run takes, with or without the base model's weights. */
-function bytesOf(prepared: PreparedRun, isShared: boolean): number {
+function runBytes(prepared: PreparedRun, isShared: boolean): number {
   const weights = isShared ? (memoryTotals(prepared.plan.memory).byRole.get("weight") ?? 0) : 0;
-  return memoryOf(prepared) - weights;
+  return peakMemory(prepared) - weights;
 }

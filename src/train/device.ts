@@ -14,13 +14,13 @@ export async function prepareOnDevice(
   options: CheckOptions,
 ): Promise<Choice & { prepared: PreparedRun }> {
   const prepared = prepareRun(run);
-  const choice = await chooseDevice(run.device, trainingOf(run, prepared, options.signal), options);
+  const choice = await chooseDevice(run.device, trainingWork(run, prepared, options.signal), options);
   const { device } = choice;
   return { ...choice, prepared: device === run.device ? prepared : prepareRun({ ...run, device }) };
 }
 
 /** Forward and backward passes over the first tokens of the run's first batch. */
-export function trainingOf({ model }: RunArguments, prepared: PreparedRun, signal?: AbortSignal): Work<Engine> {
+export function trainingWork({ model }: RunArguments, prepared: PreparedRun, signal?: AbortSignal): Work<Engine> {
   const { spec, options, capacity, optimizer, loader } = prepared;
   const [packed] = loader.epoch(0);
   const { ids, starts, rows, targets } = firstTokens(modelBatch(packed!, options.pooling), TOKENS);

@@ -14,7 +14,7 @@ interface BadStep {
   batches: readonly Batch[];
 }
 
-/** Names the first tensor that is not finite. The parameters are unchanged since the step, so its batches give the same values. */
+/** Names the first tensor that is not finite: parameters have not changed since, so batches give the same values. */
 export async function diagnose(engine: Engine, model: GPT2Checkpoint, bad: BadStep): Promise<TrainingError> {
   const { step, epoch, lr, loss, norm } = bad.record;
   const culprit = Number.isFinite(loss)

@@ -4,9 +4,9 @@ import type { Dataset } from "../data/dataset.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { roomFor } from "../model/batch.ts";
 import type { Segment } from "../plan/plan.ts";
-import { flopsOf } from "../plan/work.ts";
+import { countFlops } from "../plan/work.ts";
 import { prepareRun, type RunArguments } from "./prepare.ts";
-import { memoryOf } from "./records.ts";
+import { peakMemory } from "./records.ts";
 import { type FineTuneArguments, train } from "./trainer.ts";
 
 /** Timed steps, after one warm-up step. */
@@ -17,7 +17,7 @@ export interface TrialEstimate {
   device: string;
   trainable: number;
   bytes: number;
-  /** Estimated seconds of the whole run: the time before its first step, and all steps at the speed of the timed ones. */
+  /** Estimated seconds of the whole run: those before its first step, and all steps at the speed of the timed ones. */
   seconds: number;
 }
 
@@ -39,7 +39,7 @@ export async function estimateTrial(args: FineTuneArguments): Promise<TrialEstim
       if (event.type === "plan") {
         estimate.device = event.device.name;
         estimate.trainable = event.trainable;
-        estimate.bytes = memoryOf(event);
+        estimate.bytes = peakMemory(event);
       }
       if (event.type === "start") steps = event.steps;
       if (event.type === "evaluation" && event.record.step === 0) before = now - begun;
@@ -61,21 +61,21 @@ function few(set: Dataset | Blocks): Dataset | Blocks {
   return set instanceof Blocks ? set.first(ROWS) : set.split([ROWS / set.size, 1 - ROWS / set.size])[0]!;
 }
 
-/** A device without limits, and the most of a frozen prefix that is kept by default: an estimate is the same on every machine. */
+/** A device without limits and the default limit of a frozen prefix: an estimate is the same on every machine. */
 const ANYWHERE = { device: { limits: { maxBinding: Infinity, maxBuffer: Infinity } }, prefixBudget: 1e9 };
 
 /**
- * Operations in the matrix products of a whole run: its frozen prefix, its steps and its evaluations. They follow from the settings,
- * the model's shape and the data. Throws ConfigError or DataError if these do not match.
+ * Operations in the matrix products of a whole run: its frozen prefix, its steps and its evaluations. They follow from
+ * the settings, the model's shape and the data. Throws ConfigError or DataError if these do not match.
  */
-export function operationsOf(run: Omit<RunArguments, "device" | "prefixBudget">): number {
+export function countOperations(run: Omit<RunArguments, "device" | "prefixBudget">): number {
   const { flops, spec, plan, prefix, options, stepCounts } = prepareRun({ ...run, ...ANYWHERE });
   const { batchSize, accumulate, evalEvery } = options;
   const { train, val, test } = run.data;
   const { tokens, rows } = train.stats();
   const mean = roomFor(spec, { tokens: Math.round((batchSize * tokens) / rows), sequences: batchSize });
   const forward = (segments: readonly Segment[]) =>
-    flopsOf(
+    countFlops(
       segments.filter(({ name }) => name === "forward"),
       mean,
     );

@@ -1,4 +1,7 @@
-/** Several runs in one plan: adapters that share the base model and the batch, each as if it were trained alone, to the bit. */
+/**
+ * Several runs in one plan: adapters that share the base model and the batch, each as if it were trained alone, to the
+ * bit.
+ */
 import type { Backend } from "../backend/backend.ts";
 import { FrozenPrefix } from "../engine/frozen-prefix.ts";
 import { Group, type GroupOptions } from "../engine/group.ts";
@@ -10,7 +13,7 @@ import { fits } from "../plan/memory.ts";
 import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
-import { memoryOf, type PrefixPlan, type TrainResult } from "./records.ts";
+import { type PrefixPlan, peakMemory, type TrainResult } from "./records.ts";
 import { type BegunJob, type Materials, type PlannedJob, Run } from "./trainer.ts";
 
 /** Jobs that are trained next. */
@@ -45,14 +48,14 @@ function commonWords({ spec, size, prefix, options: { accumulate } }: PreparedRu
   return [
     `base model in ${size.dtype}`,
     size.recompute ? "with recomputation" : "without recomputation",
-    prefix ? `only blocks from ${frozenBlocks(spec)} on run` : "all blocks run",
+    prefix ? `frozen blocks: ${frozenBlocks(spec)}` : "all blocks run",
     accumulate > 1 ? `${accumulate} batches a step` : "one batch a step",
   ];
 }
 
 /**
- * Divides jobs into rounds of those that can share a plan, in the order of their first jobs: as many as the device has room for. The others
- * are rounds of one.
+ * Divides jobs into rounds of those that can share a plan, in the order of their first jobs: as many as the device has
+ * room for. The others are rounds of one.
  */
 export function divideIntoPlans<J extends PlannedJob>(common: Materials, jobs: readonly J[]): Round<J>[] {
   const rounds: Round<J>[] = [];
@@ -64,14 +67,14 @@ export function divideIntoPlans<J extends PlannedJob>(common: Materials, jobs: r
       const words = commonWords(prepared);
       const group = groups.get(words.join()) ?? { words, all: [] };
       if (prepared.spec.mode !== "lora") alone(`mode ${prepared.spec.mode}`);
-      // It may have a rank for each matrix.
+      // Its ranks may differ by matrix.
       else if (job.settings.adapter) alone("continues from an adapter");
       else {
         group.all.push({ job, ...candidate(prepared) });
         groups.set(words.join(), group);
       }
     } catch (error) {
-      // It is said again when it is trained.
+      // Training it reports the error again.
       if (!(error instanceof LowrankError)) throw error;
       alone(error.message.split("\n")[0]!);
     }
@@ -91,7 +94,7 @@ export function divideIntoPlans<J extends PlannedJob>(common: Materials, jobs: r
 
 /** The peak memory of a group, in bytes. */
 function groupMemory(device: Backend, some: readonly Candidate[]): number {
-  return memoryOf({ plan: Group.plan(device, groupOptions(some)), prefix: some[0]!.prefix });
+  return peakMemory({ plan: Group.plan(device, groupOptions(some)), prefix: some[0]!.prefix });
 }
 
 /** How many of the first runs fit into a plan together. */
@@ -114,8 +117,8 @@ function mostThatFit(device: Backend, some: readonly Candidate[]): number {
 }
 
 /**
- * Trains the runs of a group at once. Resolves when they have begun, with a promise for each: one that fails leaves the others as they are.
- * Those that resume must have begun on the same kind of device. Rejects if nothing can be trained.
+ * Trains the runs of a group together. Resolves when they have begun, with a promise for each: a failed run does not
+ * affect the others. Resumed runs must have begun on the same kind of device. Rejects if none can be trained.
  */
 export async function trainGroup(
   common: Materials,

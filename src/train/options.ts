@@ -11,9 +11,9 @@ import {
   MODES,
   type Mode,
   type Objective,
-  oneOf,
   POOLINGS,
   type Pooling,
+  parseChoice,
   SCALINGS,
   type Scaling,
   TARGETS,
@@ -33,7 +33,7 @@ const KEEPS = ["best", "last"] as const;
 type Keep = (typeof KEEPS)[number];
 
 const RECOMPUTES = ["auto", "on", "off"] as const;
-/** Whether a block's activations are made again in the backward pass; `auto`: if the plan does not fit into memory otherwise. */
+/** Whether activations are recomputed in the backward pass; `auto`: if the plan does not fit into memory otherwise. */
 export type Recompute = (typeof RECOMPUTES)[number];
 
 /** The settings of training; each has a default. */
@@ -47,13 +47,13 @@ export interface TrainOptions {
   targets: readonly Target[];
   /** The blocks that have adapters, numbered from 0; null: all. Does not apply to the head. */
   layers: readonly number[] | null;
-  /** Rate of B divided by that of A and of all else (LoRA+). */
+  /** Learning rate of B divided by that of everything else (LoRA+). */
   lrRatio: number;
   /** Width of a bottleneck of mode adapter. */
   bottleneck: number;
   /** Virtual tokens of modes prompt and prefix. */
   virtualTokens: number;
-  /** Hidden width of the projection that makes a prefix while it is trained; 0: none. */
+  /** Hidden width of the projection that computes a prefix in training; 0: none. */
   prefixProjection: number;
   /** The position at which a message is classified: its last token, or the last position including padding. */
   pooling: Pooling;
@@ -67,7 +67,7 @@ export interface TrainOptions {
   epochs: number;
   /** Messages, or blocks of text, per batch. */
   batchSize: number;
-  /** Which of them share a batch: any, or those of similar length. */
+  /** Which messages share a batch: any, or those of similar length. */
   batching: Batching;
   /** Batches per step (gradient accumulation). */
   accumulate: number;
@@ -102,7 +102,7 @@ export interface Setting<T> {
   number?: NumberRange;
   /** The modes in which it has an effect; default: all. */
   modes?: readonly Mode[];
-  /** It changes memory and time alone, and no bit of the result. */
+  /** It changes only memory and time, and no bit of the result. */
   sameBits?: true;
 }
 
@@ -165,7 +165,7 @@ export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOption
   },
   recompute: {
     default: "auto",
-    help: "make activations again in the backward pass: less memory, the same result, up to a third slower; auto: if memory is too small otherwise",
+    help: "recompute activations in the backward pass: less memory, the same result, up to a third slower; auto: if memory is too small otherwise",
     choices: RECOMPUTES,
     sameBits: true,
   },
@@ -275,7 +275,7 @@ export const PAPER: Partial<TrainOptions> = {
   keep: "last",
 };
 
-/** The fewest steps that teach a model something, whatever the number of rows. */
+/** The fewest steps after which a model has learned something, whatever the number of rows. */
 const FEWEST_STEPS = 150;
 
 /** The evaluations of a run that has more epochs for it. */
@@ -302,8 +302,8 @@ export function defaultsFor(
 }
 
 /**
- * Fills in the objective's defaults; for so many training rows, if their number is known. Throws ConfigError for unknown
- * options and invalid values.
+ * Fills in the objective's defaults; for so many training rows, if their number is known. Throws ConfigError for
+ * unknown options and invalid values.
  */
 export function resolveOptions(
   given: Partial<TrainOptions>,
@@ -325,7 +325,7 @@ export function resolveOptions(
 
 function checkSetting(name: keyof TrainOptions, value: unknown): void {
   const { choices, number } = SETTINGS[name] as Setting<unknown>;
-  if (choices) oneOf(name, value, choices as readonly string[]);
+  if (choices) parseChoice(name, value, choices as readonly string[]);
   // `validateLora` checks these.
   if (number && name !== "rank" && name !== "alpha") checkNumber(name, value, number);
 }
@@ -341,7 +341,7 @@ export function ofMode<T extends Partial<TrainOptions>>(settings: T, mode: Mode)
   ) as T;
 }
 
-/** Throws ConfigError for a setting of another mode. A value that is the default is none. */
+/** Throws ConfigError for a setting of another mode. A default value does not count as one. */
 function refuseIdle(options: TrainOptions, defaults: TrainOptions): void {
   const { mode } = options;
   // `checkSetting` names an unknown mode.
@@ -401,8 +401,9 @@ export function loraConfig({ rank, alpha, scaling, init, targets, layers }: Trai
 }
 
 /**
- * Settings with those that the adapter to continue from determines. Throws ConfigError if one is given with another value, or if
- * the adapter has another objective. A prefix continues without its projection, which is no part of an adapter.
+ * Settings with those that the adapter to continue from determines. Throws ConfigError if one is given with another
+ * value, or if the adapter has another objective. A prefix continues without its projection, which is no part of an
+ * adapter.
  */
 export function withAdapter<T extends Partial<TrainOptions>>(
   given: T,

@@ -10,8 +10,8 @@ import type { Adapter } from "../io/peft.ts";
 import { shortName } from "../io/vocabulary.ts";
 import { roomFor } from "../model/batch.ts";
 import { trainableCount } from "../model/trainable.ts";
-import { flopsOf } from "../plan/work.ts";
-import { classWeightsOf } from "./class-weights.ts";
+import { countFlops } from "../plan/work.ts";
+import { weighClasses } from "./class-weights.ts";
 import { resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
 import { warmupSteps } from "./schedule.ts";
 import { type PlanArguments, type Planned, planFitting } from "./sizes.ts";
@@ -19,13 +19,14 @@ import { type PlanArguments, type Planned, planFitting } from "./sizes.ts";
 export interface RunArguments extends Partial<TrainOptions> {
   device: Backend;
   model: GPT2Checkpoint;
-  /** The training data. It determines the objective: classification (`loadDataset`) or language modeling (`loadTexts`). */
+  /** The training data, which sets the objective: classification (`loadDataset`) or language modeling (`loadTexts`). */
   data: TrainingData;
   /** An adapter of this model to continue from. It determines the mode and its sizes, head and pooling. */
   adapter?: Adapter;
   /**
-   * Bytes of host memory for the outputs of the frozen lower blocks, which then run only once per example. If the outputs do
-   * not fit, the whole model runs at every step, with the same bits. Default: a quarter of the free memory, at most 1 GB.
+   * Bytes of host memory for the outputs of the frozen lower blocks, which then run only once per example. If the
+   * outputs do not fit, the whole model runs at every step, with the same bits. Default: a quarter of the free memory,
+   * at most 1 GB.
    */
   prefixBudget?: number;
 }
@@ -38,7 +39,7 @@ export interface PreparedRun extends Planned {
   stepCounts: StepCounts;
   /** Number of trainable parameters. */
   trainable: number;
-  /** Operations in the matrix products of a batch of rows of mean length, forward and backward: a multiply-add is two. */
+  /** Operations in the matrix products of a batch of mean length, forward and backward: a multiply-add is two. */
   flops: number;
   /** The weight of each class in the loss; undefined: 1. */
   classWeights: Float32Array | undefined;
@@ -47,7 +48,7 @@ export interface PreparedRun extends Planned {
 /** Throws ConfigError or DataError if settings, model, data and adapter do not match. */
 export function prepareRun(args: Preparable): PreparedRun {
   const { data } = args;
-  const given = optionsOf(args);
+  const given = completeOptions(args);
   if (given.patience > 0 && data.val.size === 0)
     throw new ConfigError("patience needs a validation set", {
       expected: "at least one row in the validation set, or patience 0",
@@ -60,15 +61,15 @@ export function prepareRun(args: Preparable): PreparedRun {
   const planned = planFitting(args, given);
   const { spec, plan } = planned;
   const trainable = trainableCount(spec);
-  const classWeights = classWeightsOf(data, given.classWeights);
+  const classWeights = weighClasses(data, given.classWeights);
   const { tokens, rows } = data.train.stats();
   const mean = { tokens: Math.round((batchSize * tokens) / rows), sequences: batchSize };
-  const flops = flopsOf(plan.segments, roomFor(spec, mean));
+  const flops = countFlops(plan.segments, roomFor(spec, mean));
   return { ...planned, loader, stepCounts, trainable, flops, classWeights };
 }
 
-/** The options of a run, completed and checked against its data and its adapter. `dtype` and `recompute` may be `auto`. */
-export function optionsOf({ device, model, data, adapter, prefixBudget, ...given }: Preparable): TrainOptions {
+/** The options of a run, completed and checked against data and adapter. `dtype` and `recompute` may be `auto`. */
+export function completeOptions({ device, model, data, adapter, prefixBudget, ...given }: Preparable): TrainOptions {
   const { objective } = data;
   checkVocabulary(data, model);
   const settings = adapter ? withAdapter(given, adapter.meta, objective) : given;

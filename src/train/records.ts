@@ -39,34 +39,34 @@ export interface EvaluationRecord {
 }
 
 /**
- * The one with the lowest validation loss, of equal ones the first; undefined if no loss is finite. Evaluations of a run and the
- * settings of a sweep are chosen by it, whether classes are equal or not: accuracy and macro F1 are shares of a few rows, often equal,
- * and where a class has two validation rows, macro F1 is decided by them.
+ * The one with the lowest validation loss, of equal ones the first; undefined if no loss is finite. Evaluations of a
+ * run and the settings of a sweep are chosen by it, whether classes are equal or not: accuracy and macro F1 are shares
+ * of a few rows, often equal, and where a class has two validation rows, macro F1 is decided by them.
  */
-export function lowestLoss<T>(some: readonly T[], lossOf: (one: T) => number): T | undefined {
+export function lowestLoss<T>(some: readonly T[], lossAt: (one: T) => number): T | undefined {
   let best: T | undefined;
   // A loss that is not finite is null in a checkpoint.
   for (const one of some)
-    if (Number.isFinite(lossOf(one)) && !(best !== undefined && lossOf(best) <= lossOf(one))) best = one;
+    if (Number.isFinite(lossAt(one)) && !(best !== undefined && lossAt(best) <= lossAt(one))) best = one;
   return best;
 }
 
 /** The best evaluation after the first step. */
-export function bestOf(evaluations: readonly EvaluationRecord[]): EvaluationRecord | undefined {
+export function bestEvaluation(evaluations: readonly EvaluationRecord[]): EvaluationRecord | undefined {
   return lowestLoss(
     evaluations.filter(({ step }) => step > 0),
     ({ val }) => val.loss,
   );
 }
 
-/** The frozen prefix, which runs once per message before the first step: its plan, and the bytes of its stored outputs. */
+/** The frozen prefix, which runs once per message before the first step: its plan, and the bytes of its outputs. */
 export interface PrefixPlan {
   plan: ModelPlan;
   bytes: number;
 }
 
 /** The peak memory of a run, in bytes. */
-export function memoryOf({ plan, prefix }: { plan: ModelPlan; prefix: PrefixPlan | null }): number {
+export function peakMemory({ plan, prefix }: { plan: ModelPlan; prefix: PrefixPlan | null }): number {
   const [own, before] = [plan, prefix?.plan].map((some) => (some ? memoryTotals(some.memory).total : 0)) as [
     number,
     number,
@@ -111,7 +111,7 @@ export interface TrainResult {
   device: DeviceInfo;
   /** Number of trainable parameters. */
   trainable: number;
-  /** Operations in the matrix products of a batch of rows of mean length, forward and backward: a multiply-add is two. */
+  /** Operations in the matrix products of a batch of mean length, forward and backward: a multiply-add is two. */
   flops: number;
   /** What was measured after the last step; null if the run was aborted before. */
   results: Results | null;
@@ -121,9 +121,9 @@ export interface TrainResult {
   predictions: Prediction[];
   /** The same for the validation set. */
   valPredictions: Prediction[];
-  /** The step after which the tensors are: with `keep: "best"` and unless the run was aborted, the best evaluation's. */
+  /** The step of the saved tensors: the best evaluation's with `keep: "best"`, unless the run was aborted. */
   keptStep: number;
-  /** What tells messages that are unlike the training data; null for a language model, and with fewer than 50 validation messages. */
+  /** The filter for messages unlike the training data; null for a language model and below 50 validation messages. */
   novelty: NoveltySettings | null;
   /** The trained tensors and the head. */
   tensors: Tensors;
@@ -147,8 +147,8 @@ export interface Checkpoint {
   /** Including the one before the first step. */
   evaluations: EvaluationRecord[];
   /**
-   * The trained tensors, and AdamW's moments as `m.<name>` and `v.<name>`; with `keep: "best"`, those of the best evaluation as
-   * `best.<name>`, unless it is the one after this step.
+   * The trained tensors, and AdamW's moments as `m.<name>` and `v.<name>`; with `keep: "best"`, those of the best
+   * evaluation as `best.<name>`, unless it is the one after this step.
    */
   tensors: Tensors;
 }

@@ -7,13 +7,13 @@ import {
   type ClassMeasures,
   type Confusion,
   classMeasures,
-  confusionsOf,
+  countConfusions,
   type Interval,
   LISTED_CLASSES,
   macroF1,
   mcnemar,
+  measureReliability,
   type Reliability,
-  reliabilityOf,
   rocAuc,
   wilson,
 } from "../report/statistics.ts";
@@ -106,7 +106,7 @@ export function measureTest(
 ): TestResults {
   const truth = predictions.map(({ row }) => test.label(row));
   const right = predictions.map(({ label }, i) => label === truth[i]);
-  const confusions = confusionsOf(
+  const confusions = countConfusions(
     truth,
     predictions.map(({ label }) => label),
   );
@@ -121,7 +121,7 @@ export function measureTest(
     confusions,
     classes: measureClasses(confusions, labels.length, truth, predictions),
     compared: compare(truth, predictions, baselines),
-    calibration: reliabilityOf(predictions.map(({ probability }, i) => ({ probability, right: right[i]! }))),
+    calibration: measureReliability(predictions.map(({ probability }, i) => ({ probability, right: right[i]! }))),
     verdicts: right.map(Number),
     samples: pickSamples(
       predictions.filter((_, i) => right[i]),
@@ -160,7 +160,7 @@ function compare(
   const measure = (name: string, predicted: readonly number[], p: number | null): Compared => {
     const rows = truth.length;
     const correct = verdicts(predicted).filter(Boolean).length;
-    const shares = { accuracy: correct / rows, macroF1: macroF1(confusionsOf(truth, predicted)) };
+    const shares = { accuracy: correct / rows, macroF1: macroF1(countConfusions(truth, predicted)) };
     return { name, rows, correct, ...shares, interval: wilson(correct, rows), p };
   };
   return [
@@ -195,9 +195,9 @@ function* textsOf(
   for (const { row } of predictions) yield test.text(row);
 }
 
-/** What every shell, language and page takes as it stands. */
+/** Characters that need no escape in any shell, language or page. */
 const PLAIN = /^[\p{L}\p{N}][\p{L}\p{N} ,.?']{0,59}$/u;
-/** Characters of a message that says something. */
+/** The fewest characters of a meaningful message. */
 const TELLING = 20;
 
 /** The first plain text; `texts` are in the order of preference. */

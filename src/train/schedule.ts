@@ -5,9 +5,9 @@ export const SCHEDULES = ["constant", "linear", "cosine"] as const;
 export type ScheduleName = (typeof SCHEDULES)[number];
 
 /**
- * The factor of the learning rate at `step` (from 0) of `steps`: linear warm-up over the first `warmup` steps, then constant,
- * linear decay to 0, or cosine decay to 0. As transformers' get_*_schedule_with_warmup, except that the warm-up is
- * (step + 1) / (warmup + 1) instead of step / warmup, so that the first step has a learning rate above 0.
+ * The factor of the learning rate at `step` (from 0) of `steps`: linear warm-up over the first `warmup` steps, then
+ * constant, linear decay to 0, or cosine decay to 0. As transformers' get_*_schedule_with_warmup, except that the
+ * warm-up is (step + 1) / (warmup + 1) instead of step / warmup, so that the first step has a learning rate above 0.
  */
 export function scheduleFactor(name: ScheduleName, step: number, steps: number, warmup: number): number {
   const rise = Math.min(1, (step + 1) / (warmup + 1));

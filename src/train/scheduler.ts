@@ -1,6 +1,6 @@
 /**
- * Trains several runs on one device, each with the bits that it has alone: on the CPU several at a time, each on threads of its own; on a GPU
- * those that can share a plan in one; the others one after the other.
+ * Trains several runs on one device, each with the bits that it has alone: on the CPU several at a time, each on
+ * threads of its own; on a GPU those that can share a plan in one; the others one after the other.
  */
 import { LowrankError } from "../errors.ts";
 import type { CpuParts, TrainAlone } from "./cpu-parts.ts";
@@ -12,7 +12,10 @@ import { type BegunJob, type CommonArguments, type Materials, type PlannedJob, t
 export interface Job extends PlannedJob {
   /** Called when its turn has come; `signal` ends it. Gives null if it cannot begin, which it reports by itself. */
   begin(signal: AbortSignal): Promise<Start | null>;
-  /** Called once it has begun: saves what was learned, or reports the error. What this throws is a bug, and stops the other jobs. */
+  /**
+   * Called once it has begun: saves what was learned, or reports the error. What this throws is a bug, and stops the
+   * other jobs.
+   */
   end(trained: Promise<TrainResult>): Promise<void>;
 }
 
@@ -50,8 +53,9 @@ async function roundsOn<J extends PlannedJob>(
 }
 
 /**
- * Trains jobs, each of which ends by itself: one that fails leaves the others as they are. A job that resumes goes on on the kind of device
- * on which it began. When `signal` is aborted, jobs that have begun end, and the others do not begin.
+ * Trains jobs, each of which ends by itself: one that fails leaves the others as they are. A job that resumes goes on
+ * on the kind of device on which it began. When `signal` is aborted, jobs that have begun end, and the others do not
+ * begin.
  */
 export async function trainJobs<J extends Job>(
   { signal, ...common }: CommonArguments,
@@ -126,7 +130,9 @@ class Scheduler<J extends Job> {
     await this.trainTogether(begun.slice(half), trainAlone);
   }
 
-  /** Promises of the results. Null if the jobs cannot begin together: too little memory, or something is wrong with one. */
+  /**
+   * Promises of the results. Null if the jobs cannot begin together: too little memory, or something is wrong with one.
+   */
   private async start(begun: readonly Begun<J>[], trainAlone: TrainAlone): Promise<Promise<TrainResult>[] | null> {
     const { signal } = this;
     const rejectAll = (error: unknown) => begun.map(() => Promise.reject(error));

@@ -1,6 +1,6 @@
 /**
- * What a run takes in memory, before anything is allocated, and what it would take in another size. A run whose settings leave it
- * open (`auto`) takes the first size that fits; one that does not fit is told the nearest that does.
+ * What a run takes in memory, before anything is allocated, and what it would take in another size. A run whose
+ * settings leave it open (`auto`) takes the first size that fits; one that does not fit is told the nearest that does.
  */
 import type { Backend } from "../backend/backend.ts";
 import { textContext, WEIGHT_DTYPES, type WeightDtype } from "../config.ts";
@@ -17,16 +17,16 @@ import type { ModelSpec } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
 import { checkMemory, fits, showBytes } from "../plan/memory.ts";
 import { loraConfig, methodSizes, SETTINGS, type TrainOptions } from "./options.ts";
-import { memoryOf, type PrefixPlan } from "./records.ts";
+import { type PrefixPlan, peakMemory } from "./records.ts";
 
-/** What a run can change to take less memory, the method as it is. */
+/** What a run can change to take less memory, without changing the method. */
 export interface Size {
   dtype: WeightDtype;
   recompute: boolean;
   batchSize: number;
 }
 
-/** What the plans of a run follow from, beside its options. Of the device only the limits are used, and no weights are read. */
+/** What determines a run's plans, besides its options. Only the device's limits are used, and no weights are read. */
 export interface PlanArguments {
   device: Pick<Backend, "limits">;
   model: Pick<GPT2Checkpoint, "config">;
@@ -57,7 +57,7 @@ export function planRun(args: PlanArguments, given: TrainOptions, size: Size): P
   const { dtype, recompute, batchSize } = size;
   const { device, model, data, adapter, prefixBudget } = args;
   const options = { ...given, dtype, batchSize };
-  const spec = specOf(model, data, options, adapter);
+  const spec = runSpec(model, data, options, adapter);
   checkLengths(data, textContext(model.config, spec));
   const { weightDecay: weight_decay, clip } = options;
   const optimizer: AdamWConfig = { betas: [0.9, 0.999], eps: 1e-8, weight_decay, clip };
@@ -74,24 +74,24 @@ export function planRun(args: PlanArguments, given: TrainOptions, size: Size): P
   return { size, options, spec, capacity, optimizer, plan, prefix };
 }
 
-const plansOf = ({ plan, prefix }: Planned) => [plan, ...(prefix ? [prefix.plan] : [])];
+const listPlans = ({ plan, prefix }: Planned) => [plan, ...(prefix ? [prefix.plan] : [])];
 
 const fitsOn = ({ device }: PlanArguments, planned: Planned) =>
-  plansOf(planned).every(({ memory }) => fits(memory, device.limits));
+  listPlans(planned).every(({ memory }) => fits(memory, device.limits));
 
 /** The types of weights that a mode can have. */
-const dtypesOf = ({ mode }: TrainOptions) =>
+const possibleDtypes = ({ mode }: TrainOptions) =>
   SETTINGS.dtype.modes!.includes(mode) ? WEIGHT_DTYPES : (["f32"] as const);
 
-/** The sizes that settings leave open, in the order of preference: recomputation is exact, and comes before a narrower type. */
-function sizesOf(options: TrainOptions): Size[] {
+/** The sizes that settings leave open, in order of preference: recomputation, being exact, before a narrower type. */
+function openSizes(options: TrainOptions): Size[] {
   const { dtype, recompute, batchSize } = options;
-  const dtypes = dtype === "auto" ? dtypesOf(options) : [dtype];
+  const dtypes = dtype === "auto" ? possibleDtypes(options) : [dtype];
   const ways = recompute === "auto" ? [false, true] : [recompute === "on"];
   return dtypes.flatMap((dtype) => ways.map((recompute) => ({ dtype, recompute, batchSize })));
 }
 
-/** Null if the model has no such size: its rows may be no whole number of blocks, or a batch may have too many. */
+/** Null if the model has no such size: its rows may not be a whole number of blocks, or a batch may have too many. */
 function ifPossible(plan: () => Planned): Planned | null {
   try {
     return plan();
@@ -103,7 +103,7 @@ function ifPossible(plan: () => Planned): Planned | null {
 
 /** The plans in the first size that fits, of those that the settings leave open; in the smallest if none does. */
 export function planFitting(args: PlanArguments, options: TrainOptions): Planned {
-  const [first, ...others] = sizesOf(options);
+  const [first, ...others] = openSizes(options);
   let planned = planRun(args, options, first!);
   for (const size of others) {
     if (fitsOn(args, planned)) break;
@@ -119,29 +119,29 @@ interface Change {
 }
 
 /**
- * The nearest change after which a run takes less memory and fits: the same batch with recomputation, then with narrower weights, then
- * a smaller batch. Where nothing fits, `least` is the change with which it takes the least.
+ * The nearest change after which a run takes less memory and fits: the same batch with recomputation, then with
+ * narrower weights, then a smaller batch. Where nothing fits, `least` is the change with which it takes the least.
  */
 export function nearestChange(args: PlanArguments, options: TrainOptions): { nearest?: Change; least?: Change } {
   const present = ifPossible(() => planFitting(args, options));
-  const most = present ? memoryOf(present) : Infinity;
+  const most = present ? peakMemory(present) : Infinity;
   const ways = options.recompute === "on" ? [true] : [false, true];
-  const dtypes = dtypesOf(options).filter((_, i, all) => i >= all.indexOf(present?.size.dtype ?? "f32"));
-  const changeTo = ({ size }: Planned, bytes: number): Change => ({ set: settingsOf(args, options, size), bytes });
+  const dtypes = possibleDtypes(options).filter((_, i, all) => i >= all.indexOf(present?.size.dtype ?? "f32"));
+  const changeTo = ({ size }: Planned, bytes: number): Change => ({ set: fewestSettings(args, options, size), bytes });
   let least = { planned: present, bytes: most };
   for (let batchSize = options.batchSize; batchSize >= 1; batchSize >>= 1)
     for (const dtype of dtypes)
       for (const recompute of ways) {
         const planned = ifPossible(() => planRun(args, options, { dtype, recompute, batchSize }));
-        const bytes = planned ? memoryOf(planned) : Infinity;
+        const bytes = planned ? peakMemory(planned) : Infinity;
         if (planned && bytes < most && fitsOn(args, planned)) return { nearest: changeTo(planned, bytes) };
         if (bytes < least.bytes) least = { planned, bytes };
       }
   return least.planned && least.planned !== present ? { least: changeTo(least.planned, least.bytes) } : {};
 }
 
-/** The fewest settings that give a run this size: what is left open may need none. */
-function settingsOf(args: PlanArguments, options: TrainOptions, size: Size): Change["set"] {
+/** The fewest settings that give a run this size; it may need none. */
+function fewestSettings(args: PlanArguments, options: TrainOptions, size: Size): Change["set"] {
   const { dtype, batchSize } = size;
   const batch = batchSize === options.batchSize ? {} : { batchSize };
   const recompute = size.recompute ? "on" : "off";
@@ -154,13 +154,13 @@ function settingsOf(args: PlanArguments, options: TrainOptions, size: Size): Cha
 /** Throws DeviceError, with the nearest settings that fit, if the plans of a run do not fit its device. */
 export function checkFits(args: PlanArguments, planned: Planned, options: TrainOptions): void {
   try {
-    for (const { memory } of plansOf(planned)) checkMemory(memory, args.device.limits);
+    for (const { memory } of listPlans(planned)) checkMemory(memory, args.device.limits);
   } catch (error) {
     throw withAdvice(error, args, options);
   }
 }
 
-/** An error of too little memory with what to change in place of its hint; any other error as it is. */
+/** An error of too little memory with the settings that fit as its hint; any other error unchanged. */
 export function withAdvice(error: unknown, args: PlanArguments, options: TrainOptions): unknown {
   if (!(error instanceof DeviceError) || error.details.remedy === undefined) return error;
   return new DeviceError(error.message.split("\n")[0]!, { ...error.details, hint: adviceOn(args, options) });
@@ -193,13 +193,13 @@ export function adviceOn(args: PlanArguments, options: TrainOptions): string {
 export interface Measured extends Size {
   bytes: number;
   fits: boolean;
-  /** Whether it is what the settings give. */
+  /** Whether the settings give this size. */
   isPresent: boolean;
 }
 
 /**
- * What a run takes in every type of weights, without and with recomputation: a row for each, a column for each batch size. Null where
- * the model has no such size.
+ * What a run takes in every type of weights, without and with recomputation: a row for each, a column for each batch
+ * size. Null where the model has no such size.
  */
 export function measureSizes(
   args: PlanArguments,
@@ -210,15 +210,15 @@ export function measureSizes(
   const measure = (size: Size): Measured | null => {
     const planned = ifPossible(() => planRun(args, options, size));
     const isPresent = JSON.stringify(size) === JSON.stringify(present);
-    return planned && { ...size, bytes: memoryOf(planned), fits: fitsOn(args, planned), isPresent };
+    return planned && { ...size, bytes: peakMemory(planned), fits: fitsOn(args, planned), isPresent };
   };
-  return dtypesOf(options).flatMap((dtype) =>
+  return possibleDtypes(options).flatMap((dtype) =>
     [false, true].map((recompute) => batchSizes.map((batchSize) => measure({ dtype, recompute, batchSize }))),
   );
 }
 
 /** The model specification of a run, from its settings and data. */
-export function specOf(
+export function runSpec(
   { config }: Pick<GPT2Checkpoint, "config">,
   data: Pick<TrainingData, "objective" | "labels">,
   options: TrainOptions,

@@ -1,5 +1,6 @@
 /**
- * The training loop: steps, learning rate schedule, evaluation at intervals, events. Independent of files and the terminal.
+ * The training loop: steps, learning rate schedule, evaluation at intervals, events. Independent of files and the
+ * terminal.
  */
 
 import { checkOptions, type Kind } from "../arguments.ts";
@@ -8,7 +9,7 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import { modelBatch } from "../engine/batches.ts";
 import { Engine } from "../engine/engine.ts";
-import { type Evaluation, evaluate, evaluationOf, IN_FLIGHT, textLosses } from "../engine/evaluate.ts";
+import { type Evaluation, evaluate, evaluateRows, IN_FLIGHT, textLosses } from "../engine/evaluate.ts";
 import { FrozenPrefix } from "../engine/frozen-prefix.ts";
 import type { Prediction } from "../engine/predictions.ts";
 import {
@@ -25,15 +26,15 @@ import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
 import { countedRows } from "../model/batch.ts";
-import { baselinesOf } from "../report/baselines.ts";
-import { sizeOf } from "../tensor.ts";
+import { predictBaselines } from "../report/baselines.ts";
+import { numel } from "../tensor.ts";
 import { prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
-import { noveltyOf } from "./novelty.ts";
+import { fitNovelty } from "./novelty.ts";
 import { DEFAULTS, type TrainOptions } from "./options.ts";
-import { optionsOf, type PreparedRun, type RunArguments, type StepCounts } from "./prepare.ts";
+import { completeOptions, type PreparedRun, type RunArguments, type StepCounts } from "./prepare.ts";
 import {
-  bestOf,
+  bestEvaluation,
   type Checkpoint,
   type EvaluationRecord,
   RunFailed,
@@ -48,21 +49,22 @@ import { checkFits, withAdvice } from "./sizes.ts";
 /** The arguments of `fineTune`, with the settings of `TrainOptions`. */
 export interface FineTuneArguments extends RunArguments {
   /**
-   * Ends the run within about a second. After the first step, `train` resolves with `aborted` set and the parameters of the last
-   * finished step; evaluations that were not made are null. Before, it rejects with the signal's reason.
+   * Ends the run within about a second. After the first step, `train` resolves with `aborted` set and the parameters of
+   * the last finished step; evaluations that were not made are null. Before, it rejects with the signal's reason.
    */
   signal?: AbortSignal;
   onEvent?: (event: TrainEvent) => void;
   /**
-   * The checkpoint to resume from. With the same options, data and kind of device the result is bit-identical to an uninterrupted run's.
-   * A device that was opened as `auto` is replaced by the checkpoint's kind; DeviceError if that is WebGPU and not available.
+   * The checkpoint to resume from. With the same options, data and kind of device the result is bit-identical to an
+   * uninterrupted run's. A device that was opened as `auto` is replaced by the checkpoint's kind; DeviceError if that
+   * is WebGPU and not available.
    */
   resume?: Checkpoint;
   /** Steps between checkpoints, or `evaluation`: one after each evaluation; 0 (default): only if the run is aborted. */
   checkpointEvery?: number | "evaluation";
   /** Stores a checkpoint. The run waits for it. */
   onCheckpoint?: (checkpoint: Checkpoint) => Promise<void>;
-  /** Called before every step. If it returns a promise, the run emits a checkpoint and waits; this time is not counted. */
+  /** Called before every step. If it returns a promise, the run emits a checkpoint and waits, off the clock. */
   pause?: () => Promise<void> | undefined;
 }
 
@@ -70,9 +72,9 @@ export interface FineTuneArguments extends RunArguments {
 interface Place {
   /** The base model's frozen tensors on the same device, which the run uses. */
   shared?: Engine | undefined;
-  /** What the device is called: it may be a part of one. */
+  /** The device's description: it may be a part of a device. */
   info?: DeviceInfo;
-  /** Milliseconds that count for the run; default: all that pass. */
+  /** Milliseconds that count for the run; default: all elapsed time. */
   now?: () => number;
 }
 
@@ -129,10 +131,10 @@ const ARGUMENTS = { ...COMMON_ARGUMENTS, ...OWN_ARGUMENTS } satisfies Record<
 export const OPTIONS = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, "any?"] as const));
 
 /**
- * Fine-tunes a model as a classifier or as a language model, depending on the data. Deterministic: the same device, data and
- * options give the same bits.
- * Throws ConfigError or DataError before anything is allocated, DeviceError if the plan does not fit or the device fails,
- * RunFailed (a TrainingError with the last good tensors) if loss or gradients are not finite.
+ * Fine-tunes a model as a classifier or as a language model, depending on the data. Deterministic: the same device,
+ * data and options give the same bits.
+ * Throws ConfigError or DataError before anything is allocated, DeviceError if the plan does not fit or the device
+ * fails, RunFailed (a TrainingError with the last good tensors) if loss or gradients are not finite.
  */
 export async function train(args: FineTuneArguments, place: Place = {}): Promise<TrainResult> {
   checkOptions("args", args, { ...ARGUMENTS, ...OPTIONS });
@@ -141,7 +143,7 @@ export async function train(args: FineTuneArguments, place: Place = {}): Promise
   const { prepared, ...chosen } = await prepareOnDevice(run, { signal, began: resume?.device });
   const { device, info } = { ...chosen, ...(place.info && { info: place.info }) };
   const { model, data } = args;
-  const [planning, given] = [{ ...run, device }, optionsOf(run)];
+  const [planning, given] = [{ ...run, device }, completeOptions(run)];
   // With shared tensors the device checks the rest.
   if (!shared) checkFits(planning, prepared, given);
   const { options, spec, capacity, optimizer, plan, trainable, flops } = prepared;
@@ -150,7 +152,7 @@ export async function train(args: FineTuneArguments, place: Place = {}): Promise
   const size = { spec, capacity, optimizer, recompute: plan.recomputed > 0 };
   const part = prefix ? { part: "suffix" as const } : {};
   const engine = await Engine.create(device, { ...size, ...part }, shared).catch((error) => {
-    // A graphics card does not tell its memory before it has too little.
+    // A graphics card does not report its memory until it runs out.
     throw withAdvice(error, planning, given);
   });
   try {
@@ -171,7 +173,7 @@ export async function train(args: FineTuneArguments, place: Place = {}): Promise
   }
 }
 
-/** Writes the initial parameters: the base model's (those that `options.wanted` selects), the initialization and the adapter's. */
+/** Writes the initial parameters: the base model's that `options.wanted` selects, the initialization, the adapter's. */
 async function writeStart(
   engine: Engine,
   { model, adapter }: RunArguments,
@@ -210,7 +212,7 @@ export class Run {
   private trained: TrainedState | undefined;
   /** With `keep: "best"`: the trained tensors of the best evaluation so far. */
   private best: Tensors | undefined;
-  /** The predictions of the evaluation that is kept so far; undefined if it was made before the checkpoint, which does not hold them. */
+  /** The predictions of the best evaluation so far; undefined if it is from before the checkpoint, which lacks them. */
   private valPredictions: Prediction[] | undefined;
   /** Whether `onCheckpoint` has thrown, which ends the run. */
   private isEnded = false;
@@ -239,12 +241,12 @@ export class Run {
   restore(checkpoint: Checkpoint): void {
     const { step, seconds, steps, evaluations, tensors } = checkpoint;
     this.checkpointBefore = checkpoint;
-    const best = this.options.keep === "best" ? bestOf(evaluations) : undefined;
+    const best = this.options.keep === "best" ? bestEvaluation(evaluations) : undefined;
     if (best) this.best = new Map();
     for (const name of this.engine.trainableNames) {
       const [value, m, v] = [name, `m.${name}`, `v.${name}`].map((key) => tensors.get(key)?.data);
       const kept = best && tensors.get(best.step === step ? name : `best.${name}`);
-      if (!value || !m || !v || value.length !== sizeOf(this.engine.parameter(name).shape) || (best && !kept))
+      if (!value || !m || !v || value.length !== numel(this.engine.parameter(name).shape) || (best && !kept))
         throw new ConfigError("the checkpoint does not belong to this run", {
           expected: `${name} with its moments${best ? " and its values at the best evaluation" : ""}`,
         });
@@ -282,7 +284,7 @@ export class Run {
       evaluations: this.evaluations,
       keptStep: this.trained ? this.kept.step : this.steps.length,
       ...saved(this.trained ?? (await this.trainedState())),
-      novelty: noveltyOf(this.data),
+      novelty: fitNovelty(this.data),
       seconds: this.seconds(),
       aborted,
     };
@@ -320,10 +322,10 @@ export class Run {
     const { train, val, test, testParts } = data;
     const [after, predictions] = await this.splits(measured);
     const valPredictions = this.valPredictions ?? (await this.predict(val))[1];
-    const baselines = await baselinesOf(train, test, this.signal);
+    const baselines = await predictBaselines(train, test, this.signal);
     const parts = testParts.map(({ name, positions }) => {
       const chosen = [...positions].map((row) => predictions[row]!);
-      return { name, ...evaluationOf(chosen, (row) => test.label(row)) };
+      return { name, ...evaluateRows(chosen, (row) => test.label(row)) };
     });
     return { after, parts, test: measureTest(data, predictions, baselines), texts: null, predictions, valPredictions };
   }
@@ -337,12 +339,12 @@ export class Run {
 
   /** The evaluation whose parameters are saved. */
   private get kept(): EvaluationRecord {
-    return (this.options.keep === "best" && bestOf(this.evaluations)) || this.evaluations.at(-1)!;
+    return (this.options.keep === "best" && bestEvaluation(this.evaluations)) || this.evaluations.at(-1)!;
   }
 
   /** Whether the last `patience` evaluations were not better than one before them. */
   private get isExhausted(): boolean {
-    const best = Math.max(0, this.evaluations.indexOf(bestOf(this.evaluations)!));
+    const best = Math.max(0, this.evaluations.indexOf(bestEvaluation(this.evaluations)!));
     const { patience } = this.options;
     return patience > 0 && this.evaluations.length - 1 - best >= patience;
   }
@@ -388,7 +390,7 @@ export class Run {
       tensors.set(`v.${name}`, { shape, data: v });
     }
     const { steps, evaluations, device } = this;
-    if (this.best && bestOf(evaluations)!.step !== steps.length)
+    if (this.best && bestEvaluation(evaluations)!.step !== steps.length)
       for (const [name, tensor] of this.best) tensors.set(`best.${name}`, tensor);
     const checkpoint = { step: steps.length, seconds: this.seconds(), device, steps: [...steps], tensors };
     try {
@@ -515,17 +517,18 @@ export class Run {
     this.record(val);
     const record = this.evaluations.at(-1)!;
     if (this.kept === record) this.valPredictions = predictions;
-    if (this.options.keep === "best" && bestOf(this.evaluations) === record) this.best = await readTrained(this.engine);
+    if (this.options.keep === "best" && bestEvaluation(this.evaluations) === record)
+      this.best = await readTrained(this.engine);
   }
 
-  /** As `measure`, with the predictions, which a language model has none of. */
+  /** As `measure`, with a classifier's predictions. */
   private async predict(set: TrainingData["train"], more = {}): Promise<[Evaluation, Prediction[]]> {
     const predictions: Prediction[] = [];
     const keep = (some: Prediction[]) => predictions.push(...some);
     return [await this.measure(set, { keep, ...more }), predictions];
   }
 
-  /** Evaluates the training and test sets, with predictions for the latter; `val` is the existing evaluation of the validation set. */
+  /** Evaluates the training and test sets, with predictions for the latter; `val`: the validation set's evaluation. */
   private async splits(val: Evaluation, more = {}): Promise<[Splits<Evaluation>, Prediction[]]> {
     const train = await this.measure(this.data.train, { rows: this.data.test.size });
     const [test, predictions] = await this.predict(this.data.test, more);

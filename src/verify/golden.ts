@@ -115,7 +115,7 @@ class Golden {
     return { case: this.c.name, comparisons: this.comparisons, actual: this.actual };
   }
 
-  /** Rows of a padded table as a packed batch. Padding is text where a classifier reads its logits at the last position. */
+  /** Rows of a padded table as a packed batch. Padding counts as text for logits at the last position. */
   private async batch(prefix: string, targets: string, rows?: number[]): Promise<Batch> {
     const [all, length] = this.file.info(`${prefix}.ids`).shape as [number, number];
     const ids = await this.file.readI32(`${prefix}.ids`);
@@ -138,7 +138,7 @@ class Golden {
     };
   }
 
-  /** Compares the logits of all rows of the table; of a language model those of the text: neither padding nor virtual tokens. */
+  /** Compares the logits of all rows; for a language model, of the text without padding and virtual tokens. */
   private async logits(engine: Engine, { starts, targets }: Batch): Promise<void> {
     const compare = (logits: Float32Array, rows?: number[]) =>
       this.close("expect.logits", "logits", logits, TOLERANCE.logits, rows);
@@ -274,9 +274,9 @@ class Golden {
 }
 
 /**
- * The elements of an updated tensor that can be compared. Adam normalizes each gradient element by its magnitude, so that
- * rounding errors dominate the update of elements with a gradient far below the tensor's RMS; not so over a whole curve, which has
- * no `gradient`. The exact gradient of the key bias is zero.
+ * The elements of an updated tensor that can be compared. Adam normalizes each gradient element by its magnitude, so
+ * that rounding errors dominate the update of elements with a gradient far below the tensor's RMS; not so over a whole
+ * curve, which has no `gradient`. The exact gradient of the key bias is zero.
  */
 function steadyElements(name: string, gradient: Float32Array | null, width: number): (i: number) => boolean {
   const rms = gradient && Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0) / gradient.length);

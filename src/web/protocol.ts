@@ -14,7 +14,10 @@ import type { Usage } from "../run/usage.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { Splits } from "../train/results.ts";
 
-/** The settings of a run. `data` has the names of the files that the visitor selected last, `adapter` is the id of another run. */
+/**
+ * The settings of a run. `data` has the names of the files that the visitor selected last, `adapter` is the id of
+ * another run.
+ */
 export interface PageSettings extends RunSettings {
   /** Name of a bundled or stored model, or of one from the hub. */
   model: string;
@@ -101,8 +104,9 @@ export interface RunEstimate {
 }
 
 /**
- * `waiting`: a comparison will begin it; `stopping`: saving the trained parameters, because the run is paused or stopped;
- * `interrupted`: the page was closed during the run; `elsewhere`: training in another tab; `loaded`: an adapter loaded from a file.
+ * `waiting`: a comparison will begin it; `stopping`: saving the trained parameters, because the run is paused or
+ * stopped; `interrupted`: the page was closed during the run; `elsewhere`: training in another tab; `loaded`: an
+ * adapter loaded from a file.
  */
 export type RunState =
   | "waiting"
@@ -155,14 +159,14 @@ const isWaiting = ({ state }: PageRun) => state === "waiting" || state === "inte
 const comparedWith = ({ comparison }: PageRun, runs: readonly PageRun[]) =>
   comparison === undefined ? [] : runs.filter((run) => run.comparison === comparison);
 
-/** The run that a comparison begins next, if none of its runs is active and the visitor has stopped none; `runs` are newest first. */
-export function nextOf(run: PageRun, runs: readonly PageRun[]): PageRun | undefined {
+/** The run that a comparison begins next, if none of its runs is active or stopped; `runs` are newest first. */
+export function nextRun(run: PageRun, runs: readonly PageRun[]): PageRun | undefined {
   const compared = comparedWith(run, runs);
   return compared.some((one) => isUnderWay(one) || isHalted(one)) ? undefined : compared.findLast(isWaiting);
 }
 
 /** The other runs of its comparison that are trained with a run that begins, in the order of the comparison. */
-export function companionsOf(run: PageRun, runs: readonly PageRun[]): PageRun[] {
+export function findCompanions(run: PageRun, runs: readonly PageRun[]): PageRun[] {
   return comparedWith(run, runs)
     .filter((one) => one.id !== run.id && one.device === run.device)
     .filter((one) => isWaiting(one) || isHalted(one))
@@ -258,10 +262,10 @@ export interface Api {
   start(settings: PageSettings): Promise<string>;
   /** Resumes a run from its last checkpoint. On another device the results are no longer bit-identical. */
   resume(id: string, device?: DeviceName): Promise<void>;
-  /** Ends the active run, and those trained at the same time, with a checkpoint and its adapter; `pause` and `stop` differ in the state that is shown. */
+  /** Ends the active runs, each with a checkpoint and an adapter; `pause` and `stop` differ in the state shown. */
   pause(): Promise<void>;
   stop(): Promise<void>;
-  /** Begins the runs of a comparison of methods, several at the same time where that is faster. Resolves with the first one's id when it has begun. */
+  /** Begins a comparison of methods. Resolves with the first run's id when it has begun. */
   compare(settings: PageSettings): Promise<string>;
   classify(id: string, text: string): Promise<Verdict>;
   /** What can be downloaded of a run that has trained parameters. */
@@ -269,8 +273,8 @@ export interface Api {
   /** A zip of the adapter or of the whole run directory, or an HTML file. */
   download(id: string, what: Takeable): Promise<Blob>;
   /**
-   * Stores a run or an adapter from files, or from a zip file, and returns its id. `model` is its base model if the one that it names is
-   * not available. Fails if it is not of the `objective`, where one is given.
+   * Stores a run or an adapter from files, or from a zip file, and returns its id. `model` is its base model if the one
+   * that it names is not available. Fails if it is not of the `objective`, where one is given.
    */
   load(files: File[], model: string, objective?: Objective): Promise<string>;
   /** Generates text, which is reported by events. Resolves when it is complete or stopped. */

@@ -1,6 +1,6 @@
 /**
- * Makes the page work offline: caches every file of one build and serves these files. A newer build has its own cache and waits
- * until no page of the older build is open, or until the only open page requests it (`offline.ts`).
+ * Makes the page work offline: caches every file of one build and serves these files. A newer build has its own cache
+ * and waits until no page of the older build is open, or until the only open page requests it (`offline.ts`).
  */
 declare const self: ServiceWorkerGlobalScope;
 

@@ -248,22 +248,25 @@ test("a device in a worker reports the errors of the device", async () => {
 
 test("a session's memory is not available to the next one until it is released", async () => {
   const device = await openWasm({ threads: 1 });
-  const planOf = (...sizes: number[]) => {
+  const planTensors = (...sizes: number[]) => {
     const tensors = sizes.map((bytes, i) => new Tensor(`part ${i}`, [bytes / 4], "output"));
     return { segments: [], memory: planMemory([], tensors) };
   };
   const { availableMemory } = process;
   const MIB = 1 << 20;
   const refused = async (...sizes: number[]) =>
-    assert.match(((await rejection(device.prepare(planOf(...sizes)))) as Error).message, "does not fit into memory");
+    assert.match(
+      ((await rejection(device.prepare(planTensors(...sizes)))) as Error).message,
+      "does not fit into memory",
+    );
   try {
     process.availableMemory = () => 2 ** 33;
-    const session = await device.prepare(planOf(8 * MIB));
+    const session = await device.prepare(planTensors(8 * MIB));
     await refused(2 ** 31, 2 ** 31 - 8 * MIB);
     process.availableMemory = () => MIB;
     await refused(8 * MIB);
     session.destroy();
-    (await device.prepare(planOf(8 * MIB))).destroy();
+    (await device.prepare(planTensors(8 * MIB))).destroy();
     await refused(10 * MIB);
   } finally {
     process.availableMemory = availableMemory;
@@ -353,12 +356,12 @@ test("a plan that does not fit into WASM's memory is refused before anything is 
 });
 
 /** A backend that spoils what one dispatch writes. */
-function faulty(backend: Backend, number: number, tensorOf: () => Tensor, value = 12345): Backend {
+function faulty(backend: Backend, number: number, findTensor: () => Tensor, value = 12345): Backend {
   const prepare = async (...args: Parameters<Backend["prepare"]>): Promise<Session> => {
     const session = await backend.prepare(...args);
     const run = (names: readonly SegmentName[], values: Parameters<Session["run"]>[1]) => {
       session.run(names, values);
-      if ((names[0] as string) === `dispatch ${number}`) session.write(tensorOf(), Float32Array.of(value));
+      if ((names[0] as string) === `dispatch ${number}`) session.write(findTensor(), Float32Array.of(value));
     };
     const { write, flush, read, destroy } = session;
     const bind = { write, flush, read, destroy };
@@ -415,7 +418,7 @@ test("compare: a session that one backend refuses is released on the other, afte
   const refusing: Backend = { ...watched, prepare: () => Promise.reject(new DeviceError("no room")) };
   assert.match(((await rejection(new CompareBackend(watched, refusing).prepare(program))) as Error).message, "no room");
   assert.is(left, 0);
-  const [x] = program.memory.bufferOf.keys();
+  const [x] = program.memory.bufferIndex.keys();
   const session = await new CompareBackend(watched, two).prepare(program);
   session.write(x!, Float32Array.of(1, 2, 3, 4));
   const flushed = session.flush();

@@ -112,9 +112,9 @@ testFake("of two concurrent programs the one that does not fit is refused, and i
 testFake("an invalid plan leaves no buffer and no error scope", async (device) => {
   const backend = await openWebGPU();
   const { segments, memory } = product(8);
-  const place = new Map([...memory.bufferOf].slice(0, 2));
+  const place = new Map([...memory.bufferIndex].slice(0, 2));
   await assertFails(DeviceError, ["b 8 is not part of the plan"], () =>
-    backend.prepare({ segments, memory: { ...memory, bufferOf: place } }),
+    backend.prepare({ segments, memory: { ...memory, bufferIndex: place } }),
   );
   assert.equal([device.buffers, device.scopes], [[], []]);
 });
@@ -148,7 +148,7 @@ testFake("a step uploads only the scalars that change", async (device) => {
   }
 });
 
-test("while times are asked for, each kernel's milliseconds are added up, and results stay the same", async () => {
+test("while kernels are timed, their milliseconds are summed, and results stay the same", async () => {
   const device = await openWebGPU();
   const program = product(8);
   const [out, a, b] = program.segments[0]!.dispatches[0]!.tensors as [Tensor, Tensor, Tensor];

@@ -9,7 +9,7 @@ import { linearForward } from "../../src/ops/linear.ts";
 import { loraBackward } from "../../src/ops/lora.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import { SHARE, tableShape } from "../../src/ops/shares.ts";
-import { workOf } from "../../src/plan/work.ts";
+import { dispatchWork } from "../../src/plan/work.ts";
 import { Rng } from "../../src/rng.ts";
 import { Tensor } from "../../src/tensor.ts";
 import { temporaryFolder } from "../helpers/border.ts";
@@ -98,10 +98,10 @@ test("the work of a dispatch: 2mnk of a product, the bytes of the tensors of any
   const values = { ...NO_VALUES, tokens: 10 };
   const [x, w] = [tensor([20, 8]), tensor([8, 6], "f16")];
   const product = matmul({ out: tensor([20, 6]), a: x, b: w, m: "tokens", n: 6, k: 8 });
-  assert.equal(workOf(product, values), { flops: 2 * 10 * 6 * 8, bytes: 4 * 10 * 8 + 2 * 8 * 6 + 4 * 10 * 6 });
+  assert.equal(dispatchWork(product, values), { flops: 2 * 10 * 6 * 8, bytes: 4 * 10 * 8 + 2 * 8 * 6 + 4 * 10 * 6 });
   const added = matmul({ out: tensor([20, 6]), a: x, b: w, m: "tokens", n: 6, k: 8, beta: 1 });
-  assert.is(workOf(added, values).bytes! - workOf(product, values).bytes!, 4 * 10 * 6);
-  const { flops, bytes } = workOf(activationForward(tensor([20, 8]), x, 20, "gelu_new"), values);
+  assert.is(dispatchWork(added, values).bytes! - dispatchWork(product, values).bytes!, 4 * 10 * 6);
+  const { flops, bytes } = dispatchWork(activationForward(tensor([20, 8]), x, 20, "gelu_new"), values);
   assert.is(flops, null);
   assert.is(bytes, 2 * 4 * 20 * 8);
   // Two adapters of rank 3, each for four of the eight columns, and a residual.
@@ -109,16 +109,16 @@ test("the work of a dispatch: 2mnk of a product, the bytes of the tensors of any
   const group = { ...place, A: tensor([88]), B: tensor([88]) };
   const [down, ddown, dy] = [tensor([20, 6]), tensor([20, 6]), tensor([20, 8])];
   const layer = { out: tensor([20, 8]), x, W: tensor([8, 8]), bias: tensor([8]), rows: "tokens" as const };
-  assert.equal(workOf(linearForward({ ...layer, adapters: { group, down }, residual: dy }), values), {
+  assert.equal(dispatchWork(linearForward({ ...layer, adapters: { group, down }, residual: dy }), values), {
     flops: 2 * 10 * 8 * (8 + 3),
     bytes: 4 * 10 * (8 + 6 + 2 * 8) + 4 * 8 * 8 + 4 * 2 * 3 * 4,
   });
   const sum = linearForward({ ...layer, sum: { add: dy, out: tensor([20, 8]) } });
-  assert.is(workOf(sum, values).bytes! - workOf(linearForward(layer), values).bytes!, 2 * 4 * 10 * 8);
+  assert.is(dispatchWork(sum, values).bytes! - dispatchWork(linearForward(layer), values).bytes!, 2 * 4 * 10 * 8);
   const job = { member: 0, group, rows: "tokens" as const, x, dy, down, ddown, grad: tensor([256]) };
   const shares = new Tensor("shares", tableShape(SHARE), "input", "u32");
   const [gradients] = loraBackward([job], [], { shares, members: 1 });
-  assert.equal(workOf(gradients!, { ...values, share_tokens: 10 }), {
+  assert.equal(dispatchWork(gradients!, { ...values, share_tokens: 10 }), {
     flops: 2 * 10 * 6 * (8 + 4),
     bytes: 4 * 10 * (8 + 8 + 12) + 8 * 6 * (8 + 4),
   });

@@ -1,6 +1,6 @@
 /**
- * Pages in Chromium: the server of `npm run web`, one browser per test file, and pages that record errors, console messages and
- * requests to other origins.
+ * Pages in Chromium: the server of `npm run web`, one browser per test file, and pages that record errors, console
+ * messages and requests to other origins.
  */
 import { spawn } from "node:child_process";
 import { createServer, type ServerResponse } from "node:http";
@@ -63,7 +63,7 @@ function startServer(): Promise<string> {
   });
 }
 
-/** Serves a folder as a plain static host does, with these headers alone; returns its address and a function that stops it. */
+/** Serves a folder like a plain static host, with only these headers; returns its address and a way to stop it. */
 export async function plainServer(
   folder: string,
   headers: Record<string, string> = {},
@@ -116,15 +116,15 @@ export async function openPage(context: BrowserContext, url: string): Promise<Te
 }
 
 /**
- * Opens the page of `npm run web` with empty storage. It has no service worker, whose copy of all files takes a third of the time in
- * which a page starts: test/browser/hosting.test.ts is about it.
+ * Opens the page of `npm run web` with empty storage. It has no service worker, whose copy of all files takes a third
+ * of the time in which a page starts: test/browser/hosting.test.ts is about it.
  */
 export async function freshPage(webgpu = false): Promise<TestPage & { context: BrowserContext }> {
-  return pageOf(await openBrowser({ webgpu }));
+  return openFreshPage(await openBrowser({ webgpu }));
 }
 
 /** Opens the page of `npm run web` in a new profile. */
-export async function pageOf(context: BrowserContext): Promise<TestPage & { context: BrowserContext }> {
+export async function openFreshPage(context: BrowserContext): Promise<TestPage & { context: BrowserContext }> {
   await context.addInitScript(() => Reflect.deleteProperty(Navigator.prototype, "serviceWorker"));
   return { context, ...(await openPage(context, await webServer())) };
 }

@@ -2,7 +2,7 @@
 import * as assert from "uvu/assert";
 import { testIf } from "../helpers/harness.ts";
 import { messages } from "../helpers/tiny.ts";
-import { openPage, pageOf } from "./browser.ts";
+import { openFreshPage, openPage } from "./browser.ts";
 import { FIREFOX, openFirefox } from "./firefox.ts";
 import { ISOLATED, packageServer, pageWith, trainFrom } from "./origins.ts";
 import { pickFile, set, start, waitForState } from "./page.ts";
@@ -12,7 +12,7 @@ const NAME =
 
 testIf(FIREFOX !== "", "no Firefox: `npm run driver` installs it, or names it", NAME, async () => {
   const context = await openFirefox();
-  const { page, faults } = await pageOf(context);
+  const { page, faults } = await openFreshPage(context);
   await page.waitForSelector("#start:not([disabled])");
   assert.ok(await page.evaluate(() => crossOriginIsolated), "memory cannot be shared");
   await pickFile(page, messages(20));

@@ -19,7 +19,7 @@ interface Socket {
   emit(event: "message", data: Buffer, isBinary: boolean): void;
 }
 
-/** Playwright 1.65 sends every new profile a command that Firefox 153 does not know: it gets an answer without being sent. */
+/** Playwright 1.65 sends every new profile a command that Firefox 153 does not know: it is answered here. */
 function answerUnknown(command: string): void {
   const { ws } = createRequire(import.meta.url)("playwright-core/lib/utilsBundle") as { ws: { prototype: Socket } };
   const { send } = ws.prototype;

@@ -104,7 +104,8 @@ test("a newer build replaces the older one completely, at a later visit", async 
   await begin(page);
   assert.is.not(await page.title(), "Newer");
   await page.waitForFunction(async () => (await navigator.serviceWorker.getRegistration())?.waiting !== null);
-  // On a busy machine the page before a reload can count as a second open one: then the visit after it replaces the build.
+  // On a busy machine the page before a reload can count as a second open one: then the visit after it replaces the
+  // build.
   for (let visit = 0; visit < 5 && (await page.title()) !== "Newer"; visit++) {
     await page.reload();
     await page.waitForFunction(() => document.title === "Newer", null, { timeout: 15_000 }).catch(() => {});

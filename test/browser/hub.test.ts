@@ -1,4 +1,4 @@
-/** Models and data sets from the hub in the page, with a server that replaces huggingface.co and the storage it redirects to. */
+/** Models and data sets from the hub in the page, with a server that replaces huggingface.co and its storage. */
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -7,7 +7,7 @@ import { gzipSync } from "node:zlib";
 import * as assert from "uvu/assert";
 import { temporaryFolder } from "../helpers/border.ts";
 import { afterAll, test } from "../helpers/harness.ts";
-import { answerAsHub, answerDatasets, commitOf, digest, documentedDatasets } from "../helpers/hub-server.ts";
+import { answerAsHub, answerDatasets, branchCommit, digest, documentedDatasets } from "../helpers/hub-server.ts";
 import { tinyModel } from "../helpers/tiny.ts";
 import { openBrowser, openPage, webServer } from "./browser.ts";
 import { selfSigned } from "./certificate.ts";
@@ -134,7 +134,7 @@ test("data sets of the hub load, the download resumes; the second time nothing i
   const cut = requests.filter((request) => request.includes(digest("sha256", CUT)));
   assert.match(cut[1]!, /bytes=[1-9]\d*-$/);
   assert.is(cut.length, 2);
-  assert.ok(requests.some((request) => request.includes(`/tree/${commitOf("stanfordnlp/imdb")}`)));
+  assert.ok(requests.some((request) => request.includes(`/tree/${branchCommit("stanfordnlp/imdb")}`)));
 
   requests.length = 0;
   await page.reload();

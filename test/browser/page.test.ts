@@ -17,13 +17,13 @@ import {
   endWorker,
   holdCheckpoint,
   keepStates,
+  pageWorker,
   pickFile,
+  recordedStates,
   set,
   start,
-  statesOf,
   stepsTaken,
   waitForState,
-  workerOf,
 } from "./page.ts";
 
 const SETTINGS = { device: "wasm", epochs: 2, evalEvery: 4, lr: 5e-3 };
@@ -99,7 +99,7 @@ test("a run on WebGPU from a file to its end; one whose device is lost resumes f
   await context.close();
 });
 
-/** Throws if a part is wider than its card, or a card than the page, on wide and narrow screens. Tables may scroll inside. */
+/** Throws if a part is wider than its card, or a card than the page, on wide and narrow screens. Tables may scroll. */
 async function assertFits(page: Page): Promise<void> {
   await page.evaluate(() => {
     for (const details of document.querySelectorAll("details")) details.open = true;
@@ -220,7 +220,7 @@ const LONGER = { ...SETTINGS, epochs: 4, evalEvery: 8 };
 const ENDLESS = 1000;
 
 /** The files of the selected run's adapter. */
-async function adapterOf(page: Page): Promise<Record<string, Uint8Array>> {
+async function downloadAdapter(page: Page): Promise<Record<string, Uint8Array>> {
   return (await download(page, "tr[aria-current] >> text=Adapter")).files;
 }
 
@@ -261,9 +261,9 @@ test("a reloaded run resumes from its last checkpoint and ends with the adapter 
   await begin(page, LONGER);
   await atStep(page, 9, "reload");
   await waitForState(page, "finished");
-  const resumed = (await statesOf(page)).find(({ state }) => state === "training");
+  const resumed = (await recordedStates(page)).find(({ state }) => state === "training");
   assert.equal(resumed, { state: "training", step: 8 });
-  assert.equal(await adapterOf(page), await straightAdapter());
+  assert.equal(await downloadAdapter(page), await straightAdapter());
   assert.equal(faults, []);
   await context.close();
 });
@@ -287,7 +287,7 @@ test("a reloaded run waits until its previous worker has released the lock, and 
   await waitForState(page, "elsewhere");
   await other.page.evaluate(() => (window as unknown as { end: () => void }).end());
   await waitForState(page, "finished");
-  assert.equal(await adapterOf(page), await straightAdapter());
+  assert.equal(await downloadAdapter(page), await straightAdapter());
   await context.close();
 });
 
@@ -310,7 +310,7 @@ test("a run waits while it is paused, has an adapter when it is stopped, stays p
   await atStep(page, 9, "stop");
   await release();
   await waitForState(page, "stopped");
-  assert.ok(Object.keys(await adapterOf(page)).includes("adapter/adapter_config.json"));
+  assert.ok(Object.keys(await downloadAdapter(page)).includes("adapter/adapter_config.json"));
 
   release = await holdCheckpoint(page, 24);
   await page.click("#resume");
@@ -321,7 +321,7 @@ test("a run waits while it is paused, has an adapter when it is stopped, stays p
   await page.reload();
   await waitForState(page, "paused");
   assert.ok(await page.isHidden("#pause"));
-  assert.ok(Object.keys(await adapterOf(page)).includes("adapter/adapter_config.json"));
+  assert.ok(Object.keys(await downloadAdapter(page)).includes("adapter/adapter_config.json"));
   // Nothing keeps another run from starting.
   await page.waitForSelector("#start:not([disabled])");
   // An automatic resume would have taken less time.
@@ -329,7 +329,7 @@ test("a run waits while it is paused, has an adapter when it is stopped, stays p
   await waitForState(page, "paused");
   assert.is(await stepsTaken(page), steps);
   // A browser that cannot read the checkpoints for a moment does not cost the run its progress.
-  const worker = await workerOf(page);
+  const worker = await pageWorker(page);
   await worker.evaluate(() => {
     const { getFile } = FileSystemFileHandle.prototype;
     const readable = () => {
@@ -355,7 +355,7 @@ test("a run waits while it is paused, has an adapter when it is stopped, stays p
   await page.click("#run-error >> text=Resume from the last checkpoint");
   await waitForState(page, "finished");
   assert.is(await page.textContent("#run-error"), "");
-  assert.equal(await adapterOf(page), await straightAdapter());
+  assert.equal(await downloadAdapter(page), await straightAdapter());
   assert.equal(faults, []);
   await context.close();
 });
@@ -381,7 +381,7 @@ test("a run with an incomplete first checkpoint starts from the beginning", asyn
   await page.locator("#run-error >> text=The checkpoints were damaged: the run started again").waitFor();
   await releaseAgain();
   await waitForState(page, "finished");
-  assert.equal(await adapterOf(page), await straightAdapter());
+  assert.equal(await downloadAdapter(page), await straightAdapter());
   await context.close();
 });
 
@@ -397,7 +397,7 @@ test("a run that the browser cannot store stays in memory: it classifies and can
   assert.match((await page.textContent("#run-error"))!, "The browser's storage is full: this run is in memory only");
   await page.fill("#message", "you have won a prize, call now");
   await page.waitForSelector("#verdict .learned >> text=spam");
-  assert.equal(await adapterOf(page), await straightAdapter());
+  assert.equal(await downloadAdapter(page), await straightAdapter());
   assert.equal(faults, []);
   await context.close();
 });
@@ -443,7 +443,7 @@ test("an adapter gives the same predictions in the page, in Node, and loaded int
   assert.is(await predicted(), before);
   // The README of a loaded adapter does not tell of its training.
   const readme = "adapter/README.md";
-  assert.equal({ ...(await adapterOf(page)), [readme]: files[readme] }, files);
+  assert.equal({ ...(await downloadAdapter(page)), [readme]: files[readme] }, files);
   assert.equal(faults, []);
   await context.close();
 });
@@ -455,8 +455,8 @@ test("training continues from an adapter, through a reload, even if the original
   // The adapter is that of the last evaluation, whose loss is shown last.
   await begin(page, { ...SETTINGS, rank: 4, keep: "last" });
   await waitForState(page, "finished");
-  const lossOf = (row: string) => page.locator(`#curve-table tbody tr:${row} td:nth-child(4)`).textContent();
-  const reached = await lossOf("last-child");
+  const shownLoss = (row: string) => page.locator(`#curve-table tbody tr:${row} td:nth-child(4)`).textContent();
+  const reached = await shownLoss("last-child");
   await page.selectOption("#beginning", { index: 1 });
   assert.ok(await page.isHidden("#field-rank"), "the adapter determines it");
   await pickFile(page, messages(20, ["ham", "spam", "news"]));
@@ -466,7 +466,7 @@ test("training continues from an adapter, through a reload, even if the original
   await start(page);
   await waitForState(page, "training");
   await waitForStep(page, 1);
-  assert.is(await lossOf("first-child"), reached);
+  assert.is(await shownLoss("first-child"), reached);
   const remove = async () => {
     await page.locator("#runs tbody tr:last-child >> text=Delete").click();
     await page.waitForFunction(() => document.querySelectorAll("#runs tbody tr").length === 1);
@@ -484,7 +484,7 @@ test("training continues from an adapter, through a reload, even if the original
   await waitForState(page, "training");
   await atStep(page, 17, "stop");
   await waitForState(page, "stopped");
-  assert.is(await lossOf("first-child"), reached);
+  assert.is(await shownLoss("first-child"), reached);
   assert.match((await page.textContent("#runs tbody"))!, "from LoRA, rank 4, alpha 16");
   await assertAccessible(page);
   assert.equal(faults, []);
@@ -511,7 +511,7 @@ test("an invalid file is reported with its line, next to the input; a valid file
   assert.match((await page.textContent("#data-report"))!, /2 invalid rows were skippedLine 82: The row has the wrong/);
 
   // The page's worker fails: another one reads the same file.
-  const worker = await workerOf(page);
+  const worker = await pageWorker(page);
   await worker.evaluate(() => {
     setTimeout(() => {
       throw new Error("a mistake");
@@ -686,7 +686,7 @@ async function waitForListed(page: Page, states: readonly string[]): Promise<voi
   }, states);
 }
 
-test("a comparison of methods goes on after a stop and a reload; its runs have names, pins and a CSV file", async () => {
+test("a comparison of methods continues after a stop and a reload; its runs have names, pins and a CSV file", async () => {
   const { page, faults, context } = await freshPage();
   await page.selectOption("#model", "from-folder");
   await page.setInputFiles("#folder-files", tinyModel(join(temporaryFolder(), "tiny")));
@@ -705,12 +705,12 @@ test("a comparison of methods goes on after a stop and a reload; its runs have n
   if (threads > 1) assert.match(status!, /^Training 1.* and \d of 7 at the same time: LoRA rank 1.* and .*/);
   await atStep(page, 1, "stop");
   await release();
-  const listOf = (state: string) => [...Array(atOnce).fill(state), ...Array(7 - atOnce).fill("waiting")];
-  await waitForListed(page, listOf("stopped"));
+  const expectedStates = (state: string) => [...Array(atOnce).fill(state), ...Array(7 - atOnce).fill("waiting")];
+  await waitForListed(page, expectedStates("stopped"));
   assert.is(await page.locator("#training-title").textContent(), "LoRA, rank 1, alpha 2");
   await holdCheckpoint(page, 16);
   await page.click("#compare-continue");
-  await waitForListed(page, listOf("training"));
+  await waitForListed(page, expectedStates("training"));
   await atStep(page, 9, "reload");
   await page.waitForFunction(
     () =>
@@ -778,7 +778,7 @@ test("a comparison of methods goes on after a stop and a reload; its runs have n
   await start(page);
   await page.locator("#runs tr[aria-current] >> text=messages.csv").waitFor();
   await waitForState(page, "finished");
-  assert.equal(await adapterOf(page), files);
+  assert.equal(await downloadAdapter(page), files);
   assert.equal(faults, []);
   await context.close();
 });

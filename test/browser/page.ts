@@ -54,9 +54,9 @@ export async function waitForState(page: Page, state: string): Promise<void> {
 }
 
 /**
- * Presses a button or reloads once the run has taken `step` steps, and waits until it no longer trains or the page is loaded. Code in
- * the page does it, because a test on a busy machine would be too late for runs of one or two seconds. The page may be late
- * too, and the run goes on while it reloads: `holdCheckpoint` keeps the run from its end.
+ * Presses a button or reloads once the run has taken `step` steps, and waits until it no longer trains or the page is
+ * loaded. Code in the page does it, because a test on a busy machine would be too late for runs of one or two seconds.
+ * The page may be late too, and the run goes on while it reloads: `holdCheckpoint` keeps the run from its end.
  */
 export async function atStep(page: Page, step: number, act: "pause" | "stop" | "reload"): Promise<void> {
   const loaded = act === "reload" ? page.waitForEvent("load") : null;
@@ -81,16 +81,17 @@ export async function atStep(page: Page, step: number, act: "pause" | "stop" | "
 }
 
 /** The page's worker. */
-export async function workerOf(page: Page): Promise<Worker> {
+export async function pageWorker(page: Page): Promise<Worker> {
   return page.workers()[0] ?? page.waitForEvent("worker");
 }
 
 /**
- * Makes the page's worker wait before it writes the checkpoint of `step`, or what was learned, until the returned function is called or
- * the page is reloaded: the run cannot end before the test acts, however slow the page is. Only for runs that begin afterwards.
+ * Makes the page's worker wait before it writes the checkpoint of `step`, or what was learned, until the returned
+ * function is called or the page is reloaded: the run cannot end before the test acts, however slow the page is. Only
+ * for runs that begin afterwards.
  */
 export async function holdCheckpoint(page: Page, step: number | "end"): Promise<() => Promise<void>> {
-  const worker = await workerOf(page);
+  const worker = await pageWorker(page);
   await worker.evaluate((step) => {
     const { createWritable } = FileSystemFileHandle.prototype;
     const released = new Promise<void>((release) => Object.assign(self, { release }));
@@ -113,7 +114,7 @@ export async function holdCheckpoint(page: Page, step: number | "end"): Promise<
 
 /** Ends the page's worker without a word when it waits in `holdCheckpoint`, as a browser ends one that lacks memory. */
 export async function endWorker(page: Page): Promise<void> {
-  const worker = await workerOf(page);
+  const worker = await pageWorker(page);
   await worker.evaluate(() => (self as unknown as { held: Promise<void> }).held);
   // This call is answered before.
   await worker.evaluate(() => void setTimeout(() => self.close()));
@@ -137,7 +138,7 @@ export async function keepStates(page: Page): Promise<void> {
 }
 
 /** The states that `keepStates` has recorded since the page was loaded. */
-export async function statesOf(page: Page): Promise<ShownState[]> {
+export async function recordedStates(page: Page): Promise<ShownState[]> {
   return page.evaluate(() => (window as unknown as { states: ShownState[] }).states);
 }
 

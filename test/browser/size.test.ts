@@ -5,15 +5,15 @@ import { gzipSync } from "node:zlib";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { SHADERS } from "../../src/backend/generated/later-shaders.ts";
-import { shaderOf, wgslOf } from "../../src/backend/webgpu-shaders.ts";
+import { assembleShader, chooseShader } from "../../src/backend/webgpu-shaders.ts";
 import { buildPlan } from "../../src/model/gpt2.ts";
 import { test } from "../helpers/harness.ts";
 import { smallSpec } from "../helpers/models.ts";
 
 const KB = 1000;
 /**
- * Limits of a page that classifies, with threads and without shared memory, and of this project's whole page. A bundler leaves out
- * what generates: `npm run test:bundlers` has a limit of 115 kB for each case.
+ * Limits of a page that classifies, with threads and without shared memory, and of this project's whole page. A bundler
+ * leaves out what generates: `npm run test:bundlers` has a limit of 115 kB for each case.
  */
 const EMBED_BYTES = 111 * KB;
 const UNSHARED_BYTES = 115 * KB;
@@ -79,14 +79,17 @@ test("a page that classifies on WebGPU loads none of the shaders that are loaded
     optimizer: null,
   });
   for (const dispatch of plan.segments.flatMap(({ dispatches }) => dispatches)) {
-    const { name } = shaderOf(dispatch);
-    const code = await wgslOf(dispatch.kernel, name);
+    const { name } = chooseShader(dispatch);
+    const code = await assembleShader(dispatch.kernel, name);
     for (const [later, source] of Object.entries(SHADERS))
       assert.not.ok(code.includes(source), `${name} needs ${later}`);
   }
 });
 
-/** What is loaded only when a visitor asks for something on the hub; hashes besides, as the browser has none of a download. */
+/**
+ * What is loaded only when a visitor asks for something on the hub; hashes besides, as the browser has none of a
+ * download.
+ */
 const OF_THE_HUB =
   /\/(src\/(data\/(hub|parquet)|io\/(hub(?!-names)|shards))|node_modules\/(@huggingface|yaml|hyparquet|@noble)\b)/;
 const OF_SEVERAL =

@@ -1,4 +1,4 @@
-/** Language models in the page: a run on a pasted text, and writing: the same texts as in Node, streaming, stopping, adapters. */
+/** Language models in the page: a run on a pasted text; generation as in Node, streaming, stopping, adapters. */
 import { truncateSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
@@ -7,7 +7,7 @@ import { openDevice } from "../../src/backend/device.ts";
 import type { TaskConfig } from "../../src/config.ts";
 import type { GenerateOptions } from "../../src/infer/generation.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
-import { metaOf, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
+import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { TASKS } from "../helpers/models.ts";
@@ -19,9 +19,9 @@ import {
   download,
   holdCheckpoint,
   keepStates,
+  recordedStates,
   set,
   start,
-  statesOf,
   waitForState,
 } from "./page.ts";
 
@@ -128,8 +128,8 @@ test("after a stop the text stays, and the panel can generate again", async () =
 async function adapterFiles(name: string, task: TaskConfig): Promise<string[]> {
   const labels = task.num_labels === 0 ? [] : ["ham", "spam"];
   const lora = { r: 2, lora_alpha: 40, target_modules: ["q" as const, "proj" as const] };
-  const meta = metaOf(lora, { base_model: base, model: TINY, task, labels, settings: {} });
-  await writeAdapter(join(folder, name), { meta, tensors: tensorsOf(meta, name.length) });
+  const meta = testMeta(lora, { base_model: base, model: TINY, task, labels, settings: {} });
+  await writeAdapter(join(folder, name), { meta, tensors: drawTensors(meta, name.length) });
   return ["adapter_config.json", "adapter_model.safetensors"].map((file) => join(folder, name, file));
 }
 
@@ -217,7 +217,7 @@ test("a pasted text trains a language model: perplexity falls, and a reloaded ru
   await start(page);
   await atStep(page, 9, "reload");
   await waitForState(page, "finished");
-  const resumed = (await statesOf(page)).find(({ state }) => state === "training");
+  const resumed = (await recordedStates(page)).find(({ state }) => state === "training");
   assert.equal(resumed, { state: "training", step: 8 });
   assert.equal((await download(page, "tr[aria-current] >> text=Adapter")).files, straight);
   assert.equal(await page.inputValue("#pasted"), lines.join("\n"));

@@ -1,7 +1,8 @@
 /**
- * Builds a page with the packed package by the bundlers that people use, and runs each bundle in Chromium: on the CPU with threads,
- * on the CPU where memory cannot be shared, and on WebGPU. `npm run test:bundlers [-- NAME...]`. Also checks the types with the
- * lowest TypeScript. Installs the programs into build/bundlers the first time; the pages are left in build/bundlers/sites.
+ * Builds a page with the packed package by the bundlers that people use, and runs each bundle in Chromium: on the CPU
+ * with threads, on the CPU where memory cannot be shared, and on WebGPU. `npm run test:bundlers [-- NAME...]`. Also
+ * checks the types with the lowest TypeScript. Installs the programs into build/bundlers the first time; the pages are
+ * left in build/bundlers/sites.
  */
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -22,7 +23,7 @@ const TOLERANCE = 1e-4;
 /** The most bytes of scripts and WASM, after gzip, that a page loads to classify. */
 const MOST_BYTES = 115_000;
 
-/** Bundlers by name: the program, its arguments for a site's folder, and where the page's script is then, if not in the page. */
+/** Bundlers by name: the program, its arguments for a site's folder, and the path of the page's script, if separate. */
 const BUNDLERS = {
   ...Object.fromEntries(
     ["vite8", "vite7", "vite6"].map((name) => [
@@ -85,7 +86,7 @@ function build(name, packed) {
   return { site, seconds };
 }
 
-/** Runs a site in a new browser; returns the bytes, after gzip, of the scripts and modules that classifying loads. Throws if anything is wrong. */
+/** Runs a site in a new browser; returns the gzipped bytes of code that classifying loads. Throws if anything fails. */
 async function visit(site, { device, headers, expected }, probabilities, picture) {
   const server = await serve(site, headers ? ISOLATED : {});
   const browser = await chromium.launch({
@@ -125,7 +126,7 @@ async function visit(site, { device, headers, expected }, probabilities, picture
   }
 }
 
-/** Checks the types of both entries, those of the package's own files too, as a project sees them that has only them. */
+/** Checks the types of both entries and of the package's own files, as a project without other types sees them. */
 function checkTypes() {
   const source = `
     import * as node from "lowrank";
@@ -187,10 +188,10 @@ async function check(name, work) {
     console.log(`FAIL ${name}\n${error.message}`);
   }
 }
-const versionOf = (name) => JSON.parse(readFileSync(join(modules, name, "package.json"), "utf8")).version;
-await check(`types with TypeScript ${versionOf("typescript")}`, () => checkTypes() ?? "");
+const installedVersion = (name) => JSON.parse(readFileSync(join(modules, name, "package.json"), "utf8")).version;
+await check(`types with TypeScript ${installedVersion("typescript")}`, () => checkTypes() ?? "");
 for (const name of names)
-  await check(`${name} ${versionOf(name)}`, async () => {
+  await check(`${name} ${installedVersion(name)}`, async () => {
     const { site, seconds } = build(name, packed);
     const sizes = [];
     for (const run of RUNS) {

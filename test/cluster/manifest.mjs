@@ -22,8 +22,9 @@ function pathsIn(value, path = "") {
 }
 
 /**
- * Throws unless each document is what the schema says, without unknown keys. The published schema allows those, as kubectl does not:
- * a key that its validator does not read is unknown. `home` has kubernetes-models in its node_modules.
+ * Throws unless each document is what the schema says, without unknown keys. The published schema allows those, as
+ * kubectl does not: a key that its validator does not read is unknown. `home` has kubernetes-models in its
+ * node_modules.
  */
 export function checkDocuments(text, home) {
   const require = createRequire(join(home, "package.json"));

@@ -1,7 +1,8 @@
 /**
- * A sweep past one machine, by the files in src/sweep/cluster. `npm run test:cluster`. The Kubernetes manifest is checked against the
- * published schema, which is installed into build/cluster the first time. The sbatch file runs on a Slurm of one node, started here where
- * it is installed: one task is told that its time is over, one is requeued, one is killed; then all is as on one machine, to the bit.
+ * A sweep past one machine, by the files in src/sweep/cluster. `npm run test:cluster`. The Kubernetes manifest is
+ * checked against the published schema, which is installed into build/cluster the first time. The sbatch file runs on a
+ * Slurm of one node, started here where it is installed: one task is told that its time is over, one is requeued, one
+ * is killed; then all is as on one machine, to the bit.
  */
 import { spawnSync } from "node:child_process";
 import {
@@ -52,7 +53,7 @@ function fillIn(folder) {
   writeFileSync(join(folder, "sweep.sbatch"), text);
 }
 
-/** All files of a sweep's trials and its tables by path, without what tells how long it took: a number in JSON, a column of tables. */
+/** All files of a sweep's trials and its tables by path, without times: numbers in JSON, columns of tables. */
 function findings(out) {
   const found = new Map();
   const paths = readdirSync(out, { recursive: true }).map(String).sort();
@@ -110,7 +111,7 @@ function submit(slurm, folder, ...options) {
       const path = join(folder, `sweep-${job}_${task}.log`);
       return existsSync(path) ? readFileSync(path, "utf8") : "";
     },
-    /** A job that queues again waits for two minutes. Seconds will do: in the second of its end the node would refuse it. */
+    /** A requeued job waits two minutes by default. Seconds are enough: only in its last second the node refuses it. */
     async release(task) {
       await until(`${job}_${task} in the queue`, () => field(task, "JobState") === "PENDING", PART_MS);
       await sleep(3000);

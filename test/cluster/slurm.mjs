@@ -66,8 +66,9 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 }
 
 /**
- * Starts it in `folder`, which is there and empty, and which others can enter: munge insists. `run` runs one of Slurm's commands and returns what it prints; `stop` ends all jobs and
- * daemons. Throws, with what the daemons said, if it does not start.
+ * Starts it in `folder`, which is there and empty, and which others can enter: munge insists. `run` runs one of Slurm's
+ * commands and returns what it prints; `stop` ends all jobs and daemons. Throws, with what the daemons said, if it does
+ * not start.
  */
 export async function startSlurm(folder) {
   for (const name of ["state", "spool"]) mkdirSync(join(folder, name));
@@ -76,7 +77,7 @@ export async function startSlurm(folder) {
   const env = { ...process.env, PATH, SLURM_CONF: join(folder, "slurm.conf") };
   const run = (name, ...args) => must(name, args, { env });
   const daemons = [];
-  /** In the foreground, as children of this process: they can be stopped by what they are, not by a file that says a number. */
+  /** In the foreground, as children of this process: they are stopped by handle, not by a pid in a file. */
   const start = (name, ...args) => {
     const log = openSync(join(folder, `${name}.log`), "a");
     daemons.push(spawn(name, args, { env, cwd: folder, stdio: ["ignore", log, log] }));

@@ -418,7 +418,7 @@ test("SIGINT saves what was learned and a checkpoint, and exits 130", async () =
     FILES.filter((name) => !/^(baselines|classes|confusion|predictions|reliability)/.test(name)),
   );
   const events = jsonLines(finished.stdout);
-  assert.is(events.find(({ type }) => type === "end").aborted, true);
+  assert.is(events.find(({ type }) => type === "end").state, "stopped");
   assert.is(events.at(-1).type, "saved");
   assert.match(finished.stderr, /^resume it: {2}node \S+train\.js --resume stopped$/m);
   const again = await train([...RUN, "--out", "stopped"]);

@@ -12,7 +12,7 @@ async function* inPieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8A
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
 }
 
-async function linesOf(content: string | Uint8Array, size = 1 << 16): Promise<string[]> {
+async function splitLines(content: string | Uint8Array, size = 1 << 16): Promise<string[]> {
   const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
   const lines: string[] = [];
   for await (const some of inputLines(inPieces(bytes, size))) {
@@ -39,9 +39,9 @@ test("line ends, a byte order mark, null bytes, invalid UTF-8, no line end at th
   ];
   for (const [content, lines] of cases)
     for (const size of [1, 2, 3, 5, 1 << 16])
-      assert.equal(await linesOf(content, size), lines, JSON.stringify(content));
+      assert.equal(await splitLines(content, size), lines, JSON.stringify(content));
   const many = Array.from({ length: 1000 }, (_, i) => `line ${i}`);
-  assert.equal(await linesOf(many.join("\n"), 7), many);
+  assert.equal(await splitLines(many.join("\n"), 7), many);
 });
 
 test("a line of the maximum length is read in linear time; a longer one is refused with its number", async () => {
@@ -50,7 +50,7 @@ test("a line of the maximum length is read in linear time; a longer one is refus
   bytes[LIMITS.line + 1] = 10;
   const started = performance.now();
   // 16 MB in pieces of a pipe's size: joining all pieces for each new one took a minute.
-  const lines = await linesOf(bytes, 1 << 12);
+  const lines = await splitLines(bytes, 1 << 12);
   assert.equal(
     lines.map(({ length }) => length),
     [0, LIMITS.line, 1],
@@ -58,7 +58,7 @@ test("a line of the maximum length is read in linear time; a longer one is refus
   assert.ok(performance.now() - started < 10_000);
   bytes[LIMITS.line + 1] = 97;
   await assertFails(DataError, ["too long", "standard input, line 2", `at most ${LIMITS.line} bytes`], () =>
-    linesOf(bytes),
+    splitLines(bytes),
   );
   // Reading an endless line ends at the maximum length.
   async function* endless() {

@@ -57,12 +57,12 @@ function interrupt(
 
 /** A large rank makes an evaluation slow without a large model. */
 const SLOW = ["train", "--rank", "1024", "--device", "wasm", "--threads", "1", "--json", "--batch-size", "4"];
-const setsOf = (train: string, val: string, test: string) =>
+const setFlags = (train: string, val: string, test: string) =>
   Object.entries({ train, val, test }).flatMap(([set, size]) => [`--${set}`, `${size}.csv`]);
 const says = (text: string) => (ended: Ended) => ended.stdout.includes(text);
 
 /** The last line of a run's metrics.csv, by its header. */
-function metricsOf(run: string): Record<string, string> {
+function lastMetrics(run: string): Record<string, string> {
   const [names, values] = readFileSync(join(folder, run, "metrics.csv"), "utf8").split("\r\n");
   return Object.fromEntries(names!.split(",").map((name, i) => [name, values!.split(",")[i]!]));
 }
@@ -71,7 +71,7 @@ function metricsOf(run: string): Record<string, string> {
 async function assertKept(run: string, { code, stdout, stderr }: Ended): Promise<void> {
   assertCode({ code, stdout, stderr }, 130);
   assert.match(stderr, "stopping to save the run");
-  const { final_test_acc, val_loss_last, examples_seen } = metricsOf(run);
+  const { final_test_acc, val_loss_last, examples_seen } = lastMetrics(run);
   assert.is(final_test_acc, "");
   assert.ok(Number(val_loss_last) > 0 && Number(examples_seen) > 0);
   assertCode(await runCommand("classify", ["--run", run, "x"], { cwd: folder }), 0);
@@ -120,24 +120,24 @@ test("while a file is read, and while standard input is waited for", async () =>
 
 test("during the first evaluation: there is nothing to save, and no file is left", async () => {
   const before = readdirSync(folder);
-  const args = [...SLOW, ...setsOf("few", "many", "few"), "--out", "first"];
+  const args = [...SLOW, ...setFlags("few", "many", "few"), "--out", "first"];
   assert.is((await interrupt("SIGTERM", args, says('"type":"start"'))).signal, "SIGTERM");
   assert.equal(readdirSync(folder), before);
 });
 
 test("during a step", async () => {
-  const args = [...SLOW, ...setsOf("many", "few", "few"), "--out", "step"];
+  const args = [...SLOW, ...setFlags("many", "few", "few"), "--out", "step"];
   await assertKept("step", await interrupt("SIGINT", args, says('"step":3,')));
 });
 
 test("during an evaluation between two steps", async () => {
-  const args = [...SLOW, ...setsOf("few", "many", "few"), "--eval-every", "2", "--out", "between"];
+  const args = [...SLOW, ...setFlags("few", "many", "few"), "--eval-every", "2", "--out", "between"];
   // The first evaluation uses the same large set; a smaller rank makes it short.
   await assertKept("between", await interrupt("SIGTERM", [...args, "--rank", "64"], says('"step":2,')));
 });
 
 test("during the last evaluation; the run can be resumed, and then be finished", async () => {
-  const args = [...SLOW, ...setsOf("few", "few", "many"), "--epochs", "1"];
+  const args = [...SLOW, ...setFlags("few", "few", "many"), "--epochs", "1"];
   const last = says('"record":{"step":4,"epoch":1,"examples":16,"lr":');
   const isMeasured = (ended: Ended) => last(ended) && ended.stdout.split('"type":"evaluation"').length === 4;
   const ended = await interrupt("SIGHUP", [...args, "--out", "last"], isMeasured);
@@ -145,17 +145,17 @@ test("during the last evaluation; the run can be resumed, and then be finished",
   assert.match(ended.stdout, '"before":null,"after":null');
   assert.match(ended.stderr, "resume it:");
   assertCode(await runCommand("train", ["--resume", "last"], { cwd: folder }), 0);
-  assert.ok(Number(metricsOf("last").final_test_acc) > 0);
+  assert.ok(Number(lastMetrics("last").final_test_acc) > 0);
   assert.not.ok(existsSync(join(folder, "last", "checkpoint")));
 });
 
 test("while a run is saved: it is saved completely", async () => {
   mkdirSync(join(folder, "runs"));
-  const args = [...SLOW, ...setsOf("few", "few", "few"), "--epochs", "1", "--out", join("runs", "saved")];
+  const args = [...SLOW, ...setFlags("few", "few", "few"), "--epochs", "1", "--out", join("runs", "saved")];
   const saving = () => readdirSync(join(folder, "runs")).some((name) => name.endsWith(".tmp"));
   const { code, stdout, stderr } = await interrupt("SIGTERM", args, saving);
   assertCode({ code, stdout, stderr }, 130);
-  assert.ok(Number(metricsOf("runs/saved").final_test_acc) > 0);
+  assert.ok(Number(lastMetrics("runs/saved").final_test_acc) > 0);
   assertCode(await runCommand("classify", ["--run", "runs/saved", "x"], { cwd: folder }), 0);
 });
 

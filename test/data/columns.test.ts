@@ -1,4 +1,4 @@
-/** Which columns are text and label: by the names that were asked for, by usual names, by what stands in them. */
+/** Which columns are text and label: by requested names, by usual names, by their contents. */
 import * as assert from "uvu/assert";
 import { type ColumnChoice, findColumns, findKeys, labelNotes } from "../../src/data/columns.ts";
 import { DataError, nameList } from "../../src/errors.ts";

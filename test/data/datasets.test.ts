@@ -8,7 +8,7 @@ import languages from "../../data/datasets/languages.json" with { type: "json" }
 import description from "../../data/datasets/spam.json" with { type: "json" };
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../../src/data/datasets.ts";
-import { digestOf } from "../../src/data/digest.ts";
+import { digestData } from "../../src/data/digest.ts";
 import { normalized } from "../../src/data/duplicates.ts";
 import { loadTexts } from "../../src/data/texts.ts";
 import { DataModule } from "../../src/data/wasm.ts";
@@ -23,14 +23,14 @@ import { allTexts, messages } from "../helpers/tiny.ts";
 
 let module: DataModule;
 
-function fileOf(content: string, name = "a.csv") {
+function textFile(content: string, name = "a.csv") {
   return bytesReader(name, new TextEncoder().encode(content));
 }
 
 /** A CSV file with `ham` and `spam` rows, each text its own. */
 function mails(ham: number, spam: number, name = "a.csv") {
   const rows = Array.from({ length: ham + spam }, (_, i) => `${i < ham ? "ham" : "spam"},mail number ${i}`);
-  return fileOf(`label,text\n${rows.join("\n")}\n`, name);
+  return textFile(`label,text\n${rows.join("\n")}\n`, name);
 }
 
 function load(spec: DatasetSpec, options: DatasetOptions = {}) {
@@ -85,7 +85,7 @@ test("three files keep their rows; the training set's labels hold for all", asyn
   const files = {
     train: mails(5, 3, "train.csv"),
     val: mails(2, 1, "val.csv"),
-    test: fileOf("label,text\nspam,x\n", "t.csv"),
+    test: textFile("label,text\nspam,x\n", "t.csv"),
   };
   const { train, val, test, stats } = await load(files);
   assert.equal([train.size, val.size, test.size], [8, 3, 1]);
@@ -94,15 +94,15 @@ test("three files keep their rows; the training set's labels hold for all", asyn
   assert.is(val.text(2), "mail number 2");
   const balanced = await load(files, { balance: true });
   assert.equal([balanced.train.size, balanced.val.size, balanced.test.size], [6, 2, 1]);
-  const bad = { ...files, val: fileOf("label,text\nham,a\neggs,b\n", "val.csv") };
+  const bad = { ...files, val: textFile("label,text\nham,a\neggs,b\n", "val.csv") };
   await fails(bad, DataError, ["val.csv:3", "expected: ham, spam", "found:    eggs"]);
 });
 
 test("padding to the longest training row cuts longer rows of the other sets", async () => {
   const files = {
-    train: fileOf("label,text\na,one two three\nb,one\n", "train.csv"),
-    val: fileOf("label,text\na,one two three four five\n", "val.csv"),
-    test: fileOf("label,text\nb,one two\n", "test.csv"),
+    train: textFile("label,text\na,one two three\nb,one\n", "train.csv"),
+    val: textFile("label,text\na,one two three four five\n", "val.csv"),
+    test: textFile("label,text\nb,one two\n", "test.csv"),
   };
   const { train, val, test, stats } = await load(files, { padding: "longest" });
   assert.equal(
@@ -130,7 +130,7 @@ test("data that cannot be loaded is reported", async () => {
   await fails(stray, ConfigError, ["textColumn is an option", "{ file }, { textColumn }"]);
   await fails(stray, DataError, ['no column "txt"'], stray as never);
 
-  await fails({ file: fileOf("label,text\nham,a\nham,b\n") }, DataError, [
+  await fails({ file: textFile("label,text\nham,a\nham,b\n") }, DataError, [
     "All rows have the same class",
     '"ham"',
     "2 rows",
@@ -151,7 +151,7 @@ test("data that cannot be loaded is reported", async () => {
 
 /** A CSV file with these labels, each with a text of its own. */
 const labelled = (labels: readonly string[]) =>
-  fileOf(`label,text\n${labels.map((label, i) => `${label},mail number ${i} of some`).join("\n")}\n`);
+  textFile(`label,text\n${labels.map((label, i) => `${label},mail number ${i} of some`).join("\n")}\n`);
 const times = (count: number, label: (i: number) => string) => Array.from({ length: count }, (_, i) => label(i));
 
 test("labels that are not classes are refused, with their lines", async () => {
@@ -184,11 +184,11 @@ test("labels that are not classes are refused, with their lines", async () => {
 
 test("a text column of numbers is refused", async () => {
   const rows = times(30, (i) => `${i % 2 ? "ham" : "spam"},${i * 7},mail ${i}`).join("\n");
-  const file = () => fileOf(`label,body,words\n${rows}\n`);
+  const file = () => textFile(`label,body,words\n${rows}\n`);
   await fails({ file: file() }, DataError, ['"body" has only numbers', "0, 7, 14", "--text-column"]);
   assert.is((await load({ file: file() }, { textColumn: "words" })).labels.length, 2);
   const lines = times(30, (i) => JSON.stringify({ label: i % 2 ? "ham" : "spam", text: i })).join("\n");
-  await fails({ file: fileOf(lines, "a.jsonl") }, DataError, ['"text" has only numbers']);
+  await fails({ file: textFile(lines, "a.jsonl") }, DataError, ['"text" has only numbers']);
 });
 
 test("white space around labels is counted", async () => {
@@ -334,7 +334,7 @@ test("stratified: every set has its fraction of every class, chosen by the seed"
 });
 
 test("stratified: a class of three rows is in all sets, one of two in training and test set", async () => {
-  const spamOf = async (spam: number, options?: DatasetOptions) => {
+  const countSpam = async (spam: number, options?: DatasetOptions) => {
     const { train, val, test } = await load({ file: mails(100, spam) }, options);
     return [train, val, test].map((set) => set.stats().classes.spam);
   };
@@ -348,8 +348,8 @@ test("stratified: a class of three rows is in all sets, one of two in training a
     [9, 1, 3],
     [13, 2, 4],
   ])
-    assert.equal(await spamOf(sizes.reduce((a, b) => a + b)), sizes);
-  assert.equal(await spamOf(6, { fractions: [0.2, 0.2, 0.6] }), [1, 1, 4]);
+    assert.equal(await countSpam(sizes.reduce((a, b) => a + b)), sizes);
+  assert.equal(await countSpam(6, { fractions: [0.2, 0.2, 0.6] }), [1, 1, 4]);
   await fails({ file: mails(2, 2) }, DataError, ["Too few rows to split", "70 %, 10 %, 20 %", "4 rows"]);
   await fails({ file: mails(9, 9) }, DataError, ["fractions", "0.5, 0.5, 0.5"], { fractions: [0.5, 0.5, 0.5] });
 });
@@ -373,9 +373,9 @@ test("the experiment's split is pandas', whatever the seed", async () => {
 
 test("near-duplicates between sets are counted, and dropped on demand", async () => {
   const files = {
-    train: fileOf("label,text\nspam,Win 100 now!\nham,See you\nham,see  YOU!!\n", "train.csv"),
-    val: fileOf("label,text\nspam,win 9 NOW\nham,other\n", "val.csv"),
-    test: fileOf("label,text\nham,Other.\nspam,Win now\nham,see you\nham,...\n", "test.csv"),
+    train: textFile("label,text\nspam,Win 100 now!\nham,See you\nham,see  YOU!!\n", "train.csv"),
+    val: textFile("label,text\nspam,win 9 NOW\nham,other\n", "val.csv"),
+    test: textFile("label,text\nham,Other.\nspam,Win now\nham,see you\nham,...\n", "test.csv"),
   };
   const { stats } = await load(files);
   assert.equal([stats.leaks, stats.copies], [{ val: 1, test: 2 }, 0]);
@@ -386,7 +386,7 @@ test("near-duplicates between sets are counted, and dropped on demand", async ()
     ["other"],
     ["Win now", "..."],
   ]);
-  await fails({ ...files, val: fileOf("label,text\nham,see you\n", "val.csv") }, DataError, ["val.csv", "1 rows"], {
+  await fails({ ...files, val: textFile("label,text\nham,see you\n", "val.csv") }, DataError, ["val.csv", "1 rows"], {
     dedupe: true,
   });
   const one = await load({ file: mails(40, 40) }, { dedupe: false });
@@ -425,7 +425,7 @@ testIf(existsSync(sms), "no SMS files beside the repository", "SMS: the paper's 
 
 test("the digest of a data set is that of its rows, their classes and their order", async () => {
   const digest = async (content: string, options: DatasetOptions = {}) =>
-    digestOf(await loadDataset({ file: fileOf(content) }, options));
+    digestData(await loadDataset({ file: textFile(content) }, options));
   const good = await digest(messages(20));
   assert.match(good, /^[0-9a-f]{64}$/);
   assert.is(await digest(messages(20)), good);
@@ -434,15 +434,15 @@ test("the digest of a data set is that of its rows, their classes and their orde
     assert.is.not(await digest(other), good);
   for (const options of [{ seed: 2 }, { padding: "longest" }, { maxLength: 5 }] as const)
     assert.is.not(await digest(messages(20), options), good);
-  const texts = (content: string) => loadTexts({ file: fileOf(content, "a.txt") }, { maxLength: 16 });
+  const texts = (content: string) => loadTexts({ file: textFile(content, "a.txt") }, { maxLength: 16 });
   const text = "See you at lunch.\n".repeat(40);
-  assert.is(await digestOf(await texts(text)), await digestOf(await texts(text)));
-  assert.is.not(await digestOf(await texts(text)), await digestOf(await texts(text.replace("lunch", "brunch"))));
+  assert.is(await digestData(await texts(text)), await digestData(await texts(text)));
+  assert.is.not(await digestData(await texts(text)), await digestData(await texts(text.replace("lunch", "brunch"))));
 });
 
 test("a class may have any name, that of an object's own methods too", async () => {
   const rows = Array.from({ length: 20 }, (_, i) => `constructor,see you ${i}\nspam,win ${i}\n`).join("");
-  const { stats } = await loadDataset({ file: fileOf(`label,text\n${rows}`) });
+  const { stats } = await loadDataset({ file: textFile(`label,text\n${rows}`) });
   assert.equal(stats.classesRead, { constructor: 20, spam: 20 });
 });
 
@@ -455,7 +455,7 @@ test("a data set stores its origin, with which it can be loaded again", async ()
   assert.equal(data.origin, { file: path, ...options, split: "stratified" });
   const again = await loadDataset(data.origin as never, data.origin);
   assert.equal([again.origin, again.stats], [data.origin, data.stats]);
-  const opened = await loadDataset({ file: fileOf(messages(20)) });
+  const opened = await loadDataset({ file: textFile(messages(20)) });
   assert.equal(opened.origin, { file: "a.csv", split: "stratified" });
 });
 
@@ -463,10 +463,10 @@ test("rows and blocks are cut to the model's context, unless maxLength is given"
   await using model = await loadModel("gpt2-micro");
   const long = `label,text\nham,${"word ".repeat(400)}\n${"spam,b\nham,a\n".repeat(9)}`;
   const longest = async (options: DatasetOptions) => {
-    const { train, val, test: last } = await load({ file: fileOf(long) }, options);
+    const { train, val, test: last } = await load({ file: textFile(long) }, options);
     return Math.max(...[train, val, last].map((set) => set.stats().max));
   };
   assert.equal([await longest({ model }), await longest({ model, maxLength: 7 }), await longest({})], [256, 7, 401]);
-  const texts = await loadTexts({ file: fileOf("a line of a book\n".repeat(600), "book.txt") }, { model });
+  const texts = await loadTexts({ file: textFile("a line of a book\n".repeat(600), "book.txt") }, { model });
   assert.is(texts.maxLength, 256);
 });

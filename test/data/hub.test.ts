@@ -19,7 +19,7 @@ import { test } from "../helpers/harness.ts";
 import { nowhere, type Server, sendBytes, serve, setEnvironment } from "../helpers/http.ts";
 import {
   answerDatasets,
-  commitOf,
+  branchCommit,
   type DatasetOnHub,
   digest,
   documentedDatasets,
@@ -107,7 +107,7 @@ test("the documented data sets load with their splits and classes; the second ti
     assert.is(first.origin.name, again.origin.name, "the commit is part of the origin");
   }
   const place = join(cache, "datasets--stanfordnlp--imdb");
-  const commit = commitOf("stanfordnlp/imdb");
+  const commit = branchCommit("stanfordnlp/imdb");
   assert.is(readFileSync(join(place, "refs/main"), "utf8"), commit);
   const snapshot = join(place, "snapshots", commit);
   const links = readdirSync(snapshot, { recursive: true })
@@ -174,18 +174,18 @@ test("a download that was cut off resumes; damaged files are refused", async () 
   await assertFails(DownloadError, ['cannot download the data set "stanfordnlp/imdb"', "damaged"], () =>
     load("stanfordnlp/imdb"),
   );
-  const snapshot = join(cache, "datasets--stanfordnlp--imdb/snapshots", commitOf("stanfordnlp/imdb"));
+  const snapshot = join(cache, "datasets--stanfordnlp--imdb/snapshots", branchCommit("stanfordnlp/imdb"));
   assert.equal(readdirSync(snapshot), ["README.md"], "no file of a set that is not complete");
 });
 
 test("Python's cache is used: offline as it is, online for what it has", async () => {
   const cache = start({ HF_HUB_OFFLINE: "1" });
   const place = join(cache, "datasets--stanfordnlp--imdb");
-  const snapshot = join(place, "snapshots", commitOf("stanfordnlp/imdb"));
+  const snapshot = join(place, "snapshots", branchCommit("stanfordnlp/imdb"));
   mkdirSync(join(snapshot, "plain_text"), { recursive: true });
   mkdirSync(join(place, "refs"));
   await assertFails(DownloadError, ["is not in the cache, and HF_HUB_OFFLINE is set"], () => load("stanfordnlp/imdb"));
-  writeFileSync(join(place, "refs/main"), commitOf("stanfordnlp/imdb"));
+  writeFileSync(join(place, "refs/main"), branchCommit("stanfordnlp/imdb"));
   writeFileSync(join(snapshot, "README.md"), fixture("imdb/README.md"));
   const file = (split: string) => join(snapshot, `plain_text/${split}-00000-of-00001.parquet`);
   for (const split of ["train", "test"]) writeFileSync(file(split), IMDB(split));
@@ -259,7 +259,7 @@ test("a test without answers is left out; what is not readable is taken from the
     publish({ "a/train/0000.parquet": IMDB("train"), "a/test/0000.parquet": IMDB("test") }, "refs/convert/parquet");
     const { train, origin } = await load(NAME);
     assert.is(train.size, 54);
-    assert.is(origin.name, `${NAME}:a@${commitOf(NAME, "refs/convert/parquet")}`);
+    assert.is(origin.name, `${NAME}:a@${branchCommit(NAME, "refs/convert/parquet")}`);
     setEnvironment({ HF_HUB_OFFLINE: "1" });
     assert.is((await load(NAME)).train.size, 54);
     assert.is((await load(origin.name as string)).train.size, 54);
@@ -283,7 +283,7 @@ test("an unknown configuration, split or revision is named with what there is", 
   );
   await assertFails(DataError, ['no configuration "smal"', `did you mean ${NAME}:small?`], () => load(`${NAME}:smal`));
   assert.is((await load(`${NAME}:large`)).stats.rowsRead, 40);
-  assert.is((await load(`${NAME}:large@${commitOf(NAME)}`)).stats.rowsRead, 40);
+  assert.is((await load(`${NAME}:large@${branchCommit(NAME)}`)).stats.rowsRead, 40);
   await assertFails(ConfigError, ['no revision "v2"'], () => load(`${NAME}@v2`));
   start();
   publish({
@@ -512,7 +512,7 @@ test("texts for a language model, in the same splits", async () => {
     texts.source,
     /stanfordnlp\/imdb:plain_text of the Hugging Face hub: train, of which a tenth, drawn by the seed, is the validation set, and test$/,
   );
-  assert.is(texts.origin.name, `stanfordnlp/imdb:plain_text@${commitOf("stanfordnlp/imdb")}`);
+  assert.is(texts.origin.name, `stanfordnlp/imdb:plain_text@${branchCommit("stanfordnlp/imdb")}`);
   const sms = await loadTexts({ name: "ucirvine/sms_spam" }, { maxLength: 64, fractions: [0.5, 0.25, 0.25] });
   assert.equal(
     [sms.stats.train, sms.stats.val, sms.stats.test].map(({ documents }) => documents),

@@ -14,7 +14,10 @@ const END_OF_TEXT = 50256;
 let module: DataModule;
 let tokenizer: Tokenizer;
 
-async function datasetOf(rows: [label: string, text: string][], options: Partial<ReadOptions> = {}): Promise<Dataset> {
+async function buildDataset(
+  rows: [label: string, text: string][],
+  options: Partial<ReadOptions> = {},
+): Promise<Dataset> {
   const lines = rows.map(([label, text]) => JSON.stringify({ label, text })).join("\n");
   const corpus = new Corpus(module);
   const file = bytesReader("a.jsonl", new TextEncoder().encode(lines));
@@ -22,9 +25,9 @@ async function datasetOf(rows: [label: string, text: string][], options: Partial
   return new Dataset(corpus, await corpus.read(file, read));
 }
 
-/** `size` rows with texts "0", "1", ... of one to nine words, every third of class "b" and every seventh of class "c". */
+/** `size` rows with texts "0", "1", ... of one to nine words; every third of class "b", every seventh of class "c". */
 function numbered(size: number): Promise<Dataset> {
-  return datasetOf(
+  return buildDataset(
     Array.from({ length: size }, (_, i) => [
       i % 7 === 0 ? "c" : i % 3 === 0 ? "b" : "a",
       `${i}${" word".repeat(i % 9)}`,
@@ -32,7 +35,7 @@ function numbered(size: number): Promise<Dataset> {
   );
 }
 
-function countsOf(dataset: Dataset): number[] {
+function classCounts(dataset: Dataset): number[] {
   return Object.values(dataset.stats().classes);
 }
 
@@ -58,7 +61,7 @@ test("loads", async () => {
 
 test("rows hold the tokenizer's ids, classes and texts", async () => {
   const texts = ["Hello, world!", "naïve café 😀", "  two\n lines  ", "free £1000 prize"];
-  const dataset = await datasetOf(texts.map((text, i) => [String(i % 2), text]));
+  const dataset = await buildDataset(texts.map((text, i) => [String(i % 2), text]));
   assert.equal(allTexts(dataset), texts);
   assert.equal([...dataset.labels], ["0", "1"]);
   const batch = dataset.batch([3, 0, 1, 2]);
@@ -73,7 +76,7 @@ test("rows hold the tokenizer's ids, classes and texts", async () => {
 });
 
 test("long texts keep their first tokens, empty ones become the end of text; both are counted", async () => {
-  const dataset = await datasetOf(
+  const dataset = await buildDataset(
     [
       ["a", "one two three four five six"],
       ["b", ""],
@@ -102,7 +105,7 @@ test("long texts keep their first tokens, empty ones become the end of text; bot
 });
 
 test("the median of an even number of rows is the mean of the middle two", async () => {
-  const dataset = await datasetOf([
+  const dataset = await buildDataset([
     ["a", "one"],
     ["b", "one two"],
     ["a", "one two three four"],
@@ -111,8 +114,8 @@ test("the median of an even number of rows is the mean of the middle two", async
   assert.is(dataset.stats().median, 2.5);
 });
 
-test("packed: sequences stand behind each other without padding", async () => {
-  const dataset = await datasetOf([
+test("packed: sequences are concatenated without padding", async () => {
+  const dataset = await buildDataset([
     ["a", " word word"],
     ["b", " word"],
   ]);
@@ -128,7 +131,7 @@ test("packed: sequences stand behind each other without padding", async () => {
 });
 
 test("padded: every row has the same number of tokens, longer ones are cut, lengths are the real ones", async () => {
-  const dataset = await datasetOf([
+  const dataset = await buildDataset([
     ["a", " word word word"],
     ["b", " word"],
   ]);
@@ -151,8 +154,8 @@ test("padded: every row has the same number of tokens, longer ones are cut, leng
 test("balance keeps as many rows of each class as the smallest has, in order, by the seed", async () => {
   const dataset = await numbered(200);
   const balanced = dataset.balance(5);
-  assert.equal(countsOf(dataset), [114, 57, 29]);
-  assert.equal(countsOf(balanced), [29, 29, 29]);
+  assert.equal(classCounts(dataset), [114, 57, 29]);
+  assert.equal(classCounts(balanced), [29, 29, 29]);
   const numbers = allTexts(balanced).map(Number.parseFloat);
   assert.equal(
     numbers,
@@ -229,7 +232,7 @@ test("loader: the last incomplete batch is dropped; a batch has the rows of the 
 
 test("loader: batches of like length, every row once, in an order that hangs on the seed and the epoch", async () => {
   const rng = new Rng(8);
-  const dataset = await datasetOf(
+  const dataset = await buildDataset(
     Array.from({ length: 1003 }, (_, i) => [i % 2 ? "a" : "b", `${i}${" word".repeat(rng.below(60))}`]),
   );
   const options = { batchSize: 8, seed: 4 };
@@ -303,7 +306,7 @@ test("evaluation: all rows in order, as many a batch as the capacity holds", asy
 
 test("texts come back from their tokens: whole where they were cut", async () => {
   const texts = ["", "<|endoftext|>", "a\tb\n c", "na\u00efve \u{1f468}\u200d\u{1f4bb} \u0000", "word ".repeat(500)];
-  const dataset = await datasetOf(
+  const dataset = await buildDataset(
     texts.map((text) => ["a", text]),
     { maxLength: 2 },
   );
@@ -312,7 +315,7 @@ test("texts come back from their tokens: whole where they were cut", async () =>
 });
 
 test("rows that do not exist and rows of another load are errors", async () => {
-  const dataset = await datasetOf([
+  const dataset = await buildDataset([
     ["a", "hello"],
     ["b", "you"],
   ]);

@@ -57,7 +57,7 @@ test("starts", async () => {
   server = await serve((request, response) => answers(request, response));
 });
 
-async function textOf(file: { size: number; read(offset: number, length: number): Promise<Uint8Array> }) {
+async function readWhole(file: { size: number; read(offset: number, length: number): Promise<Uint8Array> }) {
   return new TextDecoder().decode(await file.read(0, file.size));
 }
 
@@ -70,7 +70,7 @@ test("downloaded through a redirect, unzipped, verified and stored; the second c
   const events: DownloadEvent[] = [];
   const file = await openCollection(false, { ...options, onProgress: (event) => events.push(event) }, about);
   assert.is(
-    await textOf(file),
+    await readWhole(file),
     'label,text\nham,"See you at ""noon"""\nspam,"WIN £100, now"\nham,"""Hi there"\nham,"I said ok"" then"\n' +
       'spam,"""all """"of"""" it"" quoted"\nham,"ü"\n',
   );
@@ -117,7 +117,7 @@ test("by its name: as pandas reads it for the experiment's split, line by line f
       const opened = await openNamed("sms", { ...options, ...(asked ? { split: asked } : {}) });
       const expected = await openCollection(split === "experiment", options, sms);
       assert.is(opened.split, split);
-      assert.is(await textOf(opened.file as typeof expected), await textOf(expected));
+      assert.is(await readWhole(opened.file as typeof expected), await readWhole(expected));
     }
   } finally {
     Object.assign(sms, real);
@@ -238,9 +238,9 @@ testIf(
   async () => {
     const [trainFile, valFile, testFile] = ["train", "val", "test"].map((name) => `${shared}/${name}.csv`);
     const published = await loadDataset({ train: trainFile!, val: valFile!, test: testFile! });
-    const rowsOf = ({ train, val, test }: LoadedDataset) =>
+    const setRows = ({ train, val, test }: LoadedDataset) =>
       [train, val, test].map((set) => Array.from({ length: set.size }, (_, i) => [set.label(i), set.text(i)] as const));
-    const rows = rowsOf(published).flat();
+    const rows = setRows(published).flat();
 
     // The labels alone: 747 ham, then 747 spam, shuffled.
     const order = [...new RandomState(42).permutation(1494)];
@@ -258,7 +258,7 @@ testIf(
     const jsonl = lines.map(([label, text]) => `${JSON.stringify({ label, text })}\n`).join("");
     const file = bytesReader("collection.jsonl", new TextEncoder().encode(jsonl));
     const drawn = await loadDataset({ file }, { split: "experiment" });
-    assert.equal(rowsOf(drawn), rowsOf(published));
+    assert.equal(setRows(drawn), setRows(published));
     assert.equal(drawn.stats.leaks, { val: 24, test: 59 });
   },
 );

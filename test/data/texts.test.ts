@@ -23,7 +23,7 @@ const file = (name: string, content: string | Uint8Array) =>
   bytesReader(name, typeof content === "string" ? new TextEncoder().encode(content) : content);
 
 /** Ids and targets of each block. */
-function rowsOf(blocks: Blocks): [ids: number[], targets: number[]][] {
+function blockRows(blocks: Blocks): [ids: number[], targets: number[]][] {
   const { ids, starts, targets } = blocks.batch(blocks.positions());
   return Array.from({ length: blocks.size }, (_, b) => [
     [...ids.subarray(starts[b], starts[b + 1])],
@@ -33,7 +33,7 @@ function rowsOf(blocks: Blocks): [ids: number[], targets: number[]][] {
 
 test("documents are concatenated, with an end of text before each and after the last", async () => {
   const blocks = Blocks.pack([ids(1, 2, 3), ids(4), ids(5, 6)], { length: 4, stride: 4, tokenizer: await tokenizer });
-  assert.equal(rowsOf(blocks), [
+  assert.equal(blockRows(blocks), [
     [
       [END, 1, 2, 3],
       [1, 2, 3, END],
@@ -49,7 +49,7 @@ test("documents are concatenated, with an end of text before each and after the 
 
 test("overlapping blocks predict every token once, after at least length - stride others", async () => {
   const blocks = Blocks.pack([ids(1, 2, 3, 4, 5, 6, 7)], { length: 4, stride: 3, tokenizer: await tokenizer });
-  assert.equal(rowsOf(blocks), [
+  assert.equal(blockRows(blocks), [
     [
       [END, 1, 2, 3],
       [1, 2, 3, 4],
@@ -71,7 +71,7 @@ test("overlapping blocks predict every token once, after at least length - strid
     [1, 1],
   ] as const) {
     const document = ids(...Array.from({ length: 40 }, (_, i) => i + 1));
-    const predicted = rowsOf(Blocks.pack([document], { length, stride, tokenizer: await tokenizer })).flatMap(
+    const predicted = blockRows(Blocks.pack([document], { length, stride, tokenizer: await tokenizer })).flatMap(
       ([, targets]) => targets.filter((target) => target !== NONE),
     );
     assert.equal(predicted, [...document, END], `length ${length}, stride ${stride}`);
@@ -90,7 +90,7 @@ test("a completion is predicted as a whole, its prompt not at all", async () => 
     ],
     options,
   );
-  assert.equal(rowsOf(blocks), [
+  assert.equal(blockRows(blocks), [
     [
       [1, 2, 3, 4],
       [NONE, 3, 4, END],
@@ -142,8 +142,8 @@ test("the order of an epoch depends only on seed and epoch", async () => {
 const load = (spec: TextsSpec, options: TextsOptions = {}) => loadTexts(spec, { maxLength: 8, ...options });
 
 /** The texts of a set, as its blocks follow each other. */
-async function textOf(blocks: Blocks): Promise<string> {
-  const predicted = rowsOf(blocks).flatMap(([, targets]) => targets.filter((id) => id !== NONE));
+async function decodeBlocks(blocks: Blocks): Promise<string> {
+  const predicted = blockRows(blocks).flatMap(([, targets]) => targets.filter((id) => id !== NONE));
   return (await tokenizer).decode(predicted);
 }
 
@@ -152,7 +152,7 @@ test("every text is split at line ends, separately and in order", async () => {
   const { train, val, test, stats, source } = await load({
     file: [file("a.txt", `\uFEFF${lines("a", 100)}`), file("b.md", lines("b", 10))],
   });
-  const parts = await Promise.all([train, val, test].map(textOf));
+  const parts = await Promise.all([train, val, test].map(decodeBlocks));
   const documents = parts.map((part) => part.split("<|endoftext|>").slice(0, -1));
   assert.equal(
     documents.map((some) => some.length),
@@ -170,7 +170,7 @@ test("every text is split at line ends, separately and in order", async () => {
 test("a text without line ends is split between characters", async () => {
   const text = "😀".repeat(50);
   const { train, val, test } = await load({ file: file("a.txt", text) });
-  const parts = await Promise.all([train, val, test].map(textOf));
+  const parts = await Promise.all([train, val, test].map(decodeBlocks));
   for (const part of parts) assert.not.match(part, "�");
   assert.is(parts.map((part) => part.replace("<|endoftext|>", "")).join(""), text);
 });
@@ -195,7 +195,7 @@ test("JSON lines are a document each, shuffled by the seed and split", async () 
       [stats.train, stats.val, stats.test].map((s: BlockStats) => s.documents),
       [16, 2, 2],
     );
-    const parts = await Promise.all([train, val, test].map(textOf));
+    const parts = await Promise.all([train, val, test].map(decodeBlocks));
     return parts.flatMap((part) => part.split("<|endoftext|>").slice(0, -1));
   };
   const [first, again, other] = [await documents(1), await documents(1), await documents(2)];
@@ -211,7 +211,7 @@ test("prompts and completions, given sets, another key, empty documents", async 
     val: file("c.jsonl", pair(4)),
     test: file("d.jsonl", pair(5)),
   });
-  assert.is(await textOf(pairs.train), " 1<|endoftext|> 2<|endoftext|> 3<|endoftext|>");
+  assert.is(await decodeBlocks(pairs.train), " 1<|endoftext|> 2<|endoftext|> 3<|endoftext|>");
   assert.equal([pairs.train.size, pairs.test.size], [3, 1]);
   const body = (text: string) => JSON.stringify({ text: "not this", story: text });
   const stories = await load(
@@ -222,7 +222,7 @@ test("prompts and completions, given sets, another key, empty documents", async 
     },
     { textColumn: "story" },
   );
-  assert.is(await textOf(stories.train), "one<|endoftext|>two<|endoftext|>");
+  assert.is(await decodeBlocks(stories.train), "one<|endoftext|>two<|endoftext|>");
   assert.is(stories.stats.empty, 1);
 });
 
@@ -249,7 +249,7 @@ test("JSON arrays are read as JSON lines are", async () => {
     [file("a.json", JSON.stringify(rows, null, 1)), file("a.json", lines)].map((one) => load({ file: one })),
   );
   assert.equal(array!.stats, expected!.stats);
-  assert.is(await textOf(array!.train), await textOf(expected!.train));
+  assert.is(await decodeBlocks(array!.train), await decodeBlocks(expected!.train));
   await assertFails(FormatError, ["not a JSON object", "a.json, item 2"], () =>
     load({ file: file("a.json", '[{"text":"a"}, 1]') }),
   );

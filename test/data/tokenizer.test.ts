@@ -1,6 +1,6 @@
 /**
- * The tokenizer against the definition of GPT-2's encoding. LOWRANK_FUZZ is the number of random texts, 100,000 where it is
- * not set: `LOWRANK_FUZZ=1000000 node test/run.mjs tokenizer` takes ten times as long.
+ * The tokenizer against the definition of GPT-2's encoding. LOWRANK_FUZZ is the number of random texts, 100,000 where
+ * it is not set: `LOWRANK_FUZZ=1000000 node test/run.mjs tokenizer` takes ten times as long.
  */
 import * as assert from "uvu/assert";
 import { packagePath, readBytes } from "#platform";
@@ -220,7 +220,8 @@ test("a stream returns the text of all ids in any grouping, and holds back incom
 test("a batch has the ids of its texts", () => {
   const rng = new Rng(9);
   const texts = ["", ...Array.from({ length: 500 }, () => randomText(rng, 80)), "", "last"];
-  texts.splice(200, 0, texts.join("\n").repeat(3), "z".repeat(87_381), "z".repeat(87_382)); // at the limits of the short way
+  // at the limits of the short way
+  texts.splice(200, 0, texts.join("\n").repeat(3), "z".repeat(87_381), "z".repeat(87_382));
   const { ids, offsets } = tokenizer.encodeBatch(texts);
   assert.is(offsets.length, texts.length + 1);
   assert.is(offsets[texts.length], ids.length);

@@ -34,7 +34,7 @@ async function withDecoder<T>(
 }
 
 /** Token ids of sequences of these lengths. */
-function sequencesOf(lengths: readonly number[], seed = 5): number[][] {
+function drawSequences(lengths: readonly number[], seed = 5): number[][] {
   const rng = new Rng(seed);
   return lengths.map((length) => Array.from({ length }, () => rng.below(V)));
 }
@@ -60,7 +60,7 @@ async function wholeLogits(spec: ModelSpec, sequences: readonly number[][]): Pro
   return all;
 }
 
-const rowOf = (logits: Float32Array, row: number) => logits.subarray(row * V, (row + 1) * V);
+const logitsRow = (logits: Float32Array, row: number) => logits.subarray(row * V, (row + 1) * V);
 
 function assertNear(what: string, found: Float32Array, expected: Float32Array): void {
   const error = relativeError(found, expected);
@@ -81,7 +81,7 @@ for (const [name, spec, maxBinding] of [
   ["a prefix", smallSpec("prefix", lm), Infinity],
 ] as const)
   testOnDevices(`token by token is the whole sequence at once: ${name}`, async () => {
-    const sequences = sequencesOf([9, textContext(spec.config, spec), 1, 14]);
+    const sequences = drawSequences([9, textContext(spec.config, spec), 1, 14]);
     const prompts = [4, 11, 1, 13];
     const whole = await wholeLogits(spec, sequences);
     await withDecoder(
@@ -90,7 +90,7 @@ for (const [name, spec, maxBinding] of [
         const begun = sequences.map((ids, slot) => ({ slot, position: 0, ids: ids.slice(0, prompts[slot]) }));
         const first = await decoder.prefill(begun);
         begun.forEach(({ ids }, i) => {
-          assertNear(`prompt ${i}`, rowOf(first, i), rowOf(whole[i]!, ids.length - 1));
+          assertNear(`prompt ${i}`, logitsRow(first, i), logitsRow(whole[i]!, ids.length - 1));
         });
         for (let step = 0; step < SMALL.n_positions; step++) {
           const going = sequences.flatMap((ids, slot) => {
@@ -100,7 +100,7 @@ for (const [name, spec, maxBinding] of [
           if (going.length === 0) break;
           const logits = await decoder.decode(going);
           going.forEach(({ slot, position }, i) => {
-            assertNear(`slot ${slot}, position ${position}`, rowOf(logits, i), rowOf(whole[slot]!, position));
+            assertNear(`slot ${slot}, position ${position}`, logitsRow(logits, i), logitsRow(whole[slot]!, position));
           });
         }
       },
@@ -110,7 +110,7 @@ for (const [name, spec, maxBinding] of [
 
 testOnDevices("who else is in the batch, and where a prefill is cut, changes no bit", async () => {
   const spec = smallSpec("lora", lm);
-  const sequences = sequencesOf([7, 12, 3, 5]);
+  const sequences = drawSequences([7, 12, 3, 5]);
   const stretches = sequences.map((ids, slot) => ({ slot, position: 0, ids }));
   const next = sequences.map((ids, slot) => ({ slot, position: ids.length, ids: [slot + 1] }));
   const run = (tokens: number) =>
@@ -128,21 +128,25 @@ testOnDevices("who else is in the batch, and where a prefill is cut, changes no 
   for (const [i, stretch] of stretches.entries())
     await withDecoder(spec, async (decoder) => {
       const slot = 3 - i;
-      assertSameBits(`prompt ${i}`, await decoder.prefill([{ ...stretch, slot }]), rowOf(together.first, i).slice());
+      assertSameBits(
+        `prompt ${i}`,
+        await decoder.prefill([{ ...stretch, slot }]),
+        logitsRow(together.first, i).slice(),
+      );
       const alone = await decoder.decode([{ ...next[i]!, slot }]);
-      assertSameBits(`token behind prompt ${i}`, alone, rowOf(together.second, i).slice());
+      assertSameBits(`token behind prompt ${i}`, alone, logitsRow(together.second, i).slice());
     });
 });
 
-testOnDevices("a slot is used again, and a sequence goes on in stretches", async () => {
+testOnDevices("a slot is reused, and a sequence continues in chunks", async () => {
   const spec = smallSpec("all", lm);
-  const [old, ids] = sequencesOf([20, 15]);
+  const [old, ids] = drawSequences([20, 15]);
   const [whole] = await wholeLogits(spec, [ids!]);
   await withDecoder(spec, async (decoder) => {
     await decoder.prefill([{ slot: 2, position: 0, ids: old! }]);
     await decoder.prefill([{ slot: 2, position: 0, ids: ids!.slice(0, 6) }]);
     const logits = await decoder.prefill([{ slot: 2, position: 6, ids: ids!.slice(6) }]);
-    assertNear("logits", logits, rowOf(whole!, 14));
+    assertNear("logits", logits, logitsRow(whole!, 14));
   });
 });
 
@@ -151,10 +155,10 @@ testOnDevices("losses are those of the logits", async () => {
     [smallSpec("lora", lm), Infinity],
     [smallSpec("all", lm), 4096],
   ] as const) {
-    const [ids, targets] = sequencesOf([SMALL.n_positions, SMALL.n_positions]);
+    const [ids, targets] = drawSequences([SMALL.n_positions, SMALL.n_positions]);
     const [logits] = await wholeLogits(spec, [ids!]);
     const expected = targets!.map((target, n) => {
-      const row = rowOf(logits!, n);
+      const row = logitsRow(logits!, n);
       return Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0)) - row[target]!;
     });
     for (const tokens of [40, 7]) {

@@ -17,12 +17,12 @@ import type { Tensors } from "../../src/io/peft.ts";
 import type { Dispatch } from "../../src/ops/kernel.ts";
 import type { SegmentName } from "../../src/plan/plan.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
-import { adapterOf } from "../../src/run/directory.ts";
-import { trainingOf } from "../../src/train/device.ts";
+import { buildAdapter } from "../../src/run/directory.ts";
+import { trainingWork } from "../../src/train/device.ts";
 import { ofMode, resolveOptions, type TrainOptions } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
 import type { Checkpoint } from "../../src/train/records.ts";
-import { specOf } from "../../src/train/sizes.ts";
+import { runSpec } from "../../src/train/sizes.ts";
 import { type FineTuneArguments, train } from "../../src/train/trainer.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -47,7 +47,7 @@ async function check(device: Backend, options: Partial<TrainOptions>, isTexts = 
     const data = isTexts ? await loadTexts({ file }, { maxLength: 32 }) : await tinyData(messages(20));
     const run = { device, model, data, ...options };
     const cpu = await testDevice("wasm 2 threads");
-    return (await checkDevice(device, cpu, trainingOf(run, prepareRun(run)), { isTimed: false })).mismatch;
+    return (await checkDevice(device, cpu, trainingWork(run, prepareRun(run)), { isTimed: false })).mismatch;
   } finally {
     await model.close();
   }
@@ -162,15 +162,15 @@ async function graphicsCard(why?: string, more: Partial<Card> = {}): Promise<Car
 }
 
 /** Whether a dispatch computes the tensor of this name. */
-const isOf =
+const computes =
   (name: string) =>
   ({ tensors }: Dispatch) =>
     tensors[0]!.name === name;
 
-const bitsOf = ({ tensors }: { tensors: Tensors }) => [...tensors].map(([name, { data }]) => [name, [...data]]);
+const listTensors = ({ tensors }: { tensors: Tensors }) => [...tensors].map(([name, { data }]) => [name, [...data]]);
 
 test("a run on a device that computes wrongly ends on the CPU, with the CPU's bits, and says why", async () => {
-  const device = miscompiling(await graphicsCard(), isOf("h.1.mlp.c_fc"));
+  const device = miscompiling(await graphicsCard(), computes("h.1.mlp.c_fc"));
   const result = await trained(device);
   assert.is(result.device.kind, "wasm");
   assert.match(
@@ -178,13 +178,13 @@ test("a run on a device that computes wrongly ends on the CPU, with the CPU's bi
     /^a graphics card computes wrongly: (loss|logits|the gradient of \S+) differs from the CPU's by \d/,
   );
   const cpu = await openWasm({});
-  assert.equal(bitsOf(result), bitsOf(await trained(cpu)));
+  assert.equal(listTensors(result), listTensors(await trained(cpu)));
   cpu.destroy();
 });
 
 test("a device that was found wrong is used for nothing more; one CPU with the given threads replaces it", async () => {
   const card = await graphicsCard();
-  const device: Backend = { ...miscompiling(card, isOf("h.1.mlp.c_fc")), threads: 3 };
+  const device: Backend = { ...miscompiling(card, computes("h.1.mlp.c_fc")), threads: 3 };
   cards.push(device);
   assert.match((await trained(device)).device.name, "3 threads");
   const { prepared } = card;
@@ -204,9 +204,9 @@ test("a device that was found wrong is used for nothing more; one CPU with the g
 async function inferring(device: Backend) {
   const model = await loadModel(directory);
   try {
-    const meta = adapterOf(
+    const meta = buildAdapter(
       { model: directory, base: await fingerprint(model), labels: ["ham", "spam"], maxLength: 32, padTo: 0 },
-      specOf(model, await tinyData(messages(8)), resolveOptions({ rank: 2 })),
+      runSpec(model, await tinyData(messages(8)), resolveOptions({ rank: 2 })),
       new Map(),
       null,
     );
@@ -225,7 +225,7 @@ test("a device is checked before it classifies or generates", async () => {
   const right = await inferring(cpu);
   const same = await inferring(await testDevice("webgpu"));
   assert.equal([same.classifier.device.kind, same.lm.device.kind, same.ids], ["webgpu", "webgpu", right.ids]);
-  const wrong = await inferring(miscompiling(await graphicsCard(), isOf("block.1")));
+  const wrong = await inferring(miscompiling(await graphicsCard(), computes("block.1")));
   for (const { device } of [wrong.classifier, wrong.lm]) {
     assert.is(device.kind, "wasm");
     assert.match(device.why!, /^a graphics card computes wrongly: /);
@@ -287,7 +287,7 @@ test("a faster device is used; its times are kept, and it is still checked", asy
   const again = await graphicsCard("a hardware GPU", { standIn });
   assert.is((await trained(again)).device.why, `${first.device.why}, as measured earlier`);
   assert.is(again.prepared, 2);
-  const wrong = { ...miscompiling(await graphicsCard("a hardware GPU"), isOf("h.1.mlp.c_fc")), standIn };
+  const wrong = { ...miscompiling(await graphicsCard("a hardware GPU"), computes("h.1.mlp.c_fc")), standIn };
   assert.match((await trained(wrong)).device.why!, "computes wrongly");
 });
 
@@ -339,7 +339,7 @@ test("a resumed run continues on its kind of device, whichever is faster now", a
   const resumed = await trained(card, { resume: onCPU });
   assert.equal([resumed.device.kind, resumed.device.why, card.prepared], ["wasm", "the run began on the CPU", 0]);
   const cpu = await openWasm({});
-  assert.equal(bitsOf(resumed), bitsOf(await trained(cpu)));
+  assert.equal(listTensors(resumed), listTensors(await trained(cpu)));
   // The CPU was faster when it was measured.
   assert.is((await trained(card, { resume: onCard })).device.kind, "webgpu");
 
@@ -357,7 +357,7 @@ test("train --resume continues on the kind of device that computed the checkpoin
   const cwd = temporaryFolder();
   writeFileSync(join(cwd, "messages.csv"), messages(20));
   const run = ["--model", directory, "--data", "messages.csv", "--rank", "2", "--epochs", "9", "--json"];
-  const planOf = ({ stdout }: Finished) => JSON.parse(stdout.split("\n").find((line) => line.includes('"plan"'))!);
+  const printedPlan = ({ stdout }: Finished) => JSON.parse(stdout.split("\n").find((line) => line.includes('"plan"'))!);
   const stopped = await runCommand(
     "train",
     [...run, "--device", "webgpu", "--out", "first", "--checkpoint-every", "2"],
@@ -372,11 +372,11 @@ test("train --resume continues on the kind of device that computed the checkpoin
   ] as const) {
     const resumed = await runCommand("train", ["--resume", out, "--json", ...args], { cwd });
     assertCode(resumed, 0);
-    assert.is(planOf(resumed).device.kind, kind);
+    assert.is(printedPlan(resumed).device.kind, kind);
   }
 });
 
-test("an abort ends the check at once, and the next run makes it again", async () => {
+test("an abort ends the check at once, and the next run repeats it", async () => {
   rmSync(TIMES, { force: true });
   const abort = new AbortController();
   const reason = new Error("enough");

@@ -1,4 +1,4 @@
-/** A base model in f16, q8 or q4: what rounded weights in f32 give, to the bit; fewer bytes; trained parameters are not rounded. */
+/** A base model in f16, q8 or q4: the bits of rounded weights in f32, fewer bytes, unrounded trained parameters. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { GPT2Config, Mode, Objective, WeightDtype } from "../../src/config.ts";
@@ -17,10 +17,10 @@ import { frozenBlocks, type ModelSpec, parameterList } from "../../src/model/tra
 import { memoryTotals } from "../../src/plan/memory.ts";
 import { printProgram } from "../../src/plan/print.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
-import { sizeOf } from "../../src/tensor.ts";
+import { numel } from "../../src/tensor.ts";
 import { ofMode, type TrainOptions } from "../../src/train/options.ts";
 import { train } from "../../src/train/trainer.ts";
-import { metaOf, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
+import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -132,19 +132,19 @@ test("frozen matrices have half the bytes, and the plan says so; trained paramet
       list.map(({ name }) => name).filter((name) => expected.test(name)),
     );
     const weights = (one: ModelSpec) => {
-      const { memory } = planOf(one);
+      const { memory } = planFor(one);
       return memoryTotals(memory).byRole.get("weight")!;
     };
-    const saved = list.reduce((sum, { shape, dtype }) => sum + (dtype === "f16" ? 2 * sizeOf(shape) : 0), 0);
+    const saved = list.reduce((sum, { shape, dtype }) => sum + (dtype === "f16" ? 2 * numel(shape) : 0), 0);
     assert.is(weights(spec) - weights(inHalf(spec)), saved);
   }
-  const text = printProgram(planOf(inHalf(smallSpec("lora"))));
+  const text = printProgram(planFor(inHalf(smallSpec("lora"))));
   assert.match(text, "<h.0.attn.c_attn.weight[12, 36]f16@");
   assert.match(text, `${(12 * 36 * 2).toString().padStart(12)} bytes  h.0.attn.c_attn.weight`);
-  assert.not.match(printProgram(planOf(smallSpec("lora"))), "f16@");
+  assert.not.match(printProgram(planFor(smallSpec("lora"))), "f16@");
 });
 
-function planOf(spec: ModelSpec) {
+function planFor(spec: ModelSpec) {
   const limits = { maxBinding: 2 ** 27, maxBuffer: 2 ** 27 };
   const backend = { limits } as unknown as Parameters<typeof Engine.plan>[0];
   return Engine.plan(backend, { spec, capacity: { tokens: 40, sequences: 4 }, optimizer: OPTIMIZER });
@@ -197,9 +197,9 @@ test("what was trained in mode all is used in f32, and refused in f16, alone and
     const labels = objective === "lm" ? [] : ["ham", "spam"];
     const task = { objective, num_labels: labels.length, pooling: "last-token", head_bias: false } as const;
     const rest = { base_model: base, model: TINY, task, labels, mode, settings };
-    const meta = metaOf({ target_modules: ["q"] }, mode === "lora" ? rest : { ...rest, lora: null });
+    const meta = testMeta({ target_modules: ["q"] }, mode === "lora" ? rest : { ...rest, lora: null });
     const directory = join(folder, `${name} ${objective}`);
-    await writeAdapter(directory, { meta, tensors: tensorsOf(meta) });
+    await writeAdapter(directory, { meta, tensors: drawTensors(meta) });
     return directory;
   };
   for (const [objective, load] of [

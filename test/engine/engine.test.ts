@@ -49,9 +49,9 @@ async function readAll(names: Iterable<string>, read: (name: string) => Promise<
   return values;
 }
 
-const parametersOf = (engine: Engine) =>
+const readParameters = (engine: Engine) =>
   readAll(engine.plan.parameters.all.keys(), (name) => engine.readParameter(name));
-const gradientsOf = (engine: Engine) => readAll(engine.trainableNames, (name) => engine.readGradient(name));
+const readGradients = (engine: Engine) => readAll(engine.trainableNames, (name) => engine.readGradient(name));
 
 function assertNear(what: string, actual: Values, expected: Values, tolerance: number): void {
   assert.equal([...actual.keys()], [...expected.keys()], what);
@@ -71,7 +71,7 @@ const changed = (before: Values, after: Values) =>
 /** Loss and gradients of one batch. */
 async function backward(engine: Engine, batch: Batch) {
   const { loss } = await engine.result(engine.gradients(batch));
-  return { loss, gradients: await gradientsOf(engine) };
+  return { loss, gradients: await readGradients(engine) };
 }
 
 for (const [what, mode, r, config] of [
@@ -134,7 +134,7 @@ testOnDevices("B of an adapter moves lr_ratio times as far as A in the first ste
     await withEngine(
       spec,
       async (engine) => {
-        const before = await parametersOf(engine);
+        const before = await readParameters(engine);
         const { gradients } = await backward(engine, batch);
         engine.step([batch], LR);
         assert.is(engine.plan.parameters.pages.length > 1, "maxBinding" in options);
@@ -191,7 +191,8 @@ for (const spec of [smallSpec("lora"), smallSpec("all"), smallSpec("lora", lm), 
     async () => {
       const batch = randomBatch(spec, LENGTHS, 4);
       const isLanguageModel = spec.task.objective === "lm";
-      // AdamW divides a gradient by its own size. That of the keys' bias is 0 but for rounding, which a tiny eps would blow up.
+      // AdamW divides a gradient by its own size. That of the keys' bias is 0 but for rounding, which a tiny eps would
+      // blow up.
       const optimizer = { ...OPTIMIZER, eps: 1e-3 };
       // One sequence, then three: the mean is that over all rows, not a mean of means.
       const halves = [part(batch, 0, 1, isLanguageModel), part(batch, 1, 4, isLanguageModel)];
@@ -205,8 +206,8 @@ for (const spec of [smallSpec("lora"), smallSpec("all"), smallSpec("lora", lm), 
               loss: results.reduce((sum, { loss }) => sum + loss, 0),
               norm: results.at(-1)!.norm,
               correct: results.reduce((sum, { correct }) => sum + correct, 0),
-              gradients: await gradientsOf(engine),
-              parameters: await parametersOf(engine),
+              gradients: await readGradients(engine),
+              parameters: await readParameters(engine),
             };
           },
           { optimizer },
@@ -235,9 +236,9 @@ for (const spec of [
     async () => {
       const run = () =>
         withEngine(spec, async (engine) => {
-          const before = await parametersOf(engine);
+          const before = await readParameters(engine);
           for (let step = 0; step < 3; step++) engine.step([randomBatch(spec, LENGTHS, 5 + step)], LR);
-          return { before, after: await parametersOf(engine), learning: engine.trainableNames };
+          return { before, after: await readParameters(engine), learning: engine.trainableNames };
         });
       const { before, after, learning } = await run();
       assert.equal(changed(before, after), learning);
@@ -280,17 +281,17 @@ testOnDevices("NaN in a parameter stops updates, until it is resumed", async () 
   await withEngine(spec, async (engine) => {
     const good = await engine.readParameter("h.0.mlp.c_fc.weight");
     assert.is((await engine.result(engine.step([batch], LR)[0]!)).finite, true);
-    const before = await parametersOf(engine);
+    const before = await readParameters(engine);
     engine.writeParameter("h.0.mlp.c_fc.weight", Float32Array.from(good).fill(Number.NaN, 5, 6));
     const { finite, loss } = await engine.result(engine.step([batch], LR)[0]!);
     assert.is(finite, false);
     assert.ok(Number.isNaN(loss));
     engine.writeParameter("h.0.mlp.c_fc.weight", good);
     assert.is((await engine.result(engine.step([batch], LR)[0]!)).finite, false, "a stop stays");
-    assert.equal(changed(before, await parametersOf(engine)), []);
+    assert.equal(changed(before, await readParameters(engine)), []);
     engine.resume();
     assert.is((await engine.result(engine.step([batch], LR)[0]!)).finite, true);
-    assert.equal(changed(before, await parametersOf(engine)), engine.trainableNames);
+    assert.equal(changed(before, await readParameters(engine)), engine.trainableNames);
   });
 });
 

@@ -1,4 +1,4 @@
-/** Frozen lower blocks that run once an example: the same bits as the whole model in every batch, and nothing of it left. */
+/** Frozen lower blocks that run once per example: the bits of the whole model in every batch, and no memory left. */
 import * as assert from "uvu/assert";
 import { Engine } from "../../src/engine/engine.ts";
 import { prefixBytes } from "../../src/engine/frozen-prefix.ts";

@@ -1,6 +1,6 @@
 /**
- * The reader of safetensors beside the reference library, on files changed at random: both take a file or both refuse it,
- * but for what stands in DIFFERENCES; where both take it, every tensor has the same type, shape and values.
+ * The reader of safetensors beside the reference library, on files changed at random: both take a file or both refuse
+ * it, but for what stands in DIFFERENCES; where both take it, every tensor has the same type, shape and values.
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";

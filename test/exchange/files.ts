@@ -34,18 +34,18 @@ export async function changedFiles(folder: string, count: number, seed: number):
     const rng = new Rng(seed + i);
     const bytes = mutateSafetensors(rng, pick(rng, sources));
     writeFileSync(join(folder, `${i}.safetensors`), bytes);
-    verdicts.push(await verdictOf(bytes));
+    verdicts.push(await judgeFile(bytes));
   }
   return verdicts;
 }
 
-async function verdictOf(bytes: Uint8Array): Promise<Verdict> {
+async function judgeFile(bytes: Uint8Array): Promise<Verdict> {
   try {
     const file = await SafetensorsFile.open(bytesReader("file", bytes));
     const tensors: [string, string][] = [];
     for (const name of file.names) {
       const { dtype, shape } = file.info(name);
-      tensors.push([name, `${dtype} [${shape}]${await valuesOf(file, name, dtype)}`]);
+      tensors.push([name, `${dtype} [${shape}]${await hashValues(file, name, dtype)}`]);
     }
     return { tensors: Object.fromEntries(tensors.sort()) };
   } catch (error) {
@@ -55,7 +55,7 @@ async function verdictOf(bytes: Uint8Array): Promise<Verdict> {
 }
 
 /** sha256 of the values as floats, every NaN as one of them; nothing for the types that are not read. */
-async function valuesOf(file: SafetensorsFile, name: string, dtype: string): Promise<string> {
+async function hashValues(file: SafetensorsFile, name: string, dtype: string): Promise<string> {
   if (!(FLOATS as readonly string[]).includes(dtype)) return "";
   const values = await file.readF32(name);
   const bits = new Uint32Array(values.buffer);

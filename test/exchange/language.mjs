@@ -1,4 +1,4 @@
-/** The live check of language models: adapters and models both ways, perplexity, and a training curve beside PyTorch's. */
+/** The live check of language models: adapters and models both ways, perplexity, and a training curve as PyTorch's. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
@@ -12,7 +12,7 @@ const relative = (got, want) => Math.abs(got - want) / Math.abs(want);
 const worst = (got, want) => Math.max(...want.map((value, i) => relative(got[i], value)));
 
 /** Mean loss of each text, by a run or an adapter on its base model. */
-async function scoresOf(lowrank, device, directory, model, texts) {
+async function scoreTexts(lowrank, device, directory, model, texts) {
   const lm = await lowrank.LanguageModel.load(directory, { device, model });
   const scores = [];
   for (const text of texts) scores.push((await lm.score(text)).loss);
@@ -20,7 +20,7 @@ async function scoresOf(lowrank, device, directory, model, texts) {
   return scores;
 }
 
-function textOf(from, to) {
+function excerpt(from, to) {
   const bytes = readFileSync(TEXT).subarray(from, to);
   return {
     name: `${from}.txt`,
@@ -36,7 +36,7 @@ async function train(lowrank, device, base, { settings, directory }) {
   const [a, b] = [Math.floor(length * 0.8), Math.floor(length * 0.9)];
   const model = await lowrank.loadModel(base);
   const data = await lowrank.loadTexts(
-    { train: textOf(0, a), val: textOf(a, b), test: textOf(b, length) },
+    { train: excerpt(0, a), val: excerpt(a, b), test: excerpt(b, length) },
     { maxLength: block },
   );
   const run = await lowrank.fineTune({
@@ -57,9 +57,9 @@ async function train(lowrank, device, base, { settings, directory }) {
   return run;
 }
 
-/** Reports what it finds, and leaves in `work` what `language.py score` checks. `must` runs a command that may not fail. */
+/** Reports its findings, and leaves the input of `language.py score` in `work`. `must` runs what may not fail. */
 export async function checkLanguageModels({
-  formsOf,
+  exportForms,
   lowrank,
   device,
   work,
@@ -74,7 +74,7 @@ export async function checkLanguageModels({
   const theirs = JSON.parse(readFileSync(join(work, "lm-from-peft.json"), "utf8"));
   const { texts } = theirs;
   for (const { name, base, directory, scores } of theirs.jobs) {
-    const error = worst(await scoresOf(lowrank, device, directory, base, texts), scores);
+    const error = worst(await scoreTexts(lowrank, device, directory, base, texts), scores);
     report(error <= TOLERANCE, `peft lm ${name} -> ours: losses ${error.toExponential(1)}`);
   }
 
@@ -112,15 +112,15 @@ export async function checkLanguageModels({
   ];
   for (const { name, base, continue: from, ...settings } of RUNS) {
     const model = await lowrank.loadModel(base);
-    const [train, val, test] = [textOf(0, 3000), textOf(3000, 3500), textOf(3500, 4000)];
+    const [train, val, test] = [excerpt(0, 3000), excerpt(3000, 3500), excerpt(3500, 4000)];
     const data = await lowrank.loadTexts({ train, val, test }, { maxLength: 32 });
     const adapter = from === undefined ? {} : { adapter: await lowrank.loadAdapter(from, model) };
     const trained = await lowrank.fineTune({ device, model, data, epochs: 1, batchSize: 4, ...settings, ...adapter });
     await model.close();
     const saved = join(work, "runs", `lm-${name.replaceAll(/\W+/g, "-")}`);
     await trained.save(saved);
-    const scores = await scoresOf(lowrank, device, saved, base, texts);
-    for (const form of formsOf(settings)) {
+    const scores = await scoreTexts(lowrank, device, saved, base, texts);
+    for (const form of exportForms(settings)) {
       const directory = join(work, "exports", `lm-${form}-${name.replaceAll(/\W+/g, "-")}`);
       const carried = form === "peft" && base === micro ? ["--with-base"] : [];
       must(process.execPath, ["dist/export.js", "--run", saved, "--to", form, "--out", directory, ...carried]);

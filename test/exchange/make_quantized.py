@@ -28,7 +28,8 @@ CASES = {
     "nf4-double": (dict(n_embd=64, n_head=4, n_inner=320), dict(NF4, bnb_4bit_use_double_quant=True)),
     "int8": (dict(n_embd=64, n_head=4, n_inner=64), dict(load_in_8bit=True)),
 }
-# A GPU takes the blocks where they are. On a CPU with AVX-512, bitsandbytes 0.50.2 takes others where they cross rows; and int8 rounds activations.
+# A GPU takes the blocks where they are. On a CPU with AVX-512, bitsandbytes 0.50.2 takes others where they cross rows;
+# and int8 rounds activations.
 THEIRS = {"nf4-double": 1e-5, "int8": 0.1}
 
 

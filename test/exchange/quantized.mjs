@@ -1,4 +1,4 @@
-/** Models that bitsandbytes quantises now, with QLoRA adapters of PEFT's: matrices to the bit, logits, loss and gradients on both backends. */
+/** Models freshly quantised by bitsandbytes, with QLoRA adapters: exact matrices; logits, loss and gradients. */
 import { createHash } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -16,7 +16,7 @@ export async function checkQuantized(work, python, must, report, { loadModel }) 
   const entryPoints = ["test/exchange/quantized.ts"];
   const how = { bundle: true, format: "esm", platform: "node", packages: "external", loader: { ".wgsl": "text" } };
   await esbuild.build({ entryPoints, outfile, ...how });
-  const { errorsOf, openDevice, readCases } = await import(outfile);
+  const { measureErrors, openDevice, readCases } = await import(outfile);
   for (const [name, { sha256 }] of Object.entries(readCases(folder))) {
     const model = await loadModel(join(folder, name));
     const other = [];
@@ -31,7 +31,7 @@ export async function checkQuantized(work, python, must, report, { loadModel }) 
     );
     for (const kind of ["wasm", "webgpu"]) {
       const device = await openDevice(kind);
-      const { logits, loss, ...grads } = await errorsOf(folder, name, device);
+      const { logits, loss, ...grads } = await measureErrors(folder, name, device);
       device.destroy();
       const worst = Math.max(...Object.values(grads));
       report(

@@ -1,11 +1,11 @@
-/** A QLoRA adapter on its quantised base by our engine, beside what PyTorch makes of the dequantised model: for the fixtures and the live check. */
+/** A QLoRA adapter on its quantised base against PyTorch on the dequantised model: for fixtures and the live check. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Backend } from "../../src/backend/backend.ts";
 import { openDevice } from "../../src/backend/device.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
-import { specOf } from "../../src/io/adapter-meta.ts";
+import { adaptedSpec } from "../../src/io/adapter-meta.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { importPeft } from "../../src/io/peft-import.ts";
@@ -39,7 +39,7 @@ function relative(got: Float32Array, want: readonly number[]): number {
 }
 
 /** The errors of a case: of logits and gradients relative to their norm, of the loss absolute. */
-export async function errorsOf(folder: string, name: string, device: Backend): Promise<Record<string, number>> {
+export async function measureErrors(folder: string, name: string, device: Backend): Promise<Record<string, number>> {
   const { ids, logits, loss, grads } = readCases(folder)[name]!;
   const directory = join(folder, `${name}-adapter`);
   const length = ids[0]!.length;
@@ -58,7 +58,7 @@ export async function errorsOf(folder: string, name: string, device: Backend): P
   const config = JSON.parse(readFileSync(join(directory, "adapter_config.json"), "utf8"));
   const { keys } = await importPeft(config, shapes, { config: model.config }, directory);
   const engine = await Engine.create(device, {
-    spec: specOf(meta, { config: model.config, train_head: false }),
+    spec: adaptedSpec(meta, { config: model.config, train_head: false }),
     capacity: { tokens, sequences },
     optimizer: { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0, clip: 0 },
   });

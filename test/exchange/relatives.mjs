@@ -1,4 +1,4 @@
-/** GPT-2's relatives as transformers writes them: logits, loss and every gradient on both backends, generation, and the way back. */
+/** GPT-2's relatives as transformers writes them: logits, loss, all gradients on both backends, generation, export. */
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import * as esbuild from "esbuild";

@@ -18,7 +18,7 @@ export interface Job {
 }
 
 /** A batch of rows of one length. */
-function batchOf({ ids, targets }: Job): Batch {
+function fixedBatch({ ids, targets }: Job): Batch {
   const length = ids[0]!.length;
   return {
     ids: Uint32Array.from(ids.flat()),
@@ -28,7 +28,7 @@ function batchOf({ ids, targets }: Job): Batch {
   };
 }
 
-function specOf({ objective }: Job, model: GPT2Checkpoint): ModelSpec {
+function jobSpec({ objective }: Job, model: GPT2Checkpoint): ModelSpec {
   const classes = objective === "lm" ? 0 : model.shape("score.weight")[0]!;
   const task = { objective, num_labels: classes, pooling: "last-token", head_bias: false } as const;
   return { config: model.config, task, mode: "all", lora: null, train_head: true };
@@ -40,12 +40,12 @@ async function load(engine: Weights, model: GPT2Checkpoint): Promise<void> {
     engine.writeParameter("head.weight", await model.read("score.weight"));
 }
 
-/** Everything that is compared, on a device; and the model after a step of training, merged: its file and its logits. */
+/** Everything that is compared, on a device, and the merged model after a training step: its file and its logits. */
 export async function compute(job: Job, device: "wasm" | "webgpu") {
   const backend = await openDevice(device);
   const model = await openGPT2(job.directory);
-  const spec = specOf(job, model);
-  const batch = batchOf(job);
+  const spec = jobSpec(job, model);
+  const batch = fixedBatch(job);
   const [tokens, sequences] = [batch.ids.length, job.ids.length];
   const optimizer = { betas: [0.9, 0.999] as [number, number], eps: 1e-8, weight_decay: 0.01, clip: 0 };
   const engine = await Engine.create(backend, { spec, capacity: { tokens, sequences }, optimizer });

@@ -1,8 +1,8 @@
 /**
  * Checks the exchange with the real PEFT and transformers, in both directions, by value:
- * `npm run test:exchange [-- --optional] [-- --test FILE.csv --train FILE.csv --val FILE.csv]`. Makes a Python environment in
- * build/exchange the first time. --optional: where the Python registry does not answer, says so in one line and passes.
- * With files, messages and accuracy are those of the test file instead of made-up ones.
+ * `npm run test:exchange [-- --optional] [-- --test FILE.csv --train FILE.csv --val FILE.csv]`. Makes a Python
+ * environment in build/exchange the first time. --optional: where the Python registry does not answer, says so in one
+ * line and passes. With files, messages and accuracy are those of the test file instead of made-up ones.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -89,7 +89,7 @@ function relativeError(a, b) {
   return x.length === y.length ? norm(x.map((value, i) => value - y[i])) / norm(y) : Number.NaN;
 }
 
-async function logitsOf(directory, model, texts) {
+async function classifierLogits(directory, model, texts) {
   const classifier = await Classifier.load(directory, { device, model });
   const flat = await classifier.logits(texts);
   const classes = flat.length / texts.length;
@@ -114,7 +114,7 @@ console.log(
     .join(", "),
 );
 for (const { name, base, directory, logits } of theirs.jobs) {
-  const error = relativeError(await logitsOf(directory, base, theirs.texts), logits);
+  const error = relativeError(await classifierLogits(directory, base, theirs.texts), logits);
   report(error <= TOLERANCE, `peft ${name} -> ours: ${error.toExponential(1)}`);
 }
 
@@ -155,7 +155,7 @@ const RUNS = [
 ];
 /** The forms in which a run can be exported. */
 const FORMS = { lora: ["peft", "merged"], prompt: ["peft"], prefix: ["peft"] };
-const formsOf = ({ mode = "lora" }) => FORMS[mode] ?? ["merged"];
+const exportForms = ({ mode = "lora" }) => FORMS[mode] ?? ["merged"];
 const jobs = [];
 let texts = theirs.texts;
 let truth;
@@ -179,15 +179,15 @@ for (const { name, base, continue: adapter, ...settings } of RUNS) {
   await model.close();
   const run = join(work, "runs", name.replaceAll(" ", "-"));
   await trained.save(run);
-  const logits = await logitsOf(run, base, texts);
-  for (const form of formsOf(settings)) {
+  const logits = await classifierLogits(run, base, texts);
+  for (const form of exportForms(settings)) {
     const directory = join(work, "exports", `${form}-${name.replaceAll(" ", "-")}`);
     must(process.execPath, ["dist/export.js", "--run", run, "--to", form, "--out", directory]);
     if (base === micro) checkPrinted(`${form} ${name}`, directory);
     jobs.push({ name, form, base, length, directory, logits });
   }
 }
-await checkLanguageModels({ formsOf, lowrank: library, device, work, micro, python, must, report, checkPrinted });
+await checkLanguageModels({ exportForms, lowrank: library, device, work, micro, python, must, report, checkPrinted });
 device.destroy();
 writeFileSync(join(work, "to-peft.json"), JSON.stringify({ texts, jobs, ...(truth ? { truth } : {}) }));
 const scored = ["exchange.py", "language.py"].map((file) => run(python, [join(here, file), "score", work]).status);

@@ -1,4 +1,4 @@
-/** Byte-level BPE vocabularies that `tokenizers` trained: the ids of 100,000 texts each, with and without special tokens. */
+/** Byte-level BPE vocabularies trained by `tokenizers`: ids of 100,000 texts each, with and without special tokens. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 

@@ -1,6 +1,7 @@
 /**
- * Fuzzing: cases made from seeds, read in a worker, and judged. A case ends in an error of ours, short and printable, or in
- * a result that its kind checks: within a time and a memory, with nothing left behind and every file closed again.
+ * Fuzzing: cases made from seeds, read in a worker, and judged. A case ends in an error of ours, short and printable,
+ * or in a result that its kind checks: within a time and a memory, with nothing left behind and every file closed
+ * again.
  *
  * Case i of a run with seed S is the only case of a run with seed S + i, so that two variables repeat everything:
  * LOWRANK_FUZZ is the number of cases, LOWRANK_FUZZ_SEED the first seed.
@@ -40,8 +41,8 @@ export interface Kind<C extends Case> {
   /** Makes a case; of the same numbers the same. */
   make(rng: Rng): C;
   /**
-   * Reads a case in a folder with its files and nothing else, where it may throw an error of ours; returns what checks the result, where anything
-   * thrown is a fault.
+   * Reads a case in a folder with its files and nothing else, where it may throw an error of ours; returns what checks
+   * the result, where anything thrown is a fault.
    */
   read(one: C, folder: string): Promise<() => unknown>;
   /** Files that reading may add to the folder, change or remove. */
@@ -79,8 +80,8 @@ export function fuzz<C extends Case>(kind: Kind<C>): void {
 }
 
 /**
- * What runs `count` cases from a seed on, and throws with every different fault; `hang` milliseconds without a new case are
- * one. It starts workers of this very file, in which this call reads the cases.
+ * What runs `count` cases from a seed on, and throws with every different fault; `hang` milliseconds without a new case
+ * are one. It starts workers of this very file, in which this call reads the cases.
  */
 export function runner<C extends Case>(kind: Kind<C>, hang = HANG): (seed: number, count: number) => Promise<void> {
   if (!isMainThread && workerData.name === kind.name) void work(kind);
@@ -169,7 +170,7 @@ function runWorker(orders: Orders, hang: number, note: (fault: Fault) => void): 
   });
 }
 
-/** The worker's side: reads case after case, and tells of each fault. */
+/** The worker's side: reads case after case and reports each fault. */
 async function work<C extends Case>(kind: Kind<C>): Promise<void> {
   const { seed, count, shared } = workerData as Orders;
   const root = mkdtempSync(join(tmpdir(), "lowrank-fuzz-"));

@@ -1,4 +1,4 @@
-/** A hub whose answers are changed at random: status, headers, redirects, bodies, lengths, ranges, encodings, the wire. */
+/** A hub whose answers are mutated: status, headers, redirects, bodies, lengths, ranges, encodings, the connection. */
 
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -100,7 +100,7 @@ const HOW = {
     headers: { location: pick(rng, PLACES) },
   }),
   length: ({ headers: { "content-length": _, ...headers }, ...answer }: Answer) => ({ ...answer, headers }),
-  json: (answer: Answer, rng: Rng) => withBody(answer, mutateJson(rng, jsonOf(answer), WORDS)),
+  json: (answer: Answer, rng: Rng) => withBody(answer, mutateJson(rng, parseBody(answer), WORDS)),
   bytes: (answer: Answer, rng: Rng) => withBody(answer, mutateBytes(rng, answer.body)),
   other: (answer: Answer, rng: Rng) =>
     withBody(answer, new TextEncoder().encode(pick(rng, ["", "[]", "{}", "null", "<html>", "0"]))),
@@ -142,7 +142,7 @@ function withBody(answer: Answer, body: Uint8Array, headers: Answer["headers"] =
   return { ...answer, body, headers: { ...answer.headers, "content-length": body.length, ...headers } };
 }
 
-function jsonOf({ body }: Answer): unknown {
+function parseBody({ body }: Answer): unknown {
   try {
     return JSON.parse(new TextDecoder().decode(body));
   } catch {
@@ -150,7 +150,7 @@ function jsonOf({ body }: Answer): unknown {
   }
 }
 
-function askedOf(url: string): Asked {
+function classifyUrl(url: string): Asked {
   if (url.includes("/paths-info/")) return "paths";
   if (url.includes("/revision/")) return "revision";
   if (url.startsWith("/cdn/")) return "storage";
@@ -165,7 +165,7 @@ let flooded = false;
 
 function listen(): Promise<Server> {
   const made = createServer({ keepAliveTimeout: 0 }, (request, response) => {
-    const asked = askedOf(request.url!);
+    const asked = classifyUrl(request.url!);
     const times = (seen[asked] ?? 0) + 1;
     seen[asked] = times;
     honest(request, (answer) => {
@@ -190,7 +190,7 @@ function honest(request: IncomingMessage, done: (answer: Answer) => void): void 
     },
     end: (body: string | Uint8Array = "") => done({ ...answer, body: new Uint8Array(Buffer.from(body as string)) }),
   };
-  const asked = askedOf(request.url!);
+  const asked = classifyUrl(request.url!);
   // After a redirect to nowhere, or one that makes a GET of it.
   const lost = asked === "storage" ? !FILES.has(request.url!.slice(5)) : asked === "paths" && request.method !== "POST";
   if (lost) recorder.writeHead(404, {}).end();
@@ -273,7 +273,7 @@ async function checkModel(tensors: Map<string, Float32Array>): Promise<void> {
   if (tensors.size !== whole.size) throw new Error(`${[...tensors.keys()]}`);
 }
 
-/** After the lies the truth: the same command goes on, at the latest once what was kept has been thrown away. */
+/** After the faults correct answers: the same command succeeds, at the latest once the cache has been deleted. */
 async function loadInTheEnd(): Promise<Map<string, Float32Array>> {
   for (let tries = 1; ; tries++) {
     try {

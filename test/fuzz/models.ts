@@ -1,4 +1,4 @@
-/** Valid directories of adapters, checkpoints and base models in memory, and what reads them and checks what was read. */
+/** Valid directories of adapters, checkpoints and base models in memory, and the readers and checks for them. */
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { packagePath } from "#platform";
@@ -12,29 +12,29 @@ import { baseShapes } from "../../src/names.ts";
 import { encodeCheckpoint, keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { type Shape, sameShape, showShape } from "../../src/tensor.ts";
 import type { Checkpoint } from "../../src/train/records.ts";
-import { LM, metaOf, model, modeOf, tensorsOf } from "../helpers/adapters.ts";
+import { drawTensors, LM, model, modeMeta, testMeta } from "../helpers/adapters.ts";
 import { assertSameBits, numbers } from "../helpers/border.ts";
 import { type Files, put } from "./fuzz.ts";
 
 const text = (value: unknown) => JSON.stringify(value, null, 2);
 
 /** A folder of the repository's as files. */
-function filesOf(path: string): Map<string, string | Uint8Array> {
+function readFolder(path: string): Map<string, string | Uint8Array> {
   const names = readdirSync(path).filter((name) => /^(adapter_|config|model)/.test(name));
   return new Map(names.map((name) => [name, Uint8Array.from(readFileSync(join(path, name)))]));
 }
 
 const golden = packagePath("test/golden/peft");
-export const BASE: Files = filesOf(join(golden, "base"));
+export const BASE: Files = readFolder(join(golden, "base"));
 
 /** Adapters of PEFT's, each on BASE. */
 export const PEFT: readonly Files[] = readdirSync(golden)
   .filter((name) => name !== "base" && name !== "README.md")
-  .map((name) => filesOf(join(golden, name)));
+  .map((name) => readFolder(join(golden, name)));
 
-const ours = (...args: Parameters<typeof metaOf>) => {
-  const meta = metaOf(...args);
-  return adapterFiles({ meta, tensors: tensorsOf(meta) }).files;
+const ours = (...args: Parameters<typeof testMeta>) => {
+  const meta = testMeta(...args);
+  return adapterFiles({ meta, tensors: drawTensors(meta) }).files;
 };
 const sites = [
   { site: "h.0.attn.c_attn", r: 2, scale: 0.5 },
@@ -50,18 +50,18 @@ export const OURS: readonly Files[] = [
   ),
   ours({ target_modules: ["c_attn", "fc"], sites, modulesToSave: ["h.0.attn.c_attn.bias", "ln_f.weight"] }),
   ours({ target_modules: ["c_attn", "head"], init: "gaussian" }, LM),
-  ours({}, { mode: "last_layer", lora: null, task: { ...metaOf().task, head_bias: true } }),
+  ours({}, { mode: "last_layer", lora: null, task: { ...testMeta().task, head_bias: true } }),
   ours({}, { mode: "all", lora: null, settings: { dtype: "f32" } }),
   ours({}, { mode: "last_block", lora: null }),
-  ...(["bitfit", "adapter", "prompt", "prefix"] as const).map((mode) => ours({}, modeOf(mode))),
-  ours({}, { ...modeOf("prefix"), ...LM }),
+  ...(["bitfit", "adapter", "prompt", "prefix"] as const).map((mode) => ours({}, modeMeta(mode))),
+  ours({}, { ...modeMeta("prefix"), ...LM }),
 ];
 
 const ones = (shape: Shape, name: string) => numbers(3)(shape).map((x) => 0.2 * x + (name.includes("ln_") ? 1 : 0));
 const stored = (name: string, shape: Shape) => ({ name, shape, dtype: "F32" as const, data: ones(shape, name) });
 const config = { model_type: "gpt2", ...model };
 
-/** Base models: as transformers writes a classifier, quantised ones and a bare model, and as old versions did, with what nobody needs. */
+/** Base models as transformers writes them: a classifier, quantised, bare, and old ones with redundant tensors. */
 export const BASES: readonly Files[] = [
   BASE,
   new Map<string, string | Uint8Array>([
@@ -88,23 +88,23 @@ export const BASES: readonly Files[] = [
       ),
     ],
   ]),
-  ...["nf4", "nf4-double", "int8"].map((name) => filesOf(packagePath(`test/golden/bitsandbytes/${name}`))),
+  ...["nf4", "nf4-double", "int8"].map((name) => readFolder(packagePath(`test/golden/bitsandbytes/${name}`))),
 ];
 
 const checkpoint = (step: number, meta: AdapterMeta): Checkpoint => {
   const steps = [{ step, epoch: 1, loss: 0.5, lr: 1e-3, gradNorm: 1 }] as unknown as Checkpoint["steps"];
   const tensors: Tensors = new Map();
-  for (const [name, tensor] of tensorsOf(meta))
+  for (const [name, tensor] of drawTensors(meta))
     for (const prefix of ["", "m.", "v."]) tensors.set(`${prefix}${name}`, tensor);
   return { step, seconds: 1.5, steps, evaluations: [], tensors };
 };
 
 /** Folders with the checkpoints of a run: the second-last generation is there or not. */
 export const CHECKPOINTS: readonly Files[] = [
-  new Map([["checkpoint/step-000000004.safetensors", encodeCheckpoint(checkpoint(4, metaOf()))]]),
+  new Map([["checkpoint/step-000000004.safetensors", encodeCheckpoint(checkpoint(4, testMeta()))]]),
   new Map([
-    ["checkpoint/step-000000002.safetensors", encodeCheckpoint(checkpoint(2, metaOf({ target_modules: ["v"] })))],
-    ["checkpoint/step-000000004.safetensors", encodeCheckpoint(checkpoint(4, metaOf({ target_modules: ["v"] })))],
+    ["checkpoint/step-000000002.safetensors", encodeCheckpoint(checkpoint(2, testMeta({ target_modules: ["v"] })))],
+    ["checkpoint/step-000000004.safetensors", encodeCheckpoint(checkpoint(4, testMeta({ target_modules: ["v"] })))],
   ]),
 ];
 

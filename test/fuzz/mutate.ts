@@ -55,7 +55,7 @@ export function mutateBytes(rng: Rng, bytes: Uint8Array): Uint8Array {
   }
 }
 
-/** JSON as it is written: texts and numbers raw, an object's keys (raw, too) with their values; a list has empty keys. */
+/** JSON as written: texts and numbers raw, an object's keys (also raw) with their values; a list has empty keys. */
 export type Tree = string | Branch;
 export interface Branch {
   isList: boolean;
@@ -63,23 +63,23 @@ export interface Branch {
 }
 export type Entry = [key: string, value: Tree];
 
-/** What is deeper than any reader takes (it was changed before) is cut: trees are walked by calls within calls. */
-export function treeOf(value: unknown, depth = 0): Tree {
+/** Cuts what is deeper than any reader accepts: trees are walked recursively. */
+export function toTree(value: unknown, depth = 0): Tree {
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   if (depth > 100) return "0";
   const isList = Array.isArray(value);
   const entries = Object.entries(value).map(
-    ([key, one]): Entry => [isList ? "" : JSON.stringify(key), treeOf(one, depth + 1)],
+    ([key, one]): Entry => [isList ? "" : JSON.stringify(key), toTree(one, depth + 1)],
   );
   return { isList, entries };
 }
 
-export function textOf(tree: Tree): string {
+export function treeText(tree: Tree): string {
   if (typeof tree === "string") return tree;
   const { isList, entries } = tree;
   return isList
-    ? `[${entries.map(([, value]) => textOf(value)).join(",")}]`
-    : `{${entries.map(([key, value]) => `${key || '""'}:${textOf(value)}`).join(",")}}`;
+    ? `[${entries.map(([, value]) => treeText(value)).join(",")}]`
+    : `{${entries.map(([key, value]) => `${key || '""'}:${treeText(value)}`).join(",")}}`;
 }
 
 const SCALARS = ["null", "true", "false", "{}", "[]", '""', "[[]]", '{"a":{}}', "[null]", '[""]', "[0]", '["a","b"]'];
@@ -173,9 +173,9 @@ export function hostile(rng: Rng, { keys = [], values = [] }: Words = {}): Tree 
       return JSON.stringify(pick(rng, keys.length > 0 ? keys : TEXTS));
     case 5:
       if (oneIn(rng, 3)) return nested(pick(rng, [10, 62, 63, 64, 65, 200, 20_000]), oneIn(rng, 2));
-      return treeOf(Array.from({ length: 1 + rng.below(4) }, () => pick(rng, TEXTS)));
+      return toTree(Array.from({ length: 1 + rng.below(4) }, () => pick(rng, TEXTS)));
     default:
-      return treeOf(pick(rng, values));
+      return toTree(pick(rng, values));
   }
 }
 
@@ -189,15 +189,15 @@ interface Slot {
   at: number;
 }
 
-function slotsOf(tree: Tree): Slot[] {
+function listSlots(tree: Tree): Slot[] {
   if (typeof tree === "string") return [];
   const { entries } = tree;
-  return entries.flatMap(([, value], at) => [{ entries, at }, ...slotsOf(value)]);
+  return entries.flatMap(([, value], at) => [{ entries, at }, ...listSlots(value)]);
 }
 
 /** Changes one place of a tree: its key, its value, whether it is there, how often. Returns the tree. */
 export function mutateTree(rng: Rng, tree: Tree, words: Words = {}): Tree {
-  const slots = slotsOf(tree);
+  const slots = listSlots(tree);
   if (slots.length === 0) return hostile(rng, words);
   const { entries, at } = pick(rng, slots);
   const slot = entries[at]!;
@@ -275,10 +275,10 @@ function safeText(raw: string): string {
 
 /** JSON with some places changed, now and then also how it is written. */
 export function mutateJson(rng: Rng, value: unknown, words: Words = {}): Uint8Array {
-  let tree = treeOf(value);
+  let tree = toTree(value);
   // Some cases change only the bytes.
   if (!oneIn(rng, 8)) for (let left = 1 + rng.below(3); left > 0; left--) tree = mutateTree(rng, tree, words);
-  return writtenOddly(rng, textOf(tree));
+  return writtenOddly(rng, treeText(tree));
 }
 
 /** A text as bytes, once in four times not as usual. */

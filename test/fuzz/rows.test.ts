@@ -8,7 +8,7 @@ import { LowrankError } from "../../src/errors.ts";
 import type { Rng } from "../../src/rng.ts";
 import { randomText } from "../helpers/random-text.ts";
 import { type Case, fuzz } from "./fuzz.ts";
-import { mutateBytes, mutateTree, oneIn, pick, type Tree, textOf, treeOf, writtenOddly } from "./mutate.ts";
+import { mutateBytes, mutateTree, oneIn, pick, type Tree, toTree, treeText, writtenOddly } from "./mutate.ts";
 
 type Format = "csv" | "tsv" | "jsonl";
 type Row = Record<string, unknown>;
@@ -40,7 +40,7 @@ const HEADERS = [
 ];
 
 /** The texts and labels of a small data set; now and then many classes, few rows, or one row that is huge. */
-function rowsOf(rng: Rng): [label: string, text: string][] {
+function drawRows(rng: Rng): [label: string, text: string][] {
   const labels = oneIn(rng, 12) ? Array.from({ length: 300 }, (_, i) => `class ${i / 7}`) : pick(rng, LABELS);
   const count = oneIn(rng, 8) ? rng.below(4) : 10 + rng.below(oneIn(rng, 10) ? 400 : 30);
   return Array.from({ length: count }, (_, i) => [
@@ -65,7 +65,7 @@ function table(rng: Rng, format: Format): string {
   const end = pick(rng, ["\n", "\n", "\r\n", "\r"]);
   const [first, second] = pick(rng, HEADERS) as [string, string];
   const turned = first === "text";
-  const rows = rowsOf(rng).map(([label, text]) => (turned ? [text, label] : [label, text]));
+  const rows = drawRows(rng).map(([label, text]) => (turned ? [text, label] : [label, text]));
   const extra = oneIn(rng, 5) ? [pick(rng, ["", "id", "text"])] : [];
   const all = [...(oneIn(rng, 5) ? [] : [[first, second]]), ...rows].map((row) => [...row, ...extra]);
   // One row of another width, in few files.
@@ -81,9 +81,9 @@ function jsonLines(rng: Rng, rows: readonly Row[]): string {
   const words = { keys: ["text", "label", "prompt", "completion"], values: ["ham", 1, true, ["x"], null] };
   const lines = rows.map((row) => {
     if (oneIn(rng, 100)) return pick(rng, ["{}", '{"text":{"text":"x"},"label":"ham"}']);
-    let tree: Tree = treeOf(row);
+    let tree: Tree = toTree(row);
     if (wild && oneIn(rng, rows.length)) tree = mutateTree(rng, tree, words);
-    return textOf(tree);
+    return treeText(tree);
   });
   return lines.join(pick(rng, ["\n", "\n", "\r\n", "\n\n"])) + (oneIn(rng, 2) ? "\n" : "");
 }
@@ -96,7 +96,7 @@ function encoded(rng: Rng, text: string): Uint8Array {
 }
 
 /** How a file is read: as it is by default, or with what people set. */
-function optionsOf(rng: Rng): DatasetOptions {
+function drawOptions(rng: Rng): DatasetOptions {
   return {
     maxLength: pick(rng, [64, 64, 1, 7]),
     ...(oneIn(rng, 3) ? { skipFaulty: true } : {}),
@@ -109,10 +109,10 @@ function optionsOf(rng: Rng): DatasetOptions {
   };
 }
 
-function caseOf(rng: Rng, format: Format | "txt", text: string): RowsCase {
+function drawCase(rng: Rng, format: Format | "txt", text: string): RowsCase {
   const name = `rows.${format}`;
   const files = new Map([[name, encoded(rng, text)]]);
-  return { files, name, options: optionsOf(rng), chunkBytes: pick(rng, [1, 2, 3, 7, 64, 1000]) };
+  return { files, name, options: drawOptions(rng), chunkBytes: pick(rng, [1, 2, 3, 7, 64, 1000]) };
 }
 
 let modules: Promise<[DataModule, DataModule]> | undefined;
@@ -124,7 +124,7 @@ async function outcome(
 ): Promise<{ data?: LoadedDataset; error?: LowrankError; text: string }> {
   try {
     const data = await load();
-    return { data, text: JSON.stringify(contentsOf(data)) };
+    return { data, text: JSON.stringify(datasetContents(data)) };
   } catch (error) {
     if (error instanceof LowrankError) return { error, text: error.message };
     throw error;
@@ -133,7 +133,7 @@ async function outcome(
 
 const SETS = ["train", "val", "test"] as const;
 
-function contentsOf(data: LoadedDataset) {
+function datasetContents(data: LoadedDataset) {
   const sets = SETS.map((key) => data[key].positions());
   const rows = SETS.map((key, i) => [...sets[i]!].map((row) => [data[key].label(row), data[key].text(row)]));
   const { leftOut, ...stats } = data.stats;
@@ -196,7 +196,7 @@ async function read({ files, name, options, chunkBytes }: RowsCase): Promise<() 
   };
 }
 
-const tables = (format: Format) => (rng: Rng) => caseOf(rng, format, table(rng, format));
+const tables = (format: Format) => (rng: Rng) => drawCase(rng, format, table(rng, format));
 
 fuzz({ name: "csv", count: 200, make: tables("csv"), read });
 fuzz({ name: "tsv", count: 200, make: tables("tsv"), read });
@@ -205,8 +205,8 @@ fuzz({
   count: 200,
   make(rng) {
     const turned = oneIn(rng, 3);
-    const rows = rowsOf(rng).map(([label, text]) => (turned ? { text, label } : { label, text, n: 1 }));
-    return caseOf(rng, "jsonl", jsonLines(rng, rows));
+    const rows = drawRows(rng).map(([label, text]) => (turned ? { text, label } : { label, text, n: 1 }));
+    return drawCase(rng, "jsonl", jsonLines(rng, rows));
   },
   read,
 });
@@ -229,10 +229,10 @@ fuzz({
   name: "texts",
   count: 150,
   make(rng) {
-    const texts = rowsOf(rng).map(([, text]) => text);
-    if (oneIn(rng, 3)) return caseOf(rng, "txt", texts.join("\n"));
+    const texts = drawRows(rng).map(([, text]) => text);
+    if (oneIn(rng, 3)) return drawCase(rng, "txt", texts.join("\n"));
     const pairs = oneIn(rng, 2);
-    return caseOf(
+    return drawCase(
       rng,
       "jsonl",
       jsonLines(

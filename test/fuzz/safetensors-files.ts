@@ -1,6 +1,16 @@
 /** safetensors files changed where they can be wrong: tensors, the header's entries, its length, bytes. */
 import type { Rng } from "../../src/rng.ts";
-import { type Entry, mutateBytes, mutateTree, oneIn, pick, type Tree, textOf, treeOf, writtenOddly } from "./mutate.ts";
+import {
+  type Entry,
+  mutateBytes,
+  mutateTree,
+  oneIn,
+  pick,
+  type Tree,
+  toTree,
+  treeText,
+  writtenOddly,
+} from "./mutate.ts";
 
 interface Tensor {
   name: string;
@@ -54,14 +64,14 @@ const WORDS = {
 };
 
 /** The header of a valid file as JSON, and where the data begins. */
-export function headerOf(file: Uint8Array): { header: Record<string, unknown>; dataStart: number } {
+export function splitHeader(file: Uint8Array): { header: Record<string, unknown>; dataStart: number } {
   const length = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
   return { header: JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length))), dataStart: 8 + length };
 }
 
 /** The tensors of a valid file. */
-export function contentsOf(file: Uint8Array): Contents {
-  const { header, dataStart } = headerOf(file);
+export function fileContents(file: Uint8Array): Contents {
+  const { header, dataStart } = splitHeader(file);
   const { __metadata__: metadata, ...entries } = header as Record<string, Record<string, unknown>>;
   const tensors = Object.entries(entries).map(([name, { dtype, shape, data_offsets }]) => {
     const [begin, end] = data_offsets as [number, number];
@@ -73,7 +83,7 @@ export function contentsOf(file: Uint8Array): Contents {
 
 /** A changed copy of a valid file: most are broken in one place, some are good in another way. */
 export function mutateSafetensors(rng: Rng, file: Uint8Array): Uint8Array {
-  const contents = contentsOf(file);
+  const contents = fileContents(file);
   if (oneIn(rng, 2)) for (let left = 1 + rng.below(2); left > 0; left--) changeTensors(rng, contents.tensors);
   let bytes = written(rng, contents);
   if (oneIn(rng, 4)) for (let left = 1 + rng.below(3); left > 0; left--) bytes = mutateBytes(rng, bytes);
@@ -139,19 +149,19 @@ function written(rng: Rng, { tensors, metadata }: Contents): Uint8Array {
   const entries: Entry[] = [];
   let end = 0;
   for (const { name, dtype, shape, data } of tensors) {
-    entries.push([JSON.stringify(name), treeOf({ dtype, shape, data_offsets: [end, end + data.length] })]);
+    entries.push([JSON.stringify(name), toTree({ dtype, shape, data_offsets: [end, end + data.length] })]);
     end += data.length;
   }
-  if (metadata) entries.splice(rng.below(entries.length + 1), 0, ['"__metadata__"', treeOf(metadata)]);
+  if (metadata) entries.splice(rng.below(entries.length + 1), 0, ['"__metadata__"', toTree(metadata)]);
   let header: Tree = { isList: false, entries };
   let data = Buffer.concat(tensors.map((tensor) => tensor.data));
   if (oneIn(rng, 2)) for (let left = 1 + rng.below(3); left > 0; left--) header = mutateTree(rng, header, WORDS);
   if (entries.length > 0 && oneIn(rng, 6)) data = shift(rng, entries, data);
-  const text = textOf(header);
+  const text = treeText(header);
   const head = oneIn(rng, 4)
     ? writtenOddly(rng, text)
     : new TextEncoder().encode(text.padEnd(Math.ceil(text.length / 8) * 8));
-  return new Uint8Array(Buffer.concat([lengthOf(rng, head.length), head, data]));
+  return new Uint8Array(Buffer.concat([drawLength(rng, head.length), head, data]));
 }
 
 /** Moves the data of one tensor on: into the next one, or behind a gap that is there or not. */
@@ -164,7 +174,7 @@ function shift(rng: Rng, entries: Entry[], data: Buffer<ArrayBuffer>): Buffer<Ar
 }
 
 /** The eight bytes of the header's length, once in ten times of another one. */
-function lengthOf(rng: Rng, length: number): Uint8Array {
+function drawLength(rng: Rng, length: number): Uint8Array {
   const others = [
     0n,
     1n,

@@ -6,7 +6,7 @@ import type { OpCase } from "./op-case.ts";
 
 export type Place = Pick<AdapterGroup, "count" | "r" | "input" | "width" | "column" | "step">;
 
-/** A buffer as the model's: A and B of one adapter behind the other, each from a multiple of 256 bytes on; other numbers between. */
+/** A buffer like the model's: A and B of each adapter, aligned to 256 bytes, with other numbers in between. */
 export function makeGroup(c: OpCase, scale: number, place: Place): { group: AdapterGroup; page: Tensor } {
   const { count, r, input, width } = place;
   const size = alignView(r * input);
@@ -19,7 +19,7 @@ export function makeGroup(c: OpCase, scale: number, place: Place): { group: Adap
 }
 
 /** A [r, input] and B [width, r] of adapter i. */
-export function oneOf(c: OpCase, { A, B, r, input, width, stride }: AdapterGroup, i: number) {
+export function factorsAt(c: OpCase, { A, B, r, input, width, stride }: AdapterGroup, i: number) {
   const part = (tensor: Tensor, size: number) => c.data(tensor).slice(i * stride, i * stride + size);
   return { A: part(A, r * input), B: part(B, width * r) };
 }
@@ -29,7 +29,7 @@ export function dense(c: OpCase, group: AdapterGroup, n: number): Float64Array {
   const { count, r, input, width, column, step, scale } = group;
   const sum = new Float64Array(input * n);
   for (let i = 0; i < count; i++) {
-    const { A, B } = oneOf(c, group, i);
+    const { A, B } = factorsAt(c, group, i);
     const BA = gemm({ out: new Float64Array(width * input), a: B, b: A, m: width, n: input, k: r, alpha: scale });
     for (let j = 0; j < width; j++)
       for (let k = 0; k < input; k++) sum[k * n + column + i * step + j]! += BA[j * input + k]!;

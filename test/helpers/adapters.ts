@@ -17,7 +17,7 @@ export const model: GPT2Config = {
   n_embd: 8,
   layer_norm_epsilon: 1e-5,
 };
-export function metaOf(lora: Partial<LoraConfig> = {}, rest: Partial<AdapterMeta> = {}): AdapterMeta {
+export function testMeta(lora: Partial<LoraConfig> = {}, rest: Partial<AdapterMeta> = {}): AdapterMeta {
   return {
     base_model: "gpt2-micro",
     model,
@@ -37,7 +37,7 @@ export const LM: Partial<AdapterMeta> = {
 };
 
 /** What the description of a mode without LoRA has, with the smallest sizes. */
-export function modeOf(mode: Exclude<Mode, "lora">): Partial<AdapterMeta> {
+export function modeMeta(mode: Exclude<Mode, "lora">): Partial<AdapterMeta> {
   return {
     mode,
     lora: null,
@@ -46,7 +46,7 @@ export function modeOf(mode: Exclude<Mode, "lora">): Partial<AdapterMeta> {
   };
 }
 
-export function tensorsOf(meta: AdapterMeta, seed = 1): Tensors {
+export function drawTensors(meta: AdapterMeta, seed = 1): Tensors {
   const random = numbers(seed);
   return new Map([...adapterShapes(meta)].map(([name, shape]) => [name, { shape, data: random(shape) }]));
 }

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LowrankError } from "../../src/errors.ts";
-import { sizeOf } from "../../src/tensor.ts";
+import { numel } from "../../src/tensor.ts";
 import { afterAll } from "./harness.ts";
 
 /** A new folder, in `parent` where there is one, deleted after the file's last test. */
@@ -24,7 +24,7 @@ export function numbers(seed: number): (shape: readonly number[]) => Float32Arra
   };
   return (shape) =>
     Float32Array.from(
-      { length: sizeOf(shape) },
+      { length: numel(shape) },
       () => (uniform() + uniform() + uniform() + uniform() - 2) * Math.sqrt(3),
     );
 }

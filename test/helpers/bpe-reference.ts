@@ -1,6 +1,6 @@
 /**
- * GPT-2's encoding straight from its definition, slow and independent of the program: the splitting pattern as a regular
- * expression, and merges by name out of merges.txt, one at a time.
+ * GPT-2's encoding straight from its definition, slow and independent of the program: the splitting pattern as a
+ * regular expression, and merges by name out of merges.txt, one at a time.
  */
 import { readFile } from "node:fs/promises";
 import { packagePath } from "#platform";

@@ -7,8 +7,8 @@ import type { Program } from "../../src/plan/plan.ts";
 import { testDevice } from "./device.ts";
 
 /**
- * A device that counts what is written, by the tensor's name, the buffers that were made for weights and not shared, and the sessions that are
- * there. `totals`: the bytes of every session, without what it shares.
+ * A device that counts what is written, by the tensor's name, the buffers that were made for weights and not shared,
+ * and the sessions that are there. `totals`: the bytes of every session, without what it shares.
  */
 export async function counting() {
   const device = await testDevice();
@@ -27,8 +27,8 @@ export async function counting() {
       state.sessions++;
       const source = sharedFrom && programs.get(sharedFrom);
       totals.push(memoryTotals(withoutShared(program, source)).total);
-      for (const tensor of program.memory.bufferOf.keys())
-        if (tensor.role === "weight" && !source?.memory.bufferOf.has(tensor))
+      for (const tensor of program.memory.bufferIndex.keys())
+        if (tensor.role === "weight" && !source?.memory.bufferIndex.has(tensor))
           made.set(tensor.name, (made.get(tensor.name) ?? 0) + 1);
       const watched = Object.create(session, {
         write: {

@@ -1,4 +1,7 @@
-/** What the commands do to the disk, without what they compute: for run/disk-faults.test.ts, in its process or in one that is killed. */
+/**
+ * What the commands do to the disk, without what they compute: for run/disk-faults.test.ts, in its process or in one
+ * that is killed.
+ */
 
 import { mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -31,7 +34,7 @@ export interface Prepared {
   checkpoints: Checkpoint[];
 }
 
-/** How a command ended, and what it did to the disk: the name of each operation, its path, of a rename also the new one. */
+/** How a command ended, and its disk operations: the name and the path of each, and a rename's new path. */
 export interface Ended {
   code: number | null;
   message: string;

@@ -1,4 +1,4 @@
-/** Runs a command of disk-commands.ts in some folders, in a process of its own, with a fault in each; prints how each ended. */
+/** Runs a command of disk-commands.ts in some folders, in its own process, with a fault in each; prints the results. */
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ConfigError, LowrankError } from "../../src/errors.ts";

@@ -1,9 +1,9 @@
 /**
- * Loaded before a program (`node --import`): counts what it does to the disk, in order, and lets one operation fail, or be the
- * last. `disk.arm({ folder, at, code })` begins to count: `at` is the number of an operation, from 1, or 0 for none; `code`
- * ENOSPC, EIO, KILL, which kills the process, or DIE: nothing that is done in the folder comes back from then on, as if the
- * process had been killed, and `disk.death` is resolved. `disk.trace` has an entry an operation. A write that is cut off leaves
- * half of its bytes, a recursive delete one entry less.
+ * Loaded before a program (`node --import`): counts what it does to the disk, in order, and lets one operation fail, or
+ * be the last. `disk.arm({ folder, at, code })` begins to count: `at` is the number of an operation, from 1, or 0 for
+ * none; `code` ENOSPC, EIO, KILL, which kills the process, or DIE: nothing that is done in the folder comes back from
+ * then on, as if the process had been killed, and `disk.death` is resolved. `disk.trace` has an entry an operation. A
+ * write that is cut off leaves half of its bytes, a recursive delete one entry less.
  */
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
@@ -26,7 +26,7 @@ const disk = {
   },
 };
 globalThis.disk = disk;
-/** Paths of files that were opened. The files of the dead stay open: a file that is collected is closed, with a warning. */
+/** Paths of opened files. Files of killed runs stay open: a garbage-collected one is closed, with a warning. */
 const paths = new Map();
 
 const half = (data) => data.slice(0, data.length >> 1);

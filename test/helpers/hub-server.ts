@@ -55,12 +55,12 @@ function describe(request: IncomingMessage, response: ServerResponse, files: Rea
     json(
       response,
       200,
-      found.map((path) => entryOf(path, files.get(path)!)),
+      found.map((path) => fileEntry(path, files.get(path)!)),
     );
   });
 }
 
-function entryOf(path: string, bytes: Uint8Array) {
+function fileEntry(path: string, bytes: Uint8Array) {
   const lfs = { oid: digest("sha256", bytes), size: bytes.length, pointerSize: 134 };
   return { type: "file", path, size: bytes.length, oid: gitHash(bytes), ...(isBig(path) ? { lfs } : {}) };
 }
@@ -105,7 +105,7 @@ export function documentedDatasets(): Map<string, DatasetOnHub> {
 }
 
 /** The commit of a branch. */
-export const commitOf = (name: string, branch = "main") => digest("sha1", `${name}@${branch}`);
+export const branchCommit = (name: string, branch = "main") => digest("sha1", `${name}@${branch}`);
 
 /** Entries on a page of a list of files. The hub's have 1000. */
 const PAGE = 2;
@@ -132,13 +132,15 @@ export function answerDatasets(
   const dataset = datasets.get(name);
   const hasToken = request.headers.authorization !== undefined;
   const [reference, ...segments] = (rest || "main").split("/").map(decodeURIComponent);
-  const branch = Object.keys(dataset?.branches ?? {}).find((one) => [one, commitOf(name, one)].includes(reference!));
+  const branch = Object.keys(dataset?.branches ?? {}).find((one) =>
+    [one, branchCommit(name, one)].includes(reference!),
+  );
   const files = dataset?.branches[branch ?? ""];
   const file = segments.join("/");
   if (!dataset) fail(response, hasToken ? 404 : 401, "RepoNotFound", "Repository not found");
   else if (!files) fail(response, 404, "RevisionNotFound", "Invalid rev id");
   else {
-    const sha = commitOf(name, branch);
+    const sha = branchCommit(name, branch);
     response.setHeader("x-repo-commit", sha);
     const bytes = files.get(file);
     const url = new URL(request.url!, `${protocol}://${request.headers.host}`);
@@ -171,7 +173,7 @@ function list(response: ServerResponse, files: ReadonlyMap<string, Uint8Array>, 
   const folders = new Set([...files.keys()].flatMap((path) => (path.includes("/") ? [path.split("/")[0]!] : [])));
   const entries = [
     ...[...folders].map((path) => ({ type: "directory", path, size: 0, oid: digest("sha1", path) })),
-    ...[...files].map(([path, bytes]) => entryOf(path, bytes)),
+    ...[...files].map(([path, bytes]) => fileEntry(path, bytes)),
   ];
   const start = Number(url.searchParams.get("cursor") ?? 0);
   if (start + PAGE < entries.length) {

@@ -5,7 +5,7 @@ import type { Batch } from "../../src/model/batch.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { IGNORE_INDEX } from "../../src/ops/crossentropy.ts";
 import { Rng } from "../../src/rng.ts";
-import { sizeOf } from "../../src/tensor.ts";
+import { numel } from "../../src/tensor.ts";
 
 /** No size is a power of two or a multiple of another by chance: a shape that is mistaken for another shows. */
 export const SMALL: GPT2Config = {
@@ -89,7 +89,7 @@ export function fillRandom(engine: Weights, seed: number): void {
     const isNorm = /(^|\.)ln_\w+\.weight$/.test(name);
     engine.writeParameter(
       name,
-      Float32Array.from({ length: sizeOf(shape) }, () => rng.normal() * 0.2 + (isNorm ? 1 : 0)),
+      Float32Array.from({ length: numel(shape) }, () => rng.normal() * 0.2 + (isNorm ? 1 : 0)),
     );
   }
 }

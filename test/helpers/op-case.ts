@@ -1,7 +1,7 @@
 /**
  * A test of an op: tensors with seeded contents, dispatches over them as one program, and what every element must hold
- * afterwards. Inputs that a kernel must not use are NaN, and so are outputs before the run: those that it must not write
- * keep their bits.
+ * afterwards. Inputs that a kernel must not use are NaN, and so are outputs before the run: those that it must not
+ * write keep their bits.
  */
 import * as assert from "uvu/assert";
 import type { TensorData } from "../../src/backend/backend.ts";
@@ -11,7 +11,7 @@ import { floatToHalf, halfToFloat } from "../../src/half.ts";
 import type { Dispatch, StepValues } from "../../src/ops/kernel.ts";
 import { dequantize, Quantizer } from "../../src/quantize.ts";
 import { Rng } from "../../src/rng.ts";
-import { type DType, type Shape, sizeOf, Tensor } from "../../src/tensor.ts";
+import { type DType, numel, type Shape, Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "./allclose.ts";
 import { DEVICE_NAMES, runDispatches } from "./device.ts";
 import { afterAll } from "./harness.ts";
@@ -30,7 +30,7 @@ export interface Tolerance {
 export const EXACT: Tolerance = { atol: 0, rtol: 0 };
 
 /** Where sequences of these lengths start in a packed batch, and its end. */
-export function startsOf(lengths: readonly number[]): number[] {
+export function sequenceStarts(lengths: readonly number[]): number[] {
   const starts = [0];
   for (const length of lengths) starts.push(starts.at(-1)! + length);
   return starts;
@@ -50,7 +50,7 @@ export class OpCase {
 
   /** A tensor with these contents: a buffer of its own for each, as results share none, unlike activations. */
   of(name: string, shape: Shape, data: Data, role: "output" | "weight" = "output"): Tensor {
-    const tensor = new Tensor(name, shape, role, dtypeOf(data));
+    const tensor = new Tensor(name, shape, role, arrayDtype(data));
     if (data.length !== tensor.size) throw new Error(`${name}: ${data.length} values for ${tensor.size} elements`);
     this.contents.set(tensor, data);
     return tensor;
@@ -62,13 +62,13 @@ export class OpCase {
   }
 
   /** A tensor of normal numbers times `scale`; those from `used` on are NaN. */
-  random(name: string, shape: Shape, scale = 1, used = sizeOf(shape)): Tensor {
-    return this.of(name, shape, this.normals(sizeOf(shape), scale).fill(Number.NaN, used));
+  random(name: string, shape: Shape, scale = 1, used = numel(shape)): Tensor {
+    return this.of(name, shape, this.normals(numel(shape), scale).fill(Number.NaN, used));
   }
 
   /** The same in f16; every seventh number is so small that it is subnormal there. */
-  halves(name: string, shape: Shape, used = sizeOf(shape)): Tensor {
-    const values = this.normals(sizeOf(shape)).map((x, i) => (i % 7 === 3 ? x * 2e-5 : x));
+  halves(name: string, shape: Shape, used = numel(shape)): Tensor {
+    const values = this.normals(numel(shape)).map((x, i) => (i % 7 === 3 ? x * 2e-5 : x));
     return this.of(name, shape, floatToHalf(values.fill(Number.NaN, used)));
   }
 
@@ -91,7 +91,7 @@ export class OpCase {
 
   /** NaN everywhere: what a kernel must write without reading it. */
   blank(name: string, shape: Shape): Tensor {
-    return this.of(name, shape, new Float32Array(new Uint32Array(sizeOf(shape)).fill(BLANK).buffer));
+    return this.of(name, shape, new Float32Array(new Uint32Array(numel(shape)).fill(BLANK).buffer));
   }
 
   /** The contents before the run, in f64. */
@@ -154,8 +154,8 @@ export class OpCase {
 }
 
 /**
- * Tensors of these shapes must be accepted, and those of which any one axis is one longer refused: all axes but those in
- * `free` ("name.axis"), which must be accepted too.
+ * Tensors of these shapes must be accepted, and those of which any one axis is one longer refused: all axes but those
+ * in `free` ("name.axis"), which must be accepted too.
  */
 export function assertShapes<N extends string>(
   shapes: Record<N, Shape>,
@@ -180,7 +180,7 @@ export function assertShapes<N extends string>(
     }
 }
 
-function dtypeOf(data: Data): DType {
+function arrayDtype(data: Data): DType {
   if (data instanceof Float32Array) return "f32";
   if (data instanceof Uint16Array) return "f16";
   return data instanceof Int32Array ? "i32" : "u32";

@@ -12,7 +12,7 @@ export function must(program, args, options = {}) {
   throw new Error(`${program} ${args.join(" ")}\n${stdout ?? ""}${stderr ?? ""}${error ?? ""}`);
 }
 
-/** Builds and packs the package, and unpacks it as a dependency of the project in `home`, without its own dependencies. */
+/** Builds and packs the package, and unpacks it as a dependency of the project in `home`, without dependencies. */
 export function installPackage(home) {
   must(process.execPath, ["src/tools/build.mjs"]);
   mkdirSync(join(home, "node_modules"), { recursive: true });

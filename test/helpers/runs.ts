@@ -10,7 +10,10 @@ import { assertSameBits, temporaryFolder } from "./border.ts";
 import { afterAll } from "./harness.ts";
 import { tinyModel } from "./tiny.ts";
 
-/** A tiny model and data beside it, opened when they are first asked for; the model is closed after the file's last test. */
+/**
+ * A tiny model and data beside it, opened when they are first asked for; the model is closed after the file's last
+ * test.
+ */
 export function modelAnd<Data>(load: () => Promise<Data>): () => Promise<{ model: GPT2Checkpoint; data: Data }> {
   let shared: Promise<{ model: GPT2Checkpoint; data: Data }> | undefined;
   afterAll(async () => (await shared)?.model.close());
@@ -58,8 +61,8 @@ function timeless({ created: _, seconds: _s, memory: _m, flops: _f, ...rest }: R
 }
 
 /**
- * Throws unless two runs have the same settings and results, bit for bit. Their plans and times may differ, and their work where only
- * one has a frozen prefix.
+ * Throws unless two runs have the same settings and results, bit for bit. Their plans and times may differ, and their
+ * work where only one has a frozen prefix.
  */
 export function assertSameRun(got: Run, want: Run): void {
   const { plan: _, prefix, seconds: _s, flops, tensors, finalNorm, record, ...rest } = got;

@@ -1,4 +1,4 @@
-/** Members for the tests of ops: shares that lie one behind the other, and results that are those of a member's own plan. */
+/** Members for the tests of ops: consecutive shares, and results that must equal those of a member's own plan. */
 import type { StepValues } from "../../src/ops/kernel.ts";
 import { encodeTable, type Members, NO_SHARE, SHARE, type Share, tableShape } from "../../src/ops/shares.ts";
 import { alignView, type Tensor, VIEW_ALIGN } from "../../src/tensor.ts";

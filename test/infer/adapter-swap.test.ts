@@ -1,4 +1,4 @@
-/** Several adapters on one base model: what a swap uploads, and that its results are those of a fresh load, bit for bit. */
+/** Several adapters on one base model: what a swap uploads, and that results equal a fresh load's, bit for bit. */
 import { renameSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -11,7 +11,7 @@ import { fingerprint } from "../../src/io/fingerprint.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
 import { type AdapterMeta, readAdapter } from "../../src/io/peft.ts";
 import { isAdded } from "../../src/names.ts";
-import { metaOf, modeOf, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
+import { drawTensors, modeMeta, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { counting, watchMemory } from "../helpers/counting.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
@@ -31,14 +31,14 @@ const CLASSES: TaskConfig = { ...TASKS.classification, head_bias: true };
 /** Writes an adapter of random values and returns its directory. */
 async function adapter(name: string, task: TaskConfig, lora: Partial<LoraConfig>, rest: Partial<AdapterMeta> = {}) {
   const labels = Array.from({ length: task.num_labels }, (_, i) => `class ${i}`);
-  const meta = metaOf(lora, { base_model: base, model: TINY, task, labels, settings: {}, ...rest });
+  const meta = testMeta(lora, { base_model: base, model: TINY, task, labels, settings: {}, ...rest });
   const directory = join(folder, name);
-  await writeAdapter(directory, { meta, tensors: tensorsOf(meta, name.length) });
+  await writeAdapter(directory, { meta, tensors: drawTensors(meta, name.length) });
   return directory;
 }
 
 /** An adapter's head alone, as an adapter of mode last_layer. */
-async function headOf(directory: string): Promise<string> {
+async function saveHead(directory: string): Promise<string> {
   const { meta, tensors } = await readAdapter(directory);
   const head = new Map([...tensors].filter(([name]) => name.startsWith("head.")));
   const alone = `${directory} head`;
@@ -56,16 +56,16 @@ const CLASSIFIERS = {
   layer: () => adapter("layer", CLASSES, {}, { mode: "last_layer", ...NO_LORA }),
   block: () => adapter("block", CLASSES, {}, { mode: "last_block", ...NO_LORA }),
   all: () => adapter("all", CLASSES, {}, { mode: "all", ...NO_LORA }),
-  bitfit: () => adapter("bitfit", CLASSES, {}, modeOf("bitfit")),
-  layers: () => adapter("layers", CLASSES, {}, modeOf("adapter")),
-  prompt: () => adapter("prompt", CLASSES, {}, modeOf("prompt")),
-  prefix: () => adapter("prefix", CLASSES, {}, modeOf("prefix")),
+  bitfit: () => adapter("bitfit", CLASSES, {}, modeMeta("bitfit")),
+  layers: () => adapter("layers", CLASSES, {}, modeMeta("adapter")),
+  prompt: () => adapter("prompt", CLASSES, {}, modeMeta("prompt")),
+  prefix: () => adapter("prefix", CLASSES, {}, modeMeta("prefix")),
 };
 const MODELS = {
   tales: () => adapter("tales", TASKS.lm, { r: 2, target_modules: ["q", "v", "proj"] }),
   songs: () => adapter("songs", TASKS.lm, { r: 3, target_modules: ["c_attn", "head"] }),
-  prompt: () => adapter("lm prompt", TASKS.lm, {}, modeOf("prompt")),
-  prefix: () => adapter("lm prefix", TASKS.lm, {}, modeOf("prefix")),
+  prompt: () => adapter("lm prompt", TASKS.lm, {}, modeMeta("prompt")),
+  prefix: () => adapter("lm prefix", TASKS.lm, {}, modeMeta("prefix")),
 };
 
 /** Tensors of the base that were written since the last call. */
@@ -121,7 +121,7 @@ testOnDevices(
       await classifier.disableAdapters();
       assert.is(classifier.activeAdapter, null);
       assert.equal(baseWrites(written), []);
-      assertSameBits("none", await classifier.logits(TEXTS), await fresh(await headOf(directories.get("small")!)));
+      assertSameBits("none", await classifier.logits(TEXTS), await fresh(await saveHead(directories.get("small")!)));
       await classifier.enableAdapters();
       assertSameBits("enabled again", await classifier.logits(TEXTS), await fresh(directories.get("small")!));
     } finally {
@@ -289,7 +289,7 @@ test("what cannot be done is refused, and all stays as it was", async () => {
 
 for (const mode of ["prompt", "prefix"] as const)
   test(`${mode}: virtual tokens that leave room for one token`, async () => {
-    const full = { ...modeOf(mode), num_virtual_tokens: TINY.n_positions - 1 };
+    const full = { ...modeMeta(mode), num_virtual_tokens: TINY.n_positions - 1 };
     const device = await testDevice();
     const classifier = await Classifier.load(await adapter(`full ${mode}`, CLASSES, {}, full), { device });
     const [first, second] = await classifier.logits(TEXTS);

@@ -11,7 +11,7 @@ import { openTable } from "../../src/infer/open-table.ts";
 import { Novelty } from "../../src/io/novelty.ts";
 import { type AdapterMeta, readAdapter } from "../../src/io/peft.ts";
 import { baseShapes } from "../../src/names.ts";
-import { metaOf, modeOf, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
+import { drawTensors, modeMeta, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { counting, watchMemory } from "../helpers/counting.ts";
 import { ONE_OF_EACH, testDevice, testOnDevices, within } from "../helpers/device.ts";
@@ -30,12 +30,12 @@ const CLASSES: TaskConfig = { ...TASKS.classification, head_bias: true };
 async function write(name: string, lora: Partial<LoraConfig>, rest: Partial<AdapterMeta> = {}): Promise<string> {
   const task = rest.task ?? CLASSES;
   const labels = Array.from({ length: task.num_labels }, (_, i) => `${name} ${i}`);
-  const meta = metaOf(lora, { base_model: base, model: TINY, task, labels, settings: {}, ...rest });
-  await writeAdapter(at(name), { meta, tensors: tensorsOf(meta, name.length) });
+  const meta = testMeta(lora, { base_model: base, model: TINY, task, labels, settings: {}, ...rest });
+  await writeAdapter(at(name), { meta, tensors: drawTensors(meta, name.length) });
   return at(name);
 }
 
-const siteOf = (site: string, r: number) => ({ site, r, scale: 0.5 * r });
+const testSite = (site: string, r: number) => ({ site, r, scale: 0.5 * r });
 const NOVELTY = Novelty.fit(
   [],
   Array.from({ length: 50 }, () => new Uint32Array(3)),
@@ -49,19 +49,20 @@ const TOGETHER = {
   short: () => write("short", { target_modules: ["o", "head"] }, { settings: { maxLength: 5 } }),
   padded: () =>
     write("padded", { layers_to_transform: [1] }, { task: { ...CLASSES, pooling: "last" }, settings: { padTo: 24 } }),
-  ranks: () => write("by site", { sites: [siteOf("h.0.attn.q", 2), siteOf("h.1.mlp.proj", 5), siteOf("head", 1)] }),
+  ranks: () =>
+    write("by site", { sites: [testSite("h.0.attn.q", 2), testSite("h.1.mlp.proj", 5), testSite("head", 1)] }),
 };
 /** Adapters that each need a plan of their own. */
 const APART = {
   three: () => write("three", {}, { task: { ...CLASSES, num_labels: 3 } }),
   bare: () => write("bare", {}, { task: { ...CLASSES, head_bias: false } }),
-  mixed: () => write("q and v", { sites: [siteOf("h.0.attn.q", 2), siteOf("h.0.attn.v", 3)] }),
+  mixed: () => write("q and v", { sites: [testSite("h.0.attn.q", 2), testSite("h.0.attn.v", 3)] }),
   biased: () => write("biased", { modulesToSave: ["h.0.attn.c_attn.bias", "ln_f.weight"] }),
   layer: () => write("layer", {}, { mode: "last_layer", ...NO_LORA }),
-  bitfit: () => write("bitfit", {}, modeOf("bitfit")),
-  layers: () => write("layers", {}, modeOf("adapter")),
-  prompt: () => write("prompt", {}, modeOf("prompt")),
-  prefix: () => write("prefix", {}, modeOf("prefix")),
+  bitfit: () => write("bitfit", {}, modeMeta("bitfit")),
+  layers: () => write("layers", {}, modeMeta("adapter")),
+  prompt: () => write("prompt", {}, modeMeta("prompt")),
+  prefix: () => write("prefix", {}, modeMeta("prefix")),
   all: () => write("all", {}, { mode: "all", ...NO_LORA }),
 };
 const ADAPTERS = { ...TOGETHER, ...APART };
@@ -104,8 +105,8 @@ async function load(names: readonly Name[], device = counting()) {
   return { ...watched, classifier };
 }
 
-/** How often each tensor of the base model was made since `load`, but for those that an adapter replaces or trains, biases above all. */
-const madeOf = (made: ReadonlyMap<string, number>) =>
+/** How often each base tensor was created since `load`, except those that an adapter replaces or trains (biases). */
+const timesMade = (made: ReadonlyMap<string, number>) =>
   new Set([...baseShapes(TINY)].flatMap(([name]) => (/bias$|^ln_f/.test(name) ? [] : (made.get(name) ?? 0))));
 
 testOnDevices(
@@ -125,7 +126,7 @@ testOnDevices(
     for (const [i, result] of found.entries()) assert.equal(result, wanted[i], `${rows[i]!.name}: ${rows[i]!.text}`);
     // The active one's, the shared one, and one of each other.
     assert.is(state.sessions, 2 + Object.keys(APART).length - 1);
-    assert.equal([...madeOf(made)], [0]);
+    assert.equal([...timesMade(made)], [0]);
     assert.not.ok(written.has("wte.weight"));
     written.clear();
     const again = rows.toReversed();
@@ -161,7 +162,7 @@ test("a base that the active adapter lacks is loaded once for all others, and st
   const rows = rowsFor(names);
   const wanted = await alone(rows);
   assert.equal(await classifier.classify(...split(rows)), wanted);
-  assert.equal([...madeOf(made)], [1]);
+  assert.equal([...timesMade(made)], [1]);
   assert.is(state.sessions, 4);
   await classifier.setAdapter("small");
   assert.is(made.get("wte.weight"), 1);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
-import { metaOf } from "../helpers/adapters.ts";
+import { testMeta } from "../helpers/adapters.ts";
 import { assertSameBits, numbers, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -19,7 +19,7 @@ test("a context of more than 1024 tokens is read to its end, and no further", as
   const config = JSON.parse(readFileSync(join(directory, "config.json"), "utf8"));
   writeFileSync(join(directory, "config.json"), JSON.stringify({ ...config, n_positions: length }));
   const checkpoint = await openGPT2(directory);
-  const meta = metaOf({}, { base_model: directory, model: { ...TINY, n_positions: length }, settings: {} });
+  const meta = testMeta({}, { base_model: directory, model: { ...TINY, n_positions: length }, settings: {} });
   const classifier = await Classifier.untrained(meta, 1, checkpoint, await testDevice());
   const words = (count: number) => " word".repeat(count);
   const logits = (count: number, end = "") => classifier.logits(words(count) + end);

@@ -1,4 +1,4 @@
-/** What transformers writes with gpt2-micro, alone and with an adapter of PEFT's, token for token; and how it scores texts. */
+/** Generation and scores of transformers with gpt2-micro, alone and with a PEFT adapter, token for token. */
 import { readFileSync } from "node:fs";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";

@@ -11,7 +11,7 @@ import { loadModel } from "../../src/io/hf.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
 import { baseShapes } from "../../src/names.ts";
-import { sizeOf } from "../../src/tensor.ts";
+import { numel } from "../../src/tensor.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -124,8 +124,8 @@ test("a single token beyond the context is forgotten, and said to be; none is wh
 });
 
 /**
- * A model that writes a text whatever the prompt of one token is: hidden states depend on the position alone, and the token
- * table has, for each token of the text, the sum of its positions' codes (rows of a Hadamard matrix).
+ * A model that writes a text whatever the prompt of one token is: hidden states depend on the position alone, and the
+ * token table has, for each token of the text, the sum of its positions' codes (rows of a Hadamard matrix).
  */
 async function scripted(name: string, text: string, end = true): Promise<string> {
   const config = { ...TINY, n_embd: 64, n_layer: 1 };
@@ -137,7 +137,7 @@ async function scripted(name: string, text: string, end = true): Promise<string>
     return bits & 1 ? -1 : 1;
   };
   const tensors = [...baseShapes(config)].map(([key, shape]) => {
-    const data = new Float32Array(sizeOf(shape));
+    const data = new Float32Array(numel(shape));
     if (key === "ln_f.weight") data.fill(1);
     if (key === "wpe.weight") for (let p = 0; p < 63; p++) for (let i = 0; i < 64; i++) data[p * 64 + i] = code(p, i);
     if (key === "wte.weight")
@@ -153,7 +153,7 @@ async function scripted(name: string, text: string, end = true): Promise<string>
   return directory;
 }
 
-async function piecesOf(directory: string, options: GenerateOptions = {}): Promise<GenerationChunk[]> {
+async function generatePieces(directory: string, options: GenerateOptions = {}): Promise<GenerationChunk[]> {
   return withModel(directory, async (lm) => {
     const pieces = [];
     for await (const piece of lm.generate("A", { maxNewTokens: 60, ...options })) pieces.push(piece);
@@ -161,14 +161,14 @@ async function piecesOf(directory: string, options: GenerateOptions = {}): Promi
   });
 }
 
-const textOf = (pieces: GenerationChunk[]) => pieces.map(({ text }) => text).join("");
+const joinPieces = (pieces: GenerationChunk[]) => pieces.map(({ text }) => text).join("");
 
 test("pieces are whole characters, however many tokens one has", async () => {
   const text = "Hi 👩‍👩‍👧 naïve 你好, 🏴‍☠️𝒳!";
   const directory = await scripted("characters", text);
   const ids = [...(await Tokenizer.load()).encode(text)];
-  const pieces = await piecesOf(directory);
-  assert.is(textOf(pieces), text);
+  const pieces = await generatePieces(directory);
+  assert.is(joinPieces(pieces), text);
   assert.equal(
     pieces.flatMap((piece) => piece.ids),
     [...ids, END],
@@ -179,7 +179,10 @@ test("pieces are whole characters, however many tokens one has", async () => {
   // Cut inside a character: what was begun is told as U+FFFD, as `decode` has it.
   const tokenizer = await Tokenizer.load();
   const count = ids.findIndex((_, n) => tokenizer.decode(ids.slice(0, n)).endsWith("\ufffd"));
-  assert.is(textOf(await piecesOf(directory, { maxNewTokens: count })), tokenizer.decode(ids.slice(0, count)));
+  assert.is(
+    joinPieces(await generatePieces(directory, { maxNewTokens: count })),
+    tokenizer.decode(ids.slice(0, count)),
+  );
 });
 
 test("a stop string ends the text across the borders of tokens, and what only looked like one is told", async () => {
@@ -190,19 +193,19 @@ test("a stop string ends the text across the borders of tokens, and what only lo
     [["watch", "A stop"], ""],
     ["unstoppable!", "A stopwatch, then stop-and-go; unstoppable."],
   ] as const) {
-    const pieces = await piecesOf(directory, { stop });
-    assert.is(textOf(pieces), expected);
+    const pieces = await generatePieces(directory, { stop });
+    assert.is(joinPieces(pieces), expected);
     assert.is(pieces.at(-1)!.finish, expected.endsWith(".") ? "end" : "stop");
   }
 });
 
 test("the penalty and the largest number of tokens end or change a text", async () => {
   const directory = await scripted("repeats", " go go go go go go", false);
-  assert.is(textOf(await piecesOf(directory, { maxNewTokens: 4 })), " go go go go");
-  assert.is((await piecesOf(directory, { maxNewTokens: 4 })).at(-1)!.finish, "length");
+  assert.is(joinPieces(await generatePieces(directory, { maxNewTokens: 4 })), " go go go go");
+  assert.is((await generatePieces(directory, { maxNewTokens: 4 })).at(-1)!.finish, "length");
   // The logit of a token that was written falls below 0, that of every other token here.
-  const penalized = await piecesOf(directory, { maxNewTokens: 2, repetitionPenalty: 1e9 });
-  assert.is(textOf(penalized).startsWith(" go"), true);
+  const penalized = await generatePieces(directory, { maxNewTokens: 2, repetitionPenalty: 1e9 });
+  assert.is(joinPieces(penalized).startsWith(" go"), true);
 });
 
 test("leaving the loop frees the model; calls inside the loop and beside it wait for their turn", async () => {
@@ -217,7 +220,7 @@ test("leaving the loop frees the model; calls inside the loop and beside it wait
     const all: GenerationChunk[] = [];
     for await (const piece of lm.generate("A", few))
       if (all.push(piece) === 1) inside.push(await lm.complete(["B", "see"], few), await lm.score("a b c"));
-    assert.equal([textOf(all), ...inside], [alone[0][0]!.text, ...alone.slice(1)]);
+    assert.equal([joinPieces(all), ...inside], [alone[0][0]!.text, ...alone.slice(1)]);
     assert.equal(await Promise.all([lm.complete("A", few), lm.complete(["B", "see"], few), lm.score("a b c")]), [
       ...alone,
     ]);

@@ -1,4 +1,4 @@
-/** classify --in FILE --out FILE: the same rows in the same order, byte for byte, with a label; killed and continued. */
+/** classify --in FILE --out FILE: the same rows in order, byte for byte, with a label; killed and continued. */
 import {
   appendFileSync,
   existsSync,
@@ -532,14 +532,14 @@ test("a file in place of texts is read from the column of the run's training; a 
 });
 
 test("the column of the training is only a default", async () => {
-  const columnOf = async (content: string, textColumn?: string) => {
+  const usedColumn = async (content: string, textColumn?: string) => {
     writeFileSync(at("some.csv"), content);
     const table = await openTable(at("some.csv"), { textColumn, likelyTextColumn: "Body text" });
     await table.close();
     return table.textColumn;
   };
-  assert.is(await columnOf("text,body_text\na,b\n"), "body_text");
-  assert.is(await columnOf("text,body_text\na,b\n", "text"), "text");
-  assert.is(await columnOf("id,message\n1,b\n"), "message");
-  assert.is(await columnOf("ham,see you at lunch\nspam,you have won a prize\nham,see you\n"), "text");
+  assert.is(await usedColumn("text,body_text\na,b\n"), "body_text");
+  assert.is(await usedColumn("text,body_text\na,b\n", "text"), "text");
+  assert.is(await usedColumn("id,message\n1,b\n"), "message");
+  assert.is(await usedColumn("ham,see you at lunch\nspam,you have won a prize\nham,see you\n"), "text");
 });

@@ -8,7 +8,7 @@ import { loadBase } from "../../src/engine/state.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
-import { metaOf, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
+import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
@@ -27,16 +27,16 @@ const LOSS = { atol: 1e-6, rtol: 1e-6 };
 /** An adapter of a language model on the tiny model, with B not 0. */
 async function adapter(name: string, objective: "lm" | "classification" = "lm"): Promise<string> {
   const directory = join(folder, name);
-  const meta = metaOf(
+  const meta = testMeta(
     { target_modules: ["q", "v", "o", "fc"] },
     { base_model: model, model: TINY, task: TASKS[objective], labels: objective === "lm" ? [] : ["ham", "spam"] },
   );
-  await writeAdapter(directory, { meta, tensors: tensorsOf(meta) });
+  await writeAdapter(directory, { meta, tensors: drawTensors(meta) });
   return directory;
 }
 
 /** Mean loss of the tokens first + 1 .. first + count, from the logits of an engine of its own. */
-async function lossOf(ids: Uint32Array, first: number, count: number): Promise<number> {
+async function referenceLoss(ids: Uint32Array, first: number, count: number): Promise<number> {
   const checkpoint = await loadModel(model);
   const engine = await Engine.create(await testDevice(), {
     spec: { config: TINY, task: TASKS.lm, mode: "all", lora: null, train_head: false },
@@ -68,7 +68,7 @@ testOnDevices("the score of a text is the mean loss of its tokens, block by bloc
   const ids = Uint32Array.of(END, ...encoded);
   let expected = 0;
   for (let first = 0; first < ids.length - 1; first += 64)
-    expected += await lossOf(ids, first, Math.min(64, ids.length - 1 - first));
+    expected += await referenceLoss(ids, first, Math.min(64, ids.length - 1 - first));
   const score = await withModel(model, (lm) => lm.score(TEXT));
   assert.is(score.tokens, encoded.length);
   assert.is(score.bytes, Buffer.byteLength(TEXT));

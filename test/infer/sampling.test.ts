@@ -9,7 +9,7 @@ import { test } from "../helpers/harness.ts";
 
 const V = 97;
 
-function logitsOf(seed: number, scale = 2): Float32Array {
+function randomLogits(seed: number, scale = 2): Float32Array {
   const rng = new Rng(seed);
   return Float32Array.from({ length: V }, () => rng.normal() * scale);
 }
@@ -57,10 +57,10 @@ for (const change of [
     checkSampling(options);
     const seen = [3, 50, 8, 91];
     for (const seed of [1, 2]) {
-      const expected = probabilities(logitsOf(seed), seen, options);
+      const expected = probabilities(randomLogits(seed), seen, options);
       const sampler = new Sampler(options, new Rng(seed));
       const counts = new Array(V).fill(0);
-      for (let i = 0; i < DRAWS; i++) counts[sampler.pick(logitsOf(seed), seen)]++;
+      for (let i = 0; i < DRAWS; i++) counts[sampler.pick(randomLogits(seed), seen)]++;
       expected.forEach((p, id) => {
         if (p === 0) assert.is(counts[id], 0, `token ${id} must not be drawn`);
         // Five standard deviations of the binomial distribution, and three draws.
@@ -99,7 +99,7 @@ test("equals of the last of the top k stay, and large tables are cut as small on
 test("the same seed draws the same, another one another", () => {
   const draw = (seed: number) => {
     const sampler = new Sampler({ ...GREEDY, temperature: 1 }, new Rng(seed));
-    return Array.from({ length: 30 }, () => sampler.pick(logitsOf(6), []));
+    return Array.from({ length: 30 }, () => sampler.pick(randomLogits(6), []));
   };
   assert.equal(draw(1), draw(1));
   assert.not.equal(draw(1), draw(2));
@@ -140,7 +140,7 @@ function words(least: number, most: number): string[] {
 }
 
 /** What is told of a text once its first `length` letters are there, letter by letter. */
-function toldOf(text: string, strings: readonly string[]): { told: string; stopped: boolean } {
+function toldText(text: string, strings: readonly string[]): { told: string; stopped: boolean } {
   for (let end = 1; end <= text.length; end++) {
     const starts = strings.filter((s) => text.slice(0, end).endsWith(s)).map((s) => end - s.length);
     if (starts.length > 0) return { told: text.slice(0, Math.min(...starts)), stopped: true };
@@ -155,7 +155,7 @@ test("stop strings: every text of up to six letters, in every split, against eve
   const longer = words(4, 4).map((one) => [one]);
   for (const strings of [...pairs, ...longer])
     for (const text of words(6, 6)) {
-      const expected = Array.from({ length: text.length + 1 }, (_, end) => toldOf(text.slice(0, end), strings));
+      const expected = Array.from({ length: text.length + 1 }, (_, end) => toldText(text.slice(0, end), strings));
       for (let cuts = 0; cuts < 1 << (text.length - 1); cuts++) {
         const stops = new StopStrings(strings);
         let told = "";

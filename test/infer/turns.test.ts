@@ -17,7 +17,7 @@ async function* countTo(end: number, made: number[], fails = false): AsyncGenera
   }
 }
 
-/** Until everything that can go on has done so. */
+/** Waits until everything that can continue has done so. */
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 test("calls begin in order, each after the one before it, also after an error", async () => {
@@ -42,7 +42,7 @@ test("calls begin in order, each after the one before it, also after an error", 
   );
 });
 
-test("elements are made as they are asked for, and all once another call waits", async () => {
+test("elements are computed on demand, and all of them once another call waits", async () => {
   const turns = new Turns();
   const made: number[] = [];
   const seen: number[] = [];

@@ -1,6 +1,6 @@
 /**
- * Models that bitsandbytes quantised and transformers wrote, with adapters by PEFT (test/exchange/make_quantized.py): their values by hash,
- * what PyTorch computes from the dequantised matrices in float64, and damaged files.
+ * Models that bitsandbytes quantised and transformers wrote, with adapters by PEFT (test/exchange/make_quantized.py):
+ * their values by hash, what PyTorch computes from the dequantised matrices in float64, and damaged files.
  */
 
 import { createHash } from "node:crypto";
@@ -18,9 +18,9 @@ import { baseShapes } from "../../src/names.ts";
 import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
 import { planExport } from "../../src/run/export.ts";
 import { planStandalone } from "../../src/run/standalone.ts";
-import { sizeOf } from "../../src/tensor.ts";
-import { type Case, errorsOf, readCases } from "../exchange/quantized.ts";
-import { type Contents, contentsOf } from "../fuzz/safetensors-files.ts";
+import { numel } from "../../src/tensor.ts";
+import { type Case, measureErrors, readCases } from "../exchange/quantized.ts";
+import { type Contents, fileContents } from "../fuzz/safetensors-files.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -43,13 +43,13 @@ test("the values of a matrix are those that bitsandbytes dequantises, to the bit
       assert.is(sha256(await model.read(matrix)), hash, `${name}: ${matrix}`);
     }
     for (const one of ["wte.weight", "h.0.attn.c_attn.bias"])
-      assert.is((await model.read(one)).length, sizeOf(model.shape(one)));
+      assert.is((await model.read(one)).length, numel(model.shape(one)));
   }
 });
 
 test("a QLoRA adapter on its base has PyTorch's logits, loss and gradients", async () => {
   for (const name of CASES) {
-    const errors = await errorsOf(golden, name, await testDevice("wasm 1 thread"));
+    const errors = await measureErrors(golden, name, await testDevice("wasm 1 thread"));
     assert.is(Object.keys(errors).length, 6);
     for (const [what, error] of Object.entries(errors)) assert.ok(error <= TOLERANCE, `${name}: ${what} ${error}`);
   }
@@ -98,7 +98,7 @@ test("NF4 with double quantisation is given as it is stored", async () => {
   assert.is(parts.codes.length, (inputs * outputs) / 2);
   assert.is(parts.absmax.length, blocks);
   assert.is(parts.nestedAbsmax.length, Math.ceil(blocks / 256));
-  const stored = contentsOf(readFileSync(join(golden, "nf4-double/model.safetensors"))).tensors;
+  const stored = fileContents(readFileSync(join(golden, "nf4-double/model.safetensors"))).tensors;
   const raw = (part: string) => stored.find((tensor) => tensor.name === `transformer.${name}${part}`)!.data;
   assert.equal(parts.codes, Uint8Array.from(raw("")));
   assert.equal(parts.absmax, Uint8Array.from(raw(".absmax")));
@@ -165,7 +165,7 @@ class Model {
   readonly contents: Contents;
   readonly config: Record<string, unknown>;
   constructor(name: Name) {
-    this.contents = contentsOf(Uint8Array.from(readFileSync(join(golden, name, "model.safetensors"))));
+    this.contents = fileContents(Uint8Array.from(readFileSync(join(golden, name, "model.safetensors"))));
     this.config = JSON.parse(readFileSync(join(golden, name, "config.json"), "utf8"));
   }
   get quantization(): Record<string, unknown> {

@@ -1,4 +1,4 @@
-/** Servers that send too much, too little or nothing: what comes is bounded in size and time, and a signal ends every wait. */
+/** Servers that send too much, too little or nothing: size and time are bounded, and a signal ends every wait. */
 import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
@@ -46,7 +46,7 @@ function start(): string {
   return join(useHub(folder, server.url), "models--someone--small-gpt2/blobs");
 }
 
-/** Sends a piece again and again, as fast as it is taken or `every` so many milliseconds, until the other side has enough. */
+/** Sends a piece repeatedly, as fast as it is taken or `every` this many milliseconds, until the other side stops. */
 function endless(response: ServerResponse, piece: string | Uint8Array, every = 0): void {
   const more = () => {
     if (response.destroyed) return;

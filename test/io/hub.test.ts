@@ -17,8 +17,8 @@ import { packagePath } from "#platform";
 import { ConfigError, DownloadError, FormatError, type LowrankError } from "../../src/errors.ts";
 import type { DownloadEvent } from "../../src/io/download-options.ts";
 import { loadModel, openGPT2, resolveModel } from "../../src/io/hf.ts";
-import { hubNameOf } from "../../src/io/hub-model.ts";
-import { snapshotOf } from "../../src/io/hub-names.ts";
+import { hubModelName } from "../../src/io/hub-model.ts";
+import { parseSnapshot } from "../../src/io/hub-names.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { nowhere, type Server, sendBytes, serve, setEnvironment } from "../helpers/http.ts";
@@ -53,13 +53,13 @@ test("starts", async () => {
 });
 
 test("names", () => {
-  assert.is(hubNameOf("gpt2"), "openai-community/gpt2");
-  assert.is(hubNameOf("distilgpt2"), "distilbert/distilgpt2");
-  assert.is(hubNameOf(NAME), NAME);
+  assert.is(hubModelName("gpt2"), "openai-community/gpt2");
+  assert.is(hubModelName("distilgpt2"), "distilbert/distilgpt2");
+  assert.is(hubModelName(NAME), NAME);
   for (const name of ["llama", "a/b/c", "/a/b", "./b", "../b", "a/..", "a--b/c", "", "a/", "constructor"])
-    assert.is(hubNameOf(name), undefined, name);
-  assert.equal(snapshotOf("/x/hub/models--a-b--c/snapshots/123"), { name: "a-b/c", revision: "123" });
-  assert.is(snapshotOf("/x/models/snapshots"), undefined);
+    assert.is(hubModelName(name), undefined, name);
+  assert.equal(parseSnapshot("/x/hub/models--a-b--c/snapshots/123"), { name: "a-b/c", revision: "123" });
+  assert.is(parseSnapshot("/x/models/snapshots"), undefined);
 });
 
 test("a model is downloaded into the hub's layout, with events; the second call sends no requests", async () => {

@@ -11,25 +11,25 @@ import { Novelty, type NoveltySettings } from "../../src/io/novelty.ts";
 import { readAdapter } from "../../src/io/peft.ts";
 import { Rng } from "../../src/rng.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
-import { metaOf } from "../helpers/adapters.ts";
+import { testMeta } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { tinyModel } from "../helpers/tiny.ts";
 
 /** Rows of `length` token ids, drawn from `vocabulary` ids. */
-function rowsOf(seed: number, count: number, length: number, vocabulary = 50_257): Uint32Array[] {
+function randomRows(seed: number, count: number, length: number, vocabulary = 50_257): Uint32Array[] {
   const rng = new Rng(seed);
   return Array.from({ length: count }, () => Uint32Array.from({ length }, () => Math.floor(rng.next() * vocabulary)));
 }
 
-const scoresOf = (rows: readonly Uint32Array[], novelty: Novelty) => rows.map((ids) => novelty.score(ids));
+const scoreRows = (rows: readonly Uint32Array[], novelty: Novelty) => rows.map((ids) => novelty.score(ids));
 
 test("known pairs are never new, and few new ones pass for known", () => {
-  const train = rowsOf(1, 3000, 21);
-  const novelty = Novelty.from(Novelty.fit(train, rowsOf(2, 50, 21))!);
-  assert.equal([...new Set(scoresOf(train, novelty))], [1 / 23], "60,000 known pairs");
-  const scores = scoresOf(rowsOf(3, 1000, 21), novelty);
+  const train = randomRows(1, 3000, 21);
+  const novelty = Novelty.from(Novelty.fit(train, randomRows(2, 50, 21))!);
+  assert.equal([...new Set(scoreRows(train, novelty))], [1 / 23], "60,000 known pairs");
+  const scores = scoreRows(randomRows(3, 1000, 21), novelty);
   const passed = 1 - scores.reduce((sum, score) => sum + (23 * score - 1) / 20, 0) / scores.length;
   assert.ok(passed < 0.03, `${passed} of the new pairs`);
   assert.equal(
@@ -54,9 +54,9 @@ test("2 of 100 validation messages are above the limit; with fewer than 50 there
 });
 
 test("a damaged filter is refused", async () => {
-  const { pairs } = Novelty.fit(rowsOf(1, 9, 9), rowsOf(2, 50, 9))!;
+  const { pairs } = Novelty.fit(randomRows(1, 9, 9), randomRows(2, 50, 9))!;
   const parse = (novelty: unknown) =>
-    parseMeta(JSON.parse(encodeMeta(metaOf({}, { settings: { novelty } }))), "x.json");
+    parseMeta(JSON.parse(encodeMeta(testMeta({}, { settings: { novelty } }))), "x.json");
   assert.equal(parse({ limit: 0.5, pairs }).settings.novelty, { limit: 0.5, pairs });
   for (const bad of [
     null,
@@ -72,7 +72,7 @@ test("a damaged filter is refused", async () => {
 });
 
 /** `count` messages of two classes. */
-async function dataOf(count: number) {
+async function twoClasses(count: number) {
   const rng = new Rng(4);
   const words = ["see", "you", "at", "lunch", "friend", "prize", "call", "now", "today", "won"];
   const lines = Array.from({ length: count }, (_, i) => {
@@ -88,7 +88,7 @@ test("a run keeps its filter, and a classifier says which messages are unlike th
   const model = await loadModel(tinyModel(join(folder, "model")));
   const labels: (boolean | undefined)[][] = [];
   for (const count of [500, 100]) {
-    const data = await dataOf(count);
+    const data = await twoClasses(count);
     const run = await fineTune({ device, model, data, epochs: 1, batchSize: 64 }, () => []);
     await run.save(join(folder, `run${count}`));
     const { settings } = (await readAdapter(join(folder, `run${count}`, "adapter"))).meta;

@@ -10,7 +10,7 @@ import { lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { EMPTY_CURVE } from "../../src/run/curve.ts";
 import { readRecord } from "../../src/run/directory.ts";
 import { FORMAT, VERSION } from "../../src/run/record.ts";
-import { metaOf, model, modeOf, readAll, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
+import { drawTensors, model, modeMeta, readAll, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 
@@ -18,9 +18,9 @@ const folder = temporaryFolder();
 
 test("writing refuses tensors that are missing, extra or of the wrong shape, and leaves nothing behind", async () => {
   const directory = join(folder, "refused");
-  const meta = metaOf();
+  const meta = testMeta();
   const write = (change: (tensors: Tensors) => void) => () => {
-    const tensors = tensorsOf(meta);
+    const tensors = drawTensors(meta);
     change(tensors);
     return writeAdapter(directory, { meta, tensors });
   };
@@ -46,8 +46,8 @@ test("writing refuses tensors that are missing, extra or of the wrong shape, and
 /** A good adapter with q and v, changed by `change` before it is read. */
 async function damaged(name: string, change: (directory: string) => void | Promise<void>): Promise<() => unknown> {
   const directory = join(folder, `damaged-${name}`);
-  const meta = metaOf({ target_modules: ["q", "v"] });
-  await writeAdapter(directory, { meta, tensors: tensorsOf(meta) });
+  const meta = testMeta({ target_modules: ["q", "v"] });
+  await writeAdapter(directory, { meta, tensors: drawTensors(meta) });
   await change(directory);
   return () => readAdapter(directory);
 }
@@ -103,10 +103,10 @@ test("reading names what is missing, misnamed, extra, of the wrong shape or no l
 });
 
 test("virtual tokens: other settings of PEFT's than ours, and other rows, are named", async () => {
-  const meta = metaOf({}, modeOf("prefix"));
+  const meta = testMeta({}, modeMeta("prefix"));
   for (const [key, value] of Object.entries({ peft_type: "PROMPT_TUNING", num_virtual_tokens: 3, token_dim: 16 })) {
     const directory = join(folder, `virtual-${key}`);
-    await writeAdapter(directory, { meta, tensors: tensorsOf(meta) });
+    await writeAdapter(directory, { meta, tensors: drawTensors(meta) });
     const path = join(directory, "adapter_config.json");
     writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, "utf8")), [key]: value }));
     await assertFails(FormatError, [key, "lowrank.json disagree", JSON.stringify(value), path], () =>
@@ -114,7 +114,7 @@ test("virtual tokens: other settings of PEFT's than ours, and other rows, are na
     );
   }
   const directory = join(folder, "virtual-rows");
-  await writeAdapter(directory, { meta, tensors: tensorsOf(meta) });
+  await writeAdapter(directory, { meta, tensors: drawTensors(meta) });
   const cut = (tensors: Tensors) => tensors.set("prompt_embeddings", { shape: [3, 32], data: new Float32Array(96) });
   await rewrite(peftFile(directory), cut);
   await assertFails(ShapeError, ["prompt_embeddings", "[4, 32]", "[3, 32]"], () => readAdapter(directory));
@@ -141,8 +141,8 @@ test("NaN in a tensor that was trained is refused by its name, whichever file it
       ),
     );
   const directory = join(folder, "nan-all");
-  const meta = metaOf({}, { mode: "all", lora: null });
-  const tensors = tensorsOf(meta);
+  const meta = testMeta({}, { mode: "all", lora: null });
+  const tensors = drawTensors(meta);
   tensors.get("h.1.ln_1.bias")!.data[7] = Number.NEGATIVE_INFINITY;
   await writeAdapter(directory, { meta, tensors });
   await assertFails(FormatError, ["h.1.ln_1.bias is not finite", "-Infinity at element 7 of [8]"], () =>
@@ -197,7 +197,7 @@ test("a file of 3 GB with a wrong name or shape is refused by its header: its da
 
 test("an adapter for a model of other dimensions is refused before its data is read", async () => {
   const directory = join(folder, "other-base");
-  await writeAdapter(directory, { meta: metaOf(), tensors: tensorsOf(metaOf()) });
+  await writeAdapter(directory, { meta: testMeta(), tensors: drawTensors(testMeta()) });
   const base = { config: { ...model, n_layer: 3 }, directory: "some/base" };
   await assertFails(ConfigError, ["another base model", "n_layer = 2", "n_layer = 3 (some/base)"], () =>
     readAdapter(directory, { base }),
@@ -289,9 +289,9 @@ test("every key of lowrank.json with every wrong value: refused by an error of o
   const sites = [{ site: "h.0.attn.q", r: 2, scale: 0.5 }];
   const settings = { maxLength: 9, padTo: 9, dtype: "f16" };
   const texts = [
-    metaOf({ layers_to_transform: [0, 1], sites, modulesToSave: ["ln_f.bias"] }, { settings }),
-    metaOf({}, { ...modeOf("adapter"), settings }),
-    metaOf({}, { ...modeOf("prompt"), settings }),
+    testMeta({ layers_to_transform: [0, 1], sites, modulesToSave: ["ln_f.bias"] }, { settings }),
+    testMeta({}, { ...modeMeta("adapter"), settings }),
+    testMeta({}, { ...modeMeta("prompt"), settings }),
   ].map(encodeMeta);
   /** Values of the right kind, where all of them are good. */
   const free =

@@ -1,6 +1,7 @@
 /**
- * Adapters that real PEFT wrote on a model that real transformers wrote (test/exchange/make_fixtures.py; versions in their
- * metadata): the logits, loss, gradients of everything that learns and 10 AdamW steps that they compute in float64.
+ * Adapters that real PEFT wrote on a model that real transformers wrote (test/exchange/make_fixtures.py; versions in
+ * their metadata): the logits, loss, gradients of everything that learns and 10 AdamW steps that they compute in
+ * float64.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +10,7 @@ import { openFile, packagePath } from "#platform";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
-import { specOf } from "../../src/io/adapter-meta.ts";
+import { adaptedSpec } from "../../src/io/adapter-meta.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import type { Tensors } from "../../src/io/peft.ts";
@@ -89,7 +90,7 @@ for (const name of names)
     const batch = await readBatch(file);
     const engine = await Engine.create(await testDevice(), {
       // An adapter of score learns beside a frozen score.weight: PEFT was given no task there.
-      spec: specOf(meta, { config: checkpoint.config, train_head: name !== "score" }),
+      spec: adaptedSpec(meta, { config: checkpoint.config, train_head: name !== "score" }),
       capacity: { tokens: batch.ids.length, sequences: batch.rows.length },
       optimizer: { betas: adamw.betas, eps: adamw.eps, weight_decay: adamw.weight_decay, clip: 0 },
     });
@@ -97,7 +98,7 @@ for (const name of names)
       await loadBase(engine, checkpoint);
       writeTrained(engine, tensors);
       const { loss } = await engine.result(engine.gradients(batch));
-      relative("logits", await logitsOf(engine, batch), await file.readF32("logits"), TOLERANCE.logits);
+      relative("logits", await targetLogits(engine, batch), await file.readF32("logits"), TOLERANCE.logits);
       const gradients = await expected("grad");
       const start = await expected("start");
       const learning = [...start.keys()].filter((one) => name !== "score" || one !== "head.weight");
@@ -126,7 +127,7 @@ for (const name of names)
   });
 
 /** Of every target: a language model has logits of a prompt's virtual tokens too, before those of each message. */
-async function logitsOf(engine: Engine, { targets, starts }: Batch): Promise<Float32Array> {
+async function targetLogits(engine: Engine, { targets, starts }: Batch): Promise<Float32Array> {
   const { mode, task, num_virtual_tokens = 0, config } = engine.plan.spec;
   if (mode !== "prompt" || task.objective === "classification") return engine.logits(targets.length);
   const all = await engine.logits(targets.length + num_virtual_tokens * (starts.length - 1));
@@ -145,7 +146,7 @@ function steady(name: string, values: Float32Array): Float32Array {
   return name.endsWith("c_attn.bias") ? values.filter((_, i) => i < third || i >= 2 * third) : values;
 }
 
-/** The padded rows of a fixture, packed: each message without its padding, classified at its last token, or with a target a token. */
+/** A fixture's padded rows, packed: messages without padding, classified at the last token, or a target per token. */
 async function readBatch(file: SafetensorsFile): Promise<Batch> {
   const [ids, lengths, targets] = await Promise.all(["ids", "lengths", "labels"].map((key) => file.readI32(key)));
   const width = ids!.length / lengths!.length;

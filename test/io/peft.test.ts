@@ -10,7 +10,17 @@ import { constantDirection } from "../../src/io/peft-write.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { openFile } from "../../src/platform/node.ts";
 import { sameShape } from "../../src/tensor.ts";
-import { LM, metaOf, model, modeOf, ourDelta, product, readAll, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
+import {
+  drawTensors,
+  LM,
+  model,
+  modeMeta,
+  ourDelta,
+  product,
+  readAll,
+  testMeta,
+  writeAdapter,
+} from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, numbers, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
@@ -26,7 +36,7 @@ const readConfig = (directory: string) => JSON.parse(readFileSync(join(directory
 
 async function assertRoundTrip(name: string, meta: AdapterMeta): Promise<string> {
   const directory = join(folder, name);
-  const tensors = tensorsOf(meta);
+  const tensors = drawTensors(meta);
   await writeAdapter(directory, { meta, tensors });
   const read = await readAdapter(directory);
   assert.equal(read.meta, meta);
@@ -65,10 +75,10 @@ for (const targets of [
 ] as Target[][])
   for (const scaling of SCALINGS)
     test(`${targets.join(" ")}, ${scaling}: bit-exact round trip, and PEFT's product is ours`, async () => {
-      const meta = metaOf({ target_modules: targets, scaling });
+      const meta = testMeta({ target_modules: targets, scaling });
       const lora = meta.lora!;
       const directory = await assertRoundTrip(`${targets.join("-")}-${SCALINGS.indexOf(scaling)}`, meta);
-      const tensors = tensorsOf(meta);
+      const tensors = drawTensors(meta);
       const C = model.n_embd;
       for (let layer = 0; layer < model.n_layer; layer++) {
         if (targets.some((target) => "qkv".includes(target))) {
@@ -99,8 +109,8 @@ for (const targets of [
 
 test("the directory is PEFT's: files, names, sorted keys, metadata", async () => {
   const directory = join(folder, "layout");
-  const meta = metaOf({ target_modules: ["q", "v", "proj"] });
-  assert.equal(await writeAdapter(directory, { meta, tensors: tensorsOf(meta) }), { peft: true });
+  const meta = testMeta({ target_modules: ["q", "v", "proj"] });
+  assert.equal(await writeAdapter(directory, { meta, tensors: drawTensors(meta) }), { peft: true });
   assert.equal(readdirSync(directory).sort(), [
     "adapter_config.json",
     "adapter_model.safetensors",
@@ -147,8 +157,8 @@ test("the directory is PEFT's: files, names, sorted keys, metadata", async () =>
 });
 
 test("-0, subnormals and the largest numbers come back as they were", async () => {
-  const meta = metaOf({ target_modules: ["q", "k", "fc"] });
-  const tensors = tensorsOf(meta);
+  const meta = testMeta({ target_modules: ["q", "k", "fc"] });
+  const tensors = drawTensors(meta);
   for (const { data } of tensors.values()) data.set([-0, 1e-42, -3.4028234663852886e38, 3.4028234663852886e38]);
   const directory = join(folder, "special");
   await writeAdapter(directory, { meta, tensors });
@@ -157,7 +167,7 @@ test("-0, subnormals and the largest numbers come back as they were", async () =
 });
 
 test("a language model's head has an adapter in PEFT, on lm_head", async () => {
-  const directory = await assertRoundTrip("lm", metaOf({ target_modules: ["q", "head"] }, LM));
+  const directory = await assertRoundTrip("lm", testMeta({ target_modules: ["q", "head"] }, LM));
   const { target_modules, task_type, modules_to_save } = readConfig(directory);
   assert.equal([target_modules, task_type, modules_to_save], [["attn.c_attn", "lm_head"], "CAUSAL_LM", null]);
   const peft = await readAll(join(directory, "adapter_model.safetensors"));
@@ -167,7 +177,7 @@ test("a language model's head has an adapter in PEFT, on lm_head", async () => {
 
 test("adapters in some blocks: PEFT's layers_to_transform, for a classifier and a language model", async () => {
   const lora = { target_modules: ["q", "v", "proj", "head"] as Target[], layers_to_transform: [1] };
-  const directory = await assertRoundTrip("some-layers", metaOf(lora));
+  const directory = await assertRoundTrip("some-layers", testMeta(lora));
   const { target_modules, layers_to_transform, rank_pattern } = readConfig(directory);
   assert.equal(
     [target_modules, layers_to_transform, rank_pattern],
@@ -179,7 +189,7 @@ test("adapters in some blocks: PEFT's layers_to_transform, for a classifier and 
     ["base_model.model.score.weight"],
   );
   // A module that is named in full, as lm_head is, has its adapter whatever the layers.
-  const causal = await assertRoundTrip("some-layers-lm", metaOf(lora, LM));
+  const causal = await assertRoundTrip("some-layers-lm", testMeta(lora, LM));
   assert.equal(
     (await parsePeftConfig(readConfig(causal), model, "c")).adapted.map(({ name }) => name),
     ["transformer.h.1.attn.c_attn", "transformer.h.1.mlp.c_proj", "lm_head"],
@@ -190,17 +200,17 @@ test("adapters in some blocks: PEFT's layers_to_transform, for a classifier and 
     readFileSync(config, "utf8").replace(/"layers_to_transform": \[\s*1\s*\]/, '"layers_to_transform": [0]'),
   );
   await assertFails(FormatError, ["layers_to_transform", "[1]", "[0]"], () => readAdapter(directory));
-  const strange = metaOf({ ...lora, layers_to_transform: [2] });
+  const strange = testMeta({ ...lora, layers_to_transform: [2] });
   await assertFails(FormatError, ["no such layer", "0 to 1"], () => checkMeta(strange, "meta"));
 });
 
 for (const mode of ["all", "last_block", "last_layer", "bitfit", "adapter"] as const)
   for (const task of mode === "last_layer" ? [{ task: BIASED }] : [{ task: BIASED }, LM])
     test(`mode ${mode}, ${task.task!.objective}: trained tensors and the head, bit-exact`, async () => {
-      const meta = metaOf({}, { ...modeOf(mode), ...task });
+      const meta = testMeta({}, { ...modeMeta(mode), ...task });
       const directory = await assertRoundTrip(`${mode}-${task.task!.objective}`, meta);
       assert.equal(readdirSync(directory).sort(), ["lowrank.json", "weights.safetensors"]);
-      const { peft, reason } = await writeAdapter(directory, { meta, tensors: tensorsOf(meta) });
+      const { peft, reason } = await writeAdapter(directory, { meta, tensors: drawTensors(meta) });
       assert.equal([peft, reason!.includes("not one of its methods")], [false, true]);
     });
 
@@ -214,8 +224,8 @@ for (const [mode, peft_type, columns] of [
   for (const rest of [{ task: BIASED }, LM])
     test(`mode ${mode}, ${rest.task!.objective}: PEFT's directory, and all comes back`, async () => {
       const name = `${mode}-${rest.task!.objective}`;
-      const meta = metaOf({}, { ...modeOf(mode), ...rest });
-      const tensors = tensorsOf(meta);
+      const meta = testMeta({}, { ...modeMeta(mode), ...rest });
+      const tensors = drawTensors(meta);
       const directory = join(folder, name);
       assert.equal(await writeAdapter(directory, { meta, tensors }, { finalNorm }), { peft: true });
       const classifies = rest.task === BIASED;
@@ -254,11 +264,11 @@ for (const [mode, peft_type, columns] of [
       }
     });
 
-const biased = metaOf({}, { task: BIASED });
+const biased = testMeta({}, { task: BIASED });
 
 test("a head whose sum with its adapter is no float32: no PEFT files, and everything comes back", async () => {
-  const meta = metaOf();
-  const tensors = tensorsOf(meta);
+  const meta = testMeta();
+  const tensors = drawTensors(meta);
   for (const name of ["head.weight", "lora.head.A", "lora.head.B"]) tensors.get(name)!.data.fill(3.4e38);
   const directory = join(folder, "overflow");
   const { peft, reason } = await writeAdapter(directory, { meta, tensors });
@@ -271,7 +281,7 @@ test("a head whose sum with its adapter is no float32: no PEFT files, and everyt
 test("a head bias: no PEFT files without the final norm, and everything still comes back", async () => {
   const directory = await assertRoundTrip("bias", biased);
   assert.equal(readdirSync(directory).sort(), ["lowrank.json", "lowrank.safetensors"]);
-  const { peft, reason } = await writeAdapter(directory, { meta: biased, tensors: tensorsOf(biased) });
+  const { peft, reason } = await writeAdapter(directory, { meta: biased, tensors: drawTensors(biased) });
   assert.is(peft, false);
   assert.match(reason!, "bias");
 });
@@ -281,7 +291,7 @@ test("a head bias folds into score.weight: the same logits for every output of t
   const C = model.n_embd;
   const finalNorm = { weight: random([C]).map((x) => 1.5 + 0.2 * x), bias: random([C]).map((x) => 0.3 + 0.3 * x) };
   const directory = join(folder, "folded");
-  const tensors = tensorsOf(biased);
+  const tensors = drawTensors(biased);
   assert.equal(await writeAdapter(directory, { meta: biased, tensors }, { finalNorm }), { peft: true });
   for (const [name, { data }] of (await readAdapter(directory)).tensors)
     assertSameBits(name, data, tensors.get(name)!.data);
@@ -320,6 +330,6 @@ test("a bias is not folded along a direction that is not there", () => {
 });
 
 test("head alone has no place in PEFT but comes back", async () => {
-  const directory = await assertRoundTrip("head-only", metaOf({ target_modules: ["head"] }));
+  const directory = await assertRoundTrip("head-only", testMeta({ target_modules: ["head"] }));
   assert.not.ok(existsSync(join(directory, "adapter_config.json")));
 });

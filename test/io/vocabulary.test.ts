@@ -1,4 +1,4 @@
-/** Vocabularies of other models than GPT-2: their ids against the library tokenizers, their files, and runs with them. */
+/** Vocabularies of other models than GPT-2: ids as in the library tokenizers, their files, and runs with them. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -36,7 +36,7 @@ const CASES = golden("cases.jsonl")
 
 let made = 0;
 /** A directory with these files; objects are written as JSON. */
-function directoryOf(files: Record<string, unknown>): string {
+function writeVocabulary(files: Record<string, unknown>): string {
   const path = join(folder, `files-${made++}`);
   mkdirSync(path);
   for (const [file, content] of Object.entries(files))
@@ -45,10 +45,10 @@ function directoryOf(files: Record<string, unknown>): string {
 }
 
 const read = (files: Record<string, unknown>, config: object | null = null) =>
-  readVocabulary(directoryOf(files), config as { vocab_size: number } | null);
+  readVocabulary(writeVocabulary(files), config as { vocab_size: number } | null);
 
 /** A model that has nothing but a vocabulary. */
-function modelOf(vocabulary: Vocabulary): GPT2Checkpoint {
+function vocabularyModel(vocabulary: Vocabulary): GPT2Checkpoint {
   return {
     vocabulary,
     config: { vocab_size: 1e6 },
@@ -57,12 +57,12 @@ function modelOf(vocabulary: Vocabulary): GPT2Checkpoint {
   } as unknown as GPT2Checkpoint;
 }
 
-const tokenizerOf = (vocabulary: Vocabulary) => Tokenizer.load({ model: modelOf(vocabulary) });
+const loadTokenizer = (vocabulary: Vocabulary) => Tokenizer.load({ model: vocabularyModel(vocabulary) });
 
 /** The fixture with other ids, as `change` leaves it. */
-function withIds(idOf: (id: number) => number): object {
-  const vocab = Object.fromEntries(Object.entries(VOCAB).map(([token, id]) => [token, idOf(id)]));
-  const added_tokens = FAST.added_tokens.map((token: { id: number }) => ({ ...token, id: idOf(token.id) }));
+function withIds(mapId: (id: number) => number): object {
+  const vocab = Object.fromEntries(Object.entries(VOCAB).map(([token, id]) => [token, mapId(id)]));
+  const added_tokens = FAST.added_tokens.map((token: { id: number }) => ({ ...token, id: mapId(token.id) }));
   return { ...FAST, added_tokens, model: { ...FAST.model, vocab } };
 }
 
@@ -71,24 +71,24 @@ function assertIds(actual: ArrayLike<number>, expected: ArrayLike<number>, text:
 }
 
 test("texts have the ids of the library tokenizers, whatever the order of the ids, with and without special tokens", async () => {
-  for (const idOf of [(id: number) => id, (id: number) => id * 3000 + 7]) {
-    const tokenizer = await tokenizerOf(await read({ "tokenizer.json": withIds(idOf) }));
-    assert.is(tokenizer.vocabSize, idOf(299) + 1);
-    assert.is(tokenizer.endOfText, idOf(VOCAB["<|endoftext|>"]!));
+  for (const mapId of [(id: number) => id, (id: number) => id * 3000 + 7]) {
+    const tokenizer = await loadTokenizer(await read({ "tokenizer.json": withIds(mapId) }));
+    assert.is(tokenizer.vocabSize, mapId(299) + 1);
+    assert.is(tokenizer.endOfText, mapId(VOCAB["<|endoftext|>"]!));
     for (const [text, ids, special] of CASES) {
-      assertIds(tokenizer.encode(text), ids.map(idOf), text);
-      assertIds(tokenizer.encode(text, { allowSpecial: true }), special.map(idOf), text);
-      assertIds(tokenizer.encodeBytes(new TextEncoder().encode(text)), ids.map(idOf), text);
+      assertIds(tokenizer.encode(text), ids.map(mapId), text);
+      assertIds(tokenizer.encode(text, { allowSpecial: true }), special.map(mapId), text);
+      assertIds(tokenizer.encodeBytes(new TextEncoder().encode(text)), ids.map(mapId), text);
     }
     const { ids, offsets } = tokenizer.encodeBatch(CASES.map(([text]) => text));
     for (const [i, [text, expected]] of CASES.entries())
-      assertIds(ids.subarray(offsets[i], offsets[i + 1]), expected.map(idOf), text);
+      assertIds(ids.subarray(offsets[i], offsets[i + 1]), expected.map(mapId), text);
   }
 });
 
 test("words of any length have the ids of the definition and come back", async () => {
   const vocabulary = await read({ "tokenizer.json": { ...FAST, added_tokens: [] } });
-  const tokenizer = await tokenizerOf(vocabulary);
+  const tokenizer = await loadTokenizer(vocabulary);
   const reference = ReferenceTokenizer.of(
     VOCAB,
     MERGES.map((pair) => pair.join(" ")),
@@ -108,7 +108,7 @@ test("words of any length have the ids of the definition and come back", async (
 });
 
 test("added tokens that take white space are found across the parts in which long texts are encoded", async () => {
-  const tokenizer = await tokenizerOf(await read({ "tokenizer.json": FAST }));
+  const tokenizer = await loadTokenizer(await read({ "tokenizer.json": FAST }));
   const text = "zwei Worte  \n und Recht <both>  x\n";
   const once = Array.from(tokenizer.encode(text));
   const times = 20_000;
@@ -116,10 +116,10 @@ test("added tokens that take white space are found across the parts in which lon
 });
 
 test("the rows of a data set have the same ids, also above 65,535, and are padded with the end of text", async () => {
-  for (const idOf of [(id: number) => id, (id: number) => id * 3000 + 7]) {
-    const model = modelOf(await read({ "tokenizer.json": withIds(idOf) }));
+  for (const mapId of [(id: number) => id, (id: number) => id * 3000 + 7]) {
+    const model = vocabularyModel(await read({ "tokenizer.json": withIds(mapId) }));
     const texts = CASES.map(([text]) => text).filter((text) => !/[\r\n]/.test(text));
-    const expected = new Map(CASES.map(([text, ids]) => [text, ids.map(idOf)]));
+    const expected = new Map(CASES.map(([text, ids]) => [text, ids.map(mapId)]));
     const rows = texts.map((text, i) => JSON.stringify({ text, label: i % 2 ? "a" : "b" }));
     const file = bytesReader("rows.jsonl", new TextEncoder().encode(rows.join("\n")));
     const { train, vocabulary } = await loadDataset({ file }, { model, padding: 40, maxLength: 1000 });
@@ -177,7 +177,7 @@ test("GPT-2's files, in any format, stand for the built-in vocabulary", async ()
     { vocab_size: 50300 },
   );
   assert.equal([more.fingerprint, more.size], ["gpt2", 50258]);
-  const tokenizer = await tokenizerOf(more);
+  const tokenizer = await loadTokenizer(more);
   assert.is(tokenizer.decode([50257]), "[PAD]");
   assertIds(tokenizer.encode("Hi[PAD]", { allowSpecial: true }), [17250, 50257], "with special tokens");
   const swapped = await read({
@@ -190,16 +190,17 @@ test("GPT-2's files, in any format, stand for the built-in vocabulary", async ()
 test("the token that ends a text: of the tokenizer's files, of the model's config, or <|endoftext|>", async () => {
   const ids = { "<s>": 400, "</s>": 401, "<|endoftext|>": VOCAB["<|endoftext|>"]! };
   const lists = { "vocab.json": { ...VOCAB, ...ids }, "merges.txt": MERGES.map((pair) => pair.join(" ")).join("\n") };
-  const endOf = async (settings: object, config: object) =>
+  const readEnd = async (settings: object, config: object) =>
     (await read({ ...lists, "tokenizer_config.json": settings }, { vocab_size: 500, ...config })).end.text;
   const word = VOCAB[MERGES[3]!.join("")];
-  assert.is(await endOf({}, {}), "<|endoftext|>");
-  assert.is(await endOf({ eos_token: "</s>" }, { eos_token_id: 400 }), "</s>");
-  assert.is(await endOf({ eos_token: { content: "</s>", lstrip: false } }, {}), "</s>");
-  assert.is(await endOf({}, { eos_token_id: 401 }), "</s>");
-  assert.is(await endOf({}, { eos_token_id: [401, 400] }), "</s>");
-  assert.is(await endOf({}, { eos_token_id: 50256 }), "<|endoftext|>");
-  assert.is(await endOf({}, { eos_token_id: word }), "<|endoftext|>"); // a word, as in configs that are copies of GPT-2's
+  assert.is(await readEnd({}, {}), "<|endoftext|>");
+  assert.is(await readEnd({ eos_token: "</s>" }, { eos_token_id: 400 }), "</s>");
+  assert.is(await readEnd({ eos_token: { content: "</s>", lstrip: false } }, {}), "</s>");
+  assert.is(await readEnd({}, { eos_token_id: 401 }), "</s>");
+  assert.is(await readEnd({}, { eos_token_id: [401, 400] }), "</s>");
+  assert.is(await readEnd({}, { eos_token_id: 50256 }), "<|endoftext|>");
+  // a word, as in configs that are copies of GPT-2's
+  assert.is(await readEnd({}, { eos_token_id: word }), "<|endoftext|>");
   const { "<|endoftext|>": _, ...without } = VOCAB;
   const none = { ...lists, "vocab.json": { ...without, "<s>": 400 } };
   assert.is((await read({ ...none, "tokenizer_config.json": { bos_token: "<s>" } })).end.id, 400);
@@ -211,7 +212,7 @@ test("the token that ends a text: of the tokenizer's files, of the model's confi
 test("bytes that the vocabulary lacks are left out, as by the library tokenizers", async () => {
   const { a: _, Ã: __, ...vocab } = VOCAB;
   const merges = MERGES.filter((pair) => !/[aÃ]/.test(pair.join("")));
-  const tokenizer = await tokenizerOf(
+  const tokenizer = await loadTokenizer(
     await read({ "tokenizer.json": { ...FAST, added_tokens: [], model: { ...FAST.model, vocab, merges } } }),
   );
   assert.is(tokenizer.decode(tokenizer.encode("das Recht, ja")), "ds Recht, j");

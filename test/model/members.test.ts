@@ -39,12 +39,12 @@ interface Adapter extends Partial<LoraConfig> {
 type SpecOptions = NonNullable<Parameters<typeof smallSpec>[1]>;
 
 /** A member with other settings of LoRA than the others. */
-function specOf({ lr_ratio, ...lora }: Adapter, options: SpecOptions = {}): ModelSpec {
+function memberSpec({ lr_ratio, ...lora }: Adapter, options: SpecOptions = {}): ModelSpec {
   const spec = smallSpec("lora", options);
   return { ...spec, lora: { ...spec.lora!, ...lora }, ...(lr_ratio === undefined ? {} : { lr_ratio }) };
 }
 
-/** Other ranks, factors, targets, blocks, learning rates of B and limits of the norm; other numbers of rows, and of batches a step. */
+/** Different ranks, factors, targets, blocks, learning rates of B and clipping norms, rows and batches per step. */
 const ADAPTERS: readonly (readonly [Adapter, Omit<Job, "spec">])[] = [
   [
     { r: 3, lora_alpha: 6 },
@@ -64,8 +64,8 @@ const ADAPTERS: readonly (readonly [Adapter, Omit<Job, "spec">])[] = [
   ],
 ];
 
-const jobsOf = (options: SpecOptions = {}, change: (spec: ModelSpec) => ModelSpec = (spec) => spec): Job[] =>
-  ADAPTERS.map(([lora, rest]) => ({ ...rest, spec: change(specOf(lora, options)) }));
+const memberJobs = (options: SpecOptions = {}, change: (spec: ModelSpec) => ModelSpec = (spec) => spec): Job[] =>
+  ADAPTERS.map(([lora, rest]) => ({ ...rest, spec: change(memberSpec(lora, options)) }));
 
 /** Every parameter: the base model's are the same for all members, the others their own. */
 function fill(engine: Engine, { seed, broken }: Job): void {
@@ -79,7 +79,7 @@ function fill(engine: Engine, { seed, broken }: Job): void {
   }
 }
 
-function batchesOf({ spec, lengths, seed, weighted }: Job, step: number, part: Rest["part"]): Batch[] {
+function jobBatches({ spec, lengths, seed, weighted }: Job, step: number, part: Rest["part"]): Batch[] {
   return lengths.map((some, i) => {
     const at = 100 * seed + 10 * step + i;
     const rng = new Rng(at);
@@ -93,14 +93,14 @@ function batchesOf({ spec, lengths, seed, weighted }: Job, step: number, part: R
 type Results = Map<string, Float32Array>;
 
 /** Results, logits and, after the steps, parameters and moments. */
-async function resultsOf(engine: Engine, job: Job, rest: Rest, isTraining: boolean): Promise<Results> {
+async function jobResults(engine: Engine, job: Job, rest: Rest, isTraining: boolean): Promise<Results> {
   const results: Results = new Map();
   const keep = async (name: string, slot: number) => {
     const { loss, correct, norm, finite } = await engine.result(slot);
     results.set(name, Float32Array.of(loss, correct, norm, Number(finite)));
   };
   for (let step = 0; step < (isTraining ? STEPS : 0); step++) {
-    const slots = engine.step(batchesOf(job, step, rest.part), job.lr);
+    const slots = engine.step(jobBatches(job, step, rest.part), job.lr);
     const last = slots.at(-1)!;
     for (const slot of slots) {
       const { loss, correct, norm, finite } = await engine.result(slot);
@@ -109,7 +109,7 @@ async function resultsOf(engine: Engine, job: Job, rest: Rest, isTraining: boole
       if (slot === last) results.set(`norm of step ${step}`, Float32Array.of(norm, Number(finite)));
     }
   }
-  for (const [i, batch] of batchesOf(job, STEPS, rest.part).entries()) {
+  for (const [i, batch] of jobBatches(job, STEPS, rest.part).entries()) {
     const slot = engine.forward(batch);
     const rows = batch.targets.length;
     const [logits, losses] = await Promise.all([
@@ -130,14 +130,14 @@ async function resultsOf(engine: Engine, job: Job, rest: Rest, isTraining: boole
   return results;
 }
 
-const optimizerOf = ({ clip }: Job, isTraining: boolean) => (isTraining ? { ...OPTIMIZER, clip } : null);
+const jobOptimizer = ({ clip }: Job, isTraining: boolean) => (isTraining ? { ...OPTIMIZER, clip } : null);
 
 async function alone(job: Job, rest: Rest, isTraining: boolean): Promise<Results> {
-  const optimizer = optimizerOf(job, isTraining);
+  const optimizer = jobOptimizer(job, isTraining);
   const engine = await Engine.create(await testDevice(), { ...rest, spec: job.spec, capacity: CAPACITY, optimizer });
   try {
     fill(engine, job);
-    return await resultsOf(engine, job, rest, isTraining);
+    return await jobResults(engine, job, rest, isTraining);
   } finally {
     engine.destroy();
   }
@@ -147,7 +147,7 @@ async function together(jobs: readonly Job[], rest: Rest, isTraining: boolean): 
   const members = jobs.map((job) => ({
     spec: job.spec,
     capacity: CAPACITY,
-    optimizer: optimizerOf(job, isTraining),
+    optimizer: jobOptimizer(job, isTraining),
   }));
   const group = await Group.create(await testDevice(), { ...rest, members });
   group.members.forEach((member, i) => {
@@ -156,7 +156,7 @@ async function together(jobs: readonly Job[], rest: Rest, isTraining: boolean): 
   return Promise.all(
     group.members.map(async (member, i) => {
       try {
-        return await resultsOf(member, jobs[i]!, rest, isTraining);
+        return await jobResults(member, jobs[i]!, rest, isTraining);
       } finally {
         member.destroy();
       }
@@ -164,7 +164,7 @@ async function together(jobs: readonly Job[], rest: Rest, isTraining: boolean): 
   );
 }
 
-/** The members' results must have the bits of those alone; but for these members, which must only stop as they do alone. */
+/** Results must have the bits of members alone, except these members', which must only stop as they do alone. */
 async function compare(
   jobs: readonly Job[],
   rest: Rest = {},
@@ -190,30 +190,30 @@ const PANELS: Partial<GPT2Config> = { n_embd: 16, n_head: 4 };
 const lm = { objective: "lm" } as const;
 const inDtype = (dtype: WeightDtype) => (spec: ModelSpec) => ({ ...spec, dtype });
 /** So few parameters that those of both fit into a binding, which the token table does not. */
-const IN_PIECES = jobsOf({ ...lm, targets: ["q", "head"] })
+const IN_PIECES = memberJobs({ ...lm, targets: ["q", "head"] })
   .slice(0, 2)
-  .map((job, i): Job => ({ ...job, spec: specOf({ r: 1, lora_alpha: 2 + i }, { ...lm, targets: ["q", "head"] }) }));
+  .map((job, i): Job => ({ ...job, spec: memberSpec({ r: 1, lora_alpha: 2 + i }, { ...lm, targets: ["q", "head"] }) }));
 const upper = (spec: ModelSpec): ModelSpec => ({ ...spec, lora: { ...spec.lora!, layers_to_transform: [1] } });
 const headOnly = (spec: ModelSpec): ModelSpec => ({ ...spec, lora: { ...spec.lora!, target_modules: ["head"] } });
 
 for (const [name, jobs, rest] of [
-  ["classifiers", jobsOf()],
-  ["classifiers whose heads are frozen", jobsOf({ train_head: false, config: PANELS })],
+  ["classifiers", memberJobs()],
+  ["classifiers whose heads are frozen", memberJobs({ train_head: false, config: PANELS })],
   [
     "without adapters on the heads",
-    jobsOf({}, (spec) => {
+    memberJobs({}, (spec) => {
       const targets = spec.lora!.target_modules.filter((target) => target !== "head");
       return { ...spec, lora: { ...spec.lora!, target_modules: targets } };
     }),
   ],
-  ["recomputation", jobsOf({ config: { n_layer: 3 } }), { recompute: true }],
-  ["above a frozen prefix", jobsOf({}, upper), { part: "suffix" }],
-  ["language models", jobsOf(lm)],
-  ["language models with a head of their own", jobsOf({ ...lm, config: RELATIVE })],
+  ["recomputation", memberJobs({ config: { n_layer: 3 } }), { recompute: true }],
+  ["above a frozen prefix", memberJobs({}, upper), { part: "suffix" }],
+  ["language models", memberJobs(lm)],
+  ["language models with a head of their own", memberJobs({ ...lm, config: RELATIVE })],
   ["a token table in pieces", IN_PIECES, { maxBinding: 4096 }],
-  ["a base model in f16", jobsOf({ config: PANELS }, inDtype("f16"))],
-  ["a base model in q8", jobsOf({ config: { n_embd: 64, n_head: 4 } }, inDtype("q8"))],
-  ["adapters on the heads alone", jobsOf({}, headOnly)],
+  ["a base model in f16", memberJobs({ config: PANELS }, inDtype("f16"))],
+  ["a base model in q8", memberJobs({ config: { n_embd: 64, n_head: 4 } }, inDtype("q8"))],
+  ["adapters on the heads alone", memberJobs({}, headOnly)],
 ] as const satisfies readonly (readonly [string, Job[], Rest?])[])
   testOnDevices(
     `${name}: members train as alone`,
@@ -229,8 +229,8 @@ for (const [name, jobs, rest] of [
   );
 
 for (const [name, jobs] of [
-  ["classifiers", jobsOf()],
-  ["language models", jobsOf(lm)],
+  ["classifiers", memberJobs()],
+  ["language models", memberJobs(lm)],
 ] as const)
   testOnDevices(
     `${name} that only go forward: as alone`,
@@ -239,7 +239,7 @@ for (const [name, jobs] of [
   );
 
 testOnDevices("members that diverge, or begin with NaN, stop alone: the others keep their bits", async () => {
-  const jobs = [...jobsOf(), ...jobsOf({}, upper)].map((job, i): Job => {
+  const jobs = [...memberJobs(), ...memberJobs({}, upper)].map((job, i): Job => {
     if (i === 1) return { ...job, lr: 1e30 };
     if (i === 3) return { ...job, broken: { name: "lora.h.0.mlp.fc.A", value: Number.NaN } };
     if (i === 4) return { ...job, broken: { name: "lora.h.1.attn.k.B", value: Infinity } };
@@ -259,7 +259,10 @@ interface PlanRest {
   capacity?: Capacity;
 }
 
-const planOf = (specs: readonly ModelSpec[], { maxBinding = 2 ** 27, capacity = CAPACITY, ...rest }: PlanRest = {}) =>
+const planGroup = (
+  specs: readonly ModelSpec[],
+  { maxBinding = 2 ** 27, capacity = CAPACITY, ...rest }: PlanRest = {},
+) =>
   Group.plan(
     { limits: { maxBinding, maxBuffer: 2 ** 30 } },
     { ...rest, members: specs.map((spec) => ({ spec, optimizer: OPTIMIZER, capacity })) },
@@ -285,18 +288,18 @@ test("members that cannot share a plan are refused", async () => {
     [{ ...spec, lora: { ...lora, sites } }, ["q, k and v differ", "the same rank and scale", "h.0.attn.c_attn"]],
     [upper(smallSpec("lora", { targets: ["q"] })), ["other blocks", "found:    0, 1"], { part: "suffix" }],
   ] as [ModelSpec, string[], PlanRest?][]) {
-    await assertFails(ConfigError, more, () => planOf([spec, other], rest));
+    await assertFails(ConfigError, more, () => planGroup([spec, other], rest));
   }
   for (const mode of ["all", "prompt"] as const)
-    await assertFails(ConfigError, [...words, `mode ${mode}`], () => planOf([smallSpec(mode), smallSpec(mode)]));
+    await assertFails(ConfigError, [...words, `mode ${mode}`], () => planGroup([smallSpec(mode), smallSpec(mode)]));
 });
 
 test("more members than a plan can have, or than fit into one binding, are refused", async () => {
   const specs = Array.from({ length: 65 }, () => smallSpec("lora", { targets: ["q"] }));
-  planOf(specs.slice(1));
-  await assertFails(ConfigError, ["too many adapters for one plan", "at most 64", "65"], () => planOf(specs));
+  planGroup(specs.slice(1));
+  await assertFails(ConfigError, ["too many adapters for one plan", "at most 64", "65"], () => planGroup(specs));
   const words = ["do not fit into one binding", "4096 bytes", "64 adapters", "fewer adapters"];
-  await assertFails(DeviceError, words, () => planOf(specs.slice(1), { maxBinding: 4096 }));
+  await assertFails(DeviceError, words, () => planGroup(specs.slice(1), { maxBinding: 4096 }));
   const capacity = { tokens: 1024, sequences: 4 };
-  await assertFails(ConfigError, ["too many tokens", "65536"], () => planOf(specs.slice(1), { capacity }));
+  await assertFails(ConfigError, ["too many tokens", "65536"], () => planGroup(specs.slice(1), { capacity }));
 });

@@ -1,4 +1,4 @@
-/** Activations that are made again in the backward pass: the same bits, less memory, and only where it helps. */
+/** Activations recomputed in the backward pass: the same bits, less memory, and only where it helps. */
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
 import { Engine } from "../../src/engine/engine.ts";
@@ -7,7 +7,7 @@ import { buildPlan, type PlanOptions } from "../../src/model/gpt2.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { type Dispatch, NO_VALUES } from "../../src/ops/kernel.ts";
 import { memoryTotals } from "../../src/plan/memory.ts";
-import { workOf } from "../../src/plan/work.ts";
+import { dispatchWork } from "../../src/plan/work.ts";
 import { describePlan } from "../../src/run/summary.ts";
 import type { Recompute } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
@@ -21,7 +21,7 @@ import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 const CAPACITY = { tokens: 40, sequences: 4 };
-/** Two blocks below the last one, whose activations are never made again. */
+/** Two blocks below the last one, whose activations are never recomputed. */
 const config = { n_layer: 3 };
 const lm = { objective: "lm", config } as const;
 
@@ -41,7 +41,7 @@ const SPECS: Record<string, ModelSpec> = {
 };
 
 /** Losses, gradients and, after two steps, trained tensors. */
-async function resultsOf(device: Backend, spec: ModelSpec, recompute: boolean): Promise<Map<string, Float32Array>> {
+async function trainTwoSteps(device: Backend, spec: ModelSpec, recompute: boolean): Promise<Map<string, Float32Array>> {
   const engine = await Engine.create(device, { spec, capacity: CAPACITY, optimizer: OPTIMIZER, recompute });
   try {
     assert.is(engine.plan.recomputed > 0, recompute);
@@ -70,12 +70,12 @@ for (const [name, spec] of Object.entries(SPECS))
   for (const where of ["wasm 2 threads", ...(ON_GPU.includes(name) ? ["webgpu"] : [])])
     test(`the same bits with recomputation: ${name} on ${where}`, async () => {
       const device = await testDevice(where);
-      const [off, on] = [await resultsOf(device, spec, false), await resultsOf(device, spec, true)];
+      const [off, on] = [await trainTwoSteps(device, spec, false), await trainTwoSteps(device, spec, true)];
       for (const [key, data] of off) assertSameBits(key, on.get(key)!, data);
       assert.ok(Math.abs(off.get("loss")![0]!) > 0);
     });
 
-const planOf = (spec: ModelSpec, rest: Partial<PlanOptions> = {}) =>
+const planWith = (spec: ModelSpec, rest: Partial<PlanOptions> = {}) =>
   buildPlan({ spec, capacity: CAPACITY, maxBinding: 2 ** 27, optimizer: OPTIMIZER, recompute: true, ...rest });
 
 test("blocks without a backward pass, the last block and forward-only plans are as without it", () => {
@@ -88,7 +88,7 @@ test("blocks without a backward pass, the last block and forward-only plans are 
     [smallSpec("last_layer", { config }), { part: "suffix" }, 0],
     [SPECS.lora!, { optimizer: null }, 0],
   ] as const) {
-    const [on, off] = [planOf(spec, rest), planOf(spec, { ...rest, recompute: false })];
+    const [on, off] = [planWith(spec, rest), planWith(spec, { ...rest, recompute: false })];
     assert.is(on.recomputed, expected);
     const names = (plan: typeof on, at: number) => plan.segments[at]!.dispatches.map(({ kernel }) => kernel.name);
     assert.equal(names(on, 0), names(off, 0));
@@ -100,17 +100,17 @@ test("blocks without a backward pass, the last block and forward-only plans are 
   }
 });
 
-test("what the backward pass does not read is not made again, and what is counts as work", () => {
+test("what the backward pass does not read is not recomputed, and what is counts as work", () => {
   const products = (dispatches: readonly Dispatch[], name: RegExp) =>
     dispatches.filter(({ kernel, tensors }) => kernel.name === "linear" && name.test(tensors[3]!.name)).length;
-  const backward = ({ segments }: ReturnType<typeof planOf>) =>
+  const backward = ({ segments }: ReturnType<typeof planWith>) =>
     segments.find(({ name }) => name === "backward")!.dispatches;
   for (const spec of [SPECS.lora!, SPECS.all!]) {
-    const [on, off] = [planOf(spec), planOf(spec, { recompute: false })].map(backward) as [Dispatch[], Dispatch[]];
+    const [on, off] = [planWith(spec), planWith(spec, { recompute: false })].map(backward) as [Dispatch[], Dispatch[]];
     const more = (name: RegExp) => products(on, name) - products(off, name);
     assert.equal([more(/c_attn/), more(/attn\.c_proj/), more(/c_fc/), more(/mlp\.c_proj/)], [2, 2, 2, 0]);
     const flops = (list: readonly Dispatch[]) =>
-      list.reduce((sum, one) => sum + (workOf(one, { ...NO_VALUES, tokens: 40, sequences: 4 }).flops ?? 0), 0);
+      list.reduce((sum, one) => sum + (dispatchWork(one, { ...NO_VALUES, tokens: 40, sequences: 4 }).flops ?? 0), 0);
     const C = spec.config.n_embd;
     assert.ok(flops(on) - flops(off) >= 2 * 2 * 40 * 8 * C * C, "c_attn, attn.c_proj and c_fc of two blocks");
   }
@@ -118,7 +118,7 @@ test("what the backward pass does not read is not made again, and what is counts
 
 test("only the blocks' inputs are kept: a further block adds little", () => {
   const bytes = (n_layer: number, recompute: boolean) => {
-    const { memory } = planOf(smallSpec("all", { config: { n_layer } }), { recompute });
+    const { memory } = planWith(smallSpec("all", { config: { n_layer } }), { recompute });
     return memoryTotals(memory).byRole.get("activation")!;
   };
   const more = (recompute: boolean) => (bytes(8, recompute) - bytes(4, recompute)) / 4;

@@ -101,7 +101,8 @@ for (const [name, config, rates, lr = LR] of [
   ["all of it, other betas and eps", { betas: [0.8, 0.95], eps: 1e-3, weight_decay: 0.5, clip: 0.5 }],
   ["two rates", BASE, TWO_RATES],
   ["two rates, weight decay and clipping", { ...DECAY, clip: 1 }, TWO_RATES],
-  // In f32, 1 - lr * weight_decay is 1 - 2^-23: a third more is taken off. 64 times as much must not be off by 64 times that.
+  // In f32, 1 - lr * weight_decay is 1 - 2^-23: a third more is taken off. 64 times as much must not be off by 64 times
+  // that.
   ["two rates and little weight decay", { ...DECAY, eps: 1e3 }, TWO_RATES, 15 * 2 ** -24],
 ] as [string, AdamWConfig, number[]?, number?][])
   testOnDevices(`${STEPS_TAKEN} steps with ${name}`, async () => {
@@ -165,7 +166,7 @@ testOnDevices("a rate of 1 gives the bits of no rate", async () => {
 
 const SLOTS = 3;
 /** The rates of a page's groups, wherever it lies. */
-const ratesOf = (size: number) => Array.from({ length: Math.ceil(size / 64) }, (_, i) => (i % 3 === 0 ? 1 : 64));
+const groupRates = (size: number) => Array.from({ length: Math.ceil(size / 64) }, (_, i) => (i % 3 === 0 ? 1 : 64));
 
 interface Member {
   sizes: readonly number[];
@@ -214,7 +215,7 @@ function memberCase(some: readonly Member[], hasRates: boolean) {
   const buffers = { param: buffer("param"), m: buffer("m"), v: buffer("v"), grad: buffer("grad") };
   const makeRates = () => {
     const factors = new Float32Array(buffers.param.size / 64).fill(Number.NaN);
-    for (const [i, { size }] of pages.entries()) factors.set(ratesOf(size), offsets[i]! / 64);
+    for (const [i, { size }] of pages.entries()) factors.set(groupRates(size), offsets[i]! / 64);
     return c.of("rates", [factors.length], factors);
   };
   const rates = hasRates ? makeRates() : null;
@@ -233,7 +234,7 @@ function memberCase(some: readonly Member[], hasRates: boolean) {
   const views = pages.map(({ member, size }, i): AdamWPage => {
     const view = (tensor: Tensor) => tensor.view(tensor.name, [size], offsets[i]!);
     const { param, m, v, grad } = buffers;
-    const own = rates?.view("rates", [ratesOf(size).length], offsets[i]! / 64) ?? null;
+    const own = rates?.view("rates", [groupRates(size).length], offsets[i]! / 64) ?? null;
     const { clip } = some[member]!;
     return { member, param: view(param), m: view(m), v: view(v), grad: view(grad), rates: own, clip };
   });
@@ -251,7 +252,7 @@ for (const hasRates of [false, true])
       if (kind === "stopped" || kind === "not updated") return;
       const f64 = (values: Float32Array) => Float64Array.from(values);
       const reference = new Reference(f64(held.param), f64(held.m), f64(held.v), t - 1);
-      reference.step(f64(held.grad), lr, { ...DECAY, clip }, hasRates ? ratesOf(size) : undefined, norm);
+      reference.step(f64(held.grad), lr, { ...DECAY, clip }, hasRates ? groupRates(size) : undefined, norm);
       for (const key of ["param", "m", "v"] as const) expected[key].set(reference[key], offsets[i]!);
     });
     c.expect("step", param, expected.param, LARGE_STEPS);

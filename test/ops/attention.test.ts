@@ -11,7 +11,7 @@ import { cacheShape } from "../../src/ops/cache.ts";
 import { DEVICE_NAMES } from "../helpers/device.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { assertShapes, OpCase, startsOf } from "../helpers/op-case.ts";
+import { assertShapes, OpCase, sequenceStarts } from "../helpers/op-case.ts";
 
 /** Scores are sums of up to 128 products, exponentials carry their error on; weights sum to 1. */
 const FORWARD = { atol: 1e-6, rtol: 1e-6 };
@@ -29,10 +29,10 @@ interface Shape {
   prefix?: Prefix | undefined;
 }
 
-const factorOf = ({ size, factor = 1 / Math.sqrt(size) }: Pick<Shape, "size" | "factor">) => factor;
+const scoreFactor = ({ size, factor = 1 / Math.sqrt(size) }: Pick<Shape, "size" | "factor">) => factor;
 
 /** The rows whose keys token n of a sequence from `start` sees: the prefix's, then start .. n. */
-function keysOf(n: number, start: number, { count, row } = { count: 0, row: 0 }): number[] {
+function visibleKeys(n: number, start: number, { count, row } = { count: 0, row: 0 }): number[] {
   return Array.from({ length: count + n + 1 - start }, (_, j) => (j < count ? row : start - count) + j);
 }
 
@@ -43,7 +43,7 @@ function weights(qkv: Float64Array, n: number, keys: number[], h: number, shape:
   const scores = keys.map((j) => {
     let score = 0;
     for (let i = 0; i < size; i++) score += qkv[n * 3 * C + h * size + i]! * qkv[j * 3 * C + C + h * size + i]!;
-    return score * factorOf(shape);
+    return score * scoreFactor(shape);
   });
   const largest = Math.max(...scores);
   const total = scores.reduce((sum, s) => sum + Math.exp(s - largest), 0);
@@ -54,14 +54,14 @@ function weights(qkv: Float64Array, n: number, keys: number[], h: number, shape:
 function attention(qkv: Float64Array, shape: Shape) {
   const { lengths, heads, size } = shape;
   const C = heads * size;
-  const starts = startsOf(lengths);
+  const starts = sequenceStarts(lengths);
   const N = starts.at(-1)!;
   const out = new Float64Array(N * C);
   const lse = new Float64Array(N * heads);
   for (let b = 0; b < lengths.length; b++)
     for (let n = starts[b]!; n < starts[b + 1]!; n++)
       for (let h = 0; h < heads; h++) {
-        const keys = keysOf(n, starts[b]!, shape.prefix);
+        const keys = visibleKeys(n, starts[b]!, shape.prefix);
         const row = weights(qkv, n, keys, h, shape);
         lse[n * heads + h] = row.lse;
         row.p.forEach((p, j) => {
@@ -75,12 +75,12 @@ function attention(qkv: Float64Array, shape: Shape) {
 function attentionGradient(dout: Float64Array, qkv: Float64Array, shape: Shape) {
   const { lengths, heads, size } = shape;
   const C = heads * size;
-  const starts = startsOf(lengths);
+  const starts = sequenceStarts(lengths);
   const dqkv = new Float64Array(qkv.length);
   for (let b = 0; b < lengths.length; b++)
     for (let n = starts[b]!; n < starts[b + 1]!; n++)
       for (let h = 0; h < heads; h++) {
-        const keys = keysOf(n, starts[b]!, shape.prefix);
+        const keys = visibleKeys(n, starts[b]!, shape.prefix);
         const { p } = weights(qkv, n, keys, h, shape);
         const q = n * 3 * C + h * size;
         const d = n * C + h * size;
@@ -92,7 +92,7 @@ function attentionGradient(dout: Float64Array, qkv: Float64Array, shape: Shape) 
         });
         const mean = p.reduce((sum, w, j) => sum + w * dp[j]!, 0);
         p.forEach((w, j) => {
-          const ds = w * (dp[j]! - mean) * factorOf(shape);
+          const ds = w * (dp[j]! - mean) * scoreFactor(shape);
           for (let i = 0; i < size; i++) {
             dqkv[q + i]! += ds * qkv[at(j, 1) + i]!;
             dqkv[at(j, 1) + i]! += ds * qkv[q + i]!;
@@ -129,12 +129,12 @@ async function compare(
 ): Promise<void> {
   const { lengths, heads, size } = given;
   const C = heads * size;
-  const starts = startsOf(lengths);
+  const starts = sequenceStarts(lengths);
   const N = starts.at(-1)!;
   const c = new OpCase(N * 1000 + C);
   const prefix = { count, row: N + 1 };
   const shape = { ...given, prefix };
-  const scaled = { count: heads, scale: factorOf(given) };
+  const scaled = { count: heads, scale: scoreFactor(given) };
   const rows = prefix.row + count;
   /** Fills what is not used: a row behind the tokens', and the queries of the prefix. */
   const withoutUse = <T extends Float32Array | Float64Array>(all: T): T => {
@@ -147,8 +147,8 @@ async function compare(
   for (let n = 0; n < rows; n++) for (let i = 0; i < 2 * C; i++) inputs[n * 3 * C + i]! *= Math.sqrt(scale);
   if (spoil >= 0) inputs.fill(Number.NaN, starts[spoil]! * 3 * C, starts[spoil + 1]! * 3 * C);
   const qkv = c.of("qkv", [rows, 3 * C], inputs);
-  const spanOf = lengths.flatMap((length, b) => Array.from({ length }, () => [starts[b]!, starts[b + 1]!]));
-  const bounds = c.of("bounds", [N + 1, 2], Uint32Array.from([...spanOf.flat(), 0, 0]));
+  const tokenSpans = lengths.flatMap((length, b) => Array.from({ length }, () => [starts[b]!, starts[b + 1]!]));
+  const bounds = c.of("bounds", [N + 1, 2], Uint32Array.from([...tokenSpans.flat(), 0, 0]));
   const dout = c.random("dout", [N + 1, C], 1, N * C);
   const out = c.blank("out", [N + 1, C]);
   const lse = c.blank("lse", [N + 1, heads]);
@@ -181,7 +181,7 @@ for (const shape of [
 ])
   test(`sequences of ${shape.lengths}, ${shape.heads} heads of ${shape.size}`, () => compare(shape));
 
-/** Shaders of a head size and a count are compiled for all cases once, slowly on a software driver: the others run on the CPU. */
+/** Shaders are compiled once per head size and count, slowly on a software driver: other cases run on the CPU. */
 const CPU = DEVICE_NAMES.filter((name) => name !== "webgpu");
 
 for (const { count, devices = CPU, ...shape } of [
@@ -222,11 +222,11 @@ for (const count of [0, 33])
     const [ownQkv, ownDout, ownPrefix] = [length * 3 * C, length * C, count * 3 * C].map((n) => own.normals(n));
     /** Results of the sequence between others of these lengths: out, lse, dqkv. */
     const between = async (device: string, before: number[], after: number[]) => {
-      const starts = startsOf([...before, length, ...after]);
+      const starts = sequenceStarts([...before, length, ...after]);
       const [N, start] = [starts.at(-1)!, starts[before.length]!];
       const c = new OpCase(N);
       const prefix = { count, row: N };
-      const scaled = { count: heads, scale: factorOf({ size }) };
+      const scaled = { count: heads, scale: scoreFactor({ size }) };
       const [qkv, dout] = [c.normals((N + count) * 3 * C), c.normals(N * C)];
       qkv.set(ownQkv!, start * 3 * C);
       qkv.set(ownPrefix!, N * 3 * C);
@@ -333,7 +333,7 @@ for (const { slots, sequences, heads, size, positions, scale = 1 } of [
     const qkv = c.random("qkv", [slots.length + 1, 3 * C], scale, slots.length * 3 * C);
     const out = c.blank("out", [slots.length + 1, C]);
     const pairs = c.of("slots", [slots.length + 1, 2], Uint32Array.from([...slots.flat(), 0, 0]));
-    c.run(attentionCached(out, qkv, cache, pairs, factorOf({ size })));
+    c.run(attentionCached(out, qkv, cache, pairs, scoreFactor({ size })));
     const [from, query] = [c.data(cache), c.data(qkv)];
     const expected = new Float64Array(slots.length * C);
     slots.forEach(([slot, position], n) => {
@@ -344,7 +344,11 @@ for (const { slots, sequences, heads, size, positions, scale = 1 } of [
           for (let i = 0; i < size; i++)
             for (const part of [0, 1]) alone[(j * 3 + 1 + part) * size + i] = from[row(slot!, part, h) + j * size + i]!;
         for (let i = 0; i < size; i++) alone[position! * 3 * size + i] = query[n * 3 * C + h * size + i]!;
-        const { p } = weights(alone, position!, keysOf(position!, 0), 0, { lengths: [position! + 1], heads: 1, size });
+        const { p } = weights(alone, position!, visibleKeys(position!, 0), 0, {
+          lengths: [position! + 1],
+          heads: 1,
+          size,
+        });
         p.forEach((weight, j) => {
           for (let i = 0; i < size; i++) expected[n * C + h * size + i]! += weight * alone[(j * 3 + 2) * size + i]!;
         });

@@ -9,7 +9,7 @@ import { Rng } from "../../src/rng.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { assertGradient } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { assertShapes, OpCase, startsOf } from "../helpers/op-case.ts";
+import { assertShapes, OpCase, sequenceStarts } from "../helpers/op-case.ts";
 import { assertSameAlone, type Batch, members } from "../helpers/shares.ts";
 
 /** Probabilities have the rounding of an exponential's argument, here up to 20; the loss is a mean of logarithms. */
@@ -189,7 +189,7 @@ for (const kind of ["tokens", "sequences"] as const)
   test(`members with shares of ${kind}, one of them empty and one with NaN: each as in a program of its own`, async () => {
     const [V, options] = [67, { width: 40, slots: 3, kind }];
     const sizes = [17, 0, 1, 131, 4];
-    const starts = startsOf(sizes);
+    const starts = sequenceStarts(sizes);
     const rng = new Rng(6);
     const rows = starts.at(-1)!;
     const data = {

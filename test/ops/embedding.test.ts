@@ -4,7 +4,7 @@ import { Rng } from "../../src/rng.ts";
 import type { TensorPiece } from "../../src/tensor.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { assertShapes, EXACT, OpCase, startsOf } from "../helpers/op-case.ts";
+import { assertShapes, EXACT, OpCase, sequenceStarts } from "../helpers/op-case.ts";
 
 /** Sums of up to a few dozen normal numbers onto another, in f32. */
 const SUMS = { atol: 5e-6, rtol: 1e-6 };
@@ -72,7 +72,7 @@ for (const { lengths, V, C, rows } of [
     const N = lengths.reduce((a, b) => a + b);
     const c = new OpCase(N + V + C);
     const rng = new Rng(N);
-    const starts = startsOf(lengths);
+    const starts = sequenceStarts(lengths);
     // The first and last rows of the pieces come up, and few others, so that ids repeat.
     const edges = [0, rows - 1, rows, 2 * rows - 1, 2 * rows, V - 1].filter((id) => id < V);
     const ids = Array.from({ length: N }, () => (rng.below(2) ? rng.below(V) : edges[rng.below(edges.length)]!));

@@ -1,5 +1,5 @@
 import * as assert from "uvu/assert";
-import { gradnorm, partialsOf } from "../../src/ops/gradnorm.ts";
+import { countPartials, gradnorm } from "../../src/ops/gradnorm.ts";
 import { Tensor } from "../../src/tensor.ts";
 import { testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -15,7 +15,7 @@ for (const sizes of [[1], [63, 64, 65], [4095, 4096, 4097], [64, 70000, 3], [102
     const pages = sizes.map((size, i) => c.random(`page ${i}`, [size], 10 ** i));
     const metrics = c.random("metrics", [16, 4]);
     const stopped = c.of("stopped", [1], new Uint32Array(1));
-    const partial = c.blank("partial", [pages.reduce((sum, page) => sum + partialsOf(page), 0)]);
+    const partial = c.blank("partial", [pages.reduce((sum, page) => sum + countPartials(page), 0)]);
     c.run(...gradnorm(metrics, stopped, partial, [pages]));
     const all = c.data(metrics);
     all[5 * 4 + 2] = Math.sqrt(pages.reduce((sum, page) => sum + c.data(page).reduce((a, g) => a + g * g, 0), 0));
@@ -43,14 +43,14 @@ for (const { name, gradient, metrics = FINITE, stopped = 0 } of [
     const last = c.of("last page", [2], Float32Array.from([gradient, 0]));
     const metricsTensor = c.of("metrics", [1, 4], Float32Array.from(metrics));
     const stoppedTensor = c.of("stopped", [1], Uint32Array.from([stopped]));
-    const partial = c.blank("partial", [partialsOf(page) + partialsOf(last)]);
+    const partial = c.blank("partial", [countPartials(page) + countPartials(last)]);
     c.run(...gradnorm(metricsTensor, stoppedTensor, partial, [[page, last]]));
     const [afterMetrics, afterStopped] = await c.results({}, [metricsTensor, stoppedTensor]);
     assert.is(new Uint32Array(afterStopped!.buffer)[0], 1);
     assert.is(afterMetrics![3], 0, "finite");
   });
 
-/** Pages of members in two buffers, in which what is no page's is NaN; metrics [members slots, 4] and stopped, before and after. */
+/** Pages of members in two buffers, NaN outside of pages; metrics [members slots, 4] and stopped, before and after. */
 function memberCase(
   gradients: readonly { first: readonly Float32Array[]; second: readonly Float32Array[] }[],
   { slots, losses, stops }: { slots: number; losses: readonly number[]; stops: readonly number[] },
@@ -72,7 +72,7 @@ function memberCase(
   for (const [i, loss] of losses.entries()) rows[(i * slots + 1) * 4] = loss;
   const metrics = c.of("metrics", [members * slots, 4], rows);
   const stopped = c.of("stopped", [members], Uint32Array.from(stops));
-  const partial = c.blank("partial", [pages.flat().reduce((sum, page) => sum + partialsOf(page), 0)]);
+  const partial = c.blank("partial", [pages.flat().reduce((sum, page) => sum + countPartials(page), 0)]);
   c.run(...gradnorm(metrics, stopped, partial, pages));
   return { c, pages, metrics, stopped };
 }
@@ -148,7 +148,7 @@ test("operands of other shapes are refused, but for the number of slots and the 
 
 test("a sum has at most some thousand gradients, however large the page", () => {
   for (const count of [1, 4096, 1e6, 124e6]) {
-    const partials = partialsOf(new Tensor("page", [count], "gradient"));
+    const partials = countPartials(new Tensor("page", [count], "gradient"));
     assert.ok(count / partials < 2000 && partials <= 65536, `${count} in ${partials}`);
   }
 });

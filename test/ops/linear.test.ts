@@ -1,5 +1,5 @@
 import * as assert from "uvu/assert";
-import { shaderOf } from "../../src/backend/webgpu-shaders.ts";
+import { chooseShader } from "../../src/backend/webgpu-shaders.ts";
 import type { BlockDtype } from "../../src/blocks.ts";
 import { ACTIVATIONS } from "../../src/config.ts";
 import { floatToHalf } from "../../src/half.ts";
@@ -17,12 +17,12 @@ import { DEVICE_NAMES, ONE_OF_EACH } from "../helpers/device.ts";
 import { gemm } from "../helpers/gemm.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { assertShapes, OpCase, startsOf } from "../helpers/op-case.ts";
+import { assertShapes, OpCase, sequenceStarts } from "../helpers/op-case.ts";
 import { assertSameAlone, layOut, members, packRows } from "../helpers/shares.ts";
 
 const { value: gelu, slope } = FORMULAS.gelu_new;
 
-/** Two sums of up to 132 products of normal numbers behind each other, then GELU. */
+/** Two consecutive sums of up to 132 products of normal numbers, then GELU. */
 const TWO_SUMS = { atol: 5e-5, rtol: 5e-6 };
 /** The derivative of GELU multiplies such a sum. */
 const GELU = { atol: 1e-4, rtol: 1e-5 };
@@ -73,7 +73,7 @@ const thirds = (count: number, r: number, width: number, column = 0, step = widt
   step,
 });
 
-/** Ranks below, at and above a tile's depth; columns of several adapters that end inside a tile or a panel; one block of the CPU's caches. */
+/** Ranks below, at and above a tile's depth; adapters that end inside a tile or panel; a block of the CPU's caches. */
 const CASES: Sizes[] = [
   { rows: 1, input: 4, out: 4, place: one(1, 4) },
   { rows: 17, input: 20, out: 68, place: one(3, 68) },
@@ -210,7 +210,7 @@ test("large and small tiles give the same bits, for any number of rows", async (
   });
   for (const { list } of lists) c.run(...list);
   assert.equal(
-    lists.map(({ list }) => shaderOf(list[1]!).name),
+    lists.map(({ list }) => chooseShader(list[1]!).name),
     ["linear_wide", "linear_middle"],
   );
   const whole = new Map<string, Float32Array>();
@@ -240,7 +240,7 @@ test("out of a bottleneck, by large tiles", async () => {
       linearForward({ out: out!, x: a, W, bias, rows: "tokens", sum: { add: inp, out: sum! } }),
       linearBackward({ dx: dx!, dy: a, W: Wt, rows: "tokens", add: inp }),
     ];
-    for (const one of list) assert.is(shaderOf(one).name, k === 64 ? "linear_wide" : "linear_wide.scalar");
+    for (const one of list) assert.is(chooseShader(one).name, k === 64 ? "linear_wide" : "linear_wide.scalar");
     c.run(...list);
     const product = { a: c.data(a), m: rows, n, k };
     const added = c.data(inp).subarray(0, rows * n);
@@ -265,13 +265,13 @@ interface Layer {
 }
 
 /** A member's adapters: how many of q, k and v, from which on, and how far apart in thirds; null: none. */
-interface MemberOf {
+interface LinearMember {
   rows: number;
   adapters: { r: number; count: number; first: number; step: number } | null;
   isBad?: boolean;
 }
 
-const ADAPTED: readonly MemberOf[] = [
+const ADAPTED: readonly LinearMember[] = [
   { rows: 17, adapters: { r: 3, count: 3, first: 0, step: 1 } },
   { rows: 0, adapters: { r: 8, count: 1, first: 0, step: 0 } },
   { rows: 9, adapters: { r: 8, count: 2, first: 0, step: 2 } },
@@ -281,8 +281,8 @@ const ADAPTED: readonly MemberOf[] = [
   { rows: 1, adapters: { r: 1, count: 2, first: 1, step: 1 } },
 ];
 
-interface OwnOf {
-  of: MemberOf;
+interface OwnLayer {
+  of: LinearMember;
   /** A and B of each adapter, one behind the other, and `down` and its gradient. */
   page: Float32Array;
   down: Float32Array;
@@ -293,7 +293,7 @@ interface OwnOf {
 }
 
 /** Where the adapters of a member are in its page. */
-function groupOf({ input, out }: Layer, { adapters }: MemberOf) {
+function memberGroup({ input, out }: Layer, { adapters }: LinearMember) {
   const { r, count, first, step } = adapters ?? { r: 0, count: 0, first: 0, step: 0 };
   const width = out / 3;
   const [a, b] = [alignView(r * input), alignView(width * r)];
@@ -301,10 +301,10 @@ function groupOf({ input, out }: Layer, { adapters }: MemberOf) {
   return { place, a, size: count * (a + b), part: (size: number) => (count - 1) * (a + b) + size };
 }
 
-function ownOf(draw: OpCase, layer: Layer, of: MemberOf): OwnOf {
-  const { place, size } = groupOf(layer, of);
+function drawOwn(draw: OpCase, layer: Layer, of: LinearMember): OwnLayer {
+  const { place, size } = memberGroup(layer, of);
   const [x, long] = [of.rows * layer.input, of.rows * layer.out];
-  const own: OwnOf = {
+  const own: OwnLayer = {
     of,
     page: draw.normals(size, 0.3),
     down: draw.normals(of.rows * place.count * place.r),
@@ -317,10 +317,10 @@ function ownOf(draw: OpCase, layer: Layer, of: MemberOf): OwnOf {
 }
 
 /** The layers of every epilogue, each member's as a plan of its own has it. */
-function layersOf(layer: Layer, weights: { W: Float32Array; bias: Float32Array }, some: readonly OwnOf[]) {
+function ownLayers(layer: Layer, weights: { W: Float32Array; bias: Float32Array }, some: readonly OwnLayer[]) {
   const c = new OpCase(21);
   const { kind, input, out, dtype, room = Math.max(...some.map(({ of }) => of.rows)) } = layer;
-  const starts = startsOf(some.map(({ of }) => of.rows));
+  const starts = sequenceStarts(some.map(({ of }) => of.rows));
   const all = Math.max(room, starts.at(-1)!) + 1;
   const share = (rows: number) => (kind === "tokens" ? { tokens: rows, sequences: 2 } : { tokens: 7, sequences: rows });
   const W =
@@ -350,19 +350,19 @@ function layersOf(layer: Layer, weights: { W: Float32Array; bias: Float32Array }
     "page",
     some.map(({ page }) => page),
   );
-  const rowsOf = (name: "down" | "ddown") =>
+  const ownRows = (name: "down" | "ddown") =>
     own(
       name,
       some.map((one) => {
-        const { count, r } = groupOf(layer, one.of).place;
+        const { count, r } = memberGroup(layer, one.of).place;
         return packRows([one[name]], count * r, room);
       }),
     );
-  const [downs, ddowns] = [rowsOf("down"), rowsOf("ddown")];
-  const adaptersOf = (i: number, rows: readonly Tensor[]) => {
+  const [downs, ddowns] = [ownRows("down"), ownRows("ddown")];
+  const layerAdapters = (i: number, rows: readonly Tensor[]) => {
     const { of } = some[i]!;
     if (!of.adapters) return undefined;
-    const { place, a, part } = groupOf(layer, of);
+    const { place, a, part } = memberGroup(layer, of);
     const view = (name: string, size: number, at: number) => pages[i]!.view(name, [part(size)], at);
     const { r, width, count } = place;
     const group: AdapterGroup = { ...place, A: view("A", r * input, 0), B: view("B", width * r, a) };
@@ -382,8 +382,8 @@ function layersOf(layer: Layer, weights: { W: Float32Array; bias: Float32Array }
   ];
   const at = (tensor: Tensor) => tensor.view(tensor.name, [room, tensor.shape[1]!], 0);
   const lists = some.map((_, i): Dispatch[] => {
-    const args = { x: at(x), W, bias, rows: kind, adapters: adaptersOf(i, downs) };
-    const back = { dy: at(dy), W, rows: kind, adapters: adaptersOf(i, ddowns) };
+    const args = { x: at(x), W, bias, rows: kind, adapters: layerAdapters(i, downs) };
+    const back = { dy: at(dy), W, rows: kind, adapters: layerAdapters(i, ddowns) };
     return [
       linearForward({ ...args, out: at(plain) }),
       linearForward({ ...args, out: at(sum), residual: at(residual) }),
@@ -408,17 +408,17 @@ function layersOf(layer: Layer, weights: { W: Float32Array; bias: Float32Array }
 
 /** What each of the results must be, in f64. */
 function expectLayers(
-  { c, results, W, starts }: ReturnType<typeof layersOf>,
+  { c, results, W, starts }: ReturnType<typeof ownLayers>,
   layer: Layer,
   bias: Float32Array,
-  some: readonly OwnOf[],
+  some: readonly OwnLayer[],
 ): void {
   const { input, out } = layer;
   const [forward, backward] = [[], []] as [Float64Array[], Float64Array[]];
   const f64 = (values: Float32Array) => Float64Array.from(values);
   const whole = c.data(W);
   for (const { of, page, down, ddown, x, dy } of some) {
-    const { place, a } = groupOf(layer, of);
+    const { place, a } = memberGroup(layer, of);
     const { count, r, width, column, step, stride } = place;
     const m = of.rows;
     const y = gemm({ out: new Float64Array(m * out), a: f64(x), b: whole, m, n: out, k: input, bias: f64(bias) });
@@ -460,8 +460,8 @@ for (const layer of [
   test(`a layer of members, shares of ${kind}, ${input} to ${out}, ${dtype}: each as in a program of its own`, async () => {
     const draw = new OpCase(22);
     const weights = { W: draw.normals(input * out, 0.3), bias: draw.normals(out) };
-    const some = (room ? [0, 3, 2, 4] : [...ADAPTED.keys()]).map((i) => ownOf(draw, layer, ADAPTED[i]!));
-    const all = layersOf(layer, weights, some);
+    const some = (room ? [0, 3, 2, 4] : [...ADAPTED.keys()]).map((i) => drawOwn(draw, layer, ADAPTED[i]!));
+    const all = ownLayers(layer, weights, some);
     const { c, lists, results, starts } = all;
     const batch = all.share();
     const grouped = lists[0]!.map((_, i) =>
@@ -471,14 +471,14 @@ for (const layer of [
       ),
     );
     const size = room ? "wide" : "middle";
-    assert.is(shaderOf(grouped[0]!).name.split(".")[0], `linear_grouped_${size}`);
+    assert.is(chooseShader(grouped[0]!).name.split(".")[0], `linear_grouped_${size}`);
     c.run(...grouped);
     expectLayers(all, layer, weights.bias, some);
     const devices = room ? ["webgpu", "wasm 2 threads"] : ONE_OF_EACH;
     await c.check(batch.values, devices);
     const alone = some.flatMap((own, i) => {
       if (own.of.rows === 0 || own.of.isBad) return [];
-      const { c, lists, results: found } = layersOf(layer, weights, [own]);
+      const { c, lists, results: found } = ownLayers(layer, weights, [own]);
       c.run(...lists[0]!);
       const parts = found.map(({ tensor, width }, j) => ({
         own: tensor.view(tensor.name, [own.of.rows, width], 0),

@@ -3,7 +3,7 @@ import { ShapeError } from "../../src/errors.ts";
 import { type LoraJob, loraBackward, loraDown, loraUpBackward } from "../../src/ops/lora.ts";
 import type { ShareRows } from "../../src/ops/shares.ts";
 import { alignView, type Tensor } from "../../src/tensor.ts";
-import { makeGroup, oneOf, type Place } from "../helpers/adapter-groups.ts";
+import { factorsAt, makeGroup, type Place } from "../helpers/adapter-groups.ts";
 import { assertSameBits } from "../helpers/border.ts";
 import { DEVICE_NAMES } from "../helpers/device.ts";
 import { gemm } from "../helpers/gemm.ts";
@@ -12,7 +12,7 @@ import { test } from "../helpers/harness.ts";
 import { assertShapes, OpCase } from "../helpers/op-case.ts";
 import { assertSameAlone, type Batch, layOut, members, packRows } from "../helpers/shares.ts";
 
-/** Two sums of up to 132 products of normal numbers behind each other: intermediate values reach a few dozen. */
+/** Two consecutive sums of up to 132 products of normal numbers: intermediate values reach a few dozen. */
 const TWO_SUMS = { atol: 5e-5, rtol: 5e-6 };
 
 interface Sizes {
@@ -57,7 +57,7 @@ test("the reference's gradients are those of its function", () => {
 });
 
 /** The columns of an adapter. */
-const columnsOf = (y: Float64Array, rows: number, n: number, first: number, width: number) =>
+const adapterColumns = (y: Float64Array, rows: number, n: number, first: number, width: number) =>
   Float64Array.from({ length: rows * width }, (_, i) => y[Math.floor(i / width) * n + first + (i % width)]!);
 
 type Matrix = Place & { rows: number; n: number };
@@ -77,8 +77,8 @@ function check(c: OpCase, { rows, n, ...place }: Matrix): Batch {
   );
   const expected = c.data(grad);
   for (let i = 0; i < count; i++) {
-    const one = oneOf(c, group, i);
-    const columns = columnsOf(c.data(dy), rows, n, column + i * step, width);
+    const one = factorsAt(c, group, i);
+    const columns = adapterColumns(c.data(dy), rows, n, column + i * step, width);
     const { dA, dB } = adapterBackward(columns, c.data(x), one.A, one.B, { rows, input, out: width, r, scale });
     for (const [from, gradient] of [
       [A.offset, dA],
@@ -164,7 +164,7 @@ const MATRICES = [
 ] as const satisfies readonly { kind: ShareRows; input: number; n: number; width: number }[];
 
 /** The adapters of a member at each matrix: how many, from which column on, how far apart. */
-interface MemberOf {
+interface LoraMember {
   tokens: number;
   sequences: number;
   adapters: readonly (Pick<Place, "count" | "r" | "column" | "step"> | null)[];
@@ -174,7 +174,7 @@ interface MemberOf {
 const thirds = (r: number, count = 3, column = 0, step = 20) => ({ r, count, column, step });
 const whole = (r: number) => ({ r, count: 1, column: 0, step: 0 });
 
-const ADAPTED: readonly MemberOf[] = [
+const ADAPTED: readonly LoraMember[] = [
   { tokens: 17, sequences: 3, adapters: [thirds(3), whole(3)] },
   { tokens: 0, sequences: 0, adapters: [thirds(8), whole(8)] },
   { tokens: 70, sequences: 33, adapters: [thirds(8, 2, 0, 40), null] },
@@ -184,23 +184,23 @@ const ADAPTED: readonly MemberOf[] = [
   { tokens: 1, sequences: 1, adapters: [thirds(1, 1, 40), whole(5)] },
 ];
 
-interface OwnOf {
-  of: MemberOf;
+interface OwnGradients {
+  of: LoraMember;
   /** Of each matrix. */
   parts: { x: Float32Array; dy: Float32Array; down: Float32Array; ddown: Float32Array; before: Float32Array }[];
 }
 
 /** Where the gradients of a member's adapters of a matrix are, from the first A on. */
-function gradientsOf(adapters: MemberOf["adapters"][number], { input, width }: (typeof MATRICES)[number]) {
+function gradientPlaces(adapters: LoraMember["adapters"][number], { input, width }: (typeof MATRICES)[number]) {
   const { r, count, column, step } = adapters ?? thirds(0, 0);
   const a = alignView(r * input);
   const stride = a + alignView(width * r);
   return { place: { count, r, input, width, column, step, stride }, a, size: count * stride };
 }
 
-function ownOf(draw: OpCase, of: MemberOf): OwnOf {
+function drawOwn(draw: OpCase, of: LoraMember): OwnGradients {
   const parts = MATRICES.map((matrix, i) => {
-    const { place, size } = gradientsOf(of.adapters[i]!, matrix);
+    const { place, size } = gradientPlaces(of.adapters[i]!, matrix);
     const rows = of[matrix.kind];
     const normals = (count: number) => (of.isBad ? new Float32Array(count).fill(Number.NaN) : draw.normals(count));
     const short = rows * place.count * place.r;
@@ -212,7 +212,7 @@ function ownOf(draw: OpCase, of: MemberOf): OwnOf {
 }
 
 /** The gradients of all adapters of members, at both matrices in one dispatch. */
-function gradients(some: readonly OwnOf[]) {
+function gradients(some: readonly OwnGradients[]) {
   const c = new OpCase(31);
   const nothing = (count: number) => new Float32Array(count).fill(Number.NaN);
   const batch = members(
@@ -228,9 +228,10 @@ function gradients(some: readonly OwnOf[]) {
     const isUsed = some.some(({ of }) => of.adapters[i]);
     return { room, operands: isUsed ? { x: packed("x", matrix.input), dy: packed("dy", matrix.n) } : null };
   });
-  const each = <T>(make: (one: OwnOf, i: number) => T) => some.flatMap((one) => MATRICES.map((_, i) => make(one, i)));
-  const sizes = (one: OwnOf, i: number) => {
-    const { count, r } = gradientsOf(one.of.adapters[i]!, MATRICES[i]!).place;
+  const each = <T>(make: (one: OwnGradients, i: number) => T) =>
+    some.flatMap((one) => MATRICES.map((_, i) => make(one, i)));
+  const sizes = (one: OwnGradients, i: number) => {
+    const { count, r } = gradientPlaces(one.of.adapters[i]!, MATRICES[i]!).place;
     return { shape: [of[i]!.room, count * r], length: of[i]!.room * count * r };
   };
   const short = (name: "down" | "ddown") => {
@@ -249,7 +250,7 @@ function gradients(some: readonly OwnOf[]) {
   const jobs = MATRICES.map((matrix, i) =>
     some.flatMap(({ of: { adapters } }, member): LoraJob[] => {
       if (!adapters[i]) return [];
-      const { place, a, size } = gradientsOf(adapters[i], matrix);
+      const { place, a, size } = gradientPlaces(adapters[i], matrix);
       const at = 2 * member + i;
       const part = (name: string, from: number) => grad.view(name, [size - from], offsets[at]! + from);
       const group = { ...place, scale: 1, A: part("A", 0), B: part("B", a) };
@@ -264,7 +265,7 @@ function gradients(some: readonly OwnOf[]) {
 
 test("gradients of members' adapters of two matrices in one dispatch: each as in a program of its own", async () => {
   const draw = new OpCase(32);
-  const some = ADAPTED.map((of) => ownOf(draw, of));
+  const some = ADAPTED.map((of) => drawOwn(draw, of));
   const { c, batch, grad, offsets, dispatches } = gradients(some);
   assert.is(dispatches.length, 1);
   const expected = c.data(grad);
@@ -272,7 +273,7 @@ test("gradients of members' adapters of two matrices in one dispatch: each as in
   for (const [member, { of, parts }] of some.entries())
     for (const [i, { x, dy, down, ddown }] of parts.entries()) {
       const matrix = MATRICES[i]!;
-      const { place, a } = gradientsOf(of.adapters[i]!, matrix);
+      const { place, a } = gradientPlaces(of.adapters[i]!, matrix);
       const { r, count, input, width, column, step, stride } = place;
       const k = of[matrix.kind];
       if (k === 0) continue;
@@ -296,7 +297,7 @@ test("gradients of members' adapters of two matrices in one dispatch: each as in
     if (own.of.isBad || i === empty || own.of.adapters.every((one) => !one)) return [];
     const { c, batch, grad: found, offsets: places } = gradients([own]);
     const parts = MATRICES.flatMap((matrix, j) => {
-      const { size } = gradientsOf(own.of.adapters[j]!, matrix);
+      const { size } = gradientPlaces(own.of.adapters[j]!, matrix);
       const one = found.view(`gradients of matrix ${j}`, [size], places[j]!);
       return size > 0 ? [{ own: one, whole: grad, at: offsets[2 * i + j]! }] : [];
     });
@@ -309,7 +310,7 @@ test("gradients of members' adapters of two matrices in one dispatch: each as in
     const before = Float32Array.from(c.data(grad));
     MATRICES.forEach((matrix, i) => {
       const at = offsets[2 * empty + i]!;
-      const end = at + gradientsOf(some[empty]!.of.adapters[i]!, matrix).size;
+      const end = at + gradientPlaces(some[empty]!.of.adapters[i]!, matrix).size;
       assertSameBits(`the empty one on ${device}`, found!.slice(at, end), before.slice(at, end));
     });
   }
@@ -318,14 +319,14 @@ test("gradients of members' adapters of two matrices in one dispatch: each as in
 test("more adapters than a table holds take several dispatches", async () => {
   const draw = new OpCase(33);
   const some = Array.from({ length: 30 }, (_, i) =>
-    ownOf(draw, { tokens: 1 + (i % 3), sequences: 1, adapters: [thirds(1 + (i % 2)), whole(2)] }),
+    drawOwn(draw, { tokens: 1 + (i % 3), sequences: 1, adapters: [thirds(1 + (i % 2)), whole(2)] }),
   );
   const { c, batch, grad, offsets, dispatches } = gradients(some);
   assert.is(dispatches.length, 2);
   const alone = [0, 20, 21, 29].map((i) => {
     const { c, batch, grad: found, offsets: places } = gradients([some[i]!]);
     const parts = MATRICES.map((matrix, j) => {
-      const { size } = gradientsOf(some[i]!.of.adapters[j]!, matrix);
+      const { size } = gradientPlaces(some[i]!.of.adapters[j]!, matrix);
       return { own: found.view("gradients", [size], places[j]!), whole: grad, at: offsets[2 * i + j]! };
     });
     return { c, values: batch.values, parts };

@@ -1,5 +1,5 @@
 import * as assert from "uvu/assert";
-import { shaderOf, variantsOf } from "../../src/backend/webgpu-shaders.ts";
+import { chooseShader, shaderVariants } from "../../src/backend/webgpu-shaders.ts";
 import { type BlockDtype, isBlockDtype } from "../../src/blocks.ts";
 import { ShapeError } from "../../src/errors.ts";
 import { floatToHalf } from "../../src/half.ts";
@@ -14,7 +14,7 @@ import { DEVICE_NAMES, ONE_OF_EACH } from "../helpers/device.ts";
 import { gemm } from "../helpers/gemm.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { assertShapes, OpCase, startsOf } from "../helpers/op-case.ts";
+import { assertShapes, OpCase, sequenceStarts } from "../helpers/op-case.ts";
 import { assertSameAlone, layOut, members, packRows } from "../helpers/shares.ts";
 
 /** Sums of up to 130 products of normal numbers, one after the other in f32. */
@@ -23,7 +23,7 @@ const PRODUCT = { atol: 2e-5, rtol: 2e-6 };
 /** Sums of up to 390 products. */
 const LONG_PRODUCT = { atol: 5e-5, rtol: 5e-6 };
 
-/** Both sides of the borders of the blocks (4, 8), the tiles and the kernels (16, 32, 64), in multiples of 4 and not. */
+/** Around the sizes of blocks (4, 8), tiles and kernels (16, 32, 64), in multiples of 4 and not. */
 const SIZES = [1, 3, 4, 5, 8, 9, 16, 17, 31, 32, 33, 36, 64, 65, 100, 130];
 const TRANSPOSITIONS = [false, true].flatMap((transA) => [false, true].map((transB) => ({ transA, transB })));
 
@@ -290,7 +290,7 @@ for (const [dtype, transB, sizes] of [
       c.run(...products);
       const reading = (k % 4 ? ".scalar" : "") + (b.isInBlocks ? ".quantized" : "");
       assert.equal(
-        products.map((product) => shaderOf(product).name),
+        products.map((product) => chooseShader(product).name),
         [`matmul_wide${reading}`, `matmul_middle${reading}`],
       );
       const expected = gemm({
@@ -340,7 +340,7 @@ test("the gradients of a bottleneck's matrices and biases, over fewer rows than 
   await c.check(batch.values);
 });
 
-/** Logits and their gradients: of a whole table, of its rows from 64 on, of few. An odd number of rows is a stride of no four. */
+/** Logits and their gradients: of a whole table, of rows from 64 on, of few. Odd numbers of rows: unaligned strides. */
 for (const [dtype, m, rows, sizes] of [
   ["q4", 40, "tokens", [141, 77]],
   ["q4", 5, "tokens", [20]],
@@ -416,7 +416,7 @@ function biasCase(
   cols: number,
 ) {
   const c = new OpCase(13);
-  const starts = startsOf(some.map(({ size }) => size));
+  const starts = sequenceStarts(some.map(({ size }) => size));
   const all = new Float32Array((starts.at(-1)! + 1) * cols).fill(Number.NaN);
   for (const [i, { rows }] of some.entries()) all.set(rows, starts[i]! * cols);
   const dout = c.of("dout", [starts.at(-1)! + 1, cols], all);
@@ -496,7 +496,7 @@ interface Grouped {
   room?: number;
 }
 
-interface MemberOf {
+interface ProductMember {
   rows: number;
   /** 0: the member has no product. */
   r: number;
@@ -506,7 +506,7 @@ interface MemberOf {
 
 const OPERANDS = ["out", "a", "b"] as const;
 
-const MEMBERS: readonly MemberOf[] = [
+const MEMBERS: readonly ProductMember[] = [
   { rows: 17, r: 3, alpha: 0.5 },
   { rows: 0, r: 3, alpha: 2 },
   { rows: 9, r: 8, alpha: -1 },
@@ -629,7 +629,7 @@ const LARGE_GROUPED: Record<string, Grouped> = Object.fromEntries(
 
 type Operands = Record<Packed | "bias", Float32Array>;
 
-function operandsOf(draw: OpCase, { product, packed }: Grouped, { rows, r, isBad }: MemberOf): Operands {
+function drawOperands(draw: OpCase, { product, packed }: Grouped, { rows, r, isBad }: ProductMember): Operands {
   const { shapes, sizes } = product(r);
   const normals = (name: Packed) =>
     draw.normals(shapes[name].reduce<number>((size, axis) => size * (axis === "rows" ? rows : axis), 1));
@@ -645,17 +645,17 @@ function operandsOf(draw: OpCase, { product, packed }: Grouped, { rows, r, isBad
 }
 
 /** The products of members with these operands, each as a plan of its own has it. */
-function groupedCase(one: Grouped, some: readonly { of: MemberOf; operands: Operands }[]) {
+function groupedCase(one: Grouped, some: readonly { of: ProductMember; operands: Operands }[]) {
   const c = new OpCase(15);
   const { kind, packed, hasBias, room = Math.max(...some.map(({ of }) => of.rows)) } = one;
   const share = (rows: number) => (kind === "tokens" ? { tokens: rows, sequences: 2 } : { tokens: 7, sequences: rows });
   const total = some.reduce((sum, { of }) => sum + of.rows, 0);
-  const shapesOf = ({ r }: MemberOf) => one.product(r).shapes;
+  const memberShapes = ({ r }: ProductMember) => one.product(r).shapes;
   const views = new Map<string, Tensor[]>();
   const places: { at: number; size: number }[] = [];
   const nothing = (count: number) => new Float32Array(count).fill(Number.NaN);
   for (const name of OPERANDS) {
-    const shapes = some.map(({ of }) => shapesOf(of)[name].map((axis) => (axis === "rows" ? room : axis)));
+    const shapes = some.map(({ of }) => memberShapes(of)[name].map((axis) => (axis === "rows" ? room : axis)));
     const contents = some.map(({ operands }) => operands[name]);
     if (packed.includes(name)) {
       const width = shapes[0]![1]!;
@@ -665,7 +665,7 @@ function groupedCase(one: Grouped, some: readonly { of: MemberOf; operands: Oper
         name,
         shapes.map((shape) => whole.view(name, shape, 0)),
       );
-      const starts = startsOf(contents.map(({ length }) => length));
+      const starts = sequenceStarts(contents.map(({ length }) => length));
       if (name === "out") places.push(...contents.map(({ length }, i) => ({ at: starts[i]!, size: length })));
     } else {
       const pages = shapes.map((shape, i) =>
@@ -717,7 +717,7 @@ function groupedCase(one: Grouped, some: readonly { of: MemberOf; operands: Oper
 function expectGrouped(
   { c, places, out }: ReturnType<typeof groupedCase>,
   one: Grouped,
-  some: readonly { of: MemberOf; operands: Operands }[],
+  some: readonly { of: ProductMember; operands: Operands }[],
 ): Float64Array {
   const expected = c.data(out);
   const f64 = (values: Float32Array) => Float64Array.from(values);
@@ -750,7 +750,7 @@ for (const [name, one] of [...Object.entries(GROUPED), ...Object.entries(LARGE_G
     // The products of large tiles are those of two members, between them one with nothing and one with NaN.
     const some = (name in LARGE_GROUPED ? MEMBERS.slice(0, 4).toSpliced(2, 1, MEMBERS[5]!) : MEMBERS).map((of) => ({
       of,
-      operands: operandsOf(draw, one, of),
+      operands: drawOperands(draw, one, of),
     }));
     const devices = name in LARGE_GROUPED ? ["webgpu", "wasm 2 threads"] : ONE_OF_EACH;
     const all = groupedCase(one, some);
@@ -797,7 +797,7 @@ test("members' products are in one dispatch if all are short or none is, and all
     const some = ranks.map((r) => ({ rows: 3, r, alpha: r }));
     const { products, share } = groupedCase(
       one,
-      some.map((of) => ({ of, operands: operandsOf(draw, one, of) })),
+      some.map((of) => ({ of, operands: drawOperands(draw, one, of) })),
     );
     return matmulGrouped(products, one.packed, share()).length;
   };
@@ -808,11 +808,11 @@ test("members' products are in one dispatch if all are short or none is, and all
 test("products of members use every shader that there is for them", () => {
   const draw = new OpCase(16);
   const used = [...Object.values(GROUPED), ...Object.values(LARGE_GROUPED)].flatMap((one) => {
-    const some = MEMBERS.filter(({ r }) => r > 0).map((of) => ({ of, operands: operandsOf(draw, one, of) }));
+    const some = MEMBERS.filter(({ r }) => r > 0).map((of) => ({ of, operands: drawOperands(draw, one, of) }));
     const { products, share } = groupedCase(one, some);
-    return matmulGrouped(products, one.packed, share()).map((dispatch) => shaderOf(dispatch).name);
+    return matmulGrouped(products, one.packed, share()).map((dispatch) => chooseShader(dispatch).name);
   });
-  const all = variantsOf(matmulGroupedKernel as unknown as Kernel).filter((name) => !name.includes("quantized"));
+  const all = shaderVariants(matmulGroupedKernel as unknown as Kernel).filter((name) => !name.includes("quantized"));
   assert.equal([...new Set(used)].sort(), all.sort());
 });
 

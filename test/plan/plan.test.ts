@@ -5,13 +5,13 @@ import { buildPlan, type ModelPlan, type PlanOptions } from "../../src/model/gpt
 import { MEMBERS } from "../../src/model/members.ts";
 import { parameterList } from "../../src/model/trainable.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";
-import { type Dispatch, scalarOf, type Use } from "../../src/ops/kernel.ts";
+import { type Dispatch, scalarAt, type Use } from "../../src/ops/kernel.ts";
 import { EPILOGUES, linearKernel } from "../../src/ops/linear.ts";
 import { checkMemory, memoryTotals, planMemory, showBytes, withoutShared } from "../../src/plan/memory.ts";
 import type { Program, SegmentName } from "../../src/plan/plan.ts";
 import { printProgram } from "../../src/plan/print.ts";
-import { flopsOf } from "../../src/plan/work.ts";
-import { alignView, sizeOf, Tensor } from "../../src/tensor.ts";
+import { countFlops } from "../../src/plan/work.ts";
+import { alignView, numel, Tensor } from "../../src/tensor.ts";
 import { test } from "../helpers/harness.ts";
 import { OPTIMIZER, smallSpec } from "../helpers/models.ts";
 
@@ -92,14 +92,14 @@ const DECODERS: Record<string, Program> = {
   "decoder in pieces": decoder(smallSpec("lora", lm), 4096),
 };
 
-const dispatchesOf = ({ segments }: Program) => segments.flatMap(({ dispatches }) => dispatches);
+const allDispatches = ({ segments }: Program) => segments.flatMap(({ dispatches }) => dispatches);
 const segment = (p: ModelPlan, name: SegmentName): Dispatch[] => p.segments.find((s) => s.name === name)!.dispatches;
 const bound = ({ tensors, access }: Dispatch): [Tensor, Use][] => tensors.map((tensor, i) => [tensor, access[i]!]);
 const written = (dispatch: Dispatch) =>
   bound(dispatch)
     .filter(([, access]) => access === "write" || access === "update")
     .map(([tensor]) => tensor);
-const kernelsOf = (dispatches: Dispatch[]) => new Set(dispatches.map(({ kernel }) => kernel.name));
+const kernelNames = (dispatches: Dispatch[]) => new Set(dispatches.map(({ kernel }) => kernel.name));
 
 /** By brute force: the tensors that are alive at each dispatch, from their first use to their last. */
 function checkSharing(name: string, { segments, memory }: Program): void {
@@ -112,7 +112,7 @@ function checkSharing(name: string, { segments, memory }: Program): void {
   const uses = new Map([...roots].map((root) => [root, lists.flatMap((tensors, i) => (tensors.has(root) ? [i] : []))]));
   for (const a of roots)
     for (const b of roots) {
-      if (a === b || memory.bufferOf.get(a) !== memory.bufferOf.get(b)) continue;
+      if (a === b || memory.bufferIndex.get(a) !== memory.bufferIndex.get(b)) continue;
       assert.is(a.role, "activation", `${name}: ${a.name} (${a.role}) shares a buffer with ${b.name}`);
       const [inA, inB] = [uses.get(a)!, uses.get(b)!];
       const apart = inA.at(-1)! < inB[0]! || inB.at(-1)! < inA[0]!;
@@ -122,10 +122,10 @@ function checkSharing(name: string, { segments, memory }: Program): void {
 
 /** Plays the plan: every dispatch must find in each buffer the tensor that it reads. */
 function checkContents(name: string, p: Program): void {
-  const { bufferOf: place, buffers } = p.memory;
+  const { bufferIndex: place, buffers } = p.memory;
   const holds = new Map<number, Tensor>();
   const made = new Set<Tensor>();
-  for (const dispatch of dispatchesOf(p)) {
+  for (const dispatch of allDispatches(p)) {
     const where = `${name}: ${dispatch.kernel.name}`;
     for (const [{ root, name: tensor }, access] of bound(dispatch)) {
       const buffer = place.get(root);
@@ -144,12 +144,12 @@ function checkContents(name: string, p: Program): void {
 
 /** WebGPU: what a dispatch writes may not overlap another of its bindings, nor lie in a buffer that it reads. */
 function checkBindings(name: string, p: Program): void {
-  for (const dispatch of dispatchesOf(p)) {
+  for (const dispatch of allDispatches(p)) {
     const list = bound(dispatch);
     list.forEach(([a, accessA], i) => {
       assert.is(a.offset % 64, 0, `${name}: ${a.name} starts in the middle of 256 bytes`);
       for (const [b, accessB] of list.slice(i + 1)) {
-        if (p.memory.bufferOf.get(a.root) !== p.memory.bufferOf.get(b.root)) continue;
+        if (p.memory.bufferIndex.get(a.root) !== p.memory.bufferIndex.get(b.root)) continue;
         if (accessA === "read" && accessB === "read") continue;
         const apart = a.offset + a.size <= b.offset || b.offset + b.size <= a.offset;
         const bothWritten = accessA !== "read" && accessB !== "read";
@@ -176,7 +176,7 @@ for (const [name, p] of Object.entries(PLANS)) {
         assert.is(grad !== null, learns, parameter);
         for (const { tensor } of pieces) assert.is(tensor.role, learns ? "trained" : "weight", parameter);
       }
-    for (const dispatch of dispatchesOf(p))
+    for (const dispatch of allDispatches(p))
       for (const { root, name: tensor } of written(dispatch)) {
         const allowed = ["activation", "output", "gradient"].includes(root.role) || dispatch.kernel.name === "adamw";
         assert.ok(allowed && root.role !== "weight", `${dispatch.kernel.name} writes ${tensor} (${root.role})`);
@@ -184,9 +184,11 @@ for (const [name, p] of Object.entries(PLANS)) {
     const { byRole } = memoryTotals(p.memory);
     const pages = p.members.flatMap(({ parameters }) => parameters.pages);
     const padded = pages.reduce((sum, { grad }) => sum + grad.bytes, 0);
-    const exact = trained.flat().reduce((sum, { shape }) => sum + sizeOf(shape) * 4, 0);
-    const piecesOf = (i: number, name: string) => p.members[i]!.parameters.all.get(name)!.pieces.length;
-    const pieces = trained.flatMap((list, i) => list.map(({ name }) => piecesOf(i, name))).reduce((a, b) => a + b, 0);
+    const exact = trained.flat().reduce((sum, { shape }) => sum + numel(shape) * 4, 0);
+    const countPieces = (i: number, name: string) => p.members[i]!.parameters.all.get(name)!.pieces.length;
+    const pieces = trained
+      .flatMap((list, i) => list.map(({ name }) => countPieces(i, name)))
+      .reduce((a, b) => a + b, 0);
     assert.ok(
       padded >= exact && padded <= exact + pieces * 256,
       `${padded} bytes of gradients for ${exact} that learn`,
@@ -203,14 +205,14 @@ test("with adapters nothing of a weight's shape is ever written but activations"
     .map(({ shape }) => String(shape));
   assert.ok(shapes.length > 0);
   for (const name of ["lora", "lora, q and v", "lm lora"])
-    for (const dispatch of dispatchesOf(PLANS[name]!))
+    for (const dispatch of allDispatches(PLANS[name]!))
       for (const { shape, role, name: tensor } of written(dispatch))
         assert.ok(role === "activation" || role === "output" || !shapes.includes(String(shape)), `${name}: ${tensor}`);
 });
 
 /** The linear layers that something follows. */
 const withEpilogue = (dispatches: Dispatch[], epilogue: keyof typeof EPILOGUES) =>
-  dispatches.filter((one) => one.kernel === linearKernel && scalarOf(one, "epilogue") === EPILOGUES[epilogue]);
+  dispatches.filter((one) => one.kernel === linearKernel && scalarAt(one, "epilogue") === EPILOGUES[epilogue]);
 
 /** Names of the parameters that a list's dispatches bind, with the kernels that do. */
 function readers(dispatches: Dispatch[], parameter: RegExp): string[] {
@@ -225,8 +227,8 @@ test("the backward list stops below the lowest thing that learns", () => {
 
   for (const name of ["lora, head", "last_layer"])
     assert.not.ok(
-      [...kernelsOf(backward(name))].some((kernel) => /attention|activation|layernorm|gather|embedding/.test(kernel)),
-      `${name}: ${[...kernelsOf(backward(name))]}`,
+      [...kernelNames(backward(name))].some((kernel) => /attention|activation|layernorm|gather|embedding/.test(kernel)),
+      `${name}: ${[...kernelNames(backward(name))]}`,
     );
 
   // q of layer 0 reads ln_1 of layer 0, whose gradient nobody needs.
@@ -250,7 +252,7 @@ test("the backward list stops below the lowest thing that learns", () => {
 
   for (const [name, p] of Object.entries(PLANS)) {
     if (p.segments.length === 1) continue;
-    const embeds = [...kernelsOf(segment(p, "backward"))].some((kernel) => kernel.startsWith("embedding"));
+    const embeds = [...kernelNames(segment(p, "backward"))].some((kernel) => kernel.startsWith("embedding"));
     assert.is(embeds, ["all", "prompt"].includes(p.spec.mode), name);
     const backs = segment(p, "backward").some(({ kernel }) => kernel.name === "layernorm_parameters_backward");
     assert.is(backs, p.spec.mode === "all" || p.spec.mode === "last_block", name);
@@ -295,7 +297,7 @@ test("prefix and suffix share nothing and are the whole model, in its order", ()
   }
 });
 
-test("large tables and logits come in pieces, and in no other way than the small ones", () => {
+test("large tables and logits are split into pieces, in the same layout as small ones", () => {
   const pieces = PLANS["lm all in pieces"]!.parameters.all.get("wte.weight")!.pieces;
   assert.equal(
     pieces.map(({ first, tensor }) => [first, ...tensor.shape]),
@@ -322,7 +324,7 @@ test("pieces of logits are not kept: no two of them live at the same time", () =
   const logits = new Set(used.filter(({ name }) => name === "logits"));
   assert.is(logits.size, 2 * 3);
   // Six tensors; alive at once are at most one of them and what the dispatches around it use.
-  assert.ok(new Set([...logits].map((tensor) => memory.bufferOf.get(tensor))).size <= 2);
+  assert.ok(new Set([...logits].map((tensor) => memory.bufferIndex.get(tensor))).size <= 2);
 });
 
 test("more tokens than a grid can have workgroups are refused", () => {
@@ -338,7 +340,7 @@ test("together the plans use every kernel, and each prints all of its own", () =
   const all = new Set<string>();
   for (const [name, p] of Object.entries({ ...PLANS, ...DECODERS })) {
     const text = printProgram(p);
-    for (const kernel of kernelsOf(dispatchesOf(p))) {
+    for (const kernel of kernelNames(allDispatches(p))) {
       assert.match(text, new RegExp(`\\b${kernel}\\b`), `${name}: ${kernel}`);
       all.add(kernel);
     }
@@ -394,7 +396,7 @@ test("what a plan has of another one is not allocated again", () => {
   const own = [...next.parameters.all.values()].filter(({ name }) => isAdapter(name));
   // Adapters are in pages, each tensor from a multiple of 256 bytes on.
   const size = ({ name, shape }: (typeof own)[number]) =>
-    name.startsWith("lora.") ? alignView(sizeOf(shape)) : sizeOf(shape);
+    name.startsWith("lora.") ? alignView(numel(shape)) : numel(shape);
   const bytes = own.reduce((sum, parameter) => sum + 4 * size(parameter), 0);
   assert.is(memoryTotals(withoutShared(next, sharedFrom)).byRole.get("weight"), bytes);
   assert.ok(memoryTotals(next.memory).byRole.get("weight")! > bytes);
@@ -443,10 +445,11 @@ test("operations of a step: 2 of each weight and token forward, 4 backward", () 
   const steps = (["all", "last_block", "lora"] as const).map((mode) => {
     const { segments } = plan(smallSpec(mode, { ...lm, targets: ["q"], r: 3 }));
     return Object.fromEntries(
-      segments.map((segment) => [segment.name, flopsOf([segment], { tokens, sequences: 1 }) / (2 * tokens)]),
+      segments.map((segment) => [segment.name, countFlops([segment], { tokens, sequences: 1 }) / (2 * tokens)]),
     );
   });
-  // The backward pass ends above the lowest gradient: last_block needs none of the lower blocks' inputs, nor the token table's.
+  // The backward pass ends above the lowest gradient: last_block needs none of the lower blocks' inputs, nor the token
+  // table's.
   const block = 12 * C * C;
   const [all, lastBlock, lora] = steps as [Record<string, number>, Record<string, number>, Record<string, number>];
   assert.is(all.forward, weights);

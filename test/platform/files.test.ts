@@ -11,7 +11,7 @@ import { Classifier, LanguageModel, loadAdapter, loadModel } from "../../src/ind
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { type FileSource, forgetFile, registerFile } from "../../src/platform/files.ts";
-import { LM, metaOf, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
+import { drawTensors, LM, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { afterAll, test } from "../helpers/harness.ts";
@@ -109,11 +109,11 @@ test("a server with ranges is asked for what is read", async () => {
 test("a run on a server is loaded without a request for a file that it does not have", async () => {
   const device = await testDevice("wasm 1 thread");
   const trained = {
-    classifier: metaOf({}, { model: TINY }),
-    writer: metaOf({ target_modules: ["q"] }, { ...LM, model: TINY }),
+    classifier: testMeta({}, { model: TINY }),
+    writer: testMeta({ target_modules: ["q"] }, { ...LM, model: TINY }),
   };
   for (const [run, meta] of Object.entries(trained))
-    await writeAdapter(join(folder, run, "adapter"), { meta, tensors: tensorsOf(meta) });
+    await writeAdapter(join(folder, run, "adapter"), { meta, tensors: drawTensors(meta) });
   missing.length = 0;
   for (const place of ["", "/adapter"]) {
     (await Classifier.load(`${ranges.url}/classifier${place}`, { device, model })).destroy();
@@ -268,7 +268,7 @@ test("a classifier's adapter opens from any source and by URL", async () => {
   );
   const settings = { peft_type: "LORA", task_type: "SEQ_CLS", r: 2, lora_alpha: 4, target_modules: ["c_attn"] };
   writeFileSync(join(adapter, "adapter_config.json"), JSON.stringify(settings));
-  const logitsOf = async (place: string) => {
+  const logitsFrom = async (place: string) => {
     const classifier = await Classifier.load(place, { device, model });
     try {
       return await classifier.logits(["a prize"]);
@@ -276,10 +276,10 @@ test("a classifier's adapter opens from any source and by URL", async () => {
       classifier.destroy();
     }
   };
-  const wanted = await logitsOf(adapter);
+  const wanted = await logitsFrom(adapter);
   for (const kind of Object.keys(KINDS))
-    assertSameBits(kind, await logitsOf(await give("adapter", `adapter ${kind}`, kind)), wanted);
-  assertSameBits("URL", await logitsOf(`${ranges.url}/adapter`), wanted);
+    assertSameBits(kind, await logitsFrom(await give("adapter", `adapter ${kind}`, kind)), wanted);
+  assertSameBits("URL", await logitsFrom(`${ranges.url}/adapter`), wanted);
   const base = await loadModel(await give("model", "base", "a URL, by ranges"));
   assert.is((await loadAdapter("adapter Blob", base)).meta.task.num_labels, 2);
   await base.close();

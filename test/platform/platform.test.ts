@@ -18,7 +18,7 @@ import { test } from "../helpers/harness.ts";
 import { filesIn } from "../helpers/spawn.ts";
 
 /** Names that a source file exports, types included. */
-function exportsOf(path: string): string[] {
+function exportedNames(path: string): string[] {
   const source = readFileSync(path, "utf8");
   const declared = [...source.matchAll(/^export (?:async )?(?:const|function|interface|type) (\w+)/gm)];
   const listed = [...source.matchAll(/^export (?:type )?\{([^}]*)\}/gm)].flatMap(([, names]) => names!.split(","));
@@ -37,14 +37,14 @@ function exportsOf(path: string): string[] {
 }
 
 test("Node's side and the page's side export the same names", () => {
-  const node = exportsOf("src/platform/node.ts");
+  const node = exportedNames("src/platform/node.ts");
   assert.ok(node.includes("openFile") && node.includes("joinPath"), node.join(", "));
-  assert.equal(exportsOf("src/platform/browser.ts"), node);
+  assert.equal(exportedNames("src/platform/browser.ts"), node);
 });
 
 test("the library for pages exports the same names as for Node, and setPackageUrl: Node knows where the package is", () => {
-  const inNode = exportsOf("src/index.ts");
-  const inPage = exportsOf("src/browser.ts");
+  const inNode = exportedNames("src/index.ts");
+  const inPage = exportedNames("src/browser.ts");
   assert.ok(inNode.includes("fineTune"), inNode.join(", "));
   assert.equal(inPage, [...inNode, "setPackageUrl"].sort());
 });

@@ -91,7 +91,7 @@ function curve(count: number, end: number, value: (part: number) => number): Cur
   }));
 }
 
-const curvesOf = (count: number, end: number) => ({
+const drawnCurves = (count: number, end: number) => ({
   title: "LoRA <r 8 & alpha 16>",
   train: curve(count, end, (part) => 0.7 - 0.6 * part),
   validation: curve(count, end, (part) => 0.7 - 0.5 * part),
@@ -99,7 +99,7 @@ const curvesOf = (count: number, end: number) => ({
 });
 
 /** The texts of an SVG, in document order. */
-const textsOf = (svg: string) => [...svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text]) => text);
+const svgTexts = (svg: string) => [...svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text]) => text);
 
 /** Checks that elements are nested correctly and text is escaped. */
 function assertWellFormed(svg: string): void {
@@ -113,10 +113,10 @@ function assertWellFormed(svg: string): void {
 }
 
 test("the loss chart: title, both axes with their names, legend, lines of the right length", () => {
-  const svg = lossChart(curvesOf(200, 20800));
+  const svg = lossChart(drawnCurves(200, 20800));
   assertWellFormed(svg);
   assert.match(svg, /^<svg width="860" height="500"[^>]*xmlns="http:\/\/www\.w3\.org\/2000\/svg"/);
-  const texts = textsOf(svg);
+  const texts = svgTexts(svg);
   for (const text of [
     "Loss: LoRA &lt;r 8 &amp; alpha 16&gt;",
     "train",
@@ -138,17 +138,17 @@ test("the loss chart: title, both axes with their names, legend, lines of the ri
 
 test("marks with few points, none with many; the epoch axis has whole numbers for long and short runs", () => {
   const marks = (svg: string) => (svg.match(/<path[^>]*fill="#d55e00"/g) ?? []).length;
-  assert.is(marks(lossChart(curvesOf(5, 4160))), 6);
-  assert.is(marks(lossChart(curvesOf(200, 20800))), 1);
+  assert.is(marks(lossChart(drawnCurves(5, 4160))), 6);
+  assert.is(marks(lossChart(drawnCurves(200, 20800))), 1);
   for (const epochs of [2, 3, 7, 15, 24, 100]) {
-    const { xAxis } = lossOption(curvesOf(5, epochs * 1040));
+    const { xAxis } = lossOption(drawnCurves(5, epochs * 1040));
     for (const { interval } of xAxis as { interval: number }[]) assert.ok(Number.isInteger(interval), `${interval}`);
   }
-  assert.ok(textsOf(lossChart(curvesOf(5, 520))).includes("0.25"));
+  assert.ok(svgTexts(lossChart(drawnCurves(5, 520))).includes("0.25"));
 });
 
 test("the accuracy chart counts in percent, up to 100", () => {
-  const texts = textsOf(accuracyChart(curvesOf(5, 4160)));
+  const texts = svgTexts(accuracyChart(drawnCurves(5, 4160)));
   for (const text of ["100 %", "0 %", "accuracy"]) assert.ok(texts.includes(text), text);
   const low = (value: number) => {
     const points = curve(3, 100, () => value);
@@ -159,7 +159,7 @@ test("the accuracy chart counts in percent, up to 100", () => {
 });
 
 test("the same data gives the same bytes; another size gives another picture", () => {
-  const curves = curvesOf(21, 20800);
+  const curves = drawnCurves(21, 20800);
   assert.is(lossChart(curves), lossChart(curves));
   assert.match(lossChart(curves, { width: 400, height: 300 }), '<svg width="400" height="300"');
 });
@@ -281,7 +281,7 @@ test("results over size: the axis has every interval, and ends at the largest po
     ];
     const svg = valueOverSize("title", points, { name: "accuracy", most: 1, show });
     assertWellFormed(svg);
-    const shown = textsOf(svg);
+    const shown = svgTexts(svg);
     const ticks = shown.map(Number).filter((value) => value <= 100 && value > 0 && value % 10 !== 0.5);
     assert.ok(Math.min(...ticks) <= 100 * low, `${low}: ${shown}`);
     assert.ok(shown.includes(top) && !shown.includes("105.0"), `${high}: ${shown}`);

@@ -2,17 +2,17 @@ import * as assert from "uvu/assert";
 import {
   bootstrap,
   bootstrapP,
-  cellsOf,
   classMeasures,
-  confusionsOf,
+  confusionLookup,
+  countConfusions,
   holm,
   macroF1,
   mcnemar,
-  mistakesOf,
+  measureReliability,
   percentiles95,
-  reliabilityOf,
   rocAuc,
   showStanding,
+  sortMistakes,
   summarize,
   wilson,
 } from "../../src/report/statistics.ts";
@@ -91,21 +91,21 @@ test("the bootstrap of a mean agrees with the normal theory, and is seeded; pair
     number[],
     number[],
   ];
-  const meanOf = (values: readonly number[]) => (rows: Uint32Array) =>
+  const meanValue = (values: readonly number[]) => (rows: Uint32Array) =>
     rows.reduce((sum, row) => sum + values[row]!, 0) / rows.length;
   const { mean, sd } = summarize(first);
-  const values = bootstrap(400, 4000, meanOf(first));
+  const values = bootstrap(400, 4000, meanValue(first));
   const { low, high } = percentiles95(values);
   const half = (1.96 * sd) / 20;
   near(low, mean - half, 0.1 * half);
   near(high, mean + half, 0.1 * half);
-  assert.equal(bootstrap(400, 4000, meanOf(first)), values);
+  assert.equal(bootstrap(400, 4000, meanValue(first)), values);
   // Of a constant difference no sample is on the other side.
   const shifted = first.map((value) => value + 0.001);
-  const difference = bootstrap(400, 999, (rows) => meanOf(shifted)(rows) - meanOf(first)(rows));
+  const difference = bootstrap(400, 999, (rows) => meanValue(shifted)(rows) - meanValue(first)(rows));
   near(bootstrapP(difference), 0.002);
   near(summarize([...difference]).sd, 0, 1e-9);
-  assert.ok(bootstrapP(bootstrap(400, 999, (rows) => meanOf(second)(rows) - meanOf(first)(rows))) < 0.01);
+  assert.ok(bootstrapP(bootstrap(400, 999, (rows) => meanValue(second)(rows) - meanValue(first)(rows))) < 0.01);
   assert.is(bootstrapP(Float64Array.of(0, 0, 0)), 1);
   near(bootstrapP(Float64Array.of(-1, 1, 2)), 1);
 });
@@ -118,14 +118,14 @@ test("percentiles as numpy's", () => {
 });
 
 test("confusions, the most frequent mistakes, precision, recall and F1 of a worked example", () => {
-  const confusions = confusionsOf([0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0, 1]);
+  const confusions = countConfusions([0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0, 1]);
   assert.equal(confusions, [
     { truth: 0, predicted: 0, rows: 2 },
     { truth: 0, predicted: 1, rows: 1 },
     { truth: 1, predicted: 0, rows: 1 },
     { truth: 1, predicted: 1, rows: 3 },
   ]);
-  const cell = cellsOf(confusions);
+  const cell = confusionLookup(confusions);
   assert.equal([cell(1, 1), cell(0, 1), cell(2, 0)], [3, 1, 0]);
   const [first, second] = classMeasures(confusions, 2);
   near(first!.precision!.share, 2 / 3);
@@ -133,13 +133,13 @@ test("confusions, the most frequent mistakes, precision, recall and F1 of a work
   near(second!.recall!.share, 3 / 4);
   near(second!.f1!.share, 3 / 4);
   // The second class is never predicted, the third has no rows, and is predicted once.
-  const silent = confusionsOf([0, 0, 1], [0, 2, 0]);
+  const silent = countConfusions([0, 0, 1], [0, 2, 0]);
   const [, silentOne, third] = classMeasures(silent, 3);
   const { precision, recall, f1 } = silentOne!;
   assert.equal([precision, recall!.share, f1!.share], [null, 0, 0]);
   assert.equal(third, { rows: 0, predicted: 1, precision: null, recall: null, f1: null });
-  const many = confusionsOf([4, 4, 9, 9, 9, 1], [9, 9, 4, 4, 4, 1]);
-  assert.equal(mistakesOf(many), [
+  const many = countConfusions([4, 4, 9, 9, 9, 1], [9, 9, 4, 4, 4, 1]);
+  assert.equal(sortMistakes(many), [
     { truth: 9, predicted: 4, rows: 3 },
     { truth: 4, predicted: 9, rows: 2 },
   ]);
@@ -147,14 +147,14 @@ test("confusions, the most frequent mistakes, precision, recall and F1 of a work
 
 test("macro F1 is scikit-learn's: over the classes that occur as truth or as prediction", () => {
   // f1_score([0, 0, 0, 1, 2], [0, 0, 1, 1, 3], average="macro"): 4/5, 2/3, 0, 0
-  near(macroF1(confusionsOf([0, 0, 0, 1, 2], [0, 0, 1, 1, 3])), 11 / 30);
-  near(macroF1(confusionsOf([7, 7, 9], [7, 7, 9])), 1);
+  near(macroF1(countConfusions([0, 0, 0, 1, 2], [0, 0, 1, 1, 3])), 11 / 30);
+  near(macroF1(countConfusions([7, 7, 9], [7, 7, 9])), 1);
 });
 
 test("intervals of a class's measures against figures computed by hand", () => {
   // 3 right, 1 wrong, 1 missed: precision and recall are 3/4; right / (right + wrong + missed) is 3/5.
   const { rows, predicted, precision, recall, f1 } = classMeasures(
-    confusionsOf([0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0, 1]),
+    countConfusions([0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0, 1]),
     2,
   )[1]!;
   assert.equal([rows, predicted], [4, 4]);
@@ -176,7 +176,7 @@ test("reliability: bins of a worked example, and the expected calibration error"
     [1, true],
     [0.96, false],
   ] as const;
-  const { bins, error } = reliabilityOf(rows.map(([probability, right]) => ({ probability, right })));
+  const { bins, error } = measureReliability(rows.map(([probability, right]) => ({ probability, right })));
   assert.equal(
     bins.map(({ middle, rows }) => [middle, rows]),
     [

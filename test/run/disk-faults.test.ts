@@ -1,7 +1,8 @@
 /**
- * Every operation on the disk fails once, and the process is killed once at each: of saving, replacing, checkpoints, resuming,
- * sweeps, exports and labelling. After each nothing of the user's has changed, the old run or the new one is whole, and the same command
- * goes on or says what to do. With DISK_FAULTS_LIST=1 each operation is listed with what came of it.
+ * Every operation on the disk fails once, and the process is killed once at each: of saving, replacing, checkpoints,
+ * resuming, sweeps, exports and labelling. After each nothing of the user's has changed, the old run or the new one is
+ * whole, and the same command goes on or says what to do. With DISK_FAULTS_LIST=1 each operation is listed with its
+ * outcome.
  */
 import { spawn } from "node:child_process";
 import {
@@ -167,7 +168,8 @@ for (const [name, command] of Object.entries(COMMANDS))
       return `${state}${remarks.join("")}; then: ${again}`;
     };
 
-    // A process tries the clock of the disk with its first lock, once. In a process that has had one all others are counted.
+    // A process tries the clock of the disk with its first lock, once. In a process that has had one all others are
+    // counted.
     const once = operations.findIndex((words) => words.startsWith("utimes "));
     const all = operations.map((_, i) => i);
     /** Runs the command with a fault at each operation. */

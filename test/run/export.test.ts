@@ -8,7 +8,7 @@ import { type GPT2Config, type LoraConfig, type Target, textContext } from "../.
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
 import { ConfigError } from "../../src/errors.ts";
-import { baseDtype, specOf } from "../../src/io/adapter-meta.ts";
+import { adaptedSpec, baseDtype } from "../../src/io/adapter-meta.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
 import { loadAdapter, openAdapter } from "../../src/io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, readAdapter } from "../../src/io/peft.ts";
@@ -22,7 +22,7 @@ import {
   replaceableExport,
   withoutPadding,
 } from "../../src/run/export.ts";
-import { LM, metaOf, modeOf, readAll, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
+import { drawTensors, LM, modeMeta, readAll, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, numbers, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -54,7 +54,7 @@ function baseModel(name: string, config: GPT2Config): string {
 const baseDirectory = baseModel("base", SMALL);
 
 function metaFor(lora: Partial<LoraConfig> | null, rest: Partial<AdapterMeta> = {}): AdapterMeta {
-  const meta = metaOf(lora ?? {}, { model: SMALL, base_model: baseDirectory, ...rest });
+  const meta = testMeta(lora ?? {}, { model: SMALL, base_model: baseDirectory, ...rest });
   return lora === null ? { ...meta, lora: null } : meta;
 }
 
@@ -70,14 +70,14 @@ async function exported(kind: ExportKind, meta: AdapterMeta, name: string) {
 
 /** Trained tensors that give logits of ordinary size. */
 function small(meta: AdapterMeta): Adapter["tensors"] {
-  const tensors = tensorsOf(meta);
+  const tensors = drawTensors(meta);
   for (const [name, { data }] of tensors)
     for (let i = 0; i < data.length; i++) data[i] = data[i]! * 0.3 + (/ln_\w+\.weight$/.test(name) ? 1 : 0);
   return tensors;
 }
 
 async function logits(meta: AdapterMeta, directory: string, tensors: Adapter["tensors"]): Promise<Float32Array> {
-  const spec = specOf(meta, { config: SMALL, train_head: true, dtype: baseDtype(meta) });
+  const spec = adaptedSpec(meta, { config: SMALL, train_head: true, dtype: baseDtype(meta) });
   const lengths = [5, 1, textContext(SMALL, spec), 9];
   const isLm = meta.task.objective === "lm";
   const engine = await Engine.create(await testDevice(), {
@@ -235,7 +235,7 @@ test("a prompt or a prefix for PEFT comes back, with a bias of the head folded",
       const name = `peft ${mode} ${rest.task!.objective}`;
       const { out, checkpoint, adapter, losses } = await exported(
         "peft",
-        metaFor(null, { ...modeOf(mode), ...rest }),
+        metaFor(null, { ...modeMeta(mode), ...rest }),
         name,
       );
       assert.equal([losses, readdirSync(out).length], [[], 3], name);
@@ -349,11 +349,11 @@ test("what PEFT or transformers cannot express is reported before anything is wr
   );
   for (const kind of ["peft", "merged"] as const)
     await assertFails(ConfigError, ["adapter layers (--mode adapter)", "keep the run's directory"], () =>
-      plan(kind, metaFor(null, modeOf("adapter"))),
+      plan(kind, metaFor(null, modeMeta("adapter"))),
     );
   for (const mode of ["prompt", "prefix"] as const)
     await assertFails(ConfigError, ["cannot be merged", `${mode} tuning`, "use --to peft"], () =>
-      plan("merged", metaFor(null, modeOf(mode))),
+      plan("merged", metaFor(null, modeMeta(mode))),
     );
   await assertFails(ConfigError, ["only the head", "--to merged"], () =>
     plan("peft", metaFor({ target_modules: ["head"] })),

@@ -31,7 +31,7 @@ const base = modelAnd(() => tinyData(messages(24), { split: "random" }));
 const common = async () => ({ device: await testDevice(), ...(await base()) });
 
 /** The runs' results; throws the reason of one that failed. */
-function valuesOf(settled: readonly PromiseSettledResult<FineTuneRun>[]): FineTuneRun[] {
+function fulfilled(settled: readonly PromiseSettledResult<FineTuneRun>[]): FineTuneRun[] {
   return settled.map((one) => {
     if (one.status === "rejected") throw one.reason;
     return one.value;
@@ -58,7 +58,7 @@ testOnDevices(
     const all = await common();
     const runs = [RANKS[0]!, HEAD, RANKS[1]!];
     const { order, events, listened } = listening(runs);
-    const got = valuesOf(await fineTuneMany({ ...all, runs: listened }));
+    const got = fulfilled(await fineTuneMany({ ...all, runs: listened }));
     for (const [i, run] of runs.entries()) assertSameRun(got[i]!, await fineTune({ ...all, ...run }));
     const count = got[0]!.steps.length;
     assert.ok(count >= 8, `${count} steps`);
@@ -76,10 +76,10 @@ testOnDevices(
 test("each is saved and loaded as a run of fineTune is", async () => {
   const all = await common();
   const runs = [...RANKS, HEAD];
-  const nameOf = (i: number) => join(folder, `many-${i}`);
-  const saved = runs.map((run, i) => (i === 0 ? run : { ...run, save: nameOf(i) }));
-  for (const [i, run] of valuesOf(await fineTuneMany({ ...all, runs: saved })).entries()) {
-    const [many, alone] = [nameOf(i), join(folder, `alone-${i}`)];
+  const runDirectory = (i: number) => join(folder, `many-${i}`);
+  const saved = runs.map((run, i) => (i === 0 ? run : { ...run, save: runDirectory(i) }));
+  for (const [i, run] of fulfilled(await fineTuneMany({ ...all, runs: saved })).entries()) {
+    const [many, alone] = [runDirectory(i), join(folder, `alone-${i}`)];
     assert.is(existsSync(many), i > 0);
     await run.save(many);
     await (await fineTune({ ...all, ...runs[i] })).save(alone);
@@ -109,14 +109,14 @@ testOnDevices(
     const { reason } = second as PromiseRejectedResult;
     assert.instance(reason, RunFailed);
     assert.ok(reason.contents.tensors.size > 0);
-    const values = valuesOf([first!, third!]);
+    const values = fulfilled([first!, third!]);
     assertSameRun(values[0]!, await fineTune({ ...all, ...runs[0] }));
     assertSameRun(values[1]!, await fineTune({ ...all, ...runs[2] }));
   },
   ONE_OF_EACH,
 );
 
-test("one whose listener throws is rejected, and the others go on", async () => {
+test("one whose listener throws is rejected, and the others continue", async () => {
   const all = await common();
   for (const type of ["plan", "step"] as const) {
     const onEvent = (event: TrainEvent) => {
@@ -124,7 +124,7 @@ test("one whose listener throws is rejected, and the others go on", async () => 
     };
     const [first, second] = await fineTuneMany({ ...all, runs: [{ ...RANKS[0], onEvent }, RANKS[1]!] });
     assert.match((first as PromiseRejectedResult).reason.message, "full");
-    assertSameRun(valuesOf([second!])[0]!, await fineTune({ ...all, ...RANKS[1] }));
+    assertSameRun(fulfilled([second!])[0]!, await fineTune({ ...all, ...RANKS[1] }));
   }
 });
 
@@ -157,18 +157,18 @@ testOnDevices(
     // In one batch the other rank is in the middle as well.
     if (all.device.info.kind === "webgpu") assert.equal(halted, [0, 1]);
     const again = halted.map((i) => ({ ...runs[i], resume: kept[i]! }));
-    for (const [i, run] of valuesOf(await fineTuneMany({ ...all, runs: again })).entries())
+    for (const [i, run] of fulfilled(await fineTuneMany({ ...all, runs: again })).entries())
       assertSameRun(run, await fineTune({ ...all, ...runs[halted[i]!] }));
   },
   ONE_OF_EACH,
 );
 
-test("one that resumes goes on as it began, and shares no batch with one that is new", async () => {
+test("a resumed run continues as it began, and shares no batch with a new one", async () => {
   const all = await common();
   const straight = await fineTune({ ...all, ...RANKS[0] });
   const resume = await stopAfter(2, (stop) => fineTune({ ...all, ...RANKS[0], ...stop }));
   const { order, listened } = listening([{ ...RANKS[0], resume }, RANKS[1]!]);
-  const [first] = valuesOf(await fineTuneMany({ ...all, runs: listened }));
+  const [first] = fulfilled(await fineTuneMany({ ...all, runs: listened }));
   assertSameRun(first!, straight);
   assert.equal(
     order,

@@ -3,19 +3,19 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Mode } from "../../src/config.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
-import { influencesOf, MOST_PARTS } from "../../src/infer/influence.ts";
+import { MOST_PARTS, measureInfluences } from "../../src/infer/influence.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import type { Adapter } from "../../src/io/peft.ts";
 import { csvLine, parseCsv } from "../../src/report/csv.ts";
-import { changesOf, MOST_RANK } from "../../src/run/changes.ts";
+import { MOST_RANK, measureChanges } from "../../src/run/changes.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import { testMessages } from "../../src/run/predictions.ts";
-import { accuracyOf, scaleTo, startTensors } from "../../src/run/scaled.ts";
-import { eigen, type Factors, productNorm, SHARE, spectrumOf } from "../../src/run/spectrum.ts";
+import { measureAccuracy, scaleTo, startTensors } from "../../src/run/scaled.ts";
+import { computeSpectrum, eigen, type Factors, productNorm, SHARE } from "../../src/run/spectrum.ts";
 import type { TrainOptions } from "../../src/train/options.ts";
 import type { TrainResult } from "../../src/train/records.ts";
-import { LM, metaOf, modeOf, product, tensorsOf } from "../helpers/adapters.ts";
+import { drawTensors, LM, modeMeta, product, testMeta } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { numbers, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -61,7 +61,7 @@ test("the norm and the singular values of s B A are those of the product", () =>
   ] as const) {
     const some = factors(out, inputs, r);
     const dense = product(some.B, some.A, r, inputs, some.scale);
-    const { values } = spectrumOf(some);
+    const { values } = computeSpectrum(some);
     assertAllClose("norm", [productNorm(some), norm(values)], [norm(dense), norm(dense)], ROUNDING);
     assert.is(values.length, Math.min(out, inputs, r));
     assert.equal(
@@ -94,7 +94,7 @@ test("known singular values, and how much of the rank they use", () => {
     });
     return { A, B, r, scale: 0.5 };
   };
-  assertAllClose("diagonal", spectrumOf(diagonal([1, 8, 2])).values, [4, 1, 0.5], ROUNDING);
+  assertAllClose("diagonal", computeSpectrum(diagonal([1, 8, 2])).values, [4, 1, 0.5], ROUNDING);
   assert.is(SHARE, 0.9);
   for (const [values, used] of [
     [[1, 1, 1, 1], 4],
@@ -104,7 +104,7 @@ test("known singular values, and how much of the rank they use", () => {
     [[2, 2, 2, 1, 0], 3],
     [[0, 0], 0],
   ] as const)
-    assert.is(spectrumOf(diagonal(values)).used, used, `${values}`);
+    assert.is(computeSpectrum(diagonal(values)).used, used, `${values}`);
 });
 
 const folder = temporaryFolder();
@@ -120,10 +120,10 @@ const KINDS = { q: ["attn.c_attn", 0], k: ["attn.c_attn", 1], v: ["attn.c_attn",
 
 test("changes of an adapter: ||s B A|| of each site over ||W||, q, k and v apart; the head from where it began", async () => {
   const model = await openBase();
-  const meta = metaOf({ target_modules: ["q", "v", "o", "fc", "proj", "head"] }, { model: TINY });
-  const adapter: Adapter = { meta, tensors: tensorsOf(meta) };
-  const start = tensorsOf(meta, 2);
-  const { kind, changes } = await changesOf(adapter, model, start);
+  const meta = testMeta({ target_modules: ["q", "v", "o", "fc", "proj", "head"] }, { model: TINY });
+  const adapter: Adapter = { meta, tensors: drawTensors(meta) };
+  const start = drawTensors(meta, 2);
+  const { kind, changes } = await measureChanges(adapter, model, start);
   assert.is(kind, "weight");
   assert.is(changes.length, 2 * 5 + 1);
   for (const { block, part, norm: moved, of, adapter: at } of changes) {
@@ -151,7 +151,7 @@ test("changes of an adapter: ||s B A|| of each site over ||W||, q, k and v apart
     assertAllClose(`${site}, W`, [of], [norm(columns)], ROUNDING);
   }
   // A loaded adapter: nobody knows where its head began.
-  assert.is((await changesOf(adapter, model, null)).changes.length, 10);
+  assert.is((await measureChanges(adapter, model, null)).changes.length, 10);
 });
 
 test("changes of one adapter for q, k and v, and of a language model's head, are relative to the whole matrix", async () => {
@@ -160,8 +160,8 @@ test("changes of one adapter for q, k and v, and of a language model's head, are
     { site: "h.1.attn.c_attn", r: 2, scale: 1 },
     { site: "head", r: 1, scale: 3 },
   ];
-  const meta = metaOf({ sites }, { model: TINY, ...LM });
-  const { changes } = await changesOf({ meta, tensors: tensorsOf(meta) }, model, null);
+  const meta = testMeta({ sites }, { model: TINY, ...LM });
+  const { changes } = await measureChanges({ meta, tensors: drawTensors(meta) }, model, null);
   assert.equal(
     changes.map(({ block, part }) => [block, part]),
     [
@@ -176,38 +176,38 @@ test("changes of one adapter for q, k and v, and of a language model's head, are
     tables.map(norm),
     ROUNDING,
   );
-  const wide = metaOf({ r: MOST_RANK + 1, target_modules: ["q"] }, { model: TINY });
-  const [first] = (await changesOf({ meta: wide, tensors: tensorsOf(wide) }, model, null)).changes;
+  const wide = testMeta({ r: MOST_RANK + 1, target_modules: ["q"] }, { model: TINY });
+  const [first] = (await measureChanges({ meta: wide, tensors: drawTensors(wide) }, model, null)).changes;
   assert.equal(first!.adapter, { r: MOST_RANK + 1, spectrum: null });
 });
 
 test("changes of the other methods: trained less frozen; nothing where no matrix changes", async () => {
   const model = await openBase();
-  const partsOf = async (mode: Exclude<Mode, "lora">) => {
-    const meta = metaOf({}, { model: TINY, ...modeOf(mode) });
-    const tensors = tensorsOf(meta);
+  const modeChanges = async (mode: Exclude<Mode, "lora">) => {
+    const meta = testMeta({}, { model: TINY, ...modeMeta(mode) });
+    const tensors = drawTensors(meta);
     for (const [name, { shape }] of tensors) {
       if (!model.names.includes(name)) continue;
       const data = (await model.read(name)).map((x, i) => x + (i === 0 ? 3 : 0));
       tensors.set(name, { shape, data });
     }
-    return changesOf({ meta, tensors }, model, null);
+    return measureChanges({ meta, tensors }, model, null);
   };
-  const all = await partsOf("all");
+  const all = await modeChanges("all");
   assert.is(all.kind, "weight");
   assert.is(all.changes.length, 2 * 8 + 3);
   for (const { part, norm } of all.changes)
     assertAllClose(part, [norm], [part === "k" || part === "v" ? 0 : 3], { atol: 1e-6, rtol: 0 });
-  const last = await partsOf("last_block");
+  const last = await modeChanges("last_block");
   assert.equal([...new Set(last.changes.map(({ block }) => block))], [1]);
-  const biases = await partsOf("bitfit");
+  const biases = await modeChanges("bitfit");
   assert.is(biases.kind, "bias");
   assert.equal(
     biases.changes.filter(({ block }) => block === 0).map(({ part }) => part),
     ["ln_1", "q", "k", "v", "o", "ln_2", "fc", "proj"],
   );
   for (const mode of ["last_layer", "adapter", "prompt", "prefix"] as const)
-    assert.equal((await partsOf(mode)).changes, [], mode);
+    assert.equal((await modeChanges(mode)).changes, [], mode);
 });
 
 test("a line of CSV comes back as it was written", () => {
@@ -231,7 +231,7 @@ async function trainTiny(name: string, options: Partial<TrainOptions>, adapter?:
   return run;
 }
 
-async function accuraciesOf(name: string, run: TrainResult, before?: Adapter): Promise<number[]> {
+async function scaledAccuracies(name: string, run: TrainResult, before?: Adapter): Promise<number[]> {
   const model = await openBase();
   const adapter = await loadAdapter(join(folder, name), model);
   const start = before?.tensors ?? (await startTensors(adapter.meta, run.options, model));
@@ -241,7 +241,7 @@ async function accuraciesOf(name: string, run: TrainResult, before?: Adapter): P
   const found: number[] = [];
   for (const s of [2, 0, 0.5, 1]) {
     await scaleTo(classifier, adapter, start, model, s);
-    found.push(await accuracyOf(classifier, rows));
+    found.push(await measureAccuracy(classifier, rows));
   }
   classifier.destroy();
   return found;
@@ -260,7 +260,7 @@ for (const options of [
   test(`${JSON.stringify(options)}, scaled: at 1 the run's test accuracy, at 0 the one before training`, async () => {
     const name = JSON.stringify(options).replaceAll(/\W/g, "");
     const run = await trainTiny(name, options);
-    const [, none, , whole] = await accuraciesOf(name, run);
+    const [, none, , whole] = await scaledAccuracies(name, run);
     assert.is(whole, run.results!.after.test.accuracy);
     assert.is(none, run.results!.before.test.accuracy);
     assert.is.not(whole, none, "nothing was learned");
@@ -271,14 +271,14 @@ test("a run that started from an adapter: at 0 that adapter, A and B alike", asy
   await trainTiny("first", { rank: 2, lr: 0.02, epochs: 1 });
   const first = await loadAdapter(join(folder, "first"), model);
   const run = await trainTiny("second", { lr: 0.02, epochs: 1 }, first);
-  const [, none, , whole] = await accuraciesOf("second", run, first);
+  const [, none, , whole] = await scaledAccuracies("second", run, first);
   assert.equal([none, whole], [run.results!.before.test.accuracy, run.results!.after.test.accuracy]);
 });
 
 test("between, B alone is scaled, and what is no adapter's lies on the line from where it began", async () => {
   const model = await openBase();
-  const meta = metaOf({ target_modules: ["q"] }, { model: TINY });
-  const [tensors, start] = [tensorsOf(meta), tensorsOf(meta, 2)];
+  const meta = testMeta({ target_modules: ["q"] }, { model: TINY });
+  const [tensors, start] = [drawTensors(meta), drawTensors(meta, 2)];
   for (const layer of [0, 1]) start.get(`lora.h.${layer}.attn.q.B`)!.data.fill(0);
   const classifier = await Classifier.of({ meta, tensors }, model, await testDevice("wasm 1 thread"));
   const expected = new Map([...tensors].map(([name, tensor]) => [name, { ...tensor }]));
@@ -291,7 +291,7 @@ test("between, B alone is scaled, and what is no adapter's lies on the line from
   assert.equal(await classifier.logits(TEXT), await other.logits(TEXT));
   const aborted = AbortSignal.abort(new Error("enough"));
   let reason: unknown;
-  await accuracyOf(classifier, [{ text: TEXT, truth: "ham" }], aborted).catch((error) => {
+  await measureAccuracy(classifier, [{ text: TEXT, truth: "ham" }], aborted).catch((error) => {
     reason = error;
   });
   assert.is(reason, aborted.reason);
@@ -303,11 +303,15 @@ const TEXT = " you have  won\na prize ";
 
 test("leave one out: each word's influence is the probability with it less the one without it", async () => {
   const model = await openBase();
-  const meta = metaOf({}, { model: TINY });
-  const classifier = await Classifier.of({ meta, tensors: tensorsOf(meta) }, model, await testDevice("wasm 1 thread"));
-  const { label, parts, words } = await influencesOf(classifier, TEXT);
-  const probabilityOf = async (text: string) => (await classifier.classify(text))[0]!.probabilities[label]!;
-  const whole = await probabilityOf(TEXT);
+  const meta = testMeta({}, { model: TINY });
+  const classifier = await Classifier.of(
+    { meta, tensors: drawTensors(meta) },
+    model,
+    await testDevice("wasm 1 thread"),
+  );
+  const { label, parts, words } = await measureInfluences(classifier, TEXT);
+  const labelProbability = async (text: string) => (await classifier.classify(text))[0]!.probabilities[label]!;
+  const whole = await labelProbability(TEXT);
   assert.is(label, (await classifier.classify(TEXT))[0]!.label);
   assert.equal(
     [words, parts.map(({ start, end }) => TEXT.slice(start, end))],
@@ -320,11 +324,11 @@ test("leave one out: each word's influence is the probability with it less the o
     " you have  won\nprize ",
     " you have  won\na ",
   ].entries())
-    assert.is(parts[i]!.influence, whole - (await probabilityOf(without)), without);
-  assert.equal((await influencesOf(classifier, "prize")).parts, [], "nothing would be left");
+    assert.is(parts[i]!.influence, whole - (await labelProbability(without)), without);
+  assert.equal((await measureInfluences(classifier, "prize")).parts, [], "nothing would be left");
 
   const long = Array.from({ length: 2 * MOST_PARTS + 1 }, (_, i) => `w${i}`).join(" ");
-  const groups = await influencesOf(classifier, long);
+  const groups = await measureInfluences(classifier, long);
   assert.is(groups.words, 3);
   assert.equal(groups.parts.map(({ start, end }) => long.slice(start, end)).join(" "), long);
   assert.is(long.slice(groups.parts[1]!.start, groups.parts[1]!.end), "w3 w4 w5");

@@ -8,7 +8,7 @@ import { loadDataset } from "../../src/data/datasets.ts";
 import type { Prediction } from "../../src/engine/predictions.ts";
 import { ConfigError, LowrankError } from "../../src/errors.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
-import { bagOfWords, baselinesOf } from "../../src/report/baselines.ts";
+import { bagOfWords, predictBaselines } from "../../src/report/baselines.ts";
 import { Rng } from "../../src/rng.ts";
 import { runCharts } from "../../src/run/charts.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
@@ -26,7 +26,7 @@ import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
 const folder = temporaryFolder();
 
 /** Three files of messages. */
-function setsOf(...contents: [train: string, val: string, test: string]): Promise<LoadedDataset> {
+function messageSets(...contents: [train: string, val: string, test: string]): Promise<LoadedDataset> {
   const [train, val, test] = contents.map((content, i) =>
     bytesReader(`${i}.csv`, new TextEncoder().encode(`label,text\n${content}\n`)),
   ) as [ReturnType<typeof bytesReader>, ReturnType<typeof bytesReader>, ReturnType<typeof bytesReader>];
@@ -34,7 +34,7 @@ function setsOf(...contents: [train: string, val: string, test: string]): Promis
 }
 
 /** A run that made the predictions [label, probabilities] of the validation and test sets. */
-function resultOf(
+function makeResult(
   data: LoadedDataset,
   val: [number, number[]][],
   test: [number, number[]][],
@@ -53,7 +53,7 @@ function resultOf(
   ];
 }
 
-async function textOf(content: unknown): Promise<string> {
+async function readContent(content: unknown): Promise<string> {
   if (typeof content === "string") return content;
   const decoder = new TextDecoder();
   let text = "";
@@ -62,12 +62,12 @@ async function textOf(content: unknown): Promise<string> {
 }
 
 test("predictions, classes and baselines of a worked example, to the letter", async () => {
-  const data = await setsOf(
+  const data = await messageSets(
     'ham,hello\nspam,"win, now"',
     'spam,"two\nlines of ""spam"""',
     'ham,ciao\nham,"très bien, cut off at sixteen tokens a a a a a a a a a a a a a a a a end"\nspam,win',
   );
-  const result = resultOf(
+  const result = makeResult(
     data,
     [[1, [0.25, 0.75]]],
     [
@@ -77,7 +77,7 @@ test("predictions, classes and baselines of a worked example, to the letter", as
     ],
   );
   const files = Object.fromEntries(runTables(...result, data));
-  const predictions = await textOf(files["predictions.csv"]);
+  const predictions = await readContent(files["predictions.csv"]);
   assert.is(
     predictions,
     [
@@ -89,9 +89,12 @@ test("predictions, classes and baselines of a worked example, to the letter", as
       "",
     ].join("\r\n"),
   );
-  assert.is(await textOf(files["confusion.csv"]), "truth,predicted,rows\r\nham,ham,1\r\nham,spam,1\r\nspam,spam,1\r\n");
+  assert.is(
+    await readContent(files["confusion.csv"]),
+    "truth,predicted,rows\r\nham,ham,1\r\nham,spam,1\r\nspam,spam,1\r\n",
+  );
   const table = async (name: string) =>
-    (await textOf(files[name]))
+    (await readContent(files[name]))
       .trimEnd()
       .split("\r\n")
       .map((line) => line.split(","));
@@ -114,20 +117,20 @@ test("predictions, classes and baselines of a worked example, to the letter", as
 });
 
 test("measures of a class without test rows are empty fields", async () => {
-  const data = await setsOf("ham,hello\nham,yes\nspam,win\nweb,minister", "ham,a", "ham,ciao\nspam,win");
+  const data = await messageSets("ham,hello\nham,yes\nspam,win\nweb,minister", "ham,a", "ham,ciao\nspam,win");
   const [ham, spam]: [number, number[]][] = [
     [0, [1, 0, 0]],
     [1, [0, 1, 0]],
   ];
-  const classes = new Map(runTables(...resultOf(data, [ham!], [ham!, spam!]), data)).get("classes.csv") as string;
+  const classes = new Map(runTables(...makeResult(data, [ham!], [ham!, spam!]), data)).get("classes.csv") as string;
   assert.match(classes, /\r\nweb,0,0,,,,,,,,,\r\n$/);
 });
 
 test("predictions of many rows come in chunks, each once and in order", async () => {
   const rows = Array.from({ length: 3000 }, (_, i) => `${i % 2 ? "ham" : "spam"},message ${i}${"x".repeat(i % 50)}`);
-  const data = await setsOf(rows.slice(0, 4).join("\n"), rows.slice(4, 6).join("\n"), rows.join("\n"));
+  const data = await messageSets(rows.slice(0, 4).join("\n"), rows.slice(4, 6).join("\n"), rows.join("\n"));
   const sure: [number, number[]] = [0, [1, 0]];
-  const result = resultOf(data, [sure, sure], new Array(3000).fill(sure));
+  const result = makeResult(data, [sure, sure], new Array(3000).fill(sure));
   const [, content] = runTables(...result, data).find(([name]) => name === "predictions.csv")!;
   const sizes: number[] = [];
   let text = "";
@@ -197,23 +200,23 @@ test("a run directory: all files, and the predictions of the run", async () => {
     assert.match(read("classes.csv"), /\r\nspam,\d/);
     assert.equal(
       run.results!.test!.compared.slice(1).map(({ name }) => name),
-      ["bag of words", `always ${["ham", "spam"][majorityOf(data)]}`],
+      ["bag of words", `always ${["ham", "spam"][majorityClass(data)]}`],
     );
   } finally {
     await model.close();
   }
 });
 
-function majorityOf({ train }: LoadedDataset): number {
+function majorityClass({ train }: LoadedDataset): number {
   const counts = Object.values(train.classes());
   return counts.indexOf(Math.max(...counts));
 }
 
-/** Logistic regression on dense counts by plain gradient descent, until it stands still: the class and its lead for each test row. */
+/** Logistic regression on dense counts by plain gradient descent to convergence: each test row's class and margin. */
 function reference({ train, test, labels }: LoadedDataset): { label: number; lead: number }[] {
   const columns = new Map<number, number>();
-  const idsOf = (set: typeof train, row: number) => [...set.batch([row]).ids];
-  const rows = Array.from({ length: train.size }, (_, row) => idsOf(train, row));
+  const rowIds = (set: typeof train, row: number) => [...set.batch([row]).ids];
+  const rows = Array.from({ length: train.size }, (_, row) => rowIds(train, row));
   for (const id of rows.flat()) if (!columns.has(id)) columns.set(id, columns.size);
   const counts = (ids: number[]) => {
     const x = new Array<number>(columns.size + 1).fill(0);
@@ -237,7 +240,7 @@ function reference({ train, test, labels }: LoadedDataset): { label: number; lea
     for (const [k, w] of weights.entries()) for (let j = 0; j < w.length; j++) w[j]! -= 0.01 * slopes[k]![j]!;
   }
   return Array.from({ length: test.size }, (_, row) => {
-    const found = scores(counts(idsOf(test, row)));
+    const found = scores(counts(rowIds(test, row)));
     const [first, second] = found.toSorted((a, b) => b - a);
     return { label: found.indexOf(first!), lead: first! - second! };
   });
@@ -253,19 +256,19 @@ function noisyRows(train: number): Promise<LoadedDataset> {
     return `${["a", "b", "c"][label]},${Array.from({ length: 1 + Math.floor(6 * rng.uniform()) }, word).join(" ")}`;
   };
   const rows = (count: number) => Array.from({ length: count }, row).join("\n");
-  return setsOf(rows(train), rows(2), `${rows(150)}\na,unseen words`);
+  return messageSets(rows(train), rows(2), `${rows(150)}\na,unseen words`);
 }
 
 test("bag of words is the optimum that plain gradient descent finds, for noisy rows of three unequal classes", async () => {
   const data = await noisyRows(60);
-  const [bag, majority] = await baselinesOf(data.train, data.test);
+  const [bag, majority] = await predictBaselines(data.train, data.test);
   const expected = reference(data);
   expected.forEach(({ label, lead }, i) => {
     if (lead > 1e-3) assert.is(bag!.predicted[i], label, `row ${i}`);
   });
   assert.ok(expected.filter(({ lead }) => lead < 0.3).length > 5, "too few close decisions to tell optima apart");
-  assert.equal([...new Set(majority!.predicted)], [majorityOf(data)]);
-  assert.equal((await baselinesOf(data.train, data.test))[0]!.predicted, bag!.predicted);
+  assert.equal([...new Set(majority!.predicted)], [majorityClass(data)]);
+  assert.equal((await predictBaselines(data.train, data.test))[0]!.predicted, bag!.predicted);
 });
 
 test("bag of words is the same where not all rows can be kept", async () => {
@@ -278,7 +281,7 @@ test("bag of words is the same where not all rows can be kept", async () => {
 test("the baseline ends with the reason of its signal", async () => {
   const data = await tinyData(messages(24));
   const reason = new Error("stop");
-  const error = await baselinesOf(data.train, data.test, AbortSignal.abort(reason)).catch((thrown) => thrown);
+  const error = await predictBaselines(data.train, data.test, AbortSignal.abort(reason)).catch((thrown) => thrown);
   assert.is(error, reason);
 });
 
@@ -286,7 +289,7 @@ test("the most frequent class is found by its id: an object would sort labels th
   const rows = Array.from({ length: 60 }, (_, i) => `10,"message ${i}"\n${i % 4 ? "" : `9,"other ${i}"\n`}`);
   const { train, test: set, labels } = await tinyData(`label,text\n${rows.join("")}`, { split: "stratified" });
   assert.equal([...labels], ["10", "9"]);
-  const [, always] = await baselinesOf(train, set);
+  const [, always] = await predictBaselines(train, set);
   assert.is(always!.name, "always 10");
   assert.ok(always!.predicted.every((label) => labels[label] === "10"));
 });

@@ -13,11 +13,11 @@ import { openGPT2 } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
 import { planStandalone } from "../../src/run/standalone.ts";
-import { questionOf, readmeOf, summaryOf, type Trained, usagesOf } from "../../src/run/usage.ts";
+import { describeTrained, listUsages, pageQuestion, type Trained, writeReadme } from "../../src/run/usage.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import { openBrowser, openPage, plainServer } from "../browser/browser.ts";
 import { assertAccessible } from "../browser/page.ts";
-import { LM, metaOf, modeOf, tensorsOf, writeAdapter } from "../helpers/adapters.ts";
+import { drawTensors, LM, modeMeta, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { TINY, tinyModel } from "../helpers/tiny.ts";
@@ -28,7 +28,8 @@ const TEMPLATE = readFileSync(packagePath("dist/web/dist/page/standalone.html"),
 
 /** Its weights take more than one block of the page. */
 const CONFIG = { ...TINY, n_embd: 64 };
-// Matrices in f16 are those of the model, so that probabilities are the same to the bit; but for a token that no text has.
+// Matrices in f16 are those of the model, so that probabilities are the same to the bit; but for a token that no text
+// has.
 const model = tinyModel(
   join(folder, "base"),
   (tensors) => {
@@ -38,12 +39,12 @@ const model = tinyModel(
   },
   CONFIG,
 );
-const meta = metaOf(
+const meta = testMeta(
   {},
   { model: CONFIG, base_model: model, labels: ["ham <or> eggs", "spam"], settings: { dtype: "q4" } },
 );
 const adapter = join(folder, "adapter");
-const small = [...tensorsOf(meta)].map(
+const small = [...drawTensors(meta)].map(
   ([name, { shape, data }]) => [name, { shape, data: data.map((value) => value / 8) }] as const,
 );
 const written = writeTrained();
@@ -68,7 +69,7 @@ const TRAINED: Trained = {
 let opened: ReturnType<typeof openBrowser> | undefined;
 const browser = () => (opened ??= openBrowser());
 
-/** Logits have the same bits everywhere; versions of V8 differ in the last bit of their exponentials, which are doubles. */
+/** Logits have the same bits everywhere; versions of V8 differ in the last bit of exponentials in double precision. */
 const rounded = (values: number[]) => values.map(Math.fround);
 
 /** Probability of each class, as the library gives them. */
@@ -83,7 +84,7 @@ async function expected(): Promise<number[]> {
 test("the page of one file, opened from the disk, classifies as the library does", async () => {
   await written;
   await using checkpoint = await openGPT2(model);
-  const texts = { title: questionOf(meta), summary: summaryOf(TRAINED), example: TRAINED.example };
+  const texts = { title: pageQuestion(meta), summary: describeTrained(TRAINED), example: TRAINED.example };
   const plan = await planStandalone(TEMPLATE, texts, adapter, checkpoint);
   const pieces: Uint8Array[] = [];
   for await (const piece of plan.write()) pieces.push(piece);
@@ -129,7 +130,7 @@ test("a page that would be too large is refused before anything is written", asy
 
 test("the code for Node in the README runs, and gives the label", async () => {
   await written;
-  const readme = readmeOf(TRAINED);
+  const readme = writeReadme(TRAINED);
   writeFileSync(join(folder, "code.mjs"), /```js\n([^`]*)```/.exec(readme)![1]!);
   mkdirSync(join(folder, "node_modules"));
   symlinkSync(packagePath("."), join(folder, "node_modules/lowrank"));
@@ -139,7 +140,7 @@ test("the code for Node in the README runs, and gives the label", async () => {
 
 test("the code for a page in the README runs on a plain host, and gives the label", async () => {
   await written;
-  writeFileSync(join(folder, "code.html"), /```html\n([\s\S]*?)```/.exec(readmeOf(TRAINED))![1]!);
+  writeFileSync(join(folder, "code.html"), /```html\n([\s\S]*?)```/.exec(writeReadme(TRAINED))![1]!);
   symlinkSync(packagePath("dist/web"), join(folder, "lowrank"));
   const { url } = await plainServer(folder);
   const { page, faults } = await openPage(await browser(), `${url}/code.html`);
@@ -157,7 +158,7 @@ test("the code for a page in the README runs on a plain host, and gives the labe
 });
 
 test("a README says what the model is, and has the code that the page shows", () => {
-  const readme = readmeOf(TRAINED, "lowrank-1", "lowrank-1/adapter");
+  const readme = writeReadme(TRAINED, "lowrank-1", "lowrank-1/adapter");
   for (const text of [
     '---\nlibrary_name: "peft"\npipeline_tag: "text-classification"\n---\n',
     "# LoRA, rank 3, alpha 5, on base\n",
@@ -172,12 +173,12 @@ test("a README says what the model is, and has the code that the page shows", ()
     'placeholder="see you at lunch"',
   ])
     assert.ok(readme.includes(text), text);
-  for (const { text, code } of usagesOf(TRAINED, "lowrank-1", "lowrank-1/adapter"))
+  for (const { text, code } of listUsages(TRAINED, "lowrank-1", "lowrank-1/adapter"))
     assert.ok(readme.includes(text) && readme.includes(`\n${code}\n`), text);
 });
 
 test("the code names the base model where it is: in the package, on the hub, in a folder", () => {
-  const python = (base: Trained["base"]) => usagesOf({ ...TRAINED, base })[2]!;
+  const python = (base: Trained["base"]) => listUsages({ ...TRAINED, base })[2]!;
   const micro = python({ name: "gpt2-micro", place: "package" });
   assert.match(micro.text, "gpt2-micro is not on the Hugging Face Hub");
   const [, path] = /from_pretrained\("([^"]+)"/.exec(micro.code!)!;
@@ -186,17 +187,17 @@ test("the code names the base model where it is: in the package, on the hub, in 
     python({ name: "openai-community/gpt2", place: "hub" }).code!,
     'from_pretrained("openai-community/gpt2"',
   );
-  const [page, node] = usagesOf(TRAINED);
+  const [page, node] = listUsages(TRAINED);
   assert.match(page!.code!, 'model: new URL("base", location.href).href');
   assert.match(node!.code!, 'model: "base"');
 });
 
 test("a model that PEFT cannot load has no code for it, but the reason; a language model writes", () => {
-  const bias = metaOf({}, { ...modeOf("bitfit"), model: CONFIG });
-  const [, , peft] = usagesOf({ ...TRAINED, meta: bias, obstacle: "biases (BitFit) is not one of its methods" });
+  const bias = testMeta({}, { ...modeMeta("bitfit"), model: CONFIG });
+  const [, , peft] = listUsages({ ...TRAINED, meta: bias, obstacle: "biases (BitFit) is not one of its methods" });
   assert.is(peft!.code, null);
   assert.match(peft!.text, "PEFT cannot load this model: biases");
-  const writes = readmeOf({ ...TRAINED, meta: metaOf({}, { ...LM, model: CONFIG }), result: null });
+  const writes = writeReadme({ ...TRAINED, meta: testMeta({}, { ...LM, model: CONFIG }), result: null });
   for (const text of ["continues texts", "LanguageModel.load", "model.eval().generate("]) assert.match(writes, text);
   assert.not.match(writes, /Classes|Result|Classifier|Pad on/);
 });

@@ -2,7 +2,7 @@
 import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
-import { evaluationOf } from "../../src/engine/evaluate.ts";
+import { evaluateRows } from "../../src/engine/evaluate.ts";
 import type { Prediction } from "../../src/engine/predictions.ts";
 import type { Baseline } from "../../src/report/baselines.ts";
 import { toCsv } from "../../src/report/csv.ts";
@@ -19,7 +19,7 @@ import { test } from "../helpers/harness.ts";
 import { tinyData } from "../helpers/tiny.ts";
 
 /** `rows` messages of classes with these names, alternating. */
-function dataOf(labels: readonly string[], rows: number): Promise<LoadedDataset> {
+function alternatingData(labels: readonly string[], rows: number): Promise<LoadedDataset> {
   const lines = Array.from({ length: rows }, (_, i) => ({ text: `message ${i}`, label: labels[i % labels.length]! }));
   const csv = toCsv(["text", "label"], lines);
   return loadDataset({ file: bytesReader("a\u001b[31m.csv", new TextEncoder().encode(csv)) }, { balance: false });
@@ -61,7 +61,7 @@ function recordOf(data: LoadedDataset, predictions: Prediction[], against = base
 }
 
 /** The record of a run in which `say` maps the true class of each test message to the predicted one. */
-const resultOf = (data: LoadedDataset, say: (truth: number) => number) => recordOf(data, predict(data, say));
+const makeResult = (data: LoadedDataset, say: (truth: number) => number) => recordOf(data, predict(data, say));
 
 /** For `runTables`, which reads the predictions when predictions.csv is written. */
 const NOTHING_KEPT = { predictions: [], valPredictions: [] } as unknown as TrainResult;
@@ -85,9 +85,9 @@ function assertFits(text: string, width: number): void {
 
 test("1,500 classes: the summary is fast and fits a screen; the CSV file is complete", async () => {
   const labels = Array.from({ length: 1500 }, (_, i) => `class ${(i / 7).toFixed(3)}`);
-  const data = await dataOf(labels, 4500);
+  const data = await alternatingData(labels, 4500);
   // A third of the classes is misclassified as the preceding class.
-  const result = resultOf(data, (truth) => (truth % 3 === 2 ? truth - 1 : truth));
+  const result = makeResult(data, (truth) => (truth % 3 === 2 ? truth - 1 : truth));
   const described = inTime(() => describeData(data, "gpt2-micro", "auto", 80));
   const resultText = inTime(() => describeResult(result, 80));
   for (const text of [described, resultText]) {
@@ -117,9 +117,9 @@ test("1,500 classes: the summary is fast and fits a screen; the CSV file is comp
 });
 
 test("few classes: every class with its rows, and the whole matrix", async () => {
-  const data = await dataOf(["ham", "spam", "news"], 300);
+  const data = await alternatingData(["ham", "spam", "news"], 300);
   const resultText = describeResult(
-    resultOf(data, (truth) => (truth === 1 ? 0 : truth)),
+    makeResult(data, (truth) => (truth === 1 ? 0 : truth)),
     80,
   );
   assert.match(resultText, /│ test set: truth │ predicted ham │ predicted news │ predicted spam │/);
@@ -130,7 +130,7 @@ test("few classes: every class with its rows, and the whole matrix", async () =>
 });
 
 test("the parts of a data set have rows of their own", async () => {
-  const data = await dataOf(["ham", "spam"], 100);
+  const data = await alternatingData(["ham", "spam"], 100);
   // The first class is always predicted, each with a probability of a half.
   const predictions = predict(data, () => 0);
   const record = recordOf(data, predictions);
@@ -139,8 +139,8 @@ test("the parts of a data set have rows of their own", async () => {
   const [first, second] = [predictions.filter(isFirst), predictions.filter((one) => !isFirst(one))];
   const undecided = (one: Prediction) => ({ ...one, probabilities: Float64Array.of(0.5, 0.5) });
   const parts = [
-    { name: "one", ...evaluationOf(first.map(undecided), truth) },
-    { name: "other", ...evaluationOf([...second, first[0]!].map(undecided), truth) },
+    { name: "one", ...evaluateRows(first.map(undecided), truth) },
+    { name: "other", ...evaluateRows([...second, first[0]!].map(undecided), truth) },
   ];
   const text = describeResult({ ...record, results: { ...record.results!, parts } }, 100);
   const row = (name: string, rows: number, accuracy: number) =>
@@ -150,7 +150,7 @@ test("the parts of a data set have rows of their own", async () => {
 });
 
 test("the run beside the baselines: where they win, the summary says so and what to try", async () => {
-  const data = await dataOf(["ham", "spam"], 100);
+  const data = await alternatingData(["ham", "spam"], 100);
   // Better than the most frequent class, and worse than bag of words.
   const right = predict(data, (label) => label);
   const predictions = right.map((one, i) => ({ ...one, label: i < 5 ? 1 - one.label : one.label }));
@@ -192,7 +192,7 @@ test("few test rows make the accuracy a rough guess; classes without any have no
     split: "ordered",
   });
   const text = describeResult(
-    resultOf(data, () => data.labels.indexOf("spam")),
+    makeResult(data, () => data.labels.indexOf("spam")),
     120,
   );
   assert.match(text, /│ spam +│ +6 │ +75.0 \(/);
@@ -205,9 +205,9 @@ test("few test rows make the accuracy a rough guess; classes without any have no
 });
 
 test("a run that learned nothing says so, with a learning rate to try", async () => {
-  const data = await dataOf(["ham", "spam"], 400);
-  const result = resultOf(data, (label) => label);
-  const lossOf = (loss: number) => {
+  const data = await alternatingData(["ham", "spam"], 400);
+  const result = makeResult(data, (label) => label);
+  const perplexityLine = (loss: number) => {
     const one = { rows: 1, loss, accuracy: 0.5 };
     return { train: one, val: one, test: one };
   };
@@ -216,11 +216,14 @@ test("a run that learned nothing says so, with a learning rate to try", async ()
     return /note: (.*)/.exec(describeResult(record, 200))?.[1] ?? "";
   };
   assert.is(
-    note({ before: lossOf(0.7), after: lossOf(3), options: { ...DEFAULTS, lr: 5 } }),
+    note({ before: perplexityLine(0.7), after: perplexityLine(3), options: { ...DEFAULTS, lr: 5 } }),
     "The training loss did not fall: 0.7000 before training, 3.0000 after it. Try --lr 0.001",
   );
-  assert.match(note({ before: lossOf(0.7), after: lossOf(0.7), options: { ...DEFAULTS, lr: 1e-9 } }), "Try --lr 0.001");
-  assert.match(note({ before: lossOf(0.7), after: lossOf(0.8) }), "Try --lr 0.00025");
+  assert.match(
+    note({ before: perplexityLine(0.7), after: perplexityLine(0.7), options: { ...DEFAULTS, lr: 1e-9 } }),
+    "Try --lr 0.001",
+  );
+  assert.match(note({ before: perplexityLine(0.7), after: perplexityLine(0.8) }), "Try --lr 0.00025");
   const predictions = predict(data, () => 0);
   const measured = (some: Prediction[]) => note({ test: measureTest(data, some, baselines(data)) });
   const always = predictions.filter(({ row }) => data.test.label(row) === 0).length;
@@ -236,8 +239,8 @@ test("a run that learned nothing says so, with a learning rate to try", async ()
 });
 
 test("the summary says why a run ended early, and which evaluation was kept", async () => {
-  const data = await dataOf(["ham", "spam"], 100);
-  const result = resultOf(data, (label) => label);
+  const data = await alternatingData(["ham", "spam"], 100);
+  const result = makeResult(data, (label) => label);
   const records = [4, 8, 12].map((step, i) => ({ step, val: { rows: 1, loss: 0.5 + i, accuracy: 1 } }));
   const stopped = {
     ...result,
@@ -267,12 +270,12 @@ test("classes without a row in a set are named", async () => {
 
 test("labels and file names: one line, truncated, without control characters", async () => {
   const labels = ["\u001b[2Jham", `spam ${"x".repeat(10_000)}`, "two\nlines", "\u202egnp.exe"];
-  const data = await dataOf(labels, 400);
+  const data = await alternatingData(labels, 400);
   for (const width of [80, 200]) {
     const text = [
       describeData(data, "m\u0007", "auto", width),
       describeResult(
-        resultOf(data, () => 0),
+        makeResult(data, () => 0),
         width,
       ),
     ].join("\n");
@@ -320,9 +323,9 @@ test("lines: broken between words at the terminal's width, but for tables and be
 });
 
 test("the result says of how many training rows its figures are", async () => {
-  const data = await dataOf(["ham", "spam"], 100);
+  const data = await alternatingData(["ham", "spam"], 100);
   const text = describeResult(
-    resultOf(data, (label) => label),
+    makeResult(data, (label) => label),
     80,
   );
   assert.match(text, /│ train \* +│ +20 │/);

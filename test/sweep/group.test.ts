@@ -1,4 +1,4 @@
-/** Trials of a sweep that are trained at once: the same files as of trials that ran alone, whatever happens to one of them. */
+/** Trials of a sweep that are trained together: the same files as from trials alone, whatever happens to one. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -6,11 +6,11 @@ import type { Backend } from "../../src/backend/backend.ts";
 import { DeviceError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import type { ModelPlan } from "../../src/model/gpt2.ts";
-import { type Arm, listCells, type Trial, trialsOf } from "../../src/sweep/grid.ts";
+import { type Arm, listCells, runnableTrials, type Trial } from "../../src/sweep/grid.ts";
 import { runTrials, type SweepEvent } from "../../src/sweep/runner.ts";
 import { readFinished, trialDirectory } from "../../src/sweep/store.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
-import { memoryOf } from "../../src/train/records.ts";
+import { peakMemory } from "../../src/train/records.ts";
 import { planRounds } from "../../src/train/scheduler.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, within } from "../helpers/device.ts";
@@ -33,7 +33,7 @@ function testOnBoth(name: string, body: (on: Device) => Promise<void>, devices: 
 
 async function trialsFor(...arms: Arm[]): Promise<Trial[]> {
   const base = { epochs: 2, batchSize: 4, lr: 1e-2, model };
-  return trialsOf(await listCells({ base, arms }, 1, () => ({})));
+  return runnableTrials(await listCells({ base, arms }, 1, () => ({})));
 }
 
 const GRID: Arm = { rank: [2, 4], alpha: [2, 4] };
@@ -45,7 +45,7 @@ interface Options {
 }
 
 /** The directory of a sweep on a device. */
-const pathOf = (on: Device, out: string) => join(folder, on, out);
+const sweepPath = (on: Device, out: string) => join(folder, on, out);
 
 /** Runs trials. Returns what is told of them, but for steps and evaluations. */
 async function run(on: Device, out: string, trials: readonly Trial[], options: Options = {}): Promise<string[]> {
@@ -53,7 +53,7 @@ async function run(on: Device, out: string, trials: readonly Trial[], options: O
   const abort = new AbortController();
   const seen: string[] = [];
   const failed = await runTrials({
-    ...{ out: pathOf(on, out), trials, device, data: await loading, signal: abort.signal, check: async () => {} },
+    ...{ out: sweepPath(on, out), trials, device, data: await loading, signal: abort.signal, check: async () => {} },
     onEvent(event) {
       if (event.type === "group" || event.type === "divided") seen.push(`${event.type} ${event.count}`);
       else if (event.type === "failed" || event.type === "resumed") seen.push(`${event.type} ${event.trial.name}`);
@@ -66,7 +66,7 @@ async function run(on: Device, out: string, trials: readonly Trial[], options: O
 /** Runs each trial by itself, unless that was done. */
 async function runAlone(on: Device, trials: readonly Trial[]): Promise<void> {
   for (const trial of trials)
-    if (!(await readFinished(pathOf(on, ALONE), trial)))
+    if (!(await readFinished(sweepPath(on, ALONE), trial)))
       assert.equal(await run(on, ALONE, [trial]), ["group 1", "0 failed"]);
 }
 
@@ -74,7 +74,7 @@ const ALONE = "alone";
 
 /** The files of a trial without its times. */
 function filesOf(on: Device, out: string, trial: Trial): Map<string, string> {
-  const directory = trialDirectory(pathOf(on, out), trial);
+  const directory = trialDirectory(sweepPath(on, out), trial);
   const files = snapshot(directory);
   const edit = (name: string, change: (text: string) => string) =>
     files.set(name, change(readFileSync(join(directory, name), "utf8")));
@@ -135,7 +135,7 @@ testOnBoth(
     assert.is(resumed[1], trials.length);
     assert.ok(resumed[3]! > 0 && resumed[3]! < trials.length, resumed.join());
     await assertSame(on, "unlike", trials);
-    const early = (await readFinished(pathOf(on, "unlike"), trials.at(-1)!))!;
+    const early = (await readFinished(sweepPath(on, "unlike"), trials.at(-1)!))!;
     assert.ok(early.evaluations.at(-1)!.step < 9 * 8, "patience ended it");
   },
   ["webgpu"],
@@ -146,9 +146,9 @@ testOnBoth("a trial whose rate is too high is named, and the others are as witho
   const bad = trials.at(-1)!;
   const group = `group ${isCPU(on) ? 2 : 5}`;
   assert.equal(await run(on, "diverged", trials), [group, `failed ${bad.name}`, "1 failed"]);
-  const error = readFileSync(join(pathOf(on, "diverged"), "trials", `${bad.name}.error.txt`), "utf8");
+  const error = readFileSync(join(sweepPath(on, "diverged"), "trials", `${bad.name}.error.txt`), "utf8");
   assert.match(error, /is not finite\n.*step \d+ of .*learning rate/);
-  assert.is(await readFinished(pathOf(on, "diverged"), bad), null);
+  assert.is(await readFinished(sweepPath(on, "diverged"), bad), null);
   await assertSame(on, "diverged", trials.slice(0, 4));
 });
 
@@ -170,7 +170,7 @@ test("trials of other types of weights, modes, models or steps are in other grou
     [[2, 3], "base model in f16"],
     [[4], "mode bitfit"],
     [[5], "2 batches a step"],
-    [[6], "only blocks from 1 on run"],
+    [[6], "frozen blocks: 1"],
   ]);
   assert.match(rounds.at(-1)!.apart, "no such layer");
   await common.model.close();
@@ -188,7 +188,7 @@ test("a group has as many trials as fit into memory, which is far below that of 
   const [three] = await planRounds(common, jobs.slice(0, 3));
   const [four] = await planRounds(common, jobs);
   assert.ok(four!.bytes! > three!.bytes!);
-  assert.ok(four!.bytes! < 2 * memoryOf(prepareRun({ ...common, ...trials[0]!.options })));
+  assert.ok(four!.bytes! < 2 * peakMemory(prepareRun({ ...common, ...trials[0]!.options })));
   const small = within(device, three!.bytes!);
   assert.equal(await planRounds({ ...common, device: small }, jobs), [
     three,
@@ -221,7 +221,7 @@ testOnBoth("trials that cannot begin fail by themselves: a setting, a model, a d
     { model: join(folder, "lost") },
     { rank: 4, alpha: 2 },
   )) as [Trial, Trial, Trial, Trial, Trial];
-  const out = pathOf(on, "bad");
+  const out = sweepPath(on, "bad");
   mkdirSync(join(out, "trials"), { recursive: true });
   writeFileSync(trialDirectory(out, taken), "mine");
   const seen = await run(on, "bad", [good, other, bad, lost, taken]);
@@ -234,8 +234,12 @@ testOnBoth("trials that cannot begin fail by themselves: a setting, a model, a d
 
 testOnBoth("an error that is a bug ends the sweep, and the trials beside it stop after a checkpoint", async (on) => {
   const trials = await trialsFor(GRID);
+  let isThrown = false;
   const onEvent = (event: SweepEvent) => {
-    if (event.type === "step" && event.trial === trials[1] && event.record.step === 9) throw new RangeError("a bug");
+    if (isThrown || event.type !== "step" || event.record.step !== 9) return;
+    // This trial is the first at its ninth step: none has ended.
+    isThrown = true;
+    throw new RangeError("a bug");
   };
   let thrown: unknown;
   await run(on, "bug", trials, { onEvent }).catch((error) => {
@@ -244,7 +248,7 @@ testOnBoth("an error that is a bug ends the sweep, and the trials beside it stop
   assert.instance(thrown, RangeError);
   // On the CPU the one beside it may have ended before.
   for (const trial of isCPU(on) ? trials.slice(1) : trials)
-    assert.is(await readFinished(pathOf(on, "bug"), trial), null);
+    assert.is(await readFinished(sweepPath(on, "bug"), trial), null);
   const seen = await run(on, "bug", trials);
   // On the CPU the one beside it may not have stepped.
   const resumed = seen.filter((event) => event.startsWith("resumed")).length;
@@ -260,7 +264,7 @@ testOnBoth(
     const check = async () => {
       throw new DeviceError("taken over");
     };
-    const args = { out: pathOf(on, "taken"), trials, device, data, signal, check, onEvent: () => {} };
+    const args = { out: sweepPath(on, "taken"), trials, device, data, signal, check, onEvent: () => {} };
     await assertFails(DeviceError, ["taken over"], () => runTrials(args));
     for (const trial of trials) assert.is(await readFinished(args.out, trial), null);
   },

@@ -6,7 +6,7 @@ import { MODES } from "../../src/config.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadTexts } from "../../src/data/texts.ts";
 import { toMarkdown } from "../../src/report/document.ts";
-import { listCells, trialsOf } from "../../src/sweep/grid.ts";
+import { listCells, runnableTrials } from "../../src/sweep/grid.ts";
 import { reportBlocks, writeReport } from "../../src/sweep/report.ts";
 import { runTrials } from "../../src/sweep/runner.ts";
 import { type FinishedCell, readCell, type TrialRecord, trialDirectory } from "../../src/sweep/store.ts";
@@ -23,7 +23,7 @@ test("the options of each mode's trials are those of a language model", async ()
   const arms = [{ mode: MODES.filter((mode) => mode !== "last_layer"), rank: [4, 8] }];
   const cells = await listCells({ base: { objective: "lm" }, arms }, 1, () => ({}));
   assert.is(cells.length, MODES.length);
-  for (const { options } of trialsOf(cells)) assert.equal(resolveOptions(options, "lm"), options);
+  for (const { options } of runnableTrials(cells)) assert.equal(resolveOptions(options, "lm"), options);
 });
 
 /** The cell with other losses on each document: `factor` times those that it has. */
@@ -52,7 +52,7 @@ test("a sweep of language models reports perplexity with bootstrap intervals and
   // A vocabulary of 50,257 is slow on a software GPU.
   const device = await testDevice("wasm 2 threads");
   const signal = new AbortController().signal;
-  const trials = trialsOf([cell!]);
+  const trials = runnableTrials([cell!]);
   const failed = await runTrials({ out, trials, device, data, signal, check: async () => {}, onEvent: () => {} });
   assert.is(failed, 0);
   const finished = await readCell(out, cell!);

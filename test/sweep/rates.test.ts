@@ -9,14 +9,14 @@ import { loadModel } from "../../src/io/hf.ts";
 import { trainableCount } from "../../src/model/trainable.ts";
 import { toMarkdown } from "../../src/report/document.ts";
 import type { RunSettings } from "../../src/run/settings.ts";
-import { type Arm, listCells, type Trial, trialsOf } from "../../src/sweep/grid.ts";
+import { type Arm, listCells, runnableTrials, type Trial } from "../../src/sweep/grid.ts";
 import { SWEEPS } from "../../src/sweep/presets.ts";
 import { reportBlocks, writeReport } from "../../src/sweep/report.ts";
 import { runTrials } from "../../src/sweep/runner.ts";
 import { costsIn, divide } from "../../src/sweep/shards.ts";
 import { type FinishedCell, keepError, readCell, type TrialRecord, trialDirectory } from "../../src/sweep/store.ts";
 import { resolveOptions } from "../../src/train/options.ts";
-import { specOf } from "../../src/train/sizes.ts";
+import { runSpec } from "../../src/train/sizes.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -26,14 +26,14 @@ import { cellOf, predicting } from "../helpers/trials.ts";
 const folder = temporaryFolder();
 const RATES = [1e-3, 1e-2, 3e-2];
 
-const cellsOf = (arms: Arm[], seeds: number, base = {}) => listCells({ base, arms }, seeds, () => ({}));
-const rateOf = ({ options }: Pick<Trial, "options">) => options.lr;
+const sweepCells = (arms: Arm[], seeds: number, base = {}) => listCells({ base, arms }, seeds, () => ({}));
+const trialRate = ({ options }: Pick<Trial, "options">) => options.lr;
 
 test("the first seed is trained at every rate, the others at the chosen one", async () => {
-  const [cell, ...more] = await cellsOf([{ mode: "last_layer", lr: { choose: RATES } }], 3);
+  const [cell, ...more] = await sweepCells([{ mode: "last_layer", lr: { choose: RATES } }], 3);
   assert.equal(more, []);
-  assert.equal(trialsOf([cell!]).map(rateOf), RATES);
-  const all = trialsOf([cell!], () => 1);
+  assert.equal(runnableTrials([cell!]).map(trialRate), RATES);
+  const all = runnableTrials([cell!], () => 1);
   assert.equal(
     all.map(({ options }) => [options.lr, options.seed]),
     [...RATES.map((lr) => [lr, 1]), [1e-2, 2], [1e-2, 3]],
@@ -43,9 +43,12 @@ test("the first seed is trained at every rate, the others at the chosen one", as
     { mode: "last_layer", lr: 1e-2 },
     { mode: "last_layer", lr: { choose: RATES } },
   ];
-  const both = await cellsOf(arms, 3);
-  assert.is(trialsOf(both, () => 0).length, 3 + 2 + 2);
-  assert.is(trialsOf(both, ({ rates }) => rates.findIndex(([first]) => rateOf(first!) === 1e-2)).length, 3 + 2);
+  const both = await sweepCells(arms, 3);
+  assert.is(runnableTrials(both, () => 0).length, 3 + 2 + 2);
+  assert.is(
+    runnableTrials(both, ({ rates }) => rates.findIndex(([first]) => trialRate(first!) === 1e-2)).length,
+    3 + 2,
+  );
 });
 
 test("shards share all trials between them, whichever rates are chosen", async () => {
@@ -53,7 +56,7 @@ test("shards share all trials between them, whichever rates are chosen", async (
     { mode: ["last_layer", "all"], lr: 1e-2 },
     { mode: ["last_layer", "all"], lr: { choose: RATES } },
   ];
-  const cells = await cellsOf(arms, 3);
+  const cells = await sweepCells(arms, 3);
   // Three seeds of two cells; two more rates of two cells, and two further seeds at one of those.
   const count = 6 + 4 + 4;
   const parts = divide(cells, count, () => 1);
@@ -63,28 +66,29 @@ test("shards share all trials between them, whichever rates are chosen", async (
     parts,
   );
   for (const chosen of [0, 1, 2])
-    for (const { key } of trialsOf(cells, ({ rates }) => Math.min(chosen, rates.length - 1))) assert.ok(parts.has(key));
-  const atOnce = trialsOf(cells).map(({ key }) => parts.get(key)!);
+    for (const { key } of runnableTrials(cells, ({ rates }) => Math.min(chosen, rates.length - 1)))
+      assert.ok(parts.has(key));
+  const atOnce = runnableTrials(cells).map(({ key }) => parts.get(key)!);
   assert.is(new Set(atOnce).size, atOnce.length);
 });
 
 test("the costliest trials are given away first, each to the part with the least to do; equal ones in turns", async () => {
   const rates = [1, 2, 3, 4, 5, 6].map((i) => i / 1000);
-  const partsOf = async (count: number, costs: readonly number[]) => {
-    const cells = await cellsOf([{ lr: rates }], 1);
-    const parts = divide(cells, count, (trial) => costs[rates.indexOf(rateOf(trial))]!);
-    return trialsOf(cells).map(({ key }) => parts.get(key));
+  const shareTrials = async (count: number, costs: readonly number[]) => {
+    const cells = await sweepCells([{ lr: rates }], 1);
+    const parts = divide(cells, count, (trial) => costs[rates.indexOf(trialRate(trial))]!);
+    return runnableTrials(cells).map(({ key }) => parts.get(key));
   };
-  assert.equal(await partsOf(2, [1, 1, 8, 1, 4, 1]), [2, 2, 1, 2, 2, 2]);
-  assert.equal(await partsOf(3, [7, 7, 7, 7, 7, 7]), [1, 2, 3, 1, 2, 3]);
+  assert.equal(await shareTrials(2, [1, 1, 8, 1, 4, 1]), [2, 2, 1, 2, 2, 2]);
+  assert.equal(await shareTrials(3, [7, 7, 7, 7, 7, 7]), [1, 2, 3, 1, 2, 3]);
 });
 
 test("estimated operations: of the steps with their backward pass, of a frozen prefix only once; 1 of what cannot start", async () => {
   const data = await tinyData(messages(24));
   const model = await loadModel(tinyModel(join(folder, "costs")));
   await model.close();
-  const costOf = costsIn(data, () => model);
-  const cost = async (arm: Arm) => costOf((await cellsOf([arm], 1))[0]!.rates[0]![0]!);
+  const trialCost = costsIn(data, () => model);
+  const cost = async (arm: Arm) => trialCost((await sweepCells([arm], 1))[0]!.rates[0]![0]!);
   const epochs = 100;
   const [all, lora, head] = await Promise.all(
     ["all", "lora", "last_layer"].map((mode) => cost({ mode, epochs, rank: 1 })),
@@ -104,24 +108,24 @@ test("what cannot be chosen from is refused by name", async () => {
     [{ chose: [1e-3, 1e-2] }, ["two or more different rates", "chose"]],
     [{ choose: [1e-3, 0] }, ["lr", "above 0"]],
   ] as [unknown, string[]][])
-    await assertFails(ConfigError, words, () => cellsOf([{ lr }], 1));
+    await assertFails(ConfigError, words, () => sweepCells([{ lr }], 1));
   await assertFails(ConfigError, ["more learning rates than others", "2 and 3"], () =>
-    cellsOf([{ lr: { choose: [1e-3, 1e-2] } }, { mode: "all", lr: { choose: RATES } }], 1),
+    sweepCells([{ lr: { choose: [1e-3, 1e-2] } }, { mode: "all", lr: { choose: RATES } }], 1),
   );
-  await assertFails(ConfigError, ["rank", "choose"], () => cellsOf([{ rank: { choose: [4, 8] } }], 1));
+  await assertFails(ConfigError, ["rank", "choose"], () => sweepCells([{ rank: { choose: [4, 8] } }], 1));
   await assertFails(ConfigError, ["at most 100000", "100002: 1 combinations"], () =>
-    cellsOf([{ lr: { choose: RATES } }], 100_000),
+    sweepCells([{ lr: { choose: RATES } }], 100_000),
   );
 });
 
 test("presets: each method has as many rates as any other; the tuned grid has the shared rate among them", async () => {
-  const armsOf = (name: string, settings = {}) => {
+  const presetArms = (name: string, settings = {}) => {
     const { arms, base } = SWEEPS[name]!;
     return typeof arms === "function" ? arms(TINY, { ...base, ...settings }) : arms;
   };
-  const methods = await cellsOf(armsOf("methods"), 2);
+  const methods = await sweepCells(presetArms("methods"), 2);
   assert.equal([...new Set(methods.map(({ rates }) => rates.length))], [5]);
-  const lora = await cellsOf(armsOf("lora", { lr: 1e-3 }), 1, { lr: 1e-3 });
+  const lora = await sweepCells(presetArms("lora", { lr: 1e-3 }), 1, { lr: 1e-3 });
   assert.equal(
     lora.map(({ rates }) => rates.length),
     [...Array(16).fill(1), ...Array(16).fill(5)],
@@ -131,19 +135,19 @@ test("presets: each method has as many rates as any other; the tuned grid has th
 });
 
 test("methods: sizes have the number of trainable parameters nearest to LoRA's; virtual tokens at most an eighth of the context", () => {
-  const methodsOf = (config: GPT2Config, settings: RunSettings = {}) => {
+  const methodArms = (config: GPT2Config, settings: RunSettings = {}) => {
     const arms = (SWEEPS.methods!.arms as (model: GPT2Config, settings: RunSettings) => Arm[])(config, settings);
     const { objective = "classification" } = settings;
     const data = { objective, labels: objective === "lm" ? [] : ["0", "1"] };
     return arms.map(({ lr: _, ...size }) => {
       const count = (other: object) =>
-        trainableCount(specOf({ config }, data, resolveOptions({ ...size, ...other }, objective)));
+        trainableCount(runSpec({ config }, data, resolveOptions({ ...size, ...other }, objective)));
       return { mode: size.mode as Mode, size, count };
     });
   };
   const large = { ...TINY, n_layer: 12, n_head: 12, n_embd: 768, n_positions: 1024 };
   for (const settings of [{}, { objective: "lm" }] as const) {
-    const methods = methodsOf(large, settings);
+    const methods = methodArms(large, settings);
     assert.equal(
       methods.map(({ mode }) => mode),
       MODES.filter((mode) => !("objective" in settings && mode === "last_layer")),
@@ -160,9 +164,9 @@ test("methods: sizes have the number of trainable parameters nearest to LoRA's; 
     }
     assert.is(methods.find(({ mode }) => mode === "prompt")!.size.virtualTokens, 128);
   }
-  const rank = methodsOf(large, { rank: 1 }).find(({ mode }) => mode === "adapter")!;
+  const rank = methodArms(large, { rank: 1 }).find(({ mode }) => mode === "adapter")!;
   assert.ok((rank.size as { bottleneck: number }).bottleneck < 10);
-  for (const { mode, size } of methodsOf(TINY))
+  for (const { mode, size } of methodArms(TINY))
     if (mode === "prompt") assert.equal(size as object, { mode, virtualTokens: 8 });
 });
 
@@ -172,7 +176,7 @@ async function chosenSweep() {
   const data = await tinyData(messages(12));
   const model = tinyModel(join(folder, "model"));
   const arms = [{ mode: "last_layer", lr: { choose: RATES } }];
-  const cells = await cellsOf(arms, 2, { model, epochs: 1, batchSize: 4, classWeights: "none" });
+  const cells = await sweepCells(arms, 2, { model, epochs: 1, batchSize: 4, classWeights: "none" });
   const device = await testDevice();
   const run = (trials: readonly Trial[]) =>
     runTrials({
@@ -193,7 +197,7 @@ function change(out: string, trial: Trial, to: (record: TrialRecord) => void): v
 
 test("the rate is chosen on the validation set once every rate has ended; the report says which and why", async () => {
   const { out, data, cell, run } = await chosenSweep();
-  const [low, middle, high] = trialsOf([cell]) as [Trial, Trial, Trial];
+  const [low, middle, high] = runnableTrials([cell]) as [Trial, Trial, Trial];
   await run([low, middle]);
   const some = await readCell(out, cell);
   assert.equal([some.chosen, some.missing, some.trials], [undefined, [high], []]);
@@ -216,11 +220,11 @@ test("the rate is chosen on the validation set once every rate has ended; the re
   }
   const isChosen = ({ chosen }: FinishedCell) => chosen;
   const before = await readCell(out, cell);
-  const [later, ...more] = trialsOf([before], isChosen).filter(({ options }) => options.seed === 2);
-  assert.equal([rateOf(later!), more], [RATES[0], []]);
+  const [later, ...more] = runnableTrials([before], isChosen).filter(({ options }) => options.seed === 2);
+  assert.equal([trialRate(later!), more], [RATES[0], []]);
   await run([later!]);
   const cells: FinishedCell[] = [await readCell(out, cell)];
-  assert.equal(cells[0]!.trials.map(rateOf), [RATES[0], RATES[0]]);
+  assert.equal(cells[0]!.trials.map(trialRate), [RATES[0], RATES[0]]);
   const markdown = await writeReport(out, cells, data, "About the arms.");
   for (const words of [
     "each of 1 setting was trained with seed 1 at each of 3 rates",

@@ -13,7 +13,7 @@ import { loraShapes } from "../../src/names.ts";
 import { memoryTotals } from "../../src/plan/memory.ts";
 import { type Block, toHtml, toMarkdown } from "../../src/report/document.ts";
 import { PRESETS } from "../../src/run/settings.ts";
-import { describeTrial, listCells, type SweepSpec, type Trial, trialsOf } from "../../src/sweep/grid.ts";
+import { describeTrial, listCells, runnableTrials, type SweepSpec, type Trial } from "../../src/sweep/grid.ts";
 import { SWEEPS } from "../../src/sweep/presets.ts";
 import * as report from "../../src/sweep/report.ts";
 import { runTrials, type SweepEvent } from "../../src/sweep/runner.ts";
@@ -26,9 +26,9 @@ import {
   readFinished,
   type TrialRecord,
 } from "../../src/sweep/store.ts";
-import { sizeOf } from "../../src/tensor.ts";
+import { numel } from "../../src/tensor.ts";
 import { loraConfig } from "../../src/train/options.ts";
-import { memoryOf } from "../../src/train/records.ts";
+import { peakMemory } from "../../src/train/records.ts";
 import { train } from "../../src/train/trainer.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -45,18 +45,18 @@ function presetFor(name: string, model: GPT2Config = GPT2): SweepSpec {
 }
 
 /** All trials: nothing is chosen. */
-const listTrials = async (...args: Parameters<typeof listCells>) => trialsOf(await listCells(...args));
+const listTrials = async (...args: Parameters<typeof listCells>) => runnableTrials(await listCells(...args));
 
 /** Trials as cells at a shared learning rate. */
-function cellsOf(trials: readonly TrialRecord[]): FinishedCell[] {
-  const keyOf = ({ trial, options }: TrialRecord) => JSON.stringify([trial.model, { ...options, seed: 0 }]);
-  return [...new Set(trials.map(keyOf))].map((key) => cellOf(trials.filter((trial) => keyOf(trial) === key)));
+function toCells(trials: readonly TrialRecord[]): FinishedCell[] {
+  const cellKey = ({ trial, options }: TrialRecord) => JSON.stringify([trial.model, { ...options, seed: 0 }]);
+  return [...new Set(trials.map(cellKey))].map((key) => cellOf(trials.filter((trial) => cellKey(trial) === key)));
 }
 
 const reportBlocks = (trials: readonly TrialRecord[], data: LoadedDataset) =>
-  report.reportBlocks(cellsOf(trials), data);
+  report.reportBlocks(toCells(trials), data);
 const writeReport = (out: string, trials: readonly TrialRecord[], data: LoadedDataset) =>
-  report.writeReport(out, cellsOf(trials), data);
+  report.writeReport(out, toCells(trials), data);
 
 const TINY_RUN = { epochs: 1, batchSize: 4, rank: 2, alpha: 4, lr: 1e-2 };
 
@@ -82,13 +82,13 @@ test("the published experiment has 19 distinct trials; the other presets have th
 });
 
 test("layers preset: all blocks, each half and each block, with an equal number of parameters", async () => {
-  const valuesOf = ({ options }: Trial) => {
+  const trialValues = ({ options }: Trial) => {
     const shapes = loraShapes(GPT2, loraConfig(options), 2);
-    return [...shapes.values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
+    return [...shapes.values()].reduce((sum, shape) => sum + numel(shape), 0);
   };
   const trials = await listTrials(presetFor("layers"), 1, () => ({}));
   assert.is(trials.length, 15);
-  assert.equal([...new Set(trials.map(valuesOf))], [12 * 4 * 18 * 768]);
+  assert.equal([...new Set(trials.map(trialValues))], [12 * 4 * 18 * 768]);
   assert.equal(
     trials.slice(0, 4).map((trial) => describeTrial(trial).replace(/^.*proj/, "")),
     ["", ", in blocks 0-5", ", in blocks 6-11", ", in block 0"],
@@ -341,12 +341,12 @@ test("the best setting has the lowest mean validation loss, as the evaluation th
   const { out, data, trials } = await tinySweep("whole");
   const result = (await readFinished(out, trials.find(({ options }) => options.mode === "lora")!))!;
   const { after } = result.results;
-  const trialOf = (alpha: number, loss: number, accuracy: number): TrialRecord => ({
+  const variedTrial = (alpha: number, loss: number, accuracy: number): TrialRecord => ({
     ...result,
     options: { ...result.options, alpha },
     results: { ...result.results, after: { ...after, val: { ...after.val, loss, accuracy } } },
   });
-  const blocks = reportBlocks([trialOf(2, 0.5, 1), trialOf(4, 0.4, 0.5), trialOf(8, Number.NaN, 1)], data);
+  const blocks = reportBlocks([variedTrial(2, 0.5, 1), variedTrial(4, 0.4, 0.5), variedTrial(8, Number.NaN, 1)], data);
   assert.match(toMarkdown(blocks), /best setting, with the lowest validation loss, is LoRA, rank 2, alpha 4\./);
 });
 
@@ -421,8 +421,8 @@ test("the memory of a run with a frozen prefix includes the prefix and its outpu
   assert.ok(result.prefix !== null && result.prefix.bytes > 0);
   const [top, lower] = [result.plan, result.prefix!.plan].map(({ memory }) => memoryTotals(memory).total);
   assert.ok(lower! > top!);
-  assert.is(memoryOf(result), lower! + result.prefix!.bytes);
-  assert.is(memoryOf({ ...result, prefix: null }), top);
+  assert.is(peakMemory(result), lower! + result.prefix!.bytes);
+  assert.is(peakMemory({ ...result, prefix: null }), top);
 });
 
 test("a report on hundreds of classes and on long labels is bounded", async () => {

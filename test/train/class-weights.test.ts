@@ -7,7 +7,7 @@ import { fineTune } from "../../src/index.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { macroF1 } from "../../src/report/statistics.ts";
 import { describeData } from "../../src/run/summary.ts";
-import { classWeightsOf, isUnequal } from "../../src/train/class-weights.ts";
+import { isUnequal, weighClasses } from "../../src/train/class-weights.ts";
 import { ofMode, resolveOptions } from "../../src/train/options.ts";
 import type { FineTuneArguments } from "../../src/train/trainer.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
@@ -54,13 +54,13 @@ test("weights are as 1 / sqrt(rows of the class) with mean 1, by class id, where
   // Numeric labels keep their order. 16 * 0.75 + 4 * 1.5 + 1 * 3 is 21, the number of rows.
   const data = await withRows({ "10": 16, "2": 4, "1": 1 });
   assert.equal([...data.labels].sort(), ["1", "10", "2"]);
-  const weights = classWeightsOf(data, "auto")!;
+  const weights = weighClasses(data, "auto")!;
   const expected: Record<string, number> = { "10": 0.75, "2": 1.5, "1": 3 };
   assert.equal(
     [...weights],
     data.labels.map((label) => expected[label]!),
   );
-  assert.is(classWeightsOf(data, "none"), undefined);
+  assert.is(weighClasses(data, "none"), undefined);
   assert.equal([isUnequal(await withRows({ a: 3, b: 2 })), isUnequal(await withRows({ a: 8, b: 5 }))], [false, true]);
 });
 
@@ -70,7 +70,7 @@ test("a step's loss is the weighted mean, an evaluation's the mean; macro F1 is 
   const { size } = data.train;
   // One step of all rows, which changes no parameter.
   const { steps, results, predictions } = await run(data, { epochs: 1, batchSize: size, lr: 1e-30 });
-  const weights = classWeightsOf(data, "auto")!;
+  const weights = weighClasses(data, "auto")!;
   const of = predictions.map(({ row }) => weights[data.test.label(row)]!);
   const losses = predictions.map(({ row, probabilities }) => -Math.log(probabilities[data.test.label(row)]!));
   const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);

@@ -1,6 +1,6 @@
 /**
- * Language models beside PEFT and PyTorch (test/exchange/language.py; versions in expect.json): perplexity of a text, and a
- * whole training curve from the same adapter, in the same order, on gpt2-micro.
+ * Language models beside PEFT and PyTorch (test/exchange/language.py; versions in expect.json): perplexity of a text,
+ * and a whole training curve from the same adapter, in the same order, on gpt2-micro.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

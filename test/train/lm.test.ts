@@ -31,7 +31,7 @@ function texts(options: TextsOptions = {}, name = "lines.txt", content = LINES):
 
 const usual = modelAnd(() => texts());
 
-/** Only on the CPU: a vocabulary of 50,257 is slow on a software GPU. Other tests compare devices, with smaller ones. */
+/** Only on the CPU: a vocabulary of 50,257 is slow on a software GPU. Other tests compare devices, on smaller ones. */
 const device = () => testDevice("wasm 2 threads");
 
 async function run(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {
@@ -93,7 +93,8 @@ test("the losses on documents, or on blocks of a few long ones, add up to the lo
     assert.equal([sum(losses!.tokens), sum(losses!.bytes)], [tokens, bytes]);
     assertAllClose(of, [sum(losses!.loss) / tokens], [after.test.loss], BATCHING);
   }
-  // Each document is a text and an <|endoftext|>; one in a set of its own has the same loss as among others, to rounding.
+  // Each document is a text and an <|endoftext|>; one in a set of its own has the same loss as among others, to
+  // rounding.
   const { tokens, bytes } = documents.test.units();
   assert.equal(new Set(tokens.map((count, i) => `${count - 1} ${bytes[i]}`)).size, 5);
 });

@@ -10,7 +10,7 @@ import { ConfigError, FormatError } from "../../src/errors.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { dataSpec } from "../../src/run/settings.ts";
 import { ofMode } from "../../src/train/options.ts";
-import { bestOf, type Checkpoint, type TrainEvent, type TrainResult } from "../../src/train/records.ts";
+import { bestEvaluation, type Checkpoint, type TrainEvent, type TrainResult } from "../../src/train/records.ts";
 import { type FineTuneArguments, train } from "../../src/train/trainer.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -106,7 +106,7 @@ test("the validation set is evaluated once at each evaluation, and no further ti
 test("patience: ends after so many evaluations without a lower loss", async () => {
   const data = await contradiction();
   const { evaluations } = await run({ data });
-  const best = bestOf(evaluations)!;
+  const best = bestEvaluation(evaluations)!;
   for (const patience of [1, 3]) {
     const result = await run({ data, patience });
     assert.is(result.steps.length, best.step + patience * OPTIONS.evalEvery);
@@ -158,8 +158,8 @@ test("the best parameters must be in the checkpoint; patience needs a validation
 });
 
 /**
- * Aborts a run in the `piece`-th piece of work of the device's threads after the first step has been read. Every record is a
- * piece, because the clock makes each appear slow. Returns the checkpoint and the number of pieces so far.
+ * Aborts a run in the `piece`-th piece of work of the device's threads after the first step has been read. Every record
+ * is a piece, because the clock makes each appear slow. Returns the checkpoint and the number of pieces so far.
  */
 async function stopInside(piece: number): Promise<{ checkpoint: Checkpoint; pieces: number }> {
   const device = (await openWasm({ threads: 1 })) as WasmBackend;

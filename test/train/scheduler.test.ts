@@ -1,4 +1,4 @@
-/** The CPU in parts that work at the same time: their bits, their memory, their faults; and runs that are trained on them. */
+/** The CPU in parts that work at the same time: bits, memory, faults; and runs that are trained on them. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";

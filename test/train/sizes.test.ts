@@ -1,4 +1,4 @@
-/** What a run takes in memory: what `auto` chooses, what a run that does not fit is told, and the table of `train --plan`. */
+/** What a run takes in memory: the choice of `auto`, the advice if a run does not fit, the table of `train --plan`. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -6,9 +6,9 @@ import { WEIGHT_DTYPES } from "../../src/config.ts";
 import { ConfigError, DeviceError } from "../../src/errors.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
 import { describeMemory, memoryTable } from "../../src/run/memory-table.ts";
-import { optionsOf } from "../../src/sweep/grid.ts";
+import { expandArms } from "../../src/sweep/grid.ts";
 import { resolveOptions, type TrainOptions } from "../../src/train/options.ts";
-import { memoryOf } from "../../src/train/records.ts";
+import { peakMemory } from "../../src/train/records.ts";
 import {
   checkFits,
   nearestChange,
@@ -42,16 +42,16 @@ async function runs() {
     model: { config: CONFIG },
     data,
   });
-  const bytesOf = (options: TrainOptions, { batchSize = options.batchSize, ...size }: Partial<Size> = {}) =>
-    memoryOf(planRun(argsWithin(0), options, { dtype: "f32", recompute: false, batchSize, ...size }));
-  return { argsWithin, bytesOf };
+  const plannedBytes = (options: TrainOptions, { batchSize = options.batchSize, ...size }: Partial<Size> = {}) =>
+    peakMemory(planRun(argsWithin(0), options, { dtype: "f32", recompute: false, batchSize, ...size }));
+  return { argsWithin, plannedBytes };
 }
 const SIZES = WEIGHT_DTYPES.flatMap((dtype) => [false, true].map((recompute) => ({ dtype, recompute })));
 
 test("auto takes the first size that fits: the widest type, and recomputation before a narrower one", async () => {
-  const { argsWithin, bytesOf } = await runs();
+  const { argsWithin, plannedBytes } = await runs();
   const auto = resolveOptions({ dtype: "auto", batchSize: 32 });
-  const bytes = SIZES.map((size) => bytesOf(auto, size));
+  const bytes = SIZES.map((size) => plannedBytes(auto, size));
   for (const total of [...bytes, Math.min(...bytes) - 1]) {
     const expected = SIZES[bytes.findIndex((some) => some <= total)] ?? SIZES.at(-1)!;
     const { size, options, spec } = planFitting(argsWithin(total), auto);
@@ -70,9 +70,9 @@ test("auto takes the first size that fits: the widest type, and recomputation be
 });
 
 test("a run that does not fit is told the nearest change with which it does, and with it it does", async () => {
-  const { argsWithin, bytesOf } = await runs();
+  const { argsWithin, plannedBytes } = await runs();
   const options = resolveOptions({ recompute: "off", batchSize: 32 });
-  const narrower = (size: Partial<Size>) => bytesOf(options, size);
+  const narrower = (size: Partial<Size>) => plannedBytes(options, size);
   for (const [total, set, flags] of [
     [narrower({ recompute: true }), { recompute: "on" }, "use --recompute on, which takes"],
     [narrower({ dtype: "f16", recompute: true }), { dtype: "f16", recompute: "on" }, "use --dtype f16 --recompute on"],
@@ -122,7 +122,7 @@ test("a run chooses before it starts, and keeps what it chose; a sweep cannot le
   const few = await tinyData(messages(12));
   const args = { model, data: few, rank: 2, epochs: 1, lr: 0.01, batchSize: 4 };
   const f16 = { dtype: "f16", recompute: false, batchSize: 4 } as const;
-  const bytes = memoryOf(planRun({ ...args, device }, resolveOptions({ rank: 2 }), f16));
+  const bytes = peakMemory(planRun({ ...args, device }, resolveOptions({ rank: 2 }), f16));
   const tight = within(device, bytes);
   const [auto, given] = [
     await train({ ...args, device: tight, dtype: "auto" }),
@@ -133,7 +133,7 @@ test("a run chooses before it starts, and keeps what it chose; a sweep cannot le
   // Its rows are no whole number of blocks: f16 is the narrowest.
   await assertFails(DeviceError, ["use --dtype f16, which takes"], () => train({ ...args, device: tight }));
   const sweep = { base: {}, arms: [{ dtype: ["f16", "auto"] }] };
-  await assertFails(ConfigError, ["dtype auto is invalid in a sweep", "f32, f16"], () => [...optionsOf(sweep)]);
+  await assertFails(ConfigError, ["dtype auto is invalid in a sweep", "f32, f16"], () => [...expandArms(sweep)]);
   const report = await train({ ...args, device: tight }).catch((error) =>
     reportOfRun(error, { ...args, device: tight }),
   );
@@ -142,9 +142,9 @@ test("a run chooses before it starts, and keeps what it chose; a sweep cannot le
 });
 
 test("the table has every size, marks what does not fit and what the settings give", async () => {
-  const { argsWithin, bytesOf } = await runs();
+  const { argsWithin, plannedBytes } = await runs();
   const options = resolveOptions({ dtype: "q8", recompute: "off" });
-  const total = bytesOf(options, { dtype: "f16" });
+  const total = plannedBytes(options, { dtype: "f16" });
   const args = {
     ...argsWithin(total),
     device: { info: { kind: "wasm", name: "CPU", software: true } as const, ...argsWithin(total).device },
@@ -159,7 +159,7 @@ test("the table has every size, marks what does not fit and what the settings gi
   const present = table.rows.flat().filter((one) => one!.isPresent);
   assert.equal(
     present.map((one) => one!.bytes),
-    [bytesOf(options, { dtype: "q8" })],
+    [plannedBytes(options, { dtype: "q8" })],
   );
   const text = describeMemory(table, args, options);
   assert.match(text, /│ f32 +│ off .* x +│/);

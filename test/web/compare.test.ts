@@ -7,10 +7,10 @@ import { trainOptions } from "../../src/run/settings.ts";
 import { DEFAULTS, type TrainOptions } from "../../src/train/options.ts";
 import { steps } from "../../src/web/page/axes.ts";
 import { smoothed } from "../../src/web/page/chart.ts";
-import { outcomesOf, wordsOf } from "../../src/web/page/compare-results.ts";
+import { compareRuns, describeOutcomes } from "../../src/web/page/compare-results.ts";
 import { runsCsv } from "../../src/web/page/runs-csv.ts";
-import { nextOf, type PageRun, type PageSettings } from "../../src/web/protocol.ts";
-import { methodsOf } from "../../src/web/worker/compare.ts";
+import { nextRun, type PageRun, type PageSettings } from "../../src/web/protocol.ts";
+import { methodSettings } from "../../src/web/worker/compare.ts";
 import { test } from "../helpers/harness.ts";
 
 const SETTINGS: PageSettings = {
@@ -19,7 +19,7 @@ const SETTINGS: PageSettings = {
 };
 
 test("a comparison has seven methods with valid settings, each at its own rate, and the visitor's other settings", () => {
-  const [small, large] = [128, 768].map((n_embd) => methodsOf(SETTINGS, { n_embd }));
+  const [small, large] = [128, 768].map((n_embd) => methodSettings(SETTINGS, { n_embd }));
   assert.equal(
     small!.map((one) => describeMethod(trainOptions(one))),
     [
@@ -35,7 +35,12 @@ test("a comparison has seven methods with valid settings, each at its own rate, 
 });
 
 /** A finished run that is right about some of 100 test messages. */
-function runOf(id: string, options: Partial<TrainOptions>, loss: number, isRight: (i: number) => boolean): PageRun {
+function finishedRun(
+  id: string,
+  options: Partial<TrainOptions>,
+  loss: number,
+  isRight: (i: number) => boolean,
+): PageRun {
   const verdicts = Array.from({ length: 100 }, (_, i) => Number(isRight(i)));
   const correct = verdicts.reduce((a, b) => a + b, 0);
   const evaluation = { rows: 100, loss, accuracy: correct / 100 };
@@ -54,12 +59,12 @@ function runOf(id: string, options: Partial<TrainOptions>, loss: number, isRight
   return { id, record, model: "gpt2-micro", state: "finished", comparison: "c" } as unknown as PageRun;
 }
 
-const FULL = runOf("1", { mode: "all" }, 0.1, (i) => i < 95);
-const LORA = runOf("2", { mode: "lora", rank: 4, alpha: 8 }, 0.2, (i) => i < 93);
-const HEAD = runOf("3", { mode: "last_layer" }, 0.3, (i) => i < 60);
+const FULL = finishedRun("1", { mode: "all" }, 0.1, (i) => i < 95);
+const LORA = finishedRun("2", { mode: "lora", rank: 4, alpha: 8 }, 0.2, (i) => i < 93);
+const HEAD = finishedRun("3", { mode: "last_layer" }, 0.3, (i) => i < 60);
 
 test("runs are compared with the one of the lowest validation loss, on the same messages, with Holm's correction", () => {
-  const outcomes = outcomesOf([LORA, HEAD, FULL, { ...HEAD, state: "stopped" }]);
+  const outcomes = compareRuns([LORA, HEAD, FULL, { ...HEAD, state: "stopped" }]);
   assert.equal(
     outcomes.map(({ accuracy, standing }) => [accuracy, standing]),
     [
@@ -75,9 +80,9 @@ test("runs are compared with the one of the lowest validation loss, on the same 
     ["not distinguishable (p = 0.500)", "worse (p < 0.001)", "lowest validation loss"],
   );
   // Four discordant messages: p = 0.125. The smallest of three p-values is multiplied by 3, the others are no smaller.
-  const near = (id: string, wrong: number) => runOf(id, { mode: "lora" }, 0.5, (i) => i < 95 - wrong);
+  const near = (id: string, wrong: number) => finishedRun(id, { mode: "lora" }, 0.5, (i) => i < 95 - wrong);
   assert.equal(
-    outcomesOf([FULL, near("6", 7), near("7", 4), near("8", 6)]).map(({ words }) => words),
+    compareRuns([FULL, near("6", 7), near("7", 4), near("8", 6)]).map(({ words }) => words),
     [
       "lowest validation loss",
       "worse (p = 0.047)",
@@ -89,7 +94,7 @@ test("runs are compared with the one of the lowest validation loss, on the same 
 });
 
 test("a comparison in words: what is not distinguishable, who wins, and what LoRA buys", () => {
-  const text = wordsOf(outcomesOf([LORA, HEAD, FULL])).join("\n");
+  const text = describeOutcomes(compareRuns([LORA, HEAD, FULL])).join("\n");
   assert.match(
     text,
     "Full fine-tuning has the lowest validation loss. Beside it, on 100 test messages: LoRA rank 4 not distinguishable (p = 0.500) and head only worse (p < 0.001). (McNemar",
@@ -99,16 +104,16 @@ test("a comparison in words: what is not distinguishable, who wins, and what LoR
     text,
     "LoRA rank 4 beside full fine-tuning: not distinguishable (p = 0.500); a model of 7.33 M parameters",
   );
-  const poor = runOf("5", { mode: "lora", rank: 1 }, 0.4, (i) => i < 50);
-  assert.match(wordsOf(outcomesOf([poor, FULL]))[1]!, "Full fine-tuning wins: a model of 7.33 M parameters");
+  const poor = finishedRun("5", { mode: "lora", rank: 1 }, 0.4, (i) => i < 50);
+  assert.match(describeOutcomes(compareRuns([poor, FULL]))[1]!, "Full fine-tuning wins: a model of 7.33 M parameters");
   assert.match(text, "LoRA's adapter is a file of 1000 bytes");
   // On a large model, and where LoRA is the best, nothing is said about a small one.
   const large = { ...FULL, record: { ...FULL.record, parameters: 124e6 } };
-  assert.not.match(wordsOf(outcomesOf([LORA, large])).join("\n"), "enough to train");
-  const better = runOf("4", { mode: "lora", rank: 16 }, 0.05, () => true);
-  assert.match(wordsOf(outcomesOf([better, HEAD, FULL]))[0]!, "LoRA rank 16 has the lowest validation loss.");
-  assert.equal(wordsOf(outcomesOf([FULL])), []);
-  assert.equal(wordsOf(outcomesOf([])), []);
+  assert.not.match(describeOutcomes(compareRuns([LORA, large])).join("\n"), "enough to train");
+  const better = finishedRun("4", { mode: "lora", rank: 16 }, 0.05, () => true);
+  assert.match(describeOutcomes(compareRuns([better, HEAD, FULL]))[0]!, "LoRA rank 16 has the lowest validation loss.");
+  assert.equal(describeOutcomes(compareRuns([FULL])), []);
+  assert.equal(describeOutcomes(compareRuns([])), []);
 });
 
 test("the next run of a comparison begins when none is active and none was stopped", () => {
@@ -116,7 +121,7 @@ test("the next run of a comparison begins when none is active and none was stopp
   const other: PageRun = { ...LORA, id: "7", state: "waiting", comparison: "other" };
   const after = (first: PageRun) => {
     // Newest first.
-    return nextOf(first, [other, ...waiting.toReversed(), first])?.id;
+    return nextRun(first, [other, ...waiting.toReversed(), first])?.id;
   };
   for (const state of ["finished", "failed"] as const) assert.is(after({ ...FULL, state }), "5");
   for (const state of ["stopped", "paused", "training", "stopping"] as const)

@@ -43,7 +43,7 @@ const copyButton = byId<HTMLButtonElement>("copy");
 const json = byId<HTMLTextAreaElement>("json");
 const say = (text: string) => setText(byId("status"), text);
 
-/** What the browser tells of the adapter. */
+/** What the browser reports about the adapter. */
 async function describeAdapter(): Promise<Result["adapter"]> {
   const adapter = await (await requestGPU())?.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) return null;
@@ -69,7 +69,7 @@ async function measure(): Promise<Result> {
       // A browser without WebGPU, or a driver that gives up: the CPU is measured all the same.
       if (!(error instanceof DeviceError)) throw error;
       result.errors.push(`${TITLES[kind]}: ${error.message}`);
-      showError(byId("error"), reportOf(error));
+      showError(byId("error"), describeError(error));
     }
   }
   return result;
@@ -87,7 +87,7 @@ async function measureDevice(kind: "webgpu" | "wasm", result: Result): Promise<v
     found.step = await measureMicroStep(device, isSoftwareDriver(first) ? 2 : 8, found.yardsticks);
     show(result);
     for (const product of productsFor(first)) {
-      say(`${TITLES[kind]}: ${product.name}, ${sizeOf(product)}`);
+      say(`${TITLES[kind]}: ${product.name}, ${productSize(product)}`);
       const [gflops] = await measureProduct([device], product, ROUNDS);
       found.products.push({ ...product, gflops: gflops! });
       show(result);
@@ -97,7 +97,7 @@ async function measureDevice(kind: "webgpu" | "wasm", result: Result): Promise<v
   }
 }
 
-const sizeOf = ({ m, n, k }: Product) => `${m} x ${n} x ${k}`;
+const productSize = ({ m, n, k }: Product) => `${m} x ${n} x ${k}`;
 const figure = (value: number) => {
   if (value >= 100) return count(Math.round(value));
   return value < 1 ? value.toFixed(2) : value.toPrecision(3);
@@ -142,7 +142,7 @@ function show({ devices }: Result): void {
       "GFLOP/s (and the share of the plain multiply-adds)",
       ["Product, m x n x k", ...titles],
       products.map((product, i) => [
-        h("span", {}, product.name, h("small", {}, sizeOf(product))),
+        h("span", {}, product.name, h("small", {}, productSize(product))),
         ...devices.map(({ products, yardsticks }) => {
           const median = products[i]?.gflops.median;
           return rate(median, yardsticks && median !== undefined ? median / yardsticks.multiplyAdd : null);
@@ -171,7 +171,7 @@ function kernelTable(title: string, kernels: readonly KernelFigures[]): Node {
   );
 }
 
-function reportOf(error: unknown): ErrorReport {
+function describeError(error: unknown): ErrorReport {
   if (!(error instanceof LowrankError)) return { name: "Error", summary: String(error) };
   const { remedy: _remedy, cause: _cause, ...details } = error.details;
   return { name: error.name, summary: error.message.split("\n")[0]!, ...details };
@@ -185,7 +185,7 @@ runButton.addEventListener("click", async () => {
     copyButton.disabled = false;
     say("Done.");
   } catch (error) {
-    showError(byId("error"), reportOf(error));
+    showError(byId("error"), describeError(error));
     say("");
   }
   runButton.disabled = false;

@@ -1,4 +1,4 @@
-/** A line chart over the number of training examples, with a legend, the values under the pointer, and a text description. */
+/** A line chart over training examples, with a legend, the values under the pointer, and a text description. */
 import { steps, svgText, verticalTitle } from "./axes.ts";
 import { h, svg } from "./dom.ts";
 import { count } from "./format.ts";

@@ -1,4 +1,4 @@
-/** The page's interface to its worker: asynchronous calls and events. A worker that has ended is replaced at the next call. */
+/** The page's interface to its worker: asynchronous calls and events. The next call replaces an ended worker. */
 import type { Answer, Api, Call, ErrorReport, Event, Method } from "../protocol.ts";
 
 /** The error that the worker returned for a call. */
@@ -52,14 +52,14 @@ export function openClient(): WorkerClient {
     };
     started.onmessage = ({ data }: MessageEvent<Answer | Event>) => {
       if (!("type" in data)) take(data);
-      // The browser grants the lock when the worker has ended: however busy that is, and also where no event tells of its end.
+      // The browser grants the lock when the worker has ended, even if no event reports it.
       else if (data.type === "alive") void navigator.locks.request(name, () => end());
       else tell(data);
     };
     started.onerror = ({ message }) => end(message || "its script could not be loaded");
     // Chromium has no `onmessageerror` here.
     started.addEventListener("messageerror", () => end("the page could not read its message"));
-    // Of one that replaces another; the answer is of no use.
+    // For a worker that replaces another; the answer is not needed.
     if (picked.size > 0) started.postMessage({ id: 0, method: "pick", args: [[...picked.values()]] } satisfies Call);
     return started;
   };
@@ -91,7 +91,7 @@ function reportOfEnd(message: string | undefined): ErrorReport {
 }
 
 /** The report of a failed call. Rethrows any other error. */
-export function reportOf(error: unknown): ErrorReport {
+export function failureReport(error: unknown): ErrorReport {
   if (error instanceof CallFailed) return error.report;
   throw error;
 }

@@ -1,11 +1,11 @@
-/** Compares methods: starts the runs of a comparison, and shows their table, their chart, and what they came to. */
+/** Compares methods: starts the runs of a comparison, and shows their table, their chart and their results. */
 
 import { MODES, type Mode } from "../../config.ts";
 import { showBytes } from "../../plan/memory.ts";
 import { showDuration } from "../../report/duration.ts";
 import { dataName, type RunRecord } from "../../run/record.ts";
 import { isUnderWay, type PageRun, type PageSettings } from "../protocol.ts";
-import { list, type Outcome, outcomesOf, shortName, wordsOf } from "./compare-results.ts";
+import { compareRuns, describeOutcomes, list, type Outcome, shortName } from "./compare-results.ts";
 import { byId, h, scrollArea, setText, table } from "./dom.ts";
 import { compact, count, percent } from "./format.ts";
 import { STATES } from "./runs-panel.ts";
@@ -63,7 +63,7 @@ export class ComparePanel {
     }).observe(this.chartPlace);
   }
 
-  /** Offers to compare methods with these settings; null: there are none. `seconds`: the estimated time of a run. Language models are not compared. */
+  /** Offers to compare methods with these settings, if any, for messages. `seconds`: the estimated time of a run. */
   offer(settings: PageSettings | null, seconds: number | null = null): void {
     const isLm = settings?.objective === "lm";
     if (settings) byId("compare").hidden = isLm && this.runs.length === 0;
@@ -88,7 +88,7 @@ export class ComparePanel {
     this.draw();
   }
 
-  /** The run with which the comparison goes on: one that was interrupted or stopped, else the next that waits. */
+  /** The run with which the comparison continues: one that was interrupted or stopped, else the next that waits. */
   private get unfinished(): PageRun | undefined {
     const resumed = ["interrupted", "paused", "stopped"];
     return this.runs.find(({ state }) => resumed.includes(state)) ?? this.runs.find(({ state }) => state === "waiting");
@@ -105,7 +105,7 @@ export class ComparePanel {
     const state =
       active.length === 0
         ? ""
-        : `Training ${numbers} of ${runs.length}${atOnce}: ${list(active.map(shortName))}. The comparison goes on after a reload.`;
+        : `Training ${numbers} of ${runs.length}${atOnce}: ${list(active.map(shortName))}. The comparison continues after a reload.`;
     setText(byId("compare-status"), state);
   }
 
@@ -113,23 +113,23 @@ export class ComparePanel {
   private progress(): void {
     for (const run of this.runs) {
       const place = document.querySelector(`#compare-table [data-run="${run.id}"]`);
-      if (place) setText(place, stateOf(run));
+      if (place) setText(place, showState(run));
     }
   }
 
   private draw(): void {
     const { runs } = this;
-    const outcomes = outcomesOf(runs);
+    const outcomes = compareRuns(runs);
     byId("compare-result").hidden = runs.length === 0;
     if (runs.length === 0) return;
     const [{ record, model }] = runs as [PageRun];
     const title = `Methods on ${dataName(record)}, ${model}`;
     byId("compare-table").replaceChildren(
-      scrollArea("Comparison of methods", table(title, HEADER, rowsOf(runs, outcomes))),
+      scrollArea("Comparison of methods", table(title, HEADER, comparisonRows(runs, outcomes))),
     );
     byId("compare-figure").hidden = outcomes.length === 0;
     if (outcomes.length > 0) this.chartPlace.replaceChildren(this.chart(outcomes));
-    byId("compare-words").replaceChildren(...wordsOf(outcomes).map((text) => h("p", { class: "note" }, text)));
+    byId("compare-words").replaceChildren(...describeOutcomes(outcomes).map((text) => h("p", { class: "note" }, text)));
   }
 
   private chart(outcomes: readonly Outcome[]): SVGElement {
@@ -144,7 +144,7 @@ export class ComparePanel {
   }
 }
 
-function rowsOf(runs: readonly PageRun[], outcomes: readonly Outcome[]) {
+function comparisonRows(runs: readonly PageRun[], outcomes: readonly Outcome[]) {
   return runs.map((run, i) => {
     const outcome = outcomes.find((one) => one.run === run);
     return [
@@ -152,7 +152,7 @@ function rowsOf(runs: readonly PageRun[], outcomes: readonly Outcome[]) {
       count(run.record.trainable),
       outcome
         ? h("span", {}, percent(outcome.accuracy), h("small", {}, between(outcome.interval)))
-        : h("span", { "data-run": run.id }, stateOf(run)),
+        : h("span", { "data-run": run.id }, showState(run)),
       outcome && showDuration(run.record.seconds),
       outcome && showBytes(run.record.saved),
       outcome?.words,
@@ -161,7 +161,7 @@ function rowsOf(runs: readonly PageRun[], outcomes: readonly Outcome[]) {
 }
 
 /** The state of a run, and how far it is while it trains. */
-function stateOf({ state, record: { step, steps } }: PageRun): string {
+function showState({ state, record: { step, steps } }: PageRun): string {
   return state === "training" ? `${STATES.training}, ${percent(step / steps, 0)}` : STATES[state];
 }
 

@@ -1,4 +1,4 @@
-/** What the finished runs of a comparison came to, in figures and in words. */
+/** The results of a comparison's finished runs, in figures and in words. */
 import { showBytes } from "../../plan/memory.ts";
 import { holm, type Interval, mcnemar, type Standing, showStanding, standing } from "../../report/statistics.ts";
 import { describeMethod } from "../../run/record.ts";
@@ -15,7 +15,7 @@ export interface Outcome {
   /** On the test set, as its interval. */
   accuracy: number;
   interval: Interval;
-  /** Beside the run with the lowest validation loss, which is `best` itself; in words with p, corrected for all comparisons. */
+  /** Against the run with the lowest validation loss, itself `best`; in words with p, corrected for all comparisons. */
   standing: "best" | Standing;
   words: string;
 }
@@ -30,10 +30,10 @@ const verdictsOf = ({ record }: PageRun) => record.results!.test!.verdicts.map((
 const validationLoss = ({ record }: PageRun) => record.results!.after.val.loss;
 
 /**
- * The finished runs, each against the one with the lowest validation loss: McNemar's exact test on the same test messages, with Holm's
- * correction. The test set chooses nothing.
+ * The finished runs, each against the one with the lowest validation loss: McNemar's exact test on the same test
+ * messages, with Holm's correction. The test set chooses nothing.
  */
-export function outcomesOf(runs: readonly PageRun[]): Outcome[] {
+export function compareRuns(runs: readonly PageRun[]): Outcome[] {
   const finished = runs.filter(({ state, record }) => state === "finished" && record.results?.test);
   const best = lowestLoss(finished, validationLoss) ?? finished[0];
   const others = finished.filter((run) => run !== best);
@@ -55,7 +55,7 @@ export function list(words: readonly string[]): string {
 }
 
 /** The statistics in sentences, and what the methods are good for. */
-export function wordsOf(outcomes: readonly Outcome[]): string[] {
+export function describeOutcomes(outcomes: readonly Outcome[]): string[] {
   const best = outcomes.find(({ standing }) => standing === "best");
   if (!best || outcomes.length < 2) return [];
   const rows = best.run.record.results!.test!.verdicts.length;

@@ -3,7 +3,7 @@
 import type { Objective } from "../../config.ts";
 import type { RunSettings } from "../../run/settings.ts";
 import type { ColumnReport, DataReport, TextsReport } from "../protocol.ts";
-import { reportOf, type WorkerClient } from "./client.ts";
+import { failureReport, type WorkerClient } from "./client.ts";
 import { bar, byId, h, onName, scrollArea, setText, svg, table } from "./dom.ts";
 import { ExamplesPanel } from "./examples-panel.ts";
 import { count, percent } from "./format.ts";
@@ -31,7 +31,7 @@ export class DataPanel {
   private readonly label = byId<HTMLSelectElement>("label-column");
   private readonly encoding = byId<HTMLSelectElement>("encoding");
   private picked: File | undefined;
-  /** The name of the hub's data set that was asked for last. */
+  /** The name of the hub's data set that was requested last. */
   private hubName = "";
   private readonly examples = new ExamplesPanel((file) => void this.takeExamples(file));
   /** The columns that a restored file had. */
@@ -137,7 +137,7 @@ export class DataPanel {
   }
 
   fail(error: unknown): void {
-    const report = reportOf(error);
+    const report = failureReport(error);
     showError(this.error, report, readings(report, this.objective === "lm" ? this.texts.encoding : this.encoding));
     this.report.replaceChildren();
   }
@@ -193,7 +193,7 @@ export class DataPanel {
   private async read(file: File, encoding: string): Promise<void> {
     this.file = null;
     byId("columns").hidden = true;
-    // Until the file is read, no run can start: it would be on the file before.
+    // Until the file is read, no run can start: it would use the previous file.
     this.choose();
     try {
       this.file = await this.client.pickData(file, encoding);
@@ -270,7 +270,7 @@ function describe(report: DataReport): HTMLElement[] {
           ),
         ]
       : []),
-    ...problemsOf(report),
+    ...problemList(report),
     h(
       "details",
       {},
@@ -292,7 +292,7 @@ function describe(report: DataReport): HTMLElement[] {
 /** Skipped rows that are shown at once. */
 const PROBLEMS = 3;
 
-function problemsOf({ problems, problemCount }: DataReport): HTMLElement[] {
+function problemList({ problems, problemCount }: DataReport): HTMLElement[] {
   if (problemCount === 0) return [];
   const rows = problemCount === 1 ? "1 invalid row was" : `${count(problemCount)} invalid rows were`;
   const list = (some: typeof problems) =>

@@ -19,7 +19,7 @@ const START: readonly ClassExamples[] = [
   { name: "negative", text: "" },
 ];
 
-const linesOf = ({ text }: ClassExamples) => text.split("\n").flatMap((line) => line.trim() || []);
+const exampleLines = ({ text }: ClassExamples) => text.split("\n").flatMap((line) => line.trim() || []);
 
 export class ExamplesPanel {
   private classes: ClassExamples[];
@@ -44,8 +44,8 @@ export class ExamplesPanel {
 
   /** The file with the examples; null while there are too few, which is said. */
   get file(): File | null {
-    const classes = this.classes.map((one) => ({ name: one.name.trim(), lines: linesOf(one) }));
-    const problem = problemOf(classes);
+    const classes = this.classes.map((one) => ({ name: one.name.trim(), lines: exampleLines(one) }));
+    const problem = findProblem(classes);
     const sum = classes.reduce((total, { lines }) => total + lines.length, 0);
     setText(this.help, problem ?? `${count(sum)} examples. More of them, and more varied ones, make a better model.`);
     if (problem !== null) return null;
@@ -99,7 +99,7 @@ export class ExamplesPanel {
 }
 
 /** What is missing before the examples can be used; null: nothing. */
-function problemOf(classes: readonly { name: string; lines: readonly string[] }[]): string | null {
+function findProblem(classes: readonly { name: string; lines: readonly string[] }[]): string | null {
   const names = classes.map(({ name }) => name);
   if (names.includes("")) return "Give each class a name.";
   const twice = names.find((name, i) => names.indexOf(name) < i);

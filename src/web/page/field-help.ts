@@ -27,14 +27,14 @@ export const FIELD_HELP: Readonly<Record<keyof Values, string>> = {
   dtype:
     "How the frozen weights are stored. float16 halves their memory, 8 bits need about a quarter, 4 bits (NF4, as in QLoRA) an eighth and round most; what is trained stays float32.",
   recompute:
-    "Makes the activations of each block again in the backward pass, in place of keeping them. It takes less memory and more time; the result is the same.",
+    "Recomputes the activations of each block in the backward pass instead of keeping them. It takes less memory and more time; the result is the same.",
   batchSize:
     "How many examples a step sees. Larger batches give steadier steps, fewer of them an epoch, and take more memory.",
   accumulate: "How many batches make one step. It acts like a larger batch without its memory.",
   batching:
     "Which examples share a batch. By length is faster where lengths differ much; random is the usual choice and mixes better.",
   schedule:
-    "How the learning rate goes on after the warm-up. Linear decay ends at zero, which steadies the last steps.",
+    "How the learning rate changes after the warm-up. Linear decay ends at zero, which steadies the last steps.",
   warmup:
     "The learning rate rises from zero during these steps, while the optimizer's averages are still rough. Below 1 it is a share of all steps.",
   weightDecay:
@@ -51,15 +51,15 @@ export const FIELD_HELP: Readonly<Record<keyof Values, string>> = {
   init: "The first values of A; B starts at zero, so that the adapter changes nothing at first. Kaiming is PEFT's, paper the experiment's.",
   pooling: "The position whose output is classified. It should be the last token, which has seen the whole text.",
   maxLength:
-    "Longer messages are cut to so many tokens, and texts are cut into blocks of so many. Shorter ones train faster; 0 means the model's context.",
+    "Longer messages are cut to this many tokens, and texts are cut into blocks of this many. Shorter ones train faster; 0 means the model's context.",
   split:
     "How the data is divided into what is trained on, what is checked during training, and what is tested at the end. Stratified keeps each class's share in all three.",
-  evalEvery: "The validation set is evaluated, and a checkpoint saved, after so many steps. 0: twice an epoch.",
-  patience: "Ends the run after so many evaluations without a lower validation loss. 0: the run goes on to its end.",
+  evalEvery: "The validation set is evaluated, and a checkpoint saved, every this many steps. 0: twice an epoch.",
+  patience:
+    "Ends the run after this many evaluations without a lower validation loss. 0: the run is never ended early.",
   keep: "What is saved: the parameters with the lowest validation loss, or those after the last step.",
   seed: "The start of all random numbers. The same seed gives the same run; another one shows how much is chance.",
-  balance:
-    "Drops rows of the larger classes until all are as large as the smallest. Class weights do without dropping any.",
+  balance: "Drops rows of the larger classes until all are as large as the smallest. Class weights need no dropping.",
   dedupe:
     "Drops near-copies of earlier rows. Copies in both the training and the test set make the accuracy look better than it is.",
   headBias: "Whether the classification head adds a number for each class. PEFT and transformers train heads without.",

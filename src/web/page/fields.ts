@@ -124,7 +124,7 @@ const MORE: readonly Field[] = [
 
 const START: Values = { ...DEFAULTS, device: "auto", split: "default", balance: false, dedupe: false, maxLength: 0 };
 
-/** Texts are often short: small blocks and batches give enough steps, each of which sees about as many tokens as a batch of messages. */
+/** Texts are often short: small blocks and batches give enough steps, each of about as many tokens as with messages. */
 const LM_START: Values = { ...START, ...LM_DEFAULTS, batchSize: 2, maxLength: 64 };
 
 /** Settings that only classifiers have. */
@@ -153,10 +153,10 @@ const OF_ADAPTER: readonly (keyof TrainOptions)[] = [
   "headBias",
 ];
 
-const modesOf = (key: Key) => (key in SETTINGS && SETTINGS[key as keyof TrainOptions].modes) || MODES;
+const fieldModes = (key: Key) => (key in SETTINGS && SETTINGS[key as keyof TrainOptions].modes) || MODES;
 const isOfAdapter = (key: Key) => (OF_ADAPTER as readonly Key[]).includes(key);
 
-/** Fields that change the data set, or what is said about it. */
+/** Fields that change the data set or its description. */
 export const OF_DATA: readonly Key[] = ["maxLength", "split", "seed", "balance", "dedupe", "classWeights"];
 
 /** An element of the form for a field. */
@@ -279,7 +279,7 @@ export class Fields {
       element.hidden =
         (this.hasAdapter && isOfAdapter(field.key)) ||
         (this.objective === "lm" && OF_CLASSIFIERS.includes(field.key)) ||
-        !modesOf(field.key).includes(this.values.mode);
+        !fieldModes(field.key).includes(this.values.mode);
   }
 
   private take(key: Key, value: unknown, isWrong = false): void {

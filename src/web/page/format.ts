@@ -8,7 +8,7 @@ export const count = (n: number) => n.toLocaleString("en-US");
 export const loss = (value: number) => value.toFixed(4);
 
 /** The visitor's name for a run, or its method. */
-export const nameOf = ({ name, record }: PageRun) => name || describeMethod(record.options);
+export const runName = ({ name, record }: PageRun) => name || describeMethod(record.options);
 
 /** "24 Nov, 19:12" */
 export function when(time: number): string {

@@ -1,4 +1,4 @@
-/** "How it works": LoRA explained by the settings of this run, with a figure of W + (alpha / r) B A that is drawn to scale. */
+/** "How it works": LoRA explained by this run's settings, with a figure of W + (alpha / r) B A to scale. */
 import type { GPT2Config, Mode } from "../../config.ts";
 import { showShare } from "../../report/share.ts";
 import type { RunEstimate } from "../protocol.ts";
@@ -75,12 +75,12 @@ export class HowPanel {
     setText(this.method, values.mode === "lora" ? "" : METHODS[values.mode]);
     this.method.hidden = isLora;
     if (isLora) this.equation.replaceChildren(...equation(values, model));
-    if (estimate) this.share.replaceChildren(...shareOf(estimate, model, values.mode));
+    if (estimate) this.share.replaceChildren(...trainedShare(estimate, model, values.mode));
   }
 }
 
 /** The factor of B A. */
-function scaleOf({ alpha, rank, scaling }: Shown["values"]): number {
+function adapterScale({ alpha, rank, scaling }: Shown["values"]): number {
   return scaling === "alpha" ? alpha : scaling === "alpha/sqrt(r)" ? alpha / Math.sqrt(rank) : alpha / rank;
 }
 
@@ -88,7 +88,7 @@ function scaleOf({ alpha, rank, scaling }: Shown["values"]): number {
 function equation(values: Shown["values"], { n_embd: width }: GPT2Config): HTMLElement[] {
   const { rank } = values;
   const thin = Math.max(0.75, (SIDE * rank) / width);
-  const factor = Number(scaleOf(values).toPrecision(3));
+  const factor = Number(adapterScale(values).toPrecision(3));
   const part = (name: string, shape: string, w: number, h: number, kind: string) =>
     box(w, h, kind, `${name}, ${shape}`, [name, shape]);
   return [
@@ -119,7 +119,7 @@ function box(width: number, height: number, kind: string, label: string, lines: 
 }
 
 /** All parameters as a square, and the trained ones beside it to the same scale. */
-function shareOf({ trainable, values }: RunEstimate, model: GPT2Config, mode: Mode): HTMLElement[] {
+function trainedShare({ trainable, values }: RunEstimate, model: GPT2Config, mode: Mode): HTMLElement[] {
   const side = SIDE * Math.sqrt(trainable / values);
   const isAll = mode === "all";
   const { n_embd, n_layer, vocab_size, n_positions } = model;

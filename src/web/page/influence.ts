@@ -57,7 +57,7 @@ function named(text: string, label: string, parts: readonly Part[]): string {
   const pro = list(sorted.filter(({ influence }) => influence > 0));
   const contra = list(sorted.filter(({ influence }) => influence < 0).reverse());
   if (pro === "" && contra === "")
-    return "No word alone changes it by half a point: the label does not hang on one of them.";
+    return "No word alone changes it by half a point: the label does not depend on a single word.";
   return [pro === "" ? "" : `Most for ${label}: ${pro}.`, contra === "" ? "" : `Most against it: ${contra}.`]
     .join(" ")
     .trim();

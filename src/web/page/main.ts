@@ -6,7 +6,7 @@ import { showShare } from "../../report/share.ts";
 import { defaultsFor } from "../../train/options.ts";
 import type { PageSettings, RunEstimate } from "../protocol.ts";
 import { AdapterPicker } from "./adapter-picker.ts";
-import { openClient, reportOf } from "./client.ts";
+import { failureReport, openClient } from "./client.ts";
 import { DataPanel } from "./data-panel.ts";
 import { byId, setText } from "./dom.ts";
 import { Fields, OF_DATA } from "./fields.ts";
@@ -117,7 +117,7 @@ async function update(): Promise<void> {
     start.disabled = runs.isTraining;
   } catch (error) {
     if (mine !== version) return;
-    const report = reportOf(error);
+    const report = failureReport(error);
     showError(
       byId("start-error"),
       report,
@@ -165,7 +165,7 @@ start.addEventListener("click", async () => {
     showError(byId("start-error"), null);
     await runs.start(settings);
   } catch (error) {
-    showError(byId("start-error"), reportOf(error));
+    showError(byId("start-error"), failureReport(error));
     start.disabled = false;
   }
 });
@@ -193,7 +193,7 @@ client.listen((event) => {
     setText(byId("busy"), event.share === null ? event.text : `${event.text}, ${percent(event.share, 0)}`);
   if (event.type === "idle" || event.type === "ended") setText(byId("busy"), "");
   if (event.type === "ended") {
-    // What was asked for before is answered.
+    // Answers to earlier requests have arrived.
     version++;
     showError(byId("start-error"), event.report, [{ label: "Try again", take: () => changed(true) }]);
   }
@@ -251,4 +251,4 @@ async function begin(): Promise<void> {
   await keepForOffline();
 }
 
-begin().catch((error) => showError(byId("start-error"), reportOf(error)));
+begin().catch((error) => showError(byId("start-error"), failureReport(error)));

@@ -24,6 +24,6 @@ const PERPLEXITY: Metric = {
   help: "A perplexity of 100 means that the model is as unsure of the next token as if it chose among 100 equally likely ones: lower is better.",
 };
 
-export function metricOf({ objective }: Pick<RunRecord, "objective">): Metric {
+export function runMetric({ objective }: Pick<RunRecord, "objective">): Metric {
   return objective === "lm" ? PERPLEXITY : ACCURACY;
 }

@@ -2,7 +2,7 @@
 
 import type { GPT2Config } from "../../config.ts";
 import type { ModelEntry } from "../protocol.ts";
-import { CallFailed, reportOf, type WorkerClient } from "./client.ts";
+import { CallFailed, failureReport, type WorkerClient } from "./client.ts";
 import { byId, h, onName, setText } from "./dom.ts";
 import { compact } from "./format.ts";
 import { showError } from "./notice.ts";
@@ -41,11 +41,11 @@ export class ModelPanel {
       await this.client.forgetModel(this.select.value);
       await this.open(BUNDLED);
     } catch (error) {
-      showError(this.error, reportOf(error));
+      showError(this.error, failureReport(error));
     }
   }
 
-  /** Opens the model of the last visit or of a link. One that only a link names is not downloaded before the visitor asks for it. */
+  /** Opens the model of the last visit or of a link. One that only a link names is downloaded on request. */
   async begin(wanted = BUNDLED, isLink = false): Promise<void> {
     const models = await this.client.models();
     this.list(BUNDLED, models);
@@ -106,7 +106,7 @@ export class ModelPanel {
     } catch (error) {
       if (!(error instanceof CallFailed)) throw error;
       if (mine !== this.version) return;
-      showError(this.error, reportOf(error));
+      showError(this.error, failureReport(error));
     }
     this.changed();
   }
@@ -115,7 +115,7 @@ export class ModelPanel {
     try {
       await this.open(await this.client.addModel(files));
     } catch (error) {
-      showError(this.error, reportOf(error));
+      showError(this.error, failureReport(error));
     }
   }
 }

@@ -46,7 +46,7 @@ export function readings({ encoding }: ErrorReport, select: HTMLSelectElement): 
   return [{ label: `Read it as ${encoding.title}`, take }];
 }
 
-function previewOf({ title, preview }: NonNullable<ErrorReport["encoding"]>): HTMLElement[] {
+function encodingPreview({ title, preview }: NonNullable<ErrorReport["encoding"]>): HTMLElement[] {
   return [
     h("p", {}, `As ${title} it reads:`),
     h(
@@ -73,7 +73,7 @@ export function showError(place: HTMLElement, report: ErrorReport | null, ways: 
       { class: "error" },
       h("p", { class: "summary" }, capital(report.summary)),
       details.length > 0 ? h("dl", {}, details) : null,
-      report.encoding ? previewOf(report.encoding) : null,
+      report.encoding ? encodingPreview(report.encoding) : null,
       report.hint ? h("p", {}, sentence(report.hint)) : null,
       ways.length > 0
         ? h(

@@ -10,7 +10,7 @@ export interface NumberField extends NumberRange {
   why?: string;
 }
 
-/** A label, and a "?" that shows and hides an explanation below it. `id`: the field that it labels; null: a group of fields. */
+/** A label, and a "?" that toggles an explanation below it. `id`: the field that it labels; null: a group of fields. */
 export function labelWithHelp(id: string | null, label: string, why: string | undefined): HTMLElement {
   const name = id === null ? h("span", {}, label) : h("label", { for: id }, label);
   if (why === undefined) return name;

@@ -1,24 +1,24 @@
 /** The result of a run. */
 import { MODE_TITLES } from "../../config.ts";
-import { cellsOf, LISTED_CLASSES, type Measured, mistakesOf } from "../../report/statistics.ts";
-import { bestBaseline, describeKept, fewRows, nothingLearned, standingOf } from "../../run/comparison.ts";
+import { confusionLookup, LISTED_CLASSES, type Measured, sortMistakes } from "../../report/statistics.ts";
+import { bestBaseline, describeKept, fewRows, nothingLearned, showOwnStanding } from "../../run/comparison.ts";
 import type { RunRecord } from "../../run/record.ts";
 import type { Results, TestResults } from "../../train/results.ts";
 import type { ErrorReport, PageRun } from "../protocol.ts";
 import { byId, h, scrollArea, table } from "./dom.ts";
 import { count, loss, percent } from "./format.ts";
-import { metricOf } from "./metric.ts";
+import { runMetric } from "./metric.ts";
 import { sentence } from "./notice.ts";
 
 /** What was not measured: the parts of a test set before training, classes without test rows. */
 const NONE = "–";
 
-/** Shows the metrics before and after training, the confusion matrix and the misclassified messages of a run that has ended. */
+/** Shows an ended run's metrics before and after training, its confusion matrix and its misclassified messages. */
 export function showOutcome({ id, record }: PageRun): void {
   const { results, step, labels } = record;
   byId("outcome").hidden = results === null;
   const body = byId("outcome-body");
-  // A stopped run can go on and end again.
+  // A stopped run can be resumed and end again.
   const key = `${id} ${step}`;
   if (!results || body.getAttribute("data-of") === key) return;
   body.setAttribute("data-of", key);
@@ -47,7 +47,7 @@ export function warning(record: RunRecord): ErrorReport | null {
   };
 }
 
-/** What to know about the result: a small test set, a baseline with as many rows right, an early end, what was kept. */
+/** Notes about the result: a small test set, a baseline that is as good, an early end, what was kept. */
 function notes(record: RunRecord): string[] {
   const few = fewRows(record);
   // A warning already says that a baseline is better, and what to try.
@@ -75,7 +75,7 @@ function baselines({ compared }: TestResults): HTMLElement {
     one.name,
     withInterval({ share: one.accuracy, ...one.interval }),
     percent(one.macroF1),
-    one.p === null ? null : standingOf(compared[0], one),
+    one.p === null ? null : showOwnStanding(compared[0], one),
   ]);
   const title = "This run and baselines on the test set, with 95 % intervals and McNemar's exact test";
   return scrollArea("Baselines", table(title, ["Classifier", "Accuracy", "Macro F1", "This run against it"], rows));
@@ -106,7 +106,7 @@ function measures(labels: readonly string[], { classes }: TestResults): HTMLElem
 
 function beforeAndAfter(record: RunRecord, { before, after, parts }: Results): HTMLElement {
   const { unequal, objective } = record;
-  const metric = metricOf(record);
+  const metric = runMetric(record);
   const sets = [
     ["Training", "train"],
     ["Validation", "val"],
@@ -146,12 +146,12 @@ function beforeAndAfter(record: RunRecord, { before, after, parts }: Results): H
 
 function confusionTable(labels: readonly string[], { confusions }: TestResults): HTMLElement {
   if (labels.length > LISTED_CLASSES) {
-    const mistaken = mistakesOf(confusions).slice(0, LISTED_CLASSES);
+    const mistaken = sortMistakes(confusions).slice(0, LISTED_CLASSES);
     const rows = mistaken.map(({ truth, predicted, rows }) => [labels[truth]!, labels[predicted]!, count(rows)]);
     const title = `Test set: most frequent errors among ${labels.length} classes`;
     return scrollArea("Most frequent errors", table(title, ["True label", "Predicted", "Messages"], rows));
   }
-  const of = cellsOf(confusions);
+  const of = confusionLookup(confusions);
   const cell = (truth: number, predicted: number): HTMLElement => {
     const n = of(truth, predicted);
     const sum = labels.reduce((total, _, other) => total + of(truth, other), 0);
@@ -170,7 +170,7 @@ function confusionTable(labels: readonly string[], { confusions }: TestResults):
 }
 
 function mistakes({ mistakes: wrong, confusions }: TestResults): HTMLElement {
-  const all = mistakesOf(confusions).reduce((sum, { rows }) => sum + rows, 0);
+  const all = sortMistakes(confusions).reduce((sum, { rows }) => sum + rows, 0);
   if (all === 0) return paragraph("No test message was misclassified.");
   const shown = wrong.length < all ? `, ${wrong.length} most confident` : "";
   return h(

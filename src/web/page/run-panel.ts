@@ -9,8 +9,8 @@ import { dataName, describeMethod, type RunRecord } from "../../run/record.ts";
 import type { PageRun } from "../protocol.ts";
 import { Chart, type Line, smoothed } from "./chart.ts";
 import { byId, h, scrollArea, setFigures, setText, table } from "./dom.ts";
-import { count, loss, nameOf, percent } from "./format.ts";
-import { type Metric, metricOf } from "./metric.ts";
+import { count, loss, percent, runName } from "./format.ts";
+import { type Metric, runMetric } from "./metric.ts";
 import { capital, type Remedy, remedies, showError } from "./notice.ts";
 import { warning } from "./outcome.ts";
 
@@ -47,7 +47,7 @@ export class RunPanel {
   private readonly perplexityChart = new Chart(byId("perplexity"), {
     title: "Perplexity",
     axis: "perplexity",
-    show: metricOf({ objective: "lm" }).show,
+    show: runMetric({ objective: "lm" }).show,
     format: (value) => (value < 1e6 ? count(value) : value.toExponential(0)),
     range: (_, largest) => [0, largest * 1.05],
   });
@@ -75,7 +75,7 @@ export class RunPanel {
     byId("training").hidden = false;
     byId("training").dataset.state = run.state;
     setText(byId("training-title"), run.name ? `${run.name}: ${title}` : capital(title));
-    setText(byId("status"), statusOf(run));
+    setText(byId("status"), describeStatus(run));
     const progress = byId<HTMLProgressElement>("progress");
     // A run that patience ended has fewer steps than planned.
     progress.max = (run.state === "finished" ? record.step : record.steps) || 1;
@@ -85,15 +85,15 @@ export class RunPanel {
       resume: canResume(run),
       stop: run.state === "training",
     });
-    setFigures(byId("figures"), run.state === "loaded" ? figuresOfLoaded(run) : figuresOf(run, speed));
+    setFigures(byId("figures"), run.state === "loaded" ? figuresOfLoaded(run) : runFigures(run, speed));
     const isPlanned = run.state === "loaded" || run.state === "waiting";
     for (const id of ["progress", "charts", "curve-table"]) byId(id).hidden = isPlanned;
-    showError(byId("run-error"), run.error ?? noteOf(run) ?? warning(record), this.remediesOf(run));
+    showError(byId("run-error"), run.error ?? runNote(run) ?? warning(record), this.runRemedies(run));
     this.charts();
     showEvaluations(run);
   }
 
-  private remediesOf(run: PageRun): Remedy[] {
+  private runRemedies(run: PageRun): Remedy[] {
     if (!run.error) return run.note === null ? remedies(warning(run.record), this.actions.set) : [];
     const found = remedies(run.error, this.actions.set);
     if (!canResume(run)) return found;
@@ -115,24 +115,24 @@ export class RunPanel {
     const isLm = record.objective === "lm";
     byId("accuracy").hidden = isLm;
     byId("perplexity").hidden = !isLm;
-    const metric = metricOf(record);
+    const metric = runMetric(record);
     setText(byId("metric-help"), metric.help);
     for (const [chart, of] of [
       [this.lossChart, LOSS],
       [isLm ? this.perplexityChart : this.accuracyChart, metric],
     ] as const)
-      chart.show(linesOf(runs, of, this.smooth.checked), describe(record, of));
+      chart.show(curveLines(runs, of, this.smooth.checked), describe(record, of));
   }
 }
 
 type Figure = readonly [term: string, value: string, hint?: string];
 
 /** What is known of a run; what is not is left out. */
-function figuresOf({ record, state }: PageRun, speed: Speed | null): Figure[] {
+function runFigures({ record, state }: PageRun, speed: Speed | null): Figure[] {
   const { objective, unequal, evaluations, step, steps, memory, device } = record;
   const last = evaluations.at(-1);
   const recent = speed ?? last?.train;
-  const metric = metricOf(record);
+  const metric = runMetric(record);
   const show = (measured: Parameters<Metric["of"]>[0]) => metric.show(metric.of(measured));
   const units = objective === "lm" ? "Blocks" : "Examples";
   const figures: (Figure | undefined | false | null)[] = [
@@ -170,7 +170,7 @@ const COLORS = 6;
 type Plotted = Pick<Metric, "of" | "show">;
 const LOSS: Plotted = { of: ({ loss }) => loss, show: loss };
 
-function linesOf(runs: readonly PageRun[], { of }: Plotted, isSmooth: boolean): Line[] {
+function curveLines(runs: readonly PageRun[], { of }: Plotted, isSmooth: boolean): Line[] {
   const alone = runs.length === 1;
   return runs.flatMap((run, i): Line[] => {
     const color = (i % COLORS) + 1;
@@ -207,7 +207,7 @@ function showControls(wanted: Record<"pause" | "resume" | "stop", boolean>): voi
 }
 
 function nameWithTime(run: PageRun): string {
-  return `${nameOf(run)} (${new Date(run.record.created).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" })})`;
+  return `${runName(run)} (${new Date(run.record.created).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" })})`;
 }
 
 function describe({ evaluations, objective }: RunRecord, { of, show }: Plotted): string {
@@ -227,15 +227,15 @@ export function canResume({ state, error: report }: PageRun): boolean {
   );
 }
 
-function noteOf(run: PageRun) {
+function runNote(run: PageRun) {
   return run.note === null ? null : { name: "note", summary: run.note };
 }
 
 /** The text of a live region: it changes with the state and with evaluations, not with steps. */
-function statusOf({ record, state, error }: PageRun): string {
+function describeStatus({ record, state, error }: PageRun): string {
   const { evaluations, step, steps, seconds, results, unequal } = record;
   const last = evaluations.at(-1);
-  const metric = metricOf(record);
+  const metric = runMetric(record);
   const reached =
     last && last.step > 0
       ? ` Validation ${metric.title.toLowerCase()} ${metric.show(metric.of(last.val))} after ${last.epoch.toFixed(1)} epochs.`
@@ -276,7 +276,7 @@ function showEvaluations({ id, record }: PageRun): void {
   const key = `${id} ${evaluations.length}`;
   if (place.getAttribute("data-of") === key) return;
   place.setAttribute("data-of", key);
-  const metric = metricOf(record);
+  const metric = runMetric(record);
   const title = metric.title.toLowerCase();
   const header = [
     ...["Epoch", objective === "lm" ? "Blocks" : "Examples", "Training loss", "Validation loss"],

@@ -3,8 +3,8 @@
 import { dataName, describeMethod, fileName } from "../../run/record.ts";
 import { hasAdapter, hasFiles, isUnderWay, type PageRun, type RunState } from "../protocol.ts";
 import { byId, h, scrollArea } from "./dom.ts";
-import { nameOf, percent, when } from "./format.ts";
-import { metricOf } from "./metric.ts";
+import { percent, runName, when } from "./format.ts";
+import { runMetric } from "./metric.ts";
 
 export const STATES: Record<RunState, string> = {
   waiting: "waiting",
@@ -57,12 +57,12 @@ export class RunsPanel {
     }
     if (runs.length === 0) place.replaceChildren(NO_RUNS);
     else if (!isSame([...before.keys()], [...this.rows.keys()]))
-      place.replaceChildren(tableOf([...this.rows.values()].map(({ row }) => row)));
+      place.replaceChildren(runsTable([...this.rows.values()].map(({ row }) => row)));
     if (focus && document.activeElement?.getAttribute("data-focus") !== focus)
       place.querySelector<HTMLElement>(`[data-focus="${focus}"]`)?.focus();
   }
 
-  /** Replacing a row loses the focus, a click in progress and a name that is being typed, so only changed rows are replaced. */
+  /** Replacing a row would lose focus, a click in progress and a half-typed name: only changed rows are replaced. */
   private add(before: RunsPanel["rows"], key: string, drawn: string, make: () => HTMLElement): void {
     const old = before.get(key);
     const isCurrent = old && (old.drawn === drawn || old.row.querySelector("input[type=text]"));
@@ -75,10 +75,10 @@ export class RunsPanel {
     const { actions } = this;
     const { id, state, record } = run;
     const { results, evaluations, unequal, objective } = record;
-    const name = `${nameOf(run)}, ${when(record.created)}`;
+    const name = `${runName(run)}, ${when(record.created)}`;
     const best = results?.after.test ?? evaluations.at(-1)?.val;
     const mine = isUnderWay(run) || state === "elsewhere";
-    const metric = metricOf(record);
+    const metric = runMetric(record);
     const isShown = id === shown;
     const box = h("input", {
       type: "checkbox",
@@ -100,9 +100,9 @@ export class RunsPanel {
       h(
         "button",
         { type: "button", class: "link", "data-focus": `show-${id}`, onclick: () => actions.show(run) },
-        nameOf(run),
+        runName(run),
       ),
-      h("small", {}, aboutOf(run)),
+      h("small", {}, describeRun(run)),
     );
     const rename = () => title.replaceChildren(this.nameField(run, title, [...title.childNodes]));
     return h(
@@ -148,9 +148,9 @@ export class RunsPanel {
     );
   }
 
-  /** A field for a run's name in place of `content`. Enter and leaving it take the name, Escape does not; without one the method is shown. */
+  /** A field for a run's name in place of `content`. Enter and blur save it, Escape does not; empty: the method. */
   private nameField(run: PageRun, title: HTMLElement, content: readonly ChildNode[]): HTMLElement {
-    const input = h("input", { type: "text", value: nameOf(run), "aria-label": `Name of ${nameOf(run)}` });
+    const input = h("input", { type: "text", value: runName(run), "aria-label": `Name of ${runName(run)}` });
     let isOpen = true;
     const close = (isTaken: boolean, isFocused: boolean) => {
       if (!isOpen) return;
@@ -158,7 +158,7 @@ export class RunsPanel {
       const name = input.value.trim();
       title.replaceChildren(...content);
       if (isFocused) title.querySelector("button")!.focus();
-      if (isTaken && name !== nameOf(run))
+      if (isTaken && name !== runName(run))
         this.actions.change(run, { name: name === describeMethod(run.record.options) ? "" : name });
     };
     input.addEventListener("blur", () => close(true, false));
@@ -172,7 +172,7 @@ export class RunsPanel {
   }
 }
 
-/** In the order of the list: the pinned ones, then by time; the runs of a comparison stand together in the order of their methods. */
+/** The list's order: pinned ones, then by time; the runs of a comparison stay together in the order of methods. */
 function listed(runs: readonly PageRun[]): PageRun[] {
   const newest = new Map<string, number>();
   const key = ({ id, comparison }: PageRun) => comparison ?? id;
@@ -191,7 +191,7 @@ function groupRow({ record, model }: PageRun): HTMLElement {
 }
 
 /** The data, model and settings of a run that its title does not name. */
-function aboutOf({ name, model, state, record }: PageRun): string {
+function describeRun({ name, model, state, record }: PageRun): string {
   const { options, settings, created } = record;
   const { epochs, lr } = options;
   const from = settings.adapter === undefined ? [] : [`from ${fileName(settings.adapter)}`];
@@ -200,7 +200,7 @@ function aboutOf({ name, model, state, record }: PageRun): string {
   return [...title, dataName(record), model, ...from, ...speed, when(created)].join(", ");
 }
 
-function tableOf(rows: readonly HTMLElement[]): HTMLElement {
+function runsTable(rows: readonly HTMLElement[]): HTMLElement {
   const header = HEADER.map((name) => h("th", { scope: "col" }, name));
   return scrollArea(
     "All runs",

@@ -1,12 +1,12 @@
 /** The page's runs: the list, the selected one, and the actions on them. */
 import { showBytes } from "../../plan/memory.ts";
 import type { Speed } from "../../run/live-run.ts";
-import { type ErrorReport, isUnderWay, nextOf, type PageRun, type PageSettings } from "../protocol.ts";
-import { reportOf, type WorkerClient } from "./client.ts";
+import { type ErrorReport, isUnderWay, nextRun, type PageRun, type PageSettings } from "../protocol.ts";
+import { failureReport, type WorkerClient } from "./client.ts";
 import { ComparePanel } from "./compare-panel.ts";
 import { byId, h, offerFile, setText } from "./dom.ts";
 import type { Fields } from "./fields.ts";
-import { nameOf } from "./format.ts";
+import { runName } from "./format.ts";
 import { LearnedPanel } from "./learned-panel.ts";
 import { showError } from "./notice.ts";
 import { showOutcome } from "./outcome.ts";
@@ -31,7 +31,7 @@ export class Runs {
   private undoTimer = 0;
   /** The run that a comparison is about to begin. */
   private next: PageRun | undefined;
-  /** The run that a reload of this tab interrupted, until it resumes. It is `elsewhere` until the previous worker has ended. */
+  /** The run that a reload of this tab interrupted, until it resumes: `elsewhere` until the old worker has ended. */
   private cutOff = sessionStorage.getItem(TRAINED_HERE);
   private readonly panel: RunPanel;
   private readonly list: RunsPanel;
@@ -129,7 +129,7 @@ export class Runs {
     if (run?.state === "interrupted" || run?.state === "waiting") this.attempt(this.client.resume(run.id));
   }
 
-  /** Says of the runs that a worker trained why it has ended. Another one finds them interrupted. */
+  /** Notes on a worker's runs why it has ended. The next worker finds them interrupted. */
   private async cutShort(error: ErrorReport): Promise<void> {
     if (!this.isTraining) return;
     this.next = undefined;
@@ -178,7 +178,7 @@ export class Runs {
     const before = this.runs.get(run.id)?.state;
     this.runs.set(run.id, run);
     this.speeds.set(run.id, speed);
-    this.next = nextOf(run, this.all);
+    this.next = nextRun(run, this.all);
     const trained = [...this.runs.values()].find(({ state }) => state === "training") ?? this.next;
     if (trained) sessionStorage.setItem(TRAINED_HERE, trained.id);
     else sessionStorage.removeItem(TRAINED_HERE);
@@ -190,7 +190,7 @@ export class Runs {
     if (!isUnderWay(run) && before !== run.state) void this.showStorage();
   }
 
-  /** Whether a run that begins is shown: one of a comparison, unless the visitor looks at something else or at one that trains with it. */
+  /** Whether a run that begins is selected: in a comparison, unless the visitor looks elsewhere or at a companion. */
   private follows({ comparison }: PageRun): boolean {
     const shown = this.shown === null ? undefined : this.runs.get(this.shown);
     if (comparison === undefined || shown === undefined) return true;
@@ -268,7 +268,7 @@ export class Runs {
       { type: "button", onclick: () => this.attempt(this.endUndo(this.client.purge())) },
       "Free its space now",
     );
-    byId("runs-undo").replaceChildren(h("p", { role: "status" }, `Deleted: ${nameOf(run)}.`), undo, free);
+    byId("runs-undo").replaceChildren(h("p", { role: "status" }, `Deleted: ${runName(run)}.`), undo, free);
     undo.focus();
     clearTimeout(this.undoTimer);
     this.undoTimer = window.setTimeout(() => this.attempt(this.endUndo(this.client.purge())), UNDO_MS);
@@ -288,7 +288,7 @@ export class Runs {
     const place = byId(where);
     work.then(
       () => showError(place, null),
-      (error) => showError(place, reportOf(error)),
+      (error) => showError(place, failureReport(error)),
     );
   }
 }

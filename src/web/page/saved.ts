@@ -13,8 +13,8 @@ const files = createStore("lowrank-page", "files");
 export type Saved = Partial<PageSettings>;
 
 /**
- * The settings of the address, which `linkTo` made, with the names of those that cannot be read; else the settings of the
- * last visit. A link is used once: a reload keeps later changes.
+ * The settings of the address, which `linkTo` made, with the names of those that cannot be read; else the settings of
+ * the last visit. A link is used once: a reload keeps later changes.
  */
 export function savedSettings(): { settings: Saved; isLink: boolean; unknown: string[] } {
   const text = location.hash.slice(1);
@@ -45,7 +45,7 @@ export function linkTo({ data, ...settings }: Saved): string {
   return `${location.origin}${location.pathname}#${new URLSearchParams(texts)}`;
 }
 
-/** Keeps selected files for the next visit, under a name. A browser whose storage is full goes on without. */
+/** Keeps selected files for the next visit, under a name. If the browser's storage is full, they are not kept. */
 export async function keepFiles(name: "data" | "texts" | "pasted", some: readonly File[]): Promise<void> {
   await set(name, some, files).catch(() => {});
 }

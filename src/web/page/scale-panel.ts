@@ -1,6 +1,6 @@
 /** Everything that a run learned, scaled from 0 to 2, and the accuracy on the test set. */
 import type { PageRun } from "../protocol.ts";
-import { reportOf, type WorkerClient } from "./client.ts";
+import { failureReport, type WorkerClient } from "./client.ts";
 import { h, setText, svg } from "./dom.ts";
 import { count, percent } from "./format.ts";
 import { showError } from "./notice.ts";
@@ -33,7 +33,7 @@ export class ScalePanel {
     const { results, objective } = run.record;
     if (!results || objective === "lm") return [];
     // Both ends are known.
-    if (!this.measured.has(keyOf(run))) this.measured.set(keyOf(run), new Map());
+    if (!this.measured.has(curveKey(run))) this.measured.set(curveKey(run), new Map());
     this.values.set(0, results.before.test.accuracy).set(1, results.after.test.accuracy);
     this.slider.value = "1";
     showError(this.error, null);
@@ -56,7 +56,7 @@ export class ScalePanel {
   }
 
   private get values(): Map<number, number> {
-    return this.measured.get(keyOf(this.run!))!;
+    return this.measured.get(curveKey(this.run!))!;
   }
 
   private get factor(): number {
@@ -81,7 +81,7 @@ export class ScalePanel {
       if (accuracy === null && factor === this.factor)
         setText(this.answer, `${factor.toFixed(1)}: not measured while a run is active.`);
     } catch (error) {
-      if (run === this.run) showError(this.error, reportOf(error));
+      if (run === this.run) showError(this.error, failureReport(error));
     }
   }
 
@@ -97,7 +97,7 @@ export class ScalePanel {
         : `${factor.toFixed(1)}: ${percent(accuracy)} of ${count(rows)} test messages correct${NAMES[factor] ?? ""}`,
     );
     this.curve.replaceChildren(
-      curveOf(
+      drawCurve(
         [...values].sort(([a], [b]) => a - b),
         factor,
       ),
@@ -105,11 +105,11 @@ export class ScalePanel {
   }
 }
 
-const keyOf = ({ id, record }: PageRun) => `${id} ${record.step}`;
+const curveKey = ({ id, record }: PageRun) => `${id} ${record.step}`;
 
 const NAMES: Record<number, string> = { 0: ", as before training", 1: ", as trained" };
 
-function curveOf(points: readonly (readonly [number, number])[], factor: number): SVGElement {
+function drawCurve(points: readonly (readonly [number, number])[], factor: number): SVGElement {
   const accuracies = points.map(([, accuracy]) => accuracy);
   const low = Math.max(0, Math.floor(10 * Math.min(...accuracies) - 1e-9) / 10);
   const x = (s: number) => LEFT + ((WIDTH - LEFT - TOP) * s) / MOST;

@@ -1,4 +1,4 @@
-/** A scatter chart as SVG: shares with intervals over a size on a logarithmic axis. The points have the numbers of their table rows. */
+/** A scatter chart as SVG: shares with intervals over a size on a log axis. Points have their table row's number. */
 import type { Interval } from "../../report/statistics.ts";
 import { steps, svgText, verticalTitle } from "./axes.ts";
 import { svg } from "./dom.ts";
@@ -51,7 +51,7 @@ export function scatter(points: readonly Point[], axis: ScatterAxis, title: stri
   );
 }
 
-/** Powers of ten in the range, at most one per 70 pixels; in a range without two of them, 1, 2 and 5 times powers of ten. */
+/** Powers of ten, at most one per 70 pixels; in a range without two of them, 1, 2 and 5 times powers of ten. */
 function ticks(from: number, to: number, width: number): number[] {
   const inside = (factors: readonly number[]) =>
     Array.from({ length: 24 }, (_, i) => i - 6)

@@ -1,7 +1,7 @@
 /** "Use it in your app": what can be downloaded of a run, and the code that uses it. */
 import type { Usage } from "../../run/usage.ts";
 import { hasAdapter, type PageRun, type Takeable, type TakeReport } from "../protocol.ts";
-import { reportOf, type WorkerClient } from "./client.ts";
+import { failureReport, type WorkerClient } from "./client.ts";
 import { byId, h, offerFile, scrollArea, setText } from "./dom.ts";
 import { showError } from "./notice.ts";
 
@@ -32,7 +32,7 @@ export class TakePanel {
   }
 
   private async load(run: PageRun, key: string): Promise<void> {
-    const report = await this.client.take(run.id).catch(reportOf);
+    const report = await this.client.take(run.id).catch(failureReport);
     if (key !== this.shown) return;
     setText(byId("take-status"), "");
     const failed = "summary" in report;
@@ -86,7 +86,7 @@ export class TakePanel {
       // Not `disabled`, which would lose the focus.
       button.setAttribute("aria-disabled", "true");
       setText(byId("take-status"), "Preparing the file");
-      const failed = await download(this.client, run, what).then(() => null, reportOf);
+      const failed = await download(this.client, run, what).then(() => null, failureReport);
       button.removeAttribute("aria-disabled");
       setText(byId("take-status"), "");
       showError(byId("take-error"), failed);

@@ -1,4 +1,4 @@
-/** The choice of the texts that GPT-2 learns to write like: bundled, pasted, from files or from the Hugging Face Hub. */
+/** The choice of the texts that GPT-2 learns from: bundled, pasted, from files or from the Hugging Face Hub. */
 import type { RunSettings } from "../../run/settings.ts";
 import type { TextsReport } from "../protocol.ts";
 import type { WorkerClient } from "./client.ts";
@@ -21,7 +21,7 @@ export class TextsPanel {
   /** Whether texts are selected. */
   isReady = true;
   private files: readonly File[] = [];
-  /** The name of the hub's data set that was asked for last. */
+  /** The name of the hub's data set that was requested last. */
   private hubName = "";
   private readonly pasted = byId<HTMLTextAreaElement>("pasted");
   readonly encoding = byId<HTMLSelectElement>("encoding").cloneNode(true) as HTMLSelectElement;

@@ -1,4 +1,4 @@
-/** Classifies a message while it is typed, with the trained adapter and with the base model, and shows which words count. */
+/** Classifies a message as it is typed, with the trained adapter and the base model, and shows which words count. */
 
 import { describeMethod } from "../../run/record.ts";
 import type { TestMessage, TestResults } from "../../train/results.ts";
@@ -10,7 +10,7 @@ import { influence } from "./influence.ts";
 import { showError } from "./notice.ts";
 import { keepText } from "./saved.ts";
 
-/** Milliseconds without input before a message is classified, and from its label to the words: each word is one message more. */
+/** Milliseconds without input until a message is classified, and then until its words are, each as one more message. */
 const PAUSE = 120;
 const WORDS_PAUSE = 400;
 /** Characters of a sample on its button. */
@@ -156,7 +156,7 @@ export class TryPanel {
       side("Fine-tuned model", adapter, "learned", truth),
       side("Base model, untrained head", base, "base"),
     );
-    // The words of another text.
+    // Drops the words of an earlier text.
     if (this.words.dataset.text !== text) this.words.replaceChildren();
     this.words.dataset.text = text;
   }

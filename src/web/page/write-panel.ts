@@ -3,7 +3,7 @@ import type { DeviceName, Objective } from "../../config.ts";
 import { SAMPLING_RANGES } from "../../infer/sampling.ts";
 import { describeMethod } from "../../run/record.ts";
 import { type Event, hasAdapter, type PageRun, type WriteRequest } from "../protocol.ts";
-import { reportOf, type WorkerClient } from "./client.ts";
+import { failureReport, type WorkerClient } from "./client.ts";
 import { byId, h, scrollArea, setText } from "./dom.ts";
 import { count } from "./format.ts";
 import { showError } from "./notice.ts";
@@ -187,7 +187,7 @@ export class WritePanel {
       setText(byId("write-status"), `${stopped ? "Stopped" : "Done"}: ${count(this.tokens)} tokens${speed}.`);
     } catch (error) {
       setText(byId("write-status"), "");
-      showError(this.error, reportOf(error));
+      showError(this.error, failureReport(error));
     } finally {
       this.setBusy(false);
     }
@@ -254,7 +254,7 @@ export class WritePanel {
       showError(this.error, null);
       this.loaded(id);
     } catch (error) {
-      showError(this.error, reportOf(error));
+      showError(this.error, failureReport(error));
     }
   }
 }

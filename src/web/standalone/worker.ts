@@ -1,4 +1,4 @@
-/** The worker of a page that classifies on its own: takes the files that are in the page, and classifies. It answers in order. */
+/** The worker of a standalone page: takes the files that are in the page, and classifies. It answers in order. */
 import { packagePath } from "#platform";
 import { openWasm } from "../../backend/wasm.ts";
 import { Classifier } from "../../infer/classifier.ts";
@@ -56,7 +56,7 @@ function decoded(block: string): Uint8Array {
   return bytes;
 }
 
-/** Loads the model from the files, which are then forgotten. A page of one file can share no memory: there is one thread. */
+/** Loads the model from the files and drops them. A page of one file cannot share memory: there is one thread. */
 async function open(): Promise<Classifier> {
   const paths: string[] = [];
   for (const [name, blocks] of files) {

@@ -26,7 +26,7 @@ async function pathsIn(directory: string): Promise<string[]> {
 }
 
 /** The files of a run directory, or of one of its folders, by relative path. */
-export async function filesOf(directory: string): Promise<Map<string, Uint8Array>> {
+export async function readFiles(directory: string): Promise<Map<string, Uint8Array>> {
   const files = new Map<string, Uint8Array>();
   for (const path of await pathsIn(directory)) files.set(path, await readBytes(joinPath(directory, path)));
   return files;
@@ -45,7 +45,7 @@ export async function bytesIn(directory: string): Promise<number> {
 
 /** Zips the files of a directory, and a README if there is one, in a folder with the given name. */
 export async function zipDirectory(directory: string, folder: string, readme: string | null): Promise<Blob> {
-  const files = await filesOf(directory);
+  const files = await readFiles(directory);
   if (readme !== null) files.set("README.md", new TextEncoder().encode(readme));
   // Weights hardly compress.
   const zip = zipSync(

@@ -15,9 +15,9 @@ const lora = (rank: number, small: number): Method => ({
 });
 
 /**
- * The rates on a small model are those that the sweep `methods` chose on gpt2-micro (src/bench/README.md), but that LoRA's falls with
- * its rank: on the bundled messages rank 1 reaches .882 at 3e-3 and .857 at 1e-3, rank 16 .858 and .897. Those on a large one are
- * from the methods' papers (`RATES` of the sweep), where they have one.
+ * The rates on a small model are those that the sweep `methods` chose on gpt2-micro (src/bench/README.md), but that
+ * LoRA's falls with its rank: on the bundled messages rank 1 reaches .882 at 3e-3 and .857 at 1e-3, rank 16 .858 and
+ * .897. Those on a large one are from the methods' papers (`RATES` of the sweep), where they have one.
  */
 const METHODS: readonly Method[] = [
   lora(1, 3e-3),
@@ -33,7 +33,7 @@ const METHODS: readonly Method[] = [
 const LARGE = 512;
 
 /** The settings of each run: the visitor's, except those of the method. */
-export function methodsOf(settings: PageSettings, { n_embd }: Pick<GPT2Config, "n_embd">): PageSettings[] {
+export function methodSettings(settings: PageSettings, { n_embd }: Pick<GPT2Config, "n_embd">): PageSettings[] {
   const { adapter: _, ...others } = settings;
   return METHODS.map(({ settings: own, lr: [small, large] }) =>
     ofMode({ ...others, ...own, lr: n_embd < LARGE ? small : large }, own.mode),

@@ -1,14 +1,14 @@
 /** Describes a data set for the page: statistics, a preview and notes. */
 
-import { findColumns, findKeys, keysOf, labelNotes } from "../../data/columns.ts";
+import { findColumns, findKeys, labelNotes, sampleKeys } from "../../data/columns.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
-import { formatOf } from "../../data/dialect.ts";
+import { dataFormat } from "../../data/dialect.ts";
 import { isOnHub } from "../../data/named.ts";
 import { LowrankError } from "../../errors.ts";
-import { type ClassWeights, classWeightsOf, isUnequal } from "../../train/class-weights.ts";
+import { type ClassWeights, isUnequal, weighClasses } from "../../train/class-weights.ts";
 import { DEFAULTS } from "../../train/options.ts";
 import type { Bin, ColumnReport, DataReport } from "../protocol.ts";
-import { reportOf } from "./errors.ts";
+import { reportError } from "./errors.ts";
 
 const PREVIEW_ROWS = 6;
 const BINS = 24;
@@ -16,18 +16,18 @@ const BINS = 24;
 const PREVIEW_CHARACTERS = 240;
 
 /** The columns of a file, and the recognised text and label columns. */
-export function columnsOf(sample: string[][], file: string): ColumnReport {
-  const json = formatOf(file) === "jsonl";
+export function describeColumns(sample: string[][], file: string): ColumnReport {
+  const json = dataFormat(file) === "jsonl";
   try {
     if (json) {
       const { textName, labelName } = findKeys(sample, {}, file);
-      return { columns: keysOf(sample), text: textName, label: labelName };
+      return { columns: sampleKeys(sample), text: textName, label: labelName };
     }
     const found = findColumns(sample, {}, file);
     if (!found.header) return { columns: [], text: found.textName, label: found.labelName };
     return { columns: sample[0]!, text: found.textName, label: found.labelName };
   } catch (error) {
-    const columns = json ? keysOf(sample) : (sample[0] ?? []);
+    const columns = json ? sampleKeys(sample) : (sample[0] ?? []);
     // With two or more columns the visitor can choose them.
     if (error instanceof LowrankError && columns.length >= 2) return { columns, text: null, label: null };
     throw error;
@@ -54,15 +54,15 @@ export function describeData(
     rowsRead: stats.rowsRead,
     stats: { train: stats.train, val: stats.val, test: stats.test },
     lengths: histogram(data),
-    notes: notesOf(data, classWeights),
-    problems: stats.leftOut.rowErrors.map(problemOf),
+    notes: dataNotes(data, classWeights),
+    problems: stats.leftOut.rowErrors.map(describeProblem),
     problemCount: stats.leftOut.rows,
   };
 }
 
 /** "A row has the wrong number of fields (expected 2 fields, as in the first row; found 3)", with its line. */
-function problemOf(error: LowrankError): DataReport["problems"][0] {
-  const { summary, where = "", expected, found, hint } = reportOf(error);
+function describeProblem(error: LowrankError): DataReport["problems"][0] {
+  const { summary, where = "", expected, found, hint } = reportError(error);
   const why = [expected && `expected ${expected}`, found && `found ${found}`].filter(Boolean).join("; ");
   return {
     line: Number(where.match(/:(\d+)(:\d+)?$/)?.[1]),
@@ -82,7 +82,7 @@ function histogram({ train, val, test, stats }: LoadedDataset): Bin[] {
   return bins;
 }
 
-function notesOf(data: LoadedDataset, classWeights: ClassWeights): string[] {
+function dataNotes(data: LoadedDataset, classWeights: ClassWeights): string[] {
   const { stats, maxLength, source } = data;
   const sets = [stats.train, stats.val, stats.test];
   const sum = (of: (set: (typeof sets)[number]) => number) => sets.reduce((total, set) => total + of(set), 0);
@@ -99,7 +99,7 @@ function notesOf(data: LoadedDataset, classWeights: ClassWeights): string[] {
   const used = sum((set) => set.rows) + stats.copies;
   const balanced =
     used < stats.rowsRead ? [`Balanced: ${stats.rowsRead - used} rows of the larger classes were dropped`] : [];
-  const weighted = classWeightsOf(data, classWeights) ? "weighted by class" : "not weighted (“Class weights”)";
+  const weighted = weighClasses(data, classWeights) ? "weighted by class" : "not weighted (“Class weights”)";
   const { name } = data.origin;
   return [
     ...(typeof name === "string" && isOnHub(name) ? [source] : []),

@@ -1,6 +1,6 @@
 /**
- * The worker's open devices, by requested name. A device stays open, because a run, a classification and an estimate may each
- * be using theirs.
+ * The worker's open devices, by requested name. A device stays open, because a run, a classification and an estimate
+ * may each be using theirs.
  */
 import type { Backend } from "../../backend/backend.ts";
 import { openDevice } from "../../backend/device.ts";
@@ -8,7 +8,7 @@ import type { DeviceName } from "../../config.ts";
 
 const open = new Map<DeviceName, Promise<Backend>>();
 
-export function deviceOf(name: DeviceName): Promise<Backend> {
+export function pageDevice(name: DeviceName): Promise<Backend> {
   const known = open.get(name);
   if (known) return known;
   const opening = find(name);
@@ -17,7 +17,7 @@ export function deviceOf(name: DeviceName): Promise<Backend> {
   return opening;
 }
 
-/** Opens a device, or returns the CPU if `auto` has opened it. A GPU that is asked for by name is not replaced by a faster CPU. */
+/** Opens a device, or returns the CPU if `auto` opened it. A GPU requested by name is not replaced by a faster CPU. */
 async function find(name: DeviceName): Promise<Backend> {
   const found = name === "wasm" ? await open.get("auto")?.catch(() => undefined) : undefined;
   return found?.info.kind === name ? found : openDevice(name);

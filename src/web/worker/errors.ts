@@ -2,7 +2,7 @@
 import { MODE_TITLES, type Mode } from "../../config.ts";
 import { LowrankError, TrainingError } from "../../errors.ts";
 import { DEFAULTS, smallerRate } from "../../train/options.ts";
-import { optionsOf, type RunArguments } from "../../train/prepare.ts";
+import { completeOptions, type RunArguments } from "../../train/prepare.ts";
 import { RunFailed } from "../../train/records.ts";
 import { nearestChange } from "../../train/sizes.ts";
 import type { ErrorReport } from "../protocol.ts";
@@ -41,10 +41,10 @@ const PRIVATE_FOLDERS = /\b(picked|runs\/[^/]+\/data|picked\/model)\//g;
 const SEPARATE_FILES = /, or separate files: --train, --val and --test$/;
 
 /** The cause of a failed run in place of its RunFailed. */
-const causeOf = (error: unknown) => (error instanceof RunFailed && error.cause ? error.cause : error);
+const runCause = (error: unknown) => (error instanceof RunFailed && error.cause ? error.cause : error);
 
-export function reportOf(thrown: unknown): ErrorReport {
-  const error = causeOf(thrown);
+export function reportError(thrown: unknown): ErrorReport {
+  const error = runCause(thrown);
   if (!(error instanceof LowrankError)) {
     const { name, message } = error instanceof Error ? error : new Error(String(error));
     if (name === "QuotaExceededError")
@@ -62,13 +62,13 @@ export function reportOf(thrown: unknown): ErrorReport {
 
 /** The report of a run's error, with a setting that fixes it where one is known. */
 export function reportOfRun(error: unknown, run: RunArguments): ErrorReport {
-  const report = reportOf(error);
+  const report = reportError(error);
   if (error instanceof TrainingError) {
     const { lr } = run;
     if (lr !== undefined) report.remedy = { set: { lr: smallerRate(lr, run.mode ?? DEFAULTS.mode) } };
   }
   if (error instanceof LowrankError && error.details.remedy === "less-memory") {
-    const { nearest } = nearestChange(run, optionsOf(run));
+    const { nearest } = nearestChange(run, completeOptions(run));
     if (nearest) report.remedy = nearest;
   }
   return report;

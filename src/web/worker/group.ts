@@ -53,7 +53,7 @@ export class TrainingGroup {
     await trainJobs(common, this.trainings);
   }
 
-  /** The speed of a run as it seems: what it reports is by its share of the time. */
+  /** The speed of a run by elapsed time: it reports its speed by its share of the time. */
   private shared(speed: Speed): Speed {
     const atOnce = Math.max(1, this.runs.filter(isUnderWay).length);
     return {

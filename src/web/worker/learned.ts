@@ -4,11 +4,11 @@ import { Classifier } from "../../infer/classifier.ts";
 import { Turns } from "../../infer/turns.ts";
 import type { Tensors } from "../../io/peft.ts";
 import { testMessages } from "../../run/predictions.ts";
-import { accuracyOf, scaleTo, startTensors } from "../../run/scaled.ts";
+import { measureAccuracy, scaleTo, startTensors } from "../../run/scaled.ts";
 import type { TestMessage } from "../../train/results.ts";
 import type { PageRun } from "../protocol.ts";
 import { openStart } from "./run-files.ts";
-import { folderOf } from "./store.ts";
+import { runFolder } from "./store.ts";
 import type { Trained } from "./tester.ts";
 
 /** What the scaled model of a run needs. */
@@ -29,7 +29,7 @@ export class Learned {
       signal.throwIfAborted();
       const { start, messages, classifier } = await this.prepare(trained, run);
       await scaleTo(classifier, trained, start, trained.model, scale);
-      return accuracyOf(classifier, messages, signal);
+      return measureAccuracy(classifier, messages, signal);
     });
   }
 
@@ -49,7 +49,7 @@ export class Learned {
     this.drop();
     const { model, device, meta } = trained;
     const start = (await openStart(run, model))?.tensors ?? (await startTensors(meta, run.record.options, model));
-    const messages = await testMessages(folderOf(run.id));
+    const messages = await testMessages(runFolder(run.id));
     if (!messages) throw new ConfigError("The test set of this run is not stored", { hint: "train again" });
     const classifier = await Classifier.of(trained, model, device);
     this.open = { trained, start, messages, classifier };

@@ -8,7 +8,7 @@ import type { GPT2Checkpoint } from "../../io/hf.ts";
 import { findAdapter, loadAdapter, namedBase } from "../../io/open-adapter.ts";
 import type { Adapter } from "../../io/peft.ts";
 import { writeDirectoryAtomic } from "../../platform/replacing.ts";
-import { changesOf } from "../../run/changes.ts";
+import { measureChanges } from "../../run/changes.ts";
 import { readRecord } from "../../run/directory.ts";
 import { dataFiles, fileName, moveFiles, type RunRecord, recordOfAdapter } from "../../run/record.ts";
 import { startTensors } from "../../run/scaled.ts";
@@ -16,7 +16,7 @@ import type { PageRun } from "../protocol.ts";
 import { adapterFiles, runFiles, unpack } from "./archive.ts";
 import { openStart } from "./run-files.ts";
 import { listModels, openModel } from "./sources.ts";
-import { folderOf, forgetRun, keepRun, newId, startOf } from "./store.ts";
+import { forgetRun, keepRun, newId, runFolder, startFolder } from "./store.ts";
 
 /** Stores a run or an adapter from files. `fallback` is the base model if the one that it names is not available. */
 export async function load(files: File[], fallback: string, objective?: Objective): Promise<string> {
@@ -25,7 +25,7 @@ export async function load(files: File[], fallback: string, objective?: Objectiv
     const some = await unpack(files);
     const ofRun = runFiles(some);
     const selected = files.map(({ name }) => name).join(", ");
-    await writeDirectoryAtomic(folderOf(id), ofRun ?? adapterFiles(some, selected));
+    await writeDirectoryAtomic(runFolder(id), ofRun ?? adapterFiles(some, selected));
     const run = await (ofRun ? openRun(id, fallback) : openAdapter(id, selected, fallback));
     if (objective !== undefined && run.record.objective !== objective)
       throw new ConfigError("This adapter classifies messages and cannot generate text", {
@@ -44,15 +44,15 @@ export async function load(files: File[], fallback: string, objective?: Objectiv
 const OPENED = { device: "auto", note: null, error: null } as const;
 
 async function openAdapter(id: string, file: string, fallback: string): Promise<PageRun> {
-  const name = await findModel(await namedBase(joinPath(folderOf(id), "adapter")), fallback);
+  const name = await findModel(await namedBase(joinPath(runFolder(id), "adapter")), fallback);
   const model = await openModel(name);
-  const adapter = await loadAdapter(folderOf(id), model);
-  const changes = await changesOf(adapter, model, null);
+  const adapter = await loadAdapter(runFolder(id), model);
+  const changes = await measureChanges(adapter, model, null);
   return { id, record: recordOfAdapter(adapter, file), state: "loaded", model: name, usable: true, changes, ...OPENED };
 }
 
 async function openRun(id: string, fallback: string): Promise<PageRun> {
-  const { replaces: _, ...found } = await readRecord(folderOf(id));
+  const { replaces: _, ...found } = await readRecord(runFolder(id));
   const record = await withOwnPaths(id, found);
   const run: PageRun = {
     id,
@@ -66,7 +66,7 @@ async function openRun(id: string, fallback: string): Promise<PageRun> {
   if ((await fingerprint(model)) !== record.base) {
     run.model = fileName(record.model);
     run.note = `Its base model, ${run.model}, is not stored here: choose it under “Model” and open the run again, to classify with it or to resume it.`;
-  } else if ((await findAdapter(folderOf(id))) !== undefined) {
+  } else if ((await findAdapter(runFolder(id))) !== undefined) {
     run.usable = true;
     run.changes = await changesOfRun(run, model);
   }
@@ -78,20 +78,20 @@ async function withOwnPaths(id: string, record: RunRecord): Promise<RunRecord> {
   const own = new Map<string, string>();
   for (const path of dataFiles(record.data)) {
     const place = joinPath("data", fileName(path));
-    if (await exists(joinPath(folderOf(id), place))) own.set(path, place);
+    if (await exists(joinPath(runFolder(id), place))) own.set(path, place);
   }
-  const hasStart = record.adapter !== undefined && (await exists(startOf(id)));
+  const hasStart = record.adapter !== undefined && (await exists(startFolder(id)));
   const data = moveFiles(record.data, (path) => own.get(path) ?? path);
   return { ...record, data, ...(hasStart ? { adapter: "start" } : {}) };
 }
 
 async function changesOfRun(run: PageRun, model: GPT2Checkpoint) {
-  const adapter: Adapter = await loadAdapter(folderOf(run.id), model);
-  const isKnown = run.record.adapter === undefined || (await exists(startOf(run.id)));
+  const adapter: Adapter = await loadAdapter(runFolder(run.id), model);
+  const isKnown = run.record.adapter === undefined || (await exists(startFolder(run.id)));
   const start = isKnown
     ? ((await openStart(run, model))?.tensors ?? (await startTensors(adapter.meta, run.record.options, model)))
     : null;
-  return changesOf(adapter, model, start);
+  return measureChanges(adapter, model, start);
 }
 
 /** The name of a base model in the page: of the bundled and the stored ones, by its name or that of its folder. */

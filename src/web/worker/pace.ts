@@ -4,11 +4,11 @@ import type { RunRecord } from "../../run/record.ts";
 import type { PreparedRun } from "../../train/prepare.ts";
 import type { PageRun } from "../protocol.ts";
 
-/** Operations per second and thread in a run of gpt2-micro on laptops, with its evaluations: the guess before the first run. */
+/** Operations per second and thread of gpt2-micro on laptops, with evaluations: the guess before the first run. */
 const GUESS = 16e9;
 
 /** Seconds of a whole run: the speed is that of the latest finished run on the device, else a guess. */
-export function secondsOf(
+export function estimateSeconds(
   prepared: PreparedRun,
   device: DeviceInfo,
   threads: number,

@@ -1,7 +1,7 @@
 /** The files that a run is made of, in its folder: it can go on after a reload, and elsewhere after a download. */
 
 import { exists, joinPath, linkFile } from "#platform";
-import { digestOf } from "../../data/digest.ts";
+import { digestData } from "../../data/digest.ts";
 import type { TrainingData } from "../../data/texts.ts";
 import { ConfigError } from "../../errors.ts";
 import type { DownloadOptions } from "../../io/download-options.ts";
@@ -13,22 +13,25 @@ import { finishReplacing, writeDirectoryAtomic } from "../../platform/replacing.
 import { loadData } from "../../run/load-data.ts";
 import { dataFiles, dataName, fileName, moveFiles } from "../../run/record.ts";
 import type { PageRun } from "../protocol.ts";
-import { filesOf } from "./archive.ts";
+import { readFiles } from "./archive.ts";
 import { pickedPath } from "./sources.ts";
-import { folderOf, startOf } from "./store.ts";
+import { runFolder, startFolder } from "./store.ts";
 
 const inData = (path: string) => joinPath("data", fileName(path));
 
-/** Stores a run's files in its folder, and those of the run `from` whose adapter it starts from: the originals may be deleted. */
+/**
+ * Stores a run's files in its folder, and those of the run `from` whose adapter it starts from: the originals may be
+ * deleted.
+ */
 export async function keepFiles(run: PageRun, from?: string): Promise<void> {
   const { id, record } = run;
   for (const path of dataFiles(record.data)) {
-    const stored = joinPath(folderOf(id), inData(path));
+    const stored = joinPath(runFolder(id), inData(path));
     if (!(await exists(stored))) await linkFile(pickedPath(fileName(path)), stored);
   }
   run.record = { ...record, data: moveFiles(record.data, inData) };
   if (from === undefined) return;
-  await writeDirectoryAtomic(startOf(id), await filesOf(joinPath(folderOf(from), "adapter")));
+  await writeDirectoryAtomic(startFolder(id), await readFiles(joinPath(runFolder(from), "adapter")));
   run.record.adapter = "start";
 }
 
@@ -45,7 +48,7 @@ export async function reopenData(
 }
 
 async function placeOf(id: string, path: string): Promise<string> {
-  for (const place of [joinPath(folderOf(id), inData(path)), pickedPath(fileName(path))])
+  for (const place of [joinPath(runFolder(id), inData(path)), pickedPath(fileName(path))])
     if (await exists(place)) return place;
   throw new ConfigError("The data of this run is not stored here", {
     expected: fileName(path),
@@ -56,10 +59,10 @@ async function placeOf(id: string, path: string): Promise<string> {
 /** The adapter that a stored run started from; null: a new one. */
 export async function openStart({ id, record }: PageRun, model: GPT2Checkpoint): Promise<Adapter | null> {
   if (record.adapter === undefined) return null;
-  if (!(await exists(startOf(id))))
+  if (!(await exists(startFolder(id))))
     throw new ConfigError("The adapter that this run started from is not stored here", { expected: record.adapter });
-  await finishReplacing(startOf(id));
-  return loadAdapter(startOf(id), model);
+  await finishReplacing(startFolder(id));
+  return loadAdapter(startFolder(id), model);
 }
 
 /** Throws ConfigError unless a run goes on with the model and the data with which it began. */
@@ -73,7 +76,7 @@ export async function checkUnchanged(
       where: name,
       hint: "choose the folder of the original model again",
     });
-  if (record.counts.sha256 !== (await digestOf(data)))
+  if (record.counts.sha256 !== (await digestData(data)))
     throw new ConfigError("The data has changed since this run began", {
       where: dataName(record),
       hint: "choose the original file as your own file, and resume the run then",

@@ -1,4 +1,4 @@
-/** The messages, texts and base models of the page: bundled, selected by the visitor, stored in the browser, or from the hub. */
+/** The page's messages, texts and base models: bundled, selected by the visitor, stored, from the hub. */
 import { exists, joinPath, linkFile, listDirectory, openFile, remove } from "#platform";
 import { CHUNK_BYTES, Corpus } from "../../data/corpus.ts";
 import type { TrainingData } from "../../data/texts.ts";
@@ -34,10 +34,10 @@ export function pick(files: readonly File[]): void {
 export const pickedPath = (name: string) => joinPath(PICKED, name);
 
 /** The names of the selected files; none for a data set by name. */
-const filesOf = ({ data = [] }: RunSettings): readonly string[] => [data].flat();
+const chosenFiles = ({ data = [] }: RunSettings): readonly string[] => [data].flat();
 
 /** What the data of settings is called. */
-export const nameData = (settings: RunSettings): string => settings.dataset ?? filesOf(settings).join(", ");
+export const nameData = (settings: RunSettings): string => settings.dataset ?? chosenFiles(settings).join(", ");
 
 /** The last data set, cached for the preview, the estimate and the training. */
 let last: { key: string; data: Promise<TrainingData> } | undefined;
@@ -49,7 +49,7 @@ export function openData(
   downloads: DownloadOptions = {},
   adapter?: Adapter,
 ): Promise<{ data: TrainingData; options: TrainOptions }> {
-  const files = filesOf(settings).map(pickedPath);
+  const files = chosenFiles(settings).map(pickedPath);
   const placed = files.length > 0 ? { ...settings, data: files } : settings;
   return resolveSettings(placed, model, adapter, (source) => {
     const key = JSON.stringify([source, model.vocabulary.fingerprint, picks]);
@@ -70,7 +70,7 @@ export async function firstRows(name: string, encoding?: string): Promise<string
   const file = await openFile(joinPath(PICKED, name));
   try {
     const corpus = new Corpus(await DataModule.load());
-    return (await corpus.sampleOf(file, { chunkBytes: CHUNK_BYTES, encoding })).rows;
+    return (await corpus.readSample(file, { chunkBytes: CHUNK_BYTES, encoding })).rows;
   } finally {
     await file.close();
   }
@@ -79,8 +79,8 @@ export async function firstRows(name: string, encoding?: string): Promise<string
 let model: { name: string; checkpoint: Promise<GPT2Checkpoint> } | undefined;
 
 /**
- * Opens a model by name. The last one stays open, and concurrent calls share it. A replaced model is not closed: a run may
- * still be reading it, and files of a page hold no resources that must be released.
+ * Opens a model by name. The last one stays open, and concurrent calls share it. A replaced model is not closed: a run
+ * may still be reading it, and files of a page hold no resources that must be released.
  */
 export function openModel(name: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
   if (model?.name === name) return model.checkpoint;
@@ -112,7 +112,7 @@ export async function forgetModel(name: string): Promise<void> {
 /** model.safetensors, or its shards and their index. */
 const WEIGHT_FILES = /^model[\w.-]*\.safetensors(\.index\.json)?$/;
 
-/** Validates and stores the files of a model's folder; returns the model's name. Throws ConfigError if a file is missing. */
+/** Validates and stores a model folder's files; returns the model's name. Throws ConfigError if a file is missing. */
 export async function addModel(files: readonly File[], emit: (share: number) => void): Promise<string> {
   const wanted = files.filter(({ name }) => MODEL_FILES.includes(name) || WEIGHT_FILES.test(name));
   const folder = wanted[0]?.webkitRelativePath.split("/").at(-2) || "my-gpt2";

@@ -1,6 +1,7 @@
 /**
- * The runs stored in this browser. A run is a run directory in the page's private file system, as Node writes it, with the
- * visitor's files in data/ and the adapter that it started from in start/. What the page alone knows of it is in IndexedDB.
+ * The runs stored in this browser. A run is a run directory in the page's private file system, as Node writes it, with
+ * the visitor's files in data/ and the adapter that it started from in start/. What the page alone knows of it is in
+ * IndexedDB.
  */
 
 import { createStore, del, get, set, values } from "idb-keyval";
@@ -28,12 +29,12 @@ export function onRunsChanged(listener: () => void): void {
 }
 
 /** The directory of a run. */
-export function folderOf(id: string): string {
+export function runFolder(id: string): string {
   return joinPath(FOLDER, id);
 }
 
-/** The folder of the adapter that a run starts from: it is needed again after a reload, and to compare with what was learned. */
-export function startOf(id: string): string {
+/** The folder of the adapter that a run starts from: needed after a reload, and to measure what was learned. */
+export function startFolder(id: string): string {
   return joinPath(FOLDER, id, "start");
 }
 
@@ -48,7 +49,7 @@ const inMemory = new Map<string, PageRun>();
 
 /** Stores a run: its record first, without which it is not listed. */
 export async function keepRun(run: PageRun): Promise<void> {
-  await writeRecord(folderOf(run.id), run.record);
+  await writeRecord(runFolder(run.id), run.record);
   await keepOwn(run);
 }
 
@@ -71,7 +72,7 @@ const PAUSE_MS = 40;
 async function storedRecord(id: string): Promise<RunRecord> {
   for (let tries = 1; ; tries++) {
     try {
-      return await readRecord(folderOf(id));
+      return await readRecord(runFolder(id));
     } catch (error) {
       if (tries === TRIES) throw error;
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
@@ -90,7 +91,7 @@ export async function readRun(id: string): Promise<PageRun> {
 /** Whether this worker is the one that trains. */
 let isTrainer = false;
 
-/** All runs, newest first, as they are stored: an active run is `elsewhere` if another tab is training, and `interrupted` if none is. */
+/** All stored runs, newest first: an active one is `elsewhere` if another tab is training, else `interrupted`. */
 export async function listRuns(): Promise<PageRun[]> {
   const { held = [] } = await navigator.locks.query();
   const isElsewhere = !isTrainer && held.some(({ name, mode }) => name === TRAINING_LOCK && mode === "exclusive");
@@ -105,7 +106,7 @@ async function listed(own: OwnRun, isElsewhere: boolean): Promise<PageRun[]> {
   if (!isUnderWay(own)) return [{ ...own, record: await storedRecord(own.id) }];
   if (isElsewhere) return [{ ...own, state: "elsewhere", record: await storedRecord(own.id) }];
   // The page may have been closed while it stored what the run left.
-  if (!isTrainer) await finishReplacing(folderOf(own.id));
+  if (!isTrainer) await finishReplacing(runFolder(own.id));
   const record = await storedRecord(own.id);
   const isDone = record.state === "finished";
   return [{ ...own, record, state: isDone ? "finished" : "interrupted", usable: own.usable || isDone }];
@@ -120,7 +121,7 @@ export async function changeRun(id: string, change: Partial<OwnRun>): Promise<vo
 export async function forgetRun(id: string): Promise<void> {
   inMemory.delete(id);
   await del(id, store);
-  await remove(folderOf(id));
+  await remove(runFolder(id));
   channel.postMessage(id);
 }
 

@@ -1,4 +1,4 @@
-/** What is taken away of a run: its files with a README, code that uses it, and one HTML file that classifies on its own. */
+/** What can be downloaded of a run: its files with a README, code that uses it, and a standalone HTML file. */
 import { exists, joinPath } from "#platform";
 import { MODE_TITLES } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
@@ -9,21 +9,21 @@ import { wilson } from "../../report/statistics.ts";
 import { nameBase } from "../../run/base-name.ts";
 import { dataName, type RunRecord } from "../../run/record.ts";
 import { planStandalone, type StandalonePage } from "../../run/standalone.ts";
-import { questionOf, readmeOf, summaryOf, type Trained, usagesOf } from "../../run/usage.ts";
+import { describeTrained, listUsages, pageQuestion, type Trained, writeReadme } from "../../run/usage.ts";
 import { textToTry } from "../../train/results.ts";
 import { hasAdapter, type PageRun, type Takeable, type TakeReport } from "../protocol.ts";
 import { bytesIn, zipDirectory } from "./archive.ts";
-import { reportOf } from "./errors.ts";
-import { folderOf } from "./store.ts";
+import { reportError } from "./errors.ts";
+import { runFolder } from "./store.ts";
 
-const adapterOf = (id: string) => joinPath(folderOf(id), "adapter");
+const adapterFolder = (id: string) => joinPath(runFolder(id), "adapter");
 
 /** The sizes of what can be downloaded, and the code that uses it. */
 export async function takeReport(run: PageRun, model: GPT2Checkpoint): Promise<TakeReport> {
-  const trained = await trainedOf(run, model);
-  const adapterBytes = await bytesIn(adapterOf(run.id));
-  const runBytes = run.state === "loaded" ? null : await bytesIn(folderOf(run.id));
-  return { adapterBytes, runBytes, page: await pageReport(run, model, trained), usages: usagesOf(trained) };
+  const trained = await describeTrainedRun(run, model);
+  const adapterBytes = await bytesIn(adapterFolder(run.id));
+  const runBytes = run.state === "loaded" ? null : await bytesIn(runFolder(run.id));
+  return { adapterBytes, runBytes, page: await pageReport(run, model, trained), usages: listUsages(trained) };
 }
 
 async function pageReport(run: PageRun, model: GPT2Checkpoint, trained: Trained): Promise<TakeReport["page"]> {
@@ -32,7 +32,7 @@ async function pageReport(run: PageRun, model: GPT2Checkpoint, trained: Trained)
     return { bytes: (await planPage(run, model, trained)).bytes };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    const { summary, expected, found } = reportOf(error);
+    const { summary, expected, found } = reportError(error);
     return { refused: `${summary}: ${found}, and a file can have ${expected}.` };
   }
 }
@@ -41,7 +41,7 @@ async function pageReport(run: PageRun, model: GPT2Checkpoint, trained: Trained)
 export async function takeFile(run: PageRun, what: Takeable, openModel: () => Promise<GPT2Checkpoint>): Promise<Blob> {
   if (what === "page") {
     const model = await openModel();
-    const page = await planPage(run, model, await trainedOf(run, model));
+    const page = await planPage(run, model, await describeTrainedRun(run, model));
     const pieces: Blob[] = [];
     // A blob for each piece: browsers keep many on the disk.
     for await (const piece of page.write()) pieces.push(new Blob([piece as Uint8Array<ArrayBuffer>]));
@@ -50,23 +50,26 @@ export async function takeFile(run: PageRun, what: Takeable, openModel: () => Pr
   const folder = what === "run" ? `lowrank-${run.id}` : "adapter";
   const adapter = what === "run" ? `${folder}/adapter` : folder;
   const model = hasAdapter(run) ? await openModel().catch(() => null) : null;
-  const readme = model && readmeOf(await trainedOf(run, model), folder, adapter);
-  return zipDirectory(what === "run" ? folderOf(run.id) : adapterOf(run.id), folder, readme);
+  const readme = model && writeReadme(await describeTrainedRun(run, model), folder, adapter);
+  return zipDirectory(what === "run" ? runFolder(run.id) : adapterFolder(run.id), folder, readme);
 }
 
 async function planPage({ id }: PageRun, model: GPT2Checkpoint, trained: Trained): Promise<StandalonePage> {
   const response = await fetch(new URL("./standalone.html", import.meta.url));
-  const texts = { title: questionOf(trained.meta), summary: summaryOf(trained), example: trained.example };
-  return planStandalone(await response.text(), texts, adapterOf(id), model);
+  const texts = { title: pageQuestion(trained.meta), summary: describeTrained(trained), example: trained.example };
+  return planStandalone(await response.text(), texts, adapterFolder(id), model);
 }
 
-async function trainedOf({ id, record, state, model: name }: PageRun, model: GPT2Checkpoint): Promise<Trained> {
-  const { meta } = await loadAdapter(folderOf(id), model);
-  const isPeft = await exists(joinPath(adapterOf(id), PEFT_CONFIG));
+async function describeTrainedRun(
+  { id, record, state, model: name }: PageRun,
+  model: GPT2Checkpoint,
+): Promise<Trained> {
+  const { meta } = await loadAdapter(runFolder(id), model);
+  const isPeft = await exists(joinPath(adapterFolder(id), PEFT_CONFIG));
   const isLoaded = state === "loaded";
   return {
     meta,
-    base: baseOf(name, model),
+    base: pageBase(name, model),
     end: model.vocabulary.end,
     data: isLoaded ? null : dataName(record),
     example: record.results?.test?.example ?? textToTry([]),
@@ -77,7 +80,7 @@ async function trainedOf({ id, record, state, model: name }: PageRun, model: GPT
 }
 
 /** A folder has the name that it has in the page. */
-function baseOf(name: string, { directory }: GPT2Checkpoint): Trained["base"] {
+function pageBase(name: string, { directory }: GPT2Checkpoint): Trained["base"] {
   const base = nameBase(directory);
   return base.place === "folder" ? { ...base, name } : base;
 }

@@ -1,7 +1,7 @@
 /** Classifies typed messages with the trained parameters of a run, and with the base model for comparison. */
 import type { Backend } from "../../backend/backend.ts";
 import { Classifier } from "../../infer/classifier.ts";
-import { type Influences, influencesOf } from "../../infer/influence.ts";
+import { type Influences, measureInfluences } from "../../infer/influence.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
 import type { AdapterMeta, Tensors } from "../../io/peft.ts";
 import type { Verdict } from "../protocol.ts";
@@ -27,7 +27,7 @@ export class Tester {
 
   async influences(trained: Trained, text: string): Promise<Influences> {
     const { adapter } = await this.prepare(trained);
-    return influencesOf(adapter, text);
+    return measureInfluences(adapter, text);
   }
 
   close(): void {

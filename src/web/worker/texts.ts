@@ -21,7 +21,7 @@ export async function describeTexts(
   const tokenizer = await Tokenizer.load({ model });
   const end = tokenizer.decode(Uint32Array.of(tokenizer.endOfText));
   return {
-    documents: documentsOf(stats, settings),
+    documents: countDocuments(stats, settings),
     stats: { train: stats.train, val: stats.val, test: stats.test },
     maxLength,
     preview: tokenizer.decode(ids).replaceAll(end, "\n").trim().slice(0, TEXT_CHARACTERS),
@@ -30,7 +30,7 @@ export async function describeTexts(
 }
 
 /** A plain text is one document, though it is cut into three sets. */
-function documentsOf({ train, val, test }: LoadedTexts["stats"], { dataset, data = [] }: RunSettings): number {
+function countDocuments({ train, val, test }: LoadedTexts["stats"], { dataset, data = [] }: RunSettings): number {
   const files = [data].flat();
   const isPlain = dataset === undefined ? !files.some(isJsonLines) : !isOnHub(dataset);
   return isPlain ? Math.max(1, files.length) : train.documents + val.documents + test.documents;

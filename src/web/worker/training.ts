@@ -3,22 +3,22 @@ import { joinPath, remove } from "#platform";
 import { FormatError } from "../../errors.ts";
 import type { NoveltySettings } from "../../io/novelty.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../io/peft.ts";
-import { changesOf } from "../../run/changes.ts";
+import { measureChanges } from "../../run/changes.ts";
 import { generations, lastCheckpoint } from "../../run/checkpoint.ts";
-import { adapterOf, runContents } from "../../run/directory.ts";
+import { buildAdapter, runContents } from "../../run/directory.ts";
 import { LiveRun, type Speed } from "../../run/live-run.ts";
 import { advance, failed, newRecord, planned } from "../../run/record.ts";
 import { startTensors } from "../../run/scaled.ts";
 import { pickSettings } from "../../run/settings.ts";
-import { noveltyOf } from "../../train/novelty.ts";
+import { fitNovelty } from "../../train/novelty.ts";
 import { ofMode, type TrainOptions } from "../../train/options.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "../../train/prepare.ts";
 import { type Checkpoint, RunFailed, type TrainEvent, type TrainResult } from "../../train/records.ts";
 import type { Job } from "../../train/scheduler.ts";
 import type { JobSettings, Start } from "../../train/trainer.ts";
 import type { PageRun, PageSettings } from "../protocol.ts";
-import { reportOf, reportOfRun } from "./errors.ts";
-import { folderOf, forgetRun, keepInMemory, keepOwn, keepRun, newId } from "./store.ts";
+import { reportError, reportOfRun } from "./errors.ts";
+import { forgetRun, keepInMemory, keepOwn, keepRun, newId, runFolder } from "./store.ts";
 import { serveFromMemory } from "./unsaved.ts";
 
 /** Milliseconds between two reports of a run's steps. */
@@ -68,11 +68,11 @@ export class Training implements Job {
     private readonly emit: Emit,
     private readonly signal: AbortSignal,
   ) {
-    this.folder = folderOf(run.id);
+    this.folder = runFolder(run.id);
     const { options } = run.record;
     this.args = { ...materials, ...ofMode(options, options.mode) };
     this.prepared = prepareRun(this.args);
-    this.novelty = noveltyOf(materials.data);
+    this.novelty = fitNovelty(materials.data);
     this.live = new LiveRun(this.folder, run.record, { onEvent: (event) => this.onTrainEvent(event) });
   }
 
@@ -81,7 +81,7 @@ export class Training implements Job {
   }
 
   private adapter(tensors: Tensors): Adapter {
-    return adapterOf(this.live.record, this.prepared.spec, tensors, this.novelty);
+    return buildAdapter(this.live.record, this.prepared.spec, tensors, this.novelty);
   }
 
   /** Says how the run ends that the signal is about to end. */
@@ -143,14 +143,14 @@ export class Training implements Job {
   }
 
   /**
-   * Without a checkpoint, or if none is valid, the run starts from the beginning. A browser that cannot read them now fails the
-   * run: it can be resumed from them later.
+   * Without a checkpoint, or if none is valid, the run starts from the beginning. A browser that cannot read them now
+   * fails the run: it can be resumed from them later.
    */
   private async lastCheckpoint(): Promise<Checkpoint | undefined> {
     if ((await generations(this.folder)).length === 0) return undefined;
     return lastCheckpoint(this.folder).catch((error) => {
       if (!(error instanceof FormatError)) throw error;
-      // An invalid one alone is of a page that was closed while it wrote the first.
+      // A single invalid one is from a page that was closed while writing the first.
       if (this.run.usable) this.note = "The checkpoints were damaged: the run started again from the beginning.";
       this.run.note = this.note;
       return undefined;
@@ -182,7 +182,7 @@ export class Training implements Job {
       await keepOwn(run);
     } catch (error) {
       // A checkpoint that cannot be stored does not end the run.
-      const { summary } = reportOf(error);
+      const { summary } = reportError(error);
       run.note = `${summary}: the run continues, but a reload would lose the progress since the last checkpoint.`;
     }
     this.emitNow();
@@ -195,7 +195,7 @@ export class Training implements Job {
     const isStored = await this.save(result);
     run.usable = true;
     const start = first?.tensors ?? (await startTensors(this.meta, live.record.options, model));
-    run.changes = await changesOf(this.adapter(result.tensors), model, start);
+    run.changes = await measureChanges(this.adapter(result.tensors), model, start);
     await this.finishAs(result.aborted ? this.ending : "finished", isStored);
     if (!result.aborted && isStored) await remove(joinPath(this.folder, "data"));
   }
@@ -220,7 +220,7 @@ export class Training implements Job {
   }
 
   private noteUnstored(error: unknown): void {
-    const { summary } = reportOf(error);
+    const { summary } = reportError(error);
     this.run.note = `${summary}: this run is in memory only until the page is closed. Download it, or delete runs or models that you no longer need.`;
   }
 

@@ -1,4 +1,4 @@
-/** The files of a run that the browser could not store: they stay in memory, at their paths, until the page is closed. */
+/** The files of a run that the browser could not store: in memory, at their paths, until the page is closed. */
 import { joinPath } from "#platform";
 import { registerFile } from "../../platform/files.ts";
 import type { FileContent } from "../../platform/reader.ts";

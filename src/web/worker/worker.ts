@@ -13,10 +13,10 @@ import { baseShapes } from "../../names.ts";
 import { finishReplacing } from "../../platform/replacing.ts";
 import type { Speed } from "../../run/live-run.ts";
 import { countParameters, dataName, describeMethod } from "../../run/record.ts";
-import { sizeOf } from "../../tensor.ts";
+import { numel } from "../../tensor.ts";
 import type { TrainOptions } from "../../train/options.ts";
-import { optionsOf, type PreparedRun, prepareRun } from "../../train/prepare.ts";
-import { memoryOf } from "../../train/records.ts";
+import { completeOptions, type PreparedRun, prepareRun } from "../../train/prepare.ts";
+import { peakMemory } from "../../train/records.ts";
 import { checkFits } from "../../train/sizes.ts";
 import type {
   Answer,
@@ -30,26 +30,26 @@ import type {
   WriteReport,
   WriteRequest,
 } from "../protocol.ts";
-import { companionsOf, isUnderWay, nextOf } from "../protocol.ts";
-import { methodsOf } from "./compare.ts";
-import { columnsOf, describeData } from "./describe.ts";
-import { deviceOf, dropDevice } from "./devices.ts";
-import { reportOf, reportOfRun } from "./errors.ts";
+import { findCompanions, isUnderWay, nextRun } from "../protocol.ts";
+import { methodSettings } from "./compare.ts";
+import { describeColumns, describeData } from "./describe.ts";
+import { dropDevice, pageDevice } from "./devices.ts";
+import { reportError, reportOfRun } from "./errors.ts";
 import { TrainingGroup } from "./group.ts";
 import { Learned } from "./learned.ts";
 import { load } from "./load.ts";
-import { secondsOf } from "./pace.ts";
+import { estimateSeconds } from "./pace.ts";
 import { checkUnchanged, keepFiles, openStart, reopenData } from "./run-files.ts";
 import { addModel, firstRows, forgetModel, listModels, nameData, openData, openModel, pick } from "./sources.ts";
 import {
   changeRun,
-  folderOf,
   keepRun,
   listRuns,
   newId,
   onRunsChanged,
   purge,
   readRun,
+  runFolder,
   untilNobodyTrains,
   whileOnlyTrainer,
 } from "./store.ts";
@@ -114,9 +114,9 @@ type Opened = Materials & { options: TrainOptions };
 
 /** Opens what a new run is made of. */
 async function openSettings(settings: PageSettings): Promise<Opened> {
-  const device = await deviceOf(settings.device);
+  const device = await pageDevice(settings.device);
   const model = await fetchModel(settings.model);
-  const adapter = settings.adapter === undefined ? undefined : await loadAdapter(folderOf(settings.adapter), model);
+  const adapter = settings.adapter === undefined ? undefined : await loadAdapter(runFolder(settings.adapter), model);
   return { device, model, ...(await fetchData(settings, model, adapter)), ...(adapter ? { adapter } : {}) };
 }
 
@@ -125,8 +125,8 @@ const fetchData = (settings: PageSettings, model: GPT2Checkpoint, adapter?: Adap
 
 /** Opens what a stored run is made of. Throws ConfigError if that is not what it began with. */
 async function reopen(run: PageRun): Promise<Materials> {
-  await finishReplacing(folderOf(run.id));
-  const device = await deviceOf(run.device);
+  await finishReplacing(runFolder(run.id));
+  const device = await pageDevice(run.device);
   const model = await fetchModel(run.model);
   const data = await fetched(dataName(run.record), (downloads) => reopenData(run, model, downloads));
   await checkUnchanged(run, model, data);
@@ -150,8 +150,8 @@ async function begin(make: () => Promise<Parameters<typeof train>>): Promise<str
 }
 
 /**
- * Trains a run, from the adapter of the run `from`, if no other tab does, then the runs that follow in its comparison; resolves when the first
- * has begun.
+ * Trains a run, from the adapter of the run `from`, if no other tab does, then the runs that follow in its comparison;
+ * resolves when the first has begun.
  */
 function train(first: PageRun, materials: Materials, from?: string): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -159,7 +159,7 @@ function train(first: PageRun, materials: Materials, from?: string): Promise<str
       try {
         await keepFiles(first, from);
         await trainCompared(first, materials, () => resolve(first.id));
-        for (let run = nextOf(first, await listRuns()); run; run = nextOf(run, await listRuns())) await follow(run);
+        for (let run = nextRun(first, await listRuns()); run; run = nextRun(run, await listRuns())) await follow(run);
       } finally {
         taken = false;
       }
@@ -175,7 +175,7 @@ function train(first: PageRun, materials: Materials, from?: string): Promise<str
 
 /** Trains a run and the others of its comparison. */
 async function trainCompared(run: PageRun, materials: Materials, began = () => {}): Promise<void> {
-  const companions = companionsOf(run, await listRuns());
+  const companions = findCompanions(run, await listRuns());
   const report = (run: PageRun, speed: Speed | null) => emit({ type: "run", run, speed });
   group = new TrainingGroup(run, companions, materials, report);
   const { runs } = group;
@@ -194,12 +194,12 @@ function end(how: "paused" | "stopped"): void {
   group?.stop(how);
 }
 
-/** Goes on with a comparison, after a device has failed or a run could not begin. One that cannot begin now fails. */
+/** Continues a comparison after a device has failed or a run could not begin. A run that cannot begin now fails. */
 async function follow(run: PageRun): Promise<void> {
   try {
     await trainCompared(run, await reopen(run));
   } catch (error) {
-    Object.assign(run, { state: "failed", error: reportOf(error) });
+    Object.assign(run, { state: "failed", error: reportError(error) });
     await keepRun(run);
     emit({ type: "run", run, speed: null });
   }
@@ -220,9 +220,9 @@ async function write(request: WriteRequest): Promise<WriteReport> {
   const { adapter: id } = request;
   const run = id === null ? null : await readRun(id);
   // A stopped run has another adapter after it was resumed.
-  const adapter = run ? { name: `${run.id} ${run.record.seconds}`, directory: folderOf(run.id) } : null;
+  const adapter = run ? { name: `${run.id} ${run.record.seconds}`, directory: runFolder(run.id) } : null;
   const name = run?.model ?? request.model;
-  const device = await deviceOf(request.device);
+  const device = await pageDevice(request.device);
   const model = await fetchModel(name);
   writer ??= new (await import("./writer.ts")).Writer();
   try {
@@ -242,7 +242,7 @@ async function accuracyAt(id: string, scale: number): Promise<number | null> {
   measuring = new AbortController();
   const { signal } = measuring;
   try {
-    return await learned.accuracyAt(await trainedOf(id), await readRun(id), scale, signal);
+    return await learned.accuracyAt(await latestTrained(id), await readRun(id), scale, signal);
   } catch (error) {
     if (signal.aborted) return null;
     throw error;
@@ -250,26 +250,26 @@ async function accuracyAt(id: string, scale: number): Promise<number | null> {
 }
 
 /** The trained parameters of a run: from memory while it trains, else from its files. */
-async function trainedOf(id: string): Promise<Trained> {
+async function latestTrained(id: string): Promise<Trained> {
   const training = group?.of(id);
   if (training && isUnderWay(training.run)) {
     const { latest, meta, run } = training;
     if (!latest)
       throw new ConfigError("This run has no trained parameters yet", { hint: "wait for its first evaluation" });
-    return { ...(await partsOf(run)), meta, tensors: latest };
+    return { ...(await studyParts(run)), meta, tensors: latest };
   }
   const run = await readRun(id);
-  const parts = await partsOf(run);
+  const parts = await studyParts(run);
   // A stopped run has another adapter after it was resumed.
   const key = `${id} ${run.record.seconds}`;
-  if (loaded?.key !== key) loaded = { key, adapter: await loadAdapter(folderOf(id), parts.model) };
+  if (loaded?.key !== key) loaded = { key, adapter: await loadAdapter(runFolder(id), parts.model) };
   return { ...parts, ...loaded.adapter };
 }
 /** The adapter that was loaded last. */
 let loaded: { key: string; adapter: Awaited<ReturnType<typeof loadAdapter>> } | undefined;
 
-async function partsOf({ id, model, device, record }: PageRun) {
-  const backend = await deviceOf(device);
+async function studyParts({ id, model, device, record }: PageRun) {
+  const backend = await pageDevice(device);
   return { id, seed: record.options.seed, model: await openModel(model), device: backend };
 }
 
@@ -282,10 +282,10 @@ async function setDeleted(id: string, deleted: boolean): Promise<void> {
 
 const api: Api = {
   machine: async () => ({ isolated: self.crossOriginIsolated, threads: defaultThreads() }),
-  openDevice: async (name) => deviceReport(await deviceOf(name)),
+  openDevice: async (name) => deviceReport(await pageDevice(name)),
   async openModel(name) {
     const { config } = await fetchModel(name);
-    return { name, config, values: [...baseShapes(config).values()].reduce((sum, shape) => sum + sizeOf(shape), 0) };
+    return { name, config, values: [...baseShapes(config).values()].reduce((sum, shape) => sum + numel(shape), 0) };
   },
   async addModel(files) {
     try {
@@ -302,14 +302,16 @@ const api: Api = {
   },
   async pickData(file, encoding) {
     pick([file]);
-    return columnsOf(await firstRows(file.name, encoding), file.name);
+    return describeColumns(await firstRows(file.name, encoding), file.name);
   },
   async readData(settings) {
     const { data: files, encoding } = settings;
     const { data, options } = await fetchData(settings, await fetchModel(settings.model));
     const [file] = [files ?? []].flat();
     const columns =
-      file === undefined ? { columns: [], text: null, label: null } : columnsOf(await firstRows(file, encoding), file);
+      file === undefined
+        ? { columns: [], text: null, label: null }
+        : describeColumns(await firstRows(file, encoding), file);
     return describeData(data as LoadedDataset, columns, options.classWeights);
   },
   pick: async (files) => pick(files),
@@ -324,7 +326,7 @@ const api: Api = {
     let prepared: PreparedRun;
     try {
       prepared = prepareRun(run);
-      checkFits(run, prepared, optionsOf(run));
+      checkFits(run, prepared, completeOptions(run));
     } catch (error) {
       throw new Refused(reportOfRun(error, run));
     }
@@ -332,10 +334,10 @@ const api: Api = {
     return {
       trainable: prepared.trainable,
       values: countParameters(prepared.spec),
-      bytes: memoryOf(prepared),
+      bytes: peakMemory(prepared),
       steps,
       stepsPerEpoch,
-      seconds: secondsOf(prepared, run.device.info, defaultThreads(), await listRuns()),
+      seconds: estimateSeconds(prepared, run.device.info, defaultThreads(), await listRuns()),
     };
   },
   async runs() {
@@ -353,7 +355,7 @@ const api: Api = {
       return [await newRun(named, materials, options), materials, from];
     }),
   async compare(settings) {
-    const methods = methodsOf(settings, (await fetchModel(settings.model)).config);
+    const methods = methodSettings(settings, (await fetchModel(settings.model)).config);
     const comparison = newId();
     const begun = Date.now();
     const runs: PageRun[] = [];
@@ -377,7 +379,7 @@ const api: Api = {
     }).then(() => {}),
   pause: async () => end("paused"),
   stop: async () => end("stopped"),
-  classify: async (id, text) => tester.classify(await trainedOf(id), text),
+  classify: async (id, text) => tester.classify(await latestTrained(id), text),
   async take(id) {
     const run = await readRun(id);
     return takeReport(run, await openModel(run.model));
@@ -403,7 +405,7 @@ const api: Api = {
   purge,
 
   accuracyAt,
-  influences: async (id, text) => (taken ? null : tester.influences(await trainedOf(id), text)),
+  influences: async (id, text) => (taken ? null : tester.influences(await latestTrained(id), text)),
 };
 
 // For as long as this worker lives: see client.ts.
@@ -421,7 +423,7 @@ self.onmessage = async ({ data: { id, method, args } }: MessageEvent<Call>) => {
     const value = await (api[method] as (...args: unknown[]) => Promise<unknown>)(...args);
     self.postMessage({ id, value } satisfies Answer);
   } catch (error) {
-    self.postMessage({ id, error: error instanceof Refused ? error.report : reportOf(error) } satisfies Answer);
+    self.postMessage({ id, error: error instanceof Refused ? error.report : reportError(error) } satisfies Answer);
   }
 };
 

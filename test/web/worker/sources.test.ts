@@ -22,7 +22,7 @@ test("calls at the same time share one model, and it can be read while another o
   await Promise.all([one.close(), other.close()]);
 });
 
-test("a model that could not be opened is opened again when it is asked for again", async () => {
+test("a model that could not be opened is tried again at the next request", async () => {
   const directory = join(temporaryFolder(), "later");
   await openModel(directory).then(
     () => assert.unreachable(),
