@@ -53,7 +53,7 @@ export async function loadTexts(spec: TextsSpec, options?: TextsOptions): Promis
  * const model = await loadModel("gpt2-micro");
  * const data = await loadDataset({ name: "spam" }, { model });
  * const run = await fineTune({ device, model, data, rank: 8, epochs: 3, save: "runs/first" });
- * console.log(`test accuracy: ${run.after?.test.accuracy}`);
+ * console.log(`test accuracy: ${run.results?.after.test.accuracy}`);
  * ```
  */
 export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {

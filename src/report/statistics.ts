@@ -254,15 +254,16 @@ export interface Reliability {
 /** Intervals of confidence: [0, 0.1), [0.1, 0.2), ..., [0.9, 1]. */
 const RELIABILITY_BINS = 10;
 
-/** How well probabilities agree with shares of right rows (Naeini et al. 2015, Guo et al. 2017). */
+/** How well probabilities agree with shares of right rows (Naeini et al. 2015, Guo et al. 2017). NaN counts as 0. */
 export function measureReliability(rows: readonly { probability: number; right: boolean }[]): Reliability {
   const sums = Array.from({ length: RELIABILITY_BINS }, (_, i) => {
     return { middle: (i + 0.5) / RELIABILITY_BINS, rows: 0, confidence: 0, right: 0 };
   });
   for (const { probability, right } of rows) {
-    const bin = sums[Math.min(RELIABILITY_BINS - 1, Math.floor(probability * RELIABILITY_BINS))]!;
+    const confidence = Number.isNaN(probability) ? 0 : probability;
+    const bin = sums[Math.min(RELIABILITY_BINS - 1, Math.floor(confidence * RELIABILITY_BINS))]!;
     bin.rows++;
-    bin.confidence += probability;
+    bin.confidence += confidence;
     if (right) bin.right++;
   }
   const bins = sums
@@ -276,9 +277,10 @@ export function measureReliability(rows: readonly { probability: number; right: 
 
 /**
  * Area under the ROC curve: the fraction of (positive, negative) pairs that the score orders correctly, with ties
- * counted as one half (Mann-Whitney U). NaN if there are no positives or no negatives.
+ * counted as one half (Mann-Whitney U). NaN if there are no positives or no negatives, or a score is NaN.
  */
 export function rocAuc(positive: readonly boolean[], scores: readonly number[]): number {
+  if (scores.some(Number.isNaN)) return Number.NaN;
   const order = scores.map((_, i) => i).sort((a, b) => scores[a]! - scores[b]!);
   let rankSum = 0;
   for (let start = 0; start < order.length; ) {

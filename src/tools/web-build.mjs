@@ -142,7 +142,7 @@ function shrink(path, script, options) {
 /** What the standalone page leaves out: it downloads nothing, imports nothing, and has no other thread. */
 const NOT_ALONE = [
   REMOTE,
-  ...["hub-model", "http", "recover", "bitsandbytes", "peft-import"].map((name) => `*/${name}.ts`),
+  ...["hub-model", "url-files", "recover", "bitsandbytes", "peft-import"].map((name) => `*/${name}.ts`),
 ];
 
 /** Builds the page that classifies on its own, in one file, without the model: see src/run/standalone.ts. */

@@ -190,6 +190,7 @@ test("reliability: bins of a worked example, and the expected calibration error"
   near(bins[1]!.accuracy, 0.75);
   assert.equal(bins[1]!.interval, wilson(3, 4));
   near(error, (2 * 0.15 + 4 * 0.2) / 6);
+  assert.equal(measureReliability([{ probability: Number.NaN, right: true }]).error, 1);
 });
 
 test("three outcomes of a test of two: better, worse, not distinguishable", () => {
@@ -240,4 +241,5 @@ test("the area under the ROC curve is the fraction of correctly ordered pairs", 
   near(rocAuc(positive, scores), ordered / pairs);
   assert.is(rocAuc([true, false], [1, 0]), 1);
   assert.ok(Number.isNaN(rocAuc([true, true], [1, 0])));
+  assert.ok(Number.isNaN(rocAuc([true, false, true], [1, Number.NaN, 0])), "of a model that diverged");
 });
