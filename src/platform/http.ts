@@ -93,7 +93,7 @@ export async function request<T>(
     if (status === 429 || status >= 500) {
       const found = `status ${status}${status === 429 ? ": too many requests" : ""}`;
       const details = { where, found, hint: "try again later" };
-      throw new Broken("the server cannot answer now", details, secondsOf(headers.get("retry-after")));
+      throw new Broken("the server cannot answer now", details, parseRetryAfter(headers.get("retry-after")));
     }
     return await use({ response, pieces: readBody(response, where, patience) });
   } catch (error) {
@@ -238,7 +238,7 @@ async function wait(ms: number, signal: AbortSignal | undefined): Promise<void> 
 }
 
 /** A Retry-After header (seconds or a date), in seconds from 0 to LONGEST_WAIT. */
-export function secondsOf(retryAfter: string | null, now = Date.now()): number {
+export function parseRetryAfter(retryAfter: string | null, now = Date.now()): number {
   if (retryAfter === null) return 0;
   const seconds = /^\s*\d+\s*$/.test(retryAfter) ? Number(retryAfter) : (Date.parse(retryAfter) - now) / 1000;
   return seconds > 0 ? Math.min(seconds, LONGEST_WAIT) : 0;
@@ -250,13 +250,13 @@ function isFinal(error: unknown): boolean {
     ...["ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ENETUNREACH", "EHOSTUNREACH", "ERR_INVALID_URL"],
     ...["UND_ERR_CONNECT_TIMEOUT", "ETIMEDOUT", "EADDRNOTAVAIL"],
   ];
-  return codes.includes(codeOf(error)) || /redirect count exceeded/.test(failureReason(error));
+  return codes.includes(systemCode(error)) || /redirect count exceeded/.test(failureReason(error));
 }
 
 /** The code of the innermost cause that has one. */
-function codeOf(error: unknown): string {
+function systemCode(error: unknown): string {
   const { code = "", cause } = error as { code?: string; cause?: unknown };
-  return (cause ? codeOf(cause) : "") || code;
+  return (cause ? systemCode(cause) : "") || code;
 }
 
 /** The message with that of its cause, which explains fetch's "fetch failed" and "terminated". */

@@ -55,7 +55,7 @@ export async function writeDirectoryAtomic(
   await finishReplacing(path);
   await refuseForeign(path, [...files.keys()], own);
   const gone: string[] = [];
-  for (const name of own) if (!files.has(name) && (await kindOf(path, name)) === "file") gone.push(name);
+  for (const name of own) if (!files.has(name) && (await findKind(path, name)) === "file") gone.push(name);
   const staging = joinPath(path, STAGING);
   try {
     await writeFolder(staging, files);
@@ -138,10 +138,10 @@ function isInside(name: string): boolean {
 async function refuseForeign(path: string, names: readonly string[], own: readonly string[]): Promise<void> {
   const found: string[] = [];
   for (const name of names) {
-    const kind = await kindOf(path, name);
+    const kind = await findKind(path, name);
     if (kind === "folder" || (kind === "file" && !own.includes(name))) found.push(name);
   }
-  for (const folder of parentFolders(names)) if ((await kindOf(path, folder)) === "file") found.push(folder);
+  for (const folder of parentFolders(names)) if ((await findKind(path, folder)) === "file") found.push(folder);
   if (found.length > 0)
     throw new LowrankError("other files are in the way", {
       where: path,
@@ -151,7 +151,7 @@ async function refuseForeign(path: string, names: readonly string[], own: readon
 }
 
 /** What has this name in a directory. A link is what it leads to, or a file. */
-async function kindOf(path: string, name: string): Promise<"file" | "folder" | undefined> {
+async function findKind(path: string, name: string): Promise<"file" | "folder" | undefined> {
   const parts = name.split("/");
   const last = parts.pop()!;
   const isThere = await listDirectory(joinPath(path, ...parts)).then(

@@ -86,8 +86,10 @@ export function listOutcomes(cells: readonly FinishedCell[], measure: Measure): 
 /** All finished trials, by name. */
 export function finishedTrials(cells: readonly FinishedCell[]): TrialRecord[] {
   const all = cells.flatMap(({ tried, trials }) => [...tried, ...trials]).filter((one) => one !== null);
-  const nameOf = ({ trial }: TrialRecord) => trial.name;
-  return [...new Map(all.map((one) => [one.trial.key, one])).values()].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+  const trialName = ({ trial }: TrialRecord) => trial.name;
+  return [...new Map(all.map((one) => [one.trial.key, one])).values()].sort((a, b) =>
+    trialName(a) < trialName(b) ? -1 : 1,
+  );
 }
 
 /** The one with the lowest validation loss. The test set is not used for selection. */

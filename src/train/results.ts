@@ -129,7 +129,7 @@ export function measureTest(
       (row) => test.text(row),
     ).map(message),
     mistakes: wrong.slice(0, MISTAKES).map(message),
-    example: textToTry(textsOf(test, predictions, right)),
+    example: textToTry(orderTexts(test, predictions, right)),
   };
 }
 
@@ -186,7 +186,7 @@ function pickSamples(right: readonly Prediction[], classes: number, text: (row: 
 }
 
 /** The messages of the test set, those that were classified correctly first. */
-function* textsOf(
+function* orderTexts(
   test: LoadedDataset["test"],
   predictions: readonly Prediction[],
   right: readonly boolean[],

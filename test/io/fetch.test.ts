@@ -12,7 +12,7 @@ import { resolveModel } from "../../src/io/hf.ts";
 import { LIMITS } from "../../src/io/limits.ts";
 import * as browser from "../../src/platform/browser.ts";
 import { registerFile } from "../../src/platform/files.ts";
-import { ask, collect, type FetchOptions, secondsOf } from "../../src/platform/http.ts";
+import { ask, collect, type FetchOptions, parseRetryAfter } from "../../src/platform/http.ts";
 import { readResponse } from "../../src/platform/url-files.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
@@ -341,7 +341,7 @@ test("Retry-After: seconds or a date, at most a minute; invalid values are ignor
     ["Wed, 21 Oct 2015 07:27:00 GMT", 0],
     ["Wed, 21 Oct 2099 07:28:00 GMT", 60],
   ] as const)
-    assert.is(secondsOf(text, now), expected, String(text));
+    assert.is(parseRetryAfter(text, now), expected, String(text));
 });
 
 test("the wait between attempts grows, whatever Retry-After says", async () => {

@@ -26,7 +26,7 @@ export function shortName({ name, record: { options } }: PageRun): string {
 }
 
 /** Whether each test message is classified correctly. */
-const verdictsOf = ({ record }: PageRun) => record.results!.test!.verdicts.map((verdict) => verdict === 1);
+const readVerdicts = ({ record }: PageRun) => record.results!.test!.verdicts.map((verdict) => verdict === 1);
 const validationLoss = ({ record }: PageRun) => record.results!.after.val.loss;
 
 /**
@@ -37,7 +37,7 @@ export function compareRuns(runs: readonly PageRun[]): Outcome[] {
   const finished = runs.filter(({ state, record }) => state === "finished" && record.results?.test);
   const best = lowestLoss(finished, validationLoss) ?? finished[0];
   const others = finished.filter((run) => run !== best);
-  const tests = others.map((run) => mcnemar(verdictsOf(best!), verdictsOf(run)));
+  const tests = others.map((run) => mcnemar(readVerdicts(best!), readVerdicts(run)));
   const ps = holm(tests.map(({ p }) => p));
   return finished.map((run) => {
     const { accuracy, interval } = run.record.results!.test!.compared[0];

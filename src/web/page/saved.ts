@@ -28,9 +28,18 @@ export function savedSettings(): { settings: Saved; isLink: boolean; unknown: st
       return [];
     }
   };
-  if (!isLink) return { settings: JSON.parse(localStorage.getItem(KEY) ?? "{}") as Saved, isLink, unknown };
+  if (!isLink) return { settings: lastSettings(), isLink, unknown };
   history.replaceState(null, "", location.pathname + location.search);
   return { settings: Object.fromEntries([...new URLSearchParams(text)].flatMap(read)) as Saved, isLink, unknown };
+}
+
+/** The settings of the last visit; none if they cannot be read. */
+function lastSettings(): Saved {
+  try {
+    return JSON.parse(localStorage.getItem(KEY) ?? "{}");
+  } catch {
+    return {};
+  }
 }
 
 export function saveSettings(settings: Saved): void {

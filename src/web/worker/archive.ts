@@ -91,7 +91,7 @@ export function runFiles(some: Unpacked): Map<string, Uint8Array> | null {
   const data = dataFiles(json.data as RunRecord["data"]).map(fileName);
   const files = new Map<string, Uint8Array>();
   for (const [path, bytes] of some) {
-    const place = path.startsWith(root) ? placeOf(path.slice(root.length), data) : undefined;
+    const place = path.startsWith(root) ? placeInRun(path.slice(root.length), data) : undefined;
     if (place !== undefined) files.set(place, bytes);
   }
   return files;
@@ -101,7 +101,7 @@ export function runFiles(some: Unpacked): Map<string, Uint8Array> | null {
  * Where a file belongs in a run directory; undefined if it is none of a run's. A file without a folder is placed by its
  * name.
  */
-function placeOf(path: string, data: readonly string[]): string | undefined {
+function placeInRun(path: string, data: readonly string[]): string | undefined {
   const [folder, name, ...deeper] = path.includes("/") ? path.split("/") : [undefined, path];
   if (deeper.length > 0 || /^\.{0,2}$/.test(name!)) return undefined;
   if (folder !== undefined)

@@ -42,12 +42,12 @@ export async function reopenData(
   downloads: DownloadOptions,
 ): Promise<TrainingData> {
   const places = new Map<string, string>();
-  for (const path of dataFiles(record.data)) places.set(path, await placeOf(id, path));
+  for (const path of dataFiles(record.data)) places.set(path, await findData(id, path));
   const data = moveFiles(record.data, (path) => places.get(path)!);
   return loadData({ ...record, data }, model, downloads);
 }
 
-async function placeOf(id: string, path: string): Promise<string> {
+async function findData(id: string, path: string): Promise<string> {
   for (const place of [joinPath(runFolder(id), inData(path)), pickedPath(fileName(path))])
     if (await exists(place)) return place;
   throw new ConfigError("The data of this run is not stored here", {
