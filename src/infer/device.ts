@@ -1,7 +1,7 @@
 /** The check of a WebGPU device before it classifies or generates: a few tokens, forward only. */
 import type { Backend } from "../backend/backend.ts";
 import { textContext } from "../config.ts";
-import { type Choice, chooseDevice, type Work } from "../engine/device-check.ts";
+import type { Choice, Work } from "../engine/device-check.ts";
 import type { Weights } from "../engine/weights.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -15,12 +15,15 @@ export type CreateWork<E extends Weights> = (
   hasNext: boolean,
 ) => Pick<Work<E>, "name" | "create" | "pass">;
 
-export function chooseForInference<E extends Weights>(
+/** The device, or the CPU in its place: see `chooseDevice`, which a page without WebGPU does not load. */
+export async function chooseForInference<E extends Weights>(
   device: Backend,
   model: GPT2Checkpoint,
   spec: ModelSpec,
   createWork: CreateWork<E>,
 ): Promise<Choice> {
+  if (device.info.kind !== "webgpu") return { device, info: device.info };
+  const { chooseDevice } = await import("../engine/device-check.ts");
   const context = textContext(spec.config, spec);
   const length = Math.max(1, Math.min(TOKENS, context - 1));
   const vocabulary = Array.from({ length: length + 1 }, (_, id) => id);

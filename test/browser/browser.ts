@@ -27,6 +27,9 @@ const WEBGPU_FLAGS = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshade
 /** Elsewhere a page is drawn without that driver, which takes half as long again. */
 const PLAIN_FLAGS = ["--disable-gpu", "--disable-software-rasterizer"];
 
+/** What Chromium warns of where a page asks for a GPU and there is none. */
+const NO_GPU = /^(No available adapters\.|Failed to create WebGPU Context Provider)$/;
+
 export interface BrowserOptions {
   webgpu?: boolean;
   flags?: readonly string[];
@@ -107,7 +110,8 @@ export async function openPage(context: BrowserContext, url: string): Promise<Te
   const { origin } = new URL(url);
   page.on("pageerror", (error) => faults.push(`error: ${error.message}`));
   page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) faults.push(`${message.type()}: ${message.text()}`);
+    const [type, text] = [message.type(), message.text()];
+    if (["error", "warning"].includes(type) && !NO_GPU.test(text)) faults.push(`${type}: ${text}`);
   });
   page.on("request", (request) => {
     const asked = new URL(request.url());
