@@ -55,7 +55,7 @@ test("a run exported to PEFT classifies the same and can be trained further", as
   for (const [i, probabilities] of ours.entries())
     for (const [j, p] of probabilities.entries()) assert.ok(Math.abs(p - theirs[i]![j]!) < 1e-5);
   await succeeds("train", "--adapter", "peft", ...QUICK, "--out", "second");
-  const config = JSON.parse(readFileSync(join(folder, "second", "config.json"), "utf8"));
+  const config = JSON.parse(readFileSync(join(folder, "second", "run.json"), "utf8"));
   assert.equal([config.adapter, config.options.targets[0]], [join(folder, "peft"), "c_attn"]);
   await refused(["rank differs from the adapter", "omit rank"], "train", "--adapter", "peft", ...QUICK, "--rank", "3");
 });
