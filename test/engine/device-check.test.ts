@@ -364,7 +364,7 @@ test("train --resume continues on the kind of device that computed the checkpoin
     { cwd, watch: (stdout, kill) => /"step":3\b/.test(stdout) && kill("SIGTERM") },
   );
   assertCode(stopped, 130);
-  assert.is(JSON.parse(readFileSync(join(cwd, "first", "config.json"), "utf8")).device.kind, "webgpu");
+  assert.is(JSON.parse(readFileSync(join(cwd, "first", "run.json"), "utf8")).device.kind, "webgpu");
   cpSync(join(cwd, "first"), join(cwd, "second"), { recursive: true });
   for (const [out, args, kind] of [
     ["first", [], "webgpu"],

@@ -405,7 +405,7 @@ test("save replaces only this run, or with force another run", async () => {
   writeFileSync(join(directory, "adapter", "thesis.txt"), "mine");
   writeFileSync(join(directory, "notes.csv"), "mine");
   await other.save(directory, { force: true });
-  assert.is(JSON.parse(readFileSync(join(directory, "config.json"), "utf8")).options.seed, 2);
+  assert.is(JSON.parse(readFileSync(join(directory, "run.json"), "utf8")).options.seed, 2);
   for (const name of ["adapter/thesis.txt", "notes.csv"])
     assert.is(readFileSync(join(directory, name), "utf8"), "mine", name);
   await assertFails(ConfigError, ["not a run directory", "runs"], () => result.save(folder));
@@ -416,7 +416,7 @@ test("save replaces only this run, or with force another run", async () => {
   assert.ok(existsSync(join(foreign, "adapter", "lowrank.json")), "an empty directory is taken");
   const package_ = JSON.stringify({ name: "thesis", version: "1.0.0" });
   for (const [name, content] of [
-    ["config.json", package_],
+    ["run.json", package_],
     ["config.json", JSON.stringify(TINY)],
     ["metrics.csv", "a,b"],
   ] as const) {
