@@ -158,7 +158,8 @@ export class Training implements Job {
   }
 
   private onTrainEvent({ type }: TrainEvent): void {
-    // The record is that before the first step, until its checkpoint is restored; results are reported when they are saved.
+    // The record is that before the first step, until its checkpoint is restored; results are reported when they are
+    // saved.
     if (type === "plan" || type === "start" || type === "end") return;
     // The first step is reported at once.
     const isFirst = this.live.record.step <= 1;
