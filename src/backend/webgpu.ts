@@ -2,7 +2,7 @@
  * Runs plans on WebGPU. `prepare` creates pipelines, bind groups and buffers; a run writes the scalars that changed,
  * encodes the list and submits once.
  */
-import { availableMemory, platformName, requestGPU } from "#platform";
+import { availableMemory, canHaveGPU, platformName, requestGPU } from "#platform";
 import { DeviceError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import { type Access, type Dispatch, type Element, isTable, NO_VALUES, type StepValues } from "../ops/kernel.ts";
@@ -39,11 +39,14 @@ function isSoftware(info: GPUAdapterInfo): boolean {
   return /llvmpipe|lavapipe|swiftshader|software|softpipe|warp|basic render/i.test(words);
 }
 
+const NO_HARDWARE = "no hardware GPU found";
+
 /**
  * Opens the system's WebGPU adapter, preferably a hardware one. Throws DeviceError if there is none, or, with
  * `hardware`, only a software driver.
  */
 export async function openWebGPU({ hardware = false, threads = 0 } = {}): Promise<Backend> {
+  if (hardware && !canHaveGPU()) throw new DeviceError(NO_HARDWARE);
   const gpu = await requestGPU();
   const refuse = (error: unknown): never => {
     throw new DeviceError("WebGPU did not provide a device", { found: (error as Error).message, cause: error });
@@ -54,7 +57,7 @@ export async function openWebGPU({ hardware = false, threads = 0 } = {}): Promis
       expected: "a Vulkan, Metal or Direct3D 12 driver",
       hint: platformName === "browser" ? INSTALL_HINT_PAGE : INSTALL_HINT,
     });
-  if (hardware && isSoftware(adapter.info)) throw new DeviceError("no hardware GPU found");
+  if (hardware && isSoftware(adapter.info)) throw new DeviceError(NO_HARDWARE);
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
   const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
   const requiredFeatures: GPUFeatureName[] = adapter.features.has(TIMESTAMPS) ? [TIMESTAMPS] : [];

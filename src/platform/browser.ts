@@ -304,6 +304,11 @@ function split(path: string): { folder: string[]; name: string } {
   return { folder: all.slice(0, -1), name: all.at(-1) ?? "" };
 }
 
+/** Whether there can be a hardware GPU: a page knows only by asking for an adapter. */
+export function canHaveGPU(): boolean {
+  return true;
+}
+
 /** The GPU object, or null if this browser does not support WebGPU. */
 export async function requestGPU(): Promise<GPU | null> {
   return navigator.gpu ?? null;

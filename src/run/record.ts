@@ -121,6 +121,7 @@ export interface RunOutcome {
   peftObstacle: string | null;
 }
 
+/** A run, as its directory has it in run.json. */
 export interface RunRecord extends RunIdentity, RunProgress, RunOutcome {}
 
 /** A run before its first step, and after a restart from the beginning. */
