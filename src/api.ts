@@ -34,12 +34,12 @@ export {
   TrainingError,
 } from "./errors.ts";
 export { type Classification, Classifier, type ClassifierOptions, type ClassifyOptions } from "./infer/classifier.ts";
+export type { TextScore } from "./infer/decoding.ts";
 export type { FinishReason, GenerateOptions, GenerationChunk } from "./infer/generation.ts";
 export {
   type Completion,
   LanguageModel,
   type LanguageModelOptions,
-  type TextScore,
 } from "./infer/language-model.ts";
 export type { AdapterMeta } from "./io/adapter-meta.ts";
 export type { DownloadEvent, DownloadOptions } from "./io/download-options.ts";

@@ -70,7 +70,8 @@ test("npx lowrank trains in a folder with a space in its path, and the command t
   const run = (command: string) => execSync(command, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
   // Installed without what is optional: GPUs in Node.
   const trained = run('npx --no lowrank train --data "my data.csv" --epochs 1 --out "my run"');
-  assert.match(trained, /CPU, .* \(the package webgpu is not installed\)/);
+  assert.match(trained, /CPU, .* \((the package webgpu is not installed|no hardware GPU found)\)/);
+  assert.throws(() => run('npx --no lowrank train --device webgpu --data "my data.csv"'), /webgpu is not installed/);
   const hint = /^try it: {2}(npx lowrank classify --run "my run" .*)$/m.exec(trained)?.[1];
   assert.ok(hint, trained);
   assert.match(run(hint), /^(ham|spam)\t0\.\d{4}\t(see you at lunch|you have won a prize)/m);

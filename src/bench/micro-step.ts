@@ -1,6 +1,7 @@
 /** A training step of the bundled model: LoRA on gpt2-micro with a batch as the experiment has it. */
 import type { Backend } from "../backend/backend.ts";
-import { initialize, loadBase } from "../engine/state.ts";
+import { initialize } from "../engine/initial.ts";
+import { loadBase } from "../engine/state.ts";
 import { loadModel } from "../io/hf.ts";
 import { measureSpread, type Spread } from "./spread.ts";
 import { exampleBatch, profileStep, type StepProfile, stepEngine, stepSpec, stepTime } from "./step-profile.ts";

@@ -14,7 +14,8 @@ import { loraSites } from "../names.ts";
 import { Rng } from "../rng.ts";
 import { numel } from "../tensor.ts";
 import { keepTimes, keptTimes, type Times } from "./device-times.ts";
-import { initialize, loadBase } from "./state.ts";
+import { initialize } from "./initial.ts";
+import { loadBase } from "./state.ts";
 import type { Weights } from "./weights.ts";
 
 /**

@@ -42,7 +42,7 @@ export interface ModelKind<E extends Weights> {
 }
 
 /** A base model with its first adapter, on a device. */
-interface LoadedModel<E extends Weights> {
+export interface LoadedModel<E extends Weights> {
   /** Directory of the base model. */
   directory: string;
   kind: ModelKind<E>;

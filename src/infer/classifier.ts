@@ -5,7 +5,7 @@ import type { WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Engine } from "../engine/engine.ts";
 import { predictions } from "../engine/predictions.ts";
-import { initialize, writeTrained } from "../engine/state.ts";
+import { writeTrained } from "../engine/state.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { adaptedSpec, dtypeOn } from "../io/adapter-meta.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
@@ -150,6 +150,7 @@ export class Classifier extends AdapterModel<Engine> {
   ): Promise<Classifier> {
     checkArguments({ meta, seed, checkpoint }, { meta: "meta", seed: "number", checkpoint: "model" });
     const classifier = await Classifier.of({ meta, tensors: new Map() }, checkpoint, device);
+    const { initialize } = await import("../engine/initial.ts");
     await initialize(classifier.engine, seed, checkpoint);
     return classifier;
   }

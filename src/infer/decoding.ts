@@ -1,13 +1,41 @@
-/** What a language model needs to generate text. Imported on demand: a page that classifies does not load it. */
+/** What a language model does. Imported on demand: a page that classifies does not load it. */
+import type { Backend } from "../backend/backend.ts";
+import { type GPT2Config, textContext, type WeightDtype } from "../config.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
+import { ConfigError, DataError } from "../errors.ts";
+import { adaptedSpec, dtypeOn } from "../io/adapter-meta.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { Adapter, AdapterMeta } from "../io/peft.ts";
+import type { ModelSpec } from "../model/trainable.ts";
+import { checkNumber } from "../number-range.ts";
+import { DEFAULT_NAME, type LoadedModel, loadModelWith, type ModelKind, NO_ADAPTERS } from "./adapter-model.ts";
 import type { CreateWork } from "./device.ts";
 
 export { generate } from "./generation.ts";
 
-export const createDecoder = Decoder.create.bind(Decoder);
+/** How well a model predicts a text. */
+export interface TextScore {
+  /** Tokens of the text; all are predicted, the first one after an <|endoftext|>. */
+  tokens: number;
+  /** Its UTF-8 bytes. */
+  bytes: number;
+  /** Mean cross-entropy per token, nats. */
+  loss: number;
+  /** exp(loss). */
+  perplexity: number;
+  bitsPerByte: number;
+}
+
+/** Tokens of prompts in a prefill. */
+const PREFILL_TOKENS = 512;
+const CACHE_BYTES = 256e6;
+const MOST_TEXTS = 8;
+
+const createDecoder = Decoder.create.bind(Decoder);
 
 /** A prompt and its reverse, and one more token of each. */
-export const createWork: CreateWork<Decoder> = (prompt, hasNext) => {
+const createWork: CreateWork<Decoder> = (prompt, hasNext) => {
   const { length } = prompt;
   const prompts = [prompt, prompt.toReversed()].map((ids, slot) => ({ slot, position: 0, ids }));
   const next = prompts.map(({ slot }) => ({ slot, position: length, ids: [length] }));
@@ -20,3 +48,75 @@ export const createWork: CreateWork<Decoder> = (prompt, hasNext) => {
     ],
   };
 };
+
+/** Puts a model, with an adapter if there is one, on a device. */
+export async function openLanguageModel(
+  checkpoint: GPT2Checkpoint,
+  adapter: Adapter | null,
+  { device, batchSize, dtype }: { device: Backend; batchSize?: number | undefined; dtype?: WeightDtype | undefined },
+): Promise<LoadedModel<Decoder>> {
+  const { config } = checkpoint;
+  const first = adapter ?? noAdapter(checkpoint);
+  const sequences = resolveBatchSize(config, batchSize);
+  const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
+  const kind: ModelKind<Decoder> = {
+    createWork,
+    adapterSpec: (meta) => lmSpec(config, meta, dtypeOn(meta, dtype, first.meta)),
+    create: (on, spec, _, sharedFrom) => createDecoder(on, { spec, capacity: { tokens, sequences } }, sharedFrom),
+  };
+  return loadModelWith(device, checkpoint, first, kind, adapter && DEFAULT_NAME);
+}
+
+/** See `LanguageModel.score`. */
+export async function score(engine: Decoder, tokenizer: Tokenizer, text: string): Promise<TextScore> {
+  const targets = tokenizer.encode(text);
+  const tokens = targets.length;
+  if (tokens === 0) throw new DataError("there is nothing to predict in the text", { found: "an empty text" });
+  const ids = new Uint32Array(tokens);
+  ids[0] = tokenizer.endOfText;
+  ids.set(targets.subarray(0, -1), 1);
+  const { spec } = engine.plan;
+  const context = textContext(spec.config, spec);
+  let sum = 0;
+  for (let first = 0; first < tokens; first += context) {
+    const end = Math.min(first + context, tokens);
+    const chunk = { slot: 0, position: 0, ids: ids.subarray(first, end) };
+    const losses = await engine.losses(chunk, targets.subarray(first, end));
+    sum += losses.reduce((total, loss) => total + loss, 0);
+  }
+  const bytes = tokenizer.decodeBytes(targets).length;
+  const loss = sum / tokens;
+  return { tokens, bytes, loss, perplexity: Math.exp(loss), bitsPerByte: sum / Math.LN2 / bytes };
+}
+
+function resolveBatchSize({ n_layer, n_positions, n_embd }: GPT2Config, given: number | undefined): number {
+  if (given === undefined)
+    return Math.max(1, Math.min(MOST_TEXTS, Math.floor(CACHE_BYTES / (n_layer * n_positions * 2 * n_embd * 4))));
+  checkNumber("batchSize", given, { min: 1, whole: true });
+  return given;
+}
+
+/** The base model as an adapter that adds nothing. */
+function noAdapter({ config, directory }: GPT2Checkpoint): Adapter {
+  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
+  const meta = {
+    base_model: directory,
+    model: config,
+    mode: "lora",
+    lora: NO_ADAPTERS,
+    task,
+    labels: [],
+    settings: {},
+  } as const;
+  return { meta: { ...meta, labels: [] }, tensors: new Map() };
+}
+
+function lmSpec(config: GPT2Config, meta: AdapterMeta, dtype: WeightDtype): ModelSpec {
+  if (meta.task.objective !== "lm")
+    throw new ConfigError("a classifier writes no text", {
+      expected: "an adapter of a language model (CAUSAL_LM)",
+      found: "an adapter of a classifier (SEQ_CLS)",
+      hint: "classify labels texts with it",
+    });
+  return adaptedSpec(meta, { config, train_head: false, dtype });
+}

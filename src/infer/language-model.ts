@@ -1,18 +1,16 @@
 /** GPT-2 as a language model, or one fine-tuned with `objective` lm: generates text and scores it. */
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
-import { type GPT2Config, textContext, type WeightDtype } from "../config.ts";
+import type { GPT2Config, WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import type { Decoder } from "../engine/decoder.ts";
-import { ConfigError, DataError } from "../errors.ts";
-import { adaptedSpec, dtypeOn } from "../io/adapter-meta.ts";
+import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { findAdapter, loadAdapter, openAdapter } from "../io/open-adapter.ts";
-import type { Adapter, AdapterMeta } from "../io/peft.ts";
-import type { ModelSpec } from "../model/trainable.ts";
-import { checkNumber } from "../number-range.ts";
-import { AdapterModel, DEFAULT_NAME, loadModelWith, type ModelKind, NO_ADAPTERS } from "./adapter-model.ts";
+import type { Adapter } from "../io/peft.ts";
+import { AdapterModel } from "./adapter-model.ts";
+import type { TextScore } from "./decoding.ts";
 import type { FinishReason, GenerateOptions, GenerationChunk } from "./generation.ts";
 
 /** `onProgress` receives the progress of the base model's download, if there is one. */
@@ -46,24 +44,6 @@ export interface Completion {
   /** How many of the oldest tokens were dropped because the context overflowed; 0: none. */
   forgotten: number;
 }
-
-/** How well a model predicts a text. */
-export interface TextScore {
-  /** Tokens of the text; all are predicted, the first one after an <|endoftext|>. */
-  tokens: number;
-  /** Its UTF-8 bytes. */
-  bytes: number;
-  /** Mean cross-entropy per token, nats. */
-  loss: number;
-  /** exp(loss). */
-  perplexity: number;
-  bitsPerByte: number;
-}
-
-/** Tokens of prompts in a prefill. */
-const PREFILL_TOKENS = 512;
-const CACHE_BYTES = 256e6;
-const MOST_TEXTS = 8;
 
 /**
  * A GPT-2 that generates and scores texts, with or without adapters. Calls run one after the other; `destroy` frees its
@@ -130,17 +110,8 @@ export class LanguageModel extends AdapterModel<Decoder> {
     checkArguments({ checkpoint, adapter }, { checkpoint: "model", adapter: "adapter or null" });
     checkOptions("options", options, OPTIONS);
     const { device, batchSize, dtype } = options;
-    const { config } = checkpoint;
-    const first = adapter ?? noAdapter(checkpoint);
-    const sequences = resolveBatchSize(config, batchSize);
-    const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
-    const { createDecoder, createWork } = await import("./decoding.ts");
-    const kind: ModelKind<Decoder> = {
-      createWork,
-      adapterSpec: (meta) => lmSpec(config, meta, dtypeOn(meta, dtype, first.meta)),
-      create: (on, spec, _, sharedFrom) => createDecoder(on, { spec, capacity: { tokens, sequences } }, sharedFrom),
-    };
-    const loaded = await loadModelWith(device, checkpoint, first, kind, adapter && DEFAULT_NAME);
+    const { openLanguageModel } = await import("./decoding.ts");
+    const loaded = await openLanguageModel(checkpoint, adapter, { device, batchSize, dtype });
     return new LanguageModel(loaded, await Tokenizer.load({ model: checkpoint }));
   }
 
@@ -180,33 +151,9 @@ export class LanguageModel extends AdapterModel<Decoder> {
    */
   async score(text: string): Promise<TextScore> {
     checkArguments({ text }, { text: "text" });
-    const targets = this.tokenizer.encode(text);
-    const tokens = targets.length;
-    if (tokens === 0) throw new DataError("there is nothing to predict in the text", { found: "an empty text" });
-    const ids = new Uint32Array(tokens);
-    ids[0] = this.tokenizer.endOfText;
-    ids.set(targets.subarray(0, -1), 1);
-    const context = textContext(this.config, this.engine.plan.spec);
-    return this.turns.run(async () => {
-      let sum = 0;
-      for (let first = 0; first < tokens; first += context) {
-        const end = Math.min(first + context, tokens);
-        const chunk = { slot: 0, position: 0, ids: ids.subarray(first, end) };
-        const losses = await this.engine.losses(chunk, targets.subarray(first, end));
-        sum += losses.reduce((total, loss) => total + loss, 0);
-      }
-      const bytes = this.tokenizer.decodeBytes(targets).length;
-      const loss = sum / tokens;
-      return { tokens, bytes, loss, perplexity: Math.exp(loss), bitsPerByte: sum / Math.LN2 / bytes };
-    });
+    const { score } = await import("./decoding.ts");
+    return this.turns.run(() => score(this.engine, this.tokenizer, text));
   }
-}
-
-function resolveBatchSize({ n_layer, n_positions, n_embd }: GPT2Config, given: number | undefined): number {
-  if (given === undefined)
-    return Math.max(1, Math.min(MOST_TEXTS, Math.floor(CACHE_BYTES / (n_layer * n_positions * 2 * n_embd * 4))));
-  checkNumber("batchSize", given, { min: 1, whole: true });
-  return given;
 }
 
 async function closing<T>(checkpoint: GPT2Checkpoint, work: () => Promise<T>): Promise<T> {
@@ -215,29 +162,4 @@ async function closing<T>(checkpoint: GPT2Checkpoint, work: () => Promise<T>): P
   } finally {
     await checkpoint.close();
   }
-}
-
-/** The base model as an adapter that adds nothing. */
-function noAdapter({ config, directory }: GPT2Checkpoint): Adapter {
-  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
-  const meta = {
-    base_model: directory,
-    model: config,
-    mode: "lora",
-    lora: NO_ADAPTERS,
-    task,
-    labels: [],
-    settings: {},
-  } as const;
-  return { meta: { ...meta, labels: [] }, tensors: new Map() };
-}
-
-function lmSpec(config: GPT2Config, meta: AdapterMeta, dtype: WeightDtype): ModelSpec {
-  if (meta.task.objective !== "lm")
-    throw new ConfigError("a classifier writes no text", {
-      expected: "an adapter of a language model (CAUSAL_LM)",
-      found: "an adapter of a classifier (SEQ_CLS)",
-      hint: "classify labels texts with it",
-    });
-  return adaptedSpec(meta, { config, train_head: false, dtype });
 }

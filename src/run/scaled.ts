@@ -3,8 +3,10 @@
  * training and theta1 those after it. Between 0 and 1 this is WiSE-FT (Wortsman et al. 2022); for LoRA it is the factor
  * s of B A.
  */
+
+import { initialTensors } from "../engine/initial.ts";
 import { argmaxRows } from "../engine/predictions.ts";
-import { asSaved, initialTensors } from "../engine/state.ts";
+import { asSaved } from "../engine/state.ts";
 import type { Classifier } from "../infer/classifier.ts";
 import { adaptedSpec } from "../io/adapter-meta.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";

@@ -21,6 +21,8 @@ const WORKERS = {
 };
 /** The CPU of a page's main thread. A page with a worker of its own computes there. */
 const REMOTE = "*/remote.ts";
+/** What measures dispatches: the page of measurements alone does. */
+const TIMER = "*/webgpu-timer.ts";
 const ASSETS = [
   "dist/data.wasm",
   "dist/kernels.wasm",
@@ -74,6 +76,22 @@ function makeSmall({ onLoad, onResolve }) {
   }));
 }
 
+/** Small modules that the library loads on demand. In the page's scripts they take less than in scripts of their own. */
+const NOT_APART =
+  /import\("([./\w-]*\/(?:device-check|quantize|tokenizer-files|url-files|recover|initial|decoding))\.ts"\)/g;
+
+/** Makes imports on demand of those modules static. */
+function joinSmall({ onLoad }) {
+  onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
+    const code = readFileSync(path, "utf8");
+    const paths = [...new Set([...code.matchAll(NOT_APART)].map(([, name]) => name))];
+    if (paths.length === 0) return undefined;
+    const imports = paths.map((name, i) => `import * as later${i} from "${name}.ts";\n`).join("");
+    const joined = code.replace(NOT_APART, (_, name) => `Promise.resolve(later${paths.indexOf(name)})`);
+    return { contents: imports + joined, loader: "ts" };
+  });
+}
+
 const common = {
   bundle: true,
   format: "esm",
@@ -89,7 +107,10 @@ export async function buildWeb() {
   rmSync(LIBRARY, { recursive: true, force: true });
   await bundle(LIBRARY, { index: "src/browser.ts" }, { namesMaps: true });
   const scripts = { main: `${PAGE}/page/main.ts`, worker: `${PAGE}/worker/worker.ts`, style: join(PAGE, "style.css") };
-  await bundle(join(WEB, SCRIPTS), scripts, { external: [REMOTE] });
+  await bundle(join(WEB, SCRIPTS), scripts, {
+    external: [REMOTE, TIMER],
+    plugins: [...common.plugins, { name: "join", setup: joinSmall }],
+  });
   await bundle(join(WEB, BENCH), { bench: `${PAGE}/page/bench.ts` });
   for (const asset of [LIBRARY, ...ASSETS]) cpSync(asset, join(WEB, asset), { recursive: true });
   await buildStandalone();
@@ -111,8 +132,8 @@ function inlineScripts(file) {
  * Bundles entry points without some files, and the workers that are started then, into a folder. Scripts name their
  * source maps, or, which is 2 kB less in the page, only lie beside them.
  */
-async function bundle(outdir, entryPoints, { external = [], namesMaps = false } = {}) {
-  const options = { ...common, outdir, metafile: true };
+async function bundle(outdir, entryPoints, { external = [], plugins = common.plugins, namesMaps = false } = {}) {
+  const options = { ...common, plugins, outdir, metafile: true };
   const split = await esbuild.build({
     ...options,
     entryPoints,

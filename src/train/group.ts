@@ -5,7 +5,8 @@
 import type { Backend } from "../backend/backend.ts";
 import { FrozenPrefix } from "../engine/frozen-prefix.ts";
 import { Group, type GroupOptions } from "../engine/group.ts";
-import { initialize, loadBase } from "../engine/state.ts";
+import { initialize } from "../engine/initial.ts";
+import { loadBase } from "../engine/state.ts";
 import { LowrankError } from "../errors.ts";
 import { frozenBlocks } from "../model/trainable.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";

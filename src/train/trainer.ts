@@ -11,16 +11,9 @@ import { modelBatch } from "../engine/batches.ts";
 import { Engine } from "../engine/engine.ts";
 import { type Evaluation, evaluate, evaluateRows, IN_FLIGHT, textLosses } from "../engine/evaluate.ts";
 import { FrozenPrefix } from "../engine/frozen-prefix.ts";
+import { initialize } from "../engine/initial.ts";
 import type { Prediction } from "../engine/predictions.ts";
-import {
-  asSaved,
-  initialize,
-  isShared,
-  type LoadOptions,
-  loadBase,
-  readTrained,
-  writeTrained,
-} from "../engine/state.ts";
+import { asSaved, isShared, type LoadOptions, loadBase, readTrained, writeTrained } from "../engine/state.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
