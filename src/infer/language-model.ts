@@ -102,7 +102,9 @@ export class LanguageModel extends AdapterModel<Decoder> {
     const { device, adapter, model: _, batchSize, dtype, ...downloads } = options;
     if ((await findAdapter(modelOrRun)) !== undefined) {
       if (adapter !== undefined)
-        throw new ConfigError("two adapters for one model", { found: `${modelOrRun} and ${adapter}` });
+        throw new ConfigError("options-conflict", "two adapters for one model", {
+          found: `${modelOrRun} and ${adapter}`,
+        });
       return LanguageModel.loadTrained(modelOrRun, options);
     }
     const checkpoint = await loadModel(modelOrRun, downloads);
@@ -182,7 +184,8 @@ export class LanguageModel extends AdapterModel<Decoder> {
     checkArguments({ text }, { text: "text" });
     const targets = this.tokenizer.encode(text);
     const tokens = targets.length;
-    if (tokens === 0) throw new DataError("there is nothing to predict in the text", { found: "an empty text" });
+    if (tokens === 0)
+      throw new DataError("nothing-to-predict", "there is nothing to predict in the text", { found: "an empty text" });
     const ids = new Uint32Array(tokens);
     ids[0] = this.tokenizer.endOfText;
     ids.set(targets.subarray(0, -1), 1);
@@ -234,7 +237,7 @@ function noAdapter({ config, directory }: GPT2Checkpoint): Adapter {
 
 function lmSpec(config: GPT2Config, meta: AdapterMeta, dtype: WeightDtype): ModelSpec {
   if (meta.task.objective !== "lm")
-    throw new ConfigError("a classifier writes no text", {
+    throw new ConfigError("wrong-task", "a classifier writes no text", {
       expected: "an adapter of a language model (CAUSAL_LM)",
       found: "an adapter of a classifier (SEQ_CLS)",
       hint: "classify labels texts with it",

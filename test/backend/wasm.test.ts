@@ -415,7 +415,7 @@ test("compare: a session that one backend refuses is released on the other, afte
     },
   };
   const program = { segments: [], memory: planMemory([], [new Tensor("x", [4], "output")]) };
-  const refusing: Backend = { ...watched, prepare: () => Promise.reject(new DeviceError("no room")) };
+  const refusing: Backend = { ...watched, prepare: () => Promise.reject(new DeviceError("out-of-memory", "no room")) };
   assert.match(((await rejection(new CompareBackend(watched, refusing).prepare(program))) as Error).message, "no room");
   assert.is(left, 0);
   const [x] = program.memory.bufferIndex.keys();

@@ -263,7 +263,7 @@ test("a file in another encoding is refused before anything else, with the encod
   const latin = Buffer.from(`x,y,z\na,b\na,caf\xe9\x07\x9d\n${long}\n\xfcber,1,2\n\xe4\n`, "latin1");
   for (const skipFaulty of [false, true]) {
     const { message, details } = await refused(latin, { skipFaulty });
-    assert.equal(details.remedy, {
+    assert.equal(details.encoding, {
       encoding: "windows-1252",
       title: "Windows-1252",
       preview: [
@@ -281,7 +281,7 @@ test("a file in another encoding is refused before anything else, with the encod
     const { details } = await refused(encoding === "utf-16le" ? text : text.swap16());
     // biome-ignore format: short
     const preview = [{ line: 1, text: "label,text" }, { line: 3, text: "a,é" }, { line: 4, text: "b,x" }];
-    assert.equal(details.remedy, { encoding, title: "UTF-16", preview });
+    assert.equal(details.encoding, { encoding, title: "UTF-16", preview });
   }
   const table = Buffer.from("PK\x03\x04\x00\x00\xe9\x00,\x00", "latin1");
   assert.match((await refused(table)).message, /is not text/);

@@ -31,7 +31,7 @@ export function numbers(seed: number): (shape: readonly number[]) => Float32Arra
 
 /** Runs `body`, which must throw an error of ours whose message holds every one of `words`; returns the message. */
 export async function assertFails(
-  kind: typeof LowrankError,
+  kind: new (...args: never[]) => LowrankError,
   words: readonly string[],
   body: () => unknown,
 ): Promise<string> {

@@ -255,7 +255,7 @@ test("what cannot be done is refused, and all stays as it was", async () => {
     assert.throws(() => classifier.deleteAdapter("default"), /active adapter/);
     const prepare = backend.prepare;
     backend.prepare = async () => {
-      throw new DeviceError("the device is out of memory");
+      throw new DeviceError("out-of-memory", "the device is out of memory");
     };
     await assertFails(DeviceError, ["out of memory"], () => classifier.setAdapter("fused"));
     backend.prepare = prepare;

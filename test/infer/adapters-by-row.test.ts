@@ -237,7 +237,7 @@ test("a plan that fails leaves all as it was", async () => {
   const rows = rowsFor(names);
   const { prepare } = backend;
   backend.prepare = async () => {
-    throw new DeviceError("the device is out of memory");
+    throw new DeviceError("out-of-memory", "the device is out of memory");
   };
   await assertFails(DeviceError, ["out of memory"], () => classifier.classify(...split(rows)));
   backend.prepare = prepare;

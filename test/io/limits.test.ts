@@ -44,13 +44,20 @@ testIf(process.platform !== "win32", "no named pipes", "a pipe without a writer 
 
 test("a message has at most some 2 kB, and no control characters but line ends", () => {
   const long = "x".repeat(1_000_000);
-  const { message, details } = new LowrankError(long, { where: long, expected: long, found: long, hint: long });
+  const { message, details } = new LowrankError("write-failed", long, {
+    where: long,
+    expected: long,
+    found: long,
+    hint: long,
+  });
   assert.ok(message.length < 3000, String(message.length));
   assert.match(message, `[${1_000_000 - 480} characters left out]`);
   assert.is(details.found, long);
   const bells = "\u0007".repeat(480);
-  const rung = new LowrankError(bells, { where: bells, expected: bells, found: bells, hint: bells });
+  const rung = new LowrankError("write-failed", bells, { where: bells, expected: bells, found: bells, hint: bells });
   assert.ok(rung.message.length < 3000, String(rung.message.length));
-  const hostile = new LowrankError("a\u001b]0;title\u0007", { found: "b\n\tc\u0000\u009b\u202e\ud83d\ude00" });
+  const hostile = new LowrankError("write-failed", "a\u001b]0;title\u0007", {
+    found: "b\n\tc\u0000\u009b\u202e\ud83d\ude00",
+  });
   assert.is(hostile.message, "a\\u001b]0;title\\u0007\n  found:    b\n\tc\\u0000\\u009b\\u202e\ud83d\ude00");
 });

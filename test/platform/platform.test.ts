@@ -73,13 +73,13 @@ test("a directory is written atomically; in an existing one only the own files a
       "a",
       (async function* () {
         yield new Uint8Array(1);
-        throw new LowrankError("broken");
+        throw new LowrankError("write-failed", "broken");
       })(),
     ],
   ]);
   await assertFails(LowrankError, ["broken"], () => writeDirectoryAtomic(directory, broken, { own: ["a"] }));
   const lost = async () => {
-    throw new LowrankError("lost");
+    throw new LowrankError("write-failed", "lost");
   };
   await assertFails(LowrankError, ["lost"], () =>
     writeDirectoryAtomic(directory, new Map([["a", "x"]]), { own: ["a"], check: lost }),

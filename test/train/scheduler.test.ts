@@ -233,7 +233,7 @@ test("on a GPU, jobs that cannot begin together are halved, one that does not be
     ...within(device, Infinity),
     prepare: async (program, sharedFrom) => {
       const { length } = (program as ModelPlan).members ?? [];
-      if (length > 2) throw new DeviceError("out of memory");
+      if (length > 2) throw new DeviceError("out-of-memory", "out of memory");
       if (length === 2) pairs++;
       return device.prepare(program, sharedFrom);
     },
