@@ -193,7 +193,7 @@ export function parseLayers(words: readonly string[]): number[] | null {
     const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(word) ?? [];
     const count = Number(last) - Number(first) + 1;
     if (!(count >= 1 && Number(last) < MAX_LAYERS))
-      throw new ConfigError("invalid-layers", "the list of layers is invalid", {
+      throw new ConfigError("invalid-lora-config", "the list of layers is invalid", {
         expected: "block numbers, from 0, and ranges: 0,5-8",
         found: words.join(","),
       });
@@ -206,14 +206,14 @@ export function parseLayers(words: readonly string[]): number[] | null {
 export function validateLora(config: LoraConfig, where?: string): void {
   const place = where === undefined ? {} : { where };
   if (!isPositiveInteger(config.r))
-    throw new ConfigError("invalid-rank", "the LoRA rank r is invalid", {
+    throw new ConfigError("invalid-lora-config", "the LoRA rank r is invalid", {
       ...place,
       expected: "an integer of 1 or more",
       found: show(config.r),
       hint: "common ranks are 4, 8, 16 and 32",
     });
   if (!isPositive(config.lora_alpha))
-    throw new ConfigError("invalid-alpha", "lora_alpha is invalid", {
+    throw new ConfigError("invalid-lora-config", "lora_alpha is invalid", {
       ...place,
       expected: "a number above 0",
       found: show(config.lora_alpha),
@@ -223,18 +223,18 @@ export function validateLora(config: LoraConfig, where?: string): void {
   parseChoice("init", config.init, INITS, where);
   for (const target of config.target_modules) parseChoice("target module", target, ALL_TARGETS, where);
   if (config.target_modules.length === 0)
-    throw new ConfigError("invalid-target-modules", "target_modules is empty", {
+    throw new ConfigError("invalid-lora-config", "target_modules is empty", {
       ...place,
       expected: `one or more of ${ALL_TARGETS.join(", ")}`,
     });
   if (new Set(config.target_modules).size !== config.target_modules.length)
-    throw new ConfigError("invalid-target-modules", "target_modules has duplicates", {
+    throw new ConfigError("invalid-lora-config", "target_modules has duplicates", {
       ...place,
       found: config.target_modules.join(", "),
     });
   const apart = config.target_modules.filter((target) => target === "q" || target === "k" || target === "v");
   if (config.target_modules.includes("c_attn") && apart.length > 0)
-    throw new ConfigError("invalid-target-modules", "target_modules names a matrix twice", {
+    throw new ConfigError("invalid-lora-config", "target_modules names a matrix twice", {
       ...place,
       expected: "either c_attn, or any of q, k and v",
       found: config.target_modules.join(", "),
@@ -247,18 +247,18 @@ export function validateLora(config: LoraConfig, where?: string): void {
 function validateLayers(layers: readonly number[], targets: readonly Target[], place: { where?: string }): void {
   const good = Array.isArray(layers) && layers.every((layer) => Number.isSafeInteger(layer) && layer >= 0);
   if (!good || layers.length === 0)
-    throw new ConfigError("invalid-layers", "the layers with adapters are invalid", {
+    throw new ConfigError("invalid-lora-config", "the layers with adapters are invalid", {
       ...place,
       expected: "a list of block numbers, from 0",
       found: show(layers),
     });
   if (layers.some((layer, i) => i > 0 && layer <= layers[i - 1]!))
-    throw new ConfigError("invalid-layers", "the layers with adapters are not in strictly ascending order", {
+    throw new ConfigError("invalid-lora-config", "the layers with adapters are not in strictly ascending order", {
       ...place,
       found: layers.join(", "),
     });
   if (targets.every((target) => target === "head"))
-    throw new ConfigError("invalid-layers", "layers are given, but no target is part of a block", {
+    throw new ConfigError("invalid-lora-config", "layers are given, but no target is part of a block", {
       ...place,
       found: targets.join(", "),
     });

@@ -113,7 +113,7 @@ export class Quantizer {
     const { block, inputs, scales, dtype } = this;
     const { length } = block;
     if (at.input % length !== 0 || at.inputs % length !== 0)
-      throw new ShapeError("incomplete-blocks", `${this.name}: no whole blocks of inputs`, {
+      throw new ShapeError("wrong-shape", `${this.name}: no whole blocks of inputs`, {
         expected: `multiples of ${length}`,
         found: `${at.inputs} from ${at.input} on`,
       });

@@ -48,7 +48,7 @@ export class Tensor {
     this.root = root ?? this;
     this.size = numel(shape);
     if (root && offset + this.size > root.size)
-      throw new ShapeError("wrong-size", `${name} exceeds ${root.name}`, {
+      throw new ShapeError("wrong-shape", `${name} exceeds ${root.name}`, {
         expected: `at most ${root.size} elements`,
         found: `${offset} + ${this.size}`,
       });
@@ -102,7 +102,7 @@ export function showShape(shape: Shape): string {
 export function expectWrite(tensor: Tensor, offset: number, count: number): void {
   const { name, isInBlocks, size, bytes } = tensor;
   if (isInBlocks ? offset === 0 && count === bytes / 4 : offset + count <= size) return;
-  throw new ShapeError("wrong-size", `a write beyond ${name}`, {
+  throw new ShapeError("wrong-shape", `a write beyond ${name}`, {
     expected: isInBlocks ? `${bytes / 4} words` : `at most ${size} elements`,
     found: `${offset} + ${count}`,
   });

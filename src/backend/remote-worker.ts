@@ -106,6 +106,6 @@ function readProgram({ segments, buffers, bufferIndex }: ProgramRecord, tensors:
 function describe(error: unknown): Extract<FromRemote, { failure: unknown }>["failure"] {
   const { message } = error as Error;
   const { cause: _, ...details } = error instanceof LowrankError ? error.details : {};
-  const code = error instanceof DeviceError ? error.code : "worker-failed";
+  const code = error instanceof DeviceError ? error.code : "device-failed";
   return { code, summary: message.split("\n")[0]!, details };
 }

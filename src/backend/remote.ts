@@ -79,7 +79,7 @@ class Link {
   private readonly worker = startWorker(
     "remote-worker",
     (message) => this.take(message as FromRemote),
-    (error) => this.fail(new DeviceError("worker-failed", "a worker failed", { found: error.message, cause: error })),
+    (error) => this.fail(new DeviceError("device-failed", "a worker failed", { found: error.message, cause: error })),
   );
 
   send(message: ToRemote): void {
@@ -130,7 +130,7 @@ class RemoteBackend implements Backend {
   }
 
   destroy(): void {
-    this.link.fail(new DeviceError("device-released", "the device was released"));
+    this.link.fail(new DeviceError("already-destroyed", "the device was released"));
   }
 }
 
@@ -210,7 +210,7 @@ class RemoteSession implements Session {
   }
 
   private check(): void {
-    if (this.released) throw new DeviceError("session-released", RELEASED);
+    if (this.released) throw new DeviceError("already-destroyed", RELEASED);
   }
 
   /** Gives the shared tensors the first numbers; returns their numbers in the other session. */

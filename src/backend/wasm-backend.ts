@@ -82,7 +82,7 @@ export class WasmBackend implements Backend {
   }
 
   destroy(): void {
-    this.failure ??= new DeviceError("device-released", "the device was released");
+    this.failure ??= new DeviceError("already-destroyed", "the device was released");
     this.release();
   }
 
@@ -249,7 +249,7 @@ class WasmSession implements Session {
   }
 
   private check(): void {
-    if (this.released) throw new DeviceError("session-released", RELEASED);
+    if (this.released) throw new DeviceError("already-destroyed", RELEASED);
     this.backend.check();
   }
 
@@ -279,7 +279,7 @@ class WasmSession implements Session {
 
   private address(tensor: Tensor): number {
     const index = this.program.memory.bufferIndex.get(tensor.root);
-    if (index === undefined) throw new DeviceError("tensor-not-in-plan", `${tensor.name} is not part of the plan`);
+    if (index === undefined) throw new DeviceError("not-in-plan", `${tensor.name} is not part of the plan`);
     return this.buffers[index]! + tensor.byteOffset;
   }
 

@@ -101,7 +101,7 @@ class WebGPUBackend implements Backend {
     this.info = { kind: "webgpu", name: adapterName(info), software: isSoftware(info), adapter };
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
-      this.failure ??= new DeviceError("operation-refused", "the device refused an operation", {
+      this.failure ??= new DeviceError("device-failed", "the device refused an operation", {
         found: event.error.message,
       });
     });
@@ -142,7 +142,7 @@ class WebGPUBackend implements Backend {
     if (error) {
       session.destroy();
       throw new DeviceError(
-        memory ? "out-of-memory" : "operation-refused",
+        memory ? "out-of-memory" : "device-failed",
         memory ? "the device is out of memory" : "the device refused the plan",
         {
           found: error.message,
@@ -155,7 +155,7 @@ class WebGPUBackend implements Backend {
 
   destroy(): void {
     this.destroyed = true;
-    this.failure ??= new DeviceError("device-released", "the device was released");
+    this.failure ??= new DeviceError("already-destroyed", "the device was released");
     this.device.destroy();
     this.standIn?.then(
       (cpu) => cpu.destroy(),
@@ -201,7 +201,7 @@ class WebGPUBackend implements Backend {
       if (failures.length === 0) this.check();
       const summary = failures.length > 0 ? "does not compile" : "compiles, but the device cannot create its pipeline";
       const lines = code.split("\n");
-      throw new DeviceError("shader-failed", `the shader ${label} ${summary}`, {
+      throw new DeviceError("device-failed", `the shader ${label} ${summary}`, {
         found:
           failures.map(({ lineNum, message }) => `line ${lineNum}: ${message}: ${lines[lineNum - 1]}`).join("; ") ||
           String(error),
@@ -349,7 +349,7 @@ class WebGPUSession implements Session {
       await staging!.mapAsync(MAP_READ_MODE, 0, bytes);
     } catch (error) {
       this.backend.check();
-      throw new DeviceError("read-failed", `reading ${tensor.name} failed`, { cause: error, found: String(error) });
+      throw new DeviceError("device-failed", `reading ${tensor.name} failed`, { cause: error, found: String(error) });
     }
     await this.timed;
     this.backend.check();
@@ -413,13 +413,13 @@ class WebGPUSession implements Session {
   }
 
   private check(): void {
-    if (this.released) throw new DeviceError("session-released", RELEASED);
+    if (this.released) throw new DeviceError("already-destroyed", RELEASED);
     this.backend.check();
   }
 
   private findBuffer(tensor: Tensor): GPUBuffer {
     const index = this.program.memory.bufferIndex.get(tensor.root);
-    if (index === undefined) throw new DeviceError("tensor-not-in-plan", `${tensor.name} is not part of the plan`);
+    if (index === undefined) throw new DeviceError("not-in-plan", `${tensor.name} is not part of the plan`);
     return this.buffers[index]!;
   }
 

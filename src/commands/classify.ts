@@ -90,13 +90,13 @@ function namedAdapters({ adapter = [], adapterColumn }: Flags): NamedAdapters | 
   for (const value of adapter) {
     const [, name = "", directory] = /^([^=]*)=(.+)$/.exec(value) ?? [];
     if (name.trim() === "" || directory === undefined)
-      throw new ConfigError("adapter-without-name", "an adapter among several needs a name", {
+      throw new ConfigError("invalid-adapter-name", "an adapter among several needs a name", {
         expected: "--adapter NAME=DIR",
         found: value,
         hint,
       });
     if (named.has(name.trim()))
-      throw new ConfigError("duplicate-adapter-name", `two adapters have the name "${name.trim()}"`, {
+      throw new ConfigError("invalid-adapter-name", `two adapters have the name "${name.trim()}"`, {
         found: `${named.get(name.trim())} and ${directory}`,
       });
     named.set(name.trim(), directory);

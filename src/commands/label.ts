@@ -85,13 +85,13 @@ export async function tableTexts(input: string, model: string, flags: TableFlags
 async function refuseOutput({ in: input, out: output }: Paths): Promise<void> {
   const format = outputFormat(input);
   if (outputFormat(output) !== format || /\.parquet$/i.test(output))
-    throw new ConfigError("output-format-differs", "--out has another format than --in", {
+    throw new ConfigError("invalid-output", "--out has another format than --in", {
       where: output,
       expected: `a name that ends in .${format}`,
       ...(format === "csv" ? { hint: "the rows of a Parquet file are written as CSV" } : {}),
     });
   if (!(await canCreate(output)))
-    throw new ConfigError("output-not-writable", "the output cannot be created", {
+    throw new ConfigError("invalid-output", "the output cannot be created", {
       where: output,
       expected: "a path in a writable folder",
       found: "no such folder, no write permission, or a link to nothing",
@@ -101,9 +101,9 @@ async function refuseOutput({ in: input, out: output }: Paths): Promise<void> {
     () => false,
   );
   if (isFolder)
-    throw new ConfigError("output-is-folder", "--out is a folder", { where: output, expected: "the path of a file" });
+    throw new ConfigError("invalid-output", "--out is a folder", { where: output, expected: "the path of a file" });
   if (await isSameFile(input, output))
-    throw new ConfigError("output-is-input", "--out is the file of --in", {
+    throw new ConfigError("invalid-output", "--out is the file of --in", {
       where: output,
       hint: "choose another --out",
     });

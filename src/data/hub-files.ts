@@ -176,7 +176,7 @@ export function findConfiguration(
   const spend = (some: number) => {
     steps += some;
     if (steps > LIMITS.patternSteps)
-      throw new DataError("too-many-file-patterns", "The card of the data set has too many patterns of files", {
+      throw new DataError("exceeds-limit", "The card of the data set has too many patterns of files", {
         where: name,
         hint: CARD_HINT,
       });

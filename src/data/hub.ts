@@ -50,7 +50,7 @@ export async function openHubDataset(whole: string, options: DownloadOptions): P
   const files = used.flatMap((split) => splits.get(split)!);
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   if (bytes > LIMITS.dataset)
-    throw new DataError("dataset-too-large", "The data set is too large", {
+    throw new DataError("exceeds-limit", "The data set is too large", {
       where: `${name}, configuration ${found.name}`,
       expected: `at most ${gigabytes(LIMITS.dataset)}`,
       found: `${gigabytes(bytes)} in ${files.length} files`,

@@ -69,7 +69,7 @@ export function describeRowError(rowError: RowError, context: RowErrorContext): 
         hint: 'write a quote within a quoted field as ""',
       });
     case ROW_SIZE:
-      return new FormatError("row-too-long", "The row is too long", {
+      return new FormatError("exceeds-limit", "The row is too long", {
         where,
         expected: `at most ${first / 2 ** 20} MiB`,
         hint: "look for a quote that is not closed",

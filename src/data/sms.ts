@@ -92,16 +92,16 @@ function unzip(archive: Uint8Array, { name, bytes }: { name: string; bytes: numb
       },
     });
   } catch (cause) {
-    throw new DownloadError("invalid-archive", "the archive is damaged", {
+    throw new DownloadError("damaged-archive", "the archive is damaged", {
       where,
       found: (cause as Error).message,
       cause,
     });
   }
   if (files[name]) return files[name];
-  if (!found) throw new DownloadError("invalid-archive", `the archive has no ${name}`, { where });
+  if (!found) throw new DownloadError("damaged-archive", `the archive has no ${name}`, { where });
   const sizes = { expected: `${bytes} bytes`, found: `${found.originalSize} bytes` };
-  throw new DownloadError("invalid-archive", `${name} in the archive has the wrong size`, { where, ...sizes });
+  throw new DownloadError("damaged-archive", `${name} in the archive has the wrong size`, { where, ...sizes });
 }
 
 async function isWhole(path: string, { entry }: CollectionDescription): Promise<boolean> {

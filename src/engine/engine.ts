@@ -253,7 +253,7 @@ export class Engine extends Weights<ModelPlan> {
    */
   step(batches: readonly Batch[], lr: number): number[] {
     const optimizer = this.optimizer;
-    if (!optimizer) throw new ShapeError("no-backward-pass", "this plan has no backward pass");
+    if (!optimizer) throw new ShapeError("not-in-plan", "this plan has no backward pass");
     const update = adamwStepValues(optimizer, lr, this.steps + 1);
     const loss_scale = lossScale(batches.reduce((sum, batch) => sum + targetWeight(batch), 0));
     const slots = this.submit(
@@ -289,7 +289,7 @@ export class Engine extends Weights<ModelPlan> {
   protected async logitsAt(firstRow: number, rows: number): Promise<Float32Array> {
     const [piece, ...more] = this.plan.logits;
     if (!piece || more.length > 0)
-      throw new ShapeError("logits-not-kept", "the logits of this model are computed in pieces and not kept");
+      throw new ShapeError("not-in-plan", "the logits of this model are computed in pieces and not kept");
     const columns = piece.tensor.shape[1]!;
     return this.session.read(piece.tensor, firstRow * columns, rows * columns);
   }

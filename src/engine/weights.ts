@@ -68,7 +68,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     const { pieces, shape } = this.parameter(name);
     const width = numel(shape) / shape[0]!;
     if (data.length % width !== 0 || firstRow * width + data.length > numel(shape))
-      throw new ShapeError("wrong-size", `${name}: contents of the wrong size`, {
+      throw new ShapeError("wrong-shape", `${name}: contents of the wrong size`, {
         expected: `whole rows of ${width}, at most ${numel(shape) - firstRow * width} elements`,
         found: `${data.length} elements`,
       });

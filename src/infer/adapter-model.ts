@@ -278,12 +278,13 @@ export abstract class AdapterModel<E extends Weights> {
   }
 
   private checkAlive(): void {
-    if (this.isDestroyed) throw new ConfigError("closed", "the model was destroyed", { hint: "destroy it at the end" });
+    if (this.isDestroyed)
+      throw new ConfigError("already-destroyed", "the model was destroyed", { hint: "destroy it at the end" });
   }
 
   private checkUnused(name: string): void {
     if (!this.metas.has(name)) return;
-    throw new ConfigError("duplicate-adapter-name", `an adapter "${name}" is already loaded`, {
+    throw new ConfigError("invalid-adapter-name", `an adapter "${name}" is already loaded`, {
       hint: "delete it first, or choose another name",
     });
   }
@@ -300,7 +301,7 @@ export abstract class AdapterModel<E extends Weights> {
 }
 
 function checkName(name: string): void {
-  if (name === "") throw new ConfigError("adapter-without-name", "an adapter needs a name", { found: "an empty one" });
+  if (name === "") throw new ConfigError("invalid-adapter-name", "an adapter needs a name", { found: "an empty one" });
 }
 
 /**

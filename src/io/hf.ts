@@ -112,7 +112,7 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
     };
     const requireOpen = () => {
       if (isClosed)
-        throw new ConfigError("closed", "the model is closed", {
+        throw new ConfigError("already-destroyed", "the model is closed", {
           where: directory,
           hint: "close it after its last use",
         });
@@ -268,7 +268,7 @@ function matchTensors(
   const expected = baseShapes(config);
   const missing = [...expected.keys()].filter((name) => !found.has(name));
   if (missing.length > 0)
-    throw new FormatError("missing-tensors", `the model file lacks ${count(missing, "tensor")}`, {
+    throw new FormatError("wrong-tensors", `the model file lacks ${count(missing, "tensor")}`, {
       where,
       expected: nameList(missing),
       found: nameList([...found.keys()]),
@@ -277,7 +277,7 @@ function matchTensors(
   for (const [name, shape] of lmHeadShapes(config)) if (found.has(name)) expected.set(name, shape);
   const extra = [...found.keys()].filter((name) => !expected.has(name) && name !== HEAD && !IGNORED.test(name));
   if (extra.length > 0)
-    throw new FormatError("unexpected-tensors", `the model file has ${count(extra, "unexpected tensor")}`, {
+    throw new FormatError("wrong-tensors", `the model file has ${count(extra, "unexpected tensor")}`, {
       where,
       expected: `n_layer = ${config.n_layer} blocks`,
       found: nameList(extra),

@@ -153,7 +153,7 @@ async function listFiles(
   // Pages follow each other by the server's links: the token is for the hub alone.
   const page: typeof fetch = (url, init) => {
     if (++pages > LIMITS.hubPages)
-      throw new DownloadError("too-many-files", "the data set has too many files", {
+      throw new DownloadError("exceeds-limit", "the data set has too many files", {
         where: repository.name,
         expected: `a list of at most ${LIMITS.hubPages} pages`,
         hint: "download the files that you need, and give them with --data, or --train, --val and --test",

@@ -182,7 +182,7 @@ async function findShards(
   const files = shards.map((shard) => hubFile(name, found.get(shard)!, LIMITS.weights));
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   if (bytes > LIMITS.weights)
-    throw new ConfigError("model-too-large", `the shards of the model ${name} are too large`, {
+    throw new ConfigError("exceeds-limit", `the shards of the model ${name} are too large`, {
       expected: `at most ${LIMITS.weights} bytes`,
       found: `${bytes} bytes`,
     });

@@ -119,7 +119,7 @@ async function compareHead(file: SafetensorsFile, { config, lmHead }: PeftBase, 
   const fits = sameShape(file.info(HEAD_COPY).shape, [config.vocab_size, config.n_embd]);
   const [copy, table] = fits ? [await file.readF32(HEAD_COPY), await lmHead!()] : [];
   if (copy?.every((value, i) => value === table![i])) return;
-  throw new FormatError("wrong-head", "the head in the adapter differs from the base model's", {
+  throw new FormatError("damaged-adapter", "the head in the adapter differs from the base model's", {
     where,
     expected: `${HEAD_COPY} equal to the base model's head`,
     found: fits ? "other values" : `the shape ${showShape(file.info(HEAD_COPY).shape)}`,
@@ -164,7 +164,7 @@ const REMEDY = "copy the adapter again from where it came from, or train again: 
 
 async function withFile<T>(path: string, body: (file: SafetensorsFile) => Promise<T>): Promise<T> {
   if (!(await exists(path)))
-    throw new FormatError("missing-adapter-file", "a file of the trained model is missing", { expected: path });
+    throw new FormatError("damaged-adapter", "a file of the trained model is missing", { expected: path });
   const reader = await openFile(path);
   try {
     return await body(await SafetensorsFile.open(reader, REMEDY));
@@ -194,7 +194,7 @@ async function checkPeftConfig(path: string, { config, decisive }: PeftForm): Pr
   const found = (await readJson(path)) as Record<string, unknown>;
   for (const key of decisive)
     if (JSON.stringify(found?.[key]) !== JSON.stringify(config[key]))
-      throw new FormatError("configs-disagree", `${key} of the PEFT configuration and ${META} disagree`, {
+      throw new FormatError("damaged-adapter", `${key} of the PEFT configuration and ${META} disagree`, {
         where: path,
         expected: JSON.stringify(config[key]),
         found: JSON.stringify(found?.[key]) ?? "nothing",

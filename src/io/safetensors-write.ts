@@ -50,7 +50,7 @@ function encodeHeader<T extends HeaderEntry>(
 }
 
 function sizeError(name: string, shape: Shape, found: number): ShapeError {
-  return new ShapeError("wrong-size", `${name}: the data does not match the shape`, {
+  return new ShapeError("wrong-shape", `${name}: the data does not match the shape`, {
     expected: `${numel(shape)} elements for ${showShape(shape)}`,
     found: `${found} elements`,
   });

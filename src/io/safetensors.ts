@@ -236,7 +236,7 @@ function parseHeader(bytes: Uint8Array, dataBytes: number, where: string, remedy
     });
   const count = Object.keys(entries).length;
   if (count > LIMITS.tensors)
-    throw new FormatError("too-many-tensors", "too many tensors", {
+    throw new FormatError("exceeds-limit", "too many tensors", {
       where,
       expected: `at most ${LIMITS.tensors}`,
       found: String(count),

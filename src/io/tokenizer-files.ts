@@ -234,7 +234,7 @@ function allAdded(
     if (id !== undefined) add({ content: content!, id, special: true });
   }
   if (all.size > LIMITS.addedTokens)
-    throw new FormatError("too-many-added-tokens", "the tokenizer has too many added tokens", {
+    throw new FormatError("exceeds-limit", "the tokenizer has too many added tokens", {
       where,
       expected: `at most ${LIMITS.addedTokens}`,
       found: String(all.size),

@@ -71,7 +71,7 @@ export interface Prefix {
 function headSize(out: Tensor, heads: number): number {
   const size = out.shape[1]! / heads;
   if (size % 4 !== 0 || size > MAX_HEAD_SIZE)
-    throw new ShapeError("unsupported-head-size", "attention: head size", {
+    throw new ShapeError("wrong-shape", "attention: head size", {
       expected: `a multiple of 4, at most ${MAX_HEAD_SIZE}`,
       found: String(size),
     });

@@ -119,7 +119,7 @@ function adapterJobs({ member, group, rows, x, dy, down, ddown }: LoraJob, secon
       found: `${showShape(x.shape)} and ${showShape(dy.shape)}`,
     });
   if ([input, dy.shape[1]!, column, step].some((n) => n % 4 !== 0))
-    throw new ShapeError("unsupported-width", "lora_backward: x and dy are read four columns at a time", {
+    throw new ShapeError("wrong-shape", "lora_backward: x and dy are read four columns at a time", {
       expected: "sizes that are multiples of 4, as those of a GPT-2",
       found: `${input} columns of x; ${dy.shape[1]} of dy, used from ${column} on, ${step} apart`,
     });

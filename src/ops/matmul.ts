@@ -75,7 +75,7 @@ function leading(name: string, given: number | undefined, columns: Scalar): numb
   if (given !== undefined) return given;
   if (typeof columns === "number") return columns;
   throw new ShapeError(
-    "missing-stride",
+    "wrong-shape",
     `matmul: ${name} is required because its number of columns changes from step to step`,
   );
 }

@@ -57,7 +57,7 @@ export const entryWords = (fields: Fields) => Math.ceil(Object.keys(fields).leng
 /** The contents of a table. */
 export function encodeTable<F extends Fields>(fields: F, entries: readonly Record<keyof F, number>[]): Uint32Array {
   if (entries.length > TABLE_ENTRIES)
-    throw new ShapeError("too-many-entries", "a table has too many entries", {
+    throw new ShapeError("exceeds-limit", "a table has too many entries", {
       expected: `at most ${TABLE_ENTRIES}`,
       found: String(entries.length),
     });

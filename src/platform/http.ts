@@ -160,7 +160,7 @@ export async function collect(
     size += piece.length;
     if (size > (length ?? Infinity)) throw wrong("more");
     if (size > limit)
-      throw new DownloadError("answer-too-large", "the answer is too large", {
+      throw new DownloadError("exceeds-limit", "the answer is too large", {
         where,
         expected: `at most ${limit} bytes`,
         found: "more",

@@ -82,7 +82,7 @@ export interface FileWriter {
 /** Throws ConfigError for a file of more than `limit` bytes. */
 export function checkSize({ name, size }: Pick<FileReader, "name" | "size">, limit: number): void {
   if (size > limit)
-    throw new ConfigError("file-too-large", "the file is too large", {
+    throw new ConfigError("exceeds-limit", "the file is too large", {
       where: name,
       expected: `at most ${limit} bytes`,
       found: `${size} bytes`,

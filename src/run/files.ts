@@ -88,7 +88,7 @@ export async function refuseExisting(
   howToForce = "give --force to replace it when the new run is finished",
 ): Promise<boolean> {
   if (!(await canCreate(directory)))
-    throw new ConfigError("output-not-writable", "the output directory cannot be created", {
+    throw new ConfigError("invalid-output", "the output directory cannot be created", {
       where: directory,
       expected: "a path in a writable directory",
       found: "no such directory, or no write permission",

@@ -464,7 +464,7 @@ async function rejection(promise: Promise<unknown>): Promise<unknown> {
 test("an evaluation handles the failure of each of its batches", async () => {
   const device = await testDevice();
   let fails = false;
-  const read: Session["read"] = () => Promise.reject(new DeviceError("read-failed", "reading failed"));
+  const read: Session["read"] = () => Promise.reject(new DeviceError("device-failed", "reading failed"));
   const failing: Backend = {
     info: device.info,
     limits: device.limits,

@@ -77,7 +77,7 @@ function unzip(bytes: Uint8Array, where: string): Record<string, Uint8Array> {
   try {
     return unzipSync(bytes);
   } catch (cause) {
-    throw new FormatError("invalid-archive", "This zip file cannot be read", {
+    throw new FormatError("damaged-archive", "This zip file cannot be read", {
       where,
       found: (cause as Error).message,
       cause,
