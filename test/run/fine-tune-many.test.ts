@@ -87,9 +87,9 @@ test("each is saved and loaded as a run of fineTune is", async () => {
     assert.equal(said[0], said[1]);
     assert.is(said[0]![0]!.label, "spam");
   }
-  await assertFails(ConfigError, ["already exists", "many-1"], () => fineTuneMany({ ...all, runs: saved }));
+  await assertFails(ConfigError, "output-exists", ["many-1"], () => fineTuneMany({ ...all, runs: saved }));
   const twice = [HEAD, HEAD].map((run) => ({ ...run, save: join(folder, "twice") }));
-  await assertFails(ConfigError, ["runs[1]", "the same directory"], () => fineTuneMany({ ...all, runs: twice }));
+  await assertFails(ConfigError, "duplicate-directory", ["runs[1]"], () => fineTuneMany({ ...all, runs: twice }));
 });
 
 async function classify(directory: string, device: Backend) {

@@ -265,7 +265,7 @@ testOnBoth(
       throw new DeviceError("device-lost", "taken over");
     };
     const args = { out: sweepPath(on, "taken"), trials, device, data, signal, check, onEvent: () => {} };
-    await assertFails(DeviceError, ["taken over"], () => runTrials(args));
+    await assertFails(DeviceError, "device-lost", ["taken over"], () => runTrials(args));
     for (const trial of trials) assert.is(await readFinished(args.out, trial), null);
   },
   ["wasm 2 threads"],

@@ -131,9 +131,13 @@ test("a run chooses before it starts, and keeps what it chose; a sweep cannot le
   assert.equal([auto.options.dtype, auto.spec.dtype], ["f16", "f16"]);
   for (const [name, tensor] of given.tensors) assertSameBits(name, auto.tensors.get(name)!.data, tensor.data);
   // Its rows are no whole number of blocks: f16 is the narrowest.
-  await assertFails(DeviceError, ["use --dtype f16, which takes"], () => train({ ...args, device: tight }));
+  await assertFails(DeviceError, "out-of-memory", ["use --dtype f16, which takes"], () =>
+    train({ ...args, device: tight }),
+  );
   const sweep = { base: {}, arms: [{ dtype: ["f16", "auto"] }] };
-  await assertFails(ConfigError, ["dtype auto is invalid in a sweep", "f32, f16"], () => [...expandArms(sweep)]);
+  await assertFails(ConfigError, "invalid-value", ["dtype auto is invalid in a sweep", "f32, f16"], () => [
+    ...expandArms(sweep),
+  ]);
   const report = await train({ ...args, device: tight }).catch((error) =>
     reportOfRun(error, { ...args, device: tight }),
   );
