@@ -67,11 +67,10 @@ const PEFT_B = "base_model.model.transformer.h.1.attn.c_attn.lora_B.weight";
 const peftFile = (directory: string) => join(directory, "adapter_model.safetensors");
 
 test("reading names what is missing, misnamed, extra, of the wrong shape or no longer ours", async () => {
-  const cases: [string, typeof LowrankError, ErrorCode, string[], (tensors: Tensors) => void][] = [
-    ["missing", FormatError, "wrong-tensors", [PEFT_A, "missing"], (tensors) => tensors.delete(PEFT_A)],
+  const cases: [string, ErrorCode, string[], (tensors: Tensors) => void][] = [
+    ["missing", "wrong-tensors", [PEFT_A, "missing"], (tensors) => tensors.delete(PEFT_A)],
     [
       "prefix",
-      FormatError,
       "wrong-tensors",
       [PEFT_A],
       (tensors) => {
@@ -81,28 +80,25 @@ test("reading names what is missing, misnamed, extra, of the wrong shape or no l
     ],
     [
       "extra",
-      FormatError,
       "wrong-tensors",
       ["base_model.model.score.bias"],
       (tensors) => tensors.set("base_model.model.score.bias", { shape: [2], data: new Float32Array(2) }),
     ],
     [
       "shape",
-      ShapeError,
       "wrong-shape",
       [PEFT_B, "[24, 6]", "[6, 24]"],
       (tensors) => tensors.set(PEFT_B, { shape: [6, 24], data: tensors.get(PEFT_B)!.data }),
     ],
-    [
-      "retrained",
-      FormatError,
-      "damaged-adapter",
-      [PEFT_B, "block-diagonal"],
-      (tensors) => tensors.get(PEFT_B)!.data.fill(1),
-    ],
+    ["retrained", "damaged-adapter", [PEFT_B, "block-diagonal"], (tensors) => tensors.get(PEFT_B)!.data.fill(1)],
   ];
-  for (const [name, kind, code, words, change] of cases)
-    await assertFails(kind, code, words, await damaged(name, (directory) => rewrite(peftFile(directory), change)));
+  for (const [name, code, words, change] of cases)
+    await assertFails(
+      LowrankError,
+      code,
+      words,
+      await damaged(name, (directory) => rewrite(peftFile(directory), change)),
+    );
   await assertFails(
     FormatError,
     "wrong-tensors",
