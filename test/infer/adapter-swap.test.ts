@@ -257,7 +257,7 @@ test("what cannot be done is refused, and all stays as it was", async () => {
       ['no adapter "fusd"', "default, fused", "did you mean fused"],
       () => classifier.setAdapter("fusd"),
     );
-    assert.throws(() => classifier.deleteAdapter("default"), /active adapter/);
+    await assertFails(ConfigError, "adapter-active", async () => classifier.deleteAdapter("default"));
     const prepare = backend.prepare;
     backend.prepare = async () => {
       throw new DeviceError("out-of-memory", "the device is out of memory");

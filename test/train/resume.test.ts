@@ -152,7 +152,9 @@ test("the best parameters must be in the checkpoint; patience needs a validation
   );
   const empty = { ...data, val: data.val.select([]) };
   await assertFails(ConfigError, "no-validation-set", () => run({ data: empty, patience: 1 }));
-  assert.throws(() => dataSpec({ train: "a.csv", test: "b.csv", patience: 2 }), /--patience needs a validation set/);
+  await assertFails(ConfigError, "no-validation-set", ["--patience"], () =>
+    dataSpec({ train: "a.csv", test: "b.csv", patience: 2 }),
+  );
 });
 
 /**
