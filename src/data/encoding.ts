@@ -99,9 +99,9 @@ const SHOWN_CHARACTERS = 100;
 const CHECKED_BYTES = 1 << 18;
 
 /**
- * Throws FormatError, with the likely encoding in its details, for a file that is read as UTF-8 and is
- * something else: UTF-16 without a mark, or text with more invalid than valid characters outside of ASCII. The few of a
- * damaged file are faults of their rows.
+ * Throws FormatError, with the likely encoding in its details, for a file that is read as UTF-8 and is something else:
+ * UTF-16 without a mark, or text with more invalid than valid characters outside of ASCII. The few of a damaged file
+ * are faults of their rows.
  */
 export async function checkUtf8(file: FileReader, encoding = "utf-8"): Promise<void> {
   const head = await readHead(file);
