@@ -4,8 +4,8 @@
  * a page would ship a list.
  */
 
-/** The codes of each class of errors. */
 // biome-ignore format: lists
+/** The codes of each class of errors. */
 export interface ErrorCodes {
   ConfigError:
     | "adapter-active" | "already-destroyed" | "already-split" | "base-model-not-found" | "base-models-differ"
