@@ -23,6 +23,7 @@ export type { LoadedTexts, TextsOptions, TextsSpec, TrainingData } from "./data/
 export { type EncodedBatch, Tokenizer } from "./data/tokenizer.ts";
 export type { Evaluation } from "./engine/evaluate.ts";
 export type { Prediction } from "./engine/predictions.ts";
+export type { ErrorCode, ErrorCodes } from "./error-codes.ts";
 export {
   ConfigError,
   DataError,

@@ -80,7 +80,8 @@ export function checkArguments(given: object, kinds: Readonly<Record<string, Kin
     const value = (given as Record<string, unknown>)[name];
     if (value === undefined && kind.endsWith("?")) continue;
     const [expected, is] = KINDS[kind.replace("?", "") as keyof typeof KINDS];
-    if (isPromise(value) || !is(value)) throw new ConfigError(`${name}: ${inWords(value)}`, { expected });
+    if (isPromise(value) || !is(value))
+      throw new ConfigError("invalid-argument", `${name}: ${inWords(value)}`, { expected });
   }
 }
 
@@ -88,19 +89,21 @@ export function checkArguments(given: object, kinds: Readonly<Record<string, Kin
 export function checkOptions(name: string, options: unknown, kinds: Readonly<Record<string, Kind>>): void {
   const needed = Object.keys(kinds).filter((key) => !kinds[key]!.endsWith("?"));
   if (options === undefined && needed.length > 0)
-    throw new ConfigError(`${name}: undefined`, { expected: `an object with ${needed.join(", ")}` });
+    throw new ConfigError("invalid-argument", `${name}: undefined`, {
+      expected: `an object with ${needed.join(", ")}`,
+    });
   checkArguments({ [name]: options }, { [name]: "object" });
   for (const [key, value] of Object.entries(options as object))
     if (value !== undefined && !Object.hasOwn(kinds, key)) {
       const bare = needed.find((one) => KINDS[kinds[one] as keyof typeof KINDS][1](options));
       if (bare === undefined) refuseUnknown(key, Object.keys(kinds));
-      throw new ConfigError(`${name}: ${bare} without braces`, { expected: `{ ${bare} }` });
+      throw new ConfigError("invalid-argument", `${name}: ${bare} without braces`, { expected: `{ ${bare} }` });
     }
   checkArguments(options as object, kinds);
 }
 
 export function refuseUnknown(option: string, known: readonly string[]): never {
-  throw new ConfigError(`unknown option ${option}`, {
+  throw new ConfigError("unknown-option", `unknown option ${option}`, {
     expected: known.join(", "),
     ...didYouMean(option, known),
   });

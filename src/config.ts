@@ -166,7 +166,7 @@ export function textContext(
 ): number {
   const { num_virtual_tokens = 0 } = sizes;
   if (num_virtual_tokens < n_positions) return n_positions - num_virtual_tokens;
-  throw new ConfigError("the virtual tokens leave no room for a text", {
+  throw new ConfigError("too-many-virtual-tokens", "the virtual tokens leave no room for a text", {
     ...(where === undefined ? {} : { where }),
     expected: `fewer than the model's context of ${n_positions} tokens`,
     found: String(num_virtual_tokens),
@@ -178,7 +178,7 @@ export function textContext(
 export function parseChoice<T extends string>(what: string, word: unknown, allowed: readonly T[], where?: string): T {
   const found = allowed.find((candidate) => candidate === word);
   if (found !== undefined) return found;
-  throw new ConfigError(`unknown ${what}`, {
+  throw new ConfigError("unknown-value", `unknown ${what}`, {
     expected: `one of ${allowed.join(", ")}`,
     found: show(word),
     ...(where === undefined ? {} : { where }),
@@ -193,7 +193,7 @@ export function parseLayers(words: readonly string[]): number[] | null {
     const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(word) ?? [];
     const count = Number(last) - Number(first) + 1;
     if (!(count >= 1 && Number(last) < MAX_LAYERS))
-      throw new ConfigError("the list of layers is invalid", {
+      throw new ConfigError("invalid-lora-config", "the list of layers is invalid", {
         expected: "block numbers, from 0, and ranges: 0,5-8",
         found: words.join(","),
       });
@@ -206,14 +206,14 @@ export function parseLayers(words: readonly string[]): number[] | null {
 export function validateLora(config: LoraConfig, where?: string): void {
   const place = where === undefined ? {} : { where };
   if (!isPositiveInteger(config.r))
-    throw new ConfigError("the LoRA rank r is invalid", {
+    throw new ConfigError("invalid-lora-config", "the LoRA rank r is invalid", {
       ...place,
       expected: "an integer of 1 or more",
       found: show(config.r),
       hint: "common ranks are 4, 8, 16 and 32",
     });
   if (!isPositive(config.lora_alpha))
-    throw new ConfigError("lora_alpha is invalid", {
+    throw new ConfigError("invalid-lora-config", "lora_alpha is invalid", {
       ...place,
       expected: "a number above 0",
       found: show(config.lora_alpha),
@@ -223,15 +223,18 @@ export function validateLora(config: LoraConfig, where?: string): void {
   parseChoice("init", config.init, INITS, where);
   for (const target of config.target_modules) parseChoice("target module", target, ALL_TARGETS, where);
   if (config.target_modules.length === 0)
-    throw new ConfigError("target_modules is empty", {
+    throw new ConfigError("invalid-lora-config", "target_modules is empty", {
       ...place,
       expected: `one or more of ${ALL_TARGETS.join(", ")}`,
     });
   if (new Set(config.target_modules).size !== config.target_modules.length)
-    throw new ConfigError("target_modules has duplicates", { ...place, found: config.target_modules.join(", ") });
+    throw new ConfigError("invalid-lora-config", "target_modules has duplicates", {
+      ...place,
+      found: config.target_modules.join(", "),
+    });
   const apart = config.target_modules.filter((target) => target === "q" || target === "k" || target === "v");
   if (config.target_modules.includes("c_attn") && apart.length > 0)
-    throw new ConfigError("target_modules names a matrix twice", {
+    throw new ConfigError("invalid-lora-config", "target_modules names a matrix twice", {
       ...place,
       expected: "either c_attn, or any of q, k and v",
       found: config.target_modules.join(", "),
@@ -244,18 +247,18 @@ export function validateLora(config: LoraConfig, where?: string): void {
 function validateLayers(layers: readonly number[], targets: readonly Target[], place: { where?: string }): void {
   const good = Array.isArray(layers) && layers.every((layer) => Number.isSafeInteger(layer) && layer >= 0);
   if (!good || layers.length === 0)
-    throw new ConfigError("the layers with adapters are invalid", {
+    throw new ConfigError("invalid-lora-config", "the layers with adapters are invalid", {
       ...place,
       expected: "a list of block numbers, from 0",
       found: show(layers),
     });
   if (layers.some((layer, i) => i > 0 && layer <= layers[i - 1]!))
-    throw new ConfigError("the layers with adapters are not in strictly ascending order", {
+    throw new ConfigError("invalid-lora-config", "the layers with adapters are not in strictly ascending order", {
       ...place,
       found: layers.join(", "),
     });
   if (targets.every((target) => target === "head"))
-    throw new ConfigError("layers are given, but no target is part of a block", {
+    throw new ConfigError("invalid-lora-config", "layers are given, but no target is part of a block", {
       ...place,
       found: targets.join(", "),
     });
@@ -285,19 +288,26 @@ const SWITCHES = {
  */
 export function parseConfig(json: unknown, where: string): GPT2Config {
   if (typeof json !== "object" || json === null || Array.isArray(json))
-    throw new FormatError("the model config is not a JSON object", { where, found: show(json) });
+    throw new FormatError("invalid-model-config", "the model config is not a JSON object", {
+      where,
+      found: show(json),
+    });
   const values = json as Record<string, unknown>;
   // First: another architecture has other keys.
   const architecture = values.model_type ?? "gpt2";
   if (architecture !== "gpt2")
-    throw new ConfigError(`the architecture ${show(architecture)} is not supported; GPT-2 is`, {
-      where,
-      hint: "use a model whose model_type is gpt2",
-    });
+    throw new ConfigError(
+      "unsupported-architecture",
+      `the architecture ${show(architecture)} is not supported; GPT-2 is`,
+      {
+        where,
+        hint: "use a model whose model_type is gpt2",
+      },
+    );
   const required = [...SIZES, "layer_norm_epsilon"];
   const missing = required.filter((key) => values[key] === undefined);
   if (missing.length > 0)
-    throw new FormatError(`the model config lacks ${missing.join(", ")}`, {
+    throw new FormatError("invalid-model-config", `the model config lacks ${missing.join(", ")}`, {
       where,
       expected: required.join(", "),
       found: Object.keys(values).join(", ") || "no keys",
@@ -305,19 +315,19 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
     });
   for (const key of SIZES)
     if (!isPositiveInteger(values[key]))
-      throw new FormatError(`${key} is invalid`, {
+      throw new FormatError("invalid-model-config", `${key} is invalid`, {
         where,
         expected: "an integer of 1 or more",
         found: show(values[key]),
       });
   if ((values.n_layer as number) > MAX_LAYERS)
-    throw new FormatError("n_layer is too large", {
+    throw new FormatError("invalid-model-config", "n_layer is too large", {
       where,
       expected: `at most ${MAX_LAYERS}`,
       found: show(values.n_layer),
     });
   if (!isPositive(values.layer_norm_epsilon))
-    throw new FormatError("layer_norm_epsilon is invalid", {
+    throw new FormatError("invalid-model-config", "layer_norm_epsilon is invalid", {
       where,
       expected: "a number above 0",
       found: show(values.layer_norm_epsilon),
@@ -336,7 +346,11 @@ function refuseVariants(values: Record<string, unknown>, where: string): void {
   for (const [key, { only, hint }] of Object.entries(FIXED)) {
     const value = values[key] ?? only;
     if (value !== only)
-      throw new ConfigError(`${key} = ${show(value)} is not supported`, { where, expected: show(only), hint });
+      throw new ConfigError("unsupported-model-config", `${key} = ${show(value)} is not supported`, {
+        where,
+        expected: show(only),
+        hint,
+      });
   }
 }
 
@@ -346,12 +360,16 @@ function readOptionalKeys(values: Record<string, unknown>, width: number, where:
   for (const [key, usual] of Object.entries(SWITCHES) as [keyof typeof SWITCHES, boolean][]) {
     const value = values[key] ?? usual;
     if (typeof value !== "boolean")
-      throw new FormatError(`${key} is invalid`, { where, expected: "true or false", found: show(value) });
+      throw new FormatError("invalid-model-config", `${key} is invalid`, {
+        where,
+        expected: "true or false",
+        found: show(value),
+      });
     if (value !== usual && key !== "reorder_and_upcast_attn") options[key] = value;
   }
   const inner = values.n_inner ?? 4 * width;
   if (!isPositiveInteger(inner))
-    throw new FormatError("n_inner is invalid", {
+    throw new FormatError("invalid-model-config", "n_inner is invalid", {
       where,
       expected: "an integer of 1 or more, or null",
       found: show(inner),
@@ -360,7 +378,7 @@ function readOptionalKeys(values: Record<string, unknown>, width: number, where:
   const activation = values.activation_function ?? "gelu_new";
   const known = activation === "gelu_pytorch_tanh" ? "gelu_new" : ACTIVATIONS.find((one) => one === activation);
   if (known === undefined)
-    throw new ConfigError(`activation_function = ${show(activation)} is not supported`, {
+    throw new ConfigError("unsupported-model-config", `activation_function = ${show(activation)} is not supported`, {
       where,
       expected: `one of ${ACTIVATIONS.join(", ")}, gelu_pytorch_tanh`,
       hint: "use a model with one of these: its weights fit only the activation that they were trained with",
@@ -372,7 +390,7 @@ function readOptionalKeys(values: Record<string, unknown>, width: number, where:
 function checkWidths(config: GPT2Config, where: string): void {
   const { n_embd, n_head } = config;
   if (n_embd % n_head !== 0)
-    throw new ConfigError("n_embd is not a multiple of n_head", {
+    throw new ConfigError("unsupported-model-config", "n_embd is not a multiple of n_head", {
       where,
       expected: `a multiple of ${n_head}`,
       found: String(n_embd),
@@ -384,7 +402,7 @@ function checkWidths(config: GPT2Config, where: string): void {
     ["n_inner", innerWidth(config)],
   ] as const)
     if (width % 4 !== 0)
-      throw new ConfigError(`${what} is not a multiple of 4`, {
+      throw new ConfigError("unsupported-model-config", `${what} is not a multiple of 4`, {
         where,
         expected: "a multiple of 4",
         found: String(width),

@@ -1,11 +1,13 @@
+import type { ErrorCode, ErrorCodes } from "./error-codes.ts";
+
 /** The details of an error: what was expected, what was found, where, and a hint. */
 export interface ErrorDetails {
   expected?: string;
   found?: string;
   where?: string;
   hint?: string;
-  /** What would help, for programs that can offer it. */
-  remedy?: "less-memory" | OtherEncoding;
+  /** With the code "not-utf8": the encoding that the file may have. */
+  encoding?: OtherEncoding;
   cause?: unknown;
 }
 
@@ -39,8 +41,8 @@ function brief(text: string): string {
 }
 
 /**
- * Base class of all errors that Lowrank throws intentionally. The message is written for the user and has at most about
- * 2 kB.
+ * Base class of all errors that Lowrank throws intentionally. Programs compare `code`; the message is written for the
+ * user, has at most about 2 kB, and its words may change.
  *
  * @example
  * ```ts
@@ -50,6 +52,7 @@ function brief(text: string): string {
  *   await loadDataset({ file: "messages.csv" });
  * } catch (error) {
  *   if (!(error instanceof LowrankError)) throw error;
+ *   console.error(error.code); // "row-without-label"
  *   console.error(error.message); // what was expected, what was found, where, and a hint
  *   console.error(error.details.where); // "messages.csv:17"
  * }
@@ -58,45 +61,55 @@ function brief(text: string): string {
 export class LowrankError extends Error {
   // A literal, because minified bundles shorten class names.
   override name = "LowrankError";
+  readonly code: ErrorCode;
   readonly details: ErrorDetails;
 
-  constructor(summary: string, details: ErrorDetails = {}) {
+  constructor(code: ErrorCode, summary: string, details: ErrorDetails = {}) {
     const lines = [brief(summary)];
     if (details.where !== undefined) lines.push(`  where:    ${brief(details.where)}`);
     if (details.expected !== undefined) lines.push(`  expected: ${brief(details.expected)}`);
     if (details.found !== undefined) lines.push(`  found:    ${brief(details.found)}`);
     if (details.hint !== undefined) lines.push(`  hint:     ${brief(details.hint)}`);
     super(lines.join("\n"), details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
     this.details = details;
   }
 }
 
+/** LowrankError, as a class whose errors have only these codes. */
+type WithCodes<Code extends ErrorCode> = Omit<typeof LowrankError, "prototype"> &
+  (new (
+    code: Code,
+    summary: string,
+    details?: ErrorDetails,
+  ) => LowrankError & { readonly code: Code });
+
 /** Tensor shapes do not match. */
-export class ShapeError extends LowrankError {
+export class ShapeError extends (LowrankError as WithCodes<ErrorCodes["ShapeError"]>) {
   override name = "ShapeError";
 }
 /** A file does not conform to its format. */
-export class FormatError extends LowrankError {
+export class FormatError extends (LowrankError as WithCodes<ErrorCodes["FormatError"]>) {
   override name = "FormatError";
 }
 /** No device is available, the device was lost, or its memory is too small. */
-export class DeviceError extends LowrankError {
+export class DeviceError extends (LowrankError as WithCodes<ErrorCodes["DeviceError"]>) {
   override name = "DeviceError";
 }
 /** A setting, flag or argument is invalid. */
-export class ConfigError extends LowrankError {
+export class ConfigError extends (LowrankError as WithCodes<ErrorCodes["ConfigError"]>) {
   override name = "ConfigError";
 }
 /** Training data cannot be used. */
-export class DataError extends LowrankError {
+export class DataError extends (LowrankError as WithCodes<ErrorCodes["DataError"]>) {
   override name = "DataError";
 }
 /** A download failed, or its contents are not as expected. */
-export class DownloadError extends LowrankError {
+export class DownloadError extends (LowrankError as WithCodes<ErrorCodes["DownloadError"]>) {
   override name = "DownloadError";
 }
 /** Loss or gradients are not finite. */
-export class TrainingError extends LowrankError {
+export class TrainingError extends (LowrankError as WithCodes<ErrorCodes["TrainingError"]>) {
   override name = "TrainingError";
 }
 

@@ -164,7 +164,7 @@ export function loraSites(config: GPT2Config, lora: LoraConfig): readonly LoraSi
   const layers = lora.layers_to_transform ?? Array.from({ length: config.n_layer }, (_, layer) => layer);
   const last = layers.at(-1)!;
   if (last >= config.n_layer)
-    throw new ConfigError("the model has no such layer", {
+    throw new ConfigError("no-such-layer", "the model has no such layer", {
       expected: `blocks from 0 to ${config.n_layer - 1}`,
       found: String(last),
     });
@@ -180,7 +180,10 @@ export function loraShapes(config: GPT2Config, lora: LoraConfig, headOut: number
   const shapes = new Map<string, Shape>();
   for (const { site, r } of loraSites(config, lora)) {
     const place = parseSite(site, config);
-    if (!place) throw new ConfigError(`the model has no adapter site ${site}`, { expected: "h.0.attn.q, ..., head" });
+    if (!place)
+      throw new ConfigError("no-such-adapter-site", `the model has no adapter site ${site}`, {
+        expected: "h.0.attn.q, ..., head",
+      });
     const dims = loraDims(place.target, config, headOut);
     shapes.set(`lora.${site}.A`, [r, dims.in]);
     shapes.set(`lora.${site}.B`, [dims.out, r]);

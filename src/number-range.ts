@@ -25,5 +25,8 @@ export function describeRange({ min, max, whole, above }: NumberRange): string {
 /** Throws ConfigError if a number is out of range. */
 export function checkNumber(name: string, value: unknown, range: NumberRange): void {
   if (!isWithin(value, range))
-    throw new ConfigError(`${name} is invalid`, { expected: describeRange(range), found: String(value) });
+    throw new ConfigError("invalid-value", `${name} is invalid`, {
+      expected: describeRange(range),
+      found: String(value),
+    });
 }

@@ -113,7 +113,7 @@ export class Quantizer {
     const { block, inputs, scales, dtype } = this;
     const { length } = block;
     if (at.input % length !== 0 || at.inputs % length !== 0)
-      throw new ShapeError(`${this.name}: no whole blocks of inputs`, {
+      throw new ShapeError("wrong-shape", `${this.name}: no whole blocks of inputs`, {
         expected: `multiples of ${length}`,
         found: `${at.inputs} from ${at.input} on`,
       });
@@ -177,7 +177,7 @@ export class Quantizer {
   }
 
   private refuse(found: number): never {
-    throw new ConfigError(`${this.name} cannot be kept in ${this.dtype}`, {
+    throw new ConfigError("weights-out-of-range", `${this.name} cannot be kept in ${this.dtype}`, {
       expected: this.dtype === "q8" ? `finite numbers of at most ${127 * 65504}` : "finite numbers",
       found: String(found),
       hint: "keep the weights in f32",

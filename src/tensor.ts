@@ -48,7 +48,7 @@ export class Tensor {
     this.root = root ?? this;
     this.size = numel(shape);
     if (root && offset + this.size > root.size)
-      throw new ShapeError(`${name} exceeds ${root.name}`, {
+      throw new ShapeError("wrong-shape", `${name} exceeds ${root.name}`, {
         expected: `at most ${root.size} elements`,
         found: `${offset} + ${this.size}`,
       });
@@ -102,7 +102,7 @@ export function showShape(shape: Shape): string {
 export function expectWrite(tensor: Tensor, offset: number, count: number): void {
   const { name, isInBlocks, size, bytes } = tensor;
   if (isInBlocks ? offset === 0 && count === bytes / 4 : offset + count <= size) return;
-  throw new ShapeError(`a write beyond ${name}`, {
+  throw new ShapeError("wrong-shape", `a write beyond ${name}`, {
     expected: isInBlocks ? `${bytes / 4} words` : `at most ${size} elements`,
     found: `${offset} + ${count}`,
   });
@@ -111,5 +111,8 @@ export function expectWrite(tensor: Tensor, offset: number, count: number): void
 /** Throws ShapeError, with the tensor's name, if the shapes differ. */
 export function expectShape(name: string, found: Shape, expected: Shape): void {
   if (!sameShape(found, expected))
-    throw new ShapeError(`${name} has the wrong shape`, { expected: showShape(expected), found: showShape(found) });
+    throw new ShapeError("wrong-shape", `${name} has the wrong shape`, {
+      expected: showShape(expected),
+      found: showShape(found),
+    });
 }

@@ -24,9 +24,11 @@ test("await using: a device, a checkpoint and a model", async () => {
     assert.is((await lm.complete("a", { maxNewTokens: 1 })).length, 1);
     return { device, checkpoint, lm };
   })();
-  await assertFails(ConfigError, ["the model was destroyed"], () => used.lm.complete("a"));
-  await assertFails(ConfigError, ["the model is closed"], () => used.checkpoint.read("ln_f.weight"));
-  await assertFails(DeviceError, [], () => LanguageModel.load(model, { device: used.device }));
+  await assertFails(ConfigError, "already-destroyed", ["the model was destroyed"], () => used.lm.complete("a"));
+  await assertFails(ConfigError, "already-destroyed", ["the model is closed"], () =>
+    used.checkpoint.read("ln_f.weight"),
+  );
+  await assertFails(DeviceError, "already-destroyed", [], () => LanguageModel.load(model, { device: used.device }));
 });
 
 /** A device that counts the sessions that are open. */

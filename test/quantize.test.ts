@@ -81,7 +81,7 @@ test("inputs that are no whole blocks are refused", async () => {
     [0, 48],
     [16, 32],
   ] as const)
-    await assertFails(ShapeError, ["w", "multiples of 32", `${inputs} from ${input} on`], () =>
+    await assertFails(ShapeError, "wrong-shape", ["w", "multiples of 32", `${inputs} from ${input} on`], () =>
       quantizer.take(x, { output: IN, input: 1 }, { output: 0, outputs: 1, input, inputs }),
     );
 });
@@ -101,6 +101,8 @@ test("what has no scale is refused with its name", async () => {
   ] as const) {
     const values = x.slice();
     values[777] = value;
-    await assertFails(ConfigError, ["w cannot be kept in", dtype, "finite"], () => quantize(dtype, values));
+    await assertFails(ConfigError, "weights-out-of-range", ["w cannot be kept in", dtype, "finite"], () =>
+      quantize(dtype, values),
+    );
   }
 });

@@ -85,7 +85,7 @@ export const RELEASED = "the session was released";
 export const DROPPED = "the work was dropped";
 
 export function isDropped(error: unknown): boolean {
-  return error instanceof DeviceError && error.message === DROPPED;
+  return error instanceof DeviceError && error.code === "work-dropped";
 }
 
 export interface WasmOptions {

@@ -141,7 +141,7 @@ class CompareSession implements Session {
       const [a, b] = await Promise.all([this.first.read(tensor), this.second.read(tensor)]);
       const at = firstDifference(a, b, tensor.shape.at(-1)!);
       if (at >= 0)
-        throw new DeviceError(`${kernel.name} gives different results`, {
+        throw new DeviceError("results-differ", `${kernel.name} gives different results`, {
           where: `dispatch ${number} (${segment}), ${binding} = ${tensor.name} ${showShape(tensor.shape)}, element ${at}`,
           expected: `${a[at]} (${this.backend.first.info.name})`,
           found: `${b[at]} (${this.backend.second.info.name})`,

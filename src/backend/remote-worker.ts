@@ -85,7 +85,7 @@ function add(tensors: Tensor[], records: readonly TensorRecord[]): void {
 function readProgram({ segments, buffers, bufferIndex }: ProgramRecord, tensors: readonly Tensor[]): Program {
   const kernel = (name: string) => {
     const found = KERNELS.find((other) => other.name === name);
-    if (found === undefined) throw new DeviceError(`no kernel ${name}`);
+    if (found === undefined) throw new DeviceError("no-such-kernel", `no kernel ${name}`);
     return found;
   };
   return {
@@ -106,5 +106,6 @@ function readProgram({ segments, buffers, bufferIndex }: ProgramRecord, tensors:
 function describe(error: unknown): Extract<FromRemote, { failure: unknown }>["failure"] {
   const { message } = error as Error;
   const { cause: _, ...details } = error instanceof LowrankError ? error.details : {};
-  return { summary: message.split("\n")[0]!, details };
+  const code = error instanceof DeviceError ? error.code : "device-failed";
+  return { code, summary: message.split("\n")[0]!, details };
 }

@@ -60,7 +60,7 @@ export type ToRemote =
 /** The answer to the oldest pending open, prepare, flush or read. Other messages have no answer. */
 export type FromRemote =
   | { value: { info: DeviceInfo; limits: MemoryLimits } | Float32Array | null }
-  | { failure: { summary: string; details: Omit<ErrorDetails, "cause"> } };
+  | { failure: { code: DeviceError["code"]; summary: string; details: Omit<ErrorDetails, "cause"> } };
 
 type Waiting = { resolve: (value: never) => void; reject: (error: Error) => void };
 
@@ -79,7 +79,7 @@ class Link {
   private readonly worker = startWorker(
     "remote-worker",
     (message) => this.take(message as FromRemote),
-    (error) => this.fail(new DeviceError("a worker failed", { found: error.message, cause: error })),
+    (error) => this.fail(new DeviceError("device-failed", "a worker failed", { found: error.message, cause: error })),
   );
 
   send(message: ToRemote): void {
@@ -108,7 +108,8 @@ class Link {
     if (!waiting) return;
     const { resolve, reject } = waiting;
     if (this.waiting.length === 0) this.worker.keepAlive(false);
-    if ("failure" in answer) reject(new DeviceError(answer.failure.summary, answer.failure.details));
+    if ("failure" in answer)
+      reject(new DeviceError(answer.failure.code, answer.failure.summary, answer.failure.details));
     else resolve(answer.value as never);
   }
 }
@@ -129,7 +130,7 @@ class RemoteBackend implements Backend {
   }
 
   destroy(): void {
-    this.link.fail(new DeviceError("the device was released"));
+    this.link.fail(new DeviceError("already-destroyed", "the device was released"));
   }
 }
 
@@ -209,7 +210,7 @@ class RemoteSession implements Session {
   }
 
   private check(): void {
-    if (this.released) throw new DeviceError(RELEASED);
+    if (this.released) throw new DeviceError("already-destroyed", RELEASED);
   }
 
   /** Gives the shared tensors the first numbers; returns their numbers in the other session. */

@@ -82,7 +82,7 @@ export class WasmBackend implements Backend {
   }
 
   destroy(): void {
-    this.failure ??= new DeviceError("the device was released");
+    this.failure ??= new DeviceError("already-destroyed", "the device was released");
     this.release();
   }
 
@@ -140,7 +140,10 @@ class WasmSession implements Session {
     const shared = sharedBuffers(program, sharedFrom?.program);
     for (const root of shared.values())
       if (panels.has(root) !== sharedFrom!.panels.has(root))
-        throw new DeviceError(`${root.name} is stored in another layout in the session that it is shared from`);
+        throw new DeviceError(
+          "layouts-differ",
+          `${root.name} is stored in another layout in the session that it is shared from`,
+        );
     this.panels = panels;
     try {
       for (const [i, { bytes }] of program.memory.buffers.entries()) {
@@ -191,7 +194,7 @@ class WasmSession implements Session {
     return new Promise((resolve, reject) => {
       this.check();
       const copy = () => {
-        if (this.hasDropped) throw new DeviceError(DROPPED);
+        if (this.hasDropped) throw new DeviceError("work-dropped", DROPPED);
         resolve(this.copy(tensor, offset, count));
       };
       this.backend.enqueue(() => this.settle(copy, reject));
@@ -246,7 +249,7 @@ class WasmSession implements Session {
   }
 
   private check(): void {
-    if (this.released) throw new DeviceError(RELEASED);
+    if (this.released) throw new DeviceError("already-destroyed", RELEASED);
     this.backend.check();
   }
 
@@ -276,7 +279,7 @@ class WasmSession implements Session {
 
   private address(tensor: Tensor): number {
     const index = this.program.memory.bufferIndex.get(tensor.root);
-    if (index === undefined) throw new DeviceError(`${tensor.name} is not part of the plan`);
+    if (index === undefined) throw new DeviceError("not-in-plan", `${tensor.name} is not part of the plan`);
     return this.buffers[index]! + tensor.byteOffset;
   }
 

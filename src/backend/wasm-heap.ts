@@ -84,11 +84,10 @@ export class Heap {
     try {
       this.memory.grow(missing);
     } catch (error) {
-      throw new DeviceError("WebAssembly memory cannot grow", {
+      throw new DeviceError("out-of-memory", "WebAssembly memory cannot grow", {
         expected: "at most 4 GiB in total",
         found: showBytes(end),
         hint: "use a smaller --batch-size or --max-length",
-        remedy: "less-memory",
         cause: error,
       });
     }

@@ -78,7 +78,7 @@ export class RecordList {
   /** Begins a record; returns the index of its first argument. */
   private add(operation: string): number {
     const number = OPERATIONS.findIndex(({ name }) => name === operation);
-    if (number < 0) throw new DeviceError(`no WASM kernel ${operation}`);
+    if (number < 0) throw new DeviceError("no-such-kernel", `no WASM kernel ${operation}`);
     const word = this.names.length * RECORD_WORDS;
     this.words[word] = number;
     this.names.push(operation);

@@ -29,7 +29,7 @@ export class ThreadPool implements Executor {
       (at) =>
         new Promise<void>((resolve, reject) => {
           const fail = (summary: string, found: string, cause?: Error) => {
-            const error = new DeviceError(summary, { found, cause });
+            const error = new DeviceError("device-failed", summary, { found, cause });
             reject(error);
             executor.fail(error);
           };
@@ -89,7 +89,7 @@ export class ThreadPool implements Executor {
   }
 
   destroy(): void {
-    this.fail(new DeviceError("the device was released"));
+    this.fail(new DeviceError("already-destroyed", "the device was released"));
   }
 
   /** Terminates all threads: the others would wait at the barrier for the failed one. */

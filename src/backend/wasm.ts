@@ -22,7 +22,10 @@ const canShare = () => typeof SharedArrayBuffer !== "undefined";
 export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
   const { threads = 0 } = options;
   if (!Number.isInteger(threads) || threads < 0 || threads > 64)
-    throw new ConfigError("the number of threads is invalid", { expected: "0 to 64", found: String(threads) });
+    throw new ConfigError("invalid-value", "the number of threads is invalid", {
+      expected: "0 to 64",
+      found: String(threads),
+    });
   try {
     // A page loads only one of the two.
     if (!canShare() && isPageThread()) return await (await import("./remote.ts")).openRemote(options);

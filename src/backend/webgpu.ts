@@ -46,18 +46,21 @@ const NO_HARDWARE = "no hardware GPU found";
  * `hardware`, only a software driver.
  */
 export async function openWebGPU({ hardware = false, threads = 0 } = {}): Promise<Backend> {
-  if (hardware && !canHaveGPU()) throw new DeviceError(NO_HARDWARE);
+  if (hardware && !canHaveGPU()) throw new DeviceError("no-hardware-gpu", NO_HARDWARE);
   const gpu = await requestGPU();
   const refuse = (error: unknown): never => {
-    throw new DeviceError("WebGPU did not provide a device", { found: (error as Error).message, cause: error });
+    throw new DeviceError("no-webgpu", "WebGPU did not provide a device", {
+      found: (error as Error).message,
+      cause: error,
+    });
   };
   const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" }).catch(refuse);
   if (!adapter)
-    throw new DeviceError(gpu ? "no WebGPU adapter" : "no WebGPU", {
+    throw new DeviceError("no-webgpu", gpu ? "no WebGPU adapter" : "no WebGPU", {
       expected: "a Vulkan, Metal or Direct3D 12 driver",
       hint: platformName === "browser" ? INSTALL_HINT_PAGE : INSTALL_HINT,
     });
-  if (hardware && isSoftware(adapter.info)) throw new DeviceError(NO_HARDWARE);
+  if (hardware && isSoftware(adapter.info)) throw new DeviceError("no-hardware-gpu", NO_HARDWARE);
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
   const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
   const requiredFeatures: GPUFeatureName[] = adapter.features.has(TIMESTAMPS) ? [TIMESTAMPS] : [];
@@ -101,11 +104,13 @@ class WebGPUBackend implements Backend {
     this.info = { kind: "webgpu", name: adapterName(info), software: isSoftware(info), adapter };
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
-      this.failure ??= new DeviceError("the device refused an operation", { found: event.error.message });
+      this.failure ??= new DeviceError("device-failed", "the device refused an operation", {
+        found: event.error.message,
+      });
     });
     device.lost.then(({ reason, message }) => {
       if (this.destroyed) return;
-      this.failure ??= new DeviceError("the device was lost", {
+      this.failure ??= new DeviceError("device-lost", "the device was lost", {
         found: message || reason || "no reason given",
         hint: "try again, or use a smaller --batch-size: the driver may have been restarted or run out of memory",
       });
@@ -139,17 +144,21 @@ class WebGPUBackend implements Backend {
     const error = memory ?? invalid;
     if (error) {
       session.destroy();
-      throw new DeviceError(memory ? "the device is out of memory" : "the device refused the plan", {
-        found: error.message,
-        ...(memory ? { hint: "use a smaller --batch-size or --max-length", remedy: "less-memory" } : {}),
-      });
+      throw new DeviceError(
+        memory ? "out-of-memory" : "device-failed",
+        memory ? "the device is out of memory" : "the device refused the plan",
+        {
+          found: error.message,
+          ...(memory ? { hint: "use a smaller --batch-size or --max-length" } : {}),
+        },
+      );
     }
     return session;
   }
 
   destroy(): void {
     this.destroyed = true;
-    this.failure ??= new DeviceError("the device was released");
+    this.failure ??= new DeviceError("already-destroyed", "the device was released");
     this.device.destroy();
     this.standIn?.then(
       (cpu) => cpu.destroy(),
@@ -195,7 +204,7 @@ class WebGPUBackend implements Backend {
       if (failures.length === 0) this.check();
       const summary = failures.length > 0 ? "does not compile" : "compiles, but the device cannot create its pipeline";
       const lines = code.split("\n");
-      throw new DeviceError(`the shader ${label} ${summary}`, {
+      throw new DeviceError("device-failed", `the shader ${label} ${summary}`, {
         found:
           failures.map(({ lineNum, message }) => `line ${lineNum}: ${message}: ${lines[lineNum - 1]}`).join("; ") ||
           String(error),
@@ -343,7 +352,7 @@ class WebGPUSession implements Session {
       await staging!.mapAsync(MAP_READ_MODE, 0, bytes);
     } catch (error) {
       this.backend.check();
-      throw new DeviceError(`reading ${tensor.name} failed`, { cause: error, found: String(error) });
+      throw new DeviceError("device-failed", `reading ${tensor.name} failed`, { cause: error, found: String(error) });
     }
     await this.timed;
     this.backend.check();
@@ -407,13 +416,13 @@ class WebGPUSession implements Session {
   }
 
   private check(): void {
-    if (this.released) throw new DeviceError(RELEASED);
+    if (this.released) throw new DeviceError("already-destroyed", RELEASED);
     this.backend.check();
   }
 
   private findBuffer(tensor: Tensor): GPUBuffer {
     const index = this.program.memory.bufferIndex.get(tensor.root);
-    if (index === undefined) throw new DeviceError(`${tensor.name} is not part of the plan`);
+    if (index === undefined) throw new DeviceError("not-in-plan", `${tensor.name} is not part of the plan`);
     return this.buffers[index]!;
   }
 

@@ -154,7 +154,7 @@ async function startTorch(
   const job = { ...CONFIGS[model], prompts, length, tokens, threads: threads || machine().cores };
   const about = await torch.ask<Omit<Peer, "rounds">>(job).catch((cause: LowrankError) => {
     const { found = cause.message } = cause.details;
-    throw new ConfigError("transformers cannot be run", {
+    throw new ConfigError("peer-not-installed", "transformers cannot be run", {
       expected: "python3 with torch and transformers",
       found,
       hint: "omit --peer",

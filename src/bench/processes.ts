@@ -76,7 +76,8 @@ export class Dialogue {
   async ask<T>(question: unknown): Promise<T> {
     this.child.stdin?.write(`${JSON.stringify(question)}\n`);
     const { value, done } = await this.answers.next();
-    if (done) throw new LowrankError(`${this.program} ended unexpectedly`, { found: await this.ended });
+    if (done)
+      throw new LowrankError("process-ended", `${this.program} ended unexpectedly`, { found: await this.ended });
     return JSON.parse(value) as T;
   }
 

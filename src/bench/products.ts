@@ -98,7 +98,7 @@ async function prepare(device: Backend, product: Product): Promise<Stopwatch & {
   const sum = await work.session.read(out);
   const row = wrongRow(product, beta === 1 ? sum.map((x) => x / copies) : sum, left, right);
   if (row !== null)
-    throw new DeviceError(`the product ${product.name} is wrong`, {
+    throw new DeviceError("results-differ", `the product ${product.name} is wrong`, {
       where: `row ${row}, on ${device.info.name}`,
       expected: "the result of float64 within float32's rounding",
     });

@@ -80,7 +80,7 @@ interface TorchResult {
 
 export async function benchStep(options: StepBenchOptions): Promise<number> {
   if (options.peer && !PEER_MODES.includes(options.mode))
-    throw new ConfigError(`--peer ${options.peer} does not have mode ${options.mode}`, {
+    throw new ConfigError("options-conflict", `--peer ${options.peer} does not have mode ${options.mode}`, {
       expected: PEER_MODES.join(", "),
       found: options.mode,
     });
@@ -191,7 +191,12 @@ async function startTorch(
   const about = await torch.ask<Omit<TorchResult, "times" | "cpu" | "peak">>(job).catch((cause: LowrankError) => {
     const { found = cause.message } = cause.details;
     const hint = "omit --peer";
-    throw new ConfigError("PyTorch cannot be run", { expected: "python3 with torch", found, hint, cause });
+    throw new ConfigError("peer-not-installed", "PyTorch cannot be run", {
+      expected: "python3 with torch",
+      found,
+      hint,
+      cause,
+    });
   });
   return { ...about, times: [], cpu: 0, peak: 0 };
 }

@@ -81,7 +81,7 @@ function namedAdapters({ adapter = [], adapterColumn }: Flags): NamedAdapters | 
     `${calledAs("classify")} --adapter spam=runs/spam --adapter tone=runs/tone --adapter-column task ` +
     "--in messages.csv --out labelled.csv";
   if (adapter.length < 2 || adapterColumn === undefined)
-    throw new ConfigError("several adapters and --adapter-column go together", {
+    throw new ConfigError("options-conflict", "several adapters and --adapter-column go together", {
       expected: "--adapter NAME=DIR for each adapter, and the column of --in with the name of each row's",
       found: adapterColumn === undefined ? "no --adapter-column" : `${adapter.length} of --adapter`,
       hint,
@@ -90,13 +90,13 @@ function namedAdapters({ adapter = [], adapterColumn }: Flags): NamedAdapters | 
   for (const value of adapter) {
     const [, name = "", directory] = /^([^=]*)=(.+)$/.exec(value) ?? [];
     if (name.trim() === "" || directory === undefined)
-      throw new ConfigError("an adapter among several needs a name", {
+      throw new ConfigError("invalid-adapter-name", "an adapter among several needs a name", {
         expected: "--adapter NAME=DIR",
         found: value,
         hint,
       });
     if (named.has(name.trim()))
-      throw new ConfigError(`two adapters have the name "${name.trim()}"`, {
+      throw new ConfigError("invalid-adapter-name", `two adapters have the name "${name.trim()}"`, {
         found: `${named.get(name.trim())} and ${directory}`,
       });
     named.set(name.trim(), directory);
@@ -110,12 +110,12 @@ async function givenFile(texts: readonly string[]): Promise<string | undefined> 
   if (more.length === 0 && (await fileVersion(text)) !== undefined) return text;
   if (texts.length === 0 || !texts.every((name) => /^\S+$/.test(name) && knownFormat(name))) return undefined;
   if (more.length > 0)
-    throw new ConfigError("the texts look like files", {
+    throw new ConfigError("text-is-file-name", "the texts look like files", {
       expected: "texts, or one file",
       found: nameList(texts),
       hint: `${calledAs("classify")} --run DIR ${shellWord(text)}`,
     });
-  throw new ConfigError(`cannot read ${text}`, {
+  throw new ConfigError("cannot-read-file", `cannot read ${text}`, {
     expected: "a file, or a text",
     found: "no such file",
     hint: `if it is the text itself: echo ${text} | ${calledAs("classify")} --run DIR`,
@@ -131,7 +131,7 @@ await main(async () => {
   const { run, adapter, model, device: name, threads = 0, dtype, json } = flags;
   const directory = run ?? adapter?.[0];
   if (directory === undefined || (run !== undefined && adapter !== undefined))
-    throw new ConfigError("exactly one of --run and --adapter is required", {
+    throw new ConfigError("one-option-required", "exactly one of --run and --adapter is required", {
       expected: "--run DIR or --adapter DIR",
       found: directory === undefined ? "neither" : "both",
       hint: `${calledAs("classify")} --run DIR "some text"`,
@@ -142,7 +142,7 @@ await main(async () => {
     return 0;
   }
   if (args.length === 0 && flags.in === undefined && process.stdin.isTTY)
-    throw new ConfigError("there is no text to classify", {
+    throw new ConfigError("no-input", "there is no text to classify", {
       expected: "texts on the command line, or lines on standard input",
       hint: `${calledAs("classify")} --run DIR "some text"`,
     });

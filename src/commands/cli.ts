@@ -153,7 +153,7 @@ export async function* inputLines(input: AsyncIterable<Uint8Array> = process.std
   const add = (piece: Uint8Array) => {
     size += piece.length;
     if (size > LIMITS.line)
-      throw new DataError("the line is too long", {
+      throw new DataError("exceeds-limit", "the line is too long", {
         where: `standard input, line ${number}`,
         expected: `at most ${LIMITS.line} bytes`,
       });

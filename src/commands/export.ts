@@ -96,11 +96,15 @@ await main(async () => {
     });
     const lost = plan.losses.map(showLoss);
     if (lost.length > 0 && !lossy)
-      throw new ConfigError(`${to === "peft" ? "PEFT" : "transformers"} cannot express all of this model`, {
-        where: run,
-        found: lost.join("\n            "),
-        hint: "give --lossy to export without it",
-      });
+      throw new ConfigError(
+        "not-expressible-in-format",
+        `${to === "peft" ? "PEFT" : "transformers"} cannot express all of this model`,
+        {
+          where: run,
+          found: lost.join("\n            "),
+          hint: "give --lossy to export without it",
+        },
+      );
     await withLock(out, async (check) =>
       writeDirectoryAtomic(out, plan.files, { own: await replaceableExport(out, force), check }),
     );

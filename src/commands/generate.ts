@@ -62,7 +62,7 @@ interface Flags extends GenerateOptions {
 async function readPrompts(given: readonly string[]): Promise<readonly string[]> {
   if (given.length > 0) return given;
   if (process.stdin.isTTY)
-    throw new ConfigError("there is no prompt", {
+    throw new ConfigError("no-input", "there is no prompt", {
       expected: "prompts on the command line, or lines on standard input",
       hint: `${calledAs("generate")} "Once upon a time"; an empty prompt, "", starts a new document`,
     });
@@ -117,7 +117,7 @@ await main(async () => {
     ...options
   } = program.opts<Flags>();
   if (run !== undefined && adapter !== undefined)
-    throw new ConfigError("--run and --adapter exclude each other", {
+    throw new ConfigError("options-conflict", "--run and --adapter exclude each other", {
       expected: "--run DIR or --adapter DIR",
       found: "both",
     });

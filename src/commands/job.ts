@@ -107,7 +107,7 @@ function defaultOut(): string {
 /** An interrupted run that was to replace another one blocks the next, whose checkpoint would have the same place. */
 async function refuseStopped(kept: string): Promise<void> {
   if (await refuseExisting(kept, true))
-    throw new ConfigError("an interrupted run exists at this path", {
+    throw new ConfigError("unfinished-run-exists", "an interrupted run exists at this path", {
       where: kept,
       hint: `resume it with --resume ${kept}, or remove it`,
     });
@@ -140,7 +140,7 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
     .filter((option) => program.getOptionValueSource(option.attributeName()) === "cli")
     .filter((option) => !BESIDE_RESUME.includes(option.attributeName()));
   if (refused.length > 0)
-    throw new ConfigError("a resumed run keeps its settings", {
+    throw new ConfigError("settings-of-resumed-run", "a resumed run keeps its settings", {
       expected:
         "--resume DIR with no other flags than --model (where the same model now is), --device, --threads, --recompute, " +
         "--checkpoint-every and --json",
@@ -164,7 +164,7 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
       JSON.stringify({ revision, base, ...counts }),
     );
     if (found !== expected)
-      throw new ConfigError("the data or the base model has changed since the run started", {
+      throw new ConfigError("inputs-changed", "the data or the base model has changed since the run started", {
         where: directory,
         expected: expected!,
         found: found!,

@@ -47,7 +47,7 @@ export function isTable(flags: TableFlags, texts: boolean, json: boolean): flags
   if (input !== undefined && output !== undefined && !texts && !json) return true;
   const [ofInput, ofOutput] = [textColumn ?? encoding, output ?? adapterColumn ?? (force || undefined)];
   if (ofOutput === undefined && (input === undefined ? ofInput === undefined : !texts)) return false;
-  throw new ConfigError("the flags do not go together", {
+  throw new ConfigError("options-conflict", "the flags do not go together", {
     expected:
       "--in FILE, with --text-column and --encoding where needed, and no texts; " +
       "and --out FILE for its rows, with --adapter-column and --force where needed, and no --json",
@@ -85,13 +85,13 @@ export async function tableTexts(input: string, model: string, flags: TableFlags
 async function refuseOutput({ in: input, out: output }: Paths): Promise<void> {
   const format = outputFormat(input);
   if (outputFormat(output) !== format || /\.parquet$/i.test(output))
-    throw new ConfigError("--out has another format than --in", {
+    throw new ConfigError("invalid-output", "--out has another format than --in", {
       where: output,
       expected: `a name that ends in .${format}`,
       ...(format === "csv" ? { hint: "the rows of a Parquet file are written as CSV" } : {}),
     });
   if (!(await canCreate(output)))
-    throw new ConfigError("the output cannot be created", {
+    throw new ConfigError("invalid-output", "the output cannot be created", {
       where: output,
       expected: "a path in a writable folder",
       found: "no such folder, no write permission, or a link to nothing",
@@ -100,9 +100,13 @@ async function refuseOutput({ in: input, out: output }: Paths): Promise<void> {
     () => true,
     () => false,
   );
-  if (isFolder) throw new ConfigError("--out is a folder", { where: output, expected: "the path of a file" });
+  if (isFolder)
+    throw new ConfigError("invalid-output", "--out is a folder", { where: output, expected: "the path of a file" });
   if (await isSameFile(input, output))
-    throw new ConfigError("--out is the file of --in", { where: output, hint: "choose another --out" });
+    throw new ConfigError("invalid-output", "--out is the file of --in", {
+      where: output,
+      hint: "choose another --out",
+    });
 }
 
 /** The directories of adapters by their names: in a table with --adapter-column every row has one of these. */
@@ -127,7 +131,10 @@ export async function labelFile(model: string | NamedAdapters, flags: Paths & Ta
       );
     for (const directory of named.values()) await settle(directory);
     const refuse = () => {
-      throw new ConfigError("another process is writing this file", { where: output, hint: "wait for it to finish" });
+      throw new ConfigError("used-by-another-process", "another process is writing this file", {
+        where: output,
+        hint: "wait for it to finish",
+      });
     };
     const isNew = await withLock(
       output,
@@ -211,7 +218,7 @@ function refuseOtherBase(
 ): void {
   const differ = (what: string, [expected, found]: readonly string[], flag: string) => {
     if (expected === found) return;
-    throw new ConfigError(`the adapters have base models ${what}`, {
+    throw new ConfigError("base-models-differ", `the adapters have base models ${what}`, {
       expected: `${expected}, as ${first}`,
       found: `${found} (${second})`,
       hint: `give one that is right for all: ${flag}`,

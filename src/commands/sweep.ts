@@ -129,14 +129,15 @@ function gather(value: string, before: string[] = []): string[] {
 /** Parses "rank=4,8" as ["rank", [4, 8]]. "+" joins targets and layers: "targets=q+v,all", "layers=0+5-8,all". */
 function gridEntry(text: string): [string, unknown[]] {
   const [key, values] = text.split("=", 2);
-  if (!key || !values) throw new ConfigError("--grid is invalid", { expected: "key=value,value", found: text });
+  if (!key || !values)
+    throw new ConfigError("invalid-value", "--grid is invalid", { expected: "key=value,value", found: text });
   return [key, values.split(",").map((value) => readSetting(key, value))];
 }
 
 async function sweepSpec({ preset, file, grid }: Flags): Promise<SweepPreset> {
   const given = [preset && "--preset", file && "--file", grid && "--grid"].filter(Boolean);
   if (given.length !== 1)
-    throw new ConfigError("exactly one of --preset, --file and --grid is required", {
+    throw new ConfigError("one-option-required", "exactly one of --preset, --file and --grid is required", {
       expected: "one of --preset, --file and --grid",
       found: given.join(", ") || "none of them",
     });
@@ -158,7 +159,7 @@ function parseSpec(text: string, file: string): Pick<SweepSpec, "arms"> & Partia
     if (base && !isObject(base)) throw new Error("`base` is not an object");
     return { arms, ...(base ? { base } : {}) };
   } catch (error) {
-    throw new ConfigError("the sweep file is invalid", {
+    throw new ConfigError("invalid-sweep", "the sweep file is invalid", {
       where: file,
       expected: "JSON or YAML with `arms`, and optionally `base` for shared settings",
       found: (error as Error).message,
@@ -192,7 +193,7 @@ function parseShard(flag: string | undefined): Shard {
   const text = flag.startsWith("/") && index !== undefined ? `${Number(index) + 1}${flag}` : flag;
   const [, i, n] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
   if (!i || !n || Number(i) < 1 || Number(i) > Number(n))
-    throw new ConfigError("--shard is invalid", {
+    throw new ConfigError("invalid-value", "--shard is invalid", {
       expected: "i/n with i from 1 to n, or /n if the environment sets the index, from 0 to n - 1",
       found: text,
     });

@@ -83,7 +83,7 @@ function takeFile([file]: readonly string[]): void {
   if (file === undefined) return;
   const data = program.getOptionValue("data");
   if (data !== undefined)
-    throw new ConfigError("too many arguments: the data is given twice", {
+    throw new ConfigError("options-conflict", "too many arguments: the data is given twice", {
       expected: "FILE or --data FILE",
       found: `${data} and ${file}`,
     });
@@ -284,7 +284,7 @@ await main(async () => {
     return run(job, flags, check);
   };
   const refuse = () => {
-    throw new ConfigError("another run is using this directory", {
+    throw new ConfigError("used-by-another-process", "another run is using this directory", {
       where: job.out,
       hint: "wait for it to finish, or choose another --out",
     });

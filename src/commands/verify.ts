@@ -52,7 +52,7 @@ function wgsl(shader: string): Promise<string> {
   const names = KERNELS.flatMap(shaderVariants);
   // A kernel that is a matrix product has several shaders.
   const near = names.filter((name) => name.startsWith(shader));
-  throw new ConfigError("unknown shader", {
+  throw new ConfigError("unknown-value", "unknown shader", {
     expected: (near.length > 0 ? near : names).join(", "),
     found: shader,
   });
@@ -72,7 +72,7 @@ await main(async () => {
     return 0;
   }
   if (program.args.length === 0)
-    throw new ConfigError("no fixture file is given", {
+    throw new ConfigError("no-input", "no fixture file is given", {
       hint: `${calledAs("verify")} test/golden/01_cls_lora_all_r4_last.safetensors`,
     });
   const device = options.bisect

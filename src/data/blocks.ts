@@ -154,7 +154,11 @@ export class Blocks {
     const positions = Uint32Array.from(order);
     const some = Array.from(positions, (i) => {
       const found = this.blocks[i];
-      if (!found) throw new DataError("No such block", { expected: `0 to ${this.size - 1}`, found: String(i) });
+      if (!found)
+        throw new DataError("index-out-of-range", "No such block", {
+          expected: `0 to ${this.size - 1}`,
+          found: String(i),
+        });
       return found;
     });
     const starts = new Uint32Array(some.length + 1);

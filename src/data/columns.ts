@@ -49,7 +49,7 @@ export function findColumns(sample: string[][], choice: ColumnChoice, file: stri
   const width = names.length;
   const asked = choice.textColumn !== undefined || choice.labelColumn !== undefined;
   if (width < 2) {
-    throw new DataError("Text and label need two columns", {
+    throw new DataError("too-few-columns", "Text and label need two columns", {
       where: file,
       found: nameList(names),
       hint: "separate them with commas, semicolons or tabs",
@@ -81,7 +81,8 @@ export function findKeys(
   file: string,
 ): { textName: string; labelName: string } {
   const names = sampleKeys(sample);
-  if (names.length < 2) throw new DataError("Text and label need two keys", { where: file, found: nameList(names) });
+  if (names.length < 2)
+    throw new DataError("too-few-columns", "Text and label need two keys", { where: file, found: nameList(names) });
   const values = sample.map((row) => row.filter((_, i) => i % 2 === 1));
   const guess = names.length === 2 ? likelyLabel(values) : -1;
   const { textName, labelName } = findNames(names, guess, choice, file);
@@ -119,7 +120,7 @@ function findNames(names: string[], guess: number, choice: ColumnChoice, file: s
     if (label < 0 && text >= 0) label = 1 - text;
   }
   if (text < 0 || label < 0) {
-    throw new DataError(`No column is recognized as the ${text < 0 ? "text" : "label"}`, {
+    throw new DataError("column-not-recognized", `No column is recognized as the ${text < 0 ? "text" : "label"}`, {
       where: file,
       expected: `one of ${USUAL[text < 0 ? "text" : "label"].join(", ")}`,
       found: nameList(names),
@@ -130,7 +131,7 @@ function findNames(names: string[], guess: number, choice: ColumnChoice, file: s
     });
   }
   if (text === label) {
-    throw new DataError("Text and label are the same column", { where: file, found: names[text] ?? "" });
+    throw new DataError("same-column", "Text and label are the same column", { where: file, found: names[text] ?? "" });
   }
   return { text, label, textName: names[text] ?? "", labelName: names[label] ?? "" };
 }
@@ -184,12 +185,12 @@ export function findTextName(names: string[], guess: number, choice: TextChoice,
   const left = names.length === 1 ? 0 : names.length === 2 && other >= 0 ? 1 - other : guess;
   const text = usual >= 0 ? usual : left;
   if (text >= 0 && text === other)
-    throw new DataError("The texts and the names of adapters are the same column", {
+    throw new DataError("same-column", "The texts and the names of adapters are the same column", {
       where: file,
       found: names[text] ?? "",
     });
   if (text >= 0) return { text, textName: names[text] ?? "", other: other < 0 ? text : other };
-  throw new DataError("No column is recognized as the text", {
+  throw new DataError("column-not-recognized", "No column is recognized as the text", {
     where: file,
     expected: `one of ${TEXT_NAMES.join(", ")}`,
     found: nameList(names),
@@ -204,7 +205,7 @@ const isNumber = (value: string) => NUMBER.test(value.trim());
 export function refuseNumbers(texts: readonly string[], column: string, file: string): void {
   const filled = texts.filter((text) => text.trim() !== "");
   if (filled.length === 0 || !filled.every(isNumber)) return;
-  throw new DataError(`The text column "${column}" has only numbers`, {
+  throw new DataError("text-column-is-numeric", `The text column "${column}" has only numbers`, {
     where: file,
     expected: "messages",
     found: `${nameList(filled)}: rows 1 to ${texts.length}`,
@@ -236,14 +237,18 @@ export function refuseScores(labels: readonly string[], column: string, where: s
   const values = new Set(numbers.map(Number));
   const first = values.has(0) ? 0 : 1;
   if (labels.every((_, i) => values.has(first + i))) return;
-  throw new DataError(`The label column "${column}" has ${numbers.length} different numbers: this looks like a score`, {
-    where,
-    expected: `classes, or at most ${MANY_CLASSES} different numbers`,
-    found: nameList(numbers),
-    hint:
-      "group the numbers into a few classes, such as low and high, or give another --label-column; " +
-      "if each number names a class, write a letter before it",
-  });
+  throw new DataError(
+    "label-column-is-numeric",
+    `The label column "${column}" has ${numbers.length} different numbers: this looks like a score`,
+    {
+      where,
+      expected: `classes, or at most ${MANY_CLASSES} different numbers`,
+      found: nameList(numbers),
+      hint:
+        "group the numbers into a few classes, such as low and high, or give another --label-column; " +
+        "if each number names a class, write a letter before it",
+    },
+  );
 }
 
 /** Notes about the labels: too many, spelled in several ways, or combined. `classes`: rows by class. */
@@ -287,12 +292,16 @@ function plain(name: string): string {
 export function findUsual(names: string[], kind: "text" | "label", taken: number, file: string): number {
   const found = names.flatMap((name, i) => (i !== taken && USUAL[kind].includes(plain(name)) ? [i] : []));
   if (found.length <= 1) return found[0] ?? -1;
-  throw new DataError(`Several columns may be the ${kind}: ${nameList(found.map((i) => names[i]!))}`, {
-    where: file,
-    expected: `one column with a common name of the ${kind}`,
-    found: nameList(names),
-    hint: `give its name with --${kind}-column`,
-  });
+  throw new DataError(
+    "ambiguous-column",
+    `Several columns may be the ${kind}: ${nameList(found.map((i) => names[i]!))}`,
+    {
+      where: file,
+      expected: `one column with a common name of the ${kind}`,
+      found: nameList(names),
+      hint: `give its name with --${kind}-column`,
+    },
+  );
 }
 
 /** The index of a column; -1 if there is none. */
@@ -305,7 +314,7 @@ function findAsked(names: string[], asked: string, file: string): number {
   const index = columnNamed(names, asked);
   if (index >= 0) return index;
   const near = nearest(asked, names);
-  throw new DataError(`There is no column "${asked}"`, {
+  throw new DataError("no-such-column", `There is no column "${asked}"`, {
     where: file,
     found: nameList(names),
     ...(near === undefined ? {} : { hint: `did you mean "${near}"?` }),

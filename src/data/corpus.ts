@@ -164,7 +164,8 @@ export class Corpus {
     this.noteLeftOut(file.name, names);
     const count = wasm.row_count() - first;
     if (count === 0 && this.leftOut.rowErrors[0]) throw this.leftOut.rowErrors[0];
-    if (count === 0) throw new DataError("The file has no rows", { where: file.name, found: "only a header" });
+    if (count === 0)
+      throw new DataError("no-rows", "The file has no rows", { where: file.name, found: "only a header" });
     if (learn && !options.more) {
       this.labelColumn = names.labelName;
       wasm.settle_labels();
@@ -301,7 +302,9 @@ export class Corpus {
       if (!best || sample.agreement > best.agreement) best = sample;
     }
     if (best!.rows.length > 0) return best!;
-    throw best!.error ?? new DataError("The file is empty", { where: file.name, expected: "at least one row" });
+    throw (
+      best!.error ?? new DataError("no-rows", "The file is empty", { where: file.name, expected: "at least one row" })
+    );
   }
 
   private async sampleAs(dialect: Dialect, file: FileReader, options: SampleOptions): Promise<Sample> {
@@ -375,7 +378,7 @@ export class Corpus {
   /** The exports. Throws DataError if another corpus has taken over the module. */
   private open(): PipelineExports {
     if (Corpus.owners.get(this.module) === this) return this.wasm;
-    throw new DataError("The rows are no longer in memory", {
+    throw new DataError("data-released", "The rows are no longer in memory", {
       found: "another data set was loaded into the same module",
       hint: "use a separate module for every data set",
     });

@@ -167,7 +167,7 @@ export class Dataset {
 
   private checked(i: number): number {
     if (Number.isInteger(i) && i >= 0 && i < this.size) return i;
-    throw new DataError("No such row", { expected: `0 to ${this.size - 1}`, found: String(i) });
+    throw new DataError("index-out-of-range", "No such row", { expected: `0 to ${this.size - 1}`, found: String(i) });
   }
 }
 
@@ -177,7 +177,7 @@ export const HELD_OUT = [0.9, 0.1] as const;
 /** Why a set cannot be split. */
 export function tooFewRows(size: number, fractions: readonly number[]): DataError {
   const shares = fractions.map((fraction) => `${Number((100 * fraction).toPrecision(3))} %`);
-  return new DataError("Too few rows to split", {
+  return new DataError("too-few-rows", "Too few rows to split", {
     expected: `at least one row in each part: ${shares.join(", ")}`,
     found: `${size} rows`,
     hint: "give more rows",
@@ -188,7 +188,7 @@ export function tooFewRows(size: number, fractions: readonly number[]): DataErro
 export function checkFractions(fractions: readonly number[]): void {
   const sum = fractions.reduce((a, b) => a + b, 0);
   if (fractions.length === 0 || fractions.some((f) => !(f > 0)) || Math.abs(sum - 1) > 1e-6)
-    throw new DataError("The fractions of the split are invalid", {
+    throw new DataError("invalid-split", "The fractions of the split are invalid", {
       expected: "fractions above 0 that add up to 1",
       found: fractions.join(", "),
     });

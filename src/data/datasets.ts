@@ -153,7 +153,7 @@ export function parseOrigin(
 ): Origin {
   if (typeof spec === "string") {
     const key = isOnHub(spec) || !/\.\w+$/.test(spec) ? "name" : "file";
-    throw new ConfigError(`spec: the string ${JSON.stringify(spec)}`, {
+    throw new ConfigError("invalid-argument", `spec: the string ${JSON.stringify(spec)}`, {
       expected: FORMS,
       hint: `did you mean { ${key}: ${JSON.stringify(spec)} }?`,
     });
@@ -165,13 +165,15 @@ export function parseOrigin(
   const given = spec as Record<string, DataSource | readonly DataSource[]>;
   const keys = SPECS.find((some) => some.every((key) => given[key] !== undefined));
   if (!keys)
-    throw new ConfigError("spec: it names no data to load", {
+    throw new ConfigError("no-data-source", "spec: it names no data to load", {
       expected: FORMS,
       found: Object.keys(spec).join(", ") || "nothing",
     });
   const stray = Object.keys(kinds).find((key) => given[key] !== undefined && !(key in options));
   if (stray !== undefined)
-    throw new ConfigError(`spec: ${stray} is an option`, { expected: `{ ${keys.join(", ")} }, { ${stray} }` });
+    throw new ConfigError("invalid-argument", `spec: ${stray} is an option`, {
+      expected: `{ ${keys.join(", ")} }, { ${stray} }`,
+    });
   const path = (one: DataSource) => (typeof one === "string" ? absolutePath(one) : one.name);
   const named = keys.map((key) => {
     const some = given[key] as DataSource | readonly DataSource[];
@@ -202,7 +204,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   const seed = options.seed ?? 1;
   const maxLength = options.maxLength ?? options.model?.config.n_positions ?? 1024;
   if (!Number.isInteger(maxLength) || maxLength < 1) {
-    throw new ConfigError("maxLength is invalid", {
+    throw new ConfigError("invalid-value", "maxLength is invalid", {
       expected: "a whole number of tokens, 1 or more",
       found: String(maxLength),
     });
@@ -319,7 +321,7 @@ function paddedLength(padding: Padding, train: Dataset, maxLength: number): numb
   if (padding === "none") return 0;
   if (padding === "longest") return train.stats().max;
   if (Number.isInteger(padding) && padding >= 1 && padding <= maxLength) return padding;
-  throw new ConfigError("The padding is invalid", {
+  throw new ConfigError("invalid-value", "The padding is invalid", {
     expected: `"none", "longest" or a whole number of tokens from 1 to ${maxLength}`,
     found: String(padding),
   });

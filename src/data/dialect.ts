@@ -52,7 +52,7 @@ export function knownFormat(file: string): DataFormat | undefined {
 export function dataFormat(file: string): DataFormat {
   const format = knownFormat(file);
   if (format) return format;
-  throw new FormatError("The data format is unknown", {
+  throw new FormatError("unknown-data-format", "The data format is unknown", {
     where: file,
     expected: "a name that ends in .csv, .tsv, .txt, .jsonl, .ndjson, .json or .parquet",
   });

@@ -27,7 +27,7 @@ function openDecoder(encoding: string): TextDecoder {
   try {
     return new TextDecoder(encoding, { fatal: true });
   } catch {
-    throw new ConfigError("the encoding is unknown", {
+    throw new ConfigError("unknown-encoding", "the encoding is unknown", {
       expected: "utf-8, windows-1252, or another name of the Encoding Standard, such as windows-1251 or shift_jis",
       found: encoding,
     });
@@ -70,7 +70,7 @@ function decoded(
   try {
     return decoder.decode(bytes, { stream: end < file.size });
   } catch (cause) {
-    throw new FormatError(`The text is not valid ${decoder.encoding.toUpperCase()}`, {
+    throw new FormatError("invalid-text-encoding", `The text is not valid ${decoder.encoding.toUpperCase()}`, {
       where: `${file.name}, bytes ${offset} to ${end}`,
       hint: end < file.size ? ENCODING_HINT : "the file may have been cut off",
       cause,
@@ -99,9 +99,9 @@ const SHOWN_CHARACTERS = 100;
 const CHECKED_BYTES = 1 << 18;
 
 /**
- * Throws FormatError, with the encoding that is likely as its `remedy`, for a file that is read as UTF-8 and is
- * something else: UTF-16 without a mark, or text with more invalid than valid characters outside of ASCII. The few of a
- * damaged file are faults of their rows.
+ * Throws FormatError, with the likely encoding in its details, for a file that is read as UTF-8 and is something else:
+ * UTF-16 without a mark, or text with more invalid than valid characters outside of ASCII. The few of a damaged file
+ * are faults of their rows.
  */
 export async function checkUtf8(file: FileReader, encoding = "utf-8"): Promise<void> {
   const head = await readHead(file);
@@ -134,17 +134,20 @@ export async function checkUtf8(file: FileReader, encoding = "utf-8"): Promise<v
   }
   if (faults <= sound) return;
   if (zeros !== undefined)
-    throw new FormatError("The file is not text", { where: `${file.name}:${zeros}`, found: "bytes of zero" });
+    throw new FormatError("not-text", "The file is not text", {
+      where: `${file.name}:${zeros}`,
+      found: "bytes of zero",
+    });
   refuse(file, { encoding: "windows-1252", title: "Windows-1252", preview });
 }
 
-function refuse(file: FileReader, remedy: OtherEncoding): never {
-  const { encoding, title, preview } = remedy;
-  throw new FormatError(`This file is not UTF-8: read it as ${title}?`, {
+function refuse(file: FileReader, other: OtherEncoding): never {
+  const { encoding, title, preview } = other;
+  throw new FormatError("not-utf8", `This file is not UTF-8: read it as ${title}?`, {
     where: `${file.name}:${preview[0]?.line ?? 1}`,
     found: [`as ${title} it reads`, ...preview.map(({ line, text }) => `${line}: ${text}`)].join("\n            "),
     hint: `read it with --encoding ${encoding}, or another one if this looks wrong; or save the file as UTF-8`,
-    remedy,
+    encoding: other,
   });
 }
 

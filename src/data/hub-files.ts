@@ -53,7 +53,7 @@ export function parseCard(readme: string, where: string): Card {
     card = parse(head, { logLevel: "error", uniqueKeys: false, prettyErrors: false }) ?? {};
   } catch (cause) {
     const line = cause instanceof YAMLParseError ? `:${head.slice(0, cause.pos[0]).split("\n").length + 1}` : "";
-    throw new FormatError("the card of the data set is not valid YAML", {
+    throw new FormatError("invalid-dataset-card", "the card of the data set is not valid YAML", {
       where: `${where}${line}`,
       found: (cause as Error).message,
       hint: CARD_HINT,
@@ -86,7 +86,12 @@ const CARD_HINT =
   "tell the data set's owner; or download its files, and give them with --data, or --train, --val and --test";
 
 function refuse(where: string, expected: string, found: string): never {
-  throw new FormatError("the card of the data set is invalid", { where, expected, found, hint: CARD_HINT });
+  throw new FormatError("invalid-dataset-card", "the card of the data set is invalid", {
+    where,
+    expected,
+    found,
+    hint: CARD_HINT,
+  });
 }
 
 function parseCardConfig(config: unknown, where: string): CardConfig {
@@ -171,7 +176,10 @@ export function findConfiguration(
   const spend = (some: number) => {
     steps += some;
     if (steps > LIMITS.patternSteps)
-      throw new DataError("The card of the data set has too many patterns of files", { where: name, hint: CARD_HINT });
+      throw new DataError("exceeds-limit", "The card of the data set has too many patterns of files", {
+        where: name,
+        hint: CARD_HINT,
+      });
   };
   const splits = new Map<string, readonly RepositoryFile[]>();
   for (const [split, patterns] of config.splits) {
@@ -219,7 +227,7 @@ function pickConfig<T extends Choosable>(name: string, configs: readonly T[], as
     const config = configs.find((one) => one.name === asked);
     if (config) return config;
     const near = nearest(asked, names);
-    throw new DataError(`The data set has no configuration "${asked}"`, {
+    throw new DataError("no-such-configuration", `The data set has no configuration "${asked}"`, {
       where: name,
       found: nameList(found),
       hint: near === undefined ? `give one of these, such as ${name}:${names[0]}` : `did you mean ${name}:${near}?`,
@@ -228,7 +236,7 @@ function pickConfig<T extends Choosable>(name: string, configs: readonly T[], as
   const usual = configs.find(({ isDefault }) => isDefault) ?? configs.find((one) => one.name === "default");
   if (usual) return usual;
   if (configs.length === 1) return configs[0]!;
-  throw new DataError("The data set has several configurations", {
+  throw new DataError("ambiguous-configuration", "The data set has several configurations", {
     where: name,
     found: nameList(found),
     hint: `give one of these, such as ${name}:${names[0]}`,

@@ -40,7 +40,7 @@ export async function openHubDataset(whole: string, options: DownloadOptions): P
   const of = (usual: string) => names.find((split) => usualSplit(split) === usual);
   const [train, val, test] = ["train", "validation", "test"].map(of);
   if (train === undefined)
-    throw new DataError("The data set has no split for training", {
+    throw new DataError("no-training-split", "The data set has no split for training", {
       where: `${name}, configuration ${found.name}`,
       expected: "a split named train",
       found: nameList(names),
@@ -50,7 +50,7 @@ export async function openHubDataset(whole: string, options: DownloadOptions): P
   const files = used.flatMap((split) => splits.get(split)!);
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   if (bytes > LIMITS.dataset)
-    throw new DataError("The data set is too large", {
+    throw new DataError("exceeds-limit", "The data set is too large", {
       where: `${name}, configuration ${found.name}`,
       expected: `at most ${gigabytes(LIMITS.dataset)}`,
       found: `${gigabytes(bytes)} in ${files.length} files`,
@@ -76,13 +76,13 @@ const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
 async function parseName(whole: string): Promise<{ name: string; config: string | undefined; reference: string }> {
   const [, name = "", config, reference = MAIN] = /^([^:@]+)(?::([^@]+))?(?:@([\w./-]+))?$/.exec(whole) ?? [];
   if (await exists(whole))
-    throw new ConfigError(`"${whole}" is a file or a folder, not the name of a data set`, {
+    throw new ConfigError("invalid-dataset-name", `"${whole}" is a file or a folder, not the name of a data set`, {
       where: "--dataset",
       expected: "owner/name on the hub, where there is no file of that name",
       hint: "give a file with --data, or --train, --val and --test",
     });
   if (!isHubName(name) || reference.split("/").includes(".."))
-    throw new ConfigError(`"${whole}" is not the name of a data set`, {
+    throw new ConfigError("invalid-dataset-name", `"${whole}" is not the name of a data set`, {
       where: "--dataset",
       expected: "owner/name on the hub, such as stanfordnlp/imdb, and where needed owner/name:configuration",
       hint: "give a file with --data, or --train, --val and --test",
@@ -101,7 +101,7 @@ async function findFiles(
 ): Promise<{ repository: DatasetRepository; card: Card; found: Configuration }> {
   const repository = await openDatasetRepository(name, reference, options);
   if (!repository)
-    throw new ConfigError(`the data set ${name} has no revision "${reference}"`, {
+    throw new ConfigError("no-such-revision", `the data set ${name} has no revision "${reference}"`, {
       where: name,
       expected: "a branch, a tag or a commit",
     });
@@ -113,7 +113,7 @@ async function findFiles(
   const converted = reference === MAIN ? await openDatasetRepository(name, PARQUET_BRANCH, options) : undefined;
   const again = converted && findConfiguration(name, converted.files, NO_CARD, asked);
   if (again) return { repository: converted, card, found: again };
-  throw new DataError("The data set has no files that can be read", {
+  throw new DataError("no-readable-files", "The data set has no files that can be read", {
     where: name,
     expected: "Parquet, CSV, TSV or JSON lines, as the card says or by the files' names",
     found: nameList(repository.files.map(({ path }) => path)),

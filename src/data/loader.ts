@@ -55,7 +55,7 @@ export class Loader<Batch> {
     const { batchSize } = this.options;
     this.batchesPerEpoch = Math.floor(dataset.size / batchSize);
     if (!Number.isInteger(batchSize) || batchSize < 1 || this.batchesPerEpoch === 0) {
-      throw new ConfigError("The batch size is invalid", {
+      throw new ConfigError("invalid-batch-size", "The batch size is invalid", {
         expected: `1 to ${dataset.size}, the rows of the training set`,
         found: String(batchSize),
       });
@@ -124,7 +124,7 @@ export function* evaluationBatches<Batch>(
       stop++;
     }
     if (stop === start) {
-      throw new ConfigError("The row does not fit into a batch", {
+      throw new ConfigError("row-exceeds-batch", "The row does not fit into a batch", {
         expected: `at most ${capacity.tokens} tokens and at least one sequence`,
         found: `${dataset.batchTokenCount(start)} tokens, ${capacity.sequences} sequences`,
         hint: "use a larger evaluation capacity or a smaller maxLength",

@@ -71,7 +71,7 @@ export async function openNamed(name: string, options: DownloadOptions & { split
     // Old names of the hub have no owner.
     const near = nearest(name, [...names, ...HUB_DATASETS.map((full) => full.split("/")[1]!)]);
     const meant = HUB_DATASETS.find((full) => full.endsWith(`/${near}`)) ?? near;
-    throw new ConfigError(`There is no data set "${name}"`, {
+    throw new ConfigError("no-such-dataset", `There is no data set "${name}"`, {
       expected: `${names.join(", ")}, or owner/name on the Hugging Face hub`,
       found: name,
       hint: `${meant === undefined ? "" : `did you mean "${meant}"? `}For a file of your own, use --data, including the extension`,

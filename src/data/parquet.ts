@@ -22,7 +22,11 @@ interface ParquetFile {
 /** An error of hyparquet means that the file is invalid. */
 async function reading<T>(name: string, work: Promise<T>): Promise<T> {
   return work.catch((cause) => {
-    throw new FormatError("The file is not a valid Parquet file", { where: name, found: cause.message, cause });
+    throw new FormatError("invalid-parquet", "The file is not a valid Parquet file", {
+      where: name,
+      found: cause.message,
+      cause,
+    });
   });
 }
 
@@ -42,7 +46,7 @@ export async function openParquet(file: FileReader): Promise<ParquetFile> {
     for (const { num_rows } of row_groups) {
       const rowEnd = before + Number(num_rows);
       if (!(num_rows >= 0 && num_rows <= LIMITS.groupRows))
-        throw new FormatError("The file is not a valid Parquet file", {
+        throw new FormatError("invalid-parquet", "The file is not a valid Parquet file", {
           where: file.name,
           expected: `row groups of at most ${LIMITS.groupRows} rows`,
           found: `${num_rows}`,
@@ -165,7 +169,7 @@ class Lines {
   }
 
   private refuse(summary: string, most: number): never {
-    throw new DataError(summary, {
+    throw new DataError("data-too-large", summary, {
       where: this.where,
       expected: `at most ${most} bytes in ${nameList(this.columns)}`,
       hint: "use a smaller part of the data",
@@ -196,17 +200,22 @@ async function pickColumns(where: string, table: ParquetFile, pick: PickColumns)
     const picked = pick([...plain], sample);
     const missing = picked.find((name) => !plain.includes(name));
     if (missing !== undefined)
-      throw new DataError(`There is no column "${missing}"`, { where, found: nameList(plain) });
+      throw new DataError("no-such-column", `There is no column "${missing}"`, { where, found: nameList(plain) });
     return picked;
   } catch (error) {
     if (!(error instanceof DataError) || others.length === 0) throw error;
     const [summary] = error.message.split("\n");
-    const asked = others.find((name) => summary!.includes(`no column "${name}"`));
-    throw new DataError(asked === undefined ? summary! : `The column "${asked}" has no texts or numbers`, {
-      ...error.details,
-      where,
-      found: `${nameList(plain)}; lists, structures or bytes in ${nameList(others)}`,
-    });
+    const isMissing = error.code === "no-such-column";
+    const asked = isMissing ? others.find((name) => summary!.includes(`"${name}"`)) : undefined;
+    throw new DataError(
+      asked === undefined ? error.code : "column-without-text",
+      asked === undefined ? summary! : `The column "${asked}" has no texts or numbers`,
+      {
+        ...error.details,
+        where,
+        found: `${nameList(plain)}; lists, structures or bytes in ${nameList(others)}`,
+      },
+    );
   }
 }
 

@@ -48,73 +48,73 @@ export function describeRowError(rowError: RowError, context: RowErrorContext): 
   const column = first === 0 ? context.textColumn : context.labelColumn;
   switch (rowError.code) {
     case FIELD_COUNT:
-      return new FormatError("The row has the wrong number of fields", {
+      return new FormatError("wrong-field-count", "The row has the wrong number of fields", {
         where,
         expected: `${first} fields, as in the first row`,
         found: `${second}`,
         hint: atEnd && second < first ? CUT_HINT : "quote fields that contain the separator or a line end",
       });
     case OPEN_QUOTE:
-      return new FormatError("A quoted field is not closed", {
+      return new FormatError("unclosed-quote", "A quoted field is not closed", {
         where,
         expected: `a quote that closes the field opened on line ${first}`,
         found: "the end of the file",
         hint: 'write a quote within a quoted field as ""; or the file may have been cut off',
       });
     case AFTER_QUOTE:
-      return new FormatError("There is text after the closing quote of a field", {
+      return new FormatError("text-after-quote", "There is text after the closing quote of a field", {
         where,
         expected: `a separator or a line end after field ${first}`,
         found: byteName(second),
         hint: 'write a quote within a quoted field as ""',
       });
     case ROW_SIZE:
-      return new FormatError("The row is too long", {
+      return new FormatError("exceeds-limit", "The row is too long", {
         where,
         expected: `at most ${first / 2 ** 20} MiB`,
         hint: "look for a quote that is not closed",
       });
     case JSON_SYNTAX:
-      return new FormatError("The row is not a valid JSON object", {
+      return new FormatError("row-not-json-object", "The row is not a valid JSON object", {
         where: `${where}:${first}`,
         expected: "one object per line, or an array of objects: strings, numbers, true, false",
         found: byteName(second),
         ...(atEnd ? { hint: CUT_HINT } : {}),
       });
     case ARRAY:
-      return new FormatError("The array of objects is invalid", {
+      return new FormatError("invalid-json-array", "The array of objects is invalid", {
         where: `${where}:${first}`,
         expected: "objects with commas between them",
         found: byteName(second),
       });
     case OPEN_ARRAY:
-      return new FormatError("The array is not closed", {
+      return new FormatError("unclosed-json-array", "The array is not closed", {
         where,
         expected: `${first === 1 ? "the end of the object that begins here, and " : ""}"]"`,
         found: "the end of the file",
         hint: first === 1 ? CUT_HINT : "the file may have been cut off",
       });
     case ENCODING:
-      return new FormatError("The text is not UTF-8", {
+      return new FormatError("invalid-text-encoding", "The text is not UTF-8", {
         where,
         expected: "UTF-8",
         found: `${byteName(second)} in "${column}"`,
         hint: ENCODING_HINT,
       });
     case NO_KEY:
-      return new FormatError(`The object has no "${column}"`, {
+      return new FormatError("no-such-key", `The object has no "${column}"`, {
         where,
         expected: `the key "${column}" in every object`,
       });
     case VALUE:
-      return new FormatError(`"${column}" has no text`, {
+      return new FormatError("value-not-text", `"${column}" has no text`, {
         where,
         expected: "a string, a number, true or false",
         found: "null, an array or an object",
       });
     case UNKNOWN_LABEL: {
       const near = nearest(context.unknownLabel, context.labels);
-      return new DataError("The label is not in the training set", {
+      return new DataError("unknown-label", "The label is not in the training set", {
         where,
         expected: nameList(context.labels),
         found: context.unknownLabel,
@@ -122,9 +122,12 @@ export function describeRowError(rowError: RowError, context: RowErrorContext): 
       });
     }
     case EMPTY_LABEL:
-      return new DataError("The row has no label", { where, expected: `a value in "${context.labelColumn}"` });
+      return new DataError("row-without-label", "The row has no label", {
+        where,
+        expected: `a value in "${context.labelColumn}"`,
+      });
     default:
-      return new DataError("The data does not fit in memory", {
+      return new DataError("data-too-large", "The data does not fit in memory", {
         where,
         expected: "less than 2 GiB of tokens, 2 bytes each, and texts below 240 MiB",
         hint: "use fewer rows",

@@ -51,7 +51,7 @@ async function fetchCollection(about: CollectionDescription, options: DownloadOp
   } catch (error) {
     if (!(error instanceof DownloadError)) throw error;
     const [summary] = error.message.split("\n");
-    throw new DownloadError(`cannot download the data set "${about.name}": ${summary}`, {
+    throw new DownloadError(error.code, `cannot download the data set "${about.name}": ${summary}`, {
       ...error.details,
       hint: `${error.details.hint ?? "try again later"}; or copy the collection's file, ${about.entry.name}, to ${path}`,
       cause: error,
@@ -73,7 +73,7 @@ async function fetchInto(path: string, about: CollectionDescription, options: Do
   }
   if (await isWhole(path, about)) return;
   await remove(path);
-  throw new DownloadError("the file in the archive is not the expected one", {
+  throw new DownloadError("hash-mismatch", "the file in the archive is not the expected one", {
     where: url,
     expected: `${entry.name} of ${entry.bytes} bytes, sha256 ${entry.sha256}`,
     hint: "try again: the file was deleted",
@@ -92,12 +92,16 @@ function unzip(archive: Uint8Array, { name, bytes }: { name: string; bytes: numb
       },
     });
   } catch (cause) {
-    throw new DownloadError("the archive is damaged", { where, found: (cause as Error).message, cause });
+    throw new DownloadError("damaged-archive", "the archive is damaged", {
+      where,
+      found: (cause as Error).message,
+      cause,
+    });
   }
   if (files[name]) return files[name];
-  if (!found) throw new DownloadError(`the archive has no ${name}`, { where });
+  if (!found) throw new DownloadError("damaged-archive", `the archive has no ${name}`, { where });
   const sizes = { expected: `${bytes} bytes`, found: `${found.originalSize} bytes` };
-  throw new DownloadError(`${name} in the archive has the wrong size`, { where, ...sizes });
+  throw new DownloadError("damaged-archive", `${name} in the archive has the wrong size`, { where, ...sizes });
 }
 
 async function isWhole(path: string, { entry }: CollectionDescription): Promise<boolean> {
@@ -159,7 +163,7 @@ function checkRows(
   const counts = { ham: 0, spam: 0 };
   for (const [label] of rows) if (label === "ham" || label === "spam") counts[label]++;
   if (rows.length === count && counts.ham === labels.ham && counts.spam === labels.spam) return;
-  throw new DataError("the file is not the SMS Spam Collection", {
+  throw new DataError("not-this-dataset", "the file is not the SMS Spam Collection", {
     where,
     expected: `${count} messages: ${labels.ham} ham, ${labels.spam} spam`,
     found: `${rows.length} messages: ${counts.ham} ham, ${counts.spam} spam`,

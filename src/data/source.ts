@@ -68,7 +68,7 @@ export async function whileOpen<T>(source: DataSource, work: (file: FileReader) 
 function checkLabels({ labels, labelColumn, labelLines, leftOut }: Corpus, rows: number, file: string): void {
   if (labels.length < 2) {
     const { rows: left, rowErrors } = leftOut;
-    throw new DataError("All rows have the same class", {
+    throw new DataError("only-one-class", "All rows have the same class", {
       where: file,
       expected: "rows of at least two classes",
       found: `"${labels[0]}" in all of ${rows} rows, the first on line ${labelLines[0]}`,
@@ -80,7 +80,7 @@ function checkLabels({ labels, labelColumn, labelLines, leftOut }: Corpus, rows:
   }
   refuseScores(labels, labelColumn, `${file}:${labelLines[0]}`);
   if (labels.length === rows && rows > 2)
-    throw new DataError(`All labels in "${labelColumn}" are different`, {
+    throw new DataError("all-labels-different", `All labels in "${labelColumn}" are different`, {
       where: file,
       expected: "classes with several rows each",
       found: `${rows} labels in ${rows} rows: ${nameList(labels.map((label, i) => `"${label}" (line ${labelLines[i]})`))}`,
@@ -93,17 +93,21 @@ export function refuseSingles({ labels, labelLines }: Corpus, counts: Record<str
   const singles = labels.flatMap((label, i) => (counts[label] === 1 ? [{ label, line: labelLines[i]! }] : []));
   if (singles.length === 0) return;
   const [first] = singles.sort((a, b) => a.line - b.line);
-  throw new DataError(singles.length === 1 ? "A class has only one row" : "Some classes have only one row", {
-    where: `${file}:${first!.line}`,
-    expected: "several rows of each class, to train and to test it",
-    found: nameList(singles.map(({ label, line }) => `"${label}" (line ${line})`)),
-    hint: "check the spelling of the label; add rows of the class, or leave the row out",
-  });
+  throw new DataError(
+    "class-with-one-row",
+    singles.length === 1 ? "A class has only one row" : "Some classes have only one row",
+    {
+      where: `${file}:${first!.line}`,
+      expected: "several rows of each class, to train and to test it",
+      found: nameList(singles.map(({ label, line }) => `"${label}" (line ${line})`)),
+      hint: "check the spelling of the label; add rows of the class, or leave the row out",
+    },
+  );
 }
 
 async function open(path: string): Promise<FileReader> {
   if (await exists(path)) return openFile(path);
-  throw new ConfigError("There is no such file", {
+  throw new ConfigError("no-such-file", "There is no such file", {
     where: path,
     hint: "give the path of a .csv, .tsv, .txt, .jsonl, .json or .parquet file",
   });
@@ -122,7 +126,7 @@ export function withoutCopies(
   const kept = dedupe ? dropCopies(...sets) : [...sets];
   for (const [i, set] of kept.entries())
     if (set.size === 0)
-      throw new DataError("A set has only near-duplicates of earlier rows", {
+      throw new DataError("only-near-duplicates", "A set has only near-duplicates of earlier rows", {
         where: names[i]!,
         found: `${sets[i]!.size} rows, each with an earlier near-duplicate`,
       });
@@ -130,7 +134,7 @@ export function withoutCopies(
 }
 
 export function refuseSplit(split: string): never {
-  throw new ConfigError("a split is invalid for data that is split already", {
+  throw new ConfigError("already-split", "a split is invalid for data that is split already", {
     expected: "no split",
     found: `split ${split}`,
     hint: "use --split only with --data, or with a --dataset that has no validation or test set of its own",

@@ -34,7 +34,7 @@ interface SplitOptions {
 export function splitDataset(all: Dataset, { split, balance, fractions, seed }: SplitOptions): Parts {
   if (split === "experiment") {
     if (!balance)
-      throw new ConfigError("the split experiment needs balanced classes", {
+      throw new ConfigError("options-conflict", "the split experiment needs balanced classes", {
         expected: "--split random or --split stratified, to keep all rows of every class",
       });
     return all.select(experimentOrder(all)).split(fractions) as Parts;
@@ -47,7 +47,7 @@ export function splitDataset(all: Dataset, { split, balance, fractions, seed }: 
 /** Splits the rows in two, as `splitDataset` does in three: what is left of a training set, and a validation set. */
 export function holdOut(all: Dataset, split: Split, shares: readonly [number, number], seed: number): Dataset[] {
   if (split === "experiment")
-    throw new ConfigError("the split experiment needs data that is not split", {
+    throw new ConfigError("already-split", "the split experiment needs data that is not split", {
       expected: "--split random, stratified or ordered, by which the validation set is taken from the training set",
     });
   if (split === "stratified") return stratified(all, shares, seed);

@@ -166,7 +166,7 @@ async function listSets(spec: TextsSpec, options: TextsOptions): Promise<Sets> {
 
 function bundledSets(name: string): Sets {
   if (name !== humanRights.name)
-    throw new ConfigError(`"${name}" is not a data set for a language model`, {
+    throw new ConfigError("unsupported-dataset", `"${name}" is not a data set for a language model`, {
       expected: `${humanRights.name}, owner/name on the Hugging Face hub, or files`,
       hint: "give text files with --data",
     });
@@ -195,7 +195,7 @@ async function hubSets(name: string, options: TextsOptions): Promise<Sets> {
 
 function checkLength(what: string, value: number, most: number): void {
   if (Number.isSafeInteger(value) && value >= 1 && value <= most) return;
-  throw new ConfigError(`${what} is invalid`, {
+  throw new ConfigError("invalid-value", `${what} is invalid`, {
     expected: `a whole number of tokens${most < Number.MAX_SAFE_INTEGER ? ` from 1 to ${most}` : ""}`,
     found: String(value),
   });
@@ -210,12 +210,12 @@ function buildBlocks(documents: readonly Document[], set: string, options: Block
   const completions = documents.filter((document): document is Completion => "prompt" in document);
   const texts = documents.filter((document): document is Uint32Array => !("prompt" in document));
   if (documents.length === 0)
-    throw new DataError(`Too little text: the ${set} set is empty`, {
+    throw new DataError("too-little-text", `Too little text: the ${set} set is empty`, {
       expected: "at least one document, or some lines of a text, in each of the three sets",
       hint: "give more text, or separate files: --train, --val and --test",
     });
   if (completions.length > 0 && texts.length > 0)
-    throw new DataError("A set mixes texts and completions", {
+    throw new DataError("texts-mixed-with-completions", "A set mixes texts and completions", {
       expected: "only texts, or only prompts with completions",
       found: `${texts.length} texts and ${completions.length} completions in the ${set} set`,
     });
@@ -279,7 +279,7 @@ async function contents(
   { encoding, textColumn }: TextsOptions,
 ): Promise<{ name: string; bytes: Uint8Array }> {
   if (typeof source === "string" && !(await exists(source)))
-    throw new ConfigError("There is no such file", {
+    throw new ConfigError("no-such-file", "There is no such file", {
       where: source,
       hint: "give the path of a text, JSON lines or Parquet file",
     });
@@ -297,7 +297,7 @@ async function contents(
 /** The bytes of a file without a byte order mark. */
 async function readText(file: FileReader, encoding?: string): Promise<Uint8Array> {
   if (/\.(csv|tsv)$/i.test(file.name))
-    throw new FormatError("A language model needs text, not a table", {
+    throw new FormatError("table-without-text", "A language model needs text, not a table", {
       where: file.name,
       expected: "plain text, or JSON lines with a text, or a prompt and a completion, each",
       hint: "convert the table to .jsonl",
@@ -307,7 +307,10 @@ async function readText(file: FileReader, encoding?: string): Promise<Uint8Array
   const bytes = await utf8Bytes(file, encoding);
   refuseInvalid(bytes, file.name);
   if (bytes.includes(0))
-    throw new FormatError("The file is not text", { where: file.name, found: `a zero byte at ${bytes.indexOf(0)}` });
+    throw new FormatError("not-text", "The file is not text", {
+      where: file.name,
+      found: `a zero byte at ${bytes.indexOf(0)}`,
+    });
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 }
 
@@ -320,7 +323,11 @@ function refuseInvalid(bytes: Uint8Array, file: string): void {
     try {
       decoder.decode(bytes.subarray(start, end));
     } catch (cause) {
-      throw new FormatError("The text is not UTF-8", { where: `${file}:${line}`, hint: ENCODING_HINT, cause });
+      throw new FormatError("invalid-text-encoding", "The text is not UTF-8", {
+        where: `${file}:${line}`,
+        hint: ENCODING_HINT,
+        cause,
+      });
     }
     start = end;
   }
@@ -372,7 +379,7 @@ function parse(text: string, where: string, summary: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new FormatError(summary, { where, found: (cause as Error).message, cause });
+    throw new FormatError("invalid-json", summary, { where, found: (cause as Error).message, cause });
   }
 }
 
@@ -380,7 +387,11 @@ const isRow = (value: unknown): value is Row => typeof value === "object" && val
 
 function checkRow(value: unknown, where: string): Row {
   if (isRow(value)) return value;
-  throw new FormatError("The row is not a JSON object", { where, expected: '{"text": "..."}', found: nameKind(value) });
+  throw new FormatError("row-not-json-object", "The row is not a JSON object", {
+    where,
+    expected: '{"text": "..."}',
+    found: nameKind(value),
+  });
 }
 
 function findTextKeys(names: string[], asked: string | undefined, where: string): Keys {
@@ -388,7 +399,7 @@ function findTextKeys(names: string[], asked: string | undefined, where: string)
   if (names.includes("prompt") && names.includes("completion")) return ["prompt", "completion"];
   const found = findUsual(names, "text", -1, where);
   if (found >= 0) return [names[found]!];
-  throw new DataError("No key is recognized as the text", {
+  throw new DataError("column-not-recognized", "No key is recognized as the text", {
     where,
     expected: 'the key "text", or "prompt" and "completion"',
     found: nameList(names),
@@ -399,7 +410,7 @@ function findTextKeys(names: string[], asked: string | undefined, where: string)
 function rowText(row: Row, key: string, where: string): string {
   const value = valueAt(row, key);
   if (typeof value === "string") return value;
-  throw new DataError(`"${key}" is not a string`, {
+  throw new DataError("value-not-text", `"${key}" is not a string`, {
     where,
     expected: "a string",
     found: value === undefined ? `no such key among ${nameList(Object.keys(row))}` : nameKind(value),

@@ -252,7 +252,7 @@ export class Tokenizer {
   }
 
   private unknownId(id: number, position: number): DataError {
-    return new DataError("The id is not in the tokenizer's vocabulary", {
+    return new DataError("token-out-of-range", "The id is not in the tokenizer's vocabulary", {
       where: `position ${position}`,
       expected: `a whole number from 0 to ${this.vocabSize - 1}`,
       found: `${id}`,

@@ -42,7 +42,7 @@ export class DataModule {
     const module = new DataModule(exports, vocabulary);
     // The block belongs to the module then.
     if (exports.load_vocabulary(module.write(tables), tables.length) !== vocabulary.size)
-      throw new FormatError("The tokenizer's tables are damaged", {
+      throw new FormatError("damaged-installation", "The tokenizer's tables are damaged", {
         where: GPT2_TABLES,
         found: `${tables.length} bytes in an invalid format`,
         hint: "install or build the program again",
@@ -102,7 +102,7 @@ function isWord(point: number): boolean {
 
 /** Called by data.wasm when an allocation exceeds the allocator's limit of 1 GiB. */
 function abort(_message: number, _file: number, line: number): never {
-  throw new DataError("The data is too large for one block of WASM memory", {
+  throw new DataError("data-too-large", "The data is too large for one block of WASM memory", {
     where: `data.wasm, line ${line}`,
     expected: "at most 1 GiB per block; a word without white space takes 28 times its length",
     hint: "split the text into parts",

@@ -159,13 +159,13 @@ export class Decoder extends Weights<DecoderPlan> {
     const { n_positions } = spec.config;
     const known = spec.config.vocab_size + (spec.mode === "prompt" ? this.virtual : 0);
     if (!(slot >= 0 && slot < capacity.sequences) || !(position >= 0 && position + ids.length <= n_positions))
-      throw new ShapeError("tokens do not fit into the cache", {
+      throw new ShapeError("cache-exceeded", "tokens do not fit into the cache", {
         expected: `slots 0 to ${capacity.sequences - 1}, positions 0 to ${n_positions - 1}`,
         found: `slot ${slot}, positions ${position} to ${position + ids.length - 1}`,
       });
     for (let i = 0; i < ids.length; i++)
       if (!(ids[i]! < known))
-        throw new ShapeError("a token id is outside the vocabulary", {
+        throw new ShapeError("token-out-of-range", "a token id is outside the vocabulary", {
           expected: `0 to ${known - 1}`,
           found: String(ids[i]),
           where: `token ${i}`,
@@ -174,7 +174,7 @@ export class Decoder extends Weights<DecoderPlan> {
 }
 
 function tooMany(found: number, slots: number): ShapeError {
-  return new ShapeError("the decoder has no room for these sequences", {
+  return new ShapeError("cache-exceeded", "the decoder has no room for these sequences", {
     expected: `at most ${slots}, one token each`,
     found: `${found}`,
   });

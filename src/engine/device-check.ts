@@ -120,7 +120,7 @@ async function applyVerdict(device: Backend, { isReplaced, why }: Verdict): Prom
 /** The error of a run that began on WebGPU, if only another device can be opened, or none. */
 export function notOnWebGPU(instead: Backend | DeviceError): DeviceError {
   const [found] = "info" in instead ? [describeDevice(instead.info)] : instead.message.split("\n");
-  return new DeviceError("the run began on WebGPU, which is not available", {
+  return new DeviceError("no-webgpu", "the run began on WebGPU, which is not available", {
     expected: "the same kind of device: on another one the results are not bit-identical",
     found: found!,
     hint: "use --device webgpu for a software driver, or --device wasm to continue on the CPU",

@@ -100,7 +100,7 @@ export function runBatches(
     const found = prefixes.reduce((sum, { length }) => sum + length, 0);
     const size = values[boundary.rows] * boundary.tensor.shape[1]!;
     if (found !== size)
-      throw new ShapeError("the batch lacks the output of the frozen prefix", {
+      throw new ShapeError("missing-features", "the batch lacks the output of the frozen prefix", {
         expected: `${size} elements for ${boundary.tensor.name}`,
         found: `${found}`,
       });
@@ -203,7 +203,7 @@ export class Engine extends Weights<ModelPlan> {
   /** The gradient from the last backward pass, before clipping. */
   readGradient(name: string): Promise<Float32Array> {
     const { grad } = this.parameter(name);
-    if (!grad) throw new ShapeError(`${name} is frozen and has no gradient`);
+    if (!grad) throw new ShapeError("frozen-tensor", `${name} is frozen and has no gradient`);
     return this.readPieces(grad);
   }
 
@@ -253,7 +253,7 @@ export class Engine extends Weights<ModelPlan> {
    */
   step(batches: readonly Batch[], lr: number): number[] {
     const optimizer = this.optimizer;
-    if (!optimizer) throw new ShapeError("this plan has no backward pass");
+    if (!optimizer) throw new ShapeError("not-in-plan", "this plan has no backward pass");
     const update = adamwStepValues(optimizer, lr, this.steps + 1);
     const loss_scale = lossScale(batches.reduce((sum, batch) => sum + targetWeight(batch), 0));
     const slots = this.submit(
@@ -288,7 +288,8 @@ export class Engine extends Weights<ModelPlan> {
 
   protected async logitsAt(firstRow: number, rows: number): Promise<Float32Array> {
     const [piece, ...more] = this.plan.logits;
-    if (!piece || more.length > 0) throw new ShapeError("the logits of this model are computed in pieces and not kept");
+    if (!piece || more.length > 0)
+      throw new ShapeError("not-in-plan", "the logits of this model are computed in pieces and not kept");
     const columns = piece.tensor.shape[1]!;
     return this.session.read(piece.tensor, firstRow * columns, rows * columns);
   }
@@ -314,7 +315,7 @@ export class Engine extends Weights<ModelPlan> {
   /** A parameter's moments are at the offset of its gradient, each in its own page. */
   private moments(name: string, key: "m" | "v"): TensorPiece[] {
     const { grad } = this.parameter(name);
-    if (!grad) throw new ShapeError(`${name} is frozen and has no moments`);
+    if (!grad) throw new ShapeError("frozen-tensor", `${name} is frozen and has no moments`);
     return grad.map(({ tensor, first }) => {
       const page = this.plan.parameters.pages.find((candidate) => offsetIn(candidate, tensor) !== null)!;
       return { tensor: page[key].view(`${key} ${name}`, tensor.shape, offsetIn(page, tensor)!), first };

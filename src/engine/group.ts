@@ -86,7 +86,8 @@ export class Group {
 
   /** Rejects a member's request. */
   drop(member: Member): void {
-    for (const request of this.waiting.get(member)?.splice(0) ?? []) failAll(request, new DeviceError(DROPPED));
+    for (const request of this.waiting.get(member)?.splice(0) ?? [])
+      failAll(request, new DeviceError("work-dropped", DROPPED));
   }
 
   /** The others continue without it. The last to leave frees the device's memory. */
@@ -180,7 +181,8 @@ class Member extends Engine {
 
   override async result(slot: number): Promise<BatchResult> {
     const result = this.results.get(slot);
-    if (!result) throw new ShapeError("the result of a batch can be read once", { found: `batch ${slot}` });
+    if (!result)
+      throw new ShapeError("result-already-read", "the result of a batch can be read once", { found: `batch ${slot}` });
     this.results.delete(slot);
     return result;
   }

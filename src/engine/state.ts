@@ -117,7 +117,7 @@ function product(x: NamedTensor, W: NamedTensor, bias: NamedTensor): NamedTensor
 export function writeTrained(engine: Weights, tensors: Tensors): void {
   for (const [name, { shape, data }] of tensors) {
     if (numel(shape) !== data.length)
-      throw new ShapeError(`${name}: shape and contents differ`, {
+      throw new ShapeError("wrong-shape", `${name}: shape and contents differ`, {
         expected: `${numel(shape)} elements`,
         found: `${data.length}`,
       });

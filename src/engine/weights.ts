@@ -20,7 +20,7 @@ function toHalves(name: string, values: Float32Array): Uint16Array {
   const halves = floatToHalf(values);
   for (let i = 0; i < halves.length; i++)
     if ((halves[i]! & 0x7c00) === 0x7c00)
-      throw new ConfigError(`${name} cannot be kept in f16`, {
+      throw new ConfigError("weights-out-of-range", `${name} cannot be kept in f16`, {
         expected: "finite numbers of at most 65504",
         found: String(values[i]),
         hint: "keep the weights in f32",
@@ -50,7 +50,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
 
   parameter(name: string): Parameter {
     const parameter = this.plan.parameters.all.get(name);
-    if (!parameter) throw new ShapeError(`the model has no tensor ${name}`);
+    if (!parameter) throw new ShapeError("no-such-tensor", `the model has no tensor ${name}`);
     return parameter;
   }
 
@@ -68,7 +68,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     const { pieces, shape } = this.parameter(name);
     const width = numel(shape) / shape[0]!;
     if (data.length % width !== 0 || firstRow * width + data.length > numel(shape))
-      throw new ShapeError(`${name}: contents of the wrong size`, {
+      throw new ShapeError("wrong-shape", `${name}: contents of the wrong size`, {
         expected: `whole rows of ${width}, at most ${numel(shape) - firstRow * width} elements`,
         found: `${data.length} elements`,
       });

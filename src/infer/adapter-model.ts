@@ -155,7 +155,7 @@ export abstract class AdapterModel<E extends Weights> {
       const adapter = await loadAdapter(directory, checkpoint);
       const [expected, found] = [this.loaded.meta, adapter.meta].map(({ task }) => task.objective);
       if (found !== expected)
-        throw new ConfigError("the adapter is for another task", {
+        throw new ConfigError("wrong-task", "the adapter is for another task", {
           where: directory,
           expected: `objective ${expected}`,
           found: `${found}`,
@@ -163,7 +163,7 @@ export abstract class AdapterModel<E extends Weights> {
       // The base model's files can have changed since it was loaded.
       const prints = [this.loaded.meta, adapter.meta].flatMap(({ base_fingerprint }) => base_fingerprint ?? []);
       if (new Set(prints).size > 1)
-        throw new ConfigError("the adapters belong to different base models", {
+        throw new ConfigError("base-models-differ", "the adapters belong to different base models", {
           where: directory,
           hint: "load the base model again for this adapter",
         });
@@ -208,7 +208,9 @@ export abstract class AdapterModel<E extends Weights> {
     this.checkAlive();
     this.checkLoaded(name);
     if (name === this.loaded.name)
-      throw new ConfigError(`"${name}" is the active adapter`, { hint: "make another adapter active first" });
+      throw new ConfigError("adapter-active", `"${name}" is the active adapter`, {
+        hint: "make another adapter active first",
+      });
     this.metas.delete(name);
     this.waiting.delete(name);
     this.hasChanged = true;
@@ -276,12 +278,13 @@ export abstract class AdapterModel<E extends Weights> {
   }
 
   private checkAlive(): void {
-    if (this.isDestroyed) throw new ConfigError("the model was destroyed", { hint: "destroy it at the end" });
+    if (this.isDestroyed)
+      throw new ConfigError("already-destroyed", "the model was destroyed", { hint: "destroy it at the end" });
   }
 
   private checkUnused(name: string): void {
     if (!this.metas.has(name)) return;
-    throw new ConfigError(`an adapter "${name}" is already loaded`, {
+    throw new ConfigError("invalid-adapter-name", `an adapter "${name}" is already loaded`, {
       hint: "delete it first, or choose another name",
     });
   }
@@ -289,7 +292,7 @@ export abstract class AdapterModel<E extends Weights> {
   /** `where`: where it is named. */
   protected checkLoaded(name: string, where?: string): void {
     if (this.metas.has(name)) return;
-    throw new ConfigError(`there is no adapter "${name}"`, {
+    throw new ConfigError("no-such-adapter", `there is no adapter "${name}"`, {
       ...(where === undefined ? {} : { where }),
       expected: [...this.metas.keys()].join(", ") || "none is loaded",
       ...didYouMean(name, this.metas.keys()),
@@ -298,7 +301,7 @@ export abstract class AdapterModel<E extends Weights> {
 }
 
 function checkName(name: string): void {
-  if (name === "") throw new ConfigError("an adapter needs a name", { found: "an empty one" });
+  if (name === "") throw new ConfigError("invalid-adapter-name", "an adapter needs a name", { found: "an empty one" });
 }
 
 /**

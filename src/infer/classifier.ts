@@ -125,7 +125,7 @@ export class Classifier extends AdapterModel<Engine> {
     const { config } = checkpoint;
     const classifierSpec = (meta: AdapterMeta): ModelSpec => {
       if (meta.task.objective !== "classification")
-        throw new ConfigError("a language model has no labels", {
+        throw new ConfigError("wrong-task", "a language model has no labels", {
           expected: "an adapter of a classifier (SEQ_CLS)",
           hint: "it writes texts: use generate",
         });
@@ -178,7 +178,7 @@ export class Classifier extends AdapterModel<Engine> {
     const list = [texts].flat();
     const { adapterNames } = options;
     if (adapterNames && adapterNames.length !== list.length)
-      throw new ConfigError("adapterNames: not one name a text", {
+      throw new ConfigError("wrong-name-count", "adapterNames: not one name a text", {
         expected: `${list.length} names`,
         found: `${adapterNames.length}`,
       });
@@ -264,7 +264,7 @@ export class Classifier extends AdapterModel<Engine> {
 
   private classified({ meta, ids }: Reading, logits: Float32Array): Classification[] {
     if (!logits.every(Number.isFinite))
-      throw new DataError("the model's probabilities are not finite", {
+      throw new DataError("not-finite", "the model's probabilities are not finite", {
         hint: "its weights are damaged, or it was trained at too high a learning rate: train again at a lower one",
       });
     const { labels, settings } = meta;

@@ -71,7 +71,8 @@ export async function openLanguageModel(
 export async function score(engine: Decoder, tokenizer: Tokenizer, text: string): Promise<TextScore> {
   const targets = tokenizer.encode(text);
   const tokens = targets.length;
-  if (tokens === 0) throw new DataError("there is nothing to predict in the text", { found: "an empty text" });
+  if (tokens === 0)
+    throw new DataError("nothing-to-predict", "there is nothing to predict in the text", { found: "an empty text" });
   const ids = new Uint32Array(tokens);
   ids[0] = tokenizer.endOfText;
   ids.set(targets.subarray(0, -1), 1);
@@ -113,7 +114,7 @@ function noAdapter({ config, directory }: GPT2Checkpoint): Adapter {
 
 function lmSpec(config: GPT2Config, meta: AdapterMeta, dtype: WeightDtype): ModelSpec {
   if (meta.task.objective !== "lm")
-    throw new ConfigError("a classifier writes no text", {
+    throw new ConfigError("wrong-task", "a classifier writes no text", {
       expected: "an adapter of a language model (CAUSAL_LM)",
       found: "an adapter of a classifier (SEQ_CLS)",
       hint: "classify labels texts with it",

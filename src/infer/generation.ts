@@ -67,7 +67,8 @@ function parseOptions(options: GenerateOptions): GenerationSettings {
   checkNumber("maxNewTokens", maxNewTokens, { min: 1, whole: true });
   checkNumber("seed", seed, { min: 0, whole: true });
   const strings = typeof stop === "string" ? [stop] : stop;
-  if (strings.includes("")) throw new ConfigError("a stop string is empty", { expected: "one character or more" });
+  if (strings.includes(""))
+    throw new ConfigError("invalid-value", "a stop string is empty", { expected: "one character or more" });
   return { sampling, maxNewTokens, stop: strings, seed };
 }
 

@@ -47,11 +47,15 @@ export async function unfinished(output: string, replaced = false): Promise<Labe
     : await read().catch((cause) => {
         if (!(cause instanceof FormatError)) throw cause;
         if (replaced) return { format: FORMAT };
-        throw new ConfigError("the unfinished output is damaged", { where: path, hint: again, cause });
+        throw new ConfigError("unfinished-output-damaged", "the unfinished output is damaged", {
+          where: path,
+          hint: again,
+          cause,
+        });
       });
   const isThere = await exists(part);
   if (json?.format !== FORMAT && (json !== null || isThere))
-    throw new ConfigError("a file is in the way", {
+    throw new ConfigError("files-in-the-way", "a file is in the way", {
       where: isThere ? part : path,
       expected: "no file, or the unfinished output of classify",
       hint: "move it, or choose another --out",
@@ -98,7 +102,7 @@ export async function survey(table: Table, where: string, known: readonly string
       for (const [name] of line.matchAll(/(?<=")(predicted|probability)(_\d+)?(?=")/g)) taken.add(name);
     }
   }
-  if (rows === 0) throw new DataError("The file has no rows", { where, found: "only a header" });
+  if (rows === 0) throw new DataError("no-rows", "The file has no rows", { where, found: "only a header" });
   const sha256 = hasher.digest();
   for (let i = 1; ; i++) {
     const names = ["predicted", "probability"].map((name) => (i === 1 ? name : `${name}_${i}`));
@@ -110,7 +114,7 @@ export async function survey(table: Table, where: string, known: readonly string
 /** The rows of a table as surveyed. Throws DataError, at the end or earlier, if they have changed. */
 export async function* unchangedRows(table: Table, { where, sha256 }: Survey): AsyncGenerator<TableRow[]> {
   const changed = (cause?: LowrankError) =>
-    new DataError("the file has changed while it was classified", {
+    new DataError("inputs-changed", "the file has changed while it was classified", {
       where,
       expected: "the same rows as at the start",
       found: cause === undefined ? "other rows" : cause.message.split("\n")[0]!,
@@ -131,7 +135,7 @@ export async function* unchangedRows(table: Table, { where, sha256 }: Survey): A
 
 function unknownAdapter(name: string, known: readonly string[], where: string): DataError {
   const near = nearest(name, known);
-  return new DataError(name === "" ? "The row names no adapter" : `There is no adapter "${name}"`, {
+  return new DataError("no-such-adapter", name === "" ? "The row names no adapter" : `There is no adapter "${name}"`, {
     where,
     expected: `one of ${nameList(known)}`,
     ...(near === undefined ? {} : { hint: `did you mean "${near}"?` }),
@@ -254,7 +258,7 @@ async function isCopy(
 }
 
 function refuseExisting(output: string): never {
-  throw new ConfigError("the output already exists", {
+  throw new ConfigError("output-exists", "the output already exists", {
     where: output,
     expected: "a new path, or what the same command has written",
     hint: "choose another --out, or give --force to replace it when the new one is finished",
@@ -271,7 +275,7 @@ function refuseOther(output: string, begun: LabelSettings, settings: LabelSettin
   const other = differences(begun, settings);
   if (other.length === 0) return;
   const list = (of: LabelSettings) => nameList(other.map((key) => `${key} ${of[key]}`));
-  throw new ConfigError("the unfinished output is of another input, model or setting", {
+  throw new ConfigError("unfinished-output-differs", "the unfinished output is of another input, model or setting", {
     where: partPath(output),
     expected: list(settings),
     found: list(begun),
@@ -301,6 +305,11 @@ async function writing<T>(where: string, work: Promise<T>): Promise<T> {
   return work.catch((cause) => {
     if (cause instanceof LowrankError) throw cause;
     const hint = "the same command continues once the file can be written";
-    throw new LowrankError("the output cannot be written", { where, found: (cause as Error).message, hint, cause });
+    throw new LowrankError("write-failed", "the output cannot be written", {
+      where,
+      found: (cause as Error).message,
+      hint,
+      cause,
+    });
   });
 }

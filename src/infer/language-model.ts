@@ -82,7 +82,9 @@ export class LanguageModel extends AdapterModel<Decoder> {
     const { device, adapter, model: _, batchSize, dtype, ...downloads } = options;
     if ((await findAdapter(modelOrRun)) !== undefined) {
       if (adapter !== undefined)
-        throw new ConfigError("two adapters for one model", { found: `${modelOrRun} and ${adapter}` });
+        throw new ConfigError("options-conflict", "two adapters for one model", {
+          found: `${modelOrRun} and ${adapter}`,
+        });
       return LanguageModel.loadTrained(modelOrRun, options);
     }
     const checkpoint = await loadModel(modelOrRun, downloads);

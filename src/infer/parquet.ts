@@ -27,7 +27,7 @@ export async function openParquet(file: FileReader, asked: TextChoice): Promise<
           const textIn = (name: string) => {
             const value = row[name] ?? "";
             if (typeof value !== "object") return String(value);
-            throw new DataError(`"${name}" is not a text`, {
+            throw new DataError("value-not-text", `"${name}" is not a text`, {
               where: `${file.name}, row ${before + first + i + 1}`,
               expected: "a string or a number",
               found: Array.isArray(value) ? "a list" : "an object",

@@ -36,7 +36,7 @@ export function checkSampling(options: SamplingOptions): void {
     checkNumber(name, options[name as keyof SamplingOptions], range);
   const { temperature, topK, topP } = options;
   if (temperature === 0 && (topK !== 0 || topP !== 1))
-    throw new ConfigError("topK and topP need a temperature", {
+    throw new ConfigError("option-without-effect", "topK and topP need a temperature", {
       expected: "a temperature above 0",
       found: "0: greedy decoding, without sampling",
     });
@@ -100,7 +100,7 @@ function largest(logits: Float32Array): number {
     if (Number.isNaN(logits[id])) break;
   }
   if (!Number.isFinite(logits[best]))
-    throw new DataError("the model's logits are not finite", {
+    throw new DataError("not-finite", "the model's logits are not finite", {
       found: `${logits[best]} for token ${best}`,
       hint: "its weights or the adapter's are damaged, or its training diverged",
     });

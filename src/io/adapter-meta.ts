@@ -71,9 +71,12 @@ export function encodeMeta(meta: AdapterMeta): string {
 export function parseMeta(json: unknown, where: string): AdapterMeta {
   const values = (typeof json === "object" ? json : null) as Record<string, unknown> | null;
   if (values?.format !== "lowrank-adapter")
-    throw new FormatError("the file does not describe an adapter", { where, expected: '"format": "lowrank-adapter"' });
+    throw new FormatError("invalid-adapter-config", "the file does not describe an adapter", {
+      where,
+      expected: '"format": "lowrank-adapter"',
+    });
   if (values.version !== VERSION)
-    throw new FormatError("the adapter was written by another version of Lowrank", {
+    throw new FormatError("unsupported-version", "the adapter was written by another version of Lowrank", {
       where,
       expected: `"version": ${VERSION}`,
       found: String(values.version),
@@ -84,7 +87,7 @@ export function parseMeta(json: unknown, where: string): AdapterMeta {
   const optional: string[] = ["base_fingerprint", ...SIZES.map(([size]) => size)];
   const extra = Object.keys(rest).filter((key) => !keys.includes(key) && !optional.includes(key));
   if (missing.length > 0 || extra.length > 0)
-    throw new FormatError("the adapter's description has missing or unexpected keys", {
+    throw new FormatError("invalid-adapter-config", "the adapter's description has missing or unexpected keys", {
       where,
       expected: keys.join(", "),
       found: [...missing.map((key) => `no ${key}`), ...extra].join(", "),
@@ -107,7 +110,7 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
   parseChoice("objective", objective, OBJECTIVES, where);
   parseChoice("pooling", pooling, POOLINGS, where);
   const refuse = (summary: string, found: unknown) => {
-    throw new ConfigError(summary, { where, found: JSON.stringify(found) });
+    throw new ConfigError("invalid-adapter-config", summary, { where, found: JSON.stringify(found) });
   };
   if (meta.mode === "lora" && meta.lora === null) refuse("mode lora needs a LoRA configuration", null);
   if (meta.mode !== "lora" && meta.lora !== null) refuse(`mode ${meta.mode} has no LoRA configuration`, meta.lora);
@@ -144,7 +147,7 @@ function checkSites(
   where: string,
 ): void {
   const refuse = (summary: string, expected: string, found: unknown) => {
-    throw new FormatError(summary, { where, expected, found: JSON.stringify(found) });
+    throw new FormatError("invalid-adapter-config", summary, { where, expected, found: JSON.stringify(found) });
   };
   if (new Set(sites.map(({ site }) => site)).size < sites.length)
     refuse("a matrix has two adapters", "every site once", sites);

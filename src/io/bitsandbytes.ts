@@ -102,7 +102,7 @@ export async function takeQuantized(
     found.delete(name);
   }
   if (parts.size === 0)
-    throw new FormatError("config.json has a quantization_config, but no matrix is quantised", {
+    throw new FormatError("invalid-quantization", "config.json has a quantization_config, but no matrix is quantised", {
       where,
       expected: `matrices in ${kind}`,
       found: "floats",
@@ -119,15 +119,22 @@ function parseQuantization(settings: unknown, where: string): Kind {
   const { quant_method, load_in_4bit, load_in_8bit, ...others } = settings as Record<string, unknown>;
   // Older versions do not name the method.
   if (quant_method !== undefined && quant_method !== "bitsandbytes")
-    throw new ConfigError(`quant_method = ${JSON.stringify(quant_method)} is not supported`, {
-      where,
-      expected: "bitsandbytes, or a model in floats",
-      hint: "use the original model, or its quantisation by bitsandbytes in NF4 or int8",
-    });
+    throw new ConfigError(
+      "unsupported-quantization",
+      `quant_method = ${JSON.stringify(quant_method)} is not supported`,
+      {
+        where,
+        expected: "bitsandbytes, or a model in floats",
+        hint: "use the original model, or its quantisation by bitsandbytes in NF4 or int8",
+      },
+    );
   if (others.llm_int8_has_fp16_weight === true)
-    throw new ConfigError("llm_int8_has_fp16_weight is not supported", { where, expected: "int8 codes in the file" });
+    throw new ConfigError("unsupported-quantization", "llm_int8_has_fp16_weight is not supported", {
+      where,
+      expected: "int8 codes in the file",
+    });
   if (load_in_4bit === load_in_8bit || ![load_in_4bit, load_in_8bit].includes(true))
-    throw new FormatError("quantization_config is invalid", {
+    throw new FormatError("invalid-quantization", "quantization_config is invalid", {
       where,
       expected: "either load_in_4bit or load_in_8bit",
       found: JSON.stringify({ load_in_4bit, load_in_8bit }),
@@ -160,7 +167,12 @@ class Parts {
     found: string,
     hint = "copy the model's files together, of one version",
   ): FormatError {
-    return new FormatError(`${this.name}: ${what}`, { where: this.where, expected, found, hint });
+    return new FormatError("invalid-quantization", `${this.name}: ${what}`, {
+      where: this.where,
+      expected,
+      found,
+      hint,
+    });
   }
 
   /** What is stored as `part`. Throws FormatError unless it is of this type and shape. */
@@ -199,7 +211,7 @@ interface State {
 async function readState(parts: Parts): Promise<State> {
   const given = [...parts.beside.keys()].find((part) => part.startsWith("quant_state.") && part !== STATE) ?? STATE;
   const unsupported = (what: string, found: string, expected: string) =>
-    new ConfigError(`${parts.name}: ${what} ${found} is not supported`, {
+    new ConfigError("unsupported-quantization", `${parts.name}: ${what} ${found} is not supported`, {
       where: parts.where,
       expected,
       hint: "quantise the model again, with bnb_4bit_quant_type nf4 and the other settings at their defaults",
@@ -317,7 +329,7 @@ async function openInt8(parts: Parts): Promise<Matrix> {
     async load() {
       const order = format ? (await readBytes(format))[0]! : 0;
       if (order !== 0)
-        throw new ConfigError(`${parts.name}: weight_format ${order} is not supported`, {
+        throw new ConfigError("unsupported-quantization", `${parts.name}: weight_format ${order} is not supported`, {
           where: parts.where,
           expected: "0, rows one behind the other",
           hint: "write the model with a newer bitsandbytes",

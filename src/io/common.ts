@@ -37,7 +37,11 @@ export function checkKinds(object: object, kinds: Record<string, Kind | `${Kind}
     if (value === undefined && kind.endsWith("?")) continue;
     const [expected, is] = KINDS[kind.replace("?", "") as Kind];
     if (!is(value))
-      throw new FormatError(`${key} is invalid`, { where, expected, found: JSON.stringify(value) ?? "nothing" });
+      throw new FormatError("invalid-field", `${key} is invalid`, {
+        where,
+        expected,
+        found: JSON.stringify(value) ?? "nothing",
+      });
   }
 }
 

@@ -72,7 +72,7 @@ async function fetchWhole(part: string, wanted: Wanted, report: Report, options:
     const bytes = await fileSize(part);
     if (bytes === 0) throw cause;
     const hint = `run the same command again: it resumes the download after ${bytes} of ${size} bytes`;
-    throw new DownloadError(cause.message.split("\n")[0]!, { ...cause.details, hint, cause });
+    throw new DownloadError(cause.code, cause.message.split("\n")[0]!, { ...cause.details, hint, cause });
   }
 }
 
@@ -97,7 +97,7 @@ async function fetchRest(
     const resumes = status === 206 && Number(/^bytes (\d+)-/.exec(received.get("content-range") ?? "")?.[1]) === start;
     if (!resumes && start > 0 && (ok || status === 416)) await remove(part);
     if (status === 416 || (status === 206 && !resumes))
-      throw new Broken("the server did not resume the file", {
+      throw new Broken("resume-refused", "the server did not resume the file", {
         where: url,
         expected: `bytes from ${start}`,
         found: `status ${status}`,
@@ -109,7 +109,7 @@ async function fetchRest(
     const loaded = await receive(answer, part, wanted, until, report, options);
     if (loaded > size) return refuse(part, wanted, `${size} bytes`, "more");
     if (loaded < size)
-      throw new Broken("the connection ended early", {
+      throw new Broken("connection-interrupted", "the connection ended early", {
         where: url,
         expected: `${size} bytes`,
         found: `${loaded} bytes`,
@@ -135,7 +135,7 @@ async function receive(
       loaded += piece.length;
       if (loaded > size) break;
       if (performance.now() > until)
-        throw new DownloadError("the download takes too long", {
+        throw new DownloadError("server-too-slow", "the download takes too long", {
           where: url,
           expected: `at most ${LONGEST / 3600_000} hours`,
           found: `${loaded} bytes`,
@@ -159,7 +159,7 @@ async function check(path: string, wanted: Wanted): Promise<void> {
 
 async function refuse(path: string, { url }: Wanted, expected: string, found: string): Promise<never> {
   await remove(path);
-  throw new DownloadError("the downloaded file is damaged or has changed on the server", {
+  throw new DownloadError("hash-mismatch", "the downloaded file is damaged or has changed on the server", {
     where: url,
     expected,
     found,
@@ -190,7 +190,10 @@ function refusal(status: number, url: string): DownloadError {
     429: "too many requests: try again later",
   };
   const found = meaning[status] ?? (status >= 500 ? "server error: try again later" : "an unexpected response");
-  return new DownloadError("the server refused the file", { where: url, found: `${status}: ${found}` });
+  return new DownloadError("request-refused", "the server refused the file", {
+    where: url,
+    found: `${status}: ${found}`,
+  });
 }
 
 /** Runs `work`, which writes to the disk. Throws DownloadError if that fails, the signal's reason if aborted. */
@@ -199,7 +202,7 @@ export async function writing<T>(path: string, work: () => Promise<T>, signal?: 
     return await work();
   } catch (cause) {
     if (cause instanceof LowrankError || signal?.aborted) throw cause;
-    throw new DownloadError("the download cannot be written to the disk", {
+    throw new DownloadError("write-failed", "the download cannot be written to the disk", {
       where: path,
       found: (cause as Error).message,
       hint: "free some space, or set LOWRANK_CACHE or HF_HOME to another directory",

@@ -102,7 +102,7 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
     const find = (name: string) => {
       const found = stored.get(name);
       if (found === undefined)
-        throw new FormatError(`there is no tensor ${name}`, {
+        throw new FormatError("no-such-tensor", `there is no tensor ${name}`, {
           where,
           ...(name === LM_HEAD && {
             hint: "its config has tie_word_embeddings = false: a language model needs a head",
@@ -112,7 +112,10 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
     };
     const requireOpen = () => {
       if (isClosed)
-        throw new ConfigError("the model is closed", { where: directory, hint: "close it after its last use" });
+        throw new ConfigError("already-destroyed", "the model is closed", {
+          where: directory,
+          hint: "close it after its last use",
+        });
     };
     let isClosed = false;
     const close = async () => {
@@ -158,7 +161,7 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
 export async function describeModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
   const directory = await resolveModel(nameOrDirectory, options, false);
   const refuse = () => {
-    throw new ConfigError("the weights of this model were not opened", { where: directory });
+    throw new ConfigError("weights-not-opened", "the weights of this model were not opened", { where: directory });
   };
   const { config, vocabulary } = await readDescription(directory);
   return {
@@ -198,7 +201,7 @@ async function requireFiles(directory: string): Promise<void> {
   if (!(await has(WEIGHTS)) && !(await has(SHARDS_INDEX))) missing.push(WEIGHTS);
   if (missing.length === 0) return;
   if (!(await exists(directory)))
-    throw new ConfigError("the model directory does not exist", {
+    throw new ConfigError("no-such-model", "the model directory does not exist", {
       where: directory,
       hint: `shipped models: ${SHIPPED_MODELS.join(", ")}`,
     });
@@ -206,6 +209,7 @@ async function requireFiles(directory: string): Promise<void> {
   for (const file of ["pytorch_model.bin", "pytorch_model.bin.index.json"]) if (await has(file)) pickled.push(file);
   if (missing[0] === WEIGHTS && pickled.length > 0)
     throw new ConfigError(
+      "pickled-weights",
       `${pickled[0]!.replace(".index.json", "")} is not supported: it can run code when it is read`,
       {
         where: directory,
@@ -216,7 +220,10 @@ async function requireFiles(directory: string): Promise<void> {
   let hint = "put the model's files, in Hugging Face's layout, into that directory";
   if ((await has("adapter_config.json")) || (await has("lowrank.json")))
     hint = "this is a trained adapter: give the directory of its base model instead";
-  throw new ConfigError(`the model directory lacks ${missing.join(" and ")}`, { where: directory, hint });
+  throw new ConfigError("missing-model-files", `the model directory lacks ${missing.join(" and ")}`, {
+    where: directory,
+    hint,
+  });
 }
 
 /** The command that writes a directory's PyTorch weights as safetensors. */
@@ -242,7 +249,10 @@ function namedTensors({ files, where }: TensorFiles): Map<string, Stored> {
     const name = key.replace(/^transformer\./, "");
     const other = found.get(name);
     if (other !== undefined)
-      throw new FormatError(`duplicate tensor ${name}`, { where, found: `${other.key} and ${key}` });
+      throw new FormatError("duplicate-tensor", `duplicate tensor ${name}`, {
+        where,
+        found: `${other.key} and ${key}`,
+      });
     found.set(name, { file, key, info: file.info(key) });
   }
   return found;
@@ -258,7 +268,7 @@ function matchTensors(
   const expected = baseShapes(config);
   const missing = [...expected.keys()].filter((name) => !found.has(name));
   if (missing.length > 0)
-    throw new FormatError(`the model file lacks ${count(missing, "tensor")}`, {
+    throw new FormatError("wrong-tensors", `the model file lacks ${count(missing, "tensor")}`, {
       where,
       expected: nameList(missing),
       found: nameList([...found.keys()]),
@@ -267,7 +277,7 @@ function matchTensors(
   for (const [name, shape] of lmHeadShapes(config)) if (found.has(name)) expected.set(name, shape);
   const extra = [...found.keys()].filter((name) => !expected.has(name) && name !== HEAD && !IGNORED.test(name));
   if (extra.length > 0)
-    throw new FormatError(`the model file has ${count(extra, "unexpected tensor")}`, {
+    throw new FormatError("wrong-tensors", `the model file has ${count(extra, "unexpected tensor")}`, {
       where,
       expected: `n_layer = ${config.n_layer} blocks`,
       found: nameList(extra),
@@ -282,7 +292,11 @@ function matchTensors(
     const { dtype, shape: given } = found.get(name)!.info;
     checkShape(name, given, shape, where);
     if (!(FLOATS as readonly Dtype[]).includes(dtype))
-      throw new FormatError(`${name} has the wrong element type`, { where, expected: FLOATS.join(", "), found: dtype });
+      throw new FormatError("wrong-dtype", `${name} has the wrong element type`, {
+        where,
+        expected: FLOATS.join(", "),
+        found: dtype,
+      });
   }
   return new Map([...expected.keys()].map((name) => [name, found.get(name)!]));
 }
@@ -290,7 +304,7 @@ function matchTensors(
 function checkShape(name: string, found: Shape, expected: Shape, where: string): void {
   if (sameShape(found, expected)) return;
   const isTransposed = expected.length === 2 && sameShape([...found].reverse(), expected);
-  throw new FormatError(`${name} has the wrong shape`, {
+  throw new FormatError("wrong-shape", `${name} has the wrong shape`, {
     where,
     expected: showShape(expected),
     found: showShape(found),

@@ -90,7 +90,7 @@ async function cachedTree(repository: Repository, reference: string): Promise<Tr
 }
 
 function notCached(name: string, what: string): DownloadError {
-  return new DownloadError(`the data set "${name}" is not in the cache, and HF_HUB_OFFLINE is set`, {
+  return new DownloadError("not-in-cache", `the data set "${name}" is not in the cache, and HF_HUB_OFFLINE is set`, {
     where: hubCacheDirectory(),
     expected: `${what} of ${name} in the hub's cache`,
     hint: "unset HF_HUB_OFFLINE to download it, or copy the cache from another machine",
@@ -153,7 +153,7 @@ async function listFiles(
   // Pages follow each other by the server's links: the token is for the hub alone.
   const page: typeof fetch = (url, init) => {
     if (++pages > LIMITS.hubPages)
-      throw new DownloadError("the data set has too many files", {
+      throw new DownloadError("exceeds-limit", "the data set has too many files", {
         where: repository.name,
         expected: `a list of at most ${LIMITS.hubPages} pages`,
         hint: "download the files that you need, and give them with --data, or --train, --val and --test",
@@ -166,7 +166,9 @@ async function listFiles(
       const { type, path, size, oid, lfs, xetHash } = file;
       if (type === "directory") continue;
       if (typeof path !== "string" || !Number.isSafeInteger(size) || typeof oid !== "string")
-        throw new DownloadError("the hub reports an invalid list of files", { where: repository.name });
+        throw new DownloadError("invalid-hub-answer", "the hub reports an invalid list of files", {
+          where: repository.name,
+        });
       files.push({
         path,
         size: lfs?.size ?? size,
@@ -212,7 +214,7 @@ async function readTree(path: string): Promise<TreeFile[] | undefined> {
     const json = (await readJson(path)) as { format_version?: unknown; files: Record<string, Entry> };
     if (json.format_version !== 1) return undefined;
     return Object.entries(json.files).map(([file, { size, blob_id, lfs_sha256 }]) => {
-      if (!Number.isSafeInteger(size)) throw new FormatError("no size", { where: path });
+      if (!Number.isSafeInteger(size)) throw new FormatError("invalid-field", "no size", { where: path });
       return { path: file, size, oid: blob_id, ...(lfs_sha256 === undefined ? {} : { lfs: { oid: lfs_sha256 } }) };
     });
   } catch {
@@ -226,7 +228,7 @@ function checkPath(name: string, path: string): void {
     .split("/")
     .every((part) => part !== "" && part !== "." && part !== ".." && !/[\\\p{Cc}]/u.test(part));
   if (!isPlain || /^[a-z]:/i.test(path))
-    throw new DownloadError("the hub reports an invalid path", { where: name, found: path });
+    throw new DownloadError("invalid-hub-answer", "the hub reports an invalid path", { where: name, found: path });
 }
 
 /** Downloads files and links them when all are complete: a snapshot never has only some of a set. */

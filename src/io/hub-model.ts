@@ -56,18 +56,22 @@ export async function resolveHubModel(
   const cached = await cachedSnapshot(hubName, weights);
   if (cached !== undefined) return cached;
   if (isOffline())
-    throw new DownloadError(`the model "${nameOrDirectory}" is not in the cache, and HF_HUB_OFFLINE is set`, {
-      where: hubCacheDirectory(),
-      expected: `a directory of that name, or ${hubName} in the hub's cache`,
-      found: "neither",
-      hint: "unset HF_HUB_OFFLINE to download it, or copy the cache from another machine",
-    });
+    throw new DownloadError(
+      "not-in-cache",
+      `the model "${nameOrDirectory}" is not in the cache, and HF_HUB_OFFLINE is set`,
+      {
+        where: hubCacheDirectory(),
+        expected: `a directory of that name, or ${hubName} in the hub's cache`,
+        found: "neither",
+        hint: "unset HF_HUB_OFFLINE to download it, or copy the cache from another machine",
+      },
+    );
   return downloadSnapshot(hubName, options, weights);
 }
 
 function unknownModel(name: string, shipped: readonly string[]): ConfigError {
   const known = [...shipped, ...Object.keys(HUB_MODELS)];
-  return new ConfigError(`there is no model "${name}"`, {
+  return new ConfigError("no-such-model", `there is no model "${name}"`, {
     expected: `a directory with config.json and model.safetensors, owner/name on the hub, or one of: ${known.join(", ")}`,
     found: "no directory and no known model with that name",
     ...didYouMean(name, known),
@@ -170,7 +174,7 @@ async function findShards(
   const found = await find(shards);
   const missing = shards.filter((shard) => !found.has(shard));
   if (missing.length > 0)
-    throw new ConfigError(`the model ${name} lacks ${missing.length} of ${shards.length} shards`, {
+    throw new ConfigError("missing-shards", `the model ${name} lacks ${missing.length} of ${shards.length} shards`, {
       where: index,
       expected: nameList(shards),
       found: `no ${nameList(missing)}`,
@@ -178,7 +182,7 @@ async function findShards(
   const files = shards.map((shard) => hubFile(name, found.get(shard)!, LIMITS.weights));
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   if (bytes > LIMITS.weights)
-    throw new ConfigError(`the shards of the model ${name} are too large`, {
+    throw new ConfigError("exceeds-limit", `the shards of the model ${name} are too large`, {
       expected: `at most ${LIMITS.weights} bytes`,
       found: `${bytes} bytes`,
     });
@@ -189,7 +193,7 @@ function checkPinned(name: string, file: HubFile): HubFile {
   const where = `${name}/${file.path}`;
   const known = PINNED[where];
   if (known !== undefined && known !== file.etag)
-    throw new DownloadError("the file on the hub differs from the known one", {
+    throw new DownloadError("hash-mismatch", "the file on the hub differs from the known one", {
       where,
       expected: `sha256 ${known}`,
       found: `sha256 ${file.etag}`,
@@ -211,7 +215,7 @@ function requireNeeded(name: string, files: readonly string[]): void {
       `python -c "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; n='${name}'; ` +
       "M.from_pretrained(n).save_pretrained('gpt2-here'); T.from_pretrained(n).save_pretrained('gpt2-here')\"; " +
       "then --model gpt2-here";
-  throw new ConfigError(`the model ${name} lacks ${missing.join(" and ")}`, {
+  throw new ConfigError("missing-model-files", `the model ${name} lacks ${missing.join(" and ")}`, {
     where: name,
     expected: `config.json, and ${WEIGHTS} or ${SHARDS_INDEX}`,
     found: nameList(files),

@@ -64,7 +64,7 @@ export async function downloading<T>(
   } catch (error) {
     if (!(error instanceof DownloadError)) throw error;
     const [summary] = error.message.split("\n");
-    throw new DownloadError(`cannot download the ${WORDS[type]} "${name}": ${summary}`, {
+    throw new DownloadError(error.code, `cannot download the ${WORDS[type]} "${name}": ${summary}`, {
       ...error.details,
       cause: error,
     });
@@ -81,7 +81,7 @@ export interface HubAccess {
 export async function hubAccess(options: DownloadOptions): Promise<HubAccess> {
   const token = await accessToken();
   if (token !== undefined && !token.startsWith("hf_"))
-    throw new ConfigError("the access token of the hub is invalid", {
+    throw new ConfigError("invalid-access-token", "the access token of the hub is invalid", {
       where: "HF_TOKEN, or the file token in HF_HOME",
       expected: "a token that starts with hf_",
       found: `${token.length} other characters`,
@@ -127,7 +127,7 @@ export async function asking<T>(
 /** The commit that the hub reports for a branch. */
 export function checkedRevision({ name }: Repository, sha: unknown): string {
   if (typeof sha === "string" && COMMIT.test(sha)) return sha;
-  throw new DownloadError("the hub reports no valid revision", { where: name, found: show(sha) });
+  throw new DownloadError("invalid-hub-answer", "the hub reports no valid revision", { where: name, found: show(sha) });
 }
 
 /** A value of a response, for a message. */
@@ -153,13 +153,13 @@ export function hubFile(
   const where = `${name}/${path}`;
   const digits = lfs ? 64 : 40;
   if (typeof hex !== "string" || hex.length !== digits || !/^[0-9a-f]+$/.test(hex))
-    throw new DownloadError("the hub reports no valid hash for a file", {
+    throw new DownloadError("invalid-hub-answer", "the hub reports no valid hash for a file", {
       where,
       expected: `${digits} hexadecimal digits`,
       found: show(hex),
     });
   if (!(Number.isSafeInteger(size) && size >= 0 && size <= most))
-    throw new DownloadError("the hub reports an invalid file size", {
+    throw new DownloadError("invalid-hub-answer", "the hub reports an invalid file size", {
       where,
       expected: `at most ${most} bytes`,
       found: show(size),
@@ -200,7 +200,7 @@ function hubError(repository: Repository, access: HubAccess, cause: unknown): un
   const { statusCode: status, message } = cause as { statusCode?: number; message: string };
   const where = repositoryPage(repository, access);
   if (status === undefined)
-    return new DownloadError("the server is not a Hugging Face hub", {
+    return new DownloadError("not-a-hub", "the server is not a Hugging Face hub", {
       where,
       found: message,
       hint: "check HF_ENDPOINT",
@@ -212,7 +212,7 @@ function hubError(repository: Repository, access: HubAccess, cause: unknown): un
   if (status === 401 || status === 404) {
     const near = nearestRepository({ type, name });
     const isPage = platformName === "browser";
-    return new DownloadError(`there is no such ${WORDS[type]} on the hub, or no access to it`, {
+    return new DownloadError("no-such-repository", `there is no such ${WORDS[type]} on the hub, or no access to it`, {
       where,
       found: `status ${status}`,
       hint:
@@ -223,7 +223,7 @@ function hubError(repository: Repository, access: HubAccess, cause: unknown): un
       cause,
     });
   }
-  return new DownloadError("the request to the hub failed", {
+  return new DownloadError("request-refused", "the request to the hub failed", {
     where,
     found: `status ${status}`,
     hint: "try again later",
@@ -243,7 +243,7 @@ function login(): string {
 
 /** The error for gated files: only those who have accepted the owner's terms may read them. */
 function gated(repository: Repository, access: HubAccess, status: number, cause?: unknown): DownloadError {
-  return new DownloadError(`the ${WORDS[repository.type]} is gated`, {
+  return new DownloadError("gated-repository", `the ${WORDS[repository.type]} is gated`, {
     where: repositoryPage(repository, access),
     found: `status ${status}`,
     hint:

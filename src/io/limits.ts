@@ -65,7 +65,7 @@ export function parseJson(bytes: Uint8Array, where: string, summary = "not a JSO
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
-    throw new FormatError(summary, { where, found: (cause as Error).message, cause });
+    throw new FormatError("invalid-json", summary, { where, found: (cause as Error).message, cause });
   }
 }
 
@@ -93,14 +93,14 @@ export function countKeys(bytes: Uint8Array, where: string, most = Number.POSITI
     else if (sign === COMMA) commas++;
     else if (sign === CLOSE_LIST || sign === CLOSE_OBJECT) depth--;
     else if ((sign === OPEN_LIST || sign === OPEN_OBJECT) && ++depth > LIMITS.jsonDepth)
-      throw new FormatError("the JSON is nested too deeply", {
+      throw new FormatError("exceeds-limit", "the JSON is nested too deeply", {
         where,
         expected: `at most ${LIMITS.jsonDepth} nested lists and objects`,
         found: `one more at byte ${at}`,
       });
   }
   if (commas > most)
-    throw new FormatError("the file has too many values", {
+    throw new FormatError("exceeds-limit", "the file has too many values", {
       where,
       expected: `at most ${most} commas`,
       found: String(commas),

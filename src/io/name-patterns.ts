@@ -18,7 +18,7 @@ function attempt<T>(pattern: string, { setting, where }: Place, body: () => T): 
     return body();
   } catch (cause) {
     if (!(cause instanceof ExpressionError)) throw cause;
-    throw new ConfigError(`unsupported regular expression in ${setting}: ${cause.message}`, {
+    throw new ConfigError("unsupported-pattern", `unsupported regular expression in ${setting}: ${cause.message}`, {
       where,
       expected: "names, or a Python regular expression without lookaround and backreferences",
       found: pattern,

@@ -73,7 +73,7 @@ async function checkBase(meta: AdapterMeta, checkpoint: GPT2Checkpoint, where: s
   if (expected === undefined) return;
   const found = await fingerprint(checkpoint);
   if (found === expected) return;
-  throw new ConfigError("the adapter belongs to another base model", {
+  throw new ConfigError("wrong-base-model", "the adapter belongs to another base model", {
     where,
     expected: `${base_model}, fingerprint ${expected.slice(0, 12)}`,
     found: `${checkpoint.directory}, fingerprint ${found.slice(0, 12)}`,
@@ -120,7 +120,7 @@ async function openBase(
     return await loadModel(named ?? "", options);
   } catch (cause) {
     if (!(cause instanceof ConfigError)) throw cause;
-    throw new ConfigError("the base model of the adapter was not found", {
+    throw new ConfigError("base-model-not-found", "the base model of the adapter was not found", {
       where: directory,
       expected: `a GPT-2 model at ${named || "the path in the adapter's configuration, which is empty"}`,
       found: cause.message.split("\n")[0]!,

@@ -72,7 +72,10 @@ const DEFAULTS: PeftConfig = { r: 8, lora_alpha: 8, target_modules: ["c_attn"] }
 /** The settings of a parsed adapter_config.json that are not null. Throws FormatError if it is not an object. */
 export function givenSettings(json: unknown, where: string): PeftConfig {
   if (typeof json !== "object" || json === null || Array.isArray(json))
-    throw new FormatError("the adapter's configuration is not a JSON object", { where, found: show(json) });
+    throw new FormatError("invalid-adapter-config", "the adapter's configuration is not a JSON object", {
+      where,
+      found: show(json),
+    });
   return Object.fromEntries(Object.entries(json).filter(([, value]) => value !== null));
 }
 
@@ -116,36 +119,43 @@ export async function parsePeftConfig(json: unknown, model: GPT2Config, where: s
     .map((name): PeftModule => {
       const r = moduleRank(name);
       if (!Number.isSafeInteger(r) || r < 1)
-        throw new FormatError("the rank r is invalid", {
+        throw new FormatError("invalid-adapter-config", "the rank r is invalid", {
           where,
           expected: "an integer of 1 or more",
           found: show(r),
         });
       const scale = loraScale({ ...lora, r, lora_alpha: moduleAlpha(name) });
       if (!Number.isFinite(Math.fround(scale)))
-        throw new FormatError(`the scale of ${name} overflows float32`, { where, found: show(scale) });
+        throw new FormatError("invalid-adapter-config", `the scale of ${name} overflows float32`, {
+          where,
+          found: show(scale),
+        });
       return { name, r, scale };
     });
   if (adapted.length === 0)
-    throw new ConfigError("target_modules matches no matrix of the model", {
+    throw new ConfigError("no-matching-target", "target_modules matches no matrix of the model", {
       where,
       expected: "some of c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj",
       found: show(config.target_modules),
     });
   const unsupported = ["transformer.wte", "transformer.wpe"].find((name) => isTarget(name));
   if (unsupported !== undefined)
-    throw new ConfigError(`an adapter on ${unsupported} is not supported`, {
+    throw new ConfigError("unsupported-adapter-config", `an adapter on ${unsupported} is not supported`, {
       where,
       found: show(config.target_modules),
     });
   const isTied = task !== "SEQ_CLS" && model.tie_word_embeddings !== false;
   const untied = ["transformer.wte", "lm_head"].find((name) => isTied && saves(name));
   if (untied !== undefined)
-    throw new ConfigError(`${untied} in modules_to_save is not supported for a language model`, {
-      where,
-      expected: "the token table and the head to stay tied",
-      hint: "it is where the base model's config has tie_word_embeddings = false",
-    });
+    throw new ConfigError(
+      "unsupported-adapter-config",
+      `${untied} in modules_to_save is not supported for a language model`,
+      {
+        where,
+        expected: "the token table and the head to stay tied",
+        hint: "it is where the base model's config has tie_word_embeddings = false",
+      },
+    );
   return { task, adapted, biases: config.bias === "lora_only", saves, lora };
 }
 
@@ -177,7 +187,7 @@ function candidates({ n_layer }: GPT2Config, task: PeftPlan["task"]): string[] {
 export function refuseVariants(config: PeftConfig, { method, plain, known }: Rules, where: string): void {
   for (const [key, allowed] of Object.entries(plain))
     if (config[key] !== undefined && !allowed.includes(config[key]))
-      throw new ConfigError(`PEFT's ${key} = ${show(config[key])} is not supported`, {
+      throw new ConfigError("unsupported-adapter-config", `PEFT's ${key} = ${show(config[key])} is not supported`, {
         where,
         expected: allowed.map(show).join(" or "),
       });
@@ -185,6 +195,7 @@ export function refuseVariants(config: PeftConfig, { method, plain, known }: Rul
   const variants = Object.keys(config).filter((key) => !names.has(key) && !isEmpty(config[key]));
   if (variants.length > 0)
     throw new ConfigError(
+      "unsupported-adapter-config",
       `PEFT's ${variants.map((key) => `${key} = ${show(config[key])}`).join(", ")} is not supported`,
       {
         where,
@@ -202,7 +213,7 @@ function targetMatcher(source: Source, toSave: readonly string[]): (module: stri
   const { target_modules: targets } = config;
   const layers = layerMatcher(source);
   if (typeof targets === "string" && layers !== undefined)
-    throw new ConfigError("layers_to_transform needs target_modules as a list", {
+    throw new ConfigError("unsupported-adapter-config", "layers_to_transform needs target_modules as a list", {
       where,
       expected: "target_modules as a list of names",
       found: show(targets),
@@ -231,7 +242,10 @@ function layerMatcher(source: Source): ((module: string) => boolean) | undefined
   const { layers_to_transform: wanted, layers_pattern: named } = config;
   const layers: unknown = typeof wanted === "number" ? [wanted] : (wanted ?? []);
   if (!Array.isArray(layers) || !layers.every(Number.isInteger))
-    throw new FormatError("layers_to_transform is not a list of integers", { where, found: show(wanted) });
+    throw new FormatError("invalid-adapter-config", "layers_to_transform is not a list of integers", {
+      where,
+      found: show(wanted),
+    });
   const patterns = typeof named === "string" ? (named === "" ? [] : [named]) : strings(source, "layers_pattern");
   if (layers.length === 0) return undefined;
   const layerIndex = layerFinder(patterns, { setting: "layers_pattern", where }, effort);
@@ -244,7 +258,10 @@ function patternNumber(source: Source, setting: string, usual: string): (module:
   const { config, where, effort } = source;
   const pattern = config[setting] ?? {};
   if (typeof pattern !== "object" || Array.isArray(pattern))
-    throw new FormatError(`${setting} is not an object of names and numbers`, { where, found: show(pattern) });
+    throw new FormatError("invalid-adapter-config", `${setting} is not an object of names and numbers`, {
+      where,
+      found: show(pattern),
+    });
   const values = new Map(Object.entries(pattern));
   checkCount(setting, values.size, where);
   const matchingKey = firstKey([...values.keys()], { setting, where }, effort);
@@ -252,25 +269,29 @@ function patternNumber(source: Source, setting: string, usual: string): (module:
     const key = matchingKey(module);
     const value = key === undefined ? config[usual] : values.get(key);
     if (typeof value === "number" && Number.isFinite(value)) return value;
-    throw new FormatError(`${key === undefined ? usual : setting} has no number for ${module}`, {
-      where,
-      expected: "a number",
-      found: show(value),
-    });
+    throw new FormatError(
+      "invalid-adapter-config",
+      `${key === undefined ? usual : setting} has no number for ${module}`,
+      {
+        where,
+        expected: "a number",
+        found: show(value),
+      },
+    );
   };
 }
 
 function strings({ config, where }: Source, setting: string): string[] {
   const value = config[setting] ?? [];
   if (!Array.isArray(value) || !value.every((one) => typeof one === "string"))
-    throw new FormatError(`${setting} is not a list of names`, { where, found: show(value) });
+    throw new FormatError("invalid-adapter-config", `${setting} is not a list of names`, { where, found: show(value) });
   checkCount(setting, value.length, where);
   return value;
 }
 
 function checkCount(setting: string, count: number, where: string): void {
   if (count > LIMITS.names)
-    throw new FormatError(`${setting} has too many names`, {
+    throw new FormatError("invalid-adapter-config", `${setting} has too many names`, {
       where,
       expected: `at most ${LIMITS.names}`,
       found: String(count),

@@ -59,7 +59,7 @@ export interface PeftForm {
 export function readBaseModel(json: unknown, key: string, where: string): string {
   const name = (json as Record<string, unknown> | null)?.[key] ?? "";
   if (typeof name === "string") return name;
-  throw new FormatError(`${key} is not a string`, { where, found: JSON.stringify(name) });
+  throw new FormatError("invalid-adapter-config", `${key} is not a string`, { where, found: JSON.stringify(name) });
 }
 
 /** PEFT's names for a classifier's head, which it saves whole: GPT-2 has a `score`. */

@@ -35,13 +35,17 @@ export function importVirtual(
   checkKinds(settings, { task_type: "text", num_virtual_tokens: "size", modules_to_save: "texts?" }, where);
   const { task_type, num_virtual_tokens, modules_to_save = [] } = settings as unknown as Settings;
   if (modules_to_save.some((module) => !HEADS.includes(module)))
-    throw new ConfigError(`PEFT's modules_to_save = ${show(modules_to_save)} is not supported`, {
-      where,
-      expected: `nothing but the head (${HEADS.join(", ")}) to be trained beside the virtual tokens`,
-    });
+    throw new ConfigError(
+      "unsupported-adapter-config",
+      `PEFT's modules_to_save = ${show(modules_to_save)} is not supported`,
+      {
+        where,
+        expected: `nothing but the head (${HEADS.join(", ")}) to be trained beside the virtual tokens`,
+      },
+    );
   for (const [key, value] of Object.entries(dimensions(config)))
     if (settings[key] !== undefined && settings[key] !== value)
-      throw new ConfigError("the adapter belongs to another base model", {
+      throw new ConfigError("wrong-base-model", "the adapter belongs to another base model", {
         where,
         expected: `${key} = ${show(settings[key])}`,
         found: `${key} = ${value} (${directory})`,

@@ -64,7 +64,7 @@ export async function importPeft(
 function peftMode(type: unknown, where: string): PeftMode {
   const found = Object.entries(PEFT_TYPES).find(([, name]) => name === type);
   if (found) return found[0] as PeftMode;
-  throw new ConfigError(`PEFT's peft_type = ${show(type)} is not supported`, {
+  throw new ConfigError("unsupported-adapter-config", `PEFT's peft_type = ${show(type)} is not supported`, {
     where,
     expected: Object.values(PEFT_TYPES).map(show).join(" or "),
   });
@@ -136,9 +136,13 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
     entries.set(`${PREFIX}${theirName(name)}`, { name, shape });
   }
   if (classifies && score === undefined && !plan.saves("score"))
-    throw new ConfigError("the adapter of score needs a score.weight, which the base model does not have", {
-      hint: "give the model that the adapter was trained on",
-    });
+    throw new ConfigError(
+      "wrong-base-model",
+      "the adapter of score needs a score.weight, which the base model does not have",
+      {
+        hint: "give the model that the adapter was trained on",
+      },
+    );
   if (classifies && plan.saves("score")) entries.set(SCORE, headEntry(classes, config));
   return { entries, sites, modulesToSave };
 }
@@ -153,7 +157,7 @@ function take(peft: ReadonlyMap<string, Shape>, plan: ImportPlan, where: string)
   const extra = [...peft.keys()].filter((key) => !fileKeys.has(key));
   if (missing.length > 0 || extra.length > 0) {
     const hint = hintFor(missing, extra, plan);
-    throw new FormatError("the adapter's tensors do not match its configuration", {
+    throw new FormatError("wrong-tensors", "the adapter's tensors do not match its configuration", {
       where,
       expected: missing.length > 0 ? `also ${nameList(missing)}` : "no others",
       found: extra.length > 0 ? `also ${nameList(extra)}` : peft.size > 0 ? "no others" : "no tensors",
@@ -170,11 +174,15 @@ function take(peft: ReadonlyMap<string, Shape>, plan: ImportPlan, where: string)
     out.set(name, key);
   }
   if (wrong.length > 0)
-    throw new FormatError("the shapes of the adapter's tensors do not match its configuration and the base model", {
-      where,
-      found: nameList(wrong),
-      hint: `check ${decisive.shapes}, and that the base model has the right size`,
-    });
+    throw new FormatError(
+      "wrong-shape",
+      "the shapes of the adapter's tensors do not match its configuration and the base model",
+      {
+        where,
+        found: nameList(wrong),
+        hint: `check ${decisive.shapes}, and that the base model has the right size`,
+      },
+    );
   return out;
 }
 

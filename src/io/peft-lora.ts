@@ -234,7 +234,7 @@ function split(module: Module, A: NamedTensor, B: NamedTensor, into: Tensors, wh
         const value = B.data[i * r + at + k]!;
         if (i >= row && i < row + rows) data[(i - row) * rank + k] = value;
         else if (value !== 0)
-          throw new FormatError(`${factorName(module, "B")} is not block-diagonal`, {
+          throw new FormatError("damaged-adapter", `${factorName(module, "B")} is not block-diagonal`, {
             where,
             expected: `0 at row ${i}, column ${at + k}: q, k and v have separate adapters`,
             found: String(value),

@@ -47,7 +47,7 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   if (!(await has(META))) {
     const peft = await has(PEFT_CONFIG);
     if (peft && base !== undefined) return readPeft(directory, base);
-    throw new ConfigError("there is no trained model in this directory", {
+    throw new ConfigError("not-an-adapter", "there is no trained model in this directory", {
       where: directory,
       expected: `${META}, which training writes`,
       found: (await exists(directory)) ? await describeContents(directory) : "no such directory",
@@ -83,7 +83,7 @@ const DIMENSIONS = [
 function checkBase(meta: AdapterMeta, { config, directory = "the given base model" }: PeftBase, where: string): void {
   for (const key of DIMENSIONS)
     if (config[key] !== meta.model[key])
-      throw new ConfigError("the adapter belongs to another base model", {
+      throw new ConfigError("wrong-base-model", "the adapter belongs to another base model", {
         where,
         expected: `${key} = ${meta.model[key] ?? "the default"} (${meta.base_model})`,
         found: `${key} = ${config[key] ?? "the default"} (${directory})`,
@@ -119,7 +119,7 @@ async function compareHead(file: SafetensorsFile, { config, lmHead }: PeftBase, 
   const fits = sameShape(file.info(HEAD_COPY).shape, [config.vocab_size, config.n_embd]);
   const [copy, table] = fits ? [await file.readF32(HEAD_COPY), await lmHead!()] : [];
   if (copy?.every((value, i) => value === table![i])) return;
-  throw new FormatError("the head in the adapter differs from the base model's", {
+  throw new FormatError("damaged-adapter", "the head in the adapter differs from the base model's", {
     where,
     expected: `${HEAD_COPY} equal to the base model's head`,
     found: fits ? "other values" : `the shape ${showShape(file.info(HEAD_COPY).shape)}`,
@@ -163,7 +163,8 @@ async function readTensor(file: SafetensorsFile, name: string): Promise<NamedTen
 const REMEDY = "copy the adapter again from where it came from, or train again: the file may be truncated";
 
 async function withFile<T>(path: string, body: (file: SafetensorsFile) => Promise<T>): Promise<T> {
-  if (!(await exists(path))) throw new FormatError("a file of the trained model is missing", { expected: path });
+  if (!(await exists(path)))
+    throw new FormatError("damaged-adapter", "a file of the trained model is missing", { expected: path });
   const reader = await openFile(path);
   try {
     return await body(await SafetensorsFile.open(reader, REMEDY));
@@ -180,7 +181,7 @@ export function checkShapes(
   const missing = [...expected.keys()].filter((name) => !found.has(name));
   const extra = [...found.keys()].filter((name) => !expected.has(name));
   if (missing.length > 0 || extra.length > 0)
-    throw new FormatError("the tensors do not match the configuration", {
+    throw new FormatError("wrong-tensors", "the tensors do not match the configuration", {
       where,
       expected: missing.length > 0 ? `also ${nameList(missing)}` : "no others",
       found: extra.length > 0 ? `also ${nameList(extra)}` : "no others",
@@ -193,7 +194,7 @@ async function checkPeftConfig(path: string, { config, decisive }: PeftForm): Pr
   const found = (await readJson(path)) as Record<string, unknown>;
   for (const key of decisive)
     if (JSON.stringify(found?.[key]) !== JSON.stringify(config[key]))
-      throw new FormatError(`${key} of the PEFT configuration and ${META} disagree`, {
+      throw new FormatError("damaged-adapter", `${key} of the PEFT configuration and ${META} disagree`, {
         where: path,
         expected: JSON.stringify(config[key]),
         found: JSON.stringify(found?.[key]) ?? "nothing",

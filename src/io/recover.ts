@@ -11,7 +11,7 @@ export async function recover(directory: string): Promise<boolean> {
   await dropDeadLock(directory);
   const found = await isReplacing(directory);
   if (found === false) return false;
-  const busy = new ConfigError("another process is replacing the files of this directory", {
+  const busy = new ConfigError("used-by-another-process", "another process is replacing the files of this directory", {
     where: directory,
     hint: "try again in a moment",
   });

@@ -32,7 +32,8 @@ function encodeHeader<T extends HeaderEntry>(
     entries.push(["__metadata__", Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => compare(a, b)))]);
   let dataBytes = 0;
   for (const [i, { name, shape, dtype }] of sorted.entries()) {
-    if (name === "__metadata__" || name === sorted[i - 1]?.name) throw new FormatError(`two tensors are named ${name}`);
+    if (name === "__metadata__" || name === sorted[i - 1]?.name)
+      throw new FormatError("duplicate-tensor", `two tensors are named ${name}`);
     const end = dataBytes + BYTES[dtype] * numel(shape);
     entries.push([name, { dtype, shape, data_offsets: [dataBytes, end] }]);
     dataBytes = end;
@@ -49,7 +50,7 @@ function encodeHeader<T extends HeaderEntry>(
 }
 
 function sizeError(name: string, shape: Shape, found: number): ShapeError {
-  return new ShapeError(`${name}: the data does not match the shape`, {
+  return new ShapeError("wrong-shape", `${name}: the data does not match the shape`, {
     expected: `${numel(shape)} elements for ${showShape(shape)}`,
     found: `${found} elements`,
   });

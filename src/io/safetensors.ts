@@ -67,7 +67,7 @@ export class SafetensorsFile {
   static async open(reader: FileReader, remedy = COPY_AGAIN): Promise<SafetensorsFile> {
     const where = reader.name;
     if (reader.size < 8)
-      throw new FormatError("the file is too short for a safetensors file", {
+      throw new FormatError("truncated-file", "the file is too short for a safetensors file", {
         where,
         expected: "8 bytes or more",
         found: `${reader.size} bytes`,
@@ -75,7 +75,7 @@ export class SafetensorsFile {
       });
     const length = new DataView((await reader.read(0, 8)).buffer).getBigUint64(0, true);
     if (length > BigInt(reader.size - 8) || length > BigInt(LIMITS.safetensorsHeader))
-      throw new FormatError("the safetensors header is longer than the file", {
+      throw new FormatError("invalid-safetensors", "the safetensors header is longer than the file", {
         where,
         expected: `at most ${Math.min(reader.size - 8, LIMITS.safetensorsHeader)} bytes`,
         found: `${length} bytes`,
@@ -104,7 +104,7 @@ export class SafetensorsFile {
   info(name: string): TensorInfo {
     const info = this.#tensors.get(name);
     if (info === undefined)
-      throw new FormatError(`there is no tensor ${name}`, {
+      throw new FormatError("no-such-tensor", `there is no tensor ${name}`, {
         where: this.#reader.name,
         found: this.#tensors.size > 12 ? `${this.#tensors.size} other tensors` : this.names.join(", ") || "no tensors",
       });
@@ -133,7 +133,7 @@ export class SafetensorsFile {
     for (let i = 0; i < values.length; i++)
       // x - x is NaN for NaN and infinities only.
       if (values[i]! - values[i]! !== 0)
-        throw new FormatError(`${name} is not finite`, {
+        throw new FormatError("not-finite", `${name} is not finite`, {
           where: this.#reader.name,
           expected: "finite numbers",
           found: `${values[i]} at element ${i} of ${showShape(this.info(name).shape)}`,
@@ -158,7 +158,7 @@ export class SafetensorsFile {
 
   #expectType(name: string, found: Dtype, allowed: readonly Dtype[]): void {
     if (!allowed.includes(found))
-      throw new FormatError(`${name} has the wrong element type`, {
+      throw new FormatError("wrong-dtype", `${name} has the wrong element type`, {
         where: this.#reader.name,
         expected: allowed.join(", "),
         found,
@@ -186,7 +186,7 @@ export class SafetensorsFile {
 export function checkRows(name: string, shape: Shape, start: number, end: number, where: string): void {
   const rows = shape[0] ?? 1;
   if (Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start <= end && end <= rows) return;
-  throw new ShapeError(`${name} has no such rows`, {
+  throw new ShapeError("rows-out-of-range", `${name} has no such rows`, {
     where,
     expected: `rows within [0, ${rows}) of ${showShape(shape)}`,
     found: `[${start}, ${end})`,
@@ -228,20 +228,26 @@ function parseHeader(bytes: Uint8Array, dataBytes: number, where: string, remedy
   const json = parseJson(bytes, where, "the safetensors header is not JSON");
   // The format does not allow a byte order mark.
   if (!isObject(json) || bytes[0] !== 0x7b)
-    throw new FormatError("the safetensors header is not a JSON object", { where });
+    throw new FormatError("invalid-safetensors", "the safetensors header is not a JSON object", { where });
   const { __metadata__: metadata = {}, ...entries } = json;
   if (!isObject(metadata) || Object.values(metadata).some((value) => typeof value !== "string"))
-    throw new FormatError("__metadata__ of the safetensors header is not an object of strings", { where });
+    throw new FormatError("invalid-safetensors", "__metadata__ of the safetensors header is not an object of strings", {
+      where,
+    });
   const count = Object.keys(entries).length;
   if (count > LIMITS.tensors)
-    throw new FormatError("too many tensors", { where, expected: `at most ${LIMITS.tensors}`, found: String(count) });
+    throw new FormatError("exceeds-limit", "too many tensors", {
+      where,
+      expected: `at most ${LIMITS.tensors}`,
+      found: String(count),
+    });
   const tensors = Object.entries(entries).map(([name, entry]): [string, TensorInfo] => [
     name,
     parseEntry(name, entry, dataBytes, where, remedy),
   ]);
   const keys = Object.values(json).reduce<number>((sum, entry) => sum + 1 + Object.keys(entry as object).length, 0);
   if (countKeys(bytes, where) !== keys)
-    throw new FormatError("the safetensors header has a duplicate or nested key", { where });
+    throw new FormatError("invalid-safetensors", "the safetensors header has a duplicate or nested key", { where });
   tensors.sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
   checkContiguous(tensors, dataBytes, where);
   return { tensors: new Map(tensors), metadata: metadata as Record<string, string> };
@@ -249,7 +255,7 @@ function parseHeader(bytes: Uint8Array, dataBytes: number, where: string, remedy
 
 function parseEntry(name: string, entry: unknown, dataBytes: number, where: string, remedy: string): TensorInfo {
   const wrong = (what: string, expected: string, found: unknown) =>
-    new FormatError(`${name}: ${what}`, {
+    new FormatError("invalid-safetensors", `${name}: ${what}`, {
       where,
       expected,
       found: typeof found === "string" ? found : JSON.stringify(found),
@@ -266,7 +272,7 @@ function parseEntry(name: string, entry: unknown, dataBytes: number, where: stri
   const [begin, end] = offsets as [number, number];
   if (begin > end) throw wrong("the data ends before it begins", "begin <= end", offsets);
   if (end > dataBytes)
-    throw new FormatError(`${name}: the data extends beyond the end of the file`, {
+    throw new FormatError("truncated-file", `${name}: the data extends beyond the end of the file`, {
       where,
       expected: `at most ${dataBytes} bytes of data`,
       found: `bytes ${begin} to ${end}`,
@@ -292,6 +298,7 @@ function checkContiguous(tensors: [string, TensorInfo][], dataBytes: number, whe
   for (const [name, { begin, end }] of tensors) {
     if (begin !== at)
       throw new FormatError(
+        "invalid-safetensors",
         begin < at ? `${name} and ${before} overlap` : `there is a gap between ${before} and ${name}`,
         {
           where,
@@ -303,7 +310,7 @@ function checkContiguous(tensors: [string, TensorInfo][], dataBytes: number, whe
     before = name;
   }
   if (at !== dataBytes)
-    throw new FormatError("there is data after the last tensor", {
+    throw new FormatError("invalid-safetensors", "there is data after the last tensor", {
       where,
       expected: `${at} bytes, the end of ${before}`,
       found: `${dataBytes} bytes`,

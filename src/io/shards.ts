@@ -34,7 +34,7 @@ async function requireShards(directory: string, shards: string[], where: string)
   const missing: string[] = [];
   for (const shard of shards) if (!(await exists(joinPath(directory, shard)))) missing.push(shard);
   if (missing.length > 0)
-    throw new FormatError(`the model lacks ${count(missing, "shard")} of ${shards.length}`, {
+    throw new FormatError("missing-shards", `the model lacks ${count(missing, "shard")} of ${shards.length}`, {
       where,
       expected: nameList(missing),
       hint: "put the missing files into the same directory",
@@ -50,7 +50,7 @@ function checkShard(
 ): void {
   const twice = file.names.filter((name) => before.has(name));
   if (twice.length > 0)
-    throw new FormatError(`${count(twice, "tensor")} of this shard are in an earlier one, too`, {
+    throw new FormatError("duplicate-tensor", `${count(twice, "tensor")} of this shard are in an earlier one, too`, {
       where,
       found: nameList(twice),
     });
@@ -58,7 +58,7 @@ function checkShard(
   const expected = new Set(names);
   const extra = file.names.filter((name) => !expected.has(name));
   if (missing.length > 0 || extra.length > 0)
-    throw new FormatError("the shard and the index do not belong together", {
+    throw new FormatError("wrong-tensors", "the shard and the index do not belong together", {
       where,
       expected: missing.length > 0 ? `also ${nameList(missing)}` : "no other tensors",
       found: extra.length > 0 ? `also ${nameList(extra)}` : "no others",

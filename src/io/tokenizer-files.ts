@@ -67,12 +67,16 @@ export async function checkSameVocabulary(directory: string, base: Vocabulary, c
 const MOST_PADDING = 1024;
 
 function refuseMissing(where: string, { vocab_size }: TokenConfig): never {
-  throw new ConfigError("the model has no files of a tokenizer, and more tokens than GPT-2", {
-    where,
-    expected: `tokenizer.json, or vocab.json and merges.txt; without them GPT-2's ${GPT2_VOCABULARY.size} tokens`,
-    found: `vocab_size ${vocab_size} in config.json`,
-    hint: "copy the files of the model's tokenizer into its directory",
-  });
+  throw new ConfigError(
+    "missing-tokenizer-files",
+    "the model has no files of a tokenizer, and more tokens than GPT-2",
+    {
+      where,
+      expected: `tokenizer.json, or vocab.json and merges.txt; without them GPT-2's ${GPT2_VOCABULARY.size} tokens`,
+      found: `vocab_size ${vocab_size} in config.json`,
+      hint: "copy the files of the model's tokenizer into its directory",
+    },
+  );
 }
 
 /** The most commas of a file: a vocabulary of pairs, and its settings. */
@@ -101,7 +105,7 @@ async function fromLists(
     return { tokens: asTokenIds(vocab), merges, added, where: path("vocab.json") };
   }
   if (vocab || hasMerges)
-    throw new FormatError(`the model has no ${vocab ? "merges.txt" : "vocab.json"}`, {
+    throw new FormatError("missing-tokenizer-files", `the model has no ${vocab ? "merges.txt" : "vocab.json"}`, {
       where: directory,
       expected: "vocab.json and merges.txt, or tokenizer.json",
       found: vocab ? "vocab.json alone" : "merges.txt alone",
@@ -116,7 +120,10 @@ function splitMerges(bytes: Uint8Array, where: string): string[] {
   let count = 0;
   for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) count++;
   if (count > LIMITS.vocabulary)
-    throw new FormatError("the file has too many merges", { where, expected: `at most ${LIMITS.vocabulary} lines` });
+    throw new FormatError("invalid-merges", "the file has too many merges", {
+      where,
+      expected: `at most ${LIMITS.vocabulary} lines`,
+    });
   const lines = new TextDecoder().decode(bytes).split(/\r?\n/);
   return lines.filter((line, i) => line !== "" && !(i === 0 && line.startsWith("#version")));
 }
@@ -133,7 +140,7 @@ function fromFast(json: Json, where: string): Listed {
   for (const key of ["continuing_subword_prefix", "end_of_word_suffix", "dropout", "ignore_merges"])
     if (model[key]) refuse(where, `no ${key} in the model`, JSON.stringify(model[key]));
   checkKinds(model, { vocab: "object" }, where);
-  if (!Array.isArray(model.merges)) throw new FormatError("the tokenizer has no merges", { where });
+  if (!Array.isArray(model.merges)) throw new FormatError("invalid-merges", "the tokenizer has no merges", { where });
   if (!isNothing(json.normalizer))
     refuse(
       where,
@@ -227,7 +234,7 @@ function allAdded(
     if (id !== undefined) add({ content: content!, id, special: true });
   }
   if (all.size > LIMITS.addedTokens)
-    throw new FormatError("the tokenizer has too many added tokens", {
+    throw new FormatError("exceeds-limit", "the tokenizer has too many added tokens", {
       where,
       expected: `at most ${LIMITS.addedTokens}`,
       found: String(all.size),
@@ -268,7 +275,7 @@ function findEndToken(
     byText(namedTokenText(named.bos_token)) ??
     byId(config?.bos_token_id);
   if (found) return found;
-  throw new ConfigError("the model has no token that ends a text", {
+  throw new ConfigError("no-end-token", "the model has no token that ends a text", {
     where: directory,
     expected: `eos_token in tokenizer_config.json, of a token in ${where}`,
     found: `eos_token ${JSON.stringify(named.eos_token) ?? "not given"}, eos_token_id ${JSON.stringify(config?.eos_token_id) ?? "not given"}`,
@@ -277,7 +284,7 @@ function findEndToken(
 }
 
 function refusePrefixSpace(where: string, found: string): never {
-  throw new ConfigError("a tokenizer with add_prefix_space is not supported", {
+  throw new ConfigError("unsupported-tokenizer", "a tokenizer with add_prefix_space is not supported", {
     where,
     expected: "add_prefix_space = false",
     found,
@@ -291,7 +298,7 @@ function refuse(
   found: string,
   hint = "use a model with a byte-level BPE tokenizer as GPT-2's, of any vocabulary",
 ): never {
-  throw new ConfigError("the model's tokenizer is not supported", {
+  throw new ConfigError("unsupported-tokenizer", "the model's tokenizer is not supported", {
     where,
     expected,
     found: found.slice(0, 200),

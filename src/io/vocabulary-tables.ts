@@ -63,7 +63,7 @@ function textsById({ tokens, added }: VocabularyParts, where: string): (string |
   const texts: (string | undefined)[] = [];
   const set = (text: string, id: unknown) => {
     if (!(typeof id === "number" && Number.isInteger(id) && id >= 0 && id < LIMITS.vocabulary))
-      throw new FormatError(`the id of token ${JSON.stringify(text)} is invalid`, {
+      throw new FormatError("invalid-vocabulary", `the id of token ${JSON.stringify(text)} is invalid`, {
         where,
         expected: `a whole number from 0 to ${LIMITS.vocabulary - 1}`,
         found: JSON.stringify(id) ?? "nothing",
@@ -71,7 +71,7 @@ function textsById({ tokens, added }: VocabularyParts, where: string): (string |
     while (texts.length <= id) texts.push(undefined);
     const other = texts[id];
     if (other !== undefined && other !== text)
-      throw new FormatError(`two tokens have the id ${id}`, {
+      throw new FormatError("invalid-vocabulary", `two tokens have the id ${id}`, {
         where,
         expected: "an id for each token",
         found: `${JSON.stringify(other)} and ${JSON.stringify(text)}`,
@@ -82,7 +82,7 @@ function textsById({ tokens, added }: VocabularyParts, where: string): (string |
   for (const { content, id } of added) {
     const other = tokens[content];
     if (other !== undefined && other !== id)
-      throw new FormatError(`the added token ${JSON.stringify(content)} has two ids`, {
+      throw new FormatError("invalid-vocabulary", `the added token ${JSON.stringify(content)} has two ids`, {
         where,
         expected: String(other),
         found: String(id),
@@ -109,7 +109,7 @@ function readMerges({ tokens, merges }: VocabularyParts, where: string): Pairs {
     const merge = merges[i];
     const pair = typeof merge === "string" ? merge.split(" ") : merge;
     if (!(Array.isArray(pair) && pair.length === 2 && typeof pair[0] === "string" && typeof pair[1] === "string"))
-      throw new FormatError(`merge ${i + 1} is invalid`, {
+      throw new FormatError("invalid-merges", `merge ${i + 1} is invalid`, {
         where,
         expected: "two tokens",
         found: String(JSON.stringify(merge)).slice(0, 60),
@@ -120,7 +120,7 @@ function readMerges({ tokens, merges }: VocabularyParts, where: string): Pairs {
     const m = tokens[a + b];
     if (l === undefined || r === undefined || m === undefined) {
       const unknown = l === undefined ? a : r === undefined ? b : a + b;
-      throw new FormatError(`merge ${i + 1} needs a token that the vocabulary lacks`, {
+      throw new FormatError("invalid-merges", `merge ${i + 1} needs a token that the vocabulary lacks`, {
         where,
         expected: `tokens ${JSON.stringify(a)}, ${JSON.stringify(b)} and ${JSON.stringify(a + b)}`,
         found: `no token ${JSON.stringify(unknown)}`,
@@ -142,7 +142,7 @@ function byteIds(tokens: TokenIds, where: string): Uint32Array<ArrayBuffer> {
     if (byte >= 0) ids[byte] = tokens[String.fromCharCode(letter)] ?? NO_ID;
   }
   if (ids[0x20] === NO_ID)
-    throw new FormatError("the vocabulary is not a byte-level one", {
+    throw new FormatError("invalid-vocabulary", "the vocabulary is not a byte-level one", {
       where,
       expected: 'tokens in GPT-2\'s letters for bytes, "Ġ" for a space',
       found: 'no token "Ġ"',
@@ -202,7 +202,10 @@ function layOut({ size, end, bytes, pairs, added, texts }: Laid, where: string):
     const text = texts[id];
     if (text !== undefined) at = writeToken(text, isAdded.has(id), out, at);
     if (at - first - numbers[words + id]! > LIMITS.token)
-      throw new FormatError(`token ${id} is too long`, { where, expected: `at most ${LIMITS.token} bytes` });
+      throw new FormatError("invalid-vocabulary", `token ${id} is too long`, {
+        where,
+        expected: `at most ${LIMITS.token} bytes`,
+      });
   }
   numbers[words + size] = at - first;
   return out.slice(0, at + SPARE_BYTES);

@@ -43,7 +43,7 @@ export function shortName(fingerprint: string): string {
 /** Throws ConfigError if the model has no row for some ids. It may have more rows than ids. */
 export function checkSize({ size }: Vocabulary, { vocab_size }: Pick<GPT2Config, "vocab_size">, where: string): void {
   if (size <= vocab_size) return;
-  throw new ConfigError("the tokenizer has more ids than the model", {
+  throw new ConfigError("wrong-vocabulary", "the tokenizer has more ids than the model", {
     where,
     expected: `at most ${vocab_size}, the vocab_size in config.json`,
     found: `${size} ids`,
@@ -54,7 +54,7 @@ export function checkSize({ size }: Vocabulary, { vocab_size }: Pick<GPT2Config,
 /** Throws ConfigError unless an adapter has its base model's vocabulary: it reads only the ids it was trained with. */
 export function checkFingerprint(where: string, base: string, adapter: string): void {
   if (base === adapter) return;
-  throw new ConfigError("the adapter was trained with another vocabulary than the base model's", {
+  throw new ConfigError("wrong-vocabulary", "the adapter was trained with another vocabulary than the base model's", {
     where,
     expected: shortName(base),
     found: shortName(adapter),

@@ -94,7 +94,7 @@ interface BatchValues {
 export function checkCapacity({ ids, starts }: Batch, capacity: Capacity): void {
   const [tokens, sequences] = [ids.length, starts.length - 1];
   if (tokens > capacity.tokens || sequences > capacity.sequences || tokens === 0)
-    throw new ShapeError("the batch does not fit the plan", {
+    throw new ShapeError("batch-exceeds-capacity", "the batch does not fit the plan", {
       expected: `1 to ${capacity.tokens} tokens in at most ${capacity.sequences} sequences`,
       found: `${tokens} tokens in ${sequences} sequences`,
     });
@@ -109,32 +109,32 @@ function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
   const sequences = starts.length - 1;
   const context = textContext(config, spec);
   if (starts[0] !== 0 || starts[sequences] !== tokens)
-    throw new ShapeError("the sequences do not cover the batch", {
+    throw new ShapeError("invalid-batch", "the sequences do not cover the batch", {
       expected: `starts from 0 to ${tokens}`,
       found: `from ${starts[0]} to ${starts[sequences]}`,
     });
   const isClassifier = task.objective === "classification";
   const count = isClassifier ? sequences : tokens;
   if (targets.length !== count || (isClassifier && rows.length !== sequences))
-    throw new ShapeError("the batch has the wrong number of targets or rows", {
+    throw new ShapeError("invalid-batch", "the batch has the wrong number of targets or rows", {
       expected: isClassifier ? `${count} targets and rows, one a sequence` : `${count} targets, one a token`,
       found: `${targets.length} targets, ${rows.length} rows`,
     });
   if (weights && (weights.length !== count || !weights.every((weight) => weight > 0 && weight < Infinity)))
-    throw new ShapeError("the batch's weights are invalid", {
+    throw new ShapeError("invalid-batch", "the batch's weights are invalid", {
       expected: `${count} numbers above 0, one a target`,
       found: `${weights.length}: ${weights.slice(0, 8).join(", ")}`,
     });
   for (let b = 0; b < sequences; b++) {
     const [start, end] = [starts[b]!, starts[b + 1]!];
     if (end <= start || end - start > context)
-      throw new ShapeError("a sequence is empty or longer than the model's context", {
+      throw new ShapeError("invalid-batch", "a sequence is empty or longer than the model's context", {
         expected: `1 to ${context} tokens`,
         found: `${end - start}`,
         where: `sequence ${b}`,
       });
     if (isClassifier && !(rows[b]! >= start && rows[b]! < end))
-      throw new ShapeError("the row that is classified lies outside its sequence", {
+      throw new ShapeError("invalid-batch", "the row that is classified lies outside its sequence", {
         expected: `${start} to ${end - 1}`,
         found: `${rows[b]}`,
         where: `sequence ${b}`,
@@ -142,7 +142,7 @@ function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
   }
   const n = ids.findIndex((id) => id >= config.vocab_size);
   if (n >= 0)
-    throw new ShapeError("a token id is outside the vocabulary", {
+    throw new ShapeError("token-out-of-range", "a token id is outside the vocabulary", {
       expected: `0 to ${config.vocab_size - 1}`,
       found: String(ids[n]),
       where: `token ${n}`,
@@ -150,7 +150,7 @@ function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
   const classes = isClassifier ? task.num_labels : config.vocab_size;
   const i = targets.findIndex((target) => target !== IGNORE_INDEX && (target < 0 || target >= classes));
   if (i >= 0)
-    throw new ShapeError("a target is not a class", {
+    throw new ShapeError("invalid-batch", "a target is not a class", {
       expected: `0 to ${classes - 1}, or ${IGNORE_INDEX} where the row is ignored`,
       found: String(targets[i]),
       where: `target ${i}`,

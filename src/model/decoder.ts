@@ -66,9 +66,10 @@ const LOGITS_BYTES = 16 << 20;
 
 export function buildDecoder(options: DecoderOptions): DecoderPlan {
   const { spec, capacity } = options;
-  if (spec.task.objective !== "lm") throw new ConfigError("a classifier writes no text", { expected: "objective lm" });
+  if (spec.task.objective !== "lm")
+    throw new ConfigError("wrong-task", "a classifier writes no text", { expected: "objective lm" });
   if (capacity.tokens > MAX_GROUPS || capacity.sequences > capacity.tokens)
-    throw new ConfigError("the decoder's capacity is invalid", {
+    throw new ConfigError("invalid-value", "the decoder's capacity is invalid", {
       expected: `at most ${MAX_GROUPS} tokens, and no more sequences than tokens`,
       found: `${capacity.tokens} tokens, ${capacity.sequences} sequences`,
     });

@@ -161,15 +161,17 @@ interface Loss {
 export function buildPlan(options: PlanOptions): ModelPlan {
   const { spec, capacity, members = [] } = options;
   if (spec.task.objective === "classification" && spec.task.num_labels < 2)
-    throw new ConfigError("too few classes", { expected: "2 or more", found: String(spec.task.num_labels) });
+    throw new ConfigError("too-few-classes", "too few classes", {
+      expected: "2 or more",
+      found: String(spec.task.num_labels),
+    });
   textContext(spec.config, spec);
   const rows = roomFor(spec, capacity).tokens * Math.max(1, members.length);
   if (rows > MAX_GROUPS)
-    throw new ConfigError("too many tokens for one batch", {
+    throw new ConfigError("batch-too-large", "too many tokens for one batch", {
       expected: `at most ${MAX_GROUPS}: several kernels have a workgroup a token`,
       found: String(rows),
       hint: "use a smaller --batch-size or --max-length",
-      remedy: "less-memory",
     });
   return new Builder(options).build();
 }

@@ -336,7 +336,7 @@ export class Layers {
         grads.push(one.grad);
       }
       if (this.isGroup && groups.length > 1)
-        throw new ConfigError("an adapter whose q, k and v differ cannot share a plan", {
+        throw new ConfigError("cannot-share-plan", "an adapter whose q, k and v differ cannot share a plan", {
           expected: "the same rank and scale of q, k and v",
           where: `h.${l}.${matrix}`,
         });

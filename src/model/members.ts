@@ -22,7 +22,7 @@ import { frozenBlocks, type ModelSpec } from "./trainable.ts";
 /** Throws ConfigError if members cannot share a plan. */
 export function checkMembers(members: readonly MemberOptions[], part?: PlanOptions["part"]): void {
   if (members.length > MAX_MEMBERS)
-    throw new ConfigError("too many adapters for one plan", {
+    throw new ConfigError("cannot-share-plan", "too many adapters for one plan", {
       expected: `at most ${MAX_MEMBERS}`,
       found: String(members.length),
     });
@@ -31,18 +31,18 @@ export function checkMembers(members: readonly MemberOptions[], part?: PlanOptio
   if (members.length < 2) return;
   const frozen = members.map(({ spec }) => frozenBlocks(spec));
   if (part && frozen.some((count) => count !== frozen[0]))
-    throw new ConfigError("adapters that begin in other blocks cannot share a part of the model", {
+    throw new ConfigError("cannot-share-plan", "adapters that begin in other blocks cannot share a part of the model", {
       expected: `${frozen[0]} frozen blocks below all of them`,
       found: frozen.join(", "),
     });
   for (const { spec } of members) {
     if (spec.lora?.modulesToSave?.length)
-      throw new ConfigError("models that train tensors of the base model cannot share a plan", {
+      throw new ConfigError("cannot-share-plan", "models that train tensors of the base model cannot share a plan", {
         expected: "adapters and heads",
         found: spec.lora.modulesToSave.join(", "),
       });
     if (spec.mode !== "lora" || common(spec) !== common(members[0]!.spec))
-      throw new ConfigError("models that cannot share a plan", {
+      throw new ConfigError("cannot-share-plan", "models that cannot share a plan", {
         expected: "adapters in mode lora of the same model and objective, with the same classes and type of weights",
         found: `mode ${spec.mode}, ${spec.task.num_labels} classes, ${spec.dtype ?? "f32"}`,
       });
@@ -92,11 +92,10 @@ function makeMembers(specs: readonly ModelSpec[], wanted: Wanted): Parameters[] 
     layouts.flatMap(({ pageSizes }) => pageSizes[kind]).reduce((sum, size) => sum + size, 0);
   const bytes = 4 * Math.max(total("trained"), total("frozen"));
   if (bytes > wanted.maxBinding)
-    throw new DeviceError("the adapters of a plan do not fit into one binding of the device", {
+    throw new DeviceError("buffer-too-large", "the adapters of a plan do not fit into one binding of the device", {
       expected: `at most ${showBytes(wanted.maxBinding)}`,
       found: `${showBytes(bytes)} for ${specs.length} adapters`,
       hint: "train fewer adapters at a time",
-      remedy: "less-memory",
     });
   const roots = new Map<string, { root: Tensor; at: number }>();
   const rated = layouts.some(hasRates);

@@ -43,7 +43,7 @@ function rowsPerPiece({ name, bytes, shape, dtype }: Tensor, maxBinding: number)
   const piece = new Tensor(name, [rows, ...shape.slice(1)], "weight", dtype);
   if (piece.bytes > maxBinding) rows -= VIEW_ALIGN;
   if (/^(wte|lm_head)\./.test(name) && rows > 0) return rows;
-  throw new DeviceError(`${name} does not fit into one binding of the device`, {
+  throw new DeviceError("parameter-too-large", `${name} does not fit into one binding of the device`, {
     expected: `at most ${showBytes(maxBinding)}`,
     found: showBytes(bytes),
     hint: "choose a smaller model",

@@ -50,19 +50,19 @@ interface Description {
 export function parameterList(spec: ModelSpec): Description[] {
   const { config, task, mode, lora, dtype = "f32" } = spec;
   if (dtype !== "f32" && mode === "all")
-    throw new ConfigError("nothing is frozen in mode all", {
+    throw new ConfigError("unsupported-dtype", "nothing is frozen in mode all", {
       expected: `f32: trained parameters are never rounded to ${dtype}`,
       found: dtype,
       hint: "use f32, or a mode that freezes the base model, such as lora",
     });
   if (isBlockDtype(dtype)) checkWidths(config, dtype);
   if ((lora !== null) !== (mode === "lora"))
-    throw new ConfigError("adapters and mode do not fit", {
+    throw new ConfigError("options-conflict", "adapters and mode do not fit", {
       expected: "LoRA settings in mode lora, none in the others",
       found: `mode ${mode} ${lora ? "with" : "without"} LoRA settings`,
     });
   if (task.objective === "lm" && mode === "last_layer")
-    throw new ConfigError("a language model has no mode last_layer", {
+    throw new ConfigError("unsupported-mode", "a language model has no mode last_layer", {
       expected: "any other mode",
       hint: "its last layer is the head of the vocabulary: train the last block, or adapters",
     });
@@ -109,7 +109,7 @@ function checkWidths(config: GPT2Config, dtype: BlockDtype): void {
     ["n_inner", innerWidth(config)],
   ] as const)
     if (width % BLOCKS[dtype] !== 0)
-      throw new ConfigError(`the model's rows cannot be kept in ${dtype}`, {
+      throw new ConfigError("unsupported-dtype", `the model's rows cannot be kept in ${dtype}`, {
         expected: `${name}, a multiple of ${BLOCKS[dtype]}: the weights that share a scale`,
         found: String(width),
         hint: "use --dtype f16",

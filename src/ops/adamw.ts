@@ -73,16 +73,16 @@ export function adamw(
     for (const one of [page.m, page.v, page.grad]) {
       expectShape(`adamw: ${one.name}`, one.shape, page.param.shape);
       if (one.offset !== page.param.offset)
-        throw new ShapeError(`adamw: ${one.name} is not at the offset of ${page.param.name}`);
+        throw new ShapeError("buffers-differ", `adamw: ${one.name} is not at the offset of ${page.param.name}`);
     }
     if (page.rates)
       expectShape(`adamw: rates (${page.rates.name})`, page.rates.shape, [ceilDiv(page.param.size, VIEW_ALIGN)]);
     if (page.rates && page.rates.offset * VIEW_ALIGN !== page.param.offset)
-      throw new ShapeError(`adamw: ${page.rates.name} is not at the offset of ${page.param.name}`);
+      throw new ShapeError("buffers-differ", `adamw: ${page.rates.name} is not at the offset of ${page.param.name}`);
     const isElsewhere = (["param", "m", "v", "grad", "rates"] as const).some(
       (key) => page[key]?.root !== pages[0]![key]?.root,
     );
-    if (isElsewhere) throw new ShapeError("adamw: the pages of a dispatch are in different buffers");
+    if (isElsewhere) throw new ShapeError("buffers-differ", "adamw: the pages of a dispatch are in different buffers");
   }
   const jobs = pages.map((page) => ({
     member: page.member,

@@ -71,7 +71,7 @@ export interface Prefix {
 function headSize(out: Tensor, heads: number): number {
   const size = out.shape[1]! / heads;
   if (size % 4 !== 0 || size > MAX_HEAD_SIZE)
-    throw new ShapeError("attention: head size", {
+    throw new ShapeError("wrong-shape", "attention: head size", {
       expected: `a multiple of 4, at most ${MAX_HEAD_SIZE}`,
       found: String(size),
     });
@@ -82,7 +82,7 @@ function dims(out: Tensor, qkv: Tensor, { count: heads, scale }: Heads, prefix?:
   const [tokens, C] = out.shape as [number, number];
   const { count, row } = prefix ?? { count: 0, row: tokens };
   if (row < tokens)
-    throw new ShapeError("attention: the prefix's first row", {
+    throw new ShapeError("rows-out-of-range", "attention: the prefix's first row", {
       expected: `at least ${tokens}, behind the tokens' rows`,
       found: String(row),
     });

@@ -156,7 +156,7 @@ export function dispatch<B extends string, D extends string>(
   for (const name of Object.keys(kernel.bindings) as B[]) {
     const type = (dims as Record<string, Scalar>)[`${name}_type`] ?? 0;
     if (typeCode(tensors[name]) !== type)
-      throw new ShapeError(`${kernel.name} reads ${tensors[name].name} in another type`, {
+      throw new ShapeError("wrong-dtype", `${kernel.name} reads ${tensors[name].name} in another type`, {
         expected: WEIGHT_DTYPES[type as number]!,
         found: tensors[name].dtype,
       });

@@ -114,12 +114,12 @@ function adapterJobs({ member, group, rows, x, dy, down, ddown }: LoraJob, secon
   expectShape(`lora_backward: down (${down.name})`, down.shape, [x.shape[0]! / members, count * r]);
   expectShape(`lora_backward: ddown (${ddown.name})`, ddown.shape, down.shape);
   if (x.shape[1] !== input || dy.shape[0] !== x.shape[0] || dy.shape[1]! < column + (count - 1) * step + width)
-    throw new ShapeError("lora_backward: x and dy do not fit the adapters", {
+    throw new ShapeError("wrong-shape", "lora_backward: x and dy do not fit the adapters", {
       expected: `${input} columns of x, at least ${column + (count - 1) * step + width} of dy, and equal rows`,
       found: `${showShape(x.shape)} and ${showShape(dy.shape)}`,
     });
   if ([input, dy.shape[1]!, column, step].some((n) => n % 4 !== 0))
-    throw new ShapeError("lora_backward: x and dy are read four columns at a time", {
+    throw new ShapeError("wrong-shape", "lora_backward: x and dy are read four columns at a time", {
       expected: "sizes that are multiples of 4, as those of a GPT-2",
       found: `${input} columns of x; ${dy.shape[1]} of dy, used from ${column} on, ${step} apart`,
     });
@@ -151,7 +151,7 @@ export function loraBackward(
   const [{ grad, down, ddown, x, dy }] = first as [LoraJob];
   for (const job of [...first, ...other])
     if (!fitTogether(first[0]!, job))
-      throw new ShapeError("lora_backward: adapters in different buffers cannot share a dispatch");
+      throw new ShapeError("buffers-differ", "lora_backward: adapters in different buffers cannot share a dispatch");
   const all = [
     ...first.flatMap((job) => adapterJobs(job, 0, members)),
     ...other.flatMap((job) => adapterJobs(job, 1, members)),

@@ -74,7 +74,10 @@ export interface MatmulArguments {
 function leading(name: string, given: number | undefined, columns: Scalar): number {
   if (given !== undefined) return given;
   if (typeof columns === "number") return columns;
-  throw new ShapeError(`matmul: ${name} is required because its number of columns changes from step to step`);
+  throw new ShapeError(
+    "wrong-shape",
+    `matmul: ${name} is required because its number of columns changes from step to step`,
+  );
 }
 
 /** Throws ShapeError unless a tensor has rows x columns elements, rows `stride` apart, from element `offset` on. */
@@ -83,7 +86,7 @@ function expectRoom(name: string, tensor: Tensor, rows: Scalar, columns: Scalar,
   const [r, c] = [rows, columns].map((n, axis) => (typeof n === "number" ? n : shape[axis]!)) as [number, number];
   const width = shape.length === 1 ? stride : shape[1]!;
   if (stride !== width || c > stride || offset + (r - 1) * stride + c > size)
-    throw new ShapeError(`matmul: ${name} (${tensor.name}) has the wrong shape`, {
+    throw new ShapeError("wrong-shape", `matmul: ${name} (${tensor.name}) has the wrong shape`, {
       expected: `${r} x ${c} elements from ${offset} on, rows ${stride} apart`,
       found: showShape(shape),
     });
@@ -92,7 +95,7 @@ function expectRoom(name: string, tensor: Tensor, rows: Scalar, columns: Scalar,
 /** Throws ShapeError unless both tensors have the same capacity, if the number of rows changes from step to step. */
 function expectSameRows(rows: Scalar, a: Tensor, b: Tensor): void {
   if (typeof rows === "string" && a.shape[0] !== b.shape[0])
-    throw new ShapeError(`matmul: ${a.name} and ${b.name} differ in the number of ${rows}`, {
+    throw new ShapeError("wrong-shape", `matmul: ${a.name} and ${b.name} differ in the number of ${rows}`, {
       expected: showShape(a.shape),
       found: showShape(b.shape),
     });

@@ -35,7 +35,7 @@ export const prefixCacheKernel = defineKernel(
 function locateBlock(prefix: Tensor, l: number, cols: number, room: number) {
   const [count, width] = prefix.shape as [number, number];
   if (width % (2 * cols) !== 0 || (l + 1) * 2 * cols > width || count > room)
-    throw new ShapeError(`the prefix (${prefix.name}) has no keys and values for block ${l}`, {
+    throw new ShapeError("wrong-shape", `the prefix (${prefix.name}) has no keys and values for block ${l}`, {
       expected: `at most ${room} rows of ${2 * cols} columns a block, and ${l + 1} blocks or more`,
       found: showShape(prefix.shape),
     });

@@ -57,7 +57,7 @@ export const entryWords = (fields: Fields) => Math.ceil(Object.keys(fields).leng
 /** The contents of a table. */
 export function encodeTable<F extends Fields>(fields: F, entries: readonly Record<keyof F, number>[]): Uint32Array {
   if (entries.length > TABLE_ENTRIES)
-    throw new ShapeError("a table has too many entries", {
+    throw new ShapeError("exceeds-limit", "a table has too many entries", {
       expected: `at most ${TABLE_ENTRIES}`,
       found: String(entries.length),
     });
@@ -125,7 +125,7 @@ export const LARGEST = { tokens: "share_tokens", sequences: "share_sequences" } 
 /** Throws ShapeError unless the rows are those of a batch. */
 export function shareRows(rows: Scalar): ShareRows {
   if (rows === "tokens" || rows === "sequences") return rows;
-  throw new ShapeError("the rows of a member must be rows of a batch", {
+  throw new ShapeError("rows-out-of-range", "the rows of a member must be rows of a batch", {
     expected: "tokens or sequences",
     found: String(rows),
   });

@@ -169,11 +169,10 @@ export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
   for (const { label, role, bytes } of plan.buffers) {
     const limit = Math.min(limits.maxBinding, limits.maxBuffer);
     if (bytes > limit)
-      throw new DeviceError(`${NAMES[role]}: ${label} is too large for the device`, {
+      throw new DeviceError("buffer-too-large", `${NAMES[role]}: ${label} is too large for the device`, {
         expected: `at most ${showBytes(limit)} (${limit} bytes) in one binding`,
         found: `${showBytes(bytes)}: ${bytes - limit} bytes too many`,
         hint: HINTS[role] ?? "choose a smaller model",
-        remedy: "less-memory",
       });
   }
   const { total, byRole } = memoryTotals(plan);
@@ -183,10 +182,9 @@ export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
     .map(([role, bytes]) => `${NAMES[role]} ${showBytes(bytes)}`)
     .join(", ");
   const [largest] = [...byRole].sort((a, b) => b[1] - a[1])[0]!;
-  throw new DeviceError("the plan does not fit into memory", {
+  throw new DeviceError("out-of-memory", "the plan does not fit into memory", {
     expected: `at most ${showBytes(limits.total)} (${limits.total} bytes)`,
     found: `${showBytes(total)}: ${kinds}; ${total - limits.total} bytes are missing, most of them for ${NAMES[largest]}`,
     hint: HINTS[largest] ?? "choose a smaller model, or mode lora, which keeps no gradients of frozen weights",
-    remedy: "less-memory",
   });
 }

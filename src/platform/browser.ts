@@ -264,11 +264,11 @@ async function fetchAsset(path: string): Promise<Blob> {
   const read = async (answer: Answer) => {
     // Servers of single-page applications answer with the page if a file does not exist.
     if (answer.response.headers.get("content-type")?.startsWith("text/html"))
-      throw new DownloadError("the file cannot be read", { found: "an HTML page" });
+      throw new DownloadError("request-refused", "the file cannot be read", { found: "an HTML page" });
     return readWhole(answer, url.href);
   };
   return ask(url.href, {}, read).catch((cause: DownloadError) => {
-    throw new ConfigError("a file of the package was not found", {
+    throw new ConfigError("missing-package-file", "a file of the package was not found", {
       where: url.href,
       found: cause.details.found!,
       hint: "copy the package's folders unchanged; another origin must allow this one (CORS); Vite before 8 needs optimizeDeps: { exclude: ['lowrank'] }",

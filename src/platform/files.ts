@@ -93,6 +93,10 @@ function responseBody(name: string, response: Response): Promise<Blob> {
 async function readable<T>(name: string, work: Promise<T>): Promise<T> {
   return work.catch((cause) => {
     if (cause instanceof ConfigError) throw cause;
-    throw new ConfigError(`cannot read ${name}`, { expected: "an open file", found: (cause as Error).message, cause });
+    throw new ConfigError("cannot-read-file", `cannot read ${name}`, {
+      expected: "an open file",
+      found: (cause as Error).message,
+      cause,
+    });
   });
 }

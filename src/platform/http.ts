@@ -24,8 +24,8 @@ export class Broken extends DownloadError {
   /** The seconds that the server requested before the next attempt. */
   readonly seconds: number;
 
-  constructor(summary: string, details: ErrorDetails, seconds = 0) {
-    super(summary, details);
+  constructor(code: DownloadError["code"], summary: string, details: ErrorDetails, seconds = 0) {
+    super(code, summary, details);
     this.seconds = seconds;
   }
 }
@@ -93,7 +93,12 @@ export async function request<T>(
     if (status === 429 || status >= 500) {
       const found = `status ${status}${status === 429 ? ": too many requests" : ""}`;
       const details = { where, found, hint: "try again later" };
-      throw new Broken("the server cannot answer now", details, parseRetryAfter(headers.get("retry-after")));
+      throw new Broken(
+        "server-unavailable",
+        "the server cannot answer now",
+        details,
+        parseRetryAfter(headers.get("retry-after")),
+      );
     }
     return await use({ response, pieces: readBody(response, where, patience) });
   } catch (error) {
@@ -113,7 +118,11 @@ export async function* readBody(response: Response, where: string, patience = PA
     while (reader) {
       const asked = performance.now();
       const read = reader.read().catch((cause) => {
-        throw new Broken("the connection was interrupted", { where, found: failureReason(cause), cause });
+        throw new Broken("connection-interrupted", "the connection was interrupted", {
+          where,
+          found: failureReason(cause),
+          cause,
+        });
       });
       const { done, value } = await within(read, left, () => slow(where, bytes, patience));
       if (done) return;
@@ -138,7 +147,7 @@ export async function collect(
   { limit = Infinity, length }: { limit?: number; length?: number | undefined } = {},
 ): Promise<Blob> {
   const wrong = (found: string) =>
-    new DownloadError("the server sent another number of bytes than it said", {
+    new DownloadError("wrong-content-length", "the server sent another number of bytes than it said", {
       where,
       expected: `${length} bytes`,
       found,
@@ -151,7 +160,11 @@ export async function collect(
     size += piece.length;
     if (size > (length ?? Infinity)) throw wrong("more");
     if (size > limit)
-      throw new DownloadError("the answer is too large", { where, expected: `at most ${limit} bytes`, found: "more" });
+      throw new DownloadError("exceeds-limit", "the answer is too large", {
+        where,
+        expected: `at most ${limit} bytes`,
+        found: "more",
+      });
     held.push(piece);
     if (size - inBlocks < BLOCK) continue;
     blocks.push(new Blob(held));
@@ -180,7 +193,7 @@ export function readWhole({ response, pieces }: Answer, name: string, limit = In
 }
 
 function slow(where: string, bytes: number, patience: number): Broken {
-  return new Broken("the server is too slow, or does not answer", {
+  return new Broken("server-too-slow", "the server is too slow, or does not answer", {
     where,
     expected: `${LEAST_BYTES} bytes in ${patience / 1000} s`,
     found: `${bytes} bytes`,
@@ -191,7 +204,7 @@ function slow(where: string, bytes: number, patience: number): Broken {
 function unreachable(where: string, cause: unknown): never {
   const isOffline = globalThis.navigator?.onLine === false;
   const Kind = isOffline || isFinal(cause) ? DownloadError : Broken;
-  throw new Kind(`${/^\w+:\/\/([^/]+)/.exec(where)?.[1] ?? "the server"} cannot be reached`, {
+  throw new Kind("server-unreachable", `${/^\w+:\/\/([^/]+)/.exec(where)?.[1] ?? "the server"} cannot be reached`, {
     where,
     found: isOffline ? "the browser is offline" : failureReason(cause),
     hint: "check the address and the network connection; in a page, the server must allow other origins (CORS)",
@@ -201,12 +214,16 @@ function unreachable(where: string, cause: unknown): never {
 
 export function refused(name: string, { status, statusText }: Response, part?: string): DownloadError {
   const isWhole = part !== undefined && status === 200;
-  return new DownloadError(isWhole ? "the server ignores ranges that it supported before" : "the file cannot be read", {
-    where: name,
-    expected: part ?? "status 200",
-    found: isWhole ? "the whole file" : `${status} ${statusText}`.trim(),
-    ...(status === 401 || status === 403 ? { hint: "the server wants you to sign in" } : {}),
-  });
+  return new DownloadError(
+    isWhole ? "ranges-ignored" : "request-refused",
+    isWhole ? "the server ignores ranges that it supported before" : "the file cannot be read",
+    {
+      where: name,
+      expected: part ?? "status 200",
+      found: isWhole ? "the whole file" : `${status} ${statusText}`.trim(),
+      ...(status === 401 || status === 403 ? { hint: "the server wants you to sign in" } : {}),
+    },
+  );
 }
 
 /** The result of `work`. Throws what `late` gives if it takes longer than `ms` milliseconds. */

@@ -77,7 +77,11 @@ export async function onDisk<T>(path: string, work: () => Promise<T>): Promise<T
     const { code = "", message } = cause as NodeJS.ErrnoException;
     if (!/^E[A-Z]+$/.test(code)) throw cause;
     const found = { ENOTEMPTY: "existing files", ENOSPC: "no space left" }[code];
-    throw new LowrankError("the disk cannot be written to", { where: path, found: found ?? message, cause });
+    throw new LowrankError("write-failed", "the disk cannot be written to", {
+      where: path,
+      found: found ?? message,
+      cause,
+    });
   }
 }
 

@@ -55,7 +55,7 @@ export async function withLock<T>(
     (await readFile(note, "utf8").catch(({ code }) => (code === "ENOENT" ? "" : mine))) !== mine;
   const check = async () => {
     if (await isLost())
-      throw new LowrankError("another process has taken over this directory", {
+      throw new LowrankError("lock-lost", "another process has taken over this directory", {
         where: path,
         found: `this process was suspended for more than ${stale / 1000} seconds and lost its lock`,
       });

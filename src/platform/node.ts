@@ -40,7 +40,11 @@ export async function readBytes(path: string, limit = Infinity): Promise<Uint8Ar
 
 function unreadable(path: string, error: NodeJS.ErrnoException): never {
   const found = { ENOENT: "no such file", EISDIR: "a directory", EACCES: "no permission to read it" }[error.code ?? ""];
-  throw new ConfigError(`cannot read ${path}`, { expected: "a file", found: found ?? error.message, cause: error });
+  throw new ConfigError("cannot-read-file", `cannot read ${path}`, {
+    expected: "a file",
+    found: found ?? error.message,
+    cause: error,
+  });
 }
 
 /** Reads a file that was built with the program, by its path inside `dist/`. */
@@ -225,7 +229,7 @@ async function openDawn(): Promise<GPU | null> {
     return create(dawnOptions());
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND")
-      throw new DeviceError("the package webgpu is not installed", {
+      throw new DeviceError("webgpu-not-installed", "the package webgpu is not installed", {
         hint: "npm install webgpu, or use --device wasm",
       });
     return null; // no binary for this platform, or its libraries are missing

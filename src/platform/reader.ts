@@ -39,7 +39,7 @@ export async function handleReader(
   if (!stats.isFile()) {
     await close();
     const found = stats.isDirectory() ? "a directory" : "a pipe or a device, which has no size";
-    throw new ConfigError(`cannot read ${name}`, { expected: "a file", found });
+    throw new ConfigError("cannot-read-file", `cannot read ${name}`, { expected: "a file", found });
   }
   return {
     name,
@@ -50,7 +50,7 @@ export async function handleReader(
       while (done < length) {
         const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 1 << 30), offset + done);
         if (bytesRead === 0)
-          throw new LowrankError(`${name}: file ended ${length - done} bytes early`, {
+          throw new LowrankError("truncated-file", `${name}: file ended ${length - done} bytes early`, {
             expected: `${stats.size} bytes, as when it was opened`,
             hint: "try again when no other program is writing it",
           });
@@ -82,7 +82,7 @@ export interface FileWriter {
 /** Throws ConfigError for a file of more than `limit` bytes. */
 export function checkSize({ name, size }: Pick<FileReader, "name" | "size">, limit: number): void {
   if (size > limit)
-    throw new ConfigError("the file is too large", {
+    throw new ConfigError("exceeds-limit", "the file is too large", {
       where: name,
       expected: `at most ${limit} bytes`,
       found: `${size} bytes`,

@@ -89,14 +89,14 @@ export async function finishReplacing(path: string): Promise<boolean> {
     return false;
   }
   if (journal.folder !== (await folderNumber(staging)))
-    throw new LowrankError("the directory was copied while its files were being replaced", {
+    throw new LowrankError("copied-while-replaced", "the directory was copied while its files were being replaced", {
       where: path,
       expected: `a directory without ${STAGING}`,
       hint: `copy it again, or move the files in ${staging} to their places and remove that folder`,
     });
   await swap(path, journal).catch((cause: LowrankError) => {
     const hint = `run a command on the directory to try again; the new files are in ${staging}`;
-    throw new LowrankError("the files could not be replaced", { ...cause.details, hint, cause });
+    throw new LowrankError("replacement-failed", "the files could not be replaced", { ...cause.details, hint, cause });
   });
   return true;
 }
@@ -143,7 +143,7 @@ async function refuseForeign(path: string, names: readonly string[], own: readon
   }
   for (const folder of parentFolders(names)) if ((await findKind(path, folder)) === "file") found.push(folder);
   if (found.length > 0)
-    throw new LowrankError("other files are in the way", {
+    throw new LowrankError("files-in-the-way", "other files are in the way", {
       where: path,
       expected: "no other files with the names of the new ones",
       found: found.join(", "),

@@ -28,7 +28,7 @@ export async function openUrl(url: string, name = url): Promise<FileReader> {
     const total = /\/(\d+)$/.exec(range ?? "")?.[1] ?? (await fetchLength(url));
     const size = Number(total);
     if (total === null || !Number.isSafeInteger(size))
-      throw new DownloadError("the server does not say how large the file is", {
+      throw new DownloadError("unknown-file-size", "the server does not say how large the file is", {
         where: name,
         expected: "a header Content-Range or Content-Length",
         found: range ?? "neither",
@@ -55,12 +55,16 @@ function rangeReader(url: string, name: string, size: number, etag: string | nul
         const found = response.headers.get("content-range") ?? expected;
         const tag = response.headers.get("etag");
         if (found !== expected || tag !== etag)
-          throw new DownloadError("the file on the server has changed, or the server sends another part of it", {
-            where: name,
-            expected: `${expected}, ETag ${etag}`,
-            found: `${found}, ETag ${tag}`,
-            hint: "open it again",
-          });
+          throw new DownloadError(
+            "file-changed-on-server",
+            "the file on the server has changed, or the server sends another part of it",
+            {
+              where: name,
+              expected: `${expected}, ETag ${etag}`,
+              found: `${found}, ETag ${tag}`,
+              hint: "open it again",
+            },
+          );
         return new Uint8Array(await (await collect(pieces, name, { length })).arrayBuffer());
       });
     },
@@ -71,7 +75,7 @@ function rangeReader(url: string, name: string, size: number, etag: string | nul
 /** The body of a response, read once. Throws ConfigError if it has been read already, and as `readWhole` does. */
 export async function readResponse(response: Response, name: string): Promise<Blob> {
   if (response.bodyUsed || response.body?.locked)
-    throw new ConfigError("the response has been read already", {
+    throw new ConfigError("response-already-read", "the response has been read already", {
       where: name,
       hint: "give a new one, or a clone() made before it was read",
     });

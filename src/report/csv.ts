@@ -134,7 +134,7 @@ export function toCsv<C extends string>(columns: readonly C[], rows: readonly Re
       ...columns.filter((column) => !keys.includes(column)),
     ];
     if (odd.length > 0)
-      throw new FormatError(`row ${i + 1} does not fit the columns`, {
+      throw new FormatError("wrong-field-count", `row ${i + 1} does not fit the columns`, {
         expected: columns.join(", "),
         found: `missing or unknown: ${odd.join(", ")}`,
       });

@@ -34,7 +34,7 @@ async function readCheckpoint(path: string): Promise<Checkpoint> {
     );
     const { format, version, state } = file.metadata;
     if (format !== "lowrank-checkpoint" || version !== String(VERSION) || state === undefined)
-      throw new FormatError("not a checkpoint of this version", { where: path });
+      throw new FormatError("unsupported-version", "not a checkpoint of this version", { where: path });
     const rest = parseJson(new TextEncoder().encode(state), path) as Omit<Checkpoint, "tensors">;
     checkKinds({ rest }, { rest: "object" }, path);
     checkKinds(
@@ -59,7 +59,7 @@ function checkMoments(shapes: Map<string, Shape>, where: string): void {
     for (const partner of [name, `m.${name}`, `v.${name}`]) {
       const found = shapes.get(partner);
       if (found === undefined || !sameShape(found, shape))
-        throw new FormatError(`the checkpoint has ${key}, but no ${partner} of the same shape`, {
+        throw new FormatError("invalid-checkpoint", `the checkpoint has ${key}, but no ${partner} of the same shape`, {
           where,
           expected: showShape(shape),
           found: found === undefined ? "none" : showShape(found),
@@ -110,7 +110,7 @@ export async function lastCheckpoint(directory: string): Promise<Checkpoint> {
   }
   if (failure) throw failure;
   const isEnded = await exists(joinPath(directory, "adapter"));
-  throw new ConfigError("there is no checkpoint to resume from", {
+  throw new ConfigError("no-checkpoint", "there is no checkpoint to resume from", {
     where: directory,
     expected: `a file in ${FOLDER}/, as train leaves it on Ctrl-C, or with --checkpoint-every N`,
     found: isEnded ? "a run that has ended" : (await exists(directory)) ? "none" : "no such directory",

@@ -23,7 +23,7 @@ import { runTables } from "./tables.ts";
 export async function readRecord(directory: string): Promise<RunRecord> {
   const path = joinPath(directory, RECORD);
   const refuse = (found: string): never => {
-    throw new ConfigError("not a run directory", {
+    throw new ConfigError("not-a-run-directory", "not a run directory", {
       where: directory,
       expected: `a ${RECORD} written by train`,
       found,

@@ -74,7 +74,9 @@ export async function planExport(
 ): Promise<ExportPlan> {
   const { meta, tensors } = adapter;
   if (withBase && kind === "merged")
-    throw new ConfigError("a merged model has its base model in it", { hint: "leave out --with-base" });
+    throw new ConfigError("options-conflict", "a merged model has its base model in it", {
+      hint: "leave out --with-base",
+    });
   const form = kind === "peft" ? requirePeftForm(meta) : null;
   if (!form) checkMergeable(meta);
   const finalNorm = meta.task.objective === "classification" ? await readFinalNorm(adapter, checkpoint) : undefined;
@@ -117,7 +119,7 @@ const ALONE = "keep the run's directory: only Lowrank reads adapter layers";
 function requirePeftForm(meta: AdapterMeta): PeftForm {
   const form = peftForm(meta);
   if (form && form.obstacle === undefined) return form;
-  throw new ConfigError("PEFT cannot express this model", {
+  throw new ConfigError("not-expressible-in-format", "PEFT cannot express this model", {
     found: form?.obstacle ?? `${describeMethod(meta)}, which PEFT does not have`,
     hint: isMergeable(meta) ? "use --to merged" : ALONE,
   });
@@ -125,7 +127,7 @@ function requirePeftForm(meta: AdapterMeta): PeftForm {
 
 function checkMergeable(meta: AdapterMeta): void {
   if (isMergeable(meta)) return;
-  throw new ConfigError("the model cannot be merged: a GPT-2 has no tensors for what was trained", {
+  throw new ConfigError("not-mergeable", "the model cannot be merged: a GPT-2 has no tensors for what was trained", {
     found: describeMethod(meta),
     hint: peftForm(meta) ? "use --to peft" : ALONE,
   });
@@ -211,7 +213,7 @@ export async function replaceableExport(directory: string, force: boolean): Prom
   const entries = (await listDirectory(directory).catch(() => ["a file"])).filter((entry) => !entry.startsWith("."));
   if (entries.length === 0) return [];
   if (!force)
-    throw new ConfigError("the output directory already exists", {
+    throw new ConfigError("output-exists", "the output directory already exists", {
       where: directory,
       expected: "a new path, or an empty directory",
       hint: "choose another --out, or give --force to replace an earlier export",
@@ -220,7 +222,7 @@ export async function replaceableExport(directory: string, force: boolean): Prom
   const text = (await exists(path)) ? new TextDecoder().decode(await readBytes(path)) : "";
   // Replacing deletes files of these names: this must not happen to a base model that was given by mistake.
   if (!text.includes(MARK))
-    throw new ConfigError("the output directory is not an export", {
+    throw new ConfigError("not-an-export", "the output directory is not an export", {
       where: directory,
       expected: `a ${README} with "${MARK}..."`,
       hint: "choose another --out",

@@ -88,7 +88,7 @@ export async function refuseExisting(
   howToForce = "give --force to replace it when the new run is finished",
 ): Promise<boolean> {
   if (!(await canCreate(directory)))
-    throw new ConfigError("the output directory cannot be created", {
+    throw new ConfigError("invalid-output", "the output directory cannot be created", {
       where: directory,
       expected: "a path in a writable directory",
       found: "no such directory, or no write permission",
@@ -97,7 +97,7 @@ export async function refuseExisting(
   const entries = (await listDirectory(directory).catch(() => ["a file"])).filter((entry) => !isSystems(entry));
   if (entries.length === 0) return false;
   if ((await recordAt(directory)) === undefined)
-    throw new ConfigError("the output directory already exists and is not a run directory", {
+    throw new ConfigError("output-exists", "the output directory already exists and is not a run directory", {
       where: directory,
       expected: `an empty directory, or one with the ${RECORD} of a run`,
       found: nameList(entries),
@@ -106,7 +106,7 @@ export async function refuseExisting(
   if (!(await hasResult(directory))) return false;
   if (force) return true;
   const isDone = (await generations(directory)).length === 0;
-  throw new ConfigError("the output directory already exists", {
+  throw new ConfigError("output-exists", "the output directory already exists", {
     where: directory,
     expected: "a new path",
     found: isDone ? "a finished run" : "an interrupted run",

@@ -81,7 +81,9 @@ function refuseTwice(directories: readonly (string | undefined)[]): void {
   const paths = directories.map((directory) => directory && absolutePath(directory));
   const i = paths.findIndex((path, at) => path && paths.indexOf(path) < at);
   if (i >= 0)
-    throw new ConfigError(`runs[${i}]: another run is saved in the same directory`, { where: directories[i]! });
+    throw new ConfigError("duplicate-directory", `runs[${i}]: another run is saved in the same directory`, {
+      where: directories[i]!,
+    });
 }
 
 /** Throws ConfigError or DataError, with the run's name, if its settings are invalid or do not suit the data. */
@@ -92,9 +94,9 @@ function checkRun({ signal: _, ...common }: CommonArguments, run: RunSettings, n
     prepareRun({ ...common, ...settingsOnly(own) });
   } catch (error) {
     // Training reports whether there is room for a run: another one may be smaller.
-    const Kind = [ConfigError, DataError].find((one) => error instanceof one);
+    const Kind = [ConfigError, DataError].find((one) => error instanceof one) as typeof ConfigError | undefined;
     if (!Kind) return;
-    const { message, details } = error as ConfigError;
-    throw new Kind(`${name}: ${message.split("\n")[0]}`, { ...details, cause: error });
+    const { code, message, details } = error as ConfigError;
+    throw new Kind(code, `${name}: ${message.split("\n")[0]}`, { ...details, cause: error });
   }
 }

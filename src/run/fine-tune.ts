@@ -111,7 +111,7 @@ export async function reserve<T>(
         }),
       );
       if (failure)
-        throw new LowrankError("the run is saved in another directory", {
+        throw new LowrankError("saved-elsewhere", "the run is saved in another directory", {
           where: place,
           expected: first,
           found: (failure as Error).message,
@@ -131,7 +131,7 @@ async function lockFree<T>(
   await recover(directory);
   await refuseExisting(directory, replace, howToForce);
   const refuse = () => {
-    throw new ConfigError("another run is using this directory", { where: directory });
+    throw new ConfigError("used-by-another-process", "another run is using this directory", { where: directory });
   };
   return withLock(
     directory,

@@ -8,6 +8,7 @@ import type { DeviceInfo } from "../backend/backend.ts";
 import { MODE_TITLES, type Mode, type Objective } from "../config.ts";
 import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
+import type { ErrorCode } from "../error-codes.ts";
 import { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
@@ -112,7 +113,7 @@ export interface RunOutcome {
   keptStep: number;
   /** What was measured after the last step; null before it, and for a run that was stopped or has failed. */
   results: Results | null;
-  error: { name: string; message: string } | null;
+  error: { name: string; code?: ErrorCode; message: string } | null;
   /** The files of the run's directory. All others are the user's. */
   files: string[];
   /** Bytes of the files of trained tensors. */
@@ -271,8 +272,9 @@ export function planned(record: RunRecord, prepared: PreparedRun, device: Device
 
 /** The record of a run that failed. */
 export function failed(record: RunRecord, error: unknown): RunRecord {
-  const { name, message } = error instanceof Error ? error : new LowrankError(String(error));
-  return { ...record, state: "failed", error: { name, message } };
+  const { name, message } = error instanceof Error ? error : new Error(String(error));
+  const code = error instanceof LowrankError ? { code: error.code } : {};
+  return { ...record, state: "failed", error: { name, ...code, message } };
 }
 
 /**

@@ -95,21 +95,21 @@ export function dataSpec(settings: RunSettings): DatasetSpec | TextsSpec {
   const isLm = objective === "lm";
   const refused = isLm ? Object.keys(pick(settings, OF_MESSAGES)) : [];
   if (refused.length > 0)
-    throw new ConfigError("these settings are invalid for a language model", {
+    throw new ConfigError("options-conflict", "these settings are invalid for a language model", {
       expected: "files or dataset, maxLength, stride, textColumn, encoding",
       found: refused.join(", "),
     });
   if (!isLm && stride !== undefined)
-    throw new ConfigError("--stride is invalid for a classifier", { expected: "--objective lm" });
+    throw new ConfigError("options-conflict", "--stride is invalid for a classifier", { expected: "--objective lm" });
   const files = pick(settings, ["data", "train", "val", "test"]);
   const flags = [...Object.keys(files), ...(dataset === undefined ? [] : ["dataset"])];
   if (patience && flags.join() === "train,test")
-    throw new ConfigError("--patience needs a validation set", {
+    throw new ConfigError("no-validation-set", "--patience needs a validation set", {
       expected: "--train, --val and --test",
       found: "--train and --test",
     });
   if (!SOURCES.includes(flags.join()))
-    throw new ConfigError("exactly one data source is required", {
+    throw new ConfigError("no-data-source", "exactly one data source is required", {
       expected: `one of --data FILE, --dataset ${isLm ? "OWNER/NAME" : "NAME"}, or all of --train, --val and --test`,
       found: flags.map((flag) => `--${flag}`).join(", ") || "none of them",
     });
@@ -117,7 +117,7 @@ export function dataSpec(settings: RunSettings): DatasetSpec | TextsSpec {
   const named = Object.entries(files).map(([flag, some]) => {
     const all = [some as Files].flat();
     if (!isLm && all.length > 1)
-      throw new ConfigError(`--${flag} accepts a single file of messages`, { found: all.join(", ") });
+      throw new ConfigError("too-many-files", `--${flag} accepts a single file of messages`, { found: all.join(", ") });
     return [flag === "data" ? "file" : flag, isLm ? all : all[0]];
   });
   return Object.fromEntries(named);
@@ -129,6 +129,7 @@ export function dataOptions(settings: RunSettings, seed: number, context: number
   const longest = Math.max(maxLength, typeof padding === "number" ? padding : 0);
   if (longest > context)
     throw new ConfigError(
+      "exceeds-context",
       `the maximum length of ${objective === "lm" ? "blocks" : "messages"} exceeds the model's context`,
       { expected: `at most ${context} tokens`, found: `${longest}` },
     );

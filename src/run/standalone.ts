@@ -67,7 +67,7 @@ export async function planStandalone(
   const parts = [...(await programFiles(checkpoint)), ...(await modelFiles(checkpoint)), ...(await adapterIn(adapter))];
   const bytes = parts.reduce((sum, part) => sum + bytesInPage(part), head.length + tail.length);
   if (bytes > MOST_BYTES)
-    throw new ConfigError("the page would be too large to open in a browser", {
+    throw new ConfigError("exceeds-limit", "the page would be too large to open in a browser", {
       expected: `at most ${showBytes(MOST_BYTES)}`,
       found: showBytes(bytes),
       hint: "use the adapter with the library, or train a smaller model",

@@ -69,7 +69,7 @@ function rateChoices({ lr }: Arm): unknown[] | undefined {
   const { choose, ...others } = lr as { choose?: unknown };
   const isList = Array.isArray(choose) && choose.length > 1 && new Set(choose).size === choose.length;
   if (isList && Object.keys(others).length === 0) return choose;
-  throw new ConfigError("the learning rates to choose from are invalid", {
+  throw new ConfigError("invalid-sweep", "the learning rates to choose from are invalid", {
     expected: "lr: { choose: [two or more different rates] }",
     found: JSON.stringify(lr),
   });
@@ -81,7 +81,7 @@ export function checkArms(arms: readonly Arm[], seeds: number): void {
   const choices = arms.map((arm) => rateChoices(arm)?.length ?? 1);
   const counts = new Set(choices.filter((count) => count > 1));
   if (counts.size > 1)
-    throw new ConfigError("some arms choose from more learning rates than others", {
+    throw new ConfigError("invalid-sweep", "some arms choose from more learning rates than others", {
       expected: "the same number of rates in each arm: the best of more trials is better by chance",
       found: [...counts].join(" and "),
     });
@@ -89,7 +89,7 @@ export function checkArms(arms: readonly Arm[], seeds: number): void {
   const sum = (of: (i: number) => number) => cells.reduce((total, count, i) => total + count * of(i), 0);
   const trials = sum((i) => choices[i]! + seeds - 1);
   if (trials > LIMITS.trials)
-    throw new ConfigError("the sweep has too many trials", {
+    throw new ConfigError("exceeds-limit", "the sweep has too many trials", {
       expected: `at most ${LIMITS.trials}`,
       found: `${trials}: ${sum(() => 1)} combinations of settings, with ${seeds} seeds each`,
     });
@@ -100,7 +100,8 @@ export function checkArms(arms: readonly Arm[], seeds: number): void {
  * else that determines the results with a model: its contents and the data. Throws ConfigError if a value is invalid.
  */
 export async function listCells(spec: SweepSpec, seeds: number, identify: (model: string) => unknown): Promise<Cell[]> {
-  if (spec.arms.length === 0) throw new ConfigError("the sweep has no arms", { expected: "one or more" });
+  if (spec.arms.length === 0)
+    throw new ConfigError("invalid-sweep", "the sweep has no arms", { expected: "one or more" });
   checkArms(spec.arms, seeds);
   const cells = new Map<string, Cell>();
   for (const { model, rates: tried } of expandArms(spec)) {
@@ -126,7 +127,7 @@ export function* expandArms({ base, arms, rows }: SweepSpec): Generator<{ model:
       const settings = { ...base, ...combination } as RunSettings;
       const { model = "gpt2-micro", ...given } = ofMode(settings, settings.mode ?? DEFAULTS.mode);
       if (given.dtype === "auto")
-        throw new ConfigError("dtype auto is invalid in a sweep", {
+        throw new ConfigError("invalid-value", "dtype auto is invalid in a sweep", {
           expected: WEIGHT_DTYPES.join(", "),
           found: "auto, which depends on the machine's memory",
         });
@@ -140,7 +141,7 @@ export function* expandArms({ base, arms, rows }: SweepSpec): Generator<{ model:
 export function checkKeys(settings: object, known: readonly string[], part: string, where?: string): void {
   const key = Object.keys(settings).find((one) => !known.includes(one));
   if (key !== undefined)
-    throw new ConfigError(`unknown setting "${key}" in ${part} of a sweep`, {
+    throw new ConfigError("unknown-option", `unknown setting "${key}" in ${part} of a sweep`, {
       ...(where === undefined ? {} : { where }),
       expected: known.join(", "),
       ...didYouMean(key, known),

@@ -91,13 +91,13 @@ export async function locked<T>(out: string, part: string, work: (check: Check) 
   return withLock(joinPath(out, part ? fileOfPart(part) : "sweep"), work, (owner) => {
     const found = owner === undefined ? {} : { found: owner };
     if (part)
-      throw new ConfigError(`another process is running part ${part} of this sweep`, {
+      throw new ConfigError("used-by-another-process", `another process is running part ${part} of this sweep`, {
         where: out,
         expected: "one process per part",
         ...found,
         hint: "give each process its own part; of a job array, /n takes it from the environment",
       });
-    throw new ConfigError("another sweep is using this directory", {
+    throw new ConfigError("used-by-another-process", "another sweep is using this directory", {
       where: out,
       expected: "one sweep, or one process per shard",
       ...found,
@@ -134,7 +134,7 @@ export async function collect(out: string, folders: readonly string[], check: Ch
   for (const folder of folders) {
     const from = joinPath(folder, TRIALS);
     if (!(await exists(from)))
-      throw new ConfigError("not a sweep directory", {
+      throw new ConfigError("not-a-sweep-directory", "not a sweep directory", {
         where: folder,
         expected: `a directory with a ${TRIALS} folder`,
       });

@@ -20,7 +20,7 @@ export async function diagnose(engine: Engine, model: GPT2Checkpoint, bad: BadSt
   const culprit = Number.isFinite(loss)
     ? ((await firstGradient(engine, bad.batches)) ?? "the norm of the gradients")
     : ((await firstParameter(engine, model)) ?? "the loss");
-  return new TrainingError(`${culprit} is not finite`, {
+  return new TrainingError("not-finite", `${culprit} is not finite`, {
     where: `step ${step} of ${bad.total} (epoch ${epoch.toFixed(2)}), learning rate ${Number(lr.toPrecision(3))}`,
     found: `loss ${loss}, gradient norm ${norm}`,
     hint: "use a smaller --lr, a longer --warmup or --clip 1; the parameters from before this step are saved",

@@ -15,6 +15,7 @@ import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { type PrefixPlan, peakMemory, type TrainResult } from "./records.ts";
+import { isTooLarge } from "./sizes.ts";
 import { type BegunJob, type Materials, type PlannedJob, Run } from "./trainer.ts";
 
 /** Jobs that are trained next. */
@@ -104,7 +105,7 @@ function mostThatFit(device: Backend, some: readonly Candidate[]): number {
     try {
       return fits(Group.plan(device, groupOptions(some.slice(0, count))).memory, device.limits);
     } catch (error) {
-      if (error instanceof LowrankError && error.details.remedy === "less-memory") return false;
+      if (isTooLarge(error)) return false;
       throw error;
     }
   };

@@ -353,7 +353,7 @@ function refuseIdle(options: TrainOptions, defaults: TrainOptions): void {
   );
   if (idle === undefined) return;
   const own = SETTING_NAMES.filter((name) => name !== "dtype" && SETTINGS[name].modes && counts(name, mode));
-  throw new ConfigError(`${idle} has no effect in mode ${mode}`, {
+  throw new ConfigError("option-without-effect", `${idle} has no effect in mode ${mode}`, {
     expected: `settings of ${MODE_TITLES[mode]}: ${own.join(", ") || "it has none of its own"}`,
     found: `${idle} ${String(options[idle])}, a setting of mode ${SETTINGS[idle].modes!.join(", ")}`,
     hint: `omit ${idle}, or choose another mode`,
@@ -368,7 +368,7 @@ function refuseClassifiers({ pooling, headBias, classWeights }: Partial<TrainOpt
     [classWeights === "auto", "classWeights", "no classWeights: texts have no classes"],
   ];
   for (const [found, what, expected] of refused)
-    if (found) throw new ConfigError(`${what} is invalid for a language model`, { expected });
+    if (found) throw new ConfigError("options-conflict", `${what} is invalid for a language model`, { expected });
 }
 
 /** The sizes of the mode's own tensors. */
@@ -412,7 +412,7 @@ export function withAdapter<T extends Partial<TrainOptions>>(
 ): T {
   const names = { classification: "a classifier", lm: "a language model" };
   if (task.objective !== objective)
-    throw new ConfigError(`not an adapter of ${names[objective]}`, {
+    throw new ConfigError("wrong-task", `not an adapter of ${names[objective]}`, {
       expected: `an adapter of ${names[objective]}`,
       found: `${MODE_TITLES[mode]}, ${names[task.objective]}`,
       hint: `train with --objective ${task.objective}`,
@@ -436,7 +436,7 @@ export function withAdapter<T extends Partial<TrainOptions>>(
   for (const [key, value] of Object.entries(decided)) {
     const requested = given[key as keyof TrainOptions];
     if (requested !== undefined && JSON.stringify(requested) !== JSON.stringify(value))
-      throw new ConfigError(`${key} differs from the adapter to continue from`, {
+      throw new ConfigError("settings-of-adapter", `${key} differs from the adapter to continue from`, {
         expected: String(value),
         found: String(requested),
         hint: `omit ${key}: the adapter determines it`,

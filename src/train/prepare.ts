@@ -50,7 +50,7 @@ export function prepareRun(args: Preparable): PreparedRun {
   const { data } = args;
   const given = completeOptions(args);
   if (given.patience > 0 && data.val.size === 0)
-    throw new ConfigError("patience needs a validation set", {
+    throw new ConfigError("no-validation-set", "patience needs a validation set", {
       expected: "at least one row in the validation set, or patience 0",
       found: "an empty validation set",
     });
@@ -82,7 +82,7 @@ export function completeOptions({ device, model, data, adapter, prefixBudget, ..
 function checkLabels({ meta: { labels } }: Adapter, data: TrainingData): void {
   const nameless = labels.every((label, i) => label === `LABEL_${i}`) && labels.length === data.labels.length;
   if (!nameless && labels.join("\n") !== data.labels.join("\n"))
-    throw new ConfigError("the classes of the adapter and the data differ", {
+    throw new ConfigError("classes-differ", "the classes of the adapter and the data differ", {
       expected: labels.join(", "),
       found: data.labels.join(", "),
     });
@@ -91,7 +91,7 @@ function checkLabels({ meta: { labels } }: Adapter, data: TrainingData): void {
 /** Throws ConfigError if the data has ids of another vocabulary than the model's. */
 export function checkVocabulary({ vocabulary }: TrainingData, { vocabulary: { fingerprint } }: GPT2Checkpoint): void {
   if (vocabulary !== fingerprint)
-    throw new ConfigError("the data was tokenized for another vocabulary than the model's", {
+    throw new ConfigError("wrong-vocabulary", "the data was tokenized for another vocabulary than the model's", {
       expected: shortName(fingerprint),
       found: shortName(vocabulary),
       hint: "load the data for this model: loadDataset(source, { model }), or loadTexts",
@@ -109,7 +109,7 @@ export interface StepCounts {
 function countSteps({ batchesPerEpoch }: Loader<unknown>, { accumulate, epochs, warmup }: TrainOptions): StepCounts {
   const stepsPerEpoch = Math.floor(batchesPerEpoch / accumulate);
   if (stepsPerEpoch === 0)
-    throw new ConfigError("accumulate exceeds the number of batches per epoch", {
+    throw new ConfigError("invalid-value", "accumulate exceeds the number of batches per epoch", {
       expected: `at most ${batchesPerEpoch}`,
       found: String(accumulate),
     });

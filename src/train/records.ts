@@ -173,6 +173,6 @@ export class RunFailed extends TrainingError {
     error: TrainingError,
     readonly contents: Pick<TrainResult, "spec" | "tensors" | "finalNorm">,
   ) {
-    super(error.message, { cause: error });
+    super(error.code, error.message, { cause: error });
   }
 }

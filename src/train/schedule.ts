@@ -25,7 +25,7 @@ export function scheduleFactor(name: ScheduleName, step: number, steps: number, 
 /** Warm-up in steps; a number below 1 is a fraction of all steps. Throws ConfigError if it is out of range. */
 export function warmupSteps(warmup: number, steps: number): number {
   if (!(warmup >= 0 && warmup <= steps) || (warmup >= 1 && !Number.isInteger(warmup)))
-    throw new ConfigError("the warm-up is invalid", {
+    throw new ConfigError("invalid-value", "the warm-up is invalid", {
       expected: `a fraction of all steps below 1, or a whole number of steps up to ${steps}`,
       found: String(warmup),
     });

@@ -8,6 +8,7 @@ import { maxBatchTokens } from "../data/loader.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { Engine } from "../engine/engine.ts";
 import { prefixBytes } from "../engine/frozen-prefix.ts";
+import type { ErrorCode } from "../error-codes.ts";
 import { DataError, DeviceError, LowrankError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
@@ -160,10 +161,19 @@ export function checkFits(args: PlanArguments, planned: Planned, options: TrainO
   }
 }
 
+/** Whether an error says that less memory would do: a smaller batch, shorter rows, or weights of a narrower type. */
+export function isTooLarge(error: unknown): boolean {
+  return error instanceof LowrankError && TOO_LARGE.includes(error.code);
+}
+const TOO_LARGE: readonly ErrorCode[] = ["out-of-memory", "buffer-too-large", "batch-too-large"];
+
 /** An error of too little memory with the settings that fit as its hint; any other error unchanged. */
 export function withAdvice(error: unknown, args: PlanArguments, options: TrainOptions): unknown {
-  if (!(error instanceof DeviceError) || error.details.remedy === undefined) return error;
-  return new DeviceError(error.message.split("\n")[0]!, { ...error.details, hint: adviceOn(args, options) });
+  if (!(error instanceof DeviceError) || !isTooLarge(error)) return error;
+  return new DeviceError(error.code, error.message.split("\n")[0]!, {
+    ...error.details,
+    hint: adviceOn(args, options),
+  });
 }
 
 /** What to change so that a run fits. */
@@ -246,7 +256,7 @@ function checkLengths(data: TrainingData, context: number): void {
   for (const [name, set] of Object.entries({ train: data.train, val: data.val, test: data.test })) {
     const longest = maxBatchTokens(set, 1);
     if (longest > context)
-      throw new DataError(`an example of the ${name} set is longer than the model's context`, {
+      throw new DataError("exceeds-context", `an example of the ${name} set is longer than the model's context`, {
         expected: `at most ${context} tokens`,
         found: `${longest}`,
         hint: `load the data with maxLength ${context} or less`,

@@ -240,7 +240,7 @@ export class Run {
       const [value, m, v] = [name, `m.${name}`, `v.${name}`].map((key) => tensors.get(key)?.data);
       const kept = best && tensors.get(best.step === step ? name : `best.${name}`);
       if (!value || !m || !v || value.length !== numel(this.engine.parameter(name).shape) || (best && !kept))
-        throw new ConfigError("the checkpoint does not belong to this run", {
+        throw new ConfigError("wrong-checkpoint", "the checkpoint does not belong to this run", {
           expected: `${name} with its moments${best ? " and its values at the best evaluation" : ""}`,
         });
       this.engine.writeParameter(name, value);

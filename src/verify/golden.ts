@@ -61,7 +61,8 @@ const ZERO_GRADIENT = 1e-6;
 /** Runs one fixture file on a device. */
 export async function runGolden(file: SafetensorsFile, backend: Backend): Promise<GoldenResult> {
   const text = file.metadata.case;
-  if (text === undefined) throw new FormatError("not a golden fixture", { expected: "metadata with an entry `case`" });
+  if (text === undefined)
+    throw new FormatError("not-a-fixture", "not a golden fixture", { expected: "metadata with an entry `case`" });
   const summary = "the entry `case` of a golden fixture is not JSON";
   return new Golden(file, parseJson(new TextEncoder().encode(text), "case", summary) as Case).run(backend);
 }

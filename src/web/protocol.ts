@@ -2,6 +2,7 @@
 import type { DeviceName, GPT2Config, Objective } from "../config.ts";
 import type { BlockStats } from "../data/blocks.ts";
 import type { DatasetStats } from "../data/dataset.ts";
+import type { ErrorCode } from "../error-codes.ts";
 import type { OtherEncoding } from "../errors.ts";
 import type { Classification } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
@@ -184,6 +185,8 @@ export const hasFiles = ({ state }: Pick<PageRun, "state">): boolean =>
 /** An error as the page shows it. */
 export interface ErrorReport {
   name: string;
+  /** Of an error that Lowrank throws intentionally. */
+  code?: ErrorCode;
   summary: string;
   where?: string;
   expected?: string;

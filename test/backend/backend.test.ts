@@ -47,7 +47,8 @@ testOnDevices("a released session refuses all calls and does not affect others",
   session.destroy();
   session.destroy();
   assert.equal(await asked, eights(1), "what was asked for before");
-  const refused = (work: () => unknown) => assertFails(DeviceError, ["the session was released"], work);
+  const refused = (work: () => unknown) =>
+    assertFails(DeviceError, "already-destroyed", ["the session was released"], work);
   await refused(() => session.write(dead.x, Float32Array.of(2)));
   await refused(() => session.run(["forward"], NO_VALUES));
   await refused(() => session.read(dead.out));
@@ -69,6 +70,6 @@ test("an answer of a worker that comes after the device was released is dropped"
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
   await first;
   device.destroy();
-  await assertFails(DeviceError, ["the device was released"], () => second);
+  await assertFails(DeviceError, "already-destroyed", ["the device was released"], () => second);
   await new Promise((resolve) => setTimeout(resolve, 20));
 });

@@ -94,7 +94,7 @@ test("auto selects the CPU if a hardware adapter provides no device, and gives t
     device.destroy();
     assert.is(device.info.kind, "wasm");
     assert.is(device.info.why, "WebGPU did not provide a device: a limit is too large");
-    await assertFails(DeviceError, ["did not provide a device", "a limit is too large"], () => openDevice("webgpu"));
+    await assertFails(DeviceError, "no-webgpu", ["a limit is too large"], () => openDevice("webgpu"));
   });
 });
 
@@ -113,7 +113,7 @@ testFake("an invalid plan leaves no buffer and no error scope", async (device) =
   const backend = await openWebGPU();
   const { segments, memory } = product(8);
   const place = new Map([...memory.bufferIndex].slice(0, 2));
-  await assertFails(DeviceError, ["b 8 is not part of the plan"], () =>
+  await assertFails(DeviceError, "not-in-plan", ["b 8 is not part of the plan"], () =>
     backend.prepare({ segments, memory: { ...memory, bufferIndex: place } }),
   );
   assert.equal([device.buffers, device.scopes], [[], []]);
@@ -123,15 +123,19 @@ testFake("a pipeline that the device cannot create is not reported as a shader e
   const backend = await openWebGPU();
   device.pipeline = () => Promise.reject(new Error("internal"));
   device.messages = [{ type: "warning", lineNum: 1, message: "slow" }];
-  await assertFails(DeviceError, ["matmul_narrow.scalar compiles, but", "internal"], () => backend.prepare(product(8)));
+  await assertFails(DeviceError, "device-failed", ["matmul_narrow.scalar compiles, but", "internal"], () =>
+    backend.prepare(product(8)),
+  );
   device.messages.push({ type: "error", lineNum: 7, message: "no type" });
-  await assertFails(DeviceError, ["does not compile", "line 7: no type"], () => backend.prepare(product(8)));
+  await assertFails(DeviceError, "device-failed", ["does not compile", "line 7: no type"], () =>
+    backend.prepare(product(8)),
+  );
   device.messages = [];
   device.pipeline = () => {
     backend.destroy();
     return Promise.reject(new Error("internal"));
   };
-  await assertFails(DeviceError, ["the device was released"], () => backend.prepare(product(8)));
+  await assertFails(DeviceError, "already-destroyed", ["the device was released"], () => backend.prepare(product(8)));
 });
 
 testFake("a step uploads only the scalars that change", async (device) => {

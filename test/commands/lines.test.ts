@@ -57,14 +57,17 @@ test("a line of the maximum length is read in linear time; a longer one is refus
   );
   assert.ok(performance.now() - started < 10_000);
   bytes[LIMITS.line + 1] = 97;
-  await assertFails(DataError, ["too long", "standard input, line 2", `at most ${LIMITS.line} bytes`], () =>
-    splitLines(bytes),
+  await assertFails(
+    DataError,
+    "exceeds-limit",
+    ["too long", "standard input, line 2", `at most ${LIMITS.line} bytes`],
+    () => splitLines(bytes),
   );
   // Reading an endless line ends at the maximum length.
   async function* endless() {
     for (;;) yield bytes.subarray(1, 1 << 16);
   }
-  await assertFails(DataError, ["too long", "line 1"], () => inputLines(endless()).next());
+  await assertFails(DataError, "exceeds-limit", ["too long", "line 1"], () => inputLines(endless()).next());
 });
 
 test("generate, as built: a line of 32 MB on standard input is refused within seconds", async () => {

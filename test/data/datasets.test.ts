@@ -12,11 +12,12 @@ import { digestData } from "../../src/data/digest.ts";
 import { normalized } from "../../src/data/duplicates.ts";
 import { loadTexts } from "../../src/data/texts.ts";
 import { DataModule } from "../../src/data/wasm.ts";
-import { ConfigError, DataError, FormatError, LowrankError } from "../../src/errors.ts";
+import type { ErrorCode } from "../../src/error-codes.ts";
+import { LowrankError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { Rng } from "../../src/rng.ts";
 import { nearCopies } from "../../src/tools/near-copies.mjs";
-import { temporaryFolder } from "../helpers/border.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test, testIf } from "../helpers/harness.ts";
 import { randomText } from "../helpers/random-text.ts";
 import { allTexts, messages } from "../helpers/tiny.ts";
@@ -37,22 +38,8 @@ function load(spec: DatasetSpec, options: DatasetOptions = {}) {
   return loadDataset(spec, { module, ...options });
 }
 
-async function fails(
-  spec: DatasetSpec,
-  type: new (...args: never[]) => Error,
-  parts: string[],
-  options: DatasetOptions = {},
-) {
-  try {
-    await load(spec, options);
-  } catch (error) {
-    assert.instance(error, type);
-    for (const part of parts)
-      assert.ok((error as Error).message.includes(part), `${part} in: ${(error as Error).message}`);
-    return;
-  }
-  assert.unreachable(`no error: ${parts[0]}`);
-}
+const fails = (spec: DatasetSpec, code: ErrorCode, words: string[], options: DatasetOptions = {}) =>
+  assertFails(LowrankError, code, words, () => load(spec, options));
 
 test("loads", async () => {
   module = await DataModule.load();
@@ -95,7 +82,7 @@ test("three files keep their rows; the training set's labels hold for all", asyn
   const balanced = await load(files, { balance: true });
   assert.equal([balanced.train.size, balanced.val.size, balanced.test.size], [6, 2, 1]);
   const bad = { ...files, val: textFile("label,text\nham,a\neggs,b\n", "val.csv") };
-  await fails(bad, DataError, ["val.csv:3", "expected: ham, spam", "found:    eggs"]);
+  await fails(bad, "unknown-label", ["val.csv:3", "expected: ham, spam", "found:    eggs"]);
 });
 
 test("padding to the longest training row cuts longer rows of the other sets", async () => {
@@ -115,38 +102,40 @@ test("padding to the longest training row cuts longer rows of the other sets", a
   const four = await load(files, { padding: 4 });
   assert.is(four.val.batch([0]).ids.length, 4);
   assert.is((await load(files)).val.batch([0]).ids.length, 5);
-  for (const padding of [0, 5, 1.5]) await fails(files, ConfigError, ["padding", "1 to 4"], { padding, maxLength: 4 });
+  for (const padding of [0, 5, 1.5])
+    await fails(files, "invalid-value", ["padding", "1 to 4"], { padding, maxLength: 4 });
 });
 
 test("data that cannot be loaded is reported", async () => {
-  await fails({ name: "spma" }, ConfigError, ['did you mean "spam"']);
-  await fails({ file: "no/such/file.csv" }, ConfigError, ["no such file", "no/such/file.csv"]);
-  await fails({ train: "a.csv", source: "b" } as never, ConfigError, ["unknown option source", "file, train, val"]);
-  await fails({ train: "a.csv", val: "b.csv" } as never, ConfigError, ["{ train, val, test }", "train, val"]);
-  await fails({ fiel: "a.csv" } as never, ConfigError, ["unknown option fiel", "did you mean file?"]);
-  await fails("a.csv" as never, ConfigError, ['the string "a.csv"', 'did you mean { file: "a.csv" }?']);
-  await fails("spam" as never, ConfigError, ['did you mean { name: "spam" }?']);
-  const stray = { file: mails(20, 20), textColumn: "txt" };
-  await fails(stray, ConfigError, ["textColumn is an option", "{ file }, { textColumn }"]);
-  await fails(stray, DataError, ['no column "txt"'], stray as never);
-
-  await fails({ file: textFile("label,text\nham,a\nham,b\n") }, DataError, [
-    "All rows have the same class",
-    '"ham"',
-    "2 rows",
+  await fails({ name: "spma" }, "no-such-dataset", ['did you mean "spam"']);
+  await fails({ file: "no/such/file.csv" }, "no-such-file", ["no/such/file.csv"]);
+  await fails({ train: "a.csv", source: "b" } as never, "unknown-option", [
+    "unknown option source",
+    "file, train, val",
   ]);
-  await fails({ file: mails(2, 2) }, DataError, ["Too few rows"]);
-  await fails({ file: mails(20, 20) }, ConfigError, ["maxLength is invalid"], { maxLength: 0 });
-  await fails({ file: mails(20, 20) }, DataError, ['no column "txt"', 'did you mean "text"'], { textColumn: "txt" });
+  await fails({ train: "a.csv", val: "b.csv" } as never, "no-data-source", ["{ train, val, test }", "train, val"]);
+  await fails({ fiel: "a.csv" } as never, "unknown-option", ["unknown option fiel", "did you mean file?"]);
+  await fails("a.csv" as never, "invalid-argument", ['the string "a.csv"', 'did you mean { file: "a.csv" }?']);
+  await fails("spam" as never, "invalid-argument", ['did you mean { name: "spam" }?']);
+  const stray = { file: mails(20, 20), textColumn: "txt" };
+  await fails(stray, "invalid-argument", ["textColumn is an option", "{ file }, { textColumn }"]);
+  await fails(stray, "no-such-column", ['no column "txt"'], stray as never);
+
+  await fails({ file: textFile("label,text\nham,a\nham,b\n") }, "only-one-class", ['"ham"', "2 rows"]);
+  await fails({ file: mails(2, 2) }, "too-few-rows", []);
+  await fails({ file: mails(20, 20) }, "invalid-value", ["maxLength is invalid"], { maxLength: 0 });
+  await fails({ file: mails(20, 20) }, "no-such-column", ['no column "txt"', 'did you mean "text"'], {
+    textColumn: "txt",
+  });
   const bad = bytesReader(
     "a.csv",
     new Uint8Array([...new TextEncoder().encode("label,text\nham,a\nspam,caf"), 0xe9, 10]),
   );
   const split = { train: bad, val: mails(1, 1), test: mails(1, 1) };
-  await fails(split, FormatError, ["not UTF-8", "a.csv:3", "3: spam,café", "--encoding windows-1252"]);
+  await fails(split, "not-utf8", ["a.csv:3", "3: spam,café", "--encoding windows-1252"]);
   const { train } = await load(split, { encoding: "windows-1252" });
   assert.is(train.text(1), "café");
-  await fails(split, ConfigError, ["encoding is unknown", "utf-9"], { encoding: "utf-9" });
+  await fails(split, "unknown-encoding", ["utf-9"], { encoding: "utf-9" });
 });
 
 /** A CSV file with these labels, each with a text of its own. */
@@ -156,20 +145,19 @@ const times = (count: number, label: (i: number) => string) => Array.from({ leng
 
 test("labels that are not classes are refused, with their lines", async () => {
   const two = times(40, (i) => (i % 2 === 0 ? "ham" : "spam"));
-  await fails({ file: labelled([...two, "spma", ...two, "eggs"]) }, DataError, [
-    "Some classes have only one row",
+  await fails({ file: labelled([...two, "spma", ...two, "eggs"]) }, "class-with-one-row", [
     "a.csv:42",
     '"spma" (line 42), "eggs" (line 83)',
   ]);
   // A set of its own may have one row of a class.
   await load({ train: labelled([...two, "eggs"]), val: mails(1, 1), test: mails(1, 1) });
-  await fails({ file: labelled(times(5, (i) => `c${i}`)) }, DataError, [
+  await fails({ file: labelled(times(5, (i) => `c${i}`)) }, "all-labels-different", [
     'All labels in "label" are different',
     '5 labels in 5 rows: "c0" (line 2)',
   ]);
   const score = ["this looks like a score", "into a few classes"];
-  await fails({ file: labelled(times(60, (i) => `${i / 2}`)) }, DataError, score);
-  await fails({ file: labelled(times(400, (i) => `${3 * (i % 100)}`)) }, DataError, [
+  await fails({ file: labelled(times(60, (i) => `${i / 2}`)) }, "label-column-is-numeric", score);
+  await fails({ file: labelled(times(400, (i) => `${3 * (i % 100)}`)) }, "label-column-is-numeric", [
     "100 different numbers",
     ...score,
   ]);
@@ -185,10 +173,10 @@ test("labels that are not classes are refused, with their lines", async () => {
 test("a text column of numbers is refused", async () => {
   const rows = times(30, (i) => `${i % 2 ? "ham" : "spam"},${i * 7},mail ${i}`).join("\n");
   const file = () => textFile(`label,body,words\n${rows}\n`);
-  await fails({ file: file() }, DataError, ['"body" has only numbers', "0, 7, 14", "--text-column"]);
+  await fails({ file: file() }, "text-column-is-numeric", ['"body" has only numbers', "0, 7, 14", "--text-column"]);
   assert.is((await load({ file: file() }, { textColumn: "words" })).labels.length, 2);
   const lines = times(30, (i) => JSON.stringify({ label: i % 2 ? "ham" : "spam", text: i })).join("\n");
-  await fails({ file: textFile(lines, "a.jsonl") }, DataError, ['"text" has only numbers']);
+  await fails({ file: textFile(lines, "a.jsonl") }, "text-column-is-numeric", ['"text" has only numbers']);
 });
 
 test("white space around labels is counted", async () => {
@@ -350,8 +338,8 @@ test("stratified: a class of three rows is in all sets, one of two in training a
   ])
     assert.equal(await countSpam(sizes.reduce((a, b) => a + b)), sizes);
   assert.equal(await countSpam(6, { fractions: [0.2, 0.2, 0.6] }), [1, 1, 4]);
-  await fails({ file: mails(2, 2) }, DataError, ["Too few rows to split", "70 %, 10 %, 20 %", "4 rows"]);
-  await fails({ file: mails(9, 9) }, DataError, ["fractions", "0.5, 0.5, 0.5"], { fractions: [0.5, 0.5, 0.5] });
+  await fails({ file: mails(2, 2) }, "too-few-rows", ["70 %, 10 %, 20 %", "4 rows"]);
+  await fails({ file: mails(9, 9) }, "invalid-split", ["0.5, 0.5, 0.5"], { fractions: [0.5, 0.5, 0.5] });
 });
 
 test("the experiment's split is pandas', whatever the seed", async () => {
@@ -362,13 +350,13 @@ test("the experiment's split is pandas', whatever the seed", async () => {
     [train, val, test].map((set) => allTexts(set).map((text) => Number(text.split(" ").at(-1)))),
     [[13, 12, 7, 11, 2, 5, 1, 14], [8], [10, 0, 9]],
   );
-  await fails({ file: mails(9, 6) }, ConfigError, ["balanced", "--split random"], {
+  await fails({ file: mails(9, 6) }, "options-conflict", ["balanced", "--split random"], {
     split: "experiment",
     balance: false,
   });
-  await fails({ file: mails(9, 6) }, ConfigError, ["unknown split"], { split: "half" as "random" });
+  await fails({ file: mails(9, 6) }, "unknown-value", ["unknown split"], { split: "half" as "random" });
   const files = { train: mails(2, 2), val: mails(1, 1), test: mails(1, 1) };
-  await fails(files, ConfigError, ["split already"], { split: "random" });
+  await fails(files, "already-split", [], { split: "random" });
 });
 
 test("near-duplicates between sets are counted, and dropped on demand", async () => {
@@ -386,9 +374,14 @@ test("near-duplicates between sets are counted, and dropped on demand", async ()
     ["other"],
     ["Win now", "..."],
   ]);
-  await fails({ ...files, val: textFile("label,text\nham,see you\n", "val.csv") }, DataError, ["val.csv", "1 rows"], {
-    dedupe: true,
-  });
+  await fails(
+    { ...files, val: textFile("label,text\nham,see you\n", "val.csv") },
+    "only-near-duplicates",
+    ["val.csv", "1 rows"],
+    {
+      dedupe: true,
+    },
+  );
   const one = await load({ file: mails(40, 40) }, { dedupe: false });
   assert.is(one.stats.leaks.test, one.test.size, "numbers are no difference");
 });
@@ -420,7 +413,9 @@ testIf(existsSync(sms), "no SMS files beside the repository", "SMS: the paper's 
   assert.equal([train.size, val.size, test.size], [1045, 149, 300]);
   assert.equal([...labels], ["0", "1"]);
   assert.equal([stats.train.max, stats.val.max, stats.test.max], [109, 137, 120]);
-  await fails({ train: trainFile, val: valFile, test: trainFile }, LowrankError, ["NoSuch"], { textColumn: "NoSuch" });
+  await fails({ train: trainFile, val: valFile, test: trainFile }, "no-such-column", ["NoSuch"], {
+    textColumn: "NoSuch",
+  });
 });
 
 test("the digest of a data set is that of its rows, their classes and their order", async () => {

@@ -155,7 +155,9 @@ test("an escape that the end of a line cuts is found at its first digit, whateve
     const digits = whole.indexOf(cut) + 2;
     for (let length = digits; length < digits + 4; length++) {
       const content = utf8.encode(`${whole}\n${whole.slice(0, length)}`);
-      await assertFails(FormatError, [`a.jsonl:2:${digits + 1}\n`], () => read("a.jsonl", content));
+      await assertFails(FormatError, "row-not-json-object", [`a.jsonl:2:${digits + 1}\n`], () =>
+        read("a.jsonl", content),
+      );
     }
   }
 });

@@ -11,6 +11,7 @@ import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { RandomState } from "../../src/data/mt19937.ts";
 import { openNamed } from "../../src/data/named.ts";
 import { type CollectionDescription, openCollection, readAsPandas } from "../../src/data/sms.ts";
+import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, DataError, DownloadError } from "../../src/errors.ts";
 import type { DownloadEvent } from "../../src/io/download-options.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -135,33 +136,36 @@ test("an interrupted download resumes", async () => {
 
 test("failed downloads and wrong files are reported and not stored", async () => {
   const cache = newCache();
-  const refused = async (words: string[], answer: typeof answers, description = about) => {
+  const refused = async (code: ErrorCode, words: string[], answer: typeof answers, description = about) => {
     answers = answer;
-    await assertFails(DownloadError, ['cannot download the data set "made-up"', ...words], () =>
+    await assertFails(DownloadError, code, ['cannot download the data set "made-up"', ...words], () =>
       openCollection(false, options, description),
     );
     const path = join(cache, "datasets/made-up");
     assert.equal(existsSync(path) ? readdirSync(path) : [], []);
   };
-  await refused(["404", "no such file", join(cache, "datasets/made-up/SMSSpamCollection")], (_, response) =>
-    response.writeHead(404).end(),
+  await refused(
+    "request-refused",
+    ["404", "no such file", join(cache, "datasets/made-up/SMSSpamCollection")],
+    (_, response) => response.writeHead(404).end(),
   );
-  await refused(["503", "try again later"], (_, response) => response.writeHead(503).end());
+  await refused("server-unavailable", ["503", "try again later"], (_, response) => response.writeHead(503).end());
   const other = zip.slice();
   other[40]! ^= 1;
-  await refused(["damaged", sha256(zip), sha256(other), "deleted"], (request, response) =>
+  await refused("hash-mismatch", ["damaged", sha256(zip), sha256(other), "deleted"], (request, response) =>
     sendBytes(request, response, other),
   );
-  await refused([`expected: ${zip.length} bytes`, "damaged"], (request, response) =>
+  await refused("hash-mismatch", [`expected: ${zip.length} bytes`, "damaged"], (request, response) =>
     sendBytes(request, response, new Uint8Array(zip.length + 3)),
   );
   const text = new TextEncoder().encode("<html>no zip");
   const archive = { ...about.archive, bytes: text.length, sha256: sha256(text) };
-  await refused(["archive is damaged"], (request, response) => sendBytes(request, response, text), {
+  await refused("damaged-archive", ["archive is damaged"], (request, response) => sendBytes(request, response, text), {
     ...about,
     archive,
   });
   await refused(
+    "hash-mismatch",
     ["not the expected one", about.entry.sha256.replace(/^../, "00")],
     (request, response) => sendBytes(request, response, zip),
     {
@@ -170,7 +174,7 @@ test("failed downloads and wrong files are reported and not stored", async () =>
     },
   );
   answers = (request, response) => sendBytes(request, response, zip);
-  await assertFails(DataError, ["7 messages", "found:    6 messages: 4 ham, 2 spam"], () =>
+  await assertFails(DataError, "not-this-dataset", ["7 messages", "found:    6 messages: 4 ham, 2 spam"], () =>
     openCollection(false, options, { ...about, rows: 7 }),
   );
   assert.is(server.requests.filter((request) => request.endsWith(about.archive.path)).length > 0, true);
@@ -183,22 +187,23 @@ test("an entry of another size is not unpacked, and a wrong declared size takes 
   const size = (bytes: number) => Buffer.from(Uint32Array.of(bytes).buffer);
   for (let at = lying.indexOf(size(64 << 20)); at >= 0; at = lying.indexOf(size(64 << 20)))
     size(CONTENT.length).copy(lying, at);
-  for (const [archive, words] of [
+  for (const [archive, code, words] of [
     [
       bomb,
+      "damaged-archive",
       [
         "SMSSpamCollection in the archive has the wrong size",
         `expected: ${CONTENT.length} bytes`,
         `found:    ${64 << 20} bytes`,
       ],
     ],
-    [lying, ["archive"]],
-    [zipSync({ "../SMSSpamCollection": CONTENT }), ["has no SMSSpamCollection"]],
+    [lying, "hash-mismatch", ["archive"]],
+    [zipSync({ "../SMSSpamCollection": CONTENT }), "damaged-archive", ["has no SMSSpamCollection"]],
   ] as const) {
     answers = (request, response) => sendBytes(request, response, archive);
     const before = process.memoryUsage().arrayBuffers;
     const fetched = { ...about.archive, bytes: archive.length, sha256: sha256(archive) };
-    await assertFails(DownloadError, ['cannot download the data set "made-up"', ...words], () =>
+    await assertFails(DownloadError, code, ['cannot download the data set "made-up"', ...words], () =>
       openCollection(false, options, { ...about, archive: fetched }),
     );
     assert.ok(process.memoryUsage().arrayBuffers - before < 16 << 20);
@@ -209,24 +214,32 @@ test("without a network the error says where to copy the file, which is then use
   const cache = newCache();
   setEnvironment({ LOWRANK_UCI_ENDPOINT: await nowhere() });
   const path = join(cache, "datasets/made-up/SMSSpamCollection");
-  await assertFails(DownloadError, ["cannot be reached", "ECONNREFUSED", "copy the collection's file", path], () =>
-    openCollection(false, options, about),
+  await assertFails(
+    DownloadError,
+    "server-unreachable",
+    ["cannot be reached", "ECONNREFUSED", "copy the collection's file", path],
+    () => openCollection(false, options, about),
   );
   mkdirSync(join(cache, "datasets/made-up"), { recursive: true });
   writeFileSync(path, CONTENT);
   await openCollection(false, options, about);
   writeFileSync(path, "something else");
-  await assertFails(DownloadError, ["cannot be reached"], () => openCollection(false, options, about));
+  await assertFails(DownloadError, "server-unreachable", ["cannot be reached"], () =>
+    openCollection(false, options, about),
+  );
 });
 
 test('the data set "sms" is downloaded from UCI, and another archive is refused', async () => {
   newCache();
   answers = (request, response) => sendBytes(request, response, zip);
-  await assertFails(DownloadError, ['cannot download the data set "sms"', "203415 bytes", "deleted"], () =>
-    loadDataset({ name: "sms" }),
+  await assertFails(
+    DownloadError,
+    "hash-mismatch",
+    ['cannot download the data set "sms"', "203415 bytes", "deleted"],
+    () => loadDataset({ name: "sms" }),
   );
   assert.equal(server.requests, ["GET /static/public/228/sms+spam+collection.zip"]);
-  await assertFails(ConfigError, ['did you mean "sms"?'], () => loadDataset({ name: "smss" }));
+  await assertFails(ConfigError, "no-such-dataset", ['did you mean "sms"?'], () => loadDataset({ name: "smss" }));
 });
 
 const shared = packagePath("../shared/data/sms");

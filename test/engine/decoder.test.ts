@@ -178,16 +178,16 @@ test("the cache is in the plan's memory, and one that is too large is refused by
   const limits = { maxBinding: 2 ** 31, maxBuffer: 2 ** 31 };
   checkMemory(plan.memory, { ...limits, total });
   const large = buildDecoder({ spec, capacity: { tokens: 1000, sequences: 1000 }, maxBinding: Infinity });
-  await assertFails(DeviceError, ["keys and values", "--batch-size"], () =>
+  await assertFails(DeviceError, "out-of-memory", ["keys and values", "--batch-size"], () =>
     checkMemory(large.memory, { ...limits, total }),
   );
-  await assertFails(DeviceError, ["cache.0", "--batch-size"], () =>
+  await assertFails(DeviceError, "buffer-too-large", ["cache.0", "--batch-size"], () =>
     checkMemory(large.memory, { ...limits, maxBinding: 2 ** 20 }),
   );
-  await assertFails(ConfigError, ["classifier"], () =>
+  await assertFails(ConfigError, "wrong-task", ["classifier"], () =>
     buildDecoder({ spec: smallSpec("all"), capacity: { tokens: 8, sequences: 5 }, maxBinding: Infinity }),
   );
-  await assertFails(ConfigError, ["4 tokens, 5 sequences"], () =>
+  await assertFails(ConfigError, "invalid-value", ["4 tokens, 5 sequences"], () =>
     buildDecoder({ spec, capacity: { tokens: 4, sequences: 5 }, maxBinding: Infinity }),
   );
 });
@@ -196,15 +196,15 @@ testOnDevices("what does not fit the cache or the vocabulary is refused, with wh
   await withDecoder(smallSpec("all", lm), async (decoder) => {
     const good = { slot: 0, position: 0, ids: [1, 2] };
     const T = SMALL.n_positions;
-    for (const [change, words] of [
-      [{ slot: 4 }, "slot 4"],
-      [{ slot: -1 }, "slot -1"],
-      [{ position: T - 1 }, `positions ${T - 1} to ${T}`],
-      [{ ids: [1, V] }, `${V}`],
+    for (const [change, code, words] of [
+      [{ slot: 4 }, "cache-exceeded", "slot 4"],
+      [{ slot: -1 }, "cache-exceeded", "slot -1"],
+      [{ position: T - 1 }, "cache-exceeded", `positions ${T - 1} to ${T}`],
+      [{ ids: [1, V] }, "token-out-of-range", `${V}`],
     ] as const)
-      await assertFails(ShapeError, [words], () => decoder.prefill([{ ...good, ...change }]));
-    await assertFails(ShapeError, ["one token each"], () => decoder.decode([good]));
+      await assertFails(ShapeError, code, [words], () => decoder.prefill([{ ...good, ...change }]));
+    await assertFails(ShapeError, "cache-exceeded", ["one token each"], () => decoder.decode([good]));
     const five = Array.from({ length: 5 }, (_, slot) => ({ slot, position: 0, ids: [1] }));
-    await assertFails(ShapeError, ["at most 4"], () => decoder.decode(five));
+    await assertFails(ShapeError, "cache-exceeded", ["at most 4"], () => decoder.decode(five));
   });
 });

@@ -169,9 +169,9 @@ test("pieces of a token table in blocks fit a binding with their tables", () => 
 });
 
 test("mode all has nothing to keep in f16, q8 or q4", async () => {
-  await assertFails(ConfigError, REFUSAL, () => parameterList(inHalf(smallSpec("all"))));
+  await assertFails(ConfigError, "unsupported-dtype", REFUSAL, () => parameterList(inHalf(smallSpec("all"))));
   for (const dtype of ["q8", "q4"] as const)
-    await assertFails(ConfigError, ["nothing is frozen in mode all", `found:    ${dtype}`], () =>
+    await assertFails(ConfigError, "unsupported-dtype", [`found:    ${dtype}`], () =>
       parameterList(inBlocks(dtype, "all")),
     );
 });
@@ -183,8 +183,11 @@ test("rows that are no whole blocks are refused, with the width and another type
     ["q4", { n_inner: 96 }, "n_inner"],
     ["q8", { n_embd: 48 }, "n_embd"],
   ] as const)
-    await assertFails(ConfigError, [name, dtype, `found:    ${Object.values(config)[0]}`, "--dtype f16"], () =>
-      parameterList(inBlocks(dtype, "lora", width(config))),
+    await assertFails(
+      ConfigError,
+      "unsupported-dtype",
+      [name, dtype, `found:    ${Object.values(config)[0]}`, "--dtype f16"],
+      () => parameterList(inBlocks(dtype, "lora", width(config))),
     );
   parameterList(inBlocks("q8", "lora", width({ n_embd: 96, n_inner: 32 })));
 });
@@ -210,7 +213,7 @@ test("what was trained in mode all is used in f32, and refused in f16, alone and
       await write("all", objective, "all"),
       await write("half", objective, "lora", { dtype: "f16" }),
     ];
-    await assertFails(ConfigError, REFUSAL, () => load(all, "f16"));
+    await assertFails(ConfigError, "unsupported-dtype", REFUSAL, () => load(all, "f16"));
     for (const dtype of ["f32", undefined] as const) (await load(all, dtype)).destroy();
     for (const [dtype, isRefused] of [
       ["f16", true],
@@ -218,7 +221,7 @@ test("what was trained in mode all is used in f32, and refused in f16, alone and
     ] as const) {
       const model: Classifier | LanguageModel = await load(half, dtype);
       await model.loadAdapter(all, "all");
-      if (isRefused) await assertFails(ConfigError, REFUSAL, () => model.setAdapter("all"));
+      if (isRefused) await assertFails(ConfigError, "unsupported-dtype", REFUSAL, () => model.setAdapter("all"));
       else await model.setAdapter("all");
       assert.is(model.activeAdapter, isRefused ? "default" : "all");
       model.destroy();
@@ -234,7 +237,7 @@ test("a weight that f16 cannot hold is refused with its name", async () => {
     const model = await openGPT2(directory);
     const args = { model, data: await tinyData(messages(12)), device: await testDevice() };
     const words = ["h.1.mlp.c_fc.weight", "65504", String(value)];
-    await assertFails(ConfigError, words, () => train({ ...args, dtype: "f16" }));
+    await assertFails(ConfigError, "weights-out-of-range", words, () => train({ ...args, dtype: "f16" }));
     await model.close();
   }
 });

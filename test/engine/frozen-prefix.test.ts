@@ -112,8 +112,10 @@ test("the suffix of a model refuses a batch without what the prefix made of it",
     const engine = await Engine.create(await testDevice(), options);
     const batch = randomBatch(spec, [3, 5], 1);
     const words = [`${size} elements`, mode === "last_block" ? "block.0" : "final_norm"];
-    await assertFails(ShapeError, words, () => engine.forward(batch));
-    await assertFails(ShapeError, words, () => engine.forward({ ...batch, prefix: new Float32Array(size + 12) }));
+    await assertFails(ShapeError, "missing-features", words, () => engine.forward(batch));
+    await assertFails(ShapeError, "missing-features", words, () =>
+      engine.forward({ ...batch, prefix: new Float32Array(size + 12) }),
+    );
     await engine.result(engine.forward({ ...batch, prefix: new Float32Array(size) }));
     engine.destroy();
   }

@@ -14,20 +14,20 @@ let filled = 0;
 
 const PLANTED: Record<string, [read: Read, expected: RegExp | null]> = {
   "a good result": [good, null],
-  "an error of ours": [() => Promise.reject(new FormatError("no")), null],
+  "an error of ours": [() => Promise.reject(new FormatError("invalid-json", "no")), null],
   "another error": [() => Promise.reject(new TypeError("oops")), /none of ours: TypeError: oops/],
   "a result that is wrong": [
     async () => () => {
-      throw new FormatError("wrong");
+      throw new FormatError("invalid-json", "wrong");
     },
     /it is read, but: FormatError: wrong/,
   ],
   "a message that is long": [
-    () => Promise.reject(Object.assign(new FormatError("x"), { message: "x".repeat(4000) })),
+    () => Promise.reject(Object.assign(new FormatError("invalid-json", "x"), { message: "x".repeat(4000) })),
     /a message of 4000 characters/,
   ],
   "a message that a terminal obeys": [
-    () => Promise.reject(Object.assign(new FormatError("x"), { message: "\u001b[2J" })),
+    () => Promise.reject(Object.assign(new FormatError("invalid-json", "x"), { message: "\u001b[2J" })),
     /a control character in the message/,
   ],
   "a file that is left": [

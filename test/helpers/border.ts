@@ -1,7 +1,8 @@
-/** What the tests of the file formats share: folders of their own, seeded numbers, and errors by their words. */
+/** What the tests of the file formats share: folders of their own, seeded numbers, and errors by their codes. */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { ErrorCode } from "../../src/error-codes.ts";
 import type { LowrankError } from "../../src/errors.ts";
 import { numel } from "../../src/tensor.ts";
 import { afterAll } from "./harness.ts";
@@ -29,20 +30,25 @@ export function numbers(seed: number): (shape: readonly number[]) => Float32Arra
     );
 }
 
-/** Runs `body`, which must throw an error of ours whose message holds every one of `words`; returns the message. */
+/**
+ * Runs `body`, which must throw an error of this class and code, whose message has every one of `words`; gives the
+ * message.
+ */
 export async function assertFails(
   kind: typeof LowrankError,
-  words: readonly string[],
-  body: () => unknown,
+  code: ErrorCode,
+  ...rest: [body: () => unknown] | [words: readonly string[], body: () => unknown]
 ): Promise<string> {
+  const [words, body] = rest.length === 1 ? [[], rest[0]] : rest;
   let error: unknown;
   try {
     await body();
   } catch (thrown) {
     error = thrown;
   }
-  if (error === undefined) throw new Error(`no error; expected a ${kind.name} with ${words.join(", ")}`);
+  if (error === undefined) throw new Error(`no error; expected a ${kind.name}: ${code}`);
   if (!(error instanceof kind)) throw new Error(`expected a ${kind.name}, got ${String(error)}`, { cause: error });
+  if (error.code !== code) throw new Error(`the code ${error.code} instead of ${code}:\n${error.message}`);
   for (const word of words)
     if (!error.message.includes(word)) throw new Error(`"${word}" is not in the message:\n${error.message}`);
   return error.message;

@@ -33,7 +33,7 @@ export async function counting() {
       const watched = Object.create(session, {
         write: {
           value: (...[tensor, data, offset]: Parameters<Session["write"]>) => {
-            if (state.isFull) throw new DeviceError("the device is full");
+            if (state.isFull) throw new DeviceError("out-of-memory", "the device is full");
             written.set(tensor.name, (written.get(tensor.name) ?? 0) + data.byteLength);
             session.write(tensor, data, offset);
           },

@@ -102,7 +102,7 @@ async function train({ record, result }: Learned, run: Run): Promise<void> {
     if (fault) throw fault;
   };
   await withLock(out, work, () => {
-    throw new ConfigError("another run is using this directory");
+    throw new ConfigError("used-by-another-process", "another run is using this directory");
   });
 }
 

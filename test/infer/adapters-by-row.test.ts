@@ -4,7 +4,8 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { labelFile } from "../../src/commands/label.ts";
 import type { LoraConfig, TaskConfig } from "../../src/config.ts";
-import { ConfigError, DataError, DeviceError, FormatError, type LowrankError } from "../../src/errors.ts";
+import type { ErrorCode } from "../../src/error-codes.ts";
+import { ConfigError, DeviceError, LowrankError } from "../../src/errors.ts";
 import { type Classification, Classifier } from "../../src/infer/classifier.ts";
 import { labelTable, survey } from "../../src/infer/label-table.ts";
 import { openTable } from "../../src/infer/open-table.ts";
@@ -185,8 +186,11 @@ test("adapters come, go, change, take turns and are disabled: rows have what the
   await classifier.enableAdapters();
   assert.is(classifier.activeAdapter, "three");
   const more = [...rows, { text: TEXTS[1]!, name: "prompt" as const }];
-  await assertFails(ConfigError, ['no adapter "prompt"', "adapterNames[52]", "small, fused, three"], () =>
-    classifier.classify(...split(more)),
+  await assertFails(
+    ConfigError,
+    "no-such-adapter",
+    ['no adapter "prompt"', "adapterNames[52]", "small, fused, three"],
+    () => classifier.classify(...split(more)),
   );
   await classifier.loadAdapter(await ADAPTERS.prompt(), "prompt");
   assert.equal(await classifier.classify(...split(more)), await alone(more));
@@ -212,22 +216,30 @@ test("names that are not one a text or no adapter's are refused before any work;
   const { classifier, state, written } = await load(["small", "fused"]);
   written.clear();
   const [text] = TEXTS;
-  const cases: [texts: string | string[], adapterNames: string[], ...words: string[]][] = [
-    [[text!, text!], ["small"], "not one name a text", "2 names", "1"],
-    [text!, ["small", "fused"], "not one name a text", "1 names", "2"],
-    [text!, [], "not one name a text"],
-    [[text!, text!], ["small", "fusd"], 'no adapter "fusd"', "adapterNames[1]", "small, fused", "did you mean fused?"],
-    [[text!], [""], 'no adapter ""', "adapterNames[0]"],
-    [[text!], ["default"], 'no adapter "default"'],
+  const cases: [texts: string | string[], adapterNames: string[], code: ConfigError["code"], ...words: string[]][] = [
+    [[text!, text!], ["small"], "wrong-name-count", "2 names", "1"],
+    [text!, ["small", "fused"], "wrong-name-count", "1 names", "2"],
+    [text!, [], "wrong-name-count"],
+    [
+      [text!, text!],
+      ["small", "fusd"],
+      "no-such-adapter",
+      'no adapter "fusd"',
+      "adapterNames[1]",
+      "small, fused",
+      "did you mean fused?",
+    ],
+    [[text!], [""], "no-such-adapter", 'no adapter ""', "adapterNames[0]"],
+    [[text!], ["default"], "no-such-adapter", 'no adapter "default"'],
   ];
-  for (const [texts, adapterNames, ...words] of cases)
-    await assertFails(ConfigError, words, () => classifier.classify(texts, { adapterNames }));
+  for (const [texts, adapterNames, code, ...words] of cases)
+    await assertFails(ConfigError, code, words, () => classifier.classify(texts, { adapterNames }));
   assert.equal(await classifier.classify([], { adapterNames: [] }), []);
   assert.equal([state.sessions, written.size], [1, 0]);
   const options = { device: await testDevice(), adapterName: "" };
-  await assertFails(ConfigError, ["needs a name"], () => Classifier.load(at("small"), options));
+  await assertFails(ConfigError, "invalid-adapter-name", ["needs a name"], () => Classifier.load(at("small"), options));
   assert.is(classifier.metaOf("fused").labels[0], "fused 0");
-  await assertFails(ConfigError, ['no adapter "fusd"'], async () => classifier.metaOf("fusd"));
+  await assertFails(ConfigError, "no-such-adapter", ['no adapter "fusd"'], async () => classifier.metaOf("fusd"));
   classifier.destroy();
 });
 
@@ -237,12 +249,12 @@ test("a plan that fails leaves all as it was", async () => {
   const rows = rowsFor(names);
   const { prepare } = backend;
   backend.prepare = async () => {
-    throw new DeviceError("the device is out of memory");
+    throw new DeviceError("out-of-memory", "the device is out of memory");
   };
-  await assertFails(DeviceError, ["out of memory"], () => classifier.classify(...split(rows)));
+  await assertFails(DeviceError, "out-of-memory", ["out of memory"], () => classifier.classify(...split(rows)));
   backend.prepare = prepare;
   state.isFull = true;
-  await assertFails(DeviceError, ["is full"], () => classifier.classify(...split(rows)));
+  await assertFails(DeviceError, "out-of-memory", ["is full"], () => classifier.classify(...split(rows)));
   state.isFull = false;
   assert.is(state.sessions, 1);
   assert.equal(await classifier.classify(...split(rows)), await alone(rows));
@@ -374,17 +386,25 @@ test("a table that names no adapter, another one, or has no such column is refus
   writeFileSync(at("null.jsonl"), '{"task":"small","text":"a"}\n{"task":null,"text":"a"}\n');
   writeFileSync(at("key.jsonl"), '{"task":"small","text":"a"}\n{"text":"a"}\n');
   writeFileSync(at("latin.csv"), Buffer.from("task,message\nsm\xe4ll,a\n", "latin1"));
-  const cases: [kind: typeof LowrankError, input: string, more: object, ...words: string[]][] = [
-    [DataError, "other.csv", {}, 'no adapter "thre"', "other.csv, row 2", "small, three", 'did you mean "three"?'],
-    [DataError, "empty.csv", {}, "The row names no adapter", "empty.csv, row 2", "small, three"],
-    [DataError, "in.csv", { adapterColumn: "tsk" }, 'no column "tsk"', "task, note", 'did you mean "task"?'],
-    [DataError, "in.csv", { adapterColumn: "message", textColumn: "message" }, "the same column", "message"],
-    [FormatError, "null.jsonl", {}, '"task" has no text', "null.jsonl:2"],
-    [FormatError, "key.jsonl", {}, 'no "task"', "key.jsonl:2"],
-    [FormatError, "latin.csv", {}, "not UTF-8", "2: smäll,a", "latin.csv:2"],
+  const cases: [input: string, more: object, code: ErrorCode, ...words: string[]][] = [
+    [
+      "other.csv",
+      {},
+      "no-such-adapter",
+      'no adapter "thre"',
+      "other.csv, row 2",
+      "small, three",
+      'did you mean "three"?',
+    ],
+    ["empty.csv", {}, "no-such-adapter", "empty.csv, row 2", "small, three"],
+    ["in.csv", { adapterColumn: "tsk" }, "no-such-column", 'no column "tsk"', "task, note", 'did you mean "task"?'],
+    ["in.csv", { adapterColumn: "message", textColumn: "message" }, "same-column", "message"],
+    ["null.jsonl", {}, "value-not-text", '"task" has no text', "null.jsonl:2"],
+    ["key.jsonl", {}, "no-such-key", 'no "task"', "key.jsonl:2"],
+    ["latin.csv", {}, "not-utf8", "2: smäll,a", "latin.csv:2"],
   ];
-  for (const [kind, input, more, ...words] of cases)
-    await assertFails(kind, words, () => table(input, `x${/\.\w+$/.exec(input)![0]}`, more));
+  for (const [input, more, code, ...words] of cases)
+    await assertFails(LowrankError, code, words, () => table(input, `x${/\.\w+$/.exec(input)![0]}`, more));
   for (const name of ["x.csv", "x.csv.part", "x.jsonl"]) assert.not.ok(existsSync(at(name)), name);
 });
 
@@ -400,15 +420,25 @@ test("adapters of other base models are refused, unless one is given for all", a
       ...{ in: at("pair.csv"), out: at("pair out.csv"), device: "wasm", adapterColumn: "task", force: true },
       ...more,
     });
-  await assertFails(ConfigError, ["base models of different names", `${base}, as first`, "second", "--model"], run);
+  await assertFails(
+    ConfigError,
+    "base-models-differ",
+    ["base models of different names", `${base}, as first`, "second", "--model"],
+    run,
+  );
   await run({ model: base });
   directories.set("second", await write("second", {}, { settings: { dtype: "q8" } }));
-  await assertFails(ConfigError, ["in different types", "f32, as first", "q8 (second)", "--dtype"], run);
+  await assertFails(
+    ConfigError,
+    "base-models-differ",
+    ["in different types", "f32, as first", "q8 (second)", "--dtype"],
+    run,
+  );
   await run({ dtype: "f16" });
   directories.set("second", await write("second", {}, { model: { ...TINY, n_head: 4 } }));
-  await assertFails(ConfigError, ["belongs to another base model"], run);
+  await assertFails(ConfigError, "wrong-base-model", run);
   directories.set("second", await write("second", {}, { task: TASKS.lm }));
-  await assertFails(ConfigError, ["another task"], run);
+  await assertFails(ConfigError, "wrong-task", ["another task"], run);
 });
 
 test("the command takes NAME=DIR for each adapter, and says what does not go together, with exit code 2", async () => {

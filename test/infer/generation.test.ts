@@ -5,6 +5,7 @@ import * as assert from "uvu/assert";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase } from "../../src/engine/state.ts";
+import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
 import type { GenerateOptions, GenerationChunk } from "../../src/infer/generation.ts";
 import { loadModel } from "../../src/io/hf.ts";
@@ -241,22 +242,24 @@ test("leaving the loop frees the model; calls inside the loop and beside it wait
 
 test("options that are invalid are refused before anything is written", async () => {
   await withModel(model, async (lm) => {
-    const wrong: [object, string][] = [
-      [{ maxNewTokens: 0 }, "maxNewTokens"],
-      [{ seed: 0.5 }, "seed"],
-      [{ stop: ["a", ""] }, "stop string is empty"],
-      [{ temperature: -2 }, "temperature"],
-      [{ temprature: 2 }, "unknown option temprature"],
+    const wrong: [object, ErrorCode, string][] = [
+      [{ maxNewTokens: 0 }, "invalid-value", "maxNewTokens"],
+      [{ seed: 0.5 }, "invalid-value", "seed"],
+      [{ stop: ["a", ""] }, "invalid-value", "stop string is empty"],
+      [{ temperature: -2 }, "invalid-value", "temperature"],
+      [{ temprature: 2 }, "unknown-option", "unknown option temprature"],
     ];
-    for (const [options, words] of wrong)
-      await assertFails(ConfigError, [words], () => lm.complete(["a"], options as GenerateOptions));
+    for (const [options, code, words] of wrong)
+      await assertFails(ConfigError, code, [words], () => lm.complete(["a"], options as GenerateOptions));
   });
-  await assertFails(ConfigError, ["batchSize"], () => withModel(model, async () => {}, { batchSize: 0 }));
+  await assertFails(ConfigError, "invalid-value", ["batchSize"], () =>
+    withModel(model, async () => {}, { batchSize: 0 }),
+  );
 });
 
 test("a damaged model is named, not sampled from", async () => {
   const damaged = tinyModel(join(folder, "damaged"), (tensors) => {
     (tensors.get("ln_f.bias")!.data as Float32Array)[3] = Number.NaN;
   });
-  await assertFails(DataError, ["not finite"], () => withModel(damaged, (lm) => lm.complete(["a"])));
+  await assertFails(DataError, "not-finite", ["not finite"], () => withModel(damaged, (lm) => lm.complete(["a"])));
 });

@@ -17,7 +17,8 @@ import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
 import { openDevice } from "../../src/backend/device.ts";
 import { labelFile } from "../../src/commands/label.ts";
-import { ConfigError, DataError, FormatError, type LowrankError } from "../../src/errors.ts";
+import type { ErrorCode } from "../../src/error-codes.ts";
+import { ConfigError, DataError, FormatError, LowrankError } from "../../src/errors.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { type LabelSettings, labelTable, survey } from "../../src/infer/label-table.ts";
 import { openTable } from "../../src/infer/open-table.ts";
@@ -234,7 +235,7 @@ test("an unfinished copy of something else is refused, and replaced with force",
     rmSync(at("y.csv"), { force: true });
     begin("y.csv", whole.slice(0, -3));
     const settings = { ...SETTINGS, [key]: value } as LabelSettings;
-    await assertFails(ConfigError, ["another input, model or setting", `${key} ${value}`, "--force"], () =>
+    await assertFails(ConfigError, "unfinished-output-differs", [`${key} ${value}`, "--force"], () =>
       label(file, "y.csv", { settings }),
     );
     assert.is(await label(file, "y.csv", { settings, force: true }), 0);
@@ -242,13 +243,11 @@ test("an unfinished copy of something else is refused, and replaced with force",
   }
   writeFileSync(at("y.csv.part"), "years");
   for (const force of [false, true])
-    await assertFails(ConfigError, ["a file is in the way", "y.csv.part"], () => label(file, "y.csv", { force }));
+    await assertFails(ConfigError, "files-in-the-way", ["y.csv.part"], () => label(file, "y.csv", { force }));
   assert.is(read("y.csv.part"), "years");
   rmSync(at("y.csv.part"));
   writeFileSync(at("y.csv.part.json"), '{ "theirs": true }');
-  await assertFails(ConfigError, ["a file is in the way", "y.csv.part.json"], () =>
-    label(file, "y.csv", { force: true }),
-  );
+  await assertFails(ConfigError, "files-in-the-way", ["y.csv.part.json"], () => label(file, "y.csv", { force: true }));
 });
 
 test("a damaged record of an unfinished copy is refused, and replaced with force", async () => {
@@ -256,7 +255,9 @@ test("a damaged record of an unfinished copy is refused, and replaced with force
   for (const damaged of ["", '{"format": "lowrank-la', "\0\0\0"]) {
     begin("d.csv", "id,te");
     writeFileSync(at("d.csv.part.json"), damaged);
-    await assertFails(ConfigError, ["is damaged", "d.csv.part.json", "--force"], () => label(file, "d.csv"));
+    await assertFails(ConfigError, "unfinished-output-damaged", ["d.csv.part.json", "--force"], () =>
+      label(file, "d.csv"),
+    );
     assert.is(await label(file, "d.csv", { force: true }), 0);
     assert.is(read("d.csv"), read("samples/out-one.csv"));
     assertNothingLeft("d.csv");
@@ -292,7 +293,7 @@ for (const name of Object.keys(SAMPLES))
     ]) {
       assert.is.not(other, whole);
       writeFileSync(at("other"), other);
-      await assertFails(ConfigError, ["already exists", "--force"], () => label(file, "other"));
+      await assertFails(ConfigError, "output-exists", ["--force"], () => label(file, "other"));
       assert.is(read("other"), other);
     }
   });
@@ -315,7 +316,7 @@ test("a table that changes while it is labelled is refused; as it was, the same 
       if (done > 4 && !isChanged) change(at("live.csv"));
       isChanged ||= done > 4;
     };
-    await assertFails(DataError, ["has changed while", "live.csv", "at the start", ...words], () =>
+    await assertFails(DataError, "inputs-changed", ["has changed while", "live.csv", "at the start", ...words], () =>
       labelTable(table, surveyed, classifier, { ...options, onProgress }),
     );
     assert.not.ok(existsSync(at("live-out.csv")), "the mixture is there");
@@ -359,10 +360,10 @@ test("a path names the texts within objects; an object's name is taken, too", as
   const rows = ['{"predicted": {"x": 1}, "message": {"body": "you have won"}FIELDS}', '{"message":{"body":""}FIELDS}'];
   const content = `{}\n${rows.join("\n")}\n`;
   writeFileSync(at("bare.jsonl"), content.replaceAll("FIELDS", ""));
-  await assertFails(DataError, ['no column "body"', "predicted.x, message.body"], () =>
+  await assertFails(DataError, "no-such-column", ['no column "body"', "predicted.x, message.body"], () =>
     label("bare.jsonl", "x.jsonl", { textColumn: "body" }),
   );
-  await assertFails(FormatError, ['no "message.body"', "bare.jsonl:1"], () =>
+  await assertFails(FormatError, "no-such-key", ['no "message.body"', "bare.jsonl:1"], () =>
     label("bare.jsonl", "x.jsonl", { textColumn: "message.body" }),
   );
   writeFileSync(at("nested.jsonl"), rows.join("\n").replaceAll("FIELDS", ""));
@@ -379,7 +380,7 @@ test("other encodings are written as UTF-8; other bytes than UTF-8 in a text are
   await label("wide.csv", "wide-out.csv");
   assert.match(read("wide-out.csv"), /^id,text,predicted,probability\n1,über,(ham|spam),\d\.\d{6}\n$/);
   writeFileSync(at("latin.csv"), Buffer.from(content, "latin1"));
-  await assertFails(FormatError, ["not UTF-8", "latin.csv:2", "--encoding"], () => label("latin.csv", "x.csv"));
+  await assertFails(FormatError, "not-utf8", ["latin.csv:2", "--encoding"], () => label("latin.csv", "x.csv"));
 });
 
 test("Parquet is read, and written as CSV", async () => {
@@ -405,7 +406,7 @@ test("a column of Parquet names adapters", async () => {
   };
   assert.equal(await adaptersIn("id"), ["1", "2", "9007199254740993"]);
   assert.equal(await adaptersIn("score"), ["0.5", "", "-1.25"]);
-  await assertFails(DataError, ['"tags" is not a text', "row 1", "a list"], () => adaptersIn("tags"));
+  await assertFails(DataError, "value-not-text", ['"tags" is not a text', "row 1", "a list"], () => adaptersIn("tags"));
 });
 
 test("a command that is killed continues, with progress, and the copy is that of an undisturbed one", async () => {
@@ -459,35 +460,31 @@ test("what cannot be labelled is refused before any work", async () => {
   symlinkSync("in.csv", at("link.csv"));
   linkSync(at("in.csv"), at("hard.csv"));
   mkdirSync(at("folder.csv"), { recursive: true });
-  const cases: [kind: typeof LowrankError, args: string, ...words: string[]][] = [
-    [ConfigError, "--in in.csv --out in.csv --force", "--out is the file of --in"],
-    [ConfigError, "--in in.csv --out link.csv --force", "--out is the file of --in"],
-    [ConfigError, "--in link.csv --out hard.csv --force", "--out is the file of --in"],
-    [ConfigError, "--in in.csv --out there.csv", "already exists", "--force"],
-    [ConfigError, "--in in.csv --out folder.csv --force", "--out is a folder"],
-    [ConfigError, "--in in.csv --out there.csv/x.csv", "cannot be created", "there.csv/x.csv"],
-    [ConfigError, "--in in.csv --out x.tsv", "another format", "ends in .csv"],
-    [ConfigError, "--in p.parquet --out p.parquet", "written as CSV"],
-    [ConfigError, "--in none.csv --out x.csv", "cannot read", "no such file"],
-    [DataError, "--in in.csv --out x.csv --text-column mesage", 'no column "mesage"', 'did you mean "message"?'],
-    [
-      DataError,
-      "--in columns.csv --out x.csv",
-      "No column is recognized as the text",
-      "id, words, more",
-      "--text-column",
-    ],
-    [FormatError, "--in quote.csv --out x.csv", "not closed", "quote.csv:3"],
-    [FormatError, "--in short.csv --out x.csv", "wrong number of fields", "short.csv:3"],
-    [FormatError, "--in cut.jsonl --out x.jsonl", "not a valid JSON object", "cut.jsonl:2"],
-    [FormatError, "--in key.jsonl --out x.jsonl", 'no "text"', "key.jsonl:2"],
-    [FormatError, "--in cut.parquet --out x.csv", "not a valid Parquet file"],
+  const cases: [args: string, code: ErrorCode, ...words: string[]][] = [
+    ["--in in.csv --out in.csv --force", "invalid-output", "--out is the file of --in"],
+    ["--in in.csv --out link.csv --force", "invalid-output", "--out is the file of --in"],
+    ["--in link.csv --out hard.csv --force", "invalid-output", "--out is the file of --in"],
+    ["--in in.csv --out there.csv", "output-exists", "--force"],
+    ["--in in.csv --out folder.csv --force", "invalid-output", "--out is a folder"],
+    ["--in in.csv --out there.csv/x.csv", "invalid-output", "cannot be created", "there.csv/x.csv"],
+    ["--in in.csv --out x.tsv", "invalid-output", "another format", "ends in .csv"],
+    ["--in p.parquet --out p.parquet", "invalid-output", "written as CSV"],
+    ["--in none.csv --out x.csv", "cannot-read-file", "no such file"],
+    ["--in in.csv --out x.csv --text-column mesage", "no-such-column", 'no column "mesage"', 'did you mean "message"?'],
+    ["--in columns.csv --out x.csv", "column-not-recognized", "id, words, more", "--text-column"],
+    ["--in quote.csv --out x.csv", "unclosed-quote", "quote.csv:3"],
+    ["--in short.csv --out x.csv", "wrong-field-count", "short.csv:3"],
+    ["--in cut.jsonl --out x.jsonl", "row-not-json-object", "cut.jsonl:2"],
+    ["--in key.jsonl --out x.jsonl", "no-such-key", 'no "text"', "key.jsonl:2"],
+    ["--in cut.parquet --out x.csv", "invalid-parquet"],
   ];
   rmSync(at("x.csv"), { force: true });
-  for (const [kind, line, ...words] of cases) {
+  for (const [line, code, ...words] of cases) {
     const [, input, output, textColumn] = /^--in (\S+) --out (\S+)(?: --text-column (\S+))?/.exec(line)!;
     const flags = { in: at(input!), out: at(output!), device: "wasm", force: line.endsWith("--force") } as const;
-    await assertFails(kind, words, () => labelFile(at("run"), { ...flags, ...(textColumn ? { textColumn } : {}) }));
+    await assertFails(LowrankError, code, words, () =>
+      labelFile(at("run"), { ...flags, ...(textColumn ? { textColumn } : {}) }),
+    );
   }
   assert.equal([read("in.csv"), read("there.csv")], ["id,message\n1,see you at lunch\n", "mine"]);
   for (const name of ["x.csv", "x.jsonl", "x.csv.part"]) assert.not.ok(existsSync(at(name)), name);

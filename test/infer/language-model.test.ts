@@ -95,7 +95,11 @@ testOnDevices("an adapter changes the score, by whatever name it is loaded", asy
 
 test("what cannot be loaded or scored is refused by name", async () => {
   const directory = await adapter("classifier", "classification");
-  await assertFails(ConfigError, ["classifier", "CAUSAL_LM", "SEQ_CLS"], () => withModel(directory, async () => {}));
-  await assertFails(ConfigError, ["two adapters"], () => withModel(directory, async () => {}, { adapter: directory }));
-  await assertFails(DataError, ["empty text"], () => withModel(model, (lm) => lm.score("")));
+  await assertFails(ConfigError, "wrong-task", ["classifier", "CAUSAL_LM", "SEQ_CLS"], () =>
+    withModel(directory, async () => {}),
+  );
+  await assertFails(ConfigError, "options-conflict", ["two adapters"], () =>
+    withModel(directory, async () => {}, { adapter: directory }),
+  );
+  await assertFails(DataError, "nothing-to-predict", ["empty text"], () => withModel(model, (lm) => lm.score("")));
 });

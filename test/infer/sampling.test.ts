@@ -1,5 +1,6 @@
 /** Choosing tokens, against definitions written out one by one; and text that ends at a string. */
 import * as assert from "uvu/assert";
+import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
 import { checkSampling, GREEDY, Sampler, type SamplingOptions } from "../../src/infer/sampling.ts";
 import { StopStrings } from "../../src/infer/stop-strings.ts";
@@ -106,19 +107,19 @@ test("the same seed draws the same, another one another", () => {
 });
 
 test("what is out of range is refused, and so are logits that are no numbers", async () => {
-  const wrong: [Partial<SamplingOptions>, string][] = [
-    [{ temperature: -1 }, "temperature"],
-    [{ temperature: Number.NaN }, "temperature"],
-    [{ temperature: 1, topK: 1.5 }, "topK"],
-    [{ temperature: 1, topK: -1 }, "topK"],
-    [{ temperature: 1, topP: 0 }, "topP"],
-    [{ temperature: 1, topP: 1.1 }, "topP"],
-    [{ repetitionPenalty: 0 }, "repetitionPenalty"],
-    [{ topK: 5 }, "need a temperature"],
-    [{ topP: 0.5 }, "need a temperature"],
+  const wrong: [Partial<SamplingOptions>, ErrorCode, string][] = [
+    [{ temperature: -1 }, "invalid-value", "temperature"],
+    [{ temperature: Number.NaN }, "invalid-value", "temperature"],
+    [{ temperature: 1, topK: 1.5 }, "invalid-value", "topK"],
+    [{ temperature: 1, topK: -1 }, "invalid-value", "topK"],
+    [{ temperature: 1, topP: 0 }, "invalid-value", "topP"],
+    [{ temperature: 1, topP: 1.1 }, "invalid-value", "topP"],
+    [{ repetitionPenalty: 0 }, "invalid-value", "repetitionPenalty"],
+    [{ topK: 5 }, "option-without-effect", "temperature"],
+    [{ topP: 0.5 }, "option-without-effect", "temperature"],
   ];
-  for (const [change, words] of wrong)
-    await assertFails(ConfigError, [words], () => checkSampling({ ...GREEDY, ...change }));
+  for (const [change, code, words] of wrong)
+    await assertFails(ConfigError, code, [words], () => checkSampling({ ...GREEDY, ...change }));
   for (const temperature of [0, 1])
     for (const bad of [
       [Number.NaN, 1],
@@ -126,7 +127,7 @@ test("what is out of range is refused, and so are logits that are no numbers", a
       [1, Infinity],
       [-Infinity, -Infinity],
     ])
-      await assertFails(DataError, ["not finite"], () =>
+      await assertFails(DataError, "not-finite", ["not finite"], () =>
         new Sampler({ ...GREEDY, temperature }, new Rng(1)).pick(Float32Array.from(bad), []),
       );
 });

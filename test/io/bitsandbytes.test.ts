@@ -10,7 +10,8 @@ import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase } from "../../src/engine/state.ts";
-import { ConfigError, FormatError, type LowrankError, ShapeError } from "../../src/errors.ts";
+import type { ErrorCode } from "../../src/error-codes.ts";
+import { ConfigError, LowrankError, ShapeError } from "../../src/errors.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
@@ -74,9 +75,9 @@ test("rows are read in any pieces, of one matrix or of several by turns", async 
     const [one, other] = await Promise.all([model.read(a, 2), model.read(b), model.read(a, 0, 2)]);
     assertSameBits(name, one!, whole.slice(2 * columns));
     assert.is(sha256(other!), expected[name].sha256[b]);
-    await assertFails(ShapeError, [a, `[0, ${rows})`], () => model.read(a, 0, rows + 1));
+    await assertFails(ShapeError, "rows-out-of-range", [a, `[0, ${rows})`], () => model.read(a, 0, rows + 1));
     await model.close();
-    await assertFails(ConfigError, ["closed"], () => model.read(a));
+    await assertFails(ConfigError, "already-destroyed", ["closed"], () => model.read(a));
   }
 });
 
@@ -225,75 +226,102 @@ async function read(name: Name, change: (model: Model) => void) {
   return { values: await model.read(MATRIX), parts: await model.quantized!(MATRIX) };
 }
 
-type Refusal = [words: string[], change: (model: Model) => void, kind?: typeof LowrankError];
+type Refusal = [code: ErrorCode, words: string[], change: (model: Model) => void];
 const refused = (title: string, name: Name, cases: Refusal[]) =>
   test(title, async () => {
-    for (const [words, change, kind = FormatError] of cases) await assertFails(kind, words, () => read(name, change));
+    for (const [code, words, change] of cases) await assertFails(LowrankError, code, words, () => read(name, change));
   });
 
 refused("a quant_state that is damaged or lies is refused", "nf4-double", [
-  [["not JSON", STATE], (model) => model.cut(STATE, 40)],
-  [["quant_state is invalid", "an object"], (model) => model.state("[]")],
-  [["nested too deeply"], (model) => model.state("[".repeat(100))],
-  [["too long", "4096"], (model) => model.state(" ".repeat(5000))],
-  [[MATRIX, "wrong shape", "[192, 64], of [out, in]", "[64,192]"], (model) => model.state({ shape: [64, 192] })],
-  [["wrong shape", "null"], (model) => model.state({ shape: null })],
-  [["absmax", "expected: U8 [96]", "found:    U8 [192]"], (model) => model.state({ blocksize: 128 })],
-  [["blocksize is invalid"], (model) => model.state({ blocksize: 0.5 })],
-  [["nested_absmax", "F32 [2]"], (model) => model.state({ nested_blocksize: 128 })],
-  [["nested_offset is invalid"], (model) => model.state({ nested_offset: undefined })],
-  [["not JSON"], (model) => model.state('{"nested_offset": NaN}')],
-  [["absmax is not finite"], (model) => model.state({ nested_offset: 1e300 })],
+  ["invalid-json", ["not JSON", STATE], (model) => model.cut(STATE, 40)],
+  ["invalid-field", ["quant_state is invalid", "an object"], (model) => model.state("[]")],
+  ["exceeds-limit", ["nested too deeply"], (model) => model.state("[".repeat(100))],
+  ["invalid-quantization", ["too long", "4096"], (model) => model.state(" ".repeat(5000))],
   [
+    "invalid-quantization",
+    [MATRIX, "wrong shape", "[192, 64], of [out, in]", "[64,192]"],
+    (model) => model.state({ shape: [64, 192] }),
+  ],
+  ["invalid-quantization", ["wrong shape", "null"], (model) => model.state({ shape: null })],
+  [
+    "invalid-quantization",
+    ["absmax", "expected: U8 [96]", "found:    U8 [192]"],
+    (model) => model.state({ blocksize: 128 }),
+  ],
+  ["invalid-field", ["blocksize is invalid"], (model) => model.state({ blocksize: 0.5 })],
+  ["invalid-quantization", ["nested_absmax", "F32 [2]"], (model) => model.state({ nested_blocksize: 128 })],
+  ["invalid-field", ["nested_offset is invalid"], (model) => model.state({ nested_offset: undefined })],
+  ["invalid-json", ["not JSON"], (model) => model.state('{"nested_offset": NaN}')],
+  ["invalid-quantization", ["absmax is not finite"], (model) => model.state({ nested_offset: 1e300 })],
+  [
+    "invalid-quantization",
     ["absmax", "F32 [192]", "U8 [192]"],
     (model) => model.state({ nested_blocksize: undefined, nested_offset: undefined, nested_dtype: undefined }),
   ],
 ]);
 
 refused("what bitsandbytes has besides NF4 and int8 is refused by name", "nf4-double", [
-  [["4-bit type fp4 is not supported"], (model) => model.state({ quant_type: "fp4" }), ConfigError],
+  ["unsupported-quantization", ["4-bit type fp4 is not supported"], (model) => model.state({ quant_type: "fp4" })],
   [
+    "unsupported-quantization",
     ["4-bit type fp4 is not supported", "bnb_4bit_quant_type nf4"],
     (model) => {
       model.part(STATE).name = model.part(STATE).name.replace("nf4", "fp4");
     },
-    ConfigError,
   ],
-  [["blocksize 48 is not supported", "64"], (model) => model.state({ blocksize: 48 }), ConfigError],
-  [["nested_blocksize 3 is not"], (model) => model.state({ nested_blocksize: 3 }), ConfigError],
-  [["nested_dtype float16 is not"], (model) => model.state({ nested_dtype: "float16" }), ConfigError],
-  [["dtype float64 is not"], (model) => model.state({ dtype: "float64" }), ConfigError],
+  ["unsupported-quantization", ["blocksize 48 is not supported", "64"], (model) => model.state({ blocksize: 48 })],
+  ["unsupported-quantization", ["nested_blocksize 3 is not"], (model) => model.state({ nested_blocksize: 3 })],
+  ["unsupported-quantization", ["nested_dtype float16 is not"], (model) => model.state({ nested_dtype: "float16" })],
+  ["unsupported-quantization", ["dtype float64 is not"], (model) => model.state({ dtype: "float64" })],
 ]);
 
 refused("parts that are missing or have another size or type are refused", "nf4-double", [
   ...["absmax", "quant_map", "nested_absmax", "nested_quant_map", STATE].map(
-    (part): Refusal => [[MATRIX, `there is no ${part} of it`], (model) => model.drop(part)],
+    (part): Refusal => ["invalid-quantization", [MATRIX, `there is no ${part} of it`], (model) => model.drop(part)],
   ),
-  [["codes", "U8 [6144, 1]", "U8 [6143, 1]"], (model) => model.cut("", 6143)],
-  [["lacks 1 tensor", MATRIX], (model) => model.drop("")],
-  [["absmax", "U8 [191]"], (model) => model.cut("absmax", 191)],
-  [["nested_absmax", "negative", "-1 at element 0"], (model) => model.float("nested_absmax", -1)],
-  [["nested_absmax", "not finite"], (model) => model.float("nested_absmax", Number.NaN)],
-  [["nested_quant_map", "not finite"], (model) => model.float("nested_quant_map", Number.POSITIVE_INFINITY)],
-  [["quant_map is not NF4's", "1 at element 15", "0.5"], (model) => model.float("quant_map", 0.5)],
+  ["invalid-quantization", ["codes", "U8 [6144, 1]", "U8 [6143, 1]"], (model) => model.cut("", 6143)],
+  ["wrong-tensors", ["lacks 1 tensor", MATRIX], (model) => model.drop("")],
+  ["invalid-quantization", ["absmax", "U8 [191]"], (model) => model.cut("absmax", 191)],
   [
+    "invalid-quantization",
+    ["nested_absmax", "negative", "-1 at element 0"],
+    (model) => model.float("nested_absmax", -1),
+  ],
+  ["not-finite", ["nested_absmax", "not finite"], (model) => model.float("nested_absmax", Number.NaN)],
+  [
+    "not-finite",
+    ["nested_quant_map", "not finite"],
+    (model) => model.float("nested_quant_map", Number.POSITIVE_INFINITY),
+  ],
+  [
+    "invalid-quantization",
+    ["quant_map is not NF4's", "1 at element 15", "0.5"],
+    (model) => model.float("quant_map", 0.5),
+  ],
+  [
+    "invalid-quantization",
     ["codes", "U8 [6144, 1]", "BF16 [3072, 1]"],
     (model) => Object.assign(model.part(""), { dtype: "BF16", shape: [3072, 1] }),
   ],
 ]);
 
 refused("magnitudes that are none are refused", "nf4", [
-  [["absmax", "not finite", "NaN at element 60"], (model) => model.float("absmax", Number.NaN)],
-  [["absmax", "not finite"], (model) => model.float("absmax", Number.POSITIVE_INFINITY)],
-  [["absmax", "negative"], (model) => model.float("absmax", -0.1)],
+  ["not-finite", ["absmax", "not finite", "NaN at element 60"], (model) => model.float("absmax", Number.NaN)],
+  ["not-finite", ["absmax", "not finite"], (model) => model.float("absmax", Number.POSITIVE_INFINITY)],
+  ["invalid-quantization", ["absmax", "negative"], (model) => model.float("absmax", -0.1)],
 ]);
 
 refused("int8 without its scales, or in another order, is refused", "int8", [
-  [[MATRIX, "there is no SCB of it", "weight_format"], (model) => model.drop("SCB")],
-  [["SCB", "not finite"], (model) => model.float("SCB", Number.NaN)],
-  [["SCB", "negative"], (model) => model.float("SCB", -2)],
-  [["weight_format 2 is not supported"], (model) => model.part("weight_format").data.fill(2), ConfigError],
+  ["invalid-quantization", [MATRIX, "there is no SCB of it", "weight_format"], (model) => model.drop("SCB")],
+  ["not-finite", ["SCB", "not finite"], (model) => model.float("SCB", Number.NaN)],
+  ["invalid-quantization", ["SCB", "negative"], (model) => model.float("SCB", -2)],
   [
+    "unsupported-quantization",
+    ["weight_format 2 is not supported"],
+    (model) => model.part("weight_format").data.fill(2),
+  ],
+  [
+    "invalid-quantization",
     ["codes", "I8 [192, 64]", "I8 [191, 64]"],
     (model) => {
       model.cut("", 191 * 64);
@@ -304,31 +332,43 @@ refused("int8 without its scales, or in another order, is refused", "int8", [
 
 refused("a config that does not belong to the tensors is refused", "int8", [
   [
+    "wrong-tensors",
     ["unexpected tensors", "SCB", "quantised by bitsandbytes", "quantization_config"],
     (model) => delete model.config.quantization_config,
   ],
   [
+    "invalid-quantization",
     ["codes", "U8 [6144, 1]", "I8 [192, 64]"],
     (model) => Object.assign(model.quantization, { load_in_4bit: true, load_in_8bit: false }),
   ],
-  [["load_in_4bit or load_in_8bit"], (model) => Object.assign(model.quantization, { load_in_4bit: true })],
   [
+    "invalid-quantization",
+    ["load_in_4bit or load_in_8bit"],
+    (model) => Object.assign(model.quantization, { load_in_4bit: true }),
+  ],
+  [
+    "invalid-quantization",
     ["load_in_4bit or load_in_8bit"],
     (model) => delete model.quantization.load_in_8bit && delete model.quantization.load_in_4bit,
   ],
   [
+    "unsupported-quantization",
     ['"gptq" is not supported', "bitsandbytes"],
     (model) => Object.assign(model.quantization, { quant_method: "gptq" }),
-    ConfigError,
   ],
   [
+    "unsupported-quantization",
     ["llm_int8_has_fp16_weight"],
     (model) => Object.assign(model.quantization, { llm_int8_has_fp16_weight: true }),
-    ConfigError,
   ],
-  [["quantization_config is invalid"], (model) => Object.assign(model.config, { quantization_config: [1] })],
   [
-    ["no matrix is quantised", "delete quantization_config"],
+    "invalid-field",
+    ["quantization_config is invalid"],
+    (model) => Object.assign(model.config, { quantization_config: [1] }),
+  ],
+  [
+    "invalid-quantization",
+    ["delete quantization_config"],
     (model) => {
       model.contents.tensors.length = 0;
       model.contents.tensors.push({ name: "wte.weight", dtype: "F32", shape: [1], data: new Uint8Array(4) });

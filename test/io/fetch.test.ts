@@ -98,7 +98,7 @@ for (const [what, send] of endlessFiles)
       request.url!.endsWith("/config.json") ? send(response) : answerAsHub(request, response, FILES);
     const size = FILES.get("config.json")!.length;
     const words = [`cannot download the model "${NAME}"`, `expected: ${size} bytes`, "found:    more", "deleted"];
-    await assertFails(DownloadError, words, () => resolveModel(NAME, options));
+    await assertFails(DownloadError, "hash-mismatch", words, () => resolveModel(NAME, options));
     assert.not.ok(readdirSync(blobs).some((file) => file.startsWith(gitHash(FILES.get("config.json")!))));
     assert.ok(sent < 32 << 20, `${sent} bytes sent`);
     // The command as built.
@@ -115,7 +115,7 @@ test("a wrong content length is refused before anything is stored", async () => 
     response.writeHead(200, { "content-length": 2 ** 40 });
     endless(response, Buffer.alloc(1 << 16));
   };
-  await assertFails(DownloadError, [`expected: ${BYTES.length} bytes`, `${2 ** 40} bytes`], () =>
+  await assertFails(DownloadError, "hash-mismatch", [`expected: ${BYTES.length} bytes`, `${2 ** 40} bytes`], () =>
     download(path, wanted(), options),
   );
   assert.not.ok(existsSync(`${path}.incomplete`));
@@ -134,7 +134,7 @@ test("an incomplete file that is larger than the whole is downloaded again", asy
   }
   // As large, but another one: said, deleted, and right the next time.
   writeFileSync(`${path}.incomplete`, Buffer.alloc(BYTES.length));
-  await assertFails(DownloadError, ["damaged"], () => download(path, wanted(), options));
+  await assertFails(DownloadError, "hash-mismatch", () => download(path, wanted(), options));
   await download(path, wanted(), options);
 });
 
@@ -162,6 +162,7 @@ test("an endless response of the hub's API takes bounded memory and time", async
     answer = (_, response) => send(response);
     await assertFails(
       DownloadError,
+      "exceeds-limit",
       [`cannot download the model "${NAME}"`, "too large", `at most ${LIMITS.answer} bytes`],
       () => resolveModel(NAME, options),
     );
@@ -173,7 +174,9 @@ test("an endless response of the hub's API takes bounded memory and time", async
     response.writeHead(503);
     endless(response, Buffer.alloc(1 << 16));
   };
-  await assertFails(LowrankError, [`cannot download the model "${NAME}"`], () => resolveModel(NAME, options));
+  await assertFails(LowrankError, "server-unavailable", [`cannot download the model "${NAME}"`], () =>
+    resolveModel(NAME, options),
+  );
   assert.ok(sent < 64 << 20, `${sent} bytes sent`);
 });
 
@@ -189,34 +192,36 @@ test("invalid responses of the hub's API are refused", async () => {
   ];
   const deep = JSON.parse(`${"[".repeat(20_000)}1${"]".repeat(20_000)}`) as unknown;
   const text = (value: unknown) => (value === deep ? `{"sha": ${"[".repeat(20_000)}${"]".repeat(20_000)}}` : "");
-  for (const [info, paths, words] of [
-    [{ ...sha, sha: 5 }, [], "reports no valid revision"],
-    [{ ...sha, sha: `${REVISION}\n` }, [], "reports no valid revision"],
-    [sha, null, "not a Hugging Face hub"],
-    [sha, [null], "not a Hugging Face hub"],
-    [sha, { path: 5 }, "not a Hugging Face hub"],
-    [sha, config({ oid: "../../../x" }), "reports no valid hash"],
-    [sha, config({ oid: "a".repeat(5000) }), "reports no valid hash"],
-    [sha, config({ oid: ["a"] }), "reports no valid hash"],
-    [sha, config({ lfs: { oid: "0".repeat(40) } }), "reports no valid hash"],
-    [sha, config({ size: LIMITS.json + 1 }), `at most ${LIMITS.json} bytes`],
-    [sha, config({ size: -1 }), "invalid file size"],
-    [sha, config({ size: "523" }), "invalid file size"],
-    [sha, config({ size: 1e300 }), "invalid file size"],
+  for (const [info, paths, code, words] of [
+    [{ ...sha, sha: 5 }, [], "invalid-hub-answer", "reports no valid revision"],
+    [{ ...sha, sha: `${REVISION}\n` }, [], "invalid-hub-answer", "reports no valid revision"],
+    [sha, null, "not-a-hub", "not a Hugging Face hub"],
+    [sha, [null], "not-a-hub", "not a Hugging Face hub"],
+    [sha, { path: 5 }, "not-a-hub", "not a Hugging Face hub"],
+    [sha, config({ oid: "../../../x" }), "invalid-hub-answer", "reports no valid hash"],
+    [sha, config({ oid: "a".repeat(5000) }), "invalid-hub-answer", "reports no valid hash"],
+    [sha, config({ oid: ["a"] }), "invalid-hub-answer", "reports no valid hash"],
+    [sha, config({ lfs: { oid: "0".repeat(40) } }), "invalid-hub-answer", "reports no valid hash"],
+    [sha, config({ size: LIMITS.json + 1 }), "invalid-hub-answer", `at most ${LIMITS.json} bytes`],
+    [sha, config({ size: -1 }), "invalid-hub-answer", "invalid file size"],
+    [sha, config({ size: "523" }), "invalid-hub-answer", "invalid file size"],
+    [sha, config({ size: 1e300 }), "invalid-hub-answer", "invalid file size"],
   ] as const) {
     told(info, paths);
-    await assertFails(DownloadError, [words], () => resolveModel(NAME, options));
+    await assertFails(DownloadError, code, [words], () => resolveModel(NAME, options));
     assert.not.ok(server.requests.some((request) => request.includes("/resolve/")));
   }
   start();
   answer = (_, response) => response.end(text(deep));
-  await assertFails(DownloadError, ["reports no valid revision"], () => resolveModel(NAME, options));
+  await assertFails(DownloadError, "invalid-hub-answer", ["reports no valid revision"], () =>
+    resolveModel(NAME, options),
+  );
 });
 
 test("a redirect loop ends", async () => {
   answer = (_, response) => response.writeHead(302, { location: "/again" }).end();
   server.requests.length = 0;
-  await assertFails(DownloadError, ["cannot be reached", "redirect"], () => download(newPath(), wanted(), options));
+  await assertFails(DownloadError, "server-unreachable", ["redirect"], () => download(newPath(), wanted(), options));
   assert.ok(server.requests.length <= 25, `${server.requests.length} requests`);
 });
 
@@ -226,7 +231,7 @@ test("the connection of a redirect that cannot be followed is closed, though its
     request.socket.once("close", () => closed++);
     response.writeHead(302, { location: "ftp://127.0.0.1/" }).end(Buffer.alloc(8 << 20));
   };
-  await assertFails(DownloadError, ["cannot be reached"], () => askServer());
+  await assertFails(DownloadError, "server-unreachable", () => askServer());
   for (let waits = 0; waits < 200 && closed < 5; waits++) await new Promise((later) => setTimeout(later, 10));
   assert.is(closed, 5);
 });
@@ -241,9 +246,11 @@ test("a stalled or very slow server fails after five attempts; a download with p
   for (const [what, send] of silent) {
     answer = (_, response) => send(response);
     server.requests.length = 0;
-    await assertFails(DownloadError, ["too slow", "bytes in 0.05 s"], () => download(newPath(), wanted(), short));
+    await assertFails(DownloadError, "server-too-slow", ["too slow", "bytes in 0.05 s"], () =>
+      download(newPath(), wanted(), short),
+    );
     assert.is(server.requests.length, 5, what);
-    await assertFails(DownloadError, ["too slow", "bytes in 0.05 s"], () => askServer(short));
+    await assertFails(DownloadError, "server-too-slow", ["bytes in 0.05 s"], () => askServer(short));
   }
   // Silent after every 20,000 bytes: five tries, each of which brings enough.
   const path = newPath();
@@ -278,7 +285,7 @@ test("a body that trickles in is given up; one that keeps its pace is read, howe
   const read = (bytes: number, count: number) => readResponse(new Response(body(bytes, count)), "a file");
   try {
     const words = ["too slow", "where:    a file", "expected: 8192 bytes in 15 s", "found:    15 bytes"];
-    await assertFails(DownloadError, words, () => read(1, 16));
+    await assertFails(DownloadError, "server-too-slow", words, () => read(1, 16));
     assert.is((await read(600, 100)).size, 60_000);
     globalThis.fetch = async () => new Response(body(1, 14));
     const length = await ask(server.url, {}, async ({ pieces }) => {
@@ -351,7 +358,9 @@ test("the wait between attempts grows, whatever Retry-After says", async () => {
       times.push(performance.now());
       response.writeHead(429, retryAfter === undefined ? {} : { "retry-after": retryAfter }).end();
     };
-    await assertFails(DownloadError, ["status 429: too many requests"], () => askServer({ retryDelay: 10 }));
+    await assertFails(DownloadError, "server-unavailable", ["status 429: too many requests"], () =>
+      askServer({ retryDelay: 10 }),
+    );
     assert.is(times.length, 5);
     const waits = times.slice(1).map((time, i) => time - times[i]!);
     for (const [i, wait] of waits.entries()) assert.ok(wait >= 10 * 2 ** i - 2, `${retryAfter}: ${waits.join(", ")}`);
@@ -449,12 +458,14 @@ test("a page stops reading a URL at the limit", async () => {
   const url = `${server.url}/big.json`;
   answer = (request, response) => sendBytes(request, response, BYTES);
   assert.equal(await browser.readBytes(url, BYTES.length), new Uint8Array(BYTES));
-  await assertFails(LowrankError, ["too large", url, `at most ${BYTES.length - 1} bytes`], () =>
+  await assertFails(LowrankError, "exceeds-limit", ["too large", url, `at most ${BYTES.length - 1} bytes`], () =>
     browser.readBytes(url, BYTES.length - 1),
   );
   sent = 0;
   answer = (_, response) => endless(response, Buffer.alloc(1 << 16));
-  await assertFails(LowrankError, ["too large", url, "at most 1000 bytes"], () => browser.readBytes(url, 1000));
+  await assertFails(LowrankError, "exceeds-limit", ["too large", url, "at most 1000 bytes"], () =>
+    browser.readBytes(url, 1000),
+  );
   assert.ok(sent < 32 << 20, `${sent} bytes sent`);
   answer = (_, response) => response.writeHead(200).end();
   assert.ok(await browser.exists(url));

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { type GPT2Config, parseConfig } from "../../src/config.ts";
+import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, FormatError } from "../../src/errors.ts";
 import { openGPT2, resolveModel } from "../../src/io/hf.ts";
 import type { NamedTensor } from "../../src/io/peft-form.ts";
@@ -60,7 +61,7 @@ test("tensor names with and without prefix, with mask buffers and a tied head", 
       assertSameBits(name, await model.read(name), data);
     }
     assertSameBits("rows", await model.read("wte.weight", 3, 5), base.get("wte.weight")!.data.slice(24, 40));
-    await assertFails(FormatError, ["lm_head.weight"], () => model.read("lm_head.weight"));
+    await assertFails(FormatError, "no-such-tensor", ["lm_head.weight"], () => model.read("lm_head.weight"));
     await model.close();
   }
 });
@@ -72,62 +73,74 @@ test("a classifier's score.weight is loaded", async () => {
   assertSameBits("score", await model.read("score.weight"), score.data);
   await model.close();
   const wide = modelDirectory("wide-score", (tensors) => tensors.set("score.weight", zeros(3, 9)));
-  await assertFails(FormatError, ["score.weight", "[3, 8]", "[3, 9]"], () => openGPT2(wide));
+  await assertFails(FormatError, "wrong-shape", ["score.weight", "[3, 8]", "[3, 9]"], () => openGPT2(wide));
 });
 
 test("missing, unexpected and duplicate tensors and wrong shapes are reported", async () => {
-  const refused = async (name: string, words: string[], change: Parameters<typeof modelDirectory>[1]) => {
+  const refused = async (
+    name: string,
+    code: ErrorCode,
+    words: string[],
+    change: Parameters<typeof modelDirectory>[1],
+  ) => {
     const directory = modelDirectory(name, change);
-    await assertFails(FormatError, [directory, ...words], () => openGPT2(directory));
+    await assertFails(FormatError, code, [directory, ...words], () => openGPT2(directory));
   };
-  await refused("missing", ["lacks 2 tensors", "wpe.weight, h.1.mlp.c_fc.bias"], (tensors) => {
+  await refused("missing", "wrong-tensors", ["lacks 2 tensors", "wpe.weight, h.1.mlp.c_fc.bias"], (tensors) => {
     tensors.delete("wpe.weight");
     tensors.delete("h.1.mlp.c_fc.bias");
   });
-  await refused("extra", ["1 unexpected tensor", "n_layer = 2", "h.2.ln_1.bias"], (tensors) =>
+  await refused("extra", "wrong-tensors", ["1 unexpected tensor", "n_layer = 2", "h.2.ln_1.bias"], (tensors) =>
     tensors.set("h.2.ln_1.bias", zeros(8)),
   );
-  await refused("doubled", ["ln_f.bias", "transformer.ln_f.bias"], (tensors) =>
+  await refused("doubled", "duplicate-tensor", ["ln_f.bias", "transformer.ln_f.bias"], (tensors) =>
     tensors.set("transformer.ln_f.bias", zeros(8)),
   );
-  await refused("shape", ["wte.weight", "expected: [11, 8]", "found:    [12, 8]"], (tensors) =>
+  await refused("shape", "wrong-shape", ["wte.weight", "expected: [11, 8]", "found:    [12, 8]"], (tensors) =>
     tensors.set("wte.weight", zeros(12, 8)),
   );
-  await refused("turned", ["h.0.attn.c_attn.weight", "[8, 24]", "[24, 8]", "[in, out]"], (tensors) =>
+  await refused("turned", "wrong-shape", ["h.0.attn.c_attn.weight", "[8, 24]", "[24, 8]", "[in, out]"], (tensors) =>
     tensors.set("h.0.attn.c_attn.weight", zeros(24, 8)),
   );
 });
 
 test("a missing directory, missing files, and other contents are reported", async () => {
-  await assertFails(ConfigError, ["the model directory does not exist", "/no/where", "gpt2-micro"], () =>
-    openGPT2("/no/where"),
-  );
+  await assertFails(ConfigError, "no-such-model", ["/no/where", "gpt2-micro"], () => openGPT2("/no/where"));
   const make = (name: string, ...files: string[]) => {
     mkdirSync(join(folder, name));
     for (const file of files) writeFileSync(join(folder, name, file), "{}");
     return join(folder, name);
   };
-  const cases: [string, string[]][] = [
-    [make("empty"), ["lacks config.json and model.safetensors"]],
-    [make("adapter", "adapter_config.json"), ["trained adapter"]],
-    [make("ours", "lowrank.json"), ["trained adapter"]],
+  const cases: [string, ErrorCode, string[]][] = [
+    [make("empty"), "missing-model-files", ["lacks config.json and model.safetensors"]],
+    [make("adapter", "adapter_config.json"), "missing-model-files", ["trained adapter"]],
+    [make("ours", "lowrank.json"), "missing-model-files", ["trained adapter"]],
     [
       make("pickled", "config.json", "pytorch_model.bin"),
+      "pickled-weights",
       ["pytorch_model.bin", "GPT2LMHeadModel", "safe_serialization"],
     ],
-    [make("pickles", "config.json", "pytorch_model.bin.index.json"), ["pytorch_model.bin", "convert it: python"]],
+    [
+      make("pickles", "config.json", "pytorch_model.bin.index.json"),
+      "pickled-weights",
+      ["pytorch_model.bin", "convert it: python"],
+    ],
   ];
-  for (const [directory, words] of cases)
-    await assertFails(ConfigError, [directory, ...words], () => openGPT2(directory));
-  await assertFails(FormatError, ["lacks vocab_size"], () =>
+  for (const [directory, code, words] of cases)
+    await assertFails(ConfigError, code, [directory, ...words], () => openGPT2(directory));
+  await assertFails(FormatError, "invalid-model-config", ["lacks vocab_size"], () =>
     openGPT2(make("keys", "config.json", "model.safetensors")),
   );
   const broken = make("broken", "config.json", "model.safetensors");
   writeFileSync(join(broken, "config.json"), "{ nonsense");
-  await assertFails(FormatError, ["not a JSON file", join(broken, "config.json")], () => openGPT2(broken));
+  await assertFails(FormatError, "invalid-json", ["not a JSON file", join(broken, "config.json")], () =>
+    openGPT2(broken),
+  );
   const text = modelDirectory("text", () => {});
   writeFileSync(join(text, "model.safetensors"), "version https://git-lfs.github.com/spec/v1");
-  await assertFails(FormatError, ["model.safetensors", "longer than the file"], () => openGPT2(text));
+  await assertFails(FormatError, "invalid-safetensors", ["model.safetensors", "longer than the file"], () =>
+    openGPT2(text),
+  );
 });
 
 /** A model directory in two shards: the first tensors in one, the others in the second. `change` may change files. */
@@ -163,19 +176,28 @@ test("a model in shards is that in one file", async () => {
   assert.equal(model.names, [...baseShapes(config).keys()]);
   for (const [name, { data }] of base) assertSameBits(name, await model.read(name), data);
   await model.close();
-  await assertFails(ConfigError, ["the model is closed"], () => model.read("wte.weight"));
+  await assertFails(ConfigError, "already-destroyed", ["the model is closed"], () => model.read("wte.weight"));
 });
 
 test("shards that do not belong together are reported", async () => {
-  const refused = async (name: string, words: string[], change: Parameters<typeof shards>[1]) => {
+  const refused = async (name: string, code: ErrorCode, words: string[], change: Parameters<typeof shards>[1]) => {
     const directory = shards(name, change);
-    await assertFails(FormatError, [directory, ...words], () => openGPT2(directory));
+    await assertFails(FormatError, code, [directory, ...words], () => openGPT2(directory));
   };
-  await refused("absent", ["lacks 1 shard of 2", "model-00002-of-00002.safetensors"], ({ two }) => two.clear());
-  await refused("other", ["do not belong together", "00002", "also ln_f.bias"], ({ two }) => two.delete("ln_f.bias"));
-  await refused("more", ["do not belong together", "00002", "also ln_g"], ({ two }) => two.set("ln_g", zeros(1)));
-  await refused("twice", ["1 tensor of this shard are in an earlier one", "wte.weight"], ({ two }) =>
-    two.set("wte.weight", base.get("wte.weight")!),
+  await refused("absent", "missing-shards", ["lacks 1 shard of 2", "model-00002-of-00002.safetensors"], ({ two }) =>
+    two.clear(),
+  );
+  await refused("other", "wrong-tensors", ["do not belong together", "00002", "also ln_f.bias"], ({ two }) =>
+    two.delete("ln_f.bias"),
+  );
+  await refused("more", "wrong-tensors", ["do not belong together", "00002", "also ln_g"], ({ two }) =>
+    two.set("ln_g", zeros(1)),
+  );
+  await refused(
+    "twice",
+    "duplicate-tensor",
+    ["1 tensor of this shard are in an earlier one", "wte.weight"],
+    ({ two }) => two.set("wte.weight", base.get("wte.weight")!),
   );
   for (const path of [
     "../model.safetensors",
@@ -188,21 +210,22 @@ test("shards that do not belong together are reported", async () => {
   ])
     await refused(
       `path-${String(path).replace(/\W/g, "_")}`,
-      ["index of the model's shards is invalid", JSON.stringify(path), "for ln_f.bias"],
+      "invalid-shards-index",
+      [JSON.stringify(path), "for ln_f.bias"],
       ({ index }) => {
         index.weight_map["ln_f.bias"] = path;
       },
     );
-  await refused("mapless", ["weight_map is invalid", "nothing"], ({ index }) => {
+  await refused("mapless", "invalid-field", ["weight_map is invalid", "nothing"], ({ index }) => {
     delete (index as { weight_map?: unknown }).weight_map;
   });
-  await refused("listed", ["weight_map is invalid"], ({ index }) => {
+  await refused("listed", "invalid-field", ["weight_map is invalid"], ({ index }) => {
     index.weight_map = [] as never;
   });
-  await refused("empty-map", ["index of the model's shards is invalid", "found:    0 files"], ({ index }) => {
+  await refused("empty-map", "invalid-shards-index", ["found:    0 files"], ({ index }) => {
     index.weight_map = {};
   });
-  await refused("too-many", ["index of the model's shards is invalid", "1 to 1024", "1202 files"], ({ index }) => {
+  await refused("too-many", "invalid-shards-index", ["1 to 1024", "1202 files"], ({ index }) => {
     for (let i = 0; i < 1200; i++) index.weight_map[`t${i}`] = `${i}.safetensors`;
   });
 });
@@ -226,7 +249,7 @@ test("a head of its own is read where the config says so, and is missed by name"
   const without = modelDirectory("headless", () => {});
   writeFileSync(join(without, "config.json"), JSON.stringify({ model_type: "gpt2", ...untied }));
   const classifier = await openGPT2(without);
-  await assertFails(FormatError, ["no tensor lm_head.weight", "tie_word_embeddings"], () =>
+  await assertFails(FormatError, "no-such-tensor", ["no tensor lm_head.weight", "tie_word_embeddings"], () =>
     classifier.read("lm_head.weight"),
   );
   await classifier.close();
@@ -252,6 +275,8 @@ test("the shipped model loads by its name, with valid F16 values", async () => {
 
 test("resolveModel accepts a directory, and lists the known names otherwise", async () => {
   assert.is(await resolveModel(folder), folder);
-  await assertFails(ConfigError, ['"gpt2-mirco"', "did you mean gpt2-micro?"], () => resolveModel("gpt2-mirco"));
-  await assertFails(ConfigError, ['"llama"', "gpt2-micro"], () => resolveModel("llama"));
+  await assertFails(ConfigError, "no-such-model", ['"gpt2-mirco"', "did you mean gpt2-micro?"], () =>
+    resolveModel("gpt2-mirco"),
+  );
+  await assertFails(ConfigError, "no-such-model", ['"llama"', "gpt2-micro"], () => resolveModel("llama"));
 });

@@ -14,7 +14,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import { ConfigError, DownloadError, FormatError, type LowrankError } from "../../src/errors.ts";
+import type { ErrorCode } from "../../src/error-codes.ts";
+import { ConfigError, DownloadError, FormatError } from "../../src/errors.ts";
 import type { DownloadEvent } from "../../src/io/download-options.ts";
 import { loadModel, openGPT2, resolveModel } from "../../src/io/hf.ts";
 import { hubModelName } from "../../src/io/hub-model.ts";
@@ -96,7 +97,9 @@ test("a model is downloaded into the hub's layout, with events; the second call 
   assert.is(await resolveModel(NAME), model.directory);
   assert.equal(server.requests, []);
   truncateSync(link, 1000);
-  await assertFails(FormatError, ["delete a downloaded model's folder in the cache"], () => openGPT2(model.directory));
+  await assertFails(FormatError, "invalid-safetensors", ["delete a downloaded model's folder in the cache"], () =>
+    openGPT2(model.directory),
+  );
 });
 
 test("Python's cache is used, also by short names; HF_HUB_CACHE takes precedence over HF_HOME", async () => {
@@ -106,7 +109,7 @@ test("Python's cache is used, also by short names; HF_HUB_CACHE takes precedence
   mkdirSync(join(folder, "cache/models--gpt2/refs"));
   writeFileSync(join(folder, "cache/models--gpt2/refs/main"), "abc");
   writeFileSync(join(snapshot, "config.json"), "{}");
-  await assertFails(DownloadError, ['"gpt2" is not in the cache', "HF_HUB_OFFLINE", "openai-community/gpt2"], () =>
+  await assertFails(DownloadError, "not-in-cache", ['"gpt2" is not in the cache', "openai-community/gpt2"], () =>
     resolveModel("gpt2"),
   );
   writeFileSync(join(snapshot, "model.safetensors"), "");
@@ -138,7 +141,9 @@ test("an interrupted download resumes, in the same call and in a later one", asy
     else sendBytes(request, response, WEIGHTS, { cutAt: 2_000_000 });
     return true;
   };
-  await assertFails(DownloadError, [`cannot download the model "${NAME}"`], () => resolveModel(NAME, options));
+  await assertFails(DownloadError, "server-unreachable", [`cannot download the model "${NAME}"`], () =>
+    resolveModel(NAME, options),
+  );
   const kept = lstatSync(`${later}.incomplete`).size;
   assert.ok(kept > 0 && kept <= 2_000_000, `${kept}`);
   answers = () => false;
@@ -173,48 +178,60 @@ test("a file with wrong contents is reported and deleted", async () => {
     return true;
   };
   const words = ["damaged", digest("sha256", WEIGHTS), digest("sha256", other), "deleted"];
-  await assertFails(DownloadError, words, () => resolveModel(NAME, options));
+  await assertFails(DownloadError, "hash-mismatch", words, () => resolveModel(NAME, options));
   assert.is(readdirSync(join(place, "blobs")).length, SMALL.length);
   assert.not.ok(existsSync(join(place, "refs/main")), "an incomplete model is none of the cache's");
 
   // GPT-2's own weights are known whatever a server says.
   start();
-  await assertFails(DownloadError, ["differs from the known one", "248dfc39", digest("sha256", WEIGHTS)], () =>
-    resolveModel("gpt2", options),
+  await assertFails(
+    DownloadError,
+    "hash-mismatch",
+    ["differs from the known one", "248dfc39", digest("sha256", WEIGHTS)],
+    () => resolveModel("gpt2", options),
   );
 });
 
 test("errors of the hub are reported", async () => {
-  const refused = async (kind: typeof LowrankError, status: number, words: string[], extra = {}) => {
+  const refused = async (status: number, code: ErrorCode, words: string[], extra = {}) => {
     start(extra);
     answers = (_, response) => {
       json(response, status, { error: "because" });
       return true;
     };
-    await assertFails(kind, [`cannot download the model "${NAME}"`, ...words], () => resolveModel(NAME, options));
+    await assertFails(DownloadError, code, [`cannot download the model "${NAME}"`, ...words], () =>
+      resolveModel(NAME, options),
+    );
     return server.requests.length;
   };
-  assert.is(await refused(DownloadError, 401, ["no such model on the hub", "status 401", "HF_TOKEN"]), 1);
+  assert.is(await refused(401, "no-such-repository", ["no such model on the hub", "status 401", "HF_TOKEN"]), 1);
   assert.is(
-    await refused(DownloadError, 404, ["no such model on the hub", "check the account"], { HF_TOKEN: "hf_x" }),
+    await refused(404, "no-such-repository", ["no such model on the hub", "check the account"], {
+      HF_TOKEN: "hf_x",
+    }),
     1,
   );
-  assert.is(await refused(DownloadError, 403, ["gated", "HF_TOKEN"]), 1);
-  assert.is(await refused(DownloadError, 429, ["status 429: too many requests"]), 5);
-  assert.is(await refused(DownloadError, 503, ["status 503", "try again later"]), 5);
-  assert.is(await refused(DownloadError, 200, ["reports no valid revision"]), 1);
+  assert.is(await refused(403, "gated-repository", ["gated", "HF_TOKEN"]), 1);
+  assert.is(await refused(429, "server-unavailable", ["status 429: too many requests"]), 5);
+  assert.is(await refused(503, "server-unavailable", ["status 503", "try again later"]), 5);
+  assert.is(await refused(200, "invalid-hub-answer", ["reports no valid revision"]), 1);
   start();
   answers = (_, response) => {
     response.end("<html>");
     return true;
   };
-  await assertFails(DownloadError, ["not a Hugging Face hub", "HF_ENDPOINT"], () => resolveModel(NAME, options));
-  start({ HF_ENDPOINT: await nowhere() });
-  await assertFails(DownloadError, [`cannot download the model "${NAME}"`, "cannot be reached", "ECONNREFUSED"], () =>
+  await assertFails(DownloadError, "not-a-hub", ["not a Hugging Face hub", "HF_ENDPOINT"], () =>
     resolveModel(NAME, options),
   );
+  start({ HF_ENDPOINT: await nowhere() });
+  await assertFails(
+    DownloadError,
+    "server-unreachable",
+    [`cannot download the model "${NAME}"`, "cannot be reached", "ECONNREFUSED"],
+    () => resolveModel(NAME, options),
+  );
   start({ HF_TOKEN: "secret" });
-  const message = await assertFails(ConfigError, ["hf_"], () => resolveModel(NAME, options));
+  const message = await assertFails(ConfigError, "invalid-access-token", ["hf_"], () => resolveModel(NAME, options));
   assert.not.match(message, "secret");
 });
 
@@ -240,10 +257,10 @@ test("the token is sent to the hub, from HF_TOKEN or the file of a login", async
 });
 
 test("an unsupported model is refused before its weights are downloaded", async () => {
-  const refused = async (words: string[], change: (files: Map<string, Uint8Array>) => void) => {
+  const refused = async (code: ErrorCode, words: string[], change: (files: Map<string, Uint8Array>) => void) => {
     start();
     change(files);
-    await assertFails(ConfigError, words, () => resolveModel(NAME, options));
+    await assertFails(ConfigError, code, words, () => resolveModel(NAME, options));
     assert.not.ok(
       server.requests.some((request) => request.includes("model.safetensors")),
       "weights fetched",
@@ -256,14 +273,22 @@ test("an unsupported model is refused before its weights are downloaded", async 
       map.delete("model.safetensors");
       for (const file of others) map.set(file, text("{}"));
     };
-  await refused(["lacks model.safetensors", "python -c", "save_pretrained", "--model"], without("pytorch_model.bin"));
-  await refused(["lacks model.safetensors", "save_pretrained"], without("pytorch_model.bin.index.json"));
-  await refused(["lacks model.safetensors", "adapter"], without("adapter_config.json"));
-  await refused(['the architecture "llama"'], (map) => {
+  await refused(
+    "missing-model-files",
+    ["lacks model.safetensors", "python -c", "save_pretrained", "--model"],
+    without("pytorch_model.bin"),
+  );
+  await refused(
+    "missing-model-files",
+    ["lacks model.safetensors", "save_pretrained"],
+    without("pytorch_model.bin.index.json"),
+  );
+  await refused("missing-model-files", ["lacks model.safetensors", "adapter"], without("adapter_config.json"));
+  await refused("unsupported-architecture", ['the architecture "llama"'], (map) => {
     const config = JSON.parse(new TextDecoder().decode(map.get("config.json")));
     map.set("config.json", text(JSON.stringify({ ...config, model_type: "llama" })));
   });
-  await refused(["the tokenizer has more ids than the model", "50257", "50258 ids"], (map) =>
+  await refused("wrong-vocabulary", ["50257", "50258 ids"], (map) =>
     map.set(
       "vocab.json",
       text(new TextDecoder().decode(map.get("vocab.json")).replace('"hello":', '"hello":50257,"h e":')),
@@ -302,18 +327,16 @@ test("a sharded model is downloaded with its index, and is complete only with al
 
   place = sharded();
   files.delete(second!);
-  await assertFails(ConfigError, ["lacks 1 of 2 shards", second!], () => resolveModel(NAME, options));
+  await assertFails(ConfigError, "missing-shards", ["lacks 1 of 2 shards", second!], () => resolveModel(NAME, options));
   for (const shard of ["../model.safetensors", "a/b.safetensors", "model.bin", ".safetensors", 5]) {
     place = sharded({ "wte.weight": shard });
-    await assertFails(FormatError, ["index of the model's shards", JSON.stringify(shard)], () =>
-      resolveModel(NAME, options),
-    );
+    await assertFails(FormatError, "invalid-shards-index", [JSON.stringify(shard)], () => resolveModel(NAME, options));
     assert.not.ok(existsSync(join(place, "refs/main")));
   }
   sharded({});
-  await assertFails(FormatError, ["0 files"], () => resolveModel(NAME, options));
+  await assertFails(FormatError, "invalid-shards-index", ["0 files"], () => resolveModel(NAME, options));
   sharded([]);
-  await assertFails(FormatError, ["weight_map is invalid"], () => resolveModel(NAME, options));
+  await assertFails(FormatError, "invalid-field", ["weight_map is invalid"], () => resolveModel(NAME, options));
 });
 
 test("two concurrent calls download a model once", async () => {

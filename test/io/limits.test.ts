@@ -18,20 +18,24 @@ test("JSON may be nested up to the limit; brackets in strings do not count", asy
   const text = `{"${"[".repeat(100)}\\"${"{".repeat(100)}": ${nested(jsonDepth - 1)}, "b": ${nested(jsonDepth - 1)}}`;
   assert.equal(parseJson(bytes(text), "a"), JSON.parse(text));
   for (const depth of [jsonDepth + 1, 20_000, 1_000_000])
-    await assertFails(FormatError, ["nested too deep", "at a", `byte ${jsonDepth}`], () =>
+    await assertFails(FormatError, "exceeds-limit", ["nested too deep", "at a", `byte ${jsonDepth}`], () =>
       parseJson(bytes(nested(depth)), "at a"),
     );
-  await assertFails(FormatError, ["not a JSON file", "a"], () => parseJson(new Uint8Array([0x22, 0xff, 0x22]), "a"));
+  await assertFails(FormatError, "invalid-json", ["not a JSON file", "a"], () =>
+    parseJson(new Uint8Array([0x22, 0xff, 0x22]), "a"),
+  );
 });
 
 test("a JSON file larger than the limit is refused before it is read", async () => {
   const path = join(temporaryFolder(), "big.json");
   writeFileSync(path, "{}");
   assert.equal(await readJson(path, 2), {});
-  await assertFails(ConfigError, ["too large", path, "at most 1 bytes", "2 bytes"], () => readJson(path, 1));
+  await assertFails(ConfigError, "exceeds-limit", ["too large", path, "at most 1 bytes", "2 bytes"], () =>
+    readJson(path, 1),
+  );
   // Sparse: it takes no room on the disk.
   truncateSync(path, 2 ** 40);
-  await assertFails(ConfigError, ["too large", path], () => readJson(path));
+  await assertFails(ConfigError, "exceeds-limit", ["too large", path], () => readJson(path));
 });
 
 testIf(process.platform !== "win32", "no named pipes", "a pipe without a writer and a device are refused", async () => {
@@ -39,18 +43,25 @@ testIf(process.platform !== "win32", "no named pipes", "a pipe without a writer 
   assert.is(spawnSync("mkfifo", [pipe]).status, 0);
   for (const path of [pipe, "/dev/zero"])
     for (const read of [readBytes, openFile, readJson])
-      await assertFails(ConfigError, [path, "a pipe or a device"], () => read(path));
+      await assertFails(ConfigError, "cannot-read-file", [path, "a pipe or a device"], () => read(path));
 });
 
 test("a message has at most some 2 kB, and no control characters but line ends", () => {
   const long = "x".repeat(1_000_000);
-  const { message, details } = new LowrankError(long, { where: long, expected: long, found: long, hint: long });
+  const { message, details } = new LowrankError("write-failed", long, {
+    where: long,
+    expected: long,
+    found: long,
+    hint: long,
+  });
   assert.ok(message.length < 3000, String(message.length));
   assert.match(message, `[${1_000_000 - 480} characters left out]`);
   assert.is(details.found, long);
   const bells = "\u0007".repeat(480);
-  const rung = new LowrankError(bells, { where: bells, expected: bells, found: bells, hint: bells });
+  const rung = new LowrankError("write-failed", bells, { where: bells, expected: bells, found: bells, hint: bells });
   assert.ok(rung.message.length < 3000, String(rung.message.length));
-  const hostile = new LowrankError("a\u001b]0;title\u0007", { found: "b\n\tc\u0000\u009b\u202e\ud83d\ude00" });
+  const hostile = new LowrankError("write-failed", "a\u001b]0;title\u0007", {
+    found: "b\n\tc\u0000\u009b\u202e\ud83d\ude00",
+  });
   assert.is(hostile.message, "a\\u001b]0;title\\u0007\n  found:    b\n\tc\\u0000\\u009b\\u202e\ud83d\ude00");
 });

@@ -102,7 +102,7 @@ const PEFT: [config: object, hits: string][] = [
 test("patterns match the same modules as in PEFT", async () => {
   for (const [config, expected] of PEFT)
     if (expected !== "") assert.is(await hits(config), expected, JSON.stringify(config));
-    else await assertFails(ConfigError, ["matches no matrix"], () => hits(config));
+    else await assertFails(ConfigError, "no-matching-target", () => hits(config));
 });
 
 test("modules_to_save saves by the endings of names, as PEFT does, and never by an expression", async () => {
@@ -151,7 +151,9 @@ test("unsupported and invalid expressions are refused with setting and expressio
       const [setting] = Object.keys(config).slice(-1);
       // Between PEFT's own expressions a fault may have another name.
       const all = setting === "target_modules" ? [...words, pattern] : [setting!, "regular expression"];
-      await assertFails(ConfigError, ["c.json", "as a list of names", setting!, ...all], () => parse(config));
+      await assertFails(ConfigError, "unsupported-pattern", ["c.json", "as a list of names", setting!, ...all], () =>
+        parse(config),
+      );
     }
 });
 
@@ -218,7 +220,7 @@ test("an adapter whose pattern never ends in PEFT loads or is refused at once, b
     writeFileSync(join(directory, "adapter_config.json"), JSON.stringify({ peft_type: "LORA", target_modules }));
     writeFileSync(join(directory, "adapter_model.safetensors"), encodeSafetensors([]));
     const started = performance.now();
-    await assertFails(ConfigError, ["matches no matrix", target_modules], () => loadAdapter(directory, checkpoint));
+    await assertFails(ConfigError, "no-matching-target", [target_modules], () => loadAdapter(directory, checkpoint));
     const args = ["--adapter", directory, "--model", base, "x"];
     const finished = await runCommand("classify", args, { cwd: folder });
     assertCode(finished, 2);

@@ -66,8 +66,11 @@ test("a damaged filter is refused", async () => {
     { limit: 1, pairs: pairs.slice(4) },
     { limit: 1, pairs: `*${pairs.slice(1)}` },
   ])
-    await assertFails(ConfigError, ["the filter of the training messages is damaged", "x.json"], async () =>
-      parse(bad),
+    await assertFails(
+      ConfigError,
+      "invalid-adapter-config",
+      ["the filter of the training messages is damaged", "x.json"],
+      async () => parse(bad),
     );
 });
 

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, FormatError, LowrankError, ShapeError } from "../../src/errors.ts";
 import { adapterShapes, encodeMeta, parseMeta } from "../../src/io/adapter-meta.ts";
 import { readAdapter, type Tensors } from "../../src/io/peft.ts";
@@ -26,17 +27,20 @@ test("writing refuses tensors that are missing, extra or of the wrong shape, and
   };
   await assertFails(
     FormatError,
+    "wrong-tensors",
     ["head.weight"],
     write((tensors) => tensors.delete("head.weight")),
   );
   const stray = { shape: [1], data: new Float32Array(1) };
   await assertFails(
     FormatError,
+    "wrong-tensors",
     ["lora.h.2.attn.q.A"],
     write((tensors) => tensors.set("lora.h.2.attn.q.A", stray)),
   );
   await assertFails(
     ShapeError,
+    "wrong-shape",
     ["head.weight", "[2, 8]", "[1]"],
     write((tensors) => tensors.set("head.weight", stray)),
   );
@@ -63,11 +67,11 @@ const PEFT_B = "base_model.model.transformer.h.1.attn.c_attn.lora_B.weight";
 const peftFile = (directory: string) => join(directory, "adapter_model.safetensors");
 
 test("reading names what is missing, misnamed, extra, of the wrong shape or no longer ours", async () => {
-  const cases: [string, typeof FormatError, string[], (tensors: Tensors) => void][] = [
-    ["missing", FormatError, [PEFT_A, "missing"], (tensors) => tensors.delete(PEFT_A)],
+  const cases: [string, ErrorCode, string[], (tensors: Tensors) => void][] = [
+    ["missing", "wrong-tensors", [PEFT_A, "missing"], (tensors) => tensors.delete(PEFT_A)],
     [
       "prefix",
-      FormatError,
+      "wrong-tensors",
       [PEFT_A],
       (tensors) => {
         tensors.set(PEFT_A.replace("base_model.model.", ""), tensors.get(PEFT_A)!);
@@ -76,22 +80,28 @@ test("reading names what is missing, misnamed, extra, of the wrong shape or no l
     ],
     [
       "extra",
-      FormatError,
+      "wrong-tensors",
       ["base_model.model.score.bias"],
       (tensors) => tensors.set("base_model.model.score.bias", { shape: [2], data: new Float32Array(2) }),
     ],
     [
       "shape",
-      ShapeError,
+      "wrong-shape",
       [PEFT_B, "[24, 6]", "[6, 24]"],
       (tensors) => tensors.set(PEFT_B, { shape: [6, 24], data: tensors.get(PEFT_B)!.data }),
     ],
-    ["retrained", FormatError, [PEFT_B, "block-diagonal"], (tensors) => tensors.get(PEFT_B)!.data.fill(1)],
+    ["retrained", "damaged-adapter", [PEFT_B, "block-diagonal"], (tensors) => tensors.get(PEFT_B)!.data.fill(1)],
   ];
-  for (const [name, kind, words, change] of cases)
-    await assertFails(kind, words, await damaged(name, (directory) => rewrite(peftFile(directory), change)));
+  for (const [name, code, words, change] of cases)
+    await assertFails(
+      LowrankError,
+      code,
+      words,
+      await damaged(name, (directory) => rewrite(peftFile(directory), change)),
+    );
   await assertFails(
     FormatError,
+    "wrong-tensors",
     ["head.weight", "lora.head.A"],
     await damaged("own", (directory) =>
       rewrite(join(directory, "lowrank.safetensors"), (tensors) => {
@@ -109,7 +119,7 @@ test("virtual tokens: other settings of PEFT's than ours, and other rows, are na
     await writeAdapter(directory, { meta, tensors: drawTensors(meta) });
     const path = join(directory, "adapter_config.json");
     writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, "utf8")), [key]: value }));
-    await assertFails(FormatError, [key, "lowrank.json disagree", JSON.stringify(value), path], () =>
+    await assertFails(FormatError, "damaged-adapter", [key, "lowrank.json disagree", JSON.stringify(value), path], () =>
       readAdapter(directory),
     );
   }
@@ -117,12 +127,14 @@ test("virtual tokens: other settings of PEFT's than ours, and other rows, are na
   await writeAdapter(directory, { meta, tensors: drawTensors(meta) });
   const cut = (tensors: Tensors) => tensors.set("prompt_embeddings", { shape: [3, 32], data: new Float32Array(96) });
   await rewrite(peftFile(directory), cut);
-  await assertFails(ShapeError, ["prompt_embeddings", "[4, 32]", "[3, 32]"], () => readAdapter(directory));
+  await assertFails(ShapeError, "wrong-shape", ["prompt_embeddings", "[4, 32]", "[3, 32]"], () =>
+    readAdapter(directory),
+  );
   const full = { ...meta, num_virtual_tokens: model.n_positions };
-  await assertFails(ConfigError, ["no room", "lowrank.json"], () =>
+  await assertFails(ConfigError, "too-many-virtual-tokens", ["lowrank.json"], () =>
     parseMeta(JSON.parse(encodeMeta(full)), "lowrank.json"),
   );
-  await assertFails(ConfigError, ["mode bitfit has no num_virtual_tokens", "4"], () =>
+  await assertFails(ConfigError, "invalid-adapter-config", ["mode bitfit has no num_virtual_tokens", "4"], () =>
     parseMeta(JSON.parse(encodeMeta({ ...meta, mode: "bitfit" })), "lowrank.json"),
   );
 });
@@ -135,6 +147,7 @@ test("NaN in a tensor that was trained is refused by its name, whichever file it
   for (const [i, [file, name]] of cases.entries())
     await assertFails(
       FormatError,
+      "not-finite",
       [`${name} is not finite`, file, "NaN at element 3 of"],
       await damaged(`nan-${i}`, (directory) =>
         rewrite(join(directory, file), (tensors) => tensors.get(name)!.data.fill(Number.NaN, 3, 4)),
@@ -145,7 +158,7 @@ test("NaN in a tensor that was trained is refused by its name, whichever file it
   const tensors = drawTensors(meta);
   tensors.get("h.1.ln_1.bias")!.data[7] = Number.NEGATIVE_INFINITY;
   await writeAdapter(directory, { meta, tensors });
-  await assertFails(FormatError, ["h.1.ln_1.bias is not finite", "-Infinity at element 7 of [8]"], () =>
+  await assertFails(FormatError, "not-finite", ["h.1.ln_1.bias is not finite", "-Infinity at element 7 of [8]"], () =>
     readAdapter(directory),
   );
 });
@@ -170,16 +183,18 @@ test("a file of 3 GB with a wrong name or shape is refused by its header: its da
     mkdirSync(directory);
     writeFileSync(join(directory, "adapter_config.json"), JSON.stringify(config));
     sparse(join(directory, "adapter_model.safetensors"), name);
-    await assertFails(FormatError, ["lora_B", ...(name === PEFT_A ? [] : ["stranger"])], () =>
+    await assertFails(FormatError, "wrong-tensors", ["lora_B", ...(name === PEFT_A ? [] : ["stranger"])], () =>
       readAdapter(directory, { base: { config: model } }),
     );
     await assertFails(
       LowrankError,
+      "wrong-tensors",
       [name, "adapter_model.safetensors"],
       await damaged(`sparse-${name}`, (place) => sparse(peftFile(place), name)),
     );
     await assertFails(
       LowrankError,
+      "wrong-tensors",
       [name, "lowrank.safetensors"],
       await damaged(`own-${name}`, (place) => sparse(join(place, "lowrank.safetensors"), name)),
     );
@@ -188,7 +203,7 @@ test("a file of 3 GB with a wrong name or shape is refused by its header: its da
   mkdirSync(join(folder, "sparse-run", "checkpoint"), { recursive: true });
   const path = join(folder, "sparse-run", "checkpoint", "step-000000001.safetensors");
   sparse(path, "head.weight", { format: "lowrank-checkpoint", version: "1", state });
-  await assertFails(FormatError, ["head.weight", "m.head.weight", path], () =>
+  await assertFails(FormatError, "invalid-checkpoint", ["head.weight", "m.head.weight", path], () =>
     lastCheckpoint(join(folder, "sparse-run")),
   );
   assert.ok(process.resourceUsage().maxRSS - before < 300_000, "more than 300 MB");
@@ -199,7 +214,7 @@ test("an adapter for a model of other dimensions is refused before its data is r
   const directory = join(folder, "other-base");
   await writeAdapter(directory, { meta: testMeta(), tensors: drawTensors(testMeta()) });
   const base = { config: { ...model, n_layer: 3 }, directory: "some/base" };
-  await assertFails(ConfigError, ["another base model", "n_layer = 2", "n_layer = 3 (some/base)"], () =>
+  await assertFails(ConfigError, "wrong-base-model", ["n_layer = 2", "n_layer = 3 (some/base)"], () =>
     readAdapter(directory, { base }),
   );
 });
@@ -209,23 +224,29 @@ test("a checkpoint is refused by what its state and its tensors say", async () =
   const state = { step: 1, seconds: 1, steps: [], evaluations: [] };
   const three = (data: Float32Array) =>
     ["x", "m.x", "v.x"].map((name) => ({ name, shape: [2], dtype: "F32" as const, data }));
-  const refuse = (words: string[], text: string, tensors = three(new Float32Array(2))) => {
+  const refuse = (code: ErrorCode, words: string[], text: string, tensors = three(new Float32Array(2))) => {
     const run = mkdtempSync(join(folder, "checkpoint-"));
     mkdirSync(join(run, "checkpoint"));
     const path = join(run, "checkpoint", "step-000000001.safetensors");
     writeFileSync(path, encodeSafetensors(tensors, { ...good, state: text }));
-    return assertFails(FormatError, [path, ...words], () => lastCheckpoint(run));
+    return assertFails(FormatError, code, [path, ...words], () => lastCheckpoint(run));
   };
-  await refuse(["JSON"], "{");
-  await refuse(["nested too deep"], `{"step":${"[".repeat(100)}${"]".repeat(100)}}`);
-  for (const bad of ["null", "[]", "5", '"x"']) await refuse(["an object"], bad);
+  await refuse("invalid-json", ["JSON"], "{");
+  await refuse("exceeds-limit", ["nested too deep"], `{"step":${"[".repeat(100)}${"]".repeat(100)}}`);
+  for (const bad of ["null", "[]", "5", '"x"']) await refuse("invalid-field", ["an object"], bad);
   for (const key of ["step", "seconds", "steps", "evaluations"])
-    for (const bad of [null, "x", -1, [5], {}]) await refuse([key], JSON.stringify({ ...state, [key]: bad }));
-  await refuse(["v.x is not finite", "element 1"], JSON.stringify(state), [
+    for (const bad of [null, "x", -1, [5], {}])
+      await refuse("invalid-field", [key], JSON.stringify({ ...state, [key]: bad }));
+  await refuse("not-finite", ["v.x is not finite", "element 1"], JSON.stringify(state), [
     ...three(new Float32Array(2)).slice(0, 2),
     { name: "v.x", shape: [2], dtype: "F32", data: Float32Array.of(0, Number.NaN) },
   ]);
-  await refuse(["no v.x of the same shape"], JSON.stringify(state), three(new Float32Array(2)).slice(0, 2));
+  await refuse(
+    "invalid-checkpoint",
+    ["no v.x of the same shape"],
+    JSON.stringify(state),
+    three(new Float32Array(2)).slice(0, 2),
+  );
 });
 
 test("reading refuses a configuration that was changed, is damaged, or is not there", async () => {
@@ -233,6 +254,7 @@ test("reading refuses a configuration that was changed, is damaged, or is not th
     writeFileSync(join(directory, file), change(readFileSync(join(directory, file), "utf8")));
   await assertFails(
     FormatError,
+    "damaged-adapter",
     ["lora_alpha", "5", "50"],
     await damaged(
       "alpha",
@@ -241,6 +263,7 @@ test("reading refuses a configuration that was changed, is damaged, or is not th
   );
   await assertFails(
     FormatError,
+    "invalid-json",
     ["JSON"],
     await damaged(
       "json",
@@ -249,6 +272,7 @@ test("reading refuses a configuration that was changed, is damaged, or is not th
   );
   await assertFails(
     ConfigError,
+    "invalid-lora-config",
     ["rank", "0"],
     await damaged(
       "rank",
@@ -257,6 +281,7 @@ test("reading refuses a configuration that was changed, is damaged, or is not th
   );
   await assertFails(
     ConfigError,
+    "unknown-value",
     ["target module", '"Q"', "did you mean q"],
     await damaged(
       "target",
@@ -265,7 +290,8 @@ test("reading refuses a configuration that was changed, is damaged, or is not th
   );
   await assertFails(
     FormatError,
-    ["version", "2"],
+    "unsupported-version",
+    ["2"],
     await damaged(
       "version",
       edit("lowrank.json", (text) => text.replace('"version": 1', '"version": 2')),
@@ -273,19 +299,24 @@ test("reading refuses a configuration that was changed, is damaged, or is not th
   );
   await assertFails(
     FormatError,
+    "invalid-adapter-config",
     ["no settings", "mood"],
     await damaged(
       "keys",
       edit("lowrank.json", (text) => text.replace('"settings"', '"mood"')),
     ),
   );
-  await assertFails(ConfigError, ["lowrank.json", "no such directory"], () => readAdapter(join(folder, "nowhere")));
+  await assertFails(ConfigError, "not-an-adapter", ["lowrank.json", "no such directory"], () =>
+    readAdapter(join(folder, "nowhere")),
+  );
   mkdirSync(join(folder, "stranger"));
   writeFileSync(join(folder, "stranger", "cat.png"), "");
-  await assertFails(ConfigError, ["lowrank.json", "cat.png"], () => readAdapter(join(folder, "stranger")));
+  await assertFails(ConfigError, "not-an-adapter", ["lowrank.json", "cat.png"], () =>
+    readAdapter(join(folder, "stranger")),
+  );
 });
 
-test("every key of lowrank.json with every wrong value: refused by an error of ours, or a value like any other", () => {
+test("every key of lowrank.json with every wrong value: refused by an error of ours, or a value like any other", async () => {
   const sites = [{ site: "h.0.attn.q", r: 2, scale: 0.5 }];
   const settings = { maxLength: 9, padTo: 9, dtype: "f16" };
   const texts = [
@@ -319,7 +350,9 @@ test("every key of lowrank.json with every wrong value: refused by an error of o
   assert.equal(accepted, []);
   const deep = JSON.parse(texts[0]!);
   deep.model.n_layer = 1e9;
-  assert.throws(() => parseMeta(deep, "lowrank.json"), /n_layer .* at most 1024/s);
+  await assertFails(FormatError, "invalid-model-config", ["n_layer", "at most 1024"], () =>
+    parseMeta(deep, "lowrank.json"),
+  );
 });
 
 test("a run.json with wrong values is refused by an error of ours", async () => {
@@ -337,10 +370,11 @@ test("a run.json with wrong values is refused by an error of ours", async () => 
     for (const bad of [null, 1.5, -1, [1], "x"])
       if (!((key === "model" || key === "base") && bad === "x")) {
         write({ ...good, [key]: bad });
-        await assertFails(LowrankError, [key], () => readRecord(directory));
+        const code = key === "objective" || key === "state" ? "unknown-value" : "invalid-field";
+        await assertFails(LowrankError, code, [key], () => readRecord(directory));
       }
   for (const other of [[], good]) {
     put(other);
-    await assertFails(ConfigError, ["not a run directory", "another format"], () => readRecord(directory));
+    await assertFails(ConfigError, "not-a-run-directory", ["another format"], () => readRecord(directory));
   }
 });

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, FormatError, LowrankError } from "../../src/errors.ts";
 import type { GPT2Checkpoint } from "../../src/io/hf.ts";
 import { loadAdapter, namedBase } from "../../src/io/open-adapter.ts";
@@ -166,15 +167,28 @@ test("variants that are not computed are refused by name", async () => {
     velora_config: { rank: 1 },
     a_variant_of_next_year: 3,
   }))
-    await assertFails(ConfigError, [`${key} = ${JSON.stringify(value)}`, "not supported", "c.json"], () =>
-      parsePeftConfig({ ...BASICS, [key]: value }, model, "c.json"),
+    await assertFails(
+      ConfigError,
+      "unsupported-adapter-config",
+      [`${key} = ${JSON.stringify(value)}`, "not supported", "c.json"],
+      () => parsePeftConfig({ ...BASICS, [key]: value }, model, "c.json"),
     );
-  const refused = (config: object, ...words: string[]) =>
-    assertFails(ConfigError, words, () => parsePeftConfig({ ...BASICS, ...config }, model, "c.json"));
-  await refused({ target_modules: ["c_attn", "wte"] }, "transformer.wte", "not supported");
-  await refused({ target_modules: ["q_proj", "v_proj"] }, "matches no matrix", "q_proj");
-  await refused({ target_modules: "(?P<x>c_attn" }, "regular expression", "(?P<x>c_attn");
-  await refused({ task_type: "CAUSAL_LM", modules_to_save: ["lm_head"] }, "lm_head", "tied");
+  const refused = (config: object, code: ErrorCode, ...words: string[]) =>
+    assertFails(ConfigError, code, words, () => parsePeftConfig({ ...BASICS, ...config }, model, "c.json"));
+  await refused(
+    { target_modules: ["c_attn", "wte"] },
+    "unsupported-adapter-config",
+    "transformer.wte",
+    "not supported",
+  );
+  await refused({ target_modules: ["q_proj", "v_proj"] }, "no-matching-target", "q_proj");
+  await refused({ target_modules: "(?P<x>c_attn" }, "unsupported-pattern", "(?P<x>c_attn");
+  await refused(
+    { task_type: "CAUSAL_LM", modules_to_save: ["lm_head"] },
+    "unsupported-adapter-config",
+    "lm_head",
+    "tied",
+  );
   const untied = { ...model, tie_word_embeddings: false };
   await parsePeftConfig({ ...BASICS, task_type: "CAUSAL_LM", modules_to_save: ["lm_head"] }, untied, "c.json");
 });
@@ -225,16 +239,18 @@ test("prompts and prefixes that PEFT trained: bit for bit, and writable as ours"
 
 test("prompts and prefixes of another method, model or size, and damaged ones, are refused by name", async () => {
   let count = 0;
-  const refused = (kind: typeof LowrankError, words: string[], config: object, change?: Foreign["change"]) =>
-    assertFails(kind, [...words, "refused-"], () =>
+  const refused = (code: ErrorCode, words: string[], config: object, change?: Foreign["change"]) =>
+    assertFails(LowrankError, code, [...words, "refused-"], () =>
       readAdapter(virtual(`refused-${count++}`, config, change), {
         base: { ...base, directory: "some/base" },
       }),
     );
   for (const peft_type of ["P_TUNING", "MULTITASK_PROMPT_TUNING", "IA3", 5, null])
-    await refused(ConfigError, ["peft_type =", '"LORA" or "PROMPT_TUNING" or "PREFIX_TUNING"'], { peft_type });
+    await refused("unsupported-adapter-config", ["peft_type =", '"LORA" or "PROMPT_TUNING" or "PREFIX_TUNING"'], {
+      peft_type,
+    });
   for (const [key, value] of Object.entries({ token_dim: 16, num_layers: 3, num_attention_heads: 4 }))
-    await refused(ConfigError, ["another base model", `${key} = ${value}`, "(some/base)"], { [key]: value });
+    await refused("wrong-base-model", [`${key} = ${value}`, "(some/base)"], { [key]: value });
   for (const [key, value] of Object.entries({
     task_type: "SEQ_2_SEQ_LM",
     num_transformer_submodules: 2,
@@ -243,22 +259,28 @@ test("prompts and prefixes of another method, model or size, and damaged ones, a
     a_variant_of_next_year: 3,
     r: 8,
   }))
-    await refused(ConfigError, [`${key} = ${JSON.stringify(value)}`, "not supported"], { [key]: value });
-  await refused(FormatError, ["task_type is invalid"], { task_type: null });
+    await refused("unsupported-adapter-config", [`${key} = ${JSON.stringify(value)}`, "not supported"], {
+      [key]: value,
+    });
+  await refused("invalid-field", ["task_type is invalid"], { task_type: null });
   for (const num_virtual_tokens of [0, -1, 1.5, "4", null, 1e20])
-    await refused(FormatError, ["num_virtual_tokens is invalid"], { num_virtual_tokens });
+    await refused("invalid-field", ["num_virtual_tokens is invalid"], { num_virtual_tokens });
   for (const n of [10, 11, 1e9])
-    await refused(ConfigError, ["no room", "fewer than", "10 tokens", String(n)], { num_virtual_tokens: n });
-  await refused(FormatError, ["[4, 32] instead of [5, 32]", "num_virtual_tokens"], { num_virtual_tokens: 5 });
-  await refused(FormatError, ["[4, 32] instead of [4, 8]"], { peft_type: "PROMPT_TUNING" });
-  await refused(FormatError, ["[3, 7] instead of [3, 8]"], {}, (_, add) => add("base_model.score.weight", 3, 7));
-  await refused(FormatError, ["also prompt_embeddings", "state dict"], {}, rename("prompt_embeddings", EMBEDDING));
-  await refused(FormatError, ["also base_model.score.weight"], {}, (t) => t.delete("base_model.score.weight"));
+    await refused("too-many-virtual-tokens", ["fewer than", "10 tokens", String(n)], {
+      num_virtual_tokens: n,
+    });
+  await refused("wrong-shape", ["[4, 32] instead of [5, 32]", "num_virtual_tokens"], {
+    num_virtual_tokens: 5,
+  });
+  await refused("wrong-shape", ["[4, 32] instead of [4, 8]"], { peft_type: "PROMPT_TUNING" });
+  await refused("wrong-shape", ["[3, 7] instead of [3, 8]"], {}, (_, add) => add("base_model.score.weight", 3, 7));
+  await refused("wrong-tensors", ["also prompt_embeddings", "state dict"], {}, rename("prompt_embeddings", EMBEDDING));
+  await refused("wrong-tensors", ["also base_model.score.weight"], {}, (t) => t.delete("base_model.score.weight"));
   const score = rename("base_model.score.weight", "score.weight");
-  await refused(FormatError, ["found:    also score.weight", "prefix base_model. to"], {}, score);
-  await refused(FormatError, ["found:    also base_model.score.weight"], { task_type: "CAUSAL_LM" });
-  await refused(FormatError, ["compare peft_type"], {}, rename("prompt_embeddings", key(0, "A")));
-  await refused(FormatError, ["prompt_embeddings is not finite", "NaN at element 5"], {}, (tensors) =>
+  await refused("wrong-tensors", ["found:    also score.weight", "prefix base_model. to"], {}, score);
+  await refused("wrong-tensors", ["found:    also base_model.score.weight"], { task_type: "CAUSAL_LM" });
+  await refused("wrong-tensors", ["compare peft_type"], {}, rename("prompt_embeddings", key(0, "A")));
+  await refused("not-finite", ["prompt_embeddings is not finite", "NaN at element 5"], {}, (tensors) =>
     tensors.get("prompt_embeddings")!.data.fill(Number.NaN, 5, 6),
   );
 });
@@ -326,19 +348,23 @@ test("values of every type in every setting: an error of ours, or a value like a
     ["r", 1.5],
     ["lora_alpha", "16"],
   ] as const)
-    await assertFails(FormatError, [key, "c.json"], () =>
+    await assertFails(FormatError, "invalid-adapter-config", [key, "c.json"], () =>
       parsePeftConfig({ ...BASICS, [key]: value }, model, "c.json"),
     );
-  await assertFails(FormatError, ["scale of", "c.json"], () =>
+  await assertFails(FormatError, "invalid-adapter-config", ["scale of", "c.json"], () =>
     parsePeftConfig({ ...BASICS, alpha_pattern: { c_attn: 1e300 } }, model, "c.json"),
   );
   for (const json of [null, 5, "x", []])
-    await assertFails(FormatError, ["not a JSON object"], () => parsePeftConfig(json, model, "c.json"));
-  await assertFails(FormatError, ["base_model_name_or_path", '{"a":1}'], () =>
+    await assertFails(FormatError, "invalid-adapter-config", ["not a JSON object"], () =>
+      parsePeftConfig(json, model, "c.json"),
+    );
+  await assertFails(FormatError, "invalid-adapter-config", ["base_model_name_or_path", '{"a":1}'], () =>
     readAdapter(foreign("named", { base_model_name_or_path: { a: 1 } }), { base }),
   );
-  await assertFails(FormatError, ["base_model_name_or_path"], () => namedBase(join(folder, "named")));
-  await assertFails(ConfigError, ["layers_to_transform", "list of names"], () =>
+  await assertFails(FormatError, "invalid-adapter-config", ["base_model_name_or_path"], () =>
+    namedBase(join(folder, "named")),
+  );
+  await assertFails(ConfigError, "unsupported-adapter-config", ["layers_to_transform", "list of names"], () =>
     parsePeftConfig({ ...BASICS, target_modules: ".*c_attn", layers_to_transform: [1] }, model, "c.json"),
   );
 });
@@ -353,9 +379,7 @@ test("the tokenizer in the directory of a PEFT adapter is checked like a model's
   write(false);
   assert.is((await loadAdapter(directory, checkpoint)).meta.task.num_labels, 3);
   write(true);
-  await assertFails(ConfigError, ["a tokenizer with add_prefix_space", directory], () =>
-    loadAdapter(directory, checkpoint),
-  );
+  await assertFails(ConfigError, "unsupported-tokenizer", [directory], () => loadAdapter(directory, checkpoint));
 });
 
 const key = (layer: number, part: "A" | "B") =>
@@ -368,37 +392,62 @@ const rename = (from: string, to: string) => (tensors: Tensors) => {
 };
 
 test("damage of an adapter directory is reported", async () => {
-  const cases: [string, string[], object, Foreign["change"]?][] = [
-    ["missing", ["expected: also", key(1, "B")], {}, (tensors) => tensors.delete(key(1, "B"))],
-    ["layer", [key(1, "A"), key(1, "B")], {}, (t) => [key(1, "A"), key(1, "B")].map((one) => t.delete(one))],
-    ["extra", ["found:    also", "score.bias"], {}, (_, add) => add("base_model.model.score.bias", 3)],
-    ["no-score", ["base_model.model.score.weight"], {}, (tensors) => tensors.delete("base_model.model.score.weight")],
-    ["prefix", [key(0, "A"), "PEFT ignores"], {}, rename(key(0, "A"), key(0, "A").slice("base_model.model.".length))],
-    ["name", ["state dict"], {}, rename(key(0, "A"), key(0, "A").replace(".weight", ".default.weight"))],
-    ["other-targets", ["mlp.c_fc.lora_A", "compare target_modules"], { target_modules: ["c_fc"] }],
-    ["rank", ["[2, 8] instead of [3, 8]", "rank_pattern"], { r: 3 }],
+  const cases: [string, ErrorCode, string[], object, Foreign["change"]?][] = [
+    ["missing", "wrong-tensors", ["expected: also", key(1, "B")], {}, (tensors) => tensors.delete(key(1, "B"))],
+    [
+      "layer",
+      "wrong-tensors",
+      [key(1, "A"), key(1, "B")],
+      {},
+      (t) => [key(1, "A"), key(1, "B")].map((one) => t.delete(one)),
+    ],
+    ["extra", "wrong-tensors", ["found:    also", "score.bias"], {}, (_, add) => add("base_model.model.score.bias", 3)],
+    [
+      "no-score",
+      "wrong-tensors",
+      ["base_model.model.score.weight"],
+      {},
+      (tensors) => tensors.delete("base_model.model.score.weight"),
+    ],
+    [
+      "prefix",
+      "wrong-tensors",
+      [key(0, "A"), "PEFT ignores"],
+      {},
+      rename(key(0, "A"), key(0, "A").slice("base_model.model.".length)),
+    ],
+    [
+      "name",
+      "wrong-tensors",
+      ["state dict"],
+      {},
+      rename(key(0, "A"), key(0, "A").replace(".weight", ".default.weight")),
+    ],
+    ["other-targets", "wrong-tensors", ["mlp.c_fc.lora_A", "compare target_modules"], { target_modules: ["c_fc"] }],
+    ["rank", "wrong-shape", ["[2, 8] instead of [3, 8]", "rank_pattern"], { r: 3 }],
     [
       "turned",
+      "wrong-shape",
       ["[2, 24] instead of [24, 2]"],
       {},
       (t) => t.set(key(0, "B"), { ...t.get(key(0, "B"))!, shape: [2, 24] }),
     ],
-    ["biases", ["c_attn.base_layer.bias"], { bias: "lora_only" }],
-    ["empty", ["no tensors"], {}, (tensors) => tensors.clear()],
-    ["no-rank", ["r has no number", '"four"'], { r: "four" }],
-    ["rank-0", ["rank r", "1 or more"], { rank_pattern: { c_attn: 0 } }],
-    ["alpha", ["alpha_pattern has no number", '"big"'], { alpha_pattern: { c_attn: "big" } }],
+    ["biases", "wrong-tensors", ["c_attn.base_layer.bias"], { bias: "lora_only" }],
+    ["empty", "wrong-tensors", ["no tensors"], {}, (tensors) => tensors.clear()],
+    ["no-rank", "invalid-adapter-config", ["r has no number", '"four"'], { r: "four" }],
+    ["rank-0", "invalid-adapter-config", ["rank r", "1 or more"], { rank_pattern: { c_attn: 0 } }],
+    ["alpha", "invalid-adapter-config", ["alpha_pattern has no number", '"big"'], { alpha_pattern: { c_attn: "big" } }],
   ];
-  for (const [name, words, config, change] of cases) {
+  for (const [name, code, words, config, change] of cases) {
     const directory = foreign(`damaged-${name}`, config, change ? { change } : {});
-    await assertFails(FormatError, words, () => readAdapter(directory, { base }));
+    await assertFails(FormatError, code, words, () => readAdapter(directory, { base }));
   }
   const cut = foreign("damaged-cut");
   writeFileSync(join(cut, "adapter_model.safetensors"), encodeSafetensors([]).subarray(0, 5));
-  await assertFails(FormatError, ["too short", "adapter_model.safetensors", "copy the adapter again"], () =>
+  await assertFails(FormatError, "truncated-file", ["adapter_model.safetensors", "copy the adapter again"], () =>
     readAdapter(cut, { base }),
   );
-  await assertFails(ConfigError, ["adapter_config.json", "give its base model as well"], () =>
+  await assertFails(ConfigError, "not-an-adapter", ["adapter_config.json", "give its base model as well"], () =>
     readAdapter(foreign("no-model")),
   );
 });
@@ -423,7 +472,7 @@ test("PEFT's copy of the head with an adapter of lm_head is ignored, and another
   const { meta, tensors } = await readAdapter(directory("head", table), withTable);
   assert.equal([meta.task.objective, tensors.get("lora.head.B")!.shape], ["lm", [model.vocab_size, 2]]);
   const other = table.map((value, i) => (i === 7 ? value + 1 : value));
-  await assertFails(FormatError, ["the head in the adapter differs", key], () =>
+  await assertFails(FormatError, "damaged-adapter", ["the head in the adapter differs", key], () =>
     readAdapter(directory("other-head", other), withTable),
   );
 });

@@ -199,9 +199,13 @@ test("adapters in some blocks: PEFT's layers_to_transform, for a classifier and 
     config,
     readFileSync(config, "utf8").replace(/"layers_to_transform": \[\s*1\s*\]/, '"layers_to_transform": [0]'),
   );
-  await assertFails(FormatError, ["layers_to_transform", "[1]", "[0]"], () => readAdapter(directory));
+  await assertFails(FormatError, "damaged-adapter", ["layers_to_transform", "[1]", "[0]"], () =>
+    readAdapter(directory),
+  );
   const strange = testMeta({ ...lora, layers_to_transform: [2] });
-  await assertFails(FormatError, ["no such layer", "0 to 1"], () => checkMeta(strange, "meta"));
+  await assertFails(FormatError, "invalid-adapter-config", ["no such layer", "0 to 1"], () =>
+    checkMeta(strange, "meta"),
+  );
 });
 
 for (const mode of ["all", "last_block", "last_layer", "bitfit", "adapter"] as const)

@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import type { ErrorCode } from "../../src/error-codes.ts";
 import { FormatError, ShapeError } from "../../src/errors.ts";
 import { halfToFloat } from "../../src/half.ts";
 import { LIMITS } from "../../src/io/limits.ts";
@@ -46,8 +47,8 @@ const entry = (dtype: string, shape: unknown, begin: number, end: number) => ({
   data_offsets: [begin, end],
 });
 
-async function refused(bytes: Uint8Array, ...words: string[]): Promise<void> {
-  await assertFails(FormatError, ["some/model.safetensors", ...words], () => open(bytes));
+async function refused(bytes: Uint8Array, code: ErrorCode, ...words: string[]): Promise<void> {
+  await assertFails(FormatError, code, ["some/model.safetensors", ...words], () => open(bytes));
 }
 
 test("round trips are bit-exact: F32, I32, metadata, empty and scalar tensors", async () => {
@@ -96,11 +97,13 @@ test("the bytes are those of the reference library, whatever the order of the te
 
 test("encoding refuses data that does not match its shape, and duplicate names", async () => {
   const one = { name: "x", shape: [2, 2], dtype: "F32", data: new Float32Array(4) } as const;
-  await assertFails(ShapeError, ["x", "4 elements", "3 elements"], () =>
+  await assertFails(ShapeError, "wrong-shape", ["x", "4 elements", "3 elements"], () =>
     encodeSafetensors([{ ...one, data: new Float32Array(3) }]),
   );
-  await assertFails(FormatError, ["x"], () => encodeSafetensors([one, one]));
-  await assertFails(FormatError, ["__metadata__"], () => encodeSafetensors([{ ...one, name: "__metadata__" }]));
+  await assertFails(FormatError, "duplicate-tensor", ["x"], () => encodeSafetensors([one, one]));
+  await assertFails(FormatError, "duplicate-tensor", ["__metadata__"], () =>
+    encodeSafetensors([{ ...one, name: "__metadata__" }]),
+  );
 });
 
 test("views into larger arrays are written from where they begin", async () => {
@@ -141,8 +144,11 @@ test("NaN and infinities are named with their place, in every type of floats", a
       const file = await open(assemble({ "a.b": entry(dtype, [2, 3], 0, data.length) }, data));
       if (word === "") assert.is((await file.readFinite("a.b")).length, 6);
       else
-        await assertFails(FormatError, ["a.b is not finite", "some/model", word, "element 4 of [2, 3]"], () =>
-          file.readFinite("a.b"),
+        await assertFails(
+          FormatError,
+          "not-finite",
+          ["a.b is not finite", "some/model", word, "element 4 of [2, 3]"],
+          () => file.readFinite("a.b"),
         );
     }
 });
@@ -150,15 +156,25 @@ test("NaN and infinities are named with their place, in every type of floats", a
 test("a header is bounded: its bytes, tensors, names, dimensions, and products of sizes", async () => {
   const long = "n".repeat(LIMITS.tensorName + 1);
   const many = Object.fromEntries(Array.from({ length: LIMITS.tensors + 1 }, (_, i) => [i, entry("F32", [0], 0, 0)]));
-  await refused(assemble({ [long]: entry("F32", [0], 0, 0) }, 0), "the name is too long", "at most 1024");
-  await refused(assemble(many, 0), "too many tensors", String(LIMITS.tensors + 1));
-  await refused(assemble({ x: entry("F32", Array(9).fill(1), 0, 4) }, 4), "x: too many dimensions", "at most 8");
+  await refused(
+    assemble({ [long]: entry("F32", [0], 0, 0) }, 0),
+    "invalid-safetensors",
+    "the name is too long",
+    "at most 1024",
+  );
+  await refused(assemble(many, 0), "exceeds-limit", "too many tensors", String(LIMITS.tensors + 1));
+  await refused(
+    assemble({ x: entry("F32", Array(9).fill(1), 0, 4) }, 4),
+    "invalid-safetensors",
+    "x: too many dimensions",
+    "at most 8",
+  );
   for (const shape of [[2 ** 53 - 1, 2 ** 53 - 1, 0], [0, 2 ** 40, 2 ** 40], [2 ** 51], Array(8).fill(2 ** 53 - 1)])
-    await refused(assemble({ x: entry("F32", shape, 0, 0) }, 0), "x: the shape is too large");
+    await refused(assemble({ x: entry("F32", shape, 0, 0) }, 0), "invalid-safetensors", "x: the shape is too large");
   const reader = memory(assemble({}, LIMITS.safetensorsHeader + 1));
   const bytes = await reader.read(0, reader.size);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(LIMITS.safetensorsHeader + 1), true);
-  await refused(bytes, "longer than the file", `at most ${LIMITS.safetensorsHeader} bytes`);
+  await refused(bytes, "invalid-safetensors", "longer than the file", `at most ${LIMITS.safetensorsHeader} bytes`);
 });
 
 test("rows are read alone, from a file that is never read whole", async () => {
@@ -177,7 +193,9 @@ test("rows are read alone, from a file that is never read whole", async () => {
     [0.5, 2],
     [Number.NaN, 2],
   ] as const)
-    await assertFails(ShapeError, ["x", `[${start}, ${end})`, "[1000, 3]"], () => file.readF32("x", start, end));
+    await assertFails(ShapeError, "rows-out-of-range", ["x", `[${start}, ${end})`, "[1000, 3]"], () =>
+      file.readF32("x", start, end),
+    );
 });
 
 test("a real file through the disk", async () => {
@@ -231,40 +249,60 @@ test("BF16 is read from a file as floats", async () => {
 });
 
 test("files that are not safetensors files", async () => {
-  await refused(new Uint8Array(0), "too short");
-  await refused(new Uint8Array(7), "too short");
-  await refused(new TextEncoder().encode("<!DOCTYPE html><html>"), "header is longer than the file");
+  await refused(new Uint8Array(0), "truncated-file");
+  await refused(new Uint8Array(7), "truncated-file");
+  await refused(
+    new TextEncoder().encode("<!DOCTYPE html><html>"),
+    "invalid-safetensors",
+    "header is longer than the file",
+  );
   const long = assemble({}, 0);
   new DataView(long.buffer).setBigUint64(0, 2n ** 63n, true);
-  await refused(long, "longer than the file", "9223372036854775808 bytes");
-  await refused(assemble({}, 0).subarray(0, 9), "longer than the file", "at most 1 bytes");
-  await refused(assemble("{nonsense", 0), "not JSON");
-  await refused(assemble("[1]", 0), "not a JSON object");
-  await refused(assemble("\ufeff{}", 0), "not a JSON object");
+  await refused(long, "invalid-safetensors", "longer than the file", "9223372036854775808 bytes");
+  await refused(assemble({}, 0).subarray(0, 9), "invalid-safetensors", "longer than the file", "at most 1 bytes");
+  await refused(assemble("{nonsense", 0), "invalid-json", "not JSON");
+  await refused(assemble("[1]", 0), "invalid-safetensors", "not a JSON object");
+  await refused(assemble("\ufeff{}", 0), "invalid-safetensors", "not a JSON object");
   const x = '"x":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}';
-  await refused(assemble(`{${x},${x}}`, 16), "a duplicate or nested key");
-  await refused(assemble(`{${x.replace('"shape"', '"dtype":"I32","shape"')}}`, 16), "a duplicate or nested key");
+  await refused(assemble(`{${x},${x}}`, 16), "invalid-safetensors", "a duplicate or nested key");
+  await refused(
+    assemble(`{${x.replace('"shape"', '"dtype":"I32","shape"')}}`, 16),
+    "invalid-safetensors",
+    "a duplicate or nested key",
+  );
   const latin1 = assemble('{"x":"?"}', 0);
   latin1[8 + 6] = 0xff;
-  await refused(latin1, "not JSON");
-  await refused(assemble({ __metadata__: { a: 1 } }, 0), "__metadata__");
+  await refused(latin1, "invalid-json", "not JSON");
+  await refused(assemble({ __metadata__: { a: 1 } }, 0), "invalid-safetensors", "__metadata__");
 });
 
 test("an invalid entry is reported, with the expected and the found value", async () => {
   const x = (value: unknown, data = 16) => assemble({ x: value }, data);
-  await refused(x("text"), "x", "dtype");
-  await refused(x(entry("F33", [4], 0, 16)), "x: unknown element type", "F32", "F33");
-  await refused(x({ shape: [4], data_offsets: [0, 16] }), "x: unknown element type");
-  await refused(x(entry("toString", [4], 0, 16)), "x: unknown element type", "toString");
-  await refused(x(entry("F32", [2.5], 0, 16)), "x: invalid shape", "[2.5]");
-  await refused(x(entry("F32", [-4], 0, 16)), "x: invalid shape", "[-4]");
-  await refused(x(entry("F32", 4, 0, 16)), "x: invalid shape");
-  await refused(x({ dtype: "F32", shape: [4], data_offsets: [0] }), "x: invalid offsets");
-  await refused(x(entry("F32", [4], -16, 0)), "x: invalid offsets");
-  await refused(x(entry("F32", [4], 16, 0)), "x: the data ends before it begins", "[16,0]");
-  await refused(x(entry("F32", [2, 3], 0, 16)), "x: the size", "24 bytes for F32 [2, 3]", "16 bytes");
-  await refused(x(entry("F16", [4], 0, 16)), "x: the size", "8 bytes for F16 [4]", "16 bytes");
-  await refused(x(entry("F32", [8], 0, 32)), "x: the data extends beyond the end", "at most 16 bytes", "0 to 32");
+  await refused(x("text"), "invalid-safetensors", "x", "dtype");
+  await refused(x(entry("F33", [4], 0, 16)), "invalid-safetensors", "x: unknown element type", "F32", "F33");
+  await refused(x({ shape: [4], data_offsets: [0, 16] }), "invalid-safetensors", "x: unknown element type");
+  await refused(x(entry("toString", [4], 0, 16)), "invalid-safetensors", "x: unknown element type", "toString");
+  await refused(x(entry("F32", [2.5], 0, 16)), "invalid-safetensors", "x: invalid shape", "[2.5]");
+  await refused(x(entry("F32", [-4], 0, 16)), "invalid-safetensors", "x: invalid shape", "[-4]");
+  await refused(x(entry("F32", 4, 0, 16)), "invalid-safetensors", "x: invalid shape");
+  await refused(x({ dtype: "F32", shape: [4], data_offsets: [0] }), "invalid-safetensors", "x: invalid offsets");
+  await refused(x(entry("F32", [4], -16, 0)), "invalid-safetensors", "x: invalid offsets");
+  await refused(x(entry("F32", [4], 16, 0)), "invalid-safetensors", "x: the data ends before it begins", "[16,0]");
+  await refused(
+    x(entry("F32", [2, 3], 0, 16)),
+    "invalid-safetensors",
+    "x: the size",
+    "24 bytes for F32 [2, 3]",
+    "16 bytes",
+  );
+  await refused(x(entry("F16", [4], 0, 16)), "invalid-safetensors", "x: the size", "8 bytes for F16 [4]", "16 bytes");
+  await refused(
+    x(entry("F32", [8], 0, 32)),
+    "truncated-file",
+    "x: the data extends beyond the end",
+    "at most 16 bytes",
+    "0 to 32",
+  );
 });
 
 test("data that is truncated, overlaps, has gaps or a tail", async () => {
@@ -272,20 +310,22 @@ test("data that is truncated, overlaps, has gaps or a tail", async () => {
     { name: "a", shape: [4], dtype: "F32", data: new Float32Array(4) },
     { name: "b", shape: [4], dtype: "F32", data: new Float32Array(4) },
   ]);
-  await refused(good.subarray(0, -1), "b: the data extends beyond the end", "truncated");
+  await refused(good.subarray(0, -1), "truncated-file", "b: the data extends beyond the end", "truncated");
   const two = (begin: number, size: number) =>
     assemble({ a: entry("F32", [4], 0, 16), b: entry("F32", [4], begin, begin + 16) }, size);
   await open(two(16, 32));
-  await refused(two(12, 28), "b and a overlap", "byte 16", "byte 12");
-  await refused(two(0, 16), "overlap");
-  await refused(two(20, 36), "a gap between a and b", "byte 16", "byte 20");
-  await refused(two(16, 40), "data after the last tensor", "32 bytes", "40 bytes");
-  await refused(assemble({ a: entry("F32", [1], 4, 8) }, 8), "a gap between the header and a");
+  await refused(two(12, 28), "invalid-safetensors", "b and a overlap", "byte 16", "byte 12");
+  await refused(two(0, 16), "invalid-safetensors", "overlap");
+  await refused(two(20, 36), "invalid-safetensors", "a gap between a and b", "byte 16", "byte 20");
+  await refused(two(16, 40), "invalid-safetensors", "data after the last tensor", "32 bytes", "40 bytes");
+  await refused(assemble({ a: entry("F32", [1], 4, 8) }, 8), "invalid-safetensors", "a gap between the header and a");
 });
 
 test("a wrong element type or an unknown name", async () => {
   const file = await open(assemble({ ids: entry("I64", [2], 0, 16) }, 16));
-  await assertFails(FormatError, ["ids", "F32, F16, BF16", "I64"], () => file.readF32("ids"));
-  await assertFails(FormatError, ["ids", "expected: I32", "I64"], () => file.readI32("ids"));
-  await assertFails(FormatError, ["there is no tensor nothing", "ids"], () => file.readF32("nothing"));
+  await assertFails(FormatError, "wrong-dtype", ["ids", "F32, F16, BF16", "I64"], () => file.readF32("ids"));
+  await assertFails(FormatError, "wrong-dtype", ["ids", "expected: I32", "I64"], () => file.readI32("ids"));
+  await assertFails(FormatError, "no-such-tensor", ["there is no tensor nothing", "ids"], () =>
+    file.readF32("nothing"),
+  );
 });

@@ -8,7 +8,8 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { loadTexts } from "../../src/data/texts.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
-import { ConfigError, FormatError, LowrankError } from "../../src/errors.ts";
+import type { ErrorCode } from "../../src/error-codes.ts";
+import { ConfigError, LowrankError } from "../../src/errors.ts";
 import { fineTune } from "../../src/index.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
@@ -204,7 +205,7 @@ test("the token that ends a text: of the tokenizer's files, of the model's confi
   const { "<|endoftext|>": _, ...without } = VOCAB;
   const none = { ...lists, "vocab.json": { ...without, "<s>": 400 } };
   assert.is((await read({ ...none, "tokenizer_config.json": { bos_token: "<s>" } })).end.id, 400);
-  await assertFails(ConfigError, ["no token that ends a text", "eos_token_id 50256"], () =>
+  await assertFails(ConfigError, "no-end-token", ["eos_token_id 50256"], () =>
     read(none, { vocab_size: 500, eos_token_id: 50256 }),
   );
 });
@@ -225,75 +226,75 @@ test("files that do not fit together are refused with what is wrong", async () =
     "tokenizer.json": { ...FAST, ...rest, model: { ...FAST.model, ...model } },
   });
   const merges = MERGES.map((pair) => pair.join(" "));
-  const broken: [typeof LowrankError, string[], Record<string, unknown>][] = [
-    [FormatError, ["merge 2 needs a token", 'no token "Zq"'], fast({ merges: [MERGES[0], ["Z", "q"]] })],
-    [FormatError, ["merge 1 needs a token", 'no token "ZZ"'], { "vocab.json": VOCAB, "merges.txt": "ZZ e\n" }],
-    [FormatError, ["merge 1 is invalid", "two tokens"], { "vocab.json": VOCAB, "merges.txt": "a b c\n" }],
-    [FormatError, ["merge 1 is invalid", "5"], fast({ merges: [5] })],
-    [FormatError, ["two tokens have the id"], fast({ vocab: { ...VOCAB, neu: VOCAB.a } })],
-    [FormatError, ['"neu"', "-1"], fast({ vocab: { ...VOCAB, neu: -1 } })],
-    [FormatError, ['"neu"', "1.5"], fast({ vocab: { ...VOCAB, neu: 1.5 } })],
-    [FormatError, ['"neu"', "999999", "1000000000"], fast({ vocab: { ...VOCAB, neu: 1e9 } })],
-    [FormatError, ["two ids", "<mask>"], fast({}, { added_tokens: [{ id: 500, content: "<mask>" }] })],
-    [FormatError, ["no merges"], fast({ merges: undefined })],
-    [FormatError, ["vocab is invalid", "an object"], fast({ vocab: [] })],
-    [FormatError, ["not a byte-level one", "Ġ"], { "vocab.json": { a: 0, "<|endoftext|>": 1 }, "merges.txt": "" }],
-    [FormatError, ["no merges.txt"], { "vocab.json": VOCAB }],
-    [FormatError, ["no vocab.json"], { "merges.txt": merges.join("\n") }],
-    [FormatError, ["not a JSON file"], { "tokenizer.json": golden("tokenizer.json").slice(0, 900) }],
-    [FormatError, ["token is too long", "65536"].slice(1), fast({ vocab: { ...VOCAB, ["x".repeat(70_000)]: 300 } })],
+  const broken: [ErrorCode, string[], Record<string, unknown>][] = [
+    ["invalid-merges", ["merge 2 needs a token", 'no token "Zq"'], fast({ merges: [MERGES[0], ["Z", "q"]] })],
+    ["invalid-merges", ["merge 1 needs a token", 'no token "ZZ"'], { "vocab.json": VOCAB, "merges.txt": "ZZ e\n" }],
+    ["invalid-merges", ["merge 1 is invalid", "two tokens"], { "vocab.json": VOCAB, "merges.txt": "a b c\n" }],
+    ["invalid-merges", ["merge 1 is invalid", "5"], fast({ merges: [5] })],
+    ["invalid-vocabulary", ["two tokens have the id"], fast({ vocab: { ...VOCAB, neu: VOCAB.a } })],
+    ["invalid-vocabulary", ['"neu"', "-1"], fast({ vocab: { ...VOCAB, neu: -1 } })],
+    ["invalid-vocabulary", ['"neu"', "1.5"], fast({ vocab: { ...VOCAB, neu: 1.5 } })],
+    ["invalid-vocabulary", ['"neu"', "999999", "1000000000"], fast({ vocab: { ...VOCAB, neu: 1e9 } })],
+    ["invalid-vocabulary", ["two ids", "<mask>"], fast({}, { added_tokens: [{ id: 500, content: "<mask>" }] })],
+    ["invalid-merges", ["no merges"], fast({ merges: undefined })],
+    ["invalid-field", ["vocab is invalid", "an object"], fast({ vocab: [] })],
     [
-      FormatError,
+      "invalid-vocabulary",
+      ["not a byte-level one", "Ġ"],
+      { "vocab.json": { a: 0, "<|endoftext|>": 1 }, "merges.txt": "" },
+    ],
+    ["missing-tokenizer-files", ["no merges.txt"], { "vocab.json": VOCAB }],
+    ["missing-tokenizer-files", ["no vocab.json"], { "merges.txt": merges.join("\n") }],
+    ["invalid-json", ["not a JSON file"], { "tokenizer.json": golden("tokenizer.json").slice(0, 900) }],
+    ["invalid-vocabulary", ["is too long", "65536"], fast({ vocab: { ...VOCAB, ["x".repeat(70_000)]: 300 } })],
+    [
+      "exceeds-limit",
       ["too many added tokens", "4096"],
       fast({}, { added_tokens: Array.from({ length: 5000 }, (_, i) => ({ id: 300 + i, content: `<${i}>` })) }),
     ],
-    [FormatError, ["too many merges"], { "vocab.json": VOCAB, "merges.txt": "\n".repeat(LIMITS.vocabulary + 1) }],
-    [FormatError, ["too many values"], { "vocab.json": `{"a":[${"0,".repeat(6 * LIMITS.vocabulary)}0]}` }],
-    [ConfigError, ["not supported", "Unigram"], fast({ type: "Unigram" })],
-    [ConfigError, ["not supported", "WordPiece"], fast({ type: "WordPiece" })],
-    [ConfigError, ["not supported", "SentencePiece", "Llama"], fast({ byte_fallback: true })],
-    [ConfigError, ["not supported", "SentencePiece"], { "tokenizer.model": "x" }],
-    [ConfigError, ["not supported", "WordPiece"], { "vocab.txt": "x" }],
+    ["invalid-merges", ["too many merges"], { "vocab.json": VOCAB, "merges.txt": "\n".repeat(LIMITS.vocabulary + 1) }],
+    ["exceeds-limit", ["too many values"], { "vocab.json": `{"a":[${"0,".repeat(6 * LIMITS.vocabulary)}0]}` }],
+    ["unsupported-tokenizer", ["Unigram"], fast({ type: "Unigram" })],
+    ["unsupported-tokenizer", ["WordPiece"], fast({ type: "WordPiece" })],
+    ["unsupported-tokenizer", ["SentencePiece", "Llama"], fast({ byte_fallback: true })],
+    ["unsupported-tokenizer", ["SentencePiece"], { "tokenizer.model": "x" }],
+    ["unsupported-tokenizer", ["WordPiece"], { "vocab.txt": "x" }],
     [
-      ConfigError,
-      ["not supported", "unk_token"],
+      "unsupported-tokenizer",
+      ["unk_token"],
       fast({ unk_token: "<mask>", vocab: { ...VOCAB, a: undefined }, merges: [] }),
     ],
-    [ConfigError, ["not supported", "ignore_merges"], fast({ ignore_merges: true })],
-    [ConfigError, ["not supported", "end_of_word_suffix"], fast({ end_of_word_suffix: "</w>" })],
-    [ConfigError, ["not supported", "dropout"], fast({ dropout: 0.1 })],
-    [ConfigError, ["not supported", "no normalizer", "NFC", "normalize"], fast({}, { normalizer: { type: "NFC" } })],
-    [ConfigError, ["not supported", "ByteLevel", "none"], fast({}, { pre_tokenizer: undefined })],
+    ["unsupported-tokenizer", ["ignore_merges"], fast({ ignore_merges: true })],
+    ["unsupported-tokenizer", ["end_of_word_suffix"], fast({ end_of_word_suffix: "</w>" })],
+    ["unsupported-tokenizer", ["dropout"], fast({ dropout: 0.1 })],
+    ["unsupported-tokenizer", ["no normalizer", "NFC", "normalize"], fast({}, { normalizer: { type: "NFC" } })],
+    ["unsupported-tokenizer", ["ByteLevel", "none"], fast({}, { pre_tokenizer: undefined })],
+    ["unsupported-tokenizer", ["Split"], fast({}, { pre_tokenizer: { type: "Split", pattern: { Regex: "\\d" } } })],
     [
-      ConfigError,
-      ["not supported", "Split"],
-      fast({}, { pre_tokenizer: { type: "Split", pattern: { Regex: "\\d" } } }),
-    ],
-    [
-      ConfigError,
-      ["not supported", "with use_regex"],
+      "unsupported-tokenizer",
+      ["with use_regex"],
       fast({}, { pre_tokenizer: { ...FAST.pre_tokenizer, use_regex: false } }),
     ],
     [
-      ConfigError,
+      "unsupported-tokenizer",
       ["add_prefix_space = false", "true"],
       fast({}, { pre_tokenizer: { ...FAST.pre_tokenizer, add_prefix_space: true } }),
     ],
     [
-      ConfigError,
+      "unsupported-tokenizer",
       ["a post_processor that adds no tokens"],
       fast({}, { post_processor: { type: "RobertaProcessing" } }),
     ],
-    [ConfigError, ["add_prefix_space = false"], { "tokenizer_config.json": { add_prefix_space: true } }],
-    [ConfigError, ["add_bos_token = false"], { "tokenizer_config.json": { add_bos_token: true } }],
+    ["unsupported-tokenizer", ["add_prefix_space = false"], { "tokenizer_config.json": { add_prefix_space: true } }],
+    ["unsupported-tokenizer", ["add_bos_token = false"], { "tokenizer_config.json": { add_bos_token: true } }],
   ];
-  for (const [kind, words, files] of broken) await assertFails(kind, words, () => read(files));
+  for (const [code, words, files] of broken) await assertFails(LowrankError, code, words, () => read(files));
   // Some rows more than GPT-2's ids are padding.
   assert.is((await read({}, { vocab_size: 50304 })).fingerprint, "gpt2");
-  await assertFails(ConfigError, ["no files of a tokenizer", "vocab_size 52000", "copy the files"], () =>
+  await assertFails(ConfigError, "missing-tokenizer-files", ["vocab_size 52000", "copy the files"], () =>
     read({}, { vocab_size: 52000 }),
   );
-  await assertFails(ConfigError, ["more ids than the model", "at most 299", "300 ids"], () =>
+  await assertFails(ConfigError, "wrong-vocabulary", ["at most 299", "300 ids"], () =>
     read(fast({}), { vocab_size: 299 }),
   );
   // A value of another type in any key.
@@ -353,20 +354,20 @@ test("a model is trained, used and exported with its own vocabulary", async () =
 
   // GPT-2's tokenizer is too large for a model without files of its own.
   const bare = await loadModel(tinyModel(join(folder, "bare"), () => {}, { ...TINY, vocab_size: 304 }));
-  await assertFails(ConfigError, ["more ids than the model", "at most 304", "50257 ids"], () =>
+  await assertFails(ConfigError, "wrong-vocabulary", ["at most 304", "50257 ids"], () =>
     loadDataset({ file }, { model: bare }),
   );
   await bare.close();
 
   // Data and adapters of another vocabulary.
   const other = await loadDataset({ file }, { maxLength: TINY.n_positions });
-  await assertFails(ConfigError, ["another vocabulary", "GPT-2's", "loadDataset(source, { model })"], () =>
+  await assertFails(ConfigError, "wrong-vocabulary", ["GPT-2's", "loadDataset(source, { model })"], () =>
     fineTune({ ...settings, data: other }),
   );
   const swapped = await loadModel(
     modelWith("swapped", (fast) => ({ ...fast, model: { ...fast.model, merges: fast.model.merges.toReversed() } })),
   );
-  await assertFails(ConfigError, ["trained with another vocabulary", out], () => loadAdapter(out, swapped));
+  await assertFails(ConfigError, "wrong-vocabulary", [out], () => loadAdapter(out, swapped));
   for (const one of [model, swapped]) await one.close();
   device.destroy();
 });

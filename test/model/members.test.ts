@@ -288,18 +288,22 @@ test("members that cannot share a plan are refused", async () => {
     [{ ...spec, lora: { ...lora, sites } }, ["q, k and v differ", "the same rank and scale", "h.0.attn.c_attn"]],
     [upper(smallSpec("lora", { targets: ["q"] })), ["other blocks", "found:    0, 1"], { part: "suffix" }],
   ] as [ModelSpec, string[], PlanRest?][]) {
-    await assertFails(ConfigError, more, () => planGroup([spec, other], rest));
+    await assertFails(ConfigError, "cannot-share-plan", more, () => planGroup([spec, other], rest));
   }
   for (const mode of ["all", "prompt"] as const)
-    await assertFails(ConfigError, [...words, `mode ${mode}`], () => planGroup([smallSpec(mode), smallSpec(mode)]));
+    await assertFails(ConfigError, "cannot-share-plan", [...words, `mode ${mode}`], () =>
+      planGroup([smallSpec(mode), smallSpec(mode)]),
+    );
 });
 
 test("more members than a plan can have, or than fit into one binding, are refused", async () => {
   const specs = Array.from({ length: 65 }, () => smallSpec("lora", { targets: ["q"] }));
   planGroup(specs.slice(1));
-  await assertFails(ConfigError, ["too many adapters for one plan", "at most 64", "65"], () => planGroup(specs));
+  await assertFails(ConfigError, "cannot-share-plan", ["too many adapters for one plan", "at most 64", "65"], () =>
+    planGroup(specs),
+  );
   const words = ["do not fit into one binding", "4096 bytes", "64 adapters", "fewer adapters"];
-  await assertFails(DeviceError, words, () => planGroup(specs.slice(1), { maxBinding: 4096 }));
+  await assertFails(DeviceError, "buffer-too-large", words, () => planGroup(specs.slice(1), { maxBinding: 4096 }));
   const capacity = { tokens: 1024, sequences: 4 };
-  await assertFails(ConfigError, ["too many tokens", "65536"], () => planGroup(specs.slice(1), { capacity }));
+  await assertFails(ConfigError, "batch-too-large", ["65536"], () => planGroup(specs.slice(1), { capacity }));
 });

@@ -6,7 +6,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { exists, joinPath, listDirectory, openFile, readBytes } from "#platform";
-import { ConfigError, DownloadError, FormatError } from "../../src/errors.ts";
+import type { ErrorCode } from "../../src/error-codes.ts";
+import { ConfigError, DownloadError, FormatError, LowrankError } from "../../src/errors.ts";
 import { Classifier, LanguageModel, loadAdapter, loadModel } from "../../src/index.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
@@ -127,8 +128,8 @@ test("directories on a server are directories, in Node as in a page", async () =
   const opened = await loadModel(`${ranges.url}/model`);
   assertSameBits("by URL", await opened.read("h.0.mlp.c_fc.weight"), table);
   await opened.close();
-  await assertFails(ConfigError, ["there is no model"], () => loadModel(`${ranges.url}/nothing`));
-  await assertFails(DownloadError, ["cannot be reached", "ECONNREFUSED"], async () =>
+  await assertFails(ConfigError, "no-such-model", () => loadModel(`${ranges.url}/nothing`));
+  await assertFails(DownloadError, "server-unreachable", ["ECONNREFUSED"], async () =>
     readBytes(`${await nowhere()}/x`),
   );
 });
@@ -152,41 +153,43 @@ const part = (response: ServerResponse, range: string, body: Uint8Array, headers
   response.writeHead(206, { "content-range": `bytes ${range}`, ...headers }).end(body);
 
 test("a server that lies is found out", async () => {
-  const refused = (answer: Answer, ...words: string[]) =>
-    assertFails(DownloadError, ["lies.safetensors", ...words], () => readFrom(answer));
+  const refused = (answer: Answer, code: ErrorCode, ...words: string[]) =>
+    assertFails(DownloadError, code, ["lies.safetensors", ...words], () => readFrom(answer));
   const size = weights.length;
   assert.equal(await readFrom(honest), Uint8Array.from(weights.subarray(0, 8)));
-  await refused((_, response) => response.writeHead(404).end(), "cannot be read", "404 Not Found");
-  await refused((_, response) => response.writeHead(403).end(), "403", "sign in");
-  await refused((_, response) => part(response, "0-0/*", weights.subarray(0, 1)), "how large");
+  await refused((_, response) => response.writeHead(404).end(), "request-refused", "404 Not Found");
+  await refused((_, response) => response.writeHead(403).end(), "request-refused", "403", "sign in");
+  await refused((_, response) => part(response, "0-0/*", weights.subarray(0, 1)), "unknown-file-size");
   await refused(
     then((_, response) => part(response, `0-7/${size}`, weights.subarray(0, 99))),
+    "wrong-content-length",
     "8 bytes",
     "more",
   );
   await refused(
     then((_, response) => part(response, `0-7/${size}`, weights.subarray(0, 5))),
+    "wrong-content-length",
     "8 bytes",
     "5 bytes",
   );
   await refused(
     then((_, response) => part(response, `8-15/${size}`, weights.subarray(8, 16))),
-    "another part",
+    "file-changed-on-server",
   );
   await refused(
     then((_, response) => part(response, `0-7/${size - 1}`, weights.subarray(0, 8))),
-    "has changed",
+    "file-changed-on-server",
   );
   await refused(
     then((_, response) => part(response, `0-7/${size}`, weights.subarray(0, 8), { etag: '"2"' })),
-    "has changed",
+    "file-changed-on-server",
   );
   await refused(
     then((_, response) => response.end(weights)),
-    "ignores ranges",
+    "ranges-ignored",
     "the whole file",
   );
-  await refused((request, response) => response.writeHead(isFirst(request) ? 206 : 404).end(), "how large");
+  await refused((request, response) => response.writeHead(isFirst(request) ? 206 : 404).end(), "unknown-file-size");
 });
 
 test("a connection that breaks is tried again, and a busy server", async () => {
@@ -217,34 +220,44 @@ test("an empty file on a server is an empty file", async () => {
 });
 
 test("what cannot be read is refused by name", async () => {
-  const refused = (source: FileSource, kind: typeof ConfigError | typeof DownloadError, ...words: string[]) => {
+  const refused = (source: FileSource, code: ErrorCode, ...words: string[]) => {
     registerFile("bad.safetensors", source);
-    return assertFails(kind, ["bad.safetensors", ...words], () => openFile("bad.safetensors"));
+    return assertFails(LowrankError, code, ["bad.safetensors", ...words], () => openFile("bad.safetensors"));
   };
   const used = new Response("text");
   await used.text();
-  await refused(used, ConfigError, "has been read already", "clone()");
+  await refused(used, "response-already-read", "clone()");
   const locked = new Response("text");
   locked.body!.getReader();
-  await refused(locked, ConfigError, "has been read already");
-  await refused(new Response("gone", { status: 410 }), DownloadError, "410");
-  await refused(new Response("four", { headers: { "content-length": "3" } }), DownloadError, "3 bytes", "more");
-  await refused(new Response("four", { headers: { "content-length": "5" } }), DownloadError, "5 bytes", "4 bytes");
+  await refused(locked, "response-already-read");
+  await refused(new Response("gone", { status: 410 }), "request-refused", "410");
+  await refused(
+    new Response("four", { headers: { "content-length": "3" } }),
+    "wrong-content-length",
+    "3 bytes",
+    "more",
+  );
+  await refused(
+    new Response("four", { headers: { "content-length": "5" } }),
+    "wrong-content-length",
+    "5 bytes",
+    "4 bytes",
+  );
   const closed = await open(join(model, "config.json"));
   await closed.close();
-  await refused(closed, ConfigError, "an open file");
+  await refused(closed, "cannot-read-file", "an open file");
   const directory = await open(model);
-  await refused(directory, ConfigError, "a directory");
+  await refused(directory, "cannot-read-file", "a directory");
   await directory.close();
   const gone = { getFile: () => Promise.reject(new Error("A requested file could not be found")) };
-  await refused(gone, ConfigError, "could not be found");
+  await refused(gone, "cannot-read-file", "could not be found");
   for (const wrong of [5, null, "text", {}, new Uint8Array(3)])
-    await assertFails(ConfigError, ["file: ", "a Blob, a Response, a URL or a file handle"], () =>
+    await assertFails(ConfigError, "invalid-argument", ["file: ", "a Blob, a Response, a URL or a file handle"], () =>
       registerFile("x", wrong as never),
     );
   registerFile("short.safetensors", new Blob(["short"]));
   const reader = await openFile("short.safetensors");
-  await assertFails(FormatError, ["too short"], () => SafetensorsFile.open(reader));
+  await assertFails(FormatError, "truncated-file", () => SafetensorsFile.open(reader));
 });
 
 test("a classifier's adapter opens from any source and by URL", async () => {

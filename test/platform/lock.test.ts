@@ -49,7 +49,7 @@ test("a lost lock aborts a write before it is committed", async () => {
   const folder = temporaryFolder();
   const path = join(folder, "run");
   const lost = async (write: (check: () => Promise<void>) => Promise<void>, lose: () => void) => {
-    await assertFails(LowrankError, ["another process has taken over", path], () =>
+    await assertFails(LowrankError, "lock-lost", [path], () =>
       withLock(path, (check) => {
         let asked = 0;
         // Once more right before it counts.

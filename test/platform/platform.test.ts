@@ -63,7 +63,9 @@ test("a directory is written atomically; in an existing one only the own files a
     [["b"], ["b"], "b"],
     [["a/d"], ["a"], "a"],
   ] as const)
-    await assertFails(LowrankError, ["in the way", directory, `found:    ${found}`], () => write([...names], [...own]));
+    await assertFails(LowrankError, "files-in-the-way", [directory, `found:    ${found}`], () =>
+      write([...names], [...own]),
+    );
   assert.equal(filesIn(directory), ["a", "b/c", "b/thesis.txt"]);
   await write(["a", "d"], ["a", "b/c", "d", "e/f"]);
   assert.equal(filesIn(directory), ["a", "b/thesis.txt", "d"]);
@@ -73,15 +75,17 @@ test("a directory is written atomically; in an existing one only the own files a
       "a",
       (async function* () {
         yield new Uint8Array(1);
-        throw new LowrankError("broken");
+        throw new LowrankError("write-failed", "broken");
       })(),
     ],
   ]);
-  await assertFails(LowrankError, ["broken"], () => writeDirectoryAtomic(directory, broken, { own: ["a"] }));
+  await assertFails(LowrankError, "write-failed", ["broken"], () =>
+    writeDirectoryAtomic(directory, broken, { own: ["a"] }),
+  );
   const lost = async () => {
-    throw new LowrankError("lost");
+    throw new LowrankError("write-failed", "lost");
   };
-  await assertFails(LowrankError, ["lost"], () =>
+  await assertFails(LowrankError, "write-failed", ["lost"], () =>
     writeDirectoryAtomic(directory, new Map([["a", "x"]]), { own: ["a"], check: lost }),
   );
   assert.equal(filesIn(directory), ["a", "b/thesis.txt"]);
@@ -123,9 +127,9 @@ test("the journal of a copied directory moves and deletes nothing", async () => 
       JSON.stringify({ files: ["a"], gone: ["b"], ...more }),
     );
   journal({});
-  await assertFails(LowrankError, ["the directory was copied", directory], () => finishReplacing(directory));
+  await assertFails(LowrankError, "copied-while-replaced", [directory], () => finishReplacing(directory));
   journal({ folder: String(statSync(directory).ino) });
-  await assertFails(LowrankError, ["the directory was copied", directory], () => finishReplacing(directory));
+  await assertFails(LowrankError, "copied-while-replaced", [directory], () => finishReplacing(directory));
   const staging = join(directory, ".lowrank-new");
   const folderNumber = () => String(statSync(staging).ino);
   for (const gone of ["../b", "/etc/passwd", "b/../../c", ""]) {

@@ -29,13 +29,13 @@ test("CSV: RFC 4180 quoting, line ends, empty fields, numbers with full precisio
 
 test("CSV: a row that does not fit the columns is refused", async () => {
   const columns: readonly string[] = ["a", "b"];
-  await assertFails(FormatError, ["row 2", "c"], () =>
+  await assertFails(FormatError, "wrong-field-count", ["row 2"], () =>
     toCsv(columns, [
       { a: 1, b: 2 },
       { a: 1, b: 2, c: 3 },
     ]),
   );
-  await assertFails(FormatError, ["row 1", "b"], () => toCsv(columns, [{ a: 1 }]));
+  await assertFails(FormatError, "wrong-field-count", ["row 1", "b"], () => toCsv(columns, [{ a: 1 }]));
 });
 
 test("metrics.csv and losses.csv have the experiment's columns, and macro F1", () => {

@@ -216,7 +216,7 @@ test("a relative of GPT-2 keeps its options and its head, frozen or trained, in 
   const { out, checkpoint, adapter } = await exported("peft", trained, "relative peft");
   assert.equal(JSON.parse(readFileSync(join(out, "adapter_config.json"), "utf8")).modules_to_save, ["lm_head"]);
   assert.equal((await loadAdapter(out, checkpoint)).tensors, adapter.tensors);
-  await assertFails(ConfigError, ["belongs to another base model", "n_inner = 20", "n_inner = the default"], () =>
+  await assertFails(ConfigError, "wrong-base-model", ["n_inner = 20", "n_inner = the default"], () =>
     openAdapter(join(folder, "relative frozen-adapter"), baseDirectory),
   );
 });
@@ -325,7 +325,7 @@ test("with its base model an export has all that its code reads, in one file or 
     assert.match(read(`carried ${base}`, "README.md").toString(), 'from_pretrained("base", dtype');
     await (await openGPT2(join(out, "base"))).close();
     assert.equal((await replaceableExport(out, true)).toSorted(), [...files.keys()].sort());
-    await assertFails(ConfigError, ["has its base model in it"], () =>
+    await assertFails(ConfigError, "options-conflict", ["has its base model in it"], () =>
       planExport("merged", opened, { withBase: true }),
     );
     await checkpoint.close();
@@ -341,25 +341,31 @@ test("what PEFT or transformers cannot express is reported before anything is wr
       await checkpoint.close();
     }
   };
-  await assertFails(ConfigError, ["mode last_block", "--to merged"], () =>
+  await assertFails(ConfigError, "not-expressible-in-format", ["mode last_block", "--to merged"], () =>
     plan("peft", metaFor(null, { mode: "last_block" })),
   );
-  await assertFails(ConfigError, ["biases only (BitFit) (--mode bitfit)", "--to merged"], () =>
-    plan("peft", metaFor(null, { mode: "bitfit" })),
+  await assertFails(
+    ConfigError,
+    "not-expressible-in-format",
+    ["biases only (BitFit) (--mode bitfit)", "--to merged"],
+    () => plan("peft", metaFor(null, { mode: "bitfit" })),
   );
-  for (const kind of ["peft", "merged"] as const)
-    await assertFails(ConfigError, ["adapter layers (--mode adapter)", "keep the run's directory"], () =>
+  for (const [kind, code] of [
+    ["peft", "not-expressible-in-format"],
+    ["merged", "not-mergeable"],
+  ] as const)
+    await assertFails(ConfigError, code, ["adapter layers (--mode adapter)", "keep the run's directory"], () =>
       plan(kind, metaFor(null, modeMeta("adapter"))),
     );
   for (const mode of ["prompt", "prefix"] as const)
-    await assertFails(ConfigError, ["cannot be merged", `${mode} tuning`, "use --to peft"], () =>
+    await assertFails(ConfigError, "not-mergeable", [`${mode} tuning`, "use --to peft"], () =>
       plan("merged", metaFor(null, modeMeta(mode))),
     );
-  await assertFails(ConfigError, ["only the head", "--to merged"], () =>
+  await assertFails(ConfigError, "not-expressible-in-format", ["only the head", "--to merged"], () =>
     plan("peft", metaFor({ target_modules: ["head"] })),
   );
   const scales = [0.5, 1].map((scale, i) => ({ site: `h.0.attn.${"qk"[i]}`, r: 2, scale }));
-  await assertFails(ConfigError, ["h.0.attn.c_attn", "different scales"], () =>
+  await assertFails(ConfigError, "not-expressible-in-format", ["h.0.attn.c_attn", "different scales"], () =>
     plan("peft", metaFor({ target_modules: ["q", "k"], sites: scales })),
   );
   const padded = metaFor(
@@ -399,10 +405,10 @@ test("the effect of a change is described in labels and logits", () => {
 
 test("only an earlier export's own files are replaced", async () => {
   assert.equal(await replaceableExport(join(folder, "nowhere"), false), []);
-  await assertFails(ConfigError, ["exists", "--force"], () => replaceableExport(baseDirectory, false));
-  await assertFails(ConfigError, ["not an export", baseDirectory], () => replaceableExport(baseDirectory, true));
+  await assertFails(ConfigError, "output-exists", ["--force"], () => replaceableExport(baseDirectory, false));
+  await assertFails(ConfigError, "not-an-export", [baseDirectory], () => replaceableExport(baseDirectory, true));
   const merged = joinPath(folder, "merged");
   assert.equal((await replaceableExport(merged, true)).toSorted(), readdirSync(merged).sort());
   assert.ok(existsSync(join(folder, "merged", "model.safetensors")));
-  await assertFails(ConfigError, ["no trained model"], () => readAdapter(join(folder, "merged")));
+  await assertFails(ConfigError, "not-an-adapter", () => readAdapter(join(folder, "merged")));
 });

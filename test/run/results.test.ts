@@ -163,11 +163,11 @@ test("a run directory: all files, and the predictions of the run", async () => {
     assert.equal(snapshot(out), saved);
     // Before training: there is no event.
     const onEvent = ({ type }: TrainEvent) => assert.unreachable(type);
-    for (const [save, words] of [
-      [out, ["the output directory already exists", "a finished run", "run.save(directory, { force: true })"]],
-      [join(out, "run.json", "run"), ["the output directory cannot be created"]],
+    for (const [save, code, words] of [
+      [out, "output-exists", ["a finished run", "run.save(directory, { force: true })"]],
+      [join(out, "run.json", "run"), "invalid-output", ["the output directory cannot be created"]],
     ] as const)
-      await assertFails(ConfigError, words, () => fineTune({ ...args, save, onEvent }, runCharts));
+      await assertFails(ConfigError, code, words, () => fineTune({ ...args, save, onEvent }, runCharts));
     assert.equal(snapshot(out), saved);
     // A file is put in its way while it is trained: what was learned is saved beside it.
     const late = join(folder, "late");
@@ -176,7 +176,7 @@ test("a run directory: all files, and the predictions of the run", async () => {
       mkdirSync(late);
       writeFileSync(join(late, "metrics.csv"), "mine");
     };
-    await assertFails(LowrankError, ["saved in another directory", `${late}.rescued`, "metrics.csv"], () =>
+    await assertFails(LowrankError, "saved-elsewhere", [`${late}.rescued`, "metrics.csv"], () =>
       fineTune({ ...args, save: late, onEvent: take }, runCharts),
     );
     assert.equal(filesIn(late), ["metrics.csv"]);

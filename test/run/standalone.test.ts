@@ -123,7 +123,7 @@ test("a page that would be too large is refused before anything is written", asy
   await written;
   await using checkpoint = await openGPT2(model);
   const large = { ...checkpoint, config: { ...CONFIG, n_embd: 2048 } };
-  await assertFails(ConfigError, ["too large to open", "500.0 MB", "MB"], () =>
+  await assertFails(ConfigError, "exceeds-limit", ["too large to open", "500.0 MB", "MB"], () =>
     planStandalone(TEMPLATE, { title: "", summary: "", example: "" }, adapter, large),
   );
 });

@@ -205,7 +205,7 @@ test("a group for which the device has no memory in the end is divided", async (
   const full: Backend = {
     ...within(device, Infinity),
     prepare: async (program, sharedFrom) => {
-      if (((program as ModelPlan).members?.length ?? 1) > 2) throw new DeviceError("out of memory");
+      if (((program as ModelPlan).members?.length ?? 1) > 2) throw new DeviceError("out-of-memory", "out of memory");
       return device.prepare(program, sharedFrom);
     },
   };
@@ -262,10 +262,10 @@ testOnBoth(
     const trials = await trialsFor(GRID);
     const [device, data, signal] = [await testDevice(on), await loading, new AbortController().signal];
     const check = async () => {
-      throw new DeviceError("taken over");
+      throw new DeviceError("device-lost", "taken over");
     };
     const args = { out: sweepPath(on, "taken"), trials, device, data, signal, check, onEvent: () => {} };
-    await assertFails(DeviceError, ["taken over"], () => runTrials(args));
+    await assertFails(DeviceError, "device-lost", ["taken over"], () => runTrials(args));
     for (const trial of trials) assert.is(await readFinished(args.out, trial), null);
   },
   ["wasm 2 threads"],

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { type GPT2Config, MODES, type Mode } from "../../src/config.ts";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
+import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { trainableCount } from "../../src/model/trainable.ts";
@@ -101,19 +102,21 @@ test("estimated operations: of the steps with their backward pass, of a frozen p
 });
 
 test("what cannot be chosen from is refused by name", async () => {
-  for (const [lr, words] of [
-    [{ choose: [1e-3] }, ["two or more different rates"]],
-    [{ choose: [1e-3, 1e-3] }, ["two or more different rates"]],
-    [{ choose: 1e-3 }, ["two or more different rates"]],
-    [{ chose: [1e-3, 1e-2] }, ["two or more different rates", "chose"]],
-    [{ choose: [1e-3, 0] }, ["lr", "above 0"]],
-  ] as [unknown, string[]][])
-    await assertFails(ConfigError, words, () => sweepCells([{ lr }], 1));
-  await assertFails(ConfigError, ["more learning rates than others", "2 and 3"], () =>
+  for (const [lr, code, words] of [
+    [{ choose: [1e-3] }, "invalid-sweep", ["two or more different rates"]],
+    [{ choose: [1e-3, 1e-3] }, "invalid-sweep", ["two or more different rates"]],
+    [{ choose: 1e-3 }, "invalid-sweep", ["two or more different rates"]],
+    [{ chose: [1e-3, 1e-2] }, "invalid-sweep", ["two or more different rates", "chose"]],
+    [{ choose: [1e-3, 0] }, "invalid-value", ["lr", "above 0"]],
+  ] as [unknown, ErrorCode, string[]][])
+    await assertFails(ConfigError, code, words, () => sweepCells([{ lr }], 1));
+  await assertFails(ConfigError, "invalid-sweep", ["more learning rates than others", "2 and 3"], () =>
     sweepCells([{ lr: { choose: [1e-3, 1e-2] } }, { mode: "all", lr: { choose: RATES } }], 1),
   );
-  await assertFails(ConfigError, ["rank", "choose"], () => sweepCells([{ rank: { choose: [4, 8] } }], 1));
-  await assertFails(ConfigError, ["at most 100000", "100002: 1 combinations"], () =>
+  await assertFails(ConfigError, "invalid-lora-config", ["rank", "choose"], () =>
+    sweepCells([{ rank: { choose: [4, 8] } }], 1),
+  );
+  await assertFails(ConfigError, "exceeds-limit", ["at most 100000", "100002: 1 combinations"], () =>
     sweepCells([{ lr: { choose: RATES } }], 100_000),
   );
 });

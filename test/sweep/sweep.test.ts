@@ -151,11 +151,11 @@ test("a trial is finished only with its own options", async () => {
 
 test("an invalid value is reported before anything runs", async () => {
   const list = (arm: Record<string, unknown>) => () => listTrials({ base: {}, arms: [arm] }, 1, () => ({}));
-  await assertFails(ConfigError, ["rank"], list({ mode: "lora", rank: [4, 0] }));
-  await assertFails(ConfigError, ['"rnak"', "did you mean rank"], list({ rnak: [4] }));
-  await assertFails(ConfigError, ["target", "attn"], list({ targets: [["q"], ["attn"]] }));
-  await assertFails(ConfigError, ["layers", "ascending"], list({ layers: [[1, 0]] }));
-  await assertFails(ConfigError, ["no arms"], () => listTrials({ base: {}, arms: [] }, 1, () => ({})));
+  await assertFails(ConfigError, "invalid-lora-config", ["rank"], list({ mode: "lora", rank: [4, 0] }));
+  await assertFails(ConfigError, "unknown-option", ['"rnak"', "did you mean rank"], list({ rnak: [4] }));
+  await assertFails(ConfigError, "unknown-value", ["target", "attn"], list({ targets: [["q"], ["attn"]] }));
+  await assertFails(ConfigError, "invalid-lora-config", ["layers", "ascending"], list({ layers: [[1, 0]] }));
+  await assertFails(ConfigError, "invalid-sweep", ["no arms"], () => listTrials({ base: {}, arms: [] }, 1, () => ({})));
 });
 
 async function tinySweep(name: string) {
@@ -262,8 +262,10 @@ test("one sweep per directory; a lock left by a killed process expires", async (
       const words = [`process ${process.pid} on ${hostname()}`];
       await Promise.all([
         locked(out, "2/2", async () => {}),
-        assertFails(ConfigError, [...own, ...words], () => locked(out, "", async () => {})),
-        assertFails(ConfigError, [...twice, ...words], () => locked(out, "1/2", async () => {})),
+        assertFails(ConfigError, "used-by-another-process", [...own, ...words], () => locked(out, "", async () => {})),
+        assertFails(ConfigError, "used-by-another-process", [...twice, ...words], () =>
+          locked(out, "1/2", async () => {}),
+        ),
       ]);
     });
   });
@@ -300,7 +302,9 @@ test("a lock whose owner is dead is ignored; one of a live process, or of anothe
     await leave("alive", (mine) => mine, process.ppid),
   ];
   await Promise.all(
-    kept.map((out) => assertFails(ConfigError, ["another sweep"], () => locked(out, "", async () => {}))),
+    kept.map((out) =>
+      assertFails(ConfigError, "used-by-another-process", ["another sweep"], () => locked(out, "", async () => {})),
+    ),
   );
 });
 

@@ -103,7 +103,7 @@ test("equal classes have no weights, to the bit; unequal ones do, unless the set
 test("a language model does not have the setting", async () => {
   assert.is(resolveOptions({}, "lm").classWeights, "none");
   const refused = () => resolveOptions({ classWeights: "auto" }, "lm");
-  await assertFails(ConfigError, ["classWeights", "language model"], refused);
+  await assertFails(ConfigError, "options-conflict", ["classWeights", "language model"], refused);
 });
 
 test("one line says what was read, what was left out and why, and the weights", async () => {

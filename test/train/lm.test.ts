@@ -130,12 +130,14 @@ test("a run directory has a PEFT adapter of a language model, which can be train
     const { rank: _, alpha: __, ...settings } = SMALL;
     const on = await fineTune({ device: await device(), ...(await usual()), ...settings, adapter });
     assert.equal(on.results!.before, first.results!.after);
-    await assertFails(ConfigError, ["rank differs from the adapter"], () => run({ adapter, rank: 3 }));
+    await assertFails(ConfigError, "settings-of-adapter", ["rank differs from the adapter"], () =>
+      run({ adapter, rank: 3 }),
+    );
     const classes = await tinyData(messages(12));
-    await assertFails(ConfigError, ["not an adapter of a classifier", "--objective lm"], () =>
+    await assertFails(ConfigError, "wrong-task", ["not an adapter of a classifier", "--objective lm"], () =>
       run({ adapter, data: classes }),
     );
-    await assertFails(ConfigError, ["language model", "generate"], async () =>
+    await assertFails(ConfigError, "wrong-task", ["language model", "generate"], async () =>
       Classifier.load(directory, { device: await device() }),
     );
   } finally {
@@ -148,19 +150,22 @@ test("an adapter of a classifier is refused for a language model", async () => {
   await save(join(folder, "classifier"));
   const { adapter, checkpoint } = await openAdapter(join(folder, "classifier"));
   await checkpoint.close();
-  await assertFails(ConfigError, ["not an adapter of a language model", "--objective classification"], () =>
-    run({ adapter }),
+  await assertFails(
+    ConfigError,
+    "wrong-task",
+    ["not an adapter of a language model", "--objective classification"],
+    () => run({ adapter }),
   );
 });
 
 test("settings that are invalid for a language model are refused", async () => {
-  await assertFails(ConfigError, ["last_layer", "any other mode", "head of the vocabulary"], () =>
+  await assertFails(ConfigError, "unsupported-mode", ["any other mode", "head of the vocabulary"], () =>
     run({ mode: "last_layer" }),
   );
-  await assertFails(ConfigError, ["headBias", "language model"], () => run({ headBias: true }));
-  await assertFails(ConfigError, ["pooling", "language model"], () => run({ pooling: "last" }));
-  await assertFails(ConfigError, ["batch size"], () => run({ batchSize: 1000 }));
-  await assertFails(DataError, ["longer than the model's context", "64"], async () =>
+  await assertFails(ConfigError, "options-conflict", ["headBias", "language model"], () => run({ headBias: true }));
+  await assertFails(ConfigError, "options-conflict", ["pooling", "language model"], () => run({ pooling: "last" }));
+  await assertFails(ConfigError, "invalid-batch-size", () => run({ batchSize: 1000 }));
+  await assertFails(DataError, "exceeds-context", ["64"], async () =>
     run({ data: await texts({ maxLength: 65 }, "long.txt", LINES) }),
   );
 });

@@ -51,9 +51,7 @@ test("a run without a checkpoint: the error says how to have one", async () => {
     [ended, ["a run that has ended", `train --adapter ${ended}`]],
     [join(folder, "killed"), ["no such directory", "--checkpoint-every N", "after it was killed"]],
   ] as const)
-    await assertFails(ConfigError, ["no checkpoint to resume from", "Ctrl-C", ...words], () =>
-      lastCheckpoint(directory),
-    );
+    await assertFails(ConfigError, "no-checkpoint", ["Ctrl-C", ...words], () => lastCheckpoint(directory));
 });
 
 /** Data whose validation set contradicts the training set: the validation loss rises. */
@@ -149,12 +147,14 @@ test("the best parameters must be in the checkpoint; patience needs a validation
   const checkpoint = await stopAfter(5, (stop) => run({ data, ...stop }));
   const without = new Map([...checkpoint.tensors].filter(([name]) => !name.startsWith("best.")));
   assert.ok(without.size < checkpoint.tensors.size);
-  await assertFails(ConfigError, ["does not belong", "best evaluation"], () =>
+  await assertFails(ConfigError, "wrong-checkpoint", ["best evaluation"], () =>
     run({ data, resume: { ...checkpoint, tensors: without } }),
   );
   const empty = { ...data, val: data.val.select([]) };
-  await assertFails(ConfigError, ["patience needs a validation set"], () => run({ data: empty, patience: 1 }));
-  assert.throws(() => dataSpec({ train: "a.csv", test: "b.csv", patience: 2 }), /--patience needs a validation set/);
+  await assertFails(ConfigError, "no-validation-set", () => run({ data: empty, patience: 1 }));
+  await assertFails(ConfigError, "no-validation-set", ["--patience"], () =>
+    dataSpec({ train: "a.csv", test: "b.csv", patience: 2 }),
+  );
 });
 
 /**
@@ -291,14 +291,14 @@ test("two checkpoints are stored; if the last is damaged, the previous one is us
   truncateSync(join(directory, "checkpoint", files[1]!), 100);
   assert.is((await lastCheckpoint(directory)).step, before.step);
   truncateSync(join(directory, "checkpoint", files[0]!), 0);
-  await assertFails(FormatError, ["safetensors", "no checkpoint of this run can be read"], () =>
+  await assertFails(FormatError, "invalid-safetensors", ["safetensors", "no checkpoint of this run can be read"], () =>
     lastCheckpoint(directory),
   );
 });
 
 test("no checkpoint, and one of another model", async () => {
-  await assertFails(ConfigError, ["no checkpoint"], () => lastCheckpoint(join(folder, "nothing")));
+  await assertFails(ConfigError, "no-checkpoint", () => lastCheckpoint(join(folder, "nothing")));
   assert.not(existsSync(join(folder, "nothing")));
   const checkpoint = await stopAfter(1, run);
-  await assertFails(ConfigError, ["does not belong to this run"], () => run({ rank: 3, resume: checkpoint }));
+  await assertFails(ConfigError, "wrong-checkpoint", () => run({ rank: 3, resume: checkpoint }));
 });

@@ -55,7 +55,9 @@ test("a missing expectation of a fixture is reported by name", async () => {
         golden.metadata,
       );
       const damaged = await SafetensorsFile.open(bytesReader("damaged.safetensors", bytes));
-      await assertFails(FormatError, [key], async () => runGolden(damaged, await testDevice(DEVICE_NAMES[1]!)));
+      await assertFails(FormatError, "no-such-tensor", [key], async () =>
+        runGolden(damaged, await testDevice(DEVICE_NAMES[1]!)),
+      );
     }
     await golden.close();
   }

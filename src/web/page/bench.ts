@@ -173,8 +173,8 @@ function kernelTable(title: string, kernels: readonly KernelFigures[]): Node {
 
 function describeError(error: unknown): ErrorReport {
   if (!(error instanceof LowrankError)) return { name: "Error", summary: String(error) };
-  const { remedy: _remedy, cause: _cause, ...details } = error.details;
-  return { name: error.name, summary: error.message.split("\n")[0]!, ...details };
+  const { cause: _, ...details } = error.details;
+  return { name: error.name, code: error.code, summary: error.message.split("\n")[0]!, ...details };
 }
 
 runButton.addEventListener("click", async () => {

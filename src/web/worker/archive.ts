@@ -77,7 +77,11 @@ function unzip(bytes: Uint8Array, where: string): Record<string, Uint8Array> {
   try {
     return unzipSync(bytes);
   } catch (cause) {
-    throw new FormatError("This zip file cannot be read", { where, found: (cause as Error).message, cause });
+    throw new FormatError("damaged-archive", "This zip file cannot be read", {
+      where,
+      found: (cause as Error).message,
+      cause,
+    });
   }
 }
 
@@ -117,7 +121,7 @@ export function adapterFiles(some: Unpacked, where: string): Map<string, Uint8Ar
   for (const [path, bytes] of some)
     if (RUN_FILES.includes(`adapter/${fileName(path)}`)) found.set(`adapter/${fileName(path)}`, bytes);
   if (!found.has("adapter/lowrank.json") && !found.has("adapter/adapter_config.json"))
-    throw new FormatError("These files contain neither a run nor an adapter", {
+    throw new FormatError("no-run-or-adapter", "These files contain neither a run nor an adapter", {
       where,
       expected:
         "a zip file from this page or of a run directory, or PEFT's adapter_config.json and adapter_model.safetensors",

@@ -4,7 +4,7 @@ import { LowrankError, TrainingError } from "../../errors.ts";
 import { DEFAULTS, smallerRate } from "../../train/options.ts";
 import { completeOptions, type RunArguments } from "../../train/prepare.ts";
 import { RunFailed } from "../../train/records.ts";
-import { nearestChange } from "../../train/sizes.ts";
+import { isTooLarge, nearestChange } from "../../train/sizes.ts";
 import type { ErrorReport } from "../protocol.ts";
 
 /** Command-line flags in hints, and their names in the page. */
@@ -51,10 +51,11 @@ export function reportError(thrown: unknown): ErrorReport {
       return { name, summary: "The browser's storage is full", hint: "delete runs or models that you no longer need" };
     return { name, summary: message || name };
   }
-  const report: ErrorReport = { name: error.name, summary: inWords(error.message.split("\n")[0]!) };
-  const { where, expected, found, hint, remedy } = error.details;
+  const { name, code, message } = error;
+  const report: ErrorReport = { name, code, summary: inWords(message.split("\n")[0]!) };
+  const { where, expected, found, hint, encoding } = error.details;
   // The page shows what was found, and offers to read it so.
-  if (typeof remedy === "object") return { ...report, where: inWords(where!), encoding: remedy };
+  if (encoding) return { ...report, where: inWords(where!), encoding };
   for (const [key, value] of Object.entries({ where, expected, found, hint }))
     if (value !== undefined) report[key as "where"] = inWords(value);
   return report;
@@ -67,7 +68,7 @@ export function reportOfRun(error: unknown, run: RunArguments): ErrorReport {
     const { lr } = run;
     if (lr !== undefined) report.remedy = { set: { lr: smallerRate(lr, run.mode ?? DEFAULTS.mode) } };
   }
-  if (error instanceof LowrankError && error.details.remedy === "less-memory") {
+  if (isTooLarge(error)) {
     const { nearest } = nearestChange(run, completeOptions(run));
     if (nearest) report.remedy = nearest;
   }

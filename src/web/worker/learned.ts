@@ -50,7 +50,8 @@ export class Learned {
     const { model, device, meta } = trained;
     const start = (await openStart(run, model))?.tensors ?? (await startTensors(meta, run.record.options, model));
     const messages = await testMessages(runFolder(run.id));
-    if (!messages) throw new ConfigError("The test set of this run is not stored", { hint: "train again" });
+    if (!messages)
+      throw new ConfigError("not-stored", "The test set of this run is not stored", { hint: "train again" });
     const classifier = await Classifier.of(trained, model, device);
     this.open = { trained, start, messages, classifier };
     return this.open;

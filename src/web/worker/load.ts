@@ -28,7 +28,7 @@ export async function load(files: File[], fallback: string, objective?: Objectiv
     await writeDirectoryAtomic(runFolder(id), ofRun ?? adapterFiles(some, selected));
     const run = await (ofRun ? openRun(id, fallback) : openAdapter(id, selected, fallback));
     if (objective !== undefined && run.record.objective !== objective)
-      throw new ConfigError("This adapter classifies messages and cannot generate text", {
+      throw new ConfigError("wrong-task", "This adapter classifies messages and cannot generate text", {
         expected: "a language-model adapter (CAUSAL_LM)",
         found: "a classifier adapter (SEQ_CLS)",
         hint: "open it under Runs",

@@ -50,7 +50,7 @@ export async function reopenData(
 async function findData(id: string, path: string): Promise<string> {
   for (const place of [joinPath(runFolder(id), inData(path)), pickedPath(fileName(path))])
     if (await exists(place)) return place;
-  throw new ConfigError("The data of this run is not stored here", {
+  throw new ConfigError("not-stored", "The data of this run is not stored here", {
     expected: fileName(path),
     hint: `choose ${fileName(path)} as your own file, and resume the run then`,
   });
@@ -60,7 +60,9 @@ async function findData(id: string, path: string): Promise<string> {
 export async function openStart({ id, record }: PageRun, model: GPT2Checkpoint): Promise<Adapter | null> {
   if (record.adapter === undefined) return null;
   if (!(await exists(startFolder(id))))
-    throw new ConfigError("The adapter that this run started from is not stored here", { expected: record.adapter });
+    throw new ConfigError("not-stored", "The adapter that this run started from is not stored here", {
+      expected: record.adapter,
+    });
   await finishReplacing(startFolder(id));
   return loadAdapter(startFolder(id), model);
 }
@@ -72,12 +74,12 @@ export async function checkUnchanged(
   data: TrainingData,
 ): Promise<void> {
   if (record.base !== (await fingerprint(model)))
-    throw new ConfigError("The model has changed since this run began", {
+    throw new ConfigError("inputs-changed", "The model has changed since this run began", {
       where: name,
       hint: "choose the folder of the original model again",
     });
   if (record.counts.sha256 !== (await digestData(data)))
-    throw new ConfigError("The data has changed since this run began", {
+    throw new ConfigError("inputs-changed", "The data has changed since this run began", {
       where: dataName(record),
       hint: "choose the original file as your own file, and resume the run then",
     });

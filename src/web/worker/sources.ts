@@ -117,7 +117,7 @@ export async function addModel(files: readonly File[], emit: (share: number) => 
   const wanted = files.filter(({ name }) => MODEL_FILES.includes(name) || WEIGHT_FILES.test(name));
   const folder = wanted[0]?.webkitRelativePath.split("/").at(-2) || "my-gpt2";
   if (!wanted.some(({ name }) => name === "config.json") || !wanted.some(({ name }) => WEIGHT_FILES.test(name)))
-    throw new ConfigError("These files are not a GPT-2 model", {
+    throw new ConfigError("not-a-model", "These files are not a GPT-2 model", {
       expected: "config.json and model.safetensors (or its shards) in Hugging Face's format",
       found:
         files

@@ -84,7 +84,7 @@ export async function readRun(id: string): Promise<PageRun> {
   const kept = inMemory.get(id);
   if (kept) return kept;
   const own = await get<OwnRun>(id, store);
-  if (own === undefined) throw new ConfigError("This run no longer exists", { hint: "reload the page" });
+  if (own === undefined) throw new ConfigError("no-such-run", "This run no longer exists", { hint: "reload the page" });
   return { ...own, record: await storedRecord(id) };
 }
 

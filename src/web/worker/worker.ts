@@ -136,7 +136,8 @@ async function reopen(run: PageRun): Promise<Materials> {
 
 /** Begins the run that `make` returns. Progress is reported by events. Resolves when the run has begun. */
 async function begin(make: () => Promise<Parameters<typeof train>>): Promise<string> {
-  if (taken) throw new ConfigError("A run is already active", { hint: "stop it first, or wait until it ends" });
+  if (taken)
+    throw new ConfigError("run-active", "A run is already active", { hint: "stop it first, or wait until it ends" });
   taken = true;
   ending = undefined;
   measuring.abort();
@@ -167,7 +168,9 @@ function train(first: PageRun, materials: Materials, from?: string): Promise<str
     }).then((done) => {
       if (done) return;
       reject(
-        new ConfigError("Another tab of this page is training", { hint: "stop the run there, or wait until it ends" }),
+        new ConfigError("used-by-another-process", "Another tab of this page is training", {
+          hint: "stop the run there, or wait until it ends",
+        }),
       );
     }, reject);
   });
@@ -255,7 +258,9 @@ async function latestTrained(id: string): Promise<Trained> {
   if (training && isUnderWay(training.run)) {
     const { latest, meta, run } = training;
     if (!latest)
-      throw new ConfigError("This run has no trained parameters yet", { hint: "wait for its first evaluation" });
+      throw new ConfigError("no-trained-parameters", "This run has no trained parameters yet", {
+        hint: "wait for its first evaluation",
+      });
     return { ...(await studyParts(run)), meta, tensors: latest };
   }
   const run = await readRun(id);
@@ -297,7 +302,9 @@ const api: Api = {
   models: listModels,
   async forgetModel(name) {
     if (group?.runs.some(({ model }) => model === name))
-      throw new ConfigError("This model is in use by a run", { hint: "stop the run first, or wait until it ends" });
+      throw new ConfigError("model-in-use", "This model is in use by a run", {
+        hint: "stop the run first, or wait until it ends",
+      });
     await forgetModel(name);
   },
   async pickData(file, encoding) {
@@ -398,7 +405,8 @@ const api: Api = {
   },
   async forget(id) {
     const active = group?.of(id)?.run;
-    if (active && isUnderWay(active)) throw new ConfigError("This run is active", { hint: "stop it first" });
+    if (active && isUnderWay(active))
+      throw new ConfigError("run-active", "This run is active", { hint: "stop it first" });
     await setDeleted(id, true);
   },
   unforget: (id) => setDeleted(id, false),

@@ -1,0 +1,42 @@
+/** The codes of errors: what is thrown has a code of the list, and the list has no others. */
+import { readdirSync, readFileSync } from "node:fs";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import { ConfigError, LowrankError } from "../src/errors.ts";
+import { test } from "./helpers/harness.ts";
+
+const read = (name: string) => readFileSync(packagePath(`src/${name}`), "utf8");
+
+/** Each class's codes, as the list has them. */
+const listed = new Map(
+  [...read("error-codes.ts").matchAll(/^ {2}(\w+):((?:\s+(?:\| )?"[^"]+")+);/gm)].map(([, name, codes]) => [
+    name!,
+    [...codes!.matchAll(/"([^"]+)"/g)].map(([, code]) => code!),
+  ]),
+);
+
+test("codes are names of two words or more, sorted, each once a class", () => {
+  assert.is(listed.size, 8);
+  for (const [name, codes] of listed) {
+    for (const code of codes) assert.match(code, /^[a-z]+(-[a-z0-9]+)+$/, name);
+    assert.equal(codes, [...new Set(codes)].sort(), name);
+  }
+});
+
+test("every code is used by its class", () => {
+  const used = new Map([...listed.keys()].map((name) => [name, new Set<string>()]));
+  const files = readdirSync(packagePath("src"), { recursive: true }).map(String);
+  for (const file of files.filter((name) => name.endsWith(".ts")))
+    for (const [, name, code] of read(file).matchAll(/new (\w+)\((?=\s*([^,]*),)/g))
+      for (const [, word] of code!.matchAll(/"([^"]+)"/g)) used.get(CLASSES[name!] ?? name!)?.add(word!);
+  for (const [name, codes] of listed) assert.equal([...used.get(name)!].sort(), codes, name);
+});
+
+/** Classes and variables that stand for a class with codes. */
+const CLASSES: Readonly<Record<string, string>> = { Broken: "DownloadError", Kind: "DownloadError" };
+
+test("an error has its code", () => {
+  const error = new ConfigError("no-data-source", "exactly one data source is required", { where: "here" });
+  assert.instance(error, LowrankError);
+  assert.equal([error.code, error.name, error.details.where], ["no-data-source", "ConfigError", "here"]);
+});
