@@ -193,16 +193,16 @@ export function systemCacheDirectory(): string {
   return environment("XDG_CACHE_HOME") ?? join(homedir(), ".cache");
 }
 
+/** Dawn's GPU object. It is kept because the process crashes if it is garbage-collected while its device is in use. */
+let dawn: Promise<GPU | null> | undefined;
+
 /** Where Linux lists graphics devices: those of Mesa and AMD, of NVIDIA, of WSL, of Arm and of Qualcomm. */
 const GRAPHICS_DEVICES = ["/dev/dri", "/dev/nvidiactl", "/dev/dxg", "/dev/mali0", "/dev/kgsl-3d0"];
 
-/** Whether there can be a hardware GPU. Where there is none, software drivers need not be loaded to know it. */
+/** Whether there can be a hardware GPU. If there is none, Dawn and its software drivers are not loaded to know it. */
 export function canHaveGPU(): boolean {
-  return process.platform !== "linux" || GRAPHICS_DEVICES.some((path) => existsSync(path));
+  return dawn !== undefined || process.platform !== "linux" || GRAPHICS_DEVICES.some((path) => existsSync(path));
 }
-
-/** Dawn's GPU object. It is kept because the process crashes if it is garbage-collected while its device is in use. */
-let dawn: Promise<GPU | null> | undefined;
 
 /** The GPU object, or null without WebGPU. Throws DeviceError if the optional package webgpu is not installed. */
 export function requestGPU(): Promise<GPU | null> {

@@ -125,17 +125,10 @@ export interface RunOutcome {
 /** A run, as its directory has it in run.json. */
 export interface RunRecord extends RunIdentity, RunProgress, RunOutcome {}
 
-/** A run before its first step, and after a restart from the beginning. */
+/** A run that begins, or begins again. */
 const START = {
   state: "training",
-  device: null,
-  trainable: 0,
-  parameters: 0,
-  memory: 0,
-  flops: 0,
   step: 0,
-  steps: 0,
-  stepsPerEpoch: 0,
   epoch: 0,
   examples: 0,
   seconds: 0,
@@ -144,7 +137,10 @@ const START = {
   keptStep: 0,
   results: null,
   error: null,
-} satisfies RunProgress & Partial<RunOutcome>;
+} satisfies Partial<RunProgress & RunOutcome>;
+
+/** A run whose plan is not known. */
+const UNPLANNED = { device: null, trainable: 0, parameters: 0, memory: 0, flops: 0, steps: 0, stepsPerEpoch: 0 };
 
 /** The record of a new run. `source` overrides the origin that the data reports. */
 export async function newRecord(
@@ -179,6 +175,7 @@ export async function newRecord(
       sha256: await digestData(data),
     },
     ...START,
+    ...UNPLANNED,
     files: [RECORD],
     saved: 0,
     peftObstacle: null,
@@ -213,6 +210,7 @@ export function recordOfAdapter({ meta, tensors }: Adapter, file: string): RunRe
     unequal: false,
     counts: { rows: none, tokens: none, sha256: "" },
     ...START,
+    ...UNPLANNED,
     state: "finished",
     trainable: [...tensors.values()].reduce((sum, { shape }) => sum + numel(shape), 0),
     files: [],
@@ -229,13 +227,13 @@ export function advance(record: RunRecord, event: TrainEvent): RunRecord {
       const { options, plan, device, trainable, flops } = event;
       return {
         ...record,
-        ...START,
         ...{ options, device, trainable, flops, memory: peakMemory(event) },
         parameters: countParameters(plan.spec),
       };
     }
+    // What was reached before stays until then: a run may end while it is prepared.
     case "start":
-      return { ...record, steps: event.steps, stepsPerEpoch: event.stepsPerEpoch };
+      return { ...record, ...START, steps: event.steps, stepsPerEpoch: event.stepsPerEpoch };
     case "resume": {
       const { steps, seconds, evaluations } = event.checkpoint;
       return { ...steps.reduce(addStep, record), seconds, evaluations };

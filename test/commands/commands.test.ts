@@ -313,7 +313,9 @@ test("a run that cannot be saved in its directory is saved elsewhere", async () 
 
 test("a run that loses its lock to another process does not write there, and is saved elsewhere", async () => {
   let taken = false;
-  const finished = await train([...LONGER, "--out", "lost", "--json", "--checkpoint-every", "100"], {
+  // The lock is lost long before the first checkpoint.
+  const long = [...LONGER, "--epochs", "250", "--eval-every", "100", "--checkpoint-every", "600"];
+  const finished = await train([...long, "--out", "lost", "--json"], {
     watch: (stdout) => {
       if (taken || !stdout.includes('"type":"step"')) return;
       taken = true;
@@ -323,7 +325,7 @@ test("a run that loses its lock to another process does not write there, and is 
   assertCode(finished, 1);
   assert.match(
     finished.stderr,
-    "the checkpoint of step 100 could not be saved: another process has taken over this directory",
+    "the checkpoint of step 600 could not be saved: another process has taken over this directory",
   );
   assert.match(finished.stderr, /LowrankError: another process has taken over this directory\n {2}where: {4}lost\n/);
   assert.is(jsonLines(finished.stdout).at(-1).directory, "lost.rescued");
