@@ -3,9 +3,10 @@
  * mirrors the package's layout (dist/browser/, data/models/, ...), so that relative paths are the same in both.
  */
 import { createHash } from "node:crypto";
-import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import * as esbuild from "esbuild";
+import { rolldown } from "rolldown";
 import { minifySync } from "vite";
 
 const PAGE = "src/web";
@@ -76,22 +77,6 @@ function makeSmall({ onLoad, onResolve }) {
   }));
 }
 
-/** Small modules that the library loads on demand. In the page's scripts they take less than in scripts of their own. */
-const NOT_APART =
-  /import\("([./\w-]*\/(?:device-check|quantize|tokenizer-files|url-files|recover|initial|decoding))\.ts"\)/g;
-
-/** Makes imports on demand of those modules static. */
-function joinSmall({ onLoad }) {
-  onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
-    const code = readFileSync(path, "utf8");
-    const paths = [...new Set([...code.matchAll(NOT_APART)].map(([, name]) => name))];
-    if (paths.length === 0) return undefined;
-    const imports = paths.map((name, i) => `import * as later${i} from "${name}.ts";\n`).join("");
-    const joined = code.replace(NOT_APART, (_, name) => `Promise.resolve(later${paths.indexOf(name)})`);
-    return { contents: imports + joined, loader: "ts" };
-  });
-}
-
 const common = {
   bundle: true,
   format: "esm",
@@ -107,10 +92,7 @@ export async function buildWeb() {
   rmSync(LIBRARY, { recursive: true, force: true });
   await bundle(LIBRARY, { index: "src/browser.ts" }, { namesMaps: true });
   const scripts = { main: `${PAGE}/page/main.ts`, worker: `${PAGE}/worker/worker.ts`, style: join(PAGE, "style.css") };
-  await bundle(join(WEB, SCRIPTS), scripts, {
-    external: [REMOTE, TIMER],
-    plugins: [...common.plugins, { name: "join", setup: joinSmall }],
-  });
+  await bundle(join(WEB, SCRIPTS), scripts, { external: [REMOTE, TIMER] });
   await bundle(join(WEB, BENCH), { bench: `${PAGE}/page/bench.ts` });
   for (const asset of [LIBRARY, ...ASSETS]) cpSync(asset, join(WEB, asset), { recursive: true });
   await buildStandalone();
@@ -132,18 +114,20 @@ function inlineScripts(file) {
  * Bundles entry points without some files, and the workers that are started then, into a folder. Scripts name their
  * source maps, or, which is 2 kB less in the page, only lie beside them.
  */
-async function bundle(outdir, entryPoints, { external = [], plugins = common.plugins, namesMaps = false } = {}) {
-  const options = { ...common, plugins, outdir, metafile: true };
+async function bundle(outdir, entryPoints, { external = [], namesMaps = false } = {}) {
+  const options = { ...common, outdir, metafile: true };
   const split = await esbuild.build({
     ...options,
     entryPoints,
     external,
     chunkNames: "[name]-[hash]",
     splitting: true,
+    write: false,
   });
+  await joinChunks(outdir, split, namesMaps);
   const { "remote-worker": remote, ...others } = WORKERS;
   const whole = await esbuild.build({ ...options, entryPoints: external.includes(REMOTE) ? others : WORKERS });
-  for (const path of Object.keys({ ...split.metafile.outputs, ...whole.metafile.outputs })) {
+  for (const path of Object.keys(whole.metafile.outputs)) {
     if (!path.endsWith(".js")) continue;
     const inputMap = JSON.parse(readFileSync(`${path}.map`, "utf8"));
     const { code, map } = shrink(path, readFileSync(path, "utf8"), { module: true, sourcemap: true, inputMap });
@@ -152,12 +136,80 @@ async function bundle(outdir, entryPoints, { external = [], plugins = common.plu
   }
 }
 
+/**
+ * Writes what esbuild has split. It makes a script for each set of entry points that need the same files, dozens of
+ * them; those that an entry point always loads are joined here into one, which is a tenth less after gzip.
+ */
+async function joinChunks(outdir, { outputFiles, metafile: { outputs } }, namesMaps) {
+  const files = new Map(outputFiles.map(({ path, text }) => [path, text]));
+  const isScript = (path) => path.endsWith(".js");
+  mkdirSync(outdir, { recursive: true });
+  for (const [path, text] of files) if (!/\.js(\.map)?$/.test(path)) writeFileSync(path, text);
+  /** A script and what it imports: at once, or also on demand. */
+  const closure = (path, kinds, found = new Set()) => {
+    if (found.has(resolve(path))) return found;
+    found.add(resolve(path));
+    for (const { kind, path: next } of outputs[path].imports)
+      if (kinds.includes(kind) && outputs[next]) closure(next, kinds, found);
+    return found;
+  };
+  const entries = Object.keys(outputs)
+    .filter((path) => isScript(path) && dirname(path) === outdir && isNamed(path))
+    .map((path) => ({
+      path,
+      name: basename(path, ".js"),
+      atOnce: closure(path, ["import-statement"]),
+      all: closure(path, ["import-statement", "dynamic-import"]),
+    }));
+  const isAlone = entries.length === 1;
+  // What another entry point may load too is apart: a worker cannot run what is the page's.
+  const groups = entries.map((entry) => ({
+    name: `${entry.name}-core`,
+    test: (id) => entry.atOnce.has(id) && entries.every((other) => other === entry || !other.all.has(id)),
+  }));
+  const isShared = (id) => !isAlone && entries.every(({ atOnce }) => atOnce.has(id));
+  const bundled = await rolldown({
+    preserveEntrySignatures: isAlone ? "strict" : "allow-extension",
+    input: Object.fromEntries(entries.map(({ name, path }) => [name, resolve(path)])),
+    platform: "browser",
+    plugins: [
+      {
+        name: "split",
+        resolveId: (id, importer) => {
+          const path = importer ? resolve(dirname(importer), id) : id;
+          return files.has(path) ? path : { id, external: true };
+        },
+        load: (id) => ({ code: files.get(id), map: JSON.parse(files.get(`${id}.map`)) }),
+      },
+    ],
+  });
+  const { output } = await bundled.write({
+    dir: outdir,
+    format: "esm",
+    minify: true,
+    sourcemap: namesMaps ? true : "hidden",
+    entryFileNames: "[name].js",
+    chunkFileNames: ({ name }) => `${name.replace(/-[A-Z0-9]{8}$/, "")}-[hash].js`,
+    hashCharacters: "base36",
+    codeSplitting: { includeDependenciesRecursively: isAlone, groups: [{ name: "shared", test: isShared }, ...groups] },
+  });
+  for (const { fileName } of output.filter(({ type }) => type === "chunk")) {
+    const path = join(outdir, fileName);
+    writeFileSync(path, inQuotes(readFileSync(path, "utf8")));
+  }
+}
+
+/** Whether a script of esbuild's is an entry point's, and no chunk. */
+const isNamed = (path) => !/-[A-Z0-9]{8}\.js$/.test(path);
+
+/** Bundlers look for files and workers in quotes. */
+const inQuotes = (code) => code.replace(/\b(import\(|new URL\(|type:)`([\w./-]+)`/g, '$1"$2"');
+
 /** Shortens a script further than esbuild does, by 3 % after gzip. */
 function shrink(path, script, options) {
   const { code, map, errors } = minifySync(path, script, options);
   if (errors.length > 0) throw new Error(`${path}: ${errors[0].message}`);
-  // Bundlers look for files and workers in quotes.
-  return { code: code.replace(/\b(import\(|new URL\(|type:)`([\w./-]+)`/g, '$1"$2"'), map };
+  return { code: inQuotes(code), map };
 }
 
 /** What the standalone page leaves out: it downloads nothing, imports nothing, and has no other thread. */
