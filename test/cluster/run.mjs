@@ -59,16 +59,16 @@ function findings(out) {
   const paths = readdirSync(out, { recursive: true }).map(String).sort();
   for (const path of paths.filter((one) => /^(trials|figures)\/[^.].*\.\w+$|\.(csv|md)$/.test(one))) {
     const content = readFileSync(join(out, path));
-    const timed = /(result\.json|metrics[^/]*\.csv|settings\.csv|report\.md)$/.test(path);
+    const timed = /(run\.json|metrics[^/]*\.csv|settings\.csv|report\.md)$/.test(path);
     found.set(path, timed ? withoutTimes(content.toString()) : content.toString("base64"));
   }
   return found;
 }
 
-/** Empties the column of minutes or seconds in each table of CSV or Markdown. */
+/** Leaves out the times of a record, and the column of minutes or seconds in each table of CSV or Markdown. */
 function withoutTimes(text) {
   let column = -1;
-  const lines = text.replaceAll(/"seconds":[\d.e+-]+/g, "").split(/\r?\n/);
+  const lines = text.replaceAll(/"(seconds|created)": ?[\d.e+-]+/g, "").split(/\r?\n/);
   const rows = lines.map((line) => {
     const cells = line.split(line.startsWith("|") ? "|" : /,(?=(?:[^"]*"[^"]*")*[^"]*$)/);
     const header = cells.findIndex((cell) => /^(minutes|seconds)$/.test(cell.trim()));
