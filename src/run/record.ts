@@ -142,6 +142,10 @@ const START = {
 /** A run whose plan is not known. */
 const UNPLANNED = { device: null, trainable: 0, parameters: 0, memory: 0, flops: 0, steps: 0, stepsPerEpoch: 0 };
 
+/** What every record begins with. */
+const stampRecord = () =>
+  ({ format: FORMAT, version: VERSION, lowrank: version, platform: platformName, created: Date.now() }) as const;
+
 /** The record of a new run. `source` overrides the origin that the data reports. */
 export async function newRecord(
   { model, data }: { model: GPT2Checkpoint; data: TrainingData },
@@ -152,11 +156,7 @@ export async function newRecord(
   const sets = [data.stats.train, data.stats.val, data.stats.test];
   const revision = parseSnapshot(model.directory)?.revision;
   return {
-    format: FORMAT,
-    version: VERSION,
-    lowrank: version,
-    platform: platformName,
-    created: Date.now(),
+    ...stampRecord(),
     objective: data.objective,
     settings,
     options,
@@ -193,11 +193,7 @@ export function recordOfAdapter({ meta, tensors }: Adapter, file: string): RunRe
   };
   const none = [0, 0, 0];
   return {
-    format: FORMAT,
-    version: VERSION,
-    lowrank: version,
-    platform: platformName,
-    created: Date.now(),
+    ...stampRecord(),
     objective: task.objective,
     settings: {},
     options: { ...DEFAULTS, ...sizes },
