@@ -132,7 +132,7 @@ function add_weighted_sum(
 
 /**
  * out [tokens, C], lse [tokens, NH] = log of the sum of exponentials, from qkv [room, 3C]. HS is a multiple of 4. A
- * token attends to the prefix's keys, which lie in rows behind those of all tokens, and to those of its sequence up to
+ * token attends to the prefix's keys, which are rows after those of all tokens, and to those of its sequence up to
  * itself.
  */
 export function attention_forward(p: AttentionForward): void {

@@ -62,7 +62,7 @@ export interface Heads {
   scale: number;
 }
 
-/** Rows of qkv, behind those of all tokens, whose keys and values every token sees before those of its sequence. */
+/** Rows of qkv after the tokens': keys and values that every token attends to, beside those of its sequence. */
 export interface Prefix {
   count: number;
   row: number;

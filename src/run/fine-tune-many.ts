@@ -43,13 +43,13 @@ export async function fineTuneMany(
     const followed = await Promise.all(runs.map(({ save: _, ...run }) => follow({ ...materials, ...run })));
     const settled = await trainAll(
       common,
-      runs.map((run, i) => ({ ...run, onEvent: followed[i]!.onEvent })),
+      runs.map((run, i) => ({ ...run, onEvent: followed[i]!.callbacks.onEvent })),
     );
     const saved = settled.map(async (one, i) => {
       if (one.status === "rejected") throw one.reason;
-      const record = followed[i]!.record();
-      await saves[i]?.(one.value, record, common, draw);
-      return withSave(one.value, record, common, draw, directories[i]);
+      const live = followed[i]!;
+      await saves[i]?.(one.value, live, common, draw);
+      return withSave(one.value, live, common, draw, directories[i]);
     });
     return Promise.allSettled(saved);
   });

@@ -2,12 +2,11 @@
 
 import { absolutePath, withLock } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
-import type { TrainingData } from "../data/texts.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
 import { recover } from "../io/recover.ts";
 import type { Check } from "../platform/reader.ts";
 import { completeOptions, type RunArguments } from "../train/prepare.ts";
-import type { TrainEvent, TrainResult } from "../train/records.ts";
+import type { TrainResult } from "../train/records.ts";
 import {
   COMMON_ARGUMENTS,
   OPTIONS,
@@ -15,9 +14,9 @@ import {
   type FineTuneArguments as TrainArguments,
   train,
 } from "../train/trainer.ts";
-import { runContents, type Saving, writeRun } from "./directory.ts";
 import { refuseExisting, saveSomewhere } from "./files.ts";
-import { advance, newRecord, type RunRecord } from "./record.ts";
+import { LiveRun } from "./live-run.ts";
+import { newRecord, type RunRecord } from "./record.ts";
 import { pickSettings } from "./settings.ts";
 
 /** Where a run is saved by itself. */
@@ -64,33 +63,26 @@ export async function fineTune(args: FineTuneArguments, draw: Draw): Promise<Fin
   checkOptions("args", args, KINDS);
   const { save, ...training } = args;
   return reserve([save], async ([saved]) => {
-    const run = await follow(training);
-    const result = await train({ ...training, onEvent: run.onEvent });
-    await saved?.(result, run.record(), args, draw);
-    return withSave(result, run.record(), args, draw, save);
+    const live = await follow(training);
+    const result = await train({ ...training, onEvent: live.callbacks.onEvent });
+    await saved?.(result, live, args, draw);
+    return withSave(result, live, args, draw, save);
   });
 }
 
-/** Folds the events of a run, which are passed on, into its record. */
-export async function follow(
-  args: RunArguments & Pick<TrainArguments, "onEvent">,
-): Promise<{ onEvent: (event: TrainEvent) => void; record: () => RunRecord }> {
+/** A run whose events are folded into its record, and passed on. */
+export async function follow(args: RunArguments & Pick<TrainArguments, "onEvent">): Promise<LiveRun> {
   // Before training, as the model may be closed when it ends.
-  const { device, model, data, adapter, prefixBudget: _, ...rest } = args;
+  const { device, model, data, adapter, prefixBudget: _, onEvent, ...rest } = args;
   const { data: _d, model: _m, adapter: _a, ...settings } = pickSettings({ ...rest });
   const options = completeOptions({ device, model, data, ...(adapter ? { adapter } : {}), ...settings });
-  let record = await newRecord(args, settings, options);
-  return {
-    onEvent: (event) => {
-      record = advance(record, event);
-      args.onEvent?.(event);
-    },
-    record: () => record,
-  };
+  const record = await newRecord(args, settings, options);
+  // Checkpoints are the caller's: it has no directory of its own.
+  return new LiveRun("", record, onEvent ? { onEvent } : {});
 }
 
 /** Saves a run in the directory that was reserved for it. */
-type SaveReserved = (result: TrainResult, record: RunRecord, materials: Materials, draw: Draw) => Promise<void>;
+type SaveReserved = (result: TrainResult, live: LiveRun, materials: Materials, draw: Draw) => Promise<void>;
 
 /** Holds the directories of the runs to be saved while `work` trains them. Throws ConfigError if one is in use. */
 export async function reserve<T>(
@@ -103,10 +95,11 @@ export async function reserve<T>(
   if (first === undefined) return reserveRest();
   const hint = "save it with run.save(directory, { force: true }) to replace it";
   return lockFree(first, false, hint, (check) =>
-    reserveRest(async (result, record, { data }, draw) => {
+    reserveRest(async (result, live, { data }, draw) => {
       const { place, failure } = await saveSomewhere(first, (directory) =>
-        write(directory, result, record, data, draw, {
+        live.save(directory, result, data, draw, {
           replace: false,
+          keepCheckpoints: false,
           check: directory === first ? check : undefined,
         }),
       );
@@ -144,23 +137,10 @@ async function lockFree<T>(
   );
 }
 
-async function write(
-  directory: string,
-  result: TrainResult,
-  before: RunRecord,
-  data: TrainingData,
-  draw: Draw,
-  saving: Saving,
-): Promise<RunRecord> {
-  const { files, record } = runContents(before, result, data, draw(before));
-  await writeRun(directory, files, saving);
-  return record;
-}
-
 /** A run that can be saved; `saved` is where it has been. */
 export function withSave(
   result: TrainResult,
-  record: RunRecord,
+  live: LiveRun,
   { data }: Materials,
   draw: Draw,
   saved?: string,
@@ -172,11 +152,12 @@ export function withSave(
     const { force = false } = options;
     const path = absolutePath(directory);
     const replace = force || savedIn.has(path);
-    const { peftObstacle } = await lockFree(directory, replace, "give { force: true } to replace it", (check) =>
-      write(directory, result, record, data, draw, { replace, check }),
+    await lockFree(directory, replace, "give { force: true } to replace it", (check) =>
+      live.save(directory, result, data, draw, { replace, keepCheckpoints: false, check }),
     );
     savedIn.add(path);
+    const { peftObstacle } = live.record;
     return peftObstacle === null ? { peft: true } : { peft: false, reason: peftObstacle };
   };
-  return { ...result, record, save };
+  return { ...result, record: live.record, save };
 }
