@@ -24,7 +24,7 @@ export { loadTexts } from "./data/texts.ts";
  * ```
  */
 export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
-  const { runCharts } = await import("./run/charts.ts");
+  const { runCharts } = await import("./views/run-charts.ts");
   return fineTuneWith(args, runCharts);
 }
 
@@ -52,6 +52,6 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
  * ```
  */
 export async function fineTuneMany(args: FineTuneManyArguments): Promise<PromiseSettledResult<FineTuneRun>[]> {
-  const { runCharts } = await import("./run/charts.ts");
+  const { runCharts } = await import("./views/run-charts.ts");
   return fineTuneManyWith(args, runCharts);
 }

@@ -4,7 +4,7 @@ import { openDevice } from "../backend/device.ts";
 import { openWasm } from "../backend/wasm.ts";
 import { hasRelaxedSimd } from "../backend/wasm-module.ts";
 import type { DeviceName } from "../config.ts";
-import { type Column, renderTable } from "../report/tables.ts";
+import { type Column, renderTable } from "../views/terminal/table.ts";
 import { describeMachine, machine } from "./machine.ts";
 import { measureProduct, type Product, productsFor, type Rate } from "./products.ts";
 import { describeYardsticks, measureYardsticks, type Yardsticks } from "./yardsticks.ts";

@@ -1,7 +1,7 @@
 /** The results of the tokenizer benchmark as tables and as a chart. */
 
-import { type BarPanel, barChart } from "../report/bars.ts";
-import { type Column, renderTable } from "../report/tables.ts";
+import { type BarPanel, barChart } from "../views/charts/bars.ts";
+import { type Column, renderTable } from "../views/terminal/table.ts";
 import type { Machine } from "./machine.ts";
 import type { Spread } from "./spread.ts";
 import type { Workload } from "./texts.ts";

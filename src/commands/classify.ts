@@ -7,7 +7,7 @@ import type { WeightDtype } from "../config.ts";
 import { knownFormat } from "../data/dialect.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { Classifier } from "../infer/classifier.ts";
-import { downloadProgress } from "../report/download.ts";
+import { downloadProgress } from "../views/terminal/download.ts";
 import { calledAs, shellWord } from "./called.ts";
 import {
   command,

@@ -5,7 +5,7 @@ import { DEVICES, WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError, DataError, LowrankError, printable } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { recover } from "../io/recover.ts";
-import { endBar } from "../report/live-bar.ts";
+import { endBar } from "../views/terminal/live-bar.ts";
 import { calledAs } from "./called.ts";
 
 /** A command with its description and the arguments of its examples. Unknown flags are errors with a suggestion. */

@@ -6,7 +6,6 @@ import { ConfigError, LowrankError } from "../errors.ts";
 import { Classifier } from "../infer/classifier.ts";
 import { type OpenedAdapter, openAdapter } from "../io/open-adapter.ts";
 import { writeDirectoryAtomic } from "../platform/replacing.ts";
-import { downloadProgress } from "../report/download.ts";
 import { readRecord } from "../run/directory.ts";
 import {
   describeChange,
@@ -18,6 +17,7 @@ import {
   withoutPadding,
 } from "../run/export.ts";
 import { within } from "../run/record.ts";
+import { downloadProgress } from "../views/terminal/download.ts";
 import { choice, command, main, print, printNote, settle } from "./cli.ts";
 
 const program = command(

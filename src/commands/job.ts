@@ -8,7 +8,6 @@ import { ConfigError } from "../errors.ts";
 import { describeModel, type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter } from "../io/peft.ts";
-import { downloadProgress } from "../report/download.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
 import { readRecord } from "../run/directory.ts";
 import { refuseExisting } from "../run/files.ts";
@@ -17,6 +16,7 @@ import { newRecord, type RunRecord, within } from "../run/record.ts";
 import { dataSpec, mergePreset, PRESETS, pickSettings, type RunSettings, trainOptions } from "../run/settings.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
+import { downloadProgress } from "../views/terminal/download.ts";
 import { settle } from "./cli.ts";
 
 export interface TrainFlags extends RunSettings {

@@ -14,9 +14,9 @@ import type { Table } from "../infer/table.ts";
 import { type AdapterMeta, baseDtype } from "../io/adapter-meta.ts";
 import { trainedFingerprint } from "../io/fingerprint.ts";
 import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
-import { downloadProgress } from "../report/download.ts";
-import { createProgress, describeRate } from "../report/progress.ts";
 import { givenTextColumn } from "../run/files.ts";
+import { downloadProgress } from "../views/terminal/download.ts";
+import { createProgress, describeRate } from "../views/terminal/progress.ts";
 import { calledAs } from "./called.ts";
 import { printNote, settle } from "./cli.ts";
 

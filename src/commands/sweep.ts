@@ -9,6 +9,7 @@ import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
 import { ConfigError } from "../errors.ts";
+import { showDuration } from "../format.ts";
 import { count } from "../io/common.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
@@ -16,10 +17,6 @@ import { LIMITS } from "../io/limits.ts";
 import { parameterList } from "../model/trainable.ts";
 import { showBytes } from "../plan/memory.ts";
 import type { Check } from "../platform/reader.ts";
-import { downloadProgress } from "../report/download.ts";
-import { showDuration } from "../report/duration.ts";
-import { createProgress, describeEvaluation, describeRate, describeStep, type Progress } from "../report/progress.ts";
-import { renderTable } from "../report/tables.ts";
 import { loadData } from "../run/load-data.ts";
 import {
   dataOptions,
@@ -55,6 +52,15 @@ import { DEFAULTS, methodSizes } from "../train/options.ts";
 import { checkVocabulary } from "../train/prepare.ts";
 import { planRounds } from "../train/scheduler.ts";
 import { runSpec } from "../train/sizes.ts";
+import { downloadProgress } from "../views/terminal/download.ts";
+import {
+  createProgress,
+  describeEvaluation,
+  describeRate,
+  describeStep,
+  type Progress,
+} from "../views/terminal/progress.ts";
+import { renderTable } from "../views/terminal/table.ts";
 import { calledAs } from "./called.ts";
 import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag, UNLISTED } from "./cli.ts";
 import { addSettings } from "./flags.ts";
@@ -452,7 +458,7 @@ await main(async () => {
   }
   const { out } = flags;
   // Before the trials, so that a sweep does not depend on files that change meanwhile.
-  const { writeReport } = await import("../sweep/report.ts");
+  const { writeReport } = await import("../views/sweep/report.ts");
   return locked(out, flags.shard ? part : "", async (check) => {
     if (flags.shard) await keepPart(out, part);
     if (flags.collect) {

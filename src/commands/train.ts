@@ -8,16 +8,16 @@ import { ConfigError, DeviceError } from "../errors.ts";
 import { PEFT_TYPES } from "../io/peft-form.ts";
 import { checkNumber } from "../number-range.ts";
 import type { Check } from "../platform/reader.ts";
-import { createProgress, describeStep, type Progress } from "../report/progress.ts";
-import { wrapLines } from "../report/text.ts";
 import { freePath, hasResult, refuseExisting, removeRun, saveSomewhere } from "../run/files.ts";
 import { LiveRun, type Speed } from "../run/live-run.ts";
-import { describeMemory, memoryTable } from "../run/memory-table.ts";
 import type { RunRecord } from "../run/record.ts";
 import { PRESETS } from "../run/settings.ts";
-import { describeData, describePlan, describeResult } from "../run/summary.ts";
 import { RunFailed, type TrainEvent } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
+import { describeMemory, memoryTable } from "../views/memory-table.ts";
+import { describeData, describePlan, describeResult } from "../views/summary.ts";
+import { createProgress, describeStep, type Progress } from "../views/terminal/progress.ts";
+import { wrapLines } from "../views/terminal/text.ts";
 import { calledAs, shellWord } from "./called.ts";
 import {
   choice,
@@ -188,7 +188,7 @@ async function openJobDevice({ device, threads }: TrainFlags, began = device): P
 async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   const { out, kept, replaces, model, data, record, adapter, resume } = job;
   // Before the training, so that a run does not depend on files that change meanwhile.
-  const { runCharts } = await import("../run/charts.ts");
+  const { runCharts } = await import("../views/run-charts.ts");
   const device = await openJobDevice(flags, resume?.device);
   const printer = new Printer(flags.json ?? false, data);
   printer.begin(record);

@@ -6,7 +6,7 @@ import type { Dataset, DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
 import { type Batch, countedRows } from "../model/batch.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
-import { countConfusions, macroF1 } from "../report/statistics.ts";
+import { countConfusions, macroF1 } from "../statistics.ts";
 import { modelBatch } from "./batches.ts";
 import type { Engine } from "./engine.ts";
 import type { FrozenPrefix } from "./frozen-prefix.ts";

@@ -1,7 +1,7 @@
 /** The added fields of a labelled table: how its rows are written, and found again in a copy. */
 import type { DataFormat } from "../data/dialect.ts";
+import { csvField } from "../io/csv.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { csvField } from "../report/csv.ts";
 import type { Classification, Classifier } from "./classifier.ts";
 import type { Table, TableRow } from "./table.ts";
 

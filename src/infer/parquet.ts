@@ -2,8 +2,8 @@
 import { findTextName, type TextChoice } from "../data/columns.ts";
 import { openParquet as openFile, valueText } from "../data/parquet.ts";
 import { DataError } from "../errors.ts";
+import { csvField } from "../io/csv.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { csvField } from "../report/csv.ts";
 import type { Table, TableRow } from "./table.ts";
 
 /** Rows passed on at a time. */

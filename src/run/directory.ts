@@ -14,10 +14,10 @@ import { printProgram } from "../plan/print.ts";
 import type { Check, FileContent } from "../platform/reader.ts";
 import { writeDirectoryAtomic } from "../platform/replacing.ts";
 import type { Checkpoint, RunFailed, TrainResult } from "../train/records.ts";
+import { runTables } from "../views/run-tables.ts";
 import { checkpointFiles, keepCheckpoint } from "./checkpoint.ts";
 import { isRunRecord, RUN_FILES, replaceable } from "./files.ts";
 import { failed, RECORD, type RunRecord } from "./record.ts";
-import { runTables } from "./tables.ts";
 
 /** Reads the record of a run directory. Throws ConfigError if there is none. */
 export async function readRecord(directory: string): Promise<RunRecord> {

@@ -7,6 +7,7 @@ import { MODE_TITLES } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
 import { readJson, SHARDS_INDEX, WEIGHTS } from "../io/common.ts";
+import { parseCsv } from "../io/csv.ts";
 import { type GPT2Checkpoint, SHIPPED_MODELS } from "../io/hf.ts";
 import { mergedTensors } from "../io/merge.ts";
 import type { OpenedAdapter } from "../io/open-adapter.ts";
@@ -18,7 +19,6 @@ import { readShards } from "../io/shards-index.ts";
 import { GPT2_VOCABULARY, TOKENIZER_FILES, type Vocabulary } from "../io/vocabulary.ts";
 import { methodShapes } from "../names.ts";
 import type { FileContent } from "../platform/reader.ts";
-import { parseCsv } from "../report/csv.ts";
 import { type BaseName, nameBase } from "./base-name.ts";
 import { readRecord } from "./directory.ts";
 import {

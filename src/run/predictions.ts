@@ -1,6 +1,6 @@
 /** The messages of a run's test set, from its predictions.csv: they are there when the data no longer is. */
 import { exists, joinPath, readBytes } from "#platform";
-import { parseCsv } from "../report/csv.ts";
+import { parseCsv } from "../io/csv.ts";
 import type { TestMessage } from "../train/results.ts";
 
 /** The test set of a run directory, in its order; null if the run was not measured on it. */

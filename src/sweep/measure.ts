@@ -11,7 +11,7 @@ import {
   SAMPLES,
   type Verdict,
   wilson,
-} from "../report/statistics.ts";
+} from "../statistics.ts";
 import type { TrialRecord } from "./store.ts";
 
 export interface Measure {

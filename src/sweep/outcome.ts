@@ -1,9 +1,9 @@
 /** The results of a sweep's cells, and which of them are compared. */
 import type { Mode } from "../config.ts";
-import { type Interval, type Summary, summarize } from "../report/statistics.ts";
-import { oneLine } from "../report/text.ts";
+import { type Interval, type Summary, summarize } from "../statistics.ts";
 import { SETTING_NAMES } from "../train/options.ts";
 import { lowestLoss } from "../train/records.ts";
+import { oneLine } from "../views/terminal/text.ts";
 import { describeTrial, showRate } from "./grid.ts";
 import type { Measure } from "./measure.ts";
 import type { FinishedCell, TrialRecord } from "./store.ts";

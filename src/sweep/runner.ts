@@ -7,13 +7,13 @@ import { fingerprint } from "../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { recover } from "../io/recover.ts";
 import type { Check } from "../platform/reader.ts";
-import { runCharts } from "../run/charts.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
 import { LiveRun } from "../run/live-run.ts";
 import { newRecord } from "../run/record.ts";
 import type { Checkpoint, EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
 import { type Job, trainJobs } from "../train/scheduler.ts";
 import type { Start } from "../train/trainer.ts";
+import { runCharts } from "../views/run-charts.ts";
 import type { Trial } from "./grid.ts";
 import {
   forgetError,

@@ -2,7 +2,6 @@
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
 import type { Prediction } from "../engine/predictions.ts";
-import type { Baseline } from "../report/baselines.ts";
 import {
   type ClassMeasures,
   type Confusion,
@@ -16,7 +15,8 @@ import {
   type Reliability,
   rocAuc,
   wilson,
-} from "../report/statistics.ts";
+} from "../statistics.ts";
+import type { Baseline } from "./baselines.ts";
 
 /** A value for each set. */
 export interface Splits<T> {

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { LM_LOSSES_COLUMNS, LM_METRICS_COLUMNS } from "../../src/report/csv.ts";
+import { LM_LOSSES_COLUMNS, LM_METRICS_COLUMNS } from "../../src/io/csv.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { assertCode, filesIn, readTable, runCommand } from "../helpers/spawn.ts";

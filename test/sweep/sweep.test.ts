@@ -11,11 +11,9 @@ import { ConfigError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { loraShapes } from "../../src/names.ts";
 import { memoryTotals } from "../../src/plan/memory.ts";
-import { type Block, toHtml, toMarkdown } from "../../src/report/document.ts";
 import { PRESETS } from "../../src/run/settings.ts";
 import { describeTrial, listCells, runnableTrials, type SweepSpec, type Trial } from "../../src/sweep/grid.ts";
 import { SWEEPS } from "../../src/sweep/presets.ts";
-import * as report from "../../src/sweep/report.ts";
 import { runTrials, type SweepEvent } from "../../src/sweep/runner.ts";
 import {
   collect,
@@ -30,6 +28,8 @@ import { numel } from "../../src/tensor.ts";
 import { loraConfig } from "../../src/train/options.ts";
 import { peakMemory } from "../../src/train/records.ts";
 import { train } from "../../src/train/trainer.ts";
+import { type Block, toHtml, toMarkdown } from "../../src/views/document.ts";
+import * as report from "../../src/views/sweep/report.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";

@@ -2,7 +2,7 @@
 import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
-import { toCsv } from "../../src/report/csv.ts";
+import { toCsv } from "../../src/io/csv.ts";
 import { measureTest, textToTry } from "../../src/train/results.ts";
 import { test } from "../helpers/harness.ts";
 

@@ -5,7 +5,6 @@ import * as assert from "uvu/assert";
 import { WEIGHT_DTYPES } from "../../src/config.ts";
 import { ConfigError, DeviceError } from "../../src/errors.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
-import { describeMemory, memoryTable } from "../../src/run/memory-table.ts";
 import { expandArms } from "../../src/sweep/grid.ts";
 import { resolveOptions, type TrainOptions } from "../../src/train/options.ts";
 import { peakMemory } from "../../src/train/records.ts";
@@ -18,6 +17,7 @@ import {
   type Size,
 } from "../../src/train/sizes.ts";
 import { train } from "../../src/train/trainer.ts";
+import { describeMemory, memoryTable } from "../../src/views/memory-table.ts";
 import { reportOfRun } from "../../src/web/worker/errors.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, within } from "../helpers/device.ts";

@@ -1,8 +1,8 @@
 /** Compares methods: starts the runs of a comparison, and shows their table, their chart and their results. */
 
 import { MODES, type Mode } from "../../config.ts";
+import { showDuration } from "../../format.ts";
 import { showBytes } from "../../plan/memory.ts";
-import { showDuration } from "../../report/duration.ts";
 import { dataName, type RunRecord } from "../../run/record.ts";
 import { isUnderWay, type PageRun, type PageSettings } from "../protocol.ts";
 import { compareRuns, describeOutcomes, list, type Outcome, shortName } from "./compare-results.ts";

@@ -1,7 +1,7 @@
 /** The results of a comparison's finished runs, in figures and in words. */
 import { showBytes } from "../../plan/memory.ts";
-import { holm, type Interval, mcnemar, type Standing, showStanding, standing } from "../../report/statistics.ts";
 import { describeMethod } from "../../run/record.ts";
+import { holm, type Interval, mcnemar, type Standing, showStanding, standing } from "../../statistics.ts";
 import { lowestLoss } from "../../train/records.ts";
 import type { PageRun } from "../protocol.ts";
 import { compact, count } from "./format.ts";

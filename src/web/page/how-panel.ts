@@ -1,6 +1,6 @@
 /** "How it works": LoRA explained by this run's settings, with a figure of W + (alpha / r) B A to scale. */
 import type { GPT2Config, Mode } from "../../config.ts";
-import { showShare } from "../../report/share.ts";
+import { showShare } from "../../format.ts";
 import type { RunEstimate } from "../protocol.ts";
 import { byId, h, setText, svg } from "./dom.ts";
 import type { Values } from "./field-help.ts";

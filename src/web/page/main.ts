@@ -1,8 +1,7 @@
 /** The page: connects the settings, the runs and the worker. */
 import { nextTurn } from "#platform";
+import { showDuration, showShare } from "../../format.ts";
 import { showBytes } from "../../plan/memory.ts";
-import { showDuration } from "../../report/duration.ts";
-import { showShare } from "../../report/share.ts";
 import { defaultsFor } from "../../train/options.ts";
 import type { PageSettings, RunEstimate } from "../protocol.ts";
 import { AdapterPicker } from "./adapter-picker.ts";

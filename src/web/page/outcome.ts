@@ -1,9 +1,9 @@
 /** The result of a run. */
 import { MODE_TITLES } from "../../config.ts";
-import { confusionLookup, LISTED_CLASSES, type Measured, sortMistakes } from "../../report/statistics.ts";
-import { bestBaseline, describeKept, fewRows, nothingLearned, showOwnStanding } from "../../run/comparison.ts";
 import type { RunRecord } from "../../run/record.ts";
+import { confusionLookup, LISTED_CLASSES, type Measured, sortMistakes } from "../../statistics.ts";
 import type { Results, TestResults } from "../../train/results.ts";
+import { bestBaseline, describeKept, fewRows, nothingLearned, showOwnStanding } from "../../views/comparison.ts";
 import type { ErrorReport, PageRun } from "../protocol.ts";
 import { byId, h, scrollArea, table } from "./dom.ts";
 import { count, loss, percent } from "./format.ts";

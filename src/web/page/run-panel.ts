@@ -2,8 +2,8 @@
 
 import { describeDevice } from "../../backend/backend.ts";
 import type { DeviceName } from "../../config.ts";
+import { showDuration } from "../../format.ts";
 import { showBytes } from "../../plan/memory.ts";
-import { showDuration } from "../../report/duration.ts";
 import type { Speed } from "../../run/live-run.ts";
 import { dataName, describeMethod, type RunRecord } from "../../run/record.ts";
 import type { PageRun } from "../protocol.ts";

@@ -1,5 +1,5 @@
 /** The table of runs as a CSV file. */
-import { toCsv } from "../../report/csv.ts";
+import { toCsv } from "../../io/csv.ts";
 import { dataName, describeMethod } from "../../run/record.ts";
 import type { TrainOptions } from "../../train/options.ts";
 import type { PageRun } from "../protocol.ts";

@@ -1,5 +1,5 @@
 /** A scatter chart as SVG: shares with intervals over a size on a log axis. Points have their table row's number. */
-import type { Interval } from "../../report/statistics.ts";
+import type { Interval } from "../../statistics.ts";
 import { steps, svgText, verticalTitle } from "./axes.ts";
 import { svg } from "./dom.ts";
 import { percent } from "./format.ts";

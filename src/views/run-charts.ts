@@ -1,7 +1,8 @@
 /** The charts of a run directory. Imported on demand: the chart library loads slower than the rest of a command. */
-import { accuracyChart, type Curves, lossChart, perplexityChart } from "../report/charts.ts";
-import { reliabilityChart } from "../report/reliability-chart.ts";
-import { describeMethod, examplesPerEpoch, type RunRecord } from "./record.ts";
+
+import { describeMethod, examplesPerEpoch, type RunRecord } from "../run/record.ts";
+import { accuracyChart, type Curves, lossChart, perplexityChart } from "./charts/lines.ts";
+import { reliabilityChart } from "./charts/reliability-chart.ts";
 
 type Key = "loss" | "accuracy" | "perplexity";
 

@@ -1,4 +1,5 @@
 import * as assert from "uvu/assert";
+import { Rng } from "../src/rng.ts";
 import {
   bootstrap,
   bootstrapP,
@@ -15,9 +16,8 @@ import {
   sortMistakes,
   summarize,
   wilson,
-} from "../../src/report/statistics.ts";
-import { Rng } from "../../src/rng.ts";
-import { test } from "../helpers/harness.ts";
+} from "../src/statistics.ts";
+import { test } from "./helpers/harness.ts";
 
 function near(actual: number, expected: number, tolerance = 1e-12): void {
   assert.ok(Math.abs(actual - expected) <= tolerance, `${actual} instead of ${expected}`);

@@ -1,6 +1,6 @@
 /** Formats text from outside (labels, messages, names) for tables, reports and the terminal. */
 import stringWidth from "string-width";
-import { printable } from "../errors.ts";
+import { printable } from "../../errors.ts";
 
 /** Lines of a table, which keep to the width themselves. */
 const TABLE = /^[│┌├└]/;

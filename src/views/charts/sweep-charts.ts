@@ -14,8 +14,8 @@ import {
   type VisualMapComponentOption,
 } from "echarts/components";
 import * as echarts from "echarts/core";
-import { AXIS_NAME, AXIS_TEXT, FONT, INK, LINES, niceStep, renderSvg, TITLE_TEXT } from "./charts.ts";
-import type { Interval } from "./statistics.ts";
+import type { Interval } from "../../statistics.ts";
+import { AXIS_NAME, AXIS_TEXT, FONT, INK, LINES, niceStep, renderSvg, TITLE_TEXT } from "./lines.ts";
 
 echarts.use([HeatmapChart, ScatterChart, VisualMapComponent]);
 

@@ -1,7 +1,7 @@
 /** Horizontal bar charts: one panel per quantity, with the same names in all panels. */
 import { BarChart } from "echarts/charts";
 import * as echarts from "echarts/core";
-import { type ChartOption, FAINT, FONT, INK, renderSvg } from "./charts.ts";
+import { type ChartOption, FAINT, FONT, INK, renderSvg } from "./lines.ts";
 
 echarts.use([BarChart]);
 

@@ -8,12 +8,12 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
 import { type LowrankError, nameList, printable } from "../errors.ts";
+import { showDuration, showShare } from "../format.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import { frozenBlocks, parameterList } from "../model/trainable.ts";
 import { isAdded } from "../names.ts";
 import { memoryTotals, showBytes, showLargest } from "../plan/memory.ts";
-import { showDuration } from "../report/duration.ts";
-import { showShare } from "../report/share.ts";
+import { describeMethod, type RunRecord } from "../run/record.ts";
 import {
   type ClassMeasures,
   type Confusion,
@@ -21,15 +21,14 @@ import {
   type Interval,
   LISTED_CLASSES,
   sortMistakes,
-} from "../report/statistics.ts";
-import { type Column, renderTable } from "../report/tables.ts";
-import { oneLine } from "../report/text.ts";
+} from "../statistics.ts";
 import { numel } from "../tensor.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../train/class-weights.ts";
 import type { TrainEvent } from "../train/records.ts";
 import type { Compared, Splits, TestMessage, TestResults } from "../train/results.ts";
 import { bestBaseline, describeKept, fewRows, nothingLearned, showOwnStanding } from "./comparison.ts";
-import { describeMethod, type RunRecord } from "./record.ts";
+import { type Column, renderTable } from "./terminal/table.ts";
+import { oneLine } from "./terminal/text.ts";
 
 /** Maximum width of a name, in columns. */
 const LONGEST_NAME = 400;

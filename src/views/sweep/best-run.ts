@@ -1,11 +1,12 @@
 /** The part of a sweep's report about its best run: confusion matrix, classes, mistakes. */
-import type { Block } from "../report/document.ts";
-import { confusionLookup, LISTED_CLASSES, type Measured, sortMistakes } from "../report/statistics.ts";
-import { oneLine } from "../report/text.ts";
-import type { TestResults } from "../train/results.ts";
-import { percent } from "./measure.ts";
-import { LONGEST_NAME, type Outcome } from "./outcome.ts";
-import type { TrialRecord } from "./store.ts";
+
+import { confusionLookup, LISTED_CLASSES, type Measured, sortMistakes } from "../../statistics.ts";
+import { percent } from "../../sweep/measure.ts";
+import { LONGEST_NAME, type Outcome } from "../../sweep/outcome.ts";
+import type { TrialRecord } from "../../sweep/store.ts";
+import type { TestResults } from "../../train/results.ts";
+import type { Block } from "../document.ts";
+import { oneLine } from "../terminal/text.ts";
 
 /** Maximum width of messages, in columns. */
 const LONGEST_MESSAGE = 400;

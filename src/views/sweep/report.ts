@@ -1,23 +1,31 @@
 /** The report of a sweep, with confidence intervals and tests: report.md, report.html, tables and figures. */
 import { joinPath, writeFileAtomic } from "#platform";
-import { MODE_TITLES } from "../config.ts";
-import type { LoadedDataset } from "../data/datasets.ts";
-import { findLeaks } from "../data/duplicates.ts";
-import type { TrainingData } from "../data/texts.ts";
-import { LM_METRICS_COLUMNS, METRICS_COLUMNS, toCsv } from "../report/csv.ts";
-import { type Block, blockFiles, toHtml, toMarkdown } from "../report/document.ts";
-import { holm, SIGNIFICANT, standing } from "../report/statistics.ts";
-import { lossCurves, valueOverSize } from "../report/sweep-charts.ts";
-import { lmMetricsRow, metricsRow } from "../run/tables.ts";
-import { isUnequal } from "../train/class-weights.ts";
+import { MODE_TITLES } from "../../config.ts";
+import type { LoadedDataset } from "../../data/datasets.ts";
+import { findLeaks } from "../../data/duplicates.ts";
+import type { TrainingData } from "../../data/texts.ts";
+import { LM_METRICS_COLUMNS, METRICS_COLUMNS, toCsv } from "../../io/csv.ts";
+import { holm, SIGNIFICANT, standing } from "../../statistics.ts";
+import { showRate } from "../../sweep/grid.ts";
+import { bitsInterval, chooseMeasure, type Measure, percent } from "../../sweep/measure.ts";
+import {
+  bestOutcome,
+  bestPerMode,
+  dropUntuned,
+  finishedTrials,
+  listOutcomes,
+  mean,
+  type Outcome,
+} from "../../sweep/outcome.ts";
+import { publishedAccuracy } from "../../sweep/published.ts";
+import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
+import { isUnequal } from "../../train/class-weights.ts";
+import { lossCurves, valueOverSize } from "../charts/sweep-charts.ts";
+import { type Block, blockFiles, toHtml, toMarkdown } from "../document.ts";
+import { lmMetricsRow, metricsRow } from "../run-tables.ts";
 import { details } from "./best-run.ts";
-import { showRate } from "./grid.ts";
-import { bitsInterval, chooseMeasure, type Measure, percent } from "./measure.ts";
 import { aboutLeaks, aboutPublished, method } from "./method.ts";
-import { bestOutcome, bestPerMode, dropUntuned, finishedTrials, listOutcomes, mean, type Outcome } from "./outcome.ts";
-import { publishedAccuracy } from "./published.ts";
 import { grids, rates } from "./rates.ts";
-import type { FinishedCell, TrialRecord } from "./store.ts";
 
 const TITLE = "LoRA on GPT-2: sweep report";
 

@@ -3,9 +3,9 @@ import { type Backend, describeDevice } from "../backend/backend.ts";
 import { MODE_TITLES } from "../config.ts";
 import { maxBatchTokens } from "../data/loader.ts";
 import { showBytes } from "../plan/memory.ts";
-import { renderTable } from "../report/tables.ts";
 import type { TrainOptions } from "../train/options.ts";
 import { adviceOn, type Measured, measureSizes, type PlanArguments } from "../train/sizes.ts";
+import { renderTable } from "./terminal/table.ts";
 
 interface MemoryTable {
   /** Bytes that a run may take on this device; null if they are not known. */

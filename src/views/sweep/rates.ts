@@ -1,14 +1,14 @@
 /** A sweep report's parts on learning rates: those tried and chosen, and rank and alpha without and with the choice. */
-import { MODE_TITLES } from "../config.ts";
-import type { TrainingData } from "../data/texts.ts";
-import type { Block } from "../report/document.ts";
-import { summarize } from "../report/statistics.ts";
-import { heatMap } from "../report/sweep-charts.ts";
-import { showRate } from "./grid.ts";
-import type { Measure } from "./measure.ts";
-import type { Outcome } from "./outcome.ts";
-import { RATES } from "./presets.ts";
-import { publishedAccuracy } from "./published.ts";
+import { MODE_TITLES } from "../../config.ts";
+import type { TrainingData } from "../../data/texts.ts";
+import { summarize } from "../../statistics.ts";
+import { showRate } from "../../sweep/grid.ts";
+import type { Measure } from "../../sweep/measure.ts";
+import type { Outcome } from "../../sweep/outcome.ts";
+import { RATES } from "../../sweep/presets.ts";
+import { publishedAccuracy } from "../../sweep/published.ts";
+import { heatMap } from "../charts/sweep-charts.ts";
+import type { Block } from "../document.ts";
 
 /** Rank and alpha at the shared learning rate and at each cell's own, where the sweep has whole grids of them. */
 export function grids(outcomes: readonly Outcome[], data: TrainingData, measure: Measure): Block[] {

@@ -1,6 +1,7 @@
 /** The reliability diagram: the share of right rows against the probability of the predicted class. */
 import { BarChart } from "echarts/charts";
 import * as echarts from "echarts/core";
+import type { Reliability } from "../../statistics.ts";
 import {
   AXIS_NAME,
   AXIS_TEXT,
@@ -12,8 +13,7 @@ import {
   LOOKS,
   renderSvg,
   TITLE_TEXT,
-} from "./charts.ts";
-import type { Reliability } from "./statistics.ts";
+} from "./lines.ts";
 
 echarts.use([BarChart]);
 

@@ -1,5 +1,5 @@
 /** The progress of a run: a live bar on a terminal, otherwise (a log file, a pipe) occasional lines. */
-import { showDuration } from "./duration.ts";
+import { showDuration } from "../../format.ts";
 import { endBar, startBar, type Terminal } from "./live-bar.ts";
 
 /** What is shown of a training step. */

@@ -2,7 +2,6 @@
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { TextLosses } from "../engine/evaluate.ts";
-import type { FileContent } from "../platform/reader.ts";
 import {
   BASELINES_COLUMNS,
   CLASSES_COLUMNS,
@@ -19,10 +18,11 @@ import {
   PREDICTIONS_COLUMNS,
   TEXTS_COLUMNS,
   toCsv,
-} from "../report/csv.ts";
+} from "../io/csv.ts";
+import type { FileContent } from "../platform/reader.ts";
+import type { RunRecord } from "../run/record.ts";
 import type { EvaluationRecord, TrainResult } from "../train/records.ts";
 import type { TestResults } from "../train/results.ts";
-import type { RunRecord } from "./record.ts";
 
 function lossesRow({ step, epoch, examples, lr, train, val }: EvaluationRecord): LossesRow {
   return {

@@ -1,15 +1,15 @@
 /** The sentences of a sweep's report: data, training, seeds, learning rates, and what limits the results. */
-import type { LoadedDataset } from "../data/datasets.ts";
-import type { TrainingData } from "../data/texts.ts";
-import { count } from "../io/common.ts";
-import type { Block } from "../report/document.ts";
-import { isUnequal } from "../train/class-weights.ts";
-import type { TrainOptions } from "../train/options.ts";
-import { showRate } from "./grid.ts";
-import { type Measure, percent } from "./measure.ts";
-import { finishedTrials, list, type Outcome } from "./outcome.ts";
-import { PUBLISHED_OF, PUBLISHED_ROWS, publishedAccuracy } from "./published.ts";
-import type { FinishedCell, TrialRecord } from "./store.ts";
+import type { LoadedDataset } from "../../data/datasets.ts";
+import type { TrainingData } from "../../data/texts.ts";
+import { count } from "../../io/common.ts";
+import { showRate } from "../../sweep/grid.ts";
+import { type Measure, percent } from "../../sweep/measure.ts";
+import { finishedTrials, list, type Outcome } from "../../sweep/outcome.ts";
+import { PUBLISHED_OF, PUBLISHED_ROWS, publishedAccuracy } from "../../sweep/published.ts";
+import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
+import { isUnequal } from "../../train/class-weights.ts";
+import type { TrainOptions } from "../../train/options.ts";
+import type { Block } from "../document.ts";
 
 const SPLITS: Record<LoadedDataset["split"], string> = {
   random: "split at random",

@@ -1,15 +1,15 @@
 import { PassThrough } from "node:stream";
 import * as assert from "uvu/assert";
 import { FormatError } from "../../src/errors.ts";
-import { barChart } from "../../src/report/bars.ts";
-import { accuracyChart, accuracyOption, type CurvePoint, lossChart, lossOption } from "../../src/report/charts.ts";
-import { LOSSES_COLUMNS, METRICS_COLUMNS, type MetricsRow, toCsv } from "../../src/report/csv.ts";
-import { type Block, toHtml } from "../../src/report/document.ts";
-import { showDuration } from "../../src/report/duration.ts";
-import { endBar } from "../../src/report/live-bar.ts";
-import { createProgress, describeEvaluation, describeStep, type StepState } from "../../src/report/progress.ts";
-import { valueOverSize } from "../../src/report/sweep-charts.ts";
-import { renderTable } from "../../src/report/tables.ts";
+import { showDuration } from "../../src/format.ts";
+import { LOSSES_COLUMNS, METRICS_COLUMNS, type MetricsRow, toCsv } from "../../src/io/csv.ts";
+import { barChart } from "../../src/views/charts/bars.ts";
+import { accuracyChart, accuracyOption, type CurvePoint, lossChart, lossOption } from "../../src/views/charts/lines.ts";
+import { valueOverSize } from "../../src/views/charts/sweep-charts.ts";
+import { type Block, toHtml } from "../../src/views/document.ts";
+import { endBar } from "../../src/views/terminal/live-bar.ts";
+import { createProgress, describeEvaluation, describeStep, type StepState } from "../../src/views/terminal/progress.ts";
+import { renderTable } from "../../src/views/terminal/table.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 

@@ -1,6 +1,6 @@
 /** A report as a list of blocks, rendered as Markdown or as a single HTML file. */
 import { printable } from "../errors.ts";
-import { csvLine } from "./csv.ts";
+import { csvLine } from "../io/csv.ts";
 
 /** A table or a figure is also a file beside the report: figures/<name>.csv or .svg. */
 export type Block =

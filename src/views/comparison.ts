@@ -1,8 +1,9 @@
 /** What a classifier's results beside the baselines' come to, in sentences. */
-import { SIGNIFICANT, showStanding } from "../report/statistics.ts";
+
+import { keptEvaluation, type RunRecord } from "../run/record.ts";
+import { SIGNIFICANT, showStanding } from "../statistics.ts";
 import { defaultRate, smallerRate } from "../train/options.ts";
 import type { Compared } from "../train/results.ts";
-import { keptEvaluation, type RunRecord } from "./record.ts";
 
 /** With fewer test rows, a run that learned much may not be distinguishable from the most frequent class. */
 const ENOUGH_ROWS = 50;

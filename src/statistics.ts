@@ -1,5 +1,5 @@
 /** Statistics for small test sets: confidence intervals, paired comparisons, and classification metrics. */
-import { Rng } from "../rng.ts";
+import { Rng } from "./rng.ts";
 
 /** A confidence interval of a proportion, within [0, 1]. */
 export interface Interval {

@@ -1,6 +1,7 @@
 /** Download progress: a live bar on a terminal, otherwise a line per 10 %. */
-import type { DownloadEvent } from "../io/download-options.ts";
-import { showDuration } from "./duration.ts";
+
+import { showDuration } from "../../format.ts";
+import type { DownloadEvent } from "../../io/download-options.ts";
 import { endBar, startBar, type Terminal } from "./live-bar.ts";
 import { oneLine } from "./text.ts";
 

@@ -1,0 +1,31 @@
+/** Numbers, sizes and times for people, in the terminal, the page and reports. */
+
+/** With a no-break space, as in "94.5 %". */
+export const percent = (share: number, digits = 1) => `${(100 * share).toFixed(digits)}\u00a0%`;
+
+/** "1,355" */
+export const count = (n: number) => n.toLocaleString("en-US");
+
+/** A cross-entropy: "0.2345" */
+export const showLoss = (value: number) => value.toFixed(4);
+
+/** "71.4 k", "7.19 M", "124 M" */
+export function compact(n: number): string {
+  if (n < 1e4) return count(n);
+  const [value, unit] = n < 1e6 ? [n / 1e3, "k"] : n < 1e9 ? [n / 1e6, "M"] : [n / 1e9, "G"];
+  return `${value.toPrecision(3)} ${unit}`;
+}
+
+/** A share of a whole in percent, with two significant digits if it is small: "1.02 %", "0.0036 %". */
+export function showShare(share: number): string {
+  const percent = 100 * share;
+  return `${percent === 0 || percent >= 1 ? percent.toFixed(2) : Number(percent.toPrecision(2))} %`;
+}
+
+/** "12 s", "3 min 05 s", "1 h 12 min". */
+export function showDuration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
+  return `${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")} min`;
+}
