@@ -91,9 +91,9 @@ const common = {
 export async function buildWeb() {
   rmSync(LIBRARY, { recursive: true, force: true });
   await bundle(LIBRARY, { index: "src/browser.ts" }, { namesMaps: true });
-  const scripts = { main: `${PAGE}/page/main.ts`, worker: `${PAGE}/worker/worker.ts`, style: join(PAGE, "style.css") };
+  const scripts = { main: `${PAGE}/page/main.tsx`, worker: `${PAGE}/worker/worker.ts`, style: join(PAGE, "style.css") };
   await bundle(join(WEB, SCRIPTS), scripts, { external: [REMOTE, TIMER] });
-  await bundle(join(WEB, BENCH), { bench: `${PAGE}/page/bench.ts` });
+  await bundle(join(WEB, BENCH), { bench: `${PAGE}/bench/bench.tsx` });
   for (const asset of [LIBRARY, ...ASSETS]) cpSync(asset, join(WEB, asset), { recursive: true });
   await buildStandalone();
   const pages = readdirSync(PAGE).filter((name) => /\.(html|svg|webmanifest)$/.test(name));

@@ -222,6 +222,27 @@ export interface WriteReport {
   stopped: boolean;
 }
 
+/** How a table of texts is read to be labelled; what is missing is found out. */
+export interface LabelRequest {
+  encoding?: string;
+  textColumn?: string;
+}
+
+/** A table with the columns that `classify --in` adds: each row's label and the probabilities. */
+export interface LabelReport {
+  rows: number;
+  /** Rows by label. */
+  labels: Record<string, number>;
+  /** The first rows. */
+  preview: { text: string; label: string; probability: number }[];
+  /** The columns of the file, and the one that was read; none for pasted lines. */
+  columns: string[];
+  textColumn: string | null;
+  /** The labelled table, in the format it came in. */
+  file: Blob;
+  fileName: string;
+}
+
 /** A model that is available offline. */
 export interface ModelEntry {
   name: string;
@@ -271,6 +292,12 @@ export interface Api {
   /** Begins a comparison of methods. Resolves with the first run's id when it has begun. */
   compare(settings: PageSettings): Promise<string>;
   classify(id: string, text: string): Promise<Verdict>;
+  /**
+   * Labels the rows of a file, or each line of a pasted text; "labelled" events report how many. Fails if a run needs
+   * the device, and if `stopLabelling` ends it.
+   */
+  label(id: string, source: File | string, request: LabelRequest): Promise<LabelReport>;
+  stopLabelling(): Promise<void>;
   /** What can be downloaded of a run that has trained parameters. */
   take(id: string): Promise<TakeReport>;
   /** A zip of the adapter or of the whole run directory, or an HTML file. */
@@ -314,6 +341,7 @@ export type Event =
   | { type: "run"; run: PageRun; speed: Speed | null }
   | { type: "busy"; text: string; share: number | null }
   | { type: "idle" }
+  | { type: "labelled"; rows: number }
   | { type: "written"; chunk: GenerationChunk; seconds: number }
   /** Runs have changed in another tab. */
   | { type: "runs" };

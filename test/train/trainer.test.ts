@@ -19,7 +19,7 @@ import { prepareRun } from "../../src/train/prepare.ts";
 import { RunFailed, type TrainEvent } from "../../src/train/records.ts";
 import { SCHEDULES, scheduleFactor, warmupSteps } from "../../src/train/schedule.ts";
 import type { FineTuneArguments } from "../../src/train/trainer.ts";
-import { SCHEDULE_NAMES } from "../../src/web/page/fields.ts";
+import { SCHEDULE_NAMES } from "../../src/web/page/field-list.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";

@@ -5,10 +5,9 @@ import { describeMethod } from "../../src/run/record.ts";
 import { trainOptions } from "../../src/run/settings.ts";
 import { wilson } from "../../src/statistics.ts";
 import { DEFAULTS, type TrainOptions } from "../../src/train/options.ts";
-import { steps } from "../../src/web/page/axes.ts";
-import { smoothed } from "../../src/web/page/chart.ts";
 import { compareRuns, describeOutcomes } from "../../src/web/page/compare-results.ts";
 import { runsCsv } from "../../src/web/page/runs-csv.ts";
+import { smoothed } from "../../src/web/page/smoothed.ts";
 import { nextRun, type PageRun, type PageSettings } from "../../src/web/protocol.ts";
 import { methodSettings } from "../../src/web/worker/compare.ts";
 import { test } from "../helpers/harness.ts";
@@ -151,14 +150,5 @@ test("a smoothed curve begins with its first value, and moves the less the more 
 });
 
 test("an axis has few steps, of 1, 2 or 5 times a power of ten, that begin and end inside it", () => {
-  const near = (values: number[]) => values.map((value) => Number(value.toPrecision(6)));
-  assert.equal(near(steps(0, 416, 4)), [0, 200, 400]);
-  assert.equal(near(steps(0, 2.46, 5)), [0, 0.5, 1, 1.5, 2]);
-  assert.equal(near(steps(0.3, 1, 5)), [0.4, 0.6, 0.8, 1]);
-  assert.equal(near(steps(0, 1, 5)), [0, 0.2, 0.4, 0.6, 0.8, 1]);
-  assert.equal(near(steps(0, 30_000, 5)), [0, 10_000, 20_000, 30_000]);
-});
-
-test("a share in percent: small ones keep two digits", () => {
   assert.equal([0, 258 / 7_259_266, 0.0102, 1].map(showShare), ["0.00 %", "0.0036 %", "1.02 %", "100.00 %"]);
 });

@@ -1,11 +1,12 @@
 /** The results of a comparison's finished runs, in figures and in words. */
+
+import { compact, count } from "../../format.ts";
 import { showBytes } from "../../plan/memory.ts";
 import { describeMethod } from "../../run/record.ts";
 import { holm, type Interval, mcnemar, type Standing, showStanding, standing } from "../../statistics.ts";
 import { lowestLoss } from "../../train/records.ts";
 import type { PageRun } from "../protocol.ts";
-import { compact, count } from "./format.ts";
-import { capital } from "./notice.ts";
+import { capital } from "./words.ts";
 
 /** Parameters up to which a model is called small. */
 const SMALL = 50e6;

@@ -1,6 +1,7 @@
 /** What is measured beside the loss: the accuracy of a classifier, the perplexity of a language model. */
+
+import { count, percent } from "../../format.ts";
 import type { RunRecord } from "../../run/record.ts";
-import { count, percent } from "./format.ts";
 
 export interface Metric {
   title: string;

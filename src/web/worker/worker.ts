@@ -384,6 +384,10 @@ const api: Api = {
       if (name) run.device = name;
       return [run, await reopen(run)];
     }).then(() => {}),
+  label: async () => {
+    throw new Error("not written yet");
+  },
+  stopLabelling: async () => {},
   pause: async () => end("paused"),
   stop: async () => end("stopped"),
   classify: async (id, text) => tester.classify(await latestTrained(id), text),

@@ -1,7 +1,7 @@
 /** What the visitor has chosen: kept in this browser for the next visit, and carried by links. */
 import { createStore, get, set } from "idb-keyval";
-import { readSetting } from "../../run/settings.ts";
-import type { PageSettings } from "../protocol.ts";
+import { readSetting } from "../../../run/settings.ts";
+import type { PageSettings } from "../../protocol.ts";
 
 const KEY = "lowrank-settings";
 /** The names of the files with the examples and with the text that are typed on the page. */

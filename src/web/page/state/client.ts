@@ -1,5 +1,5 @@
 /** The page's interface to its worker: asynchronous calls and events. The next call replaces an ended worker. */
-import type { Answer, Api, Call, ErrorReport, Event, Method } from "../protocol.ts";
+import type { Answer, Api, Call, ErrorReport, Event, Method } from "../../protocol.ts";
 
 /** The error that the worker returned for a call. */
 export class CallFailed extends Error {

@@ -1,0 +1,91 @@
+/**
+ * A chart as plain data: what it shows, and nothing of how it looks. The page draws it as part of itself, files have it
+ * as an SVG document.
+ */
+import type { Interval } from "../../statistics.ts";
+
+/** A value without a number is not drawn: a line has a gap there. */
+export type Value = number | null;
+
+export interface Axis {
+  title: string;
+  /** A tick, and a value that is read. */
+  show(value: number): string;
+  /** Fixed ends; others follow from the values. */
+  from?: number;
+  to?: number;
+}
+
+/** A line over examples seen, or over a probability. */
+export interface Line {
+  name: string;
+  /** The data set that it was measured on: values of different ones are not comparable. */
+  group?: string;
+  /** Colour, from 0. */
+  color: number;
+  /** `faint` lines have no name in the legend and no marks. */
+  look: "solid" | "faint" | "dashed";
+  xs: readonly number[];
+  ys: readonly Value[];
+  /** 95 % intervals of the values. */
+  intervals?: readonly Interval[];
+}
+
+export interface LineChart {
+  kind: "lines";
+  title: string;
+  /** A line below the title. */
+  note?: string;
+  x: Axis;
+  y: Axis;
+  /** The upper axis: `x` divided by `per`. */
+  upper?: { title: string; per: number };
+  lines: readonly Line[];
+  /** Bars below the lines, on the same horizontal axis. */
+  counts?: { title: string; xs: readonly number[]; values: readonly number[] };
+}
+
+/** Points on a horizontal log axis. */
+export interface ScatterChart {
+  kind: "scatter";
+  title: string;
+  x: Axis;
+  /** With `to`: the largest possible value. */
+  y: Axis;
+  points: readonly {
+    /** The kind of point, which determines colour and mark; in the legend. */
+    group: string;
+    color: number;
+    /** Written into the mark: the number of its row in a table. */
+    label?: string;
+    name: string;
+    x: number;
+    y: number;
+    interval: Interval;
+  }[];
+}
+
+/** Horizontal bars, a panel for each quantity. */
+export interface BarChart {
+  kind: "bars";
+  title: string;
+  note: string;
+  names: readonly string[];
+  /** Index of the highlighted name; -1: none. */
+  highlight: number;
+  panels: readonly { title: string; values: readonly Value[] }[];
+}
+
+/** Values over rank and alpha. */
+export interface HeatMap {
+  kind: "heat-map";
+  title: string;
+  x: { title: string; names: readonly string[] };
+  y: { title: string; names: readonly string[] };
+  /** The colours range over it. */
+  range: Interval;
+  show(value: number): string;
+  cells: readonly { x: number; y: number; value: number; interval: Interval }[];
+}
+
+export type Chart = LineChart | ScatterChart | BarChart | HeatMap;

@@ -1,0 +1,3 @@
+export function CompareCard() {
+  return null;
+}

@@ -1,0 +1,102 @@
+/** Errors in place: summary, details, hint, and buttons that fix them. */
+import type { ComponentChildren } from "preact";
+import { showBytes } from "../../../plan/memory.ts";
+import type { ErrorReport } from "../../protocol.ts";
+import { capital, sentence } from "../words.ts";
+
+export interface Remedy {
+  label: string;
+  take: () => void;
+}
+
+type Settings = NonNullable<ErrorReport["remedy"]>["set"];
+
+/** The settings of a remedy, as a sentence has them. */
+const WORDS: Record<keyof Settings, string> = {
+  lr: "the learning rate",
+  dtype: "frozen weights",
+  recompute: "recomputation",
+  batchSize: "the batch size",
+};
+
+/** A button that applies settings known to fix the error. */
+export function remedies(
+  report: ErrorReport | null,
+  set: (key: keyof Settings, value: string | number) => void,
+): Remedy[] {
+  const remedy = report?.remedy;
+  if (!remedy) return [];
+  const changes = Object.entries(remedy.set) as [keyof Settings, string | number][];
+  const words = changes.map(([key, value]) => `${WORDS[key]} to ${value}`).join(" and ");
+  const needs = remedy.bytes === undefined ? "" : ` (needs ${showBytes(remedy.bytes)})`;
+  const take = () => {
+    for (const [key, value] of changes) set(key, value);
+  };
+  return [{ label: `Set ${words}${needs}`, take }];
+}
+
+/** A button that reads a file in the encoding that it may have. */
+export function readings({ encoding }: ErrorReport, read: (encoding: string) => void): Remedy[] {
+  return encoding ? [{ label: `Read it as ${encoding.title}`, take: () => read(encoding.encoding) }] : [];
+}
+
+/** The place of an error, announced when it appears; null: no error. */
+export function ErrorPlace(props: {
+  id: string;
+  report: ErrorReport | null;
+  ways?: readonly Remedy[];
+  children?: ComponentChildren;
+}) {
+  return (
+    <div id={props.id} role="alert">
+      {props.report && <ErrorBox report={props.report} ways={props.ways ?? []} />}
+      {props.children}
+    </div>
+  );
+}
+
+export function ErrorBox({ report, ways = [] }: { report: ErrorReport; ways?: readonly Remedy[] }) {
+  const details = (["where", "expected", "found"] as const).filter((key) => report[key] !== undefined);
+  return (
+    <div class="error">
+      <p class="summary">{capital(report.summary)}</p>
+      {details.length > 0 && (
+        <dl>
+          {details.map((key) => (
+            <div key={key}>
+              <dt>{key}</dt>
+              <dd>{report[key]}</dd>
+            </div>
+          ))}
+        </dl>
+      )}
+      {report.encoding && <EncodingPreview {...report.encoding} />}
+      {report.hint && <p>{sentence(report.hint)}</p>}
+      {ways.length > 0 && (
+        <div class="row">
+          {ways.map(({ label, take }) => (
+            <button key={label} type="button" onClick={take}>
+              {label}
+            </button>
+          ))}
+        </div>
+      )}
+    </div>
+  );
+}
+
+function EncodingPreview({ title, preview }: NonNullable<ErrorReport["encoding"]>) {
+  return (
+    <>
+      <p>As {title} it reads:</p>
+      <ul class="notes">
+        {preview.map(({ line, text }) => (
+          <li key={line}>
+            Line {line}: {text}
+          </li>
+        ))}
+      </ul>
+      <p>If this looks wrong, choose another one under “Encoding”, or save the file as UTF-8.</p>
+    </>
+  );
+}

@@ -1,0 +1,3 @@
+export function HowCard() {
+  return null;
+}

@@ -1,0 +1,3 @@
+export function RunCard() {
+  return null;
+}

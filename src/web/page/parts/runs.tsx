@@ -1,0 +1,3 @@
+export function RunsCard() {
+  return null;
+}

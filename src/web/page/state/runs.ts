@@ -1,0 +1,185 @@
+/** The page's runs: the list, the one that is shown, those plotted beside it, and what can be done with them. */
+import { batch, computed, signal } from "@preact/signals";
+import type { DeviceName } from "../../../config.ts";
+import { showBytes } from "../../../plan/memory.ts";
+import type { Speed } from "../../../run/live-run.ts";
+import { type ErrorReport, isUnderWay, nextRun, type PageRun, type PageSettings } from "../../protocol.ts";
+import { goTo } from "./attention.ts";
+import { attempt, worker } from "./worker.ts";
+
+/** The session-storage key of the run that this tab trains. */
+const TRAINED_HERE = "lowrank-trains";
+/** Milliseconds for which a deletion can be taken back. */
+const UNDO_MS = 20_000;
+
+/** Newest first. */
+export const runs = signal<readonly PageRun[]>([]);
+const shownId = signal<string | null>(null);
+/** The ids of the runs that are plotted beside the shown one. */
+export const plotted = signal<ReadonlySet<string>>(new Set());
+/** The speeds of the runs that train, by id. */
+const speeds = signal<ReadonlyMap<string, Speed | null>>(new Map());
+/** The run that a comparison is about to begin. */
+const next = signal<PageRun | undefined>(undefined);
+/** The run that was deleted last, as long as that can be taken back. */
+export const deleted = signal<PageRun | null>(null);
+export const storage = signal("");
+/** Errors of actions in the list, and of a comparison. */
+export const runsError = signal<ErrorReport | null>(null);
+export const compareError = signal<ErrorReport | null>(null);
+
+export const shown = computed(() => runs.value.find(({ id }) => id === shownId.value) ?? null);
+export const speed = computed(() =>
+  shown.value?.state === "training" ? (speeds.value.get(shown.value.id) ?? null) : null,
+);
+/** The run that trains, or that a comparison is about to begin. */
+export const current = computed(() => runs.value.find(isUnderWay) ?? next.value);
+export const isTraining = computed(() => current.value !== undefined);
+
+/** The run that a reload of this tab interrupted, until it resumes: `elsewhere` until the old worker has ended. */
+let cutOff = sessionStorage.getItem(TRAINED_HERE);
+let undoTimer = 0;
+
+/** Lists the stored runs. A run that this tab was training when it was reloaded resumes automatically. */
+export async function beginRuns(): Promise<void> {
+  worker.listen((event) => {
+    if (event.type === "run") onRun(event.run, event.speed);
+    if (event.type === "runs") attempt(refresh(), runsError);
+    // After a download.
+    if (event.type === "idle") void measureStorage();
+    if (event.type === "ended") attempt(cutShort(event.report), runsError);
+  });
+  await worker.purge();
+  await refresh();
+  shownId.value ??= runs.value[0]?.id ?? null;
+}
+
+export async function refresh(): Promise<void> {
+  const list = await worker.runs();
+  batch(() => {
+    runs.value = list.sort(byTime);
+    if (shownId.value !== null && !shown.value) shownId.value = runs.value[0]?.id ?? null;
+  });
+  resumeCutOff();
+  await measureStorage();
+}
+
+const byTime = (a: PageRun, b: PageRun) => b.record.created - a.record.created;
+
+function resumeCutOff(): void {
+  const run = runs.value.find(({ id }) => id === cutOff);
+  if (run?.state === "elsewhere") return;
+  cutOff = null;
+  if (run?.state === "interrupted" || run?.state === "waiting") attempt(worker.resume(run.id), runsError);
+}
+
+/** Notes on a worker's runs why it has ended. The next worker finds them interrupted. */
+async function cutShort(error: ErrorReport): Promise<void> {
+  if (!isTraining.value) return;
+  next.value = undefined;
+  for (const { id } of runs.value.filter(isUnderWay)) await worker.change(id, { error });
+  await refresh();
+}
+
+async function measureStorage(): Promise<void> {
+  const { usage = 0 } = await navigator.storage.estimate();
+  storage.value = `Stored in this browser: ${showBytes(usage)} (this page for offline use, models and runs).`;
+}
+
+function onRun(run: PageRun, speed: Speed | null): void {
+  const before = runs.value.find(({ id }) => id === run.id)?.state;
+  batch(() => {
+    runs.value = [...runs.value.filter(({ id }) => id !== run.id), run].sort(byTime);
+    speeds.value = new Map(speeds.value).set(run.id, speed);
+    next.value = nextRun(run, runs.value);
+    const hasBegun = before === undefined || (before !== run.state && run.state === "training");
+    if (hasBegun && follows(run)) shownId.value = run.id;
+  });
+  const trained = runs.value.find(({ state }) => state === "training") ?? next.value;
+  if (trained) sessionStorage.setItem(TRAINED_HERE, trained.id);
+  else sessionStorage.removeItem(TRAINED_HERE);
+  if (!isUnderWay(run) && before !== run.state) void measureStorage();
+}
+
+/** Whether a run that begins is selected: in a comparison, unless the visitor looks elsewhere or at a companion. */
+function follows({ comparison }: PageRun): boolean {
+  if (comparison === undefined || !shown.value) return true;
+  return shown.value.comparison === comparison && !isUnderWay(shown.value);
+}
+
+/** Shows the run that is about to begin. Rejects if it cannot begin. */
+export async function startRun(settings: PageSettings): Promise<void> {
+  await began(worker.start(settings));
+}
+
+export function startComparison(settings: PageSettings): void {
+  attempt(began(worker.compare(settings)), compareError);
+}
+
+async function began(starting: Promise<string>): Promise<void> {
+  shownId.value = await starting;
+  void navigator.storage.persist();
+  goTo("training");
+}
+
+/** Resumes from the last checkpoint; on `device` if given. */
+export function resume(run: PageRun, device?: DeviceName, error = runsError): void {
+  attempt(worker.resume(run.id, device), error);
+}
+export const pause = () => attempt(worker.pause(), runsError);
+export const stop = () => attempt(worker.stop(), runsError);
+
+export function look(run: PageRun): void {
+  batch(() => {
+    shownId.value = run.id;
+    plot(run, false);
+  });
+  goTo("training");
+}
+
+export function plot({ id }: PageRun, on: boolean): void {
+  const ids = new Set(plotted.value);
+  if (on) ids.add(id);
+  else ids.delete(id);
+  plotted.value = ids;
+}
+
+export function change({ id }: PageRun, change: Pick<PageRun, "name" | "pinned">): void {
+  attempt(worker.change(id, change).then(refresh), runsError);
+}
+
+/** Stores a run or an adapter from files, and shows it. `model`: see `Api.load`. */
+export function load(files: readonly File[], model: string): void {
+  if (files.length > 0) attempt(worker.load([...files], model).then(open), runsError);
+}
+
+/** Shows a run that is new in the list. */
+export async function open(id: string): Promise<void> {
+  shownId.value = id;
+  await refresh();
+  goTo("training");
+}
+
+/** The deletion can be taken back for a while. */
+export function forget(run: PageRun): void {
+  const work = async () => {
+    await worker.purge();
+    await worker.forget(run.id);
+    plot(run, false);
+    await refresh();
+    deleted.value = run;
+    clearTimeout(undoTimer);
+    undoTimer = window.setTimeout(freeDeleted, UNDO_MS);
+  };
+  attempt(work(), runsError);
+}
+
+export const takeBack = () => attempt(endUndo(worker.unforget(deleted.value!.id)), runsError);
+export const freeDeleted = () => attempt(endUndo(worker.purge()), runsError);
+
+async function endUndo(work: Promise<void>): Promise<void> {
+  clearTimeout(undoTimer);
+  await work;
+  deleted.value = null;
+  await refresh();
+}
