@@ -149,6 +149,6 @@ test("a smoothed curve begins with its first value, and moves the less the more 
   assert.equal(smoothed([1, 0, 0], 0.75), [1, 0.75, 0.5625]);
 });
 
-test("an axis has few steps, of 1, 2 or 5 times a power of ten, that begin and end inside it", () => {
+test("a share in percent: small ones keep two digits", () => {
   assert.equal([0, 258 / 7_259_266, 0.0102, 1].map(showShare), ["0.00 %", "0.0036 %", "1.02 %", "100.00 %"]);
 });
