@@ -9,6 +9,7 @@ import {
   mcnemar,
   percentiles95,
   SAMPLES,
+  type Tested,
   type Verdict,
   wilson,
 } from "../statistics.ts";
@@ -33,11 +34,8 @@ export interface Measure {
   about: { intervals: string; comparisons: string };
 }
 
-interface Comparison {
+interface Comparison extends Tested {
   figures: (string | number)[];
-  /** Two-sided p-value, not corrected. */
-  p: number;
-  firstIsBetter: boolean;
 }
 
 export const percent = (share: number) => (100 * share).toFixed(1);
@@ -67,8 +65,8 @@ function accuracyOn({ test }: LoadedDataset): Measure {
       return wilson(right, test.size);
     },
     compare: (first, second) => {
-      const { onlyFirst, onlySecond, undecided, p } = mcnemar(majorityVerdicts(first), majorityVerdicts(second));
-      return { figures: [onlyFirst, onlySecond, undecided], p, firstIsBetter: onlyFirst > onlySecond };
+      const test = mcnemar(majorityVerdicts(first), majorityVerdicts(second));
+      return { ...test, figures: [test.onlyFirst, test.onlySecond, test.undecided] };
     },
     figures: ["only the first correct", "only the second correct", "undecided"],
     about: {

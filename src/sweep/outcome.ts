@@ -26,12 +26,6 @@ export interface Outcome {
   seconds: number;
 }
 
-/** "1, 2 and 3", each once. */
-export function list(values: readonly unknown[]): string {
-  const words = [...new Set(values.map(String))];
-  return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
-}
-
 /** Maximum width of names and labels, in columns. */
 export const LONGEST_NAME = 60;
 

@@ -5,7 +5,7 @@ import type { LoadedDataset } from "../../data/datasets.ts";
 import { findLeaks } from "../../data/duplicates.ts";
 import type { TrainingData } from "../../data/texts.ts";
 import { LM_METRICS_COLUMNS, METRICS_COLUMNS, toCsv } from "../../io/csv.ts";
-import { holm, SIGNIFICANT, standing } from "../../statistics.ts";
+import { comparePairs, SIGNIFICANT } from "../../statistics.ts";
 import { showRate } from "../../sweep/grid.ts";
 import { bitsInterval, chooseMeasure, type Measure, percent } from "../../sweep/measure.ts";
 import {
@@ -200,13 +200,12 @@ function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: 
       ? methods.flatMap((one, i) => methods.slice(i + 1).map((other) => [one, other] as const))
       : outcomes.filter((other) => other !== best).map((other) => [best!, other] as const);
   if (pairs.length === 0) return [];
-  const tests = pairs.map(([one, other]) => compare(one.trials, other.trials));
-  const adjusted = holm(tests.map(({ p }) => p));
+  const tests = comparePairs(pairs, (one, other) => compare(one.trials, other.trials));
   const what =
     methods.length > 1
       ? `${outcomes.length > methods.length ? "Of each method the setting with the lowest validation loss is compared. All" : "All"} pairs of methods are compared`
       : `The best setting, with the lowest validation loss, is ${best!.label}. It is compared with each other setting`;
-  const distinct = adjusted.filter((p) => p < SIGNIFICANT).length;
+  const distinct = tests.filter(({ adjusted }) => adjusted < SIGNIFICANT).length;
   return [
     {
       kind: "heading",
@@ -225,9 +224,8 @@ function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: 
       name: "comparisons",
       header: ["first", "second", ...figures, "p", "p, corrected", "the first is"],
       rows: pairs.map(([one, other], i) => {
-        const { figures, p, firstIsBetter } = tests[i]!;
-        const found = standing(firstIsBetter, adjusted[i]!);
-        return [one.label, other.label, ...figures, p.toPrecision(2), adjusted[i]!.toPrecision(2), found];
+        const { figures, p, adjusted, standing } = tests[i]!;
+        return [one.label, other.label, ...figures, p.toPrecision(2), adjusted.toPrecision(2), standing];
       }),
     },
   ];
