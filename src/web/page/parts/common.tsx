@@ -1,14 +1,21 @@
 /** What several parts of the page are made of. */
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, RefObject } from "preact";
 
 /** A scrollable region that is focusable, so that the keyboard can scroll it. */
-export function ScrollArea(props: { label: string; kind?: string; children: ComponentChildren }) {
+export function ScrollArea({ label, kind = "", area, children }: ScrollAreaProps) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it
-    <section class={`scroll ${props.kind ?? ""}`.trim()} tabIndex={0} aria-label={props.label}>
-      {props.children}
+    <section ref={area} class={`scroll ${kind}`.trim()} tabIndex={0} aria-label={label}>
+      {children}
     </section>
   );
+}
+
+interface ScrollAreaProps {
+  label: string;
+  kind?: string;
+  area?: RefObject<HTMLElement>;
+  children: ComponentChildren;
 }
 
 /** A bar for a share, hidden from screen readers: the number beside it says the same. */

@@ -2,7 +2,7 @@
 import { signal, useSignalEffect } from "@preact/signals";
 import { useRef } from "preact/hooks";
 
-type Part = "training" | "try" | "runs" | "start";
+type Part = "training" | "try" | "write" | "runs" | "start";
 
 const wanted = signal<Part | null>(null);
 
