@@ -1,6 +1,8 @@
 /** What several parts of the page are made of. */
 import type { ComponentChildren, RefObject } from "preact";
 
+export { Bar } from "../../../views/verdict.tsx";
+
 /** A scrollable region that is focusable, so that the keyboard can scroll it. */
 export function ScrollArea({ label, kind = "", area, children }: ScrollAreaProps) {
   return (
@@ -16,16 +18,6 @@ interface ScrollAreaProps {
   kind?: string;
   area?: RefObject<HTMLElement>;
   children: ComponentChildren;
-}
-
-/** A bar for a share, hidden from screen readers: the number beside it says the same. */
-export function Bar({ share }: { share: number }) {
-  return (
-    <svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">
-      <rect class="track" width={100} height={1} />
-      <rect width={100 * share} height={1} />
-    </svg>
-  );
 }
 
 /** Offers a file as a download. */

@@ -1,0 +1,25 @@
+/** What can be downloaded of a run. */
+import { computed, effect, signal } from "@preact/signals";
+import { type ErrorReport, hasAdapter, type TakeReport } from "../../protocol.ts";
+import { failureReport } from "./client.ts";
+import { shown } from "./runs.ts";
+import { worker } from "./worker.ts";
+
+/** Of the shown run; null while it trains, and until it is known. */
+export const takeable = signal<TakeReport | { error: ErrorReport } | null>(null);
+
+/** Changes when there is something else to take. */
+const version = computed(() => {
+  const run = shown.value;
+  return run && hasAdapter(run) ? `${run.id} ${run.state}` : null;
+});
+
+effect(() => {
+  const asked = version.value;
+  takeable.value = null;
+  if (asked === null) return;
+  const report = worker.take(shown.peek()!.id).catch((reason) => ({ error: failureReport(reason) }));
+  void report.then((report) => {
+    if (asked === version.peek()) takeable.value = report;
+  });
+});
