@@ -32,9 +32,11 @@ export function offerFile(content: Blob, name: string): void {
 
 /** Moves the focus from a child of `group` that is hidden to the first one that is not; else to `other`. */
 export function useNextFocus(group: RefObject<HTMLElement | null>, other?: RefObject<HTMLElement | null>): void {
+  // An element that is hidden loses the focus at once.
+  const focused = document.activeElement;
   useLayoutEffect(() => {
     const all = [...group.current!.children] as HTMLElement[];
-    if (!all.some((one) => one.hidden && one === document.activeElement)) return;
+    if (!all.some((one) => one.hidden && one === focused)) return;
     (all.find((one) => !one.hidden) ?? other?.current)?.focus({ preventScroll: true });
   });
 }
