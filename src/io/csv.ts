@@ -2,7 +2,7 @@
 import { FormatError } from "../errors.ts";
 
 /** A field; null and undefined are written as empty. */
-type Field = string | number | boolean | null | undefined;
+export type Field = string | number | boolean | null | undefined;
 
 /** metrics.csv: one row per experiment. The columns are those of the published results, then macro F1. */
 export const METRICS_COLUMNS = [
