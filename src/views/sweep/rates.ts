@@ -6,8 +6,8 @@ import { showRate } from "../../sweep/grid.ts";
 import type { Measure } from "../../sweep/measure.ts";
 import type { Outcome } from "../../sweep/outcome.ts";
 import { RATES } from "../../sweep/presets.ts";
-import { type Block, makeTable } from "../blocks.ts";
-import { column, intervals } from "./columns.ts";
+import type { Block } from "../blocks.ts";
+import { type SweepColumn, sweepTable } from "./table.ts";
 
 /** Rank and alpha at the shared learning rate and at each cell's own, where the sweep has whole grids of them. */
 export function grids(outcomes: readonly Outcome[], measure: Measure): Block[] {
@@ -54,15 +54,12 @@ function gridBlocks(
   };
   return [
     { kind: "heading", level: 2, text: title },
-    makeTable(
-      file,
-      caption,
-      [
-        column("rank", (rank) => rank),
-        ...alphas.map((alpha) => intervals<number>(`alpha ${alpha}`, (rank) => cellAt(rank, alpha), show)),
-      ],
-      ranks,
-    ),
+    sweepTable(file, caption, ranks, [
+      ["rank", (rank) => rank],
+      ...alphas.map(
+        (alpha): SweepColumn<number> => [`alpha ${alpha}`, (rank) => cellAt(rank, alpha), show, "interval"],
+      ),
+    ]),
     {
       kind: "figure",
       name: file,
@@ -120,17 +117,12 @@ export function rates(outcomes: readonly Outcome[]): Block[] {
   const title = "Learning rates: validation loss";
   return [
     { kind: "heading", level: 2, text: title },
-    makeTable(
-      "rates",
-      title,
-      [
-        column("run", ({ label }) => label),
-        ...all.map((lr) => column<Outcome>(showRate(lr), ({ tried }) => lossAt(tried, lr), showLoss)),
-        column("chosen", ({ lr }) => lr, showRate),
-        column("at an end", (outcome) => (isAtEnd(outcome) ? "yes" : "no")),
-      ],
-      tuned,
-    ),
+    sweepTable("rates", "The first seed's validation loss at each rate", tuned, [
+      ["run", ({ label }) => label],
+      ...all.map((lr): SweepColumn<Outcome> => [showRate(lr), ({ tried }) => lossAt(tried, lr), showLoss]),
+      ["chosen", ({ lr }) => lr, showRate],
+      ["at an end", (outcome) => (isAtEnd(outcome) ? "yes" : "no")],
+    ]),
     ...notes.map((text): Block => ({ kind: "text", text })),
   ];
 }

@@ -21,13 +21,15 @@ import {
 import { publishedAccuracy } from "../../sweep/published.ts";
 import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
 import { isUnequal } from "../../train/class-weights.ts";
-import { type Block, type Figure, makeTable } from "../blocks.ts";
-import { blockFiles, toHtml, toMarkdown } from "../document.ts";
+import type { Block, Figure } from "../blocks.ts";
+import { blockFiles } from "../files.ts";
+import { toHtml } from "../html.tsx";
+import { toMarkdown } from "../markdown.ts";
 import { lmMetricsRow, metricsRow } from "../run-tables.ts";
 import { details } from "./best-run.ts";
-import { column, intervals, type SweepColumn } from "./columns.ts";
 import { aboutLeaks, aboutPublished, method } from "./method.ts";
 import { grids, rates } from "./rates.ts";
+import { type SweepColumn, sweepTable } from "./table.ts";
 
 const TITLE = "LoRA on GPT-2: sweep report";
 
@@ -110,44 +112,40 @@ function settings(
   leaks: Uint32Array,
 ): Block[] {
   const digits = (value: number) => value.toPrecision(3);
-  const columns: SweepColumn<Outcome>[] = [
-    column("run", ({ label }) => label),
-    column("rate", ({ lr }) => lr, showRate),
-    column("seeds", ({ trials }) => trials.length),
-    column("validation loss", ({ loss }) => loss, showLoss),
-    column(`validation ${name}`, ({ val }) => val.mean, show),
-    intervals(`test ${name}`, ({ test, interval }) => ({ value: test.mean, ...interval }), show),
-    column("sd", ({ test }) => (test.n > 1 ? test.sd : null), show),
-    ...(data.objective === "lm" ? [BITS] : accuracyColumns(outcomes, data, leaks)),
-    column("trainable", ({ trials: [first] }) => first!.trainable, count),
-    column("GFLOP a batch", ({ trials: [first] }) => first!.flops / 1e9, digits),
-    column(
-      "seconds",
-      ({ seconds }) => seconds,
-      (value) => value.toFixed(1),
-    ),
-    column("memory MB", ({ trials: [first] }) => first!.memory / 1e6, digits),
-    column("saved MB", ({ trials: [first] }) => first!.saved / 1e6, digits),
-  ];
   return [
     { kind: "heading", level: 2, text: "Every setting" },
-    makeTable("settings", "Every setting", columns, outcomes),
+    sweepTable("settings", `Settings, with the mean ${name} of their seeds and its 95 % interval`, outcomes, [
+      ["run", ({ label }) => label],
+      ["rate", ({ lr }) => lr, showRate],
+      ["seeds", ({ trials }) => trials.length],
+      ["validation loss", ({ loss }) => loss, showLoss],
+      [`validation ${name}`, ({ val }) => val.mean, show],
+      [`test ${name}`, ({ test, interval }) => ({ value: test.mean, ...interval }), show, "interval"],
+      ["sd", ({ test }) => (test.n > 1 ? test.sd : null), show],
+      ...(data.objective === "lm" ? [BITS] : accuracyColumns(outcomes, data, leaks)),
+      ["trainable", ({ trials: [first] }) => first!.trainable, count],
+      ["GFLOP a batch", ({ trials: [first] }) => first!.flops / 1e9, digits],
+      ["seconds", ({ seconds }) => seconds, (value) => value.toFixed(1)],
+      ["memory MB", ({ trials: [first] }) => first!.memory / 1e6, digits],
+      ["saved MB", ({ trials: [first] }) => first!.saved / 1e6, digits],
+    ]),
     {
       kind: "text",
       text:
-        `validation and test are the mean ${name}, GFLOP a batch counts the matrix products of a training batch of mean length, seconds is the mean time of a run. Memory is the peak of a run, including the frozen blocks ` +
+        "GFLOP a batch counts the matrix products of a training batch of mean length, seconds is the mean time of a run. Memory is the peak of a run, including the frozen blocks " +
         "that run once per message before training, and their stored outputs. Saved is the size of the files of trained tensors.",
     },
   ];
 }
 
-const BITS = intervals<Outcome>(
+const BITS: SweepColumn<Outcome> = [
   "bits per byte",
   ({ trials }) => {
     return { value: mean(trials.map(({ results }) => results.after.test.bitsPerByte!)), ...bitsInterval(trials) };
   },
   (value) => value.toPrecision(4),
-);
+  "interval",
+];
 
 /** Where they apply: macro F1 for unequal classes, the accuracy without leaks, published figures. */
 function accuracyColumns(
@@ -159,17 +157,14 @@ function accuracyColumns(
   const accuracyOnClean = ({ results }: TrialRecord) =>
     mean(results.test!.verdicts.filter((_, row) => !leaked.has(row)));
   const f1 = ({ results }: TrialRecord) => results.after.test.macroF1!;
-  const published = (outcome: Outcome) => publishedAccuracy(outcome, data) ?? null;
-  const columns: [isShown: boolean, title: string, cell: (outcome: Outcome) => number | null][] = [
-    [isUnequal(data), "macro F1", ({ trials }) => mean(trials.map(f1))],
-    [
-      leaked.size > 0,
-      "test, no copies",
-      ({ trials }) => (leaked.size < data.test.size ? mean(trials.map(accuracyOnClean)) : null),
-    ],
-    [outcomes.some((outcome) => published(outcome) !== null), "published", published],
+  const published = (outcome: Outcome) => publishedAccuracy(outcome, data);
+  const onClean = ({ trials }: Outcome) => (leaked.size < data.test.size ? mean(trials.map(accuracyOnClean)) : null);
+  const columns: [isShown: boolean, ...column: SweepColumn<Outcome>][] = [
+    [isUnequal(data), "macro F1", ({ trials }) => mean(trials.map(f1)), percent],
+    [leaked.size > 0, "test accuracy, no copies", onClean, percent],
+    [outcomes.some((outcome) => published(outcome) !== undefined), "published", published, percent],
   ];
-  return columns.flatMap(([isShown, title, cell]) => (isShown ? [column(title, cell, percent)] : []));
+  return columns.flatMap(([isShown, ...column]) => (isShown ? [column] : []));
 }
 
 /** All methods in pairs; of a single method, the best setting against each other one. */
@@ -181,7 +176,7 @@ function comparisons(outcomes: readonly Outcome[], { compare, figures, show, abo
       ? methods.flatMap((one, i) => methods.slice(i + 1).map((other) => [one, other] as const))
       : outcomes.filter((other) => other !== best).map((other) => [best!, other] as const);
   if (pairs.length === 0) return [];
-  const tests = comparePairs(pairs, ([one, other]) => ({ one, other, ...compare(one.trials, other.trials) }));
+  const tests = comparePairs(pairs, (one, other) => ({ one, other, ...compare(one.trials, other.trials) }));
   const title = methods.length > 1 ? "Methods in pairs" : "The best setting against each other";
   const what =
     methods.length > 1
@@ -189,18 +184,11 @@ function comparisons(outcomes: readonly Outcome[], { compare, figures, show, abo
       : `The best setting, with the lowest validation loss, is ${best!.label}. It is compared with each other setting`;
   const distinct = tests.filter(({ adjusted }) => adjusted < SIGNIFICANT).length;
   const showP = (p: number) => p.toPrecision(2);
-  type Pair = (typeof tests)[number];
-  const columns: SweepColumn<Pair>[] = [
-    column("first", ({ one }) => one.label),
-    column("second", ({ other }) => other.label),
-    ...figures.map((title, i): SweepColumn<Pair> => {
-      const value = (pair: Pair) => pair.figures[i];
-      return typeof value(tests[0]!) === "number" ? column(title, value) : intervals(title, value, show);
-    }),
-    column("p", ({ p }) => p, showP),
-    column("p, corrected", ({ adjusted }) => adjusted, showP),
-    column("the first is", ({ standing }) => standing),
-  ];
+  /** Counts, or values with intervals. */
+  const figureColumn = (title: string, i: number): SweepColumn<(typeof tests)[number]> => {
+    const value = ({ figures }: (typeof tests)[number]) => figures[i];
+    return typeof value(tests[0]!) === "number" ? [title, value] : [title, value, show, "interval"];
+  };
   return [
     { kind: "heading", level: 2, text: title },
     {
@@ -210,7 +198,14 @@ function comparisons(outcomes: readonly Outcome[], { compare, figures, show, abo
         `that any of equal pairs is called different is below ${SIGNIFICANT}. With a corrected p of ${SIGNIFICANT} or more a pair is not ` +
         `distinguishable; ${distinct === 0 ? "no pair is" : `${distinct} of ${pairs.length} pairs are`} distinguishable.`,
     },
-    makeTable("comparisons", title, columns, tests),
+    sweepTable("comparisons", "Pairs, with p before and after the correction", tests, [
+      ["first", ({ one }) => one.label],
+      ["second", ({ other }) => other.label],
+      ...figures.map(figureColumn),
+      ["p", ({ p }) => p, showP],
+      ["p, corrected", ({ adjusted }) => adjusted, showP],
+      ["the first is", ({ standing }) => standing],
+    ]),
   ];
 }
 
@@ -237,18 +232,13 @@ function trials(cells: readonly FinishedCell[], { of, show, name }: Measure, { o
   const [what, file] = objective === "lm" ? ["losses", "texts.csv"] : ["predictions", "predictions.csv"];
   return [
     { kind: "heading", level: 2, text: "Every run" },
-    makeTable(
-      "runs",
-      "Every run",
-      [
-        column("run", ({ trial }) => trial.name),
-        column("rate", ({ options: { lr } }) => lr, showRate),
-        column("seed", ({ options: { seed } }) => seed),
-        column(`validation ${name}`, ({ results: { after } }) => of(after.val), show),
-        column(`test ${name}`, ({ results: { after } }) => of(after.test), show),
-        column(what!, ({ trial }) => ({ href: `trials/${trial.name}/${file}`, text: file! })),
-      ],
-      finishedTrials(cells),
-    ),
+    sweepTable("runs", `Runs, with their ${what}`, finishedTrials(cells), [
+      ["run", ({ trial }) => trial.name],
+      ["rate", ({ options: { lr } }) => lr, showRate],
+      ["seed", ({ options: { seed } }) => seed],
+      [`validation ${name}`, ({ results: { after } }) => of(after.val), show],
+      [`test ${name}`, ({ results: { after } }) => of(after.test), show],
+      [what!, ({ trial }) => ({ href: `trials/${trial.name}/${file}`, text: file! })],
+    ]),
   ];
 }
