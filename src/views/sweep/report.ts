@@ -5,7 +5,6 @@ import type { LoadedDataset } from "../../data/datasets.ts";
 import { findLeaks } from "../../data/duplicates.ts";
 import type { TrainingData } from "../../data/texts.ts";
 import { count, percent, showLoss } from "../../format.ts";
-import { LM_METRICS_COLUMNS, METRICS_COLUMNS, toCsv } from "../../io/csv.ts";
 import { comparePairs, SIGNIFICANT } from "../../statistics.ts";
 import { showRate } from "../../sweep/grid.ts";
 import { bitsInterval, chooseMeasure, type Measure } from "../../sweep/measure.ts";
@@ -22,11 +21,12 @@ import { publishedAccuracy } from "../../sweep/published.ts";
 import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
 import { isUnequal } from "../../train/class-weights.ts";
 import type { Block, Figure } from "../blocks.ts";
+import { tableToCsv } from "../csv.ts";
 import { blockFiles } from "../files.ts";
 import { toHtml } from "../html.tsx";
 import { toMarkdown } from "../markdown.ts";
-import { lmMetricsRow, metricsRow } from "../run-tables.ts";
-import { details } from "./best-run.ts";
+import { runBlocks } from "../run.ts";
+import { metricsTable } from "../run-tables.ts";
 import { aboutLeaks, aboutPublished, method } from "./method.ts";
 import { grids, rates } from "./rates.ts";
 import { type SweepColumn, sweepTable } from "./table.ts";
@@ -46,10 +46,7 @@ export async function writeReport(
   const blocks = reportBlocks(cells, data, about);
   const markdown = toMarkdown(blocks);
   const finished = finishedTrials(cells);
-  const metrics = (some: readonly TrialRecord[]) =>
-    data.objective === "lm"
-      ? toCsv(LM_METRICS_COLUMNS, some.map(lmMetricsRow))
-      : toCsv(METRICS_COLUMNS, some.map(metricsRow));
+  const metrics = (some: readonly TrialRecord[]) => tableToCsv(metricsTable(some));
   const files: [path: string, content: string][] = [
     ...blockFiles(blocks),
     ["metrics.csv", metrics(finished)],
@@ -80,9 +77,15 @@ export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData,
     ...grids(outcomes, measure),
     ...rates(outcomes),
     losses(compared),
-    ...(best && data.objective === "classification" ? details(best) : []),
+    ...(best && data.objective === "classification" ? bestRun(best) : []),
     ...trials(cells, measure, data),
   ];
+}
+
+/** The first seed of the best setting. */
+function bestRun({ label, trials: [first] }: Outcome): Block[] {
+  const text = `The best run: ${label}, seed ${first!.options.seed}`;
+  return [{ kind: "heading", level: 2, text }, ...runBlocks(first!)];
 }
 
 /** The main figure. */
