@@ -1,5 +1,6 @@
 /** What several parts of the page are made of. */
 import type { ComponentChildren, RefObject } from "preact";
+import { useLayoutEffect } from "preact/hooks";
 
 export { Bar } from "../../../views/verdict.tsx";
 
@@ -7,7 +8,7 @@ export { Bar } from "../../../views/verdict.tsx";
 export function ScrollArea({ label, kind = "", area, children }: ScrollAreaProps) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it
-    <section ref={area} class={`scroll ${kind}`.trim()} tabIndex={0} aria-label={label}>
+    <section ref={area ?? null} class={`scroll ${kind}`.trim()} tabIndex={0} aria-label={label}>
       {children}
     </section>
   );
@@ -16,7 +17,7 @@ export function ScrollArea({ label, kind = "", area, children }: ScrollAreaProps
 interface ScrollAreaProps {
   label: string;
   kind?: string;
-  area?: RefObject<HTMLElement>;
+  area?: RefObject<HTMLElement | null>;
   children: ComponentChildren;
 }
 
@@ -27,4 +28,15 @@ export function offerFile(content: Blob, name: string): void {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** Moves the focus from a child of `group` that is hidden to the first one that is not; else to `other`. */
+export function useNextFocus(group: RefObject<HTMLElement | null>, other?: RefObject<HTMLElement | null>): void {
+  // An element that is hidden loses the focus at once.
+  const focused = document.activeElement;
+  useLayoutEffect(() => {
+    const all = [...group.current!.children] as HTMLElement[];
+    if (!all.some((one) => one.hidden && one === focused)) return;
+    (all.find((one) => !one.hidden) ?? other?.current)?.focus({ preventScroll: true });
+  });
 }

@@ -127,7 +127,6 @@ function HeatMap({ kind, blocks, changes, mode, scaling, chosen }: HeatMapProps)
               </thead>
               <tbody>
                 {Array.from({ length: blocks }, (_, block) => (
-                  // biome-ignore lint/suspicious/noArrayIndexKey: blocks are counted
                   <tr key={block}>
                     <th scope="row">{block}</th>
                     {parts.map((part) => (
@@ -142,13 +141,14 @@ function HeatMap({ kind, blocks, changes, mode, scaling, chosen }: HeatMapProps)
             {"0\u00a0%"}
             <span>
               {Array.from({ length: SHADES + 1 }, (_, i) => (
-                // biome-ignore lint/suspicious/noArrayIndexKey: shades are counted
                 <i key={i} class={`heat heat${i}`} />
               ))}
             </span>
             {share(most)}
           </p>
-          <Help>Of attention: q, k, v (queries, keys, values) and o (output). Of the MLP: fc and proj. ln: layer norms.</Help>
+          <Help>
+            Of attention: q, k, v (queries, keys, values) and o (output). Of the MLP: fc and proj. ln: layer norms.
+          </Help>
         </>
       )}
       {rest && <Help>Outside the blocks, training moved {rest} of its size.</Help>}
@@ -199,7 +199,6 @@ function Spectra({ adapted, chosen }: { adapted: readonly (Change & { i: number 
         >
           {values.map((value, i) => (
             <rect
-              // biome-ignore lint/suspicious/noArrayIndexKey: the values are sorted
               key={i}
               class={i < used ? "used" : ""}
               x={i + 0.1}
@@ -215,8 +214,8 @@ function Spectra({ adapted, chosen }: { adapted: readonly (Change & { i: number 
           <strong>
             Uses {used} of rank {values.length}:
           </strong>{" "}
-          {used === 1 ? "one singular value holds" : `${used} singular values hold`} {percent(share, 0)} of the sum of the
-          squares of all.
+          {used === 1 ? "one singular value holds" : `${used} singular values hold`} {percent(share, 0)} of the sum of
+          the squares of all.
         </p>
       </div>
     </div>

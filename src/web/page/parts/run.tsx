@@ -1,19 +1,23 @@
 /** The shown run: its progress, its controls, its curves and its numbers. */
-import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
+import { useSignal, useSignalEffect } from "@preact/signals";
 import type { RefObject } from "preact";
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { describeDevice } from "../../../backend/backend.ts";
 import { count, percent, showDuration, showLoss } from "../../../format.ts";
 import { showBytes } from "../../../plan/memory.ts";
 import type { Speed } from "../../../run/live-run.ts";
 import { describeMethod } from "../../../run/record.ts";
+import type { EvaluationRecord } from "../../../train/records.ts";
+import { makeTable } from "../../../views/blocks.ts";
 import { nothingLearned } from "../../../views/comparison.ts";
-import { type ErrorReport, isUnderWay, type PageRun } from "../../protocol.ts";
+import { TableView } from "../../../views/components.tsx";
+import type { ErrorReport, PageRun } from "../../protocol.ts";
 import { runMetric } from "../metric.ts";
 import { goTo, usePart } from "../state/attention.ts";
 import { correct } from "../state/fields.ts";
-import { pause, plotted, resume, runs, shown, speed, stop } from "../state/runs.ts";
+import { pause, resume, shown, speed, stop } from "../state/runs.ts";
 import { runTitle } from "../words.ts";
+import { useNextFocus } from "./common.tsx";
 import { ErrorPlace, type Remedy, remedies } from "./error.tsx";
 
 export function RunCard() {
@@ -21,7 +25,8 @@ export function RunCard() {
   const card = usePart<HTMLElement>("training");
   useSignalEffect(() => {
     const { state, record } = shown.value ?? {};
-    document.title = state === "training" ? `${Math.floor((100 * record!.step) / record!.steps)} % – Lowrank` : "Lowrank";
+    document.title =
+      state === "training" ? `${Math.floor((100 * record!.step) / record!.steps)} % – Lowrank` : "Lowrank";
   });
   // Of neither is there a training.
   const isPlanned = run?.state === "loaded" || run?.state === "waiting";
@@ -64,14 +69,9 @@ export function RunCard() {
 }
 
 /** The buttons that apply. */
-function Controls({ run, card }: { run: PageRun; card: RefObject<HTMLElement> }) {
+function Controls({ run, card }: { run: PageRun; card: RefObject<HTMLElement | null> }) {
   const buttons = useRef<HTMLDivElement>(null);
-  // The focus moves from a button that is gone to one that is there.
-  useLayoutEffect(() => {
-    const all = [...buttons.current!.children] as HTMLElement[];
-    if (!all.some((button) => button.hidden && button === document.activeElement)) return;
-    (all.find((button) => !button.hidden) ?? card.current!).focus({ preventScroll: true });
-  });
+  useNextFocus(buttons, card);
   const isTraining = run.state === "training";
   return (
     <div id="controls" class="row" ref={buttons}>
@@ -221,4 +221,78 @@ const NAMED_CLASSES = 6;
 function loadedFigures({ model, record: { trainable, labels, objective } }: PageRun): Figure[] {
   const classes: Figure = ["Classes", labels.length > NAMED_CLASSES ? count(labels.length) : labels.join(", ")];
   return [["Trained parameters", count(trainable)], ...(objective === "lm" ? [] : [classes]), ["Base model", model]];
+}
+
+function Curves({ run }: { run: PageRun }) {
+  const smooth = useSignal(false);
+  const metric = runMetric(run.record);
+  return (
+    <>
+      <div id="charts" class="charts">
+        <label class="line">
+          <input
+            type="checkbox"
+            checked={smooth.value}
+            onInput={(e) => {
+              smooth.value = e.currentTarget.checked;
+            }}
+          />
+          Smooth the training curves: exponential moving average, 0.6
+        </label>
+      </div>
+      <p id="metric-help" class="help">
+        {metric.help}
+      </p>
+    </>
+  );
+}
+
+function Evaluations({ run: { record } }: { run: PageRun }) {
+  return (
+    <details id="curve-table">
+      <summary>Evaluation table</summary>
+      <TableView table={evaluationTable(record)} />
+    </details>
+  );
+}
+
+function evaluationTable({ objective, unequal, options, evaluations }: PageRun["record"]) {
+  const { title, show, of } = runMetric({ objective });
+  const metric = title.toLowerCase();
+  const column = (
+    title: string,
+    value: (row: EvaluationRecord) => number | undefined,
+    format: (value: number) => string,
+  ) => ({
+    title,
+    key: null,
+    value,
+    format,
+  });
+  return makeTable(
+    "evaluations",
+    `Evaluations of ${describeMethod(options)}`,
+    [
+      column(
+        "Epoch",
+        ({ epoch }) => epoch,
+        (epoch) => epoch.toFixed(2),
+      ),
+      column(objective === "lm" ? "Blocks" : "Examples", ({ examples }) => examples, count),
+      column("Training loss", ({ train }) => train?.loss, showLoss),
+      column("Validation loss", ({ val }) => val.loss, showLoss),
+      column(`Training ${metric}`, ({ train }) => train && of(train), show),
+      column(`Validation ${metric}`, ({ val }) => of(val), show),
+      ...(unequal
+        ? [
+            column(
+              "Validation macro F1",
+              ({ val }) => val.macroF1,
+              (share) => percent(share),
+            ),
+          ]
+        : []),
+    ],
+    evaluations,
+  );
 }
