@@ -44,21 +44,23 @@ export function resume(id: string, device?: DeviceName): Promise<string> {
 }
 
 /** Stores the runs of a comparison, and begins the first. */
-export async function compare(settings: PageSettings): Promise<string> {
-  const methods = methodSettings(settings, (await fetchModel(settings.model)).config);
-  const comparison = newId();
-  const begun = Date.now();
-  const ids: string[] = [];
-  for (const [i, method] of methods.entries()) {
-    const { options, ...materials } = await openSettings(method);
-    const run: PageRun = { ...(await newRun(method, materials, options)), state: "waiting", comparison };
-    run.record.created = begun + i;
-    await keepFiles(run);
-    await keepRun(run);
-    ids.push(run.id);
-  }
-  emit({ type: "runs" });
-  return resume(ids[0]!);
+export function compare(settings: PageSettings): Promise<string> {
+  return begin(async () => {
+    const methods = methodSettings(settings, (await fetchModel(settings.model)).config);
+    const comparison = newId();
+    const begun = Date.now();
+    const opened: Opened[] = [];
+    for (const [i, method] of methods.entries()) {
+      const { options, ...materials } = await openSettings(method);
+      const run: PageRun = { ...(await newRun(method, materials, options)), state: "waiting", comparison };
+      run.record.created = begun + i;
+      await keepFiles(run);
+      await keepRun(run);
+      opened.push({ run, materials });
+    }
+    emit({ type: "runs" });
+    return opened[0]!;
+  });
 }
 
 /** Begins what `open` gives, and then the runs that follow in its comparison; resolves when the first has begun. */
