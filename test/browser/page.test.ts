@@ -428,7 +428,7 @@ test("an adapter gives the same predictions in the page, in Node, and loaded int
   await event.saveAs(alone);
   const opened = await openPage(context, pathToFileURL(alone).href);
   await opened.page.fill("#message", "see you at lunch, friend");
-  const label = (await opened.page.textContent("#verdict .label"))!;
+  const label = (await opened.page.textContent("#verdict .predicted"))!;
   assert.ok(before!.includes(label), `${label}, ${before} in the page`);
   assert.equal(opened.faults, []);
 
