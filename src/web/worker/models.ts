@@ -2,6 +2,7 @@
 import type { Backend } from "../../backend/backend.ts";
 import { ConfigError, DeviceError } from "../../errors.ts";
 import { Classifier } from "../../infer/classifier.ts";
+import type { Influences } from "../../infer/influence.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import type { Adapter } from "../../io/peft.ts";
 import { givenTextColumn } from "../../run/files.ts";
@@ -10,6 +11,7 @@ import {
   type LabelReport,
   type LabelRequest,
   type PageRun,
+  type Verdict,
   type WriteReport,
   type WriteRequest,
 } from "../protocol.ts";
@@ -23,7 +25,7 @@ import { readRun, runFolder } from "./store.ts";
 import { Tester, type Trained } from "./tester.ts";
 import type { Writer } from "./writer.ts";
 
-export const tester = new Tester();
+const tester = new Tester();
 export const learned = new Learned();
 let writer: Writer | undefined;
 /** The adapter that was loaded last. */
@@ -51,7 +53,7 @@ async function useDevice<T>(device: Backend, work: () => Promise<T>): Promise<T>
 const adapterName = ({ id, record }: PageRun) => `${id} ${record.seconds}`;
 
 /** The trained parameters of a run: from memory while it trains, else from its files. */
-export async function latestTrained(id: string): Promise<Trained> {
+async function latestTrained(id: string): Promise<Trained> {
   const training = machine.group?.of(id);
   const isTraining = training !== undefined && isUnderWay(training.run);
   const run = isTraining ? training.run : await readRun(id);
@@ -74,12 +76,25 @@ export async function latestTrained(id: string): Promise<Trained> {
   return { ...parts, meta, tensors: latest };
 }
 
+async function withTrained<T>(id: string, work: (trained: Trained) => Promise<T>): Promise<T> {
+  const trained = await latestTrained(id);
+  return useDevice(trained.device, () => work(trained));
+}
+
+export const classify = (id: string, text: string): Promise<Verdict> =>
+  withTrained(id, (trained) => tester.classify(trained, text));
+
+/** The influence of each word; null if a run needs the device. */
+export const influences = async (id: string, text: string): Promise<Influences | null> =>
+  machine.isIdle ? withTrained(id, (trained) => tester.influences(trained, text)) : null;
+
 /** Accuracy of a scaled model on the test set; null if a run needs the device, or another measurement was begun. */
 export async function accuracyAt(id: string, scale: number): Promise<number | null> {
   const signal = machine.use("measuring");
   try {
     signal.throwIfAborted();
-    return await learned.accuracyAt(await latestTrained(id), await readRun(id), scale, signal);
+    const run = await readRun(id);
+    return await withTrained(id, (trained) => learned.accuracyAt(trained, run, scale, signal));
   } catch (error) {
     if (signal.aborted) return null;
     throw error;
@@ -108,7 +123,6 @@ const EMIT_EVERY = 200;
 /** Labels a table. The code is loaded at the first call. */
 export async function label(id: string, source: File | string, request: LabelRequest): Promise<LabelReport> {
   const signal = machine.use("labelling");
-  const trained = await latestTrained(id);
   const likelyTextColumn = await givenTextColumn(runFolder(id));
   const { labelSource } = await import("./label.ts");
   let emitted = 0;
@@ -117,7 +131,7 @@ export async function label(id: string, source: File | string, request: LabelReq
     emitted = performance.now();
     emit({ type: "labelled", rows, total });
   };
-  return useDevice(trained.device, async () => {
+  return withTrained(id, async (trained) => {
     // A classifier of its own, because the tester's follows what the visitor looks at.
     const classifier = await Classifier.of(trained, trained.model, trained.device);
     const labelling = labelSource(classifier, source, { ...request, likelyTextColumn, signal, onProgress });

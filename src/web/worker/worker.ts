@@ -15,7 +15,7 @@ import { reportError } from "./errors.ts";
 import { load } from "./load.ts";
 import { machine } from "./machine.ts";
 import { fetchData, fetchModel } from "./materials.ts";
-import { accuracyAt, label, latestTrained, tester, write } from "./models.ts";
+import { accuracyAt, classify, influences, label, write } from "./models.ts";
 import { estimate } from "./pace.ts";
 import { compare, resume, start } from "./runs.ts";
 import { addModel, firstRows, forgetModel, listModels, openModel, pick } from "./sources.ts";
@@ -91,8 +91,8 @@ const api: Api = {
   },
   pause: async () => machine.end("paused"),
   stop: async () => machine.end("stopped"),
-  classify: async (id, text) => tester.classify(await latestTrained(id), text),
-  influences: async (id, text) => (machine.isIdle ? tester.influences(await latestTrained(id), text) : null),
+  classify,
+  influences,
   accuracyAt,
   label,
   stopLabelling: async () => machine.stop("labelling"),
