@@ -3,13 +3,21 @@ import { type Signal, useSignal } from "@preact/signals";
 import type { Ref } from "preact";
 import { useEffect } from "preact/hooks";
 import { TARGETS } from "../../../config.ts";
-import { describeRange, type NumberRange } from "../../../number-range.ts";
+import { describeRange, isWithin, type NumberRange } from "../../../number-range.ts";
 import { FIELD_HELP } from "../field-help.ts";
 import { type Field, TARGET_NAMES } from "../field-list.ts";
 import { usePart } from "../state/attention.ts";
 import { type Choice, objective, takeFiles } from "../state/data.ts";
 import { isOver } from "../state/drops.ts";
-import { enter, fieldState, readNumber, visible } from "../state/fields.ts";
+import { enter, fieldState, visible } from "../state/fields.ts";
+
+/** The attributes of a field whose text a signal holds. */
+export const bound = (text: Signal<string>) => ({
+  value: text.value,
+  onInput: ({ currentTarget }: { currentTarget: { value: string } }) => {
+    text.value = currentTarget.value;
+  },
+});
 
 /** A label, and a "?" that toggles an explanation below it. `id`: the field that it labels; none: a group of fields. */
 export function Label({ id, label, why }: { id?: string; label: string; why?: string | undefined }) {
@@ -46,29 +54,27 @@ interface TextFieldProps {
   why?: string | undefined;
   /** A few words below the field: a unit, or what a special value means. */
   help?: string | undefined;
-  text: string;
-  change: (text: string) => void;
+  hidden?: boolean;
   field?: Ref<HTMLInputElement>;
 }
 
-/** `range` is that of a number; `wrong` says what is wrong, if anything is. */
-function TextField(props: TextFieldProps & { range?: NumberRange; wrong: string | false }) {
-  const { id, label, why, help, text, change, field, range, wrong } = props;
-  const number = range && {
-    ...{ type: "number" as const, inputMode: range.whole ? ("numeric" as const) : ("decimal" as const) },
-    ...{ required: true, min: range.min, max: range.max, step: range.whole ? 1 : "any" },
-  };
+/** `wrong` says what is wrong with the text; false: nothing. `number` has the attributes of an input of numbers. */
+function TextField(
+  props: TextFieldProps & { text: string; onText: (text: string) => void; wrong: string | false; number?: object },
+) {
+  const { id, label, why, help, hidden = false, field = null, text, onText, wrong, number } = props;
   return (
-    <div class="field">
+    <div class="field" hidden={hidden}>
       <Label id={id} label={label} why={why} />
       <input
         id={id}
-        {...(number ?? { type: "text" as const })}
-        ref={field ?? null}
+        ref={field}
+        type="text"
+        {...number}
         value={text}
         aria-invalid={wrong !== false}
         aria-describedby={help === undefined ? `${id}-error` : `${id}-help ${id}-error`}
-        onInput={({ currentTarget }) => change(currentTarget.value)}
+        onInput={({ currentTarget }) => onText(currentTarget.value)}
       />
       {help !== undefined && (
         <p id={`${id}-help`} class="help">
@@ -82,10 +88,30 @@ function TextField(props: TextFieldProps & { range?: NumberRange; wrong: string 
   );
 }
 
-/** A number input that shows its valid range when its text is invalid. */
-export function NumberField({ range, ...props }: TextFieldProps & { range: NumberRange }) {
-  const isWrong = readNumber(props.text, range) === undefined;
-  return <TextField {...props} range={range} wrong={isWrong && `Enter ${describeRange(range)}.`} />;
+const toNumber = (text: string) => (text === "" ? Number.NaN : Number(text));
+
+/** A number input that shows its valid range when its value is invalid. `onValue` receives NaN for no number. */
+export function NumberField(props: TextFieldProps & NumberRange & { value: number; onValue: (value: number) => void }) {
+  const { min, max, whole, above, value, onValue, ...field } = props;
+  const range = { min, ...(max === undefined ? {} : { max }), ...(whole && { whole }), ...(above && { above }) };
+  const typed = useSignal("");
+  // The typed text stays while it says the value: "1.0" may become "1.05".
+  const isTyped = Object.is(toNumber(typed.value), value);
+  return (
+    <TextField
+      {...field}
+      text={isTyped ? typed.value : String(value)}
+      onText={(text) => {
+        typed.value = text;
+        onValue(toNumber(text));
+      }}
+      wrong={!isWithin(value, range) && `Enter ${describeRange(range)}.`}
+      number={{
+        ...{ type: "number", inputMode: whole ? "numeric" : "decimal", step: whole ? 1 : "any" },
+        ...{ required: true, min, max },
+      }}
+    />
+  );
 }
 
 /** The name of a data set or a model of the hub; `take` receives it when the button is pressed, or Enter. */
@@ -109,10 +135,7 @@ export function HubField(props: {
           placeholder={placeholder}
           spellcheck={false}
           list={list}
-          value={name.value}
-          onInput={({ currentTarget }) => {
-            name.value = currentTarget.value;
-          }}
+          {...bound(name)}
           onKeyDown={({ key }) => key === "Enter" && take()}
         />
       </label>
@@ -133,7 +156,7 @@ export function FileField(props: {
   choice: Choice;
 }) {
   const { id, label, help, accept, multiple, choice } = props;
-  const field = usePart<HTMLInputElement>("data", "nearest");
+  const field = usePart<HTMLInputElement>("data", true);
   const files = choice.files.value;
   // The browser's own words in the field name the files that were dropped, or kept since the last visit, too.
   useEffect(() => {
@@ -172,21 +195,14 @@ const ENCODINGS: Readonly<Record<string, string>> = {
 };
 
 export function EncodingField({ id, label, choice }: { id: string; label: string; choice: Choice }) {
-  const field = usePart<HTMLSelectElement>("encoding", "nearest");
+  const field = usePart<HTMLSelectElement>("encoding", true);
   return (
     <details>
       <summary>Encoding</summary>
       <label for={id} class="hidden">
         {label}
       </label>
-      <select
-        id={id}
-        ref={field}
-        value={choice.encoding.value}
-        onInput={({ currentTarget }) => {
-          choice.encoding.value = currentTarget.value;
-        }}
-      >
+      <select id={id} ref={field} {...bound(choice.encoding)}>
         {Object.entries(ENCODINGS).map(([value, title]) => (
           <option key={value} value={value}>
             {title}
@@ -197,24 +213,27 @@ export function EncodingField({ id, label, choice }: { id: string; label: string
   );
 }
 
-/** Radio buttons of which one is chosen. */
-export function Choices(props: {
+/** Radio buttons of which one is chosen. `label`: that of the group; none: that of the card. */
+export function Choices<T extends string>(props: {
   name: string;
   kind: "tabs" | "choice";
-  /** Of the group; none: that of the card. */
   label?: string;
-  options: Readonly<Record<string, string>>;
-  chosen: string;
-  choose: (value: string) => void;
+  options: Readonly<Record<T, string>>;
+  chosen: Signal<T>;
 }) {
-  const { name, kind, label, options, chosen, choose } = props;
+  const { name, kind, label, options, chosen } = props;
   const title = label === undefined ? { "aria-labelledby": "data-title" } : { "aria-label": label };
   return (
     <div class={kind} role="radiogroup" {...title}>
-      {Object.entries(options).map(([value, text]) => (
+      {(Object.keys(options) as T[]).map((value) => (
         <label key={value}>
-          <input type="radio" name={name} value={value} checked={value === chosen} onInput={() => choose(value)} />
-          {text}
+          <input
+            {...{ type: "radio" as const, name, value, checked: value === chosen.value }}
+            onInput={() => {
+              chosen.value = value;
+            }}
+          />
+          {options[value]}
         </label>
       ))}
     </div>
@@ -235,24 +254,23 @@ export function SettingFields({ id, fields }: { id: string; fields: readonly Fie
 
 function SettingField({ field }: { field: Field }) {
   const { key, label, help, kind, number, choices = [] } = field;
-  const element = usePart<HTMLInputElement & HTMLSelectElement & HTMLFieldSetElement>(`field-${key}`, "nearest");
+  const element = usePart<HTMLInputElement & HTMLSelectElement & HTMLFieldSetElement>(`field-${key}`, true);
   const { shown, isInvalid } = fieldState(field);
   const id = `field-${key}`;
   const why = FIELD_HELP[key];
-  const text = {
-    id,
-    label,
-    why,
-    help,
-    field: element,
-    text: String(shown),
-    change: (text: string) => enter(field, text),
-  };
+  const words = { id, label, why, help, field: element };
   switch (kind) {
     case "number":
-      return <NumberField {...text} range={number!} />;
+      return <NumberField {...words} {...number!} value={shown as number} onValue={(value) => enter(field, value)} />;
     case "layers":
-      return <TextField {...text} wrong={isInvalid && "Enter block numbers or ranges, counted from 0"} />;
+      return (
+        <TextField
+          {...words}
+          text={String(shown)}
+          onText={(text) => enter(field, text)}
+          wrong={isInvalid && "Enter block numbers or ranges, counted from 0"}
+        />
+      );
     case "choice":
       return (
         <div class={key === "mode" ? "field wide" : "field"}>

@@ -1,6 +1,6 @@
 /** Where the page takes the visitor after a press: the part is scrolled to, and has the focus if it can have it. */
-import { signal, useSignalEffect } from "@preact/signals";
-import { useRef } from "preact/hooks";
+import { signal, useComputed } from "@preact/signals";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 type Part =
   | ("training" | "try" | "write" | "runs" | "start" | "data" | "data-error" | "encoding" | "add-class")
@@ -13,19 +13,20 @@ export function goTo(part: Part): void {
   wanted.value = part;
 }
 
-/** The ref of a part's element. `nearest`: the page is not scrolled where the part is in sight. */
-export function usePart<E extends HTMLElement>(part: Part, block: "start" | "nearest" = "start") {
+/** The ref of a part's element. `isSmall`: it is scrolled to only as far as needed; a card, to where it begins. */
+export function usePart<E extends HTMLElement>(part: Part, isSmall = false) {
   const element = useRef<E>(null);
-  useSignalEffect(() => {
-    if (wanted.value !== part || !element.current) return;
+  const isWanted = useComputed(() => wanted.value === part).value;
+  // After each render: a part may be shown only after it is wanted.
+  useLayoutEffect(() => {
+    if (!isWanted || !element.current || element.current.hidden) return;
     wanted.value = null;
-    // After the page is drawn: what took the visitor here may also show the part.
-    setTimeout(() => {
-      const around = element.current?.closest("details");
-      if (around) around.open = true;
-      element.current?.focus({ preventScroll: true });
-      element.current?.scrollIntoView({ block });
-    });
+    const around = element.current.closest("details");
+    if (around) around.open = true;
+    element.current.focus({ preventScroll: true });
+    const { top } = element.current.getBoundingClientRect();
+    if (isSmall) element.current.scrollIntoView({ block: "nearest" });
+    else if (top < 0 || top > innerHeight / 2) element.current.scrollIntoView({ block: "start" });
   });
   return element;
 }

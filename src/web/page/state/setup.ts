@@ -4,7 +4,7 @@ import type { ErrorReport, PageSettings, RunEstimate } from "../../protocol.ts";
 import { OF_DATA } from "../field-list.ts";
 import { ask } from "./ask.ts";
 import { failureReport } from "./client.ts";
-import { dataChange, dataSettings, hasData, report, restoreData, showFailure, showReport } from "./data.ts";
+import { dataChange, dataSettings, hasData, restoreData, showFailure, showReport } from "./data.ts";
 import { fieldSettings, isValid, restoreFields, values } from "./fields.ts";
 import { adapter, beginModel, model } from "./model.ts";
 import { isTraining, startRun } from "./runs.ts";
@@ -54,7 +54,6 @@ export const canStart = computed(() => estimate.value !== null && !isTraining.va
 effect(() => {
   void dataChange.value;
   isRead.value = false;
-  if (!hasData.value) report.value = null;
   if (askedData.value === null) return;
   const read = () => {
     const all = settings.peek()!;
