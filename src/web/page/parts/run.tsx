@@ -1,5 +1,5 @@
 /** The shown run: its progress, its controls, its curves and its numbers. */
-import { useSignal, useSignalEffect } from "@preact/signals";
+import { useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useRef } from "preact/hooks";
 import { describeDevice } from "../../../backend/backend.ts";
@@ -21,11 +21,6 @@ import { ErrorPlace, type Remedy, remedies } from "./error.tsx";
 export function RunCard() {
   const run = shown.value;
   const card = usePart<HTMLElement>("training");
-  useSignalEffect(() => {
-    const { state, record } = shown.value ?? {};
-    document.title =
-      state === "training" ? `${Math.floor((100 * record!.step) / record!.steps)} % – Lowrank` : "Lowrank";
-  });
   // Of neither is there a training.
   const isPlanned = run?.state === "loaded" || run?.state === "waiting";
   return (
