@@ -14,7 +14,7 @@ export function renderBlocks(blocks: readonly Block[], width?: number): string {
     .flatMap((block): string | string[] => {
       if (block.kind === "figure") return [];
       if (block.kind === "details") return renderBlocks(block.blocks, width);
-      if (block.kind === "table") return [wrapLines(brief(block.caption), width), renderTable(block, width)];
+      if (block.kind === "table") return [wrapLines(`${brief(block.caption)}:`, width), renderTable(block, width)];
       return wrapLines(`${block.kind === "note" ? "note: " : ""}${printable(block.text)}`, width);
     })
     .join("\n");
