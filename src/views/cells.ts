@@ -13,7 +13,7 @@ export function brief(text: string): string {
   const line = printable(
     text
       .slice(0, 2 * LONGEST)
-      .replaceAll(/\s+/g, " ")
+      .replaceAll(/[^\S\u00a0]+/g, " ")
       .trim(),
   );
   return line.length > LONGEST ? `${line.slice(0, LONGEST - 1).replace(/[\ud800-\udbff]$/, "")}…` : line;

@@ -83,7 +83,6 @@ export function TableView({ table }: { table: Table }) {
         </thead>
         <tbody>
           {table.rows.map((row, r) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: rows have no other name
             <tr key={r}>
               {columns.map(({ column, i, isNumeric }, place) =>
                 place === 0 ? (
