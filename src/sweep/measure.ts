@@ -2,7 +2,7 @@
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
-import { count, percent } from "../format.ts";
+import { count, percent, showPerplexity } from "../format.ts";
 import {
   bootstrap,
   bootstrapP,
@@ -107,13 +107,12 @@ export function bitsInterval(trials: readonly TrialRecord[]): Interval {
 }
 
 function perplexityOn({ of, loss: { length } }: TextLosses): Measure {
-  const show = (value: number) => value.toPrecision(4);
   const perplexity = (trials: readonly TrialRecord[], rows: Uint32Array) => meanRatio(trials, perplexityRatio, rows);
   return {
     name: "perplexity",
     most: Infinity,
     of: (evaluation) => evaluation.perplexity!,
-    show,
+    show: showPerplexity,
     interval: (trials) => percentiles95(bootstrap(length, SAMPLES.interval, (rows) => perplexity(trials, rows))),
     compare: (first, second) => {
       const differences = bootstrap(length, SAMPLES.p, (rows) => perplexity(first, rows) - perplexity(second, rows));
@@ -122,7 +121,14 @@ function perplexityOn({ of, loss: { length } }: TextLosses): Measure {
       const figures = [{ value, ...percentiles95(differences) }];
       return { figures, p: bootstrapP(differences), firstIsBetter: value < 0 };
     },
-    figures: [{ title: "First minus second", key: "first minus second", interval: true, format: show }],
+    figures: [
+      {
+        title: "First minus second",
+        key: "first minus second",
+        interval: true,
+        format: (value) => value.toPrecision(3),
+      },
+    ],
     about: {
       intervals:
         `Perplexity and bits per byte are means over the seeds. Their 95 % intervals are percentiles of the bootstrap: ` +

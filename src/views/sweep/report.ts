@@ -5,7 +5,6 @@ import type { LoadedDataset } from "../../data/datasets.ts";
 import { findLeaks } from "../../data/duplicates.ts";
 import type { TrainingData } from "../../data/texts.ts";
 import { count, percent, showLoss } from "../../format.ts";
-import { LM_METRICS_COLUMNS, METRICS_COLUMNS, toCsv } from "../../io/csv.ts";
 import { comparePairs, SIGNIFICANT } from "../../statistics.ts";
 import { showRate } from "../../sweep/grid.ts";
 import { bitsInterval, chooseMeasure, type Measure } from "../../sweep/measure.ts";
@@ -23,11 +22,12 @@ import { publishedAccuracy } from "../../sweep/published.ts";
 import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
 import { isUnequal } from "../../train/class-weights.ts";
 import { type Block, type Figure, makeTable } from "../blocks.ts";
+import { tableToCsv } from "../csv.ts";
 import { blockFiles } from "../files.ts";
 import { toHtml } from "../html.tsx";
 import { toMarkdown } from "../markdown.ts";
 import { resultBlocks } from "../run.ts";
-import { lmMetricsRow, metricsRow } from "../run-tables.ts";
+import { metricsTable } from "../run-tables.ts";
 import { aboutLeaks, aboutPublished, method } from "./method.ts";
 import { grids, rates } from "./rates.ts";
 
@@ -46,10 +46,7 @@ export async function writeReport(
   const blocks = reportBlocks(cells, data, about);
   const markdown = toMarkdown(blocks);
   const finished = finishedTrials(cells);
-  const metrics = (some: readonly TrialRecord[]) =>
-    data.objective === "lm"
-      ? toCsv(LM_METRICS_COLUMNS, some.map(lmMetricsRow))
-      : toCsv(METRICS_COLUMNS, some.map(metricsRow));
+  const metrics = (some: readonly TrialRecord[]) => tableToCsv(metricsTable(some));
   const files: [path: string, content: string][] = [
     ...blockFiles(blocks),
     ["metrics.csv", metrics(finished)],
@@ -162,31 +159,21 @@ const BITS = {
 /** Where they apply: macro F1 for unequal classes, the accuracy without leaks, published figures. */
 function accuracyColumns(outcomes: readonly Outcome[], data: LoadedDataset, leaks: Uint32Array) {
   const leaked = new Set(leaks);
-  const isClean = (_: unknown, row: number) => !leaked.has(row);
-  const columns: [isShown: boolean, title: string, key: string, value: (outcome: Outcome) => number | undefined][] = [
-    [
-      isUnequal(data),
-      "Macro F1",
-      "macro F1",
-      ({ trials }) => mean(trials.map(({ results }) => results.after.test.macroF1!)),
-    ],
-    [
-      leaked.size > 0,
-      "Test accuracy, no copies",
-      "test accuracy, no copies",
-      ({ trials }) =>
-        leaked.size < data.test.size
-          ? mean(trials.map(({ results }) => mean(results.test!.verdicts.filter(isClean))))
-          : undefined,
-    ],
-    [
-      outcomes.some((outcome) => publishedAccuracy(outcome, data) !== undefined),
-      "Published",
-      "published",
-      (outcome) => publishedAccuracy(outcome, data),
-    ],
-  ];
-  return columns.flatMap(([isShown, title, key, value]) => (isShown ? [{ title, key, format: percent, value }] : []));
+  const accuracyOnClean = ({ results }: TrialRecord) =>
+    mean(results.test!.verdicts.filter((_, row) => !leaked.has(row)));
+  const column = (title: string, key: string, value: (outcome: Outcome) => number | undefined) => {
+    return { title, key, format: percent, value };
+  };
+  const anyPublished = outcomes.some((outcome) => publishedAccuracy(outcome, data) !== undefined);
+  return [
+    isUnequal(data) &&
+      column("Macro F1", "macro F1", ({ trials }) => mean(trials.map(({ results }) => results.after.test.macroF1!))),
+    leaked.size > 0 &&
+      column("Test accuracy, no copies", "test accuracy, no copies", ({ trials }) =>
+        leaked.size < data.test.size ? mean(trials.map(accuracyOnClean)) : undefined,
+      ),
+    anyPublished && column("Published", "published", (outcome) => publishedAccuracy(outcome, data)),
+  ].filter((one) => one !== false);
 }
 
 /** All methods in pairs; of a single method, the best setting against each other one. */
@@ -275,8 +262,8 @@ function trials(cells: readonly FinishedCell[], { of, show, name }: Measure, { o
         },
         { title: `Test ${name}`, key: `test ${name}`, format: show, value: ({ results }) => of(results.after.test) },
         {
-          title: capital(what),
-          key: what,
+          title: "File",
+          key: what!,
           value: ({ trial }) => ({ href: `trials/${trial.name}/${file}`, text: file! }),
         },
       ],
