@@ -46,12 +46,11 @@ function gridBlocks(
   range: Interval,
 ): Block[] {
   const title = `Test ${name} over rank and alpha${at}`;
-  const caption = `${title}, with 95 % intervals`;
   return [
-    { kind: "heading", level: 2, text: title },
+    { kind: "heading", level: 2, text: `Rank and alpha${at}` },
     makeTable<number>(
       file,
-      caption,
+      `Test ${name}, with 95 % intervals`,
       [
         { title: "Rank", key: "rank", value: (rank) => rank },
         ...alphas.map((alpha) => ({
@@ -64,7 +63,7 @@ function gridBlocks(
     {
       kind: "figure",
       name: file,
-      caption,
+      caption: `${title}, with 95 % intervals`,
       chart: {
         kind: "heat-map",
         title,
