@@ -26,7 +26,7 @@ import { tableToCsv } from "../csv.ts";
 import { blockFiles } from "../files.ts";
 import { toHtml } from "../html.tsx";
 import { toMarkdown } from "../markdown.ts";
-import { resultBlocks } from "../run.ts";
+import { runBlocks } from "../run.ts";
 import { metricsTable } from "../run-tables.ts";
 import { aboutLeaks, aboutPublished, method } from "./method.ts";
 import { grids, rates } from "./rates.ts";
@@ -219,9 +219,10 @@ function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: 
   ];
 }
 
+/** The first seed of the best setting. */
 function bestRun({ label, trials: [first] }: Outcome): Block[] {
   const text = `The best run: ${label}, seed ${first!.options.seed}`;
-  return [{ kind: "heading", level: 2, text }, ...resultBlocks(first!)];
+  return [{ kind: "heading", level: 2, text }, ...runBlocks(first!)];
 }
 
 function losses(outcomes: readonly Outcome[]): Figure {

@@ -14,7 +14,8 @@ export function renderBlocks(blocks: readonly Block[], width?: number, rows?: nu
     .flatMap((block): string | string[] => {
       if (block.kind === "figure") return [];
       if (block.kind === "details") return renderBlocks(block.blocks, width, ROWS);
-      if (block.kind === "table") return [wrapLines(brief(block.caption), width), renderTable(block, width, rows)];
+      if (block.kind === "table")
+        return [wrapLines(`${brief(block.caption)}:`, width), renderTable(block, width, rows)];
       return wrapLines(`${block.kind === "note" ? "note: " : ""}${printable(block.text)}`, width);
     })
     .join("\n");
