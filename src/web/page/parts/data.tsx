@@ -18,7 +18,7 @@ import { Texts, TextsView } from "./texts.tsx";
 const OBJECTIVES = { classification: "Sort messages", lm: "Write text" };
 
 export function DataCard() {
-  const place = usePart<HTMLDivElement>("data-error", true);
+  const place = usePart<HTMLDivElement>("data-error", "nearest");
   useEffect(acceptDrops, []);
   const [error, read] = [dataError.value, report.value];
   return (

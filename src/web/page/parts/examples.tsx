@@ -3,7 +3,7 @@ import { goTo, usePart } from "../state/attention.ts";
 import { addClass, changeClass, classes, examplesHelp, removeClass } from "../state/examples.ts";
 
 export function Examples() {
-  const add = usePart<HTMLButtonElement>("add-class", true);
+  const add = usePart<HTMLButtonElement>("add-class", "nearest");
   return (
     <div id="examples">
       <div class="classes">
@@ -32,7 +32,7 @@ export function Examples() {
 }
 
 function ClassField({ i, name, text, isSpare }: { i: number; name: string; text: string; isSpare: boolean }) {
-  const field = usePart<HTMLInputElement>(`class-${i}`, true);
+  const field = usePart<HTMLInputElement>(`class-${i}`, "nearest");
   return (
     <div class="class">
       <label for={`class-${i}`}>Class {i + 1}</label>

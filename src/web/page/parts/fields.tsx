@@ -3,13 +3,13 @@ import { type Signal, useSignal } from "@preact/signals";
 import type { Ref } from "preact";
 import { useEffect } from "preact/hooks";
 import { TARGETS } from "../../../config.ts";
-import { describeRange, isWithin, type NumberRange } from "../../../number-range.ts";
+import { describeRange, type NumberRange } from "../../../number-range.ts";
 import { FIELD_HELP } from "../field-help.ts";
 import { type Field, TARGET_NAMES } from "../field-list.ts";
 import { usePart } from "../state/attention.ts";
 import { type Choice, objective, takeFiles } from "../state/data.ts";
 import { isOver } from "../state/drops.ts";
-import { enter, fieldState, visible } from "../state/fields.ts";
+import { enter, fieldState, readNumber, visible } from "../state/fields.ts";
 
 /** The attributes of a field whose text a signal holds. */
 export const bound = (text: Signal<string>) => ({
@@ -54,27 +54,29 @@ interface TextFieldProps {
   why?: string | undefined;
   /** A few words below the field: a unit, or what a special value means. */
   help?: string | undefined;
-  hidden?: boolean;
+  text: string;
+  change: (text: string) => void;
   field?: Ref<HTMLInputElement>;
 }
 
-/** `wrong` says what is wrong with the text; false: nothing. `number` has the attributes of an input of numbers. */
-function TextField(
-  props: TextFieldProps & { text: string; onText: (text: string) => void; wrong: string | false; number?: object },
-) {
-  const { id, label, why, help, hidden = false, field = null, text, onText, wrong, number } = props;
+/** `wrong` says what is wrong with the text; false: nothing. `range` is that of a number. */
+function TextField(props: TextFieldProps & { range?: NumberRange; wrong: string | false }) {
+  const { id, label, why, help, text, change, field = null, range, wrong } = props;
+  const number = range && {
+    ...{ type: "number" as const, inputMode: range.whole ? ("numeric" as const) : ("decimal" as const) },
+    ...{ required: true, min: range.min, max: range.max, step: range.whole ? 1 : "any" },
+  };
   return (
-    <div class="field" hidden={hidden}>
+    <div class="field">
       <Label id={id} label={label} why={why} />
       <input
         id={id}
         ref={field}
-        type="text"
-        {...number}
+        {...(number ?? { type: "text" as const })}
         value={text}
         aria-invalid={wrong !== false}
         aria-describedby={help === undefined ? `${id}-error` : `${id}-help ${id}-error`}
-        onInput={({ currentTarget }) => onText(currentTarget.value)}
+        onInput={({ currentTarget }) => change(currentTarget.value)}
       />
       {help !== undefined && (
         <p id={`${id}-help`} class="help">
@@ -88,30 +90,10 @@ function TextField(
   );
 }
 
-const toNumber = (text: string) => (text === "" ? Number.NaN : Number(text));
-
-/** A number input that shows its valid range when its value is invalid. `onValue` receives NaN for no number. */
-export function NumberField(props: TextFieldProps & NumberRange & { value: number; onValue: (value: number) => void }) {
-  const { min, max, whole, above, value, onValue, ...field } = props;
-  const range = { min, ...(max === undefined ? {} : { max }), ...(whole && { whole }), ...(above && { above }) };
-  const typed = useSignal("");
-  // The typed text stays while it says the value: "1.0" may become "1.05".
-  const isTyped = Object.is(toNumber(typed.value), value);
-  return (
-    <TextField
-      {...field}
-      text={isTyped ? typed.value : String(value)}
-      onText={(text) => {
-        typed.value = text;
-        onValue(toNumber(text));
-      }}
-      wrong={!isWithin(value, range) && `Enter ${describeRange(range)}.`}
-      number={{
-        ...{ type: "number", inputMode: whole ? "numeric" : "decimal", step: whole ? 1 : "any" },
-        ...{ required: true, min, max },
-      }}
-    />
-  );
+/** A number input that shows its valid range when its text is invalid. */
+export function NumberField({ range, ...props }: TextFieldProps & { range: NumberRange }) {
+  const isWrong = readNumber(props.text, range) === undefined;
+  return <TextField {...props} range={range} wrong={isWrong && `Enter ${describeRange(range)}.`} />;
 }
 
 /** The name of a data set or a model of the hub; `take` receives it when the button is pressed, or Enter. */
@@ -156,7 +138,7 @@ export function FileField(props: {
   choice: Choice;
 }) {
   const { id, label, help, accept, multiple, choice } = props;
-  const field = usePart<HTMLInputElement>("data", true);
+  const field = usePart<HTMLInputElement>("data", "nearest");
   const files = choice.files.value;
   // The browser's own words in the field name the files that were dropped, or kept since the last visit, too.
   useEffect(() => {
@@ -195,7 +177,7 @@ const ENCODINGS: Readonly<Record<string, string>> = {
 };
 
 export function EncodingField({ id, label, choice }: { id: string; label: string; choice: Choice }) {
-  const field = usePart<HTMLSelectElement>("encoding", true);
+  const field = usePart<HTMLSelectElement>("encoding", "nearest");
   return (
     <details>
       <summary>Encoding</summary>
@@ -254,22 +236,18 @@ export function SettingFields({ id, fields }: { id: string; fields: readonly Fie
 
 function SettingField({ field }: { field: Field }) {
   const { key, label, help, kind, number, choices = [] } = field;
-  const element = usePart<HTMLInputElement & HTMLSelectElement & HTMLFieldSetElement>(`field-${key}`, true);
+  const element = usePart<HTMLInputElement & HTMLSelectElement & HTMLFieldSetElement>(`field-${key}`, "nearest");
   const { shown, isInvalid } = fieldState(field);
   const id = `field-${key}`;
   const why = FIELD_HELP[key];
-  const words = { id, label, why, help, field: element };
+  const text = { id, label, why, help, field: element, text: String(shown) };
+  const change = (text: string) => enter(field, text);
   switch (kind) {
     case "number":
-      return <NumberField {...words} {...number!} value={shown as number} onValue={(value) => enter(field, value)} />;
+      return <NumberField {...text} change={change} range={number!} />;
     case "layers":
       return (
-        <TextField
-          {...words}
-          text={String(shown)}
-          onText={(text) => enter(field, text)}
-          wrong={isInvalid && "Enter block numbers or ranges, counted from 0"}
-        />
+        <TextField {...text} change={change} wrong={isInvalid && "Enter block numbers or ranges, counted from 0"} />
       );
     case "choice":
       return (

@@ -13,20 +13,20 @@ export function goTo(part: Part): void {
   wanted.value = part;
 }
 
-/** The ref of a part's element. `isSmall`: it is scrolled to only as far as needed; a card, to where it begins. */
-export function usePart<E extends HTMLElement>(part: Part, isSmall = false) {
+/** The ref of a part's element. `nearest`: the page is not scrolled where the part is in sight. */
+export function usePart<E extends HTMLElement>(part: Part, block: "start" | "nearest" = "start") {
   const element = useRef<E>(null);
   const isWanted = useComputed(() => wanted.value === part).value;
   // After each render: a part may be shown only after it is wanted.
   useLayoutEffect(() => {
-    if (!isWanted || !element.current || element.current.hidden) return;
+    const { current } = element;
+    if (!isWanted || !current || current.hidden) return;
     wanted.value = null;
-    const around = element.current.closest("details");
+    const around = current.closest("details");
     if (around) around.open = true;
-    element.current.focus({ preventScroll: true });
-    const { top } = element.current.getBoundingClientRect();
-    if (isSmall) element.current.scrollIntoView({ block: "nearest" });
-    else if (top < 0 || top > innerHeight / 2) element.current.scrollIntoView({ block: "start" });
+    current.focus({ preventScroll: true });
+    const { top } = current.getBoundingClientRect();
+    if (block === "nearest" || top < 0 || top > innerHeight / 2) current.scrollIntoView({ block });
   });
   return element;
 }

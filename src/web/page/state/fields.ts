@@ -1,7 +1,7 @@
 /** The settings of a run, as the form has them: the defaults, and what was entered into fields. */
 import { batch, computed, signal } from "@preact/signals";
 import { TARGETS } from "../../../config.ts";
-import { isWithin } from "../../../number-range.ts";
+import { isWithin, type NumberRange } from "../../../number-range.ts";
 import { type RunSettings, readSetting } from "../../../run/settings.ts";
 import { defaultRate, defaultsFor, type TrainOptions } from "../../../train/options.ts";
 import type { PageSettings } from "../../protocol.ts";
@@ -11,8 +11,8 @@ import { goTo } from "./attention.ts";
 import { objective, trainRows } from "./data.ts";
 import { adapter } from "./model.ts";
 
-/** What a field shows: a number or NaN, a text, a choice, a tick, or the ticks of a list. */
-type Shown = number | string | boolean | readonly string[];
+/** What a field shows: a text, a choice, a tick, or the ticks of a list. */
+type Shown = string | boolean | readonly string[];
 
 interface Entry {
   shown: Shown;
@@ -71,22 +71,27 @@ export const fieldSettings = computed((): Partial<PageSettings> => {
 /** What a field shows, and whether that is invalid. */
 export function fieldState(field: Field): { shown: Shown; isInvalid: boolean } {
   const entry = entries.value[field.key];
-  // An entered choice may not be offered any more.
+  // A text stays as it is typed: "1.0" may become "1.05". A choice may not be offered any more.
   if (entry && !field.choices) return entry;
   return { shown: show(field, values.value[field.key]), isInvalid: false };
 }
 
 function show({ kind }: Field, value: unknown): Shown {
-  if (kind === "number") return Number(value);
   if (kind === "check") return value === true;
   return kind === "targets" ? String(value).split(",") : String(value ?? "");
+}
+
+/** The number of a text; undefined: it is none in that range. */
+export function readNumber(text: string, range: NumberRange): number | undefined {
+  const number = text === "" ? Number.NaN : Number(text);
+  return isWithin(number, range) ? number : undefined;
 }
 
 /** The value of what a field shows; undefined: it is invalid. */
 function read({ key, kind, number }: Field, shown: Shown): unknown {
   switch (kind) {
     case "number":
-      return isWithin(shown, number!) ? shown : undefined;
+      return readNumber(shown as string, number!);
     case "targets": {
       const chosen = TARGETS.filter((target) => (shown as readonly string[]).includes(target));
       return chosen.length > 0 ? chosen : undefined;
