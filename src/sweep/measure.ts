@@ -2,7 +2,7 @@
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
-import { percent } from "../format.ts";
+import { count, percent, showPerplexity } from "../format.ts";
 import {
   bootstrap,
   bootstrapP,
@@ -28,7 +28,7 @@ export interface Measure {
   /** Compares two cells. */
   compare(first: readonly TrialRecord[], second: readonly TrialRecord[]): Comparison;
   /** The columns of `Comparison.figures`. */
-  figures: string[];
+  figures: readonly { title: string; key: string; interval?: true; format(value: number): string }[];
   /** How intervals and comparisons are made, in sentences. */
   about: { intervals: string; comparisons: string };
 }
@@ -63,7 +63,11 @@ function accuracyOn({ test }: LoadedDataset): Measure {
       const test = mcnemar(majorityVerdicts(first), majorityVerdicts(second));
       return { ...test, figures: [test.onlyFirst, test.onlySecond, test.undecided] };
     },
-    figures: ["only the first correct", "only the second correct", "undecided"],
+    figures: [
+      { title: "Only the first correct", key: "only the first correct", format: count },
+      { title: "Only the second correct", key: "only the second correct", format: count },
+      { title: "Undecided", key: "undecided", format: count },
+    ],
     about: {
       intervals:
         `Accuracies are means over the seeds. Their 95 % intervals are Wilson's for ${test.size} test rows, of which one is ` +
@@ -103,13 +107,12 @@ export function bitsInterval(trials: readonly TrialRecord[]): Interval {
 }
 
 function perplexityOn({ of, loss: { length } }: TextLosses): Measure {
-  const show = (value: number) => value.toPrecision(4);
   const perplexity = (trials: readonly TrialRecord[], rows: Uint32Array) => meanRatio(trials, perplexityRatio, rows);
   return {
     name: "perplexity",
     most: Infinity,
     of: (evaluation) => evaluation.perplexity!,
-    show,
+    show: showPerplexity,
     interval: (trials) => percentiles95(bootstrap(length, SAMPLES.interval, (rows) => perplexity(trials, rows))),
     compare: (first, second) => {
       const differences = bootstrap(length, SAMPLES.p, (rows) => perplexity(first, rows) - perplexity(second, rows));
@@ -118,7 +121,14 @@ function perplexityOn({ of, loss: { length } }: TextLosses): Measure {
       const figures = [{ value, ...percentiles95(differences) }];
       return { figures, p: bootstrapP(differences), firstIsBetter: value < 0 };
     },
-    figures: ["first minus second"],
+    figures: [
+      {
+        title: "First minus second",
+        key: "first minus second",
+        interval: true,
+        format: (value) => value.toPrecision(3),
+      },
+    ],
     about: {
       intervals:
         `Perplexity and bits per byte are means over the seeds. Their 95 % intervals are percentiles of the bootstrap: ` +

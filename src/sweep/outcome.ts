@@ -73,6 +73,9 @@ export function listOutcomes(cells: readonly FinishedCell[], measure: Measure): 
   });
 }
 
+/** The mean over the seeds on the test set, with its interval. */
+export const testEstimate = ({ test, interval }: Outcome) => ({ value: test.mean, ...interval });
+
 /** All finished trials, by name. */
 export function finishedTrials(cells: readonly FinishedCell[]): TrialRecord[] {
   const all = cells.flatMap(({ tried, trials }) => [...tried, ...trials]).filter((one) => one !== null);

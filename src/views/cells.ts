@@ -31,8 +31,7 @@ export function cellParts(cell: Cell, { format = String }: Column): { text: stri
   if (typeof cell === "number") return { text: format(cell) };
   if ("href" in cell) return { text: brief(cell.text) };
   if ("tone" in cell) return { text: count(cell.value), more: cell.share === null ? NONE : percent(cell.share) };
-  // A unit is written once: "92.1–96.3 %".
-  const bounds = `${format(cell.low)}–${format(cell.high)}`.replace("\u00a0%–", "–");
+  const bounds = `${format(cell.low)}–${format(cell.high)}`.replaceAll("\u00a0%", "");
   return { text: format(cell.value), more: bounds };
 }
 

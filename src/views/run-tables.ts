@@ -130,7 +130,7 @@ export function confusionMatrix(labels: readonly string[], confusions: readonly 
   const sums = labels.map((_, truth) => labels.reduce((sum, _, predicted) => sum + find(truth, predicted), 0));
   return makeTable<number>(
     "confusion",
-    "Confusion matrix of the test set: a row for each true label, a column for each prediction",
+    "Confusion matrix of the test set: true labels in rows, predictions in columns",
     [
       { title: "True label", key: "truth", value: (truth) => labels[truth] },
       ...labels.map((label, predicted) => ({
@@ -182,7 +182,7 @@ export function classesTable(classes: readonly (ClassResults & { label: string }
 }
 
 /** The run beside the baselines; p is that of McNemar's exact test against the run. */
-export function baselinesTable({ compared }: TestResults): Table {
+export function baselinesTable({ unequal }: Pick<RunRecord, "unequal">, { compared }: TestResults): Table {
   return makeTable<Compared>(
     "baselines",
     "This run and baselines on the test set, with 95 % intervals and McNemar's exact test",
@@ -194,7 +194,7 @@ export function baselinesTable({ compared }: TestResults): Table {
         ...{ title: "Accuracy", key: "accuracy", interval: true, format: percent },
         value: ({ accuracy, interval }) => ({ value: accuracy, ...interval }),
       },
-      { title: "Macro F1", key: "macro_f1", value: ({ macroF1 }) => macroF1, format: percent },
+      { title: unequal ? "Macro F1" : null, key: "macro_f1", value: ({ macroF1 }) => macroF1, format: percent },
       {
         ...{ title: "This run against it", key: null },
         value: (one) => (one.p === null ? null : showOwnStanding(compared[0], one)),
@@ -249,7 +249,7 @@ export function runTables(
       ? [
           confusionPairs(data.labels, test.confusions),
           classesTable(test.classes.map((one, i) => ({ ...one, label: data.labels[i]! }))),
-          baselinesTable(test),
+          baselinesTable(record, test),
         ]
       : []),
     ...(texts ? [textsTable(texts)] : []),

@@ -33,7 +33,7 @@ export function resultBlocks(record: RunRecord): Block[] {
 
 function classifierBlocks(record: RunRecord, test: TestResults): Block[] {
   return [
-    baselinesTable(test),
+    baselinesTable(record, test),
     confusions(record, test),
     classes(record, test),
     mistakes(test),

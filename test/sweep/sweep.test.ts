@@ -471,8 +471,13 @@ test("names in paragraphs, headings and captions of a report are escaped, as in 
     { kind: "heading", level: 1, text: name },
     { kind: "text", text: name },
     { kind: "text", text: "# no heading" },
-    { kind: "figure", name: "f", caption: name, svg: "<svg></svg>" },
-    { kind: "table", name: "t", header: [name], rows: [[name]] },
+    {
+      kind: "figure",
+      name: "f",
+      caption: name,
+      chart: { kind: "bars", title: "f", note: "", names: [], highlight: -1, panels: [] },
+    },
+    { kind: "table", name: "t", caption: name, columns: [{ title: name, key: name }], rows: [[name]] },
   ];
   const escaped = "\\*a\\* \\_b\\_ \\[x\\](y) \\`c\\` \\<img\\> \\$d\\$ \\&amp; e\\\\u001b\\[2J # f";
   const markdown = toMarkdown(blocks);
@@ -490,7 +495,8 @@ test("names in paragraphs, headings and captions of a report are escaped, as in 
 });
 
 test("text in the tables of a report is escaped", () => {
-  const blocks = [{ kind: "table" as const, name: "t", header: ["message"], rows: [["<b>a|b</b>\n& [x](y)"]] }];
+  const columns = [{ title: "message", key: "message" }];
+  const blocks = [{ kind: "table" as const, name: "t", caption: "", columns, rows: [["<b>a|b</b>\n& [x](y)"]] }];
   assert.match(toHtml("t", blocks), /&lt;b&gt;a\|b&lt;\/b&gt;\n&amp;/);
   assert.match(toMarkdown(blocks), /\\<b\\>a\\\|b\\<\/b\\> \\& \\\[x\\\]/);
 });

@@ -4,10 +4,9 @@ import { showLoss } from "../../format.ts";
 import { type Interval, summarize } from "../../statistics.ts";
 import { showRate } from "../../sweep/grid.ts";
 import type { Measure } from "../../sweep/measure.ts";
-import type { Outcome } from "../../sweep/outcome.ts";
+import { type Outcome, testEstimate } from "../../sweep/outcome.ts";
 import { RATES } from "../../sweep/presets.ts";
-import type { Block } from "../blocks.ts";
-import { type SweepColumn, sweepTable } from "./table.ts";
+import { type Block, makeTable } from "../blocks.ts";
 
 /** Rank and alpha at the shared learning rate and at each cell's own, where the sweep has whole grids of them. */
 export function grids(outcomes: readonly Outcome[], measure: Measure): Block[] {
@@ -47,23 +46,24 @@ function gridBlocks(
   range: Interval,
 ): Block[] {
   const title = `Test ${name} over rank and alpha${at}`;
-  const caption = `${title}, with 95 % intervals`;
-  const cellAt = (rank: number, alpha: number) => {
-    const { test, interval } = cells.find((one) => one.rank === rank && one.alpha === alpha)!;
-    return { value: test.mean, ...interval };
-  };
   return [
-    { kind: "heading", level: 2, text: title },
-    sweepTable(file, caption, ranks, [
-      ["rank", (rank) => rank],
-      ...alphas.map(
-        (alpha): SweepColumn<number> => [`alpha ${alpha}`, (rank) => cellAt(rank, alpha), show, "interval"],
-      ),
-    ]),
+    { kind: "heading", level: 2, text: `Rank and alpha${at}` },
+    makeTable<number>(
+      file,
+      `Test ${name}, with 95 % intervals`,
+      [
+        { title: "Rank", key: "rank", value: (rank) => rank },
+        ...alphas.map((alpha) => ({
+          ...({ title: `Alpha ${alpha}`, key: `alpha ${alpha}`, interval: true, format: show } as const),
+          value: (rank: number) => testEstimate(cells.find((one) => one.rank === rank && one.alpha === alpha)!),
+        })),
+      ],
+      ranks,
+    ),
     {
       kind: "figure",
       name: file,
-      caption,
+      caption: `${title}, with 95 % intervals`,
       chart: {
         kind: "heat-map",
         title,
@@ -117,12 +117,20 @@ export function rates(outcomes: readonly Outcome[]): Block[] {
   const title = "Learning rates: validation loss";
   return [
     { kind: "heading", level: 2, text: title },
-    sweepTable("rates", "The first seed's validation loss at each rate", tuned, [
-      ["run", ({ label }) => label],
-      ...all.map((lr): SweepColumn<Outcome> => [showRate(lr), ({ tried }) => lossAt(tried, lr), showLoss]),
-      ["chosen", ({ lr }) => lr, showRate],
-      ["at an end", (outcome) => (isAtEnd(outcome) ? "yes" : "no")],
-    ]),
+    makeTable<Outcome>(
+      "rates",
+      "The first seed's validation loss at each rate",
+      [
+        { title: "Run", key: "run", value: ({ label }) => label },
+        ...all.map((lr) => ({
+          ...{ title: showRate(lr), key: showRate(lr), format: showLoss },
+          value: ({ tried }: Outcome) => lossAt(tried, lr),
+        })),
+        { title: "Chosen", key: "chosen", format: showRate, value: ({ lr }) => lr },
+        { title: "At an end", key: "at an end", value: (outcome) => (isAtEnd(outcome) ? "yes" : "no") },
+      ],
+      tuned,
+    ),
     ...notes.map((text): Block => ({ kind: "text", text })),
   ];
 }

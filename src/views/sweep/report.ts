@@ -16,11 +16,12 @@ import {
   listOutcomes,
   mean,
   type Outcome,
+  testEstimate,
 } from "../../sweep/outcome.ts";
 import { publishedAccuracy } from "../../sweep/published.ts";
 import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
 import { isUnequal } from "../../train/class-weights.ts";
-import type { Block, Figure } from "../blocks.ts";
+import { type Block, type Figure, makeTable } from "../blocks.ts";
 import { tableToCsv } from "../csv.ts";
 import { blockFiles } from "../files.ts";
 import { toHtml } from "../html.tsx";
@@ -29,7 +30,6 @@ import { runBlocks } from "../run.ts";
 import { metricsTable } from "../run-tables.ts";
 import { aboutLeaks, aboutPublished, method } from "./method.ts";
 import { grids, rates } from "./rates.ts";
-import { type SweepColumn, sweepTable } from "./table.ts";
 
 const TITLE = "LoRA on GPT-2: sweep report";
 
@@ -77,15 +77,9 @@ export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData,
     ...grids(outcomes, measure),
     ...rates(outcomes),
     losses(compared),
-    ...(best && data.objective === "classification" ? bestRun(best) : []),
+    ...(best ? bestRun(best) : []),
     ...trials(cells, measure, data),
   ];
-}
-
-/** The first seed of the best setting. */
-function bestRun({ label, trials: [first] }: Outcome): Block[] {
-  const text = `The best run: ${label}, seed ${first!.options.seed}`;
-  return [{ kind: "heading", level: 2, text }, ...runBlocks(first!)];
 }
 
 /** The main figure. */
@@ -115,23 +109,34 @@ function settings(
   leaks: Uint32Array,
 ): Block[] {
   const digits = (value: number) => value.toPrecision(3);
+  const more = data.objective === "lm" ? [BITS] : accuracyColumns(outcomes, data, leaks);
   return [
     { kind: "heading", level: 2, text: "Every setting" },
-    sweepTable("settings", `Settings, with the mean ${name} of their seeds and its 95 % interval`, outcomes, [
-      ["run", ({ label }) => label],
-      ["rate", ({ lr }) => lr, showRate],
-      ["seeds", ({ trials }) => trials.length],
-      ["validation loss", ({ loss }) => loss, showLoss],
-      [`validation ${name}`, ({ val }) => val.mean, show],
-      [`test ${name}`, ({ test, interval }) => ({ value: test.mean, ...interval }), show, "interval"],
-      ["sd", ({ test }) => (test.n > 1 ? test.sd : null), show],
-      ...(data.objective === "lm" ? [BITS] : accuracyColumns(outcomes, data, leaks)),
-      ["trainable", ({ trials: [first] }) => first!.trainable, count],
-      ["GFLOP a batch", ({ trials: [first] }) => first!.flops / 1e9, digits],
-      ["seconds", ({ seconds }) => seconds, (value) => value.toFixed(1)],
-      ["memory MB", ({ trials: [first] }) => first!.memory / 1e6, digits],
-      ["saved MB", ({ trials: [first] }) => first!.saved / 1e6, digits],
-    ]),
+    makeTable<Outcome>(
+      "settings",
+      `Settings, with the mean ${name} of their seeds and its 95 % interval`,
+      [
+        { title: "Run", key: "run", value: ({ label }) => label },
+        { title: "Rate", key: "rate", format: showRate, value: ({ lr }) => lr },
+        { title: "Seeds", key: "seeds", value: ({ trials }) => trials.length },
+        { title: "Validation loss", key: "validation loss", format: showLoss, value: ({ loss }) => loss },
+        { title: `Validation ${name}`, key: `validation ${name}`, format: show, value: ({ val }) => val.mean },
+        { title: `Test ${name}`, key: `test ${name}`, interval: true, format: show, value: testEstimate },
+        { title: "sd", key: "sd", format: show, value: ({ test }) => (test.n > 1 ? test.sd : null) },
+        ...more,
+        { title: "Trainable", key: "trainable", format: count, value: ({ trials: [first] }) => first!.trainable },
+        {
+          title: "GFLOP a batch",
+          key: "GFLOP a batch",
+          format: digits,
+          value: ({ trials: [first] }) => first!.flops / 1e9,
+        },
+        { title: "Seconds", key: "seconds", format: (value) => value.toFixed(1), value: ({ seconds }) => seconds },
+        { title: "Memory MB", key: "memory MB", format: digits, value: ({ trials: [first] }) => first!.memory / 1e6 },
+        { title: "Saved MB", key: "saved MB", format: digits, value: ({ trials: [first] }) => first!.saved / 1e6 },
+      ],
+      outcomes,
+    ),
     {
       kind: "text",
       text:
@@ -141,37 +146,38 @@ function settings(
   ];
 }
 
-const BITS: SweepColumn<Outcome> = [
-  "bits per byte",
-  ({ trials }) => {
+const BITS = {
+  title: "Bits per byte",
+  key: "bits per byte",
+  interval: true as const,
+  format: (value: number) => value.toPrecision(4),
+  value: ({ trials }: Outcome) => {
     return { value: mean(trials.map(({ results }) => results.after.test.bitsPerByte!)), ...bitsInterval(trials) };
   },
-  (value) => value.toPrecision(4),
-  "interval",
-];
+};
 
 /** Where they apply: macro F1 for unequal classes, the accuracy without leaks, published figures. */
-function accuracyColumns(
-  outcomes: readonly Outcome[],
-  data: LoadedDataset,
-  leaks: Uint32Array,
-): SweepColumn<Outcome>[] {
+function accuracyColumns(outcomes: readonly Outcome[], data: LoadedDataset, leaks: Uint32Array) {
   const leaked = new Set(leaks);
   const accuracyOnClean = ({ results }: TrialRecord) =>
     mean(results.test!.verdicts.filter((_, row) => !leaked.has(row)));
-  const f1 = ({ results }: TrialRecord) => results.after.test.macroF1!;
-  const published = (outcome: Outcome) => publishedAccuracy(outcome, data);
-  const onClean = ({ trials }: Outcome) => (leaked.size < data.test.size ? mean(trials.map(accuracyOnClean)) : null);
-  const columns: [isShown: boolean, ...column: SweepColumn<Outcome>][] = [
-    [isUnequal(data), "macro F1", ({ trials }) => mean(trials.map(f1)), percent],
-    [leaked.size > 0, "test accuracy, no copies", onClean, percent],
-    [outcomes.some((outcome) => published(outcome) !== undefined), "published", published, percent],
-  ];
-  return columns.flatMap(([isShown, ...column]) => (isShown ? [column] : []));
+  const column = (title: string, key: string, value: (outcome: Outcome) => number | undefined) => {
+    return { title, key, format: percent, value };
+  };
+  const anyPublished = outcomes.some((outcome) => publishedAccuracy(outcome, data) !== undefined);
+  return [
+    isUnequal(data) &&
+      column("Macro F1", "macro F1", ({ trials }) => mean(trials.map(({ results }) => results.after.test.macroF1!))),
+    leaked.size > 0 &&
+      column("Test accuracy, no copies", "test accuracy, no copies", ({ trials }) =>
+        leaked.size < data.test.size ? mean(trials.map(accuracyOnClean)) : undefined,
+      ),
+    anyPublished && column("Published", "published", (outcome) => publishedAccuracy(outcome, data)),
+  ].filter((one) => one !== false);
 }
 
 /** All methods in pairs; of a single method, the best setting against each other one. */
-function comparisons(outcomes: readonly Outcome[], { compare, figures, show, about }: Measure): Block[] {
+function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: Measure): Block[] {
   const methods = bestPerMode(outcomes);
   const [best] = methods;
   const pairs =
@@ -187,11 +193,7 @@ function comparisons(outcomes: readonly Outcome[], { compare, figures, show, abo
       : `The best setting, with the lowest validation loss, is ${best!.label}. It is compared with each other setting`;
   const distinct = tests.filter(({ adjusted }) => adjusted < SIGNIFICANT).length;
   const showP = (p: number) => p.toPrecision(2);
-  /** Counts, or values with intervals. */
-  const figureColumn = (title: string, i: number): SweepColumn<(typeof tests)[number]> => {
-    const value = ({ figures }: (typeof tests)[number]) => figures[i];
-    return typeof value(tests[0]!) === "number" ? [title, value] : [title, value, show, "interval"];
-  };
+  type Found = (typeof tests)[number];
   return [
     { kind: "heading", level: 2, text: title },
     {
@@ -201,15 +203,26 @@ function comparisons(outcomes: readonly Outcome[], { compare, figures, show, abo
         `that any of equal pairs is called different is below ${SIGNIFICANT}. With a corrected p of ${SIGNIFICANT} or more a pair is not ` +
         `distinguishable; ${distinct === 0 ? "no pair is" : `${distinct} of ${pairs.length} pairs are`} distinguishable.`,
     },
-    sweepTable("comparisons", "Pairs, with p before and after the correction", tests, [
-      ["first", ({ one }) => one.label],
-      ["second", ({ other }) => other.label],
-      ...figures.map(figureColumn),
-      ["p", ({ p }) => p, showP],
-      ["p, corrected", ({ adjusted }) => adjusted, showP],
-      ["the first is", ({ standing }) => standing],
-    ]),
+    makeTable<Found>(
+      "comparisons",
+      "Pairs, with p before and after the correction",
+      [
+        { title: "First", key: "first", value: ({ one }) => one.label },
+        { title: "Second", key: "second", value: ({ other }) => other.label },
+        ...figures.map((figure, i) => ({ ...figure, value: ({ figures }: Found) => figures[i] })),
+        { title: "p", key: "p", format: showP, value: ({ p }) => p },
+        { title: "p, corrected", key: "p, corrected", format: showP, value: ({ adjusted }) => adjusted },
+        { title: "The first is", key: "the first is", value: ({ standing }) => standing },
+      ],
+      tests,
+    ),
   ];
+}
+
+/** The first seed of the best setting. */
+function bestRun({ label, trials: [first] }: Outcome): Block[] {
+  const text = `The best run: ${label}, seed ${first!.options.seed}`;
+  return [{ kind: "heading", level: 2, text }, ...runBlocks(first!)];
 }
 
 function losses(outcomes: readonly Outcome[]): Figure {
@@ -235,13 +248,27 @@ function trials(cells: readonly FinishedCell[], { of, show, name }: Measure, { o
   const [what, file] = objective === "lm" ? ["losses", "texts.csv"] : ["predictions", "predictions.csv"];
   return [
     { kind: "heading", level: 2, text: "Every run" },
-    sweepTable("runs", `Runs, with their ${what}`, finishedTrials(cells), [
-      ["run", ({ trial }) => trial.name],
-      ["rate", ({ options: { lr } }) => lr, showRate],
-      ["seed", ({ options: { seed } }) => seed],
-      [`validation ${name}`, ({ results: { after } }) => of(after.val), show],
-      [`test ${name}`, ({ results: { after } }) => of(after.test), show],
-      [what!, ({ trial }) => ({ href: `trials/${trial.name}/${file}`, text: file! })],
-    ]),
+    makeTable<TrialRecord>(
+      "runs",
+      `Runs, with their ${what}`,
+      [
+        { title: "Run", key: "run", value: ({ trial }) => trial.name },
+        { title: "Rate", key: "rate", format: showRate, value: ({ options: { lr } }) => lr },
+        { title: "Seed", key: "seed", value: ({ options: { seed } }) => seed },
+        {
+          title: `Validation ${name}`,
+          key: `validation ${name}`,
+          format: show,
+          value: ({ results }) => of(results.after.val),
+        },
+        { title: `Test ${name}`, key: `test ${name}`, format: show, value: ({ results }) => of(results.after.test) },
+        {
+          title: "File",
+          key: what!,
+          value: ({ trial }) => ({ href: `trials/${trial.name}/${file}`, text: file! }),
+        },
+      ],
+      finishedTrials(cells),
+    ),
   ];
 }

@@ -10,8 +10,10 @@ export interface Column<Row> {
   digits?: number;
 }
 
-/** Maximum width of a cell, and its minimum width in a narrowed table, in terminal columns. */
+/** Maximum width of a cell, in terminal columns. */
 const LONGEST_CELL = 60;
+/** In a narrow terminal, columns that are wider than this are truncated, and the first one, to not less than that. */
+const WIDE = 32;
 const SHORTEST_CELL = 12;
 
 /** A table of records: see `drawTable`. */
@@ -64,12 +66,12 @@ interface Fitted {
   least: number;
 }
 
-function fitColumn({ header, isNumeric, cells }: ShownColumn): Fitted {
+function fitColumn({ header, isNumeric, cells }: ShownColumn, place: number): Fitted {
   const lines = [header, ...cells].map((cell) => oneLine(cell, LONGEST_CELL));
   const widest = (some: readonly string[]) => some.reduce((most, line) => Math.max(most, stringWidth(line)), 0);
   const wanted = widest(lines);
   const least = Math.max(SHORTEST_CELL, isNumeric ? widest(lines.slice(1)) : 0);
-  return { isNumeric, lines, wanted, least: Math.min(wanted, least) };
+  return { isNumeric, lines, wanted, least: place > 0 && wanted <= WIDE ? wanted : Math.min(wanted, least) };
 }
 
 function drawPart(columns: readonly Fitted[], width: number): string {
