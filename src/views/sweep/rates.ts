@@ -7,6 +7,7 @@ import type { Measure } from "../../sweep/measure.ts";
 import type { Outcome } from "../../sweep/outcome.ts";
 import { RATES } from "../../sweep/presets.ts";
 import { publishedAccuracy } from "../../sweep/published.ts";
+import { chartSvg } from "../charts/svg.tsx";
 import { heatMap } from "../charts/sweep-charts.ts";
 import type { Block } from "../document.ts";
 
@@ -72,10 +73,12 @@ function gridBlocks(
       kind: "figure",
       name,
       caption: `${title}, with 95 % intervals`,
-      svg: heatMap(
-        title,
-        cells.map(({ rank, alpha, test, interval }) => ({ rank, alpha, value: test.mean, interval })),
-        { ...scale, show },
+      svg: chartSvg(
+        heatMap(
+          title,
+          cells.map(({ rank, alpha, test, interval }) => ({ rank, alpha, value: test.mean, interval })),
+          { ...scale, show },
+        ),
       ),
     },
   ];

@@ -20,6 +20,7 @@ import {
 import { publishedAccuracy } from "../../sweep/published.ts";
 import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
 import { isUnequal } from "../../train/class-weights.ts";
+import { chartSvg } from "../charts/svg.tsx";
 import { lossCurves, valueOverSize } from "../charts/sweep-charts.ts";
 import { type Block, blockFiles, toHtml, toMarkdown } from "../document.ts";
 import { lmMetricsRow, metricsRow } from "../run-tables.ts";
@@ -94,11 +95,9 @@ function sizes(outcomes: readonly Outcome[], { name, title, most, show }: Measur
       kind: "figure",
       name: "size",
       caption: `Test ${name} with 95 % intervals over the number of trainable parameters; settings with nearly as many stand side by side`,
-      svg: valueOverSize(`Test ${name} over trainable parameters`, points, {
-        name: `test ${title}`,
-        most,
-        show,
-      }),
+      svg: chartSvg(
+        valueOverSize(`Test ${name} over trainable parameters`, points, { name: `test ${title}`, most, show }),
+      ),
     },
   ];
 }
@@ -243,7 +242,7 @@ function losses(outcomes: readonly Outcome[]): Block[] {
       kind: "figure",
       name: "loss",
       caption: "Validation loss of the best setting of each method, first seed",
-      svg: lossCurves("Validation loss", curves),
+      svg: chartSvg(lossCurves("Validation loss", curves)),
     },
   ];
 }
