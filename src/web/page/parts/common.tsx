@@ -1,24 +1,24 @@
 /** What several parts of the page are made of. */
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, RefObject } from "preact";
+import { useLayoutEffect } from "preact/hooks";
+
+export { Bar } from "../../../views/verdict.tsx";
 
 /** A scrollable region that is focusable, so that the keyboard can scroll it. */
-export function ScrollArea(props: { label: string; kind?: string; children: ComponentChildren }) {
+export function ScrollArea({ label, kind = "", area, children }: ScrollAreaProps) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it
-    <section class={`scroll ${props.kind ?? ""}`.trim()} tabIndex={0} aria-label={props.label}>
-      {props.children}
+    <section ref={area ?? null} class={`scroll ${kind}`.trim()} tabIndex={0} aria-label={label}>
+      {children}
     </section>
   );
 }
 
-/** A bar for a share, hidden from screen readers: the number beside it says the same. */
-export function Bar({ share }: { share: number }) {
-  return (
-    <svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">
-      <rect class="track" width={100} height={1} />
-      <rect width={100 * share} height={1} />
-    </svg>
-  );
+interface ScrollAreaProps {
+  label: string;
+  kind?: string;
+  area?: RefObject<HTMLElement | null>;
+  children: ComponentChildren;
 }
 
 /** Offers a file as a download. */
@@ -28,4 +28,15 @@ export function offerFile(content: Blob, name: string): void {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** Moves the focus from a child of `group` that is hidden to the first one that is not; else to `other`. */
+export function useNextFocus(group: RefObject<HTMLElement | null>, other?: RefObject<HTMLElement | null>): void {
+  // An element that is hidden loses the focus at once.
+  const focused = document.activeElement;
+  useLayoutEffect(() => {
+    const all = [...group.current!.children] as HTMLElement[];
+    if (!all.some((one) => one.hidden && one === focused)) return;
+    (all.find((one) => !one.hidden) ?? other?.current)?.focus({ preventScroll: true });
+  });
 }

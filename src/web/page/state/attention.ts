@@ -1,8 +1,8 @@
 /** Where the page takes the visitor after a press: the part is scrolled to, and has the focus. */
-import { signal, useSignalEffect } from "@preact/signals";
-import { useRef } from "preact/hooks";
+import { signal, useComputed } from "@preact/signals";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
-type Part = "training" | "try" | "runs" | "start";
+type Part = "training" | "try" | "write" | "runs" | "start";
 
 const wanted = signal<Part | null>(null);
 
@@ -13,11 +13,14 @@ export function goTo(part: Part): void {
 /** The ref of a part's element, which must be focusable. */
 export function usePart<E extends HTMLElement>(part: Part) {
   const element = useRef<E>(null);
-  useSignalEffect(() => {
-    if (wanted.value !== part || !element.current) return;
+  const isWanted = useComputed(() => wanted.value === part).value;
+  // After each render: a part may be shown only after it is wanted.
+  useLayoutEffect(() => {
+    if (!isWanted || !element.current || element.current.hidden) return;
     wanted.value = null;
     element.current.focus({ preventScroll: true });
-    element.current.scrollIntoView({ block: "start" });
+    const { top } = element.current.getBoundingClientRect();
+    if (top < 0 || top > innerHeight / 2) element.current.scrollIntoView({ block: "start" });
   });
   return element;
 }
