@@ -9,10 +9,10 @@ import type { Speed } from "../../../run/live-run.ts";
 import { describeMethod } from "../../../run/record.ts";
 import type { EvaluationRecord } from "../../../train/records.ts";
 import { makeTable } from "../../../views/blocks.ts";
-import { nothingLearned } from "../../../views/comparison.ts";
 import { TableView } from "../../../views/components.tsx";
+import { runMetric } from "../../../views/metric.ts";
+import { nothingLearned } from "../../../views/verdicts.ts";
 import type { ErrorReport, PageRun } from "../../protocol.ts";
-import { runMetric } from "../metric.ts";
 import { goTo, usePart } from "../state/attention.ts";
 import { correct } from "../state/fields.ts";
 import { pause, resume, shown, speed, stop } from "../state/runs.ts";
@@ -105,7 +105,7 @@ function runReport(run: PageRun): ErrorReport | null {
 
 /** That a run has learned nothing, with a learning rate to try; null if it has learned something. */
 function warning({ record }: PageRun): ErrorReport | null {
-  const nothing = nothingLearned(record, (name) => name);
+  const nothing = nothingLearned(record);
   if (!nothing) return null;
   const { lr } = record.options;
   return {
