@@ -1,25 +1,9 @@
 /** What several parts of the page are made of. */
-import type { ComponentChildren, RefObject } from "preact";
+import type { RefObject } from "preact";
 import { useLayoutEffect } from "preact/hooks";
 
+export { ScrollArea } from "../../../views/components.tsx";
 export { Bar } from "../../../views/verdict.tsx";
-
-/** A scrollable region that is focusable, so that the keyboard can scroll it. */
-export function ScrollArea({ label, kind = "", area, children }: ScrollAreaProps) {
-  return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it
-    <section ref={area ?? null} class={`scroll ${kind}`.trim()} tabIndex={0} aria-label={label}>
-      {children}
-    </section>
-  );
-}
-
-interface ScrollAreaProps {
-  label: string;
-  kind?: string;
-  area?: RefObject<HTMLElement | null>;
-  children: ComponentChildren;
-}
 
 /** Offers a file as a download. */
 export function offerFile(content: Blob, name: string): void {

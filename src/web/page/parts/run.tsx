@@ -1,17 +1,15 @@
 /** The shown run: its progress, its controls, its curves and its numbers. */
-import { useSignal, useSignalEffect } from "@preact/signals";
+import { useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useRef } from "preact/hooks";
 import { describeDevice } from "../../../backend/backend.ts";
 import { count, percent, showDuration, showLoss } from "../../../format.ts";
 import { showBytes } from "../../../plan/memory.ts";
 import type { Speed } from "../../../run/live-run.ts";
-import { describeMethod } from "../../../run/record.ts";
-import type { EvaluationRecord } from "../../../train/records.ts";
-import { makeTable } from "../../../views/blocks.ts";
 import { TableView } from "../../../views/components.tsx";
 import { runMetric } from "../../../views/metric.ts";
-import { nothingLearned } from "../../../views/verdicts.ts";
+import { evaluationsTable } from "../../../views/run-tables.ts";
+import { headline, nothingLearned } from "../../../views/verdicts.ts";
 import type { ErrorReport, PageRun } from "../../protocol.ts";
 import { goTo, usePart } from "../state/attention.ts";
 import { correct } from "../state/fields.ts";
@@ -23,11 +21,6 @@ import { ErrorPlace, type Remedy, remedies } from "./error.tsx";
 export function RunCard() {
   const run = shown.value;
   const card = usePart<HTMLElement>("training");
-  useSignalEffect(() => {
-    const { state, record } = shown.value ?? {};
-    document.title =
-      state === "training" ? `${Math.floor((100 * record!.step) / record!.steps)} % – Lowrank` : "Lowrank";
-  });
   // Of neither is there a training.
   const isPlanned = run?.state === "loaded" || run?.state === "waiting";
   return (
@@ -162,20 +155,12 @@ function describeStatus({ record, state, error }: PageRun): string {
     case "stopped":
       return `Stopped early.${reached}`;
     case "finished":
-      return `Finished in ${showDuration(record.seconds)}: ${describeResult(record)}.`;
+      return `Finished in ${showDuration(record.seconds)}. ${headline(record)}.`;
     case "failed":
       return `Training failed.${reached}`;
     case "loaded":
       return "An adapter loaded from a file.";
   }
-}
-
-function describeResult(record: PageRun["record"]): string {
-  const [before, after] = [record.results!.before.test, record.results!.after.test];
-  const { show, of } = runMetric(record);
-  if (record.objective === "lm")
-    return `the perplexity on the test set was ${show(of(before))} before and is ${show(of(after))} now`;
-  return `${percent(after.accuracy)} of ${count(after.rows)} test messages correct${record.unequal ? `, macro F1 ${percent(after.macroF1!)}` : ""}`;
 }
 
 type Figure = readonly [term: string, value: string, hint?: string];
@@ -251,48 +236,7 @@ function Evaluations({ run: { record } }: { run: PageRun }) {
   return (
     <details id="curve-table">
       <summary>Evaluation table</summary>
-      <TableView table={evaluationTable(record)} />
+      <TableView table={evaluationsTable(record)} />
     </details>
-  );
-}
-
-function evaluationTable({ objective, unequal, options, evaluations }: PageRun["record"]) {
-  const { title, show, of } = runMetric({ objective });
-  const metric = title.toLowerCase();
-  const column = (
-    title: string,
-    value: (row: EvaluationRecord) => number | undefined,
-    format: (value: number) => string,
-  ) => ({
-    title,
-    key: null,
-    value,
-    format,
-  });
-  return makeTable(
-    "evaluations",
-    `Evaluations of ${describeMethod(options)}`,
-    [
-      column(
-        "Epoch",
-        ({ epoch }) => epoch,
-        (epoch) => epoch.toFixed(2),
-      ),
-      column(objective === "lm" ? "Blocks" : "Examples", ({ examples }) => examples, count),
-      column("Training loss", ({ train }) => train?.loss, showLoss),
-      column("Validation loss", ({ val }) => val.loss, showLoss),
-      column(`Training ${metric}`, ({ train }) => train && of(train), show),
-      column(`Validation ${metric}`, ({ val }) => of(val), show),
-      ...(unequal
-        ? [
-            column(
-              "Validation macro F1",
-              ({ val }) => val.macroF1,
-              (share) => percent(share),
-            ),
-          ]
-        : []),
-    ],
-    evaluations,
   );
 }

@@ -15,7 +15,6 @@ import {
   loadWriter,
   prompt,
   stops,
-  WRITE_KEYS,
   WRITE_RANGES,
   type WriteKey,
   type Written,
@@ -24,7 +23,7 @@ import {
   writeKeys,
   writer,
   writeStatus,
-  writeValues,
+  writeTexts,
 } from "../state/write.ts";
 import { runOrigin } from "../words.ts";
 import { ScrollArea, useNextFocus } from "./common.tsx";
@@ -194,16 +193,15 @@ function More() {
         One prompt per line
       </label>
       <div id="write-fields" class="fields">
-        {WRITE_KEYS.map((key) => (
+        {writeKeys.value.map((key) => (
           <NumberField
             key={key}
             id={`write-${key}`}
             {...WORDS[key]}
-            {...WRITE_RANGES[key]}
-            hidden={!writeKeys.value.includes(key)}
-            value={writeValues.value[key]}
-            onValue={(value) => {
-              writeValues.value = { ...writeValues.value, [key]: value };
+            range={WRITE_RANGES[key]}
+            text={writeTexts.value[key]}
+            change={(text) => {
+              writeTexts.value = { ...writeTexts.value, [key]: text };
             }}
           />
         ))}
