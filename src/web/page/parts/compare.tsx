@@ -81,10 +81,11 @@ function Controls() {
 
   const row = useRef<HTMLDivElement>(null);
   // A button that is hidden leaves the focus to the one in its place.
+  const focused = document.activeElement as HTMLElement | null;
   useLayoutEffect(() => {
-    const focused = document.activeElement as HTMLElement | null;
-    if (focused?.hidden && row.current!.contains(focused))
-      row.current!.querySelector<HTMLElement>("button:not([hidden], :disabled)")?.focus();
+    if (!focused?.hidden || !row.current!.contains(focused)) return;
+    const others = row.current!.querySelectorAll<HTMLElement>("button:not([hidden], :disabled)");
+    [...others].at(-1)?.focus();
   });
   return (
     <div ref={row} class="row">

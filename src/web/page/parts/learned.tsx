@@ -148,7 +148,9 @@ function HeatMap({ kind, blocks, changes, mode, scaling, chosen }: HeatMapProps)
             </span>
             {share(most)}
           </p>
-          <Help>Of attention: q, k, v (queries, keys, values) and o (output). Of the MLP: fc and proj. ln: layer norms.</Help>
+          <Help>
+            Of attention: q, k, v (queries, keys, values) and o (output). Of the MLP: fc and proj. ln: layer norms.
+          </Help>
         </>
       )}
       {rest && <Help>Outside the blocks, training moved {rest} of its size.</Help>}
@@ -215,8 +217,8 @@ function Spectra({ adapted, chosen }: { adapted: readonly (Change & { i: number 
           <strong>
             Uses {used} of rank {values.length}:
           </strong>{" "}
-          {used === 1 ? "one singular value holds" : `${used} singular values hold`} {percent(share, 0)} of the sum of the
-          squares of all.
+          {used === 1 ? "one singular value holds" : `${used} singular values hold`} {percent(share, 0)} of the sum of
+          the squares of all.
         </p>
       </div>
     </div>

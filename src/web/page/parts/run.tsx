@@ -21,7 +21,8 @@ export function RunCard() {
   const card = usePart<HTMLElement>("training");
   useSignalEffect(() => {
     const { state, record } = shown.value ?? {};
-    document.title = state === "training" ? `${Math.floor((100 * record!.step) / record!.steps)} % – Lowrank` : "Lowrank";
+    document.title =
+      state === "training" ? `${Math.floor((100 * record!.step) / record!.steps)} % – Lowrank` : "Lowrank";
   });
   // Of neither is there a training.
   const isPlanned = run?.state === "loaded" || run?.state === "waiting";

@@ -21,7 +21,13 @@ export function Scale({ run }: { run: PageRun }) {
   return results && objective !== "lm" ? <Factor run={run} results={results} /> : null;
 }
 
-function Factor({ run: { id, record }, results }: { run: PageRun; results: NonNullable<PageRun["record"]["results"]> }) {
+function Factor({
+  run: { id, record },
+  results,
+}: {
+  run: PageRun;
+  results: NonNullable<PageRun["record"]["results"]>;
+}) {
   const factor = useSignal(1);
   /** Why a factor has no accuracy. */
   const missing = useSignal<{ factor: number; why: string } | null>(null);

@@ -5,8 +5,8 @@ import type { ErrorReport, PageRun, Takeable, TakeReport } from "../../protocol.
 import { failureReport } from "../state/client.ts";
 import { shown } from "../state/runs.ts";
 import { takeable } from "../state/take.ts";
-import { offerFile, ScrollArea } from "./common.tsx";
 import { worker } from "../state/worker.ts";
+import { offerFile, ScrollArea } from "./common.tsx";
 import { ErrorPlace } from "./error.tsx";
 
 const NAMES = {
@@ -59,11 +59,21 @@ function Ways({ report: { page, adapterBytes, runBytes, usages } }: { report: Ta
         <ul class="downloads">
           {page &&
             ("bytes" in page ? (
-              offer("page", "One HTML file", page.bytes, "Opens with a double click and classifies: no server, no network.")
+              offer(
+                "page",
+                "One HTML file",
+                page.bytes,
+                "Opens with a double click and classifies: no server, no network.",
+              )
             ) : (
               <li>One HTML file: {page.refused}</li>
             ))}
-          {offer("adapter", "Adapter", adapterBytes, `${inPeft ? "In PEFT's format" : "For Lowrank alone"}, with a README.`)}
+          {offer(
+            "adapter",
+            "Adapter",
+            adapterBytes,
+            `${inPeft ? "In PEFT's format" : "For Lowrank alone"}, with a README.`,
+          )}
           {runBytes !== null &&
             offer("run", "All files", runBytes, "The adapter, the settings, and tables of losses and predictions.")}
         </ul>
