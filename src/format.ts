@@ -9,6 +9,10 @@ export const count = (n: number) => n.toLocaleString("en-US");
 /** A cross-entropy: "0.2345" */
 export const showLoss = (value: number) => value.toFixed(4);
 
+/** "58.23", "312.4", "1,355" */
+export const showPerplexity = (value: number) =>
+  value < 1000 ? value.toFixed(value < 100 ? 2 : 1) : count(Math.round(value));
+
 /** "71.4 k", "7.19 M", "124 M" */
 export function compact(n: number): string {
   if (n < 1e4) return count(n);

@@ -13,7 +13,7 @@ export function brief(text: string): string {
   const line = printable(
     text
       .slice(0, 2 * LONGEST)
-      .replaceAll(/\s+/g, " ")
+      .replaceAll(/[^\S\u00a0]+/g, " ")
       .trim(),
   );
   return line.length > LONGEST ? `${line.slice(0, LONGEST - 1).replace(/[\ud800-\udbff]$/, "")}…` : line;
@@ -31,8 +31,7 @@ export function cellParts(cell: Cell, { format = String }: Column): { text: stri
   if (typeof cell === "number") return { text: format(cell) };
   if ("href" in cell) return { text: brief(cell.text) };
   if ("tone" in cell) return { text: count(cell.value), more: cell.share === null ? NONE : percent(cell.share) };
-  // A unit is written once: "92.1–96.3 %".
-  const bounds = `${format(cell.low)}–${format(cell.high)}`.replace("\u00a0%–", "–");
+  const bounds = `${format(cell.low)}–${format(cell.high)}`.replaceAll("\u00a0%", "");
   return { text: format(cell.value), more: bounds };
 }
 

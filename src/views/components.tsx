@@ -1,5 +1,5 @@
 /** Blocks as components: those of the page, of reports in HTML, and of the page of one file. */
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, RefObject } from "preact";
 import { printable } from "../errors.ts";
 import type { Block, Cell, Column, Details, Figure, Note, Table } from "./blocks.ts";
 import { brief, cellParts, isNumeric, shownColumns } from "./cells.ts";
@@ -55,13 +55,20 @@ export function DetailsView({ details, inFile }: { details: Details; inFile?: In
 }
 
 /** A scrollable region that is focusable, so that the keyboard can scroll it. */
-export function ScrollArea(props: { label: string; kind?: string; children: ComponentChildren }) {
+export function ScrollArea({ label, kind = "", area, children }: ScrollAreaProps) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it
-    <section class={`scroll ${props.kind ?? ""}`.trim()} tabIndex={0} aria-label={props.label}>
-      {props.children}
+    <section ref={area ?? null} class={`scroll ${kind}`.trim()} tabIndex={0} aria-label={label}>
+      {children}
     </section>
   );
+}
+
+interface ScrollAreaProps {
+  label: string;
+  kind?: string;
+  area?: RefObject<HTMLElement | null>;
+  children: ComponentChildren;
 }
 
 /** A table in a scrollable region whose class is its name. */
@@ -83,7 +90,6 @@ export function TableView({ table }: { table: Table }) {
         </thead>
         <tbody>
           {table.rows.map((row, r) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: rows have no other name
             <tr key={r}>
               {columns.map(({ column, i, isNumeric }, place) =>
                 place === 0 ? (

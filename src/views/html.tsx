@@ -42,7 +42,7 @@ export function toHtml(title: string, blocks: readonly Block[]): string {
 
 function draw({ chart, caption }: Figure) {
   return (
-    <figure role="img" aria-label={caption}>
+    <figure role="img" aria-label={printable(caption)}>
       <div dangerouslySetInnerHTML={{ __html: chartSvg(chart) }} />
       <figcaption>{printable(caption)}</figcaption>
     </figure>

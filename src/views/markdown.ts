@@ -11,7 +11,7 @@ export function toMarkdown(blocks: readonly Block[]): string {
 function blockToMarkdown(block: Block): string {
   switch (block.kind) {
     case "heading":
-      return `${"#".repeat(block.level)} ${escape(block.text)}`;
+      return `${"#".repeat(block.level)} ${escapeText(block.text)}`;
     case "text":
     case "note":
       return paragraph(block.kind === "note" ? `note: ${block.text}` : block.text);
@@ -25,16 +25,16 @@ function blockToMarkdown(block: Block): string {
 }
 
 /** Escapes text and joins its lines: a line end would end a table cell. */
-function escape(text: string): string {
+function escapeText(text: string): string {
   return printable(text)
     .replaceAll(/\s+/g, " ")
     .replaceAll(/[\\|`*_<>[\]&~$]/g, "\\$&");
 }
 
 /** Markers of lists and headings at the start are escaped. */
-const paragraph = (text: string) => escape(text.trim()).replace(/^(\d*)([-+#=.)])/, "$1\\$2");
+const paragraph = (text: string) => escapeText(text.trim()).replace(/^(\d*)([-+#=.)])/, "$1\\$2");
 
-const link = (text: string, href: string) => `[${escape(text)}](${encodeURI(href)})`;
+const link = (text: string, href: string) => `[${escapeText(text)}](${encodeURI(href)})`;
 
 function tableLines(table: Table): string[] {
   const columns = shownColumns(table);
@@ -43,8 +43,12 @@ function tableLines(table: Table): string[] {
     columns.map(({ column, i }) => {
       const cell = row[i];
       const text = cellLine(cell, column);
-      return typeof cell === "object" && cell !== null && "href" in cell ? link(text, cell.href) : escape(text);
+      return typeof cell === "object" && cell !== null && "href" in cell ? link(text, cell.href) : escapeText(text);
     }),
   );
-  return [line(columns.map(({ title }) => escape(title))), `|${" --- |".repeat(columns.length)}`, ...rows.map(line)];
+  return [
+    line(columns.map(({ title }) => escapeText(title))),
+    `|${" --- |".repeat(columns.length)}`,
+    ...rows.map(line),
+  ];
 }

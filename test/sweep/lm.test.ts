@@ -9,7 +9,7 @@ import { listCells, runnableTrials } from "../../src/sweep/grid.ts";
 import { runTrials } from "../../src/sweep/runner.ts";
 import { type FinishedCell, readCell, type TrialRecord, trialDirectory } from "../../src/sweep/store.ts";
 import { resolveOptions } from "../../src/train/options.ts";
-import { toMarkdown } from "../../src/views/document.ts";
+import { toMarkdown } from "../../src/views/markdown.ts";
 import { reportBlocks, writeReport } from "../../src/views/sweep/report.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";

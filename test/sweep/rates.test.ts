@@ -16,7 +16,7 @@ import { costsIn, divide } from "../../src/sweep/shards.ts";
 import { type FinishedCell, keepError, readCell, type TrialRecord, trialDirectory } from "../../src/sweep/store.ts";
 import { resolveOptions } from "../../src/train/options.ts";
 import { runSpec } from "../../src/train/sizes.ts";
-import { toMarkdown } from "../../src/views/document.ts";
+import { toMarkdown } from "../../src/views/markdown.ts";
 import { reportBlocks, writeReport } from "../../src/views/sweep/report.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";

@@ -1,16 +1,16 @@
 /** The sentences of a sweep's report: data, training, seeds, learning rates, and what limits the results. */
 import type { LoadedDataset } from "../../data/datasets.ts";
 import type { TrainingData } from "../../data/texts.ts";
-import { list } from "../../format.ts";
+import { list, percent } from "../../format.ts";
 import { count } from "../../io/common.ts";
 import { showRate } from "../../sweep/grid.ts";
-import { type Measure, percent } from "../../sweep/measure.ts";
+import type { Measure } from "../../sweep/measure.ts";
 import { finishedTrials, type Outcome } from "../../sweep/outcome.ts";
 import { PUBLISHED_OF, PUBLISHED_ROWS, publishedAccuracy } from "../../sweep/published.ts";
 import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
 import { isUnequal } from "../../train/class-weights.ts";
 import type { TrainOptions } from "../../train/options.ts";
-import type { Block } from "../document.ts";
+import type { Block } from "../blocks.ts";
 
 /** Each value once. */
 const each = (values: readonly unknown[]) => list([...new Set(values.map(String))]);
@@ -105,9 +105,9 @@ export function aboutLeaks(leaks: Uint32Array, data: TrainingData): Block[] {
   const { stats, test } = data;
   return [
     {
-      kind: "text",
+      kind: "note",
       text:
-        `This split leaks: ${leaks.length} of the ${test.size} test messages (${percent(leaks.length / test.size)} %) have a near-duplicate in the ` +
+        `This split leaks: ${leaks.length} of the ${test.size} test messages (${percent(leaks.length / test.size)}) have a near-duplicate in the ` +
         `training or validation set, and ${stats.leaks.val} of the ${stats.val.rows} validation messages have one in the training set. ` +
         "Near-duplicates differ only in numbers, punctuation, white space and case. The test accuracy can therefore overestimate the accuracy " +
         "on new messages; the table of settings also reports it without these messages. --dedupe drops near-duplicates before splitting.",

@@ -1,24 +1,9 @@
 /** What several parts of the page are made of. */
-import type { ComponentChildren, RefObject } from "preact";
+import type { RefObject } from "preact";
+import { useLayoutEffect } from "preact/hooks";
 
+export { ScrollArea } from "../../../views/components.tsx";
 export { Bar } from "../../../views/verdict.tsx";
-
-/** A scrollable region that is focusable, so that the keyboard can scroll it. */
-export function ScrollArea({ label, kind = "", area, children }: ScrollAreaProps) {
-  return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it
-    <section ref={area} class={`scroll ${kind}`.trim()} tabIndex={0} aria-label={label}>
-      {children}
-    </section>
-  );
-}
-
-interface ScrollAreaProps {
-  label: string;
-  kind?: string;
-  area?: RefObject<HTMLElement>;
-  children: ComponentChildren;
-}
 
 /** Offers a file as a download. */
 export function offerFile(content: Blob, name: string): void {
@@ -27,4 +12,15 @@ export function offerFile(content: Blob, name: string): void {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** Moves the focus from a child of `group` that is hidden to the first one that is not; else to `other`. */
+export function useNextFocus(group: RefObject<HTMLElement | null>, other?: RefObject<HTMLElement | null>): void {
+  // An element that is hidden loses the focus at once.
+  const focused = document.activeElement;
+  useLayoutEffect(() => {
+    const all = [...group.current!.children] as HTMLElement[];
+    if (!all.some((one) => one.hidden && one === focused)) return;
+    (all.find((one) => !one.hidden) ?? other?.current)?.focus({ preventScroll: true });
+  });
 }

@@ -1,11 +1,13 @@
 /** Labels the lines of the typed text, or the rows of a table. */
 import { count, percent } from "../../../format.ts";
+import { makeTable } from "../../../views/blocks.ts";
+import { TableView } from "../../../views/components.tsx";
 import { Bar } from "../../../views/verdict.tsx";
 import type { LabelReport } from "../../protocol.ts";
 import { labelAgain, labelling, labelTable, lines } from "../state/label.ts";
 import { message } from "../state/try.ts";
 import { worker } from "../state/worker.ts";
-import { offerFile, ScrollArea } from "./common.tsx";
+import { offerFile } from "./common.tsx";
 import { ErrorPlace, readings } from "./error.tsx";
 
 export function Labels() {
@@ -70,12 +72,13 @@ export function Labels() {
           </select>
         </label>
       )}
-      {report && <Labelled {...report} />}
+      {report && <Labelled report={report} />}
     </>
   );
 }
 
-function Labelled({ rows, labels, preview, file, fileName }: LabelReport) {
+function Labelled({ report }: { report: LabelReport }) {
+  const { rows, labels, file, fileName } = report;
   return (
     <div id="labelled" class="part">
       <ul class="bars" aria-label="Rows by label">
@@ -87,30 +90,7 @@ function Labelled({ rows, labels, preview, file, fileName }: LabelReport) {
           </li>
         ))}
       </ul>
-      <ScrollArea label="Labelled rows" kind="tall messages">
-        <table>
-          <caption>{preview.length < rows ? `The first ${preview.length} rows` : "All rows"}</caption>
-          <thead>
-            <tr>
-              {["Label", "Probability", "Message"].map((title) => (
-                <th key={title} scope="col">
-                  {title}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {preview.map(({ text, label, probability }, i) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: rows have no other name
-              <tr key={i}>
-                <th scope="row">{label}</th>
-                <td>{percent(probability)}</td>
-                <td>{text}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </ScrollArea>
+      <TableView table={previewTable(report)} />
       <div class="row">
         <button type="button" onClick={() => offerFile(file, fileName)}>
           Save as {fileName.split(".").at(-1)!.toUpperCase()}
@@ -120,3 +100,15 @@ function Labelled({ rows, labels, preview, file, fileName }: LabelReport) {
     </div>
   );
 }
+
+const previewTable = ({ rows, preview }: LabelReport) =>
+  makeTable(
+    "messages",
+    preview.length < rows ? `The first ${preview.length} rows` : "All rows",
+    [
+      { title: "Label", key: null, value: ({ label }) => label },
+      { title: "Probability", key: null, value: ({ probability }) => probability, format: (share) => percent(share) },
+      { title: "Message", key: null, value: ({ text }) => text },
+    ],
+    preview,
+  );

@@ -127,7 +127,6 @@ function HeatMap({ kind, blocks, changes, mode, scaling, chosen }: HeatMapProps)
               </thead>
               <tbody>
                 {Array.from({ length: blocks }, (_, block) => (
-                  // biome-ignore lint/suspicious/noArrayIndexKey: blocks are counted
                   <tr key={block}>
                     <th scope="row">{block}</th>
                     {parts.map((part) => (
@@ -142,7 +141,6 @@ function HeatMap({ kind, blocks, changes, mode, scaling, chosen }: HeatMapProps)
             {"0\u00a0%"}
             <span>
               {Array.from({ length: SHADES + 1 }, (_, i) => (
-                // biome-ignore lint/suspicious/noArrayIndexKey: shades are counted
                 <i key={i} class={`heat heat${i}`} />
               ))}
             </span>
@@ -201,7 +199,6 @@ function Spectra({ adapted, chosen }: { adapted: readonly (Change & { i: number 
         >
           {values.map((value, i) => (
             <rect
-              // biome-ignore lint/suspicious/noArrayIndexKey: the values are sorted
               key={i}
               class={i < used ? "used" : ""}
               x={i + 0.1}

@@ -1,29 +1,26 @@
 /** The shown run: its progress, its controls, its curves and its numbers. */
-import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
+import { useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { describeDevice } from "../../../backend/backend.ts";
 import { count, percent, showDuration, showLoss } from "../../../format.ts";
 import { showBytes } from "../../../plan/memory.ts";
 import type { Speed } from "../../../run/live-run.ts";
-import { describeMethod } from "../../../run/record.ts";
-import { nothingLearned } from "../../../views/comparison.ts";
-import { type ErrorReport, isUnderWay, type PageRun } from "../../protocol.ts";
+import { TableView } from "../../../views/components.tsx";
+import { evaluationsTable } from "../../../views/run-tables.ts";
+import { headline, nothingLearned } from "../../../views/verdicts.ts";
+import type { ErrorReport, PageRun } from "../../protocol.ts";
 import { runMetric } from "../metric.ts";
 import { goTo, usePart } from "../state/attention.ts";
 import { correct } from "../state/fields.ts";
-import { pause, plotted, resume, runs, shown, speed, stop } from "../state/runs.ts";
+import { pause, resume, shown, speed, stop } from "../state/runs.ts";
 import { runTitle } from "../words.ts";
+import { useNextFocus } from "./common.tsx";
 import { ErrorPlace, type Remedy, remedies } from "./error.tsx";
 
 export function RunCard() {
   const run = shown.value;
   const card = usePart<HTMLElement>("training");
-  useSignalEffect(() => {
-    const { state, record } = shown.value ?? {};
-    document.title =
-      state === "training" ? `${Math.floor((100 * record!.step) / record!.steps)} % – Lowrank` : "Lowrank";
-  });
   // Of neither is there a training.
   const isPlanned = run?.state === "loaded" || run?.state === "waiting";
   return (
@@ -65,14 +62,9 @@ export function RunCard() {
 }
 
 /** The buttons that apply. */
-function Controls({ run, card }: { run: PageRun; card: RefObject<HTMLElement> }) {
+function Controls({ run, card }: { run: PageRun; card: RefObject<HTMLElement | null> }) {
   const buttons = useRef<HTMLDivElement>(null);
-  // The focus moves from a button that is gone to one that is there.
-  useLayoutEffect(() => {
-    const all = [...buttons.current!.children] as HTMLElement[];
-    if (!all.some((button) => button.hidden && button === document.activeElement)) return;
-    (all.find((button) => !button.hidden) ?? card.current!).focus({ preventScroll: true });
-  });
+  useNextFocus(buttons, card);
   const isTraining = run.state === "training";
   return (
     <div id="controls" class="row" ref={buttons}>
@@ -106,7 +98,7 @@ function runReport(run: PageRun): ErrorReport | null {
 
 /** That a run has learned nothing, with a learning rate to try; null if it has learned something. */
 function warning({ record }: PageRun): ErrorReport | null {
-  const nothing = nothingLearned(record, (name) => name);
+  const nothing = nothingLearned(record);
   if (!nothing) return null;
   const { lr } = record.options;
   return {
@@ -163,20 +155,12 @@ function describeStatus({ record, state, error }: PageRun): string {
     case "stopped":
       return `Stopped early.${reached}`;
     case "finished":
-      return `Finished in ${showDuration(record.seconds)}: ${describeResult(record)}.`;
+      return `Finished in ${showDuration(record.seconds)}. ${headline(record)}.`;
     case "failed":
       return `Training failed.${reached}`;
     case "loaded":
       return "An adapter loaded from a file.";
   }
-}
-
-function describeResult(record: PageRun["record"]): string {
-  const [before, after] = [record.results!.before.test, record.results!.after.test];
-  const { show, of } = runMetric(record);
-  if (record.objective === "lm")
-    return `the perplexity on the test set was ${show(of(before))} before and is ${show(of(after))} now`;
-  return `${percent(after.accuracy)} of ${count(after.rows)} test messages correct${record.unequal ? `, macro F1 ${percent(after.macroF1!)}` : ""}`;
 }
 
 type Figure = readonly [term: string, value: string, hint?: string];
@@ -222,4 +206,37 @@ const NAMED_CLASSES = 6;
 function loadedFigures({ model, record: { trainable, labels, objective } }: PageRun): Figure[] {
   const classes: Figure = ["Classes", labels.length > NAMED_CLASSES ? count(labels.length) : labels.join(", ")];
   return [["Trained parameters", count(trainable)], ...(objective === "lm" ? [] : [classes]), ["Base model", model]];
+}
+
+function Curves({ run }: { run: PageRun }) {
+  const smooth = useSignal(false);
+  const metric = runMetric(run.record);
+  return (
+    <>
+      <div id="charts" class="charts">
+        <label class="line">
+          <input
+            type="checkbox"
+            checked={smooth.value}
+            onInput={(e) => {
+              smooth.value = e.currentTarget.checked;
+            }}
+          />
+          Smooth the training curves: exponential moving average, 0.6
+        </label>
+      </div>
+      <p id="metric-help" class="help">
+        {metric.help}
+      </p>
+    </>
+  );
+}
+
+function Evaluations({ run: { record } }: { run: PageRun }) {
+  return (
+    <details id="curve-table">
+      <summary>Evaluation table</summary>
+      <TableView table={evaluationsTable(record)} />
+    </details>
+  );
 }

@@ -1,24 +1,12 @@
 /** "Use it in your app": what can be downloaded of the shown run, and the code that uses it. */
 import { useSignal } from "@preact/signals";
 import type { Usage } from "../../../run/usage.ts";
-import type { ErrorReport, PageRun, Takeable, TakeReport } from "../../protocol.ts";
+import type { ErrorReport, Takeable, TakeReport } from "../../protocol.ts";
 import { failureReport } from "../state/client.ts";
 import { shown } from "../state/runs.ts";
-import { takeable } from "../state/take.ts";
-import { worker } from "../state/worker.ts";
-import { offerFile, ScrollArea } from "./common.tsx";
+import { download, takeable } from "../state/take.ts";
+import { ScrollArea } from "./common.tsx";
 import { ErrorPlace } from "./error.tsx";
-
-const NAMES = {
-  page: (id: string) => `classifier-${id}.html`,
-  adapter: (id: string) => `adapter-${id}.zip`,
-  run: (id: string) => `lowrank-run-${id}.zip`,
-} satisfies Record<Takeable, (id: string) => string>;
-
-/** Downloads a part of a run. */
-export async function download({ id }: PageRun, what: Takeable): Promise<void> {
-  offerFile(await worker.download(id, what), NAMES[what](id));
-}
 
 export function TakeCard() {
   const report = takeable.value;

@@ -26,11 +26,13 @@ export function TryCard() {
   /** A table that is dropped here is labelled: elsewhere on the page it is data to train on. */
   const onDrag = (event: DragEvent) => {
     if (!event.dataTransfer?.types.includes("Files")) return;
+    const [file] = event.dataTransfer.files;
+    isOver.value = event.type === "dragover";
+    // That is a run or an adapter, also here.
+    if (file?.name.endsWith(".zip")) return;
     event.preventDefault();
     event.stopPropagation();
-    isOver.value = event.type === "dragover";
-    const file = event.dataTransfer.files[0];
-    if (event.type === "drop" && file) labelTable(file);
+    if (file) void labelTable(file);
   };
   return (
     <section

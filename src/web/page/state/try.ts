@@ -39,9 +39,10 @@ const latest = signal<{ asked: Asked; verdict?: Verdict; error?: ErrorReport } |
 const explained = signal<{ asked: Asked; influences: Influences } | null>(null);
 
 /** The latest answer of the shown run, also while a newer message is classified; null: none yet. */
-export const answer = computed(() =>
-  asked.value && latest.value?.asked.id === asked.value.id ? latest.value : asked.value && "pending",
-);
+export const answer = computed(() => {
+  if (!asked.value) return null;
+  return latest.value?.asked.id === asked.value.id ? latest.value : ("pending" as const);
+});
 /** The influence of the words of the message that is answered. */
 export const words = computed(() => {
   const [shown, found] = [answer.value, explained.value];

@@ -3,11 +3,11 @@ import { computed, signal } from "@preact/signals";
 import { count } from "../../../format.ts";
 import type { GenerationChunk } from "../../../infer/generation.ts";
 import { SAMPLING_RANGES } from "../../../infer/sampling.ts";
-import { isWithin, type NumberRange } from "../../../number-range.ts";
+import type { NumberRange } from "../../../number-range.ts";
 import { type ErrorReport, hasAdapter, type WriteRequest } from "../../protocol.ts";
 import { goTo } from "./attention.ts";
 import { failureReport } from "./client.ts";
-import { values } from "./fields.ts";
+import { readNumber, values } from "./fields.ts";
 import { model } from "./model.ts";
 import { open, shown } from "./runs.ts";
 import { keptText } from "./saved.ts";
@@ -16,7 +16,7 @@ import { attempt, worker } from "./worker.ts";
 /** Sampling: greedy decoding of a small model repeats itself. */
 const START = { maxNewTokens: 60, temperature: 0.8, topK: 0, topP: 0.95, repetitionPenalty: 1, seed: 1 };
 export type WriteKey = keyof typeof START;
-export const WRITE_KEYS = Object.keys(START) as WriteKey[];
+const WRITE_KEYS = Object.keys(START) as WriteKey[];
 export const WRITE_RANGES: Readonly<Record<WriteKey, NumberRange>> = {
   ...SAMPLING_RANGES,
   maxNewTokens: { min: 1, whole: true },
@@ -30,11 +30,18 @@ export const prompt = keptText("prompt", "Everyone");
 export const byLine = signal(false);
 /** One stop string per line. */
 export const stops = signal("");
-export const writeValues = signal<Readonly<Record<WriteKey, number>>>(START);
+/** The settings as they are typed. */
+export const writeTexts = signal(mapKeys((key) => String(START[key])));
+/** undefined: invalid. */
+const writeValues = computed(() => mapKeys((key) => readNumber(writeTexts.value[key], WRITE_RANGES[key])));
 /** The settings that apply. */
 export const writeKeys = computed(() =>
   WRITE_KEYS.filter((key) => writeValues.value.temperature !== 0 || !OF_SAMPLING.includes(key)),
 );
+
+function mapKeys<T>(map: (key: WriteKey) => T): Readonly<Record<WriteKey, T>> {
+  return Object.fromEntries(WRITE_KEYS.map((key) => [key, map(key)])) as Record<WriteKey, T>;
+}
 
 /** The shown run, if it can write: its adapter is compared with its base model. */
 export const writer = computed(() => {
@@ -44,7 +51,7 @@ export const writer = computed(() => {
 export const canWrite = computed(
   () =>
     (writer.value !== null || model.value !== null) &&
-    writeKeys.value.every((key) => isWithin(writeValues.value[key], WRITE_RANGES[key])),
+    writeKeys.value.every((key) => writeValues.value[key] !== undefined),
 );
 
 /** The text after a prompt. */

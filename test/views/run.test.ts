@@ -1,27 +1,27 @@
-/** The printed summaries of data and results, with many classes, long labels and control characters. */
+/** What is shown of a run and its data, with many classes, long labels and control characters. */
 import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { evaluateRows } from "../../src/engine/evaluate.ts";
 import type { Prediction } from "../../src/engine/predictions.ts";
-import { toCsv } from "../../src/io/csv.ts";
+import { csvLine } from "../../src/io/csv.ts";
 import type { RunRecord } from "../../src/run/record.ts";
 import type { Baseline } from "../../src/train/baselines.ts";
 import { isUnequal } from "../../src/train/class-weights.ts";
 import { DEFAULTS, type TrainOptions } from "../../src/train/options.ts";
 import type { TrainResult } from "../../src/train/records.ts";
 import { measureTest, type Results } from "../../src/train/results.ts";
+import { dataBlocks } from "../../src/views/data.ts";
+import { runBlocks } from "../../src/views/run.ts";
 import { runTables } from "../../src/views/run-tables.ts";
-import { describeData, describeResult } from "../../src/views/summary.ts";
-import { renderTable } from "../../src/views/terminal/table.ts";
-import { oneLine, wrapLines } from "../../src/views/terminal/text.ts";
+import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { test } from "../helpers/harness.ts";
 import { tinyData } from "../helpers/tiny.ts";
 
 /** `rows` messages of classes with these names, alternating. */
 function alternatingData(labels: readonly string[], rows: number): Promise<LoadedDataset> {
-  const lines = Array.from({ length: rows }, (_, i) => ({ text: `message ${i}`, label: labels[i % labels.length]! }));
-  const csv = toCsv(["text", "label"], lines);
+  const lines = Array.from({ length: rows }, (_, i) => [`message ${i}`, labels[i % labels.length]]);
+  const csv = [["text", "label"], ...lines].map(csvLine).join("");
   return loadDataset({ file: bytesReader("a\u001b[31m.csv", new TextEncoder().encode(csv)) }, { balance: false });
 }
 
@@ -63,6 +63,12 @@ function recordOf(data: LoadedDataset, predictions: Prediction[], against = base
 /** The record of a run in which `say` maps the true class of each test message to the predicted one. */
 const makeResult = (data: LoadedDataset, say: (truth: number) => number) => recordOf(data, predict(data, say));
 
+/** As in the terminal, with plain spaces. */
+const show = (blocks: Parameters<typeof renderBlocks>[0], width: number) =>
+  renderBlocks(blocks, width).replaceAll("\u00a0", " ");
+const showResult = (record: RunRecord, width: number) => show(runBlocks(record), width);
+const showData = (data: LoadedDataset, width: number) => show(dataBlocks(data, "m\u0007", "auto"), width);
+
 /** For `runTables`, which reads the predictions when predictions.csv is written. */
 const NOTHING_KEPT = { predictions: [], valPredictions: [] } as unknown as TrainResult;
 
@@ -88,8 +94,8 @@ test("1,500 classes: the summary is fast and fits a screen; the CSV file is comp
   const data = await alternatingData(labels, 4500);
   // A third of the classes is misclassified as the preceding class.
   const result = makeResult(data, (truth) => (truth % 3 === 2 ? truth - 1 : truth));
-  const described = inTime(() => describeData(data, "gpt2-micro", "auto", 80));
-  const resultText = inTime(() => describeResult(result, 80));
+  const described = inTime(() => showData(data, 80));
+  const resultText = inTime(() => showResult(result, 80));
   for (const text of [described, resultText]) {
     assert.ok(text.split("\n").length < 50, text);
     assertFits(text, 80);
@@ -118,13 +124,13 @@ test("1,500 classes: the summary is fast and fits a screen; the CSV file is comp
 
 test("few classes: every class with its rows, and the whole matrix", async () => {
   const data = await alternatingData(["ham", "spam", "news"], 300);
-  const resultText = describeResult(
+  const resultText = showResult(
     makeResult(data, (truth) => (truth === 1 ? 0 : truth)),
     80,
   );
   assert.match(resultText, /│ test set: truth │ predicted ham │ predicted news │ predicted spam │/);
   assert.match(resultText, /│ news +│ +\d+ │ +0 │ +0 │/);
-  const described = describeData(data, "gpt2-micro", "auto", 80);
+  const described = showData(data, 80);
   for (const label of data.labels) assert.match(described, new RegExp(`│ ${label} +│ +\\d+ │ +\\d+ │ +\\d+ │`));
   assert.not.match(described, "label column");
 });
@@ -142,7 +148,7 @@ test("the parts of a data set have rows of their own", async () => {
     { name: "one", ...evaluateRows(first.map(undecided), truth) },
     { name: "other", ...evaluateRows([...second, first[0]!].map(undecided), truth) },
   ];
-  const text = describeResult({ ...record, results: { ...record.results!, parts } }, 100);
+  const text = showResult({ ...record, results: { ...record.results!, parts } }, 100);
   const row = (name: string, rows: number, accuracy: number) =>
     new RegExp(`│ test: ${name} +│ +${rows} │ +- │ 0\\.6931 │ - +│ ${accuracy.toFixed(1)} % +│`);
   assert.match(text, row("one", first.length, 100));
@@ -157,7 +163,7 @@ test("the run beside the baselines: where they win, the summary says so and what
   const worse = recordOf(data, predictions);
   const rows = data.test.size;
   const share = ((100 * (rows - 5)) / rows).toFixed(1);
-  const lost = describeResult(worse, 200);
+  const lost = showResult(worse, 200);
   assert.match(lost, new RegExp(`│ this run +│ +${share} \\(`));
   assert.match(lost, /│ bag of words +│ 100.0 \(83.9-100.0\) │ +100.0 │/);
   assert.match(
@@ -169,17 +175,17 @@ test("the run beside the baselines: where they win, the summary says so and what
     `note: This run against "bag of words": not distinguishable (p = 0.063), ${share} % against 100.0 %. Try`,
   );
   assert.match(lost, "Try a larger --model, such as gpt2, or more --epochs, or --mode all");
-  const all = describeResult({ ...worse, options: { ...DEFAULTS, mode: "all" } }, 200);
+  const all = showResult({ ...worse, options: { ...DEFAULTS, mode: "all" } }, 200);
   assert.match(all, "or --mode lora");
   const [, always] = baselines(data);
   const same = predictions.map(({ label }) => label);
   const equal = recordOf(data, predictions, [{ name: "bag of words", predicted: same }, always!]);
   assert.match(
-    describeResult(equal, 200),
+    showResult(equal, 200),
     `note: This run against "bag of words": not distinguishable (p = 1.000), ${share} % against ${share} %. Try`,
   );
   // Bag of words is right as well, but there is nothing to try.
-  const won = describeResult(recordOf(data, right), 200);
+  const won = showResult(recordOf(data, right), 200);
   assert.not.match(won, "note:");
   // Every probability is 0.5, and every row is right.
   assert.match(won, "expected calibration error on the test set: 50.0 %");
@@ -191,7 +197,7 @@ test("few test rows make the accuracy a rough guess; classes without any have no
   const data = await tinyData(`label,text\n${lines("ham", 14)}${lines("spam", 20)}${lines("news", 2)}`, {
     split: "ordered",
   });
-  const text = describeResult(
+  const text = showResult(
     makeResult(data, () => data.labels.indexOf("spam")),
     120,
   );
@@ -213,7 +219,7 @@ test("a run that learned nothing says so, with a learning rate to try", async ()
   };
   const note = ({ options = DEFAULTS, ...changed }: { options?: TrainOptions } & Partial<Results>) => {
     const record = { ...result, options, results: { ...result.results!, ...changed } };
-    return /note: (.*)/.exec(describeResult(record, 200))?.[1] ?? "";
+    return /note: (.*)/.exec(showResult(record, 200))?.[1] ?? "";
   };
   assert.is(
     note({ before: perplexityLine(0.7), after: perplexityLine(3), options: { ...DEFAULTS, lr: 5 } }),
@@ -247,25 +253,10 @@ test("the summary says why a run ended early, and which evaluation was kept", as
     options: { ...DEFAULTS, patience: 2, epochs: 20 },
     ...{ step: 12, epoch: 1.5, examples: 96, evaluations: records, keptStep: 4 },
   } as unknown as RunRecord;
-  const text = describeResult(stopped, 120);
+  const text = showResult(stopped, 120);
   assert.match(text, "stopped in epoch 1.5 of 20: 2 evaluations without a lower validation loss");
   assert.match(text, "kept: step 4 of 12, with validation loss 0.5000; after the last step it is 2.5000");
-  assert.not.match(describeResult(result, 120), /stopped|kept/);
-});
-
-test("classes without a row in a set are named", async () => {
-  const rows = (label: string, count: number) =>
-    Array.from({ length: count }, (_, i) => `${label},row ${i}\n`).join("");
-  const described = async (content: string, split: "ordered" | "random") =>
-    describeData(await tinyData(`label,text\n${content}`, { split }), "m", "auto");
-  const missing = await described(rows("ham", 18) + rows("spam", 2), "ordered");
-  assert.match(missing, 'note: no row of "spam" is in the training set, so that it cannot be learned\n');
-  assert.match(missing, 'note: no row of "spam" is in the validation set');
-  assert.match(
-    await described(rows("ham", 18) + rows("spam", 2), "random"),
-    "validation set; another --seed draws another split",
-  );
-  assert.not.match(await described(rows("ham", 50) + rows("spam", 50), "random"), "no row of");
+  assert.not.match(showResult(result, 120), /stopped|kept/);
 });
 
 test("labels and file names: one line, truncated, without control characters", async () => {
@@ -273,8 +264,8 @@ test("labels and file names: one line, truncated, without control characters", a
   const data = await alternatingData(labels, 400);
   for (const width of [80, 200]) {
     const text = [
-      describeData(data, "m\u0007", "auto", width),
-      describeResult(
+      showData(data, width),
+      showResult(
         makeResult(data, () => 0),
         width,
       ),
@@ -287,44 +278,9 @@ test("labels and file names: one line, truncated, without control characters", a
   }
 });
 
-test("a table: thousands of rows or columns in linear time; the widest texts are truncated, numbers are not", () => {
-  const rows = Array.from({ length: 5000 }, (_, i) => i);
-  const long = inTime(() => renderTable<number>([{ header: "n", value: (i) => `row ${i}` }], rows));
-  assert.is(long.split("\n").length, 5004);
-  const columns = rows.slice(0, 1500).map((i) => ({ header: `c${i}`, value: (row: number) => row + i }));
-  inTime(() => renderTable<number>(columns, rows.slice(0, 20), Infinity));
-  const table = renderTable<string>(
-    [
-      { header: "text", value: (text) => text },
-      { header: "a head much longer than its numbers", value: () => 1234567 },
-    ],
-    ["x".repeat(100), "short"],
-    50,
-  );
-  for (const line of table.split("\n")) assert.is(line.length, 50, line);
-  assert.match(table, "1234567");
-  assert.match(table, "…");
-});
-
-test("one line: truncated by columns, with wide characters and combining marks", () => {
-  assert.is(oneLine("a\t b\n c", 10), "a b c");
-  assert.is(oneLine("abcdef", 6), "abcdef");
-  assert.is(oneLine("abcdefg", 6), "abcde…");
-  assert.is(oneLine("最後最後", 6), "最後…");
-  assert.is(oneLine(`e${"\u0301".repeat(1000)}`, 6).length < 30, true);
-  assert.is(oneLine("\u001b[0m", 20), "\\u001b[0m");
-});
-
-test("lines: broken between words at the terminal's width, but for tables and behind a number", () => {
-  const text = "trainable: 12 of 3,456 parameters are trained\n│ a table that is wide │";
-  assert.is(wrapLines(text, undefined), text);
-  assert.is(wrapLines(text, 20), "trainable: 12 of\n  3,456 parameters\n  are trained\n│ a table that is wide │");
-  assert.is(wrapLines("unbreakable/path/without/spaces x", 10), "unbreakable/path/without/spaces\n  x");
-});
-
 test("the result says of how many training rows its figures are", async () => {
   const data = await alternatingData(["ham", "spam"], 100);
-  const text = describeResult(
+  const text = showResult(
     makeResult(data, (label) => label),
     80,
   );
