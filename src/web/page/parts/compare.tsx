@@ -1,6 +1,6 @@
 /** Compares methods: starts the runs of a comparison, and shows their table, their chart and their results. */
 import { useSignal } from "@preact/signals";
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { MODES, type Mode } from "../../../config.ts";
 import { compact, count, list, percent, showDuration } from "../../../format.ts";
 import { showBytes } from "../../../plan/memory.ts";
@@ -21,7 +21,7 @@ import {
 } from "../state/runs.ts";
 import { estimate, settings } from "../state/setup.ts";
 import { runData } from "../words.ts";
-import { ScrollArea } from "./common.tsx";
+import { ScrollArea, useNextFocus } from "./common.tsx";
 import { ErrorPlace } from "./error.tsx";
 import { STATES } from "./runs.tsx";
 
@@ -79,30 +79,28 @@ function Controls() {
   const numbers = list(active.map((run) => String(runs.indexOf(run) + 1)));
   const atOnce = active.length > 1 ? " at the same time" : "";
 
-  const row = useRef<HTMLDivElement>(null);
-  // A button that is hidden leaves the focus to the one in its place.
-  const focused = document.activeElement as HTMLElement | null;
-  useLayoutEffect(() => {
-    if (!focused?.hidden || !row.current!.contains(focused)) return;
-    const others = row.current!.querySelectorAll<HTMLElement>("button:not([hidden], :disabled)");
-    [...others].at(-1)?.focus();
-  });
+  const start = useRef<HTMLButtonElement>(null);
+  const others = useRef<HTMLSpanElement>(null);
+  useNextFocus(others, start);
   return (
-    <div ref={row} class="row">
+    <div class="row">
       <button
         id="compare-start"
+        ref={start}
         type="button"
         disabled={offered === null || isTraining.value}
         onClick={() => startComparison(offered!)}
       >
         Compare methods{about}
       </button>
-      <button id="compare-stop" type="button" hidden={active.length === 0} onClick={stop}>
-        Stop the comparison
-      </button>
-      <button id="compare-continue" type="button" hidden={!next} onClick={() => continueComparison(next!)}>
-        Continue the comparison
-      </button>
+      <span ref={others} class="row">
+        <button id="compare-stop" type="button" hidden={active.length === 0} onClick={stop}>
+          Stop the comparison
+        </button>
+        <button id="compare-continue" type="button" hidden={!next} onClick={() => continueComparison(next!)}>
+          Continue the comparison
+        </button>
+      </span>
       <p id="compare-status" class="help grow" role="status">
         {active.length > 0 &&
           `Training ${numbers} of ${runs.length}${atOnce}: ${list(active.map(shortName))}. The comparison continues after a reload.`}
@@ -161,7 +159,12 @@ function Results({ runs }: { runs: readonly [PageRun, ...PageRun[]] }) {
           <span class="help">with 95 % intervals; the numbers are those of the table</span>
         </figcaption>
         <div id="compare-chart">
-          {outcomes.length > 0 && <ChartFigure chart={comparisonChart(runs, outcomes, AXES[axis.value]!)} />}
+          {outcomes.length > 0 && (
+            <ChartPlot
+              chart={comparisonChart(runs, outcomes, AXES[axis.value]!)}
+              description="With 95 % intervals. The table has the values."
+            />
+          )}
         </div>
       </figure>
       <div id="compare-words">
@@ -214,7 +217,7 @@ function comparisonChart(
 ): ScatterChart {
   return {
     kind: "scatter",
-    title: `Test accuracy with 95 % intervals over ${title}. The table has the values.`,
+    title: `Test accuracy over ${title}`,
     x: { title, show },
     y: { title: "test accuracy", show: percent, to: 1 },
     points: outcomes.map(({ run, accuracy, interval }) => ({
@@ -229,7 +232,7 @@ function comparisonChart(
   };
 }
 
-// Until the charts are here.
-function ChartFigure({ chart }: { chart: ScatterChart }) {
-  return <p>{chart.title}</p>;
+// Until the charts are merged: views/charts/figure.tsx has it.
+function ChartPlot({ chart, description }: { chart: ScatterChart; description: string }) {
+  return <p>{`${chart.title}. ${description}`}</p>;
 }

@@ -7,7 +7,7 @@ import { hasAdapter, hasFiles, isUnderWay, type PageRun, type RunState } from ".
 import { runMetric } from "../metric.ts";
 import { runsCsv } from "../runs-csv.ts";
 import { goTo, usePart } from "../state/attention.ts";
-import { model } from "../state/model.ts";
+import { BUNDLED, model } from "../state/model.ts";
 import {
   change,
   deleted,
@@ -47,7 +47,7 @@ export function RunsCard() {
   const title = usePart<HTMLHeadingElement>("runs");
   const exportAll = () => offerFile(new Blob([runsCsv(runs.value)], { type: "text/csv" }), "lowrank-runs.csv");
   const take = ({ currentTarget }: { currentTarget: HTMLInputElement }) => {
-    load([...(currentTarget.files ?? [])], model.value?.name ?? "gpt2-micro");
+    load([...(currentTarget.files ?? [])], model.value?.name ?? BUNDLED);
     currentTarget.value = "";
   };
   return (
