@@ -2,9 +2,9 @@
 import { renderToString } from "preact-render-to-string";
 import { printable } from "../errors.ts";
 import type { Block, Figure } from "./blocks.ts";
+import { chartSvg } from "./charts/svg.tsx";
 import { Blocks } from "./components.tsx";
 import { blockFile } from "./files.ts";
-import { chartSvg } from "./svg-stub.ts";
 
 const STYLE = `
 :root { color-scheme: light dark; }
