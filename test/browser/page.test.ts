@@ -717,7 +717,9 @@ test("a comparison of methods continues after a stop and a reload; its runs have
   await page.waitForFunction(
     () =>
       document.querySelectorAll("#compare-table tbody td:nth-child(5)").length === 7 &&
-      [...document.querySelectorAll("#compare-table tbody td:nth-child(5)")].every(({ textContent }) => textContent),
+      [...document.querySelectorAll("#compare-table tbody td:nth-child(5)")].every(
+        ({ textContent }) => textContent !== "–",
+      ),
   );
   assert.equal(await listedStates(page), Array(7).fill("finished"));
   const { files } = await download(page, "#runs tbody tr:nth-child(2) >> text=Adapter");
