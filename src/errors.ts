@@ -8,6 +8,8 @@ export interface ErrorDetails {
   hint?: string;
   /** With the code "not-utf8": the encoding that the file may have. */
   encoding?: OtherEncoding;
+  /** Of a file in which a column was not found, or several may be meant. */
+  columns?: readonly string[];
   cause?: unknown;
 }
 

@@ -1,4 +1,4 @@
-/** Numbers, sizes and times for people, in the terminal, the page and reports. */
+/** Numbers, sizes, times and lists for people, in the terminal, the page and reports. */
 
 /** With a no-break space, as in "94.5 %". */
 export const percent = (share: number, digits = 1) => `${(100 * share).toFixed(digits)}\u00a0%`;
@@ -9,11 +9,20 @@ export const count = (n: number) => n.toLocaleString("en-US");
 /** A cross-entropy: "0.2345" */
 export const showLoss = (value: number) => value.toFixed(4);
 
+/** "58.23", "312.4", "1,355" */
+export const showPerplexity = (value: number) =>
+  value < 1000 ? value.toFixed(value < 100 ? 2 : 1) : count(Math.round(value));
+
 /** "71.4 k", "7.19 M", "124 M" */
 export function compact(n: number): string {
   if (n < 1e4) return count(n);
   const [value, unit] = n < 1e6 ? [n / 1e3, "k"] : n < 1e9 ? [n / 1e6, "M"] : [n / 1e9, "G"];
   return `${value.toPrecision(3)} ${unit}`;
+}
+
+/** "a, b and c" */
+export function list(words: readonly string[]): string {
+  return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 }
 
 /** A share of a whole in percent, with two significant digits if it is small: "1.02 %", "0.0036 %". */

@@ -34,14 +34,19 @@ export function summarize(values: readonly number[]): Summary {
   return { n, mean, sd: n > 1 ? Math.sqrt(squares / (n - 1)) : 0 };
 }
 
-interface McNemar {
+/** A two-sided test of a first result against a second one. */
+export interface Tested {
+  /** Not adjusted. */
+  p: number;
+  firstIsBetter: boolean;
+}
+
+interface McNemar extends Tested {
   /** Rows that only the first, or only the second, classifies correctly. */
   onlyFirst: number;
   onlySecond: number;
   /** Rows that are undecided for at least one of the two. */
   undecided: number;
-  /** Two-sided p-value of the exact binomial test. */
-  p: number;
 }
 
 /** Whether a row is classified correctly; null: undecided. */
@@ -70,7 +75,7 @@ export function mcnemar(first: readonly Verdict[], second: readonly Verdict[]): 
     tail += Math.exp(logChoose - n * Math.LN2);
     logChoose += Math.log(n - k) - Math.log(k + 1);
   }
-  return { onlyFirst, onlySecond, undecided, p: Math.min(1, 2 * tail) };
+  return { onlyFirst, onlySecond, undecided, p: Math.min(1, 2 * tail), firstIsBetter: onlyFirst > onlySecond };
 }
 
 /** From this p-value on, two results are not distinguishable. */
@@ -80,7 +85,7 @@ export const SIGNIFICANT = 0.05;
 export type Standing = "better" | "worse" | "not distinguishable";
 
 /** The one rule for it; `isAhead`: whether the first has the better figure. */
-export function standing(isAhead: boolean, p: number): Standing {
+function standing(isAhead: boolean, p: number): Standing {
   if (!(p < SIGNIFICANT)) return "not distinguishable";
   return isAhead ? "better" : "worse";
 }
@@ -103,6 +108,16 @@ export function holm(ps: readonly number[]): number[] {
     adjusted[i] = largest;
   }
   return adjusted;
+}
+
+/** Tests each pair, with the p-values adjusted for all of them: how the results of several runs are compared. */
+export function comparePairs<T, R extends Tested>(
+  pairs: readonly (readonly [first: T, second: T])[],
+  test: (first: T, second: T) => R,
+): (R & { adjusted: number; standing: Standing })[] {
+  const tests = pairs.map(([first, second]) => test(first, second));
+  const ps = holm(tests.map(({ p }) => p));
+  return tests.map((one, i) => ({ ...one, adjusted: ps[i]!, standing: standing(one.firstIsBetter, ps[i]!) }));
 }
 
 /** Samples of the bootstrap for an interval, and for a p-value, which cannot be below 2 / samples. */

@@ -4,6 +4,7 @@ import {
   bootstrap,
   bootstrapP,
   classMeasures,
+  comparePairs,
   confusionLookup,
   countConfusions,
   holm,
@@ -83,6 +84,32 @@ test("Holm's correction against figures computed by hand, in the given order", (
     holm(ps).forEach((p, i) => {
       near(p, adjusted[i]!);
     });
+});
+
+test("pairs are compared with their p-values adjusted for all of them", () => {
+  // 2 / 2^6 of three tests, 2 / 2^8, and equal ones.
+  const right = (rows: number) => Array.from({ length: 8 }, (_, row) => row < rows);
+  const found = comparePairs(
+    [
+      [right(2), right(8)],
+      [right(8), right(0)],
+      [right(8), right(8)],
+    ],
+    mcnemar,
+  );
+  assert.equal(
+    found.map(({ p, adjusted, firstIsBetter, standing }) => [
+      p.toFixed(4),
+      adjusted.toFixed(4),
+      firstIsBetter,
+      standing,
+    ]),
+    [
+      ["0.0313", "0.0625", false, "not distinguishable"],
+      ["0.0078", "0.0234", true, "better"],
+      ["1.0000", "1.0000", false, "not distinguishable"],
+    ],
+  );
 });
 
 test("the bootstrap of a mean agrees with the normal theory, and is seeded; pairs are drawn together", () => {

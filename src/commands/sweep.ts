@@ -9,7 +9,7 @@ import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
 import { ConfigError } from "../errors.ts";
-import { showDuration } from "../format.ts";
+import { percent, showDuration, showPerplexity } from "../format.ts";
 import { count } from "../io/common.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
@@ -52,6 +52,7 @@ import { DEFAULTS, methodSizes } from "../train/options.ts";
 import { checkVocabulary } from "../train/prepare.ts";
 import { planRounds } from "../train/scheduler.ts";
 import { runSpec } from "../train/sizes.ts";
+import { makeTable } from "../views/blocks.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import {
   createProgress,
@@ -60,7 +61,7 @@ import {
   describeStep,
   type Progress,
 } from "../views/terminal/progress.ts";
-import { renderTable } from "../views/terminal/table.ts";
+import { renderBlocks } from "../views/terminal/render.ts";
 import { calledAs } from "./called.ts";
 import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag, UNLISTED } from "./cli.ts";
 import { addSettings } from "./flags.ts";
@@ -287,7 +288,7 @@ const trialTitle = (trial: Trial) =>
 
 function line(trial: Trial, { results: { after }, seconds }: TrialRecord): string {
   const show = ({ accuracy, perplexity }: Evaluation) =>
-    perplexity === undefined ? `${(100 * accuracy).toFixed(1)} %` : `perplexity ${perplexity.toPrecision(4)}`;
+    perplexity === undefined ? percent(accuracy) : `perplexity ${showPerplexity(perplexity)}`;
   return `${trialTitle(trial)}: validation ${show(after.val)}, test ${show(after.test)}, ${showDuration(seconds)}`;
 }
 
@@ -349,25 +350,26 @@ async function dryRun(
     for (const [i, trial] of trials.entries()) rows.push({ ...(await estimate(trial)), number: i + 1 });
     const after = [];
     for (const trial of later) after.push(await estimate(trial));
-    console.log(
-      renderTable<(typeof rows)[number]>(
-        [
-          { header: "", value: ({ number }) => number },
-          { header: "trial", value: ({ trial }) => trialTitle(trial) },
-          { header: "trainable", value: ({ trainable }) => trainable },
-          { header: "memory", value: ({ bytes }) => showBytes(bytes) },
-          { header: "time, about", value: ({ seconds }) => showDuration(seconds) },
-        ],
-        rows,
-      ),
-    );
     const all = [...rows, ...after];
     const total = all.reduce((sum, { seconds }) => sum + seconds, 0);
     const devices = [...new Set(all.map(({ device }) => device))].join(" and ");
     const chosen = after.length > 0 ? ` (${after.length} of them at the learning rates that are then chosen)` : "";
-    console.log(
-      `${all.length} trials${chosen}, about ${showDuration(total)} of training steps one after the other on ${devices}`,
+    const table = makeTable<(typeof rows)[number]>(
+      "trials",
+      "Trials, with the memory and the time that each takes",
+      [
+        { title: "", key: null, value: ({ number }) => number },
+        { title: "Trial", key: "trial", value: ({ trial }) => describeTrial(trial) },
+        { title: "Rate", key: "rate", format: showRate, value: ({ trial }) => trial.options.lr },
+        { title: "Seed", key: "seed", value: ({ trial }) => trial.options.seed },
+        { title: "Trainable", key: "trainable", value: ({ trainable }) => trainable },
+        { title: "Memory", key: "memory", format: showBytes, value: ({ bytes }) => bytes },
+        { title: "Time, about", key: "time", format: showDuration, value: ({ seconds }) => seconds },
+      ],
+      rows,
     );
+    const effort = `${all.length} trials${chosen}, about ${showDuration(total)} of training steps one after the other on ${devices}`;
+    console.log(renderBlocks([table, { kind: "text", text: effort }], process.stdout.columns));
     const numbers = (some: readonly number[]) =>
       `trial${some.length > 1 ? "s" : ""} ${showRanges(some.map((i) => i + 1))}`;
     for (const text of await describeRounds(trials, backend, data, numbers)) print(text);

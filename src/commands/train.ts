@@ -14,11 +14,12 @@ import type { RunRecord } from "../run/record.ts";
 import { PRESETS } from "../run/settings.ts";
 import { RunFailed, type TrainEvent } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
-import { chartFiles } from "../views/chart-files.ts";
-import { describeMemory, memoryTable } from "../views/memory-table.ts";
-import { describeData, describePlan, describeResult } from "../views/summary.ts";
+import type { Block } from "../views/blocks.ts";
+import { dataBlocks } from "../views/data.ts";
+import { measureMemory, memoryBlocks, planBlocks } from "../views/plan.ts";
+import { runBlocks } from "../views/run.ts";
 import { createProgress, describeStep, type Progress } from "../views/terminal/progress.ts";
-import { wrapLines } from "../views/terminal/text.ts";
+import { renderBlocks } from "../views/terminal/render.ts";
 import { calledAs, shellWord } from "./called.ts";
 import {
   choice,
@@ -102,11 +103,8 @@ class Printer {
 
   begin({ model, options: { classWeights } }: RunRecord): void {
     const { source, labels, stats } = this.data;
-    console.log(
-      this.json
-        ? JSON.stringify({ type: "data", model, source, labels, stats })
-        : wrapLines(describeData(this.data, model, classWeights, screenWidth()), screenWidth()),
-    );
+    if (this.json) console.log(JSON.stringify({ type: "data", model, source, labels, stats }));
+    else printBlocks(dataBlocks(this.data, model, classWeights));
   }
 
   event(event: TrainEvent, speed: Speed | null): void {
@@ -117,7 +115,7 @@ class Printer {
     }
     switch (event.type) {
       case "plan":
-        console.log(wrapLines(describePlan(event, event.plan), screenWidth()));
+        printBlocks(planBlocks(event));
         break;
       case "start":
         this.progress = createProgress({ total: event.steps, stream: process.stderr });
@@ -138,11 +136,8 @@ class Printer {
   /** Prints the result of the run. */
   result(record: RunRecord): void {
     const { options, state, keptStep, seconds, results } = record;
-    console.log(
-      this.json
-        ? JSON.stringify({ type: "end", options, state, keptStep, seconds, results })
-        : wrapLines(describeResult(record, screenWidth()), screenWidth()),
-    );
+    if (this.json) console.log(JSON.stringify({ type: "end", options, state, keptStep, seconds, results }));
+    else printBlocks(runBlocks(record));
   }
 
   saved(directory: string, { state, options, objective, peftObstacle, results }: RunRecord): void {
@@ -164,9 +159,9 @@ class Printer {
   }
 }
 
-/** Columns of the terminal; undefined if the output is not a terminal. */
-function screenWidth(): number | undefined {
-  return process.stdout.columns;
+/** Fitted to the terminal; lines of text are as they are if the output is not a terminal. */
+function printBlocks(blocks: readonly Block[]): void {
+  console.log(renderBlocks(blocks, process.stdout.columns));
 }
 
 /** An event without its large parts: the plan, a checkpoint. `Printer.result` prints the end. */
@@ -188,6 +183,8 @@ async function openJobDevice({ device, threads }: TrainFlags, began = device): P
 /** Trains and saves the run, elsewhere if `check` reports that this process has lost `out`. Returns the exit code. */
 async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   const { out, kept, replaces, model, data, record, adapter, resume } = job;
+  // Before the training, so that a run does not depend on files that change meanwhile; --help does not need it.
+  const { chartFiles } = await import("../views/chart-files.ts");
   const device = await openJobDevice(flags, resume?.device);
   const printer = new Printer(flags.json ?? false, data);
   printer.begin(record);
@@ -259,9 +256,9 @@ async function plan(flags: TrainFlags): Promise<number> {
   const device = await openJobDevice(flags);
   try {
     const args = { device, model, data, ...(adapter ? { adapter } : {}) };
-    const table = memoryTable(args, options);
-    if (flags.json) console.log(JSON.stringify({ type: "memory", device: device.info, ...table }));
-    else print(describeMemory(table, args, options));
+    const sizes = measureMemory(args, options);
+    if (flags.json) console.log(JSON.stringify({ type: "memory", device: device.info, ...sizes }));
+    else printBlocks(memoryBlocks(sizes, args, options));
     return 0;
   } finally {
     device.destroy();

@@ -124,6 +124,7 @@ function findNames(names: string[], guess: number, choice: ColumnChoice, file: s
       where: file,
       expected: `one of ${USUAL[text < 0 ? "text" : "label"].join(", ")}`,
       found: nameList(names),
+      columns: names,
       hint:
         text < 0 && label < 0
           ? "give the names of both columns: --text-column NAME --label-column NAME"
@@ -194,6 +195,7 @@ export function findTextName(names: string[], guess: number, choice: TextChoice,
     where: file,
     expected: `one of ${TEXT_NAMES.join(", ")}`,
     found: nameList(names),
+    columns: names,
     hint: "give its name with --text-column",
   });
 }
@@ -299,6 +301,7 @@ export function findUsual(names: string[], kind: "text" | "label", taken: number
       where: file,
       expected: `one column with a common name of the ${kind}`,
       found: nameList(names),
+      columns: names,
       hint: `give its name with --${kind}-column`,
     },
   );
@@ -317,6 +320,7 @@ function findAsked(names: string[], asked: string, file: string): number {
   throw new DataError("no-such-column", `There is no column "${asked}"`, {
     where: file,
     found: nameList(names),
+    columns: names,
     ...(near === undefined ? {} : { hint: `did you mean "${near}"?` }),
   });
 }

@@ -194,14 +194,9 @@ export async function labelTable(
         writer = await writing(part, openAppend(part, kept.bytes));
         resumed = done;
       }
-      const rest = rows.slice(count);
-      const results = await classifyByLength(classifier, rest, table.adapterColumn !== undefined);
-      let next = 0;
-      const pieces = rest.flatMap((row) =>
-        withFields(row, row.text === null ? fields.header : fields.of(results[next++]!)),
-      );
+      const { bytes, results } = await labelRows(table, rows.slice(count), classifier, fields);
       await check();
-      await writing(part, writer.write(concat(pieces)));
+      await writing(part, writer.write(bytes));
       done += results.length;
       onProgress(done, resumed);
     }
@@ -215,6 +210,21 @@ export async function labelTable(
   await writing(output, moveFile(part, output));
   await remove(settingsPath(output));
   return true;
+}
+
+/** The bytes of some rows with labels in them, and the label of each row that is not the header. */
+export async function labelRows(
+  { adapterColumn }: Table,
+  rows: readonly TableRow[],
+  classifier: Classifier,
+  fields: Fields,
+): Promise<{ bytes: Uint8Array<ArrayBuffer>; results: Classification[] }> {
+  const results = await classifyByLength(classifier, rows, adapterColumn !== undefined);
+  let next = 0;
+  const pieces = rows.flatMap((row) =>
+    withFields(row, row.text === null ? fields.header : fields.of(results[next++]!)),
+  );
+  return { bytes: concat(pieces), results };
 }
 
 function withFields({ bytes, at }: TableRow, fields: Uint8Array): Uint8Array[] {

@@ -2,6 +2,7 @@
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
+import { count, percent, showPerplexity } from "../format.ts";
 import {
   bootstrap,
   bootstrapP,
@@ -9,16 +10,15 @@ import {
   mcnemar,
   percentiles95,
   SAMPLES,
+  type Tested,
   type Verdict,
   wilson,
 } from "../statistics.ts";
 import type { TrialRecord } from "./store.ts";
 
 export interface Measure {
-  /** "accuracy", "accuracy (%)", and "%" for columns. */
+  /** "accuracy" */
   name: string;
-  title: string;
-  unit: string;
   /** The largest possible value. */
   most: number;
   of(evaluation: Evaluation): number;
@@ -27,20 +27,15 @@ export interface Measure {
   interval(trials: readonly TrialRecord[]): Interval;
   /** Compares two cells. */
   compare(first: readonly TrialRecord[], second: readonly TrialRecord[]): Comparison;
-  /** The headers of `Comparison.figures`. */
-  figures: string[];
+  /** The columns of `Comparison.figures`. */
+  figures: readonly { title: string; key: string; interval?: true; format(value: number): string }[];
   /** How intervals and comparisons are made, in sentences. */
   about: { intervals: string; comparisons: string };
 }
 
-interface Comparison {
-  figures: (string | number)[];
-  /** Two-sided p-value, not corrected. */
-  p: number;
-  firstIsBetter: boolean;
+interface Comparison extends Tested {
+  figures: (number | ({ value: number } & Interval))[];
 }
-
-export const percent = (share: number) => (100 * share).toFixed(1);
 
 export function chooseMeasure(data: TrainingData, trials: readonly TrialRecord[]): Measure {
   return data.objective === "lm" ? perplexityOn(trials[0]!.results.texts!) : accuracyOn(data);
@@ -56,8 +51,6 @@ function accuracyOn({ test }: LoadedDataset): Measure {
     });
   return {
     name: "accuracy",
-    title: "accuracy (%)",
-    unit: "%",
     most: 1,
     of: ({ accuracy }) => accuracy,
     show: percent,
@@ -67,14 +60,18 @@ function accuracyOn({ test }: LoadedDataset): Measure {
       return wilson(right, test.size);
     },
     compare: (first, second) => {
-      const { onlyFirst, onlySecond, undecided, p } = mcnemar(majorityVerdicts(first), majorityVerdicts(second));
-      return { figures: [onlyFirst, onlySecond, undecided], p, firstIsBetter: onlyFirst > onlySecond };
+      const test = mcnemar(majorityVerdicts(first), majorityVerdicts(second));
+      return { ...test, figures: [test.onlyFirst, test.onlySecond, test.undecided] };
     },
-    figures: ["only the first correct", "only the second correct", "undecided"],
+    figures: [
+      { title: "Only the first correct", key: "only the first correct", format: count },
+      { title: "Only the second correct", key: "only the second correct", format: count },
+      { title: "Undecided", key: "undecided", format: count },
+    ],
     about: {
       intervals:
         `Accuracies are means over the seeds. Their 95 % intervals are Wilson's for ${test.size} test rows, of which one is ` +
-        `${percent(1 / test.size)} percentage points; more seeds do not narrow them. sd is the standard deviation over the seeds.`,
+        `${(100 / test.size).toFixed(1)} percentage points; more seeds do not narrow them. sd is the standard deviation over the seeds.`,
       comparisons:
         "McNemar's exact test on the same test rows. Each row is decided by the majority of the seeds; one that exactly half of " +
         "a setting's seeds classify correctly is undecided, and excluded from its comparisons",
@@ -110,28 +107,28 @@ export function bitsInterval(trials: readonly TrialRecord[]): Interval {
 }
 
 function perplexityOn({ of, loss: { length } }: TextLosses): Measure {
-  const show = (value: number) => value.toPrecision(4);
   const perplexity = (trials: readonly TrialRecord[], rows: Uint32Array) => meanRatio(trials, perplexityRatio, rows);
   return {
     name: "perplexity",
-    title: "perplexity",
-    unit: "perplexity",
     most: Infinity,
     of: (evaluation) => evaluation.perplexity!,
-    show,
+    show: showPerplexity,
     interval: (trials) => percentiles95(bootstrap(length, SAMPLES.interval, (rows) => perplexity(trials, rows))),
     compare: (first, second) => {
       const differences = bootstrap(length, SAMPLES.p, (rows) => perplexity(first, rows) - perplexity(second, rows));
       const all = Uint32Array.from({ length }, (_, row) => row);
-      const difference = perplexity(first, all) - perplexity(second, all);
-      const { low, high } = percentiles95(differences);
-      return {
-        figures: [difference, low, high].map((value) => value.toPrecision(3)),
-        p: bootstrapP(differences),
-        firstIsBetter: difference < 0,
-      };
+      const value = perplexity(first, all) - perplexity(second, all);
+      const figures = [{ value, ...percentiles95(differences) }];
+      return { figures, p: bootstrapP(differences), firstIsBetter: value < 0 };
     },
-    figures: ["first minus second", "95 % low", "95 % high"],
+    figures: [
+      {
+        title: "First minus second",
+        key: "first minus second",
+        interval: true,
+        format: (value) => value.toPrecision(3),
+      },
+    ],
     about: {
       intervals:
         `Perplexity and bits per byte are means over the seeds. Their 95 % intervals are percentiles of the bootstrap: ` +

@@ -3,7 +3,6 @@ import type { Mode } from "../config.ts";
 import { type Interval, type Summary, summarize } from "../statistics.ts";
 import { SETTING_NAMES } from "../train/options.ts";
 import { lowestLoss } from "../train/records.ts";
-import { oneLine } from "../views/terminal/text.ts";
 import { describeTrial, showRate } from "./grid.ts";
 import type { Measure } from "./measure.ts";
 import type { FinishedCell, TrialRecord } from "./store.ts";
@@ -26,15 +25,6 @@ export interface Outcome {
   seconds: number;
 }
 
-/** "1, 2 and 3", each once. */
-export function list(values: readonly unknown[]): string {
-  const words = [...new Set(values.map(String))];
-  return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
-}
-
-/** Maximum width of names and labels, in columns. */
-export const LONGEST_NAME = 60;
-
 export const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
 const cellOptions = ({ trials: [first] }: FinishedCell) => first!.options;
@@ -43,7 +33,7 @@ const cellOptions = ({ trials: [first] }: FinishedCell) => first!.options;
 function labelCells(cells: readonly FinishedCell[]): string[] {
   const models = new Set(cells.map(({ trials: [first] }) => first!.trial.model));
   const names = cells.map(({ trials: [first] }) => {
-    return describeTrial(first!) + (models.size > 1 ? `, ${oneLine(first!.trial.model, LONGEST_NAME)}` : "");
+    return describeTrial(first!) + (models.size > 1 ? `, ${first!.trial.model}` : "");
   });
   const rateLabel = (cell: FinishedCell) =>
     cell.rates.length > 1 ? "its own rate" : `rate ${showRate(cellOptions(cell).lr)}`;
@@ -82,6 +72,9 @@ export function listOutcomes(cells: readonly FinishedCell[], measure: Measure): 
     };
   });
 }
+
+/** The mean over the seeds on the test set, with its interval. */
+export const testEstimate = ({ test, interval }: Outcome) => ({ value: test.mean, ...interval });
 
 /** All finished trials, by name. */
 export function finishedTrials(cells: readonly FinishedCell[]): TrialRecord[] {

@@ -1,6 +1,6 @@
 /**
  * What is shown of a run, of a sweep or of data, as blocks: laid out once, rendered for a terminal, as Markdown, as HTML,
- * in the page, and as CSV.
+ * in the page, and as CSV. Texts are as they came: renderers make them printable and shorten them.
  */
 import type { Interval } from "../statistics.ts";
 import type { Chart } from "./charts/chart.ts";
@@ -16,31 +16,31 @@ export interface Text {
   text: string;
 }
 
-/** How the numbers of a column are written for people; CSV has them as they are. */
-export type Format = "count" | "percent" | "loss" | "probability" | "p" | ((value: number) => string);
-
 export interface Column {
-  /** In the header for people. */
-  title: string;
-  /** In the header of CSV; null: not in CSV. With intervals, NAME_low and NAME_high follow. */
+  /** In the header for people; null: only in CSV. */
+  title: string | null;
+  /** In the header of CSV; null: not in CSV. */
   key: string | null;
-  format?: Format;
-  /** Only in CSV. */
-  hidden?: boolean;
+  /** Its numbers have 95 % intervals: in CSV, the columns KEY_low and KEY_high follow. */
+  interval?: true;
+  /** How a number is written for people; default: as in CSV, where it has its full precision. */
+  format?: (value: number) => string;
 }
 
-/** null: not measured, a dash for people and empty in CSV. */
+/** null and undefined: not measured, a dash for people and empty in CSV. */
 export type Cell =
   | string
   | number
   | null
-  /** A number with its 95 % interval. */
+  | undefined
+  /** A number with its interval. */
   | ({ value: number } & Interval)
   /** A count of a confusion matrix, with its share of the row's class. */
   | { value: number; share: number | null; tone: "right" | "mistaken" | "none" }
   /** A file beside the report. */
   | { href: string; text: string };
 
+/** A table. The first column names the row. */
 export interface Table {
   kind: "table";
   /** Its file, without the ending. */
@@ -52,6 +52,7 @@ export interface Table {
 
 export interface Figure {
   kind: "figure";
+  /** Its file, without the ending. */
   name: string;
   caption: string;
   chart: Chart;
@@ -64,10 +65,20 @@ export interface Details {
   blocks: readonly Block[];
 }
 
-/** What to know before the rest: a page shows it as a warning, others as "note: ...". */
+/** What to know about the rest: a page shows it apart, others as "note: ...". */
 export interface Note {
   kind: "note";
   text: string;
 }
 
 export type Block = Heading | Text | Note | Table | Figure | Details;
+
+/** Makes a table of records: each column has what it shows of a record. */
+export function makeTable<Row>(
+  name: string,
+  caption: string,
+  columns: readonly (Column & { value: (row: Row) => Cell })[],
+  rows: readonly Row[],
+): Table {
+  return { kind: "table", name, caption, columns, rows: rows.map((row) => columns.map(({ value }) => value(row))) };
+}

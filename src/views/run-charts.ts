@@ -3,7 +3,7 @@ import { count, percent, showLoss } from "../format.ts";
 import { dataName, describeMethod, examplesPerEpoch, type RunRecord } from "../run/record.ts";
 import type { Reliability } from "../statistics.ts";
 import type { Axis, Line, LineChart } from "./charts/chart.ts";
-import { type Metric, runMetric } from "./metric.ts";
+import { LOSS, type Metric, runMetric } from "./metric.ts";
 
 /** The weight of the past in a smoothed training curve. */
 export const SMOOTHING = 0.6;
@@ -60,14 +60,13 @@ interface NamedRun {
 }
 
 type Measured = Pick<Metric, "title" | "of" | "show">;
-const LOSS: Measured = { title: "Loss", of: ({ loss }) => loss, show: showLoss };
 
 /** A loss that is not finite is null in a stored record. */
 const read = ({ of }: Measured, { loss, accuracy }: Parameters<Metric["of"]>[0]) =>
   of({ loss: loss ?? Number.NaN, accuracy });
 
 /** At most four decimal places, without trailing zeros. */
-const showTick = (value: number) =>
+export const showTick = (value: number) =>
   value < 10 ? String(Number(value.toFixed(4))) : value < 1e6 ? count(value) : value.toExponential(0);
 const showShare = (value: number) => percent(value, 0);
 
@@ -153,7 +152,7 @@ function describe({ evaluations, objective }: RunRecord, measured: Measured): st
 }
 
 /** The share of right rows against the probability of the predicted class, and the rows of each bin. */
-function reliability({ bins, error }: Reliability): RunChart {
+export function reliability({ bins, error }: Reliability): RunChart {
   const rows = bins.reduce((sum, bin) => sum + bin.rows, 0);
   const share = { show: (value: number) => percent(value), tick: showShare, from: 0, to: 1 };
   const note = `test set, ${count(rows)} rows; expected calibration error ${percent(error)}`;

@@ -1,150 +1,264 @@
-/** The CSV files of a run directory. */
+/** The tables of a run, and the CSV files of its directory. */
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
-import type { TextLosses } from "../engine/evaluate.ts";
-import {
-  BASELINES_COLUMNS,
-  CLASSES_COLUMNS,
-  CONFUSION_COLUMNS,
-  csvLine,
-  LM_LOSSES_COLUMNS,
-  LM_METRICS_COLUMNS,
-  type LmLossesRow,
-  type LmMetricsRow,
-  LOSSES_COLUMNS,
-  type LossesRow,
-  METRICS_COLUMNS,
-  type MetricsRow,
-  PREDICTIONS_COLUMNS,
-  TEXTS_COLUMNS,
-  toCsv,
-} from "../io/csv.ts";
+import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
+import { count, percent, showLoss } from "../format.ts";
 import type { FileContent } from "../platform/reader.ts";
-import type { RunRecord } from "../run/record.ts";
+import { describeMethod, type RunRecord } from "../run/record.ts";
+import { type Confusion, confusionLookup, type Measured } from "../statistics.ts";
 import type { EvaluationRecord, TrainResult } from "../train/records.ts";
-import type { TestResults } from "../train/results.ts";
+import type { ClassResults, Compared, Results, TestMessage, TestResults } from "../train/results.ts";
+import { type Cell, makeTable, type Table } from "./blocks.ts";
+import { csvLines, tableToCsv } from "./csv.ts";
+import { LOSS, METRICS, type Metric } from "./metric.ts";
+import { showOwnStanding } from "./verdicts.ts";
 
-function lossesRow({ step, epoch, examples, lr, train, val }: EvaluationRecord): LossesRow {
-  return {
-    ...{ step, epoch, examples_seen: examples, lr, train_loss: train?.loss ?? null, val_loss: val.loss },
-    ...{ train_acc: train?.accuracy ?? null, val_acc: val.accuracy },
-    ...{ val_macro_f1: val.macroF1, grad_norm: train?.norm ?? null },
-  };
+/** A column that only CSV has. */
+const csvOnly = <Row>(key: string, value: (row: Row) => Cell) => ({ title: null, key, value });
+
+const SETS = ["train", "val", "test"] as const;
+
+/** metrics.csv: a row for each run. The columns are those of the published results, then macro F1. */
+export function metricsTable(records: readonly RunRecord[]): Table {
+  const { objective = "classification" } = records[0] ?? {};
+  const [main, other] = METRICS[objective];
+  const at = (when: "before" | "after", set: keyof Results["before"], { key, of }: Metric) =>
+    csvOnly<RunRecord>(
+      `${when === "before" ? "pre" : "final"}_${set}_${key}`,
+      ({ results }) => results && of(results[when][set]),
+    );
+  const end = [
+    csvOnly<RunRecord>("train_loss_last", ({ evaluations }) => evaluations.at(-1)?.train?.loss),
+    csvOnly<RunRecord>("val_loss_last", ({ evaluations }) => evaluations.at(-1)?.val.loss),
+    csvOnly<RunRecord>("examples_seen", ({ examples }) => examples),
+    csvOnly<RunRecord>("minutes", ({ seconds }) => seconds / 60),
+  ];
+  const columns = [
+    csvOnly<RunRecord>("rank", ({ options }) => (options.mode === "lora" ? options.rank : null)),
+    csvOnly<RunRecord>("alpha", ({ options }) => (options.mode === "lora" ? options.alpha : null)),
+    csvOnly<RunRecord>("trainable_layers", ({ options }) => options.mode),
+    csvOnly<RunRecord>("lr", ({ options }) => options.lr),
+    csvOnly<RunRecord>("weight_decay", ({ options }) => options.weightDecay),
+    csvOnly<RunRecord>("num_epochs", ({ options }) => options.epochs),
+    ...SETS.map((set) => at("before", set, main)),
+    ...SETS.map((set) => at("after", set, main)),
+    ...(objective === "lm"
+      ? [at("after", "val", other), at("after", "test", other), ...end]
+      : [...end, ...SETS.map((set) => at("after", set, other))]),
+  ];
+  return makeTable("metrics", "Metrics", columns, records);
 }
 
-function lmLossesRow({ step, epoch, examples, lr, train, val }: EvaluationRecord): LmLossesRow {
-  return {
-    ...{ step, epoch, examples_seen: examples, lr, train_loss: train?.loss ?? null, val_loss: val.loss },
-    ...{ train_ppl: train ? Math.exp(train.loss) : null, val_ppl: val.perplexity, val_bpb: val.bitsPerByte },
-    grad_norm: train?.norm ?? null,
-  };
+/** losses.csv, and the page's table of evaluations. */
+export function evaluationsTable({ evaluations, objective = "classification", unequal, options }: RunRecord): Table {
+  const [main, other] = METRICS[objective];
+  return makeTable<EvaluationRecord>(
+    "losses",
+    `Evaluations of ${describeMethod(options)}`,
+    [
+      csvOnly("step", ({ step }) => step),
+      { title: "Epoch", key: "epoch", value: ({ epoch }) => epoch, format: (epoch) => epoch.toFixed(2) },
+      {
+        ...{ title: objective === "lm" ? "Blocks" : "Examples", key: "examples_seen", format: count },
+        value: ({ examples }) => examples,
+      },
+      csvOnly("lr", ({ lr }) => lr),
+      { title: "Training loss", key: "train_loss", value: ({ train }) => train?.loss, format: showLoss },
+      { title: "Validation loss", key: "val_loss", value: ({ val }) => val.loss, format: showLoss },
+      {
+        ...{ title: `Training ${main.title.toLowerCase()}`, key: `train_${main.key}`, format: main.show },
+        value: ({ train }) => train && main.of(train),
+      },
+      {
+        ...{ title: `Validation ${main.title.toLowerCase()}`, key: `val_${main.key}`, format: main.show },
+        value: ({ val }) => main.of(val),
+      },
+      {
+        ...{ title: unequal ? "Validation macro F1" : null, key: `val_${other.key}`, format: other.show },
+        value: ({ val }) => other.of(val),
+      },
+      csvOnly("grad_norm", ({ train }) => train?.norm),
+    ],
+    evaluations,
+  );
 }
 
-/** The first columns of both objectives' metrics. */
-function settingsColumns({ options }: RunRecord) {
-  const lora = options.mode === "lora";
-  return {
-    rank: lora ? options.rank : null,
-    alpha: lora ? options.alpha : null,
-    trainable_layers: options.mode,
-    lr: options.lr,
-    weight_decay: options.weightDecay,
-    num_epochs: options.epochs,
-  };
+interface Compare {
+  name: string;
+  before: Evaluation | null;
+  after: Evaluation;
 }
 
-function endColumns({ evaluations, examples, seconds }: RunRecord) {
-  return {
-    train_loss_last: evaluations.at(-1)?.train?.loss ?? null,
-    val_loss_last: evaluations.at(-1)?.val.loss,
-    examples_seen: examples,
-    minutes: seconds / 60,
-  };
+/** The sets before and after training, and the parts of the test set. */
+export function beforeAndAfter(
+  { objective, unequal, counts }: Pick<RunRecord, "objective" | "unequal" | "counts">,
+  { before, after, parts }: Results,
+): Table {
+  const [trainRows, , testRows] = counts.rows as [number, number, number];
+  // Of the training set as many rows are evaluated as the test set has.
+  const isSampled = testRows < trainRows;
+  const what = objective === "lm" ? "blocks" : "rows";
+  const sample = isSampled ? `; training *: a sample of ${count(testRows)} of ${count(trainRows)} ${what}` : "";
+  const names = { train: isSampled ? "Training *" : "Training", val: "Validation", test: "Test" };
+  const rows = [
+    ...SETS.map((set): Compare => ({ name: names[set], before: before[set], after: after[set] })),
+    ...parts.map(({ name, ...part }): Compare => ({ name: `Test: ${name}`, before: null, after: part })),
+  ];
+  const [main, other] = METRICS[objective];
+  const measures = [LOSS, main, ...(objective === "lm" || unequal ? [other] : [])];
+  const columns = measures.flatMap(({ key, title, of, show: format }) => [
+    {
+      ...{ title: `${title} before`, key: `${key}_before`, format },
+      value: ({ before }: Compare) => before && of(before),
+    },
+    { title: "after", key: `${key}_after`, format, value: ({ after }: Compare) => of(after) },
+  ]);
+  return makeTable<Compare>(
+    "results",
+    `Before and after training${sample}`,
+    [
+      { title: "Set", key: "set", value: ({ name }) => name },
+      { title: objective === "lm" ? "Tokens" : "Rows", key: "rows", value: ({ after }) => after.rows, format: count },
+      ...columns,
+    ],
+    rows,
+  );
 }
 
-/** A row of metrics.csv. */
-export function metricsRow(run: RunRecord): MetricsRow {
-  const { before, after } = run.results ?? {};
-  return {
-    ...settingsColumns(run),
-    pre_train_acc: before?.train.accuracy,
-    pre_val_acc: before?.val.accuracy,
-    pre_test_acc: before?.test.accuracy,
-    final_train_acc: after?.train.accuracy,
-    final_val_acc: after?.val.accuracy,
-    final_test_acc: after?.test.accuracy,
-    ...endColumns(run),
-    final_train_macro_f1: after?.train.macroF1,
-    final_val_macro_f1: after?.val.macroF1,
-    final_test_macro_f1: after?.test.macroF1,
-  };
+export function confusionMatrix(labels: readonly string[], confusions: readonly Confusion[]): Table {
+  const find = confusionLookup(confusions);
+  const sums = labels.map((_, truth) => labels.reduce((sum, _, predicted) => sum + find(truth, predicted), 0));
+  return makeTable<number>(
+    "confusion",
+    "Confusion matrix of the test set: true labels in rows, predictions in columns",
+    [
+      { title: "True label", key: "truth", value: (truth) => labels[truth] },
+      ...labels.map((label, predicted) => ({
+        ...{ title: label, key: `predicted ${label}` },
+        value: (truth: number): Cell => {
+          const value = find(truth, predicted);
+          const tone = predicted === truth ? "right" : value > 0 ? "mistaken" : "none";
+          return { value, share: sums[truth]! > 0 ? value / sums[truth]! : null, tone };
+        },
+      })),
+    ],
+    [...labels.keys()],
+  );
 }
 
-/** A row of a language model's metrics.csv. */
-export function lmMetricsRow(run: RunRecord): LmMetricsRow {
-  const { before, after } = run.results ?? {};
-  return {
-    ...settingsColumns(run),
-    pre_train_ppl: before?.train.perplexity,
-    pre_val_ppl: before?.val.perplexity,
-    pre_test_ppl: before?.test.perplexity,
-    final_train_ppl: after?.train.perplexity,
-    final_val_ppl: after?.val.perplexity,
-    final_test_ppl: after?.test.perplexity,
-    final_val_bpb: after?.val.bitsPerByte,
-    final_test_bpb: after?.test.bitsPerByte,
-    ...endColumns(run),
-  };
+/** Pairs of classes: all that occur in confusion.csv, the most frequent errors for people. */
+export function confusionPairs(labels: readonly string[], confusions: readonly Confusion[], caption = ""): Table {
+  return makeTable<Confusion>(
+    "confusion",
+    caption,
+    [
+      { title: "True label", key: "truth", value: ({ truth }) => labels[truth] },
+      { title: "Predicted", key: "predicted", value: ({ predicted }) => labels[predicted] },
+      { title: "Messages", key: "rows", value: ({ rows }) => rows, format: count },
+    ],
+    confusions,
+  );
 }
 
-/** metrics.csv and losses.csv for the run's objective, and for an evaluated classifier the tables of its results. */
+const withInterval = (measured: Measured | null): Cell => measured && { value: measured.share, ...measured };
+
+/** Precision, recall and F1, with Wilson's intervals. */
+export function classesTable(classes: readonly (ClassResults & { label: string })[], caption = ""): Table {
+  type Row = (typeof classes)[0];
+  const column = (title: string, key: "precision" | "recall" | "f1") => ({
+    ...({ title, key, interval: true, format: percent } as const),
+    value: ({ [key]: measured }: Row) => withInterval(measured),
+  });
+  const columns = [
+    { title: "Class", key: "class", value: ({ label }: Row) => label },
+    { title: "Rows", key: "rows", value: ({ rows }: Row) => rows, format: count },
+    csvOnly<Row>("predicted", ({ predicted }) => predicted),
+    ...[column("Precision", "precision"), column("Recall", "recall"), column("F1", "f1")],
+    ...(classes.some(({ auc }) => auc !== null)
+      ? [{ title: "ROC-AUC", key: null, value: ({ auc }: Row) => auc, format: showLoss }]
+      : []),
+  ];
+  return makeTable("classes", caption, columns, classes);
+}
+
+/** The run beside the baselines; p is that of McNemar's exact test against the run. */
+export function baselinesTable({ unequal }: Pick<RunRecord, "unequal">, { compared }: TestResults): Table {
+  return makeTable<Compared>(
+    "baselines",
+    "This run and baselines on the test set, with 95 % intervals and McNemar's exact test",
+    [
+      { title: "Classifier", key: "classifier", value: ({ name }) => name },
+      csvOnly("rows", ({ rows }) => rows),
+      csvOnly("correct", ({ correct }) => correct),
+      {
+        ...{ title: "Accuracy", key: "accuracy", interval: true, format: percent },
+        value: ({ accuracy, interval }) => ({ value: accuracy, ...interval }),
+      },
+      { title: unequal ? "Macro F1" : null, key: "macro_f1", value: ({ macroF1 }) => macroF1, format: percent },
+      {
+        ...{ title: "This run against it", key: null },
+        value: (one) => (one.p === null ? null : showOwnStanding(compared[0], one)),
+      },
+      csvOnly("mcnemar_p", ({ p }) => p),
+    ],
+    compared,
+  );
+}
+
+export function mistakesTable(mistakes: readonly TestMessage[], caption: string): Table {
+  return makeTable<TestMessage>(
+    "mistakes",
+    caption,
+    [
+      { title: "True label", key: "truth", value: ({ truth }) => truth },
+      { title: "Predicted", key: "predicted", value: ({ predicted }) => predicted },
+      { title: "Probability", key: "probability", value: ({ probability }) => probability, format: percent },
+      { title: "Message", key: "message", value: ({ text }) => text },
+    ],
+    mistakes,
+  );
+}
+
+/** texts.csv: a language model's loss on each document or block of the test set, summed over its tokens, in nats. */
+function textsTable({ of, tokens, bytes, loss }: TextLosses): Table {
+  const word = of === "documents" ? "document" : "block";
+  return makeTable<number>(
+    "texts",
+    "Texts of the test set",
+    [
+      csvOnly("text", (i) => `${word} ${i + 1}`),
+      csvOnly("tokens", (i) => tokens[i]),
+      csvOnly("bytes", (i) => bytes[i]),
+      csvOnly("loss", (i) => loss[i]),
+    ],
+    [...loss.keys()],
+  );
+}
+
+/** The CSV files of a run's directory. */
 export function runTables(
   record: RunRecord,
   result: TrainResult,
   data: TrainingData,
 ): [name: string, content: FileContent][] {
-  const { evaluations, results } = record;
-  if (data.objective === "lm")
-    return [
-      ["metrics.csv", toCsv(LM_METRICS_COLUMNS, [lmMetricsRow(record)])],
-      ["losses.csv", toCsv(LM_LOSSES_COLUMNS, evaluations.map(lmLossesRow))],
-      ...(results?.texts ? [textsTable(results.texts)] : []),
-    ];
-  return [
-    ["metrics.csv", toCsv(METRICS_COLUMNS, [metricsRow(record)])],
-    ["losses.csv", toCsv(LOSSES_COLUMNS, evaluations.map(lossesRow))],
-    ...(results?.test
-      ? [...resultTables(results.test, data.labels), ["predictions.csv", predictionsCsv(result, data)] as const]
+  const { test, texts } = record.results ?? {};
+  const tables = [
+    metricsTable([record]),
+    evaluationsTable(record),
+    ...(test
+      ? [
+          confusionPairs(data.labels, test.confusions),
+          classesTable(test.classes.map((one, i) => ({ ...one, label: data.labels[i]! }))),
+          baselinesTable(record, test),
+        ]
       : []),
-  ].map(([name, content]) => [name, content]);
-}
-
-function textsTable({ of, tokens, bytes, loss }: TextLosses): [name: string, content: string] {
-  const word = of === "documents" ? "document" : "block";
-  const rows = loss.map((sum, i) => ({ text: `${word} ${i + 1}`, tokens: tokens[i]!, bytes: bytes[i]!, loss: sum }));
-  return ["texts.csv", toCsv(TEXTS_COLUMNS, rows)];
-}
-
-function resultTables(test: TestResults, labels: readonly string[]): [name: string, content: string][] {
-  const confusions = test.confusions.map(({ truth, predicted, rows }) => ({
-    truth: labels[truth]!,
-    predicted: labels[predicted]!,
-    rows,
-  }));
-  const classes = test.classes.map(({ rows, predicted, precision, recall, f1 }, i) => ({
-    ...{ class: labels[i]!, rows, predicted },
-    ...{ precision: precision?.share, precision_low: precision?.low, precision_high: precision?.high },
-    ...{ recall: recall?.share, recall_low: recall?.low, recall_high: recall?.high },
-    ...{ f1: f1?.share, f1_low: f1?.low, f1_high: f1?.high },
-  }));
-  const compared = test.compared.map((one) => ({
-    ...{ classifier: one.name, rows: one.rows, correct: one.correct, accuracy: one.accuracy },
-    ...{ accuracy_low: one.interval.low, accuracy_high: one.interval.high, macro_f1: one.macroF1, mcnemar_p: one.p },
-  }));
+    ...(texts ? [textsTable(texts)] : []),
+  ];
   return [
-    ["confusion.csv", toCsv(CONFUSION_COLUMNS, confusions)],
-    ["classes.csv", toCsv(CLASSES_COLUMNS, classes)],
-    ["baselines.csv", toCsv(BASELINES_COLUMNS, compared)],
+    ...tables.map((table): [string, string] => [`${table.name}.csv`, tableToCsv(table)]),
+    ...(test && data.objective === "classification"
+      ? [["predictions.csv", encode(csvLines(predictionsTable(result, data)))] as [string, FileContent]]
+      : []),
   ];
 }
 
@@ -153,23 +267,30 @@ const CHUNK = 1 << 16;
 /** Digits of a probability: logits have f32's. */
 const DIGITS = 6;
 
-/** Every row of the validation and test sets. In chunks: texts are decoded from their tokens on the way. */
-async function* predictionsCsv(
-  { valPredictions, predictions }: TrainResult,
-  { labels, val, test }: LoadedDataset,
-): AsyncGenerator<Uint8Array> {
+/** Every row of the validation and test sets. Texts are decoded from their tokens when they are written. */
+function predictionsTable({ valPredictions, predictions }: TrainResult, { labels, val, test }: LoadedDataset) {
+  const keys = ["set", "row", "text", "truth", "predicted", ...labels.map((label) => `probability ${label}`)];
+  function* rows(): Generator<Cell[]> {
+    for (const [name, set, some] of [
+      ["validation", val, valPredictions],
+      ["test", test, predictions],
+    ] as const)
+      for (const { row, label, probabilities } of some) {
+        const shares = Array.from(probabilities, (share) => Number(share.toPrecision(DIGITS)));
+        yield [name, set.place(row) + 1, set.text(row), labels[set.label(row)], labels[label], ...shares];
+      }
+  }
+  return { columns: keys.map((key) => ({ title: null, key })), rows: rows() };
+}
+
+async function* encode(lines: Iterable<string>): AsyncGenerator<Uint8Array> {
   const encoder = new TextEncoder();
-  let chunk = csvLine([...PREDICTIONS_COLUMNS, ...labels.map((label) => `probability ${label}`)]);
-  for (const [name, set, some] of [
-    ["validation", val, valPredictions],
-    ["test", test, predictions],
-  ] as const)
-    for (const { row, label, probabilities } of some) {
-      const shares = Array.from(probabilities, (share) => Number(share.toPrecision(DIGITS)));
-      chunk += csvLine([name, set.place(row) + 1, set.text(row), labels[set.label(row)], labels[label], ...shares]);
-      if (chunk.length < CHUNK) continue;
-      yield encoder.encode(chunk);
-      chunk = "";
-    }
+  let chunk = "";
+  for (const line of lines) {
+    chunk += line;
+    if (chunk.length < CHUNK) continue;
+    yield encoder.encode(chunk);
+    chunk = "";
+  }
   yield encoder.encode(chunk);
 }

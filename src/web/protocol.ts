@@ -196,6 +196,8 @@ export interface ErrorReport {
   remedy?: { set: Partial<Pick<TrainOptions, "lr" | "dtype" | "recompute" | "batchSize">>; bytes?: number };
   /** The encoding that a file which is not UTF-8 may have, and how it then reads. */
   encoding?: OtherEncoding;
+  /** The columns to choose from, of a file in which the right one was not found. */
+  columns?: readonly string[];
 }
 
 export interface Verdict {
@@ -222,23 +224,23 @@ export interface WriteReport {
   stopped: boolean;
 }
 
-/** How a table of texts is read to be labelled; what is missing is found out. */
+/** How a table of texts is read to be labelled: by default as UTF-8, with the text column that is recognised. */
 export interface LabelRequest {
   encoding?: string;
   textColumn?: string;
 }
 
-/** A table with the columns that `classify --in` adds: each row's label and the probabilities. */
+/** A table with the two columns that `classify --in` adds: each row's label and its probability. */
 export interface LabelReport {
   rows: number;
-  /** Rows by label. */
+  /** Rows by label, in the order of the classes. */
   labels: Record<string, number>;
   /** The first rows. */
   preview: { text: string; label: string; probability: number }[];
   /** The columns of the file, and the one that was read; none for pasted lines. */
-  columns: string[];
+  columns: readonly string[];
   textColumn: string | null;
-  /** The labelled table, in the format it came in. */
+  /** The file with these columns, in its own format; CSV for Parquet and for pasted lines. */
   file: Blob;
   fileName: string;
 }
@@ -293,8 +295,9 @@ export interface Api {
   compare(settings: PageSettings): Promise<string>;
   classify(id: string, text: string): Promise<Verdict>;
   /**
-   * Labels the rows of a file, or each line of a pasted text; "labelled" events report how many. Fails if a run needs
-   * the device, and if `stopLabelling` ends it.
+   * Labels the rows of a file, or each line of a pasted text that is not empty; "labelled" events report how many. Also
+   * of a run that trains, with what it learned until its last evaluation. Fails with an AbortError if `stopLabelling`,
+   * or the next call, ends it, and with `columns` in the report if the text column must be chosen.
    */
   label(id: string, source: File | string, request: LabelRequest): Promise<LabelReport>;
   stopLabelling(): Promise<void>;
@@ -341,7 +344,7 @@ export type Event =
   | { type: "run"; run: PageRun; speed: Speed | null }
   | { type: "busy"; text: string; share: number | null }
   | { type: "idle" }
-  | { type: "labelled"; rows: number }
+  | { type: "labelled"; rows: number; total: number }
   | { type: "written"; chunk: GenerationChunk; seconds: number }
   /** Runs have changed in another tab. */
   | { type: "runs" };

@@ -76,11 +76,12 @@ test("greedy and sampled texts are Node's and are streamed; the live region anno
   await page.evaluate(() => {
     const seen = Object.assign(window, { announced: [] as string[], pieces: 0 });
     const status = document.querySelector("#write-status")!;
-    new MutationObserver(() => seen.announced.push(status.textContent!)).observe(status, { childList: true });
+    const texts = { subtree: true, childList: true, characterData: true };
+    new MutationObserver(() => seen.announced.push(status.textContent!)).observe(status, texts);
     const added = (records: MutationRecord[]) => {
-      seen.pieces += records.filter(({ target }) => (target as Element).className === "prose").length;
+      seen.pieces += records.filter(({ target }) => target.parentElement?.className === "prose").length;
     };
-    new MutationObserver(added).observe(document.querySelector("#written")!, { childList: true, subtree: true });
+    new MutationObserver(added).observe(document.querySelector("#written")!, texts);
   });
   assert.equal(await write(page), await inNode("gpt2-micro", prompts, { maxNewTokens: 12 }));
   const { announced, pieces } = await page.evaluate(() => {
@@ -199,7 +200,7 @@ test("a pasted text trains a language model: perplexity falls, and a reloaded ru
   await waitForState(page, "finished");
   assert.match(
     (await page.textContent("#status"))!,
-    /the perplexity on the test set was [\d,.]+ before and is [\d,.]+ now\.$/,
+    /The perplexity on the test set was [\d,.]+ before and is [\d,.]+ now\.$/,
   );
   const measured = await perplexities(page);
   assert.ok(measured.length > 4 && measured.at(-1)! < 0.5 * measured[0]!, measured.join(" "));

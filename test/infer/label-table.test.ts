@@ -25,6 +25,7 @@ import { openTable } from "../../src/infer/open-table.ts";
 import type { Table } from "../../src/infer/table.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { afterAll, test } from "../helpers/harness.ts";
+import { PARQUET } from "../helpers/parquet.ts";
 import { assertCode, runCommand, type SpawnOptions } from "../helpers/spawn.ts";
 import { messages, tinyModel } from "../helpers/tiny.ts";
 
@@ -334,28 +335,6 @@ test("a table that changes while it is labelled is refused; as it was, the same 
   }
 });
 
-/** By pyarrow: two row groups, compressed with zstd; int64, string, timestamp, list and float columns with nulls. */
-const PARQUET = [
-  "UEFSMRUEFSAVMkwVBBUAEgAAKLUv/SAQgQAAAQAAAAAAAAACAAAAAAAAABUAFRIVJCwVBBUQFQYVBhwAAAAotS/9IAlJAAACAAAABAEBAwIVBBVWFWhMFQ",
-  "QVABIAACi1L/0gK1kBABMAAAB5b3UgaGF2ZSB3b24sICJub3ciEAAAAHNlZSB5b3UKYXQgbHVuY2gVABUSFSQsFQQVEBUGFQYcAAAAKLUv/SAJSQAAAgAA",
-  "AAQBAQMCFQQVEBUiTBUCFQASAAAotS/9IAhBAACI2CDIjAEAABUAFRIVJCwVBBUQFQYVBhwAAAAotS/9IAlJAAACAAAAAwEBAgAVBBUUFSZMFQQVABIAAC",
-  "i1L/0gClEAAAEAAABhAQAAAGIVABUgFTIsFQYVEBUGFQYcAAAAKLUv/SAQgQAAAgAAAAMCAwAAAAMfAAEDAhUEFRAVIkwVAhUAEgAAKLUv/SAIQQAAAAAA",
-  "AAAA4D8VABUSFSQsFQQVEBUGFQYcAAAAKLUv/SAJSQAAAgAAAAMBAQIAFQQVEBUiTBUCFQASAAAotS/9IAhBAAABAAAAAAAgABUAFRIVJCwVAhUQFQYVBh",
-  "wAAAAotS/9IAlJAAACAAAAAgEBAgAVBBUAFRJMFQAVABIAACi1L/0gAAEAABUAFQ4VICwVAhUQFQYVBhwAAAAotS/9IAc5AAACAAAAAgAAFQQVABUSTBUA",
-  "FQASAAAotS/9IAABAAAVABUOFSAsFQIVEBUGFQYcAAAAKLUv/SAHOQAAAgAAAAIAABUEFQAVEkwVABUAEgAAKLUv/SAAAQAAFQAVGhUsLBUCFRAVBhUGHA",
-  "AAACi1L/0gDWkAAAIAAAACAAIAAAACAAAVBBUQFSJMFQIVABIAACi1L/0gCEEAAAAAAAAAAPS/FQAVEhUkLBUCFRAVBhUGHAAAACi1L/0gCUkAAAIAAAAC",
-  "AQECABUEGYw1ABgGc2NoZW1hFQoAFQQlAhgCaWQAFQwlAhgHbWVzc2FnZSUATBwAAAAVBCUCGAR3aGVuJRJMjBIcHAAAAAAANQIYBHRhZ3MVAhUGTDwAAA",
-  "A1BBgEbGlzdBUCABUMJQIYB2VsZW1lbnQlAEwcAAAAFQolAhgFc2NvcmUAFgYZLBlcJgAcFQQZNQAGEBkYAmlkFQwWBBZ0FpgBJlYmCCksFQQVABUCABUA",
-  "FRAVAgA8KQYZJgAEAAAAJgAcFQwZNQAGEBkYB21lc3NhZ2UVDBYEFqoBFs4BJqQCJqABKSwVBBUAFQIAFQAVEBUCADwWRhkGGSYABAAAACYAHBUEGTUABh",
-  "AZGAR3aGVuFQwWBBZkFogBJqwDJu4CKSwVBBUAFQIAFQAVEBUCADwpBhkmAgIAAAAmABwVDBk1AAYQGTgEdGFncwRsaXN0B2VsZW1lbnQVDBYGFnYWmgEm",
-  "uAQm9gMpLBUEFQAVAgAVABUQFQIAPBYEGSYEAhlGAAIABAAAACYAHBUKGTUABhAZGAVzY29yZRUMFgQWZBaIASbOBSaQBSksFQQVABUCABUAFRAVAgA8KQ",
-  "YZJgICAAAAFtwEFgQmCBaQBgAZXCYAHBUEGTUABhAZGAJpZBUMFgIWZBaIASbWBiaYBiksFQQVABUCABUAFRAVAgA8KQYZJgACAAAAJgAcFQwZNQAGEBkY",
-  "B21lc3NhZ2UVDBYCFlAWdCbOByagByksFQQVABUCABUAFRAVAgA8FgAZBhkmAgAAAAAmABwVBBk1AAYQGRgEd2hlbhUMFgIWUBZ0JsIIJpQIKSwVBBUAFQ",
-  "IAFQAVEBUCADwpBhkmAgAAAAAmABwVDBk1AAYQGTgEdGFncwRsaXN0B2VsZW1lbnQVDBYCFlwWgAEmtgkmiAkpLBUEFQAVAgAVABUQFQIAPBYAGSYCABlG",
-  "AgAAAAAAACYAHBUKGTUABhAZGAVzY29yZRUMFgIWZBaIASbGCiaICiksFQQVABUCABUAFRAVAgA8KQYZJgACAAAAFsQDFgImmAYW+AQAKCBwYXJxdWV0LW",
-  "NwcC1hcnJvdyB2ZXJzaW9uIDI2LjAuMRlcHAAAHAAAHAAAHAAAHAAAAEIDAABQQVIx",
-].join("");
-
 test("a path names the texts within objects; an object's name is taken, too", async () => {
   const rows = ['{"predicted": {"x": 1}, "message": {"body": "you have won"}FIELDS}', '{"message":{"body":""}FIELDS}'];
   const content = `{}\n${rows.join("\n")}\n`;
@@ -384,7 +363,7 @@ test("other encodings are written as UTF-8; other bytes than UTF-8 in a text are
 });
 
 test("Parquet is read, and written as CSV", async () => {
-  writeFileSync(at("p.parquet"), Buffer.from(PARQUET, "base64"));
+  writeFileSync(at("p.parquet"), PARQUET);
   await label("p.parquet", "p.csv");
   const results = await classifier.classify(['you have won, "now"', "see you\nat lunch", ""]);
   const [a, b, c] = results.map(({ label, probability }) => csv(label, probability.toFixed(6)));
@@ -456,7 +435,7 @@ test("what cannot be labelled is refused before any work", async () => {
   writeFileSync(at("cut.jsonl"), '{"text":"a"}\n{"text":"b');
   writeFileSync(at("key.jsonl"), '{"text":"a"}\n{"txt":"b"}\n');
   writeFileSync(at("columns.csv"), "id,words,more\n1,a,b\n");
-  writeFileSync(at("cut.parquet"), Buffer.from(PARQUET, "base64").subarray(0, 700));
+  writeFileSync(at("cut.parquet"), PARQUET.subarray(0, 700));
   symlinkSync("in.csv", at("link.csv"));
   linkSync(at("in.csv"), at("hard.csv"));
   mkdirSync(at("folder.csv"), { recursive: true });

@@ -12,7 +12,8 @@ import type { Recompute } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
 import type { Checkpoint, TrainEvent } from "../../src/train/records.ts";
 import { train } from "../../src/train/trainer.ts";
-import { describePlan } from "../../src/views/summary.ts";
+import { planBlocks } from "../../src/views/plan.ts";
+import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, within } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -146,7 +147,7 @@ test("auto recomputes only where memory is too small otherwise; the run says so,
     const checkpoints: Checkpoint[] = [];
     let said = "";
     const onEvent = (event: TrainEvent) => {
-      if (event.type === "plan") said = describePlan(event, event.plan);
+      if (event.type === "plan") said = renderBlocks(planBlocks(event));
     };
     const onCheckpoint = async (checkpoint: Checkpoint) => void checkpoints.push(checkpoint);
     const settings = { ...args, device: on, recompute, onEvent, checkpointEvery: 2, onCheckpoint };

@@ -9,7 +9,7 @@ import { macroF1 } from "../../src/statistics.ts";
 import { isUnequal, weighClasses } from "../../src/train/class-weights.ts";
 import { ofMode, resolveOptions } from "../../src/train/options.ts";
 import type { FineTuneArguments } from "../../src/train/trainer.ts";
-import { describeData } from "../../src/views/summary.ts";
+import { dataBlocks } from "../../src/views/data.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -108,10 +108,10 @@ test("a language model does not have the setting", async () => {
 
 test("one line says what was read, what was left out and why, and the weights", async () => {
   const line = (data: LoadedDataset, how: "auto" | "none") =>
-    describeData(data, "gpt2-micro", how)
-      .split("\n")
-      .find((one) => one.startsWith("rows:"));
-  const read = "rows:  42 read (ham 32, spam 10); ";
+    dataBlocks(data, "gpt2-micro", how).flatMap((block) =>
+      block.kind === "text" && block.text.startsWith("rows:") ? block.text : [],
+    )[0];
+  const read = "rows: 42 read (ham 32, spam 10); ";
   const odd = await unequal();
   assert.is(line(odd, "auto"), `${read}all kept; loss weighted by class (ham 0.843, spam 1.49)`);
   assert.match(line(odd, "none")!, /all kept; the classes are unequal, their loss is not weighted/);

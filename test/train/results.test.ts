@@ -2,7 +2,7 @@
 import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
-import { toCsv } from "../../src/io/csv.ts";
+import { csvLine } from "../../src/io/csv.ts";
 import { measureTest, textToTry } from "../../src/train/results.ts";
 import { test } from "../helpers/harness.ts";
 
@@ -10,8 +10,10 @@ const LONG = "word ".repeat(50);
 
 /** The results of a test set with these messages: text, class, predicted class, its probability. */
 async function measure(rows: readonly [text: string, truth: string, predicted: string, probability?: number][]) {
-  const file = (lines: { text: string; label: string }[]) =>
-    bytesReader("rows.csv", new TextEncoder().encode(toCsv(["label", "text"], lines)));
+  const file = (lines: { text: string; label: string }[]) => {
+    const csv = ["label,text\r\n", ...lines.map(({ label, text }) => csvLine([label, text]))].join("");
+    return bytesReader("rows.csv", new TextEncoder().encode(csv));
+  };
   const some = ["ham", "news", "spam", "ham", "news", "spam"].map((label) => ({ text: "x", label }));
   const test = file(rows.map(([text, label]) => ({ text, label })));
   const data = await loadDataset({ train: file(some), val: file(some), test });

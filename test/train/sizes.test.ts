@@ -17,7 +17,8 @@ import {
   type Size,
 } from "../../src/train/sizes.ts";
 import { train } from "../../src/train/trainer.ts";
-import { describeMemory, memoryTable } from "../../src/views/memory-table.ts";
+import { measureMemory, memoryBlocks } from "../../src/views/plan.ts";
+import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { reportOfRun } from "../../src/web/worker/errors.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, within } from "../helpers/device.ts";
@@ -150,7 +151,7 @@ test("the table has every size, marks what does not fit and what the settings gi
     ...argsWithin(total),
     device: { info: { kind: "wasm", name: "CPU", software: true } as const, ...argsWithin(total).device },
   };
-  const table = memoryTable(args, options);
+  const table = measureMemory(args, options);
   assert.equal(table.batchSizes, [1, 4, 8, 16, 32]);
   assert.equal(
     table.rows.map((row) => row[2] && [row[2].dtype, row[2].recompute]),
@@ -162,12 +163,15 @@ test("the table has every size, marks what does not fit and what the settings gi
     present.map((one) => one!.bytes),
     [plannedBytes(options, { dtype: "q8" })],
   );
-  const text = describeMemory(table, args, options);
+  const text = renderBlocks(memoryBlocks(table, args, options));
   assert.match(text, /│ f32 +│ off .* x +│/);
   assert.match(text, /│ q8 +│ off .* \* +│/);
   assert.not.match(text, /do not fit/);
   const wide = resolveOptions({});
-  assert.match(describeMemory(memoryTable(args, wide), args, wide), /these settings do not fit: use --dtype f16/);
+  assert.match(
+    renderBlocks(memoryBlocks(measureMemory(args, wide), args, wide)),
+    /these settings do not fit: use --dtype f16/,
+  );
 });
 
 test("train --plan needs no weights, prints the table and leaves nothing", async () => {

@@ -1,15 +1,19 @@
 /** The sentences of a sweep's report: data, training, seeds, learning rates, and what limits the results. */
 import type { LoadedDataset } from "../../data/datasets.ts";
 import type { TrainingData } from "../../data/texts.ts";
+import { list, percent } from "../../format.ts";
 import { count } from "../../io/common.ts";
 import { showRate } from "../../sweep/grid.ts";
-import { type Measure, percent } from "../../sweep/measure.ts";
-import { finishedTrials, list, type Outcome } from "../../sweep/outcome.ts";
+import type { Measure } from "../../sweep/measure.ts";
+import { finishedTrials, type Outcome } from "../../sweep/outcome.ts";
 import { PUBLISHED_OF, PUBLISHED_ROWS, publishedAccuracy } from "../../sweep/published.ts";
 import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
 import { isUnequal } from "../../train/class-weights.ts";
 import type { TrainOptions } from "../../train/options.ts";
-import type { Block } from "../document.ts";
+import type { Block } from "../blocks.ts";
+
+/** Each value once. */
+const each = (values: readonly unknown[]) => list([...new Set(values.map(String))]);
 
 const SPLITS: Record<LoadedDataset["split"], string> = {
   random: "split at random",
@@ -22,10 +26,10 @@ const SPLITS: Record<LoadedDataset["split"], string> = {
 function aboutData(data: TrainingData): string {
   if (data.objective === "lm") {
     const { train, val, test } = data.stats;
-    const each = (of: (set: typeof train) => number) => [train, val, test].map(of).join(" / ");
+    const sizes = (of: (set: typeof train) => number) => [train, val, test].map(of).join(" / ");
     return (
-      `Data: ${data.source}, ${each(({ documents }) => documents)} documents, ${each(({ rows }) => rows)} blocks of at most ` +
-      `${data.maxLength} tokens and ${each(({ tokens }) => tokens)} tokens in the training / validation / test set.`
+      `Data: ${data.source}, ${sizes(({ documents }) => documents)} documents, ${sizes(({ rows }) => rows)} blocks of at most ` +
+      `${data.maxLength} tokens and ${sizes(({ tokens }) => tokens)} tokens in the training / validation / test set.`
     );
   }
   const { train, val, test } = data.stats;
@@ -44,7 +48,7 @@ export function method(
   about: string | undefined,
 ): Block[] {
   const trials = finishedTrials(cells);
-  const all = <T>(of: (trial: TrialRecord) => T) => list(trials.map(of));
+  const all = <T>(of: (trial: TrialRecord) => T) => each(trials.map(of));
   const option = (key: keyof TrainOptions) => all(({ options }) => options[key]);
   const lora = trials.filter(({ options }) => options.mode === "lora").map(({ options }) => options);
   const isClassifier = data.objective === "classification";
@@ -55,7 +59,7 @@ export function method(
       `${option("weightDecay")}), epochs: ${option("epochs")}, batches of ${option("batchSize")}, schedule ${option("schedule")} with a ` +
       `warm-up of ${option("warmup")}${isClassifier ? `, classified at ${option("pooling")}` : ""}${weighted}. ` +
       (lora.length > 0
-        ? `LoRA has scaling ${list(lora.map(({ scaling }) => scaling))} and init ${list(lora.map(({ init }) => init))}. `
+        ? `LoRA has scaling ${each(lora.map(({ scaling }) => scaling))} and init ${each(lora.map(({ init }) => init))}. `
         : "") +
       `Of each run the ${option("keep")} parameters count: best are those with the lowest validation loss.`,
     `Seeds: ${option("seed")}. A seed decides the initialization and the order of the ${isClassifier ? "messages" : "blocks"}.`,
@@ -74,7 +78,7 @@ function aboutRates(cells: readonly FinishedCell[], outcomes: readonly Outcome[]
   const [first] = choosing;
   return [
     ...(shared.length > 0
-      ? [`Learning rate${new Set(shared).size > 1 ? "s" : ""} given: ${list(shared.map(showRate))}.`]
+      ? [`Learning rate${new Set(shared).size > 1 ? "s" : ""} given: ${each(shared.map(showRate))}.`]
       : []),
     ...(first
       ? [
@@ -101,9 +105,9 @@ export function aboutLeaks(leaks: Uint32Array, data: TrainingData): Block[] {
   const { stats, test } = data;
   return [
     {
-      kind: "text",
+      kind: "note",
       text:
-        `This split leaks: ${leaks.length} of the ${test.size} test messages (${percent(leaks.length / test.size)} %) have a near-duplicate in the ` +
+        `This split leaks: ${leaks.length} of the ${test.size} test messages (${percent(leaks.length / test.size)}) have a near-duplicate in the ` +
         `training or validation set, and ${stats.leaks.val} of the ${stats.val.rows} validation messages have one in the training set. ` +
         "Near-duplicates differ only in numbers, punctuation, white space and case. The test accuracy can therefore overestimate the accuracy " +
         "on new messages; the table of settings also reports it without these messages. --dedupe drops near-duplicates before splitting.",

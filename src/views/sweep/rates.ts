@@ -1,18 +1,15 @@
 /** A sweep report's parts on learning rates: those tried and chosen, and rank and alpha without and with the choice. */
 import { MODE_TITLES } from "../../config.ts";
-import type { TrainingData } from "../../data/texts.ts";
-import { summarize } from "../../statistics.ts";
+import { showLoss } from "../../format.ts";
+import { type Interval, summarize } from "../../statistics.ts";
 import { showRate } from "../../sweep/grid.ts";
 import type { Measure } from "../../sweep/measure.ts";
-import type { Outcome } from "../../sweep/outcome.ts";
+import { type Outcome, testEstimate } from "../../sweep/outcome.ts";
 import { RATES } from "../../sweep/presets.ts";
-import { publishedAccuracy } from "../../sweep/published.ts";
-import { chartSvg } from "../charts/svg.tsx";
-import { heatMap } from "../charts/sweep-charts.ts";
-import type { Block } from "../document.ts";
+import { type Block, makeTable } from "../blocks.ts";
 
 /** Rank and alpha at the shared learning rate and at each cell's own, where the sweep has whole grids of them. */
-export function grids(outcomes: readonly Outcome[], data: TrainingData, measure: Measure): Block[] {
+export function grids(outcomes: readonly Outcome[], measure: Measure): Block[] {
   const lora = outcomes.filter(({ mode }) => mode === "lora");
   const shared = findGrid(lora.filter(({ tried }) => tried.length === 0));
   const own = findGrid(lora.filter(({ tried }) => tried.length > 0));
@@ -20,8 +17,8 @@ export function grids(outcomes: readonly Outcome[], data: TrainingData, measure:
   const range = { low: Math.min(...values), high: Math.max(...values) };
   const both = shared !== null && own !== null;
   return [
-    ...(shared ? gridBlocks(shared, both ? ", at one learning rate" : "", "rank-alpha", data, measure, range) : []),
-    ...(own ? gridBlocks(own, ", each at its own learning rate", "rank-alpha-own-rate", data, measure, range) : []),
+    ...(shared ? gridBlocks(shared, both ? ", at one learning rate" : "", "rank-alpha", measure, range) : []),
+    ...(own ? gridBlocks(own, ", each at its own learning rate", "rank-alpha-own-rate", measure, range) : []),
     ...(both ? [{ kind: "text" as const, text: spread(shared.cells, own.cells, measure) }] : []),
   ];
 }
@@ -44,54 +41,52 @@ function findGrid(cells: readonly Outcome[]): Grid | null {
 function gridBlocks(
   { ranks, alphas, cells }: Grid,
   at: string,
-  name: string,
-  data: TrainingData,
-  measure: Measure,
-  scale: { low: number; high: number },
+  file: string,
+  { name, show }: Measure,
+  range: Interval,
 ): Block[] {
-  const { show } = measure;
-  const text = (rank: number, alpha: number) => {
-    const cell = cells.find((one) => one.rank === rank && one.alpha === alpha);
-    if (!cell) return "-";
-    const { test, interval, lr, tried } = cell;
-    const other = publishedAccuracy(cell, data);
-    return (
-      `${show(test.mean)}${test.n > 1 ? ` ± ${show(test.sd)}` : ""} (${show(interval.low)} to ${show(interval.high)})` +
-      `${tried.length > 0 ? `, rate ${showRate(lr)}` : ""}${other === undefined ? "" : `; published ${show(other)}`}`
-    );
-  };
-  const title = `Test ${measure.title} over rank and alpha${at}`;
+  const title = `Test ${name} over rank and alpha${at}`;
   return [
-    { kind: "heading", level: 2, text: title },
-    {
-      kind: "table",
-      name,
-      header: ["rank", ...alphas.map((alpha) => `alpha ${alpha}`)],
-      rows: ranks.map((rank) => [rank, ...alphas.map((alpha) => text(rank, alpha))]),
-    },
+    { kind: "heading", level: 2, text: `Rank and alpha${at}` },
+    makeTable<number>(
+      file,
+      `Test ${name}, with 95 % intervals`,
+      [
+        { title: "Rank", key: "rank", value: (rank) => rank },
+        ...alphas.map((alpha) => ({
+          ...({ title: `Alpha ${alpha}`, key: `alpha ${alpha}`, interval: true, format: show } as const),
+          value: (rank: number) => testEstimate(cells.find((one) => one.rank === rank && one.alpha === alpha)!),
+        })),
+      ],
+      ranks,
+    ),
     {
       kind: "figure",
-      name,
+      name: file,
       caption: `${title}, with 95 % intervals`,
-      svg: chartSvg(
-        heatMap(
-          title,
-          cells.map(({ rank, alpha, test, interval }) => ({ rank, alpha, value: test.mean, interval })),
-          { ...scale, show },
-        ),
-      ),
+      chart: {
+        kind: "heat-map",
+        title,
+        x: { title: "alpha", names: alphas.map(String) },
+        y: { title: "rank", names: ranks.map(String) },
+        range,
+        show,
+        cells: cells.map(({ rank, alpha, test, interval }) => ({
+          ...{ x: alphas.indexOf(alpha), y: ranks.indexOf(rank), value: test.mean, interval },
+        })),
+      },
     },
   ];
 }
 
-function spread(shared: readonly Outcome[], own: readonly Outcome[], { show, title }: Measure): string {
+function spread(shared: readonly Outcome[], own: readonly Outcome[], { show, name }: Measure): string {
   const describe = (cells: readonly Outcome[]) => {
     const means = cells.map(({ test }) => test.mean);
     const { sd } = summarize(means);
     return `from ${show(Math.min(...means))} to ${show(Math.max(...means))}, with a standard deviation of ${show(sd)}`;
   };
   return (
-    `Over the ${shared.length} cells the test ${title} at one learning rate is ${describe(shared)}; with each cell at its own ` +
+    `Over the ${shared.length} cells the test ${name} at one learning rate is ${describe(shared)}; with each cell at its own ` +
     `it is ${describe(own)}.`
   );
 }
@@ -101,10 +96,9 @@ export function rates(outcomes: readonly Outcome[]): Block[] {
   const tuned = outcomes.filter(({ tried }) => tried.length > 0);
   if (tuned.length === 0) return [];
   const all = [...new Set(tuned.flatMap(({ tried }) => tried.map(({ lr }) => lr)))].sort((a, b) => a - b);
-  const shown = ({ tried }: Outcome, lr: number) => {
+  const lossAt = (tried: Outcome["tried"], lr: number) => {
     const one = tried.find((candidate) => candidate.lr === lr);
-    if (!one) return "-";
-    return one.trial ? one.trial.results.after.val.loss.toFixed(4) : "failed";
+    return one && (one.trial ? one.trial.results.after.val.loss : "failed");
   };
   const isAtEnd = ({ tried, lr }: Outcome) => {
     const tries = tried.map((one) => one.lr);
@@ -120,19 +114,23 @@ export function rates(outcomes: readonly Outcome[]): Block[] {
       ? [`Rates in papers: ${papers.map((mode) => `${MODE_TITLES[mode]} ${RATES[mode].papers}`).join("; ")}.`]
       : []),
   ];
+  const title = "Learning rates: validation loss";
   return [
-    { kind: "heading", level: 2, text: "Learning rates: validation loss" },
-    {
-      kind: "table",
-      name: "rates",
-      header: ["run", ...all.map(showRate), "chosen", "at an end"],
-      rows: tuned.map((outcome) => [
-        outcome.label,
-        ...all.map((lr) => shown(outcome, lr)),
-        showRate(outcome.lr),
-        isAtEnd(outcome) ? "yes" : "no",
-      ]),
-    },
+    { kind: "heading", level: 2, text: title },
+    makeTable<Outcome>(
+      "rates",
+      "The first seed's validation loss at each rate",
+      [
+        { title: "Run", key: "run", value: ({ label }) => label },
+        ...all.map((lr) => ({
+          ...{ title: showRate(lr), key: showRate(lr), format: showLoss },
+          value: ({ tried }: Outcome) => lossAt(tried, lr),
+        })),
+        { title: "Chosen", key: "chosen", format: showRate, value: ({ lr }) => lr },
+        { title: "At an end", key: "at an end", value: (outcome) => (isAtEnd(outcome) ? "yes" : "no") },
+      ],
+      tuned,
+    ),
     ...notes.map((text): Block => ({ kind: "text", text })),
   ];
 }

@@ -4,10 +4,10 @@ import { MODE_TITLES } from "../../config.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import { findLeaks } from "../../data/duplicates.ts";
 import type { TrainingData } from "../../data/texts.ts";
-import { LM_METRICS_COLUMNS, METRICS_COLUMNS, toCsv } from "../../io/csv.ts";
-import { holm, SIGNIFICANT, standing } from "../../statistics.ts";
+import { count, percent, showLoss } from "../../format.ts";
+import { comparePairs, SIGNIFICANT } from "../../statistics.ts";
 import { showRate } from "../../sweep/grid.ts";
-import { bitsInterval, chooseMeasure, type Measure, percent } from "../../sweep/measure.ts";
+import { bitsInterval, chooseMeasure, type Measure } from "../../sweep/measure.ts";
 import {
   bestOutcome,
   bestPerMode,
@@ -16,15 +16,19 @@ import {
   listOutcomes,
   mean,
   type Outcome,
+  testEstimate,
 } from "../../sweep/outcome.ts";
 import { publishedAccuracy } from "../../sweep/published.ts";
 import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
 import { isUnequal } from "../../train/class-weights.ts";
-import { chartSvg } from "../charts/svg.tsx";
-import { lossCurves, valueOverSize } from "../charts/sweep-charts.ts";
-import { type Block, blockFiles, toHtml, toMarkdown } from "../document.ts";
-import { lmMetricsRow, metricsRow } from "../run-tables.ts";
-import { details } from "./best-run.ts";
+import { type Block, type Figure, makeTable } from "../blocks.ts";
+import { tableToCsv } from "../csv.ts";
+import { blockFiles } from "../files.ts";
+import { toHtml } from "../html.tsx";
+import { toMarkdown } from "../markdown.ts";
+import { runBlocks } from "../run.ts";
+import { showTick } from "../run-charts.ts";
+import { metricsTable } from "../run-tables.ts";
 import { aboutLeaks, aboutPublished, method } from "./method.ts";
 import { grids, rates } from "./rates.ts";
 
@@ -43,10 +47,7 @@ export async function writeReport(
   const blocks = reportBlocks(cells, data, about);
   const markdown = toMarkdown(blocks);
   const finished = finishedTrials(cells);
-  const metrics = (some: readonly TrialRecord[]) =>
-    data.objective === "lm"
-      ? toCsv(LM_METRICS_COLUMNS, some.map(lmMetricsRow))
-      : toCsv(METRICS_COLUMNS, some.map(metricsRow));
+  const metrics = (some: readonly TrialRecord[]) => tableToCsv(metricsTable(some));
   const files: [path: string, content: string][] = [
     ...blockFiles(blocks),
     ["metrics.csv", metrics(finished)],
@@ -71,124 +72,111 @@ export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData,
     ...method(cells, outcomes, data, measure, about),
     ...aboutPublished(outcomes, data),
     ...aboutLeaks(leaks, data),
-    ...sizes(compared, measure),
+    sizes(compared, measure),
     ...settings(outcomes, data, measure, leaks),
     ...comparisons(compared, measure),
-    ...grids(outcomes, data, measure),
+    ...grids(outcomes, measure),
     ...rates(outcomes),
-    ...losses(compared),
-    ...(best && data.objective === "classification" ? details(best) : []),
+    losses(compared),
+    ...(best ? bestRun(best) : []),
     ...trials(cells, measure, data),
   ];
 }
 
 /** The main figure. */
-function sizes(outcomes: readonly Outcome[], { name, title, most, show }: Measure): Block[] {
-  const points = outcomes.map((outcome) => ({
-    group: MODE_TITLES[outcome.mode],
-    trainable: outcome.trials[0]!.trainable,
-    value: outcome.test.mean,
-    interval: outcome.interval,
-  }));
-  return [
-    {
-      kind: "figure",
-      name: "size",
-      caption: `Test ${name} with 95 % intervals over the number of trainable parameters; settings with nearly as many stand side by side`,
-      svg: chartSvg(
-        valueOverSize(`Test ${name} over trainable parameters`, points, { name: `test ${title}`, most, show }),
-      ),
+function sizes(outcomes: readonly Outcome[], { name, most, show }: Measure): Figure {
+  const modes = [...new Set(outcomes.map(({ mode }) => mode))];
+  const isNear = outcomes.some(({ interval }) => interval.high > 0.9 * most);
+  return {
+    kind: "figure",
+    name: "size",
+    caption: `Test ${name} with 95 % intervals over the number of trainable parameters; settings with nearly as many stand side by side`,
+    chart: {
+      kind: "scatter",
+      title: `Test ${name} over trainable parameters`,
+      x: { title: "trainable parameters", show: count },
+      y: { title: `test ${name}`, show, ...(isNear ? { to: most } : {}) },
+      points: outcomes.map(({ label, mode, trials: [first], test, interval }) => ({
+        ...{ group: MODE_TITLES[mode], color: modes.indexOf(mode), name: label },
+        ...{ x: first!.trainable, y: test.mean, interval },
+      })),
     },
-  ];
+  };
 }
 
 function settings(
   outcomes: readonly Outcome[],
   data: TrainingData,
-  { name, unit, show }: Measure,
+  { name, show }: Measure,
   leaks: Uint32Array,
 ): Block[] {
-  const more = data.objective === "lm" ? bitsColumns() : accuracyColumns(outcomes, data, leaks);
-  const row = (outcome: Outcome) => {
-    const { label, lr, trials, loss, val, test, interval, seconds } = outcome;
-    const [first] = trials as [TrialRecord];
-    return [
-      ...[label, showRate(lr), trials.length, loss.toFixed(4), show(val.mean)],
-      ...[show(test.mean), test.n > 1 ? show(test.sd) : "-"],
-      ...[show(interval.low), show(interval.high), ...more.flatMap(({ values }) => values(outcome))],
-      ...[first.trainable, billions(first.flops), seconds.toFixed(1), megabytes(first.memory), megabytes(first.saved)],
-    ];
-  };
+  const digits = (value: number) => value.toPrecision(3);
+  const more = data.objective === "lm" ? [BITS] : accuracyColumns(outcomes, data, leaks);
   return [
     { kind: "heading", level: 2, text: "Every setting" },
-    {
-      kind: "table",
-      name: "settings",
-      header: [
-        ...[
-          "run",
-          "rate",
-          "seeds",
-          "validation loss",
-          `validation ${unit}`,
-          `test ${unit}`,
-          "sd",
-          "95 % low",
-          "95 % high",
-        ],
-        ...more.flatMap(({ header }) => header),
-        ...["trainable", "GFLOP a batch", "seconds", "memory MB", "saved MB"],
+    makeTable<Outcome>(
+      "settings",
+      `Settings, with the mean ${name} of their seeds and its 95 % interval`,
+      [
+        { title: "Run", key: "run", value: ({ label }) => label },
+        { title: "Rate", key: "rate", format: showRate, value: ({ lr }) => lr },
+        { title: "Seeds", key: "seeds", value: ({ trials }) => trials.length },
+        { title: "Validation loss", key: "validation loss", format: showLoss, value: ({ loss }) => loss },
+        { title: `Validation ${name}`, key: `validation ${name}`, format: show, value: ({ val }) => val.mean },
+        { title: `Test ${name}`, key: `test ${name}`, interval: true, format: show, value: testEstimate },
+        { title: "sd", key: "sd", format: show, value: ({ test }) => (test.n > 1 ? test.sd : null) },
+        ...more,
+        { title: "Trainable", key: "trainable", format: count, value: ({ trials: [first] }) => first!.trainable },
+        {
+          title: "GFLOP a batch",
+          key: "GFLOP a batch",
+          format: digits,
+          value: ({ trials: [first] }) => first!.flops / 1e9,
+        },
+        { title: "Seconds", key: "seconds", format: (value) => value.toFixed(1), value: ({ seconds }) => seconds },
+        { title: "Memory MB", key: "memory MB", format: digits, value: ({ trials: [first] }) => first!.memory / 1e6 },
+        { title: "Saved MB", key: "saved MB", format: digits, value: ({ trials: [first] }) => first!.saved / 1e6 },
       ],
-      rows: outcomes.map(row),
-    },
+      outcomes,
+    ),
     {
       kind: "text",
       text:
-        `validation and test are the mean ${name}, GFLOP a batch counts the matrix products of a training batch of mean length, seconds is the mean time of a run. Memory is the peak of a run, including the frozen blocks ` +
+        "GFLOP a batch counts the matrix products of a training batch of mean length, seconds is the mean time of a run. Memory is the peak of a run, including the frozen blocks " +
         "that run once per message before training, and their stored outputs. Saved is the size of the files of trained tensors.",
     },
   ];
 }
 
-/** More columns of the table of settings. */
-interface Columns {
-  header: string[];
-  values: (outcome: Outcome) => string[];
-}
-
-function bitsColumns(): Columns[] {
-  const show = (value: number) => value.toPrecision(4);
-  const values = ({ trials }: Outcome) => {
-    const { low, high } = bitsInterval(trials);
-    return [mean(trials.map(({ results }) => results.after.test.bitsPerByte!)), low, high].map(show);
-  };
-  return [{ header: ["bits per byte", "bits 95 % low", "bits 95 % high"], values }];
-}
+const BITS = {
+  title: "Bits per byte",
+  key: "bits per byte",
+  interval: true as const,
+  format: showLoss,
+  value: ({ trials }: Outcome) => {
+    return { value: mean(trials.map(({ results }) => results.after.test.bitsPerByte!)), ...bitsInterval(trials) };
+  },
+};
 
 /** Where they apply: macro F1 for unequal classes, the accuracy without leaks, published figures. */
-function accuracyColumns(outcomes: readonly Outcome[], data: LoadedDataset, leaks: Uint32Array): Columns[] {
+function accuracyColumns(outcomes: readonly Outcome[], data: LoadedDataset, leaks: Uint32Array) {
   const leaked = new Set(leaks);
   const accuracyOnClean = ({ results }: TrialRecord) =>
     mean(results.test!.verdicts.filter((_, row) => !leaked.has(row)));
-  const f1 = ({ results }: TrialRecord) => results.after.test.macroF1!;
+  const column = (title: string, key: string, value: (outcome: Outcome) => number | undefined) => {
+    return { title, key, format: percent, value };
+  };
   const anyPublished = outcomes.some((outcome) => publishedAccuracy(outcome, data) !== undefined);
-  const columns: [isShown: boolean, header: string, value: (outcome: Outcome) => number | undefined][] = [
-    [isUnequal(data), "macro F1 %", ({ trials }) => mean(trials.map(f1))],
-    [
-      leaked.size > 0,
-      "test %, no copies",
-      ({ trials }) => (leaked.size < data.test.size ? mean(trials.map(accuracyOnClean)) : undefined),
-    ],
-    [anyPublished, "published", (outcome) => publishedAccuracy(outcome, data)],
-  ];
-  const show = (value: number | undefined) => (value === undefined ? "-" : percent(value));
-  return columns
-    .filter(([isShown]) => isShown)
-    .map(([, header, value]) => ({ header: [header], values: (outcome) => [show(value(outcome))] }));
+  return [
+    isUnequal(data) &&
+      column("Macro F1", "macro F1", ({ trials }) => mean(trials.map(({ results }) => results.after.test.macroF1!))),
+    leaked.size > 0 &&
+      column("Test accuracy, no copies", "test accuracy, no copies", ({ trials }) =>
+        leaked.size < data.test.size ? mean(trials.map(accuracyOnClean)) : undefined,
+      ),
+    anyPublished && column("Published", "published", (outcome) => publishedAccuracy(outcome, data)),
+  ].filter((one) => one !== false);
 }
-
-const billions = (count: number) => (count / 1e9).toPrecision(3);
-const megabytes = (bytes: number) => (bytes / 1e6).toPrecision(3);
 
 /** All methods in pairs; of a single method, the best setting against each other one. */
 function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: Measure): Block[] {
@@ -199,19 +187,17 @@ function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: 
       ? methods.flatMap((one, i) => methods.slice(i + 1).map((other) => [one, other] as const))
       : outcomes.filter((other) => other !== best).map((other) => [best!, other] as const);
   if (pairs.length === 0) return [];
-  const tests = pairs.map(([one, other]) => compare(one.trials, other.trials));
-  const adjusted = holm(tests.map(({ p }) => p));
+  const tests = comparePairs(pairs, (one, other) => ({ one, other, ...compare(one.trials, other.trials) }));
+  const title = methods.length > 1 ? "Methods in pairs" : "The best setting against each other";
   const what =
     methods.length > 1
       ? `${outcomes.length > methods.length ? "Of each method the setting with the lowest validation loss is compared. All" : "All"} pairs of methods are compared`
       : `The best setting, with the lowest validation loss, is ${best!.label}. It is compared with each other setting`;
-  const distinct = adjusted.filter((p) => p < SIGNIFICANT).length;
+  const distinct = tests.filter(({ adjusted }) => adjusted < SIGNIFICANT).length;
+  const showP = (p: number) => p.toPrecision(2);
+  type Found = (typeof tests)[number];
   return [
-    {
-      kind: "heading",
-      level: 2,
-      text: methods.length > 1 ? "Methods in pairs" : "The best setting against each other",
-    },
+    { kind: "heading", level: 2, text: title },
     {
       kind: "text",
       text:
@@ -219,47 +205,72 @@ function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: 
         `that any of equal pairs is called different is below ${SIGNIFICANT}. With a corrected p of ${SIGNIFICANT} or more a pair is not ` +
         `distinguishable; ${distinct === 0 ? "no pair is" : `${distinct} of ${pairs.length} pairs are`} distinguishable.`,
     },
-    {
-      kind: "table",
-      name: "comparisons",
-      header: ["first", "second", ...figures, "p", "p, corrected", "the first is"],
-      rows: pairs.map(([one, other], i) => {
-        const { figures, p, firstIsBetter } = tests[i]!;
-        const found = standing(firstIsBetter, adjusted[i]!);
-        return [one.label, other.label, ...figures, p.toPrecision(2), adjusted[i]!.toPrecision(2), found];
-      }),
-    },
+    makeTable<Found>(
+      "comparisons",
+      "Pairs, with p before and after the correction",
+      [
+        { title: "First", key: "first", value: ({ one }) => one.label },
+        { title: "Second", key: "second", value: ({ other }) => other.label },
+        ...figures.map((figure, i) => ({ ...figure, value: ({ figures }: Found) => figures[i] })),
+        { title: "p", key: "p", format: showP, value: ({ p }) => p },
+        { title: "p, corrected", key: "p, corrected", format: showP, value: ({ adjusted }) => adjusted },
+        { title: "The first is", key: "the first is", value: ({ standing }) => standing },
+      ],
+      tests,
+    ),
   ];
 }
 
-function losses(outcomes: readonly Outcome[]): Block[] {
-  const curves = bestPerMode(outcomes).map(({ label, trials }) => ({
-    name: label,
-    points: trials[0]!.evaluations.map(({ examples, val }) => ({ examples_seen: examples, value: val.loss })),
-  }));
-  return [
-    {
-      kind: "figure",
-      name: "loss",
-      caption: "Validation loss of the best setting of each method, first seed",
-      svg: chartSvg(lossCurves("Validation loss", curves)),
-    },
-  ];
+/** The first seed of the best setting. */
+function bestRun({ label, trials: [first] }: Outcome): Block[] {
+  const text = `The best run: ${label}, seed ${first!.options.seed}`;
+  return [{ kind: "heading", level: 2, text }, ...runBlocks(first!)];
 }
 
-function trials(cells: readonly FinishedCell[], { of, show, unit }: Measure, { objective }: TrainingData): Block[] {
+function losses(outcomes: readonly Outcome[]): Figure {
+  return {
+    kind: "figure",
+    name: "loss",
+    caption: "Validation loss of the best setting of each method, first seed",
+    chart: {
+      kind: "lines",
+      title: "Validation loss",
+      x: { title: "training examples seen", show: count },
+      y: { title: "cross-entropy (nats)", show: showLoss, tick: showTick, from: 0 },
+      lines: bestPerMode(outcomes).map(({ label, trials: [first] }, color) => ({
+        ...{ name: label, color, look: "solid" },
+        xs: first!.evaluations.map(({ examples }) => examples),
+        ys: first!.evaluations.map(({ val }) => val.loss),
+      })),
+    },
+  };
+}
+
+function trials(cells: readonly FinishedCell[], { of, show, name }: Measure, { objective }: TrainingData): Block[] {
   const [what, file] = objective === "lm" ? ["losses", "texts.csv"] : ["predictions", "predictions.csv"];
   return [
     { kind: "heading", level: 2, text: "Every run" },
-    {
-      kind: "table",
-      name: "runs",
-      header: ["run", "rate", "seed", `validation ${unit}`, `test ${unit}`, what],
-      rows: finishedTrials(cells).map(({ trial: { name }, options, results: { after } }) => {
-        const href = `trials/${name}/${file}`;
-        const measured = [show(of(after.val)), show(of(after.test))];
-        return [name, showRate(options.lr), options.seed, ...measured, { href, text: file }];
-      }),
-    },
+    makeTable<TrialRecord>(
+      "runs",
+      `Runs, with their ${what}`,
+      [
+        { title: "Run", key: "run", value: ({ trial }) => trial.name },
+        { title: "Rate", key: "rate", format: showRate, value: ({ options: { lr } }) => lr },
+        { title: "Seed", key: "seed", value: ({ options: { seed } }) => seed },
+        {
+          title: `Validation ${name}`,
+          key: `validation ${name}`,
+          format: show,
+          value: ({ results }) => of(results.after.val),
+        },
+        { title: `Test ${name}`, key: `test ${name}`, format: show, value: ({ results }) => of(results.after.test) },
+        {
+          title: "File",
+          key: what!,
+          value: ({ trial }) => ({ href: `trials/${trial.name}/${file}`, text: file! }),
+        },
+      ],
+      finishedTrials(cells),
+    ),
   ];
 }

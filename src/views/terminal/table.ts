@@ -10,58 +10,92 @@ export interface Column<Row> {
   digits?: number;
 }
 
-/** Maximum width of a cell, and its minimum width in a narrowed table, in terminal columns. */
+/** Maximum width of a cell, in terminal columns. */
 const LONGEST_CELL = 60;
+/** In a narrow terminal, columns that are wider than this are truncated, and the first one, to not less than that. */
+const WIDE = 32;
 const SHORTEST_CELL = 12;
+
+/** A table of records: see `drawTable`. */
+export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], width?: number): string {
+  return drawTable(
+    columns.map(({ header, value, digits }) => {
+      const values = rows.map(value);
+      const isNumeric = values.some((one) => typeof one === "number") && values.every((one) => typeof one !== "string");
+      return { header, isNumeric, cells: values.map((one) => show(one, digits)) };
+    }),
+    width,
+  );
+}
+
+function show(value: string | number | null, digits?: number): string {
+  if (typeof value !== "number") return value ?? "–";
+  return digits === undefined ? String(value) : value.toFixed(digits);
+}
+
+/** A column as it is shown. Numbers are right-aligned and never truncated, everything else left-aligned. */
+interface ShownColumn {
+  header: string;
+  isNumeric: boolean;
+  cells: readonly string[];
+}
 
 /**
  * A table with one line per row, without colours and without a line break at its end. Texts are truncated, in the
- * widest column first, so that the table fits into `width` columns if possible.
+ * widest column first, so that the table fits into `width` columns. What does not fit even then is continued in a table
+ * below it, which has the first column again.
  */
-export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], width = 120): string {
-  const values = rows.map((row) => columns.map(({ value }) => value(row)));
-  const numeric = columns.map((_, i) => isNumeric(values.map((row) => row[i]!)));
-  const cells = [
-    columns.map(({ header }) => oneLine(header, LONGEST_CELL)),
-    ...values.map((row) => row.map((value, i) => show(value, columns[i]!.digits))),
-  ];
-  const widths = columns.map((_, i) => widest(cells, i));
-  // Numbers are never truncated, only their headers.
-  const least = columns.map((_, i) => Math.max(SHORTEST_CELL, numeric[i] ? widest(cells.slice(1), i) : 0));
+export function drawTable(columns: readonly ShownColumn[], width = 120): string {
+  const [first, ...others] = columns.map(fitColumn);
+  const parts: Fitted[][] = [[first!]];
+  for (const column of others) {
+    const part = parts.at(-1)!;
+    if (part.length > 1 && frameWidth([...part, column].map(({ least }) => least)) > width)
+      parts.push([first!, column]);
+    else part.push(column);
+  }
+  return parts.map((part) => drawPart(part, width)).join("\n");
+}
+
+interface Fitted {
+  isNumeric: boolean;
+  /** The header, then the cells. */
+  lines: string[];
+  /** The width that it has, and that it needs. */
+  wanted: number;
+  least: number;
+}
+
+function fitColumn({ header, isNumeric, cells }: ShownColumn, place: number): Fitted {
+  const lines = [header, ...cells].map((cell) => oneLine(cell, LONGEST_CELL));
+  const widest = (some: readonly string[]) => some.reduce((most, line) => Math.max(most, stringWidth(line)), 0);
+  const wanted = widest(lines);
+  const least = Math.max(SHORTEST_CELL, isNumeric ? widest(lines.slice(1)) : 0);
+  return { isNumeric, lines, wanted, least: place > 0 && wanted <= WIDE ? wanted : Math.min(wanted, least) };
+}
+
+function drawPart(columns: readonly Fitted[], width: number): string {
+  const widths = columns.map(({ wanted }) => wanted);
   for (let over = frameWidth(widths) - width; over > 0; over--) {
-    const spare = widths.map((of, i) => (of > least[i]! ? of : 0));
+    const spare = widths.map((size, i) => (size > columns[i]!.least ? size : 0));
     const most = Math.max(...spare);
     if (most > 0) widths[spare.indexOf(most)]!--;
   }
-  const line = (row: readonly string[]) => {
-    const padded = row.map((cell, i) => {
-      const text = stringWidth(cell) > widths[i]! ? oneLine(cell, widths[i]!) : cell;
+  const line = (row: number) => {
+    const padded = columns.map(({ lines, isNumeric }, i) => {
+      const text = oneLine(lines[row]!, widths[i]!);
       const space = " ".repeat(widths[i]! - stringWidth(text));
-      return numeric[i] ? ` ${space}${text} ` : ` ${text}${space} `;
+      return isNumeric ? ` ${space}${text} ` : ` ${text}${space} `;
     });
     return `│${padded.join("│")}│`;
   };
   const rule = (left: string, middle: string, right: string) =>
-    left + widths.map((of) => "─".repeat(of + 2)).join(middle) + right;
-  const [head, ...body] = cells.map(line);
+    left + widths.map((size) => "─".repeat(size + 2)).join(middle) + right;
+  const [head, ...body] = columns[0]!.lines.map((_, row) => line(row));
   return [rule("┌", "┬", "┐"), head, rule("├", "┼", "┤"), ...body, rule("└", "┴", "┘")].join("\n");
-}
-
-function widest(rows: readonly (readonly string[])[], column: number): number {
-  return rows.reduce((most, row) => Math.max(most, stringWidth(row[column]!)), 0);
 }
 
 /** The width of a table with its frame. */
 function frameWidth(widths: readonly number[]): number {
   return widths.reduce((sum, width) => sum + width + 3, 1);
-}
-
-function isNumeric(values: (string | number | null)[]): boolean {
-  return values.some((value) => typeof value === "number") && values.every((value) => typeof value !== "string");
-}
-
-function show(value: string | number | null, digits?: number): string {
-  if (value === null) return "-";
-  if (typeof value === "string") return oneLine(value, LONGEST_CELL);
-  return digits === undefined ? String(value) : value.toFixed(digits);
 }

@@ -1,9 +1,8 @@
 /** The results of a comparison's finished runs, in figures and in words. */
-
-import { compact, count } from "../../format.ts";
+import { compact, count, list } from "../../format.ts";
 import { showBytes } from "../../plan/memory.ts";
 import { describeMethod } from "../../run/record.ts";
-import { holm, type Interval, mcnemar, type Standing, showStanding, standing } from "../../statistics.ts";
+import { comparePairs, type Interval, mcnemar, type Standing, showStanding } from "../../statistics.ts";
 import { lowestLoss } from "../../train/records.ts";
 import type { PageRun } from "../protocol.ts";
 import { capital } from "./words.ts";
@@ -38,21 +37,17 @@ export function compareRuns(runs: readonly PageRun[]): Outcome[] {
   const finished = runs.filter(({ state, record }) => state === "finished" && record.results?.test);
   const best = lowestLoss(finished, validationLoss) ?? finished[0];
   const others = finished.filter((run) => run !== best);
-  const tests = others.map((run) => mcnemar(readVerdicts(best!), readVerdicts(run)));
-  const ps = holm(tests.map(({ p }) => p));
+  const tests = comparePairs(
+    others.map((run) => [run, best!] as const),
+    (run, best) => mcnemar(readVerdicts(run), readVerdicts(best)),
+  );
   return finished.map((run) => {
     const { accuracy, interval } = run.record.results!.test!.compared[0];
     const figures = { run, accuracy, interval };
     if (run === best) return { ...figures, standing: "best", words: "lowest validation loss" };
-    const i = others.indexOf(run);
-    const found = [tests[i]!.onlySecond > tests[i]!.onlyFirst, ps[i]!] as const;
-    return { ...figures, standing: standing(...found), words: showStanding(...found) };
+    const { standing, firstIsBetter, adjusted } = tests[others.indexOf(run)]!;
+    return { ...figures, standing, words: showStanding(firstIsBetter, adjusted) };
   });
-}
-
-/** "a, b and c" */
-export function list(words: readonly string[]): string {
-  return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 }
 
 /** The statistics in sentences, and what the methods are good for. */

@@ -1,5 +1,50 @@
 /** The settings that have a field: their labels, their valid values, and the modes that they apply to. */
+import { MODES, type Mode, type Objective } from "../../config.ts";
+import type { NumberRange } from "../../number-range.ts";
+import { DEFAULTS, LM_DEFAULTS, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
 import type { ScheduleName } from "../../train/schedule.ts";
+import type { Values } from "./field-help.ts";
+
+export type Key = keyof Values;
+
+export interface Field {
+  key: Key;
+  label: string;
+  help?: string;
+  kind: "number" | "choice" | "check" | "targets" | "layers";
+  choices?: readonly (readonly [value: string, label: string])[];
+  number?: NumberRange;
+}
+
+/** The field of a training option, as `SETTINGS` defines it; `words` are labels of its choices. */
+function optionField(
+  key: keyof TrainOptions,
+  label: string,
+  more: { help?: string; words?: Record<string, string>; kind?: "targets" | "layers" } = {},
+): Field {
+  const { choices, number } = SETTINGS[key] as Setting<unknown>;
+  const { words = {}, ...rest } = more;
+  if (number) return { key, label, kind: "number", number, ...rest };
+  if (!choices) return { key, label, kind: "check", ...rest };
+  return {
+    key,
+    label,
+    kind: "choice",
+    choices: (choices as string[]).map((value) => [value, words[value] ?? value]),
+    ...rest,
+  };
+}
+
+const MODE_NAMES: Record<Mode, string> = {
+  lora: "LoRA",
+  all: "full fine-tuning (all parameters)",
+  last_block: "last block and head",
+  last_layer: "head only",
+  bitfit: "biases and head (BitFit)",
+  adapter: "adapter layers",
+  prompt: "prompt tuning",
+  prefix: "prefix tuning",
+};
 
 /** Labels of the schedules: the learning rate after the warm-up. */
 export const SCHEDULE_NAMES: Record<ScheduleName, string> = {
@@ -7,3 +52,110 @@ export const SCHEDULE_NAMES: Record<ScheduleName, string> = {
   linear: "linear decay",
   cosine: "cosine decay",
 };
+
+export const TARGET_NAMES: Record<string, string> = {
+  q: "query",
+  k: "key",
+  v: "value",
+  o: "attention out",
+  fc: "MLP in",
+  proj: "MLP out",
+  head: "head",
+};
+
+export const MAIN: readonly Field[] = [
+  optionField("mode", "Method", { words: MODE_NAMES }),
+  optionField("rank", "Rank"),
+  optionField("alpha", "Alpha"),
+  optionField("bottleneck", "Bottleneck width"),
+  optionField("virtualTokens", "Virtual tokens"),
+  optionField("epochs", "Epochs"),
+  optionField("lr", "Learning rate"),
+];
+
+export const MORE: readonly Field[] = [
+  optionField("targets", "Target matrices", { kind: "targets" }),
+  {
+    key: "device",
+    label: "Device",
+    kind: "choice",
+    choices: [
+      ["auto", "auto"],
+      ["webgpu", "WebGPU"],
+      ["wasm", "CPU"],
+    ],
+  },
+  optionField("dtype", "Frozen weights", {
+    words: { f32: "float32", f16: "float16", q8: "8 bits", q4: "4 bits (NF4)", auto: "what fits" },
+  }),
+  optionField("recompute", "Recomputation", { words: { auto: "if needed" } }),
+  optionField("batchSize", "Batch size"),
+  optionField("accumulate", "Accumulation", { help: "Batches per step" }),
+  optionField("batching", "Batching", { words: { random: "random", length: "by length" } }),
+  optionField("schedule", "Rate schedule", { words: SCHEDULE_NAMES }),
+  optionField("warmup", "Warm-up", { help: "Steps; < 1: fraction" }),
+  optionField("weightDecay", "Weight decay"),
+  optionField("classWeights", "Class weights", { words: { auto: "if unequal" } }),
+  optionField("clip", "Gradient clipping", { help: "Maximum norm; 0: off" }),
+  optionField("layers", "Adapter blocks", { help: "Such as 0,2-3; empty: all", kind: "layers" }),
+  optionField("lrRatio", "Rate of B", { help: "Times A's; LoRA+: 16" }),
+  optionField("prefixProjection", "Prefix projection", { help: "Hidden width; 0: none" }),
+  optionField("scaling", "Adapter scaling"),
+  optionField("init", "Initial values of A"),
+  optionField("pooling", "Pooling", { words: { last: "last position", "last-token": "last token" } }),
+  {
+    key: "maxLength",
+    label: "Maximum length",
+    help: "Tokens; 0: model context",
+    kind: "number",
+    number: { min: 0, whole: true },
+  },
+  {
+    key: "split",
+    label: "Data split",
+    kind: "choice",
+    choices: [
+      ["default", "default"],
+      ...(["random", "stratified", "ordered"] as const).map((split) => [split, split] as const),
+    ],
+  },
+  optionField("evalEvery", "Evaluation interval", { help: "Steps; 0: twice per epoch" }),
+  optionField("patience", "Patience", { help: "Evaluations without improvement; 0: off" }),
+  optionField("keep", "Keep evaluation"),
+  optionField("seed", "Seed"),
+  { key: "balance", label: "Balance classes", kind: "check" },
+  { key: "dedupe", label: "Deduplicate", kind: "check" },
+  optionField("headBias", "Head bias"),
+];
+
+export const FIELDS = [...MAIN, ...MORE];
+
+const MESSAGES: Values = { ...DEFAULTS, device: "auto", split: "default", balance: false, dedupe: false, maxLength: 0 };
+
+/** The defaults, whatever the data. */
+export const START: Readonly<Record<Objective, Values>> = {
+  classification: MESSAGES,
+  // Texts are often short: small blocks and batches give enough steps, each of about as many tokens as with messages.
+  lm: { ...MESSAGES, ...LM_DEFAULTS, batchSize: 2, maxLength: 64 },
+};
+
+/** Settings of texts that the page has a default of its own for: a run gets them in any case. */
+export const OWN_OF_TEXTS: readonly Key[] = ["batchSize", "maxLength"];
+
+/** Settings that only classifiers have. */
+const OF_CLASSIFIERS: readonly Key[] = ["pooling", "headBias", "classWeights", "balance", "dedupe", "split"];
+
+/** Settings that an existing adapter determines. */
+const OF_ADAPTER: readonly Key[] = [
+  ...(["mode", "rank", "alpha", "scaling", "init", "targets", "layers", "pooling", "headBias"] as const),
+];
+
+/** Settings that change the data set or its description. */
+export const OF_DATA: readonly Key[] = ["maxLength", "split", "seed", "balance", "dedupe", "classWeights"];
+
+/** Whether a setting counts for what GPT-2 learns, in a mode, with or without an adapter to start from. */
+export function applies(key: Key, objective: Objective, mode: Mode, hasAdapter: boolean): boolean {
+  if (hasAdapter && OF_ADAPTER.includes(key)) return false;
+  if (objective === "lm" && OF_CLASSIFIERS.includes(key)) return false;
+  return ((key in SETTINGS && SETTINGS[key as keyof TrainOptions].modes) || MODES).includes(mode);
+}

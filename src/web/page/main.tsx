@@ -1,13 +1,89 @@
 /** Begins the page: what the visitor had chosen, the stored runs, the model, and the copy for offline use. */
+import { effect, useSignal } from "@preact/signals";
 import { render } from "preact";
+import { useEffect } from "preact/hooks";
 import { App } from "./app.tsx";
-import { beginModel } from "./state/model.ts";
-import { beginRuns } from "./state/runs.ts";
+import { ErrorBox } from "./parts/error.tsx";
+import { failureReport } from "./state/client.ts";
+import { model } from "./state/model.ts";
+import { keepForOffline } from "./state/offline.ts";
+import { beginRuns, shown, storage } from "./state/runs.ts";
+import { restore, startError } from "./state/setup.ts";
+import { worker } from "./state/worker.ts";
 
-async function begin(): Promise<void> {
-  render(<App />, document.querySelector("#app")!);
-  await beginRuns();
-  await beginModel();
+function Footer() {
+  const machine = useSignal("");
+  useEffect(() => {
+    const describe = async () => {
+      const { isolated, threads } = await worker.machine();
+      machine.value = isolated
+        ? `The CPU backend uses ${threads === 1 ? "one thread" : `${threads} threads`}.`
+        : "The CPU backend uses one thread: this server does not send the headers for shared memory. `npm run web` does.";
+    };
+    // If the worker has ended, that is told elsewhere.
+    describe().catch(() => {});
+  }, []);
+  return (
+    <footer>
+      <p id="machine">{machine.value}</p>
+      <p id="storage">{storage.value}</p>
+    </footer>
+  );
 }
 
-void begin();
+function NoStorage() {
+  return (
+    <main>
+      <ErrorBox
+        report={{
+          name: "ConfigError",
+          summary: "This browser does not let the page store files",
+          expected: "a writable private file system: Chrome, Edge, Firefox, or Safari 26 or later",
+          hint: "private windows and settings that block site data can also cause this",
+        }}
+      />
+    </main>
+  );
+}
+
+/** Whether the page can write files to its origin's private file system. */
+async function hasStorage(): Promise<boolean> {
+  try {
+    await navigator.storage.getDirectory();
+    return "createWritable" in FileSystemFileHandle.prototype;
+  } catch {
+    return false;
+  }
+}
+
+async function begin(): Promise<void> {
+  const place = document.querySelector("#app")!;
+  // What the visitor had chosen is chosen before the page is shown: a click afterwards counts.
+  const open = restore();
+  render(
+    <>
+      <App />
+      <Footer />
+    </>,
+    place,
+  );
+  if (!(await hasStorage())) {
+    document.querySelector(".skip")!.remove();
+    render(<NoStorage />, place);
+    return;
+  }
+  await Promise.all([beginRuns(), open()]);
+  // A copy of the page for offline use is made last: its downloads would delay the model.
+  await new Promise<void>((done) => model.subscribe((opened) => opened && done()));
+  await keepForOffline();
+}
+
+effect(() => {
+  const run = shown.value;
+  const isLive = run?.state === "training";
+  document.title = isLive ? `${Math.floor((100 * run.record.step) / run.record.steps)} % – Lowrank` : "Lowrank";
+});
+
+begin().catch((error) => {
+  startError.value = failureReport(error);
+});

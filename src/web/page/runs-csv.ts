@@ -1,37 +1,38 @@
 /** The table of runs as a CSV file. */
-import { toCsv } from "../../io/csv.ts";
 import { dataName, describeMethod } from "../../run/record.ts";
-import type { TrainOptions } from "../../train/options.ts";
+import { type Cell, makeTable } from "../../views/blocks.ts";
+import { tableToCsv } from "../../views/csv.ts";
 import type { PageRun } from "../protocol.ts";
 
+const column = (key: string, value: (run: PageRun) => Cell) => ({ title: null, key, value });
+
 const COLUMNS = [
-  ...["name", "method", "data", "model", "state", "created", "comparison", "epochs", "lr", "seed", "trainable"],
-  ...["validation_loss", "test_rows", "test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_macro_f1"],
-  ...["test_perplexity", "seconds", "adapter_bytes"],
-] as const;
+  column("name", ({ name }) => name),
+  column("method", ({ record }) => describeMethod(record.options)),
+  column("data", ({ record }) => dataName(record)),
+  column("model", ({ model }) => model),
+  column("state", ({ state }) => state),
+  column("created", ({ record }) => new Date(record.created).toISOString()),
+  column("comparison", ({ comparison }) => comparison),
+  // Of an adapter from a file only the method is known.
+  ...(["epochs", "lr", "seed"] as const).map((key) =>
+    column(key, ({ state, record }) => (state === "loaded" ? null : record.options[key])),
+  ),
+  column("trainable", ({ record }) => record.trainable),
+  column(
+    "validation_loss",
+    ({ record: { results, evaluations } }) => results?.after.val.loss ?? evaluations.at(-1)?.val.loss,
+  ),
+  column("test_rows", ({ record }) => record.results?.after.test.rows),
+  column("test_accuracy", ({ record }) => record.results?.after.test.accuracy),
+  column("test_accuracy_low", ({ record }) => record.results?.test?.compared[0].interval.low),
+  column("test_accuracy_high", ({ record }) => record.results?.test?.compared[0].interval.high),
+  column("test_macro_f1", ({ record }) => record.results?.after.test.macroF1),
+  column("test_perplexity", ({ record }) => record.results?.after.test.perplexity),
+  column("seconds", ({ record }) => record.results && record.seconds),
+  column("adapter_bytes", ({ record }) => record.saved || null),
+];
 
 export function runsCsv(runs: readonly PageRun[]): string {
-  return toCsv(
-    COLUMNS,
-    runs.map(({ name, model, state, comparison, record }) => {
-      const { options, results, evaluations, trainable } = record;
-      const { epochs, lr, seed }: Partial<TrainOptions> = state === "loaded" ? {} : options;
-      const after = results?.after;
-      const test = after?.test;
-      const interval = results?.test?.compared[0].interval;
-      return {
-        ...{ name, method: describeMethod(options), data: dataName(record), model, state },
-        ...{ created: new Date(record.created).toISOString(), comparison },
-        ...{ epochs, lr, seed, trainable },
-        validation_loss: after?.val.loss ?? evaluations.at(-1)?.val.loss,
-        ...{ test_rows: test?.rows, test_accuracy: test?.accuracy },
-        ...{ test_accuracy_low: interval?.low, test_accuracy_high: interval?.high, test_macro_f1: test?.macroF1 },
-        ...{
-          test_perplexity: test?.perplexity,
-          seconds: after ? record.seconds : null,
-          adapter_bytes: record.saved || undefined,
-        },
-      };
-    }),
-  );
+  return tableToCsv(makeTable("runs", "Runs", COLUMNS, runs));
 }

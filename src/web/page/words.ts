@@ -1,9 +1,29 @@
 /** Words for runs, times and sentences. */
-import { describeMethod } from "../../run/record.ts";
+import { dataName, describeMethod } from "../../run/record.ts";
 import type { PageRun } from "../protocol.ts";
+import { EXAMPLES_FILE, PASTED_FILE } from "./state/saved.ts";
 
 /** The visitor's name for a run, or its method. */
 export const runName = ({ name, record }: PageRun) => name || describeMethod(record.options);
+
+/** What is typed on the page is in a file whose name the visitor has never seen. */
+const TYPED: Record<string, string> = { [EXAMPLES_FILE]: "own examples", [PASTED_FILE]: "own text" };
+
+/** What a run is trained on: "spam", "tickets.csv" or "own examples". */
+export function runData({ record }: PageRun): string {
+  const name = dataName(record);
+  return TYPED[name] ?? name;
+}
+
+/** "tickets.csv: LoRA, rank 8, alpha 16", or the visitor's name for the run in the place of its data. */
+export function runTitle(run: PageRun): string {
+  const data = runData(run);
+  // Names of files and of the hub are as they are.
+  return `${run.name || (/[./]/.test(data) ? data : capital(data))}: ${describeMethod(run.record.options)}`;
+}
+
+/** "trained on tickets.csv", or "from adapter.zip" */
+export const runOrigin = (run: PageRun) => `${run.state === "loaded" ? "from" : "trained on"} ${runData(run)}`;
 
 /** "24 Nov, 19:12" */
 export function when(time: number): string {

@@ -1,12 +1,14 @@
 /** Describes a data set for the page: statistics, a preview and notes. */
 
-import { findColumns, findKeys, labelNotes, sampleKeys } from "../../data/columns.ts";
+import { findColumns, findKeys, sampleKeys } from "../../data/columns.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import { dataFormat } from "../../data/dialect.ts";
 import { isOnHub } from "../../data/named.ts";
 import { LowrankError } from "../../errors.ts";
+import { count } from "../../format.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../../train/class-weights.ts";
 import { DEFAULTS } from "../../train/options.ts";
+import { dataNotes } from "../../views/data.ts";
 import type { Bin, ColumnReport, DataReport } from "../protocol.ts";
 import { reportError } from "./errors.ts";
 
@@ -54,7 +56,7 @@ export function describeData(
     rowsRead: stats.rowsRead,
     stats: { train: stats.train, val: stats.val, test: stats.test },
     lengths: histogram(data),
-    notes: dataNotes(data, classWeights),
+    notes: pageNotes(data, classWeights),
     problems: stats.leftOut.rowErrors.map(describeProblem),
     problemCount: stats.leftOut.rows,
   };
@@ -82,30 +84,19 @@ function histogram({ train, val, test, stats }: LoadedDataset): Bin[] {
   return bins;
 }
 
-function dataNotes(data: LoadedDataset, classWeights: ClassWeights): string[] {
-  const { stats, maxLength, source } = data;
-  const sets = [stats.train, stats.val, stats.test];
-  const sum = (of: (set: (typeof sets)[number]) => number) => sets.reduce((total, set) => total + of(set), 0);
-  const notes: [number, string][] = [
-    [sum((set) => set.cut), `messages are longer than ${maxLength} tokens and are truncated`],
-    [sum((set) => set.empty), "messages are empty"],
-    [stats.copies, "near-duplicates of earlier messages were dropped"],
-    [
-      (stats.leaks?.val ?? 0) + (stats.leaks?.test ?? 0),
-      "validation and test messages have near-duplicates in the preceding sets, which inflates the accuracy (“Deduplicate” drops them)",
-    ],
-    [stats.trimmedLabels, "labels had white space around them, which was dropped"],
-  ];
-  const used = sum((set) => set.rows) + stats.copies;
-  const balanced =
-    used < stats.rowsRead ? [`Balanced: ${stats.rowsRead - used} rows of the larger classes were dropped`] : [];
+/** The notes of the terminal, and what it says in its line about the rows. */
+function pageNotes(data: LoadedDataset, classWeights: ClassWeights): string[] {
+  const { stats, source } = data;
+  const used = stats.train.rows + stats.val.rows + stats.test.rows + stats.copies;
   const weighted = weighClasses(data, classWeights) ? "weighted by class" : "not weighted (“Class weights”)";
   const { name } = data.origin;
   return [
     ...(typeof name === "string" && isOnHub(name) ? [source] : []),
     ...(isUnequal(data) ? [`The classes are unequal: their loss is ${weighted}`] : []),
-    ...labelNotes(stats.classesRead),
-    ...balanced,
-    ...notes.filter(([count]) => count > 0).map(([count, what]) => `${count.toLocaleString("en-US")} ${what}`),
+    ...(stats.copies > 0 ? [`${count(stats.copies)} near-duplicates of earlier messages were dropped`] : []),
+    ...(used < stats.rowsRead
+      ? [`Balanced: ${count(stats.rowsRead - used)} rows of the larger classes were dropped`]
+      : []),
+    ...dataNotes(data),
   ];
 }

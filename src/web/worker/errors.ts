@@ -35,7 +35,7 @@ function inWords(text: string): string {
 }
 
 /** Internal folders of the page; the visitor sees file names only. */
-const PRIVATE_FOLDERS = /\b(picked|runs\/[^/]+\/data|picked\/model)\//g;
+const PRIVATE_FOLDERS = /\b(picked|labelling|runs\/[^/]+\/data|picked\/model)\//g;
 
 /** Advice that only the command line can follow. */
 const SEPARATE_FILES = /, or separate files: --train, --val and --test$/;
@@ -53,12 +53,12 @@ export function reportError(thrown: unknown): ErrorReport {
   }
   const { name, code, message } = error;
   const report: ErrorReport = { name, code, summary: inWords(message.split("\n")[0]!) };
-  const { where, expected, found, hint, encoding } = error.details;
+  const { where, expected, found, hint, encoding, columns } = error.details;
   // The page shows what was found, and offers to read it so.
   if (encoding) return { ...report, where: inWords(where!), encoding };
   for (const [key, value] of Object.entries({ where, expected, found, hint }))
     if (value !== undefined) report[key as "where"] = inWords(value);
-  return report;
+  return columns ? { ...report, columns } : report;
 }
 
 /** The report of a run's error, with a setting that fixes it where one is known. */

@@ -5,12 +5,14 @@ import { defaultThreads } from "../../backend/wasm.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import type { LoadedTexts } from "../../data/texts.ts";
 import { ConfigError, DeviceError } from "../../errors.ts";
+import { Classifier } from "../../infer/classifier.ts";
 import type { DownloadEvent, DownloadOptions } from "../../io/download-options.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import type { Adapter } from "../../io/peft.ts";
 import { baseShapes } from "../../names.ts";
 import { finishReplacing } from "../../platform/replacing.ts";
+import { givenTextColumn } from "../../run/files.ts";
 import type { Speed } from "../../run/live-run.ts";
 import { countParameters, dataName, describeMethod } from "../../run/record.ts";
 import { numel } from "../../tensor.ts";
@@ -25,6 +27,8 @@ import type {
   DeviceReport,
   ErrorReport,
   Event,
+  LabelReport,
+  LabelRequest,
   PageRun,
   PageSettings,
   WriteReport,
@@ -75,6 +79,7 @@ let ending: "paused" | "stopped" | undefined;
 const tester = new Tester();
 let writer: Writer | undefined;
 let writing = new AbortController();
+let labelling = new AbortController();
 /** Whether a run is active or about to begin. */
 let taken = false;
 const learned = new Learned();
@@ -85,6 +90,8 @@ function deviceReport({ info }: Backend): DeviceReport {
   return { kind: info.kind, text: describeDevice(info) };
 }
 
+/** Milliseconds between two reports of labelled rows. */
+const EMIT_EVERY = 200;
 /** Milliseconds before the page says that something is being opened. */
 const PATIENCE = 300;
 
@@ -239,6 +246,37 @@ async function write(request: WriteRequest): Promise<WriteReport> {
   }
 }
 
+/** Labels a table. The code is loaded at the first call. */
+async function label(id: string, source: File | string, request: LabelRequest): Promise<LabelReport> {
+  stopLabelling();
+  labelling = new AbortController();
+  const { signal } = labelling;
+  const trained = await latestTrained(id);
+  const likelyTextColumn = await givenTextColumn(runFolder(id));
+  const { labelSource } = await import("./label.ts");
+  // A classifier of its own, because the tester's follows what the visitor looks at.
+  const classifier = await Classifier.of(trained, trained.model, trained.device);
+  let emitted = 0;
+  const onProgress = (rows: number, total: number) => {
+    if (performance.now() - emitted < EMIT_EVERY) return;
+    emitted = performance.now();
+    emit({ type: "labelled", rows, total });
+  };
+  try {
+    return await labelSource(classifier, source, { ...request, likelyTextColumn, signal, onProgress });
+  } catch (error) {
+    // A run closes its failed device in `train`.
+    if (error instanceof DeviceError && !taken) await giveUp(trained.device);
+    throw error;
+  } finally {
+    classifier.destroy();
+  }
+}
+
+function stopLabelling(): void {
+  labelling.abort(new DOMException("Labelling was stopped", "AbortError"));
+}
+
 async function accuracyAt(id: string, scale: number): Promise<number | null> {
   measuring.abort();
   if (taken) return null;
@@ -384,10 +422,8 @@ const api: Api = {
       if (name) run.device = name;
       return [run, await reopen(run)];
     }).then(() => {}),
-  label: async () => {
-    throw new Error("not written yet");
-  },
-  stopLabelling: async () => {},
+  label,
+  stopLabelling: async () => stopLabelling(),
   pause: async () => end("paused"),
   stop: async () => end("stopped"),
   classify: async (id, text) => tester.classify(await latestTrained(id), text),

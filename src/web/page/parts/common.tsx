@@ -1,25 +1,9 @@
 /** What several parts of the page are made of. */
-import type { ComponentChildren } from "preact";
+import type { RefObject } from "preact";
+import { useLayoutEffect } from "preact/hooks";
 
-/** A scrollable region that is focusable, so that the keyboard can scroll it. */
-export function ScrollArea(props: { label: string; kind?: string; children: ComponentChildren }) {
-  return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it
-    <section class={`scroll ${props.kind ?? ""}`.trim()} tabIndex={0} aria-label={props.label}>
-      {props.children}
-    </section>
-  );
-}
-
-/** A bar for a share, hidden from screen readers: the number beside it says the same. */
-export function Bar({ share }: { share: number }) {
-  return (
-    <svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">
-      <rect class="track" width={100} height={1} />
-      <rect width={100 * share} height={1} />
-    </svg>
-  );
-}
+export { ScrollArea } from "../../../views/components.tsx";
+export { Bar } from "../../../views/verdict.tsx";
 
 /** Offers a file as a download. */
 export function offerFile(content: Blob, name: string): void {
@@ -28,4 +12,15 @@ export function offerFile(content: Blob, name: string): void {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** Moves the focus from a child of `group` that is hidden to the first one that is not; else to `other`. */
+export function useNextFocus(group: RefObject<HTMLElement | null>, other?: RefObject<HTMLElement | null>): void {
+  // An element that is hidden loses the focus at once.
+  const focused = document.activeElement;
+  useLayoutEffect(() => {
+    const all = [...group.current!.children] as HTMLElement[];
+    if (!all.some((one) => one.hidden && one === focused)) return;
+    (all.find((one) => !one.hidden) ?? other?.current)?.focus({ preventScroll: true });
+  });
 }

@@ -1,5 +1,5 @@
 /** Errors in place: summary, details, hint, and buttons that fix them. */
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, Ref } from "preact";
 import { showBytes } from "../../../plan/memory.ts";
 import type { ErrorReport } from "../../protocol.ts";
 import { capital, sentence } from "../words.ts";
@@ -45,10 +45,11 @@ export function ErrorPlace(props: {
   id: string;
   report: ErrorReport | null;
   ways?: readonly Remedy[];
+  place?: Ref<HTMLDivElement>;
   children?: ComponentChildren;
 }) {
   return (
-    <div id={props.id} role="alert">
+    <div id={props.id} role="alert" ref={props.place ?? null}>
       {props.report && <ErrorBox report={props.report} ways={props.ways ?? []} />}
       {props.children}
     </div>

@@ -1,3 +1,209 @@
+/** "How it works": LoRA explained by this run's settings, with a figure of W + (alpha / r) B A to scale. */
+import { useSignal, useSignalEffect } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import type { GPT2Config, Mode } from "../../../config.ts";
+import { compact, count, showShare } from "../../../format.ts";
+import type { RunEstimate } from "../../protocol.ts";
+import type { Values } from "../field-help.ts";
+import { set, values } from "../state/fields.ts";
+import { model } from "../state/model.ts";
+import { runs } from "../state/runs.ts";
+import { estimate } from "../state/setup.ts";
+
+/** Side of the square of W, and of the square of all parameters. */
+const SIDE = 128;
+/** The local-storage key of whether the visitor has the text open. */
+const OPEN = "lowrank-how";
+
+const METHODS: Readonly<Record<Exclude<Mode, "lora">, string>> = {
+  all: "Full fine-tuning changes every parameter: the whole square. It needs the most memory, and its result is as large as the model.",
+  last_block: "Only the last block and the head are trained. The blocks below stay as they are and are computed once.",
+  last_layer: "Only the classification head is trained, on what the frozen model makes of a text.",
+  bitfit: "Only the biases and the head are trained: the numbers that are added after each matrix product.",
+  adapter:
+    "Two small layers are added to each block and trained. They stay in the model and cost a little time at each use.",
+  prompt: "Trained vectors stand before each text, as if they were words. The model stays as it is.",
+  prefix: "Trained keys and values stand before each text in every block's attention. The model stays as it is.",
+};
+
+const PARAGRAPHS = [
+  "A language model is a stack of large matrices W. Fine-tuning all of them takes memory for each parameter, its gradient and the optimizer, and leaves a copy of the whole model for every task.",
+  "LoRA (low-rank adaptation) freezes W and adds the product of two thin matrices: W + (α/r) B A. Only A and B are trained. The rank r says how thin they are.",
+  "B starts at zero, so that training begins with the model as it is. At each step the model guesses a batch of examples, the loss says how wrong it was, and A and B move a little in the direction that lowers it.",
+  "What was learned is one small file, the adapter. Added to W it costs nothing when the model is used; left out, the old model is back. Many adapters can share one model.",
+];
+
 export function HowCard() {
-  return null;
+  const card = useRef<HTMLElement>(null);
+  const isOpen = useSignal(localStorage.getItem(OPEN) !== "false");
+  const isWide = useSignal(false);
+  // Folds when there is a finished run, unless the visitor has chosen, or is reading: the page is then scrolled.
+  useSignalEffect(() => {
+    if (!runs.value.some(({ state }) => state === "finished") || localStorage.getItem(OPEN) !== null) return;
+    const { top, bottom } = card.current!.getBoundingClientRect();
+    if (isWide.peek() || (scrollY > 0 && top < innerHeight && bottom > 0)) return;
+    isOpen.value = false;
+  });
+  useEffect(() => {
+    const look = () => {
+      isWide.value = document.fullscreenElement === card.current;
+    };
+    document.addEventListener("fullscreenchange", look);
+    return () => document.removeEventListener("fullscreenchange", look);
+  }, []);
+  return (
+    <section id="how" ref={card} class="card" aria-labelledby="how-title" tabIndex={-1}>
+      <details
+        open={isOpen.value}
+        onToggle={({ currentTarget: { open } }) => {
+          // Also told of what the page itself did.
+          if (open === isOpen.value) return;
+          isOpen.value = open;
+          localStorage.setItem(OPEN, String(open));
+        }}
+      >
+        <summary>
+          <h2 id="how-title">How it works</h2>
+        </summary>
+        <div id="how-body">
+          <LoraFigure />
+          <div class="story">
+            {values.value.mode !== "lora" && <p>{METHODS[values.value.mode]}</p>}
+            {PARAGRAPHS.map((text) => (
+              <p key={text}>{text}</p>
+            ))}
+          </div>
+          <div class="row">
+            <button
+              id="how-wide"
+              type="button"
+              hidden={!document.fullscreenEnabled}
+              onClick={() => void (isWide.value ? document.exitFullscreen() : card.current!.requestFullscreen())}
+            >
+              {isWide.value ? "Leave full screen" : "Full screen"}
+            </button>
+          </div>
+        </div>
+      </details>
+    </section>
+  );
+}
+
+function LoraFigure() {
+  const { mode, rank } = values.value;
+  // While the next estimate is made, the last one is shown.
+  const share = useRef<ShareProps | null>(null);
+  const config = model.value?.config;
+  if (estimate.value && config) share.current = { ...estimate.value, config, isAll: mode === "all" };
+  if (!config) return null;
+  return (
+    <figure class="lora">
+      <div hidden={mode !== "lora"}>
+        <Equation {...values.value} width={config.n_embd} />
+        <div class="rank">
+          <label for="how-rank">Rank: {rank}</label>
+          <input
+            id="how-rank"
+            type="range"
+            min={0}
+            max={6}
+            step={1}
+            value={Math.round(Math.log2(Math.max(1, rank)))}
+            aria-valuetext={`rank ${rank}`}
+            onInput={(event) => set("rank", 2 ** event.currentTarget.valueAsNumber)}
+          />
+        </div>
+      </div>
+      <div class="share">{share.current && <Share {...share.current} />}</div>
+    </figure>
+  );
+}
+
+/** The factor of B A. */
+function adapterScale({ alpha, rank, scaling }: Pick<Values, "alpha" | "rank" | "scaling">): number {
+  return scaling === "alpha" ? alpha : scaling === "alpha/sqrt(r)" ? alpha / Math.sqrt(rank) : alpha / rank;
+}
+
+/** W (width x width), B (width x r) and A (r x width), all to the same scale. */
+function Equation({ width, ...values }: Pick<Values, "alpha" | "rank" | "scaling"> & { width: number }) {
+  const { rank } = values;
+  const thin = Math.max(0.75, (SIDE * rank) / width);
+  return (
+    <div class="equation">
+      <Matrix name="W" size={`${width} × ${width}, frozen`} width={SIDE} height={SIDE} kind="frozen" />
+      <span class="sign">{`+ ${Number(adapterScale(values).toPrecision(3))} ×`}</span>
+      <Matrix name="B" size={`${width} × ${rank}`} width={thin} height={SIDE} kind="trained" />
+      <span class="sign">×</span>
+      <Matrix name="A" size={`${rank} × ${width}`} width={SIDE} height={thin} kind="trained" />
+    </div>
+  );
+}
+
+interface MatrixProps {
+  name: string;
+  size: string;
+  /** What is drawn is, for those who do not see it; without: its name and size. */
+  label?: string;
+  width: number;
+  height: number;
+  kind: "frozen" | "trained";
+  /** Heights at which it is divided. */
+  edges?: readonly number[];
+}
+
+/** A rectangle to scale, with its name and size below. */
+function Matrix({ name, size, label = `${name}, ${size}`, width, height, kind, edges = [] }: MatrixProps) {
+  return (
+    <div class="matrix">
+      <svg width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="img" aria-label={label}>
+        <rect class={kind} width={width} height={height} />
+        {edges.map((y) => (
+          <line key={y} class="edge" x1={0} x2={width} y1={y} y2={y} />
+        ))}
+      </svg>
+      <span class="name">
+        <b>{name}</b>
+        <small>{size}</small>
+      </span>
+    </div>
+  );
+}
+
+type ShareProps = RunEstimate & { config: GPT2Config; isAll: boolean };
+
+/** All parameters as a square, and the trained ones beside it to the same scale. */
+function Share({ trainable, values, config, isAll }: ShareProps) {
+  const { n_embd, n_layer, vocab_size, n_positions } = config;
+  const share = trainable / values;
+  // The lowest stripes are the blocks, the rest is the table of tokens and positions.
+  const tables = ((vocab_size + n_positions) * n_embd) / values;
+  const edges = Array.from({ length: n_layer }, (_, i) => SIDE * (tables + ((1 - tables) * i) / n_layer));
+  const side = SIDE * Math.sqrt(share);
+  return (
+    <>
+      <Matrix
+        name="All"
+        size={`${compact(values)} parameters`}
+        label={`${count(trainable)} of ${compact(values)} parameters are trained`}
+        width={SIDE}
+        height={SIDE}
+        kind={isAll ? "trained" : "frozen"}
+        edges={edges}
+      />
+      {!isAll && (
+        <Matrix
+          name="Trained"
+          size={count(trainable)}
+          label="the trained parameters"
+          width={side}
+          height={side}
+          kind="trained"
+        />
+      )}
+      <p class="help">
+        {showShare(share)} of the parameters are trained. Areas are to scale; the stripes are the {n_layer} blocks,
+        above them are the tables of tokens and positions.
+      </p>
+    </>
+  );
 }

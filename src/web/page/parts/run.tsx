@@ -1,3 +1,242 @@
+/** The shown run: its progress, its controls, its curves and its numbers. */
+import { useSignal } from "@preact/signals";
+import type { RefObject } from "preact";
+import { useRef } from "preact/hooks";
+import { describeDevice } from "../../../backend/backend.ts";
+import { count, percent, showDuration, showLoss } from "../../../format.ts";
+import { showBytes } from "../../../plan/memory.ts";
+import type { Speed } from "../../../run/live-run.ts";
+import { TableView } from "../../../views/components.tsx";
+import { runMetric } from "../../../views/metric.ts";
+import { evaluationsTable } from "../../../views/run-tables.ts";
+import { headline, nothingLearned } from "../../../views/verdicts.ts";
+import type { ErrorReport, PageRun } from "../../protocol.ts";
+import { goTo, usePart } from "../state/attention.ts";
+import { correct } from "../state/fields.ts";
+import { pause, resume, shown, speed, stop } from "../state/runs.ts";
+import { runTitle } from "../words.ts";
+import { useNextFocus } from "./common.tsx";
+import { ErrorPlace, type Remedy, remedies } from "./error.tsx";
+
 export function RunCard() {
-  return null;
+  const run = shown.value;
+  const card = usePart<HTMLElement>("training");
+  // Of neither is there a training.
+  const isPlanned = run?.state === "loaded" || run?.state === "waiting";
+  return (
+    <section
+      id="training"
+      ref={card}
+      class="card"
+      aria-labelledby="training-title"
+      tabIndex={-1}
+      hidden={!run}
+      data-state={run?.state}
+    >
+      <div class="row">
+        <h2 id="training-title" class="grow">
+          {run && runTitle(run)}
+        </h2>
+        {run && <Controls run={run} card={card} />}
+      </div>
+      <div class="row">
+        <p id="status" class="grow" role="status">
+          {run && describeStatus(run)}
+        </p>
+        {run && <Onwards run={run} />}
+      </div>
+      <progress
+        id="progress"
+        aria-label="Progress of the run"
+        hidden={isPlanned}
+        // A run that patience ended has fewer steps than planned.
+        max={(run?.state === "finished" ? run.record.step : run?.record.steps) || 1}
+        value={run?.record.step ?? 0}
+      />
+      <ErrorPlace id="run-error" report={run && runReport(run)} ways={run ? runRemedies(run) : []} />
+      {run && !isPlanned && <Curves run={run} />}
+      {run && <Figures figures={run.state === "loaded" ? loadedFigures(run) : runFigures(run, speed.value)} />}
+      {run && !isPlanned && <Evaluations run={run} />}
+    </section>
+  );
+}
+
+/** The buttons that apply. */
+function Controls({ run, card }: { run: PageRun; card: RefObject<HTMLElement | null> }) {
+  const buttons = useRef<HTMLDivElement>(null);
+  useNextFocus(buttons, card);
+  const isTraining = run.state === "training";
+  return (
+    <div id="controls" class="row" ref={buttons}>
+      <button id="pause" type="button" hidden={!isTraining} onClick={pause}>
+        Pause
+      </button>
+      <button id="resume" type="button" hidden={!canResume(run)} onClick={() => resume(run)}>
+        Resume
+      </button>
+      <button id="stop" type="button" hidden={!isTraining} onClick={stop}>
+        Stop
+      </button>
+    </div>
+  );
+}
+
+/** What to do with a finished run. */
+function Onwards({ run: { state, usable, record } }: { run: PageRun }) {
+  if (state !== "finished" || !usable) return null;
+  const isLm = record.objective === "lm";
+  return (
+    <button id="onwards" type="button" onClick={() => goTo(isLm ? "write" : "try")}>
+      {isLm ? "Done: let it write" : "Done: try it"}
+    </button>
+  );
+}
+
+function runReport(run: PageRun): ErrorReport | null {
+  return run.error ?? (run.note === null ? warning(run) : { name: "note", summary: run.note });
+}
+
+/** That a run has learned nothing, with a learning rate to try; null if it has learned something. */
+function warning({ record }: PageRun): ErrorReport | null {
+  const nothing = nothingLearned(record);
+  if (!nothing) return null;
+  const { lr } = record.options;
+  return {
+    name: "note",
+    summary: nothing.text,
+    hint: `the learning rate ${lr} is probably too ${nothing.lr < lr ? "high" : "low"} for this method`,
+    remedy: { set: { lr: nothing.lr } },
+  };
+}
+
+function runRemedies(run: PageRun): Remedy[] {
+  const ways = remedies(runReport(run), correct);
+  if (!run.error || !canResume(run)) return ways;
+  const label = run.usable ? "Resume from the last checkpoint" : "Try again";
+  ways.push({ label, take: () => resume(run) });
+  if (run.error.name === "DeviceError" && run.record.device?.kind === "webgpu")
+    ways.push({ label: "Resume on the CPU", take: () => resume(run, "wasm") });
+  return ways;
+}
+
+export function canResume({ state, error }: PageRun): boolean {
+  return (
+    state === "paused" ||
+    state === "stopped" ||
+    state === "interrupted" ||
+    (state === "failed" && error?.name !== "TrainingError")
+  );
+}
+
+/** The text of a live region: it changes with the state and with evaluations, not with steps. */
+function describeStatus({ record, state, error }: PageRun): string {
+  const { evaluations, step, steps } = record;
+  const last = evaluations.at(-1);
+  const metric = runMetric(record);
+  const reached =
+    last && last.step > 0
+      ? ` Validation ${metric.title.toLowerCase()} ${metric.show(metric.of(last.val))} after ${last.epoch.toFixed(1)} epochs.`
+      : "";
+  switch (state) {
+    case "training":
+      if (!last) return "Evaluating the model before training …";
+      if (step >= steps) return "Evaluating the trained model …";
+      return `Training.${reached}`;
+    case "stopping":
+      return "Stopping: saving the trained parameters …";
+    case "paused":
+      return `Paused: its state is stored, also when you close this page.${reached}`;
+    case "interrupted":
+      return `Interrupted${error ? "" : ": the page was closed or reloaded"}. Resume it from the last checkpoint.${reached}`;
+    case "waiting":
+      return "Waiting: the comparison has not begun this run.";
+    case "elsewhere":
+      return "Training in another tab of this page.";
+    case "stopped":
+      return `Stopped early.${reached}`;
+    case "finished":
+      return `Finished in ${showDuration(record.seconds)}. ${headline(record)}.`;
+    case "failed":
+      return `Training failed.${reached}`;
+    case "loaded":
+      return "An adapter loaded from a file.";
+  }
+}
+
+type Figure = readonly [term: string, value: string, hint?: string];
+
+function Figures({ figures }: { figures: readonly Figure[] }) {
+  return (
+    <dl id="figures" class="figures">
+      {figures.map(([term, value, hint]) => (
+        <div key={term} title={hint}>
+          <dt>{term}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+/** What is known of a run; what is not is left out. */
+function runFigures({ record, state }: PageRun, speed: Speed | null): Figure[] {
+  const { objective, unequal, evaluations, step, steps, memory, device } = record;
+  const last = evaluations.at(-1);
+  const recent = speed ?? last?.train;
+  const { title, show, of } = runMetric(record);
+  const units = objective === "lm" ? "Blocks" : "Examples";
+  const figures: (Figure | undefined | false | null)[] = [
+    recent && ["Loss", showLoss(recent.loss), "Mean over the last 20 steps"],
+    last && ["Validation loss", showLoss(last.val.loss)],
+    recent && [title, show(of(recent)), "Mean over the last 20 steps"],
+    last && [`Validation ${title.toLowerCase()}`, show(of(last.val))],
+    last && unequal && ["Validation macro F1", percent(last.val.macroF1!)],
+    speed && [`${units} per second`, speed.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0)],
+    speed && state === "training" && ["Time left", showDuration(speed.secondsLeft)],
+    ["Step", `${count(step)} of ${count(steps)}`],
+    ["Memory", showBytes(memory)],
+    device && ["Device", describeDevice(device)],
+  ];
+  return figures.filter((figure): figure is Figure => Boolean(figure));
+}
+
+/** With more, their number is shown. */
+const NAMED_CLASSES = 6;
+
+function loadedFigures({ model, record: { trainable, labels, objective } }: PageRun): Figure[] {
+  const classes: Figure = ["Classes", labels.length > NAMED_CLASSES ? count(labels.length) : labels.join(", ")];
+  return [["Trained parameters", count(trainable)], ...(objective === "lm" ? [] : [classes]), ["Base model", model]];
+}
+
+function Curves({ run }: { run: PageRun }) {
+  const smooth = useSignal(false);
+  const metric = runMetric(run.record);
+  return (
+    <>
+      <div id="charts" class="charts">
+        <label class="line">
+          <input
+            type="checkbox"
+            checked={smooth.value}
+            onInput={(e) => {
+              smooth.value = e.currentTarget.checked;
+            }}
+          />
+          Smooth the training curves: exponential moving average, 0.6
+        </label>
+      </div>
+      <p id="metric-help" class="help">
+        {metric.help}
+      </p>
+    </>
+  );
+}
+
+function Evaluations({ run: { record } }: { run: PageRun }) {
+  return (
+    <details id="curve-table">
+      <summary>Evaluation table</summary>
+      <TableView table={evaluationsTable(record)} />
+    </details>
+  );
 }

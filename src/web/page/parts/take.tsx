@@ -1,3 +1,114 @@
+/** "Use it in your app": what can be downloaded of the shown run, and the code that uses it. */
+import { useSignal } from "@preact/signals";
+import type { Usage } from "../../../run/usage.ts";
+import type { ErrorReport, Takeable, TakeReport } from "../../protocol.ts";
+import { failureReport } from "../state/client.ts";
+import { shown } from "../state/runs.ts";
+import { download, takeable } from "../state/take.ts";
+import { ScrollArea } from "./common.tsx";
+import { ErrorPlace } from "./error.tsx";
+
 export function TakeCard() {
-  return null;
+  const report = takeable.value;
+  return (
+    <section id="take" class="card" aria-labelledby="take-title" hidden={!report}>
+      <h2 id="take-title">Use it in your app</h2>
+      {report && ("error" in report ? <ErrorPlace id="take-error" report={report.error} /> : <Ways report={report} />)}
+    </section>
+  );
+}
+
+function Ways({ report: { page, adapterBytes, runBytes, usages } }: { report: TakeReport }) {
+  const error = useSignal<ErrorReport | null>(null);
+  const status = useSignal("");
+  const offer = (what: Takeable, name: string, bytes: number, about: string) => {
+    const take = async () => {
+      if (status.value === PREPARING) return;
+      status.value = PREPARING;
+      error.value = await download(shown.value!, what).then(() => null, failureReport);
+      status.value = "";
+    };
+    return (
+      <li>
+        {/* Not `disabled`, which would lose the focus. */}
+        <button type="button" data-take={what} aria-disabled={status.value === PREPARING} onClick={take}>
+          {name}
+        </button>
+        <span>
+          <strong>{megabytes(bytes)}</strong> {about}
+        </span>
+      </li>
+    );
+  };
+  const inPeft = usages.at(-1)!.code !== null;
+  return (
+    <>
+      <div id="take-body">
+        <ul class="downloads">
+          {page &&
+            ("bytes" in page ? (
+              offer(
+                "page",
+                "One HTML file",
+                page.bytes,
+                "Opens with a double click and classifies: no server, no network.",
+              )
+            ) : (
+              <li>One HTML file: {page.refused}</li>
+            ))}
+          {offer(
+            "adapter",
+            "Adapter",
+            adapterBytes,
+            `${inPeft ? "In PEFT's format" : "For Lowrank alone"}, with a README.`,
+          )}
+          {runBytes !== null &&
+            offer("run", "All files", runBytes, "The adapter, the settings, and tables of losses and predictions.")}
+        </ul>
+        <p class="help">Code that uses the unpacked adapter:</p>
+        {usages.map((usage) => (
+          <Code
+            key={usage.title}
+            usage={usage}
+            onCopy={() => {
+              status.value = `Copied: ${usage.title}`;
+            }}
+          />
+        ))}
+      </div>
+      <ErrorPlace id="take-error" report={error.value} />
+      <p id="take-status" class="help" role="status">
+        {status.value}
+      </p>
+    </>
+  );
+}
+
+const PREPARING = "Preparing the file";
+
+function Code({ usage: { title, text, code }, onCopy }: { usage: Usage; onCopy: () => void }) {
+  return (
+    <details name="usage">
+      <summary>{title}</summary>
+      <p class="help">{text}</p>
+      {code !== null && (
+        <>
+          <ScrollArea label={`Code: ${title}`}>
+            <pre>
+              <code>{code}</code>
+            </pre>
+          </ScrollArea>
+          <button type="button" onClick={() => navigator.clipboard.writeText(code).then(onCopy)}>
+            Copy
+          </button>
+        </>
+      )}
+    </details>
+  );
+}
+
+/** "20.6 MB", "0.05 MB" */
+function megabytes(bytes: number): string {
+  const value = bytes / 1e6;
+  return `${value.toFixed(value < 0.1 ? 2 : 1)}\u00a0MB`;
 }

@@ -1,11 +1,73 @@
-import { start } from "../state/setup.ts";
+/** The button that starts a run, what the run takes, and its settings. */
+import { compact, count, showDuration, showShare } from "../../../format.ts";
+import { showBytes } from "../../../plan/memory.ts";
+import type { RunEstimate } from "../../protocol.ts";
+import { MAIN, MORE } from "../field-list.ts";
+import { askAgain } from "../state/ask.ts";
+import { usePart } from "../state/attention.ts";
+import { correct, reset } from "../state/fields.ts";
+import { model } from "../state/model.ts";
+import { isTraining } from "../state/runs.ts";
+import { canStart, copyLink, estimate, linkError, linkNote, start, startError } from "../state/setup.ts";
+import { busy } from "../state/worker.ts";
+import { ErrorPlace, remedies } from "./error.tsx";
+import { SettingFields } from "./fields.tsx";
+import { Beginning, ModelFields } from "./model.tsx";
 
 export function TrainCard() {
+  const button = usePart<HTMLButtonElement>("start");
+  const [run, error] = [estimate.value, startError.value];
+  const again = { label: "Try again", take: askAgain };
   return (
-    <section id="train" class="card">
-      <button id="start" class="primary" type="button" onClick={() => start()}>
-        Train
+    <section id="train" class="card" aria-labelledby="train-title">
+      <h2 id="train-title">
+        <span class="step">2</span> Train
+      </h2>
+      <button id="start" ref={button} class="primary" type="button" disabled={!canStart.value} onClick={start}>
+        {run ? `Train (about ${showDuration(roughly(run.seconds))})` : "Train"}
       </button>
+      <p id="start-help" class="help">
+        {isTraining.value ? "A run is training: the next one can start when it ends." : run && describe(run)}
+      </p>
+      <ErrorPlace id="link-error" report={linkError.value} />
+      <ErrorPlace
+        id="start-error"
+        report={error}
+        ways={error?.name === "WorkerError" ? [again] : remedies(error, correct)}
+      />
+      <p id="busy" class="help" role="status">
+        {busy.value}
+      </p>
+      <ModelFields />
+      <SettingFields id="fields" fields={MAIN} />
+      <details id="advanced">
+        <summary>More settings</summary>
+        <Beginning />
+        <SettingFields id="more-fields" fields={MORE} />
+        <div class="row">
+          <button id="reset" type="button" onClick={reset}>
+            Reset
+          </button>
+          <button id="link" type="button" onClick={copyLink}>
+            Copy a link with these settings
+          </button>
+          <p id="link-done" class="help" role="status">
+            {linkNote.value}
+          </p>
+        </div>
+      </details>
     </section>
   );
+}
+
+function describe({ trainable, values, steps, bytes }: RunEstimate): string {
+  const added = values - model.value!.values;
+  const parts = added > 0 ? `: ${compact(added)} more than the base model has` : "";
+  return `Trains ${count(trainable)} of ${compact(values)} parameters (${showShare(trainable / values)})${parts}. Takes ${count(steps)} ${steps === 1 ? "step" : "steps"} and ${showBytes(bytes)} of memory.`;
+}
+
+/** Seconds, as round as a guess is. */
+function roughly(seconds: number): number {
+  const unit = seconds < 60 ? 10 : 60;
+  return Math.max(10, Math.round(seconds / unit) * unit);
 }

@@ -1,3 +1,155 @@
+/** Classifies a message as it is typed, with the trained adapter and the base model, and shows which words count. */
+import { useSignal } from "@preact/signals";
+import { describeMethod } from "../../../run/record.ts";
+import type { TestMessage, TestResults } from "../../../train/results.ts";
+import { Unlike, VerdictView } from "../../../views/verdict.tsx";
+import type { PageRun, Verdict } from "../../protocol.ts";
+import { usePart } from "../state/attention.ts";
+import { labelTable } from "../state/label.ts";
+import { answer, classifier, message, testResults, words } from "../state/try.ts";
+import { runOrigin } from "../words.ts";
+import { ErrorBox } from "./error.tsx";
+import { Labels } from "./labels.tsx";
+import { Words } from "./words.tsx";
+
+/** Characters of a sample on its button. */
+const SAMPLE = 120;
+/** Samples that were labelled rightly, and as many others. */
+const SAMPLES = 3;
+/** Characters of a sample that is read at a glance. */
+const SHORT = 200;
+
 export function TryCard() {
-  return null;
+  const run = classifier.value;
+  const field = usePart<HTMLTextAreaElement>("try");
+  const isOver = useSignal(false);
+  /** A table that is dropped here is labelled: elsewhere on the page it is data to train on. */
+  const onDrag = (event: DragEvent) => {
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    const [file] = event.dataTransfer.files;
+    isOver.value = event.type === "dragover";
+    // That is a run or an adapter, also here.
+    if (file?.name.endsWith(".zip")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (file) void labelTable(file);
+  };
+  return (
+    <section
+      id="try"
+      class={isOver.value ? "card over" : "card"}
+      aria-labelledby="try-title"
+      hidden={run === null}
+      onDragOver={onDrag}
+      onDragLeave={onDrag}
+      onDrop={onDrag}
+    >
+      <h2 id="try-title">
+        <span class="step">3</span> Try it
+      </h2>
+      <label for="message">Message</label>
+      <textarea
+        id="message"
+        ref={field}
+        rows={3}
+        placeholder="Type a message"
+        disabled={run === null}
+        value={message.value}
+        onInput={({ currentTarget }) => {
+          message.value = currentTarget.value;
+        }}
+      />
+      <p id="try-help" class="help">
+        {run && `Model: ${describeRun(run)}.`}
+      </p>
+      <div id="verdict" aria-live="polite">
+        <Answer />
+      </div>
+      <div id="words">{words.value && <Words {...words.value} />}</div>
+      <Samples />
+      <Labels />
+    </section>
+  );
+}
+
+/** "“Friday's”: LoRA, rank 8, alpha 16, trained on spam" */
+function describeRun(run: PageRun): string {
+  const { name, state, record } = run;
+  const during = state === "training" ? ", at its last evaluation" : "";
+  return `${name ? `“${name}”: ` : ""}${describeMethod(record.options)}, ${runOrigin(run)}${during}`;
+}
+
+function Answer() {
+  if (answer.value === null) return null;
+  // The first message waits for the model.
+  if (answer.value === "pending") return <p class="help">Classifying …</p>;
+  const { asked, verdict, error } = answer.value;
+  if (!verdict) return <ErrorBox report={error!} />;
+  return <Sides verdict={verdict} truth={samples(testResults.value).find(({ text }) => text === asked.text)?.truth} />;
+}
+
+/** `truth`: the message's true label, where it is known. */
+function Sides({ verdict: { adapter, base }, truth }: { verdict: Verdict; truth: string | undefined }) {
+  const side = (title: string, kind: string, verdict: Verdict["adapter"]) => {
+    const isRight = truth === verdict.label;
+    return (
+      <div class={`side ${kind}`}>
+        <h3>{title}</h3>
+        <VerdictView verdict={verdict}>
+          {truth !== undefined && (
+            <p class={isRight ? "right" : "mistaken"}>
+              {isRight ? "Right: this is its true label." : `Wrong: its true label is ${truth}.`}
+            </p>
+          )}
+          {kind === "learned" && <Unlike verdict={verdict} />}
+        </VerdictView>
+      </div>
+    );
+  };
+  return (
+    <>
+      {side("Fine-tuned model", "learned", adapter)}
+      {side("Base model, untrained head", "base", base)}
+    </>
+  );
+}
+
+/** Messages of the run's test set, as buttons. */
+function Samples() {
+  const found = samples(testResults.value);
+  return (
+    <div id="samples" hidden={found.length === 0}>
+      <p class="help">Or one of its test messages:</p>
+      <ul>
+        {found.map(({ text, truth, predicted }) => {
+          const short = text.replaceAll(/\s+/g, " ");
+          return (
+            <li key={text}>
+              <button
+                type="button"
+                class="link"
+                onClick={() => {
+                  message.value = text;
+                }}
+              >
+                {short.length > SAMPLE ? `${short.slice(0, SAMPLE)} …` : short}
+              </button>
+              <small class={truth === predicted ? "right" : "mistaken"}>
+                {truth}, {truth === predicted ? "as predicted" : `predicted ${predicted}`}
+              </small>
+            </li>
+          );
+        })}
+      </ul>
+    </div>
+  );
+}
+
+/** Messages that were classified correctly, and as many others that are read at a glance if there are some. */
+function samples(test: TestResults | null): TestMessage[] {
+  if (!test) return [];
+  const wrong = test.mistakes.filter(({ text }) => text.trim() !== "");
+  const short = wrong.filter(({ text }) => text.length <= SHORT);
+  const some = [...test.samples.slice(0, SAMPLES), ...(short.length > 0 ? short : wrong).slice(0, SAMPLES)];
+  return some.map((one) => ({ ...one, text: one.text.trim() }));
 }

@@ -1,3 +1,243 @@
+/** Text that the base model and the shown run's adapter write, side by side, as it is generated. */
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { count } from "../../../format.ts";
+import { describeMethod } from "../../../run/record.ts";
+import { usePart } from "../state/attention.ts";
+import { objective } from "../state/data.ts";
+import { model } from "../state/model.ts";
+import { worker } from "../state/worker.ts";
+import {
+  byLine,
+  type Column,
+  canWrite,
+  columns,
+  isWriting,
+  loadWriter,
+  prompt,
+  stops,
+  WRITE_RANGES,
+  type WriteKey,
+  type Written,
+  write,
+  writeError,
+  writeKeys,
+  writer,
+  writeStatus,
+  writeTexts,
+} from "../state/write.ts";
+import { runOrigin } from "../words.ts";
+import { ScrollArea, useNextFocus } from "./common.tsx";
+import { ErrorPlace } from "./error.tsx";
+import { NumberField } from "./fields.tsx";
+
+const WORDS: Record<WriteKey, { label: string; help?: string; why: string }> = {
+  maxNewTokens: {
+    label: "Maximum new tokens",
+    why: "How long the text becomes at most. A token is a word or a part of one.",
+  },
+  temperature: {
+    label: "Temperature",
+    help: "0: greedy decoding",
+    why: "How much chance decides. Low values take the likeliest tokens and repeat themselves; high ones surprise and lose the thread.",
+  },
+  topK: {
+    label: "Top-k",
+    help: "0: all tokens",
+    why: "Only the k likeliest tokens can be drawn. Few of them keep the text plain.",
+  },
+  topP: {
+    label: "Top-p",
+    help: "1: all tokens",
+    why: "Only the likeliest tokens that have this probability together can be drawn. 0.9 to 0.95 leaves out the odd ones.",
+  },
+  repetitionPenalty: {
+    label: "Repetition penalty",
+    help: "Above 1: less repetition",
+    why: "Tokens that are in the text already become less likely. Far above 1 the text becomes strange.",
+  },
+  seed: {
+    label: "Seed",
+    help: "For sampling",
+    why: "The start of the random numbers. The same seed and settings give the same text.",
+  },
+};
+
 export function WriteCard() {
-  return null;
+  const field = usePart<HTMLTextAreaElement>("write");
+  return (
+    <section id="write" class="card" aria-labelledby="write-title" hidden={objective.value !== "lm" && !writer.value}>
+      <h2 id="write-title">
+        <span class="step">3</span> Write
+      </h2>
+      <p id="write-help" class="help">
+        {describeWriting()}
+      </p>
+      <form
+        id="write-form"
+        autocomplete="off"
+        noValidate
+        onSubmit={(event) => {
+          event.preventDefault();
+          void write();
+        }}
+      >
+        <label for="prompt">
+          Prompt
+          <textarea
+            id="prompt"
+            ref={field}
+            rows={2}
+            aria-describedby="prompt-help"
+            value={prompt.value}
+            onInput={({ currentTarget }) => {
+              prompt.value = currentTarget.value;
+            }}
+          />
+        </label>
+        <p id="prompt-help" class="help">
+          The beginning of the text. Without one, the model begins by itself.
+        </p>
+        <Controls />
+        <ErrorPlace id="write-error" report={writeError.value} />
+        <div id="written">
+          {columns.value.map((column) => (
+            <ColumnView key={column.adapter} column={column} isAlone={columns.value.length === 1} />
+          ))}
+        </div>
+        <More />
+      </form>
+    </section>
+  );
+}
+
+function describeWriting(): string {
+  const run = writer.value;
+  if (!run) return `${model.value?.name ?? "The model"} continues the prompt, as it is before training.`;
+  const adapter = `the adapter (${describeMethod(run.record.options)}) ${runOrigin(run)}`;
+  return `${run.model} continues the prompt twice, without and with ${adapter}, with the same settings and seed.`;
+}
+
+function Controls() {
+  const row = useRef<HTMLDivElement>(null);
+  useNextFocus(row);
+  return (
+    <div class="row" ref={row}>
+      <button id="write-start" type="submit" hidden={isWriting.value} disabled={!canWrite.value}>
+        Write
+      </button>
+      <button id="write-stop" type="button" hidden={!isWriting.value} onClick={() => worker.stopWriting()}>
+        Stop
+      </button>
+      <p id="write-status" class="help grow" role="status">
+        {writeStatus.value}
+      </p>
+    </div>
+  );
+}
+
+function ColumnView({ column: { adapter, texts }, isAlone }: { column: Column; isAlone: boolean }) {
+  const area = useRef<HTMLElement>(null);
+  const height = useRef(0);
+  // Follows the text as long as its end is in sight.
+  useLayoutEffect(() => {
+    const { scrollTop, clientHeight, scrollHeight } = area.current!;
+    if (scrollTop + clientHeight >= height.current - 8) area.current!.scrollTop = scrollHeight;
+    height.current = scrollHeight;
+  });
+  const title = adapter ? "With the adapter" : `Base model${isAlone ? ", before training" : ""}`;
+  return (
+    <div class={`side ${adapter ? "learned" : "base"}`}>
+      <h3>{title}</h3>
+      <ScrollArea label={`${title}: its text`} kind="written" area={area}>
+        <div class="texts">
+          {texts.map((text, i) => (
+            <div key={i} class="text">
+              <p class="prose">
+                <span class="prompt">{text.prompt}</span>
+                {text.text}
+              </p>
+              <small>{describeEnd(text)}</small>
+            </div>
+          ))}
+        </div>
+      </ScrollArea>
+    </div>
+  );
+}
+
+const ENDS = {
+  length: "Maximum length reached.",
+  stop: "Ended at a stop string.",
+  end: "Ended by the model.",
+};
+
+function describeEnd({ forgotten, finish }: Written): string {
+  const dropped =
+    forgotten > 0 ? `Longer than the model's context: the oldest ${count(forgotten)} tokens were dropped. ` : "";
+  return `${dropped}${finish ? ENDS[finish] : ""}`;
+}
+
+function More() {
+  return (
+    <details id="write-more">
+      <summary>More</summary>
+      <label class="line">
+        <input
+          id="prompt-lines"
+          type="checkbox"
+          checked={byLine.value}
+          onInput={({ currentTarget }) => {
+            byLine.value = currentTarget.checked;
+          }}
+        />
+        One prompt per line
+      </label>
+      <div id="write-fields" class="fields">
+        {writeKeys.value.map((key) => (
+          <NumberField
+            key={key}
+            id={`write-${key}`}
+            {...WORDS[key]}
+            range={WRITE_RANGES[key]}
+            text={writeTexts.value[key]}
+            change={(text) => {
+              writeTexts.value = { ...writeTexts.value, [key]: text };
+            }}
+          />
+        ))}
+      </div>
+      <label for="stop-strings">
+        Stop strings
+        <textarea
+          id="stop-strings"
+          rows={2}
+          spellcheck={false}
+          aria-describedby="stop-help"
+          value={stops.value}
+          onInput={({ currentTarget }) => {
+            stops.value = currentTarget.value;
+          }}
+        />
+      </label>
+      <p id="stop-help" class="help">
+        One per line; \n is a newline. The text ends before the first match.
+      </p>
+      <div class="row">
+        <label class="button" for="writer-files">
+          Load a language-model adapter
+        </label>
+        <input
+          id="writer-files"
+          class="hidden-input"
+          type="file"
+          multiple
+          accept=".zip,.json,.safetensors"
+          onChange={({ currentTarget }) => {
+            loadWriter([...(currentTarget.files ?? [])]);
+            currentTarget.value = "";
+          }}
+        />
+      </div>
+    </details>
+  );
 }

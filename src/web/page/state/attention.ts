@@ -1,8 +1,11 @@
-/** Where the page takes the visitor after a press: the part is scrolled to, and has the focus. */
-import { signal, useSignalEffect } from "@preact/signals";
-import { useRef } from "preact/hooks";
+/** Where the page takes the visitor after a press: the part is scrolled to, and has the focus if it can have it. */
+import { signal, useComputed } from "@preact/signals";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
-type Part = "training" | "try" | "runs" | "start";
+type Part =
+  | ("training" | "try" | "write" | "runs" | "start" | "data" | "data-error" | "encoding" | "add-class")
+  | `class-${number}`
+  | `field-${string}`;
 
 const wanted = signal<Part | null>(null);
 
@@ -10,14 +13,20 @@ export function goTo(part: Part): void {
   wanted.value = part;
 }
 
-/** The ref of a part's element, which must be focusable. */
-export function usePart<E extends HTMLElement>(part: Part) {
+/** The ref of a part's element. `nearest`: the page is not scrolled where the part is in sight. */
+export function usePart<E extends HTMLElement>(part: Part, block: "start" | "nearest" = "start") {
   const element = useRef<E>(null);
-  useSignalEffect(() => {
-    if (wanted.value !== part || !element.current) return;
+  const isWanted = useComputed(() => wanted.value === part).value;
+  // After each render: a part may be shown only after it is wanted.
+  useLayoutEffect(() => {
+    const { current } = element;
+    if (!isWanted || !current || current.hidden) return;
     wanted.value = null;
-    element.current.focus({ preventScroll: true });
-    element.current.scrollIntoView({ block: "start" });
+    const around = current.closest("details");
+    if (around) around.open = true;
+    current.focus({ preventScroll: true });
+    const { top } = current.getBoundingClientRect();
+    if (block === "nearest" || top < 0 || top > innerHeight / 2) current.scrollIntoView({ block });
   });
   return element;
 }

@@ -1,21 +1,143 @@
-/** The settings of a run, as the form has them. */
-import { signal } from "@preact/signals";
-import { DEFAULTS } from "../../../train/options.ts";
+/** The settings of a run, as the form has them: the defaults, and what was entered into fields. */
+import { batch, computed, signal } from "@preact/signals";
+import { TARGETS } from "../../../config.ts";
+import { isWithin, type NumberRange } from "../../../number-range.ts";
+import { type RunSettings, readSetting } from "../../../run/settings.ts";
+import { defaultRate, defaultsFor, type TrainOptions } from "../../../train/options.ts";
+import type { PageSettings } from "../../protocol.ts";
 import type { Values } from "../field-help.ts";
+import { applies, FIELDS, type Field, type Key, OWN_OF_TEXTS, START } from "../field-list.ts";
+import { goTo } from "./attention.ts";
+import { objective, trainRows } from "./data.ts";
+import { adapter } from "./model.ts";
 
-/** The last valid value of each field. */
-export const values = signal<Values>({
-  ...DEFAULTS,
-  ...{ device: "auto", split: "default", balance: false, dedupe: false, maxLength: 0, epochs: 1 },
+/** What a field shows: text, a choice, a tick, or the ticks of a list. */
+type Shown = string | boolean | readonly string[];
+
+interface Entry {
+  shown: Shown;
+  /** The last valid value; undefined: there was none. */
+  value: unknown;
+  isInvalid: boolean;
+}
+
+/** What was entered, by typing or otherwise, since the last reset. */
+const entries = signal<Readonly<Partial<Record<Key, Entry>>>>({});
+
+const isSame = (a: unknown, b: unknown) => String(a) === String(b);
+const start = computed(() => START[objective.value]);
+
+const given = computed((): Partial<Values> => {
+  const valid = Object.entries(entries.value).filter(([, { value }]) => value !== undefined);
+  const { mode, ...others } = Object.fromEntries(valid.map(([key, { value }]) => [key, value])) as Partial<Values>;
+  // A language model's head is its token table: there is no mode that trains only the head.
+  const isOffered = mode !== undefined && !(mode === "last_layer" && objective.value === "lm");
+  return isOffered ? { ...others, mode } : others;
 });
+
+/** The defaults for the objective, the mode and the rows: few need more epochs, and very few a smaller batch. */
+const defaults = computed((): Values => {
+  const { mode = start.value.mode, epochs: wanted, ...more } = given.value;
+  const { batchSize, epochs } = defaultsFor(trainRows.value, more, start.value);
+  // Epochs that are given keep their evaluations.
+  const isGiven = wanted !== undefined && wanted !== epochs;
+  const { evalEvery } = defaultsFor(trainRows.value, isGiven ? { ...more, epochs: wanted } : more, start.value);
+  return { ...start.value, batchSize, epochs, evalEvery, lr: defaultRate(mode) };
+});
+
+/** The value of each field: where what is entered is invalid, the one before. */
+export const values = computed((): Values => ({ ...defaults.value, ...given.value }));
+
+/** The fields that apply. */
+export const visible = computed(() => {
+  const { mode } = values.value;
+  const keys = FIELDS.map(({ key }) => key);
+  return new Set(keys.filter((key) => applies(key, objective.value, mode, adapter.value !== undefined)));
+});
+
+/** Whether every visible field is valid. */
+export const isValid = computed(() => [...visible.value].every((key) => !entries.value[key]?.isInvalid));
+
+/** The settings that are not a run's defaults. */
+export const fieldSettings = computed((): Partial<PageSettings> => {
+  const isGiven = (key: Key) => {
+    if (key === "maxLength") return values.value.maxLength > 0;
+    const isOwn = objective.value === "lm" && OWN_OF_TEXTS.includes(key);
+    return isOwn || !isSame(values.value[key], defaults.value[key]);
+  };
+  return Object.fromEntries([...visible.value].filter(isGiven).map((key) => [key, values.value[key]]));
+});
+
+/** What a field shows, and whether that is invalid. */
+export function fieldState(field: Field): { shown: Shown; isInvalid: boolean } {
+  const entry = entries.value[field.key];
+  // A text stays as it is typed: "1.0" may become "1.05". A choice may not be offered any more.
+  if (entry && !field.choices) return entry;
+  return { shown: show(field, values.value[field.key]), isInvalid: false };
+}
+
+function show({ kind }: Field, value: unknown): Shown {
+  if (kind === "check") return value === true;
+  return kind === "targets" ? String(value).split(",") : String(value ?? "");
+}
+
+/** The number of a text; undefined: it is none in that range. */
+export function readNumber(text: string, range: NumberRange): number | undefined {
+  const number = text === "" ? Number.NaN : Number(text);
+  return isWithin(number, range) ? number : undefined;
+}
+
+/** The value of what a field shows; undefined: it is invalid. */
+function read({ key, kind, number }: Field, shown: Shown): unknown {
+  switch (kind) {
+    case "number":
+      return readNumber(shown as string, number!);
+    case "targets": {
+      const chosen = TARGETS.filter((target) => (shown as readonly string[]).includes(target));
+      return chosen.length > 0 ? chosen : undefined;
+    }
+    case "layers":
+      try {
+        return readSetting(key, (shown as string).replaceAll(" ", "") || "all");
+      } catch {
+        return undefined;
+      }
+    default:
+      return shown;
+  }
+}
+
+/** Takes what is typed or chosen. */
+export function enter(field: Field, shown: Shown): void {
+  const value = read(field, shown);
+  const entry = { shown, value: value ?? (value === null ? null : entries.value[field.key]?.value) };
+  entries.value = { ...entries.value, [field.key]: { ...entry, isInvalid: value === undefined } };
+}
 
 /** Sets a field as if the value had been typed. Returns whether there is such a field, and such a choice. */
 export function set(key: string, value: unknown): boolean {
-  values.value = { ...values.value, [key]: value };
+  const field = FIELDS.find((one) => one.key === key);
+  if (!field || (field.choices && !field.choices.some(([one]) => one === value))) return false;
+  enter(field, show(field, value));
   return true;
 }
 
 /** Sets a field, and moves the focus to it: that of a button that is gone afterwards. */
-export function correct(key: keyof Values, value: string | number): void {
+export function correct(key: keyof TrainOptions, value: string | number): void {
   set(key, value);
+  goTo(`field-${key}`);
+}
+
+/** Fills in `settings`; returns the names of those that have no field, and of choices that do not exist. */
+export function restoreFields(settings: RunSettings): string[] {
+  const isText = objective.value === "lm";
+  // Without a length, texts have the model's context. The page's own defaults were not entered.
+  const all: Record<string, unknown> = { ...(isText ? { maxLength: 0 } : {}), ...settings };
+  const isDefault = (key: Key) => isText && OWN_OF_TEXTS.includes(key) && isSame(all[key], start.value[key]);
+  const names = Object.keys(all).filter((key) => !isDefault(key as Key));
+  return batch(() => names.filter((key) => !set(key, all[key])));
+}
+
+export function reset(): void {
+  entries.value = {};
 }

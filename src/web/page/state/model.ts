@@ -1,11 +1,98 @@
-/** The base model. */
-import { signal } from "@preact/signals";
+/** The base model: bundled, stored in this browser, from a folder, or from the hub; and the adapter to start from. */
+import { batch, computed, effect, signal } from "@preact/signals";
 import type { GPT2Config } from "../../../config.ts";
+import { type ErrorReport, hasAdapter, type ModelEntry } from "../../protocol.ts";
+import { ask } from "./ask.ts";
+import { failureReport } from "./client.ts";
+import { objective } from "./data.ts";
+import { runs } from "./runs.ts";
 import { worker } from "./worker.ts";
 
+export const BUNDLED = "gpt2-micro";
+export const FROM_HUB = "from-hub";
+export const FROM_FOLDER = "from-folder";
+
+/** What is chosen in the list: the name of a model, or where another one comes from. */
+export const listed = signal(BUNDLED);
+/** The bundled models and the stored ones. */
+export const models = signal<readonly ModelEntry[]>([]);
+/** The typed name of a model of the hub. */
+export const hubName = signal("");
 /** The open model; null while there is none. `values` counts its parameters. */
 export const model = signal<{ name: string; config: GPT2Config; values: number } | null>(null);
+export const modelError = signal<ErrorReport | null>(null);
 
-export async function beginModel(): Promise<void> {
-  model.value = await worker.openModel("gpt2-micro");
+/** Gives the name of the model to open; null: there is none. */
+const wanted = signal<(() => Promise<string>) | null>(null);
+
+effect(() => {
+  model.value = null;
+  modelError.value = null;
+  const find = wanted.value;
+  if (!find) return;
+  return ask(
+    async () => ({ model: await worker.openModel(await find()), models: await worker.models() }),
+    (found) =>
+      batch(() => {
+        models.value = found.models;
+        listed.value = found.model.name;
+        model.value = found.model;
+      }),
+    (report) => {
+      modelError.value = report;
+    },
+  );
+});
+
+export function openModel(name: string): void {
+  if (name !== "") wanted.value = async () => name;
+}
+
+export function choose(value: string): void {
+  listed.value = value;
+  if (value === FROM_HUB || value === FROM_FOLDER) wanted.value = null;
+  else openModel(value);
+}
+
+export function addModel(files: File[]): void {
+  wanted.value = () => worker.addModel(files);
+}
+
+/** Deletes the open model from this browser. */
+export async function forgetModel(): Promise<void> {
+  try {
+    await worker.forgetModel(listed.value);
+    openModel(BUNDLED);
+  } catch (error) {
+    modelError.value = failureReport(error);
+  }
+}
+
+/** Opens the model of the last visit or of a link. One that only a link names is downloaded on request. */
+export async function beginModel(name = BUNDLED, isLink = false): Promise<void> {
+  models.value = await worker.models();
+  if (!isLink || models.value.some((one) => one.name === name)) choose(name);
+  else {
+    hubName.value = name;
+    choose(FROM_HUB);
+  }
+}
+
+/** The id of the run whose adapter is trained on; empty: a new adapter. */
+const chosenAdapter = signal("");
+
+/** The runs whose adapters fit the model and what it is to learn. */
+export const adapters = computed(() =>
+  runs.value.filter(
+    (run) =>
+      run.model === model.value?.name &&
+      run.record.objective === objective.value &&
+      run.record.options.mode === "lora" &&
+      hasAdapter(run),
+  ),
+);
+export const adapter = computed(() => adapters.value.find(({ id }) => id === chosenAdapter.value)?.id);
+
+export function startFrom(id: string): void {
+  chosenAdapter.value = id;
 }

@@ -4,8 +4,9 @@ import type { DeviceName } from "../../../config.ts";
 import { showBytes } from "../../../plan/memory.ts";
 import type { Speed } from "../../../run/live-run.ts";
 import { type ErrorReport, isUnderWay, nextRun, type PageRun, type PageSettings } from "../../protocol.ts";
+import { compareRuns } from "../compare-results.ts";
 import { goTo } from "./attention.ts";
-import { attempt, worker } from "./worker.ts";
+import { attempt, worker, workerEnd } from "./worker.ts";
 
 /** The session-storage key of the run that this tab trains. */
 const TRAINED_HERE = "lowrank-trains";
@@ -21,6 +22,10 @@ export const plotted = signal<ReadonlySet<string>>(new Set());
 const speeds = signal<ReadonlyMap<string, Speed | null>>(new Map());
 /** The run that a comparison is about to begin. */
 const next = signal<PageRun | undefined>(undefined);
+/** Whether a run or a comparison is being prepared. */
+const isStarting = signal(false);
+/** The run that trained when the worker ended. */
+export const cutOff = signal<PageRun | undefined>(undefined);
 /** The run that was deleted last, as long as that can be taken back. */
 export const deleted = signal<PageRun | null>(null);
 export const storage = signal("");
@@ -34,10 +39,20 @@ export const speed = computed(() =>
 );
 /** The run that trains, or that a comparison is about to begin. */
 export const current = computed(() => runs.value.find(isUnderWay) ?? next.value);
-export const isTraining = computed(() => current.value !== undefined);
+export const isTraining = computed(() => isStarting.value || current.value !== undefined);
+/** The comparison of the shown run, else the newest one, in the order of its methods. */
+export const compared = computed(() => {
+  const id = (shown.value?.comparison === undefined ? runs.value.find(isCompared) : shown.value)?.comparison;
+  return id === undefined ? [] : comparedRuns(id);
+});
+
+const isCompared = (run: PageRun) => run.comparison !== undefined;
+const comparedRuns = (id: string) => runs.value.filter((run) => run.comparison === id).reverse();
 
 /** The run that a reload of this tab interrupted, until it resumes: `elsewhere` until the old worker has ended. */
-let cutOff = sessionStorage.getItem(TRAINED_HERE);
+let reloaded = sessionStorage.getItem(TRAINED_HERE);
+/** The run that was shown last without being chosen. While it is shown, the visitor follows what happens. */
+let followed: string | null = null;
 let undoTimer = 0;
 
 /** Lists the stored runs. A run that this tab was training when it was reloaded resumes automatically. */
@@ -51,31 +66,32 @@ export async function beginRuns(): Promise<void> {
   });
   await worker.purge();
   await refresh();
-  shownId.value ??= runs.value[0]?.id ?? null;
 }
 
 export async function refresh(): Promise<void> {
   const list = await worker.runs();
   batch(() => {
     runs.value = list.sort(byTime);
-    if (shownId.value !== null && !shown.value) shownId.value = runs.value[0]?.id ?? null;
+    const [latest] = runs.value;
+    if (!shown.value && latest) follow(latest);
   });
-  resumeCutOff();
+  resumeReloaded();
   await measureStorage();
 }
 
 const byTime = (a: PageRun, b: PageRun) => b.record.created - a.record.created;
 
-function resumeCutOff(): void {
-  const run = runs.value.find(({ id }) => id === cutOff);
+function resumeReloaded(): void {
+  const run = runs.value.find(({ id }) => id === reloaded);
   if (run?.state === "elsewhere") return;
-  cutOff = null;
-  if (run?.state === "interrupted" || run?.state === "waiting") attempt(worker.resume(run.id), runsError);
+  reloaded = null;
+  if (run?.state === "interrupted" || run?.state === "waiting") resume(run);
 }
 
 /** Notes on a worker's runs why it has ended. The next worker finds them interrupted. */
 async function cutShort(error: ErrorReport): Promise<void> {
-  if (!isTraining.value) return;
+  cutOff.value = current.value;
+  if (!current.value) return;
   next.value = undefined;
   for (const { id } of runs.value.filter(isUnderWay)) await worker.change(id, { error });
   await refresh();
@@ -93,7 +109,9 @@ function onRun(run: PageRun, speed: Speed | null): void {
     speeds.value = new Map(speeds.value).set(run.id, speed);
     next.value = nextRun(run, runs.value);
     const hasBegun = before === undefined || (before !== run.state && run.state === "training");
-    if (hasBegun && follows(run)) shownId.value = run.id;
+    if (hasBegun) workerEnd.value = null;
+    if (hasBegun && isAwaited()) follow(run);
+    if (before !== run.state) showBest(run);
   });
   const trained = runs.value.find(({ state }) => state === "training") ?? next.value;
   if (trained) sessionStorage.setItem(TRAINED_HERE, trained.id);
@@ -101,10 +119,16 @@ function onRun(run: PageRun, speed: Speed | null): void {
   if (!isUnderWay(run) && before !== run.state) void measureStorage();
 }
 
-/** Whether a run that begins is selected: in a comparison, unless the visitor looks elsewhere or at a companion. */
-function follows({ comparison }: PageRun): boolean {
-  if (comparison === undefined || !shown.value) return true;
-  return shown.value.comparison === comparison && !isUnderWay(shown.value);
+/** Whether a run that begins is shown: unless the visitor has chosen another one, or the shown one trains as well. */
+const isAwaited = () => !shown.value || (shownId.value === followed && !isUnderWay(shown.value));
+
+/** Shows the best run of a comparison that has ended, unless the visitor has chosen another one. */
+function showBest({ comparison }: PageRun): void {
+  if (comparison === undefined || shownId.value !== followed) return;
+  const all = comparedRuns(comparison);
+  if (!all.every(({ state }) => state === "finished" || state === "failed")) return;
+  const best = compareRuns(all).find(({ standing }) => standing === "best");
+  if (best) follow(best.run);
 }
 
 /** Shows the run that is about to begin. Rejects if it cannot begin. */
@@ -117,9 +141,14 @@ export function startComparison(settings: PageSettings): void {
 }
 
 async function began(starting: Promise<string>): Promise<void> {
-  shownId.value = await starting;
+  isStarting.value = true;
+  try {
+    follow({ id: await starting });
+    goTo("training");
+  } finally {
+    isStarting.value = false;
+  }
   void navigator.storage.persist();
-  goTo("training");
 }
 
 /** Resumes from the last checkpoint; on `device` if given. */
@@ -129,15 +158,32 @@ export function resume(run: PageRun, device?: DeviceName, error = runsError): vo
 export const pause = () => attempt(worker.pause(), runsError);
 export const stop = () => attempt(worker.stop(), runsError);
 
+/** Goes on with a comparison. `run`: its next one. */
+export function continueComparison(run: PageRun): void {
+  follow(run);
+  resume(run, undefined, compareError);
+}
+
+/** Shows a run that the visitor has chosen. */
 export function look(run: PageRun): void {
+  show(run);
+  goTo("training");
+}
+
+function show(run: Pick<PageRun, "id">): void {
   batch(() => {
     shownId.value = run.id;
     plot(run, false);
   });
-  goTo("training");
 }
 
-export function plot({ id }: PageRun, on: boolean): void {
+/** Shows a run that the visitor has not chosen among others. */
+function follow(run: Pick<PageRun, "id">): void {
+  followed = run.id;
+  show(run);
+}
+
+export function plot({ id }: Pick<PageRun, "id">, on: boolean): void {
   const ids = new Set(plotted.value);
   if (on) ids.add(id);
   else ids.delete(id);
@@ -148,16 +194,21 @@ export function change({ id }: PageRun, change: Pick<PageRun, "name" | "pinned">
   attempt(worker.change(id, change).then(refresh), runsError);
 }
 
-/** Stores a run or an adapter from files, and shows it. `model`: see `Api.load`. */
+/** Stores a run or an adapter from files, and goes to it, or to the error. `model`: see `Api.load`. */
 export function load(files: readonly File[], model: string): void {
-  if (files.length > 0) attempt(worker.load([...files], model).then(open), runsError);
+  if (files.length === 0) return;
+  const work = worker.load([...files], model).then(open);
+  work.then(
+    () => goTo("training"),
+    () => goTo("runs"),
+  );
+  attempt(work, runsError);
 }
 
 /** Shows a run that is new in the list. */
 export async function open(id: string): Promise<void> {
-  shownId.value = id;
+  show({ id });
   await refresh();
-  goTo("training");
 }
 
 /** The deletion can be taken back for a while. */

@@ -1,4 +1,5 @@
 /** What the visitor has chosen: kept in this browser for the next visit, and carried by links. */
+import { effect, type Signal, signal } from "@preact/signals";
 import { createStore, get, set } from "idb-keyval";
 import { readSetting } from "../../../run/settings.ts";
 import type { PageSettings } from "../../protocol.ts";
@@ -63,9 +64,10 @@ export async function keptFiles(name: "data" | "texts" | "pasted"): Promise<read
   return (await get<File[]>(name, files).catch(() => undefined)) ?? [];
 }
 
-/** Keeps what is typed into a field for the next visit. */
-export function keepText(field: HTMLInputElement | HTMLTextAreaElement): void {
-  const key = `lowrank-text-${field.id}`;
-  field.value = localStorage.getItem(key) ?? field.value;
-  field.addEventListener("input", () => localStorage.setItem(key, field.value));
+/** What is typed into the field `id`, kept for the next visit. */
+export function keptText(id: string, initial: string): Signal<string> {
+  const key = `lowrank-text-${id}`;
+  const text = signal(localStorage.getItem(key) ?? initial);
+  effect(() => localStorage.setItem(key, text.value));
+  return text;
 }

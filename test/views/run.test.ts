@@ -1,27 +1,28 @@
-/** The printed summaries of data and results, with many classes, long labels and control characters. */
+/** What is shown of a run and its data, with many classes, long labels and control characters. */
 import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { evaluateRows } from "../../src/engine/evaluate.ts";
 import type { Prediction } from "../../src/engine/predictions.ts";
-import { toCsv } from "../../src/io/csv.ts";
+import { csvLine } from "../../src/io/csv.ts";
 import type { RunRecord } from "../../src/run/record.ts";
 import type { Baseline } from "../../src/train/baselines.ts";
 import { isUnequal } from "../../src/train/class-weights.ts";
 import { DEFAULTS, type TrainOptions } from "../../src/train/options.ts";
 import type { TrainResult } from "../../src/train/records.ts";
 import { measureTest, type Results } from "../../src/train/results.ts";
+import { dataBlocks } from "../../src/views/data.ts";
+import { runBlocks } from "../../src/views/run.ts";
 import { runTables } from "../../src/views/run-tables.ts";
-import { describeData, describeResult } from "../../src/views/summary.ts";
-import { renderTable } from "../../src/views/terminal/table.ts";
-import { oneLine, wrapLines } from "../../src/views/terminal/text.ts";
+import { renderBlocks } from "../../src/views/terminal/render.ts";
+import { describeRun, headline } from "../../src/views/verdicts.ts";
 import { test } from "../helpers/harness.ts";
 import { tinyData } from "../helpers/tiny.ts";
 
 /** `rows` messages of classes with these names, alternating. */
 function alternatingData(labels: readonly string[], rows: number): Promise<LoadedDataset> {
-  const lines = Array.from({ length: rows }, (_, i) => ({ text: `message ${i}`, label: labels[i % labels.length]! }));
-  const csv = toCsv(["text", "label"], lines);
+  const lines = Array.from({ length: rows }, (_, i) => [`message ${i}`, labels[i % labels.length]]);
+  const csv = [["text", "label"], ...lines].map(csvLine).join("");
   return loadDataset({ file: bytesReader("a\u001b[31m.csv", new TextEncoder().encode(csv)) }, { balance: false });
 }
 
@@ -63,6 +64,12 @@ function recordOf(data: LoadedDataset, predictions: Prediction[], against = base
 /** The record of a run in which `say` maps the true class of each test message to the predicted one. */
 const makeResult = (data: LoadedDataset, say: (truth: number) => number) => recordOf(data, predict(data, say));
 
+/** As in the terminal, with plain spaces. */
+const show = (blocks: Parameters<typeof renderBlocks>[0], width: number) =>
+  renderBlocks(blocks, width).replaceAll("\u00a0", " ");
+const showResult = (record: RunRecord, width: number) => show(runBlocks(record), width);
+const showData = (data: LoadedDataset, width: number) => show(dataBlocks(data, "m\u0007", "auto"), width);
+
 /** For `runTables`, which reads the predictions when predictions.csv is written. */
 const NOTHING_KEPT = { predictions: [], valPredictions: [] } as unknown as TrainResult;
 
@@ -88,17 +95,18 @@ test("1,500 classes: the summary is fast and fits a screen; the CSV file is comp
   const data = await alternatingData(labels, 4500);
   // A third of the classes is misclassified as the preceding class.
   const result = makeResult(data, (truth) => (truth % 3 === 2 ? truth - 1 : truth));
-  const described = inTime(() => describeData(data, "gpt2-micro", "auto", 80));
-  const resultText = inTime(() => describeResult(result, 80));
+  const described = inTime(() => showData(data, 80));
+  const resultText = inTime(() => showResult(result, 80));
   for (const text of [described, resultText]) {
-    assert.ok(text.split("\n").length < 50, text);
+    assert.ok(text.split("\n").length < 80, text);
     assertFits(text, 80);
   }
-  assert.match(described, /1500 classes: .*label column is the right one/);
-  assert.match(described, /and 1494 more classes/);
+  assert.match(described, /1500 classes: [^│]*label\s+column is\s+the\s+right\s+one/);
+  assert.match(described, "The largest of 1,500 classes; the smallest has 3 rows:");
   const wrong = result.results!.test!.verdicts.filter((right) => !right).length;
-  assert.match(resultText, `${wrong} of 1500 test messages (1500 classes) are misclassified`);
-  assert.match(resultText, "this run against bag of words: worse (p < 0.001), against always ham: better (p < 0.001)");
+  assert.match(resultText, `Misclassified: ${wrong} of 1,500 test messages, the 100 most confident:`);
+  assert.match(resultText, /│ bag of words │ 100.0 % \(99.7–100.0\) │ worse \(p < 0.001\) +│/);
+  assert.match(resultText, /│ always ham +│ +0.1 % \(0.0–0.4\) │ better \(p < 0.001\) +│/);
   const counts = [...resultText.matchAll(/│ +(\d+) │$/gm)].map(([, rows]) => Number(rows));
   assert.is(counts.length, 12);
   assert.equal(
@@ -118,13 +126,13 @@ test("1,500 classes: the summary is fast and fits a screen; the CSV file is comp
 
 test("few classes: every class with its rows, and the whole matrix", async () => {
   const data = await alternatingData(["ham", "spam", "news"], 300);
-  const resultText = describeResult(
+  const resultText = showResult(
     makeResult(data, (truth) => (truth === 1 ? 0 : truth)),
     80,
   );
-  assert.match(resultText, /│ test set: truth │ predicted ham │ predicted news │ predicted spam │/);
+  assert.match(resultText, /│ True label │ ham │ news │ spam │/);
   assert.match(resultText, /│ news +│ +\d+ │ +0 │ +0 │/);
-  const described = describeData(data, "gpt2-micro", "auto", 80);
+  const described = showData(data, 80);
   for (const label of data.labels) assert.match(described, new RegExp(`│ ${label} +│ +\\d+ │ +\\d+ │ +\\d+ │`));
   assert.not.match(described, "label column");
 });
@@ -142,9 +150,9 @@ test("the parts of a data set have rows of their own", async () => {
     { name: "one", ...evaluateRows(first.map(undecided), truth) },
     { name: "other", ...evaluateRows([...second, first[0]!].map(undecided), truth) },
   ];
-  const text = describeResult({ ...record, results: { ...record.results!, parts } }, 100);
+  const text = showResult({ ...record, results: { ...record.results!, parts } }, 100);
   const row = (name: string, rows: number, accuracy: number) =>
-    new RegExp(`│ test: ${name} +│ +${rows} │ +- │ 0\\.6931 │ - +│ ${accuracy.toFixed(1)} % +│`);
+    new RegExp(`│ Test: ${name} +│ +${rows} │ +– │ 0\\.6931 │ +– │ +${accuracy.toFixed(1)} % │`);
   assert.match(text, row("one", first.length, 100));
   assert.match(text, row("other", second.length + 1, 100 / (second.length + 1)));
 });
@@ -157,32 +165,29 @@ test("the run beside the baselines: where they win, the summary says so and what
   const worse = recordOf(data, predictions);
   const rows = data.test.size;
   const share = ((100 * (rows - 5)) / rows).toFixed(1);
-  const lost = describeResult(worse, 200);
-  assert.match(lost, new RegExp(`│ this run +│ +${share} \\(`));
-  assert.match(lost, /│ bag of words +│ 100.0 \(83.9-100.0\) │ +100.0 │/);
-  assert.match(
-    lost,
-    /\nMcNemar's exact test, this run against bag of words: not distinguishable \(p = 0.063\), against always ham: .* \(p . 0.\d{3}\)\n/,
-  );
+  const lost = showResult(worse, 200);
+  assert.match(lost, new RegExp(`│ this run +│ +${share} % \\(`));
+  assert.match(lost, /│ bag of words +│ 100.0 % \(83.9–100.0\) │ not distinguishable \(p = 0.063\) │/);
+  assert.match(lost, /│ always ham +│ .* │ .* \(p . 0.\d{3}\) +│/);
   assert.match(
     lost,
     `note: This run against "bag of words": not distinguishable (p = 0.063), ${share} % against 100.0 %. Try`,
   );
-  assert.match(lost, "Try a larger --model, such as gpt2, or more --epochs, or --mode all");
-  const all = describeResult({ ...worse, options: { ...DEFAULTS, mode: "all" } }, 200);
-  assert.match(all, "or --mode lora");
+  assert.match(lost, "Try a larger model, such as gpt2, or more epochs, or full fine-tuning.");
+  const all = showResult({ ...worse, options: { ...DEFAULTS, mode: "all" } }, 200);
+  assert.match(all, "or LoRA.");
   const [, always] = baselines(data);
   const same = predictions.map(({ label }) => label);
   const equal = recordOf(data, predictions, [{ name: "bag of words", predicted: same }, always!]);
   assert.match(
-    describeResult(equal, 200),
+    showResult(equal, 200),
     `note: This run against "bag of words": not distinguishable (p = 1.000), ${share} % against ${share} %. Try`,
   );
   // Bag of words is right as well, but there is nothing to try.
-  const won = describeResult(recordOf(data, right), 200);
+  const won = showResult(recordOf(data, right), 200);
   assert.not.match(won, "note:");
   // Every probability is 0.5, and every row is right.
-  assert.match(won, "expected calibration error on the test set: 50.0 %");
+  assert.match(won, /No test message was misclassified\.\nExpected calibration error on the test set: 50.0 %/);
 });
 
 test("few test rows make the accuracy a rough guess; classes without any have no measures", async () => {
@@ -191,16 +196,16 @@ test("few test rows make the accuracy a rough guess; classes without any have no
   const data = await tinyData(`label,text\n${lines("ham", 14)}${lines("spam", 20)}${lines("news", 2)}`, {
     split: "ordered",
   });
-  const text = describeResult(
+  const text = showResult(
     makeResult(data, () => data.labels.indexOf("spam")),
     120,
   );
-  assert.match(text, /│ spam +│ +6 │ +75.0 \(/);
-  assert.match(text, /│ news +│ +2 │ - +│ 0.0 \(/);
-  assert.match(text, /│ ham +│ +0 │ - +│ - +│ - +│/);
+  assert.match(text, /│ spam +│ +6 │ +75.0 % \(/);
+  assert.match(text, /│ news +│ +2 │ +– │ +0.0 % \(/);
+  assert.match(text, /│ ham +│ +0 │ +– │ +– │ +– │/);
   assert.match(
     text,
-    "note: The test set has only 8 rows: the accuracy of 75.0 % is a rough guess, with a 95 % interval of 40.9 to 92.9 %\n",
+    "note: The test set has only 8 rows: the accuracy of 75.0 % is a rough guess, with a 95 % interval of 40.9 % to 92.9 %.\n",
   );
 });
 
@@ -213,17 +218,17 @@ test("a run that learned nothing says so, with a learning rate to try", async ()
   };
   const note = ({ options = DEFAULTS, ...changed }: { options?: TrainOptions } & Partial<Results>) => {
     const record = { ...result, options, results: { ...result.results!, ...changed } };
-    return /note: (.*)/.exec(describeResult(record, 200))?.[1] ?? "";
+    return /note: (.*)/.exec(showResult(record, 200))?.[1] ?? "";
   };
   assert.is(
     note({ before: perplexityLine(0.7), after: perplexityLine(3), options: { ...DEFAULTS, lr: 5 } }),
-    "The training loss did not fall: 0.7000 before training, 3.0000 after it. Try --lr 0.001",
+    "The training loss did not fall: 0.7000 before training, 3.0000 after it. Try a learning rate of 0.001.",
   );
   assert.match(
     note({ before: perplexityLine(0.7), after: perplexityLine(0.7), options: { ...DEFAULTS, lr: 1e-9 } }),
-    "Try --lr 0.001",
+    "Try a learning rate of 0.001.",
   );
-  assert.match(note({ before: perplexityLine(0.7), after: perplexityLine(0.8) }), "Try --lr 0.00025");
+  assert.match(note({ before: perplexityLine(0.7), after: perplexityLine(0.8) }), "Try a learning rate of 0.00025.");
   const predictions = predict(data, () => 0);
   const measured = (some: Prediction[]) => note({ test: measureTest(data, some, baselines(data)) });
   const always = predictions.filter(({ row }) => data.test.label(row) === 0).length;
@@ -247,25 +252,10 @@ test("the summary says why a run ended early, and which evaluation was kept", as
     options: { ...DEFAULTS, patience: 2, epochs: 20 },
     ...{ step: 12, epoch: 1.5, examples: 96, evaluations: records, keptStep: 4 },
   } as unknown as RunRecord;
-  const text = describeResult(stopped, 120);
-  assert.match(text, "stopped in epoch 1.5 of 20: 2 evaluations without a lower validation loss");
-  assert.match(text, "kept: step 4 of 12, with validation loss 0.5000; after the last step it is 2.5000");
-  assert.not.match(describeResult(result, 120), /stopped|kept/);
-});
-
-test("classes without a row in a set are named", async () => {
-  const rows = (label: string, count: number) =>
-    Array.from({ length: count }, (_, i) => `${label},row ${i}\n`).join("");
-  const described = async (content: string, split: "ordered" | "random") =>
-    describeData(await tinyData(`label,text\n${content}`, { split }), "m", "auto");
-  const missing = await described(rows("ham", 18) + rows("spam", 2), "ordered");
-  assert.match(missing, 'note: no row of "spam" is in the training set, so that it cannot be learned\n');
-  assert.match(missing, 'note: no row of "spam" is in the validation set');
-  assert.match(
-    await described(rows("ham", 18) + rows("spam", 2), "random"),
-    "validation set; another --seed draws another split",
-  );
-  assert.not.match(await described(rows("ham", 50) + rows("spam", 50), "random"), "no row of");
+  const text = showResult(stopped, 120);
+  assert.match(text, "note: Stopped in epoch 1.5 of 20: 2 evaluations without a lower validation loss.");
+  assert.match(text, "note: Kept: step 4 of 12, with validation loss 0.5000; after the last step it is 2.5000.");
+  assert.not.match(showResult(result, 120), /Stopped|Kept/);
 });
 
 test("labels and file names: one line, truncated, without control characters", async () => {
@@ -273,8 +263,8 @@ test("labels and file names: one line, truncated, without control characters", a
   const data = await alternatingData(labels, 400);
   for (const width of [80, 200]) {
     const text = [
-      describeData(data, "m\u0007", "auto", width),
-      describeResult(
+      showData(data, width),
+      showResult(
         makeResult(data, () => 0),
         width,
       ),
@@ -287,47 +277,42 @@ test("labels and file names: one line, truncated, without control characters", a
   }
 });
 
-test("a table: thousands of rows or columns in linear time; the widest texts are truncated, numbers are not", () => {
-  const rows = Array.from({ length: 5000 }, (_, i) => i);
-  const long = inTime(() => renderTable<number>([{ header: "n", value: (i) => `row ${i}` }], rows));
-  assert.is(long.split("\n").length, 5004);
-  const columns = rows.slice(0, 1500).map((i) => ({ header: `c${i}`, value: (row: number) => row + i }));
-  inTime(() => renderTable<number>(columns, rows.slice(0, 20), Infinity));
-  const table = renderTable<string>(
-    [
-      { header: "text", value: (text) => text },
-      { header: "a head much longer than its numbers", value: () => 1234567 },
-    ],
-    ["x".repeat(100), "short"],
-    50,
-  );
-  for (const line of table.split("\n")) assert.is(line.length, 50, line);
-  assert.match(table, "1234567");
-  assert.match(table, "…");
-});
-
-test("one line: truncated by columns, with wide characters and combining marks", () => {
-  assert.is(oneLine("a\t b\n c", 10), "a b c");
-  assert.is(oneLine("abcdef", 6), "abcdef");
-  assert.is(oneLine("abcdefg", 6), "abcde…");
-  assert.is(oneLine("最後最後", 6), "最後…");
-  assert.is(oneLine(`e${"\u0301".repeat(1000)}`, 6).length < 30, true);
-  assert.is(oneLine("\u001b[0m", 20), "\\u001b[0m");
-});
-
-test("lines: broken between words at the terminal's width, but for tables and behind a number", () => {
-  const text = "trainable: 12 of 3,456 parameters are trained\n│ a table that is wide │";
-  assert.is(wrapLines(text, undefined), text);
-  assert.is(wrapLines(text, 20), "trainable: 12 of\n  3,456 parameters\n  are trained\n│ a table that is wide │");
-  assert.is(wrapLines("unbreakable/path/without/spaces x", 10), "unbreakable/path/without/spaces\n  x");
-});
-
 test("the result says of how many training rows its figures are", async () => {
   const data = await alternatingData(["ham", "spam"], 100);
-  const text = describeResult(
+  const text = showResult(
     makeResult(data, (label) => label),
     80,
   );
-  assert.match(text, /│ train \* +│ +20 │/);
-  assert.match(text, /^LoRA, rank 8, alpha 16; train \*: a sample, 20 of 70 rows\n/);
+  assert.match(text, /│ Training \* +│ +20 │/);
+  assert.match(text, /\nBefore and after training; training \*: a sample of 20 of 70 rows:\n/);
+});
+
+test("the headline: a share of few messages is none, a language model has its perplexity, a stopped run its last loss", () => {
+  const at = (test: object) => ({ train: test, val: test, test });
+  const record = (before: object, after: object, more = {}) =>
+    ({
+      ...{ options: DEFAULTS, objective: "classification", unequal: false, examples: 1234, seconds: 61, step: 3 },
+      ...{ evaluations: [{ step: 2, val: { loss: 0.5, accuracy: 0.25, macroF1: 0.2 } }] },
+      ...{ results: { before: at(before), after: at(after) }, ...more },
+    }) as unknown as RunRecord;
+  const found = (after: object, more = {}) => headline(record({}, after, more))?.replaceAll("\u00a0", " ");
+  assert.is(found({ rows: 2, accuracy: 0.5 }), "1 of 2 test messages correct: too few to tell");
+  assert.is(found({ rows: 1, accuracy: 1 }), "1 of 1 test message correct: too few to tell");
+  assert.is(found({ rows: 2000, accuracy: 0.945 }), "94.5 % of 2,000 test messages correct");
+  assert.is(
+    found({ rows: 20, accuracy: 0.95, macroF1: 0.9 }, { unequal: true }),
+    "95.0 % of 20 test messages correct, macro F1 90.0 %",
+  );
+  const lm = record({ perplexity: 12345 }, { perplexity: 31.456 }, { objective: "lm" });
+  assert.is(
+    describeRun(lm),
+    "LoRA, rank 8, alpha 16: 1,234 blocks in 1 min 01 s, including evaluation. " +
+      "The perplexity on the test set was 12,345 before and is 31.46 now.",
+  );
+  const stopped = record({}, {}, { results: null, unequal: true });
+  assert.is(headline(stopped), null);
+  assert.match(
+    describeRun(stopped).replaceAll("\u00a0", " "),
+    "Stopped after step 3; last evaluation after step 2: validation loss 0.5000, accuracy 25.0 %, macro F1 20.0 %.",
+  );
 });

@@ -1,54 +1,14 @@
+/** What is printed: tables, lines, progress. */
 import { PassThrough } from "node:stream";
 import * as assert from "uvu/assert";
-import { FormatError } from "../../src/errors.ts";
 import { showDuration } from "../../src/format.ts";
-import { LOSSES_COLUMNS, METRICS_COLUMNS, type MetricsRow, toCsv } from "../../src/io/csv.ts";
-import { type Block, toHtml } from "../../src/views/document.ts";
+import type { Block, Table } from "../../src/views/blocks.ts";
 import { endBar } from "../../src/views/terminal/live-bar.ts";
 import { createProgress, describeEvaluation, describeStep, type StepState } from "../../src/views/terminal/progress.ts";
+import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { renderTable } from "../../src/views/terminal/table.ts";
-import { assertFails } from "../helpers/border.ts";
+import { oneLine, wrapLines } from "../../src/views/terminal/text.ts";
 import { test } from "../helpers/harness.ts";
-import { assertWellFormed } from "../helpers/xml.ts";
-
-test("CSV: RFC 4180 quoting, line ends, empty fields, numbers with full precision", () => {
-  const rows = [
-    { a: 'say "hi", then', "b,c": 0.1 + 0.2 },
-    { a: "two\nlines", "b,c": null },
-    { a: " space", "b,c": undefined },
-    { a: true, "b,c": Number.NaN },
-  ];
-  assert.is(
-    toCsv(["a", "b,c"], rows),
-    'a,"b,c"\r\n"say ""hi"", then",0.30000000000000004\r\n"two\nlines",\r\n" space",\r\ntrue,NaN\r\n',
-  );
-  assert.is(toCsv(["a"], []), "a\r\n");
-});
-
-test("CSV: a row that does not fit the columns is refused", async () => {
-  const columns: readonly string[] = ["a", "b"];
-  await assertFails(FormatError, "wrong-field-count", ["row 2"], () =>
-    toCsv(columns, [
-      { a: 1, b: 2 },
-      { a: 1, b: 2, c: 3 },
-    ]),
-  );
-  await assertFails(FormatError, "wrong-field-count", ["row 1", "b"], () => toCsv(columns, [{ a: 1 }]));
-});
-
-test("metrics.csv and losses.csv have the experiment's columns, and macro F1", () => {
-  const row = Object.fromEntries(METRICS_COLUMNS.map((column, i) => [column, i])) as MetricsRow;
-  assert.is(
-    toCsv(METRICS_COLUMNS, [row]),
-    "rank,alpha,trainable_layers,lr,weight_decay,num_epochs,pre_train_acc,pre_val_acc,pre_test_acc,final_train_acc," +
-      "final_val_acc,final_test_acc,train_loss_last,val_loss_last,examples_seen,minutes,final_train_macro_f1,final_val_macro_f1," +
-      "final_test_macro_f1\r\n0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18\r\n",
-  );
-  assert.is(
-    LOSSES_COLUMNS.join(),
-    "step,epoch,examples_seen,lr,train_loss,val_loss,train_acc,val_acc,val_macro_f1,grad_norm",
-  );
-});
 
 test("a table: right-aligned numbers, digits, a dash for null, wide characters", () => {
   interface Row {
@@ -75,10 +35,96 @@ test("a table: right-aligned numbers, digits, a dash for null, wide characters",
       "│ mode │ rank │ test acc │",
       "├──────┼──────┼──────────┤",
       "│ lora │    8 │   0.9700 │",
-      "│ 最後 │    - │   0.8733 │",
+      "│ 最後 │    – │   0.8733 │",
       "└──────┴──────┴──────────┘",
     ].join("\n"),
   );
+});
+
+test("a table: thousands of rows or columns in linear time; the widest texts are truncated, numbers are not", () => {
+  const rows = Array.from({ length: 5000 }, (_, i) => i);
+  const long = renderTable<number>([{ header: "n", value: (i) => `row ${i}` }], rows);
+  assert.is(long.split("\n").length, 5004);
+  const columns = rows.slice(0, 1500).map((i) => ({ header: `c${i}`, value: (row: number) => row + i }));
+  renderTable<number>(columns, rows.slice(0, 20), Infinity);
+  const table = renderTable<string>(
+    [
+      { header: "text", value: (text) => text },
+      { header: "a head much longer than its numbers", value: () => 1234567 },
+    ],
+    ["x".repeat(100), "short"],
+    50,
+  );
+  for (const line of table.split("\n")) assert.is(line.length, 50, line);
+  assert.match(table, "1234567");
+  assert.match(table, "…");
+});
+
+test("blocks: captions, notes, details, a table with its first rows; no figures", () => {
+  const rows = Array.from({ length: 15 }, (_, i) => [`row ${i}`, i / 10]);
+  const table: Table = {
+    ...{ kind: "table", name: "t", caption: "Numbers" },
+    columns: [
+      { title: "name", key: "name" },
+      { title: "value", key: "value" },
+      { title: null, key: "hidden" },
+    ],
+    rows,
+  };
+  const chart = { kind: "bars", title: "f", note: "", names: [], highlight: -1, panels: [] } as const;
+  const blocks: Block[] = [
+    { kind: "heading", level: 2, text: "A \u001b[2J heading" },
+    { kind: "details", title: "Closed in a page", blocks: [table] },
+    { kind: "figure", name: "f", caption: "A figure", chart },
+    { kind: "note", text: "a note that is broken at the width" },
+  ];
+  const lines = renderBlocks(blocks, 24).split("\n");
+  assert.equal(lines.slice(0, 3), ["A \\u001b[2J heading", "Numbers:", "┌────────┬───────┐"]);
+  assert.equal(lines.slice(5, 7), ["│ row 0  │     0 │", "│ row 1  │   0.1 │"]);
+  assert.equal(lines.slice(-4), ["└────────┴───────┘", "and 3 more", "note: a note that is", "  broken at the width"]);
+});
+
+test("a table that does not fit is continued below itself; short texts stay whole", () => {
+  const cells = ["a verdict of thirty characters", "one more of them, which is short"];
+  const columns = [
+    { header: "a name that may be truncated", value: () => "x" },
+    ...cells.map((text, i) => ({ header: `${i}`, value: () => text })),
+  ];
+  const lines = renderTable(columns, [0], 60).split("\n");
+  assert.ok(Math.max(...lines.map((line) => line.length)) <= 60, lines.join("\n"));
+  for (const text of cells)
+    assert.ok(
+      lines.some((line) => line.includes(`│ ${text} │`)),
+      text,
+    );
+  assert.is(lines.filter((line) => line.startsWith("│ x ")).length, 2);
+});
+
+test("one line: truncated by columns, with wide characters and combining marks", () => {
+  assert.is(oneLine("a\t b\n c", 10), "a b c");
+  assert.is(oneLine("abcdef", 6), "abcdef");
+  assert.is(oneLine("abcdefg", 6), "abcde…");
+  assert.is(oneLine("最後最後", 6), "最後…");
+  assert.is(oneLine(`e${"\u0301".repeat(1000)}`, 6).length < 30, true);
+  assert.is(oneLine("\u001b[0m", 20), "\\u001b[0m");
+});
+
+test("lines: broken between words at the terminal's width, but for tables and behind a number", () => {
+  const text = "trainable: 12 of 3,456 parameters are trained\n│ a table that is wide │";
+  assert.is(wrapLines(text, undefined), text);
+  assert.is(wrapLines(text, 20), "trainable: 12 of\n  3,456 parameters\n  are trained\n│ a table that is wide │");
+  assert.is(wrapLines("unbreakable/path/without/spaces x", 10), "unbreakable/path/without/spaces\n  x");
+});
+
+test("durations", () => {
+  assert.equal([0, 7.4, 59.6, 750, 3723, -1].map(showDuration), [
+    "0 s",
+    "7 s",
+    "1 min 00 s",
+    "12 min 30 s",
+    "1 h 02 min",
+    "0 s",
+  ]);
 });
 
 const state = (step: number): StepState => ({
@@ -143,36 +189,4 @@ test("progress on a narrow terminal: the last parts are left out, and there is r
   assert.is(output.trimEnd().split("\n").length, 2);
   // A process that is killed cannot undo these.
   for (const code of ["[?25l", "[?7l"]) assert.not.ok(output.includes(code), code);
-});
-
-test("durations", () => {
-  assert.equal([0, 7.4, 59.6, 750, 3723, -1].map(showDuration), [
-    "0 s",
-    "7 s",
-    "1 min 00 s",
-    "12 min 30 s",
-    "1 h 02 min",
-    "0 s",
-  ]);
-});
-
-test("each kind of block as well-formed HTML", () => {
-  const blocks: Block[] = [
-    { kind: "heading", level: 2, text: "a < b" },
-    { kind: "text", text: "words" },
-    { kind: "table", name: "t", header: ["name", "count"], rows: [["x", 1]] },
-    { kind: "figure", caption: "curve", svg: "<svg></svg>", name: "f" },
-  ];
-  const html = toHtml("title", blocks);
-  const body = html.slice(html.indexOf("<body>"), html.indexOf("</body>") + 7);
-  assertWellFormed(body);
-  for (const part of [
-    "<h2>a &lt; b</h2>",
-    "<p>words</p>",
-    '<thead><tr><th>name</th><th class="n">count</th></tr></thead>',
-    '<tr><td>x</td><td class="n">1</td></tr>',
-    '<p class="file"><a href="figures/t.csv">t.csv</a></p>',
-    '<figure role="img" aria-label="curve">\n<svg></svg>\n<figcaption>curve</figcaption>\n</figure>',
-  ])
-    assert.ok(body.includes(part), part);
 });

@@ -1,0 +1,53 @@
+/** The cells of tables for people. */
+import { printable } from "../errors.ts";
+import { count, percent } from "../format.ts";
+import type { Cell, Column, Table } from "./blocks.ts";
+
+/** What was not measured. */
+const NONE = "–";
+/** Characters of a name or a message in a table; CSV has all. */
+const LONGEST = 400;
+
+/** In one line, without control characters, "…" for what is too long. */
+export function brief(text: string): string {
+  const line = printable(
+    text
+      .slice(0, 2 * LONGEST)
+      .replaceAll(/[^\S\u00a0]+/g, " ")
+      .trim(),
+  );
+  return line.length > LONGEST ? `${line.slice(0, LONGEST - 1).replace(/[\ud800-\udbff]$/, "")}…` : line;
+}
+
+/** The columns that people see, with their places in the rows. */
+export function shownColumns({ columns }: Table): { column: Column; title: string; i: number }[] {
+  return columns.flatMap((column, i) => (column.title === null ? [] : { column, title: brief(column.title), i }));
+}
+
+/** What a cell shows, and what belongs to it: its interval, or its share. */
+export function cellParts(cell: Cell, { format = String }: Column): { text: string; more?: string } {
+  if (cell === null || cell === undefined) return { text: NONE };
+  if (typeof cell === "string") return { text: brief(cell) };
+  if (typeof cell === "number") return { text: format(cell) };
+  if ("href" in cell) return { text: brief(cell.text) };
+  if ("tone" in cell) return { text: count(cell.value), more: cell.share === null ? NONE : percent(cell.share) };
+  const bounds = `${format(cell.low)}–${format(cell.high)}`.replaceAll("\u00a0%", "");
+  return { text: format(cell.value), more: bounds };
+}
+
+/** A cell in one line. Of a confusion matrix only the count: a wide table is hard to read. */
+export function cellLine(cell: Cell, column: Column): string {
+  const { text, more } = cellParts(cell, column);
+  return more === undefined || (typeof cell === "object" && cell !== null && "tone" in cell)
+    ? text
+    : `${text} (${more})`;
+}
+
+/** Whether a column has numbers, which are right-aligned. */
+export function isNumeric({ rows }: Table, i: number): boolean {
+  const measured = rows.map((row) => row[i]).filter((cell) => cell !== null && cell !== undefined);
+  return (
+    measured.length > 0 &&
+    measured.every((cell) => typeof cell === "number" || (typeof cell === "object" && "value" in cell))
+  );
+}

@@ -1,0 +1,27 @@
+/** Tables as CSV: raw values in full precision. */
+import { csvLine, type Field } from "../io/csv.ts";
+import type { Cell, Column, Table } from "./blocks.ts";
+
+export function tableToCsv(table: Table): string {
+  return [...csvLines(table)].join("");
+}
+
+/** A header and one line per row, as `csvLine` writes them. */
+export function* csvLines({
+  columns,
+  rows,
+}: {
+  columns: readonly Column[];
+  rows: Iterable<readonly Cell[]>;
+}): Generator<string> {
+  const shown = columns.flatMap((column, i) => (column.key === null ? [] : { ...column, i, key: column.key }));
+  yield csvLine(shown.flatMap(({ key, interval }) => (interval ? [key, `${key}_low`, `${key}_high`] : [key])));
+  for (const row of rows) yield csvLine(shown.flatMap(({ i, interval }) => fields(row[i], interval)));
+}
+
+function fields(cell: Cell, interval: true | undefined): Field[] {
+  const own = typeof cell !== "object" || cell === null ? cell : "href" in cell ? cell.href : cell.value;
+  if (!interval) return [own];
+  const { low, high } = typeof cell === "object" && cell !== null && "low" in cell ? cell : {};
+  return [own, low, high];
+}

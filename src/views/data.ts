@@ -1,0 +1,177 @@
+/** What a run is trained on, as blocks: its sets, the weights of their classes, what was left out or changed. */
+import type { BlockStats } from "../data/blocks.ts";
+import { labelNotes } from "../data/columns.ts";
+import type { DatasetStats } from "../data/dataset.ts";
+import type { LoadedDataset } from "../data/datasets.ts";
+import type { LoadedTexts, TrainingData } from "../data/texts.ts";
+import { type LowrankError, nameList } from "../errors.ts";
+import { count } from "../format.ts";
+import { LISTED_CLASSES } from "../statistics.ts";
+import { type ClassWeights, isUnequal, weighClasses } from "../train/class-weights.ts";
+import { type Block, makeTable } from "./blocks.ts";
+import { brief } from "./cells.ts";
+
+const text = (text: string): Block => ({ kind: "text", text });
+const note = (text: string): Block => ({ kind: "note", text });
+
+export function dataBlocks(data: TrainingData, model: string, how: ClassWeights): Block[] {
+  return [text(`model: ${model}`), ...(data.objective === "lm" ? textsBlocks(data) : messagesBlocks(data, how))];
+}
+
+/** The sets by their names. */
+const listSets = <T>({ train, val, test }: { train: T; val: T; test: T }) =>
+  Object.entries({ Training: train, Validation: val, Test: test }).map(([name, set]) => ({ name, ...set }));
+
+function textsBlocks({ source, maxLength, stats }: LoadedTexts): Block[] {
+  type Row = BlockStats & { name: string };
+  const column = (title: string, key: "documents" | "rows" | "tokens" | "bytes") => {
+    return { title, key, value: ({ [key]: value }: Row) => value, format: count };
+  };
+  const sets = listSets(stats);
+  return [
+    text(`data: ${source}, blocks of at most ${maxLength} tokens`),
+    makeTable<Row>(
+      "data",
+      "Texts",
+      [
+        { title: "Set", key: "set", value: ({ name }) => name },
+        ...[column("Documents", "documents"), column("Blocks", "rows")],
+        ...[column("Tokens", "tokens"), column("Bytes", "bytes")],
+      ],
+      sets,
+    ),
+    ...counted([
+      [
+        sets.reduce((sum, { cut }) => sum + cut, 0),
+        `completions were truncated: with their prompts they exceed ${maxLength} tokens`,
+      ],
+      [stats.empty, "empty documents were skipped"],
+    ]).map(note),
+  ];
+}
+
+/** Sentences about what there is. */
+function counted(notes: readonly (readonly [number: number, what: string])[]): string[] {
+  return notes.filter(([number]) => number > 0).map(([number, what]) => `${count(number)} ${what}`);
+}
+
+function messagesBlocks(data: LoadedDataset, how: ClassWeights): Block[] {
+  const { source, split, stats } = data;
+  type Row = DatasetStats & { name: string };
+  const column = (title: string, key: "rows" | "median" | "p95" | "max" | "cut") => {
+    return { title, key, value: ({ [key]: value }: Row) => value, format: count };
+  };
+  return [
+    text(`data: ${source}${split === "given" ? "" : `, split: ${split}`}`),
+    text(describeRows(data, how)),
+    makeTable<Row>(
+      "data",
+      "Messages, and their lengths in tokens",
+      [
+        { title: "Set", key: "set", value: ({ name }) => name },
+        column("Rows", "rows"),
+        { title: "Mean", key: "mean", value: ({ mean }) => mean, format: (mean) => mean.toFixed(1) },
+        ...[column("Median", "median"), column("95 %", "p95"), column("Longest", "max"), column("Truncated", "cut")],
+      ],
+      listSets(stats),
+    ),
+    ...describeClasses(data),
+    ...dataNotes(data).map(note),
+    ...(stats.leftOut.rows > 0 ? [note(`${count(stats.leftOut.rows)} invalid rows were skipped`)] : []),
+    ...stats.leftOut.rowErrors.slice(0, LISTED_ERRORS).map(skipped).map(text),
+  ];
+}
+
+/** What to know about messages and their labels, in the terminal and in the page. */
+export function dataNotes(data: LoadedDataset): string[] {
+  const { stats, maxLength } = data;
+  const sum = (key: "cut" | "empty") => listSets(stats).reduce((total, { [key]: number }) => total + number, 0);
+  return [
+    ...counted([
+      [sum("cut"), `messages are longer than ${maxLength} tokens and were truncated`],
+      [sum("empty"), "messages are empty and were replaced with <|endoftext|>"],
+      [stats.leaks.val, `validation messages have a near-duplicate in the training set (${DROPPED})`],
+      [stats.leaks.test, `test messages have a near-duplicate in the training or validation set (${DROPPED})`],
+      [stats.trimmedLabels, "labels had white space around them, which was dropped"],
+    ]),
+    ...missingClasses(data),
+    ...labelNotes(stats.classesRead),
+  ];
+}
+
+const DROPPED = "deduplication drops them";
+
+/** Names the classes that have no row in a set: a random split may leave small ones out. */
+function missingClasses({ labels, split, stats }: LoadedDataset): string[] {
+  const seed = split === "random" ? "; another seed draws another split" : "";
+  const sets = {
+    "training set, so that it cannot be learned": stats.train,
+    "validation set": stats.val,
+    "test set": stats.test,
+  };
+  return Object.entries(sets).flatMap(([name, { classes }]) => {
+    const missing = labels.filter((label) => classes[label] === 0).map((label) => `"${brief(label)}"`);
+    return missing.length > 0 ? [`no row of ${nameList(missing)} is in the ${name}${seed}`] : [];
+  });
+}
+
+/** Skipped rows that are listed. */
+const LISTED_ERRORS = 3;
+
+/** "messages.csv:17: The row has the wrong number of fields". */
+function skipped({ message, details }: LowrankError): string {
+  return `${details.where ?? ""}: ${message.split("\n")[0]}`;
+}
+
+/** One line: the rows read, those left out and why, and the weights of the classes. */
+function describeRows(data: LoadedDataset, how: ClassWeights): string {
+  const { labels, stats } = data;
+  const { rowsRead, classesRead, copies, train, val, test } = stats;
+  const dropped = rowsRead - copies - train.rows - val.rows - test.rows;
+  const leftOut = counted([
+    [copies, "near-duplicates of earlier rows left out (--dedupe)"],
+    [dropped, "rows of the larger classes left out to balance them (--no-balance keeps them)"],
+  ]);
+  const weights = weighClasses(data, how);
+  const weighted = isUnequal(data)
+    ? ["the classes are unequal, their loss is not weighted (--class-weights none)"]
+    : [];
+  return [
+    `rows: ${count(rowsRead)} read (${byClass(labels, (_, label) => classesRead[label]!)})`,
+    ...(leftOut.length > 0 ? leftOut : ["all kept"]),
+    ...(weights
+      ? [`loss weighted by class (${byClass(labels, (i) => Number(weights[i]!.toPrecision(3)))})`]
+      : weighted),
+  ].join("; ");
+}
+
+/** "ham 500, spam 20"; of many classes, those with the largest and the smallest number. */
+function byClass(labels: readonly string[], value: (id: number, label: string) => number): string {
+  const all = labels.map((label, id) => ({ label: brief(label), value: value(id, label) }));
+  const list = (some: typeof all) => some.map(({ label, value }) => `${label} ${count(value)}`);
+  if (all.length <= LISTED_CLASSES) return list(all).join(", ");
+  const sorted = all.sort((a, b) => b.value - a.value);
+  return `${labels.length} classes, ${list([sorted[0]!, sorted.at(-1)!]).join(" to ")}`;
+}
+
+/** The number of rows per class, or of the largest classes if there are many. */
+function describeClasses({ labels, stats: { train, val, test } }: LoadedDataset): Block[] {
+  const rows = (label: string) => train.classes[label]! + val.classes[label]! + test.classes[label]!;
+  const many = labels.length > LISTED_CLASSES;
+  const shown = many ? labels.toSorted((a, b) => rows(b) - rows(a)).slice(0, LISTED_CLASSES / 2) : labels;
+  const column = (title: string, key: string, { classes }: DatasetStats) => {
+    return { title, key, value: (label: string) => classes[label], format: count };
+  };
+  const fewest = labels.reduce((least, label) => Math.min(least, rows(label)), Number.POSITIVE_INFINITY);
+  return [
+    makeTable<string>(
+      "data-classes",
+      many ? `The largest of ${count(labels.length)} classes; the smallest has ${count(fewest)} rows` : "Rows by class",
+      [
+        { title: "Class", key: "class", value: (label) => label },
+        ...[column("Training", "train", train), column("Validation", "val", val), column("Test", "test", test)],
+      ],
+      shown,
+    ),
+  ];
+}

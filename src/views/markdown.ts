@@ -1,0 +1,54 @@
+/** Blocks as Markdown. */
+import { printable } from "../errors.ts";
+import type { Block, Table } from "./blocks.ts";
+import { cellLine, shownColumns } from "./cells.ts";
+import { blockFile } from "./files.ts";
+
+export function toMarkdown(blocks: readonly Block[]): string {
+  return `${blocks.map(blockToMarkdown).join("\n\n")}\n`;
+}
+
+function blockToMarkdown(block: Block): string {
+  switch (block.kind) {
+    case "heading":
+      return `${"#".repeat(block.level)} ${escapeText(block.text)}`;
+    case "text":
+    case "note":
+      return paragraph(block.kind === "note" ? `note: ${block.text}` : block.text);
+    case "table":
+      return `${paragraph(block.caption)}\n\n${tableLines(block).join("\n")}\n\n${link(`${block.name}.csv`, blockFile(block))}`;
+    case "figure":
+      return `!${link(block.caption, blockFile(block))}`;
+    case "details":
+      return block.blocks.map(blockToMarkdown).join("\n\n");
+  }
+}
+
+/** Escapes text and joins its lines: a line end would end a table cell. */
+function escapeText(text: string): string {
+  return printable(text)
+    .replaceAll(/\s+/g, " ")
+    .replaceAll(/[\\|`*_<>[\]&~$]/g, "\\$&");
+}
+
+/** Markers of lists and headings at the start are escaped. */
+const paragraph = (text: string) => escapeText(text.trim()).replace(/^(\d*)([-+#=.)])/, "$1\\$2");
+
+const link = (text: string, href: string) => `[${escapeText(text)}](${encodeURI(href)})`;
+
+function tableLines(table: Table): string[] {
+  const columns = shownColumns(table);
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  const rows = table.rows.map((row) =>
+    columns.map(({ column, i }) => {
+      const cell = row[i];
+      const text = cellLine(cell, column);
+      return typeof cell === "object" && cell !== null && "href" in cell ? link(text, cell.href) : escapeText(text);
+    }),
+  );
+  return [
+    line(columns.map(({ title }) => escapeText(title))),
+    `|${" --- |".repeat(columns.length)}`,
+    ...rows.map(line),
+  ];
+}

@@ -1,0 +1,99 @@
+/** What a run takes, as blocks: its plan, and a table over types of weights, recomputation and batch sizes. */
+import { type Backend, describeDevice } from "../backend/backend.ts";
+import { MODE_TITLES } from "../config.ts";
+import { maxBatchTokens } from "../data/loader.ts";
+import { count, showShare } from "../format.ts";
+import type { ModelPlan } from "../model/gpt2.ts";
+import { frozenBlocks, parameterList } from "../model/trainable.ts";
+import { isAdded } from "../names.ts";
+import { memoryTotals, showBytes, showLargest } from "../plan/memory.ts";
+import { numel } from "../tensor.ts";
+import type { TrainOptions } from "../train/options.ts";
+import type { TrainEvent } from "../train/records.ts";
+import { adviceOn, type Measured, measureSizes, type PlanArguments } from "../train/sizes.ts";
+import { type Block, makeTable } from "./blocks.ts";
+
+const texts = (lines: readonly string[]) => lines.map((text): Block => ({ kind: "text", text }));
+
+/** The device, the trainable parameters, and the memory that will be allocated. */
+export function planBlocks({ device, trainable, flops, prefix, plan }: Extract<TrainEvent, { type: "plan" }>): Block[] {
+  const { spec, capacity, memory, recomputed } = plan;
+  const parameters = parameterList(spec);
+  const sum = (some: typeof parameters) => some.reduce((total, { shape }) => total + numel(shape), 0);
+  const all = sum(parameters);
+  const base = sum(parameters.filter(({ name }) => !isAdded(name)));
+  return texts([
+    `device: ${describeDevice(device)}`,
+    `trainable: ${count(trainable)} of ${count(all)} parameters (${showShare(trainable / all)}), ${MODE_TITLES[spec.mode]}; the base model has ${count(base)}`,
+    `compute: ${(flops / 1e9).toPrecision(3)} GFLOP in the matrix products of a batch of mean length`,
+    ...(prefix ? [describePrefix(prefix)] : []),
+    ...(recomputed > 0
+      ? [
+          `recompute: ${recomputed} of ${spec.config.n_layer} blocks run again in the backward pass, so that only their inputs are kept`,
+        ]
+      : []),
+    `memory: ${showLargest(memory)}, for batches of at most ${capacity.tokens} tokens`,
+  ]);
+}
+
+/** The frozen prefix, which runs once before training, and its stored outputs. */
+function describePrefix({ plan, bytes }: { plan: ModelPlan; bytes: number }): string {
+  const { total } = memoryTotals(plan.memory);
+  return (
+    `frozen: the lowest ${frozenBlocks(plan.spec)} of ${plan.spec.config.n_layer} blocks run once per message before training (${showBytes(total)}, then freed); ` +
+    `their outputs are stored (${showBytes(bytes)})`
+  );
+}
+
+interface Sizes {
+  /** Bytes that a run may take on this device; null if they are not known. */
+  total: number | null;
+  batchSizes: number[];
+  /** See `measureSizes`. */
+  rows: (Measured | null)[][];
+}
+
+/** What the settings would take with other types of weights, recomputation and batch sizes. */
+export function measureMemory(args: PlanArguments, options: TrainOptions): Sizes {
+  const { batchSize } = options;
+  const sizes = [1, batchSize >> 1, batchSize, 2 * batchSize, 4 * batchSize];
+  const batchSizes = [...new Set(sizes)].filter((size) => size >= 1 && size <= args.data.train.size);
+  const rows = measureSizes(args, options, batchSizes);
+  return { total: args.device.limits.total ?? null, batchSizes, rows };
+}
+
+/** The table, with what to change if the settings do not fit. */
+export function memoryBlocks(
+  { total, batchSizes, rows }: Sizes,
+  args: PlanArguments & { device: Pick<Backend, "info"> },
+  options: TrainOptions,
+): Block[] {
+  const { train } = args.data;
+  const present = rows.flat().find((one) => one?.isPresent);
+  const first = (row: (Measured | null)[]) => row.find((one) => one !== null)!;
+  return [
+    ...texts([
+      `device: ${describeDevice(args.device.info)}`,
+      total === null ? "memory: this device does not tell how much it has" : `memory: at most ${showBytes(total)}`,
+      `a run: ${MODE_TITLES[options.mode]}; the ${options.batchSize} longest rows have ${maxBatchTokens(train, options.batchSize)} tokens`,
+    ]),
+    makeTable<(Measured | null)[]>(
+      "memory",
+      "Memory by settings and batch size",
+      [
+        { title: "--dtype", key: "dtype", value: (row) => first(row).dtype },
+        { title: "--recompute", key: "recompute", value: (row) => (first(row).recompute ? "on" : "off") },
+        ...batchSizes.map((size, i) => ({
+          ...{ title: `batch ${size}`, key: `batch_${size}` },
+          value: ({ [i]: one }: (Measured | null)[]) =>
+            one && `${showBytes(one.bytes)}${one.fits ? "" : " x"}${one.isPresent ? " *" : ""}`,
+        })),
+      ],
+      rows.filter((row) => row.some((one) => one !== null)),
+    ),
+    ...texts([
+      `*: with these settings; x: does not fit${total === null ? ", because of the size of a buffer" : ""}`,
+      ...(present?.fits ? [] : [`these settings do not fit: ${adviceOn(args, options)}`]),
+    ]),
+  ];
+}

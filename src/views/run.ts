@@ -1,0 +1,88 @@
+/** A run as blocks: what it has reached, from its record alone. */
+import { count, percent } from "../format.ts";
+import type { RunRecord } from "../run/record.ts";
+import { LISTED_CLASSES, sortMistakes } from "../statistics.ts";
+import type { TestResults } from "../train/results.ts";
+import type { Block, Table } from "./blocks.ts";
+import { reliability } from "./run-charts.ts";
+import {
+  baselinesTable,
+  beforeAndAfter,
+  classesTable,
+  confusionMatrix,
+  confusionPairs,
+  mistakesTable,
+} from "./run-tables.ts";
+import { describeNotes, describeRun } from "./verdicts.ts";
+
+/** What a run has done, and its results. */
+export function runBlocks(record: RunRecord): Block[] {
+  return [{ kind: "text", text: describeRun(record) }, ...resultBlocks(record)];
+}
+
+/** The results of a run, with what to know about them; nothing of one that was not measured on the test set. */
+export function resultBlocks(record: RunRecord): Block[] {
+  const { results } = record;
+  if (!results) return [];
+  return [
+    beforeAndAfter(record, results),
+    ...(results.test ? classifierBlocks(record, results.test) : []),
+    ...describeNotes(record).map((text): Block => ({ kind: "note", text })),
+  ];
+}
+
+function classifierBlocks(record: RunRecord, test: TestResults): Block[] {
+  return [
+    baselinesTable(record, test),
+    confusions(record, test),
+    classes(record, test),
+    mistakes(test),
+    calibration(test),
+  ];
+}
+
+/** The confusion matrix, or the most frequent errors if there are many classes. */
+function confusions({ labels }: RunRecord, { confusions }: TestResults): Table {
+  if (labels.length <= LISTED_CLASSES) return confusionMatrix(labels, confusions);
+  const caption = `Test set: most frequent errors among ${count(labels.length)} classes; the run's confusion.csv has all`;
+  return confusionPairs(labels, sortMistakes(confusions).slice(0, LISTED_CLASSES), caption);
+}
+
+/** All classes, or the worst ones if there are many. */
+function classes({ labels }: RunRecord, { classes }: TestResults): Block {
+  const all = classes.map((one, i) => ({ ...one, label: labels[i]! }));
+  if (labels.length <= LISTED_CLASSES) {
+    const table = classesTable(all, "Classes of the test set, with 95 % intervals");
+    return { kind: "details", title: "Precision, recall and F1 of each class", blocks: [table] };
+  }
+  const present = all.filter(({ f1 }) => f1).toSorted((a, b) => a.f1!.share - b.f1!.share);
+  const caption =
+    `The classes with the lowest F1, of ${count(present.length)} in the test set, with 95 % intervals; ` +
+    "the run's classes.csv has all";
+  const table = classesTable(present.slice(0, LISTED_CLASSES), caption);
+  return { kind: "details", title: "The classes with the lowest F1", blocks: [table] };
+}
+
+function mistakes({ mistakes, verdicts }: TestResults): Block {
+  const wrong = verdicts.filter((right) => !right).length;
+  if (wrong === 0) return { kind: "text", text: "No test message was misclassified." };
+  const title = `Misclassified: ${count(wrong)} of ${count(verdicts.length)} test messages`;
+  const part = mistakes.length < wrong ? `the ${mistakes.length} most confident` : "most confident first";
+  return { kind: "details", title, blocks: [mistakesTable(mistakes, `${title}, ${part}`)] };
+}
+
+function calibration({ calibration }: TestResults): Block {
+  const { name, chart } = reliability(calibration);
+  const text =
+    `Expected calibration error on the test set: ${percent(calibration.error)}, ` +
+    "by which the probabilities differ from the share that is right.";
+  const caption = "Share of right messages over the probability of the predicted class";
+  return {
+    kind: "details",
+    title: "Calibration of the probabilities",
+    blocks: [
+      { kind: "text", text },
+      { kind: "figure", name, caption, chart },
+    ],
+  };
+}

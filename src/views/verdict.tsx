@@ -1,0 +1,44 @@
+/** What a classifier makes of a message, in pages. */
+import type { ComponentChildren } from "preact";
+import { percent } from "../format.ts";
+import type { Classification } from "../infer/classifier.ts";
+
+/** A bar for a share, hidden from screen readers: the number beside it says the same. */
+export function Bar({ share }: { share: number }) {
+  return (
+    <svg class="bar" viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true">
+      <rect class="track" width={1} height={1} />
+      <rect width={share} height={1} />
+    </svg>
+  );
+}
+
+/** The label, and the probability of each class. `children` stand between them. */
+export function VerdictView({ verdict, children }: { verdict: Classification; children?: ComponentChildren }) {
+  const { label, probability, probabilities } = verdict;
+  return (
+    <>
+      <p class="predicted">
+        <strong>{label}</strong> {percent(probability)}
+      </p>
+      {children}
+      {/* A live region around it announces the label alone. */}
+      <ul class="bars" aria-label="Probability of each class" aria-live="off">
+        {Object.entries(probabilities).map(([name, share]) => (
+          <li key={name}>
+            <span class="name">{name}</span>
+            <Bar share={share} />
+            <span class="n">{percent(share)}</span>
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+/** That a label means little. Only of the model that was trained: it knows its training data. */
+export function Unlike({ verdict }: { verdict: Classification }) {
+  return verdict.unlike ? (
+    <p class="unlike">This message is unlike the training data: the label means little.</p>
+  ) : null;
+}

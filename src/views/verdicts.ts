@@ -1,0 +1,129 @@
+/** What a run's results come to, in sentences. */
+import { MODE_TITLES } from "../config.ts";
+import { count, percent, showDuration, showLoss, showPerplexity } from "../format.ts";
+import { describeMethod, keptEvaluation, type RunRecord } from "../run/record.ts";
+import { SIGNIFICANT, showStanding } from "../statistics.ts";
+import { defaultRate, smallerRate } from "../train/options.ts";
+import type { Compared } from "../train/results.ts";
+import { brief } from "./cells.ts";
+
+/** With fewer test rows, a share of them is no headline. */
+const FEW_ROWS = 20;
+/** With fewer test rows, a run that learned much may not be distinguishable from the most frequent class. */
+const ENOUGH_ROWS = 50;
+
+/** What a run has done, in two sentences. */
+export function describeRun(record: RunRecord): string {
+  const { options, objective, examples, seconds } = record;
+  const what = objective === "lm" ? "blocks" : "examples";
+  const reached = headline(record) ?? describeStopped(record);
+  return `${describeMethod(options)}: ${count(examples)} ${what} in ${showDuration(seconds)}, including evaluation. ${reached}.`;
+}
+
+/** "94.5 % of 300 test messages correct", or the perplexity; null: the run was not measured on the test set. */
+export function headline({ results, objective, unequal }: RunRecord): string | null {
+  if (!results) return null;
+  const { test: before } = results.before;
+  const { test: after } = results.after;
+  if (objective === "lm") {
+    const [first, last] = [before, after].map(({ perplexity }) => showPerplexity(perplexity!));
+    return `The perplexity on the test set was ${first} before and is ${last} now`;
+  }
+  const { rows, accuracy, macroF1 } = after;
+  if (rows < FEW_ROWS)
+    return `${Math.round(accuracy * rows)} of ${rows} test ${rows === 1 ? "message" : "messages"} correct: too few to tell`;
+  return `${percent(accuracy)} of ${count(rows)} test messages correct${unequal ? `, macro F1 ${percent(macroF1!)}` : ""}`;
+}
+
+/** The last evaluation of a run that was stopped. */
+function describeStopped({ step, evaluations, unequal }: RunRecord): string {
+  const { step: last, val } = evaluations.at(-1)!;
+  const { loss, accuracy, perplexity, macroF1 } = val;
+  const reached =
+    perplexity === undefined
+      ? `accuracy ${percent(accuracy)}${unequal ? `, macro F1 ${percent(macroF1!)}` : ""}`
+      : `perplexity ${showPerplexity(perplexity)}`;
+  return `Stopped after step ${step}; last evaluation after step ${last}: validation loss ${showLoss(loss)}, ${reached}`;
+}
+
+/** What to know about a result, and what to try if it is poor. */
+export function describeNotes(record: RunRecord): string[] {
+  const nothing = nothingLearned(record);
+  const other = record.options.mode === "all" ? MODE_TITLES.lora : MODE_TITLES.all;
+  const best = bestBaseline(record);
+  return [
+    ...fewRows(record),
+    ...(nothing
+      ? [`${nothing.text}. Try a learning rate of ${nothing.lr}.`]
+      : best.map((text) => `${text}. Try a larger model, such as gpt2, or more epochs, or ${other}.`)),
+    ...describeKept(record),
+  ];
+}
+
+/** Why a finished run has learned nothing, and the learning rate to try; null if it has learned something. */
+export function nothingLearned({ options: { mode, lr }, results }: RunRecord): { text: string; lr: number } | null {
+  if (!results) return null;
+  const { before, after, test } = results;
+  const text = lossRemains(before.train.loss, after.train.loss) ?? noBetter(test?.compared ?? []);
+  if (text === null) return null;
+  const usual = defaultRate(mode);
+  return { text, lr: lr < usual / 3 ? usual : smallerRate(lr, mode) };
+}
+
+function lossRemains(before: number, after: number): string | null {
+  if (after < before) return null;
+  return `The training loss did not fall: ${showLoss(before)} before training, ${showLoss(after)} after it`;
+}
+
+function noBetter(compared: readonly Compared[]): string | null {
+  const [own, always] = [compared[0], compared.at(-1)];
+  if (!own || !always || always.p === null) return null;
+  const isBetter = own.correct > always.correct && (always.p < SIGNIFICANT || own.rows < ENOUGH_ROWS);
+  return isBetter ? null : against(own, always, `the most frequent class, "${brief(always.name)}"`);
+}
+
+/** What McNemar's test says of the run beside a baseline: "better (p = 0.012)". */
+export function showOwnStanding(own: Compared, { correct, p }: Compared): string {
+  return showStanding(own.correct > correct, p!);
+}
+
+function against(own: Compared, other: Compared, name: string): string {
+  return `This run against ${name}: ${showOwnStanding(own, other)}, ${percent(own.accuracy)} against ${percent(other.accuracy)}`;
+}
+
+/** What to know about the accuracy on a small test set. */
+function fewRows({ results }: RunRecord): string[] {
+  const [own] = results?.test?.compared ?? [];
+  if (!own || own.rows >= FEW_ROWS) return [];
+  const { rows, accuracy, interval } = own;
+  return [
+    `The test set has only ${rows} ${rows === 1 ? "row" : "rows"}: the accuracy of ${percent(accuracy)} is a rough guess, ` +
+      `with a 95 % interval of ${percent(interval.low)} to ${percent(interval.high)}.`,
+  ];
+}
+
+/** The best baseline that has as many right as the run, unless the run makes no error. */
+function bestBaseline({ results }: RunRecord): string[] {
+  const [own, ...others] = results?.test?.compared ?? [];
+  const best = others.reduce<Compared | null>((most, one) => (most && most.correct >= one.correct ? most : one), null);
+  if (!own || best === null || best.correct < own.correct || own.correct === own.rows) return [];
+  return [against(own, best, `"${brief(best.name)}"`)];
+}
+
+/** Why a run ended early, and which evaluation was kept, unless it is the last. */
+function describeKept(record: RunRecord): string[] {
+  const { step, epoch, evaluations, keptStep, options, results } = record;
+  if (!results) return [];
+  const { patience, epochs } = options;
+  const [kept, last] = [keptEvaluation(record), evaluations.at(-1)!].map(({ val }) => showLoss(val.loss));
+  return [
+    ...(epoch < epochs
+      ? [
+          `Stopped in epoch ${epoch.toFixed(1)} of ${epochs}: ${patience} ${patience === 1 ? "evaluation" : "evaluations"} without a lower validation loss.`,
+        ]
+      : []),
+    ...(keptStep === step
+      ? []
+      : [`Kept: step ${keptStep} of ${step}, with validation loss ${kept}; after the last step it is ${last}.`]),
+  ];
+}

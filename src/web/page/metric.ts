@@ -1,1 +1,0 @@
-export * from "../../views/metric.ts";

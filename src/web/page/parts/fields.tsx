@@ -1,0 +1,314 @@
+/** Form fields: each with its label, an explanation behind a "?", a word on units, and what is wrong with its value. */
+import { type Signal, useSignal } from "@preact/signals";
+import type { Ref } from "preact";
+import { useEffect } from "preact/hooks";
+import { TARGETS } from "../../../config.ts";
+import { describeRange, type NumberRange } from "../../../number-range.ts";
+import { FIELD_HELP } from "../field-help.ts";
+import { type Field, TARGET_NAMES } from "../field-list.ts";
+import { usePart } from "../state/attention.ts";
+import { type Choice, objective, takeFiles } from "../state/data.ts";
+import { isOver } from "../state/drops.ts";
+import { enter, fieldState, readNumber, visible } from "../state/fields.ts";
+
+/** A label, and a "?" that toggles an explanation below it. `id`: the field that it labels; none: a group of fields. */
+export function Label({ id, label, why }: { id?: string; label: string; why?: string | undefined }) {
+  const isOpen = useSignal(false);
+  const name = id === undefined ? <span>{label}</span> : <label for={id}>{label}</label>;
+  if (why === undefined) return name;
+  const toggle = () => {
+    isOpen.value = !isOpen.value;
+  };
+  return (
+    <div class="label">
+      {name}
+      <button
+        id={id && `${id}-why`}
+        type="button"
+        class="ask"
+        aria-expanded={isOpen.value}
+        aria-label={`What is ${label}?`}
+        onClick={toggle}
+      >
+        ?
+      </button>
+      <p class="why" hidden={!isOpen.value}>
+        {why}
+      </p>
+    </div>
+  );
+}
+
+interface TextFieldProps {
+  id: string;
+  label: string;
+  /** What the setting does, behind a "?". */
+  why?: string | undefined;
+  /** A few words below the field: a unit, or what a special value means. */
+  help?: string | undefined;
+  text: string;
+  change: (text: string) => void;
+  field?: Ref<HTMLInputElement>;
+}
+
+/** `range` is that of a number; `wrong` says what is wrong, if anything is. */
+function TextField(props: TextFieldProps & { range?: NumberRange; wrong: string | false }) {
+  const { id, label, why, help, text, change, field, range, wrong } = props;
+  const number = range && {
+    ...{ type: "number" as const, inputMode: range.whole ? ("numeric" as const) : ("decimal" as const) },
+    ...{ required: true, min: range.min, max: range.max, step: range.whole ? 1 : "any" },
+  };
+  return (
+    <div class="field">
+      <Label id={id} label={label} why={why} />
+      <input
+        id={id}
+        {...(number ?? { type: "text" as const })}
+        ref={field ?? null}
+        value={text}
+        aria-invalid={wrong !== false}
+        aria-describedby={help === undefined ? `${id}-error` : `${id}-help ${id}-error`}
+        onInput={({ currentTarget }) => change(currentTarget.value)}
+      />
+      {help !== undefined && (
+        <p id={`${id}-help`} class="help">
+          {help}
+        </p>
+      )}
+      <p id={`${id}-error`} class="wrong">
+        {wrong}
+      </p>
+    </div>
+  );
+}
+
+/** A number input that shows its valid range when its text is invalid. */
+export function NumberField({ range, ...props }: TextFieldProps & { range: NumberRange }) {
+  const isWrong = readNumber(props.text, range) === undefined;
+  return <TextField {...props} range={range} wrong={isWrong && `Enter ${describeRange(range)}.`} />;
+}
+
+/** The name of a data set or a model of the hub; `take` receives it when the button is pressed, or Enter. */
+export function HubField(props: {
+  id: string;
+  label: string;
+  placeholder: string;
+  list?: string;
+  name: Signal<string>;
+  take: (name: string) => void;
+}) {
+  const { id, label, placeholder, list, name } = props;
+  const take = () => props.take(name.value.trim());
+  return (
+    <div class="row named">
+      <label for={`${id}-name`} class="grow">
+        {label}
+        <input
+          id={`${id}-name`}
+          type="text"
+          placeholder={placeholder}
+          spellcheck={false}
+          list={list}
+          value={name.value}
+          onInput={({ currentTarget }) => {
+            name.value = currentTarget.value;
+          }}
+          onKeyDown={({ key }) => key === "Enter" && take()}
+        />
+      </label>
+      <button id={`${id}-open`} type="button" onClick={take}>
+        Download
+      </button>
+    </div>
+  );
+}
+
+/** The visitor's files, which can also be dropped. */
+export function FileField(props: {
+  id: string;
+  label: string;
+  help: string;
+  accept: string;
+  multiple?: boolean;
+  choice: Choice;
+}) {
+  const { id, label, help, accept, multiple, choice } = props;
+  const field = usePart<HTMLInputElement>("data", "nearest");
+  const files = choice.files.value;
+  // The browser's own words in the field name the files that were dropped, or kept since the last visit, too.
+  useEffect(() => {
+    const all = new DataTransfer();
+    for (const file of files) all.items.add(file);
+    field.current!.files = all.files;
+  }, [files]);
+  return (
+    <div class={isOver.value ? "drop over" : "drop"}>
+      <label for={id}>{label}</label>
+      <input
+        {...{ id, type: "file", accept, multiple }}
+        ref={field}
+        aria-describedby={`${id}-help`}
+        onChange={({ currentTarget }) => takeFiles([...(currentTarget.files ?? [])])}
+      />
+      <p id={`${id}-help`} class="help">
+        {help}
+      </p>
+      <p id={`${id}-name`} class="help">
+        {files.length > 0 && `Selected: ${files.map(({ name }) => name).join(", ")}`}
+      </p>
+    </div>
+  );
+}
+
+const ENCODINGS: Readonly<Record<string, string>> = {
+  "utf-8": "UTF-8 or UTF-16",
+  "utf-16le": "UTF-16, little-endian",
+  "utf-16be": "UTF-16, big-endian",
+  "windows-1252": "Windows-1252 (Western)",
+  "windows-1250": "Windows-1250 (Central Europe)",
+  "windows-1251": "Windows-1251 (Cyrillic)",
+  shift_jis: "Shift_JIS (Japanese)",
+  gb18030: "GB 18030 (Chinese)",
+};
+
+export function EncodingField({ id, label, choice }: { id: string; label: string; choice: Choice }) {
+  const field = usePart<HTMLSelectElement>("encoding", "nearest");
+  return (
+    <details>
+      <summary>Encoding</summary>
+      <label for={id} class="hidden">
+        {label}
+      </label>
+      <select
+        id={id}
+        ref={field}
+        value={choice.encoding.value}
+        onInput={({ currentTarget }) => {
+          choice.encoding.value = currentTarget.value;
+        }}
+      >
+        {Object.entries(ENCODINGS).map(([value, title]) => (
+          <option key={value} value={value}>
+            {title}
+          </option>
+        ))}
+      </select>
+    </details>
+  );
+}
+
+/** Radio buttons of which one is chosen. */
+export function Choices(props: {
+  name: string;
+  kind: "tabs" | "choice";
+  /** Of the group; none: that of the card. */
+  label?: string;
+  options: Readonly<Record<string, string>>;
+  chosen: string;
+  choose: (value: string) => void;
+}) {
+  const { name, kind, label, options, chosen, choose } = props;
+  const title = label === undefined ? { "aria-labelledby": "data-title" } : { "aria-label": label };
+  return (
+    <div class={kind} role="radiogroup" {...title}>
+      {Object.entries(options).map(([value, text]) => (
+        <label key={value}>
+          <input type="radio" name={name} value={value} checked={value === chosen} onInput={() => choose(value)} />
+          {text}
+        </label>
+      ))}
+    </div>
+  );
+}
+
+export function SettingFields({ id, fields }: { id: string; fields: readonly Field[] }) {
+  return (
+    <div id={id} class="fields">
+      {fields
+        .filter(({ key }) => visible.value.has(key))
+        .map((field) => (
+          <SettingField key={field.key} field={field} />
+        ))}
+    </div>
+  );
+}
+
+function SettingField({ field }: { field: Field }) {
+  const { key, label, help, kind, number, choices = [] } = field;
+  const element = usePart<HTMLInputElement & HTMLSelectElement & HTMLFieldSetElement>(`field-${key}`, "nearest");
+  const { shown, isInvalid } = fieldState(field);
+  const id = `field-${key}`;
+  const why = FIELD_HELP[key];
+  const text = {
+    id,
+    label,
+    why,
+    help,
+    field: element,
+    text: String(shown),
+    change: (text: string) => enter(field, text),
+  };
+  switch (kind) {
+    case "number":
+      return <NumberField {...text} range={number!} />;
+    case "layers":
+      return <TextField {...text} wrong={isInvalid && "Enter block numbers or ranges, counted from 0"} />;
+    case "choice":
+      return (
+        <div class={key === "mode" ? "field wide" : "field"}>
+          <Label id={id} label={label} why={why} />
+          <select
+            id={id}
+            ref={element}
+            value={String(shown)}
+            onInput={({ currentTarget }) => enter(field, currentTarget.value)}
+          >
+            {choices
+              // A language model's head is its token table: there is no mode that trains only the head.
+              .filter(([value]) => value !== "last_layer" || objective.value !== "lm")
+              .map(([value, name]) => (
+                <option key={value} value={value}>
+                  {name}
+                </option>
+              ))}
+          </select>
+        </div>
+      );
+    case "check":
+      return (
+        <div class="field check">
+          <input
+            id={id}
+            ref={element}
+            type="checkbox"
+            checked={shown === true}
+            onInput={({ currentTarget }) => enter(field, currentTarget.checked)}
+          />
+          <Label id={id} label={label} why={why} />
+        </div>
+      );
+    case "targets": {
+      const ticked = shown as readonly string[];
+      const tick = (target: string, isTicked: boolean) =>
+        enter(field, isTicked ? [...ticked, target] : ticked.filter((one) => one !== target));
+      return (
+        <fieldset class="field wide targets" id={id} ref={element}>
+          <legend class="hidden">{label}</legend>
+          <Label label={label} why={why} />
+          {TARGETS.map((target) => (
+            <label key={target}>
+              <input
+                type="checkbox"
+                value={target}
+                checked={ticked.includes(target)}
+                onInput={({ currentTarget }) => tick(target, currentTarget.checked)}
+              />
+              {TARGET_NAMES[target]}
+            </label>
+          ))}
+          <p class="wrong">{isInvalid && "Choose at least one"}</p>
+        </fieldset>
+      );
+    }
+  }
+}

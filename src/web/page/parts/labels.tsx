@@ -1,0 +1,114 @@
+/** Labels the lines of the typed text, or the rows of a table. */
+import { count, percent } from "../../../format.ts";
+import { makeTable } from "../../../views/blocks.ts";
+import { TableView } from "../../../views/components.tsx";
+import { Bar } from "../../../views/verdict.tsx";
+import type { LabelReport } from "../../protocol.ts";
+import { labelAgain, labelling, labelTable, lines } from "../state/label.ts";
+import { message } from "../state/try.ts";
+import { worker } from "../state/worker.ts";
+import { offerFile } from "./common.tsx";
+import { ErrorPlace, readings } from "./error.tsx";
+
+export function Labels() {
+  const { source, rows = 0, total = 0, isStopped, report, error } = labelling.value ?? {};
+  const isWorking = source !== undefined && !isStopped && !report && !error;
+  const name = typeof source === "string" ? "the lines" : source?.name;
+  const columns = error?.columns ?? report?.columns ?? [];
+  return (
+    <>
+      <div class="row">
+        {lines.value > 1 && (
+          <button id="label-lines" type="button" onClick={() => labelTable(message.value)}>
+            Label each of {count(lines.value)} lines
+          </button>
+        )}
+        <label class="button" for="label-file">
+          Label a table
+        </label>
+        <input
+          id="label-file"
+          class="hidden-input"
+          type="file"
+          accept=".csv,.tsv,.txt,.jsonl,.ndjson,.json,.parquet"
+          onChange={({ currentTarget }) => {
+            const file = currentTarget.files?.[0];
+            if (file) void labelTable(file);
+            currentTarget.value = "";
+          }}
+        />
+        <button id="label-stop" type="button" hidden={!isWorking} onClick={() => worker.stopLabelling()}>
+          Stop
+        </button>
+        <p id="label-status" class="help" role="status">
+          {isWorking && `Labelling ${name} …`}
+          {isStopped && "Stopped."}
+          {report && `Done: ${count(report.rows)} ${report.rows === 1 ? "row" : "rows"} labelled.`}
+        </p>
+        {isWorking && total > 0 && (
+          <p class="help">
+            {count(rows)} of {count(total)} rows
+          </p>
+        )}
+        {source === undefined && <p class="help">or drop it here: CSV, TSV, JSON lines or Parquet</p>}
+      </div>
+      <ErrorPlace
+        id="label-error"
+        report={error ?? null}
+        ways={error ? readings(error, (encoding) => labelAgain({ encoding })) : []}
+      />
+      {columns.length > 1 && (
+        <label for="table-column">
+          Column with the messages
+          <select
+            id="table-column"
+            value={report?.textColumn ?? ""}
+            onChange={({ currentTarget }) => labelAgain({ textColumn: currentTarget.value })}
+          >
+            {!report && <option value="">Choose a column</option>}
+            {columns.map((column) => (
+              <option key={column}>{column}</option>
+            ))}
+          </select>
+        </label>
+      )}
+      {report && <Labelled report={report} />}
+    </>
+  );
+}
+
+function Labelled({ report }: { report: LabelReport }) {
+  const { rows, labels, file, fileName } = report;
+  return (
+    <div id="labelled" class="part">
+      <ul class="bars" aria-label="Rows by label">
+        {Object.entries(labels).map(([label, of]) => (
+          <li key={label}>
+            <span class="name">{label}</span>
+            <Bar share={of / rows} />
+            <span class="n">{count(of)}</span>
+          </li>
+        ))}
+      </ul>
+      <TableView table={previewTable(report)} />
+      <div class="row">
+        <button type="button" onClick={() => offerFile(file, fileName)}>
+          Save as {fileName.split(".").at(-1)!.toUpperCase()}
+        </button>
+        <p class="help">{fileName}: the same rows, each with its label and probability</p>
+      </div>
+    </div>
+  );
+}
+
+const previewTable = ({ rows, preview }: LabelReport) =>
+  makeTable(
+    "messages",
+    preview.length < rows ? `The first ${preview.length} rows` : "All rows",
+    [
+      { title: "Label", key: null, value: ({ label }) => label },
+      { title: "Probability", key: null, value: ({ probability }) => probability, format: (share) => percent(share) },
+      { title: "Message", key: null, value: ({ text }) => text },
+    ],
+    preview,
+  );

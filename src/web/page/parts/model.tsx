@@ -1,0 +1,124 @@
+/** The choice of the base model: bundled, stored in this browser, from a folder, or from the Hugging Face Hub. */
+
+import { compact } from "../../../format.ts";
+import { dataName, describeMethod } from "../../../run/record.ts";
+import {
+  adapter,
+  adapters,
+  addModel,
+  BUNDLED,
+  choose,
+  FROM_FOLDER,
+  FROM_HUB,
+  forgetModel,
+  hubName,
+  listed,
+  model,
+  modelError,
+  models,
+  openModel,
+  startFrom,
+} from "../state/model.ts";
+import { when } from "../words.ts";
+import { ErrorPlace } from "./error.tsx";
+import { HubField, Label } from "./fields.tsx";
+
+const HELP =
+  "The pretrained model that is fine-tuned. The bundled one is small enough for any machine; larger ones, such as gpt2 with 124 million parameters, learn more and take longer.";
+
+export function ModelFields() {
+  const chosen = listed.value;
+  const names = models.value.map(({ name }) => name);
+  // One of the hub is not among them.
+  if (chosen !== FROM_HUB && chosen !== FROM_FOLDER && !names.includes(chosen)) names.push(chosen);
+  return (
+    <>
+      <div class="row">
+        <div class="grow">
+          <Label id="model" label="Base model" why={HELP} />
+          <select id="model" value={chosen} onInput={({ currentTarget }) => choose(currentTarget.value)}>
+            {names.map((name) => (
+              <option key={name} value={name}>
+                {name === BUNDLED ? `${name} (bundled)` : name}
+              </option>
+            ))}
+            <option value={FROM_FOLDER}>from a local folder …</option>
+            <option value={FROM_HUB}>from the Hugging Face Hub …</option>
+          </select>
+        </div>
+        {models.value.some(({ name, kept }) => kept && name === chosen) && (
+          <button id="model-forget" type="button" onClick={forgetModel}>
+            Delete
+          </button>
+        )}
+      </div>
+      {chosen === FROM_HUB && (
+        <HubField
+          id="hub"
+          label="Hugging Face Hub model"
+          placeholder="gpt2 or owner/name"
+          name={hubName}
+          take={openModel}
+        />
+      )}
+      {chosen === FROM_FOLDER && (
+        <div class="drop">
+          <label for="folder-files">Choose a GPT-2 model folder</label>
+          <input
+            id="folder-files"
+            type="file"
+            {...{ webkitdirectory: true, multiple: true }}
+            aria-describedby="folder-help"
+            onChange={({ currentTarget }) => addModel([...(currentTarget.files ?? [])])}
+          />
+          <p id="folder-help" class="help">
+            It needs config.json and model.safetensors in Hugging Face's format.
+          </p>
+        </div>
+      )}
+      <ErrorPlace id="model-error" report={modelError.value} />
+      <ModelReport />
+    </>
+  );
+}
+
+/** How large the model is, and its shape for those who ask. */
+function ModelReport() {
+  if (!model.value) return <p id="model-report" class="help" />;
+  const { config, values } = model.value;
+  const { n_layer, n_head, n_embd, n_positions } = config;
+  return (
+    <details id="model-report" class="help">
+      <summary>{compact(values)} parameters</summary>
+      {n_layer} blocks, {n_head} heads, width {n_embd}, context {n_positions} tokens.
+    </details>
+  );
+}
+
+/** The choice of the adapter that training starts from: a new one, or one of an earlier run or of a file. */
+export function Beginning() {
+  if (adapters.value.length === 0) return null;
+  return (
+    <div>
+      <label for="beginning">
+        Start from{" "}
+        <select
+          id="beginning"
+          aria-describedby="beginning-help"
+          value={adapter.value ?? ""}
+          onInput={({ currentTarget }) => startFrom(currentTarget.value)}
+        >
+          <option value="">a new adapter</option>
+          {adapters.value.map(({ id, record }) => (
+            <option key={id} value={id}>
+              {describeMethod(record.options)}: {dataName(record)}, {when(record.created)}
+            </option>
+          ))}
+        </select>
+      </label>
+      <p id="beginning-help" class="help">
+        An existing adapter sets the rank, the target matrices and its other settings.
+      </p>
+    </div>
+  );
+}

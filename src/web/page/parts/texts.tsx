@@ -1,0 +1,91 @@
+/** The texts that GPT-2 learns from: bundled, pasted, from files or from the Hugging Face Hub. */
+import { count } from "../../../format.ts";
+import type { TextsReport } from "../../protocol.ts";
+import { askHub, pasted, texts } from "../state/data.ts";
+import { Choices, EncodingField, FileField, HubField } from "./fields.tsx";
+import { Notes } from "./notes.tsx";
+
+const SOURCES = { "human-rights": "Human rights", paste: "Own text", files: "Own files", hub: "Hugging Face" };
+
+const FILES_HELP =
+  'or drop them here. A text file is one document; in JSON lines each line is one, {"text": "…"}, or {"prompt": "…", "completion": "…"}, of which the completion is learned.';
+
+export function Texts() {
+  const { source, hubName } = texts;
+  return (
+    <div id="texts">
+      <Choices
+        name="texts"
+        kind="choice"
+        options={SOURCES}
+        chosen={source.value}
+        choose={(value) => {
+          source.value = value;
+        }}
+      />
+      {source.value === "human-rights" && (
+        <p id="text-about" class="help">
+          The Universal Declaration of Human Rights: a short text with a style that is easy to recognize.
+        </p>
+      )}
+      {source.value === "paste" && (
+        <div id="paste">
+          <label for="pasted">Text to learn from</label>
+          <textarea
+            id="pasted"
+            rows={8}
+            placeholder="Paste or type a text: a page is a start, ten are better"
+            value={pasted.value}
+            onInput={({ currentTarget }) => {
+              pasted.value = currentTarget.value;
+            }}
+          />
+        </div>
+      )}
+      {source.value === "files" && (
+        <div class="own">
+          <FileField
+            id="text-files"
+            label="Choose text files or JSON lines"
+            help={FILES_HELP}
+            accept=".txt,.md,.text,.jsonl,.ndjson,.json"
+            multiple
+            choice={texts}
+          />
+          <EncodingField id="text-encoding" label="Encoding of the texts" choice={texts} />
+        </div>
+      )}
+      {source.value === "hub" && (
+        <HubField
+          id="texts"
+          label="Data set"
+          placeholder="owner/name or owner/name:configuration"
+          list="datasets"
+          name={hubName}
+          take={(name) => askHub(texts, name)}
+        />
+      )}
+    </div>
+  );
+}
+
+/** How many documents and tokens there are, how they are divided, and their beginning. */
+export function TextsView({ documents, stats, maxLength, preview, notes }: TextsReport) {
+  const { train, val, test } = stats;
+  const tokens = train.tokens + val.tokens + test.tokens;
+  const blocks = train.rows + val.rows + test.rows;
+  return (
+    <>
+      <p class="lead">
+        {count(documents)} {documents === 1 ? "document" : "documents"} of {count(tokens)} tokens (words and parts of
+        words), in {count(blocks)} blocks of {maxLength}: {count(train.tokens)} tokens to train, {count(val.tokens)} to
+        validate, {count(test.tokens)} to test.
+      </p>
+      <Notes notes={notes} />
+      <details>
+        <summary>Look at the text</summary>
+        <p class="prose excerpt">{preview} …</p>
+      </details>
+    </>
+  );
+}

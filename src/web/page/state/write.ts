@@ -1,0 +1,155 @@
+/** What the base model and the adapter of the shown run write, as they write it. */
+import { computed, signal } from "@preact/signals";
+import { count } from "../../../format.ts";
+import type { GenerationChunk } from "../../../infer/generation.ts";
+import { SAMPLING_RANGES } from "../../../infer/sampling.ts";
+import type { NumberRange } from "../../../number-range.ts";
+import { type ErrorReport, hasAdapter, type WriteRequest } from "../../protocol.ts";
+import { goTo } from "./attention.ts";
+import { failureReport } from "./client.ts";
+import { readNumber, values } from "./fields.ts";
+import { model } from "./model.ts";
+import { open, shown } from "./runs.ts";
+import { keptText } from "./saved.ts";
+import { attempt, worker } from "./worker.ts";
+
+/** Sampling: greedy decoding of a small model repeats itself. */
+const START = { maxNewTokens: 60, temperature: 0.8, topK: 0, topP: 0.95, repetitionPenalty: 1, seed: 1 };
+export type WriteKey = keyof typeof START;
+const WRITE_KEYS = Object.keys(START) as WriteKey[];
+export const WRITE_RANGES: Readonly<Record<WriteKey, NumberRange>> = {
+  ...SAMPLING_RANGES,
+  maxNewTokens: { min: 1, whole: true },
+  seed: { min: 0, whole: true },
+};
+/** What applies to sampling only. */
+const OF_SAMPLING: readonly WriteKey[] = ["topK", "topP", "seed"];
+
+export const prompt = keptText("prompt", "Everyone");
+/** Whether each line is a prompt. */
+export const byLine = signal(false);
+/** One stop string per line. */
+export const stops = signal("");
+/** The settings as they are typed. */
+export const writeTexts = signal(mapKeys((key) => String(START[key])));
+/** undefined: invalid. */
+const writeValues = computed(() => mapKeys((key) => readNumber(writeTexts.value[key], WRITE_RANGES[key])));
+/** The settings that apply. */
+export const writeKeys = computed(() =>
+  WRITE_KEYS.filter((key) => writeValues.value.temperature !== 0 || !OF_SAMPLING.includes(key)),
+);
+
+function mapKeys<T>(map: (key: WriteKey) => T): Readonly<Record<WriteKey, T>> {
+  return Object.fromEntries(WRITE_KEYS.map((key) => [key, map(key)])) as Record<WriteKey, T>;
+}
+
+/** The shown run, if it can write: its adapter is compared with its base model. */
+export const writer = computed(() => {
+  const run = shown.value;
+  return run?.record.objective === "lm" && hasAdapter(run) ? run : null;
+});
+export const canWrite = computed(
+  () =>
+    (writer.value !== null || model.value !== null) &&
+    writeKeys.value.every((key) => writeValues.value[key] !== undefined),
+);
+
+/** The text after a prompt. */
+export interface Written {
+  prompt: string;
+  text: string;
+  /** Tokens at its beginning that no longer fit the model's context. */
+  forgotten: number;
+  finish: GenerationChunk["finish"] | null;
+}
+
+/** What one model writes: the base model has no adapter. */
+export interface Column {
+  adapter: string | null;
+  texts: readonly Written[];
+}
+
+export const isWriting = signal(false);
+export const writeStatus = signal("");
+export const writeError = signal<ErrorReport | null>(null);
+const latest = signal<{ run: string | null; columns: readonly Column[] }>({ run: null, columns: [] });
+/** What was written with another run is not shown. */
+export const columns = computed(() =>
+  isWriting.value || latest.value.run === (writer.value?.id ?? null) ? latest.value.columns : [],
+);
+
+/** The column that is written, and the tokens of all so far. */
+let [current, tokens] = [0, 0];
+
+worker.listen((event) => {
+  if (event.type !== "written") return;
+  const { prompt, text, ids, finish, forgotten } = event.chunk;
+  tokens += ids.length;
+  const added = (one: Written): Written => ({
+    prompt: one.prompt,
+    text: one.text + text,
+    forgotten: forgotten ?? one.forgotten,
+    finish: finish ?? one.finish,
+  });
+  const { run, columns } = latest.value;
+  const written = ({ adapter, texts }: Column): Column => ({
+    adapter,
+    texts: texts.map((one, i) => (i === prompt ? added(one) : one)),
+  });
+  latest.value = { run, columns: columns.map((column, i) => (i === current ? written(column) : column)) };
+});
+
+function makeRequest(): Omit<WriteRequest, "adapter"> {
+  const lines = prompt.value.replace(/\n$/, "").split("\n");
+  const stop = stops.value.split("\n").filter((line) => line !== "");
+  return {
+    model: writer.value?.model ?? model.value?.name ?? "",
+    device: values.value.device,
+    prompts: byLine.value ? lines : [prompt.value],
+    options: {
+      ...Object.fromEntries(writeKeys.value.map((key) => [key, writeValues.value[key]])),
+      stop: stop.map((line) => line.replaceAll("\\n", "\n")),
+    },
+  };
+}
+
+/** The models write in turn. */
+export async function write(): Promise<void> {
+  if (isWriting.value) return;
+  const request = makeRequest();
+  const run = writer.value?.id ?? null;
+  const texts = request.prompts.map((prompt) => ({ prompt, text: "", forgotten: 0, finish: null }));
+  const adapters = run === null ? [null] : [null, run];
+  latest.value = { run, columns: adapters.map((adapter) => ({ adapter, texts })) };
+  [current, tokens] = [0, 0];
+  writeError.value = null;
+  writeStatus.value = "Writing …";
+  isWriting.value = true;
+  try {
+    let [seconds, stopped] = [0, false];
+    for (const [i, adapter] of adapters.entries()) {
+      current = i;
+      const report = await worker.write({ ...request, adapter });
+      seconds += report.seconds;
+      stopped = report.stopped;
+      if (stopped) break;
+    }
+    const speed = seconds > 0 ? `, ${(tokens / seconds).toFixed(0)} per second` : "";
+    writeStatus.value = `${stopped ? "Stopped" : "Done"}: ${count(tokens)} tokens${speed}.`;
+  } catch (error) {
+    writeStatus.value = "";
+    writeError.value = failureReport(error);
+  } finally {
+    isWriting.value = false;
+  }
+}
+
+/** Loads the adapter of a language model, and shows it. */
+export function loadWriter(files: readonly File[]): void {
+  if (files.length === 0) return;
+  const loading = worker.load([...files], model.value?.name ?? "gpt2-micro", "lm");
+  attempt(
+    loading.then(open).then(() => goTo("write")),
+    writeError,
+  );
+}

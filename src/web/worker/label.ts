@@ -1,0 +1,80 @@
+/** Labels the rows of a table, or pasted lines, in memory: the bytes that `classify --in` writes to the disk. */
+import { ConfigError } from "../../errors.ts";
+import type { Classifier } from "../../infer/classifier.ts";
+import { Fields } from "../../infer/label-fields.ts";
+import { labelRows, survey, unchangedRows } from "../../infer/label-table.ts";
+import { openTable } from "../../infer/open-table.ts";
+import { csvField } from "../../io/csv.ts";
+import { forgetFile, registerFile } from "../../platform/files.ts";
+import type { LabelReport, LabelRequest } from "../protocol.ts";
+
+const PREVIEW_ROWS = 10;
+/** Characters of a text in the preview. */
+const PREVIEW_CHARACTERS = 240;
+
+/** The column of pasted lines. */
+const PASTED = { name: "messages.csv", textColumn: "text" };
+
+interface Labelling extends LabelRequest {
+  /** The text column if a file has one of this name: that of the training. */
+  likelyTextColumn: string | undefined;
+  signal: AbortSignal;
+  onProgress: (rows: number, total: number) => void;
+}
+
+/** Rejects with the signal's reason when it aborts. */
+export async function labelSource(
+  classifier: Classifier,
+  source: File | string,
+  { signal, onProgress, ...asked }: Labelling,
+): Promise<LabelReport> {
+  const isPasted = typeof source === "string";
+  const { name } = isPasted ? PASTED : source;
+  const path = `labelling/${name}`;
+  registerFile(path, isPasted ? asTable(source) : source);
+  // It is found at once.
+  const opening = openTable(path, isPasted ? { textColumn: PASTED.textColumn } : asked);
+  forgetFile(path);
+  const table = await opening;
+  try {
+    const surveyed = await survey(table, name);
+    const fields = new Fields(table, surveyed.names, classifier);
+    const labels = Object.fromEntries(classifier.labels.map((label) => [label, 0]));
+    const preview: LabelReport["preview"] = [];
+    // A blob for each piece: browsers keep many on the disk.
+    const pieces: Blob[] = [];
+    let done = 0;
+    for await (const rows of unchangedRows(table, surveyed)) {
+      signal.throwIfAborted();
+      const { bytes, results } = await labelRows(table, rows, classifier, fields);
+      pieces.push(new Blob([bytes]));
+      const texts = rows.flatMap(({ text }) => text ?? []);
+      for (const [i, { label, probability }] of results.entries()) {
+        labels[label]!++;
+        if (preview.length < PREVIEW_ROWS)
+          preview.push({ text: texts[i]!.slice(0, PREVIEW_CHARACTERS), label, probability });
+      }
+      done += results.length;
+      onProgress(done, surveyed.rows);
+    }
+    return {
+      rows: done,
+      labels,
+      preview,
+      columns: isPasted ? [] : [...new Set(table.names)],
+      textColumn: isPasted ? null : table.textColumn,
+      file: new Blob(pieces),
+      fileName: name.replace(/\.[^.]+$/, (ending) => `-labelled${/\.parquet/i.test(ending) ? ".csv" : ending}`),
+    };
+  } finally {
+    await table.close();
+  }
+}
+
+/** Lines as a table of one column. */
+function asTable(text: string): Blob {
+  const lines = text.split(/\r?\n|\r/).filter((line) => line.trim() !== "");
+  if (lines.length === 0)
+    throw new ConfigError("no-input", "There is no text to label", { expected: "a message in each line" });
+  return new Blob([[PASTED.textColumn, ...lines].map((line) => `${csvField(line)}\r\n`).join("")]);
+}

@@ -1,0 +1,86 @@
+/** Blocks as HTML and as Markdown. */
+import * as assert from "uvu/assert";
+import type { Block } from "../../src/views/blocks.ts";
+import { blockFiles } from "../../src/views/files.ts";
+import { toHtml } from "../../src/views/html.tsx";
+import { toMarkdown } from "../../src/views/markdown.ts";
+import { test } from "../helpers/harness.ts";
+import { assertWellFormed } from "../helpers/markup.ts";
+
+const chart = { kind: "bars", title: "f", note: "", names: [], highlight: -1, panels: [] } as const;
+const percent = (share: number) => `${100 * share}\u00a0%`;
+
+const BLOCKS: Block[] = [
+  { kind: "heading", level: 2, text: "a < b" },
+  { kind: "text", text: "words" },
+  { kind: "note", text: "look" },
+  {
+    ...{ kind: "table", name: "t", caption: "Counts" },
+    columns: [
+      { title: "name", key: "name" },
+      { title: "share", key: "share", interval: true, format: percent },
+      { title: "ham", key: "predicted ham" },
+      { title: null, key: "step" },
+      { title: "file", key: "file" },
+    ],
+    rows: [
+      [
+        "x",
+        { value: 0.5, low: 0.25, high: 0.75 },
+        { value: 2, share: 0.5, tone: "mistaken" },
+        7,
+        { href: "trials/a b.csv", text: "a b.csv" },
+      ],
+    ],
+  },
+  { kind: "details", title: "More", blocks: [{ kind: "figure", caption: "curve", name: "f", chart }] },
+];
+
+test("each kind of block as well-formed HTML", () => {
+  const html = toHtml("title", BLOCKS);
+  const body = html.slice(html.indexOf("<body>"), html.indexOf("</body>") + 7);
+  assertWellFormed(body);
+  for (const part of [
+    "<h2>a &lt; b</h2>",
+    "<p>words</p>",
+    '<p class="note">look</p>',
+    '<section class="scroll t" tabindex="0" aria-label="Counts"><table><caption>Counts</caption>',
+    '<tr><th scope="col">name</th><th scope="col" class="n">share</th><th scope="col" class="n">ham</th><th scope="col">file</th></tr>',
+    '<th scope="row">x</th><td class="n"><span>50\u00a0%<small>25–75</small></span></td>',
+    '<td class="n"><span class="mistaken">2<small>50.0\u00a0%</small></span></td><td><a href="trials/a%20b.csv">a b.csv</a></td></tr>',
+    '<p class="file"><a href="figures/t.csv">t.csv</a></p>',
+    "<details open><summary>More</summary>",
+    '<figure role="img" aria-label="curve">',
+    '<figcaption>curve</figcaption></figure><p class="file"><a href="figures/f.svg">f.svg</a></p></details>',
+  ])
+    assert.ok(body.includes(part), `${part}\n${body}`);
+  assert.not.match(html, /<script|<link|src=/);
+});
+
+test("each kind of block as Markdown, with the files that it names", () => {
+  assert.is(
+    toMarkdown(BLOCKS),
+    [
+      "## a \\< b",
+      "words",
+      "note: look",
+      "Counts",
+      "| name | share | ham | file |\n| --- | --- | --- | --- |\n| x | 50 % (25–75) | 2 | [a b.csv](trials/a%20b.csv) |",
+      "[t.csv](figures/t.csv)",
+      "![curve](figures/f.svg)\n",
+    ].join("\n\n"),
+  );
+  assert.equal(
+    blockFiles(BLOCKS).map(([path]) => path),
+    ["figures/t.csv", "figures/f.svg"],
+  );
+});
+
+test("a long text in a table ends with …; what is not measured is a dash", () => {
+  const columns = [
+    { title: "message", key: "message" },
+    { title: "loss", key: "loss" },
+  ];
+  const table: Block = { kind: "table", name: "t", caption: "", columns, rows: [["🙂".repeat(300), null]] };
+  assert.match(toMarkdown([table]), new RegExp(`\\| ${"🙂".repeat(199)}… \\| – \\|`));
+});
