@@ -580,7 +580,9 @@ test("a model from a folder is stored in the browser, and can be deleted", async
   const directory = tinyModel(join(temporaryFolder(), "tiny"));
   await page.selectOption("#model", "from-folder");
   await page.setInputFiles("#folder-files", directory);
-  await page.locator("#model-report >> text=2 blocks, 2 heads, width 16, context 64 tokens").waitFor({ state: "attached" });
+  await page
+    .locator("#model-report >> text=2 blocks, 2 heads, width 16, context 64 tokens")
+    .waitFor({ state: "attached" });
   await begin(page, { ...SETTINGS, epochs: ENDLESS });
   await waitForStep(page, 1);
   await page.click("#model-forget");
