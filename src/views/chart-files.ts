@@ -1,13 +1,17 @@
 /** The charts of a run directory. */
 import { describeMethod, type RunRecord } from "../run/record.ts";
+import type { LineChart } from "./charts/chart.ts";
 import { chartSvg } from "./charts/svg.tsx";
-import { runCharts } from "./run-charts.ts";
+import { reliabilityChart, runCharts } from "./run-charts.ts";
 
-/** loss.svg, and accuracy.svg or perplexity.svg, and where there is one reliability.svg: their titles name the method. */
+/**
+ * loss.svg, accuracy.svg or perplexity.svg, and of a classifier that was evaluated on the test set reliability.svg. Their
+ * titles name the method.
+ */
 export function chartFiles(record: RunRecord): [name: string, content: string][] {
+  const curves = runCharts([record]).map(({ name, chart }): [string, LineChart] => [name, chart]);
+  const test = record.results?.test;
+  const charts = test ? [...curves, ["reliability", reliabilityChart(test.calibration)] as const] : curves;
   const method = describeMethod(record.options);
-  return runCharts([record]).map(({ name, chart }) => [
-    `${name}.svg`,
-    chartSvg({ ...chart, title: `${chart.title}: ${method}` }),
-  ]);
+  return charts.map(([name, chart]) => [`${name}.svg`, chartSvg({ ...chart, title: `${chart.title}: ${method}` })]);
 }
