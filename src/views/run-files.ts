@@ -1,8 +1,12 @@
-/** The charts of a run directory. */
+/** The tables and charts of a run directory, in Node: the page has no charts among its files. */
+import type { RunViews } from "../run/directory.ts";
 import { describeMethod, type RunRecord } from "../run/record.ts";
 import type { LineChart } from "./charts/chart.ts";
 import { chartSvg } from "./charts/svg.tsx";
 import { reliabilityChart, runCharts } from "./run-charts.ts";
+import { runTables } from "./run-tables.ts";
+
+export const runFiles: RunViews = (record, result, data) => [...runTables(record, result, data), ...chartFiles(record)];
 
 /**
  * loss.svg, accuracy.svg or perplexity.svg, and of a classifier that was evaluated on the test set reliability.svg. Their
