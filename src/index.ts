@@ -1,6 +1,7 @@
 /** Lowrank's public API in Node. browser.ts is its counterpart for pages. */
 import { type FineTuneArguments, type FineTuneRun, fineTune as fineTuneWith } from "./run/fine-tune.ts";
 import { type FineTuneManyArguments, fineTuneMany as fineTuneManyWith } from "./run/fine-tune-many.ts";
+import { chartFiles } from "./views/chart-files.ts";
 
 export * from "./api.ts";
 export { loadDataset } from "./data/datasets.ts";
@@ -24,8 +25,7 @@ export { loadTexts } from "./data/texts.ts";
  * ```
  */
 export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
-  const { runCharts } = await import("./views/run-charts.ts");
-  return fineTuneWith(args, runCharts);
+  return fineTuneWith(args, chartFiles);
 }
 
 /**
@@ -52,6 +52,5 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
  * ```
  */
 export async function fineTuneMany(args: FineTuneManyArguments): Promise<PromiseSettledResult<FineTuneRun>[]> {
-  const { runCharts } = await import("./views/run-charts.ts");
-  return fineTuneManyWith(args, runCharts);
+  return fineTuneManyWith(args, chartFiles);
 }

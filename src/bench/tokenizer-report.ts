@@ -1,6 +1,7 @@
 /** The results of the tokenizer benchmark as tables and as a chart. */
 
-import { type BarPanel, barChart } from "../views/charts/bars.ts";
+import type { BarChart } from "../views/charts/chart.ts";
+import { chartSvg } from "../views/charts/svg.tsx";
 import { type Column, renderTable } from "../views/terminal/table.ts";
 import type { Machine } from "./machine.ts";
 import type { Spread } from "./spread.ts";
@@ -110,13 +111,14 @@ function ratios({ workloads, peers }: TokenizerReport): string {
 
 /** Encoding speed as bars, with two panels per workload: first pass and warm. */
 export function speedChart({ workloads, peers, machine }: TokenizerReport): string {
-  const panels = workloads.flatMap(({ name, bytes }): BarPanel[] =>
+  const panels = workloads.flatMap(({ name, bytes }): BarChart["panels"] =>
     (["first", "warm"] as const).map((kind) => ({
       title: `${name}, ${kind === "first" ? "first pass" : "warm"}`,
       values: peers.map((peer) => speed(bytes, peer.texts[name]?.[kind])),
     })),
   );
-  return barChart({
+  return chartSvg({
+    kind: "bars",
     title: "GPT-2 tokenizers: MB of text per second",
     note: `${machine.cpu}, Node ${machine.node}; *: token ids differ from the reference`,
     names: peers.map((peer) => (isExact(peer) ? peer.name : `${peer.name} *`)),

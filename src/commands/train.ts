@@ -183,8 +183,8 @@ async function openJobDevice({ device, threads }: TrainFlags, began = device): P
 /** Trains and saves the run, elsewhere if `check` reports that this process has lost `out`. Returns the exit code. */
 async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   const { out, kept, replaces, model, data, record, adapter, resume } = job;
-  // Before the training, so that a run does not depend on files that change meanwhile.
-  const { runCharts } = await import("../views/run-charts.ts");
+  // Before the training, so that a run does not depend on files that change meanwhile; --help does not need it.
+  const { chartFiles } = await import("../views/chart-files.ts");
   const device = await openJobDevice(flags, resume?.device);
   const printer = new Printer(flags.json ?? false, data);
   printer.begin(record);
@@ -219,7 +219,7 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
     if (!aborted) delete live.record.replaces;
     // Saved before anything is printed: printing may fail.
     const { place, failure } = await saveSomewhere(end, (directory) =>
-      live.save(directory, result, data, runCharts, {
+      live.save(directory, result, data, chartFiles, {
         replace: replaces || hasCheckpoint,
         check: directory === end ? check : undefined,
       }),

@@ -13,7 +13,7 @@ import { newRecord } from "../run/record.ts";
 import type { Checkpoint, EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
 import { type Job, trainJobs } from "../train/scheduler.ts";
 import type { Start } from "../train/trainer.ts";
-import { runCharts } from "../views/run-charts.ts";
+import { chartFiles } from "../views/chart-files.ts";
 import type { Trial } from "./grid.ts";
 import {
   forgetError,
@@ -294,7 +294,7 @@ class TrialRun implements Job {
       const result = await trained;
       // One that was aborted has its checkpoint.
       if (!isFinished(live.record)) return;
-      await withLock(live.directory, () => live.save(live.directory, result, data, runCharts, { check }));
+      await withLock(live.directory, () => live.save(live.directory, result, data, chartFiles, { check }));
       await forgetError(out, trial);
       sweep.leave(this);
       sweep.done(trial, live.record);

@@ -1,10 +1,7 @@
 /** esbuild options for Node. */
 import { readdirSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import * as esbuild from "esbuild";
-
-const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
 export const NODE_BUNDLE = {
   bundle: true,
@@ -13,8 +10,6 @@ export const NODE_BUNDLE = {
   target: "node20",
   sourcemap: true,
   packages: "external",
-  // As modules, echarts is some hundred files, which take Node half a second.
-  alias: Object.fromEntries(["echarts", "zrender", "tslib"].map((name) => [name, join(root, "node_modules", name)])),
   loader: { ".wgsl": "text", ".py": "text" },
   logLevel: "warning",
 };

@@ -3,6 +3,7 @@ import type { ComponentChildren, RefObject } from "preact";
 import { printable } from "../errors.ts";
 import type { Block, Cell, Column, Details, Figure, Note, Table } from "./blocks.ts";
 import { brief, cellParts, isNumeric, shownColumns } from "./cells.ts";
+import { ChartFigure } from "./charts/figure.tsx";
 
 /** What a file shows otherwise than a page: charts that do not move, and links to the files beside it. */
 export interface InFile {
@@ -32,13 +33,23 @@ function BlockView({ block, inFile }: { block: Block; inFile: InFile | undefined
     case "figure":
       return (
         <>
-          {inFile ? inFile.draw(block) : <figure aria-label={block.caption} />}
+          {inFile ? inFile.draw(block) : <PageFigure figure={block} />}
           {inFile?.link(block)}
         </>
       );
     case "details":
       return <DetailsView details={block} inFile={inFile} />;
   }
+}
+
+/** A page has no other kinds of charts. */
+function PageFigure({ figure: { chart, caption } }: { figure: Figure }) {
+  if (chart.kind !== "lines" && chart.kind !== "scatter") return null;
+  return (
+    <figure>
+      <ChartFigure chart={chart} description={caption} />
+    </figure>
+  );
 }
 
 export function NoteView({ note }: { note: Note }) {

@@ -1,7 +1,7 @@
 /** The files of a report's tables and figures, in a folder beside it. */
 import type { Block, Figure, Table } from "./blocks.ts";
+import { chartSvg } from "./charts/svg.tsx";
 import { tableToCsv } from "./csv.ts";
-import { chartSvg } from "./svg-stub.ts";
 
 /** The file of a table or a figure, from the report. */
 export function blockFile({ kind, name }: Table | Figure): string {

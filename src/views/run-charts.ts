@@ -1,37 +1,186 @@
-/** The charts of a run directory. Imported on demand: the chart library loads slower than the rest of a command. */
+/** The curves of runs as charts, for the page and for the files of a run directory. */
+import { count, percent, showLoss } from "../format.ts";
+import { dataName, describeMethod, examplesPerEpoch, type RunRecord } from "../run/record.ts";
+import type { Reliability } from "../statistics.ts";
+import type { Axis, Line, LineChart } from "./charts/chart.ts";
+import { LOSS, type Metric, runMetric } from "./metric.ts";
 
-import { describeMethod, examplesPerEpoch, type RunRecord } from "../run/record.ts";
-import { accuracyChart, type Curves, lossChart, perplexityChart } from "./charts/lines.ts";
-import { reliabilityChart } from "./charts/reliability-chart.ts";
+/** The weight of the past in a smoothed training curve. */
+export const SMOOTHING = 0.6;
 
-type Key = "loss" | "accuracy" | "perplexity";
+export interface RunChart {
+  /** Also that of its file. A language model has a perplexity, and no accuracy. */
+  name: "loss" | "accuracy" | "perplexity" | "reliability";
+  chart: LineChart;
+  /** The text alternative of the first run's curves. */
+  description: string;
+}
+
+interface RunChartOptions {
+  /** Whether the training curves are smoothed. */
+  smooth?: boolean;
+  /** The names of several runs in the legend; without them, their methods. */
+  names?: readonly string[];
+}
 
 /**
- * Training and validation curves as files: loss.svg, and accuracy.svg, or for a language model perplexity.svg. Of a
- * classifier that was evaluated on the test set also reliability.svg.
+ * Loss, and accuracy or perplexity, of one or several runs with the same objective; of one classifier that was evaluated
+ * on the test set also the reliability diagram.
  */
-export function runCharts(record: RunRecord): [name: string, content: string][] {
-  const { curve, evaluations, objective, options, results } = record;
-  const title = describeMethod(options);
-  const value = (key: Key, i: number) => (key === "perplexity" ? Math.exp(curve.loss[i]!) : curve[key][i]!);
-  const curves = (key: Key): Curves => ({
-    title,
-    train: curve.examples.map((examples_seen, i) => ({ examples_seen, value: value(key, i) })),
-    validation: evaluations.map(({ examples, val }) => ({ examples_seen: examples, value: val[key]! })),
-    examplesPerEpoch: examplesPerEpoch(record),
+export function runCharts(
+  records: readonly RunRecord[],
+  { smooth = false, names = records.map(({ options }) => describeMethod(options)) }: RunChartOptions = {},
+): RunChart[] {
+  const [first] = records as [RunRecord];
+  const metric = runMetric(first);
+  const runs = byData(records.map((record, i) => ({ record, name: names[i]! })));
+  const curves = (name: RunChart["name"], measured: Measured, y: Axis): RunChart => ({
+    name,
+    chart: curveChart(runs, measured, y, smooth),
+    description: describe(first, measured),
   });
+  const loss = curves("loss", LOSS, { title: "cross-entropy (nats)", show: showLoss, tick: showTick, from: 0 });
+  const test = records.length === 1 ? first.results?.test : undefined;
+  if (first.objective === "lm") {
+    return [loss, curves("perplexity", metric, { title: "perplexity", show: metric.show, tick: showTick, from: 0 })];
+  }
+  const accuracy = curves("accuracy", metric, {
+    title: "accuracy",
+    show: metric.show,
+    tick: showShare,
+    from: lowestShare(records),
+    to: 1,
+  });
+  return [loss, accuracy, ...(test ? [reliability(test.calibration)] : [])];
+}
+
+interface NamedRun {
+  record: RunRecord;
+  name: string;
+}
+
+type Measured = Pick<Metric, "title" | "of" | "show">;
+
+/** A loss that is not finite is null in a stored record. */
+const read = ({ of }: Measured, { loss, accuracy }: Parameters<Metric["of"]>[0]) =>
+  of({ loss: loss ?? Number.NaN, accuracy });
+
+/** At most four decimal places, without trailing zeros. */
+export const showTick = (value: number) =>
+  value < 10 ? String(Number(value.toFixed(4))) : value < 1e6 ? count(value) : value.toExponential(0);
+const showShare = (value: number) => percent(value, 0);
+
+/** The multiple of 10 % below the lowest accuracy: the upper range, where runs differ, is readable. */
+function lowestShare(records: readonly RunRecord[]): number {
+  const values = records.flatMap(({ curve, evaluations }) => [
+    ...curve.accuracy,
+    ...evaluations.map(({ val }) => val.accuracy),
+  ]);
+  return Math.max(0, Math.min(0.9, Math.floor(Math.min(...values.filter(Number.isFinite), 1) * 10 - 1e-9) / 10));
+}
+
+/** The runs on one data set side by side, those on the first run's first. */
+function byData(runs: readonly NamedRun[]): NamedRun[] {
+  const names = runs.map(({ record }) => dataName(record));
+  return [...runs].sort((a, b) => names.indexOf(dataName(a.record)) - names.indexOf(dataName(b.record)));
+}
+
+function curveChart(runs: readonly NamedRun[], measured: Measured, y: Axis, smooth: boolean): LineChart {
+  const isAlone = runs.length === 1;
+  const epochs = new Set(runs.map(({ record }) => examplesPerEpoch(record)));
+  const [per = 0] = epochs.size === 1 ? epochs : [];
+  const isMixed = new Set(runs.map(({ record }) => dataName(record))).size > 1;
+  const note = `dashed: training${isMixed ? ". Values on different data are not comparable." : ""}`;
+  return {
+    kind: "lines",
+    title: measured.title,
+    ...(isAlone ? {} : { note }),
+    x: { title: "training examples seen", show: (value) => `${count(Math.round(value))} examples`, tick: count },
+    y,
+    ...(per > 0 ? { upper: { title: "epochs", per } } : {}),
+    lines: runs.flatMap((run, color) => runLines(run, color, isAlone, measured, smooth)),
+  };
+}
+
+/** The training curve and the evaluations of a run: in one colour if it is one of several. */
+function runLines(
+  { record, name }: NamedRun,
+  color: number,
+  isAlone: boolean,
+  measured: Measured,
+  smooth: boolean,
+): Line[] {
+  const { curve, evaluations } = record;
+  const group = dataName(record);
+  const values = curve.loss.map((loss, i) => read(measured, { loss, accuracy: curve.accuracy[i]! }));
   return [
-    ["loss.svg", lossChart(curves("loss"))],
-    objective === "lm"
-      ? ["perplexity.svg", perplexityChart(curves("perplexity"))]
-      : ["accuracy.svg", accuracyChart(curves("accuracy"))],
-    ...(results?.test ? [reliabilityFile(title, results.test.calibration)] : []),
+    {
+      name: isAlone ? "training" : null,
+      ...{ group, color, look: "faint" },
+      xs: curve.examples,
+      ys: smooth ? smoothed(values, SMOOTHING) : values,
+    },
+    {
+      name: isAlone ? "validation" : name,
+      ...{ group, color: isAlone ? 1 : color, look: "solid" },
+      xs: evaluations.map(({ examples }) => examples),
+      ys: evaluations.map(({ val }) => read(measured, val)),
+    },
   ];
 }
 
-function reliabilityFile(
-  title: string,
-  calibration: Parameters<typeof reliabilityChart>[1],
-): [name: string, content: string] {
-  return ["reliability.svg", reliabilityChart(title, calibration)];
+/** The exponential moving average of some values, in which the past has this weight. */
+export function smoothed([first, ...more]: readonly number[], weight: number): number[] {
+  if (first === undefined) return [];
+  let mean = first;
+  return [
+    first,
+    ...more.map((value) => {
+      mean += (1 - weight) * (value - mean);
+      return mean;
+    }),
+  ];
+}
+
+function describe({ evaluations, objective }: RunRecord, measured: Measured): string {
+  const [first, last] = [evaluations[0], evaluations.at(-1)];
+  if (!first || !last) return "No data yet.";
+  const show = (value: Parameters<Metric["of"]>[0]) => measured.show(read(measured, value));
+  const training = last.train ? ` Training: ${show(last.train)}.` : "";
+  const seen = `${count(last.examples)} ${objective === "lm" ? "blocks" : "examples"}`;
+  return `Validation: from ${show(first.val)} to ${show(last.val)} after ${seen}.${training}`;
+}
+
+/** The share of right rows against the probability of the predicted class, and the rows of each bin. */
+export function reliability({ bins, error }: Reliability): RunChart {
+  const rows = bins.reduce((sum, bin) => sum + bin.rows, 0);
+  const share = { show: (value: number) => percent(value), tick: showShare, from: 0, to: 1 };
+  const note = `test set, ${count(rows)} rows; expected calibration error ${percent(error)}`;
+  return {
+    name: "reliability",
+    description: `${note}.`,
+    chart: {
+      kind: "lines",
+      title: "Reliability",
+      note,
+      x: { ...share, title: "probability of the predicted class" },
+      y: { ...share, title: "accuracy" },
+      lines: [
+        {
+          name: "accuracy, 95 % interval",
+          ...{ color: 0, look: "solid" },
+          xs: bins.map(({ confidence }) => confidence),
+          ys: bins.map(({ accuracy }) => accuracy),
+          intervals: bins.map(({ interval }) => interval),
+        },
+        { name: "perfect calibration", color: 1, look: "reference", xs: [0, 1], ys: [0, 1] },
+      ],
+      counts: {
+        title: "rows",
+        width: 0.1,
+        xs: bins.map(({ middle }) => middle),
+        values: bins.map((bin) => bin.rows),
+      },
+    },
+  };
 }

@@ -10,7 +10,7 @@ import type { EvaluationRecord, TrainResult } from "../train/records.ts";
 import type { ClassResults, Compared, Results, TestMessage, TestResults } from "../train/results.ts";
 import { type Cell, makeTable, type Table } from "./blocks.ts";
 import { csvLines, tableToCsv } from "./csv.ts";
-import { LOSS, MEASURES, type Measure } from "./measures.ts";
+import { LOSS, METRICS, type Metric } from "./metric.ts";
 import { showOwnStanding } from "./verdicts.ts";
 
 /** A column that only CSV has. */
@@ -21,8 +21,8 @@ const SETS = ["train", "val", "test"] as const;
 /** metrics.csv: a row for each run. The columns are those of the published results, then macro F1. */
 export function metricsTable(records: readonly RunRecord[]): Table {
   const { objective = "classification" } = records[0] ?? {};
-  const [main, other] = MEASURES[objective];
-  const at = (when: "before" | "after", set: keyof Results["before"], { key, of }: Measure) =>
+  const [main, other] = METRICS[objective];
+  const at = (when: "before" | "after", set: keyof Results["before"], { key, of }: Metric) =>
     csvOnly<RunRecord>(
       `${when === "before" ? "pre" : "final"}_${set}_${key}`,
       ({ results }) => results && of(results[when][set]),
@@ -51,7 +51,7 @@ export function metricsTable(records: readonly RunRecord[]): Table {
 
 /** losses.csv, and the page's table of evaluations. */
 export function evaluationsTable({ evaluations, objective = "classification", unequal, options }: RunRecord): Table {
-  const [main, other] = MEASURES[objective];
+  const [main, other] = METRICS[objective];
   return makeTable<EvaluationRecord>(
     "losses",
     `Evaluations of ${describeMethod(options)}`,
@@ -104,7 +104,7 @@ export function beforeAndAfter(
     ...SETS.map((set): Compare => ({ name: names[set], before: before[set], after: after[set] })),
     ...parts.map(({ name, ...part }): Compare => ({ name: `Test: ${name}`, before: null, after: part })),
   ];
-  const [main, other] = MEASURES[objective];
+  const [main, other] = METRICS[objective];
   const measures = [LOSS, main, ...(objective === "lm" || unequal ? [other] : [])];
   const columns = measures.flatMap(({ key, title, of, show: format }) => [
     {

@@ -1,9 +1,10 @@
 /** A run as blocks: what it has reached, from its record alone. */
 import { count, percent } from "../format.ts";
-import { describeMethod, type RunRecord } from "../run/record.ts";
+import type { RunRecord } from "../run/record.ts";
 import { LISTED_CLASSES, sortMistakes } from "../statistics.ts";
 import type { TestResults } from "../train/results.ts";
 import type { Block, Table } from "./blocks.ts";
+import { reliability } from "./run-charts.ts";
 import {
   baselinesTable,
   beforeAndAfter,
@@ -12,7 +13,6 @@ import {
   confusionPairs,
   mistakesTable,
 } from "./run-tables.ts";
-import { reliabilityChart } from "./svg-stub.ts";
 import { describeNotes, describeRun } from "./verdicts.ts";
 
 /** What a run has done, and its results. */
@@ -37,7 +37,7 @@ function classifierBlocks(record: RunRecord, test: TestResults): Block[] {
     confusions(record, test),
     classes(record, test),
     mistakes(test),
-    calibration(record, test),
+    calibration(test),
   ];
 }
 
@@ -71,17 +71,18 @@ function mistakes({ mistakes, verdicts }: TestResults): Block {
   return { kind: "details", title, blocks: [mistakesTable(mistakes, `${title}, ${part}`)] };
 }
 
-function calibration({ options }: RunRecord, { calibration }: TestResults): Block {
+function calibration({ calibration }: TestResults): Block {
+  const { name, chart } = reliability(calibration);
   const text =
     `Expected calibration error on the test set: ${percent(calibration.error)}, ` +
     "by which the probabilities differ from the share that is right.";
-  const caption = `Reliability: ${describeMethod(options)}`;
+  const caption = "Share of right messages over the probability of the predicted class";
   return {
     kind: "details",
     title: "Calibration of the probabilities",
     blocks: [
       { kind: "text", text },
-      { kind: "figure", name: "reliability", caption, chart: reliabilityChart(caption, calibration) },
+      { kind: "figure", name, caption, chart },
     ],
   };
 }

@@ -65,7 +65,7 @@ test("each kind of block as Markdown, with the files that it names", () => {
       "words",
       "note: look",
       "Counts",
-      "| name | share | ham | file |\n| --- | --- | --- | --- |\n| x | 50\u00a0% (25–75) | 2 | [a b.csv](trials/a%20b.csv) |",
+      "| name | share | ham | file |\n| --- | --- | --- | --- |\n| x | 50 % (25–75) | 2 | [a b.csv](trials/a%20b.csv) |",
       "[t.csv](figures/t.csv)",
       "![curve](figures/f.svg)\n",
     ].join("\n\n"),

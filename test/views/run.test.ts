@@ -15,6 +15,7 @@ import { dataBlocks } from "../../src/views/data.ts";
 import { runBlocks } from "../../src/views/run.ts";
 import { runTables } from "../../src/views/run-tables.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
+import { describeRun, headline } from "../../src/views/verdicts.ts";
 import { test } from "../helpers/harness.ts";
 import { tinyData } from "../helpers/tiny.ts";
 
@@ -97,14 +98,15 @@ test("1,500 classes: the summary is fast and fits a screen; the CSV file is comp
   const described = inTime(() => showData(data, 80));
   const resultText = inTime(() => showResult(result, 80));
   for (const text of [described, resultText]) {
-    assert.ok(text.split("\n").length < 50, text);
+    assert.ok(text.split("\n").length < 80, text);
     assertFits(text, 80);
   }
-  assert.match(described, /1500 classes: .*label column is the right one/);
-  assert.match(described, /and 1494 more classes/);
+  assert.match(described, /1500 classes: [^│]*label\s+column is\s+the\s+right\s+one/);
+  assert.match(described, "The largest of 1,500 classes; the smallest has 3 rows:");
   const wrong = result.results!.test!.verdicts.filter((right) => !right).length;
-  assert.match(resultText, `${wrong} of 1500 test messages (1500 classes) are misclassified`);
-  assert.match(resultText, "this run against bag of words: worse (p < 0.001), against always ham: better (p < 0.001)");
+  assert.match(resultText, `Misclassified: ${wrong} of 1,500 test messages, the 100 most confident:`);
+  assert.match(resultText, /│ bag of words │ 100.0 % \(99.7–100.0\) │ worse \(p < 0.001\) +│/);
+  assert.match(resultText, /│ always ham +│ +0.1 % \(0.0–0.4\) │ better \(p < 0.001\) +│/);
   const counts = [...resultText.matchAll(/│ +(\d+) │$/gm)].map(([, rows]) => Number(rows));
   assert.is(counts.length, 12);
   assert.equal(
@@ -128,7 +130,7 @@ test("few classes: every class with its rows, and the whole matrix", async () =>
     makeResult(data, (truth) => (truth === 1 ? 0 : truth)),
     80,
   );
-  assert.match(resultText, /│ test set: truth │ predicted ham │ predicted news │ predicted spam │/);
+  assert.match(resultText, /│ True label │ ham │ news │ spam │/);
   assert.match(resultText, /│ news +│ +\d+ │ +0 │ +0 │/);
   const described = showData(data, 80);
   for (const label of data.labels) assert.match(described, new RegExp(`│ ${label} +│ +\\d+ │ +\\d+ │ +\\d+ │`));
@@ -150,7 +152,7 @@ test("the parts of a data set have rows of their own", async () => {
   ];
   const text = showResult({ ...record, results: { ...record.results!, parts } }, 100);
   const row = (name: string, rows: number, accuracy: number) =>
-    new RegExp(`│ test: ${name} +│ +${rows} │ +- │ 0\\.6931 │ - +│ ${accuracy.toFixed(1)} % +│`);
+    new RegExp(`│ Test: ${name} +│ +${rows} │ +– │ 0\\.6931 │ +– │ +${accuracy.toFixed(1)} % │`);
   assert.match(text, row("one", first.length, 100));
   assert.match(text, row("other", second.length + 1, 100 / (second.length + 1)));
 });
@@ -164,19 +166,16 @@ test("the run beside the baselines: where they win, the summary says so and what
   const rows = data.test.size;
   const share = ((100 * (rows - 5)) / rows).toFixed(1);
   const lost = showResult(worse, 200);
-  assert.match(lost, new RegExp(`│ this run +│ +${share} \\(`));
-  assert.match(lost, /│ bag of words +│ 100.0 \(83.9-100.0\) │ +100.0 │/);
-  assert.match(
-    lost,
-    /\nMcNemar's exact test, this run against bag of words: not distinguishable \(p = 0.063\), against always ham: .* \(p . 0.\d{3}\)\n/,
-  );
+  assert.match(lost, new RegExp(`│ this run +│ +${share} % \\(`));
+  assert.match(lost, /│ bag of words +│ 100.0 % \(83.9–100.0\) │ not distinguishable \(p = 0.063\) │/);
+  assert.match(lost, /│ always ham +│ .* │ .* \(p . 0.\d{3}\) +│/);
   assert.match(
     lost,
     `note: This run against "bag of words": not distinguishable (p = 0.063), ${share} % against 100.0 %. Try`,
   );
-  assert.match(lost, "Try a larger --model, such as gpt2, or more --epochs, or --mode all");
+  assert.match(lost, "Try a larger model, such as gpt2, or more epochs, or full fine-tuning.");
   const all = showResult({ ...worse, options: { ...DEFAULTS, mode: "all" } }, 200);
-  assert.match(all, "or --mode lora");
+  assert.match(all, "or LoRA.");
   const [, always] = baselines(data);
   const same = predictions.map(({ label }) => label);
   const equal = recordOf(data, predictions, [{ name: "bag of words", predicted: same }, always!]);
@@ -188,7 +187,7 @@ test("the run beside the baselines: where they win, the summary says so and what
   const won = showResult(recordOf(data, right), 200);
   assert.not.match(won, "note:");
   // Every probability is 0.5, and every row is right.
-  assert.match(won, "expected calibration error on the test set: 50.0 %");
+  assert.match(won, /No test message was misclassified\.\nExpected calibration error on the test set: 50.0 %/);
 });
 
 test("few test rows make the accuracy a rough guess; classes without any have no measures", async () => {
@@ -201,12 +200,12 @@ test("few test rows make the accuracy a rough guess; classes without any have no
     makeResult(data, () => data.labels.indexOf("spam")),
     120,
   );
-  assert.match(text, /│ spam +│ +6 │ +75.0 \(/);
-  assert.match(text, /│ news +│ +2 │ - +│ 0.0 \(/);
-  assert.match(text, /│ ham +│ +0 │ - +│ - +│ - +│/);
+  assert.match(text, /│ spam +│ +6 │ +75.0 % \(/);
+  assert.match(text, /│ news +│ +2 │ +– │ +0.0 % \(/);
+  assert.match(text, /│ ham +│ +0 │ +– │ +– │ +– │/);
   assert.match(
     text,
-    "note: The test set has only 8 rows: the accuracy of 75.0 % is a rough guess, with a 95 % interval of 40.9 to 92.9 %\n",
+    "note: The test set has only 8 rows: the accuracy of 75.0 % is a rough guess, with a 95 % interval of 40.9 % to 92.9 %.\n",
   );
 });
 
@@ -223,13 +222,13 @@ test("a run that learned nothing says so, with a learning rate to try", async ()
   };
   assert.is(
     note({ before: perplexityLine(0.7), after: perplexityLine(3), options: { ...DEFAULTS, lr: 5 } }),
-    "The training loss did not fall: 0.7000 before training, 3.0000 after it. Try --lr 0.001",
+    "The training loss did not fall: 0.7000 before training, 3.0000 after it. Try a learning rate of 0.001.",
   );
   assert.match(
     note({ before: perplexityLine(0.7), after: perplexityLine(0.7), options: { ...DEFAULTS, lr: 1e-9 } }),
-    "Try --lr 0.001",
+    "Try a learning rate of 0.001.",
   );
-  assert.match(note({ before: perplexityLine(0.7), after: perplexityLine(0.8) }), "Try --lr 0.00025");
+  assert.match(note({ before: perplexityLine(0.7), after: perplexityLine(0.8) }), "Try a learning rate of 0.00025.");
   const predictions = predict(data, () => 0);
   const measured = (some: Prediction[]) => note({ test: measureTest(data, some, baselines(data)) });
   const always = predictions.filter(({ row }) => data.test.label(row) === 0).length;
@@ -254,9 +253,9 @@ test("the summary says why a run ended early, and which evaluation was kept", as
     ...{ step: 12, epoch: 1.5, examples: 96, evaluations: records, keptStep: 4 },
   } as unknown as RunRecord;
   const text = showResult(stopped, 120);
-  assert.match(text, "stopped in epoch 1.5 of 20: 2 evaluations without a lower validation loss");
-  assert.match(text, "kept: step 4 of 12, with validation loss 0.5000; after the last step it is 2.5000");
-  assert.not.match(showResult(result, 120), /stopped|kept/);
+  assert.match(text, "note: Stopped in epoch 1.5 of 20: 2 evaluations without a lower validation loss.");
+  assert.match(text, "note: Kept: step 4 of 12, with validation loss 0.5000; after the last step it is 2.5000.");
+  assert.not.match(showResult(result, 120), /Stopped|Kept/);
 });
 
 test("labels and file names: one line, truncated, without control characters", async () => {
@@ -284,6 +283,36 @@ test("the result says of how many training rows its figures are", async () => {
     makeResult(data, (label) => label),
     80,
   );
-  assert.match(text, /│ train \* +│ +20 │/);
-  assert.match(text, /^LoRA, rank 8, alpha 16; train \*: a sample, 20 of 70 rows\n/);
+  assert.match(text, /│ Training \* +│ +20 │/);
+  assert.match(text, /\nBefore and after training; training \*: a sample of 20 of 70 rows:\n/);
+});
+
+test("the headline: a share of few messages is none, a language model has its perplexity, a stopped run its last loss", () => {
+  const at = (test: object) => ({ train: test, val: test, test });
+  const record = (before: object, after: object, more = {}) =>
+    ({
+      ...{ options: DEFAULTS, objective: "classification", unequal: false, examples: 1234, seconds: 61, step: 3 },
+      ...{ evaluations: [{ step: 2, val: { loss: 0.5, accuracy: 0.25, macroF1: 0.2 } }] },
+      ...{ results: { before: at(before), after: at(after) }, ...more },
+    }) as unknown as RunRecord;
+  const found = (after: object, more = {}) => headline(record({}, after, more))?.replaceAll("\u00a0", " ");
+  assert.is(found({ rows: 2, accuracy: 0.5 }), "1 of 2 test messages correct: too few to tell");
+  assert.is(found({ rows: 1, accuracy: 1 }), "1 of 1 test message correct: too few to tell");
+  assert.is(found({ rows: 2000, accuracy: 0.945 }), "94.5 % of 2,000 test messages correct");
+  assert.is(
+    found({ rows: 20, accuracy: 0.95, macroF1: 0.9 }, { unequal: true }),
+    "95.0 % of 20 test messages correct, macro F1 90.0 %",
+  );
+  const lm = record({ perplexity: 12345 }, { perplexity: 31.456 }, { objective: "lm" });
+  assert.is(
+    describeRun(lm),
+    "LoRA, rank 8, alpha 16: 1,234 blocks in 1 min 01 s, including evaluation. " +
+      "The perplexity on the test set was 12,345 before and is 31.46 now.",
+  );
+  const stopped = record({}, {}, { results: null, unequal: true });
+  assert.is(headline(stopped), null);
+  assert.match(
+    describeRun(stopped).replaceAll("\u00a0", " "),
+    "Stopped after step 3; last evaluation after step 2: validation loss 0.5000, accuracy 25.0 %, macro F1 20.0 %.",
+  );
 });

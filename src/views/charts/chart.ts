@@ -9,8 +9,10 @@ export type Value = number | null;
 
 export interface Axis {
   title: string;
-  /** A tick, and a value that is read. */
+  /** A value that is read. */
   show(value: number): string;
+  /** A tick; without it as a value that is read. */
+  tick?(value: number): string;
   /** Fixed ends; others follow from the values. */
   from?: number;
   to?: number;
@@ -18,13 +20,15 @@ export interface Axis {
 
 /** A line over examples seen, or over a probability. */
 export interface Line {
-  name: string;
+  /** In the legend; null: another line's name covers it. */
+  name: string | null;
   /** The data set that it was measured on: values of different ones are not comparable. */
   group?: string;
-  /** Colour, from 0. */
+  /** Colour and mark, from 0. */
   color: number;
-  /** `faint` lines have no name in the legend and no marks. */
-  look: "solid" | "faint" | "dashed";
+  /** `faint` is dashed, without marks; `reference` is a grey one to compare with. */
+  look: "solid" | "faint" | "reference";
+  /** Ascending. */
   xs: readonly number[];
   ys: readonly Value[];
   /** 95 % intervals of the values. */
@@ -41,8 +45,8 @@ export interface LineChart {
   /** The upper axis: `x` divided by `per`. */
   upper?: { title: string; per: number };
   lines: readonly Line[];
-  /** Bars below the lines, on the same horizontal axis. */
-  counts?: { title: string; xs: readonly number[]; values: readonly number[] };
+  /** Bars below the lines, on the same horizontal axis, of which each takes `width`. */
+  counts?: { title: string; width: number; xs: readonly number[]; values: readonly number[] };
 }
 
 /** Points on a horizontal log axis. */
@@ -50,7 +54,6 @@ export interface ScatterChart {
   kind: "scatter";
   title: string;
   x: Axis;
-  /** With `to`: the largest possible value. */
   y: Axis;
   points: readonly {
     /** The kind of point, which determines colour and mark; in the legend. */
@@ -76,7 +79,7 @@ export interface BarChart {
   panels: readonly { title: string; values: readonly Value[] }[];
 }
 
-/** Values over rank and alpha. */
+/** Values over two settings. */
 export interface HeatMap {
   kind: "heat-map";
   title: string;
@@ -85,6 +88,7 @@ export interface HeatMap {
   /** The colours range over it. */
   range: Interval;
   show(value: number): string;
+  /** `x` and `y` are indexes of the names. */
   cells: readonly { x: number; y: number; value: number; interval: Interval }[];
 }
 

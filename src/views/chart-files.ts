@@ -1,0 +1,13 @@
+/** The charts of a run directory. */
+import { describeMethod, type RunRecord } from "../run/record.ts";
+import { chartSvg } from "./charts/svg.tsx";
+import { runCharts } from "./run-charts.ts";
+
+/** loss.svg, and accuracy.svg or perplexity.svg, and where there is one reliability.svg: their titles name the method. */
+export function chartFiles(record: RunRecord): [name: string, content: string][] {
+  const method = describeMethod(record.options);
+  return runCharts([record]).map(({ name, chart }) => [
+    `${name}.svg`,
+    chartSvg({ ...chart, title: `${chart.title}: ${method}` }),
+  ]);
+}

@@ -1,0 +1,107 @@
+/** A run's record as charts, for the page and as files. */
+import * as assert from "uvu/assert";
+import type { RunRecord } from "../../src/run/record.ts";
+import { measureReliability } from "../../src/statistics.ts";
+import { DEFAULTS } from "../../src/train/options.ts";
+import { chartFiles } from "../../src/views/chart-files.ts";
+import { type RunChart, runCharts } from "../../src/views/run-charts.ts";
+import { test } from "../helpers/harness.ts";
+import { assertWellFormed, svgTexts } from "../helpers/xml.ts";
+
+const evaluation = (examples: number, loss: number | null, accuracy: number) => ({ examples, val: { loss, accuracy } });
+
+const calibration = measureReliability([0.9, 0.8, 0.7].map((probability) => ({ probability, right: true })));
+
+function record(more: object = {}): RunRecord {
+  return {
+    ...{ objective: "classification", data: { name: "spam" }, settings: {}, stepsPerEpoch: 2 },
+    options: { ...DEFAULTS, rank: 8, alpha: 16, batchSize: 8, accumulate: 1 },
+    curve: { examples: [8, 16, 24], loss: [3, 1, 2], accuracy: [0.5, 0.8, 0.9] },
+    evaluations: [evaluation(0, 4, 0.43), { ...evaluation(32, 0.5, 0.75), train: { loss: 0.25, accuracy: 0.9 } }],
+    results: { test: { calibration } },
+    ...more,
+  } as unknown as RunRecord;
+}
+
+const names = (charts: readonly RunChart[]) => charts.map(({ name }) => name);
+
+test("a classifier has loss, accuracy and reliability, a language model loss and perplexity", () => {
+  const [loss, accuracy, reliability] = runCharts([record()]) as [RunChart, RunChart, RunChart];
+  assert.equal(names([loss, accuracy, reliability]), ["loss", "accuracy", "reliability"]);
+  assert.equal(loss.chart.upper, { title: "epochs", per: 16 });
+  assert.equal(
+    loss.chart.lines.map(({ name, look, xs, ys }) => ({ name, look, xs, ys })),
+    [
+      { name: "training", look: "faint", xs: [8, 16, 24], ys: [3, 1, 2] },
+      { name: "validation", look: "solid", xs: [0, 32], ys: [4, 0.5] },
+    ],
+  );
+  assert.is(loss.description, "Validation: from 4.0000 to 0.5000 after 32 examples. Training: 0.2500.");
+  assert.is(accuracy.chart.y.tick!(0.5), "50\u00a0%");
+  assert.match(reliability.description, /^test set, 3 rows; expected calibration error 20\.0/);
+  assert.equal(names(runCharts([record({ results: null })])), ["loss", "accuracy"]);
+  const lm = runCharts([record({ objective: "lm", results: { test: null } })]);
+  assert.equal(names(lm), ["loss", "perplexity"]);
+  assert.equal(lm[1]!.chart.lines[1]!.ys, [Math.exp(4), Math.exp(0.5)]);
+  assert.match(lm[1]!.description, "after 32 blocks");
+});
+
+test("the axis of accuracies begins at the multiple of 10 % below the lowest", () => {
+  const from = (value: number) => {
+    const curve = { examples: [8], loss: [1], accuracy: [value] };
+    return runCharts([record({ curve, evaluations: [] })])[1]!.chart.y.from;
+  };
+  assert.equal([1, 0.95, 0.5, 0.04, 0, Number.NaN].map(from), [0.9, 0.9, 0.4, 0, 0, 0.9]);
+});
+
+test("several runs: a colour each, by data set, named by their methods or as they are called", () => {
+  const other = record({ data: { file: "/x/other.csv" }, options: { ...record().options, mode: "all" } });
+  const [loss] = runCharts([record(), other, record({ stepsPerEpoch: 5 })], { smooth: true }) as [RunChart];
+  assert.equal(
+    loss.chart.lines.map(({ name, color, group }) => [name, color, group]),
+    [
+      ...[
+        [null, 0, "spam"],
+        ["LoRA, rank 8, alpha 16", 0, "spam"],
+      ],
+      ...[
+        [null, 1, "spam"],
+        ["LoRA, rank 8, alpha 16", 1, "spam"],
+      ],
+      ...[
+        [null, 2, "other.csv"],
+        ["full fine-tuning", 2, "other.csv"],
+      ],
+    ],
+  );
+  assert.match(loss.chart.note!, "Values on different data are not comparable");
+  assert.equal(loss.chart.lines[0]!.ys, [3, 2.2, 2.12]);
+  // Their epochs differ.
+  assert.is(loss.chart.upper, undefined);
+  const named = runCharts([record(), other], { names: ["a", "b"] });
+  assert.equal(named[0]!.chart.lines.map(({ name }) => name).filter(Boolean), ["a", "b"]);
+});
+
+test("a loss that was not finite, null in a stored record, is not drawn", () => {
+  for (const objective of ["classification", "lm"]) {
+    const charts = runCharts([record({ objective, evaluations: [evaluation(0, null, 0.5)], results: null })]);
+    assert.ok(Number.isNaN(charts[0]!.chart.lines[1]!.ys[0]));
+    if (objective === "lm") assert.ok(Number.isNaN(charts[1]!.chart.lines[1]!.ys[0]));
+  }
+});
+
+test("the files' titles name the method; a run without a step has charts too", () => {
+  const files = chartFiles(record());
+  assert.equal(
+    files.map(([name, svg]) => [name, svgTexts(svg)[0]]),
+    ["loss", "accuracy", "reliability"].map((name) => [
+      `${name}.svg`,
+      `${name[0]!.toUpperCase()}${name.slice(1)}: LoRA, rank 8, alpha 16`,
+    ]),
+  );
+  const curve = { examples: [], loss: [], accuracy: [] };
+  for (const [, svg] of chartFiles(record({ curve, evaluations: [], stepsPerEpoch: 0 }))) {
+    assertWellFormed(svg);
+    assert.not.match(svg, /NaN|undefined|Infinity/);
+  }
+});
