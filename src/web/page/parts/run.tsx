@@ -165,7 +165,7 @@ function describeStatus({ record, state, error }: PageRun): string {
   }
 }
 
-type Figure = readonly [term: string, value: string, hint?: string];
+type Figure = readonly [term: string, value: string, hint?: string | undefined];
 
 function Figures({ figures }: { figures: readonly Figure[] }) {
   return (
@@ -180,26 +180,29 @@ function Figures({ figures }: { figures: readonly Figure[] }) {
   );
 }
 
-/** What is known of a run; what is not is left out. */
+/** What is not known yet has its place while a run trains: nothing moves when it comes. Else it is left out. */
 function runFigures({ record, state }: PageRun, speed: Speed | null): Figure[] {
   const { objective, unequal, evaluations, step, steps, memory, device } = record;
   const last = evaluations.at(-1);
   const recent = speed ?? last?.train;
   const { title, show, of } = runMetric(record);
   const units = objective === "lm" ? "Blocks" : "Examples";
-  const figures: (Figure | undefined | false | null)[] = [
-    recent && ["Loss", showLoss(recent.loss), "Mean over the last 20 steps"],
-    last && ["Validation loss", showLoss(last.val.loss)],
-    recent && [title, show(of(recent)), "Mean over the last 20 steps"],
-    last && [`Validation ${title.toLowerCase()}`, show(of(last.val))],
-    last && unequal && ["Validation macro F1", percent(last.val.macroF1!)],
-    speed && [`${units} per second`, speed.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0)],
-    speed && state === "training" && ["Time left", showDuration(speed.secondsLeft)],
+  const isTraining = state === "training";
+  const figures: (readonly [term: string, value: string | false | null | undefined, hint?: string])[] = [
+    ["Loss", recent && showLoss(recent.loss), "Mean over the last 20 steps"],
+    ["Validation loss", last && showLoss(last.val.loss)],
+    [title, recent && show(of(recent)), "Mean over the last 20 steps"],
+    [`Validation ${title.toLowerCase()}`, last && show(of(last.val))],
+    ...(unequal ? [["Validation macro F1", last && percent(last.val.macroF1!)] as const] : []),
+    [`${units} per second`, speed?.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0)],
+    ["Time left", isTraining && speed && showDuration(speed.secondsLeft)],
     ["Step", `${count(step)} of ${count(steps)}`],
     ["Memory", showBytes(memory)],
-    device && ["Device", describeDevice(device)],
+    ["Device", device && describeDevice(device)],
   ];
-  return figures.filter((figure): figure is Figure => Boolean(figure));
+  return figures.flatMap(([term, value, hint]) =>
+    value ? [[term, value, hint]] : isTraining ? [[term, "–", hint]] : [],
+  );
 }
 
 /** With more, their number is shown. */
