@@ -359,7 +359,9 @@ async function dryRun(
       "Trials, with the memory and the time that each takes",
       [
         { title: "", key: null, value: ({ number }) => number },
-        { title: "Trial", key: "trial", value: ({ trial }) => trialTitle(trial) },
+        { title: "Trial", key: "trial", value: ({ trial }) => describeTrial(trial) },
+        { title: "Rate", key: "rate", format: showRate, value: ({ trial }) => trial.options.lr },
+        { title: "Seed", key: "seed", value: ({ trial }) => trial.options.seed },
         { title: "Trainable", key: "trainable", value: ({ trainable }) => trainable },
         { title: "Memory", key: "memory", format: showBytes, value: ({ bytes }) => bytes },
         { title: "Time, about", key: "time", format: showDuration, value: ({ seconds }) => seconds },

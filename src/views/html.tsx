@@ -15,8 +15,10 @@ caption { text-align: left; color: #888; }
 th, td { padding: .3rem .4rem; border-bottom: 1px solid #8884; text-align: left; vertical-align: top; }
 tbody th { font-weight: inherit; white-space: nowrap; }
 td { overflow-wrap: anywhere; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+td.n { white-space: nowrap; }
 td small { display: block; color: #888; }
+.note { padding-left: .75rem; border-left: 3px solid #8888; }
 figure { margin: 1.5rem 0; }
 figure svg { max-width: 100%; height: auto; }
 figcaption, .file { color: #888; font-size: .9rem; }

@@ -112,7 +112,7 @@ test("the dry run says which trials run at once, with their memory, and why othe
     const args = [...grids, "--model", "model", "--data", "messages.csv", ...device, "--dry-run"];
     const finished = await runCommand("sweep", args, { cwd: folder });
     assertCode(finished, 0);
-    assert.match(finished.stdout, /│ 1 │ LoRA, rank 2, alpha 16, rate 0.001, seed 1 +│ /);
+    assert.match(finished.stdout, /│ 1 │ LoRA, rank 2, alpha 16 +│ 0.001 │ +1 │ /);
     return finished.stdout.split(/^6 trials, about .* of training steps one after the other on .*\n/m)[1]!;
   };
   assert.is(await told(CPU), "trials 1-6: 2 at a time, each on threads of its own\n");

@@ -65,12 +65,17 @@ test("a sweep of language models reports perplexity with bootstrap intervals and
     "160 / 20 / 20 documents",
     "percentiles of the bootstrap: 1000 seeded samples of the 20 test documents",
     "the lowest validation loss",
-    "| bits per byte | bits 95 % low | bits 95 % high |",
+    "| Bits per byte |",
     `(trials/${trials[0]!.name}/texts.csv)`,
   ])
     assert.ok(markdown.includes(words), `no "${words}" in ${markdown}`);
   assert.not.match(markdown, /accuracy|misclassified|leaks/);
   assert.match(readFileSync(join(out, "metrics-lora.csv"), "utf8"), /final_test_bpb/);
+  const settings = readFileSync(join(out, "figures", "settings.csv"), "utf8");
+  assert.match(
+    settings,
+    /,test perplexity,test perplexity_low,test perplexity_high,.*,bits per byte,bits per byte_low,/,
+  );
   assert.ok(existsSync(join(trialDirectory(out, trials[0]!), "texts.csv")));
 
   const better = changed(finished, { mode: "all" }, () => 0.9);
@@ -78,7 +83,7 @@ test("a sweep of language models reports perplexity with bootstrap intervals and
   const compared = toMarkdown(reportBlocks([finished, better, mixed], data));
   assert.match(
     compared,
-    /\| LoRA, rank 2, alpha 4, on q k v o fc proj \| full fine-tuning \|( \S+ \|){3} 0.00020 \| 0.00060 \| worse \|/,
+    /\| LoRA, rank 2, alpha 4, on q k v o fc proj \| full fine-tuning \| \S+ \(\S+\) \| 0.00020 \| 0.00060 \| worse \|/,
   );
   assert.match(compared, /\| LoRA, rank 2, alpha 4, on q k v o fc proj \| last block \|.* not distinguishable \|/);
 });

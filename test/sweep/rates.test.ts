@@ -240,7 +240,7 @@ test("the rate is chosen on the validation set once every rate has ended; the re
     assert.ok(markdown.includes(words), `no "${words}" in ${markdown}`);
   assert.ok(existsSync(join(trialDirectory(out, low), "predictions.csv")));
   const rates = readFileSync(join(out, "figures", "rates.csv"), "utf8");
-  assert.match(rates, /^run,0.001,0.01,0.03,chosen,at an end\r\nhead only,1.0000,2.0000,failed,0.001,yes\r\n$/);
+  assert.match(rates, /^run,0.001,0.01,0.03,chosen,at an end\r\nhead only,1,2,failed,0.001,yes\r\n$/);
 });
 
 /** A cell of a made-up trial that is right about so many rows of the test set, of two classes. */
@@ -280,7 +280,7 @@ test("methods are compared in pairs, with Holm's correction; grids with and with
   const both = toMarkdown(reportBlocks([...shared, ...own], data));
   assert.match(
     both,
-    /Over the 4 cells the test accuracy \(%\) at one learning rate is from 50\.0 to 62\.5, .* at its own it is from 75\.0 to 75\.0/,
+    /Over the 4 cells the test accuracy at one learning rate is from 50\.0 % to 62\.5 %, .* at its own it is from 75\.0 % to 75\.0 %/,
   );
   assert.match(both, "LoRA, rank 2, alpha 4, its own rate");
   // The cells at a shared rate are not compared with themselves at their own.

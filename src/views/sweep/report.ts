@@ -27,6 +27,7 @@ import { blockFiles } from "../files.ts";
 import { toHtml } from "../html.tsx";
 import { toMarkdown } from "../markdown.ts";
 import { runBlocks } from "../run.ts";
+import { showTick } from "../run-charts.ts";
 import { metricsTable } from "../run-tables.ts";
 import { aboutLeaks, aboutPublished, method } from "./method.ts";
 import { grids, rates } from "./rates.ts";
@@ -85,6 +86,7 @@ export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData,
 /** The main figure. */
 function sizes(outcomes: readonly Outcome[], { name, most, show }: Measure): Figure {
   const modes = [...new Set(outcomes.map(({ mode }) => mode))];
+  const isNear = outcomes.some(({ interval }) => interval.high > 0.9 * most);
   return {
     kind: "figure",
     name: "size",
@@ -93,7 +95,7 @@ function sizes(outcomes: readonly Outcome[], { name, most, show }: Measure): Fig
       kind: "scatter",
       title: `Test ${name} over trainable parameters`,
       x: { title: "trainable parameters", show: count },
-      y: { title: `test ${name}`, show, to: most },
+      y: { title: `test ${name}`, show, ...(isNear ? { to: most } : {}) },
       points: outcomes.map(({ label, mode, trials: [first], test, interval }) => ({
         ...{ group: MODE_TITLES[mode], color: modes.indexOf(mode), name: label },
         ...{ x: first!.trainable, y: test.mean, interval },
@@ -150,7 +152,7 @@ const BITS = {
   title: "Bits per byte",
   key: "bits per byte",
   interval: true as const,
-  format: (value: number) => value.toPrecision(4),
+  format: showLoss,
   value: ({ trials }: Outcome) => {
     return { value: mean(trials.map(({ results }) => results.after.test.bitsPerByte!)), ...bitsInterval(trials) };
   },
@@ -234,7 +236,7 @@ function losses(outcomes: readonly Outcome[]): Figure {
       kind: "lines",
       title: "Validation loss",
       x: { title: "training examples seen", show: count },
-      y: { title: "cross-entropy (nats)", show: showLoss, from: 0 },
+      y: { title: "cross-entropy (nats)", show: showLoss, tick: showTick, from: 0 },
       lines: bestPerMode(outcomes).map(({ label, trials: [first] }, color) => ({
         ...{ name: label, color, look: "solid" },
         xs: first!.evaluations.map(({ examples }) => examples),

@@ -3,7 +3,6 @@ import * as assert from "uvu/assert";
 import { axisRange, steps } from "../../../src/views/charts/axes.tsx";
 import type { BarChart, Chart, HeatMap, Line, LineChart, ScatterChart } from "../../../src/views/charts/chart.ts";
 import { chartSvg } from "../../../src/views/charts/svg.tsx";
-import { heatMap, lossCurves, valueOverSize } from "../../../src/views/charts/sweep-charts.ts";
 import { cut, textWidth, wrap } from "../../../src/views/charts/text.ts";
 import { test } from "../../helpers/harness.ts";
 import { assertWellFormed, drawnPoints, svgTexts } from "../../helpers/xml.ts";
@@ -36,20 +35,24 @@ const BARS: BarChart = {
 const show = (value: number) => (100 * value).toFixed(1);
 
 const sized = (group: string, trainable: number, value: number, half = 0.02) => ({
-  ...{ group, trainable, value },
+  ...{ group, color: 0, name: group, x: trainable, y: value },
   interval: { low: value - half, high: value + half },
 });
 
-const overSize = (points: Parameters<typeof valueOverSize>[1], most = 1) =>
-  valueOverSize("Accuracy", points, { name: "accuracy", most, show });
+const overSize = (points: ScatterChart["points"], axis: { to?: number } = {}): ScatterChart => ({
+  ...{ kind: "scatter", title: "Accuracy", points },
+  x: { title: "trainable parameters", show: (value) => value.toLocaleString("en-US") },
+  y: { title: "accuracy", show, ...axis },
+});
 
-const HEAT = heatMap(
-  "Accuracy",
-  [1, 4].flatMap((rank) =>
-    [2, 8, 16].map((alpha) => ({ rank, alpha, value: 0.9 + alpha / 1000, interval: { low: 0.88, high: 0.95 } })),
+const HEAT: HeatMap = {
+  ...{ kind: "heat-map", title: "Accuracy", range: { low: 0.9, high: 0.92 }, show },
+  x: { title: "alpha", names: ["2", "8", "16"] },
+  y: { title: "rank", names: ["1", "4"] },
+  cells: [0, 1].flatMap((y) =>
+    [0.902, 0.908, 0.916].map((value, x) => ({ x, y, value, interval: { low: 0.88, high: 0.95 } })),
   ),
-  { low: 0.9, high: 0.92, show },
-);
+};
 
 /** Checks what holds for the SVG of every chart. Returns it. */
 function draw(chart: Chart): string {
@@ -124,8 +127,7 @@ test("marks with few points, none with many, and the next name has another mark"
   const marks = (svg: string) => (svg.match(/<path d="M[^"]*z"/g) ?? []).length;
   assert.is(marks(draw(lineChart([line(5, 100, (share) => share)]))), 2);
   assert.is(marks(draw(lineChart([line(41, 100, (share) => share)]))), 1);
-  const curves = Array.from({ length: 9 }, (_, i) => ({ name: `${i}`, points: [{ examples_seen: 0, value: i }] }));
-  const svg = draw(lossCurves("Loss", curves));
+  const svg = draw(lineChart(Array.from({ length: 9 }, (_, i) => line(1, 0, () => i, { name: `${i}`, color: i }))));
   const looks = [...svg.matchAll(/<path d="M14 6(m[^"]*z)" fill="([^"]*)"/g)].map(([, mark, color]) => mark! + color!);
   assert.is(new Set(looks).size, 9);
 });
@@ -171,14 +173,14 @@ test("lines on different data are grouped in the legend", () => {
 });
 
 test("results over size: the axis has every interval, and ends at the largest possible value", () => {
-  for (const [low, high, top] of [
-    [0.93, 0.99, "100.0"],
-    [0.2, 1, "100.0"],
-    [0.3, 0.6, "60.0"],
+  for (const [low, high, top, axis] of [
+    [0.93, 0.99, "100.0", { to: 1 }],
+    [0.2, 1, "100.0", { to: 1 }],
+    [0.3, 0.6, "60.0", {}],
   ] as const) {
     const middle = (low + high) / 2;
     const points = [sized("a", 10, middle, (high - low) / 2), sized("b", 1000, high - 0.01, 0.01)];
-    const shown = svgTexts(draw(overSize(points)));
+    const shown = svgTexts(draw(overSize(points, axis)));
     const ticks = shown.filter((text) => /^\d+\.\d$/.test(text)).map(Number);
     assert.ok(Math.min(...ticks) <= 100 * low, `${low}: ${shown}`);
     assert.ok(shown.includes(top) && !shown.includes("105.0"), `${high}: ${shown}`);
