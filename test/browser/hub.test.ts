@@ -80,7 +80,9 @@ test("a hub download resumes where it broke off and is stored; an unknown name i
     await page.press("#hub-name", "Enter");
   };
   await open(NAME);
-  await page.locator("#model-report >> text=2 blocks, 2 heads, width 16, context 64 tokens").waitFor({ state: "attached" });
+  await page
+    .locator("#model-report >> text=2 blocks, 2 heads, width 16, context 64 tokens")
+    .waitFor({ state: "attached" });
   await page.waitForSelector("#start:not([disabled])");
   const [first, second, ...more] = requests.filter((request) => request.includes("/cdn/"));
   const place = `GET ${new URL(STORAGE).host}/cdn/model.safetensors`;

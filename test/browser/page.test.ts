@@ -580,7 +580,9 @@ test("a model from a folder is stored in the browser, and can be deleted", async
   const directory = tinyModel(join(temporaryFolder(), "tiny"));
   await page.selectOption("#model", "from-folder");
   await page.setInputFiles("#folder-files", directory);
-  await page.locator("#model-report >> text=2 blocks, 2 heads, width 16, context 64 tokens").waitFor({ state: "attached" });
+  await page
+    .locator("#model-report >> text=2 blocks, 2 heads, width 16, context 64 tokens")
+    .waitFor({ state: "attached" });
   await begin(page, { ...SETTINGS, epochs: ENDLESS });
   await waitForStep(page, 1);
   await page.click("#model-forget");
@@ -759,7 +761,7 @@ test("a comparison of methods continues after a stop and a reload; its runs have
   // Curves of two runs, and the values under the pointer.
   await page.check("#runs tbody tr:nth-child(4) input");
   await page.check("#charts label input");
-  await page.hover("#loss svg");
+  await page.hover("#loss .plot svg");
   await page.locator("#accuracy .legend >> text=nearest to").waitFor();
   assert.match((await page.textContent("#loss .legend"))!, /LoRA, rank 4.*0\.\d{4}/);
   await assertAccessible(page);
