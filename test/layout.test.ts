@@ -113,7 +113,7 @@ interface Source {
   imports: string[];
 }
 
-const SOURCES: Source[] = list("src", ".ts")
+const SOURCES: Source[] = [...list("src", ".ts"), ...list("src", ".tsx")]
   .filter((name) => !name.startsWith("tools/") && !name.endsWith(".d.ts"))
   .map((name) => {
     const path = `src/${name}`;
@@ -142,9 +142,10 @@ const within = ({ path, imports }: Source) =>
 
 /** The rooms from the ground up: each imports from itself and from those before it. */
 const ROOMS = [
-  ["", "platform", "ops", "plan", "model", "backend", "io", "data", "report"],
-  // What runs a model on a device; what writes and classifies; what trains; what a run leaves, and what repeats runs.
-  ["engine", "infer", "train", "run", "sweep", "verify"],
+  ["", "platform", "ops", "plan", "model", "backend", "io", "data"],
+  // What runs a model on a device; what writes and classifies; what trains; what a run leaves, and what repeats runs;
+  // what is shown of them.
+  ["engine", "infer", "train", "run", "sweep", "verify", "views"],
   ["bench", "commands", "web", "web/worker", "web/page", "api"],
 ].flat();
 

@@ -225,11 +225,11 @@ async function buildStandalone() {
     const entryPoints = [join(folder, file)];
     const { outputFiles } = await esbuild.build({ ...common, sourcemap: false, write: false, entryPoints, ...options });
     const { text } = outputFiles[0];
-    return (file.endsWith(".ts") ? shrink(file, text, {}).code : text).trim();
+    return (/\.tsx?$/.test(file) ? shrink(file, text, {}).code : text).trim();
   };
   const script = { format: "iife", external: NOT_ALONE, logOverride: { "empty-import-meta": "silent" } };
   const style = await built("page.css");
-  const page = await built("page.ts", script);
+  const page = await built("page.tsx", script);
   const worker = await built("worker.ts", script);
   const scriptHash = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
   // No connections: what is typed cannot leave the page.
@@ -244,7 +244,7 @@ async function buildStandalone() {
     .replace("{{policy}}", policy)
     .replace('<link rel="stylesheet" href="page.css" />', () => `<style>${style}</style>`)
     .replace(/ src="worker.ts">/, () => `>${worker}`)
-    .replace(/ src="page.ts">/, () => `>${page}`);
+    .replace(/ src="page.tsx">/, () => `>${page}`);
   writeFileSync(join(WEB, SCRIPTS, "standalone.html"), html);
 }
 

@@ -80,7 +80,9 @@ test("a hub download resumes where it broke off and is stored; an unknown name i
     await page.press("#hub-name", "Enter");
   };
   await open(NAME);
-  await page.locator("#model-report >> text=2 blocks, 2 heads, width 16, context 64 tokens").waitFor();
+  await page
+    .locator("#model-report >> text=2 blocks, 2 heads, width 16, context 64 tokens")
+    .waitFor({ state: "attached" });
   await page.waitForSelector("#start:not([disabled])");
   const [first, second, ...more] = requests.filter((request) => request.includes("/cdn/"));
   const place = `GET ${new URL(STORAGE).host}/cdn/model.safetensors`;
@@ -92,7 +94,7 @@ test("a hub download resumes where it broke off and is stored; an unknown name i
   await page.reload();
   await page.waitForSelector("#start:not([disabled])");
   await open(NAME);
-  await page.locator("#model-report >> text=width 16").waitFor();
+  await page.locator("#model-report >> text=width 16").waitFor({ state: "attached" });
   assert.equal(requests, [], "the model was not stored");
 
   await open("someone/else");

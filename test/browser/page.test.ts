@@ -430,7 +430,7 @@ test("an adapter gives the same predictions in the page, in Node, and loaded int
   await event.saveAs(alone);
   const opened = await openPage(context, pathToFileURL(alone).href);
   await opened.page.fill("#message", "see you at lunch, friend");
-  const label = (await opened.page.textContent("#verdict .label"))!;
+  const label = (await opened.page.textContent("#verdict .predicted"))!;
   assert.ok(before!.includes(label), `${label}, ${before} in the page`);
   assert.equal(opened.faults, []);
 
@@ -580,7 +580,9 @@ test("a model from a folder is stored in the browser, and can be deleted", async
   const directory = tinyModel(join(temporaryFolder(), "tiny"));
   await page.selectOption("#model", "from-folder");
   await page.setInputFiles("#folder-files", directory);
-  await page.locator("#model-report >> text=2 blocks, 2 heads, width 16, context 64 tokens").waitFor();
+  await page
+    .locator("#model-report >> text=2 blocks, 2 heads, width 16, context 64 tokens")
+    .waitFor({ state: "attached" });
   await begin(page, { ...SETTINGS, epochs: ENDLESS });
   await waitForStep(page, 1);
   await page.click("#model-forget");
@@ -598,7 +600,7 @@ test("a model from a folder is stored in the browser, and can be deleted", async
   await page.setInputFiles("#folder-files", directory);
   await page.locator("#model-error >> text=model.safetensors").waitFor();
   await page.selectOption("#model", "tiny");
-  await page.locator("#model-report >> text=2 blocks, 2 heads").waitFor();
+  await page.locator("#model-report >> text=2 blocks, 2 heads").waitFor({ state: "attached" });
   const option = (name: string) => page.locator(`#model option[value="${name}"]`).count();
   const addFolder = async () => {
     await page.selectOption("#model", "from-folder");
@@ -613,7 +615,7 @@ test("a model from a folder is stored in the browser, and can be deleted", async
   assert.is(await option("tiny 2"), 1);
   await page.selectOption("#model", "tiny");
   await page.click("#model-forget");
-  await page.locator("#model-report >> text=4 blocks").waitFor();
+  await page.locator("#model-report >> text=4 blocks").waitFor({ state: "attached" });
   assert.is(await option("tiny"), 0);
   await addFolder();
   await page.click("#resume");
@@ -692,7 +694,7 @@ test("a comparison of methods continues after a stop and a reload; its runs have
   const { page, faults, context } = await freshPage();
   await page.selectOption("#model", "from-folder");
   await page.setInputFiles("#folder-files", tinyModel(join(temporaryFolder(), "tiny")));
-  await page.locator("#model-report >> text=2 blocks, 2 heads").waitFor();
+  await page.locator("#model-report >> text=2 blocks, 2 heads").waitFor({ state: "attached" });
   await pickFile(page);
   await set(page, { device: "wasm", epochs: 10, evalEvery: 8 });
   const release = await holdCheckpoint(page, 8);
@@ -717,7 +719,9 @@ test("a comparison of methods continues after a stop and a reload; its runs have
   await page.waitForFunction(
     () =>
       document.querySelectorAll("#compare-table tbody td:nth-child(5)").length === 7 &&
-      [...document.querySelectorAll("#compare-table tbody td:nth-child(5)")].every(({ textContent }) => textContent),
+      [...document.querySelectorAll("#compare-table tbody td:nth-child(5)")].every(
+        ({ textContent }) => textContent !== "–",
+      ),
   );
   assert.equal(await listedStates(page), Array(7).fill("finished"));
   const { files } = await download(page, "#runs tbody tr:nth-child(2) >> text=Adapter");
@@ -757,7 +761,7 @@ test("a comparison of methods continues after a stop and a reload; its runs have
   // Curves of two runs, and the values under the pointer.
   await page.check("#runs tbody tr:nth-child(4) input");
   await page.check("#charts label input");
-  await page.hover("#loss svg");
+  await page.hover("#loss .plot svg");
   await page.locator("#accuracy .legend >> text=nearest to").waitFor();
   assert.match((await page.textContent("#loss .legend"))!, /LoRA, rank 4.*0\.\d{4}/);
   await assertAccessible(page);

@@ -124,7 +124,7 @@ test("a run that was stopped in Node goes on in the page, with a file of the sam
   await dropZip(page, filesOf(join(folder, "stopped")));
   await waitForState(page, "stopped");
   assert.is(await page.locator("#curve-table tbody tr").count(), 1);
-  assert.match((await page.textContent("#runs tbody"))!, /LoRA, rank 2.*messages.csv, gpt2-micro/);
+  assert.match((await page.textContent("#runs tbody"))!, /messages.csv: LoRA, rank 2.*gpt2-micro/);
   await assertAccessible(page);
   await page.click("#resume");
   await page.locator("#runs-error >> text=/The data of this run is not stored here.*messages.csv/").waitFor();

@@ -63,7 +63,7 @@ async function openTiny(page: Page): Promise<void> {
   await page.waitForSelector("#start:not([disabled])");
   await page.selectOption("#model", "from-folder");
   await page.setInputFiles("#folder-files", base);
-  await page.locator("#model-report >> text=width 16").waitFor();
+  await page.locator("#model-report >> text=width 16").waitFor({ state: "attached" });
 }
 
 test("greedy and sampled texts are Node's and are streamed; the live region announces only the start and the end", async () => {

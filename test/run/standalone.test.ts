@@ -103,9 +103,9 @@ test("the page of one file, opened from the disk, classifies as the library does
   assert.is(await page.getAttribute("#message", "placeholder"), "Type or paste a message, such as: see you at lunch");
   assert.match((await page.textContent("footer"))!, "90.0 % of 10 test messages correct.");
   await page.fill("#message", TEXT);
-  await page.waitForSelector("#verdict .label");
-  const shown = page.locator("#verdict progress");
-  const values = await shown.evaluateAll((all) => all.map((one) => Number(one.getAttribute("value"))));
+  await page.waitForSelector("#verdict .predicted");
+  const shown = page.locator("#verdict .bar rect:last-child");
+  const values = await shown.evaluateAll((all) => all.map((one) => Number(one.getAttribute("width"))));
   assert.equal(rounded(values), rounded(await expected()));
   assert.is(await page.textContent("#status"), "");
   await assertAccessible(page);

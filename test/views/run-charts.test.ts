@@ -3,8 +3,8 @@ import * as assert from "uvu/assert";
 import type { RunRecord } from "../../src/run/record.ts";
 import { measureReliability } from "../../src/statistics.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
-import { chartFiles } from "../../src/views/chart-files.ts";
 import { type RunChart, runCharts } from "../../src/views/run-charts.ts";
+import { chartFiles } from "../../src/views/run-files.ts";
 import { test } from "../helpers/harness.ts";
 import { assertWellFormed, svgTexts } from "../helpers/xml.ts";
 

@@ -6,7 +6,7 @@ import { trainOptions } from "../../src/run/settings.ts";
 import { wilson } from "../../src/statistics.ts";
 import { DEFAULTS, type TrainOptions } from "../../src/train/options.ts";
 import { smoothed } from "../../src/views/run-charts.ts";
-import { compareRuns, describeOutcomes } from "../../src/web/page/compare-results.ts";
+import { compareRuns, comparisonChart, comparisonTable, describeOutcomes } from "../../src/web/page/compare-results.ts";
 import { runsCsv } from "../../src/web/page/runs-csv.ts";
 import { nextRun, type PageRun, type PageSettings } from "../../src/web/protocol.ts";
 import { methodSettings } from "../../src/web/worker/compare.ts";
@@ -90,6 +90,26 @@ test("runs are compared with the one of the lowest validation loss, on the same 
     ],
   );
   assert.ok(full!.interval.low < 0.95 && full!.interval.high > 0.95);
+});
+
+test("a comparison in figures: a run that trains has its progress; the chart has the numbers of the table's rows", () => {
+  const training = { ...LORA, state: "training", record: { ...LORA.record, step: 3, steps: 4 } } as PageRun;
+  const runs = [training, HEAD, FULL];
+  const outcomes = compareRuns(runs);
+  const { caption, rows } = comparisonTable(runs, outcomes);
+  assert.is(caption, "Methods on spam, ham, gpt2-micro");
+  assert.equal(rows[0], ["1 LoRA rank 4", 258, "training, 75\u00a0%", undefined, undefined, undefined]);
+  const full = { value: 0.95, ...wilson(95, 100) };
+  assert.equal(rows[2], ["3 full fine-tuning", 258, full, 2.5, 1000, "lowest validation loss"]);
+  const { x, points } = comparisonChart(runs, outcomes, "file");
+  assert.equal([x.title, x.show(1000)], ["adapter file", "1000 bytes"]);
+  assert.equal(
+    points.map(({ label, name, x, y }) => [label, name, x, y]),
+    [
+      ["2", "head only", 1000, 0.6],
+      ["3", "full fine-tuning", 1000, 0.95],
+    ],
+  );
 });
 
 test("a comparison in words: what is not distinguishable, who wins, and what LoRA buys", () => {

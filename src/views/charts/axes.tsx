@@ -35,12 +35,10 @@ export const steps = ([from, to]: Range, length: number, space: number) =>
 /** The range of an axis. Free ends are at whole steps, and a fixed end gives way to values beyond it. */
 export function axisRange({ from, to }: Pick<Axis, "from" | "to">, values: readonly number[], length: number): Range {
   const finite = values.filter(Number.isFinite);
-  let low = Math.min(from ?? Infinity, ...finite);
+  if (finite.length === 0) finite.push(from ?? 0);
+  const low = Math.min(from ?? Infinity, ...finite);
   let high = Math.max(to ?? -Infinity, ...finite);
-  if (low > high) [low, high] = from === undefined ? [Math.min(0, high), high] : [low, low];
-  if (!Number.isFinite(high)) [low, high] = [0, 1];
-  if (low === high)
-    [low, high] = [low - (from === undefined ? Math.abs(low) / 2 : 0), high + (Math.abs(high) / 2 || 1)];
+  if (low === high) high += Math.abs(high) / 2 || 1;
   const [first, last] = nice(low, high, Math.max(1, Math.floor(length / SPACE.up)));
   return [low === from ? low : first, high === to ? high : last];
 }

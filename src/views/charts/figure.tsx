@@ -66,7 +66,8 @@ export function ChartPlot({ chart, description }: FigureProps) {
   const width = useSignal(0);
   useEffect(() => {
     const observer = new ResizeObserver(([entry]) => {
-      width.value = Math.floor(entry!.contentRect.width);
+      const { width: room } = entry!.contentRect;
+      width.value = room > 0 ? Math.max(200, Math.floor(room)) : 0;
     });
     observer.observe(place.current!);
     return () => observer.disconnect();

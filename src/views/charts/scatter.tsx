@@ -36,8 +36,8 @@ export function Scatter({ chart, width, height }: { chart: ScatterChart; width: 
     <g class="scatter">
       <VerticalAxis axis={chart.y} range={range} frame={frame} />
       <HorizontalAxis axis={chart.x} values={ticks} x={x} frame={frame} />
-      {apart(points, x, frame.left, frame.right).map(([point, at]) => (
-        <Mark key={`${point.name} ${point.label}`} chart={chart} point={point} at={at} y={y} />
+      {apart(points, x, frame.left, frame.right).map(([point, at], i) => (
+        <Mark key={i} chart={chart} point={point} at={at} y={y} />
       ))}
     </g>
   );

@@ -1,11 +1,14 @@
 /** The results of a comparison's finished runs, in figures and in words. */
-import { compact, count, list } from "../../format.ts";
+import { MODES } from "../../config.ts";
+import { compact, count, list, percent, showDuration } from "../../format.ts";
 import { showBytes } from "../../plan/memory.ts";
-import { describeMethod } from "../../run/record.ts";
+import { describeMethod, type RunRecord } from "../../run/record.ts";
 import { comparePairs, type Interval, mcnemar, type Standing, showStanding } from "../../statistics.ts";
 import { lowestLoss } from "../../train/records.ts";
+import { makeTable, type Table } from "../../views/blocks.ts";
+import type { ScatterChart } from "../../views/charts/chart.ts";
 import type { PageRun } from "../protocol.ts";
-import { capital } from "./words.ts";
+import { capital, runData, STATES } from "./words.ts";
 
 /** Parameters up to which a model is called small. */
 const SMALL = 50e6;
@@ -48,6 +51,66 @@ export function compareRuns(runs: readonly PageRun[]): Outcome[] {
     const { standing, firstIsBetter, adjusted } = tests[others.indexOf(run)]!;
     return { ...figures, standing, words: showStanding(firstIsBetter, adjusted) };
   });
+}
+
+/** The runs of a comparison in its order, with what is known of each. */
+export function comparisonTable(runs: readonly PageRun[], outcomes: readonly Outcome[]): Table {
+  const [first] = runs as [PageRun];
+  const rows = runs.map((run, i) => ({ run, number: i + 1, outcome: outcomes.find((one) => one.run === run) }));
+  return makeTable<(typeof rows)[number]>(
+    "methods",
+    `Methods on ${runData(first)}, ${first.model}`,
+    [
+      { title: "Method", key: null, value: ({ run, number }) => `${number} ${shortName(run)}` },
+      { title: "Trained parameters", key: null, format: count, value: ({ run }) => run.record.trainable },
+      {
+        title: "Test accuracy (95 %)",
+        key: null,
+        format: percent,
+        value: ({ run, outcome }) => (outcome ? { value: outcome.accuracy, ...outcome.interval } : describeState(run)),
+      },
+      { title: "Time", key: null, format: showDuration, value: ({ run, outcome }) => outcome && run.record.seconds },
+      { title: "Adapter file", key: null, format: showBytes, value: ({ run, outcome }) => outcome && run.record.saved },
+      { title: "Beside the best", key: null, value: ({ outcome }) => outcome?.words },
+    ],
+    rows,
+  );
+}
+
+/** The state of a run, and how far it is while it trains. */
+function describeState({ state, record: { step, steps } }: PageRun): string {
+  return state === "training" ? `${STATES.training}, ${percent(step / steps, 0)}` : STATES[state];
+}
+
+/** What the test accuracy can be drawn over. */
+export const AXES = {
+  trained: { title: "trained parameters", read: ({ trainable }: RunRecord) => trainable, show: compact },
+  time: { title: "training time, with evaluation", read: ({ seconds }: RunRecord) => seconds, show: showDuration },
+  file: { title: "adapter file", read: ({ saved }: RunRecord) => saved, show: showBytes },
+};
+
+/** The points have the numbers of the table's rows. */
+export function comparisonChart(
+  runs: readonly PageRun[],
+  outcomes: readonly Outcome[],
+  over: keyof typeof AXES,
+): ScatterChart {
+  const { title, read, show } = AXES[over];
+  return {
+    kind: "scatter",
+    title: `Test accuracy over ${title}`,
+    x: { title, show },
+    y: { title: "test accuracy", show: percent, to: 1 },
+    points: outcomes.map(({ run, accuracy, interval }) => ({
+      group: run.record.options.mode,
+      color: MODES.indexOf(run.record.options.mode),
+      label: String(runs.indexOf(run) + 1),
+      name: shortName(run),
+      x: read(run.record),
+      y: accuracy,
+      interval,
+    })),
+  };
 }
 
 /** The statistics in sentences, and what the methods are good for. */

@@ -1,6 +1,6 @@
 /** Words for runs, times and sentences. */
 import { dataName, describeMethod } from "../../run/record.ts";
-import type { PageRun } from "../protocol.ts";
+import type { PageRun, RunState } from "../protocol.ts";
 import { EXAMPLES_FILE, PASTED_FILE } from "./state/saved.ts";
 
 /** The visitor's name for a run, or its method. */
@@ -24,6 +24,19 @@ export function runTitle(run: PageRun): string {
 
 /** "trained on tickets.csv", or "from adapter.zip" */
 export const runOrigin = (run: PageRun) => `${run.state === "loaded" ? "from" : "trained on"} ${runData(run)}`;
+
+export const STATES: Record<RunState, string> = {
+  waiting: "waiting",
+  training: "training",
+  paused: "paused",
+  stopping: "stopping",
+  interrupted: "interrupted",
+  elsewhere: "in another tab",
+  stopped: "stopped",
+  finished: "finished",
+  failed: "failed",
+  loaded: "loaded",
+};
 
 /** "24 Nov, 19:12" */
 export function when(time: number): string {

@@ -43,7 +43,15 @@ const SEPARATE_FILES = /, or separate files: --train, --val and --test$/;
 /** The cause of a failed run in place of its RunFailed. */
 const runCause = (error: unknown) => (error instanceof RunFailed && error.cause ? error.cause : error);
 
+/** An error with a report that has a remedy. */
+export class Refused extends Error {
+  constructor(readonly report: ErrorReport) {
+    super(report.summary);
+  }
+}
+
 export function reportError(thrown: unknown): ErrorReport {
+  if (thrown instanceof Refused) return thrown.report;
   const error = runCause(thrown);
   if (!(error instanceof LowrankError)) {
     const { name, message } = error instanceof Error ? error : new Error(String(error));

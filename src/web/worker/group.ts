@@ -51,6 +51,9 @@ export class TrainingGroup {
     const common = { device, model, data, signal: this.abort.signal };
     const { trainJobs } = await import("../../train/scheduler.ts");
     await trainJobs(common, this.trainings);
+    // Those that were ended before their turn had come.
+    for (const training of this.trainings)
+      if (training.run.state === "stopping") await training.end(Promise.reject(this.abort.signal.reason));
   }
 
   /** The speed of a run by elapsed time: it reports its speed by its share of the time. */

@@ -8,6 +8,8 @@ import { csvField } from "../../io/csv.ts";
 import { forgetFile, registerFile } from "../../platform/files.ts";
 import type { LabelReport, LabelRequest } from "../protocol.ts";
 
+/** Rows labelled at a time: some batches, but few enough to stop soon. */
+const ROWS = 64;
 const PREVIEW_ROWS = 10;
 /** Characters of a text in the preview. */
 const PREVIEW_CHARACTERS = 240;
@@ -44,18 +46,23 @@ export async function labelSource(
     // A blob for each piece: browsers keep many on the disk.
     const pieces: Blob[] = [];
     let done = 0;
-    for await (const rows of unchangedRows(table, surveyed)) {
-      signal.throwIfAborted();
-      const { bytes, results } = await labelRows(table, rows, classifier, fields);
-      pieces.push(new Blob([bytes]));
-      const texts = rows.flatMap(({ text }) => text ?? []);
-      for (const [i, { label, probability }] of results.entries()) {
-        labels[label]!++;
-        if (preview.length < PREVIEW_ROWS)
-          preview.push({ text: texts[i]!.slice(0, PREVIEW_CHARACTERS), label, probability });
+    for await (const piece of unchangedRows(table, surveyed)) {
+      const labelled: Uint8Array<ArrayBuffer>[] = [];
+      for (let first = 0; first < piece.length; first += ROWS) {
+        signal.throwIfAborted();
+        const rows = piece.slice(first, first + ROWS);
+        const { bytes, results } = await labelRows(table, rows, classifier, fields);
+        labelled.push(bytes);
+        const texts = rows.flatMap(({ text }) => text ?? []);
+        for (const [i, { label, probability }] of results.entries()) {
+          labels[label]!++;
+          if (preview.length < PREVIEW_ROWS)
+            preview.push({ text: texts[i]!.slice(0, PREVIEW_CHARACTERS), label, probability });
+        }
+        done += results.length;
+        onProgress(done, surveyed.rows);
       }
-      done += results.length;
-      onProgress(done, surveyed.rows);
+      pieces.push(new Blob(labelled));
     }
     return {
       rows: done,

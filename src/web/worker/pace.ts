@@ -1,19 +1,42 @@
-/** How long a run will take, from the speed of earlier runs in this browser. */
+/** What a run will take: its memory, and its time by the speed of earlier runs in this browser. */
 import { type DeviceInfo, describeDevice } from "../../backend/backend.ts";
-import type { RunRecord } from "../../run/record.ts";
-import type { PreparedRun } from "../../train/prepare.ts";
-import type { PageRun } from "../protocol.ts";
+import { defaultThreads } from "../../backend/wasm.ts";
+import { countParameters, type RunRecord } from "../../run/record.ts";
+import { completeOptions, type PreparedRun, prepareRun } from "../../train/prepare.ts";
+import { peakMemory } from "../../train/records.ts";
+import { checkFits } from "../../train/sizes.ts";
+import type { PageRun, PageSettings, RunEstimate } from "../protocol.ts";
+import { Refused, reportOfRun } from "./errors.ts";
+import { openSettings } from "./materials.ts";
+import { listRuns } from "./store.ts";
 
 /** Operations per second and thread of gpt2-micro on laptops, with evaluations: the guess before the first run. */
 const GUESS = 16e9;
 
+/** Throws an error with a remedy if the settings are invalid or the run does not fit. */
+export async function estimate(settings: PageSettings): Promise<RunEstimate> {
+  const { options, ...materials } = await openSettings(settings);
+  const run = { ...materials, ...options };
+  let prepared: PreparedRun;
+  try {
+    prepared = prepareRun(run);
+    checkFits(run, prepared, completeOptions(run));
+  } catch (error) {
+    throw new Refused(reportOfRun(error, run));
+  }
+  const { total: steps, stepsPerEpoch } = prepared.stepCounts;
+  return {
+    trainable: prepared.trainable,
+    values: countParameters(prepared.spec),
+    bytes: peakMemory(prepared),
+    steps,
+    stepsPerEpoch,
+    seconds: estimateSeconds(prepared, run.device.info, defaultThreads(), await listRuns()),
+  };
+}
+
 /** Seconds of a whole run: the speed is that of the latest finished run on the device, else a guess. */
-export function estimateSeconds(
-  prepared: PreparedRun,
-  device: DeviceInfo,
-  threads: number,
-  runs: readonly PageRun[],
-): number {
+function estimateSeconds(prepared: PreparedRun, device: DeviceInfo, threads: number, runs: readonly PageRun[]): number {
   const on = describeDevice(device);
   const last = runs.find(
     ({ state, record }) => state === "finished" && record.device !== null && describeDevice(record.device) === on,

@@ -1,7 +1,10 @@
 /** Every kind of chart as an SVG document, and what charts share. */
+import { h } from "preact";
+import { renderToString } from "preact-render-to-string";
 import * as assert from "uvu/assert";
 import { axisRange, steps } from "../../../src/views/charts/axes.tsx";
 import type { BarChart, Chart, HeatMap, Line, LineChart, ScatterChart } from "../../../src/views/charts/chart.ts";
+import { ChartFigure } from "../../../src/views/charts/figure.tsx";
 import { chartSvg } from "../../../src/views/charts/svg.tsx";
 import { cut, textWidth, wrap } from "../../../src/views/charts/text.ts";
 import { test } from "../../helpers/harness.ts";
@@ -219,6 +222,21 @@ test("a heat map has every cell with its interval, darker where the value is hig
     [...svg.matchAll(/<g transform="[^"]*"><rect[^>]*fill-opacity="([\d.]+)"/g)].slice(0, 3).map(([, shade]) => shade),
     ["0.06", "0.24", "0.48"],
   );
+});
+
+test("in a page the title and the legend are HTML, and the plot has a text alternative", () => {
+  const lines = [line(3, 10, () => 1, { name: null, look: "faint" }), line(3, 10, () => 1, { name: "a < b" })];
+  const chart = lineChart(lines, { title: "Loss", note: "dashed: training" });
+  const html = renderToString(h(ChartFigure, { chart, description: "From 1 to 2." }));
+  assertWellFormed(html);
+  assert.is(html.match(/<svg class="key"/g)!.length, 1);
+  for (const part of [
+    '<figcaption><span class="name">Loss</span><ul class="legend">',
+    "a &lt; b<b></b></li>",
+    '<li class="group">dashed: training</li><li class="at"></li>',
+    '<div class="plot" role="img" aria-label="Loss. From 1 to 2."></div>',
+  ])
+    assert.ok(html.includes(part), `${part} is not in ${html}`);
 });
 
 const HOSTILE = "<a href='x'>&\"]]> \u0000\u0007\u001b\ud800\ufffe\uffff\u202e \u2028var(--c1) \n\t";

@@ -1,23 +1,14 @@
 /** The choice of the data, bundled, typed, from files or from the Hugging Face Hub, and its statistics. */
 import { useEffect } from "preact/hooks";
-import type { Objective } from "../../../config.ts";
 import { count, percent } from "../../../format.ts";
+import { makeTable } from "../../../views/blocks.ts";
+import { ScrollArea, TableView } from "../../../views/components.tsx";
 import type { DataReport } from "../../protocol.ts";
 import { usePart } from "../state/attention.ts";
-import {
-  askHub,
-  chosenColumns,
-  columns,
-  dataError,
-  messages,
-  objective,
-  readAs,
-  report,
-  setObjective,
-} from "../state/data.ts";
+import { askHub, chosenColumns, columns, dataError, messages, objective, readAs, report } from "../state/data.ts";
 import { acceptDrops } from "../state/drops.ts";
 import { sentence } from "../words.ts";
-import { Bar, ScrollArea } from "./common.tsx";
+import { Bar } from "./common.tsx";
 import { ErrorPlace, readings } from "./error.tsx";
 import { Examples } from "./examples.tsx";
 import { Choices, EncodingField, FileField, HubField } from "./fields.tsx";
@@ -35,14 +26,7 @@ export function DataCard() {
       <h2 id="data-title">
         <span class="step">1</span> Data
       </h2>
-      <Choices
-        name="objective"
-        kind="tabs"
-        label="What GPT-2 learns"
-        options={OBJECTIVES}
-        chosen={objective.value}
-        choose={(value) => setObjective(value as Objective)}
-      />
+      <Choices name="objective" kind="tabs" label="What GPT-2 learns" options={OBJECTIVES} chosen={objective} />
       {objective.value === "lm" ? <Texts /> : <Messages />}
       <ErrorPlace id="data-error" report={error} ways={error ? readings(error, readAs) : []} place={place} />
       <div id="data-report" class="report">
@@ -69,15 +53,7 @@ function Messages() {
   const { source, hubName } = messages;
   return (
     <div id="messages">
-      <Choices
-        name="source"
-        kind="choice"
-        options={SOURCES}
-        chosen={source.value}
-        choose={(value) => {
-          source.value = value;
-        }}
-      />
+      <Choices name="source" kind="choice" options={SOURCES} chosen={source} />
       {source.value === "examples" && <Examples />}
       {source.value === "hub" && (
         <HubField
@@ -151,29 +127,22 @@ function MessagesView(report: DataReport) {
       <details>
         <summary>Look at the messages</summary>
         <Histogram bins={lengths} words={`Length in tokens: median ${stats.train.median}, maximum ${longest}.`} />
-        <ScrollArea label="First messages" kind="messages">
-          <table>
-            <caption>The first messages of the training set</caption>
-            <thead>
-              <tr>
-                <th scope="col">Label</th>
-                <th scope="col">Message</th>
-              </tr>
-            </thead>
-            <tbody>
-              {preview.map(({ text, label }, i) => (
-                <tr key={i}>
-                  <th scope="row">{label}</th>
-                  <td>{text}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </ScrollArea>
+        <TableView table={messageTable(preview)} />
       </details>
     </>
   );
 }
+
+const messageTable = (preview: DataReport["preview"]) =>
+  makeTable(
+    "messages",
+    "The first messages of the training set",
+    [
+      { title: "Label", key: null, value: ({ label }) => label },
+      { title: "Message", key: null, value: ({ text }) => text },
+    ],
+    preview,
+  );
 
 /** Skipped rows that are shown at once. */
 const PROBLEMS = 3;

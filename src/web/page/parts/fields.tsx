@@ -11,6 +11,14 @@ import { type Choice, objective, takeFiles } from "../state/data.ts";
 import { isOver } from "../state/drops.ts";
 import { enter, fieldState, readNumber, visible } from "../state/fields.ts";
 
+/** The attributes of a field whose text a signal holds. */
+export const bound = (text: Signal<string>) => ({
+  value: text.value,
+  onInput: ({ currentTarget }: { currentTarget: { value: string } }) => {
+    text.value = currentTarget.value;
+  },
+});
+
 /** A label, and a "?" that toggles an explanation below it. `id`: the field that it labels; none: a group of fields. */
 export function Label({ id, label, why }: { id?: string; label: string; why?: string | undefined }) {
   const isOpen = useSignal(false);
@@ -51,9 +59,9 @@ interface TextFieldProps {
   field?: Ref<HTMLInputElement>;
 }
 
-/** `range` is that of a number; `wrong` says what is wrong, if anything is. */
+/** `wrong` says what is wrong with the text; false: nothing. `range` is that of a number. */
 function TextField(props: TextFieldProps & { range?: NumberRange; wrong: string | false }) {
-  const { id, label, why, help, text, change, field, range, wrong } = props;
+  const { id, label, why, help, text, change, field = null, range, wrong } = props;
   const number = range && {
     ...{ type: "number" as const, inputMode: range.whole ? ("numeric" as const) : ("decimal" as const) },
     ...{ required: true, min: range.min, max: range.max, step: range.whole ? 1 : "any" },
@@ -63,8 +71,8 @@ function TextField(props: TextFieldProps & { range?: NumberRange; wrong: string 
       <Label id={id} label={label} why={why} />
       <input
         id={id}
+        ref={field}
         {...(number ?? { type: "text" as const })}
-        ref={field ?? null}
         value={text}
         aria-invalid={wrong !== false}
         aria-describedby={help === undefined ? `${id}-error` : `${id}-help ${id}-error`}
@@ -109,10 +117,7 @@ export function HubField(props: {
           placeholder={placeholder}
           spellcheck={false}
           list={list}
-          value={name.value}
-          onInput={({ currentTarget }) => {
-            name.value = currentTarget.value;
-          }}
+          {...bound(name)}
           onKeyDown={({ key }) => key === "Enter" && take()}
         />
       </label>
@@ -179,14 +184,7 @@ export function EncodingField({ id, label, choice }: { id: string; label: string
       <label for={id} class="hidden">
         {label}
       </label>
-      <select
-        id={id}
-        ref={field}
-        value={choice.encoding.value}
-        onInput={({ currentTarget }) => {
-          choice.encoding.value = currentTarget.value;
-        }}
-      >
+      <select id={id} ref={field} {...bound(choice.encoding)}>
         {Object.entries(ENCODINGS).map(([value, title]) => (
           <option key={value} value={value}>
             {title}
@@ -197,24 +195,27 @@ export function EncodingField({ id, label, choice }: { id: string; label: string
   );
 }
 
-/** Radio buttons of which one is chosen. */
-export function Choices(props: {
+/** Radio buttons of which one is chosen. `label`: that of the group; none: that of the card. */
+export function Choices<T extends string>(props: {
   name: string;
   kind: "tabs" | "choice";
-  /** Of the group; none: that of the card. */
   label?: string;
-  options: Readonly<Record<string, string>>;
-  chosen: string;
-  choose: (value: string) => void;
+  options: Readonly<Record<T, string>>;
+  chosen: Signal<T>;
 }) {
-  const { name, kind, label, options, chosen, choose } = props;
+  const { name, kind, label, options, chosen } = props;
   const title = label === undefined ? { "aria-labelledby": "data-title" } : { "aria-label": label };
   return (
     <div class={kind} role="radiogroup" {...title}>
-      {Object.entries(options).map(([value, text]) => (
+      {(Object.keys(options) as T[]).map((value) => (
         <label key={value}>
-          <input type="radio" name={name} value={value} checked={value === chosen} onInput={() => choose(value)} />
-          {text}
+          <input
+            {...{ type: "radio" as const, name, value, checked: value === chosen.value }}
+            onInput={() => {
+              chosen.value = value;
+            }}
+          />
+          {options[value]}
         </label>
       ))}
     </div>
@@ -239,20 +240,15 @@ function SettingField({ field }: { field: Field }) {
   const { shown, isInvalid } = fieldState(field);
   const id = `field-${key}`;
   const why = FIELD_HELP[key];
-  const text = {
-    id,
-    label,
-    why,
-    help,
-    field: element,
-    text: String(shown),
-    change: (text: string) => enter(field, text),
-  };
+  const text = { id, label, why, help, field: element, text: String(shown) };
+  const change = (text: string) => enter(field, text);
   switch (kind) {
     case "number":
-      return <NumberField {...text} range={number!} />;
+      return <NumberField {...text} change={change} range={number!} />;
     case "layers":
-      return <TextField {...text} wrong={isInvalid && "Enter block numbers or ranges, counted from 0"} />;
+      return (
+        <TextField {...text} change={change} wrong={isInvalid && "Enter block numbers or ranges, counted from 0"} />
+      );
     case "choice":
       return (
         <div class={key === "mode" ? "field wide" : "field"}>

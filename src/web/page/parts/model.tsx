@@ -15,6 +15,7 @@ import {
   listed,
   model,
   modelError,
+  modelName,
   models,
   openModel,
   startFrom,
@@ -30,7 +31,7 @@ export function ModelFields() {
   const chosen = listed.value;
   const names = models.value.map(({ name }) => name);
   // One of the hub is not among them.
-  if (chosen !== FROM_HUB && chosen !== FROM_FOLDER && !names.includes(chosen)) names.push(chosen);
+  if (modelName.value !== null && !names.includes(chosen)) names.push(chosen);
   return (
     <>
       <div class="row">

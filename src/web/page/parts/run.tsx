@@ -6,15 +6,17 @@ import { describeDevice } from "../../../backend/backend.ts";
 import { count, percent, showDuration, showLoss } from "../../../format.ts";
 import { showBytes } from "../../../plan/memory.ts";
 import type { Speed } from "../../../run/live-run.ts";
+import { ChartFigure } from "../../../views/charts/figure.tsx";
 import { TableView } from "../../../views/components.tsx";
 import { runMetric } from "../../../views/metric.ts";
+import { runCharts, SMOOTHING } from "../../../views/run-charts.ts";
 import { evaluationsTable } from "../../../views/run-tables.ts";
 import { headline, nothingLearned } from "../../../views/verdicts.ts";
 import type { ErrorReport, PageRun } from "../../protocol.ts";
 import { goTo, usePart } from "../state/attention.ts";
 import { correct } from "../state/fields.ts";
-import { pause, resume, shown, speed, stop } from "../state/runs.ts";
-import { runTitle } from "../words.ts";
+import { pause, plotted, resume, runs, shown, speed, stop } from "../state/runs.ts";
+import { runName, runTitle } from "../words.ts";
 import { useNextFocus } from "./common.tsx";
 import { ErrorPlace, type Remedy, remedies } from "./error.tsx";
 
@@ -208,29 +210,48 @@ function loadedFigures({ model, record: { trainable, labels, objective } }: Page
   return [["Trained parameters", count(trainable)], ...(objective === "lm" ? [] : [classes]), ["Base model", model]];
 }
 
+/** The curves of the run and of those that are plotted beside it. */
 function Curves({ run }: { run: PageRun }) {
-  const smooth = useSignal(false);
-  const metric = runMetric(run.record);
+  const isSmooth = useSignal(false);
+  const { objective } = run.record;
+  const others = runs.value.filter(({ id, record }) => plotted.value.has(id) && record.objective === objective);
+  const all = [run, ...others];
+  const charts = runCharts(
+    all.map(({ record }) => record),
+    { smooth: isSmooth.value, names: all.map((one) => `${runName(one)} (${clock(one)})`) },
+  );
   return (
     <>
       <div id="charts" class="charts">
+        {charts
+          // The reliability diagram belongs to the result.
+          .filter(({ name }) => name !== "reliability")
+          .map(({ name, chart, description }) => (
+            <figure key={name} id={name}>
+              <ChartFigure chart={chart} description={description} />
+            </figure>
+          ))}
         <label class="line">
           <input
             type="checkbox"
-            checked={smooth.value}
-            onInput={(e) => {
-              smooth.value = e.currentTarget.checked;
+            checked={isSmooth.value}
+            onInput={({ currentTarget }) => {
+              isSmooth.value = currentTarget.checked;
             }}
           />
-          Smooth the training curves: exponential moving average, 0.6
+          Smooth the training curves: exponential moving average, {SMOOTHING}
         </label>
       </div>
       <p id="metric-help" class="help">
-        {metric.help}
+        {runMetric(run.record).help}
       </p>
     </>
   );
 }
+
+/** When a run began: "19:12" */
+const clock = ({ record }: PageRun) =>
+  new Date(record.created).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
 
 function Evaluations({ run: { record } }: { run: PageRun }) {
   return (

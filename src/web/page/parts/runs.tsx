@@ -4,10 +4,10 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 import { percent } from "../../../format.ts";
 import { describeMethod, fileName } from "../../../run/record.ts";
 import { runMetric } from "../../../views/metric.ts";
-import { hasAdapter, hasFiles, isUnderWay, type PageRun, type RunState } from "../../protocol.ts";
+import { hasAdapter, hasFiles, isUnderWay, type PageRun } from "../../protocol.ts";
 import { runsCsv } from "../runs-csv.ts";
 import { goTo, usePart } from "../state/attention.ts";
-import { model } from "../state/model.ts";
+import { BUNDLED, model } from "../state/model.ts";
 import {
   change,
   deleted,
@@ -24,22 +24,9 @@ import {
 } from "../state/runs.ts";
 import { download } from "../state/take.ts";
 import { attempt } from "../state/worker.ts";
-import { runData, runName, runTitle, when } from "../words.ts";
+import { runData, runName, runTitle, STATES, when } from "../words.ts";
 import { offerFile, ScrollArea } from "./common.tsx";
 import { ErrorPlace } from "./error.tsx";
-
-export const STATES: Record<RunState, string> = {
-  waiting: "waiting",
-  training: "training",
-  paused: "paused",
-  stopping: "stopping",
-  interrupted: "interrupted",
-  elsewhere: "in another tab",
-  stopped: "stopped",
-  finished: "finished",
-  failed: "failed",
-  loaded: "loaded",
-};
 
 const HEADER = ["Chart", "Run", "State", "Result", "Download", "Change"];
 
@@ -47,7 +34,7 @@ export function RunsCard() {
   const title = usePart<HTMLHeadingElement>("runs");
   const exportAll = () => offerFile(new Blob([runsCsv(runs.value)], { type: "text/csv" }), "lowrank-runs.csv");
   const take = ({ currentTarget }: { currentTarget: HTMLInputElement }) => {
-    load([...(currentTarget.files ?? [])], model.value?.name ?? "gpt2-micro");
+    load([...(currentTarget.files ?? [])], model.value?.name ?? BUNDLED);
     currentTarget.value = "";
   };
   return (

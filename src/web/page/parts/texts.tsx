@@ -2,7 +2,7 @@
 import { count } from "../../../format.ts";
 import type { TextsReport } from "../../protocol.ts";
 import { askHub, pasted, texts } from "../state/data.ts";
-import { Choices, EncodingField, FileField, HubField } from "./fields.tsx";
+import { bound, Choices, EncodingField, FileField, HubField } from "./fields.tsx";
 import { Notes } from "./notes.tsx";
 
 const SOURCES = { "human-rights": "Human rights", paste: "Own text", files: "Own files", hub: "Hugging Face" };
@@ -14,15 +14,7 @@ export function Texts() {
   const { source, hubName } = texts;
   return (
     <div id="texts">
-      <Choices
-        name="texts"
-        kind="choice"
-        options={SOURCES}
-        chosen={source.value}
-        choose={(value) => {
-          source.value = value;
-        }}
-      />
+      <Choices name="texts" kind="choice" options={SOURCES} chosen={source} />
       {source.value === "human-rights" && (
         <p id="text-about" class="help">
           The Universal Declaration of Human Rights: a short text with a style that is easy to recognize.
@@ -35,10 +27,7 @@ export function Texts() {
             id="pasted"
             rows={8}
             placeholder="Paste or type a text: a page is a start, ten are better"
-            value={pasted.value}
-            onInput={({ currentTarget }) => {
-              pasted.value = currentTarget.value;
-            }}
+            {...bound(pasted)}
           />
         </div>
       )}

@@ -5,6 +5,7 @@ import type { RunEstimate } from "../../protocol.ts";
 import { MAIN, MORE } from "../field-list.ts";
 import { askAgain } from "../state/ask.ts";
 import { usePart } from "../state/attention.ts";
+import { dataError } from "../state/data.ts";
 import { correct, reset } from "../state/fields.ts";
 import { model } from "../state/model.ts";
 import { isTraining } from "../state/runs.ts";
@@ -27,7 +28,7 @@ export function TrainCard() {
         {run ? `Train (about ${showDuration(roughly(run.seconds))})` : "Train"}
       </button>
       <p id="start-help" class="help">
-        {isTraining.value ? "A run is training: the next one can start when it ends." : run && describe(run)}
+        {help()}
       </p>
       <ErrorPlace id="link-error" report={linkError.value} />
       <ErrorPlace
@@ -58,6 +59,13 @@ export function TrainCard() {
       </details>
     </section>
   );
+}
+
+/** What the button does, or why it cannot be pressed. */
+function help(): string {
+  if (isTraining.value) return "A run is training: the next one can start when it ends.";
+  if (dataError.value) return "The data above has an error.";
+  return estimate.value ? describe(estimate.value) : "";
 }
 
 function describe({ trainable, values, steps, bytes }: RunEstimate): string {

@@ -90,8 +90,15 @@ export const dataSettings = computed((): RunSettings => {
   };
 });
 
-/** What was read last; null: nothing. */
-export const report = signal<DataReport | TextsReport | null>(null);
+/** What was read last, of messages or of texts, as is chosen; null: nothing. */
+const lastReport = signal<DataReport | TextsReport | null>(null);
+export const report = computed(() => {
+  const read = lastReport.value;
+  return read && "documents" in read === isLm.value ? read : null;
+});
+effect(() => {
+  if (!hasData.value) lastReport.value = null;
+});
 /** The rows of the training set that was read last. */
 export const trainRows = signal(Number.POSITIVE_INFINITY);
 const failure = signal<ErrorReport | null>(null);
@@ -111,13 +118,13 @@ let isAwaited = false;
 export function showReport(read: DataReport | TextsReport): void {
   isAwaited = false;
   failure.value = null;
-  report.value = read;
+  lastReport.value = read;
   trainRows.value = read.stats.train.rows;
 }
 
 export function showFailure(error: ErrorReport): void {
   failure.value = error;
-  report.value = null;
+  lastReport.value = null;
   showAwaited();
 }
 
@@ -149,13 +156,6 @@ effect(() => {
     showFailure,
   );
 });
-
-export function setObjective(chosen: Objective): void {
-  batch(() => {
-    objective.value = chosen;
-    report.value = null;
-  });
-}
 
 /** Takes selected or dropped files. New ones are read as UTF-8 first, whatever the last ones were. */
 export function takeFiles(some: readonly File[]): void {
@@ -196,7 +196,7 @@ effect(() => {
  */
 export async function restoreData(settings: RunSettings, isLink: boolean): Promise<void> {
   const { data, dataset, encoding = "utf-8", textColumn, labelColumn } = settings;
-  setObjective(settings.objective ?? "classification");
+  objective.value = settings.objective ?? "classification";
   const { bundled, typed, own, source, hubName, hub, files, ...chosen } = choice.value;
   if (dataset !== undefined && !bundled.includes(dataset)) {
     source.value = "hub";

@@ -11,7 +11,7 @@ import { goTo } from "./attention.ts";
 import { objective, trainRows } from "./data.ts";
 import { adapter } from "./model.ts";
 
-/** What a field shows: text, a choice, a tick, or the ticks of a list. */
+/** What a field shows: a text, a choice, a tick, or the ticks of a list. */
 type Shown = string | boolean | readonly string[];
 
 interface Entry {

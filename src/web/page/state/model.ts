@@ -14,6 +14,8 @@ export const FROM_FOLDER = "from-folder";
 
 /** What is chosen in the list: the name of a model, or where another one comes from. */
 export const listed = signal(BUNDLED);
+/** Null: where the model comes from is chosen, but not which. */
+export const modelName = computed(() => ([FROM_HUB, FROM_FOLDER].includes(listed.value) ? null : listed.value));
 /** The bundled models and the stored ones. */
 export const models = signal<readonly ModelEntry[]>([]);
 /** The typed name of a model of the hub. */
@@ -50,7 +52,7 @@ export function openModel(name: string): void {
 
 export function choose(value: string): void {
   listed.value = value;
-  if (value === FROM_HUB || value === FROM_FOLDER) wanted.value = null;
+  if (modelName.value === null) wanted.value = null;
   else openModel(value);
 }
 
@@ -70,6 +72,7 @@ export async function forgetModel(): Promise<void> {
 
 /** Opens the model of the last visit or of a link. One that only a link names is downloaded on request. */
 export async function beginModel(name = BUNDLED, isLink = false): Promise<void> {
+  listed.value = name;
   models.value = await worker.models();
   if (!isLink || models.value.some((one) => one.name === name)) choose(name);
   else {

@@ -24,8 +24,8 @@ const speeds = signal<ReadonlyMap<string, Speed | null>>(new Map());
 const next = signal<PageRun | undefined>(undefined);
 /** Whether a run or a comparison is being prepared. */
 const isStarting = signal(false);
-/** The run that trained when the worker ended. */
-export const cutOff = signal<PageRun | undefined>(undefined);
+/** The id of the run that trained when the worker ended last; null: none did. */
+export const cutOff = signal<string | null>(null);
 /** The run that was deleted last, as long as that can be taken back. */
 export const deleted = signal<PageRun | null>(null);
 export const storage = signal("");
@@ -90,7 +90,7 @@ function resumeReloaded(): void {
 
 /** Notes on a worker's runs why it has ended. The next worker finds them interrupted. */
 async function cutShort(error: ErrorReport): Promise<void> {
-  cutOff.value = current.value;
+  cutOff.value = current.value?.id ?? null;
   if (!current.value) return;
   next.value = undefined;
   for (const { id } of runs.value.filter(isUnderWay)) await worker.change(id, { error });

@@ -4,9 +4,9 @@ import type { ErrorReport, PageSettings, RunEstimate } from "../../protocol.ts";
 import { OF_DATA } from "../field-list.ts";
 import { ask } from "./ask.ts";
 import { failureReport } from "./client.ts";
-import { dataChange, dataSettings, hasData, report, restoreData, showFailure, showReport } from "./data.ts";
+import { dataChange, dataSettings, hasData, restoreData, showFailure, showReport } from "./data.ts";
 import { fieldSettings, isValid, restoreFields, values } from "./fields.ts";
-import { adapter, beginModel, model } from "./model.ts";
+import { adapter, beginModel, model, modelName } from "./model.ts";
 import { isTraining, startRun } from "./runs.ts";
 import { linkTo, type Saved, savedSettings, saveSettings } from "./saved.ts";
 import { worker } from "./worker.ts";
@@ -18,7 +18,7 @@ const PAUSE = 150;
 const chosen = computed(
   (): Saved => ({
     ...dataSettings.value,
-    ...(model.value ? { model: model.value.name } : {}),
+    ...(modelName.value === null ? {} : { model: modelName.value }),
     ...fieldSettings.value,
   }),
 );
@@ -54,7 +54,6 @@ export const canStart = computed(() => estimate.value !== null && !isTraining.va
 effect(() => {
   void dataChange.value;
   isRead.value = false;
-  if (!hasData.value) report.value = null;
   if (askedData.value === null) return;
   const read = () => {
     const all = settings.peek()!;
@@ -134,12 +133,15 @@ export function restore(): () => Promise<void> {
       hint: "they were left out",
     };
   return async () => {
+    const opening = beginModel(base, isLink);
     await files;
-    await beginModel(base, isLink);
+    isRestored.value = true;
+    await opening;
   };
 }
 
-// For the next visit. There is no model before `restore` is done: what is half restored is not saved.
+/** Whether all is filled in: until then the last visit's settings are kept. */
+const isRestored = signal(false);
 effect(() => {
-  if (model.value) saveSettings(chosen.value);
+  if (isRestored.value) saveSettings(chosen.value);
 });

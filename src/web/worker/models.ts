@@ -1,0 +1,140 @@
+/** The models that are open on devices beside those of runs: what classifies, measures, labels and writes. */
+import type { Backend } from "../../backend/backend.ts";
+import { ConfigError, DeviceError } from "../../errors.ts";
+import { Classifier } from "../../infer/classifier.ts";
+import type { Influences } from "../../infer/influence.ts";
+import { loadAdapter } from "../../io/open-adapter.ts";
+import type { Adapter } from "../../io/peft.ts";
+import { givenTextColumn } from "../../run/files.ts";
+import {
+  isUnderWay,
+  type LabelReport,
+  type LabelRequest,
+  type PageRun,
+  type Verdict,
+  type WriteReport,
+  type WriteRequest,
+} from "../protocol.ts";
+import { dropDevice, pageDevice } from "./devices.ts";
+import { emit } from "./emit.ts";
+import { Learned } from "./learned.ts";
+import { machine } from "./machine.ts";
+import { fetchModel } from "./materials.ts";
+import { openModel } from "./sources.ts";
+import { readRun, runFolder } from "./store.ts";
+import { Tester, type Trained } from "./tester.ts";
+import type { Writer } from "./writer.ts";
+
+const tester = new Tester();
+export const learned = new Learned();
+let writer: Writer | undefined;
+/** The adapter that was loaded last. */
+let loaded: { name: string; adapter: Adapter } | undefined;
+
+/** Closes a device that has failed, and the models on it. */
+export async function giveUp(device: Backend): Promise<void> {
+  tester.close();
+  writer?.close();
+  await learned.close();
+  await dropDevice(device);
+}
+
+/** Uses a device beside runs, and gives it up if it fails: one that runs use is theirs to give up. */
+async function useDevice<T>(device: Backend, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof DeviceError && machine.isIdle) await giveUp(device);
+    throw error;
+  }
+}
+
+/** The name of a run's adapter: a stopped run has another one after it was resumed. */
+const adapterName = ({ id, record }: PageRun) => `${id} ${record.seconds}`;
+
+/** The trained parameters of a run: from memory while it trains, else from its files. */
+async function latestTrained(id: string): Promise<Trained> {
+  const training = machine.group?.of(id);
+  const isTraining = training !== undefined && isUnderWay(training.run);
+  const run = isTraining ? training.run : await readRun(id);
+  const parts = {
+    id,
+    seed: run.record.options.seed,
+    model: await openModel(run.model),
+    device: await pageDevice(run.device),
+  };
+  if (!isTraining) {
+    const name = adapterName(run);
+    if (loaded?.name !== name) loaded = { name, adapter: await loadAdapter(runFolder(id), parts.model) };
+    return { ...parts, ...loaded.adapter };
+  }
+  const { latest, meta } = training;
+  if (!latest)
+    throw new ConfigError("no-trained-parameters", "This run has no trained parameters yet", {
+      hint: "wait for its first evaluation",
+    });
+  return { ...parts, meta, tensors: latest };
+}
+
+async function withTrained<T>(id: string, work: (trained: Trained) => Promise<T>): Promise<T> {
+  const trained = await latestTrained(id);
+  return useDevice(trained.device, () => work(trained));
+}
+
+export const classify = (id: string, text: string): Promise<Verdict> =>
+  withTrained(id, (trained) => tester.classify(trained, text));
+
+/** The influence of each word; null if a run needs the device. */
+export const influences = async (id: string, text: string): Promise<Influences | null> =>
+  machine.isIdle ? withTrained(id, (trained) => tester.influences(trained, text)) : null;
+
+/** Accuracy of a scaled model on the test set; null if a run needs the device, or another measurement was begun. */
+export async function accuracyAt(id: string, scale: number): Promise<number | null> {
+  const signal = machine.use("measuring");
+  try {
+    signal.throwIfAborted();
+    const run = await readRun(id);
+    return await withTrained(id, (trained) => learned.accuracyAt(trained, run, scale, signal));
+  } catch (error) {
+    if (signal.aborted) return null;
+    throw error;
+  }
+}
+
+/** Generates text. The code is loaded at the first call. */
+export async function write(request: WriteRequest): Promise<WriteReport> {
+  const signal = machine.use("writing");
+  const run = request.adapter === null ? null : await readRun(request.adapter);
+  const adapter = run && { name: adapterName(run), directory: runFolder(run.id) };
+  const device = await pageDevice(request.device);
+  const model = await fetchModel(run?.model ?? request.model);
+  const { Writer } = await import("./writer.ts");
+  const opened = writer ?? new Writer();
+  writer = opened;
+  const target = { device, model, adapter };
+  return useDevice(device, () =>
+    opened.write(target, request, signal, (chunk, seconds) => emit({ type: "written", chunk, seconds })),
+  );
+}
+
+/** Milliseconds between two reports of labelled rows. */
+const EMIT_EVERY = 200;
+
+/** Labels a table. The code is loaded at the first call. */
+export async function label(id: string, source: File | string, request: LabelRequest): Promise<LabelReport> {
+  const signal = machine.use("labelling");
+  const likelyTextColumn = await givenTextColumn(runFolder(id));
+  const { labelSource } = await import("./label.ts");
+  let emitted = 0;
+  const onProgress = (rows: number, total: number) => {
+    if (performance.now() - emitted < EMIT_EVERY) return;
+    emitted = performance.now();
+    emit({ type: "labelled", rows, total });
+  };
+  return withTrained(id, async (trained) => {
+    // A classifier of its own, because the tester's follows what the visitor looks at.
+    const classifier = await Classifier.of(trained, trained.model, trained.device);
+    const labelling = labelSource(classifier, source, { ...request, likelyTextColumn, signal, onProgress });
+    return labelling.finally(() => classifier.destroy());
+  });
+}

@@ -1,0 +1,116 @@
+/** Begins runs, those of a comparison one after the other or together, and ends them. */
+
+import type { DeviceName } from "../../config.ts";
+import { ConfigError } from "../../errors.ts";
+import type { Speed } from "../../run/live-run.ts";
+import { describeMethod } from "../../run/record.ts";
+import { findCompanions, nextRun, type PageRun, type PageSettings } from "../protocol.ts";
+import { methodSettings } from "./compare.ts";
+import { emit } from "./emit.ts";
+import { reportError } from "./errors.ts";
+import { TrainingGroup } from "./group.ts";
+import { machine } from "./machine.ts";
+import { fetchModel, openSettings, reopen } from "./materials.ts";
+import { giveUp, learned } from "./models.ts";
+import { keepFiles } from "./run-files.ts";
+import { keepRun, listRuns, newId, readRun, whileOnlyTrainer } from "./store.ts";
+import { type Materials, newRun } from "./training.ts";
+
+/** A run that can begin; `from`: the run whose adapter it starts from. */
+interface Opened {
+  run: PageRun;
+  materials: Materials;
+  from?: string | undefined;
+}
+
+/** Begins a new run. Progress is reported by events. Resolves with its id when it has begun. */
+export function start(settings: PageSettings): Promise<string> {
+  return begin(async () => {
+    const { adapter: from } = settings;
+    const { options, ...materials } = await openSettings(settings);
+    // The other run may be deleted.
+    const named =
+      from === undefined ? settings : { ...settings, adapter: describeMethod((await readRun(from)).record.options) };
+    return { run: await newRun(named, materials, options), materials, from };
+  });
+}
+
+export function resume(id: string, device?: DeviceName): Promise<string> {
+  return begin(async () => {
+    const run = await readRun(id);
+    if (device) run.device = device;
+    return { run, materials: await reopen(run) };
+  });
+}
+
+/** Stores the runs of a comparison, and begins the first. */
+export function compare(settings: PageSettings): Promise<string> {
+  return begin(async () => {
+    const methods = methodSettings(settings, (await fetchModel(settings.model)).config);
+    const comparison = newId();
+    const begun = Date.now();
+    const opened: Opened[] = [];
+    for (const [i, method] of methods.entries()) {
+      const { options, ...materials } = await openSettings(method);
+      const run: PageRun = { ...(await newRun(method, materials, options)), state: "waiting", comparison };
+      run.record.created = begun + i;
+      await keepFiles(run);
+      await keepRun(run);
+      opened.push({ run, materials });
+    }
+    emit({ type: "runs" });
+    return opened[0]!;
+  });
+}
+
+/** Begins what `open` gives, and then the runs that follow in its comparison; resolves when the first has begun. */
+async function begin(open: () => Promise<Opened>): Promise<string> {
+  machine.begin();
+  void learned.close();
+  return new Promise((resolve, reject) => {
+    trainAll(open, resolve)
+      .finally(() => machine.finish())
+      .catch(reject);
+  });
+}
+
+/** Trains the runs if no other tab trains. */
+async function trainAll(open: () => Promise<Opened>, began: (id: string) => void): Promise<void> {
+  const { run: first, materials, from } = await open();
+  const done = await whileOnlyTrainer(async () => {
+    await keepFiles(first, from);
+    await train(first, materials, () => began(first.id));
+    for (let run = nextRun(first, await listRuns()); run; run = nextRun(run, await listRuns())) await follow(run);
+    return true;
+  });
+  if (!done)
+    throw new ConfigError("used-by-another-process", "Another tab of this page is training", {
+      hint: "stop the run there, or wait until it ends",
+    });
+}
+
+/** Trains a run and the others of its comparison that can be trained with it. */
+async function train(run: PageRun, materials: Materials, began = () => {}): Promise<void> {
+  const companions = findCompanions(run, await listRuns());
+  const report = (run: PageRun, speed: Speed | null) => emit({ type: "run", run, speed });
+  const group = new TrainingGroup(run, companions, materials, report);
+  machine.train(group);
+  began();
+  try {
+    await group.work();
+  } finally {
+    machine.next();
+    if (group.runs.some(({ error }) => error?.name === "DeviceError")) await giveUp(materials.device);
+  }
+}
+
+/** Continues a comparison after a device has failed or a run could not begin. A run that cannot begin now fails. */
+async function follow(run: PageRun): Promise<void> {
+  try {
+    await train(run, await reopen(run));
+  } catch (error) {
+    Object.assign(run, { state: "failed", error: reportError(error) });
+    await keepRun(run);
+    emit({ type: "run", run, speed: null });
+  }
+}
