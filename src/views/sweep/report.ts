@@ -77,8 +77,7 @@ export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData,
     ...comparisons(compared, measure),
     ...grids(outcomes, measure),
     ...rates(outcomes),
-    losses(compared),
-    ...(best ? bestRun(best) : []),
+    ...(best ? [losses(compared), ...bestRun(best)] : []),
     ...trials(cells, measure, data),
   ];
 }
