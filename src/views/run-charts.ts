@@ -58,7 +58,7 @@ const read = ({ of }: Metric, { loss, accuracy }: Parameters<Metric["of"]>[0]) =
   of({ loss: loss ?? Number.NaN, accuracy });
 
 /** At most four decimal places, without trailing zeros. */
-export const showTick = (value: number) =>
+const showTick = (value: number) =>
   value < 10 ? String(Number(value.toFixed(4))) : value < 1e6 ? count(value) : value.toExponential(0);
 const showShare = (value: number) => percent(value, 0);
 
