@@ -131,7 +131,7 @@ const API = ["src/api.ts", "src/index.ts", "src/browser.ts"];
 
 /** The room that a file is in: "ops"; "" for the ground floor, files directly in src/. */
 const fileRoom = (path: string) =>
-  API.includes(path) ? "api" : (/^src\/(web\/(?:page|worker)|[^/]+)\//.exec(path)?.[1] ?? "");
+  API.includes(path) ? "api" : (/^src\/(web\/(?:page|worker|bench)|[^/]+)\//.exec(path)?.[1] ?? "");
 
 /** The files under src/ that a source imports, by their paths. */
 const within = ({ path, imports }: Source) =>
@@ -146,7 +146,7 @@ const ROOMS = [
   // What runs a model on a device; what writes and classifies; what trains; what a run leaves, and what repeats runs;
   // what is shown of them.
   ["engine", "infer", "train", "run", "sweep", "verify", "views"],
-  ["bench", "commands", "web", "web/worker", "web/page", "api"],
+  ["bench", "commands", "web", "web/worker", "web/page", "web/bench", "api"],
 ].flat();
 
 /** Rooms that use less than what is below them. */
