@@ -57,7 +57,8 @@ export async function loadTexts(spec: TextsSpec, options?: TextsOptions): Promis
  * ```
  */
 export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
-  return (await import("./run/fine-tune.ts")).fineTune(args, () => []);
+  const { runTables } = await import("./views/run-tables.ts");
+  return (await import("./run/fine-tune.ts")).fineTune(args, runTables);
 }
 
 /**
@@ -76,5 +77,6 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
  * ```
  */
 export async function fineTuneMany(args: FineTuneManyArguments): Promise<PromiseSettledResult<FineTuneRun>[]> {
-  return (await import("./run/fine-tune-many.ts")).fineTuneMany(args, () => []);
+  const { runTables } = await import("./views/run-tables.ts");
+  return (await import("./run/fine-tune-many.ts")).fineTuneMany(args, runTables);
 }

@@ -3,6 +3,9 @@
 /** With a no-break space, as in "94.5 %". */
 export const percent = (share: number, digits = 1) => `${(100 * share).toFixed(digits)}\u00a0%`;
 
+/** Writes numbers with so many decimal places. */
+export const digits = (places: number) => (value: number) => value.toFixed(places);
+
 /** "1,355" */
 export const count = (n: number) => n.toLocaleString("en-US");
 

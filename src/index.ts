@@ -1,7 +1,7 @@
 /** Lowrank's public API in Node. browser.ts is its counterpart for pages. */
 import { type FineTuneArguments, type FineTuneRun, fineTune as fineTuneWith } from "./run/fine-tune.ts";
 import { type FineTuneManyArguments, fineTuneMany as fineTuneManyWith } from "./run/fine-tune-many.ts";
-import { chartFiles } from "./views/chart-files.ts";
+import { runFiles } from "./views/run-files.ts";
 
 export * from "./api.ts";
 export { loadDataset } from "./data/datasets.ts";
@@ -25,7 +25,7 @@ export { loadTexts } from "./data/texts.ts";
  * ```
  */
 export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
-  return fineTuneWith(args, chartFiles);
+  return fineTuneWith(args, runFiles);
 }
 
 /**
@@ -52,5 +52,5 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
  * ```
  */
 export async function fineTuneMany(args: FineTuneManyArguments): Promise<PromiseSettledResult<FineTuneRun>[]> {
-  return fineTuneManyWith(args, chartFiles);
+  return fineTuneManyWith(args, runFiles);
 }

@@ -113,7 +113,7 @@ interface Source {
   imports: string[];
 }
 
-const SOURCES: Source[] = list("src", ".ts")
+const SOURCES: Source[] = [...list("src", ".ts"), ...list("src", ".tsx")]
   .filter((name) => !name.startsWith("tools/") && !name.endsWith(".d.ts"))
   .map((name) => {
     const path = `src/${name}`;
@@ -131,7 +131,7 @@ const API = ["src/api.ts", "src/index.ts", "src/browser.ts"];
 
 /** The room that a file is in: "ops"; "" for the ground floor, files directly in src/. */
 const fileRoom = (path: string) =>
-  API.includes(path) ? "api" : (/^src\/(web\/(?:page|worker)|[^/]+)\//.exec(path)?.[1] ?? "");
+  API.includes(path) ? "api" : (/^src\/(web\/(?:page|worker|bench)|[^/]+)\//.exec(path)?.[1] ?? "");
 
 /** The files under src/ that a source imports, by their paths. */
 const within = ({ path, imports }: Source) =>
@@ -142,10 +142,11 @@ const within = ({ path, imports }: Source) =>
 
 /** The rooms from the ground up: each imports from itself and from those before it. */
 const ROOMS = [
-  ["", "platform", "ops", "plan", "model", "backend", "io", "data", "report"],
-  // What runs a model on a device; what writes and classifies; what trains; what a run leaves, and what repeats runs.
-  ["engine", "infer", "train", "run", "sweep", "verify"],
-  ["bench", "commands", "web", "web/worker", "web/page", "api"],
+  ["", "platform", "ops", "plan", "model", "backend", "io", "data"],
+  // What runs a model on a device; what writes and classifies; what trains; what a run leaves, and what repeats runs;
+  // what is shown of them.
+  ["engine", "infer", "train", "run", "sweep", "verify", "views"],
+  ["bench", "commands", "web", "web/worker", "web/page", "web/bench", "api"],
 ].flat();
 
 /** Rooms that use less than what is below them. */
@@ -156,7 +157,7 @@ const ONLY: Record<string, string[]> = {
   backend: ["", "ops", "plan"],
   // The tensors of an adapter are those that its mode trains.
   io: ["", "platform", "model"],
-  api: ROOMS.slice(0, ROOMS.indexOf("sweep")),
+  api: [...ROOMS.slice(0, ROOMS.indexOf("sweep")), "views"],
 };
 
 test("imports point down", () => {

@@ -7,8 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadDataset } from "../data/datasets.ts";
 import { Loader } from "../data/loader.ts";
+import { digits } from "../format.ts";
 import { Rng } from "../rng.ts";
-import { renderTable } from "../views/terminal/table.ts";
+import { renderTable } from "../views/terminal/render.ts";
 import { describeMachine, machine } from "./machine.ts";
 import { runSelf } from "./processes.ts";
 import { bundledMessages } from "./texts.ts";
@@ -106,15 +107,15 @@ function table(results: readonly DataResult[]): string {
   const mega = (bytes: number) => bytes / 1e6;
   return renderTable<DataResult>(
     [
-      { header: "rows", value: ({ rows }) => rows },
-      { header: "file MB", value: ({ fileBytes }) => mega(fileBytes), digits: 1 },
-      { header: "rows/s loaded", value: ({ rows, load }) => rows / load, digits: 0 },
-      { header: "MB/s loaded", value: ({ fileBytes, load }) => mega(fileBytes / load), digits: 1 },
-      { header: "rows/s batched", value: ({ batched, epoch }) => batched / epoch, digits: 0 },
-      { header: "tokens MB", value: ({ tokens }) => mega(TOKEN_BYTES * tokens), digits: 1 },
-      { header: "peak MB", value: ({ peak }) => mega(peak), digits: 0 },
-      { header: "without Node", value: ({ peak, before }) => mega(peak - before), digits: 0 },
-      { header: "x tokens", value: (r) => (r.peak - r.before) / (TOKEN_BYTES * r.tokens), digits: 2 },
+      { title: "rows", value: ({ rows }) => rows },
+      { title: "file MB", value: ({ fileBytes }) => mega(fileBytes), format: digits(1) },
+      { title: "rows/s loaded", value: ({ rows, load }) => rows / load, format: digits(0) },
+      { title: "MB/s loaded", value: ({ fileBytes, load }) => mega(fileBytes / load), format: digits(1) },
+      { title: "rows/s batched", value: ({ batched, epoch }) => batched / epoch, format: digits(0) },
+      { title: "tokens MB", value: ({ tokens }) => mega(TOKEN_BYTES * tokens), format: digits(1) },
+      { title: "peak MB", value: ({ peak }) => mega(peak), format: digits(0) },
+      { title: "without Node", value: ({ peak, before }) => mega(peak - before), format: digits(0) },
+      { title: "x tokens", value: (r) => (r.peak - r.before) / (TOKEN_BYTES * r.tokens), format: digits(2) },
     ],
     results,
   );

@@ -1,4 +1,5 @@
 /** `bench generate`: generation with a GPT-2 with random weights, optionally compared with transformers. */
+
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
 import type { DeviceName, GPT2Config, WeightDtype } from "../config.ts";
@@ -6,6 +7,7 @@ import { Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { loadBase } from "../engine/state.ts";
 import { ConfigError, type LowrankError } from "../errors.ts";
+import { digits } from "../format.ts";
 import { generate } from "../infer/generation.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
@@ -13,7 +15,7 @@ import { baseShapes } from "../names.ts";
 import { memoryTotals, showBytes } from "../plan/memory.ts";
 import { Rng } from "../rng.ts";
 import { numel } from "../tensor.ts";
-import { renderTable } from "../views/terminal/table.ts";
+import { renderTable } from "../views/terminal/render.ts";
 import torchScript from "./generate_torch.py";
 import { describeMachine, machine } from "./machine.ts";
 import { Dialogue } from "./processes.ts";
@@ -201,9 +203,9 @@ function report(options: GenerateBenchOptions, ours: Result, torch: Peer | null)
     lines.push(
       renderTable(
         [
-          { header: "kernel", value: ([name]) => name },
-          { header: "ms", value: ([, time]) => time, digits: 1 },
-          { header: "share, %", value: ([, time]) => (100 * time) / total, digits: 1 },
+          { title: "kernel", value: ([name]) => name },
+          { title: "ms", value: ([, time]) => time, format: digits(1) },
+          { title: "share, %", value: ([, time]) => (100 * time) / total, format: digits(1) },
         ],
         ours.kernels,
       ),

@@ -1,10 +1,13 @@
 /** `bench matmul`: the matrix products of a training step in GFLOP/s, by shape. */
+
 import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
 import { openWasm } from "../backend/wasm.ts";
 import { hasRelaxedSimd } from "../backend/wasm-module.ts";
 import type { DeviceName } from "../config.ts";
-import { type Column, renderTable } from "../views/terminal/table.ts";
+import { digits } from "../format.ts";
+import type { RowColumn } from "../views/blocks.ts";
+import { renderTable } from "../views/terminal/render.ts";
 import { describeMachine, machine } from "./machine.ts";
 import { measureProduct, type Product, productsFor, type Rate } from "./products.ts";
 import { describeYardsticks, measureYardsticks, type Yardsticks } from "./yardsticks.ts";
@@ -46,22 +49,26 @@ export async function benchMatmul(options: MatmulBenchOptions): Promise<number> 
 }
 
 function table(results: Result[], devices: readonly DeviceInfo[], yardsticks: Yardsticks | null): string {
-  const rates = devices.flatMap((_, d): Column<Result>[] => [
-    { header: devices.length > 1 ? `${d + 1}: median` : "median", value: ({ gflops }) => gflops[d]!.median, digits: 1 },
-    { header: "quartiles", value: ({ gflops }) => quartiles(gflops[d]!) },
-    { header: "best", value: ({ gflops }) => gflops[d]!.best, digits: 1 },
+  const rates = devices.flatMap((_, d): RowColumn<Result>[] => [
+    {
+      title: devices.length > 1 ? `${d + 1}: median` : "median",
+      value: ({ gflops }) => gflops[d]!.median,
+      format: digits(1),
+    },
+    { title: "quartiles", value: ({ gflops }) => quartiles(gflops[d]!) },
+    { title: "best", value: ({ gflops }) => gflops[d]!.best, format: digits(1) },
   ]);
-  const share: Column<Result> = {
-    header: "of multiply-add, %",
+  const share: RowColumn<Result> = {
+    title: "of multiply-add, %",
     value: ({ gflops }) => (100 * gflops[0]!.median) / yardsticks!.multiplyAdd,
-    digits: 1,
+    format: digits(1),
   };
   return renderTable(
     [
-      { header: "product", value: ({ name }) => name },
-      { header: "m", value: ({ m }) => m },
-      { header: "n", value: ({ n }) => n },
-      { header: "k", value: ({ k }) => k },
+      { title: "product", value: ({ name }) => name },
+      { title: "m", value: ({ m }) => m },
+      { title: "n", value: ({ n }) => n },
+      { title: "k", value: ({ k }) => k },
       ...rates,
       ...(yardsticks ? [share] : []),
     ],

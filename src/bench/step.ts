@@ -1,4 +1,5 @@
 /** `bench step`: one training step, by model, mode and device, packed or padded, optionally compared with PyTorch. */
+
 import type { Backend } from "../backend/backend.ts";
 import { describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
@@ -9,12 +10,14 @@ import { Loader } from "../data/loader.ts";
 import { classificationBatch } from "../engine/batches.ts";
 import type { Engine } from "../engine/engine.ts";
 import { ConfigError, type LowrankError } from "../errors.ts";
+import { digits } from "../format.ts";
 import { roomFor } from "../model/batch.ts";
 import { memoryTotals, showBytes } from "../plan/memory.ts";
 import { countFlops } from "../plan/work.ts";
 import { Rng } from "../rng.ts";
 import { numel } from "../tensor.ts";
-import { type Column, renderTable } from "../views/terminal/table.ts";
+import type { RowColumn } from "../views/blocks.ts";
+import { renderTable } from "../views/terminal/render.ts";
 import { describeMachine, machine } from "./machine.ts";
 import { Dialogue } from "./processes.ts";
 import { measureSpread } from "./spread.ts";
@@ -230,18 +233,18 @@ function report(options: StepBenchOptions, ours: StepResult, torch: TorchResult 
 
 function table({ kernels }: StepProfile, yardsticks: Yardsticks | null): string {
   const percent = (share: number | null) => share && 100 * share;
-  const columns: Column<KernelFigures>[] = [
-    { header: "kernel", value: ({ name }) => name },
-    { header: "dispatches", value: ({ dispatches }) => dispatches },
-    { header: "ms", value: ({ ms }) => ms, digits: 2 },
-    { header: "share, %", value: ({ share }) => percent(share), digits: 1 },
-    { header: "GFLOP/s", value: ({ gflops }) => gflops, digits: 1 },
-    { header: "of multiply-add, %", value: ({ ofMultiplyAdd }) => percent(ofMultiplyAdd), digits: 1 },
-    { header: "GB/s", value: ({ gbs }) => gbs, digits: 1 },
-    { header: "of copy, %", value: ({ ofCopy }) => percent(ofCopy), digits: 1 },
+  const columns: RowColumn<KernelFigures>[] = [
+    { title: "kernel", value: ({ name }) => name },
+    { title: "dispatches", value: ({ dispatches }) => dispatches },
+    { title: "ms", value: ({ ms }) => ms, format: digits(2) },
+    { title: "share, %", value: ({ share }) => percent(share), format: digits(1) },
+    { title: "GFLOP/s", value: ({ gflops }) => gflops, format: digits(1) },
+    { title: "of multiply-add, %", value: ({ ofMultiplyAdd }) => percent(ofMultiplyAdd), format: digits(1) },
+    { title: "GB/s", value: ({ gbs }) => gbs, format: digits(1) },
+    { title: "of copy, %", value: ({ ofCopy }) => percent(ofCopy), format: digits(1) },
   ];
   return renderTable(
-    columns.filter(({ header }) => yardsticks || !header.startsWith("of ")),
+    columns.filter(({ title }) => yardsticks || !title!.startsWith("of ")),
     kernels,
   );
 }

@@ -1,8 +1,10 @@
 /** The results of the tokenizer benchmark as tables and as a chart. */
 
+import { digits } from "../format.ts";
+import type { RowColumn } from "../views/blocks.ts";
 import type { BarChart } from "../views/charts/chart.ts";
 import { chartSvg } from "../views/charts/svg.tsx";
-import { type Column, renderTable } from "../views/terminal/table.ts";
+import { renderTable } from "../views/terminal/render.ts";
 import type { Machine } from "./machine.ts";
 import type { Spread } from "./spread.ts";
 import type { Workload } from "./texts.ts";
@@ -30,16 +32,16 @@ export function tables(report: TokenizerReport): string {
   const { workloads, peers } = report;
   const [first] = workloads;
   const parts = [`\ntoken ids are compared with ${report.reference} before anything is timed`];
-  const columns: Column<PeerResult>[] = [
-    { header: "", value: ({ name }) => name },
-    { header: "version", value: ({ version }) => version },
-    { header: "exact", value: exactness },
-    { header: "init ms", value: ({ init }) => init, digits: 1 },
-    { header: "gzip MB", value: ({ wireBytes }) => wireBytes && wireBytes / 1e6, digits: 2 },
+  const columns: RowColumn<PeerResult>[] = [
+    { title: "", value: ({ name }) => name },
+    { title: "version", value: ({ version }) => version },
+    { title: "exact", value: exactness },
+    { title: "init ms", value: ({ init }) => init, format: digits(1) },
+    { title: "gzip MB", value: ({ wireBytes }) => wireBytes && wireBytes / 1e6, format: digits(2) },
     ...workloads.map(({ name }) => ({
-      header: `peak MB, ${name}`,
+      title: `peak MB, ${name}`,
       value: ({ texts }: PeerResult) => bytesOrNull(texts[name]),
-      digits: 0,
+      format: digits(0),
     })),
   ];
   parts.push(renderTable(columns, peers));
@@ -47,7 +49,7 @@ export function tables(report: TokenizerReport): string {
     parts.push(`\n${name}: MB/s of UTF-8 (first: median of ${report.rounds} fresh processes; warm, decode: median)`);
     parts.push(renderTable(speedColumns(name, bytes), peers));
   }
-  parts.push("\none word of n letters: ms, best of 5 (-: over the time limit)", renderTable(wordColumns(), peers));
+  parts.push("\none word of n letters: ms, best of 5 (–: over the time limit)", renderTable(wordColumns(), peers));
   if (first) parts.push(`\n${ratios(report)}`);
   for (const { name, failures } of peers) if (failures.length > 0) parts.push(`${name}: ${failures.join("; ")}`);
   return parts.join("\n");
@@ -57,33 +59,33 @@ function bytesOrNull(result: WorkloadResult | undefined): number | null {
   return result?.peakBytes == null ? null : result.peakBytes / 1e6;
 }
 
-function speedColumns(workload: string, bytes: number): Column<PeerResult>[] {
+function speedColumns(workload: string, bytes: number): RowColumn<PeerResult>[] {
   const of = ({ texts }: PeerResult) => texts[workload];
   // From the slower to the faster quartile.
   const range = (spread: Spread | null | undefined) =>
     spread ? `${(bytes / 1000 / spread.high).toFixed(1)}-${(bytes / 1000 / spread.low).toFixed(1)}` : null;
   return [
-    { header: "", value: ({ name }) => name },
-    { header: "first", value: (peer) => speed(bytes, of(peer)?.first), digits: 1 },
-    { header: "warm", value: (peer) => speed(bytes, of(peer)?.warm), digits: 1 },
-    { header: "quartiles", value: (peer) => range(of(peer)?.warm) },
-    { header: "best", value: (peer) => speed(bytes, of(peer)?.warm, "best"), digits: 1 },
-    { header: "decode", value: (peer) => speed(bytes, of(peer)?.decode), digits: 1 },
-    { header: "quartiles", value: (peer) => range(of(peer)?.decode) },
-    { header: "best", value: (peer) => speed(bytes, of(peer)?.decode, "best"), digits: 1 },
-    { header: "repeats", value: (peer) => of(peer)?.warm?.repeats ?? null },
+    { title: "", value: ({ name }) => name },
+    { title: "first", value: (peer) => speed(bytes, of(peer)?.first), format: digits(1) },
+    { title: "warm", value: (peer) => speed(bytes, of(peer)?.warm), format: digits(1) },
+    { title: "quartiles", value: (peer) => range(of(peer)?.warm) },
+    { title: "best", value: (peer) => speed(bytes, of(peer)?.warm, "best"), format: digits(1) },
+    { title: "decode", value: (peer) => speed(bytes, of(peer)?.decode), format: digits(1) },
+    { title: "quartiles", value: (peer) => range(of(peer)?.decode) },
+    { title: "best", value: (peer) => speed(bytes, of(peer)?.decode, "best"), format: digits(1) },
+    { title: "repeats", value: (peer) => of(peer)?.warm?.repeats ?? null },
   ];
 }
 
-function wordColumns(): Column<PeerResult>[] {
+function wordColumns(): RowColumn<PeerResult>[] {
   const lengths = [5_000, 20_000, 80_000];
   return [
-    { header: "", value: ({ name }) => name },
+    { title: "", value: ({ name }) => name },
     ...["a", "letters"].flatMap((kind) =>
       lengths.map((length) => ({
-        header: `${kind} ${length / 1000}k`,
+        title: `${kind} ${length / 1000}k`,
         value: ({ words }: PeerResult) => words[`${kind}, ${length}`] ?? null,
-        digits: 1,
+        format: digits(1),
       })),
     ),
   ];

@@ -533,6 +533,7 @@ async function runAll(
 ): Promise<number | null> {
   const { out } = flags;
   const { runTrials } = await import("../sweep/runner.ts");
+  const { runFiles: views } = await import("../views/run-files.ts");
   const device = await openDevice(flags.device, { threads: flags.threads });
   const printer = new Printer(data.objective);
   const interruption = new Interruption(
@@ -546,7 +547,7 @@ async function runAll(
     printer.event(event);
   };
   const run = (trials: readonly Trial[]) =>
-    runTrials({ out, trials: trials.filter(isMine), device, data, signal, check, onEvent });
+    runTrials({ out, trials: trials.filter(isMine), device, data, signal, check, views, onEvent });
   try {
     const now = runnableTrials(cells);
     const failed = await run(now);

@@ -184,7 +184,7 @@ async function openJobDevice({ device, threads }: TrainFlags, began = device): P
 async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   const { out, kept, replaces, model, data, record, adapter, resume } = job;
   // Before the training, so that a run does not depend on files that change meanwhile; --help does not need it.
-  const { chartFiles } = await import("../views/chart-files.ts");
+  const { runFiles } = await import("../views/run-files.ts");
   const device = await openJobDevice(flags, resume?.device);
   const printer = new Printer(flags.json ?? false, data);
   printer.begin(record);
@@ -219,7 +219,7 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
     if (!aborted) delete live.record.replaces;
     // Saved before anything is printed: printing may fail.
     const { place, failure } = await saveSomewhere(end, (directory) =>
-      live.save(directory, result, data, chartFiles, {
+      live.save(directory, result, data, runFiles, {
         replace: replaces || hasCheckpoint,
         check: directory === end ? check : undefined,
       }),

@@ -14,7 +14,6 @@ import { printProgram } from "../plan/print.ts";
 import type { Check, FileContent } from "../platform/reader.ts";
 import { writeDirectoryAtomic } from "../platform/replacing.ts";
 import type { Checkpoint, RunFailed, TrainResult } from "../train/records.ts";
-import { runTables } from "../views/run-tables.ts";
 import { checkpointFiles, keepCheckpoint } from "./checkpoint.ts";
 import { isRunRecord, RUN_FILES, replaceable } from "./files.ts";
 import { failed, RECORD, type RunRecord } from "./record.ts";
@@ -115,17 +114,19 @@ export interface RunContents {
   record: RunRecord;
 }
 
-/** The files of a run that has ended, with `extra` ones. */
-export function runContents(
+/** Makes the files that show a run that has ended: tables and charts. */
+export type RunViews = (
   record: RunRecord,
   result: TrainResult,
   data: TrainingData,
-  extra: Iterable<[name: string, content: string]> = [],
-): RunContents {
+) => Iterable<[name: string, content: FileContent]>;
+
+/** The files of a run that has ended. */
+export function runContents(record: RunRecord, result: TrainResult, data: TrainingData, views: RunViews): RunContents {
   const adapter = adapterFiles(buildAdapter(record, result.spec, result.tensors, result.novelty), {
     finalNorm: result.finalNorm,
   });
-  const about = [...runTables(record, result, data), ["plan.txt", printProgram(result.plan)] as const, ...extra];
+  const about = [...views(record, result, data), ["plan.txt", printProgram(result.plan)] as const];
   return listFiles(record, about, adapter);
 }
 

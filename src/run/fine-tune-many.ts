@@ -14,7 +14,8 @@ import {
   OWN_ARGUMENTS,
   type OwnArguments,
 } from "../train/trainer.ts";
-import { type Draw, type FineTuneRun, follow, reserve, type SavedRun, withSave } from "./fine-tune.ts";
+import type { RunViews } from "./directory.ts";
+import { type FineTuneRun, follow, reserve, type SavedRun, withSave } from "./fine-tune.ts";
 
 /** A run of `fineTuneMany`: settings, callbacks and where it is saved, as of `fineTune`. */
 export type RunSettings = Omit<OwnArguments, "pause"> & SavedRun;
@@ -29,7 +30,7 @@ const { pause: _, ...OWN } = OWN_ARGUMENTS;
 /** Fine-tunes as `trainJobs` does. */
 export async function fineTuneMany(
   args: FineTuneManyArguments,
-  draw: Draw,
+  views: RunViews,
 ): Promise<PromiseSettledResult<FineTuneRun>[]> {
   const kinds: Record<keyof FineTuneManyArguments, Kind> = { ...COMMON_ARGUMENTS, runs: "one or more objects" };
   checkOptions("args", args, kinds);
@@ -48,8 +49,8 @@ export async function fineTuneMany(
     const saved = settled.map(async (one, i) => {
       if (one.status === "rejected") throw one.reason;
       const live = followed[i]!;
-      await saves[i]?.(one.value, live, common, draw);
-      return withSave(one.value, live, common, draw, directories[i]);
+      await saves[i]?.(one.value, live, common, views);
+      return withSave(one.value, live, common, views, directories[i]);
     });
     return Promise.allSettled(saved);
   });

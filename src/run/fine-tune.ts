@@ -14,6 +14,7 @@ import {
   type FineTuneArguments as TrainArguments,
   train,
 } from "../train/trainer.ts";
+import type { RunViews } from "./directory.ts";
 import { refuseExisting, saveSomewhere } from "./files.ts";
 import { LiveRun } from "./live-run.ts";
 import { newRecord, type RunRecord } from "./record.ts";
@@ -51,22 +52,19 @@ export interface FineTuneRun extends TrainResult {
   save(directory: string, options?: SaveOptions): Promise<{ peft: boolean; reason?: string }>;
 }
 
-/** Additional files to save with a run: its charts. */
-export type Draw = (record: RunRecord) => Iterable<[name: string, content: string]>;
-
 type Materials = Pick<FineTuneArguments, "model" | "data">;
 
 const KINDS: Record<string, Kind> = { ...COMMON_ARGUMENTS, ...OWN_ARGUMENTS, ...OPTIONS, save: "text?" };
 
 /** Fine-tunes as `train` does. */
-export async function fineTune(args: FineTuneArguments, draw: Draw): Promise<FineTuneRun> {
+export async function fineTune(args: FineTuneArguments, views: RunViews): Promise<FineTuneRun> {
   checkOptions("args", args, KINDS);
   const { save, ...training } = args;
   return reserve([save], async ([saved]) => {
     const live = await follow(training);
     const result = await train({ ...training, onEvent: live.callbacks.onEvent });
-    await saved?.(result, live, args, draw);
-    return withSave(result, live, args, draw, save);
+    await saved?.(result, live, args, views);
+    return withSave(result, live, args, views, save);
   });
 }
 
@@ -82,7 +80,7 @@ export async function follow(args: RunArguments & Pick<TrainArguments, "onEvent"
 }
 
 /** Saves a run in the directory that was reserved for it. */
-type SaveReserved = (result: TrainResult, live: LiveRun, materials: Materials, draw: Draw) => Promise<void>;
+type SaveReserved = (result: TrainResult, live: LiveRun, materials: Materials, views: RunViews) => Promise<void>;
 
 /** Holds the directories of the runs to be saved while `work` trains them. Throws ConfigError if one is in use. */
 export async function reserve<T>(
@@ -95,9 +93,9 @@ export async function reserve<T>(
   if (first === undefined) return reserveRest();
   const hint = "save it with run.save(directory, { force: true }) to replace it";
   return lockFree(first, false, hint, (check) =>
-    reserveRest(async (result, live, { data }, draw) => {
+    reserveRest(async (result, live, { data }, views) => {
       const { place, failure } = await saveSomewhere(first, (directory) =>
-        live.save(directory, result, data, draw, {
+        live.save(directory, result, data, views, {
           replace: false,
           keepCheckpoints: false,
           check: directory === first ? check : undefined,
@@ -142,7 +140,7 @@ export function withSave(
   result: TrainResult,
   live: LiveRun,
   { data }: Materials,
-  draw: Draw,
+  views: RunViews,
   saved?: string,
 ): FineTuneRun {
   const savedIn = new Set(saved === undefined ? [] : [absolutePath(saved)]);
@@ -153,7 +151,7 @@ export function withSave(
     const path = absolutePath(directory);
     const replace = force || savedIn.has(path);
     await lockFree(directory, replace, "give { force: true } to replace it", (check) =>
-      live.save(directory, result, data, draw, { replace, keepCheckpoints: false, check }),
+      live.save(directory, result, data, views, { replace, keepCheckpoints: false, check }),
     );
     savedIn.add(path);
     const { peftObstacle } = live.record;

@@ -3,7 +3,7 @@ import type { TrainingData } from "../data/texts.ts";
 import { LowrankError } from "../errors.ts";
 import type { Check } from "../platform/reader.ts";
 import type { Checkpoint, RunFailed, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
-import { keepProgress, runContents, type Saving, saveFailedRun, writeRun } from "./directory.ts";
+import { keepProgress, type RunViews, runContents, type Saving, saveFailedRun, writeRun } from "./directory.ts";
 import { advance, type RunRecord } from "./record.ts";
 
 /** Steps over which loss and accuracy are averaged: those of a single batch are too noisy. */
@@ -77,17 +77,16 @@ export class LiveRun {
   }
 
   /**
-   * Writes what the run leaves, with the files that `draw` makes of its record. Files that do not belong to a run are
-   * not touched. A run that was aborted keeps its checkpoints.
+   * Writes what the run leaves, and the files that show it. Files that do not belong to a run are not touched. A run that was aborted keeps its checkpoints.
    */
   async save(
     directory: string,
     result: TrainResult,
     data: TrainingData,
-    draw: (record: RunRecord) => Iterable<[name: string, content: string]> = () => [],
+    views: RunViews,
     saving: Saving = {},
   ): Promise<void> {
-    const { files, record } = runContents(this.record, result, data, draw(this.record));
+    const { files, record } = runContents(this.record, result, data, views);
     await writeRun(directory, files, { keepCheckpoints: result.aborted, ...saving });
     this.record = record;
   }

@@ -8,12 +8,12 @@ import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { recover } from "../io/recover.ts";
 import type { Check } from "../platform/reader.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
+import type { RunViews } from "../run/directory.ts";
 import { LiveRun } from "../run/live-run.ts";
 import { newRecord } from "../run/record.ts";
 import type { Checkpoint, EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
 import { type Job, trainJobs } from "../train/scheduler.ts";
 import type { Start } from "../train/trainer.ts";
-import { chartFiles } from "../views/chart-files.ts";
 import type { Trial } from "./grid.ts";
 import {
   forgetError,
@@ -62,6 +62,7 @@ interface SweepArguments {
   signal: AbortSignal;
   /** Throws if another process has taken over the directory; the sweep then ends. */
   check: Check;
+  views: RunViews;
   onEvent: (event: SweepEvent) => void;
 }
 
@@ -288,13 +289,13 @@ class TrialRun implements Job {
   /** Saves what it has learned, or its error. Rejects with an error that is a bug. */
   async end(trained: Promise<TrainResult>): Promise<void> {
     const { sweep, signal, live } = this;
-    const { out, data, check } = sweep.args;
+    const { out, data, check, views } = sweep.args;
     const { trial } = this.pending;
     try {
       const result = await trained;
       // One that was aborted has its checkpoint.
       if (!isFinished(live.record)) return;
-      await withLock(live.directory, () => live.save(live.directory, result, data, chartFiles, { check }));
+      await withLock(live.directory, () => live.save(live.directory, result, data, views, { check }));
       await forgetError(out, trial);
       sweep.leave(this);
       sweep.done(trial, live.record);

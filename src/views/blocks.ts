@@ -19,8 +19,8 @@ export interface Text {
 export interface Column {
   /** In the header for people; null: only in CSV. */
   title: string | null;
-  /** In the header of CSV; null: not in CSV. */
-  key: string | null;
+  /** In the header of CSV; without one it is not in CSV. */
+  key?: string | null;
   /** Its numbers have 95 % intervals: in CSV, the columns KEY_low and KEY_high follow. */
   interval?: true;
   /** How a number is written for people; default: as in CSV, where it has its full precision. */
@@ -73,11 +73,14 @@ export interface Note {
 
 export type Block = Heading | Text | Note | Table | Figure | Details;
 
-/** Makes a table of records: each column has what it shows of a record. */
+/** A column, and what it shows of a record. */
+export type RowColumn<Row> = Column & { value: (row: Row) => Cell };
+
+/** Makes a table of records. */
 export function makeTable<Row>(
   name: string,
   caption: string,
-  columns: readonly (Column & { value: (row: Row) => Cell })[],
+  columns: readonly RowColumn<Row>[],
   rows: readonly Row[],
 ): Table {
   return { kind: "table", name, caption, columns, rows: rows.map((row) => columns.map(({ value }) => value(row))) };

@@ -3,19 +3,19 @@ import type { ComponentChildren, RefObject } from "preact";
 import { printable } from "../errors.ts";
 import type { Block, Cell, Column, Details, Figure, Note, Table } from "./blocks.ts";
 import { brief, cellParts, isNumeric, shownColumns } from "./cells.ts";
-import { ChartFigure } from "./charts/figure.tsx";
 
-/** What a file shows otherwise than a page: charts that do not move, and links to the files beside it. */
-export interface InFile {
+/** What a page and a file show differently: see charts/figure.tsx and html.tsx. */
+export interface Medium {
   draw: (figure: Figure) => ComponentChildren;
-  link: (block: Table | Figure) => ComponentChildren;
+  /** In a file: to the file of a table or a figure beside it. */
+  link?: (block: Table | Figure) => ComponentChildren;
 }
 
-export function Blocks({ blocks, inFile }: { blocks: readonly Block[]; inFile?: InFile | undefined }) {
-  return blocks.map((block, i) => <BlockView key={"name" in block ? block.name : i} block={block} inFile={inFile} />);
+export function Blocks({ blocks, medium }: { blocks: readonly Block[]; medium: Medium }) {
+  return blocks.map((block, i) => <BlockView key={"name" in block ? block.name : i} block={block} medium={medium} />);
 }
 
-function BlockView({ block, inFile }: { block: Block; inFile: InFile | undefined }) {
+function BlockView({ block, medium }: { block: Block; medium: Medium }) {
   switch (block.kind) {
     case "heading":
       return block.level === 1 ? <h1>{printable(block.text)}</h1> : <h2>{printable(block.text)}</h2>;
@@ -27,40 +27,30 @@ function BlockView({ block, inFile }: { block: Block; inFile: InFile | undefined
       return (
         <>
           <TableView table={block} />
-          {inFile?.link(block)}
+          {medium.link?.(block)}
         </>
       );
     case "figure":
       return (
         <>
-          {inFile ? inFile.draw(block) : <PageFigure figure={block} />}
-          {inFile?.link(block)}
+          {medium.draw(block)}
+          {medium.link?.(block)}
         </>
       );
     case "details":
-      return <DetailsView details={block} inFile={inFile} />;
+      return <DetailsView details={block} medium={medium} />;
   }
-}
-
-/** A page has no other kinds of charts. */
-function PageFigure({ figure: { chart, caption } }: { figure: Figure }) {
-  if (chart.kind !== "lines" && chart.kind !== "scatter") return null;
-  return (
-    <figure>
-      <ChartFigure chart={chart} description={caption} />
-    </figure>
-  );
 }
 
 export function NoteView({ note }: { note: Note }) {
   return <p class="note">{printable(note.text)}</p>;
 }
 
-export function DetailsView({ details, inFile }: { details: Details; inFile?: InFile | undefined }) {
+export function DetailsView({ details, medium }: { details: Details; medium: Medium }) {
   return (
-    <details open={inFile !== undefined}>
+    <details open={medium.link !== undefined}>
       <summary>{printable(details.title)}</summary>
-      <Blocks blocks={details.blocks} inFile={inFile} />
+      <Blocks blocks={details.blocks} medium={medium} />
     </details>
   );
 }

@@ -14,7 +14,7 @@ export function* csvLines({
   columns: readonly Column[];
   rows: Iterable<readonly Cell[]>;
 }): Generator<string> {
-  const shown = columns.flatMap((column, i) => (column.key === null ? [] : { ...column, i, key: column.key }));
+  const shown = columns.flatMap((column, i) => (column.key ? { ...column, i, key: column.key } : []));
   yield csvLine(shown.flatMap(({ key, interval }) => (interval ? [key, `${key}_low`, `${key}_high`] : [key])));
   for (const row of rows) yield csvLine(shown.flatMap(({ i, interval }) => fields(row[i], interval)));
 }

@@ -5,7 +5,7 @@ import type { DatasetStats } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import { type LowrankError, nameList } from "../errors.ts";
-import { count } from "../format.ts";
+import { count, digits } from "../format.ts";
 import { LISTED_CLASSES } from "../statistics.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../train/class-weights.ts";
 import { type Block, makeTable } from "./blocks.ts";
@@ -70,7 +70,7 @@ function messagesBlocks(data: LoadedDataset, how: ClassWeights): Block[] {
       [
         { title: "Set", key: "set", value: ({ name }) => name },
         column("Rows", "rows"),
-        { title: "Mean", key: "mean", value: ({ mean }) => mean, format: (mean) => mean.toFixed(1) },
+        { title: "Mean", key: "mean", value: ({ mean }) => mean, format: digits(1) },
         ...[column("Median", "median"), column("95 %", "p95"), column("Longest", "max"), column("Truncated", "cut")],
       ],
       listSets(stats),

@@ -35,7 +35,7 @@ export function toHtml(title: string, blocks: readonly Block[]): string {
         <style dangerouslySetInnerHTML={{ __html: STYLE }} />
       </head>
       <body>
-        <Blocks blocks={blocks} inFile={{ draw, link }} />
+        <Blocks blocks={blocks} medium={{ draw, link }} />
       </body>
     </html>
   );

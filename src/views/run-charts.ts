@@ -1,5 +1,5 @@
 /** The curves of runs as charts, for the page and for the files of a run directory. */
-import { count, percent, showLoss } from "../format.ts";
+import { count, percent } from "../format.ts";
 import { dataName, describeMethod, examplesPerEpoch, type RunRecord } from "../run/record.ts";
 import type { Reliability } from "../statistics.ts";
 import type { Axis, Line, LineChart } from "./charts/chart.ts";
@@ -10,7 +10,7 @@ export const SMOOTHING = 0.6;
 
 export interface RunChart {
   /** Also that of its file. A language model has a perplexity, and no accuracy. */
-  name: "loss" | "accuracy" | "perplexity" | "reliability";
+  name: "loss" | "accuracy" | "perplexity";
   chart: LineChart;
   /** The text alternative of the first run's curves. */
   description: string;
@@ -23,10 +23,7 @@ interface RunChartOptions {
   names?: readonly string[];
 }
 
-/**
- * Loss, and accuracy or perplexity, of one or several runs with the same objective; of one classifier that was evaluated
- * on the test set also the reliability diagram.
- */
+/** Loss, and accuracy or perplexity, of one or several runs with the same objective. */
 export function runCharts(
   records: readonly RunRecord[],
   { smooth = false, names = records.map(({ options }) => describeMethod(options)) }: RunChartOptions = {},
@@ -34,24 +31,21 @@ export function runCharts(
   const [first] = records as [RunRecord];
   const metric = runMetric(first);
   const runs = byData(records.map((record, i) => ({ record, name: names[i]! })));
-  const curves = (name: RunChart["name"], measured: Measured, y: Axis): RunChart => ({
+  const charts: [RunChart["name"], Metric, Axis][] = [
+    ["loss", LOSS, { title: "cross-entropy (nats)", show: LOSS.show, tick: showTick, from: 0 }],
+    first.objective === "lm"
+      ? ["perplexity", metric, { title: "perplexity", show: metric.show, tick: showTick, from: 0 }]
+      : [
+          "accuracy",
+          metric,
+          { title: "accuracy", show: metric.show, tick: showShare, from: lowestShare(records), to: 1 },
+        ],
+  ];
+  return charts.map(([name, measured, y]) => ({
     name,
     chart: curveChart(runs, measured, y, smooth),
     description: describe(first, measured),
-  });
-  const loss = curves("loss", LOSS, { title: "cross-entropy (nats)", show: showLoss, tick: showTick, from: 0 });
-  const test = records.length === 1 ? first.results?.test : undefined;
-  if (first.objective === "lm") {
-    return [loss, curves("perplexity", metric, { title: "perplexity", show: metric.show, tick: showTick, from: 0 })];
-  }
-  const accuracy = curves("accuracy", metric, {
-    title: "accuracy",
-    show: metric.show,
-    tick: showShare,
-    from: lowestShare(records),
-    to: 1,
-  });
-  return [loss, accuracy, ...(test ? [reliability(test.calibration)] : [])];
+  }));
 }
 
 interface NamedRun {
@@ -59,14 +53,12 @@ interface NamedRun {
   name: string;
 }
 
-type Measured = Pick<Metric, "title" | "of" | "show">;
-
 /** A loss that is not finite is null in a stored record. */
-const read = ({ of }: Measured, { loss, accuracy }: Parameters<Metric["of"]>[0]) =>
+const read = ({ of }: Metric, { loss, accuracy }: Parameters<Metric["of"]>[0]) =>
   of({ loss: loss ?? Number.NaN, accuracy });
 
 /** At most four decimal places, without trailing zeros. */
-export const showTick = (value: number) =>
+const showTick = (value: number) =>
   value < 10 ? String(Number(value.toFixed(4))) : value < 1e6 ? count(value) : value.toExponential(0);
 const showShare = (value: number) => percent(value, 0);
 
@@ -85,7 +77,7 @@ function byData(runs: readonly NamedRun[]): NamedRun[] {
   return [...runs].sort((a, b) => names.indexOf(dataName(a.record)) - names.indexOf(dataName(b.record)));
 }
 
-function curveChart(runs: readonly NamedRun[], measured: Measured, y: Axis, smooth: boolean): LineChart {
+function curveChart(runs: readonly NamedRun[], measured: Metric, y: Axis, smooth: boolean): LineChart {
   const isAlone = runs.length === 1;
   const epochs = new Set(runs.map(({ record }) => examplesPerEpoch(record)));
   const [per = 0] = epochs.size === 1 ? epochs : [];
@@ -107,7 +99,7 @@ function runLines(
   { record, name }: NamedRun,
   color: number,
   isAlone: boolean,
-  measured: Measured,
+  measured: Metric,
   smooth: boolean,
 ): Line[] {
   const { curve, evaluations } = record;
@@ -142,7 +134,7 @@ export function smoothed([first, ...more]: readonly number[], weight: number): n
   ];
 }
 
-function describe({ evaluations, objective }: RunRecord, measured: Measured): string {
+function describe({ evaluations, objective }: RunRecord, measured: Metric): string {
   const [first, last] = [evaluations[0], evaluations.at(-1)];
   if (!first || !last) return "No data yet.";
   const show = (value: Parameters<Metric["of"]>[0]) => measured.show(read(measured, value));
@@ -152,35 +144,31 @@ function describe({ evaluations, objective }: RunRecord, measured: Measured): st
 }
 
 /** The share of right rows against the probability of the predicted class, and the rows of each bin. */
-export function reliability({ bins, error }: Reliability): RunChart {
+export function reliabilityChart({ bins, error }: Reliability): LineChart {
   const rows = bins.reduce((sum, bin) => sum + bin.rows, 0);
   const share = { show: (value: number) => percent(value), tick: showShare, from: 0, to: 1 };
   const note = `test set, ${count(rows)} rows; expected calibration error ${percent(error)}`;
   return {
-    name: "reliability",
-    description: `${note}.`,
-    chart: {
-      kind: "lines",
-      title: "Reliability",
-      note,
-      x: { ...share, title: "probability of the predicted class" },
-      y: { ...share, title: "accuracy" },
-      lines: [
-        {
-          name: "accuracy, 95 % interval",
-          ...{ color: 0, look: "solid" },
-          xs: bins.map(({ confidence }) => confidence),
-          ys: bins.map(({ accuracy }) => accuracy),
-          intervals: bins.map(({ interval }) => interval),
-        },
-        { name: "perfect calibration", color: 1, look: "reference", xs: [0, 1], ys: [0, 1] },
-      ],
-      counts: {
-        title: "rows",
-        width: 0.1,
-        xs: bins.map(({ middle }) => middle),
-        values: bins.map((bin) => bin.rows),
+    kind: "lines",
+    title: "Reliability",
+    note,
+    x: { ...share, title: "probability of the predicted class" },
+    y: { ...share, title: "accuracy" },
+    lines: [
+      {
+        name: "accuracy, 95 % interval",
+        ...{ color: 0, look: "solid" },
+        xs: bins.map(({ confidence }) => confidence),
+        ys: bins.map(({ accuracy }) => accuracy),
+        intervals: bins.map(({ interval }) => interval),
       },
+      { name: "perfect calibration", color: 1, look: "reference", xs: [0, 1], ys: [0, 1] },
+    ],
+    counts: {
+      title: "rows",
+      width: 0.1,
+      xs: bins.map(({ middle }) => middle),
+      values: bins.map((bin) => bin.rows),
     },
   };
 }

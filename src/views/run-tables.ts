@@ -2,7 +2,7 @@
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
-import { count, percent, showLoss } from "../format.ts";
+import { count, digits, percent, showLoss } from "../format.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { describeMethod, type RunRecord } from "../run/record.ts";
 import { type Confusion, confusionLookup, type Measured } from "../statistics.ts";
@@ -57,7 +57,7 @@ export function evaluationsTable({ evaluations, objective = "classification", un
     `Evaluations of ${describeMethod(options)}`,
     [
       csvOnly("step", ({ step }) => step),
-      { title: "Epoch", key: "epoch", value: ({ epoch }) => epoch, format: (epoch) => epoch.toFixed(2) },
+      { title: "Epoch", key: "epoch", value: ({ epoch }) => epoch, format: digits(2) },
       {
         ...{ title: objective === "lm" ? "Blocks" : "Examples", key: "examples_seen", format: count },
         value: ({ examples }) => examples,

@@ -4,7 +4,7 @@ import type { RunRecord } from "../run/record.ts";
 import { LISTED_CLASSES, sortMistakes } from "../statistics.ts";
 import type { TestResults } from "../train/results.ts";
 import type { Block, Table } from "./blocks.ts";
-import { reliability } from "./run-charts.ts";
+import { reliabilityChart } from "./run-charts.ts";
 import {
   baselinesTable,
   beforeAndAfter,
@@ -72,7 +72,6 @@ function mistakes({ mistakes, verdicts }: TestResults): Block {
 }
 
 function calibration({ calibration }: TestResults): Block {
-  const { name, chart } = reliability(calibration);
   const text =
     `Expected calibration error on the test set: ${percent(calibration.error)}, ` +
     "by which the probabilities differ from the share that is right.";
@@ -82,7 +81,7 @@ function calibration({ calibration }: TestResults): Block {
     title: "Calibration of the probabilities",
     blocks: [
       { kind: "text", text },
-      { kind: "figure", name, caption, chart },
+      { kind: "figure", name: "reliability", caption, chart: reliabilityChart(calibration) },
     ],
   };
 }

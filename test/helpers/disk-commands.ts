@@ -21,6 +21,7 @@ import { LiveRun } from "../../src/run/live-run.ts";
 import type { RunRecord } from "../../src/run/record.ts";
 import { collect, forgetError, keepError, locked } from "../../src/sweep/store.ts";
 import type { Checkpoint, TrainResult } from "../../src/train/records.ts";
+import { runTables } from "../../src/views/run-tables.ts";
 
 export interface Learned {
   record: RunRecord;
@@ -93,7 +94,7 @@ async function train({ record, result }: Learned, run: Run): Promise<void> {
     });
     for (const checkpoint of checkpoints) await live.callbacks.onCheckpoint(checkpoint);
     const { failure: fault } = await saveSomewhere(out, (directory) =>
-      live.save(directory, result, DATA, undefined, {
+      live.save(directory, result, DATA, runTables, {
         replace: replaces || resume || live.isResumable,
         check: directory === out ? check : undefined,
       }),
@@ -108,7 +109,7 @@ async function train({ record, result }: Learned, run: Run): Promise<void> {
 
 /** A finished run. */
 async function save(directory: string, { record, result }: Learned): Promise<void> {
-  await new LiveRun(directory, record).save(directory, result, DATA);
+  await new LiveRun(directory, record).save(directory, result, DATA, runTables);
 }
 
 /** A run that was stopped after two checkpoints. */
@@ -127,7 +128,7 @@ async function sweep(folder: string): Promise<void> {
   await locked(part, "", async (check) => {
     await recover(directory);
     const live = new LiveRun(directory, { ...next.record, trial: TRIAL });
-    await withLock(directory, () => live.save(directory, next.result, DATA, undefined, { check }));
+    await withLock(directory, () => live.save(directory, next.result, DATA, runTables, { check }));
     await forgetError(part, trial);
   });
   await locked(all, "", (check) => collect(all, [part], check));

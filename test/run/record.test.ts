@@ -13,14 +13,14 @@ import { messages, tinyData } from "../helpers/tiny.ts";
 
 const usual = modelAnd(() => tinyData(messages(24)));
 const SETTINGS = { rank: 2, epochs: 2, batchSize: 4, evalEvery: 2 };
-const noCharts = () => [];
+const noFiles = () => [];
 
 /** A run with its events, from a checkpoint if there is one. */
 async function run(more: { resume?: Checkpoint } = {}) {
   const events: TrainEvent[] = [];
   const onEvent = (event: TrainEvent) => void events.push(event);
   const args = { device: await testDevice(), ...(await usual()), ...SETTINGS, ...more, onEvent };
-  return { events, ...(await fineTune(args, noCharts)) };
+  return { events, ...(await fineTune(args, noFiles)) };
 }
 
 const timeless = ({ created: _, seconds: _s, ...rest }: RunRecord) => rest;
@@ -39,7 +39,7 @@ test("a record is plain JSON, and says what the run's result says", async () => 
 test("a resumed run has the record of a straight one; one that ends while it is prepared keeps what it had", async () => {
   const straight = await run();
   const args = { device: await testDevice(), ...(await usual()), ...SETTINGS };
-  const resume = await stopAfter(3, (options) => fineTune({ ...args, ...options }, noCharts));
+  const resume = await stopAfter(3, (options) => fineTune({ ...args, ...options }, noFiles));
   const resumed = await run({ resume });
   assert.equal(timeless(resumed.record), timeless(straight.record));
   const [plan, start] = resumed.events as [TrainEvent, TrainEvent];

@@ -15,7 +15,7 @@ import { bagOfWords, predictBaselines } from "../../src/train/baselines.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { TrainEvent, TrainResult } from "../../src/train/records.ts";
 import { measureTest } from "../../src/train/results.ts";
-import { chartFiles } from "../../src/views/chart-files.ts";
+import { runFiles } from "../../src/views/run-files.ts";
 import { runTables } from "../../src/views/run-tables.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -157,7 +157,7 @@ test("a run directory: all files, and the predictions of the run", async () => {
     const options = { rank: 2, epochs: 1, batchSize: 4 };
     const out = join(folder, "run");
     const args = { device: await testDevice(), model, data, ...options, save: out };
-    const run = await fineTune(args, chartFiles);
+    const run = await fineTune(args, runFiles);
     const saved = snapshot(out);
     await run.save(out);
     assert.equal(snapshot(out), saved);
@@ -167,7 +167,7 @@ test("a run directory: all files, and the predictions of the run", async () => {
       [out, "output-exists", ["a finished run", "run.save(directory, { force: true })"]],
       [join(out, "run.json", "run"), "invalid-output", ["the output directory cannot be created"]],
     ] as const)
-      await assertFails(ConfigError, code, words, () => fineTune({ ...args, save, onEvent }, chartFiles));
+      await assertFails(ConfigError, code, words, () => fineTune({ ...args, save, onEvent }, runFiles));
     assert.equal(snapshot(out), saved);
     // A file is put in its way while it is trained: what was learned is saved beside it.
     const late = join(folder, "late");
@@ -177,7 +177,7 @@ test("a run directory: all files, and the predictions of the run", async () => {
       writeFileSync(join(late, "metrics.csv"), "mine");
     };
     await assertFails(LowrankError, "saved-elsewhere", [`${late}.rescued`, "metrics.csv"], () =>
-      fineTune({ ...args, save: late, onEvent: take }, chartFiles),
+      fineTune({ ...args, save: late, onEvent: take }, runFiles),
     );
     assert.equal(filesIn(late), ["metrics.csv"]);
     assert.equal(filesIn(`${late}.rescued`), filesIn(out));

@@ -12,6 +12,7 @@ import { readFinished, trialDirectory } from "../../src/sweep/store.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
 import { peakMemory } from "../../src/train/records.ts";
 import { planRounds } from "../../src/train/scheduler.ts";
+import { runFiles } from "../../src/views/run-files.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, within } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -53,7 +54,15 @@ async function run(on: Device, out: string, trials: readonly Trial[], options: O
   const abort = new AbortController();
   const seen: string[] = [];
   const failed = await runTrials({
-    ...{ out: sweepPath(on, out), trials, device, data: await loading, signal: abort.signal, check: async () => {} },
+    ...{
+      out: sweepPath(on, out),
+      trials,
+      device,
+      data: await loading,
+      signal: abort.signal,
+      check: async () => {},
+      views: runFiles,
+    },
     onEvent(event) {
       if (event.type === "group" || event.type === "divided") seen.push(`${event.type} ${event.count}`);
       else if (event.type === "failed" || event.type === "resumed") seen.push(`${event.type} ${event.trial.name}`);
@@ -264,7 +273,16 @@ testOnBoth(
     const check = async () => {
       throw new DeviceError("device-lost", "taken over");
     };
-    const args = { out: sweepPath(on, "taken"), trials, device, data, signal, check, onEvent: () => {} };
+    const args = {
+      out: sweepPath(on, "taken"),
+      trials,
+      device,
+      data,
+      signal,
+      check,
+      views: runFiles,
+      onEvent: () => {},
+    };
     await assertFails(DeviceError, "device-lost", ["taken over"], () => runTrials(args));
     for (const trial of trials) assert.is(await readFinished(args.out, trial), null);
   },

@@ -10,6 +10,7 @@ import { runTrials } from "../../src/sweep/runner.ts";
 import { type FinishedCell, readCell, type TrialRecord, trialDirectory } from "../../src/sweep/store.ts";
 import { resolveOptions } from "../../src/train/options.ts";
 import { toMarkdown } from "../../src/views/markdown.ts";
+import { runFiles } from "../../src/views/run-files.ts";
 import { reportBlocks, writeReport } from "../../src/views/sweep/report.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -53,7 +54,16 @@ test("a sweep of language models reports perplexity with bootstrap intervals and
   const device = await testDevice("wasm 2 threads");
   const signal = new AbortController().signal;
   const trials = runnableTrials([cell!]);
-  const failed = await runTrials({ out, trials, device, data, signal, check: async () => {}, onEvent: () => {} });
+  const failed = await runTrials({
+    out,
+    trials,
+    device,
+    data,
+    signal,
+    check: async () => {},
+    views: runFiles,
+    onEvent: () => {},
+  });
   assert.is(failed, 0);
   const finished = await readCell(out, cell!);
   const [low, high] = finished.tried.map((trial) => trial!.results.after.val.loss) as [number, number];

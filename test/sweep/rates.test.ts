@@ -17,6 +17,7 @@ import { type FinishedCell, keepError, readCell, type TrialRecord, trialDirector
 import { resolveOptions } from "../../src/train/options.ts";
 import { runSpec } from "../../src/train/sizes.ts";
 import { toMarkdown } from "../../src/views/markdown.ts";
+import { runFiles } from "../../src/views/run-files.ts";
 import { reportBlocks, writeReport } from "../../src/views/sweep/report.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -185,6 +186,7 @@ async function chosenSweep() {
     runTrials({
       ...{ out, trials, device, data, signal: new AbortController().signal },
       check: async () => {},
+      views: runFiles,
       onEvent: () => {},
     });
   return { out, data, cell: cells[0]!, run };

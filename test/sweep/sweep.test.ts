@@ -31,6 +31,7 @@ import { train } from "../../src/train/trainer.ts";
 import type { Block, Cell, Table } from "../../src/views/blocks.ts";
 import { toHtml } from "../../src/views/html.tsx";
 import { toMarkdown } from "../../src/views/markdown.ts";
+import { runFiles } from "../../src/views/run-files.ts";
 import * as report from "../../src/views/sweep/report.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -182,7 +183,15 @@ async function run(
     else if (event.trial === stop?.trial && event.record.step === stop.step) abort.abort();
   };
   const device = await testDevice();
-  const failed = await runTrials({ ...sweep, device, data, signal: abort.signal, check: async () => {}, onEvent });
+  const failed = await runTrials({
+    ...sweep,
+    device,
+    data,
+    signal: abort.signal,
+    check: async () => {},
+    views: runFiles,
+    onEvent,
+  });
   seen.push(`${failed} failed`);
   return seen;
 }

@@ -3,10 +3,10 @@ import * as assert from "uvu/assert";
 import type { RunRecord } from "../../src/run/record.ts";
 import { measureReliability } from "../../src/statistics.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
-import { chartFiles } from "../../src/views/chart-files.ts";
-import { type RunChart, runCharts } from "../../src/views/run-charts.ts";
+import { type RunChart, reliabilityChart, runCharts } from "../../src/views/run-charts.ts";
+import { chartFiles } from "../../src/views/run-files.ts";
 import { test } from "../helpers/harness.ts";
-import { assertWellFormed, svgTexts } from "../helpers/xml.ts";
+import { assertWellFormed, svgTexts } from "../helpers/markup.ts";
 
 const evaluation = (examples: number, loss: number | null, accuracy: number) => ({ examples, val: { loss, accuracy } });
 
@@ -25,9 +25,9 @@ function record(more: object = {}): RunRecord {
 
 const names = (charts: readonly RunChart[]) => charts.map(({ name }) => name);
 
-test("a classifier has loss, accuracy and reliability, a language model loss and perplexity", () => {
-  const [loss, accuracy, reliability] = runCharts([record()]) as [RunChart, RunChart, RunChart];
-  assert.equal(names([loss, accuracy, reliability]), ["loss", "accuracy", "reliability"]);
+test("a classifier has loss and accuracy, a language model loss and perplexity", () => {
+  const [loss, accuracy] = runCharts([record()]) as [RunChart, RunChart];
+  assert.equal(names([loss, accuracy]), ["loss", "accuracy"]);
   assert.equal(loss.chart.upper, { title: "epochs", per: 16 });
   assert.equal(
     loss.chart.lines.map(({ name, look, xs, ys }) => ({ name, look, xs, ys })),
@@ -38,8 +38,6 @@ test("a classifier has loss, accuracy and reliability, a language model loss and
   );
   assert.is(loss.description, "Validation: from 4.0000 to 0.5000 after 32 examples. Training: 0.2500.");
   assert.is(accuracy.chart.y.tick!(0.5), "50\u00a0%");
-  assert.match(reliability.description, /^test set, 3 rows; expected calibration error 20\.0/);
-  assert.equal(names(runCharts([record({ results: null })])), ["loss", "accuracy"]);
   const lm = runCharts([record({ objective: "lm", results: { test: null } })]);
   assert.equal(names(lm), ["loss", "perplexity"]);
   assert.equal(lm[1]!.chart.lines[1]!.ys, [Math.exp(4), Math.exp(0.5)]);
@@ -88,6 +86,17 @@ test("a loss that was not finite, null in a stored record, is not drawn", () => 
     assert.ok(Number.isNaN(charts[0]!.chart.lines[1]!.ys[0]));
     if (objective === "lm") assert.ok(Number.isNaN(charts[1]!.chart.lines[1]!.ys[0]));
   }
+});
+
+test("the reliability diagram: accuracy with intervals, and the rows of each bin", () => {
+  const { note, lines, counts } = reliabilityChart(calibration);
+  assert.match(note!, /^test set, 3 rows; expected calibration error 20\.0/);
+  assert.equal(
+    lines[0]!.xs.map((x) => x.toFixed(1)),
+    ["0.7", "0.8", "0.9"],
+  );
+  assert.is(lines[0]!.intervals!.length, 3);
+  assert.equal(counts!.values, [1, 1, 1]);
 });
 
 test("the files' titles name the method; a run without a step has charts too", () => {

@@ -1,12 +1,11 @@
 /** What is printed: tables, lines, progress. */
 import { PassThrough } from "node:stream";
 import * as assert from "uvu/assert";
-import { showDuration } from "../../src/format.ts";
+import { digits, showDuration } from "../../src/format.ts";
 import type { Block, Table } from "../../src/views/blocks.ts";
 import { endBar } from "../../src/views/terminal/live-bar.ts";
 import { createProgress, describeEvaluation, describeStep, type StepState } from "../../src/views/terminal/progress.ts";
-import { renderBlocks } from "../../src/views/terminal/render.ts";
-import { renderTable } from "../../src/views/terminal/table.ts";
+import { renderBlocks, renderTable } from "../../src/views/terminal/render.ts";
 import { oneLine, wrapLines } from "../../src/views/terminal/text.ts";
 import { test } from "../helpers/harness.ts";
 
@@ -22,9 +21,9 @@ test("a table: right-aligned numbers, digits, a dash for null, wide characters",
   ];
   const table = renderTable<Row>(
     [
-      { header: "mode", value: ({ mode }) => mode },
-      { header: "rank", value: ({ rank }) => rank },
-      { header: "test acc", value: ({ accuracy }) => accuracy, digits: 4 },
+      { title: "mode", value: ({ mode }) => mode },
+      { title: "rank", value: ({ rank }) => rank },
+      { title: "test acc", value: ({ accuracy }) => accuracy, format: digits(4) },
     ],
     rows,
   );
@@ -43,14 +42,14 @@ test("a table: right-aligned numbers, digits, a dash for null, wide characters",
 
 test("a table: thousands of rows or columns in linear time; the widest texts are truncated, numbers are not", () => {
   const rows = Array.from({ length: 5000 }, (_, i) => i);
-  const long = renderTable<number>([{ header: "n", value: (i) => `row ${i}` }], rows);
+  const long = renderTable<number>([{ title: "n", value: (i) => `row ${i}` }], rows);
   assert.is(long.split("\n").length, 5004);
-  const columns = rows.slice(0, 1500).map((i) => ({ header: `c${i}`, value: (row: number) => row + i }));
+  const columns = rows.slice(0, 1500).map((i) => ({ title: `c${i}`, value: (row: number) => row + i }));
   renderTable<number>(columns, rows.slice(0, 20), Infinity);
   const table = renderTable<string>(
     [
-      { header: "text", value: (text) => text },
-      { header: "a head much longer than its numbers", value: () => 1234567 },
+      { title: "text", value: (text) => text },
+      { title: "a head much longer than its numbers", value: () => 1234567 },
     ],
     ["x".repeat(100), "short"],
     50,
@@ -87,8 +86,8 @@ test("blocks: captions, notes, details, a table with its first rows; no figures"
 test("a table that does not fit is continued below itself; short texts stay whole", () => {
   const cells = ["a verdict of thirty characters", "one more of them, which is short"];
   const columns = [
-    { header: "a name that may be truncated", value: () => "x" },
-    ...cells.map((text, i) => ({ header: `${i}`, value: () => text })),
+    { title: "a name that may be truncated", value: () => "x" },
+    ...cells.map((text, i) => ({ title: `${i}`, value: () => text })),
   ];
   const lines = renderTable(columns, [0], 60).split("\n");
   assert.ok(Math.max(...lines.map((line) => line.length)) <= 60, lines.join("\n"));

@@ -2,6 +2,7 @@
 import { signal, useSignal } from "@preact/signals";
 import { bisectCenter } from "d3-array";
 import { useEffect, useRef } from "preact/hooks";
+import type { Medium } from "../components.tsx";
 import { KEY_WIDTH, Key, scale } from "./axes.tsx";
 import type { Axis, Line, LineChart, ScatterChart } from "./chart.ts";
 import { legendEntries } from "./legend.ts";
@@ -20,6 +21,16 @@ interface FigureProps {
 const pointed = signal<{ axis: string; at: number } | null>(null);
 
 const placeOn = ({ title }: Axis) => (pointed.value?.axis === title ? pointed.value.at : null);
+
+/** How a page shows blocks: it has no other kinds of charts. */
+export const IN_PAGE: Medium = {
+  draw: ({ chart, caption }) =>
+    (chart.kind === "lines" || chart.kind === "scatter") && (
+      <figure>
+        <ChartFigure chart={chart} description={caption} />
+      </figure>
+    ),
+};
 
 /** The content of a <figure>. */
 export function ChartFigure({ chart, description }: FigureProps) {

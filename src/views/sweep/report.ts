@@ -27,7 +27,7 @@ import { blockFiles } from "../files.ts";
 import { toHtml } from "../html.tsx";
 import { toMarkdown } from "../markdown.ts";
 import { runBlocks } from "../run.ts";
-import { showTick } from "../run-charts.ts";
+import { runCharts } from "../run-charts.ts";
 import { metricsTable } from "../run-tables.ts";
 import { aboutLeaks, aboutPublished, method } from "./method.ts";
 import { grids, rates } from "./rates.ts";
@@ -77,8 +77,7 @@ export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData,
     ...comparisons(compared, measure),
     ...grids(outcomes, measure),
     ...rates(outcomes),
-    losses(compared),
-    ...(best ? bestRun(best) : []),
+    ...(best ? [losses(compared), ...bestRun(best)] : []),
     ...trials(cells, measure, data),
   ];
 }
@@ -228,21 +227,12 @@ function bestRun({ label, trials: [first] }: Outcome): Block[] {
 }
 
 function losses(outcomes: readonly Outcome[]): Figure {
+  const best = bestPerMode(outcomes);
+  const records = best.map(({ trials: [first] }) => first!);
+  const [loss] = runCharts(records, { names: best.map(({ label }) => label) });
   return {
-    kind: "figure",
-    name: "loss",
-    caption: "Validation loss of the best setting of each method, first seed",
-    chart: {
-      kind: "lines",
-      title: "Validation loss",
-      x: { title: "training examples seen", show: count },
-      y: { title: "cross-entropy (nats)", show: showLoss, tick: showTick, from: 0 },
-      lines: bestPerMode(outcomes).map(({ label, trials: [first] }, color) => ({
-        ...{ name: label, color, look: "solid" },
-        xs: first!.evaluations.map(({ examples }) => examples),
-        ys: first!.evaluations.map(({ val }) => val.loss),
-      })),
-    },
+    ...{ kind: "figure", name: "loss", caption: "Loss of the best setting of each method, first seed" },
+    chart: loss!.chart,
   };
 }
 

@@ -1,6 +1,6 @@
 /** Blocks for a terminal. */
 import { printable } from "../../errors.ts";
-import type { Block, Table } from "../blocks.ts";
+import { type Block, makeTable, type RowColumn, type Table } from "../blocks.ts";
 import { brief, cellLine, isNumeric, shownColumns } from "../cells.ts";
 import { drawTable } from "./table.ts";
 import { wrapLines } from "./text.ts";
@@ -14,14 +14,18 @@ export function renderBlocks(blocks: readonly Block[], width?: number, rows?: nu
     .flatMap((block): string | string[] => {
       if (block.kind === "figure") return [];
       if (block.kind === "details") return renderBlocks(block.blocks, width, ROWS);
-      if (block.kind === "table")
-        return [wrapLines(`${brief(block.caption)}:`, width), renderTable(block, width, rows)];
+      if (block.kind === "table") return [wrapLines(`${brief(block.caption)}:`, width), tableLines(block, width, rows)];
       return wrapLines(`${block.kind === "note" ? "note: " : ""}${printable(block.text)}`, width);
     })
     .join("\n");
 }
 
-function renderTable(table: Table, width: number | undefined, most: number | undefined): string {
+/** A table without a caption, of records. */
+export function renderTable<Row>(columns: readonly RowColumn<Row>[], rows: readonly Row[], width?: number): string {
+  return tableLines(makeTable("", "", columns, rows), width);
+}
+
+function tableLines(table: Table, width?: number, most?: number): string {
   const rows = table.rows.slice(0, most);
   const columns = shownColumns(table).map(({ title, column, i }) => ({
     header: title,

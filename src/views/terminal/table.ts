@@ -2,36 +2,11 @@
 import stringWidth from "string-width";
 import { oneLine } from "./text.ts";
 
-export interface Column<Row> {
-  header: string;
-  /** The cell's value. Numbers are right-aligned, everything else left-aligned; null is shown as a dash. */
-  value: (row: Row) => string | number | null;
-  /** Decimal places of numbers; default: as many as needed. */
-  digits?: number;
-}
-
 /** Maximum width of a cell, in terminal columns. */
 const LONGEST_CELL = 60;
 /** In a narrow terminal, columns that are wider than this are truncated, and the first one, to not less than that. */
 const WIDE = 32;
 const SHORTEST_CELL = 12;
-
-/** A table of records: see `drawTable`. */
-export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], width?: number): string {
-  return drawTable(
-    columns.map(({ header, value, digits }) => {
-      const values = rows.map(value);
-      const isNumeric = values.some((one) => typeof one === "number") && values.every((one) => typeof one !== "string");
-      return { header, isNumeric, cells: values.map((one) => show(one, digits)) };
-    }),
-    width,
-  );
-}
-
-function show(value: string | number | null, digits?: number): string {
-  if (typeof value !== "number") return value ?? "–";
-  return digits === undefined ? String(value) : value.toFixed(digits);
-}
 
 /** A column as it is shown. Numbers are right-aligned and never truncated, everything else left-aligned. */
 interface ShownColumn {

@@ -48,6 +48,9 @@ function describeError(thrown: unknown): ErrorReport {
   return { name: thrown.name, code: thrown.code, summary: thrown.message.split("\n")[0]!, ...details };
 }
 
+/** There are no figures. */
+const TABLES = { draw: () => null };
+
 function Bench() {
   return (
     <>
@@ -55,11 +58,11 @@ function Bench() {
       <div class="results">
         <section class="card" aria-labelledby="step-title">
           <h2 id="step-title">A training step</h2>
-          {result.value && <Blocks blocks={stepBlocks(result.value)} />}
+          {result.value && <Blocks blocks={stepBlocks(result.value)} medium={TABLES} />}
         </section>
         <section class="card" aria-labelledby="products-title">
           <h2 id="products-title">Matrix products</h2>
-          {result.value && <Blocks blocks={[productTable(result.value)]} />}
+          {result.value && <Blocks blocks={[productTable(result.value)]} medium={TABLES} />}
         </section>
       </div>
     </>

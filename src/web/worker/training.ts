@@ -1,4 +1,5 @@
 /** One run in the worker, from its start or its last checkpoint to its end. TrainingGroup trains it. */
+
 import { joinPath, remove } from "#platform";
 import { FormatError } from "../../errors.ts";
 import type { NoveltySettings } from "../../io/novelty.ts";
@@ -16,6 +17,7 @@ import { type PreparedRun, prepareRun, type RunArguments } from "../../train/pre
 import { type Checkpoint, RunFailed, type TrainEvent, type TrainResult } from "../../train/records.ts";
 import type { Job } from "../../train/scheduler.ts";
 import type { JobSettings, Start } from "../../train/trainer.ts";
+import { runTables } from "../../views/run-tables.ts";
 import type { PageRun, PageSettings } from "../protocol.ts";
 import { reportError, reportOfRun } from "./errors.ts";
 import { forgetRun, keepInMemory, keepOwn, keepRun, newId, runFolder } from "./store.ts";
@@ -206,13 +208,13 @@ export class Training implements Job {
     const { run, live, folder } = this;
     const { data } = this.materials;
     try {
-      await live.save(folder, result, data);
+      await live.save(folder, result, data, runTables);
       return true;
     } catch (error) {
       // One that was stopped goes on from its checkpoint.
       if (!result.aborted) await forgetRun(run.id).catch(() => {});
       // Some of the files can be read only once.
-      const { files, record } = runContents(live.record, result, data);
+      const { files, record } = runContents(live.record, result, data, runTables);
       await serveFromMemory(folder, files);
       live.record = record;
       this.noteUnstored(error);

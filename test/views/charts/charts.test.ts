@@ -8,7 +8,7 @@ import { ChartFigure } from "../../../src/views/charts/figure.tsx";
 import { chartSvg } from "../../../src/views/charts/svg.tsx";
 import { cut, textWidth, wrap } from "../../../src/views/charts/text.ts";
 import { test } from "../../helpers/harness.ts";
-import { assertWellFormed, drawnPoints, svgTexts } from "../../helpers/xml.ts";
+import { assertWellFormed, drawnPoints, svgTexts } from "../../helpers/markup.ts";
 
 /** A line of `count` points from 0 to `end` examples. */
 function line(count: number, end: number, value: (share: number) => number, more: Partial<Line> = {}): Line {

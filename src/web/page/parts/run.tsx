@@ -226,14 +226,11 @@ function Curves({ run }: { run: PageRun }) {
   return (
     <>
       <div id="charts" class="charts">
-        {charts
-          // The reliability diagram belongs to the result.
-          .filter(({ name }) => name !== "reliability")
-          .map(({ name, chart, description }) => (
-            <figure key={name} id={name}>
-              <ChartFigure chart={chart} description={description} />
-            </figure>
-          ))}
+        {charts.map(({ name, chart, description }) => (
+          <figure key={name} id={name}>
+            <ChartFigure chart={chart} description={description} />
+          </figure>
+        ))}
         <label class="line">
           <input
             type="checkbox"

@@ -69,9 +69,11 @@ function help(): string {
 }
 
 function describe({ trainable, values, steps, bytes }: RunEstimate): string {
-  const added = values - model.value!.values;
-  const parts = added > 0 ? `: ${compact(added)} more than the base model has` : "";
-  return `Trains ${count(trainable)} of ${compact(values)} parameters (${showShare(trainable / values)})${parts}. Takes ${count(steps)} ${steps === 1 ? "step" : "steps"} and ${showBytes(bytes)} of memory.`;
+  // The base model's parameters, as its own line counts them, and the new ones of an adapter or a head.
+  const base = Math.min(values, model.value!.values);
+  const sum = [base, values - base].filter((n) => n > 0).map(compact);
+  const share = showShare(trainable / values);
+  return `Trains ${count(trainable)} of ${sum.join(" + ")} parameters (${share}) in ${count(steps)} ${steps === 1 ? "step" : "steps"} and ${showBytes(bytes)} of memory.`;
 }
 
 /** Seconds, as round as a guess is. */

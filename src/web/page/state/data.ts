@@ -9,12 +9,10 @@ import { exampleFiles } from "./examples.ts";
 import { EXAMPLES_FILE, keepFiles, keptFiles, PASTED_FILE } from "./saved.ts";
 import { worker } from "./worker.ts";
 
-/** The choice among the sources of messages or texts, of which one is typed, one files, and one the hub. */
+/** The choice among the sources of messages or of texts: bundled ones, what is typed, the visitor's files, the hub. */
 function makeChoice(bundled: readonly string[], typed: string, own: string) {
   return {
-    bundled,
-    typed,
-    own,
+    ...{ bundled, typed, own },
     source: signal(bundled[0]!),
     files: signal<readonly File[]>([]),
     encoding: signal("utf-8"),
@@ -49,7 +47,7 @@ const isOwn = computed(() => choice.value.source.value === choice.value.own);
 /** The files that the worker has, and the columns of a table. */
 const given = signal<{ files: readonly File[]; columns: ColumnReport | null } | null>(null);
 /** The columns that were chosen for a file; where there are no such columns, those that are recognised count. */
-export const chosenColumns = signal<{ text?: string; label?: string }>({});
+export const chosenColumns = signal<{ text?: string | undefined; label?: string | undefined }>({});
 /** The columns of the visitor's file, with those that are read; null: not known, or there are none. */
 export const columns = computed(() => {
   const report = given.value?.columns;
@@ -206,10 +204,7 @@ export async function restoreData(settings: RunSettings, isLink: boolean): Promi
   else if (data !== undefined) source.value = [EXAMPLES_FILE, PASTED_FILE].includes(String(data)) ? typed : own;
   if (isLink) return;
   chosen.encoding.value = encoding;
-  chosenColumns.value = {
-    ...(textColumn === undefined ? {} : { text: textColumn }),
-    ...(labelColumn === undefined ? {} : { label: labelColumn }),
-  };
+  chosenColumns.value = { text: textColumn, label: labelColumn };
   const isText = isLm.value;
   const [some, [text]] = await Promise.all([keptFiles(isText ? "texts" : "data"), keptFiles("pasted")]);
   if (files.value.length === 0) files.value = some;
