@@ -77,7 +77,7 @@ test("a run on WebGPU from a file to its end; one whose device is lost resumes f
   const settings = { ...SETTINGS, ...LITTLE, epochs: 1 };
   const computesOn = "swiftshader \\(webgpu, software driver\\)";
   await trainOnFile(page, settings, { computesOn, steps: 7, evaluations: 3 });
-  await page.click("#learned summary");
+  await openLearned(page);
   assert.match(
     (await page.textContent("#learned"))!,
     /head only every matrix of the blocks stays as it was.*moved the head by [\d.]+\s%/,
@@ -117,6 +117,11 @@ async function assertFits(page: Page): Promise<void> {
     });
     assert.equal(wide, [width]);
   }
+}
+
+async function openLearned(page: Page): Promise<void> {
+  await page.click("#learned:not([hidden]) summary");
+  await page.waitForSelector("#learned-body");
 }
 
 /** How far each matrix moved, and how its adapter uses the rank. */
@@ -184,7 +189,7 @@ async function lookAtTheMatrices(page: Page): Promise<void> {
 
 /** What a run of LoRA on 16 test messages shows, also after a reload. */
 async function lookAtWhatItLearned(page: Page): Promise<void> {
-  await page.click("#learned summary");
+  await openLearned(page);
   await lookAtTheMatrices(page);
 
   const whole = await page.textContent("#learned output");
@@ -211,7 +216,7 @@ async function lookAtWhatItLearned(page: Page): Promise<void> {
 
   // The file is no longer stored.
   await page.reload();
-  await page.click("#learned:not([hidden]) summary");
+  await openLearned(page);
   assert.is(await page.textContent("#learned output"), whole);
   assert.is(await at("0.5"), half);
 }
