@@ -97,11 +97,12 @@ export function ChartPlot({ chart, description }: FigureProps) {
   );
 }
 
-const LINES_HEIGHT = 264;
+const LINES_HEIGHT = 200;
 const COUNTS_HEIGHT = 420;
 const SCATTER_HEIGHT = 300;
 
-function PointedLines({ chart, width }: { chart: LineChart; width: number }) {
+/** Lines in less room than a file has: without the upper axis. */
+function PointedLines({ chart: { upper: _, ...chart }, width }: { chart: LineChart; width: number }) {
   const height = chart.counts ? COUNTS_HEIGHT : LINES_HEIGHT;
   const layout = layLines(chart, width, height);
   const { frame, x } = layout;

@@ -1,5 +1,5 @@
 /** The shown run: its progress, its controls, its curves and its numbers. */
-import { useSignal } from "@preact/signals";
+import { signal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useRef } from "preact/hooks";
 import { describeDevice } from "../../../backend/backend.ts";
@@ -19,6 +19,9 @@ import { pause, plotted, resume, runs, shown, speed, stop } from "../state/runs.
 import { runName, runTitle } from "../words.ts";
 import { useNextFocus } from "./common.tsx";
 import { ErrorPlace, type Remedy, remedies } from "./error.tsx";
+
+/** Whether the training curves are smoothed. */
+const isSmooth = signal(false);
 
 export function RunCard() {
   const run = shown.value;
@@ -50,15 +53,14 @@ export function RunCard() {
       <progress
         id="progress"
         aria-label="Progress of the run"
-        hidden={isPlanned}
+        hidden={isPlanned || run?.state === "finished"}
         // A run that patience ended has fewer steps than planned.
         max={(run?.state === "finished" ? run.record.step : run?.record.steps) || 1}
         value={run?.record.step ?? 0}
       />
       <ErrorPlace id="run-error" report={run && runReport(run)} ways={run ? runRemedies(run) : []} />
       {run && !isPlanned && <Curves run={run} />}
-      {run && <Figures figures={run.state === "loaded" ? loadedFigures(run) : runFigures(run, speed.value)} />}
-      {run && !isPlanned && <Evaluations run={run} />}
+      {run && <More run={run} />}
     </section>
   );
 }
@@ -215,7 +217,6 @@ function loadedFigures({ model, record: { trainable, labels, objective } }: Page
 
 /** The curves of the run and of those that are plotted beside it. */
 function Curves({ run }: { run: PageRun }) {
-  const isSmooth = useSignal(false);
   const { objective } = run.record;
   const others = runs.value.filter(({ id, record }) => plotted.value.has(id) && record.objective === objective);
   const all = [run, ...others];
@@ -231,16 +232,6 @@ function Curves({ run }: { run: PageRun }) {
             <ChartFigure chart={chart} description={description} />
           </figure>
         ))}
-        <label class="line">
-          <input
-            type="checkbox"
-            checked={isSmooth.value}
-            onInput={({ currentTarget }) => {
-              isSmooth.value = currentTarget.checked;
-            }}
-          />
-          Smooth the training curves: exponential moving average, {SMOOTHING}
-        </label>
       </div>
       <p id="metric-help" class="help">
         {runMetric(run.record).help}
@@ -253,11 +244,31 @@ function Curves({ run }: { run: PageRun }) {
 const clock = ({ record }: PageRun) =>
   new Date(record.created).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
 
-function Evaluations({ run: { record } }: { run: PageRun }) {
+/** Below the curves. The figures of a finished run are for those who ask: what can be done with it comes first. */
+function More({ run }: { run: PageRun }) {
+  const { state, record } = run;
+  const figures = <Figures figures={state === "loaded" ? loadedFigures(run) : runFigures(run, speed.value)} />;
+  const isFinished = state === "finished";
   return (
-    <details id="curve-table">
-      <summary>Evaluation table</summary>
-      <TableView table={evaluationsTable(record)} />
-    </details>
+    <>
+      {!isFinished && figures}
+      {state !== "loaded" && state !== "waiting" && (
+        <details id="curve-table">
+          <summary>{isFinished ? "Figures and evaluations" : "Evaluations"}</summary>
+          {isFinished && figures}
+          <TableView table={evaluationsTable(record)} />
+          <label class="line">
+            <input
+              type="checkbox"
+              checked={isSmooth.value}
+              onInput={({ currentTarget }) => {
+                isSmooth.value = currentTarget.checked;
+              }}
+            />
+            Smooth the training curves: exponential moving average, {SMOOTHING}
+          </label>
+        </details>
+      )}
+    </>
   );
 }

@@ -71,9 +71,9 @@ function help(): string {
 function describe({ trainable, values, steps, bytes }: RunEstimate): string {
   // The base model's parameters, as its own line counts them, and the new ones of an adapter or a head.
   const base = Math.min(values, model.value!.values);
-  const sum = [base, values - base].filter((n) => n > 0).map(compact);
-  const share = showShare(trainable / values);
-  return `Trains ${count(trainable)} of ${sum.join(" + ")} parameters (${share}) in ${count(steps)} ${steps === 1 ? "step" : "steps"} and ${showBytes(bytes)} of memory.`;
+  const added = values > base ? ` and ${compact(values - base)} new ones` : "";
+  const whole = `${showShare(trainable / values)} of the base model's ${compact(base)}${added}`;
+  return `Trains ${count(trainable)} parameters, ${whole}, in ${count(steps)} ${steps === 1 ? "step" : "steps"} and ${showBytes(bytes)} of memory.`;
 }
 
 /** Seconds, as round as a guess is. */

@@ -47,7 +47,9 @@ export function TryCard() {
       <h2 id="try-title">
         <span class="step">3</span> Try it
       </h2>
-      <label for="message">Message</label>
+      <label class="hidden" for="message">
+        Message
+      </label>
       <textarea
         id="message"
         ref={field}
@@ -62,12 +64,12 @@ export function TryCard() {
       <p id="try-help" class="help">
         {run && `Model: ${describeRun(run)}.`}
       </p>
+      <Labels />
       <div id="verdict" aria-live="polite">
         <Answer />
       </div>
       <div id="words">{words.value && <Words {...words.value} />}</div>
       <Samples />
-      <Labels />
     </section>
   );
 }
