@@ -23,7 +23,7 @@ import { ErrorPlace, type Remedy, remedies } from "./error.tsx";
 export function RunCard() {
   const run = shown.value;
   const card = usePart<HTMLElement>("training");
-  // Of neither is there a training.
+  // Neither has been trained here.
   const isPlanned = run?.state === "loaded" || run?.state === "waiting";
   return (
     <section
