@@ -5,15 +5,6 @@ import { useLayoutEffect } from "preact/hooks";
 export { ScrollArea } from "../../../views/components.tsx";
 export { Bar } from "../../../views/verdict.tsx";
 
-/** Offers a file as a download. */
-export function offerFile(content: Blob, name: string): void {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(content);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
-
 /** Moves the focus from a child of `group` that is hidden to the first one that is not; else to `other`. */
 export function useNextFocus(group: RefObject<HTMLElement | null>, other?: RefObject<HTMLElement | null>): void {
   // An element that is hidden loses the focus at once.

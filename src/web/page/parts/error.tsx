@@ -97,7 +97,7 @@ function EncodingPreview({ title, preview }: NonNullable<ErrorReport["encoding"]
           </li>
         ))}
       </ul>
-      <p>If this looks wrong, choose another one under “Encoding”, or save the file as UTF-8.</p>
+      <p>If this looks wrong, save the file as UTF-8, or, for data to train on, choose another one under “Encoding”.</p>
     </>
   );
 }

@@ -5,9 +5,9 @@ import { TableView } from "../../../views/components.tsx";
 import { Bar } from "../../../views/verdict.tsx";
 import type { LabelReport } from "../../protocol.ts";
 import { labelAgain, labelling, labelTable, lines } from "../state/label.ts";
+import { offerFile } from "../state/take.ts";
 import { message } from "../state/try.ts";
 import { worker } from "../state/worker.ts";
-import { offerFile } from "./common.tsx";
 import { ErrorPlace, readings } from "./error.tsx";
 
 export function Labels() {

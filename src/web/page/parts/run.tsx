@@ -26,7 +26,7 @@ const isSmooth = signal(false);
 export function RunCard() {
   const run = shown.value;
   const card = usePart<HTMLElement>("training");
-  // Of neither is there a training.
+  // Neither has been trained here.
   const isPlanned = run?.state === "loaded" || run?.state === "waiting";
   return (
     <section

@@ -22,10 +22,10 @@ import {
   shown,
   takeBack,
 } from "../state/runs.ts";
-import { download } from "../state/take.ts";
+import { download, offerFile } from "../state/take.ts";
 import { attempt } from "../state/worker.ts";
 import { runData, runName, runTitle, STATES, when } from "../words.ts";
-import { offerFile, ScrollArea } from "./common.tsx";
+import { ScrollArea } from "./common.tsx";
 import { ErrorPlace } from "./error.tsx";
 
 const HEADER = ["Chart", "Run", "State", "Result", "Download", "Change"];
