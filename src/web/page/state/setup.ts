@@ -47,8 +47,7 @@ const isRead = signal(false);
 /** Null while the settings are not checked, or invalid. */
 export const estimate = signal<RunEstimate | null>(null);
 export const startError = signal<ErrorReport | null>(null);
-const isStarting = signal(false);
-export const canStart = computed(() => estimate.value !== null && !isTraining.value && !isStarting.value);
+export const canStart = computed(() => estimate.value !== null && !isTraining.value);
 
 // Reads the data when it, or how it is read, has changed.
 effect(() => {
@@ -93,14 +92,12 @@ worker.listen((event) => {
 
 export async function start(): Promise<void> {
   if (!canStart.value) return;
-  isStarting.value = true;
   startError.value = null;
   try {
     await startRun(settings.value!);
   } catch (error) {
     startError.value = failureReport(error);
   }
-  isStarting.value = false;
 }
 
 /** Whether a link was copied; empty: none was. */
