@@ -638,7 +638,9 @@ test("a model from a folder is stored in the browser, and can be deleted", async
 
 /** The number of trained parameters that the page shows below its button. */
 const trainedValues = () =>
-  Number(/Trains ([\d,]+) parameters/.exec(document.querySelector("#start-help")!.textContent!)![1]!.replaceAll(",", ""));
+  Number(
+    /Trains ([\d,]+) parameters/.exec(document.querySelector("#start-help")!.textContent!)![1]!.replaceAll(",", ""),
+  );
 
 test("a run that does not fit is refused with the numbers, and with a setting that fits", async () => {
   const { page, faults, context } = await freshPage();

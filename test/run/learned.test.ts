@@ -15,6 +15,7 @@ import { measureAccuracy, scaleTo, startTensors } from "../../src/run/scaled.ts"
 import { computeSpectrum, eigen, type Factors, productNorm, SHARE } from "../../src/run/spectrum.ts";
 import type { TrainOptions } from "../../src/train/options.ts";
 import type { TrainResult } from "../../src/train/records.ts";
+import { runTables } from "../../src/views/run-tables.ts";
 import { drawTensors, LM, modeMeta, product, testMeta } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { numbers, temporaryFolder } from "../helpers/border.ts";
@@ -225,7 +226,7 @@ async function trainTiny(name: string, options: Partial<TrainOptions>, adapter?:
   const settings = { device: await testDevice("wasm 1 thread"), model: await openBase(), data };
   const run = await fineTune(
     { ...settings, batchSize: 8, epochs: 2, ...options, ...(adapter ? { adapter } : {}) },
-    () => [],
+    runTables,
   );
   await run.save(join(folder, name));
   return run;

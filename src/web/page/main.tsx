@@ -78,10 +78,12 @@ async function begin(): Promise<void> {
   await keepForOffline();
 }
 
+const { title } = document;
+
 effect(() => {
   const run = shown.value;
   const isLive = run?.state === "training";
-  document.title = isLive ? `${Math.floor((100 * run.record.step) / run.record.steps)} % – Lowrank` : "Lowrank";
+  document.title = isLive ? `${Math.floor((100 * run.record.step) / run.record.steps)} % – ${title}` : title;
 });
 
 begin().catch((error) => {
