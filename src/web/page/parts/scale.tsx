@@ -1,6 +1,8 @@
 /** Everything that a run learned, scaled from 0 to 2, and the accuracy on the test set. */
 import { signal, useSignal, useSignalEffect } from "@preact/signals";
 import { count, percent } from "../../../format.ts";
+import type { Line, LineChart } from "../../../views/charts/chart.ts";
+import { ChartPlot } from "../../../views/charts/figure.tsx";
 import type { ErrorReport, PageRun } from "../../protocol.ts";
 import { failureReport } from "../state/client.ts";
 import { worker } from "../state/worker.ts";
@@ -58,6 +60,9 @@ function Factor({
 
   const at = factor.value;
   const accuracy = values[at];
+  const points = Object.entries(values)
+    .map(([factor, accuracy]): Point => [Number(factor), accuracy])
+    .sort(([a], [b]) => a - b);
   return (
     <div class="part">
       <h3>What if it had learned less, or more?</h3>
@@ -67,9 +72,7 @@ function Factor({
         the same is too much.
       </p>
       <div class="factor">
-        <figure class="curve">
-          <AccuracyCurve values={values} factor={at} />
-        </figure>
+        <ChartPlot chart={accuracyChart(points, at)} description={`${points.map(describePoint).join(", ")}.`} />
         <label for="scale">Factor</label>
         <input
           id="scale"
@@ -95,35 +98,35 @@ function Factor({
   );
 }
 
-/** The drawing's size, and the space around its plot. */
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [320, 130, 44, 20, 8];
+type Point = readonly [factor: number, accuracy: number];
 
-function AccuracyCurve({ values, factor }: { values: Readonly<Record<number, number>>; factor: number }) {
-  const points = Object.entries(values)
-    .map(([s, accuracy]) => [Number(s), accuracy] as const)
-    .sort(([a], [b]) => a - b);
-  const low = Math.max(0, Math.floor(10 * Math.min(...points.map(([, accuracy]) => accuracy)) - 1e-9) / 10);
-  const x = (s: number) => LEFT + ((WIDTH - LEFT - TOP) * s) / MOST;
-  const y = (accuracy: number) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - (accuracy - low) / (1 - low || 1));
-  const label = points.map(([s, accuracy]) => `${s.toFixed(1)}: ${percent(accuracy)}`).join(", ");
-  return (
-    <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={`Test accuracy by factor. ${label}`}>
-      <line class="axis" x1={x(0)} x2={x(MOST)} y1={y(low)} y2={y(low)} />
-      <line class="chosen" x1={x(factor)} x2={x(factor)} y1={y(1)} y2={y(low)} />
-      <polyline points={points.map(([s, accuracy]) => `${x(s)},${y(accuracy)}`).join(" ")} />
-      {points.map(([s, accuracy]) => (
-        <circle key={s} cx={x(s)} cy={y(accuracy)} r={s === factor ? 5 : 3} />
-      ))}
-      {[0, 1, MOST].map((s) => (
-        <text key={`x${s}`} x={x(s)} y={HEIGHT - 5} text-anchor="middle">
-          {s}
-        </text>
-      ))}
-      {[low, 1].map((share) => (
-        <text key={`y${share}`} x={LEFT - 6} y={y(share) + 4} text-anchor="end">
-          {percent(share, 0)}
-        </text>
-      ))}
-    </svg>
-  );
+const describePoint = ([factor, accuracy]: Point) => `${factor.toFixed(1)}: ${percent(accuracy)}`;
+
+/** The point of the chosen factor has another mark. */
+function accuracyChart(points: readonly Point[], chosen: number): LineChart {
+  const line = (color: number, points: readonly Point[]): Line => ({
+    ...{ name: null, color, look: "solid" },
+    xs: points.map(([factor]) => factor),
+    ys: points.map(([, accuracy]) => accuracy),
+  });
+  const low = Math.floor(10 * Math.min(...points.map(([, accuracy]) => accuracy)) - 1e-9) / 10;
+  return {
+    kind: "lines",
+    title: "Test accuracy by factor",
+    x: { title: "factor", show: (factor) => factor.toFixed(1), tick: String, from: 0, to: MOST },
+    y: {
+      title: "test accuracy",
+      show: (share) => percent(share),
+      tick: (share) => percent(share, 0),
+      from: Math.max(0, low),
+      to: 1,
+    },
+    lines: [
+      line(0, points),
+      line(
+        1,
+        points.filter(([factor]) => factor === chosen),
+      ),
+    ],
+  };
 }
