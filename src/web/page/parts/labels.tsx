@@ -81,6 +81,12 @@ function Labelled({ report }: { report: LabelReport }) {
   const { rows, labels, file, fileName } = report;
   return (
     <div id="labelled" class="part">
+      <div class="row">
+        <button type="button" onClick={() => offerFile(file, fileName)}>
+          Save as {fileName.split(".").at(-1)!.toUpperCase()}
+        </button>
+        <p class="help">{fileName}: the same rows, each with its label and probability</p>
+      </div>
       <ul class="bars" aria-label="Rows by label">
         {Object.entries(labels).map(([label, of]) => (
           <li key={label}>
@@ -91,12 +97,6 @@ function Labelled({ report }: { report: LabelReport }) {
         ))}
       </ul>
       <TableView table={previewTable(report)} />
-      <div class="row">
-        <button type="button" onClick={() => offerFile(file, fileName)}>
-          Save as {fileName.split(".").at(-1)!.toUpperCase()}
-        </button>
-        <p class="help">{fileName}: the same rows, each with its label and probability</p>
-      </div>
     </div>
   );
 }
