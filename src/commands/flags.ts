@@ -81,20 +81,52 @@ export function groupFlags(program: Command): void {
   }
 }
 
+/** The text of each flag in --help. */
+const HELP: Readonly<Record<keyof TrainOptions, string>> = {
+  mode: "which parameters are trained",
+  rank: "LoRA rank",
+  alpha: "LoRA alpha",
+  scaling: "scaling factor of the adapters",
+  init: "initialization of A; B is initialized to 0",
+  targets: `matrices with adapters: ${TARGETS.join(",")}; c_attn: one adapter for q,k,v`,
+  layers: "blocks with adapters, such as 0,5-8",
+  lrRatio: "learning rate of B divided by that of A (LoRA+ uses 16)",
+  bottleneck: "width of an adapter layer's bottleneck",
+  virtualTokens: "virtual tokens of prompt and prefix tuning",
+  prefixProjection: "hidden width of the MLP that makes the prefix while it is trained; 0: none",
+  pooling: "position at which a message is classified",
+  headBias: "train the head without a bias, as PEFT and transformers do",
+  classWeights:
+    "auto: weight the loss by 1 / sqrt(rows of the class) if the largest class has over 1.5 times the rows of the smallest",
+  dtype:
+    "data type of the frozen weights: f16 takes half the memory, q8 a quarter, q4 (NF4) an eighth; auto: the widest that fits. Not for --mode all",
+  recompute:
+    "recompute activations in the backward pass: less memory, the same result, up to a third slower; auto: if memory is too small otherwise",
+  epochs: "passes over the training set; of few rows as many as make 150 steps, unless this is given",
+  batchSize: "messages per batch; of fewer rows all, unless this is given",
+  batching: "which messages share a batch: any, or those of similar length",
+  accumulate: "batches per step (gradient accumulation)",
+  lr: "peak learning rate; bitfit 0.003, prompt and prefix 0.01",
+  schedule: "learning rate schedule after the warm-up",
+  warmup: "warm-up steps; below 1, a fraction of all steps",
+  weightDecay: "AdamW's decoupled weight decay",
+  clip: "maximum global gradient norm; 0: no clipping",
+  evalEvery: "steps between evaluations; 0: twice per epoch, or 10 times where few rows have more epochs",
+  patience: "stop after n evaluations in a row without a lower validation loss; 0: never",
+  keep: "what is saved: the evaluation with the lowest validation loss, or the last",
+  seed: "random seed of the split, the batch order and the initialization",
+};
+
 function createFlag(name: keyof TrainOptions): Option {
-  const {
-    default: value,
-    help,
-    value: placeholder = "<how>",
-    choices,
-    number: range,
-  } = SETTINGS[name] as Setting<unknown>;
+  const { default: value, choices, number: range } = SETTINGS[name] as Setting<unknown>;
   const flag = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
   // A setting that is true by default gets a flag that turns it off.
-  if (value === true) return new Option(flag.replace("--", "--no-"), help);
+  if (value === true) return new Option(flag.replace("--", "--no-"), HELP[name]);
   const option = choices
-    ? choice(`${flag} ${placeholder}`, help, choices as readonly string[])
-    : new Option(`${flag} ${placeholder}`, help).argParser(range ? number : (text) => readSetting(name, text));
+    ? choice(`${flag} <how>`, HELP[name], choices as readonly string[])
+    : new Option(`${flag} ${range ? "<n>" : "<list>"}`, HELP[name]).argParser(
+        range ? number : (text) => readSetting(name, text),
+      );
   // Only shown: what is not given follows from the objective and the mode.
   return option.default(undefined, value === null || value === TARGETS ? "all" : `${value}`);
 }

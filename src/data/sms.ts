@@ -1,12 +1,12 @@
 /** The SMS Spam Collection: downloaded from the UCI repository on first use, verified and stored in the cache. */
 
-import { type UnzipFileInfo, unzipSync } from "fflate";
 import { environment, exists, joinPath, readBytes, remove, writeFileAtomic } from "#platform";
 import description from "../../data/datasets/sms.json" with { type: "json" };
-import { DataError, DownloadError } from "../errors.ts";
+import { DataError, DownloadError, FormatError } from "../errors.ts";
 import { cacheDirectory } from "../io/cache.ts";
 import { download, fileSize, hash, inTurn, writing } from "../io/download.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
+import { openZip } from "../io/zip.ts";
 import { bytesReader } from "./corpus.ts";
 
 /** The fields of data/datasets/sms.json that are used here. */
@@ -67,7 +67,7 @@ async function fetchInto(path: string, about: CollectionDescription, options: Do
   const digest = { kind: "sha256", hex: archive.sha256 } as const;
   await download(zip, { url, name, file: archive.path.split("/").at(-1)!, size: archive.bytes, digest }, options);
   try {
-    await writeFileAtomic(path, unzip(await readBytes(zip), entry, zip));
+    await writeFileAtomic(path, await unzip(new Blob([await readBytes(zip)]), entry, zip));
   } finally {
     await remove(zip);
   }
@@ -81,27 +81,21 @@ async function fetchInto(path: string, about: CollectionDescription, options: Do
 }
 
 /** One file of an archive. Its size must be `bytes`, which bounds the memory that decompression takes. */
-function unzip(archive: Uint8Array, { name, bytes }: { name: string; bytes: number }, where: string): Uint8Array {
-  let found: UnzipFileInfo | undefined;
-  let files: Record<string, Uint8Array>;
+async function unzip(archive: Blob, { name, bytes }: { name: string; bytes: number }, where: string) {
+  const damaged = (what: string, more: object) => new DownloadError("damaged-archive", what, { where, ...more });
   try {
-    files = unzipSync(archive, {
-      filter(file) {
-        if (file.name === name) found = file;
-        return file.name === name && file.originalSize === bytes;
-      },
-    });
+    const file = (await openZip(archive, where)).get(name);
+    if (!file) throw damaged(`the archive has no ${name}`, {});
+    if (file.size !== bytes)
+      throw damaged(`${name} in the archive has the wrong size`, {
+        expected: `${bytes} bytes`,
+        found: `${file.size} bytes`,
+      });
+    return new Uint8Array(await (await file.open()).arrayBuffer());
   } catch (cause) {
-    throw new DownloadError("damaged-archive", "the archive is damaged", {
-      where,
-      found: (cause as Error).message,
-      cause,
-    });
+    if (!(cause instanceof FormatError)) throw cause;
+    throw damaged("the archive is damaged", { found: cause.details.found, cause });
   }
-  if (files[name]) return files[name];
-  if (!found) throw new DownloadError("damaged-archive", `the archive has no ${name}`, { where });
-  const sizes = { expected: `${bytes} bytes`, found: `${found.originalSize} bytes` };
-  throw new DownloadError("damaged-archive", `${name} in the archive has the wrong size`, { where, ...sizes });
 }
 
 async function isWhole(path: string, { entry }: CollectionDescription): Promise<boolean> {

@@ -9,7 +9,15 @@ import { assetUrl, isPackagePath, packageFiles, packagePath } from "./assets.ts"
 import { forgetFile, openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { type Answer, ask, readWhole } from "./http.ts";
 import { isRemote, joinUrl, STAGING, segments } from "./paths.ts";
-import { type Check, checkSize, type FileContent, type FileReader, type FileWriter, type Refuse } from "./reader.ts";
+import {
+  type Check,
+  checkSize,
+  type FileContent,
+  type FileReader,
+  type FileWriter,
+  filePieces,
+  type Refuse,
+} from "./reader.ts";
 
 export const platformName = "browser";
 
@@ -176,16 +184,6 @@ export async function linkFile(target: string, path: string, onCopied?: (bytes: 
     await writeInto(await openDirectory(folder, true), name, filePieces(file, onCopied));
   } finally {
     await file.close();
-  }
-}
-
-/** Bytes of a file that are copied at a time: a model may have gigabytes. */
-const PIECE_BYTES = 1 << 26;
-
-async function* filePieces({ size, read }: FileReader, onCopied?: (bytes: number) => void): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < size; at += PIECE_BYTES) {
-    onCopied?.(at);
-    yield read(at, Math.min(PIECE_BYTES, size - at));
   }
 }
 

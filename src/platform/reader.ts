@@ -23,6 +23,20 @@ export function blobReader(name: string, blob: Blob): FileReader {
   };
 }
 
+/** Bytes of a file that are copied at a time: a model may have gigabytes. */
+const PIECE_BYTES = 1 << 26;
+
+/** The bytes of a file. `onRead` gets those before each piece. */
+export async function* filePieces(
+  { size, read }: FileReader,
+  onRead?: (bytes: number) => void,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  for (let at = 0; at < size; at += PIECE_BYTES) {
+    onRead?.(at);
+    yield read(at, Math.min(PIECE_BYTES, size - at));
+  }
+}
+
 /** What is used of a FileHandle of node:fs/promises. */
 export interface NodeFileHandle {
   read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }>;

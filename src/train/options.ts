@@ -92,10 +92,6 @@ export interface TrainOptions {
 export interface Setting<T> {
   /** The defaults train gpt2-micro well on short messages and follow common PEFT configurations. */
   default: T;
-  /** The text in --help. */
-  help: string;
-  /** The placeholder of the value in --help: `<n>`. */
-  value?: string;
   /** The allowed words. */
   choices?: readonly (T & string)[];
   /** The allowed numbers. */
@@ -110,126 +106,35 @@ const ONE_OR_MORE = { min: 1, whole: true } as const;
 const LORA: readonly Mode[] = ["lora"];
 
 export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOptions[K]> } = {
-  mode: { default: "lora", help: "which parameters are trained", choices: MODES },
-  rank: { default: 8, help: "LoRA rank", value: "<r>", number: ONE_OR_MORE, modes: LORA },
-  alpha: { default: 16, help: "LoRA alpha", value: "<a>", number: { min: 0, above: true }, modes: LORA },
-  scaling: { default: "alpha/r", help: "scaling factor of the adapters", choices: SCALINGS, modes: LORA },
-  init: { default: "kaiming", help: "initialization of A; B is initialized to 0", choices: INITS, modes: LORA },
-  targets: {
-    default: TARGETS,
-    help: `matrices with adapters: ${TARGETS.join(",")}; c_attn: one adapter for q,k,v`,
-    value: "<list>",
-    modes: LORA,
-  },
-  layers: { default: null, help: "blocks with adapters, such as 0,5-8", value: "<list>", modes: LORA },
-  lrRatio: {
-    default: 1,
-    help: "learning rate of B divided by that of A (LoRA+ uses 16)",
-    value: "<x>",
-    number: { min: 0, above: true },
-    modes: LORA,
-  },
-  bottleneck: {
-    default: 16,
-    help: "width of an adapter layer's bottleneck",
-    value: "<m>",
-    number: ONE_OR_MORE,
-    modes: ["adapter"],
-  },
-  virtualTokens: {
-    default: 20,
-    help: "virtual tokens of prompt and prefix tuning",
-    value: "<n>",
-    number: ONE_OR_MORE,
-    modes: ["prompt", "prefix"],
-  },
-  prefixProjection: {
-    default: 0,
-    help: "hidden width of the MLP that makes the prefix while it is trained; 0: none",
-    value: "<n>",
-    number: { min: 0, whole: true },
-    modes: ["prefix"],
-  },
-  pooling: { default: "last-token", help: "position at which a message is classified", choices: POOLINGS },
-  headBias: { default: true, help: "train the head without a bias, as PEFT and transformers do" },
-  classWeights: {
-    default: "auto",
-    help: "auto: weight the loss by 1 / sqrt(rows of the class) if the largest class has over 1.5 times the rows of the smallest",
-    choices: CLASS_WEIGHTS,
-  },
-  dtype: {
-    default: "f32",
-    help: "data type of the frozen weights: f16 takes half the memory, q8 a quarter, q4 (NF4) an eighth; auto: the widest that fits. Not for --mode all",
-    choices: [...WEIGHT_DTYPES, "auto"],
-    modes: MODES.filter((mode) => mode !== "all"),
-  },
-  recompute: {
-    default: "auto",
-    help: "recompute activations in the backward pass: less memory, the same result, up to a third slower; auto: if memory is too small otherwise",
-    choices: RECOMPUTES,
-    sameBits: true,
-  },
-  epochs: {
-    default: 3,
-    help: "passes over the training set; of few rows as many as make 150 steps, unless this is given",
-    value: "<n>",
-    number: ONE_OR_MORE,
-  },
-  batchSize: {
-    default: 8,
-    help: "messages per batch; of fewer rows all, unless this is given",
-    value: "<n>",
-    number: ONE_OR_MORE,
-  },
-  batching: {
-    default: "random",
-    help: "which messages share a batch: any, or those of similar length",
-    choices: BATCHINGS,
-  },
-  accumulate: {
-    default: 1,
-    help: "batches per step (gradient accumulation)",
-    value: "<n>",
-    number: { min: 1, max: MAX_ACCUMULATE, whole: true },
-  },
-  lr: {
-    default: 1e-3,
-    help: "peak learning rate; bitfit 0.003, prompt and prefix 0.01",
-    value: "<rate>",
-    number: { min: 0, above: true },
-  },
-  schedule: { default: "linear", help: "learning rate schedule after the warm-up", choices: SCHEDULES },
-  warmup: {
-    default: 0.05,
-    help: "warm-up steps; below 1, a fraction of all steps",
-    value: "<n>",
-    number: { min: 0 },
-  },
-  weightDecay: { default: 0.1, help: "AdamW's decoupled weight decay", value: "<x>", number: { min: 0 } },
-  clip: { default: 0, help: "maximum global gradient norm; 0: no clipping", value: "<x>", number: { min: 0 } },
-  evalEvery: {
-    default: 0,
-    help: "steps between evaluations; 0: twice per epoch, or 10 times where few rows have more epochs",
-    value: "<n>",
-    number: { min: 0, whole: true },
-  },
-  patience: {
-    default: 0,
-    help: "stop after n evaluations in a row without a lower validation loss; 0: never",
-    value: "<n>",
-    number: { min: 0, whole: true },
-  },
-  keep: {
-    default: "best",
-    help: "what is saved: the evaluation with the lowest validation loss, or the last",
-    choices: KEEPS,
-  },
-  seed: {
-    default: 1,
-    help: "random seed of the split, the batch order and the initialization",
-    value: "<n>",
-    number: { min: 0, max: 2 ** 32 - 1, whole: true },
-  },
+  mode: { default: "lora", choices: MODES },
+  rank: { default: 8, number: ONE_OR_MORE, modes: LORA },
+  alpha: { default: 16, number: { min: 0, above: true }, modes: LORA },
+  scaling: { default: "alpha/r", choices: SCALINGS, modes: LORA },
+  init: { default: "kaiming", choices: INITS, modes: LORA },
+  targets: { default: TARGETS, modes: LORA },
+  layers: { default: null, modes: LORA },
+  lrRatio: { default: 1, number: { min: 0, above: true }, modes: LORA },
+  bottleneck: { default: 16, number: ONE_OR_MORE, modes: ["adapter"] },
+  virtualTokens: { default: 20, number: ONE_OR_MORE, modes: ["prompt", "prefix"] },
+  prefixProjection: { default: 0, number: { min: 0, whole: true }, modes: ["prefix"] },
+  pooling: { default: "last-token", choices: POOLINGS },
+  headBias: { default: true },
+  classWeights: { default: "auto", choices: CLASS_WEIGHTS },
+  dtype: { default: "f32", choices: [...WEIGHT_DTYPES, "auto"], modes: MODES.filter((mode) => mode !== "all") },
+  recompute: { default: "auto", choices: RECOMPUTES, sameBits: true },
+  epochs: { default: 3, number: ONE_OR_MORE },
+  batchSize: { default: 8, number: ONE_OR_MORE },
+  batching: { default: "random", choices: BATCHINGS },
+  accumulate: { default: 1, number: { min: 1, max: MAX_ACCUMULATE, whole: true } },
+  lr: { default: 1e-3, number: { min: 0, above: true } },
+  schedule: { default: "linear", choices: SCHEDULES },
+  warmup: { default: 0.05, number: { min: 0 } },
+  weightDecay: { default: 0.1, number: { min: 0 } },
+  clip: { default: 0, number: { min: 0 } },
+  evalEvery: { default: 0, number: { min: 0, whole: true } },
+  patience: { default: 0, number: { min: 0, whole: true } },
+  keep: { default: "best", choices: KEEPS },
+  seed: { default: 1, number: { min: 0, max: 2 ** 32 - 1, whole: true } },
 };
 
 /** The default learning rates of modes that need another one: they train few parameters, far from the output. */

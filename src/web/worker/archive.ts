@@ -1,10 +1,11 @@
 /** Zips adapters and run directories, and unpacks them. */
 
-import { unzipSync, zipSync } from "fflate";
-import { exists, joinPath, listDirectory, openFile, readBytes } from "#platform";
+import { exists, joinPath, listDirectory, openFile } from "#platform";
 import { FormatError } from "../../errors.ts";
 import { checkKinds } from "../../io/common.ts";
 import { parseJson } from "../../io/limits.ts";
+import { openZip, zip } from "../../io/zip.ts";
+import { blobReader, filePieces } from "../../platform/reader.ts";
 import { finishReplacing } from "../../platform/replacing.ts";
 import { generations } from "../../run/checkpoint.ts";
 import { isRunRecord, RUN_FILES } from "../../run/files.ts";
@@ -25,11 +26,21 @@ async function pathsIn(directory: string): Promise<string[]> {
   return paths.filter((path) => !older.includes(path));
 }
 
+/** The content of a file, which is opened when the first piece is read. */
+type Pieces = AsyncIterable<Uint8Array<ArrayBuffer>>;
+
 /** The files of a run directory, or of one of its folders, by relative path. */
-export async function readFiles(directory: string): Promise<Map<string, Uint8Array>> {
-  const files = new Map<string, Uint8Array>();
-  for (const path of await pathsIn(directory)) files.set(path, await readBytes(joinPath(directory, path)));
-  return files;
+export async function readFiles(directory: string): Promise<Map<string, Pieces>> {
+  return new Map((await pathsIn(directory)).map((path) => [path, readPieces(joinPath(directory, path))]));
+}
+
+async function* readPieces(path: string): Pieces {
+  const file = await openFile(path);
+  try {
+    yield* filePieces(file);
+  } finally {
+    await file.close();
+  }
 }
 
 /** The bytes of all files of a directory. */
@@ -45,58 +56,40 @@ export async function bytesIn(directory: string): Promise<number> {
 
 /** Zips the files of a directory, and a README if there is one, in a folder with the given name. */
 export async function zipDirectory(directory: string, folder: string, readme: string | null): Promise<Blob> {
-  const files = await readFiles(directory);
-  if (readme !== null) files.set("README.md", new TextEncoder().encode(readme));
-  // Weights hardly compress.
-  const zip = zipSync(
-    Object.fromEntries(
-      [...files].map(([path, bytes]) => [
-        `${folder}/${path}`,
-        [bytes, { level: path.endsWith(".safetensors") ? 0 : 6 }],
-      ]),
-    ),
-  );
-  return new Blob([zip as Uint8Array<ArrayBuffer>], { type: "application/zip" });
+  const files = new Map<string, Pieces | Uint8Array<ArrayBuffer>[]>(await readFiles(directory));
+  if (readme !== null) files.set("README.md", [new TextEncoder().encode(readme)]);
+  return zip([...files].map(([path, content]) => [`${folder}/${path}`, content]));
 }
 
 /** Files by their paths, or by their names alone. */
-export type Unpacked = ReadonlyMap<string, Uint8Array>;
+export type Unpacked = ReadonlyMap<string, () => Promise<Blob>>;
 
 /** The selected files, and those of the zip files among them. */
 export async function unpack(selected: readonly File[]): Promise<Unpacked> {
-  const found = new Map<string, Uint8Array>();
-  for (const file of selected) {
-    const bytes = new Uint8Array(await file.arrayBuffer());
-    if (!file.name.endsWith(".zip")) found.set(file.name, bytes);
-    else for (const [path, content] of Object.entries(unzip(bytes, file.name))) found.set(path, content);
-  }
+  const found = new Map<string, () => Promise<Blob>>();
+  for (const file of selected)
+    if (!file.name.endsWith(".zip")) found.set(file.name, async () => file);
+    else for (const [path, { open }] of await openZip(file, file.name)) found.set(path, open);
   return found;
 }
 
-function unzip(bytes: Uint8Array, where: string): Record<string, Uint8Array> {
-  try {
-    return unzipSync(bytes);
-  } catch (cause) {
-    throw new FormatError("damaged-archive", "This zip file cannot be read", {
-      where,
-      found: (cause as Error).message,
-      cause,
-    });
-  }
+async function* unpackedPieces(open: () => Promise<Blob>): Pieces {
+  yield* filePieces(blobReader("", await open()));
 }
 
 /** The files of the run directory among some, by their paths in it; null if there is none. */
-export function runFiles(some: Unpacked): Map<string, Uint8Array> | null {
+export async function runFiles(some: Unpacked): Promise<Map<string, Pieces> | null> {
   const record = [...some.keys()].filter((path) => fileName(path) === RECORD).sort((a, b) => a.length - b.length)[0];
-  const json = record === undefined ? null : parseJson(some.get(record)!, RECORD);
+  const json =
+    record === undefined ? null : parseJson(new Uint8Array(await (await some.get(record)!()).arrayBuffer()), RECORD);
   if (!isRunRecord(json)) return null;
   checkKinds(json, { data: "object" }, RECORD);
   const root = record!.slice(0, -RECORD.length);
   const data = dataFiles(json.data as RunRecord["data"]).map(fileName);
-  const files = new Map<string, Uint8Array>();
-  for (const [path, bytes] of some) {
+  const files = new Map<string, Pieces>();
+  for (const [path, open] of some) {
     const place = path.startsWith(root) ? placeInRun(path.slice(root.length), data) : undefined;
-    if (place !== undefined) files.set(place, bytes);
+    if (place !== undefined) files.set(place, unpackedPieces(open));
   }
   return files;
 }
@@ -116,10 +109,10 @@ function placeInRun(path: string, data: readonly string[]): string | undefined {
 }
 
 /** The files of the adapter among some. Throws FormatError if there is none. */
-export function adapterFiles(some: Unpacked, where: string): Map<string, Uint8Array> {
-  const found = new Map<string, Uint8Array>();
-  for (const [path, bytes] of some)
-    if (RUN_FILES.includes(`adapter/${fileName(path)}`)) found.set(`adapter/${fileName(path)}`, bytes);
+export function adapterFiles(some: Unpacked, where: string): Map<string, Pieces> {
+  const found = new Map<string, Pieces>();
+  for (const [path, open] of some)
+    if (RUN_FILES.includes(`adapter/${fileName(path)}`)) found.set(`adapter/${fileName(path)}`, unpackedPieces(open));
   if (!found.has("adapter/lowrank.json") && !found.has("adapter/adapter_config.json"))
     throw new FormatError("no-run-or-adapter", "These files contain neither a run nor an adapter", {
       where,

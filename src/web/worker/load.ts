@@ -23,7 +23,7 @@ export async function load(files: File[], fallback: string, objective?: Objectiv
   const id = newId();
   try {
     const some = await unpack(files);
-    const ofRun = runFiles(some);
+    const ofRun = await runFiles(some);
     const selected = files.map(({ name }) => name).join(", ");
     await writeDirectoryAtomic(runFolder(id), ofRun ?? adapterFiles(some, selected));
     const run = await (ofRun ? openRun(id, fallback) : openAdapter(id, selected, fallback));
