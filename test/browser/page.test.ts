@@ -768,7 +768,8 @@ test("a comparison of methods continues after a stop and a reload; its runs have
   );
   // Curves of two runs, and the values under the pointer.
   await page.check("#runs tbody tr:nth-child(4) input");
-  await page.check("#charts label input");
+  await page.click("#curve-table summary");
+  await page.check("#curve-table label input");
   await page.hover("#loss .plot svg");
   await page.locator("#accuracy .legend >> text=nearest to").waitFor();
   assert.match((await page.textContent("#loss .legend"))!, /LoRA, rank 4.*0\.\d{4}/);
