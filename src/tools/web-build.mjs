@@ -136,7 +136,7 @@ function reach(id, kinds, graph, found = new Set()) {
 /**
  * Joins the modules that an entry point always loads: a bundler by itself makes a script for each set of entry points
  * that need the same modules, dozens of them, which are a tenth more after gzip. What another entry point may load too
- * is apart: a worker cannot run what is the page's.
+ * is shared: a worker cannot run what is the page's.
  */
 function joinModules(entryPoints) {
   let entries;
@@ -146,11 +146,9 @@ function joinModules(entryPoints) {
       atOnce: reach(resolve(path), ["importedIds"], graph),
       all: reach(resolve(path), ["importedIds", "dynamicallyImportedIds"], graph),
     }));
-    const alone = entries.find(
-      ({ atOnce, all }) => atOnce.has(id) && entries.every((o) => o.all === all || !o.all.has(id)),
-    );
-    if (alone) return `${alone.name}-core`;
-    return entries.every(({ atOnce }) => atOnce.has(id)) ? "shared" : null;
+    if (!entries.some(({ atOnce }) => atOnce.has(id))) return null;
+    const users = entries.filter(({ all }) => all.has(id));
+    return users.length > 1 ? "shared" : `${users[0].name}-core`;
   };
 }
 
