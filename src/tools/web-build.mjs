@@ -3,11 +3,10 @@
  * mirrors the package's layout (dist/browser/, data/models/, ...), so that relative paths are the same in both.
  */
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import * as esbuild from "esbuild";
 import { rolldown } from "rolldown";
-import { minifySync } from "vite";
 
 const PAGE = "src/web";
 const WEB = "dist/web";
@@ -21,9 +20,9 @@ const WORKERS = {
   "remote-worker": "src/backend/remote-worker.ts",
 };
 /** The CPU of a page's main thread. A page with a worker of its own computes there. */
-const REMOTE = "*/remote.ts";
+const REMOTE = /\/remote\.ts$/;
 /** What measures dispatches: the page of measurements alone does. */
-const TIMER = "*/webgpu-timer.ts";
+const TIMER = /\/webgpu-timer\.ts$/;
 const ASSETS = [
   "dist/data.wasm",
   "dist/kernels.wasm",
@@ -60,39 +59,55 @@ const headers = (hashes) => ({
   "Referrer-Policy": "no-referrer",
 });
 
-/** Reduces the bundle size: drops the comments of shaders, and the unused parts of the hub's client. */
-function makeSmall({ onLoad, onResolve }) {
-  onLoad({ filter: /\.wgsl$/ }, ({ path }) => {
-    const code = readFileSync(path, "utf8").replace(/\/\/.*|\/\*[\s\S]*?\*\//g, "");
-    // Keeps spaces between words, and around a minus sign, which could become a decrement.
-    return { contents: code.replace(/\s+/g, " ").replace(/ ?([^\w\s@-]) ?/g, "$1"), loader: "text" };
-  });
-  // The client's build is not tree-shakable, its sources are.
-  onResolve({ filter: /^@huggingface\/hub$/ }, () => ({ path: "hub", namespace: "small" }));
-  onLoad({ filter: /^hub$/, namespace: "small" }, () => ({
-    contents: ["model-info", "paths-info", "dataset-info", "list-files"]
-      .map((name) => `export * from "./${name}.ts";`)
-      .join("\n"),
-    resolveDir: "node_modules/@huggingface/hub/src/lib",
-  }));
-}
+const TARGET = "es2023";
 
-const common = {
-  bundle: true,
-  format: "esm",
-  platform: "browser",
-  target: "es2023",
-  minify: true,
-  sourcemap: true,
-  plugins: [{ name: "small", setup: makeSmall }],
-  logLevel: "warning",
+/** The parts of the hub's client that are used: its build is not tree-shakable, its sources are. */
+const HUB = ["model-info", "paths-info", "dataset-info", "list-files"].map((name) =>
+  resolve("node_modules/@huggingface/hub/src/lib", `${name}.ts`),
+);
+
+/** Reduces the bundle size: drops the comments of shaders, and the unused parts of the hub's client. */
+const small = {
+  name: "small",
+  resolveId: (id) => (id === "@huggingface/hub" ? id : null),
+  load(id) {
+    if (id === "@huggingface/hub") return HUB.map((path) => `export * from ${JSON.stringify(path)};`).join("\n");
+    if (!id.endsWith(".wgsl")) return null;
+    const code = readFileSync(id, "utf8").replace(/\/\/.*|\/\*[\s\S]*?\*\//g, "");
+    // Keeps spaces between words, and around a minus sign, which could become a decrement.
+    return { code: code.replace(/\s+/g, " ").replace(/ ?([^\w\s@-]) ?/g, "$1"), moduleType: "text" };
+  },
+  /** Bundlers look for files and workers in quotes. */
+  generateBundle(_, files) {
+    for (const file of Object.values(files))
+      if (file.type === "chunk") file.code = file.code.replace(/\b(import\(|new URL\(|type:)`([\w./-]+)`/g, '$1"$2"');
+  },
 };
+
+/** Bundles scripts without some files: in one each, or as `codeSplitting` says. Returns the text without a folder. */
+async function roll(input, external, { preserveEntrySignatures, ...output }) {
+  const bundled = await rolldown({
+    input,
+    external,
+    preserveEntrySignatures,
+    platform: "browser",
+    plugins: [small],
+    optimization: { inlineConst: { mode: "all" } },
+    // What is imported on demand by one may be imported at once by another.
+    checks: { ineffectiveDynamicImport: false },
+    transform: { target: TARGET, define: output.format === "iife" ? { "import.meta": "{}" } : {} },
+  });
+  const options = { format: "esm", minify: true, entryFileNames: "[name].js", codeSplitting: false, ...output };
+  const { output: written } = await (output.dir ? bundled.write(options) : bundled.generate(options));
+  return written[0].code;
+}
 
 export async function buildWeb() {
   rmSync(LIBRARY, { recursive: true, force: true });
   await bundle(LIBRARY, { index: "src/browser.ts" }, { namesMaps: true });
-  const scripts = { main: `${PAGE}/page/main.tsx`, worker: `${PAGE}/worker/worker.ts`, style: join(PAGE, "style.css") };
+  const scripts = { main: `${PAGE}/page/main.tsx`, worker: `${PAGE}/worker/worker.ts` };
   await bundle(join(WEB, SCRIPTS), scripts, { external: [REMOTE, TIMER] });
+  writeFileSync(join(WEB, SCRIPTS, "style.css"), await buildStyle(join(PAGE, "style.css")));
   await bundle(join(WEB, BENCH), { bench: `${PAGE}/bench/bench.tsx` });
   for (const asset of [LIBRARY, ...ASSETS]) cpSync(asset, join(WEB, asset), { recursive: true });
   await buildStandalone();
@@ -110,127 +125,75 @@ function inlineScripts(file) {
   return [...scripts].map(([, code]) => `'sha256-${createHash("sha256").update(code).digest("base64")}'`);
 }
 
+/** The modules that a module imports, and theirs: at once, or also on demand. */
+function reach(id, kinds, graph, found = new Set()) {
+  if (found.has(id)) return found;
+  found.add(id);
+  for (const next of kinds.flatMap((kind) => graph.getModuleInfo(id)?.[kind] ?? [])) reach(next, kinds, graph, found);
+  return found;
+}
+
+/**
+ * Joins the modules that an entry point always loads: a bundler by itself makes a script for each set of entry points
+ * that need the same modules, dozens of them, which are a tenth more after gzip. What another entry point may load too
+ * is shared: a worker cannot run what is the page's.
+ */
+function joinModules(entryPoints) {
+  let entries;
+  return (id, graph) => {
+    entries ??= Object.entries(entryPoints).map(([name, path]) => ({
+      name,
+      atOnce: reach(resolve(path), ["importedIds"], graph),
+      all: reach(resolve(path), ["importedIds", "dynamicallyImportedIds"], graph),
+    }));
+    if (!entries.some(({ atOnce }) => atOnce.has(id))) return null;
+    const users = entries.filter(({ all }) => all.has(id));
+    return users.length > 1 ? "shared" : `${users[0].name}-core`;
+  };
+}
+
 /**
  * Bundles entry points without some files, and the workers that are started then, into a folder. Scripts name their
  * source maps, or, which is 2 kB less in the page, only lie beside them.
  */
-async function bundle(outdir, entryPoints, { external = [], namesMaps = false } = {}) {
-  const options = { ...common, outdir, metafile: true };
-  const split = await esbuild.build({
-    ...options,
-    entryPoints,
-    external,
-    chunkNames: "[name]-[hash]",
-    splitting: true,
-    write: false,
-  });
-  await joinChunks(outdir, split, namesMaps);
-  const { "remote-worker": remote, ...others } = WORKERS;
-  const whole = await esbuild.build({ ...options, entryPoints: external.includes(REMOTE) ? others : WORKERS });
-  for (const path of Object.keys(whole.metafile.outputs)) {
-    if (!path.endsWith(".js")) continue;
-    const inputMap = JSON.parse(readFileSync(`${path}.map`, "utf8"));
-    const { code, map } = shrink(path, readFileSync(path, "utf8"), { module: true, sourcemap: true, inputMap });
-    writeFileSync(path, namesMaps ? `${code}\n//# sourceMappingURL=${basename(path)}.map\n` : code);
-    writeFileSync(`${path}.map`, JSON.stringify(map));
-  }
-}
-
-/**
- * Writes what esbuild has split. It makes a script for each set of entry points that need the same files, dozens of
- * them; those that an entry point always loads are joined here into one, which is a tenth less after gzip.
- */
-async function joinChunks(outdir, { outputFiles, metafile: { outputs } }, namesMaps) {
-  const files = new Map(outputFiles.map(({ path, text }) => [path, text]));
-  const isScript = (path) => path.endsWith(".js");
-  mkdirSync(outdir, { recursive: true });
-  for (const [path, text] of files) if (!/\.js(\.map)?$/.test(path)) writeFileSync(path, text);
-  /** A script and what it imports: at once, or also on demand. */
-  const closure = (path, kinds, found = new Set()) => {
-    if (found.has(resolve(path))) return found;
-    found.add(resolve(path));
-    for (const { kind, path: next } of outputs[path].imports)
-      if (kinds.includes(kind) && outputs[next]) closure(next, kinds, found);
-    return found;
-  };
-  const entries = Object.keys(outputs)
-    .filter((path) => isScript(path) && dirname(path) === outdir && isNamed(path))
-    .map((path) => ({
-      path,
-      name: basename(path, ".js"),
-      atOnce: closure(path, ["import-statement"]),
-      all: closure(path, ["import-statement", "dynamic-import"]),
-    }));
-  const isAlone = entries.length === 1;
-  // What another entry point may load too is apart: a worker cannot run what is the page's.
-  const groups = entries.map((entry) => ({
-    name: `${entry.name}-core`,
-    test: (id) => entry.atOnce.has(id) && entries.every((other) => other === entry || !other.all.has(id)),
-  }));
-  const isShared = (id) => !isAlone && entries.every(({ atOnce }) => atOnce.has(id));
-  const bundled = await rolldown({
+async function bundle(dir, entryPoints, { external = [], namesMaps = false } = {}) {
+  const isAlone = Object.keys(entryPoints).length === 1;
+  const sourcemap = namesMaps ? true : "hidden";
+  await roll(entryPoints, external, {
     preserveEntrySignatures: isAlone ? "strict" : "allow-extension",
-    input: Object.fromEntries(entries.map(({ name, path }) => [name, resolve(path)])),
-    platform: "browser",
-    plugins: [
-      {
-        name: "split",
-        resolveId: (id, importer) => {
-          const path = importer ? resolve(dirname(importer), id) : id;
-          return files.has(path) ? path : { id, external: true };
-        },
-        load: (id) => ({ code: files.get(id), map: JSON.parse(files.get(`${id}.map`)) }),
-      },
-    ],
-  });
-  const { output } = await bundled.write({
-    dir: outdir,
-    format: "esm",
-    minify: true,
-    sourcemap: namesMaps ? true : "hidden",
-    entryFileNames: "[name].js",
-    chunkFileNames: ({ name }) => `${name.replace(/-[A-Z0-9]{8}$/, "")}-[hash].js`,
+    dir,
+    sourcemap,
+    chunkFileNames: "[name]-[hash].js",
     hashCharacters: "base36",
-    codeSplitting: { includeDependenciesRecursively: isAlone, groups: [{ name: "shared", test: isShared }, ...groups] },
+    codeSplitting: {
+      includeDependenciesRecursively: isAlone,
+      groups: [{ name: joinModules(entryPoints), debugName: "joined" }],
+    },
   });
-  for (const { fileName } of output.filter(({ type }) => type === "chunk")) {
-    const path = join(outdir, fileName);
-    writeFileSync(path, inQuotes(readFileSync(path, "utf8")));
-  }
+  const { "remote-worker": remote, ...others } = WORKERS;
+  for (const [name, path] of Object.entries(external.includes(REMOTE) ? others : WORKERS))
+    await roll({ [name]: path }, [], { dir, sourcemap });
 }
 
-/** Whether a script of esbuild's is an entry point's, and no chunk. */
-const isNamed = (path) => !/-[A-Z0-9]{8}\.js$/.test(path);
-
-/** Bundlers look for files and workers in quotes. */
-const inQuotes = (code) => code.replace(/\b(import\(|new URL\(|type:)`([\w./-]+)`/g, '$1"$2"');
-
-/** Shortens a script further than esbuild does, by 3 % after gzip. */
-function shrink(path, script, options) {
-  const { code, map, errors } = minifySync(path, script, options);
-  if (errors.length > 0) throw new Error(`${path}: ${errors[0].message}`);
-  return { code: inQuotes(code), map };
+/** A style sheet with what it imports. */
+async function buildStyle(path) {
+  const { outputFiles } = await esbuild.build({ entryPoints: [path], bundle: true, minify: true, write: false });
+  return outputFiles[0].text;
 }
 
 /** What the standalone page leaves out: it downloads nothing, imports nothing, and has no other thread. */
 const NOT_ALONE = [
   REMOTE,
-  ...["hub-model", "url-files", "recover", "bitsandbytes", "peft-import"].map((name) => `*/${name}.ts`),
+  ...["hub-model", "url-files", "recover", "bitsandbytes", "peft-import"].map((name) => new RegExp(`/${name}\\.ts$`)),
 ];
 
 /** Builds the page that classifies on its own, in one file, without the model: see src/run/standalone.ts. */
 async function buildStandalone() {
   const folder = join(PAGE, "standalone");
-  const built = async (file, options = {}) => {
-    const entryPoints = [join(folder, file)];
-    const { outputFiles } = await esbuild.build({ ...common, sourcemap: false, write: false, entryPoints, ...options });
-    const { text } = outputFiles[0];
-    return (/\.tsx?$/.test(file) ? shrink(file, text, {}).code : text).trim();
-  };
-  const script = { format: "iife", external: NOT_ALONE, logOverride: { "empty-import-meta": "silent" } };
-  const style = await built("page.css");
-  const page = await built("page.tsx", script);
-  const worker = await built("worker.ts", script);
+  const built = async (file) => (await roll(join(folder, file), NOT_ALONE, { format: "iife" })).trim();
+  const style = (await buildStyle(join(folder, "page.css"))).trim();
+  const page = await built("page.tsx");
+  const worker = await built("worker.ts");
   const scriptHash = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
   // No connections: what is typed cannot leave the page.
   const policy = [
@@ -261,9 +224,12 @@ async function buildServiceWorker() {
   const hash = createHash("sha256");
   for (const name of files) hash.update(`${name}\n`).update(readFileSync(join(WEB, name)));
   await esbuild.build({
-    ...common,
     entryPoints: [join(PAGE, "service-worker.ts")],
     outdir: WEB,
+    bundle: true,
+    minify: true,
+    sourcemap: true,
+    target: TARGET,
     define: {
       FILES: JSON.stringify(files),
       VERSION: JSON.stringify(hash.digest("hex").slice(0, 16)),
