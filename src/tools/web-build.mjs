@@ -66,12 +66,22 @@ const HUB = ["model-info", "paths-info", "dataset-info", "list-files"].map((name
   resolve("node_modules/@huggingface/hub/src/lib", `${name}.ts`),
 );
 
-/** Reduces the bundle size: drops the comments of shaders, and the unused parts of the hub's client. */
+/** What data/datasets/*.json says for readers alone. */
+const FOR_READERS = ["source", "license", "made", "leftOut", "verified"];
+
+/**
+ * Reduces the bundle size: drops the comments of shaders, what descriptions of data sets say for readers alone, and the
+ * unused parts of the hub's client.
+ */
 const small = {
   name: "small",
   resolveId: (id) => (id === "@huggingface/hub" ? id : null),
   load(id) {
     if (id === "@huggingface/hub") return HUB.map((path) => `export * from ${JSON.stringify(path)};`).join("\n");
+    if (/\bdatasets[\\/][\w-]+\.json$/.test(id)) {
+      const keep = (key, value) => (FOR_READERS.includes(key) ? undefined : value);
+      return JSON.stringify(JSON.parse(readFileSync(id, "utf8")), keep);
+    }
     if (!id.endsWith(".wgsl")) return null;
     const code = readFileSync(id, "utf8").replace(/\/\/.*|\/\*[\s\S]*?\*\//g, "");
     // Keeps spaces between words, and around a minus sign, which could become a decrement.
