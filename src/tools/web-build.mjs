@@ -107,7 +107,14 @@ async function roll(input, external, { preserveEntrySignatures, ...output }) {
     checks: { ineffectiveDynamicImport: false },
     transform: { target: TARGET, define: output.format === "iife" ? { "import.meta": "{}" } : {} },
   });
-  const options = { format: "esm", minify: true, entryFileNames: "[name].js", codeSplitting: false, ...output };
+  const options = {
+    format: "esm",
+    minify: true,
+    comments: { annotation: false },
+    entryFileNames: "[name].js",
+    codeSplitting: false,
+    ...output,
+  };
   const { output: written } = await (output.dir ? bundled.write(options) : bundled.generate(options));
   return written[0].code;
 }
@@ -175,6 +182,8 @@ async function bundle(dir, entryPoints, { external = [], namesMaps = false } = {
     sourcemap,
     chunkFileNames: "[name]-[hash].js",
     hashCharacters: "base36",
+    // Whoever bundles the library reads which calls are pure.
+    comments: { annotation: dir === LIBRARY },
     codeSplitting: {
       includeDependenciesRecursively: isAlone,
       groups: [{ name: joinModules(entryPoints), debugName: "joined" }],
