@@ -191,19 +191,9 @@ export function sitesByName(config: GPT2Config): Map<string, Site> {
 
 /** Input and output sizes of an adapted matrix. `headOut`: number of classes, or V for a language model. */
 export function loraDims(target: Target, config: GPT2Config, headOut: number): { in: number; out: number } {
-  const C = config.n_embd;
-  switch (target) {
-    case "c_attn":
-      return { in: C, out: 3 * C };
-    case "fc":
-      return { in: C, out: innerWidth(config) };
-    case "proj":
-      return { in: innerWidth(config), out: C };
-    case "head":
-      return { in: C, out: headOut };
-    default:
-      return { in: C, out: C };
-  }
+  const [C, inner] = [config.n_embd, innerWidth(config)];
+  const outputs: Partial<Record<Target, number>> = { c_attn: 3 * C, fc: inner, head: headOut };
+  return { in: target === "proj" ? inner : C, out: outputs[target] ?? C };
 }
 
 /** All adapters of a model, block by block, the head last. Throws ConfigError for one that the model cannot have. */

@@ -323,7 +323,7 @@ export class Layers {
     return this.plan.parameters.flatMap((parameters, member) => {
       const groups: AdapterGroup[] = [];
       const grads: (Tensor | null)[] = [];
-      for (const [A, B] of findAdapters(parameters, block, layer)) {
+      for (const { A, B } of findAdapters(parameters, block, layer)) {
         const one = this.adapterGroup(A, B);
         const last = groups.at(-1);
         if (last && append(last, one)) continue;
@@ -572,8 +572,7 @@ export class Layers {
   }
 
   private headAdapter(member: number, name: "A" | "B"): Parameter {
-    const [[A, B]] = findAdapters(this.plan.parameters[member]!, null, "head") as [[Parameter, Parameter]];
-    return name === "A" ? A : B;
+    return findAdapters(this.plan.parameters[member]!, null, "head")[0]![name];
   }
 
   /** The rows of a member's B of the head for a piece. */

@@ -185,11 +185,14 @@ export function find(
   return all.get(tensorName({ block, layer }, part));
 }
 
-/** A and B of a layer's adapters. */
-export function findAdapters({ all }: Parameters, block: number | null, layer: Layer): [Parameter, Parameter][] {
-  return [...all.values()].flatMap((A): [Parameter, Parameter][] =>
-    A.partner && A.block === block && A.layer === layer ? [[A, all.get(A.partner.name)!]] : [],
-  );
+/** The adapters of a layer. */
+export function findAdapters(
+  { all }: Parameters,
+  block: number | null,
+  layer: Layer,
+): { A: Parameter; B: Parameter }[] {
+  const As = [...all.values()].filter((one) => one.partner && one.block === block && one.layer === layer);
+  return As.map((A) => ({ A, B: all.get(A.partner!.name)! }));
 }
 
 /** The tensor of a parameter that is in one piece. */
