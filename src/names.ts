@@ -11,32 +11,29 @@ import {
 import { ConfigError } from "./errors.ts";
 import type { Shape } from "./tensor.ts";
 
-/** The layers of a block that have tensors, in the order of the forward pass; with Houlsby's adapter layers. */
-export const BLOCK_LAYERS = [
-  ...["ln_1", "attn.c_attn", "attn.c_proj", "attn.adapter.down", "attn.adapter.up"],
-  ...["ln_2", "mlp.c_fc", "mlp.c_proj", "mlp.adapter.down", "mlp.adapter.up"],
-] as const;
+/** The layers of a block, in the order of the forward pass. */
+export const BLOCK_LAYERS = ["ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"] as const;
 
-type Outside = "wte" | "wpe" | "ln_f" | "lm_head" | "head" | "prompt" | "prefix" | "prefix.fc" | "prefix.proj";
-export type Layer = (typeof BLOCK_LAYERS)[number] | Outside;
+export type Layer = (typeof BLOCK_LAYERS)[number] | "wte" | "wpe" | "ln_f" | "lm_head" | "head";
 type Part = "weight" | "bias" | "embedding" | "A" | "B";
 
-/** Where a tensor is in the model. */
+/** A layer of the model. */
 export interface Place {
   /** null: outside the blocks. */
   block: number | null;
   layer: Layer;
 }
 
-/** A tensor of a model: what it is, and the name that follows from it. */
+/** A tensor of a model. Its place is the layer that it belongs to; of what a method adds, the first that uses it. */
 export interface ModelTensor extends Place {
   part: Part;
   /** What it belongs to: the base model, the head of a classifier, or what the method adds. */
   origin: "base" | "head" | "method";
-  /** Of LoRA's A and B: their adapter. Their `layer` is what it adapts, `head` for any head. */
+  /** Of LoRA's A and B: their adapter. Those of a language model's head are at `head`, too. */
   adapter?: LoraAdapter;
   /** A's B, which must be in the same page. */
   partner?: ModelTensor;
+  /** For files and for people. */
   name: string;
   shape: Shape;
 }
@@ -54,28 +51,30 @@ export interface LoraAdapter extends Site {
   scale: number;
 }
 
+const outside = (layer: Layer): Place => ({ block: null, layer });
+
 const inBlock = (block: number | null, word: string) => (block === null ? word : `h.${block}.${word}`);
 
 /** The name of a layer: `h.3.attn.c_attn`. */
 export const layerName = ({ block, layer }: Place): string => inBlock(block, layer);
 
-/** The name of a tensor that is not LoRA's: Hugging Face's, without `transformer.`, where GPT-2 has it. */
+/** The name of a tensor of the base model or its head: Hugging Face's, without `transformer.`, where it has one. */
 export const tensorName = (place: Place, part: Part = "weight"): string => `${layerName(place)}.${part}`;
 
 /** The name of an adapter's A or B: `lora.h.3.attn.q.A`. */
 export const loraName = (site: Site, part: "A" | "B"): string => `lora.${siteName(site)}.${part}`;
 
-/** The tensors of a layer, by their shapes. */
+type Shapes = Partial<Record<Part, Shape>>;
+
+/** Tensors at a place, by their parts. */
 function tensors(
-  block: number | null,
-  layer: Layer,
-  parts: Partial<Record<Part, Shape>>,
+  place: Place,
+  parts: Shapes,
   origin: ModelTensor["origin"] = "base",
+  name = layerName(place),
 ): ModelTensor[] {
-  return (Object.entries(parts) as [Part, Shape][]).map(([part, shape]) => ({
-    ...{ block, layer, part, origin, shape },
-    name: tensorName({ block, layer }, part),
-  }));
+  const list = Object.entries(parts) as [Part, Shape][];
+  return list.map(([part, shape]) => ({ ...place, part, origin, name: `${name}.${part}`, shape }));
 }
 
 /** A weight and the bias of its outputs, which are its last dimension. */
@@ -88,29 +87,30 @@ export function baseTensors(config: GPT2Config): ModelTensor[] {
   const { vocab_size, n_positions, n_embd: C } = config;
   const inner = innerWidth(config);
   return [
-    ...tensors(null, "wte", { weight: [vocab_size, C] }),
-    ...tensors(null, "wpe", { weight: [n_positions, C] }),
+    ...tensors(outside("wte"), { weight: [vocab_size, C] }),
+    ...tensors(outside("wpe"), { weight: [n_positions, C] }),
     // Conv1D weights are [in, out]: y = x W + b.
-    ...allBlocks(config).flatMap((l) => [
-      ...tensors(l, "ln_1", affine(C)),
-      ...tensors(l, "attn.c_attn", affine(C, 3 * C)),
-      ...tensors(l, "attn.c_proj", affine(C, C)),
-      ...tensors(l, "ln_2", affine(C)),
-      ...tensors(l, "mlp.c_fc", affine(C, inner)),
-      ...tensors(l, "mlp.c_proj", affine(inner, C)),
+    ...allBlocks(config).flatMap((block) => [
+      ...tensors({ block, layer: "ln_1" }, affine(C)),
+      ...tensors({ block, layer: "attn.c_attn" }, affine(C, 3 * C)),
+      ...tensors({ block, layer: "attn.c_proj" }, affine(C, C)),
+      ...tensors({ block, layer: "ln_2" }, affine(C)),
+      ...tensors({ block, layer: "mlp.c_fc" }, affine(C, inner)),
+      ...tensors({ block, layer: "mlp.c_proj" }, affine(inner, C)),
     ]),
-    ...tensors(null, "ln_f", affine(C)),
+    ...tensors(outside("ln_f"), affine(C)),
   ];
 }
 
 /** A language model's head, with the layout of nn.Linear; none where it is tied to the token table. */
 export function lmHeadTensors({ vocab_size, n_embd, tie_word_embeddings }: GPT2Config): ModelTensor[] {
-  return tie_word_embeddings === false ? tensors(null, "lm_head", { weight: [vocab_size, n_embd] }) : [];
+  return tie_word_embeddings === false ? tensors(outside("lm_head"), { weight: [vocab_size, n_embd] }) : [];
 }
 
 /** The classification head, with the layout of nn.Linear: [out, in]. */
 export function headTensors({ n_embd }: GPT2Config, numLabels: number, bias: boolean): ModelTensor[] {
-  return tensors(null, "head", { weight: [numLabels, n_embd], ...(bias ? { bias: [numLabels] } : {}) }, "head");
+  const parts: Shapes = { weight: [numLabels, n_embd], ...(bias ? { bias: [numLabels] } : {}) };
+  return tensors(outside("head"), parts, "head");
 }
 
 const shapes = (list: readonly ModelTensor[]) => new Map(list.map(({ name, shape }) => [name, shape]));
@@ -132,25 +132,25 @@ export function methodTensors(
 ): ModelTensor[] {
   const { n_layer, n_embd: C } = config;
   const width = n_layer * 2 * C;
-  const add = (block: number | null, layer: Layer, parts: Partial<Record<Part, Shape>>) =>
-    tensors(block, layer, parts, "method");
+  const add = (name: string, block: number | null, layer: Layer, parts: Shapes) =>
+    tensors({ block, layer }, parts, "method", name);
   switch (mode) {
     case "adapter":
       // After the output matrix of each half of a block.
       return allBlocks(config).flatMap((l) =>
         (["attn", "mlp"] as const).flatMap((half) => [
-          ...add(l, `${half}.adapter.down`, affine(C, m)),
-          ...add(l, `${half}.adapter.up`, affine(m, C)),
+          ...add(`h.${l}.${half}.adapter.down`, l, `${half}.c_proj`, affine(C, m)),
+          ...add(`h.${l}.${half}.adapter.up`, l, `${half}.c_proj`, affine(m, C)),
         ]),
       );
     case "prompt":
-      return add(null, "prompt", { weight: [n, C] });
+      return add("prompt", null, "wte", { weight: [n, C] });
     case "prefix":
-      if (hidden === 0) return add(null, "prefix", { weight: [n, width] });
+      if (hidden === 0) return add("prefix", 0, "attn.c_attn", { weight: [n, width] });
       return [
-        ...add(null, "prefix", { embedding: [n, C] }),
-        ...add(null, "prefix.fc", affine(C, hidden)),
-        ...add(null, "prefix.proj", affine(hidden, width)),
+        ...add("prefix", 0, "attn.c_attn", { embedding: [n, C] }),
+        ...add("prefix.fc", 0, "attn.c_attn", affine(C, hidden)),
+        ...add("prefix.proj", 0, "attn.c_attn", affine(hidden, width)),
       ];
     default:
       return [];

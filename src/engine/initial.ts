@@ -18,24 +18,23 @@ import type { Weights } from "./weights.ts";
 export async function initialTensors(spec: ModelSpec, seed: number, base: GPT2Checkpoint): Promise<Tensors> {
   const rng = new Rng(seed);
   const { lora, mode, config } = spec;
-  const list = parameterList(spec);
   const tensors: Tensors = new Map();
-  for (const { name, shape, origin, layer, part } of list) {
+  let inputs = 0;
+  for (const { name, shape, origin, part } of parameterList(spec)) {
     if (origin === "base") continue;
     const [rows, columns = 1] = shape as [number, number?];
+    // Of a linear layer: its weight is [in, out], and its bias follows.
+    if (part === "weight") inputs = rows;
     const fill = (draw: () => number) => Float32Array.from({ length: numel(shape) }, draw);
     const values = async () => {
-      if (part === "A") return fill(drawA(rng, lora!, rows, columns));
-      if (layer === "prefix") return fill(part === "weight" ? () => 0.02 * rng.normal() : () => rng.normal());
-      if (layer === "prefix.fc" || layer === "prefix.proj") {
-        // Of the inputs of a linear layer: its weight is [in, out].
-        const weight = list.find((other) => other.layer === layer && other.part === "weight")!;
-        return fill(uniform(rng, 1 / Math.sqrt(weight.shape[0]!)));
-      }
       if (origin === "head" && part === "weight") return fill(uniform(rng, 1 / Math.sqrt(columns)));
+      if (part === "A") return fill(drawA(rng, lora!, rows, columns));
       if (mode === "adapter" && part === "weight") return fill(truncated(rng, 0.01));
+      if (name === "prefix.weight") return fill(() => 0.02 * rng.normal());
+      if (name === "prefix.embedding") return fill(() => rng.normal());
+      if (mode === "prefix" && origin === "method") return fill(uniform(rng, 1 / Math.sqrt(inputs)));
       const data = new Float32Array(numel(shape));
-      if (layer !== "prompt") return data;
+      if (name !== "prompt.weight") return data;
       for (let row = 0; row < rows; row++) {
         const id = rng.below(config.vocab_size);
         data.set(await base.read("wte.weight", id, id + 1), row * columns);

@@ -129,13 +129,7 @@ function forwardStage({ block, layer }: Place, spec: ModelSpec): number {
   switch (layer) {
     case "wte":
     case "wpe":
-    case "prompt":
       return 0;
-    // A prefix is used by the attention of every block.
-    case "prefix":
-    case "prefix.fc":
-    case "prefix.proj":
-      return blockStage(0) + BLOCK_LAYERS.indexOf("attn.c_attn");
     case "ln_f":
       return headStage(spec) - 1;
     case "lm_head":
