@@ -3,7 +3,6 @@ import type { LoraConfig } from "../config.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
-import { isAdded } from "../names.ts";
 import { Rng } from "../rng.ts";
 import { numel } from "../tensor.ts";
 import { writeTrained } from "./state.ts";
@@ -18,22 +17,22 @@ import type { Weights } from "./weights.ts";
  */
 export async function initialTensors(spec: ModelSpec, seed: number, base: GPT2Checkpoint): Promise<Tensors> {
   const rng = new Rng(seed);
-  const { lora, config } = spec;
-  const shapes = new Map(parameterList(spec).map(({ name, shape }) => [name, shape]));
+  const { lora, mode, config } = spec;
   const tensors: Tensors = new Map();
-  for (const [name, shape] of shapes) {
-    if (!isAdded(name)) continue;
+  let inputs = 0;
+  for (const { name, shape, origin, part } of parameterList(spec)) {
+    if (origin === "base") continue;
     const [rows, columns = 1] = shape as [number, number?];
+    // Of a linear layer: its weight is [in, out], and its bias follows.
+    if (part === "weight") inputs = rows;
     const fill = (draw: () => number) => Float32Array.from({ length: numel(shape) }, draw);
     const values = async () => {
-      if (name === "head.weight") return fill(uniform(rng, 1 / Math.sqrt(columns)));
-      if (name.endsWith(".A")) return fill(drawA(rng, lora!, rows, columns));
-      if (/\.adapter\..*weight$/.test(name)) return fill(truncated(rng, 0.01));
+      if (origin === "head" && part === "weight") return fill(uniform(rng, 1 / Math.sqrt(columns)));
+      if (part === "A") return fill(drawA(rng, lora!, rows, columns));
+      if (mode === "adapter" && part === "weight") return fill(truncated(rng, 0.01));
       if (name === "prefix.weight") return fill(() => 0.02 * rng.normal());
       if (name === "prefix.embedding") return fill(() => rng.normal());
-      // Of the inputs of a linear layer: its weight is [in, out].
-      if (name.startsWith("prefix."))
-        return fill(uniform(rng, 1 / Math.sqrt(shapes.get(name.replace(/bias$/, "weight"))![0]!)));
+      if (mode === "prefix" && origin === "method") return fill(uniform(rng, 1 / Math.sqrt(inputs)));
       const data = new Float32Array(numel(shape));
       if (name !== "prompt.weight") return data;
       for (let row = 0; row < rows; row++) {

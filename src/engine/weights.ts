@@ -34,9 +34,6 @@ export async function loadQuantizer({ parameters }: ParameterPlan): Promise<type
   return isNeeded ? import("../quantize.ts") : null;
 }
 
-/** Whether a parameter is the matrix of a linear layer, [in, out], and not a table of rows. */
-const isMatrix = (name: string) => name.startsWith("h.");
-
 export class Weights<P extends ParameterPlan = ParameterPlan> {
   /** Partly written pieces in blocks. */
   private readonly begun = new Map<Tensor, Quantize.Quantizer>();
@@ -86,7 +83,9 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
   private writeBlocks(name: string, tensor: Tensor, dtype: BlockDtype, values: Float32Array, firstRow: number): void {
     const [rows, width] = tensor.shape as [number, number];
     const count = values.length / width;
-    const isTurned = isMatrix(name);
+    const { block } = this.parameter(name);
+    // In a block the matrix of a linear layer, [in, out]; outside a table of rows.
+    const isTurned = block !== null;
     let quantizer = this.begun.get(tensor);
     if (!quantizer) {
       const { Quantizer } = this.quantize!;
@@ -117,7 +116,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
 
   /** The values of a parameter; those of one in blocks as they are used. */
   async readParameter(name: string): Promise<Float32Array> {
-    const { pieces, shape } = this.parameter(name);
+    const { pieces, shape, block } = this.parameter(name);
     const { dtype } = pieces[0]!.tensor;
     if (!isBlockDtype(dtype)) return this.readPieces(pieces);
     const values = new Float32Array(numel(shape));
@@ -126,7 +125,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
       const words = await this.session.read(tensor);
       values.set(this.quantize!.dequantize(dtype, new Uint8Array(words.buffer), tensor.size), first * width);
     }
-    if (!isMatrix(name)) return values;
+    if (block === null) return values;
     const [inputs, outputs] = shape as [number, number];
     return values.map((_, i) => values[(i % outputs) * inputs + Math.floor(i / outputs)]!);
   }

@@ -3,8 +3,7 @@
  * modes prompt and prefix; of a prefix with a projection PEFT saves the projected one.
  */
 import type { GPT2Config } from "../config.ts";
-import { methodShapes } from "../names.ts";
-import type { Shape } from "../tensor.ts";
+import { type ModelTensor, methodTensors } from "../names.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import { commonConfig, type PeftForm } from "./peft-form.ts";
 
@@ -15,13 +14,9 @@ export const EMBEDDINGS = "prompt_embeddings";
 /** A classifier's head. The base model is not wrapped, as it is for LoRA. */
 export const SCORE = "base_model.score.weight";
 
-/** Our name of the tensor, and its shape. */
-export function virtualTensor(
-  mode: VirtualMode,
-  model: GPT2Config,
-  num_virtual_tokens: number,
-): [name: string, shape: Shape] {
-  return [...methodShapes(model, mode, { num_virtual_tokens })][0]!;
+/** The tensor of the virtual tokens in our files. */
+export function virtualTensor(mode: VirtualMode, model: GPT2Config, num_virtual_tokens: number): ModelTensor {
+  return methodTensors(model, mode, { num_virtual_tokens })[0]!;
 }
 
 /** The base model's dimensions by PEFT's names. */
@@ -32,7 +27,7 @@ export function dimensions({ n_embd, n_layer, n_head }: GPT2Config): Record<stri
 export function virtualForm(mode: VirtualMode, meta: AdapterMeta): PeftForm {
   const { model } = meta;
   const num_virtual_tokens = meta.num_virtual_tokens!;
-  const [name, shape] = virtualTensor(mode, model, num_virtual_tokens);
+  const { name, shape } = virtualTensor(mode, model, num_virtual_tokens);
   const sizes = { ...dimensions(model), num_transformer_submodules: 1, num_virtual_tokens };
   const own =
     mode === "prompt"

@@ -169,12 +169,12 @@ class Builder {
   private behindAttention(f: Layers, rows: Rows, l: number, { x, att }: Through): Tensor {
     const C = [this.C];
     const x1 = rowTensor(`x.${l}.mid`, rows, C);
-    f.output(l, "attn.c_proj", att, rows, { out: x1, residual: x });
+    f.output(l, "attn", att, rows, { out: x1, residual: x });
     const fcg = rowTensor("fcg", rows, [innerWidth(this.options.spec.config)]);
     const activate = { by: f.activation, out: "in place" as const };
     f.linear(l, "mlp.c_fc", f.layernorm(`h.${l}.ln_2`, x1, rows).out, rows, { out: fcg, activate });
     const x2 = rowTensor(`block.${l}`, rows, C);
-    f.output(l, "mlp.c_proj", fcg, rows, { out: x2, residual: x1 });
+    f.output(l, "mlp", fcg, rows, { out: x2, residual: x1 });
     return x2;
   }
 

@@ -24,6 +24,7 @@ import { Tensor, type TensorPiece } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
 import { type BatchInputs, makeBatchInputs, roomFor } from "./batch.ts";
 import {
+  HEAD,
   type Head,
   type HeadPiece,
   Layers,
@@ -313,7 +314,7 @@ class Builder {
     const x0 = isGathered ? f.gather(x, batch.rows, behind) : x;
     const read = isGathered ? f.gather(att, batch.rows, behind) : att;
     const x1 = rowTensor(`x.${l}.mid`, behind, [C]);
-    const attProj = f.output(l, "attn.c_proj", read, behind, { out: x1, residual: x0 });
+    const attProj = f.output(l, "attn", read, behind, { out: x1, residual: x0 });
     const ln2 = f.layernorm(`h.${l}.ln_2`, x1, behind);
     const fcg = rowTensor("fcg", behind, [innerWidth(this.options.spec.config)]);
     const by = f.activation;
@@ -322,7 +323,7 @@ class Builder {
       ? { activate: { by, out: fcg } }
       : { activate: { by, out: "in place" as const }, out: fcg };
     const fc = f.linear(l, "mlp.c_fc", ln2.out, behind, next);
-    const proj = f.output(l, "mlp.c_proj", fcg, behind, { out: output.x, residual: x1 });
+    const proj = f.output(l, "mlp", fcg, behind, { out: output.x, residual: x1 });
     return { l, input, output, ln1, qkv, keys, att, lse, read, attProj, ln2, fc, proj };
   }
 
@@ -357,7 +358,7 @@ class Builder {
   private lossBackward({ final, head, state, pieces }: Loss): Tensor | null {
     const { b, C } = this;
     const { rows } = head;
-    const dout = b.trainsBelow("head") ? rowTensor("dhead", rows, [C]) : null;
+    const dout = b.trainsBelow(HEAD) ? rowTensor("dhead", rows, [C]) : null;
     for (const piece of pieces) {
       let { logits } = piece;
       if (pieces.length > 1) {
@@ -405,7 +406,7 @@ class Builder {
     }
     const isGathered = attProj.rows !== qkv.rows;
     const datt = isGathered ? b.scatter(dread, batch.selected, qkv.rows) : dread;
-    const dx0 = isGathered && b.trainsBelow(`${ln1.name}.weight`) ? b.scatter(dx1, batch.selected, qkv.rows) : dx1;
+    const dx0 = isGathered && b.trainsBelow(ln1.weight) ? b.scatter(dx1, batch.selected, qkv.rows) : dx1;
     const dkeys = prefix ? prefix.room("dqkv") : rowTensor("dqkv", qkv.rows, [3 * this.C]);
     const dqkv = prefix ? prefix.tokenRows(dkeys) : dkeys;
     const delta = rowTensor("delta", qkv.rows, [n_head]);

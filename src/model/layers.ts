@@ -6,21 +6,21 @@
  */
 import { type Activation, attentionScale } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { ADAPTERS, type Matrix } from "../names.ts";
+import { ADAPTED, layerName, type Matrix, type Place } from "../names.ts";
 import { activationForward } from "../ops/activation.ts";
 import type { Heads } from "../ops/attention.ts";
 import { gatherBackward, gatherForward } from "../ops/gather.ts";
 import type { MemberProduct, Packed } from "../ops/grouped.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../ops/layernorm.ts";
-import { type Activated, type LinearForward, linearBackward, linearForward } from "../ops/linear.ts";
+import { type LinearBackward, type LinearForward, linearBackward, linearForward } from "../ops/linear.ts";
 import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import type { Members } from "../ops/shares.ts";
 import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
-import { type MembersModule, only, type Parameter, type Parameters } from "./parameters.ts";
-import { adapterScales, type ModelSpec, trainsBelow } from "./trainable.ts";
+import { findAdapters, type MembersModule, only, type Parameter, type Parameters } from "./parameters.ts";
+import { type ModelSpec, trainsBelow } from "./trainable.ts";
 
 /** The rows of a tensor: the step value that counts them, and the most there can be. */
 export interface Rows {
@@ -33,6 +33,8 @@ export function rowTensor(name: string, { capacity }: Rows, shape: Shape, role: 
   return new Tensor(name, [capacity, ...shape], role);
 }
 
+export const HEAD: Place = { block: null, layer: "head" };
+
 /** Adapters of a matrix that are handled together, of a member. */
 interface Adapters {
   member: number;
@@ -44,9 +46,15 @@ interface Adapters {
   grad: Tensor | null;
 }
 
-/** y = x W + b, with the adapters of W. */
-export interface Linear {
+/** A weight and a bias. */
+interface Affine {
   name: string;
+  weight: Parameter;
+  bias: Parameter;
+}
+
+/** y = x W + b, with the adapters of W. */
+export interface Linear extends Affine {
   rows: Rows;
   out: Tensor;
   /**
@@ -73,6 +81,9 @@ interface Next extends Pick<LinearForward, "residual" | "activate" | "sum"> {
   out?: Tensor;
 }
 
+/** What goes into the gradient of a layer's input: see `LinearBackward`. */
+type NextBackward = Pick<LinearBackward, "activated" | "add">;
+
 /** The inputs of the gradients of a matrix, its bias and its adapters. */
 interface Gradients {
   of: Linear;
@@ -82,8 +93,7 @@ interface Gradients {
 }
 
 /** A layer norm with its statistics [rows, 2]. */
-export interface Norm {
-  name: string;
+export interface Norm extends Affine {
   rows: Rows;
   inp: Tensor;
   stats: Tensor;
@@ -120,14 +130,12 @@ export class Layers {
   private readonly spec: ModelSpec;
   /** The first member's, with all that is frozen. */
   private readonly parameters: Parameters;
-  /** Each member's factor of the adapter at a site. */
-  private readonly scales: readonly ReadonlyMap<string, number>[];
-  /** Whether a member trains a parameter before this one. */
-  readonly trainsBelow: (parameter: string) => boolean;
+  /** Whether a member trains a parameter before this place. */
+  readonly trainsBelow: (place: Place) => boolean;
   private readonly C: number;
   private readonly count: number;
   /** The buffers for `down` of the current block or head, and how much of them is used. */
-  private downs: { owner: string; down: Tensor; ddown: Tensor; at: number } | null = null;
+  private downs: { block: number | null; down: Tensor; ddown: Tensor; at: number } | null = null;
 
   constructor(
     private readonly plan: PlanMembers,
@@ -138,9 +146,8 @@ export class Layers {
     const { specs, parameters } = plan;
     this.spec = specs[0]!;
     this.parameters = parameters[0]!;
-    this.scales = specs.map(adapterScales);
     const below = specs.map(trainsBelow);
-    this.trainsBelow = (name) => below.some((trains) => trains(name));
+    this.trainsBelow = (place) => below.some((trains) => trains(place));
     this.C = this.spec.config.n_embd;
     this.count = specs.length;
   }
@@ -185,11 +192,12 @@ export class Layers {
 
   /** x W + b with the adapters of W. */
   linear(l: number, matrix: Matrix, x: Tensor, rows: Rows, next: Next = {}): Linear {
-    return this.product(`h.${l}.${matrix}`, x, rows, this.adapters(l, matrix, rows), next);
+    return this.product(`h.${l}.${matrix}`, x, rows, this.adapters({ block: l, layer: matrix }, rows), next);
   }
 
   private product(name: string, x: Tensor, rows: Rows, adapters: Adapters[], { out, ...next }: Next): Linear {
-    const [W, bias] = [this.tensor(`${name}.weight`), this.tensor(`${name}.bias`)];
+    const affine = this.affine(name);
+    const [W, bias] = [only(affine.weight), only(affine.bias)];
     const result = out ?? rowTensor(name, rows, [W.shape[1]!]);
     this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(x), group, rows.count));
     const { residual, activate, sum } = next;
@@ -204,7 +212,7 @@ export class Layers {
     const [, ...others] = this.isGroup ? [] : adapters;
     for (const { group, down } of others)
       for (let i = 0; i < group.count; i++) this.emit(addUp(result, down, group, i, rows));
-    return { name, rows, out: result, adapters };
+    return { ...affine, rows, out: result, adapters };
   }
 
   /** Emits a linear layer: for each member with adapters over its share, else over all rows at once. */
@@ -227,23 +235,17 @@ export class Layers {
   }
 
   /** The residual stream plus the output of the last matrix of half a block, after its adapter layer. */
-  output(
-    l: number,
-    matrix: "attn.c_proj" | "mlp.c_proj",
-    x: Tensor,
-    rows: Rows,
-    to: { out: Tensor; residual: Tensor },
-  ): Output {
-    const place = `h.${l}.${matrix.replace(".c_proj", "")}.adapter`;
-    if (!this.parameters.all.has(`${place}.down.weight`))
-      return { linear: this.linear(l, matrix, x, rows, to), adapter: null };
+  output(l: number, half: "attn" | "mlp", x: Tensor, rows: Rows, to: { out: Tensor; residual: Tensor }): Output {
+    const name = `h.${l}.${half}.adapter`;
+    const bottleneck = this.parameters.all.get(`${name}.down.bias`);
+    if (!bottleneck) return { linear: this.linear(l, `${half}.c_proj`, x, rows, to), adapter: null };
     const { out, residual } = to;
-    const sum = rowTensor(`${place}.sum`, rows, [this.C]);
-    const linear = this.linear(l, matrix, x, rows, { sum: { add: residual, out: sum } });
-    const width = this.parameter(`${place}.down.bias`).shape;
-    const hidden = rowTensor(`${place}.hidden`, rows, width);
-    const down = this.product(`${place}.down`, linear.out, rows, [], { activate: { by: "gelu_new", out: hidden } });
-    const up = this.product(`${place}.up`, hidden, rows, [], { out, residual: sum });
+    const sum = rowTensor(`${name}.sum`, rows, [this.C]);
+    const linear = this.linear(l, `${half}.c_proj`, x, rows, { sum: { add: residual, out: sum } });
+    const hidden = rowTensor(`${name}.hidden`, rows, bottleneck.shape);
+    const activate = { by: "gelu_new", out: hidden } as const;
+    const down = this.product(`${name}.down`, linear.out, rows, [], { activate });
+    const up = this.product(`${name}.up`, hidden, rows, [], { out, residual: sum });
     return { linear, adapter: { down, up } };
   }
 
@@ -255,7 +257,7 @@ export class Layers {
     if (!adapter) return dy;
     const { down, up } = adapter;
     const hidden = rowTensor(`${up.name}.input`, up.rows, down.out.shape.slice(1));
-    const dhidden = this.linearBackward(up, dy, { activated: { by: "gelu_new", inp: down.out, act: hidden } })!;
+    const dhidden = this.inputGradient(up, dy, { activated: { by: "gelu_new", inp: down.out, act: hidden } });
     this.gradients({ of: up, x: hidden, dy }, { of: down, x: linear.out, dy: dhidden });
     return this.linearBackward(down, dhidden, { add: dy });
   }
@@ -264,14 +266,15 @@ export class Layers {
    * The gradient of x [rows, in] from dy, or null if nothing before the matrix is trained. Where x = activation(inp),
    * it is the gradient of inp, and x is written to `act`. `add` [rows, in] is added to it.
    */
-  linearBackward(
-    { name, rows, adapters }: Linear,
-    dy: Tensor,
-    next: { activated?: Activated; add?: Tensor } = {},
-  ): Tensor | null {
+  linearBackward(linear: Linear, dy: Tensor, next?: NextBackward): Tensor | null {
+    const { adapters, rows } = linear;
     this.ofAdapters(adapters, ["a"], ({ group, ddown }) => loraUpBackward(ddown, this.share(dy), group, rows.count));
-    if (!this.trainsBelow(`${name}.weight`)) return null;
-    const W = this.tensor(`${name}.weight`);
+    return this.trainsBelow(linear.weight) ? this.inputGradient(linear, dy, next) : null;
+  }
+
+  /** The same, whatever is trained. */
+  private inputGradient({ name, weight, rows, adapters }: Linear, dy: Tensor, next: NextBackward = {}): Tensor {
+    const W = only(weight);
     const dx = rowTensor(`d${name}.input`, rows, [W.shape[0]!]);
     const backward = adapters.map((own) => ({ ...own, down: own.ddown }));
     const { activated, add } = next;
@@ -293,11 +296,10 @@ export class Layers {
     // Of each matrix those whose gradients are in the same buffer.
     const jobs: LoraJob[][] = [];
     for (const {
-      of: { name, rows, adapters },
+      of: { weight, bias, rows, adapters },
       x: input,
       dy,
     } of list) {
-      const [weight, bias] = [this.parameter(`${name}.weight`), this.parameter(`${name}.bias`)];
       const [k, n] = weight.shape as [number, number];
       const m = rows.count;
       if (bias.grad) this.biasBackward([bias], dy, rows);
@@ -323,57 +325,53 @@ export class Layers {
   }
 
   /** The adapters of a matrix in groups: adjacent in a member's buffer and in the result, with equal rank and scale. */
-  private adapters(l: number, matrix: Matrix, rows: Rows): Adapters[] {
-    return this.plan.specs.flatMap((_, member) => {
+  private adapters(place: Place, rows: Rows): Adapters[] {
+    return this.plan.parameters.flatMap((parameters, member) => {
       const groups: AdapterGroup[] = [];
       const grads: (Tensor | null)[] = [];
-      for (const [site, third] of ADAPTERS[matrix]) {
-        const one = this.adapterGroup(member, `h.${l}.${site}`, third * this.C);
-        if (!one) continue;
+      for (const { A, B } of findAdapters(parameters, place)) {
+        const one = this.adapterGroup(A, B);
         const last = groups.at(-1);
-        if (last && append(last, one.group)) continue;
-        groups.push(one.group);
-        grads.push(one.grad);
+        if (last && append(last, one)) continue;
+        groups.push(one);
+        grads.push(A.grad && only(A.grad).root);
       }
       if (this.isGroup && groups.length > 1)
         throw new ConfigError("cannot-share-plan", "an adapter whose q, k and v differ cannot share a plan", {
           expected: "the same rank and scale of q, k and v",
-          where: `h.${l}.${matrix}`,
+          where: layerName(place),
         });
-      return groups.map((group, i) => this.withRows(`h.${l}.`, member, group, grads[i]!, rows));
+      return groups.map((group, i) => this.withRows(place.block, member, group, grads[i]!, rows));
     });
   }
 
-  /** A group of a member's adapter at a site alone, or null if there is none. */
-  private adapterGroup(
-    member: number,
-    site: string,
-    column: number,
-  ): { group: AdapterGroup; grad: Tensor | null } | null {
-    const { all } = this.plan.parameters[member]!;
-    const A = all.get(`lora.${site}.A`);
-    const B = all.get(`lora.${site}.B`);
-    if (!A || !B) return null;
+  /** The group of an adapter alone. */
+  private adapterGroup(A: Parameter, B: Parameter): AdapterGroup {
     const [r, input] = A.shape as [number, number];
+    const { target, scale } = A.adapter!;
     const flat = (tensor: Tensor) => tensor.view(tensor.name, [tensor.size], 0);
-    const place = { count: 1, column, step: 0, stride: 0, width: B.shape[0]! };
-    const group = { r, input, scale: this.scales[member]!.get(site)!, ...place, A: flat(only(A)), B: flat(only(B)) };
-    return { group, grad: A.grad && only(A.grad).root };
+    const place = { count: 1, column: ADAPTED[target].column * this.C, step: 0, stride: 0, width: B.shape[0]! };
+    return { r, input, scale, ...place, A: flat(only(A)), B: flat(only(B)) };
   }
 
   /** Room for a group's `down`. Bindings are few: those of a block are in one buffer, their gradients in another. */
-  private withRows(owner: string, member: number, group: AdapterGroup, grad: Tensor | null, rows: Rows): Adapters {
+  private withRows(
+    block: number | null,
+    member: number,
+    group: AdapterGroup,
+    grad: Tensor | null,
+    rows: Rows,
+  ): Adapters {
     const shape = [rows.capacity / this.count, group.count * group.r];
-    if (this.downs?.owner !== owner) {
+    if (this.downs?.block !== block) {
       const most = Math.max(this.capacity.tokens, this.capacity.sequences) / this.count;
-      const ranks = this.scales.flatMap((scales, i) =>
-        [...scales.keys()]
-          .filter((site) => site.startsWith(owner))
-          .map((site) => this.plan.parameters[i]!.all.get(`lora.${site}.A`)!.shape[0]!),
-      );
-      const size = ranks.reduce((sum, r) => sum + alignView(most * r), 0);
-      const root = (name: string) => new Tensor(`${owner}${name}`, [size], "activation");
-      this.downs = { owner, down: root("down"), ddown: root("ddown"), at: 0 };
+      const size = this.plan.parameters
+        .flatMap(({ all }) => [...all.values()])
+        .filter((parameter) => parameter.partner && parameter.block === block)
+        .reduce((sum, { shape: [r] }) => sum + alignView(most * r!), 0);
+      const owner = block === null ? "head" : `h.${block}`;
+      const root = (name: string) => new Tensor(`${owner}.${name}`, [size], "activation");
+      this.downs = { block, down: root("down"), ddown: root("ddown"), at: 0 };
     }
     const { down, ddown, at } = this.downs;
     this.downs.at += alignView(numel(shape));
@@ -384,7 +382,7 @@ export class Layers {
   // ------------------------------------------------------------------------------------------------- norms
 
   layernorm(name: string, inp: Tensor, rows: Rows, out = rowTensor(name, rows, [this.C])): Norm {
-    const norm = { name, rows, inp, stats: rowTensor(`${name}.stats`, rows, [2]), out };
+    const norm = { ...this.affine(name), rows, inp, stats: rowTensor(`${name}.stats`, rows, [2]), out };
     this.normalise(norm, out);
     return norm;
   }
@@ -396,9 +394,9 @@ export class Layers {
     return out;
   }
 
-  private normalise({ name, rows, inp, stats }: Norm, out: Tensor): void {
-    const [weight, bias] = [this.tensor(`${name}.weight`), this.tensor(`${name}.bias`)];
-    this.emit(layernormForward(out, stats, inp, weight, bias, rows.count, this.spec.config.layer_norm_epsilon));
+  private normalise({ weight, bias, rows, inp, stats }: Norm, out: Tensor): void {
+    const { layer_norm_epsilon } = this.spec.config;
+    this.emit(layernormForward(out, stats, inp, only(weight), only(bias), rows.count, layer_norm_epsilon));
   }
 
   /**
@@ -406,12 +404,11 @@ export class Layers {
    * residual stream, or null if nothing before the norm is trained. `out` receives the norm's output, recomputed.
    */
   layernormBackward(norm: Norm, dout: Tensor, add?: Tensor): { dx: Tensor | null; out: () => Tensor } {
-    const { name, rows, inp, stats } = norm;
-    const [weight, bias] = [this.parameter(`${name}.weight`), this.parameter(`${name}.bias`)];
+    const { name, weight, bias, rows, inp, stats } = norm;
     if (weight.grad && bias.grad)
       this.emit(layernormParametersBackward(only(weight.grad), only(bias.grad), dout, inp, stats, rows.count));
     else this.biasBackward([bias], dout, rows);
-    if (!this.trainsBelow(weight.name)) return { dx: null, out: () => this.layernormAgain(norm) };
+    if (!this.trainsBelow(weight)) return { dx: null, out: () => this.layernormAgain(norm) };
     const [dx, out] = [rowTensor("dresidual", rows, [this.C]), rowTensor(name, rows, [this.C])];
     const parts = { inp, stats, weight: only(weight), bias: only(bias) };
     this.emit(layernormBackward(dx, out, dout, parts, rows.count, add));
@@ -462,10 +459,7 @@ export class Layers {
   // -------------------------------------------------------------------------------------------------- head
 
   head(inp: Tensor, rows: Rows): Head {
-    const adapters = this.plan.specs.flatMap((_, member) => {
-      const found = this.adapterGroup(member, "head", 0);
-      return found ? [this.withRows("head", member, found.group, found.grad, rows)] : [];
-    });
+    const adapters = this.adapters(HEAD, rows);
     this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(inp), group, rows.count));
     return { rows, inp, adapters };
   }
@@ -582,7 +576,7 @@ export class Layers {
   }
 
   private headAdapter(member: number, name: "A" | "B"): Parameter {
-    return this.plan.parameters[member]!.all.get(`lora.head.${name}`)!;
+    return findAdapters(this.plan.parameters[member]!, HEAD)[0]![name];
   }
 
   /** The rows of a member's B of the head for a piece. */
@@ -598,6 +592,10 @@ export class Layers {
 
   tensor(name: string): Tensor {
     return only(this.parameter(name));
+  }
+
+  affine(name: string): Affine {
+    return { name, weight: this.parameter(`${name}.weight`), bias: this.parameter(`${name}.bias`) };
   }
 }
 

@@ -38,7 +38,7 @@ export class Prefix {
     const width = config.n_layer * 2 * this.C;
     const activation = (name: string, columns: number) => rowTensor(name, this.virtual, [columns]);
     const linear = (name: string, columns: number): Linear => ({
-      name,
+      ...f.affine(name),
       rows: this.virtual,
       out: activation(name, columns),
       adapters: [],
@@ -75,9 +75,8 @@ export class Prefix {
     this.multiply(proj, hidden);
   }
 
-  private multiply({ name, out }: Linear, x: Tensor): void {
-    const [W, bias] = [this.f.tensor(`${name}.weight`), this.f.tensor(`${name}.bias`)];
-    this.f.emit(linearForward({ out, x, W, bias, rows: this.rows.count }));
+  private multiply({ weight, bias, out }: Linear, x: Tensor): void {
+    this.f.emit(linearForward({ out, x, W: only(weight), bias: only(bias), rows: this.rows.count }));
   }
 
   /** Writes the prefix of block l; `f`: into this list. */
@@ -97,12 +96,12 @@ export class Prefix {
     const { E, fc, hidden, proj } = this.projection;
     const { count: n } = this.rows;
     const dhidden = rowTensor("dprefix.hidden", this.virtual, hidden.shape.slice(1));
-    b.emit(linearBackward({ dx: dhidden, dy: this.grad!, W: b.tensor("prefix.proj.weight"), rows: n }));
+    b.emit(linearBackward({ dx: dhidden, dy: this.grad!, W: only(proj.weight), rows: n }));
     const dfc = rowTensor("dprefix.fc", this.virtual, hidden.shape.slice(1));
     b.emit(tanhBackward(dfc, dhidden, hidden, n));
     b.gradients({ of: proj, x: hidden, dy: this.grad! }, { of: fc, x: E, dy: dfc });
     const { grad } = b.parameter("prefix.embedding");
-    const [W, k] = [b.tensor("prefix.fc.weight"), hidden.shape[1]!];
+    const [W, k] = [only(fc.weight), hidden.shape[1]!];
     if (grad) b.emit(matmul({ out: only(grad), a: dfc, b: W, transB: true, m: n, n: C, k, beta: 1 }));
   }
 }

@@ -17,7 +17,7 @@ import { biasObstacle, peftFiles } from "../io/peft-write.ts";
 import { streamSafetensors } from "../io/safetensors-write.ts";
 import { readShards } from "../io/shards-index.ts";
 import { GPT2_VOCABULARY, TOKENIZER_FILES, type Vocabulary } from "../io/vocabulary.ts";
-import { methodShapes } from "../names.ts";
+import { methodTensors } from "../names.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { type BaseName, nameBase } from "./base-name.ts";
 import { readRecord } from "./directory.ts";
@@ -108,7 +108,7 @@ export async function planExport(
 }
 
 /** Whether a GPT-2 has tensors for all that was trained. */
-const isMergeable = (meta: AdapterMeta) => methodShapes(meta.model, meta.mode, meta).size === 0;
+const isMergeable = (meta: AdapterMeta) => methodTensors(meta.model, meta.mode, meta).length === 0;
 
 const describeMethod = ({ mode }: AdapterMeta) => `${MODE_TITLES[mode]} (--mode ${mode})`;
 
