@@ -22,7 +22,7 @@ export interface EngineOptions {
   /** AdamW's settings; null for inference. */
   optimizer: AdamWConfig | null;
   /** As in PlanOptions. */
-  part?: "prefix" | "suffix";
+  part?: "lower" | "upper";
   shared?: NonNullable<PlanOptions["shared"]>;
   recompute?: boolean;
   members?: PlanOptions["members"];
@@ -92,22 +92,22 @@ export function runBatches(
   works: readonly (MemberBatch | null)[],
   slot: number,
 ): void {
-  const { batch: inputs, boundary } = plan;
+  const { batch: inputs, features } = plan;
   const values = packShares(plan, staging, batch, works);
   session.write(inputs.root, staging);
-  if (boundary?.tensor.role === "input") {
-    const prefixes = works.flatMap((work) => (work ? [work.batch.prefix ?? new Float32Array()] : []));
-    const found = prefixes.reduce((sum, { length }) => sum + length, 0);
-    const size = values[boundary.rows] * boundary.tensor.shape[1]!;
+  if (features?.tensor.role === "input") {
+    const given = works.flatMap((work) => (work ? [work.batch.features ?? new Float32Array()] : []));
+    const found = given.reduce((sum, { length }) => sum + length, 0);
+    const size = values[features.rows] * features.tensor.shape[1]!;
     if (found !== size)
-      throw new ShapeError("missing-features", "the batch lacks the output of the frozen prefix", {
-        expected: `${size} elements for ${boundary.tensor.name}`,
+      throw new ShapeError("missing-features", "the batch lacks the features of its rows", {
+        expected: `${size} elements for ${features.tensor.name}`,
         found: `${found}`,
       });
     let at = 0;
-    for (const prefix of prefixes) {
-      session.write(boundary.tensor, prefix, at);
-      at += prefix.length;
+    for (const some of given) {
+      session.write(features.tensor, some, at);
+      at += some.length;
     }
   }
   session.run(segments, { ...values, slot });
@@ -235,9 +235,9 @@ export class Engine extends Weights<ModelPlan> {
     return this.submit([evaluationPass(["forward"], batch)])[0]!;
   }
 
-  /** The output of a frozen prefix for a batch: [N, C] or [B, C], as its plan's boundary. */
-  async computePrefix(batch: Batch): Promise<Float32Array> {
-    const { tensor, rows } = this.plan.boundary!;
+  /** The features of a batch, computed by a lower part: [N, C] or [B, C]. */
+  async computeFeatures(batch: Batch): Promise<Float32Array> {
+    const { tensor, rows } = this.plan.features!;
     this.forward(batch);
     return this.session.read(tensor, 0, countRows(batch)[rows] * tensor.shape[1]!);
   }
