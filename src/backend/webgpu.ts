@@ -93,7 +93,10 @@ class WebGPUBackend implements Backend {
   /** The first error that the device reported asynchronously. */
   failure: DeviceError | null = null;
   private destroyed = false;
-  standIn?: Promise<Backend>;
+  private release!: () => void;
+  readonly released = new Promise<void>((resolve) => {
+    this.release = resolve;
+  });
 
   constructor(
     readonly device: GPUDevice,
@@ -161,10 +164,7 @@ class WebGPUBackend implements Backend {
     this.destroyed = true;
     this.failure ??= new DeviceError("already-destroyed", "the device was released");
     this.device.destroy();
-    this.standIn?.then(
-      (cpu) => cpu.destroy(),
-      () => {},
-    );
+    this.release();
   }
 
   /** Throws the error that the device reported, if any. */
