@@ -117,7 +117,8 @@ export async function chooseDevice<E extends Weights>(
 /** `opened`: the CPU that has checked the device. */
 async function applyVerdict(device: Backend, known: Known, verdict: Verdict, opened?: Backend): Promise<Choice> {
   const { isReplaced, why } = verdict;
-  const chosen = isReplaced ? await (known.cpu ??= keepCpu(device, opened)) : device;
+  if (isReplaced) known.cpu ??= keepCpu(device, opened);
+  const chosen = isReplaced ? await known.cpu! : device;
   return { device: chosen, info: why === undefined ? chosen.info : { ...chosen.info, why } };
 }
 

@@ -133,28 +133,28 @@ export async function trainGroup(
   const { device, info, prepared: first } = await prepareOnDevice(run, { signal, began: start.resume?.device });
   const prepared = runs.map(({ settings }) => prepareRun({ ...common, ...settings, device }));
   const features = first.features ? await Features.compute(device, model, data, first, signal) : undefined;
-  const { members } = await Group.create(device, groupOptions(prepared.map(candidate)));
+  const { engines } = await Group.create(device, groupOptions(prepared.map(candidate)));
   const clock = new SharedClock();
   try {
-    await loadBase(members[0]!, model, { signal });
-    for (const [i, member] of members.entries()) await initialize(member, prepared[i]!.options.seed, model);
+    await loadBase(engines[0]!, model, { signal });
+    for (const [i, engine] of engines.entries()) await initialize(engine, prepared[i]!.options.seed, model);
   } catch (error) {
-    for (const member of members) member.destroy();
+    for (const engine of engines) engine.destroy();
     throw error;
   }
-  return members.map(async (member, i) => {
+  return engines.map(async (engine, i) => {
     const { options, spec, plan, trainable, flops, features: planned } = prepared[i]!;
     const { settings, start } = runs[i]!;
     const args = { ...common, signal, ...settings, ...start };
     try {
       return await clock.share(async (now) => {
         start.onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, features: planned });
-        const training = new Run(member, features, args, prepared[i]!, info.kind, now);
+        const training = new Run(engine, features, args, prepared[i]!, info.kind, now);
         if (start.resume) training.restore(start.resume);
         return training.train({ options, spec, plan, features: planned, device: info, trainable, flops });
       });
     } finally {
-      member.destroy();
+      engine.destroy();
     }
   });
 }

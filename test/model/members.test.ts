@@ -149,16 +149,16 @@ async function together(jobs: readonly Job[], rest: Rest, isTraining: boolean): 
     capacity: CAPACITY,
     optimizer: jobOptimizer(job, isTraining),
   }));
-  const group = await Group.create(await testDevice(), { ...rest, members });
-  group.members.forEach((member, i) => {
-    fill(member, jobs[i]!);
+  const { engines } = await Group.create(await testDevice(), { ...rest, members });
+  engines.forEach((engine, i) => {
+    fill(engine, jobs[i]!);
   });
   return Promise.all(
-    group.members.map(async (member, i) => {
+    engines.map(async (engine, i) => {
       try {
-        return await jobResults(member, jobs[i]!, rest, isTraining);
+        return await jobResults(engine, jobs[i]!, rest, isTraining);
       } finally {
-        member.destroy();
+        engine.destroy();
       }
     }),
   );
