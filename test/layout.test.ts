@@ -4,7 +4,8 @@ import { basename, dirname, join, normalize } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { PANEL } from "../src/backend/panels.ts";
-import { assembleShader, shaderVariants } from "../src/backend/webgpu-shaders.ts";
+import { listShaders, type Shader } from "../src/backend/webgpu-shaders.ts";
+import { assembleShader } from "../src/backend/webgpu-source.ts";
 import { MAX_HEAD_SIZE } from "../src/ops/attention.ts";
 import { KERNELS } from "../src/ops/generated/kernels.ts";
 import { LANES } from "../src/ops/gradnorm.ts";
@@ -32,7 +33,7 @@ test("every kernel is named after its op, and every shader belongs to a kernel",
     );
   const shaders = list("shaders", ".wgsl").filter((name) => !name.endsWith(".prelude.wgsl"));
   assert.equal(
-    [...new Set(KERNELS.flatMap(shaderVariants).map(fileOf))].sort(),
+    [...new Set(KERNELS.flatMap(listShaders).map(({ file }) => file))].sort(),
     shaders.map((name) => basename(name, ".wgsl")),
   );
 });
@@ -74,13 +75,11 @@ function documentedShapes(header: string, bindings: readonly string[]): string {
 
 const HEADER_WORDS = { read: /^read$/, write: /^write\b/, update: /^(updates|accumulates)\b|^write, read where/ };
 
-/** The file with the code of a shader, without its prelude. */
-const fileOf = (shader: string) => shader.replace(/\..*/, "").replace(/^(matmul|linear)_(grouped_)?/, "matmul_");
-
-async function checkShader(kernel: Kernel, name: string): Promise<void> {
+async function checkShader(kernel: Kernel, shader: Shader): Promise<void> {
   const { bindings, shapes } = kernel;
-  const whole = await assembleShader(kernel, name);
-  const code = read(`shaders/${fileOf(name)}.wgsl`);
+  const { name, file } = shader;
+  const whole = await assembleShader(kernel, shader);
+  const code = read(`shaders/${file}.wgsl`);
   const entries = [...code.matchAll(/@compute\s+@workgroup_size\([^)]*\)\s*fn (\w+)/g)].map(([, entry]) => entry);
   assert.equal(entries, ["main"], `${name}: entry points`);
   assert.not.match(code, /@binding|struct Dims|^override/m, `${name}: a declaration that follows from the kernel`);
@@ -102,8 +101,8 @@ async function checkShader(kernel: Kernel, name: string): Promise<void> {
 }
 
 for (const kernel of KERNELS)
-  for (const shader of shaderVariants(kernel))
-    test(`the header of shader ${shader} says what its kernel says`, () => checkShader(kernel, shader));
+  for (const shader of listShaders(kernel))
+    test(`the header of shader ${shader.name} says what its kernel says`, () => checkShader(kernel, shader));
 
 interface Source {
   /** From the package root: "src/ops/gelu.ts". */

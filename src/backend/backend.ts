@@ -35,8 +35,8 @@ export interface Backend {
   readonly limits: MemoryLimits;
   /** Threads of the CPU that checks this device; default: one per core. */
   readonly threads?: number;
-  /** The CPU in place of this device, once it was found wrong or slower. It is released with the device. */
-  standIn?: Promise<Backend>;
+  /** Fulfilled once this device is released, where the CPU may replace it. */
+  readonly released?: Promise<void>;
   /**
    * Allocates the program's buffers, filled with zeros, and compiles its kernels. Tensors that are also part of
    * `sharedFrom`'s program use the same buffers and keep their contents; a buffer is freed with the last session that

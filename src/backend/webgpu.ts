@@ -11,7 +11,8 @@ import { type Program, resolveDims, type SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
-import { assembleShader, chooseShader } from "./webgpu-shaders.ts";
+import { chooseShader } from "./webgpu-shaders.ts";
+import { assembleShader } from "./webgpu-source.ts";
 import type { DispatchTimer } from "./webgpu-timer.ts";
 
 // Values from the specification: Node has no globals for them.
@@ -92,7 +93,10 @@ class WebGPUBackend implements Backend {
   /** The first error that the device reported asynchronously. */
   failure: DeviceError | null = null;
   private destroyed = false;
-  standIn?: Promise<Backend>;
+  private release!: () => void;
+  readonly released = new Promise<void>((resolve) => {
+    this.release = resolve;
+  });
 
   constructor(
     readonly device: GPUDevice,
@@ -160,10 +164,7 @@ class WebGPUBackend implements Backend {
     this.destroyed = true;
     this.failure ??= new DeviceError("already-destroyed", "the device was released");
     this.device.destroy();
-    this.standIn?.then(
-      (cpu) => cpu.destroy(),
-      () => {},
-    );
+    this.release();
   }
 
   /** Throws the error that the device reported, if any. */
@@ -175,8 +176,9 @@ class WebGPUBackend implements Backend {
     if (this.kernels.has(variant)) return;
     const { kernel } = dispatch;
     const { device } = this;
-    const label = chooseShader(dispatch).name;
-    const code = kernel.wgsl ?? (await assembleShader(kernel, label));
+    const shader = chooseShader(dispatch);
+    const label = shader.name;
+    const code = kernel.wgsl ?? (await assembleShader(kernel, shader));
     const access = Object.values(kernel.bindings);
     const elements = Object.values(kernel.elements);
     const layout = device.createBindGroupLayout({

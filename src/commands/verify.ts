@@ -4,7 +4,8 @@ import { joinPath, openFile, writeFileAtomic } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
 import { CompareBackend } from "../backend/compare.ts";
 import { type DeviceName, openDevice } from "../backend/device.ts";
-import { assembleShader, shaderVariants } from "../backend/webgpu-shaders.ts";
+import { listShaders } from "../backend/webgpu-shaders.ts";
+import { assembleShader } from "../backend/webgpu-source.ts";
 import { ConfigError } from "../errors.ts";
 import { SafetensorsFile } from "../io/safetensors.ts";
 import { encodeSafetensors } from "../io/safetensors-write.ts";
@@ -46,15 +47,16 @@ async function write(directory: string, result: GoldenResult): Promise<void> {
 }
 
 /** The source of a shader. Throws ConfigError for an unknown name. */
-function wgsl(shader: string): Promise<string> {
-  const kernel = KERNELS.find((one) => shaderVariants(one).includes(shader));
-  if (kernel) return assembleShader(kernel, shader);
-  const names = KERNELS.flatMap(shaderVariants);
+function wgsl(name: string): Promise<string> {
+  const all = KERNELS.flatMap((kernel) => listShaders(kernel).map((shader) => ({ kernel, shader })));
+  const found = all.find(({ shader }) => shader.name === name);
+  if (found) return assembleShader(found.kernel, found.shader);
+  const names = all.map(({ shader }) => shader.name);
   // A kernel that is a matrix product has several shaders.
-  const near = names.filter((name) => name.startsWith(shader));
+  const near = names.filter((one) => one.startsWith(name));
   throw new ConfigError("unknown-value", "unknown shader", {
     expected: (near.length > 0 ? near : names).join(", "),
-    found: shader,
+    found: name,
   });
 }
 

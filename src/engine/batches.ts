@@ -5,28 +5,28 @@ import type { PackedBatch } from "../data/corpus.ts";
 import type { DatasetBatch } from "../data/dataset.ts";
 import type { Batch } from "../model/batch.ts";
 
-/** A batch of any data set as the model reads it, with the frozen prefix's output and class weights, if any. */
+/** A batch of any data set as the model reads it, with features and class weights, if any. */
 export function modelBatch(
   packed: DatasetBatch | BlockBatch,
   pooling: Pooling,
-  prefix?: Float32Array,
+  features?: Float32Array,
   classWeights?: Float32Array,
 ): Batch {
-  if ("labels" in packed) return classificationBatch(packed, pooling, prefix, classWeights);
+  if ("labels" in packed) return classificationBatch(packed, pooling, features, classWeights);
   const { ids, starts, targets } = packed;
-  return { ids, starts, rows: new Uint32Array(), targets, prefix };
+  return { ids, starts, rows: new Uint32Array(), targets, features };
 }
 
 /** A packed batch of messages: classified at the last token, or at the last row of the padding. */
 export function classificationBatch(
   packed: PackedBatch,
   pooling: Pooling,
-  prefix?: Float32Array,
+  features?: Float32Array,
   classWeights?: Float32Array,
 ): Batch {
   const rows = Uint32Array.from(packed.labels, (_, b) =>
     pooling === "last" ? packed.starts[b + 1]! - 1 : packed.starts[b]! + packed.lengths[b]! - 1,
   );
   const weights = classWeights && Float32Array.from(packed.labels, (label) => classWeights[label]!);
-  return { ids: packed.ids, starts: packed.starts, rows, targets: packed.labels, weights, prefix };
+  return { ids: packed.ids, starts: packed.starts, rows, targets: packed.labels, weights, features };
 }

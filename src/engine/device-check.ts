@@ -67,13 +67,17 @@ interface Verdict {
   why?: string;
 }
 
-/** The verdicts on a device: one for each kind of work, and one for all once it has computed wrongly. */
+/** What is known of a device: a verdict for each kind of work, and one for all once it has computed wrongly. */
 interface Known {
   wrong?: Verdict;
   byWork: Map<string, Verdict>;
+  /** The CPU in its place, once it was found wrong or slower; released with the device. */
+  cpu?: Promise<Backend>;
 }
 
 const checked = new WeakMap<Backend, Known>();
+
+const openCpu = ({ threads = 0 }: Backend) => openWasm({ threads });
 
 /**
  * The device for some work: the given one, or the CPU if a WebGPU device computes wrongly, or was chosen automatically
@@ -91,30 +95,38 @@ export async function chooseDevice<E extends Weights>(
     if (isAutomatic && began === "webgpu") throw notOnWebGPU(device);
     return { device, info: device.info };
   }
-  if (isAutomatic && began === "wasm")
-    return applyVerdict(device, { isReplaced: true, why: "the run began on the CPU" });
-  const isTimed = isAutomatic && began === undefined;
   const known: Known = checked.get(device) ?? { byWork: new Map() };
   checked.set(device, known);
+  if (isAutomatic && began === "wasm")
+    return applyVerdict(device, known, { isReplaced: true, why: "the run began on the CPU" });
+  const isTimed = isAutomatic && began === undefined;
   const key = workKey(work, isTimed);
   const before = known.wrong ?? known.byWork.get(key);
-  if (before) return applyVerdict(device, before);
-  const cpu = await (device.standIn ?? openWasm({ threads: device.threads ?? 0 }));
+  if (before) return applyVerdict(device, known, before);
+  const cpu = await (known.cpu ?? openCpu(device));
   try {
     const { isWrong, ...verdict } = await judge(device, cpu, work, isTimed ? key : null, signal);
     if (isWrong) known.wrong = verdict;
     known.byWork.set(key, verdict);
-    if (verdict.isReplaced) device.standIn ??= Promise.resolve(cpu);
-    return await applyVerdict(device, verdict);
+    return await applyVerdict(device, known, verdict, cpu);
   } finally {
-    if ((await device.standIn) !== cpu) cpu.destroy();
+    if ((await known.cpu) !== cpu) cpu.destroy();
   }
 }
 
-async function applyVerdict(device: Backend, { isReplaced, why }: Verdict): Promise<Choice> {
-  if (isReplaced) device.standIn ??= openWasm({ threads: device.threads ?? 0 });
-  const chosen = isReplaced ? await device.standIn! : device;
+/** `opened`: the CPU that has checked the device. */
+async function applyVerdict(device: Backend, known: Known, verdict: Verdict, opened?: Backend): Promise<Choice> {
+  const { isReplaced, why } = verdict;
+  if (isReplaced) known.cpu ??= keepCpu(device, opened);
+  const chosen = isReplaced ? await known.cpu! : device;
   return { device: chosen, info: why === undefined ? chosen.info : { ...chosen.info, why } };
+}
+
+/** The CPU in a device's place, until that is released. */
+async function keepCpu(device: Backend, opened?: Backend): Promise<Backend> {
+  const cpu = opened ?? (await openCpu(device));
+  void device.released?.then(() => cpu.destroy());
+  return cpu;
 }
 
 /** The error of a run that began on WebGPU, if only another device can be opened, or none. */

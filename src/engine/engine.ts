@@ -22,7 +22,7 @@ export interface EngineOptions {
   /** AdamW's settings; null for inference. */
   optimizer: AdamWConfig | null;
   /** As in PlanOptions. */
-  part?: "prefix" | "suffix";
+  part?: "lower" | "upper";
   shared?: NonNullable<PlanOptions["shared"]>;
   recompute?: boolean;
   members?: PlanOptions["members"];
@@ -84,35 +84,6 @@ export function packShares(
   return { ...NO_VALUES, ...values, share_tokens, share_sequences };
 }
 
-/** Runs segments over a batch: see `packShares`. */
-export function runBatches(
-  { plan, session, staging }: { plan: ModelPlan; session: Session; staging: Uint32Array },
-  segments: readonly SegmentName[],
-  batch: Batch,
-  works: readonly (MemberBatch | null)[],
-  slot: number,
-): void {
-  const { batch: inputs, boundary } = plan;
-  const values = packShares(plan, staging, batch, works);
-  session.write(inputs.root, staging);
-  if (boundary?.tensor.role === "input") {
-    const prefixes = works.flatMap((work) => (work ? [work.batch.prefix ?? new Float32Array()] : []));
-    const found = prefixes.reduce((sum, { length }) => sum + length, 0);
-    const size = values[boundary.rows] * boundary.tensor.shape[1]!;
-    if (found !== size)
-      throw new ShapeError("missing-features", "the batch lacks the output of the frozen prefix", {
-        expected: `${size} elements for ${boundary.tensor.name}`,
-        found: `${found}`,
-      });
-    let at = 0;
-    for (const prefix of prefixes) {
-      session.write(boundary.tensor, prefix, at);
-      at += prefix.length;
-    }
-  }
-  session.run(segments, { ...values, slot });
-}
-
 /** A batch of one member, and what runs over it. */
 export interface Pass {
   segments: readonly SegmentName[];
@@ -134,18 +105,90 @@ function stepSegments(i: number, count: number): SegmentName[] {
   ];
 }
 
-export class Engine extends Weights<ModelPlan> {
+/** How an engine's passes run: at once, or together with those of others (group.ts). */
+export interface Runner {
+  /** Submits passes, in order; returns the slots of their results. */
+  submit(passes: readonly Pass[]): number[];
+  result(slot: number): Promise<BatchResult>;
+  /** What `read` reads of the last pass, whose batch begins at this row of the plan's. */
+  ofLast<T>(read: (firstRow: number) => Promise<T>): Promise<T>;
+  /** Drops the work that is pending. */
+  drop(): void;
+  destroy(): void;
+}
+
+/** Runs the batches of a plan, at once. */
+export class PlanRunner implements Runner {
   private slot = 0;
+  /** Room for a batch on the host. */
+  private readonly staging: Uint32Array;
+
+  constructor(
+    private readonly plan: ModelPlan,
+    private readonly session: Session,
+  ) {
+    this.staging = new Uint32Array(plan.batch.root.size);
+  }
+
+  /** Runs segments over a batch, as `packShares` packs it; returns the slot of its results. */
+  run(segments: readonly SegmentName[], batch: Batch, works: readonly (MemberBatch | null)[]): number {
+    const { plan, session, staging } = this;
+    const { batch: inputs, features } = plan;
+    const values = packShares(plan, staging, batch, works);
+    session.write(inputs.root, staging);
+    if (features?.tensor.role === "input") {
+      const given = works.flatMap((work) => (work ? [work.batch.features ?? new Float32Array()] : []));
+      const found = given.reduce((sum, { length }) => sum + length, 0);
+      const size = values[features.rows] * features.tensor.shape[1]!;
+      if (found !== size)
+        throw new ShapeError("missing-features", "the batch lacks the features of its rows", {
+          expected: `${size} elements for ${features.tensor.name}`,
+          found: `${found}`,
+        });
+      let at = 0;
+      for (const some of given) {
+        session.write(features.tensor, some, at);
+        at += some.length;
+      }
+    }
+    this.slot = (this.slot + 1) % SLOTS;
+    session.run(segments, { ...values, slot: this.slot });
+    return this.slot;
+  }
+
+  submit(passes: readonly Pass[]): number[] {
+    return passes.map(({ segments, work }) => this.run(segments, work.batch, [work]));
+  }
+
+  /** `row` of the plan's metrics: a slot, or a member's. */
+  async result(row: number): Promise<BatchResult> {
+    const [loss, correct, norm, finite] = await this.session.read(this.plan.metrics, row * 4, 4);
+    return { loss: loss!, correct: correct!, norm: norm!, finite: finite === 1 };
+  }
+
+  ofLast<T>(read: (firstRow: number) => Promise<T>): Promise<T> {
+    return read(0);
+  }
+
+  drop(): void {
+    this.session.drop(true);
+  }
+
+  destroy(): void {
+    this.session.destroy();
+  }
+}
+
+export class Engine extends Weights<ModelPlan> {
   /** AdamW steps taken. */
   steps = 0;
 
-  protected constructor(
+  constructor(
     plan: ModelPlan,
     session: Session,
     quantize: Awaited<ReturnType<typeof loadQuantizer>>,
     private readonly optimizer: AdamWConfig | null,
-    /** Room for a batch on the host. */
-    readonly staging = new Uint32Array(plan.batch.root.size),
+    private readonly runner: Runner = new PlanRunner(plan, session),
   ) {
     super(plan, session, quantize);
     for (const page of plan.parameters.pages)
@@ -172,7 +215,7 @@ export class Engine extends Weights<ModelPlan> {
    * because of that, this rejects with the signal's reason.
    */
   async until<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-    const drop = () => this.drop();
+    const drop = () => this.runner.drop();
     signal?.addEventListener("abort", drop);
     try {
       signal?.throwIfAborted();
@@ -183,10 +226,6 @@ export class Engine extends Weights<ModelPlan> {
     } finally {
       signal?.removeEventListener("abort", drop);
     }
-  }
-
-  protected drop(): void {
-    this.session.drop(true);
   }
 
   /** Waits until the device has dropped its pending work; afterwards it accepts work again. */
@@ -232,19 +271,19 @@ export class Engine extends Weights<ModelPlan> {
 
   /** Submits a forward pass with the mean loss; `result` and `logits` read its results. Returns the batch's slot. */
   forward(batch: Batch): number {
-    return this.submit([evaluationPass(["forward"], batch)])[0]!;
+    return this.runner.submit([evaluationPass(["forward"], batch)])[0]!;
   }
 
-  /** The output of a frozen prefix for a batch: [N, C] or [B, C], as its plan's boundary. */
-  async computePrefix(batch: Batch): Promise<Float32Array> {
-    const { tensor, rows } = this.plan.boundary!;
+  /** The features of a batch, computed by a lower part: [N, C] or [B, C]. */
+  async computeFeatures(batch: Batch): Promise<Float32Array> {
+    const { tensor, rows } = this.plan.features!;
     this.forward(batch);
     return this.session.read(tensor, 0, countRows(batch)[rows] * tensor.shape[1]!);
   }
 
   /** Forward and backward passes without an update, for tests and diagnosis. */
   gradients(batch: Batch): number {
-    return this.submit([evaluationPass(["zero", "forward", "backward"], batch)])[0]!;
+    return this.runner.submit([evaluationPass(["zero", "forward", "backward"], batch)])[0]!;
   }
 
   /**
@@ -256,7 +295,7 @@ export class Engine extends Weights<ModelPlan> {
     if (!optimizer) throw new ShapeError("not-in-plan", "this plan has no backward pass");
     const update = adamwStepValues(optimizer, lr, this.steps + 1);
     const loss_scale = lossScale(batches.reduce((sum, batch) => sum + targetWeight(batch), 0));
-    const slots = this.submit(
+    const slots = this.runner.submit(
       batches.map((batch, i) => ({
         segments: stepSegments(i, batches.length),
         work: { batch, loss_scale, update },
@@ -268,48 +307,31 @@ export class Engine extends Weights<ModelPlan> {
 
   /** The result of the batch in a slot. At most SLOTS batches may be submitted between a batch and its result. */
   result(slot: number): Promise<BatchResult> {
-    return this.resultAt(slot);
+    return this.runner.result(slot);
   }
 
   /** Logits [rows, classes] of the last forward pass. Throws ShapeError if the model's logits are split into pieces. */
-  logits(rows: number): Promise<Float32Array> {
-    return this.logitsAt(0, rows);
-  }
-
-  /** The loss of each of the `rows` rows of the last forward pass, in nats. */
-  losses(rows: number): Promise<Float64Array> {
-    return this.lossesAt(0, rows);
-  }
-
-  protected async resultAt(row: number): Promise<BatchResult> {
-    const [loss, correct, norm, finite] = await this.session.read(this.plan.metrics, row * 4, 4);
-    return { loss: loss!, correct: correct!, norm: norm!, finite: finite === 1 };
-  }
-
-  protected async logitsAt(firstRow: number, rows: number): Promise<Float32Array> {
+  async logits(rows: number): Promise<Float32Array> {
     const [piece, ...more] = this.plan.logits;
     if (!piece || more.length > 0)
       throw new ShapeError("not-in-plan", "the logits of this model are computed in pieces and not kept");
     const columns = piece.tensor.shape[1]!;
-    return this.session.read(piece.tensor, firstRow * columns, rows * columns);
+    return this.runner.ofLast((firstRow) => this.session.read(piece.tensor, firstRow * columns, rows * columns));
   }
 
-  protected async lossesAt(firstRow: number, rows: number): Promise<Float64Array> {
-    return rowLosses(await this.session.read(this.plan.losses!, firstRow * 4, rows * 4));
+  /** The loss of each of the `rows` rows of the last forward pass, in nats. */
+  async losses(rows: number): Promise<Float64Array> {
+    const read = (firstRow: number) => this.session.read(this.plan.losses!, firstRow * 4, rows * 4);
+    return rowLosses(await this.runner.ofLast(read));
+  }
+
+  override destroy(): void {
+    this.runner.destroy();
   }
 
   /** Allows updates again after a loss or a gradient that was not finite. */
   resume(): void {
     if (this.plan.stopped) this.session.write(this.plan.stopped, new Uint32Array(1));
-  }
-
-  /** Submits passes, in order; returns the slots of their results. */
-  protected submit(passes: readonly Pass[]): number[] {
-    return passes.map(({ segments, work }) => {
-      this.slot = (this.slot + 1) % SLOTS;
-      runBatches(this, segments, work.batch, [work], this.slot);
-      return this.slot;
-    });
   }
 
   /** A parameter's moments are at the offset of its gradient, each in its own page. */

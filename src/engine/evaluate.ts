@@ -9,7 +9,7 @@ import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import { countConfusions, macroF1 } from "../statistics.ts";
 import { modelBatch } from "./batches.ts";
 import type { Engine } from "./engine.ts";
-import type { FrozenPrefix } from "./frozen-prefix.ts";
+import type { Features } from "./features.ts";
 import { argmaxRows, type Prediction, predictions } from "./predictions.ts";
 
 /** Loss and accuracy of a model on a set. */
@@ -76,14 +76,14 @@ export async function evaluate(
   set: Dataset | Blocks,
   options: {
     pooling: Pooling;
-    prefix?: FrozenPrefix | undefined;
+    features?: Features | undefined;
     rows?: number;
     keep?: (predictions: Prediction[]) => void;
     keepLosses?: (losses: Float64Array) => void;
     signal?: AbortSignal | undefined;
   },
 ): Promise<Evaluation> {
-  const { pooling, prefix, keep, keepLosses, signal } = options;
+  const { pooling, features, keep, keepLosses, signal } = options;
   const { num_labels: classes, objective } = engine.plan.spec.task;
   const isClassifier = objective === "classification";
   let loss = 0;
@@ -111,7 +111,7 @@ export async function evaluate(
   const examples: Examples<DatasetBatch | BlockBatch> = set;
   for (const packed of evaluationBatches(examples, engine.plan.capacity, options.rows)) {
     signal?.throwIfAborted();
-    const batch = modelBatch(packed, pooling, prefix?.of(set, packed.positions));
+    const batch = modelBatch(packed, pooling, features?.select(set, packed.positions));
     const taken = take(engine.forward(batch), batch, rows);
     // A rejection is handled where the batch is awaited, possibly some batches later.
     taken.catch(() => {});

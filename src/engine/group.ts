@@ -7,7 +7,7 @@ import { DeviceError, ShapeError } from "../errors.ts";
 import { type Capacity, checkCapacity } from "../model/batch.ts";
 import { type MemberOptions, type ModelPlan, SLOTS } from "../model/gpt2.ts";
 import { checkMembers, joinBatches, MEMBERS } from "../model/members.ts";
-import { type BatchResult, Engine, type EngineOptions, type Pass, runBatches } from "./engine.ts";
+import { type BatchResult, Engine, type EngineOptions, type Pass, PlanRunner, type Runner } from "./engine.ts";
 import { loadQuantizer } from "./weights.ts";
 
 /** A member's adapter, and the most that its batches hold. */
@@ -44,23 +44,30 @@ function failAll({ passes }: Pick<Request, "passes">, error: unknown): void {
 }
 
 export class Group {
-  readonly members: readonly Member[];
+  /** An engine for each member. */
+  readonly engines: readonly Engine[];
+  private readonly members: readonly Member[];
   /** The members that have not left, with their requests. */
   private readonly waiting = new Map<Member, Request[]>();
   private scheduled = false;
-  private slot = 0;
   private requests = 0;
-  private readonly staging: Uint32Array;
 
   private constructor(
-    readonly plan: ModelPlan,
-    readonly session: Session,
+    plan: ModelPlan,
+    session: Session,
+    /** Runs what the members have submitted. */
+    readonly runner: PlanRunner,
     quantize: Awaited<ReturnType<typeof loadQuantizer>>,
     members: readonly GroupMember[],
   ) {
-    this.staging = new Uint32Array(plan.batch.root.size);
-    this.members = members.map((options, number) => new Member(this, number, options, quantize));
+    this.members = members.map(({ capacity }, number) => new Member(this, number, capacity));
     for (const member of this.members) this.waiting.set(member, []);
+    this.engines = members.map(({ spec, capacity, optimizer }, number) => {
+      const { parameters } = plan.members[number]!;
+      const stopped = plan.stopped?.view("stopped", [1], number) ?? null;
+      const own = { ...plan, spec, capacity, parameters, stopped };
+      return new Engine(own, session, quantize, optimizer, this.members[number]!);
+    });
   }
 
   /** The plan that `create` would prepare. Allocates nothing. */
@@ -76,7 +83,8 @@ export class Group {
   static async create(backend: Backend, options: GroupOptions): Promise<Group> {
     const plan = Group.plan(backend, options);
     const quantize = await loadQuantizer(plan);
-    return new Group(plan, await backend.prepare(plan), quantize, options.members);
+    const session = await backend.prepare(plan);
+    return new Group(plan, session, new PlanRunner(plan, session), quantize, options.members);
   }
 
   request(member: Member, request: Omit<Request, "number">): void {
@@ -94,7 +102,7 @@ export class Group {
   leave(member: Member): void {
     this.drop(member);
     if (!this.waiting.delete(member)) return;
-    if (this.waiting.size === 0) this.session.destroy();
+    if (this.waiting.size === 0) this.runner.destroy();
     else this.schedule();
   }
 
@@ -118,15 +126,14 @@ export class Group {
     for (const member of some.keys()) this.waiting.get(member)!.shift();
     try {
       for (const [i, { segments }] of oldest.passes.entries()) {
-        this.slot = (this.slot + 1) % SLOTS;
         const works = this.members.map((member) => some.get(member)?.passes[i]?.work ?? null);
         const batch = joinBatches(works.flatMap((work) => work?.batch ?? []));
-        runBatches(this.running, segments, batch, works, this.slot);
+        const slot = this.runner.run(segments, batch, works);
         let firstRow = 0;
         for (const member of this.members) {
           const pass = some.get(member)?.passes[i];
           if (!pass) continue;
-          for (const { read } of pass.readers) read(firstRow, this.slot);
+          for (const { read } of pass.readers) read(firstRow, slot);
           firstRow += pass.work.batch.targets.length;
         }
       }
@@ -135,14 +142,10 @@ export class Group {
     }
     this.schedule();
   }
-
-  private get running() {
-    return { plan: this.plan, session: this.session, staging: this.staging };
-  }
 }
 
-/** One adapter of a group. Its slots are the numbers of its passes. */
-class Member extends Engine {
+/** Runs the passes of a member. Its slots are the numbers of its passes. */
+class Member implements Runner {
   private passes: MemberPass[] = [];
   private readonly results = new Map<number, Promise<BatchResult>>();
   private submitted = 0;
@@ -150,28 +153,16 @@ class Member extends Engine {
   constructor(
     private readonly group: Group,
     private readonly number: number,
-    { spec, capacity, optimizer }: GroupMember,
-    quantize: Awaited<ReturnType<typeof loadQuantizer>>,
-  ) {
-    const { plan, session } = group;
-    const { parameters } = plan.members[number]!;
-    const stopped = plan.stopped?.view("stopped", [1], number) ?? null;
-    // The group packs the batches.
-    super({ ...plan, spec, capacity, parameters, stopped }, session, quantize, optimizer, new Uint32Array());
-  }
+    private readonly capacity: Capacity,
+  ) {}
 
-  protected override drop(): void {
-    super.drop();
-    this.group.drop(this);
-  }
-
-  protected override submit(passes: readonly Pass[]): number[] {
-    for (const { work } of passes) checkCapacity(work.batch, this.plan.capacity);
+  submit(passes: readonly Pass[]): number[] {
+    for (const { work } of passes) checkCapacity(work.batch, this.capacity);
     this.passes = passes.map((pass) => ({ ...pass, readers: [] }));
     const kind = passes.map(({ segments }) => segments.join()).join(";");
     this.group.request(this, { kind, passes: this.passes });
     return this.passes.map((pass) => {
-      const result = this.read(pass, (_, slot) => this.resultAt(this.number * SLOTS + slot));
+      const result = read(pass, (_, slot) => this.group.runner.result(this.number * SLOTS + slot));
       // A rejection is handled where the result is awaited.
       result.catch(() => {});
       this.results.set(this.submitted, result);
@@ -179,7 +170,7 @@ class Member extends Engine {
     });
   }
 
-  override async result(slot: number): Promise<BatchResult> {
+  async result(slot: number): Promise<BatchResult> {
     const result = this.results.get(slot);
     if (!result)
       throw new ShapeError("result-already-read", "the result of a batch can be read once", { found: `batch ${slot}` });
@@ -187,22 +178,23 @@ class Member extends Engine {
     return result;
   }
 
-  override logits(rows: number): Promise<Float32Array> {
-    return this.read(this.passes.at(-1)!, (firstRow) => this.logitsAt(firstRow, rows));
+  ofLast<T>(get: (firstRow: number) => Promise<T>): Promise<T> {
+    return read(this.passes.at(-1)!, get);
   }
 
-  override losses(rows: number): Promise<Float64Array> {
-    return this.read(this.passes.at(-1)!, (firstRow) => this.lossesAt(firstRow, rows));
+  drop(): void {
+    this.group.runner.drop();
+    this.group.drop(this);
   }
 
-  override destroy(): void {
+  destroy(): void {
     this.group.leave(this);
   }
+}
 
-  /** What `get` reads after a pass is submitted and before the next one. Call it in the turn that makes the request. */
-  private read<T>({ readers }: MemberPass, get: (firstRow: number, slot: number) => Promise<T>): Promise<T> {
-    return new Promise((resolve, fail) => {
-      readers.push({ read: (...at) => void get(...at).then(resolve, fail), fail });
-    });
-  }
+/** What `get` reads after a pass is submitted and before the next one. Call it in the turn that makes the request. */
+function read<T>({ readers }: MemberPass, get: (firstRow: number, slot: number) => Promise<T>): Promise<T> {
+  return new Promise((resolve, fail) => {
+    readers.push({ read: (...at) => void get(...at).then(resolve, fail), fail });
+  });
 }

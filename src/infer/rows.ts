@@ -1,6 +1,6 @@
 /** Texts as rows of batches, and their logits. */
 import { type Pooling, textContext } from "../config.ts";
-import { type Engine, runBatches } from "../engine/engine.ts";
+import { type Engine, PlanRunner } from "../engine/engine.ts";
 import type { AdapterMeta } from "../io/adapter-meta.ts";
 import type { Batch, Capacity } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -44,6 +44,7 @@ export async function computeLogits(
   const share = { tokens: capacity.tokens / members.length, sequences: capacity.sequences / members.length };
   const results = members.map(({ tokens }) => new Float32Array(tokens.length * classes));
   const done = members.map(() => 0);
+  const runner = new PlanRunner(engine.plan, engine.session);
   for (;;) {
     const next = members.map((rows, i) => ({ ...rows, tokens: takeRows(rows, done[i]!, share) }));
     const count = next.reduce((sum, { tokens }) => sum + tokens.length, 0);
@@ -52,7 +53,7 @@ export async function computeLogits(
       rows.tokens.length > 0 ? { batch: packRows(rows), loss_scale: 0, update: null } : null,
     );
     const batch = join(works.flatMap((work) => work?.batch ?? []));
-    runBatches(engine, ["forward"], batch, works, 0);
+    runner.run(["forward"], batch, works);
     const logits = await engine.logits(count);
     let first = 0;
     for (const [i, { tokens }] of next.entries()) {

@@ -18,7 +18,7 @@ import {
   readBaseModel,
 } from "./peft-form.ts";
 import { importVirtual } from "./peft-import-virtual.ts";
-import { moduleKind, PREFIX, SCORE, theirName } from "./peft-lora.ts";
+import { moduleKind, SCORE, theirName, WRAPPER } from "./peft-lora.ts";
 
 /** A PEFT adapter before its data is read; `keys` maps our names to PEFT's. */
 interface PeftImport {
@@ -119,17 +119,17 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
     const dims = loraDims(target, config, classifies ? classes : config.vocab_size);
     sites.push({ site: siteName(site), r, scale });
     targets.add(target);
-    entries.set(`${PREFIX}${name}.lora_A.weight`, { name: loraName(site, "A"), shape: [r, dims.in] });
-    entries.set(`${PREFIX}${name}.lora_B.weight`, { name: loraName(site, "B"), shape: [dims.out, r] });
+    entries.set(`${WRAPPER}${name}.lora_A.weight`, { name: loraName(site, "A"), shape: [r, dims.in] });
+    entries.set(`${WRAPPER}${name}.lora_B.weight`, { name: loraName(site, "B"), shape: [dims.out, r] });
     if (!plan.biases || target === "head") continue;
     const bias = name.replace("transformer.", "");
     modulesToSave.push(`${bias}.bias`);
-    entries.set(`${PREFIX}${name}.base_layer.bias`, { name: `${bias}.bias`, shape: [dims.out] });
+    entries.set(`${WRAPPER}${name}.base_layer.bias`, { name: `${bias}.bias`, shape: [dims.out] });
   }
   for (const [name, shape] of [...baseShapes(config), ...(classifies ? [] : lmHeadShapes(config))]) {
     if (!plan.saves(theirName(name).replace(/\.(weight|bias)$/, ""))) continue;
     modulesToSave.push(name);
-    entries.set(`${PREFIX}${theirName(name)}`, { name, shape });
+    entries.set(`${WRAPPER}${theirName(name)}`, { name, shape });
   }
   if (classifies && score === undefined && !plan.saves("score"))
     throw new ConfigError(

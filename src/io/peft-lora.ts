@@ -17,10 +17,10 @@ interface LoraModel {
   task: TaskConfig;
 }
 
-/** Prefix of every tensor name in PEFT's file: the model in its wrapper. */
-export const PREFIX = "base_model.model.";
+/** Every tensor name in PEFT's file begins with its wrapper of the model. */
+export const WRAPPER = "base_model.model.";
 /** A classifier's head in PEFT's file. */
-export const SCORE = `${PREFIX}score.weight`;
+export const SCORE = `${WRAPPER}score.weight`;
 
 /** PEFT's module for a target; in block N with the prefix `transformer.h.N.`. */
 export const moduleKind = (target: Target): string => (target === "head" ? "lm_head" : ADAPTED[target].layer);
@@ -44,7 +44,7 @@ interface Part extends LoraAdapter {
 }
 
 /** The name of a module's A or B in PEFT's file. */
-const factorName = ({ name }: Module, part: "A" | "B") => `${PREFIX}${name}.lora_${part}.weight`;
+const factorName = ({ name }: Module, part: "A" | "B") => `${WRAPPER}${name}.lora_${part}.weight`;
 
 /** Settings that affect the results. */
 const DECISIVE = [
@@ -193,7 +193,7 @@ const baseName = (module: string) => module.replace(/^transformer\./, "");
 function savedKeys(adapter: LoraModel, modules: Module[]): Map<string, string> {
   const { biases } = savedModules(adapter, modules);
   const key = (name: string) => (biases.includes(name) ? name.replace(/bias$/, "base_layer.bias") : name);
-  return new Map((adapter.lora.modulesToSave ?? []).map((name) => [name, PREFIX + theirName(key(name))]));
+  return new Map((adapter.lora.modulesToSave ?? []).map((name) => [name, WRAPPER + theirName(key(name))]));
 }
 
 /** A' [r, in]: the parts' A stacked; B' [out, r]: block-diagonal. */

@@ -12,7 +12,7 @@ import { expectShape, type Shape, sameShape, showShape } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, adapterTensors, checkMeta, parseMeta } from "./adapter-meta.ts";
 import { readJson } from "./common.ts";
 import type { NamedTensor, PeftBase, PeftForm, Tensors } from "./peft-form.ts";
-import { loraForm, PREFIX } from "./peft-lora.ts";
+import { loraForm, WRAPPER } from "./peft-lora.ts";
 import { virtualForm } from "./peft-virtual.ts";
 import { SafetensorsFile } from "./safetensors.ts";
 
@@ -31,7 +31,7 @@ export const EXACT = "lowrank.safetensors";
 export const WEIGHTS = "weights.safetensors";
 export const PEFT_CONFIG = "adapter_config.json";
 export const PEFT_TENSORS = "adapter_model.safetensors";
-const HEAD_COPY = `${PREFIX}lm_head.base_layer.weight`;
+const HEAD_COPY = `${WRAPPER}lm_head.base_layer.weight`;
 
 interface ReadOptions {
   /** The base model; needed for adapters written by PEFT, which do not store its dimensions. */

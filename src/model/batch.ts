@@ -18,8 +18,8 @@ export interface Batch {
   targets: Int32Array;
   /** The factor of each target's loss; absent: 1. */
   weights?: Float32Array | undefined;
-  /** The output of the frozen prefix, [N, C] or [B, C] as the plan's boundary: for the suffix of a model alone. */
-  prefix?: Float32Array | undefined;
+  /** [N, C] or [B, C], as the plan's `features`: for the upper part of a model alone. */
+  features?: Float32Array | undefined;
 }
 
 /** The batch as tensors: views of one buffer, so that a step writes once. */

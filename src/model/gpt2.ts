@@ -6,7 +6,7 @@
  * (`gather`); and the outputs of layer norm and the activation are recomputed in the backward pass. With `recompute`
  * everything that a block's backward pass reads is recomputed, except the block's input (Chen et al. 2016, "Training
  * Deep Nets with Sublinear Memory Cost"). Several adapters can share a plan, as its members: see ops/shares.ts. Where
- * the lowest blocks are frozen, the model has two parts: a frozen prefix, which runs once per example, and a suffix.
+ * the lowest blocks are frozen, the model has two parts: the lower computes features, once per example, for the upper.
  */
 
 import { innerWidth, MAX_ACCUMULATE, textContext } from "../config.ts";
@@ -55,10 +55,10 @@ export interface PlanOptions {
   /** AdamW's settings; null for a forward-only plan. */
   optimizer: AdamWConfig | null;
   /**
-   * One part of a model with frozenBlocks() > 0, with its parameters alone: the frozen prefix (forward only) is
-   * everything below the lowest trained block, or below the head; the suffix is the rest. Default: the whole model.
+   * One part of a model with frozenBlocks() > 0, with its parameters alone: the lower part (forward only) is
+   * everything below the lowest trained block, or below the head; the upper part is the rest. Default: the whole model.
    */
-  part?: "prefix" | "suffix";
+  part?: "lower" | "upper";
   /** Frozen parameters of another plan, to share. */
   shared?: ReadonlyMap<string, Parameter>;
   /**
@@ -82,8 +82,8 @@ interface PlanMember extends MemberOptions {
   parameters: Parameters;
 }
 
-/** Between the frozen prefix and the suffix: the tensor that the one writes and the other reads. */
-interface Boundary {
+/** What the lower part of a model writes and the upper part reads. */
+interface Features {
   /** [N, C], the residual stream before a block, or [B, C], the final norm on the rows that the head classifies. */
   tensor: Tensor;
   rows: "tokens" | "sequences";
@@ -101,11 +101,11 @@ export interface ModelPlan extends Program {
   metrics: Tensor;
   /** [members]: not 0 once loss or gradients were not finite. Null in a forward-only plan. */
   stopped: Tensor | null;
-  /** The output of a frozen prefix, the input of a suffix; null in a whole model. */
-  boundary: Boundary | null;
+  /** The output of a lower part, the input of an upper part; null in a whole model. */
+  features: Features | null;
   /** Logits in pieces of classes [rows, count]; readable after a forward pass if there is only one piece. */
   logits: TensorPiece[];
-  /** [rows, 4]: each row's loss as `rowLosses` reads it; null in a frozen prefix. */
+  /** [rows, 4]: each row's loss as `rowLosses` reads it; null in a lower part. */
   losses: Tensor | null;
   /** Blocks whose activations are recomputed in the backward pass. */
   recomputed: number;
@@ -193,7 +193,7 @@ class Builder {
   private readonly b: Layers;
   private readonly activations = new Map<string, Tensor>();
   private readonly metrics: Tensor;
-  private boundary: Boundary | null = null;
+  private features: Features | null = null;
   private recomputed = 0;
 
   constructor(private readonly options: PlanOptions) {
@@ -233,7 +233,7 @@ class Builder {
       stream = block.output;
     }
     const final = this.finalNorm(stream);
-    const loss = part === "prefix" ? null : this.loss(final);
+    const loss = part === "lower" ? null : this.loss(final);
     let stopped: Tensor | null = null;
     const segments: Segment[] = [{ name: "forward", clears: [], dispatches: this.lists.forward }];
     if (optimizer && loss) {
@@ -264,7 +264,7 @@ class Builder {
       batch,
       metrics,
       stopped,
-      boundary: this.boundary,
+      features: this.features,
       logits,
       losses: loss?.state ?? null,
       recomputed: this.recomputed,
@@ -274,16 +274,16 @@ class Builder {
 
   // ---------------------------------------------------------------------------------------------- forward
 
-  /** The input of the first block (without blocks, of the head): the embedding, or the frozen prefix's output. */
+  /** The input of the first block (without blocks, of the head): the embedding, or the features. */
   private begin(): Stream {
     const { f, batch, part } = this;
-    if (this.options.part === "suffix") {
+    if (this.options.part === "upper") {
       const rows = part.first === part.end ? this.sequences : this.tokens;
-      this.boundary = {
-        tensor: rowTensor(part.boundary!, rows, [this.C], "input"),
-        rows: rows.count as Boundary["rows"],
+      this.features = {
+        tensor: rowTensor(part.features!, rows, [this.C], "input"),
+        rows: rows.count as Features["rows"],
       };
-      return { x: this.boundary.tensor, rows };
+      return { x: this.features.tensor, rows };
     }
     const x = this.keep("embed", this.tokens);
     const shift = this.prefix?.rows.count ?? 0;
@@ -463,12 +463,12 @@ class Builder {
       for (const some of chunked(pages)) this.lists.update.push(adamw(some, this.metrics, stopped, optimizer, members));
   }
 
-  /** A tensor [rows, C] of the residual stream; an output if it is the boundary or an activation to keep. */
+  /** A tensor [rows, C] of the residual stream; an output if it is the features or an activation to keep. */
   private keep(name: string, rows: Rows): Tensor {
-    const hasBoundary = name === this.part.boundary;
-    if (!hasBoundary && !this.options.keepActivations) return rowTensor(name, rows, [this.C]);
+    const isFeatures = name === this.part.features;
+    if (!isFeatures && !this.options.keepActivations) return rowTensor(name, rows, [this.C]);
     const tensor = rowTensor(name, rows, [this.C], "output");
-    if (hasBoundary) this.boundary = { tensor, rows: rows.count as Boundary["rows"] };
+    if (isFeatures) this.features = { tensor, rows: rows.count as Features["rows"] };
     else this.activations.set(name, tensor);
     return tensor;
   }

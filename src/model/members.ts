@@ -49,7 +49,7 @@ export function checkMembers(members: readonly MemberOptions[], part?: PlanOptio
   }
 }
 
-/** The concatenated batches of several members, without the output of a frozen prefix. */
+/** The concatenated batches of several members, without features. */
 export function joinBatches(batches: readonly Batch[]): Batch {
   if (batches.length === 1) return batches[0]!;
   const join = <T extends Uint32Array | Int32Array | Float32Array>(

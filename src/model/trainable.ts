@@ -164,26 +164,26 @@ export function frozenBlocks(spec: ModelSpec): number {
   return Math.max(0, Math.min(n_layer - 1, Math.floor((lowest - 1) / BLOCK_LAYERS.length)));
 }
 
-/** The frozen prefix or the suffix of a model whose frozenBlocks() are not 0, or all of it. */
+/** The lower or the upper part of a model whose frozenBlocks() are not 0, or all of it. */
 export interface Part {
-  /** Its blocks: `first` .. `end` - 1. A suffix without blocks begins at n_layer, with the head. */
+  /** Its blocks: `first` .. `end` - 1. An upper part without blocks begins at n_layer, with the head. */
   first: number;
   end: number;
-  /** The name of the tensor between the two parts; null in a whole model. */
-  boundary: string | null;
+  /** The name of the tensor that the lower part writes and the upper one reads; null in a whole model. */
+  features: string | null;
   has: (place: Place) => boolean;
 }
 
-/** The frozen prefix is everything below the lowest trained block, or below the head; the suffix is the rest. */
-export function modelPart(spec: ModelSpec, part?: "prefix" | "suffix"): Part {
+/** The lower part is everything below the lowest trained block, or below the head; the upper part is the rest. */
+export function modelPart(spec: ModelSpec, part?: "lower" | "upper"): Part {
   const { n_layer } = spec.config;
-  if (!part) return { first: 0, end: n_layer, boundary: null, has: () => true };
+  if (!part) return { first: 0, end: n_layer, features: null, has: () => true };
   const frozen = frozenBlocks(spec);
   const border = frozen === n_layer ? headStage(spec) : blockStage(frozen);
   return {
-    first: part === "suffix" ? frozen : 0,
-    end: part === "prefix" ? frozen : n_layer,
-    boundary: frozen === n_layer ? "final_norm" : `block.${frozen - 1}`,
-    has: (place) => forwardStage(place, spec) < border === (part === "prefix"),
+    first: part === "upper" ? frozen : 0,
+    end: part === "lower" ? frozen : n_layer,
+    features: frozen === n_layer ? "final_norm" : `block.${frozen - 1}`,
+    has: (place) => forwardStage(place, spec) < border === (part === "lower"),
   };
 }

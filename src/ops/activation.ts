@@ -11,6 +11,7 @@ export const activationForwardKernel = defineKernel(
   { rows: "u32", cols: "u32", activation: "override" },
   ({ rows, cols }) => flatGrid(rows * cols, 256),
   "rows cols, rows cols",
+  { preludes: ["activation"] },
 );
 
 /**

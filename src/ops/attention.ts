@@ -19,6 +19,7 @@ export const attentionForwardKernel = defineKernel(
   DIMS,
   grid,
   "tokens C, tokens heads, room 3C, tokens 2",
+  { preludes: ["attention_tiles"], classifies: true },
 );
 
 export const attentionQueryBackwardKernel = defineKernel(
@@ -35,6 +36,7 @@ export const attentionQueryBackwardKernel = defineKernel(
   DIMS,
   grid,
   "room 3C, tokens heads, tokens C, tokens C, tokens heads, room 3C, tokens 2",
+  { preludes: ["attention_tiles", "attention_backward"] },
 );
 
 export const attentionKeyvalueBackwardKernel = defineKernel(
@@ -43,6 +45,7 @@ export const attentionKeyvalueBackwardKernel = defineKernel(
   DIMS,
   ({ tokens, heads, prefix }: Dims) => [ceilDiv(prefix, 32) + ceilDiv(tokens, 32), heads, 1],
   "room 3C, tokens heads, tokens C, tokens heads, room 3C, tokens 2",
+  { preludes: ["attention_tiles", "attention_backward"] },
 );
 
 export const attentionCachedKernel = defineKernel(

@@ -8,6 +8,7 @@ export const cacheWriteKernel = defineKernel(
   { tokens: "u32", heads: "u32", head_size: "u32", positions: "u32" },
   ({ tokens, heads, head_size }) => [ceilDiv(heads * head_size, 64), tokens, 1],
   "slots 2 heads positions head_size, tokens 3C, tokens 2",
+  { byIndex: true },
 );
 
 /** The shape of a block's cache: slots, keys and values, heads, positions, numbers of a head. */

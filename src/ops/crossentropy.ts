@@ -12,6 +12,7 @@ export const crossentropyForwardKernel = defineKernel(
   { rows: "u32", count: "u32", first: "u32" },
   ({ rows }) => [1, rows, 1],
   "rows 4, rows count, rows",
+  { classifies: true },
 );
 
 export const crossentropyLossKernel = defineKernel(
@@ -20,6 +21,7 @@ export const crossentropyLossKernel = defineKernel(
   { by_sequence: "u32", members: "u32", slots: "u32", slot: "u32" },
   ({ members }) => [1, 1, members],
   "results 4, rows 4, rows, rows, entries words",
+  { preludes: ["shares"], classifies: true },
 );
 
 export const crossentropyBackwardKernel = defineKernel(
@@ -35,6 +37,7 @@ export const crossentropyBackwardKernel = defineKernel(
   { by_sequence: "u32", largest: "u32", members: "u32", count: "u32", first: "u32" },
   ({ largest, members, count }) => flatGrid(largest * count, 256, members),
   "rows count, rows count, rows 4, rows, rows, entries words",
+  { preludes: ["shares"] },
 );
 
 /** Updates state [rows, 4] with logits [rows, count] of the classes from `first` on, beginning with first = 0. */

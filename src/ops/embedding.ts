@@ -8,6 +8,7 @@ export const embeddingForwardKernel = defineKernel(
   { tokens: "u32", cols: "u32", first: "u32", count: "u32", shift: "u32", wte_type: "override", wpe_type: "override" },
   ({ tokens, cols }) => [ceilDiv(cols, 64), tokens, 1],
   "tokens cols, count cols, positions cols, tokens, tokens 2",
+  { preludes: ["table"], inBlocks: "wte", classifies: true, byIndex: true },
 );
 
 export const embeddingBackwardKernel = defineKernel(
@@ -16,6 +17,7 @@ export const embeddingBackwardKernel = defineKernel(
   { unique: "u32", cols: "u32", first: "u32", count: "u32" },
   ({ unique, cols }) => [ceilDiv(cols, 64), unique, 1],
   "count cols, tokens cols, tokens, tokens, unique+1",
+  { byIndex: true },
 );
 
 export const embeddingPositionBackwardKernel = defineKernel(
@@ -24,6 +26,7 @@ export const embeddingPositionBackwardKernel = defineKernel(
   { longest: "u32", cols: "u32", sequences: "u32" },
   ({ longest, cols }) => [ceilDiv(cols, 64), longest, 1],
   "positions cols, tokens cols, sequences+1",
+  { byIndex: true },
 );
 
 /** out [N, C] = wte[ids] + wpe[position in the sequence + shift]; the tables in f32 or f16. */

@@ -8,6 +8,7 @@ export const gatherForwardKernel = defineKernel(
   { sequences: "u32", cols: "u32" },
   ({ sequences, cols }) => [ceilDiv(cols, 64), sequences, 1],
   "sequences cols, tokens cols, sequences",
+  { classifies: true, byIndex: true },
 );
 
 export const gatherBackwardKernel = defineKernel(
@@ -16,6 +17,7 @@ export const gatherBackwardKernel = defineKernel(
   { tokens: "u32", cols: "u32" },
   ({ tokens, cols }) => [ceilDiv(cols, 64), tokens, 1],
   "tokens cols, sequences cols, tokens",
+  { byIndex: true },
 );
 
 /** out [B, C] = inp [N, C] at rows [B]. */

@@ -69,22 +69,42 @@ export type Scalar = number | keyof StepValues;
 
 export type Grid = readonly [x: number, y: number, z: number];
 
-export interface Kernel<B extends string = string, D extends string = string> {
+/** The shaders of matrix products, by the shape of the result: see webgpu-shaders.ts. */
+export type ProductVariant = "wide" | "middle" | "narrow" | "flat" | "gemv";
+
+/** How a shader reads: four elements at once or, where these are not aligned, single ones; a matrix in blocks. */
+export type Reading = "" | ".scalar" | ".quantized" | ".scalar.quantized";
+
+/** What only some kernels have. */
+interface Traits<B extends string> {
+  /** The fields of a job, the entries of its table `jobs`. */
+  readonly job?: Fields;
+  /** Code that its shader shares with others: shaders/<name>.prelude.wgsl. */
+  readonly preludes?: readonly string[];
+  /** The binding of a matrix that may be in blocks. */
+  readonly inBlocks?: B;
+  /** A matrix product: the shaders, shaders/matmul_<variant>.wgsl, and how plans let each read. */
+  readonly variants?: Readonly<Partial<Record<ProductVariant, readonly Reading[]>>>;
+  /** A page that classifies needs it: its shader is loaded with the page's code, those of other kernels on demand. */
+  readonly classifies?: boolean;
+  /** It reads or writes rows by index: how many depends on the batch, or they are a small part of the tensors. */
+  readonly byIndex?: boolean;
+  /** The shader of a kernel of the benchmark's own, which is not in shaders/ and does not run on the CPU. */
+  readonly wgsl?: string;
+}
+
+export interface Kernel<B extends string = string, D extends string = string> extends Traits<B> {
   readonly name: string;
   readonly bindings: Readonly<Record<B, Access>>;
   readonly elements: Readonly<Record<B, Element>>;
   readonly dims: Readonly<Record<D, DimType>>;
-  /** Workgroups for resolved scalars; null if WebGPU chooses among several shaders, each with its own grid. */
-  readonly grid: ((dims: Record<D, number>) => Grid) | null;
+  /** Workgroups for resolved scalars; absent in a product, whose variants each have their own. */
+  grid?(dims: Record<D, number>): Grid;
   /**
    * The tensors' shapes as in the shader's header: "rows 3C, unique+1". A letter is the same number everywhere; a
    * scalar is the size of its axis, or at most that for the first axis. Absent if strides determine what is read.
    */
   readonly shapes: string | undefined;
-  /** The fields of a job, the entries of its table `jobs`; empty if it has none. */
-  readonly job: Fields;
-  /** The shader of a kernel of the benchmark's own, which is not in shaders/ and does not run on the CPU. */
-  readonly wgsl?: string;
 }
 
 /**
@@ -104,7 +124,7 @@ export function defineKernel<B extends string, D extends string>(
   dims: Record<D, DimType>,
   grid: ((dims: Record<D, number>) => Grid) | null,
   shapes?: string,
-  job: Fields = {},
+  traits: Traits<NoInfer<B>> = {},
 ): Kernel<B, D> {
   const part = <T>(at: number, usual?: T) =>
     Object.fromEntries(Object.entries<Binding>(bindings).map(([key, how]) => [key, how.split(" ")[at] ?? usual]));
@@ -113,9 +133,9 @@ export function defineKernel<B extends string, D extends string>(
     bindings: part(0) as Record<B, Access>,
     elements: part(1, "f32") as Record<B, Element>,
     dims,
-    grid,
     shapes,
-    job,
+    ...(grid && { grid }),
+    ...traits,
   };
 }
 
@@ -162,7 +182,7 @@ export function dispatch<B extends string, D extends string>(
       });
   }
   const made: Dispatch = {
-    kernel: kernel as unknown as Kernel,
+    kernel,
     tensors: (Object.keys(kernel.bindings) as B[]).map((name) => tensors[name]),
     access: Object.values<Use>({ ...kernel.bindings, ...access }),
     scalars: (Object.keys(kernel.dims) as D[]).map((name) => dims[name]),

@@ -7,6 +7,7 @@ export const layernormForwardKernel = defineKernel(
   { rows: "u32", cols: "u32", epsilon: "f32" },
   ({ rows }) => [1, rows, 1],
   "rows cols, rows 2, rows cols, cols, cols",
+  { classifies: true },
 );
 
 export const layernormBackwardKernel = defineKernel(

@@ -57,6 +57,17 @@ export const linearKernel = defineKernel(
     activation: "override",
   },
   null,
+  undefined,
+  {
+    preludes: ["activation", "linear", "linear_whole"],
+    inBlocks: "b",
+    variants: {
+      wide: ["", ".scalar", ".quantized"],
+      middle: ["", ".scalar", ".quantized"],
+      gemv: ["", ".scalar", ".quantized"],
+    },
+    classifies: true,
+  },
 );
 
 export const LINEAR_JOB = {
@@ -91,7 +102,12 @@ export const linearGroupedKernel = defineKernel(
   },
   null,
   undefined,
-  LINEAR_JOB,
+  {
+    job: LINEAR_JOB,
+    preludes: ["shares", "activation", "linear", "linear_grouped"],
+    inBlocks: "b",
+    variants: { wide: ["", ".quantized"], middle: ["", ".quantized"] },
+  },
 );
 
 interface Product {

@@ -85,7 +85,7 @@ export const loraBackwardKernel = defineKernel(
   { longest: "u32", rank: "u32", count: "u32" },
   ({ longest, rank, count }) => [ceilDiv(longest, 16), ceilDiv(rank, 8), 2 * count],
   undefined,
-  JOB,
+  { job: JOB, preludes: ["shares", "blocks", "parts"] },
 );
 
 /** The adapters of a matrix that a member trains, and the inputs of their gradients. */

@@ -44,6 +44,20 @@ export const matmulKernel = defineKernel(
     b_type: "override",
   },
   null,
+  undefined,
+  {
+    preludes: ["matmul", "matmul_strided"],
+    inBlocks: "b",
+    // The gradient of logits in a vocabulary of any size may be at any place; other matrices beside one in blocks not.
+    variants: {
+      wide: ["", ".scalar", ".quantized", ".scalar.quantized"],
+      middle: ["", ".scalar", ".quantized", ".scalar.quantized"],
+      narrow: ["", ".scalar", ".quantized", ".scalar.quantized"],
+      flat: ["", ".scalar"],
+      gemv: ["", ".scalar", ".quantized"],
+    },
+    classifies: true,
+  },
 );
 
 export interface MatmulArguments {
@@ -191,7 +205,11 @@ export const matmulGroupedKernel = defineKernel(
   },
   null,
   undefined,
-  GROUPED_JOB,
+  {
+    job: GROUPED_JOB,
+    preludes: ["shares", "matmul", "matmul_grouped"],
+    variants: { wide: ["", ".scalar"], middle: ["", ".scalar"], narrow: ["", ".scalar"], flat: ["", ".scalar"] },
+  },
 );
 
 /** The most elements of a short side: backends compute such products by kernels that split the depth. */
@@ -217,7 +235,7 @@ export const matmulBiasBackwardKernel = defineKernel(
   { rows: "u32", by_sequence: "u32", cols: "u32", count: "u32" },
   ({ cols, count }) => [ceilDiv(cols, 16), 1, count],
   "gradients, rows cols, entries words, entries share_words",
-  BIAS_JOB,
+  { job: BIAS_JOB, preludes: ["shares"] },
 );
 
 /**

@@ -14,15 +14,12 @@ interface DispatchWork {
   bytes: number | null;
 }
 
-/** Ops that read or write rows by index: how many depends on the batch, or they are a small part of the tensors. */
-const BY_ROW = /^(embedding|gather|cache|prefix)_/;
-
 /** The work of a dispatch. Except for products whole tensors count: exact if the batch fills the plan's capacity. */
 export function dispatchWork(dispatch: Dispatch, values: StepValues): DispatchWork {
   const { kernel, tensors, access } = dispatch;
   const product = PRODUCTS.get(kernel)?.(resolveDims(dispatch, values), dispatch, values);
   if (product) return product;
-  if (BY_ROW.test(kernel.name)) return { flops: null, bytes: null };
+  if (kernel.byIndex) return { flops: null, bytes: null };
   const passes = new Map<Tensor, number>(tensors.map((tensor, i) => [tensor, access[i] === "update" ? 2 : 1]));
   return { flops: null, bytes: [...passes].reduce((sum, [{ bytes }, times]) => sum + times * bytes, 0) };
 }
@@ -42,7 +39,7 @@ const PRODUCTS = new Map<
   (dims: Record<string, number>, dispatch: Dispatch, values: StepValues) => DispatchWork
 >([
   [
-    matmulKernel as unknown as Kernel,
+    matmulKernel,
     (dims, dispatch) => {
       const { m, n, k, batch } = dims as Record<"m" | "n" | "k" | "batch", number>;
       const outs = (dispatch.access[0] === "update" ? 8 : 4) * m * n;
@@ -51,7 +48,7 @@ const PRODUCTS = new Map<
     },
   ],
   [
-    linearKernel as unknown as Kernel,
+    linearKernel,
     (dims, dispatch) => {
       const { m, n, k, count, r, width, epilogue } = dims as Record<
         "m" | "n" | "k" | "count" | "r" | "width" | "epilogue",
@@ -67,7 +64,7 @@ const PRODUCTS = new Map<
     },
   ],
   [
-    matmulGroupedKernel as unknown as Kernel,
+    matmulGroupedKernel,
     ({ is_depth, by_sequence }, dispatch, { share_tokens, share_sequences }) => {
       const rows = by_sequence ? share_sequences : share_tokens;
       const passes = dispatch.access[0] === "update" ? 2 : 1;
@@ -80,7 +77,7 @@ const PRODUCTS = new Map<
     },
   ],
   [
-    loraBackwardKernel as unknown as Kernel,
+    loraBackwardKernel,
     (_, dispatch, { share_tokens, share_sequences }) => {
       // The adapters of a member at one matrix have the same x.
       const counted = new Set<string>();

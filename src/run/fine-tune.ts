@@ -71,7 +71,7 @@ export async function fineTune(args: FineTuneArguments, views: RunViews): Promis
 /** A run whose events are folded into its record, and passed on. */
 export async function follow(args: RunArguments & Pick<TrainArguments, "onEvent">): Promise<LiveRun> {
   // Before training, as the model may be closed when it ends.
-  const { device, model, data, adapter, prefixBudget: _, onEvent, ...rest } = args;
+  const { device, model, data, adapter, featureBudget: _, onEvent, ...rest } = args;
   const { data: _d, model: _m, adapter: _a, ...settings } = pickSettings({ ...rest });
   const options = completeOptions({ device, model, data, ...(adapter ? { adapter } : {}), ...settings });
   const record = await newRecord(args, settings, options);

@@ -45,32 +45,25 @@ function writeList(found) {
     ...found.map(({ op, exported }) => `import { ${exported} } from "../${op}.ts";`),
     "",
     "/** All kernels, sorted by name. */",
-    "export const KERNELS = [",
+    "export const KERNELS: readonly Kernel[] = [",
     ...found.map(({ exported }) => `  ${exported},`),
-    "] as unknown as readonly Kernel[];",
+    "];",
   ]);
 }
 
-/** Shaders only for training, text generation and weights in blocks: a page that classifies does not load them. */
-const LATER =
-  /_backward(\.prelude)?$|(quantized|_grouped)\.prelude$|^(adamw|gradnorm_|matmul_flat|matmul_gemv|attention_cached|cache_write|prefix_cache|tanh_)/;
-
-function writeShaders() {
-  const names = readdirSync(join(ROOT, "shaders"))
-    .filter((file) => file.endsWith(".wgsl"))
-    .map((file) => basename(file, ".wgsl"))
-    .sort();
-  writeShaderFile(
-    "shaders",
-    names.filter((name) => !LATER.test(name)),
-  );
-  writeShaderFile(
-    "later-shaders",
-    names.filter((name) => LATER.test(name)),
-  );
+/** The files of the shaders, without and with those that a page which classifies loads with its code. */
+async function writeShaders(found) {
+  const { listShaders } = await load('export { listShaders } from "./src/backend/webgpu-shaders.ts";');
+  const files = (shaders) =>
+    shaders.flatMap(({ preludes, file }) => [...preludes.map((one) => `${one}.prelude`), file]);
+  const all = found.flatMap(({ kernel }) => listShaders(kernel));
+  const early = new Set(files(all.filter(({ isEarly }) => isEarly)));
+  writeShaderFile("shaders", early);
+  writeShaderFile("later-shaders", new Set(files(all).filter((file) => !early.has(file))));
 }
 
-function writeShaderFile(file, names) {
+function writeShaderFile(file, files) {
+  const names = [...files].sort();
   write(`src/backend/generated/${file}.ts`, [
     ...names.map((name, i) => `import wgsl${i} from "../../../shaders/${name}.wgsl";`),
     "",
@@ -102,7 +95,7 @@ async function writeCpu(found) {
     ),
     ...entry("Share", SHARE),
     ...found
-      .filter(({ kernel: { job } }) => Object.keys(job).length > 0)
+      .filter(({ kernel: { job } }) => job)
       .flatMap(({ kernel: { name, job } }) => entry(`${className(name)}Job`, job)),
   ]);
   const operations = OPERATIONS.map(({ name, kernel }) => {
@@ -131,7 +124,7 @@ async function writeCpu(found) {
 export async function generateKernels() {
   const found = await findKernels();
   writeList(found);
-  writeShaders();
+  await writeShaders(found);
   await writeCpu(found);
 }
 

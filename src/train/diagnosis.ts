@@ -44,7 +44,7 @@ async function firstParameter(engine: Engine, model: GPT2Checkpoint): Promise<st
   return undefined;
 }
 
-/** The current values of a parameter: from the device, or from the base model if it belongs to the frozen prefix. */
+/** The current values of a parameter: from the device, or from the base model if it belongs to the lower part. */
 export function readTensor(engine: Engine, model: GPT2Checkpoint, name: string): Promise<Float32Array> {
   return engine.plan.parameters.all.has(name) ? engine.readParameter(name) : model.read(name);
 }

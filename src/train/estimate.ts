@@ -61,15 +61,15 @@ function few(set: Dataset | Blocks): Dataset | Blocks {
   return set instanceof Blocks ? set.first(ROWS) : set.split([ROWS / set.size, 1 - ROWS / set.size])[0]!;
 }
 
-/** A device without limits and the default limit of a frozen prefix: an estimate is the same on every machine. */
-const ANYWHERE = { device: { limits: { maxBinding: Infinity, maxBuffer: Infinity } }, prefixBudget: 1e9 };
+/** A device without limits and the default limit of features: an estimate is the same on every machine. */
+const ANYWHERE = { device: { limits: { maxBinding: Infinity, maxBuffer: Infinity } }, featureBudget: 1e9 };
 
 /**
- * Operations in the matrix products of a whole run: its frozen prefix, its steps and its evaluations. They follow from
+ * Operations in the matrix products of a whole run: its features, its steps and its evaluations. They follow from
  * the settings, the model's shape and the data. Throws ConfigError or DataError if these do not match.
  */
-export function countOperations(run: Omit<RunArguments, "device" | "prefixBudget">): number {
-  const { flops, spec, plan, prefix, options, stepCounts } = prepareRun({ ...run, ...ANYWHERE });
+export function countOperations(run: Omit<RunArguments, "device" | "featureBudget">): number {
+  const { flops, spec, plan, features, options, stepCounts } = prepareRun({ ...run, ...ANYWHERE });
   const { batchSize, accumulate, evalEvery } = options;
   const { train, val, test } = run.data;
   const { tokens, rows } = train.stats();
@@ -83,6 +83,6 @@ export function countOperations(run: Omit<RunArguments, "device" | "prefixBudget
   // At the end the test set and as many training rows, with the first parameters and the kept ones.
   const evaluated = evaluations * val.size + 4 * test.size;
   const steps = stepCounts.total * accumulate * flops + (evaluated / batchSize) * forward(plan.segments);
-  const once = prefix ? ((train.size + val.size + test.size) / batchSize) * forward(prefix.plan.segments) : 0;
+  const once = features ? ((train.size + val.size + test.size) / batchSize) * forward(features.plan.segments) : 0;
   return Math.round(steps + once);
 }

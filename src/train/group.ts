@@ -3,7 +3,7 @@
  * bit.
  */
 import type { Backend } from "../backend/backend.ts";
-import { FrozenPrefix } from "../engine/frozen-prefix.ts";
+import { Features } from "../engine/features.ts";
 import { Group, type GroupOptions } from "../engine/group.ts";
 import { initialize } from "../engine/initial.ts";
 import { loadBase } from "../engine/state.ts";
@@ -14,7 +14,7 @@ import { fits } from "../plan/memory.ts";
 import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
-import { type PrefixPlan, peakMemory, type TrainResult } from "./records.ts";
+import { type FeaturePlan, peakMemory, type TrainResult } from "./records.ts";
 import { isTooLarge } from "./sizes.ts";
 import { type BegunJob, type Materials, type PlannedJob, Run } from "./trainer.ts";
 
@@ -32,12 +32,12 @@ export interface Round<J> {
 /** A run in a plan of several: not its own plan, as there may be many runs. */
 interface Candidate {
   options: GroupOptions;
-  prefix: PrefixPlan | null;
+  features: FeaturePlan | null;
 }
 
-function candidate({ spec, optimizer, capacity, plan, prefix }: PreparedRun): Candidate {
-  const part = prefix ? { part: "suffix" as const } : {};
-  return { options: { members: [{ spec, optimizer, capacity }], recompute: plan.recomputed > 0, ...part }, prefix };
+function candidate({ spec, optimizer, capacity, plan, features }: PreparedRun): Candidate {
+  const part = features ? { part: "upper" as const } : {};
+  return { options: { members: [{ spec, optimizer, capacity }], recompute: plan.recomputed > 0, ...part }, features };
 }
 
 /** The options of a group: what its runs have in common is the first one's. */
@@ -46,11 +46,11 @@ function groupOptions(some: readonly Candidate[]): GroupOptions {
 }
 
 /** What all runs of a group have in common, in words: runs of which all of these are the same can share a plan. */
-function commonWords({ spec, size, prefix, options: { accumulate } }: PreparedRun): string[] {
+function commonWords({ spec, size, features, options: { accumulate } }: PreparedRun): string[] {
   return [
     `base model in ${size.dtype}`,
     size.recompute ? "with recomputation" : "without recomputation",
-    prefix ? `frozen blocks: ${frozenBlocks(spec)}` : "all blocks run",
+    features ? `frozen blocks: ${frozenBlocks(spec)}` : "all blocks run",
     accumulate > 1 ? `${accumulate} batches a step` : "one batch a step",
   ];
 }
@@ -96,7 +96,7 @@ export function divideIntoPlans<J extends PlannedJob>(common: Materials, jobs: r
 
 /** The peak memory of a group, in bytes. */
 function groupMemory(device: Backend, some: readonly Candidate[]): number {
-  return peakMemory({ plan: Group.plan(device, groupOptions(some)), prefix: some[0]!.prefix });
+  return peakMemory({ plan: Group.plan(device, groupOptions(some)), features: some[0]!.features });
 }
 
 /** How many of the first runs fit into a plan together. */
@@ -132,29 +132,29 @@ export async function trainGroup(
   const run = { ...common, ...settings };
   const { device, info, prepared: first } = await prepareOnDevice(run, { signal, began: start.resume?.device });
   const prepared = runs.map(({ settings }) => prepareRun({ ...common, ...settings, device }));
-  const prefix = first.prefix ? await FrozenPrefix.make(device, model, data, first, signal) : undefined;
-  const { members } = await Group.create(device, groupOptions(prepared.map(candidate)));
+  const features = first.features ? await Features.compute(device, model, data, first, signal) : undefined;
+  const { engines } = await Group.create(device, groupOptions(prepared.map(candidate)));
   const clock = new SharedClock();
   try {
-    await loadBase(members[0]!, model, { signal });
-    for (const [i, member] of members.entries()) await initialize(member, prepared[i]!.options.seed, model);
+    await loadBase(engines[0]!, model, { signal });
+    for (const [i, engine] of engines.entries()) await initialize(engine, prepared[i]!.options.seed, model);
   } catch (error) {
-    for (const member of members) member.destroy();
+    for (const engine of engines) engine.destroy();
     throw error;
   }
-  return members.map(async (member, i) => {
-    const { options, spec, plan, trainable, flops, prefix: planned } = prepared[i]!;
+  return engines.map(async (engine, i) => {
+    const { options, spec, plan, trainable, flops, features: planned } = prepared[i]!;
     const { settings, start } = runs[i]!;
     const args = { ...common, signal, ...settings, ...start };
     try {
       return await clock.share(async (now) => {
-        start.onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, prefix: planned });
-        const training = new Run(member, prefix, args, prepared[i]!, info.kind, now);
+        start.onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, features: planned });
+        const training = new Run(engine, features, args, prepared[i]!, info.kind, now);
         if (start.resume) training.restore(start.resume);
-        return training.train({ options, spec, plan, prefix: planned, device: info, trainable, flops });
+        return training.train({ options, spec, plan, features: planned, device: info, trainable, flops });
       });
     } finally {
-      member.destroy();
+      engine.destroy();
     }
   });
 }

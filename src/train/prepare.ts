@@ -24,11 +24,11 @@ export interface RunArguments extends Partial<TrainOptions> {
   /** An adapter of this model to continue from. It determines the mode and its sizes, head and pooling. */
   adapter?: Adapter;
   /**
-   * Bytes of host memory for the outputs of the frozen lower blocks, which then run only once per example. If the
-   * outputs do not fit, the whole model runs at every step, with the same bits. Default: a quarter of the free memory,
-   * at most 1 GB.
+   * Bytes of host memory for the features: the outputs of the frozen lower blocks, which then run only once per
+   * example. If they do not fit, the whole model runs at every step, with the same bits. Default: a quarter of the free
+   * memory, at most 1 GB.
    */
-  prefixBudget?: number;
+  featureBudget?: number;
 }
 
 /** What a run is prepared from: of the device only its limits are used. */
@@ -69,7 +69,7 @@ export function prepareRun(args: Preparable): PreparedRun {
 }
 
 /** The options of a run, completed and checked against data and adapter. `dtype` and `recompute` may be `auto`. */
-export function completeOptions({ device, model, data, adapter, prefixBudget, ...given }: Preparable): TrainOptions {
+export function completeOptions({ device, model, data, adapter, featureBudget, ...given }: Preparable): TrainOptions {
   const { objective } = data;
   checkVocabulary(data, model);
   const settings = adapter ? withAdapter(given, adapter.meta, objective) : given;

@@ -59,19 +59,19 @@ export function bestEvaluation(evaluations: readonly EvaluationRecord[]): Evalua
   );
 }
 
-/** The frozen prefix, which runs once per message before the first step: its plan, and the bytes of its outputs. */
-export interface PrefixPlan {
+/** The plan that computes the features once per message before the first step, and the bytes of the features. */
+export interface FeaturePlan {
   plan: ModelPlan;
   bytes: number;
 }
 
 /** The peak memory of a run, in bytes. */
-export function peakMemory({ plan, prefix }: { plan: ModelPlan; prefix: PrefixPlan | null }): number {
-  const [own, before] = [plan, prefix?.plan].map((some) => (some ? memoryTotals(some.memory).total : 0)) as [
+export function peakMemory({ plan, features }: { plan: ModelPlan; features: FeaturePlan | null }): number {
+  const [own, before] = [plan, features?.plan].map((some) => (some ? memoryTotals(some.memory).total : 0)) as [
     number,
     number,
   ];
-  return Math.max(own, before) + (prefix?.bytes ?? 0);
+  return Math.max(own, before) + (features?.bytes ?? 0);
 }
 
 /** What a run reports while it runs. */
@@ -85,7 +85,7 @@ export type TrainEvent =
       trainable: number;
       /** See `PreparedRun`. */
       flops: number;
-      prefix: PrefixPlan | null;
+      features: FeaturePlan | null;
     }
   | { type: "start"; steps: number; stepsPerEpoch: number }
   /** It goes on from a checkpoint. */
@@ -107,7 +107,7 @@ export interface TrainResult {
   options: TrainOptions;
   spec: ModelSpec;
   plan: ModelPlan;
-  prefix: PrefixPlan | null;
+  features: FeaturePlan | null;
   device: DeviceInfo;
   /** Number of trainable parameters. */
   trainable: number;

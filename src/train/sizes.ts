@@ -7,7 +7,7 @@ import { textContext, WEIGHT_DTYPES, type WeightDtype } from "../config.ts";
 import { maxBatchTokens } from "../data/loader.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { Engine } from "../engine/engine.ts";
-import { prefixBytes } from "../engine/frozen-prefix.ts";
+import { featureBytes } from "../engine/features.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import { DataError, DeviceError, LowrankError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
@@ -18,7 +18,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
 import { checkMemory, fits, showBytes } from "../plan/memory.ts";
 import { loraConfig, methodSizes, SETTINGS, type TrainOptions } from "./options.ts";
-import { type PrefixPlan, peakMemory } from "./records.ts";
+import { type FeaturePlan, peakMemory } from "./records.ts";
 
 /** What a run can change to take less memory, without changing the method. */
 export interface Size {
@@ -34,7 +34,7 @@ export interface PlanArguments {
   data: TrainingData;
   adapter?: Adapter;
   /** See `RunArguments`. */
-  prefixBudget?: number;
+  featureBudget?: number;
 }
 
 /** The plans of a run. */
@@ -45,9 +45,9 @@ export interface Planned {
   spec: ModelSpec;
   capacity: Capacity;
   optimizer: AdamWConfig;
-  /** The plan of a step: of the whole model, or of the suffix if the frozen prefix runs first. */
+  /** The plan of a step: of the whole model, or of the upper part if features are computed first. */
   plan: ModelPlan;
-  prefix: PrefixPlan | null;
+  features: FeaturePlan | null;
 }
 
 /** Maximum sequences of an evaluation batch, within the token capacity of a training batch. */
@@ -56,7 +56,7 @@ const EVALUATION_SEQUENCES = 32;
 /** The plans of a run of a size. Throws ConfigError or DataError if settings, model and data do not match. */
 export function planRun(args: PlanArguments, given: TrainOptions, size: Size): Planned {
   const { dtype, recompute, batchSize } = size;
-  const { device, model, data, adapter, prefixBudget } = args;
+  const { device, model, data, adapter, featureBudget } = args;
   const options = { ...given, dtype, batchSize };
   const spec = runSpec(model, data, options, adapter);
   checkLengths(data, textContext(model.config, spec));
@@ -67,15 +67,15 @@ export function planRun(args: PlanArguments, given: TrainOptions, size: Size): P
     tokens: Math.max(maxBatchTokens(data.train, batchSize), ...longest),
     sequences: Math.max(batchSize, EVALUATION_SEQUENCES),
   };
-  const bytes = prefixBytes(spec, data, prefixBudget);
-  const suffix = bytes > 0 ? { part: "suffix" as const } : {};
-  const plan = Engine.plan(device, { spec, capacity, optimizer, recompute, ...suffix });
-  const prefix =
-    bytes > 0 ? { plan: Engine.plan(device, { spec, capacity, optimizer: null, part: "prefix" }), bytes } : null;
-  return { size, options, spec, capacity, optimizer, plan, prefix };
+  const bytes = featureBytes(spec, data, featureBudget);
+  const part = bytes > 0 ? { part: "upper" as const } : {};
+  const plan = Engine.plan(device, { spec, capacity, optimizer, recompute, ...part });
+  const features =
+    bytes > 0 ? { plan: Engine.plan(device, { spec, capacity, optimizer: null, part: "lower" }), bytes } : null;
+  return { size, options, spec, capacity, optimizer, plan, features };
 }
 
-const listPlans = ({ plan, prefix }: Planned) => [plan, ...(prefix ? [prefix.plan] : [])];
+const listPlans = ({ plan, features }: Planned) => [plan, ...(features ? [features.plan] : [])];
 
 const fitsOn = ({ device }: PlanArguments, planned: Planned) =>
   listPlans(planned).every(({ memory }) => fits(memory, device.limits));

@@ -10,7 +10,7 @@ import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import { modelBatch } from "../engine/batches.ts";
 import { Engine } from "../engine/engine.ts";
 import { type Evaluation, evaluate, evaluateRows, IN_FLIGHT, textLosses } from "../engine/evaluate.ts";
-import { FrozenPrefix } from "../engine/frozen-prefix.ts";
+import { Features } from "../engine/features.ts";
 import { initialize } from "../engine/initial.ts";
 import type { Prediction } from "../engine/predictions.ts";
 import { asSaved, isShared, type LoadOptions, loadBase, readTrained, writeTrained } from "../engine/state.ts";
@@ -76,7 +76,7 @@ export const COMMON_ARGUMENTS = {
   device: "device",
   model: "model",
   data: "data",
-  prefixBudget: "number?",
+  featureBudget: "number?",
   signal: "signal?",
 } as const;
 
@@ -140,23 +140,25 @@ export async function train(args: FineTuneArguments, place: Place = {}): Promise
   // With shared tensors the device checks the rest.
   if (!shared) checkFits(planning, prepared, given);
   const { options, spec, capacity, optimizer, plan, trainable, flops } = prepared;
-  onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, prefix: prepared.prefix });
-  const prefix = prepared.prefix ? await FrozenPrefix.make(device, model, data, { spec, capacity }, signal) : undefined;
+  onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, features: prepared.features });
+  const features = prepared.features
+    ? await Features.compute(device, model, data, { spec, capacity }, signal)
+    : undefined;
   const size = { spec, capacity, optimizer, recompute: plan.recomputed > 0 };
-  const part = prefix ? { part: "suffix" as const } : {};
+  const part = features ? { part: "upper" as const } : {};
   const engine = await Engine.create(device, { ...size, ...part }, shared).catch((error) => {
     // A graphics card does not report its memory until it runs out.
     throw withAdvice(error, planning, given);
   });
   try {
     await writeStart(engine, args, options.seed, { signal, wanted: (parameter) => !isShared(parameter, shared) });
-    const training = new Run(engine, prefix, args, prepared, info.kind, now);
+    const training = new Run(engine, features, args, prepared, info.kind, now);
     if (resume) training.restore(resume);
     return await training.train({
       options,
       spec,
       plan: engine.plan,
-      prefix: prepared.prefix,
+      features: prepared.features,
       device: info,
       trainable,
       flops,
@@ -190,7 +192,7 @@ export class Run {
   private readonly steps: StepRecord[] = [];
   private readonly evaluations: EvaluationRecord[] = [];
   private readonly started: number;
-  /** Seconds of the frozen prefix and of the run before its checkpoint, and examples before its checkpoint. */
+  /** Seconds of computing the features and of the run before its checkpoint, and examples before its checkpoint. */
   private secondsBefore: number;
   private examplesBefore = 0;
   /** Submitted steps whose results have not been read, with their batches for the diagnosis of errors. */
@@ -217,7 +219,7 @@ export class Run {
 
   constructor(
     private readonly engine: Engine,
-    private readonly prefix: FrozenPrefix | undefined,
+    private readonly features: Features | undefined,
     private readonly args: FineTuneArguments,
     private readonly prepared: PreparedRun,
     private readonly device: DeviceInfo["kind"],
@@ -226,7 +228,7 @@ export class Run {
   ) {
     ({ model: this.model, data: this.data, signal: this.signal } = args);
     ({ options: this.options, stepCounts: this.stepCounts } = prepared);
-    this.secondsBefore = prefix?.seconds ?? 0;
+    this.secondsBefore = features?.seconds ?? 0;
     this.started = now();
   }
 
@@ -256,7 +258,7 @@ export class Run {
   }
 
   async train(
-    head: Pick<TrainResult, "options" | "spec" | "plan" | "prefix" | "device" | "trainable" | "flops">,
+    head: Pick<TrainResult, "options" | "spec" | "plan" | "features" | "device" | "trainable" | "flops">,
   ): Promise<TrainResult> {
     const { total, stepsPerEpoch } = this.stepCounts;
     this.onEvent({ type: "start", steps: total, stepsPerEpoch });
@@ -412,8 +414,8 @@ export class Run {
     // A resumed run starts within an epoch.
     let step = Math.max(epoch * stepsPerEpoch, this.steps.length);
     for (const packed of this.prepared.loader.epoch(epoch, (step - epoch * stepsPerEpoch) * accumulate)) {
-      const prefix = this.prefix?.of(this.data.train, packed.positions);
-      group.push(modelBatch(packed, pooling, prefix, this.prepared.classWeights));
+      const features = this.features?.select(this.data.train, packed.positions);
+      group.push(modelBatch(packed, pooling, features, this.prepared.classWeights));
       if (group.length < accumulate) continue;
       const pausing = pause?.();
       if (pausing) await this.pauseFor(pausing);
@@ -498,9 +500,9 @@ export class Run {
   /** Evaluates the current parameters. The time does not count as step time. */
   private async measure(set: TrainingData["train"], more = {}): Promise<Evaluation> {
     const start = this.now();
-    const { engine, prefix, signal } = this;
+    const { engine, features, signal } = this;
     const { pooling } = this.options;
-    const evaluation = await evaluate(engine, set, { pooling, prefix, signal, ...more });
+    const evaluation = await evaluate(engine, set, { pooling, features, signal, ...more });
     this.evaluating += (this.now() - start) / 1000;
     return evaluation;
   }

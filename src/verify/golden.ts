@@ -99,8 +99,8 @@ class Golden {
   }
 
   async run(backend: Backend): Promise<GoldenResult> {
-    const prefix = this.c.curve ? "data" : "input";
-    const [sequences, length] = this.file.info(`${prefix}.ids`).shape as [number, number];
+    const table = this.c.curve ? "data" : "input";
+    const [sequences, length] = this.file.info(`${table}.ids`).shape as [number, number];
     const engine = await Engine.create(backend, {
       spec: this.spec,
       capacity: { tokens: sequences * length, sequences },
@@ -118,11 +118,11 @@ class Golden {
   }
 
   /** Rows of a padded table as a packed batch. Padding counts as text for logits at the last position. */
-  private async batch(prefix: string, targets: string, rows?: number[]): Promise<Batch> {
-    const [all, length] = this.file.info(`${prefix}.ids`).shape as [number, number];
-    const ids = await this.file.readI32(`${prefix}.ids`);
-    const lengths = await this.file.readI32(`${prefix}.lengths`);
-    const labels = await this.file.readI32(`${prefix}.${targets}`);
+  private async batch(table: string, targets: string, rows?: number[]): Promise<Batch> {
+    const [all, length] = this.file.info(`${table}.ids`).shape as [number, number];
+    const ids = await this.file.readI32(`${table}.ids`);
+    const lengths = await this.file.readI32(`${table}.lengths`);
+    const labels = await this.file.readI32(`${table}.${targets}`);
     const chosen = rows ?? Array.from({ length: all }, (_, i) => i);
     const isLm = this.c.objective === "lm";
     const sizes = chosen.map((row) => (!isLm && this.c.position === "last" ? length : lengths[row]!));

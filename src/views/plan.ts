@@ -15,7 +15,13 @@ import { type Block, makeTable } from "./blocks.ts";
 const texts = (lines: readonly string[]) => lines.map((text): Block => ({ kind: "text", text }));
 
 /** The device, the trainable parameters, and the memory that will be allocated. */
-export function planBlocks({ device, trainable, flops, prefix, plan }: Extract<TrainEvent, { type: "plan" }>): Block[] {
+export function planBlocks({
+  device,
+  trainable,
+  flops,
+  features,
+  plan,
+}: Extract<TrainEvent, { type: "plan" }>): Block[] {
   const { spec, capacity, memory, recomputed } = plan;
   const parameters = parameterList(spec);
   const sum = (some: typeof parameters) => some.reduce((total, { shape }) => total + numel(shape), 0);
@@ -25,7 +31,7 @@ export function planBlocks({ device, trainable, flops, prefix, plan }: Extract<T
     `device: ${describeDevice(device)}`,
     `trainable: ${count(trainable)} of ${count(all)} parameters (${showShare(trainable / all)}), ${MODE_TITLES[spec.mode]}; the base model has ${count(base)}`,
     `compute: ${(flops / 1e9).toPrecision(3)} GFLOP in the matrix products of a batch of mean length`,
-    ...(prefix ? [describePrefix(prefix)] : []),
+    ...(features ? [describeFeatures(features)] : []),
     ...(recomputed > 0
       ? [
           `recompute: ${recomputed} of ${spec.config.n_layer} blocks run again in the backward pass, so that only their inputs are kept`,
@@ -35,11 +41,11 @@ export function planBlocks({ device, trainable, flops, prefix, plan }: Extract<T
   ]);
 }
 
-/** The frozen prefix, which runs once before training, and its stored outputs. */
-function describePrefix({ plan, bytes }: { plan: ModelPlan; bytes: number }): string {
+/** The lowest blocks, which run once before training, and the features that they leave. */
+function describeFeatures({ plan, bytes }: { plan: ModelPlan; bytes: number }): string {
   const { total } = memoryTotals(plan.memory);
   return (
-    `frozen: the lowest ${frozenBlocks(plan.spec)} of ${plan.spec.config.n_layer} blocks run once per message before training (${showBytes(total)}, then freed); ` +
+    `features: the lowest ${frozenBlocks(plan.spec)} of ${plan.spec.config.n_layer} blocks are frozen and run once per message before training (${showBytes(total)}, then freed); ` +
     `their outputs are stored (${showBytes(bytes)})`
   );
 }

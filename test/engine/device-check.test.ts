@@ -18,7 +18,7 @@ import type { Dispatch } from "../../src/ops/kernel.ts";
 import type { SegmentName } from "../../src/plan/plan.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { buildAdapter } from "../../src/run/directory.ts";
-import { trainingWork } from "../../src/train/device.ts";
+import { prepareOnDevice, trainingWork } from "../../src/train/device.ts";
 import { ofMode, resolveOptions, type TrainOptions } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
 import type { Checkpoint } from "../../src/train/records.ts";
@@ -63,7 +63,8 @@ function miscompiling(device: Backend, isHit: (dispatch: Dispatch, segment: Segm
   return {
     info: device.info,
     limits: device.limits,
-    destroy() {},
+    ...(device.released && { released: device.released }),
+    destroy: () => device.destroy(),
     prepare: (program, sharedFrom) => {
       const segments = program.segments.map((one) => ({
         ...one,
@@ -108,27 +109,33 @@ for (const [name, words] of [
     assert.match(found.what, words);
   });
 
-/** A short run on a device. */
-async function trained(device: Backend, more: Partial<FineTuneArguments> = {}) {
+/** What `work` makes of a short run on a device. */
+async function shortRun<T>(device: Backend, more: Settings, work: (run: FineTuneArguments) => Promise<T>): Promise<T> {
   const model = await loadModel(directory);
   try {
     const options = ofMode({ rank: 2, epochs: 1, ...more }, more.mode ?? "lora");
-    return await train({ device, model, data: await tinyData(messages(20)), ...options });
+    return await work({ device, model, data: await tinyData(messages(20)), ...options });
   } finally {
     await model.close();
   }
 }
+
+type Settings = Partial<FineTuneArguments>;
+const trained = (device: Backend, more: Settings = {}) => shortRun(device, more, train);
+const chosen = (device: Backend, more: Settings = {}) => shortRun(device, more, (run) => prepareOnDevice(run, {}));
 
 interface Card extends Backend {
   /** Programs that were prepared on it. */
   prepared: number;
   /** Milliseconds that each reading of a loss takes longer. */
   delay: number;
+  /** Whether it computes only once, in no time from then on. */
+  isInstant: boolean;
 }
 
 const cards: Backend[] = [];
-afterAll(async () => {
-  for (const { standIn } of cards) (await standIn)?.destroy();
+afterAll(() => {
+  for (const card of cards) card.destroy();
 });
 
 /** The CPU under the name of a graphics card; `why`: it was chosen automatically. */
@@ -138,16 +145,25 @@ async function graphicsCard(why?: string, more: Partial<Card> = {}): Promise<Car
     prepare: device.prepare.bind(device),
   }));
   const info = { kind: "webgpu", name: "a graphics card", software: false } as const;
+  let release = () => {};
   const card: Card = {
+    released: new Promise((resolve) => {
+      release = resolve;
+    }),
     info: { ...info, ...(why === undefined ? {} : { why }) },
     limits,
     prepared: 0,
     delay: 0,
-    destroy() {},
+    isInstant: false,
+    destroy: () => release(),
     async prepare(...args) {
       card.prepared++;
       const session = await prepare(...args);
-      const read = session.read.bind(session);
+      const [read, run] = [session.read.bind(session), session.run.bind(session)];
+      let runs = 0;
+      session.run = (...what) => {
+        if (!card.isInstant || runs++ === 0) run(...what);
+      };
       session.read = async (...what) => {
         if (card.delay > 0 && what[0].name === "metrics")
           await new Promise((resolve) => setTimeout(resolve, card.delay));
@@ -185,10 +201,8 @@ test("a run on a device that computes wrongly ends on the CPU, with the CPU's bi
 test("a device that was found wrong is used for nothing more; one CPU with the given threads replaces it", async () => {
   const card = await graphicsCard();
   const device: Backend = { ...miscompiling(card, computes("h.1.mlp.c_fc")), threads: 3 };
-  cards.push(device);
   assert.match((await trained(device)).device.name, "3 threads");
   const { prepared } = card;
-  const first = await device.standIn;
   for (const options of [{}, { rank: 4 }, { mode: "all" } as const]) {
     const { kind, why } = (await trained(device, options)).device;
     assert.is(kind, "wasm");
@@ -197,7 +211,10 @@ test("a device that was found wrong is used for nothing more; one CPU with the g
   const { lm, classifier } = await inferring(device);
   assert.equal([lm.device.kind, classifier.device.kind], ["wasm", "wasm"]);
   assert.is(card.prepared, prepared);
-  assert.is(await device.standIn, first);
+  const { device: cpu } = await chosen(device);
+  assert.is((await chosen(device, { rank: 5 })).device, cpu);
+  device.destroy();
+  await assertFails(DeviceError, "already-destroyed", [], () => trained(cpu));
 });
 
 /** What a device says of a text, and behind it. */
@@ -279,15 +296,13 @@ test("of a device that was chosen automatically the faster one is taken, and bot
 
 test("a faster device is used; its times are kept, and it is still checked", async () => {
   rmSync(TIMES, { force: true });
-  const slow = await graphicsCard(undefined, { delay: SLOW });
-  const standIn = Promise.resolve<Backend>(slow);
-  const first = await trained(await graphicsCard("a hardware GPU", { standIn }));
-  assert.is(first.device.kind, "webgpu");
-  assert.match(first.device.why!, FASTER);
-  const again = await graphicsCard("a hardware GPU", { standIn });
-  assert.is((await trained(again)).device.why, `${first.device.why}, as measured earlier`);
+  const first = await chosen(await graphicsCard("a hardware GPU", { isInstant: true }));
+  assert.is(first.info.kind, "webgpu");
+  assert.match(first.info.why!, FASTER);
+  const again = await graphicsCard("a hardware GPU");
+  assert.is((await trained(again)).device.why, `${first.info.why}, as measured earlier`);
   assert.is(again.prepared, 2);
-  const wrong = { ...miscompiling(await graphicsCard("a hardware GPU"), computes("h.1.mlp.c_fc")), standIn };
+  const wrong = miscompiling(await graphicsCard("a hardware GPU"), computes("h.1.mlp.c_fc"));
   assert.match((await trained(wrong)).device.why!, "computes wrongly");
 });
 
@@ -396,7 +411,6 @@ test("an abort ends the check at once, and the next run repeats it", async () =>
   const error = await trained(card, { signal: abort.signal }).catch((error) => error);
   assert.is(error, reason);
   assert.is(reads, 1);
-  assert.is(card.standIn, undefined);
   await trained(card);
   assert.ok(reads > 10, "no second check");
 });

@@ -276,7 +276,7 @@ for (const options of [{}, { mode: "last_block" }, { layers: [1] }] as Pick<Part
     for (const [name, { data: values }] of other.tensors) assertSameBits(name, half.tensors.get(name)!.data, values);
     assert.not.equal(half.steps.at(-1)!.loss, unrounded.steps.at(-1)!.loss, "the rounding changed nothing");
     const isCut = frozenBlocks(half.spec) > 0;
-    assert.is(half.plan.boundary !== null, isCut);
+    assert.is(half.plan.features !== null, isCut);
 
     const directory = join(folder, `run ${JSON.stringify(options)}`);
     await half.save(directory);

@@ -62,11 +62,11 @@ function timeless({ created: _, seconds: _s, memory: _m, flops: _f, ...rest }: R
 
 /**
  * Throws unless two runs have the same settings and results, bit for bit. Their plans and times may differ, and their
- * work where only one has a frozen prefix.
+ * work where only one computes features once.
  */
 export function assertSameRun(got: Run, want: Run): void {
-  const { plan: _, prefix, seconds: _s, flops, tensors, finalNorm, record, ...rest } = got;
-  if (Boolean(prefix) === Boolean(want.prefix)) assert.is(flops, want.flops);
+  const { plan: _, features, seconds: _s, flops, tensors, finalNorm, record, ...rest } = got;
+  if (Boolean(features) === Boolean(want.features)) assert.is(flops, want.flops);
   for (const [key, value] of Object.entries(rest))
     if (typeof value !== "function") assert.equal(value, want[key as keyof TrainResult], key);
   assert.equal(record && timeless(record), want.record && timeless(want.record), "record");

@@ -84,9 +84,9 @@ function jobBatches({ spec, lengths, seed, weighted }: Job, step: number, part: 
     const at = 100 * seed + 10 * step + i;
     const rng = new Rng(at);
     const batch = randomBatch(spec, some, at);
-    const prefix = Float32Array.from({ length: batch.ids.length * spec.config.n_embd }, () => rng.normal());
+    const features = Float32Array.from({ length: batch.ids.length * spec.config.n_embd }, () => rng.normal());
     const weights = Float32Array.from(batch.targets, () => 0.5 + rng.uniform());
-    return { ...batch, ...(weighted ? { weights } : {}), ...(part === "suffix" ? { prefix } : {}) };
+    return { ...batch, ...(weighted ? { weights } : {}), ...(part === "upper" ? { features } : {}) };
   });
 }
 
@@ -149,16 +149,16 @@ async function together(jobs: readonly Job[], rest: Rest, isTraining: boolean): 
     capacity: CAPACITY,
     optimizer: jobOptimizer(job, isTraining),
   }));
-  const group = await Group.create(await testDevice(), { ...rest, members });
-  group.members.forEach((member, i) => {
-    fill(member, jobs[i]!);
+  const { engines } = await Group.create(await testDevice(), { ...rest, members });
+  engines.forEach((engine, i) => {
+    fill(engine, jobs[i]!);
   });
   return Promise.all(
-    group.members.map(async (member, i) => {
+    engines.map(async (engine, i) => {
       try {
-        return await jobResults(member, jobs[i]!, rest, isTraining);
+        return await jobResults(engine, jobs[i]!, rest, isTraining);
       } finally {
-        member.destroy();
+        engine.destroy();
       }
     }),
   );
@@ -207,7 +207,7 @@ for (const [name, jobs, rest] of [
     }),
   ],
   ["recomputation", memberJobs({ config: { n_layer: 3 } }), { recompute: true }],
-  ["above a frozen prefix", memberJobs({}, upper), { part: "suffix" }],
+  ["above features", memberJobs({}, upper), { part: "upper" }],
   ["language models", memberJobs(lm)],
   ["language models with a head of their own", memberJobs({ ...lm, config: RELATIVE })],
   ["a token table in pieces", IN_PIECES, { maxBinding: 4096 }],
@@ -254,7 +254,7 @@ testOnDevices("members that diverge, or begin with NaN, stop alone: the others k
 });
 
 interface PlanRest {
-  part?: "prefix" | "suffix";
+  part?: "lower" | "upper";
   maxBinding?: number;
   capacity?: Capacity;
 }
@@ -290,7 +290,7 @@ test("members that cannot share a plan are refused", async () => {
       ["train tensors of the base model", "found:    ln_f.weight"],
     ],
     [{ ...spec, lora: { ...lora, sites } }, ["q, k and v differ", "the same rank and scale", "h.0.attn.c_attn"]],
-    [upper(smallSpec("lora", { targets: ["q"] })), ["other blocks", "found:    0, 1"], { part: "suffix" }],
+    [upper(smallSpec("lora", { targets: ["q"] })), ["other blocks", "found:    0, 1"], { part: "upper" }],
   ] as [ModelSpec, string[], PlanRest?][]) {
     await assertFails(ConfigError, "cannot-share-plan", more, () => planGroup([spec, other], rest));
   }

@@ -84,9 +84,9 @@ test("blocks without a backward pass, the last block and forward-only plans are 
     [SPECS.lora!, {}, 2],
     [SPECS["lm all"]!, {}, 2],
     [SPECS["lora, in some blocks"]!, {}, 1],
-    [SPECS["lora, in some blocks"]!, { part: "suffix" }, 1],
+    [SPECS["lora, in some blocks"]!, { part: "upper" }, 1],
     [smallSpec("last_block", { config }), {}, 0],
-    [smallSpec("last_layer", { config }), { part: "suffix" }, 0],
+    [smallSpec("last_layer", { config }), { part: "upper" }, 0],
     [SPECS.lora!, { optimizer: null }, 0],
   ] as const) {
     const [on, off] = [planWith(spec, rest), planWith(spec, { ...rest, recompute: false })];

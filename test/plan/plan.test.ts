@@ -59,13 +59,13 @@ const PLANS: Record<string, ModelPlan> = {
   "lm all in pieces": plan(smallSpec("all", lm), { maxBinding: 4096 }),
   "lora forward": plan(smallSpec("lora"), { optimizer: null }),
   "all forward": plan(smallSpec("all"), { optimizer: null }),
-  "last_block, prefix": plan(smallSpec("last_block"), { optimizer: null, part: "prefix" }),
-  "last_block, suffix": plan(smallSpec("last_block"), { part: "suffix" }),
-  "last_layer, prefix": plan(smallSpec("last_layer"), { optimizer: null, part: "prefix" }),
-  "last_layer, suffix": plan(smallSpec("last_layer"), { part: "suffix" }),
-  "lora, upper block, prefix": plan(smallSpec("lora", { layers: [1] }), { optimizer: null, part: "prefix" }),
-  "lora, upper block, suffix": plan(smallSpec("lora", { layers: [1] }), { part: "suffix" }),
-  "lora, head, suffix": plan(smallSpec("lora", { targets: ["head"] }), { part: "suffix" }),
+  "last_block, lower part": plan(smallSpec("last_block"), { optimizer: null, part: "lower" }),
+  "last_block, upper part": plan(smallSpec("last_block"), { part: "upper" }),
+  "last_layer, lower part": plan(smallSpec("last_layer"), { optimizer: null, part: "lower" }),
+  "last_layer, upper part": plan(smallSpec("last_layer"), { part: "upper" }),
+  "lora, upper block, lower part": plan(smallSpec("lora", { layers: [1] }), { optimizer: null, part: "lower" }),
+  "lora, upper block, upper part": plan(smallSpec("lora", { layers: [1] }), { part: "upper" }),
+  "lora, head, upper part": plan(smallSpec("lora", { targets: ["head"] }), { part: "upper" }),
   "lora, recomputation": plan(smallSpec("lora"), { recompute: true }),
   "all, recomputation": plan(smallSpec("all"), { recompute: true }),
   "adapter, recomputation": plan(smallSpec("adapter"), { recompute: true }),
@@ -266,32 +266,29 @@ test("a classifier runs on one row a sequence after the last attention", () => {
   assert.is(wide(PLANS["lora, activations kept"]!).length, 2);
 });
 
-test("prefix and suffix share nothing and are the whole model, in its order", () => {
+test("the lower and the upper part share nothing and are the whole model, in its order", () => {
   for (const mode of ["last_block", "last_layer", "lora, upper block"]) {
-    const [whole, prefix, suffix] = [PLANS[mode]!, PLANS[`${mode}, prefix`]!, PLANS[`${mode}, suffix`]!];
+    const [whole, lower, upper] = [PLANS[mode]!, PLANS[`${mode}, lower part`]!, PLANS[`${mode}, upper part`]!];
     const names = (p: ModelPlan) => [...p.parameters.all.keys()];
     const below = mode === "last_layer" ? /^(wte|wpe|h\.\d|ln_f)\./ : /^(wte|wpe|h\.0)\./;
     assert.equal(
-      names(prefix),
+      names(lower),
       names(whole).filter((name) => below.test(name)),
     );
     assert.equal(
-      names(suffix),
+      names(upper),
       names(whole).filter((name) => !below.test(name)),
     );
     const kernels = (p: ModelPlan) => segment(p, "forward").map(({ kernel }) => kernel.name);
-    assert.equal([...kernels(prefix), ...kernels(suffix)], kernels(whole));
+    assert.equal([...kernels(lower), ...kernels(upper)], kernels(whole));
     for (const name of ["backward", "update"] as const)
       assert.equal(
-        segment(suffix, name).map(({ kernel }) => kernel.name),
+        segment(upper, name).map(({ kernel }) => kernel.name),
         segment(whole, name).map(({ kernel }) => kernel.name),
       );
+    assert.equal([lower.features!.tensor.role, upper.features!.tensor.role, whole.features], ["output", "input", null]);
     assert.equal(
-      [prefix.boundary!.tensor.role, suffix.boundary!.tensor.role, whole.boundary],
-      ["output", "input", null],
-    );
-    assert.equal(
-      [prefix.boundary!, suffix.boundary!].map(({ tensor, rows }) => [tensor.name, tensor.shape, rows]),
+      [lower.features!, upper.features!].map(({ tensor, rows }) => [tensor.name, tensor.shape, rows]),
       Array(2).fill(mode === "last_layer" ? ["final_norm", [4, 12], "sequences"] : ["block.0", [50, 12], "tokens"]),
     );
   }

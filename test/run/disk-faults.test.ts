@@ -58,7 +58,7 @@ test("one run is trained for all tests", async () => {
     const { memory } = result.plan;
     // Kernels have functions; without dispatches the plan is data.
     const plan = { segments: [], memory: { ...memory, place: new Map() } } as unknown as typeof result.plan;
-    return { record, result: { ...result, plan, prefix: null } };
+    return { record, result: { ...result, plan, features: null } };
   };
   const old = await learn({ rank: 2, alpha: 4 });
   checkpoints.length = 0;

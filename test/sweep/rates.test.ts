@@ -85,7 +85,7 @@ test("the costliest trials are given away first, each to the part with the least
   assert.equal(await shareTrials(3, [7, 7, 7, 7, 7, 7]), [1, 2, 3, 1, 2, 3]);
 });
 
-test("estimated operations: of the steps with their backward pass, of a frozen prefix only once; 1 of what cannot start", async () => {
+test("estimated operations: of the steps with their backward pass, of features only once; 1 of what cannot start", async () => {
   const data = await tinyData(messages(24));
   const model = await loadModel(tinyModel(join(folder, "costs")));
   await model.close();

@@ -423,17 +423,17 @@ test("with an even number of seeds, a row that half of them classify correctly i
   assert.is(firstCell(blocks, "comparisons", "Undecided"), data.test.size);
 });
 
-test("the memory of a run with a frozen prefix includes the prefix and its outputs", async () => {
+test("the memory of a run with features includes them and the plan that computes them", async () => {
   const { data, trials } = await tinySweep("whole");
   const { options, model: name } = trials.find(({ options }) => options.mode === "last_layer")!;
   const model = await loadModel(name);
   const device = await testDevice();
   const result = await train({ device, model, data, ...options }).finally(() => model.close());
-  assert.ok(result.prefix !== null && result.prefix.bytes > 0);
-  const [top, lower] = [result.plan, result.prefix!.plan].map(({ memory }) => memoryTotals(memory).total);
+  assert.ok(result.features !== null && result.features.bytes > 0);
+  const [top, lower] = [result.plan, result.features!.plan].map(({ memory }) => memoryTotals(memory).total);
   assert.ok(lower! > top!);
-  assert.is(peakMemory(result), lower! + result.prefix!.bytes);
-  assert.is(peakMemory({ ...result, prefix: null }), top);
+  assert.is(peakMemory(result), lower! + result.features!.bytes);
+  assert.is(peakMemory({ ...result, features: null }), top);
 });
 
 test("a report on hundreds of classes and on long labels is bounded", async () => {

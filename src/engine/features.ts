@@ -1,7 +1,7 @@
 /**
- * The output of a model's frozen lower blocks for every example. There is no dropout, so that it is the same in every
- * epoch: it is computed once and cached in the host's memory, and training and evaluation start from it. A row's output
- * does not depend on its batch, so that a run has the same bits with and without the cache.
+ * Features: the output of a model's frozen lower blocks for every example. There is no dropout, so that they are the
+ * same in every epoch: they are computed once and cached in the host's memory, and training and evaluation start from
+ * them. A row's features do not depend on its batch, so that a run has the same bits with and without the cache.
  */
 import { availableMemory } from "#platform";
 import type { Backend } from "../backend/backend.ts";
@@ -27,10 +27,10 @@ function defaultBudget(): number {
 }
 
 /**
- * Bytes of the cached output: n_embd floats an example if only the head is trained, else n_embd floats a token. 0 if no
+ * Bytes of the features: n_embd floats an example if only the head is trained, else n_embd floats a token. 0 if no
  * block is frozen, or if the cache would exceed `budget`: then the whole model runs.
  */
-export function prefixBytes(spec: ModelSpec, data: Sets, budget = defaultBudget()): number {
+export function featureBytes(spec: ModelSpec, data: Sets, budget = defaultBudget()): number {
   const frozen = frozenBlocks(spec);
   const { n_layer, n_embd } = spec.config;
   const countOutputRows = (set: ExampleSet) =>
@@ -39,38 +39,38 @@ export function prefixBytes(spec: ModelSpec, data: Sets, budget = defaultBudget(
   return frozen > 0 && bytes <= budget ? bytes : 0;
 }
 
-export class FrozenPrefix {
+export class Features {
   private constructor(
-    /** By data set and position: the output [tokens, C] or [1, C]. */
+    /** By data set and position: [tokens, C] or [1, C]. */
     private readonly kept: ReadonlyMap<ExampleSet, readonly Float32Array[]>,
     /** Seconds of computing it, without loading the model. */
     readonly seconds: number,
   ) {}
 
-  /** Runs the frozen prefix once over all examples and frees it. Rejects with the signal's reason when it aborts. */
-  static async make(
+  /** Runs the lower part once over all examples and frees it. Rejects with the signal's reason when it aborts. */
+  static async compute(
     device: Backend,
     model: GPT2Checkpoint,
     data: Sets,
     { spec, capacity }: Pick<EngineOptions, "spec" | "capacity">,
     signal?: AbortSignal,
-  ): Promise<FrozenPrefix> {
-    const engine = await Engine.create(device, { spec, capacity, optimizer: null, part: "prefix" });
+  ): Promise<Features> {
+    const engine = await Engine.create(device, { spec, capacity, optimizer: null, part: "lower" });
     try {
       return await engine.until(signal, async () => {
         await loadBase(engine, model, { signal });
         const start = performance.now();
         const kept = new Map<ExampleSet, Float32Array[]>();
         for (const set of exampleSets(data)) kept.set(set, await examples(engine, set, signal));
-        return new FrozenPrefix(kept, (performance.now() - start) / 1000);
+        return new Features(kept, (performance.now() - start) / 1000);
       });
     } finally {
       engine.destroy();
     }
   }
 
-  /** The output for the examples at these positions, concatenated: the input of the suffix. */
-  of(dataset: ExampleSet, positions: Uint32Array): Float32Array {
+  /** Those of the examples at these positions, concatenated: the input of the upper part. */
+  select(dataset: ExampleSet, positions: Uint32Array): Float32Array {
     const examples = this.kept.get(dataset)!;
     const whole = new Float32Array(positions.reduce((sum, i) => sum + examples[i]!.length, 0));
     let at = 0;
@@ -88,12 +88,12 @@ async function examples(
   dataset: Examples<DatasetBatch | BlockBatch>,
   signal: AbortSignal | undefined,
 ): Promise<Float32Array[]> {
-  const { boundary, capacity, spec } = engine.plan;
-  const { tensor, rows } = boundary!;
+  const { features, capacity, spec } = engine.plan;
+  const { tensor, rows } = features!;
   const all: Float32Array[] = [];
   for (const packed of evaluationBatches(dataset, capacity)) {
     signal?.throwIfAborted();
-    const values = await engine.computePrefix(modelBatch(packed, spec.task.pooling));
+    const values = await engine.computeFeatures(modelBatch(packed, spec.task.pooling));
     const bounds = rows === "tokens" ? packed.starts : Uint32Array.from(packed.starts.keys());
     const width = tensor.shape[1]!;
     for (let b = 0; b < packed.starts.length - 1; b++)

@@ -1,7 +1,7 @@
 /** Frozen lower blocks that run once per example: the bits of the whole model in every batch, and no memory left. */
 import * as assert from "uvu/assert";
 import { Engine } from "../../src/engine/engine.ts";
-import { prefixBytes } from "../../src/engine/frozen-prefix.ts";
+import { featureBytes } from "../../src/engine/features.ts";
 import { ShapeError } from "../../src/errors.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
@@ -24,7 +24,7 @@ async function run(options: Partial<FineTuneArguments>): Promise<TrainResult> {
   return train({ device: await testDevice(), ...(await base()), ...SMALL, ...options });
 }
 
-const WHOLE = { prefixBudget: 0 };
+const WHOLE = { featureBudget: 0 };
 
 const VARIANTS: [name: string, options: Partial<FineTuneArguments>, padding?: "longest"][] = [
   ["last_block, accumulated, without bias", { mode: "last_block", accumulate: 2, headBias: false }],
@@ -40,22 +40,22 @@ const VARIANTS: [name: string, options: Partial<FineTuneArguments>, padding?: "l
 
 for (const device of DEVICE_NAMES)
   for (const mode of ["last_block", "last_layer"] as const)
-    test(`the same run with and without a prefix, bit for bit: ${mode} on ${device}`, async () => {
+    test(`the same run with and without features, bit for bit: ${mode} on ${device}`, async () => {
       const options = { mode, device: await testDevice(device) };
       assertSameRun(await run(options), await run({ ...options, ...WHOLE }));
     });
 
 for (const [name, options, padding] of VARIANTS)
-  test(`the same run with and without a prefix, bit for bit: ${name}`, async () => {
+  test(`the same run with and without features, bit for bit: ${name}`, async () => {
     const more = padding ? { ...options, data: await tinyData(messages(12), { padding }) } : options;
     const [cut, whole] = [await run(more), await run({ ...more, ...WHOLE })];
-    assert.is(whole.plan.boundary, null);
-    assert.ok(cut.plan.boundary !== null && !cut.plan.parameters.all.has("wte.weight"), "it ran as a whole");
+    assert.is(whole.plan.features, null);
+    assert.ok(cut.plan.features !== null && !cut.plan.parameters.all.has("wte.weight"), "it ran as a whole");
     assertSameRun(cut, whole);
   });
 
 for (const mode of ["last_block", "last_layer"] as const)
-  test(`${mode}: a run that stopped as a whole resumes with a prefix`, async () => {
+  test(`${mode}: a run that stopped as a whole resumes with features`, async () => {
     const straight = await run({ mode, ...WHOLE });
     const resume = await stopAfter(3, (stop) => run({ mode, ...WHOLE, ...stop }));
     assertSameRun(await run({ mode, resume }), straight);
@@ -66,25 +66,25 @@ test("where everything learns down to the first block, or memory is short, the w
   const spec = (mode: ModelSpec["mode"]) => ({ ...smallSpec(mode), config: TINY });
   const { data } = await base();
   const rows = data.train.size + data.val.size + data.test.size;
-  const need = prefixBytes(spec("last_layer"), data);
+  const need = featureBytes(spec("last_layer"), data);
   assert.is(need, rows * TINY.n_embd * 4);
   const tokens = [data.train, data.val, data.test].flatMap(({ lengths }) => [...lengths]).reduce((a, b) => a + b, 0);
-  assert.is(prefixBytes(spec("last_block"), data), tokens * TINY.n_embd * 4);
+  assert.is(featureBytes(spec("last_block"), data), tokens * TINY.n_embd * 4);
   const padded = await tinyData(messages(12), { padding: 40 });
-  assert.is(prefixBytes(spec("last_block"), padded), rows * 40 * TINY.n_embd * 4);
-  for (const mode of ["lora", "all"] as const) assert.is(prefixBytes(spec(mode), data), 0, mode);
+  assert.is(featureBytes(spec("last_block"), padded), rows * 40 * TINY.n_embd * 4);
+  for (const mode of ["lora", "all"] as const) assert.is(featureBytes(spec(mode), data), 0, mode);
   // A run ends where the plan is made, before anything is trained.
   const plan = async (settings: Parameters<typeof run>[0]) => {
     const controller = new AbortController();
     const onEvent: FineTuneArguments["onEvent"] = (event) => {
       if (event.type !== "plan") return;
-      plans.push(event.prefix !== null);
+      plans.push(event.features !== null);
       controller.abort();
     };
     const { signal } = controller;
     assert.is(await run({ ...settings, signal, onEvent }).catch((reason) => reason), signal.reason);
   };
-  for (const prefixBudget of [need, need - 1]) await plan({ mode: "last_layer", prefixBudget });
+  for (const featureBudget of [need, need - 1]) await plan({ mode: "last_layer", featureBudget });
   await plan({ mode: "lora" });
   assert.equal(plans, [true, false, false]);
 });
@@ -102,26 +102,26 @@ test("frozen blocks end below the lowest thing that learns", () => {
   assert.is(blocks("last_block", { config: { n_layer: 5 } }), 4);
 });
 
-test("the suffix of a model refuses a batch without what the prefix made of it", async () => {
+test("the upper part of a model refuses a batch without its features", async () => {
   for (const [mode, size] of [
     ["last_block", 8 * 12],
     ["last_layer", 2 * 12],
   ] as const) {
     const spec = smallSpec(mode);
-    const options = { spec, capacity: { tokens: 20, sequences: 3 }, optimizer: null, part: "suffix" } as const;
+    const options = { spec, capacity: { tokens: 20, sequences: 3 }, optimizer: null, part: "upper" } as const;
     const engine = await Engine.create(await testDevice(), options);
     const batch = randomBatch(spec, [3, 5], 1);
     const words = [`${size} elements`, mode === "last_block" ? "block.0" : "final_norm"];
     await assertFails(ShapeError, "missing-features", words, () => engine.forward(batch));
     await assertFails(ShapeError, "missing-features", words, () =>
-      engine.forward({ ...batch, prefix: new Float32Array(size + 12) }),
+      engine.forward({ ...batch, features: new Float32Array(size + 12) }),
     );
-    await engine.result(engine.forward({ ...batch, prefix: new Float32Array(size) }));
+    await engine.result(engine.forward({ ...batch, features: new Float32Array(size) }));
     engine.destroy();
   }
 });
 
-test("NaN in a weight of the prefix ends the run at step 1, with the weight's name", async () => {
+test("NaN in a weight of the lower part ends the run at step 1, with the weight's name", async () => {
   for (const [mode, name] of [
     ["last_block", "h.0.mlp.c_fc.weight"],
     ["last_layer", "h.1.ln_1.bias"],

@@ -1,0 +1,57 @@
+/** The source of a shader as it is compiled. */
+import { type Fields, isTable, type Kernel } from "../ops/kernel.ts";
+import { entryWords, SHARE, TABLE_ENTRIES } from "../ops/shares.ts";
+import { SHADERS } from "./generated/shaders.ts";
+import type { Shader } from "./webgpu-shaders.ts";
+
+/** Declarations from the kernel's definition, the preludes that shaders share, and the shader's own code. */
+export async function assembleShader(kernel: Kernel, { preludes, file, types }: Shader): Promise<string> {
+  const parts = await Promise.all([...preludes.map((name) => `${name}.prelude`), file].map(loadSource));
+  return [declarations(kernel, types), ...parts].join("\n");
+}
+
+async function loadSource(file: string): Promise<string> {
+  return SHADERS[file] ?? (await import("./generated/later-shaders.ts")).SHADERS[file]!;
+}
+
+/**
+ * Scalars, constants and bindings; for a binding that may be f16, also a function `<binding>_at` that reads an element.
+ * A product's shader has other types, and functions of its own to read their elements.
+ */
+function declarations({ bindings, elements, dims, job }: Kernel, types?: Shader["types"]): string {
+  const names = Object.keys(dims);
+  const fields = names.filter((dim) => dims[dim] !== "override").map((dim) => `  ${dim}: ${dims[dim]},`);
+  const overrides = names.filter((dim) => dims[dim] === "override").map((dim) => `override ${dim}: u32;`);
+  const buffers = Object.entries(bindings).map(([name, access], i) => {
+    const element = elements[name]!;
+    if (isTable(element)) return `@group(0) @binding(${i}) var<uniform> ${name}: array<${element}, ${TABLE_ENTRIES}>;`;
+    const space = access === "read" ? "storage, read" : "storage, read_write";
+    return `@group(0) @binding(${i}) var<${space}> ${name}: array<${types?.[name] ?? element}>;`;
+  });
+  const uniform = `@group(0) @binding(${buffers.length}) var<uniform> dims: Dims;`;
+  const halves = names.filter((dim) => dim.endsWith("_type")).map((dim) => dim.replace(/_type$/, ""));
+  const readers = types ? [] : halves.map(readHalf);
+  const used = new Set(Object.values(elements));
+  const structs = [
+    ...(used.has("Share") ? [struct("Share", SHARE)] : []),
+    ...(used.has("Job") ? [struct("Job", job!)] : []),
+  ];
+  return ["struct Dims {", ...fields, "}", ...structs, ...overrides, ...buffers, uniform, ...readers].join("\n");
+}
+
+/** The struct of a table's entry, filled up to a multiple of 16 bytes. */
+function struct(name: string, fields: Fields): string {
+  const entries = Object.entries(fields);
+  const pads = Array.from({ length: entryWords(fields) - entries.length }, (_, i): [string, string] => [
+    `pad${i}`,
+    "u32",
+  ]);
+  return [`struct ${name} {`, ...[...entries, ...pads].map(([field, type]) => `  ${field}: ${type},`), "}"].join("\n");
+}
+
+const readHalf = (name: string) => `fn ${name}_at(i: u32) -> f32 {
+  if (${name}_type != 0u) {
+    return unpack2x16float(${name}[i >> 1u])[i & 1u];
+  }
+  return bitcast<f32>(${name}[i]);
+}`;

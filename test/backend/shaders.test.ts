@@ -1,0 +1,83 @@
+/** The shaders that `verify --wgsl` prints: those that plans use, and no others; all of them compile. */
+import * as assert from "uvu/assert";
+import { requestGPU } from "#platform";
+import { chooseShader, listShaders } from "../../src/backend/webgpu-shaders.ts";
+import { assembleShader } from "../../src/backend/webgpu-source.ts";
+import type { GPT2Config, WeightDtype } from "../../src/config.ts";
+import { buildDecoder } from "../../src/model/decoder.ts";
+import { buildPlan } from "../../src/model/gpt2.ts";
+import { MEMBERS } from "../../src/model/members.ts";
+import type { ModelSpec } from "../../src/model/trainable.ts";
+import { KERNELS } from "../../src/ops/generated/kernels.ts";
+import type { Program } from "../../src/plan/plan.ts";
+import { test } from "../helpers/harness.ts";
+import { OPTIMIZER, smallSpec } from "../helpers/models.ts";
+
+const lm = { objective: "lm" } as const;
+const FEW = { tokens: 50, sequences: 4 };
+/** Rows for large tiles, for two members about as many as a batch may have. */
+const MANY = { tokens: 32_760, sequences: 300 };
+/** Rows that are whole numbers of blocks. */
+const WIDE: Partial<GPT2Config> = { n_embd: 128, n_head: 2 };
+
+const train = (spec: ModelSpec, capacity = FEW, more = {}) =>
+  buildPlan({ spec, capacity, maxBinding: 1 << 27, optimizer: OPTIMIZER, ...more });
+const decode = (spec: ModelSpec) => buildDecoder({ spec, capacity: FEW, maxBinding: 1 << 27 });
+const together = (spec: ModelSpec, capacity: typeof FEW) =>
+  train(spec, capacity, { members: Array(2).fill({ spec, optimizer: OPTIMIZER }), grouping: MEMBERS });
+const quantized = (objective: "lm" | "classification", config: Partial<GPT2Config>, dtype: WeightDtype = "q8") => ({
+  ...smallSpec("lora", { objective, config: { ...WIDE, ...config } }),
+  dtype,
+});
+
+function* plans(): Generator<Program> {
+  for (const mode of ["lora", "all", "bitfit", "adapter", "prompt", "prefix"] as const) {
+    for (const objective of ["classification", "lm"] as const) {
+      const spec = smallSpec(mode, { objective, r: 5 });
+      yield train(spec);
+      yield train(spec, FEW, { recompute: true });
+      if (objective === "lm") yield decode(spec);
+    }
+  }
+  yield train({ ...smallSpec("prefix"), encoder_hidden_size: 5 });
+  yield train(smallSpec("lora", { targets: ["proj"] }));
+  for (const capacity of [FEW, MANY]) {
+    for (const r of [4, 5, 40, 41]) yield together(smallSpec("lora", { r, config: WIDE }), capacity);
+    yield train(smallSpec("adapter", { config: WIDE }), capacity);
+    for (const vocab_size of [30, 332, 333]) {
+      yield train(smallSpec("lora", { ...lm, config: { vocab_size } }), capacity);
+      yield train(quantized("lm", { vocab_size }), capacity);
+      yield train(quantized("lm", { vocab_size, n_embd: 32 }), capacity);
+    }
+    yield together(quantized("classification", {}), capacity);
+  }
+  yield decode(smallSpec("lora", { ...lm, r: 4 }));
+  yield decode(quantized("lm", {}));
+}
+
+const ALL = KERNELS.flatMap((kernel) => listShaders(kernel).map((shader) => ({ kernel, shader })));
+
+test("every shader that is listed is one that plans use, and the other way round", () => {
+  const used = new Set<string>();
+  for (const { segments } of plans())
+    for (const { dispatches } of segments) for (const dispatch of dispatches) used.add(chooseShader(dispatch).name);
+  assert.equal([...used].sort(), ALL.map(({ shader }) => shader.name).sort());
+});
+
+test("every shader compiles", async () => {
+  const adapter = await (await requestGPU())!.requestAdapter();
+  const device = await adapter!.requestDevice();
+  try {
+    for (const { kernel, shader } of ALL) {
+      const module = device.createShaderModule({ code: await assembleShader(kernel, shader) });
+      const { messages } = await module.getCompilationInfo();
+      assert.equal(
+        messages.map(({ message }) => message),
+        [],
+        shader.name,
+      );
+    }
+  } finally {
+    device.destroy();
+  }
+});
