@@ -95,7 +95,13 @@ async function roll(input, external, { preserveEntrySignatures, ...output }) {
     optimization: { inlineConst: { mode: "all" } },
     // What is imported on demand by one may be imported at once by another.
     checks: { ineffectiveDynamicImport: false },
-    transform: { target: TARGET, define: output.format === "iife" ? { "import.meta": "{}" } : {} },
+    transform: {
+      target: TARGET,
+      // Children as arguments are less to load than a property of each element.
+      jsx: { runtime: "classic", pragma: "createElement", pragmaFrag: "Fragment" },
+      inject: { createElement: ["preact", "createElement"], Fragment: ["preact", "Fragment"] },
+      define: output.format === "iife" ? { "import.meta": "{}" } : {},
+    },
   });
   const options = {
     format: "esm",
