@@ -66,12 +66,17 @@ const HUB = ["model-info", "paths-info", "dataset-info", "list-files"].map((name
   resolve("node_modules/@huggingface/hub/src/lib", `${name}.ts`),
 );
 
-/** Reduces the bundle size: drops the comments of shaders, and the unused parts of the hub's client. */
+/** What is in the description of a data set for its readers: see data/README.md. */
+const ORIGIN = ["source", "license", "made", "verified", "leftOut"];
+
+/** Reduces the bundle size: drops comments of shaders and data sets, and the unused parts of the hub's client. */
 const small = {
   name: "small",
   resolveId: (id) => (id === "@huggingface/hub" ? id : null),
   load(id) {
     if (id === "@huggingface/hub") return HUB.map((path) => `export * from ${JSON.stringify(path)};`).join("\n");
+    if (/data.datasets.[\w-]+\.json$/.test(id))
+      return JSON.stringify(JSON.parse(readFileSync(id), (key, value) => (ORIGIN.includes(key) ? undefined : value)));
     if (!id.endsWith(".wgsl")) return null;
     const code = readFileSync(id, "utf8").replace(/\/\/.*|\/\*[\s\S]*?\*\//g, "");
     // Keeps spaces between words, and around a minus sign, which could become a decrement.

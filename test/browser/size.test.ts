@@ -17,7 +17,7 @@ const KB = 1000;
  */
 const EMBED_BYTES = 98 * KB;
 const UNSHARED_BYTES = 102 * KB;
-const PAGE_BYTES = 239 * KB;
+const PAGE_BYTES = 250 * KB;
 /** What the page loads besides for a data set of the hub; and for one with another compression than Snappy. */
 const HUB_BYTES = 70 * KB;
 const COMPRESSORS_BYTES = 80 * KB;
@@ -98,7 +98,7 @@ const OF_SEVERAL =
 const OF_EXPRESSIONS = /\/node_modules\/re2js\//;
 const OF_COMPRESSORS = /\/node_modules\/(hyparquet-compressors|fzstd|hysnappy)\//;
 
-test("the whole page loads at most 239 kB, for a data set of the hub at most 70 kB more, and for several settings at once 10", () => {
+test("the whole page loads at most 250 kB, for a data set of the hub at most 70 kB more, and for several settings at once 10", () => {
   const folder = packagePath("dist/web/dist/page");
   const code = readdirSync(folder)
     .filter((name) => /\.(js|css)$/.test(name))
