@@ -11,13 +11,11 @@ import { nearest } from "../suggest.ts";
 import { openCollection } from "./sms.ts";
 import { DEFAULT_SPLIT, type Split } from "./split.ts";
 
-/** The fields of every data/datasets/<name>.json. */
+/** The fields of every data/datasets/<name>.json. Pages leave out those of its origin: see src/tools/web-build.mjs. */
 interface DatasetDescription {
   name: string;
   title: string;
   columns: { text: string; label: string };
-  source: string;
-  license: string;
   rows: number;
   labels: Record<string, number>;
   /** The parts of the rows, in the file's order, if test figures are given for each. */

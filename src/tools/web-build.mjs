@@ -66,22 +66,17 @@ const HUB = ["model-info", "paths-info", "dataset-info", "list-files"].map((name
   resolve("node_modules/@huggingface/hub/src/lib", `${name}.ts`),
 );
 
-/** What data/datasets/*.json says for readers alone. */
-const FOR_READERS = ["source", "license", "made", "leftOut", "verified"];
+/** What is in the description of a data set for its readers: see data/README.md. */
+const ORIGIN = ["source", "license", "made", "verified", "leftOut"];
 
-/**
- * Reduces the bundle size: drops the comments of shaders, what descriptions of data sets say for readers alone, and the
- * unused parts of the hub's client.
- */
+/** Reduces the bundle size: drops comments of shaders and data sets, and the unused parts of the hub's client. */
 const small = {
   name: "small",
   resolveId: (id) => (id === "@huggingface/hub" ? id : null),
   load(id) {
     if (id === "@huggingface/hub") return HUB.map((path) => `export * from ${JSON.stringify(path)};`).join("\n");
-    if (/\bdatasets[\\/][\w-]+\.json$/.test(id)) {
-      const keep = (key, value) => (FOR_READERS.includes(key) ? undefined : value);
-      return JSON.stringify(JSON.parse(readFileSync(id, "utf8")), keep);
-    }
+    if (/data.datasets.[\w-]+\.json$/.test(id))
+      return JSON.stringify(JSON.parse(readFileSync(id), (key, value) => (ORIGIN.includes(key) ? undefined : value)));
     if (!id.endsWith(".wgsl")) return null;
     const code = readFileSync(id, "utf8").replace(/\/\/.*|\/\*[\s\S]*?\*\//g, "");
     // Keeps spaces between words, and around a minus sign, which could become a decrement.
@@ -105,7 +100,13 @@ async function roll(input, external, { preserveEntrySignatures, ...output }) {
     optimization: { inlineConst: { mode: "all" } },
     // What is imported on demand by one may be imported at once by another.
     checks: { ineffectiveDynamicImport: false },
-    transform: { target: TARGET, define: output.format === "iife" ? { "import.meta": "{}" } : {} },
+    transform: {
+      target: TARGET,
+      // Children as arguments are less to load than a property of each element.
+      jsx: { runtime: "classic", pragma: "createElement", pragmaFrag: "Fragment" },
+      inject: { createElement: ["preact", "createElement"], Fragment: ["preact", "Fragment"] },
+      define: output.format === "iife" ? { "import.meta": "{}" } : {},
+    },
   });
   const options = {
     format: "esm",

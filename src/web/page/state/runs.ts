@@ -119,14 +119,16 @@ function onRun(run: PageRun, speed: Speed | null): void {
   if (!isUnderWay(run) && before !== run.state) void measureStorage();
 }
 
-/** Whether a run that begins is shown: unless the visitor has chosen another one, or the shown one trains as well. */
-const isAwaited = () => !shown.value || (shownId.value === followed && !isUnderWay(shown.value));
+const hasEnded = ({ state }: PageRun) => state === "finished" || state === "failed";
+
+/** Whether a run that begins is shown: unless the visitor has chosen another one, or the shown one has not ended. */
+const isAwaited = () => !shown.value || (shownId.value === followed && hasEnded(shown.value));
 
 /** Shows the best run of a comparison that has ended, unless the visitor has chosen another one. */
 function showBest({ comparison }: PageRun): void {
   if (comparison === undefined || shownId.value !== followed) return;
   const all = comparedRuns(comparison);
-  if (!all.every(({ state }) => state === "finished" || state === "failed")) return;
+  if (!all.every(hasEnded)) return;
   const best = compareRuns(all).find(({ standing }) => standing === "best");
   if (best) follow(best.run);
 }
