@@ -1,14 +1,5 @@
 /** The names and shapes of all tensors, shared by the model, the planner and the file formats. */
-import {
-  type GPT2Config,
-  innerWidth,
-  type LoraConfig,
-  type LoraSite,
-  loraScale,
-  type MethodSizes,
-  type Mode,
-  type Target,
-} from "./config.ts";
+import { type GPT2Config, innerWidth, type LoraConfig, type LoraSite, loraScale, type Target } from "./config.ts";
 import { ConfigError } from "./errors.ts";
 import type { Shape } from "./tensor.ts";
 
@@ -51,45 +42,12 @@ export function headShapes({ n_embd }: GPT2Config, numLabels: number, bias: bool
   return shapes;
 }
 
-/** Where a block has Houlsby's adapters: after the output matrix of each half, `h.N.<place>.adapter`. */
-const BOTTLENECKS = ["attn", "mlp"] as const;
-
-/**
- * What modes adapter, prompt and prefix add, in the order of the forward pass; nothing in the other modes. Weights are
- * [in, out]. A prefix is [n, L 2C]: for each block n keys and n values, as PEFT stores it.
- */
-export function methodShapes(
-  { n_layer, n_embd: C }: GPT2Config,
-  mode: Mode,
-  { bottleneck: m = 0, num_virtual_tokens: n = 0, encoder_hidden_size: hidden = 0 }: MethodSizes,
-): Map<string, Shape> {
-  const width = n_layer * 2 * C;
-  const linear = (name: string, from: number, to: number): [string, Shape][] => [
+/** The tensors of a linear layer that a method adds: its weight is [in, out]. */
+export function linearShapes(name: string, from: number, to: number): [name: string, shape: Shape][] {
+  return [
     [`${name}.weight`, [from, to]],
     [`${name}.bias`, [to]],
   ];
-  switch (mode) {
-    case "adapter":
-      return new Map(
-        Array.from({ length: n_layer }, (_, l) =>
-          BOTTLENECKS.flatMap((place) => [
-            ...linear(`h.${l}.${place}.adapter.down`, C, m),
-            ...linear(`h.${l}.${place}.adapter.up`, m, C),
-          ]),
-        ).flat(),
-      );
-    case "prompt":
-      return new Map([["prompt.weight", [n, C]]]);
-    case "prefix":
-      if (hidden === 0) return new Map([["prefix.weight", [n, width]]]);
-      return new Map([
-        ["prefix.embedding", [n, C]],
-        ...linear("prefix.fc", C, hidden),
-        ...linear("prefix.proj", hidden, width),
-      ]);
-    default:
-      return new Map();
-  }
 }
 
 /** Whether a tensor is an adapter's (of any kind) or the head's, not the base model's. */

@@ -1,6 +1,7 @@
 /** `PeftForm`: how the adapters of PEFT's modes look in its files. Built by peft-lora.ts and peft-virtual.ts. */
-import type { GPT2Config, Mode } from "../config.ts";
+import type { GPT2Config } from "../config.ts";
 import { FormatError } from "../errors.ts";
+import { METHODS } from "../methods/index.ts";
 import type { Shape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 
@@ -28,14 +29,6 @@ export interface PeftBase {
   /** Reads the base model's vocabulary head [V, C], to compare it with PEFT's copy beside an adapter on it. */
   lmHead?: () => Promise<Float32Array>;
 }
-
-/** PEFT's methods. The other modes have no form in PEFT. */
-export const PEFT_TYPES = {
-  lora: "LORA",
-  prompt: "PROMPT_TUNING",
-  prefix: "PREFIX_TUNING",
-} as const satisfies Partial<Record<Mode, string>>;
-export type PeftMode = keyof typeof PEFT_TYPES;
 
 /** An adapter in PEFT's files. A classifier's head is the same for all modes, but for its name. */
 export interface PeftForm {
@@ -67,8 +60,7 @@ export const HEADS = ["classifier", "score"];
 
 /** The settings that every method has; with the modules that are `saved` beside the head. */
 export function commonConfig(
-  mode: PeftMode,
-  { base_model, task }: Pick<AdapterMeta, "base_model" | "task">,
+  { mode, base_model, task }: Pick<AdapterMeta, "mode" | "base_model" | "task">,
   saved: readonly string[] = [],
 ): PeftForm["config"] {
   const classifies = task.objective === "classification";
@@ -77,7 +69,7 @@ export function commonConfig(
     base_model_name_or_path: base_model,
     inference_mode: true,
     modules_to_save: modules.length > 0 ? modules : null,
-    peft_type: PEFT_TYPES[mode],
+    peft_type: METHODS[mode].peft!.type,
     task_type: classifies ? "SEQ_CLS" : "CAUSAL_LM",
   };
 }

@@ -147,7 +147,7 @@ function loraPeftConfig(adapter: LoraModel, modules: Module[]): PeftForm["config
   const alpha = peftAlpha(loraScale(lora), lora.r, rslora);
   const { biases, saved } = savedModules(adapter, modules);
   return {
-    ...commonConfig("lora", adapter, saved),
+    ...commonConfig({ ...adapter, mode: "lora" }, saved),
     alpha_pattern: modulePattern(modules, ({ scale, r }) => peftAlpha(scale, r, rslora), alpha),
     bias: biases.length > 0 ? "lora_only" : "none",
     fan_in_fan_out: true,

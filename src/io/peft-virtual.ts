@@ -1,14 +1,12 @@
 /**
- * Virtual tokens in PEFT's files: prompt tuning and prefix tuning. Both are one tensor, prompt_embeddings, as in our
- * modes prompt and prefix; of a prefix with a projection PEFT saves the projected one.
+ * Virtual tokens in PEFT's files: prompt tuning and prefix tuning. Both are one tensor, prompt_embeddings, as ours; of
+ * a prefix with a projection PEFT saves the projected one.
  */
 import type { GPT2Config } from "../config.ts";
-import { methodShapes } from "../names.ts";
+import { METHODS, type Mode } from "../methods/index.ts";
 import type { Shape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import { commonConfig, type PeftForm } from "./peft-form.ts";
-
-export type VirtualMode = "prompt" | "prefix";
 
 /** The tensor of the virtual tokens in PEFT's file. */
 export const EMBEDDINGS = "prompt_embeddings";
@@ -17,11 +15,11 @@ export const SCORE = "base_model.score.weight";
 
 /** Our name of the tensor, and its shape. */
 export function virtualTensor(
-  mode: VirtualMode,
+  mode: Mode,
   model: GPT2Config,
   num_virtual_tokens: number,
-): [name: string, shape: Shape] {
-  return [...methodShapes(model, mode, { num_virtual_tokens })][0]!;
+): readonly [name: string, shape: Shape] {
+  return [...METHODS[mode].shapes!(model, { num_virtual_tokens }, 0)][0]!;
 }
 
 /** The base model's dimensions by PEFT's names. */
@@ -29,17 +27,13 @@ export function dimensions({ n_embd, n_layer, n_head }: GPT2Config): Record<stri
   return { token_dim: n_embd, num_layers: n_layer, num_attention_heads: n_head };
 }
 
-export function virtualForm(mode: VirtualMode, meta: AdapterMeta): PeftForm {
-  const { model } = meta;
+export function virtualForm(meta: AdapterMeta): PeftForm {
+  const { mode, model } = meta;
   const num_virtual_tokens = meta.num_virtual_tokens!;
   const [name, shape] = virtualTensor(mode, model, num_virtual_tokens);
   const sizes = { ...dimensions(model), num_transformer_submodules: 1, num_virtual_tokens };
-  const own =
-    mode === "prompt"
-      ? { prompt_tuning_init: "RANDOM" }
-      : { encoder_hidden_size: model.n_embd, prefix_projection: false };
   return {
-    config: { ...commonConfig(mode, meta), ...sizes, ...own },
+    config: { ...commonConfig(meta), ...sizes, ...METHODS[mode].peft!.config?.(model) },
     decisive: ["peft_type", "task_type", ...Object.keys(sizes)],
     shapes: new Map([[EMBEDDINGS, shape]]),
     score: SCORE,

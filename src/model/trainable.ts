@@ -1,30 +1,14 @@
 /** A model's tensors, and which of them each mode trains. */
 
 import { BLOCKS, type BlockDtype, isBlockDtype } from "../blocks.ts";
-import {
-  type GPT2Config,
-  innerWidth,
-  type LoraConfig,
-  type MethodSizes,
-  type Mode,
-  type TaskConfig,
-  type WeightDtype,
-} from "../config.ts";
+import { type GPT2Config, innerWidth, type LoraConfig, type TaskConfig, type WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import {
-  ADAPTERS,
-  baseShapes,
-  headShapes,
-  isAdded,
-  lmHeadShapes,
-  loraShapes,
-  loraSites,
-  methodShapes,
-} from "../names.ts";
+import { METHODS, type MethodConfig, type Mode } from "../methods/index.ts";
+import { ADAPTERS, baseShapes, headShapes, isAdded, lmHeadShapes, loraSites } from "../names.ts";
 import { numel, type Shape } from "../tensor.ts";
 
 /** Everything that determines which tensors a model has and which of them are trained. */
-export interface ModelSpec extends MethodSizes {
+export interface ModelSpec extends MethodConfig {
   config: GPT2Config;
   task: TaskConfig;
   mode: Mode;
@@ -32,8 +16,6 @@ export interface ModelSpec extends MethodSizes {
   lora: LoraConfig | null;
   /** Whether the classification head is trained; in modes all, last_block and last_layer it always is. */
   train_head: boolean;
-  /** In mode lora: the learning rate of B divided by that of everything else (LoRA+, Hayou et al. 2024); default 1. */
-  lr_ratio?: number;
   /** Type of the base model's frozen matrices; default f32. */
   dtype?: WeightDtype;
 }
@@ -49,22 +31,23 @@ interface Description {
 /** Every tensor of the model with its shape, and whether it is trained. */
 export function parameterList(spec: ModelSpec): Description[] {
   const { config, task, mode, lora, dtype = "f32" } = spec;
-  if (dtype !== "f32" && mode === "all")
-    throw new ConfigError("unsupported-dtype", "nothing is frozen in mode all", {
+  if (dtype !== "f32" && METHODS[mode].freezesNothing)
+    throw new ConfigError("unsupported-dtype", `nothing is frozen in mode ${mode}`, {
       expected: `f32: trained parameters are never rounded to ${dtype}`,
       found: dtype,
       hint: "use f32, or a mode that freezes the base model, such as lora",
     });
   if (isBlockDtype(dtype)) checkWidths(config, dtype);
-  if ((lora !== null) !== (mode === "lora"))
+  if ((lora !== null) !== METHODS[mode].keys.includes("lora"))
     throw new ConfigError("options-conflict", "adapters and mode do not fit", {
       expected: "LoRA settings in mode lora, none in the others",
       found: `mode ${mode} ${lora ? "with" : "without"} LoRA settings`,
     });
-  if (task.objective === "lm" && mode === "last_layer")
-    throw new ConfigError("unsupported-mode", "a language model has no mode last_layer", {
+  const { classifiersOnly: hint } = METHODS[mode];
+  if (task.objective === "lm" && hint !== undefined)
+    throw new ConfigError("unsupported-mode", `a language model has no mode ${mode}`, {
       expected: "any other mode",
-      hint: "its last layer is the head of the vocabulary: train the last block, or adapters",
+      hint,
     });
   const isClassifier = task.objective === "classification";
   const headOut = isClassifier ? task.num_labels : config.vocab_size;
@@ -72,8 +55,7 @@ export function parameterList(spec: ModelSpec): Description[] {
   const shapes = new Map([
     ...base,
     ...(isClassifier ? headShapes(config, task.num_labels, task.head_bias) : []),
-    ...(lora ? loraShapes(config, lora, headOut) : []),
-    ...methodShapes(config, mode, spec),
+    ...(METHODS[mode].shapes?.(config, spec, headOut) ?? []),
   ]);
   const last = `h.${config.n_layer - 1}.`;
   const isHead = (name: string) => name.startsWith("head.");

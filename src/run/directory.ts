@@ -4,6 +4,7 @@ import { exists, joinPath, writeFileAtomic } from "#platform";
 import { OBJECTIVES, parseChoice } from "../config.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
+import { pickSizes } from "../io/adapter-meta.ts";
 import { checkKinds, readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import type { NoveltySettings } from "../io/novelty.ts";
@@ -93,8 +94,7 @@ export function buildAdapter(
       mode: spec.mode,
       lora: spec.lora,
       task: spec.task,
-      ...(spec.bottleneck === undefined ? {} : { bottleneck: spec.bottleneck }),
-      ...(spec.num_virtual_tokens === undefined ? {} : { num_virtual_tokens: spec.num_virtual_tokens }),
+      ...pickSizes(spec),
       labels: [...record.labels],
       settings: {
         maxLength: record.maxLength,

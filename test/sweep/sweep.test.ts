@@ -9,6 +9,7 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
+import { loraConfig } from "../../src/methods/lora.ts";
 import { loraShapes } from "../../src/names.ts";
 import { memoryTotals } from "../../src/plan/memory.ts";
 import { PRESETS } from "../../src/run/settings.ts";
@@ -25,7 +26,6 @@ import {
   type TrialRecord,
 } from "../../src/sweep/store.ts";
 import { numel } from "../../src/tensor.ts";
-import { loraConfig } from "../../src/train/options.ts";
 import { peakMemory } from "../../src/train/records.ts";
 import { train } from "../../src/train/trainer.ts";
 import type { Block, Cell, Table } from "../../src/views/blocks.ts";

@@ -1,0 +1,17 @@
+/** The last block and the head are trained. The final layer norm stays frozen, as in the paper's program. */
+import type { Guide, Method } from "./method.ts";
+
+export const method: Method = {
+  title: "last block",
+  settings: {},
+  keys: [],
+};
+
+export const guide: Guide = {
+  choice: "last block and head",
+  about: "Only the last block and the head are trained. The blocks below stay as they are and are computed once.",
+  settings: {},
+  rates: { lowest: 1e-4 },
+  duration: 0.4,
+  compared: [{ settings: {}, lr: [1e-3, 1e-3] }],
+};

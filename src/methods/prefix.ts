@@ -1,0 +1,73 @@
+/**
+ * Prefix tuning (Li and Liang 2021): trained keys and values before those of each text, in every block. While they are
+ * trained they may be the output of an MLP, which is not saved.
+ */
+import { linearShapes } from "../names.ts";
+import type { Guide, Method } from "./method.ts";
+import {
+  describeTokens,
+  mostTokens,
+  type VirtualOptions,
+  type VirtualPart,
+  virtualTokens,
+  virtualTokensWords,
+} from "./prompt.ts";
+
+export interface PrefixOptions extends VirtualOptions {
+  /** Hidden width of the projection that computes a prefix in training; 0: none. */
+  prefixProjection: number;
+}
+
+export interface PrefixPart extends VirtualPart {
+  /** While it is trained: the hidden width of the projection; absent or 0: none. */
+  encoder_hidden_size?: number;
+}
+
+export const method: Method<PrefixOptions, PrefixPart> = {
+  title: "prefix tuning",
+  settings: { virtualTokens, prefixProjection: { default: 0, number: { min: 0, whole: true } } },
+  // Few parameters, and far from the output.
+  rate: 1e-2,
+  describe: describeTokens,
+  keys: ["num_virtual_tokens"],
+  config: ({ virtualTokens, prefixProjection }) => ({
+    num_virtual_tokens: virtualTokens,
+    ...(prefixProjection > 0 ? { encoder_hidden_size: prefixProjection } : {}),
+  }),
+  // The projection is no part of an adapter.
+  options: ({ num_virtual_tokens }) => ({ virtualTokens: num_virtual_tokens, prefixProjection: 0 }),
+  // [n, L 2C]: for each block n keys and n values, as PEFT stores it. Weights are [in, out].
+  shapes({ n_layer, n_embd: C }, { num_virtual_tokens: n, encoder_hidden_size: hidden = 0 }) {
+    const width = n_layer * 2 * C;
+    return hidden === 0
+      ? [["prefix.weight", [n, width]]]
+      : [
+          ["prefix.embedding", [n, C]],
+          ...linearShapes("prefix.fc", C, hidden),
+          ...linearShapes("prefix.proj", hidden, width),
+        ];
+  },
+  isSeparate: true,
+  virtual: "keys",
+  peft: {
+    type: "PREFIX_TUNING",
+    config: ({ n_embd }) => ({ encoder_hidden_size: n_embd, prefix_projection: false }),
+  },
+};
+
+export const guide: Guide<PrefixOptions> = {
+  choice: "prefix tuning",
+  about: "Trained keys and values stand before each text in every block's attention. The model stays as it is.",
+  settings: {
+    virtualTokens: virtualTokensWords,
+    prefixProjection: {
+      flag: "hidden width of the MLP that makes the prefix while it is trained; 0: none",
+      label: "Prefix projection",
+      help: "Hidden width; 0: none",
+      why: "The width of a small network that makes the prefix while it is trained. It can make training steadier; it is not needed afterwards.",
+    },
+  },
+  rates: { lowest: 1e-3, papers: "5e-5 with a projection (Li and Liang 2021)" },
+  size: { setting: "virtualTokens", most: mostTokens },
+  duration: 1,
+};

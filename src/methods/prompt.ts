@@ -1,0 +1,53 @@
+/** Prompt tuning (Lester et al. 2021): trained vectors before each text, rows like those of tokens. */
+import type { GPT2Config } from "../config.ts";
+import type { Guide, Method, Setting, SettingWords } from "./method.ts";
+
+export interface VirtualOptions {
+  /** Virtual tokens of prompt and prefix tuning. */
+  virtualTokens: number;
+}
+
+export interface VirtualPart {
+  /** Virtual tokens, n. */
+  num_virtual_tokens: number;
+}
+
+export const virtualTokens: Setting<number> = { default: 20, number: { min: 1, whole: true } };
+
+export const method: Method<VirtualOptions, VirtualPart> = {
+  title: "prompt tuning",
+  settings: { virtualTokens },
+  // Few parameters, and far from the output.
+  rate: 1e-2,
+  describe: describeTokens,
+  keys: ["num_virtual_tokens"],
+  config: ({ virtualTokens }) => ({ num_virtual_tokens: virtualTokens }),
+  options: ({ num_virtual_tokens }) => ({ virtualTokens: num_virtual_tokens }),
+  shapes: ({ n_embd }, { num_virtual_tokens: n }) => [["prompt.weight", [n, n_embd]]],
+  isSeparate: true,
+  virtual: "rows",
+  peft: { type: "PROMPT_TUNING", config: () => ({ prompt_tuning_init: "RANDOM" }) },
+};
+
+export function describeTokens({ virtualTokens }: VirtualOptions): string {
+  return `${virtualTokens} virtual tokens`;
+}
+
+export const virtualTokensWords: SettingWords = {
+  flag: "virtual tokens of prompt and prefix tuning",
+  label: "Virtual tokens",
+  why: "How many trained vectors stand before each text. More of them can learn more and make every text longer.",
+  isMain: true,
+};
+
+/** An eighth of the model's context. */
+export const mostTokens = ({ n_positions }: GPT2Config) => Math.max(1, Math.floor(n_positions / 8));
+
+export const guide: Guide<VirtualOptions> = {
+  choice: "prompt tuning",
+  about: "Trained vectors stand before each text, as if they were words. The model stays as it is.",
+  settings: { virtualTokens: virtualTokensWords },
+  rates: { lowest: 1e-3, papers: "0.3 with Adafactor (Lester et al. 2021)" },
+  size: { setting: "virtualTokens", most: mostTokens },
+  duration: 1.4,
+};
