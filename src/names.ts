@@ -1,99 +1,174 @@
-/** The names and shapes of all tensors, shared by the model, the planner and the file formats. */
-import { type GPT2Config, innerWidth, type LoraConfig, type LoraSite, loraScale, type Target } from "./config.ts";
+/** What the tensors of a model are, their shapes, and their names, which are for files and for people. */
+import { type GPT2Config, innerWidth, type LoraConfig, loraScale, type Target } from "./config.ts";
 import { ConfigError } from "./errors.ts";
+import type { Rng } from "./rng.ts";
 import type { Shape } from "./tensor.ts";
 
-/** Names (Hugging Face's, without `transformer.`) and shapes of a GPT-2's tensors, in the order of the forward pass. */
-export function baseShapes(config: GPT2Config): Map<string, Shape> {
-  const { vocab_size, n_positions, n_layer, n_embd: C } = config;
+/** The layers of a block that have tensors, in the order of the forward pass; with Houlsby's adapter layers. */
+export const BLOCK_LAYERS = [
+  ...["ln_1", "attn.c_attn", "attn.c_proj", "attn.adapter.down", "attn.adapter.up"],
+  ...["ln_2", "mlp.c_fc", "mlp.c_proj", "mlp.adapter.down", "mlp.adapter.up"],
+] as const;
+
+type Outside = "wte" | "wpe" | "ln_f" | "lm_head" | "head" | "prompt" | "prefix" | "prefix.fc" | "prefix.proj";
+export type Layer = (typeof BLOCK_LAYERS)[number] | Outside;
+type Part = "weight" | "bias" | "embedding" | "A" | "B";
+
+/** Where a tensor is in the model. */
+export interface Place {
+  /** null: outside the blocks. */
+  block: number | null;
+  layer: Layer;
+}
+
+/** A tensor of a model: what it is, and the name that follows from it. */
+export interface ModelTensor extends Place {
+  part: Part;
+  /** What it belongs to: the base model, the head of a classifier, or what the method adds. */
+  origin: "base" | "head" | "method";
+  /** Of LoRA's A and B: their adapter. Their `layer` is what it adapts, `head` for any head. */
+  adapter?: LoraAdapter;
+  /** A's B, which must be in the same page. */
+  partner?: ModelTensor;
+  name: string;
+  shape: Shape;
+  /** The initial values of what is not the base model's; absent: zeros. */
+  initial?: Initial | undefined;
+  /** The factor of its learning rate; absent: 1. */
+  rate?: number;
+}
+
+/** Draws an initial value; `tokens`: the rows are those of random tokens. */
+export type Initial = ((rng: Rng) => number) | "tokens";
+
+/** U(-bound, bound) */
+export const uniform =
+  (bound: number): Initial =>
+  (rng) =>
+    (2 * rng.uniform() - 1) * bound;
+
+/** What an adapter adapts. */
+export interface Site {
+  target: Target;
+  /** null: the head. */
+  block: number | null;
+}
+
+/** An adapter: what it adapts, its rank, and the factor of B A x. */
+export interface LoraAdapter extends Site {
+  r: number;
+  scale: number;
+}
+
+const inBlock = (block: number | null, word: string) => (block === null ? word : `h.${block}.${word}`);
+
+/** The name of a layer: `h.3.attn.c_attn`. */
+export const layerName = ({ block, layer }: Place): string => inBlock(block, layer);
+
+/** The name of a tensor that is not LoRA's: Hugging Face's, without `transformer.`, where GPT-2 has it. */
+export const tensorName = (place: Place, part: Part = "weight"): string => `${layerName(place)}.${part}`;
+
+/** The name of an adapter's A or B: `lora.h.3.attn.q.A`. */
+export const loraName = (site: Site, part: "A" | "B"): string => `lora.${siteName(site)}.${part}`;
+
+/** The tensors of a layer, by their shapes. */
+function tensors(
+  block: number | null,
+  layer: Layer,
+  parts: Partial<Record<Part, Shape>>,
+  origin: ModelTensor["origin"] = "base",
+  initial: Partial<Record<Part, Initial>> = {},
+): ModelTensor[] {
+  return (Object.entries(parts) as [Part, Shape][]).map(([part, shape]) => ({
+    ...{ block, layer, part, origin, shape, initial: initial[part] },
+    name: tensorName({ block, layer }, part),
+  }));
+}
+
+/** The tensors of a layer that a method adds. */
+export function addedTensors(
+  block: number | null,
+  layer: Layer,
+  parts: Partial<Record<Part, Shape>>,
+  initial: Partial<Record<Part, Initial>>,
+): ModelTensor[] {
+  return tensors(block, layer, parts, "method", initial);
+}
+
+/** A weight and the bias of its outputs, which are its last dimension. */
+export const affine = (...weight: number[]) => ({ weight, bias: [weight.at(-1)!] });
+
+export const allBlocks = ({ n_layer }: GPT2Config) => Array.from({ length: n_layer }, (_, block) => block);
+
+/** A GPT-2's tensors in the order of the forward pass. */
+export function baseTensors(config: GPT2Config): ModelTensor[] {
+  const { vocab_size, n_positions, n_embd: C } = config;
   const inner = innerWidth(config);
-  const shapes = new Map<string, Shape>([
-    ["wte.weight", [vocab_size, C]],
-    ["wpe.weight", [n_positions, C]],
-  ]);
-  // Conv1D weights are [in, out]: y = x W + b.
-  const layer: [string, Shape][] = [
-    ["ln_1", [C]],
-    ["attn.c_attn", [C, 3 * C]],
-    ["attn.c_proj", [C, C]],
-    ["ln_2", [C]],
-    ["mlp.c_fc", [C, inner]],
-    ["mlp.c_proj", [inner, C]],
+  return [
+    ...tensors(null, "wte", { weight: [vocab_size, C] }),
+    ...tensors(null, "wpe", { weight: [n_positions, C] }),
+    // Conv1D weights are [in, out]: y = x W + b.
+    ...allBlocks(config).flatMap((l) => [
+      ...tensors(l, "ln_1", affine(C)),
+      ...tensors(l, "attn.c_attn", affine(C, 3 * C)),
+      ...tensors(l, "attn.c_proj", affine(C, C)),
+      ...tensors(l, "ln_2", affine(C)),
+      ...tensors(l, "mlp.c_fc", affine(C, inner)),
+      ...tensors(l, "mlp.c_proj", affine(inner, C)),
+    ]),
+    ...tensors(null, "ln_f", affine(C)),
   ];
-  for (let i = 0; i < n_layer; i++)
-    for (const [name, shape] of layer) {
-      shapes.set(`h.${i}.${name}.weight`, shape);
-      shapes.set(`h.${i}.${name}.bias`, [shape.at(-1)!]);
-    }
-  shapes.set("ln_f.weight", [C]);
-  shapes.set("ln_f.bias", [C]);
-  return shapes;
 }
 
 /** A language model's head, with the layout of nn.Linear; none where it is tied to the token table. */
-export function lmHeadShapes({ vocab_size, n_embd, tie_word_embeddings }: GPT2Config): Map<string, Shape> {
-  return new Map(tie_word_embeddings === false ? [["lm_head.weight", [vocab_size, n_embd]]] : []);
+export function lmHeadTensors({ vocab_size, n_embd, tie_word_embeddings }: GPT2Config): ModelTensor[] {
+  return tie_word_embeddings === false ? tensors(null, "lm_head", { weight: [vocab_size, n_embd] }) : [];
 }
 
 /** The classification head, with the layout of nn.Linear: [out, in]. */
-export function headShapes({ n_embd }: GPT2Config, numLabels: number, bias: boolean): Map<string, Shape> {
-  const shapes = new Map<string, Shape>([["head.weight", [numLabels, n_embd]]]);
-  if (bias) shapes.set("head.bias", [numLabels]);
-  return shapes;
+export function headTensors({ n_embd }: GPT2Config, numLabels: number, bias: boolean): ModelTensor[] {
+  const parts = { weight: [numLabels, n_embd], ...(bias ? { bias: [numLabels] } : {}) };
+  return tensors(null, "head", parts, "head", { weight: uniform(1 / Math.sqrt(n_embd)) });
 }
 
-/** The tensors of a linear layer that a method adds: its weight is [in, out]. */
-export function linearShapes(name: string, from: number, to: number): [name: string, shape: Shape][] {
-  return [
-    [`${name}.weight`, [from, to]],
-    [`${name}.bias`, [to]],
-  ];
+const shapes = (list: readonly ModelTensor[]) => new Map(list.map(({ name, shape }) => [name, shape]));
+
+/** The names and shapes of `baseTensors`. */
+export const baseShapes = (config: GPT2Config): Map<string, Shape> => shapes(baseTensors(config));
+
+/** The name and shape of `lmHeadTensors`. */
+export const lmHeadShapes = (config: GPT2Config): Map<string, Shape> => shapes(lmHeadTensors(config));
+
+/** What a target adapts, in forward order: the layer, its first column in units of C, and the word for it in names. */
+export const ADAPTED = {
+  c_attn: { layer: "attn.c_attn", column: 0, word: "attn.c_attn" },
+  q: { layer: "attn.c_attn", column: 0, word: "attn.q" },
+  k: { layer: "attn.c_attn", column: 1, word: "attn.k" },
+  v: { layer: "attn.c_attn", column: 2, word: "attn.v" },
+  o: { layer: "attn.c_proj", column: 0, word: "attn.o" },
+  fc: { layer: "mlp.c_fc", column: 0, word: "mlp.fc" },
+  proj: { layer: "mlp.c_proj", column: 0, word: "mlp.proj" },
+  head: { layer: "head", column: 0, word: "head" },
+} as const satisfies Record<Target, { layer: Layer; column: number; word: string }>;
+
+const TARGETS = Object.keys(ADAPTED) as Target[];
+
+/** The matrices of a block, in forward order. */
+export type Matrix = Exclude<(typeof ADAPTED)[Target]["layer"], "head">;
+
+/** The name of what an adapter adapts: `h.3.attn.q`, or `head`. */
+export const siteName = ({ target, block }: Site): string => inBlock(block, ADAPTED[target].word);
+
+/** What can be adapted, block by block, the head last. */
+function sites(blocks: readonly number[], targets: readonly Target[]): Site[] {
+  const inside = TARGETS.filter((target) => target !== "head" && targets.includes(target));
+  const head: Site[] = targets.includes("head") ? [{ target: "head", block: null }] : [];
+  return [...blocks.flatMap((block) => inside.map((target) => ({ target, block }))), ...head];
 }
 
-/** Whether a tensor is an adapter's (of any kind) or the head's, not the base model's. */
-export function isAdded(name: string): boolean {
-  return /^(lora|head|prompt|prefix)\.|\.adapter\./.test(name);
-}
-
-/** The site of a target's adapter in block N: `h.N.<site>`. */
-const SITES = {
-  q: "attn.q",
-  k: "attn.k",
-  v: "attn.v",
-  c_attn: "attn.c_attn",
-  o: "attn.o",
-  fc: "mlp.fc",
-  proj: "mlp.proj",
-} as const;
-
-/** The targets of a block, in the order of the forward pass. */
-const IN_BLOCK = Object.keys(SITES) as (keyof typeof SITES)[];
-
-/** The matrices of a block, in forward order, and their adapters: site, and first output column in units of C. */
-export const ADAPTERS = {
-  "attn.c_attn": [
-    ["attn.c_attn", 0],
-    ["attn.q", 0],
-    ["attn.k", 1],
-    ["attn.v", 2],
-  ],
-  "attn.c_proj": [["attn.o", 0]],
-  "mlp.c_fc": [["mlp.fc", 0]],
-  "mlp.c_proj": [["mlp.proj", 0]],
-} as const satisfies Record<string, readonly (readonly [site: string, column: number])[]>;
-export type Matrix = keyof typeof ADAPTERS;
-
-/** The site of a target: `h.3.attn.q`, or `head` for any layer. Its tensors are `lora.<site>.A` and `.B`. */
-export function loraSite(target: Target, layer: number): string {
-  return target === "head" ? "head" : `h.${layer}.${SITES[target]}`;
-}
-
-/** The target and the layer of a site (0 for the head), or undefined if the model has no such site. */
-export function parseSite(site: string, { n_layer }: GPT2Config): { target: Target; layer: number } | undefined {
-  if (site === "head") return { target: "head", layer: 0 };
-  const layer = Number(/^h\.(\d+)\./.exec(site)?.[1] ?? Number.NaN);
-  const target = IN_BLOCK.find((one) => site === loraSite(one, layer));
-  return target !== undefined && layer < n_layer ? { target, layer } : undefined;
+/** All that can be adapted, by name. */
+export function sitesByName(config: GPT2Config): Map<string, Site> {
+  return new Map(sites(allBlocks(config), TARGETS).map((site) => [siteName(site), site]));
 }
 
 /** Input and output sizes of an adapted matrix. `headOut`: number of classes, or V for a language model. */
@@ -113,38 +188,25 @@ export function loraDims(target: Target, config: GPT2Config, headOut: number): {
   }
 }
 
-/** All adapters of a model, block by block, the head last. Throws ConfigError for a layer that does not exist. */
-export function loraSites(config: GPT2Config, lora: LoraConfig): readonly LoraSite[] {
-  if (lora.sites) return lora.sites;
-  const { r, target_modules: targets } = lora;
-  const scale = loraScale(lora);
-  const sites: LoraSite[] = [];
-  const layers = lora.layers_to_transform ?? Array.from({ length: config.n_layer }, (_, layer) => layer);
-  const last = layers.at(-1)!;
+/** All adapters of a model, block by block, the head last. Throws ConfigError for one that the model cannot have. */
+export function loraAdapters(config: GPT2Config, lora: LoraConfig): LoraAdapter[] {
+  if (lora.sites) {
+    const known = sitesByName(config);
+    return lora.sites.map(({ site: name, ...rest }) => {
+      const site = known.get(name);
+      if (site) return { ...site, ...rest };
+      throw new ConfigError("no-such-adapter-site", `the model has no adapter site ${name}`, {
+        expected: "h.0.attn.q, ..., head",
+      });
+    });
+  }
+  const { r, target_modules, layers_to_transform: blocks = allBlocks(config) } = lora;
+  const last = blocks.at(-1)!;
   if (last >= config.n_layer)
     throw new ConfigError("no-such-layer", "the model has no such layer", {
       expected: `blocks from 0 to ${config.n_layer - 1}`,
       found: String(last),
     });
-  for (const layer of layers)
-    for (const target of IN_BLOCK)
-      if (targets.includes(target)) sites.push({ site: loraSite(target, layer), r, scale });
-  if (targets.includes("head")) sites.push({ site: "head", r, scale });
-  return sites;
-}
-
-/** Adapter tensors: `lora.<site>.A` [r, in] and `lora.<site>.B` [out, r], in the order of their sites. */
-export function loraShapes(config: GPT2Config, lora: LoraConfig, headOut: number): Map<string, Shape> {
-  const shapes = new Map<string, Shape>();
-  for (const { site, r } of loraSites(config, lora)) {
-    const place = parseSite(site, config);
-    if (!place)
-      throw new ConfigError("no-such-adapter-site", `the model has no adapter site ${site}`, {
-        expected: "h.0.attn.q, ..., head",
-      });
-    const dims = loraDims(place.target, config, headOut);
-    shapes.set(`lora.${site}.A`, [r, dims.in]);
-    shapes.set(`lora.${site}.B`, [dims.out, r]);
-  }
-  return shapes;
+  const scale = loraScale(lora);
+  return sites(blocks, target_modules).map((site) => ({ ...site, r, scale }));
 }

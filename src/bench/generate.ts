@@ -11,7 +11,7 @@ import { digits } from "../format.ts";
 import { generate } from "../infer/generation.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
-import { baseShapes } from "../names.ts";
+import { baseTensors } from "../names.ts";
 import { memoryTotals, showBytes } from "../plan/memory.ts";
 import { Rng } from "../rng.ts";
 import { numel } from "../tensor.ts";
@@ -84,19 +84,20 @@ export async function benchGenerate(options: GenerateBenchOptions): Promise<numb
 
 /** A checkpoint of small normal random numbers; weights of norms are 1. */
 function randomCheckpoint(config: GPT2Config): GPT2Checkpoint {
-  const shapes = baseShapes(config);
+  const tensors = new Map(baseTensors(config).map((tensor) => [tensor.name, tensor]));
   const rng = new Rng(1);
   const block = Float32Array.from({ length: BLOCK }, () => rng.normal() * 0.02);
   return {
     directory: "",
     config,
     vocabulary: GPT2_VOCABULARY,
-    names: [...shapes.keys()],
-    shape: (name) => shapes.get(name)!,
-    read: async (name, rowStart = 0, rowEnd = shapes.get(name)![0]!) => {
-      const shape = shapes.get(name)!;
+    names: [...tensors.keys()],
+    shape: (name) => tensors.get(name)!.shape,
+    read: async (name, rowStart = 0, end) => {
+      const { shape, part } = tensors.get(name)!;
+      const rowEnd = end ?? shape[0]!;
       const values = new Float32Array(((rowEnd - rowStart) * numel(shape)) / shape[0]!);
-      if (/ln_\w+\.weight$/.test(name)) return values.fill(1);
+      if (part === "weight" && shape.length === 1) return values.fill(1);
       for (let at = 0; at < values.length; at += BLOCK) values.set(block.subarray(0, values.length - at), at);
       return values;
     },

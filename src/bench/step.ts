@@ -173,13 +173,13 @@ async function measure(
 async function fill(engine: Engine): Promise<void> {
   const rng = new Rng(1);
   const block = Float32Array.from({ length: 1 << 19 }, () => rng.normal() * 0.02);
-  for (const { name, shape } of engine.plan.parameters.all.values()) {
+  for (const { name, shape, part } of engine.plan.parameters.all.values()) {
     const width = numel(shape) / shape[0]!;
     // Whole blocks of any type.
     const rows = Math.max(64, Math.floor(block.length / width / 64) * 64);
     for (let row = 0; row < shape[0]!; row += rows) {
       const count = Math.min(rows, shape[0]! - row) * width;
-      const isNorm = /ln_\w+\.weight$/.test(name);
+      const isNorm = part === "weight" && shape.length === 1;
       engine.writeParameter(name, isNorm ? new Float32Array(count).fill(1) : block.subarray(0, count), row);
     }
   }

@@ -6,11 +6,11 @@
 import { version } from "../../package.json";
 import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
 import { openWasm } from "../backend/wasm.ts";
-import type { LoraConfig } from "../config.ts";
+import type { GPT2Config, LoraConfig } from "../config.ts";
 import { DeviceError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { loraSites } from "../names.ts";
+import { baseTensors, lmHeadTensors, loraAdapters, siteName, tensorName } from "../names.ts";
 import { Rng } from "../rng.ts";
 import { numel } from "../tensor.ts";
 import { keepTimes, keptTimes, type Times } from "./device-times.ts";
@@ -211,8 +211,8 @@ async function compute<E extends Weights>(
     await loadBase(engine, checkpoint, { signal });
     await initialize(engine, 1, checkpoint);
     const rng = new Rng(2);
-    for (const [name, { shape }] of engine.plan.parameters.all)
-      if (name.endsWith(".B"))
+    for (const { name, shape, part } of engine.plan.parameters.all.values())
+      if (part === "B")
         engine.writeParameter(
           name,
           Float32Array.from({ length: numel(shape) }, () => SPREAD * rng.normal()),
@@ -235,22 +235,27 @@ async function compute<E extends Weights>(
 function excerptModel<E extends Weights>({ model, spec, vocabulary }: Work<E>) {
   const { config } = spec;
   const layers = checkedLayers(spec);
-  const original = (name: string) =>
-    name.replace(/^(lora\.)?h\.(\d+)\./, (_, lora = "", l) => `${lora}h.${layers[l]}.`);
+  const small = { ...config, n_layer: layers.length, vocab_size: vocabulary.length };
+  const originals = new Map(
+    [...baseTensors(small), ...lmHeadTensors(small)].map(({ name, block, layer, part }) => [
+      name,
+      tensorName({ block: block === null ? null : layers[block]!, layer }, part),
+    ]),
+  );
   const excerpt: ModelSpec = {
     ...spec,
-    config: { ...config, n_layer: layers.length, vocab_size: vocabulary.length },
-    lora: spec.lora && excerptLora(spec.lora, spec, layers),
+    config: small,
+    lora: spec.lora && excerptLora(spec.lora, config, layers, originals),
   };
   const checkpoint: GPT2Checkpoint = {
     ...model,
     config: excerpt.config,
     async read(name, start = 0, end) {
-      if (name !== "wte.weight" && name !== "lm_head.weight") return model.read(original(name), start, end);
+      if (name !== "wte.weight" && name !== "lm_head.weight") return model.read(originals.get(name)!, start, end);
       const rows = await Promise.all(vocabulary.slice(start, end).map((id) => model.read(name, id, id + 1)));
       return Float32Array.from(rows.flatMap((row) => [...row]));
     },
-    quantized: async (name) => model.quantized?.(original(name)),
+    quantized: async (name) => model.quantized?.(originals.get(name)!),
   };
   return { spec: excerpt, checkpoint };
 }
@@ -259,24 +264,24 @@ function excerptModel<E extends Weights>({ model, spec, vocabulary }: Work<E>) {
 function checkedLayers({ config, lora }: ModelSpec): number[] {
   const { n_layer } = config;
   if (n_layer === 1) return [0];
-  const adapted = lora ? loraSites(config, lora).flatMap(({ site }) => /^h\.(\d+)\./.exec(site)?.slice(1) ?? []) : [];
-  const first = Number(adapted[0] ?? 0);
-  return [Math.min(first, n_layer - 2), n_layer - 1];
+  const adapted = (lora ? loraAdapters(config, lora) : []).find(({ block }) => block !== null);
+  return [Math.min(adapted?.block ?? 0, n_layer - 2), n_layer - 1];
 }
 
-/** The adapters of these blocks, and that of the head. */
-function excerptLora(lora: LoraConfig, { config }: ModelSpec, layers: readonly number[]): LoraConfig {
-  const renamed = (name: string): string[] => {
-    const l = /^h\.(\d+)\./.exec(name)?.[1];
-    if (l === undefined) return [name];
-    return layers.flatMap((layer, i) => (layer === Number(l) ? [name.replace(/^h\.\d+/, `h.${i}`)] : []));
-  };
-  const { layers_to_transform: _, ...rest } = lora;
-  return {
-    ...rest,
-    sites: loraSites(config, lora).flatMap((one) => renamed(one.site).map((site) => ({ ...one, site }))),
-    ...(lora.modulesToSave ? { modulesToSave: lora.modulesToSave.flatMap(renamed) } : {}),
-  };
+/** The adapters of these blocks, and that of the head. `originals`: the names in the model by those in the excerpt. */
+function excerptLora(
+  lora: LoraConfig,
+  config: GPT2Config,
+  layers: readonly number[],
+  originals: ReadonlyMap<string, string>,
+): LoraConfig {
+  const { layers_to_transform: _, modulesToSave, ...rest } = lora;
+  const sites = loraAdapters(config, lora).flatMap(({ target, block, r, scale }) => {
+    const at = block === null ? null : layers.indexOf(block);
+    return at === -1 ? [] : [{ site: siteName({ target, block: at }), r, scale }];
+  });
+  const saved = [...originals].flatMap(([name, original]) => (modulesToSave?.includes(original) ? [name] : []));
+  return { ...rest, sites, ...(modulesToSave ? { modulesToSave: saved } : {}) };
 }
 
 /** ||found - expected|| / ||expected||; numbers finite in neither count as equal, in only one as an infinite error. */

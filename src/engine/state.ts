@@ -5,8 +5,6 @@ import { ShapeError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { NamedTensor, Tensors } from "../io/peft.ts";
 import type { Parameter } from "../model/parameters.ts";
-import type { ModelSpec } from "../model/trainable.ts";
-import { isAdded } from "../names.ts";
 import { numel } from "../tensor.ts";
 import type { Engine } from "./engine.ts";
 import type { Weights } from "./weights.ts";
@@ -23,9 +21,6 @@ export interface LoadOptions {
   wanted?: (parameter: Parameter) => boolean;
   signal?: AbortSignal | undefined;
 }
-
-/** Whether a parameter belongs to the base model. */
-export const isBase = ({ name }: Pick<Parameter, "name">): boolean => !isAdded(name);
 
 /** Whether a parameter is shared with `sharedFrom`. */
 export function isShared(parameter: Parameter, sharedFrom: Weights | undefined): boolean {
@@ -51,8 +46,8 @@ export async function loadBase(
     signal?.throwIfAborted();
   };
   for (const parameter of engine.plan.parameters.all.values()) {
-    const { name, shape, pieces } = parameter;
-    if (isAdded(name) || !wanted(parameter)) continue;
+    const { name, shape, pieces, origin } = parameter;
+    if (origin !== "base" || !wanted(parameter)) continue;
     const parts = pieces[0]!.tensor.dtype === "q4" ? await checkpoint.quantized?.(name) : undefined;
     if (parts) {
       engine.writeNF4(name, parts);
@@ -70,19 +65,11 @@ export async function loadBase(
   }
 }
 
-/** Names of the tensors that a trained model has in addition to its base: the trained ones, and the head. */
-function trainedNames(engine: Engine, spec: ModelSpec): string[] {
-  const isTrained = new Set(engine.trainableNames);
-  return [...engine.plan.parameters.all.keys()].filter(
-    (name) => isTrained.has(name) || (spec.task.objective === "classification" && name.startsWith("head.")),
-  );
-}
-
-/** The trained tensors as they are on the device now. */
+/** The trained tensors as they are on the device now, with a classifier's head. */
 export async function readTrained(engine: Engine): Promise<Tensors> {
   const tensors: Tensors = new Map();
-  for (const name of trainedNames(engine, engine.plan.spec))
-    tensors.set(name, { shape: engine.parameter(name).shape, data: await engine.readParameter(name) });
+  for (const { name, shape, grad, origin } of engine.plan.parameters.all.values())
+    if (grad || origin === "head") tensors.set(name, { shape, data: await engine.readParameter(name) });
   return tensors;
 }
 

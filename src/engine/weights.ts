@@ -35,7 +35,7 @@ export async function loadQuantizer({ parameters }: ParameterPlan): Promise<type
 }
 
 /** Whether a parameter is the matrix of a linear layer, [in, out], and not a table of rows. */
-const isMatrix = (name: string) => name.startsWith("h.");
+const isMatrix = ({ block }: Parameter) => block !== null;
 
 export class Weights<P extends ParameterPlan = ParameterPlan> {
   /** Partly written pieces in blocks. */
@@ -65,7 +65,8 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
    * matrix's in whole blocks. Throws ConfigError for a number that the parameter's type cannot hold.
    */
   writeParameter(name: string, data: Float32Array, firstRow = 0): void {
-    const { pieces, shape } = this.parameter(name);
+    const parameter = this.parameter(name);
+    const { pieces, shape } = parameter;
     const width = numel(shape) / shape[0]!;
     if (data.length % width !== 0 || firstRow * width + data.length > numel(shape))
       throw new ShapeError("wrong-shape", `${name}: contents of the wrong size`, {
@@ -78,15 +79,22 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
       const to = Math.min(first + tensor.shape[0]!, end);
       if (from >= to) continue;
       const values = data.subarray((from - firstRow) * width, (to - firstRow) * width);
-      if (isBlockDtype(tensor.dtype)) this.writeBlocks(name, tensor, tensor.dtype, values, from - first);
+      if (isBlockDtype(tensor.dtype)) this.writeBlocks(parameter, tensor, tensor.dtype, values, from - first);
       else this.session.write(tensor, tensor.dtype === "f16" ? toHalves(name, values) : values, (from - first) * width);
     }
   }
 
-  private writeBlocks(name: string, tensor: Tensor, dtype: BlockDtype, values: Float32Array, firstRow: number): void {
+  private writeBlocks(
+    parameter: Parameter,
+    tensor: Tensor,
+    dtype: BlockDtype,
+    values: Float32Array,
+    firstRow: number,
+  ): void {
+    const { name } = parameter;
     const [rows, width] = tensor.shape as [number, number];
     const count = values.length / width;
-    const isTurned = isMatrix(name);
+    const isTurned = isMatrix(parameter);
     let quantizer = this.begun.get(tensor);
     if (!quantizer) {
       const { Quantizer } = this.quantize!;
@@ -117,7 +125,8 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
 
   /** The values of a parameter; those of one in blocks as they are used. */
   async readParameter(name: string): Promise<Float32Array> {
-    const { pieces, shape } = this.parameter(name);
+    const parameter = this.parameter(name);
+    const { pieces, shape } = parameter;
     const { dtype } = pieces[0]!.tensor;
     if (!isBlockDtype(dtype)) return this.readPieces(pieces);
     const values = new Float32Array(numel(shape));
@@ -126,7 +135,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
       const words = await this.session.read(tensor);
       values.set(this.quantize!.dequantize(dtype, new Uint8Array(words.buffer), tensor.size), first * width);
     }
-    if (!isMatrix(name)) return values;
+    if (!isMatrix(parameter)) return values;
     const [inputs, outputs] = shape as [number, number];
     return values.map((_, i) => values[(i % outputs) * inputs + Math.floor(i / outputs)]!);
   }

@@ -8,10 +8,10 @@ import type { Backend, DeviceInfo } from "../backend/backend.ts";
 import type { LoraConfig } from "../config.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { asyncDispose } from "../dispose.ts";
-import { isBase, isShared, loadBase, writeTrained } from "../engine/state.ts";
+import { isShared, loadBase, writeTrained } from "../engine/state.ts";
 import type { Weights } from "../engine/weights.ts";
 import { ConfigError } from "../errors.ts";
-import { adapterShapes } from "../io/adapter-meta.ts";
+import { adapterShapes, adapterTensors } from "../io/adapter-meta.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../io/hf.ts";
 import { loadAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
@@ -315,7 +315,7 @@ export async function fill<E extends Weights>(
   sharedFrom?: E,
 ): Promise<E> {
   const isMissing = (parameter: Parameter) =>
-    isBase(parameter) && !isShared(parameter, sharedFrom) && !tensors.has(parameter.name);
+    parameter.origin === "base" && !isShared(parameter, sharedFrom) && !tensors.has(parameter.name);
   let opened: GPT2Checkpoint | undefined;
   try {
     if ([...engine.plan.parameters.all.values()].some(isMissing)) {
@@ -334,7 +334,7 @@ export async function fill<E extends Weights>(
 
 /** The base model alone, with the head of a classifier. */
 function withoutAdapters({ meta: { base_model, model, task, labels, settings }, tensors }: Adapter): Adapter {
-  const head = [...tensors].filter(([name]) => name.startsWith("head."));
   const meta: AdapterMeta = { base_model, model, task, labels, settings, mode: "lora", lora: NO_ADAPTERS };
-  return { meta, tensors: new Map(head) };
+  const head = adapterTensors(meta);
+  return { meta, tensors: new Map(head.map(({ name }) => [name, tensors.get(name)!])) };
 }

@@ -16,7 +16,7 @@ import {
 import { ConfigError, FormatError } from "../errors.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "../methods/index.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
-import { baseShapes, lmHeadShapes, parseSite } from "../names.ts";
+import { baseShapes, lmHeadShapes, type ModelTensor, sitesByName } from "../names.ts";
 import type { Shape } from "../tensor.ts";
 import { checkKinds } from "./common.ts";
 import { isNovelty } from "./novelty.ts";
@@ -153,8 +153,9 @@ function checkSites(
     refuse("a matrix has two adapters", "every site once", sites);
   const last = layers_to_transform?.at(-1) ?? 0;
   if (last >= model.n_layer) refuse("the model has no such layer", `blocks from 0 to ${model.n_layer - 1}`, last);
+  const known = sitesByName(model);
   for (const { site, r, scale } of sites) {
-    if (typeof site !== "string" || parseSite(site, model) === undefined)
+    if (!known.has(site))
       refuse("the model has no matrix for an adapter", `h.0.attn.q to h.${model.n_layer - 1}.mlp.proj`, site);
     if (!Number.isSafeInteger(r) || r < 1) refuse(`the rank of ${site} is invalid`, "an integer of 1 or more", r);
     if (!Number.isFinite(scale) || !Number.isFinite(Math.fround(scale)))
@@ -173,8 +174,14 @@ export function adaptedSpec(
   return { ...rest, task, mode, lora, ...pickSizes(meta) };
 }
 
-/** Names and shapes of the tensors in such a directory: the trained ones and the classification head. */
+/** The tensors in such a directory: the trained ones and the classification head. */
+export function adapterTensors(meta: AdapterMeta): ModelTensor[] {
+  return parameterList(adaptedSpec(meta, { config: meta.model, train_head: true })).filter(
+    ({ isTrained }) => isTrained,
+  );
+}
+
+/** Their names and shapes. */
 export function adapterShapes(meta: AdapterMeta): Map<string, Shape> {
-  const list = parameterList(adaptedSpec(meta, { config: meta.model, train_head: true }));
-  return new Map(list.filter(({ isTrained }) => isTrained).map(({ name, shape }) => [name, shape]));
+  return new Map(adapterTensors(meta).map(({ name, shape }) => [name, shape]));
 }

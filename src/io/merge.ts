@@ -3,13 +3,12 @@
  * in memory as a whole. Sums are computed in double precision and rounded once.
  */
 import { floatToHalf, halfToFloat } from "../half.ts";
-import { baseShapes, lmHeadShapes, loraDims, loraSites, parseSite } from "../names.ts";
+import { ADAPTED, baseShapes, lmHeadShapes, loraAdapters, loraDims, tensorName } from "../names.ts";
 import { numel, type Shape } from "../tensor.ts";
 import { baseDtype } from "./adapter-meta.ts";
 import type { GPT2Checkpoint } from "./hf.ts";
 import type { Adapter } from "./peft.ts";
-import type { FinalNorm, NamedTensor, Tensors } from "./peft-form.ts";
-import { KINDS } from "./peft-lora.ts";
+import { type FinalNorm, type NamedTensor, readFactors, type Tensors } from "./peft-form.ts";
 import { foldHead } from "./peft-write.ts";
 import type { StreamedTensor } from "./safetensors-write.ts";
 
@@ -88,10 +87,9 @@ function whole(name: string, { shape, data }: NamedTensor): StreamedTensor {
 function adapterProducts({ meta, tensors }: { meta: Adapter["meta"]; tensors: Tensors }): Map<string, Product[]> {
   const { model, lora, task } = meta;
   const products = new Map<string, Product[]>();
-  for (const { site, r, scale } of lora ? loraSites(model, lora) : []) {
-    const { target, layer } = parseSite(site, model)!;
-    const A = tensors.get(`lora.${site}.A`)!.data;
-    const B = tensors.get(`lora.${site}.B`)!.data;
+  for (const adapter of lora ? loraAdapters(model, lora) : []) {
+    const { target, block, r, scale } = adapter;
+    const { A, B } = readFactors(tensors, adapter);
     const dims = loraDims(target, model, model.vocab_size);
     if (target === "head") {
       // The adapter of a classifier's head is folded by `foldHead`. nn.Linear: [out, in].
@@ -100,10 +98,10 @@ function adapterProducts({ meta, tensors }: { meta: Adapter["meta"]; tensors: Te
       continue;
     }
     // Conv1D: [in, out], transposed.
-    const name = `h.${layer}.${KINDS[target]}.weight`;
-    const column = Math.max(0, ["q", "k", "v"].indexOf(target)) * dims.out;
+    const { layer, column } = ADAPTED[target];
+    const name = tensorName({ block, layer });
     const left = (row: number, k: number) => A[k * dims.in + row]!;
-    const product = { r, scale, left, right: transposed(B, dims.out, r), width: dims.out, column };
+    const product = { r, scale, left, right: transposed(B, dims.out, r), width: dims.out, column: column * dims.out };
     products.set(name, [...(products.get(name) ?? []), product]);
   }
   return products;

@@ -2,6 +2,7 @@
 import type { GPT2Config } from "../config.ts";
 import { FormatError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
+import { loraName, type Site } from "../names.ts";
 import type { Shape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 
@@ -10,8 +11,14 @@ export interface NamedTensor {
   data: Float32Array;
 }
 
-/** Tensors by the names of `names.ts`: `lora.h.0.attn.q.A`, `head.weight`, `h.0.ln_1.weight`. */
+/** Tensors by their names: `lora.h.0.attn.q.A`, `head.weight`, `h.0.ln_1.weight`. */
 export type Tensors = Map<string, NamedTensor>;
+
+/** An adapter's A and B. */
+export function readFactors(tensors: Tensors, site: Site): { A: Float32Array; B: Float32Array } {
+  const read = (part: "A" | "B") => tensors.get(loraName(site, part))!.data;
+  return { A: read("A"), B: read("B") };
+}
 
 /** The final layer norm's weight and bias, both [C]. */
 export interface FinalNorm {

@@ -52,7 +52,7 @@ export function importVirtual(
         found: `${key} = ${value} (${directory})`,
       });
   textContext(config, { num_virtual_tokens }, where);
-  const [name, shape] = virtualTensor(mode, config, num_virtual_tokens);
+  const { name, shape } = virtualTensor(mode, config, num_virtual_tokens);
   const classifies = task_type === "SEQ_CLS";
   const classes = classifies ? (peft.get(SCORE)?.[0] ?? 0) : 0;
   const entries = new Map<string, ImportEntry>([[EMBEDDINGS, { name, shape }]]);

@@ -5,13 +5,13 @@
 import { type LoraConfig, type LoraSite, TARGETS, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { METHODS, MODES, type Mode } from "../methods/index.ts";
-import { baseShapes, lmHeadShapes, loraDims, loraSite } from "../names.ts";
+import { baseShapes, lmHeadShapes, loraDims, loraName, type Site, siteName } from "../names.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import { givenSettings, type PeftModule, type PeftPlan, parsePeftConfig, show } from "./peft-config.ts";
 import { headEntry, type ImportEntry, type ImportPlan, type PeftBase, readBaseModel } from "./peft-form.ts";
 import { importVirtual } from "./peft-import-virtual.ts";
-import { KINDS, PREFIX, SCORE, theirName } from "./peft-lora.ts";
+import { moduleKind, PREFIX, SCORE, theirName } from "./peft-lora.ts";
 
 /** A PEFT adapter before its data is read; `keys` maps our names to PEFT's. */
 interface PeftImport {
@@ -77,8 +77,7 @@ async function importLora(
   const classifies = plan.task === null ? chooseHead(plan, base) === "score" : plan.task === "SEQ_CLS";
   const score = classifies ? (peft.get(SCORE) ?? base.score?.shape) : undefined;
   const classes = score?.[0] ?? 0;
-  const { entries, sites, modulesToSave } = expectedEntries(plan, base, classes, classifies);
-  const targets = new Set(sites.map(({ site }) => siteTarget(site)));
+  const { entries, sites, targets, modulesToSave } = expectedEntries(plan, base, classes, classifies);
   const lora: LoraConfig = {
     ...plan.lora,
     target_modules: (["c_attn", ...TARGETS] as const).filter((target) => targets.has(target)),
@@ -97,31 +96,28 @@ function chooseHead({ adapted, saves }: PeftPlan, { score }: PeftBase): "score" 
   return named ?? (score === undefined ? "lm_head" : "score");
 }
 
-const siteTarget = (site: string): Target =>
-  site === "head" ? "head" : SITE_TARGETS.find((target) => site.endsWith(`.${loraSite(target, 0).slice(4)}`))!;
-
-/** Our targets for PEFT's modules. */
-const SITE_TARGETS = ["c_attn", "o", "fc", "proj"] as const;
-
-/** Our site for one of PEFT's modules. */
-function moduleSite({ name }: PeftModule): { target: Target; site: string } {
-  const [, layer, kind] = /^transformer\.h\.(\d+)\.(.*)$/.exec(name) ?? [];
-  const target = SITE_TARGETS.find((one) => KINDS[one] === kind) ?? "head";
-  return { target, site: loraSite(target, Number(layer)) };
+/** What one of PEFT's modules is to us. */
+function moduleSite({ name }: PeftModule): Site {
+  const [, block, kind] = /^transformer\.h\.(\d+)\.(.*)$/.exec(name) ?? [];
+  const target = (["c_attn", "o", "fc", "proj"] as const).find((one) => moduleKind(one) === kind);
+  return target ? { target, block: Number(block) } : { target: "head", block: null };
 }
 
 /** Every key that the configuration requires, with our name and the shape. */
 function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: number, classifies: boolean) {
   const entries = new Map<string, ImportEntry>();
   const sites: LoraSite[] = [];
+  const targets = new Set<Target>();
   const modulesToSave: string[] = [];
   for (const module of plan.adapted) {
-    const { target, site } = moduleSite(module);
+    const site = moduleSite(module);
+    const { target } = site;
     const { r, scale, name } = module;
     const dims = loraDims(target, config, classifies ? classes : config.vocab_size);
-    sites.push({ site, r, scale });
-    entries.set(`${PREFIX}${name}.lora_A.weight`, { name: `lora.${site}.A`, shape: [r, dims.in] });
-    entries.set(`${PREFIX}${name}.lora_B.weight`, { name: `lora.${site}.B`, shape: [dims.out, r] });
+    sites.push({ site: siteName(site), r, scale });
+    targets.add(target);
+    entries.set(`${PREFIX}${name}.lora_A.weight`, { name: loraName(site, "A"), shape: [r, dims.in] });
+    entries.set(`${PREFIX}${name}.lora_B.weight`, { name: loraName(site, "B"), shape: [dims.out, r] });
     if (!plan.biases || target === "head") continue;
     const bias = name.replace("transformer.", "");
     modulesToSave.push(`${bias}.bias`);
@@ -141,7 +137,7 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
       },
     );
   if (classifies && plan.saves("score")) entries.set(SCORE, headEntry(classes, config));
-  return { entries, sites, modulesToSave };
+  return { entries, sites, targets, modulesToSave };
 }
 
 /** Maps our names to PEFT's keys. Throws one FormatError that lists all mismatches. */

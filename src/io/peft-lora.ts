@@ -5,9 +5,9 @@
  */
 import { type GPT2Config, type LoraConfig, loraScale, type Target, type TaskConfig } from "../config.ts";
 import { FormatError } from "../errors.ts";
-import { baseShapes, lmHeadShapes, loraDims, loraSites, parseSite } from "../names.ts";
+import { ADAPTED, baseShapes, type LoraAdapter, lmHeadShapes, loraAdapters, loraDims, loraName } from "../names.ts";
 import type { Shape } from "../tensor.ts";
-import { commonConfig, type NamedTensor, type PeftForm, type Tensors } from "./peft-form.ts";
+import { commonConfig, type NamedTensor, type PeftForm, readFactors, type Tensors } from "./peft-form.ts";
 
 /** The settings that determine an adapter's form in PEFT. */
 interface LoraModel {
@@ -22,17 +22,8 @@ export const PREFIX = "base_model.model.";
 /** A classifier's head in PEFT's file. */
 export const SCORE = `${PREFIX}score.weight`;
 
-/** PEFT's module for each target; in block N with the prefix `transformer.h.N.`. */
-export const KINDS: Record<Target, string> = {
-  q: "attn.c_attn",
-  k: "attn.c_attn",
-  v: "attn.c_attn",
-  c_attn: "attn.c_attn",
-  o: "attn.c_proj",
-  fc: "mlp.c_fc",
-  proj: "mlp.c_proj",
-  head: "lm_head",
-};
+/** PEFT's module for a target; in block N with the prefix `transformer.h.N.`. */
+export const moduleKind = (target: Target): string => (target === "head" ? "lm_head" : ADAPTED[target].layer);
 
 /** One of PEFT's modules and the adapters of ours that it contains, in the order of their blocks. */
 interface Module {
@@ -46,10 +37,7 @@ interface Module {
   out: number;
 }
 
-interface Part {
-  site: string;
-  r: number;
-  scale: number;
+interface Part extends LoraAdapter {
   /** The rows [row, row + out) of the module's output that the part writes. */
   row: number;
   out: number;
@@ -113,17 +101,17 @@ function loraObstacle(modules: Module[]): string | undefined {
 /** PEFT's modules with adapters. A classifier's head is not one: it is saved whole, as score.weight. */
 function loraModules({ model, lora, task }: LoraModel): Module[] {
   const modules = new Map<string, Module>();
-  for (const { site, r, scale } of loraSites(model, lora)) {
-    const { target, layer } = parseSite(site, model)!;
+  for (const adapter of loraAdapters(model, lora)) {
+    const { target, block, r, scale } = adapter;
     if (target === "head" && task.objective === "classification") continue;
-    const kind = KINDS[target];
-    const name = target === "head" ? kind : `transformer.h.${layer}.${kind}`;
-    const dims = loraDims(target, model, model.vocab_size);
-    const third = ["q", "k", "v"].indexOf(target);
-    const whole = third < 0 ? dims : { in: dims.in, out: 3 * dims.out };
+    const kind = moduleKind(target);
+    const name = block === null ? kind : `transformer.h.${block}.${kind}`;
+    const { layer, column } = ADAPTED[target];
+    const { out } = loraDims(target, model, model.vocab_size);
+    const whole = loraDims(layer === "attn.c_attn" ? "c_attn" : target, model, model.vocab_size);
     const module = modules.get(name) ?? { name, kind, parts: [], r: 0, scale, ...whole };
     modules.set(name, module);
-    module.parts.push({ site, r, scale, row: Math.max(0, third) * dims.out, out: dims.out });
+    module.parts.push({ ...adapter, row: column * out, out });
     module.r += r;
   }
   return [...modules.values()];
@@ -167,7 +155,7 @@ function targetModules({ model, lora }: LoraModel, modules: Module[]): string[] 
   const kinds = [...new Set(modules.map(({ kind }) => kind))];
   if (lora.layers_to_transform) return kinds;
   const everywhere = kinds.every(
-    (kind) => kind === KINDS.head || modules.filter((module) => module.kind === kind).length === model.n_layer,
+    (kind) => kind === moduleKind("head") || modules.filter((module) => module.kind === kind).length === model.n_layer,
   );
   return everywhere ? kinds : modules.map(({ name }) => name);
 }
@@ -190,7 +178,7 @@ function modulePattern(modules: Module[], value: (module: Module) => number, usu
  */
 function savedModules({ lora }: LoraModel, modules: Module[]): { biases: string[]; saved: string[] } {
   const modulesToSave = lora.modulesToSave ?? [];
-  const all = modules.filter(({ kind }) => kind !== KINDS.head).map(({ name }) => `${baseName(name)}.bias`);
+  const all = modules.filter(({ kind }) => kind !== moduleKind("head")).map(({ name }) => `${baseName(name)}.bias`);
   const biases = all.every((name) => modulesToSave.includes(name)) ? all : [];
   const others = modulesToSave.filter((name) => !biases.includes(name));
   return { biases, saved: [...new Set(others.map((name) => theirName(name).replace(/\.(weight|bias)$/, "")))] };
@@ -214,8 +202,8 @@ function fuse({ parts, r, in: width, out }: Module, tensors: Tensors): { A: Name
   const B = new Float32Array(out * r);
   let at = 0;
   for (const part of parts) {
-    A.set(tensors.get(`lora.${part.site}.A`)!.data, at * width);
-    const from = tensors.get(`lora.${part.site}.B`)!.data;
+    const { A: ownA, B: from } = readFactors(tensors, part);
+    A.set(ownA, at * width);
     for (let row = 0; row < part.out; row++)
       B.set(from.subarray(row * part.r, (row + 1) * part.r), (part.row + row) * r + at);
     at += part.r;
@@ -227,7 +215,8 @@ function fuse({ parts, r, in: width, out }: Module, tensors: Tensors): { A: Name
 function split(module: Module, A: NamedTensor, B: NamedTensor, into: Tensors, where: string): void {
   const { parts, r, in: width, out } = module;
   let at = 0;
-  for (const { site, r: rank, row, out: rows } of parts) {
+  for (const part of parts) {
+    const { r: rank, row, out: rows } = part;
     const data = new Float32Array(rows * rank);
     for (let i = 0; i < out; i++)
       for (let k = 0; k < rank; k++) {
@@ -241,8 +230,8 @@ function split(module: Module, A: NamedTensor, B: NamedTensor, into: Tensors, wh
             hint: "restore the original file: an adapter that was trained further with PEFT cannot be split into q, k and v",
           });
       }
-    into.set(`lora.${site}.A`, { shape: [rank, width], data: A.data.slice(at * width, (at + rank) * width) });
-    into.set(`lora.${site}.B`, { shape: [rows, rank], data });
+    into.set(loraName(part, "A"), { shape: [rank, width], data: A.data.slice(at * width, (at + rank) * width) });
+    into.set(loraName(part, "B"), { shape: [rows, rank], data });
     at += rank;
   }
 }

@@ -4,7 +4,7 @@
  */
 import type { GPT2Config } from "../config.ts";
 import { METHODS, type Mode } from "../methods/index.ts";
-import type { Shape } from "../tensor.ts";
+import type { ModelTensor } from "../names.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import { commonConfig, type PeftForm } from "./peft-form.ts";
 
@@ -13,13 +13,9 @@ export const EMBEDDINGS = "prompt_embeddings";
 /** A classifier's head. The base model is not wrapped, as it is for LoRA. */
 export const SCORE = "base_model.score.weight";
 
-/** Our name of the tensor, and its shape. */
-export function virtualTensor(
-  mode: Mode,
-  model: GPT2Config,
-  num_virtual_tokens: number,
-): readonly [name: string, shape: Shape] {
-  return [...METHODS[mode].shapes!(model, { num_virtual_tokens }, 0)][0]!;
+/** The tensor of the virtual tokens in our files. */
+export function virtualTensor(mode: Mode, model: GPT2Config, num_virtual_tokens: number): ModelTensor {
+  return METHODS[mode].tensors!(model, { num_virtual_tokens }, 0)[0]!;
 }
 
 /** The base model's dimensions by PEFT's names. */
@@ -30,7 +26,7 @@ export function dimensions({ n_embd, n_layer, n_head }: GPT2Config): Record<stri
 export function virtualForm(meta: AdapterMeta): PeftForm {
   const { mode, model } = meta;
   const num_virtual_tokens = meta.num_virtual_tokens!;
-  const [name, shape] = virtualTensor(mode, model, num_virtual_tokens);
+  const { name, shape } = virtualTensor(mode, model, num_virtual_tokens);
   const sizes = { ...dimensions(model), num_transformer_submodules: 1, num_virtual_tokens };
   return {
     config: { ...commonConfig(meta), ...sizes, ...METHODS[mode].peft!.config?.(model) },

@@ -1,20 +1,20 @@
 /** Writes directories of trained tensors. Separate from the reader: a page that only classifies does not load it. */
 import { METHODS } from "../methods/index.ts";
-import { loraSites } from "../names.ts";
+import { loraAdapters } from "../names.ts";
 import { expectShape, numel } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, checkMeta, encodeMeta } from "./adapter-meta.ts";
 import {
   type Adapter,
   checkShapes,
   EXACT,
-  isOurs,
   META,
+  ownTensors,
   PEFT_CONFIG,
   PEFT_TENSORS,
   peftForm,
   WEIGHTS,
 } from "./peft.ts";
-import type { FinalNorm, NamedTensor, PeftForm, Tensors } from "./peft-form.ts";
+import { type FinalNorm, type NamedTensor, type PeftForm, readFactors, type Tensors } from "./peft-form.ts";
 import { type EncodableTensor, encodeSafetensors } from "./safetensors-write.ts";
 
 /** The files of an adapter directory, and whether PEFT can load it. */
@@ -44,7 +44,8 @@ export function adapterFiles({ meta, tensors }: Adapter, { finalNorm }: { finalN
     reason = form.obstacle ?? biasObstacle(tensors, finalNorm) ?? headObstacle(meta, tensors, finalNorm);
     const peft = reason === undefined ? peftFiles(form, meta, tensors, finalNorm) : [];
     for (const [name, content] of peft) files.set(name, content);
-    const own = reason === undefined ? new Map([...tensors].filter(([name]) => isOurs(name, meta))) : tensors;
+    const own =
+      reason === undefined ? new Map(ownTensors(meta).map(({ name }) => [name, tensors.get(name)!])) : tensors;
     if (own.size > 0) files.set(EXACT, encodeSafetensors(encodable(own)));
   }
   files.set(META, encodeMeta(meta));
@@ -106,11 +107,10 @@ export function foldHead(
 ): NamedTensor {
   const C = model.n_embd;
   const data = Float64Array.from(tensors.get("head.weight")!.data);
-  const site = lora && loraSites(model, lora).find((one) => one.site === "head");
-  if (site) {
-    const { r, scale } = site;
-    const A = tensors.get("lora.head.A")!.data;
-    const B = tensors.get("lora.head.B")!.data;
+  const adapter = lora && loraAdapters(model, lora).find(({ target }) => target === "head");
+  if (adapter) {
+    const { r, scale } = adapter;
+    const { A, B } = readFactors(tensors, adapter);
     for (let label = 0; label < task.num_labels; label++)
       for (let k = 0; k < r; k++) {
         const factor = scale * B[label * r + k]!;

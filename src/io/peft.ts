@@ -8,8 +8,9 @@
 import { exists, joinPath, listDirectory, openFile } from "#platform";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
+import type { ModelTensor } from "../names.ts";
 import { expectShape, type Shape, sameShape, showShape } from "../tensor.ts";
-import { type AdapterMeta, adapterShapes, checkMeta, parseMeta } from "./adapter-meta.ts";
+import { type AdapterMeta, adapterShapes, adapterTensors, checkMeta, parseMeta } from "./adapter-meta.ts";
 import { readJson } from "./common.ts";
 import type { NamedTensor, PeftBase, PeftForm, Tensors } from "./peft-form.ts";
 import { loraForm, PREFIX } from "./peft-lora.ts";
@@ -22,7 +23,7 @@ export type { FinalNorm, NamedTensor, Tensors } from "./peft-form.ts";
 /** Trained tensors, and what they are. */
 export interface Adapter {
   meta: AdapterMeta;
-  /** Every trained tensor, and the classification head, by the names of `names.ts`. */
+  /** Every trained tensor, and the classification head, by name. */
   tensors: Tensors;
 }
 
@@ -69,7 +70,7 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   const theirs = new Map(form.shapes);
   if (meta.task.objective === "classification") theirs.set(form.score, [meta.task.num_labels, meta.model.n_embd]);
   const peft = form.from(await readTensors(path, theirs, (name) => form.shapes.has(name)), path);
-  const ours = new Map([...shapes].filter(([name]) => isOurs(name, meta)));
+  const ours = new Map(ownTensors(meta).map(({ name, shape }) => [name, shape]));
   const own = ours.size > 0 ? await readTensors(exact, ours) : [];
   return inOrder(meta, new Map([...peft, ...own]));
 }
@@ -139,9 +140,9 @@ export function peftForm(meta: AdapterMeta): PeftForm | undefined {
   return METHODS[meta.mode].peft && virtualForm(meta);
 }
 
-/** Whether a tensor is in our own file: PEFT's has a classifier's head and its adapter folded into one matrix. */
-export function isOurs(name: string, { task }: AdapterMeta): boolean {
-  return task.objective === "classification" && (name.startsWith("head.") || name.startsWith("lora.head."));
+/** The tensors of our own file: PEFT's has a classifier's head and its adapter folded into one matrix. */
+export function ownTensors(meta: AdapterMeta): ModelTensor[] {
+  return adapterTensors(meta).filter(({ layer }) => layer === "head" && meta.task.objective === "classification");
 }
 
 async function readTensors(

@@ -1,5 +1,6 @@
 /** Adapter layers (Houlsby et al. 2019, without their layer norms): a bottleneck after each half of a block. */
-import { linearShapes } from "../names.ts";
+import { addedTensors, affine, allBlocks } from "../names.ts";
+import type { Rng } from "../rng.ts";
 import type { Guide, Method } from "./method.ts";
 
 export interface AdapterOptions {
@@ -12,8 +13,13 @@ export interface AdapterPart {
   bottleneck: number;
 }
 
-/** Where a block has adapter layers: after the output matrix of each half, `h.N.<place>.adapter`. */
-const PLACES = ["attn", "mlp"] as const;
+/** N(0, 0.01^2), within 2 standard deviations. */
+function initial(rng: Rng): number {
+  for (;;) {
+    const x = rng.normal();
+    if (Math.abs(x) <= 2) return 0.01 * x;
+  }
+}
 
 export const method: Method<AdapterOptions, AdapterPart> = {
   title: "adapter layers",
@@ -22,13 +28,14 @@ export const method: Method<AdapterOptions, AdapterPart> = {
   keys: ["bottleneck"],
   config: ({ bottleneck }) => ({ bottleneck }),
   options: ({ bottleneck }) => ({ bottleneck }),
-  shapes: ({ n_layer, n_embd: C }, { bottleneck: m }) =>
-    Array.from({ length: n_layer }, (_, l) =>
-      PLACES.flatMap((place) => [
-        ...linearShapes(`h.${l}.${place}.adapter.down`, C, m),
-        ...linearShapes(`h.${l}.${place}.adapter.up`, m, C),
+  tensors: (model, { bottleneck: m }) =>
+    allBlocks(model).flatMap((l) =>
+      // After the output matrix of each half of a block.
+      (["attn", "mlp"] as const).flatMap((half) => [
+        ...addedTensors(l, `${half}.adapter.down`, affine(model.n_embd, m), { weight: initial }),
+        ...addedTensors(l, `${half}.adapter.up`, affine(m, model.n_embd), { weight: initial }),
       ]),
-    ).flat(),
+    ),
   isSeparate: true,
 };
 

@@ -7,6 +7,7 @@ export const method: Method = {
   // Few parameters, and far from the output.
   rate: 3e-3,
   keys: [],
+  trains: ({ part }) => part === "bias",
 };
 
 export const guide: Guide = {

@@ -5,6 +5,7 @@ export const method: Method = {
   title: "full fine-tuning",
   settings: {},
   keys: [],
+  trains: () => true,
   freezesNothing: true,
 };
 

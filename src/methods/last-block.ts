@@ -5,6 +5,7 @@ export const method: Method = {
   title: "last block",
   settings: {},
   keys: [],
+  trains: ({ block }, { n_layer }) => block === n_layer - 1,
 };
 
 export const guide: Guide = {

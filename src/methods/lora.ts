@@ -1,6 +1,6 @@
 /** LoRA (Hu et al. 2021): a frozen matrix W, and beside it B A of low rank, which is trained. */
 import { INITS, type Init, type LoraConfig, SCALINGS, type Scaling, TARGETS, type Target } from "../config.ts";
-import { loraShapes } from "../names.ts";
+import { ADAPTED, type Initial, loraAdapters, loraDims, loraName, type ModelTensor, uniform } from "../names.ts";
 import type { Guide, Method } from "./method.ts";
 
 export interface LoraOptions {
@@ -49,12 +49,33 @@ export const method: Method<LoraOptions, LoraPart> = {
           layers: lora.layers_to_transform ?? null,
         }
       : {},
-  shapes: (model, { lora }, classes) => (lora ? loraShapes(model, lora, classes) : []),
+  tensors(model, { lora, lr_ratio = 1 }, classes) {
+    return loraAdapters(model, lora!).flatMap((adapter) => {
+      const { target, block, r } = adapter;
+      const dims = loraDims(target, model, classes);
+      const own = { block, layer: ADAPTED[target].layer, origin: "method", adapter } as const;
+      const B: ModelTensor = { ...own, part: "B", name: loraName(adapter, "B"), shape: [dims.out, r], rate: lr_ratio };
+      const initial = initialA(lora!.init, r, dims.in);
+      return [{ ...own, part: "A", name: loraName(adapter, "A"), shape: [r, dims.in], initial, partner: B }, B];
+    });
+  },
+  trains: ({ name }, _, { lora }) => lora?.modulesToSave?.includes(name) ?? false,
   peft: { type: "LORA" },
 };
 
+function initialA(init: Init, r: number, input: number): Initial {
+  switch (init) {
+    case "gaussian":
+      return (rng) => rng.normal() / r;
+    case "kaiming":
+      return uniform(1 / Math.sqrt(input));
+    case "paper":
+      return uniform(1 / Math.sqrt(r));
+  }
+}
+
 /** The adapter settings with PEFT's keys. */
-export function loraConfig(options: Omit<LoraOptions, "lrRatio">): LoraConfig {
+function loraConfig(options: Omit<LoraOptions, "lrRatio">): LoraConfig {
   const { rank, alpha, scaling, init, targets, layers } = options;
   return {
     r: rank,

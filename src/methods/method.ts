@@ -3,8 +3,8 @@
  * training need, and `guide`, what people read and choose by, which a page that only classifies does not load.
  */
 import type { GPT2Config } from "../config.ts";
+import type { ModelTensor } from "../names.ts";
 import type { NumberRange } from "../number-range.ts";
-import type { Shape } from "../tensor.ts";
 
 /** The definition of a setting. Its flag, its check and its field in the page are derived from it. */
 export interface Setting<T> {
@@ -31,11 +31,10 @@ export interface Method<Options = object, Config = object> {
   config?(options: Options): Config;
   /** The settings with which training continues from an adapter: the inverse. */
   options?(config: Config): Partial<Options>;
-  /**
-   * Names and shapes of the tensors that it adds to a model, in the order of the forward pass. `classes`: those of the
-   * head, or V for a language model.
-   */
-  shapes?(model: GPT2Config, config: Config, classes: number): Iterable<readonly [name: string, shape: Shape]>;
+  /** What it adds to a model, in the order of the forward pass. `classes`: those of the head, or V of a language model. */
+  tensors?(model: GPT2Config, config: Config, classes: number): ModelTensor[];
+  /** Whether it trains a tensor of the base model; absent: none. What it adds is trained in any case. */
+  trains?(tensor: ModelTensor, model: GPT2Config, config: Config): boolean;
   /** What it adds cannot be merged into the matrices of a GPT-2. */
   isSeparate?: true;
   /** Where it has virtual tokens: rows before those of each text, or keys and values in every block's attention. */

@@ -2,7 +2,7 @@
  * Prefix tuning (Li and Liang 2021): trained keys and values before those of each text, in every block. While they are
  * trained they may be the output of an MLP, which is not saved.
  */
-import { linearShapes } from "../names.ts";
+import { addedTensors, affine, type Initial, uniform } from "../names.ts";
 import type { Guide, Method } from "./method.ts";
 import {
   describeTokens,
@@ -23,6 +23,12 @@ export interface PrefixPart extends VirtualPart {
   encoder_hidden_size?: number;
 }
 
+/** As PEFT's, with so many inputs. */
+function asLinear(inputs: number): Record<"weight" | "bias", Initial> {
+  const initial = uniform(1 / Math.sqrt(inputs));
+  return { weight: initial, bias: initial };
+}
+
 export const method: Method<PrefixOptions, PrefixPart> = {
   title: "prefix tuning",
   settings: { virtualTokens, prefixProjection: { default: 0, number: { min: 0, whole: true } } },
@@ -37,15 +43,15 @@ export const method: Method<PrefixOptions, PrefixPart> = {
   // The projection is no part of an adapter.
   options: ({ num_virtual_tokens }) => ({ virtualTokens: num_virtual_tokens, prefixProjection: 0 }),
   // [n, L 2C]: for each block n keys and n values, as PEFT stores it. Weights are [in, out].
-  shapes({ n_layer, n_embd: C }, { num_virtual_tokens: n, encoder_hidden_size: hidden = 0 }) {
+  tensors({ n_layer, n_embd: C }, { num_virtual_tokens: n, encoder_hidden_size: hidden = 0 }) {
     const width = n_layer * 2 * C;
-    return hidden === 0
-      ? [["prefix.weight", [n, width]]]
-      : [
-          ["prefix.embedding", [n, C]],
-          ...linearShapes("prefix.fc", C, hidden),
-          ...linearShapes("prefix.proj", hidden, width),
-        ];
+    if (hidden === 0)
+      return addedTensors(null, "prefix", { weight: [n, width] }, { weight: (rng) => 0.02 * rng.normal() });
+    return [
+      ...addedTensors(null, "prefix", { embedding: [n, C] }, { embedding: (rng) => rng.normal() }),
+      ...addedTensors(null, "prefix.fc", affine(C, hidden), asLinear(C)),
+      ...addedTensors(null, "prefix.proj", affine(hidden, width), asLinear(hidden)),
+    ];
   },
   isSeparate: true,
   virtual: "keys",

@@ -1,5 +1,6 @@
 /** Prompt tuning (Lester et al. 2021): trained vectors before each text, rows like those of tokens. */
 import type { GPT2Config } from "../config.ts";
+import { addedTensors } from "../names.ts";
 import type { Guide, Method, Setting, SettingWords } from "./method.ts";
 
 export interface VirtualOptions {
@@ -23,7 +24,9 @@ export const method: Method<VirtualOptions, VirtualPart> = {
   keys: ["num_virtual_tokens"],
   config: ({ virtualTokens }) => ({ num_virtual_tokens: virtualTokens }),
   options: ({ num_virtual_tokens }) => ({ virtualTokens: num_virtual_tokens }),
-  shapes: ({ n_embd }, { num_virtual_tokens: n }) => [["prompt.weight", [n, n_embd]]],
+  // "Sampled vocabulary".
+  tensors: ({ n_embd }, { num_virtual_tokens: n }) =>
+    addedTensors(null, "prompt", { weight: [n, n_embd] }, { weight: "tokens" }),
   isSeparate: true,
   virtual: "rows",
   peft: { type: "PROMPT_TUNING", config: () => ({ prompt_tuning_init: "RANDOM" }) },

@@ -35,7 +35,7 @@ import {
   type Rows,
   rowTensor,
 } from "./layers.ts";
-import { type MembersModule, makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
+import { find, type MembersModule, makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { Prefix } from "./prefix.ts";
 import { type ModelSpec, modelPart, type Part } from "./trainable.ts";
 
@@ -208,7 +208,7 @@ class Builder {
     this.parameters = parameters[0]!;
     this.metrics = new Tensor("metrics", [members.length * SLOTS, 4], "output");
     const room = times(roomFor(spec, capacity), members.length);
-    const learnsTokens = ["wte.weight", "prompt.weight"].some((name) => this.parameters.all.get(name)?.grad);
+    const learnsTokens = (["wte", "prompt"] as const).some((layer) => find(this.parameters, layer)?.grad);
     this.batch = makeBatchInputs(spec, room, learnsTokens);
     this.tokens = { count: "tokens", capacity: room.tokens };
     this.sequences = { count: "sequences", capacity: room.sequences };
@@ -287,7 +287,7 @@ class Builder {
     }
     const x = this.keep("embed", this.tokens);
     const shift = this.prefix?.rows.count ?? 0;
-    f.emit(...embeddingForward(x, f.tokenTable, f.tensor("wpe.weight"), batch.ids, batch.bounds, shift));
+    f.emit(...embeddingForward(x, f.tokenTable, only(f.parameter("wpe")), batch.ids, batch.bounds, shift));
     this.prefix?.forward();
     return { x, rows: this.tokens };
   }
@@ -304,7 +304,7 @@ class Builder {
     const { x, rows } = input;
     const { rows: behind } = output;
     const { n_head } = this.options.spec.config;
-    const ln1 = f.layernorm(`h.${l}.ln_1`, x, rows);
+    const ln1 = f.layernorm(l, "ln_1", x, rows);
     const keys = prefix ? prefix.room(`h.${l}.attn.c_attn`) : rowTensor(`h.${l}.attn.c_attn`, rows, [3 * C]);
     const qkv = f.linear(l, "attn.c_attn", ln1.out, rows, { out: prefix ? prefix.tokenRows(keys) : keys });
     prefix?.write(f, keys, l);
@@ -314,8 +314,8 @@ class Builder {
     const x0 = isGathered ? f.gather(x, batch.rows, behind) : x;
     const read = isGathered ? f.gather(att, batch.rows, behind) : att;
     const x1 = rowTensor(`x.${l}.mid`, behind, [C]);
-    const attProj = f.output(l, "attn.c_proj", read, behind, { out: x1, residual: x0 });
-    const ln2 = f.layernorm(`h.${l}.ln_2`, x1, behind);
+    const attProj = f.output(l, "attn", read, behind, { out: x1, residual: x0 });
+    const ln2 = f.layernorm(l, "ln_2", x1, behind);
     const fcg = rowTensor("fcg", behind, [innerWidth(this.options.spec.config)]);
     const by = f.activation;
     // The backward pass needs the activation's input.
@@ -323,13 +323,13 @@ class Builder {
       ? { activate: { by, out: fcg } }
       : { activate: { by, out: "in place" as const }, out: fcg };
     const fc = f.linear(l, "mlp.c_fc", ln2.out, behind, next);
-    const proj = f.output(l, "mlp.c_proj", fcg, behind, { out: output.x, residual: x1 });
+    const proj = f.output(l, "mlp", fcg, behind, { out: output.x, residual: x1 });
     return { l, input, output, ln1, qkv, keys, att, lse, read, attProj, ln2, fc, proj };
   }
 
   private finalNorm({ x, rows }: Stream): Final {
-    if (!this.parameters.all.has("ln_f.weight")) return { norm: null, out: x, rows };
-    const norm = this.f.layernorm("ln_f", x, rows, this.keep("final_norm", rows));
+    if (!this.f.find("ln_f")) return { norm: null, out: x, rows };
+    const norm = this.f.layernorm(null, "ln_f", x, rows, this.keep("final_norm", rows));
     if (!this.classification || rows === this.sequences) return { norm, out: norm.out, rows };
     return { norm, out: this.f.gather(norm.out, this.batch.rows, this.sequences), rows: this.sequences };
   }
@@ -358,7 +358,7 @@ class Builder {
   private lossBackward({ final, head, state, pieces }: Loss): Tensor | null {
     const { b, C } = this;
     const { rows } = head;
-    const dout = b.trainsBelow("head") ? rowTensor("dhead", rows, [C]) : null;
+    const dout = b.trainsBelow({ block: null, layer: "head" }) ? rowTensor("dhead", rows, [C]) : null;
     for (const piece of pieces) {
       let { logits } = piece;
       if (pieces.length > 1) {
@@ -406,7 +406,7 @@ class Builder {
     }
     const isGathered = attProj.rows !== qkv.rows;
     const datt = isGathered ? b.scatter(dread, batch.selected, qkv.rows) : dread;
-    const dx0 = isGathered && b.trainsBelow(`${ln1.name}.weight`) ? b.scatter(dx1, batch.selected, qkv.rows) : dx1;
+    const dx0 = isGathered && b.trainsBelow(ln1.weight) ? b.scatter(dx1, batch.selected, qkv.rows) : dx1;
     const dkeys = prefix ? prefix.room("dqkv") : rowTensor("dqkv", qkv.rows, [3 * this.C]);
     const dqkv = prefix ? prefix.tokenRows(dkeys) : dkeys;
     const delta = rowTensor("delta", qkv.rows, [n_head]);
@@ -437,9 +437,9 @@ class Builder {
 
   private embeddingBackward(dx: Tensor): void {
     const { b, batch } = this;
-    const [wte, wpe] = [b.parameter("wte.weight"), b.parameter("wpe.weight")];
+    const [wte, wpe] = [b.parameter("wte"), b.parameter("wpe")];
     const { ids, byId, starts } = batch;
-    const prompt = this.parameters.all.get("prompt.weight");
+    const prompt = b.find("prompt");
     const table = prompt?.grad ? promptRows(prompt.grad, this.options.spec) : wte.grad;
     if (table && byId) b.emit(...embeddingBackward(table, dx, ids, byId.sorted, byId.groups));
     if (wpe.grad) b.emit(embeddingPositionBackward(only(wpe.grad), dx, starts));

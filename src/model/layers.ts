@@ -6,7 +6,7 @@
  */
 import { type Activation, attentionScale } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { ADAPTERS, type Matrix } from "../names.ts";
+import { ADAPTED, type Layer, layerName, type Matrix, type ModelTensor, type Place } from "../names.ts";
 import { activationForward } from "../ops/activation.ts";
 import type { Heads } from "../ops/attention.ts";
 import { gatherBackward, gatherForward } from "../ops/gather.ts";
@@ -19,8 +19,8 @@ import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import type { Members } from "../ops/shares.ts";
 import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
-import { type MembersModule, only, type Parameter, type Parameters } from "./parameters.ts";
-import { adapterScales, type ModelSpec, trainsBelow } from "./trainable.ts";
+import { find, findAdapters, type MembersModule, only, type Parameter, type Parameters } from "./parameters.ts";
+import { type ModelSpec, trainsBelow } from "./trainable.ts";
 
 /** The rows of a tensor: the step value that counts them, and the most there can be. */
 export interface Rows {
@@ -44,9 +44,16 @@ interface Adapters {
   grad: Tensor | null;
 }
 
-/** y = x W + b, with the adapters of W. */
-export interface Linear {
+/** A weight and a bias. */
+interface Affine {
+  /** For people: `h.3.attn.c_attn`. */
   name: string;
+  weight: Parameter;
+  bias: Parameter;
+}
+
+/** y = x W + b, with the adapters of W. */
+export interface Linear extends Affine {
   rows: Rows;
   out: Tensor;
   /**
@@ -82,8 +89,7 @@ interface Gradients {
 }
 
 /** A layer norm with its statistics [rows, 2]. */
-export interface Norm {
-  name: string;
+export interface Norm extends Affine {
   rows: Rows;
   inp: Tensor;
   stats: Tensor;
@@ -120,14 +126,12 @@ export class Layers {
   private readonly spec: ModelSpec;
   /** The first member's, with all that is frozen. */
   private readonly parameters: Parameters;
-  /** Each member's factor of the adapter at a site. */
-  private readonly scales: readonly ReadonlyMap<string, number>[];
-  /** Whether a member trains a parameter before this one. */
-  readonly trainsBelow: (parameter: string) => boolean;
+  /** Whether a member trains a parameter before this place. */
+  readonly trainsBelow: (place: Place) => boolean;
   private readonly C: number;
   private readonly count: number;
   /** The buffers for `down` of the current block or head, and how much of them is used. */
-  private downs: { owner: string; down: Tensor; ddown: Tensor; at: number } | null = null;
+  private downs: { block: number | null; down: Tensor; ddown: Tensor; at: number } | null = null;
 
   constructor(
     private readonly plan: PlanMembers,
@@ -138,9 +142,8 @@ export class Layers {
     const { specs, parameters } = plan;
     this.spec = specs[0]!;
     this.parameters = parameters[0]!;
-    this.scales = specs.map(adapterScales);
     const below = specs.map(trainsBelow);
-    this.trainsBelow = (name) => below.some((trains) => trains(name));
+    this.trainsBelow = (place) => below.some((trains) => trains(place));
     this.C = this.spec.config.n_embd;
     this.count = specs.length;
   }
@@ -185,12 +188,12 @@ export class Layers {
 
   /** x W + b with the adapters of W. */
   linear(l: number, matrix: Matrix, x: Tensor, rows: Rows, next: Next = {}): Linear {
-    return this.product(`h.${l}.${matrix}`, x, rows, this.adapters(l, matrix, rows), next);
+    return this.product(this.affine(l, matrix), x, rows, this.adapters(l, matrix, rows), next);
   }
 
-  private product(name: string, x: Tensor, rows: Rows, adapters: Adapters[], { out, ...next }: Next): Linear {
-    const [W, bias] = [this.tensor(`${name}.weight`), this.tensor(`${name}.bias`)];
-    const result = out ?? rowTensor(name, rows, [W.shape[1]!]);
+  private product(affine: Affine, x: Tensor, rows: Rows, adapters: Adapters[], { out, ...next }: Next): Linear {
+    const [W, bias] = [only(affine.weight), only(affine.bias)];
+    const result = out ?? rowTensor(affine.name, rows, [W.shape[1]!]);
     this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(x), group, rows.count));
     const { residual, activate, sum } = next;
     this.emitLinear(adapters, (own, share) =>
@@ -204,7 +207,7 @@ export class Layers {
     const [, ...others] = this.isGroup ? [] : adapters;
     for (const { group, down } of others)
       for (let i = 0; i < group.count; i++) this.emit(addUp(result, down, group, i, rows));
-    return { name, rows, out: result, adapters };
+    return { ...affine, rows, out: result, adapters };
   }
 
   /** Emits a linear layer: for each member with adapters over its share, else over all rows at once. */
@@ -227,23 +230,17 @@ export class Layers {
   }
 
   /** The residual stream plus the output of the last matrix of half a block, after its adapter layer. */
-  output(
-    l: number,
-    matrix: "attn.c_proj" | "mlp.c_proj",
-    x: Tensor,
-    rows: Rows,
-    to: { out: Tensor; residual: Tensor },
-  ): Output {
-    const place = `h.${l}.${matrix.replace(".c_proj", "")}.adapter`;
-    if (!this.parameters.all.has(`${place}.down.weight`))
-      return { linear: this.linear(l, matrix, x, rows, to), adapter: null };
+  output(l: number, half: "attn" | "mlp", x: Tensor, rows: Rows, to: { out: Tensor; residual: Tensor }): Output {
+    const bottleneck = this.find(`${half}.adapter.down`, l, "bias");
+    if (!bottleneck) return { linear: this.linear(l, `${half}.c_proj`, x, rows, to), adapter: null };
     const { out, residual } = to;
-    const sum = rowTensor(`${place}.sum`, rows, [this.C]);
-    const linear = this.linear(l, matrix, x, rows, { sum: { add: residual, out: sum } });
-    const width = this.parameter(`${place}.down.bias`).shape;
-    const hidden = rowTensor(`${place}.hidden`, rows, width);
-    const down = this.product(`${place}.down`, linear.out, rows, [], { activate: { by: "gelu_new", out: hidden } });
-    const up = this.product(`${place}.up`, hidden, rows, [], { out, residual: sum });
+    const name = `h.${l}.${half}.adapter`;
+    const sum = rowTensor(`${name}.sum`, rows, [this.C]);
+    const linear = this.linear(l, `${half}.c_proj`, x, rows, { sum: { add: residual, out: sum } });
+    const hidden = rowTensor(`${name}.hidden`, rows, bottleneck.shape);
+    const activate = { by: "gelu_new", out: hidden } as const;
+    const down = this.product(this.affine(l, `${half}.adapter.down`), linear.out, rows, [], { activate });
+    const up = this.product(this.affine(l, `${half}.adapter.up`), hidden, rows, [], { out, residual: sum });
     return { linear, adapter: { down, up } };
   }
 
@@ -265,13 +262,13 @@ export class Layers {
    * it is the gradient of inp, and x is written to `act`. `add` [rows, in] is added to it.
    */
   linearBackward(
-    { name, rows, adapters }: Linear,
+    { name, weight, rows, adapters }: Linear,
     dy: Tensor,
     next: { activated?: Activated; add?: Tensor } = {},
   ): Tensor | null {
     this.ofAdapters(adapters, ["a"], ({ group, ddown }) => loraUpBackward(ddown, this.share(dy), group, rows.count));
-    if (!this.trainsBelow(`${name}.weight`)) return null;
-    const W = this.tensor(`${name}.weight`);
+    if (!this.trainsBelow(weight)) return null;
+    const W = only(weight);
     const dx = rowTensor(`d${name}.input`, rows, [W.shape[0]!]);
     const backward = adapters.map((own) => ({ ...own, down: own.ddown }));
     const { activated, add } = next;
@@ -293,11 +290,10 @@ export class Layers {
     // Of each matrix those whose gradients are in the same buffer.
     const jobs: LoraJob[][] = [];
     for (const {
-      of: { name, rows, adapters },
+      of: { weight, bias, rows, adapters },
       x: input,
       dy,
     } of list) {
-      const [weight, bias] = [this.parameter(`${name}.weight`), this.parameter(`${name}.bias`)];
       const [k, n] = weight.shape as [number, number];
       const m = rows.count;
       if (bias.grad) this.biasBackward([bias], dy, rows);
@@ -323,57 +319,53 @@ export class Layers {
   }
 
   /** The adapters of a matrix in groups: adjacent in a member's buffer and in the result, with equal rank and scale. */
-  private adapters(l: number, matrix: Matrix, rows: Rows): Adapters[] {
-    return this.plan.specs.flatMap((_, member) => {
+  private adapters(block: number | null, layer: Matrix | "head", rows: Rows): Adapters[] {
+    return this.plan.parameters.flatMap((parameters, member) => {
       const groups: AdapterGroup[] = [];
       const grads: (Tensor | null)[] = [];
-      for (const [site, third] of ADAPTERS[matrix]) {
-        const one = this.adapterGroup(member, `h.${l}.${site}`, third * this.C);
-        if (!one) continue;
+      for (const [A, B] of findAdapters(parameters, block, layer)) {
+        const one = this.adapterGroup(A, B);
         const last = groups.at(-1);
-        if (last && append(last, one.group)) continue;
-        groups.push(one.group);
-        grads.push(one.grad);
+        if (last && append(last, one)) continue;
+        groups.push(one);
+        grads.push(A.grad && only(A.grad).root);
       }
       if (this.isGroup && groups.length > 1)
         throw new ConfigError("cannot-share-plan", "an adapter whose q, k and v differ cannot share a plan", {
           expected: "the same rank and scale of q, k and v",
-          where: `h.${l}.${matrix}`,
+          where: layerName({ block, layer }),
         });
-      return groups.map((group, i) => this.withRows(`h.${l}.`, member, group, grads[i]!, rows));
+      return groups.map((group, i) => this.withRows(block, member, group, grads[i]!, rows));
     });
   }
 
-  /** A group of a member's adapter at a site alone, or null if there is none. */
-  private adapterGroup(
-    member: number,
-    site: string,
-    column: number,
-  ): { group: AdapterGroup; grad: Tensor | null } | null {
-    const { all } = this.plan.parameters[member]!;
-    const A = all.get(`lora.${site}.A`);
-    const B = all.get(`lora.${site}.B`);
-    if (!A || !B) return null;
+  /** The group of an adapter alone. */
+  private adapterGroup(A: Parameter, B: Parameter): AdapterGroup {
     const [r, input] = A.shape as [number, number];
+    const { target, scale } = A.adapter!;
     const flat = (tensor: Tensor) => tensor.view(tensor.name, [tensor.size], 0);
-    const place = { count: 1, column, step: 0, stride: 0, width: B.shape[0]! };
-    const group = { r, input, scale: this.scales[member]!.get(site)!, ...place, A: flat(only(A)), B: flat(only(B)) };
-    return { group, grad: A.grad && only(A.grad).root };
+    const place = { count: 1, column: ADAPTED[target].column * this.C, step: 0, stride: 0, width: B.shape[0]! };
+    return { r, input, scale, ...place, A: flat(only(A)), B: flat(only(B)) };
   }
 
   /** Room for a group's `down`. Bindings are few: those of a block are in one buffer, their gradients in another. */
-  private withRows(owner: string, member: number, group: AdapterGroup, grad: Tensor | null, rows: Rows): Adapters {
+  private withRows(
+    block: number | null,
+    member: number,
+    group: AdapterGroup,
+    grad: Tensor | null,
+    rows: Rows,
+  ): Adapters {
     const shape = [rows.capacity / this.count, group.count * group.r];
-    if (this.downs?.owner !== owner) {
+    if (this.downs?.block !== block) {
       const most = Math.max(this.capacity.tokens, this.capacity.sequences) / this.count;
-      const ranks = this.scales.flatMap((scales, i) =>
-        [...scales.keys()]
-          .filter((site) => site.startsWith(owner))
-          .map((site) => this.plan.parameters[i]!.all.get(`lora.${site}.A`)!.shape[0]!),
-      );
-      const size = ranks.reduce((sum, r) => sum + alignView(most * r), 0);
-      const root = (name: string) => new Tensor(`${owner}${name}`, [size], "activation");
-      this.downs = { owner, down: root("down"), ddown: root("ddown"), at: 0 };
+      const size = this.plan.parameters
+        .flatMap(({ all }) => [...all.values()])
+        .filter((parameter) => parameter.partner && parameter.block === block)
+        .reduce((sum, { shape: [r] }) => sum + alignView(most * r!), 0);
+      const owner = block === null ? "head" : `h.${block}`;
+      const root = (name: string) => new Tensor(`${owner}.${name}`, [size], "activation");
+      this.downs = { block, down: root("down"), ddown: root("ddown"), at: 0 };
     }
     const { down, ddown, at } = this.downs;
     this.downs.at += alignView(numel(shape));
@@ -383,8 +375,10 @@ export class Layers {
 
   // ------------------------------------------------------------------------------------------------- norms
 
-  layernorm(name: string, inp: Tensor, rows: Rows, out = rowTensor(name, rows, [this.C])): Norm {
-    const norm = { name, rows, inp, stats: rowTensor(`${name}.stats`, rows, [2]), out };
+  layernorm(l: number | null, layer: Layer, inp: Tensor, rows: Rows, to?: Tensor): Norm {
+    const affine = this.affine(l, layer);
+    const out = to ?? rowTensor(affine.name, rows, [this.C]);
+    const norm = { ...affine, rows, inp, stats: rowTensor(`${affine.name}.stats`, rows, [2]), out };
     this.normalise(norm, out);
     return norm;
   }
@@ -396,9 +390,9 @@ export class Layers {
     return out;
   }
 
-  private normalise({ name, rows, inp, stats }: Norm, out: Tensor): void {
-    const [weight, bias] = [this.tensor(`${name}.weight`), this.tensor(`${name}.bias`)];
-    this.emit(layernormForward(out, stats, inp, weight, bias, rows.count, this.spec.config.layer_norm_epsilon));
+  private normalise({ weight, bias, rows, inp, stats }: Norm, out: Tensor): void {
+    const { layer_norm_epsilon } = this.spec.config;
+    this.emit(layernormForward(out, stats, inp, only(weight), only(bias), rows.count, layer_norm_epsilon));
   }
 
   /**
@@ -406,12 +400,11 @@ export class Layers {
    * residual stream, or null if nothing before the norm is trained. `out` receives the norm's output, recomputed.
    */
   layernormBackward(norm: Norm, dout: Tensor, add?: Tensor): { dx: Tensor | null; out: () => Tensor } {
-    const { name, rows, inp, stats } = norm;
-    const [weight, bias] = [this.parameter(`${name}.weight`), this.parameter(`${name}.bias`)];
+    const { name, weight, bias, rows, inp, stats } = norm;
     if (weight.grad && bias.grad)
       this.emit(layernormParametersBackward(only(weight.grad), only(bias.grad), dout, inp, stats, rows.count));
     else this.biasBackward([bias], dout, rows);
-    if (!this.trainsBelow(weight.name)) return { dx: null, out: () => this.layernormAgain(norm) };
+    if (!this.trainsBelow(weight)) return { dx: null, out: () => this.layernormAgain(norm) };
     const [dx, out] = [rowTensor("dresidual", rows, [this.C]), rowTensor(name, rows, [this.C])];
     const parts = { inp, stats, weight: only(weight), bias: only(bias) };
     this.emit(layernormBackward(dx, out, dout, parts, rows.count, add));
@@ -422,8 +415,8 @@ export class Layers {
 
   /** The token table; a prompt's virtual tokens are its next rows. */
   get tokenTable(): TensorPiece[] {
-    const prompt = this.parameters.all.get("prompt.weight");
-    const table = this.parameter("wte.weight").pieces;
+    const prompt = this.find("prompt");
+    const table = this.parameter("wte").pieces;
     return prompt ? [...table, ...promptRows(prompt.pieces, this.spec)] : table;
   }
 
@@ -462,10 +455,7 @@ export class Layers {
   // -------------------------------------------------------------------------------------------------- head
 
   head(inp: Tensor, rows: Rows): Head {
-    const adapters = this.plan.specs.flatMap((_, member) => {
-      const found = this.adapterGroup(member, "head", 0);
-      return found ? [this.withRows("head", member, found.group, found.grad, rows)] : [];
-    });
+    const adapters = this.adapters(null, "head", rows);
     this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(inp), group, rows.count));
     return { rows, inp, adapters };
   }
@@ -493,7 +483,7 @@ export class Layers {
   }
 
   private get headBiases(): (Parameter | undefined)[] {
-    return this.plan.parameters.map(({ all }) => all.get("head.bias"));
+    return this.plan.parameters.map((parameters) => find(parameters, "head", null, "bias"));
   }
 
   /** The logits of a piece, in `out` [rows, width] from `column` on; by default `out` has only these columns. */
@@ -582,7 +572,8 @@ export class Layers {
   }
 
   private headAdapter(member: number, name: "A" | "B"): Parameter {
-    return this.plan.parameters[member]!.all.get(`lora.head.${name}`)!;
+    const [[A, B]] = findAdapters(this.plan.parameters[member]!, null, "head") as [[Parameter, Parameter]];
+    return name === "A" ? A : B;
   }
 
   /** The rows of a member's B of the head for a piece. */
@@ -592,12 +583,18 @@ export class Layers {
 
   // ------------------------------------------------------------------------------------------- parameters
 
-  parameter(name: string): Parameter {
-    return this.parameters.all.get(name)!;
+  /** The weight of a layer, or another part of it, in block l or outside the blocks; undefined if there is none. */
+  find(layer: Layer, l: number | null = null, part?: ModelTensor["part"]): Parameter | undefined {
+    return find(this.parameters, layer, l, part);
   }
 
-  tensor(name: string): Tensor {
-    return only(this.parameter(name));
+  parameter(layer: Layer, l: number | null = null, part?: ModelTensor["part"]): Parameter {
+    return this.find(layer, l, part)!;
+  }
+
+  affine(block: number | null, layer: Layer): Affine {
+    const [weight, bias] = [this.parameter(layer, block), this.parameter(layer, block, "bias")];
+    return { name: layerName({ block, layer }), weight, bias };
   }
 }
 
@@ -658,6 +655,6 @@ function rowsFrom(pieces: TensorPiece[], { first, classes }: HeadPiece): Tensor 
 }
 
 /** The head's weight; of a language model the token table, unless it has a head of its own. */
-function headWeight({ all }: Parameters): Parameter {
-  return (all.get("head.weight") ?? all.get("lm_head.weight") ?? all.get("wte.weight"))!;
+function headWeight(parameters: Parameters): Parameter {
+  return (find(parameters, "head") ?? find(parameters, "lm_head") ?? find(parameters, "wte"))!;
 }

@@ -3,15 +3,13 @@
  * stored in pages, as are their gradients and moments, so that AdamW and the gradient norm take one dispatch a page.
  */
 import { DeviceError } from "../errors.ts";
-import { isAdded } from "../names.ts";
+import { type Layer, type ModelTensor, type Place, tensorName } from "../names.ts";
 import type { linearGrouped, matmulGrouped } from "../ops/grouped.ts";
 import { showBytes } from "../plan/memory.ts";
 import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
-import { learningRatio, type ModelSpec, parameterList } from "./trainable.ts";
+import { type ModelSpec, parameterList } from "./trainable.ts";
 
-export interface Parameter {
-  name: string;
-  shape: Shape;
+export interface Parameter extends ModelTensor {
   /** Only the token table and a language model's own head can have more than one piece. */
   pieces: TensorPiece[];
   /** The gradient in the same pieces; null if the parameter is frozen. */
@@ -36,13 +34,13 @@ export interface Parameters {
 }
 
 /** How many rows of a [rows, ...] shape fit into one binding; a multiple of VIEW_ALIGN if the tensor is split. */
-function rowsPerPiece({ name, bytes, shape, dtype }: Tensor, maxBinding: number): number {
+function rowsPerPiece({ layer }: Place, { name, bytes, shape, dtype }: Tensor, maxBinding: number): number {
   if (bytes <= maxBinding) return shape[0]!;
   let rows = Math.floor(maxBinding / (bytes / shape[0]!) / VIEW_ALIGN) * VIEW_ALIGN;
   // A piece in blocks has tables of its own.
   const piece = new Tensor(name, [rows, ...shape.slice(1)], "weight", dtype);
   if (piece.bytes > maxBinding) rows -= VIEW_ALIGN;
-  if (/^(wte|lm_head)\./.test(name) && rows > 0) return rows;
+  if ((layer === "wte" || layer === "lm_head") && rows > 0) return rows;
   throw new DeviceError("parameter-too-large", `${name} does not fit into one binding of the device`, {
     expected: `at most ${showBytes(maxBinding)}`,
     found: showBytes(bytes),
@@ -51,6 +49,7 @@ function rowsPerPiece({ name, bytes, shape, dtype }: Tensor, maxBinding: number)
 }
 
 interface Slot {
+  parameter: Parameter;
   name: string;
   shape: Shape;
   first: number;
@@ -69,13 +68,11 @@ export interface Layout {
   pageSizes: Record<PageKind, number[]>;
 }
 
-const isAdapter = (name: string) => name.startsWith("lora.");
-
 export interface Wanted {
   training: boolean;
   /** In bytes. */
   maxBinding: number;
-  isWanted: (name: string) => boolean;
+  isWanted: (tensor: ModelTensor) => boolean;
   /** Frozen parameters that exist. */
   shared?: ReadonlyMap<string, Parameter> | undefined;
 }
@@ -90,34 +87,33 @@ export function layOut(spec: ModelSpec, { training, maxBinding, isWanted, shared
   const all = new Map<string, Parameter>();
   const slots: Slot[] = [];
   const pageSizes: Layout["pageSizes"] = { trained: [], frozen: [] };
-  const rate = learningRatio(spec);
-  const list = parameterList(spec).filter(({ name }) => isWanted(name));
-  const isOwn = (name: string) => isAdapter(name) || (isMember && isAdded(name));
-  for (const [i, { name, shape, isTrained, dtype }] of list.entries()) {
-    const known = isTrained || isOwn(name) ? undefined : shared?.get(name);
+  const isOwn = ({ adapter, origin }: ModelTensor) => adapter !== undefined || (isMember && origin !== "base");
+  for (const { isTrained, dtype, ...tensor } of parameterList(spec).filter(isWanted)) {
+    const { name, shape, partner } = tensor;
+    const known = isTrained || isOwn(tensor) ? undefined : shared?.get(name);
     if (known) {
       all.set(name, known);
       continue;
     }
-    const rows = rowsPerPiece(new Tensor(name, shape, "weight", dtype), maxBinding);
-    const parameter: Parameter = { name, shape, pieces: [], grad: isTrained && training ? [] : null, rate: rate(name) };
+    const rows = rowsPerPiece(tensor, new Tensor(name, shape, "weight", dtype), maxBinding);
+    const parameter: Parameter = { ...tensor, pieces: [], grad: isTrained && training ? [] : null };
     all.set(name, parameter);
     for (let first = 0; first < shape[0]!; first += rows) {
       const pieceShape = [Math.min(rows, shape[0]! - first), ...shape.slice(1)];
       const pieceName = rows === shape[0] ? name : `${name}[${first}:${first + pieceShape[0]!}]`;
-      if (!(isTrained && training) && !isOwn(name)) {
+      if (!(isTrained && training) && !isOwn(tensor)) {
         parameter.pieces.push({ tensor: new Tensor(pieceName, pieceShape, "weight", dtype), first });
         continue;
       }
       const size = alignView(numel(pieceShape));
       // A and B of an adapter are in the same page.
-      const together = isAdapter(name) && name.endsWith(".A") ? size + alignView(numel(list[i + 1]!.shape)) : size;
+      const together = size + (partner ? alignView(numel(partner.shape)) : 0);
       const kind = training && !isTrained ? "frozen" : "trained";
       const sizes = pageSizes[kind];
       const open = sizes.length - 1;
       if (open < 0 || (sizes[open]! + together) * 4 > maxBinding) sizes.push(0);
       const page = sizes.length - 1;
-      slots.push({ name: pieceName, shape: pieceShape, first, kind, page, offset: sizes[page]! });
+      slots.push({ parameter, name: pieceName, shape: pieceShape, first, kind, page, offset: sizes[page]! });
       sizes[page]! += size;
     }
   }
@@ -138,8 +134,7 @@ export function place(
   };
   const grads = training ? make("gradient", "gradient", trained) : [];
   const [m, v] = [make("m", "moment", trained), make("v", "moment", trained)];
-  for (const { name, shape, first, kind, page, offset } of slots) {
-    const parameter = all.get(name.replace(/\[.*/, ""))!;
+  for (const { parameter, name, shape, first, kind, page, offset } of slots) {
     parameter.pieces.push({ tensor: params[kind][page]!.view(name, shape, offset), first });
     parameter.grad?.push({ tensor: grads[page]!.view(`d${name}`, shape, offset), first });
   }
@@ -178,6 +173,23 @@ export function pageRates({ all }: Parameters, page: Page): Float32Array {
 export function offsetIn({ grad }: Page, { root, offset }: Tensor): number | null {
   const at = offset - grad.offset;
   return root === grad.root && at >= 0 && at < grad.size ? at : null;
+}
+
+/** The weight of a layer, or another part of it, in block l or outside the blocks; undefined if there is none. */
+export function find(
+  { all }: Parameters,
+  layer: Layer,
+  block: number | null = null,
+  part?: ModelTensor["part"],
+): Parameter | undefined {
+  return all.get(tensorName({ block, layer }, part));
+}
+
+/** A and B of a layer's adapters. */
+export function findAdapters({ all }: Parameters, block: number | null, layer: Layer): [Parameter, Parameter][] {
+  return [...all.values()].flatMap((A): [Parameter, Parameter][] =>
+    A.partner && A.block === block && A.layer === layer ? [[A, all.get(A.partner.name)!]] : [],
+  );
 }
 
 /** The tensor of a parameter that is in one piece. */

@@ -1,8 +1,18 @@
 /** How far training moved the matrices of a model, relative to their size. */
-import type { LoraSite } from "../config.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter, Tensors } from "../io/peft.ts";
-import { ADAPTERS, loraSites, parseSite } from "../names.ts";
+import { readFactors } from "../io/peft-form.ts";
+import {
+  ADAPTED,
+  baseTensors,
+  type Layer,
+  type LoraAdapter,
+  lmHeadTensors,
+  loraAdapters,
+  type ModelTensor,
+  type Place,
+  tensorName,
+} from "../names.ts";
 import { numel } from "../tensor.ts";
 import { computeSpectrum, type Factors, productNorm, type Spectrum } from "./spectrum.ts";
 
@@ -31,13 +41,11 @@ export interface Changes {
 /** The highest rank whose singular values are computed: all of a model take a second. */
 export const MOST_RANK = 64;
 
-/** The parts of a tensor's last dimension. */
-const PARTS_OF: Record<string, readonly string[]> = {
-  "attn.c_attn": ["q", "k", "v"],
-  "attn.c_proj": ["o"],
-  "mlp.c_fc": ["fc"],
-  "mlp.c_proj": ["proj"],
-};
+/** The matrices that are side by side in a layer's weight. */
+function parts(layer: Layer): string[] {
+  if (layer === "attn.c_attn") return ["q", "k", "v"];
+  return [Object.entries(ADAPTED).find(([, adapted]) => adapted.layer === layer)?.[0] ?? layer];
+}
 
 /**
  * The changes of a trained model: ||s B A|| / ||W|| of adapters, the difference between trained and frozen values of
@@ -46,29 +54,25 @@ const PARTS_OF: Record<string, readonly string[]> = {
  */
 export async function measureChanges(adapter: Adapter, base: GPT2Checkpoint, start: Tensors | null): Promise<Changes> {
   const { meta, tensors } = adapter;
-  const names = base.names.filter((name) => tensors.has(name));
-  const inBlocks = (ending: string) => names.some((name) => name.startsWith("h.") && name.endsWith(ending));
-  const kind = inBlocks(".weight") || !inBlocks(".bias") ? "weight" : "bias";
+  const { model, lora, task } = meta;
+  const moved = [...baseTensors(model), ...lmHeadTensors(model)].filter(({ name }) => tensors.has(name));
+  const inBlocks = (one: ModelTensor["part"]) => moved.some(({ block, part }) => block !== null && part === one);
+  const kind = inBlocks("weight") || !inBlocks("bias") ? "weight" : "bias";
   const sizes = new Sizes(base);
   const changes: Change[] = [];
-  const { lora, model, task } = meta;
-  for (const one of lora ? loraSites(model, lora) : []) {
-    const { site } = one;
-    if (site === "head" && task.objective === "classification") continue;
-    const block = site === "head" ? null : parseSite(site, model)!.layer;
-    const factors = siteFactors(tensors, one);
-    const [norm, of] = [productNorm(factors), await sizes.atSite(site)];
-    changes.push({ block, part: site.split(".").at(-1)!, norm, of, adapter: measureUse(factors) });
+  for (const adapter of lora ? loraAdapters(model, lora) : []) {
+    const { target, block } = adapter;
+    if (target === "head" && task.objective === "classification") continue;
+    const factors = { ...readFactors(tensors, adapter), ...adapter };
+    const [norm, of] = [productNorm(factors), await sizes.adapted(adapter)];
+    changes.push({ block, part: target, norm, of, adapter: measureUse(factors) });
   }
-  for (const name of names.filter((one) => one.endsWith(`.${kind}`)))
-    for (const one of await sizes.moved(name, tensors.get(name)!.data)) changes.push({ ...one, adapter: null });
+  for (const tensor of moved.filter(({ part }) => part === kind))
+    for (const one of await sizes.moved(tensor, tensors.get(tensor.name)!.data))
+      changes.push({ ...one, adapter: null });
   const before = start?.get("head.weight")?.data;
   if (before && tensors.has("head.weight")) changes.push(headChange(adapter, before));
   return { kind, blocks: base.config.n_layer, changes };
-}
-
-function siteFactors(tensors: Tensors, { site, r, scale }: LoraSite): Factors {
-  return { A: tensors.get(`lora.${site}.A`)!.data, B: tensors.get(`lora.${site}.B`)!.data, r, scale };
 }
 
 function measureUse(factors: Factors): Change["adapter"] {
@@ -80,8 +84,8 @@ function measureUse(factors: Factors): Change["adapter"] {
 function headChange({ meta: { lora, model }, tensors }: Adapter, before: Float32Array): Change {
   const { data, shape } = tensors.get("head.weight")!;
   const change = Float64Array.from(data, (value, i) => value - before[i]!);
-  const site = lora && loraSites(model, lora).find((one) => one.site === "head");
-  const factors = site ? siteFactors(tensors, site) : null;
+  const adapter = (lora ? loraAdapters(model, lora) : []).find(({ target }) => target === "head");
+  const factors = adapter ? { ...readFactors(tensors, adapter), ...adapter } : null;
   if (factors) {
     const { A, B, r, scale } = factors;
     const columns = shape[1]!;
@@ -102,45 +106,39 @@ class Sizes {
 
   constructor(private readonly base: GPT2Checkpoint) {}
 
-  /** The norm of the matrix of a site. */
-  async atSite(site: string): Promise<number> {
-    if (site === "head") {
-      const table = this.base.config.tie_word_embeddings === false ? "lm_head.weight" : "wte.weight";
-      return (await this.of(table))[0]!.of;
-    }
-    const [, block, place] = /^h\.(\d+)\.(.*)$/.exec(site)!;
-    const [matrix] = Object.entries(ADAPTERS).find(([, sites]) => sites.some(([name]) => name === place))!;
-    const parts = await this.of(`h.${block}.${matrix}.weight`);
-    const i = PARTS_OF[matrix]!.indexOf(place!.split(".")[1]!);
-    return i < 0 ? Math.hypot(...parts.map(({ of }) => of)) : parts[i]!.of;
+  /** The norm of the matrix that an adapter adapts. */
+  async adapted({ target, block }: LoraAdapter): Promise<number> {
+    const head = this.base.config.tie_word_embeddings === false ? "lm_head" : "wte";
+    const layer = target === "head" ? head : ADAPTED[target].layer;
+    const sizes = await this.of({ block, layer });
+    return sizes[parts(layer).indexOf(target)]?.of ?? Math.hypot(...sizes.map(({ of }) => of));
   }
 
   /** A tensor's parts, and how far they are from the trained values. */
-  async moved(name: string, trained: Float32Array): Promise<Omit<Change, "adapter">[]> {
-    const [, block, place] = /^(?:h\.(\d+)\.)?(.*)\.(?:weight|bias)$/.exec(name)!;
-    const parts = PARTS_OF[place!] ?? [place!];
-    const sizes = await this.measure(name, trained);
-    return parts.map((part, i) => ({ block: block === undefined ? null : Number(block), part, ...sizes[i]! }));
+  async moved({ name, block, layer }: ModelTensor, trained: Float32Array): Promise<Omit<Change, "adapter">[]> {
+    const sizes = await this.measure(name, layer, trained);
+    return parts(layer).map((part, i) => ({ block, part, ...sizes[i]! }));
   }
 
-  private of(name: string): Promise<{ of: number }[]> {
-    const known = this.known.get(name) ?? this.measure(name);
+  private of(place: Place): Promise<{ of: number }[]> {
+    const name = tensorName(place);
+    const known = this.known.get(name) ?? this.measure(name, place.layer);
     this.known.set(name, known);
     return known;
   }
 
-  private async measure(name: string, trained?: Float32Array): Promise<{ of: number; norm: number }[]> {
+  private async measure(name: string, layer: Layer, trained?: Float32Array): Promise<{ of: number; norm: number }[]> {
     const shape = this.base.shape(name);
     const columns = shape.at(-1)!;
-    const parts = PARTS_OF[name.replace(/^h\.\d+\.|\.(weight|bias)$/g, "")]?.length ?? 1;
-    const sums = Array.from({ length: parts }, () => ({ of: 0, norm: 0 }));
+    const count = parts(layer).length;
+    const sums = Array.from({ length: count }, () => ({ of: 0, norm: 0 }));
     const rowWidth = numel(shape) / shape[0]!;
     const step = Math.max(1, Math.floor(PIECE / rowWidth));
     for (let first = 0; first < shape[0]!; first += step) {
       const piece = await this.base.read(name, first, Math.min(shape[0]!, first + step));
       for (let i = 0; i < piece.length; i++) {
         const at = first * rowWidth + i;
-        const sum = sums[Math.floor(((at % columns) * parts) / columns)]!;
+        const sum = sums[Math.floor(((at % columns) * count) / columns)]!;
         sum.of += piece[i]! ** 2;
         if (trained) sum.norm += (trained[at]! - piece[i]!) ** 2;
       }

@@ -8,7 +8,7 @@ import { initialTensors } from "../engine/initial.ts";
 import { argmaxRows } from "../engine/predictions.ts";
 import { asSaved } from "../engine/state.ts";
 import type { Classifier } from "../infer/classifier.ts";
-import { adaptedSpec } from "../io/adapter-meta.ts";
+import { adaptedSpec, adapterTensors } from "../io/adapter-meta.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import { methodConfig } from "../methods/index.ts";
@@ -31,14 +31,15 @@ export async function startTensors(
  */
 export async function scaleTo(
   classifier: Classifier,
-  { tensors }: Adapter,
+  { meta, tensors }: Adapter,
   start: Tensors,
   base: GPT2Checkpoint,
   s: number,
 ): Promise<void> {
   const isZero = (name: string) => start.get(name)?.data.every((value) => value === 0) === true;
-  for (const [name, { shape, data }] of tensors) {
-    if (/^lora\..*\.A$/.test(name) && isZero(name.replace(/A$/, "B"))) continue;
+  for (const { name, shape, partner } of adapterTensors(meta)) {
+    if (partner && isZero(partner.name)) continue;
+    const { data } = tensors.get(name)!;
     const from = start.get(name)?.data ?? (await base.read(name));
     // Exact at 0 and at 1.
     const between = data.map((value, i) => (1 - s) * from[i]! + s * value);

@@ -10,6 +10,7 @@ import { parseJson } from "../io/limits.ts";
 import type { SafetensorsFile } from "../io/safetensors.ts";
 import type { MethodConfig, Mode } from "../methods/index.ts";
 import { type Batch, promptLength } from "../model/batch.ts";
+import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
 
@@ -178,7 +179,7 @@ class Golden {
         for (const name of engine.trainableNames)
           await this.update(
             `step${step}.${name}`,
-            name,
+            engine.parameter(name),
             await engine.readParameter(name),
             TOLERANCE[`step${step as 1 | 3}`],
           );
@@ -207,7 +208,7 @@ class Golden {
       TOLERANCE.curve,
     );
     for (const name of engine.trainableNames)
-      await this.update(`final.${name}`, name, await engine.readParameter(name), TOLERANCE.curve);
+      await this.update(`final.${name}`, engine.parameter(name), await engine.readParameter(name), TOLERANCE.curve);
   }
 
   /** `rows`: those of the stored tensor to compare with; absent: all. */
@@ -256,12 +257,13 @@ class Golden {
   }
 
   /** Compares the total update of a parameter, over its steady elements. */
-  private async update(stored: string, name: string, got: Float32Array, tolerance: number): Promise<void> {
+  private async update(stored: string, parameter: Parameter, got: Float32Array, tolerance: number): Promise<void> {
+    const { name } = parameter;
     const want = await this.file.readF32(stored);
     const start = await this.file.readF32(`param.${name}`);
     this.actual.set(stored, { shape: [...this.file.info(stored).shape], data: got });
     const gradient = stored.startsWith("final.") ? null : await this.file.readF32(`grad.${name}`);
-    const steady = steadyElements(name, gradient, this.c.config.n_embd);
+    const steady = steadyElements(parameter, gradient, this.c.config.n_embd);
     let difference = got.length === want.length ? 0 : Number.NaN;
     let norm = 0;
     for (let i = 0; i < want.length; i++) {
@@ -280,9 +282,14 @@ class Golden {
  * that rounding errors dominate the update of elements with a gradient far below the tensor's RMS; not so over a whole
  * curve, which has no `gradient`. The exact gradient of the key bias is zero.
  */
-function steadyElements(name: string, gradient: Float32Array | null, width: number): (i: number) => boolean {
+function steadyElements(
+  { layer, part }: Parameter,
+  gradient: Float32Array | null,
+  width: number,
+): (i: number) => boolean {
   const rms = gradient && Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0) / gradient.length);
-  const isKeyBias = (i: number) => name.endsWith("attn.c_attn.bias") && i >= width && i < 2 * width;
+  const isBias = layer === "attn.c_attn" && part === "bias";
+  const isKeyBias = (i: number) => isBias && i >= width && i < 2 * width;
   return (i) => (!gradient || gradient[i] === 0 || Math.abs(gradient[i]!) >= 0.01 * rms!) && !isKeyBias(i);
 }
 

@@ -5,7 +5,6 @@ import { count, showShare } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import { frozenBlocks, parameterList } from "../model/trainable.ts";
-import { isAdded } from "../names.ts";
 import { memoryTotals, showBytes, showLargest } from "../plan/memory.ts";
 import { numel } from "../tensor.ts";
 import type { TrainOptions } from "../train/options.ts";
@@ -21,7 +20,7 @@ export function planBlocks({ device, trainable, flops, prefix, plan }: Extract<T
   const parameters = parameterList(spec);
   const sum = (some: typeof parameters) => some.reduce((total, { shape }) => total + numel(shape), 0);
   const all = sum(parameters);
-  const base = sum(parameters.filter(({ name }) => !isAdded(name)));
+  const base = sum(parameters.filter(({ origin }) => origin === "base"));
   return texts([
     `device: ${describeDevice(device)}`,
     `trainable: ${count(trainable)} of ${count(all)} parameters (${showShare(trainable / all)}), ${METHODS[spec.mode].title}; the base model has ${count(base)}`,

@@ -15,6 +15,7 @@ import { readAdapter } from "../../src/io/peft.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import { makeParameters } from "../../src/model/parameters.ts";
 import { frozenBlocks, type ModelSpec, parameterList } from "../../src/model/trainable.ts";
+import type { ModelTensor } from "../../src/names.ts";
 import { memoryTotals } from "../../src/plan/memory.ts";
 import { printProgram } from "../../src/plan/print.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
@@ -158,7 +159,7 @@ test("pieces of a token table in blocks fit a binding with their tables", () => 
   // The last is a little more than 6400 rows without the tables of q4.
   for (const dtype of ["q8", "q4"] as const)
     for (const maxBinding of [2 ** 22, 2 ** 27, 5_283_000]) {
-      const isWanted = (name: string) => name === "wte.weight";
+      const isWanted = ({ name }: ModelTensor) => name === "wte.weight";
       const { all } = makeParameters(inBlocks(dtype, "lora", { config }), { training: false, maxBinding, isWanted });
       const { pieces } = all.get("wte.weight")!;
       assert.is(

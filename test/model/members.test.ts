@@ -6,7 +6,7 @@ import { Group } from "../../src/engine/group.ts";
 import { ConfigError, DeviceError } from "../../src/errors.ts";
 import type { Batch, Capacity } from "../../src/model/batch.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
-import { isAdded, loraSite } from "../../src/names.ts";
+import { siteName } from "../../src/names.ts";
 import { Rng } from "../../src/rng.ts";
 import { assertFails, assertSameBits } from "../helpers/border.ts";
 import { ONE_OF_EACH, testDevice, testOnDevices } from "../helpers/device.ts";
@@ -71,8 +71,8 @@ const memberJobs = (options: SpecOptions = {}, change: (spec: ModelSpec) => Mode
 function fill(engine: Engine, { seed, broken }: Job): void {
   fillRandom(engine, 7);
   const rng = new Rng(seed);
-  for (const { name, shape } of engine.plan.parameters.all.values()) {
-    if (!isAdded(name)) continue;
+  for (const { name, shape, origin } of engine.plan.parameters.all.values()) {
+    if (origin === "base") continue;
     const values = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => rng.normal() * 0.2);
     if (name === broken?.name) values[1] = broken.value;
     engine.writeParameter(name, values);
@@ -272,7 +272,11 @@ test("members that cannot share a plan are refused", async () => {
   const spec = smallSpec("lora");
   const lora = spec.lora!;
   const task = { ...spec.task, num_labels: 3 };
-  const sites = (["q", "k", "v"] as const).map((target, i) => ({ site: loraSite(target, 0), r: 2 + i, scale: 1 }));
+  const sites = (["q", "k", "v"] as const).map((target, i) => ({
+    site: siteName({ target, block: 0 }),
+    r: 2 + i,
+    scale: 1,
+  }));
   const words = ["models that cannot share a plan", "adapters in mode lora of the same model"];
   for (const [other, more, rest] of [
     [{ ...spec, task }, [...words, "mode lora, 3 classes, f32"]],

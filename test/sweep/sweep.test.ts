@@ -9,8 +9,7 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
-import { loraConfig } from "../../src/methods/lora.ts";
-import { loraShapes } from "../../src/names.ts";
+import { METHODS, methodConfig } from "../../src/methods/index.ts";
 import { memoryTotals } from "../../src/plan/memory.ts";
 import { PRESETS } from "../../src/run/settings.ts";
 import { describeTrial, listCells, runnableTrials, type SweepSpec, type Trial } from "../../src/sweep/grid.ts";
@@ -86,8 +85,8 @@ test("the published experiment has 19 distinct trials; the other presets have th
 
 test("layers preset: all blocks, each half and each block, with an equal number of parameters", async () => {
   const trialValues = ({ options }: Trial) => {
-    const shapes = loraShapes(GPT2, loraConfig(options), 2);
-    return [...shapes.values()].reduce((sum, shape) => sum + numel(shape), 0);
+    const tensors = METHODS.lora.tensors!(GPT2, methodConfig(options), 2);
+    return tensors.reduce((sum, { shape }) => sum + numel(shape), 0);
   };
   const trials = await listTrials(presetFor("layers"), 1, () => ({}));
   assert.is(trials.length, 15);
