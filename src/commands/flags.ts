@@ -4,7 +4,7 @@ import { OBJECTIVES, TARGETS } from "../config.ts";
 import type { Padding } from "../data/dataset.ts";
 import { SPLITS } from "../data/split.ts";
 import { list } from "../format.ts";
-import { METHODS, type MethodOptions, MODES, settingWords } from "../methods/index.ts";
+import { type MethodOptions, MODES, settingWords, TRAINING } from "../methods/index.ts";
 import { type Files, readSetting } from "../run/settings.ts";
 import { SETTING_NAMES, SETTINGS, type Setting, type TrainOptions } from "../train/options.ts";
 import { choice, number } from "./cli.ts";
@@ -111,8 +111,8 @@ const HELP: Readonly<Record<Exclude<keyof TrainOptions, keyof MethodOptions>, st
 
 /** The default learning rates of the modes that have another one: "bitfit 0.003, prompt and prefix 0.01". */
 function listRates(): string {
-  const rates = new Set(MODES.flatMap((mode) => METHODS[mode].rate ?? []));
-  return [...rates].map((rate) => `${list(MODES.filter((mode) => METHODS[mode].rate === rate))} ${rate}`).join(", ");
+  const rates = new Set(MODES.flatMap((mode) => TRAINING[mode].rate ?? []));
+  return [...rates].map((rate) => `${list(MODES.filter((mode) => TRAINING[mode].rate === rate))} ${rate}`).join(", ");
 }
 
 function createFlag(name: keyof TrainOptions): Option {

@@ -1,7 +1,7 @@
 /** Adapter layers (Houlsby et al. 2019, without their layer norms): a bottleneck after each half of a block. */
 import { addedTensors, affine, allBlocks } from "../names.ts";
 import type { Rng } from "../rng.ts";
-import type { Guide, Method } from "./method.ts";
+import type { Guide, Method, Training } from "./method.ts";
 
 export interface AdapterOptions {
   /** Width of an adapter layer's bottleneck. */
@@ -21,13 +21,9 @@ function initial(rng: Rng): number {
   }
 }
 
-export const method: Method<AdapterOptions, AdapterPart> = {
+export const method: Method<AdapterPart> = {
   title: "adapter layers",
-  settings: { bottleneck: { default: 16, number: { min: 1, whole: true } } },
-  describe: ({ bottleneck }) => `width ${bottleneck}`,
   keys: ["bottleneck"],
-  config: ({ bottleneck }) => ({ bottleneck }),
-  options: ({ bottleneck }) => ({ bottleneck }),
   tensors: (model, { bottleneck: m }) =>
     allBlocks(model).flatMap((l) =>
       // After the output matrix of each half of a block.
@@ -37,6 +33,13 @@ export const method: Method<AdapterOptions, AdapterPart> = {
       ]),
     ),
   isSeparate: true,
+};
+
+export const training: Training<AdapterOptions, AdapterPart> = {
+  settings: { bottleneck: { default: 16, number: { min: 1, whole: true } } },
+  describe: ({ bottleneck }) => `width ${bottleneck}`,
+  config: ({ bottleneck }) => ({ bottleneck }),
+  options: ({ bottleneck }) => ({ bottleneck }),
 };
 
 export const guide: Guide<AdapterOptions> = {

@@ -1,13 +1,16 @@
 /** BitFit (Ben Zaken et al. 2021): every bias and the head are trained. */
-import type { Guide, Method } from "./method.ts";
+import type { Guide, Method, Training } from "./method.ts";
 
 export const method: Method = {
   title: "biases only (BitFit)",
+  keys: [],
+  trains: ({ part }) => part === "bias",
+};
+
+export const training: Training = {
   settings: {},
   // Few parameters, and far from the output.
   rate: 3e-3,
-  keys: [],
-  trains: ({ part }) => part === "bias",
 };
 
 export const guide: Guide = {

@@ -1,12 +1,15 @@
 /** Full fine-tuning: every parameter is trained. */
-import type { Guide, Method } from "./method.ts";
+import type { Guide, Method, Training } from "./method.ts";
 
 export const method: Method = {
   title: "full fine-tuning",
-  settings: {},
   keys: [],
   trains: () => true,
   freezesNothing: true,
+};
+
+export const training: Training = {
+  settings: {},
 };
 
 export const guide: Guide = {

@@ -1,11 +1,14 @@
 /** Only the classification head is trained. */
-import type { Guide, Method } from "./method.ts";
+import type { Guide, Method, Training } from "./method.ts";
 
 export const method: Method = {
   title: "head only",
-  settings: {},
   keys: [],
   classifiersOnly: "its last layer is the head of the vocabulary: train the last block, or adapters",
+};
+
+export const training: Training = {
+  settings: {},
 };
 
 export const guide: Guide = {

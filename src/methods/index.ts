@@ -5,7 +5,7 @@ import * as full from "./full.ts";
 import * as head from "./head.ts";
 import * as lastBlock from "./last-block.ts";
 import * as lora from "./lora.ts";
-import type { Guide, Method, SettingWords } from "./method.ts";
+import type { Guide, Method, SettingWords, Training } from "./method.ts";
 import * as prefix from "./prefix.ts";
 import * as prompt from "./prompt.ts";
 
@@ -37,9 +37,20 @@ export interface MethodConfig
     Partial<prompt.VirtualPart>,
     Partial<prefix.PrefixPart> {}
 
-export const METHODS: Readonly<Record<Mode, Method<Partial<MethodOptions>, MethodConfig>>> = LIST;
+export const METHODS: Readonly<Record<Mode, Method<MethodConfig>>> = LIST;
 
 export const MODES = Object.keys(LIST) as readonly Mode[];
+
+export const TRAINING: Readonly<Record<Mode, Training<Partial<MethodOptions>, MethodConfig>>> = {
+  lora: lora.training,
+  all: full.training,
+  last_block: lastBlock.training,
+  last_layer: head.training,
+  bitfit: bitfit.training,
+  adapter: adapter.training,
+  prompt: prompt.training,
+  prefix: prefix.training,
+};
 
 export const GUIDES: Readonly<Record<Mode, Guide<Partial<MethodOptions>>>> = {
   lora: lora.guide,
@@ -54,13 +65,12 @@ export const GUIDES: Readonly<Record<Mode, Guide<Partial<MethodOptions>>>> = {
 
 /** "LoRA, rank 8, alpha 16", "prompt tuning, 20 virtual tokens" or "last block". */
 export function describeMethod({ mode, ...options }: MethodOptions & { mode: Mode }): string {
-  const { title, describe } = METHODS[mode];
-  return [title, describe?.(options) ?? []].flat().join(", ");
+  return [METHODS[mode].title, TRAINING[mode].describe?.(options) ?? []].flat().join(", ");
 }
 
 /** The method's part of a model's description. */
 export function methodConfig({ mode, ...options }: Partial<MethodOptions> & { mode: Mode }): MethodConfig {
-  return METHODS[mode].config?.(options) ?? {};
+  return TRAINING[mode].config?.(options) ?? {};
 }
 
 /** The method of a stored adapter, and its settings. */
@@ -68,12 +78,12 @@ export function adapterOptions({
   mode,
   ...config
 }: MethodConfig & { mode: Mode }): Partial<MethodOptions> & { mode: Mode } {
-  return { mode, ...METHODS[mode].options?.(config) };
+  return { mode, ...TRAINING[mode].options?.(config) };
 }
 
 /** Whether a setting is one of a method's own. */
 export function hasSetting(mode: Mode, name: keyof MethodOptions): boolean {
-  return name in METHODS[mode].settings;
+  return name in TRAINING[mode].settings;
 }
 
 /** The runs of the page's comparison of methods. */

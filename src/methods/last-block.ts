@@ -1,11 +1,14 @@
 /** The last block and the head are trained. The final layer norm stays frozen, as in the paper's program. */
-import type { Guide, Method } from "./method.ts";
+import type { Guide, Method, Training } from "./method.ts";
 
 export const method: Method = {
   title: "last block",
-  settings: {},
   keys: [],
   trains: ({ block }, { n_layer }) => block === n_layer - 1,
+};
+
+export const training: Training = {
+  settings: {},
 };
 
 export const guide: Guide = {

@@ -1,7 +1,7 @@
 /** LoRA (Hu et al. 2021): a frozen matrix W, and beside it B A of low rank, which is trained. */
 import { INITS, type Init, type LoraConfig, SCALINGS, type Scaling, TARGETS, type Target } from "../config.ts";
 import { ADAPTED, type Initial, loraAdapters, loraDims, loraName, type ModelTensor, uniform } from "../names.ts";
-import type { Guide, Method } from "./method.ts";
+import type { Guide, Method, Training } from "./method.ts";
 
 export interface LoraOptions {
   rank: number;
@@ -21,8 +21,24 @@ export interface LoraPart {
   lr_ratio?: number;
 }
 
-export const method: Method<LoraOptions, LoraPart> = {
+export const method: Method<LoraPart> = {
   title: "LoRA",
+  keys: ["lora"],
+  tensors(model, { lora, lr_ratio = 1 }, classes) {
+    return loraAdapters(model, lora!).flatMap((adapter) => {
+      const { target, block, r } = adapter;
+      const dims = loraDims(target, model, classes);
+      const own = { block, layer: ADAPTED[target].layer, origin: "method", adapter } as const;
+      const B: ModelTensor = { ...own, part: "B", name: loraName(adapter, "B"), shape: [dims.out, r], rate: lr_ratio };
+      const initial = initialA(lora!.init, r, dims.in);
+      return [{ ...own, part: "A", name: loraName(adapter, "A"), shape: [r, dims.in], initial, partner: B }, B];
+    });
+  },
+  trains: ({ name }, _, { lora }) => lora?.modulesToSave?.includes(name) ?? false,
+  peft: { type: "LORA" },
+};
+
+export const training: Training<LoraOptions, LoraPart> = {
   settings: {
     rank: { default: 8, number: { min: 1, whole: true } },
     alpha: { default: 16, number: { min: 0, above: true } },
@@ -33,7 +49,6 @@ export const method: Method<LoraOptions, LoraPart> = {
     lrRatio: { default: 1, number: { min: 0, above: true } },
   },
   describe: ({ rank, alpha }) => `rank ${rank}, alpha ${alpha}`,
-  keys: ["lora"],
   config: ({ lrRatio, ...options }) => ({
     lora: loraConfig(options),
     ...(lrRatio === 1 ? {} : { lr_ratio: lrRatio }),
@@ -49,18 +64,6 @@ export const method: Method<LoraOptions, LoraPart> = {
           layers: lora.layers_to_transform ?? null,
         }
       : {},
-  tensors(model, { lora, lr_ratio = 1 }, classes) {
-    return loraAdapters(model, lora!).flatMap((adapter) => {
-      const { target, block, r } = adapter;
-      const dims = loraDims(target, model, classes);
-      const own = { block, layer: ADAPTED[target].layer, origin: "method", adapter } as const;
-      const B: ModelTensor = { ...own, part: "B", name: loraName(adapter, "B"), shape: [dims.out, r], rate: lr_ratio };
-      const initial = initialA(lora!.init, r, dims.in);
-      return [{ ...own, part: "A", name: loraName(adapter, "A"), shape: [r, dims.in], initial, partner: B }, B];
-    });
-  },
-  trains: ({ name }, _, { lora }) => lora?.modulesToSave?.includes(name) ?? false,
-  peft: { type: "LORA" },
 };
 
 function initialA(init: Init, r: number, input: number): Initial {

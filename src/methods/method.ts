@@ -1,6 +1,6 @@
 /**
- * What is asked of a method of fine-tuning. Each has a file with two exports: `method`, what the model, the formats and
- * training need, and `guide`, what people read and choose by, which a page that only classifies does not load.
+ * What is asked of a method of fine-tuning. Each has a file with three exports, so that a page loads what it needs:
+ * `method`, what it is in a model and in files, `training`, its settings, and `guide`, what people read and choose by.
  */
 import type { GPT2Config } from "../config.ts";
 import type { ModelTensor } from "../names.ts";
@@ -16,21 +16,12 @@ export interface Setting<T> {
   number?: NumberRange;
 }
 
-/** A method; `Options`: its settings, `Config`: its part of a model's description, by PEFT's keys. */
-export interface Method<Options = object, Config = object> {
+/** What a method is in a model and in files. `Config`: its part of a model's description, by PEFT's keys. */
+export interface Method<Config = object, Key = keyof Config> {
   /** "LoRA" */
   title: string;
-  settings: { readonly [K in keyof Options]: Setting<Exclude<Options[K], undefined>> };
-  /** The default of the peak learning rate, where it is not the usual one. */
-  rate?: number;
-  /** Its sizes in words: "rank 8, alpha 16". */
-  describe?(options: Options): string;
   /** The keys that a stored adapter's description has for it. */
-  keys: readonly (keyof Config)[];
-  /** Its part of a model's description, from its settings. */
-  config?(options: Options): Config;
-  /** The settings with which training continues from an adapter: the inverse. */
-  options?(config: Config): Partial<Options>;
+  keys: readonly Key[];
   /** What it adds to a model, in the order of the forward pass. `classes`: those of the head, or V of a language model. */
   tensors?(model: GPT2Config, config: Config, classes: number): ModelTensor[];
   /** Whether it trains a tensor of the base model; absent: none. What it adds is trained in any case. */
@@ -45,6 +36,19 @@ export interface Method<Options = object, Config = object> {
   classifiersOnly?: string;
   /** How PEFT calls it, and the keys of adapter_config.json that only it has; absent: PEFT does not have it. */
   peft?: { type: string; config?: (model: GPT2Config) => Record<string, unknown> };
+}
+
+/** How a method is trained: its settings, and what follows from them. */
+export interface Training<Options = object, Config = object> {
+  settings: { readonly [K in keyof Options]: Setting<Exclude<Options[K], undefined>> };
+  /** The default of the peak learning rate, where it is not the usual one. */
+  rate?: number;
+  /** Its sizes in words: "rank 8, alpha 16". */
+  describe?(options: Options): string;
+  /** Its part of a model's description, from its settings. */
+  config?(options: Options): Config;
+  /** The settings with which training continues from an adapter: the inverse. */
+  options?(config: Config): Partial<Options>;
 }
 
 /** What a setting is called, and what it does. */

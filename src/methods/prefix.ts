@@ -3,7 +3,7 @@
  * trained they may be the output of an MLP, which is not saved.
  */
 import { addedTensors, affine, type Initial, uniform } from "../names.ts";
-import type { Guide, Method } from "./method.ts";
+import type { Guide, Method, Training } from "./method.ts";
 import {
   describeTokens,
   mostTokens,
@@ -29,19 +29,9 @@ function asLinear(inputs: number): Record<"weight" | "bias", Initial> {
   return { weight: initial, bias: initial };
 }
 
-export const method: Method<PrefixOptions, PrefixPart> = {
+export const method: Method<PrefixPart> = {
   title: "prefix tuning",
-  settings: { virtualTokens, prefixProjection: { default: 0, number: { min: 0, whole: true } } },
-  // Few parameters, and far from the output.
-  rate: 1e-2,
-  describe: describeTokens,
   keys: ["num_virtual_tokens"],
-  config: ({ virtualTokens, prefixProjection }) => ({
-    num_virtual_tokens: virtualTokens,
-    ...(prefixProjection > 0 ? { encoder_hidden_size: prefixProjection } : {}),
-  }),
-  // The projection is no part of an adapter.
-  options: ({ num_virtual_tokens }) => ({ virtualTokens: num_virtual_tokens, prefixProjection: 0 }),
   // [n, L 2C]: for each block n keys and n values, as PEFT stores it. Weights are [in, out].
   tensors({ n_layer, n_embd: C }, { num_virtual_tokens: n, encoder_hidden_size: hidden = 0 }) {
     const width = n_layer * 2 * C;
@@ -59,6 +49,19 @@ export const method: Method<PrefixOptions, PrefixPart> = {
     type: "PREFIX_TUNING",
     config: ({ n_embd }) => ({ encoder_hidden_size: n_embd, prefix_projection: false }),
   },
+};
+
+export const training: Training<PrefixOptions, PrefixPart> = {
+  settings: { virtualTokens, prefixProjection: { default: 0, number: { min: 0, whole: true } } },
+  // Few parameters, and far from the output.
+  rate: 1e-2,
+  describe: describeTokens,
+  config: ({ virtualTokens, prefixProjection }) => ({
+    num_virtual_tokens: virtualTokens,
+    ...(prefixProjection > 0 ? { encoder_hidden_size: prefixProjection } : {}),
+  }),
+  // The projection is no part of an adapter.
+  options: ({ num_virtual_tokens }) => ({ virtualTokens: num_virtual_tokens, prefixProjection: 0 }),
 };
 
 export const guide: Guide<PrefixOptions> = {

@@ -1,7 +1,7 @@
 /** Prompt tuning (Lester et al. 2021): trained vectors before each text, rows like those of tokens. */
 import type { GPT2Config } from "../config.ts";
 import { addedTensors } from "../names.ts";
-import type { Guide, Method, Setting, SettingWords } from "./method.ts";
+import type { Guide, Method, Setting, SettingWords, Training } from "./method.ts";
 
 export interface VirtualOptions {
   /** Virtual tokens of prompt and prefix tuning. */
@@ -15,21 +15,24 @@ export interface VirtualPart {
 
 export const virtualTokens: Setting<number> = { default: 20, number: { min: 1, whole: true } };
 
-export const method: Method<VirtualOptions, VirtualPart> = {
+export const method: Method<VirtualPart> = {
   title: "prompt tuning",
-  settings: { virtualTokens },
-  // Few parameters, and far from the output.
-  rate: 1e-2,
-  describe: describeTokens,
   keys: ["num_virtual_tokens"],
-  config: ({ virtualTokens }) => ({ num_virtual_tokens: virtualTokens }),
-  options: ({ num_virtual_tokens }) => ({ virtualTokens: num_virtual_tokens }),
   // "Sampled vocabulary".
   tensors: ({ n_embd }, { num_virtual_tokens: n }) =>
     addedTensors(null, "prompt", { weight: [n, n_embd] }, { weight: "tokens" }),
   isSeparate: true,
   virtual: "rows",
   peft: { type: "PROMPT_TUNING", config: () => ({ prompt_tuning_init: "RANDOM" }) },
+};
+
+export const training: Training<VirtualOptions, VirtualPart> = {
+  settings: { virtualTokens },
+  // Few parameters, and far from the output.
+  rate: 1e-2,
+  describe: describeTokens,
+  config: ({ virtualTokens }) => ({ num_virtual_tokens: virtualTokens }),
+  options: ({ num_virtual_tokens }) => ({ virtualTokens: num_virtual_tokens }),
 };
 
 export function describeTokens({ virtualTokens }: VirtualOptions): string {

@@ -23,6 +23,7 @@ import {
   MODES,
   type Mode,
   methodConfig,
+  TRAINING,
 } from "../methods/index.ts";
 import type { Setting as MethodSetting } from "../methods/method.ts";
 import { checkNumber } from "../number-range.ts";
@@ -86,7 +87,7 @@ type Settings<Options> = { readonly [K in keyof Options]: Setting<Options[K]> };
 /** The settings of the methods, in their order. */
 const METHOD_SETTINGS: Settings<MethodOptions> = Object.assign(
   {},
-  ...MODES.flatMap((mode) => Object.entries(METHODS[mode].settings)).map(([name, setting]) => ({
+  ...MODES.flatMap((mode) => Object.entries(TRAINING[mode].settings)).map(([name, setting]) => ({
     [name]: { ...setting, modes: MODES.filter((mode) => hasSetting(mode, name as keyof MethodOptions)) },
   })),
 );
@@ -122,7 +123,7 @@ export const SETTINGS: Settings<TrainOptions> = {
 
 /** The default learning rate of a mode. */
 export function defaultRate(mode: Mode): number {
-  return METHODS[mode].rate ?? SETTINGS.lr.default;
+  return TRAINING[mode].rate ?? SETTINGS.lr.default;
 }
 
 /** A rate to try after one that was too high: the mode's default, or a quarter of a rate that is no higher. */
