@@ -4,32 +4,29 @@ import { ConfigError } from "./errors.ts";
 import type { Rng } from "./rng.ts";
 import type { Shape } from "./tensor.ts";
 
-/** The layers of a block that have tensors, in the order of the forward pass; with Houlsby's adapter layers. */
-export const BLOCK_LAYERS = [
-  ...["ln_1", "attn.c_attn", "attn.c_proj", "attn.adapter.down", "attn.adapter.up"],
-  ...["ln_2", "mlp.c_fc", "mlp.c_proj", "mlp.adapter.down", "mlp.adapter.up"],
-] as const;
+/** The layers of a block, in the order of the forward pass. */
+export const BLOCK_LAYERS = ["ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"] as const;
 
-type Outside = "wte" | "wpe" | "ln_f" | "lm_head" | "head" | "prompt" | "prefix" | "prefix.fc" | "prefix.proj";
-export type Layer = (typeof BLOCK_LAYERS)[number] | Outside;
+export type Layer = (typeof BLOCK_LAYERS)[number] | "wte" | "wpe" | "ln_f" | "lm_head" | "head";
 type Part = "weight" | "bias" | "embedding" | "A" | "B";
 
-/** Where a tensor is in the model. */
+/** A layer of the model. */
 export interface Place {
   /** null: outside the blocks. */
   block: number | null;
   layer: Layer;
 }
 
-/** A tensor of a model: what it is, and the name that follows from it. */
+/** A tensor of a model. Its place is the layer that it belongs to; of what a method adds, the first that uses it. */
 export interface ModelTensor extends Place {
   part: Part;
   /** What it belongs to: the base model, the head of a classifier, or what the method adds. */
   origin: "base" | "head" | "method";
-  /** Of LoRA's A and B: their adapter. Their `layer` is what it adapts, `head` for any head. */
+  /** Of LoRA's A and B: their adapter. Those of a language model's head are at `head`, too. */
   adapter?: LoraAdapter;
   /** A's B, which must be in the same page. */
   partner?: ModelTensor;
+  /** For files and for people. */
   name: string;
   shape: Shape;
   /** The initial values of what is not the base model's; absent: zeros. */
@@ -60,39 +57,43 @@ export interface LoraAdapter extends Site {
   scale: number;
 }
 
+export const outside = (layer: Layer): Place => ({ block: null, layer });
+
 const inBlock = (block: number | null, word: string) => (block === null ? word : `h.${block}.${word}`);
 
 /** The name of a layer: `h.3.attn.c_attn`. */
 export const layerName = ({ block, layer }: Place): string => inBlock(block, layer);
 
-/** The name of a tensor that is not LoRA's: Hugging Face's, without `transformer.`, where GPT-2 has it. */
+/** The name of a tensor of the base model or its head: Hugging Face's, without `transformer.`, where it has one. */
 export const tensorName = (place: Place, part: Part = "weight"): string => `${layerName(place)}.${part}`;
 
 /** The name of an adapter's A or B: `lora.h.3.attn.q.A`. */
 export const loraName = (site: Site, part: "A" | "B"): string => `lora.${siteName(site)}.${part}`;
 
-/** The tensors of a layer, by their shapes. */
+type Shapes = Partial<Record<Part, Shape>>;
+
+/** Tensors at a place, by their parts. */
 function tensors(
-  block: number | null,
-  layer: Layer,
-  parts: Partial<Record<Part, Shape>>,
+  place: Place,
+  parts: Shapes,
   origin: ModelTensor["origin"] = "base",
+  name = layerName(place),
   initial: Partial<Record<Part, Initial>> = {},
 ): ModelTensor[] {
-  return (Object.entries(parts) as [Part, Shape][]).map(([part, shape]) => ({
-    ...{ block, layer, part, origin, shape, initial: initial[part] },
-    name: tensorName({ block, layer }, part),
-  }));
+  const list = Object.entries(parts) as [Part, Shape][];
+  return list.map(([part, shape]) => {
+    return { ...place, part, origin, name: `${name}.${part}`, shape, initial: initial[part] };
+  });
 }
 
-/** The tensors of a layer that a method adds. */
+/** The tensors that a method adds to a layer, under a name of their own. */
 export function addedTensors(
-  block: number | null,
-  layer: Layer,
-  parts: Partial<Record<Part, Shape>>,
+  name: string,
+  place: Place,
+  parts: Shapes,
   initial: Partial<Record<Part, Initial>>,
 ): ModelTensor[] {
-  return tensors(block, layer, parts, "method", initial);
+  return tensors(place, parts, "method", name, initial);
 }
 
 /** A weight and the bias of its outputs, which are its last dimension. */
@@ -105,30 +106,30 @@ export function baseTensors(config: GPT2Config): ModelTensor[] {
   const { vocab_size, n_positions, n_embd: C } = config;
   const inner = innerWidth(config);
   return [
-    ...tensors(null, "wte", { weight: [vocab_size, C] }),
-    ...tensors(null, "wpe", { weight: [n_positions, C] }),
+    ...tensors(outside("wte"), { weight: [vocab_size, C] }),
+    ...tensors(outside("wpe"), { weight: [n_positions, C] }),
     // Conv1D weights are [in, out]: y = x W + b.
-    ...allBlocks(config).flatMap((l) => [
-      ...tensors(l, "ln_1", affine(C)),
-      ...tensors(l, "attn.c_attn", affine(C, 3 * C)),
-      ...tensors(l, "attn.c_proj", affine(C, C)),
-      ...tensors(l, "ln_2", affine(C)),
-      ...tensors(l, "mlp.c_fc", affine(C, inner)),
-      ...tensors(l, "mlp.c_proj", affine(inner, C)),
+    ...allBlocks(config).flatMap((block) => [
+      ...tensors({ block, layer: "ln_1" }, affine(C)),
+      ...tensors({ block, layer: "attn.c_attn" }, affine(C, 3 * C)),
+      ...tensors({ block, layer: "attn.c_proj" }, affine(C, C)),
+      ...tensors({ block, layer: "ln_2" }, affine(C)),
+      ...tensors({ block, layer: "mlp.c_fc" }, affine(C, inner)),
+      ...tensors({ block, layer: "mlp.c_proj" }, affine(inner, C)),
     ]),
-    ...tensors(null, "ln_f", affine(C)),
+    ...tensors(outside("ln_f"), affine(C)),
   ];
 }
 
 /** A language model's head, with the layout of nn.Linear; none where it is tied to the token table. */
 export function lmHeadTensors({ vocab_size, n_embd, tie_word_embeddings }: GPT2Config): ModelTensor[] {
-  return tie_word_embeddings === false ? tensors(null, "lm_head", { weight: [vocab_size, n_embd] }) : [];
+  return tie_word_embeddings === false ? tensors(outside("lm_head"), { weight: [vocab_size, n_embd] }) : [];
 }
 
 /** The classification head, with the layout of nn.Linear: [out, in]. */
 export function headTensors({ n_embd }: GPT2Config, numLabels: number, bias: boolean): ModelTensor[] {
-  const parts = { weight: [numLabels, n_embd], ...(bias ? { bias: [numLabels] } : {}) };
-  return tensors(null, "head", parts, "head", { weight: uniform(1 / Math.sqrt(n_embd)) });
+  const parts: Shapes = { weight: [numLabels, n_embd], ...(bias ? { bias: [numLabels] } : {}) };
+  return tensors(outside("head"), parts, "head", "head", { weight: uniform(1 / Math.sqrt(n_embd)) });
 }
 
 const shapes = (list: readonly ModelTensor[]) => new Map(list.map(({ name, shape }) => [name, shape]));
@@ -173,19 +174,9 @@ export function sitesByName(config: GPT2Config): Map<string, Site> {
 
 /** Input and output sizes of an adapted matrix. `headOut`: number of classes, or V for a language model. */
 export function loraDims(target: Target, config: GPT2Config, headOut: number): { in: number; out: number } {
-  const C = config.n_embd;
-  switch (target) {
-    case "c_attn":
-      return { in: C, out: 3 * C };
-    case "fc":
-      return { in: C, out: innerWidth(config) };
-    case "proj":
-      return { in: innerWidth(config), out: C };
-    case "head":
-      return { in: C, out: headOut };
-    default:
-      return { in: C, out: C };
-  }
+  const [C, inner] = [config.n_embd, innerWidth(config)];
+  const outputs: Partial<Record<Target, number>> = { c_attn: 3 * C, fc: inner, head: headOut };
+  return { in: target === "proj" ? inner : C, out: outputs[target] ?? C };
 }
 
 /** All adapters of a model, block by block, the head last. Throws ConfigError for one that the model cannot have. */

@@ -109,7 +109,7 @@ const HELP: Readonly<Record<Exclude<keyof TrainOptions, keyof MethodOptions>, st
   seed: "random seed of the split, the batch order and the initialization",
 };
 
-/** The default learning rates of the modes that have another one: "bitfit 0.003, prompt and prefix 0.01". */
+/** The modes that have another default learning rate, with it. */
 function listRates(): string {
   const rates = new Set(MODES.flatMap((mode) => TRAINING[mode].rate ?? []));
   return [...rates].map((rate) => `${list(MODES.filter((mode) => TRAINING[mode].rate === rate))} ${rate}`).join(", ");

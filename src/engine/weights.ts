@@ -34,9 +34,6 @@ export async function loadQuantizer({ parameters }: ParameterPlan): Promise<type
   return isNeeded ? import("../quantize.ts") : null;
 }
 
-/** Whether a parameter is the matrix of a linear layer, [in, out], and not a table of rows. */
-const isMatrix = ({ block }: Parameter) => block !== null;
-
 export class Weights<P extends ParameterPlan = ParameterPlan> {
   /** Partly written pieces in blocks. */
   private readonly begun = new Map<Tensor, Quantize.Quantizer>();
@@ -65,8 +62,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
    * matrix's in whole blocks. Throws ConfigError for a number that the parameter's type cannot hold.
    */
   writeParameter(name: string, data: Float32Array, firstRow = 0): void {
-    const parameter = this.parameter(name);
-    const { pieces, shape } = parameter;
+    const { pieces, shape } = this.parameter(name);
     const width = numel(shape) / shape[0]!;
     if (data.length % width !== 0 || firstRow * width + data.length > numel(shape))
       throw new ShapeError("wrong-shape", `${name}: contents of the wrong size`, {
@@ -79,22 +75,17 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
       const to = Math.min(first + tensor.shape[0]!, end);
       if (from >= to) continue;
       const values = data.subarray((from - firstRow) * width, (to - firstRow) * width);
-      if (isBlockDtype(tensor.dtype)) this.writeBlocks(parameter, tensor, tensor.dtype, values, from - first);
+      if (isBlockDtype(tensor.dtype)) this.writeBlocks(name, tensor, tensor.dtype, values, from - first);
       else this.session.write(tensor, tensor.dtype === "f16" ? toHalves(name, values) : values, (from - first) * width);
     }
   }
 
-  private writeBlocks(
-    parameter: Parameter,
-    tensor: Tensor,
-    dtype: BlockDtype,
-    values: Float32Array,
-    firstRow: number,
-  ): void {
-    const { name } = parameter;
+  private writeBlocks(name: string, tensor: Tensor, dtype: BlockDtype, values: Float32Array, firstRow: number): void {
     const [rows, width] = tensor.shape as [number, number];
     const count = values.length / width;
-    const isTurned = isMatrix(parameter);
+    const { block } = this.parameter(name);
+    // In a block the matrix of a linear layer, [in, out]; outside a table of rows.
+    const isTurned = block !== null;
     let quantizer = this.begun.get(tensor);
     if (!quantizer) {
       const { Quantizer } = this.quantize!;
@@ -125,8 +116,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
 
   /** The values of a parameter; those of one in blocks as they are used. */
   async readParameter(name: string): Promise<Float32Array> {
-    const parameter = this.parameter(name);
-    const { pieces, shape } = parameter;
+    const { pieces, shape, block } = this.parameter(name);
     const { dtype } = pieces[0]!.tensor;
     if (!isBlockDtype(dtype)) return this.readPieces(pieces);
     const values = new Float32Array(numel(shape));
@@ -135,7 +125,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
       const words = await this.session.read(tensor);
       values.set(this.quantize!.dequantize(dtype, new Uint8Array(words.buffer), tensor.size), first * width);
     }
-    if (!isMatrix(parameter)) return values;
+    if (block === null) return values;
     const [inputs, outputs] = shape as [number, number];
     return values.map((_, i) => values[(i % outputs) * inputs + Math.floor(i / outputs)]!);
   }

@@ -91,7 +91,7 @@ export interface ImportEntry {
 /** What the settings of an adapter written by PEFT say of its tensors. */
 export interface ImportPlan {
   /** The method's part of the description. */
-  own: Pick<AdapterMeta, "mode" | "lora" | "num_virtual_tokens">;
+  own: Pick<AdapterMeta, "lora" | "num_virtual_tokens">;
   classifies: boolean;
   /** The number of classes; 0 for a language model. */
   classes: number;

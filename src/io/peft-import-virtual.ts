@@ -58,7 +58,7 @@ export function importVirtual(
   const entries = new Map<string, ImportEntry>([[EMBEDDINGS, { name, shape }]]);
   if (classifies) entries.set(SCORE, headEntry(classes, config));
   const decisive = { names: "peft_type", shapes: "num_virtual_tokens" };
-  return { own: { mode, lora: null, num_virtual_tokens }, classifies, classes, entries, decisive };
+  return { own: { lora: null, num_virtual_tokens }, classifies, classes, entries, decisive };
 }
 
 interface Settings {

@@ -41,6 +41,7 @@ export async function importPeft(
   const meta: AdapterMeta = {
     base_model: readBaseModel(json, "base_model_name_or_path", where),
     model: base.config,
+    mode,
     ...own,
     // transformers reads a classifier's logits at the last token that is not padding, and its head has no bias.
     task: {
@@ -85,7 +86,7 @@ async function importLora(
     ...(modulesToSave.length > 0 ? { modulesToSave } : {}),
   };
   const decisive = { names: "target_modules", shapes: "r and rank_pattern" };
-  return { own: { mode: "lora", lora }, classifies, classes, entries, decisive };
+  return { own: { lora }, classifies, classes, entries, decisive };
 }
 
 /** The head of an adapter without a task type: the one that is adapted or saved, otherwise the base model's. */

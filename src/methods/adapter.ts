@@ -21,6 +21,9 @@ function initial(rng: Rng): number {
   }
 }
 
+const added = (block: number, half: "attn" | "mlp", name: "down" | "up", parts: ReturnType<typeof affine>) =>
+  addedTensors(`h.${block}.${half}.adapter.${name}`, { block, layer: `${half}.c_proj` }, parts, { weight: initial });
+
 export const method: Method<AdapterPart> = {
   title: "adapter layers",
   keys: ["bottleneck"],
@@ -28,8 +31,8 @@ export const method: Method<AdapterPart> = {
     allBlocks(model).flatMap((l) =>
       // After the output matrix of each half of a block.
       (["attn", "mlp"] as const).flatMap((half) => [
-        ...addedTensors(l, `${half}.adapter.down`, affine(model.n_embd, m), { weight: initial }),
-        ...addedTensors(l, `${half}.adapter.up`, affine(m, model.n_embd), { weight: initial }),
+        ...added(l, half, "down", affine(model.n_embd, m)),
+        ...added(l, half, "up", affine(m, model.n_embd)),
       ]),
     ),
   isSeparate: true,

@@ -23,6 +23,9 @@ export interface PrefixPart extends VirtualPart {
   encoder_hidden_size?: number;
 }
 
+/** Every block's attention uses it, the first block's first. */
+const PLACE = { block: 0, layer: "attn.c_attn" } as const;
+
 /** As PEFT's, with so many inputs. */
 function asLinear(inputs: number): Record<"weight" | "bias", Initial> {
   const initial = uniform(1 / Math.sqrt(inputs));
@@ -36,11 +39,11 @@ export const method: Method<PrefixPart> = {
   tensors({ n_layer, n_embd: C }, { num_virtual_tokens: n, encoder_hidden_size: hidden = 0 }) {
     const width = n_layer * 2 * C;
     if (hidden === 0)
-      return addedTensors(null, "prefix", { weight: [n, width] }, { weight: (rng) => 0.02 * rng.normal() });
+      return addedTensors("prefix", PLACE, { weight: [n, width] }, { weight: (rng) => 0.02 * rng.normal() });
     return [
-      ...addedTensors(null, "prefix", { embedding: [n, C] }, { embedding: (rng) => rng.normal() }),
-      ...addedTensors(null, "prefix.fc", affine(C, hidden), asLinear(C)),
-      ...addedTensors(null, "prefix.proj", affine(hidden, width), asLinear(hidden)),
+      ...addedTensors("prefix", PLACE, { embedding: [n, C] }, { embedding: (rng) => rng.normal() }),
+      ...addedTensors("prefix.fc", PLACE, affine(C, hidden), asLinear(C)),
+      ...addedTensors("prefix.proj", PLACE, affine(hidden, width), asLinear(hidden)),
     ];
   },
   isSeparate: true,

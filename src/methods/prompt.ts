@@ -1,6 +1,6 @@
 /** Prompt tuning (Lester et al. 2021): trained vectors before each text, rows like those of tokens. */
 import type { GPT2Config } from "../config.ts";
-import { addedTensors } from "../names.ts";
+import { addedTensors, outside } from "../names.ts";
 import type { Guide, Method, Setting, SettingWords, Training } from "./method.ts";
 
 export interface VirtualOptions {
@@ -20,7 +20,7 @@ export const method: Method<VirtualPart> = {
   keys: ["num_virtual_tokens"],
   // "Sampled vocabulary".
   tensors: ({ n_embd }, { num_virtual_tokens: n }) =>
-    addedTensors(null, "prompt", { weight: [n, n_embd] }, { weight: "tokens" }),
+    addedTensors("prompt", outside("wte"), { weight: [n, n_embd] }, { weight: "tokens" }),
   isSeparate: true,
   virtual: "rows",
   peft: { type: "PROMPT_TUNING", config: () => ({ prompt_tuning_init: "RANDOM" }) },

@@ -147,11 +147,11 @@ class Builder {
     const part = (t: Tensor) => t.view(t.name, [rows.capacity, ...t.shape.slice(1)], 0);
     const [ids, bounds, slots] = [part(this.inputs.ids), part(this.inputs.bounds), part(this.inputs.slots)];
     // Written at every prefill, as its slots may have held other sequences.
-    const prefix = rows.count === "tokens" ? f.find("prefix") : undefined;
+    const prefix = rows.count === "tokens" ? this.parameters.all.get("prefix.weight") : undefined;
     let x = rowTensor("embed", rows, [this.C]);
-    f.emit(...embeddingForward(x, f.tokenTable, only(f.parameter("wpe")), ids, bounds));
+    f.emit(...embeddingForward(x, f.tokenTable, f.tensor("wpe.weight"), ids, bounds));
     for (let l = 0; ; l++) {
-      const qkv = f.linear(l, "attn.c_attn", f.layernorm(l, "ln_1", x, rows).out, rows).out;
+      const qkv = f.linear(l, "attn.c_attn", f.layernorm(`h.${l}.ln_1`, x, rows).out, rows).out;
       const att = rowTensor("att", rows, [this.C]);
       const cache = this.caches[l]!;
       if (prefix) f.emit(cachePrefix(cache, only(prefix), l));
@@ -163,7 +163,7 @@ class Builder {
 
   /** The last block after its attention, and the final norm. */
   private last(f: Layers, rows: Rows, through: Through): Tensor {
-    return f.layernorm(null, "ln_f", this.behindAttention(f, rows, this.caches.length - 1, through), rows).out;
+    return f.layernorm("ln_f", this.behindAttention(f, rows, this.caches.length - 1, through), rows).out;
   }
 
   private behindAttention(f: Layers, rows: Rows, l: number, { x, att }: Through): Tensor {
@@ -172,7 +172,7 @@ class Builder {
     f.output(l, "attn", att, rows, { out: x1, residual: x });
     const fcg = rowTensor("fcg", rows, [innerWidth(this.options.spec.config)]);
     const activate = { by: f.activation, out: "in place" as const };
-    f.linear(l, "mlp.c_fc", f.layernorm(l, "ln_2", x1, rows).out, rows, { out: fcg, activate });
+    f.linear(l, "mlp.c_fc", f.layernorm(`h.${l}.ln_2`, x1, rows).out, rows, { out: fcg, activate });
     const x2 = rowTensor(`block.${l}`, rows, C);
     f.output(l, "mlp", fcg, rows, { out: x2, residual: x1 });
     return x2;

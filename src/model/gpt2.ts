@@ -25,6 +25,7 @@ import { Tensor, type TensorPiece } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
 import { type BatchInputs, makeBatchInputs, roomFor } from "./batch.ts";
 import {
+  HEAD,
   type Head,
   type HeadPiece,
   Layers,
@@ -35,7 +36,7 @@ import {
   type Rows,
   rowTensor,
 } from "./layers.ts";
-import { find, type MembersModule, makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
+import { type MembersModule, makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { Prefix } from "./prefix.ts";
 import { type ModelSpec, modelPart, type Part } from "./trainable.ts";
 
@@ -208,7 +209,7 @@ class Builder {
     this.parameters = parameters[0]!;
     this.metrics = new Tensor("metrics", [members.length * SLOTS, 4], "output");
     const room = times(roomFor(spec, capacity), members.length);
-    const learnsTokens = (["wte", "prompt"] as const).some((layer) => find(this.parameters, layer)?.grad);
+    const learnsTokens = ["wte.weight", "prompt.weight"].some((name) => this.parameters.all.get(name)?.grad);
     this.batch = makeBatchInputs(spec, room, learnsTokens);
     this.tokens = { count: "tokens", capacity: room.tokens };
     this.sequences = { count: "sequences", capacity: room.sequences };
@@ -287,7 +288,7 @@ class Builder {
     }
     const x = this.keep("embed", this.tokens);
     const shift = this.prefix?.rows.count ?? 0;
-    f.emit(...embeddingForward(x, f.tokenTable, only(f.parameter("wpe")), batch.ids, batch.bounds, shift));
+    f.emit(...embeddingForward(x, f.tokenTable, f.tensor("wpe.weight"), batch.ids, batch.bounds, shift));
     this.prefix?.forward();
     return { x, rows: this.tokens };
   }
@@ -304,7 +305,7 @@ class Builder {
     const { x, rows } = input;
     const { rows: behind } = output;
     const { n_head } = this.options.spec.config;
-    const ln1 = f.layernorm(l, "ln_1", x, rows);
+    const ln1 = f.layernorm(`h.${l}.ln_1`, x, rows);
     const keys = prefix ? prefix.room(`h.${l}.attn.c_attn`) : rowTensor(`h.${l}.attn.c_attn`, rows, [3 * C]);
     const qkv = f.linear(l, "attn.c_attn", ln1.out, rows, { out: prefix ? prefix.tokenRows(keys) : keys });
     prefix?.write(f, keys, l);
@@ -315,7 +316,7 @@ class Builder {
     const read = isGathered ? f.gather(att, batch.rows, behind) : att;
     const x1 = rowTensor(`x.${l}.mid`, behind, [C]);
     const attProj = f.output(l, "attn", read, behind, { out: x1, residual: x0 });
-    const ln2 = f.layernorm(l, "ln_2", x1, behind);
+    const ln2 = f.layernorm(`h.${l}.ln_2`, x1, behind);
     const fcg = rowTensor("fcg", behind, [innerWidth(this.options.spec.config)]);
     const by = f.activation;
     // The backward pass needs the activation's input.
@@ -328,8 +329,8 @@ class Builder {
   }
 
   private finalNorm({ x, rows }: Stream): Final {
-    if (!this.f.find("ln_f")) return { norm: null, out: x, rows };
-    const norm = this.f.layernorm(null, "ln_f", x, rows, this.keep("final_norm", rows));
+    if (!this.parameters.all.has("ln_f.weight")) return { norm: null, out: x, rows };
+    const norm = this.f.layernorm("ln_f", x, rows, this.keep("final_norm", rows));
     if (!this.classification || rows === this.sequences) return { norm, out: norm.out, rows };
     return { norm, out: this.f.gather(norm.out, this.batch.rows, this.sequences), rows: this.sequences };
   }
@@ -358,7 +359,7 @@ class Builder {
   private lossBackward({ final, head, state, pieces }: Loss): Tensor | null {
     const { b, C } = this;
     const { rows } = head;
-    const dout = b.trainsBelow({ block: null, layer: "head" }) ? rowTensor("dhead", rows, [C]) : null;
+    const dout = b.trainsBelow(HEAD) ? rowTensor("dhead", rows, [C]) : null;
     for (const piece of pieces) {
       let { logits } = piece;
       if (pieces.length > 1) {
@@ -437,9 +438,9 @@ class Builder {
 
   private embeddingBackward(dx: Tensor): void {
     const { b, batch } = this;
-    const [wte, wpe] = [b.parameter("wte"), b.parameter("wpe")];
+    const [wte, wpe] = [b.parameter("wte.weight"), b.parameter("wpe.weight")];
     const { ids, byId, starts } = batch;
-    const prompt = b.find("prompt");
+    const prompt = this.parameters.all.get("prompt.weight");
     const table = prompt?.grad ? promptRows(prompt.grad, this.options.spec) : wte.grad;
     if (table && byId) b.emit(...embeddingBackward(table, dx, ids, byId.sorted, byId.groups));
     if (wpe.grad) b.emit(embeddingPositionBackward(only(wpe.grad), dx, starts));

@@ -6,20 +6,20 @@
  */
 import { type Activation, attentionScale } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { ADAPTED, type Layer, layerName, type Matrix, type ModelTensor, type Place } from "../names.ts";
+import { ADAPTED, layerName, type Matrix, type Place } from "../names.ts";
 import { activationForward } from "../ops/activation.ts";
 import type { Heads } from "../ops/attention.ts";
 import { gatherBackward, gatherForward } from "../ops/gather.ts";
 import type { MemberProduct, Packed } from "../ops/grouped.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../ops/layernorm.ts";
-import { type Activated, type LinearForward, linearBackward, linearForward } from "../ops/linear.ts";
+import { type LinearBackward, type LinearForward, linearBackward, linearForward } from "../ops/linear.ts";
 import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import type { Members } from "../ops/shares.ts";
 import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
-import { find, findAdapters, type MembersModule, only, type Parameter, type Parameters } from "./parameters.ts";
+import { findAdapters, type MembersModule, only, type Parameter, type Parameters } from "./parameters.ts";
 import { type ModelSpec, trainsBelow } from "./trainable.ts";
 
 /** The rows of a tensor: the step value that counts them, and the most there can be. */
@@ -32,6 +32,8 @@ export interface Rows {
 export function rowTensor(name: string, { capacity }: Rows, shape: Shape, role: Role = "activation"): Tensor {
   return new Tensor(name, [capacity, ...shape], role);
 }
+
+export const HEAD: Place = { block: null, layer: "head" };
 
 /** Adapters of a matrix that are handled together, of a member. */
 interface Adapters {
@@ -46,7 +48,6 @@ interface Adapters {
 
 /** A weight and a bias. */
 interface Affine {
-  /** For people: `h.3.attn.c_attn`. */
   name: string;
   weight: Parameter;
   bias: Parameter;
@@ -79,6 +80,9 @@ interface Bottleneck {
 interface Next extends Pick<LinearForward, "residual" | "activate" | "sum"> {
   out?: Tensor;
 }
+
+/** What goes into the gradient of a layer's input: see `LinearBackward`. */
+type NextBackward = Pick<LinearBackward, "activated" | "add">;
 
 /** The inputs of the gradients of a matrix, its bias and its adapters. */
 interface Gradients {
@@ -188,12 +192,13 @@ export class Layers {
 
   /** x W + b with the adapters of W. */
   linear(l: number, matrix: Matrix, x: Tensor, rows: Rows, next: Next = {}): Linear {
-    return this.product(this.affine(l, matrix), x, rows, this.adapters(l, matrix, rows), next);
+    return this.product(`h.${l}.${matrix}`, x, rows, this.adapters({ block: l, layer: matrix }, rows), next);
   }
 
-  private product(affine: Affine, x: Tensor, rows: Rows, adapters: Adapters[], { out, ...next }: Next): Linear {
+  private product(name: string, x: Tensor, rows: Rows, adapters: Adapters[], { out, ...next }: Next): Linear {
+    const affine = this.affine(name);
     const [W, bias] = [only(affine.weight), only(affine.bias)];
-    const result = out ?? rowTensor(affine.name, rows, [W.shape[1]!]);
+    const result = out ?? rowTensor(name, rows, [W.shape[1]!]);
     this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(x), group, rows.count));
     const { residual, activate, sum } = next;
     this.emitLinear(adapters, (own, share) =>
@@ -231,16 +236,16 @@ export class Layers {
 
   /** The residual stream plus the output of the last matrix of half a block, after its adapter layer. */
   output(l: number, half: "attn" | "mlp", x: Tensor, rows: Rows, to: { out: Tensor; residual: Tensor }): Output {
-    const bottleneck = this.find(`${half}.adapter.down`, l, "bias");
+    const name = `h.${l}.${half}.adapter`;
+    const bottleneck = this.parameters.all.get(`${name}.down.bias`);
     if (!bottleneck) return { linear: this.linear(l, `${half}.c_proj`, x, rows, to), adapter: null };
     const { out, residual } = to;
-    const name = `h.${l}.${half}.adapter`;
     const sum = rowTensor(`${name}.sum`, rows, [this.C]);
     const linear = this.linear(l, `${half}.c_proj`, x, rows, { sum: { add: residual, out: sum } });
     const hidden = rowTensor(`${name}.hidden`, rows, bottleneck.shape);
     const activate = { by: "gelu_new", out: hidden } as const;
-    const down = this.product(this.affine(l, `${half}.adapter.down`), linear.out, rows, [], { activate });
-    const up = this.product(this.affine(l, `${half}.adapter.up`), hidden, rows, [], { out, residual: sum });
+    const down = this.product(`${name}.down`, linear.out, rows, [], { activate });
+    const up = this.product(`${name}.up`, hidden, rows, [], { out, residual: sum });
     return { linear, adapter: { down, up } };
   }
 
@@ -252,7 +257,7 @@ export class Layers {
     if (!adapter) return dy;
     const { down, up } = adapter;
     const hidden = rowTensor(`${up.name}.input`, up.rows, down.out.shape.slice(1));
-    const dhidden = this.linearBackward(up, dy, { activated: { by: "gelu_new", inp: down.out, act: hidden } })!;
+    const dhidden = this.inputGradient(up, dy, { activated: { by: "gelu_new", inp: down.out, act: hidden } });
     this.gradients({ of: up, x: hidden, dy }, { of: down, x: linear.out, dy: dhidden });
     return this.linearBackward(down, dhidden, { add: dy });
   }
@@ -261,13 +266,14 @@ export class Layers {
    * The gradient of x [rows, in] from dy, or null if nothing before the matrix is trained. Where x = activation(inp),
    * it is the gradient of inp, and x is written to `act`. `add` [rows, in] is added to it.
    */
-  linearBackward(
-    { name, weight, rows, adapters }: Linear,
-    dy: Tensor,
-    next: { activated?: Activated; add?: Tensor } = {},
-  ): Tensor | null {
+  linearBackward(linear: Linear, dy: Tensor, next?: NextBackward): Tensor | null {
+    const { adapters, rows } = linear;
     this.ofAdapters(adapters, ["a"], ({ group, ddown }) => loraUpBackward(ddown, this.share(dy), group, rows.count));
-    if (!this.trainsBelow(weight)) return null;
+    return this.trainsBelow(linear.weight) ? this.inputGradient(linear, dy, next) : null;
+  }
+
+  /** The same, whatever is trained. */
+  private inputGradient({ name, weight, rows, adapters }: Linear, dy: Tensor, next: NextBackward = {}): Tensor {
     const W = only(weight);
     const dx = rowTensor(`d${name}.input`, rows, [W.shape[0]!]);
     const backward = adapters.map((own) => ({ ...own, down: own.ddown }));
@@ -319,11 +325,11 @@ export class Layers {
   }
 
   /** The adapters of a matrix in groups: adjacent in a member's buffer and in the result, with equal rank and scale. */
-  private adapters(block: number | null, layer: Matrix | "head", rows: Rows): Adapters[] {
+  private adapters(place: Place, rows: Rows): Adapters[] {
     return this.plan.parameters.flatMap((parameters, member) => {
       const groups: AdapterGroup[] = [];
       const grads: (Tensor | null)[] = [];
-      for (const [A, B] of findAdapters(parameters, block, layer)) {
+      for (const { A, B } of findAdapters(parameters, place)) {
         const one = this.adapterGroup(A, B);
         const last = groups.at(-1);
         if (last && append(last, one)) continue;
@@ -333,9 +339,9 @@ export class Layers {
       if (this.isGroup && groups.length > 1)
         throw new ConfigError("cannot-share-plan", "an adapter whose q, k and v differ cannot share a plan", {
           expected: "the same rank and scale of q, k and v",
-          where: layerName({ block, layer }),
+          where: layerName(place),
         });
-      return groups.map((group, i) => this.withRows(block, member, group, grads[i]!, rows));
+      return groups.map((group, i) => this.withRows(place.block, member, group, grads[i]!, rows));
     });
   }
 
@@ -375,10 +381,8 @@ export class Layers {
 
   // ------------------------------------------------------------------------------------------------- norms
 
-  layernorm(l: number | null, layer: Layer, inp: Tensor, rows: Rows, to?: Tensor): Norm {
-    const affine = this.affine(l, layer);
-    const out = to ?? rowTensor(affine.name, rows, [this.C]);
-    const norm = { ...affine, rows, inp, stats: rowTensor(`${affine.name}.stats`, rows, [2]), out };
+  layernorm(name: string, inp: Tensor, rows: Rows, out = rowTensor(name, rows, [this.C])): Norm {
+    const norm = { ...this.affine(name), rows, inp, stats: rowTensor(`${name}.stats`, rows, [2]), out };
     this.normalise(norm, out);
     return norm;
   }
@@ -415,8 +419,8 @@ export class Layers {
 
   /** The token table; a prompt's virtual tokens are its next rows. */
   get tokenTable(): TensorPiece[] {
-    const prompt = this.find("prompt");
-    const table = this.parameter("wte").pieces;
+    const prompt = this.parameters.all.get("prompt.weight");
+    const table = this.parameter("wte.weight").pieces;
     return prompt ? [...table, ...promptRows(prompt.pieces, this.spec)] : table;
   }
 
@@ -455,7 +459,7 @@ export class Layers {
   // -------------------------------------------------------------------------------------------------- head
 
   head(inp: Tensor, rows: Rows): Head {
-    const adapters = this.adapters(null, "head", rows);
+    const adapters = this.adapters(HEAD, rows);
     this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(inp), group, rows.count));
     return { rows, inp, adapters };
   }
@@ -483,7 +487,7 @@ export class Layers {
   }
 
   private get headBiases(): (Parameter | undefined)[] {
-    return this.plan.parameters.map((parameters) => find(parameters, "head", null, "bias"));
+    return this.plan.parameters.map(({ all }) => all.get("head.bias"));
   }
 
   /** The logits of a piece, in `out` [rows, width] from `column` on; by default `out` has only these columns. */
@@ -572,8 +576,7 @@ export class Layers {
   }
 
   private headAdapter(member: number, name: "A" | "B"): Parameter {
-    const [[A, B]] = findAdapters(this.plan.parameters[member]!, null, "head") as [[Parameter, Parameter]];
-    return name === "A" ? A : B;
+    return findAdapters(this.plan.parameters[member]!, HEAD)[0]![name];
   }
 
   /** The rows of a member's B of the head for a piece. */
@@ -583,18 +586,16 @@ export class Layers {
 
   // ------------------------------------------------------------------------------------------- parameters
 
-  /** The weight of a layer, or another part of it, in block l or outside the blocks; undefined if there is none. */
-  find(layer: Layer, l: number | null = null, part?: ModelTensor["part"]): Parameter | undefined {
-    return find(this.parameters, layer, l, part);
+  parameter(name: string): Parameter {
+    return this.parameters.all.get(name)!;
   }
 
-  parameter(layer: Layer, l: number | null = null, part?: ModelTensor["part"]): Parameter {
-    return this.find(layer, l, part)!;
+  tensor(name: string): Tensor {
+    return only(this.parameter(name));
   }
 
-  affine(block: number | null, layer: Layer): Affine {
-    const [weight, bias] = [this.parameter(layer, block), this.parameter(layer, block, "bias")];
-    return { name: layerName({ block, layer }), weight, bias };
+  affine(name: string): Affine {
+    return { name, weight: this.parameter(`${name}.weight`), bias: this.parameter(`${name}.bias`) };
   }
 }
 
@@ -655,6 +656,6 @@ function rowsFrom(pieces: TensorPiece[], { first, classes }: HeadPiece): Tensor 
 }
 
 /** The head's weight; of a language model the token table, unless it has a head of its own. */
-function headWeight(parameters: Parameters): Parameter {
-  return (find(parameters, "head") ?? find(parameters, "lm_head") ?? find(parameters, "wte"))!;
+function headWeight({ all }: Parameters): Parameter {
+  return (all.get("head.weight") ?? all.get("lm_head.weight") ?? all.get("wte.weight"))!;
 }

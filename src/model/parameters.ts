@@ -3,7 +3,7 @@
  * stored in pages, as are their gradients and moments, so that AdamW and the gradient norm take one dispatch a page.
  */
 import { DeviceError } from "../errors.ts";
-import { type Layer, type ModelTensor, type Place, tensorName } from "../names.ts";
+import type { ModelTensor, Place } from "../names.ts";
 import type { linearGrouped, matmulGrouped } from "../ops/grouped.ts";
 import { showBytes } from "../plan/memory.ts";
 import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
@@ -34,13 +34,14 @@ export interface Parameters {
 }
 
 /** How many rows of a [rows, ...] shape fit into one binding; a multiple of VIEW_ALIGN if the tensor is split. */
-function rowsPerPiece({ layer }: Place, { name, bytes, shape, dtype }: Tensor, maxBinding: number): number {
+function rowsPerPiece({ layer, origin }: ModelTensor, whole: Tensor, maxBinding: number): number {
+  const { name, bytes, shape, dtype } = whole;
   if (bytes <= maxBinding) return shape[0]!;
   let rows = Math.floor(maxBinding / (bytes / shape[0]!) / VIEW_ALIGN) * VIEW_ALIGN;
   // A piece in blocks has tables of its own.
   const piece = new Tensor(name, [rows, ...shape.slice(1)], "weight", dtype);
   if (piece.bytes > maxBinding) rows -= VIEW_ALIGN;
-  if ((layer === "wte" || layer === "lm_head") && rows > 0) return rows;
+  if (origin === "base" && (layer === "wte" || layer === "lm_head") && rows > 0) return rows;
   throw new DeviceError("parameter-too-large", `${name} does not fit into one binding of the device`, {
     expected: `at most ${showBytes(maxBinding)}`,
     found: showBytes(bytes),
@@ -175,21 +176,10 @@ export function offsetIn({ grad }: Page, { root, offset }: Tensor): number | nul
   return root === grad.root && at >= 0 && at < grad.size ? at : null;
 }
 
-/** The weight of a layer, or another part of it, in block l or outside the blocks; undefined if there is none. */
-export function find(
-  { all }: Parameters,
-  layer: Layer,
-  block: number | null = null,
-  part?: ModelTensor["part"],
-): Parameter | undefined {
-  return all.get(tensorName({ block, layer }, part));
-}
-
-/** A and B of a layer's adapters. */
-export function findAdapters({ all }: Parameters, block: number | null, layer: Layer): [Parameter, Parameter][] {
-  return [...all.values()].flatMap((A): [Parameter, Parameter][] =>
-    A.partner && A.block === block && A.layer === layer ? [[A, all.get(A.partner.name)!]] : [],
-  );
+/** The adapters of a layer. */
+export function findAdapters({ all }: Parameters, { block, layer }: Place): { A: Parameter; B: Parameter }[] {
+  const As = [...all.values()].filter((one) => one.partner && one.block === block && one.layer === layer);
+  return As.map((A) => ({ A, B: all.get(A.partner!.name)! }));
 }
 
 /** The tensor of a parameter that is in one piece. */

@@ -5,14 +5,13 @@
  *
  * Letters: n virtual tokens, C n_embd, L layers.
  */
-import type { Layer } from "../names.ts";
 import { linearBackward, linearForward } from "../ops/linear.ts";
 import { matmul } from "../ops/matmul.ts";
 import { prefixBackward, prefixForward } from "../ops/prefix.ts";
 import { tanhBackward, tanhForward } from "../ops/tanh.ts";
 import { Tensor } from "../tensor.ts";
 import { type Layers, type Linear, type Rows, rowTensor } from "./layers.ts";
-import { only, type Parameter } from "./parameters.ts";
+import { only } from "./parameters.ts";
 import type { ModelSpec } from "./trainable.ts";
 
 export class Prefix {
@@ -21,7 +20,7 @@ export class Prefix {
   private readonly virtual: Rows;
   private readonly C: number;
   /** The projection, with its input E and the output of tanh; null: the prefix is a parameter. */
-  private readonly projection: { E: Parameter; fc: Linear; hidden: Tensor; proj: Linear } | null;
+  private readonly projection: { E: Tensor; fc: Linear; hidden: Tensor; proj: Linear } | null;
   /** [n, L 2C], and its gradient. */
   private readonly weight: Tensor;
   private readonly grad: Tensor | null;
@@ -38,27 +37,22 @@ export class Prefix {
     this.virtual = { count: n, capacity: n };
     const width = config.n_layer * 2 * this.C;
     const activation = (name: string, columns: number) => rowTensor(name, this.virtual, [columns]);
-    const linear = (layer: Layer, columns: number): Linear => ({
-      ...f.affine(null, layer),
+    const linear = (name: string, columns: number): Linear => ({
+      ...f.affine(name),
       rows: this.virtual,
-      out: activation(layer, columns),
+      out: activation(name, columns),
       adapters: [],
     });
     if (hidden > 0) {
       const [fc, proj] = [linear("prefix.fc", hidden), linear("prefix.proj", width)];
-      this.projection = {
-        E: f.parameter("prefix", null, "embedding"),
-        fc,
-        hidden: activation("prefix.hidden", hidden),
-        proj,
-      };
+      this.projection = { E: f.tensor("prefix.embedding"), fc, hidden: activation("prefix.hidden", hidden), proj };
       this.weight = proj.out;
       this.grad = activation("dprefix", width);
     } else {
-      const weight = f.parameter("prefix");
+      const { grad } = f.parameter("prefix.weight");
       this.projection = null;
-      this.weight = only(weight);
-      this.grad = weight.grad && only(weight.grad);
+      this.weight = f.tensor("prefix.weight");
+      this.grad = grad && only(grad);
     }
   }
 
@@ -76,7 +70,7 @@ export class Prefix {
   forward(): void {
     if (!this.projection) return;
     const { E, fc, hidden, proj } = this.projection;
-    this.multiply(fc, only(E));
+    this.multiply(fc, E);
     this.f.emit(tanhForward(hidden, fc.out, this.rows.count));
     this.multiply(proj, hidden);
   }
@@ -105,8 +99,9 @@ export class Prefix {
     b.emit(linearBackward({ dx: dhidden, dy: this.grad!, W: only(proj.weight), rows: n }));
     const dfc = rowTensor("dprefix.fc", this.virtual, hidden.shape.slice(1));
     b.emit(tanhBackward(dfc, dhidden, hidden, n));
-    b.gradients({ of: proj, x: hidden, dy: this.grad! }, { of: fc, x: only(E), dy: dfc });
+    b.gradients({ of: proj, x: hidden, dy: this.grad! }, { of: fc, x: E, dy: dfc });
+    const { grad } = b.parameter("prefix.embedding");
     const [W, k] = [only(fc.weight), hidden.shape[1]!];
-    if (E.grad) b.emit(matmul({ out: only(E.grad), a: dfc, b: W, transB: true, m: n, n: C, k, beta: 1 }));
+    if (grad) b.emit(matmul({ out: only(grad), a: dfc, b: W, transB: true, m: n, n: C, k, beta: 1 }));
   }
 }

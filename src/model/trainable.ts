@@ -100,10 +100,9 @@ function forwardStage({ block, layer }: Place, spec: ModelSpec): number {
     case "lm_head":
     case "head":
       return headStage(spec);
+    default:
+      return blockStage(block!) + BLOCK_LAYERS.indexOf(layer);
   }
-  if (block !== null) return blockStage(block) + BLOCK_LAYERS.indexOf(layer as (typeof BLOCK_LAYERS)[number]);
-  // Virtual tokens: rows as those of the embedding, or keys and values of every block's attention.
-  return METHODS[spec.mode].virtual === "rows" ? 0 : blockStage(0) + BLOCK_LAYERS.indexOf("attn.c_attn");
 }
 
 /** The lowest stage with a trained parameter. */

@@ -203,7 +203,7 @@ export interface Activated {
   act: Tensor;
 }
 
-interface LinearBackward {
+export interface LinearBackward {
   /** [rows, in]. */
   dx: Tensor;
   /** [rows, out]. */

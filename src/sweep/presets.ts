@@ -1,4 +1,5 @@
 /** Predefined sweeps: the published experiment, and what follows from it. */
+
 import type { GPT2Config, Target } from "../config.ts";
 import { GUIDES, METHODS, MODES, type Mode } from "../methods/index.ts";
 import { trainableCount } from "../model/trainable.ts";
@@ -6,6 +7,7 @@ import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { DEFAULTS, ofMode, PAPER, type TrainOptions } from "../train/options.ts";
 import { runSpec } from "../train/sizes.ts";
 import type { Arm } from "./grid.ts";
+import { PUBLISHED_BASELINES } from "./published.ts";
 
 /** A predefined sweep; its arms may depend on the model and on the shared settings. */
 export interface SweepPreset {
@@ -16,7 +18,7 @@ export interface SweepPreset {
 }
 
 const RANKS = [4, 8, 16, 32];
-const BASELINES = { mode: ["all", "last_block", "last_layer"] };
+const BASELINES = { mode: PUBLISHED_BASELINES };
 
 const IN_BLOCKS: Target[] = ["q", "k", "v", "o", "fc", "proj"];
 

@@ -1,6 +1,6 @@
 /** A sweep report's parts on learning rates: those tried and chosen, and rank and alpha without and with the choice. */
 import { showLoss } from "../../format.ts";
-import { GUIDES, METHODS } from "../../methods/index.ts";
+import { GUIDES, hasSetting, METHODS } from "../../methods/index.ts";
 import { type Interval, summarize } from "../../statistics.ts";
 import { showRate } from "../../sweep/grid.ts";
 import type { Measure } from "../../sweep/measure.ts";
@@ -9,7 +9,7 @@ import { type Block, makeTable } from "../blocks.ts";
 
 /** Rank and alpha at the shared learning rate and at each cell's own, where the sweep has whole grids of them. */
 export function grids(outcomes: readonly Outcome[], measure: Measure): Block[] {
-  const lora = outcomes.filter(({ mode }) => mode === "lora");
+  const lora = outcomes.filter(({ mode }) => hasSetting(mode, "alpha"));
   const shared = findGrid(lora.filter(({ tried }) => tried.length === 0));
   const own = findGrid(lora.filter(({ tried }) => tried.length > 0));
   const values = [shared, own].flatMap((grid) => grid?.cells ?? []).map(({ test }) => test.mean);
