@@ -51,10 +51,8 @@ export const guide: Guide<AdapterOptions> = {
     "Two small layers are added to each block and trained. They stay in the model and cost a little time at each use.",
   settings: {
     bottleneck: {
-      flag: "width of an adapter layer's bottleneck",
-      label: "Bottleneck width",
+      ...{ flag: "width of an adapter layer's bottleneck", label: "Bottleneck width", isMain: true },
       why: "The width of the small layers that are added to each block. Wider layers can learn more and take more memory.",
-      isMain: true,
     },
   },
   rates: { lowest: 1e-4, papers: "3e-5 to 3e-3 (Houlsby et al. 2019)" },

@@ -21,6 +21,18 @@ export interface LoraPart {
   lr_ratio?: number;
 }
 
+/** The initial values of A; B is 0 at first. */
+function initialA(init: Init, r: number, input: number): Initial {
+  switch (init) {
+    case "gaussian":
+      return (rng) => rng.normal() / r;
+    case "kaiming":
+      return uniform(1 / Math.sqrt(input));
+    case "paper":
+      return uniform(1 / Math.sqrt(r));
+  }
+}
+
 export const method: Method<LoraPart> = {
   title: "LoRA",
   keys: ["lora"],
@@ -49,74 +61,42 @@ export const training: Training<LoraOptions, LoraPart> = {
     lrRatio: { default: 1, number: { min: 0, above: true } },
   },
   describe: ({ rank, alpha }) => `rank ${rank}, alpha ${alpha}`,
-  config: ({ lrRatio, ...options }) => ({
-    lora: loraConfig(options),
+  config: ({ rank, alpha, scaling, init, targets, layers, lrRatio }) => ({
+    lora: {
+      ...{ r: rank, lora_alpha: alpha, scaling, init, target_modules: [...targets] },
+      ...(layers ? { layers_to_transform: [...layers] } : {}),
+    },
     ...(lrRatio === 1 ? {} : { lr_ratio: lrRatio }),
   }),
-  options: ({ lora }) =>
-    lora
-      ? {
-          rank: lora.r,
-          alpha: lora.lora_alpha,
-          scaling: lora.scaling,
-          init: lora.init,
-          targets: lora.target_modules,
-          layers: lora.layers_to_transform ?? null,
-        }
-      : {},
+  options({ lora }) {
+    const { r: rank, lora_alpha: alpha, scaling, init, target_modules: targets, layers_to_transform } = lora!;
+    return { rank, alpha, scaling, init, targets, layers: layers_to_transform ?? null };
+  },
 };
-
-function initialA(init: Init, r: number, input: number): Initial {
-  switch (init) {
-    case "gaussian":
-      return (rng) => rng.normal() / r;
-    case "kaiming":
-      return uniform(1 / Math.sqrt(input));
-    case "paper":
-      return uniform(1 / Math.sqrt(r));
-  }
-}
-
-/** The adapter settings with PEFT's keys. */
-function loraConfig(options: Omit<LoraOptions, "lrRatio">): LoraConfig {
-  const { rank, alpha, scaling, init, targets, layers } = options;
-  return {
-    r: rank,
-    lora_alpha: alpha,
-    scaling,
-    init,
-    target_modules: [...targets],
-    ...(layers ? { layers_to_transform: [...layers] } : {}),
-  };
-}
 
 export const guide: Guide<LoraOptions> = {
   choice: "LoRA",
   settings: {
     rank: {
-      flag: "LoRA rank",
-      label: "Rank",
+      ...{ flag: "LoRA rank", label: "Rank", isMain: true },
       why: "The width of LoRA's matrices A and B. A higher rank can learn more and makes a larger adapter; 4 to 16 is usually enough.",
-      isMain: true,
     },
     alpha: {
-      flag: "LoRA alpha",
-      label: "Alpha",
+      ...{ flag: "LoRA alpha", label: "Alpha", isMain: true },
       why: "How much the adapter counts: B A is multiplied by alpha / rank. Twice the rank is a good start; it acts much like a learning rate.",
-      isMain: true,
     },
     targets: {
       flag: "matrices with adapters: q,k,v,o,fc,proj,head; c_attn: one adapter for q,k,v",
       label: "Target matrices",
-      why: "The matrices of each block that get an adapter. With fewer of them the adapter is smaller and learns a little less.",
       kind: "targets",
+      why: "The matrices of each block that get an adapter. With fewer of them the adapter is smaller and learns a little less.",
     },
     layers: {
       flag: "blocks with adapters, such as 0,5-8",
       label: "Adapter blocks",
       help: "Such as 0,2-3; empty: all",
-      why: "The blocks that get adapters, counted from 0. Without the lowest ones, training is faster.",
       kind: "layers",
+      why: "The blocks that get adapters, counted from 0. Without the lowest ones, training is faster.",
     },
     lrRatio: {
       flag: "learning rate of B divided by that of A (LoRA+ uses 16)",
@@ -125,13 +105,11 @@ export const guide: Guide<LoraOptions> = {
       why: "How much faster B learns than A. LoRA+ proposes 16; 1 is LoRA as published.",
     },
     scaling: {
-      flag: "scaling factor of the adapters",
-      label: "Adapter scaling",
+      ...{ flag: "scaling factor of the adapters", label: "Adapter scaling" },
       why: "The factor of B A. alpha/r is LoRA's, alpha/sqrt(r) is rsLoRA's for high ranks, alpha alone is what the published experiment used.",
     },
     init: {
-      flag: "initialization of A; B is initialized to 0",
-      label: "Initial values of A",
+      ...{ flag: "initialization of A; B is initialized to 0", label: "Initial values of A" },
       why: "The first values of A; B starts at zero, so that the adapter changes nothing at first. Kaiming is PEFT's, paper the experiment's.",
     },
   },

@@ -40,10 +40,8 @@ export function describeTokens({ virtualTokens }: VirtualOptions): string {
 }
 
 export const virtualTokensWords: SettingWords = {
-  flag: "virtual tokens of prompt and prefix tuning",
-  label: "Virtual tokens",
+  ...{ flag: "virtual tokens of prompt and prefix tuning", label: "Virtual tokens", isMain: true },
   why: "How many trained vectors stand before each text. More of them can learn more and make every text longer.",
-  isMain: true,
 };
 
 /** An eighth of the model's context. */
