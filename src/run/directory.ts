@@ -10,6 +10,7 @@ import { LIMITS } from "../io/limits.ts";
 import type { NoveltySettings } from "../io/novelty.ts";
 import type { Adapter } from "../io/peft.ts";
 import { type AdapterFiles, adapterFiles } from "../io/peft-write.ts";
+import { MODES } from "../methods/index.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/print.ts";
 import type { Check, FileContent } from "../platform/reader.ts";
@@ -38,6 +39,7 @@ export async function readRecord(directory: string): Promise<RunRecord> {
   parseChoice("state", record.state, ["training", "stopped", "finished", "failed"], path);
   const texts = { model: "text", base: "text", labels: "texts", adapter: "text?", files: "texts" } as const;
   checkKinds(record, { ...texts, data: "object", options: "object", counts: "object", settings: "object" }, path);
+  parseChoice("mode", record.options.mode, MODES, path);
   checkKinds(record, { padTo: "count", maxLength: "size", step: "count", steps: "count" }, path);
   checkKinds(record, { evaluations: "objects", curve: "object" }, path);
   const { results, evaluations, curve } = record;

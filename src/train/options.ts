@@ -200,7 +200,7 @@ export function resolveOptions(
   const set = Object.entries(given).filter(([, value]) => value !== undefined);
   for (const [key] of set) if (!Object.hasOwn(DEFAULTS, key)) refuseUnknown(key, Object.keys(DEFAULTS));
   const defaults = objective === "lm" ? LM_DEFAULTS : DEFAULTS;
-  const lr = defaultRate(given.mode ?? defaults.mode);
+  const lr = defaultRate(parseChoice("mode", given.mode ?? defaults.mode, MODES));
   const options: TrainOptions = { ...defaults, ...defaultsFor(rows, given, defaults), lr, ...Object.fromEntries(set) };
   refuseIdle(options, defaults);
   checkArguments(options, { targets: "texts", layers: "numbers or null", headBias: "boolean" });
@@ -231,8 +231,6 @@ export function ofMode<T extends Partial<TrainOptions>>(settings: T, mode: Mode)
 /** Throws ConfigError for a setting of another mode. A default value does not count as one. */
 function refuseIdle(options: TrainOptions, defaults: TrainOptions): void {
   const { mode } = options;
-  // `checkSetting` names an unknown mode.
-  if (!MODES.includes(mode)) return;
   const idle = SETTING_NAMES.find(
     // `parameterList` says why there is no f16 in mode all.
     (name) =>
