@@ -6,7 +6,6 @@ export type {
   GPT2Config,
   Init,
   LoraConfig,
-  Mode,
   Objective,
   Pooling,
   Scaling,
@@ -48,6 +47,7 @@ export { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
 export { loadAdapter } from "./io/open-adapter.ts";
 export type { Adapter } from "./io/peft.ts";
 export type { Tensors } from "./io/peft-form.ts";
+export type { Mode } from "./methods/index.ts";
 export { type FileSource, forgetFile, registerFile } from "./platform/files.ts";
 export type { FineTuneArguments, FineTuneRun, SavedRun, SaveOptions } from "./run/fine-tune.ts";
 export type { FineTuneManyArguments, RunSettings } from "./run/fine-tune-many.ts";

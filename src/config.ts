@@ -51,23 +51,6 @@ const ALL_TARGETS = [...TARGETS, "c_attn"] as const;
 /** The name of a matrix that can have an adapter. */
 export type Target = (typeof ALL_TARGETS)[number];
 
-/** Which tensors are trained. */
-export const MODES = ["lora", "all", "last_block", "last_layer", "bitfit", "adapter", "prompt", "prefix"] as const;
-/** Which tensors are trained: the name of a method. */
-export type Mode = (typeof MODES)[number];
-
-/** The modes as they are shown to people. */
-export const MODE_TITLES = {
-  lora: "LoRA",
-  all: "full fine-tuning",
-  last_block: "last block",
-  last_layer: "head only",
-  bitfit: "biases only (BitFit)",
-  adapter: "adapter layers",
-  prompt: "prompt tuning",
-  prefix: "prefix tuning",
-} as const satisfies Record<Mode, string>;
-
 /** Compute devices. */
 export const DEVICES = ["auto", "webgpu", "wasm"] as const;
 /** The name of a compute device: see `openDevice`. */
@@ -126,16 +109,6 @@ export interface LoraConfig {
   modulesToSave?: string[];
 }
 
-/** The sizes of the modes that add tensors other than LoRA's; PEFT's keys where it has them. */
-export interface MethodSizes {
-  /** Mode adapter: the width of a bottleneck, m. */
-  bottleneck?: number;
-  /** Modes prompt and prefix: virtual tokens, n. */
-  num_virtual_tokens?: number;
-  /** Mode prefix while it is trained: the hidden width of the projection; absent or 0: none. */
-  encoder_hidden_size?: number;
-}
-
 /** What a model's head is for. */
 export interface TaskConfig {
   objective: Objective;
@@ -161,10 +134,9 @@ export function loraScale({ r, lora_alpha, scaling }: Pick<LoraConfig, "r" | "lo
 /** The most tokens of a text: the context less the virtual tokens. Throws ConfigError if that leaves no room. */
 export function textContext(
   { n_positions }: Pick<GPT2Config, "n_positions">,
-  sizes: MethodSizes,
+  { num_virtual_tokens = 0 }: { num_virtual_tokens?: number },
   where?: string,
 ): number {
-  const { num_virtual_tokens = 0 } = sizes;
   if (num_virtual_tokens < n_positions) return n_positions - num_virtual_tokens;
   throw new ConfigError("too-many-virtual-tokens", "the virtual tokens leave no room for a text", {
     ...(where === undefined ? {} : { where }),

@@ -1,14 +1,7 @@
 /** What the tensors of a model are, their shapes, and their names, which are for files and for people. */
-import {
-  type GPT2Config,
-  innerWidth,
-  type LoraConfig,
-  loraScale,
-  type MethodSizes,
-  type Mode,
-  type Target,
-} from "./config.ts";
+import { type GPT2Config, innerWidth, type LoraConfig, loraScale, type Target } from "./config.ts";
 import { ConfigError } from "./errors.ts";
+import type { Rng } from "./rng.ts";
 import type { Shape } from "./tensor.ts";
 
 /** The layers of a block, in the order of the forward pass. */
@@ -36,7 +29,20 @@ export interface ModelTensor extends Place {
   /** For files and for people. */
   name: string;
   shape: Shape;
+  /** The initial values of what is not the base model's; absent: zeros. */
+  initial?: Initial | undefined;
+  /** The factor of its learning rate; absent: 1. */
+  rate?: number;
 }
+
+/** Draws an initial value; `tokens`: the rows are those of random tokens. */
+export type Initial = ((rng: Rng) => number) | "tokens";
+
+/** U(-bound, bound) */
+export const uniform =
+  (bound: number): Initial =>
+  (rng) =>
+    (2 * rng.uniform() - 1) * bound;
 
 /** What an adapter adapts. */
 export interface Site {
@@ -51,7 +57,7 @@ export interface LoraAdapter extends Site {
   scale: number;
 }
 
-const outside = (layer: Layer): Place => ({ block: null, layer });
+export const outside = (layer: Layer): Place => ({ block: null, layer });
 
 const inBlock = (block: number | null, word: string) => (block === null ? word : `h.${block}.${word}`);
 
@@ -72,15 +78,28 @@ function tensors(
   parts: Shapes,
   origin: ModelTensor["origin"] = "base",
   name = layerName(place),
+  initial: Partial<Record<Part, Initial>> = {},
 ): ModelTensor[] {
   const list = Object.entries(parts) as [Part, Shape][];
-  return list.map(([part, shape]) => ({ ...place, part, origin, name: `${name}.${part}`, shape }));
+  return list.map(([part, shape]) => {
+    return { ...place, part, origin, name: `${name}.${part}`, shape, initial: initial[part] };
+  });
+}
+
+/** The tensors that a method adds to a layer, under a name of their own. */
+export function addedTensors(
+  name: string,
+  place: Place,
+  parts: Shapes,
+  initial: Partial<Record<Part, Initial>>,
+): ModelTensor[] {
+  return tensors(place, parts, "method", name, initial);
 }
 
 /** A weight and the bias of its outputs, which are its last dimension. */
-const affine = (...weight: number[]) => ({ weight, bias: [weight.at(-1)!] });
+export const affine = (...weight: number[]) => ({ weight, bias: [weight.at(-1)!] });
 
-const allBlocks = ({ n_layer }: GPT2Config) => Array.from({ length: n_layer }, (_, block) => block);
+export const allBlocks = ({ n_layer }: GPT2Config) => Array.from({ length: n_layer }, (_, block) => block);
 
 /** A GPT-2's tensors in the order of the forward pass. */
 export function baseTensors(config: GPT2Config): ModelTensor[] {
@@ -110,7 +129,7 @@ export function lmHeadTensors({ vocab_size, n_embd, tie_word_embeddings }: GPT2C
 /** The classification head, with the layout of nn.Linear: [out, in]. */
 export function headTensors({ n_embd }: GPT2Config, numLabels: number, bias: boolean): ModelTensor[] {
   const parts: Shapes = { weight: [numLabels, n_embd], ...(bias ? { bias: [numLabels] } : {}) };
-  return tensors(outside("head"), parts, "head");
+  return tensors(outside("head"), parts, "head", "head", { weight: uniform(1 / Math.sqrt(n_embd)) });
 }
 
 const shapes = (list: readonly ModelTensor[]) => new Map(list.map(({ name, shape }) => [name, shape]));
@@ -120,42 +139,6 @@ export const baseShapes = (config: GPT2Config): Map<string, Shape> => shapes(bas
 
 /** The name and shape of `lmHeadTensors`. */
 export const lmHeadShapes = (config: GPT2Config): Map<string, Shape> => shapes(lmHeadTensors(config));
-
-/**
- * What modes adapter, prompt and prefix add, in the order of the forward pass; nothing in the other modes. Weights are
- * [in, out]. A prefix is [n, L 2C]: for each block n keys and n values, as PEFT stores it.
- */
-export function methodTensors(
-  config: GPT2Config,
-  mode: Mode,
-  { bottleneck: m = 0, num_virtual_tokens: n = 0, encoder_hidden_size: hidden = 0 }: MethodSizes,
-): ModelTensor[] {
-  const { n_layer, n_embd: C } = config;
-  const width = n_layer * 2 * C;
-  const add = (name: string, block: number | null, layer: Layer, parts: Shapes) =>
-    tensors({ block, layer }, parts, "method", name);
-  switch (mode) {
-    case "adapter":
-      // After the output matrix of each half of a block.
-      return allBlocks(config).flatMap((l) =>
-        (["attn", "mlp"] as const).flatMap((half) => [
-          ...add(`h.${l}.${half}.adapter.down`, l, `${half}.c_proj`, affine(C, m)),
-          ...add(`h.${l}.${half}.adapter.up`, l, `${half}.c_proj`, affine(m, C)),
-        ]),
-      );
-    case "prompt":
-      return add("prompt", null, "wte", { weight: [n, C] });
-    case "prefix":
-      if (hidden === 0) return add("prefix", 0, "attn.c_attn", { weight: [n, width] });
-      return [
-        ...add("prefix", 0, "attn.c_attn", { embedding: [n, C] }),
-        ...add("prefix.fc", 0, "attn.c_attn", affine(C, hidden)),
-        ...add("prefix.proj", 0, "attn.c_attn", affine(hidden, width)),
-      ];
-    default:
-      return [];
-  }
-}
 
 /** What a target adapts, in forward order: the layer, its first column in units of C, and the word for it in names. */
 export const ADAPTED = {
@@ -217,15 +200,4 @@ export function loraAdapters(config: GPT2Config, lora: LoraConfig): LoraAdapter[
     });
   const scale = loraScale(lora);
   return sites(blocks, target_modules).map((site) => ({ ...site, r, scale }));
-}
-
-/** A [r, in] and B [out, r] of each adapter. */
-export function loraTensors(config: GPT2Config, lora: LoraConfig, headOut: number): ModelTensor[] {
-  return loraAdapters(config, lora).flatMap((adapter) => {
-    const { target, block, r } = adapter;
-    const dims = loraDims(target, config, headOut);
-    const own = { block, layer: ADAPTED[target].layer, origin: "method", adapter } as const;
-    const B: ModelTensor = { ...own, part: "B", name: loraName(adapter, "B"), shape: [dims.out, r] };
-    return [{ ...own, part: "A", name: loraName(adapter, "A"), shape: [r, dims.in], partner: B }, B];
-  });
 }

@@ -1,6 +1,7 @@
 import * as assert from "uvu/assert";
 import {
   attentionScale,
+  type GPT2Config,
   INITS,
   type LoraConfig,
   loraScale,
@@ -11,15 +12,8 @@ import {
   validateLora,
 } from "../src/config.ts";
 import { ConfigError, FormatError } from "../src/errors.ts";
-import {
-  baseShapes,
-  baseTensors,
-  headTensors,
-  loraAdapters,
-  loraTensors,
-  type ModelTensor,
-  siteName,
-} from "../src/names.ts";
+import { METHODS } from "../src/methods/index.ts";
+import { baseShapes, baseTensors, headTensors, loraAdapters, type ModelTensor, siteName } from "../src/names.ts";
 import { editDistance, nearest } from "../src/suggest.ts";
 import { assertFails } from "./helpers/border.ts";
 import { test } from "./helpers/harness.ts";
@@ -33,6 +27,9 @@ const GPT2 = {
   layer_norm_epsilon: 1e-5,
 };
 const LORA: LoraConfig = { r: 8, lora_alpha: 16, scaling: "alpha/r", init: "gaussian", target_modules: ["q", "v"] };
+
+/** Those of a classifier of two classes. */
+const loraTensors = (model: GPT2Config, lora: LoraConfig) => METHODS.lora.tensors!(model, { lora }, 2);
 
 test("parseConfig ignores keys that do not change the computation", () => {
   const extra = { model_type: "gpt2", activation_function: "gelu_new", n_ctx: 1024, n_inner: null, resid_pdrop: 0.1 };
@@ -239,11 +236,11 @@ test("names and shapes are the reference's, and the paper's counts of trainable 
     all.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
   assert.is(count([...baseTensors(GPT2), ...headTensors(GPT2, 2, true)]), 124_441_346);
   const lora = { ...LORA, target_modules: [...TARGETS] };
-  const trainable = (r: number) => count([...loraTensors(GPT2, { ...lora, r }, 2), ...headTensors(GPT2, 2, true)]);
+  const trainable = (r: number) => count([...loraTensors(GPT2, { ...lora, r }), ...headTensors(GPT2, 2, true)]);
   assert.equal([4, 8, 16, 32].map(trainable), [668_170, 1_334_802, 2_668_066, 5_334_594]);
   assert.is(siteName({ target: "fc", block: 3 }), "h.3.mlp.fc");
   assert.equal(
-    loraTensors({ ...GPT2, n_layer: 1 }, { ...LORA, r: 4, target_modules: ["head", "q"] }, 2).map(({ name, shape }) => [
+    loraTensors({ ...GPT2, n_layer: 1 }, { ...LORA, r: 4, target_modules: ["head", "q"] }).map(({ name, shape }) => [
       name,
       shape,
     ]),

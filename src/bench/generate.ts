@@ -8,6 +8,7 @@ import { Decoder } from "../engine/decoder.ts";
 import { loadBase } from "../engine/state.ts";
 import { ConfigError, type LowrankError } from "../errors.ts";
 import { digits } from "../format.ts";
+import { NO_ADAPTERS } from "../infer/adapter-model.ts";
 import { generate } from "../infer/generation.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
@@ -115,8 +116,7 @@ async function measure(
   const config = CONFIGS[options.model];
   const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
   const decoder = await Decoder.create(device, {
-    // Biases are all that is not frozen.
-    spec: { config, task, mode: "bitfit", lora: null, train_head: false, dtype: options.dtype },
+    spec: { config, task, ...NO_ADAPTERS, train_head: false, dtype: options.dtype },
     capacity: { tokens: options.prompts * options.length, sequences: options.prompts },
   });
   await loadBase(decoder, randomCheckpoint(config));

@@ -4,15 +4,16 @@ import { panelTensors } from "../backend/panels.ts";
 import { chooseOperation } from "../backend/wasm-operations.ts";
 import { chooseShader } from "../backend/webgpu-shaders.ts";
 import { MOST_TIMED } from "../backend/webgpu-timer.ts";
-import type { GPT2Config, LoraConfig, Mode, WeightDtype } from "../config.ts";
+import type { GPT2Config, WeightDtype } from "../config.ts";
 import { Engine, packShares } from "../engine/engine.ts";
+import { type Mode, methodConfig } from "../methods/index.ts";
 import { type Batch, targetWeight } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import type { Segment, SegmentName } from "../plan/plan.ts";
 import { dispatchWork } from "../plan/work.ts";
 import { Rng } from "../rng.ts";
-import { DEFAULTS, methodSizes } from "../train/options.ts";
+import { DEFAULTS } from "../train/options.ts";
 import { measureSpread, type Spread } from "./spread.ts";
 import { kernelTimes, type Work, wallTime } from "./timing.ts";
 import type { Yardsticks } from "./yardsticks.ts";
@@ -20,23 +21,15 @@ import type { Yardsticks } from "./yardsticks.ts";
 const STEP: readonly SegmentName[] = ["zero", "forward", "backward", "update"];
 const LR = 5e-5;
 
-const LORA: LoraConfig = {
-  r: 8,
-  lora_alpha: 16,
-  scaling: "alpha/r",
-  init: "kaiming",
-  target_modules: ["q", "k", "v", "o", "fc", "proj", "head"],
-};
-
-/** The model of a measured step: two classes, in mode lora an adapter on every matrix, else train's default sizes. */
+/** The model of a measured step: two classes, and train's default sizes. */
 export function stepSpec(config: GPT2Config, mode: Mode, dtype: WeightDtype): ModelSpec {
   return {
     config,
     task: { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: true },
     mode,
-    lora: mode === "lora" ? LORA : null,
     train_head: true,
-    ...methodSizes({ ...DEFAULTS, mode }),
+    lora: null,
+    ...methodConfig({ ...DEFAULTS, mode }),
     dtype,
   };
 }

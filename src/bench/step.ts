@@ -3,7 +3,7 @@
 import type { Backend } from "../backend/backend.ts";
 import { describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import { type DeviceName, type GPT2Config, MODE_TITLES, type Mode, type WeightDtype } from "../config.ts";
+import type { DeviceName, GPT2Config, WeightDtype } from "../config.ts";
 import type { PackedBatch } from "../data/corpus.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { Loader } from "../data/loader.ts";
@@ -11,6 +11,7 @@ import { classificationBatch } from "../engine/batches.ts";
 import type { Engine } from "../engine/engine.ts";
 import { ConfigError, type LowrankError } from "../errors.ts";
 import { digits } from "../format.ts";
+import { METHODS, type Mode } from "../methods/index.ts";
 import { roomFor } from "../model/batch.ts";
 import { memoryTotals, showBytes } from "../plan/memory.ts";
 import { countFlops } from "../plan/work.ts";
@@ -215,7 +216,7 @@ function report(options: StepBenchOptions, ours: StepResult, torch: TorchResult 
   const { median, low, high, best } = measureSpread(ours.times);
   const { profile, yardsticks } = ours;
   const lines = [
-    `${model}, ${MODE_TITLES[mode]}${dtype === "f32" ? "" : `, base model in ${dtype}`}${recompute ? ", recomputation" : ""}, ${batchSize} messages per step, ${padding === undefined ? "packed" : `padded to ${padding}`}: ` +
+    `${model}, ${METHODS[mode].title}${dtype === "f32" ? "" : `, base model in ${dtype}`}${recompute ? ", recomputation" : ""}, ${batchSize} messages per step, ${padding === undefined ? "packed" : `padded to ${padding}`}: ` +
       `${ours.tokens.toFixed(0)} tokens per step`,
     `step:   ${median.toFixed(1)} ms (${low.toFixed(1)} to ${high.toFixed(1)}), best ${best.toFixed(1)} ms, ` +
       `${ours.cpu.toFixed(1)} ms CPU time`,

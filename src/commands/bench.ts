@@ -1,6 +1,7 @@
 /** bench: measures speed, memory and size. Subcommands are imported on demand, so as not to affect others' figures. */
 
-import { MODES, WEIGHT_DTYPES } from "../config.ts";
+import { WEIGHT_DTYPES } from "../config.ts";
+import { MODES } from "../methods/index.ts";
 import { choice, command, deviceFlag, list, main, number, threadsFlag } from "./cli.ts";
 
 const program = command("bench", "Measures speed, memory and size, and compares them with other libraries.", [

@@ -3,6 +3,8 @@ import { type Command, Option } from "commander";
 import { OBJECTIVES, TARGETS } from "../config.ts";
 import type { Padding } from "../data/dataset.ts";
 import { SPLITS } from "../data/split.ts";
+import { list } from "../format.ts";
+import { type MethodOptions, MODES, settingWords, TRAINING } from "../methods/index.ts";
 import { type Files, readSetting } from "../run/settings.ts";
 import { SETTING_NAMES, SETTINGS, type Setting, type TrainOptions } from "../train/options.ts";
 import { choice, number } from "./cli.ts";
@@ -81,19 +83,9 @@ export function groupFlags(program: Command): void {
   }
 }
 
-/** The text of each flag in --help. */
-const HELP: Readonly<Record<keyof TrainOptions, string>> = {
+/** The text of each flag in --help; those of the methods' settings are with the methods. */
+const HELP: Readonly<Record<Exclude<keyof TrainOptions, keyof MethodOptions>, string>> = {
   mode: "which parameters are trained",
-  rank: "LoRA rank",
-  alpha: "LoRA alpha",
-  scaling: "scaling factor of the adapters",
-  init: "initialization of A; B is initialized to 0",
-  targets: `matrices with adapters: ${TARGETS.join(",")}; c_attn: one adapter for q,k,v`,
-  layers: "blocks with adapters, such as 0,5-8",
-  lrRatio: "learning rate of B divided by that of A (LoRA+ uses 16)",
-  bottleneck: "width of an adapter layer's bottleneck",
-  virtualTokens: "virtual tokens of prompt and prefix tuning",
-  prefixProjection: "hidden width of the MLP that makes the prefix while it is trained; 0: none",
   pooling: "position at which a message is classified",
   headBias: "train the head without a bias, as PEFT and transformers do",
   classWeights:
@@ -106,7 +98,7 @@ const HELP: Readonly<Record<keyof TrainOptions, string>> = {
   batchSize: "messages per batch; of fewer rows all, unless this is given",
   batching: "which messages share a batch: any, or those of similar length",
   accumulate: "batches per step (gradient accumulation)",
-  lr: "peak learning rate; bitfit 0.003, prompt and prefix 0.01",
+  lr: `peak learning rate; ${listRates()}`,
   schedule: "learning rate schedule after the warm-up",
   warmup: "warm-up steps; below 1, a fraction of all steps",
   weightDecay: "AdamW's decoupled weight decay",
@@ -117,14 +109,21 @@ const HELP: Readonly<Record<keyof TrainOptions, string>> = {
   seed: "random seed of the split, the batch order and the initialization",
 };
 
+/** The modes that have another default learning rate, with it. */
+function listRates(): string {
+  const rates = new Set(MODES.flatMap((mode) => TRAINING[mode].rate ?? []));
+  return [...rates].map((rate) => `${list(MODES.filter((mode) => TRAINING[mode].rate === rate))} ${rate}`).join(", ");
+}
+
 function createFlag(name: keyof TrainOptions): Option {
   const { default: value, choices, number: range } = SETTINGS[name] as Setting<unknown>;
+  const help = name in HELP ? HELP[name as keyof typeof HELP] : settingWords()[name as keyof MethodOptions].flag;
   const flag = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
   // A setting that is true by default gets a flag that turns it off.
-  if (value === true) return new Option(flag.replace("--", "--no-"), HELP[name]);
+  if (value === true) return new Option(flag.replace("--", "--no-"), help);
   const option = choices
-    ? choice(`${flag} <how>`, HELP[name], choices as readonly string[])
-    : new Option(`${flag} ${range ? "<n>" : "<list>"}`, HELP[name]).argParser(
+    ? choice(`${flag} <how>`, help, choices as readonly string[])
+    : new Option(`${flag} ${range ? "<n>" : "<list>"}`, help).argParser(
         range ? number : (text) => readSetting(name, text),
       );
   // Only shown: what is not given follows from the objective and the mode.

@@ -14,6 +14,7 @@ import type { Table } from "../infer/table.ts";
 import { type AdapterMeta, baseDtype } from "../io/adapter-meta.ts";
 import { trainedFingerprint } from "../io/fingerprint.ts";
 import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
+import { METHODS } from "../methods/index.ts";
 import { givenTextColumn } from "../run/files.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { createProgress, describeRate } from "../views/terminal/progress.ts";
@@ -226,7 +227,7 @@ function refuseOtherBase(
   };
   const bases = metas.map(({ base_model }) => base_model);
   if (model === undefined) differ("of different names", bases, "--model DIR");
-  // In mode all there is no other base model than its own.
-  if (dtype === undefined && metas.every(({ mode }) => mode !== "all"))
+  // Where nothing is frozen there is no other base model than its own.
+  if (dtype === undefined && metas.every(({ mode }) => !METHODS[mode].freezesNothing))
     differ("in different types", metas.map(baseDtype), "--dtype TYPE");
 }

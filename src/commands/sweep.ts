@@ -14,6 +14,7 @@ import { count } from "../io/common.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
+import { methodConfig } from "../methods/index.ts";
 import { parameterList } from "../model/trainable.ts";
 import { showBytes } from "../plan/memory.ts";
 import type { Check } from "../platform/reader.ts";
@@ -48,7 +49,7 @@ import { costsIn, divide, trialShape } from "../sweep/shards.ts";
 import { collect, keepPart, locked, partCount, readCell, type TrialRecord } from "../sweep/store.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
-import { DEFAULTS, methodSizes } from "../train/options.ts";
+import { DEFAULTS } from "../train/options.ts";
 import { checkVocabulary } from "../train/prepare.ts";
 import { planRounds } from "../train/scheduler.ts";
 import { runSpec } from "../train/sizes.ts";
@@ -427,7 +428,7 @@ await main(async () => {
   // All trials have the same texts: the most virtual tokens of any leave this room.
   let context = config.n_positions;
   for (const { rates } of expandArms(sweep))
-    for (const options of rates) context = Math.min(context, textContext(config, methodSizes(options)));
+    for (const options of rates) context = Math.min(context, textContext(config, methodConfig(options)));
   const data = await loadData(
     { objective, data: { ...source, ...dataOptions(settings, seed, context) } },
     model,

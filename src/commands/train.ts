@@ -5,7 +5,7 @@ import { openDevice } from "../backend/device.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { notOnWebGPU } from "../engine/device-check.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
-import { PEFT_TYPES } from "../io/peft-form.ts";
+import { METHODS } from "../methods/index.ts";
 import { checkNumber } from "../number-range.ts";
 import type { Check } from "../platform/reader.ts";
 import { freePath, hasResult, refuseExisting, removeRun, saveSomewhere } from "../run/files.ts";
@@ -147,7 +147,7 @@ class Printer {
       return;
     }
     print(`saved to ${directory}${state === "stopped" ? " (stopped early)" : ""}`);
-    if (options.mode in PEFT_TYPES)
+    if (METHODS[options.mode].peft)
       print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${peftObstacle}`);
     const [tool, text] = objective === "lm" ? ["generate", "The"] : ["classify", results?.test?.example ?? "some text"];
     print(`try it:  ${calledAs(tool)} --run ${shellWord(directory)} "${text}"`);

@@ -4,6 +4,7 @@
  */
 import type { Backend, Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
+import { promptLength } from "../model/batch.ts";
 import { buildDecoder, type DecoderOptions, type DecoderPlan } from "../model/decoder.ts";
 import { rowLosses } from "../ops/crossentropy.ts";
 import { NO_VALUES } from "../ops/kernel.ts";
@@ -48,9 +49,10 @@ export class Decoder extends Weights<DecoderPlan> {
 
   /** A chunk behind the virtual tokens; those of a prompt are part of a sequence's first chunk. */
   private placed({ slot, position, ids }: Chunk): Chunk {
-    const { mode, config } = this.plan.spec;
-    if (mode !== "prompt" || position > 0) return { slot, position: position + this.virtual, ids };
-    const prompt = Array.from({ length: this.virtual }, (_, j) => config.vocab_size + j);
+    const { spec } = this.plan;
+    const length = promptLength(spec);
+    if (length === 0 || position > 0) return { slot, position: position + this.virtual, ids };
+    const prompt = Array.from({ length }, (_, j) => spec.config.vocab_size + j);
     return { slot, position, ids: [...prompt, ...Array.from(ids)] };
   }
 
@@ -157,7 +159,7 @@ export class Decoder extends Weights<DecoderPlan> {
   private check({ slot, position, ids }: Chunk): void {
     const { capacity, spec } = this.plan;
     const { n_positions } = spec.config;
-    const known = spec.config.vocab_size + (spec.mode === "prompt" ? this.virtual : 0);
+    const known = spec.config.vocab_size + promptLength(spec);
     if (!(slot >= 0 && slot < capacity.sequences) || !(position >= 0 && position + ids.length <= n_positions))
       throw new ShapeError("cache-exceeded", "tokens do not fit into the cache", {
         expected: `slots 0 to ${capacity.sequences - 1}, positions 0 to ${n_positions - 1}`,

@@ -3,6 +3,7 @@
  * base model stays on the device; one adapter is active, or none, and the others wait in the host's memory. To swap,
  * the plan of the next adapter is built around the base tensors that are there, and only the adapter is uploaded.
  */
+
 import { checkArguments } from "../arguments.ts";
 import type { Backend, DeviceInfo } from "../backend/backend.ts";
 import type { LoraConfig } from "../config.ts";
@@ -15,6 +16,7 @@ import { adapterShapes, adapterTensors } from "../io/adapter-meta.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../io/hf.ts";
 import { loadAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
+import type { Mode } from "../methods/index.ts";
 import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { didYouMean } from "../suggest.ts";
@@ -24,14 +26,10 @@ import { Turns } from "./turns.ts";
 /** The default name of the adapter that a model is loaded with. */
 export const DEFAULT_NAME = "default";
 
-/** Mode lora without a single adapter: the base model, and the head where there is one. */
-export const NO_ADAPTERS: LoraConfig = {
-  r: 1,
-  lora_alpha: 1,
-  scaling: "alpha/r",
-  init: "kaiming",
-  target_modules: [],
-  sites: [],
+/** LoRA without a single adapter: the base model, and the head where there is one. */
+export const NO_ADAPTERS: { mode: Mode; lora: LoraConfig } = {
+  mode: "lora",
+  lora: { r: 1, lora_alpha: 1, scaling: "alpha/r", init: "kaiming", target_modules: [], sites: [] },
 };
 
 /** How a kind of model comes to a device: its specification with an adapter, and its memory and kernels. */
@@ -334,7 +332,7 @@ export async function fill<E extends Weights>(
 
 /** The base model alone, with the head of a classifier. */
 function withoutAdapters({ meta: { base_model, model, task, labels, settings }, tensors }: Adapter): Adapter {
-  const meta: AdapterMeta = { base_model, model, task, labels, settings, mode: "lora", lora: NO_ADAPTERS };
+  const meta: AdapterMeta = { base_model, model, task, labels, settings, ...NO_ADAPTERS };
   const head = adapterTensors(meta);
   return { meta, tensors: new Map(head.map(({ name }) => [name, tensors.get(name)!])) };
 }

@@ -100,16 +100,8 @@ function resolveBatchSize({ n_layer, n_positions, n_embd }: GPT2Config, given: n
 /** The base model as an adapter that adds nothing. */
 function noAdapter({ config, directory }: GPT2Checkpoint): Adapter {
   const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
-  const meta = {
-    base_model: directory,
-    model: config,
-    mode: "lora",
-    lora: NO_ADAPTERS,
-    task,
-    labels: [],
-    settings: {},
-  } as const;
-  return { meta: { ...meta, labels: [] }, tensors: new Map() };
+  const meta = { ...NO_ADAPTERS, base_model: directory, model: config, task, labels: [], settings: {} };
+  return { meta, tensors: new Map() };
 }
 
 function lmSpec(config: GPT2Config, meta: AdapterMeta, dtype: WeightDtype): ModelSpec {

@@ -3,9 +3,6 @@ import {
   type GPT2Config,
   type LoraConfig,
   loraScale,
-  type MethodSizes,
-  MODES,
-  type Mode,
   OBJECTIVES,
   POOLINGS,
   parseChoice,
@@ -17,6 +14,7 @@ import {
   type WeightDtype,
 } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
+import { METHODS, type MethodConfig, MODES, type Mode } from "../methods/index.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import { baseShapes, lmHeadShapes, type ModelTensor, sitesByName } from "../names.ts";
 import type { Shape } from "../tensor.ts";
@@ -24,7 +22,7 @@ import { checkKinds } from "./common.ts";
 import { isNovelty } from "./novelty.ts";
 
 /** Description of a directory of trained tensors. */
-export interface AdapterMeta extends Omit<MethodSizes, "encoder_hidden_size"> {
+export interface AdapterMeta extends Omit<MethodConfig, "encoder_hidden_size" | "lr_ratio"> {
   /** Name or directory of the base model. */
   base_model: string;
   /** `fingerprint` of the base model, which an adapter requires; adapters written by PEFT have none. */
@@ -52,16 +50,20 @@ export function baseDtype({ settings: { dtype = "f32" } }: AdapterMeta): WeightD
  */
 export function dtypeOn({ mode }: AdapterMeta, requested: WeightDtype | undefined, first: AdapterMeta): WeightDtype {
   if (requested !== undefined) return parseChoice("dtype", requested, WEIGHT_DTYPES);
-  return mode === "all" ? "f32" : baseDtype(first);
+  return METHODS[mode].freezesNothing ? "f32" : baseDtype(first);
 }
 
 const VERSION = 1;
 
-/** The sizes that a description can have, and the modes that need them. */
-const SIZES: readonly (readonly [keyof AdapterMeta & keyof MethodSizes, readonly Mode[]])[] = [
-  ["bottleneck", ["adapter"]],
-  ["num_virtual_tokens", ["prompt", "prefix"]],
-];
+type Size = keyof AdapterMeta & Exclude<keyof MethodConfig, "lora">;
+
+/** The sizes that a description has in some modes. */
+const SIZES = [...new Set(MODES.flatMap((mode) => METHODS[mode].keys))].filter((key): key is Size => key !== "lora");
+
+/** The sizes of a method's own tensors. */
+export function pickSizes(config: MethodConfig): Pick<AdapterMeta, Size> {
+  return Object.fromEntries(SIZES.flatMap((size) => (config[size] === undefined ? [] : [[size, config[size]]])));
+}
 
 export function encodeMeta(meta: AdapterMeta): string {
   return `${JSON.stringify({ format: "lowrank-adapter", version: VERSION, ...meta }, null, 2)}\n`;
@@ -84,7 +86,7 @@ export function parseMeta(json: unknown, where: string): AdapterMeta {
   const { format: _, version: __, ...rest } = values;
   const keys = ["base_model", "labels", "lora", "mode", "model", "settings", "task"];
   const missing = keys.filter((key) => rest[key] === undefined);
-  const optional: string[] = ["base_fingerprint", ...SIZES.map(([size]) => size)];
+  const optional: string[] = ["base_fingerprint", ...SIZES];
   const extra = Object.keys(rest).filter((key) => !keys.includes(key) && !optional.includes(key));
   if (missing.length > 0 || extra.length > 0)
     throw new FormatError("invalid-adapter-config", "the adapter's description has missing or unexpected keys", {
@@ -112,8 +114,9 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
   const refuse = (summary: string, found: unknown) => {
     throw new ConfigError("invalid-adapter-config", summary, { where, found: JSON.stringify(found) });
   };
-  if (meta.mode === "lora" && meta.lora === null) refuse("mode lora needs a LoRA configuration", null);
-  if (meta.mode !== "lora" && meta.lora !== null) refuse(`mode ${meta.mode} has no LoRA configuration`, meta.lora);
+  const { keys, classifiersOnly } = METHODS[meta.mode];
+  if (keys.includes("lora") !== (meta.lora !== null))
+    refuse(`mode ${meta.mode} ${meta.lora ? "has no" : "needs a"} LoRA configuration`, meta.lora);
   if (meta.lora !== null) {
     checkKinds(meta, { lora: "object" }, where);
     checkKinds(meta.lora, { target_modules: "texts", sites: "objects?", modulesToSave: "texts?" }, where);
@@ -122,8 +125,8 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
       refuse("the scale overflows float32", meta.lora.lora_alpha);
     checkSites(meta.lora, meta.model, where);
   }
-  for (const [size, modes] of SIZES) {
-    if (modes.includes(meta.mode)) checkKinds(meta, { [size]: "size" }, where);
+  for (const size of SIZES) {
+    if (keys.includes(size)) checkKinds(meta, { [size]: "size" }, where);
     else if (meta[size] !== undefined) refuse(`mode ${meta.mode} has no ${size}`, meta[size]);
   }
   textContext(meta.model, meta, where);
@@ -133,11 +136,8 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
   if (meta.labels.length !== num_labels) refuse(`labels must name ${num_labels} classes`, meta.labels);
   if (objective === "classification") {
     if (num_labels < 2) refuse("num_labels must be 2 or more", num_labels);
-  } else if (meta.mode === "last_layer")
-    refuse(
-      "mode last_layer is invalid for a language model, whose last layer is the head of the vocabulary: use lora, all or last_block",
-      meta.mode,
-    );
+  } else if (classifiersOnly !== undefined)
+    refuse(`mode ${meta.mode} is invalid for a language model: ${classifiersOnly}`, meta.mode);
 }
 
 /** Checks that the sites and saved modules of an adapter imported from PEFT exist in the model. */
@@ -171,8 +171,7 @@ export function adaptedSpec(
   { task, mode, lora, ...meta }: AdapterMeta,
   rest: Pick<ModelSpec, "config" | "train_head" | "dtype">,
 ): ModelSpec {
-  const sizes = SIZES.flatMap(([size]) => (meta[size] === undefined ? [] : [[size, meta[size]]]));
-  return { ...rest, task, mode, lora, ...Object.fromEntries(sizes) };
+  return { ...rest, task, mode, lora, ...pickSizes(meta) };
 }
 
 /** The tensors in such a directory: the trained ones and the classification head. */

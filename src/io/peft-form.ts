@@ -1,6 +1,7 @@
 /** `PeftForm`: how the adapters of PEFT's modes look in its files. Built by peft-lora.ts and peft-virtual.ts. */
-import type { GPT2Config, Mode } from "../config.ts";
+import type { GPT2Config } from "../config.ts";
 import { FormatError } from "../errors.ts";
+import { METHODS } from "../methods/index.ts";
 import { loraName, type Site } from "../names.ts";
 import type { Shape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
@@ -36,14 +37,6 @@ export interface PeftBase {
   lmHead?: () => Promise<Float32Array>;
 }
 
-/** PEFT's methods. The other modes have no form in PEFT. */
-export const PEFT_TYPES = {
-  lora: "LORA",
-  prompt: "PROMPT_TUNING",
-  prefix: "PREFIX_TUNING",
-} as const satisfies Partial<Record<Mode, string>>;
-export type PeftMode = keyof typeof PEFT_TYPES;
-
 /** An adapter in PEFT's files. A classifier's head is the same for all modes, but for its name. */
 export interface PeftForm {
   /** adapter_config.json. */
@@ -74,8 +67,7 @@ export const HEADS = ["classifier", "score"];
 
 /** The settings that every method has; with the modules that are `saved` beside the head. */
 export function commonConfig(
-  mode: PeftMode,
-  { base_model, task }: Pick<AdapterMeta, "base_model" | "task">,
+  { mode, base_model, task }: Pick<AdapterMeta, "mode" | "base_model" | "task">,
   saved: readonly string[] = [],
 ): PeftForm["config"] {
   const classifies = task.objective === "classification";
@@ -84,7 +76,7 @@ export function commonConfig(
     base_model_name_or_path: base_model,
     inference_mode: true,
     modules_to_save: modules.length > 0 ? modules : null,
-    peft_type: PEFT_TYPES[mode],
+    peft_type: METHODS[mode].peft!.type,
     task_type: classifies ? "SEQ_CLS" : "CAUSAL_LM",
   };
 }
@@ -99,7 +91,7 @@ export interface ImportEntry {
 /** What the settings of an adapter written by PEFT say of its tensors. */
 export interface ImportPlan {
   /** The method's part of the description. */
-  own: Pick<AdapterMeta, "mode" | "lora" | "num_virtual_tokens">;
+  own: Pick<AdapterMeta, "lora" | "num_virtual_tokens">;
   classifies: boolean;
   /** The number of classes; 0 for a language model. */
   classes: number;

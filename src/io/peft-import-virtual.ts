@@ -1,11 +1,12 @@
 /** Imports virtual tokens trained with PEFT. */
 import { textContext } from "../config.ts";
 import { ConfigError } from "../errors.ts";
+import type { Mode } from "../methods/index.ts";
 import type { Shape } from "../tensor.ts";
 import { checkKinds } from "./common.ts";
 import { type PeftConfig, type Rules, refuseVariants, show } from "./peft-config.ts";
 import { HEADS, headEntry, type ImportEntry, type ImportPlan, type PeftBase } from "./peft-form.ts";
-import { dimensions, EMBEDDINGS, SCORE, type VirtualMode, virtualTensor } from "./peft-virtual.ts";
+import { dimensions, EMBEDDINGS, SCORE, virtualTensor } from "./peft-virtual.ts";
 
 const RULES: Rules = {
   method: "prompt tuning and prefix tuning as PEFT has them",
@@ -25,7 +26,7 @@ const RULES: Rules = {
  * for another base model, FormatError for invalid settings.
  */
 export function importVirtual(
-  mode: VirtualMode,
+  mode: Mode,
   settings: PeftConfig,
   peft: ReadonlyMap<string, Shape>,
   { config, directory = "the given base model" }: PeftBase,
@@ -57,7 +58,7 @@ export function importVirtual(
   const entries = new Map<string, ImportEntry>([[EMBEDDINGS, { name, shape }]]);
   if (classifies) entries.set(SCORE, headEntry(classes, config));
   const decisive = { names: "peft_type", shapes: "num_virtual_tokens" };
-  return { own: { mode, lora: null, num_virtual_tokens }, classifies, classes, entries, decisive };
+  return { own: { lora: null, num_virtual_tokens }, classifies, classes, entries, decisive };
 }
 
 interface Settings {

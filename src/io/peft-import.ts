@@ -4,19 +4,12 @@
  */
 import { type LoraConfig, type LoraSite, TARGETS, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
+import { METHODS, MODES, type Mode } from "../methods/index.ts";
 import { baseShapes, lmHeadShapes, loraDims, loraName, type Site, siteName } from "../names.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import { givenSettings, type PeftModule, type PeftPlan, parsePeftConfig, show } from "./peft-config.ts";
-import {
-  headEntry,
-  type ImportEntry,
-  type ImportPlan,
-  PEFT_TYPES,
-  type PeftBase,
-  type PeftMode,
-  readBaseModel,
-} from "./peft-form.ts";
+import { headEntry, type ImportEntry, type ImportPlan, type PeftBase, readBaseModel } from "./peft-form.ts";
 import { importVirtual } from "./peft-import-virtual.ts";
 import { moduleKind, SCORE, theirName, WRAPPER } from "./peft-lora.ts";
 
@@ -40,12 +33,15 @@ export async function importPeft(
   const settings = givenSettings(json, where);
   const mode = peftMode(settings.peft_type, where);
   const plan =
-    mode === "lora" ? await importLora(json, peft, base, where) : importVirtual(mode, settings, peft, base, where);
+    METHODS[mode].virtual === undefined
+      ? await importLora(json, peft, base, where)
+      : importVirtual(mode, settings, peft, base, where);
   const keys = take(peft, plan, where);
   const { own, classifies, classes } = plan;
   const meta: AdapterMeta = {
     base_model: readBaseModel(json, "base_model_name_or_path", where),
     model: base.config,
+    mode,
     ...own,
     // transformers reads a classifier's logits at the last token that is not padding, and its head has no bias.
     task: {
@@ -61,12 +57,14 @@ export async function importPeft(
 }
 
 /** The mode of a PEFT method. Throws ConfigError if there is none. */
-function peftMode(type: unknown, where: string): PeftMode {
-  const found = Object.entries(PEFT_TYPES).find(([, name]) => name === type);
-  if (found) return found[0] as PeftMode;
+function peftMode(type: unknown, where: string): Mode {
+  const found = MODES.find((mode) => METHODS[mode].peft !== undefined && METHODS[mode].peft.type === type);
+  if (found) return found;
   throw new ConfigError("unsupported-adapter-config", `PEFT's peft_type = ${show(type)} is not supported`, {
     where,
-    expected: Object.values(PEFT_TYPES).map(show).join(" or "),
+    expected: MODES.flatMap((mode) => METHODS[mode].peft?.type ?? [])
+      .map(show)
+      .join(" or "),
   });
 }
 
@@ -88,7 +86,7 @@ async function importLora(
     ...(modulesToSave.length > 0 ? { modulesToSave } : {}),
   };
   const decisive = { names: "target_modules", shapes: "r and rank_pattern" };
-  return { own: { mode: "lora", lora }, classifies, classes, entries, decisive };
+  return { own: { lora }, classifies, classes, entries, decisive };
 }
 
 /** The head of an adapter without a task type: the one that is adapted or saved, otherwise the base model's. */

@@ -3,18 +3,16 @@
  * `c_attn`: A' = [A_q; A_k; A_v] and a block-diagonal B', with rank and alpha such that the product is the same.
  * Modules that differ in rank or scale are written as patterns.
  */
-import { type GPT2Config, type LoraConfig, loraScale, type Target, type TaskConfig } from "../config.ts";
+import { type LoraConfig, loraScale, type Target } from "../config.ts";
 import { FormatError } from "../errors.ts";
 import { ADAPTED, baseShapes, type LoraAdapter, lmHeadShapes, loraAdapters, loraDims, loraName } from "../names.ts";
 import type { Shape } from "../tensor.ts";
+import type { AdapterMeta } from "./adapter-meta.ts";
 import { commonConfig, type NamedTensor, type PeftForm, readFactors, type Tensors } from "./peft-form.ts";
 
 /** The settings that determine an adapter's form in PEFT. */
-interface LoraModel {
-  base_model: string;
-  model: GPT2Config;
+interface LoraModel extends Pick<AdapterMeta, "base_model" | "mode" | "model" | "task"> {
   lora: LoraConfig;
-  task: TaskConfig;
 }
 
 /** Every tensor name in PEFT's file begins with its wrapper of the model. */
@@ -135,7 +133,7 @@ function loraPeftConfig(adapter: LoraModel, modules: Module[]): PeftForm["config
   const alpha = peftAlpha(loraScale(lora), lora.r, rslora);
   const { biases, saved } = savedModules(adapter, modules);
   return {
-    ...commonConfig("lora", adapter, saved),
+    ...commonConfig(adapter, saved),
     alpha_pattern: modulePattern(modules, ({ scale, r }) => peftAlpha(scale, r, rslora), alpha),
     bias: biases.length > 0 ? "lora_only" : "none",
     fan_in_fan_out: true,

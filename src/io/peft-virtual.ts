@@ -1,13 +1,12 @@
 /**
- * Virtual tokens in PEFT's files: prompt tuning and prefix tuning. Both are one tensor, prompt_embeddings, as in our
- * modes prompt and prefix; of a prefix with a projection PEFT saves the projected one.
+ * Virtual tokens in PEFT's files: prompt tuning and prefix tuning. Both are one tensor, prompt_embeddings, as ours; of
+ * a prefix with a projection PEFT saves the projected one.
  */
 import type { GPT2Config } from "../config.ts";
-import { type ModelTensor, methodTensors } from "../names.ts";
+import { METHODS, type Mode } from "../methods/index.ts";
+import type { ModelTensor } from "../names.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import { commonConfig, type PeftForm } from "./peft-form.ts";
-
-export type VirtualMode = "prompt" | "prefix";
 
 /** The tensor of the virtual tokens in PEFT's file. */
 export const EMBEDDINGS = "prompt_embeddings";
@@ -15,8 +14,8 @@ export const EMBEDDINGS = "prompt_embeddings";
 export const SCORE = "base_model.score.weight";
 
 /** The tensor of the virtual tokens in our files. */
-export function virtualTensor(mode: VirtualMode, model: GPT2Config, num_virtual_tokens: number): ModelTensor {
-  return methodTensors(model, mode, { num_virtual_tokens })[0]!;
+export function virtualTensor(mode: Mode, model: GPT2Config, num_virtual_tokens: number): ModelTensor {
+  return METHODS[mode].tensors!(model, { num_virtual_tokens }, 0)[0]!;
 }
 
 /** The base model's dimensions by PEFT's names. */
@@ -24,17 +23,13 @@ export function dimensions({ n_embd, n_layer, n_head }: GPT2Config): Record<stri
   return { token_dim: n_embd, num_layers: n_layer, num_attention_heads: n_head };
 }
 
-export function virtualForm(mode: VirtualMode, meta: AdapterMeta): PeftForm {
-  const { model } = meta;
+export function virtualForm(meta: AdapterMeta): PeftForm {
+  const { mode, model } = meta;
   const num_virtual_tokens = meta.num_virtual_tokens!;
   const { name, shape } = virtualTensor(mode, model, num_virtual_tokens);
   const sizes = { ...dimensions(model), num_transformer_submodules: 1, num_virtual_tokens };
-  const own =
-    mode === "prompt"
-      ? { prompt_tuning_init: "RANDOM" }
-      : { encoder_hidden_size: model.n_embd, prefix_projection: false };
   return {
-    config: { ...commonConfig(mode, meta), ...sizes, ...own },
+    config: { ...commonConfig(meta), ...sizes, ...METHODS[mode].peft!.config?.(model) },
     decisive: ["peft_type", "task_type", ...Object.keys(sizes)],
     shapes: new Map([[EMBEDDINGS, shape]]),
     score: SCORE,

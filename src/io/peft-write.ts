@@ -1,5 +1,5 @@
 /** Writes directories of trained tensors. Separate from the reader: a page that only classifies does not load it. */
-import { MODE_TITLES } from "../config.ts";
+import { METHODS } from "../methods/index.ts";
 import { loraAdapters } from "../names.ts";
 import { expectShape, numel } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, checkMeta, encodeMeta } from "./adapter-meta.ts";
@@ -38,7 +38,7 @@ export function adapterFiles({ meta, tensors }: Adapter, { finalNorm }: { finalN
     expectShape(`the data of ${name}`, [tensors.get(name)!.data.length], [numel(shape)]);
   const files: AdapterFiles["files"] = new Map();
   const form = peftForm(meta);
-  let reason: string | undefined = `${MODE_TITLES[meta.mode]} is not one of its methods`;
+  let reason: string | undefined = `${METHODS[meta.mode].title} is not one of its methods`;
   if (form === undefined) files.set(WEIGHTS, encodeSafetensors(encodable(tensors)));
   else {
     reason = form.obstacle ?? biasObstacle(tensors, finalNorm) ?? headObstacle(meta, tensors, finalNorm);

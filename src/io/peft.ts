@@ -1,12 +1,13 @@
 /**
- * Directories of trained tensors. In PEFT's modes (lora, prompt, prefix) they are PEFT adapters (adapter_config.json
- * and adapter_model.safetensors) with two files of our own: lowrank.json, the settings that PEFT cannot express, and
+ * Directories of trained tensors. In modes that PEFT has they are PEFT adapters (adapter_config.json and
+ * adapter_model.safetensors) with two files of our own: lowrank.json, the settings that PEFT cannot express, and
  * lowrank.safetensors, the tensors that PEFT's file does not store exactly. In the other modes they hold lowrank.json
  * and weights.safetensors.
  */
 
 import { exists, joinPath, listDirectory, openFile } from "#platform";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
+import { METHODS } from "../methods/index.ts";
 import type { ModelTensor } from "../names.ts";
 import { expectShape, type Shape, sameShape, showShape } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, adapterTensors, checkMeta, parseMeta } from "./adapter-meta.ts";
@@ -136,7 +137,7 @@ function inOrder(meta: AdapterMeta, tensors: Tensors): Adapter {
 /** An adapter in PEFT's files; undefined in modes that PEFT does not have. */
 export function peftForm(meta: AdapterMeta): PeftForm | undefined {
   if (meta.lora !== null) return loraForm({ ...meta, lora: meta.lora });
-  return meta.mode === "prompt" || meta.mode === "prefix" ? virtualForm(meta.mode, meta) : undefined;
+  return METHODS[meta.mode].peft && virtualForm(meta);
 }
 
 /** The tensors of our own file: PEFT's has a classifier's head and its adapter folded into one matrix. */

@@ -1,6 +1,7 @@
 /** A packed batch with its tables, as tensors in one buffer. */
 import { textContext } from "../config.ts";
 import { ShapeError } from "../errors.ts";
+import { METHODS } from "../methods/index.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import { SHARE, tableShape } from "../ops/shares.ts";
 import { alignView, numel, type Shape, Tensor } from "../tensor.ts";
@@ -41,7 +42,8 @@ export interface BatchInputs {
 }
 
 /** Virtual tokens of a sequence that are rows of the batch: those of a prompt. */
-const promptLength = ({ mode, num_virtual_tokens = 0 }: ModelSpec) => (mode === "prompt" ? num_virtual_tokens : 0);
+export const promptLength = ({ mode, num_virtual_tokens = 0 }: Pick<ModelSpec, "mode" | "num_virtual_tokens">) =>
+  METHODS[mode].virtual === "rows" ? num_virtual_tokens : 0;
 
 /** The rows that batches of `capacity` take, with a prompt's virtual tokens. */
 export function roomFor(spec: ModelSpec, { tokens, sequences }: Capacity): Capacity {

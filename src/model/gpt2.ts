@@ -11,6 +11,7 @@
 
 import { innerWidth, MAX_ACCUMULATE, textContext } from "../config.ts";
 import { ConfigError } from "../errors.ts";
+import { METHODS } from "../methods/index.ts";
 import { type AdamWConfig, type AdamWPage, adamw } from "../ops/adamw.ts";
 import { attentionBackward, attentionForward } from "../ops/attention.ts";
 import { crossentropyBackward, crossentropyForward, crossentropyLoss } from "../ops/crossentropy.ts";
@@ -217,7 +218,7 @@ class Builder {
     const plan = { specs, parameters, shares: this.batch.shares, grouping: options.grouping };
     this.f = new Layers(plan, this.lists.forward, room);
     this.b = new Layers(plan, this.lists.backward, room);
-    this.prefix = spec.mode === "prefix" ? new Prefix(spec, this.tokens, this.f, this.b) : null;
+    this.prefix = METHODS[spec.mode].virtual === "keys" ? new Prefix(spec, this.tokens, this.f, this.b) : null;
   }
 
   build(): ModelPlan {

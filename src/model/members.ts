@@ -41,7 +41,7 @@ export function checkMembers(members: readonly MemberOptions[], part?: PlanOptio
         expected: "adapters and heads",
         found: spec.lora.modulesToSave.join(", "),
       });
-    if (spec.mode !== "lora" || common(spec) !== common(members[0]!.spec))
+    if (spec.lora === null || common(spec) !== common(members[0]!.spec))
       throw new ConfigError("cannot-share-plan", "models that cannot share a plan", {
         expected: "adapters in mode lora of the same model and objective, with the same classes and type of weights",
         found: `mode ${spec.mode}, ${spec.task.num_labels} classes, ${spec.dtype ?? "f32"}`,

@@ -1,39 +1,21 @@
 /** A model's tensors, and which of them each mode trains. */
 
 import { BLOCKS, type BlockDtype, isBlockDtype } from "../blocks.ts";
-import {
-  type GPT2Config,
-  innerWidth,
-  type LoraConfig,
-  type MethodSizes,
-  type Mode,
-  type TaskConfig,
-  type WeightDtype,
-} from "../config.ts";
+import { type GPT2Config, innerWidth, type LoraConfig, type TaskConfig, type WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import {
-  BLOCK_LAYERS,
-  baseTensors,
-  headTensors,
-  lmHeadTensors,
-  loraTensors,
-  type ModelTensor,
-  methodTensors,
-  type Place,
-} from "../names.ts";
+import { METHODS, type MethodConfig, type Mode } from "../methods/index.ts";
+import { BLOCK_LAYERS, baseTensors, headTensors, lmHeadTensors, type ModelTensor, type Place } from "../names.ts";
 import { numel } from "../tensor.ts";
 
 /** Everything that determines which tensors a model has and which of them are trained. */
-export interface ModelSpec extends MethodSizes {
+export interface ModelSpec extends MethodConfig {
   config: GPT2Config;
   task: TaskConfig;
   mode: Mode;
   /** Set in mode lora, null in the others. */
   lora: LoraConfig | null;
-  /** Whether the classification head is trained; in modes all, last_block and last_layer it always is. */
+  /** Whether the classification head is trained. */
   train_head: boolean;
-  /** In mode lora: the learning rate of B divided by that of everything else (LoRA+, Hayou et al. 2024); default 1. */
-  lr_ratio?: number;
   /** Type of the base model's frozen matrices; default f32. */
   dtype?: WeightDtype;
 }
@@ -41,62 +23,45 @@ export interface ModelSpec extends MethodSizes {
 /** A tensor of the model, before there is a plan. */
 interface Description extends ModelTensor {
   isTrained: boolean;
-  /** The factor of its learning rate. */
   rate: number;
   dtype: WeightDtype;
 }
 
 /** Every tensor of the model, and whether it is trained. */
 export function parameterList(spec: ModelSpec): Description[] {
-  const { config, task, mode, lora, dtype = "f32" } = spec;
-  if (dtype !== "f32" && mode === "all")
-    throw new ConfigError("unsupported-dtype", "nothing is frozen in mode all", {
+  const { config, task, mode, lora, train_head, dtype = "f32" } = spec;
+  if (dtype !== "f32" && METHODS[mode].freezesNothing)
+    throw new ConfigError("unsupported-dtype", `nothing is frozen in mode ${mode}`, {
       expected: `f32: trained parameters are never rounded to ${dtype}`,
       found: dtype,
       hint: "use f32, or a mode that freezes the base model, such as lora",
     });
   if (isBlockDtype(dtype)) checkWidths(config, dtype);
-  if ((lora !== null) !== (mode === "lora"))
+  if ((lora !== null) !== METHODS[mode].keys.includes("lora"))
     throw new ConfigError("options-conflict", "adapters and mode do not fit", {
       expected: "LoRA settings in mode lora, none in the others",
       found: `mode ${mode} ${lora ? "with" : "without"} LoRA settings`,
     });
-  if (task.objective === "lm" && mode === "last_layer")
-    throw new ConfigError("unsupported-mode", "a language model has no mode last_layer", {
+  const { classifiersOnly: hint, trains } = METHODS[mode];
+  if (task.objective === "lm" && hint !== undefined)
+    throw new ConfigError("unsupported-mode", `a language model has no mode ${mode}`, {
       expected: "any other mode",
-      hint: "its last layer is the head of the vocabulary: train the last block, or adapters",
+      hint,
     });
   const isClassifier = task.objective === "classification";
   const headOut = isClassifier ? task.num_labels : config.vocab_size;
   const list = [
     ...baseTensors(config),
     ...(isClassifier ? headTensors(config, task.num_labels, task.head_bias) : lmHeadTensors(config)),
-    ...(lora ? loraTensors(config, lora, headOut) : []),
-    ...methodTensors(config, mode, spec),
+    ...(METHODS[mode].tensors?.(config, spec, headOut) ?? []),
   ];
-  const isOwn = ({ origin }: ModelTensor) => (origin === "head" ? spec.train_head : origin === "method");
-  const isTrained: Record<Mode, (tensor: ModelTensor) => boolean> = {
-    lora: (tensor) => isOwn(tensor) || (lora?.modulesToSave ?? []).includes(tensor.name),
-    // Every bias and the head: Ben Zaken et al. 2021.
-    bitfit: (tensor) => isOwn(tensor) || (tensor.origin === "base" && tensor.part === "bias"),
-    // Houlsby et al. 2019, without their layer norms.
-    adapter: isOwn,
-    // Lester et al. 2021.
-    prompt: isOwn,
-    // Li and Liang 2021.
-    prefix: isOwn,
-    all: () => true,
-    // The final layer norm stays frozen, as in the paper's program.
-    last_block: ({ block, origin }) => block === config.n_layer - 1 || origin === "head",
-    last_layer: ({ origin }) => origin === "head",
-  };
   return list.map((tensor) => {
-    const { shape, origin, layer, part } = tensor;
-    const trained = isTrained[mode](tensor);
+    const { shape, origin, layer } = tensor;
+    const isTrained = origin === "base" ? (trains?.(tensor, config, spec) ?? false) : origin === "method" || train_head;
     // There are few positions: they are not quantised.
-    const isRounded = !trained && shape.length === 2 && origin === "base" && !(isBlockDtype(dtype) && layer === "wpe");
-    const rate = part === "B" ? (spec.lr_ratio ?? 1) : 1;
-    return { ...tensor, isTrained: trained, rate, dtype: isRounded ? dtype : "f32" };
+    const isRounded =
+      !isTrained && shape.length === 2 && origin === "base" && !(isBlockDtype(dtype) && layer === "wpe");
+    return { ...tensor, rate: tensor.rate ?? 1, isTrained, dtype: isRounded ? dtype : "f32" };
   });
 }
 

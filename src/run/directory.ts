@@ -4,11 +4,13 @@ import { exists, joinPath, writeFileAtomic } from "#platform";
 import { OBJECTIVES, parseChoice } from "../config.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
+import { pickSizes } from "../io/adapter-meta.ts";
 import { checkKinds, readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import type { NoveltySettings } from "../io/novelty.ts";
 import type { Adapter } from "../io/peft.ts";
 import { type AdapterFiles, adapterFiles } from "../io/peft-write.ts";
+import { MODES } from "../methods/index.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/print.ts";
 import type { Check, FileContent } from "../platform/reader.ts";
@@ -37,6 +39,7 @@ export async function readRecord(directory: string): Promise<RunRecord> {
   parseChoice("state", record.state, ["training", "stopped", "finished", "failed"], path);
   const texts = { model: "text", base: "text", labels: "texts", adapter: "text?", files: "texts" } as const;
   checkKinds(record, { ...texts, data: "object", options: "object", counts: "object", settings: "object" }, path);
+  parseChoice("mode", record.options.mode, MODES, path);
   checkKinds(record, { padTo: "count", maxLength: "size", step: "count", steps: "count" }, path);
   checkKinds(record, { evaluations: "objects", curve: "object" }, path);
   const { results, evaluations, curve } = record;
@@ -93,8 +96,7 @@ export function buildAdapter(
       mode: spec.mode,
       lora: spec.lora,
       task: spec.task,
-      ...(spec.bottleneck === undefined ? {} : { bottleneck: spec.bottleneck }),
-      ...(spec.num_virtual_tokens === undefined ? {} : { num_virtual_tokens: spec.num_virtual_tokens }),
+      ...pickSizes(spec),
       labels: [...record.labels],
       settings: {
         maxLength: record.maxLength,

@@ -3,7 +3,6 @@
  * target format cannot express is detected before anything is written.
  */
 import { absolutePath, exists, joinPath, listDirectory, packagePath, readBytes } from "#platform";
-import { MODE_TITLES } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
 import { readJson, SHARDS_INDEX, WEIGHTS } from "../io/common.ts";
@@ -17,7 +16,7 @@ import { biasObstacle, peftFiles } from "../io/peft-write.ts";
 import { streamSafetensors } from "../io/safetensors-write.ts";
 import { readShards } from "../io/shards-index.ts";
 import { GPT2_VOCABULARY, TOKENIZER_FILES, type Vocabulary } from "../io/vocabulary.ts";
-import { methodTensors } from "../names.ts";
+import { METHODS } from "../methods/index.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { type BaseName, nameBase } from "./base-name.ts";
 import { readRecord } from "./directory.ts";
@@ -108,12 +107,11 @@ export async function planExport(
 }
 
 /** Whether a GPT-2 has tensors for all that was trained. */
-const isMergeable = (meta: AdapterMeta) => methodTensors(meta.model, meta.mode, meta).length === 0;
+const isMergeable = (meta: AdapterMeta) => METHODS[meta.mode].isSeparate !== true;
 
-const describeMethod = ({ mode }: AdapterMeta) => `${MODE_TITLES[mode]} (--mode ${mode})`;
+const describeMethod = ({ mode }: AdapterMeta) => `${METHODS[mode].title} (--mode ${mode})`;
 
-/** The hint for adapter layers. */
-const ALONE = "keep the run's directory: only Lowrank reads adapter layers";
+const alone = ({ mode }: AdapterMeta) => `keep the run's directory: only Lowrank reads ${METHODS[mode].title}`;
 
 /** The adapter in PEFT's files. Throws ConfigError if it has no form there. */
 function requirePeftForm(meta: AdapterMeta): PeftForm {
@@ -121,7 +119,7 @@ function requirePeftForm(meta: AdapterMeta): PeftForm {
   if (form && form.obstacle === undefined) return form;
   throw new ConfigError("not-expressible-in-format", "PEFT cannot express this model", {
     found: form?.obstacle ?? `${describeMethod(meta)}, which PEFT does not have`,
-    hint: isMergeable(meta) ? "use --to merged" : ALONE,
+    hint: isMergeable(meta) ? "use --to merged" : alone(meta),
   });
 }
 
@@ -129,7 +127,7 @@ function checkMergeable(meta: AdapterMeta): void {
   if (isMergeable(meta)) return;
   throw new ConfigError("not-mergeable", "the model cannot be merged: a GPT-2 has no tensors for what was trained", {
     found: describeMethod(meta),
-    hint: peftForm(meta) ? "use --to peft" : ALONE,
+    hint: peftForm(meta) ? "use --to peft" : alone(meta),
   });
 }
 
@@ -322,7 +320,7 @@ async function readResults(run: string, meta: AdapterMeta): Promise<object> {
   const type = isLm ? "perplexity" : "accuracy";
   const metrics = [{ type, value: Number(value) }];
   const results = [{ task: { type: hubTask(meta) }, dataset: { name: data, type: data }, metrics }];
-  return { metrics: [type], "model-index": [{ name: MODE_TITLES[meta.mode], results }] };
+  return { metrics: [type], "model-index": [{ name: METHODS[meta.mode].title, results }] };
 }
 
 interface Readme {
@@ -339,7 +337,7 @@ interface Readme {
 function readme(kind: ExportKind, { meta, base, where, end, results, losses, files }: Readme): string {
   const auto = autoModelClass(meta);
   const isMerged = kind === "merged";
-  const title = isMerged ? "A fine-tuned GPT-2" : `GPT-2 with ${MODE_TITLES[meta.mode]}`;
+  const title = isMerged ? "A fine-tuned GPT-2" : `GPT-2 with ${METHODS[meta.mode].title}`;
   const load = isMerged
     ? [
         `from transformers import AutoTokenizer, ${auto}`,
@@ -352,7 +350,7 @@ function readme(kind: ExportKind, { meta, base, where, end, results, losses, fil
     ...frontMatter(meta, base, isMerged ? "transformers" : "peft", results),
     `# ${title}`,
     "",
-    `${MARK}${meta.base_model}: ${MODE_TITLES[meta.mode]}.`,
+    `${MARK}${meta.base_model}: ${METHODS[meta.mode].title}.`,
     "",
     `In this directory, after \`${isMerged ? "pip install transformers torch" : peftInstall(meta)}\`:`,
     "",

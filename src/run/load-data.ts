@@ -5,7 +5,8 @@ import { loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from 
 import type { DownloadOptions } from "../io/download-options.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
-import { methodSizes, type TrainOptions, withAdapter } from "../train/options.ts";
+import { methodConfig } from "../methods/index.ts";
+import { type TrainOptions, withAdapter } from "../train/options.ts";
 import type { RunRecord } from "./record.ts";
 import { dataOptions, dataSpec, type RunSettings, trainOptions } from "./settings.ts";
 
@@ -33,7 +34,7 @@ export async function resolveSettings(
   const { objective = "classification" } = settings;
   const own = adapter ? withAdapter(settings, adapter.meta, objective) : settings;
   const { seed, ...sizes } = trainOptions(own);
-  const context = textContext(config, methodSizes(sizes));
+  const context = textContext(config, methodConfig(sizes));
   const data = await load({ objective, data: { ...dataSpec(settings), ...dataOptions(settings, seed, context) } });
   return { data, options: trainOptions(own, data.train.size) };
 }

@@ -2,6 +2,7 @@
 import { textContext } from "../config.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
+import { METHODS } from "../methods/index.ts";
 import type { BaseName } from "./base-name.ts";
 
 type End = Vocabulary["end"];
@@ -49,7 +50,7 @@ export function peftCode(meta: AdapterMeta, end: End, base: string, directory: s
   ];
 }
 
-/** The lines that run a transformers model and print its output. With a prompt, PEFT cannot tell padding from text. */
+/** The lines that run a transformers model and print its output. */
 export function useCode(meta: AdapterMeta, text = "some text"): string[] {
   if (meta.task.objective === "lm")
     return [
@@ -57,15 +58,20 @@ export function useCode(meta: AdapterMeta, text = "some text"): string[] {
       "print(tokenizer.decode(model.eval().generate(**batch, max_new_tokens=60)[0]))",
     ];
   return [
-    `batch = tokenizer([${JSON.stringify(text)}], ${meta.mode === "prompt" ? "" : "padding=True, "}truncation=True, max_length=${longestText(meta)}, return_tensors="pt")`,
+    `batch = tokenizer([${JSON.stringify(text)}], ${pads(meta) ? "padding=True, " : ""}truncation=True, max_length=${longestText(meta)}, return_tensors="pt")`,
     "logits = model.eval()(**batch).logits",
     "print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))",
   ];
 }
 
 /** Whether PEFT 0.21 fails with transformers 5.24, which changed how GPT-2 receives past keys and values. */
-export const needsOlder = ({ mode, task }: AdapterMeta): boolean =>
-  mode === "prefix" || (mode === "prompt" && task.objective === "lm");
+export function needsOlder({ mode, task }: AdapterMeta): boolean {
+  const { virtual } = METHODS[mode];
+  return virtual === "keys" || (virtual === "rows" && task.objective === "lm");
+}
+
+/** Whether texts can be padded: with rows before them, PEFT cannot tell padding from text. */
+const pads = ({ mode }: AdapterMeta) => METHODS[mode].virtual !== "rows";
 
 export const OLDER = "PEFT 0.21 needs transformers below 5.24 for it: later ones fail, or do not use what was trained.";
 
@@ -79,7 +85,7 @@ export function remarks(meta: AdapterMeta, end: End): string[] {
   const older = needsOlder(meta) ? [OLDER] : [];
   if (meta.task.objective === "lm") return older;
   const empty = `Encode an empty text as one ${end.text}.`;
-  if (meta.mode === "prompt")
+  if (!pads(meta))
     return [
       `PEFT reads the logits at the last position of a batch: classify texts one by one, without padding. ${empty}`,
     ];

@@ -5,7 +5,7 @@
 import { joinPath, platformName } from "#platform";
 import { version } from "../../package.json";
 import type { DeviceInfo } from "../backend/backend.ts";
-import { MODE_TITLES, type Mode, type Objective } from "../config.ts";
+import type { Objective } from "../config.ts";
 import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { ErrorCode } from "../error-codes.ts";
@@ -15,6 +15,7 @@ import type { GPT2Checkpoint } from "../io/hf.ts";
 import { parseSnapshot } from "../io/hub-names.ts";
 import type { Adapter } from "../io/peft.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
+import { adapterOptions } from "../methods/index.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import { numel } from "../tensor.ts";
 import { isUnequal } from "../train/class-weights.ts";
@@ -184,19 +185,13 @@ export async function newRecord(
 
 /** The record of an adapter from `file`, of whose training nothing is known but the method. */
 export function recordOfAdapter({ meta, tensors }: Adapter, file: string): RunRecord {
-  const { mode, lora, labels, task, bottleneck, num_virtual_tokens: virtualTokens } = meta;
-  const sizes = {
-    mode,
-    ...(lora ? { rank: lora.r, alpha: lora.lora_alpha, scaling: lora.scaling } : {}),
-    ...(bottleneck ? { bottleneck } : {}),
-    ...(virtualTokens ? { virtualTokens } : {}),
-  };
+  const { labels, task } = meta;
   const none = [0, 0, 0];
   return {
     ...stampRecord(),
     objective: task.objective,
     settings: {},
-    options: { ...DEFAULTS, ...sizes },
+    options: { ...DEFAULTS, ...adapterOptions(meta) },
     model: meta.base_model,
     base: meta.base_fingerprint ?? "",
     data: { file },
@@ -321,21 +316,4 @@ export function keptEvaluation({
 /** Messages, or blocks of text, of an epoch. */
 export function examplesPerEpoch({ options, stepsPerEpoch }: Pick<RunRecord, "options" | "stepsPerEpoch">): number {
   return options.batchSize * options.accumulate * stepsPerEpoch;
-}
-
-/** "LoRA, rank 8, alpha 16", "prompt tuning, 20 virtual tokens" or "last block". */
-export function describeMethod({
-  mode,
-  rank,
-  alpha,
-  bottleneck,
-  virtualTokens,
-}: Pick<TrainOptions, "mode" | "rank" | "alpha" | "bottleneck" | "virtualTokens">): string {
-  const sizes: Partial<Record<Mode, string>> = {
-    lora: `rank ${rank}, alpha ${alpha}`,
-    adapter: `width ${bottleneck}`,
-    prompt: `${virtualTokens} virtual tokens`,
-    prefix: `${virtualTokens} virtual tokens`,
-  };
-  return [MODE_TITLES[mode], sizes[mode] ?? []].flat().join(", ");
 }

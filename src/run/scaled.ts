@@ -11,7 +11,8 @@ import type { Classifier } from "../infer/classifier.ts";
 import { adaptedSpec, adapterTensors } from "../io/adapter-meta.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
-import { DEFAULTS, methodSizes, type TrainOptions } from "../train/options.ts";
+import { methodConfig } from "../methods/index.ts";
+import { DEFAULTS, type TrainOptions } from "../train/options.ts";
 
 /** What a run that started from no adapter began with: the tensors that are not the base model's. */
 export async function startTensors(
@@ -20,7 +21,7 @@ export async function startTensors(
   base: GPT2Checkpoint,
 ): Promise<Tensors> {
   const all = { ...DEFAULTS, ...options };
-  const spec = { ...adaptedSpec(meta, { config: base.config, train_head: true, dtype: "f32" }), ...methodSizes(all) };
+  const spec = { ...methodConfig(all), ...adaptedSpec(meta, { config: base.config, train_head: true, dtype: "f32" }) };
   return asSaved(await initialTensors(spec, all.seed, base));
 }
 

@@ -1,11 +1,10 @@
 /** How a trained model is used elsewhere: code for a page, for Node and for PEFT, and the README with it. */
-import { MODE_TITLES } from "../config.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
+import { adapterOptions, describeMethod, METHODS } from "../methods/index.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
 import type { BaseName } from "./base-name.ts";
 import { frontMatter, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
-import { describeMethod } from "./record.ts";
 
 /** A trained model, as far as it is known. */
 export interface Trained {
@@ -37,9 +36,7 @@ export interface Usage {
 
 /** "LoRA, rank 8, alpha 16, on gpt2-micro" */
 function trainedTitle({ meta, base }: Trained): string {
-  const { mode, lora, bottleneck = 0, num_virtual_tokens: virtualTokens = 0 } = meta;
-  const sizes = { mode, rank: lora?.r ?? 0, alpha: lora?.lora_alpha ?? 0, bottleneck, virtualTokens };
-  return `${describeMethod({ ...DEFAULTS, ...sizes })}, on ${base.name}`;
+  return `${describeMethod({ ...DEFAULTS, ...adapterOptions(meta) })}, on ${base.name}`;
 }
 
 /** Classes that are listed in a sentence. */
@@ -169,7 +166,7 @@ export function writeReadme(trained: Trained, directory?: string, adapter?: stri
   const classifies = meta.task.objective === "classification";
   const facts: [string, string | null][] = [
     ["Base model", base.name],
-    ["Method", `${MODE_TITLES[meta.mode]} (mode ${meta.mode})`],
+    ["Method", `${METHODS[meta.mode].title} (mode ${meta.mode})`],
     ["Classes", classifies ? meta.labels.join(", ") : null],
     ["Data", data],
     ["Settings", options && showSettings(options)],

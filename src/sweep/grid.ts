@@ -3,8 +3,8 @@ import { createHasher } from "#platform";
 import { WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
+import { describeMethod, hasSetting } from "../methods/index.ts";
 import { checkNumber } from "../number-range.ts";
-import { describeMethod } from "../run/record.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { didYouMean } from "../suggest.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/options.ts";
@@ -171,7 +171,7 @@ async function nameTrial(model: string, options: TrainOptions, identity: unknown
   hash.update(new TextEncoder().encode(JSON.stringify({ model, options: sorted, identity })));
   const key = hash.digest();
   const { mode, rank, alpha, seed } = options;
-  const words = mode === "lora" ? [mode, `r${rank}`, `a${alpha}`] : [mode];
+  const words = hasSetting(mode, "rank") ? [mode, `r${rank}`, `a${alpha}`] : [mode];
   return { name: [...words, `s${seed}`, key.slice(0, 8)].join("-"), key, model, options };
 }
 
@@ -191,7 +191,7 @@ export function showRate(lr: number): string {
 export function describeTrial({ options }: Pick<Trial, "options">): string {
   const { mode, targets, layers, dtype } = options;
   const base = dtype === "f32" ? "" : `, base model in ${dtype}`;
-  if (mode !== "lora") return describeMethod(options) + base;
+  if (!hasSetting(mode, "targets")) return describeMethod(options) + base;
   const some = targets.length === DEFAULTS.targets.length ? "" : `, on ${targets.join(" ")}`;
   return `${describeMethod(options)}${some}${layers ? `, in ${showLayers(layers)}` : ""}${base}`;
 }

@@ -1,5 +1,5 @@
 /** The results of a sweep's cells, and which of them are compared. */
-import type { Mode } from "../config.ts";
+import type { Mode } from "../methods/index.ts";
 import { type Interval, type Summary, summarize } from "../statistics.ts";
 import { SETTING_NAMES } from "../train/options.ts";
 import { lowestLoss } from "../train/records.ts";

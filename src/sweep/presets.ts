@@ -1,10 +1,13 @@
 /** Predefined sweeps: the published experiment, and what follows from it. */
-import { type GPT2Config, MODES, type Mode, type Target } from "../config.ts";
+
+import type { GPT2Config, Target } from "../config.ts";
+import { GUIDES, METHODS, MODES, type Mode } from "../methods/index.ts";
 import { trainableCount } from "../model/trainable.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { DEFAULTS, ofMode, PAPER, type TrainOptions } from "../train/options.ts";
 import { runSpec } from "../train/sizes.ts";
 import type { Arm } from "./grid.ts";
+import { PUBLISHED_BASELINES } from "./published.ts";
 
 /** A predefined sweep; its arms may depend on the model and on the shared settings. */
 export interface SweepPreset {
@@ -15,7 +18,7 @@ export interface SweepPreset {
 }
 
 const RANKS = [4, 8, 16, 32];
-const BASELINES = { mode: ["all", "last_block", "last_layer"] };
+const BASELINES = { mode: PUBLISHED_BASELINES };
 
 const IN_BLOCKS: Target[] = ["q", "k", "v", "o", "fc", "proj"];
 
@@ -48,18 +51,6 @@ const STEPS = [1, 3, 10, 30, 100];
 
 const ratesFrom = (lowest: number) => STEPS.map((step) => Number((lowest * step).toPrecision(3)));
 
-/** The lowest learning rate tried for a method, and the rates in its paper, with Adam unless stated otherwise. */
-export const RATES: Record<Mode, { lowest: number; papers?: string }> = {
-  lora: { lowest: 1e-4, papers: "2e-4 for GPT-2 (Hu et al. 2021)" },
-  all: { lowest: 1e-5, papers: "1e-5 to 5e-5 (Devlin et al. 2019, Ben Zaken et al. 2021)" },
-  last_block: { lowest: 1e-4 },
-  last_layer: { lowest: 1e-3 },
-  bitfit: { lowest: 1e-4, papers: "1e-4 to 1e-3 (Ben Zaken et al. 2021)" },
-  adapter: { lowest: 1e-4, papers: "3e-5 to 3e-3 (Houlsby et al. 2019)" },
-  prompt: { lowest: 1e-3, papers: "0.3 with Adafactor (Lester et al. 2021)" },
-  prefix: { lowest: 1e-3, papers: "5e-5 with a projection (Li and Liang 2021)" },
-};
-
 /** Each method, sized to as many trainable parameters as LoRA, at its own learning rate of equally many. */
 function methods(config: GPT2Config, settings: RunSettings): Arm[] {
   const { objective = "classification" } = settings;
@@ -73,16 +64,13 @@ function methods(config: GPT2Config, settings: RunSettings): Arm[] {
     const size = 1 + Math.round((target - countAt(1)) / (countAt(2) - countAt(1)));
     return Math.min(most, Math.max(1, size));
   };
-  const tokens = (mode: Mode) =>
-    nearest((virtualTokens) => count(mode, { virtualTokens }), Math.max(1, Math.floor(config.n_positions / 8)));
-  const sizes: Partial<Record<Mode, Partial<TrainOptions>>> = {
-    adapter: { bottleneck: nearest((bottleneck) => count("adapter", { bottleneck })) },
-    prompt: { virtualTokens: tokens("prompt") },
-    prefix: { virtualTokens: tokens("prefix") },
+  /** The method's size, where it has one of its own. */
+  const ownSize = (mode: Mode) => {
+    const { size } = GUIDES[mode];
+    return size && { [size.setting]: nearest((value) => count(mode, { [size.setting]: value }), size.most?.(config)) };
   };
-  // The last layer of a language model is its token table.
-  const modes = MODES.filter((mode) => !(objective === "lm" && mode === "last_layer"));
-  return modes.map((mode) => ({ mode, ...sizes[mode], lr: { choose: ratesFrom(RATES[mode].lowest) } }));
+  const modes = MODES.filter((mode) => objective !== "lm" || METHODS[mode].classifiersOnly === undefined);
+  return modes.map((mode) => ({ mode, ...ownSize(mode), lr: { choose: ratesFrom(GUIDES[mode].rates.lowest) } }));
 }
 
 /** Rank and alpha at the shared learning rate, as published, and at each cell's own rate, .1 to 10 times that. */

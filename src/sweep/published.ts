@@ -8,6 +8,9 @@ import type { Outcome } from "./outcome.ts";
 /** What they were measured on. */
 export const { of: PUBLISHED_OF, rows: PUBLISHED_ROWS } = published;
 
+/** The modes that LoRA is compared with. */
+export const PUBLISHED_BASELINES = published.baselines.map(({ mode }) => mode);
+
 /** Settings that the published figures vary, or that do not affect the result. */
 const FREE = ["mode", "rank", "alpha", "seed", "evalEvery"] as const satisfies (keyof TrainOptions)[];
 

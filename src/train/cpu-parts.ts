@@ -137,7 +137,7 @@ async function loadSharedBase(
   signal: AbortSignal,
 ): Promise<Engine | undefined> {
   const prepared = prepareIfValid({ ...common, ...settings });
-  if (prepared?.spec.mode !== "lora" || prepared.features) return undefined;
+  if (!prepared?.spec.lora || prepared.features) return undefined;
   const capacity = { tokens: 1, sequences: 1 };
   let engine: Engine | undefined;
   try {
@@ -164,7 +164,7 @@ function prepareIfValid(run: Parameters<typeof prepareRun>[0]): PreparedRun | nu
 
 /** Whether the run freezes the whole base model, in the same type. */
 function sharesBase({ plan }: Engine, { spec, features }: PreparedRun): boolean {
-  return spec.mode === "lora" && !features && (spec.dtype ?? "f32") === (plan.spec.dtype ?? "f32");
+  return spec.lora !== null && !features && (spec.dtype ?? "f32") === (plan.spec.dtype ?? "f32");
 }
 
 /** What a run takes, with or without the base model's weights. */

@@ -68,7 +68,7 @@ export function divideIntoPlans<J extends PlannedJob>(common: Materials, jobs: r
       const prepared = prepareRun({ ...common, ...job.settings });
       const words = commonWords(prepared);
       const group = groups.get(words.join()) ?? { words, all: [] };
-      if (prepared.spec.mode !== "lora") alone(`mode ${prepared.spec.mode}`);
+      if (prepared.spec.lora === null) alone(`mode ${prepared.spec.mode}`);
       // Its ranks may differ by matrix.
       else if (job.settings.adapter) alone("continues from an adapter");
       else {

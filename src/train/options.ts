@@ -2,22 +2,12 @@
 
 import { checkArguments, refuseUnknown } from "../arguments.ts";
 import {
-  INITS,
-  type Init,
-  type LoraConfig,
   MAX_ACCUMULATE,
-  type MethodSizes,
-  MODE_TITLES,
-  MODES,
-  type Mode,
   type Objective,
   POOLINGS,
   type Pooling,
   parseChoice,
-  SCALINGS,
-  type Scaling,
   TARGETS,
-  type Target,
   validateLora,
   WEIGHT_DTYPES,
   type WeightDtype,
@@ -25,7 +15,18 @@ import {
 import { BATCHINGS, type Batching } from "../data/loader.ts";
 import { ConfigError } from "../errors.ts";
 import type { AdapterMeta } from "../io/peft.ts";
-import { checkNumber, type NumberRange } from "../number-range.ts";
+import {
+  adapterOptions,
+  hasSetting,
+  METHODS,
+  type MethodOptions,
+  MODES,
+  type Mode,
+  methodConfig,
+  TRAINING,
+} from "../methods/index.ts";
+import type { Setting as MethodSetting } from "../methods/method.ts";
+import { checkNumber } from "../number-range.ts";
 import { CLASS_WEIGHTS, type ClassWeights } from "./class-weights.ts";
 import { SCHEDULES, type ScheduleName } from "./schedule.ts";
 
@@ -37,24 +38,9 @@ const RECOMPUTES = ["auto", "on", "off"] as const;
 export type Recompute = (typeof RECOMPUTES)[number];
 
 /** The settings of training; each has a default. */
-export interface TrainOptions {
+export interface TrainOptions extends MethodOptions {
   /** Which tensors are trained. */
   mode: Mode;
-  rank: number;
-  alpha: number;
-  scaling: Scaling;
-  init: Init;
-  targets: readonly Target[];
-  /** The blocks that have adapters, numbered from 0; null: all. Does not apply to the head. */
-  layers: readonly number[] | null;
-  /** Learning rate of B divided by that of everything else (LoRA+). */
-  lrRatio: number;
-  /** Width of a bottleneck of mode adapter. */
-  bottleneck: number;
-  /** Virtual tokens of modes prompt and prefix. */
-  virtualTokens: number;
-  /** Hidden width of the projection that computes a prefix in training; 0: none. */
-  prefixProjection: number;
   /** The position at which a message is classified: its last token, or the last position including padding. */
   pooling: Pooling;
   /** Whether the classification head has a bias. */
@@ -88,39 +74,37 @@ export interface TrainOptions {
   seed: number;
 }
 
-/** The definition of a setting. Its flag, its check and its field in the page are derived from it. */
-export interface Setting<T> {
-  /** The defaults train gpt2-micro well on short messages and follow common PEFT configurations. */
-  default: T;
-  /** The allowed words. */
-  choices?: readonly (T & string)[];
-  /** The allowed numbers. */
-  number?: NumberRange;
+/** A setting of a run. */
+export interface Setting<T> extends MethodSetting<T> {
   /** The modes in which it has an effect; default: all. */
   modes?: readonly Mode[];
   /** It changes only memory and time, and no bit of the result. */
   sameBits?: true;
 }
 
-const ONE_OR_MORE = { min: 1, whole: true } as const;
-const LORA: readonly Mode[] = ["lora"];
+type Settings<Options> = { readonly [K in keyof Options]: Setting<Options[K]> };
 
-export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOptions[K]> } = {
+/** The settings of the methods, in their order. */
+const METHOD_SETTINGS: Settings<MethodOptions> = Object.assign(
+  {},
+  ...MODES.flatMap((mode) => Object.entries(TRAINING[mode].settings)).map(([name, setting]) => ({
+    [name]: { ...setting, modes: MODES.filter((mode) => hasSetting(mode, name as keyof MethodOptions)) },
+  })),
+);
+
+const ONE_OR_MORE = { min: 1, whole: true } as const;
+
+export const SETTINGS: Settings<TrainOptions> = {
   mode: { default: "lora", choices: MODES },
-  rank: { default: 8, number: ONE_OR_MORE, modes: LORA },
-  alpha: { default: 16, number: { min: 0, above: true }, modes: LORA },
-  scaling: { default: "alpha/r", choices: SCALINGS, modes: LORA },
-  init: { default: "kaiming", choices: INITS, modes: LORA },
-  targets: { default: TARGETS, modes: LORA },
-  layers: { default: null, modes: LORA },
-  lrRatio: { default: 1, number: { min: 0, above: true }, modes: LORA },
-  bottleneck: { default: 16, number: ONE_OR_MORE, modes: ["adapter"] },
-  virtualTokens: { default: 20, number: ONE_OR_MORE, modes: ["prompt", "prefix"] },
-  prefixProjection: { default: 0, number: { min: 0, whole: true }, modes: ["prefix"] },
+  ...METHOD_SETTINGS,
   pooling: { default: "last-token", choices: POOLINGS },
   headBias: { default: true },
   classWeights: { default: "auto", choices: CLASS_WEIGHTS },
-  dtype: { default: "f32", choices: [...WEIGHT_DTYPES, "auto"], modes: MODES.filter((mode) => mode !== "all") },
+  dtype: {
+    default: "f32",
+    choices: [...WEIGHT_DTYPES, "auto"],
+    modes: MODES.filter((mode) => !METHODS[mode].freezesNothing),
+  },
   recompute: { default: "auto", choices: RECOMPUTES, sameBits: true },
   epochs: { default: 3, number: ONE_OR_MORE },
   batchSize: { default: 8, number: ONE_OR_MORE },
@@ -137,12 +121,9 @@ export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOption
   seed: { default: 1, number: { min: 0, max: 2 ** 32 - 1, whole: true } },
 };
 
-/** The default learning rates of modes that need another one: they train few parameters, far from the output. */
-const RATES: Partial<Record<Mode, number>> = { bitfit: 3e-3, prompt: 1e-2, prefix: 1e-2 };
-
 /** The default learning rate of a mode. */
 export function defaultRate(mode: Mode): number {
-  return RATES[mode] ?? SETTINGS.lr.default;
+  return TRAINING[mode].rate ?? SETTINGS.lr.default;
 }
 
 /** A rate to try after one that was too high: the mode's default, or a quarter of a rate that is no higher. */
@@ -219,12 +200,13 @@ export function resolveOptions(
   const set = Object.entries(given).filter(([, value]) => value !== undefined);
   for (const [key] of set) if (!Object.hasOwn(DEFAULTS, key)) refuseUnknown(key, Object.keys(DEFAULTS));
   const defaults = objective === "lm" ? LM_DEFAULTS : DEFAULTS;
-  const lr = defaultRate(given.mode ?? defaults.mode);
+  const lr = defaultRate(parseChoice("mode", given.mode ?? defaults.mode, MODES));
   const options: TrainOptions = { ...defaults, ...defaultsFor(rows, given, defaults), lr, ...Object.fromEntries(set) };
   refuseIdle(options, defaults);
   checkArguments(options, { targets: "texts", layers: "numbers or null", headBias: "boolean" });
   for (const name of SETTING_NAMES) checkSetting(name, options[name]);
-  if (options.mode === "lora") validateLora(loraConfig(options));
+  const { lora } = methodConfig(options);
+  if (lora) validateLora(lora);
   return options;
 }
 
@@ -249,8 +231,6 @@ export function ofMode<T extends Partial<TrainOptions>>(settings: T, mode: Mode)
 /** Throws ConfigError for a setting of another mode. A default value does not count as one. */
 function refuseIdle(options: TrainOptions, defaults: TrainOptions): void {
   const { mode } = options;
-  // `checkSetting` names an unknown mode.
-  if (!MODES.includes(mode)) return;
   const idle = SETTING_NAMES.find(
     // `parameterList` says why there is no f16 in mode all.
     (name) =>
@@ -259,7 +239,7 @@ function refuseIdle(options: TrainOptions, defaults: TrainOptions): void {
   if (idle === undefined) return;
   const own = SETTING_NAMES.filter((name) => name !== "dtype" && SETTINGS[name].modes && counts(name, mode));
   throw new ConfigError("option-without-effect", `${idle} has no effect in mode ${mode}`, {
-    expected: `settings of ${MODE_TITLES[mode]}: ${own.join(", ") || "it has none of its own"}`,
+    expected: `settings of ${METHODS[mode].title}: ${own.join(", ") || "it has none of its own"}`,
     found: `${idle} ${String(options[idle])}, a setting of mode ${SETTINGS[idle].modes!.join(", ")}`,
     hint: `omit ${idle}, or choose another mode`,
   });
@@ -276,65 +256,21 @@ function refuseClassifiers({ pooling, headBias, classWeights }: Partial<TrainOpt
     if (found) throw new ConfigError("options-conflict", `${what} is invalid for a language model`, { expected });
 }
 
-/** The sizes of the mode's own tensors. */
-export function methodSizes(
-  options: Pick<TrainOptions, "mode" | "bottleneck" | "virtualTokens" | "prefixProjection">,
-): MethodSizes {
-  const { mode, bottleneck, virtualTokens: num_virtual_tokens, prefixProjection } = options;
-  switch (mode) {
-    case "adapter":
-      return { bottleneck };
-    case "prompt":
-      return { num_virtual_tokens };
-    case "prefix":
-      return { num_virtual_tokens, ...(prefixProjection > 0 ? { encoder_hidden_size: prefixProjection } : {}) };
-    default:
-      return {};
-  }
-}
-
-/** The adapter settings with PEFT's keys. */
-export function loraConfig({ rank, alpha, scaling, init, targets, layers }: TrainOptions): LoraConfig {
-  return {
-    r: rank,
-    lora_alpha: alpha,
-    scaling,
-    init,
-    target_modules: [...targets],
-    ...(layers ? { layers_to_transform: [...layers] } : {}),
-  };
-}
-
 /**
  * Settings with those that the adapter to continue from determines. Throws ConfigError if one is given with another
- * value, or if the adapter has another objective. A prefix continues without its projection, which is no part of an
- * adapter.
+ * value, or if the adapter has another objective.
  */
-export function withAdapter<T extends Partial<TrainOptions>>(
-  given: T,
-  { mode, lora, bottleneck, num_virtual_tokens, task }: AdapterMeta,
-  objective: Objective,
-): T {
+export function withAdapter<T extends Partial<TrainOptions>>(given: T, meta: AdapterMeta, objective: Objective): T {
+  const { mode, task } = meta;
   const names = { classification: "a classifier", lm: "a language model" };
   if (task.objective !== objective)
     throw new ConfigError("wrong-task", `not an adapter of ${names[objective]}`, {
       expected: `an adapter of ${names[objective]}`,
-      found: `${MODE_TITLES[mode]}, ${names[task.objective]}`,
+      found: `${METHODS[mode].title}, ${names[task.objective]}`,
       hint: `train with --objective ${task.objective}`,
     });
   const decided: Partial<TrainOptions> = {
-    mode,
-    ...(lora && {
-      rank: lora.r,
-      alpha: lora.lora_alpha,
-      scaling: lora.scaling,
-      init: lora.init,
-      targets: lora.target_modules,
-      layers: lora.layers_to_transform ?? null,
-    }),
-    ...(bottleneck !== undefined && { bottleneck }),
-    ...(num_virtual_tokens !== undefined && { virtualTokens: num_virtual_tokens }),
-    ...(mode === "prefix" && { prefixProjection: 0 }),
+    ...adapterOptions(meta),
     pooling: task.pooling,
     headBias: task.head_bias,
   };

@@ -12,12 +12,13 @@ import type { ErrorCode } from "../error-codes.ts";
 import { DataError, DeviceError, LowrankError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
+import { METHODS, methodConfig } from "../methods/index.ts";
 import type { Capacity } from "../model/batch.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
 import { checkMemory, fits, showBytes } from "../plan/memory.ts";
-import { loraConfig, methodSizes, SETTINGS, type TrainOptions } from "./options.ts";
+import { DEFAULTS, SETTINGS, type TrainOptions } from "./options.ts";
 import { type FeaturePlan, peakMemory } from "./records.ts";
 
 /** What a run can change to take less memory, without changing the method. */
@@ -192,7 +193,7 @@ export function adviceOn(args: PlanArguments, options: TrainOptions): string {
     return `use ${flags}, which takes ${bytes}${nearest.set.batchSize ? ", or a smaller --max-length" : ""}`;
   }
   // Its weights, gradients and moments are in f32.
-  const mode = options.mode === "all" ? ", or --mode lora" : "";
+  const mode = METHODS[options.mode].freezesNothing ? `, or --mode ${DEFAULTS.mode}` : "";
   const otherwise = `use a smaller --max-length or a smaller model${mode}`;
   if (!least) return otherwise;
   const [flags, bytes] = takes(least);
@@ -243,10 +244,10 @@ export function runSpec(
       head_bias: options.headBias,
     },
     mode: options.mode,
-    lora: options.mode === "lora" ? (adapter?.meta.lora ?? loraConfig(options)) : null,
     train_head: true,
-    ...methodSizes(options),
-    ...(options.lrRatio === 1 ? {} : { lr_ratio: options.lrRatio }),
+    lora: null,
+    ...methodConfig(options),
+    ...(adapter?.meta.lora ? { lora: adapter.meta.lora } : {}),
     // Before `auto` is settled: the parameters are the same in every type.
     dtype: options.dtype === "auto" ? "f32" : options.dtype,
   };

@@ -3,12 +3,13 @@
  * Format and tolerances: test/golden/README.md.
  */
 import type { Backend } from "../backend/backend.ts";
-import type { LoraConfig, MethodSizes, Mode, Objective, Scaling, Target } from "../config.ts";
+import type { LoraConfig, Objective, Scaling, Target } from "../config.ts";
 import { Engine } from "../engine/engine.ts";
 import { FormatError } from "../errors.ts";
 import { parseJson } from "../io/limits.ts";
 import type { SafetensorsFile } from "../io/safetensors.ts";
-import type { Batch } from "../model/batch.ts";
+import type { MethodConfig, Mode } from "../methods/index.ts";
+import { type Batch, promptLength } from "../model/batch.ts";
 import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
@@ -22,7 +23,7 @@ interface Case {
   num_labels: number;
   config: ModelSpec["config"];
   lora: { targets: Target[]; r: number; alpha: number; scaling: Scaling; train_head_base: boolean } | null;
-  method?: MethodSizes;
+  method?: MethodConfig;
   optim: { lr: number; betas: [number, number]; eps: number; weight_decay: number; lr_ratio?: number };
   activations: boolean;
   curve?: unknown;
@@ -146,7 +147,7 @@ class Golden {
       this.close("expect.logits", "logits", logits, TOLERANCE.logits, rows);
     if (this.c.objective === "classification") return compare(await engine.logits(targets.length));
     const length = this.file.info("input.ids").shape[1]!;
-    const virtual = (this.c.mode === "prompt" && this.c.method?.num_virtual_tokens) || 0;
+    const virtual = promptLength(this.spec);
     const [stored, computed]: [number[], number[]] = [[], []];
     for (let b = 0; b < starts.length - 1; b++)
       for (let n = starts[b]!; n < starts[b + 1]!; n++) {

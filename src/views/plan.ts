@@ -1,8 +1,8 @@
 /** What a run takes, as blocks: its plan, and a table over types of weights, recomputation and batch sizes. */
 import { type Backend, describeDevice } from "../backend/backend.ts";
-import { MODE_TITLES } from "../config.ts";
 import { maxBatchTokens } from "../data/loader.ts";
 import { count, showShare } from "../format.ts";
+import { METHODS } from "../methods/index.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import { frozenBlocks, parameterList } from "../model/trainable.ts";
 import { memoryTotals, showBytes, showLargest } from "../plan/memory.ts";
@@ -29,7 +29,7 @@ export function planBlocks({
   const base = sum(parameters.filter(({ origin }) => origin === "base"));
   return texts([
     `device: ${describeDevice(device)}`,
-    `trainable: ${count(trainable)} of ${count(all)} parameters (${showShare(trainable / all)}), ${MODE_TITLES[spec.mode]}; the base model has ${count(base)}`,
+    `trainable: ${count(trainable)} of ${count(all)} parameters (${showShare(trainable / all)}), ${METHODS[spec.mode].title}; the base model has ${count(base)}`,
     `compute: ${(flops / 1e9).toPrecision(3)} GFLOP in the matrix products of a batch of mean length`,
     ...(features ? [describeFeatures(features)] : []),
     ...(recomputed > 0
@@ -80,7 +80,7 @@ export function memoryBlocks(
     ...texts([
       `device: ${describeDevice(args.device.info)}`,
       total === null ? "memory: this device does not tell how much it has" : `memory: at most ${showBytes(total)}`,
-      `a run: ${MODE_TITLES[options.mode]}; the ${options.batchSize} longest rows have ${maxBatchTokens(train, options.batchSize)} tokens`,
+      `a run: ${METHODS[options.mode].title}; the ${options.batchSize} longest rows have ${maxBatchTokens(train, options.batchSize)} tokens`,
     ]),
     makeTable<(Measured | null)[]>(
       "memory",

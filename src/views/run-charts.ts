@@ -1,6 +1,7 @@
 /** The curves of runs as charts, for the page and for the files of a run directory. */
 import { count, percent } from "../format.ts";
-import { dataName, describeMethod, examplesPerEpoch, type RunRecord } from "../run/record.ts";
+import { describeMethod } from "../methods/index.ts";
+import { dataName, examplesPerEpoch, type RunRecord } from "../run/record.ts";
 import type { Reliability } from "../statistics.ts";
 import type { Axis, Line, LineChart } from "./charts/chart.ts";
 import { LOSS, type Metric, runMetric } from "./metric.ts";

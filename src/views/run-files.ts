@@ -1,6 +1,7 @@
 /** The tables and charts of a run directory, in Node: the page has no charts among its files. */
+import { describeMethod } from "../methods/index.ts";
 import type { RunViews } from "../run/directory.ts";
-import { describeMethod, type RunRecord } from "../run/record.ts";
+import type { RunRecord } from "../run/record.ts";
 import type { LineChart } from "./charts/chart.ts";
 import { chartSvg } from "./charts/svg.tsx";
 import { reliabilityChart, runCharts } from "./run-charts.ts";

@@ -3,8 +3,9 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
 import { count, digits, percent, showLoss } from "../format.ts";
+import { describeMethod, hasSetting } from "../methods/index.ts";
 import type { FileContent } from "../platform/reader.ts";
-import { describeMethod, type RunRecord } from "../run/record.ts";
+import type { RunRecord } from "../run/record.ts";
 import { type Confusion, confusionLookup, type Measured } from "../statistics.ts";
 import type { EvaluationRecord, TrainResult } from "../train/records.ts";
 import type { ClassResults, Compared, Results, TestMessage, TestResults } from "../train/results.ts";
@@ -34,8 +35,8 @@ export function metricsTable(records: readonly RunRecord[]): Table {
     csvOnly<RunRecord>("minutes", ({ seconds }) => seconds / 60),
   ];
   const columns = [
-    csvOnly<RunRecord>("rank", ({ options }) => (options.mode === "lora" ? options.rank : null)),
-    csvOnly<RunRecord>("alpha", ({ options }) => (options.mode === "lora" ? options.alpha : null)),
+    csvOnly<RunRecord>("rank", ({ options }) => (hasSetting(options.mode, "rank") ? options.rank : null)),
+    csvOnly<RunRecord>("alpha", ({ options }) => (hasSetting(options.mode, "alpha") ? options.alpha : null)),
     csvOnly<RunRecord>("trainable_layers", ({ options }) => options.mode),
     csvOnly<RunRecord>("lr", ({ options }) => options.lr),
     csvOnly<RunRecord>("weight_decay", ({ options }) => options.weightDecay),

@@ -1,7 +1,7 @@
 /** What a run's results come to, in sentences. */
-import { MODE_TITLES } from "../config.ts";
 import { count, percent, showDuration, showLoss, showPerplexity } from "../format.ts";
-import { describeMethod, keptEvaluation, type RunRecord } from "../run/record.ts";
+import { describeMethod, METHODS } from "../methods/index.ts";
+import { keptEvaluation, type RunRecord } from "../run/record.ts";
 import { SIGNIFICANT, showStanding } from "../statistics.ts";
 import { defaultRate, smallerRate } from "../train/options.ts";
 import type { Compared } from "../train/results.ts";
@@ -49,7 +49,7 @@ function describeStopped({ step, evaluations, unequal }: RunRecord): string {
 /** What to know about a result, and what to try if it is poor. */
 export function describeNotes(record: RunRecord): string[] {
   const nothing = nothingLearned(record);
-  const other = record.options.mode === "all" ? MODE_TITLES.lora : MODE_TITLES.all;
+  const other = METHODS[record.options.mode].freezesNothing ? METHODS.lora.title : METHODS.all.title;
   const best = bestBaseline(record);
   return [
     ...fewRows(record),

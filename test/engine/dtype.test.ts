@@ -1,7 +1,7 @@
 /** A base model in f16, q8 or q4: the bits of rounded weights in f32, fewer bytes, unrounded trained parameters. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import type { GPT2Config, Mode, Objective, WeightDtype } from "../../src/config.ts";
+import type { GPT2Config, Objective, WeightDtype } from "../../src/config.ts";
 import { Decoder } from "../../src/engine/decoder.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import type { Weights } from "../../src/engine/weights.ts";
@@ -12,6 +12,7 @@ import { LanguageModel } from "../../src/infer/language-model.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
 import { openAdapter } from "../../src/io/open-adapter.ts";
 import { readAdapter } from "../../src/io/peft.ts";
+import type { Mode } from "../../src/methods/index.ts";
 import { makeParameters } from "../../src/model/parameters.ts";
 import { frozenBlocks, type ModelSpec, parameterList } from "../../src/model/trainable.ts";
 import type { ModelTensor } from "../../src/names.ts";

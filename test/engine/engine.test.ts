@@ -1,8 +1,8 @@
 /** The model as a whole, through the engine: what must not make a difference, and what must never happen. */
 import * as assert from "uvu/assert";
-import type { Mode } from "../../src/config.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import { ShapeError } from "../../src/errors.ts";
+import type { Mode } from "../../src/methods/index.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { IGNORE_INDEX } from "../../src/ops/crossentropy.ts";

@@ -2,11 +2,11 @@
 
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { MODES } from "../../src/config.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import type { GPT2Checkpoint } from "../../src/io/hf.ts";
 import { recover } from "../../src/io/recover.ts";
 import { readVocabulary } from "../../src/io/tokenizer-files.ts";
+import { MODES } from "../../src/methods/index.ts";
 import { STAGING } from "../../src/platform/paths.ts";
 import { JOURNAL } from "../../src/platform/replacing.ts";
 import type { Rng } from "../../src/rng.ts";

@@ -1,9 +1,10 @@
 /** Small adapters, and the product of LoRA's matrices, for the tests of adapter directories. */
-import { type GPT2Config, type LoraConfig, loraScale, type Mode } from "../../src/config.ts";
+import { type GPT2Config, type LoraConfig, loraScale } from "../../src/config.ts";
 import { adapterShapes } from "../../src/io/adapter-meta.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../src/io/peft.ts";
 import { adapterFiles } from "../../src/io/peft-write.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
+import type { Mode } from "../../src/methods/index.ts";
 import { openFile, remove } from "../../src/platform/node.ts";
 import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
 import { numbers } from "./border.ts";

@@ -1,13 +1,13 @@
 /** What a run learned: singular values, changes, the scaled model, the influence of words; against plain loops. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import type { Mode } from "../../src/config.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { MOST_PARTS, measureInfluences } from "../../src/infer/influence.ts";
 import { csvLine, parseCsv } from "../../src/io/csv.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import type { Adapter } from "../../src/io/peft.ts";
+import type { Mode } from "../../src/methods/index.ts";
 import { MOST_RANK, measureChanges } from "../../src/run/changes.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import { testMessages } from "../../src/run/predictions.ts";

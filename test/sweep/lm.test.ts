@@ -2,9 +2,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { MODES } from "../../src/config.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadTexts } from "../../src/data/texts.ts";
+import { MODES } from "../../src/methods/index.ts";
 import { listCells, runnableTrials } from "../../src/sweep/grid.ts";
 import { runTrials } from "../../src/sweep/runner.ts";
 import { type FinishedCell, readCell, type TrialRecord, trialDirectory } from "../../src/sweep/store.ts";

@@ -2,11 +2,12 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { type GPT2Config, MODES, type Mode } from "../../src/config.ts";
+import type { GPT2Config } from "../../src/config.ts";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
+import { MODES, type Mode } from "../../src/methods/index.ts";
 import { trainableCount } from "../../src/model/trainable.ts";
 import type { RunSettings } from "../../src/run/settings.ts";
 import { type Arm, listCells, runnableTrials, type Trial } from "../../src/sweep/grid.ts";

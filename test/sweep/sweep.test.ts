@@ -9,7 +9,7 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
-import { loraTensors } from "../../src/names.ts";
+import { METHODS, methodConfig } from "../../src/methods/index.ts";
 import { memoryTotals } from "../../src/plan/memory.ts";
 import { PRESETS } from "../../src/run/settings.ts";
 import { describeTrial, listCells, runnableTrials, type SweepSpec, type Trial } from "../../src/sweep/grid.ts";
@@ -25,7 +25,6 @@ import {
   type TrialRecord,
 } from "../../src/sweep/store.ts";
 import { numel } from "../../src/tensor.ts";
-import { loraConfig } from "../../src/train/options.ts";
 import { peakMemory } from "../../src/train/records.ts";
 import { train } from "../../src/train/trainer.ts";
 import type { Block, Cell, Table } from "../../src/views/blocks.ts";
@@ -86,7 +85,7 @@ test("the published experiment has 19 distinct trials; the other presets have th
 
 test("layers preset: all blocks, each half and each block, with an equal number of parameters", async () => {
   const trialValues = ({ options }: Trial) => {
-    const tensors = loraTensors(GPT2, loraConfig(options), 2);
+    const tensors = METHODS.lora.tensors!(GPT2, methodConfig(options), 2);
     return tensors.reduce((sum, { shape }) => sum + numel(shape), 0);
   };
   const trials = await listTrials(presetFor("layers"), 1, () => ({}));

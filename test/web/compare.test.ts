@@ -1,7 +1,7 @@
 /** The page's comparison of methods, its runs as a CSV file and its smoothed curves, without a browser. */
 import * as assert from "uvu/assert";
 import { showShare } from "../../src/format.ts";
-import { describeMethod } from "../../src/run/record.ts";
+import { describeMethod } from "../../src/methods/index.ts";
 import { trainOptions } from "../../src/run/settings.ts";
 import { wilson } from "../../src/statistics.ts";
 import { DEFAULTS, type TrainOptions } from "../../src/train/options.ts";

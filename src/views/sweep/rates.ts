@@ -1,16 +1,15 @@
 /** A sweep report's parts on learning rates: those tried and chosen, and rank and alpha without and with the choice. */
-import { MODE_TITLES } from "../../config.ts";
 import { showLoss } from "../../format.ts";
+import { GUIDES, hasSetting, METHODS } from "../../methods/index.ts";
 import { type Interval, summarize } from "../../statistics.ts";
 import { showRate } from "../../sweep/grid.ts";
 import type { Measure } from "../../sweep/measure.ts";
 import { type Outcome, testEstimate } from "../../sweep/outcome.ts";
-import { RATES } from "../../sweep/presets.ts";
 import { type Block, makeTable } from "../blocks.ts";
 
 /** Rank and alpha at the shared learning rate and at each cell's own, where the sweep has whole grids of them. */
 export function grids(outcomes: readonly Outcome[], measure: Measure): Block[] {
-  const lora = outcomes.filter(({ mode }) => mode === "lora");
+  const lora = outcomes.filter(({ mode }) => hasSetting(mode, "alpha"));
   const shared = findGrid(lora.filter(({ tried }) => tried.length === 0));
   const own = findGrid(lora.filter(({ tried }) => tried.length > 0));
   const values = [shared, own].flatMap((grid) => grid?.cells ?? []).map(({ test }) => test.mean);
@@ -105,13 +104,13 @@ export function rates(outcomes: readonly Outcome[]): Block[] {
     return lr === Math.min(...tries) || lr === Math.max(...tries);
   };
   const atEnd = tuned.filter(isAtEnd).length;
-  const papers = [...new Set(tuned.map(({ mode }) => mode))].filter((mode) => RATES[mode].papers !== undefined);
+  const papers = [...new Set(tuned.map(({ mode }) => mode))].filter((mode) => GUIDES[mode].rates.papers !== undefined);
   const notes = [
     ...(atEnd > 0
       ? [`${atEnd} of ${tuned.length} chosen rates are at an end of their range, beyond which a rate may be better.`]
       : []),
     ...(papers.length > 0
-      ? [`Rates in papers: ${papers.map((mode) => `${MODE_TITLES[mode]} ${RATES[mode].papers}`).join("; ")}.`]
+      ? [`Rates in papers: ${papers.map((mode) => `${METHODS[mode].title} ${GUIDES[mode].rates.papers}`).join("; ")}.`]
       : []),
   ];
   const title = "Learning rates: validation loss";

@@ -1,10 +1,10 @@
 /** The report of a sweep, with confidence intervals and tests: report.md, report.html, tables and figures. */
 import { joinPath, writeFileAtomic } from "#platform";
-import { MODE_TITLES } from "../../config.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import { findLeaks } from "../../data/duplicates.ts";
 import type { TrainingData } from "../../data/texts.ts";
 import { count, percent, showLoss } from "../../format.ts";
+import { METHODS } from "../../methods/index.ts";
 import { comparePairs, SIGNIFICANT } from "../../statistics.ts";
 import { showRate } from "../../sweep/grid.ts";
 import { bitsInterval, chooseMeasure, type Measure } from "../../sweep/measure.ts";
@@ -96,7 +96,7 @@ function sizes(outcomes: readonly Outcome[], { name, most, show }: Measure): Fig
       x: { title: "trainable parameters", show: count },
       y: { title: `test ${name}`, show, ...(isNear ? { to: most } : {}) },
       points: outcomes.map(({ label, mode, trials: [first], test, interval }) => ({
-        ...{ group: MODE_TITLES[mode], color: modes.indexOf(mode), name: label },
+        ...{ group: METHODS[mode].title, color: modes.indexOf(mode), name: label },
         ...{ x: first!.trainable, y: test.mean, interval },
       })),
     },

@@ -1,9 +1,10 @@
 /** The results of a comparison's finished runs, in figures and in words. */
-import { MODES } from "../../config.ts";
 import { compact, count, list, percent, showDuration } from "../../format.ts";
+import { describeMethod, hasSetting, METHODS, MODES } from "../../methods/index.ts";
 import { showBytes } from "../../plan/memory.ts";
-import { describeMethod, type RunRecord } from "../../run/record.ts";
+import type { RunRecord } from "../../run/record.ts";
 import { comparePairs, type Interval, mcnemar, type Standing, showStanding } from "../../statistics.ts";
+import type { TrainOptions } from "../../train/options.ts";
 import { lowestLoss } from "../../train/records.ts";
 import { makeTable, type Table } from "../../views/blocks.ts";
 import type { ScatterChart } from "../../views/charts/chart.ts";
@@ -25,7 +26,13 @@ export interface Outcome {
 
 /** The visitor's name for a run, or its method in few words: "LoRA rank 4". */
 export function shortName({ name, record: { options } }: PageRun): string {
-  return name || (options.mode === "lora" ? `LoRA rank ${options.rank}` : describeMethod(options));
+  return name || shortMethod(options);
+}
+
+/** "LoRA rank 4", "last block". */
+export function shortMethod(options: TrainOptions): string {
+  const { mode, rank } = options;
+  return hasSetting(mode, "rank") ? `${METHODS[mode].title} rank ${rank}` : describeMethod(options);
 }
 
 /** Whether each test message is classified correctly. */

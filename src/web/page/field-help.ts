@@ -1,5 +1,9 @@
-/** What each setting does, for the "?" beside its field: what it is, and when to change it. */
+/**
+ * What each setting does, for the "?" beside its field: what it is, and when to change it. Those of the methods are with
+ * the methods.
+ */
 import type { Split } from "../../data/split.ts";
+import type { MethodOptions } from "../../methods/index.ts";
 import type { TrainOptions } from "../../train/options.ts";
 import type { PageSettings } from "../protocol.ts";
 
@@ -8,17 +12,8 @@ export type Values = TrainOptions &
   Pick<PageSettings, "device"> &
   Required<Pick<PageSettings, "balance" | "dedupe" | "maxLength">> & { split: Split | "default" };
 
-export const FIELD_HELP: Readonly<Record<keyof Values, string>> = {
+export const FIELD_HELP: Readonly<Record<Exclude<keyof Values, keyof MethodOptions>, string>> = {
   mode: "Which parameters are trained; all others stay as they are. LoRA trains two thin matrices beside each large one, full fine-tuning changes everything.",
-  rank: "The width of LoRA's matrices A and B. A higher rank can learn more and makes a larger adapter; 4 to 16 is usually enough.",
-  alpha:
-    "How much the adapter counts: B A is multiplied by alpha / rank. Twice the rank is a good start; it acts much like a learning rate.",
-  targets:
-    "The matrices of each block that get an adapter. With fewer of them the adapter is smaller and learns a little less.",
-  bottleneck:
-    "The width of the small layers that are added to each block. Wider layers can learn more and take more memory.",
-  virtualTokens:
-    "How many trained vectors stand before each text. More of them can learn more and make every text longer.",
   epochs:
     "How often each example is seen. More epochs take longer, and after some the model learns the examples by heart: the validation loss rises.",
   lr: "The size of a step. Too small, and nothing is learned in time; too large, and the loss jumps or is not a number any more.",
@@ -42,13 +37,6 @@ export const FIELD_HELP: Readonly<Record<keyof Values, string>> = {
   classWeights:
     "Whether rare classes count more in the loss. If unequal: where the largest class has over 1.5 times the rows of the smallest.",
   clip: "Gradients with a larger norm are scaled down to it. 1 is common where the loss jumps; 0 leaves them as they are.",
-  layers: "The blocks that get adapters, counted from 0. Without the lowest ones, training is faster.",
-  lrRatio: "How much faster B learns than A. LoRA+ proposes 16; 1 is LoRA as published.",
-  prefixProjection:
-    "The width of a small network that makes the prefix while it is trained. It can make training steadier; it is not needed afterwards.",
-  scaling:
-    "The factor of B A. alpha/r is LoRA's, alpha/sqrt(r) is rsLoRA's for high ranks, alpha alone is what the published experiment used.",
-  init: "The first values of A; B starts at zero, so that the adapter changes nothing at first. Kaiming is PEFT's, paper the experiment's.",
   pooling: "The position whose output is classified. It should be the last token, which has seen the whole text.",
   maxLength:
     "Longer messages are cut to this many tokens, and texts are cut into blocks of this many. Shorter ones train faster; 0 means the model's context.",

@@ -1,5 +1,6 @@
 /** The settings that have a field: their labels, their valid values, and the modes that they apply to. */
-import { MODES, type Mode, type Objective } from "../../config.ts";
+import type { Objective } from "../../config.ts";
+import { GUIDES, type MethodOptions, MODES, type Mode, settingWords } from "../../methods/index.ts";
 import type { NumberRange } from "../../number-range.ts";
 import { DEFAULTS, LM_DEFAULTS, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
 import type { ScheduleName } from "../../train/schedule.ts";
@@ -11,6 +12,8 @@ export interface Field {
   key: Key;
   label: string;
   help?: string;
+  /** What it is, and when to change it, where `FIELD_HELP` does not say so. */
+  why?: string;
   kind: "number" | "choice" | "check" | "targets" | "layers";
   choices?: readonly (readonly [value: string, label: string])[];
   number?: NumberRange;
@@ -20,7 +23,7 @@ export interface Field {
 function optionField(
   key: keyof TrainOptions,
   label: string,
-  more: { help?: string; words?: Record<string, string>; kind?: "targets" | "layers" } = {},
+  more: Pick<Field, "help" | "why"> & { words?: Record<string, string>; kind?: "targets" | "layers" } = {},
 ): Field {
   const { choices, number } = SETTINGS[key] as Setting<unknown>;
   const { words = {}, ...rest } = more;
@@ -34,17 +37,6 @@ function optionField(
     ...rest,
   };
 }
-
-const MODE_NAMES: Record<Mode, string> = {
-  lora: "LoRA",
-  all: "full fine-tuning (all parameters)",
-  last_block: "last block and head",
-  last_layer: "head only",
-  bitfit: "biases and head (BitFit)",
-  adapter: "adapter layers",
-  prompt: "prompt tuning",
-  prefix: "prefix tuning",
-};
 
 /** Labels of the schedules: the learning rate after the warm-up. */
 export const SCHEDULE_NAMES: Record<ScheduleName, string> = {
@@ -63,18 +55,24 @@ export const TARGET_NAMES: Record<string, string> = {
   head: "head",
 };
 
+/** The fields of the methods' settings. */
+function methodFields(isMain: boolean): Field[] {
+  return Object.entries(settingWords())
+    .filter(([, words]) => (words.isMain ?? false) === isMain)
+    .map(([name, { label, why, help, kind }]) =>
+      optionField(name as keyof MethodOptions, label, { why, ...(help && { help }), ...(kind && { kind }) }),
+    );
+}
+
 export const MAIN: readonly Field[] = [
-  optionField("mode", "Method", { words: MODE_NAMES }),
-  optionField("rank", "Rank"),
-  optionField("alpha", "Alpha"),
-  optionField("bottleneck", "Bottleneck width"),
-  optionField("virtualTokens", "Virtual tokens"),
+  optionField("mode", "Method", { words: Object.fromEntries(MODES.map((mode) => [mode, GUIDES[mode].choice])) }),
+  ...methodFields(true),
   optionField("epochs", "Epochs"),
   optionField("lr", "Learning rate"),
 ];
 
 export const MORE: readonly Field[] = [
-  optionField("targets", "Target matrices", { kind: "targets" }),
+  ...methodFields(false),
   {
     key: "device",
     label: "Device",
@@ -97,11 +95,6 @@ export const MORE: readonly Field[] = [
   optionField("weightDecay", "Weight decay"),
   optionField("classWeights", "Class weights", { words: { auto: "if unequal" } }),
   optionField("clip", "Gradient clipping", { help: "Maximum norm; 0: off" }),
-  optionField("layers", "Adapter blocks", { help: "Such as 0,2-3; empty: all", kind: "layers" }),
-  optionField("lrRatio", "Rate of B", { help: "Times A's; LoRA+: 16" }),
-  optionField("prefixProjection", "Prefix projection", { help: "Hidden width; 0: none" }),
-  optionField("scaling", "Adapter scaling"),
-  optionField("init", "Initial values of A"),
   optionField("pooling", "Pooling", { words: { last: "last position", "last-token": "last token" } }),
   {
     key: "maxLength",

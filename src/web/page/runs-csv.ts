@@ -1,5 +1,6 @@
 /** The table of runs as a CSV file. */
-import { dataName, describeMethod } from "../../run/record.ts";
+import { describeMethod } from "../../methods/index.ts";
+import { dataName } from "../../run/record.ts";
 import { type Cell, makeTable } from "../../views/blocks.ts";
 import { tableToCsv } from "../../views/csv.ts";
 import type { PageRun } from "../protocol.ts";

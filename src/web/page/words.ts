@@ -1,5 +1,6 @@
 /** Words for runs, times and sentences. */
-import { dataName, describeMethod } from "../../run/record.ts";
+import { describeMethod } from "../../methods/index.ts";
+import { dataName } from "../../run/record.ts";
 import type { PageRun, RunState } from "../protocol.ts";
 import { EXAMPLES_FILE, PASTED_FILE } from "./state/saved.ts";
 

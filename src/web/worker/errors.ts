@@ -1,6 +1,6 @@
 /** Error reports for the page: names of the page's fields replace command-line flags. */
-import { MODE_TITLES, type Mode } from "../../config.ts";
 import { LowrankError, TrainingError } from "../../errors.ts";
+import { METHODS, type Mode } from "../../methods/index.ts";
 import { DEFAULTS, smallerRate } from "../../train/options.ts";
 import { completeOptions, type RunArguments } from "../../train/prepare.ts";
 import { RunFailed } from "../../train/records.ts";
@@ -28,7 +28,7 @@ const NAMES: Readonly<Record<string, string>> = {
 
 function inWords(text: string): string {
   return text
-    .replaceAll(/\bmode ([a-z_]+)/g, (all, mode: string) => MODE_TITLES[mode as Mode] ?? all)
+    .replaceAll(/\bmode ([a-z_]+)/g, (all, mode: string) => METHODS[mode as Mode].title ?? all)
     .replaceAll(PRIVATE_FOLDERS, "")
     .replace(SEPARATE_FILES, "")
     .replaceAll(/--([a-z][a-z-]*)/g, (_, flag: string) => NAMES[flag] ?? flag.replaceAll("-", " "));

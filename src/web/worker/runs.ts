@@ -2,8 +2,8 @@
 
 import type { DeviceName } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
+import { describeMethod } from "../../methods/index.ts";
 import type { Speed } from "../../run/live-run.ts";
-import { describeMethod } from "../../run/record.ts";
 import { findCompanions, nextRun, type PageRun, type PageSettings } from "../protocol.ts";
 import { methodSettings } from "./compare.ts";
 import { emit } from "./emit.ts";

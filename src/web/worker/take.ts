@@ -1,10 +1,10 @@
 /** What can be downloaded of a run: its files with a README, code that uses it, and a standalone HTML file. */
 import { exists, joinPath } from "#platform";
-import { MODE_TITLES } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import { PEFT_CONFIG } from "../../io/peft.ts";
+import { METHODS } from "../../methods/index.ts";
 import { nameBase } from "../../run/base-name.ts";
 import { dataName, type RunRecord } from "../../run/record.ts";
 import { planStandalone, type StandalonePage } from "../../run/standalone.ts";
@@ -75,7 +75,7 @@ async function describeTrainedRun(
     example: record.results?.test?.example ?? textToTry([]),
     options: isLoaded ? null : record.options,
     result: resultText(record),
-    obstacle: isPeft ? null : (record.peftObstacle ?? `${MODE_TITLES[meta.mode]} is not one of its methods`),
+    obstacle: isPeft ? null : (record.peftObstacle ?? `${METHODS[meta.mode].title} is not one of its methods`),
   };
 }
 

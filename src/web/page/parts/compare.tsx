@@ -1,8 +1,9 @@
 /** Compares methods: starts the runs of a comparison, and shows their table, their chart and their results. */
 import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
-import type { Mode } from "../../../config.ts";
 import { list } from "../../../format.ts";
+import { comparedRuns, GUIDES } from "../../../methods/index.ts";
+import { DEFAULTS } from "../../../train/options.ts";
 import { ChartPlot } from "../../../views/charts/figure.tsx";
 import { TableView } from "../../../views/components.tsx";
 import { isUnderWay, type PageRun } from "../../protocol.ts";
@@ -12,6 +13,7 @@ import {
   comparisonChart,
   comparisonTable,
   describeOutcomes,
+  shortMethod,
   shortName,
 } from "../compare-results.ts";
 import { objective } from "../state/data.ts";
@@ -28,11 +30,10 @@ import { estimate, settings } from "../state/setup.ts";
 import { useNextFocus } from "./common.tsx";
 import { ErrorPlace } from "./error.tsx";
 
-/** The duration of a run, measured in runs with LoRA on gpt2-micro, and that of a comparison. */
-const DURATIONS: Record<Mode, number> = {
-  ...{ lora: 1, all: 1.6, last_block: 0.4, last_layer: 0.3, bitfit: 1.1, adapter: 0.7, prompt: 1.4, prefix: 1 },
-};
-const ALL = 6.4;
+/** The duration of a comparison, in runs with LoRA on gpt2-micro. */
+const ALL = comparedRuns().reduce((sum, { settings: { mode } }) => sum + GUIDES[mode].duration, 0);
+
+const NAMES = comparedRuns().map(({ settings }) => shortMethod({ ...DEFAULTS, ...settings }));
 
 export function CompareCard() {
   const runs = compared.value;
@@ -45,9 +46,8 @@ export function CompareCard() {
     >
       <h2 id="compare-title">Compare methods</h2>
       <p class="help">
-        Trains seven methods on the chosen messages and model, each at a learning rate that suits it: LoRA at ranks 1, 4
-        and 16, full fine-tuning, the last block, the head only, and the biases only (BitFit), several at the same time
-        where that is faster. All are tested on the same messages.
+        Trains on the chosen messages and model, each at a learning rate that suits it: {list(NAMES)}, several at the
+        same time where that is faster. All are tested on the same messages.
       </p>
       <Controls />
       <ErrorPlace id="compare-error" report={compareError.value} />
@@ -69,7 +69,7 @@ function Controls() {
   const active = runs.filter((run) => isUnderWay(run) || run.id === current.value?.id);
   const next = isTraining.value ? undefined : unfinished(runs);
   const offered = objective.value === "lm" || !estimate.value ? null : settings.value;
-  const minutes = offered && ((ALL / DURATIONS[offered.mode ?? "lora"]) * estimate.value!.seconds) / 60;
+  const minutes = offered && ((ALL / GUIDES[offered.mode ?? DEFAULTS.mode].duration) * estimate.value!.seconds) / 60;
   const about = minutes === null ? "" : ` (about ${Math.max(1, Math.round(minutes))} min)`;
   const numbers = list(active.map((run) => String(runs.indexOf(run) + 1)));
   const atOnce = active.length > 1 ? " at the same time" : "";

@@ -3,13 +3,14 @@ import { type Signal, useSignal } from "@preact/signals";
 import type { Ref } from "preact";
 import { useEffect } from "preact/hooks";
 import { TARGETS } from "../../../config.ts";
+import type { Mode } from "../../../methods/index.ts";
 import { describeRange, type NumberRange } from "../../../number-range.ts";
 import { FIELD_HELP } from "../field-help.ts";
 import { type Field, TARGET_NAMES } from "../field-list.ts";
 import { usePart } from "../state/attention.ts";
-import { type Choice, objective, takeFiles } from "../state/data.ts";
+import { type Choice, takeFiles } from "../state/data.ts";
 import { isOver } from "../state/drops.ts";
-import { enter, fieldState, readNumber, visible } from "../state/fields.ts";
+import { enter, fieldState, isOffered, readNumber, visible } from "../state/fields.ts";
 
 /** The attributes of a field whose text a signal holds. */
 export const bound = (text: Signal<string>) => ({
@@ -239,7 +240,7 @@ function SettingField({ field }: { field: Field }) {
   const element = usePart<HTMLInputElement & HTMLSelectElement & HTMLFieldSetElement>(`field-${key}`, "nearest");
   const { shown, isInvalid } = fieldState(field);
   const id = `field-${key}`;
-  const why = FIELD_HELP[key];
+  const why = field.why ?? FIELD_HELP[key as keyof typeof FIELD_HELP];
   const text = { id, label, why, help, field: element, text: String(shown) };
   const change = (text: string) => enter(field, text);
   switch (kind) {
@@ -260,8 +261,7 @@ function SettingField({ field }: { field: Field }) {
             onInput={({ currentTarget }) => enter(field, currentTarget.value)}
           >
             {choices
-              // A language model's head is its token table: there is no mode that trains only the head.
-              .filter(([value]) => value !== "last_layer" || objective.value !== "lm")
+              .filter(([value]) => key !== "mode" || isOffered(value as Mode))
               .map(([value, name]) => (
                 <option key={value} value={value}>
                   {name}

@@ -1,8 +1,9 @@
 /** "How it works": LoRA explained by this run's settings, with a figure of W + (alpha / r) B A to scale. */
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import type { GPT2Config, Mode } from "../../../config.ts";
+import type { GPT2Config } from "../../../config.ts";
 import { compact, count, showShare } from "../../../format.ts";
+import { GUIDES, METHODS } from "../../../methods/index.ts";
 import type { RunEstimate } from "../../protocol.ts";
 import type { Values } from "../field-help.ts";
 import { set, values } from "../state/fields.ts";
@@ -14,17 +15,6 @@ import { estimate } from "../state/setup.ts";
 const SIDE = 128;
 /** The local-storage key of whether the visitor has the text open. */
 const OPEN = "lowrank-how";
-
-const METHODS: Readonly<Record<Exclude<Mode, "lora">, string>> = {
-  all: "Full fine-tuning changes every parameter: the whole square. It needs the most memory, and its result is as large as the model.",
-  last_block: "Only the last block and the head are trained. The blocks below stay as they are and are computed once.",
-  last_layer: "Only the classification head is trained, on what the frozen model makes of a text.",
-  bitfit: "Only the biases and the head are trained: the numbers that are added after each matrix product.",
-  adapter:
-    "Two small layers are added to each block and trained. They stay in the model and cost a little time at each use.",
-  prompt: "Trained vectors stand before each text, as if they were words. The model stays as it is.",
-  prefix: "Trained keys and values stand before each text in every block's attention. The model stays as it is.",
-};
 
 const PARAGRAPHS = [
   "A language model is a stack of large matrices W. Fine-tuning all of them takes memory for each parameter, its gradient and the optimizer, and leaves a copy of the whole model for every task.",
@@ -51,6 +41,7 @@ export function HowCard() {
     document.addEventListener("fullscreenchange", look);
     return () => document.removeEventListener("fullscreenchange", look);
   }, []);
+  const { about } = GUIDES[values.value.mode];
   return (
     <section id="how" ref={card} class="card" aria-labelledby="how-title" tabIndex={-1}>
       <details
@@ -68,7 +59,7 @@ export function HowCard() {
         <div id="how-body">
           <LoraFigure />
           <div class="story">
-            {values.value.mode !== "lora" && <p>{METHODS[values.value.mode]}</p>}
+            {about && <p>{about}</p>}
             {PARAGRAPHS.map((text) => (
               <p key={text}>{text}</p>
             ))}
@@ -94,7 +85,8 @@ function LoraFigure() {
   // While the next estimate is made, the last one is shown.
   const share = useRef<ShareProps | null>(null);
   const config = model.value?.config;
-  if (estimate.value && config) share.current = { ...estimate.value, config, isAll: mode === "all" };
+  if (estimate.value && config)
+    share.current = { ...estimate.value, config, isAll: METHODS[mode].freezesNothing === true };
   if (!config) return null;
   return (
     <figure class="lora">

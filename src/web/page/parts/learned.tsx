@@ -1,8 +1,8 @@
 /** What the shown run learned: how far each matrix moved, how its adapter uses the rank, and the scaled model. */
 import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { MODE_TITLES, type Mode } from "../../../config.ts";
 import { percent } from "../../../format.ts";
+import { METHODS, type Mode } from "../../../methods/index.ts";
 import type { Change, Changes } from "../../../run/changes.ts";
 import { hasAdapter, type PageRun } from "../../protocol.ts";
 import { shown } from "../state/runs.ts";
@@ -106,7 +106,7 @@ function HeatMap({ kind, blocks, changes, mode, scaling, chosen }: HeatMapProps)
     <div class="part">
       <h3>{kind === "bias" ? "Change of each bias" : "Change of each matrix"}</h3>
       {inside.length === 0 ? (
-        <Help>In {MODE_TITLES[mode]} every matrix of the blocks stays as it was.</Help>
+        <Help>In {METHODS[mode].title} every matrix of the blocks stays as it was.</Help>
       ) : (
         <>
           <Help>

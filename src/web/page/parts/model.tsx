@@ -1,7 +1,8 @@
 /** The choice of the base model: bundled, stored in this browser, from a folder, or from the Hugging Face Hub. */
 
 import { compact } from "../../../format.ts";
-import { dataName, describeMethod } from "../../../run/record.ts";
+import { describeMethod } from "../../../methods/index.ts";
+import { dataName } from "../../../run/record.ts";
 import {
   adapter,
   adapters,

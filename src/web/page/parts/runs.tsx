@@ -2,7 +2,8 @@
 import { type Signal, useSignal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { percent } from "../../../format.ts";
-import { describeMethod, fileName } from "../../../run/record.ts";
+import { describeMethod } from "../../../methods/index.ts";
+import { fileName } from "../../../run/record.ts";
 import { runMetric } from "../../../views/metric.ts";
 import { hasAdapter, hasFiles, isUnderWay, type PageRun } from "../../protocol.ts";
 import { runsCsv } from "../runs-csv.ts";

@@ -1,6 +1,6 @@
 /** Classifies a message as it is typed, with the trained adapter and the base model, and shows which words count. */
 import { useSignal } from "@preact/signals";
-import { describeMethod } from "../../../run/record.ts";
+import { describeMethod } from "../../../methods/index.ts";
 import type { TestMessage, TestResults } from "../../../train/results.ts";
 import { Unlike, VerdictView } from "../../../views/verdict.tsx";
 import type { PageRun, Verdict } from "../../protocol.ts";

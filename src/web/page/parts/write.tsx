@@ -1,7 +1,7 @@
 /** Text that the base model and the shown run's adapter write, side by side, as it is generated. */
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { count } from "../../../format.ts";
-import { describeMethod } from "../../../run/record.ts";
+import { describeMethod } from "../../../methods/index.ts";
 import { usePart } from "../state/attention.ts";
 import { objective } from "../state/data.ts";
 import { model } from "../state/model.ts";

@@ -1,6 +1,7 @@
 /** The settings of a run, as the form has them: the defaults, and what was entered into fields. */
 import { batch, computed, signal } from "@preact/signals";
 import { TARGETS } from "../../../config.ts";
+import { METHODS, type Mode } from "../../../methods/index.ts";
 import { isWithin, type NumberRange } from "../../../number-range.ts";
 import { type RunSettings, readSetting } from "../../../run/settings.ts";
 import { defaultRate, defaultsFor, type TrainOptions } from "../../../train/options.ts";
@@ -30,10 +31,13 @@ const start = computed(() => START[objective.value]);
 const given = computed((): Partial<Values> => {
   const valid = Object.entries(entries.value).filter(([, { value }]) => value !== undefined);
   const { mode, ...others } = Object.fromEntries(valid.map(([key, { value }]) => [key, value])) as Partial<Values>;
-  // A language model's head is its token table: there is no mode that trains only the head.
-  const isOffered = mode !== undefined && !(mode === "last_layer" && objective.value === "lm");
-  return isOffered ? { ...others, mode } : others;
+  return mode !== undefined && isOffered(mode) ? { ...others, mode } : others;
 });
+
+/** Whether what is to be learned can be learned in a mode. */
+export function isOffered(mode: Mode): boolean {
+  return objective.value !== "lm" || METHODS[mode].classifiersOnly === undefined;
+}
 
 /** The defaults for the objective, the mode and the rows: few need more epochs, and very few a smaller batch. */
 const defaults = computed((): Values => {

@@ -1,0 +1,23 @@
+/** BitFit (Ben Zaken et al. 2021): every bias and the head are trained. */
+import type { Guide, Method, Training } from "./method.ts";
+
+export const method: Method = {
+  title: "biases only (BitFit)",
+  keys: [],
+  trains: ({ part }) => part === "bias",
+};
+
+export const training: Training = {
+  settings: {},
+  // Few parameters, and far from the output.
+  rate: 3e-3,
+};
+
+export const guide: Guide = {
+  choice: "biases and head (BitFit)",
+  about: "Only the biases and the head are trained: the numbers that are added after each matrix product.",
+  settings: {},
+  rates: { lowest: 1e-4, papers: "1e-4 to 1e-3 (Ben Zaken et al. 2021)" },
+  duration: 1.1,
+  compared: [{ settings: {}, lr: [1e-2, 1e-3] }],
+};

@@ -1,0 +1,99 @@
+/** The methods of fine-tuning, by the names of their modes. A method is added by its file and its lines here. */
+import * as adapter from "./adapter.ts";
+import * as bitfit from "./bitfit.ts";
+import * as full from "./full.ts";
+import * as head from "./head.ts";
+import * as lastBlock from "./last-block.ts";
+import * as lora from "./lora.ts";
+import type { Guide, Method, SettingWords, Training } from "./method.ts";
+import * as prefix from "./prefix.ts";
+import * as prompt from "./prompt.ts";
+
+const LIST = {
+  lora: lora.method,
+  all: full.method,
+  last_block: lastBlock.method,
+  last_layer: head.method,
+  bitfit: bitfit.method,
+  adapter: adapter.method,
+  prompt: prompt.method,
+  prefix: prefix.method,
+};
+
+/** Which tensors are trained: the name of a method. */
+export type Mode = keyof typeof LIST;
+
+/** The settings that only some methods have. */
+export interface MethodOptions
+  extends lora.LoraOptions,
+    adapter.AdapterOptions,
+    prompt.VirtualOptions,
+    prefix.PrefixOptions {}
+
+/** The methods' parts of a model's description. */
+export interface MethodConfig
+  extends Partial<lora.LoraPart>,
+    Partial<adapter.AdapterPart>,
+    Partial<prompt.VirtualPart>,
+    Partial<prefix.PrefixPart> {}
+
+export const METHODS: Readonly<Record<Mode, Method<MethodConfig>>> = LIST;
+
+export const MODES = Object.keys(LIST) as readonly Mode[];
+
+export const TRAINING: Readonly<Record<Mode, Training<Partial<MethodOptions>, MethodConfig>>> = {
+  lora: lora.training,
+  all: full.training,
+  last_block: lastBlock.training,
+  last_layer: head.training,
+  bitfit: bitfit.training,
+  adapter: adapter.training,
+  prompt: prompt.training,
+  prefix: prefix.training,
+};
+
+export const GUIDES: Readonly<Record<Mode, Guide<Partial<MethodOptions>>>> = {
+  lora: lora.guide,
+  all: full.guide,
+  last_block: lastBlock.guide,
+  last_layer: head.guide,
+  bitfit: bitfit.guide,
+  adapter: adapter.guide,
+  prompt: prompt.guide,
+  prefix: prefix.guide,
+};
+
+/** "LoRA, rank 8, alpha 16", "prompt tuning, 20 virtual tokens" or "last block". */
+export function describeMethod({ mode, ...options }: MethodOptions & { mode: Mode }): string {
+  return [METHODS[mode].title, TRAINING[mode].describe?.(options) ?? []].flat().join(", ");
+}
+
+/** The method's part of a model's description. */
+export function methodConfig({ mode, ...options }: Partial<MethodOptions> & { mode: Mode }): MethodConfig {
+  return TRAINING[mode].config?.(options) ?? {};
+}
+
+/** The method of a stored adapter, and its settings. */
+export function adapterOptions({
+  mode,
+  ...config
+}: MethodConfig & { mode: Mode }): Partial<MethodOptions> & { mode: Mode } {
+  return { mode, ...TRAINING[mode].options?.(config) };
+}
+
+/** Whether a setting is one of a method's own. */
+export function hasSetting(mode: Mode, name: keyof MethodOptions): boolean {
+  return name in TRAINING[mode].settings;
+}
+
+/** The runs of the page's comparison of methods. */
+export function comparedRuns() {
+  return MODES.flatMap((mode) =>
+    (GUIDES[mode].compared ?? []).map(({ settings, lr }) => ({ settings: { ...settings, mode }, lr })),
+  );
+}
+
+/** The words of every setting that only some methods have. */
+export function settingWords(): Readonly<Record<keyof MethodOptions, SettingWords>> {
+  return Object.assign({}, ...MODES.map((mode) => GUIDES[mode].settings));
+}

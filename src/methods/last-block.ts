@@ -1,0 +1,21 @@
+/** The last block and the head are trained. The final layer norm stays frozen, as in the paper's program. */
+import type { Guide, Method, Training } from "./method.ts";
+
+export const method: Method = {
+  title: "last block",
+  keys: [],
+  trains: ({ block }, { n_layer }) => block === n_layer - 1,
+};
+
+export const training: Training = {
+  settings: {},
+};
+
+export const guide: Guide = {
+  choice: "last block and head",
+  about: "Only the last block and the head are trained. The blocks below stay as they are and are computed once.",
+  settings: {},
+  rates: { lowest: 1e-4 },
+  duration: 0.4,
+  compared: [{ settings: {}, lr: [1e-3, 1e-3] }],
+};

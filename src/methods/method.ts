@@ -1,0 +1,88 @@
+/**
+ * What is asked of a method of fine-tuning. Each has a file with three exports, so that a page loads what it needs:
+ * `method`, what it is in a model and in files, `training`, its settings, and `guide`, what people read and choose by.
+ */
+import type { GPT2Config } from "../config.ts";
+import type { ModelTensor } from "../names.ts";
+import type { NumberRange } from "../number-range.ts";
+
+/** The definition of a setting. Its flag, its check and its field in the page are derived from it. */
+export interface Setting<T> {
+  /** The defaults train gpt2-micro well on short messages and follow common PEFT configurations. */
+  default: T;
+  /** The allowed words. */
+  choices?: readonly (T & string)[];
+  /** The allowed numbers. */
+  number?: NumberRange;
+}
+
+/** What a method is in a model and in files. `Config`: its part of a model's description, by PEFT's keys. */
+export interface Method<Config = object, Key = keyof Config> {
+  /** "LoRA" */
+  title: string;
+  /** The keys that a stored adapter's description has for it. */
+  keys: readonly Key[];
+  /** What it adds to a model, in the order of the forward pass. `classes`: those of the head, or V of a language model. */
+  tensors?(model: GPT2Config, config: Config, classes: number): ModelTensor[];
+  /** Whether it trains a tensor of the base model; absent: none. What it adds is trained in any case. */
+  trains?(tensor: ModelTensor, model: GPT2Config, config: Config): boolean;
+  /** What it adds cannot be merged into the matrices of a GPT-2. */
+  isSeparate?: true;
+  /** Where it has virtual tokens: rows before those of each text, or keys and values in every block's attention. */
+  virtual?: "rows" | "keys";
+  /** It trains every parameter: no matrix is frozen, and none can have another type than f32. */
+  freezesNothing?: true;
+  /** Why a language model cannot be trained with it, as a hint; absent: it can. */
+  classifiersOnly?: string;
+  /** How PEFT calls it, and the keys of adapter_config.json that only it has; absent: PEFT does not have it. */
+  peft?: { type: string; config?: (model: GPT2Config) => Record<string, unknown> };
+}
+
+/** How a method is trained: its settings, and what follows from them. */
+export interface Training<Options = object, Config = object> {
+  settings: { readonly [K in keyof Options]: Setting<Exclude<Options[K], undefined>> };
+  /** The default of the peak learning rate, where it is not the usual one. */
+  rate?: number;
+  /** Its sizes in words: "rank 8, alpha 16". */
+  describe?(options: Options): string;
+  /** Its part of a model's description, from its settings. */
+  config?(options: Options): Config;
+  /** The settings with which training continues from an adapter: the inverse. */
+  options?(config: Config): Partial<Options>;
+}
+
+/** What a setting is called, and what it does. */
+export interface SettingWords {
+  /** The text of its flag in --help. */
+  flag: string;
+  /** The label of its field in the page. */
+  label: string;
+  /** A unit or a special value, below the field. */
+  help?: string;
+  /** What it is, and when to change it. */
+  why: string;
+  /** Its field, where it is neither a number nor a choice. */
+  kind?: "targets" | "layers";
+  /** Whether its field is among those that are seen first. */
+  isMain?: true;
+}
+
+/** What people read of a method, and what is tried where methods are compared. */
+export interface Guide<Options = object> {
+  /** Its name in a menu. */
+  choice: string;
+  /** What it does, in a sentence or two; not of LoRA, which the page explains at length. */
+  about?: string;
+  settings: { readonly [K in keyof Options]: SettingWords };
+  /** The lowest learning rate that a sweep tries, and those of its paper, with Adam unless stated otherwise. */
+  rates: { lowest: number; papers?: string };
+  /** The setting that decides how many parameters it trains, and its largest value in a sweep. */
+  size?: { setting: keyof Options; most?: (model: GPT2Config) => number };
+  /** The duration of a run, measured on gpt2-micro, in runs with LoRA. */
+  duration: number;
+  /**
+   * Its runs in the page's comparison, with two learning rates: on a small model that which the sweep `methods` chose
+   * on gpt2-micro (src/bench/README.md), on a large one that of its paper, where it has one.
+   */
+  compared?: readonly { settings: Partial<Options>; lr: [small: number, large: number] }[];
+}
