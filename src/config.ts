@@ -304,7 +304,10 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
       expected: "a number above 0",
       found: show(values.layer_norm_epsilon),
     });
-  const { vocab_size, n_positions, n_layer, n_head, n_embd, layer_norm_epsilon } = values as unknown as GPT2Config;
+  const { vocab_size, n_positions, n_layer, n_head, n_embd, layer_norm_epsilon } = values as Pick<
+    GPT2Config,
+    (typeof SIZES)[number] | "layer_norm_epsilon"
+  >;
   refuseVariants(values, where);
   const config = {
     ...{ vocab_size, n_positions, n_layer, n_head, n_embd, layer_norm_epsilon },

@@ -19,16 +19,16 @@ export class Rng {
 
   /** 32 random bits. */
   next(): number {
-    const s = this.s as unknown as [number, number, number, number];
-    const m = Math.imul(s[1], 5);
+    const { s } = this;
+    const m = Math.imul(s[1]!, 5);
     const result = Math.imul((m << 7) | (m >>> 25), 9) >>> 0;
-    const t = s[1] << 9;
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= t;
-    s[3] = (s[3] << 11) | (s[3] >>> 21);
+    const t = s[1]! << 9;
+    s[2]! ^= s[0]!;
+    s[3]! ^= s[1]!;
+    s[1]! ^= s[2]!;
+    s[0]! ^= s[3]!;
+    s[2]! ^= t;
+    s[3] = (s[3]! << 11) | (s[3]! >>> 21);
     return result;
   }
 

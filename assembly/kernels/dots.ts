@@ -1,9 +1,10 @@
 // Products of a few rows with a matrix whose rows are contiguous: nothing is packed, and every row of the matrix is
 // read once.
 // Reference: BLAS gemv.
+import { Product } from "./arguments";
 import { dots_eight, F16, is_eight, is_in_blocks, widen_runs } from "./blocks";
 import { load_halves, load_part_halves } from "./half";
-import { scratch_memory } from "./threads";
+import { scratch_memory, slice_begin, slice_end } from "./threads";
 import { load_part, madd, store_part, sum_four } from "./vector";
 
 /** x . row for four rows of `size` floats. */
@@ -57,50 +58,41 @@ function dots_half(x: usize, row0: usize, row1: usize, row2: usize, row3: usize,
 }
 
 /**
- * out[i, j] = beta * out[i, j] + bias[j] + alpha * a[i] . b[j] for i < m, begin <= j < end: rows of k elements, strides
- * in bytes, of b in elements, bias = 0: none. Four rows of b stay in the L1 cache while all rows of a are processed. If
- * b is in blocks, they are widened first, and `b` is its first weight's number.
+ * A product whose b is transposed, computed in this thread's slice of its columns. Four columns of b stay in the L1
+ * cache while all rows of a are processed. If b is in blocks, they are widened first.
  */
-export function multiply_rows(
-  out: usize,
-  out_row: usize,
-  a: usize,
-  a_row: usize,
-  b: usize,
-  b_row: usize,
-  bias: usize,
-  m: u32,
-  begin: u32,
-  end: u32,
-  k: u32,
-  alpha: f32,
-  beta: f32,
-  type: u32,
-): void {
-  const wide = is_in_blocks(type);
-  const half = type == F16;
+export function multiply_rows(p: Product): void {
+  const m = p.m;
+  const k = p.k;
+  const b = p.b;
+  const b_row = p.b_col;
+  const bias = p.bias;
+  const alpha = f32x4.splat(p.alpha);
+  const beta = p.beta;
+  const wide = is_in_blocks(p.b_type);
+  const half = p.b_type == F16;
   // One row uses a weight once.
   const direct = wide && m == 1 && is_eight();
   const stride: usize = wide ? k << 2 : b_row << (half ? 1 : 2);
-  for (let j = begin; j < end; j += 4) {
+  const end = slice_end(p.n, 16);
+  for (let j = slice_begin(p.n, 16); j < end; j += 4) {
     const count = min<u32>(4, end - j);
     const row0 = wide ? scratch_memory() : b + j * stride;
-    if (wide && !direct) widen_runs(row0, stride, <u32>(b + j * b_row), <u32>b_row, count, k);
+    if (wide && !direct) widen_runs(row0, stride, <u32>(b + j * b_row), b_row, count, k);
     const row1 = row0 + (count > 1 ? stride : 0);
     const row2 = row1 + (count > 2 ? stride : 0);
     const row3 = row2 + (count > 3 ? stride : 0);
     for (let i: u32 = 0; i < m; i++) {
-      const x = a + i * a_row;
+      const x = p.a + ((i * p.a_row) << 2);
       let sums: v128;
       if (direct) {
         const first = <u32>(b + j * b_row);
-        const step = <u32>b_row;
-        const second = first + (count > 1 ? step : 0);
-        const third = second + (count > 2 ? step : 0);
-        sums = dots_eight(x, first, second, third, third + (count > 3 ? step : 0), k);
+        const second = first + (count > 1 ? b_row : 0);
+        const third = second + (count > 2 ? b_row : 0);
+        sums = dots_eight(x, first, second, third, third + (count > 3 ? b_row : 0), k);
       } else sums = half ? dots_half(x, row0, row1, row2, row3, k) : dots(x, row0, row1, row2, row3, k);
-      const to = out + i * out_row + (j << 2);
-      let v = f32x4.mul(sums, f32x4.splat(alpha));
+      const to = p.out + i * p.out_row + (j << 2);
+      let v = f32x4.mul(sums, alpha);
       if (bias != 0) v = f32x4.add(v, count < 4 ? load_part(bias + (j << 2), count) : v128.load(bias + (j << 2)));
       if (beta != 0) v = madd(f32x4.splat(beta), count < 4 ? load_part(to, count) : v128.load(to), v);
       if (count < 4) store_part(to, v, count);

@@ -1,7 +1,8 @@
 // The gradients of adapters: dA [r, input] += ddown^T x and dB [width, r] += dy^T down, each over the rows of its
 // member.
+import { begin_product, Product } from "./arguments";
 import { LoraBackward, LoraBackwardJob, Share } from "./generated/records";
-import { multiply_any, set_output } from "./product";
+import { multiply_any } from "./product";
 import { entry, first_row, row_count } from "./shares";
 
 /** As in src/ops/lora.ts. */
@@ -16,9 +17,33 @@ export function lora_backward(p: LoraBackward): void {
     const dy = (job.second ? p.dy2 : p.dy) + ((<usize>first * job.dy_row + job.column) << 2);
     const down = p.down + ((<usize>job.down_at) << 2);
     const ddown = p.ddown + ((<usize>job.down_at) << 2);
-    set_output(p.grad + ((<usize>job.a_at) << 2), job.input << 2, 0, 1, 1);
-    multiply_any(ddown, 1, job.down_row, x, job.input, 1, 0, job.r, job.input, rows);
-    set_output(p.grad + ((<usize>job.b_at) << 2), job.r << 2, 0, 1, 1);
-    multiply_any(dy, 1, job.dy_row, down, job.down_row, 1, 0, job.width, job.r, rows);
+
+    const a = begin_gradient(p.grad + ((<usize>job.a_at) << 2), job.r, job.input, rows);
+    a.a = ddown;
+    a.a_col = job.down_row;
+    a.b = x;
+    a.b_row = job.input;
+    multiply_any(a);
+
+    const b = begin_gradient(p.grad + ((<usize>job.b_at) << 2), job.width, job.r, rows);
+    b.a = dy;
+    b.a_col = job.dy_row;
+    b.b = down;
+    b.b_row = job.down_row;
+    multiply_any(b);
   }
+}
+
+/** grad [m, n] += a^T b over `rows` rows of a and b. */
+function begin_gradient(grad: usize, m: u32, n: u32, rows: u32): Product {
+  const q = begin_product();
+  q.out = grad;
+  q.out_row = n << 2;
+  q.beta = 1;
+  q.m = m;
+  q.n = n;
+  q.k = rows;
+  q.a_row = 1;
+  q.b_col = 1;
+  return q;
 }

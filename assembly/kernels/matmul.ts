@@ -1,6 +1,7 @@
 // Matrix products, row- or column-major: out = beta * out + bias + alpha * a b, and the gradient of the bias. The loops
 // are in product.ts.
 
+import { begin_product, Product } from "./arguments";
 import { F16, is_in_blocks, use_blocks } from "./blocks";
 import { multiply_rows } from "./dots";
 import {
@@ -11,61 +12,49 @@ import {
   MatmulGroupedJob,
   Share,
 } from "./generated/records";
-import { multiply_any, multiply_panels, set_output } from "./product";
+import { multiply_any, multiply_panels } from "./product";
 import { entry, first_row, row_count } from "./shares";
 import { slice_begin, slice_end } from "./threads";
 import { load_part, store_part } from "./vector";
 
-/** The address of a, of product `i` of a batch. */
-function a_of(p: Matmul, i: u32): usize {
-  return p.a + ((p.a_offset + i * p.a_batch) << 2);
-}
-
-/** The address of b, or the number of its first weight if it is in blocks. */
-function b_of(p: Matmul, i: u32): usize {
-  if (is_in_blocks(p.b_type)) return p.b_offset;
-  return p.b + ((i * p.b_batch) << (p.b_type == F16 ? 1 : 2));
-}
-
-function out_of(p: Matmul, i: u32): usize {
-  return p.out + ((p.out_offset + i * p.out_batch) << 2);
+/** Product `i` of a batch. */
+function take_product(p: Matmul, i: u32): Product {
+  const q = begin_product();
+  q.out = p.out + ((p.out_offset + i * p.out_batch) << 2);
+  q.out_row = p.out_row << 2;
+  q.bias = p.has_bias ? p.bias : 0;
+  q.alpha = p.alpha;
+  q.beta = p.beta;
+  q.m = p.m;
+  q.n = p.n;
+  q.k = p.k;
+  q.a = p.a + ((p.a_offset + i * p.a_batch) << 2);
+  q.a_row = p.a_row;
+  q.a_col = p.a_col;
+  q.b = is_in_blocks(p.b_type) ? p.b_offset : p.b + ((i * p.b_batch) << (p.b_type == F16 ? 1 : 2));
+  q.b_row = p.b_row;
+  q.b_col = p.b_col;
+  q.b_type = p.b_type;
+  return q;
 }
 
 export function matmul(p: Matmul): void {
   if (is_in_blocks(p.b_type)) use_blocks(p.b, p.b_type, p.b_size, 0);
-  for (let i: u32 = 0; i < p.batch; i++) {
-    set_output(out_of(p, i), p.out_row << 2, p.has_bias ? p.bias : 0, p.alpha, p.beta);
-    multiply_any(a_of(p, i), p.a_row, p.a_col, b_of(p, i), p.b_row, p.b_col, p.b_type, p.m, p.n, p.k);
-  }
+  for (let i: u32 = 0; i < p.batch; i++) multiply_any(take_product(p, i));
 }
 
 /** The same for a few rows: a transposed second factor is read in place, once for all rows. */
 export function matmul_gemv(p: Matmul): void {
   if (p.b_row != 1 || p.b_col == 1 || p.a_col != 1) return matmul(p);
   if (is_in_blocks(p.b_type)) use_blocks(p.b, p.b_type, p.b_size, 0);
-  for (let i: u32 = 0; i < p.batch; i++)
-    multiply_rows(
-      out_of(p, i),
-      p.out_row << 2,
-      a_of(p, i),
-      p.a_row << 2,
-      b_of(p, i),
-      p.b_col,
-      p.has_bias ? p.bias : 0,
-      p.m,
-      slice_begin(p.n, 16),
-      slice_end(p.n, 16),
-      p.k,
-      p.alpha,
-      p.beta,
-      p.b_type,
-    );
+  for (let i: u32 = 0; i < p.batch; i++) multiply_rows(take_product(p, i));
 }
 
 /** The same with b a frozen weight in panels. */
 export function matmul_panels(p: Matmul): void {
-  set_output(out_of(p, 0), p.out_row << 2, p.has_bias ? p.bias : 0, p.alpha, p.beta);
-  multiply_panels(a_of(p, 0), p.a_row, p.a_col, p.b, p.b_col != 1, p.b_type, p.m, p.n, p.k);
+  const q = take_product(p, 0);
+  q.b = p.b;
+  multiply_panels(q, p.b_col != 1);
 }
 
 /** A product for each job, over the rows of its member. */
@@ -76,14 +65,23 @@ export function matmul_grouped(p: MatmulGrouped): void {
     const first = first_row(share, p.by_sequence);
     const rows = row_count(share, p.by_sequence);
     if (rows == 0) continue;
-    const out = p.out + ((<usize>(job.out_offset + (p.out_packed ? first * job.out_row : 0))) << 2);
     const a_row = p.is_depth ? job.a_col : job.a_row;
-    const a = p.a + ((<usize>(job.a_offset + (p.a_packed ? first * a_row : 0))) << 2);
-    const b = p.b + ((<usize>(job.b_offset + (p.b_packed ? first * job.b_row : 0))) << 2);
-    const m = p.is_depth ? job.m : rows;
-    const k = p.is_depth ? rows : job.k;
-    set_output(out, job.out_row << 2, p.has_bias ? p.bias + ((<usize>job.bias_offset) << 2) : 0, job.alpha, p.beta);
-    multiply_any(a, job.a_row, job.a_col, b, job.b_row, job.b_col, 0, m, job.n, k);
+    const q = begin_product();
+    q.out = p.out + ((<usize>(job.out_offset + (p.out_packed ? first * job.out_row : 0))) << 2);
+    q.out_row = job.out_row << 2;
+    q.bias = p.has_bias ? p.bias + ((<usize>job.bias_offset) << 2) : 0;
+    q.alpha = job.alpha;
+    q.beta = p.beta;
+    q.m = p.is_depth ? job.m : rows;
+    q.n = job.n;
+    q.k = p.is_depth ? rows : job.k;
+    q.a = p.a + ((<usize>(job.a_offset + (p.a_packed ? first * a_row : 0))) << 2);
+    q.a_row = job.a_row;
+    q.a_col = job.a_col;
+    q.b = p.b + ((<usize>(job.b_offset + (p.b_packed ? first * job.b_row : 0))) << 2);
+    q.b_row = job.b_row;
+    q.b_col = job.b_col;
+    multiply_any(q);
   }
 }
 

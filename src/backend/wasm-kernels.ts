@@ -2,17 +2,17 @@
 import { nextTurn } from "#platform";
 
 /** The exports of kernels.wasm. */
-export interface KernelExports {
+export type KernelExports = {
   configure(index: number, count: number, scratch: number, barrierState: number): void;
   scratch_bytes(): number;
   record_bytes(): number;
   replay(list: number, count: number): void;
-}
+};
 
 /** Creates an instance with the shared memory; `configure` assigns its slice. */
 export async function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<KernelExports> {
   const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
-  return exports as unknown as KernelExports;
+  return exports as KernelExports;
 }
 
 export interface ExecutorMemory {

@@ -57,7 +57,7 @@ const MEASURED = 50;
 async function measurePooling({ adapter, checkpoint }: OpenedAdapter, flags: Flags): Promise<string> {
   try {
     const { data } = within(flags.run, await readRecord(flags.run));
-    const { test } = await loadDataset(data as unknown as DatasetSpec, {
+    const { test } = await loadDataset(data as DatasetSpec, {
       ...(data as DatasetOptions),
       model: checkpoint,
     });

@@ -350,8 +350,8 @@ export class Corpus {
     // The numbers are signed: -1 stands for the end of a line.
     const words = new Int32Array(this.module.words(wasm.left_out_errors() >>> 0, wasm.left_out_words()));
     for (let i = 0; i < words.length; i += 4) {
-      const [code, line, first, second] = words.subarray(i, i + 4) as unknown as [number, number, number, number];
-      leftOut.rowErrors.push(this.asError({ code, line, first, second, file, atEnd: false }, names));
+      const at = { line: words[i + 1]!, first: words[i + 2]!, second: words[i + 3]! };
+      leftOut.rowErrors.push(this.asError({ code: words[i]!, ...at, file, atEnd: false }, names));
     }
   }
 

@@ -8,7 +8,7 @@ import type { GPT2Checkpoint } from "../io/hf.ts";
 import { checkSize, GPT2_TABLES, GPT2_VOCABULARY, type Vocabulary } from "../io/vocabulary.ts";
 
 /** The exports of data.wasm. Addresses are byte offsets into `memory`. */
-export interface DataExports {
+export type DataExports = {
   readonly memory: WebAssembly.Memory;
   alloc(bytes: number): number;
   free(address: number): void;
@@ -17,7 +17,7 @@ export interface DataExports {
   encode(text: number, length: number, out: number, special: boolean): number;
   decoded_length(ids: number, count: number): number;
   decode(ids: number, count: number, out: number, capacity: number): number;
-}
+};
 
 /**
  * One instance of data.wasm with a vocabulary loaded. When memory grows, all views are detached: get them from `bytes`
@@ -38,7 +38,7 @@ export class DataModule {
     const vocabulary = model?.vocabulary ?? GPT2_VOCABULARY;
     const [wasm, tables] = await Promise.all([readAsset("data.wasm"), vocabulary.tables ?? readAsset(GPT2_TABLES)]);
     const { instance } = await WebAssembly.instantiate(wasm, { env: { abort }, added: { is_word: isWord } });
-    const exports = instance.exports as unknown as DataExports;
+    const exports = instance.exports as DataExports;
     const module = new DataModule(exports, vocabulary);
     // The block belongs to the module then.
     if (exports.load_vocabulary(module.write(tables), tables.length) !== vocabulary.size)

@@ -34,7 +34,7 @@ export function importVirtual(
 ): ImportPlan {
   refuseVariants(settings, RULES, where);
   checkKinds(settings, { task_type: "text", num_virtual_tokens: "size", modules_to_save: "texts?" }, where);
-  const { task_type, num_virtual_tokens, modules_to_save = [] } = settings as unknown as Settings;
+  const { task_type, num_virtual_tokens, modules_to_save = [] } = settings as Settings;
   if (modules_to_save.some((module) => !HEADS.includes(module)))
     throw new ConfigError(
       "unsupported-adapter-config",
@@ -61,8 +61,8 @@ export function importVirtual(
   return { own: { lora: null, num_virtual_tokens }, classifies, classes, entries, decisive };
 }
 
-interface Settings {
+type Settings = {
   task_type: string;
   num_virtual_tokens: number;
   modules_to_save?: string[];
-}
+};

@@ -160,7 +160,7 @@ function fromFast(json: Json, where: string): Listed {
   const tokens = asTokenIds(model.vocab as Json);
   if (model.unk_token && !hasAllBytes(tokens))
     refuse(where, "all 256 bytes in the vocabulary, or no unk_token", `unk_token ${JSON.stringify(model.unk_token)}`);
-  return { tokens, merges: model.merges, added: added_tokens as unknown as Content[], where };
+  return { tokens, merges: model.merges, added: added_tokens as Content[], where };
 }
 
 /** The parsed object itself: a copy of a large one would take as long as to parse it. */

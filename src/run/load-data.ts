@@ -20,8 +20,8 @@ export function loadData(
   downloads: DownloadOptions = {},
 ): Promise<TrainingData> {
   return objective === "lm"
-    ? loadTexts(data as unknown as TextsSpec, { ...(data as TextsOptions), model, ...downloads })
-    : loadDataset(data as unknown as DatasetSpec, { ...(data as DatasetOptions), model, ...downloads });
+    ? loadTexts(data as TextsSpec, { ...(data as TextsOptions), model, ...downloads })
+    : loadDataset(data as DatasetSpec, { ...(data as DatasetOptions), model, ...downloads });
 }
 
 /** The data and all options of a run with a model, and with the adapter that it starts from. `load` loads the data. */
