@@ -1,5 +1,4 @@
 /** Predefined sweeps: the published experiment, and what follows from it. */
-
 import type { GPT2Config, Target } from "../config.ts";
 import { GUIDES, METHODS, MODES, type Mode } from "../methods/index.ts";
 import { trainableCount } from "../model/trainable.ts";
