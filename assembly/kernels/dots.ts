@@ -62,12 +62,17 @@ function dots_half(x: usize, row0: usize, row1: usize, row2: usize, row3: usize,
  * cache while all rows of a are processed. If b is in blocks, they are widened first.
  */
 export function multiply_rows(p: Product): void {
-  const m = p.m;
-  const k = p.k;
+  // Read once: the compiler cannot know that what is stored is not the record.
+  const out = p.out;
+  const out_row = p.out_row;
+  const a = p.a;
+  const a_row: usize = p.a_row << 2;
   const b = p.b;
   const b_row = p.b_col;
   const bias = p.bias;
-  const alpha = f32x4.splat(p.alpha);
+  const m = p.m;
+  const k = p.k;
+  const alpha = p.alpha;
   const beta = p.beta;
   const wide = is_in_blocks(p.b_type);
   const half = p.b_type == F16;
@@ -83,7 +88,7 @@ export function multiply_rows(p: Product): void {
     const row2 = row1 + (count > 2 ? stride : 0);
     const row3 = row2 + (count > 3 ? stride : 0);
     for (let i: u32 = 0; i < m; i++) {
-      const x = p.a + ((i * p.a_row) << 2);
+      const x = a + i * a_row;
       let sums: v128;
       if (direct) {
         const first = <u32>(b + j * b_row);
@@ -91,8 +96,8 @@ export function multiply_rows(p: Product): void {
         const third = second + (count > 2 ? b_row : 0);
         sums = dots_eight(x, first, second, third, third + (count > 3 ? b_row : 0), k);
       } else sums = half ? dots_half(x, row0, row1, row2, row3, k) : dots(x, row0, row1, row2, row3, k);
-      const to = p.out + i * p.out_row + (j << 2);
-      let v = f32x4.mul(sums, alpha);
+      const to = out + i * out_row + (j << 2);
+      let v = f32x4.mul(sums, f32x4.splat(alpha));
       if (bias != 0) v = f32x4.add(v, count < 4 ? load_part(bias + (j << 2), count) : v128.load(bias + (j << 2)));
       if (beta != 0) v = madd(f32x4.splat(beta), count < 4 ? load_part(to, count) : v128.load(to), v);
       if (count < 4) store_part(to, v, count);

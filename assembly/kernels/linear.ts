@@ -30,54 +30,49 @@ function take_rows<T>(p: T, first: u32, rows: u32): Product {
   return q;
 }
 
-function take_layer(p: Linear): Product {
-  const q = take_rows(p, 0, p.m);
-  set_adapters(q, p, p.down, p.up);
-  return q;
-}
-
-/** The rows of a member, with its adapters. */
-function take_member(p: LinearGrouped, i: u32): Product {
-  const job = entry<LinearGroupedJob>(p.jobs, i);
-  const share = entry<Share>(p.shares, job.member);
-  const q = take_rows(p, first_row(share, p.by_sequence), row_count(share, p.by_sequence));
-  set_adapters(q, job, p.down + ((<usize>job.down_offset) << 2), p.up + ((<usize>job.up_offset) << 2));
-  return q;
-}
-
-/** With b in the order of its strides. */
-function multiply_layer(q: Product): void {
-  if (is_in_blocks(q.b_type)) {
+/** Multiplies with b in the order of its strides or, a frozen weight, in panels. */
+function multiply_layer(q: Product, in_panels: bool): void {
+  const in_blocks = is_in_blocks(q.b_type);
+  // In blocks a weight is stored as [out, in].
+  if (in_panels) return multiply_panels(q, (q.b_col == 1) == in_blocks);
+  if (in_blocks) {
     use_blocks(q.b, q.b_type, q.n * q.k, 0);
     q.b = 0;
   }
   multiply_any(q);
 }
 
-/** With b a frozen weight in panels. In blocks it is stored as [out, in]. */
-function multiply_layer_panels(q: Product): void {
-  multiply_panels(q, (q.b_col == 1) == is_in_blocks(q.b_type));
+function layer(p: Linear, in_panels: bool): void {
+  const q = take_rows(p, 0, p.m);
+  set_adapters(q, p, p.down, p.up);
+  multiply_layer(q, in_panels);
 }
 
 export function linear(p: Linear): void {
-  multiply_layer(take_layer(p));
+  layer(p, false);
 }
 
 export function linear_panels(p: Linear): void {
-  multiply_layer_panels(take_layer(p));
+  layer(p, true);
 }
 
 /** The rows of each member, with its adapters. */
-export function linear_grouped(p: LinearGrouped): void {
+function members(p: LinearGrouped, in_panels: bool): void {
   for (let i: u32 = 0; i < p.batch; i++) {
-    const q = take_member(p, i);
-    if (q.m > 0) multiply_layer(q);
+    const job = entry<LinearGroupedJob>(p.jobs, i);
+    const share = entry<Share>(p.shares, job.member);
+    const rows = row_count(share, p.by_sequence);
+    if (rows == 0) continue;
+    const q = take_rows(p, first_row(share, p.by_sequence), rows);
+    set_adapters(q, job, p.down + ((<usize>job.down_offset) << 2), p.up + ((<usize>job.up_offset) << 2));
+    multiply_layer(q, in_panels);
   }
 }
 
+export function linear_grouped(p: LinearGrouped): void {
+  members(p, false);
+}
+
 export function linear_grouped_panels(p: LinearGrouped): void {
-  for (let i: u32 = 0; i < p.batch; i++) {
-    const q = take_member(p, i);
-    if (q.m > 0) multiply_layer_panels(q);
-  }
+  members(p, true);
 }
