@@ -359,7 +359,15 @@ test("a run.json with wrong values is refused by an error of ours", async () => 
   const directory = join(folder, "run");
   mkdirSync(directory);
   const names = { model: "m", base: "5f", objective: "lm" };
-  const settings = { data: {}, options: {}, settings: {}, padTo: 0, maxLength: 9, labels: [], counts: {} };
+  const settings = {
+    data: {},
+    options: { mode: "lora" },
+    settings: {},
+    padTo: 0,
+    maxLength: 9,
+    labels: [],
+    counts: {},
+  };
   const progress = { state: "stopped", step: 0, steps: 1, evaluations: [], curve: EMPTY_CURVE, files: [] };
   const good = { ...names, ...settings, ...progress };
   const put = (config: unknown) => writeFileSync(join(directory, "run.json"), JSON.stringify(config));
