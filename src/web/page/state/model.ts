@@ -74,6 +74,8 @@ export async function forgetModel(): Promise<void> {
 export async function beginModel(name = BUNDLED, isLink = false): Promise<void> {
   listed.value = name;
   models.value = await worker.models();
+  // The visitor may have chosen another one meanwhile.
+  if (listed.value !== name) return;
   if (!isLink || models.value.some((one) => one.name === name)) choose(name);
   else {
     hubName.value = name;
