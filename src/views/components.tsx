@@ -42,11 +42,11 @@ function BlockView({ block, medium }: { block: Block; medium: Medium }) {
   }
 }
 
-export function NoteView({ note }: { note: Note }) {
+function NoteView({ note }: { note: Note }) {
   return <p class="note">{printable(note.text)}</p>;
 }
 
-export function DetailsView({ details, medium }: { details: Details; medium: Medium }) {
+function DetailsView({ details, medium }: { details: Details; medium: Medium }) {
   return (
     <details open={medium.link !== undefined}>
       <summary>{printable(details.title)}</summary>

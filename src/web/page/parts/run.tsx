@@ -123,7 +123,7 @@ function runRemedies(run: PageRun): Remedy[] {
   return ways;
 }
 
-export function canResume({ state, error }: PageRun): boolean {
+function canResume({ state, error }: PageRun): boolean {
   return (
     state === "paused" ||
     state === "stopped" ||
