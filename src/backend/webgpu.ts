@@ -1,6 +1,6 @@
 /**
  * Runs plans on WebGPU. `prepare` creates pipelines, bind groups and buffers; a run writes the scalars that changed,
- * encodes the list and submits once.
+ * encodes the list and submits it, a long one in parts.
  */
 import { availableMemory, canHaveGPU, platformName, requestGPU } from "#platform";
 import { DeviceError } from "../errors.ts";
@@ -10,6 +10,7 @@ import { checkMemory, listTables, type MemoryLimits, sharedBuffers, withoutShare
 import { type Program, resolveDims, type SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
+import { estimateWork, Pace, type Work, workOf } from "./webgpu-pace.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
 import { chooseShader } from "./webgpu-shaders.ts";
 import { assembleShader } from "./webgpu-source.ts";
@@ -87,6 +88,7 @@ function pipelineKey(dispatch: Dispatch): string {
 
 class WebGPUBackend implements Backend {
   readonly info: DeviceInfo;
+  readonly pace: Pace;
   private readonly kernels = new Map<string, Compiled>();
   /** The number of sessions that use each buffer. */
   readonly users = new WeakMap<GPUBuffer, number>();
@@ -106,6 +108,7 @@ class WebGPUBackend implements Backend {
     const { vendor, architecture, device: model, description } = info;
     const adapter = [vendor, architecture, model, description].join(" ");
     this.info = { kind: "webgpu", name: adapterName(info), software: isSoftware(info), adapter };
+    this.pace = new Pace(this.info.software);
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.failure ??= new DeviceError("device-failed", "the device refused an operation", {
@@ -222,6 +225,7 @@ interface Step {
   pipeline: GPUComputePipeline;
   group: GPUBindGroup;
   scalars: Scalars;
+  work: Work;
 }
 
 interface Recorded {
@@ -300,7 +304,7 @@ class WebGPUSession implements Session {
           layout,
           entries: resources.map((resource, binding) => ({ binding, resource })),
         });
-        return { label, pipeline, group, scalars };
+        return { label, pipeline, group, scalars, work: estimateWork(dispatch) };
       });
       const changing = steps.map(({ scalars }) => scalars).filter(({ changes }) => changes.length > 0);
       this.segments.set(name, { clears, steps, changing });
@@ -374,34 +378,59 @@ class WebGPUSession implements Session {
 
   run(names: readonly SegmentName[], values: StepValues): void {
     this.check();
-    const { device } = this.backend;
-    const encoder = device.createCommandEncoder({ label: names.join("+") });
-    const { times } = this;
-    const count = names.reduce((sum, name) => sum + this.segments.get(name)!.steps.length, 0);
-    const timer = this.Timer && new this.Timer(device, count);
-    for (const name of names) {
-      const { clears, steps, changing } = this.segments.get(name)!;
-      const { first, end } = this.scalars.update(changing, values);
-      this.upload(first, end);
-      for (const tensor of clears) encoder.clearBuffer(this.findBuffer(tensor), tensor.byteOffset, tensor.bytes);
-      let pass = timer ? null : encoder.beginComputePass();
-      for (const { label, pipeline, group, scalars } of steps) {
-        if (timer) pass = timer.pass(encoder, label);
-        pass!.setPipeline(pipeline);
-        pass!.setBindGroup(0, group);
-        pass!.dispatchWorkgroups(...scalars.grid);
-        if (timer) pass!.end();
-      }
-      if (!timer) pass!.end();
-    }
-    if (!timer) {
-      device.queue.submit([encoder.finish()]);
+    if (this.Timer) {
+      this.runTimed(names, values);
       return;
     }
-    const added = timer.submit(encoder, times!);
+    const { device, pace } = this.backend;
+    const label = names.join("+");
+    let [encoder, submitted, work] = [device.createCommandEncoder({ label }), 0, 0];
+    for (const name of names) {
+      const { steps } = this.begin(name, values, encoder);
+      let pass = encoder.beginComputePass();
+      for (const step of steps) {
+        const own = workOf(step.work, values);
+        if (work > submitted && work + own - submitted > pace.budget) {
+          pass.end();
+          device.queue.submit([encoder.finish()]);
+          encoder = device.createCommandEncoder({ label });
+          pass = encoder.beginComputePass();
+          submitted = work;
+        }
+        work += own;
+        encode(pass, step);
+      }
+      pass.end();
+    }
+    device.queue.submit([encoder.finish()]);
+    pace.measure(work, () => device.queue.onSubmittedWorkDone());
+  }
+
+  /** Every dispatch in a pass of its own, whose times are added. */
+  private runTimed(names: readonly SegmentName[], values: StepValues): void {
+    const { device } = this.backend;
+    const encoder = device.createCommandEncoder({ label: names.join("+") });
+    const count = names.reduce((sum, name) => sum + this.segments.get(name)!.steps.length, 0);
+    const timer = new this.Timer!(device, count);
+    for (const name of names)
+      for (const step of this.begin(name, values, encoder).steps) {
+        const pass = timer.pass(encoder, step.label);
+        encode(pass, step);
+        pass.end();
+      }
+    const added = timer.submit(encoder, this.times!);
     this.timed = this.timed.then(() => added);
     // A failure is reported where the times are waited for.
     this.timed.catch(() => {});
+  }
+
+  /** Writes a segment's scalars and clears what it adds to. */
+  private begin(name: SegmentName, values: StepValues, encoder: GPUCommandEncoder): Recorded {
+    const segment = this.segments.get(name)!;
+    const { first, end } = this.scalars.update(segment.changing, values);
+    this.upload(first, end);
+    for (const tensor of segment.clears) encoder.clearBuffer(this.findBuffer(tensor), tensor.byteOffset, tensor.bytes);
+    return segment;
   }
 
   /** WebGPU cannot drop submitted work. */
@@ -431,6 +460,12 @@ class WebGPUSession implements Session {
   private binding(tensor: Tensor): GPUBufferBinding {
     return { buffer: this.findBuffer(tensor), offset: tensor.byteOffset, size: Math.max(16, tensor.bytes) };
   }
+}
+
+function encode(pass: GPUComputePassEncoder, { pipeline, group, scalars }: Step): void {
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, group);
+  pass.dispatchWorkgroups(...scalars.grid);
 }
 
 function bufferType(access: Access, element: Element): GPUBufferBindingType {

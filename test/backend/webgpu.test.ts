@@ -3,6 +3,7 @@ import * as assert from "uvu/assert";
 import { requestGPU } from "#platform";
 import { openDevice } from "../../src/backend/device.ts";
 import { openWebGPU } from "../../src/backend/webgpu.ts";
+import { Pace } from "../../src/backend/webgpu-pace.ts";
 import { DeviceError } from "../../src/errors.ts";
 import { NO_VALUES, type Scalar } from "../../src/ops/kernel.ts";
 import { matmul } from "../../src/ops/matmul.ts";
@@ -27,8 +28,13 @@ class FakeDevice {
   readonly queue = {
     writeBuffer: ({ label }: { label: string }, at: number, _: unknown, __: number, size: number) =>
       this.writes.push([label, at, size]),
-    submit() {},
+    submit: (commands: number[]) => void this.submissions.push(...commands),
+    onSubmittedWorkDone: () => this.done,
   };
+  /** The number of dispatches of each submission. */
+  readonly submissions: number[] = [];
+  /** Resolves when what was submitted has ended. */
+  done: Promise<void> = new Promise(() => {});
   messages: { type: string; lineNum: number; message: string }[] = [];
   pipeline: () => Promise<unknown> = async () => ({});
 
@@ -42,8 +48,10 @@ class FakeDevice {
 
   createCommandEncoder() {
     const nothing = () => {};
-    const pass = { setPipeline: nothing, setBindGroup: nothing, dispatchWorkgroups: nothing, end: nothing };
-    return { beginComputePass: () => pass, finish: nothing };
+    let dispatches = 0;
+    const dispatchWorkgroups = () => void dispatches++;
+    const pass = { setPipeline: nothing, setBindGroup: nothing, dispatchWorkgroups, end: nothing };
+    return { beginComputePass: () => pass, finish: () => dispatches };
   }
 
   createBuffer({ label, size }: { label: string; size: number }) {
@@ -150,6 +158,47 @@ testFake("a step uploads only the scalars that change", async (device) => {
     assert.equal(device.writes.splice(0), uploads);
     session.destroy();
   }
+});
+
+testFake("a list is submitted in parts of about 75 ms, by the rate that was measured", async (device) => {
+  const backend = await openWebGPU();
+  const one = product(8, "tokens");
+  const dispatches = Array.from({ length: 3 }, () => one.segments[0]!.dispatches[0]!);
+  const session = await backend.prepare({ ...one, segments: [{ name: "forward", clears: [], dispatches }] });
+  const submitted = (tokens: number) => {
+    session.run(["forward"], { ...NO_VALUES, tokens });
+    return device.submissions.splice(0);
+  };
+  // A token is 16 operations, and 4 * (1 + 8) bytes in each dispatch: some 740. 7.5e9 may be in a submission.
+  assert.equal(submitted(100), [3]);
+  assert.equal(submitted(5_000_000), [2, 1]);
+  assert.equal(submitted(100_000_000), [1, 1, 1]);
+  session.destroy();
+});
+
+test("the pace follows the fastest of the first runs that had the device to themselves", async () => {
+  const pace = new Pace(true);
+  const guess = pace.budget;
+  const ends: (() => void)[] = [];
+  const submit = (work: number) => pace.measure(work, () => new Promise<void>((end) => ends.push(end)));
+  const end = async () => {
+    ends.shift()!();
+    await Promise.resolve();
+  };
+  submit(1);
+  submit(1e30);
+  await end();
+  // The first run took a millisecond or more for one operation; the second one waited for it.
+  assert.ok(pace.budget <= 75, `${pace.budget}`);
+  await end();
+  assert.ok(pace.budget <= 75, `${pace.budget}`);
+  submit(1e30);
+  await end();
+  const fastest = pace.budget;
+  assert.ok(fastest > guess);
+  submit(1);
+  await end();
+  assert.is(pace.budget, fastest);
 });
 
 test("while kernels are timed, their milliseconds are summed, and results stay the same", async () => {

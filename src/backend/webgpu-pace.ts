@@ -1,0 +1,73 @@
+/**
+ * How much work a submission holds. A driver resets a device that is busy with one for too long (Windows after 2
+ * seconds), and the screen waits while it runs, so that a list is submitted in parts of about 75 ms: by the work of its
+ * dispatches, and the rate at which the device has done such work before.
+ */
+import { type Dispatch, NO_VALUES, type StepValues } from "../ops/kernel.ts";
+import { dispatchWork } from "../plan/work.ts";
+
+/** What a submission should take. */
+const SECONDS = 0.075;
+
+/** Operations for which a device moves a byte: graphics cards have 10 to 30, and most dispatches are products. */
+const PER_BYTE = 20;
+
+/** Operations a second before any is measured: a software driver's, and those of a slow graphics card. */
+const GUESS = { software: 5e9, hardware: 1e11 };
+
+/** Runs that are measured. */
+const SAMPLES = 20;
+
+/** What the rows of a batch are counted by. */
+const ROWS = ["tokens", "sequences", "slots"] as const;
+
+/** The work of a dispatch, in operations: a number, and one for each row of the batch. */
+export type Work = Record<(typeof ROWS)[number] | "fixed", number>;
+
+/** The work of a dispatch, which grows with the rows of a batch. */
+export function estimateWork(dispatch: Dispatch): Work {
+  const at = (values: Partial<StepValues>) => {
+    const { tokens: share_tokens = 0, sequences: share_sequences = 0 } = values;
+    const { flops, bytes } = dispatchWork(dispatch, { ...NO_VALUES, share_tokens, share_sequences, ...values });
+    return (flops ?? 0) + PER_BYTE * (bytes ?? 0);
+  };
+  const fixed = at({});
+  const perRow = ROWS.map((rows) => [rows, at({ [rows]: 1 }) - fixed]);
+  return { fixed, ...(Object.fromEntries(perRow) as Record<(typeof ROWS)[number], number>) };
+}
+
+export const workOf = (work: Work, values: StepValues): number =>
+  ROWS.reduce((sum, rows) => sum + work[rows] * values[rows], work.fixed);
+
+export class Pace {
+  private rate: number;
+  private samples = 0;
+  /** Runs that have not ended. */
+  private pending = 0;
+
+  constructor(isSoftware: boolean) {
+    this.rate = isSoftware ? GUESS.software : GUESS.hardware;
+  }
+
+  /** The work of one submission. */
+  get budget(): number {
+    return this.rate * SECONDS;
+  }
+
+  /**
+   * Measures a run that has just been submitted, unless enough were, or others are still running. The fastest counts:
+   * a browser may say late that a run has ended.
+   */
+  measure(work: number, ended: () => Promise<unknown>): void {
+    if (this.samples === SAMPLES) return;
+    const began = this.pending++ === 0 ? performance.now() : null;
+    const end = () => {
+      this.pending--;
+      if (began === null || this.samples === SAMPLES) return;
+      const rate = (1000 * work) / Math.max(1, performance.now() - began);
+      this.rate = this.samples++ === 0 ? rate : Math.max(this.rate, rate);
+    };
+    // A lost device is reported where its results are read.
+    ended().then(end, () => {});
+  }
+}
