@@ -3,7 +3,7 @@
  * encodes the list and submits it, a long one in parts.
  */
 import { availableMemory, canHaveGPU, platformName, requestGPU } from "#platform";
-import { DeviceError } from "../errors.ts";
+import { DeviceError, LowrankError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import { type Access, type Dispatch, type Element, isTable, NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import { checkMemory, listTables, type MemoryLimits, sharedBuffers, withoutShared } from "../plan/memory.ts";
@@ -70,6 +70,12 @@ export async function openWebGPU({ hardware = false, threads = 0 } = {}): Promis
   return new WebGPUBackend(device, adapter.info, threads);
 }
 
+/** Throws what a device throws as a DeviceError. */
+function refused(error: unknown): never {
+  if (error instanceof LowrankError) throw error;
+  throw new DeviceError("device-failed", "the device refused an operation", { found: String(error), cause: error });
+}
+
 interface Compiled {
   layout: GPUBindGroupLayout;
   pipeline: GPUComputePipeline;
@@ -131,7 +137,11 @@ class WebGPUBackend implements Backend {
     return { maxBinding, maxBuffer, ...(total === undefined ? {} : { total }) };
   }
 
-  async prepare(program: Program, sharedFrom?: WebGPUSession): Promise<Session> {
+  prepare(program: Program, sharedFrom?: WebGPUSession): Promise<Session> {
+    return this.open(program, sharedFrom).catch(refused);
+  }
+
+  private async open(program: Program, sharedFrom: WebGPUSession | undefined): Promise<Session> {
     this.check();
     checkMemory(withoutShared(program, sharedFrom?.program), this.limits);
     const used = program.segments.flatMap(({ dispatches }) => dispatches);
@@ -326,19 +336,31 @@ class WebGPUSession implements Session {
     for (let at = 0; at < words.byteLength; at += WRITE_BYTES) {
       const size = Math.min(WRITE_BYTES, words.byteLength - at);
       const { queue } = this.backend.device;
-      queue.writeBuffer(buffer, start + at, words.buffer as ArrayBuffer, words.byteOffset + at, size);
+      try {
+        queue.writeBuffer(buffer, start + at, words.buffer as ArrayBuffer, words.byteOffset + at, size);
+      } catch (error) {
+        refused(error);
+      }
     }
   }
 
   async flush(): Promise<void> {
     this.check();
-    this.backend.device.queue.submit([]);
-    await this.backend.device.queue.onSubmittedWorkDone();
-    await this.timed;
+    try {
+      this.backend.device.queue.submit([]);
+      await this.backend.device.queue.onSubmittedWorkDone();
+      await this.timed;
+    } catch (error) {
+      refused(error);
+    }
     this.backend.check();
   }
 
-  async read(tensor: Tensor, offset = 0, count = tensor.size - offset): Promise<Float32Array> {
+  read(tensor: Tensor, offset = 0, count = tensor.size - offset): Promise<Float32Array> {
+    return this.copy(tensor, offset, count).catch(refused);
+  }
+
+  private async copy(tensor: Tensor, offset: number, count: number): Promise<Float32Array> {
     this.check();
     const { device } = this.backend;
     const { dtype, isInBlocks, elementBytes } = tensor;
@@ -378,10 +400,15 @@ class WebGPUSession implements Session {
 
   run(names: readonly SegmentName[], values: StepValues): void {
     this.check();
-    if (this.Timer) {
-      this.runTimed(names, values);
-      return;
+    try {
+      if (this.Timer) this.runTimed(names, values);
+      else this.runInParts(names, values);
+    } catch (error) {
+      refused(error);
     }
+  }
+
+  private runInParts(names: readonly SegmentName[], values: StepValues): void {
     const { device, pace } = this.backend;
     const label = names.join("+");
     let [encoder, submitted, work] = [device.createCommandEncoder({ label }), 0, 0];

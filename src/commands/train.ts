@@ -118,6 +118,8 @@ class Printer {
         printBlocks(planBlocks(event));
         break;
       case "start":
+        // Again where the run goes on on another device.
+        this.stop();
         this.progress = createProgress({ total: event.steps, stream: process.stderr });
         break;
       case "step": {

@@ -1,12 +1,13 @@
 /**
  * Checks a WebGPU device before it is trusted: drivers do miscompile. Two blocks of the model that is to run compute on
  * the device and on the CPU, and the results must agree. If the device was chosen automatically, it must also be the
- * faster one.
+ * faster one, and is replaced where it fails, in the check or later.
  */
 import { version } from "../../package.json";
 import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
 import { openWasm } from "../backend/wasm.ts";
 import type { GPT2Config, LoraConfig } from "../config.ts";
+import type { ErrorCode } from "../error-codes.ts";
 import { DeviceError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -26,7 +27,7 @@ const TOLERANCE = 1e-3;
 /** Standard deviation of the adapters' B, whose zeros would hide products. */
 const SPREAD = 0.02;
 
-/** Timed repetitions; the fastest counts. */
+/** Timed repetitions; the fastest counts. Without times there is one, too: some drivers are right only at first. */
 const TRIALS = 3;
 
 type Results = [what: string, values: Float32Array][];
@@ -105,13 +106,38 @@ export async function chooseDevice<E extends Weights>(
   if (before) return applyVerdict(device, known, before);
   const cpu = await (known.cpu ?? openCpu(device));
   try {
-    const { isWrong, ...verdict } = await judge(device, cpu, work, isTimed ? key : null, signal);
+    const { isWrong, ...verdict } = await judge(device, cpu, work, isTimed ? key : null, signal).catch((error) => {
+      signal?.throwIfAborted();
+      return failedVerdict(device, error);
+    });
     if (isWrong) known.wrong = verdict;
     known.byWork.set(key, verdict);
     return await applyVerdict(device, known, verdict, cpu);
   } finally {
     if ((await known.cpu) !== cpu) cpu.destroy();
   }
+}
+
+/** How a device fails. */
+const FAILURES: readonly ErrorCode[] = ["device-failed", "device-lost", "out-of-memory"];
+
+/** The verdict on a device that was chosen automatically and has failed. Throws the error of any other. */
+function failedVerdict({ info: { kind, name, why } }: Backend, error: unknown): Verdict & { isWrong: boolean } {
+  if (kind !== "webgpu" || why === undefined || !(error instanceof DeviceError) || !FAILURES.includes(error.code))
+    throw error;
+  const [summary] = error.message.split("\n");
+  return { isWrong: true, isReplaced: true, why: `${name} failed: ${summary}` };
+}
+
+/**
+ * Leaves a device that has failed: `chooseDevice` chooses the CPU in its place from now on. Throws the error if it is
+ * not the device's, or if the device was named.
+ */
+export function leaveDevice(device: Backend, error: unknown): void {
+  const { isWrong: _, ...verdict } = failedVerdict(device, error);
+  const known = checked.get(device);
+  if (!known || known.wrong) throw error;
+  known.wrong = verdict;
 }
 
 /** `opened`: the CPU that has checked the device. */
@@ -193,7 +219,7 @@ export interface Mismatch {
   error: number;
 }
 
-/** Compares a device with the CPU. Without `isTimed` a pass is not repeated and its time means nothing. */
+/** Compares the last of several passes on a device with the CPU's. Without `isTimed` its time means nothing. */
 export async function checkDevice<E extends Weights>(
   device: Backend,
   cpu: Backend,
@@ -229,14 +255,14 @@ async function compute<E extends Weights>(
           name,
           Float32Array.from({ length: numel(shape) }, () => SPREAD * rng.normal()),
         );
-    const results = new Map(await work.pass(engine));
-    for (const [what, values] of (await work.rest?.(engine)) ?? []) results.set(what, values);
-    let ms = Infinity;
-    for (let i = 0; isTimed && i < TRIALS; i++) {
+    await work.pass(engine);
+    let [results, ms] = [new Map<string, Float32Array>(), Infinity];
+    for (let i = 0; i < (isTimed ? TRIALS : 1); i++) {
       const start = performance.now();
-      await work.pass(engine);
+      results = new Map(await work.pass(engine));
       ms = Math.min(ms, performance.now() - start);
     }
+    for (const [what, values] of (await work.rest?.(engine)) ?? []) results.set(what, values);
     return { results, ms };
   } finally {
     engine.destroy();

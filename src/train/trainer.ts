@@ -8,6 +8,7 @@ import { type DeviceInfo, isDropped } from "../backend/backend.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import { modelBatch } from "../engine/batches.ts";
+import { leaveDevice } from "../engine/device-check.ts";
 import { Engine } from "../engine/engine.ts";
 import { type Evaluation, evaluate, evaluateRows, IN_FLIGHT, textLosses } from "../engine/evaluate.ts";
 import { Features } from "../engine/features.ts";
@@ -126,11 +127,27 @@ export const OPTIONS = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [n
 /**
  * Fine-tunes a model as a classifier or as a language model, depending on the data. Deterministic: the same device,
  * data and options give the same bits.
- * Throws ConfigError or DataError before anything is allocated, DeviceError if the plan does not fit or the device
- * fails, RunFailed (a TrainingError with the last good tensors) if loss or gradients are not finite.
+ * Throws ConfigError or DataError before anything is allocated, DeviceError if the plan does not fit or a named device
+ * fails (an automatic one is left, and the run ends on the CPU), RunFailed (a TrainingError with the last good tensors) if loss or gradients are not finite.
  */
 export async function train(args: FineTuneArguments, place: Place = {}): Promise<TrainResult> {
   checkOptions("args", args, { ...ARGUMENTS, ...OPTIONS });
+  const { onCheckpoint } = args;
+  const last: Pick<FineTuneArguments, "resume"> = {};
+  const keepLast = async (checkpoint: Checkpoint) => {
+    await onCheckpoint?.(checkpoint);
+    last.resume = checkpoint;
+  };
+  try {
+    return await trainOnDevice({ ...args, ...(onCheckpoint && { onCheckpoint: keepLast }) }, place);
+  } catch (error) {
+    leaveDevice(args.device, error);
+    // On the CPU, from the last checkpoint or as it began.
+    return trainOnDevice({ ...args, ...last }, place);
+  }
+}
+
+async function trainOnDevice(args: FineTuneArguments, place: Place): Promise<TrainResult> {
   const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
   const { shared, now = () => performance.now() } = place;
   const { prepared, ...chosen } = await prepareOnDevice(run, { signal, began: resume?.device });

@@ -18,10 +18,11 @@ import type { Dispatch } from "../../src/ops/kernel.ts";
 import type { SegmentName } from "../../src/plan/plan.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { buildAdapter } from "../../src/run/directory.ts";
+import type { Tensor } from "../../src/tensor.ts";
 import { prepareOnDevice, trainingWork } from "../../src/train/device.ts";
 import { ofMode, resolveOptions, type TrainOptions } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
-import type { Checkpoint } from "../../src/train/records.ts";
+import type { Checkpoint, TrainEvent } from "../../src/train/records.ts";
 import { runSpec } from "../../src/train/sizes.ts";
 import { type FineTuneArguments, train } from "../../src/train/trainer.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -164,7 +165,13 @@ async function graphicsCard(why?: string, more: Partial<Card> = {}): Promise<Car
       session.run = (...what) => {
         if (!card.isInstant || runs++ === 0) run(...what);
       };
+      const kept = new Map<Tensor, Promise<Float32Array>>();
       session.read = async (...what) => {
+        if (card.isInstant) {
+          const [tensor] = what;
+          if (!kept.has(tensor)) kept.set(tensor, read(...what));
+          return kept.get(tensor)!;
+        }
         if (card.delay > 0 && what[0].name === "metrics")
           await new Promise((resolve) => setTimeout(resolve, card.delay));
         return read(...what);
@@ -335,6 +342,118 @@ test("the newest times are kept; a damaged file is replaced", async () => {
   await keepTimes("50", { device: 3, cpu: 4 });
   assert.is(await keptTimes("50"), undefined);
   rmSync(TIMES, { recursive: true });
+});
+
+const CALLS = ["prepare", "write", "run", "read", "flush"] as const;
+type Call = (typeof CALLS)[number];
+
+/** A device that is lost at its n-th call of a kind; `calls` counts them. */
+function losing(card: Card, kind: Call | null, n = 0, calls = new Map<Call, number>()): Backend {
+  let isLost = false;
+  const lose = (call: Call) => {
+    calls.set(call, (calls.get(call) ?? 0) + 1);
+    isLost ||= call === kind && calls.get(call) === n;
+    if (isLost) throw new DeviceError("device-lost", "the device was lost");
+  };
+  return {
+    ...card,
+    async prepare(...args) {
+      lose("prepare");
+      const session = await card.prepare(...args);
+      const { write, run, read, flush } = session;
+      return Object.assign(session, {
+        write(...what: Parameters<typeof write>) {
+          lose("write");
+          write.apply(session, what);
+        },
+        run(...what: Parameters<typeof run>) {
+          lose("run");
+          run.apply(session, what);
+        },
+        async read(...what: Parameters<typeof read>) {
+          lose("read");
+          return read.apply(session, what);
+        },
+        async flush() {
+          lose("flush");
+          return flush.apply(session);
+        },
+      });
+    },
+  };
+}
+
+test("a device that is lost at any of its calls is left: the run ends on the CPU, with the CPU's bits, and says why", async () => {
+  rmSync(TIMES, { force: true });
+  const auto = "a hardware GPU";
+  await chosen(await graphicsCard(auto, { isInstant: true }));
+  const calls = new Map<Call, number>();
+  const whole = await trained(losing(await graphicsCard(auto), null, 0, calls));
+  assert.is(whole.device.kind, "webgpu");
+  const cpu = await openWasm({});
+  const expected = listTensors(await trained(cpu));
+  cpu.destroy();
+  for (const call of CALLS) {
+    const count = calls.get(call) ?? 0;
+    assert.ok(count > 0 || call === "flush", `no ${call}`);
+    for (const n of new Set([1, Math.ceil(count / 2)])) {
+      if (count === 0) continue;
+      const where = `${call} ${n} of ${count}`;
+      const result = await trained(losing(await graphicsCard(auto), call, n));
+      assert.is(result.device.kind, "wasm", where);
+      assert.is(result.device.why, "a graphics card failed: the device was lost", where);
+      assert.equal(listTensors(result), expected, where);
+      const named = trained(losing(await graphicsCard(), call, n));
+      await assertFails(DeviceError, "device-lost", ["the device was lost"], () => named);
+    }
+  }
+});
+
+test("after a checkpoint a run whose device is lost goes on from there", async () => {
+  rmSync(TIMES, { force: true });
+  const auto = "a hardware GPU";
+  await chosen(await graphicsCard(auto, { isInstant: true }));
+  const steps: number[] = [];
+  const more = {
+    epochs: 3,
+    checkpointEvery: 2,
+    onCheckpoint: async () => {},
+    onEvent: (event: TrainEvent) => {
+      if (event.type === "step") steps.push(event.record.step);
+    },
+  };
+  const calls = new Map<Call, number>();
+  await trained(losing(await graphicsCard(auto), null, 0, calls), more);
+  const all = steps.splice(0);
+  const { device } = await trained(losing(await graphicsCard(auto), "run", calls.get("run")! - 2), more);
+  assert.is(device.kind, "wasm");
+  // Every step was reported; those after the last checkpoint twice, and not all of them.
+  assert.equal(
+    [...new Set(steps)].sort((a, b) => a - b),
+    all,
+  );
+  assert.ok(steps.length > all.length && steps.length < 2 * all.length, steps.join());
+});
+
+test("a device that computes rightly at first and wrongly after is found", async () => {
+  const card = await graphicsCard();
+  const lying: Backend = {
+    ...card,
+    async prepare(...args) {
+      const session = await card.prepare(...args);
+      const { read } = session;
+      let reads = 0;
+      // The loss of the first pass is right.
+      return Object.assign(session, {
+        read: async (...what: Parameters<typeof read>) => {
+          const values = await read.apply(session, what);
+          return reads++ === 0 ? values : values.map((value) => 2 * value);
+        },
+      });
+    },
+  };
+  const { why } = (await trained(lying)).device;
+  assert.match(why!, /^a graphics card computes wrongly: loss differs/);
 });
 
 /** A run that is stopped after its second step; returns its checkpoint from disk. */
