@@ -24,6 +24,7 @@ export interface EngineOptions {
   /** As in PlanOptions. */
   part?: "lower" | "upper";
   shared?: NonNullable<PlanOptions["shared"]>;
+  dropout?: PlanOptions["dropout"];
   recompute?: boolean;
   members?: PlanOptions["members"];
   grouping?: PlanOptions["grouping"];

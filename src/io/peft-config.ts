@@ -29,7 +29,7 @@ export interface PeftPlan {
   /** Whether modules_to_save includes this module. */
   saves: (module: string) => boolean;
   /** The settings of modules that no pattern matches. */
-  lora: Pick<LoraConfig, "r" | "lora_alpha" | "scaling" | "init">;
+  lora: Pick<LoraConfig, "r" | "lora_alpha" | "scaling" | "init" | "lora_dropout">;
 }
 
 /** The settings of a method. Any other setting is an unsupported variant. */
@@ -110,6 +110,7 @@ export async function parsePeftConfig(json: unknown, model: GPT2Config, where: s
     lora_alpha: config.lora_alpha as number,
     scaling: config.use_rslora === true ? "alpha/sqrt(r)" : "alpha/r",
     init: config.init_lora_weights === "gaussian" ? INITS[0] : INITS[1],
+    ...readDropout(config, where),
   } as const;
   const isTarget = targetMatcher(source, toSave);
   const moduleRank = patternNumber(source, "rank_pattern", "r");
@@ -157,6 +158,16 @@ export async function parsePeftConfig(json: unknown, model: GPT2Config, where: s
       },
     );
   return { task, adapted, biases: config.bias === "lora_only", saves, lora };
+}
+
+function readDropout({ lora_dropout: p = 0 }: PeftConfig, where: string): Pick<LoraConfig, "lora_dropout"> {
+  if (typeof p !== "number" || !(p >= 0 && p < 1))
+    throw new FormatError("invalid-adapter-config", "lora_dropout is invalid", {
+      where,
+      expected: "a number from 0 to below 1",
+      found: show(p),
+    });
+  return p > 0 ? { lora_dropout: p } : {};
 }
 
 /** Whether names are matched by regular expressions: the file's, or PEFT's own for the index of a block. */

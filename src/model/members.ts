@@ -35,7 +35,12 @@ export function checkMembers(members: readonly MemberOptions[], part?: PlanOptio
       expected: `${frozen[0]} frozen blocks below all of them`,
       found: frozen.join(", "),
     });
-  for (const { spec } of members) {
+  for (const { spec, optimizer } of members) {
+    if (optimizer && spec.lora?.lora_dropout)
+      throw new ConfigError("cannot-share-plan", "adapters that are trained with dropout cannot share a plan", {
+        expected: "dropout 0",
+        found: String(spec.lora.lora_dropout),
+      });
     if (spec.lora?.modulesToSave?.length)
       throw new ConfigError("cannot-share-plan", "models that train tensors of the base model cannot share a plan", {
         expected: "adapters and heads",
