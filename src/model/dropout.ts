@@ -20,7 +20,12 @@ export class Dropout {
   }
 
   /** Adds the adapters' part to the gradient of x. */
-  backward(place: Place, rest: Omit<DropoutBackward, "draws" | "mask" | "rows">, draws: Draws, rows: ShareRows): Dispatch {
+  backward(
+    place: Place,
+    rest: Omit<DropoutBackward, "draws" | "mask" | "rows">,
+    draws: Draws,
+    rows: ShareRows,
+  ): Dispatch {
     return dropoutBackward({ ...rest, draws: draws[rows], mask: this.mask(place), rows });
   }
 

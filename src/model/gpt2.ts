@@ -24,6 +24,7 @@ import type { Program, Segment } from "../plan/plan.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
 import { type BatchInputs, makeBatchInputs, roomFor } from "./batch.ts";
+import type { Dropout } from "./dropout.ts";
 import {
   HEAD,
   type Head,
@@ -51,6 +52,8 @@ export interface PlanOptions {
   members?: readonly MemberOptions[] | undefined;
   /** MEMBERS of members.ts, with several members. */
   grouping?: MembersModule | undefined;
+  /** Drops the inputs of the adapters: those of a training step. */
+  dropout?: Dropout | undefined;
   /** Largest binding in bytes; larger token tables and logits are split into pieces. */
   maxBinding: number;
   /** AdamW's settings; null for a forward-only plan. */
@@ -198,7 +201,7 @@ class Builder {
   private recomputed = 0;
 
   constructor(private readonly options: PlanOptions) {
-    const { spec, capacity, optimizer, maxBinding, part, shared } = options;
+    const { spec, capacity, optimizer, dropout, maxBinding, part, shared } = options;
     const { members = [{ spec, optimizer }] } = options;
     const specs = members.map((member) => member.spec);
     this.part = modelPart(spec, part);
@@ -210,12 +213,13 @@ class Builder {
     this.metrics = new Tensor("metrics", [members.length * SLOTS, 4], "output");
     const room = times(roomFor(spec, capacity), members.length);
     const learnsTokens = ["wte.weight", "prompt.weight"].some((name) => this.parameters.all.get(name)?.grad);
-    this.batch = makeBatchInputs(spec, room, learnsTokens);
+    this.batch = makeBatchInputs(spec, room, { byId: learnsTokens, dropout: dropout !== undefined });
     this.tokens = { count: "tokens", capacity: room.tokens };
     this.sequences = { count: "sequences", capacity: room.sequences };
     this.C = spec.config.n_embd;
     this.classification = spec.task.objective === "classification";
-    const plan = { specs, parameters, shares: this.batch.shares, grouping: options.grouping };
+    const { shares, draws } = this.batch;
+    const plan = { specs, parameters, shares, grouping: options.grouping, dropout, draws };
     this.f = new Layers(plan, this.lists.forward, room);
     this.b = new Layers(plan, this.lists.backward, room);
     this.prefix = METHODS[spec.mode].virtual === "keys" ? new Prefix(spec, this.tokens, this.f, this.b) : null;

@@ -16,9 +16,10 @@ import { layernormBackward, layernormForward, layernormParametersBackward } from
 import { type LinearBackward, type LinearForward, linearBackward, linearForward } from "../ops/linear.ts";
 import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
-import type { Members } from "../ops/shares.ts";
+import { type Members, shareRows } from "../ops/shares.ts";
 import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
-import type { Capacity } from "./batch.ts";
+import type { Capacity, Draws } from "./batch.ts";
+import type { Dropout } from "./dropout.ts";
 import { findAdapters, type MembersModule, only, type Parameter, type Parameters } from "./parameters.ts";
 import { type ModelSpec, trainsBelow } from "./trainable.ts";
 
@@ -124,6 +125,9 @@ interface PlanMembers {
   shares: Tensor | null;
   /** Of several members. */
   grouping?: MembersModule | undefined;
+  /** What drops the adapters' inputs, and the numbers of a batch's rows for it. */
+  dropout?: Dropout | undefined;
+  draws?: Draws | null;
 }
 
 export class Layers {
@@ -199,7 +203,8 @@ export class Layers {
     const affine = this.affine(name);
     const [W, bias] = [only(affine.weight), only(affine.bias)];
     const result = out ?? rowTensor(name, rows, [W.shape[1]!]);
-    this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(x), group, rows.count));
+    const seen = this.dropped(affine.weight, x, rows, adapters);
+    this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(seen), group, rows.count));
     const { residual, activate, sum } = next;
     this.emitLinear(adapters, (own, share) =>
       linearForward({
@@ -213,6 +218,15 @@ export class Layers {
     for (const { group, down } of others)
       for (let i = 0; i < group.count; i++) this.emit(addUp(result, down, group, i, rows));
     return { ...affine, rows, out: result, adapters };
+  }
+
+  /** What the adapters of a matrix see of its input x: all of it, or what dropout leaves. */
+  private dropped(place: Place, x: Tensor, rows: Rows, adapters: readonly Adapters[]): Tensor {
+    const { dropout, draws } = this.plan;
+    if (!dropout || adapters.length === 0) return x;
+    const out = rowTensor(`${layerName(place)}.dropped`, rows, x.shape.slice(1));
+    this.emit(dropout.forward(place, out, x, draws!, shareRows(rows.count)));
+    return out;
   }
 
   /** Emits a linear layer: for each member with adapters over its share, else over all rows at once. */
@@ -276,8 +290,11 @@ export class Layers {
   private inputGradient({ name, weight, rows, adapters }: Linear, dy: Tensor, next: NextBackward = {}): Tensor {
     const W = only(weight);
     const dx = rowTensor(`d${name}.input`, rows, [W.shape[0]!]);
-    const backward = adapters.map((own) => ({ ...own, down: own.ddown }));
-    const { activated, add } = next;
+    const dropout = adapters.length > 0 && this.plan.dropout;
+    // With dropout the adapters' part is a dispatch of its own, and so is what follows it.
+    const backward = dropout ? [] : adapters.map((own) => ({ ...own, down: own.ddown }));
+    const { add } = next;
+    const activated = dropout ? undefined : next.activated;
     this.emitLinear(backward, (own, share) =>
       linearBackward({
         ...{ dx: share(dx), dy: share(dy), W, rows: rows.count, adapters: own },
@@ -288,7 +305,24 @@ export class Layers {
     const [, ...others] = this.isGroup ? [] : backward;
     for (const { group, down } of others)
       for (let i = 0; i < group.count; i++) this.emit(addDown(dx, down, group, i, rows));
+    if (dropout) this.droppedBackward(dropout, weight, dx, rows, adapters, next.activated);
     return dx;
+  }
+
+  /** Adds the adapters' part to the gradient of a matrix's input. */
+  private droppedBackward(
+    dropout: Dropout,
+    place: Place,
+    dx: Tensor,
+    rows: Rows,
+    adapters: readonly Adapters[],
+    activated?: NextBackward["activated"],
+  ): void {
+    for (const { group, ddown } of adapters) {
+      const last = group === adapters.at(-1)!.group;
+      const rest = { dx, ddown, group, activated: last ? activated : undefined };
+      this.emit(dropout.backward(place, rest, this.plan.draws!, shareRows(rows.count)));
+    }
   }
 
   /** The gradients of matrices, their biases and their adapters. The adapters of two matrices take one dispatch. */
@@ -308,8 +342,9 @@ export class Layers {
       if (weight.grad)
         this.emit(matmul({ out: only(weight.grad), a: x, b: dy, transA: true, m: k, n, k: m, lda: k, beta: 1 }));
       const byBuffer = new Map<Tensor, LoraJob[]>();
+      const seen = this.dropped(weight, x, rows, adapters);
       for (const { grad, ...rest } of adapters)
-        if (grad) byBuffer.set(grad, [...(byBuffer.get(grad) ?? []), { ...rest, rows: m, x, dy, grad }]);
+        if (grad) byBuffer.set(grad, [...(byBuffer.get(grad) ?? []), { ...rest, rows: m, x: seen, dy, grad }]);
       jobs.push(...byBuffer.values());
     }
     for (let next = jobs.shift(); next; next = jobs.shift()) {
@@ -460,7 +495,8 @@ export class Layers {
 
   head(inp: Tensor, rows: Rows): Head {
     const adapters = this.adapters(HEAD, rows);
-    this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(inp), group, rows.count));
+    const seen = this.dropped(HEAD, inp, rows, adapters);
+    this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(seen), group, rows.count));
     return { rows, inp, adapters };
   }
 
@@ -564,11 +600,14 @@ export class Layers {
   headAdaptersBackward({ rows, inp, adapters }: Head, dout: Tensor | null): void {
     const [k, C] = [rows.count, this.C];
     const trained = adapters.filter(({ grad }) => grad);
+    const seen = this.dropped(HEAD, inp, rows, trained);
     this.ofAdapters(trained, ["b"], ({ member, group: { r }, ddown: a }) => {
       const out = only(this.headAdapter(member, "A").grad!);
-      return matmul({ out, a, b: this.share(inp), transA: true, m: r, n: C, k, lda: r, beta: 1 });
+      return matmul({ out, a, b: this.share(seen), transA: true, m: r, n: C, k, lda: r, beta: 1 });
     });
-    if (dout)
+    const { dropout } = this.plan;
+    if (dout && dropout) this.droppedBackward(dropout, HEAD, dout, rows, trained);
+    else if (dout)
       this.ofAdapters(trained, ["out"], ({ member, group: { r }, ddown: a }) => {
         const b = only(this.headAdapter(member, "A"));
         return matmul({ out: this.share(dout), a, b, m: k, n: C, k: r, beta: 1 });
