@@ -194,7 +194,7 @@ export function validateLora(config: LoraConfig, where?: string): void {
       hint: "use a value between r and 2 r",
     });
   const { lora_dropout = 0 } = config;
-  if (!(lora_dropout >= 0 && lora_dropout < 1))
+  if (typeof lora_dropout !== "number" || !(lora_dropout >= 0 && lora_dropout < 1))
     throw new ConfigError("invalid-lora-config", "lora_dropout is invalid", {
       ...place,
       expected: "a number from 0 to below 1",

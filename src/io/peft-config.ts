@@ -110,7 +110,8 @@ export async function parsePeftConfig(json: unknown, model: GPT2Config, where: s
     lora_alpha: config.lora_alpha as number,
     scaling: config.use_rslora === true ? "alpha/sqrt(r)" : "alpha/r",
     init: config.init_lora_weights === "gaussian" ? INITS[0] : INITS[1],
-    ...readDropout(config, where),
+    // `validateLora` checks it.
+    ...(config.lora_dropout ? { lora_dropout: config.lora_dropout as number } : {}),
   } as const;
   const isTarget = targetMatcher(source, toSave);
   const moduleRank = patternNumber(source, "rank_pattern", "r");
@@ -158,16 +159,6 @@ export async function parsePeftConfig(json: unknown, model: GPT2Config, where: s
       },
     );
   return { task, adapted, biases: config.bias === "lora_only", saves, lora };
-}
-
-function readDropout({ lora_dropout: p = 0 }: PeftConfig, where: string): Pick<LoraConfig, "lora_dropout"> {
-  if (typeof p !== "number" || !(p >= 0 && p < 1))
-    throw new FormatError("invalid-adapter-config", "lora_dropout is invalid", {
-      where,
-      expected: "a number from 0 to below 1",
-      found: show(p),
-    });
-  return p > 0 ? { lora_dropout: p } : {};
 }
 
 /** Whether names are matched by regular expressions: the file's, or PEFT's own for the index of a block. */

@@ -1,5 +1,5 @@
 /** Dropout of the adapters' inputs, PEFT's lora_dropout, in the plan of a training step. Only what trains loads it. */
-import { BLOCK_LAYERS, type Place } from "../names.ts";
+import { BLOCK_LAYERS, type Layer, type Place } from "../names.ts";
 import { type DropoutBackward, dropoutBackward, dropoutForward, dropoutMask, type Mask } from "../ops/dropout.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import type { ShareRows } from "../ops/shares.ts";
@@ -30,8 +30,9 @@ export class Dropout {
   }
 
   private mask({ block, layer }: Place): Mask {
-    const stage = BLOCK_LAYERS.findIndex((one) => one === layer);
-    return dropoutMask(this.p, this.seed, block === null ? 0 : 1 + block * BLOCK_LAYERS.length + stage);
+    const matrix =
+      block === null ? 0 : 1 + block * BLOCK_LAYERS.length + (BLOCK_LAYERS as readonly Layer[]).indexOf(layer);
+    return dropoutMask(this.p, this.seed, matrix);
   }
 }
 
