@@ -98,6 +98,6 @@ export function dropoutBackward({ dx, ddown, group, draws, mask, rows, activated
     dropoutBackwardKernel,
     { dx, act, ddown, a: A, inp, draws },
     { rows, cols, count, r, stride, ...mask, activated: activated ? 1 : 0, activation: ACTIVATION[by] },
-    activated ? {} : { act: "none", inp: "none" },
+    activated ? {} : { act: "none" },
   );
 }
