@@ -40,7 +40,7 @@ export interface BatchInputs {
   selected: Tensor;
   targets: Tensor;
   weights: Tensor;
-  /** The members' shares: see ops/shares.ts. */
+  /** See ops/shares.ts. */
   shares: Tensor;
   /** Token indices sorted by id [N], and the start of each id's run [U + 1]; null unless the token table is trained. */
   byId: { sorted: Tensor; groups: Tensor } | null;
@@ -80,7 +80,7 @@ export function inputViews<N extends string>(shapes: Record<N, Shape>): Record<N
 export function makeBatchInputs(
   { task }: ModelSpec,
   { tokens, sequences }: Capacity,
-  { byId, dropout }: { byId: boolean; dropout: boolean },
+  { byId = false, dropout = false } = {},
 ): BatchInputs {
   const rows = task.objective === "lm" ? tokens : sequences;
   const { sorted, groups, tokenDraws, sequenceDraws, ...views } = inputViews({

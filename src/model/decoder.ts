@@ -137,8 +137,8 @@ class Builder {
   private list(name: Segment["name"]): Layers {
     const segment: Segment = { name, clears: [], dispatches: [] };
     this.segments.push(segment);
-    const plan = { specs: [this.options.spec], parameters: [this.parameters], shares: null };
-    return new Layers(plan, segment.dispatches, this.options.capacity);
+    const { spec, capacity } = this.options;
+    return new Layers(spec, this.parameters, segment.dispatches, capacity, null);
   }
 
   /** The embedding and all blocks, the last one up to its attention. */

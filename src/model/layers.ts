@@ -5,22 +5,26 @@
  * Letters: C n_embd, V vocabulary, R rank.
  */
 import { type Activation, attentionScale } from "../config.ts";
-import { ConfigError } from "../errors.ts";
 import { ADAPTED, layerName, type Matrix, type Place } from "../names.ts";
 import { activationForward } from "../ops/activation.ts";
 import type { Heads } from "../ops/attention.ts";
 import { gatherBackward, gatherForward } from "../ops/gather.ts";
-import type { MemberProduct, Packed } from "../ops/grouped.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../ops/layernorm.ts";
-import { type LinearBackward, type LinearForward, linearBackward, linearForward } from "../ops/linear.ts";
+import {
+  type Activated,
+  type LinearBackward,
+  type LinearForward,
+  linearBackward,
+  linearForward,
+} from "../ops/linear.ts";
 import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
-import { type Members, shareRows } from "../ops/shares.ts";
+import { type Shares, shareRows } from "../ops/shares.ts";
 import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
-import type { Capacity, Draws } from "./batch.ts";
+import type { BatchInputs, Capacity } from "./batch.ts";
 import type { Dropout } from "./dropout.ts";
-import { findAdapters, type MembersModule, only, type Parameter, type Parameters } from "./parameters.ts";
+import { findAdapters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { type ModelSpec, trainsBelow } from "./trainable.ts";
 
 /** The rows of a tensor: the step value that counts them, and the most there can be. */
@@ -36,9 +40,8 @@ export function rowTensor(name: string, { capacity }: Rows, shape: Shape, role: 
 
 export const HEAD: Place = { block: null, layer: "head" };
 
-/** Adapters of a matrix that are handled together, of a member. */
+/** Adapters of a matrix that are handled together. */
 interface Adapters {
-  member: number;
   group: AdapterGroup;
   /** scale * x A^T [rows, count r], and its gradient. */
   down: Tensor;
@@ -58,10 +61,7 @@ interface Affine {
 export interface Linear extends Affine {
   rows: Rows;
   out: Tensor;
-  /**
-   * In a plan of one member the first are part of the product; there are others only if ranks or scales of q, k and v
-   * differ. In a plan of several each member has at most one.
-   */
+  /** The first are part of the product; there are others only if ranks or scales of q, k and v differ. */
   adapters: Adapters[];
 }
 
@@ -101,7 +101,7 @@ export interface Norm extends Affine {
   out: Tensor;
 }
 
-/** The input of the head, and the adapters of the members' heads. */
+/** The input of the head, and its adapters. */
 export interface Head {
   rows: Rows;
   /** [rows, C]. */
@@ -109,83 +109,33 @@ export interface Head {
   adapters: Adapters[];
 }
 
-/** A piece of the classes, from `first` on: its rows of the head of each member, and of the gradient. */
+/** A piece of the classes, from `first` on: its rows of the head, and of their gradient. */
 export interface HeadPiece {
   first: number;
   classes: number;
-  /** One for all members if their head is the same. */
-  parts: { member: number; weight: Tensor; grad: Tensor | null }[];
-}
-
-/** The members of a plan: a run, or several adapters that share a batch. */
-interface PlanMembers {
-  specs: readonly ModelSpec[];
-  parameters: readonly Parameters[];
-  /** The shares of a batch; null in a decoder, which does not need them. */
-  shares: Tensor | null;
-  /** Of several members. */
-  grouping?: MembersModule | undefined;
-  /** What drops the adapters' inputs, and the numbers of a batch's rows for it. */
-  dropout?: Dropout | undefined;
-  draws?: Draws | null;
+  weight: Tensor;
+  grad: Tensor | null;
 }
 
 export class Layers {
-  private readonly spec: ModelSpec;
-  /** The first member's, with all that is frozen. */
-  private readonly parameters: Parameters;
-  /** Whether a member trains a parameter before this place. */
+  /** Whether a parameter before this place is trained. */
   readonly trainsBelow: (place: Place) => boolean;
   private readonly C: number;
-  private readonly count: number;
   /** The buffers for `down` of the current block or head, and how much of them is used. */
   private downs: { block: number | null; down: Tensor; ddown: Tensor; at: number } | null = null;
 
   constructor(
-    private readonly plan: PlanMembers,
+    private readonly spec: ModelSpec,
+    private readonly parameters: Parameters,
     private readonly list: Dispatch[],
-    /** The rows of all members. */
+    /** The rows of a batch. */
     private readonly capacity: Capacity,
+    /** The tables of a batch (ops/shares.ts, ops/dropout.ts); null in a decoder, which does not need them. */
+    private readonly batch: (Shares & Pick<BatchInputs, "draws">) | null,
+    private readonly dropout?: Dropout,
   ) {
-    const { specs, parameters } = plan;
-    this.spec = specs[0]!;
-    this.parameters = parameters[0]!;
-    const below = specs.map(trainsBelow);
-    this.trainsBelow = (place) => below.some((trains) => trains(place));
-    this.C = this.spec.config.n_embd;
-    this.count = specs.length;
-  }
-
-  get members(): Members {
-    return { shares: this.plan.shares!, members: this.count };
-  }
-
-  private get isGroup(): boolean {
-    return this.count > 1;
-  }
-
-  /** The most rows of a packed tensor that a member can have; its share says where they begin. */
-  private share(tensor: Tensor): Tensor {
-    const [rows, ...rest] = tensor.shape as [number, ...number[]];
-    return this.isGroup ? tensor.view(tensor.name, [rows / this.count, ...rest], 0) : tensor;
-  }
-
-  /** Emits the members' products, of which these operands are packed. */
-  private products(products: readonly MemberProduct[], packed: readonly Packed[]): void {
-    if (this.isGroup) this.emit(...this.plan.grouping!.matmul(products, packed, this.members));
-    else this.emit(...products.map(({ product }) => product));
-  }
-
-  /** Emits a product for each of these adapters. */
-  private ofAdapters(
-    adapters: readonly Adapters[],
-    packed: readonly Packed[],
-    make: (adapters: Adapters) => Dispatch,
-  ): void {
-    this.products(
-      adapters.map((own) => ({ member: own.member, product: make(own) })),
-      packed,
-    );
+    this.trainsBelow = trainsBelow(spec);
+    this.C = spec.config.n_embd;
   }
 
   emit(...dispatches: Dispatch[]): void {
@@ -203,18 +153,10 @@ export class Layers {
     const affine = this.affine(name);
     const [W, bias] = [only(affine.weight), only(affine.bias)];
     const result = out ?? rowTensor(name, rows, [W.shape[1]!]);
-    const seen = this.dropped(affine.weight, x, rows, adapters);
-    this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(seen), group, rows.count));
-    const { residual, activate, sum } = next;
-    this.emitLinear(adapters, (own, share) =>
-      linearForward({
-        ...{ out: share(result), x: share(x), W, bias, rows: rows.count, adapters: own },
-        residual: residual && share(residual),
-        activate: activate && { ...activate, out: activate.out === "in place" ? activate.out : share(activate.out) },
-        sum: sum && { add: share(sum.add), out: share(sum.out) },
-      }),
-    );
-    const [, ...others] = this.isGroup ? [] : adapters;
+    const dropped = this.dropped(affine.weight, x, rows, adapters);
+    for (const { group, down } of adapters) this.emit(loraDown(down, dropped, group, rows.count));
+    const [first, ...others] = adapters;
+    this.emit(linearForward({ ...next, out: result, x, W, bias, rows: rows.count, adapters: first }));
     for (const { group, down } of others)
       for (let i = 0; i < group.count; i++) this.emit(addUp(result, down, group, i, rows));
     return { ...affine, rows, out: result, adapters };
@@ -222,30 +164,10 @@ export class Layers {
 
   /** What the adapters of a matrix see of its input x: all of it, or what dropout leaves. */
   private dropped(place: Place, x: Tensor, rows: Rows, adapters: readonly Adapters[]): Tensor {
-    const { dropout, draws } = this.plan;
-    if (!dropout || adapters.length === 0) return x;
+    if (!this.dropout || adapters.length === 0) return x;
     const out = rowTensor(`${layerName(place)}.dropped`, rows, x.shape.slice(1));
-    this.emit(dropout.forward(place, out, x, draws!, shareRows(rows.count)));
+    this.emit(this.dropout.forward(place, out, x, this.batch!.draws!, shareRows(rows.count)));
     return out;
-  }
-
-  /** Emits a linear layer: for each member with adapters over its share, else over all rows at once. */
-  private emitLinear(
-    adapters: readonly Adapters[],
-    make: (adapters: { group: AdapterGroup; down: Tensor } | undefined, share: (tensor: Tensor) => Tensor) => Dispatch,
-  ): void {
-    if (!this.isGroup || adapters.length === 0) {
-      this.emit(make(adapters[0], (tensor) => tensor));
-      return;
-    }
-    const products = this.plan.specs.map((_, member) => ({
-      member,
-      product: make(
-        adapters.find((own) => own.member === member),
-        (tensor) => this.share(tensor),
-      ),
-    }));
-    this.emit(this.plan.grouping!.linear(products, this.members));
   }
 
   /** The residual stream plus the output of the last matrix of half a block, after its adapter layer. */
@@ -282,7 +204,7 @@ export class Layers {
    */
   linearBackward(linear: Linear, dy: Tensor, next?: NextBackward): Tensor | null {
     const { adapters, rows } = linear;
-    this.ofAdapters(adapters, ["a"], ({ group, ddown }) => loraUpBackward(ddown, this.share(dy), group, rows.count));
+    for (const { group, ddown } of adapters) this.emit(loraUpBackward(ddown, dy, group, rows.count));
     return this.trainsBelow(linear.weight) ? this.inputGradient(linear, dy, next) : null;
   }
 
@@ -290,38 +212,30 @@ export class Layers {
   private inputGradient({ name, weight, rows, adapters }: Linear, dy: Tensor, next: NextBackward = {}): Tensor {
     const W = only(weight);
     const dx = rowTensor(`d${name}.input`, rows, [W.shape[0]!]);
-    const dropout = adapters.length > 0 && this.plan.dropout;
-    // With dropout the adapters' part is a dispatch of its own, and so is what follows it.
-    const backward = dropout ? [] : adapters.map((own) => ({ ...own, down: own.ddown }));
-    const { add } = next;
-    const activated = dropout ? undefined : next.activated;
-    this.emitLinear(backward, (own, share) =>
-      linearBackward({
-        ...{ dx: share(dx), dy: share(dy), W, rows: rows.count, adapters: own },
-        activated: activated && { ...activated, inp: share(activated.inp), act: share(activated.act) },
-        add: add && share(add),
-      }),
-    );
-    const [, ...others] = this.isGroup ? [] : backward;
+    if (this.dropout && adapters.length > 0) {
+      this.emit(linearBackward({ dx, dy, W, rows: rows.count }));
+      this.droppedBackward(weight, dx, rows, adapters, next.activated);
+      return dx;
+    }
+    const [first, ...others] = adapters.map(({ group, ddown }) => ({ group, down: ddown }));
+    this.emit(linearBackward({ ...next, dx, dy, W, rows: rows.count, adapters: first }));
     for (const { group, down } of others)
       for (let i = 0; i < group.count; i++) this.emit(addDown(dx, down, group, i, rows));
-    if (dropout) this.droppedBackward(dropout, weight, dx, rows, adapters, next.activated);
     return dx;
   }
 
-  /** Adds the adapters' part to the gradient of a matrix's input. */
+  /** Adds the adapters' part to the gradient of a matrix's input, then the derivative of an activation. */
   private droppedBackward(
-    dropout: Dropout,
     place: Place,
     dx: Tensor,
     rows: Rows,
     adapters: readonly Adapters[],
-    activated?: NextBackward["activated"],
+    activated?: Activated,
   ): void {
     for (const { group, ddown } of adapters) {
       const last = group === adapters.at(-1)!.group;
       const rest = { dx, ddown, group, activated: last ? activated : undefined };
-      this.emit(dropout.backward(place, rest, this.plan.draws!, shareRows(rows.count)));
+      this.emit(this.dropout!.backward(place, rest, this.batch!.draws!, shareRows(rows.count)));
     }
   }
 
@@ -336,48 +250,39 @@ export class Layers {
     } of list) {
       const [k, n] = weight.shape as [number, number];
       const m = rows.count;
-      if (bias.grad) this.biasBackward([bias], dy, rows);
+      this.biasBackward(bias, dy, rows);
       if (!weight.grad && adapters.every(({ grad }) => !grad)) continue;
       const x = typeof input === "function" ? input() : input;
       if (weight.grad)
         this.emit(matmul({ out: only(weight.grad), a: x, b: dy, transA: true, m: k, n, k: m, lda: k, beta: 1 }));
       const byBuffer = new Map<Tensor, LoraJob[]>();
-      const seen = this.dropped(weight, x, rows, adapters);
+      const dropped = this.dropped(weight, x, rows, adapters);
       for (const { grad, ...rest } of adapters)
-        if (grad) byBuffer.set(grad, [...(byBuffer.get(grad) ?? []), { ...rest, rows: m, x: seen, dy, grad }]);
+        if (grad) byBuffer.set(grad, [...(byBuffer.get(grad) ?? []), { ...rest, rows: m, x: dropped, dy, grad }]);
       jobs.push(...byBuffer.values());
     }
     for (let next = jobs.shift(); next; next = jobs.shift()) {
       const other = jobs[0] && fitTogether(next[0]!, jobs[0][0]!) ? jobs.shift()! : [];
-      this.emit(...loraBackward(next, other, this.members));
+      this.emit(...loraBackward(next, other, this.batch!));
     }
   }
 
-  /** The gradients of a bias, of each member or of one. */
-  private biasBackward(biases: readonly (Parameter | undefined)[], dy: Tensor, rows: Rows): void {
-    const trained = biases.flatMap((bias, member) => (bias?.grad ? [{ member, dbias: only(bias.grad) }] : []));
-    if (trained.length > 0) this.emit(matmulBiasBackward(trained, dy, rows.count, this.members));
+  private biasBackward(bias: Parameter | undefined, dy: Tensor, { count }: Rows): void {
+    if (bias?.grad) this.emit(matmulBiasBackward([{ dbias: only(bias.grad) }], dy, count, this.batch!));
   }
 
-  /** The adapters of a matrix in groups: adjacent in a member's buffer and in the result, with equal rank and scale. */
+  /** The adapters of a matrix in groups: adjacent in their buffer and in the result, with equal rank and scale. */
   private adapters(place: Place, rows: Rows): Adapters[] {
-    return this.plan.parameters.flatMap((parameters, member) => {
-      const groups: AdapterGroup[] = [];
-      const grads: (Tensor | null)[] = [];
-      for (const { A, B } of findAdapters(parameters, place)) {
-        const one = this.adapterGroup(A, B);
-        const last = groups.at(-1);
-        if (last && append(last, one)) continue;
-        groups.push(one);
-        grads.push(A.grad && only(A.grad).root);
-      }
-      if (this.isGroup && groups.length > 1)
-        throw new ConfigError("cannot-share-plan", "an adapter whose q, k and v differ cannot share a plan", {
-          expected: "the same rank and scale of q, k and v",
-          where: layerName(place),
-        });
-      return groups.map((group, i) => this.withRows(place.block, member, group, grads[i]!, rows));
-    });
+    const groups: AdapterGroup[] = [];
+    const grads: (Tensor | null)[] = [];
+    for (const { A, B } of findAdapters(this.parameters, place)) {
+      const one = this.adapterGroup(A, B);
+      const last = groups.at(-1);
+      if (last && append(last, one)) continue;
+      groups.push(one);
+      grads.push(A.grad && only(A.grad).root);
+    }
+    return groups.map((group, i) => this.withRows(place.block, group, grads[i]!, rows));
   }
 
   /** The group of an adapter alone. */
@@ -390,18 +295,11 @@ export class Layers {
   }
 
   /** Room for a group's `down`. Bindings are few: those of a block are in one buffer, their gradients in another. */
-  private withRows(
-    block: number | null,
-    member: number,
-    group: AdapterGroup,
-    grad: Tensor | null,
-    rows: Rows,
-  ): Adapters {
-    const shape = [rows.capacity / this.count, group.count * group.r];
+  private withRows(block: number | null, group: AdapterGroup, grad: Tensor | null, rows: Rows): Adapters {
+    const shape = [rows.capacity, group.count * group.r];
     if (this.downs?.block !== block) {
-      const most = Math.max(this.capacity.tokens, this.capacity.sequences) / this.count;
-      const size = this.plan.parameters
-        .flatMap(({ all }) => [...all.values()])
+      const most = Math.max(this.capacity.tokens, this.capacity.sequences);
+      const size = [...this.parameters.all.values()]
         .filter((parameter) => parameter.partner && parameter.block === block)
         .reduce((sum, { shape: [r] }) => sum + alignView(most * r!), 0);
       const owner = block === null ? "head" : `h.${block}`;
@@ -411,7 +309,7 @@ export class Layers {
     const { down, ddown, at } = this.downs;
     this.downs.at += alignView(numel(shape));
     const view = (tensor: Tensor) => tensor.view(tensor.name, shape, at);
-    return { member, group, grad, down: view(down), ddown: view(ddown) };
+    return { group, grad, down: view(down), ddown: view(ddown) };
   }
 
   // ------------------------------------------------------------------------------------------------- norms
@@ -442,9 +340,9 @@ export class Layers {
     const { name, weight, bias, rows, inp, stats } = norm;
     if (weight.grad && bias.grad)
       this.emit(layernormParametersBackward(only(weight.grad), only(bias.grad), dout, inp, stats, rows.count));
-    else this.biasBackward([bias], dout, rows);
+    else this.biasBackward(bias, dout, rows);
     if (!this.trainsBelow(weight)) return { dx: null, out: () => this.layernormAgain(norm) };
-    const [dx, out] = [rowTensor("dresidual", rows, [this.C]), rowTensor(name, rows, [this.C])];
+    const [dx, out] = [rowTensor(`d${name}.input`, rows, [this.C]), rowTensor(name, rows, [this.C])];
     const parts = { inp, stats, weight: only(weight), bias: only(bias) };
     this.emit(layernormBackward(dx, out, dout, parts, rows.count, add));
     return { dx, out: () => out };
@@ -495,132 +393,79 @@ export class Layers {
 
   head(inp: Tensor, rows: Rows): Head {
     const adapters = this.adapters(HEAD, rows);
-    const seen = this.dropped(HEAD, inp, rows, adapters);
-    this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(seen), group, rows.count));
+    const dropped = this.dropped(HEAD, inp, rows, adapters);
+    for (const { group, down } of adapters) this.emit(loraDown(down, dropped, group, rows.count));
     return { rows, inp, adapters };
   }
 
   /** The head in pieces whose logits [rows, classes] have at most `bytes`. */
   headPieces({ rows }: Head, bytes: number): HeadPiece[] {
-    const heads = this.plan.parameters.map(headWeight);
-    const different = heads.filter((head, i) => heads.indexOf(head) === i);
-    // The same pieces as in a plan of one member, so that sums over the classes have the same bits.
-    const most = Math.floor((bytes * this.count) / 4 / rows.capacity / VIEW_ALIGN) * VIEW_ALIGN;
-    return heads[0]!.pieces.flatMap(({ tensor, first }, i) => {
+    const { pieces, grad } = headWeight(this.parameters);
+    const most = Math.floor(bytes / 4 / rows.capacity / VIEW_ALIGN) * VIEW_ALIGN;
+    return pieces.flatMap(({ tensor, first }, i) => {
       const total = tensor.shape[0]!;
       const count = Math.min(total, Math.max(VIEW_ALIGN, most));
       return Array.from({ length: Math.ceil(total / count) }, (_, j) => {
         const [offset, classes] = [j * count, Math.min(count, total - j * count)];
         const part = (whole: Tensor) => whole.view(`${whole.name}+${offset}`, [classes, this.C], offset * this.C);
-        const parts = different.map(({ pieces, grad }, member) => ({
-          member,
-          weight: part(pieces[i]!.tensor),
-          grad: grad && part(grad[i]!.tensor),
-        }));
-        return { first: first + offset, classes, parts };
+        return { first: first + offset, classes, weight: part(tensor), grad: grad && part(grad[i]!.tensor) };
       });
     });
   }
 
-  private get headBiases(): (Parameter | undefined)[] {
-    return this.plan.parameters.map(({ all }) => all.get("head.bias"));
+  private get headBias(): Parameter | undefined {
+    return this.parameters.all.get("head.bias");
   }
 
   /** The logits of a piece, in `out` [rows, width] from `column` on; by default `out` has only these columns. */
   logits({ rows, inp, adapters }: Head, piece: HeadPiece, out: Tensor, at = { width: piece.classes, column: 0 }): void {
-    const place = { ldc: at.width, outOffset: at.column, m: rows.count, n: piece.classes, transB: true };
-    this.ofHeads(
-      piece,
-      (member, { weight: b }, share) => {
-        const bias = this.headBiases[member];
-        return matmul({
-          out: share(out),
-          a: share(inp),
-          b,
-          k: this.C,
-          ...place,
-          ...(bias ? { bias: only(bias) } : {}),
-        });
-      },
-      ["out", "a"],
-    );
-    this.ofAdapters(adapters, ["out"], ({ member, group: { r: k }, down: a }) =>
-      matmul({ out: this.share(out), a, b: this.headUp(member, piece), k, beta: 1, ...place }),
-    );
-  }
-
-  /** Emits a product of each member's head, or one over all rows if their head is the same. */
-  private ofHeads(
-    { parts }: HeadPiece,
-    make: (member: number, part: HeadPiece["parts"][number], share: (tensor: Tensor) => Tensor) => Dispatch,
-    packed: readonly Packed[],
-  ): void {
-    if (parts.length === 1) this.emit(make(0, parts[0]!, (tensor) => tensor));
-    else
-      this.products(
-        parts.map((part) => ({
-          member: part.member,
-          product: make(part.member, part, (tensor) => this.share(tensor)),
-        })),
-        packed,
-      );
+    const place = { out, ldc: at.width, outOffset: at.column, m: rows.count, n: piece.classes, transB: true };
+    const bias = this.headBias;
+    this.emit(matmul({ ...place, a: inp, b: piece.weight, k: this.C, ...(bias ? { bias: only(bias) } : {}) }));
+    for (const { group, down: a } of adapters)
+      this.emit(matmul({ ...place, a, b: this.headUp(piece), k: group.r, beta: 1 }));
   }
 
   /** The gradients of the head from those of a piece of its logits; the gradient of its input is added to `dout`. */
   headBackward({ rows, inp, adapters }: Head, piece: HeadPiece, dlogits: Tensor, dout: Tensor | null): void {
-    const [n, k, C] = [piece.classes, rows.count, this.C];
+    const { classes: n, weight, grad } = piece;
+    const [k, C] = [rows.count, this.C];
     // The first piece writes, the others add.
     const beta = piece.first === 0 ? 0 : 1;
-    if (piece.parts.some(({ grad }) => grad))
-      this.ofHeads(
-        piece,
-        (_, { grad }, share) =>
-          matmul({ out: grad!, a: share(dlogits), b: share(inp), transA: true, m: n, n: C, k, lda: n, beta: 1 }),
-        ["a", "b"],
-      );
-    this.biasBackward(this.headBiases, dlogits, rows);
-    if (dout)
-      this.ofHeads(
-        piece,
-        (_, { weight }, share) => matmul({ out: share(dout), a: share(dlogits), b: weight, m: k, n: C, k: n, beta }),
-        ["out", "a"],
-      );
-    const trained = adapters.filter(({ grad }) => grad);
-    const a = this.share(dlogits);
-    this.ofAdapters(trained, ["a"], ({ member, group: { r }, down }) => {
-      const out = rowsFrom(this.headAdapter(member, "B").grad!, piece);
-      return matmul({ out, a, b: down, transA: true, m: n, n: r, k, lda: n, beta: 1 });
-    });
-    this.ofAdapters(trained, ["a"], ({ member, group: { r, scale: alpha }, ddown: out }) =>
-      matmul({ out, a, b: this.headUp(member, piece), m: k, n: r, k: n, alpha, beta }),
-    );
+    const a = dlogits;
+    if (grad) this.emit(matmul({ out: grad, a, b: inp, transA: true, m: n, n: C, k, lda: n, beta: 1 }));
+    this.biasBackward(this.headBias, dlogits, rows);
+    if (dout) this.emit(matmul({ out: dout, a, b: weight, m: k, n: C, k: n, beta }));
+    for (const { grad, group, down, ddown } of adapters) {
+      if (!grad) continue;
+      const { r, scale: alpha } = group;
+      const dB = rowsFrom(this.headAdapter("B").grad!, piece);
+      this.emit(matmul({ out: dB, a, b: down, transA: true, m: n, n: r, k, lda: n, beta: 1 }));
+      this.emit(matmul({ out: ddown, a, b: this.headUp(piece), m: k, n: r, k: n, alpha, beta }));
+    }
   }
 
   /** The gradients of A of the head's adapters, after all pieces; the gradient of their input is added to `dout`. */
   headAdaptersBackward({ rows, inp, adapters }: Head, dout: Tensor | null): void {
     const [k, C] = [rows.count, this.C];
-    const trained = adapters.filter(({ grad }) => grad);
-    const seen = this.dropped(HEAD, inp, rows, trained);
-    this.ofAdapters(trained, ["b"], ({ member, group: { r }, ddown: a }) => {
-      const out = only(this.headAdapter(member, "A").grad!);
-      return matmul({ out, a, b: this.share(seen), transA: true, m: r, n: C, k, lda: r, beta: 1 });
-    });
-    const { dropout } = this.plan;
-    if (dout && dropout) this.droppedBackward(dropout, HEAD, dout, rows, trained);
-    else if (dout)
-      this.ofAdapters(trained, ["out"], ({ member, group: { r }, ddown: a }) => {
-        const b = only(this.headAdapter(member, "A"));
-        return matmul({ out: this.share(dout), a, b, m: k, n: C, k: r, beta: 1 });
-      });
+    const dropped = this.dropped(HEAD, inp, rows, adapters);
+    for (const { grad, group, ddown: a } of adapters) {
+      if (!grad) continue;
+      const { r } = group;
+      const A = this.headAdapter("A");
+      this.emit(matmul({ out: only(A.grad!), a, b: dropped, transA: true, m: r, n: C, k, lda: r, beta: 1 }));
+      if (dout && !this.dropout) this.emit(matmul({ out: dout, a, b: only(A), m: k, n: C, k: r, beta: 1 }));
+    }
+    if (dout && this.dropout) this.droppedBackward(HEAD, dout, rows, adapters);
   }
 
-  private headAdapter(member: number, name: "A" | "B"): Parameter {
-    return findAdapters(this.plan.parameters[member]!, HEAD)[0]![name];
+  private headAdapter(name: "A" | "B"): Parameter {
+    return findAdapters(this.parameters, HEAD)[0]![name];
   }
 
-  /** The rows of a member's B of the head for a piece. */
-  private headUp(member: number, piece: HeadPiece): Tensor {
-    return rowsFrom(this.headAdapter(member, "B").pieces, piece);
+  /** The rows of the B of the head's adapter for a piece. */
+  private headUp(piece: HeadPiece): Tensor {
+    return rowsFrom(this.headAdapter("B").pieces, piece);
   }
 
   // ------------------------------------------------------------------------------------------- parameters

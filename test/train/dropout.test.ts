@@ -2,9 +2,8 @@
 import * as assert from "uvu/assert";
 import { Engine } from "../../src/engine/engine.ts";
 import { ConfigError } from "../../src/errors.ts";
-import type { Adapter } from "../../src/io/peft.ts";
 import { divideIntoPlans } from "../../src/train/group.ts";
-import { resolveOptions, withAdapter } from "../../src/train/options.ts";
+import { resolveOptions, type TrainOptions, withAdapter } from "../../src/train/options.ts";
 import type { TrainResult } from "../../src/train/records.ts";
 import { type FineTuneArguments, train } from "../../src/train/trainer.ts";
 import { testMeta } from "../helpers/adapters.ts";
@@ -85,8 +84,8 @@ test("runs with dropout have plans of their own", async () => {
     rounds.map(({ jobs: some, apart }) => [some.map((job) => jobs.indexOf(job)), apart]),
     [
       [[0, 2], ""],
-      [[1], "dropout"],
-      [[3], "dropout"],
+      [[1], "dropout 0.25"],
+      [[3], "dropout 0.25"],
     ],
   );
 });
@@ -103,7 +102,7 @@ test("shares that are none are refused, and dropout in a mode without adapters",
 
 test("training goes on from an adapter with its dropout, or with another", () => {
   const meta = testMeta({ lora_dropout: 0.1 });
-  const dropout = (given: object, from: Adapter["meta"] = meta) => withAdapter(given, from, "classification").dropout;
+  const dropout = (given: Partial<TrainOptions>, from = meta) => withAdapter(given, from, "classification").dropout;
   assert.equal([dropout({}), dropout({ dropout: 0.5 }), dropout({ dropout: 0 })], [0.1, 0.5, 0]);
   assert.is(dropout({}, testMeta()), 0);
 });
