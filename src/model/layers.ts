@@ -224,7 +224,10 @@ export class Layers {
     return dx;
   }
 
-  /** Adds the adapters' part to the gradient of a matrix's input, then the derivative of an activation. */
+  /**
+   * Adds the adapters' part to the gradient of a matrix's input, then the derivative of an activation: behind one, all
+   * adapters are one group.
+   */
   private droppedBackward(
     place: Place,
     dx: Tensor,
@@ -232,11 +235,9 @@ export class Layers {
     adapters: readonly Adapters[],
     activated?: Activated,
   ): void {
-    for (const { group, ddown } of adapters) {
-      const last = group === adapters.at(-1)!.group;
-      const rest = { dx, ddown, group, activated: last ? activated : undefined };
-      this.emit(this.dropout!.backward(place, rest, this.batch!.draws!, shareRows(rows.count)));
-    }
+    const { draws } = this.batch!;
+    for (const { group, ddown } of adapters)
+      this.emit(this.dropout!.backward(place, { dx, ddown, group, activated }, draws!, shareRows(rows.count)));
   }
 
   /** The gradients of matrices, their biases and their adapters. The adapters of two matrices take one dispatch. */

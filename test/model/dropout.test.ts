@@ -9,6 +9,7 @@ import type { Batch } from "../../src/model/batch.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { dropoutBackwardKernel, dropoutForwardKernel } from "../../src/ops/dropout.ts";
+import { countFlops } from "../../src/plan/work.ts";
 import { numel } from "../../src/tensor.ts";
 import { assertAllClose, relativeError } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits } from "../helpers/border.ts";
@@ -193,22 +194,35 @@ testOnDevices(
   ONE_OF_EACH,
 );
 
+/** The segments of the plan of a step. */
+async function stepSegments(spec: ModelSpec) {
+  const dropout = makeDropout(spec, 1);
+  const options = { spec, capacity: CAPACITY, optimizer: OPTIMIZER, dropout };
+  return Engine.plan(await testDevice("wasm 1 thread"), options).segments;
+}
+
+test("a plan with dropout multiplies as much as one without", async () => {
+  for (const objective of ["classification", "lm"] as const) {
+    const flops = async (dropout: number) =>
+      countFlops(await stepSegments(smallSpec("lora", { objective, dropout })), CAPACITY);
+    assert.is(await flops(0.25), await flops(0));
+  }
+});
+
 test("a matrix without adapters takes no further dispatch, and one with adapters three", async () => {
-  const device = await testDevice("wasm 1 thread");
-  const count = (spec: ModelSpec) => {
-    const plan = Engine.plan(device, { spec, capacity: CAPACITY, optimizer: OPTIMIZER, dropout: makeDropout(spec, 1) });
-    const all = plan.segments.flatMap(({ dispatches }) => dispatches.map(({ kernel }) => kernel));
+  const count = async (spec: ModelSpec) => {
+    const segments = await stepSegments(spec);
+    const all = segments.flatMap(({ dispatches }) => dispatches.map(({ kernel }) => kernel));
     const kinds = [dropoutForwardKernel, dropoutBackwardKernel];
     return [...kinds.map((kind) => all.filter((kernel) => kernel === kind).length), all.length];
   };
-  const only = (dropout?: number) =>
-    count(smallSpec("lora", { targets: ["fc"], layers: [1], ...(dropout && { dropout }) }));
-  const [, , plain] = only();
+  const only = (dropout: number) => count(smallSpec("lora", { targets: ["fc"], layers: [1], dropout }));
+  const [, , plain] = await only(0);
   // Nothing is trained below the matrix, so that its input has no gradient.
-  assert.equal(only(0.1), [2, 0, plain! + 2]);
+  assert.equal(await only(0.1), [2, 0, plain! + 2]);
   // Four matrices in each of two blocks, and the head; the input of the first has no gradient.
-  assert.equal(count(WITH).slice(0, 2), [18, 8]);
-  assert.equal(count(smallSpec("lora")).slice(0, 2), [0, 0]);
+  assert.equal((await count(WITH)).slice(0, 2), [18, 8]);
+  assert.equal((await count(smallSpec("lora"))).slice(0, 2), [0, 0]);
 });
 
 test("adapters that are trained with dropout share no plan; those that only compute do", async () => {
