@@ -32,7 +32,7 @@ export const adamwKernel = defineKernel(
   },
   ({ largest, count }) => flatGrid(largest, 256, count),
   "parameters, parameters, parameters, parameters, results 4, members, groups, entries words, entries share_words",
-  { job: JOB, jobOffsets: { at: "param", rates_at: "rates" } },
+  { job: JOB, jobOffsets: { at: ["param", "m", "v", "grad"], rates_at: ["rates"] } },
 );
 
 export interface AdamWConfig {

@@ -87,7 +87,7 @@ export const loraBackwardKernel = defineKernel(
   undefined,
   {
     job: JOB,
-    jobOffsets: { down_at: "down", a_at: "grad", b_at: "grad" },
+    jobOffsets: { down_at: ["down", "ddown"], a_at: ["grad"], b_at: ["grad"] },
     preludes: ["shares", "blocks", "parts"],
   },
 );

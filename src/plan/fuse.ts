@@ -272,10 +272,11 @@ class Fusion {
     const { job, jobOffsets = {} } = one.kernel;
     const own = decodeTable(job!, tensorAt(one, "jobs"), scalarAt(one, "count") as number);
     return own.map((job) => {
-      const moved = Object.entries(jobOffsets).map(([field, binding]) => [
-        field,
-        job[field]! + this.ownPlace(tensorAt(one, binding).root).at,
-      ]);
+      const moved = Object.entries(jobOffsets).map(([field, bindings]) => {
+        const [at, ...others] = new Set(bindings.map((name) => this.ownPlace(tensorAt(one, name).root).at));
+        if (others.length > 0) refuse(`${bindings.join(", ")} at the same offset`, [at, ...others].join(", "));
+        return [field, job[field]! + at!];
+      });
       return { ...job, member, ...(Object.fromEntries(moved) as Job) };
     });
   }
