@@ -6,21 +6,15 @@ fn mixed(x: vec2u, by: u32) -> vec2u {
   return vec2u(sum, sum ^ ((x.y << by) | (x.y >> (32u - by))));
 }
 
-fn even_rounds(x: vec2u) -> vec2u {
-  return mixed(mixed(mixed(mixed(x, 13u), 15u), 26u), 6u);
-}
-
-fn odd_rounds(x: vec2u) -> vec2u {
-  return mixed(mixed(mixed(mixed(x, 17u), 29u), 16u), 24u);
-}
-
 fn threefry(key: vec2u, counter: vec2u) -> vec2u {
-  let third = key.x ^ key.y ^ 0x1bd11bdau;
-  var x = even_rounds(counter + key) + vec2u(key.y, third + 1u);
-  x = odd_rounds(x) + vec2u(third, key.x + 2u);
-  x = even_rounds(x) + vec2u(key.x, key.y + 3u);
-  x = odd_rounds(x) + vec2u(key.y, third + 4u);
-  return even_rounds(x) + vec2u(third, key.x + 5u);
+  var keys = vec3u(key, key.x ^ key.y ^ 0x1bd11bdau);
+  var x = counter + key;
+  for (var i = 1u; i < 6u; i++) {
+    let by = select(vec4u(13u, 15u, 26u, 6u), vec4u(17u, 29u, 16u, 24u), i % 2u == 0u);
+    keys = keys.yzx;
+    x = mixed(mixed(mixed(mixed(x, by.x), by.y), by.z), by.w) + keys.xy + vec2u(0u, i);
+  }
+  return x;
 }
 
 /// The mask of x, four columns of a row: those at 4 * at.
