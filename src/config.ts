@@ -101,6 +101,8 @@ export interface LoraConfig {
   scaling: Scaling;
   init: Init;
   target_modules: Target[];
+  /** The share of an adapter's input that is dropped in training; absent: 0. */
+  lora_dropout?: number;
   /** The blocks that have adapters, in ascending order; default: all. Does not apply to the head. */
   layers_to_transform?: number[];
   /** Set for adapters written by PEFT: each site with its own rank and scale. Overrides the settings above. */
@@ -190,6 +192,13 @@ export function validateLora(config: LoraConfig, where?: string): void {
       expected: "a number above 0",
       found: show(config.lora_alpha),
       hint: "use a value between r and 2 r",
+    });
+  const { lora_dropout = 0 } = config;
+  if (typeof lora_dropout !== "number" || !(lora_dropout >= 0 && lora_dropout < 1))
+    throw new ConfigError("invalid-lora-config", "lora_dropout is invalid", {
+      ...place,
+      expected: "a number from 0 to below 1",
+      found: show(lora_dropout),
     });
   parseChoice("scaling", config.scaling, SCALINGS, where);
   parseChoice("init", config.init, INITS, where);

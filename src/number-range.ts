@@ -7,19 +7,21 @@ export interface NumberRange {
   whole?: true;
   /** Whether `min` itself is excluded. */
   above?: true;
+  /** Whether `max` itself is excluded. */
+  below?: true;
 }
 
-export function isWithin(value: unknown, { min, max = Infinity, whole, above }: NumberRange): value is number {
+export function isWithin(value: unknown, { min, max = Infinity, whole, above, below }: NumberRange): value is number {
   if (!(whole ? Number.isSafeInteger(value) : Number.isFinite(value))) return false;
   const number = value as number;
-  return number <= max && (above ? number > min : number >= min);
+  return (below ? number < max : number <= max) && (above ? number > min : number >= min);
 }
 
-/** "a whole number from 1 to 16", "a number above 0", "a number of 0 or more". */
-export function describeRange({ min, max, whole, above }: NumberRange): string {
+/** "a whole number from 1 to 16", "a number above 0", "a number of 0 or more", "a number from 0 to below 1". */
+export function describeRange({ min, max, whole, above, below }: NumberRange): string {
   const what = whole ? "a whole number" : "a number";
   if (above) return `${what} above ${min}${max === undefined ? "" : `, at most ${max}`}`;
-  return max === undefined ? `${what} of ${min} or more` : `${what} from ${min} to ${max}`;
+  return max === undefined ? `${what} of ${min} or more` : `${what} from ${min} to ${below ? "below " : ""}${max}`;
 }
 
 /** Throws ConfigError if a number is out of range. */

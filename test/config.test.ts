@@ -144,6 +144,11 @@ test("invalid ranks, alphas and targets", async () => {
     await assertFails(ConfigError, "invalid-lora-config", ["lora_alpha", String(lora_alpha)], () =>
       validateLora({ ...LORA, lora_alpha }),
     );
+  for (const lora_dropout of [0, 0.5]) validateLora({ ...LORA, lora_dropout });
+  for (const lora_dropout of [Number.NaN, -0.1, 1, "0.1", [0.1], null, true] as number[])
+    await assertFails(ConfigError, "invalid-lora-config", ["lora_dropout", "from 0 to below 1"], () =>
+      validateLora({ ...LORA, lora_dropout }),
+    );
   const target = (...words: string[]) => ({ ...LORA, target_modules: words as LoraConfig["target_modules"] });
   const message = await assertFails(
     ConfigError,

@@ -3,8 +3,6 @@
  * panels of 8 columns, [n / 8][k][8], instead of plain rows, so that they are packed only once.
  */
 import { type Dispatch, scalarAt, tensorAt } from "../ops/kernel.ts";
-import { linearGroupedKernel, linearKernel } from "../ops/linear.ts";
-import { matmulKernel } from "../ops/matmul.ts";
 import type { Program } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 
@@ -13,8 +11,9 @@ export const PANEL = 8;
 
 /** Whether a dispatch is a product that reads all of b, as it is or transposed. */
 function readsWhole(dispatch: Dispatch): boolean {
-  if (dispatch.kernel === linearKernel || dispatch.kernel === linearGroupedKernel) return true;
-  if (dispatch.kernel !== matmulKernel) return false;
+  const { name } = dispatch.kernel;
+  if (name === "linear" || name === "linear_grouped") return true;
+  if (name !== "matmul") return false;
   const b = tensorAt(dispatch, "b");
   // The token table, in blocks along its rows.
   if (b.isInBlocks) return false;

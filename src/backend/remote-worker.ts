@@ -1,7 +1,6 @@
 /** The worker of a remote CPU backend: opens it, and handles the host's messages in order. */
 import { listenToHost } from "#platform";
 import { DeviceError, LowrankError } from "../errors.ts";
-import { KERNELS } from "../ops/generated/kernels.ts";
 import type { Program } from "../plan/plan.ts";
 import { Tensor } from "../tensor.ts";
 import type { Backend, Session } from "./backend.ts";
@@ -83,20 +82,13 @@ function add(tensors: Tensor[], records: readonly TensorRecord[]): void {
 }
 
 function readProgram({ segments, buffers, bufferIndex }: ProgramRecord, tensors: readonly Tensor[]): Program {
-  const kernel = (name: string) => {
-    const found = KERNELS.find((other) => other.name === name);
-    if (found === undefined) throw new DeviceError("no-such-kernel", `no kernel ${name}`);
-    return found;
-  };
   return {
     segments: segments.map(({ name, clears, dispatches }) => ({
       name,
       clears: clears.map((number) => tensors[number]!),
       dispatches: dispatches.map((dispatch) => ({
-        kernel: kernel(dispatch.kernel),
+        ...dispatch,
         tensors: dispatch.tensors.map((number) => tensors[number]!),
-        access: dispatch.access,
-        scalars: dispatch.scalars,
       })),
     })),
     memory: { buffers, bufferIndex: new Map(bufferIndex.map(([number, buffer]) => [tensors[number]!, buffer])) },

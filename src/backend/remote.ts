@@ -4,7 +4,7 @@
  */
 import { startWorker } from "#workers";
 import { DeviceError, type ErrorDetails } from "../errors.ts";
-import type { Scalar, StepValues, Use } from "../ops/kernel.ts";
+import type { Dispatch, Kernel, StepValues } from "../ops/kernel.ts";
 import type { MemoryLimits } from "../plan/memory.ts";
 import type { MemoryPlan, PlannedBuffer, Program, SegmentName } from "../plan/plan.ts";
 import type { DType, Role, Shape, Tensor } from "../tensor.ts";
@@ -24,12 +24,12 @@ export interface TensorRecord {
   contents: Uint32Array | undefined;
 }
 
-/** A serialized program: tensors by number, kernels by name. */
+/** A serialized program: tensors by number, kernels without the grid, a function that the CPU does not need. */
 export interface ProgramRecord {
   segments: {
     name: SegmentName;
     clears: number[];
-    dispatches: { kernel: string; tensors: number[]; access: readonly Use[]; scalars: readonly Scalar[] }[];
+    dispatches: (Pick<Dispatch, "access" | "scalars"> & { kernel: Omit<Kernel, "grid">; tensors: number[] })[];
   }[];
   buffers: PlannedBuffer[];
   bufferIndex: [tensor: number, buffer: number][];
@@ -152,8 +152,8 @@ class RemoteSession implements Session {
       segments: segments.map(({ name, clears, dispatches }) => ({
         name,
         clears: clears.map((tensor) => this.number(tensor)),
-        dispatches: dispatches.map(({ kernel, tensors, access, scalars }) => ({
-          kernel: kernel.name,
+        dispatches: dispatches.map(({ kernel: { grid: _, ...kernel }, tensors, access, scalars }) => ({
+          kernel,
           tensors: tensors.map((tensor) => this.number(tensor)),
           access,
           scalars,

@@ -1,9 +1,10 @@
-/** The operations of the interpreter in kernels.wasm, and the choice of one for a dispatch. */
-
-import { KERNELS } from "../ops/generated/kernels.ts";
+/**
+ * The operations of the interpreter in kernels.wasm, and the choice of one for a dispatch. Kernels are known by their
+ * names, so that a page loads no definitions of those that its plans do not have.
+ */
 import { type Dispatch, tensorAt } from "../ops/kernel.ts";
-import { matmulKernel } from "../ops/matmul.ts";
 import type { Tensor } from "../tensor.ts";
+import { KERNEL_NAMES, MOST_ARGUMENTS } from "./generated/kernel-names.ts";
 import { isGemv } from "./variants.ts";
 
 /** An operation: the CPU function of this name, which implements a kernel of the plan. */
@@ -23,17 +24,16 @@ const VARIANTS: Readonly<Record<string, readonly string[]>> = {
 /** Indexed by operation number. */
 export const OPERATIONS: readonly Operation[] = [
   { name: "clear", kernel: "clear" },
-  ...KERNELS.flatMap(({ name: kernel }) => [kernel, ...(VARIANTS[kernel] ?? [])].map((name) => ({ name, kernel }))),
+  ...KERNEL_NAMES.flatMap((kernel) => [kernel, ...(VARIANTS[kernel] ?? [])].map((name) => ({ name, kernel }))),
 ];
 
 /** Words per record: the operation number and the largest number of arguments. */
-export const RECORD_WORDS =
-  1 + Math.max(...KERNELS.map(({ bindings, dims }) => Object.keys(bindings).length + Object.keys(dims).length));
+export const RECORD_WORDS = 1 + MOST_ARGUMENTS;
 
 /** The name of the operation for a dispatch; `panels` are the weights stored in panels. */
 export function chooseOperation(dispatch: Dispatch, panels: ReadonlySet<Tensor>): string {
-  const { kernel } = dispatch;
-  if (!Object.hasOwn(VARIANTS, kernel.name)) return kernel.name;
-  if (panels.has(tensorAt(dispatch, "b"))) return `${kernel.name}_panels`;
-  return kernel === matmulKernel && isGemv(dispatch) ? "matmul_gemv" : kernel.name;
+  const { name } = dispatch.kernel;
+  if (!Object.hasOwn(VARIANTS, name)) return name;
+  if (panels.has(tensorAt(dispatch, "b"))) return `${name}_panels`;
+  return name === "matmul" && isGemv(dispatch) ? "matmul_gemv" : name;
 }

@@ -24,6 +24,7 @@ export interface EngineOptions {
   /** As in PlanOptions. */
   part?: "lower" | "upper";
   shared?: NonNullable<PlanOptions["shared"]>;
+  dropout?: PlanOptions["dropout"];
   recompute?: boolean;
   keepActivations?: boolean;
   /** Splits tensors into pieces of at most this many bytes, even if the device allows more. For tests. */

@@ -40,12 +40,18 @@ function checkMembers(members: readonly MemberOptions[], part?: PlanOptions["par
       expected: `${frozen[0]} frozen blocks below all of them`,
       found: frozen.join(", "),
     });
-  for (const { spec } of members)
+  for (const { spec, optimizer } of members) {
+    if (optimizer && spec.lora?.lora_dropout)
+      throw new ConfigError("cannot-share-plan", "adapters that are trained with dropout cannot share a plan", {
+        expected: "dropout 0",
+        found: `dropout ${spec.lora.lora_dropout}`,
+      });
     if (spec.lora === null || common(spec) !== common(members[0]!.spec))
       throw new ConfigError("cannot-share-plan", "models that cannot share a plan", {
         expected: "adapters in mode lora of the same model and objective, with the same classes and type of weights",
         found: `mode ${spec.mode}, ${spec.task.num_labels} classes, ${spec.dtype ?? "f32"}`,
       });
+  }
 }
 
 /** The plan of the members, each with a share of `capacity`. Throws ConfigError or DeviceError if they cannot share it. */
@@ -64,7 +70,7 @@ export function planMembers(
   const plans = [first, ...members.slice(1).map((member) => build(member, shared))];
   const capacity = times(first.capacity, plans.length);
   checkRows(capacity.tokens);
-  const batch = makeBatchInputs(first.spec, capacity, false);
+  const batch = makeBatchInputs(first.spec, capacity);
   const metrics = new Tensor("metrics", [plans.length * SLOTS, 4], "output");
   const stopped = first.stopped && new Tensor("stopped", [plans.length], "output", "u32");
   const own = new Map<Tensor, Place>(ownBuffers(plans, options.maxBinding));
@@ -72,7 +78,7 @@ export function planMembers(
     own.set(plan.metrics, { root: metrics, at: i * SLOTS * 4 });
     if (stopped) own.set(plan.stopped!, { root: stopped, at: i });
   }
-  const inputs = plans.flatMap(({ batch: { byId: _, ...tensors } }) =>
+  const inputs = plans.flatMap(({ batch: { byId: _, draws: _d, ...tensors } }) =>
     Object.entries(tensors).map(([name, tensor]) => [tensor, batch[name as keyof typeof tensors]] as const),
   );
   const { segments, place } = fuse(

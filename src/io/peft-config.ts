@@ -29,7 +29,7 @@ export interface PeftPlan {
   /** Whether modules_to_save includes this module. */
   saves: (module: string) => boolean;
   /** The settings of modules that no pattern matches. */
-  lora: Pick<LoraConfig, "r" | "lora_alpha" | "scaling" | "init">;
+  lora: Pick<LoraConfig, "r" | "lora_alpha" | "scaling" | "init" | "lora_dropout">;
 }
 
 /** The settings of a method. Any other setting is an unsupported variant. */
@@ -110,6 +110,8 @@ export async function parsePeftConfig(json: unknown, model: GPT2Config, where: s
     lora_alpha: config.lora_alpha as number,
     scaling: config.use_rslora === true ? "alpha/sqrt(r)" : "alpha/r",
     init: config.init_lora_weights === "gaussian" ? INITS[0] : INITS[1],
+    // `validateLora` checks it.
+    ...(config.lora_dropout ? { lora_dropout: config.lora_dropout as number } : {}),
   } as const;
   const isTarget = targetMatcher(source, toSave);
   const moduleRank = patternNumber(source, "rank_pattern", "r");

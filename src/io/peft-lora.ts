@@ -140,7 +140,7 @@ function loraPeftConfig(adapter: LoraModel, modules: Module[]): PeftForm["config
     ...(layers ? { layers_to_transform: layers } : {}),
     init_lora_weights: lora.init === "gaussian" ? "gaussian" : true,
     lora_alpha: alpha,
-    lora_dropout: 0,
+    lora_dropout: lora.lora_dropout ?? 0,
     r: lora.r,
     rank_pattern: modulePattern(modules, ({ r }) => r, lora.r),
     target_modules: targetModules(adapter, modules),

@@ -11,6 +11,8 @@ export interface LoraOptions {
   targets: readonly Target[];
   /** The blocks that have adapters, numbered from 0; null: all. Does not apply to the head. */
   layers: readonly number[] | null;
+  /** The share of each adapter's input that is dropped in training. */
+  dropout: number;
   /** Learning rate of B divided by that of everything else (LoRA+). */
   lrRatio: number;
 }
@@ -58,19 +60,22 @@ export const training: Training<LoraOptions, LoraPart> = {
     init: { default: "kaiming", choices: INITS },
     targets: { default: TARGETS },
     layers: { default: null },
+    dropout: { default: 0, number: { min: 0, max: 1, below: true } },
     lrRatio: { default: 1, number: { min: 0, above: true } },
   },
-  describe: ({ rank, alpha }) => `rank ${rank}, alpha ${alpha}`,
-  config: ({ rank, alpha, scaling, init, targets, layers, lrRatio }) => ({
+  describe: ({ rank, alpha, dropout }) => `rank ${rank}, alpha ${alpha}${dropout > 0 ? `, dropout ${dropout}` : ""}`,
+  config: ({ rank, alpha, scaling, init, targets, layers, dropout, lrRatio }) => ({
     lora: {
       ...{ r: rank, lora_alpha: alpha, scaling, init, target_modules: [...targets] },
       ...(layers ? { layers_to_transform: [...layers] } : {}),
+      ...(dropout > 0 ? { lora_dropout: dropout } : {}),
     },
     ...(lrRatio === 1 ? {} : { lr_ratio: lrRatio }),
   }),
   options({ lora }) {
-    const { r: rank, lora_alpha: alpha, scaling, init, target_modules: targets, layers_to_transform } = lora!;
-    return { rank, alpha, scaling, init, targets, layers: layers_to_transform ?? null };
+    const { r: rank, lora_alpha: alpha, scaling, init, target_modules: targets } = lora!;
+    const { layers_to_transform: layers = null, lora_dropout: dropout = 0 } = lora!;
+    return { rank, alpha, scaling, init, targets, layers, dropout };
   },
 };
 
@@ -97,6 +102,10 @@ export const guide: Guide<LoraOptions> = {
       help: "Such as 0,2-3; empty: all",
       kind: "layers",
       why: "The blocks that get adapters, counted from 0. Without the lowest ones, training is faster.",
+    },
+    dropout: {
+      ...{ flag: "share of each adapter's input that is dropped in training", label: "Dropout" },
+      why: "The share of what goes into an adapter that is set to 0, at random, at each training step. It can help against overfitting; 0.05 and 0.1 are usual, 0 is off.",
     },
     lrRatio: {
       flag: "learning rate of B divided by that of A (LoRA+ uses 16)",

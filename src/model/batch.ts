@@ -3,7 +3,7 @@ import { textContext } from "../config.ts";
 import { ShapeError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
-import { SHARE, tableShape } from "../ops/shares.ts";
+import { SHARE, type ShareRows, tableShape } from "../ops/shares.ts";
 import { alignView, numel, type Shape, Tensor } from "../tensor.ts";
 import type { ModelSpec } from "./trainable.ts";
 
@@ -19,9 +19,14 @@ export interface Batch {
   targets: Int32Array;
   /** The factor of each target's loss; absent: 1. */
   weights?: Float32Array | undefined;
+  /** The number of each sequence among all that the run draws, from 1 on [B]: for dropout; absent: it is off. */
+  draws?: Uint32Array | undefined;
   /** [N, C] or [B, C], as the plan's `features`: for the upper part of a model alone. */
   features?: Float32Array | undefined;
 }
+
+/** The draws of `count` sequences, of which the first is number `first` of its run. */
+export const drawsFrom = (first: number, count: number) => Uint32Array.from({ length: count }, (_, b) => first + b);
 
 /** The batch as tensors: views of one buffer, so that a step writes once. */
 export interface BatchInputs {
@@ -39,7 +44,12 @@ export interface BatchInputs {
   shares: Tensor;
   /** Token indices sorted by id [N], and the start of each id's run [U + 1]; null unless the token table is trained. */
   byId: { sorted: Tensor; groups: Tensor } | null;
+  /** Of each token [N, 2], and of the row at which each sequence is classified [B, 2]; null without dropout. */
+  draws: Draws | null;
 }
+
+/** The rows' numbers: that of the sequence (0: dropout is off), and the row's position in it. See ops/dropout.ts. */
+export type Draws = Record<ShareRows, Tensor>;
 
 /** Virtual tokens of a sequence that are rows of the batch: those of a prompt. */
 export const promptLength = ({ mode, num_virtual_tokens = 0 }: Pick<ModelSpec, "mode" | "num_virtual_tokens">) =>
@@ -66,10 +76,14 @@ export function inputViews<N extends string>(shapes: Record<N, Shape>): Record<N
   return views;
 }
 
-/** Tensors for `roomFor` batches; `byId`: with the tables for the token table's gradient. */
-export function makeBatchInputs({ task }: ModelSpec, { tokens, sequences }: Capacity, byId: boolean): BatchInputs {
+/** Tensors for `roomFor` batches, with the tables for the token table's gradient, and with those for dropout. */
+export function makeBatchInputs(
+  { task }: ModelSpec,
+  { tokens, sequences }: Capacity,
+  { byId = false, dropout = false } = {},
+): BatchInputs {
   const rows = task.objective === "lm" ? tokens : sequences;
-  const { sorted, groups, ...views } = inputViews({
+  const { sorted, groups, tokenDraws, sequenceDraws, ...views } = inputViews({
     ids: [tokens],
     bounds: [tokens, 2],
     starts: [sequences + 1],
@@ -80,8 +94,14 @@ export function makeBatchInputs({ task }: ModelSpec, { tokens, sequences }: Capa
     shares: tableShape(SHARE),
     sorted: [byId ? tokens : 0],
     groups: [byId ? tokens + 1 : 0],
+    tokenDraws: [dropout ? tokens : 0, 2],
+    sequenceDraws: [dropout ? sequences : 0, 2],
   });
-  return { ...views, byId: byId ? { sorted, groups } : null };
+  return {
+    ...views,
+    byId: byId ? { sorted, groups } : null,
+    draws: dropout ? { tokens: tokenDraws, sequences: sequenceDraws } : null,
+  };
 }
 
 /** The step values of a batch. */
@@ -214,8 +234,18 @@ export function packBatch(
   batch.rows.forEach((row, b) => {
     selected[row] = b + 1;
   });
+  if (inputs.draws) writeDraws(batch, part(inputs.draws.tokens), part(inputs.draws.sequences));
   const unique = inputs.byId ? groupById(batch.ids, part(inputs.byId.sorted), part(inputs.byId.groups)) : 0;
   return { tokens, sequences, unique, longest };
+}
+
+/** Fills the tables for dropout. */
+function writeDraws({ starts, rows, draws }: Batch, ofTokens: Uint32Array, ofSequences: Uint32Array): void {
+  for (let b = 0; b < starts.length - 1; b++) {
+    const [start, end, draw] = [starts[b]!, starts[b + 1]!, draws?.[b] ?? 0];
+    for (let n = start; n < end; n++) ofTokens.set([draw, n - start], 2 * n);
+    if (rows.length > 0) ofSequences.set([draw, rows[b]! - start], 2 * b);
+  }
 }
 
 /** Fills the tables for the token table's gradient; returns the number of different ids. */

@@ -24,6 +24,7 @@ import type { Program, Segment } from "../plan/plan.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
 import { type BatchInputs, makeBatchInputs, roomFor } from "./batch.ts";
+import type { Dropout } from "./dropout.ts";
 import {
   HEAD,
   type Head,
@@ -44,6 +45,8 @@ export interface PlanOptions {
   spec: ModelSpec;
   /** The most that a batch may hold. */
   capacity: Capacity;
+  /** Drops the inputs of the adapters, in a training plan. */
+  dropout?: Dropout | undefined;
   /** Largest binding in bytes; larger token tables and logits are split into pieces. */
   maxBinding: number;
   /** AdamW's settings; null for a forward-only plan. */
@@ -178,20 +181,20 @@ class Builder {
   private recomputed = 0;
 
   constructor(private readonly options: PlanOptions) {
-    const { spec, capacity, optimizer, maxBinding, part, shared } = options;
+    const { spec, capacity, optimizer, dropout, maxBinding, part, shared } = options;
     this.part = modelPart(spec, part);
     const training = optimizer !== null;
     this.parameters = makeParameters(spec, { training, maxBinding, isWanted: this.part.has, shared });
     this.metrics = new Tensor("metrics", [SLOTS, 4], "output");
     const room = roomFor(spec, capacity);
     const learnsTokens = ["wte.weight", "prompt.weight"].some((name) => this.parameters.all.get(name)?.grad);
-    this.batch = makeBatchInputs(spec, room, learnsTokens);
+    this.batch = makeBatchInputs(spec, room, { byId: learnsTokens, dropout: dropout !== undefined });
     this.tokens = { count: "tokens", capacity: room.tokens };
     this.sequences = { count: "sequences", capacity: room.sequences };
     this.C = spec.config.n_embd;
     this.classification = spec.task.objective === "classification";
-    this.f = new Layers(spec, this.parameters, this.lists.forward, room, this.batch);
-    this.b = new Layers(spec, this.parameters, this.lists.backward, room, this.batch);
+    this.f = new Layers(spec, this.parameters, this.lists.forward, room, this.batch, dropout);
+    this.b = new Layers(spec, this.parameters, this.lists.backward, room, this.batch, dropout);
     this.prefix = METHODS[spec.mode].virtual === "keys" ? new Prefix(spec, this.tokens, this.f, this.b) : null;
   }
 

@@ -5,18 +5,25 @@
  * Letters: C n_embd, V vocabulary, R rank.
  */
 import { type Activation, attentionScale } from "../config.ts";
-import { ADAPTED, type Matrix, type Place } from "../names.ts";
+import { ADAPTED, layerName, type Matrix, type Place } from "../names.ts";
 import { activationForward } from "../ops/activation.ts";
 import type { Heads } from "../ops/attention.ts";
 import { gatherBackward, gatherForward } from "../ops/gather.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../ops/layernorm.ts";
-import { type LinearBackward, type LinearForward, linearBackward, linearForward } from "../ops/linear.ts";
+import {
+  type Activated,
+  type LinearBackward,
+  type LinearForward,
+  linearBackward,
+  linearForward,
+} from "../ops/linear.ts";
 import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
-import type { Shares } from "../ops/shares.ts";
+import { type Shares, shareRows } from "../ops/shares.ts";
 import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
-import type { Capacity } from "./batch.ts";
+import type { BatchInputs, Capacity } from "./batch.ts";
+import type { Dropout } from "./dropout.ts";
 import { findAdapters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { type ModelSpec, trainsBelow } from "./trainable.ts";
 
@@ -123,8 +130,9 @@ export class Layers {
     private readonly list: Dispatch[],
     /** The rows of a batch. */
     private readonly capacity: Capacity,
-    /** The tables of a batch (ops/shares.ts); null in a decoder, which does not need them. */
-    private readonly batch: Shares | null,
+    /** The tables of a batch (ops/shares.ts, ops/dropout.ts); null in a decoder, which does not need them. */
+    private readonly batch: (Shares & Pick<BatchInputs, "draws">) | null,
+    private readonly dropout?: Dropout,
   ) {
     this.trainsBelow = trainsBelow(spec);
     this.C = spec.config.n_embd;
@@ -145,12 +153,21 @@ export class Layers {
     const affine = this.affine(name);
     const [W, bias] = [only(affine.weight), only(affine.bias)];
     const result = out ?? rowTensor(name, rows, [W.shape[1]!]);
-    for (const { group, down } of adapters) this.emit(loraDown(down, x, group, rows.count));
+    const dropped = this.dropped(affine.weight, x, rows, adapters);
+    for (const { group, down } of adapters) this.emit(loraDown(down, dropped, group, rows.count));
     const [first, ...others] = adapters;
     this.emit(linearForward({ ...next, out: result, x, W, bias, rows: rows.count, adapters: first }));
     for (const { group, down } of others)
       for (let i = 0; i < group.count; i++) this.emit(addUp(result, down, group, i, rows));
     return { ...affine, rows, out: result, adapters };
+  }
+
+  /** What the adapters of a matrix see of its input x: all of it, or what dropout leaves. */
+  private dropped(place: Place, x: Tensor, rows: Rows, adapters: readonly Adapters[]): Tensor {
+    if (!this.dropout || adapters.length === 0) return x;
+    const out = rowTensor(`${layerName(place)}.dropped`, rows, x.shape.slice(1));
+    this.emit(this.dropout.forward(place, out, x, this.batch!.draws!, shareRows(rows.count)));
+    return out;
   }
 
   /** The residual stream plus the output of the last matrix of half a block, after its adapter layer. */
@@ -195,11 +212,32 @@ export class Layers {
   private inputGradient({ name, weight, rows, adapters }: Linear, dy: Tensor, next: NextBackward = {}): Tensor {
     const W = only(weight);
     const dx = rowTensor(`d${name}.input`, rows, [W.shape[0]!]);
+    if (this.dropout && adapters.length > 0) {
+      this.emit(linearBackward({ dx, dy, W, rows: rows.count }));
+      this.droppedBackward(weight, dx, rows, adapters, next.activated);
+      return dx;
+    }
     const [first, ...others] = adapters.map(({ group, ddown }) => ({ group, down: ddown }));
     this.emit(linearBackward({ ...next, dx, dy, W, rows: rows.count, adapters: first }));
     for (const { group, down } of others)
       for (let i = 0; i < group.count; i++) this.emit(addDown(dx, down, group, i, rows));
     return dx;
+  }
+
+  /**
+   * Adds the adapters' part to the gradient of a matrix's input, then the derivative of an activation: behind one, all
+   * adapters are one group.
+   */
+  private droppedBackward(
+    place: Place,
+    dx: Tensor,
+    rows: Rows,
+    adapters: readonly Adapters[],
+    activated?: Activated,
+  ): void {
+    const { draws } = this.batch!;
+    for (const { group, ddown } of adapters)
+      this.emit(this.dropout!.backward(place, { dx, ddown, group, activated }, draws!, shareRows(rows.count)));
   }
 
   /** The gradients of matrices, their biases and their adapters. The adapters of two matrices take one dispatch. */
@@ -219,8 +257,9 @@ export class Layers {
       if (weight.grad)
         this.emit(matmul({ out: only(weight.grad), a: x, b: dy, transA: true, m: k, n, k: m, lda: k, beta: 1 }));
       const byBuffer = new Map<Tensor, LoraJob[]>();
+      const dropped = this.dropped(weight, x, rows, adapters);
       for (const { grad, ...rest } of adapters)
-        if (grad) byBuffer.set(grad, [...(byBuffer.get(grad) ?? []), { ...rest, rows: m, x, dy, grad }]);
+        if (grad) byBuffer.set(grad, [...(byBuffer.get(grad) ?? []), { ...rest, rows: m, x: dropped, dy, grad }]);
       jobs.push(...byBuffer.values());
     }
     for (let next = jobs.shift(); next; next = jobs.shift()) {
@@ -355,7 +394,8 @@ export class Layers {
 
   head(inp: Tensor, rows: Rows): Head {
     const adapters = this.adapters(HEAD, rows);
-    for (const { group, down } of adapters) this.emit(loraDown(down, inp, group, rows.count));
+    const dropped = this.dropped(HEAD, inp, rows, adapters);
+    for (const { group, down } of adapters) this.emit(loraDown(down, dropped, group, rows.count));
     return { rows, inp, adapters };
   }
 
@@ -409,13 +449,15 @@ export class Layers {
   /** The gradients of A of the head's adapters, after all pieces; the gradient of their input is added to `dout`. */
   headAdaptersBackward({ rows, inp, adapters }: Head, dout: Tensor | null): void {
     const [k, C] = [rows.count, this.C];
+    const dropped = this.dropped(HEAD, inp, rows, adapters);
     for (const { grad, group, ddown: a } of adapters) {
       if (!grad) continue;
       const { r } = group;
       const A = this.headAdapter("A");
-      this.emit(matmul({ out: only(A.grad!), a, b: inp, transA: true, m: r, n: C, k, lda: r, beta: 1 }));
-      if (dout) this.emit(matmul({ out: dout, a, b: only(A), m: k, n: C, k: r, beta: 1 }));
+      this.emit(matmul({ out: only(A.grad!), a, b: dropped, transA: true, m: r, n: C, k, lda: r, beta: 1 }));
+      if (dout && !this.dropout) this.emit(matmul({ out: dout, a, b: only(A), m: k, n: C, k: r, beta: 1 }));
     }
+    if (dout && this.dropout) this.droppedBackward(HEAD, dout, rows, adapters);
   }
 
   private headAdapter(name: "A" | "B"): Parameter {

@@ -1,4 +1,5 @@
 /** What a dispatch computes and moves, as far as it follows from the dispatch; the same for every device. */
+import { dropoutBackwardKernel } from "../ops/dropout.ts";
 import { type Dispatch, type Kernel, NO_VALUES, type StepValues, tensorAt } from "../ops/kernel.ts";
 import { linearKernel } from "../ops/linear.ts";
 import { decodeLoraJobs, loraBackwardKernel } from "../ops/lora.ts";
@@ -61,6 +62,16 @@ const PRODUCTS = new Map<
         flops: 2 * m * (n * k + count * width * r),
         bytes: 4 * m * (k + count * r + n * (1 + others)) + weights,
       };
+    },
+  ],
+  [
+    dropoutBackwardKernel,
+    (dims) => {
+      const { rows, cols, count, r, activated } = dims as Record<"rows" | "cols" | "count" | "r" | "activated", number>;
+      const products = rows * cols * count * r;
+      // dx twice, and an activation's input and output; the draws.
+      const moved = rows * (cols * (2 + 2 * activated) + count * r + 2) + cols * count * r;
+      return { flops: 2 * products, bytes: 4 * moved };
     },
   ],
   [

@@ -1,6 +1,6 @@
 /**
- * Generates code from the kernel definitions in src/ops (`defineKernel`): the list of all kernels, the index of the
- * shaders, and the CPU's records and table of operations. The output is not committed.
+ * Generates code from the kernel definitions in src/ops (`defineKernel`): the list of all kernels, that of their names,
+ * the index of the shaders, and the CPU's records and table of operations. The output is not committed.
  */
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -48,6 +48,14 @@ function writeList(found) {
     "export const KERNELS: readonly Kernel[] = [",
     ...found.map(({ exported }) => `  ${exported},`),
     "];",
+  ]);
+  const size = ({ kernel: { bindings, dims } }) => Object.keys(bindings).length + Object.keys(dims).length;
+  write("src/backend/generated/kernel-names.ts", [
+    "/** The names of all kernels, sorted. */",
+    `export const KERNEL_NAMES: readonly string[] = ${JSON.stringify(found.map(({ kernel }) => kernel.name))};`,
+    "",
+    "/** The most bindings and scalars of a kernel. */",
+    `export const MOST_ARGUMENTS = ${Math.max(...found.map(size))};`,
   ]);
 }
 

@@ -2,7 +2,7 @@
 import { modelBatch } from "../engine/batches.ts";
 import { type CheckOptions, type Choice, chooseDevice, type Work } from "../engine/device-check.ts";
 import { Engine } from "../engine/engine.ts";
-import type { Batch } from "../model/batch.ts";
+import { type Batch, drawsFrom } from "../model/batch.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "./prepare.ts";
 
 /** Tokens of the check. */
@@ -21,7 +21,7 @@ export async function prepareOnDevice(
 
 /** Forward and backward passes over the first tokens of the run's first batch. */
 export function trainingWork({ model }: RunArguments, prepared: PreparedRun, signal?: AbortSignal): Work<Engine> {
-  const { spec, options, capacity, optimizer, loader } = prepared;
+  const { spec, options, capacity, optimizer, dropout, loader } = prepared;
   const [packed] = loader.epoch(0);
   const { ids, starts, rows, targets } = firstTokens(modelBatch(packed!, options.pooling), TOKENS);
   // A language model's targets are ids.
@@ -33,6 +33,7 @@ export function trainingWork({ model }: RunArguments, prepared: PreparedRun, sig
     starts,
     rows,
     targets: isLanguageModel ? targets.map((id) => (id < 0 ? id : vocabulary.indexOf(id))) : targets,
+    draws: drawsFrom(1, starts.length - 1),
   };
   return {
     name: "training",
@@ -41,7 +42,12 @@ export function trainingWork({ model }: RunArguments, prepared: PreparedRun, sig
     vocabulary,
     tokens: Math.min(TOKENS, capacity.tokens),
     create: (backend, spec) =>
-      Engine.create(backend, { spec, capacity: { tokens: ids.length, sequences: starts.length - 1 }, optimizer }),
+      Engine.create(backend, {
+        spec,
+        capacity: { tokens: ids.length, sequences: starts.length - 1 },
+        optimizer,
+        dropout,
+      }),
     pass: (engine) =>
       engine.until(signal, async () => {
         const { loss } = await engine.result(engine.gradients(batch));

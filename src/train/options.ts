@@ -257,8 +257,8 @@ function refuseClassifiers({ pooling, headBias, classWeights }: Partial<TrainOpt
 }
 
 /**
- * Settings with those that the adapter to continue from determines. Throws ConfigError if one is given with another
- * value, or if the adapter has another objective.
+ * Settings with those that the adapter to continue from determines, and, unless another is given, with its dropout.
+ * Throws ConfigError if one that it determines is given with another value, or if it has another objective.
  */
 export function withAdapter<T extends Partial<TrainOptions>>(given: T, meta: AdapterMeta, objective: Objective): T {
   const { mode, task } = meta;
@@ -269,8 +269,9 @@ export function withAdapter<T extends Partial<TrainOptions>>(given: T, meta: Ada
       found: `${METHODS[mode].title}, ${names[task.objective]}`,
       hint: `train with --objective ${task.objective}`,
     });
+  const { dropout, ...own } = adapterOptions(meta);
   const decided: Partial<TrainOptions> = {
-    ...adapterOptions(meta),
+    ...own,
     pooling: task.pooling,
     headBias: task.head_bias,
   };
@@ -283,5 +284,5 @@ export function withAdapter<T extends Partial<TrainOptions>>(given: T, meta: Ada
         hint: `omit ${key}: the adapter determines it`,
       });
   }
-  return { ...given, ...decided };
+  return { ...given, ...decided, ...(dropout === undefined ? {} : { dropout: given.dropout ?? dropout }) };
 }

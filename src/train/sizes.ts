@@ -14,6 +14,7 @@ import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
 import { METHODS, methodConfig } from "../methods/index.ts";
 import type { Capacity } from "../model/batch.ts";
+import { type Dropout, makeDropout } from "../model/dropout.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
@@ -46,6 +47,8 @@ export interface Planned {
   spec: ModelSpec;
   capacity: Capacity;
   optimizer: AdamWConfig;
+  /** What drops the inputs of its adapters, if anything does. */
+  dropout: Dropout | undefined;
   /** The plan of a step: of the whole model, or of the upper part if features are computed first. */
   plan: ModelPlan;
   features: FeaturePlan | null;
@@ -70,10 +73,11 @@ export function planRun(args: PlanArguments, given: TrainOptions, size: Size): P
   };
   const bytes = featureBytes(spec, data, featureBudget);
   const part = bytes > 0 ? { part: "upper" as const } : {};
-  const plan = Engine.plan(device, { spec, capacity, optimizer, recompute, ...part });
+  const dropout = makeDropout(spec, options.seed);
+  const plan = Engine.plan(device, { spec, capacity, optimizer, dropout, recompute, ...part });
   const features =
     bytes > 0 ? { plan: Engine.plan(device, { spec, capacity, optimizer: null, part: "lower" }), bytes } : null;
-  return { size, options, spec, capacity, optimizer, plan, features };
+  return { size, options, spec, capacity, optimizer, dropout, plan, features };
 }
 
 const listPlans = ({ plan, features }: Planned) => [plan, ...(features ? [features.plan] : [])];

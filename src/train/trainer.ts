@@ -18,8 +18,7 @@ import { asSaved, isShared, loadBase, readTrained, writeTrained } from "../engin
 import { ConfigError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
-import type { Batch } from "../model/batch.ts";
-import { countedRows } from "../model/batch.ts";
+import { type Batch, countedRows, drawsFrom } from "../model/batch.ts";
 import { numel } from "../tensor.ts";
 import { predictBaselines } from "./baselines.ts";
 import { prepareOnDevice } from "./device.ts";
@@ -156,12 +155,12 @@ async function trainOnDevice(args: FineTuneArguments, place: Place): Promise<Tra
   const [planning, given] = [{ ...run, device }, completeOptions(run)];
   // With shared tensors the device checks the rest.
   if (!shared) checkFits(planning, prepared, given);
-  const { options, spec, capacity, optimizer, plan, trainable, flops } = prepared;
+  const { options, spec, capacity, optimizer, dropout, plan, trainable, flops } = prepared;
   onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, features: prepared.features });
   const features = prepared.features
     ? await Features.compute(device, model, data, { spec, capacity }, signal)
     : undefined;
-  const size = { spec, capacity, optimizer, recompute: plan.recomputed > 0 };
+  const size = { spec, capacity, optimizer, dropout, recompute: plan.recomputed > 0 };
   const part = features ? { part: "upper" as const } : {};
   const engine = await Engine.create(device, { ...size, ...part }, shared).catch((error) => {
     // A graphics card does not report its memory until it runs out.
@@ -423,7 +422,7 @@ export class Run {
   }
 
   private async epoch(epoch: number): Promise<void> {
-    const { accumulate, lr, schedule, pooling } = this.options;
+    const { accumulate, batchSize, lr, schedule, pooling } = this.options;
     const { stepsPerEpoch, total, warmup } = this.stepCounts;
     const { checkpointEvery = 0, pause } = this.args;
     const keepEvery = checkpointEvery === "evaluation" ? this.evaluateEvery : checkpointEvery;
@@ -432,7 +431,9 @@ export class Run {
     let step = Math.max(epoch * stepsPerEpoch, this.steps.length);
     for (const packed of this.prepared.loader.epoch(epoch, (step - epoch * stepsPerEpoch) * accumulate)) {
       const features = this.features?.select(this.data.train, packed.positions);
-      group.push(modelBatch(packed, pooling, features, this.prepared.classWeights));
+      const batch = modelBatch(packed, pooling, features, this.prepared.classWeights);
+      const drawn = (step * accumulate + group.length) * batchSize;
+      group.push({ ...batch, draws: drawsFrom(drawn + 1, batch.starts.length - 1) });
       if (group.length < accumulate) continue;
       const pausing = pause?.();
       if (pausing) await this.pauseFor(pausing);

@@ -9,7 +9,8 @@ import { FormatError } from "../errors.ts";
 import { parseJson } from "../io/limits.ts";
 import type { SafetensorsFile } from "../io/safetensors.ts";
 import type { MethodConfig, Mode } from "../methods/index.ts";
-import { type Batch, promptLength } from "../model/batch.ts";
+import { type Batch, drawsFrom, promptLength } from "../model/batch.ts";
+import { makeDropout } from "../model/dropout.ts";
 import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
@@ -22,7 +23,14 @@ interface Case {
   position: "last" | "last_token";
   num_labels: number;
   config: ModelSpec["config"];
-  lora: { targets: Target[]; r: number; alpha: number; scaling: Scaling; train_head_base: boolean } | null;
+  lora: {
+    targets: Target[];
+    r: number;
+    alpha: number;
+    scaling: Scaling;
+    train_head_base: boolean;
+    dropout?: { p: number; seed: number };
+  } | null;
   method?: MethodConfig;
   optim: { lr: number; betas: [number, number]; eps: number; weight_decay: number; lr_ratio?: number };
   activations: boolean;
@@ -85,6 +93,7 @@ class Golden {
       scaling: c.lora.scaling,
       init: "kaiming",
       target_modules: c.lora.targets,
+      ...(c.lora.dropout && { lora_dropout: c.lora.dropout.p }),
     };
     this.spec = {
       config: c.config,
@@ -106,6 +115,7 @@ class Golden {
       spec: this.spec,
       capacity: { tokens: sequences * length, sequences },
       optimizer: this.optimizer,
+      dropout: makeDropout(this.spec, this.c.lora?.dropout?.seed ?? 0),
       keepActivations: this.c.activations,
     });
     try {
@@ -138,6 +148,7 @@ class Golden {
       starts,
       rows: starts.subarray(1).map((end) => end - 1),
       targets: Int32Array.from(isLm ? tokens(labels) : chosen.map((row) => labels[row]!)),
+      draws: drawsFrom(1, sizes.length),
     };
   }
 
@@ -185,7 +196,7 @@ class Golden {
           );
     }
     await this.absolute("expect.losses", "losses", losses, TOLERANCE.loss);
-    const after = await engine.result(engine.forward(batch));
+    const after = await engine.result(engine.forward({ ...batch, draws: undefined }));
     await this.absolute("expect.loss_after", "loss_after", [after.loss], TOLERANCE.loss);
   }
 

@@ -35,6 +35,8 @@ const VARIANTS: [name: string, options: Partial<FineTuneArguments>, padding?: "l
   ["last_layer, padded, at the last row", { mode: "last_layer", pooling: "last" }, "longest"],
   ["lora on the head alone", { targets: ["head"], rank: 2 }],
   ["lora in the upper block", { layers: [1], rank: 2, accumulate: 2 }],
+  ["lora with dropout in the upper block", { layers: [1], rank: 2, dropout: 0.25 }],
+  ["lora with dropout on the head alone", { targets: ["head"], rank: 2, dropout: 0.25 }],
   ["lora on one matrix of the upper block, padded", { layers: [1], targets: ["proj"], rank: 2 }, "longest"],
 ];
 

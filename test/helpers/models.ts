@@ -43,6 +43,7 @@ interface SpecOptions {
   layers?: number[];
   train_head?: boolean;
   r?: number;
+  dropout?: number;
   config?: Partial<GPT2Config> | undefined;
 }
 
@@ -54,6 +55,7 @@ export function smallSpec(
     layers,
     train_head = true,
     r = 3,
+    dropout,
     config = {},
   }: SpecOptions = {},
 ): ModelSpec {
@@ -75,6 +77,7 @@ export function smallSpec(
             init: "gaussian",
             target_modules: [...targets],
             ...(layers ? { layers_to_transform: layers } : {}),
+            ...(dropout ? { lora_dropout: dropout } : {}),
           }
         : null,
     train_head,

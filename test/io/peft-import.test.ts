@@ -122,6 +122,17 @@ test("patterns, some layers only, biases and saved modules come in and go out", 
   for (const [key, { data }] of before!) assertSameBits(key, after!.get(key)!.data, data);
 });
 
+test("an adapter's dropout comes in; one that is no share is refused by the file's name", async () => {
+  const read = (name: string, lora_dropout: unknown) => readAdapter(foreign(name, { lora_dropout }), { base });
+  assert.is((await read("dropout", 0.1)).meta.lora!.lora_dropout, 0.1);
+  for (const none of [0, null, undefined])
+    assert.not.ok("lora_dropout" in (await read(`dropout-${none}`, none)).meta.lora!);
+  for (const bad of [1, -0.5, "0.1", true])
+    await assertFails(ConfigError, "invalid-lora-config", ["lora_dropout", `dropout-${bad}`, JSON.stringify(bad)], () =>
+      read(`dropout-${bad}`, bad),
+    );
+});
+
 test("modules are matched as PEFT matches them", async () => {
   const adapted = async (config: object) =>
     (await parsePeftConfig({ ...BASICS, ...config }, model, "c")).adapted.map(({ name }) =>

@@ -156,6 +156,17 @@ test("the directory is PEFT's: files, names, sorted keys, metadata", async () =>
   });
 });
 
+test("dropout is PEFT's lora_dropout, and may be changed there: it does not affect what the adapter computes", async () => {
+  const directory = await assertRoundTrip("dropout", testMeta({ target_modules: ["q"], lora_dropout: 0.1 }));
+  const config = readConfig(directory);
+  assert.is(config.lora_dropout, 0.1);
+  const { lora } = await parsePeftConfig(config, model, "c");
+  assert.is(lora.lora_dropout, 0.1);
+  assert.not.ok("lora_dropout" in (await parsePeftConfig({ ...config, lora_dropout: 0 }, model, "c")).lora);
+  writeFileSync(join(directory, "adapter_config.json"), JSON.stringify({ ...config, lora_dropout: 0.5 }));
+  assert.is((await readAdapter(directory)).meta.lora!.lora_dropout, 0.1);
+});
+
 test("-0, subnormals and the largest numbers come back as they were", async () => {
   const meta = testMeta({ target_modules: ["q", "k", "fc"] });
   const tensors = drawTensors(meta);

@@ -3,6 +3,8 @@ import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
+import { drawsFrom } from "../../src/model/batch.ts";
+import { makeDropout } from "../../src/model/dropout.ts";
 import { buildPlan, type PlanOptions } from "../../src/model/gpt2.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { type Dispatch, NO_VALUES } from "../../src/ops/kernel.ts";
@@ -29,6 +31,7 @@ const lm = { objective: "lm", config } as const;
 const SPECS: Record<string, ModelSpec> = {
   lora: smallSpec("lora", { config }),
   "lora, in some blocks": smallSpec("lora", { config, layers: [1], targets: ["o", "proj"] }),
+  "lora with dropout": smallSpec("lora", { config, dropout: 0.25 }),
   all: smallSpec("all", { config }),
   bitfit: smallSpec("bitfit", { config }),
   adapter: smallSpec("adapter", { config }),
@@ -43,11 +46,13 @@ const SPECS: Record<string, ModelSpec> = {
 
 /** Losses, gradients and, after two steps, trained tensors. */
 async function trainTwoSteps(device: Backend, spec: ModelSpec, recompute: boolean): Promise<Map<string, Float32Array>> {
-  const engine = await Engine.create(device, { spec, capacity: CAPACITY, optimizer: OPTIMIZER, recompute });
+  const dropout = makeDropout(spec, 5);
+  const engine = await Engine.create(device, { spec, capacity: CAPACITY, optimizer: OPTIMIZER, dropout, recompute });
   try {
     assert.is(engine.plan.recomputed > 0, recompute);
     fillRandom(engine, 7);
-    const [first, second] = [randomBatch(spec, [5, 1, 17], 3), randomBatch(spec, [9, 2], 4)];
+    const first = { ...randomBatch(spec, [5, 1, 17], 3), draws: drawsFrom(1, 3) };
+    const second = { ...randomBatch(spec, [9, 2], 4), draws: drawsFrom(4, 2) };
     const results = new Map<string, Float32Array>();
     const keep = async (name: string, slot: number) => {
       const { loss, norm } = await engine.result(slot);

@@ -2,6 +2,7 @@ import * as assert from "uvu/assert";
 import { planMembers, type SharedPlan } from "../../src/engine/members.ts";
 import { ConfigError, DeviceError } from "../../src/errors.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
+import { makeDropout } from "../../src/model/dropout.ts";
 import { buildPlan, type ModelPlan, type PlanOptions } from "../../src/model/gpt2.ts";
 import { parameterList } from "../../src/model/trainable.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";
@@ -19,7 +20,8 @@ const MIB = 1 << 20;
 const CAPACITY = { tokens: 50, sequences: 4 };
 
 function plan(spec: PlanOptions["spec"], rest: Partial<PlanOptions> = {}): ModelPlan {
-  return buildPlan({ spec, capacity: CAPACITY, maxBinding: 128 * MIB, optimizer: OPTIMIZER, ...rest });
+  const dropout = makeDropout(spec, 1);
+  return buildPlan({ spec, capacity: CAPACITY, maxBinding: 128 * MIB, optimizer: OPTIMIZER, dropout, ...rest });
 }
 
 /** A plan with several members. */
@@ -41,6 +43,8 @@ const PLANS: Record<string, ModelPlan | SharedPlan> = {
   "lora, head": plan(smallSpec("lora", { targets: ["head"] })),
   "lora, upper block": plan(smallSpec("lora", { layers: [1] })),
   "lora, lower block": plan(smallSpec("lora", { layers: [0], targets: ["proj"] })),
+  "lora, dropout": plan(smallSpec("lora", { dropout: 0.1 })),
+  "lora, q and proj, dropout": plan(smallSpec("lora", { targets: ["q", "proj"], dropout: 0.1 })),
   all: plan(smallSpec("all")),
   last_block: plan(smallSpec("last_block")),
   last_layer: plan(smallSpec("last_layer")),
@@ -53,6 +57,7 @@ const PLANS: Record<string, ModelPlan | SharedPlan> = {
   "lora, more sequences than tokens": plan(smallSpec("lora"), { capacity: { tokens: 9, sequences: 30 } }),
   "lora, one layer": plan(smallSpec("lora", { config: { n_layer: 1 } })),
   "lm lora": plan(smallSpec("lora", lm)),
+  "lm lora, dropout": plan(smallSpec("lora", { ...lm, dropout: 0.1 })),
   "lm all": plan(smallSpec("all", lm)),
   "lm bitfit": plan(smallSpec("bitfit", lm)),
   "lm adapter": plan(smallSpec("adapter", lm)),

@@ -1,5 +1,5 @@
 """The reference beside PEFT and transformers, in float64: `python3 check_peft.py` compares logits, gradients and steps of
-prompt tuning, prefix tuning (with a projection and without) and LoRA+.  Needs peft; PEFT 0.21 runs prefix tuning on
+prompt tuning, prefix tuning (with a projection and without), LoRA+, and LoRA with dropout.  Needs peft; PEFT 0.21 runs prefix tuning on
 GPT2ForSequenceClassification with transformers below 5.24, which renames an argument."""
 import sys
 import warnings
@@ -120,12 +120,45 @@ def lora_plus():
     return {name: rel(theirs(name, model)[0].detach() - P[name], run.P[name] - P[name]) for name in run.names}
 
 
+class Masks(torch.nn.Module):
+    """The reference's dropout of one module, in place of PEFT's."""
+
+    def __init__(self, drop, site):
+        super().__init__()
+        self.drop, self.site = drop, site
+
+    def forward(self, x):
+        return self.drop(self.site, x)
+
+
+def lora_dropout():
+    """Where PEFT drops, and by how much it scales: with our masks, which are other random numbers than PyTorch's."""
+    lora = {"targets": list(LORA), "r": 3, "alpha": 5, "scaling": "alpha/r", "train_head_base": True,
+            "dropout": {"p": 0.25, "seed": 7}}
+    case, P, (ids, targets, lengths) = random_case(mode="lora", lora=lora, position="last_token", num_labels=3)
+    run = ref.Trainer(P, case)
+    ours, _, grads = run.gradients(ids, targets, lengths)
+    model, task = base_model(P, case)
+    settings = LoraConfig(task_type=task, r=3, lora_alpha=5, lora_dropout=0.25, target_modules=list(LORA.values()))
+    model = get_peft_model(model, settings)
+    copy(P, run.names, model)
+    for i in range(case["config"]["n_layer"]):
+        for target, place in LORA.items():
+            layer = model.get_submodule(f"base_model.model.transformer.h.{i}.{place}")
+            assert layer.lora_dropout["default"].p == 0.25
+            layer.lora_dropout["default"] = Masks(run.drop, f"h.{i}.{ref.SITE[target]}")
+    logits = logits_of(model, case, ids, lengths)
+    ref.cross_entropy(logits, targets).backward()
+    errors = {name: rel(theirs(name, model)[0].grad, grads[name]) for name in run.names}
+    return {"logits": rel(logits.detach(), ours), **errors}
+
+
 if __name__ == "__main__":
     print(f"peft {peft.__version__}, transformers {transformers.__version__}, torch {torch.__version__}")
     checks = {f"{objective} {mode}{', projection' if p else ''}": lambda a=(mode, objective, p): virtual(*a)
               for objective in ("classification", "lm") for mode, p in (("prompt", 0), ("prefix", 0), ("prefix", 1))}
     worst = 0.0
-    for title, check in {**checks, "LoRA+, 5 steps": lora_plus}.items():
+    for title, check in {**checks, "LoRA+, 5 steps": lora_plus, "LoRA with dropout": lora_dropout}.items():
         errors = check()
         print(f"{title}: " + "  ".join(f"{k} {v:.1e}" for k, v in errors.items()))
         worst = max(worst, *errors.values())

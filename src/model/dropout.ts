@@ -1,0 +1,42 @@
+/** Dropout of the adapters' inputs, PEFT's lora_dropout, in the plan of a training step. Only what trains loads it. */
+import { BLOCK_LAYERS, type Layer, type Place } from "../names.ts";
+import { type DropoutBackward, dropoutBackward, dropoutForward, dropoutMask, type Mask } from "../ops/dropout.ts";
+import type { Dispatch } from "../ops/kernel.ts";
+import type { ShareRows } from "../ops/shares.ts";
+import type { Tensor } from "../tensor.ts";
+import type { Draws } from "./batch.ts";
+import type { ModelSpec } from "./trainable.ts";
+
+/** The masks of a run. The adapters of one matrix have the same, as in PEFT; those of different ones are independent. */
+export class Dropout {
+  constructor(
+    private readonly p: number,
+    private readonly seed: number,
+  ) {}
+
+  /** out = the mask of x, the input of the matrix at `place`. */
+  forward(place: Place, out: Tensor, x: Tensor, draws: Draws, rows: ShareRows): Dispatch {
+    return dropoutForward(out, x, draws[rows], this.mask(place), rows);
+  }
+
+  /** Adds the adapters' part to the gradient of x. */
+  backward(
+    place: Place,
+    rest: Omit<DropoutBackward, "draws" | "mask" | "rows">,
+    draws: Draws,
+    rows: ShareRows,
+  ): Dispatch {
+    return dropoutBackward({ ...rest, draws: draws[rows], mask: this.mask(place), rows });
+  }
+
+  private mask({ block, layer }: Place): Mask {
+    const matrix =
+      block === null ? 0 : 1 + block * BLOCK_LAYERS.length + (BLOCK_LAYERS as readonly Layer[]).indexOf(layer);
+    return dropoutMask(this.p, this.seed, matrix);
+  }
+}
+
+/** The dropout of a run of this seed; undefined: it has none. */
+export function makeDropout({ lora }: ModelSpec, seed: number): Dropout | undefined {
+  return lora?.lora_dropout ? new Dropout(lora.lora_dropout, seed) : undefined;
+}

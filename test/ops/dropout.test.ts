@@ -1,0 +1,245 @@
+import * as assert from "uvu/assert";
+import { ACTIVATIONS, type Activation } from "../../src/config.ts";
+import { dropoutBackward, dropoutForward, dropoutMask, type Mask } from "../../src/ops/dropout.ts";
+import { FORMULAS } from "../helpers/activation.ts";
+import { factorsAt, makeGroup } from "../helpers/adapter-groups.ts";
+import { maskRow, threefry } from "../helpers/dropout.ts";
+import { gemm } from "../helpers/gemm.ts";
+import { assertGradient, dot } from "../helpers/gradient.ts";
+import { test } from "../helpers/harness.ts";
+import { assertShapes, EXACT, OpCase } from "../helpers/op-case.ts";
+
+/** A product with the scale, rounded once; twice where a scale is not a power of two. */
+const ONE_PRODUCT = { atol: 0, rtol: 2e-7 };
+/** A sum of up to 132 products of normal numbers, then a derivative. */
+const ONE_SUM = { atol: 2e-5, rtol: 2e-6 };
+
+type Pair = readonly [number, number];
+
+/** Random123's known answers for Threefry-2x32 with 20 rounds (kat_vectors): counter, key, result. */
+const KNOWN: readonly (readonly [counter: Pair, key: Pair, result: Pair])[] = [
+  [
+    [0, 0],
+    [0, 0],
+    [0x6b200159, 0x99ba4efe],
+  ],
+  [
+    [0xffffffff, 0xffffffff],
+    [0xffffffff, 0xffffffff],
+    [0x1cb996fc, 0xbb002be7],
+  ],
+  [
+    [0x243f6a88, 0x85a308d3],
+    [0x13198a2e, 0x03707344],
+    [0xc4923a9c, 0x483df7a0],
+  ],
+];
+
+test("the reference's generator has Random123's known answers", () => {
+  for (const [counter, key, result] of KNOWN) assert.equal(threefry(key, counter), result);
+});
+
+for (const [counter, [seed, matrix], words] of KNOWN.slice(1))
+  test(`a kernel has the bits of Random123's answer to ${counter.map((word) => word.toString(16)).join(" ")}`, async () => {
+    const c = new OpCase(1);
+    const inp = c.of("inp", [1, 4], new Float32Array(4).fill(1));
+    const draws = c.of("draws", [1, 2], Uint32Array.from(counter));
+    // With one column group the counter is the row's numbers. Each 16 bits keep at their own value, and not above it.
+    for (const bits of words.flatMap((word) => [word & 0xffff, word >>> 16]))
+      for (const threshold of [bits, bits + 1]) {
+        const mask = { seed, matrix, threshold, scale: 1 };
+        const out = c.blank("out", [1, 4]);
+        c.run(dropoutForward(out, inp, draws, mask, 1));
+        const kept = words.flatMap((word) => [word & 0xffff, word >>> 16]).map((own) => Number(own >= threshold));
+        c.expect(`threshold ${threshold}`, out, kept, EXACT);
+      }
+    await c.check();
+  });
+
+/** The numbers of `rows` rows: of two sequences and, where there are three rows or more, of one that drops nothing. */
+const numbersOf = (rows: number): Pair[] =>
+  Array.from({ length: rows }, (_, row) => (row % 3 === 2 ? [0, row] : [row % 2 ? 7 : 0x80000001, row >> 1]));
+
+/** The factors of all elements. */
+const factors = (mask: Mask, numbers: readonly Pair[], cols: number) =>
+  Float64Array.from(numbers.flatMap((pair) => [...maskRow(mask, pair, cols)]));
+
+/** As f32 has the scale. */
+const rounded = (mask: Mask): Mask => ({ ...mask, scale: Math.fround(mask.scale) });
+
+test("the reference's gradient is that of its function", () => {
+  const [rows, cols, depth] = [3, 8, 2];
+  const make = (n: number) => Float64Array.from({ length: n }, (_, i) => Math.sin(n + i * i));
+  const [inp, A, ddown, dx] = [
+    make(rows * cols),
+    make(depth * cols),
+    make(rows * depth),
+    make(rows * cols + 1),
+  ] as const;
+  const mask = factors(dropoutMask(0.5, 1, 2), numbersOf(rows), cols);
+  const above = dx.subarray(0, rows * cols);
+  for (const { value, slope } of [FORMULAS.gelu_new, FORMULAS.gelu]) {
+    const loss = () => {
+      const x = inp.map(value);
+      const dropped = x.map((one, i) => one * mask[i]!);
+      const down = gemm({
+        out: new Float64Array(rows * depth),
+        a: dropped,
+        b: A,
+        transB: true,
+        m: rows,
+        n: depth,
+        k: cols,
+      });
+      return dot(x, above) + dot(down, ddown);
+    };
+    assertGradient(
+      "inp",
+      loss,
+      inp,
+      gradient({ mask, above, ddown, A, rows, cols, depth }).map((g, i) => g * slope(inp[i]!)),
+    );
+  }
+});
+
+interface Backward {
+  mask: Float64Array;
+  above: Float64Array;
+  ddown: Float64Array;
+  A: Float64Array;
+  rows: number;
+  cols: number;
+  depth: number;
+}
+
+/** above + mask * (ddown A). */
+function gradient({ mask, above, ddown, A, rows: m, cols: n, depth: k }: Backward): Float64Array {
+  const product = gemm({ out: new Float64Array(m * n), a: ddown, b: A, m, n, k });
+  return product.map((value, i) => above[i]! + mask[i]! * value);
+}
+
+/** Rows and columns: fewer and more than a workgroup has, and not a whole number of sixteens. */
+const SHAPES = [
+  [1, 4],
+  [3, 20],
+  [17, 68],
+  [6, 132],
+  [5, 1028],
+] as const;
+
+test("forward: odd shapes, with rows beyond the batch untouched", async () => {
+  const c = new OpCase(3);
+  for (const [i, [rows, cols]] of SHAPES.entries()) {
+    const mask = dropoutMask([0.1, 0.5, 0.9][i % 3]!, 0xdeadbeef + i, i);
+    const inp = c.random("inp", [rows + 1, cols], 1, rows * cols);
+    const out = c.blank("out", [rows + 1, cols]);
+    const numbers = numbersOf(rows);
+    const draws = c.of("draws", [rows + 1, 2], Uint32Array.from([...numbers, [1, 1]].flat()));
+    c.run(dropoutForward(out, inp, draws, mask, rows));
+    const kept = factors(rounded(mask), numbers, cols);
+    const used = c.data(inp).subarray(0, rows * cols);
+    c.expect(
+      `${rows} x ${cols}`,
+      out,
+      used.map((x, j) => x * kept[j]!),
+      ONE_PRODUCT,
+    );
+  }
+  await c.check();
+});
+
+for (const by of [null, ...ACTIVATIONS])
+  test(`backward${by ? ` through ${by}` : ""}: odd shapes, with rows beyond the batch untouched`, async () => {
+    const c = new OpCase(4);
+    for (const [i, [rows, cols]] of SHAPES.entries()) checkBackward(c, rows, cols, i, by);
+    await c.check();
+  });
+
+/** Adds a dispatch of `count` adapters of rank `r` to the case. */
+function checkBackward(c: OpCase, rows: number, cols: number, i: number, by: Activation | null): void {
+  const [count, r] = [1 + (i % 3), [1, 3, 8, 44, 5][i]!];
+  const { group } = makeGroup(c, 0.5, { count, r, input: cols, width: cols, column: 0, step: cols });
+  const mask = dropoutMask([0.1, 0.5, 0.9][i % 3]!, i, 0xffffffff);
+  const numbers = numbersOf(rows);
+  const draws = c.of("draws", [rows + 1, 2], Uint32Array.from([...numbers, [1, 1]].flat()));
+  const dx = c.random("dx", [rows + 1, cols], 1, rows * cols);
+  const depth = count * r;
+  const ddown = c.random("ddown", [rows + 1, depth], 1, rows * depth);
+  const activated = by && {
+    by,
+    inp: c.random("inp", [rows + 1, cols], 2, rows * cols),
+    act: c.blank("act", [rows + 1, cols]),
+  };
+  c.run(dropoutBackward({ dx, ddown, group, draws, mask, rows, ...(activated && { activated }) }));
+  const sums = gradient({
+    mask: factors(rounded(mask), numbers, cols),
+    above: c.data(dx),
+    ddown: c.data(ddown),
+    A: Float64Array.from(Array.from({ length: count }, (_, one) => [...factorsAt(c, group, one).A]).flat()),
+    ...{ rows, cols, depth },
+  });
+  const name = `${rows} x ${cols}`;
+  if (!activated) {
+    c.expect(name, dx, sums, ONE_SUM);
+    return;
+  }
+  const { value, slope } = FORMULAS[activated.by];
+  const x = c.data(activated.inp).subarray(0, rows * cols);
+  const through = sums.map((sum, j) => sum * slope(x[j]!));
+  c.expect(name, dx, through, ONE_SUM);
+  c.expect(name, activated.act, x.map(value), ONE_SUM);
+}
+
+test("operands of other shapes are refused", () => {
+  const mask = dropoutMask(0.1, 1, 0);
+  assertShapes({ out: [3, 4], inp: [3, 4], draws: [3, 2] }, ({ out, inp, draws }) =>
+    dropoutForward(out, inp, draws, mask, "tokens"),
+  );
+  const { group } = makeGroup(new OpCase(1), 1, { count: 2, r: 3, input: 4, width: 4, column: 0, step: 4 });
+  assertShapes(
+    { dx: [3, 4], ddown: [3, 6], draws: [3, 2], inp: [3, 4], act: [3, 4] },
+    ({ dx, ddown, draws, inp, act }) =>
+      dropoutBackward({ dx, ddown, group, draws, mask, rows: "tokens", activated: { by: "relu", inp, act } }),
+  );
+});
+
+// ------------------------------------------------------------------------------------------ the masks as numbers
+
+/** Kept elements, as 0 and 1, of `rows` rows of a sequence with 64 columns. */
+const kept = (mask: Mask, draw: number, rows = 64) =>
+  Array.from({ length: rows }, (_, place) => [...maskRow(mask, [draw, place], 64)].map((factor) => Number(factor > 0)));
+
+/** Standard deviations of a share of `count` independent draws; no test of a fixed seed is that far off by chance. */
+const MOST = 4;
+const deviations = (share: number, p: number, count: number) => Math.abs(share - p) / Math.sqrt((p * (1 - p)) / count);
+
+test("p: the nearest of 65536 thresholds, never all; what is kept is scaled up so that the mean stays", () => {
+  for (const p of [1 / 65536, 0.1, 0.5, 0.99, 0.999999]) {
+    const { threshold, scale } = dropoutMask(p, 0, 0);
+    assert.ok(threshold < 65536 && Math.abs(threshold / 65536 - p) <= 1 / 65536);
+    assert.is(scale * (1 - threshold / 65536), 1);
+  }
+  for (const p of [0.1, 0.5, 0.9]) {
+    const all = kept(dropoutMask(p, 1, 2), 3).flat();
+    const share = all.reduce((sum, one) => sum + one, 0) / all.length;
+    assert.ok(deviations(share, 1 - p, all.length) < MOST, `p ${p}: ${share} kept`);
+  }
+});
+
+test("rows, columns, matrices, sequences and seeds have masks that are independent of one another", () => {
+  const mask = dropoutMask(0.5, 1, 2);
+  const base = kept(mask, 1);
+  const others = {
+    "the next row": kept(mask, 1, 65).slice(1),
+    "the next column": base.map((row) => [...row.slice(1), row[0]!]),
+    "the next four columns": base.map((row) => [...row.slice(4), ...row.slice(0, 4)]),
+    "another matrix": kept({ ...mask, matrix: 3 }, 1),
+    "seed and matrix exchanged": kept({ ...mask, seed: 2, matrix: 1 }, 1),
+    "the next sequence": kept(mask, 2),
+    "another seed": kept({ ...mask, seed: 2 }, 1),
+  };
+  for (const [name, other] of Object.entries(others)) {
+    const same = base.flat().filter((one, i) => one === other.flat()[i]).length / base.flat().length;
+    assert.ok(deviations(same, 0.5, base.flat().length) < MOST, `${name}: ${same} are the same`);
+  }
+});

@@ -1,0 +1,108 @@
+/** Runs with dropout: they are repeated, resumed and accumulated as others are, and evaluated without it. */
+import * as assert from "uvu/assert";
+import { Engine } from "../../src/engine/engine.ts";
+import { ConfigError } from "../../src/errors.ts";
+import { divideIntoPlans } from "../../src/train/group.ts";
+import { resolveOptions, type TrainOptions, withAdapter } from "../../src/train/options.ts";
+import type { TrainResult } from "../../src/train/records.ts";
+import { type FineTuneArguments, train } from "../../src/train/trainer.ts";
+import { testMeta } from "../helpers/adapters.ts";
+import { assertAllClose } from "../helpers/allclose.ts";
+import { assertFails } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { assertSameRun, modelAnd, stopAfter } from "../helpers/runs.ts";
+import { messages, tinyData } from "../helpers/tiny.ts";
+
+const base = modelAnd(() => tinyData(messages(12)));
+const SMALL = { rank: 2, alpha: 4, epochs: 2, batchSize: 4, evalEvery: 3, lr: 1e-2, dropout: 0.25 } as const;
+/** The same sums in another order, through some steps of AdamW. */
+const ROUNDING = { atol: 1e-5, rtol: 1e-5 };
+
+async function run(more: Partial<FineTuneArguments> = {}, device = "wasm 2 threads"): Promise<TrainResult> {
+  return train({ device: await testDevice(device), ...(await base()), ...SMALL, ...more });
+}
+
+const losses = ({ steps }: TrainResult) => steps.map(({ loss }) => loss);
+
+for (const device of ["wasm 2 threads", "webgpu"])
+  test(`stopped at any step and resumed: the bits of an uninterrupted run, on ${device}`, async () => {
+    const more = { accumulate: 2, recompute: "on" } as const;
+    const straight = await run(more, device);
+    for (const step of [1, 2, 3]) {
+      const resume = await stopAfter(step, (stop) => run({ ...more, ...stop }, device));
+      assertSameRun(await run({ ...more, resume }, device), straight);
+    }
+  });
+
+test("any number of threads has the same bits, another device the same masks", async () => {
+  const one = await run({}, "wasm 1 thread");
+  const two = await run();
+  assert.equal(losses(one), losses(two));
+  assertAllClose("losses", losses(await run({}, "webgpu")), losses(one), ROUNDING);
+});
+
+test("it changes the steps and no evaluation: before the first step that is the one of a run without", async () => {
+  const [dropped, plain] = [await run(), await run({ dropout: 0 })];
+  assert.equal(dropped.evaluations[0], plain.evaluations[0]);
+  // B is 0 in the first step, so that nothing is lost.
+  assertAllClose("first loss", losses(dropped).slice(0, 1), losses(plain).slice(0, 1), ROUNDING);
+  for (const [i, loss] of losses(dropped).slice(1).entries()) assert.is.not(loss, losses(plain)[i + 1]);
+  assert.is.not(losses(await run({ seed: 2 }))[1], losses(dropped)[1]);
+});
+
+test("accumulated batches are the parts of a larger one", async () => {
+  const [once, parts] = [await run({ batchSize: 8 }), await run({ accumulate: 2 })];
+  assertAllClose("losses", losses(parts), losses(once), ROUNDING);
+});
+
+test("every sequence that a run draws has a number of its own, across batches, steps and epochs", async () => {
+  const { step } = Engine.prototype;
+  const draws: number[] = [];
+  Engine.prototype.step = function (batches, lr) {
+    for (const batch of batches) draws.push(...batch.draws!);
+    return step.call(this, batches, lr);
+  };
+  try {
+    const { steps } = await run({ accumulate: 2 });
+    const drawn = steps.at(-1)!.examples;
+    assert.ok(drawn > 16);
+    assert.equal(
+      draws,
+      Array.from({ length: drawn }, (_, i) => i + 1),
+    );
+  } finally {
+    Engine.prototype.step = step;
+  }
+});
+
+test("runs with dropout have plans of their own", async () => {
+  const common = { device: await testDevice("webgpu"), ...(await base()) };
+  const jobs = [0, 0.25, 0, 0.25].map((dropout) => ({ settings: { ...SMALL, dropout } }));
+  const rounds = divideIntoPlans(common, jobs);
+  assert.equal(
+    rounds.map(({ jobs: some, apart }) => [some.map((job) => jobs.indexOf(job)), apart]),
+    [
+      [[0, 2], ""],
+      [[1], "dropout 0.25"],
+      [[3], "dropout 0.25"],
+    ],
+  );
+});
+
+test("shares that are none are refused, and dropout in a mode without adapters", async () => {
+  for (const dropout of [1, -0.1, Number.NaN, 2])
+    await assertFails(ConfigError, "invalid-value", ["dropout", "a number from 0 to below 1", String(dropout)], () =>
+      resolveOptions({ dropout }),
+    );
+  await assertFails(ConfigError, "option-without-effect", ["dropout 0.1"], () =>
+    resolveOptions({ mode: "bitfit", dropout: 0.1 }),
+  );
+});
+
+test("training goes on from an adapter with its dropout, or with another", () => {
+  const meta = testMeta({ lora_dropout: 0.1 });
+  const dropout = (given: Partial<TrainOptions>, from = meta) => withAdapter(given, from, "classification").dropout;
+  assert.equal([dropout({}), dropout({ dropout: 0.5 }), dropout({ dropout: 0 })], [0.1, 0.5, 0]);
+  assert.is(dropout({}, testMeta()), 0);
+});
