@@ -1,8 +1,9 @@
 /**
- * Frozen weights [k, n] that only matrix products use are stored in the layout that the product's inner loop reads:
+ * Frozen weights [k, n] that only matrix products (and the norms of DoRA) use are stored in the layout that the product's inner loop reads:
  * panels of 8 columns, [n / 8][k][8], instead of plain rows, so that they are packed only once.
  */
-import { type Dispatch, scalarAt, tensorAt } from "../ops/kernel.ts";
+import { doraNormKernel } from "../ops/dora.ts";
+import { type Dispatch, type Kernel, scalarAt, tensorAt } from "../ops/kernel.ts";
 import { linearGroupedKernel, linearKernel } from "../ops/linear.ts";
 import { matmulKernel } from "../ops/matmul.ts";
 import type { Program } from "../plan/plan.ts";
@@ -11,9 +12,11 @@ import type { Tensor } from "../tensor.ts";
 /** Columns of a panel: PANEL in assembly/kernels/panels.ts. */
 export const PANEL = 8;
 
-/** Whether a dispatch is a product that reads all of b, as it is or transposed. */
+const WHOLE: readonly Kernel[] = [linearKernel, linearGroupedKernel, doraNormKernel];
+
+/** Whether a dispatch can read its matrix in panels: a product that reads all of b, as it is or transposed. */
 function readsWhole(dispatch: Dispatch): boolean {
-  if (dispatch.kernel === linearKernel || dispatch.kernel === linearGroupedKernel) return true;
+  if (WHOLE.includes(dispatch.kernel)) return true;
   if (dispatch.kernel !== matmulKernel) return false;
   const b = tensorAt(dispatch, "b");
   // The token table, in blocks along its rows.
@@ -29,11 +32,11 @@ export function panelTensors({ segments }: Program): Set<Tensor> {
   const found = new Set<Tensor>();
   const refused = new Set<Tensor>();
   for (const dispatch of segments.flatMap(({ dispatches }) => dispatches)) {
-    const b = readsWhole(dispatch) ? tensorAt(dispatch, "b") : null;
+    const matrix = readsWhole(dispatch) ? tensorAt(dispatch, dispatch.kernel.inBlocks!) : null;
     for (const tensor of dispatch.tensors) {
       const { root, shape, role } = tensor;
       const fits = role === "weight" && root === tensor && shape.length === 2 && shape[1]! % PANEL === 0;
-      if (fits && tensor === b) found.add(tensor);
+      if (fits && tensor === matrix) found.add(tensor);
       else refused.add(root);
     }
   }

@@ -13,11 +13,12 @@ interface Operation {
   kernel: string;
 }
 
-/** Further functions for a kernel: a product with few rows, and one with b in panels. */
+/** Further functions for a kernel: a product with few rows, and those that read a matrix in panels. */
 const VARIANTS: Readonly<Record<string, readonly string[]>> = {
   matmul: ["matmul_gemv", "matmul_panels"],
   linear: ["linear_panels"],
   linear_grouped: ["linear_grouped_panels"],
+  dora_norm: ["dora_norm_panels"],
 };
 
 /** Indexed by operation number. */
@@ -34,6 +35,6 @@ export const RECORD_WORDS =
 export function chooseOperation(dispatch: Dispatch, panels: ReadonlySet<Tensor>): string {
   const { kernel } = dispatch;
   if (!Object.hasOwn(VARIANTS, kernel.name)) return kernel.name;
-  if (panels.has(tensorAt(dispatch, "b"))) return `${kernel.name}_panels`;
+  if (panels.has(tensorAt(dispatch, kernel.inBlocks!))) return `${kernel.name}_panels`;
   return kernel === matmulKernel && isGemv(dispatch) ? "matmul_gemv" : kernel.name;
 }
