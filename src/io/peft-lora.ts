@@ -77,7 +77,7 @@ export function loraForm(adapter: LoraModel): PeftForm {
       ...modules.flatMap((module): [string, Shape][] => [
         [factorName(module, "A"), [module.r, module.in]],
         [factorName(module, "B"), [module.out, module.r]],
-        ...(module.magnitude ? ([[magnitudeKey(module.name), [module.out]]] as const) : []),
+        ...(module.magnitude ? [[magnitudeKey(module.name), [module.out]] satisfies [string, Shape]] : []),
       ]),
       ...saved.map(([name, key]): [string, Shape] => [key, base.get(name)!]),
     ]),
