@@ -31,10 +31,12 @@ import {
   Layers,
   type Linear,
   type Norm,
+  type Norms,
   type Output,
   promptRows,
   type Rows,
   rowTensor,
+  withNorms,
 } from "./layers.ts";
 import { type MembersModule, makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { Prefix } from "./prefix.ts";
@@ -192,6 +194,7 @@ class Builder {
   private readonly lists = { forward: [] as Dispatch[], backward: [] as Dispatch[], update: [] as Dispatch[] };
   private readonly f: Layers;
   private readonly b: Layers;
+  private readonly norms: Norms = { byName: new Map(), list: [] };
   private readonly activations = new Map<string, Tensor>();
   private readonly metrics: Tensor;
   private features: Features | null = null;
@@ -215,7 +218,7 @@ class Builder {
     this.sequences = { count: "sequences", capacity: room.sequences };
     this.C = spec.config.n_embd;
     this.classification = spec.task.objective === "classification";
-    const plan = { specs, parameters, shares: this.batch.shares, grouping: options.grouping };
+    const plan = { specs, parameters, shares: this.batch.shares, norms: this.norms, grouping: options.grouping };
     this.f = new Layers(plan, this.lists.forward, room);
     this.b = new Layers(plan, this.lists.backward, room);
     this.prefix = METHODS[spec.mode].virtual === "keys" ? new Prefix(spec, this.tokens, this.f, this.b) : null;
@@ -236,7 +239,7 @@ class Builder {
     const final = this.finalNorm(stream);
     const loss = part === "lower" ? null : this.loss(final);
     let stopped: Tensor | null = null;
-    const segments: Segment[] = [{ name: "forward", clears: [], dispatches: this.lists.forward }];
+    let segments: Segment[] = [{ name: "forward", clears: [], dispatches: this.lists.forward }];
     if (optimizer && loss) {
       let dx = this.lossBackward(loss);
       for (const [i, block] of blocks.toReversed().entries())
@@ -251,6 +254,7 @@ class Builder {
       segments.push({ name: "backward", clears: [], dispatches: this.lists.backward });
       segments.push({ name: "update", clears: [], dispatches: this.lists.update });
     }
+    segments = withNorms(this.norms, segments);
     const all = this.members.flatMap(({ parameters: { all } }) => [...all.values()]);
     const weights = all.flatMap(({ pieces }) => pieces.map(({ tensor }) => tensor));
     const memory = planMemory(segments, [...weights, batch.root]);

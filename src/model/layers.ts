@@ -6,9 +6,10 @@
  */
 import { type Activation, attentionScale } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { ADAPTED, layerName, type Matrix, type Place } from "../names.ts";
+import { ADAPTED, layerName, type Matrix, magnitudeName, type Place } from "../names.ts";
 import { activationForward } from "../ops/activation.ts";
 import type { Heads } from "../ops/attention.ts";
+import { doraBackward, doraForward, doraNorm } from "../ops/dora.ts";
 import { gatherBackward, gatherForward } from "../ops/gather.ts";
 import type { MemberProduct, Packed } from "../ops/grouped.ts";
 import type { Dispatch } from "../ops/kernel.ts";
@@ -17,6 +18,7 @@ import { type LinearBackward, type LinearForward, linearBackward, linearForward 
 import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import type { Members } from "../ops/shares.ts";
+import type { Segment } from "../plan/plan.ts";
 import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
 import { findAdapters, type MembersModule, only, type Parameter, type Parameters } from "./parameters.ts";
@@ -46,6 +48,25 @@ interface Adapters {
   grad: Tensor | null;
 }
 
+/** DoRA's part of a matrix. */
+interface Dora {
+  magnitude: Parameter;
+  /** [out]: see `Norms`. */
+  norm: Tensor;
+  /** The matrix's outputs before they are scaled, without the bias [rows, out], and their gradient. */
+  z: Tensor;
+  dz: Tensor;
+}
+
+/**
+ * The norms of a plan's matrices with DoRA, by name, and the dispatches that compute them: a segment of its own, to run
+ * only where a weight has changed since.
+ */
+export interface Norms {
+  byName: Map<string, Tensor>;
+  list: Dispatch[];
+}
+
 /** A weight and a bias. */
 interface Affine {
   name: string;
@@ -62,6 +83,7 @@ export interface Linear extends Affine {
    * differ. In a plan of several each member has at most one.
    */
   adapters: Adapters[];
+  dora?: Dora | undefined;
 }
 
 /** The last matrix of half a block: its output, after an adapter layer if any, is added to the residual stream. */
@@ -79,6 +101,8 @@ interface Bottleneck {
 /** Where the result of a product goes, and what follows it: see `LinearForward`. */
 interface Next extends Pick<LinearForward, "residual" | "activate" | "sum"> {
   out?: Tensor;
+  /** Without the bias. */
+  isBare?: true;
 }
 
 /** What goes into the gradient of a layer's input: see `LinearBackward`. */
@@ -122,6 +146,7 @@ interface PlanMembers {
   parameters: readonly Parameters[];
   /** The shares of a batch; null in a decoder, which does not need them. */
   shares: Tensor | null;
+  norms: Norms;
   /** Of several members. */
   grouping?: MembersModule | undefined;
 }
@@ -192,12 +217,50 @@ export class Layers {
 
   /** x W + b with the adapters of W. */
   linear(l: number, matrix: Matrix, x: Tensor, rows: Rows, next: Next = {}): Linear {
-    return this.product(`h.${l}.${matrix}`, x, rows, this.adapters({ block: l, layer: matrix }, rows), next);
+    const place = { block: l, layer: matrix };
+    const adapters = this.adapters(place, rows);
+    const dora = this.dora(place, rows, adapters);
+    if (!dora) return this.product(layerName(place), x, rows, adapters, next);
+    const linear = this.product(layerName(place), x, rows, adapters, { out: dora.z, isBare: true });
+    return { ...linear, out: this.scale(linear, dora, next), dora };
   }
 
-  private product(name: string, x: Tensor, rows: Rows, adapters: Adapters[], { out, ...next }: Next): Linear {
+  /** DoRA's part of a matrix, if it has one. */
+  private dora({ block, layer }: Place, rows: Rows, adapters: readonly Adapters[]): Dora | undefined {
+    const name = layerName({ block, layer });
+    const magnitude = this.parameters.all.get(magnitudeName({ block, layer }));
+    if (!magnitude) return undefined;
+    const { byName, list } = this.plan.norms;
+    let norm = byName.get(name);
+    if (!norm) {
+      norm = new Tensor(`${name}.norm`, magnitude.shape, "output");
+      byName.set(name, norm);
+      list.push(
+        ...doraNorm(
+          norm,
+          this.tensor(`${name}.weight`),
+          adapters.map(({ group }) => group),
+        ),
+      );
+    }
+    const make = (what: string) => rowTensor(`${name}.${what}`, rows, magnitude.shape);
+    return { magnitude, norm, z: make("z"), dz: make("dz") };
+  }
+
+  /** Scales the outputs of a matrix, and emits what else follows it. */
+  private scale({ name, bias, rows }: Linear, { magnitude, norm, z }: Dora, { out, residual, activate }: Next): Tensor {
+    const make = () => rowTensor(name, rows, magnitude.shape);
+    const result = out ?? make();
+    const to = activate?.out === "in place" ? { scaled: make(), act: result } : { scaled: result, act: activate?.out };
+    const tensors = { out: to.scaled, z, magnitude: only(magnitude), norm, bias: only(bias), residual };
+    this.emit(doraForward({ ...tensors, rows: rows.count }));
+    if (activate) this.emit(activationForward(to.act!, to.scaled, rows.count, activate.by));
+    return result;
+  }
+
+  private product(name: string, x: Tensor, rows: Rows, adapters: Adapters[], { out, isBare, ...next }: Next): Linear {
     const affine = this.affine(name);
-    const [W, bias] = [only(affine.weight), only(affine.bias)];
+    const [W, bias] = [only(affine.weight), isBare ? undefined : only(affine.bias)];
     const result = out ?? rowTensor(name, rows, [W.shape[1]!]);
     this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(x), group, rows.count));
     const { residual, activate, sum } = next;
@@ -267,9 +330,14 @@ export class Layers {
    * it is the gradient of inp, and x is written to `act`. `add` [rows, in] is added to it.
    */
   linearBackward(linear: Linear, dy: Tensor, next?: NextBackward): Tensor | null {
-    const { adapters, rows } = linear;
-    this.ofAdapters(adapters, ["a"], ({ group, ddown }) => loraUpBackward(ddown, this.share(dy), group, rows.count));
-    return this.trainsBelow(linear.weight) ? this.inputGradient(linear, dy, next) : null;
+    const { adapters, rows, dora } = linear;
+    if (dora)
+      this.emit(
+        doraBackward(dora.dz, only(dora.magnitude.grad!), dy, { ...dora, magnitude: only(dora.magnitude) }, rows.count),
+      );
+    const dz = dora?.dz ?? dy;
+    this.ofAdapters(adapters, ["a"], ({ group, ddown }) => loraUpBackward(ddown, this.share(dz), group, rows.count));
+    return this.trainsBelow(linear.weight) ? this.inputGradient(linear, dz, next) : null;
   }
 
   /** The same, whatever is trained. */
@@ -296,7 +364,7 @@ export class Layers {
     // Of each matrix those whose gradients are in the same buffer.
     const jobs: LoraJob[][] = [];
     for (const {
-      of: { weight, bias, rows, adapters },
+      of: { weight, bias, rows, adapters, dora },
       x: input,
       dy,
     } of list) {
@@ -305,11 +373,12 @@ export class Layers {
       if (bias.grad) this.biasBackward([bias], dy, rows);
       if (!weight.grad && adapters.every(({ grad }) => !grad)) continue;
       const x = typeof input === "function" ? input() : input;
+      const dz = dora?.dz ?? dy;
       if (weight.grad)
-        this.emit(matmul({ out: only(weight.grad), a: x, b: dy, transA: true, m: k, n, k: m, lda: k, beta: 1 }));
+        this.emit(matmul({ out: only(weight.grad), a: x, b: dz, transA: true, m: k, n, k: m, lda: k, beta: 1 }));
       const byBuffer = new Map<Tensor, LoraJob[]>();
       for (const { grad, ...rest } of adapters)
-        if (grad) byBuffer.set(grad, [...(byBuffer.get(grad) ?? []), { ...rest, rows: m, x, dy, grad }]);
+        if (grad) byBuffer.set(grad, [...(byBuffer.get(grad) ?? []), { ...rest, rows: m, x, dy: dz, grad }]);
       jobs.push(...byBuffer.values());
     }
     for (let next = jobs.shift(); next; next = jobs.shift()) {
@@ -597,6 +666,11 @@ export class Layers {
   affine(name: string): Affine {
     return { name, weight: this.parameter(`${name}.weight`), bias: this.parameter(`${name}.bias`) };
   }
+}
+
+/** The norms' segment before the others, if there are any. */
+export function withNorms({ list }: Norms, segments: readonly Segment[]): Segment[] {
+  return list.length > 0 ? [{ name: "norms", clears: [], dispatches: list }, ...segments] : [...segments];
 }
 
 /** A prompt, or its gradient, as rows of the token table. */

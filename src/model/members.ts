@@ -41,6 +41,10 @@ export function checkMembers(members: readonly MemberOptions[], part?: PlanOptio
         expected: "adapters and heads",
         found: spec.lora.modulesToSave.join(", "),
       });
+    if (spec.lora?.use_dora)
+      throw new ConfigError("cannot-share-plan", "an adapter with DoRA cannot share a plan", {
+        expected: "LoRA without magnitudes",
+      });
     if (spec.lora === null || common(spec) !== common(members[0]!.spec))
       throw new ConfigError("cannot-share-plan", "models that cannot share a plan", {
         expected: "adapters in mode lora of the same model and objective, with the same classes and type of weights",

@@ -69,6 +69,7 @@ export function divideIntoPlans<J extends PlannedJob>(common: Materials, jobs: r
       const words = commonWords(prepared);
       const group = groups.get(words.join()) ?? { words, all: [] };
       if (prepared.spec.lora === null) alone(`mode ${prepared.spec.mode}`);
+      else if (prepared.spec.lora.use_dora) alone("DoRA");
       // Its ranks may differ by matrix.
       else if (job.settings.adapter) alone("continues from an adapter");
       else {

@@ -22,7 +22,7 @@ interface Case {
   position: "last" | "last_token";
   num_labels: number;
   config: ModelSpec["config"];
-  lora: { targets: Target[]; r: number; alpha: number; scaling: Scaling; train_head_base: boolean } | null;
+  lora: { targets: Target[]; r: number; alpha: number; scaling: Scaling; train_head_base: boolean; dora?: true } | null;
   method?: MethodConfig;
   optim: { lr: number; betas: [number, number]; eps: number; weight_decay: number; lr_ratio?: number };
   activations: boolean;
@@ -85,6 +85,7 @@ class Golden {
       scaling: c.lora.scaling,
       init: "kaiming",
       target_modules: c.lora.targets,
+      ...(c.lora.dora && { use_dora: true }),
     };
     this.spec = {
       config: c.config,
