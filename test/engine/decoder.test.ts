@@ -74,6 +74,7 @@ for (const [name, spec, maxBinding] of [
   ["adapters", smallSpec("lora", lm), Infinity],
   ["a relative of GPT-2, in pieces", smallSpec("lora", { ...lm, config: RELATIVE }), 4096],
   ["one adapter for q, k and v", smallSpec("lora", { ...lm, targets: ["c_attn", "head"], r: 1 }), Infinity],
+  ["DoRA", smallSpec("lora", { ...lm, dora: true }), Infinity],
   // So small that the token table comes in three pieces.
   ["pieces", smallSpec("lora", lm), 4096],
   ["adapter layers", smallSpec("adapter", lm), Infinity],

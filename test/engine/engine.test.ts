@@ -185,7 +185,13 @@ function part({ ids, starts, rows, targets }: Batch, from: number, to: number, i
   };
 }
 
-for (const spec of [smallSpec("lora"), smallSpec("all"), smallSpec("lora", lm), smallSpec("all", lm)])
+for (const spec of [
+  smallSpec("lora"),
+  smallSpec("all"),
+  smallSpec("lora", lm),
+  smallSpec("all", lm),
+  smallSpec("lora", { ...lm, dora: true }),
+])
   testOnDevices(
     `a step over two batches is the step over both at once: ${spec.task.objective}, ${spec.mode}`,
     async () => {
@@ -223,6 +229,7 @@ for (const spec of [smallSpec("lora"), smallSpec("all"), smallSpec("lora", lm), 
 for (const spec of [
   smallSpec("lora"),
   smallSpec("lora", { targets: ["q", "v"], train_head: false }),
+  smallSpec("lora", { dora: true }),
   smallSpec("all"),
   smallSpec("last_block"),
   smallSpec("last_layer"),

@@ -156,7 +156,6 @@ test("variants that are not computed are refused by name", async () => {
   for (const [key, value] of Object.entries({
     task_type: "TOKEN_CLS",
     bias: "all",
-    use_dora: true,
     lora_bias: true,
     use_qalora: true,
     init_lora_weights: "pissa",

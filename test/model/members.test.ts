@@ -289,6 +289,7 @@ test("members that cannot share a plan are refused", async () => {
       { ...spec, lora: { ...lora, modulesToSave: ["ln_f.weight"] } },
       ["train tensors of the base model", "found:    ln_f.weight"],
     ],
+    [smallSpec("lora", { dora: true }), ["DoRA", "LoRA without magnitudes"]],
     [{ ...spec, lora: { ...lora, sites } }, ["q, k and v differ", "the same rank and scale", "h.0.attn.c_attn"]],
     [upper(smallSpec("lora", { targets: ["q"] })), ["other blocks", "found:    0, 1"], { part: "upper" }],
   ] as [ModelSpec, string[], PlanRest?][]) {

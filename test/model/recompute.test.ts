@@ -29,6 +29,7 @@ const lm = { objective: "lm", config } as const;
 const SPECS: Record<string, ModelSpec> = {
   lora: smallSpec("lora", { config }),
   "lora, in some blocks": smallSpec("lora", { config, layers: [1], targets: ["o", "proj"] }),
+  "lora with DoRA": smallSpec("lora", { config, dora: true }),
   all: smallSpec("all", { config }),
   bitfit: smallSpec("bitfit", { config }),
   adapter: smallSpec("adapter", { config }),
