@@ -139,6 +139,30 @@ testOnDevices("who else is in the batch, and where a prefill is cut, changes no 
     });
 });
 
+testOnDevices("DoRA's norms are computed after a parameter was written, and not for each token", async () => {
+  const spec = smallSpec("lora", { ...lm, dora: true });
+  const [ids] = drawSequences([9]);
+  const name = "lora.h.1.mlp.fc.B";
+  const run = async (decoder: Decoder, position: number) => {
+    await decoder.prefill([{ slot: 0, position, ids: ids! }]);
+    return decoder.decode([{ slot: 0, position: position + ids!.length, ids: [3] }]);
+  };
+  const B = Float32Array.from({ length: 3 * 4 * SMALL.n_embd }, (_, i) => Math.sin(i));
+  const written = await withDecoder(spec, async (decoder) => {
+    const before = await run(decoder, 0);
+    assert.equal(decoder.withNorms(["decode"]), ["decode"]);
+    decoder.writeParameter(name, B);
+    assert.equal(decoder.plan.segments[0]!.name, "norms");
+    const after = await run(decoder, 0);
+    assert.ok(relativeError(after, before) > 0.01, "the adapter changed nothing");
+    return after;
+  });
+  await withDecoder(spec, async (decoder) => {
+    decoder.writeParameter(name, B);
+    assertSameBits("logits", await run(decoder, 0), written);
+  });
+});
+
 testOnDevices("a slot is reused, and a sequence continues in chunks", async () => {
   const spec = smallSpec("all", lm);
   const [old, ids] = drawSequences([20, 15]);
