@@ -10,7 +10,7 @@
 //   metrics  (read)     [results, 4], slots of each member: the norm is metrics[member * slots + slot].z
 //   stopped  (read)     [members]: a member is not updated where it is not 0
 //   rates    (read)     [groups]: q of 64 parameters each, read where has_rates != 0; else q = 1
-//   jobs     (read)     [entries, words]: member and clip of each page, and where it is: at .. at + count
+//   jobs     (read)     [entries, words]: member and clip of each page, where it is: at .. at + count, and its rates
 //   shares   (read)     [entries, share_words]: is_updated, decay, lr_decay, step_size and correction2 of each member
 //
 // step_size = lr / (1 - beta1^t), correction2 = sqrt(1 - beta2^t), lr_decay = lr * weight_decay and decay = 1 -
@@ -36,7 +36,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   var decay = shares[job.member].decay;
   var step_size = shares[job.member].step_size;
   if (has_rates != 0u) {
-    let q = rates[i / 64u];
+    let q = rates[job.rates_at + index / 64u];
     if (q != 1.0) {
       decay = 1.0 - q * shares[job.member].lr_decay;
       step_size *= q;

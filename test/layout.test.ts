@@ -45,7 +45,7 @@ test("what kernels and host count in is one number", () => {
     [LANES, "assembly/kernels/gradnorm.ts", /const LANES: u32 = (\d+)/g],
     [LANES, "shaders/gradnorm_partial.wgsl", /(?:LANES = |@workgroup_size\()(\d+)/g],
     [VIEW_ALIGN, "assembly/kernels/adamw.ts", /const GROUP: u32 = (\d+)/g],
-    [VIEW_ALIGN, "shaders/adamw.wgsl", /rates\[i \/ (\d+)u\]/g],
+    [VIEW_ALIGN, "shaders/adamw.wgsl", /rates\[job\.rates_at \+ index \/ (\d+)u\]/g],
     ...["forward", "query_backward", "keyvalue_backward"].map(
       (name) => [MAX_HEAD_SIZE / 32, `shaders/attention_${name}.wgsl`, /array<mat4x4f, (\d+)>/g] as const,
     ),

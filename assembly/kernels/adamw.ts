@@ -27,7 +27,7 @@ function update_page(p: Adamw, job: AdamwJob, share: Share): void {
   // Without rates in one call.
   const size = p.has_rates ? GROUP : job.count;
   for (let i = job.at + slice_begin(job.count, GROUP); i < end; i += size) {
-    const q = p.has_rates ? load<f32>(p.rates + ((i / GROUP) << 2)) : 1;
+    const q = p.has_rates ? load<f32>(p.rates + ((job.rates_at + (i - job.at) / GROUP) << 2)) : 1;
     const decay = q == 1 ? share.decay : 1 - q * share.lr_decay;
     update(p, factor, decay, q * share.step_size, share.correction2, i, min(i + size, end));
   }

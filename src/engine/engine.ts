@@ -25,8 +25,6 @@ export interface EngineOptions {
   part?: "lower" | "upper";
   shared?: NonNullable<PlanOptions["shared"]>;
   recompute?: boolean;
-  members?: PlanOptions["members"];
-  grouping?: PlanOptions["grouping"];
   keepActivations?: boolean;
   /** Splits tensors into pieces of at most this many bytes, even if the device allows more. For tests. */
   maxBinding?: number;
@@ -206,8 +204,18 @@ export class Engine extends Weights<ModelPlan> {
    */
   static async create(backend: Backend, options: EngineOptions, sharedFrom?: Engine): Promise<Engine> {
     const plan = Engine.plan(backend, sharedFrom ? { ...options, shared: sharedFrom.frozen } : options);
+    return Engine.open(backend, plan, options.optimizer, sharedFrom);
+  }
+
+  /** Prepares a plan, which was built with the frozen parameters of `sharedFrom`. */
+  static async open(
+    backend: Backend,
+    plan: ModelPlan,
+    optimizer: AdamWConfig | null,
+    sharedFrom?: Engine,
+  ): Promise<Engine> {
     const quantize = await loadQuantizer(plan);
-    return new Engine(plan, await backend.prepare(plan, sharedFrom?.session), quantize, options.optimizer);
+    return new Engine(plan, await backend.prepare(plan, sharedFrom?.session), quantize, optimizer);
   }
 
   /**

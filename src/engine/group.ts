@@ -5,9 +5,9 @@
 import { type Backend, DROPPED, type Session } from "../backend/backend.ts";
 import { DeviceError, ShapeError } from "../errors.ts";
 import { type Capacity, checkCapacity } from "../model/batch.ts";
-import { type MemberOptions, type ModelPlan, SLOTS } from "../model/gpt2.ts";
-import { checkMembers, joinBatches, MEMBERS } from "../model/members.ts";
+import { SLOTS } from "../model/gpt2.ts";
 import { type BatchResult, Engine, type EngineOptions, type Pass, PlanRunner, type Runner } from "./engine.ts";
+import { joinBatches, type MemberOptions, planMembers, type SharedPlan } from "./members.ts";
 import { loadQuantizer } from "./weights.ts";
 
 /** A member's adapter, and the most that its batches hold. */
@@ -53,7 +53,7 @@ export class Group {
   private requests = 0;
 
   private constructor(
-    plan: ModelPlan,
+    plan: SharedPlan,
     session: Session,
     /** Runs what the members have submitted. */
     readonly runner: PlanRunner,
@@ -63,20 +63,19 @@ export class Group {
     this.members = members.map(({ capacity }, number) => new Member(this, number, capacity));
     for (const member of this.members) this.waiting.set(member, []);
     this.engines = members.map(({ spec, capacity, optimizer }, number) => {
-      const { parameters } = plan.members[number]!;
-      const stopped = plan.stopped?.view("stopped", [1], number) ?? null;
-      const own = { ...plan, spec, capacity, parameters, stopped };
+      const own = { ...plan, ...plan.members[number]!, spec, capacity };
       return new Engine(own, session, quantize, optimizer, this.members[number]!);
     });
   }
 
   /** The plan that `create` would prepare. Allocates nothing. */
-  static plan(backend: Pick<Backend, "limits">, { members, ...rest }: GroupOptions): ModelPlan {
-    const { spec, optimizer } = members[0]!;
+  static plan(
+    { limits }: Pick<Backend, "limits">,
+    { members, maxBinding = Infinity, ...rest }: GroupOptions,
+  ): SharedPlan {
     const most = (of: (capacity: Capacity) => number) => Math.max(...members.map(({ capacity }) => of(capacity)));
     const capacity = { tokens: most(({ tokens }) => tokens), sequences: most(({ sequences }) => sequences) };
-    checkMembers(members, rest.part);
-    return Engine.plan(backend, { ...rest, spec, optimizer, capacity, members, grouping: MEMBERS });
+    return planMembers(members, { ...rest, capacity, maxBinding: Math.min(maxBinding, limits.maxBinding) });
   }
 
   /** Builds the plan and prepares it. Parameters are zero until they are written; frozen ones belong to any member. */

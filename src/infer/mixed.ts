@@ -4,13 +4,13 @@
  * use the same tensors of the base model.
  */
 import type { Backend } from "../backend/backend.ts";
-import { Engine, type EngineOptions } from "../engine/engine.ts";
+import { Engine } from "../engine/engine.ts";
+import { joinBatches, planMembers, type SharedPlan } from "../engine/members.ts";
 import { writeTrained } from "../engine/state.ts";
 import { Weights } from "../engine/weights.ts";
 import { LowrankError } from "../errors.ts";
 import type { Adapter } from "../io/peft.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
-import { checkMembers, joinBatches, MEMBERS } from "../model/members.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
 import { fits, withoutShared } from "../plan/memory.ts";
@@ -29,9 +29,8 @@ interface NamedAdapter {
 }
 
 /** Adapters that share a plan, in the order of its members. */
-interface SharedPlan {
-  names: readonly string[];
-  options: EngineOptions;
+interface Together {
+  adapters: readonly NamedAdapter[];
   engine: Engine | null;
 }
 
@@ -49,7 +48,7 @@ interface OnDevice {
 const NO_ROWS: Rows = { tokens: [], padTo: 0, pad: 0, pooling: "last" };
 
 export class MixedPlans {
-  private readonly plans: readonly SharedPlan[];
+  private readonly plans: readonly Together[];
 
   /**
    * Divides the adapters into plans, beside that of `base`. Memory is allocated for a plan when a row first names one
@@ -62,20 +61,14 @@ export class MixedPlans {
   ) {
     const planFor = (some: readonly NamedAdapter[]) => {
       try {
-        const options = sharedEngineOptions(some);
-        checkMembers(options.members ?? []);
-        return Engine.plan(device, { ...options, shared: base.frozen });
+        return planTogether(device, some, base.frozen);
       } catch (error) {
         if (error instanceof LowrankError) return null;
         throw error;
       }
     };
     const hasRoom = (plan: ModelPlan) => fits(withoutShared(plan, base.plan), device.limits);
-    this.plans = divide(adapters, planFor, hasRoom).map((some) => ({
-      names: some.map(({ name }) => name),
-      options: sharedEngineOptions(some),
-      engine: null,
-    }));
+    this.plans = divide(adapters, planFor, hasRoom).map((adapters) => ({ adapters, engine: null }));
   }
 
   get engines(): Engine[] {
@@ -86,7 +79,7 @@ export class MixedPlans {
   async logits(rows: ReadonlyMap<string, Rows>, model: OnDevice): Promise<Map<string, Float32Array>> {
     const results = new Map<string, Float32Array>();
     for (const plan of this.plans) {
-      const { names } = plan;
+      const names = plan.adapters.map(({ name }) => name);
       if (!names.some((name) => rows.has(name))) continue;
       const logits = await computeLogits(
         await this.openEngine(plan, model),
@@ -103,42 +96,41 @@ export class MixedPlans {
   }
 
   private async openEngine(
-    plan: SharedPlan,
+    shared: Together,
     { active, sharedFrom, directory, loadedAdapter }: OnDevice,
   ): Promise<Engine> {
-    const { names, options } = plan;
-    if (plan.engine) return plan.engine;
-    if (names.length === 1 && names[0] === active.name) return active.engine;
+    const { adapters: named } = shared;
+    if (shared.engine) return shared.engine;
+    if (named.length === 1 && named[0]!.name === active.name) return active.engine;
     const adapters: Adapter[] = [];
-    for (const name of names) adapters.push(await loadedAdapter(name));
+    for (const { name } of named) adapters.push(await loadedAdapter(name));
     const from = sharedFrom();
-    const engine = await fill(await Engine.create(this.device, options, from), adapters[0]!, directory, from);
+    const plan = planTogether(this.device, named, from.frozen);
+    const engine = await fill(await Engine.open(this.device, plan, null, from), adapters[0]!, directory, from);
     try {
-      for (const [i, { tensors }] of adapters.entries()) if (i > 0) writeTrained(memberWeights(engine, i), tensors);
+      // The first member's parameters are the plan's. None of their own are in blocks.
+      for (const [i, { tensors }] of adapters.entries())
+        if (i > 0) writeTrained(new Weights({ ...plan, ...plan.members[i]! }, engine.session, null), tensors);
     } catch (error) {
       engine.destroy();
       throw error;
     }
-    plan.engine = engine;
+    shared.engine = engine;
     return engine;
   }
 }
 
-/** The parameters of a member of a plan; the first one's are the plan's. None of its own are in blocks. */
-function memberWeights({ plan, session }: Engine, i: number): Weights {
-  const { spec, parameters } = plan.members[i]!;
-  return new Weights({ ...plan, spec, parameters }, session, null);
-}
-
 /** A plan for adapters that share it, or for one. */
-function sharedEngineOptions(adapters: readonly NamedAdapter[]): EngineOptions {
-  const [{ spec }] = adapters as [NamedAdapter, ...NamedAdapter[]];
+function planTogether(
+  { limits: { maxBinding } }: Backend,
+  adapters: readonly NamedAdapter[],
+  shared: Engine["frozen"],
+): SharedPlan {
   const longest = longestRow(adapters);
-  const common = { spec, optimizer: null };
-  if (adapters.length === 1) return { ...common, capacity: capacityFor(longest) };
   const tokens = Math.max(longest, Math.floor(TOKENS / adapters.length));
-  const members = adapters.map((adapter) => ({ spec: adapter.spec, optimizer: null }));
-  return { ...common, capacity: { tokens, sequences: SEQUENCES }, members, grouping: MEMBERS };
+  const capacity = adapters.length === 1 ? capacityFor(longest) : { tokens, sequences: SEQUENCES };
+  const members = adapters.map(({ spec }) => ({ spec, optimizer: null }));
+  return planMembers(members, { capacity, maxBinding, shared });
 }
 
 const longestRow = (adapters: readonly NamedAdapter[]) => Math.max(...adapters.map(({ longest }) => longest));

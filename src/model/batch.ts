@@ -35,7 +35,7 @@ export interface BatchInputs {
   selected: Tensor;
   targets: Tensor;
   weights: Tensor;
-  /** The members' shares: see ops/shares.ts. */
+  /** See ops/shares.ts. */
   shares: Tensor;
   /** Token indices sorted by id [N], and the start of each id's run [U + 1]; null unless the token table is trained. */
   byId: { sorted: Tensor; groups: Tensor } | null;

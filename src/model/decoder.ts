@@ -19,7 +19,8 @@ import type { Program, Segment } from "../plan/plan.ts";
 import { Tensor } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
 import { inputViews } from "./batch.ts";
-import { Layers, type Norms, type Rows, rowTensor, withNorms } from "./layers.ts";
+import { Norms } from "./dora.ts";
+import { Layers, type Rows, rowTensor } from "./layers.ts";
 import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import type { ModelSpec } from "./trainable.ts";
 
@@ -89,7 +90,7 @@ class Builder {
   private readonly logits: Tensor;
   private readonly losses: Tensor;
   private readonly segments: Segment[] = [];
-  private readonly norms: Norms = { byName: new Map(), list: [] };
+  private readonly norms = new Norms();
   private readonly C: number;
 
   constructor(private readonly options: DecoderOptions) {
@@ -130,17 +131,17 @@ class Builder {
     const decode = this.list("decode");
     this.head(decode, slots, this.last(decode, slots, this.blocks(decode, slots)));
     const weights = [...parameters.all.values()].flatMap(({ pieces }) => pieces.map(({ tensor }) => tensor));
-    const segments = withNorms(this.norms, this.segments);
-    const memory = planMemory(segments, [...weights, inputs.root]);
-    return { spec, capacity, segments, memory, parameters, inputs, logits, losses };
+    this.segments.unshift(...this.norms.segments);
+    const memory = planMemory(this.segments, [...weights, inputs.root]);
+    return { spec, capacity, segments: this.segments, memory, parameters, inputs, logits, losses };
   }
 
   /** Layers that emit into a segment. */
   private list(name: Segment["name"]): Layers {
     const segment: Segment = { name, clears: [], dispatches: [] };
     this.segments.push(segment);
-    const plan = { specs: [this.options.spec], parameters: [this.parameters], shares: null, norms: this.norms };
-    return new Layers(plan, segment.dispatches, this.options.capacity);
+    const { spec, capacity } = this.options;
+    return new Layers(spec, this.parameters, segment.dispatches, capacity, null, this.norms);
   }
 
   /** The embedding and all blocks, the last one up to its attention. */

@@ -5,25 +5,26 @@
  * memory: a classifier needs one row a sequence after the last attention, so that everything after it runs on B rows
  * (`gather`); and the outputs of layer norm and the activation are recomputed in the backward pass. With `recompute`
  * everything that a block's backward pass reads is recomputed, except the block's input (Chen et al. 2016, "Training
- * Deep Nets with Sublinear Memory Cost"). Several adapters can share a plan, as its members: see ops/shares.ts. Where
- * the lowest blocks are frozen, the model has two parts: the lower computes features, once per example, for the upper.
+ * Deep Nets with Sublinear Memory Cost"). Where the lowest blocks are frozen, the model has two parts: the lower computes
+ * features, once per example, for the upper.
  */
 
 import { innerWidth, MAX_ACCUMULATE, textContext } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
-import { type AdamWConfig, type AdamWPage, adamw } from "../ops/adamw.ts";
+import { type AdamWConfig, adamw } from "../ops/adamw.ts";
 import { attentionBackward, attentionForward } from "../ops/attention.ts";
 import { crossentropyBackward, crossentropyForward, crossentropyLoss } from "../ops/crossentropy.ts";
 import { embeddingBackward, embeddingForward, embeddingPositionBackward } from "../ops/embedding.ts";
 import { countPartials, gradnorm } from "../ops/gradnorm.ts";
 import { type Dispatch, MAX_GROUPS, type Use } from "../ops/kernel.ts";
-import { chunked, shareRows } from "../ops/shares.ts";
+import { shareRows } from "../ops/shares.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
 import { type BatchInputs, makeBatchInputs, roomFor } from "./batch.ts";
+import { Norms } from "./dora.ts";
 import {
   HEAD,
   type Head,
@@ -31,28 +32,19 @@ import {
   Layers,
   type Linear,
   type Norm,
-  type Norms,
   type Output,
   promptRows,
   type Rows,
   rowTensor,
-  withNorms,
 } from "./layers.ts";
-import { type MembersModule, makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
+import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { Prefix } from "./prefix.ts";
 import { type ModelSpec, modelPart, type Part } from "./trainable.ts";
 
 export interface PlanOptions {
   spec: ModelSpec;
-  /** The most that a batch may hold; of a plan with several members, that a member's share may. */
+  /** The most that a batch may hold. */
   capacity: Capacity;
-  /**
-   * Members whose adapters share the plan, the first with `spec` and `optimizer`: models in mode lora that differ in
-   * their adapters alone, of one objective, with the same classes. At most MAX_MEMBERS. Default: one.
-   */
-  members?: readonly MemberOptions[] | undefined;
-  /** MEMBERS of members.ts, with several members. */
-  grouping?: MembersModule | undefined;
   /** Largest binding in bytes; larger token tables and logits are split into pieces. */
   maxBinding: number;
   /** AdamW's settings; null for a forward-only plan. */
@@ -63,7 +55,7 @@ export interface PlanOptions {
    */
   part?: "lower" | "upper";
   /** Frozen parameters of another plan, to share. */
-  shared?: ReadonlyMap<string, Parameter>;
+  shared?: ReadonlyMap<string, Parameter> | undefined;
   /**
    * Keeps only the inputs of the blocks, and runs a block's forward pass again before its backward pass: less memory,
    * the same bits. Not the last block's, whose backward pass follows at once.
@@ -71,18 +63,6 @@ export interface PlanOptions {
   recompute?: boolean;
   /** Keeps the embedding, every block's output and the final norm readable, on all N rows. For tests. */
   keepActivations?: boolean;
-}
-
-/** A member of a plan. */
-export interface MemberOptions {
-  spec: ModelSpec;
-  /** As in PlanOptions; betas and eps are those of the first. */
-  optimizer: AdamWConfig | null;
-}
-
-/** A member in a plan. */
-interface PlanMember extends MemberOptions {
-  parameters: Parameters;
 }
 
 /** What the lower part of a model writes and the upper part reads. */
@@ -93,16 +73,13 @@ interface Features {
 }
 
 export interface ModelPlan extends Program {
-  /** The first member's. */
   spec: ModelSpec;
   parameters: Parameters;
-  members: readonly PlanMember[];
-  /** Of all members together. */
   capacity: Capacity;
   batch: BatchInputs;
-  /** [members SLOTS, 4]: loss, correct rows, gradient norm, 1 where all is finite. */
+  /** [SLOTS, 4]: loss, correct rows, gradient norm, 1 where all is finite. */
   metrics: Tensor;
-  /** [members]: not 0 once loss or gradients were not finite. Null in a forward-only plan. */
+  /** [1]: not 0 once loss or gradients were not finite. Null in a forward-only plan. */
   stopped: Tensor | null;
   /** The output of a lower part, the input of an upper part; null in a whole model. */
   features: Features | null;
@@ -163,27 +140,29 @@ interface Loss {
 }
 
 export function buildPlan(options: PlanOptions): ModelPlan {
-  const { spec, capacity, members = [] } = options;
+  const { spec, capacity } = options;
   if (spec.task.objective === "classification" && spec.task.num_labels < 2)
     throw new ConfigError("too-few-classes", "too few classes", {
       expected: "2 or more",
       found: String(spec.task.num_labels),
     });
   textContext(spec.config, spec);
-  const rows = roomFor(spec, capacity).tokens * Math.max(1, members.length);
+  checkRows(roomFor(spec, capacity).tokens);
+  return new Builder(options).build();
+}
+
+/** Throws ConfigError for more rows than a plan can have. */
+export function checkRows(rows: number): void {
   if (rows > MAX_GROUPS)
     throw new ConfigError("batch-too-large", "too many tokens for one batch", {
       expected: `at most ${MAX_GROUPS}: several kernels have a workgroup a token`,
       found: String(rows),
       hint: "use a smaller --batch-size or --max-length",
     });
-  return new Builder(options).build();
 }
 
 class Builder {
   private readonly part: Part;
-  private readonly members: readonly PlanMember[];
-  /** The first member's. */
   private readonly parameters: Parameters;
   private readonly batch: BatchInputs;
   private readonly tokens: Rows;
@@ -194,7 +173,7 @@ class Builder {
   private readonly lists = { forward: [] as Dispatch[], backward: [] as Dispatch[], update: [] as Dispatch[] };
   private readonly f: Layers;
   private readonly b: Layers;
-  private readonly norms: Norms = { byName: new Map(), list: [] };
+  private readonly norms = new Norms();
   private readonly activations = new Map<string, Tensor>();
   private readonly metrics: Tensor;
   private features: Features | null = null;
@@ -202,25 +181,19 @@ class Builder {
 
   constructor(private readonly options: PlanOptions) {
     const { spec, capacity, optimizer, maxBinding, part, shared } = options;
-    const { members = [{ spec, optimizer }] } = options;
-    const specs = members.map((member) => member.spec);
     this.part = modelPart(spec, part);
     const training = optimizer !== null;
-    const wanted = { training, maxBinding, isWanted: this.part.has, shared };
-    const parameters = options.grouping?.parameters(specs, wanted) ?? [makeParameters(spec, wanted)];
-    this.members = members.map((member, i) => ({ ...member, parameters: parameters[i]! }));
-    this.parameters = parameters[0]!;
-    this.metrics = new Tensor("metrics", [members.length * SLOTS, 4], "output");
-    const room = times(roomFor(spec, capacity), members.length);
+    this.parameters = makeParameters(spec, { training, maxBinding, isWanted: this.part.has, shared });
+    this.metrics = new Tensor("metrics", [SLOTS, 4], "output");
+    const room = roomFor(spec, capacity);
     const learnsTokens = ["wte.weight", "prompt.weight"].some((name) => this.parameters.all.get(name)?.grad);
     this.batch = makeBatchInputs(spec, room, learnsTokens);
     this.tokens = { count: "tokens", capacity: room.tokens };
     this.sequences = { count: "sequences", capacity: room.sequences };
     this.C = spec.config.n_embd;
     this.classification = spec.task.objective === "classification";
-    const plan = { specs, parameters, shares: this.batch.shares, norms: this.norms, grouping: options.grouping };
-    this.f = new Layers(plan, this.lists.forward, room);
-    this.b = new Layers(plan, this.lists.backward, room);
+    this.f = new Layers(spec, this.parameters, this.lists.forward, room, this.batch, this.norms);
+    this.b = new Layers(spec, this.parameters, this.lists.backward, room, this.batch, this.norms);
     this.prefix = METHODS[spec.mode].virtual === "keys" ? new Prefix(spec, this.tokens, this.f, this.b) : null;
   }
 
@@ -239,31 +212,27 @@ class Builder {
     const final = this.finalNorm(stream);
     const loss = part === "lower" ? null : this.loss(final);
     let stopped: Tensor | null = null;
-    let segments: Segment[] = [{ name: "forward", clears: [], dispatches: this.lists.forward }];
+    const segments: Segment[] = [{ name: "forward", clears: [], dispatches: this.lists.forward }];
     if (optimizer && loss) {
       let dx = this.lossBackward(loss);
       for (const [i, block] of blocks.toReversed().entries())
         dx &&= options.recompute && i > 0 ? this.recomputedBackward(block, dx) : this.blockBackward(block, dx);
       this.prefix?.backward();
       if (dx) this.embeddingBackward(dx);
-      stopped = new Tensor("stopped", [this.members.length], "output", "u32");
+      stopped = new Tensor("stopped", [1], "output", "u32");
       this.update(optimizer, stopped);
-      const pages = this.members.flatMap(({ parameters: { pages } }) => pages);
-      const zero = [...new Set(pages.map(({ grad }) => grad.root))];
-      segments.unshift({ name: "zero", clears: zero, dispatches: [] });
+      segments.unshift({ name: "zero", clears: parameters.pages.map(({ grad }) => grad), dispatches: [] });
       segments.push({ name: "backward", clears: [], dispatches: this.lists.backward });
       segments.push({ name: "update", clears: [], dispatches: this.lists.update });
     }
-    segments = withNorms(this.norms, segments);
-    const all = this.members.flatMap(({ parameters: { all } }) => [...all.values()]);
-    const weights = all.flatMap(({ pieces }) => pieces.map(({ tensor }) => tensor));
+    segments.unshift(...this.norms.segments);
+    const weights = [...parameters.all.values()].flatMap(({ pieces }) => pieces.map(({ tensor }) => tensor));
     const memory = planMemory(segments, [...weights, batch.root]);
     const logits = loss?.pieces.map(({ logits, first }): TensorPiece => ({ tensor: logits, first })) ?? [];
     return {
       spec,
       parameters,
-      members: this.members,
-      capacity: times(capacity, this.members.length),
+      capacity,
       segments,
       memory,
       batch,
@@ -313,7 +282,7 @@ class Builder {
     const keys = prefix ? prefix.room(`h.${l}.attn.c_attn`) : rowTensor(`h.${l}.attn.c_attn`, rows, [3 * C]);
     const qkv = f.linear(l, "attn.c_attn", ln1.out, rows, { out: prefix ? prefix.tokenRows(keys) : keys });
     prefix?.write(f, keys, l);
-    const [att, lse] = [rowTensor("att", rows, [C]), rowTensor("lse", rows, [n_head])];
+    const [att, lse] = [rowTensor(`h.${l}.att`, rows, [C]), rowTensor(`h.${l}.lse`, rows, [n_head])];
     f.emit(attentionForward(att, lse, keys, batch.bounds, f.heads(l), prefix?.rows));
     const isGathered = behind !== rows;
     const x0 = isGathered ? f.gather(x, batch.rows, behind) : x;
@@ -321,7 +290,7 @@ class Builder {
     const x1 = rowTensor(`x.${l}.mid`, behind, [C]);
     const attProj = f.output(l, "attn", read, behind, { out: x1, residual: x0 });
     const ln2 = f.layernorm(`h.${l}.ln_2`, x1, behind);
-    const fcg = rowTensor("fcg", behind, [innerWidth(this.options.spec.config)]);
+    const fcg = rowTensor(`h.${l}.fcg`, behind, [innerWidth(this.options.spec.config)]);
     const by = f.activation;
     // The backward pass needs the activation's input.
     const next = this.options.optimizer
@@ -353,7 +322,7 @@ class Builder {
       f.emit(crossentropyForward(state, logits, batch.targets, rows.count, piece.first));
       return { ...piece, logits };
     });
-    f.emit(crossentropyLoss(this.metrics, state, batch, shareRows(rows.count), f.members));
+    f.emit(crossentropyLoss(this.metrics, state, batch, shareRows(rows.count), batch));
     return { final, head, state, pieces };
   }
 
@@ -372,7 +341,7 @@ class Builder {
         b.logits(head, piece, logits);
       }
       const dlogits = rowTensor("dlogits", rows, [piece.classes]);
-      b.emit(crossentropyBackward(dlogits, logits, state, this.batch, shareRows(rows.count), piece.first, b.members));
+      b.emit(crossentropyBackward(dlogits, logits, state, this.batch, shareRows(rows.count), piece.first, this.batch));
       b.headBackward(head, piece, dlogits, dout);
     }
     b.headAdaptersBackward(head, dout);
@@ -389,7 +358,7 @@ class Builder {
     const { b, batch, prefix } = this;
     const { n_head } = this.options.spec.config;
     // mlp: x2 = x1 + proj(activation(fc(ln_2(x1))))
-    const fcg = rowTensor("fcg", fc.rows, fc.out.shape.slice(1));
+    const fcg = rowTensor(`h.${l}.fcg`, fc.rows, fc.out.shape.slice(1));
     const dproj = b.outputBackward(block.proj, dx);
     if (!dproj) return null;
     const dfc = b.linearBackward(proj, dproj, { activated: { by: b.activation, inp: fc.out, act: fcg } });
@@ -412,9 +381,9 @@ class Builder {
     const isGathered = attProj.rows !== qkv.rows;
     const datt = isGathered ? b.scatter(dread, batch.selected, qkv.rows) : dread;
     const dx0 = isGathered && b.trainsBelow(ln1.weight) ? b.scatter(dx1, batch.selected, qkv.rows) : dx1;
-    const dkeys = prefix ? prefix.room("dqkv") : rowTensor("dqkv", qkv.rows, [3 * this.C]);
+    const dkeys = prefix ? prefix.room(`d${qkv.name}`) : rowTensor(`d${qkv.name}`, qkv.rows, [3 * this.C]);
     const dqkv = prefix ? prefix.tokenRows(dkeys) : dkeys;
-    const delta = rowTensor("delta", qkv.rows, [n_head]);
+    const delta = rowTensor(`h.${l}.delta`, qkv.rows, [n_head]);
     b.emit(...attentionBackward(dkeys, delta, datt, att, lse, keys, batch.bounds, b.heads(l), prefix?.rows));
     prefix?.read(dkeys, l);
     const dln1 = b.linearBackward(qkv, dqkv);
@@ -453,19 +422,13 @@ class Builder {
   // ----------------------------------------------------------------------------------------------- update
 
   private update(optimizer: AdamWConfig, stopped: Tensor): void {
-    const { members } = this.f;
-    const gradients = this.members.map(({ parameters: { pages } }) => pages.map(({ grad }) => grad));
-    const count = gradients.flat().reduce((sum, grad) => sum + countPartials(grad), 0);
+    const { batch, metrics, parameters } = this;
+    const gradients = parameters.pages.map(({ grad }) => grad);
+    const count = gradients.reduce((sum, grad) => sum + countPartials(grad), 0);
     const partial = new Tensor("norm.partial", [count], "activation");
-    this.lists.update.push(...gradnorm(this.metrics, stopped, partial, gradients));
-    const byBuffer = new Map<Tensor, AdamWPage[]>();
-    for (const [member, { parameters, optimizer: own }] of this.members.entries())
-      for (const page of parameters.pages) {
-        const { root } = page.param;
-        byBuffer.set(root, [...(byBuffer.get(root) ?? []), { ...page, member, clip: own!.clip }]);
-      }
-    for (const pages of byBuffer.values())
-      for (const some of chunked(pages)) this.lists.update.push(adamw(some, this.metrics, stopped, optimizer, members));
+    this.lists.update.push(...gradnorm(metrics, stopped, partial, [gradients]));
+    for (const page of parameters.pages)
+      this.lists.update.push(adamw([{ ...page, clip: optimizer.clip }], metrics, stopped, optimizer, batch));
   }
 
   /** A tensor [rows, C] of the residual stream; an output if it is the features or an activation to keep. */
@@ -478,11 +441,6 @@ class Builder {
     return tensor;
   }
 }
-
-const times = ({ tokens, sequences }: Capacity, n: number): Capacity => ({
-  tokens: tokens * n,
-  sequences: sequences * n,
-});
 
 /** The dispatches of a list, in their order, whose results are read later in the list or in the one behind it. */
 function needed(list: readonly Dispatch[], behind: readonly Dispatch[]): Dispatch[] {

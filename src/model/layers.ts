@@ -5,23 +5,21 @@
  * Letters: C n_embd, V vocabulary, R rank.
  */
 import { type Activation, attentionScale } from "../config.ts";
-import { ConfigError } from "../errors.ts";
-import { ADAPTED, layerName, type Matrix, magnitudeName, type Place } from "../names.ts";
+import { ADAPTED, layerName, type Matrix, magnitudeName, type Place, tensorName } from "../names.ts";
 import { activationForward } from "../ops/activation.ts";
 import type { Heads } from "../ops/attention.ts";
-import { doraBackward, doraForward, doraNorm } from "../ops/dora.ts";
+import { doraBackward, doraForward } from "../ops/dora.ts";
 import { gatherBackward, gatherForward } from "../ops/gather.ts";
-import type { MemberProduct, Packed } from "../ops/grouped.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../ops/layernorm.ts";
 import { type LinearBackward, type LinearForward, linearBackward, linearForward } from "../ops/linear.ts";
 import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
-import type { Members } from "../ops/shares.ts";
-import type { Segment } from "../plan/plan.ts";
+import type { Shares } from "../ops/shares.ts";
 import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
-import { findAdapters, type MembersModule, only, type Parameter, type Parameters } from "./parameters.ts";
+import type { Norms } from "./dora.ts";
+import { findAdapters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { type ModelSpec, trainsBelow } from "./trainable.ts";
 
 /** The rows of a tensor: the step value that counts them, and the most there can be. */
@@ -37,9 +35,8 @@ export function rowTensor(name: string, { capacity }: Rows, shape: Shape, role: 
 
 export const HEAD: Place = { block: null, layer: "head" };
 
-/** Adapters of a matrix that are handled together, of a member. */
+/** Adapters of a matrix that are handled together. */
 interface Adapters {
-  member: number;
   group: AdapterGroup;
   /** scale * x A^T [rows, count r], and its gradient. */
   down: Tensor;
@@ -51,20 +48,11 @@ interface Adapters {
 /** DoRA's part of a matrix. */
 interface Dora {
   magnitude: Parameter;
-  /** [out]: see `Norms`. */
+  /** [out] */
   norm: Tensor;
-  /** The matrix's outputs before they are scaled, without the bias [rows, out], and their gradient. */
+  /** The outputs before they are scaled, without the bias [rows, out], and their gradient. */
   z: Tensor;
   dz: Tensor;
-}
-
-/**
- * The norms of a plan's matrices with DoRA, by name, and the dispatches that compute them: a segment of its own, to run
- * only where a weight has changed since.
- */
-export interface Norms {
-  byName: Map<string, Tensor>;
-  list: Dispatch[];
 }
 
 /** A weight and a bias. */
@@ -78,10 +66,7 @@ interface Affine {
 export interface Linear extends Affine {
   rows: Rows;
   out: Tensor;
-  /**
-   * In a plan of one member the first are part of the product; there are others only if ranks or scales of q, k and v
-   * differ. In a plan of several each member has at most one.
-   */
+  /** The first are part of the product; there are others only if ranks or scales of q, k and v differ. */
   adapters: Adapters[];
   dora?: Dora | undefined;
 }
@@ -124,7 +109,7 @@ export interface Norm extends Affine {
   out: Tensor;
 }
 
-/** The input of the head, and the adapters of the members' heads. */
+/** The input of the head, and its adapters. */
 export interface Head {
   rows: Rows;
   /** [rows, C]. */
@@ -132,81 +117,33 @@ export interface Head {
   adapters: Adapters[];
 }
 
-/** A piece of the classes, from `first` on: its rows of the head of each member, and of the gradient. */
+/** A piece of the classes, from `first` on: its rows of the head, and of their gradient. */
 export interface HeadPiece {
   first: number;
   classes: number;
-  /** One for all members if their head is the same. */
-  parts: { member: number; weight: Tensor; grad: Tensor | null }[];
-}
-
-/** The members of a plan: a run, or several adapters that share a batch. */
-interface PlanMembers {
-  specs: readonly ModelSpec[];
-  parameters: readonly Parameters[];
-  /** The shares of a batch; null in a decoder, which does not need them. */
-  shares: Tensor | null;
-  norms: Norms;
-  /** Of several members. */
-  grouping?: MembersModule | undefined;
+  weight: Tensor;
+  grad: Tensor | null;
 }
 
 export class Layers {
-  private readonly spec: ModelSpec;
-  /** The first member's, with all that is frozen. */
-  private readonly parameters: Parameters;
-  /** Whether a member trains a parameter before this place. */
+  /** Whether a parameter before this place is trained. */
   readonly trainsBelow: (place: Place) => boolean;
   private readonly C: number;
-  private readonly count: number;
   /** The buffers for `down` of the current block or head, and how much of them is used. */
   private downs: { block: number | null; down: Tensor; ddown: Tensor; at: number } | null = null;
 
   constructor(
-    private readonly plan: PlanMembers,
+    private readonly spec: ModelSpec,
+    private readonly parameters: Parameters,
     private readonly list: Dispatch[],
-    /** The rows of all members. */
+    /** The rows of a batch. */
     private readonly capacity: Capacity,
+    /** The tables of a batch (ops/shares.ts); null in a decoder, which does not need them. */
+    private readonly batch: Shares | null,
+    private readonly norms: Norms,
   ) {
-    const { specs, parameters } = plan;
-    this.spec = specs[0]!;
-    this.parameters = parameters[0]!;
-    const below = specs.map(trainsBelow);
-    this.trainsBelow = (place) => below.some((trains) => trains(place));
-    this.C = this.spec.config.n_embd;
-    this.count = specs.length;
-  }
-
-  get members(): Members {
-    return { shares: this.plan.shares!, members: this.count };
-  }
-
-  private get isGroup(): boolean {
-    return this.count > 1;
-  }
-
-  /** The most rows of a packed tensor that a member can have; its share says where they begin. */
-  private share(tensor: Tensor): Tensor {
-    const [rows, ...rest] = tensor.shape as [number, ...number[]];
-    return this.isGroup ? tensor.view(tensor.name, [rows / this.count, ...rest], 0) : tensor;
-  }
-
-  /** Emits the members' products, of which these operands are packed. */
-  private products(products: readonly MemberProduct[], packed: readonly Packed[]): void {
-    if (this.isGroup) this.emit(...this.plan.grouping!.matmul(products, packed, this.members));
-    else this.emit(...products.map(({ product }) => product));
-  }
-
-  /** Emits a product for each of these adapters. */
-  private ofAdapters(
-    adapters: readonly Adapters[],
-    packed: readonly Packed[],
-    make: (adapters: Adapters) => Dispatch,
-  ): void {
-    this.products(
-      adapters.map((own) => ({ member: own.member, product: make(own) })),
-      packed,
-    );
+    this.trainsBelow = trainsBelow(spec);
+    this.C = spec.config.n_embd;
   }
 
   emit(...dispatches: Dispatch[]): void {
@@ -226,24 +163,12 @@ export class Layers {
   }
 
   /** DoRA's part of a matrix, if it has one. */
-  private dora({ block, layer }: Place, rows: Rows, adapters: readonly Adapters[]): Dora | undefined {
-    const name = layerName({ block, layer });
-    const magnitude = this.parameters.all.get(magnitudeName({ block, layer }));
+  private dora(place: Place, rows: Rows, adapters: readonly Adapters[]): Dora | undefined {
+    const magnitude = this.parameters.all.get(magnitudeName(place));
     if (!magnitude) return undefined;
-    const { byName, list } = this.plan.norms;
-    let norm = byName.get(name);
-    if (!norm) {
-      norm = new Tensor(`${name}.norm`, magnitude.shape, "output");
-      byName.set(name, norm);
-      list.push(
-        ...doraNorm(
-          norm,
-          this.tensor(`${name}.weight`),
-          adapters.map(({ group }) => group),
-        ),
-      );
-    }
-    const make = (what: string) => rowTensor(`${name}.${what}`, rows, magnitude.shape);
+    const groups = adapters.map(({ group }) => group);
+    const norm = this.norms.of(this.tensor(tensorName(place)), groups);
+    const make = (what: string) => rowTensor(`${layerName(place)}.${what}`, rows, magnitude.shape);
     return { magnitude, norm, z: make("z"), dz: make("dz") };
   }
 
@@ -262,39 +187,12 @@ export class Layers {
     const affine = this.affine(name);
     const [W, bias] = [only(affine.weight), isBare ? undefined : only(affine.bias)];
     const result = out ?? rowTensor(name, rows, [W.shape[1]!]);
-    this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(x), group, rows.count));
-    const { residual, activate, sum } = next;
-    this.emitLinear(adapters, (own, share) =>
-      linearForward({
-        ...{ out: share(result), x: share(x), W, bias, rows: rows.count, adapters: own },
-        residual: residual && share(residual),
-        activate: activate && { ...activate, out: activate.out === "in place" ? activate.out : share(activate.out) },
-        sum: sum && { add: share(sum.add), out: share(sum.out) },
-      }),
-    );
-    const [, ...others] = this.isGroup ? [] : adapters;
+    for (const { group, down } of adapters) this.emit(loraDown(down, x, group, rows.count));
+    const [first, ...others] = adapters;
+    this.emit(linearForward({ ...next, out: result, x, W, bias, rows: rows.count, adapters: first }));
     for (const { group, down } of others)
       for (let i = 0; i < group.count; i++) this.emit(addUp(result, down, group, i, rows));
     return { ...affine, rows, out: result, adapters };
-  }
-
-  /** Emits a linear layer: for each member with adapters over its share, else over all rows at once. */
-  private emitLinear(
-    adapters: readonly Adapters[],
-    make: (adapters: { group: AdapterGroup; down: Tensor } | undefined, share: (tensor: Tensor) => Tensor) => Dispatch,
-  ): void {
-    if (!this.isGroup || adapters.length === 0) {
-      this.emit(make(adapters[0], (tensor) => tensor));
-      return;
-    }
-    const products = this.plan.specs.map((_, member) => ({
-      member,
-      product: make(
-        adapters.find((own) => own.member === member),
-        (tensor) => this.share(tensor),
-      ),
-    }));
-    this.emit(this.plan.grouping!.linear(products, this.members));
   }
 
   /** The residual stream plus the output of the last matrix of half a block, after its adapter layer. */
@@ -331,12 +229,13 @@ export class Layers {
    */
   linearBackward(linear: Linear, dy: Tensor, next?: NextBackward): Tensor | null {
     const { adapters, rows, dora } = linear;
-    if (dora)
-      this.emit(
-        doraBackward(dora.dz, only(dora.magnitude.grad!), dy, { ...dora, magnitude: only(dora.magnitude) }, rows.count),
-      );
+    if (dora) {
+      const { dz, z, magnitude, norm } = dora;
+      const scaling = { z, magnitude: only(magnitude), norm };
+      this.emit(doraBackward(dz, only(magnitude.grad!), dy, scaling, rows.count));
+    }
     const dz = dora?.dz ?? dy;
-    this.ofAdapters(adapters, ["a"], ({ group, ddown }) => loraUpBackward(ddown, this.share(dz), group, rows.count));
+    for (const { group, ddown } of adapters) this.emit(loraUpBackward(ddown, dz, group, rows.count));
     return this.trainsBelow(linear.weight) ? this.inputGradient(linear, dz, next) : null;
   }
 
@@ -344,16 +243,8 @@ export class Layers {
   private inputGradient({ name, weight, rows, adapters }: Linear, dy: Tensor, next: NextBackward = {}): Tensor {
     const W = only(weight);
     const dx = rowTensor(`d${name}.input`, rows, [W.shape[0]!]);
-    const backward = adapters.map((own) => ({ ...own, down: own.ddown }));
-    const { activated, add } = next;
-    this.emitLinear(backward, (own, share) =>
-      linearBackward({
-        ...{ dx: share(dx), dy: share(dy), W, rows: rows.count, adapters: own },
-        activated: activated && { ...activated, inp: share(activated.inp), act: share(activated.act) },
-        add: add && share(add),
-      }),
-    );
-    const [, ...others] = this.isGroup ? [] : backward;
+    const [first, ...others] = adapters.map(({ group, ddown }) => ({ group, down: ddown }));
+    this.emit(linearBackward({ ...next, dx, dy, W, rows: rows.count, adapters: first }));
     for (const { group, down } of others)
       for (let i = 0; i < group.count; i++) this.emit(addDown(dx, down, group, i, rows));
     return dx;
@@ -370,7 +261,7 @@ export class Layers {
     } of list) {
       const [k, n] = weight.shape as [number, number];
       const m = rows.count;
-      if (bias.grad) this.biasBackward([bias], dy, rows);
+      this.biasBackward(bias, dy, rows);
       if (!weight.grad && adapters.every(({ grad }) => !grad)) continue;
       const x = typeof input === "function" ? input() : input;
       const dz = dora?.dz ?? dy;
@@ -383,35 +274,26 @@ export class Layers {
     }
     for (let next = jobs.shift(); next; next = jobs.shift()) {
       const other = jobs[0] && fitTogether(next[0]!, jobs[0][0]!) ? jobs.shift()! : [];
-      this.emit(...loraBackward(next, other, this.members));
+      this.emit(...loraBackward(next, other, this.batch!));
     }
   }
 
-  /** The gradients of a bias, of each member or of one. */
-  private biasBackward(biases: readonly (Parameter | undefined)[], dy: Tensor, rows: Rows): void {
-    const trained = biases.flatMap((bias, member) => (bias?.grad ? [{ member, dbias: only(bias.grad) }] : []));
-    if (trained.length > 0) this.emit(matmulBiasBackward(trained, dy, rows.count, this.members));
+  private biasBackward(bias: Parameter | undefined, dy: Tensor, { count }: Rows): void {
+    if (bias?.grad) this.emit(matmulBiasBackward([{ dbias: only(bias.grad) }], dy, count, this.batch!));
   }
 
-  /** The adapters of a matrix in groups: adjacent in a member's buffer and in the result, with equal rank and scale. */
+  /** The adapters of a matrix in groups: adjacent in their buffer and in the result, with equal rank and scale. */
   private adapters(place: Place, rows: Rows): Adapters[] {
-    return this.plan.parameters.flatMap((parameters, member) => {
-      const groups: AdapterGroup[] = [];
-      const grads: (Tensor | null)[] = [];
-      for (const { A, B } of findAdapters(parameters, place)) {
-        const one = this.adapterGroup(A, B);
-        const last = groups.at(-1);
-        if (last && append(last, one)) continue;
-        groups.push(one);
-        grads.push(A.grad && only(A.grad).root);
-      }
-      if (this.isGroup && groups.length > 1)
-        throw new ConfigError("cannot-share-plan", "an adapter whose q, k and v differ cannot share a plan", {
-          expected: "the same rank and scale of q, k and v",
-          where: layerName(place),
-        });
-      return groups.map((group, i) => this.withRows(place.block, member, group, grads[i]!, rows));
-    });
+    const groups: AdapterGroup[] = [];
+    const grads: (Tensor | null)[] = [];
+    for (const { A, B } of findAdapters(this.parameters, place)) {
+      const one = this.adapterGroup(A, B);
+      const last = groups.at(-1);
+      if (last && append(last, one)) continue;
+      groups.push(one);
+      grads.push(A.grad && only(A.grad).root);
+    }
+    return groups.map((group, i) => this.withRows(place.block, group, grads[i]!, rows));
   }
 
   /** The group of an adapter alone. */
@@ -424,18 +306,11 @@ export class Layers {
   }
 
   /** Room for a group's `down`. Bindings are few: those of a block are in one buffer, their gradients in another. */
-  private withRows(
-    block: number | null,
-    member: number,
-    group: AdapterGroup,
-    grad: Tensor | null,
-    rows: Rows,
-  ): Adapters {
-    const shape = [rows.capacity / this.count, group.count * group.r];
+  private withRows(block: number | null, group: AdapterGroup, grad: Tensor | null, rows: Rows): Adapters {
+    const shape = [rows.capacity, group.count * group.r];
     if (this.downs?.block !== block) {
-      const most = Math.max(this.capacity.tokens, this.capacity.sequences) / this.count;
-      const size = this.plan.parameters
-        .flatMap(({ all }) => [...all.values()])
+      const most = Math.max(this.capacity.tokens, this.capacity.sequences);
+      const size = [...this.parameters.all.values()]
         .filter((parameter) => parameter.partner && parameter.block === block)
         .reduce((sum, { shape: [r] }) => sum + alignView(most * r!), 0);
       const owner = block === null ? "head" : `h.${block}`;
@@ -445,7 +320,7 @@ export class Layers {
     const { down, ddown, at } = this.downs;
     this.downs.at += alignView(numel(shape));
     const view = (tensor: Tensor) => tensor.view(tensor.name, shape, at);
-    return { member, group, grad, down: view(down), ddown: view(ddown) };
+    return { group, grad, down: view(down), ddown: view(ddown) };
   }
 
   // ------------------------------------------------------------------------------------------------- norms
@@ -476,9 +351,9 @@ export class Layers {
     const { name, weight, bias, rows, inp, stats } = norm;
     if (weight.grad && bias.grad)
       this.emit(layernormParametersBackward(only(weight.grad), only(bias.grad), dout, inp, stats, rows.count));
-    else this.biasBackward([bias], dout, rows);
+    else this.biasBackward(bias, dout, rows);
     if (!this.trainsBelow(weight)) return { dx: null, out: () => this.layernormAgain(norm) };
-    const [dx, out] = [rowTensor("dresidual", rows, [this.C]), rowTensor(name, rows, [this.C])];
+    const [dx, out] = [rowTensor(`d${name}.input`, rows, [this.C]), rowTensor(name, rows, [this.C])];
     const parts = { inp, stats, weight: only(weight), bias: only(bias) };
     this.emit(layernormBackward(dx, out, dout, parts, rows.count, add));
     return { dx, out: () => out };
@@ -529,128 +404,76 @@ export class Layers {
 
   head(inp: Tensor, rows: Rows): Head {
     const adapters = this.adapters(HEAD, rows);
-    this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(inp), group, rows.count));
+    for (const { group, down } of adapters) this.emit(loraDown(down, inp, group, rows.count));
     return { rows, inp, adapters };
   }
 
   /** The head in pieces whose logits [rows, classes] have at most `bytes`. */
   headPieces({ rows }: Head, bytes: number): HeadPiece[] {
-    const heads = this.plan.parameters.map(headWeight);
-    const different = heads.filter((head, i) => heads.indexOf(head) === i);
-    // The same pieces as in a plan of one member, so that sums over the classes have the same bits.
-    const most = Math.floor((bytes * this.count) / 4 / rows.capacity / VIEW_ALIGN) * VIEW_ALIGN;
-    return heads[0]!.pieces.flatMap(({ tensor, first }, i) => {
+    const { pieces, grad } = headWeight(this.parameters);
+    const most = Math.floor(bytes / 4 / rows.capacity / VIEW_ALIGN) * VIEW_ALIGN;
+    return pieces.flatMap(({ tensor, first }, i) => {
       const total = tensor.shape[0]!;
       const count = Math.min(total, Math.max(VIEW_ALIGN, most));
       return Array.from({ length: Math.ceil(total / count) }, (_, j) => {
         const [offset, classes] = [j * count, Math.min(count, total - j * count)];
         const part = (whole: Tensor) => whole.view(`${whole.name}+${offset}`, [classes, this.C], offset * this.C);
-        const parts = different.map(({ pieces, grad }, member) => ({
-          member,
-          weight: part(pieces[i]!.tensor),
-          grad: grad && part(grad[i]!.tensor),
-        }));
-        return { first: first + offset, classes, parts };
+        return { first: first + offset, classes, weight: part(tensor), grad: grad && part(grad[i]!.tensor) };
       });
     });
   }
 
-  private get headBiases(): (Parameter | undefined)[] {
-    return this.plan.parameters.map(({ all }) => all.get("head.bias"));
+  private get headBias(): Parameter | undefined {
+    return this.parameters.all.get("head.bias");
   }
 
   /** The logits of a piece, in `out` [rows, width] from `column` on; by default `out` has only these columns. */
   logits({ rows, inp, adapters }: Head, piece: HeadPiece, out: Tensor, at = { width: piece.classes, column: 0 }): void {
-    const place = { ldc: at.width, outOffset: at.column, m: rows.count, n: piece.classes, transB: true };
-    this.ofHeads(
-      piece,
-      (member, { weight: b }, share) => {
-        const bias = this.headBiases[member];
-        return matmul({
-          out: share(out),
-          a: share(inp),
-          b,
-          k: this.C,
-          ...place,
-          ...(bias ? { bias: only(bias) } : {}),
-        });
-      },
-      ["out", "a"],
-    );
-    this.ofAdapters(adapters, ["out"], ({ member, group: { r: k }, down: a }) =>
-      matmul({ out: this.share(out), a, b: this.headUp(member, piece), k, beta: 1, ...place }),
-    );
-  }
-
-  /** Emits a product of each member's head, or one over all rows if their head is the same. */
-  private ofHeads(
-    { parts }: HeadPiece,
-    make: (member: number, part: HeadPiece["parts"][number], share: (tensor: Tensor) => Tensor) => Dispatch,
-    packed: readonly Packed[],
-  ): void {
-    if (parts.length === 1) this.emit(make(0, parts[0]!, (tensor) => tensor));
-    else
-      this.products(
-        parts.map((part) => ({
-          member: part.member,
-          product: make(part.member, part, (tensor) => this.share(tensor)),
-        })),
-        packed,
-      );
+    const place = { out, ldc: at.width, outOffset: at.column, m: rows.count, n: piece.classes, transB: true };
+    const bias = this.headBias;
+    this.emit(matmul({ ...place, a: inp, b: piece.weight, k: this.C, ...(bias ? { bias: only(bias) } : {}) }));
+    for (const { group, down: a } of adapters)
+      this.emit(matmul({ ...place, a, b: this.headUp(piece), k: group.r, beta: 1 }));
   }
 
   /** The gradients of the head from those of a piece of its logits; the gradient of its input is added to `dout`. */
   headBackward({ rows, inp, adapters }: Head, piece: HeadPiece, dlogits: Tensor, dout: Tensor | null): void {
-    const [n, k, C] = [piece.classes, rows.count, this.C];
+    const { classes: n, weight, grad } = piece;
+    const [k, C] = [rows.count, this.C];
     // The first piece writes, the others add.
     const beta = piece.first === 0 ? 0 : 1;
-    if (piece.parts.some(({ grad }) => grad))
-      this.ofHeads(
-        piece,
-        (_, { grad }, share) =>
-          matmul({ out: grad!, a: share(dlogits), b: share(inp), transA: true, m: n, n: C, k, lda: n, beta: 1 }),
-        ["a", "b"],
-      );
-    this.biasBackward(this.headBiases, dlogits, rows);
-    if (dout)
-      this.ofHeads(
-        piece,
-        (_, { weight }, share) => matmul({ out: share(dout), a: share(dlogits), b: weight, m: k, n: C, k: n, beta }),
-        ["out", "a"],
-      );
-    const trained = adapters.filter(({ grad }) => grad);
-    const a = this.share(dlogits);
-    this.ofAdapters(trained, ["a"], ({ member, group: { r }, down }) => {
-      const out = rowsFrom(this.headAdapter(member, "B").grad!, piece);
-      return matmul({ out, a, b: down, transA: true, m: n, n: r, k, lda: n, beta: 1 });
-    });
-    this.ofAdapters(trained, ["a"], ({ member, group: { r, scale: alpha }, ddown: out }) =>
-      matmul({ out, a, b: this.headUp(member, piece), m: k, n: r, k: n, alpha, beta }),
-    );
+    const a = dlogits;
+    if (grad) this.emit(matmul({ out: grad, a, b: inp, transA: true, m: n, n: C, k, lda: n, beta: 1 }));
+    this.biasBackward(this.headBias, dlogits, rows);
+    if (dout) this.emit(matmul({ out: dout, a, b: weight, m: k, n: C, k: n, beta }));
+    for (const { grad, group, down, ddown } of adapters) {
+      if (!grad) continue;
+      const { r, scale: alpha } = group;
+      const dB = rowsFrom(this.headAdapter("B").grad!, piece);
+      this.emit(matmul({ out: dB, a, b: down, transA: true, m: n, n: r, k, lda: n, beta: 1 }));
+      this.emit(matmul({ out: ddown, a, b: this.headUp(piece), m: k, n: r, k: n, alpha, beta }));
+    }
   }
 
   /** The gradients of A of the head's adapters, after all pieces; the gradient of their input is added to `dout`. */
   headAdaptersBackward({ rows, inp, adapters }: Head, dout: Tensor | null): void {
     const [k, C] = [rows.count, this.C];
-    const trained = adapters.filter(({ grad }) => grad);
-    this.ofAdapters(trained, ["b"], ({ member, group: { r }, ddown: a }) => {
-      const out = only(this.headAdapter(member, "A").grad!);
-      return matmul({ out, a, b: this.share(inp), transA: true, m: r, n: C, k, lda: r, beta: 1 });
-    });
-    if (dout)
-      this.ofAdapters(trained, ["out"], ({ member, group: { r }, ddown: a }) => {
-        const b = only(this.headAdapter(member, "A"));
-        return matmul({ out: this.share(dout), a, b, m: k, n: C, k: r, beta: 1 });
-      });
+    for (const { grad, group, ddown: a } of adapters) {
+      if (!grad) continue;
+      const { r } = group;
+      const A = this.headAdapter("A");
+      this.emit(matmul({ out: only(A.grad!), a, b: inp, transA: true, m: r, n: C, k, lda: r, beta: 1 }));
+      if (dout) this.emit(matmul({ out: dout, a, b: only(A), m: k, n: C, k: r, beta: 1 }));
+    }
   }
 
-  private headAdapter(member: number, name: "A" | "B"): Parameter {
-    return findAdapters(this.plan.parameters[member]!, HEAD)[0]![name];
+  private headAdapter(name: "A" | "B"): Parameter {
+    return findAdapters(this.parameters, HEAD)[0]![name];
   }
 
-  /** The rows of a member's B of the head for a piece. */
-  private headUp(member: number, piece: HeadPiece): Tensor {
-    return rowsFrom(this.headAdapter(member, "B").pieces, piece);
+  /** The rows of the B of the head's adapter for a piece. */
+  private headUp(piece: HeadPiece): Tensor {
+    return rowsFrom(this.headAdapter("B").pieces, piece);
   }
 
   // ------------------------------------------------------------------------------------------- parameters
@@ -666,11 +489,6 @@ export class Layers {
   affine(name: string): Affine {
     return { name, weight: this.parameter(`${name}.weight`), bias: this.parameter(`${name}.bias`) };
   }
-}
-
-/** The norms' segment before the others, if there are any. */
-export function withNorms({ list }: Norms, segments: readonly Segment[]): Segment[] {
-  return list.length > 0 ? [{ name: "norms", clears: [], dispatches: list }, ...segments] : [...segments];
 }
 
 /** A prompt, or its gradient, as rows of the token table. */

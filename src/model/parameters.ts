@@ -4,7 +4,6 @@
  */
 import { DeviceError } from "../errors.ts";
 import type { ModelTensor, Place } from "../names.ts";
-import type { linearGrouped, matmulGrouped } from "../ops/grouped.ts";
 import { showBytes } from "../plan/memory.ts";
 import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import { type ModelSpec, parameterList } from "./trainable.ts";
@@ -49,27 +48,17 @@ function rowsPerPiece({ layer, origin }: ModelTensor, whole: Tensor, maxBinding:
   });
 }
 
+/** A piece of a parameter, and its place in a page. */
 interface Slot {
   parameter: Parameter;
   name: string;
   shape: Shape;
   first: number;
-  kind: PageKind;
   page: number;
   offset: number;
 }
 
-/** `frozen`: what AdamW must not reach, in a plan that trains. */
-export type PageKind = "trained" | "frozen";
-
-/** The layout of a model's tensors: the pages, and the parameters without the tensors that are in pages. */
-export interface Layout {
-  all: Map<string, Parameter>;
-  slots: Slot[];
-  pageSizes: Record<PageKind, number[]>;
-}
-
-export interface Wanted {
+interface Wanted {
   training: boolean;
   /** In bytes. */
   maxBinding: number;
@@ -79,19 +68,17 @@ export interface Wanted {
 }
 
 /**
- * The layout of every parameter for which `isWanted` is true. Without `training` no parameter has a gradient. Frozen
- * parameters that are also in `shared` are taken from there. Adapters are in pages without training, too: one dispatch
- * handles those of q, k and v, which must therefore be in one buffer. In a plan of several members all that is a
- * member's own is in pages: a frozen head in pages of its own.
+ * Creates the tensors of every parameter for which `isWanted` is true. Without `training` no parameter has a gradient.
+ * Frozen parameters that are also in `shared` are taken from there. Adapters are in pages without training, too: one
+ * dispatch handles those of q, k and v, which must therefore be in one buffer.
  */
-export function layOut(spec: ModelSpec, { training, maxBinding, isWanted, shared }: Wanted, isMember: boolean): Layout {
+export function makeParameters(spec: ModelSpec, { training, maxBinding, isWanted, shared }: Wanted): Parameters {
   const all = new Map<string, Parameter>();
   const slots: Slot[] = [];
-  const pageSizes: Layout["pageSizes"] = { trained: [], frozen: [] };
-  const isOwn = ({ adapter, origin }: ModelTensor) => adapter !== undefined || (isMember && origin !== "base");
+  const sizes: number[] = [];
   for (const { isTrained, dtype, ...tensor } of parameterList(spec).filter(isWanted)) {
-    const { name, shape, partner } = tensor;
-    const known = isTrained || isOwn(tensor) ? undefined : shared?.get(name);
+    const { name, shape, partner, adapter } = tensor;
+    const known = isTrained || adapter ? undefined : shared?.get(name);
     if (known) {
       all.set(name, known);
       continue;
@@ -102,61 +89,37 @@ export function layOut(spec: ModelSpec, { training, maxBinding, isWanted, shared
     for (let first = 0; first < shape[0]!; first += rows) {
       const pieceShape = [Math.min(rows, shape[0]! - first), ...shape.slice(1)];
       const pieceName = rows === shape[0] ? name : `${name}[${first}:${first + pieceShape[0]!}]`;
-      if (!(isTrained && training) && !isOwn(tensor)) {
+      if (!(isTrained && training) && !adapter) {
         parameter.pieces.push({ tensor: new Tensor(pieceName, pieceShape, "weight", dtype), first });
         continue;
       }
       const size = alignView(numel(pieceShape));
       // A and B of an adapter are in the same page.
       const together = size + (partner ? alignView(numel(partner.shape)) : 0);
-      const kind = training && !isTrained ? "frozen" : "trained";
-      const sizes = pageSizes[kind];
-      const open = sizes.length - 1;
-      if (open < 0 || (sizes[open]! + together) * 4 > maxBinding) sizes.push(0);
+      if (sizes.length === 0 || (sizes.at(-1)! + together) * 4 > maxBinding) sizes.push(0);
       const page = sizes.length - 1;
-      slots.push({ parameter, name: pieceName, shape: pieceShape, first, kind, page, offset: sizes[page]! });
+      slots.push({ parameter, name: pieceName, shape: pieceShape, first, page, offset: sizes[page]! });
       sizes[page]! += size;
     }
   }
-  return { all, slots, pageSizes };
+  return { all, pages: makePages(slots, sizes, training) };
 }
 
-/** Puts the tensors of a layout into its pages, which `make` creates. */
-export function place(
-  { all, slots, pageSizes }: Layout,
-  training: boolean,
-  hasRates: boolean,
-  make: MakePages,
-): Parameters {
-  const { trained, frozen } = pageSizes;
-  const params = {
-    trained: make("trained", training ? "trained" : "weight", trained),
-    frozen: make("frozen", "weight", frozen),
-  };
-  const grads = training ? make("gradient", "gradient", trained) : [];
-  const [m, v] = [make("m", "moment", trained), make("v", "moment", trained)];
-  for (const { parameter, name, shape, first, kind, page, offset } of slots) {
-    parameter.pieces.push({ tensor: params[kind][page]!.view(name, shape, offset), first });
+/** Creates the pages, and the tensors in them. */
+function makePages(slots: readonly Slot[], sizes: readonly number[], training: boolean): Page[] {
+  const make = (name: string, role: Role) => sizes.map((size, i) => new Tensor(`${name} page ${i}`, [size], role));
+  const params = make("trained", training ? "trained" : "weight");
+  const grads = training ? make("gradient", "gradient") : [];
+  for (const { parameter, name, shape, first, page, offset } of slots) {
+    parameter.pieces.push({ tensor: params[page]!.view(name, shape, offset), first });
     parameter.grad?.push({ tensor: grads[page]!.view(`d${name}`, shape, offset), first });
   }
-  const groups = trained.map((size) => size / VIEW_ALIGN);
-  const rates = hasRates ? make("rates", "moment", groups) : [];
-  return {
-    all,
-    pages: grads.map((grad, i) => ({ param: params.trained[i]!, grad, m: m[i]!, v: v[i]!, rates: rates[i] ?? null })),
-  };
-}
-
-type MakePages = (name: string, role: Role, sizes: readonly number[]) => Tensor[];
-
-export const hasRates = ({ all }: Layout) => [...all.values()].some(({ grad, rate }) => grad && rate !== 1);
-
-/** Creates the tensors of a model: see `layOut`. */
-export function makeParameters(spec: ModelSpec, wanted: Wanted): Parameters {
-  const layout = layOut(spec, wanted, false);
-  return place(layout, wanted.training, hasRates(layout), (name, role, sizes) =>
-    sizes.map((size, i) => new Tensor(`${name} page ${i}`, [size], role)),
-  );
+  const [m, v] = training ? [make("m", "moment"), make("v", "moment")] : [[], []];
+  const hasRates = slots.some(({ parameter: { grad, rate } }) => grad && rate !== 1);
+  return grads.map((grad, i) => {
+    const rates = hasRates ? new Tensor(`rates page ${i}`, [grad.size / VIEW_ALIGN], "moment") : null;
+    return { param: params[i]!, grad, m: m[i]!, v: v[i]!, rates };
+  });
 }
 
 /** The contents of a page's table of rates. */
@@ -185,11 +148,4 @@ export function findAdapters({ all }: Parameters, { block, layer }: Place): { A:
 /** The tensor of a parameter that is in one piece. */
 export function only(parameter: Parameter | TensorPiece[]): Tensor {
   return (Array.isArray(parameter) ? parameter : parameter.pieces)[0]!.tensor;
-}
-
-/** The code for plans with several members, loaded only for them: MEMBERS of members.ts. */
-export interface MembersModule {
-  parameters: (specs: readonly ModelSpec[], wanted: Wanted) => Parameters[];
-  matmul: typeof matmulGrouped;
-  linear: typeof linearGrouped;
 }

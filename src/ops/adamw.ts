@@ -1,9 +1,9 @@
 import { ShapeError } from "../errors.ts";
 import { expectShape, type Tensor, VIEW_ALIGN } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, type Fields, flatGrid } from "./kernel.ts";
-import { jobTable, type Members } from "./shares.ts";
+import { jobTable, type Shares } from "./shares.ts";
 
-const JOB = { member: "u32", at: "u32", count: "u32", clip: "f32" } as const satisfies Fields;
+const JOB = { member: "u32", at: "u32", count: "u32", rates_at: "u32", clip: "f32" } as const satisfies Fields;
 
 export const adamwKernel = defineKernel(
   "adamw",
@@ -32,7 +32,7 @@ export const adamwKernel = defineKernel(
   },
   ({ largest, count }) => flatGrid(largest, 256, count),
   "parameters, parameters, parameters, parameters, results 4, members, groups, entries words, entries share_words",
-  { job: JOB },
+  { job: JOB, jobOffsets: { at: ["param", "m", "v", "grad"], rates_at: ["rates"] } },
 );
 
 export interface AdamWConfig {
@@ -45,7 +45,8 @@ export interface AdamWConfig {
 
 /** A member's trained parameters, their gradients and moments, at the same offsets of four buffers. */
 export interface AdamWPage {
-  member: number;
+  /** Default: 0. */
+  member?: number;
   param: Tensor;
   m: Tensor;
   v: Tensor;
@@ -65,7 +66,7 @@ export function adamw(
   metrics: Tensor,
   stopped: Tensor,
   { betas: [beta1, beta2], eps }: Pick<AdamWConfig, "betas" | "eps">,
-  { shares, members }: Members,
+  { shares, members = 1 }: Shares,
 ): Dispatch {
   const { param, m, v, grad, rates } = pages[0]!;
   expectShape(`adamw: stopped (${stopped.name})`, stopped.shape, [members]);
@@ -77,17 +78,16 @@ export function adamw(
     }
     if (page.rates)
       expectShape(`adamw: rates (${page.rates.name})`, page.rates.shape, [ceilDiv(page.param.size, VIEW_ALIGN)]);
-    if (page.rates && page.rates.offset * VIEW_ALIGN !== page.param.offset)
-      throw new ShapeError("buffers-differ", `adamw: ${page.rates.name} is not at the offset of ${page.param.name}`);
     const isElsewhere = (["param", "m", "v", "grad", "rates"] as const).some(
       (key) => page[key]?.root !== pages[0]![key]?.root,
     );
     if (isElsewhere) throw new ShapeError("buffers-differ", "adamw: the pages of a dispatch are in different buffers");
   }
   const jobs = pages.map((page) => ({
-    member: page.member,
+    member: page.member ?? 0,
     at: page.param.offset,
     count: page.param.size,
+    rates_at: page.rates?.offset ?? 0,
     clip: page.clip,
   }));
   return dispatch(

@@ -91,7 +91,7 @@ function dims(out: Tensor, qkv: Tensor, { count: heads, scale }: Heads, prefix?:
     });
   expectShape(`attention: qkv (${qkv.name})`, qkv.shape, [row + count, 3 * C]);
   const size = headSize(out, heads);
-  return { tokens: "tokens", heads, prefix_row: row, scale, head_size: size, prefix: count } as const;
+  return { tokens: "tokens", heads, prefix_row: count > 0 ? row : 0, scale, head_size: size, prefix: count } as const;
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Softmax cross-entropy with ignored and weighted rows, over logits that may be split into pieces of classes. */
 import type { Tensor } from "../tensor.ts";
 import { type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./kernel.ts";
-import { bySequence, LARGEST, type Members, type ShareRows } from "./shares.ts";
+import { bySequence, LARGEST, type ShareRows, type Shares } from "./shares.ts";
 
 /** The target of an ignored row, as in PyTorch. */
 export const IGNORE_INDEX = -100;
@@ -57,7 +57,7 @@ export function crossentropyLoss(
   state: Tensor,
   { targets, weights }: { targets: Tensor; weights: Tensor },
   rows: ShareRows,
-  { shares, members }: Members,
+  { shares, members = 1 }: Shares,
 ): Dispatch {
   return dispatch(
     crossentropyLossKernel,
@@ -82,7 +82,7 @@ export function crossentropyBackward(
   { targets, weights }: { targets: Tensor; weights: Tensor },
   rows: ShareRows,
   first: number,
-  { shares, members }: Members,
+  { shares, members = 1 }: Shares,
 ): Dispatch {
   return dispatch(
     crossentropyBackwardKernel,

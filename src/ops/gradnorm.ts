@@ -19,7 +19,7 @@ export const gradnormPartialKernel = defineKernel(
   { chunks: "u32", count: "u32" },
   ({ chunks, count }) => [chunks, 1, count],
   "partials, gradients, entries words",
-  { job: PARTIAL_JOB },
+  { job: PARTIAL_JOB, jobOffsets: { at: ["grad"], first: ["partial"] } },
 );
 
 const TOTAL_JOB = { member: "u32", first: "u32", count: "u32" } as const satisfies Fields;
@@ -30,7 +30,7 @@ export const gradnormTotalKernel = defineKernel(
   { count: "u32", slots: "u32", slot: "u32" },
   ({ count }) => [1, 1, count],
   "results 4, members, partials, entries words",
-  { job: TOTAL_JOB },
+  { job: TOTAL_JOB, jobOffsets: { first: ["partial"] } },
 );
 
 /**

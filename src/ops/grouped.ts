@@ -2,7 +2,7 @@
 import { type Dispatch, dispatch, scalarAt, tensorAt } from "./kernel.ts";
 import { LINEAR_JOB, linearGroupedKernel } from "./linear.ts";
 import { GROUPED_JOB, type GroupedJob, isAligned, matmulGroupedKernel, SHORT } from "./matmul.ts";
-import { bySequence, chunked, jobTable, LARGEST, type Members, shareRows } from "./shares.ts";
+import { bySequence, chunked, jobTable, LARGEST, type Shares, shareRows } from "./shares.ts";
 
 /** A member's product, as in a plan of its own. */
 export interface MemberProduct {
@@ -20,7 +20,7 @@ export type Packed = "out" | "a" | "b";
 export function matmulGrouped(
   products: readonly MemberProduct[],
   packed: readonly Packed[],
-  { shares }: Members,
+  { shares }: Shares,
 ): Dispatch[] {
   const alike = new Map<string, MemberProduct[]>();
   for (const one of products) {
@@ -103,7 +103,7 @@ function groupingKey(product: Dispatch): string {
  * The layer of several members in one dispatch: `product` is the member's, as in a plan of its own, over tensors that
  * have the rows of the whole batch, but for `down`.
  */
-export function linearGrouped(products: readonly MemberProduct[], { shares }: Members): Dispatch {
+export function linearGrouped(products: readonly MemberProduct[], { shares }: Shares): Dispatch {
   const first = products[0]!.product;
   const rows = shareRows(scalarAt(first, "m"));
   const adapted = products.find(({ product }) => scalarAt(product, "count") !== 0)?.product ?? first;

@@ -79,6 +79,8 @@ export type Reading = "" | ".scalar" | ".quantized" | ".scalar.quantized";
 interface Traits<B extends string> {
   /** The fields of a job, the entries of its table `jobs`. */
   readonly job?: Fields;
+  /** The fields of a job that are offsets, in elements, with the bindings in which they are. */
+  readonly jobOffsets?: Readonly<Record<string, readonly B[]>>;
   /** Code that its shader shares with others: shaders/<name>.prelude.wgsl. */
   readonly preludes?: readonly string[];
   /** The binding of a matrix that may be in blocks. */

@@ -16,7 +16,7 @@ import {
   tensorAt,
 } from "./kernel.ts";
 import { matmul } from "./matmul.ts";
-import { bySequence, chunked, decodeTable, jobTable, type Members, shareRows } from "./shares.ts";
+import { bySequence, chunked, decodeTable, jobTable, type Shares, shareRows } from "./shares.ts";
 
 /**
  * Adapters of one matrix with the same rank and scale: those of q, k and v. Adapter i writes the columns from column +
@@ -85,12 +85,17 @@ export const loraBackwardKernel = defineKernel(
   { longest: "u32", rank: "u32", count: "u32" },
   ({ longest, rank, count }) => [ceilDiv(longest, 16), ceilDiv(rank, 8), 2 * count],
   undefined,
-  { job: JOB, preludes: ["shares", "blocks", "parts"] },
+  {
+    job: JOB,
+    jobOffsets: { down_at: ["down", "ddown"], a_at: ["grad"], b_at: ["grad"] },
+    preludes: ["shares", "blocks", "parts"],
+  },
 );
 
 /** The adapters of a matrix that a member trains, and the inputs of their gradients. */
 export interface LoraJob {
-  member: number;
+  /** Default: 0. */
+  member?: number;
   group: AdapterGroup;
   rows: Scalar;
   /** [rows, input] and [rows, n], with the rows of the whole batch. */
@@ -109,7 +114,7 @@ export function fitTogether(a: LoraJob, b: LoraJob): boolean {
 }
 
 /** The jobs of a group, one for each adapter. */
-function adapterJobs({ member, group, rows, x, dy, down, ddown }: LoraJob, second: number, members: number) {
+function adapterJobs({ member = 0, group, rows, x, dy, down, ddown }: LoraJob, second: number, members: number) {
   const { count, r, input, width, column, step, stride, A, B } = group;
   expectShape(`lora_backward: down (${down.name})`, down.shape, [x.shape[0]! / members, count * r]);
   expectShape(`lora_backward: ddown (${ddown.name})`, ddown.shape, down.shape);
@@ -146,7 +151,7 @@ function adapterJobs({ member, group, rows, x, dy, down, ddown }: LoraJob, secon
 export function loraBackward(
   first: readonly LoraJob[],
   other: readonly LoraJob[],
-  { shares, members }: Members,
+  { shares, members = 1 }: Shares,
 ): Dispatch[] {
   const [{ grad, down, ddown, x, dy }] = first as [LoraJob];
   for (const job of [...first, ...other])

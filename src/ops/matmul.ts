@@ -15,7 +15,7 @@ import {
   tensorAt,
   typeCode,
 } from "./kernel.ts";
-import { bySequence, decodeTable, jobTable, type Members, shareRows } from "./shares.ts";
+import { bySequence, decodeTable, jobTable, type Shares, shareRows } from "./shares.ts";
 
 export const matmulKernel = defineKernel(
   "matmul",
@@ -235,7 +235,7 @@ export const matmulBiasBackwardKernel = defineKernel(
   { rows: "u32", by_sequence: "u32", cols: "u32", count: "u32" },
   ({ cols, count }) => [ceilDiv(cols, 16), 1, count],
   "gradients, rows cols, entries words, entries share_words",
-  { job: BIAS_JOB, preludes: ["shares"] },
+  { job: BIAS_JOB, jobOffsets: { at: ["dbias"] }, preludes: ["shares"] },
 );
 
 /**
@@ -243,15 +243,15 @@ export const matmulBiasBackwardKernel = defineKernel(
  * gradients are in one buffer.
  */
 export function matmulBiasBackward(
-  biases: readonly { member: number; dbias: Tensor }[],
+  biases: readonly { member?: number; dbias: Tensor }[],
   dout: Tensor,
   rows: Scalar,
-  { shares }: Members,
+  { shares }: Shares,
 ): Dispatch {
   const isFixed = typeof rows === "number";
   const cols = dout.shape[1]!;
   for (const { dbias } of biases) expectShape(`matmul_bias_backward: ${dbias.name}`, dbias.shape, [cols]);
-  const jobs = biases.map(({ member, dbias }) => ({ member, at: dbias.offset }));
+  const jobs = biases.map(({ member = 0, dbias }) => ({ member, at: dbias.offset }));
   return dispatch(
     matmulBiasBackwardKernel,
     { dbias: biases[0]!.dbias.root, dout, jobs: jobTable(matmulBiasBackwardKernel, BIAS_JOB, jobs), shares },

@@ -1,7 +1,7 @@
 /**
- * A plan can have several members: adapters with their heads, which share the base model and are trained in one batch.
- * A member's rows lie together: its share of the batch. A plan of one adapter, or of none, has one member with all
- * rows.
+ * A plan can have several members: adapters with their heads, which share the base model and are trained in one batch
+ * (plan/fuse.ts). A member's rows lie together: its share of the batch. A plan of one adapter, or of none, has one
+ * member with all rows.
  *
  * What a kernel does for each member follows from two tables in uniform memory: `shares`, which the host writes with
  * every batch, and `jobs`, which belongs to the dispatch. A row has the same bits as in its member's own plan (grouped
@@ -107,10 +107,10 @@ export function chunked<T>(jobs: readonly T[]): T[][] {
   return Array.from({ length: count }, (_, i) => jobs.slice(i * TABLE_ENTRIES, (i + 1) * TABLE_ENTRIES));
 }
 
-/** What the members of a plan have in common: their shares [TABLE_ENTRIES, entryWords(SHARE)], and their number. */
-export interface Members {
+/** The shares of a batch [TABLE_ENTRIES, entryWords(SHARE)], and how many they are: by default one. */
+export interface Shares {
   shares: Tensor;
-  members: number;
+  members?: number;
 }
 
 /** The scalar that tells a kernel which rows these are. */

@@ -201,10 +201,12 @@ async function buildStyle(path) {
   return outputFiles[0].text;
 }
 
-/** What the standalone page leaves out: it downloads nothing, imports nothing, and has no other thread. */
+/** What the standalone page leaves out: it downloads nothing, imports nothing, has one adapter and no other thread. */
 const NOT_ALONE = [
   REMOTE,
-  ...["hub-model", "url-files", "recover", "bitsandbytes", "peft-import"].map((name) => new RegExp(`/${name}\\.ts$`)),
+  ...["hub-model", "url-files", "recover", "bitsandbytes", "peft-import", "mixed"].map(
+    (name) => new RegExp(`/${name}\\.ts$`),
+  ),
 ];
 
 /** Builds the page that classifies on its own, in one file, without the model: see src/run/standalone.ts. */

@@ -5,9 +5,8 @@
 import type { Backend } from "../backend/backend.ts";
 import { Features } from "../engine/features.ts";
 import { Group, type GroupOptions } from "../engine/group.ts";
-import { initialize } from "../engine/initial.ts";
 import { loadBase } from "../engine/state.ts";
-import { LowrankError } from "../errors.ts";
+import { ConfigError, LowrankError } from "../errors.ts";
 import { frozenBlocks } from "../model/trainable.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
 import { fits } from "../plan/memory.ts";
@@ -16,7 +15,7 @@ import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { type FeaturePlan, peakMemory, type TrainResult } from "./records.ts";
 import { isTooLarge } from "./sizes.ts";
-import { type BegunJob, type Materials, type PlannedJob, Run } from "./trainer.ts";
+import { type BegunJob, type Materials, type PlannedJob, Run, writeInitial } from "./trainer.ts";
 
 /** Jobs that are trained next. */
 export interface Round<J> {
@@ -68,10 +67,9 @@ export function divideIntoPlans<J extends PlannedJob>(common: Materials, jobs: r
       const prepared = prepareRun({ ...common, ...job.settings });
       const words = commonWords(prepared);
       const group = groups.get(words.join()) ?? { words, all: [] };
+      const refusal = whyAlone(common.device, candidate(prepared));
       if (prepared.spec.lora === null) alone(`mode ${prepared.spec.mode}`);
-      else if (prepared.spec.lora.use_dora) alone("DoRA");
-      // Its ranks may differ by matrix.
-      else if (job.settings.adapter) alone("continues from an adapter");
+      else if (refusal) alone(refusal);
       else {
         group.all.push({ job, ...candidate(prepared) });
         groups.set(words.join(), group);
@@ -95,6 +93,17 @@ export function divideIntoPlans<J extends PlannedJob>(common: Materials, jobs: r
   return rounds.sort((a, b) => place(a) - place(b));
 }
 
+/** Why a run cannot share a plan with one like it; null if it can. */
+function whyAlone(device: Backend, one: Candidate): string | null {
+  try {
+    Group.plan(device, groupOptions([one, one]));
+  } catch (error) {
+    if (error instanceof ConfigError && error.code === "cannot-share-plan") return error.details.found!;
+    if (!isTooLarge(error)) throw error;
+  }
+  return null;
+}
+
 /** The peak memory of a group, in bytes. */
 function groupMemory(device: Backend, some: readonly Candidate[]): number {
   return peakMemory({ plan: Group.plan(device, groupOptions(some)), features: some[0]!.features });
@@ -111,7 +120,9 @@ function mostThatFit(device: Backend, some: readonly Candidate[]): number {
     }
   };
   let [least, most] = [1, Math.min(some.length, MAX_MEMBERS)];
-  while (least < most) {
+  // Mostly all fit.
+  if (fit(most)) return most;
+  for (most--; least < most; ) {
     const middle = Math.ceil((least + most) / 2);
     if (fit(middle)) least = middle;
     else most = middle - 1;
@@ -138,7 +149,8 @@ export async function trainGroup(
   const clock = new SharedClock();
   try {
     await loadBase(engines[0]!, model, { signal });
-    for (const [i, engine] of engines.entries()) await initialize(engine, prepared[i]!.options.seed, model);
+    for (const [i, engine] of engines.entries())
+      await writeInitial(engine, { model, ...runs[i]!.settings }, prepared[i]!.options.seed);
   } catch (error) {
     for (const engine of engines) engine.destroy();
     throw error;

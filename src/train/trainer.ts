@@ -13,7 +13,7 @@ import { type Evaluation, evaluate, evaluateRows, IN_FLIGHT, textLosses } from "
 import { Features } from "../engine/features.ts";
 import { initialize } from "../engine/initial.ts";
 import type { Prediction } from "../engine/predictions.ts";
-import { asSaved, isShared, type LoadOptions, loadBase, readTrained, writeTrained } from "../engine/state.ts";
+import { asSaved, isShared, loadBase, readTrained, writeTrained } from "../engine/state.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
@@ -151,7 +151,8 @@ export async function train(args: FineTuneArguments, place: Place = {}): Promise
     throw withAdvice(error, planning, given);
   });
   try {
-    await writeStart(engine, args, options.seed, { signal, wanted: (parameter) => !isShared(parameter, shared) });
+    await loadBase(engine, model, { signal, wanted: (parameter) => !isShared(parameter, shared) });
+    await writeInitial(engine, args, options.seed);
     const training = new Run(engine, features, args, prepared, info.kind, now);
     if (resume) training.restore(resume);
     return await training.train({
@@ -168,14 +169,12 @@ export async function train(args: FineTuneArguments, place: Place = {}): Promise
   }
 }
 
-/** Writes the initial parameters: the base model's that `options.wanted` selects, the initialization, the adapter's. */
-async function writeStart(
+/** Writes what is not the base model's: the initialization, and the parameters of the adapter that a run begins with. */
+export async function writeInitial(
   engine: Engine,
-  { model, adapter }: RunArguments,
+  { model, adapter }: Pick<RunArguments, "model" | "adapter">,
   seed: number,
-  options: LoadOptions,
 ): Promise<void> {
-  await loadBase(engine, model, options);
   await initialize(engine, seed, model);
   if (adapter) writeTrained(engine, adapter.tensors);
 }
@@ -306,7 +305,8 @@ export class Run {
       : this.measureClassifier(this.data, kept.val));
     // The initial parameters are evaluated last, so that training starts immediately.
     const { signal } = this;
-    await writeStart(this.engine, this.args, this.options.seed, { wanted: ({ grad }) => grad !== null, signal });
+    await loadBase(this.engine, this.args.model, { wanted: ({ grad }) => grad !== null, signal });
+    await writeInitial(this.engine, this.args, this.options.seed);
     const [before] = await this.splits(this.evaluations[0]!.val);
     const { predictions, valPredictions, ...results } = measured;
     return { predictions, valPredictions, results: { before, ...results } };

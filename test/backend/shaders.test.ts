@@ -4,9 +4,9 @@ import { requestGPU } from "#platform";
 import { chooseShader, listShaders } from "../../src/backend/webgpu-shaders.ts";
 import { assembleShader } from "../../src/backend/webgpu-source.ts";
 import type { GPT2Config, WeightDtype } from "../../src/config.ts";
+import { planMembers } from "../../src/engine/members.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
 import { buildPlan } from "../../src/model/gpt2.ts";
-import { MEMBERS } from "../../src/model/members.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";
 import type { Program } from "../../src/plan/plan.ts";
@@ -24,7 +24,7 @@ const train = (spec: ModelSpec, capacity = FEW, more = {}) =>
   buildPlan({ spec, capacity, maxBinding: 1 << 27, optimizer: OPTIMIZER, ...more });
 const decode = (spec: ModelSpec) => buildDecoder({ spec, capacity: FEW, maxBinding: 1 << 27 });
 const together = (spec: ModelSpec, capacity: typeof FEW) =>
-  train(spec, capacity, { members: Array(2).fill({ spec, optimizer: OPTIMIZER }), grouping: MEMBERS });
+  planMembers(Array(2).fill({ spec, optimizer: OPTIMIZER }), { capacity, maxBinding: 1 << 27 });
 const quantized = (objective: "lm" | "classification", config: Partial<GPT2Config>, dtype: WeightDtype = "q8") => ({
   ...smallSpec("lora", { objective, config: { ...WIDE, ...config } }),
   dtype,

@@ -97,7 +97,7 @@ test("a page that classifies on WebGPU loads none of the shaders that are loaded
 const OF_THE_HUB =
   /\/(src\/(data\/(hub|parquet)|io\/(hub(?!-names)|shards))|node_modules\/(@huggingface|yaml|hyparquet|@noble)\b)/;
 const OF_SEVERAL =
-  /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/group|model\/members|ops\/grouped|infer\/mixed)\./;
+  /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/grouped|infer\/mixed)\./;
 const OF_EXPRESSIONS = /\/node_modules\/re2js\//;
 const OF_TABLES = /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|web\/worker\/label)\./;
 const OF_COMPRESSORS = /\/node_modules\/(hyparquet-compressors|fzstd|hysnappy)\//;

@@ -1,13 +1,13 @@
 /** Members for the tests of ops: consecutive shares, and results that must equal those of a member's own plan. */
 import type { StepValues } from "../../src/ops/kernel.ts";
-import { encodeTable, type Members, NO_SHARE, SHARE, type Share, tableShape } from "../../src/ops/shares.ts";
+import { encodeTable, NO_SHARE, SHARE, type Share, type Shares, tableShape } from "../../src/ops/shares.ts";
 import { alignView, type Tensor, VIEW_ALIGN } from "../../src/tensor.ts";
 import { assertSameBits } from "./border.ts";
 import { DEVICE_NAMES } from "./device.ts";
 import type { OpCase } from "./op-case.ts";
 
 /** The members of a case, their shares, and the step values that follow from them. */
-export interface Batch extends Members {
+export interface Batch extends Required<Shares> {
   list: readonly Share[];
   values: Pick<StepValues, "tokens" | "sequences" | "share_tokens" | "share_sequences">;
 }

@@ -1,8 +1,8 @@
 import * as assert from "uvu/assert";
+import { planMembers, type SharedPlan } from "../../src/engine/members.ts";
 import { ConfigError, DeviceError } from "../../src/errors.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
 import { buildPlan, type ModelPlan, type PlanOptions } from "../../src/model/gpt2.ts";
-import { MEMBERS } from "../../src/model/members.ts";
 import { parameterList } from "../../src/model/trainable.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";
 import { type Dispatch, scalarAt, type Use } from "../../src/ops/kernel.ts";
@@ -23,14 +23,17 @@ function plan(spec: PlanOptions["spec"], rest: Partial<PlanOptions> = {}): Model
 }
 
 /** A plan with several members. */
-function together(specs: readonly PlanOptions["spec"][], rest: Partial<PlanOptions> = {}): ModelPlan {
+function together(specs: readonly PlanOptions["spec"][], rest: Partial<PlanOptions> = {}): SharedPlan {
   const { optimizer } = { optimizer: OPTIMIZER, ...rest };
-  return plan(specs[0]!, { ...rest, members: specs.map((spec) => ({ spec, optimizer })), grouping: MEMBERS });
+  const members = specs.map((spec) => ({ spec, optimizer }));
+  return planMembers(members, { capacity: CAPACITY, maxBinding: 128 * MIB, ...rest });
 }
+
+const membersOf = (p: ModelPlan | SharedPlan): SharedPlan["members"] => ("members" in p ? p.members : [p]);
 
 const lm = { objective: "lm" } as const;
 /** Every mode of both tasks, with the special forms of a plan. */
-const PLANS: Record<string, ModelPlan> = {
+const PLANS: Record<string, ModelPlan | SharedPlan> = {
   lora: plan(smallSpec("lora")),
   "lora, q and v": plan(smallSpec("lora", { targets: ["q", "v"] })),
   "lora, proj": plan(smallSpec("lora", { targets: ["proj"], train_head: false })),
@@ -169,8 +172,10 @@ for (const [name, p] of Object.entries({ ...PLANS, ...DECODERS }))
 for (const [name, p] of Object.entries(PLANS)) {
   test(`${name}: only trained parameters have a gradient, and only AdamW writes parameters`, () => {
     const training = p.segments.length > 1;
-    const trained = p.members.map(({ spec }) => parameterList(spec).filter(({ isTrained }) => isTrained && training));
-    for (const [i, { parameters }] of p.members.entries())
+    const trained = membersOf(p).map(({ spec }) =>
+      parameterList(spec).filter(({ isTrained }) => isTrained && training),
+    );
+    for (const [i, { parameters }] of membersOf(p).entries())
       for (const { name: parameter, grad, pieces } of parameters.all.values()) {
         const learns = trained[i]!.some((other) => other.name === parameter);
         assert.is(grad !== null, learns, parameter);
@@ -182,10 +187,10 @@ for (const [name, p] of Object.entries(PLANS)) {
         assert.ok(allowed && root.role !== "weight", `${dispatch.kernel.name} writes ${tensor} (${root.role})`);
       }
     const { byRole } = memoryTotals(p.memory);
-    const pages = p.members.flatMap(({ parameters }) => parameters.pages);
+    const pages = membersOf(p).flatMap(({ parameters }) => parameters.pages);
     const padded = pages.reduce((sum, { grad }) => sum + grad.bytes, 0);
     const exact = trained.flat().reduce((sum, { shape }) => sum + numel(shape) * 4, 0);
-    const countPieces = (i: number, name: string) => p.members[i]!.parameters.all.get(name)!.pieces.length;
+    const countPieces = (i: number, name: string) => membersOf(p)[i]!.parameters.all.get(name)!.pieces.length;
     const pieces = trained
       .flatMap((list, i) => list.map(({ name }) => countPieces(i, name)))
       .reduce((a, b) => a + b, 0);

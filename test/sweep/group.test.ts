@@ -3,9 +3,9 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
+import type { SharedPlan } from "../../src/engine/members.ts";
 import { DeviceError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
-import type { ModelPlan } from "../../src/model/gpt2.ts";
 import { type Arm, listCells, runnableTrials, type Trial } from "../../src/sweep/grid.ts";
 import { runTrials, type SweepEvent } from "../../src/sweep/runner.ts";
 import { readFinished, trialDirectory } from "../../src/sweep/store.ts";
@@ -216,7 +216,8 @@ test("a group for which the device has no memory in the end is divided", async (
   const full: Backend = {
     ...within(device, Infinity),
     prepare: async (program, sharedFrom) => {
-      if (((program as ModelPlan).members?.length ?? 1) > 2) throw new DeviceError("out-of-memory", "out of memory");
+      if (((program as Partial<SharedPlan>).members?.length ?? 1) > 2)
+        throw new DeviceError("out-of-memory", "out of memory");
       return device.prepare(program, sharedFrom);
     },
   };

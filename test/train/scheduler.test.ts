@@ -6,9 +6,9 @@ import { openWasm } from "../../src/backend/wasm.ts";
 import type { WasmBackend } from "../../src/backend/wasm-backend.ts";
 import { OPERATIONS, RECORD_WORDS } from "../../src/backend/wasm-operations.ts";
 import { Engine } from "../../src/engine/engine.ts";
+import type { SharedPlan } from "../../src/engine/members.ts";
 import { DeviceError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
-import type { ModelPlan } from "../../src/model/gpt2.ts";
 import type { Checkpoint, TrainResult } from "../../src/train/records.ts";
 import { planRounds, trainJobs } from "../../src/train/scheduler.ts";
 import { type CommonArguments, type JobSettings, type Start, train } from "../../src/train/trainer.ts";
@@ -231,7 +231,7 @@ test("on a GPU, jobs that cannot begin together are halved, one that does not be
   const full: Backend = {
     ...within(device, Infinity),
     prepare: async (program, sharedFrom) => {
-      const { length } = (program as ModelPlan).members ?? [];
+      const { length } = (program as Partial<SharedPlan>).members ?? [];
       if (length > 2) throw new DeviceError("out-of-memory", "out of memory");
       if (length === 2) pairs++;
       return device.prepare(program, sharedFrom);

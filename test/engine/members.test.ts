@@ -194,6 +194,17 @@ const IN_PIECES = memberJobs({ ...lm, targets: ["q", "head"] })
   .slice(0, 2)
   .map((job, i): Job => ({ ...job, spec: memberSpec({ r: 1, lora_alpha: 2 + i }, { ...lm, targets: ["q", "head"] }) }));
 const upper = (spec: ModelSpec): ModelSpec => ({ ...spec, lora: { ...spec.lora!, layers_to_transform: [1] } });
+/** Each of q, k and v has a rank of its own. */
+const apart = (spec: ModelSpec): ModelSpec => {
+  const r = spec.lora!.r;
+  const sites = (["q", "k", "v"] as const).map((target, i) => ({
+    site: siteName({ target, block: 0 }),
+    r: r + i,
+    scale: 1,
+  }));
+  return { ...spec, lora: { ...spec.lora!, sites } };
+};
+const withBias = (spec: ModelSpec, head_bias: boolean): ModelSpec => ({ ...spec, task: { ...spec.task, head_bias } });
 const headOnly = (spec: ModelSpec): ModelSpec => ({ ...spec, lora: { ...spec.lora!, target_modules: ["head"] } });
 
 for (const [name, jobs, rest] of [
@@ -214,6 +225,8 @@ for (const [name, jobs, rest] of [
   ["a base model in f16", memberJobs({ config: PANELS }, inDtype("f16"))],
   ["a base model in q8", memberJobs({ config: { n_embd: 64, n_head: 4 } }, inDtype("q8"))],
   ["adapters on the heads alone", memberJobs({}, headOnly)],
+  ["ranks of q, k and v that differ", memberJobs({}, apart)],
+  ["heads with a bias and without", memberJobs().map((job, i) => ({ ...job, spec: withBias(job.spec, i % 2 === 0) }))],
 ] as const satisfies readonly (readonly [string, Job[], Rest?])[])
   testOnDevices(
     `${name}: members train as alone`,
@@ -272,11 +285,6 @@ test("members that cannot share a plan are refused", async () => {
   const spec = smallSpec("lora");
   const lora = spec.lora!;
   const task = { ...spec.task, num_labels: 3 };
-  const sites = (["q", "k", "v"] as const).map((target, i) => ({
-    site: siteName({ target, block: 0 }),
-    r: 2 + i,
-    scale: 1,
-  }));
   const words = ["models that cannot share a plan", "adapters in mode lora of the same model"];
   for (const [other, more, rest] of [
     [{ ...spec, task }, [...words, "mode lora, 3 classes, f32"]],
@@ -287,10 +295,9 @@ test("members that cannot share a plan are refused", async () => {
     [{ ...spec, dtype: "f16" }, [...words, "f16"]],
     [
       { ...spec, lora: { ...lora, modulesToSave: ["ln_f.weight"] } },
-      ["train tensors of the base model", "found:    ln_f.weight"],
+      ["adapters and heads", "ln_f.weight of one model alone"],
     ],
-    [smallSpec("lora", { dora: true }), ["DoRA", "LoRA without magnitudes"]],
-    [{ ...spec, lora: { ...lora, sites } }, ["q, k and v differ", "the same rank and scale", "h.0.attn.c_attn"]],
+    [smallSpec("lora", { dora: true }), ["adapters without magnitudes", "DoRA"]],
     [upper(smallSpec("lora", { targets: ["q"] })), ["other blocks", "found:    0, 1"], { part: "upper" }],
   ] as [ModelSpec, string[], PlanRest?][]) {
     await assertFails(ConfigError, "cannot-share-plan", more, () => planGroup([spec, other], rest));
