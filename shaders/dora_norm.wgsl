@@ -4,8 +4,8 @@
 //
 //   norm  (write)  [outputs]
 //   w     (read)   [inputs, outputs] in f32 or f16; in q8 or q4 it is stored as [outputs, inputs]
-//   A     (read)   adapter a's [r, inputs], from a * stride on
-//   B     (read)   adapter a's [width, r], from a * stride on: of the columns from column + a * step on
+//   A     (read)   [a_size]: adapter a's [r, inputs] from a * stride on
+//   B     (read)   [b_size]: adapter a's [width, r] from a * stride on, of the columns from column + a * step on
 //
 // Grid: ceil((end - first) / 16). A lane makes blocks of 4 inputs x 4 outputs: 4 lanes lie along the outputs, 64 along
 // the inputs, neighbours along what lies side by side in w. Then 16 lanes add up the parts of an output each, in order.

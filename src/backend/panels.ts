@@ -2,9 +2,7 @@
  * Frozen weights [k, n] that only matrix products (and the norms of DoRA) use are stored in the layout that the product's inner loop reads:
  * panels of 8 columns, [n / 8][k][8], instead of plain rows, so that they are packed only once.
  */
-import { doraNormKernel } from "../ops/dora.ts";
-import { type Dispatch, type Kernel, scalarAt, tensorAt } from "../ops/kernel.ts";
-import { linearGroupedKernel, linearKernel } from "../ops/linear.ts";
+import { type Dispatch, scalarAt, tensorAt } from "../ops/kernel.ts";
 import { matmulKernel } from "../ops/matmul.ts";
 import type { Program } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
@@ -12,11 +10,12 @@ import type { Tensor } from "../tensor.ts";
 /** Columns of a panel: PANEL in assembly/kernels/panels.ts. */
 export const PANEL = 8;
 
-const WHOLE: readonly Kernel[] = [linearKernel, linearGroupedKernel, doraNormKernel];
+/** The kernels that always read all of their matrix, by name: a page does not load the definitions of all. */
+const WHOLE = ["linear", "linear_grouped", "dora_norm"];
 
 /** Whether a dispatch can read its matrix in panels: a product that reads all of b, as it is or transposed. */
 function readsWhole(dispatch: Dispatch): boolean {
-  if (WHOLE.includes(dispatch.kernel)) return true;
+  if (WHOLE.includes(dispatch.kernel.name)) return true;
   if (dispatch.kernel !== matmulKernel) return false;
   const b = tensorAt(dispatch, "b");
   // The token table, in blocks along its rows.
