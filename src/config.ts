@@ -216,7 +216,6 @@ export function validateLora(config: LoraConfig, where?: string): void {
   if (config.use_dora && config.target_modules.includes("head"))
     throw new ConfigError("invalid-lora-config", "DoRA on the head is not supported", {
       ...place,
-      expected: "targets in the blocks",
       found: config.target_modules.join(", "),
       hint: "leave head out of --targets",
     });

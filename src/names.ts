@@ -71,7 +71,7 @@ export const tensorName = (place: Place, part: Part = "weight"): string => `${la
 export const loraName = (site: Site, part: "A" | "B"): string => `lora.${siteName(site)}.${part}`;
 
 /** The name of DoRA's magnitudes of a matrix: `lora.h.3.attn.c_attn.magnitude`. */
-export const magnitudeName = (place: Place): string => `lora.${layerName(place)}.magnitude`;
+export const magnitudeName = (place: Place): string => `lora.${tensorName(place, "magnitude")}`;
 
 type Shapes = Partial<Record<Part, Shape>>;
 

@@ -9,7 +9,7 @@ import { madd } from "./vector";
 /** Threads write to separate cache lines. */
 const LINE: u32 = 16;
 
-/** Inputs of a panel in blocks that are widened at a time. */
+/** Inputs of a weight in blocks that are widened at a time. */
 const WIDENED: u32 = 256;
 
 /** Where four outputs of a weight are: the first input's, and the bytes to the next. */
@@ -99,15 +99,14 @@ function norms(p: DoraNorm, in_panels: bool): void {
     const within: usize = output % PANEL;
     weights_row = (in_panels ? PANEL : p.outputs) << shift;
     weights = p.w + ((in_panels ? panel * p.inputs * PANEL + within : output) << shift);
-    if (in_blocks) {
-      weights = widened + (within << 2);
-      for (let i: u32 = 0; i < p.inputs; i += WIDENED) {
-        const some = min(WIDENED, p.inputs - i);
+    const most = in_blocks ? WIDENED : p.inputs;
+    for (let i: u32 = 0; i < p.inputs; i += most) {
+      const some = min(most, p.inputs - i);
+      if (in_blocks) {
         widen_panel(widened, PANEL * 4, panel, i, some);
-        add_squares(sums, i, some, scale);
+        weights = widened + (within << 2);
       }
-    } else {
-      add_squares(sums, 0, p.inputs, scale);
+      add_squares(sums, i, some, scale);
     }
     const total = f32x4.add(
       f32x4.add(v128.load(sums), v128.load(sums, 16)),

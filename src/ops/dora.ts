@@ -3,10 +3,9 @@
  * is trained: y = (magnitude / norm) * x W' + bias, norm the lengths of the columns of W'. W' is never formed. In the
  * backward pass the norm is a constant (section 4.3), as in PEFT.
  */
-import { ShapeError } from "../errors.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, flatGrid, type Scalar, typeCode } from "./kernel.ts";
-import type { AdapterGroup } from "./lora.ts";
+import { type AdapterGroup, expectFours } from "./lora.ts";
 
 export const doraNormKernel = defineKernel(
   "dora_norm",
@@ -55,31 +54,24 @@ export const doraBackwardKernel = defineKernel(
   "rows cols, cols, rows cols, rows cols, cols, cols",
 );
 
-/** The kernels read four inputs and four outputs at a time. */
-function expectFours(name: string, ...sizes: number[]): void {
-  if (sizes.some((size) => size % 4 !== 0))
-    throw new ShapeError("wrong-shape", `${name}: inputs and outputs are read four at a time`, {
-      expected: "multiples of 4, as those of a GPT-2",
-      found: sizes.join(", "),
-    });
-}
-
 /**
  * norm [out] = the lengths of the columns of W [in, out] with its adapters, of any type. The groups have their columns
  * in ascending order; each dispatch writes the norms from its first column to the next group's.
  */
 export function doraNorm(norm: Tensor, W: Tensor, groups: readonly AdapterGroup[]): Dispatch[] {
-  const outputs = W.shape[1]!;
-  return groups.map(({ A, B, input, count, r, stride, column, step, width, scale }, i) => {
-    expectShape(`dora_norm: A (${A.name})`, A.shape, [(count - 1) * stride + r * input]);
-    expectShape(`dora_norm: B (${B.name})`, B.shape, [(count - 1) * stride + r * width]);
-    expectShape(`dora_norm: W (${W.name})`, W.shape, [input, outputs]);
-    expectFours("dora_norm", input, outputs, column, step, width, stride);
+  const [inputs, outputs] = W.shape as [number, number];
+  return groups.map(({ A, B, count, r, stride, column, step, width, scale }, i) => {
+    for (const [factor, size] of [
+      [A, inputs],
+      [B, width],
+    ] as const)
+      expectShape(`dora_norm: ${factor.name}`, factor.shape, [(count - 1) * stride + r * size]);
+    expectFours("dora_norm", inputs, outputs, column, step, width, stride);
     return dispatch(
       doraNormKernel,
       { norm, w: W, A, B },
       {
-        ...{ inputs: input, outputs, first: i === 0 ? 0 : column, end: groups[i + 1]?.column ?? outputs },
+        ...{ inputs, outputs, first: i === 0 ? 0 : column, end: groups[i + 1]?.column ?? outputs },
         ...{ count, r, stride, column, step, width, scale, w_type: typeCode(W) },
       },
     );
