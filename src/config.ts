@@ -105,6 +105,8 @@ export interface LoraConfig {
   lora_dropout?: number;
   /** The blocks that have adapters, in ascending order; default: all. Does not apply to the head. */
   layers_to_transform?: number[];
+  /** Each matrix with adapters is scaled to a magnitude of each output, which is trained: DoRA (Liu et al. 2024). */
+  use_dora?: true;
   /** Set for adapters written by PEFT: each site with its own rank and scale. Overrides the settings above. */
   sites?: LoraSite[];
   /** Tensors of the base model that are trained too (PEFT's bias="lora_only" and modules_to_save). */
@@ -219,6 +221,12 @@ export function validateLora(config: LoraConfig, where?: string): void {
       ...place,
       expected: "either c_attn, or any of q, k and v",
       found: config.target_modules.join(", "),
+    });
+  if (config.use_dora && config.target_modules.includes("head"))
+    throw new ConfigError("invalid-lora-config", "DoRA on the head is not supported", {
+      ...place,
+      found: config.target_modules.join(", "),
+      hint: "leave head out of --targets",
     });
   if (config.layers_to_transform !== undefined)
     validateLayers(config.layers_to_transform, config.target_modules, place);

@@ -8,7 +8,7 @@ import type { Shape } from "./tensor.ts";
 export const BLOCK_LAYERS = ["ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"] as const;
 
 export type Layer = (typeof BLOCK_LAYERS)[number] | "wte" | "wpe" | "ln_f" | "lm_head" | "head";
-type Part = "weight" | "bias" | "embedding" | "A" | "B";
+type Part = "weight" | "bias" | "embedding" | "A" | "B" | "magnitude";
 
 /** A layer of the model. */
 export interface Place {
@@ -35,8 +35,8 @@ export interface ModelTensor extends Place {
   rate?: number;
 }
 
-/** Draws an initial value; `tokens`: the rows are those of random tokens. */
-export type Initial = ((rng: Rng) => number) | "tokens";
+/** Draws an initial value; `tokens`: the rows are those of random tokens; `norms`: the lengths of a matrix's columns. */
+export type Initial = ((rng: Rng) => number) | "tokens" | "norms";
 
 /** U(-bound, bound) */
 export const uniform =
@@ -69,6 +69,9 @@ export const tensorName = (place: Place, part: Part = "weight"): string => `${la
 
 /** The name of an adapter's A or B: `lora.h.3.attn.q.A`. */
 export const loraName = (site: Site, part: "A" | "B"): string => `lora.${siteName(site)}.${part}`;
+
+/** The name of DoRA's magnitudes of a matrix: `lora.h.3.attn.c_attn.magnitude`. */
+export const magnitudeName = (place: Place): string => `lora.${tensorName(place, "magnitude")}`;
 
 type Shapes = Partial<Record<Part, Shape>>;
 
@@ -177,6 +180,11 @@ export function loraDims(target: Target, config: GPT2Config, headOut: number): {
   const [C, inner] = [config.n_embd, innerWidth(config)];
   const outputs: Partial<Record<Target, number>> = { c_attn: 3 * C, fc: inner, head: headOut };
   return { in: target === "proj" ? inner : C, out: outputs[target] ?? C };
+}
+
+/** The outputs of the matrix in a block that an adapter adapts: q, k and v are parts of one. */
+export function matrixOutputs(target: Target, config: GPT2Config): number {
+  return loraDims(ADAPTED[target].layer === "attn.c_attn" ? "c_attn" : target, config, 0).out;
 }
 
 /** All adapters of a model, block by block, the head last. Throws ConfigError for one that the model cannot have. */

@@ -185,6 +185,19 @@ export class Quantizer {
   }
 }
 
+/** The stored tensor of a whole matrix [in, out]. */
+export function quantizeMatrix(
+  name: string,
+  dtype: BlockDtype,
+  values: Float32Array,
+  inputs: number,
+  outputs: number,
+): Uint8Array {
+  const quantizer = new Quantizer(name, dtype, outputs, inputs);
+  quantizer.take(values, { output: 1, input: outputs }, { output: 0, outputs, input: 0, inputs });
+  return quantizer.finish();
+}
+
 /** A matrix in NF4 with double quantisation, in the order of [out, in], by bitsandbytes' names. */
 export interface NF4Parts extends NestedMaxima {
   /** Two codes a byte, the first in the upper half. */

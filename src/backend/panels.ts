@@ -1,5 +1,5 @@
 /**
- * Frozen weights [k, n] that only matrix products use are stored in the layout that the product's inner loop reads:
+ * Frozen weights [k, n] that only matrix products (and the norms of DoRA) use are stored in the layout that the product's inner loop reads:
  * panels of 8 columns, [n / 8][k][8], instead of plain rows, so that they are packed only once.
  */
 import { type Dispatch, scalarAt, tensorAt } from "../ops/kernel.ts";
@@ -9,10 +9,13 @@ import type { Tensor } from "../tensor.ts";
 /** Columns of a panel: PANEL in assembly/kernels/panels.ts. */
 export const PANEL = 8;
 
-/** Whether a dispatch is a product that reads all of b, as it is or transposed. */
+/** The kernels that always read all of their matrix, by name: a page does not load the definitions of all. */
+const WHOLE = ["linear", "linear_grouped", "dora_norm"];
+
+/** Whether a dispatch can read its matrix in panels: a product that reads all of b, as it is or transposed. */
 function readsWhole(dispatch: Dispatch): boolean {
   const { name } = dispatch.kernel;
-  if (name === "linear" || name === "linear_grouped") return true;
+  if (WHOLE.includes(name)) return true;
   if (name !== "matmul") return false;
   const b = tensorAt(dispatch, "b");
   // The token table, in blocks along its rows.
@@ -28,11 +31,11 @@ export function panelTensors({ segments }: Program): Set<Tensor> {
   const found = new Set<Tensor>();
   const refused = new Set<Tensor>();
   for (const dispatch of segments.flatMap(({ dispatches }) => dispatches)) {
-    const b = readsWhole(dispatch) ? tensorAt(dispatch, "b") : null;
+    const matrix = readsWhole(dispatch) ? tensorAt(dispatch, dispatch.kernel.inBlocks!) : null;
     for (const tensor of dispatch.tensors) {
       const { root, shape, role } = tensor;
       const fits = role === "weight" && root === tensor && shape.length === 2 && shape[1]! % PANEL === 0;
-      if (fits && tensor === b) found.add(tensor);
+      if (fits && tensor === matrix) found.add(tensor);
       else refused.add(root);
     }
   }

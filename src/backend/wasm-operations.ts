@@ -14,11 +14,12 @@ interface Operation {
   kernel: string;
 }
 
-/** Further functions for a kernel: a product with few rows, and one with b in panels. */
+/** Further functions for a kernel: a product with few rows, and those that read a matrix in panels. */
 const VARIANTS: Readonly<Record<string, readonly string[]>> = {
   matmul: ["matmul_gemv", "matmul_panels"],
   linear: ["linear_panels"],
   linear_grouped: ["linear_grouped_panels"],
+  dora_norm: ["dora_norm_panels"],
 };
 
 /** Indexed by operation number. */
@@ -32,8 +33,8 @@ export const RECORD_WORDS = 1 + MOST_ARGUMENTS;
 
 /** The name of the operation for a dispatch; `panels` are the weights stored in panels. */
 export function chooseOperation(dispatch: Dispatch, panels: ReadonlySet<Tensor>): string {
-  const { name } = dispatch.kernel;
+  const { name, inBlocks } = dispatch.kernel;
   if (!Object.hasOwn(VARIANTS, name)) return name;
-  if (panels.has(tensorAt(dispatch, "b"))) return `${name}_panels`;
+  if (panels.has(tensorAt(dispatch, inBlocks!))) return `${name}_panels`;
   return name === "matmul" && isGemv(dispatch) ? "matmul_gemv" : name;
 }

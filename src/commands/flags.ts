@@ -121,6 +121,7 @@ function createFlag(name: keyof TrainOptions): Option {
   const flag = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
   // A setting that is true by default gets a flag that turns it off.
   if (value === true) return new Option(flag.replace("--", "--no-"), help);
+  if (value === false) return new Option(flag, help);
   const option = choices
     ? choice(`${flag} <how>`, help, choices as readonly string[])
     : new Option(`${flag} ${range ? "<n>" : "<list>"}`, help).argParser(

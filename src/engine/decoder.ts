@@ -152,7 +152,7 @@ export class Decoder extends Weights<DecoderPlan> {
     }
     more((tensor, values) => view(tensor).set(values));
     this.session.write(inputs.root, this.staging);
-    this.session.run(segments, { ...NO_VALUES, tokens: n, sequences, slots: sequences });
+    this.session.run(this.withNorms(segments), { ...NO_VALUES, tokens: n, sequences, slots: sequences });
   }
 
   /** Throws ShapeError: the kernels do not check. */

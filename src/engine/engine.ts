@@ -241,6 +241,7 @@ export class Engine extends Weights<ModelPlan> {
   async settle(): Promise<void> {
     await this.session.flush();
     this.session.drop(false);
+    this.hasChanged = true;
   }
 
   /** Names of the trainable parameters, in the model's order. */
@@ -280,7 +281,7 @@ export class Engine extends Weights<ModelPlan> {
 
   /** Submits a forward pass with the mean loss; `result` and `logits` read its results. Returns the batch's slot. */
   forward(batch: Batch): number {
-    return this.runner.submit([evaluationPass(["forward"], batch)])[0]!;
+    return this.runner.submit([evaluationPass(this.withNorms(["forward"]), batch)])[0]!;
   }
 
   /** The features of a batch, computed by a lower part: [N, C] or [B, C]. */
@@ -292,7 +293,7 @@ export class Engine extends Weights<ModelPlan> {
 
   /** Forward and backward passes without an update, for tests and diagnosis. */
   gradients(batch: Batch): number {
-    return this.runner.submit([evaluationPass(["zero", "forward", "backward"], batch)])[0]!;
+    return this.runner.submit([evaluationPass(this.withNorms(["zero", "forward", "backward"]), batch)])[0]!;
   }
 
   /**
@@ -306,11 +307,12 @@ export class Engine extends Weights<ModelPlan> {
     const loss_scale = lossScale(batches.reduce((sum, batch) => sum + targetWeight(batch), 0));
     const slots = this.runner.submit(
       batches.map((batch, i) => ({
-        segments: stepSegments(i, batches.length),
+        segments: this.withNorms(stepSegments(i, batches.length)),
         work: { batch, loss_scale, update },
       })),
     );
     this.steps++;
+    this.hasChanged = true;
     return slots;
   }
 

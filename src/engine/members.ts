@@ -46,6 +46,11 @@ function checkMembers(members: readonly MemberOptions[], part?: PlanOptions["par
         expected: "dropout 0",
         found: `dropout ${spec.lora.lora_dropout}`,
       });
+    if (spec.lora?.use_dora)
+      throw new ConfigError("cannot-share-plan", "adapters with DoRA cannot share a plan", {
+        expected: "adapters without magnitudes",
+        found: "DoRA",
+      });
     if (spec.lora === null || common(spec) !== common(members[0]!.spec))
       throw new ConfigError("cannot-share-plan", "models that cannot share a plan", {
         expected: "adapters in mode lora of the same model and objective, with the same classes and type of weights",

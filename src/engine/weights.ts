@@ -5,7 +5,7 @@ import { ConfigError, ShapeError } from "../errors.ts";
 import { floatToHalf } from "../half.ts";
 import { only, type Parameter, type Parameters } from "../model/parameters.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
-import type { Program } from "../plan/plan.ts";
+import type { Program, SegmentName } from "../plan/plan.ts";
 import type * as Quantize from "../quantize.ts";
 import { numel, type Tensor, type TensorPiece } from "../tensor.ts";
 
@@ -35,6 +35,8 @@ export async function loadQuantizer({ parameters }: ParameterPlan): Promise<type
 }
 
 export class Weights<P extends ParameterPlan = ParameterPlan> {
+  /** Whether a parameter may have changed since the norms of DoRA were computed. */
+  protected hasChanged = true;
   /** Partly written pieces in blocks. */
   private readonly begun = new Map<Tensor, Quantize.Quantizer>();
 
@@ -44,6 +46,13 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     readonly session: Session,
     private readonly quantize: typeof Quantize | null,
   ) {}
+
+  /** The segments to run for these: before them the norms of DoRA, if the plan has them and a parameter has changed. */
+  withNorms(segments: readonly SegmentName[]): readonly SegmentName[] {
+    const isNeeded = this.hasChanged && this.plan.segments.some(({ name }) => name === "norms");
+    this.hasChanged = false;
+    return isNeeded ? ["norms", ...segments] : segments;
+  }
 
   parameter(name: string): Parameter {
     const parameter = this.plan.parameters.all.get(name);
@@ -62,6 +71,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
    * matrix's in whole blocks. Throws ConfigError for a number that the parameter's type cannot hold.
    */
   writeParameter(name: string, data: Float32Array, firstRow = 0): void {
+    this.hasChanged = true;
     const { pieces, shape } = this.parameter(name);
     const width = numel(shape) / shape[0]!;
     if (data.length % width !== 0 || firstRow * width + data.length > numel(shape))
@@ -111,6 +121,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
 
   /** Writes a matrix in q4 as it is stored in a file, without rounding it again. */
   writeNF4(name: string, parts: Quantize.NF4Parts): void {
+    this.hasChanged = true;
     this.session.write(only(this.parameter(name)), new Uint32Array(this.quantize!.encodeNF4(parts).buffer));
   }
 

@@ -119,7 +119,8 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
     refuse(`mode ${meta.mode} ${meta.lora ? "has no" : "needs a"} LoRA configuration`, meta.lora);
   if (meta.lora !== null) {
     checkKinds(meta, { lora: "object" }, where);
-    checkKinds(meta.lora, { target_modules: "texts", sites: "objects?", modulesToSave: "texts?" }, where);
+    const optional = { sites: "objects?", modulesToSave: "texts?", use_dora: "boolean?" } as const;
+    checkKinds(meta.lora, { target_modules: "texts", ...optional }, where);
     validateLora(meta.lora, where);
     if (!Number.isFinite(Math.fround(loraScale(meta.lora))))
       refuse("the scale overflows float32", meta.lora.lora_alpha);
@@ -142,7 +143,7 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
 
 /** Checks that the sites and saved modules of an adapter imported from PEFT exist in the model. */
 function checkSites(
-  { sites = [], modulesToSave = [], layers_to_transform }: LoraConfig,
+  { sites = [], modulesToSave = [], layers_to_transform, use_dora }: LoraConfig,
   model: GPT2Config,
   where: string,
 ): void {
@@ -155,11 +156,14 @@ function checkSites(
   if (last >= model.n_layer) refuse("the model has no such layer", `blocks from 0 to ${model.n_layer - 1}`, last);
   const known = sitesByName(model);
   for (const { site, r, scale } of sites) {
-    if (!known.has(site))
+    const target = known.get(site)?.target;
+    if (target === undefined)
       refuse("the model has no matrix for an adapter", `h.0.attn.q to h.${model.n_layer - 1}.mlp.proj`, site);
     if (!Number.isSafeInteger(r) || r < 1) refuse(`the rank of ${site} is invalid`, "an integer of 1 or more", r);
     if (!Number.isFinite(scale) || !Number.isFinite(Math.fround(scale)))
       refuse(`the scale of ${site} is invalid`, "a finite float32", scale);
+    if (use_dora && (target === "q" || target === "k" || target === "v"))
+      refuse(`DoRA with a rank of its own for ${site}`, "one adapter for q, k and v: c_attn", site);
   }
   const shapes = new Map([...baseShapes(model), ...lmHeadShapes(model)]);
   for (const name of modulesToSave)

@@ -1,9 +1,10 @@
 /**
- * Merges a trained model: adds the adapters' products to the base weights. Works in chunks, so that the model is never
- * in memory as a whole. Sums are computed in double precision and rounded once.
+ * Merges a trained model: adds the adapters' products to the base weights and, with DoRA, scales the columns of the
+ * sums. Works in chunks, so that the model is never in memory as a whole. Sums are computed in double precision and
+ * rounded once.
  */
 import { floatToHalf, halfToFloat } from "../half.ts";
-import { ADAPTED, baseShapes, lmHeadShapes, loraAdapters, loraDims, tensorName } from "../names.ts";
+import { ADAPTED, baseShapes, lmHeadShapes, loraAdapters, loraDims, magnitudeName, tensorName } from "../names.ts";
 import { numel, type Shape } from "../tensor.ts";
 import { baseDtype } from "./adapter-meta.ts";
 import type { GPT2Checkpoint } from "./hf.ts";
@@ -26,6 +27,15 @@ interface Product {
   column: number;
 }
 
+/** What is done to a matrix. */
+interface Changes {
+  products: Product[];
+  /** The length of each column afterwards; undefined: as it comes. */
+  magnitude?: Float32Array | undefined;
+}
+
+const NO_CHANGES: Changes = { products: [] };
+
 /**
  * The tensors of a merged model, with their names in transformers. A bias of the head is folded into score.weight if
  * `finalNorm` allows it, and otherwise dropped. A language model has a separate head if its base model has, or if its
@@ -36,7 +46,7 @@ export function mergedTensors(
   { meta, tensors }: Adapter,
   finalNorm: FinalNorm | undefined,
 ): StreamedTensor[] {
-  const products = adapterProducts({ meta, tensors });
+  const changes = adapterChanges({ meta, tensors });
   const { config } = checkpoint;
   // Frozen matrices are rounded to the type that the run stored them in.
   const shapes = new Map([...baseShapes(config), ...lmHeadShapes(config)]);
@@ -51,11 +61,11 @@ export function mergedTensors(
     name: `transformer.${name}`,
     shape,
     dtype: "F32" as const,
-    pieces: () => pieces(shape, (from, to) => rows(name, from, to), products.get(name) ?? []),
+    pieces: () => pieces(shape, (from, to) => rows(name, from, to), changes.get(name) ?? NO_CHANGES),
   }));
   if (meta.task.objective === "classification")
     return [...merged, whole("score.weight", foldHead(meta, tensors, finalNorm))];
-  const head = products.get("head");
+  const head = changes.get("head");
   const shape = [config.vocab_size, config.n_embd];
   const table = config.tie_word_embeddings === false ? "lm_head.weight" : "wte.weight";
   if (head || table !== "wte.weight")
@@ -63,7 +73,7 @@ export function mergedTensors(
       name: "lm_head.weight",
       shape,
       dtype: "F32",
-      pieces: () => pieces(shape, (from, to) => rows(table, from, to), head ?? []),
+      pieces: () => pieces(shape, (from, to) => rows(table, from, to), head ?? NO_CHANGES),
     });
   return merged;
 }
@@ -83,10 +93,10 @@ function whole(name: string, { shape, data }: NamedTensor): StreamedTensor {
   };
 }
 
-/** The products to add to each matrix, by its name in the base model (`head` for the head of a language model). */
-function adapterProducts({ meta, tensors }: { meta: Adapter["meta"]; tensors: Tensors }): Map<string, Product[]> {
+/** What is done to each matrix, by its name in the base model (`head` for the head of a language model). */
+function adapterChanges({ meta, tensors }: { meta: Adapter["meta"]; tensors: Tensors }): Map<string, Changes> {
   const { model, lora, task } = meta;
-  const products = new Map<string, Product[]>();
+  const changes = new Map<string, Changes>();
   for (const adapter of lora ? loraAdapters(model, lora) : []) {
     const { target, block, r, scale } = adapter;
     const { A, B } = readFactors(tensors, adapter);
@@ -94,7 +104,9 @@ function adapterProducts({ meta, tensors }: { meta: Adapter["meta"]; tensors: Te
     if (target === "head") {
       // The adapter of a classifier's head is folded by `foldHead`. nn.Linear: [out, in].
       if (task.objective === "lm")
-        products.set("head", [{ r, scale, left: (row, k) => B[row * r + k]!, right: A, width: dims.in, column: 0 }]);
+        changes.set("head", {
+          products: [{ r, scale, left: (row, k) => B[row * r + k]!, right: A, width: dims.in, column: 0 }],
+        });
       continue;
     }
     // Conv1D: [in, out], transposed.
@@ -102,9 +114,11 @@ function adapterProducts({ meta, tensors }: { meta: Adapter["meta"]; tensors: Te
     const name = tensorName({ block, layer });
     const left = (row: number, k: number) => A[k * dims.in + row]!;
     const product = { r, scale, left, right: transposed(B, dims.out, r), width: dims.out, column: column * dims.out };
-    products.set(name, [...(products.get(name) ?? []), product]);
+    const { products } = changes.get(name) ?? NO_CHANGES;
+    const magnitude = tensors.get(magnitudeName({ block, layer }))?.data;
+    changes.set(name, { products: [...products, product], magnitude });
   }
-  return products;
+  return changes;
 }
 
 function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {
@@ -113,10 +127,29 @@ function transposed(matrix: Float32Array, rows: number, columns: number): Float3
   return out;
 }
 
-async function* pieces(
+type ReadRows = (from: number, to: number) => Promise<Float32Array>;
+
+async function* pieces(shape: Shape, read: ReadRows, { products, magnitude }: Changes): AsyncGenerator<Float32Array> {
+  if (!magnitude) {
+    yield* summed(shape, read, products, (sum, row) => row.set(sum));
+    return;
+  }
+  const squares = new Float64Array(magnitude.length);
+  const measured = summed(shape, read, products, (sum) => {
+    for (let j = 0; j < sum.length; j++) squares[j]! += sum[j]! * sum[j]!;
+  });
+  for await (const _ of measured);
+  yield* summed(shape, read, products, (sum, row) => {
+    for (let j = 0; j < sum.length; j++) row[j] = (magnitude[j]! / Math.sqrt(squares[j]!)) * sum[j]!;
+  });
+}
+
+/** The rows, some at a time; `take` gets each with its sum with the products, if there are any. */
+async function* summed(
   shape: Shape,
-  read: (from: number, to: number) => Promise<Float32Array>,
-  products: Product[],
+  read: ReadRows,
+  products: readonly Product[],
+  take: (sum: Float64Array, row: Float32Array) => void,
 ): AsyncGenerator<Float32Array> {
   const rows = shape[0]!;
   const width = numel(shape) / rows;
@@ -124,18 +157,21 @@ async function* pieces(
   for (let from = 0; from < rows; from += step) {
     const piece = await read(from, Math.min(rows, from + step));
     if (products.length > 0)
-      for (let i = 0; i < piece.length; i += width) add(piece.subarray(i, i + width), from + i / width, products);
+      for (let i = 0; i < piece.length; i += width) {
+        const row = piece.subarray(i, i + width);
+        take(addProducts(row, from + i / width, products), row);
+      }
     yield piece;
   }
 }
 
-/** Adds the products to one row. */
-function add(row: Float32Array, index: number, products: Product[]): void {
+/** The sum of a row and the products. */
+function addProducts(row: Float32Array, index: number, products: readonly Product[]): Float64Array {
   const sum = Float64Array.from(row);
   for (const { r, scale, left, right, width, column } of products)
     for (let k = 0; k < r; k++) {
       const factor = scale * left(index, k);
       for (let j = 0; j < width; j++) sum[column + j]! += factor * right[k * width + j]!;
     }
-  row.set(sum);
+  return sum;
 }

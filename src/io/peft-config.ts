@@ -26,6 +26,8 @@ export interface PeftPlan {
   adapted: PeftModule[];
   /** Whether the biases of the adapted modules were trained as well. */
   biases: boolean;
+  /** Whether the adapted modules have DoRA's magnitudes. */
+  dora: boolean;
   /** Whether modules_to_save includes this module. */
   saves: (module: string) => boolean;
   /** The settings of modules that no pattern matches. */
@@ -49,11 +51,11 @@ const COMMON = [
 ];
 
 const LORA: Rules = {
-  method: "plain LoRA",
+  method: "LoRA or DoRA",
   plain: {
     task_type: ["SEQ_CLS", "CAUSAL_LM"],
     bias: ["none", "lora_only"],
-    use_dora: [false],
+    use_dora: [true, false],
     lora_bias: [false],
     use_qalora: [false],
     // PiSSA, OLoRA and similar methods change the base model's weights before training.
@@ -158,7 +160,7 @@ export async function parsePeftConfig(json: unknown, model: GPT2Config, where: s
         hint: "it is where the base model's config has tie_word_embeddings = false",
       },
     );
-  return { task, adapted, biases: config.bias === "lora_only", saves, lora };
+  return { task, adapted, biases: config.bias === "lora_only", dora: config.use_dora === true, saves, lora };
 }
 
 /** Whether names are matched by regular expressions: the file's, or PEFT's own for the index of a block. */

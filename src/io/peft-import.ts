@@ -5,13 +5,13 @@
 import { type LoraConfig, type LoraSite, TARGETS, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { METHODS, MODES, type Mode } from "../methods/index.ts";
-import { baseShapes, lmHeadShapes, loraDims, loraName, type Site, siteName } from "../names.ts";
+import { ADAPTED, baseShapes, lmHeadShapes, loraDims, loraName, magnitudeName, type Site, siteName } from "../names.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import { givenSettings, type PeftModule, type PeftPlan, parsePeftConfig, show } from "./peft-config.ts";
 import { headEntry, type ImportEntry, type ImportPlan, type PeftBase, readBaseModel } from "./peft-form.ts";
 import { importVirtual } from "./peft-import-virtual.ts";
-import { moduleKind, SCORE, theirName, WRAPPER } from "./peft-lora.ts";
+import { magnitudeKey, moduleKind, SCORE, theirName, WRAPPER } from "./peft-lora.ts";
 
 /** A PEFT adapter before its data is read; `keys` maps our names to PEFT's. */
 interface PeftImport {
@@ -82,6 +82,7 @@ async function importLora(
   const lora: LoraConfig = {
     ...plan.lora,
     target_modules: (["c_attn", ...TARGETS] as const).filter((target) => targets.has(target)),
+    ...(plan.dora ? { use_dora: true } : {}),
     sites,
     ...(modulesToSave.length > 0 ? { modulesToSave } : {}),
   };
@@ -119,6 +120,11 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
     targets.add(target);
     entries.set(`${WRAPPER}${name}.lora_A.weight`, { name: loraName(site, "A"), shape: [r, dims.in] });
     entries.set(`${WRAPPER}${name}.lora_B.weight`, { name: loraName(site, "B"), shape: [dims.out, r] });
+    if (plan.dora)
+      entries.set(magnitudeKey(name), {
+        name: magnitudeName({ block: site.block, layer: ADAPTED[target].layer }),
+        shape: [dims.out],
+      });
     if (!plan.biases || target === "head") continue;
     const bias = name.replace("transformer.", "");
     modulesToSave.push(`${bias}.bias`);
@@ -144,9 +150,9 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
 /** Maps our names to PEFT's keys. Throws one FormatError that lists all mismatches. */
 function take(peft: ReadonlyMap<string, Shape>, plan: ImportPlan, where: string): Map<string, string> {
   const { entries, decisive } = plan;
-  // Older versions of PEFT omit the wrapper's name in the key of a bias.
-  const plain = (key: string) => key.replace(".base_layer.bias", ".bias");
-  const fileKeys = new Map([...entries.keys()].map((key) => [peft.has(key) ? key : plain(key), key]));
+  // Older versions of PEFT omit the wrapper's name in the key of a bias; in its memory magnitudes are a module's weight.
+  const other = (key: string) => key.replace(".base_layer.bias", ".bias").replace(/_magnitude_vector$/, "$&.weight");
+  const fileKeys = new Map([...entries.keys()].map((key) => [peft.has(key) ? key : other(key), key]));
   const missing = [...fileKeys].filter(([key]) => !peft.has(key)).map(([, key]) => key);
   const extra = [...peft.keys()].filter((key) => !fileKeys.has(key));
   if (missing.length > 0 || extra.length > 0) {

@@ -1,11 +1,21 @@
 /**
  * LoRA adapters in PEFT's files. Ours have separate adapters for q, k and v, PEFT's one fused
  * `c_attn`: A' = [A_q; A_k; A_v] and a block-diagonal B', with rank and alpha such that the product is the same.
- * Modules that differ in rank or scale are written as patterns.
+ * Modules that differ in rank or scale are written as patterns. DoRA's magnitudes belong to a module here and there.
  */
 import { type LoraConfig, loraScale, type Target } from "../config.ts";
 import { FormatError } from "../errors.ts";
-import { ADAPTED, baseShapes, type LoraAdapter, lmHeadShapes, loraAdapters, loraDims, loraName } from "../names.ts";
+import {
+  ADAPTED,
+  baseShapes,
+  type LoraAdapter,
+  lmHeadShapes,
+  loraAdapters,
+  loraDims,
+  loraName,
+  magnitudeName,
+  matrixOutputs,
+} from "../names.ts";
 import type { Shape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import { commonConfig, type NamedTensor, type PeftForm, readFactors, type Tensors } from "./peft-form.ts";
@@ -29,6 +39,8 @@ interface Module {
   name: string;
   kind: string;
   parts: Part[];
+  /** Our name of its magnitudes; null without DoRA. */
+  magnitude: string | null;
   r: number;
   scale: number;
   in: number;
@@ -44,6 +56,9 @@ interface Part extends LoraAdapter {
 /** The name of a module's A or B in PEFT's file. */
 const factorName = ({ name }: Module, part: "A" | "B") => `${WRAPPER}${name}.lora_${part}.weight`;
 
+/** The name of a module's magnitudes in PEFT's file. */
+export const magnitudeKey = (module: string) => `${WRAPPER}${module}.lora_magnitude_vector`;
+
 /** Settings that affect the results. */
 const DECISIVE = [
   ...["r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern"],
@@ -57,11 +72,12 @@ export function loraForm(adapter: LoraModel): PeftForm {
   const base = new Map([...baseShapes(adapter.model), ...lmHeadShapes(adapter.model)]);
   return {
     config: loraPeftConfig(adapter, modules),
-    decisive: DECISIVE,
+    decisive: adapter.lora.use_dora ? [...DECISIVE, "use_dora"] : DECISIVE,
     shapes: new Map<string, Shape>([
       ...modules.flatMap((module): [string, Shape][] => [
         [factorName(module, "A"), [module.r, module.in]],
         [factorName(module, "B"), [module.out, module.r]],
+        ...(module.magnitude ? [[magnitudeKey(module.name), [module.out]] satisfies [string, Shape]] : []),
       ]),
       ...saved.map(([name, key]): [string, Shape] => [key, base.get(name)!]),
     ]),
@@ -72,6 +88,7 @@ export function loraForm(adapter: LoraModel): PeftForm {
       for (const module of modules) {
         const { A, B } = fuse(module, tensors);
         out.set(factorName(module, "A"), A).set(factorName(module, "B"), B);
+        if (module.magnitude) out.set(magnitudeKey(module.name), tensors.get(module.magnitude)!);
       }
       for (const [name, key] of saved) out.set(key, tensors.get(name)!);
       return out;
@@ -81,6 +98,7 @@ export function loraForm(adapter: LoraModel): PeftForm {
       for (const module of modules) {
         const [A, B] = [peft.get(factorName(module, "A"))!, peft.get(factorName(module, "B"))!];
         split(module, A, B, out, where);
+        if (module.magnitude) out.set(module.magnitude, peft.get(magnitudeKey(module.name))!);
       }
       for (const [name, key] of saved) out.set(name, peft.get(key)!);
       return out;
@@ -105,9 +123,10 @@ function loraModules({ model, lora, task }: LoraModel): Module[] {
     const kind = moduleKind(target);
     const name = block === null ? kind : `transformer.h.${block}.${kind}`;
     const { layer, column } = ADAPTED[target];
-    const { out } = loraDims(target, model, model.vocab_size);
-    const whole = loraDims(layer === "attn.c_attn" ? "c_attn" : target, model, model.vocab_size);
-    const module = modules.get(name) ?? { name, kind, parts: [], r: 0, scale, ...whole };
+    const { in: input, out } = loraDims(target, model, model.vocab_size);
+    const whole = { in: input, out: target === "head" ? out : matrixOutputs(target, model) };
+    const magnitude = lora.use_dora ? magnitudeName({ block, layer }) : null;
+    const module = modules.get(name) ?? { name, kind, parts: [], magnitude, r: 0, scale, ...whole };
     modules.set(name, module);
     module.parts.push({ ...adapter, row: column * out, out });
     module.r += r;
@@ -144,6 +163,7 @@ function loraPeftConfig(adapter: LoraModel, modules: Module[]): PeftForm["config
     r: lora.r,
     rank_pattern: modulePattern(modules, ({ r }) => r, lora.r),
     target_modules: targetModules(adapter, modules),
+    ...(lora.use_dora ? { use_dora: true } : {}),
     use_rslora: rslora,
   };
 }

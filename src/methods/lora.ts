@@ -1,6 +1,26 @@
 /** LoRA (Hu et al. 2021): a frozen matrix W, and beside it B A of low rank, which is trained. */
-import { INITS, type Init, type LoraConfig, SCALINGS, type Scaling, TARGETS, type Target } from "../config.ts";
-import { ADAPTED, type Initial, loraAdapters, loraDims, loraName, type ModelTensor, uniform } from "../names.ts";
+import {
+  type GPT2Config,
+  INITS,
+  type Init,
+  type LoraConfig,
+  SCALINGS,
+  type Scaling,
+  TARGETS,
+  type Target,
+} from "../config.ts";
+import {
+  ADAPTED,
+  type Initial,
+  type LoraAdapter,
+  loraAdapters,
+  loraDims,
+  loraName,
+  type ModelTensor,
+  magnitudeName,
+  matrixOutputs,
+  uniform,
+} from "../names.ts";
 import type { Guide, Method, Training } from "./method.ts";
 
 export interface LoraOptions {
@@ -15,6 +35,8 @@ export interface LoraOptions {
   dropout: number;
   /** Learning rate of B divided by that of everything else (LoRA+). */
   lrRatio: number;
+  /** Whether the magnitude of each output is trained apart from its direction (DoRA). */
+  dora: boolean;
 }
 
 export interface LoraPart {
@@ -35,17 +57,38 @@ function initialA(init: Init, r: number, input: number): Initial {
   }
 }
 
+/** DoRA's magnitudes of a matrix: as in PEFT of all its outputs, also where only some have an adapter. */
+function magnitude({ target, block }: LoraAdapter, model: GPT2Config): ModelTensor {
+  const place = { block, layer: ADAPTED[target].layer };
+  const shape = [matrixOutputs(target, model)];
+  return { ...place, part: "magnitude", origin: "method", name: magnitudeName(place), shape, initial: "norms" };
+}
+
 export const method: Method<LoraPart> = {
   title: "LoRA",
   keys: ["lora"],
   tensors(model, { lora, lr_ratio = 1 }, classes) {
-    return loraAdapters(model, lora!).flatMap((adapter) => {
+    const adapters = loraAdapters(model, lora!);
+    return adapters.flatMap((adapter, i) => {
       const { target, block, r } = adapter;
       const dims = loraDims(target, model, classes);
-      const own = { block, layer: ADAPTED[target].layer, origin: "method", adapter } as const;
-      const B: ModelTensor = { ...own, part: "B", name: loraName(adapter, "B"), shape: [dims.out, r], rate: lr_ratio };
+      const { layer } = ADAPTED[target];
+      const own = { block, layer, origin: "method", adapter } as const;
       const initial = initialA(lora!.init, r, dims.in);
-      return [{ ...own, part: "A", name: loraName(adapter, "A"), shape: [r, dims.in], initial, partner: B }, B];
+      const B: ModelTensor = { ...own, part: "B", name: loraName(adapter, "B"), shape: [dims.out, r], rate: lr_ratio };
+      const A: ModelTensor = {
+        ...own,
+        part: "A",
+        name: loraName(adapter, "A"),
+        shape: [r, dims.in],
+        initial,
+        partner: B,
+      };
+      // Behind the last adapter of a matrix: q, k and v are handled together and must lie beside each other.
+      const isLast = !adapters
+        .slice(i + 1)
+        .some((other) => other.block === block && ADAPTED[other.target].layer === layer);
+      return lora!.use_dora && isLast ? [A, B, magnitude(adapter, model)] : [A, B];
     });
   },
   trains: ({ name }, _, { lora }) => lora?.modulesToSave?.includes(name) ?? false,
@@ -62,20 +105,24 @@ export const training: Training<LoraOptions, LoraPart> = {
     layers: { default: null },
     dropout: { default: 0, number: { min: 0, max: 1, below: true } },
     lrRatio: { default: 1, number: { min: 0, above: true } },
+    dora: { default: false },
   },
-  describe: ({ rank, alpha, dropout }) => `rank ${rank}, alpha ${alpha}${dropout > 0 ? `, dropout ${dropout}` : ""}`,
-  config: ({ rank, alpha, scaling, init, targets, layers, dropout, lrRatio }) => ({
+  defaults: ({ dora }) => (dora ? { targets: TARGETS.filter((target) => target !== "head") } : {}),
+  describe: ({ rank, alpha, dropout, dora }) =>
+    `rank ${rank}, alpha ${alpha}${dropout > 0 ? `, dropout ${dropout}` : ""}${dora ? ", DoRA" : ""}`,
+  config: ({ rank, alpha, scaling, init, targets, layers, dropout, lrRatio, dora }) => ({
     lora: {
       ...{ r: rank, lora_alpha: alpha, scaling, init, target_modules: [...targets] },
       ...(layers ? { layers_to_transform: [...layers] } : {}),
       ...(dropout > 0 ? { lora_dropout: dropout } : {}),
+      ...(dora ? { use_dora: true } : {}),
     },
     ...(lrRatio === 1 ? {} : { lr_ratio: lrRatio }),
   }),
   options({ lora }) {
     const { r: rank, lora_alpha: alpha, scaling, init, target_modules: targets } = lora!;
-    const { layers_to_transform: layers = null, lora_dropout: dropout = 0 } = lora!;
-    return { rank, alpha, scaling, init, targets, layers, dropout };
+    const { layers_to_transform: layers = null, lora_dropout: dropout = 0, use_dora: dora = false } = lora!;
+    return { rank, alpha, scaling, init, targets, layers, dropout, dora };
   },
 };
 
@@ -112,6 +159,11 @@ export const guide: Guide<LoraOptions> = {
       label: "Rate of B",
       help: "Times A's; LoRA+: 16",
       why: "How much faster B learns than A. LoRA+ proposes 16; 1 is LoRA as published.",
+    },
+    dora: {
+      flag: "also train the magnitude of each output of the adapted matrices (DoRA); the head then has no adapter",
+      label: "Train magnitudes (DoRA)",
+      why: "The length of each column of a matrix is trained apart from its direction. It often learns a little more at low ranks, and takes more time. The head then has no adapter.",
     },
     scaling: {
       ...{ flag: "scaling factor of the adapters", label: "Adapter scaling" },

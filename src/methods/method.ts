@@ -43,6 +43,8 @@ export interface Training<Options = object, Config = object> {
   settings: { readonly [K in keyof Options]: Setting<Exclude<Options[K], undefined>> };
   /** The default of the peak learning rate, where it is not the usual one. */
   rate?: number;
+  /** The defaults that follow from its other settings, where these are given. */
+  defaults?(given: Partial<Options>): Partial<Options>;
   /** Its sizes in words: "rank 8, alpha 16". */
   describe?(options: Options): string;
   /** Its part of a model's description, from its settings. */

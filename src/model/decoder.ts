@@ -19,6 +19,7 @@ import type { Program, Segment } from "../plan/plan.ts";
 import { Tensor } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
 import { inputViews } from "./batch.ts";
+import { Norms } from "./dora.ts";
 import { Layers, type Rows, rowTensor } from "./layers.ts";
 import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import type { ModelSpec } from "./trainable.ts";
@@ -89,6 +90,7 @@ class Builder {
   private readonly logits: Tensor;
   private readonly losses: Tensor;
   private readonly segments: Segment[] = [];
+  private readonly norms = new Norms();
   private readonly C: number;
 
   constructor(private readonly options: DecoderOptions) {
@@ -129,6 +131,7 @@ class Builder {
     const decode = this.list("decode");
     this.head(decode, slots, this.last(decode, slots, this.blocks(decode, slots)));
     const weights = [...parameters.all.values()].flatMap(({ pieces }) => pieces.map(({ tensor }) => tensor));
+    this.segments.unshift(...this.norms.segments);
     const memory = planMemory(this.segments, [...weights, inputs.root]);
     return { spec, capacity, segments: this.segments, memory, parameters, inputs, logits, losses };
   }
@@ -138,7 +141,7 @@ class Builder {
     const segment: Segment = { name, clears: [], dispatches: [] };
     this.segments.push(segment);
     const { spec, capacity } = this.options;
-    return new Layers(spec, this.parameters, segment.dispatches, capacity, null);
+    return new Layers(spec, this.parameters, segment.dispatches, capacity, null, this.norms);
   }
 
   /** The embedding and all blocks, the last one up to its attention. */

@@ -24,6 +24,7 @@ import type { Program, Segment } from "../plan/plan.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
 import { type BatchInputs, makeBatchInputs, roomFor } from "./batch.ts";
+import { Norms } from "./dora.ts";
 import type { Dropout } from "./dropout.ts";
 import {
   HEAD,
@@ -175,6 +176,7 @@ class Builder {
   private readonly lists = { forward: [] as Dispatch[], backward: [] as Dispatch[], update: [] as Dispatch[] };
   private readonly f: Layers;
   private readonly b: Layers;
+  private readonly norms = new Norms();
   private readonly activations = new Map<string, Tensor>();
   private readonly metrics: Tensor;
   private features: Features | null = null;
@@ -193,8 +195,8 @@ class Builder {
     this.sequences = { count: "sequences", capacity: room.sequences };
     this.C = spec.config.n_embd;
     this.classification = spec.task.objective === "classification";
-    this.f = new Layers(spec, this.parameters, this.lists.forward, room, this.batch, dropout);
-    this.b = new Layers(spec, this.parameters, this.lists.backward, room, this.batch, dropout);
+    this.f = new Layers(spec, this.parameters, this.lists.forward, room, this.batch, this.norms, dropout);
+    this.b = new Layers(spec, this.parameters, this.lists.backward, room, this.batch, this.norms, dropout);
     this.prefix = METHODS[spec.mode].virtual === "keys" ? new Prefix(spec, this.tokens, this.f, this.b) : null;
   }
 
@@ -226,6 +228,7 @@ class Builder {
       segments.push({ name: "backward", clears: [], dispatches: this.lists.backward });
       segments.push({ name: "update", clears: [], dispatches: this.lists.update });
     }
+    segments.unshift(...this.norms.segments);
     const weights = [...parameters.all.values()].flatMap(({ pieces }) => pieces.map(({ tensor }) => tensor));
     const memory = planMemory(segments, [...weights, batch.root]);
     const logits = loss?.pieces.map(({ logits, first }): TensorPiece => ({ tensor: logits, first })) ?? [];

@@ -5,9 +5,10 @@
  * Letters: C n_embd, V vocabulary, R rank.
  */
 import { type Activation, attentionScale } from "../config.ts";
-import { ADAPTED, layerName, type Matrix, type Place } from "../names.ts";
+import { ADAPTED, layerName, type Matrix, magnitudeName, type Place, tensorName } from "../names.ts";
 import { activationForward } from "../ops/activation.ts";
 import type { Heads } from "../ops/attention.ts";
+import { doraBackward, doraForward } from "../ops/dora.ts";
 import { gatherBackward, gatherForward } from "../ops/gather.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../ops/layernorm.ts";
@@ -23,6 +24,7 @@ import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import { type Shares, shareRows } from "../ops/shares.ts";
 import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { BatchInputs, Capacity } from "./batch.ts";
+import type { Norms } from "./dora.ts";
 import type { Dropout } from "./dropout.ts";
 import { findAdapters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { type ModelSpec, trainsBelow } from "./trainable.ts";
@@ -50,6 +52,16 @@ interface Adapters {
   grad: Tensor | null;
 }
 
+/** DoRA's part of a matrix. */
+interface Dora {
+  magnitude: Parameter;
+  /** [out] */
+  norm: Tensor;
+  /** The outputs before they are scaled, without the bias [rows, out], and their gradient. */
+  z: Tensor;
+  dz: Tensor;
+}
+
 /** A weight and a bias. */
 interface Affine {
   name: string;
@@ -63,6 +75,7 @@ export interface Linear extends Affine {
   out: Tensor;
   /** The first are part of the product; there are others only if ranks or scales of q, k and v differ. */
   adapters: Adapters[];
+  dora?: Dora | undefined;
 }
 
 /** The last matrix of half a block: its output, after an adapter layer if any, is added to the residual stream. */
@@ -80,6 +93,8 @@ interface Bottleneck {
 /** Where the result of a product goes, and what follows it: see `LinearForward`. */
 interface Next extends Pick<LinearForward, "residual" | "activate" | "sum"> {
   out?: Tensor;
+  /** Without the bias. */
+  isBare?: true;
 }
 
 /** What goes into the gradient of a layer's input: see `LinearBackward`. */
@@ -132,6 +147,7 @@ export class Layers {
     private readonly capacity: Capacity,
     /** The tables of a batch (ops/shares.ts, ops/dropout.ts); null in a decoder, which does not need them. */
     private readonly batch: (Shares & Pick<BatchInputs, "draws">) | null,
+    private readonly norms: Norms,
     private readonly dropout?: Dropout,
   ) {
     this.trainsBelow = trainsBelow(spec);
@@ -146,12 +162,38 @@ export class Layers {
 
   /** x W + b with the adapters of W. */
   linear(l: number, matrix: Matrix, x: Tensor, rows: Rows, next: Next = {}): Linear {
-    return this.product(`h.${l}.${matrix}`, x, rows, this.adapters({ block: l, layer: matrix }, rows), next);
+    const place = { block: l, layer: matrix };
+    const adapters = this.adapters(place, rows);
+    const dora = this.dora(place, rows, adapters);
+    if (!dora) return this.product(layerName(place), x, rows, adapters, next);
+    const linear = this.product(layerName(place), x, rows, adapters, { out: dora.z, isBare: true });
+    return { ...linear, out: this.scale(linear, dora, next), dora };
   }
 
-  private product(name: string, x: Tensor, rows: Rows, adapters: Adapters[], { out, ...next }: Next): Linear {
+  /** DoRA's part of a matrix, if it has one. */
+  private dora(place: Place, rows: Rows, adapters: readonly Adapters[]): Dora | undefined {
+    const magnitude = this.parameters.all.get(magnitudeName(place));
+    if (!magnitude) return undefined;
+    const groups = adapters.map(({ group }) => group);
+    const norm = this.norms.of(this.tensor(tensorName(place)), groups);
+    const make = (what: string) => rowTensor(`${layerName(place)}.${what}`, rows, magnitude.shape);
+    return { magnitude, norm, z: make("z"), dz: make("dz") };
+  }
+
+  /** Scales the outputs of a matrix, and emits what else follows it. */
+  private scale({ name, bias, rows }: Linear, { magnitude, norm, z }: Dora, { out, residual, activate }: Next): Tensor {
+    const make = () => rowTensor(name, rows, magnitude.shape);
+    const result = out ?? make();
+    const to = activate?.out === "in place" ? { scaled: make(), act: result } : { scaled: result, act: activate?.out };
+    const tensors = { out: to.scaled, z, magnitude: only(magnitude), norm, bias: only(bias), residual };
+    this.emit(doraForward({ ...tensors, rows: rows.count }));
+    if (activate) this.emit(activationForward(to.act!, to.scaled, rows.count, activate.by));
+    return result;
+  }
+
+  private product(name: string, x: Tensor, rows: Rows, adapters: Adapters[], { out, isBare, ...next }: Next): Linear {
     const affine = this.affine(name);
-    const [W, bias] = [only(affine.weight), only(affine.bias)];
+    const [W, bias] = [only(affine.weight), isBare ? undefined : only(affine.bias)];
     const result = out ?? rowTensor(name, rows, [W.shape[1]!]);
     const dropped = this.dropped(affine.weight, x, rows, adapters);
     for (const { group, down } of adapters) this.emit(loraDown(down, dropped, group, rows.count));
@@ -203,9 +245,15 @@ export class Layers {
    * it is the gradient of inp, and x is written to `act`. `add` [rows, in] is added to it.
    */
   linearBackward(linear: Linear, dy: Tensor, next?: NextBackward): Tensor | null {
-    const { adapters, rows } = linear;
-    for (const { group, ddown } of adapters) this.emit(loraUpBackward(ddown, dy, group, rows.count));
-    return this.trainsBelow(linear.weight) ? this.inputGradient(linear, dy, next) : null;
+    const { adapters, rows, dora } = linear;
+    if (dora) {
+      const { dz, z, magnitude, norm } = dora;
+      const scaling = { z, magnitude: only(magnitude), norm };
+      this.emit(doraBackward(dz, only(magnitude.grad!), dy, scaling, rows.count));
+    }
+    const dz = dora?.dz ?? dy;
+    for (const { group, ddown } of adapters) this.emit(loraUpBackward(ddown, dz, group, rows.count));
+    return this.trainsBelow(linear.weight) ? this.inputGradient(linear, dz, next) : null;
   }
 
   /** The same, whatever is trained. */
@@ -245,7 +293,7 @@ export class Layers {
     // Of each matrix those whose gradients are in the same buffer.
     const jobs: LoraJob[][] = [];
     for (const {
-      of: { weight, bias, rows, adapters },
+      of: { weight, bias, rows, adapters, dora },
       x: input,
       dy,
     } of list) {
@@ -254,12 +302,13 @@ export class Layers {
       this.biasBackward(bias, dy, rows);
       if (!weight.grad && adapters.every(({ grad }) => !grad)) continue;
       const x = typeof input === "function" ? input() : input;
+      const dz = dora?.dz ?? dy;
       if (weight.grad)
-        this.emit(matmul({ out: only(weight.grad), a: x, b: dy, transA: true, m: k, n, k: m, lda: k, beta: 1 }));
+        this.emit(matmul({ out: only(weight.grad), a: x, b: dz, transA: true, m: k, n, k: m, lda: k, beta: 1 }));
       const byBuffer = new Map<Tensor, LoraJob[]>();
       const dropped = this.dropped(weight, x, rows, adapters);
       for (const { grad, ...rest } of adapters)
-        if (grad) byBuffer.set(grad, [...(byBuffer.get(grad) ?? []), { ...rest, rows: m, x: dropped, dy, grad }]);
+        if (grad) byBuffer.set(grad, [...(byBuffer.get(grad) ?? []), { ...rest, rows: m, x: dropped, dy: dz, grad }]);
       jobs.push(...byBuffer.values());
     }
     for (let next = jobs.shift(); next; next = jobs.shift()) {

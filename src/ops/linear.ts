@@ -118,7 +118,7 @@ interface Product {
   W: Tensor;
   transposed: boolean;
   rows: Scalar;
-  bias?: Tensor;
+  bias?: Tensor | undefined;
   /** `down`, or its gradient [rows, count r]. */
   adapters?: { group: AdapterGroup; down: Tensor } | undefined;
   epilogue: keyof typeof EPILOGUES;
@@ -189,7 +189,7 @@ export interface LinearForward {
   /** [rows, in]. */
   x: Tensor;
   W: Tensor;
-  bias: Tensor;
+  bias?: Tensor | undefined;
   rows: Scalar;
   adapters?: { group: AdapterGroup; down: Tensor } | undefined;
   /** [rows, out], added to the result. */
@@ -200,7 +200,7 @@ export interface LinearForward {
   sum?: { add: Tensor; out: Tensor } | undefined;
 }
 
-/** out = x W + bias + down B^T [+ residual], and the activation or a sum beside it. */
+/** out = x W [+ bias] + down B^T [+ residual], and the activation or a sum beside it. */
 export function linearForward({ x, residual, activate, sum, ...rest }: LinearForward): Dispatch {
   const product = { ...rest, a: x, transposed: false };
   if (activate) {

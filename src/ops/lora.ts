@@ -113,6 +113,15 @@ export function fitTogether(a: LoraJob, b: LoraJob): boolean {
   return a.grad === b.grad && a.down.root === b.down.root && a.ddown.root === b.ddown.root;
 }
 
+/** Throws ShapeError unless inputs, outputs and the adapters' places among them are multiples of 4. */
+export function expectFours(kernel: string, ...sizes: number[]): void {
+  if (sizes.some((size) => size % 4 !== 0))
+    throw new ShapeError("wrong-shape", `${kernel} reads four columns at a time`, {
+      expected: "multiples of 4, as the sizes of a GPT-2",
+      found: sizes.join(", "),
+    });
+}
+
 /** The jobs of a group, one for each adapter. */
 function adapterJobs({ member = 0, group, rows, x, dy, down, ddown }: LoraJob, second: number, members: number) {
   const { count, r, input, width, column, step, stride, A, B } = group;
@@ -123,11 +132,7 @@ function adapterJobs({ member = 0, group, rows, x, dy, down, ddown }: LoraJob, s
       expected: `${input} columns of x, at least ${column + (count - 1) * step + width} of dy, and equal rows`,
       found: `${showShape(x.shape)} and ${showShape(dy.shape)}`,
     });
-  if ([input, dy.shape[1]!, column, step].some((n) => n % 4 !== 0))
-    throw new ShapeError("wrong-shape", "lora_backward: x and dy are read four columns at a time", {
-      expected: "sizes that are multiples of 4, as those of a GPT-2",
-      found: `${input} columns of x; ${dy.shape[1]} of dy, used from ${column} on, ${step} apart`,
-    });
+  expectFours("lora_backward", input, dy.shape[1]!, column, step);
   return Array.from({ length: count }, (_, i) => ({
     member,
     second,

@@ -7,10 +7,19 @@ import type { Dispatch, StepValues } from "../ops/kernel.ts";
 import type { Role, Tensor } from "../tensor.ts";
 
 /**
- * zero: gradients to 0; forward: logits and loss; backward: gradients; update: norm, clipping and AdamW. Of a decoder:
+ * norms: those of DoRA, where a weight has changed; zero: gradients to 0; forward: logits and loss; backward: gradients; update: norm, clipping and AdamW. Of a decoder:
  * prefill: tokens into the cache; next: logits after them; score: losses of all of them; decode: one token a sequence.
  */
-export type SegmentName = "zero" | "forward" | "backward" | "update" | "prefill" | "next" | "score" | "decode";
+export type SegmentName =
+  | "norms"
+  | "zero"
+  | "forward"
+  | "backward"
+  | "update"
+  | "prefill"
+  | "next"
+  | "score"
+  | "decode";
 
 export interface Segment {
   name: SegmentName;

@@ -48,7 +48,7 @@ function parts(layer: Layer): string[] {
 }
 
 /**
- * The changes of a trained model: ||s B A|| / ||W|| of adapters, the difference between trained and frozen values of
+ * The changes of a trained model: ||s B A|| / ||W|| of adapters, without DoRA's magnitudes, the difference between trained and frozen values of
  * other tensors of the base model, and between a classifier's head and its initial values in `start`, if they are
  * known. Adapter layers, prompts and prefixes change no matrix: only the head remains.
  */

@@ -8,7 +8,7 @@ import { initialTensors } from "../engine/initial.ts";
 import { argmaxRows } from "../engine/predictions.ts";
 import { asSaved } from "../engine/state.ts";
 import type { Classifier } from "../infer/classifier.ts";
-import { adaptedSpec, adapterTensors } from "../io/adapter-meta.ts";
+import { adaptedSpec, adapterTensors, baseDtype } from "../io/adapter-meta.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import { methodConfig } from "../methods/index.ts";
@@ -21,7 +21,10 @@ export async function startTensors(
   base: GPT2Checkpoint,
 ): Promise<Tensors> {
   const all = { ...DEFAULTS, ...options };
-  const spec = { ...methodConfig(all), ...adaptedSpec(meta, { config: base.config, train_head: true, dtype: "f32" }) };
+  const spec = {
+    ...methodConfig(all),
+    ...adaptedSpec(meta, { config: base.config, train_head: true, dtype: baseDtype(meta) }),
+  };
   return asSaved(await initialTensors(spec, all.seed, base));
 }
 

@@ -200,10 +200,14 @@ export function resolveOptions(
   const set = Object.entries(given).filter(([, value]) => value !== undefined);
   for (const [key] of set) if (!Object.hasOwn(DEFAULTS, key)) refuseUnknown(key, Object.keys(DEFAULTS));
   const defaults = objective === "lm" ? LM_DEFAULTS : DEFAULTS;
-  const lr = defaultRate(parseChoice("mode", given.mode ?? defaults.mode, MODES));
-  const options: TrainOptions = { ...defaults, ...defaultsFor(rows, given, defaults), lr, ...Object.fromEntries(set) };
+  const mode = parseChoice("mode", given.mode ?? defaults.mode, MODES);
+  const follows = { lr: defaultRate(mode), ...TRAINING[mode].defaults?.(given) };
+  const options: TrainOptions = {
+    ...{ ...defaults, ...defaultsFor(rows, given, defaults), ...follows },
+    ...Object.fromEntries(set),
+  };
   refuseIdle(options, defaults);
-  checkArguments(options, { targets: "texts", layers: "numbers or null", headBias: "boolean" });
+  checkArguments(options, { targets: "texts", layers: "numbers or null", headBias: "boolean", dora: "boolean" });
   for (const name of SETTING_NAMES) checkSetting(name, options[name]);
   const { lora } = methodConfig(options);
   if (lora) validateLora(lora);

@@ -30,6 +30,7 @@ interface Case {
     scaling: Scaling;
     train_head_base: boolean;
     dropout?: { p: number; seed: number };
+    dora?: true;
   } | null;
   method?: MethodConfig;
   optim: { lr: number; betas: [number, number]; eps: number; weight_decay: number; lr_ratio?: number };
@@ -94,6 +95,7 @@ class Golden {
       init: "kaiming",
       target_modules: c.lora.targets,
       ...(c.lora.dropout && { lora_dropout: c.lora.dropout.p }),
+      ...(c.lora.dora && { use_dora: true }),
     };
     this.spec = {
       config: c.config,

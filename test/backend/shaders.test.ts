@@ -41,6 +41,8 @@ function* plans(): Generator<Program> {
   }
   yield train({ ...smallSpec("prefix"), encoder_hidden_size: 5 });
   yield train(smallSpec("lora", { targets: ["proj"] }));
+  yield train(smallSpec("lora", { dora: true }));
+  yield train({ ...smallSpec("lora", { dora: true, config: WIDE }), dtype: "q8" });
   for (const capacity of [FEW, MANY]) {
     for (const r of [4, 5, 40, 41]) yield together(smallSpec("lora", { r, config: WIDE }), capacity);
     yield train(smallSpec("adapter", { config: WIDE }), capacity);

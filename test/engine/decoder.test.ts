@@ -74,6 +74,7 @@ for (const [name, spec, maxBinding] of [
   ["adapters", smallSpec("lora", lm), Infinity],
   ["a relative of GPT-2, in pieces", smallSpec("lora", { ...lm, config: RELATIVE }), 4096],
   ["one adapter for q, k and v", smallSpec("lora", { ...lm, targets: ["c_attn", "head"], r: 1 }), Infinity],
+  ["DoRA", smallSpec("lora", { ...lm, dora: true }), Infinity],
   // So small that the token table comes in three pieces.
   ["pieces", smallSpec("lora", lm), 4096],
   ["adapter layers", smallSpec("adapter", lm), Infinity],
@@ -136,6 +137,30 @@ testOnDevices("who else is in the batch, and where a prefill is cut, changes no 
       const alone = await decoder.decode([{ ...next[i]!, slot }]);
       assertSameBits(`token behind prompt ${i}`, alone, logitsRow(together.second, i).slice());
     });
+});
+
+testOnDevices("DoRA's norms are computed after a parameter was written, and not for each token", async () => {
+  const spec = smallSpec("lora", { ...lm, dora: true });
+  const [ids] = drawSequences([9]);
+  const name = "lora.h.1.mlp.fc.B";
+  const run = async (decoder: Decoder, position: number) => {
+    await decoder.prefill([{ slot: 0, position, ids: ids! }]);
+    return decoder.decode([{ slot: 0, position: position + ids!.length, ids: [3] }]);
+  };
+  const B = Float32Array.from({ length: 3 * 4 * SMALL.n_embd }, (_, i) => Math.sin(i));
+  const written = await withDecoder(spec, async (decoder) => {
+    const before = await run(decoder, 0);
+    assert.equal(decoder.withNorms(["decode"]), ["decode"]);
+    decoder.writeParameter(name, B);
+    assert.equal(decoder.plan.segments[0]!.name, "norms");
+    const after = await run(decoder, 0);
+    assert.ok(relativeError(after, before) > 0.01, "the adapter changed nothing");
+    return after;
+  });
+  await withDecoder(spec, async (decoder) => {
+    decoder.writeParameter(name, B);
+    assertSameBits("logits", await run(decoder, 0), written);
+  });
 });
 
 testOnDevices("a slot is reused, and a sequence continues in chunks", async () => {

@@ -69,12 +69,15 @@ const lm = { objective: "lm" } as const;
 for (const [name, spec] of Object.entries({
   lora: inHalf(smallSpec("lora")),
   "lora, in panels": inHalf(smallSpec("lora", { config: PANELS })),
+  "DoRA, in panels": inHalf(smallSpec("lora", { config: PANELS, dora: true })),
   last_block: inHalf(smallSpec("last_block")),
   last_layer: inHalf(smallSpec("last_layer", { config: PANELS })),
   "lm lora": inHalf(smallSpec("lora", lm)),
   "q8, lora": inBlocks("q8", "lora"),
   "q8, lm, a head of its own": inBlocks("q8", "lora", { ...lm, config: { ...BLOCKS, tie_word_embeddings: false } }),
   "q4, lora": inBlocks("q4", "lora"),
+  "q8, lm DoRA": inBlocks("q8", "lora", { ...lm, dora: true }),
+  "q4, DoRA": inBlocks("q4", "lora", { dora: true }),
   "q4, last_block": inBlocks("q4", "last_block"),
   "q4, lm lora": inBlocks("q4", "lora", lm),
 }))

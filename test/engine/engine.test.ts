@@ -151,6 +151,25 @@ testOnDevices("B of an adapter moves lr_ratio times as far as A in the first ste
     );
 });
 
+testOnDevices("DoRA where the adapters of q, k and v are in two buffers is the same", async () => {
+  const spec = smallSpec("lora", { ...lm, dora: true });
+  const batch = randomBatch(spec, LENGTHS, 1);
+  const whole = await withEngine(spec, (engine) => backward(engine, batch));
+  const split = await withEngine(
+    spec,
+    (engine) => {
+      const roots = (["q", "k", "v"] as const).map(
+        (word) => engine.parameter(`lora.h.1.attn.${word}.A`).pieces[0]!.tensor.root,
+      );
+      assert.is(new Set(roots).size, 2);
+      return backward(engine, batch);
+    },
+    { maxBinding: 3072 },
+  );
+  assertAllClose("loss", [split.loss], [whole.loss], LOSS);
+  assertNear("gradients", split.gradients, whole.gradients, ROUNDING);
+});
+
 testOnDevices("a packed batch gives the logits of its sequences one at a time", async () => {
   for (const spec of [smallSpec("lora"), smallSpec("lora", lm)])
     await withEngine(spec, async (engine) => {
@@ -185,7 +204,13 @@ function part({ ids, starts, rows, targets }: Batch, from: number, to: number, i
   };
 }
 
-for (const spec of [smallSpec("lora"), smallSpec("all"), smallSpec("lora", lm), smallSpec("all", lm)])
+for (const spec of [
+  smallSpec("lora"),
+  smallSpec("all"),
+  smallSpec("lora", lm),
+  smallSpec("all", lm),
+  smallSpec("lora", { ...lm, dora: true }),
+])
   testOnDevices(
     `a step over two batches is the step over both at once: ${spec.task.objective}, ${spec.mode}`,
     async () => {
@@ -223,6 +248,7 @@ for (const spec of [smallSpec("lora"), smallSpec("all"), smallSpec("lora", lm), 
 for (const spec of [
   smallSpec("lora"),
   smallSpec("lora", { targets: ["q", "v"], train_head: false }),
+  smallSpec("lora", { dora: true }),
   smallSpec("all"),
   smallSpec("last_block"),
   smallSpec("last_layer"),

@@ -33,6 +33,15 @@ def variants(n_layer):
     }
 
 
+def dora(n_layer):
+    """DoRA's settings, by name. Added behind the other methods, whose seeds are their places in the list."""
+    some = dict(target_modules=["c_attn", "c_fc"], layers_to_transform=[n_layer - 1], rank_pattern={"c_fc": 2})
+    return {
+        "dora": dict(target_modules="all-linear", use_dora=True, r=4, lora_alpha=8),
+        "dora-some-layers": dict(some, use_dora=True, r=5, lora_alpha=3, bias="lora_only"),
+    }
+
+
 def virtual(n=4):
     """Settings of methods with n virtual tokens, by name."""
     prefix = dict(peft_type="PREFIX_TUNING", num_virtual_tokens=n)

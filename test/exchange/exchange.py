@@ -8,7 +8,7 @@ import warnings
 import torch
 import transformers
 import generation
-from common import VERSIONS, adapted, messages, room, variants, virtual
+from common import VERSIONS, adapted, dora, messages, room, variants, virtual
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, GPT2Config, GPT2ForSequenceClassification
 
@@ -66,7 +66,7 @@ def prepare(folder, micro):
     jobs = []
     for base_name, base, length in [("tiny", tiny, 48), ("micro", micro, 256)]:
         layers = load_base(base).config.n_layer
-        for i, (name, settings) in enumerate({**variants(layers), **virtual()}.items()):
+        for i, (name, settings) in enumerate({**variants(layers), **virtual(), **dora(layers)}.items()):
             tokenizer = tokenizer_of(base, room(length, settings))
             model = adapted(load_base(base), settings, seed=i)
             optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
@@ -85,8 +85,9 @@ def prepare(folder, micro):
 def write_texts(folder, micro):
     """What transformers writes behind prompts, with gpt2-micro alone and with each of PEFT's adapters."""
     model, tokenizer = generation.load(micro)
+    n_layer = model.config.n_layer
     jobs = [{"name": "micro", "tokens": generation.TOKENS, "ids": generation.greedy(model, tokenizer)}]
-    for i, (name, settings) in enumerate({**variants(model.config.n_layer), **virtual()}.items()):
+    for i, (name, settings) in enumerate({**variants(n_layer), **virtual(), **dora(n_layer)}.items()):
         model, _ = generation.load(micro, settings, seed=i)
         place = os.path.join(folder, "texts", name)
         model.save_pretrained(place)

@@ -44,14 +44,19 @@ interface SpecOptions {
   train_head?: boolean;
   r?: number;
   dropout?: number;
+  dora?: boolean;
   config?: Partial<GPT2Config> | undefined;
 }
+
+/** Those that DoRA can have. */
+export const IN_BLOCKS: Target[] = ALL_TARGETS.filter((target) => target !== "head");
 
 export function smallSpec(
   mode: Mode,
   {
     objective = "classification",
-    targets = ALL_TARGETS,
+    dora = false,
+    targets = dora ? IN_BLOCKS : ALL_TARGETS,
     layers,
     train_head = true,
     r = 3,
@@ -78,6 +83,7 @@ export function smallSpec(
             target_modules: [...targets],
             ...(layers ? { layers_to_transform: layers } : {}),
             ...(dropout ? { lora_dropout: dropout } : {}),
+            ...(dora ? { use_dora: true } : {}),
           }
         : null,
     train_head,

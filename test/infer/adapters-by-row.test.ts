@@ -59,6 +59,7 @@ const APART = {
   bare: () => write("bare", {}, { task: { ...CLASSES, head_bias: false } }),
   mixed: () => write("q and v", { sites: [testSite("h.0.attn.q", 2), testSite("h.0.attn.v", 3)] }),
   biased: () => write("biased", { modulesToSave: ["h.0.attn.c_attn.bias", "ln_f.weight"] }),
+  dora: () => write("with DoRA", { target_modules: ["k", "fc"], use_dora: true }),
   layer: () => write("layer", {}, { mode: "last_layer", ...NO_LORA }),
   bitfit: () => write("bitfit", {}, modeMeta("bitfit")),
   layers: () => write("layers", {}, modeMeta("adapter")),

@@ -45,7 +45,17 @@ function relative(what: string, got: Float32Array, want: Float32Array, tolerance
 }
 
 test("the fixtures are here", () => {
-  const lora = ["all-linear", "c_attn", "lora-only-bias", "patterns", "regex", "score", "some-layers"];
+  const lora = [
+    "all-linear",
+    "c_attn",
+    "dora",
+    "dora-some-layers",
+    "lora-only-bias",
+    "patterns",
+    "regex",
+    "score",
+    "some-layers",
+  ];
   assert.equal(names.sort(), [...lora, ...VIRTUAL].sort());
 });
 

@@ -133,6 +133,40 @@ test("an adapter's dropout comes in; one that is no share is refused by the file
     );
 });
 
+test("DoRA: magnitudes by PEFT's key, or by that of its memory; where they are missing or too many, it is said", async () => {
+  const key = (layer: number) => `base_model.model.transformer.h.${layer}.attn.c_attn.lora_magnitude_vector`;
+  const write = (name: string, use_dora: boolean, suffixes: readonly string[]) =>
+    foreign(
+      name,
+      { use_dora },
+      {
+        change: (_, add) => {
+          for (const [layer, suffix] of suffixes.entries()) add(key(layer) + suffix, 24);
+        },
+      },
+    );
+  for (const suffix of ["", ".weight"]) {
+    const directory = write(`dora${suffix}`, true, [suffix, suffix]);
+    const { meta, tensors } = await readAdapter(directory, { base });
+    assert.is(meta.lora!.use_dora, true);
+    const peft = await readAll(join(directory, "adapter_model.safetensors"));
+    for (const layer of [0, 1])
+      assertSameBits(
+        "magnitude",
+        tensors.get(`lora.h.${layer}.attn.c_attn.magnitude`)!.data,
+        peft.get(key(layer) + suffix)!.data,
+      );
+    const copy = join(folder, `dora${suffix}-copy`);
+    assert.equal(await writeAdapter(copy, { meta, tensors }), { peft: true });
+    assert.equal(await readAdapter(copy), { meta, tensors });
+    assert.ok((await readAll(join(copy, "adapter_model.safetensors"))).has(key(1)));
+  }
+  const refused = (directory: string, ...words: string[]) =>
+    assertFails(FormatError, "wrong-tensors", words, () => readAdapter(directory, { base }));
+  await refused(write("dora-missing", true, [""]), `also ${key(1)}`);
+  await refused(write("dora-unsaid", false, ["", ""]), `also ${key(0)}`);
+});
+
 test("modules are matched as PEFT matches them", async () => {
   const adapted = async (config: object) =>
     (await parsePeftConfig({ ...BASICS, ...config }, model, "c")).adapted.map(({ name }) =>
@@ -167,7 +201,6 @@ test("variants that are not computed are refused by name", async () => {
   for (const [key, value] of Object.entries({
     task_type: "TOKEN_CLS",
     bias: "all",
-    use_dora: true,
     lora_bias: true,
     use_qalora: true,
     init_lora_weights: "pissa",

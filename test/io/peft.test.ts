@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { SCALINGS, type Target } from "../../src/config.ts";
-import { FormatError } from "../../src/errors.ts";
+import { ConfigError, FormatError } from "../../src/errors.ts";
 import { adapterShapes, checkMeta } from "../../src/io/adapter-meta.ts";
 import { type AdapterMeta, readAdapter } from "../../src/io/peft.ts";
 import { parsePeftConfig } from "../../src/io/peft-config.ts";
@@ -165,6 +165,43 @@ test("dropout is PEFT's lora_dropout, and may be changed there: it does not affe
   assert.not.ok("lora_dropout" in (await parsePeftConfig({ ...config, lora_dropout: 0 }, model, "c")).lora);
   writeFileSync(join(directory, "adapter_config.json"), JSON.stringify({ ...config, lora_dropout: 0.5 }));
   assert.is((await readAdapter(directory)).meta.lora!.lora_dropout, 0.1);
+});
+
+for (const rest of [{}, LM])
+  test(`DoRA, ${rest === LM ? "a language model" : "a classifier"}: PEFT's magnitudes are ours, of whole modules`, async () => {
+    const meta = testMeta({ target_modules: ["q", "v", "proj"], use_dora: true }, rest);
+    const directory = await assertRoundTrip(`dora-${meta.task.objective}`, meta);
+    const [ours, peft] = [drawTensors(meta), await readAll(join(directory, "adapter_model.safetensors"))];
+    assert.is(readConfig(directory).use_dora, true);
+    assert.equal([...ours.keys()].filter((name) => name.endsWith("magnitude")).length, 4);
+    for (const [layer, size] of [
+      ["h.0.attn.c_attn", 24],
+      ["h.1.mlp.c_proj", 8],
+    ] as const) {
+      const theirs = peft.get(`base_model.model.transformer.${layer}.lora_magnitude_vector`)!;
+      assert.equal(theirs.shape, [size]);
+      assertSameBits(layer, theirs.data, ours.get(`lora.${layer}.magnitude`)!.data);
+    }
+    const config = join(directory, "adapter_config.json");
+    writeFileSync(config, readFileSync(config, "utf8").replace('"use_dora": true', '"use_dora": false'));
+    await assertFails(FormatError, "damaged-adapter", ["use_dora", "true", "false"], () => readAdapter(directory));
+  });
+
+test("DoRA on the head, and with a rank of its own for q, k or v, is refused", async () => {
+  const refused = (
+    lora: Parameters<typeof testMeta>[0],
+    words: string[],
+    kind: typeof FormatError | typeof ConfigError,
+  ) =>
+    assertFails(kind, kind === ConfigError ? "invalid-lora-config" : "invalid-adapter-config", words, () =>
+      checkMeta(testMeta({ use_dora: true, ...lora }), "meta"),
+    );
+  await refused({ target_modules: ["o", "head"] }, ["DoRA on the head", "leave head out"], ConfigError);
+  const sites = [{ site: "h.0.attn.k", r: 2, scale: 1 }];
+  await refused({ target_modules: ["k"], sites }, ["h.0.attn.k", "c_attn"], FormatError);
+  await assertFails(FormatError, "invalid-field", ["use_dora", "true or false", "1"], () =>
+    checkMeta(testMeta({ target_modules: ["o"], use_dora: 1 as unknown as true }), "meta"),
+  );
 });
 
 test("-0, subnormals and the largest numbers come back as they were", async () => {

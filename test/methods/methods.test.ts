@@ -38,7 +38,8 @@ for (const mode of MODES) {
       assert.ok(SETTINGS[name].modes!.includes(mode), name);
       for (const key of ["flag", "label", "why"] as const) assert.ok(words[name]![key], `${name}: no ${key}`);
       const { choices, number, default: value } = SETTINGS[name];
-      assert.ok(choices || number || words[name]!.kind, `${name}: no field in the page`);
+      const hasField = choices || number || typeof value === "boolean" || words[name]!.kind;
+      assert.ok(hasField, `${name}: no field in the page`);
       if (choices) assert.ok((choices as readonly unknown[]).includes(value), name);
     }
     assert.is(describe !== undefined, names.length > 0, "sizes in words where there are settings");

@@ -32,6 +32,7 @@ const SPECS: Record<string, ModelSpec> = {
   lora: smallSpec("lora", { config }),
   "lora, in some blocks": smallSpec("lora", { config, layers: [1], targets: ["o", "proj"] }),
   "lora with dropout": smallSpec("lora", { config, dropout: 0.25 }),
+  "lora with DoRA": smallSpec("lora", { config, dora: true }),
   all: smallSpec("all", { config }),
   bitfit: smallSpec("bitfit", { config }),
   adapter: smallSpec("adapter", { config }),

@@ -27,7 +27,7 @@ import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, numbers, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { ALL_TARGETS, RELATIVE, randomBatch, SMALL, TASKS } from "../helpers/models.ts";
+import { ALL_TARGETS, IN_BLOCKS, RELATIVE, randomBatch, SMALL, TASKS } from "../helpers/models.ts";
 
 const folder = temporaryFolder();
 /** Tolerance for float32 forward passes that sum in different orders. */
@@ -111,6 +111,12 @@ for (const [name, meta] of Object.entries({
     ...sites,
     modulesToSave: ["h.0.attn.c_attn.bias", "h.1.attn.c_proj.bias", "h.1.mlp.c_proj.bias", "ln_f.weight", "ln_f.bias"],
   }),
+  "DoRA on everything in the blocks": metaFor({ target_modules: IN_BLOCKS, use_dora: true }),
+  "DoRA on q and v, a base in f16": metaFor(
+    { target_modules: ["q", "v"], use_dora: true },
+    { settings: { dtype: "f16" } },
+  ),
+  "DoRA with mixed ranks and biases": metaFor({ ...sites, use_dora: true, modulesToSave: ["h.0.attn.c_attn.bias"] }),
   "a bias of the head": metaFor({}, { task: { ...TASKS.classification, head_bias: true } }),
   all: metaFor(null, { mode: "all" }),
   last_block: metaFor(null, { mode: "last_block" }),

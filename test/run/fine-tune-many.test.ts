@@ -190,6 +190,8 @@ test("what is wrong with a run rejects the call before anything begins, with its
     [{ epoch: 1 }, "unknown-option", "epoch", "did you mean epochs?"],
     [{ rank: 0 }, "invalid-lora-config"],
     [{ mode: "last_layer", rank: 4 }, "option-without-effect", "rank"],
+    [{ mode: "all", dora: true }, "option-without-effect", "dora"],
+    [{ dora: "yes" }, "invalid-argument", "dora", "true or false"],
     [{ onEvent: 7 }, "invalid-argument", "onEvent: 7"],
     [{ pause: () => {} }, "unknown-option", "pause"],
     [{ device: all.device }, "unknown-option", "device"],

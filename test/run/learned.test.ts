@@ -251,6 +251,8 @@ async function scaledAccuracies(name: string, run: TrainResult, before?: Adapter
 for (const options of [
   { mode: "lora", rank: 2, lr: 0.02 },
   { mode: "lora", rank: 2, lr: 0.02, headBias: true },
+  { mode: "lora", rank: 2, lr: 0.02, dora: true },
+  { mode: "lora", rank: 2, lr: 0.02, dora: true, dtype: "f16" },
   { mode: "all", lr: 0.003 },
   { mode: "bitfit" },
   { mode: "adapter", bottleneck: 3, lr: 0.02 },

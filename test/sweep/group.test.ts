@@ -169,6 +169,7 @@ test("trials of other types of weights, modes, models or steps are in other grou
     { rank: [2, 4] },
     { dtype: "f16", rank: [2, 4] },
     { mode: "bitfit" },
+    { dora: true },
     { accumulate: 2 },
     { layers: [[1]] },
     { layers: [[9]] },
@@ -178,8 +179,9 @@ test("trials of other types of weights, modes, models or steps are in other grou
     [[0, 1], ""],
     [[2, 3], "base model in f16"],
     [[4], "mode bitfit"],
-    [[5], "2 batches a step"],
-    [[6], "frozen blocks: 1"],
+    [[5], "DoRA"],
+    [[6], "2 batches a step"],
+    [[7], "frozen blocks: 1"],
   ]);
   assert.match(rounds.at(-1)!.apart, "no such layer");
   await common.model.close();

@@ -31,18 +31,26 @@ async function run(more: Partial<FineTuneArguments> = {}): Promise<TrainResult> 
   });
 }
 
-for (const mode of ["lora", "all", "last_block", "last_layer", "prefix"] as const)
-  test(`${mode}: stopped at any step and resumed from disk`, async () => {
-    const settings = { mode, ...(mode === "prefix" ? { prefixProjection: 5 } : {}) };
+for (const settings of [
+  { mode: "lora" },
+  { mode: "lora", dora: true },
+  { mode: "all" },
+  { mode: "last_block" },
+  { mode: "last_layer" },
+  { mode: "prefix", prefixProjection: 5 },
+] as const) {
+  const name = Object.values(settings).join("-");
+  test(`${name}: stopped at any step and resumed from disk`, async () => {
     const straight = await run(settings);
     assert.ok(straight.steps.length > 8, "too few steps to stop between");
     // At an evaluation, between two, at an epoch's end, and one step before the last.
-    for (const step of mode === "lora" ? [1, 2, 4, straight.steps.length - 1] : [3]) {
-      const directory = join(folder, `${mode}-${step}`);
+    for (const step of name === "lora" ? [1, 2, 4, straight.steps.length - 1] : [3]) {
+      const directory = join(folder, `${name}-${step}`);
       await keepCheckpoint(directory, await stopAfter(step, (stop) => run({ ...settings, ...stop })));
       assertSameRun(await run({ ...settings, resume: await lastCheckpoint(directory) }), straight);
     }
   });
+}
 
 test("a run without a checkpoint: the error says how to have one", async () => {
   const ended = join(folder, "ended");

@@ -140,7 +140,7 @@ const OF_CLASSIFIERS: readonly Key[] = ["pooling", "headBias", "classWeights", "
 
 /** Settings that an existing adapter determines. */
 const OF_ADAPTER: readonly Key[] = [
-  ...(["mode", "rank", "alpha", "scaling", "init", "targets", "layers", "pooling", "headBias"] as const),
+  ...(["mode", "rank", "alpha", "scaling", "init", "targets", "layers", "dora", "pooling", "headBias"] as const),
 ];
 
 /** Settings that change the data set or its description. */

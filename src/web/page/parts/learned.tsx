@@ -67,9 +67,9 @@ function Help({ children }: { children: ComponentChildren }) {
   return <p class="help">{children}</p>;
 }
 
-type HeatMapProps = Changes & { mode: Mode; scaling: string; chosen: Signal<number> };
+type HeatMapProps = Changes & { mode: Mode; scaling: string; dora: boolean; chosen: Signal<number> };
 
-function HeatMap({ kind, blocks, changes, mode, scaling, chosen }: HeatMapProps) {
+function HeatMap({ kind, blocks, changes, mode, scaling, dora, chosen }: HeatMapProps) {
   const inside = changes.filter(({ block }) => block !== null);
   const rest = changes
     .filter(({ block }) => block === null)
@@ -110,7 +110,7 @@ function HeatMap({ kind, blocks, changes, mode, scaling, chosen }: HeatMapProps)
       ) : (
         <>
           <Help>
-            {about(mode, scaling)}
+            {about(mode, scaling, dora)}
             {isPartly && " Cells without a number stayed frozen."}
           </Help>
           <ScrollArea label="Changes by block" kind="heatmap tall">
@@ -156,10 +156,10 @@ function HeatMap({ kind, blocks, changes, mode, scaling, chosen }: HeatMapProps)
   );
 }
 
-function about(mode: Mode, scaling: string): string {
+function about(mode: Mode, scaling: string, dora: boolean): string {
   const what =
     mode === "lora"
-      ? `LoRA leaves each matrix W as it was and adds ΔW = s·B·A, s = ${scaling}.`
+      ? `LoRA leaves each matrix W as it was and adds ΔW = s·B·A, s = ${scaling}${dora ? "; the scaling by DoRA is not counted" : ""}.`
       : "ΔW is what training added to the pretrained values W.";
   return `${what} The stronger a cell's colour, the more the model had to change there.`;
 }

@@ -1,0 +1,62 @@
+/** DoRA's first magnitudes: the lengths of the columns of a matrix as the device stores it. */
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import type { WeightDtype } from "../../src/config.ts";
+import { Engine } from "../../src/engine/engine.ts";
+import { initialize } from "../../src/engine/initial.ts";
+import { loadBase } from "../../src/engine/state.ts";
+import { openGPT2 } from "../../src/io/hf.ts";
+import type { ModelSpec } from "../../src/model/trainable.ts";
+import { magnitudeName } from "../../src/names.ts";
+import { assertAllClose } from "../helpers/allclose.ts";
+import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { randomBatch, smallSpec } from "../helpers/models.ts";
+import { TINY, tinyModel } from "../helpers/tiny.ts";
+
+/** Sums of some hundred squares in f64, rounded to f32 once. */
+const ROUNDED = { atol: 0, rtol: 1e-6 };
+/** A norm in f32 beside that in f64: z times a factor that is 1 but for some roundings, through the blocks. */
+const LOGITS = { atol: 1e-5, rtol: 1e-5 };
+
+const folder = temporaryFolder();
+const tiny = tinyModel(join(folder, "tiny"), () => {}, { ...TINY, n_embd: 64 });
+const quantized = (name: string) => packagePath(`test/golden/bitsandbytes/${name}`);
+
+for (const [directory, dtype] of [
+  ...(["f32", "f16", "q8", "q4"] as const).map((dtype) => [tiny, dtype] as const),
+  [quantized("nf4-double"), "q4"],
+  [quantized("nf4"), "f32"],
+  [quantized("int8"), "q8"],
+] as const satisfies readonly (readonly [string, WeightDtype])[])
+  test(`${directory.split("/").at(-1)} in ${dtype}: magnitudes are norms, and the model begins as without DoRA`, async () => {
+    await using checkpoint = await openGPT2(directory);
+    const { config } = checkpoint;
+    const start = async (spec: ModelSpec) => {
+      const capacity = { tokens: 40, sequences: 4 };
+      const engine = await Engine.create(await testDevice("wasm 2 threads"), { spec, capacity, optimizer: null });
+      await loadBase(engine, checkpoint);
+      await initialize(engine, 3, checkpoint);
+      engine.forward(randomBatch(spec, [5, 1, 8], 4));
+      return { engine, logits: await engine.logits(3) };
+    };
+    const [dora, lora] = [
+      await start({ ...smallSpec("lora", { config, dora: true }), dtype }),
+      await start({ ...smallSpec("lora", { config, targets: ["q", "k", "v", "o", "fc", "proj"] }), dtype }),
+    ];
+    for (const layer of ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"] as const) {
+      const weight = await dora.engine.readParameter(`h.0.${layer}.weight`);
+      const found = await dora.engine.readParameter(magnitudeName({ block: 0, layer }));
+      const squares = new Float64Array(found.length);
+      for (const [i, value] of weight.entries()) squares[i % found.length]! += value * value;
+      assertAllClose(layer, found, squares.map(Math.sqrt), ROUNDED);
+      assert.ok(found.every((norm) => norm > 0));
+    }
+    for (const name of ["lora.h.0.attn.k.A", "head.weight"])
+      assertSameBits(name, await dora.engine.readParameter(name), await lora.engine.readParameter(name));
+    assertAllClose("logits", dora.logits, lora.logits, LOGITS);
+    dora.engine.destroy();
+    lora.engine.destroy();
+  });
