@@ -1,11 +1,8 @@
 /**
  * How much work a submission holds. A driver resets a device that is busy with one for too long (Windows after 2
  * seconds), and the screen waits while it runs, so that a list is submitted in parts of about 75 ms: by the work of its
- * dispatches, and the rate at which the device has done such work before.
+ * dispatches, roughly, and the rate at which the device has done such work before.
  */
-import { type Dispatch, NO_VALUES, type StepValues } from "../ops/kernel.ts";
-import { dispatchWork } from "../plan/work.ts";
-
 /** What a submission should take. */
 const SECONDS = 0.075;
 
@@ -18,26 +15,10 @@ const GUESS = { software: 5e9, hardware: 1e11 };
 /** Runs that are measured. */
 const SAMPLES = 20;
 
-/** What the rows of a batch are counted by. */
-const ROWS = ["tokens", "sequences", "slots"] as const;
-
-/** The work of a dispatch, in operations: a number, and one for each row of the batch. */
-export type Work = Record<(typeof ROWS)[number] | "fixed", number>;
-
-/** The work of a dispatch, which grows with the rows of a batch. */
-export function estimateWork(dispatch: Dispatch): Work {
-  const at = (values: Partial<StepValues>) => {
-    const { tokens: share_tokens = 0, sequences: share_sequences = 0 } = values;
-    const { flops, bytes } = dispatchWork(dispatch, { ...NO_VALUES, share_tokens, share_sequences, ...values });
-    return (flops ?? 0) + PER_BYTE * (bytes ?? 0);
-  };
-  const fixed = at({});
-  const perRow = ROWS.map((rows) => [rows, at({ [rows]: 1 }) - fixed]);
-  return { fixed, ...(Object.fromEntries(perRow) as Record<(typeof ROWS)[number], number>) };
+/** The work of a dispatch with these scalars, which reads and writes so many bytes. */
+export function workOf({ m = 0, n = 0, k = 0, batch = 1 }: Record<string, number>, bytes: number): number {
+  return 2 * m * n * k * batch + PER_BYTE * bytes;
 }
-
-export const workOf = (work: Work, values: StepValues): number =>
-  ROWS.reduce((sum, rows) => sum + work[rows] * values[rows], work.fixed);
 
 export class Pace {
   private rate: number;

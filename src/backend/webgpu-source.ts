@@ -11,7 +11,11 @@ export async function assembleShader(kernel: Kernel, { preludes, file, types }: 
 }
 
 async function loadSource(file: string): Promise<string> {
-  return SHADERS[file] ?? (await import("./generated/later-shaders.ts")).SHADERS[file]!;
+  return (
+    SHADERS[file] ??
+    (await import("./generated/later-shaders.ts")).SHADERS[file] ??
+    (await import("./generated/method-shaders.ts")).SHADERS[file]!
+  );
 }
 
 /**

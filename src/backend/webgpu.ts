@@ -10,7 +10,7 @@ import { checkMemory, listTables, type MemoryLimits, sharedBuffers, withoutShare
 import { type Program, resolveDims, type SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
-import { estimateWork, Pace, type Work, workOf } from "./webgpu-pace.ts";
+import { Pace, workOf } from "./webgpu-pace.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
 import { chooseShader } from "./webgpu-shaders.ts";
 import { assembleShader } from "./webgpu-source.ts";
@@ -235,7 +235,8 @@ interface Step {
   pipeline: GPUComputePipeline;
   group: GPUBindGroup;
   scalars: Scalars;
-  work: Work;
+  /** Of all its tensors. */
+  bytes: number;
 }
 
 interface Recorded {
@@ -314,7 +315,8 @@ class WebGPUSession implements Session {
           layout,
           entries: resources.map((resource, binding) => ({ binding, resource })),
         });
-        return { label, pipeline, group, scalars, work: estimateWork(dispatch) };
+        const bytes = dispatch.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
+        return { label, pipeline, group, scalars, bytes };
       });
       const changing = steps.map(({ scalars }) => scalars).filter(({ changes }) => changes.length > 0);
       this.segments.set(name, { clears, steps, changing });
@@ -416,7 +418,7 @@ class WebGPUSession implements Session {
       const { steps } = this.begin(name, values, encoder);
       let pass = encoder.beginComputePass();
       for (const step of steps) {
-        const own = workOf(step.work, values);
+        const own = workOf(step.scalars.dims, step.bytes);
         if (work > submitted && work + own - submitted > pace.budget) {
           pass.end();
           device.queue.submit([encoder.finish()]);

@@ -41,15 +41,11 @@ function checkMembers(members: readonly MemberOptions[], part?: PlanOptions["par
       found: frozen.join(", "),
     });
   for (const { spec, optimizer } of members) {
-    if (optimizer && spec.lora?.lora_dropout)
-      throw new ConfigError("cannot-share-plan", "adapters that are trained with dropout cannot share a plan", {
-        expected: "dropout 0",
-        found: `dropout ${spec.lora.lora_dropout}`,
-      });
-    if (spec.lora?.use_dora)
-      throw new ConfigError("cannot-share-plan", "adapters with DoRA cannot share a plan", {
-        expected: "adapters without magnitudes",
-        found: "DoRA",
+    const { use_dora, lora_dropout = 0 } = spec.lora ?? {};
+    if (use_dora || (optimizer && lora_dropout > 0))
+      throw new ConfigError("cannot-share-plan", "adapters with DoRA or dropout cannot share a plan", {
+        expected: "plain LoRA",
+        found: use_dora ? "DoRA" : `dropout ${lora_dropout}`,
       });
     if (spec.lora === null || common(spec) !== common(members[0]!.spec))
       throw new ConfigError("cannot-share-plan", "models that cannot share a plan", {

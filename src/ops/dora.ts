@@ -28,7 +28,7 @@ export const doraNormKernel = defineKernel(
   },
   ({ first, end }) => [ceilDiv(end - first, 16), 1, 1],
   "outputs, inputs outputs, a_size, b_size",
-  { preludes: ["columns"], inBlocks: "w" },
+  { preludes: ["columns"], inBlocks: "w", ofMethods: true },
 );
 
 export const doraForwardKernel = defineKernel(
@@ -44,6 +44,7 @@ export const doraForwardKernel = defineKernel(
   { rows: "u32", cols: "u32", has_residual: "u32" },
   ({ rows, cols }) => flatGrid((rows * cols) / 4, 256),
   "rows cols, rows cols, cols, cols, cols, rows cols",
+  { ofMethods: true },
 );
 
 export const doraBackwardKernel = defineKernel(
@@ -52,6 +53,7 @@ export const doraBackwardKernel = defineKernel(
   { rows: "u32", cols: "u32" },
   ({ cols }) => [ceilDiv(cols, 16), 1, 1],
   "rows cols, cols, rows cols, rows cols, cols, cols",
+  { ofMethods: true },
 );
 
 /**

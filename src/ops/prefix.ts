@@ -22,7 +22,7 @@ export const prefixBackwardKernel = defineKernel(
   { ...DIMS, beta: "u32" },
   ({ count, cols }) => prefixGrid(count, cols),
   "count width, room 3cols",
-  { byIndex: true },
+  { byIndex: true, ofMethods: true },
 );
 
 export const prefixCacheKernel = defineKernel(
@@ -31,7 +31,7 @@ export const prefixCacheKernel = defineKernel(
   { slots: "u32", heads: "u32", head_size: "u32", positions: "u32", count: "u32", width: "u32", column: "u32" },
   ({ slots, heads, head_size, count }) => [ceilDiv(2 * heads * head_size, 64), count, slots],
   "slots 2 heads positions head_size, count width",
-  { byIndex: true },
+  { byIndex: true, ofMethods: true },
 );
 
 /** Where block l's keys and values are in the prefix. Throws ShapeError if it has none, or more than `room` rows. */

@@ -10,6 +10,7 @@ export const tanhForwardKernel = defineKernel(
   DIMS,
   grid,
   "rows cols, rows cols",
+  { ofMethods: true },
 );
 
 export const tanhBackwardKernel = defineKernel(
@@ -18,6 +19,7 @@ export const tanhBackwardKernel = defineKernel(
   DIMS,
   grid,
   "rows cols, rows cols, rows cols",
+  { ofMethods: true },
 );
 
 /** out [rows, cols] = tanh(inp). */

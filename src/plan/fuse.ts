@@ -190,8 +190,7 @@ class Fusion {
       const own = new Set(all.filter((tensor) => this.isOwn(tensor)).map((tensor) => this.whole(tensor)));
       const rows = all.filter((tensor) => this.hasRows(tensor));
       const joined = new Set(rows.flatMap(({ root }) => this.rows.get(root) ?? []));
-      if (own.size > 1 || joined.size > 1)
-        refuse("plans that differ in their adapters alone", `several ${all[0]!.name}`);
+      if (own.size > 1 || joined.size > 1) refuse("equal plans", `several ${all[0]!.name}`);
       const [whole = rows[0] && this.whole(rows[0])] = joined;
       for (const { root } of rows) {
         const [found, expected] = [root, whole!].map(({ shape }) => showShape(shape.slice(1)));
@@ -240,7 +239,7 @@ class Fusion {
     const dispatches = [...aligned.values()];
     const [{ kernel, tensors, access }] = dispatches as [Dispatch];
     if (!("members" in kernel.dims) && tensors.some((tensor, i) => access[i] !== "none" && this.isOwn(tensor)))
-      refuse("adapters and heads", `${kernel.name} of a trained tensor of the base model`);
+      refuse("a form for several", kernel.name);
     const scalars = Object.keys(kernel.dims).map((dim) => {
       const [value, ...others] = new Set(dispatches.map((one) => scalarAt(one, dim)));
       if (others.length > 0) refuse(`${dim} = ${value} in ${kernel.name}`, others.join(", "));

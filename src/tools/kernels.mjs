@@ -59,15 +59,24 @@ function writeList(found) {
   ]);
 }
 
-/** The files of the shaders, without and with those that a page which classifies loads with its code. */
+/** The files of the shaders: those that a page which classifies loads with its code, those of some methods, the others. */
 async function writeShaders(found) {
   const { listShaders } = await load('export { listShaders } from "./src/backend/webgpu-shaders.ts";');
   const files = (shaders) =>
     shaders.flatMap(({ preludes, file }) => [...preludes.map((one) => `${one}.prelude`), file]);
-  const all = found.flatMap(({ kernel }) => listShaders(kernel));
-  const early = new Set(files(all.filter(({ isEarly }) => isEarly)));
+  const shadersOf = (ofMethods) =>
+    found
+      .filter(({ kernel }) => (kernel.ofMethods ?? false) === ofMethods)
+      .flatMap(({ kernel }) => listShaders(kernel));
+  const common = shadersOf(false);
+  const early = new Set(files(common.filter(({ isEarly }) => isEarly)));
+  const later = new Set(files(common).filter((file) => !early.has(file)));
   writeShaderFile("shaders", early);
-  writeShaderFile("later-shaders", new Set(files(all).filter((file) => !early.has(file))));
+  writeShaderFile("later-shaders", later);
+  writeShaderFile(
+    "method-shaders",
+    new Set(files(shadersOf(true)).filter((file) => !early.has(file) && !later.has(file))),
+  );
 }
 
 function writeShaderFile(file, files) {

@@ -6,6 +6,7 @@ import { assembleShader } from "../../src/backend/webgpu-source.ts";
 import type { GPT2Config, WeightDtype } from "../../src/config.ts";
 import { planMembers } from "../../src/engine/members.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
+import { makeDropout } from "../../src/model/dropout.ts";
 import { buildPlan } from "../../src/model/gpt2.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";
@@ -41,6 +42,8 @@ function* plans(): Generator<Program> {
   }
   yield train({ ...smallSpec("prefix"), encoder_hidden_size: 5 });
   yield train(smallSpec("lora", { targets: ["proj"] }));
+  const dropping = smallSpec("lora", { dropout: 0.5 });
+  yield train(dropping, FEW, { dropout: makeDropout(dropping, 1) });
   yield train(smallSpec("lora", { dora: true }));
   yield train({ ...smallSpec("lora", { dora: true, config: WIDE }), dtype: "q8" });
   for (const capacity of [FEW, MANY]) {

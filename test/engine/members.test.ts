@@ -297,7 +297,7 @@ test("members that cannot share a plan are refused", async () => {
       { ...spec, lora: { ...lora, modulesToSave: ["ln_f.weight"] } },
       ["adapters and heads", "ln_f.weight of one model alone"],
     ],
-    [smallSpec("lora", { dora: true }), ["adapters without magnitudes", "DoRA"]],
+    [smallSpec("lora", { dora: true }), ["plain LoRA", "DoRA"]],
     [upper(smallSpec("lora", { targets: ["q"] })), ["other blocks", "found:    0, 1"], { part: "upper" }],
   ] as [ModelSpec, string[], PlanRest?][]) {
     await assertFails(ConfigError, "cannot-share-plan", more, () => planGroup([spec, other], rest));
