@@ -152,7 +152,8 @@ export class Decoder extends Weights<DecoderPlan> {
     }
     more((tensor, values) => view(tensor).set(values));
     this.session.write(inputs.root, this.staging);
-    this.session.run(this.withNorms(segments), { ...NO_VALUES, tokens: n, sequences, slots: sequences });
+    const values = { ...NO_VALUES, tokens: n, sequences, slots: sequences };
+    this.withNorms(segments, (all) => this.session.run(all, values));
   }
 
   /** Throws ShapeError: the kernels do not check. */

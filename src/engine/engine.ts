@@ -281,7 +281,7 @@ export class Engine extends Weights<ModelPlan> {
 
   /** Submits a forward pass with the mean loss; `result` and `logits` read its results. Returns the batch's slot. */
   forward(batch: Batch): number {
-    return this.runner.submit([evaluationPass(this.withNorms(["forward"]), batch)])[0]!;
+    return this.evaluate(["forward"], batch);
   }
 
   /** The features of a batch, computed by a lower part: [N, C] or [B, C]. */
@@ -293,7 +293,11 @@ export class Engine extends Weights<ModelPlan> {
 
   /** Forward and backward passes without an update, for tests and diagnosis. */
   gradients(batch: Batch): number {
-    return this.runner.submit([evaluationPass(this.withNorms(["zero", "forward", "backward"]), batch)])[0]!;
+    return this.evaluate(["zero", "forward", "backward"], batch);
+  }
+
+  private evaluate(segments: readonly SegmentName[], batch: Batch): number {
+    return this.withNorms(segments, (all) => this.runner.submit([evaluationPass(all, batch)]))[0]!;
   }
 
   /**
@@ -305,11 +309,13 @@ export class Engine extends Weights<ModelPlan> {
     if (!optimizer) throw new ShapeError("not-in-plan", "this plan has no backward pass");
     const update = adamwStepValues(optimizer, lr, this.steps + 1);
     const loss_scale = lossScale(batches.reduce((sum, batch) => sum + targetWeight(batch), 0));
-    const slots = this.runner.submit(
-      batches.map((batch, i) => ({
-        segments: this.withNorms(stepSegments(i, batches.length)),
-        work: { batch, loss_scale, update },
-      })),
+    const slots = this.withNorms([], (norms) =>
+      this.runner.submit(
+        batches.map((batch, i) => ({
+          segments: [...(i === 0 ? norms : []), ...stepSegments(i, batches.length)],
+          work: { batch, loss_scale, update },
+        })),
+      ),
     );
     this.steps++;
     this.hasChanged = true;

@@ -47,11 +47,12 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     private readonly quantize: typeof Quantize | null,
   ) {}
 
-  /** The segments to run for these: before them the norms of DoRA, if the plan has them and a parameter has changed. */
-  withNorms(segments: readonly SegmentName[]): readonly SegmentName[] {
+  /** Submits segments: before them the norms of DoRA, if the plan has them and a parameter has changed. */
+  withNorms<T>(segments: readonly SegmentName[], submit: (segments: readonly SegmentName[]) => T): T {
     const isNeeded = this.hasChanged && this.plan.segments.some(({ name }) => name === "norms");
+    const result = submit(isNeeded ? ["norms", ...segments] : segments);
     this.hasChanged = false;
-    return isNeeded ? ["norms", ...segments] : segments;
+    return result;
   }
 
   parameter(name: string): Parameter {

@@ -53,7 +53,7 @@ export async function computeLogits(
       rows.tokens.length > 0 ? { batch: packRows(rows), loss_scale: 0, update: null } : null,
     );
     const batch = join(works.flatMap((work) => work?.batch ?? []));
-    runner.run(engine.withNorms(["forward"]), batch, works);
+    engine.withNorms(["forward"], (segments) => runner.run(segments, batch, works));
     const logits = await engine.logits(count);
     let first = 0;
     for (const [i, { tokens }] of next.entries()) {

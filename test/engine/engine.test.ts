@@ -8,6 +8,7 @@ import type { ModelSpec } from "../../src/model/trainable.ts";
 import { IGNORE_INDEX } from "../../src/ops/crossentropy.ts";
 import { assertAllClose, relativeError } from "../helpers/allclose.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
 import { fillRandom, OPTIMIZER, RELATIVE, randomBatch, smallSpec } from "../helpers/models.ts";
 
 /** The same sums in another order: f32's rounding through two blocks, relative to the tensor's norm. */
@@ -149,6 +150,17 @@ testOnDevices("B of an adapter moves lr_ratio times as far as A in the first ste
       },
       options,
     );
+});
+
+test("DoRA: after a batch that is refused, norms are computed as if there had been none", async () => {
+  const spec = smallSpec("lora", { dora: true });
+  const batch = randomBatch(spec, LENGTHS, 1);
+  const { loss } = await withEngine(spec, (engine) => backward(engine, batch));
+  await withEngine(spec, async (engine) => {
+    const wrong = { ...batch, ids: batch.ids.map(() => 1000) };
+    for (const run of [() => engine.forward(wrong), () => engine.step([wrong], LR)]) assert.throws(run);
+    assert.is((await backward(engine, batch)).loss, loss);
+  });
 });
 
 testOnDevices("DoRA where the adapters of q, k and v are in two buffers is the same", async () => {
