@@ -59,7 +59,7 @@ function writeList(found) {
   ]);
 }
 
-/** The files of the shaders, without and with those that a page which classifies loads with its code. */
+/** The files of the shaders: those that a page which classifies loads with its code, the others, and all. */
 async function writeShaders(found) {
   const { listShaders } = await load('export { listShaders } from "./src/backend/webgpu-shaders.ts";');
   const files = (shaders) =>
@@ -68,6 +68,7 @@ async function writeShaders(found) {
   const early = new Set(files(all.filter(({ isEarly }) => isEarly)));
   writeShaderFile("shaders", early);
   writeShaderFile("later-shaders", new Set(files(all).filter((file) => !early.has(file))));
+  writeShaderFile("all-shaders", new Set(files(all)));
 }
 
 function writeShaderFile(file, files) {
