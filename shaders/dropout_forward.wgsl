@@ -2,7 +2,7 @@
 //
 //   out    (write)  [rows, cols]
 //   inp    (read)   [rows, cols]
-//   draws  (read)   [rows, 2]: the number of the row's sequence, or 0 if nothing is dropped, and the row's place in it
+//   draws  (read)   [rows, 2]: the number of the row's sequence, or 0 where nothing is dropped, and the position in it
 //
 // Grid: flat over rows * cols / 4. Reference: PyTorch dropout.
 

@@ -35,8 +35,8 @@ export const dropoutForwardKernel = defineKernel(
 );
 
 /**
- * out [rows, cols] = the mask of inp. draws [rows, 2]: 1 + the number of the row's sequence among all that the run has
- * drawn, or 0 if nothing of the row is dropped; and the row's position in its sequence.
+ * out [rows, cols] = the mask of inp. draws [rows, 2]: the number of the row's sequence among all that the run draws,
+ * from 1 on, or 0 where nothing is dropped; and the row's position in its sequence.
  */
 export function dropoutForward(out: Tensor, inp: Tensor, draws: Tensor, mask: Mask, rows: Scalar): Dispatch {
   return dispatch(dropoutForwardKernel, { out, inp, draws }, { rows, cols: inp.shape[1]!, ...mask });

@@ -59,7 +59,7 @@ function writeList(found) {
   ]);
 }
 
-/** The files of the shaders: those that a page which classifies loads with its code, those of some methods, the others. */
+/** The files of the shaders: those that a page which classifies loads with its code, the others, both, and of some methods. */
 async function writeShaders(found) {
   const { listShaders } = await load('export { listShaders } from "./src/backend/webgpu-shaders.ts";');
   const files = (shaders) =>
@@ -73,6 +73,7 @@ async function writeShaders(found) {
   const later = new Set(files(common).filter((file) => !early.has(file)));
   writeShaderFile("shaders", early);
   writeShaderFile("later-shaders", later);
+  writeShaderFile("all-shaders", new Set([...early, ...later]));
   writeShaderFile(
     "method-shaders",
     new Set(files(shadersOf(true)).filter((file) => !early.has(file) && !later.has(file))),

@@ -89,14 +89,21 @@ const small = {
   },
 };
 
+/** The page trains: its shaders are in one script. Those that only training needs are 1 kB more in one of their own. */
+const allShaders = {
+  name: "all-shaders",
+  resolveId: (id) =>
+    /generated.(later-)?shaders\.ts$/.test(id) ? resolve("src/backend/generated/all-shaders.ts") : null,
+};
+
 /** Bundles scripts without some files: in one each, or as `codeSplitting` says. Returns the text without a folder. */
-async function roll(input, external, { preserveEntrySignatures, ...output }) {
+async function roll(input, external, { preserveEntrySignatures, plugins = [], ...output }) {
   const bundled = await rolldown({
     input,
     external,
     preserveEntrySignatures,
     platform: "browser",
-    plugins: [small],
+    plugins: [small, ...plugins],
     optimization: { inlineConst: { mode: "all" } },
     // What is imported on demand by one may be imported at once by another.
     checks: { ineffectiveDynamicImport: false },
@@ -124,7 +131,7 @@ export async function buildWeb() {
   rmSync(LIBRARY, { recursive: true, force: true });
   await bundle(LIBRARY, { index: "src/browser.ts" }, { namesMaps: true });
   const scripts = { main: `${PAGE}/page/main.tsx`, worker: `${PAGE}/worker/worker.ts` };
-  await bundle(join(WEB, SCRIPTS), scripts, { external: [REMOTE, TIMER] });
+  await bundle(join(WEB, SCRIPTS), scripts, { external: [REMOTE, TIMER], plugins: [allShaders] });
   writeFileSync(join(WEB, SCRIPTS, "style.css"), await buildStyle(join(PAGE, "style.css")));
   await bundle(join(WEB, BENCH), { bench: `${PAGE}/bench/bench.tsx` });
   for (const asset of [LIBRARY, ...ASSETS]) cpSync(asset, join(WEB, asset), { recursive: true });
@@ -174,11 +181,12 @@ function joinModules(entryPoints) {
  * Bundles entry points without some files, and the workers that are started then, into a folder. Scripts name their
  * source maps, or, which is 2 kB less in the page, only lie beside them.
  */
-async function bundle(dir, entryPoints, { external = [], namesMaps = false } = {}) {
+async function bundle(dir, entryPoints, { external = [], plugins, namesMaps = false } = {}) {
   const isAlone = Object.keys(entryPoints).length === 1;
   const sourcemap = namesMaps ? true : "hidden";
   await roll(entryPoints, external, {
     preserveEntrySignatures: isAlone ? "strict" : "allow-extension",
+    plugins,
     dir,
     sourcemap,
     chunkFileNames: "[name]-[hash].js",
