@@ -17,6 +17,7 @@ import {
   wilson,
 } from "../statistics.ts";
 import type { Baseline } from "./baselines.ts";
+import { textToTry } from "./text-to-try.ts";
 
 /** A value for each set. */
 export interface Splits<T> {
@@ -193,20 +194,4 @@ function* orderTexts(
 ): Iterable<string> {
   for (const [i, { row }] of predictions.entries()) if (right[i]) yield test.text(row);
   for (const { row } of predictions) yield test.text(row);
-}
-
-/** Characters that need no escape in any shell, language or page. */
-const PLAIN = /^[\p{L}\p{N}][\p{L}\p{N} ,.?']{0,59}$/u;
-/** The fewest characters of a meaningful message. */
-const TELLING = 20;
-
-/** The first plain text; `texts` are in the order of preference. */
-export function textToTry(texts: Iterable<string>): string {
-  let short: string | undefined;
-  for (const text of texts) {
-    if (!PLAIN.test(text)) continue;
-    if (text.length >= TELLING) return text;
-    short ??= text;
-  }
-  return short ?? "some text";
 }

@@ -20,7 +20,6 @@ import type { Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
 import { countedRows } from "../model/batch.ts";
 import { numel } from "../tensor.ts";
-import { predictBaselines } from "./baselines.ts";
 import { prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import { fitNovelty } from "./novelty.ts";
@@ -35,7 +34,7 @@ import {
   type TrainEvent,
   type TrainResult,
 } from "./records.ts";
-import { measureTest, type Splits } from "./results.ts";
+import type { Splits } from "./results.ts";
 import { scheduleFactor } from "./schedule.ts";
 import { checkFits, withAdvice } from "./sizes.ts";
 
@@ -184,6 +183,9 @@ type TrainedState = Pick<TrainResult, "tensors" | "finalNorm">;
 
 const saved = ({ tensors, ...rest }: TrainedState): TrainedState => ({ tensors: asSaved(tensors), ...rest });
 
+/** A page loads it when a classifier is trained, before the first step: the end must not depend on a connection. */
+const loadMeasures = () => Promise.all([import("./baselines.ts"), import("./results.ts")]);
+
 /** What is measured after the last step. */
 type Measured = Pick<TrainResult, "results" | "predictions" | "valPredictions">;
 
@@ -290,6 +292,7 @@ export class Run {
   /** Runs all steps and evaluations. */
   private async work(): Promise<Measured> {
     const { stepsPerEpoch } = this.stepCounts;
+    if (this.data.objective === "classification") await loadMeasures();
     // At the start, or if the resumed run was stopped during an evaluation.
     if (this.evaluations.length === 0 || this.isDue(this.steps.length)) await this.evaluate();
     const first = Math.floor(this.steps.length / stepsPerEpoch);
@@ -314,10 +317,11 @@ export class Run {
 
   /** The kept parameters on all sets, beside the baselines. */
   private async measureClassifier(data: LoadedDataset, measured: Evaluation) {
-    const { train, val, test, testParts } = data;
+    const { val, test, testParts } = data;
     const [after, predictions] = await this.splits(measured);
     const valPredictions = this.valPredictions ?? (await this.predict(val))[1];
-    const baselines = await predictBaselines(train, test, this.signal);
+    const [{ predictBaselines }, { measureTest }] = await loadMeasures();
+    const baselines = await predictBaselines(data, this.signal);
     const parts = testParts.map(({ name, positions }) => {
       const chosen = [...positions].map((row) => predictions[row]!);
       return { name, ...evaluateRows(chosen, (row) => test.label(row)) };

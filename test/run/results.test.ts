@@ -8,10 +8,9 @@ import { loadDataset } from "../../src/data/datasets.ts";
 import type { Prediction } from "../../src/engine/predictions.ts";
 import { ConfigError, LowrankError } from "../../src/errors.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
-import { Rng } from "../../src/rng.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import type { RunRecord } from "../../src/run/record.ts";
-import { bagOfWords, predictBaselines } from "../../src/train/baselines.ts";
+import { predictBaselines } from "../../src/train/baselines.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { TrainEvent, TrainResult } from "../../src/train/records.ts";
 import { measureTest } from "../../src/train/results.ts";
@@ -196,11 +195,14 @@ test("a run directory: all files, and the predictions of the run", async () => {
       read("reliability.svg"),
       new RegExp(`test set, ${data.test.size} rows; expected calibration error \\d`),
     );
-    assert.match(read("baselines.csv"), new RegExp(`\r\nbag of words,${data.test.size},${data.test.size},1,`));
+    assert.match(
+      read("baselines.csv"),
+      new RegExp(`\r\n"TF-IDF, logistic regression \\(C 1000\\)",${data.test.size},${data.test.size},1,`),
+    );
     assert.match(read("classes.csv"), /\r\nspam,\d/);
     assert.equal(
       run.results!.test!.compared.slice(1).map(({ name }) => name),
-      ["bag of words", `always ${["ham", "spam"][majorityClass(data)]}`],
+      ["TF-IDF, logistic regression (C 1000)", `always ${["ham", "spam"][majorityClass(data)]}`],
     );
   } finally {
     await model.close();
@@ -212,84 +214,11 @@ function majorityClass({ train }: LoadedDataset): number {
   return counts.indexOf(Math.max(...counts));
 }
 
-/** Logistic regression on dense counts by plain gradient descent to convergence: each test row's class and margin. */
-function reference({ train, test, labels }: LoadedDataset): { label: number; lead: number }[] {
-  const columns = new Map<number, number>();
-  const rowIds = (set: typeof train, row: number) => [...set.batch([row]).ids];
-  const rows = Array.from({ length: train.size }, (_, row) => rowIds(train, row));
-  for (const id of rows.flat()) if (!columns.has(id)) columns.set(id, columns.size);
-  const counts = (ids: number[]) => {
-    const x = new Array<number>(columns.size + 1).fill(0);
-    x[columns.size] = 1;
-    for (const id of ids) if (columns.has(id)) x[columns.get(id)!]!++;
-    return x;
-  };
-  const inputs = rows.map(counts);
-  const weights = labels.map(() => new Array<number>(columns.size + 1).fill(0));
-  const scores = (x: number[]) => weights.map((w) => w.reduce((sum, value, j) => sum + value * x[j]!, 0));
-  for (let pass = 0; pass < 2000; pass++) {
-    const slopes = weights.map((w) => [...w]);
-    inputs.forEach((x, row) => {
-      const all = scores(x).map(Math.exp);
-      const sum = all.reduce((a, b) => a + b, 0);
-      for (const [k, slope] of slopes.entries())
-        x.forEach((count, j) => {
-          slope[j]! += count * (all[k]! / sum - (train.label(row) === k ? 1 : 0));
-        });
-    });
-    for (const [k, w] of weights.entries()) for (let j = 0; j < w.length; j++) w[j]! -= 0.01 * slopes[k]![j]!;
-  }
-  return Array.from({ length: test.size }, (_, row) => {
-    const found = scores(counts(rowIds(test, row)));
-    const [first, second] = found.toSorted((a, b) => b - a);
-    return { label: found.indexOf(first!), lead: first! - second! };
-  });
-}
-
-/** Rows of three unequal classes that share their words. */
-function noisyRows(train: number): Promise<LoadedDataset> {
-  const rng = new Rng(3);
-  const words = ["red", "green", "blue", "one", "two", "three", "cat", "dog"];
-  const row = () => {
-    const label = Math.min(2, Math.floor(4 * rng.uniform()));
-    const word = () => words[rng.uniform() < 0.35 ? label : Math.floor(words.length * rng.uniform())]!;
-    return `${["a", "b", "c"][label]},${Array.from({ length: 1 + Math.floor(6 * rng.uniform()) }, word).join(" ")}`;
-  };
-  const rows = (count: number) => Array.from({ length: count }, row).join("\n");
-  return messageSets(rows(train), rows(2), `${rows(150)}\na,unseen words`);
-}
-
-test("bag of words is the optimum that plain gradient descent finds, for noisy rows of three unequal classes", async () => {
-  const data = await noisyRows(60);
-  const [bag, majority] = await predictBaselines(data.train, data.test);
-  const expected = reference(data);
-  expected.forEach(({ label, lead }, i) => {
-    if (lead > 1e-3) assert.is(bag!.predicted[i], label, `row ${i}`);
-  });
-  assert.ok(expected.filter(({ lead }) => lead < 0.3).length > 5, "too few close decisions to tell optima apart");
-  assert.equal([...new Set(majority!.predicted)], [majorityClass(data)]);
-  assert.equal((await predictBaselines(data.train, data.test))[0]!.predicted, bag!.predicted);
-});
-
-test("bag of words is the same where not all rows can be kept", async () => {
-  // Rows are read 256 at a time, and each of 600 has 2 to 7 columns.
-  const { train, test: set } = await noisyRows(600);
-  const all = await bagOfWords(train, set);
-  for (const kept of [0, 256 * 7, 2 * 256 * 7]) assert.equal(await bagOfWords(train, set, undefined, kept), all);
-});
-
-test("the baseline ends with the reason of its signal", async () => {
-  const data = await tinyData(messages(24));
-  const reason = new Error("stop");
-  const error = await predictBaselines(data.train, data.test, AbortSignal.abort(reason)).catch((thrown) => thrown);
-  assert.is(error, reason);
-});
-
 test("the most frequent class is found by its id: an object would sort labels that are numbers", async () => {
   const rows = Array.from({ length: 60 }, (_, i) => `10,"message ${i}"\n${i % 4 ? "" : `9,"other ${i}"\n`}`);
   const { train, test: set, labels } = await tinyData(`label,text\n${rows.join("")}`, { split: "stratified" });
   assert.equal([...labels], ["10", "9"]);
-  const [, always] = await predictBaselines(train, set);
+  const always = (await predictBaselines({ train, val: train, test: set })).at(-1);
   assert.is(always!.name, "always 10");
   assert.ok(always!.predicted.every((label) => labels[label] === "10"));
 });

@@ -3,7 +3,8 @@ import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { csvLine } from "../../src/io/csv.ts";
-import { measureTest, textToTry } from "../../src/train/results.ts";
+import { measureTest } from "../../src/train/results.ts";
+import { textToTry } from "../../src/train/text-to-try.ts";
 import { test } from "../helpers/harness.ts";
 
 const LONG = "word ".repeat(50);

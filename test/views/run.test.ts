@@ -35,11 +35,11 @@ function predict({ labels, test: set }: LoadedDataset, say: (truth: number) => n
   });
 }
 
-/** Bag of words is always right. */
+/** TF-IDF is always right. */
 function baselines({ test: set }: LoadedDataset): Baseline[] {
   const truth = Array.from({ length: set.size }, (_, row) => set.label(row));
   return [
-    { name: "bag of words", predicted: truth },
+    { name: "TF-IDF", predicted: truth },
     { name: "always ham", predicted: truth.map(() => 0) },
   ];
 }
@@ -105,7 +105,7 @@ test("1,500 classes: the summary is fast and fits a screen; the CSV file is comp
   assert.match(described, "The largest of 1,500 classes; the smallest has 3 rows:");
   const wrong = result.results!.test!.verdicts.filter((right) => !right).length;
   assert.match(resultText, `Misclassified: ${wrong} of 1,500 test messages, the 100 most confident:`);
-  assert.match(resultText, /│ bag of words │ 100.0 % \(99.7–100.0\) │ worse \(p < 0.001\) +│/);
+  assert.match(resultText, /│ TF-IDF +│ 100.0 % \(99.7–100.0\) │ worse \(p < 0.001\) +│/);
   assert.match(resultText, /│ always ham +│ +0.1 % \(0.0–0.4\) │ better \(p < 0.001\) +│/);
   const counts = [...resultText.matchAll(/│ +(\d+) │$/gm)].map(([, rows]) => Number(rows));
   assert.is(counts.length, 12);
@@ -159,7 +159,7 @@ test("the parts of a data set have rows of their own", async () => {
 
 test("the run beside the baselines: where they win, the summary says so and what to try", async () => {
   const data = await alternatingData(["ham", "spam"], 100);
-  // Better than the most frequent class, and worse than bag of words.
+  // Better than the most frequent class, and worse than TF-IDF.
   const right = predict(data, (label) => label);
   const predictions = right.map((one, i) => ({ ...one, label: i < 5 ? 1 - one.label : one.label }));
   const worse = recordOf(data, predictions);
@@ -167,23 +167,23 @@ test("the run beside the baselines: where they win, the summary says so and what
   const share = ((100 * (rows - 5)) / rows).toFixed(1);
   const lost = showResult(worse, 200);
   assert.match(lost, new RegExp(`│ this run +│ +${share} % \\(`));
-  assert.match(lost, /│ bag of words +│ 100.0 % \(83.9–100.0\) │ not distinguishable \(p = 0.063\) │/);
+  assert.match(lost, /│ TF-IDF +│ 100.0 % \(83.9–100.0\) │ not distinguishable \(p = 0.063\) │/);
   assert.match(lost, /│ always ham +│ .* │ .* \(p . 0.\d{3}\) +│/);
   assert.match(
     lost,
-    `note: This run against "bag of words": not distinguishable (p = 0.063), ${share} % against 100.0 %. Try`,
+    `note: This run against "TF-IDF": not distinguishable (p = 0.063), ${share} % against 100.0 %. Try`,
   );
   assert.match(lost, "Try a larger model, such as gpt2, or more epochs, or full fine-tuning.");
   const all = showResult({ ...worse, options: { ...DEFAULTS, mode: "all" } }, 200);
   assert.match(all, "or LoRA.");
   const [, always] = baselines(data);
   const same = predictions.map(({ label }) => label);
-  const equal = recordOf(data, predictions, [{ name: "bag of words", predicted: same }, always!]);
+  const equal = recordOf(data, predictions, [{ name: "TF-IDF", predicted: same }, always!]);
   assert.match(
     showResult(equal, 200),
-    `note: This run against "bag of words": not distinguishable (p = 1.000), ${share} % against ${share} %. Try`,
+    `note: This run against "TF-IDF": not distinguishable (p = 1.000), ${share} % against ${share} %. Try`,
   );
-  // Bag of words is right as well, but there is nothing to try.
+  // TF-IDF is right as well, but there is nothing to try.
   const won = showResult(recordOf(data, right), 200);
   assert.not.match(won, "note:");
   // Every probability is 0.5, and every row is right.
