@@ -25,6 +25,7 @@ export const RUN_FILES: readonly string[] = [
   "confusion.csv",
   "loss.svg",
   "losses.csv",
+  "measures.csv",
   "metrics.csv",
   "perplexity.svg",
   "plan.txt",

@@ -1,8 +1,8 @@
 /** The curves of runs as charts, for the page and for the files of a run directory. */
 import { count, percent } from "../format.ts";
+import type { Reliability } from "../measures.ts";
 import { describeMethod } from "../methods/index.ts";
 import { dataName, examplesPerEpoch, type RunRecord } from "../run/record.ts";
-import type { Reliability } from "../statistics.ts";
 import type { Axis, Line, LineChart } from "./charts/chart.ts";
 import { LOSS, type Metric, runMetric } from "./metric.ts";
 
@@ -148,7 +148,7 @@ function describe({ evaluations, objective }: RunRecord, measured: Metric): stri
 export function reliabilityChart({ bins, error }: Reliability): LineChart {
   const rows = bins.reduce((sum, bin) => sum + bin.rows, 0);
   const share = { show: (value: number) => percent(value), tick: showShare, from: 0, to: 1 };
-  const note = `test set, ${count(rows)} rows; expected calibration error ${percent(error)}`;
+  const note = `test set, ${count(rows)} rows; expected calibration error ${percent(error.value)}`;
   return {
     kind: "lines",
     title: "Reliability",

@@ -1,5 +1,5 @@
 /** A run as blocks: what it has reached, from its record alone. */
-import { count, percent } from "../format.ts";
+import { count } from "../format.ts";
 import type { RunRecord } from "../run/record.ts";
 import { LISTED_CLASSES, sortMistakes } from "../statistics.ts";
 import type { TestResults } from "../train/results.ts";
@@ -11,6 +11,7 @@ import {
   classesTable,
   confusionMatrix,
   confusionPairs,
+  measuresTable,
   mistakesTable,
 } from "./run-tables.ts";
 import { describeNotes, describeRun } from "./verdicts.ts";
@@ -34,6 +35,7 @@ export function resultBlocks(record: RunRecord): Block[] {
 function classifierBlocks(record: RunRecord, test: TestResults): Block[] {
   return [
     baselinesTable(record, test),
+    measuresTable(record, test),
     confusions(record, test),
     classes(record, test),
     mistakes(test),
@@ -72,16 +74,12 @@ function mistakes({ mistakes, verdicts }: TestResults): Block {
 }
 
 function calibration({ calibration }: TestResults): Block {
-  const text =
-    `Expected calibration error on the test set: ${percent(calibration.error)}, ` +
-    "by which the probabilities differ from the share that is right.";
-  const caption = "Share of right messages over the probability of the predicted class";
+  const caption =
+    "Share of right messages over the probability of the predicted class: the calibration error is their mean distance";
+  const chart = reliabilityChart(calibration);
   return {
     kind: "details",
     title: "Calibration of the probabilities",
-    blocks: [
-      { kind: "text", text },
-      { kind: "figure", name: "reliability", caption, chart: reliabilityChart(calibration) },
-    ],
+    blocks: [{ kind: "figure", name: "reliability", caption, chart }],
   };
 }

@@ -47,7 +47,14 @@ function makeResult(
   const baselines = [{ name: "always ham", predicted: test.map(() => 0) }];
   const results = { before: splits, after: splits, test: measureTest(data, predictions(test), baselines) };
   return [
-    { options: DEFAULTS, evaluations: [], seconds: 1, examples: 0, results } as unknown as RunRecord,
+    {
+      options: DEFAULTS,
+      labels: data.labels,
+      evaluations: [],
+      seconds: 1,
+      examples: 0,
+      results,
+    } as unknown as RunRecord,
     { predictions: predictions(test), valPredictions: predictions(val) } as unknown as TrainResult,
   ];
 }
@@ -104,15 +111,27 @@ test("predictions, classes and baselines of a worked example, to the letter", as
   const [head, ham, spam] = await table("classes.csv");
   assert.is(
     head!.join(),
-    "class,rows,predicted,precision,precision_low,precision_high,recall,recall_low,recall_high,f1,f1_low,f1_high",
+    "class,rows,predicted,precision,precision_low,precision_high,recall,recall_low,recall_high,f1,f1_low,f1_high,roc_auc,pr_auc",
   );
   // Wilson's intervals: 1 of 1 is 0.206549 to 1, 1 of 2 is 0.094531 to 0.905469.
-  near(ham!.slice(1), [2, 1, 1, 0.206549, 1, 0.5, 0.094531, 0.905469, 2 / 3, 0.172734, 0.95039]);
-  near(spam!.slice(1), [1, 2, 0.5, 0.094531, 0.905469, 1, 0.206549, 1, 2 / 3, 0.172734, 0.95039]);
-  const [, own, majority] = await table("baselines.csv");
-  assert.equal([own![0], own![7], majority![0]], ["this run", "", "always ham"]);
-  near(own!.slice(1), [3, 2, 2 / 3, 0.20766, 0.938508, 2 / 3]);
-  near(majority!.slice(1), [3, 2, 2 / 3, 0.20766, 0.938508, 0.4, 1]);
+  near(ham!.slice(1), [2, 1, 1, 0.206549, 1, 0.5, 0.094531, 0.905469, 2 / 3, 0.172734, 0.95039, 1, 1]);
+  near(spam!.slice(1), [1, 2, 0.5, 0.094531, 0.905469, 1, 0.206549, 1, 2 / 3, 0.172734, 0.95039, 1, 1]);
+  const [names, own, majority] = await table("baselines.csv");
+  assert.is(
+    names!.join(),
+    "classifier,rows,correct,accuracy,accuracy_low,accuracy_high,accuracy_no_copies,accuracy_no_copies_low," +
+      "accuracy_no_copies_high,macro_f1,balanced_accuracy,mcc,difference,difference_low,difference_high,standing,mcnemar_p",
+  );
+  assert.equal([own![0], own!.slice(12).join(""), majority![0]], ["this run", "", "always ham"]);
+  near(own!.slice(1, 6), [3, 2, 2 / 3, 0.20766, 0.938508]);
+  near(own!.slice(9), [2 / 3, 0.75, 0.5]);
+  near(majority!.slice(1, 6), [3, 2, 2 / 3, 0.20766, 0.938508]);
+  near(majority!.slice(9, 11), [0.4, 0.5]);
+  // One row is right by each alone. There is no correlation with a single class.
+  assert.equal([majority![11], majority![12], majority![15], majority![16]], ["", "0", "not distinguishable", "1"]);
+  const [of, figures] = await table("measures.csv");
+  assert.is(of!.slice(0, 6).join(), "accuracy,balanced_accuracy,macro_f1,mcc,roc_auc,pr_auc");
+  near(figures!, [2 / 3, 0.75, 2 / 3, 0.5, 1, 1]);
 });
 
 test("measures of a class without test rows are empty fields", async () => {
@@ -122,7 +141,7 @@ test("measures of a class without test rows are empty fields", async () => {
     [1, [0, 1, 0]],
   ];
   const classes = new Map(runTables(...makeResult(data, [ham!], [ham!, spam!]), data)).get("classes.csv") as string;
-  assert.match(classes, /\r\nweb,0,0,,,,,,,,,\r\n$/);
+  assert.match(classes, /\r\nweb,0,0,,,,,,,,,,,\r\n$/);
 });
 
 test("predictions of many rows come in chunks, each once and in order", async () => {

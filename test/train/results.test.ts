@@ -49,16 +49,17 @@ test("samples: right ones of each class in turn and short, wrong ones the most c
   );
 });
 
-test("the area under the ROC curve of each class; none of a class without rows", async () => {
-  const { classes } = await measure([
+test("the ranking of each class, and the areas of all; none where a class is without rows", async () => {
+  const { classes, rocAuc, prAuc } = await measure([
     ["a", "ham", "ham", 0.9],
     ["b", "spam", "ham", 0.8],
     ["c", "ham", "ham", 0.7],
   ]);
   assert.equal(
-    classes.map(({ auc }) => auc),
+    classes.map(({ ranking }) => ranking?.rocAuc ?? null),
     [0.5, null, 0.5],
   );
+  assert.equal([rocAuc, prAuc], [null, null]);
 });
 
 test("a text to try is short and plain: it is printed into code and commands", () => {

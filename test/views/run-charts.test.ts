@@ -1,7 +1,7 @@
 /** A run's record as charts, for the page and as files. */
 import * as assert from "uvu/assert";
+import { measureReliability } from "../../src/measures.ts";
 import type { RunRecord } from "../../src/run/record.ts";
-import { measureReliability } from "../../src/statistics.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import { type RunChart, reliabilityChart, runCharts } from "../../src/views/run-charts.ts";
 import { chartFiles } from "../../src/views/run-files.ts";
