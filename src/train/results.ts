@@ -26,6 +26,7 @@ import {
   wilson,
 } from "../statistics.ts";
 import type { Baseline } from "./baselines.ts";
+import type { ChosenDecision } from "./decision.ts";
 import { textToTry } from "./text-to-try.ts";
 
 /** A value for each set. */
@@ -117,6 +118,8 @@ export interface Results {
   after: Splits<Evaluation>;
   /** The test rows of each part of the data, after training; empty if the data has no parts. */
   parts: PartEvaluation[];
+  /** Of a classifier, what was chosen on the validation set, with which all of `after` is measured. */
+  decision: ChosenDecision | null;
   /** Null for a language model. */
   test: TestResults | null;
   /** The losses of a language model on the texts of the test set; null for a classifier. */

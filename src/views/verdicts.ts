@@ -52,7 +52,37 @@ export function describeNotes(record: RunRecord): string[] {
   return [
     ...fewRows(record),
     ...(nothing ? [`${nothing.text}. Try a learning rate of ${nothing.lr}.`] : besideBaseline(record)),
+    ...describeDecision(record),
     ...describeKept(record),
+  ];
+}
+
+/** What the validation set has chosen, or why it has not. */
+function describeDecision({ results, labels, options: { threshold: rule } }: RunRecord): string[] {
+  if (!results?.decision) return [];
+  const { temperature, threshold, precision, recall, reached } = results.decision;
+  const name = `"${brief(labels[1]!)}"`;
+  return [
+    ...(temperature === undefined
+      ? []
+      : [
+          `Calibrated: logits are divided by ${temperature.toPrecision(3)}, the temperature with the lowest validation loss.`,
+        ]),
+    ...(threshold === undefined
+      ? []
+      : [
+          `Threshold: ${name} is predicted from a probability of ${percent(threshold)} (${rule} on the validation set: ` +
+            `precision ${percent(precision!)}, recall ${percent(recall!)}).`,
+        ]),
+    ...(reached === undefined
+      ? []
+      : [
+          `No threshold was chosen by ${rule}: ${
+            reached === null
+              ? `the validation set has no row of ${name}`
+              : `the highest precision of ${name} on the validation set is ${percent(reached)}`
+          }. The more probable class is predicted.`,
+        ]),
   ];
 }
 

@@ -102,7 +102,7 @@ const OF_SEVERAL =
   /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/group|model\/members|ops\/grouped|infer\/mixed)\./;
 const OF_EXPRESSIONS = /\/node_modules\/re2js\//;
 const OF_TABLES = /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|web\/worker\/label)\./;
-const OF_MEASURES = /\/src\/(train\/(baselines|tfidf|logistic|results)|measures)\./;
+const OF_MEASURES = /\/src\/(train\/(baselines|tfidf|logistic|decision|results)|measures)\./;
 const OF_COMPRESSORS = /\/node_modules\/(hyparquet-compressors|fzstd|hysnappy)\//;
 
 test("the whole page loads at most 248 kB, for a data set of the hub at most 70 kB more, for several settings at once 10, to measure a classifier 8, and to label a table 4", () => {
