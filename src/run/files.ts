@@ -29,8 +29,10 @@ export const RUN_FILES: readonly string[] = [
   "metrics.csv",
   "perplexity.svg",
   "plan.txt",
+  "precision-recall.svg",
   "predictions.csv",
   "reliability.svg",
+  "roc.svg",
   RECORD,
   "texts.csv",
 ];

@@ -4,7 +4,7 @@ import type { RunRecord } from "../run/record.ts";
 import { LISTED_CLASSES, sortMistakes } from "../statistics.ts";
 import type { TestResults } from "../train/results.ts";
 import type { Block, Table } from "./blocks.ts";
-import { reliabilityChart } from "./run-charts.ts";
+import { rankingCharts, reliabilityChart } from "./run-charts.ts";
 import {
   baselinesTable,
   beforeAndAfter,
@@ -40,6 +40,7 @@ function classifierBlocks(record: RunRecord, test: TestResults): Block[] {
     classes(record, test),
     mistakes(test),
     calibration(test),
+    ...curves(record, test),
   ];
 }
 
@@ -82,4 +83,19 @@ function calibration({ calibration }: TestResults): Block {
     title: "Calibration of the probabilities",
     blocks: [{ kind: "figure", name: "reliability", caption, chart }],
   };
+}
+
+function curves({ labels }: RunRecord, test: TestResults): Block[] {
+  const charts = rankingCharts(labels, test);
+  if (!charts) return [];
+  return [
+    {
+      kind: "details",
+      title: "ROC and precision-recall curves",
+      blocks: [
+        { kind: "figure", name: "roc", caption: "True positive rate over false positive rate", chart: charts.roc },
+        { kind: "figure", name: "precision-recall", caption: "Precision over recall", chart: charts.pr },
+      ],
+    },
+  ];
 }

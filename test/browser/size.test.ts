@@ -29,6 +29,8 @@ const EXPRESSIONS_BYTES = 48 * KB;
 const SEVERAL_BYTES = 10 * KB;
 /** What measures a trained classifier: its baselines and results. */
 const MEASURES_BYTES = 8 * KB;
+/** What a run is downloaded as, and the code that uses it. */
+const DOWNLOADS_BYTES = 6 * KB;
 /** What labels a table. */
 const TABLE_BYTES = 4 * KB;
 
@@ -102,10 +104,11 @@ const OF_SEVERAL =
   /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/group|model\/members|ops\/grouped|infer\/mixed)\./;
 const OF_EXPRESSIONS = /\/node_modules\/re2js\//;
 const OF_TABLES = /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|web\/worker\/label)\./;
-const OF_MEASURES = /\/src\/(train\/(baselines|tfidf|logistic|decision|results)|measures)\./;
+const OF_MEASURES = /\/src\/(train\/(baselines|tfidf|logistic|decision|results|text-to-try)|measures)\./;
+const OF_DOWNLOADS = /\/src\/(run\/(standalone|peft-code|usage)|web\/worker\/take)\./;
 const OF_COMPRESSORS = /\/node_modules\/(hyparquet-compressors|fzstd|hysnappy)\//;
 
-test("the whole page loads at most 248 kB, for a data set of the hub at most 70 kB more, for several settings at once 10, to measure a classifier 8, and to label a table 4", () => {
+test("the whole page loads at most 248 kB, for a data set of the hub at most 70 kB more, for several settings at once 10, to measure a classifier 8, to download a run 6, and to label a table 4", () => {
   const folder = packagePath("dist/web/dist/page");
   const code = readdirSync(folder)
     .filter((name) => /\.(js|css)$/.test(name))
@@ -121,7 +124,8 @@ test("the whole page loads at most 248 kB, for a data set of the hub at most 70 
   const expressions = only(OF_EXPRESSIONS);
   const tables = only(OF_TABLES);
   const measures = only(OF_MEASURES);
-  const later = [...hub, ...compressors, ...several, ...expressions, ...tables, ...measures];
+  const downloads = only(OF_DOWNLOADS);
+  const later = [...hub, ...compressors, ...several, ...expressions, ...tables, ...measures, ...downloads];
   const started = new Set(["main.js", "worker.js"].flatMap((name) => [...closure(join(folder, name))]));
   for (const path of later) assert.not.ok(started.has(path), `${path} is loaded at the start`);
   for (const [some, most] of [
@@ -129,6 +133,7 @@ test("the whole page loads at most 248 kB, for a data set of the hub at most 70 
     [several, SEVERAL_BYTES],
     [tables, TABLE_BYTES],
     [measures, MEASURES_BYTES],
+    [downloads, DOWNLOADS_BYTES],
     [hub, HUB_BYTES],
     [compressors, COMPRESSORS_BYTES],
     [expressions, EXPRESSIONS_BYTES],
