@@ -188,10 +188,13 @@ export function classesTable(classes: readonly (ClassResults & { label: string }
 
 /** The run beside the baselines: each has its difference from the run, with interval and p. */
 export function baselinesTable({ unequal }: Pick<RunRecord, "unequal">, { compared }: TestResults): Table {
-  const [own] = compared;
+  const [{ unseen, rows }] = compared;
+  const copies = unseen
+    ? `; no copies: without the ${count(rows - unseen.rows)} rows with a near-duplicate in the training or validation set`
+    : "";
   return makeTable<Compared>(
     "baselines",
-    "This run and baselines on the test set, with 95 % intervals and McNemar's exact test",
+    `This run and baselines on the test set, with 95 % intervals and McNemar's exact test${copies}`,
     [
       { title: "Classifier", key: "classifier", value: ({ name }) => name },
       csvOnly("rows", ({ rows }) => rows),
@@ -201,7 +204,7 @@ export function baselinesTable({ unequal }: Pick<RunRecord, "unequal">, { compar
         value: ({ accuracy, interval }) => ({ value: accuracy, ...interval }),
       },
       {
-        ...{ title: own.unseen ? "No copies" : null, key: "accuracy_no_copies", interval: true, format: percent },
+        ...{ title: unseen ? "No copies" : null, key: "accuracy_no_copies", interval: true, format: percent },
         value: ({ unseen }) => unseen && { value: unseen.accuracy, ...unseen.interval },
       },
       { title: unequal ? "Macro F1" : null, key: "macro_f1", value: ({ macroF1 }) => macroF1, format: percent },
