@@ -41,12 +41,19 @@ export interface Tested {
   firstIsBetter: boolean;
 }
 
+/** A value with its interval. */
+export interface Estimate extends Interval {
+  value: number;
+}
+
 interface McNemar extends Tested {
   /** Rows that only the first, or only the second, classifies correctly. */
   onlyFirst: number;
   onlySecond: number;
   /** Rows that are undecided for at least one of the two. */
   undecided: number;
+  /** The first share of correct rows minus the second. */
+  difference: Estimate;
 }
 
 /** Whether a row is classified correctly; null: undecided. */
@@ -58,13 +65,15 @@ export type Verdict = boolean | null;
  */
 export function mcnemar(first: readonly Verdict[], second: readonly Verdict[]): McNemar {
   if (first.length !== second.length) throw new RangeError(`${first.length} rows against ${second.length}`);
+  let both = 0;
   let onlyFirst = 0;
   let onlySecond = 0;
   let undecided = 0;
   first.forEach((right, i) => {
     if (right === null || second[i] === null) undecided++;
-    else if (right && !second[i]) onlyFirst++;
-    else if (!right && second[i]) onlySecond++;
+    else if (right && second[i]) both++;
+    else if (right) onlyFirst++;
+    else if (second[i]) onlySecond++;
   });
   const n = onlyFirst + onlySecond;
   const smaller = Math.min(onlyFirst, onlySecond);
@@ -75,7 +84,34 @@ export function mcnemar(first: readonly Verdict[], second: readonly Verdict[]): 
     tail += Math.exp(logChoose - n * Math.LN2);
     logChoose += Math.log(n - k) - Math.log(k + 1);
   }
-  return { onlyFirst, onlySecond, undecided, p: Math.min(1, 2 * tail), firstIsBetter: onlyFirst > onlySecond };
+  const p = Math.min(1, 2 * tail);
+  const neither = first.length - undecided - both - n;
+  const { value, low, high } = pairedDifference(both, onlyFirst, onlySecond, neither);
+  // The exact test is the stricter one: the interval reaches 0 where the test does not reject it.
+  const difference = p < SIGNIFICANT ? { value, low, high } : { value, low: Math.min(0, low), high: Math.max(0, high) };
+  return { onlyFirst, onlySecond, undecided, difference, p, firstIsBetter: onlyFirst > onlySecond };
+}
+
+/**
+ * The difference of two shares of the same rows, with a 95 % interval: Newcombe 1998, "Improved confidence intervals for
+ * the difference between binomial proportions based on paired data", method 10.
+ */
+function pairedDifference(both: number, onlyFirst: number, onlySecond: number, neither: number): Estimate {
+  const n = both + onlyFirst + onlySecond + neither;
+  if (n === 0) return { value: 0, low: -1, high: 1 };
+  const [first, second] = [both + onlyFirst, both + onlySecond];
+  const margins = first * (n - first) * second * (n - second);
+  const cross = both * neither - onlyFirst * onlySecond;
+  // How the two are correlated, with a correction for continuity.
+  const related = margins === 0 ? 0 : (cross > 0 ? Math.max(0, cross - n / 2) : cross) / Math.sqrt(margins);
+  const [one, other] = [wilson(first, n), wilson(second, n)];
+  const value = (onlyFirst - onlySecond) / n;
+  const distance = (a: number, b: number) => Math.sqrt(a * a - 2 * related * a * b + b * b);
+  return {
+    value,
+    low: value - distance(first / n - one.low, other.high - second / n),
+    high: value + distance(second / n - other.low, one.high - first / n),
+  };
 }
 
 /** From this p-value on, two results are not distinguishable. */
@@ -90,9 +126,9 @@ function standing(isAhead: boolean, p: number): Standing {
   return isAhead ? "better" : "worse";
 }
 
-/** The same in words: "better (p = 0.012)". */
-export function showStanding(isAhead: boolean, p: number): string {
-  return `${standing(isAhead, p)} (p ${p < 0.001 ? "< 0.001" : `= ${p.toFixed(3)}`})`;
+/** In words: "better (p = 0.012)". */
+export function showStanding(standing: Standing, p: number): string {
+  return `${standing} (p ${p < 0.001 ? "< 0.001" : `= ${p.toFixed(3)}`})`;
 }
 
 /**
@@ -246,67 +282,4 @@ export function macroF1(confusions: readonly Confusion[]): number {
   const largest = present.reduce((most, label) => Math.max(most, label), -1);
   const measures = classMeasures(confusions, largest + 1);
   return present.reduce((sum, label) => sum + (measures[label]!.f1?.share ?? 0), 0) / present.length;
-}
-
-/** The rows whose highest probability is in an interval of equal width. */
-interface ReliabilityBin {
-  /** The middle of the interval. */
-  middle: number;
-  rows: number;
-  /** Mean of the highest probabilities, share of rows that are right, and Wilson's interval of that share. */
-  confidence: number;
-  accuracy: number;
-  interval: Interval;
-}
-
-export interface Reliability {
-  /** By confidence; bins without rows are left out. */
-  bins: ReliabilityBin[];
-  /** Expected calibration error: the mean distance of confidence and accuracy of the bins, weighted by their rows. */
-  error: number;
-}
-
-/** Intervals of confidence: [0, 0.1), [0.1, 0.2), ..., [0.9, 1]. */
-const RELIABILITY_BINS = 10;
-
-/** How well probabilities agree with shares of right rows (Naeini et al. 2015, Guo et al. 2017). NaN counts as 0. */
-export function measureReliability(rows: readonly { probability: number; right: boolean }[]): Reliability {
-  const sums = Array.from({ length: RELIABILITY_BINS }, (_, i) => {
-    return { middle: (i + 0.5) / RELIABILITY_BINS, rows: 0, confidence: 0, right: 0 };
-  });
-  for (const { probability, right } of rows) {
-    const confidence = Number.isNaN(probability) ? 0 : probability;
-    const bin = sums[Math.min(RELIABILITY_BINS - 1, Math.floor(confidence * RELIABILITY_BINS))]!;
-    bin.rows++;
-    bin.confidence += confidence;
-    if (right) bin.right++;
-  }
-  const bins = sums
-    .filter((bin) => bin.rows > 0)
-    .map(({ middle, rows: n, confidence, right }) => ({
-      ...{ middle, rows: n, confidence: confidence / n, accuracy: right / n, interval: wilson(right, n) },
-    }));
-  const error = bins.reduce((sum, bin) => sum + bin.rows * Math.abs(bin.confidence - bin.accuracy), 0) / rows.length;
-  return { bins, error };
-}
-
-/**
- * Area under the ROC curve: the fraction of (positive, negative) pairs that the score orders correctly, with ties
- * counted as one half (Mann-Whitney U). NaN if there are no positives or no negatives, or a score is NaN.
- */
-export function rocAuc(positive: readonly boolean[], scores: readonly number[]): number {
-  if (scores.some(Number.isNaN)) return Number.NaN;
-  const order = scores.map((_, i) => i).sort((a, b) => scores[a]! - scores[b]!);
-  let rankSum = 0;
-  for (let start = 0; start < order.length; ) {
-    let end = start;
-    while (end < order.length && scores[order[end]!] === scores[order[start]!]) end++;
-    // Tied rows share the mean of ranks start + 1 .. end.
-    const rank = (start + 1 + end) / 2;
-    for (let i = start; i < end; i++) if (positive[order[i]!]) rankSum += rank;
-    start = end;
-  }
-  const positives = positive.filter(Boolean).length;
-  const negatives = positive.length - positives;
-  return (rankSum - (positives * (positives + 1)) / 2) / (positives * negatives);
 }

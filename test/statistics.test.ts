@@ -10,9 +10,7 @@ import {
   holm,
   macroF1,
   mcnemar,
-  measureReliability,
   percentiles95,
-  rocAuc,
   showStanding,
   sortMistakes,
   summarize,
@@ -194,49 +192,60 @@ test("intervals of a class's measures against figures computed by hand", () => {
   near(f1!.high, 0.9375148, 1e-7);
 });
 
-test("reliability: bins of a worked example, and the expected calibration error", () => {
-  const rows = [
-    [0.62, true],
-    [0.68, false],
-    [0.9, true],
-    [0.94, true],
-    [1, true],
-    [0.96, false],
-  ] as const;
-  const { bins, error } = measureReliability(rows.map(([probability, right]) => ({ probability, right })));
-  assert.equal(
-    bins.map(({ middle, rows }) => [middle, rows]),
-    [
-      [0.65, 2],
-      [0.95, 4],
-    ],
-  );
-  near(bins[0]!.confidence, 0.65);
-  near(bins[0]!.accuracy, 0.5);
-  near(bins[1]!.confidence, 0.95);
-  near(bins[1]!.accuracy, 0.75);
-  assert.equal(bins[1]!.interval, wilson(3, 4));
-  near(error, (2 * 0.15 + 4 * 0.2) / 6);
-  assert.equal(measureReliability([{ probability: Number.NaN, right: true }]).error, 1);
+test("three outcomes of a test of two, at one limit of p: better, worse, not distinguishable", () => {
+  // With Holm's correction of one test; p is 2 / 2^rows.
+  const outcomes = [
+    [6, 0],
+    [0, 6],
+    [5, 0],
+    [0, 0],
+  ].map(([b, c]) => {
+    const [found] = comparePairs([pair(b!, c!)], mcnemar);
+    return showStanding(found!.standing, found!.adjusted);
+  });
+  assert.equal(outcomes, [
+    "better (p = 0.031)",
+    "worse (p = 0.031)",
+    "not distinguishable (p = 0.063)",
+    "not distinguishable (p = 1.000)",
+  ]);
+  assert.is(showStanding("better", 0.0004), "better (p < 0.001)");
 });
 
-test("three outcomes of a test of two: better, worse, not distinguishable", () => {
-  assert.equal(
-    [
-      [true, 0.0004],
-      [true, 0.0499],
-      [false, 0.012],
-      [true, 0.05],
-      [false, 1],
-    ].map(([isAhead, p]) => showStanding(isAhead as boolean, p as number)),
-    [
-      "better (p < 0.001)",
-      "better (p = 0.050)",
-      "worse (p = 0.012)",
-      "not distinguishable (p = 0.050)",
-      "not distinguishable (p = 1.000)",
-    ],
-  );
+test("the difference of paired shares has Newcombe's interval: figures of his paper's table", () => {
+  for (const [both, onlyFirst, onlySecond, neither, low, high] of [
+    [36, 12, 2, 0, 0.0569, 0.3404],
+    [20, 12, 2, 16, 0.0562, 0.3292],
+  ] as const) {
+    const rows = (first: boolean, second: boolean, count: number) => new Array(count).fill([first, second]);
+    const all = [
+      ...rows(true, true, both),
+      ...rows(true, false, onlyFirst),
+      ...rows(false, true, onlySecond),
+      ...rows(false, false, neither),
+    ];
+    const verdicts = (which: 0 | 1) => all.map((one: [boolean, boolean]) => one[which]);
+    const { difference } = mcnemar(verdicts(0), verdicts(1));
+    near(difference.value, 0.2);
+    near(difference.low, low, 5e-5);
+    near(difference.high, high, 5e-5);
+    const swapped = mcnemar(verdicts(1), verdicts(0)).difference;
+    near(swapped.low, -difference.high);
+    near(swapped.high, -difference.low);
+  }
+  assert.equal(mcnemar([null], [true]).difference, { value: 0, low: -1, high: 1 });
+});
+
+test("the interval of a difference has 0 in it where the exact test does not reject, and only there", () => {
+  for (let onlyFirst = 0; onlyFirst <= 12; onlyFirst++)
+    for (let onlySecond = 0; onlySecond <= 12; onlySecond++)
+      for (const more of [0, 30]) {
+        const [first, second] = pair(onlyFirst, onlySecond);
+        const same = Array.from({ length: more }, (_, i) => i % 3 > 0);
+        const { difference, p } = mcnemar([...first, ...same], [...second, ...same]);
+        const holdsZero = difference.low <= 0 && difference.high >= 0;
+        assert.is(holdsZero, p >= 0.05, `${onlyFirst} and ${onlySecond} of ${first.length + more}`);
+      }
 });
 
 test("McNemar's test excludes rows that are undecided on either side, and is symmetric", () => {
@@ -249,24 +258,4 @@ test("McNemar's test excludes rows that are undecided on either side, and is sym
   assert.equal([two.onlyFirst, two.onlySecond, two.undecided], [9, 3, 4]);
   near(one.p, 0.14599609375, 1e-10);
   assert.is(one.p, two.p);
-});
-
-test("the area under the ROC curve is the fraction of correctly ordered pairs", () => {
-  const rng = new Rng(5);
-  const positive = Array.from({ length: 60 }, () => rng.uniform() < 0.4);
-  const scores = positive.map((yes) => Math.round(10 * (rng.uniform() + (yes ? 0.3 : 0))) / 10);
-  let pairs = 0;
-  let ordered = 0;
-  positive.forEach((yes, i) => {
-    if (!yes) return;
-    positive.forEach((other, j) => {
-      if (other) return;
-      pairs++;
-      ordered += scores[i]! > scores[j]! ? 1 : scores[i] === scores[j] ? 0.5 : 0;
-    });
-  });
-  near(rocAuc(positive, scores), ordered / pairs);
-  assert.is(rocAuc([true, false], [1, 0]), 1);
-  assert.ok(Number.isNaN(rocAuc([true, true], [1, 0])));
-  assert.ok(Number.isNaN(rocAuc([true, false, true], [1, Number.NaN, 0])), "of a model that diverged");
 });

@@ -107,6 +107,11 @@ const HELP: Readonly<Record<Exclude<keyof TrainOptions, keyof MethodOptions>, st
   patience: "stop after n evaluations in a row without a lower validation loss; 0: never",
   keep: "what is saved: the evaluation with the lowest validation loss, or the last",
   seed: "random seed of the split, the batch order and the initialization",
+  calibrate:
+    "divide the logits by the temperature that has the lowest loss on the validation set; classify does so too",
+  threshold:
+    "of two classes, predict the second from the probability that has the highest f1 on the validation set, or precision=P " +
+    "(as much recall as possible with it) or recall=R (as much precision); classify does so too",
 };
 
 /** The modes that have another default learning rate, with it. */
@@ -124,7 +129,7 @@ function createFlag(name: keyof TrainOptions): Option {
   if (value === false) return new Option(flag, help);
   const option = choices
     ? choice(`${flag} <how>`, help, choices as readonly string[])
-    : new Option(`${flag} ${range ? "<n>" : "<list>"}`, help).argParser(
+    : new Option(`${flag} ${range ? "<n>" : typeof value === "string" ? "<how>" : "<list>"}`, help).argParser(
         range ? number : (text) => readSetting(name, text),
       );
   // Only shown: what is not given follows from the objective and the mode.

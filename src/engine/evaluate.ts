@@ -34,10 +34,15 @@ export interface Evaluation {
 /** The evaluation of some rows, from their predictions. */
 export function evaluateRows(some: readonly Prediction[], truth: (row: number) => number): Evaluation {
   const mean = (of: (one: Prediction) => number) => some.reduce((sum, one) => sum + of(one), 0) / some.length;
+  const confusions = countConfusions(
+    some.map(({ row }) => truth(row)),
+    some.map(({ label }) => label),
+  );
   return {
     rows: some.length,
     loss: mean(({ row, probabilities }) => -Math.log(probabilities[truth(row)]!)),
     accuracy: mean(({ row, label }) => Number(label === truth(row))),
+    macroF1: macroF1(confusions),
   };
 }
 

@@ -10,6 +10,26 @@ export interface Prediction {
   probabilities: Float64Array;
 }
 
+/** How classes and probabilities are made of logits, where it was chosen on the validation set. */
+export interface Decision {
+  /** By which logits are divided (Guo et al. 2017, "On calibration of modern neural networks"). */
+  temperature?: number;
+  /** The probability of the second of two classes from which it is predicted. */
+  threshold?: number;
+}
+
+/** The prediction as a decision makes it. */
+export function decide(one: Prediction, { temperature = 1, threshold }: Decision): Prediction {
+  let { label, probabilities } = one;
+  if (temperature !== 1) {
+    const powers = probabilities.map((share) => share ** (1 / temperature));
+    const sum = powers.reduce((a, b) => a + b, 0);
+    probabilities = powers.map((power) => power / sum);
+  }
+  if (threshold !== undefined) label = Number(probabilities[1]! >= threshold);
+  return { row: one.row, label, probability: probabilities[label]!, probabilities };
+}
+
 /** Softmax in f64. Plain loops: with thousands of classes this is most of an evaluation's time. */
 function softmax(logits: ArrayLike<number>): Float64Array {
   const shares = new Float64Array(logits.length);

@@ -4,7 +4,7 @@ import type { Backend } from "../backend/backend.ts";
 import type { WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Engine } from "../engine/engine.ts";
-import { predictions } from "../engine/predictions.ts";
+import { decide, predictions } from "../engine/predictions.ts";
 import { writeTrained } from "../engine/state.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { adaptedSpec, dtypeOn } from "../io/adapter-meta.ts";
@@ -269,7 +269,8 @@ export class Classifier extends AdapterModel<Engine> {
       });
     const { labels, settings } = meta;
     const novelty = this.openNovelty(settings);
-    return predictions(logits, labels.length).map(({ row, label, probability, probabilities }) => ({
+    const decided = predictions(logits, labels.length).map((one) => decide(one, settings));
+    return decided.map(({ row, label, probability, probabilities }) => ({
       label: labels[label]!,
       probability,
       probabilities: Object.fromEntries(labels.map((name, i) => [name, probabilities[i]!])),

@@ -83,11 +83,12 @@ function showRecord(record: RunRecord): string {
 
 /** The trained tensors with the metadata that is needed to use them. */
 export function buildAdapter(
-  record: Pick<RunRecord, "model" | "base" | "vocabulary" | "labels" | "maxLength" | "padTo">,
+  record: Pick<RunRecord, "model" | "base" | "vocabulary" | "labels" | "maxLength" | "padTo" | "results">,
   spec: ModelSpec,
   tensors: TrainResult["tensors"],
   novelty: NoveltySettings | null,
 ): Adapter {
+  const { temperature, threshold } = record.results?.decision ?? {};
   return {
     meta: {
       base_model: record.model,
@@ -104,6 +105,8 @@ export function buildAdapter(
         ...(record.vocabulary === undefined ? {} : { vocabulary: record.vocabulary }),
         ...(spec.dtype === undefined || spec.dtype === "f32" ? {} : { dtype: spec.dtype }),
         ...(novelty ? { novelty } : {}),
+        ...(temperature === undefined ? {} : { temperature }),
+        ...(threshold === undefined ? {} : { threshold }),
       },
     },
     tensors,

@@ -3,6 +3,7 @@
  * target format cannot express is detected before anything is written.
  */
 import { absolutePath, exists, joinPath, listDirectory, packagePath, readBytes } from "#platform";
+import type { Decision } from "../engine/predictions.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
 import { readJson, SHARDS_INDEX, WEIGHTS } from "../io/common.ts";
@@ -40,7 +41,7 @@ export type ExportKind = (typeof EXPORTS)[number];
 
 /** A difference between the exported model and the run's. */
 interface Loss {
-  kind: "bias" | "pooling";
+  kind: "bias" | "pooling" | "decision";
   reason: string;
   /** The effect of dropping it. */
   effect?: string;
@@ -145,7 +146,19 @@ function listLosses({ meta, tensors }: Adapter, finalNorm: FinalNorm | undefined
     const effect = `the bias is [${values.map((value) => value.toPrecision(3)).join(", ")}]: differences of logits change by up to ${spread.toPrecision(3)}`;
     losses.push({ kind: "bias", reason: bias, effect });
   }
-  const { padTo = 0 } = meta.settings as { padTo?: number };
+  const { padTo = 0, temperature, threshold } = meta.settings as Decision & { padTo?: number };
+  if (temperature !== undefined)
+    losses.push({
+      kind: "decision",
+      reason: "the run divides its logits by a temperature, which transformers does not",
+      effect: `its probabilities are the softmax of logits / ${temperature.toPrecision(6)}`,
+    });
+  if (threshold !== undefined)
+    losses.push({
+      kind: "decision",
+      reason: "the run has a threshold, and transformers predicts the class with the larger logit",
+      effect: `the run predicts "${meta.labels[1]}" from a probability of ${threshold.toPrecision(6)}`,
+    });
   if (meta.task.pooling === "last" && padTo > 0)
     losses.push({
       kind: "pooling",

@@ -31,7 +31,7 @@ import type { RunSettings } from "./settings.ts";
 export const RECORD = "run.json";
 /** The `format` and `version` of a run.json. */
 export const FORMAT = "lowrank-run";
-export const VERSION = 1;
+export const VERSION = 2;
 
 /** What a run is: all that is needed to repeat it and to use the trained model. Known before its first step. */
 export interface RunIdentity {

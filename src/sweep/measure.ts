@@ -6,6 +6,7 @@ import { count, percent, showPerplexity } from "../format.ts";
 import {
   bootstrap,
   bootstrapP,
+  type Estimate,
   type Interval,
   mcnemar,
   percentiles95,
@@ -34,8 +35,10 @@ export interface Measure {
 }
 
 interface Comparison extends Tested {
-  figures: (number | ({ value: number } & Interval))[];
+  figures: (number | Estimate)[];
 }
+
+const FIRST_MINUS_SECOND = { title: "First minus second", key: "first minus second", interval: true } as const;
 
 export function chooseMeasure(data: TrainingData, trials: readonly TrialRecord[]): Measure {
   return data.objective === "lm" ? perplexityOn(trials[0]!.results.texts!) : accuracyOn(data);
@@ -61,9 +64,10 @@ function accuracyOn({ test }: LoadedDataset): Measure {
     },
     compare: (first, second) => {
       const test = mcnemar(majorityVerdicts(first), majorityVerdicts(second));
-      return { ...test, figures: [test.onlyFirst, test.onlySecond, test.undecided] };
+      return { ...test, figures: [test.difference, test.onlyFirst, test.onlySecond, test.undecided] };
     },
     figures: [
+      { ...FIRST_MINUS_SECOND, format: percent },
       { title: "Only the first correct", key: "only the first correct", format: count },
       { title: "Only the second correct", key: "only the second correct", format: count },
       { title: "Undecided", key: "undecided", format: count },
@@ -74,7 +78,8 @@ function accuracyOn({ test }: LoadedDataset): Measure {
         `${(100 / test.size).toFixed(1)} percentage points; more seeds do not narrow them. sd is the standard deviation over the seeds.`,
       comparisons:
         "McNemar's exact test on the same test rows. Each row is decided by the majority of the seeds; one that exactly half of " +
-        "a setting's seeds classify correctly is undecided, and excluded from its comparisons",
+        "a setting's seeds classify correctly is undecided, and excluded from its comparisons. The difference in accuracy has " +
+        "Newcombe's 95 % interval for pairs, of one comparison alone",
     },
   };
 }
@@ -121,14 +126,7 @@ function perplexityOn({ of, loss: { length } }: TextLosses): Measure {
       const figures = [{ value, ...percentiles95(differences) }];
       return { figures, p: bootstrapP(differences), firstIsBetter: value < 0 };
     },
-    figures: [
-      {
-        title: "First minus second",
-        key: "first minus second",
-        interval: true,
-        format: (value) => value.toPrecision(3),
-      },
-    ],
+    figures: [{ ...FIRST_MINUS_SECOND, format: (value) => value.toPrecision(3) }],
     about: {
       intervals:
         `Perplexity and bits per byte are means over the seeds. Their 95 % intervals are percentiles of the bootstrap: ` +

@@ -29,6 +29,7 @@ import type { Setting as MethodSetting } from "../methods/method.ts";
 import { checkNumber } from "../number-range.ts";
 import { CLASS_WEIGHTS, type ClassWeights } from "./class-weights.ts";
 import { SCHEDULES, type ScheduleName } from "./schedule.ts";
+import { parseThreshold } from "./threshold.ts";
 
 const KEEPS = ["best", "last"] as const;
 type Keep = (typeof KEEPS)[number];
@@ -72,6 +73,10 @@ export interface TrainOptions extends MethodOptions {
   /** What is saved: the parameters of the evaluation with the lowest validation loss, or those after the last step. */
   keep: Keep;
   seed: number;
+  /** Whether probabilities are calibrated: the validation set chooses a temperature. */
+  calibrate: boolean;
+  /** How the validation set chooses the threshold of the second of two classes: see `parseThreshold`. */
+  threshold: string;
 }
 
 /** A setting of a run. */
@@ -119,6 +124,8 @@ export const SETTINGS: Settings<TrainOptions> = {
   patience: { default: 0, number: { min: 0, whole: true } },
   keep: { default: "best", choices: KEEPS },
   seed: { default: 1, number: { min: 0, max: 2 ** 32 - 1, whole: true } },
+  calibrate: { default: false },
+  threshold: { default: "none" },
 };
 
 /** The default learning rate of a mode. */
@@ -207,7 +214,10 @@ export function resolveOptions(
     ...Object.fromEntries(set),
   };
   refuseIdle(options, defaults);
-  checkArguments(options, { targets: "texts", layers: "numbers or null", headBias: "boolean", dora: "boolean" });
+  checkArguments(options, {
+    ...{ targets: "texts", layers: "numbers or null", headBias: "boolean", dora: "boolean", calibrate: "boolean" },
+  });
+  parseThreshold(options.threshold);
   for (const name of SETTING_NAMES) checkSetting(name, options[name]);
   const { lora } = methodConfig(options);
   if (lora) validateLora(lora);
@@ -250,11 +260,13 @@ function refuseIdle(options: TrainOptions, defaults: TrainOptions): void {
 }
 
 /** Throws ConfigError for options that are valid only for a classifier. */
-function refuseClassifiers({ pooling, headBias, classWeights }: Partial<TrainOptions>): void {
+function refuseClassifiers({ pooling, headBias, classWeights, calibrate, threshold }: Partial<TrainOptions>): void {
   const refused: [boolean, string, string][] = [
     [pooling === "last", "pooling last", "no pooling: every token is predicted"],
     [headBias === true, "headBias", "no headBias: a language model's head is its token table"],
     [classWeights === "auto", "classWeights", "no classWeights: texts have no classes"],
+    [calibrate === true, "calibrate", "no calibrate: texts have no classes"],
+    [(threshold ?? "none") !== "none", "threshold", "no threshold: texts have no classes"],
   ];
   for (const [found, what, expected] of refused)
     if (found) throw new ConfigError("options-conflict", `${what} is invalid for a language model`, { expected });

@@ -74,6 +74,11 @@ export function completeOptions({ device, model, data, adapter, featureBudget, .
   checkVocabulary(data, model);
   const settings = adapter ? withAdapter(given, adapter.meta, objective) : given;
   const options = resolveOptions(settings, objective, data.train.size);
+  if (options.threshold !== "none" && data.labels.length !== 2)
+    throw new ConfigError("options-conflict", "a threshold needs two classes", {
+      expected: "data with two classes, or threshold none",
+      found: `${data.labels.length} classes`,
+    });
   if (adapter) checkLabels(adapter, data);
   return options;
 }

@@ -1,22 +1,33 @@
 /** What a run is measured by when it has ended, computed once: plain JSON, from which every view of a run is made. */
 import type { LoadedDataset } from "../data/datasets.ts";
+import { findLeaks } from "../data/duplicates.ts";
 import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
 import type { Prediction } from "../engine/predictions.ts";
+import {
+  balancedAccuracy,
+  matthews,
+  measureRanking,
+  measureReliability,
+  type Ranking,
+  type Reliability,
+} from "../measures.ts";
 import {
   type ClassMeasures,
   type Confusion,
   classMeasures,
+  comparePairs,
   countConfusions,
+  type Estimate,
   type Interval,
   LISTED_CLASSES,
   macroF1,
   mcnemar,
-  measureReliability,
-  type Reliability,
-  rocAuc,
+  type Standing,
   wilson,
 } from "../statistics.ts";
 import type { Baseline } from "./baselines.ts";
+import type { ChosenDecision } from "./decision.ts";
+import { textToTry } from "./text-to-try.ts";
 
 /** A value for each set. */
 export interface Splits<T> {
@@ -29,24 +40,43 @@ export interface PartEvaluation extends Evaluation {
   name: string;
 }
 
-/** A classifier on the test set: the run itself, or a baseline. */
-export interface Compared {
-  name: string;
+/** Rows that are classified correctly. */
+interface Accuracy {
   rows: number;
   correct: number;
   accuracy: number;
   /** Wilson's interval of the accuracy. */
   interval: Interval;
+}
+
+/** A classifier on the test set: the run itself, or a baseline. */
+export interface Compared extends Accuracy {
+  name: string;
+  /** Without the rows that have a near-duplicate in the training or validation set; null: there are none, or no others. */
+  unseen: Accuracy | null;
   /** The mean of F1 over the classes that occur, as scikit-learn computes it. */
   macroF1: number;
-  /** McNemar's exact test against the run; null for the run itself. */
-  p: number | null;
+  balancedAccuracy: number;
+  /** Matthews' correlation coefficient; null where it is not defined. */
+  mcc: number | null;
+  /** The run against it; null for the run itself. */
+  against: Against | null;
+}
+
+/** The run against another classifier on the same rows. */
+export interface Against {
+  /** The run's accuracy minus the other's. */
+  difference: Estimate;
+  /** McNemar's exact test, corrected with Holm's method for all baselines. */
+  p: number;
+  /** The run is better, worse, or not distinguishable from the other. */
+  standing: Standing;
 }
 
 /** A class on the test set. */
 export interface ClassResults extends ClassMeasures {
-  /** Area under the ROC curve; null where it is not defined, and with more than `LISTED_CLASSES` classes. */
-  auc: number | null;
+  /** How well its probability ranks its rows; null where that is not defined, and with over `LISTED_CLASSES` classes. */
+  ranking: Ranking | null;
 }
 
 /** A message of the test set. */
@@ -66,6 +96,9 @@ export interface TestResults {
   classes: ClassResults[];
   /** The run first, then the baselines; the last is the most frequent class. */
   compared: [Compared, ...Compared[]];
+  /** Of the second of two classes; the means over more, each against the rest. null: not defined for one of them. */
+  rocAuc: number | null;
+  prAuc: number | null;
   calibration: Reliability;
   /** Whether each row is classified correctly: 1 or 0. */
   verdicts: number[];
@@ -85,6 +118,8 @@ export interface Results {
   after: Splits<Evaluation>;
   /** The test rows of each part of the data, after training; empty if the data has no parts. */
   parts: PartEvaluation[];
+  /** Of a classifier, what was chosen on the validation set, with which all of `after` is measured. */
+  decision: ChosenDecision | null;
   /** Null for a language model. */
   test: TestResults | null;
   /** The losses of a language model on the texts of the test set; null for a classifier. */
@@ -98,18 +133,21 @@ const SAMPLES = 3;
 /** Characters of a sample that is read at a glance. */
 const SHORT = 200;
 
+/** With more classes and rows, the areas under the curves would take seconds. */
+const RANKED_SCORES = 1 << 22;
+
 /** The results of a classifier that made these predictions of the test set's rows. */
 export function measureTest(
-  { labels, test }: LoadedDataset,
+  data: LoadedDataset,
   predictions: readonly Prediction[],
   baselines: readonly Baseline[],
 ): TestResults {
+  const { labels, test } = data;
   const truth = predictions.map(({ row }) => test.label(row));
   const right = predictions.map(({ label }, i) => label === truth[i]);
-  const confusions = countConfusions(
-    truth,
-    predictions.map(({ label }) => label),
-  );
+  const own = { name: "this run", predicted: predictions.map(({ label }) => label) };
+  const confusions = countConfusions(truth, own.predicted);
+  const rankings = rankClasses(labels.length, truth, predictions);
   const message = ({ row, label, probability }: Prediction): TestMessage => ({
     text: test.text(row),
     truth: labels[test.label(row)]!,
@@ -119,8 +157,13 @@ export function measureTest(
   const wrong = predictions.filter((_, i) => !right[i]).toSorted((a, b) => b.probability - a.probability);
   return {
     confusions,
-    classes: measureClasses(confusions, labels.length, truth, predictions),
-    compared: compare(truth, predictions, baselines),
+    classes: classMeasures(confusions, labels.length).map((measures, id) => ({
+      ...measures,
+      ranking: labels.length > LISTED_CLASSES ? null : rankings[id]!,
+    })),
+    compared: compare(data, truth, own, baselines),
+    rocAuc: overall(rankings, ({ rocAuc }) => rocAuc),
+    prAuc: overall(rankings, ({ prAuc }) => prAuc),
     calibration: measureReliability(predictions.map(({ probability }, i) => ({ probability, right: right[i]! }))),
     verdicts: right.map(Number),
     samples: pickSamples(
@@ -133,40 +176,62 @@ export function measureTest(
   };
 }
 
-function measureClasses(
-  confusions: readonly Confusion[],
-  classes: number,
-  truth: readonly number[],
-  predictions: readonly Prediction[],
-): ClassResults[] {
-  const area = (id: number) =>
-    rocAuc(
+/** Each class against the rest. */
+function rankClasses(classes: number, truth: readonly number[], predictions: readonly Prediction[]) {
+  const isFeasible = classes * truth.length <= RANKED_SCORES;
+  return Array.from({ length: classes }, (_, id): Ranking | null => {
+    if (!isFeasible) return null;
+    const scores = predictions.map(({ probabilities }) => probabilities[id]!);
+    return measureRanking(
       truth.map((label) => label === id),
-      predictions.map(({ probabilities }) => probabilities[id]!),
+      scores,
     );
-  return classMeasures(confusions, classes).map((measures, id) => {
-    const auc = classes > LISTED_CLASSES ? Number.NaN : area(id);
-    return { ...measures, auc: Number.isNaN(auc) ? null : auc };
   });
 }
 
+function overall(rankings: readonly (Ranking | null)[], of: (one: Ranking) => number): number | null {
+  const counted = rankings.length === 2 ? rankings.slice(1) : rankings;
+  const known = counted.filter((one) => one !== null);
+  return known.length < counted.length ? null : known.reduce((sum, one) => sum + of(one), 0) / known.length;
+}
+
+/** The run and the baselines, each of which it is compared with. */
 function compare(
+  { train, val, test, labels, stats }: LoadedDataset,
   truth: readonly number[],
-  predictions: readonly Prediction[],
+  own: Baseline,
   baselines: readonly Baseline[],
 ): [Compared, ...Compared[]] {
-  const own = predictions.map(({ label }) => label);
-  const verdicts = (predicted: readonly number[]) => truth.map((label, i) => predicted[i] === label);
-  const measure = (name: string, predicted: readonly number[], p: number | null): Compared => {
-    const rows = truth.length;
-    const correct = verdicts(predicted).filter(Boolean).length;
-    const shares = { accuracy: correct / rows, macroF1: macroF1(countConfusions(truth, predicted)) };
-    return { name, rows, correct, ...shares, interval: wilson(correct, rows), p };
+  const leaked = new Set(stats.leaks.test > 0 ? findLeaks([train, val, test])[2] : []);
+  const verdicts = ({ predicted }: Baseline) => truth.map((label, i) => predicted[i] === label);
+  const tests = comparePairs(
+    baselines.map((other) => [own, other] as const),
+    (one, other) => mcnemar(verdicts(one), verdicts(other)),
+  );
+  const measure = (one: Baseline, against: Against | null): Compared => {
+    const confusions = countConfusions(truth, one.predicted);
+    const unseen = verdicts(one).filter((_, row) => !leaked.has(row));
+    return {
+      name: one.name,
+      ...measureAccuracy(verdicts(one)),
+      unseen: leaked.size > 0 && unseen.length > 0 ? measureAccuracy(unseen) : null,
+      macroF1: macroF1(confusions),
+      balancedAccuracy: balancedAccuracy(confusions, labels.length),
+      mcc: matthews(confusions, labels.length),
+      against,
+    };
   };
-  return [
-    measure("this run", own, null),
-    ...baselines.map(({ name, predicted }) => measure(name, predicted, mcnemar(verdicts(own), verdicts(predicted)).p)),
-  ];
+  const others = baselines.map((one, i) => {
+    const { difference, adjusted, standing } = tests[i]!;
+    return measure(one, { difference, p: adjusted, standing });
+  });
+  return [measure(own, null), ...others];
+}
+
+function measureAccuracy(verdicts: readonly boolean[]): Accuracy {
+  const rows = verdicts.length;
+  const correct = verdicts.filter(Boolean).length;
+  return { rows, correct, accuracy: correct / rows, interval: wilson(correct, rows) };
 }
 
 /** Of each class in turn, short ones where there are some. */
@@ -193,20 +258,4 @@ function* orderTexts(
 ): Iterable<string> {
   for (const [i, { row }] of predictions.entries()) if (right[i]) yield test.text(row);
   for (const { row } of predictions) yield test.text(row);
-}
-
-/** Characters that need no escape in any shell, language or page. */
-const PLAIN = /^[\p{L}\p{N}][\p{L}\p{N} ,.?']{0,59}$/u;
-/** The fewest characters of a meaningful message. */
-const TELLING = 20;
-
-/** The first plain text; `texts` are in the order of preference. */
-export function textToTry(texts: Iterable<string>): string {
-  let short: string | undefined;
-  for (const text of texts) {
-    if (!PLAIN.test(text)) continue;
-    if (text.length >= TELLING) return text;
-    short ??= text;
-  }
-  return short ?? "some text";
 }

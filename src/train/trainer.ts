@@ -13,14 +13,13 @@ import { Engine } from "../engine/engine.ts";
 import { type Evaluation, evaluate, evaluateRows, IN_FLIGHT, textLosses } from "../engine/evaluate.ts";
 import { Features } from "../engine/features.ts";
 import { initialize } from "../engine/initial.ts";
-import type { Prediction } from "../engine/predictions.ts";
+import { decide, type Prediction } from "../engine/predictions.ts";
 import { asSaved, isShared, loadBase, readTrained, writeTrained } from "../engine/state.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import { type Batch, countedRows, drawsFrom } from "../model/batch.ts";
 import { numel } from "../tensor.ts";
-import { predictBaselines } from "./baselines.ts";
 import { prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import { fitNovelty } from "./novelty.ts";
@@ -35,7 +34,7 @@ import {
   type TrainEvent,
   type TrainResult,
 } from "./records.ts";
-import { measureTest, type Splits } from "./results.ts";
+import type { Splits } from "./results.ts";
 import { scheduleFactor } from "./schedule.ts";
 import { checkFits, withAdvice } from "./sizes.ts";
 
@@ -199,6 +198,9 @@ type TrainedState = Pick<TrainResult, "tensors" | "finalNorm">;
 
 const saved = ({ tensors, ...rest }: TrainedState): TrainedState => ({ tensors: asSaved(tensors), ...rest });
 
+/** A page loads it when a classifier is trained, before the first step: the end must not depend on a connection. */
+const loadMeasures = () => Promise.all([import("./baselines.ts"), import("./decision.ts"), import("./results.ts")]);
+
 /** What is measured after the last step. */
 type Measured = Pick<TrainResult, "results" | "predictions" | "valPredictions">;
 
@@ -305,6 +307,7 @@ export class Run {
   /** Runs all steps and evaluations. */
   private async work(): Promise<Measured> {
     const { stepsPerEpoch } = this.stepCounts;
+    if (this.data.objective === "classification") await loadMeasures();
     // At the start, or if the resumed run was stopped during an evaluation.
     if (this.evaluations.length === 0 || this.isDue(this.steps.length)) await this.evaluate();
     const first = Math.floor(this.steps.length / stepsPerEpoch);
@@ -331,21 +334,35 @@ export class Run {
   /** The kept parameters on all sets, beside the baselines. */
   private async measureClassifier(data: LoadedDataset, measured: Evaluation) {
     const { train, val, test, testParts } = data;
-    const [after, predictions] = await this.splits(measured);
-    const valPredictions = this.valPredictions ?? (await this.predict(val))[1];
-    const baselines = await predictBaselines(train, test, this.signal);
+    const [{ predictBaselines }, { chooseDecision }, { measureTest }] = await loadMeasures();
+    const [evaluated, own] = await this.splits(measured);
+    const onVal = this.valPredictions ?? (await this.predict(val))[1];
+    const truth = onVal.map(({ row }) => val.label(row));
+    const decision = chooseDecision(this.options, onVal, truth);
+    const decided = (some: readonly Prediction[]) => some.map((one) => (decision ? decide(one, decision) : one));
+    const [predictions, valPredictions] = [decided(own.test), decided(onVal)];
+    const after = decision
+      ? {
+          train: evaluateRows(decided(own.train), (row) => train.label(row)),
+          val: evaluateRows(valPredictions, (row) => val.label(row)),
+          test: evaluateRows(predictions, (row) => test.label(row)),
+        }
+      : evaluated;
+    const baselines = await predictBaselines(data, this.signal);
     const parts = testParts.map(({ name, positions }) => {
       const chosen = [...positions].map((row) => predictions[row]!);
       return { name, ...evaluateRows(chosen, (row) => test.label(row)) };
     });
-    return { after, parts, test: measureTest(data, predictions, baselines), texts: null, predictions, valPredictions };
+    const results = { after, parts, decision, test: measureTest(data, predictions, baselines), texts: null };
+    return { ...results, predictions, valPredictions };
   }
 
   /** The kept parameters on all sets, with the losses on each text of the test set. */
   private async measureTexts({ test }: LoadedTexts, measured: Evaluation) {
     const { sums, add } = textLosses(test);
     const [after] = await this.splits(measured, { keepLosses: add });
-    return { after, parts: [], test: null, texts: sums, predictions: [], valPredictions: [] };
+    const results = { after, parts: [], decision: null, test: null, texts: sums };
+    return { ...results, predictions: [], valPredictions: [] };
   }
 
   /** The evaluation whose parameters are saved. */
@@ -541,11 +558,17 @@ export class Run {
     return [await this.measure(set, { keep, ...more }), predictions];
   }
 
-  /** Evaluates the training and test sets, with predictions for the latter; `val`: the validation set's evaluation. */
-  private async splits(val: Evaluation, more = {}): Promise<[Splits<Evaluation>, Prediction[]]> {
-    const train = await this.measure(this.data.train, { rows: this.data.test.size });
-    const [test, predictions] = await this.predict(this.data.test, more);
-    return [{ train, val, test }, predictions];
+  /** Evaluates the training and test sets, with a classifier's predictions; `val`: the validation set's evaluation. */
+  private async splits(
+    val: Evaluation,
+    more = {},
+  ): Promise<[Splits<Evaluation>, Record<"train" | "test", Prediction[]>]> {
+    const [train, onTrain] = await this.predict(this.data.train, { rows: this.data.test.size });
+    const [test, onTest] = await this.predict(this.data.test, more);
+    return [
+      { train, val, test },
+      { train: onTrain, test: onTest },
+    ];
   }
 
   private record(val: Evaluation): void {

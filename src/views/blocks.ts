@@ -2,7 +2,7 @@
  * What is shown of a run, of a sweep or of data, as blocks: laid out once, rendered for a terminal, as Markdown, as HTML,
  * in the page, and as CSV. Texts are as they came: renderers make them printable and shorten them.
  */
-import type { Interval } from "../statistics.ts";
+import type { Estimate } from "../statistics.ts";
 import type { Chart } from "./charts/chart.ts";
 
 export interface Heading {
@@ -34,7 +34,7 @@ export type Cell =
   | null
   | undefined
   /** A number with its interval. */
-  | ({ value: number } & Interval)
+  | Estimate
   /** A count of a confusion matrix, with its share of the row's class. */
   | { value: number; share: number | null; tone: "right" | "mistaken" | "none" }
   /** A file beside the report. */

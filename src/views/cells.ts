@@ -31,7 +31,9 @@ export function cellParts(cell: Cell, { format = String }: Column): { text: stri
   if (typeof cell === "number") return { text: format(cell) };
   if ("href" in cell) return { text: brief(cell.text) };
   if ("tone" in cell) return { text: count(cell.value), more: cell.share === null ? NONE : percent(cell.share) };
-  const bounds = `${format(cell.low)}–${format(cell.high)}`.replaceAll("\u00a0%", "");
+  // A dash would be read as a minus.
+  const between = cell.low < 0 ? " to " : "–";
+  const bounds = `${format(cell.low)}${between}${format(cell.high)}`.replaceAll("\u00a0%", "");
   return { text: format(cell.value), more: bounds };
 }
 

@@ -1,8 +1,10 @@
 /** The curves of runs as charts, for the page and for the files of a run directory. */
-import { count, percent } from "../format.ts";
+import { count, percent, showLoss } from "../format.ts";
+import type { Reliability } from "../measures.ts";
 import { describeMethod } from "../methods/index.ts";
 import { dataName, examplesPerEpoch, type RunRecord } from "../run/record.ts";
-import type { Reliability } from "../statistics.ts";
+import type { TestResults } from "../train/results.ts";
+import { brief } from "./cells.ts";
 import type { Axis, Line, LineChart } from "./charts/chart.ts";
 import { LOSS, type Metric, runMetric } from "./metric.ts";
 
@@ -144,17 +146,45 @@ function describe({ evaluations, objective }: RunRecord, measured: Metric): stri
   return `Validation: from ${show(first.val)} to ${show(last.val)} after ${seen}.${training}`;
 }
 
+/** The ROC and the precision-recall curves: of the second of two classes, of each of more against the rest. */
+export function rankingCharts(
+  labels: readonly string[],
+  { classes }: TestResults,
+): { roc: LineChart; pr: LineChart } | null {
+  const ranked = classes.flatMap(({ ranking }, id) =>
+    ranking && (classes.length > 2 || id === 1) ? [{ ranking, id }] : [],
+  );
+  if (ranked.length === 0) return null;
+  const chart = (title: string, x: string, y: string, curve: "roc" | "pr", area: "rocAuc" | "prAuc"): LineChart => ({
+    kind: "lines",
+    title,
+    x: { ...SHARE, title: x },
+    y: { ...SHARE, title: y },
+    lines: ranked.map(({ ranking, id }, color) => ({
+      ...{ name: `${brief(labels[id]!)}, area ${showLoss(ranking[area])}`, color, look: "solid" },
+      ...ranking[curve],
+    })),
+  });
+  const roc = chart("ROC", "false positive rate", "true positive rate", "roc", "rocAuc");
+  const chance: Line = { name: "chance", color: 1, look: "reference", xs: [0, 1], ys: [0, 1] };
+  return {
+    roc: { ...roc, lines: [...roc.lines, chance] },
+    pr: chart("Precision and recall", "recall", "precision", "pr", "prAuc"),
+  };
+}
+
+const SHARE = { show: (value: number) => percent(value), tick: showShare, from: 0, to: 1 };
+
 /** The share of right rows against the probability of the predicted class, and the rows of each bin. */
 export function reliabilityChart({ bins, error }: Reliability): LineChart {
   const rows = bins.reduce((sum, bin) => sum + bin.rows, 0);
-  const share = { show: (value: number) => percent(value), tick: showShare, from: 0, to: 1 };
-  const note = `test set, ${count(rows)} rows; expected calibration error ${percent(error)}`;
+  const note = `test set, ${count(rows)} rows; expected calibration error ${percent(error.value)}`;
   return {
     kind: "lines",
     title: "Reliability",
     note,
-    x: { ...share, title: "probability of the predicted class" },
-    y: { ...share, title: "accuracy" },
+    x: { ...SHARE, title: "probability of the predicted class" },
+    y: { ...SHARE, title: "accuracy" },
     lines: [
       {
         name: "accuracy, 95 % interval",

@@ -4,19 +4,23 @@ import type { RunViews } from "../run/directory.ts";
 import type { RunRecord } from "../run/record.ts";
 import type { LineChart } from "./charts/chart.ts";
 import { chartSvg } from "./charts/svg.tsx";
-import { reliabilityChart, runCharts } from "./run-charts.ts";
+import { rankingCharts, reliabilityChart, runCharts } from "./run-charts.ts";
 import { runTables } from "./run-tables.ts";
 
 export const runFiles: RunViews = (record, result, data) => [...runTables(record, result, data), ...chartFiles(record)];
 
 /**
- * loss.svg, accuracy.svg or perplexity.svg, and of a classifier that was evaluated on the test set reliability.svg. Their
- * titles name the method.
+ * loss.svg, accuracy.svg or perplexity.svg, and of a classifier that was evaluated on the test set reliability.svg,
+ * roc.svg and precision-recall.svg. Their titles name the method.
  */
 export function chartFiles(record: RunRecord): [name: string, content: string][] {
-  const curves = runCharts([record]).map(({ name, chart }): [string, LineChart] => [name, chart]);
+  const charts = runCharts([record]).map(({ name, chart }): [string, LineChart] => [name, chart]);
   const test = record.results?.test;
-  const charts = test ? [...curves, ["reliability", reliabilityChart(test.calibration)] as const] : curves;
+  if (test) {
+    charts.push(["reliability", reliabilityChart(test.calibration)]);
+    const ranking = rankingCharts(record.labels, test);
+    if (ranking) charts.push(["roc", ranking.roc], ["precision-recall", ranking.pr]);
+  }
   const method = describeMethod(record.options);
   return charts.map(([name, chart]) => [`${name}.svg`, chartSvg({ ...chart, title: `${chart.title}: ${method}` })]);
 }

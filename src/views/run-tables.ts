@@ -3,16 +3,16 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
 import { count, digits, percent, showLoss } from "../format.ts";
+import type { Ranking } from "../measures.ts";
 import { describeMethod, hasSetting } from "../methods/index.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { RunRecord } from "../run/record.ts";
-import { type Confusion, confusionLookup, type Measured } from "../statistics.ts";
+import { type Confusion, confusionLookup, type Measured, showStanding } from "../statistics.ts";
 import type { EvaluationRecord, TrainResult } from "../train/records.ts";
 import type { ClassResults, Compared, Results, TestMessage, TestResults } from "../train/results.ts";
 import { type Cell, makeTable, type Table } from "./blocks.ts";
 import { csvLines, tableToCsv } from "./csv.ts";
 import { LOSS, METRICS, type Metric } from "./metric.ts";
-import { showOwnStanding } from "./verdicts.ts";
 
 /** A column that only CSV has. */
 const csvOnly = <Row>(key: string, value: (row: Row) => Cell) => ({ title: null, key, value });
@@ -170,23 +170,31 @@ export function classesTable(classes: readonly (ClassResults & { label: string }
     ...({ title, key, interval: true, format: percent } as const),
     value: ({ [key]: measured }: Row) => withInterval(measured),
   });
+  const isRanked = classes.some(({ ranking }) => ranking !== null);
+  const area = (title: string, key: string, of: (one: Ranking) => number) => ({
+    ...{ title: isRanked ? title : null, key, format: showLoss },
+    value: ({ ranking }: Row) => ranking && of(ranking),
+  });
   const columns = [
     { title: "Class", key: "class", value: ({ label }: Row) => label },
     { title: "Rows", key: "rows", value: ({ rows }: Row) => rows, format: count },
     csvOnly<Row>("predicted", ({ predicted }) => predicted),
     ...[column("Precision", "precision"), column("Recall", "recall"), column("F1", "f1")],
-    ...(classes.some(({ auc }) => auc !== null)
-      ? [{ title: "ROC-AUC", key: null, value: ({ auc }: Row) => auc, format: showLoss }]
-      : []),
+    area("ROC-AUC", "roc_auc", ({ rocAuc }) => rocAuc),
+    area("PR-AUC", "pr_auc", ({ prAuc }) => prAuc),
   ];
   return makeTable("classes", caption, columns, classes);
 }
 
-/** The run beside the baselines; p is that of McNemar's exact test against the run. */
+/** The run beside the baselines: each has its difference from the run, with interval and p. */
 export function baselinesTable({ unequal }: Pick<RunRecord, "unequal">, { compared }: TestResults): Table {
+  const [{ unseen, rows }] = compared;
+  const copies = unseen
+    ? `; no copies: without the ${count(rows - unseen.rows)} rows with a near-duplicate in the training or validation set`
+    : "";
   return makeTable<Compared>(
     "baselines",
-    "This run and baselines on the test set, with 95 % intervals and McNemar's exact test",
+    `This run and baselines on the test set, with 95 % intervals and McNemar's exact test${copies}`,
     [
       { title: "Classifier", key: "classifier", value: ({ name }) => name },
       csvOnly("rows", ({ rows }) => rows),
@@ -195,14 +203,53 @@ export function baselinesTable({ unequal }: Pick<RunRecord, "unequal">, { compar
         ...{ title: "Accuracy", key: "accuracy", interval: true, format: percent },
         value: ({ accuracy, interval }) => ({ value: accuracy, ...interval }),
       },
+      {
+        ...{ title: unseen ? "No copies" : null, key: "accuracy_no_copies", interval: true, format: percent },
+        value: ({ unseen }) => unseen && { value: unseen.accuracy, ...unseen.interval },
+      },
       { title: unequal ? "Macro F1" : null, key: "macro_f1", value: ({ macroF1 }) => macroF1, format: percent },
+      csvOnly("balanced_accuracy", ({ balancedAccuracy }) => balancedAccuracy),
+      csvOnly("mcc", ({ mcc }) => mcc),
+      {
+        ...{ title: "This run minus it", key: "difference", interval: true, format: percent },
+        value: ({ against }) => against?.difference,
+      },
       {
         ...{ title: "This run against it", key: null },
-        value: (one) => (one.p === null ? null : showOwnStanding(compared[0], one)),
+        value: ({ against }) => against && showStanding(against.standing, against.p),
       },
-      csvOnly("mcnemar_p", ({ p }) => p),
+      csvOnly("standing", ({ against }) => against?.standing),
+      csvOnly("mcnemar_p", ({ against }) => against?.p),
     ],
     compared,
+  );
+}
+
+/** The run on the test set in single figures. */
+export function measuresTable({ labels }: Pick<RunRecord, "labels">, { compared, ...test }: TestResults): Table {
+  const [own] = compared;
+  const of = labels.length === 2 ? ` of ${labels[1]}` : "";
+  return makeTable<Compared>(
+    "measures",
+    `Measures of the test set${labels.length === 2 ? "" : "; areas are means over the classes, each against the rest"}`,
+    [
+      csvOnly("accuracy", ({ accuracy }) => accuracy),
+      {
+        title: "Balanced accuracy",
+        key: "balanced_accuracy",
+        value: ({ balancedAccuracy }) => balancedAccuracy,
+        format: percent,
+      },
+      { title: "Macro F1", key: "macro_f1", value: ({ macroF1 }) => macroF1, format: percent },
+      { title: "MCC", key: "mcc", value: ({ mcc }) => mcc, format: digits(3) },
+      { title: `ROC-AUC${of}`, key: "roc_auc", value: () => test.rocAuc, format: showLoss },
+      { title: `PR-AUC${of}`, key: "pr_auc", value: () => test.prAuc, format: showLoss },
+      {
+        ...{ title: "Calibration error", key: "calibration_error", interval: true, format: percent },
+        value: () => test.calibration.error,
+      },
+    ],
+    [own],
   );
 }
 
@@ -251,6 +298,7 @@ export function runTables(
           confusionPairs(data.labels, test.confusions),
           classesTable(test.classes.map((one, i) => ({ ...one, label: data.labels[i]! }))),
           baselinesTable(record, test),
+          measuresTable(record, test),
         ]
       : []),
     ...(texts ? [textsTable(texts)] : []),

@@ -1,16 +1,17 @@
 /** A run as blocks: what it has reached, from its record alone. */
-import { count, percent } from "../format.ts";
+import { count } from "../format.ts";
 import type { RunRecord } from "../run/record.ts";
 import { LISTED_CLASSES, sortMistakes } from "../statistics.ts";
 import type { TestResults } from "../train/results.ts";
 import type { Block, Table } from "./blocks.ts";
-import { reliabilityChart } from "./run-charts.ts";
+import { rankingCharts, reliabilityChart } from "./run-charts.ts";
 import {
   baselinesTable,
   beforeAndAfter,
   classesTable,
   confusionMatrix,
   confusionPairs,
+  measuresTable,
   mistakesTable,
 } from "./run-tables.ts";
 import { describeNotes, describeRun } from "./verdicts.ts";
@@ -34,10 +35,12 @@ export function resultBlocks(record: RunRecord): Block[] {
 function classifierBlocks(record: RunRecord, test: TestResults): Block[] {
   return [
     baselinesTable(record, test),
+    measuresTable(record, test),
     confusions(record, test),
     classes(record, test),
     mistakes(test),
     calibration(test),
+    ...curves(record, test),
   ];
 }
 
@@ -72,16 +75,27 @@ function mistakes({ mistakes, verdicts }: TestResults): Block {
 }
 
 function calibration({ calibration }: TestResults): Block {
-  const text =
-    `Expected calibration error on the test set: ${percent(calibration.error)}, ` +
-    "by which the probabilities differ from the share that is right.";
-  const caption = "Share of right messages over the probability of the predicted class";
+  const caption =
+    "Share of right messages over the probability of the predicted class: the calibration error is their mean distance";
+  const chart = reliabilityChart(calibration);
   return {
     kind: "details",
     title: "Calibration of the probabilities",
-    blocks: [
-      { kind: "text", text },
-      { kind: "figure", name: "reliability", caption, chart: reliabilityChart(calibration) },
-    ],
+    blocks: [{ kind: "figure", name: "reliability", caption, chart }],
   };
+}
+
+function curves({ labels }: RunRecord, test: TestResults): Block[] {
+  const charts = rankingCharts(labels, test);
+  if (!charts) return [];
+  return [
+    {
+      kind: "details",
+      title: "ROC and precision-recall curves",
+      blocks: [
+        { kind: "figure", name: "roc", caption: "True positive rate over false positive rate", chart: charts.roc },
+        { kind: "figure", name: "precision-recall", caption: "Precision over recall", chart: charts.pr },
+      ],
+    },
+  ];
 }

@@ -2,7 +2,7 @@
 import { count, percent, showDuration, showLoss, showPerplexity } from "../format.ts";
 import { describeMethod, METHODS } from "../methods/index.ts";
 import { keptEvaluation, type RunRecord } from "../run/record.ts";
-import { SIGNIFICANT, showStanding } from "../statistics.ts";
+import { showStanding } from "../statistics.ts";
 import { defaultRate, smallerRate } from "../train/options.ts";
 import type { Compared } from "../train/results.ts";
 import { brief } from "./cells.ts";
@@ -49,14 +49,40 @@ function describeStopped({ step, evaluations, unequal }: RunRecord): string {
 /** What to know about a result, and what to try if it is poor. */
 export function describeNotes(record: RunRecord): string[] {
   const nothing = nothingLearned(record);
-  const other = METHODS[record.options.mode].freezesNothing ? METHODS.lora.title : METHODS.all.title;
-  const best = bestBaseline(record);
   return [
     ...fewRows(record),
-    ...(nothing
-      ? [`${nothing.text}. Try a learning rate of ${nothing.lr}.`]
-      : best.map((text) => `${text}. Try a larger model, such as gpt2, or more epochs, or ${other}.`)),
+    ...(nothing ? [`${nothing.text}. Try a learning rate of ${nothing.lr}.`] : besideBaseline(record)),
+    ...describeDecision(record),
     ...describeKept(record),
+  ];
+}
+
+/** What the validation set has chosen, or why it has not. */
+function describeDecision({ results, labels, options: { threshold: rule } }: RunRecord): string[] {
+  if (!results?.decision) return [];
+  const { temperature, threshold, precision, recall, reached } = results.decision;
+  const name = `"${brief(labels[1]!)}"`;
+  return [
+    ...(temperature === undefined
+      ? []
+      : [
+          `Calibrated: logits are divided by ${temperature.toPrecision(3)}, the temperature with the lowest validation loss.`,
+        ]),
+    ...(threshold === undefined
+      ? []
+      : [
+          `Threshold: ${name} is predicted from a probability of ${percent(threshold)} (${rule} on the validation set: ` +
+            `precision ${percent(precision!)}, recall ${percent(recall!)}).`,
+        ]),
+    ...(reached === undefined
+      ? []
+      : [
+          `No threshold was chosen by ${rule}: ${
+            reached === null
+              ? `the validation set has no row of ${name}`
+              : `the highest precision of ${name} on the validation set is ${percent(reached)}`
+          }. The more probable class is predicted.`,
+        ]),
   ];
 }
 
@@ -77,18 +103,18 @@ function lossRemains(before: number, after: number): string | null {
 
 function noBetter(compared: readonly Compared[]): string | null {
   const [own, always] = [compared[0], compared.at(-1)];
-  if (!own || !always || always.p === null) return null;
-  const isBetter = own.correct > always.correct && (always.p < SIGNIFICANT || own.rows < ENOUGH_ROWS);
+  if (!own || !always?.against) return null;
+  const isBetter = always.against.standing === "better" || (own.correct > always.correct && own.rows < ENOUGH_ROWS);
   return isBetter ? null : against(own, always, `the most frequent class, "${brief(always.name)}"`);
 }
 
-/** What McNemar's test says of the run beside a baseline: "better (p = 0.012)". */
-export function showOwnStanding(own: Compared, { correct, p }: Compared): string {
-  return showStanding(own.correct > correct, p!);
-}
-
-function against(own: Compared, other: Compared, name: string): string {
-  return `This run against ${name}: ${showOwnStanding(own, other)}, ${percent(own.accuracy)} against ${percent(other.accuracy)}`;
+function against(own: Compared, { against, accuracy }: Compared, name: string): string {
+  const { standing, p, difference } = against!;
+  const bounds = [difference.low, difference.high].map((bound) => (100 * bound).toFixed(1)).join(" to ");
+  return (
+    `This run against ${name}: ${showStanding(standing, p)}, ${percent(own.accuracy)} against ${percent(accuracy)}, ` +
+    `a difference of ${(100 * difference.value).toFixed(1)} points (${bounds})`
+  );
 }
 
 /** What to know about the accuracy on a small test set. */
@@ -102,12 +128,15 @@ function fewRows({ results }: RunRecord): string[] {
   ];
 }
 
-/** The best baseline that has as many right as the run, unless the run makes no error. */
-function bestBaseline({ results }: RunRecord): string[] {
+/** The run beside the best baseline, and what to try unless it is better or makes no error. */
+function besideBaseline({ results, options }: RunRecord): string[] {
   const [own, ...others] = results?.test?.compared ?? [];
   const best = others.reduce<Compared | null>((most, one) => (most && most.correct >= one.correct ? most : one), null);
-  if (!own || best === null || best.correct < own.correct || own.correct === own.rows) return [];
-  return [against(own, best, `"${brief(best.name)}"`)];
+  if (!own || best === null) return [];
+  const text = `${against(own, best, `"${brief(best.name)}"`)}.`;
+  if (best.against!.standing === "better" || own.correct === own.rows) return [text];
+  const other = METHODS[options.mode].freezesNothing ? METHODS.lora.title : METHODS.all.title;
+  return [`${text} Try a larger model, such as gpt2, or more epochs, or ${other}.`];
 }
 
 /** Why a run ended early, and which evaluation was kept, unless it is the last. */

@@ -52,7 +52,7 @@ async function trainOnFile(
   assert.is(await page.locator("#outcome .confusion tbody tr").count(), 2);
   assert.match(
     (await page.textContent("#outcome"))!,
-    /Macro F1 before.*This run against it.*bag of words\d.*\(p [=<] [\d.]+\).*Precision, recall and F1 of each.*The test set has only 16 rows: the accuracy of /,
+    /Macro F1 before.*This run against it.*TF-IDF, logistic regression \(C \d+\)\d.*\(p [=<] [\d.]+\).*Precision, recall and F1 of each.*The test set has only 16 rows: the accuracy of /,
   );
   await page.fill("#message", "you have won a prize, call now");
   await page.waitForSelector("#verdict .learned >> text=spam");

@@ -29,6 +29,8 @@ const STANDALONE_BYTES = 77 * KB;
 const EXPRESSIONS_BYTES = 48 * KB;
 /** What several adapters at once need besides: a comparison of settings on WebGPU, or texts that name adapters. */
 const SEVERAL_BYTES = 10 * KB;
+/** What a run is downloaded as, and the code that uses it. */
+const DOWNLOADS_BYTES = 6 * KB;
 /** What labels a table. */
 const TABLE_BYTES = 4 * KB;
 /** The shaders of DoRA, dropout and prefix tuning. */
@@ -106,6 +108,7 @@ const OF_SEVERAL =
   /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/grouped|infer\/mixed)\./;
 const OF_EXPRESSIONS = /\/node_modules\/re2js\//;
 const OF_TABLES = /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|web\/worker\/label)\./;
+const OF_DOWNLOADS = /\/src\/(run\/(standalone|peft-code|usage)|web\/worker\/take)\./;
 const OF_FOREIGN =
   /\/src\/(io\/(vocabulary-tables|tokenizer-files|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
 const OF_METHODS = /\/(src\/backend\/generated\/method-shaders\.|shaders\/)/;
@@ -128,7 +131,8 @@ test("the whole page loads at most 238 kB; what only some visitors need is loade
   const tables = only(OF_TABLES);
   const methods = only(OF_METHODS);
   const foreign = only(OF_FOREIGN);
-  const later = [...hub, ...compressors, ...several, ...expressions, ...tables, ...methods, ...foreign];
+  const downloads = only(OF_DOWNLOADS);
+  const later = [...hub, ...compressors, ...several, ...expressions, ...tables, ...methods, ...foreign, ...downloads];
   const started = new Set(["main.js", "worker.js"].flatMap((name) => [...closure(join(folder, name))]));
   for (const path of later) assert.not.ok(started.has(path), `${path} is loaded at the start`);
   for (const [some, most] of [
@@ -137,6 +141,7 @@ test("the whole page loads at most 238 kB; what only some visitors need is loade
     [tables, TABLE_BYTES],
     [methods, METHODS_BYTES],
     [foreign, FOREIGN_BYTES],
+    [downloads, DOWNLOADS_BYTES],
     [hub, HUB_BYTES],
     [compressors, COMPRESSORS_BYTES],
     [expressions, EXPRESSIONS_BYTES],

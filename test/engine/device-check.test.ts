@@ -229,7 +229,14 @@ async function inferring(device: Backend) {
   const model = await loadModel(directory);
   try {
     const meta = buildAdapter(
-      { model: directory, base: await fingerprint(model), labels: ["ham", "spam"], maxLength: 32, padTo: 0 },
+      {
+        model: directory,
+        base: await fingerprint(model),
+        labels: ["ham", "spam"],
+        maxLength: 32,
+        padTo: 0,
+        results: null,
+      },
       runSpec(model, await tinyData(messages(8)), resolveOptions({ rank: 2 })),
       new Map(),
       null,

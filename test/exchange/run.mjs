@@ -1,5 +1,6 @@
 /**
- * Checks the exchange with the real PEFT and transformers, in both directions, by value:
+ * Checks the exchange with the real PEFT and transformers, in both directions, by value, and the baseline against
+ * scikit-learn's:
  * `npm run test:exchange [-- --optional] [-- --test FILE.csv --train FILE.csv --val FILE.csv]`. Makes a Python
  * environment in build/exchange the first time. --optional: where the Python registry does not answer, says so in one
  * line and passes. With files, messages and accuracy are those of the test file instead of made-up ones.
@@ -8,6 +9,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { checkBaseline } from "./baseline.mjs";
 import { checkFiles } from "./files.mjs";
 import { checkLanguageModels } from "./language.mjs";
 import { checkNames } from "./names.mjs";
@@ -130,6 +132,11 @@ const madeUp = join(work, "messages.jsonl");
 writeFileSync(madeUp, rows.map(([text, label]) => JSON.stringify({ text, label: String(label) })).join("\n"));
 const given = flags.test !== undefined;
 const source = given ? { train: flags.train, val: flags.val, test: flags.test } : { file: madeUp };
+
+await checkBaseline(
+  { spam: { name: "spam" }, languages: { name: "languages" }, ...(given ? { "the given files": source } : {}) },
+  ...[work, python, must, report, library, micro],
+);
 
 const tiny = join(work, "tiny");
 const fromPeft = (name) => ({ continue: join(work, "from-peft", name) });

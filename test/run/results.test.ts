@@ -8,10 +8,9 @@ import { loadDataset } from "../../src/data/datasets.ts";
 import type { Prediction } from "../../src/engine/predictions.ts";
 import { ConfigError, LowrankError } from "../../src/errors.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
-import { Rng } from "../../src/rng.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import type { RunRecord } from "../../src/run/record.ts";
-import { bagOfWords, predictBaselines } from "../../src/train/baselines.ts";
+import { predictBaselines } from "../../src/train/baselines.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { TrainEvent, TrainResult } from "../../src/train/records.ts";
 import { measureTest } from "../../src/train/results.ts";
@@ -48,7 +47,14 @@ function makeResult(
   const baselines = [{ name: "always ham", predicted: test.map(() => 0) }];
   const results = { before: splits, after: splits, test: measureTest(data, predictions(test), baselines) };
   return [
-    { options: DEFAULTS, evaluations: [], seconds: 1, examples: 0, results } as unknown as RunRecord,
+    {
+      options: DEFAULTS,
+      labels: data.labels,
+      evaluations: [],
+      seconds: 1,
+      examples: 0,
+      results,
+    } as unknown as RunRecord,
     { predictions: predictions(test), valPredictions: predictions(val) } as unknown as TrainResult,
   ];
 }
@@ -105,15 +111,27 @@ test("predictions, classes and baselines of a worked example, to the letter", as
   const [head, ham, spam] = await table("classes.csv");
   assert.is(
     head!.join(),
-    "class,rows,predicted,precision,precision_low,precision_high,recall,recall_low,recall_high,f1,f1_low,f1_high",
+    "class,rows,predicted,precision,precision_low,precision_high,recall,recall_low,recall_high,f1,f1_low,f1_high,roc_auc,pr_auc",
   );
   // Wilson's intervals: 1 of 1 is 0.206549 to 1, 1 of 2 is 0.094531 to 0.905469.
-  near(ham!.slice(1), [2, 1, 1, 0.206549, 1, 0.5, 0.094531, 0.905469, 2 / 3, 0.172734, 0.95039]);
-  near(spam!.slice(1), [1, 2, 0.5, 0.094531, 0.905469, 1, 0.206549, 1, 2 / 3, 0.172734, 0.95039]);
-  const [, own, majority] = await table("baselines.csv");
-  assert.equal([own![0], own![7], majority![0]], ["this run", "", "always ham"]);
-  near(own!.slice(1), [3, 2, 2 / 3, 0.20766, 0.938508, 2 / 3]);
-  near(majority!.slice(1), [3, 2, 2 / 3, 0.20766, 0.938508, 0.4, 1]);
+  near(ham!.slice(1), [2, 1, 1, 0.206549, 1, 0.5, 0.094531, 0.905469, 2 / 3, 0.172734, 0.95039, 1, 1]);
+  near(spam!.slice(1), [1, 2, 0.5, 0.094531, 0.905469, 1, 0.206549, 1, 2 / 3, 0.172734, 0.95039, 1, 1]);
+  const [names, own, majority] = await table("baselines.csv");
+  assert.is(
+    names!.join(),
+    "classifier,rows,correct,accuracy,accuracy_low,accuracy_high,accuracy_no_copies,accuracy_no_copies_low," +
+      "accuracy_no_copies_high,macro_f1,balanced_accuracy,mcc,difference,difference_low,difference_high,standing,mcnemar_p",
+  );
+  assert.equal([own![0], own!.slice(12).join(""), majority![0]], ["this run", "", "always ham"]);
+  near(own!.slice(1, 6), [3, 2, 2 / 3, 0.20766, 0.938508]);
+  near(own!.slice(9), [2 / 3, 0.75, 0.5]);
+  near(majority!.slice(1, 6), [3, 2, 2 / 3, 0.20766, 0.938508]);
+  near(majority!.slice(9, 11), [0.4, 0.5]);
+  // One row is right by each alone. There is no correlation with a single class.
+  assert.equal([majority![11], majority![12], majority![15], majority![16]], ["", "0", "not distinguishable", "1"]);
+  const [of, figures] = await table("measures.csv");
+  assert.is(of!.slice(0, 6).join(), "accuracy,balanced_accuracy,macro_f1,mcc,roc_auc,pr_auc");
+  near(figures!, [2 / 3, 0.75, 2 / 3, 0.5, 1, 1]);
 });
 
 test("measures of a class without test rows are empty fields", async () => {
@@ -123,7 +141,7 @@ test("measures of a class without test rows are empty fields", async () => {
     [1, [0, 1, 0]],
   ];
   const classes = new Map(runTables(...makeResult(data, [ham!], [ham!, spam!]), data)).get("classes.csv") as string;
-  assert.match(classes, /\r\nweb,0,0,,,,,,,,,\r\n$/);
+  assert.match(classes, /\r\nweb,0,0,,,,,,,,,,,\r\n$/);
 });
 
 test("predictions of many rows come in chunks, each once and in order", async () => {
@@ -196,11 +214,14 @@ test("a run directory: all files, and the predictions of the run", async () => {
       read("reliability.svg"),
       new RegExp(`test set, ${data.test.size} rows; expected calibration error \\d`),
     );
-    assert.match(read("baselines.csv"), new RegExp(`\r\nbag of words,${data.test.size},${data.test.size},1,`));
+    assert.match(
+      read("baselines.csv"),
+      new RegExp(`\r\n"TF-IDF, logistic regression \\(C 1000\\)",${data.test.size},${data.test.size},1,`),
+    );
     assert.match(read("classes.csv"), /\r\nspam,\d/);
     assert.equal(
       run.results!.test!.compared.slice(1).map(({ name }) => name),
-      ["bag of words", `always ${["ham", "spam"][majorityClass(data)]}`],
+      ["TF-IDF, logistic regression (C 1000)", `always ${["ham", "spam"][majorityClass(data)]}`],
     );
   } finally {
     await model.close();
@@ -212,84 +233,11 @@ function majorityClass({ train }: LoadedDataset): number {
   return counts.indexOf(Math.max(...counts));
 }
 
-/** Logistic regression on dense counts by plain gradient descent to convergence: each test row's class and margin. */
-function reference({ train, test, labels }: LoadedDataset): { label: number; lead: number }[] {
-  const columns = new Map<number, number>();
-  const rowIds = (set: typeof train, row: number) => [...set.batch([row]).ids];
-  const rows = Array.from({ length: train.size }, (_, row) => rowIds(train, row));
-  for (const id of rows.flat()) if (!columns.has(id)) columns.set(id, columns.size);
-  const counts = (ids: number[]) => {
-    const x = new Array<number>(columns.size + 1).fill(0);
-    x[columns.size] = 1;
-    for (const id of ids) if (columns.has(id)) x[columns.get(id)!]!++;
-    return x;
-  };
-  const inputs = rows.map(counts);
-  const weights = labels.map(() => new Array<number>(columns.size + 1).fill(0));
-  const scores = (x: number[]) => weights.map((w) => w.reduce((sum, value, j) => sum + value * x[j]!, 0));
-  for (let pass = 0; pass < 2000; pass++) {
-    const slopes = weights.map((w) => [...w]);
-    inputs.forEach((x, row) => {
-      const all = scores(x).map(Math.exp);
-      const sum = all.reduce((a, b) => a + b, 0);
-      for (const [k, slope] of slopes.entries())
-        x.forEach((count, j) => {
-          slope[j]! += count * (all[k]! / sum - (train.label(row) === k ? 1 : 0));
-        });
-    });
-    for (const [k, w] of weights.entries()) for (let j = 0; j < w.length; j++) w[j]! -= 0.01 * slopes[k]![j]!;
-  }
-  return Array.from({ length: test.size }, (_, row) => {
-    const found = scores(counts(rowIds(test, row)));
-    const [first, second] = found.toSorted((a, b) => b - a);
-    return { label: found.indexOf(first!), lead: first! - second! };
-  });
-}
-
-/** Rows of three unequal classes that share their words. */
-function noisyRows(train: number): Promise<LoadedDataset> {
-  const rng = new Rng(3);
-  const words = ["red", "green", "blue", "one", "two", "three", "cat", "dog"];
-  const row = () => {
-    const label = Math.min(2, Math.floor(4 * rng.uniform()));
-    const word = () => words[rng.uniform() < 0.35 ? label : Math.floor(words.length * rng.uniform())]!;
-    return `${["a", "b", "c"][label]},${Array.from({ length: 1 + Math.floor(6 * rng.uniform()) }, word).join(" ")}`;
-  };
-  const rows = (count: number) => Array.from({ length: count }, row).join("\n");
-  return messageSets(rows(train), rows(2), `${rows(150)}\na,unseen words`);
-}
-
-test("bag of words is the optimum that plain gradient descent finds, for noisy rows of three unequal classes", async () => {
-  const data = await noisyRows(60);
-  const [bag, majority] = await predictBaselines(data.train, data.test);
-  const expected = reference(data);
-  expected.forEach(({ label, lead }, i) => {
-    if (lead > 1e-3) assert.is(bag!.predicted[i], label, `row ${i}`);
-  });
-  assert.ok(expected.filter(({ lead }) => lead < 0.3).length > 5, "too few close decisions to tell optima apart");
-  assert.equal([...new Set(majority!.predicted)], [majorityClass(data)]);
-  assert.equal((await predictBaselines(data.train, data.test))[0]!.predicted, bag!.predicted);
-});
-
-test("bag of words is the same where not all rows can be kept", async () => {
-  // Rows are read 256 at a time, and each of 600 has 2 to 7 columns.
-  const { train, test: set } = await noisyRows(600);
-  const all = await bagOfWords(train, set);
-  for (const kept of [0, 256 * 7, 2 * 256 * 7]) assert.equal(await bagOfWords(train, set, undefined, kept), all);
-});
-
-test("the baseline ends with the reason of its signal", async () => {
-  const data = await tinyData(messages(24));
-  const reason = new Error("stop");
-  const error = await predictBaselines(data.train, data.test, AbortSignal.abort(reason)).catch((thrown) => thrown);
-  assert.is(error, reason);
-});
-
 test("the most frequent class is found by its id: an object would sort labels that are numbers", async () => {
   const rows = Array.from({ length: 60 }, (_, i) => `10,"message ${i}"\n${i % 4 ? "" : `9,"other ${i}"\n`}`);
   const { train, test: set, labels } = await tinyData(`label,text\n${rows.join("")}`, { split: "stratified" });
   assert.equal([...labels], ["10", "9"]);
-  const [, always] = await predictBaselines(train, set);
+  const always = (await predictBaselines({ train, val: train, test: set })).at(-1);
   assert.is(always!.name, "always 10");
   assert.ok(always!.predicted.every((label) => labels[label] === "10"));
 });

@@ -468,7 +468,7 @@ test("a report on hundreds of classes and on long labels is bounded", async () =
   const found = predicting(result, some, predicted, () => 1);
   assert.match(
     toMarkdown(reportBlocks([found], some)),
-    /\| ham \| \d \| (100\.0 % \(\S+\) \| ){3}1\.0000 \|\n\| news \| 0 \| – \| – \| – \| – \|/,
+    /\| ham \| \d \| (100\.0 % \(\S+\) \| ){3}1\.0000 \| 1\.0000 \|\n\| news \| 0 \| – \| – \| – \| – \| – \|/,
   );
 });
 

@@ -3,7 +3,9 @@ import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { csvLine } from "../../src/io/csv.ts";
-import { measureTest, textToTry } from "../../src/train/results.ts";
+import { measureTest } from "../../src/train/results.ts";
+import { textToTry } from "../../src/train/text-to-try.ts";
+import { baselinesTable } from "../../src/views/run-tables.ts";
 import { test } from "../helpers/harness.ts";
 
 const LONG = "word ".repeat(50);
@@ -48,16 +50,33 @@ test("samples: right ones of each class in turn and short, wrong ones the most c
   );
 });
 
-test("the area under the ROC curve of each class; none of a class without rows", async () => {
-  const { classes } = await measure([
+test("the ranking of each class, and the areas of all; none where a class is without rows", async () => {
+  const { classes, rocAuc, prAuc } = await measure([
     ["a", "ham", "ham", 0.9],
     ["b", "spam", "ham", 0.8],
     ["c", "ham", "ham", 0.7],
   ]);
   assert.equal(
-    classes.map(({ auc }) => auc),
+    classes.map(({ ranking }) => ranking?.rocAuc ?? null),
     [0.5, null, 0.5],
   );
+  assert.equal([rocAuc, prAuc], [null, null]);
+});
+
+test("the accuracy without near-duplicates of training messages, where there are any and others", async () => {
+  const found = await measure([
+    ["x", "ham", "ham"],
+    ["X!", "spam", "spam"],
+    ["new", "ham", "spam"],
+    ["other", "ham", "ham"],
+  ]);
+  const [{ accuracy, unseen }] = found.compared;
+  assert.equal([accuracy, unseen?.rows, unseen?.correct, unseen?.accuracy], [0.75, 2, 1, 0.5]);
+  const table = baselinesTable({ unequal: false }, found);
+  assert.match(table.caption, "no copies: without the 2 rows with a near-duplicate");
+  assert.ok(table.columns.some(({ title }) => title === "No copies"));
+  assert.is((await measure([["new", "ham", "ham"]])).compared[0].unseen, null);
+  assert.is((await measure([["x", "ham", "ham"]])).compared[0].unseen, null);
 });
 
 test("a text to try is short and plain: it is printed into code and commands", () => {

@@ -1,15 +1,17 @@
 /** A run's record as charts, for the page and as files. */
 import * as assert from "uvu/assert";
+import { measureRanking, measureReliability } from "../../src/measures.ts";
 import type { RunRecord } from "../../src/run/record.ts";
-import { measureReliability } from "../../src/statistics.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
-import { type RunChart, reliabilityChart, runCharts } from "../../src/views/run-charts.ts";
+import type { TestResults } from "../../src/train/results.ts";
+import { type RunChart, rankingCharts, reliabilityChart, runCharts } from "../../src/views/run-charts.ts";
 import { chartFiles } from "../../src/views/run-files.ts";
 import { test } from "../helpers/harness.ts";
 import { assertWellFormed, svgTexts } from "../helpers/markup.ts";
 
 const evaluation = (examples: number, loss: number | null, accuracy: number) => ({ examples, val: { loss, accuracy } });
 
+const ranking = measureRanking([true, false, true], [0.9, 0.8, 0.7]);
 const calibration = measureReliability([0.9, 0.8, 0.7].map((probability) => ({ probability, right: true })));
 
 function record(more: object = {}): RunRecord {
@@ -18,7 +20,8 @@ function record(more: object = {}): RunRecord {
     options: { ...DEFAULTS, rank: 8, alpha: 16, batchSize: 8, accumulate: 1 },
     curve: { examples: [8, 16, 24], loss: [3, 1, 2], accuracy: [0.5, 0.8, 0.9] },
     evaluations: [evaluation(0, 4, 0.43), { ...evaluation(32, 0.5, 0.75), train: { loss: 0.25, accuracy: 0.9 } }],
-    results: { test: { calibration } },
+    labels: ["ham", "spam"],
+    results: { test: { calibration, classes: [{ ranking }, { ranking }] } },
     ...more,
   } as unknown as RunRecord;
 }
@@ -99,14 +102,33 @@ test("the reliability diagram: accuracy with intervals, and the rows of each bin
   assert.equal(counts!.values, [1, 1, 1]);
 });
 
+test("the ROC and the precision-recall curve: of the second of two classes, of each of more, none where undefined", () => {
+  const classes = (...some: (typeof ranking)[]) => ({ classes: some.map((ranking) => ({ ranking })) }) as TestResults;
+  const lineNames = (labels: string[], test: TestResults) =>
+    Object.values(rankingCharts(labels, test) ?? {}).map(({ lines }) => lines.map(({ name }) => name));
+  assert.equal(lineNames(["ham", "spam"], classes(ranking, ranking)), [
+    ["spam, area 0.5000", "chance"],
+    ["spam, area 0.8333"],
+  ]);
+  assert.equal(lineNames(["a", "b", "c"], classes(ranking, null, ranking))[0], [
+    "a, area 0.5000",
+    "c, area 0.5000",
+    "chance",
+  ]);
+  assert.is(rankingCharts(["ham", "spam"], classes(ranking, null)), null);
+});
+
 test("the files' titles name the method; a run without a step has charts too", () => {
   const files = chartFiles(record());
   assert.equal(
     files.map(([name, svg]) => [name, svgTexts(svg)[0]]),
-    ["loss", "accuracy", "reliability"].map((name) => [
-      `${name}.svg`,
-      `${name[0]!.toUpperCase()}${name.slice(1)}: LoRA, rank 8, alpha 16`,
-    ]),
+    [
+      ["loss", "Loss"],
+      ["accuracy", "Accuracy"],
+      ["reliability", "Reliability"],
+      ["roc", "ROC"],
+      ["precision-recall", "Precision and recall"],
+    ].map(([name, title]) => [`${name}.svg`, `${title}: LoRA, rank 8, alpha 16`]),
   );
   const curve = { examples: [], loss: [], accuracy: [] };
   for (const [, svg] of chartFiles(record({ curve, evaluations: [], stepsPerEpoch: 0 }))) {

@@ -98,9 +98,12 @@ test("a comparison in figures: a run that trains has its progress; the chart has
   const outcomes = compareRuns(runs);
   const { caption, rows } = comparisonTable(runs, outcomes);
   assert.is(caption, "Methods on spam, ham, gpt2-micro");
-  assert.equal(rows[0], ["1 LoRA rank 4", 258, "training, 75\u00a0%", undefined, undefined, undefined]);
+  assert.equal(rows[0], ["1 LoRA rank 4", 258, "training, 75\u00a0%", undefined, undefined, undefined, undefined]);
   const full = { value: 0.95, ...wilson(95, 100) };
-  assert.equal(rows[2], ["3 full fine-tuning", 258, full, 2.5, 1000, "lowest validation loss"]);
+  assert.equal(rows[2], ["3 full fine-tuning", 258, full, 2.5, 1000, null, "lowest validation loss"]);
+  const { difference } = outcomes.find(({ run }) => run === HEAD)!;
+  assert.equal(Math.round(100 * difference!.value), -35);
+  assert.ok(difference!.low < -0.35 && difference!.high > -0.35 && difference!.high < 0, JSON.stringify(difference));
   const { x, points } = comparisonChart(runs, outcomes, "file");
   assert.equal([x.title, x.show(1000)], ["adapter file", "1000 bytes"]);
   assert.equal(

@@ -13,7 +13,7 @@ export function renderBlocks(blocks: readonly Block[], width?: number, rows?: nu
   return blocks
     .flatMap((block): string | string[] => {
       if (block.kind === "figure") return [];
-      if (block.kind === "details") return renderBlocks(block.blocks, width, ROWS);
+      if (block.kind === "details") return renderBlocks(block.blocks, width, ROWS) || [];
       if (block.kind === "table") return [wrapLines(`${brief(block.caption)}:`, width), tableLines(block, width, rows)];
       return wrapLines(`${block.kind === "note" ? "note: " : ""}${printable(block.text)}`, width);
     })

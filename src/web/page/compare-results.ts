@@ -3,7 +3,7 @@ import { compact, count, list, percent, showDuration } from "../../format.ts";
 import { describeMethod, hasSetting, METHODS, MODES } from "../../methods/index.ts";
 import { showBytes } from "../../plan/memory.ts";
 import type { RunRecord } from "../../run/record.ts";
-import { comparePairs, type Interval, mcnemar, type Standing, showStanding } from "../../statistics.ts";
+import { comparePairs, type Estimate, type Interval, mcnemar, type Standing, showStanding } from "../../statistics.ts";
 import type { TrainOptions } from "../../train/options.ts";
 import { lowestLoss } from "../../train/records.ts";
 import { makeTable, type Table } from "../../views/blocks.ts";
@@ -22,6 +22,8 @@ export interface Outcome {
   /** Against the run with the lowest validation loss, itself `best`; in words with p, corrected for all comparisons. */
   standing: "best" | Standing;
   words: string;
+  /** Its accuracy minus the best's; null of the best itself. */
+  difference: Estimate | null;
 }
 
 /** The visitor's name for a run, or its method in few words: "LoRA rank 4". */
@@ -54,9 +56,9 @@ export function compareRuns(runs: readonly PageRun[]): Outcome[] {
   return finished.map((run) => {
     const { accuracy, interval } = run.record.results!.test!.compared[0];
     const figures = { run, accuracy, interval };
-    if (run === best) return { ...figures, standing: "best", words: "lowest validation loss" };
-    const { standing, firstIsBetter, adjusted } = tests[others.indexOf(run)]!;
-    return { ...figures, standing, words: showStanding(firstIsBetter, adjusted) };
+    if (run === best) return { ...figures, standing: "best", difference: null, words: "lowest validation loss" };
+    const { standing, adjusted, difference } = tests[others.indexOf(run)]!;
+    return { ...figures, standing, difference, words: showStanding(standing, adjusted) };
   });
 }
 
@@ -78,6 +80,7 @@ export function comparisonTable(runs: readonly PageRun[], outcomes: readonly Out
       },
       { title: "Time", key: null, format: showDuration, value: ({ run, outcome }) => outcome && run.record.seconds },
       { title: "Adapter file", key: null, format: showBytes, value: ({ run, outcome }) => outcome && run.record.saved },
+      { title: "Minus the best", key: null, format: percent, value: ({ outcome }) => outcome?.difference },
       { title: "Beside the best", key: null, value: ({ outcome }) => outcome?.words },
     ],
     rows,

@@ -47,6 +47,9 @@ export const FIELD_HELP: Readonly<Record<Exclude<keyof Values, keyof MethodOptio
     "Ends the run after this many evaluations without a lower validation loss. 0: the run is never ended early.",
   keep: "What is saved: the parameters with the lowest validation loss, or those after the last step.",
   seed: "The start of all random numbers. The same seed gives the same run; another one shows how much is chance.",
+  calibrate:
+    "Divides the logits by the number with the lowest validation loss, so that 90 % is right in about 90 % of cases.",
+  threshold: "The probability from which the second of two classes is predicted; the validation set chooses it.",
   balance: "Drops rows of the larger classes until all are as large as the smallest. Class weights need no dropping.",
   dedupe:
     "Drops near-copies of earlier rows. Copies in both the training and the test set make the accuracy look better than it is.",

@@ -115,6 +115,18 @@ export const MORE: readonly Field[] = [
   optionField("evalEvery", "Evaluation interval", { help: "Steps; 0: twice per epoch" }),
   optionField("patience", "Patience", { help: "Evaluations without improvement; 0: off" }),
   optionField("keep", "Keep evaluation"),
+  optionField("calibrate", "Calibrate"),
+  {
+    key: "threshold",
+    label: "Threshold",
+    kind: "choice",
+    choices: [
+      ["none", "none"],
+      ["f1", "highest F1"],
+      ["precision=.95", "precision 95 %"],
+      ["recall=.95", "recall 95 %"],
+    ],
+  },
   optionField("seed", "Seed"),
   { key: "balance", label: "Balance classes", kind: "check" },
   { key: "dedupe", label: "Deduplicate", kind: "check" },
@@ -136,7 +148,16 @@ export const START: Readonly<Record<Objective, Values>> = {
 export const OWN_OF_TEXTS: readonly Key[] = ["batchSize", "maxLength"];
 
 /** Settings that only classifiers have. */
-const OF_CLASSIFIERS: readonly Key[] = ["pooling", "headBias", "classWeights", "balance", "dedupe", "split"];
+const OF_CLASSIFIERS: readonly Key[] = [
+  "pooling",
+  "headBias",
+  "classWeights",
+  "balance",
+  "dedupe",
+  "split",
+  "calibrate",
+  "threshold",
+];
 
 /** Settings that an existing adapter determines. */
 const OF_ADAPTER: readonly Key[] = [

@@ -10,7 +10,7 @@ import { dataName, type RunRecord } from "../../run/record.ts";
 import { planStandalone, type StandalonePage } from "../../run/standalone.ts";
 import { describeTrained, listUsages, pageQuestion, type Trained, writeReadme } from "../../run/usage.ts";
 import { wilson } from "../../statistics.ts";
-import { textToTry } from "../../train/results.ts";
+import { textToTry } from "../../train/text-to-try.ts";
 import { hasAdapter, type PageRun, type Takeable, type TakeReport } from "../protocol.ts";
 import { bytesIn, zipDirectory } from "./archive.ts";
 import { reportError } from "./errors.ts";

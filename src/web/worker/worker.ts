@@ -20,7 +20,6 @@ import { estimate } from "./pace.ts";
 import { compare, resume, start } from "./runs.ts";
 import { addModel, firstRows, forgetModel, listModels, openModel, pick } from "./sources.ts";
 import { changeRun, listRuns, onRunsChanged, purge, readRun, untilNobodyTrains } from "./store.ts";
-import { takeFile, takeReport } from "./take.ts";
 import { describeTexts } from "./texts.ts";
 
 /** The run that is trained, of this id. */
@@ -100,11 +99,11 @@ const api: Api = {
   stopWriting: async () => machine.stop("writing"),
   async take(id) {
     const run = await readRun(id);
-    return takeReport(run, await openModel(run.model));
+    return (await import("./take.ts")).takeReport(run, await openModel(run.model));
   },
   async download(id, what) {
     const run = await readRun(id);
-    return takeFile(run, what, () => openModel(run.model));
+    return (await import("./take.ts")).takeFile(run, what, () => openModel(run.model));
   },
   load,
   async change(id, change) {

@@ -1,0 +1,235 @@
+/**
+ * TF-IDF of a message's words (1 and 2) and characters (2 to 5, within a word and the spaces around it), as
+ * scikit-learn's TfidfVectorizer has them by default, with `analyzer="char_wb"` for the characters: in lower case, counts
+ * times ln((1 + rows) / (1 + rows that have it)) + 1, then length 1 for the words and for the characters of a message.
+ */
+import { nextTurn } from "#platform";
+
+/** Sparse rows [rows, width]. */
+export interface SparseRows {
+  width: number;
+  /** Where each row begins, and the end of the last one. */
+  starts: Uint32Array;
+  columns: Uint32Array;
+  values: Float32Array;
+}
+
+/** Limits the memory: training rows after as many entries are not read. */
+const MOST_ENTRIES = 1 << 24;
+/** Rows after which a run that was aborted ends. */
+const ROWS_AT_A_TIME = 256;
+
+/** Python's `\w` twice or more, and what its `str.split()` splits at. */
+const WORD = /[\p{L}\p{N}_]{2,}/gu;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: Python splits at them.
+const SPACE = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/u;
+const LONGEST = 5;
+/** Words follow the code points. */
+const FIRST_WORD = 0x110000;
+
+/** The n-gram that follows from a shorter one and a unit: a code point or a word. 0: the empty one, and unknown ones. */
+type Step = (prefix: number, unit: number) => number;
+/** Calls `take` for each n-gram of a text in lower case. */
+type Analyzer = (text: string, step: Step, take: (ngram: number) => void) => void;
+
+const words: Analyzer = (text, step, take) => {
+  let before = 0;
+  for (const [word] of text.matchAll(WORD)) {
+    let own = 0;
+    for (let i = 0; i < word.length && (i === 0 || own > 0); i++) own = step(own, word.charCodeAt(i));
+    if (own > 0) take(own);
+    if (own > 0 && before > 0) take(step(before, FIRST_WORD + own));
+    before = own;
+  }
+};
+
+const characters: Analyzer = (text, step, take) => {
+  for (const word of text.split(SPACE)) {
+    if (word === "") continue;
+    const codes = Array.from(` ${word} `, (char) => char.codePointAt(0)!);
+    for (let start = 0; start < codes.length - 1; start++) {
+      let ngram = step(0, codes[start]!);
+      const end = Math.min(codes.length, start + LONGEST);
+      for (let i = start + 1; i < end && ngram > 0; i++) {
+        ngram = step(ngram, codes[i]!);
+        take(ngram);
+      }
+    }
+  }
+};
+
+/**
+ * The n-grams of one kind as numbers from 1. A table with open addressing, at most half full: a map of strings would take
+ * several times the memory and time.
+ */
+class Vocabulary {
+  /** By n-gram. */
+  private prefixes = new Int32Array(1 << 12);
+  private units = new Int32Array(1 << 12);
+  /** The training rows that have it. */
+  private rows = new Uint32Array(1 << 12);
+  /** How often the row that is read has it. */
+  private counts = new Uint32Array(1 << 12);
+  /** Its column; -1: none. */
+  private columns = new Int32Array();
+  private idf = new Float64Array();
+  private size = 1;
+  /** N-grams by hash; 0: free. */
+  private slots = new Int32Array(1 << 13);
+
+  constructor(private readonly analyze: Analyzer) {}
+
+  /** Learns the n-grams of a training row. Returns how many different ones it has. */
+  learn(text: string): number {
+    const { ngrams } = this.count(text, (prefix, unit) => this.add(prefix, unit));
+    for (const ngram of ngrams) this.rows[ngram]!++;
+    return ngrams.length;
+  }
+
+  /** Of each number of rows, how many n-grams have at least as many. */
+  spread(total: number): Uint32Array {
+    const spread = new Uint32Array(total + 2);
+    for (let ngram = 1; ngram < this.size; ngram++) spread[this.rows[ngram]!]!++;
+    for (let rows = total; rows > 0; rows--) spread[rows]! += spread[rows + 1]!;
+    return spread;
+  }
+
+  /** Gives columns from `first` to the n-grams that at least `fewest` of `total` rows have. Returns the next one. */
+  finish(fewest: number, total: number, first: number): number {
+    this.columns = new Int32Array(this.size).fill(-1);
+    this.idf = new Float64Array(this.size);
+    let column = first;
+    for (let ngram = 1; ngram < this.size; ngram++) {
+      const rows = this.rows[ngram]!;
+      if (rows < fewest) continue;
+      this.columns[ngram] = column++;
+      this.idf[ngram] = Math.log((1 + total) / (1 + rows)) + 1;
+    }
+    return column;
+  }
+
+  /** Adds the columns and values of a text to those of its row. */
+  weigh(text: string, columns: number[], values: number[]): void {
+    const { ngrams, counts } = this.count(text, (prefix, unit) => this.slots[this.slot(prefix, unit)]!);
+    const first = values.length;
+    let squares = 0;
+    for (const [i, ngram] of ngrams.entries()) {
+      const column = this.columns[ngram]!;
+      if (column < 0) continue;
+      const value = counts[i]! * this.idf[ngram]!;
+      columns.push(column);
+      values.push(value);
+      squares += value * value;
+    }
+    for (let i = first; i < values.length; i++) values[i]! /= Math.sqrt(squares);
+  }
+
+  /** The n-grams of a text, each once, and how often it has them. */
+  private count(text: string, step: Step): { ngrams: number[]; counts: number[] } {
+    const ngrams: number[] = [];
+    this.analyze(text, step, (ngram) => {
+      if (ngram > 0 && this.counts[ngram]!++ === 0) ngrams.push(ngram);
+    });
+    const counts = ngrams.map((ngram) => this.counts[ngram]!);
+    for (const ngram of ngrams) this.counts[ngram] = 0;
+    return { ngrams, counts };
+  }
+
+  private add(prefix: number, unit: number): number {
+    const slot = this.slot(prefix, unit);
+    const known = this.slots[slot]!;
+    if (known !== 0) return known;
+    const ngram = this.size++;
+    this.slots[slot] = ngram;
+    this.prefixes[ngram] = prefix;
+    this.units[ngram] = unit;
+    if (this.size === this.units.length) this.grow();
+    return ngram;
+  }
+
+  /** The slot of an n-gram, or the free one where it belongs. */
+  private slot(prefix: number, unit: number): number {
+    const mask = this.slots.length - 1;
+    // MurmurHash3's last step.
+    let hash = Math.imul(prefix, 0x9e3779b1) ^ Math.imul(unit, 0x85ebca6b);
+    hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+    for (let slot = (hash ^ (hash >>> 16)) & mask; ; slot = (slot + 1) & mask) {
+      const found = this.slots[slot]!;
+      if (found === 0 || (this.prefixes[found] === prefix && this.units[found] === unit)) return slot;
+    }
+  }
+
+  private grow(): void {
+    const twice = <T extends Int32Array | Uint32Array>(larger: T, old: T): T => {
+      larger.set(old);
+      return larger;
+    };
+    const length = 2 * this.size;
+    this.prefixes = twice(new Int32Array(length), this.prefixes);
+    this.units = twice(new Int32Array(length), this.units);
+    this.rows = twice(new Uint32Array(length), this.rows);
+    this.counts = twice(new Uint32Array(length), this.counts);
+    this.slots = new Int32Array(2 * length);
+    for (let ngram = 1; ngram < this.size; ngram++)
+      this.slots[this.slot(this.prefixes[ngram]!, this.units[ngram]!)] = ngram;
+  }
+}
+
+/** Texts as rows of n-grams. */
+export class Tfidf {
+  private constructor(
+    private readonly kinds: readonly Vocabulary[],
+    readonly width: number,
+    /** The rows that were read. */
+    readonly rows: number,
+  ) {}
+
+  /**
+   * Learns the n-grams of training rows. Of more than `mostColumns`, those of the fewest rows are left out
+   * (scikit-learn's `min_df`); rows after `mostEntries` are not read.
+   */
+  static async fit(
+    texts: Iterable<string>,
+    mostColumns: number,
+    { signal, mostEntries = MOST_ENTRIES }: { signal?: AbortSignal | undefined; mostEntries?: number | undefined } = {},
+  ): Promise<Tfidf> {
+    const kinds = [new Vocabulary(words), new Vocabulary(characters)];
+    let [rows, entries] = [0, 0];
+    for (const text of texts) {
+      if (entries >= mostEntries) break;
+      if (rows++ % ROWS_AT_A_TIME === 0) await turn(signal);
+      const lower = text.toLowerCase();
+      for (const kind of kinds) entries += kind.learn(lower);
+    }
+    const spreads = kinds.map((kind) => kind.spread(rows));
+    let fewest = 1;
+    while (spreads.reduce((sum, spread) => sum + spread[fewest]!, 0) > mostColumns) fewest++;
+    const width = kinds.reduce((first, kind) => kind.finish(fewest, rows, first), 0);
+    return new Tfidf(kinds, width, rows);
+  }
+
+  async transform(texts: Iterable<string>, signal?: AbortSignal): Promise<SparseRows> {
+    const rows: { columns: Uint32Array; values: Float32Array }[] = [];
+    for (const text of texts) {
+      if (rows.length % ROWS_AT_A_TIME === 0) await turn(signal);
+      const [columns, values]: [number[], number[]] = [[], []];
+      const lower = text.toLowerCase();
+      for (const kind of this.kinds) kind.weigh(lower, columns, values);
+      rows.push({ columns: new Uint32Array(columns), values: new Float32Array(values) });
+    }
+    const starts = new Uint32Array(rows.length + 1);
+    for (const [i, { columns }] of rows.entries()) starts[i + 1] = starts[i]! + columns.length;
+    const all = { columns: new Uint32Array(starts.at(-1)!), values: new Float32Array(starts.at(-1)!) };
+    for (const [i, { columns, values }] of rows.entries()) {
+      all.columns.set(columns, starts[i]);
+      all.values.set(values, starts[i]);
+    }
+    return { width: this.width, starts, ...all };
+  }
+}
+
+async function turn(signal?: AbortSignal): Promise<void> {
+  await nextTurn();
+  signal?.throwIfAborted();
+}

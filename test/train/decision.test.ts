@@ -1,0 +1,141 @@
+/** Temperature and threshold, chosen on a validation set, against scikit-learn's (made by test/exchange/measures.py). */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import { decide } from "../../src/engine/predictions.ts";
+import { ConfigError } from "../../src/errors.ts";
+import { Classifier } from "../../src/infer/classifier.ts";
+import { openGPT2 } from "../../src/io/hf.ts";
+import { openAdapter } from "../../src/io/open-adapter.ts";
+import { planExport } from "../../src/run/export.ts";
+import { fineTune } from "../../src/run/fine-tune.ts";
+import { chooseDecision, chooseThreshold, fitTemperature } from "../../src/train/decision.ts";
+import { resolveOptions } from "../../src/train/options.ts";
+import { parseThreshold } from "../../src/train/threshold.ts";
+import { runFiles } from "../../src/views/run-files.ts";
+import { describeNotes } from "../../src/views/verdicts.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+
+interface Case {
+  classes: number;
+  truth: number[];
+  probabilities: number[][];
+  temperature: number;
+  scaledLoss: number;
+  thresholds?: Record<string, number | null>;
+}
+
+const { cases } = JSON.parse(readFileSync(packagePath("test/golden/baseline/measures.json"), "utf8")) as {
+  cases: Case[];
+};
+
+const predictionsOf = (rows: readonly number[][]) =>
+  rows.map((row, i) => {
+    const label = row.indexOf(Math.max(...row));
+    return { row: i, label, probability: row[label]!, probabilities: Float64Array.from(row) };
+  });
+
+for (const { classes, truth, probabilities, temperature, scaledLoss, thresholds = {} } of cases)
+  test(`temperature and thresholds of ${classes} classes and ${truth.length} rows are scikit-learn's`, () => {
+    const predictions = predictionsOf(probabilities);
+    const found = fitTemperature(
+      predictions.map(({ probabilities }) => probabilities),
+      truth,
+    );
+    assert.ok(Math.abs(found - temperature) < 1e-4 * temperature, `${found} instead of ${temperature}`);
+    const losses = predictions.map((one, i) => {
+      const { label, probabilities } = decide(one, { temperature: found });
+      assert.is(label, one.label);
+      return -Math.log(probabilities[truth[i]!]!);
+    });
+    const loss = losses.reduce((a, b) => a + b, 0) / losses.length;
+    assert.ok(Math.abs(loss - scaledLoss) < 1e-6, `${loss} instead of ${scaledLoss}`);
+    for (const [rule, expected] of Object.entries(thresholds)) {
+      const scores = predictions.map(({ probabilities }) => probabilities[1]!);
+      const { threshold = null } = chooseThreshold(parseThreshold(rule)!, scores, truth);
+      assert.is(threshold, expected, rule);
+    }
+  });
+
+test("a precision that no threshold reaches, and a class without validation rows, choose none", () => {
+  const some = predictionsOf([
+    [0.1, 0.9],
+    [0.2, 0.8],
+    [0.6, 0.4],
+  ]);
+  const asked = { calibrate: false, threshold: "precision=.9" };
+  assert.equal(chooseDecision(asked, some, [0, 1, 1]), { reached: 2 / 3 });
+  assert.equal(chooseDecision(asked, some, [0, 0, 0]), { reached: null });
+  assert.equal(chooseDecision({ ...asked, threshold: "recall=1" }, some, [0, 1, 0]), {
+    ...{ threshold: 0.8, precision: 0.5, recall: 1 },
+  });
+  assert.is(chooseDecision({ calibrate: false, threshold: "none" }, some, [0, 1, 1]), null);
+});
+
+test("without errors on the validation set the temperature is limited", () => {
+  assert.ok(Math.abs(fitTemperature([Float64Array.of(0.4, 0.6)], [1]) - 0.1) < 1e-6);
+  assert.ok(Math.abs(fitTemperature([Float64Array.of(0.4, 0.6)], [0]) - 10) < 1e-6);
+});
+
+test("the rule of a threshold is checked", async () => {
+  assert.equal(parseThreshold("precision=.95"), { measure: "precision", least: 0.95 });
+  assert.equal(parseThreshold("recall=1"), { measure: "recall", least: 1 });
+  for (const text of ["F1", "precision", "precision=0", "precision=95", "recall=-.5", "recall=1.5", "accuracy=.9", 0.5])
+    await assertFails(ConfigError, "unknown-value", ["none, f1, precision=P or recall=R", String(text)], () =>
+      resolveOptions({ threshold: text as string }),
+    );
+  for (const given of [{ calibrate: true }, { threshold: "f1" }])
+    await assertFails(ConfigError, "options-conflict", ["language model"], () => resolveOptions(given, "lm"));
+});
+
+test("a run's temperature and threshold are in its results and its files, and a classifier uses them", async () => {
+  const directory = tinyModel(join(folder, "model"));
+  const model = await openGPT2(directory);
+  try {
+    const device = await testDevice();
+    const data = await tinyData(messages(40));
+    const options = { rank: 2, epochs: 1, batchSize: 4, calibrate: true, threshold: "recall=.9" };
+    const args = { device, model, data, ...options };
+    const save = join(folder, "run");
+    const run = await fineTune({ ...args, save }, runFiles);
+    const { decision, after } = run.results!;
+    const { temperature, threshold, recall } = decision!;
+    assert.ok(recall! >= 0.9 && threshold! >= 0 && temperature! > 0, JSON.stringify(decision));
+    const right = run.predictions.filter(({ row, label }) => data.test.label(row) === label).length;
+    assert.is(right / data.test.size, after.test.accuracy);
+    assert.match(
+      describeNotes(run.record).join("\n"),
+      /Calibrated: logits are divided by .*\nThreshold: "spam" is predicted from/,
+    );
+    const classifier = await Classifier.load(save, { device, model: directory });
+    const found = await classifier.classify(run.predictions.map(({ row }) => data.test.text(row)));
+    found.forEach(({ label, probability }, i) => {
+      assert.is(data.labels.indexOf(label), run.predictions[i]!.label);
+      assert.ok(Math.abs(probability - run.predictions[i]!.probability) < 1e-6);
+    });
+    classifier.destroy();
+    const opened = await openAdapter(save, directory);
+    const { losses } = await planExport("merged", opened);
+    await opened.checkpoint.close();
+    assert.equal(
+      losses.map(({ kind }) => kind),
+      ["decision", "decision"],
+    );
+    // Nothing asked for leaves probabilities as they are.
+    const plain = await fineTune({ ...args, calibrate: false, threshold: "none" }, runFiles);
+    assert.is(plain.results!.decision, null);
+    assert.ok(plain.predictions.some(({ probability }, i) => probability !== run.predictions[i]!.probability));
+    const three = await tinyData(messages(24, ["ham", "spam", "news"]));
+    await assertFails(ConfigError, "options-conflict", ["a threshold needs two classes", "3 classes"], () =>
+      fineTune({ ...args, data: three }, runFiles),
+    );
+  } finally {
+    await model.close();
+  }
+});
