@@ -9,8 +9,8 @@ const SECONDS = 0.075;
 /** Operations for which a device moves a byte: graphics cards have 10 to 30, and most dispatches are products. */
 const PER_BYTE = 20;
 
-/** Operations a second before any is measured: a software driver's, and those of a slow graphics card. */
-const GUESS = { software: 5e9, hardware: 1e11 };
+/** Operations a second before any is measured: those of a slow graphics card. */
+const GUESS = 1e11;
 
 /** Runs that are measured. */
 const SAMPLES = 20;
@@ -21,14 +21,10 @@ export function workOf({ m = 0, n = 0, k = 0, batch = 1 }: Record<string, number
 }
 
 export class Pace {
-  private rate: number;
+  private rate = GUESS;
   private samples = 0;
   /** Runs that have not ended. */
   private pending = 0;
-
-  constructor(isSoftware: boolean) {
-    this.rate = isSoftware ? GUESS.software : GUESS.hardware;
-  }
 
   /** The work of one submission. */
   get budget(): number {
@@ -41,12 +37,12 @@ export class Pace {
    */
   measure(work: number, ended: () => Promise<unknown>): void {
     if (this.samples === SAMPLES) return;
-    const began = this.pending++ === 0 ? performance.now() : null;
+    const began = this.pending++ === 0 && performance.now();
     const end = () => {
       this.pending--;
-      if (began === null || this.samples === SAMPLES) return;
+      if (began === false) return;
       const rate = (1000 * work) / Math.max(1, performance.now() - began);
-      this.rate = this.samples++ === 0 ? rate : Math.max(this.rate, rate);
+      this.rate = this.samples++ > 0 ? Math.max(this.rate, rate) : rate;
     };
     // A lost device is reported where its results are read.
     ended().then(end, () => {});

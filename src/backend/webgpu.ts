@@ -73,7 +73,7 @@ export async function openWebGPU({ hardware = false, threads = 0 } = {}): Promis
 /** Throws what a device throws as a DeviceError. */
 function refused(error: unknown): never {
   if (error instanceof LowrankError) throw error;
-  throw new DeviceError("device-failed", "the device refused an operation", { found: String(error), cause: error });
+  throw new DeviceError("device-failed", "the device refused an operation", { cause: error, found: String(error) });
 }
 
 interface Compiled {
@@ -94,7 +94,7 @@ function pipelineKey(dispatch: Dispatch): string {
 
 class WebGPUBackend implements Backend {
   readonly info: DeviceInfo;
-  readonly pace: Pace;
+  readonly pace = new Pace();
   private readonly kernels = new Map<string, Compiled>();
   /** The number of sessions that use each buffer. */
   readonly users = new WeakMap<GPUBuffer, number>();
@@ -114,7 +114,6 @@ class WebGPUBackend implements Backend {
     const { vendor, architecture, device: model, description } = info;
     const adapter = [vendor, architecture, model, description].join(" ");
     this.info = { kind: "webgpu", name: adapterName(info), software: isSoftware(info), adapter };
-    this.pace = new Pace(this.info.software);
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.failure ??= new DeviceError("device-failed", "the device refused an operation", {
@@ -338,23 +337,15 @@ class WebGPUSession implements Session {
     for (let at = 0; at < words.byteLength; at += WRITE_BYTES) {
       const size = Math.min(WRITE_BYTES, words.byteLength - at);
       const { queue } = this.backend.device;
-      try {
-        queue.writeBuffer(buffer, start + at, words.buffer as ArrayBuffer, words.byteOffset + at, size);
-      } catch (error) {
-        refused(error);
-      }
+      queue.writeBuffer(buffer, start + at, words.buffer as ArrayBuffer, words.byteOffset + at, size);
     }
   }
 
   async flush(): Promise<void> {
     this.check();
-    try {
-      this.backend.device.queue.submit([]);
-      await this.backend.device.queue.onSubmittedWorkDone();
-      await this.timed;
-    } catch (error) {
-      refused(error);
-    }
+    this.backend.device.queue.submit([]);
+    await this.backend.device.queue.onSubmittedWorkDone().catch(refused);
+    await this.timed;
     this.backend.check();
   }
 
@@ -413,7 +404,9 @@ class WebGPUSession implements Session {
   private runInParts(names: readonly SegmentName[], values: StepValues): void {
     const { device, pace } = this.backend;
     const label = names.join("+");
-    let [encoder, submitted, work] = [device.createCommandEncoder({ label }), 0, 0];
+    let encoder = device.createCommandEncoder({ label });
+    let submitted = 0;
+    let work = 0;
     for (const name of names) {
       const { steps } = this.begin(name, values, encoder);
       let pass = encoder.beginComputePass();

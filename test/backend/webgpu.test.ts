@@ -177,7 +177,7 @@ testFake("a list is submitted in parts of about 75 ms, by the rate that was meas
 });
 
 test("the pace follows the fastest of the first runs that had the device to themselves", async () => {
-  const pace = new Pace(true);
+  const pace = new Pace();
   const guess = pace.budget;
   const ends: (() => void)[] = [];
   const submit = (work: number) => pace.measure(work, () => new Promise<void>((end) => ends.push(end)));
