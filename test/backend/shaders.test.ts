@@ -6,6 +6,7 @@ import { assembleShader } from "../../src/backend/webgpu-source.ts";
 import type { GPT2Config, WeightDtype } from "../../src/config.ts";
 import { planMembers } from "../../src/engine/members.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
+import { makeDropout } from "../../src/model/dropout.ts";
 import { buildPlan } from "../../src/model/gpt2.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";
@@ -21,7 +22,7 @@ const MANY = { tokens: 32_760, sequences: 300 };
 const WIDE: Partial<GPT2Config> = { n_embd: 128, n_head: 2 };
 
 const train = (spec: ModelSpec, capacity = FEW, more = {}) =>
-  buildPlan({ spec, capacity, maxBinding: 1 << 27, optimizer: OPTIMIZER, ...more });
+  buildPlan({ spec, capacity, maxBinding: 1 << 27, optimizer: OPTIMIZER, dropout: makeDropout(spec, 1), ...more });
 const decode = (spec: ModelSpec) => buildDecoder({ spec, capacity: FEW, maxBinding: 1 << 27 });
 const together = (spec: ModelSpec, capacity: typeof FEW) =>
   planMembers(Array(2).fill({ spec, optimizer: OPTIMIZER }), { capacity, maxBinding: 1 << 27 });
@@ -41,6 +42,7 @@ function* plans(): Generator<Program> {
   }
   yield train({ ...smallSpec("prefix"), encoder_hidden_size: 5 });
   yield train(smallSpec("lora", { targets: ["proj"] }));
+  yield train(smallSpec("lora", { dropout: 0.1 }));
   for (const capacity of [FEW, MANY]) {
     for (const r of [4, 5, 40, 41]) yield together(smallSpec("lora", { r, config: WIDE }), capacity);
     yield train(smallSpec("adapter", { config: WIDE }), capacity);
