@@ -4,11 +4,12 @@
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { runFile } from "./run-file.mjs";
 
-/** For two cores: a file that waits for a page or a command leaves its core to the third. */
-const JOBS = 3;
+/** More than cores: a file that waits for a page, a command or the driver leaves its core to another one. */
+const JOBS = availableParallelism() + 2;
 const FILE_TIMEOUT_MS = 6 * 60_000;
 /** The seconds that each file took when it passed last. */
 const SECONDS = "build/test-seconds.json";

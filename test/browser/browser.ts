@@ -13,7 +13,27 @@ import { afterAll } from "../helpers/harness.ts";
 /** Generous, because a busy machine is slow. */
 const TIMEOUT_MS = 180_000;
 
-/** No sandbox, which root cannot use; no background network traffic of the browser. */
+/** What Playwright disables on Linux and in every case: a second --disable-features replaces its own. */
+const PLAYWRIGHT_DISABLES = [
+  "AimEnabled",
+  "AvoidCorsURLLoaderRestartOnRedirect",
+  "AvoidUnnecessaryBeforeUnloadCheckSync",
+  "DestroyProfileOnBrowserClose",
+  "HttpsFirstBalancedModeAutoEnable",
+  "HttpsUpgrades",
+  "LensOverlay",
+  "MediaRouter",
+  "NetworkTimeServiceQuerying",
+  "OptimizationHints",
+  "PaintHolding",
+  "PreconnectToSearch",
+  "ThirdPartyStoragePartitioning",
+];
+
+/**
+ * No sandbox, which root cannot use; no background network traffic of the browser; no pages of the address bar, which
+ * each window loads: they cost as much as the page to be tested.
+ */
 const FLAGS = [
   "--no-sandbox",
   "--disable-quic",
@@ -21,6 +41,7 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  `--disable-features=${["WebUIOmniboxPopup", "WebUIOmniboxAimPopup", ...PLAYWRIGHT_DISABLES].join()}`,
 ];
 /** WebGPU on SwiftShader, Chromium's software driver. */
 const WEBGPU_FLAGS = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];

@@ -1,32 +1,27 @@
 /** The page in Chromium, from `npm run web`. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import * as assert from "uvu/assert";
-import { openDevice } from "../../src/backend/device.ts";
-import { Classifier } from "../../src/infer/classifier.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { messages, tinyModel } from "../helpers/tiny.ts";
 import { freshPage, openPage, webServer } from "./browser.ts";
 import {
   assertAccessible,
+  assertFits,
   atStep,
-  download,
-  endWorker,
+  begin,
+  ENDLESS,
   holdCheckpoint,
-  keepStates,
   pageWorker,
   pickFile,
-  recordedStates,
+  SETTINGS,
   set,
   start,
-  stepsTaken,
   waitForState,
+  waitForStep,
 } from "./page.ts";
-
-const SETTINGS = { device: "wasm", epochs: 2, evalEvery: 4, lr: 5e-3 };
 
 /** The software driver is slow, most of all in compiling: this mode needs few kernels. */
 const LITTLE = { mode: "last_layer", device: "webgpu", lr: 0.05 };
@@ -86,8 +81,8 @@ test("a run on WebGPU from a file to its end; one whose device is lost resumes f
   await assertFits(page);
   assert.equal(faults, []);
 
-  const release = await holdCheckpoint(page, 100);
-  await set(page, { epochs: 20 });
+  const release = await holdCheckpoint(page, 8);
+  await set(page, { epochs: 2 });
   await start(page);
   await waitForState(page, "training");
   await waitForStep(page, 5);
@@ -96,28 +91,9 @@ test("a run on WebGPU from a file to its end; one whose device is lost resumes f
   await page.locator("#run-error >> text=The device was lost").waitFor();
   await page.click("text=Resume on the CPU");
   await page.waitForSelector("#training[data-state=finished]");
-  assert.match((await page.textContent("#figures"))!, /Step140 of 140.*CPU/);
+  assert.match((await page.textContent("#figures"))!, /Step14 of 14.*CPU/);
   await context.close();
 });
-
-/** Throws if a part is wider than its card, or a card than the page, on wide and narrow screens. Tables may scroll. */
-async function assertFits(page: Page): Promise<void> {
-  await page.evaluate(() => {
-    for (const details of document.querySelectorAll("details")) details.open = true;
-  });
-  for (const width of [1280, 360]) {
-    await page.setViewportSize({ width, height: 800 });
-    const wide = await page.evaluate(() => {
-      const { clientWidth } = document.documentElement;
-      const parts = [...document.querySelectorAll<HTMLElement>("main .card, main .card > *, main .scroll")];
-      const limit = (part: HTMLElement) =>
-        part.parentElement!.closest(".card")?.getBoundingClientRect().right ?? clientWidth;
-      const over = parts.filter((part) => part.getBoundingClientRect().right > limit(part) + 1);
-      return [document.documentElement.scrollWidth, ...over.map(({ outerHTML }) => outerHTML.slice(0, 80))];
-    });
-    assert.equal(wide, [width]);
-  }
-}
 
 async function openLearned(page: Page): Promise<void> {
   await page.click("#learned:not([hidden]) summary");
@@ -221,240 +197,6 @@ async function lookAtWhatItLearned(page: Page): Promise<void> {
   assert.is(await at("0.5"), half);
 }
 
-/** Settings of a run that is long enough to be interrupted, and short enough to wait for. */
-const LONGER = { ...SETTINGS, epochs: 4, evalEvery: 8 };
-/** Epochs of a run that a test stops. */
-const ENDLESS = 1000;
-
-/** The files of the selected run's adapter. */
-async function downloadAdapter(page: Page): Promise<Record<string, Uint8Array>> {
-  return (await download(page, "tr[aria-current] >> text=Adapter")).files;
-}
-
-let straight: ReturnType<typeof runStraight> | undefined;
-
-async function runStraight() {
-  const opened = await freshPage();
-  await begin(opened.page, LONGER);
-  await waitForState(opened.page, "finished");
-  return { ...opened, ...(await download(opened.page, "tr[aria-current] >> text=Adapter")) };
-}
-
-/** An uninterrupted run with the longer settings, and its downloaded adapter. */
-function straightRun() {
-  straight ??= runStraight();
-  return straight;
-}
-
-async function straightAdapter(): Promise<Record<string, Uint8Array>> {
-  return (await straightRun()).files;
-}
-
-async function begin(page: Page, settings: Record<string, string | number>): Promise<void> {
-  await pickFile(page);
-  await set(page, settings);
-  await start(page);
-}
-
-async function waitForStep(page: Page, step: number): Promise<void> {
-  await page.waitForFunction((n) => document.querySelector<HTMLProgressElement>("#progress")!.value >= n, step);
-}
-
-test("a reloaded run resumes from its last checkpoint and ends with the adapter of a straight run", async () => {
-  const { page, faults, context } = await freshPage();
-  await keepStates(page);
-  // The tab is closed while the second checkpoint is written.
-  await holdCheckpoint(page, 16);
-  await begin(page, LONGER);
-  await atStep(page, 9, "reload");
-  await waitForState(page, "finished");
-  const resumed = (await recordedStates(page)).find(({ state }) => state === "training");
-  assert.equal(resumed, { state: "training", step: 8 });
-  assert.equal(await downloadAdapter(page), await straightAdapter());
-  assert.equal(faults, []);
-  await context.close();
-});
-
-test("a reloaded run waits until its previous worker has released the lock, and resumes", async () => {
-  const { page, context } = await freshPage();
-  const other = await openPage(context, `${await webServer()}/icon.svg`);
-  await keepStates(page);
-  // As soon as the run holds the lock, this request is the next in line for it, and gets it when the page is closed.
-  await other.page.evaluate(async () => {
-    const look = async () => {
-      const { held } = await navigator.locks.query();
-      if (!held!.some(({ name }) => name === "lowrank-training")) return setTimeout(look, 5);
-      return navigator.locks.request("lowrank-training", () => new Promise((end) => Object.assign(window, { end })));
-    };
-    void look();
-  });
-  await holdCheckpoint(page, 24);
-  await begin(page, LONGER);
-  await atStep(page, 17, "reload");
-  await waitForState(page, "elsewhere");
-  await other.page.evaluate(() => (window as unknown as { end: () => void }).end());
-  await waitForState(page, "finished");
-  assert.equal(await downloadAdapter(page), await straightAdapter());
-  await context.close();
-});
-
-test("a run waits while it is paused, has an adapter when it is stopped, stays paused after a reload, and ends as a straight one", async () => {
-  const { page, faults, context } = await freshPage();
-  let release = await holdCheckpoint(page, 8);
-  await begin(page, LONGER);
-  await atStep(page, 2, "pause");
-  await release();
-  await waitForState(page, "paused");
-  const waits = async () => {
-    const steps = await stepsTaken(page);
-    await page.waitForTimeout(300);
-    assert.is(await stepsTaken(page), steps);
-  };
-  await waits();
-
-  release = await holdCheckpoint(page, 16);
-  await page.click("#resume");
-  await atStep(page, 9, "stop");
-  await release();
-  await waitForState(page, "stopped");
-  assert.ok(Object.keys(await downloadAdapter(page)).includes("adapter/adapter_config.json"));
-
-  release = await holdCheckpoint(page, 24);
-  await page.click("#resume");
-  await atStep(page, 17, "pause");
-  await release();
-  await waitForState(page, "paused");
-  const steps = await stepsTaken(page);
-  await page.reload();
-  await waitForState(page, "paused");
-  assert.ok(await page.isHidden("#pause"));
-  assert.ok(Object.keys(await downloadAdapter(page)).includes("adapter/adapter_config.json"));
-  // Nothing keeps another run from starting.
-  await page.waitForSelector("#start:not([disabled])");
-  // An automatic resume would have taken less time.
-  await waits();
-  await waitForState(page, "paused");
-  assert.is(await stepsTaken(page), steps);
-  // A browser that cannot read the checkpoints for a moment does not cost the run its progress.
-  const worker = await pageWorker(page);
-  await worker.evaluate(() => {
-    const { getFile } = FileSystemFileHandle.prototype;
-    const readable = () => {
-      FileSystemFileHandle.prototype.getFile = getFile;
-    };
-    FileSystemFileHandle.prototype.getFile = async function () {
-      if (this.name.startsWith("step-")) throw new DOMException("The file cannot be read", "NotReadableError");
-      return getFile.call(this);
-    };
-    Object.assign(self, { readable });
-  });
-  await page.click("#resume");
-  await page.locator("#run-error >> text=The file cannot be read").waitFor();
-  await worker.evaluate(() => (self as unknown as { readable(): void }).readable());
-  await holdCheckpoint(page, "end");
-  await page.click("#run-error >> text=Resume from the last checkpoint");
-  await page.waitForSelector("#training:not([data-state=failed])");
-  await endWorker(page);
-  await page.locator("#run-error >> text=The page's worker has ended").waitFor();
-  await waitForState(page, "interrupted");
-  assert.match((await page.textContent("#status"))!, /^Interrupted\. Resume it from the last checkpoint\./);
-  await page.waitForSelector("#start:not([disabled])");
-  await page.click("#run-error >> text=Resume from the last checkpoint");
-  await waitForState(page, "finished");
-  assert.is(await page.textContent("#run-error"), "");
-  assert.equal(await downloadAdapter(page), await straightAdapter());
-  assert.equal(faults, []);
-  await context.close();
-});
-
-test("a run with an incomplete first checkpoint starts from the beginning", async () => {
-  const { page, context } = await freshPage();
-  const release = await holdCheckpoint(page, 8);
-  await begin(page, LONGER);
-  await atStep(page, 2, "pause");
-  await release();
-  await waitForState(page, "paused");
-  await page.evaluate(async () => {
-    const runs = await (await navigator.storage.getDirectory()).getDirectoryHandle("runs");
-    for await (const id of runs.keys()) {
-      const states = await (await runs.getDirectoryHandle(id)).getDirectoryHandle("checkpoint");
-      for await (const name of states.keys()) await (await (await states.getFileHandle(name)).createWritable()).close();
-    }
-  });
-  await page.reload();
-  await waitForState(page, "paused");
-  const releaseAgain = await holdCheckpoint(page, 8);
-  await page.click("#resume");
-  await page.locator("#run-error >> text=The checkpoints were damaged: the run started again").waitFor();
-  await releaseAgain();
-  await waitForState(page, "finished");
-  assert.equal(await downloadAdapter(page), await straightAdapter());
-  await context.close();
-});
-
-test("a run that the browser cannot store stays in memory: it classifies and can be downloaded", async () => {
-  const { page, faults, context } = await freshPage();
-  const release = await holdCheckpoint(page, 8);
-  await begin(page, LONGER);
-  await waitForStep(page, 1);
-  const session = await context.newCDPSession(page);
-  await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(page.url()).origin, quotaSize: 1 });
-  await release();
-  await waitForState(page, "finished");
-  assert.match((await page.textContent("#run-error"))!, "The browser's storage is full: this run is in memory only");
-  await page.fill("#message", "you have won a prize, call now");
-  await page.waitForSelector("#verdict .learned >> text=spam");
-  assert.equal(await downloadAdapter(page), await straightAdapter());
-  assert.equal(faults, []);
-  await context.close();
-});
-
-test("an adapter gives the same predictions in the page, in Node, and loaded into the page again", async () => {
-  const { page, faults, context, path, files } = await straightRun();
-  const predicted = async () => {
-    await page.fill("#message", "see you at lunch, friend");
-    return page.textContent("#verdict .learned");
-  };
-  const before = await predicted();
-
-  const directory = temporaryFolder();
-  for (const [name, bytes] of Object.entries(files)) writeFileSync(join(directory, basename(name)), bytes);
-  const device = await openDevice("wasm");
-  const classifier = await Classifier.load(directory, { device });
-  const [inNode] = await classifier.classify(["see you at lunch, friend"]);
-  classifier.destroy();
-  device.destroy();
-  assert.ok(
-    before!.includes(`${inNode!.label} ${(100 * inNode!.probability).toFixed(1)}\u00a0%`),
-    `${before} in the page`,
-  );
-
-  // The page of one file, opened from the disk.
-  const [event] = await Promise.all([page.waitForEvent("download"), page.click("[data-take=page]")]);
-  const alone = join(directory, "alone.html");
-  await event.saveAs(alone);
-  const opened = await openPage(context, pathToFileURL(alone).href);
-  await opened.page.fill("#message", "see you at lunch, friend");
-  const label = (await opened.page.textContent("#verdict .predicted"))!;
-  assert.ok(before!.includes(label), `${label}, ${before} in the page`);
-  assert.equal(opened.faults, []);
-
-  await page.setInputFiles("#adapter-files", {
-    name: "a.zip",
-    mimeType: "application/zip",
-    buffer: readFileSync(path),
-  });
-  await waitForState(page, "loaded");
-  assert.match((await page.textContent("#figures"))!, /^Trained parameters75,026Classesham, spamBase modelgpt2-micro$/);
-  assert.ok(await page.isHidden("#progress"));
-  assert.is(await predicted(), before);
-  // The README of a loaded adapter does not tell of its training.
-  const readme = "adapter/README.md";
-  assert.equal({ ...(await downloadAdapter(page)), [readme]: files[readme] }, files);
-  assert.equal(faults, []);
-  await context.close();
-});
-
 test("training continues from an adapter, through a reload, even if the original is deleted", async () => {
   const { page, faults, context } = await freshPage();
   await page.waitForSelector("#start:not([disabled])");
@@ -470,6 +212,7 @@ test("training continues from an adapter, through a reload, even if the original
   await page.locator("#start-error >> text=The classes of the adapter and the data differ").waitFor();
   await pickFile(page);
   await set(page, { epochs: ENDLESS });
+  await holdCheckpoint(page, 12);
   await start(page);
   await waitForState(page, "training");
   await waitForStep(page, 1);
@@ -567,11 +310,13 @@ test("two tabs: while one trains, the other reports it; it can start afterwards"
   await other.page.waitForSelector("#start:not([disabled])");
   await pickFile(other.page);
   await set(other.page, SETTINGS);
+  const release = await holdCheckpoint(page, 8);
   await begin(page, { ...SETTINGS, epochs: ENDLESS });
   await waitForStep(page, 1);
   await start(other.page);
   await other.page.waitForSelector("#start-error >> text=Another tab of this page is training");
   await page.click("#stop");
+  await release();
   await waitForState(page, "stopped");
   await start(other.page);
   await waitForState(other.page, "finished");
@@ -588,11 +333,13 @@ test("a model from a folder is stored in the browser, and can be deleted", async
   await page
     .locator("#model-report >> text=2 blocks, 2 heads, width 16, context 64 tokens")
     .waitFor({ state: "attached" });
+  const release = await holdCheckpoint(page, 8);
   await begin(page, { ...SETTINGS, epochs: ENDLESS });
   await waitForStep(page, 1);
   await page.click("#model-forget");
   await page.locator("#model-error >> text=This model is in use by a run").waitFor();
   await page.click("#stop");
+  await release();
   await waitForState(page, "stopped");
   await page.reload();
   await waitForState(page, "stopped");
@@ -682,118 +429,6 @@ test("a learning rate that diverges ends the run, with the reason and a smaller 
   // The run before it has failed.
   await page.waitForSelector("#training[data-state=finished]");
   await page.click("#run-error >> text=Set the learning rate to 0.001");
-  assert.equal(faults, []);
-  await context.close();
-});
-
-/** The states of the runs in the list. */
-function listedStates(page: Page): Promise<string[]> {
-  return page.locator("#runs tbody tr:not(.group) td:nth-child(3)").allTextContents();
-}
-
-async function waitForListed(page: Page, states: readonly string[]): Promise<void> {
-  await page.waitForFunction((wanted) => {
-    const cells = document.querySelectorAll("#runs tbody tr:not(.group) td:nth-child(3)");
-    return [...cells].map(({ textContent }) => textContent).join() === wanted.join();
-  }, states);
-}
-
-test("a comparison of methods continues after a stop and a reload; its runs have names, pins and a CSV file", async () => {
-  const { page, faults, context } = await freshPage();
-  await page.selectOption("#model", "from-folder");
-  await page.setInputFiles("#folder-files", tinyModel(join(temporaryFolder(), "tiny")));
-  await page.locator("#model-report >> text=2 blocks, 2 heads").waitFor({ state: "attached" });
-  await pickFile(page);
-  await set(page, { device: "wasm", epochs: 10, evalEvery: 8 });
-  const release = await holdCheckpoint(page, 8);
-  await page.click("#compare-start:not([disabled])");
-  await page.locator("#compare-table tbody tr:first-child >> text=/training, [1-9]\\d?\\s%/").waitFor();
-  const states = await listedStates(page);
-  const atOnce = states.filter((state) => state === "training").length;
-  // Each has at least a thread.
-  const threads = await page.evaluate(() => navigator.hardwareConcurrency);
-  assert.ok(threads > 1 ? atOnce > 1 : atOnce === 1, `${atOnce} on ${threads} threads`);
-  const status = await page.textContent("#compare-status");
-  if (threads > 1) assert.match(status!, /^Training 1.* and \d of 7 at the same time: LoRA rank 1.* and .*/);
-  await atStep(page, 1, "stop");
-  await release();
-  const expectedStates = (state: string) => [...Array(atOnce).fill(state), ...Array(7 - atOnce).fill("waiting")];
-  await waitForListed(page, expectedStates("stopped"));
-  assert.is(await page.locator("#training-title").textContent(), "messages.csv: LoRA, rank 1, alpha 2");
-  await holdCheckpoint(page, 16);
-  await page.click("#compare-continue");
-  await waitForListed(page, expectedStates("training"));
-  await atStep(page, 9, "reload");
-  await page.waitForFunction(
-    () =>
-      document.querySelectorAll("#compare-table tbody td:nth-child(5)").length === 7 &&
-      [...document.querySelectorAll("#compare-table tbody td:nth-child(5)")].every(
-        ({ textContent }) => textContent !== "–",
-      ),
-  );
-  assert.equal(await listedStates(page), Array(7).fill("finished"));
-  const { files } = await download(page, "#runs tbody tr:nth-child(2) >> text=Adapter");
-  assert.match(
-    (await page.textContent("#compare-table"))!,
-    /1 LoRA rank 1.*4 full fine-tuning.*6 head only34.*7 biases only/,
-  );
-  assert.match(
-    (await page.textContent("#compare-words"))!,
-    /has the lowest validation loss.*16 test messages.*What LoRA buys/,
-  );
-  assert.is(await page.locator("#compare .mark").count(), 7);
-  await page.selectOption("#compare-axis", "file");
-  await page.locator("#compare .scatter >> text=adapter file").waitFor();
-  const last = page.locator("#runs tbody tr:last-child");
-  await last.locator("text=Rename").click();
-  await page.keyboard.type("small one");
-  await page.keyboard.press("Enter");
-  await page.click("#runs tr:has-text('small one') >> text=Pin");
-  await page.locator("#runs tbody tr:first-child >> text=small one").waitFor();
-  // Leaving the field takes the name as well, Escape does not.
-  const first = page.locator("#runs tbody tr:first-child");
-  await first.locator("text=Rename").click();
-  await page.keyboard.type("smallest");
-  await page.focus("#runs-export");
-  await first.locator("text=smallest").waitFor();
-  assert.is(await page.evaluate(() => document.activeElement!.id), "runs-export");
-  await first.locator("text=Rename").click();
-  await page.keyboard.type("nothing");
-  await page.keyboard.press("Escape");
-  await first.locator("th button >> text=/^smallest$/").waitFor();
-  const [event] = await Promise.all([page.waitForEvent("download"), page.click("#runs-export")]);
-  assert.match(
-    readFileSync(await event.path(), "utf8"),
-    /\r\nsmallest,biases only \(BitFit\),messages.csv,tiny,finished,/,
-  );
-  // Curves of two runs, and the values under the pointer.
-  await page.check("#runs tbody tr:nth-child(4) input");
-  await page.click("#curve-table summary");
-  await page.check("#curve-table label input");
-  await page.hover("#loss .plot svg");
-  await page.locator("#accuracy .legend >> text=nearest to").waitFor();
-  assert.match((await page.textContent("#loss .legend"))!, /LoRA, rank 4.*0\.\d{4}/);
-  await assertAccessible(page);
-  await assertFits(page);
-  // A run on other data in the same chart.
-  await page.setViewportSize({ width: 1280, height: 800 });
-  await pickFile(page, messages(20), "other.csv");
-  await start(page);
-  await page.locator("#runs tr[aria-current] >> text=other.csv").waitFor();
-  await waitForState(page, "finished");
-  await page.check("#runs tbody tr:first-child input");
-  await page.locator("#loss .legend >> text=other.csv:").waitFor();
-  assert.match(
-    (await page.textContent("#loss .legend"))!,
-    /messages.csv:.*Values on different data are not comparable/,
-  );
-  // Alone the first one gives the same adapter.
-  await pickFile(page);
-  await set(page, { rank: 1, alpha: 2, lr: 3e-3 });
-  await start(page);
-  await page.locator("#runs tr[aria-current] >> text=messages.csv").waitFor();
-  await waitForState(page, "finished");
-  assert.equal(await downloadAdapter(page), files);
   assert.equal(faults, []);
   await context.close();
 });

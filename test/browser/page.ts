@@ -6,6 +6,12 @@ import type { Page, Worker } from "playwright-core";
 import * as assert from "uvu/assert";
 import { messages } from "../helpers/tiny.ts";
 
+/** A run of a moment on the CPU. */
+export const SETTINGS = { device: "wasm", epochs: 2, evalEvery: 4, lr: 5e-3 };
+
+/** Epochs of a run that a test stops, and holds meanwhile: its threads would take the time of what is tested. */
+export const ENDLESS = 1000;
+
 /** Selects "Your own file" with this file. */
 export async function pickFile(
   page: Page,
@@ -40,6 +46,13 @@ export async function start(page: Page): Promise<void> {
   await page.click("#start:not([disabled])");
 }
 
+/** Starts a run on a file of 80 messages. */
+export async function begin(page: Page, settings: Record<string, string | number>): Promise<void> {
+  await pickFile(page);
+  await set(page, settings);
+  await start(page);
+}
+
 /** Waits until the selected run is in a state; fails at once if the run has failed. */
 export async function waitForState(page: Page, state: string): Promise<void> {
   const wanted = `#training[data-state=${state}], #training[data-state=failed]`;
@@ -51,6 +64,11 @@ export async function waitForState(page: Page, state: string): Promise<void> {
   });
   const found = await page.getAttribute("#training", "data-state");
   if (found !== state) throw new Error(`${found}: ${await page.textContent("#run-error")}`);
+}
+
+/** Waits until the selected run has taken `step` steps. */
+export async function waitForStep(page: Page, step: number): Promise<void> {
+  await page.waitForFunction((n) => document.querySelector<HTMLProgressElement>("#progress")!.value >= n, step);
 }
 
 /**
@@ -162,6 +180,11 @@ export async function download(
   return { path, files: unzipSync(readFileSync(path)) };
 }
 
+/** The files of the selected run's adapter. */
+export async function downloadAdapter(page: Page): Promise<Record<string, Uint8Array>> {
+  return (await download(page, "tr[aria-current] >> text=Adapter")).files;
+}
+
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 /** Throws unless axe-core finds nothing. */
@@ -179,4 +202,23 @@ export async function assertAccessible(page: Page): Promise<void> {
 interface Violation {
   id: string;
   nodes: { html: string }[];
+}
+
+/** Throws if a part is wider than its card, or a card than the page, on wide and narrow screens. Tables may scroll. */
+export async function assertFits(page: Page): Promise<void> {
+  await page.evaluate(() => {
+    for (const details of document.querySelectorAll("details")) details.open = true;
+  });
+  for (const width of [1280, 360]) {
+    await page.setViewportSize({ width, height: 800 });
+    const wide = await page.evaluate(() => {
+      const { clientWidth } = document.documentElement;
+      const parts = [...document.querySelectorAll<HTMLElement>("main .card, main .card > *, main .scroll")];
+      const limit = (part: HTMLElement) =>
+        part.parentElement!.closest(".card")?.getBoundingClientRect().right ?? clientWidth;
+      const over = parts.filter((part) => part.getBoundingClientRect().right > limit(part) + 1);
+      return [document.documentElement.scrollWidth, ...over.map(({ outerHTML }) => outerHTML.slice(0, 80))];
+    });
+    assert.equal(wide, [width]);
+  }
 }

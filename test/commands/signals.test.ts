@@ -14,6 +14,7 @@ import { messages, tinyModel } from "../helpers/tiny.ts";
 const folder = temporaryFolder();
 tinyModel(join(folder, "model"));
 writeFileSync(join(folder, "few.csv"), messages(8));
+writeFileSync(join(folder, "some.csv"), messages(100));
 writeFileSync(join(folder, "many.csv"), messages(400));
 
 /** The remaining work when the signal arrives takes minutes; even a loaded machine must end within this time. */
@@ -138,7 +139,8 @@ test("during an evaluation between two steps", async () => {
 });
 
 test("during the last evaluation; the run can be resumed, and then be finished", async () => {
-  const args = [...SLOW, ...setFlags("few", "few", "many"), "--epochs", "1"];
+  // The resumed run goes through all of this set.
+  const args = [...SLOW, ...setFlags("few", "few", "some"), "--epochs", "1"];
   const last = says('"record":{"step":4,"epoch":1,"examples":16,"lr":');
   const isMeasured = (ended: Ended) => last(ended) && ended.stdout.split('"type":"evaluation"').length === 4;
   const ended = await interrupt("SIGHUP", [...args, "--out", "last"], isMeasured);

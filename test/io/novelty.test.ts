@@ -87,7 +87,7 @@ async function twoClasses(count: number) {
 
 test("a run keeps its filter, and a classifier says which messages are unlike the training data", async () => {
   const folder = temporaryFolder();
-  const device = await testDevice();
+  const device = await testDevice("wasm 1 thread");
   const model = await loadModel(tinyModel(join(folder, "model")));
   const labels: (boolean | undefined)[][] = [];
   for (const count of [500, 100]) {

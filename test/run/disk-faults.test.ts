@@ -42,7 +42,7 @@ const root = temporaryFolder("/dev/shm");
 test("one run is trained for all tests", async () => {
   const model = await openGPT2(tinyModel(join(root, "model")));
   const data = await tinyData(messages(12));
-  const device = await testDevice();
+  const device = await testDevice("wasm 1 thread");
   const checkpoints: Checkpoint[] = [];
   const learn = async (options: object): Promise<Learned> => {
     const settings = { epochs: 1, batchSize: 4, ...options };

@@ -80,7 +80,7 @@ async function logits(meta: AdapterMeta, directory: string, tensors: Adapter["te
   const spec = adaptedSpec(meta, { config: SMALL, train_head: true, dtype: baseDtype(meta) });
   const lengths = [5, 1, textContext(SMALL, spec), 9];
   const isLm = meta.task.objective === "lm";
-  const engine = await Engine.create(await testDevice(), {
+  const engine = await Engine.create(await testDevice("wasm 1 thread"), {
     spec,
     capacity: { tokens: 39, sequences: 4 },
     optimizer: null,

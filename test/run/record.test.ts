@@ -19,7 +19,7 @@ const noFiles = () => [];
 async function run(more: { resume?: Checkpoint } = {}) {
   const events: TrainEvent[] = [];
   const onEvent = (event: TrainEvent) => void events.push(event);
-  const args = { device: await testDevice(), ...(await usual()), ...SETTINGS, ...more, onEvent };
+  const args = { device: await testDevice("wasm 1 thread"), ...(await usual()), ...SETTINGS, ...more, onEvent };
   return { events, ...(await fineTune(args, noFiles)) };
 }
 
@@ -38,7 +38,7 @@ test("a record is plain JSON, and says what the run's result says", async () => 
 
 test("a resumed run has the record of a straight one; one that ends while it is prepared keeps what it had", async () => {
   const straight = await run();
-  const args = { device: await testDevice(), ...(await usual()), ...SETTINGS };
+  const args = { device: await testDevice("wasm 1 thread"), ...(await usual()), ...SETTINGS };
   const resume = await stopAfter(3, (options) => fineTune({ ...args, ...options }, noFiles));
   const resumed = await run({ resume });
   assert.equal(timeless(resumed.record), timeless(straight.record));

@@ -174,7 +174,7 @@ test("a run directory: all files, and the predictions of the run", async () => {
     const data = await tinyData(messages(24));
     const options = { rank: 2, epochs: 1, batchSize: 4 };
     const out = join(folder, "run");
-    const args = { device: await testDevice(), model, data, ...options, save: out };
+    const args = { device: await testDevice("wasm 1 thread"), model, data, ...options, save: out };
     const run = await fineTune(args, runFiles);
     const saved = snapshot(out);
     await run.save(out);

@@ -26,7 +26,7 @@ afterAll(async () => (await model).close());
 async function run(data: LoadedDataset, options: Partial<FineTuneArguments> = {}) {
   const small = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4, mode: "last_layer" } as const;
   return fineTune({
-    device: await testDevice(),
+    device: await testDevice("wasm 1 thread"),
     model: await model,
     data,
     ...ofMode({ ...small, ...options }, options.mode ?? small.mode),

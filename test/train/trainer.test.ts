@@ -38,6 +38,9 @@ const folder = temporaryFolder();
 const usual = modelAnd(() => tinyData(messages(12)));
 const SMALL = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4 } as const;
 
+/** Where a test names no device: what it is about does not depend on it, and a software GPU is slow. */
+const cpu = () => testDevice("wasm 2 threads");
+
 test("few rows have more epochs and very few a smaller batch, unless they are given", async () => {
   const sizes = (rows: number, given: Partial<TrainOptions> = {}, objective: Objective = "classification") => {
     const { batchSize, epochs, evalEvery } = resolveOptions(given, objective, rows);
@@ -54,13 +57,13 @@ test("few rows have more epochs and very few a smaller batch, unless they are gi
   assert.equal(sizes(21, { evalEvery: 7 }), [8, 75, 7]);
   assert.equal(sizes(21, PAPER), [8, 20, 0]);
   const { epochs, ...given } = SMALL;
-  const { options, stepCounts } = prepareRun({ device: await testDevice(), ...(await usual()), ...given });
+  const { options, stepCounts } = prepareRun({ device: await cpu(), ...(await usual()), ...given });
   assert.equal([options.epochs, stepCounts.total], [38, 152]);
 });
 
 async function run(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {
   const settings = ofMode({ ...SMALL, ...options }, options.mode ?? "lora");
-  return fineTune({ device: await testDevice(), ...(await usual()), ...settings });
+  return fineTune({ device: await cpu(), ...(await usual()), ...settings });
 }
 
 /** A run that changes nothing: its learning rate is 0 in f32. */
@@ -71,7 +74,8 @@ function untouched(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRu
 const sameBits = (a: Float32Array, b: Float32Array) => Buffer.from(a.buffer).equals(Buffer.from(b.buffer));
 
 test("one seed gives the same bits, another seed others", async () => {
-  const [first, again, other] = [await run(), await run(), await run({ seed: 2 })];
+  const device = await testDevice();
+  const [first, again, other] = [await run({ device }), await run({ device }), await run({ device, seed: 2 })];
   assertSameTensors(again.tensors, first.tensors);
   assert.equal(again.steps, first.steps);
   assert.equal(again.results!.after, first.results!.after);
@@ -141,7 +145,8 @@ for (const mode of MODES)
         );
     const { before, after } = results!;
     assert.ok(after.train.loss < before.train.loss, `${before.train.loss} -> ${after.train.loss}`);
-    assert.equal(before, (await untouched({ mode })).results!.after);
+    const still = await untouched({ device: await testDevice(), mode });
+    assert.equal(before, still.results!.after);
   });
 
 test("schedules by value", () => {
@@ -257,6 +262,7 @@ test("the page has a name for each schedule", () => {
 test("an AbortSignal stops the run; the trained parameters can be used", async () => {
   const abort = new AbortController();
   const aborted = await run({
+    device: await testDevice(),
     batchSize: 1,
     signal: abort.signal,
     onEvent: (event) => event.type === "step" && event.record.step === 3 && abort.abort(),
@@ -279,7 +285,7 @@ test("an AbortSignal stops the run; the trained parameters can be used", async (
 /** Saves a run and loads it twice: its predictions for the test set must be those of the run. */
 async function assertReloads(result: FineTuneRun, name: string, data?: LoadedDataset): Promise<void> {
   const { test, labels } = data ?? (await usual()).data;
-  const device = await testDevice();
+  const device = await cpu();
   await result.save(`${folder}/runs/${name}`);
   const classify = async () => {
     const classifier = await Classifier.load(`${folder}/runs/${name}`, { device });
@@ -366,7 +372,7 @@ test("a saved run classifies as it did before: padded, at the last row", async (
 test("weights that are not finite are an error, not a label", async () => {
   const result = await untouched();
   await result.save(`${folder}/runs/damaged`);
-  const classifier = await Classifier.load(`${folder}/runs/damaged`, { device: await testDevice() });
+  const classifier = await Classifier.load(`${folder}/runs/damaged`, { device: await cpu() });
   const head = result.tensors.get("head.weight")!;
   classifier.update(new Map(result.tensors).set("head.weight", { ...head, data: head.data.map(() => Number.NaN) }));
   await assertFails(DataError, "not-finite", ["probabilities are not finite", "learning rate"], () =>
@@ -390,7 +396,7 @@ test("a run continues from the adapter of every mode: its first evaluation is th
     await first.save(`${folder}/begun-${mode}`);
     const adapter = await loadAdapter(`${folder}/begun-${mode}`, model);
     const { epochs, batchSize } = SMALL;
-    const next = await fineTune({ device: await testDevice(), ...(await usual()), epochs, batchSize, adapter });
+    const next = await fineTune({ device: await cpu(), ...(await usual()), epochs, batchSize, adapter });
     assert.is(next.spec.mode, mode);
     const [begun, ended] = [next.results!.before.test, first.results!.after.test];
     assert.equal({ ...begun, loss: 0 }, { ...ended, loss: 0 }, mode);

@@ -1,0 +1,133 @@
+/** The comparison of methods in the page, and its list of runs. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Page } from "playwright-core";
+import * as assert from "uvu/assert";
+import { temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+import { messages, tinyModel } from "../helpers/tiny.ts";
+import { freshPage } from "./browser.ts";
+import {
+  assertAccessible,
+  assertFits,
+  atStep,
+  download,
+  downloadAdapter,
+  holdCheckpoint,
+  pickFile,
+  set,
+  start,
+  waitForState,
+} from "./page.ts";
+
+/** The states of the runs in the list. */
+function listedStates(page: Page): Promise<string[]> {
+  return page.locator("#runs tbody tr:not(.group) td:nth-child(3)").allTextContents();
+}
+
+async function waitForListed(page: Page, states: readonly string[]): Promise<void> {
+  await page.waitForFunction((wanted) => {
+    const cells = document.querySelectorAll("#runs tbody tr:not(.group) td:nth-child(3)");
+    return [...cells].map(({ textContent }) => textContent).join() === wanted.join();
+  }, states);
+}
+
+test("a comparison of methods continues after a stop and a reload; its runs have names, pins and a CSV file", async () => {
+  const { page, faults, context } = await freshPage();
+  await page.selectOption("#model", "from-folder");
+  await page.setInputFiles("#folder-files", tinyModel(join(temporaryFolder(), "tiny")));
+  await page.locator("#model-report >> text=2 blocks, 2 heads").waitFor({ state: "attached" });
+  await pickFile(page);
+  await set(page, { device: "wasm", epochs: 3, evalEvery: 8 });
+  const release = await holdCheckpoint(page, 8);
+  await page.click("#compare-start:not([disabled])");
+  await page.locator("#compare-table tbody tr:first-child >> text=/training, [1-9]\\d?\\s%/").waitFor();
+  const states = await listedStates(page);
+  const atOnce = states.filter((state) => state === "training").length;
+  // Each has at least a thread.
+  const threads = await page.evaluate(() => navigator.hardwareConcurrency);
+  assert.ok(threads > 1 ? atOnce > 1 : atOnce === 1, `${atOnce} on ${threads} threads`);
+  const status = await page.textContent("#compare-status");
+  if (threads > 1) assert.match(status!, /^Training 1.* and \d of 7 at the same time: LoRA rank 1.* and .*/);
+  await atStep(page, 1, "stop");
+  await release();
+  const expectedStates = (state: string) => [...Array(atOnce).fill(state), ...Array(7 - atOnce).fill("waiting")];
+  await waitForListed(page, expectedStates("stopped"));
+  assert.is(await page.locator("#training-title").textContent(), "messages.csv: LoRA, rank 1, alpha 2");
+  await holdCheckpoint(page, 16);
+  await page.click("#compare-continue");
+  await waitForListed(page, expectedStates("training"));
+  await atStep(page, 9, "reload");
+  await page.waitForFunction(
+    () =>
+      document.querySelectorAll("#compare-table tbody td:nth-child(5)").length === 7 &&
+      [...document.querySelectorAll("#compare-table tbody td:nth-child(5)")].every(
+        ({ textContent }) => textContent !== "–",
+      ),
+  );
+  assert.equal(await listedStates(page), Array(7).fill("finished"));
+  const { files } = await download(page, "#runs tbody tr:nth-child(2) >> text=Adapter");
+  assert.match(
+    (await page.textContent("#compare-table"))!,
+    /1 LoRA rank 1.*4 full fine-tuning.*6 head only34.*7 biases only/,
+  );
+  assert.match(
+    (await page.textContent("#compare-words"))!,
+    /has the lowest validation loss.*16 test messages.*What LoRA buys/,
+  );
+  assert.is(await page.locator("#compare .mark").count(), 7);
+  await page.selectOption("#compare-axis", "file");
+  await page.locator("#compare .scatter >> text=adapter file").waitFor();
+  const last = page.locator("#runs tbody tr:last-child");
+  await last.locator("text=Rename").click();
+  await page.keyboard.type("small one");
+  await page.keyboard.press("Enter");
+  await page.click("#runs tr:has-text('small one') >> text=Pin");
+  await page.locator("#runs tbody tr:first-child >> text=small one").waitFor();
+  // Leaving the field takes the name as well, Escape does not.
+  const first = page.locator("#runs tbody tr:first-child");
+  await first.locator("text=Rename").click();
+  await page.keyboard.type("smallest");
+  await page.focus("#runs-export");
+  await first.locator("text=smallest").waitFor();
+  assert.is(await page.evaluate(() => document.activeElement!.id), "runs-export");
+  await first.locator("text=Rename").click();
+  await page.keyboard.type("nothing");
+  await page.keyboard.press("Escape");
+  await first.locator("th button >> text=/^smallest$/").waitFor();
+  const [event] = await Promise.all([page.waitForEvent("download"), page.click("#runs-export")]);
+  assert.match(
+    readFileSync(await event.path(), "utf8"),
+    /\r\nsmallest,biases only \(BitFit\),messages.csv,tiny,finished,/,
+  );
+  // Curves of two runs, and the values under the pointer.
+  await page.check("#runs tbody tr:nth-child(4) input");
+  await page.click("#curve-table summary");
+  await page.check("#curve-table label input");
+  await page.hover("#loss .plot svg");
+  await page.locator("#accuracy .legend >> text=nearest to").waitFor();
+  assert.match((await page.textContent("#loss .legend"))!, /LoRA, rank 4.*0\.\d{4}/);
+  await assertAccessible(page);
+  await assertFits(page);
+  // A run on other data in the same chart.
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await pickFile(page, messages(20), "other.csv");
+  await start(page);
+  await page.locator("#runs tr[aria-current] >> text=other.csv").waitFor();
+  await waitForState(page, "finished");
+  await page.check("#runs tbody tr:first-child input");
+  await page.locator("#loss .legend >> text=other.csv:").waitFor();
+  assert.match(
+    (await page.textContent("#loss .legend"))!,
+    /messages.csv:.*Values on different data are not comparable/,
+  );
+  // Alone the first one gives the same adapter.
+  await pickFile(page);
+  await set(page, { rank: 1, alpha: 2, lr: 3e-3 });
+  await start(page);
+  await page.locator("#runs tr[aria-current] >> text=messages.csv").waitFor();
+  await waitForState(page, "finished");
+  assert.equal(await downloadAdapter(page), files);
+  assert.equal(faults, []);
+  await context.close();
+});

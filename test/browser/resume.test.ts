@@ -1,0 +1,242 @@
+/** Runs of the page that end before their end: each goes on to the adapter of one that was left alone. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import * as assert from "uvu/assert";
+import { openDevice } from "../../src/backend/device.ts";
+import { Classifier } from "../../src/infer/classifier.ts";
+import { temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+import { freshPage, openPage, webServer } from "./browser.ts";
+import {
+  atStep,
+  begin,
+  download,
+  downloadAdapter,
+  endWorker,
+  holdCheckpoint,
+  keepStates,
+  pageWorker,
+  recordedStates,
+  SETTINGS,
+  stepsTaken,
+  waitForState,
+  waitForStep,
+} from "./page.ts";
+
+/** Settings of a run that is long enough to be interrupted, and short enough to wait for. */
+const LONGER = { ...SETTINGS, epochs: 4, evalEvery: 8 };
+
+let straight: ReturnType<typeof runStraight> | undefined;
+
+async function runStraight() {
+  const opened = await freshPage();
+  await begin(opened.page, LONGER);
+  await waitForState(opened.page, "finished");
+  return { ...opened, ...(await download(opened.page, "tr[aria-current] >> text=Adapter")) };
+}
+
+/** An uninterrupted run with the longer settings, and its downloaded adapter. */
+function straightRun() {
+  straight ??= runStraight();
+  return straight;
+}
+
+async function straightAdapter(): Promise<Record<string, Uint8Array>> {
+  return (await straightRun()).files;
+}
+
+test("a reloaded run resumes from its last checkpoint and ends with the adapter of a straight run", async () => {
+  const { page, faults, context } = await freshPage();
+  await keepStates(page);
+  // The tab is closed while the second checkpoint is written.
+  await holdCheckpoint(page, 16);
+  await begin(page, LONGER);
+  await atStep(page, 9, "reload");
+  await waitForState(page, "finished");
+  const resumed = (await recordedStates(page)).find(({ state }) => state === "training");
+  assert.equal(resumed, { state: "training", step: 8 });
+  assert.equal(await downloadAdapter(page), await straightAdapter());
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("a reloaded run waits until its previous worker has released the lock, and resumes", async () => {
+  const { page, context } = await freshPage();
+  const other = await openPage(context, `${await webServer()}/icon.svg`);
+  await keepStates(page);
+  // As soon as the run holds the lock, this request is the next in line for it, and gets it when the page is closed.
+  await other.page.evaluate(async () => {
+    const look = async () => {
+      const { held } = await navigator.locks.query();
+      if (!held!.some(({ name }) => name === "lowrank-training")) return setTimeout(look, 5);
+      return navigator.locks.request("lowrank-training", () => new Promise((end) => Object.assign(window, { end })));
+    };
+    void look();
+  });
+  await holdCheckpoint(page, 24);
+  await begin(page, LONGER);
+  await atStep(page, 17, "reload");
+  await waitForState(page, "elsewhere");
+  await other.page.evaluate(() => (window as unknown as { end: () => void }).end());
+  await waitForState(page, "finished");
+  assert.equal(await downloadAdapter(page), await straightAdapter());
+  await context.close();
+});
+
+test("a run waits while it is paused, has an adapter when it is stopped, stays paused after a reload, and ends as a straight one", async () => {
+  const { page, faults, context } = await freshPage();
+  let release = await holdCheckpoint(page, 8);
+  await begin(page, LONGER);
+  await atStep(page, 2, "pause");
+  await release();
+  await waitForState(page, "paused");
+  const waits = async () => {
+    const steps = await stepsTaken(page);
+    await page.waitForTimeout(300);
+    assert.is(await stepsTaken(page), steps);
+  };
+  await waits();
+
+  release = await holdCheckpoint(page, 16);
+  await page.click("#resume");
+  await atStep(page, 9, "stop");
+  await release();
+  await waitForState(page, "stopped");
+  assert.ok(Object.keys(await downloadAdapter(page)).includes("adapter/adapter_config.json"));
+
+  release = await holdCheckpoint(page, 24);
+  await page.click("#resume");
+  await atStep(page, 17, "pause");
+  await release();
+  await waitForState(page, "paused");
+  const steps = await stepsTaken(page);
+  await page.reload();
+  await waitForState(page, "paused");
+  assert.ok(await page.isHidden("#pause"));
+  assert.ok(Object.keys(await downloadAdapter(page)).includes("adapter/adapter_config.json"));
+  // Nothing keeps another run from starting.
+  await page.waitForSelector("#start:not([disabled])");
+  // An automatic resume would have taken less time.
+  await waits();
+  await waitForState(page, "paused");
+  assert.is(await stepsTaken(page), steps);
+  // A browser that cannot read the checkpoints for a moment does not cost the run its progress.
+  const worker = await pageWorker(page);
+  await worker.evaluate(() => {
+    const { getFile } = FileSystemFileHandle.prototype;
+    const readable = () => {
+      FileSystemFileHandle.prototype.getFile = getFile;
+    };
+    FileSystemFileHandle.prototype.getFile = async function () {
+      if (this.name.startsWith("step-")) throw new DOMException("The file cannot be read", "NotReadableError");
+      return getFile.call(this);
+    };
+    Object.assign(self, { readable });
+  });
+  await page.click("#resume");
+  await page.locator("#run-error >> text=The file cannot be read").waitFor();
+  await worker.evaluate(() => (self as unknown as { readable(): void }).readable());
+  await holdCheckpoint(page, "end");
+  await page.click("#run-error >> text=Resume from the last checkpoint");
+  await page.waitForSelector("#training:not([data-state=failed])");
+  await endWorker(page);
+  await page.locator("#run-error >> text=The page's worker has ended").waitFor();
+  await waitForState(page, "interrupted");
+  assert.match((await page.textContent("#status"))!, /^Interrupted\. Resume it from the last checkpoint\./);
+  await page.waitForSelector("#start:not([disabled])");
+  await page.click("#run-error >> text=Resume from the last checkpoint");
+  await waitForState(page, "finished");
+  assert.is(await page.textContent("#run-error"), "");
+  assert.equal(await downloadAdapter(page), await straightAdapter());
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("a run with an incomplete first checkpoint starts from the beginning", async () => {
+  const { page, context } = await freshPage();
+  const release = await holdCheckpoint(page, 8);
+  await begin(page, LONGER);
+  await atStep(page, 2, "pause");
+  await release();
+  await waitForState(page, "paused");
+  await page.evaluate(async () => {
+    const runs = await (await navigator.storage.getDirectory()).getDirectoryHandle("runs");
+    for await (const id of runs.keys()) {
+      const states = await (await runs.getDirectoryHandle(id)).getDirectoryHandle("checkpoint");
+      for await (const name of states.keys()) await (await (await states.getFileHandle(name)).createWritable()).close();
+    }
+  });
+  await page.reload();
+  await waitForState(page, "paused");
+  const releaseAgain = await holdCheckpoint(page, 8);
+  await page.click("#resume");
+  await page.locator("#run-error >> text=The checkpoints were damaged: the run started again").waitFor();
+  await releaseAgain();
+  await waitForState(page, "finished");
+  assert.equal(await downloadAdapter(page), await straightAdapter());
+  await context.close();
+});
+
+test("a run that the browser cannot store stays in memory: it classifies and can be downloaded", async () => {
+  const { page, faults, context } = await freshPage();
+  const release = await holdCheckpoint(page, 8);
+  await begin(page, LONGER);
+  await waitForStep(page, 1);
+  const session = await context.newCDPSession(page);
+  await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(page.url()).origin, quotaSize: 1 });
+  await release();
+  await waitForState(page, "finished");
+  assert.match((await page.textContent("#run-error"))!, "The browser's storage is full: this run is in memory only");
+  await page.fill("#message", "you have won a prize, call now");
+  await page.waitForSelector("#verdict .learned >> text=spam");
+  assert.equal(await downloadAdapter(page), await straightAdapter());
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("an adapter gives the same predictions in the page, in Node, and loaded into the page again", async () => {
+  const { page, faults, context, path, files } = await straightRun();
+  const predicted = async () => {
+    await page.fill("#message", "see you at lunch, friend");
+    return page.textContent("#verdict .learned");
+  };
+  const before = await predicted();
+
+  const directory = temporaryFolder();
+  for (const [name, bytes] of Object.entries(files)) writeFileSync(join(directory, basename(name)), bytes);
+  const device = await openDevice("wasm");
+  const classifier = await Classifier.load(directory, { device });
+  const [inNode] = await classifier.classify(["see you at lunch, friend"]);
+  classifier.destroy();
+  device.destroy();
+  assert.ok(
+    before!.includes(`${inNode!.label} ${(100 * inNode!.probability).toFixed(1)}\u00a0%`),
+    `${before} in the page`,
+  );
+
+  // The page of one file, opened from the disk.
+  const [event] = await Promise.all([page.waitForEvent("download"), page.click("[data-take=page]")]);
+  const alone = join(directory, "alone.html");
+  await event.saveAs(alone);
+  const opened = await openPage(context, pathToFileURL(alone).href);
+  await opened.page.fill("#message", "see you at lunch, friend");
+  const label = (await opened.page.textContent("#verdict .predicted"))!;
+  assert.ok(before!.includes(label), `${label}, ${before} in the page`);
+  assert.equal(opened.faults, []);
+
+  await page.setInputFiles("#adapter-files", {
+    name: "a.zip",
+    mimeType: "application/zip",
+    buffer: readFileSync(path),
+  });
+  await waitForState(page, "loaded");
+  assert.match((await page.textContent("#figures"))!, /^Trained parameters75,026Classesham, spamBase modelgpt2-micro$/);
+  assert.ok(await page.isHidden("#progress"));
+  assert.is(await predicted(), before);
+  // The README of a loaded adapter does not tell of its training.
+  const readme = "adapter/README.md";
+  assert.equal({ ...(await downloadAdapter(page)), [readme]: files[readme] }, files);
+  assert.equal(faults, []);
+  await context.close();
+});
