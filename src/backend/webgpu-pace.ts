@@ -22,12 +22,12 @@ export function workOf({ m = 0, n = 0, k = 0, batch = 1 }: Record<string, number
 
 export class Pace {
   private rate = GUESS;
-  private samples = 0;
+  private runs = 0;
   /** Runs that have not ended. */
   private pending = 0;
 
-  /** The work of one submission. */
-  get budget(): number {
+  /** The most work of a submission. */
+  get most(): number {
     return this.rate * SECONDS;
   }
 
@@ -36,13 +36,13 @@ export class Pace {
    * a browser may say late that a run has ended.
    */
   measure(work: number, ended: () => Promise<unknown>): void {
-    if (this.samples === SAMPLES) return;
+    if (this.runs === SAMPLES) return;
     const began = this.pending++ === 0 && performance.now();
     const end = () => {
       this.pending--;
       if (began === false) return;
       const rate = (1000 * work) / Math.max(1, performance.now() - began);
-      this.rate = this.samples++ > 0 ? Math.max(this.rate, rate) : rate;
+      this.rate = this.runs++ > 0 ? Math.max(this.rate, rate) : rate;
     };
     // A lost device is reported where its results are read.
     ended().then(end, () => {});

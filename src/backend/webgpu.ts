@@ -395,13 +395,13 @@ class WebGPUSession implements Session {
     this.check();
     try {
       if (this.Timer) this.runTimed(names, values);
-      else this.runInParts(names, values);
+      else this.submit(names, values);
     } catch (error) {
       refused(error);
     }
   }
 
-  private runInParts(names: readonly SegmentName[], values: StepValues): void {
+  private submit(names: readonly SegmentName[], values: StepValues): void {
     const { device, pace } = this.backend;
     const label = names.join("+");
     let encoder = device.createCommandEncoder({ label });
@@ -412,7 +412,7 @@ class WebGPUSession implements Session {
       let pass = encoder.beginComputePass();
       for (const step of steps) {
         const own = workOf(step.scalars.dims, step.bytes);
-        if (work > submitted && work + own - submitted > pace.budget) {
+        if (work > submitted && work + own - submitted > pace.most) {
           pass.end();
           device.queue.submit([encoder.finish()]);
           encoder = device.createCommandEncoder({ label });
