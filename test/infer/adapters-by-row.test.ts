@@ -52,12 +52,12 @@ const TOGETHER = {
     write("padded", { layers_to_transform: [1] }, { task: { ...CLASSES, pooling: "last" }, settings: { padTo: 24 } }),
   ranks: () =>
     write("by site", { sites: [testSite("h.0.attn.q", 2), testSite("h.1.mlp.proj", 5), testSite("head", 1)] }),
+  mixed: () => write("q and v", { sites: [testSite("h.0.attn.q", 2), testSite("h.0.attn.v", 3)] }),
 };
 /** Adapters that each need a plan of their own. */
 const APART = {
   three: () => write("three", {}, { task: { ...CLASSES, num_labels: 3 } }),
   bare: () => write("bare", {}, { task: { ...CLASSES, head_bias: false } }),
-  mixed: () => write("q and v", { sites: [testSite("h.0.attn.q", 2), testSite("h.0.attn.v", 3)] }),
   biased: () => write("biased", { modulesToSave: ["h.0.attn.c_attn.bias", "ln_f.weight"] }),
   dora: () => write("with DoRA", { target_modules: ["k", "fc"], use_dora: true }),
   layer: () => write("layer", {}, { mode: "last_layer", ...NO_LORA }),
