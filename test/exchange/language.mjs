@@ -95,6 +95,7 @@ export async function checkLanguageModels({
   const jobs = [];
   const RUNS = [
     { name: "tiny r 3", base: tiny, rank: 3 },
+    { name: "tiny dora", base: tiny, rank: 3, dora: true },
     {
       name: "tiny with its head, rslora",
       base: tiny,

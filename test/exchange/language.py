@@ -11,7 +11,7 @@ import sys
 import torch
 import torch.nn.functional as F
 import transformers
-from common import VERSIONS, Rng, adapted, messages, variants, virtual
+from common import VERSIONS, Rng, adapted, dora, messages, variants, virtual
 from generation import loss
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -128,7 +128,9 @@ def prepare(folder, micro, text):
     jobs = []
     for base_name, base in [("tiny", tiny), ("micro", micro)]:
         tokenizer = AutoTokenizer.from_pretrained(base)
-        settings = {**variants(load(base).config.n_layer), "lm_head": dict(target_modules=["c_proj", "lm_head"], r=2), **virtual()}
+        n_layer = load(base).config.n_layer
+        lm_head = dict(target_modules=["c_proj", "lm_head"], r=2)
+        settings = {**variants(n_layer), "lm_head": lm_head, **virtual(), **dora(n_layer)}
         for i, (name, lora) in enumerate(settings.items()):
             model = adapted(load(base), lora, seed=i, task="CAUSAL_LM").eval()
             place = os.path.join(folder, "lm-from-peft", f"{base_name}-{name}")
