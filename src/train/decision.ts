@@ -1,5 +1,7 @@
 /** What is chosen on the validation set when a classifier is trained: a temperature, a threshold. */
-import type { Decision, Prediction } from "../engine/predictions.ts";
+import type { Dataset } from "../data/dataset.ts";
+import { type Evaluation, evaluateRows } from "../engine/evaluate.ts";
+import { type Decision, decide, type Prediction } from "../engine/predictions.ts";
 import type { TrainOptions } from "./options.ts";
 import { parseThreshold, type ThresholdRule } from "./threshold.ts";
 
@@ -14,6 +16,24 @@ export interface ChosenDecision extends Decision {
 
 /** Temperatures are between 1 / LIMIT and LIMIT: without errors, the lowest loss would be that of certainty. */
 const LIMIT = 10;
+
+type Sets<T> = Record<"train" | "val" | "test", T>;
+
+/** What is made of each set's predictions, of which `evaluated` is the evaluation as they are. */
+export function decideSets(
+  asked: Pick<TrainOptions, "calibrate" | "threshold">,
+  sets: Sets<Dataset>,
+  evaluated: Sets<Evaluation>,
+  own: Sets<Prediction[]>,
+): { decision: ChosenDecision | null; after: Sets<Evaluation>; predictions: Sets<Prediction[]> } {
+  const truth = own.val.map(({ row }) => sets.val.label(row));
+  const decision = chooseDecision(asked, own.val, truth);
+  if (decision === null) return { decision, after: evaluated, predictions: own };
+  const decided = (name: keyof typeof own) => own[name].map((one) => decide(one, decision));
+  const predictions = { train: decided("train"), val: decided("val"), test: decided("test") };
+  const evaluate = (name: keyof typeof own) => evaluateRows(predictions[name], (row) => sets[name].label(row));
+  return { decision, after: { train: evaluate("train"), val: evaluate("val"), test: evaluate("test") }, predictions };
+}
 
 /** Null: nothing was asked for. `predictions` are those of the validation set, `truth` their classes. */
 export function chooseDecision(

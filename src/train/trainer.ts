@@ -13,7 +13,7 @@ import { Engine } from "../engine/engine.ts";
 import { type Evaluation, evaluate, evaluateRows, IN_FLIGHT, textLosses } from "../engine/evaluate.ts";
 import { Features } from "../engine/features.ts";
 import { initialize } from "../engine/initial.ts";
-import { decide, type Prediction } from "../engine/predictions.ts";
+import type { Prediction } from "../engine/predictions.ts";
 import { asSaved, isShared, loadBase, readTrained, writeTrained } from "../engine/state.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
@@ -333,28 +333,17 @@ export class Run {
 
   /** The kept parameters on all sets, beside the baselines. */
   private async measureClassifier(data: LoadedDataset, measured: Evaluation) {
-    const { train, val, test, testParts } = data;
-    const [{ predictBaselines }, { chooseDecision }, { measureTest }] = await loadMeasures();
+    const [{ predictBaselines }, { decideSets }, { measureTest }] = await loadMeasures();
     const [evaluated, own] = await this.splits(measured);
-    const onVal = this.valPredictions ?? (await this.predict(val))[1];
-    const truth = onVal.map(({ row }) => val.label(row));
-    const decision = chooseDecision(this.options, onVal, truth);
-    const decided = (some: readonly Prediction[]) => some.map((one) => (decision ? decide(one, decision) : one));
-    const [predictions, valPredictions] = [decided(own.test), decided(onVal)];
-    const after = decision
-      ? {
-          train: evaluateRows(decided(own.train), (row) => train.label(row)),
-          val: evaluateRows(valPredictions, (row) => val.label(row)),
-          test: evaluateRows(predictions, (row) => test.label(row)),
-        }
-      : evaluated;
+    const val = this.valPredictions ?? (await this.predict(data.val))[1];
+    const { decision, after, predictions } = decideSets(this.options, data, evaluated, { ...own, val });
     const baselines = await predictBaselines(data, this.signal);
-    const parts = testParts.map(({ name, positions }) => {
-      const chosen = [...positions].map((row) => predictions[row]!);
-      return { name, ...evaluateRows(chosen, (row) => test.label(row)) };
+    const parts = data.testParts.map(({ name, positions }) => {
+      const chosen = [...positions].map((row) => predictions.test[row]!);
+      return { name, ...evaluateRows(chosen, (row) => data.test.label(row)) };
     });
-    const results = { after, parts, decision, test: measureTest(data, predictions, baselines), texts: null };
-    return { ...results, predictions, valPredictions };
+    const results = { after, parts, decision, test: measureTest(data, predictions.test, baselines), texts: null };
+    return { ...results, predictions: predictions.test, valPredictions: predictions.val };
   }
 
   /** The kept parameters on all sets, with the losses on each text of the test set. */

@@ -32,10 +32,13 @@ const FILES = [
   "confusion.csv",
   "loss.svg",
   "losses.csv",
+  "measures.csv",
   "metrics.csv",
   "plan.txt",
+  "precision-recall.svg",
   "predictions.csv",
   "reliability.svg",
+  "roc.svg",
   "run.json",
 ];
 
@@ -423,7 +426,7 @@ test("SIGINT saves what was learned and a checkpoint, and exits 130", async () =
   assert.is(files.filter(isCheckpoint).length, 1);
   assert.equal(
     files.filter((name) => !isCheckpoint(name)),
-    FILES.filter((name) => !/^(baselines|classes|confusion|predictions|reliability)/.test(name)),
+    FILES.filter((name) => !/^(baselines|classes|confusion|measures|precision|predictions|reliability|roc)/.test(name)),
   );
   const events = jsonLines(finished.stdout);
   assert.is(events.find(({ type }) => type === "end").state, "stopped");
