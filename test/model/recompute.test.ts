@@ -33,6 +33,7 @@ const SPECS: Record<string, ModelSpec> = {
   "lora, in some blocks": smallSpec("lora", { config, layers: [1], targets: ["o", "proj"] }),
   "lora with dropout": smallSpec("lora", { config, dropout: 0.25 }),
   "lora with DoRA": smallSpec("lora", { config, dora: true }),
+  "lora with DoRA and dropout": smallSpec("lora", { config, dora: true, dropout: 0.25 }),
   all: smallSpec("all", { config }),
   bitfit: smallSpec("bitfit", { config }),
   adapter: smallSpec("adapter", { config }),
