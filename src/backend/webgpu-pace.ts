@@ -24,7 +24,7 @@ export class Pace {
   private rate = GUESS;
   private runs = 0;
   /** Runs that have not ended. */
-  private pending = 0;
+  private open = 0;
 
   /** The most work of a submission. */
   get most(): number {
@@ -37,9 +37,9 @@ export class Pace {
    */
   measure(work: number, ended: () => Promise<unknown>): void {
     if (this.runs === SAMPLES) return;
-    const began = this.pending++ === 0 && performance.now();
+    const began = this.open++ === 0 && performance.now();
     const end = () => {
-      this.pending--;
+      this.open--;
       if (began === false) return;
       const rate = (1000 * work) / Math.max(1, performance.now() - began);
       this.rate = this.runs++ > 0 ? Math.max(this.rate, rate) : rate;

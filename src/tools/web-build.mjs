@@ -105,8 +105,6 @@ async function roll(input, external, { preserveEntrySignatures, plugins = [], ..
     platform: "browser",
     plugins: [small, ...plugins],
     optimization: { inlineConst: { mode: "all" } },
-    // No module reads a property for its side effect.
-    treeshake: { propertyReadSideEffects: false },
     // What is imported on demand by one may be imported at once by another.
     checks: { ineffectiveDynamicImport: false },
     transform: {
