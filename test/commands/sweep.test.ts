@@ -86,7 +86,7 @@ test("killed within trials and restarted, it has the same bits", async () => {
 });
 
 test("interrupted when one of two trials has ended, the other saves, and continues with the same bits", async () => {
-  const grid = ["--grid", "epochs=2,80", "--rank", "2", "--alpha", "4", "--model", "model", "--data", "messages.csv"];
+  const grid = ["--grid", "epochs=2,200", "--rank", "2", "--alpha", "4", "--model", "model", "--data", "messages.csv"];
   const part = (out: string, args: readonly string[], more = {}) =>
     runCommand("sweep", [...grid, "--batch-size", "4", ...CPU, "--out", out, ...args], { cwd: folder, ...more });
   const stopped = await part("stopped", [], {
