@@ -10,7 +10,7 @@ import { checkMemory, listTables, type MemoryLimits, sharedBuffers, withoutShare
 import { type Program, resolveDims, type SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
-import { Pace, workOf } from "./webgpu-pace.ts";
+import { estimateWork, Pace } from "./webgpu-pace.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
 import { chooseShader } from "./webgpu-shaders.ts";
 import { assembleShader } from "./webgpu-source.ts";
@@ -411,7 +411,7 @@ class WebGPUSession implements Session {
       const { steps } = this.begin(name, values, encoder);
       let pass = encoder.beginComputePass();
       for (const step of steps) {
-        const own = workOf(step.scalars.dims, step.bytes);
+        const own = estimateWork(step.scalars.dims, step.bytes);
         if (work > submitted && work + own - submitted > pace.most) {
           pass.end();
           device.queue.submit([encoder.finish()]);
