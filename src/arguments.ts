@@ -26,6 +26,11 @@ const KINDS = {
   text: ["a string", isText],
   texts: ["an array of strings", (value: unknown) => isList(value, isText)],
   "text or texts": ["a string, or an array of strings", (value: unknown) => isText(value) || isList(value, isText)],
+  "texts or pairs": [
+    "a string, or an array of strings or of pairs",
+    (value: unknown) =>
+      isText(value) || isList(value, (one) => isText(one) || (isList(one, isText) && (one as unknown[]).length === 2)),
+  ],
   number: ["a number", isNumber],
   numbers: ["an array of numbers", (value: unknown) => isList(value, isNumber)],
   "numbers or null": ["an array of numbers, or null", (value: unknown) => value === null || isList(value, isNumber)],

@@ -26,7 +26,8 @@ export interface ErrorCodes {
     | "unsupported-adapter-config" | "unsupported-architecture" | "unsupported-dataset" | "unsupported-dtype"
     | "unsupported-mode" | "unsupported-model-config" | "unsupported-pattern" | "unsupported-quantization"
     | "unsupported-tokenizer" | "used-by-another-process" | "weights-not-opened" | "weights-out-of-range"
-    | "wrong-base-model" | "wrong-checkpoint" | "wrong-name-count" | "wrong-task" | "wrong-vocabulary";
+    | "wrong-base-model" | "wrong-checkpoint" | "wrong-name-count" | "wrong-task" | "wrong-text-count"
+    | "wrong-vocabulary";
   DataError:
     | "all-labels-different" | "ambiguous-column" | "ambiguous-configuration" | "class-with-one-row"
     | "column-not-recognized" | "column-without-text" | "data-released" | "data-too-large" | "exceeds-context"
@@ -35,7 +36,7 @@ export interface ErrorCodes {
     | "no-training-split" | "not-finite" | "not-this-dataset" | "nothing-to-predict" | "only-near-duplicates"
     | "only-one-class" | "row-without-label" | "same-column" | "text-column-is-numeric"
     | "texts-mixed-with-completions" | "token-out-of-range" | "too-few-columns" | "too-few-rows" | "too-little-text"
-    | "unknown-label" | "value-not-text";
+    | "unknown-label" | "value-not-text" | "wrong-text-count";
   FormatError:
     | "damaged-adapter" | "damaged-archive" | "damaged-installation" | "duplicate-tensor" | "exceeds-limit"
     | "invalid-adapter-config" | "invalid-checkpoint" | "invalid-dataset-card" | "invalid-field" | "invalid-json"

@@ -1,5 +1,5 @@
 // Packed batches: the concatenated ids of rows.
-import { copy_ids, row_class, row_full_length, row_ids, row_length } from "./rows";
+import { copy_row, row_class, row_full_length, row_is_empty, row_length } from "./rows";
 import { end_of_text } from "./vocabulary";
 
 /** Tokens of a row in a batch, without padding. `pad_to` > 0 truncates the row to that length; 0 does not. */
@@ -37,17 +37,18 @@ export function pack(
     store<i32>(starts + at, n);
     store<i32>(labels + at, row_class(row));
     store<i32>(lengths + at, length);
-    copy_ids(ids + ((<usize>n) << 2), row_ids(row), length);
+    copy_row(ids + ((<usize>n) << 2), row, length);
     for (let t = length; t < pad_to; t++) store<u32>(ids + ((<usize>(n + t)) << 2), end_of_text());
     n += max(length, pad_to);
   }
   store<i32>(starts + ((<usize>count) << 2), n);
 }
 
-/** Writes u32 [count] each: tokens of the rows in a batch, tokens before truncation (0: empty text), classes. */
+/** Writes u32 [count] each: tokens of the rows in a batch, tokens before truncation, 1 if a text is empty, classes. */
 export function row_table(
   lengths: usize,
   full_lengths: usize,
+  empty: usize,
   labels: usize,
   rows: usize,
   count: i32,
@@ -58,6 +59,7 @@ export function row_table(
     const row = load<i32>(rows + at);
     store<i32>(lengths + at, real_tokens(row, pad_to));
     store<i32>(full_lengths + at, row_full_length(row));
+    store<i32>(empty + at, row_is_empty(row) ? 1 : 0);
     store<i32>(labels + at, row_class(row));
   }
 }

@@ -27,9 +27,10 @@ const OPEN: u8 = 123;
 const CLOSE: u8 = 125;
 const DOT: u8 = 46;
 
-/** The keys of text and label, concatenated; -1 bytes of text: all are wanted. */
+/** The wanted keys, and by column the address and length of each; no columns: all keys are wanted. */
 const wanted = memory.data(VEC_HEADER);
-let text_bytes: i32 = 0;
+const keys = memory.data(24);
+let wanted_columns: i32 = 0;
 
 /** The path to the members that are read, with a dot at its end. */
 const path = memory.data(VEC_HEADER);
@@ -44,28 +45,36 @@ let end: usize = 0;
 let line: i32 = 0;
 let column: i32 = 0;
 
-/** Sets the keys of text and label: `first` + `second` bytes at `names`. */
-export function object_keys(names: usize, first: i32, second: i32): void {
+/** Sets the keys of `columns` columns: `bytes` at `names`, and u32 per column at `lengths`. */
+export function object_keys(names: usize, bytes: i32, lengths: usize, columns: i32): void {
   vec_resize(wanted, 0);
-  vec_append(wanted, names, first + second);
-  text_bytes = first;
+  vec_append(wanted, names, bytes);
+  let key = vec_data(wanted);
+  for (let column = 0; column < columns; column++) {
+    const length = load<u32>(lengths + ((<usize>column) << 2));
+    store<usize>(key_of(column), key);
+    store<u32>(key_of(column), length, 4);
+    key += length;
+  }
+  wanted_columns = columns;
+}
+
+function key_of(column: i32): usize {
+  return keys + ((<usize>column) << 3);
 }
 
 /** Reads the members of all objects, within the limits. */
 export function object_all(): void {
-  text_bytes = -1;
+  wanted_columns = 0;
 }
 
-/** The members with the keys of text and label; -1 if there is none. */
-export function text_member(): i32 {
-  return find_key(vec_data(wanted), text_bytes);
-}
-export function label_member(): i32 {
-  return find_key(vec_data(wanted) + text_bytes, vec_size(wanted) - text_bytes);
-}
-
-/** The index of the member with a key; of duplicates the last, as in other readers; a nested one as a last resort. */
-function find_key(key: usize, length: i32): i32 {
+/**
+ * The index of the member with the key of a column, -1 if there is none; of duplicates the last, as in other readers; a
+ * nested one as a last resort.
+ */
+export function object_member(column: i32): i32 {
+  const key = load<usize>(key_of(column));
+  const length = load<i32>(key_of(column), 4);
   let found = -1;
   for (let i = vec_size(kinds) - 1; i >= 0; i--) {
     if (field_length(2 * i) != length || memory.compare(field_address(2 * i), key, length) != 0) continue;
@@ -129,16 +138,15 @@ function is_entered(member: i32, depth: i32): bool {
   let inside = at + 1;
   while (inside < end && is_space(load<u8>(inside))) inside++;
   if (inside < end && load<u8>(inside) == CLOSE) return false;
-  const text = vec_data(wanted);
-  return (
-    text_bytes < 0 || leads(member, text, text_bytes) || leads(member, text + text_bytes, vec_size(wanted) - text_bytes)
-  );
+  for (let column = 0; column < wanted_columns; column++) if (leads(member, column)) return true;
+  return wanted_columns == 0;
 }
 
-/** Whether a key is that of a member within the value of `member`. */
-function leads(member: i32, key: usize, length: i32): bool {
+/** Whether the key of a column is that of a member within the value of `member`. */
+function leads(member: i32, column: i32): bool {
+  const key = load<usize>(key_of(column));
   const bytes = field_length(member);
-  if (bytes >= length || load<u8>(key + bytes) != DOT) return false;
+  if (bytes >= load<i32>(key_of(column), 4) || load<u8>(key + bytes) != DOT) return false;
   return memory.compare(field_address(member), key, bytes) == 0;
 }
 

@@ -14,8 +14,11 @@ import {
 import { csv_begin, csv_finish, csv_row_ended, csv_scan, csv_take_line } from "./csv";
 import { field_address, field_count, field_length, field_total, fields_clear, fields_keep, row_memory } from "./fields";
 import { line_address, line_bytes, line_ended, line_number, lines_begin, lines_finish, lines_scan } from "./lines";
-import { has_text, label_member, object_all, object_keys, object_read, text_member } from "./object";
+import { has_text, object_all, object_keys, object_member, object_read } from "./object";
 import {
+  COLUMN_LABEL,
+  COLUMN_SECOND,
+  COLUMN_TEXT,
   clear_error,
   ERROR_FIELD_COUNT,
   ERROR_NO_KEY,
@@ -26,7 +29,7 @@ import {
   fail_row,
   tolerate,
 } from "./row-error";
-import { add_row, is_utf8 } from "./rows";
+import { add_row, is_utf8, row_value } from "./rows";
 import { tsv_split } from "./tsv";
 import { VEC_HEADER, vec_append, vec_data, vec_push_u32, vec_resize, vec_size } from "./vec";
 
@@ -44,8 +47,9 @@ let format: i32 = CSV;
 let mark_seen: i32 = 0;
 
 let width: i32 = 0;
-let text_field: i32 = 0;
-let label_field: i32 = 0;
+/** Fields of text, label and second text, by column; a row without a second text has two columns. */
+const fields = memory.data(12);
+let columns: i32 = 0;
 let skip: i32 = 0;
 let max_length: i32 = 0;
 let learn: bool = false;
@@ -55,7 +59,7 @@ let wanted: i32 = -1;
 let sampled_bytes: i32 = 0;
 const sample_ends = memory.data(VEC_HEADER);
 
-/** With `read_texts`, what the last chunk completed: the values of the rows, and three ends a row (see `text_ends`). */
+/** With `read_texts`, what the last chunk completed: the values of the rows, and four ends a row (see `text_ends`). */
 let collects: bool = false;
 const collected = memory.data(VEC_HEADER);
 const collected_ends = memory.data(VEC_HEADER);
@@ -87,21 +91,25 @@ export function read_sample(count: i32): void {
 }
 
 /**
- * Adds the rows, except the first `skipped` ones: each has `fields` fields, two of which are text and label. In JSON,
- * `read_keys` names text and label instead. `fresh` and `tolerant` are 0 or 1: accept new labels; skip invalid rows.
+ * Adds the rows, except the first `skipped` ones: each has `count` fields, among them text, label and, unless it is -1,
+ * a second text. In JSON, `read_keys` names them instead. `fresh` and `tolerant` are 0 or 1: accept new labels; skip
+ * invalid rows.
  */
 export function read_settings(
-  fields: i32,
+  count: i32,
   text: i32,
   label: i32,
+  second: i32,
   skipped: i32,
   longest: i32,
   fresh: i32,
   tolerant: i32,
 ): void {
-  width = fields;
-  text_field = text;
-  label_field = label;
+  width = count;
+  columns = second < 0 ? 2 : 3;
+  set_field(COLUMN_TEXT, text);
+  set_field(COLUMN_LABEL, label);
+  set_field(COLUMN_SECOND, second);
   skip = skipped;
   max_length = longest;
   learn = fresh != 0;
@@ -116,9 +124,19 @@ export function read_texts(): void {
   collects = true;
 }
 
-/** Sets the keys of text and label, or the paths to them: `text_bytes` + `label_bytes` bytes at `names`. */
-export function read_keys(names: usize, text_bytes: i32, label_bytes: i32): void {
-  object_keys(names, text_bytes, label_bytes);
+/**
+ * Sets the keys of text, label and, with three columns, the second text, or the paths to them: `bytes` at `names`, and
+ * u32 per column at `lengths`.
+ */
+export function read_keys(names: usize, bytes: i32, lengths: usize, count: i32): void {
+  object_keys(names, bytes, lengths, count);
+}
+
+function field(column: i32): i32 {
+  return load<i32>(fields + ((<usize>column) << 2));
+}
+function set_field(column: i32, index: i32): void {
+  store<i32>(fields + ((<usize>column) << 2), index);
 }
 
 /** Reads bytes; returns 1 to continue, 0 if a sample is complete or an error is set. */
@@ -197,7 +215,7 @@ function take_fields(line: i32): void {
   }
   if (skip > 0) {
     skip--;
-    if (collects) collect(0, 0, 0, 0, line);
+    if (collects) collect(0, line);
   } else if (format == CSV || format == TSV) take_columns(line);
   else take_members(line);
   fields_clear();
@@ -205,37 +223,52 @@ function take_fields(line: i32): void {
 
 function take_columns(line: i32): void {
   if (field_count() != width) fail_row(ERROR_FIELD_COUNT, line, width, field_count());
-  else take_row(text_field, label_field, line);
+  else take_row(line);
 }
 
 function take_members(line: i32): void {
-  const text = text_member();
-  const label = label_member();
-  if (text < 0 || label < 0) fail_row(ERROR_NO_KEY, line, text < 0 ? 0 : 1, 0);
-  else if (!has_text(text) || !has_text(label)) fail_row(ERROR_VALUE, line, has_text(text) ? 1 : 0, 0);
-  else take_row(2 * text + 1, 2 * label + 1, line);
+  for (let column = 0; column < columns; column++) {
+    const member = object_member(column);
+    if (member < 0 || !has_text(member)) {
+      fail_row(member < 0 ? ERROR_NO_KEY : ERROR_VALUE, line, column, 0);
+      return;
+    }
+    set_field(column, 2 * member + 1);
+  }
+  take_row(line);
 }
 
-function take_row(text: i32, label: i32, line: i32): void {
-  const length = field_length(text);
-  const label_length = field_length(label);
-  if (!collects) add_row(field_address(text), length, field_address(label), label_length, line, max_length, learn);
-  else collect(field_address(text), length, field_address(label), label == text ? 0 : label_length, line);
+function take_row(line: i32): void {
+  for (let column = 0; column < columns; column++) {
+    const index = field(column);
+    const value = row_value(column);
+    store<usize>(value, field_address(index));
+    store<i32>(value, field_length(index), 4);
+    if (!is_utf8(load<usize>(value), load<i32>(value, 4), column, line)) return;
+  }
+  if (collects) collect(columns, line);
+  else add_row(columns > COLUMN_SECOND, line, max_length, learn);
 }
 
-function collect(text: usize, length: i32, value: usize, value_length: i32, line: i32): void {
-  if (!is_utf8(text, length, 0, line) || !is_utf8(value, value_length, 1, line)) return;
-  if (!keep(text, length) || !keep(value, value_length) || !vec_push_u32(collected_ends, ended_at))
-    fail(ERROR_TOO_LARGE, line, 0, 0);
+/** Collects the values of the first `count` columns, empty ones for the others. */
+function collect(count: i32, line: i32): void {
+  const other = field(COLUMN_LABEL) != field(COLUMN_TEXT);
+  let kept = true;
+  for (let column = 0; column <= COLUMN_SECOND; column++) {
+    const value = row_value(column);
+    if (column < count && (column != COLUMN_LABEL || other))
+      kept = vec_append(collected, load<usize>(value), load<i32>(value, 4)) && kept;
+    kept = vec_push_u32(collected_ends, vec_size(collected)) && kept;
+  }
+  if (!vec_push_u32(collected_ends, ended_at) || !kept) fail(ERROR_TOO_LARGE, line, 0, 0);
 }
 
-function keep(bytes: usize, length: i32): bool {
-  return vec_append(collected, bytes, length) && vec_push_u32(collected_ends, vec_size(collected));
-}
-
-/** The number of collected rows, the addresses of their bytes and of u32 per row: ends of text, other value, row. */
+/**
+ * The number of collected rows, the addresses of their bytes and of u32 per row: ends of text, other value, second text,
+ * row.
+ */
 export function text_count(): i32 {
-  return vec_size(collected_ends) / 12;
+  return vec_size(collected_ends) >> 4;
 }
 export function text_bytes(): usize {
   return vec_data(collected);

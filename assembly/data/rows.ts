@@ -1,19 +1,30 @@
 // The rows read: token ids, class and lengths. A row is a record in a pile,
 //
-//     u32 class | u32 ids kept | u32 ids of the text, n (0: empty text) | id[max(n, 1)]
+//     u32 class | u32 ids kept | u32 ids, n (0: empty text) | u32 ids of the first text | id[max(n, 1)]
 //
-// Texts are not stored: the ids restore them (byte for byte, unless the vocabulary lacks some) and take less than half
+// A pair of texts has the ids of the first, that of the end of a text, and those of the second: n is larger than the
+// number of the first. Texts are not stored: the ids restore them (byte for byte, unless the vocabulary lacks some) and take less than half
 // the memory. Ids are u16 where the vocabulary's fit, as GPT-2's 50257 do, otherwise u32.
 import { encode } from "./bpe";
 import { label_add, label_id, labels_clear, labels_settle } from "./labels";
 import { PILE_HEADER, pile_free, pile_put } from "./pile";
-import { ERROR_EMPTY_LABEL, ERROR_ENCODING, ERROR_LABEL, ERROR_TOO_LARGE, fail, fail_row } from "./row-error";
+import {
+  COLUMN_LABEL,
+  COLUMN_SECOND,
+  COLUMN_TEXT,
+  ERROR_EMPTY_LABEL,
+  ERROR_ENCODING,
+  ERROR_LABEL,
+  ERROR_TOO_LARGE,
+  fail,
+  fail_row,
+} from "./row-error";
 import { utf8_fault } from "./utf8";
 import { VEC_HEADER, vec_data, vec_free, vec_push_u32, vec_reserve, vec_resize, vec_size, vec_u32 } from "./vec";
 import { decode, decoded_length, end_of_text, id_shift } from "./vocabulary";
 
 /** Bytes of a record before its ids. */
-const RECORD_BYTES: u32 = 12;
+const RECORD_BYTES: u32 = 16;
 
 const records = memory.data(PILE_HEADER);
 /** Addresses of the records by row number: blocks of 2^BLOCK_BITS u32, and the vector of the blocks. */
@@ -55,18 +66,31 @@ function record(row: i32): usize {
   return <usize>load<u32>(block + ((<usize>(row & ((1 << BLOCK_BITS) - 1))) << 2));
 }
 
-/** The address of the ids of `row`, and the number of ids kept. */
-export function row_ids(row: i32): usize {
-  return record(row) + RECORD_BYTES;
-}
+/** The number of ids of `row` that are kept. */
 export function row_length(row: i32): i32 {
   return load<i32>(record(row), 4);
 }
 
-/** Copies the first `count` ids at `ids`, from `row_ids`, to u32 at `out`. */
-export function copy_ids(out: usize, ids: usize, count: i32): void {
+/** Copies `count` ids of `row` from the one at `first` on to u32 at `out`. */
+function copy_ids(out: usize, row: i32, first: i32, count: i32): void {
+  const ids = record(row) + RECORD_BYTES + ((<usize>first) << (<usize>id_shift()));
   if (id_shift() == 2) memory.copy(out, ids, (<usize>count) << 2);
   else for (let i = 0; i < count; i++) store<u32>(out + ((<usize>i) << 2), load<u16>(ids + ((<usize>i) << 1)));
+}
+
+/**
+ * Copies `row`, cut to `count` ids, to u32 at `out`. Of a pair the longer text is cut, or both to equal lengths, of
+ * which a text that is longer, or else the second, has the odd id: `longest_first` of the library tokenizers.
+ */
+export function copy_row(out: usize, row: i32, count: i32): void {
+  const first = row_first_length(row);
+  const second = row_full_length(row) - first - 1;
+  const most = count - 1;
+  let kept = count;
+  if (second >= 0 && first + second > most)
+    kept = first <= second ? min(first, most >> 1) : most - min(second, most >> 1);
+  copy_ids(out, row, 0, kept);
+  copy_ids(out + ((<usize>kept) << 2), row, first, count - kept);
 }
 
 /** The class of `row`. */
@@ -79,15 +103,30 @@ export function row_full_length(row: i32): i32 {
   return load<i32>(record(row), 8);
 }
 
-/** Decodes the text of `row`; returns the address of its `row_text_bytes` bytes of UTF-8, valid until the next call. */
-export function row_text(row: i32): usize {
-  const count = row_full_length(row);
+/** Tokens of the first text of `row`: fewer than all if there is a second. */
+function row_first_length(row: i32): i32 {
+  return load<i32>(record(row), 12);
+}
+
+/** Whether a text of `row` is empty. */
+export function row_is_empty(row: i32): bool {
+  const first = row_first_length(row);
+  return first == 0 || first + 1 == row_full_length(row);
+}
+
+/**
+ * Decodes a text of `row`, the first (`part` 0) or the second (1); returns the address of its `row_text_bytes` bytes of
+ * UTF-8, valid until the next call.
+ */
+export function row_text(row: i32, part: i32): usize {
+  const first = row_first_length(row);
+  const count = part == 0 ? first : row_full_length(row) - first - 1;
   vec_resize(encoded, 0);
   vec_resize(decoded, 0);
   // Both buffers were large enough when the row was added.
   vec_reserve(encoded, (<u32>count) << 2);
   const ids = vec_data(encoded);
-  copy_ids(ids, row_ids(row), count);
+  copy_ids(ids, row, part == 0 ? 0 : first + 1, count);
   const bytes = decoded_length(ids, count);
   vec_reserve(decoded, bytes);
   vec_resize(decoded, decode(ids, count, vec_data(decoded), bytes));
@@ -97,7 +136,7 @@ export function row_text_bytes(): i32 {
   return vec_size(decoded);
 }
 
-/** Whether the text (`column` 0) or label (1) of the row at `line` is valid UTF-8; sets an error of the row if not. */
+/** Whether the value in a column of the row at `line` is valid UTF-8; sets an error of the row if not. */
 export function is_utf8(bytes: usize, length: i32, column: i32, line: i32): bool {
   const fault = utf8_fault(bytes, length);
   return fault < 0 || fail_row(ERROR_ENCODING, line, column, load<u8>(bytes + fault));
@@ -119,42 +158,47 @@ function class_of(label: usize, length: i32, learn: bool, line: i32): i32 {
     fail_row(ERROR_EMPTY_LABEL, line, 0, 0);
     return -1;
   }
-  if (!is_utf8(label, length, 1, line)) return -1;
   const id = learn ? label_add(label, length, line) : label_id(label, length);
   if (id < 0) fail(learn ? ERROR_TOO_LARGE : ERROR_LABEL, line, <i32>label, length);
   else if (length < whole) trimmed++;
   return id;
 }
 
+/** The values of a row that is added, by column: address and bytes. */
+const values = memory.data(24);
+
+/** Where the value of a column belongs. */
+export function row_value(column: i32): usize {
+  return values + ((<usize>column) << 3);
+}
+
 /**
- * Adds a row: tokenizes the text, truncated to `max_length` ids in batches, and finds the class of its label. Returns
- * false with an error set for an empty label, for an unknown one unless `learn` is set, for invalid UTF-8, and if
- * memory is exhausted.
+ * Adds a row of `row_value`: tokenizes the text, or the texts of a pair, truncated to `max_length` ids in batches, and
+ * finds the class of its label. Returns false with an error set for an empty label, for an unknown one unless `learn` is
+ * set, and if memory is exhausted.
  */
-export function add_row(
-  text: usize,
-  text_length: i32,
-  label: usize,
-  label_length: i32,
-  line: i32,
-  max_length: i32,
-  learn: bool,
-): bool {
-  // First, so that a skipped row adds no label.
-  if (!is_utf8(text, text_length, 0, line)) return false;
-  const id = class_of(label, label_length, learn, line);
+export function add_row(pair: bool, line: i32, max_length: i32, learn: bool): bool {
+  const label = row_value(COLUMN_LABEL);
+  const id = class_of(load<usize>(label), load<i32>(label, 4), learn, line);
   if (id < 0) return false;
+  const text = row_value(COLUMN_TEXT);
+  const second = row_value(COLUMN_SECOND);
+  const bytes = load<i32>(text, 4);
+  const second_bytes = pair ? load<i32>(second, 4) : 0;
   vec_resize(encoded, 0);
-  if (!vec_reserve(encoded, 4 * text_length + 4)) return fail(ERROR_TOO_LARGE, line, 0, 0);
+  if (!vec_reserve(encoded, 4 * (bytes + second_bytes) + 4)) return fail(ERROR_TOO_LARGE, line, 0, 0);
   const source = vec_data(encoded);
-  const full = encode(text, text_length, source, false);
-  if (full == 0) store<u32>(source, end_of_text());
+  const first = encode(load<usize>(text), bytes, source, false);
+  const next = source + ((<usize>first) << 2);
+  if (pair || first == 0) store<u32>(next, end_of_text());
+  const full = pair ? first + 1 + encode(load<usize>(second), second_bytes, next + 4, false) : first;
   const count = max(full, 1);
   const row = pile_put(records, RECORD_BYTES + ((<u32>count) << (<u32>id_shift())));
   if (row == 0) return fail(ERROR_TOO_LARGE, line, 0, 0);
   store<i32>(row, id);
   store<i32>(row, min(count, max_length), 4);
   store<i32>(row, full, 8);
+  store<i32>(row, first, 12);
   const target = row + RECORD_BYTES;
   if (id_shift() == 2) memory.copy(target, source, (<usize>count) << 2);
   else for (let i = 0; i < count; i++) store<u16>(target + ((<usize>i) << 1), load<u32>(source + ((<usize>i) << 2)));

@@ -1,7 +1,9 @@
 /** The texts of the tokenizer benchmark: short messages, one call each, and one long text. */
+
 import { readAsset, readBytes } from "#platform";
 import { bytesReader, Corpus } from "../data/corpus.ts";
 import { DataModule } from "../data/wasm.ts";
+import { showText } from "../pair.ts";
 import { Rng } from "../rng.ts";
 
 export interface Workload {
@@ -22,7 +24,7 @@ async function rowTexts(files: readonly { name: string; bytes: Uint8Array }[]): 
   const texts: string[] = [];
   for (const { name, bytes } of files) {
     const options = { maxLength: 1024, chunkBytes: 1 << 18 };
-    for (const row of await corpus.read(bytesReader(name, bytes), options)) texts.push(corpus.text(row));
+    for (const row of await corpus.read(bytesReader(name, bytes), options)) texts.push(showText(corpus.text(row)));
   }
   return texts;
 }

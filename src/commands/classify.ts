@@ -7,6 +7,8 @@ import type { WeightDtype } from "../config.ts";
 import { knownFormat } from "../data/dialect.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { Classifier } from "../infer/classifier.ts";
+import { readsPairs } from "../infer/pairs.ts";
+import type { Pair, TextOrPair } from "../pair.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { calledAs, shellWord } from "./called.ts";
 import {
@@ -34,6 +36,7 @@ const program = command(
   [
     '--run runs/first "See you at noon"',
     '--run runs/first --json "See you at noon" "Free entry, reply now"',
+    '--run runs/answers --pair "When do you close?" "At six." "When do you close?" "Yes, we do."',
     "--run runs/first messages.csv",
     "--run runs/first --in messages.csv --out labelled.csv",
     "--adapter spam=runs/spam --adapter tone=runs/tone --adapter-column task --in messages.csv --out labelled.csv",
@@ -56,9 +59,17 @@ const program = command(
     "--json",
     "print one JSON object per text: text, label, probability, probabilities, unlike (the training data)",
   )
+  .option(
+    "--pair",
+    "the texts are pairs, as the model was trained on: two arguments each, or a line of standard input with a tab between them; " +
+      "the texts of a table are in the two columns that training took, or --text-column FIRST,SECOND",
+  )
   .option("--in <file>", "classify the texts of a CSV, TSV, JSON or Parquet file")
   .option("--out <file>", "where its rows are written with their labels, in the format of --in; CSV for Parquet")
-  .option("--text-column <name>", "text column of --in (default: that given to the run's training, or detected)")
+  .option(
+    "--text-column <name>",
+    "text column of --in, of pairs FIRST,SECOND (default: that given to the run's training, or detected)",
+  )
   .option("--adapter-column <name>", "column of --in with the name of each row's adapter")
   .option("--encoding <name>", "encoding of --in where it is not UTF-8, such as windows-1252; --out is UTF-8")
   .option("--force", "replace an existing --out, and do not continue an unfinished one");
@@ -72,6 +83,7 @@ interface Flags extends TableFlags {
   threads?: number;
   dtype?: WeightDtype;
   json?: boolean;
+  pair?: boolean;
 }
 
 /** The adapters by name, if there are several, or a column of names. Throws ConfigError for flags that conflict. */
@@ -122,10 +134,43 @@ async function givenFile(texts: readonly string[]): Promise<string | undefined> 
   });
 }
 
+/** The arguments or the lines of standard input, some at a time; with --pair as pairs. */
+async function* readTexts(args: readonly string[], pair = false): AsyncGenerator<readonly TextOrPair[]> {
+  if (!pair) {
+    if (args.length > 0) yield args;
+    else yield* inputLines();
+  } else if (args.length > 0) {
+    if (args.length % 2 > 0) throw refuseCount(`${args.length} texts`);
+    yield args.flatMap((first, i): Pair[] => (i % 2 === 0 ? [[first, args[i + 1]!]] : []));
+  } else
+    for await (const lines of inputLines())
+      yield lines.map((line): Pair => {
+        const [first, second, ...more] = line.split("\t");
+        if (second === undefined || more.length > 0) throw refuseCount(line);
+        return [first!, second];
+      });
+}
+
+function refuseCount(found: string): ConfigError {
+  return new ConfigError("wrong-text-count", "--pair needs two texts each", {
+    expected: "two arguments a pair, or a line with a tab between its two texts",
+    found,
+  });
+}
+
+/** `trained`: whether the model reads pairs; undefined: PEFT wrote it, which does not say. */
+function checkPairs(trained: boolean | undefined, given = false): void {
+  if (trained === undefined || trained === given) return;
+  throw new ConfigError("wrong-text-count", `the model reads ${given ? "single texts" : "pairs of texts"}`, {
+    expected: given ? "texts without --pair" : "--pair and two texts each",
+    hint: `${calledAs("classify")} --run DIR ${given ? '"some text"' : '--pair "some text" "another text"'}`,
+  });
+}
+
 await main(async () => {
   program.parse();
   const flags = program.opts<Flags>();
-  const file = flags.in === undefined ? await givenFile(program.args) : undefined;
+  const file = flags.in === undefined && !flags.pair ? await givenFile(program.args) : undefined;
   const args = file === undefined ? program.args : [];
   if (file !== undefined) flags.in = file;
   const { run, adapter, model, device: name, threads = 0, dtype, json } = flags;
@@ -135,6 +180,10 @@ await main(async () => {
       expected: "--run DIR or --adapter DIR",
       found: directory === undefined ? "neither" : "both",
       hint: `${calledAs("classify")} --run DIR "some text"`,
+    });
+  if (flags.pair && flags.in !== undefined)
+    throw new ConfigError("options-conflict", "--pair is for texts, not for a table", {
+      expected: "--text-column FIRST,SECOND, unless the columns are those of the training",
     });
   const named = namedAdapters(flags);
   if (isTable(flags, args.length > 0, json === true)) {
@@ -147,8 +196,7 @@ await main(async () => {
       hint: `${calledAs("classify")} --run DIR "some text"`,
     });
   await settle(directory);
-  const lines = args.length > 0 ? [args] : inputLines();
-  const groups = flags.in === undefined ? lines : await tableTexts(flags.in, directory, flags);
+  const groups = flags.in === undefined ? readTexts(args, flags.pair) : await tableTexts(flags.in, directory, flags);
   const device = await openDevice(name, { threads });
   try {
     const classifier = await Classifier.load(directory, {
@@ -158,8 +206,9 @@ await main(async () => {
       ...(dtype === undefined ? {} : { dtype }),
     });
     if (classifier.device.kind !== device.info.kind) printNote(`device: ${describeDevice(classifier.device)}`);
+    if (flags.in === undefined) checkPairs(readsPairs(classifier.meta), flags.pair);
     let [count, unlike] = [0, 0];
-    const classify = async (texts: string[]) => {
+    const classify = async (texts: readonly TextOrPair[]) => {
       const results = await classifier.classify(texts);
       count += texts.length;
       results.forEach((result, i) => {
@@ -167,10 +216,11 @@ await main(async () => {
         const { label, probability } = result;
         if (result.unlike) unlike++;
         if (json) console.log(JSON.stringify({ text, ...result }));
-        // One line per text with three tab-separated fields, and a fourth if it is unlike the training data.
+        // A line with tab-separated fields: label, probability, the text or both, and whether it is unlike the training data.
         else
           print(
             [label, probability.toFixed(4), text, ...(result.unlike ? [UNLIKE] : [])]
+              .flat()
               .map((field) => field.replace(/[\t\n\r]/g, " "))
               .join("\t"),
           );

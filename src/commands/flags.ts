@@ -43,7 +43,10 @@ export function addSettings(program: Command): Command {
     )
     .option("--no-balance", "keep all rows of --dataset sms")
     .option("--dedupe", "drop rows that are near-duplicates of an earlier row, before splitting")
-    .option("--text-column <name>", "text column (default: detected)")
+    .option(
+      "--text-column <name>",
+      "text column; of pairs of texts, whose relation is classified, both: FIRST,SECOND (default: detected)",
+    )
     .option("--label-column <name>", "label column (default: detected)")
     .option(
       "--encoding <name>",

@@ -15,7 +15,8 @@ import { type AdapterMeta, baseDtype } from "../io/adapter-meta.ts";
 import { trainedFingerprint } from "../io/fingerprint.ts";
 import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import { METHODS } from "../methods/index.ts";
-import { givenTextColumn } from "../run/files.ts";
+import type { TextOrPair } from "../pair.ts";
+import { readTrainedTexts, type TrainedTexts } from "../run/files.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { createProgress, describeRate } from "../views/terminal/progress.ts";
 import { calledAs } from "./called.ts";
@@ -62,19 +63,26 @@ async function openInput(
   directories: Iterable<string>,
   { textColumn, adapterColumn, encoding }: TableFlags,
 ): Promise<Table> {
-  const given = new Set(await Promise.all([...directories].map(givenTextColumn)));
-  const likelyTextColumn = given.size === 1 ? [...given][0] : undefined;
-  return openTable(input, { textColumn, likelyTextColumn, adapterColumn, encoding });
+  const trained = await Promise.all([...directories].map(readTrainedTexts));
+  const common = <K extends keyof TrainedTexts>(key: K): TrainedTexts[K] =>
+    new Set(trained.map(({ [key]: value }) => value)).size === 1 ? trained[0]![key] : undefined;
+  const [likelyTextColumn, isPair] = [common("likelyTextColumn"), common("isPair")];
+  return openTable(input, { textColumn, likelyTextColumn, adapterColumn, isPair, encoding });
 }
 
 /** The texts of --in, some at a time, once the whole table has been checked. */
-export async function tableTexts(input: string, model: string, flags: TableFlags): Promise<AsyncIterable<string[]>> {
+export async function tableTexts(
+  input: string,
+  model: string,
+  flags: TableFlags,
+): Promise<AsyncIterable<TextOrPair[]>> {
   const table = await openInput(input, [model], flags);
   const surveyed = await survey(table, input);
   printNote(`${input}: ${surveyed.rows} rows, texts in column "${table.textColumn}"`);
   async function* texts() {
     try {
-      for await (const rows of unchangedRows(table, surveyed)) yield rows.flatMap(({ text }) => text ?? []);
+      for await (const rows of unchangedRows(table, surveyed))
+        yield rows.flatMap(({ text }) => (text === null ? [] : [text]));
     } finally {
       await table.close();
     }

@@ -13,6 +13,7 @@ import { LiveRun, type Speed } from "../run/live-run.ts";
 import type { RunRecord } from "../run/record.ts";
 import { PRESETS } from "../run/settings.ts";
 import { RunFailed, type TrainEvent } from "../train/records.ts";
+import { textToTry } from "../train/text-to-try.ts";
 import { train } from "../train/trainer.ts";
 import type { Block } from "../views/blocks.ts";
 import { dataBlocks } from "../views/data.ts";
@@ -142,7 +143,7 @@ class Printer {
     else printBlocks(runBlocks(record));
   }
 
-  saved(directory: string, { state, options, objective, peftObstacle, results }: RunRecord): void {
+  saved(directory: string, { state, options, objective, peftObstacle, results, pairs }: RunRecord): void {
     const peft = peftObstacle === null;
     if (this.json) {
       console.log(JSON.stringify({ type: "saved", directory, peft, reason: peftObstacle ?? undefined }));
@@ -151,8 +152,12 @@ class Printer {
     print(`saved to ${directory}${state === "stopped" ? " (stopped early)" : ""}`);
     if (METHODS[options.mode].peft)
       print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${peftObstacle}`);
-    const [tool, text] = objective === "lm" ? ["generate", "The"] : ["classify", results?.test?.example ?? "some text"];
-    print(`try it:  ${calledAs(tool)} --run ${shellWord(directory)} "${text}"`);
+    const [tool, text] =
+      objective === "lm"
+        ? ["generate", "The"]
+        : ["classify", results?.test?.example ?? textToTry([], pairs !== undefined)];
+    const words = [text].flat().map((one) => `"${one}"`);
+    print(`try it:  ${calledAs(tool)} --run ${shellWord(directory)} ${pairs ? "--pair " : ""}${words.join(" ")}`);
   }
 
   stop(): void {

@@ -1,11 +1,20 @@
 /** Finds the text and label columns of a file, by their names or by the first rows. */
 import { DataError, nameList } from "../errors.ts";
+import type { Pair } from "../pair.ts";
 import { nearest } from "../suggest.ts";
 
 /** Common names. Case, surrounding white space, and the signs between words are ignored. */
 const TEXT_NAMES = [
   ...["text", "message", "sms", "content", "body", "v2", "sentence", "review", "comment", "tweet", "post", "email"],
   ...["question", "query", "utterance", "message text", "review text", "comment text"],
+];
+/** Names of the columns of two texts whose relation is the label: those of data sets on the hub. */
+const PAIR_NAMES: readonly Pair[] = [
+  ["sentence1", "sentence2"],
+  ["premise", "hypothesis"],
+  ["question", "answer"],
+  ["question1", "question2"],
+  ["text a", "text b"],
 ];
 const LABEL_NAMES = [
   ...["label", "class", "category", "target", "v1", "spam", "is spam", "topic", "sentiment", "emotion", "intent"],
@@ -21,16 +30,24 @@ const WORDS_OF_A_TEXT = 4;
 
 /** The requested columns; the others are chosen automatically. */
 export interface ColumnChoice {
+  /** One column, or the two of pairs of texts with a comma between their names. */
   textColumn?: string;
   labelColumn?: string;
 }
 
-/** The indices (from 0) and names of the text and label columns, and whether the first row is a header. */
-interface Columns {
-  text: number;
-  label: number;
+/** The names of the columns of text and label, and of the second text if the texts are pairs. */
+export interface FoundNames {
   textName: string;
   labelName: string;
+  secondName?: string | undefined;
+}
+
+/** The indices (from 0) and names of the columns, and whether the first row is a header. */
+interface Columns extends FoundNames {
+  text: number;
+  label: number;
+  /** -1: the texts are no pairs. */
+  second: number;
   header: boolean;
   /** Fields per row. */
   width: number;
@@ -57,7 +74,7 @@ export function findColumns(sample: string[][], choice: ColumnChoice, file: stri
   }
   const guess = width === 2 ? likelyLabel(rows.length > 0 ? rows : sample) : -1;
   if (!asked && guess >= 0 && looksLikeData(names, rows, guess)) {
-    return { text: 1 - guess, label: guess, textName: "text", labelName: "label", header: false, width };
+    return { text: 1 - guess, label: guess, second: -1, textName: "text", labelName: "label", header: false, width };
   }
   return { ...findNames(names, guess, choice, file), header: true, width };
 }
@@ -75,18 +92,14 @@ export function sampleKeys(sample: string[][]): string[] {
 }
 
 /** Finds the text and label keys of a JSON-lines file, or the paths to them (`message.body`), by its first objects. */
-export function findKeys(
-  sample: string[][],
-  choice: ColumnChoice,
-  file: string,
-): { textName: string; labelName: string } {
+export function findKeys(sample: string[][], choice: ColumnChoice, file: string): FoundNames {
   const names = sampleKeys(sample);
   if (names.length < 2)
     throw new DataError("too-few-columns", "Text and label need two keys", { where: file, found: nameList(names) });
   const values = sample.map((row) => row.filter((_, i) => i % 2 === 1));
   const guess = names.length === 2 ? likelyLabel(values) : -1;
-  const { textName, labelName } = findNames(names, guess, choice, file);
-  return { textName, labelName };
+  const { text: _, label: __, second: ___, ...found } = findNames(names, guess, choice, file);
+  return found;
 }
 
 /** The one of two columns with fewer distinct values, on a tie with shorter ones; -1 if its values are long. */
@@ -109,9 +122,13 @@ interface ColumnFacts {
 }
 
 function findNames(names: string[], guess: number, choice: ColumnChoice, file: string) {
-  let text = choice.textColumn === undefined ? -1 : findAsked(names, choice.textColumn, file);
   let label = choice.labelColumn === undefined ? -1 : findAsked(names, choice.labelColumn, file);
-  if (text < 0) text = findUsual(names, "text", label, file);
+  // One of two columns is the label.
+  const pair = names.length > 2 ? findPair(names, label) : null;
+  let [text, second] =
+    choice.textColumn === undefined
+      ? (pair ?? [findUsual(names, "text", label, file), -1])
+      : findAskedTexts(names, choice.textColumn, file);
   if (label < 0) label = findUsual(names, "label", text, file);
   // With two columns, use the remaining one, or the one that looks like labels.
   if (names.length === 2) {
@@ -131,16 +148,57 @@ function findNames(names: string[], guess: number, choice: ColumnChoice, file: s
           : `give its name with --${text < 0 ? "text" : "label"}-column`,
     });
   }
-  if (text === label) {
-    throw new DataError("same-column", "Text and label are the same column", { where: file, found: names[text] ?? "" });
+  if (text === label || second === label) {
+    throw new DataError("same-column", "Text and label are the same column", {
+      where: file,
+      found: names[label] ?? "",
+    });
   }
-  return { text, label, textName: names[text] ?? "", labelName: names[label] ?? "" };
+  return { text, label, second, textName: names[text] ?? "", labelName: names[label] ?? "", secondName: names[second] };
 }
 
-/** The column or key of the texts, and another one that is wanted with them: its index, the text's if none is. */
+/** The columns of texts that are requested: one of this very name, or the two whose names a comma separates. */
+function findAskedTexts(names: string[], asked: string, file: string): [text: number, second: number] {
+  const [first, ...rest] = asked.split(",");
+  if (rest.length === 0 || columnNamed(names, asked) >= 0) return [findAsked(names, asked, file), -1];
+  const [text, second] = pairNamed(names, asked) ?? [
+    findAsked(names, first!, file),
+    findAsked(names, rest.join(), file),
+  ];
+  if (text !== second) return [text, second];
+  throw new DataError("same-column", "Both texts are the same column", { where: file, found: names[text] ?? "" });
+}
+
+/** The two columns whose names a comma separates; the names can have commas, too. Null: there are none. */
+function pairNamed(names: string[], asked: string): [text: number, second: number] | null {
+  const parts = asked.split(",");
+  for (let i = 1; i < parts.length; i++) {
+    const pair = [parts.slice(0, i), parts.slice(i)].map((half) => columnNamed(names, half.join())) as [number, number];
+    if (!pair.includes(-1)) return pair;
+  }
+  return null;
+}
+
+/** The columns of a pair by their names; null if there are none, or other columns that may be texts. */
+function findPair(names: string[], taken: number): [text: number, second: number] | null {
+  const kinds = names.map((name, i) => (i === taken ? "" : plain(name)));
+  const found = PAIR_NAMES.filter((pair) => pair.every((name) => kinds.includes(name)));
+  const others = kinds.filter((name) => [...TEXT_NAMES, ...PAIR_NAMES.flat()].includes(name));
+  return found.length === 1 && others.length === 2
+    ? (found[0]!.map((name) => kinds.indexOf(name)) as [number, number])
+    : null;
+}
+
+/**
+ * The column or key of the texts, that of the second texts if they are pairs, and another one that is wanted with them:
+ * its index, the text's if none is.
+ */
 interface TextColumns {
   text: number;
   textName: string;
+  /** -1: the texts are no pairs. */
+  second: number;
+  secondName?: string | undefined;
   other: number;
 }
 
@@ -150,6 +208,8 @@ export interface TextChoice {
   /** The text column if a file has a column of this name and none was requested. */
   likelyText?: string | undefined;
   other: string | undefined;
+  /** Whether the texts are pairs; undefined: as requested. */
+  isPair?: boolean | undefined;
 }
 
 /**
@@ -166,15 +226,16 @@ export function findText(
   const width = names.length;
   const label = width === 2 ? likelyLabel(rows.length > 0 ? rows : sample) : -1;
   const text = width === 1 ? 0 : label < 0 ? -1 : 1 - label;
-  if ((asked.text ?? asked.other) === undefined && text >= 0 && looksLikeData(names, rows, label))
-    return { text, textName: "text", other: text, header: false, width };
+  if ((asked.text ?? asked.other) === undefined && !asked.isPair && text >= 0 && looksLikeData(names, rows, label))
+    return { text, textName: "text", second: -1, other: text, header: false, width };
   return { ...findTextName(names, text, asked, file), header: true, width };
 }
 
-/** Requests the likely column if it exists and no other was requested. */
+/** Requests the likely column, or columns, if they exist and no other was requested. */
 function withLikely(names: string[], choice: TextChoice): TextChoice {
   const { text, likelyText } = choice;
-  const isThere = likelyText !== undefined && columnNamed(names, likelyText) >= 0;
+  const isThere =
+    likelyText !== undefined && (columnNamed(names, likelyText) >= 0 || pairNamed(names, likelyText) !== null);
   return text === undefined && isThere ? { ...choice, text: likelyText } : choice;
 }
 
@@ -182,15 +243,16 @@ function withLikely(names: string[], choice: TextChoice): TextChoice {
 export function findTextName(names: string[], guess: number, choice: TextChoice, file: string): TextColumns {
   const asked = withLikely(names, choice);
   const other = asked.other === undefined ? -1 : findAsked(names, asked.other, file);
-  const usual = asked.text === undefined ? findUsual(names, "text", other, file) : findAsked(names, asked.text, file);
+  const [usual, second] = findTexts(names, asked, other, file);
   const left = names.length === 1 ? 0 : names.length === 2 && other >= 0 ? 1 - other : guess;
   const text = usual >= 0 ? usual : left;
-  if (text >= 0 && text === other)
+  if (text >= 0 && (text === other || second === other) && other >= 0)
     throw new DataError("same-column", "The texts and the names of adapters are the same column", {
       where: file,
-      found: names[text] ?? "",
+      found: names[other] ?? "",
     });
-  if (text >= 0) return { text, textName: names[text] ?? "", other: other < 0 ? text : other };
+  if (text >= 0)
+    return { text, textName: names[text] ?? "", second, secondName: names[second], other: other < 0 ? text : other };
   throw new DataError("column-not-recognized", "No column is recognized as the text", {
     where: file,
     expected: `one of ${TEXT_NAMES.join(", ")}`,
@@ -198,6 +260,29 @@ export function findTextName(names: string[], guess: number, choice: TextChoice,
     columns: names,
     hint: "give its name with --text-column",
   });
+}
+
+/** The columns of the texts, or -1. Throws DataError for one column of texts where they are pairs, and for two if not. */
+function findTexts(names: string[], { text, isPair }: TextChoice, other: number, file: string): [number, number] {
+  const found =
+    text !== undefined
+      ? findAskedTexts(names, text, file)
+      : isPair
+        ? (findPair(names, other) ?? [-1, -1])
+        : ([findUsual(names, "text", other, file), -1] as [number, number]);
+  const hasPair = found[1] >= 0;
+  if (isPair === undefined || isPair === hasPair) return found;
+  throw new DataError(
+    isPair ? "column-not-recognized" : "wrong-text-count",
+    isPair ? "The model reads pairs of texts: two columns are needed" : "The model reads single texts, not pairs",
+    {
+      where: file,
+      expected: isPair ? `columns such as ${PAIR_NAMES[0]!.join(" and ")}` : "one column of texts",
+      found: text ?? nameList(names),
+      columns: names,
+      hint: `give ${isPair ? "both names: --text-column FIRST,SECOND" : "its name: --text-column NAME"}`,
+    },
+  );
 }
 
 const NUMBER = /^[-+]?\d*[.,]?\d+(e[-+]?\d+)?$/i;

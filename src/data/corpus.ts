@@ -1,8 +1,9 @@
 /** The rows of one or more files in the memory of data.wasm, read in chunks and tokenized on the way. */
 
-import { DataError, type LowrankError } from "../errors.ts";
+import { DataError, type LowrankError, nameList } from "../errors.ts";
+import type { Pair, TextOrPair } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { type ColumnChoice, findColumns, findKeys, refuseNumbers } from "./columns.ts";
+import { type ColumnChoice, type FoundNames, findColumns, findKeys, refuseNumbers } from "./columns.ts";
 import { type Dialect, dataFormat, FORMATS, possibleDialects } from "./dialect.ts";
 import { checkUtf8, utf8Pieces } from "./encoding.ts";
 import { describeRowError, type RowError, UNKNOWN_LABEL } from "./row-errors.ts";
@@ -13,7 +14,7 @@ export interface PipelineExports extends DataExports {
   rows_clear(): void;
   row_count(): number;
   trimmed_count(): number;
-  row_text(row: number): number;
+  row_text(row: number, part: number): number;
   row_text_bytes(): number;
   settle_labels(): void;
   label_count(): number;
@@ -26,6 +27,7 @@ export interface PipelineExports extends DataExports {
     fields: number,
     text: number,
     label: number,
+    second: number,
     skip: number,
     maxLength: number,
     learn: number,
@@ -35,7 +37,7 @@ export interface PipelineExports extends DataExports {
   text_count(): number;
   text_bytes(): number;
   text_ends(): number;
-  read_keys(names: number, textBytes: number, labelBytes: number): void;
+  read_keys(names: number, bytes: number, lengths: number, columns: number): void;
   feed(bytes: number, length: number): number;
   finish(): void;
   error_code(): number;
@@ -53,7 +55,28 @@ export interface PipelineExports extends DataExports {
   balance(rows: number, count: number, seed: number): number;
   batch_tokens(rows: number, count: number, padTo: number): number;
   pack(ids: number, starts: number, labels: number, lengths: number, rows: number, count: number, padTo: number): void;
-  row_table(lengths: number, full: number, labels: number, rows: number, count: number, padTo: number): void;
+  row_table(
+    lengths: number,
+    full: number,
+    empty: number,
+    labels: number,
+    rows: number,
+    count: number,
+    padTo: number,
+  ): void;
+}
+
+/** Tells the module the keys of text, label and, of pairs, the second text in JSON, or the paths to them. */
+export function nameKeys(module: DataModule, names: readonly string[]): void {
+  const wasm = module.exports as PipelineExports;
+  const keys = names.map((name) => new TextEncoder().encode(name));
+  const bytes = new Uint8Array(keys.flatMap((key) => [...key]));
+  const [at, lengths] = [bytes, new Uint8Array(Uint32Array.from(keys, ({ length }) => length).buffer)].map((data) =>
+    module.write(data),
+  ) as [number, number];
+  wasm.read_keys(at, bytes.length, lengths, keys.length);
+  wasm.free(at);
+  wasm.free(lengths);
 }
 
 /** Rows from which the columns are found. */
@@ -134,8 +157,9 @@ export class Corpus {
   private readonly decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   /** Class names by class id. */
   labels: string[] = [];
-  /** The column of the labels. */
+  /** The column of the labels, and those of the texts if they are pairs, as the first file names them. */
   labelColumn = "label";
+  pairColumns: Pair | undefined;
   /** The line where each class occurs first. */
   labelLines: number[] = [];
   readonly leftOut: LeftOut = { rows: 0, rowErrors: [] };
@@ -159,6 +183,7 @@ export class Corpus {
     const first = wasm.row_count();
     const learn = this.labels.length === 0;
     const names = await this.prepare(file, options, learn);
+    this.notePair(names, first === 0, file.name);
     const atEnd = await this.feed(file, options);
     if (wasm.error_code() !== 0) throw this.rowError(file.name, names, atEnd);
     this.noteLeftOut(file.name, names);
@@ -178,11 +203,27 @@ export class Corpus {
     return Uint32Array.from({ length: count }, (_, i) => first + i);
   }
 
-  /** The whole text of a row, decoded from its tokens; invalid UTF-8 is replaced. */
-  text(row: number): string {
+  /** All files have single texts, or all have pairs, as the first. */
+  private notePair({ textName, secondName }: FoundNames, isFirst: boolean, where: string): void {
+    if (isFirst) this.pairColumns = secondName === undefined ? undefined : [textName, secondName];
+    if ((secondName !== undefined) === (this.pairColumns !== undefined)) return;
+    throw new DataError(
+      "wrong-text-count",
+      `The file has ${secondName === undefined ? "single texts" : "pairs of texts"}`,
+      {
+        where,
+        expected: this.pairColumns ? `pairs, as in ${nameList(this.pairColumns)} of the first file` : "single texts",
+        found: nameList([textName, ...(secondName === undefined ? [] : [secondName])]),
+        hint: "give the columns with --text-column",
+      },
+    );
+  }
+
+  /** The whole text of a row, or both, decoded from its tokens; invalid UTF-8 is replaced. */
+  text(row: number): TextOrPair {
     const wasm = this.open();
-    const address = wasm.row_text(row);
-    return this.decode(address, wasm.row_text_bytes());
+    const part = (i: number) => this.decode(wasm.row_text(row, i), wasm.row_text_bytes());
+    return this.pairColumns ? [part(0), part(1)] : part(0);
   }
 
   /** A shuffled copy of `rows`; the order depends only on `seed` and `stream`. */
@@ -203,17 +244,23 @@ export class Corpus {
     });
   }
 
-  /** Per row: tokens in a batch, tokens before truncation (0: empty text) and class id. */
+  /** Per row: tokens in a batch, tokens before truncation, 1 if a text is empty, and class id. */
   table(rows: Uint32Array, padTo: number) {
     const wasm = this.open();
     const n = rows.length;
-    return this.withWords(rows, 3 * n, (address) => {
-      const lengths = address + 4 * n;
-      wasm.row_table(lengths, lengths + 4 * n, lengths + 8 * n, address, n, padTo);
+    return this.withWords(rows, 4 * n, (address) => {
+      const [lengths, full, empty, labels] = [1, 2, 3, 4].map((i) => address + 4 * n * i) as [
+        number,
+        number,
+        number,
+        number,
+      ];
+      wasm.row_table(lengths, full, empty, labels, address, n, padTo);
       return {
         lengths: this.module.words(lengths, n).slice(),
-        fullLengths: this.module.words(lengths + 4 * n, n).slice(),
-        labels: new Int32Array(this.module.words(lengths + 8 * n, n)),
+        fullLengths: this.module.words(full, n).slice(),
+        empty: this.module.words(empty, n).slice(),
+        labels: new Int32Array(this.module.words(labels, n)),
       };
     });
   }
@@ -250,7 +297,7 @@ export class Corpus {
   }
 
   /** Finds the file's columns and configures the module to read them. */
-  private async prepare(file: FileReader, options: ReadOptions, learn: boolean) {
+  private async prepare(file: FileReader, options: ReadOptions, learn: boolean): Promise<FoundNames> {
     const { wasm } = this;
     const { dialect, rows } = await this.readSample(file, options);
     const settings = [options.maxLength, Number(learn), Number(options.skipFaulty ?? false)] as const;
@@ -259,17 +306,16 @@ export class Corpus {
       const names = findKeys(rows, options, file.name);
       const values = rows.flatMap((row) => row.filter((_, i) => i % 2 === 1 && row[i - 1] === names.textName));
       refuseNumbers(values, names.textName, file.name);
-      const [text, label] = [names.textName, names.labelName].map((name) => new TextEncoder().encode(name));
-      const keys = this.module.write(new Uint8Array([...text!, ...label!]));
-      wasm.read_keys(keys, text!.length, label!.length);
-      wasm.free(keys);
-      wasm.read_settings(0, 0, 0, 0, ...settings);
+      const { textName, labelName, secondName } = names;
+      nameKeys(this.module, [textName, labelName, ...(secondName === undefined ? [] : [secondName])]);
+      wasm.read_settings(0, 0, 0, secondName === undefined ? -1 : 0, 0, ...settings);
       return names;
     }
     const columns = findColumns(rows, options, file.name);
     const values = rows.slice(Number(columns.header)).map((row) => row[columns.text] ?? "");
     refuseNumbers(values, columns.textName, file.name);
-    wasm.read_settings(columns.width, columns.text, columns.label, Number(columns.header), ...settings);
+    const { width, text, label, second, header } = columns;
+    wasm.read_settings(width, text, label, second, Number(header), ...settings);
     return columns;
   }
 
@@ -337,14 +383,14 @@ export class Corpus {
   }
 
   /** The error that stopped the reading, `atEnd` of the file or before. */
-  private rowError(file: string, names: { textName: string; labelName: string }, atEnd: boolean): LowrankError {
+  private rowError(file: string, names: FoundNames, atEnd: boolean): LowrankError {
     const { wasm } = this;
     const [code, line] = [wasm.error_code(), wasm.error_line()];
     return this.asError({ code, line, first: wasm.error_first(), second: wasm.error_second(), file, atEnd }, names);
   }
 
   /** Adds the skipped rows of the file to `leftOut`. */
-  private noteLeftOut(file: string, names: { textName: string; labelName: string }): void {
+  private noteLeftOut(file: string, names: FoundNames): void {
     const { wasm, leftOut } = this;
     leftOut.rows += wasm.left_out_count();
     // The numbers are signed: -1 stands for the end of a line.
@@ -355,12 +401,11 @@ export class Corpus {
     }
   }
 
-  private asError(rowError: RowError, { textName, labelName }: { textName: string; labelName: string }): LowrankError {
+  private asError(rowError: RowError, { textName, labelName, secondName }: FoundNames): LowrankError {
     const unknownLabel =
       rowError.code === UNKNOWN_LABEL ? this.labelClass(this.decode(rowError.first >>> 0, rowError.second)) : "";
     return describeRowError(rowError, {
-      textColumn: textName,
-      labelColumn: labelName,
+      columns: [textName, labelName, secondName],
       labels: this.labels,
       unknownLabel,
     });

@@ -1,5 +1,6 @@
 /** A list of rows of a corpus: a training, validation or test set. */
 import { DataError } from "../errors.ts";
+import type { TextOrPair } from "../pair.ts";
 import type { Corpus, PackedBatch } from "./corpus.ts";
 
 /** How rows are padded: not at all, to the training set's longest row (as in the paper), or to a number of tokens. */
@@ -16,7 +17,7 @@ export interface DatasetStats {
   /** Rows that were truncated to maxLength, and their share of all rows. */
   cut: number;
   cutShare: number;
-  /** Rows with an empty text. */
+  /** Rows with an empty text; pairs of which a text is empty. */
   empty: number;
   /** Rows of each class, by its name. */
   classes: Record<string, number>;
@@ -76,8 +77,8 @@ export class Dataset {
     return this.rows[this.checked(i)]!;
   }
 
-  /** The text of row `i` as it was read, not truncated; invalid UTF-8 is replaced. */
-  text(i: number): string {
+  /** The text of row `i`, or both of a pair, as read, not truncated; invalid UTF-8 is replaced. */
+  text(i: number): TextOrPair {
     return this.corpus.text(this.rows[this.checked(i)]!);
   }
 
@@ -134,7 +135,7 @@ export class Dataset {
 
   /** Counts and lengths. */
   stats(): DatasetStats {
-    const { lengths, fullLengths } = this.table;
+    const { lengths, fullLengths, empty } = this.table;
     const sorted = lengths.slice().sort();
     const at = (share: number) => sorted[Math.min(this.size - 1, Math.floor(share * this.size))] ?? 0;
     const tokens = sorted.reduce((a, b) => a + b, 0);
@@ -149,7 +150,7 @@ export class Dataset {
       max: sorted.at(-1) ?? 0,
       cut,
       cutShare: cut / this.size,
-      empty: fullLengths.reduce((n, length) => n + (length === 0 ? 1 : 0), 0),
+      empty: empty.reduce((n, one) => n + one, 0),
       classes: this.classes(),
     };
   }

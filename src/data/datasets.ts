@@ -5,6 +5,7 @@ import { parseChoice } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { PairSettings } from "../pair.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import type { Dataset, DatasetStats, Padding } from "./dataset.ts";
 import { dropCopies, findLeaks } from "./duplicates.ts";
@@ -36,7 +37,10 @@ export type DatasetSpec =
 
 /** Options of `loadDataset`. */
 export interface DatasetOptions {
-  /** Columns; in JSON keys, or paths to nested ones (`message.body`). Default: chosen by their names or values. */
+  /**
+   * Columns; in JSON keys, or paths to nested ones (`message.body`). Default: chosen by their names or values. Pairs of
+   * texts are in two columns, with a comma between their names: "question,answer".
+   */
   textColumn?: string;
   labelColumn?: string;
   /**
@@ -128,6 +132,8 @@ export interface LoadedDataset {
   vocabulary: string;
   /** The longest row allowed, in tokens. */
   maxLength: number;
+  /** Pairs of texts: their columns, and what is between their tokens. */
+  pairs?: PairSettings;
   /** Where the rows came from, to print. */
   source: string;
   /** The same with the options, as arguments for `loadDataset`. */
@@ -232,6 +238,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
   const [train, val, test] = parts.map((part) => part.padded(padTo)) as Parts;
   const [, valLeaks, testLeaks] = findLeaks(parts);
+  const { pairColumns: columns } = corpus;
   return {
     objective: "classification",
     train,
@@ -253,8 +260,14 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     split,
     vocabulary: module.vocabulary.fingerprint,
     maxLength,
+    ...(columns ? { pairs: { columns, separator: module.vocabulary.end.text } } : {}),
     source,
-    origin: { ...origin, ...(split === "given" ? {} : { split }), ...(name === undefined ? {} : { name }) },
+    origin: {
+      ...origin,
+      ...(split === "given" ? {} : { split }),
+      ...(name === undefined ? {} : { name }),
+      ...(columns ? { textColumn: columns.join() } : {}),
+    },
   };
 }
 

@@ -1,4 +1,7 @@
-/** Near-duplicates: messages that differ only in numbers, punctuation, white space and case; across sets, leaks. */
+/**
+ * Near-duplicates: messages that differ only in numbers, punctuation, white space and case, of pairs in both texts; across
+ * sets, leaks.
+ */
 import type { Dataset } from "./dataset.ts";
 
 const BETWEEN_WORDS = /[\s\p{P}\p{S}]/u;
@@ -76,7 +79,7 @@ function firstCopies(sets: readonly Dataset[]): Uint32Array {
   }
   const textAt = (row: number) => {
     const set = starts.findLastIndex((start) => start <= row);
-    return normalized(sets[set]!.text(row - starts[set]!));
+    return [sets[set]!.text(row - starts[set]!)].flat().map(normalized).join("\n");
   };
   // Open addressing, at most half full. A slot is {hash, row + 1}; row + 1 is 0 in a free slot.
   const mask = 2 ** Math.ceil(Math.log2(2 * size + 1)) - 1;

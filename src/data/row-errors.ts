@@ -16,6 +16,9 @@ const ENCODING = 11;
 const ARRAY = 12;
 const OPEN_ARRAY = 13;
 
+/** Columns of a row, in the order of their numbers. */
+export type ColumnNames = readonly [text: string, label: string, second?: string | undefined];
+
 const CUT_HINT = "the file ends in this row: it may have been cut off";
 
 /** An error: its code, the line (from 1), two numbers that depend on the code, the file, and whether it ends there. */
@@ -30,8 +33,7 @@ export interface RowError {
 
 /** Names for the messages: the columns, the known labels, and the unknown label. */
 interface RowErrorContext {
-  textColumn: string;
-  labelColumn: string;
+  columns: ColumnNames;
   labels: readonly string[];
   unknownLabel: string;
 }
@@ -45,7 +47,7 @@ function byteName(byte: number): string {
 export function describeRowError(rowError: RowError, context: RowErrorContext): LowrankError {
   const { first, second, atEnd } = rowError;
   const where = `${rowError.file}:${rowError.line}`;
-  const column = first === 0 ? context.textColumn : context.labelColumn;
+  const column = context.columns[first];
   switch (rowError.code) {
     case FIELD_COUNT:
       return new FormatError("wrong-field-count", "The row has the wrong number of fields", {
@@ -124,7 +126,7 @@ export function describeRowError(rowError: RowError, context: RowErrorContext): 
     case EMPTY_LABEL:
       return new DataError("row-without-label", "The row has no label", {
         where,
-        expected: `a value in "${context.labelColumn}"`,
+        expected: `a value in "${context.columns[1]}"`,
       });
     default:
       return new DataError("data-too-large", "The data does not fit in memory", {

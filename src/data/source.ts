@@ -49,12 +49,12 @@ export const isParquet = (file: string) => /\.parquet$/i.test(file);
 export function messageColumns(choice: ColumnChoice, file: string) {
   return (names: string[], sample: readonly (readonly string[])[]) => {
     const rows = sample.length > 0 ? sample : [names.map(() => "")];
-    const { textName, labelName } = findKeys(
+    const { textName, labelName, secondName } = findKeys(
       rows.map((row) => row.flatMap((value, i) => [names[i]!, value])),
       choice,
       file,
     );
-    return [textName, labelName];
+    return [textName, labelName, ...(secondName === undefined ? [] : [secondName])];
   };
 }
 

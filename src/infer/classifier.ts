@@ -14,6 +14,7 @@ import { Novelty, type NoveltySettings } from "../io/novelty.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
+import { pairSettings, type TextOrPair } from "../pair.ts";
 import { AdapterModel, DEFAULT_NAME, loadModelWith, type ModelKind } from "./adapter-model.ts";
 import type { CreateWork } from "./device.ts";
 import type { MixedPlans } from "./mixed.ts";
@@ -157,8 +158,9 @@ export class Classifier extends AdapterModel<Engine> {
 
   /**
    * Classifies a text, or several, in order, with the active adapter or each with the one that `adapterNames` has for
-   * it, to the same bits. Texts longer than the context are cut, as in training. Throws DataError if the model gives no
-   * finite numbers.
+   * it, to the same bits. A pair of texts is an array of two: `[["Is it open?", "Until six"]]`. Texts longer than the
+   * context are cut, as in training. Throws ConfigError for single texts where the model was trained on pairs and the
+   * other way round, DataError if the model gives no finite numbers.
    *
    * @example
    * ```ts
@@ -172,8 +174,8 @@ export class Classifier extends AdapterModel<Engine> {
    * console.log(first!.label, second!.label); // each is a label of its own adapter
    * ```
    */
-  async classify(texts: string | readonly string[], options: ClassifyOptions = {}): Promise<Classification[]> {
-    checkArguments({ texts }, { texts: "text or texts" });
+  async classify(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<Classification[]> {
+    checkArguments({ texts }, { texts: "texts or pairs" });
     checkOptions("options", options, CLASSIFY_OPTIONS);
     const list = [texts].flat();
     const { adapterNames } = options;
@@ -191,8 +193,8 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /** Logits [texts, labels]. */
-  async logits(texts: string | readonly string[]): Promise<Float32Array> {
-    checkArguments({ texts }, { texts: "text or texts" });
+  async logits(texts: string | readonly TextOrPair[]): Promise<Float32Array> {
+    checkArguments({ texts }, { texts: "texts or pairs" });
     return this.turns.run(async () => (await this.active([texts].flat()))[0]![1]);
   }
 
@@ -204,14 +206,14 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /** The logits of texts with the active adapter. */
-  private async active(texts: readonly string[]): Promise<[Reading, Float32Array][]> {
-    const reading = this.read(texts, [...texts.keys()], this.meta, this.engine.plan.spec);
+  private async active(texts: readonly TextOrPair[]): Promise<[Reading, Float32Array][]> {
+    const reading = await this.read(texts, [...texts.keys()], this.meta, this.engine.plan.spec);
     const [logits] = await computeLogits(this.engine, [reading]);
     return [[reading, logits!]];
   }
 
   /** The logits of texts with the adapters that are named for them. */
-  private async mixed(texts: readonly string[], names: readonly string[]): Promise<[Reading, Float32Array][]> {
+  private async mixed(texts: readonly TextOrPair[], names: readonly string[]): Promise<[Reading, Float32Array][]> {
     const places = new Map<string, number[]>();
     for (const [i, name] of names.entries()) {
       this.checkLoaded(name, `adapterNames[${i}]`);
@@ -220,12 +222,11 @@ export class Classifier extends AdapterModel<Engine> {
       else places.set(name, [i]);
     }
     const { loaded } = this;
-    const readings = new Map(
-      [...places].map(([name, own]) => {
-        const meta = this.metaOf(name);
-        return [name, this.read(texts, own, meta, loaded.kind.adapterSpec(meta))];
-      }),
-    );
+    const readings = new Map<string, Reading>();
+    for (const [name, own] of places) {
+      const meta = this.metaOf(name);
+      readings.set(name, await this.read(texts, own, meta, loaded.kind.adapterSpec(meta)));
+    }
     const logits = await (await this.plans()).logits(readings, {
       active: { name: this.activeAdapter, engine: this.engine },
       sharedFrom: () => this.sharedFrom,
@@ -254,12 +255,26 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /** The texts at these places as an adapter reads them. */
-  private read(texts: readonly string[], places: readonly number[], meta: AdapterMeta, spec: ModelSpec): Reading {
+  private async read(
+    texts: readonly TextOrPair[],
+    places: readonly number[],
+    meta: AdapterMeta,
+    spec: ModelSpec,
+  ): Promise<Reading> {
     const { padTo, longest } = textLengths(meta, spec);
     const { endOfText: pad } = this.tokenizer;
-    const ids = places.map((i) => this.tokenizer.encode(texts[i]!).subarray(0, padTo || longest));
+    const some = places.map((i) => texts[i]!);
+    const ids = await this.encode(some, padTo || longest, meta);
     const tokens = ids.map((row) => (row.length > 0 ? row : Uint32Array.of(pad)));
     return { meta, places, ids, tokens, padTo, pad, pooling: meta.task.pooling };
+  }
+
+  private async encode(texts: readonly TextOrPair[], longest: number, meta: AdapterMeta): Promise<Uint32Array[]> {
+    const { tokenizer } = this;
+    if (!pairSettings(meta) && texts.every((text) => typeof text === "string"))
+      return texts.map((text) => tokenizer.encode(text).subarray(0, longest));
+    const { encodePairs } = await import("./pairs.ts");
+    return encodePairs(tokenizer, texts, longest, meta);
   }
 
   private classified({ meta, ids }: Reading, logits: Float32Array): Classification[] {

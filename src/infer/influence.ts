@@ -1,9 +1,12 @@
 /** The influence of each word of a message on its label, by leaving it out. */
 import { predictions } from "../engine/predictions.ts";
+import type { TextOrPair } from "../pair.ts";
 import type { Classifier } from "./classifier.ts";
 
 /** A word, or some words that are left out together. */
 export interface Part {
+  /** The text that has them: 0, or 1 in the second of a pair. */
+  of: number;
   /** Where they are in the text, white space around them excluded. */
   start: number;
   end: number;
@@ -13,7 +16,7 @@ export interface Part {
 
 export interface Influences {
   label: string;
-  /** In the order of the text; empty for a text of one word. */
+  /** In the order of the texts; empty for a text of one word. */
   parts: Part[];
   /** Words in a part: 1, or more in a long text. */
   words: number;
@@ -25,22 +28,45 @@ export interface Influences {
  */
 export const MOST_PARTS = 40;
 
-/** Leave one out: the text is classified without each of its words in turn. All variants are classified in one call. */
-export async function measureInfluences(classifier: Classifier, text: string): Promise<Influences> {
-  const found = [...text.matchAll(/\S+/g)].map(({ index, 0: word }) => ({ start: index, end: index + word.length }));
-  const words = Math.max(1, Math.ceil(found.length / MOST_PARTS));
-  const places = found.flatMap(({ start }, i) =>
-    i % words === 0 ? [{ start, end: found[Math.min(i + words, found.length) - 1]!.end }] : [],
+/**
+ * Leave one out: the text, or each of a pair, is classified without each of its words in turn. All variants are
+ * classified in one call.
+ */
+export async function measureInfluences(classifier: Classifier, text: TextOrPair): Promise<Influences> {
+  const texts = [text].flat();
+  const found = texts.map((one) =>
+    [...one.matchAll(/\S+/g)].map(({ index, 0: word }) => ({ start: index, end: index + word.length })),
   );
-  const left = places.length > 1 ? places : [];
-  const without = left.map(({ start, end }, i) => {
-    const next = left[i + 1];
-    // The white space behind a part goes with it, that before the last one with the last.
-    return next ? text.slice(0, start) + text.slice(next.start) : text.slice(0, left[i - 1]!.end) + text.slice(end);
+  const words = Math.max(1, Math.ceil(found.flat().length / MOST_PARTS));
+  const places = found.map((all) =>
+    all.flatMap(({ start }, i) =>
+      i % words === 0 ? [{ start, end: all[Math.min(i + words, all.length) - 1]!.end }] : [],
+    ),
+  );
+  const left = places.flatMap((own, of) =>
+    own.map((place, i) => ({ ...place, of, rest: leaveOut(texts[of]!, own, i) })),
+  );
+  const parts = left.length > 1 ? left : [];
+  const variants = parts.map(({ of, rest }): TextOrPair => {
+    if (typeof text === "string") return rest;
+    return of === 0 ? [rest, text[1]] : [text[0], rest];
   });
   const { labels } = classifier;
-  const [whole, ...rest] = predictions(await classifier.logits([text, ...without]), labels.length);
+  const [whole, ...without] = predictions(await classifier.logits([text, ...variants]), labels.length);
   const { label, probability } = whole!;
-  const parts = left.map((place, i) => ({ ...place, influence: probability - rest[i]!.probabilities[label]! }));
-  return { label: labels[label]!, parts, words };
+  return {
+    label: labels[label]!,
+    parts: parts.map(({ rest: _, ...place }, i) => {
+      return { ...place, influence: probability - without[i]!.probabilities[label]! };
+    }),
+    words,
+  };
+}
+
+/** A text without one of its parts. The white space behind it goes with it, that before the last one with the last. */
+function leaveOut(text: string, parts: readonly Pick<Part, "start" | "end">[], i: number): string {
+  const next = parts[i + 1];
+  return next
+    ? text.slice(0, parts[i]!.start) + text.slice(next.start)
+    : text.slice(0, parts[i - 1]?.end ?? 0) + text.slice(parts[i]!.end);
 }

@@ -7,6 +7,7 @@
 import { createHasher, exists, moveFile, openAppend, openFile, remove, writeFileAtomic } from "#platform";
 import { ConfigError, DataError, FormatError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
+import { showText } from "../pair.ts";
 import type { Check } from "../platform/reader.ts";
 import { nearest } from "../suggest.ts";
 import type { Classification, Classifier } from "./classifier.ts";
@@ -299,9 +300,9 @@ async function classifyByLength(
   rows: readonly TableRow[],
   byRow: boolean,
 ): Promise<Classification[]> {
-  const texts = rows.flatMap(({ text }) => text ?? []);
+  const texts = rows.flatMap(({ text }) => (text === null ? [] : [text]));
   const adapters = rows.flatMap(({ text, adapter }) => (text === null ? [] : adapter));
-  const order = texts.map((_, i) => i).sort((a, b) => texts[a]!.length - texts[b]!.length);
+  const order = texts.map((_, i) => i).sort((a, b) => showText(texts[a]!).length - showText(texts[b]!).length);
   const results: Classification[] = [];
   const sorted = await classifier.classify(
     order.map((i) => texts[i]!),

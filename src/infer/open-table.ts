@@ -1,11 +1,12 @@
 /** Opens tables: data.wasm finds the rows of a text file, as it does for training. */
 import { openFile } from "#platform";
 import { findText, findTextName, sampleKeys, type TextChoice } from "../data/columns.ts";
-import { Corpus, type PipelineExports } from "../data/corpus.ts";
+import { Corpus, nameKeys, type PipelineExports } from "../data/corpus.ts";
 import { type DataFormat, type Dialect, dataFormat, FORMATS } from "../data/dialect.ts";
 import { utf8Pieces } from "../data/encoding.ts";
 import { describeRowError } from "../data/row-errors.ts";
 import { DataModule } from "../data/wasm.ts";
+import type { TextOrPair } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { concat, type Table, type TableRow } from "./table.ts";
 
@@ -25,6 +26,8 @@ interface TableOptions {
   likelyTextColumn?: string | undefined;
   /** The column that names an adapter for every row. */
   adapterColumn?: string | undefined;
+  /** Whether the texts are pairs; undefined: as `textColumn` says. */
+  isPair?: boolean | undefined;
   /** The file's encoding, unless it begins with a byte order mark. Default UTF-8. */
   encoding?: string | undefined;
   /** Bytes that are read at a time. */
@@ -34,9 +37,9 @@ interface TableOptions {
 /** Opens a CSV, TSV, JSON or Parquet file and finds its columns. Throws ConfigError, DataError or FormatError. */
 export async function openTable(
   path: string,
-  { textColumn, likelyTextColumn, adapterColumn, encoding, chunkBytes = CHUNK_BYTES }: TableOptions = {},
+  { textColumn, likelyTextColumn, adapterColumn, isPair, encoding, chunkBytes = CHUNK_BYTES }: TableOptions = {},
 ): Promise<Table> {
-  const asked = { text: textColumn, likelyText: likelyTextColumn, other: adapterColumn };
+  const asked = { text: textColumn, likelyText: likelyTextColumn, other: adapterColumn, isPair };
   const file = await openFile(path);
   try {
     if (PARQUET.test(path)) return await (await import("./parquet.ts")).openParquet(file, asked);
@@ -65,7 +68,7 @@ class TextTable implements Table {
     private readonly reading: Reading,
     private readonly dialect: Dialect,
     readonly names: string[],
-    readonly textColumn: string,
+    private readonly textColumns: readonly string[],
     readonly adapterColumn: string | undefined,
     private readonly begin: (wasm: PipelineExports) => void,
   ) {
@@ -79,24 +82,26 @@ class TextTable implements Table {
     const first = rows[0] ?? [];
     if (dataFormat(file.name) === "jsonl") {
       const keys = sampleKeys(rows);
-      const { textName, other } = findTextName(keys, -1, asked, file.name);
+      const { textName, secondName, other } = findTextName(keys, -1, asked, file.name);
+      const texts = [textName, ...(secondName === undefined ? [] : [secondName])];
       const otherName = keys[other]!;
       // The objects of nested keys have names, too.
       const names = keys.flatMap((key) => [key, key.split(".")[0]!]);
-      return new TextTable(file, module, reading, dialect, names, textName, asked.other && otherName, (wasm) => {
-        const encoder = new TextEncoder();
-        const [text, value] = [encoder.encode(textName), encoder.encode(otherName)];
-        const address = module.write(new Uint8Array([...text, ...value]));
-        wasm.read_keys(address, text.length, value.length);
-        wasm.free(address);
-        wasm.read_settings(0, 0, 0, 0, 0, 0, 0);
+      return new TextTable(file, module, reading, dialect, names, texts, asked.other && otherName, (wasm) => {
+        nameKeys(module, [textName, otherName, ...texts.slice(1)]);
+        wasm.read_settings(0, 0, 0, secondName === undefined ? -1 : 0, 0, 0, 0, 0);
       });
     }
-    const { text, textName, other, header, width } = findText(rows, asked, file.name);
+    const { text, textName, second, secondName, other, header, width } = findText(rows, asked, file.name);
+    const texts = [textName, ...(secondName === undefined ? [] : [secondName])];
     const names = header ? first : [];
-    return new TextTable(file, module, reading, dialect, names, textName, asked.other && first[other]!, (wasm) =>
-      wasm.read_settings(width, text, other, Number(header), 0, 0, 0),
+    return new TextTable(file, module, reading, dialect, names, texts, asked.other && first[other]!, (wasm) =>
+      wasm.read_settings(width, text, other, second, Number(header), 0, 0, 0),
     );
+  }
+
+  get textColumn(): string {
+    return this.textColumns.join();
   }
 
   async *rows(): AsyncGenerator<TableRow[]> {
@@ -136,7 +141,7 @@ class TextTable implements Table {
   /** The rows that the last chunk completed, and where they end in `bytes`, in which the chunk begins at `start`. */
   private completed(wasm: PipelineExports, bytes: Uint8Array, start: number, isFirst: boolean) {
     const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-    const ends = this.module.words(wasm.text_ends() >>> 0, 3 * wasm.text_count());
+    const ends = this.module.words(wasm.text_ends() >>> 0, 4 * wasm.text_count());
     const rows: TableRow[] = [];
     let [at, end] = [0, 0];
     const values = wasm.text_bytes() >>> 0;
@@ -145,11 +150,12 @@ class TextTable implements Table {
       at = to;
       return value;
     };
-    for (let i = 0; i < ends.length; i += 3) {
-      const next = start + ends[i + 2]!;
+    for (let i = 0; i < ends.length; i += 4) {
+      const next = start + ends[i + 3]!;
       const isHeader = isFirst && i === 0 && this.names.length > 0 && this.format !== "jsonl";
       const row = bytes.subarray(end, next);
-      const [text, adapter] = [take(ends[i]!), take(ends[i + 1]!).trim()];
+      const [first, adapter, second] = [take(ends[i]!), take(ends[i + 1]!).trim(), take(ends[i + 2]!)];
+      const text: TextOrPair = this.textColumns.length > 1 ? [first, second] : first;
       rows.push({ bytes: row, at: this.rowEnd(row), text: isHeader ? null : text, adapter });
       end = next;
     }
@@ -166,12 +172,9 @@ class TextTable implements Table {
   private error(wasm: PipelineExports, atEnd: boolean): Error {
     const [code, line] = [wasm.error_code(), wasm.error_line()];
     const [first, second] = [wasm.error_first(), wasm.error_second()];
-    const context = {
-      textColumn: this.textColumn,
-      labelColumn: this.adapterColumn ?? this.textColumn,
-      labels: [],
-      unknownLabel: "",
-    };
+    const [text = "", secondText] = this.textColumns;
+    const columns = [text, this.adapterColumn ?? text, secondText] as const;
+    const context = { columns, labels: [], unknownLabel: "" };
     return describeRowError({ code, line, first, second, file: this.file.name, atEnd }, context);
   }
 }

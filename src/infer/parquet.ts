@@ -3,6 +3,7 @@ import { findTextName, type TextChoice } from "../data/columns.ts";
 import { openParquet as openFile, valueText } from "../data/parquet.ts";
 import { DataError } from "../errors.ts";
 import { csvField } from "../io/csv.ts";
+import type { TextOrPair } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";
 import type { Table, TableRow } from "./table.ts";
 
@@ -12,10 +13,10 @@ const ROWS = 256;
 export async function openParquet(file: FileReader, asked: TextChoice): Promise<Table> {
   const table = await openFile(file);
   const names = [...table.names];
-  const { textName, other } = findTextName(names, -1, asked, file.name);
+  const { textName, secondName, other } = findTextName(names, -1, asked, file.name);
   const adapterColumn = asked.other === undefined ? undefined : names[other]!;
   const encoder = new TextEncoder();
-  const tableRow = (values: readonly unknown[], text: string | null, adapter = ""): TableRow => {
+  const tableRow = (values: readonly unknown[], text: TextOrPair | null, adapter = ""): TableRow => {
     const bytes = encoder.encode(`${values.map((value) => csvField(valueText(value))).join(",")}\r\n`);
     return { bytes, at: bytes.length - 2, text, adapter };
   };
@@ -35,10 +36,11 @@ export async function openParquet(file: FileReader, asked: TextChoice): Promise<
           };
           return tableRow(
             names.map((name) => row[name]),
-            textIn(textName),
+            secondName === undefined ? textIn(textName) : [textIn(textName), textIn(secondName)],
             adapterColumn === undefined ? "" : textIn(adapterColumn).trim(),
           );
         });
   }
-  return { format: "csv", separator: ",", textColumn: textName, adapterColumn, names, rows, close: () => file.close() };
+  const textColumn = secondName === undefined ? textName : `${textName},${secondName}`;
+  return { format: "csv", separator: ",", textColumn, adapterColumn, names, rows, close: () => file.close() };
 }

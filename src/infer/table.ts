@@ -1,5 +1,6 @@
 /** The rows of a table with their bytes in its file (as UTF-8), in order, so that a copy can have more columns. */
 import type { DataFormat } from "../data/dialect.ts";
+import type { TextOrPair } from "../pair.ts";
 
 /** A row, or the header, in which `text` is null. */
 export interface TableRow {
@@ -7,7 +8,7 @@ export interface TableRow {
   bytes: Uint8Array;
   /** Where in `bytes` further fields belong. At the end of the file there can be bytes without a row: -1. */
   at: number;
-  text: string | null;
+  text: TextOrPair | null;
   /** The name in the column of adapters, without white space around it; "" where there is no such column. */
   adapter: string;
 }
@@ -17,6 +18,7 @@ export interface Table {
   format: DataFormat;
   /** Between fields of CSV. */
   separator: string;
+  /** Of pairs of texts both, with a comma between them. */
   textColumn: string;
   /** The column that names an adapter for every row, if requested. */
   adapterColumn: string | undefined;

@@ -17,6 +17,7 @@ import { ConfigError, FormatError } from "../errors.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "../methods/index.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import { baseShapes, lmHeadShapes, type ModelTensor, sitesByName } from "../names.ts";
+import { pairSettings } from "../pair.ts";
 import type { Shape } from "../tensor.ts";
 import { checkKinds } from "./common.ts";
 import { isNovelty } from "./novelty.ts";
@@ -105,6 +106,7 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
   const kinds = { base_model: "text", labels: "texts", settings: "object", task: "object" } as const;
   checkKinds(meta, { ...kinds, base_fingerprint: "text?" }, where);
   checkKinds(meta.settings, { maxLength: "size?", padTo: "count?" }, where);
+  checkKinds(pairSettings(meta) ?? { columns: [] }, { columns: "texts" }, where);
   checkKinds(meta.task, { num_labels: "count", head_bias: "boolean" }, where);
   parseChoice("mode", meta.mode, MODES, where);
   baseDtype(meta);

@@ -40,7 +40,7 @@ export async function readRecord(directory: string): Promise<RunRecord> {
   const texts = { model: "text", base: "text", labels: "texts", adapter: "text?", files: "texts" } as const;
   checkKinds(record, { ...texts, data: "object", options: "object", counts: "object", settings: "object" }, path);
   parseChoice("mode", record.options.mode, MODES, path);
-  checkKinds(record, { padTo: "count", maxLength: "size", step: "count", steps: "count" }, path);
+  checkKinds(record, { pairs: "object?", padTo: "count", maxLength: "size", step: "count", steps: "count" }, path);
   checkKinds(record, { evaluations: "objects", curve: "object" }, path);
   const { results, evaluations, curve } = record;
   for (const one of evaluations) checkKinds(one, { step: "count", examples: "count", val: "object" }, path);
@@ -83,7 +83,7 @@ function showRecord(record: RunRecord): string {
 
 /** The trained tensors with the metadata that is needed to use them. */
 export function buildAdapter(
-  record: Pick<RunRecord, "model" | "base" | "vocabulary" | "labels" | "maxLength" | "padTo" | "results">,
+  record: Pick<RunRecord, "model" | "base" | "vocabulary" | "labels" | "maxLength" | "padTo" | "pairs" | "results">,
   spec: ModelSpec,
   tensors: TrainResult["tensors"],
   novelty: NoveltySettings | null,
@@ -102,6 +102,7 @@ export function buildAdapter(
       settings: {
         maxLength: record.maxLength,
         padTo: record.padTo,
+        ...(record.pairs === undefined ? {} : { pairs: record.pairs }),
         ...(record.vocabulary === undefined ? {} : { vocabulary: record.vocabulary }),
         ...(spec.dtype === undefined || spec.dtype === "f32" ? {} : { dtype: spec.dtype }),
         ...(novelty ? { novelty } : {}),

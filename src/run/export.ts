@@ -369,7 +369,7 @@ function readme(kind: ExportKind, { meta, base, where, end, results, losses, fil
     "",
     "```python",
     ...load,
-    ...useCode(meta),
+    ...useCode(meta, end),
     "```",
     "",
     ...remarks(meta, end),

@@ -5,9 +5,12 @@
 
 import { canCreate, exists, joinPath, listDirectory, remove, removeEmpty, temporaryDirectory } from "#platform";
 import { ConfigError, LowrankError, nameList } from "../errors.ts";
+import { parseMeta } from "../io/adapter-meta.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
-import { IS_ADAPTER } from "../io/open-adapter.ts";
+import { findAdapter, IS_ADAPTER } from "../io/open-adapter.ts";
+import { META } from "../io/peft.ts";
+import { pairSettings } from "../pair.ts";
 import { finishReplacing } from "../platform/replacing.ts";
 import { checkpointFiles, generations } from "./checkpoint.ts";
 import { FORMAT, RECORD, VERSION } from "./record.ts";
@@ -56,11 +59,24 @@ async function recordAt(directory: string): Promise<{ files?: unknown; data?: un
   return isRunRecord(json) ? json : undefined;
 }
 
-/** The text column that a run was given; `directory`: a run's or its adapter/; any other one has none. */
-export async function givenTextColumn(directory: string): Promise<string | undefined> {
+/** What is known of the texts that a model was trained on. */
+export interface TrainedTexts {
+  /** Their column, if the run was given one; of pairs both, with a comma between them. */
+  likelyTextColumn?: string | undefined;
+  /** Whether they are pairs; undefined: PEFT wrote the adapter. */
+  isPair?: boolean | undefined;
+}
+
+/** Of a run's directory, its adapter/, or an adapter alone. */
+export async function readTrainedTexts(directory: string): Promise<TrainedTexts> {
   const record = await recordAt(IS_ADAPTER.test(directory) ? joinPath(directory, "..") : directory);
   const { textColumn } = (record?.data ?? {}) as { textColumn?: unknown };
-  return typeof textColumn === "string" ? textColumn : undefined;
+  const place = await findAdapter(directory);
+  const path = joinPath(place ?? directory, META);
+  if (!(await exists(path))) return {};
+  const pairs = pairSettings(parseMeta(await readJson(path), path));
+  const likelyTextColumn = typeof textColumn === "string" ? textColumn : pairs?.columns.join();
+  return { likelyTextColumn, isPair: pairs !== undefined };
 }
 
 /** The files of the run in this directory, whether they exist or not. Empty if there is no run. */

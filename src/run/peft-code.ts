@@ -1,8 +1,11 @@
 /** The Python code that loads an adapter with PEFT, and what to know about its padding. */
 import { textContext } from "../config.ts";
+import { readsPairs } from "../infer/pairs.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { METHODS } from "../methods/index.ts";
+import { type PairSettings, pairSettings, type TextOrPair } from "../pair.ts";
+import { textToTry } from "../train/text-to-try.ts";
 import type { BaseName } from "./base-name.ts";
 
 type End = Vocabulary["end"];
@@ -50,15 +53,29 @@ export function peftCode(meta: AdapterMeta, end: End, base: string, directory: s
   ];
 }
 
+/** The lines by which transformers' tokenizer joins the texts of a pair as in training. */
+function pairCode({ separator }: PairSettings, { id }: End): string[] {
+  const end = JSON.stringify(separator);
+  return [
+    `# GPT-2's tokenizer joins the texts of a pair with nothing between them. In training there was ${separator}.`,
+    "from tokenizers.processors import TemplateProcessing",
+    "tokenizer.backend_tokenizer.post_processor = TemplateProcessing(",
+    `    single="$A", pair=${JSON.stringify(`$A ${separator} $B`)}, special_tokens=[(${end}, ${id})])`,
+  ];
+}
+
 /** The lines that run a transformers model and print its output. */
-export function useCode(meta: AdapterMeta, text = "some text"): string[] {
+export function useCode(meta: AdapterMeta, end: End, text: TextOrPair = textToTry([], readsPairs(meta))): string[] {
   if (meta.task.objective === "lm")
     return [
       'batch = tokenizer("Once upon a time", return_tensors="pt")',
       "print(tokenizer.decode(model.eval().generate(**batch, max_new_tokens=60)[0]))",
     ];
+  const pairs = pairSettings(meta);
+  const texts = [text].flat().map((one) => `[${JSON.stringify(one)}]`);
   return [
-    `batch = tokenizer([${JSON.stringify(text)}], ${pads(meta) ? "padding=True, " : ""}truncation=True, max_length=${longestText(meta)}, return_tensors="pt")`,
+    ...(pairs ? pairCode(pairs, end) : []),
+    `batch = tokenizer(${texts.join(", ")}, ${pads(meta) ? "padding=True, " : ""}truncation=True, max_length=${longestText(meta)}, return_tensors="pt")`,
     "logits = model.eval()(**batch).logits",
     "print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))",
   ];
@@ -84,14 +101,17 @@ export function peftInstall(meta: AdapterMeta): string {
 export function remarks(meta: AdapterMeta, end: End): string[] {
   const older = needsOlder(meta) ? [OLDER] : [];
   if (meta.task.objective === "lm") return older;
-  const empty = `Encode an empty text as one ${end.text}.`;
+  const isPair = readsPairs(meta);
+  const empty = isPair
+    ? "A pair whose second text is empty is read at the end of the first one: leave it out."
+    : `Encode an empty text as one ${end.text}.`;
   if (!pads(meta))
     return [
       `PEFT reads the logits at the last position of a batch: classify texts one by one, without padding. ${empty}`,
     ];
   return [
     `transformers reads the logits at the last token that is not \`pad_token_id\`: ${end.id}, ${end.text}, which does not`,
-    `occur in texts. Pad on the right. Texts of different lengths can share a batch. ${empty}`,
+    `occur ${isPair ? "otherwise than between the texts of a pair" : "in texts"}. Pad on the right. Texts of different lengths can share a batch. ${empty}`,
     ...older,
   ];
 }

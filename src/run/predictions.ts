@@ -8,12 +8,14 @@ export async function testMessages(directory: string): Promise<TestMessage[] | n
   const path = joinPath(directory, "predictions.csv");
   if (!(await exists(path))) return null;
   const [header = [], ...rows] = parseCsv(new TextDecoder().decode(await readBytes(path)));
+  const truth = header.indexOf("truth");
   return rows
     .filter(([set]) => set === "test")
-    .map(([, , text, truth, predicted, ...probabilities]) => ({
-      text: text!,
-      truth: truth!,
-      predicted: predicted!,
-      probability: Number(probabilities[header.indexOf(`probability ${predicted}`) - header.indexOf("predicted") - 1]),
+    .map((row) => ({
+      text: truth === 4 ? ([row[2]!, row[3]!] as const) : row[2]!,
+      truth: row[truth]!,
+      predicted: row[truth + 1]!,
+      // A class can have the name of another column.
+      probability: Number(row[header.indexOf(`probability ${row[truth + 1]}`, truth + 2)]),
     }));
 }

@@ -17,6 +17,7 @@ import type { Adapter } from "../io/peft.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { adapterOptions } from "../methods/index.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
+import { type PairSettings, pairSettings } from "../pair.ts";
 import { numel } from "../tensor.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { DEFAULTS, type TrainOptions } from "../train/options.ts";
@@ -60,6 +61,8 @@ export interface RunIdentity {
   data: Record<string, unknown>;
   /** Tokens to which every row is padded; 0: packed. */
   padTo: number;
+  /** Pairs of texts: their columns, and what is between their tokens. */
+  pairs?: PairSettings;
   /** Maximum row length in tokens. Longer messages were truncated, texts were split into blocks. */
   maxLength: number;
   labels: readonly string[];
@@ -167,6 +170,7 @@ export async function newRecord(
     ...(data.vocabulary === GPT2_VOCABULARY.fingerprint ? {} : { vocabulary: data.vocabulary }),
     data: source,
     padTo: data.train.padTo,
+    ...(data.objective === "classification" && data.pairs ? { pairs: data.pairs } : {}),
     maxLength: data.maxLength,
     labels: data.labels,
     unequal: isUnequal(data),
@@ -186,6 +190,7 @@ export async function newRecord(
 /** The record of an adapter from `file`, of whose training nothing is known but the method. */
 export function recordOfAdapter({ meta, tensors }: Adapter, file: string): RunRecord {
   const { labels, task } = meta;
+  const pairs = pairSettings(meta);
   const none = [0, 0, 0];
   return {
     ...stampRecord(),
@@ -196,6 +201,7 @@ export function recordOfAdapter({ meta, tensors }: Adapter, file: string): RunRe
     base: meta.base_fingerprint ?? "",
     data: { file },
     padTo: 0,
+    ...(pairs ? { pairs } : {}),
     maxLength: 1,
     labels,
     unequal: false,

@@ -12,6 +12,7 @@ import { adaptedSpec, adapterTensors, baseDtype } from "../io/adapter-meta.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import { methodConfig } from "../methods/index.ts";
+import type { TextOrPair } from "../pair.ts";
 import { DEFAULTS, type TrainOptions } from "../train/options.ts";
 
 /** What a run that started from no adapter began with: the tensors that are not the base model's. */
@@ -52,7 +53,7 @@ export async function scaleTo(
 
 /** A message of the test set, with its class. */
 interface Labelled {
-  text: string;
+  text: TextOrPair;
   truth: string;
 }
 

@@ -12,6 +12,7 @@ import { META } from "../io/peft.ts";
 import { type StreamedTensor, streamedBytes, streamSafetensors } from "../io/safetensors-write.ts";
 import { GPT2_TABLES, TOKENIZER_FILES } from "../io/vocabulary.ts";
 import { baseShapes } from "../names.ts";
+import type { TextOrPair } from "../pair.ts";
 import { showBytes } from "../plan/memory.ts";
 import { numel } from "../tensor.ts";
 
@@ -29,8 +30,8 @@ const FILES = "<!--files-->";
 interface StandaloneTexts {
   title: string;
   summary: string;
-  /** A message to try. */
-  example: string;
+  /** A message, or a pair, to try. */
+  example: TextOrPair;
 }
 
 /** A file in the page. */
@@ -60,8 +61,9 @@ export async function planStandalone(
 ): Promise<StandalonePage> {
   const [before, after] = template.split(FILES) as [string, string];
   const encoder = new TextEncoder();
+  const values = { ...texts, example: JSON.stringify(texts.example) };
   const head = encoder.encode(
-    before.replace(/\{\{(title|summary|example)\}\}/g, (_, key: keyof StandaloneTexts) => escaped(texts[key])),
+    before.replace(/\{\{(title|summary|example)\}\}/g, (_, key: keyof StandaloneTexts) => escaped(values[key])),
   );
   const tail = encoder.encode(after);
   const parts = [...(await programFiles(checkpoint)), ...(await modelFiles(checkpoint)), ...(await adapterIn(adapter))];

@@ -1,7 +1,9 @@
 /** How a trained model is used elsewhere: code for a page, for Node and for PEFT, and the README with it. */
+import { readsPairs } from "../infer/pairs.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { adapterOptions, describeMethod, METHODS } from "../methods/index.ts";
+import { pairSettings, type TextOrPair } from "../pair.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
 import type { BaseName } from "./base-name.ts";
 import { frontMatter, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
@@ -18,7 +20,7 @@ export interface Trained {
   /** The settings of the run; null: unknown. */
   options: TrainOptions | null;
   /** A message to try: of `textToTry`. */
-  example: string;
+  example: TextOrPair;
   /** Its result on the test set; null: unknown. */
   result: string | null;
   /** Why PEFT cannot load it; null: it can. */
@@ -69,24 +71,42 @@ export function listUsages(trained: Trained, directory = "adapter", adapter = di
 const LIBRARY = "./lowrank/dist/browser/index.js";
 const PACKAGE_CODE = 'import { Classifier, openDevice } from "lowrank";';
 
+const textField = (id: string, label: string, example: string) => [
+  `<p><label>${label} <input id="${id}" size="60" placeholder=${JSON.stringify(example)}></label></p>`,
+];
+
+// biome-ignore lint/suspicious/noTemplateCurlyInString: it is code
+const SHOWN = "`${label}, ${(100 * probability).toFixed(1)} %`";
+const TEXT_CODE = [
+  '  const [text, answer] = [document.querySelector("#text"), document.querySelector("#answer")];',
+  "  text.oninput = async () => {",
+  "    const [{ label, probability }] = await classifier.classify([text.value]);",
+  `    answer.value = text.value.trim() && ${SHOWN};`,
+];
+const PAIR_CODE = [
+  '  const [first, second, answer] = ["#first", "#second", "#answer"].map((id) => document.querySelector(id));',
+  "  first.oninput = second.oninput = async () => {",
+  "    const [{ label, probability }] = await classifier.classify([[first.value, second.value]]);",
+  `    answer.value = first.value.trim() && second.value.trim() && ${SHOWN};`,
+];
+
 function pageUsage({ meta, base, example }: Trained, directory: string): Usage {
   const classifies = meta.task.objective === "classification";
+  const isPair = typeof example !== "string";
   const url = (folder: string) => `new URL(${JSON.stringify(folder)}, location.href).href`;
   const model = base.place === "folder" ? `, model: ${url(base.name)}` : "";
   const load = (kind: string) => `await ${kind}.load(${url(directory)}, { device: await openDevice()${model} });`;
   const library = (kind: string) => `import { ${kind}, openDevice } from ${JSON.stringify(LIBRARY)};`;
   const body = classifies
     ? [
-        `<p><label>Message <input id="text" size="60" placeholder=${JSON.stringify(example)}></label></p>`,
+        ...(isPair
+          ? [...textField("first", "First text", example[0]!), ...textField("second", "Second text", example[1]!)]
+          : textField("text", "Message", example as string)),
         '<p><output id="answer"></output></p>',
         '<script type="module">',
         `  ${library("Classifier")}`,
         `  const classifier = ${load("Classifier")}`,
-        '  const [text, answer] = [document.querySelector("#text"), document.querySelector("#answer")];',
-        "  text.oninput = async () => {",
-        "    const [{ label, probability }] = await classifier.classify([text.value]);",
-        // biome-ignore lint/suspicious/noTemplateCurlyInString: it is code
-        "    answer.value = text.value.trim() && `${label}, ${(100 * probability).toFixed(1)} %`;",
+        ...(isPair ? PAIR_CODE : TEXT_CODE),
         "  };",
         "</script>",
       ]
@@ -152,7 +172,7 @@ function peftUsage({ meta, base, end, example, obstacle }: Trained, adapter: str
   return {
     ...usage,
     text: `${peftInstall(meta)}.${note}`,
-    code: lines(...peftCode(meta, end, path!, adapter), ...useCode(meta, example)),
+    code: lines(...peftCode(meta, end, path!, adapter), ...useCode(meta, end, example)),
   };
 }
 
@@ -163,18 +183,20 @@ function lines(...all: readonly string[]): string {
 /** The README of a download with the trained model in `directory`. */
 export function writeReadme(trained: Trained, directory?: string, adapter?: string): string {
   const { meta, base, end, data, options, result } = trained;
+  const pairs = pairSettings(meta);
   const classifies = meta.task.objective === "classification";
   const facts: [string, string | null][] = [
     ["Base model", base.name],
     ["Method", `${METHODS[meta.mode].title} (mode ${meta.mode})`],
     ["Classes", classifies ? meta.labels.join(", ") : null],
     ["Data", data],
+    ["Pairs", pairs ? `${pairs.columns.join(" and ")}, with ${pairs.separator} between their tokens` : null],
     ["Settings", options && showSettings(options)],
     ["Result", result],
   ];
   const usages = listUsages(trained, directory, adapter);
   const what = classifies
-    ? `A GPT-2 that classifies messages as ${classChoice(meta)}.`
+    ? `A GPT-2 that classifies ${readsPairs(meta) ? "pairs of texts" : "messages"} as ${classChoice(meta)}.`
     : "A GPT-2 that continues texts.";
   return lines(
     ...frontMatter(meta, base, trained.obstacle === null ? "peft" : null),

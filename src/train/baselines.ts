@@ -1,5 +1,6 @@
 /** What a classifier has to beat: logistic regression on TF-IDF, and the most frequent class. */
 import type { LoadedDataset } from "../data/datasets.ts";
+import type { TextOrPair } from "../pair.ts";
 import { fitLogistic, scoreRows, softmaxRows, weightColumns } from "./logistic.ts";
 import { Tfidf } from "./tfidf.ts";
 
@@ -84,7 +85,7 @@ interface Limits {
   mostEntries?: number;
 }
 
-function* texts(set: Sets["train"], rows: Iterable<number>): Generator<string> {
+function* texts(set: Sets["train"], rows: Iterable<number>): Generator<TextOrPair> {
   for (const row of rows) yield set.text(row);
 }
 

@@ -11,6 +11,7 @@ import {
   type Ranking,
   type Reliability,
 } from "../measures.ts";
+import { showText, type TextOrPair } from "../pair.ts";
 import {
   type ClassMeasures,
   type Confusion,
@@ -81,7 +82,7 @@ export interface ClassResults extends ClassMeasures {
 
 /** A message of the test set. */
 export interface TestMessage {
-  text: string;
+  text: TextOrPair;
   /** Its class, and the one that it got. */
   truth: string;
   predicted: string;
@@ -107,7 +108,7 @@ export interface TestResults {
   /** The misclassified messages, the most confident first; at most `MISTAKES`. */
   mistakes: TestMessage[];
   /** A message to try the model with. */
-  example: string;
+  example: TextOrPair;
 }
 
 /** What is measured after the last step. */
@@ -169,10 +170,10 @@ export function measureTest(
     samples: pickSamples(
       predictions.filter((_, i) => right[i]),
       labels.length,
-      (row) => test.text(row),
+      (row) => showText(test.text(row)),
     ).map(message),
     mistakes: wrong.slice(0, MISTAKES).map(message),
-    example: textToTry(orderTexts(test, predictions, right)),
+    example: textToTry(orderTexts(test, predictions, right), data.pairs !== undefined),
   };
 }
 
@@ -255,7 +256,7 @@ function* orderTexts(
   test: LoadedDataset["test"],
   predictions: readonly Prediction[],
   right: readonly boolean[],
-): Iterable<string> {
+): Iterable<TextOrPair> {
   for (const [i, { row }] of predictions.entries()) if (right[i]) yield test.text(row);
   for (const { row } of predictions) yield test.text(row);
 }

@@ -2,8 +2,10 @@
  * TF-IDF of a message's words (1 and 2) and characters (2 to 5, within a word and the spaces around it), as
  * scikit-learn's TfidfVectorizer has them by default, with `analyzer="char_wb"` for the characters: in lower case, counts
  * times ln((1 + rows) / (1 + rows that have it)) + 1, then length 1 for the words and for the characters of a message.
+ * Those of the two texts of a pair are different n-grams: they have two vocabularies of each kind.
  */
 import { nextTurn } from "#platform";
+import type { TextOrPair } from "../pair.ts";
 
 /** Sparse rows [rows, width]. */
 export interface SparseRows {
@@ -176,9 +178,15 @@ class Vocabulary {
   }
 }
 
-/** Texts as rows of n-grams. */
+const KINDS = [words, characters];
+/** The vocabularies of the first text (0), or of the second (1). */
+const kindsOf = (kinds: readonly Vocabulary[], i: number) => kinds.slice(KINDS.length * i, KINDS.length * (i + 1));
+const lowerTexts = (text: TextOrPair) => [text].flat().map((one) => one.toLowerCase());
+
+/** Texts, or pairs of texts, as rows of n-grams. */
 export class Tfidf {
   private constructor(
+    /** Of words and of characters; of pairs then those of the second texts. */
     private readonly kinds: readonly Vocabulary[],
     readonly width: number,
     /** The rows that were read. */
@@ -190,17 +198,19 @@ export class Tfidf {
    * (scikit-learn's `min_df`); rows after `mostEntries` are not read.
    */
   static async fit(
-    texts: Iterable<string>,
+    texts: Iterable<TextOrPair>,
     mostColumns: number,
     { signal, mostEntries = MOST_ENTRIES }: { signal?: AbortSignal | undefined; mostEntries?: number | undefined } = {},
   ): Promise<Tfidf> {
-    const kinds = [new Vocabulary(words), new Vocabulary(characters)];
+    const kinds: Vocabulary[] = [];
     let [rows, entries] = [0, 0];
     for (const text of texts) {
       if (entries >= mostEntries) break;
       if (rows++ % ROWS_AT_A_TIME === 0) await turn(signal);
-      const lower = text.toLowerCase();
-      for (const kind of kinds) entries += kind.learn(lower);
+      for (const [i, lower] of lowerTexts(text).entries()) {
+        if (kinds.length === KINDS.length * i) kinds.push(...KINDS.map((kind) => new Vocabulary(kind)));
+        for (const kind of kindsOf(kinds, i)) entries += kind.learn(lower);
+      }
     }
     const spreads = kinds.map((kind) => kind.spread(rows));
     let fewest = 1;
@@ -209,13 +219,13 @@ export class Tfidf {
     return new Tfidf(kinds, width, rows);
   }
 
-  async transform(texts: Iterable<string>, signal?: AbortSignal): Promise<SparseRows> {
+  async transform(texts: Iterable<TextOrPair>, signal?: AbortSignal): Promise<SparseRows> {
     const rows: { columns: Uint32Array; values: Float32Array }[] = [];
     for (const text of texts) {
       if (rows.length % ROWS_AT_A_TIME === 0) await turn(signal);
       const [columns, values]: [number[], number[]] = [[], []];
-      const lower = text.toLowerCase();
-      for (const kind of this.kinds) kind.weigh(lower, columns, values);
+      for (const [i, lower] of lowerTexts(text).entries())
+        for (const kind of kindsOf(this.kinds, i)) kind.weigh(lower, columns, values);
       rows.push({ columns: new Uint32Array(columns), values: new Float32Array(values) });
     }
     const starts = new Uint32Array(rows.length + 1);

@@ -2,6 +2,7 @@
  * What is shown of a run, of a sweep or of data, as blocks: laid out once, rendered for a terminal, as Markdown, as HTML,
  * in the page, and as CSV. Texts are as they came: renderers make them printable and shorten them.
  */
+import { type PairSettings, showText, type TextOrPair } from "../pair.ts";
 import type { Estimate } from "../statistics.ts";
 import type { Chart } from "./charts/chart.ts";
 
@@ -75,6 +76,13 @@ export type Block = Heading | Text | Note | Table | Figure | Details;
 
 /** A column, and what it shows of a record. */
 export type RowColumn<Row> = Column & { value: (row: Row) => Cell };
+
+/** The column of a message; of pairs both texts, under the names of their columns. */
+export function messageColumns(pairs?: PairSettings): RowColumn<{ text: TextOrPair }>[] {
+  if (!pairs) return [{ title: "Message", key: "message", value: ({ text }) => showText(text) }];
+  const keys = ["message", "message_pair"] as const;
+  return keys.map((key, i) => ({ title: pairs.columns[i]!, key, value: ({ text }) => text[i] }));
+}
 
 /** Makes a table of records. */
 export function makeTable<Row>(

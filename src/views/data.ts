@@ -6,6 +6,7 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import { type LowrankError, nameList } from "../errors.ts";
 import { count, digits } from "../format.ts";
+import type { PairSettings } from "../pair.ts";
 import { LISTED_CLASSES } from "../statistics.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../train/class-weights.ts";
 import { type Block, makeTable } from "./blocks.ts";
@@ -56,13 +57,14 @@ function counted(notes: readonly (readonly [number: number, what: string])[]): s
 }
 
 function messagesBlocks(data: LoadedDataset, how: ClassWeights): Block[] {
-  const { source, split, stats } = data;
+  const { source, split, stats, pairs } = data;
   type Row = DatasetStats & { name: string };
   const column = (title: string, key: "rows" | "median" | "p95" | "max" | "cut") => {
     return { title, key, value: ({ [key]: value }: Row) => value, format: count };
   };
   return [
     text(`data: ${source}${split === "given" ? "" : `, split: ${split}`}`),
+    ...(pairs ? [text(describePairs(pairs))] : []),
     text(describeRows(data, how)),
     makeTable<Row>(
       "data",
@@ -84,12 +86,12 @@ function messagesBlocks(data: LoadedDataset, how: ClassWeights): Block[] {
 
 /** What to know about messages and their labels, in the terminal and in the page. */
 export function dataNotes(data: LoadedDataset): string[] {
-  const { stats, maxLength } = data;
+  const { stats, maxLength, pairs } = data;
   const sum = (key: "cut" | "empty") => listSets(stats).reduce((total, { [key]: number }) => total + number, 0);
   return [
     ...counted([
       [sum("cut"), `messages are longer than ${maxLength} tokens and were truncated`],
-      [sum("empty"), "messages are empty and were replaced with <|endoftext|>"],
+      [sum("empty"), pairs ? "pairs have an empty text" : "messages are empty and were replaced with <|endoftext|>"],
       [stats.leaks.val, `validation messages have a near-duplicate in the training set (${DROPPED})`],
       [stats.leaks.test, `test messages have a near-duplicate in the training or validation set (${DROPPED})`],
       [stats.trimmedLabels, "labels had white space around them, which was dropped"],
@@ -98,6 +100,10 @@ export function dataNotes(data: LoadedDataset): string[] {
     ...labelNotes(stats.classesRead),
   ];
 }
+
+/** "pairs of texts: columns question and answer, with <|endoftext|> between their tokens" */
+const describePairs = ({ columns, separator }: PairSettings) =>
+  `pairs of texts: columns ${columns.map(brief).join(" and ")}, with ${separator} between their tokens`;
 
 const DROPPED = "deduplication drops them";
 

@@ -5,12 +5,13 @@ import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
 import { count, digits, percent, showLoss } from "../format.ts";
 import type { Ranking } from "../measures.ts";
 import { describeMethod, hasSetting } from "../methods/index.ts";
+import type { PairSettings } from "../pair.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { RunRecord } from "../run/record.ts";
 import { type Confusion, confusionLookup, type Measured, showStanding } from "../statistics.ts";
 import type { EvaluationRecord, TrainResult } from "../train/records.ts";
 import type { ClassResults, Compared, Results, TestMessage, TestResults } from "../train/results.ts";
-import { type Cell, makeTable, type Table } from "./blocks.ts";
+import { type Cell, makeTable, messageColumns, type Table } from "./blocks.ts";
 import { csvLines, tableToCsv } from "./csv.ts";
 import { LOSS, METRICS, type Metric } from "./metric.ts";
 
@@ -253,7 +254,7 @@ export function measuresTable({ labels }: Pick<RunRecord, "labels">, { compared,
   );
 }
 
-export function mistakesTable(mistakes: readonly TestMessage[], caption: string): Table {
+export function mistakesTable(mistakes: readonly TestMessage[], caption: string, pairs?: PairSettings): Table {
   return makeTable<TestMessage>(
     "mistakes",
     caption,
@@ -261,7 +262,7 @@ export function mistakesTable(mistakes: readonly TestMessage[], caption: string)
       { title: "True label", key: "truth", value: ({ truth }) => truth },
       { title: "Predicted", key: "predicted", value: ({ predicted }) => predicted },
       { title: "Probability", key: "probability", value: ({ probability }) => probability, format: percent },
-      { title: "Message", key: "message", value: ({ text }) => text },
+      ...messageColumns(pairs),
     ],
     mistakes,
   );
@@ -317,8 +318,9 @@ const CHUNK = 1 << 16;
 const DIGITS = 6;
 
 /** Every row of the validation and test sets. Texts are decoded from their tokens when they are written. */
-function predictionsTable({ valPredictions, predictions }: TrainResult, { labels, val, test }: LoadedDataset) {
-  const keys = ["set", "row", "text", "truth", "predicted", ...labels.map((label) => `probability ${label}`)];
+function predictionsTable({ valPredictions, predictions }: TrainResult, { labels, val, test, pairs }: LoadedDataset) {
+  const texts = pairs ? ["text", "text_pair"] : ["text"];
+  const keys = ["set", "row", ...texts, "truth", "predicted", ...labels.map((label) => `probability ${label}`)];
   function* rows(): Generator<Cell[]> {
     for (const [name, set, some] of [
       ["validation", val, valPredictions],
@@ -326,7 +328,8 @@ function predictionsTable({ valPredictions, predictions }: TrainResult, { labels
     ] as const)
       for (const { row, label, probabilities } of some) {
         const shares = Array.from(probabilities, (share) => Number(share.toPrecision(DIGITS)));
-        yield [name, set.place(row) + 1, set.text(row), labels[set.label(row)], labels[label], ...shares];
+        const own = [set.text(row)].flat();
+        yield [name, set.place(row) + 1, ...own, labels[set.label(row)], labels[label], ...shares];
       }
   }
   return { columns: keys.map((key) => ({ title: null, key })), rows: rows() };

@@ -38,7 +38,7 @@ function classifierBlocks(record: RunRecord, test: TestResults): Block[] {
     measuresTable(record, test),
     confusions(record, test),
     classes(record, test),
-    mistakes(test),
+    mistakes(record, test),
     calibration(test),
     ...curves(record, test),
   ];
@@ -66,12 +66,12 @@ function classes({ labels }: RunRecord, { classes }: TestResults): Block {
   return { kind: "details", title: "The classes with the lowest F1", blocks: [table] };
 }
 
-function mistakes({ mistakes, verdicts }: TestResults): Block {
+function mistakes({ pairs }: RunRecord, { mistakes, verdicts }: TestResults): Block {
   const wrong = verdicts.filter((right) => !right).length;
   if (wrong === 0) return { kind: "text", text: "No test message was misclassified." };
   const title = `Misclassified: ${count(wrong)} of ${count(verdicts.length)} test messages`;
   const part = mistakes.length < wrong ? `the ${mistakes.length} most confident` : "most confident first";
-  return { kind: "details", title, blocks: [mistakesTable(mistakes, `${title}, ${part}`)] };
+  return { kind: "details", title, blocks: [mistakesTable(mistakes, `${title}, ${part}`, pairs)] };
 }
 
 function calibration({ calibration }: TestResults): Block {

@@ -7,6 +7,7 @@ import type { OtherEncoding } from "../errors.ts";
 import type { Classification } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
 import type { Influences } from "../infer/influence.ts";
+import type { PairSettings, TextOrPair } from "../pair.ts";
 import type { Changes } from "../run/changes.ts";
 import type { Speed } from "../run/live-run.ts";
 import type { RunRecord } from "../run/record.ts";
@@ -53,8 +54,10 @@ export interface DataReport {
   columns: string[];
   text: string;
   label: string;
+  /** The columns of pairs of texts; missing: the texts are no pairs. */
+  pairs?: PairSettings;
   /** The first rows. */
-  preview: { text: string; label: string }[];
+  preview: { text: TextOrPair; label: string }[];
   labels: readonly string[];
   /** Rows by class, as read from the file. */
   classes: Record<string, number>;
@@ -80,10 +83,14 @@ export interface TextsReport {
   notes: string[];
 }
 
-/** The columns of a selected file; null where the text or label column was not recognised. */
+/**
+ * The columns of a selected file; null where the text or label column was not recognised, and where the texts are no
+ * pairs.
+ */
 export interface ColumnReport {
   columns: string[];
   text: string | null;
+  second: string | null;
   label: string | null;
 }
 
@@ -236,8 +243,8 @@ export interface LabelReport {
   /** Rows by label, in the order of the classes. */
   labels: Record<string, number>;
   /** The first rows. */
-  preview: { text: string; label: string; probability: number }[];
-  /** The columns of the file, and the one that was read; none for pasted lines. */
+  preview: { text: TextOrPair; label: string; probability: number }[];
+  /** The columns of the file, and the one that was read, of pairs both with a comma; none for pasted lines. */
   columns: readonly string[];
   textColumn: string | null;
   /** The file with these columns, in its own format; CSV for Parquet and for pasted lines. */
@@ -293,7 +300,7 @@ export interface Api {
   stop(): Promise<void>;
   /** Begins a comparison of methods. Resolves with the first run's id when it has begun. */
   compare(settings: PageSettings): Promise<string>;
-  classify(id: string, text: string): Promise<Verdict>;
+  classify(id: string, text: TextOrPair): Promise<Verdict>;
   /**
    * Labels the rows of a file, or each line of a pasted text that is not empty; "labelled" events report how many. Also
    * of a run that trains, with what it learned until its last evaluation. Fails with an AbortError if `stopLabelling`,
@@ -324,7 +331,7 @@ export interface Api {
   /** Accuracy on the test set with everything that was learned times `scale`; null if a run needs the device. */
   accuracyAt(id: string, scale: number): Promise<number | null>;
   /** The influence of each word on the label; null if a run needs the device. */
-  influences(id: string, text: string): Promise<Influences | null>;
+  influences(id: string, text: TextOrPair): Promise<Influences | null>;
 }
 
 export type Method = keyof Api;

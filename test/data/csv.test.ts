@@ -1,9 +1,11 @@
 /** Files to rows: CSV, TSV and JSON lines, whole and in pieces, good and malformed. */
+
 import * as assert from "uvu/assert";
 import { bytesReader, Corpus, type ReadOptions } from "../../src/data/corpus.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { FormatError, LowrankError } from "../../src/errors.ts";
+import { showText } from "../../src/pair.ts";
 import { Rng } from "../../src/rng.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
@@ -25,7 +27,7 @@ async function read(name: string, content: Content, options: Partial<ReadOptions
   const file = bytesReader(name, asBytes(content));
   const rows = await corpus.read(file, { maxLength: 1024, chunkBytes: 1 << 16, ...options });
   const { labels } = corpus.table(rows, 0);
-  const found = Array.from(rows, (row, i): Row => [corpus.labels[labels[i]!]!, corpus.text(row)]);
+  const found = Array.from(rows, (row, i): Row => [corpus.labels[labels[i]!]!, showText(corpus.text(row))]);
   return { corpus, rows: found };
 }
 

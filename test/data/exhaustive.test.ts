@@ -1,9 +1,11 @@
 /** Where the space is small, all of it: every code point, every kind of invalid UTF-8, every prefix of a file. */
+
 import * as assert from "uvu/assert";
 import { bytesReader, Corpus } from "../../src/data/corpus.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import { FormatError, LowrankError } from "../../src/errors.ts";
+import { showText } from "../../src/pair.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { slowCsv } from "../helpers/slow-csv.ts";
@@ -21,7 +23,7 @@ async function read(name: string, bytes: Uint8Array, skipFaulty = false) {
   const corpus = new Corpus(module);
   const rows = await corpus.read(bytesReader(name, bytes), { maxLength: 1024, chunkBytes: 1 << 16, skipFaulty });
   const { labels } = corpus.table(rows, 0);
-  const found = Array.from(rows, (row, i) => [corpus.labels[labels[i]!]!, corpus.text(row)]);
+  const found = Array.from(rows, (row, i) => [corpus.labels[labels[i]!]!, showText(corpus.text(row))]);
   return { rows: found, invalid: corpus.leftOut.rows };
 }
 

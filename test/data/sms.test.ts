@@ -1,4 +1,5 @@
 /** The SMS collection: its download from a local server, its two readings, and the experiment's order of rows. */
+
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,6 +15,7 @@ import { type CollectionDescription, openCollection, readAsPandas } from "../../
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, DataError, DownloadError } from "../../src/errors.ts";
 import type { DownloadEvent } from "../../src/io/download-options.ts";
+import { showText } from "../../src/pair.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test, testIf } from "../helpers/harness.ts";
 import { nowhere, type Server, sendBytes, serve, setEnvironment } from "../helpers/http.ts";
@@ -252,7 +254,9 @@ testIf(
     const [trainFile, valFile, testFile] = ["train", "val", "test"].map((name) => `${shared}/${name}.csv`);
     const published = await loadDataset({ train: trainFile!, val: valFile!, test: testFile! });
     const setRows = ({ train, val, test }: LoadedDataset) =>
-      [train, val, test].map((set) => Array.from({ length: set.size }, (_, i) => [set.label(i), set.text(i)] as const));
+      [train, val, test].map((set) =>
+        Array.from({ length: set.size }, (_, i) => [set.label(i), showText(set.text(i))] as const),
+      );
     const rows = setRows(published).flat();
 
     // The labels alone: 747 ham, then 747 spam, shuffled.

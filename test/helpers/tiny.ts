@@ -1,4 +1,5 @@
 /** Whole runs in a moment: a narrow GPT-2 on the disk, and messages that it can learn to tell apart. */
+
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { GPT2Config } from "../../src/config.ts";
@@ -7,6 +8,7 @@ import type { Dataset } from "../../src/data/dataset.ts";
 import { type DatasetOptions, type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { baseShapes } from "../../src/names.ts";
+import { showText } from "../../src/pair.ts";
 import { numbers } from "./border.ts";
 
 /** The tokenizer's vocabulary, and everything else small. */
@@ -62,5 +64,5 @@ export function tinyData(content: string | Uint8Array, options: DatasetOptions =
 
 /** The texts of a data set's rows. */
 export function allTexts(dataset: Dataset): string[] {
-  return Array.from({ length: dataset.size }, (_, row) => dataset.text(row));
+  return Array.from({ length: dataset.size }, (_, row) => showText(dataset.text(row)));
 }

@@ -2,6 +2,7 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Classification } from "../../infer/classifier.ts";
+import type { TextOrPair } from "../../pair.ts";
 import { Unlike, VerdictView } from "../../views/verdict.tsx";
 import type { Answer, Message } from "./worker.ts";
 
@@ -26,24 +27,28 @@ function ask(question: Message): Promise<unknown> {
 }
 
 /** Hands the files over, one block after the other, so that they are not in memory twice. */
-async function begin(): Promise<void> {
+async function begin(empty: TextOrPair): Promise<void> {
   for (const element of document.querySelectorAll<HTMLElement>("script[data-file]")) {
     await ask({ path: element.dataset.file!, block: element.textContent! });
     element.remove();
   }
   // The first text loads the model.
-  await ask({ text: "" });
+  await ask({ text: empty });
 }
 
-function Page({ example }: { example: string }) {
+/** Fields of a pair of texts. */
+const FIELDS = ["First text", "Second text"];
+
+function Page({ example }: { example: TextOrPair }) {
   const [status, setStatus] = useState("Loading the model");
-  const [text, setText] = useState("");
+  const empty = typeof example === "string" ? "" : (["", ""] as const);
+  const [text, setText] = useState<TextOrPair>(empty);
   const [found, setFound] = useState<Classification | Error | null>(null);
 
   useEffect(() => {
     const fail = ({ message }: { message: string }) => setStatus(`This browser cannot run the model. ${message}`);
     worker.onerror = fail;
-    begin().then(() => setStatus(""), fail);
+    begin(empty).then(() => setStatus(""), fail);
   }, []);
 
   // Classifies what is typed, also before the model was loaded. An answer to what is no longer there is dropped.
@@ -51,8 +56,9 @@ function Page({ example }: { example: string }) {
     if (status !== "") return;
     let isThere = true;
     const take = (answer: unknown) => isThere && setFound(answer as Classification | Error);
-    if (text === "") take(null);
-    const timer = setTimeout(() => text && ask({ text }).then(take, take), PAUSE);
+    const isTyped = [text].flat().every(Boolean);
+    if (!isTyped) take(null);
+    const timer = setTimeout(() => isTyped && ask({ text }).then(take, take), PAUSE);
     return () => {
       isThere = false;
       clearTimeout(timer);
@@ -61,13 +67,25 @@ function Page({ example }: { example: string }) {
 
   return (
     <>
-      <label for="message">Message</label>
-      <textarea
-        id="message"
-        rows={4}
-        placeholder={`Type or paste a message, such as: ${example}`}
-        onInput={({ currentTarget }) => setText(currentTarget.value.trim())}
-      />
+      {[example].flat().map((one, i) => {
+        const id = i === 0 ? "message" : "second";
+        return (
+          <div key={id}>
+            <label for={id}>{typeof example === "string" ? "Message" : FIELDS[i]}</label>
+            <textarea
+              id={id}
+              rows={4}
+              placeholder={`Type or paste a ${typeof example === "string" ? "message" : "text"}, such as: ${one}`}
+              onInput={({ currentTarget }) => {
+                const value = currentTarget.value.trim();
+                setText((typed) =>
+                  typeof typed === "string" ? value : i === 0 ? [value, typed[1]] : [typed[0], value],
+                );
+              }}
+            />
+          </div>
+        );
+      })}
       <p id="status" role="status">
         {status}
       </p>
@@ -87,4 +105,4 @@ function Page({ example }: { example: string }) {
 }
 
 const app = document.querySelector<HTMLElement>("#app")!;
-render(<Page example={app.dataset.example!} />, app);
+render(<Page example={JSON.parse(app.dataset.example!)} />, app);

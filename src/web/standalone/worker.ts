@@ -4,10 +4,11 @@ import { openWasm } from "../../backend/wasm.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import { openGPT2 } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
+import type { TextOrPair } from "../../pair.ts";
 import { type FileSource, forgetFile, registerFile } from "../../platform/files.ts";
 
-/** Adds a block of base64 to a file, or classifies a text. */
-export type Message = { path: string; block: string } | { text: string };
+/** Adds a block of base64 to a file, or classifies a text or a pair. */
+export type Message = { path: string; block: string } | { text: TextOrPair };
 export type Answer = { value: unknown } | { error: string };
 
 /** The blocks of every file: all of one length, but the last. */

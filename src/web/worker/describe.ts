@@ -1,11 +1,12 @@
 /** Describes a data set for the page: statistics, a preview and notes. */
 
-import { findColumns, findKeys, sampleKeys } from "../../data/columns.ts";
+import { type FoundNames, findColumns, findKeys, sampleKeys } from "../../data/columns.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import { dataFormat } from "../../data/dialect.ts";
 import { isOnHub } from "../../data/named.ts";
 import { LowrankError } from "../../errors.ts";
 import { count } from "../../format.ts";
+import { excerpt } from "../../pair.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../../train/class-weights.ts";
 import { DEFAULTS } from "../../train/options.ts";
 import { dataNotes } from "../../views/data.ts";
@@ -22,19 +23,21 @@ export function describeColumns(sample: string[][], file: string): ColumnReport 
   const json = dataFormat(file) === "jsonl";
   try {
     if (json) {
-      const { textName, labelName } = findKeys(sample, {}, file);
-      return { columns: sampleKeys(sample), text: textName, label: labelName };
+      return { columns: sampleKeys(sample), ...columnNames(findKeys(sample, {}, file)) };
     }
     const found = findColumns(sample, {}, file);
-    if (!found.header) return { columns: [], text: found.textName, label: found.labelName };
-    return { columns: sample[0]!, text: found.textName, label: found.labelName };
+    return { columns: found.header ? sample[0]! : [], ...columnNames(found) };
   } catch (error) {
     const columns = json ? sampleKeys(sample) : (sample[0] ?? []);
     // With two or more columns the visitor can choose them.
-    if (error instanceof LowrankError && columns.length >= 2) return { columns, text: null, label: null };
+    if (error instanceof LowrankError && columns.length >= 2) return { columns, text: null, second: null, label: null };
     throw error;
   }
 }
+
+const columnNames = ({ textName, secondName, labelName }: FoundNames) => {
+  return { text: textName, second: secondName ?? null, label: labelName };
+};
 
 export function describeData(
   data: LoadedDataset,
@@ -47,8 +50,9 @@ export function describeData(
     columns: columns.columns,
     text: columns.text ?? "",
     label: columns.label ?? "",
+    ...(data.pairs ? { pairs: data.pairs } : {}),
     preview: Array.from({ length: Math.min(PREVIEW_ROWS, train.size) }, (_, i) => ({
-      text: train.text(i).slice(0, PREVIEW_CHARACTERS),
+      text: excerpt(train.text(i), PREVIEW_CHARACTERS),
       label: labels[train.label(i)]!,
     })),
     labels,

@@ -5,7 +5,9 @@ import { Fields } from "../../infer/label-fields.ts";
 import { labelRows, survey, unchangedRows } from "../../infer/label-table.ts";
 import { openTable } from "../../infer/open-table.ts";
 import { csvField } from "../../io/csv.ts";
+import { excerpt } from "../../pair.ts";
 import { forgetFile, registerFile } from "../../platform/files.ts";
+import type { TrainedTexts } from "../../run/files.ts";
 import type { LabelReport, LabelRequest } from "../protocol.ts";
 
 /** Rows labelled at a time: some batches, but few enough to stop soon. */
@@ -17,9 +19,7 @@ const PREVIEW_CHARACTERS = 240;
 /** The column of pasted lines. */
 const PASTED = { name: "messages.csv", textColumn: "text" };
 
-interface Labelling extends LabelRequest {
-  /** The text column if a file has one of this name: that of the training. */
-  likelyTextColumn: string | undefined;
+interface Labelling extends LabelRequest, TrainedTexts {
   signal: AbortSignal;
   onProgress: (rows: number, total: number) => void;
 }
@@ -53,11 +53,11 @@ export async function labelSource(
         const rows = piece.slice(first, first + ROWS);
         const { bytes, results } = await labelRows(table, rows, classifier, fields);
         labelled.push(bytes);
-        const texts = rows.flatMap(({ text }) => text ?? []);
+        const texts = rows.flatMap(({ text }) => (text === null ? [] : [text]));
         for (const [i, { label, probability }] of results.entries()) {
           labels[label]!++;
           if (preview.length < PREVIEW_ROWS)
-            preview.push({ text: texts[i]!.slice(0, PREVIEW_CHARACTERS), label, probability });
+            preview.push({ text: excerpt(texts[i]!, PREVIEW_CHARACTERS), label, probability });
         }
         done += results.length;
         onProgress(done, surveyed.rows);

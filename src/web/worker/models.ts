@@ -5,7 +5,8 @@ import { Classifier } from "../../infer/classifier.ts";
 import type { Influences } from "../../infer/influence.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import type { Adapter } from "../../io/peft.ts";
-import { givenTextColumn } from "../../run/files.ts";
+import type { TextOrPair } from "../../pair.ts";
+import { readTrainedTexts } from "../../run/files.ts";
 import {
   isUnderWay,
   type LabelReport,
@@ -81,11 +82,11 @@ async function withTrained<T>(id: string, work: (trained: Trained) => Promise<T>
   return useDevice(trained.device, () => work(trained));
 }
 
-export const classify = (id: string, text: string): Promise<Verdict> =>
+export const classify = (id: string, text: TextOrPair): Promise<Verdict> =>
   withTrained(id, (trained) => tester.classify(trained, text));
 
 /** The influence of each word; null if a run needs the device. */
-export const influences = async (id: string, text: string): Promise<Influences | null> =>
+export const influences = async (id: string, text: TextOrPair): Promise<Influences | null> =>
   machine.isIdle ? withTrained(id, (trained) => tester.influences(trained, text)) : null;
 
 /** Accuracy of a scaled model on the test set; null if a run needs the device, or another measurement was begun. */
@@ -123,7 +124,7 @@ const EMIT_EVERY = 200;
 /** Labels a table. The code is loaded at the first call. */
 export async function label(id: string, source: File | string, request: LabelRequest): Promise<LabelReport> {
   const signal = machine.use("labelling");
-  const likelyTextColumn = await givenTextColumn(runFolder(id));
+  const trainedTexts = await readTrainedTexts(runFolder(id));
   const { labelSource } = await import("./label.ts");
   let emitted = 0;
   const onProgress = (rows: number, total: number) => {
@@ -134,7 +135,7 @@ export async function label(id: string, source: File | string, request: LabelReq
   return withTrained(id, async (trained) => {
     // A classifier of its own, because the tester's follows what the visitor looks at.
     const classifier = await Classifier.of(trained, trained.model, trained.device);
-    const labelling = labelSource(classifier, source, { ...request, likelyTextColumn, signal, onProgress });
+    const labelling = labelSource(classifier, source, { ...request, ...trainedTexts, signal, onProgress });
     return labelling.finally(() => classifier.destroy());
   });
 }

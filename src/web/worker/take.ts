@@ -72,7 +72,7 @@ async function describeTrainedRun(
     base: pageBase(name, model),
     end: model.vocabulary.end,
     data: isLoaded ? null : dataName(record),
-    example: record.results?.test?.example ?? textToTry([]),
+    example: record.results?.test?.example ?? textToTry([], record.pairs !== undefined),
     options: isLoaded ? null : record.options,
     result: resultText(record),
     obstacle: isPeft ? null : (record.peftObstacle ?? `${METHODS[meta.mode].title} is not one of its methods`),

@@ -4,6 +4,7 @@ import { Classifier } from "../../infer/classifier.ts";
 import { type Influences, measureInfluences } from "../../infer/influence.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
 import type { AdapterMeta, Tensors } from "../../io/peft.ts";
+import type { TextOrPair } from "../../pair.ts";
 import type { Verdict } from "../protocol.ts";
 
 /** The trained parameters of a run. */
@@ -19,13 +20,13 @@ export interface Trained {
 export class Tester {
   private open: { trained: Trained; adapter: Classifier; base: Classifier } | undefined;
 
-  async classify(trained: Trained, text: string): Promise<Verdict> {
+  async classify(trained: Trained, text: TextOrPair): Promise<Verdict> {
     const { adapter, base } = await this.prepare(trained);
     const [[predicted], [before]] = [await adapter.classify([text]), await base.classify([text])];
     return { adapter: predicted!, base: before! };
   }
 
-  async influences(trained: Trained, text: string): Promise<Influences> {
+  async influences(trained: Trained, text: TextOrPair): Promise<Influences> {
     const { adapter } = await this.prepare(trained);
     return measureInfluences(adapter, text);
   }

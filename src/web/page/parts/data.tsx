@@ -1,7 +1,7 @@
 /** The choice of the data, bundled, typed, from files or from the Hugging Face Hub, and its statistics. */
 import { useEffect } from "preact/hooks";
 import { count, percent } from "../../../format.ts";
-import { makeTable } from "../../../views/blocks.ts";
+import { makeTable, messageColumns } from "../../../views/blocks.ts";
 import { ScrollArea, TableView } from "../../../views/components.tsx";
 import type { DataReport } from "../../protocol.ts";
 import { usePart } from "../state/attention.ts";
@@ -70,13 +70,16 @@ function Messages() {
           <FileField
             id="file"
             label="Choose a CSV, TSV or JSON file"
-            help="or drop it here. It needs a text and a label column."
+            help="or drop it here. It needs a text and a label column; or two text columns, whose relation is the label."
             accept=".csv,.tsv,.txt,.jsonl,.ndjson,.json"
             choice={messages}
           />
           {columns.value && (
             <div id="columns" class="pair">
               <ColumnField which="text" title="Text" {...columns.value} />
+              {columns.value.report.columns.length > 2 && (
+                <ColumnField which="second" title="Second text" {...columns.value} />
+              )}
               <ColumnField which="label" title="Label" {...columns.value} />
             </div>
           )}
@@ -87,7 +90,7 @@ function Messages() {
   );
 }
 
-function ColumnField(props: NonNullable<typeof columns.value> & { which: "text" | "label"; title: string }) {
+function ColumnField(props: NonNullable<typeof columns.value> & { which: "text" | "second" | "label"; title: string }) {
   const { which, title, report, [which]: chosen } = props;
   return (
     <label for={`${which}-column`}>
@@ -99,7 +102,7 @@ function ColumnField(props: NonNullable<typeof columns.value> & { which: "text" 
           chosenColumns.value = { ...chosenColumns.value, [which]: currentTarget.value };
         }}
       >
-        {chosen === null && <option value="">choose</option>}
+        {(chosen === null || which === "second") && <option value="">{which === "second" ? "none" : "choose"}</option>}
         {report.columns.map((name) => (
           <option key={name} value={name}>
             {name}
@@ -111,7 +114,7 @@ function ColumnField(props: NonNullable<typeof columns.value> & { which: "text" 
 }
 
 function MessagesView(report: DataReport) {
-  const { rowsRead, stats, classes, lengths, preview, notes } = report;
+  const { rowsRead, stats, classes, lengths, notes } = report;
   const sets = [stats.train, stats.val, stats.test];
   const used = sets.reduce((sum, set) => sum + set.rows, 0);
   const longest = Math.max(...sets.map(({ max }) => max));
@@ -127,20 +130,17 @@ function MessagesView(report: DataReport) {
       <details>
         <summary>Look at the messages</summary>
         <Histogram bins={lengths} words={`Length in tokens: median ${stats.train.median}, maximum ${longest}.`} />
-        <TableView table={messageTable(preview)} />
+        <TableView table={messageTable(report)} />
       </details>
     </>
   );
 }
 
-const messageTable = (preview: DataReport["preview"]) =>
+const messageTable = ({ preview, pairs }: DataReport) =>
   makeTable(
     "messages",
     "The first messages of the training set",
-    [
-      { title: "Label", key: null, value: ({ label }) => label },
-      { title: "Message", key: null, value: ({ text }) => text },
-    ],
+    [{ title: "Label", key: null, value: ({ label }) => label }, ...messageColumns(pairs)],
     preview,
   );
 

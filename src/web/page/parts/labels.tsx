@@ -1,12 +1,12 @@
 /** Labels the lines of the typed text, or the rows of a table. */
 import { count, percent } from "../../../format.ts";
-import { makeTable } from "../../../views/blocks.ts";
+import { makeTable, messageColumns } from "../../../views/blocks.ts";
 import { TableView } from "../../../views/components.tsx";
 import { Bar } from "../../../views/verdict.tsx";
 import type { LabelReport } from "../../protocol.ts";
 import { labelAgain, labelling, labelTable, lines } from "../state/label.ts";
 import { offerFile } from "../state/take.ts";
-import { message } from "../state/try.ts";
+import { message, pairs } from "../state/try.ts";
 import { worker } from "../state/worker.ts";
 import { ErrorPlace, readings } from "./error.tsx";
 
@@ -59,14 +59,14 @@ export function Labels() {
       />
       {columns.length > 1 && (
         <label for="table-column">
-          Column with the messages
+          {pairs.value ? "Columns with the texts" : "Column with the messages"}
           <select
             id="table-column"
             value={report?.textColumn ?? ""}
             onChange={({ currentTarget }) => labelAgain({ textColumn: currentTarget.value })}
           >
-            {!report && <option value="">Choose a column</option>}
-            {columns.map((column) => (
+            {!report && <option value="">Choose {pairs.value ? "two columns" : "a column"}</option>}
+            {textChoices(columns).map((column) => (
               <option key={column}>{column}</option>
             ))}
           </select>
@@ -76,6 +76,12 @@ export function Labels() {
     </>
   );
 }
+
+/** The columns that may have the texts; of pairs all twos, with a comma between their names. */
+const textChoices = (columns: readonly string[]) =>
+  pairs.value
+    ? columns.flatMap((first) => columns.flatMap((second) => (first === second ? [] : `${first},${second}`)))
+    : columns;
 
 function Labelled({ report }: { report: LabelReport }) {
   const { rows, labels, file, fileName } = report;
@@ -108,7 +114,7 @@ const previewTable = ({ rows, preview }: LabelReport) =>
     [
       { title: "Label", key: null, value: ({ label }) => label },
       { title: "Probability", key: null, value: ({ probability }) => probability, format: (share) => percent(share) },
-      { title: "Message", key: null, value: ({ text }) => text },
+      ...messageColumns(pairs.value),
     ],
     preview,
   );

@@ -1,12 +1,23 @@
 /** Classifies a message as it is typed, with the trained adapter and the base model, and shows which words count. */
 import { useSignal } from "@preact/signals";
 import { describeMethod } from "../../../methods/index.ts";
+import { showText, type TextOrPair } from "../../../pair.ts";
 import type { TestMessage, TestResults } from "../../../train/results.ts";
 import { Unlike, VerdictView } from "../../../views/verdict.tsx";
 import type { PageRun, Verdict } from "../../protocol.ts";
 import { usePart } from "../state/attention.ts";
 import { labelTable } from "../state/label.ts";
-import { answer, classifier, message, testResults, words } from "../state/try.ts";
+import {
+  answer,
+  classifier,
+  isSameText,
+  message,
+  pairs,
+  second,
+  setMessage,
+  testResults,
+  words,
+} from "../state/try.ts";
 import { runOrigin } from "../words.ts";
 import { ErrorBox } from "./error.tsx";
 import { Labels } from "./labels.tsx";
@@ -47,20 +58,34 @@ export function TryCard() {
       <h2 id="try-title">
         <span class="step">3</span> Try it
       </h2>
-      <label class="hidden" for="message">
-        Message
+      <label class={pairs.value ? "" : "hidden"} for="message">
+        {pairs.value?.columns[0] ?? "Message"}
       </label>
       <textarea
         id="message"
         ref={field}
         rows={3}
-        placeholder="Type a message"
+        placeholder={pairs.value ? "Type a text" : "Type a message"}
         disabled={run === null}
         value={message.value}
         onInput={({ currentTarget }) => {
           message.value = currentTarget.value;
         }}
       />
+      {pairs.value && (
+        <label for="second">
+          {pairs.value.columns[1]}
+          <textarea
+            id="second"
+            rows={3}
+            placeholder="Type a text"
+            value={second.value}
+            onInput={({ currentTarget }) => {
+              second.value = currentTarget.value;
+            }}
+          />
+        </label>
+      )}
       <p id="try-help" class="help">
         {run && `Model: ${describeRun(run)}.`}
       </p>
@@ -87,7 +112,12 @@ function Answer() {
   if (answer.value === "pending") return <p class="help">Classifying …</p>;
   const { asked, verdict, error } = answer.value;
   if (!verdict) return <ErrorBox report={error!} />;
-  return <Sides verdict={verdict} truth={samples(testResults.value).find(({ text }) => text === asked.text)?.truth} />;
+  return (
+    <Sides
+      verdict={verdict}
+      truth={samples(testResults.value).find(({ text }) => isSameText(text, asked.text))?.truth}
+    />
+  );
 }
 
 /** `truth`: the message's true label, where it is known. */
@@ -124,16 +154,10 @@ function Samples() {
       <p class="help">Or one of its test messages:</p>
       <ul>
         {found.map(({ text, truth, predicted }) => {
-          const short = text.replaceAll(/\s+/g, " ");
+          const short = showText(text).replaceAll(/\s+/g, " ");
           return (
-            <li key={text}>
-              <button
-                type="button"
-                class="link"
-                onClick={() => {
-                  message.value = text;
-                }}
-              >
+            <li key={short}>
+              <button type="button" class="link" onClick={() => setMessage(text)}>
                 {short.length > SAMPLE ? `${short.slice(0, SAMPLE)} …` : short}
               </button>
               <small class={truth === predicted ? "right" : "mistaken"}>
@@ -147,11 +171,14 @@ function Samples() {
   );
 }
 
+const trimmed = (text: TextOrPair): TextOrPair =>
+  typeof text === "string" ? text.trim() : [text[0].trim(), text[1].trim()];
+
 /** Messages that were classified correctly, and as many others that are read at a glance if there are some. */
 function samples(test: TestResults | null): TestMessage[] {
   if (!test) return [];
-  const wrong = test.mistakes.filter(({ text }) => text.trim() !== "");
-  const short = wrong.filter(({ text }) => text.length <= SHORT);
+  const wrong = test.mistakes.filter(({ text }) => [text].flat().every((one) => one.trim() !== ""));
+  const short = wrong.filter(({ text }) => showText(text).length <= SHORT);
   const some = [...test.samples.slice(0, SAMPLES), ...(short.length > 0 ? short : wrong).slice(0, SAMPLES)];
-  return some.map((one) => ({ ...one, text: one.text.trim() }));
+  return some.map((one) => ({ ...one, text: trimmed(one.text) }));
 }

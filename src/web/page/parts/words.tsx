@@ -1,5 +1,6 @@
 /** A message with its words coloured by their influence on its label. */
 import type { Influences, Part } from "../../../infer/influence.ts";
+import type { TextOrPair } from "../../../pair.ts";
 import { ScrollArea } from "./common.tsx";
 
 /** Shades of a word, for and against: `for1` to `for3` of the style sheet. */
@@ -9,7 +10,7 @@ const [LEAST, SHARE] = [0.005, 0.1];
 /** Words that the sentence names, for and against. */
 const NAMED = 3;
 
-export function Words({ text, label, parts, words }: Influences & { text: string }) {
+export function Words({ text, label, parts, words }: Influences & { text: TextOrPair }) {
   if (parts.length === 0) return null;
   const most = Math.max(...parts.map((part) => Math.abs(part.influence)));
   const isSeen = ({ influence }: Part) => Math.abs(influence) >= Math.max(LEAST, SHARE * most);
@@ -21,15 +22,20 @@ export function Words({ text, label, parts, words }: Influences & { text: string
     <>
       <h3>Which words count: leave one out</h3>
       <ScrollArea label="Message with its words coloured" kind="words">
-        <p class="prose">
-          {parts.map((part, i) => [
-            text.slice(parts[i - 1]?.end ?? 0, part.start),
-            <span key={part.start} class={shade(part)} title={points(part.influence)}>
-              {text.slice(part.start, part.end)}
-            </span>,
-          ])}
-          {text.slice(parts.at(-1)!.end)}
-        </p>
+        {[text].flat().map((one, of) => {
+          const own = parts.filter((part) => part.of === of);
+          return (
+            <p key={of} class="prose">
+              {own.map((part, i) => [
+                one.slice(own[i - 1]?.end ?? 0, part.start),
+                <span key={part.start} class={shade(part)} title={points(part.influence)}>
+                  {one.slice(part.start, part.end)}
+                </span>,
+              ])}
+              {one.slice(own.at(-1)?.end ?? 0)}
+            </p>
+          );
+        })}
       </ScrollArea>
       <p class="scale" aria-hidden="true">
         against {label}{" "}
@@ -60,11 +66,11 @@ function about(label: string, words: number): string {
 }
 
 /** The parts with the largest influence, in words. */
-function named(text: string, label: string, parts: readonly Part[]): string {
+function named(text: TextOrPair, label: string, parts: readonly Part[]): string {
   const list = (some: Part[]) =>
     some
       .slice(0, NAMED)
-      .map(({ start, end, influence }) => `“${text.slice(start, end)}” (${points(influence)})`)
+      .map(({ of, start, end, influence }) => `“${[text].flat()[of]!.slice(start, end)}” (${points(influence)})`)
       .join(", ");
   const sorted = parts.toSorted((a, b) => b.influence - a.influence);
   const pro = list(sorted.filter(({ influence }) => influence > 0));

@@ -46,17 +46,21 @@ const isOwn = computed(() => choice.value.source.value === choice.value.own);
 
 /** The files that the worker has, and the columns of a table. */
 const given = signal<{ files: readonly File[]; columns: ColumnReport | null } | null>(null);
-/** The columns that were chosen for a file; where there are no such columns, those that are recognised count. */
-export const chosenColumns = signal<{ text?: string | undefined; label?: string | undefined }>({});
+/**
+ * The columns that were chosen for a file; where there are no such columns, those that are recognised count. An empty
+ * `second`: the texts are no pairs.
+ */
+export const chosenColumns = signal<Partial<Record<"text" | "second" | "label", string | undefined>>>({});
 /** The columns of the visitor's file, with those that are read; null: not known, or there are none. */
 export const columns = computed(() => {
   const report = given.value?.columns;
   if (!isOwn.value || !report || report.columns.length === 0) return null;
-  const pick = (which: "text" | "label") => {
+  const pick = (which: "text" | "second" | "label") => {
     const chosen = chosenColumns.value[which];
     return chosen !== undefined && report.columns.includes(chosen) ? chosen : report[which];
   };
-  return { report, text: pick("text"), label: pick("label") };
+  const second = chosenColumns.value.second === "" ? null : pick("second");
+  return { report, text: pick("text"), second, label: pick("label") };
 });
 const isUnclear = computed(
   () => columns.value !== null && (columns.value.text === null || columns.value.label === null),
@@ -80,10 +84,10 @@ export const dataSettings = computed((): RunSettings => {
   if (!isOwn.value) return { ...task, dataset: source.value };
   const names = files.value.map(({ name }) => name);
   if (isLm.value) return { ...task, data: names, encoding: encoding.value };
-  const { text: textColumn, label: labelColumn } = columns.value ?? chosenColumns.value;
+  const { text, second, label: labelColumn } = columns.value ?? chosenColumns.value;
   return {
     ...{ data: names[0] ?? "", encoding: encoding.value },
-    ...(textColumn ? { textColumn } : {}),
+    ...(text ? { textColumn: second ? `${text},${second}` : text } : {}),
     ...(labelColumn ? { labelColumn } : {}),
   };
 });
@@ -204,9 +208,10 @@ export async function restoreData(settings: RunSettings, isLink: boolean): Promi
   else if (data !== undefined) source.value = [EXAMPLES_FILE, PASTED_FILE].includes(String(data)) ? typed : own;
   if (isLink) return;
   chosen.encoding.value = encoding;
-  chosenColumns.value = { text: textColumn, label: labelColumn };
+  const [text, second = text && ""] = textColumn?.split(",") ?? [];
+  chosenColumns.value = { text, second, label: labelColumn };
   const isText = isLm.value;
-  const [some, [text]] = await Promise.all([keptFiles(isText ? "texts" : "data"), keptFiles("pasted")]);
+  const [some, [kept]] = await Promise.all([keptFiles(isText ? "texts" : "data"), keptFiles("pasted")]);
   if (files.value.length === 0) files.value = some;
-  if (pasted.value === "") keptText = pastedAtRest.value = pasted.value = (await text?.text()) ?? "";
+  if (pasted.value === "") keptText = pastedAtRest.value = pasted.value = (await kept?.text()) ?? "";
 }

@@ -2,7 +2,7 @@
 import { computed, signal } from "@preact/signals";
 import type { ErrorReport, LabelReport, LabelRequest } from "../../protocol.ts";
 import { failureReport } from "./client.ts";
-import { classifier, message } from "./try.ts";
+import { classifier, message, pairs } from "./try.ts";
 import { worker } from "./worker.ts";
 
 /** Without `report` and `error` it is under way, or was stopped. */
@@ -24,8 +24,10 @@ const latest = signal<Labelling | null>(null);
 /** Of the shown run. */
 export const labelling = computed(() => (latest.value?.id === classifier.value?.id ? latest.value : null));
 
-/** Lines of the typed text that can be messages of their own. */
-export const lines = computed(() => message.value.split("\n").filter((line) => line.trim() !== "").length);
+/** Lines of the typed text that can be messages of their own: no pairs. */
+export const lines = computed(() =>
+  pairs.value ? 0 : message.value.split("\n").filter((line) => line.trim() !== "").length,
+);
 
 worker.listen((event) => {
   if (event.type === "labelled" && latest.value)

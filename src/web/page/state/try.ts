@@ -1,6 +1,7 @@
 /** The message that is tried: its label by the shown run and by the base model, and which of its words count. */
 import { computed, effect, signal } from "@preact/signals";
 import type { Influences } from "../../../infer/influence.ts";
+import type { TextOrPair } from "../../../pair.ts";
 import { type ErrorReport, isUnderWay, type Verdict } from "../../protocol.ts";
 import { failureReport } from "./client.ts";
 import { shown } from "./runs.ts";
@@ -27,11 +28,15 @@ export const testResults = computed(() => {
 });
 
 export const message = keptText("message", "");
+/** The second text, where the run has pairs. */
+export const second = keptText("second", "");
+/** The columns of the run's pairs of texts; undefined: its texts are no pairs. */
+export const pairs = computed(() => classifier.value?.record.pairs);
 
 /** What is to be classified; null: nothing. */
 const asked = computed(() => {
-  const text = message.value.trim();
-  return id.value === null || text === "" ? null : { id: id.value, text, version: version.value };
+  const text = pairs.value ? ([message.value.trim(), second.value.trim()] as const) : message.value.trim();
+  return id.value === null || [text].flat().includes("") ? null : { id: id.value, text, version: version.value };
 });
 type Asked = NonNullable<typeof asked.value>;
 
@@ -47,10 +52,19 @@ export const answer = computed(() => {
 export const words = computed(() => {
   const [shown, found] = [answer.value, explained.value];
   if (!shown || shown === "pending" || shown.error || !found) return null;
-  return found.asked.id === shown.asked.id && found.asked.text === shown.asked.text
+  return found.asked.id === shown.asked.id && isSameText(found.asked.text, shown.asked.text)
     ? { text: found.asked.text, ...found.influences }
     : null;
 });
+
+export const isSameText = (a: TextOrPair, b: TextOrPair) => JSON.stringify(a) === JSON.stringify(b);
+
+/** Fills in a message, or both texts of a pair. */
+export function setMessage(text: TextOrPair): void {
+  const [first = "", other] = [text].flat();
+  message.value = first;
+  if (other !== undefined) second.value = other;
+}
 
 effect(() => {
   if (!asked.value) return;

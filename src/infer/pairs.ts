@@ -1,0 +1,45 @@
+/** How a classifier reads pairs of texts. Few do: it is loaded on demand. */
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { ConfigError } from "../errors.ts";
+import type { AdapterMeta } from "../io/adapter-meta.ts";
+import { pairSettings, type TextOrPair } from "../pair.ts";
+
+/** Whether an adapter reads pairs of texts; undefined: PEFT wrote it, which does not say. */
+export function readsPairs(meta: AdapterMeta): boolean | undefined {
+  return pairSettings(meta) ? true : meta.base_fingerprint === undefined ? undefined : false;
+}
+
+/** The tokens of each pair. Texts of an adapter that PEFT wrote may be single ones, too. Throws ConfigError. */
+export function encodePairs(
+  tokenizer: Tokenizer,
+  texts: readonly TextOrPair[],
+  longest: number,
+  meta: AdapterMeta,
+): Uint32Array[] {
+  const trained = readsPairs(meta);
+  return texts.map((text, i) => {
+    const isPair = typeof text !== "string";
+    if (trained !== undefined && trained !== isPair)
+      throw new ConfigError("wrong-text-count", `the model reads ${trained ? "pairs of texts" : "single texts"}`, {
+        where: `texts[${i}]`,
+        expected: trained ? "[first, second]" : "a string",
+        found: JSON.stringify(text),
+      });
+    if (!isPair) return tokenizer.encode(text).subarray(0, longest);
+    const [first, second] = [tokenizer.encode(text[0]), tokenizer.encode(text[1])];
+    return joinPair(first, second, tokenizer.endOfText, longest);
+  });
+}
+
+/**
+ * The tokens of a pair: those of the first text, `separator`, and those of the second, at most `longest` in all. The
+ * longer text is cut first, as in data.wasm (`copy_row`) and as `longest_first` of the library tokenizers does it.
+ */
+export function joinPair(first: Uint32Array, second: Uint32Array, separator: number, longest: number): Uint32Array {
+  const most = longest - 1;
+  const half = most >> 1;
+  let kept = first.length;
+  if (kept + second.length > most)
+    kept = kept <= second.length ? Math.min(kept, half) : most - Math.min(second.length, half);
+  return Uint32Array.of(...first.subarray(0, kept), separator, ...second.subarray(0, most - kept));
+}

@@ -1,0 +1,21 @@
+/** Pairs of texts, whose relation is classified: a question and an answer, a premise and a hypothesis. */
+
+export type Pair = readonly [first: string, second: string];
+export type TextOrPair = string | Pair;
+
+/** The columns of pairs of texts, and the token between their tokens. */
+export interface PairSettings {
+  columns: Pair;
+  separator: string;
+}
+
+/** Those that an adapter was trained on; undefined: single texts, or it does not say. */
+export const pairSettings = ({ settings }: { settings: Record<string, unknown> }) =>
+  settings.pairs as PairSettings | undefined;
+
+/** A text, or both of a pair on one line, for people. */
+export const showText = (text: TextOrPair): string => [text].flat().join(" | ");
+
+/** The beginning of a text, or of both of a pair. */
+export const excerpt = (text: TextOrPair, length: number): TextOrPair =>
+  typeof text === "string" ? text.slice(0, length) : [text[0].slice(0, length), text[1].slice(0, length)];
