@@ -13,6 +13,14 @@ export interface PairSettings {
 export const pairSettings = ({ settings }: { settings: Record<string, unknown> }) =>
   settings.pairs as PairSettings | undefined;
 
+/** Whether an adapter reads pairs of texts; undefined: PEFT wrote it, which does not say. */
+export function readsPairs(meta: {
+  settings: Record<string, unknown>;
+  base_fingerprint?: string;
+}): boolean | undefined {
+  return pairSettings(meta) ? true : meta.base_fingerprint === undefined ? undefined : false;
+}
+
 /** A text, or both of a pair on one line, for people. */
 export const showText = (text: TextOrPair): string => [text].flat().join(" | ");
 

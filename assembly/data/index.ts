@@ -30,5 +30,4 @@ export {
   left_out_words,
 } from "./row-error";
 export { row_count, row_text, row_text_bytes, rows_clear, settle_labels, trimmed_count } from "./rows";
-export { balance, shuffle } from "./split";
 export { decode, decoded_length, end_of_text, longest_token } from "./vocabulary";

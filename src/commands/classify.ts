@@ -7,8 +7,7 @@ import type { WeightDtype } from "../config.ts";
 import { knownFormat } from "../data/dialect.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { Classifier } from "../infer/classifier.ts";
-import { readsPairs } from "../infer/pairs.ts";
-import type { Pair, TextOrPair } from "../pair.ts";
+import { type Pair, readsPairs, type TextOrPair } from "../pair.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { calledAs, shellWord } from "./called.ts";
 import {

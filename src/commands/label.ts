@@ -16,7 +16,7 @@ import { trainedFingerprint } from "../io/fingerprint.ts";
 import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import { METHODS } from "../methods/index.ts";
 import type { TextOrPair } from "../pair.ts";
-import { readTrainedTexts, type TrainedTexts } from "../run/files.ts";
+import { readTrainedTexts, type TrainedTexts } from "../run/trained-texts.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { createProgress, describeRate } from "../views/terminal/progress.ts";
 import { calledAs } from "./called.ts";

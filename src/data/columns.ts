@@ -4,12 +4,12 @@ import type { Pair } from "../pair.ts";
 import { nearest } from "../suggest.ts";
 
 /** Common names. Case, surrounding white space, and the signs between words are ignored. */
-const TEXT_NAMES = [
+export const TEXT_NAMES = [
   ...["text", "message", "sms", "content", "body", "v2", "sentence", "review", "comment", "tweet", "post", "email"],
   ...["question", "query", "utterance", "message text", "review text", "comment text"],
 ];
 /** Names of the columns of two texts whose relation is the label: those of data sets on the hub. */
-const PAIR_NAMES: readonly Pair[] = [
+export const PAIR_NAMES: readonly Pair[] = [
   ["sentence1", "sentence2"],
   ["premise", "hypothesis"],
   ["question", "answer"],
@@ -43,7 +43,7 @@ export interface FoundNames {
 }
 
 /** The indices (from 0) and names of the columns, and whether the first row is a header. */
-interface Columns extends FoundNames {
+export interface Columns extends FoundNames {
   text: number;
   label: number;
   /** -1: the texts are no pairs. */
@@ -80,7 +80,7 @@ export function findColumns(sample: string[][], choice: ColumnChoice, file: stri
 }
 
 /** `label`: the label column of two, -1 where there is one column, of texts. */
-function looksLikeData(first: string[], rows: string[][], label: number): boolean {
+export function looksLikeData(first: string[], rows: string[][], label: number): boolean {
   if (label >= 0 && rows.some((row) => row[label]?.trim() === first[label]?.trim())) return true;
   const usual = first.some((name) => [...TEXT_NAMES, ...LABEL_NAMES].includes(plain(name)));
   return !usual && (first[label < 0 ? 0 : 1 - label] ?? "").trim().split(/\s+/).length >= WORDS_OF_A_TEXT;
@@ -103,7 +103,7 @@ export function findKeys(sample: string[][], choice: ColumnChoice, file: string)
 }
 
 /** The one of two columns with fewer distinct values, on a tie with shorter ones; -1 if its values are long. */
-function likelyLabel(rows: string[][]): number {
+export function likelyLabel(rows: string[][]): number {
   const columns = [0, 1].map((column) => {
     const values = rows.map((row) => row[column] ?? "");
     const total = values.reduce((sum, value) => sum + value.length, 0);
@@ -154,11 +154,12 @@ function findNames(names: string[], guess: number, choice: ColumnChoice, file: s
       found: names[label] ?? "",
     });
   }
-  return { text, label, second, textName: names[text] ?? "", labelName: names[label] ?? "", secondName: names[second] };
+  const found = { text, label, second, textName: names[text] ?? "", labelName: names[label] ?? "" };
+  return second < 0 ? found : { ...found, secondName: names[second]! };
 }
 
 /** The columns of texts that are requested: one of this very name, or the two whose names a comma separates. */
-function findAskedTexts(names: string[], asked: string, file: string): [text: number, second: number] {
+export function findAskedTexts(names: string[], asked: string, file: string): [text: number, second: number] {
   const [first, ...rest] = asked.split(",");
   if (rest.length === 0 || columnNamed(names, asked) >= 0) return [findAsked(names, asked, file), -1];
   const [text, second] = pairNamed(names, asked) ?? [
@@ -170,7 +171,7 @@ function findAskedTexts(names: string[], asked: string, file: string): [text: nu
 }
 
 /** The two columns whose names a comma separates; the names can have commas, too. Null: there are none. */
-function pairNamed(names: string[], asked: string): [text: number, second: number] | null {
+export function pairNamed(names: string[], asked: string): [text: number, second: number] | null {
   const parts = asked.split(",");
   for (let i = 1; i < parts.length; i++) {
     const pair = [parts.slice(0, i), parts.slice(i)].map((half) => columnNamed(names, half.join())) as [number, number];
@@ -180,109 +181,13 @@ function pairNamed(names: string[], asked: string): [text: number, second: numbe
 }
 
 /** The columns of a pair by their names; null if there are none, or other columns that may be texts. */
-function findPair(names: string[], taken: number): [text: number, second: number] | null {
+export function findPair(names: string[], taken: number): [text: number, second: number] | null {
   const kinds = names.map((name, i) => (i === taken ? "" : plain(name)));
   const found = PAIR_NAMES.filter((pair) => pair.every((name) => kinds.includes(name)));
   const others = kinds.filter((name) => [...TEXT_NAMES, ...PAIR_NAMES.flat()].includes(name));
   return found.length === 1 && others.length === 2
     ? (found[0]!.map((name) => kinds.indexOf(name)) as [number, number])
     : null;
-}
-
-/**
- * The column or key of the texts, that of the second texts if they are pairs, and another one that is wanted with them:
- * its index, the text's if none is.
- */
-interface TextColumns {
-  text: number;
-  textName: string;
-  /** -1: the texts are no pairs. */
-  second: number;
-  secondName?: string | undefined;
-  other: number;
-}
-
-/** The requested columns; the text column is chosen automatically unless requested. */
-export interface TextChoice {
-  text: string | undefined;
-  /** The text column if a file has a column of this name and none was requested. */
-  likelyText?: string | undefined;
-  other: string | undefined;
-  /** Whether the texts are pairs; undefined: as requested. */
-  isPair?: boolean | undefined;
-}
-
-/**
- * Finds the columns of a CSV or TSV file that need have no labels, by its first rows. A file of one or two columns can
- * have no header, as in `findColumns`. Throws DataError if a column is missing or ambiguous.
- */
-export function findText(
-  sample: string[][],
-  choice: TextChoice,
-  file: string,
-): TextColumns & Pick<Columns, "header" | "width"> {
-  const [names = [], ...rows] = sample;
-  const asked = withLikely(names, choice);
-  const width = names.length;
-  const label = width === 2 ? likelyLabel(rows.length > 0 ? rows : sample) : -1;
-  const text = width === 1 ? 0 : label < 0 ? -1 : 1 - label;
-  if ((asked.text ?? asked.other) === undefined && !asked.isPair && text >= 0 && looksLikeData(names, rows, label))
-    return { text, textName: "text", second: -1, other: text, header: false, width };
-  return { ...findTextName(names, text, asked, file), header: true, width };
-}
-
-/** Requests the likely column, or columns, if they exist and no other was requested. */
-function withLikely(names: string[], choice: TextChoice): TextChoice {
-  const { text, likelyText } = choice;
-  const isThere =
-    likelyText !== undefined && (columnNamed(names, likelyText) >= 0 || pairNamed(names, likelyText) !== null);
-  return text === undefined && isThere ? { ...choice, text: likelyText } : choice;
-}
-
-/** The columns by their names; without one that is usual for texts it is the only one that is left, or `guess`. */
-export function findTextName(names: string[], guess: number, choice: TextChoice, file: string): TextColumns {
-  const asked = withLikely(names, choice);
-  const other = asked.other === undefined ? -1 : findAsked(names, asked.other, file);
-  const [usual, second] = findTexts(names, asked, other, file);
-  const left = names.length === 1 ? 0 : names.length === 2 && other >= 0 ? 1 - other : guess;
-  const text = usual >= 0 ? usual : left;
-  if (text >= 0 && (text === other || second === other) && other >= 0)
-    throw new DataError("same-column", "The texts and the names of adapters are the same column", {
-      where: file,
-      found: names[other] ?? "",
-    });
-  if (text >= 0)
-    return { text, textName: names[text] ?? "", second, secondName: names[second], other: other < 0 ? text : other };
-  throw new DataError("column-not-recognized", "No column is recognized as the text", {
-    where: file,
-    expected: `one of ${TEXT_NAMES.join(", ")}`,
-    found: nameList(names),
-    columns: names,
-    hint: "give its name with --text-column",
-  });
-}
-
-/** The columns of the texts, or -1. Throws DataError for one column of texts where they are pairs, and for two if not. */
-function findTexts(names: string[], { text, isPair }: TextChoice, other: number, file: string): [number, number] {
-  const found =
-    text !== undefined
-      ? findAskedTexts(names, text, file)
-      : isPair
-        ? (findPair(names, other) ?? [-1, -1])
-        : ([findUsual(names, "text", other, file), -1] as [number, number]);
-  const hasPair = found[1] >= 0;
-  if (isPair === undefined || isPair === hasPair) return found;
-  throw new DataError(
-    isPair ? "column-not-recognized" : "wrong-text-count",
-    isPair ? "The model reads pairs of texts: two columns are needed" : "The model reads single texts, not pairs",
-    {
-      where: file,
-      expected: isPair ? `columns such as ${PAIR_NAMES[0]!.join(" and ")}` : "one column of texts",
-      found: text ?? nameList(names),
-      columns: names,
-      hint: `give ${isPair ? "both names: --text-column FIRST,SECOND" : "its name: --text-column NAME"}`,
-    },
-  );
 }
 
 const NUMBER = /^[-+]?\d*[.,]?\d+(e[-+]?\d+)?$/i;
@@ -393,12 +298,12 @@ export function findUsual(names: string[], kind: "text" | "label", taken: number
 }
 
 /** The index of a column; -1 if there is none. */
-function columnNamed(names: string[], asked: string): number {
+export function columnNamed(names: string[], asked: string): number {
   const exact = names.indexOf(asked);
   return exact >= 0 ? exact : names.findIndex((n) => plain(n) === plain(asked));
 }
 
-function findAsked(names: string[], asked: string, file: string): number {
+export function findAsked(names: string[], asked: string, file: string): number {
   const index = columnNamed(names, asked);
   if (index >= 0) return index;
   const near = nearest(asked, names);

@@ -1,8 +1,9 @@
 /** The rows of one or more files in the memory of data.wasm, read in chunks and tokenized on the way. */
 
-import { DataError, type LowrankError, nameList } from "../errors.ts";
+import { DataError, type LowrankError } from "../errors.ts";
 import type { Pair, TextOrPair } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";
+import { Rng } from "../rng.ts";
 import { type ColumnChoice, type FoundNames, findColumns, findKeys, refuseNumbers } from "./columns.ts";
 import { type Dialect, dataFormat, FORMATS, possibleDialects } from "./dialect.ts";
 import { checkUtf8, utf8Pieces } from "./encoding.ts";
@@ -51,8 +52,6 @@ export interface PipelineExports extends DataExports {
   sample_rows(): number;
   fields_bytes(): number;
   fields_ends(): number;
-  shuffle(rows: number, count: number, seed: number, stream: number): void;
-  balance(rows: number, count: number, seed: number): number;
   batch_tokens(rows: number, count: number, padTo: number): number;
   pack(ids: number, starts: number, labels: number, lengths: number, rows: number, count: number, padTo: number): void;
   row_table(
@@ -133,6 +132,14 @@ export interface PackedBatch {
   lengths: Uint32Array<ArrayBuffer>;
 }
 
+/**
+ * A shuffled copy of `rows`. The order depends only on `seed` and `stream`: stream 0 uses the seed itself, others (epoch
+ * numbers) are derived from its first draw.
+ */
+export function shuffled(rows: Uint32Array<ArrayBuffer>, seed: number, stream = 0): Uint32Array<ArrayBuffer> {
+  return new Rng(stream === 0 ? seed : new Rng(seed).next() + stream).shuffle(rows.slice());
+}
+
 /** Bytes in memory as a file. */
 export function bytesReader(name: string, bytes: Uint8Array): FileReader {
   return {
@@ -205,18 +212,13 @@ export class Corpus {
 
   /** All files have single texts, or all have pairs, as the first. */
   private notePair({ textName, secondName }: FoundNames, isFirst: boolean, where: string): void {
-    if (isFirst) this.pairColumns = secondName === undefined ? undefined : [textName, secondName];
-    if ((secondName !== undefined) === (this.pairColumns !== undefined)) return;
-    throw new DataError(
-      "wrong-text-count",
-      `The file has ${secondName === undefined ? "single texts" : "pairs of texts"}`,
-      {
-        where,
-        expected: this.pairColumns ? `pairs, as in ${nameList(this.pairColumns)} of the first file` : "single texts",
-        found: nameList([textName, ...(secondName === undefined ? [] : [secondName])]),
-        hint: "give the columns with --text-column",
-      },
-    );
+    const pair: Pair | undefined = secondName === undefined ? undefined : [textName, secondName];
+    if (isFirst) this.pairColumns = pair;
+    if ((pair === undefined) === (this.pairColumns === undefined)) return;
+    throw new DataError("wrong-text-count", `The first file has ${pair ? "single texts" : "pairs of texts"}`, {
+      where,
+      hint: "give the columns with --text-column",
+    });
   }
 
   /** The whole text of a row, or both, decoded from its tokens; invalid UTF-8 is replaced. */
@@ -226,22 +228,16 @@ export class Corpus {
     return this.pairColumns ? [part(0), part(1)] : part(0);
   }
 
-  /** A shuffled copy of `rows`; the order depends only on `seed` and `stream`. */
-  shuffled(rows: Uint32Array, seed: number, stream = 0): Uint32Array<ArrayBuffer> {
-    const wasm = this.open();
-    return this.withWords(rows, 0, (address) => {
-      wasm.shuffle(address, rows.length, seed, stream);
-      return this.module.words(address, rows.length).slice();
-    });
-  }
-
   /** A random subset of `rows`, by `seed`, with as many rows of each class as the smallest has. The order stays. */
-  balanced(rows: Uint32Array, seed: number): Uint32Array<ArrayBuffer> {
-    const wasm = this.open();
-    return this.withWords(rows, 0, (address) => {
-      const kept = wasm.balance(address, rows.length, seed);
-      return this.module.words(address, kept).slice();
-    });
+  balanced(rows: Uint32Array<ArrayBuffer>, seed: number): Uint32Array<ArrayBuffer> {
+    const { labels } = this.table(rows, 0);
+    const counts = this.labels.map(() => 0);
+    for (const label of labels) counts[label]!++;
+    const smallest = Math.min(...counts.filter(Boolean));
+    const left = counts.fill(smallest);
+    const places = rows.map((_, i) => i);
+    const kept = new Set(shuffled(places, seed).filter((i) => left[labels[i]!]!-- > 0));
+    return rows.filter((_, i) => kept.has(i));
   }
 
   /** Per row: tokens in a batch, tokens before truncation, 1 if a text is empty, and class id. */

@@ -1,7 +1,7 @@
 /** A list of rows of a corpus: a training, validation or test set. */
 import { DataError } from "../errors.ts";
 import type { TextOrPair } from "../pair.ts";
-import type { Corpus, PackedBatch } from "./corpus.ts";
+import { type Corpus, type PackedBatch, shuffled } from "./corpus.ts";
 
 /** How rows are padded: not at all, to the training set's longest row (as in the paper), or to a number of tokens. */
 export type Padding = "none" | "longest" | number;
@@ -89,7 +89,7 @@ export class Dataset {
 
   /** The same rows in an order that depends only on `seed`. */
   shuffle(seed: number): Dataset {
-    return this.with(this.corpus.shuffled(this.rows, seed));
+    return this.with(shuffled(this.rows, seed));
   }
 
   /**
@@ -125,7 +125,7 @@ export class Dataset {
 
   /** Positions 0 to size - 1, shuffled. The order depends only on `seed` and `stream` (the epoch). */
   order(seed: number, stream: number): Uint32Array<ArrayBuffer> {
-    return this.corpus.shuffled(this.positions(), seed, stream);
+    return shuffled(this.positions(), seed, stream);
   }
 
   /** Positions 0 to size - 1. */

@@ -35,7 +35,7 @@ export const NO_ADAPTERS: { mode: Mode; lora: LoraConfig } = {
 /** How a kind of model comes to a device: its specification with an adapter, and its memory and kernels. */
 export interface ModelKind<E extends Weights> {
   adapterSpec(meta: AdapterMeta): ModelSpec;
-  createWork: CreateWork<E>;
+  loadWork(): Promise<CreateWork<E>>;
   create(device: Backend, spec: ModelSpec, meta: AdapterMeta, sharedFrom?: E): Promise<E>;
 }
 
@@ -69,12 +69,7 @@ export async function loadModelWith<E extends Weights>(
   if (name !== null) checkName(name);
   const { meta } = adapter;
   const { directory } = checkpoint;
-  const { device: backend, info } = await chooseForInference(
-    device,
-    checkpoint,
-    kind.adapterSpec(meta),
-    kind.createWork,
-  );
+  const { device: backend, info } = await chooseForInference(device, checkpoint, kind.adapterSpec(meta), kind.loadWork);
   const engine = await fill(await kind.create(backend, kind.adapterSpec(meta), meta), adapter, checkpoint);
   return { directory, kind, backend, engine, mixed: null, device: info, meta, name };
 }

@@ -16,7 +16,6 @@ import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { pairSettings, type TextOrPair } from "../pair.ts";
 import { AdapterModel, DEFAULT_NAME, loadModelWith, type ModelKind } from "./adapter-model.ts";
-import type { CreateWork } from "./device.ts";
 import type { MixedPlans } from "./mixed.ts";
 import { capacityFor, computeLogits, type Rows, textLengths } from "./rows.ts";
 
@@ -137,7 +136,7 @@ export class Classifier extends AdapterModel<Engine> {
       const capacity = capacityFor(textLengths(meta, spec).longest);
       return Engine.create(on, { spec, capacity, optimizer: null }, sharedFrom);
     };
-    const kind = { adapterSpec: classifierSpec, createWork, create };
+    const kind = { adapterSpec: classifierSpec, loadWork, create };
     const loaded = await loadModelWith(device, checkpoint, adapter, kind, adapterName);
     return new Classifier(loaded, await Tokenizer.load({ model: checkpoint }));
   }
@@ -301,22 +300,4 @@ export class Classifier extends AdapterModel<Engine> {
   }
 }
 
-/** The logits of a text and its reverse. */
-const createWork: CreateWork<Engine> = (text) => {
-  const { length } = text;
-  const batch = {
-    ids: Uint32Array.from([...text, ...text.toReversed()]),
-    starts: Uint32Array.of(0, length, 2 * length),
-    rows: Uint32Array.of(length - 1, 2 * length - 1),
-    targets: new Int32Array(2),
-  };
-  return {
-    name: "classification",
-    create: (backend, spec) =>
-      Engine.create(backend, { spec, capacity: { tokens: 2 * length, sequences: 2 }, optimizer: null }),
-    async pass(engine) {
-      engine.forward(batch);
-      return [["logits", await engine.logits(2)]];
-    },
-  };
-};
+const loadWork = async () => (await import("./classifier-check.ts")).createWork;

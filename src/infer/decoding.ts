@@ -60,7 +60,7 @@ export async function openLanguageModel(
   const sequences = resolveBatchSize(config, batchSize);
   const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
   const kind: ModelKind<Decoder> = {
-    createWork,
+    loadWork: async () => createWork,
     adapterSpec: (meta) => lmSpec(config, meta, dtypeOn(meta, dtype, first.meta)),
     create: (on, spec, _, sharedFrom) => createDecoder(on, { spec, capacity: { tokens, sequences } }, sharedFrom),
   };

@@ -20,13 +20,14 @@ export async function chooseForInference<E extends Weights>(
   device: Backend,
   model: GPT2Checkpoint,
   spec: ModelSpec,
-  createWork: CreateWork<E>,
+  loadWork: () => Promise<CreateWork<E>>,
 ): Promise<Choice> {
   if (device.info.kind !== "webgpu") return { device, info: device.info };
   const { chooseDevice } = await import("../engine/device-check.ts");
   const context = textContext(spec.config, spec);
   const length = Math.max(1, Math.min(TOKENS, context - 1));
   const vocabulary = Array.from({ length: length + 1 }, (_, id) => id);
+  const createWork = await loadWork();
   const trial = createWork(vocabulary.slice(0, length), length < context);
   return chooseDevice(device, { model, spec, vocabulary, tokens: 2 * length, ...trial });
 }

@@ -1,10 +1,11 @@
 /** Opens tables: data.wasm finds the rows of a text file, as it does for training. */
 import { openFile } from "#platform";
-import { findText, findTextName, sampleKeys, type TextChoice } from "../data/columns.ts";
+import { sampleKeys } from "../data/columns.ts";
 import { Corpus, nameKeys, type PipelineExports } from "../data/corpus.ts";
 import { type DataFormat, type Dialect, dataFormat, FORMATS } from "../data/dialect.ts";
 import { utf8Pieces } from "../data/encoding.ts";
 import { describeRowError } from "../data/row-errors.ts";
+import { findText, findTextName, type TextChoice } from "../data/text-columns.ts";
 import { DataModule } from "../data/wasm.ts";
 import type { TextOrPair } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";

@@ -2,12 +2,7 @@
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
 import type { AdapterMeta } from "../io/adapter-meta.ts";
-import { pairSettings, type TextOrPair } from "../pair.ts";
-
-/** Whether an adapter reads pairs of texts; undefined: PEFT wrote it, which does not say. */
-export function readsPairs(meta: AdapterMeta): boolean | undefined {
-  return pairSettings(meta) ? true : meta.base_fingerprint === undefined ? undefined : false;
-}
+import { readsPairs, type TextOrPair } from "../pair.ts";
 
 /** The tokens of each pair. Texts of an adapter that PEFT wrote may be single ones, too. Throws ConfigError. */
 export function encodePairs(

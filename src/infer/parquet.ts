@@ -1,6 +1,7 @@
 /** Parquet files as tables; their rows are written as CSV. */
-import { findTextName, type TextChoice } from "../data/columns.ts";
+
 import { openParquet as openFile, valueText } from "../data/parquet.ts";
+import { findTextName, type TextChoice } from "../data/text-columns.ts";
 import { DataError } from "../errors.ts";
 import { csvField } from "../io/csv.ts";
 import type { TextOrPair } from "../pair.ts";

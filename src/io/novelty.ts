@@ -15,32 +15,15 @@ export interface NoveltySettings {
 }
 
 /** Bytes of the filter: with 60,000 pairs, 2 % of unknown pairs pass for known ones; with very many it detects less. */
-const BYTES = 1 << 16;
+export const BYTES = 1 << 16;
 const HASHES = 4;
 const BASE64 = Math.ceil(BYTES / 3) * 4;
 
-/** Share of validation messages that count as unlike the training data, and the fewest messages to measure it on. */
-const FALSE_ALARMS = 0.02;
-const FEWEST = 50;
-
 export class Novelty {
-  private constructor(
+  constructor(
     private readonly bits: Uint8Array,
     private readonly limit: number,
   ) {}
-
-  /** Learns the pairs of `train` and sets the limit on `val`, both as token ids; null if `val` has too few messages. */
-  static fit(train: Iterable<Uint32Array>, val: Iterable<Uint32Array>): NoveltySettings | null {
-    const bits = new Uint8Array(BYTES);
-    for (const ids of train)
-      for (let i = 1; i < ids.length; i++)
-        for (const place of filterBits(ids[i - 1]!, ids[i]!)) bits[place >> 3]! |= 1 << (place & 7);
-    const known = new Novelty(bits, 0);
-    const scores = Array.from(val, (ids) => known.score(ids)).sort((a, b) => a - b);
-    if (scores.length < FEWEST) return null;
-    const limit = scores[Math.ceil(scores.length * (1 - FALSE_ALARMS)) - 1]!;
-    return { limit, pairs: btoa(Array.from(bits, (byte) => String.fromCharCode(byte)).join("")) };
-  }
 
   static from({ limit, pairs }: NoveltySettings): Novelty {
     return new Novelty(
@@ -69,7 +52,7 @@ export function isNovelty(value: unknown): value is NoveltySettings {
 }
 
 /** The bits of a pair: double hashing (Kirsch and Mitzenmacher, 2006) of two mixes of both ids. */
-function filterBits(first: number, second: number): number[] {
+export function filterBits(first: number, second: number): number[] {
   const a = mix(Math.imul(first, 0x9e3779b1) ^ second);
   const b = mix(Math.imul(second, 0x85ebca6b) ^ first) | 1;
   return Array.from({ length: HASHES }, (_, i) => ((a + Math.imul(i, b)) >>> 0) % (8 * BYTES));

@@ -5,12 +5,8 @@
 
 import { canCreate, exists, joinPath, listDirectory, remove, removeEmpty, temporaryDirectory } from "#platform";
 import { ConfigError, LowrankError, nameList } from "../errors.ts";
-import { parseMeta } from "../io/adapter-meta.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
-import { findAdapter, IS_ADAPTER } from "../io/open-adapter.ts";
-import { META } from "../io/peft.ts";
-import { pairSettings } from "../pair.ts";
 import { finishReplacing } from "../platform/replacing.ts";
 import { checkpointFiles, generations } from "./checkpoint.ts";
 import { FORMAT, RECORD, VERSION } from "./record.ts";
@@ -49,7 +45,8 @@ export function isRunRecord(json: unknown): json is { files?: unknown; data?: un
   return format === FORMAT && version === VERSION;
 }
 
-async function recordAt(directory: string): Promise<{ files?: unknown; data?: unknown } | undefined> {
+/** The record of a run's directory; undefined: there is none. */
+export async function recordAt(directory: string): Promise<{ files?: unknown; data?: unknown } | undefined> {
   const path = joinPath(directory, RECORD);
   if (!(await exists(path))) return undefined;
   const json = await readJson(path, LIMITS.ownJson).catch((error) => {
@@ -57,26 +54,6 @@ async function recordAt(directory: string): Promise<{ files?: unknown; data?: un
     throw error;
   });
   return isRunRecord(json) ? json : undefined;
-}
-
-/** What is known of the texts that a model was trained on. */
-export interface TrainedTexts {
-  /** Their column, if the run was given one; of pairs both, with a comma between them. */
-  likelyTextColumn?: string | undefined;
-  /** Whether they are pairs; undefined: PEFT wrote the adapter. */
-  isPair?: boolean | undefined;
-}
-
-/** Of a run's directory, its adapter/, or an adapter alone. */
-export async function readTrainedTexts(directory: string): Promise<TrainedTexts> {
-  const record = await recordAt(IS_ADAPTER.test(directory) ? joinPath(directory, "..") : directory);
-  const { textColumn } = (record?.data ?? {}) as { textColumn?: unknown };
-  const place = await findAdapter(directory);
-  const path = joinPath(place ?? directory, META);
-  if (!(await exists(path))) return {};
-  const pairs = pairSettings(parseMeta(await readJson(path), path));
-  const likelyTextColumn = typeof textColumn === "string" ? textColumn : pairs?.columns.join();
-  return { likelyTextColumn, isPair: pairs !== undefined };
 }
 
 /** The files of the run in this directory, whether they exist or not. Empty if there is no run. */

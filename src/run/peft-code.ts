@@ -1,10 +1,9 @@
 /** The Python code that loads an adapter with PEFT, and what to know about its padding. */
 import { textContext } from "../config.ts";
-import { readsPairs } from "../infer/pairs.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { METHODS } from "../methods/index.ts";
-import { type PairSettings, pairSettings, type TextOrPair } from "../pair.ts";
+import { type PairSettings, pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
 import { textToTry } from "../train/text-to-try.ts";
 import type { BaseName } from "./base-name.ts";
 

@@ -1,9 +1,8 @@
 /** How a trained model is used elsewhere: code for a page, for Node and for PEFT, and the README with it. */
-import { readsPairs } from "../infer/pairs.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { adapterOptions, describeMethod, METHODS } from "../methods/index.ts";
-import { pairSettings, type TextOrPair } from "../pair.ts";
+import { pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
 import type { BaseName } from "./base-name.ts";
 import { frontMatter, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";

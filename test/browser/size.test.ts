@@ -31,8 +31,10 @@ const EXPRESSIONS_BYTES = 48 * KB;
 const SEVERAL_BYTES = 10 * KB;
 /** What a run is downloaded as, and the code that uses it. */
 const DOWNLOADS_BYTES = 6 * KB;
-/** What labels a table. */
-const TABLE_BYTES = 4 * KB;
+/** What labels a table, and finds its columns. */
+const TABLE_BYTES = 5 * KB;
+/** What joins the texts of a pair. */
+const PAIRS_BYTES = 1 * KB;
 /** The shaders of DoRA, dropout and prefix tuning. */
 const METHODS_BYTES = 3 * KB;
 
@@ -107,7 +109,9 @@ const OF_THE_HUB =
 const OF_SEVERAL =
   /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/grouped|infer\/mixed)\./;
 const OF_EXPRESSIONS = /\/node_modules\/re2js\//;
-const OF_TABLES = /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|web\/worker\/label)\./;
+const OF_TABLES =
+  /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./;
+const OF_PAIRS = /\/src\/infer\/pairs\./;
 const OF_DOWNLOADS = /\/src\/(run\/(standalone|peft-code|usage)|web\/worker\/take)\./;
 const OF_FOREIGN =
   /\/src\/(io\/(vocabulary-tables|tokenizer-files|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
@@ -129,16 +133,28 @@ test("the whole page loads at most 238 kB; what only some visitors need is loade
   const several = only(OF_SEVERAL);
   const expressions = only(OF_EXPRESSIONS);
   const tables = only(OF_TABLES);
+  const pairs = only(OF_PAIRS);
   const methods = only(OF_METHODS);
   const foreign = only(OF_FOREIGN);
   const downloads = only(OF_DOWNLOADS);
-  const later = [...hub, ...compressors, ...several, ...expressions, ...tables, ...methods, ...foreign, ...downloads];
+  const later = [
+    ...hub,
+    ...compressors,
+    ...several,
+    ...expressions,
+    ...tables,
+    ...pairs,
+    ...methods,
+    ...foreign,
+    ...downloads,
+  ];
   const started = new Set(["main.js", "worker.js"].flatMap((name) => [...closure(join(folder, name))]));
   for (const path of later) assert.not.ok(started.has(path), `${path} is loaded at the start`);
   for (const [some, most] of [
     [[...code.filter((path) => !later.includes(path)), ...WASM], PAGE_BYTES],
     [several, SEVERAL_BYTES],
     [tables, TABLE_BYTES],
+    [pairs, PAIRS_BYTES],
     [methods, METHODS_BYTES],
     [foreign, FOREIGN_BYTES],
     [downloads, DOWNLOADS_BYTES],

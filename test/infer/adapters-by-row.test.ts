@@ -9,9 +9,9 @@ import { ConfigError, DeviceError, LowrankError } from "../../src/errors.ts";
 import { type Classification, Classifier } from "../../src/infer/classifier.ts";
 import { labelTable, survey } from "../../src/infer/label-table.ts";
 import { openTable } from "../../src/infer/open-table.ts";
-import { Novelty } from "../../src/io/novelty.ts";
 import { type AdapterMeta, readAdapter } from "../../src/io/peft.ts";
 import { baseShapes } from "../../src/names.ts";
+import { fitFilter } from "../../src/train/novelty.ts";
 import { drawTensors, modeMeta, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { counting, watchMemory } from "../helpers/counting.ts";
@@ -37,7 +37,7 @@ async function write(name: string, lora: Partial<LoraConfig>, rest: Partial<Adap
 }
 
 const testSite = (site: string, r: number) => ({ site, r, scale: 0.5 * r });
-const NOVELTY = Novelty.fit(
+const NOVELTY = fitFilter(
   [],
   Array.from({ length: 50 }, () => new Uint32Array(3)),
 )!;

@@ -1,4 +1,5 @@
 /** Messages unlike the training data: the filter, its limit, its place in a run, and what a classifier says. */
+
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
@@ -11,6 +12,7 @@ import { Novelty, type NoveltySettings } from "../../src/io/novelty.ts";
 import { readAdapter } from "../../src/io/peft.ts";
 import { Rng } from "../../src/rng.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
+import { fitFilter } from "../../src/train/novelty.ts";
 import { testMeta } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -27,7 +29,7 @@ const scoreRows = (rows: readonly Uint32Array[], novelty: Novelty) => rows.map((
 
 test("known pairs are never new, and few new ones pass for known", () => {
   const train = randomRows(1, 3000, 21);
-  const novelty = Novelty.from(Novelty.fit(train, randomRows(2, 50, 21))!);
+  const novelty = Novelty.from(fitFilter(train, randomRows(2, 50, 21))!);
   assert.equal([...new Set(scoreRows(train, novelty))], [1 / 23], "60,000 known pairs");
   const scores = scoreRows(randomRows(3, 1000, 21), novelty);
   const passed = 1 - scores.reduce((sum, score) => sum + (23 * score - 1) / 20, 0) / scores.length;
@@ -44,17 +46,17 @@ test("2 of 100 validation messages are above the limit; with fewer than 50 there
   const val = Array.from({ length: 100 }, (_, n) =>
     Uint32Array.from({ length: 101 }, (_, i) => (i <= n ? i : 1000 + i)),
   );
-  const novelty = Novelty.from(Novelty.fit(train, val)!);
+  const novelty = Novelty.from(fitFilter(train, val)!);
   assert.equal(
     val.map((ids) => novelty.isUnlike(ids)),
     val.map((_, i) => i < 2),
   );
-  assert.is(Novelty.fit(train, val.slice(0, 49)), null);
-  assert.not.equal(Novelty.fit(train, val.slice(0, 50)), null);
+  assert.is(fitFilter(train, val.slice(0, 49)), null);
+  assert.not.equal(fitFilter(train, val.slice(0, 50)), null);
 });
 
 test("a damaged filter is refused", async () => {
-  const { pairs } = Novelty.fit(randomRows(1, 9, 9), randomRows(2, 50, 9))!;
+  const { pairs } = fitFilter(randomRows(1, 9, 9), randomRows(2, 50, 9))!;
   const parse = (novelty: unknown) =>
     parseMeta(JSON.parse(encodeMeta(testMeta({}, { settings: { novelty } }))), "x.json");
   assert.equal(parse({ limit: 0.5, pairs }).settings.novelty, { limit: 0.5, pairs });

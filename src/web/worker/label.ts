@@ -7,8 +7,10 @@ import { openTable } from "../../infer/open-table.ts";
 import { csvField } from "../../io/csv.ts";
 import { excerpt } from "../../pair.ts";
 import { forgetFile, registerFile } from "../../platform/files.ts";
-import type { TrainedTexts } from "../../run/files.ts";
+import type { TrainedTexts } from "../../run/trained-texts.ts";
 import type { LabelReport, LabelRequest } from "../protocol.ts";
+
+export { readTrainedTexts } from "../../run/trained-texts.ts";
 
 /** Rows labelled at a time: some batches, but few enough to stop soon. */
 const ROWS = 64;

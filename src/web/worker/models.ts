@@ -6,7 +6,6 @@ import type { Influences } from "../../infer/influence.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import type { Adapter } from "../../io/peft.ts";
 import type { TextOrPair } from "../../pair.ts";
-import { readTrainedTexts } from "../../run/files.ts";
 import {
   isUnderWay,
   type LabelReport,
@@ -124,8 +123,8 @@ const EMIT_EVERY = 200;
 /** Labels a table. The code is loaded at the first call. */
 export async function label(id: string, source: File | string, request: LabelRequest): Promise<LabelReport> {
   const signal = machine.use("labelling");
-  const trainedTexts = await readTrainedTexts(runFolder(id));
-  const { labelSource } = await import("./label.ts");
+  const { labelSource, readTrainedTexts } = await import("./label.ts");
+  const columns = await readTrainedTexts(runFolder(id));
   let emitted = 0;
   const onProgress = (rows: number, total: number) => {
     if (performance.now() - emitted < EMIT_EVERY) return;
@@ -135,7 +134,7 @@ export async function label(id: string, source: File | string, request: LabelReq
   return withTrained(id, async (trained) => {
     // A classifier of its own, because the tester's follows what the visitor looks at.
     const classifier = await Classifier.of(trained, trained.model, trained.device);
-    const labelling = labelSource(classifier, source, { ...request, ...trainedTexts, signal, onProgress });
+    const labelling = labelSource(classifier, source, { ...request, ...columns, signal, onProgress });
     return labelling.finally(() => classifier.destroy());
   });
 }

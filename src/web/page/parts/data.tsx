@@ -70,7 +70,7 @@ function Messages() {
           <FileField
             id="file"
             label="Choose a CSV, TSV or JSON file"
-            help="or drop it here. It needs a text and a label column; or two text columns, whose relation is the label."
+            help="or drop it here. It needs a text column, or two for pairs of texts, and a label column."
             accept=".csv,.tsv,.txt,.jsonl,.ndjson,.json"
             choice={messages}
           />

@@ -65,7 +65,7 @@ export function TryCard() {
         id="message"
         ref={field}
         rows={3}
-        placeholder={pairs.value ? "Type a text" : "Type a message"}
+        placeholder="Type a message"
         disabled={run === null}
         value={message.value}
         onInput={({ currentTarget }) => {
@@ -78,7 +78,7 @@ export function TryCard() {
           <textarea
             id="second"
             rows={3}
-            placeholder="Type a text"
+            placeholder="Type a message"
             value={second.value}
             onInput={({ currentTarget }) => {
               second.value = currentTarget.value;

@@ -1,0 +1,23 @@
+/** What a classifier computes in the check of a WebGPU device, with which it is loaded. */
+import { Engine } from "../engine/engine.ts";
+import type { CreateWork } from "./device.ts";
+
+/** The logits of a text and its reverse. */
+export const createWork: CreateWork<Engine> = (text) => {
+  const { length } = text;
+  const batch = {
+    ids: Uint32Array.from([...text, ...text.toReversed()]),
+    starts: Uint32Array.of(0, length, 2 * length),
+    rows: Uint32Array.of(length - 1, 2 * length - 1),
+    targets: new Int32Array(2),
+  };
+  return {
+    name: "classification",
+    create: (backend, spec) =>
+      Engine.create(backend, { spec, capacity: { tokens: 2 * length, sequences: 2 }, optimizer: null }),
+    async pass(engine) {
+      engine.forward(batch);
+      return [["logits", await engine.logits(2)]];
+    },
+  };
+};

@@ -1,0 +1,28 @@
+/** What a table to label is expected to have: the columns that a model was trained on. */
+import { exists, joinPath } from "#platform";
+import { parseMeta } from "../io/adapter-meta.ts";
+import { readJson } from "../io/common.ts";
+import { findAdapter, IS_ADAPTER } from "../io/open-adapter.ts";
+import { META } from "../io/peft.ts";
+import { pairSettings } from "../pair.ts";
+import { recordAt } from "./files.ts";
+
+/** What is known of the texts that a model was trained on. */
+export interface TrainedTexts {
+  /** Their column, if the run was given one; of pairs both, with a comma between them. */
+  likelyTextColumn?: string | undefined;
+  /** Whether they are pairs; undefined: PEFT wrote the adapter. */
+  isPair?: boolean | undefined;
+}
+
+/** Of a run's directory, its adapter/, or an adapter alone. */
+export async function readTrainedTexts(directory: string): Promise<TrainedTexts> {
+  const record = await recordAt(IS_ADAPTER.test(directory) ? joinPath(directory, "..") : directory);
+  const { textColumn } = (record?.data ?? {}) as { textColumn?: unknown };
+  const place = await findAdapter(directory);
+  const path = joinPath(place ?? directory, META);
+  if (!(await exists(path))) return {};
+  const pairs = pairSettings(parseMeta(await readJson(path), path));
+  const likelyTextColumn = typeof textColumn === "string" ? textColumn : pairs?.columns.join();
+  return { likelyTextColumn, isPair: pairs !== undefined };
+}
