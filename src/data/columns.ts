@@ -148,12 +148,11 @@ function findNames(names: string[], guess: number, choice: ColumnChoice, file: s
           : `give its name with --${text < 0 ? "text" : "label"}-column`,
     });
   }
-  if (text === label || second === label) {
-    throw new DataError("same-column", "Text and label are the same column", {
+  if (new Set([text, second, label]).size < 3)
+    throw new DataError("same-column", "Text and label are the same column, or both texts", {
       where: file,
-      found: names[label] ?? "",
+      found: names[text === label ? text : second]!,
     });
-  }
   const found = { text, label, second, textName: names[text] ?? "", labelName: names[label] ?? "" };
   return second < 0 ? found : { ...found, secondName: names[second]! };
 }
@@ -162,12 +161,7 @@ function findNames(names: string[], guess: number, choice: ColumnChoice, file: s
 export function findAskedTexts(names: string[], asked: string, file: string): [text: number, second: number] {
   const [first, ...rest] = asked.split(",");
   if (rest.length === 0 || columnNamed(names, asked) >= 0) return [findAsked(names, asked, file), -1];
-  const [text, second] = pairNamed(names, asked) ?? [
-    findAsked(names, first!, file),
-    findAsked(names, rest.join(), file),
-  ];
-  if (text !== second) return [text, second];
-  throw new DataError("same-column", "Both texts are the same column", { where: file, found: names[text] ?? "" });
+  return pairNamed(names, asked) ?? [findAsked(names, first!, file), findAsked(names, rest.join(), file)];
 }
 
 /** The two columns whose names a comma separates; the names can have commas, too. Null: there are none. */

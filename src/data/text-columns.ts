@@ -71,10 +71,10 @@ export function findTextName(names: string[], guess: number, choice: TextChoice,
   const [usual, second] = findTexts(names, asked, other, file);
   const left = names.length === 1 ? 0 : names.length === 2 && other >= 0 ? 1 - other : guess;
   const text = usual >= 0 ? usual : left;
-  if (text >= 0 && (text === other || second === other) && other >= 0)
-    throw new DataError("same-column", "The texts and the names of adapters are the same column", {
+  if (text >= 0 && (text === second || text === other || (other >= 0 && second === other)))
+    throw new DataError("same-column", "The texts and the names of adapters are the same column, or both texts", {
       where: file,
-      found: names[other] ?? "",
+      found: names[text === other ? text : second]!,
     });
   if (text >= 0)
     return { text, textName: names[text] ?? "", second, secondName: names[second], other: other < 0 ? text : other };

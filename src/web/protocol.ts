@@ -84,13 +84,13 @@ export interface TextsReport {
 }
 
 /**
- * The columns of a selected file; null where the text or label column was not recognised, and where the texts are no
- * pairs.
+ * The columns of a selected file; null where the text or label column was not recognised. Without `second` the texts are
+ * no pairs.
  */
 export interface ColumnReport {
   columns: string[];
   text: string | null;
-  second: string | null;
+  second?: string | undefined;
   label: string | null;
 }
 

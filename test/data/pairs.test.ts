@@ -166,7 +166,7 @@ test("columns of pairs: two names with a comma, which a name may have itself", a
   assert.equal(asked("q, a, b"), ["q", "a, b", "y"]);
   assert.equal(asked("a, b,q"), ["a, b", "q", "y"]);
   assert.equal(asked("a, b"), ["a, b", undefined, "y"]);
-  await assertFails(DataError, "same-column", ["Both texts"], () => asked("q,q"));
+  await assertFails(DataError, "same-column", ["both texts"], () => asked("q,q"));
   await assertFails(DataError, "same-column", ["Text and label"], () => asked("q,y"));
   await assertFails(DataError, "no-such-column", ['"questoin"'], () => asked("questoin,q"));
   assert.equal(findKeys([["q", "1", "r", "2", "y", "3"]], { textColumn: "r,q", labelColumn: "y" }, "a.jsonl"), {

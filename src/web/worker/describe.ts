@@ -30,13 +30,13 @@ export function describeColumns(sample: string[][], file: string): ColumnReport 
   } catch (error) {
     const columns = json ? sampleKeys(sample) : (sample[0] ?? []);
     // With two or more columns the visitor can choose them.
-    if (error instanceof LowrankError && columns.length >= 2) return { columns, text: null, second: null, label: null };
+    if (error instanceof LowrankError && columns.length >= 2) return { columns, text: null, label: null };
     throw error;
   }
 }
 
 const columnNames = ({ textName, secondName, labelName }: FoundNames) => {
-  return { text: textName, second: secondName ?? null, label: labelName };
+  return { text: textName, second: secondName, label: labelName };
 };
 
 export function describeData(

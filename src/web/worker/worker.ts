@@ -67,7 +67,7 @@ const api: Api = {
     const [file] = [files ?? []].flat();
     const columns =
       file === undefined
-        ? { columns: [], text: null, second: null, label: null }
+        ? { columns: [], text: null, label: null }
         : describeColumns(await firstRows(file, encoding), file);
     return describeData(data as LoadedDataset, columns, options.classWeights);
   },

@@ -67,7 +67,7 @@ test("texts: documents, tokens and blocks are counted, the preview is the beginn
   assert.equal([both.documents, both.stats.train.documents], [2, 2]);
 });
 
-const NO_COLUMNS = { columns: [], text: null, second: null, label: null };
+const NO_COLUMNS = { columns: [], text: null, label: null };
 
 test("a bundled data set keeps all rows, as in the terminal, unless it is to be balanced", async () => {
   const model = await openModel("gpt2-micro");

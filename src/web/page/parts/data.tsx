@@ -97,12 +97,12 @@ function ColumnField(props: NonNullable<typeof columns.value> & { which: "text" 
       {title}{" "}
       <select
         id={`${which}-column`}
-        value={chosen ?? ""}
+        value={chosen || ""}
         onInput={({ currentTarget }) => {
           chosenColumns.value = { ...chosenColumns.value, [which]: currentTarget.value };
         }}
       >
-        {(chosen === null || which === "second") && <option value="">{which === "second" ? "none" : "choose"}</option>}
+        {(!chosen || which === "second") && <option value="">{which === "second" ? "none" : "choose"}</option>}
         {report.columns.map((name) => (
           <option key={name} value={name}>
             {name}

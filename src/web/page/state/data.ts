@@ -59,7 +59,7 @@ export const columns = computed(() => {
     const chosen = chosenColumns.value[which];
     return chosen !== undefined && report.columns.includes(chosen) ? chosen : report[which];
   };
-  const second = chosenColumns.value.second === "" ? null : pick("second");
+  const second = chosenColumns.value.second !== "" && pick("second");
   return { report, text: pick("text"), second, label: pick("label") };
 });
 const isUnclear = computed(
