@@ -217,7 +217,6 @@ export class Corpus {
     if ((pair === undefined) === (this.pairColumns === undefined)) return;
     throw new DataError("wrong-text-count", `The first file has ${pair ? "single texts" : "pairs of texts"}`, {
       where,
-      hint: "give the columns with --text-column",
     });
   }
 

@@ -263,12 +263,12 @@ export class Classifier extends AdapterModel<Engine> {
     const { padTo, longest } = textLengths(meta, spec);
     const { endOfText: pad } = this.tokenizer;
     const some = places.map((i) => texts[i]!);
-    const ids = await this.encode(some, padTo || longest, meta);
+    const ids = await this.encodeAll(some, padTo || longest, meta);
     const tokens = ids.map((row) => (row.length > 0 ? row : Uint32Array.of(pad)));
     return { meta, places, ids, tokens, padTo, pad, pooling: meta.task.pooling };
   }
 
-  private async encode(texts: readonly TextOrPair[], longest: number, meta: AdapterMeta): Promise<Uint32Array[]> {
+  private async encodeAll(texts: readonly TextOrPair[], longest: number, meta: AdapterMeta): Promise<Uint32Array[]> {
     const { tokenizer } = this;
     if (!pairSettings(meta) && texts.every((text) => typeof text === "string"))
       return texts.map((text) => tokenizer.encode(text).subarray(0, longest));

@@ -13,6 +13,7 @@ import { checkBaseline } from "./baseline.mjs";
 import { checkFiles } from "./files.mjs";
 import { checkLanguageModels } from "./language.mjs";
 import { checkNames } from "./names.mjs";
+import { checkPairs } from "./pairs.mjs";
 import { checkQuantized } from "./quantized.mjs";
 import { checkRelatives } from "./relatives.mjs";
 import { checkTexts } from "./texts.mjs";
@@ -197,8 +198,11 @@ for (const { name, base, continue: adapter, ...settings } of RUNS) {
     jobs.push({ name, form, base, length, directory, logits });
   }
 }
+await checkPairs({ lowrank: library, device, work, micro, python, must, report, relativeError, checkPrinted });
 await checkLanguageModels({ exportForms, lowrank: library, device, work, micro, python, must, report, checkPrinted });
 device.destroy();
 writeFileSync(join(work, "to-peft.json"), JSON.stringify({ texts, jobs, ...(truth ? { truth } : {}) }));
-const scored = ["exchange.py", "language.py"].map((file) => run(python, [join(here, file), "score", work]).status);
+const scored = ["exchange.py", "language.py", "pairs.py"].map(
+  (file) => run(python, [join(here, file), "score", work]).status,
+);
 process.exit(failures > 0 || scored.some((status) => status !== 0) ? 1 : 0);
