@@ -1,6 +1,6 @@
 /** What is taken away of a trained model: code that runs, its README, and one HTML file that classifies on its own. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as assert from "uvu/assert";
@@ -117,6 +117,34 @@ test("the page of one file, opened from the disk, classifies as the library does
     faults.filter((fault) => !fault.includes("https://example.com")),
     [],
   );
+});
+
+test("the page of one file for pairs of texts has two fields", async () => {
+  await using checkpoint = await openGPT2(model);
+  const pairs = { columns: ["question", "answer"], separator: "<|endoftext|>" };
+  const all = { ...meta, settings: { ...meta.settings, pairs }, base_fingerprint: await fingerprint(checkpoint) };
+  const directory = join(folder, "pairs");
+  await writeAdapter(directory, { meta: all, tensors: new Map(small) });
+  const texts = { title: "Pairs", summary: "", example: ["Is it?", "It is"] as const };
+  const plan = await planStandalone(TEMPLATE, texts, directory, checkpoint);
+  const file = join(folder, "pairs.html");
+  writeFileSync(file, "");
+  for await (const piece of plan.write()) appendFileSync(file, piece);
+  await using classifier = await Classifier.of(await loadAdapter(directory, checkpoint), checkpoint, await openWasm());
+  const [found] = await classifier.classify([[TEXT, "It is"]]);
+
+  const { page, faults } = await openPage(await browser(), pathToFileURL(file).href);
+  assert.is(await page.getAttribute("#second", "placeholder"), "Type or paste a text, such as: It is");
+  await page.fill("#message", TEXT);
+  await page.fill("#second", "It is");
+  await page.waitForSelector("#verdict .predicted");
+  const shown = page.locator("#verdict .bar rect:last-child");
+  const values = await shown.evaluateAll((bars) => bars.map((one) => Number(one.getAttribute("width"))));
+  assert.equal(rounded(values), rounded(Object.values(found!.probabilities)));
+  await assertAccessible(page);
+  await page.fill("#message", " ");
+  await page.waitForFunction(() => document.querySelector("#verdict")!.childElementCount === 0);
+  assert.equal(faults, []);
 });
 
 test("a page that would be too large is refused before anything is written", async () => {
