@@ -77,6 +77,14 @@ export const INITS = ["gaussian", "kaiming", "paper"] as const;
 /** The name of an initialization of A. */
 export type Init = (typeof INITS)[number];
 
+/**
+ * Initialization of a classifier's head (its bias is 0): zeros, so that no class is likelier than another, `normal`
+ * N(0, .02^2) as in transformers, `uniform` U(+-1/sqrt(C)) as PyTorch's nn.Linear and the published program.
+ */
+export const HEAD_INITS = ["zeros", "normal", "uniform"] as const;
+/** The name of an initialization of the head. */
+export type HeadInit = (typeof HEAD_INITS)[number];
+
 /** The position of a classifier's logits: the last token of the message, or the last position of the padded row. */
 export const POOLINGS = ["last-token", "last"] as const;
 /** The position of a classifier's logits: `last-token` or `last`. */

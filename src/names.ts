@@ -2,7 +2,7 @@
 import { type GPT2Config, innerWidth, type LoraConfig, loraScale, type Target } from "./config.ts";
 import { ConfigError } from "./errors.ts";
 import type { Rng } from "./rng.ts";
-import type { Shape } from "./tensor.ts";
+import { numel, type Shape } from "./tensor.ts";
 
 /** The layers of a block, in the order of the forward pass. */
 export const BLOCK_LAYERS = ["ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"] as const;
@@ -29,7 +29,7 @@ export interface ModelTensor extends Place {
   /** For files and for people. */
   name: string;
   shape: Shape;
-  /** The initial values of what is not the base model's; absent: zeros. */
+  /** The initial values of what a method adds; absent: zeros. Those of a head are the run's choice (`HEAD_INITS`). */
   initial?: Initial | undefined;
   /** The factor of its learning rate; absent: 1. */
   rate?: number;
@@ -40,8 +40,8 @@ export type Initial = ((rng: Rng) => number) | "tokens" | "norms";
 
 /** U(-bound, bound) */
 export const uniform =
-  (bound: number): Initial =>
-  (rng) =>
+  (bound: number) =>
+  (rng: Rng): number =>
     (2 * rng.uniform() - 1) * bound;
 
 /** What an adapter adapts. */
@@ -124,6 +124,10 @@ export function baseTensors(config: GPT2Config): ModelTensor[] {
   ];
 }
 
+/** The number of a GPT-2's parameters, without a head. */
+export const countBase = (config: GPT2Config): number =>
+  baseTensors(config).reduce((sum, { shape }) => sum + numel(shape), 0);
+
 /** A language model's head, with the layout of nn.Linear; none where it is tied to the token table. */
 export function lmHeadTensors({ vocab_size, n_embd, tie_word_embeddings }: GPT2Config): ModelTensor[] {
   return tie_word_embeddings === false ? tensors(outside("lm_head"), { weight: [vocab_size, n_embd] }) : [];
@@ -132,7 +136,7 @@ export function lmHeadTensors({ vocab_size, n_embd, tie_word_embeddings }: GPT2C
 /** The classification head, with the layout of nn.Linear: [out, in]. */
 export function headTensors({ n_embd }: GPT2Config, numLabels: number, bias: boolean): ModelTensor[] {
   const parts: Shapes = { weight: [numLabels, n_embd], ...(bias ? { bias: [numLabels] } : {}) };
-  return tensors(outside("head"), parts, "head", "head", { weight: uniform(1 / Math.sqrt(n_embd)) });
+  return tensors(outside("head"), parts, "head", "head");
 }
 
 const shapes = (list: readonly ModelTensor[]) => new Map(list.map(({ name, shape }) => [name, shape]));

@@ -16,6 +16,7 @@ import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
 import { methodConfig } from "../methods/index.ts";
 import { parameterList } from "../model/trainable.ts";
+import { countBase } from "../names.ts";
 import { showBytes } from "../plan/memory.ts";
 import type { Check } from "../platform/reader.ts";
 import { loadData } from "../run/load-data.ts";
@@ -427,14 +428,17 @@ await main(async () => {
   const sweep: SweepSpec = { base: settings, arms: typeof arms === "function" ? arms(config, settings) : arms };
   // All trials have the same texts: the most virtual tokens of any leave this room.
   let context = config.n_positions;
-  for (const { rates } of expandArms(sweep))
+  const sizes = new Map<string, number>();
+  for (const { model, rates } of expandArms(sweep)) {
+    sizes.set(model, countBase((await sweepModel(model)).config));
     for (const options of rates) context = Math.min(context, textContext(config, methodConfig(options)));
+  }
   const data = await loadData(
     { objective, data: { ...source, ...dataOptions(settings, seed, context) } },
     model,
     DOWNLOADS,
   );
-  sweep.rows = data.train.size;
+  sweep.known = (name) => ({ rows: data.train.size, parameters: sizes.get(name)! });
   // Where no weights are needed, a trial is the same with and without them.
   if (!isUnequal(data)) sweep.base = { ...settings, classWeights: "none" };
   // Data and models are identified by their contents: a moved file is the same, a changed one is not.

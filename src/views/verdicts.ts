@@ -87,13 +87,17 @@ function describeDecision({ results, labels, options: { threshold: rule } }: Run
 }
 
 /** Why a finished run has learned nothing, and the learning rate to try; null if it has learned something. */
-export function nothingLearned({ options: { mode, lr }, results }: RunRecord): { text: string; lr: number } | null {
+export function nothingLearned({
+  options: { mode, lr },
+  results,
+  parameters,
+}: RunRecord): { text: string; lr: number } | null {
   if (!results) return null;
   const { before, after, test } = results;
   const text = lossRemains(before.train.loss, after.train.loss) ?? noBetter(test?.compared ?? []);
   if (text === null) return null;
-  const usual = defaultRate(mode);
-  return { text, lr: lr < usual / 3 ? usual : smallerRate(lr, mode) };
+  const usual = defaultRate(mode, { parameters });
+  return { text, lr: lr < usual / 3 ? usual : smallerRate(lr, mode, { parameters }) };
 }
 
 function lossRemains(before: number, after: number): string | null {

@@ -64,7 +64,7 @@ const TINY_RUN = { epochs: 1, batchSize: 4, rank: 2, alpha: 4, lr: 1e-2 };
 
 test("presets: the published program's settings, and the quickstart's", () => {
   const published = { scaling: "alpha", init: "paper", pooling: "last", padding: "longest", epochs: 20, lr: 5e-5 };
-  const rows = { dataset: "sms", balance: true, classWeights: "none" };
+  const rows = { dataset: "sms", balance: true, classWeights: "none", headInit: "uniform" };
   const paper = { ...published, schedule: "constant", warmup: 0, keep: "last", model: "gpt2", ...rows };
   assert.equal(PRESETS, { quickstart: { model: "gpt2-micro", dataset: "spam" }, paper });
   assert.equal(SWEEPS.paper!.base, paper);

@@ -131,6 +131,7 @@ export const MORE: readonly Field[] = [
   { key: "balance", label: "Balance classes", kind: "check" },
   { key: "dedupe", label: "Deduplicate", kind: "check" },
   optionField("headBias", "Head bias"),
+  optionField("headInit", "Head's start", { words: { zeros: "zeros", normal: "N(0, .02²)", uniform: "U(±1/√C)" } }),
 ];
 
 export const FIELDS = [...MAIN, ...MORE];
@@ -151,6 +152,7 @@ export const OWN_OF_TEXTS: readonly Key[] = ["batchSize", "maxLength"];
 const OF_CLASSIFIERS: readonly Key[] = [
   "pooling",
   "headBias",
+  "headInit",
   "classWeights",
   "balance",
   "dedupe",
@@ -161,7 +163,19 @@ const OF_CLASSIFIERS: readonly Key[] = [
 
 /** Settings that an existing adapter determines. */
 const OF_ADAPTER: readonly Key[] = [
-  ...(["mode", "rank", "alpha", "scaling", "init", "targets", "layers", "dora", "pooling", "headBias"] as const),
+  ...([
+    "mode",
+    "rank",
+    "alpha",
+    "scaling",
+    "init",
+    "targets",
+    "layers",
+    "dora",
+    "pooling",
+    "headBias",
+    "headInit",
+  ] as const),
 ];
 
 /** Settings that change the data set or its description. */

@@ -10,7 +10,7 @@ import type { Values } from "../field-help.ts";
 import { applies, FIELDS, type Field, type Key, OWN_OF_TEXTS, START } from "../field-list.ts";
 import { goTo } from "./attention.ts";
 import { objective, trainRows } from "./data.ts";
-import { adapter } from "./model.ts";
+import { adapter, model } from "./model.ts";
 
 /** What a field shows: a text, a choice, a tick, or the ticks of a list. */
 type Shown = string | boolean | readonly string[];
@@ -42,11 +42,12 @@ export function isOffered(mode: Mode): boolean {
 /** The defaults for the objective, the mode and the rows: few need more epochs, and very few a smaller batch. */
 const defaults = computed((): Values => {
   const { mode = start.value.mode, epochs: wanted, ...more } = given.value;
-  const { batchSize, epochs } = defaultsFor(trainRows.value, more, start.value);
+  const known = { rows: trainRows.value, parameters: model.value?.values ?? 0 };
+  const { batchSize, epochs } = defaultsFor(known, more, start.value);
   // Epochs that are given keep their evaluations.
   const isGiven = wanted !== undefined && wanted !== epochs;
-  const { evalEvery } = defaultsFor(trainRows.value, isGiven ? { ...more, epochs: wanted } : more, start.value);
-  return { ...start.value, batchSize, epochs, evalEvery, lr: defaultRate(mode) };
+  const { evalEvery } = defaultsFor(known, isGiven ? { ...more, epochs: wanted } : more, start.value);
+  return { ...start.value, batchSize, epochs, evalEvery, lr: defaultRate(mode, known) };
 });
 
 /** The value of each field: where what is entered is invalid, the one before. */
