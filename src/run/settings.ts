@@ -67,7 +67,7 @@ export function readSetting(name: string, text: string): unknown {
   // In --grid a comma separates values.
   const words = text.split(/[,+]/).flatMap((word) => word.trim() || []);
   // Unknown names are reported by `validateLora`, which suggests the nearest one.
-  if (name === "targets") return text === "all" ? [...TARGETS] : words;
+  if (name === "targets") return words.flatMap((word) => (word === "all" ? TARGETS : word));
   if (name === "layers") return parseLayers(words);
   if (text === "true" || text === "false") return text === "true";
   return text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;

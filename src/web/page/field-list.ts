@@ -1,5 +1,5 @@
 /** The settings that have a field: their labels, their valid values, and the modes that they apply to. */
-import type { Objective } from "../../config.ts";
+import { type Objective, TARGETS } from "../../config.ts";
 import { GUIDES, type MethodOptions, MODES, type Mode, settingWords } from "../../methods/index.ts";
 import type { NumberRange } from "../../number-range.ts";
 import { DEFAULTS, LM_DEFAULTS, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
@@ -45,6 +45,9 @@ export const SCHEDULE_NAMES: Record<ScheduleName, string> = {
   cosine: "cosine decay",
 };
 
+/** The targets that the page offers; the token table's adapter is a classifier's. */
+export const OFFERED_TARGETS = [...TARGETS, "wte"] as const;
+
 export const TARGET_NAMES: Record<string, string> = {
   q: "query",
   k: "key",
@@ -53,6 +56,7 @@ export const TARGET_NAMES: Record<string, string> = {
   fc: "MLP in",
   proj: "MLP out",
   head: "head",
+  wte: "token table",
 };
 
 /** The fields of the methods' settings. */

@@ -1,13 +1,12 @@
 /** The settings of a run, as the form has them: the defaults, and what was entered into fields. */
 import { batch, computed, signal } from "@preact/signals";
-import { TARGETS } from "../../../config.ts";
 import { METHODS, type Mode } from "../../../methods/index.ts";
 import { isWithin, type NumberRange } from "../../../number-range.ts";
 import { type RunSettings, readSetting } from "../../../run/settings.ts";
 import { defaultRate, defaultsFor, type TrainOptions } from "../../../train/options.ts";
 import type { PageSettings } from "../../protocol.ts";
 import type { Values } from "../field-help.ts";
-import { applies, FIELDS, type Field, type Key, OWN_OF_TEXTS, START } from "../field-list.ts";
+import { applies, FIELDS, type Field, type Key, OFFERED_TARGETS, OWN_OF_TEXTS, START } from "../field-list.ts";
 import { goTo } from "./attention.ts";
 import { objective, trainRows } from "./data.ts";
 import { adapter, model } from "./model.ts";
@@ -98,7 +97,7 @@ function read({ key, kind, number }: Field, shown: Shown): unknown {
     case "number":
       return readNumber(shown as string, number!);
     case "targets": {
-      const chosen = TARGETS.filter((target) => (shown as readonly string[]).includes(target));
+      const chosen = OFFERED_TARGETS.filter((target) => (shown as readonly string[]).includes(target));
       return chosen.length > 0 ? chosen : undefined;
     }
     case "layers":
