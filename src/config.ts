@@ -235,7 +235,7 @@ export function validateLora(config: LoraConfig, where?: string): void {
     });
   const outside = config.target_modules.find((target) => !isInBlocks(target));
   if (config.use_dora && outside)
-    throw new ConfigError("invalid-lora-config", `DoRA on ${outside} is not supported`, {
+    throw new ConfigError("invalid-lora-config", `DoRA on the ${outside === "head" ? "head" : "token table"} is not supported`, {
       ...place,
       found: config.target_modules.join(", "),
       hint: `leave ${outside} out of --targets`,

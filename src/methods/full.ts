@@ -10,7 +10,7 @@ export const method: Method = {
 
 export const training: Training = {
   settings: {},
-  rates: [1e-3, 5e-5],
+  rates: [5e-4, 5e-5],
 };
 
 export const guide: Guide = {
