@@ -235,11 +235,15 @@ export function validateLora(config: LoraConfig, where?: string): void {
     });
   const outside = config.target_modules.find((target) => !isInBlocks(target));
   if (config.use_dora && outside)
-    throw new ConfigError("invalid-lora-config", `DoRA on the ${outside === "head" ? "head" : "token table"} is not supported`, {
-      ...place,
-      found: config.target_modules.join(", "),
-      hint: `leave ${outside} out of --targets`,
-    });
+    throw new ConfigError(
+      "invalid-lora-config",
+      `DoRA on the ${outside === "head" ? "head" : "token table"} is not supported`,
+      {
+        ...place,
+        found: config.target_modules.join(", "),
+        hint: `leave ${outside} out of --targets`,
+      },
+    );
   if (config.layers_to_transform !== undefined)
     validateLayers(config.layers_to_transform, config.target_modules, place);
 }
