@@ -8,6 +8,7 @@ import type { DeviceInfo } from "../backend/backend.ts";
 import type { Objective } from "../config.ts";
 import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
+import type { Evaluation } from "../engine/evaluate.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
@@ -69,6 +70,8 @@ export interface RunIdentity {
   counts: { rows: number[]; tokens: number[]; sha256: string };
   /** The trial of a sweep that this run is. */
   trial?: TrialName;
+  /** The runs that differ only in their seed, this one among them; their results are here once all have ended. */
+  seeds?: SeedResult[];
   /** The run is stored in DIR.new, and replaces the one in DIR when it is finished. */
   replaces?: true;
 }
@@ -78,6 +81,17 @@ export interface TrialName {
   name: string;
   key: string;
   model: string;
+}
+
+/** What a run with this seed has reached: nothing if it has not ended, or has failed. */
+export interface SeedResult {
+  seed: number;
+  /** With the parameters that are kept. */
+  val?: Evaluation;
+  test?: Evaluation;
+  seconds?: number;
+  /** Why it failed. */
+  error?: string;
 }
 
 /** How far a run is. */
