@@ -40,7 +40,7 @@ addSettings(program)
   .option("--adapter <dir>", "continue from an adapter: a run's, or PEFT's (SEQ_CLS, or CAUSAL_LM with --objective lm)")
   .option(
     "--seeds <k>",
-    "train k runs on the same split, with consecutive seeds from --seed on, several at once; the one with the lowest validation loss is kept, beside the mean and the spread of all",
+    "train k runs on the same split, with consecutive seeds from --seed on, several at once; keep the one with the lowest validation loss, and say the mean and the spread of all",
     number,
     1,
   )

@@ -31,8 +31,8 @@ export function seedsTable({ objective, unequal, seeds = [] }: Omit<SeedRecord, 
       { title: "Seed", key: "seed", value: ({ seed }) => seed },
       { title: "Validation loss", key: "val_loss", value: ({ val }) => val?.loss, format: showLoss },
       measure(null, "val", main),
-      measure(`Test ${main.title.toLowerCase()}`, "test", main),
-      measure(isShown ? `Test ${other.title.toLowerCase()}` : null, "test", other),
+      measure(`Test ${lower(main)}`, "test", main),
+      measure(isShown ? `Test ${lower(other)}` : null, "test", other),
       { title: null, key: "seconds", value: ({ seconds }) => seconds },
       { title: "State", key: "state", value: state },
     ],
@@ -40,12 +40,16 @@ export function seedsTable({ objective, unequal, seeds = [] }: Omit<SeedRecord, 
   );
 }
 
+/** "macro F1" */
+const lower = ({ title }: Metric) => title.charAt(0).toLowerCase() + title.slice(1);
+
 /** Mean and spread of the test figure, beside what other test rows would make, and which run is kept. */
 function describeSeeds({ objective, seeds = [], options, results }: SeedRecord): string[] {
   const measured = measuredSeeds(seeds);
   if (measured.length < 2) return [];
-  const [{ title, of, show }] = METRICS[objective];
-  const name = title.toLowerCase();
+  const [main] = METRICS[objective];
+  const { of, show } = main;
+  const name = lower(main);
   const { n, mean, sd, interval } = summarizeSeeds(seeds, of);
   const [low, high] = [Math.max(0, interval.low), Math.min(objective === "lm" ? Infinity : 1, interval.high)].map(show);
   const average =
