@@ -3,7 +3,7 @@ import type { Check } from "../platform/reader.ts";
 import { copyRun } from "../run/directory.ts";
 import { saveSomewhere } from "../run/files.ts";
 import type { RunRecord, SeedResult } from "../run/record.ts";
-import { bestSeed, seedResult } from "../run/seeds.ts";
+import { bestSeed, gatherSeeds, seedResult } from "../run/seeds.ts";
 import type { Trial } from "../sweep/grid.ts";
 import type { SweepEvent } from "../sweep/runner.ts";
 import { begunTrials, readFinished, removeTrials, trialDirectory } from "../sweep/store.ts";
@@ -51,12 +51,12 @@ export async function trainSeeds(job: Job, flags: TrainFlags, check: Check): Pro
     device.destroy();
   }
   const finished = await Promise.all(trials.map((trial) => readFinished(folder, trial)));
-  const seeds = trials.map(({ options: { seed } }, i): SeedResult => {
+  const runs = trials.map(({ options: { seed } }, i): SeedResult => {
     const error = diverged.get(seed);
     return finished[i] ? seedResult(finished[i]) : error === undefined ? { seed } : { seed, error };
   });
-  const best = bestSeed(seeds);
-  const isLeft = seeds.some(({ test, error }) => test === undefined && error === undefined);
+  const [seeds, best] = [gatherSeeds(runs), bestSeed(runs)];
+  const isLeft = runs.some(({ test, error }) => test === undefined && error === undefined);
   if (isLeft) {
     if (!json) printBlocks(seedBlocks({ ...record, seeds }));
     if ((await begunTrials(folder)).length > 0)
@@ -71,7 +71,7 @@ export async function trainSeeds(job: Job, flags: TrainFlags, check: Check): Pro
   const { trial: _, replaces: _r, ...own } = finished[from]!;
   const whole: RunRecord = { ...own, seeds };
   const source = trialDirectory(folder, trials[from]!);
-  const table = ["seeds.csv", tableToCsv(seedsTable(whole))] as const;
+  const table = ["seeds.csv", tableToCsv(seedsTable(whole, seeds))] as const;
   const { saved, place, failure } = await saveSomewhere(out, (directory) =>
     copyRun([source, directory], whole, [table], {
       replace: job.replaces,
@@ -90,7 +90,7 @@ const seedTitle = ({ options: { seed } }: Trial) => `seed ${seed}`;
 /** A trial for each seed. Its key is the inputs, which `resumedJob` has compared. */
 function seedTrials({ model, record }: Job): Trial[] {
   const key = `${record.base} ${record.counts.sha256}`;
-  return record.seeds!.map(({ seed }) => {
+  return record.seeds!.runs.map(({ seed }) => {
     return { name: `seed-${seed}`, key, model: model.directory, options: { ...record.options, seed } };
   });
 }

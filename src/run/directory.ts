@@ -41,10 +41,11 @@ export async function readRecord(directory: string): Promise<RunRecord> {
   checkKinds(record, { ...texts, data: "object", options: "object", counts: "object", settings: "object" }, path);
   parseChoice("mode", record.options.mode, MODES, path);
   checkKinds(record, { padTo: "count", maxLength: "size", step: "count", steps: "count" }, path);
-  checkKinds(record, { evaluations: "objects", curve: "object", seeds: "objects?" }, path);
+  checkKinds(record, { evaluations: "objects", curve: "object", seeds: "object?" }, path);
   const { results, evaluations, curve, seeds } = record;
   for (const one of evaluations) checkKinds(one, { step: "count", examples: "count", val: "object" }, path);
-  for (const one of seeds ?? []) checkKinds(one, { seed: "count", val: "object?", test: "object?" }, path);
+  if (seeds) checkKinds(seeds, { runs: "objects", test: "object?" }, path);
+  for (const one of seeds?.runs ?? []) checkKinds(one, { seed: "count", val: "object?", test: "object?" }, path);
   const measured = {
     ...{ ...record, evaluations: withNaN(evaluations), curve: withNaN(curve) },
     ...(seeds && { seeds: withNaN(seeds) }),

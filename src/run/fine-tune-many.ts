@@ -17,7 +17,7 @@ import {
 import type { RunViews } from "./directory.ts";
 import { type FineTuneRun, follow, reserve, type SavedRun, withSave } from "./fine-tune.ts";
 import type { LiveRun } from "./live-run.ts";
-import { differInSeed, seedResult } from "./seeds.ts";
+import { differInSeed, gatherSeeds, seedResult } from "./seeds.ts";
 
 /** A run of `fineTuneMany`: settings, callbacks and where it is saved, as of `fineTune`. */
 export type RunSettings = Omit<OwnArguments, "pause"> & SavedRun;
@@ -67,10 +67,12 @@ function noteSeeds(
 ): void {
   const records = followed.map(({ record }) => record);
   if (!differInSeed(records) || runs.some(({ adapter }) => adapter !== runs[0]!.adapter)) return;
-  const seeds = settled.map((one, i) => ({
-    ...seedResult(records[i]!),
-    ...(one.status === "rejected" ? { error: String(one.reason) } : {}),
-  }));
+  const seeds = gatherSeeds(
+    settled.map((one, i) => ({
+      ...seedResult(records[i]!),
+      ...(one.status === "rejected" ? { error: String(one.reason) } : {}),
+    })),
+  );
   for (const live of followed) live.record = { ...live.record, seeds };
 }
 

@@ -18,6 +18,7 @@ import type { Adapter } from "../io/peft.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { adapterOptions } from "../methods/index.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
+import type { Interval, Summary } from "../statistics.ts";
 import { numel } from "../tensor.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { DEFAULTS, type TrainOptions } from "../train/options.ts";
@@ -71,7 +72,7 @@ export interface RunIdentity {
   /** The trial of a sweep that this run is. */
   trial?: TrialName;
   /** The runs that differ only in their seed, this one among them; their results are here once all have ended. */
-  seeds?: SeedResult[];
+  seeds?: Seeds;
   /** The run is stored in DIR.new, and replaces the one in DIR when it is finished. */
   replaces?: true;
 }
@@ -81,6 +82,18 @@ export interface TrialName {
   name: string;
   key: string;
   model: string;
+}
+
+/** Runs that differ only in their seed. */
+export interface Seeds {
+  runs: SeedResult[];
+  /** The accuracy on the test set, or the perplexity: of two or more that have ended. */
+  test?: SeedSummary;
+}
+
+/** A measure over several seeds, with Student's 95 % interval of its mean. It says nothing of other test rows. */
+export interface SeedSummary extends Summary {
+  interval: Interval;
 }
 
 /** What a run with this seed has reached: nothing if it has not ended, or has failed. */

@@ -9,7 +9,7 @@ import { writeDirectoryAtomic } from "../platform/replacing.ts";
 import { readRecord } from "../run/directory.ts";
 import { readOwnFiles, removeRun, replaceable } from "../run/files.ts";
 import { RECORD, type RunRecord, type TrialName } from "../run/record.ts";
-import { lowestLoss } from "../train/records.ts";
+import { lowestLoss } from "../train/best.ts";
 import type { Results } from "../train/results.ts";
 import { type Cell, matchesTrial, type Trial } from "./grid.ts";
 

@@ -7,7 +7,7 @@ import type { Ranking } from "../measures.ts";
 import { describeMethod, hasSetting } from "../methods/index.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { RunRecord } from "../run/record.ts";
-import { measuredSeeds } from "../run/seeds.ts";
+import { bestSeed } from "../run/seeds.ts";
 import { type Confusion, confusionLookup, type Measured, showStanding } from "../statistics.ts";
 import type { EvaluationRecord, TrainResult } from "../train/records.ts";
 import type { ClassResults, Compared, Results, TestMessage, TestResults } from "../train/results.ts";
@@ -295,7 +295,7 @@ export function runTables(
   const tables = [
     metricsTable([record]),
     evaluationsTable(record),
-    ...(measuredSeeds(record.seeds ?? []).length > 0 ? [seedsTable(record)] : []),
+    ...(record.seeds && bestSeed(record.seeds.runs) ? [seedsTable(record, record.seeds)] : []),
     ...(test
       ? [
           confusionPairs(data.labels, test.confusions),

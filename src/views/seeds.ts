@@ -1,22 +1,23 @@
 /** Runs that differ only in their seed: what each has reached, how far they are apart, and which one is kept. */
 import { count, showLoss } from "../format.ts";
-import type { RunRecord, SeedResult } from "../run/record.ts";
-import { bestSeed, measuredSeeds, summarizeSeeds } from "../run/seeds.ts";
+import type { RunRecord, SeedResult, Seeds } from "../run/record.ts";
+import { bestSeed } from "../run/seeds.ts";
 import { type Block, makeTable, type Table } from "./blocks.ts";
 import { METRICS, type Metric } from "./metric.ts";
 
-type SeedRecord = Pick<RunRecord, "objective" | "unequal" | "seeds" | "options" | "results">;
+type SeedRecord = Pick<RunRecord, "objective" | "unequal" | "options" | "results">;
 
 /** The table of the seeds, and what they come to; nothing of a run of one seed. */
-export function seedBlocks(record: SeedRecord): Block[] {
-  if (!record.seeds) return [];
-  return [seedsTable(record), ...describeSeeds(record).map((text): Block => ({ kind: "text", text }))];
+export function seedBlocks(record: SeedRecord & Pick<RunRecord, "seeds">): Block[] {
+  const { seeds } = record;
+  if (!seeds) return [];
+  return [seedsTable(record, seeds), ...describeSeeds(record, seeds).map((text): Block => ({ kind: "text", text }))];
 }
 
 /** seeds.csv */
-export function seedsTable({ objective, unequal, seeds = [] }: Omit<SeedRecord, "options" | "results">): Table {
+export function seedsTable({ objective, unequal }: Pick<SeedRecord, "objective" | "unequal">, { runs }: Seeds): Table {
   const [main, other] = METRICS[objective];
-  const best = bestSeed(seeds)?.seed;
+  const best = bestSeed(runs)?.seed;
   const measure = (title: string | null, set: "val" | "test", { key, of, show: format }: Metric) => ({
     ...{ title, key: `${set}_${key}`, format },
     value: ({ [set]: measured }: SeedResult) => measured && of(measured),
@@ -26,7 +27,7 @@ export function seedsTable({ objective, unequal, seeds = [] }: Omit<SeedRecord, 
     seed === best ? "lowest loss" : (error ?? (test ? "finished" : "not finished"));
   return makeTable<SeedResult>(
     "seeds",
-    `${count(seeds.length)} runs that differ only in their seed`,
+    `${count(runs.length)} runs that differ only in their seed`,
     [
       { title: "Seed", key: "seed", value: ({ seed }) => seed },
       { title: "Validation loss", key: "val_loss", value: ({ val }) => val?.loss, format: showLoss },
@@ -36,7 +37,7 @@ export function seedsTable({ objective, unequal, seeds = [] }: Omit<SeedRecord, 
       { title: null, key: "seconds", value: ({ seconds }) => seconds },
       { title: "State", key: "state", value: state },
     ],
-    seeds,
+    runs,
   );
 }
 
@@ -44,22 +45,21 @@ export function seedsTable({ objective, unequal, seeds = [] }: Omit<SeedRecord, 
 const lower = ({ title }: Metric) => title.charAt(0).toLowerCase() + title.slice(1);
 
 /** Mean and spread of the test figure, beside what other test rows would make, and which run is kept. */
-function describeSeeds({ objective, seeds = [], options, results }: SeedRecord): string[] {
-  const measured = measuredSeeds(seeds);
-  if (measured.length < 2) return [];
+function describeSeeds({ objective, options, results }: SeedRecord, { runs, test }: Seeds): string[] {
+  if (!test) return [];
   const [main] = METRICS[objective];
   const { of, show } = main;
   const name = lower(main);
-  const { n, mean, sd, interval } = summarizeSeeds(seeds, of);
+  const { n, mean, sd, interval } = test;
   const [low, high] = [Math.max(0, interval.low), Math.min(objective === "lm" ? Infinity : 1, interval.high)].map(show);
   const average =
     sd === 0
-      ? `The test ${name} of all ${n} seeds is ${show(mean)}.`
+      ? `The test ${name} of each of the ${n} seeds is ${show(mean)}.`
       : `The test ${name} of ${n} seeds is ${show(mean)} on average, 95 % interval ${low} to ${high} (Student's t).`;
   const rows = results?.test?.verdicts.length;
   const showSd = objective === "lm" ? show : (sd: number) => `${(100 * sd).toFixed(1)} points`;
   const beside = rows === undefined ? "" : besideRows(rows, showSd(Math.sqrt((mean * (1 - mean)) / rows)));
-  const best = bestSeed(seeds)!;
+  const best = bestSeed(runs)!;
   const own =
     options.seed === best.seed
       ? `Kept: seed ${best.seed}, for its lowest validation loss. Its test ${name} of ${show(of(best.test))} is one of ${n}; ` +

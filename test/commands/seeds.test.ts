@@ -24,14 +24,15 @@ const recordAt = (out: string): RunRecord => JSON.parse(read(out, "run.json").to
 /** What does not depend on the time. */
 function findings(out: string): unknown {
   const { seeds } = recordAt(out);
-  return [seeds!.map(({ seconds: _, ...rest }) => rest), read(out, "adapter", "lowrank.safetensors")];
+  return [seeds!.runs.map(({ seconds: _, ...rest }) => rest), read(out, "adapter", "lowrank.safetensors")];
 }
 
 test("the seeds share the split; the run with the lowest validation loss is kept, with the figures of all", async () => {
   const finished = await train([...SEEDS, "--out", "whole"]);
   assertCode(finished, 0);
   const record = recordAt("whole");
-  const { seeds = [], options, results, data, trial } = record;
+  const { options, results, data, trial } = record;
+  const seeds = record.seeds!.runs;
   assert.equal([seeds.map(({ seed }) => seed), data.seed, trial], [[5, 6, 7], 5, undefined]);
   const lowest = seeds.toSorted((a, b) => a.val!.loss - b.val!.loss)[0]!;
   assert.equal([options.seed, results!.after.val, results!.after.test], [lowest.seed, lowest.val, lowest.test]);

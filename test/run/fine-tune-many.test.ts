@@ -13,7 +13,6 @@ import {
   fineTuneMany,
   RunFailed,
   type RunSettings,
-  summarizeSeeds,
   type TrainEvent,
 } from "../../src/index.ts";
 import { readRecord } from "../../src/run/directory.ts";
@@ -127,12 +126,12 @@ test("runs that differ only in their seed have the figures of all in their recor
   const seeds = trained.map(({ results, record: { seconds } }, i) => {
     return { seed: i + 1, val: results!.after.val, test: results!.after.test, seconds };
   });
-  for (const { record } of trained) assert.equal(record.seeds, seeds);
-  const { mean, sd, interval } = summarizeSeeds(trained[0]!.record.seeds!, ({ loss }) => loss);
-  const losses = seeds.map(({ test }) => test.loss);
-  assert.ok(Math.abs(mean - losses.reduce((a, b) => a + b) / 3) < 1e-12);
-  assert.ok(sd > 0 && interval.low < mean && mean < interval.high);
-  assert.equal((await readRecord(save)).seeds, seeds);
+  for (const { record } of trained) assert.equal(record.seeds!.runs, seeds);
+  const { n, mean, interval } = trained[0]!.record.seeds!.test!;
+  assert.is(n, 3);
+  assert.ok(Math.abs(mean - seeds.reduce((sum, { test }) => sum + test.accuracy, 0) / 3) < 1e-12);
+  assert.ok(interval.low <= mean && mean <= interval.high);
+  assert.equal((await readRecord(save)).seeds, trained[0]!.record.seeds);
   assert.is(readFileSync(join(save, "seeds.csv"), "utf8").split("\r\n").length, 5);
   // Another setting differs, too.
   const [other] = fulfilled(await fineTuneMany({ ...all, runs: [runs[0]!, { ...runs[2]!, rank: 3 }] }));

@@ -1,6 +1,7 @@
 /** What is shown of runs that differ only in their seed, and of a run of one seed. */
 import * as assert from "uvu/assert";
 import type { RunRecord, SeedResult } from "../../src/run/record.ts";
+import { gatherSeeds } from "../../src/run/seeds.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import { tableToCsv } from "../../src/views/csv.ts";
 import { aboutOneSeed, seedBlocks, seedsTable } from "../../src/views/seeds.ts";
@@ -24,7 +25,7 @@ function recordOf(seed: number, seeds: SeedResult[] | undefined, more: Partial<R
     unequal: false,
     options,
     results,
-    ...(seeds && { seeds }),
+    ...(seeds && { seeds: gatherSeeds(seeds) }),
     ...more,
   } as RunRecord;
 }
@@ -53,7 +54,7 @@ test("mean, interval and spread of the seeds, beside what other test rows make, 
 test("an interval stays within what accuracy can be, and equal figures have none", () => {
   assert.match(show(recordOf(1, [ended(1, 0.1, 0.99), ended(2, 0.2, 0.9)])), "95 % interval 37.3 % to 100.0 %");
   const equal = show(recordOf(1, [ended(1, 0.1, 0.9), ended(2, 0.2, 0.9)]));
-  assert.match(equal, "The test accuracy of all 2 seeds is 90.0 %. Another seed moves it by 0.0 points");
+  assert.match(equal, "The test accuracy of each of the 2 seeds is 90.0 %. Another seed moves it by 0.0 points");
 });
 
 test("seeds that have failed or have not ended are named, and are in no mean", () => {
@@ -69,8 +70,8 @@ test("unequal classes have macro F1, and the table fits a narrow terminal; a lan
   const lines = show(recordOf(2, THREE, { unequal: true }), 80).split("\n");
   assert.match(lines.join(), "│ Test macro F1 │");
   for (const line of lines) assert.ok(line.length <= 80, line);
-  const texts = [100, 110].map((perplexity, i) => {
-    const evaluation = { rows: 9, loss: i + 1, accuracy: 0.1, perplexity, bitsPerByte: 2 };
+  const texts = [1, 2].map((loss, i) => {
+    const evaluation = { rows: 9, loss, accuracy: 0.1, perplexity: Math.exp(loss), bitsPerByte: 2 };
     return { seed: i, val: evaluation, test: evaluation, seconds: 1 };
   });
   // A language model's loss of 1 and 2 is a perplexity of e and e squared.
@@ -80,7 +81,7 @@ test("unequal classes have macro F1, and the table fits a narrow terminal; a lan
 });
 
 test("seeds.csv has all figures of each seed", () => {
-  const lines = tableToCsv(seedsTable(recordOf(2, THREE))).split("\r\n");
+  const lines = tableToCsv(seedsTable(recordOf(2, THREE), gatherSeeds(THREE))).split("\r\n");
   assert.is(lines[0], "seed,val_loss,val_acc,test_acc,test_macro_f1,seconds,state");
   assert.equal(lines.slice(1, 3), ["1,0.3,0.5,0.9,0.4,2,finished", "2,0.2,0.5,0.88,0.4,2,lowest loss"]);
 });
