@@ -41,7 +41,10 @@ export interface TrainFlags extends RunSettings {
 
 export interface Job {
   out: string;
-  /** Where checkpoints are stored until the run is finished: `out`, or beside it with several seeds, and beside a run that it will replace. */
+  /**
+   * Where checkpoints are stored until the run is finished: `out`; beside it with several seeds, or if it replaces
+   * another run.
+   */
   kept: string;
   /** Whether `out` is replaced: an earlier run, or this run's own checkpoints. */
   replaces: boolean;
@@ -115,7 +118,7 @@ function defaultOut(): string {
   return joinPath("runs", new Date().toISOString().slice(0, 23).replace("T", "_").replaceAll(/[:.]/g, "-"));
 }
 
-/** An interrupted run that is stored beside its directory blocks the next, whose checkpoints would have the same place. */
+/** An interrupted run beside its directory blocks the next, whose checkpoints would have the same place. */
 function refuseUnfinished(kept: string): never {
   throw new ConfigError("unfinished-run-exists", "an interrupted run exists at this path", {
     where: kept,

@@ -10,7 +10,7 @@ export function aboutSeeds(outcomes: readonly Outcome[], measure: Measure): Bloc
   const text =
     repeated.length > 0
       ? describeSpread(repeated, measure)
-      : "Every setting was trained with one seed: how much of the differences between settings is the seed's, these runs cannot tell. " +
+      : "Every setting was trained with one seed: how much of the differences between settings another seed would make is not known. " +
         "With --seeds 3 the report says it.";
   return [
     { kind: "heading", level: 2, text: "Seeds" },
