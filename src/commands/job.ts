@@ -194,15 +194,7 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
   if (out !== directory) await settle(out);
   if (program.getOptionValueSource("device") === "cli") delete resume.device;
   const { now: _, ...inputs } = await reopen(directory, record, program);
-  const { recompute = record.options.recompute } = program.opts<TrainFlags>();
-  return {
-    out,
-    kept: directory,
-    replaces: true,
-    ...inputs,
-    record: { ...record, options: { ...record.options, recompute } },
-    resume,
-  };
+  return { out, kept: directory, replaces: true, ...inputs, record: withRecompute(record, program), resume };
 }
 
 async function resumedSeeds(folder: string, program: Command): Promise<Job> {
@@ -214,7 +206,13 @@ async function resumedSeeds(folder: string, program: Command): Promise<Job> {
   await refuseExisting(out, replaces);
   const { now, model, data } = await reopen(first!, begun, program);
   const record: RunRecord = { ...now, seeds: begun.seeds!, ...(replaces ? { replaces } : {}) };
-  return { out, kept: folder, replaces, model, data, record };
+  return { out, kept: folder, replaces, model, data, record: withRecompute(record, program) };
+}
+
+/** As `--recompute` says, if it is given. */
+function withRecompute(record: RunRecord, program: Command): RunRecord {
+  const { recompute = record.options.recompute } = program.opts<TrainFlags>();
+  return { ...record, options: { ...record.options, recompute } };
 }
 
 /**

@@ -2,11 +2,11 @@
 import type { Check } from "../platform/reader.ts";
 import { copyRun } from "../run/directory.ts";
 import { saveSomewhere } from "../run/files.ts";
-import type { RunRecord, SeedResult } from "../run/record.ts";
+import type { RunRecord, SeedResult, Seeds } from "../run/record.ts";
 import { bestSeed, gatherSeeds, seedResult } from "../run/seeds.ts";
 import type { Trial } from "../sweep/grid.ts";
 import type { SweepEvent } from "../sweep/runner.ts";
-import { begunTrials, readFinished, removeTrials, trialDirectory } from "../sweep/store.ts";
+import { begunTrials, readFinished, removeTrials, type TrialRecord, trialDirectory } from "../sweep/store.ts";
 import { prepareRun } from "../train/prepare.ts";
 import { RunFailed } from "../train/records.ts";
 import { tableToCsv } from "../views/csv.ts";
@@ -20,7 +20,7 @@ import { TrialPrinter } from "./trial-printer.ts";
 
 /** Trains the seeds that are left and saves the best of all. Returns the exit code. */
 export async function trainSeeds(job: Job, flags: TrainFlags, check: Check): Promise<number> {
-  const { kept: folder, out, data, model, record } = job;
+  const { kept: folder, data, model, record } = job;
   const { json = false } = flags;
   const { runFiles: views } = await import("../views/run-files.ts");
   const { runTrials } = await import("../sweep/runner.ts");
@@ -55,34 +55,35 @@ export async function trainSeeds(job: Job, flags: TrainFlags, check: Check): Pro
     const error = diverged.get(seed);
     return finished[i] ? seedResult(finished[i]) : error === undefined ? { seed } : { seed, error };
   });
-  const [seeds, best] = [gatherSeeds(runs), bestSeed(runs)];
-  const isLeft = runs.some(({ test, error }) => test === undefined && error === undefined);
-  if (isLeft) {
+  const seeds = gatherSeeds(runs);
+  if (runs.some(({ test, error }) => test === undefined && error === undefined)) {
     if (!json) printBlocks(seedBlocks({ ...record, seeds }));
     if ((await begunTrials(folder)).length > 0)
       printNote(`resume the seeds:  ${calledAs("train")} --resume ${shellWord(folder)}`);
     return signal.aborted ? 130 : 1;
   }
-  if (best === undefined) {
-    await removeTrials(folder, trials);
-    return 1;
-  }
-  const from = trials.findIndex(({ options }) => options.seed === best.seed);
-  const { trial: _, replaces: _r, ...own } = finished[from]!;
-  const whole: RunRecord = { ...own, seeds };
-  const source = trialDirectory(folder, trials[from]!);
-  const table = ["seeds.csv", tableToCsv(seedsTable(whole, seeds))] as const;
-  const { saved, place, failure } = await saveSomewhere(out, (directory) =>
-    copyRun([source, directory], whole, [table], {
+  const best = bestSeed(runs);
+  const kept = finished.find((one) => one?.options.seed === best?.seed);
+  if (kept) await keep(job, kept, seeds, check, printer);
+  await removeTrials(folder, trials);
+  return diverged.size > 0 ? 1 : 0;
+}
+
+/** Copies the run of a seed into the run directory, with what all have reached, and prints it. */
+async function keep(job: Job, kept: TrialRecord, seeds: Seeds, check: Check, printer: RunPrinter): Promise<void> {
+  const { trial, replaces: _, ...own } = kept;
+  const record: RunRecord = { ...own, seeds };
+  const source = trialDirectory(job.kept, trial);
+  const table = ["seeds.csv", tableToCsv(seedsTable(record, seeds))] as const;
+  const { saved, place, failure } = await saveSomewhere(job.out, (directory) =>
+    copyRun([source, directory], record, [table], {
       replace: job.replaces,
-      check: directory === out ? check : undefined,
+      check: directory === job.out ? check : undefined,
     }),
   );
   printer.result(saved);
   printer.saved(place, saved);
   if (failure) throw failure;
-  await removeTrials(folder, trials);
-  return diverged.size > 0 ? 1 : 0;
 }
 
 const seedTitle = ({ options: { seed } }: Trial) => `seed ${seed}`;
