@@ -20,13 +20,13 @@ import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import { type Batch, countedRows, drawsFrom } from "../model/batch.ts";
 import { numel } from "../tensor.ts";
+import { bestEvaluation } from "./best.ts";
 import { prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import { fitNovelty } from "./novelty.ts";
 import { DEFAULTS, type TrainOptions } from "./options.ts";
 import { completeOptions, type PreparedRun, type RunArguments, type StepCounts } from "./prepare.ts";
 import {
-  bestEvaluation,
   type Checkpoint,
   type EvaluationRecord,
   RunFailed,
