@@ -276,11 +276,12 @@ function refuseIdle(options: TrainOptions, defaults: TrainOptions): void {
 
 /** Throws ConfigError for options that are valid only for a classifier. */
 function refuseClassifiers(given: Partial<TrainOptions>): void {
-  const { pooling, headBias, headInit, classWeights, calibrate, threshold } = given;
+  const { pooling, headBias, headInit, targets, classWeights, calibrate, threshold } = given;
   const refused: [boolean, string, string][] = [
     [pooling === "last", "pooling last", "no pooling: every token is predicted"],
     [headBias === true, "headBias", "no headBias: a language model's head is its token table"],
     [(headInit ?? "zeros") !== "zeros", "headInit", "no headInit: a language model's head is its token table"],
+    [targets?.includes("wte") === true, "an adapter of wte", "other targets: the token table is also the head"],
     [classWeights === "auto", "classWeights", "no classWeights: texts have no classes"],
     [calibrate === true, "calibrate", "no calibrate: texts have no classes"],
     [(threshold ?? "none") !== "none", "threshold", "no threshold: texts have no classes"],

@@ -163,6 +163,8 @@ test("settings that are invalid for a language model are refused", async () => {
     run({ mode: "last_layer" }),
   );
   await assertFails(ConfigError, "options-conflict", ["headBias", "language model"], () => run({ headBias: true }));
+  await assertFails(ConfigError, "options-conflict", ["headInit"], () => run({ headInit: "normal" }));
+  await assertFails(ConfigError, "options-conflict", ["wte", "head"], () => run({ targets: ["q", "wte"] }));
   await assertFails(ConfigError, "options-conflict", ["pooling", "language model"], () => run({ pooling: "last" }));
   await assertFails(ConfigError, "invalid-batch-size", () => run({ batchSize: 1000 }));
   await assertFails(DataError, "exceeds-context", ["64"], async () =>
