@@ -26,7 +26,7 @@ import {
   fail_row,
   tolerate,
 } from "./row-error";
-import { add_row, is_utf8 } from "./rows";
+import { accept_empty_labels, add_row, is_utf8 } from "./rows";
 import { tsv_split } from "./tsv";
 import { VEC_HEADER, vec_append, vec_data, vec_push_u32, vec_resize, vec_size } from "./vec";
 
@@ -88,7 +88,8 @@ export function read_sample(count: i32): void {
 
 /**
  * Adds the rows, except the first `skipped` ones: each has `fields` fields, two of which are text and label. In JSON,
- * `read_keys` names text and label instead. `fresh` and `tolerant` are 0 or 1: accept new labels; skip invalid rows.
+ * `read_keys` names text and label instead. `fresh`: accept new labels (1), also empty ones (2). `tolerant` is 0 or 1:
+ * skip invalid rows.
  */
 export function read_settings(
   fields: i32,
@@ -105,6 +106,7 @@ export function read_settings(
   skip = skipped;
   max_length = longest;
   learn = fresh != 0;
+  accept_empty_labels(fresh == 2);
   tolerate(tolerant != 0);
 }
 

@@ -6,7 +6,7 @@ import { type DeviceName, openDevice } from "../backend/device.ts";
 import type { WeightDtype } from "../config.ts";
 import { knownFormat } from "../data/dialect.ts";
 import { ConfigError, nameList } from "../errors.ts";
-import { Classifier } from "../infer/classifier.ts";
+import { type Classification, Classifier, type Scored } from "../infer/classifier.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { calledAs, shellWord } from "./called.ts";
 import {
@@ -30,7 +30,7 @@ const program = command(
   "Classifies texts with a model trained by `train`, or with an adapter of PEFT's for sequence classification. " +
     "Texts are read from the command line, or from standard input, one per line, or from the text column of a table: --in FILE, or a " +
     "file in place of the texts. With --out, its rows are written there, in the same order and unchanged, with the columns " +
-    "predicted and probability; a command that was killed continues where it was, one that is repeated finds that it is done.",
+    "predicted and probability (of a regression score; of several labels predicted, a|b, and a probability each); a command that was killed continues where it was, one that is repeated finds that it is done.",
   [
     '--run runs/first "See you at noon"',
     '--run runs/first --json "See you at noon" "Free entry, reply now"',
@@ -54,7 +54,7 @@ const program = command(
   .addOption(dtypeFlag())
   .option(
     "--json",
-    "print one JSON object per text: text, label, probability, probabilities, unlike (the training data)",
+    "print one JSON object per text: text, label, probability, probabilities, labels (of several), or score; unlike (the training data)",
   )
   .option("--in <file>", "classify the texts of a CSV, TSV, JSON or Parquet file")
   .option("--out <file>", "where its rows are written with their labels, in the format of --in; CSV for Parquet")
@@ -122,6 +122,14 @@ async function givenFile(texts: readonly string[]): Promise<string | undefined> 
   });
 }
 
+/** Label and probability; several labels, each with its probability; or a score. */
+function shownFields(result: Classification | Scored): string[] {
+  if ("score" in result) return [result.score.toFixed(4)];
+  const { label, probability, labels, probabilities } = result;
+  if (labels === undefined) return [label, probability.toFixed(4)];
+  return [labels.join("|"), labels.map((name) => probabilities[name]!.toFixed(4)).join("|")];
+}
+
 await main(async () => {
   program.parse();
   const flags = program.opts<Flags>();
@@ -158,19 +166,19 @@ await main(async () => {
       ...(dtype === undefined ? {} : { dtype }),
     });
     if (classifier.device.kind !== device.info.kind) printNote(`device: ${describeDevice(classifier.device)}`);
+    const isRegression = classifier.meta.task.objective === "regression";
     let [count, unlike] = [0, 0];
     const classify = async (texts: string[]) => {
-      const results = await classifier.classify(texts);
+      const results = await (isRegression ? classifier.score(texts) : classifier.classify(texts));
       count += texts.length;
       results.forEach((result, i) => {
         const text = texts[i]!;
-        const { label, probability } = result;
         if (result.unlike) unlike++;
         if (json) console.log(JSON.stringify({ text, ...result }));
-        // One line per text with three tab-separated fields, and a fourth if it is unlike the training data.
+        // One line per text with tab-separated fields, and one more if it is unlike the training data.
         else
           print(
-            [label, probability.toFixed(4), text, ...(result.unlike ? [UNLIKE] : [])]
+            [...shownFields(result), text, ...(result.unlike ? [UNLIKE] : [])]
               .map((field) => field.replace(/[\t\n\r]/g, " "))
               .join("\t"),
           );

@@ -26,7 +26,13 @@ export function addSettings(program: Command): Command {
       "--model <name>",
       "GPT-2 model: a directory, gpt2-micro (bundled), gpt2, gpt2-medium, ..., distilgpt2, or owner/name on the Hugging Face Hub",
     )
-    .addOption(choice("--objective <o>", "training objective", OBJECTIVES).default(undefined, "classification"))
+    .addOption(
+      choice(
+        "--objective <o>",
+        "what is learned: one class a message; a score (labels are numbers); any number of labels a message (a|b, or none); or texts",
+        OBJECTIVES,
+      ).default(undefined, "classification"),
+    )
     .option("--train <file>", "training set; requires --val and --test", files)
     .option("--val <file>", "validation set", files)
     .option("--test <file>", "test set", files)
@@ -35,7 +41,10 @@ export function addSettings(program: Command): Command {
         "--split <how>",
         "how --data or --dataset is split, or how a validation set that the hub's data lacks is taken from the training set",
         SPLITS,
-      ).default(undefined, "experiment for sms, ordered for languages, else stratified: each class separately"),
+      ).default(
+        undefined,
+        "experiment for sms, ordered for languages, else stratified: each class separately; random without one class a message",
+      ),
     )
     .option(
       "--balance",

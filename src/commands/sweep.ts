@@ -9,7 +9,7 @@ import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
 import { ConfigError } from "../errors.ts";
-import { percent, showDuration, showPerplexity } from "../format.ts";
+import { showDuration } from "../format.ts";
 import { count } from "../io/common.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
@@ -54,6 +54,7 @@ import { checkVocabulary } from "../train/prepare.ts";
 import { planRounds } from "../train/scheduler.ts";
 import { runSpec } from "../train/sizes.ts";
 import { makeTable } from "../views/blocks.ts";
+import { nameOf, runMetric } from "../views/metric.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import {
   createProgress,
@@ -82,7 +83,7 @@ interface Flags extends RunSettings {
 
 const program = command(
   "sweep",
-  "Trains classifiers, or with --objective lm language models, over a grid of settings and reports the results with confidence intervals. If the sweep is " +
+  "Trains classifiers, or with --objective regressions or language models, over a grid of settings and reports the results with confidence intervals. If the sweep is " +
     "interrupted, run the same command again to resume it; finished trials are not repeated.\n" +
     `Every flag for data, model and training that train has is accepted, such as --data my.csv or --epochs 10, and applies to all trials: ${calledAs("train")} --help lists them.`,
   [
@@ -210,7 +211,11 @@ function parseShard(flag: string | undefined): Shard {
 
 /** Prints the progress of a sweep: on a terminal a live bar for the active trials, elsewhere a line per evaluation. */
 class Printer {
-  constructor(private readonly objective: Objective) {}
+  private readonly showsAccuracy: boolean;
+
+  constructor(objective: Objective) {
+    this.showsAccuracy = objective === "classification" || objective === "multi-label";
+  }
 
   private progress: Progress | undefined;
   /** The trials of the last group. */
@@ -240,10 +245,9 @@ class Printer {
       case "evaluation": {
         if (process.stderr.isTTY) break;
         const { trial, record, steps, together } = event;
-        const isLanguageModel = this.objective === "lm";
-        const show = ({ loss, accuracy }: { loss: number; accuracy: number }) => ({
+        const show = ({ loss, accuracy }: { loss: number; accuracy?: number }) => ({
           loss,
-          accuracy: isLanguageModel ? null : accuracy,
+          accuracy: this.showsAccuracy ? (accuracy ?? null) : null,
         });
         const train = record.train && show(record.train);
         const name = this.count > 1 ? `${trialTitle(trial)}: ` : "";
@@ -257,7 +261,7 @@ class Printer {
         const { count, step, steps, secondsLeft } = together;
         if (process.stderr.isTTY) this.progress ??= createProgress({ total: steps, stream: process.stderr });
         const { loss } = record;
-        const accuracy = this.objective === "lm" ? null : record.accuracy;
+        const accuracy = this.showsAccuracy ? record.accuracy : null;
         const epoch = Math.ceil(record.epoch);
         const text =
           count > 1
@@ -287,9 +291,12 @@ class Printer {
 const trialTitle = (trial: Trial) =>
   `${describeTrial(trial)}, rate ${showRate(trial.options.lr)}, seed ${trial.options.seed}`;
 
-function line(trial: Trial, { results: { after }, seconds }: TrialRecord): string {
-  const show = ({ accuracy, perplexity }: Evaluation) =>
-    perplexity === undefined ? percent(accuracy) : `perplexity ${showPerplexity(perplexity)}`;
+function line(trial: Trial, record: TrialRecord): string {
+  const { results, seconds } = record;
+  const { after } = results;
+  const metric = runMetric(record);
+  const name = record.objective === "classification" ? "" : `${nameOf(metric)} `;
+  const show = (evaluation: Evaluation) => `${name}${metric.show(metric.of(evaluation))}`;
   return `${trialTitle(trial)}: validation ${show(after.val)}, test ${show(after.test)}, ${showDuration(seconds)}`;
 }
 

@@ -10,7 +10,7 @@ import { checkNumber } from "../number-range.ts";
 import type { Check } from "../platform/reader.ts";
 import { freePath, hasResult, refuseExisting, removeRun, saveSomewhere } from "../run/files.ts";
 import { LiveRun, type Speed } from "../run/live-run.ts";
-import type { RunRecord } from "../run/record.ts";
+import { exampleText, type RunRecord } from "../run/record.ts";
 import { PRESETS } from "../run/settings.ts";
 import { RunFailed, type TrainEvent } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
@@ -40,6 +40,8 @@ const program = command(
   "train",
   "Fine-tunes GPT-2 as a text classifier: with LoRA, in full, or only its last block or layer.\n" +
     "Without flags, trains the bundled gpt2-micro to distinguish spam from ham in bundled mails and short messages, in about a minute.\n" +
+    "With --objective regression the labels are numbers, and a message gets a score; with --objective multi-label a message has any " +
+    "number of labels, a|b in a cell.\n" +
     "With --objective lm, GPT-2 is fine-tuned as a language model, in blocks of --max-length tokens: on plain text files " +
     "(each file is one document, split 80/10/10 at line ends), or on JSON lines " +
     '(.jsonl, one {"text"} or {"prompt", "completion"} per line, shuffled and split).',
@@ -49,6 +51,7 @@ const program = command(
     "--train train.csv --val val.csv --test test.csv --mode last_block --epochs 10",
     "--preset paper --rank 16 --alpha 16",
     "--adapter path/to/peft-adapter --model path/to/gpt2 --data messages.csv",
+    "--objective regression --data reviews.csv --label-column stars",
     "--objective lm --data book.txt --max-length 128",
     "--objective lm --data questions.jsonl --model gpt2",
   ],
@@ -125,8 +128,9 @@ class Printer {
       case "step": {
         const { step, epoch } = event.record;
         const { loss, accuracy, ...rest } = speed!;
-        const isMessages = this.data.objective === "classification";
-        const shown = { epoch: Math.ceil(epoch), loss, accuracy: isMessages ? accuracy : null, ...rest };
+        const { objective } = this.data;
+        const hasAccuracy = objective === "classification" || objective === "multi-label";
+        const shown = { epoch: Math.ceil(epoch), loss, accuracy: hasAccuracy ? accuracy : null, ...rest };
         this.progress?.update(step, describeStep(shown));
         break;
       }
@@ -151,7 +155,7 @@ class Printer {
     print(`saved to ${directory}${state === "stopped" ? " (stopped early)" : ""}`);
     if (METHODS[options.mode].peft)
       print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${peftObstacle}`);
-    const [tool, text] = objective === "lm" ? ["generate", "The"] : ["classify", results?.test?.example ?? "some text"];
+    const [tool, text] = objective === "lm" ? ["generate", "The"] : ["classify", exampleText(results)];
     print(`try it:  ${calledAs(tool)} --run ${shellWord(directory)} "${text}"`);
   }
 

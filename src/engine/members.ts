@@ -79,8 +79,10 @@ export function planMembers(
     own.set(plan.metrics, { root: metrics, at: i * SLOTS * 4 });
     if (stopped) own.set(plan.stopped!, { root: stopped, at: i });
   }
-  const inputs = plans.flatMap(({ batch: { byId: _, draws: _d, ...tensors } }) =>
-    Object.entries(tensors).map(([name, tensor]) => [tensor, batch[name as keyof typeof tensors]] as const),
+  const inputs = plans.flatMap(({ batch: { byId: _, draws: _d, values, ...tensors } }) =>
+    Object.entries({ ...tensors, ...(values && { values }) }).map(
+      ([name, tensor]) => [tensor, batch[name as keyof typeof tensors]] as const,
+    ),
   );
   const { segments, place } = fuse(
     plans.map((plan) => plan.segments),
@@ -187,5 +189,7 @@ export function joinBatches(batches: readonly Batch[]): Batch {
     rows: join(new Uint32Array(total(({ rows }) => rows.length)), ({ rows }, token) => rows.map((row) => row + token)),
     targets: join(targets, ({ targets }) => targets),
     weights: isWeighted ? join(new Float32Array(targets.length), rowWeights) : undefined,
+    values:
+      batches[0]!.values && join(new Float32Array(total(({ values }) => values!.length)), ({ values }) => values!),
   };
 }

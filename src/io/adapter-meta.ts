@@ -134,15 +134,18 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
   const { novelty } = meta.settings;
   if (novelty !== undefined && !isNovelty(novelty))
     refuse("the filter of the training messages is damaged", String(JSON.stringify(novelty)).slice(0, 60));
-  const { temperature = 1, threshold = 0 } = meta.settings;
+  const { temperature = 1, threshold = 0, thresholds = [] } = meta.settings;
   const isWithin = (value: unknown, low: number, high: number) =>
     Number.isFinite(value) && low <= +value! && +value! <= high;
   if (!isWithin(temperature, Number.MIN_VALUE, Number.MAX_VALUE)) refuse("the temperature is invalid", temperature);
   if (!isWithin(threshold, 0, 1)) refuse("the threshold is not a probability", threshold);
+  if (!Array.isArray(thresholds) || !thresholds.every((one) => isWithin(one, 0, 1)))
+    refuse("the thresholds are not probabilities", thresholds);
   if (meta.labels.length !== num_labels) refuse(`labels must name ${num_labels} classes`, meta.labels);
-  if (objective === "classification") {
-    if (num_labels < 2) refuse("num_labels must be 2 or more", num_labels);
-  } else if (classifiersOnly !== undefined)
+  if (objective === "classification" && num_labels < 2) refuse("num_labels must be 2 or more", num_labels);
+  if (objective === "multi-label" && num_labels < 1) refuse("num_labels must be 1 or more", num_labels);
+  if (objective === "regression" && num_labels !== 1) refuse("num_labels must be 1", num_labels);
+  if (objective === "lm" && classifiersOnly !== undefined)
     refuse(`mode ${meta.mode} is invalid for a language model: ${classifiersOnly}`, meta.mode);
 }
 

@@ -14,7 +14,7 @@ import { ConfigError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { type AdamWConfig, adamw } from "../ops/adamw.ts";
 import { attentionBackward, attentionForward } from "../ops/attention.ts";
-import { crossentropyBackward, crossentropyForward, crossentropyLoss } from "../ops/crossentropy.ts";
+import { crossentropyLoss } from "../ops/crossentropy.ts";
 import { embeddingBackward, embeddingForward, embeddingPositionBackward } from "../ops/embedding.ts";
 import { countPartials, gradnorm } from "../ops/gradnorm.ts";
 import { type Dispatch, MAX_GROUPS, type Use } from "../ops/kernel.ts";
@@ -38,6 +38,7 @@ import {
   type Rows,
   rowTensor,
 } from "./layers.ts";
+import { lossBackward, lossForward } from "./loss.ts";
 import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { Prefix } from "./prefix.ts";
 import { type ModelSpec, modelPart, type Part } from "./trainable.ts";
@@ -172,7 +173,7 @@ class Builder {
   private readonly sequences: Rows;
   private readonly prefix: Prefix | null;
   private readonly C: number;
-  private readonly classification: boolean;
+  private readonly isLm: boolean;
   private readonly lists = { forward: [] as Dispatch[], backward: [] as Dispatch[], update: [] as Dispatch[] };
   private readonly f: Layers;
   private readonly b: Layers;
@@ -194,7 +195,7 @@ class Builder {
     this.tokens = { count: "tokens", capacity: room.tokens };
     this.sequences = { count: "sequences", capacity: room.sequences };
     this.C = spec.config.n_embd;
-    this.classification = spec.task.objective === "classification";
+    this.isLm = spec.task.objective === "lm";
     this.f = new Layers(spec, this.parameters, this.lists.forward, room, this.batch, this.norms, dropout);
     this.b = new Layers(spec, this.parameters, this.lists.backward, room, this.batch, this.norms, dropout);
     this.prefix = METHODS[spec.mode].virtual === "keys" ? new Prefix(spec, this.tokens, this.f, this.b) : null;
@@ -272,7 +273,7 @@ class Builder {
   /** The rows behind the attention of block l: those that a classifier needs, in the last one. */
   private rowsBehind(l: number, { rows }: Stream): Rows {
     const isLast = l === this.options.spec.config.n_layer - 1;
-    return isLast && this.classification && !this.options.keepActivations ? this.sequences : rows;
+    return isLast && !this.isLm && !this.options.keepActivations ? this.sequences : rows;
   }
 
   /** The forward pass of a block into `output`. `f`: the forward list, or for a recomputed block the backward list. */
@@ -307,7 +308,7 @@ class Builder {
   private finalNorm({ x, rows }: Stream): Final {
     if (!this.parameters.all.has("ln_f.weight")) return { norm: null, out: x, rows };
     const norm = this.f.layernorm("ln_f", x, rows, this.keep("final_norm", rows));
-    if (!this.classification || rows === this.sequences) return { norm, out: norm.out, rows };
+    if (this.isLm || rows === this.sequences) return { norm, out: norm.out, rows };
     return { norm, out: this.f.gather(norm.out, this.batch.rows, this.sequences), rows: this.sequences };
   }
 
@@ -322,7 +323,7 @@ class Builder {
     const pieces = parts.map((piece) => {
       const logits = rowTensor("logits", rows, [piece.classes], role);
       f.logits(head, piece, logits);
-      f.emit(crossentropyForward(state, logits, batch.targets, rows.count, piece.first));
+      f.emit(lossForward(this.options.spec.task, state, logits, batch, rows.count, piece.first));
       return { ...piece, logits };
     });
     f.emit(crossentropyLoss(this.metrics, state, batch, shareRows(rows.count), batch));
@@ -344,7 +345,7 @@ class Builder {
         b.logits(head, piece, logits);
       }
       const dlogits = rowTensor("dlogits", rows, [piece.classes]);
-      b.emit(crossentropyBackward(dlogits, logits, state, this.batch, shareRows(rows.count), piece.first, this.batch));
+      b.emit(lossBackward(this.options.spec.task, dlogits, logits, state, this.batch, rows.count, piece.first));
       b.headBackward(head, piece, dlogits, dout);
     }
     b.headAdaptersBackward(head, dout);

@@ -32,8 +32,10 @@ export const RUN_FILES: readonly string[] = [
   "precision-recall.svg",
   "predictions.csv",
   "reliability.svg",
+  "rmse.svg",
   "roc.svg",
   RECORD,
+  "scores.svg",
   "texts.csv",
 ];
 

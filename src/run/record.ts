@@ -23,6 +23,7 @@ import { DEFAULTS, type TrainOptions } from "../train/options.ts";
 import type { PreparedRun } from "../train/prepare.ts";
 import { type EvaluationRecord, peakMemory, type StepRecord, type TrainEvent } from "../train/records.ts";
 import type { Results } from "../train/results.ts";
+import { textToTry } from "../train/text-to-try.ts";
 import { nameBase } from "./base-name.ts";
 import { type Curve, EMPTY_CURVE, extendCurve } from "./curve.ts";
 import type { RunSettings } from "./settings.ts";
@@ -311,6 +312,12 @@ export function keptEvaluation({
   keptStep,
 }: Pick<RunRecord, "evaluations" | "keptStep">): EvaluationRecord {
   return evaluations.find(({ step }) => step === keptStep) ?? evaluations.at(-1)!;
+}
+
+/** A message of the test set to try the model with. */
+export function exampleText(results: Results | null): string {
+  const { test, scores, multiLabel } = results ?? {};
+  return (test ?? scores ?? multiLabel)?.example ?? textToTry([]);
 }
 
 /** Messages, or blocks of text, of an epoch. */

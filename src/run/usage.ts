@@ -1,4 +1,5 @@
 /** How a trained model is used elsewhere: code for a page, for Node and for PEFT, and the README with it. */
+import type { MessagesObjective } from "../config.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { adapterOptions, describeMethod, METHODS } from "../methods/index.ts";
@@ -42,15 +43,19 @@ function trainedTitle({ meta, base }: Trained): string {
 /** Classes that are listed in a sentence. */
 const LISTED = 6;
 
-/** "ham or spam", or "one of 77 classes" */
-function classChoice({ labels }: Pick<AdapterMeta, "labels">): string {
+/** "ham or spam", or "one of 77 classes"; "any of politics, sport"; "a score" */
+function classChoice({ labels, task }: Pick<AdapterMeta, "labels" | "task">): string {
+  if (task.objective === "regression") return "a score";
+  if (task.objective === "multi-label")
+    return `any of ${labels.length > LISTED ? `${labels.length} labels` : labels.join(", ")}`;
   if (labels.length > LISTED) return `one of ${labels.length} classes`;
   const names = labels.map((label) => label.replace(/\s+/g, " "));
   return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
 }
 
 /** The title of a classifier's page: "Ham or spam?", or "Which of 77 classes?" */
-export function pageQuestion(meta: Pick<AdapterMeta, "labels">): string {
+export function pageQuestion(meta: Pick<AdapterMeta, "labels" | "task">): string {
+  if (meta.task.objective === "regression") return "Which score?";
   const text = meta.labels.length > LISTED ? `which of ${meta.labels.length} classes` : classChoice(meta);
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}?`;
 }
@@ -66,39 +71,60 @@ export function listUsages(trained: Trained, directory = "adapter", adapter = di
   return [pageUsage(trained, directory), nodeUsage(trained, directory), peftUsage(trained, adapter)];
 }
 
+/** What is read of a result. */
+const RESULTS = {
+  classification: ["label", "probability"],
+  regression: ["score"],
+  "multi-label": ["labels", "probabilities"],
+} as const;
+
+/** How it is shown. */
+const SHOWN = {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: it is code
+  classification: "`${label}, ${(100 * probability).toFixed(1)} %`",
+  regression: "score.toFixed(2)",
+  "multi-label": 'labels.join(", ")',
+} as const;
+
+/** The line that classifies or scores a text. */
+function resultOf(objective: MessagesObjective, text: string): string {
+  const call = objective === "regression" ? "score" : "classify";
+  return `const [{ ${RESULTS[objective].join(", ")} }] = await classifier.${call}([${text}]);`;
+}
+
 const LIBRARY = "./lowrank/dist/browser/index.js";
 const PACKAGE_CODE = 'import { Classifier, openDevice } from "lowrank";';
 
 function pageUsage({ meta, base, example }: Trained, directory: string): Usage {
-  const classifies = meta.task.objective === "classification";
+  const { objective } = meta.task;
   const url = (folder: string) => `new URL(${JSON.stringify(folder)}, location.href).href`;
   const model = base.place === "folder" ? `, model: ${url(base.name)}` : "";
   const load = (kind: string) => `await ${kind}.load(${url(directory)}, { device: await openDevice()${model} });`;
   const library = (kind: string) => `import { ${kind}, openDevice } from ${JSON.stringify(LIBRARY)};`;
-  const body = classifies
-    ? [
-        `<p><label>Message <input id="text" size="60" placeholder=${JSON.stringify(example)}></label></p>`,
-        '<p><output id="answer"></output></p>',
-        '<script type="module">',
-        `  ${library("Classifier")}`,
-        `  const classifier = ${load("Classifier")}`,
-        '  const [text, answer] = [document.querySelector("#text"), document.querySelector("#answer")];',
-        "  text.oninput = async () => {",
-        "    const [{ label, probability }] = await classifier.classify([text.value]);",
-        // biome-ignore lint/suspicious/noTemplateCurlyInString: it is code
-        "    answer.value = text.value.trim() && `${label}, ${(100 * probability).toFixed(1)} %`;",
-        "  };",
-        "</script>",
-      ]
-    : [
-        '<p><output id="answer"></output></p>',
-        '<script type="module">',
-        `  ${library("LanguageModel")}`,
-        `  const lm = ${load("LanguageModel")}`,
-        '  for await (const { text } of lm.generate("Once upon a time", { maxNewTokens: 60 }))',
-        '    document.querySelector("#answer").append(text);',
-        "</script>",
-      ];
+  const body =
+    objective !== "lm"
+      ? [
+          `<p><label>Message <input id="text" size="60" placeholder=${JSON.stringify(example)}></label></p>`,
+          '<p><output id="answer"></output></p>',
+          '<script type="module">',
+          `  ${library("Classifier")}`,
+          `  const classifier = ${load("Classifier")}`,
+          '  const [text, answer] = [document.querySelector("#text"), document.querySelector("#answer")];',
+          "  text.oninput = async () => {",
+          `    ${resultOf(objective, "text.value")}`,
+          `    answer.value = text.value.trim() && ${SHOWN[objective]};`,
+          "  };",
+          "</script>",
+        ]
+      : [
+          '<p><output id="answer"></output></p>',
+          '<script type="module">',
+          `  ${library("LanguageModel")}`,
+          `  const lm = ${load("LanguageModel")}`,
+          '  for await (const { text } of lm.generate("Once upon a time", { maxNewTokens: 60 }))',
+          '    document.querySelector("#answer").append(text);',
+          "</script>",
+        ];
   const own = base.place === "folder" ? `, and the folder ${base.name} of the base model` : "";
   return {
     title: "In a web page",
@@ -112,14 +138,15 @@ function nodeUsage({ meta, base, example }: Trained, directory: string): Usage {
   const own = base.place === "folder";
   const options = `{ device${own ? `, model: ${JSON.stringify(base.name)}` : ""} }`;
   const place = JSON.stringify(`./${directory}`);
+  const { objective } = meta.task;
   const body =
-    meta.task.objective === "classification"
+    objective !== "lm"
       ? [
           PACKAGE_CODE,
           "const device = await openDevice();",
           `const classifier = await Classifier.load(${place}, ${options});`,
-          `const [{ label, probability }] = await classifier.classify([${JSON.stringify(example)}]);`,
-          `console.log(label, probability); // ${classChoice(meta)}`,
+          resultOf(objective, JSON.stringify(example)),
+          `console.log(${RESULTS[objective].join(", ")}); // ${classChoice(meta)}`,
         ]
       : [
           PACKAGE_CODE.replace("Classifier", "LanguageModel"),
@@ -163,18 +190,18 @@ function lines(...all: readonly string[]): string {
 /** The README of a download with the trained model in `directory`. */
 export function writeReadme(trained: Trained, directory?: string, adapter?: string): string {
   const { meta, base, end, data, options, result } = trained;
-  const classifies = meta.task.objective === "classification";
+  const classifies = meta.task.objective !== "lm";
   const facts: [string, string | null][] = [
     ["Base model", base.name],
     ["Method", `${METHODS[meta.mode].title} (mode ${meta.mode})`],
-    ["Classes", classifies ? meta.labels.join(", ") : null],
+    ["Classes", classifies && meta.task.objective !== "regression" ? meta.labels.join(", ") : null],
     ["Data", data],
     ["Settings", options && showSettings(options)],
     ["Result", result],
   ];
   const usages = listUsages(trained, directory, adapter);
   const what = classifies
-    ? `A GPT-2 that classifies messages as ${classChoice(meta)}.`
+    ? `A GPT-2 that ${meta.task.objective === "regression" ? "gives messages" : "classifies messages as"} ${classChoice(meta)}.`
     : "A GPT-2 that continues texts.";
   return lines(
     ...frontMatter(meta, base, trained.obstacle === null ? "peft" : null),

@@ -11,6 +11,7 @@ import type { SafetensorsFile } from "../io/safetensors.ts";
 import type { MethodConfig, Mode } from "../methods/index.ts";
 import { type Batch, drawsFrom, promptLength } from "../model/batch.ts";
 import { makeDropout } from "../model/dropout.ts";
+import { hasValues } from "../model/loss.ts";
 import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
@@ -135,8 +136,9 @@ class Golden {
     const [all, length] = this.file.info(`${table}.ids`).shape as [number, number];
     const ids = await this.file.readI32(`${table}.ids`);
     const lengths = await this.file.readI32(`${table}.lengths`);
-    const labels = await this.file.readI32(`${table}.${targets}`);
     const chosen = rows ?? Array.from({ length: all }, (_, i) => i);
+    const ofOutputs = hasValues(this.c) ? await this.file.readF32(`${table}.${targets}`) : undefined;
+    const labels = ofOutputs ? new Int32Array(all) : await this.file.readI32(`${table}.${targets}`);
     const isLm = this.c.objective === "lm";
     const sizes = chosen.map((row) => (!isLm && this.c.position === "last" ? length : lengths[row]!));
     const tokens = (table: Int32Array) =>
@@ -150,6 +152,7 @@ class Golden {
       starts,
       rows: starts.subarray(1).map((end) => end - 1),
       targets: Int32Array.from(isLm ? tokens(labels) : chosen.map((row) => labels[row]!)),
+      values: ofOutputs && select(ofOutputs, this.c.num_labels, chosen),
       draws: drawsFrom(1, sizes.length),
     };
   }
@@ -158,7 +161,7 @@ class Golden {
   private async logits(engine: Engine, { starts, targets }: Batch): Promise<void> {
     const compare = (logits: Float32Array, rows?: number[]) =>
       this.close("expect.logits", "logits", logits, TOLERANCE.logits, rows);
-    if (this.c.objective === "classification") return compare(await engine.logits(targets.length));
+    if (this.c.objective !== "lm") return compare(await engine.logits(targets.length));
     const length = this.file.info("input.ids").shape[1]!;
     const virtual = promptLength(this.spec);
     const [stored, computed]: [number[], number[]] = [[], []];

@@ -4,6 +4,7 @@ import type { RunRecord } from "../run/record.ts";
 import { LISTED_CLASSES, sortMistakes } from "../statistics.ts";
 import type { TestResults } from "../train/results.ts";
 import type { Block, Table } from "./blocks.ts";
+import { labelBlocks } from "./label-tables.ts";
 import { rankingCharts, reliabilityChart } from "./run-charts.ts";
 import {
   baselinesTable,
@@ -14,6 +15,7 @@ import {
   measuresTable,
   mistakesTable,
 } from "./run-tables.ts";
+import { scoreBlocks } from "./score-tables.ts";
 import { describeNotes, describeRun } from "./verdicts.ts";
 
 /** What a run has done, and its results. */
@@ -28,6 +30,8 @@ export function resultBlocks(record: RunRecord): Block[] {
   return [
     beforeAndAfter(record, results),
     ...(results.test ? classifierBlocks(record, results.test) : []),
+    ...(results.scores ? scoreBlocks(results.scores) : []),
+    ...(results.multiLabel ? labelBlocks(results.multiLabel, record.labels) : []),
     ...describeNotes(record).map((text): Block => ({ kind: "note", text })),
   ];
 }

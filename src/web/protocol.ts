@@ -4,7 +4,7 @@ import type { BlockStats } from "../data/blocks.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import type { OtherEncoding } from "../errors.ts";
-import type { Classification } from "../infer/classifier.ts";
+import type { Classification, Scored } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
 import type { Influences } from "../infer/influence.ts";
 import type { Changes } from "../run/changes.ts";
@@ -201,9 +201,9 @@ export interface ErrorReport {
 }
 
 export interface Verdict {
-  adapter: Classification;
+  adapter: Classification | Scored;
   /** The base model with the initial head. */
-  base: Classification;
+  base: Classification | Scored;
 }
 
 /** The arguments of a text generation. */
@@ -230,13 +230,13 @@ export interface LabelRequest {
   textColumn?: string;
 }
 
-/** A table with the two columns that `classify --in` adds: each row's label and its probability. */
+/** A table with the columns that `classify --in` adds: each row's label and its probability, several, or its score. */
 export interface LabelReport {
   rows: number;
-  /** Rows by label, in the order of the classes. */
+  /** Rows by label, in the order of the classes; none of scores. */
   labels: Record<string, number>;
   /** The first rows. */
-  preview: { text: string; label: string; probability: number }[];
+  preview: { text: string; label: string; probability: number | null }[];
   /** The columns of the file, and the one that was read; none for pasted lines. */
   columns: readonly string[];
   textColumn: string | null;
