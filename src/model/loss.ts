@@ -5,7 +5,6 @@ import type { Dispatch, Scalar } from "../ops/kernel.ts";
 import { type ScoreLoss, scorelossBackward, scorelossForward } from "../ops/scoreloss.ts";
 import { shareRows } from "../ops/shares.ts";
 import type { Tensor } from "../tensor.ts";
-import type { BatchInputs } from "./batch.ts";
 
 /** As transformers has them for its `problem_type`. */
 const OF_SCORES: Partial<Record<Objective, ScoreLoss>> = { regression: "squared", "multi-label": "binary" };
@@ -13,12 +12,20 @@ const OF_SCORES: Partial<Record<Objective, ScoreLoss>> = { regression: "squared"
 /** Whether the targets are values of each output, not the one class of a row. */
 export const hasValues = ({ objective }: Pick<TaskConfig, "objective">): boolean => objective in OF_SCORES;
 
+/** What the loss reads of a batch. */
+interface Inputs {
+  targets: Tensor;
+  values: Tensor | null;
+  weights: Tensor;
+  shares: Tensor;
+}
+
 /** Updates the state of the rows with their logits of the outputs from `first` on. */
 export function lossForward(
   { objective }: TaskConfig,
   state: Tensor,
   logits: Tensor,
-  { targets, values }: BatchInputs,
+  { targets, values }: Inputs,
   rows: Scalar,
   first: number,
 ): Dispatch {
@@ -34,7 +41,7 @@ export function lossBackward(
   dlogits: Tensor,
   logits: Tensor,
   state: Tensor,
-  { values, ...batch }: BatchInputs,
+  { values, ...batch }: Inputs,
   rows: Scalar,
   first: number,
 ): Dispatch {

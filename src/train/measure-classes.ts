@@ -4,8 +4,9 @@ import { type Evaluation, evaluateRows } from "../engine/evaluate.ts";
 import { predictions } from "../engine/predictions.ts";
 import { predictBaselines } from "./baselines.ts";
 import { decideSets } from "./decision.ts";
+import type { Splits } from "./measured.ts";
 import type { TrainOptions } from "./options.ts";
-import { type MeasuredMessages, measureTest, type Splits } from "./results.ts";
+import { measureTest } from "./results.ts";
 
 export async function measure(
   data: LoadedDataset,
@@ -13,7 +14,7 @@ export async function measure(
   evaluated: Splits<Evaluation>,
   logits: Splits<Float32Array>,
   signal?: AbortSignal,
-): Promise<MeasuredMessages> {
+) {
   const predict = (some: Float32Array) => predictions(some, data.labels.length);
   const own = { train: predict(logits.train), val: predict(logits.val), test: predict(logits.test) };
   const { decision, after, predictions: decided } = decideSets(options, data, evaluated, own);

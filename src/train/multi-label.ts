@@ -19,8 +19,8 @@ import {
 } from "../statistics.ts";
 import { chooseThreshold } from "./decision.ts";
 import { predictLabels } from "./label-baselines.ts";
+import { MISTAKES, type Splits } from "./measured.ts";
 import type { TrainOptions } from "./options.ts";
-import { type MeasuredMessages, MISTAKES, type Splits } from "./results.ts";
 import { textToTry } from "./text-to-try.ts";
 import { parseThreshold } from "./threshold.ts";
 
@@ -71,7 +71,7 @@ export async function measure(
   evaluated: Splits<Evaluation>,
   logits: Splits<Float32Array>,
   signal?: AbortSignal,
-): Promise<MeasuredMessages> {
+) {
   const [val, test] = [logits.val.map(sigmoid), logits.test.map(sigmoid)];
   const thresholds = chooseThresholds(threshold, val, trueValues(data.val), data.labels.length);
   const baselines = await predictLabels(data, signal);

@@ -15,8 +15,8 @@ import {
   Z95,
 } from "../statistics.ts";
 import { scoreRows } from "./logistic.ts";
+import { MISTAKES, type Splits } from "./measured.ts";
 import type { TrainOptions } from "./options.ts";
-import { type MeasuredMessages, MISTAKES, type Splits } from "./results.ts";
 import { fitRidge } from "./ridge.ts";
 import { meanScore, trueScores } from "./scores.ts";
 import { textToTry } from "./text-to-try.ts";
@@ -67,7 +67,7 @@ export async function measure(
   evaluated: Splits<Evaluation>,
   scores: Splits<Float32Array>,
   signal?: AbortSignal,
-): Promise<MeasuredMessages> {
+) {
   const { val, test } = scores;
   const baselines = await predictBaselines(data, signal);
   return {

@@ -27,17 +27,10 @@ import {
 } from "../statistics.ts";
 import type { Baseline } from "./baselines.ts";
 import type { ChosenDecision } from "./decision.ts";
+import { MISTAKES, type Splits } from "./measured.ts";
 import type { LabelResults } from "./multi-label.ts";
-import type { TrainResult } from "./records.ts";
 import type { ScoreResults } from "./regression.ts";
 import { textToTry } from "./text-to-try.ts";
-
-/** A value for each set. */
-export interface Splits<T> {
-  train: T;
-  val: T;
-  test: T;
-}
 
 export interface PartEvaluation extends Evaluation {
   name: string;
@@ -133,13 +126,6 @@ export interface Results {
   texts: TextLosses | null;
 }
 
-/** What `measure` of an objective gives: its results, but for those before training, and what they are made of. */
-export interface MeasuredMessages extends Partial<Pick<TrainResult, "predictions" | "valPredictions" | "outputs">> {
-  results: Omit<Results, "before">;
-}
-
-/** Messages that are kept with the results as mistakes. */
-export const MISTAKES = 100;
 /** Correctly classified messages that are kept with the results, at least; more where there are more classes. */
 const SAMPLES = 3;
 /** Characters of a sample that is read at a glance. */

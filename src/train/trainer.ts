@@ -21,6 +21,7 @@ import { type Batch, countedRows, drawsFrom } from "../model/batch.ts";
 import { numel } from "../tensor.ts";
 import { prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
+import type { Splits } from "./measured.ts";
 import { fitNovelty } from "./novelty.ts";
 import { DEFAULTS, type TrainOptions } from "./options.ts";
 import { completeOptions, type PreparedRun, type RunArguments, type StepCounts } from "./prepare.ts";
@@ -33,7 +34,7 @@ import {
   type TrainEvent,
   type TrainResult,
 } from "./records.ts";
-import type { MeasuredMessages, Splits } from "./results.ts";
+import type { Results } from "./results.ts";
 import { scheduleFactor } from "./schedule.ts";
 import { meanScore } from "./scores.ts";
 import { checkFits, withAdvice } from "./sizes.ts";
@@ -212,6 +213,11 @@ const MEASURES = {
 
 /** What is measured after the last step. */
 type Measured = Pick<TrainResult, "results" | "predictions" | "valPredictions" | "outputs">;
+
+/** What `measure` of an objective gives: its results, but for those before training, and what they are made of. */
+interface MeasuredMessages extends Partial<Omit<Measured, "results">> {
+  results: Omit<Results, "before">;
+}
 
 const NOT_MEASURED: Measured = { results: null, predictions: [], valPredictions: [], outputs: null };
 

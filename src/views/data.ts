@@ -156,7 +156,7 @@ function byClass(labels: readonly string[], value: (id: number, label: string) =
   return `${labels.length} classes, ${list([sorted[0]!, sorted.at(-1)!]).join(" to ")}`;
 }
 
-/** What the scores are like: a head learns differences of about 1 fastest. */
+/** What the scores are like. */
 function scoresTable({ train, val, test }: LoadedDataset): Block {
   type Row = Summary & { name: string; least: number; most: number };
   const column = (title: string, key: "mean" | "sd" | "least" | "most") => {

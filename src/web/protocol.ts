@@ -12,8 +12,8 @@ import type { Speed } from "../run/live-run.ts";
 import type { RunRecord } from "../run/record.ts";
 import type { RunSettings } from "../run/settings.ts";
 import type { Usage } from "../run/usage.ts";
+import type { Splits } from "../train/measured.ts";
 import type { TrainOptions } from "../train/options.ts";
-import type { Splits } from "../train/results.ts";
 
 /**
  * The settings of a run. `data` has the names of the files that the visitor selected last, `adapter` is the id of

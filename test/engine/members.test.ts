@@ -219,6 +219,8 @@ for (const [name, jobs, rest] of [
   ],
   ["recomputation", memberJobs({ config: { n_layer: 3 } }), { recompute: true }],
   ["above features", memberJobs({}, upper), { part: "upper" }],
+  ["regressions", memberJobs({ objective: "regression" })],
+  ["several labels a message", memberJobs({ objective: "multi-label" })],
   ["language models", memberJobs(lm)],
   ["language models with a head of their own", memberJobs({ ...lm, config: RELATIVE })],
   ["a token table in pieces", IN_PIECES, { maxBinding: 4096 }],
