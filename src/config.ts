@@ -129,6 +129,10 @@ export interface TaskConfig {
   head_bias: boolean;
 }
 
+/** Whether the targets are values of each output, not the one class of a row. */
+export const hasValues = ({ objective }: Pick<TaskConfig, "objective">): boolean =>
+  objective === "regression" || objective === "multi-label";
+
 /** The factor of B A x. */
 export function loraScale({ r, lora_alpha, scaling }: Pick<LoraConfig, "r" | "lora_alpha" | "scaling">): number {
   switch (scaling) {

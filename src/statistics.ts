@@ -159,6 +159,13 @@ export function comparePairs<T, R extends Tested>(
 /** Samples of the bootstrap for an interval, and for a p-value, which cannot be below 2 / samples. */
 export const SAMPLES = { interval: 1000, p: 10_000 } as const;
 
+/** More draws of rows take seconds. */
+const MOST_DRAWS = 2e7;
+
+/** Samples for a p-value of so many rows: with fewer it cannot be as small. */
+export const pairedSamples = (rows: number) =>
+  Math.max(SAMPLES.interval, Math.min(SAMPLES.p, Math.floor(MOST_DRAWS / rows)));
+
 /**
  * The bootstrap (Efron 1979): a statistic of samples of `n` rows, drawn with replacement; in ascending order. The
  * samples depend only on `n` and their number, so that two statistics of the same rows are paired.

@@ -1,7 +1,6 @@
 /** A list of rows of a corpus: a training, validation or test set. */
 import { DataError } from "../errors.ts";
 import type { Corpus, PackedBatch } from "./corpus.ts";
-import type { Outputs } from "./outputs.ts";
 
 /** How rows are padded: not at all, to the training set's longest row (as in the paper), or to a number of tokens. */
 export type Padding = "none" | "longest" | number;
@@ -29,6 +28,15 @@ export interface DatasetBatch extends PackedBatch {
   positions: Uint32Array;
   /** [B, outputs] what each output should be, where labels are not classes. */
   values?: Float32Array<ArrayBuffer>;
+}
+
+/** The outputs of a model, and what each should be. */
+export interface Outputs {
+  objective: "regression" | "multi-label";
+  /** Names of the outputs. */
+  names: readonly string[];
+  /** By label id, the value of each output: the score, or 1 for the labels that the message has and 0 for the others. */
+  values: readonly Float32Array[];
 }
 
 /** Rows of a corpus in a certain order. Immutable: `balance`, `shuffle` and `split` return new sets. */

@@ -1,15 +1,7 @@
 /** What labels stand for where a message has not one class: a score, or any number of labels. */
 import { DataError, nameList } from "../errors.ts";
 import type { Corpus } from "./corpus.ts";
-
-/** The outputs of a model, and what each should be. */
-export interface Outputs {
-  objective: "regression" | "multi-label";
-  /** Names of the outputs. */
-  names: readonly string[];
-  /** By label id, the value of each output: the score, or 1 for the labels that the message has and 0 for the others. */
-  values: readonly Float32Array[];
-}
+import type { Dataset, Outputs } from "./dataset.ts";
 
 /** The name of the one output of a regression. */
 const SCORE = "score";
@@ -30,14 +22,32 @@ export function checkScores({ labels, labelColumn, labelLines }: Labels, file: s
   });
 }
 
-/** The outputs of all rows that were read. */
-export function makeOutputs({ labels }: Labels, objective: Outputs["objective"]): Outputs {
-  if (objective === "regression")
-    return { objective, names: [SCORE], values: labels.map((label) => Float32Array.of(Number(label))) };
+/** The outputs of all rows that were read. Throws DataError unless the training set has what can be learned. */
+export function makeOutputs(
+  corpus: Labels,
+  objective: Outputs["objective"],
+  train: Pick<Dataset, "size" | "label">,
+  where: string,
+): Outputs {
+  const outputs = objective === "regression" ? scoreOutputs(corpus) : labelOutputs(corpus);
+  checkOutputs(
+    outputs,
+    Array.from({ length: train.size }, (_, row) => outputs.values[train.label(row)]!),
+    where,
+  );
+  return outputs;
+}
+
+function scoreOutputs({ labels }: Labels): Outputs {
+  const values = labels.map((label) => Float32Array.of(Number(label)));
+  return { objective: "regression", names: [SCORE], values };
+}
+
+function labelOutputs({ labels }: Labels): Outputs {
   const sets = labels.map((label) => new Set(splitLabels(label)));
   const names = [...new Set(sets.flatMap((set) => [...set]))].sort();
   return {
-    objective,
+    objective: "multi-label",
     names,
     values: sets.map((set) => Float32Array.from(names, (name) => Number(set.has(name)))),
   };
@@ -48,13 +58,8 @@ function splitLabels(cell: string): string[] {
   return cell.split(SEPARATOR).flatMap((label) => label.trim() || []);
 }
 
-/** Throws DataError unless the training set has what can be learned. */
-export function checkOutputs(
-  { objective, names }: Outputs,
-  train: { size: number; values: (row: number) => Float32Array },
-  where: string,
-): void {
-  const rows = Array.from({ length: train.size }, (_, row) => train.values(row));
+/** `rows`: the values of the training set. */
+function checkOutputs({ objective, names }: Outputs, rows: readonly Float32Array[], where: string): void {
   const [first] = rows;
   if (objective === "regression") {
     if (rows.some(([score]) => score !== first![0])) return;

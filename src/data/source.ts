@@ -6,7 +6,6 @@ import { type ColumnChoice, findKeys, refuseScores } from "./columns.ts";
 import type { Corpus, ReadOptions } from "./corpus.ts";
 import { addClasses, Dataset } from "./dataset.ts";
 import { dropCopies } from "./duplicates.ts";
-import { checkScores } from "./outputs.ts";
 import type { Parts, Split } from "./split.ts";
 
 /** A file by its path, or opened (then its owner closes it). */
@@ -35,7 +34,7 @@ export async function readSource(corpus: Corpus, source: DataSource | readonly D
     for (const row of await whileOpen(one, (file) => readRows(corpus, file, { ...read, more }))) rows.push(row);
   }
   const file = sourceName(sources[0]!);
-  if (read.objective === "regression") checkScores(corpus, file);
+  if (read.objective === "regression") (await import("./outputs.ts")).checkScores(corpus, file);
   if (!hadLabels && read.objective === "classification") checkLabels(corpus, rows.length, file);
   return new Dataset(corpus, Uint32Array.from(rows));
 }

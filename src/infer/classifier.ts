@@ -183,8 +183,7 @@ export class Classifier extends AdapterModel<Engine> {
    * ```
    */
   async classify(texts: string | readonly string[], options: ClassifyOptions = {}): Promise<Classification[]> {
-    if (this.meta.task.objective === "regression")
-      throw new ConfigError("wrong-task", "the model gives scores, and no labels", { hint: "use score" });
+    if (this.isRegression) throw otherTask("score");
     return this.each(texts, options, (reading, logits) => this.classified(reading, logits));
   }
 
@@ -202,11 +201,14 @@ export class Classifier extends AdapterModel<Engine> {
    * ```
    */
   async score(texts: string | readonly string[], options: ClassifyOptions = {}): Promise<Scored[]> {
-    if (this.meta.task.objective !== "regression")
-      throw new ConfigError("wrong-task", "the model gives labels, and no score", { hint: "use classify" });
+    if (!this.isRegression) throw otherTask("classify");
     return this.each(texts, options, (reading, logits) =>
       Array.from(checkFinite(logits), (score, row) => ({ score, ...this.novelty(reading, row) })),
     );
+  }
+
+  private get isRegression(): boolean {
+    return this.meta.task.objective === "regression";
   }
 
   /** What is made of the logits of texts, in order. */
@@ -331,6 +333,9 @@ export class Classifier extends AdapterModel<Engine> {
     return known;
   }
 }
+
+const otherTask = (method: string) =>
+  new ConfigError("wrong-task", "the model is for another task", { hint: `use ${method}` });
 
 function checkFinite(logits: Float32Array): Float32Array {
   if (logits.every(Number.isFinite)) return logits;

@@ -1,11 +1,10 @@
 /** A packed batch with its tables, as tensors in one buffer. */
-import { textContext } from "../config.ts";
+import { hasValues, textContext } from "../config.ts";
 import { ShapeError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import { SHARE, type ShareRows, tableShape } from "../ops/shares.ts";
 import { alignView, numel, type Shape, Tensor } from "../tensor.ts";
-import { hasValues } from "./loss.ts";
 import type { ModelSpec } from "./trainable.ts";
 
 /** A packed batch: sequences concatenated, without padding. */
@@ -133,6 +132,20 @@ export function checkCapacity({ ids, starts }: Batch, capacity: Capacity): void 
     });
 }
 
+function checkNumbers(
+  name: string,
+  numbers: Float32Array,
+  count: number,
+  what: string,
+  isValid: (value: number) => boolean,
+): void {
+  if (numbers.length !== count || !numbers.every(isValid))
+    throw new ShapeError("invalid-batch", `the batch's ${name} are invalid`, {
+      expected: `${count} ${what}`,
+      found: `${numbers.length}: ${numbers.slice(0, 8).join(", ")}`,
+    });
+}
+
 /** Throws ShapeError unless the batch is complete, in range and within capacity: kernels do not check. */
 function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
   checkCapacity(batch, capacity);
@@ -153,11 +166,8 @@ function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
       expected: isLm ? `${count} targets, one a token` : `${count} targets and rows, one a sequence`,
       found: `${targets.length} targets, ${rows.length} rows`,
     });
-  if (weights && (weights.length !== count || !weights.every((weight) => weight > 0 && weight < Infinity)))
-    throw new ShapeError("invalid-batch", "the batch's weights are invalid", {
-      expected: `${count} numbers above 0, one a target`,
-      found: `${weights.length}: ${weights.slice(0, 8).join(", ")}`,
-    });
+  if (weights) checkNumbers("weights", weights, count, "numbers above 0", (weight) => weight > 0 && weight < Infinity);
+  if (values) checkNumbers("values", values, sequences * task.num_labels, "finite numbers", Number.isFinite);
   for (let b = 0; b < sequences; b++) {
     const [start, end] = [starts[b]!, starts[b + 1]!];
     if (end <= start || end - start > context)
@@ -179,11 +189,6 @@ function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
       expected: `0 to ${config.vocab_size - 1}`,
       found: String(ids[n]),
       where: `token ${n}`,
-    });
-  if (values && (values.length !== sequences * task.num_labels || !values.every(Number.isFinite)))
-    throw new ShapeError("invalid-batch", "the batch's values are invalid", {
-      expected: `${task.num_labels} numbers for each of ${sequences} sequences`,
-      found: `${values.length}: ${values.slice(0, 8).join(", ")}`,
     });
   const classes = isLm ? config.vocab_size : hasValues(task) ? Infinity : task.num_labels;
   const i = targets.findIndex((target) => target !== IGNORE_INDEX && (target < 0 || target >= classes));
@@ -233,15 +238,13 @@ export function packBatch(
   part(inputs.starts).set(batch.starts);
   part(inputs.rows).set(batch.rows);
   new Int32Array(into.buffer, into.byteOffset + inputs.targets.offset * 4, inputs.targets.size).set(batch.targets);
-  const weights = new Float32Array(into.buffer, into.byteOffset + inputs.weights.offset * 4, inputs.weights.size);
-  if (batch.weights) weights.set(batch.weights);
-  else weights.fill(1);
-  if (inputs.values) {
-    const { offset, size } = inputs.values;
-    const values = new Float32Array(into.buffer, into.byteOffset + offset * 4, size);
-    if (batch.values) values.set(batch.values);
-    else values.fill(0);
-  }
+  const write = ({ offset, size }: Tensor, numbers: Float32Array | undefined, absent: number) => {
+    const floats = new Float32Array(into.buffer, into.byteOffset + offset * 4, size);
+    if (numbers) floats.set(numbers);
+    else floats.fill(absent);
+  };
+  write(inputs.weights, batch.weights, 1);
+  if (inputs.values) write(inputs.values, batch.values, 0);
   const bounds = part(inputs.bounds);
   const selected = part(inputs.selected).fill(0);
   let longest = 0;

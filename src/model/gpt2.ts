@@ -9,12 +9,12 @@
  * features, once per example, for the upper.
  */
 
-import { innerWidth, MAX_ACCUMULATE, textContext } from "../config.ts";
+import { hasValues, innerWidth, MAX_ACCUMULATE, textContext } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { type AdamWConfig, adamw } from "../ops/adamw.ts";
 import { attentionBackward, attentionForward } from "../ops/attention.ts";
-import { crossentropyLoss } from "../ops/crossentropy.ts";
+import { crossentropyBackward, crossentropyForward, crossentropyLoss } from "../ops/crossentropy.ts";
 import { embeddingBackward, embeddingForward, embeddingPositionBackward } from "../ops/embedding.ts";
 import { countPartials, gradnorm } from "../ops/gradnorm.ts";
 import { type Dispatch, MAX_GROUPS, type Use } from "../ops/kernel.ts";
@@ -38,7 +38,7 @@ import {
   type Rows,
   rowTensor,
 } from "./layers.ts";
-import { lossBackward, lossForward } from "./loss.ts";
+import type { ValueLoss } from "./loss.ts";
 import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { Prefix } from "./prefix.ts";
 import { type ModelSpec, modelPart, type Part } from "./trainable.ts";
@@ -49,6 +49,8 @@ export interface PlanOptions {
   capacity: Capacity;
   /** Drops the inputs of the adapters, in a training plan. */
   dropout?: Dropout | undefined;
+  /** The loss where the targets are values of each output; without it such a plan computes logits alone. */
+  valueLoss?: ValueLoss | undefined;
   /** Largest binding in bytes; larger token tables and logits are split into pieces. */
   maxBinding: number;
   /** AdamW's settings; null for a forward-only plan. */
@@ -316,6 +318,8 @@ class Builder {
   private loss(final: Final): Loss {
     const { f, batch } = this;
     const { out, rows } = final;
+    const { valueLoss, spec } = this.options;
+    const hasLoss = valueLoss !== undefined || !hasValues(spec.task);
     const state = rowTensor("loss.state", rows, [4], "output");
     const head = f.head(out, rows);
     const parts = f.headPieces(head, Math.min(this.options.maxBinding, LOGITS_BYTES));
@@ -323,10 +327,11 @@ class Builder {
     const pieces = parts.map((piece) => {
       const logits = rowTensor("logits", rows, [piece.classes], role);
       f.logits(head, piece, logits);
-      f.emit(lossForward(this.options.spec.task, state, logits, batch, rows.count, piece.first));
+      if (valueLoss) f.emit(valueLoss.forward(state, logits, batch, rows.count, piece.first));
+      else if (hasLoss) f.emit(crossentropyForward(state, logits, batch.targets, rows.count, piece.first));
       return { ...piece, logits };
     });
-    f.emit(crossentropyLoss(this.metrics, state, batch, shareRows(rows.count), batch));
+    if (hasLoss) f.emit(crossentropyLoss(this.metrics, state, batch, shareRows(rows.count), batch));
     return { final, head, state, pieces };
   }
 
@@ -334,7 +339,8 @@ class Builder {
 
   /** Gradients of the head and the final norm; returns the gradient of the last block's output, or null. */
   private lossBackward({ final, head, state, pieces }: Loss): Tensor | null {
-    const { b, C } = this;
+    const { b, C, batch } = this;
+    const { valueLoss } = this.options;
     const { rows } = head;
     const dout = b.trainsBelow(HEAD) ? rowTensor("dhead", rows, [C]) : null;
     for (const piece of pieces) {
@@ -345,7 +351,11 @@ class Builder {
         b.logits(head, piece, logits);
       }
       const dlogits = rowTensor("dlogits", rows, [piece.classes]);
-      b.emit(lossBackward(this.options.spec.task, dlogits, logits, state, this.batch, rows.count, piece.first));
+      b.emit(
+        valueLoss
+          ? valueLoss.backward(dlogits, logits, batch, rows.count, piece.first)
+          : crossentropyBackward(dlogits, logits, state, batch, shareRows(rows.count), piece.first, batch),
+      );
       b.headBackward(head, piece, dlogits, dout);
     }
     b.headAdaptersBackward(head, dout);

@@ -21,7 +21,7 @@ export async function prepareOnDevice(
 
 /** Forward and backward passes over the first tokens of the run's first batch. */
 export function trainingWork({ model }: RunArguments, prepared: PreparedRun, signal?: AbortSignal): Work<Engine> {
-  const { spec, options, capacity, optimizer, dropout, loader } = prepared;
+  const { spec, options, capacity, optimizer, dropout, valueLoss, loader } = prepared;
   const [packed] = loader.epoch(0);
   const { ids, starts, rows, targets, values } = firstTokens(modelBatch(packed!, options.pooling), TOKENS);
   // A language model's targets are ids.
@@ -48,6 +48,7 @@ export function trainingWork({ model }: RunArguments, prepared: PreparedRun, sig
         capacity: { tokens: ids.length, sequences: starts.length - 1 },
         optimizer,
         dropout,
+        valueLoss,
       }),
     pass: (engine) =>
       engine.until(signal, async () => {

@@ -34,9 +34,10 @@ interface Candidate {
   features: FeaturePlan | null;
 }
 
-function candidate({ spec, optimizer, capacity, plan, features }: PreparedRun): Candidate {
+function candidate({ spec, optimizer, capacity, valueLoss, plan, features }: PreparedRun): Candidate {
   const part = features ? { part: "upper" as const } : {};
-  return { options: { members: [{ spec, optimizer, capacity }], recompute: plan.recomputed > 0, ...part }, features };
+  const members = [{ spec, optimizer, capacity }];
+  return { options: { members, valueLoss, recompute: plan.recomputed > 0, ...part }, features };
 }
 
 /** The options of a group: what its runs have in common is the first one's. */

@@ -12,6 +12,7 @@ import {
   type Hits,
   type LabelMeasures,
   labelMeasures,
+  pairedSamples,
   percentiles95,
   SAMPLES,
   type Standing,
@@ -169,29 +170,38 @@ function sumRows(rows: readonly RowHits[], at?: ArrayLike<number>): Hits[] {
   return sums;
 }
 
+/** Micro F1 of some rows, or of those at `at`. */
+function microF1Of(rows: readonly RowHits[]): (at?: ArrayLike<number>) => number {
+  const right = rows.map((hits) => hits.reduce((sum, one) => sum + one.right, 0));
+  const both = rows.map((hits) => hits.reduce((sum, { there, named }) => sum + there + named, 0));
+  return (at = [...right.keys()]) => {
+    let [hits, all] = [0, 0];
+    for (let i = 0; i < at.length; i++) {
+      hits += right[at[i]!]!;
+      all += both[at[i]!]!;
+    }
+    return hits === 0 ? 0 : (2 * hits) / all;
+  };
+}
+
 function summarizeRows(rows: readonly RowHits[]): Omit<ComparedLabels, "name" | "against"> {
-  const estimate = (key: "microF1" | "macroF1"): Estimate => {
-    const samples = bootstrap(rows.length, SAMPLES.interval, (at) => f1Of(sumRows(rows, at))[key]);
-    return { value: f1Of(sumRows(rows))[key], ...percentiles95(samples) };
+  const estimate = (of: (at?: ArrayLike<number>) => number): Estimate => {
+    return { value: of(), ...percentiles95(bootstrap(rows.length, SAMPLES.interval, of)) };
   };
   const exact = rows.filter(isExact).length;
   return {
     rows: rows.length,
-    microF1: estimate("microF1"),
-    macroF1: estimate("macroF1"),
+    microF1: estimate(microF1Of(rows)),
+    macroF1: estimate((at) => f1Of(sumRows(rows, at)).macroF1),
     exact: { value: exact / rows.length, ...wilson(exact, rows.length) },
   };
 }
 
-/** More draws of rows take seconds. */
-const MOST_DRAWS = 5e6;
-
 /** The paired bootstrap of the difference in micro F1. */
 function compareF1(first: readonly RowHits[], second: readonly RowHits[]) {
-  const work = first.length * first[0]!.length;
-  const samples = Math.max(SAMPLES.interval, Math.min(SAMPLES.p, Math.floor(MOST_DRAWS / work)));
-  const differ = (at?: ArrayLike<number>) => f1Of(sumRows(first, at)).microF1 - f1Of(sumRows(second, at)).microF1;
-  const differences = bootstrap(first.length, samples, differ);
+  const [one, other] = [microF1Of(first), microF1Of(second)];
+  const differ = (at?: ArrayLike<number>) => one(at) - other(at);
+  const differences = bootstrap(first.length, pairedSamples(first.length), differ);
   const value = differ();
   return { difference: { value, ...percentiles95(differences) }, p: bootstrapP(differences), firstIsBetter: value > 0 };
 }

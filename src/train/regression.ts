@@ -8,8 +8,8 @@ import {
   comparePairs,
   type Estimate,
   type Interval,
+  pairedSamples,
   percentiles95,
-  SAMPLES,
   type Standing,
   summarize,
   Z95,
@@ -138,14 +138,10 @@ function binScores(truth: readonly number[], scores: ArrayLike<number>): ScoreBi
   return bins;
 }
 
-/** More draws of rows take seconds; a p-value of fewer samples cannot be as small. */
-const MOST_DRAWS = 2e7;
-
 /** The paired bootstrap of the difference in RMSE. */
 export function compareErrors(first: readonly number[], second: readonly number[]) {
-  const samples = Math.max(SAMPLES.interval, Math.min(SAMPLES.p, Math.floor(MOST_DRAWS / first.length)));
   const differ = (rows?: ArrayLike<number>) => rootMeanSquare(first, rows) - rootMeanSquare(second, rows);
-  const differences = bootstrap(first.length, samples, differ);
+  const differences = bootstrap(first.length, pairedSamples(first.length), differ);
   const value = differ();
   return { difference: { value, ...percentiles95(differences) }, p: bootstrapP(differences), firstIsBetter: value < 0 };
 }

@@ -155,12 +155,12 @@ async function trainOnDevice(args: FineTuneArguments, place: Place): Promise<Tra
   const [planning, given] = [{ ...run, device }, completeOptions(run)];
   // With shared tensors the device checks the rest.
   if (!shared) checkFits(planning, prepared, given);
-  const { options, spec, capacity, optimizer, dropout, plan, trainable, flops } = prepared;
+  const { options, spec, capacity, optimizer, dropout, valueLoss, plan, trainable, flops } = prepared;
   onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, features: prepared.features });
   const features = prepared.features
     ? await Features.compute(device, model, data, { spec, capacity }, signal)
     : undefined;
-  const size = { spec, capacity, optimizer, dropout, recompute: plan.recomputed > 0 };
+  const size = { spec, capacity, optimizer, dropout, valueLoss, recompute: plan.recomputed > 0 };
   const part = features ? { part: "upper" as const } : {};
   const engine = await Engine.create(device, { ...size, ...part }, shared).catch((error) => {
     // A graphics card does not report its memory until it runs out.

@@ -3,7 +3,7 @@
  * Format and tolerances: test/golden/README.md.
  */
 import type { Backend } from "../backend/backend.ts";
-import type { LoraConfig, Objective, Scaling, Target } from "../config.ts";
+import { hasValues, type LoraConfig, type Objective, type Scaling, type Target } from "../config.ts";
 import { Engine } from "../engine/engine.ts";
 import { FormatError } from "../errors.ts";
 import { parseJson } from "../io/limits.ts";
@@ -11,7 +11,7 @@ import type { SafetensorsFile } from "../io/safetensors.ts";
 import type { MethodConfig, Mode } from "../methods/index.ts";
 import { type Batch, drawsFrom, promptLength } from "../model/batch.ts";
 import { makeDropout } from "../model/dropout.ts";
-import { hasValues } from "../model/loss.ts";
+import { makeValueLoss } from "../model/loss.ts";
 import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
@@ -118,6 +118,7 @@ class Golden {
       spec: this.spec,
       capacity: { tokens: sequences * length, sequences },
       optimizer: this.optimizer,
+      valueLoss: makeValueLoss(this.spec.task),
       dropout: makeDropout(this.spec, this.c.lora?.dropout?.seed ?? 0),
       keepActivations: this.c.activations,
     });

@@ -183,7 +183,8 @@ function scoresTable({ train, val, test }: LoadedDataset): Block {
 }
 
 /** The number of rows per class or label, or of the largest classes if there are many. */
-function describeClasses({ labels, stats: { train, val, test } }: LoadedDataset): Block[] {
+function describeClasses({ objective, labels, stats: { train, val, test } }: LoadedDataset): Block[] {
+  const [one, all] = objective === "multi-label" ? ["label", "labels"] : ["class", "classes"];
   const rows = (label: string) => train.classes[label]! + val.classes[label]! + test.classes[label]!;
   const many = labels.length > LISTED_CLASSES;
   const shown = many ? labels.toSorted((a, b) => rows(b) - rows(a)).slice(0, LISTED_CLASSES / 2) : labels;
@@ -194,9 +195,9 @@ function describeClasses({ labels, stats: { train, val, test } }: LoadedDataset)
   return [
     makeTable<string>(
       "data-classes",
-      many ? `The largest of ${count(labels.length)} classes; the smallest has ${count(fewest)} rows` : "Rows by class",
+      many ? `The largest of ${count(labels.length)} ${all}; the smallest has ${count(fewest)} rows` : `Rows by ${one}`,
       [
-        { title: "Class", key: "class", value: (label) => label },
+        { title: one === "label" ? "Label" : "Class", key: "class", value: (label) => label },
         ...[column("Training", "train", train), column("Validation", "val", val), column("Test", "test", test)],
       ],
       shown,

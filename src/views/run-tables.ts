@@ -1,11 +1,11 @@
 /** The tables of a run, and the CSV files of its directory. */
+import { hasValues } from "../config.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
 import { count, digits, percent, showLoss } from "../format.ts";
 import type { Ranking } from "../measures.ts";
 import { describeMethod, hasSetting } from "../methods/index.ts";
-import { hasValues } from "../model/loss.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { RunRecord } from "../run/record.ts";
 import { type Confusion, confusionLookup, type Measured, showStanding } from "../statistics.ts";

@@ -1,9 +1,8 @@
 /** Small random models and batches, for the tests of plans and of the engine. */
-import type { GPT2Config, Objective, Target, TaskConfig } from "../../src/config.ts";
+import { type GPT2Config, hasValues, type Objective, type Target, type TaskConfig } from "../../src/config.ts";
 import type { Weights } from "../../src/engine/weights.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import type { Batch } from "../../src/model/batch.ts";
-import { hasValues } from "../../src/model/loss.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { IGNORE_INDEX } from "../../src/ops/crossentropy.ts";
 import { Rng } from "../../src/rng.ts";
