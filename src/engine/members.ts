@@ -79,10 +79,8 @@ export function planMembers(
     own.set(plan.metrics, { root: metrics, at: i * SLOTS * 4 });
     if (stopped) own.set(plan.stopped!, { root: stopped, at: i });
   }
-  const inputs = plans.flatMap(({ batch: { byId: _, draws: _d, values, ...tensors } }) =>
-    Object.entries({ ...tensors, ...(values && { values }) }).map(
-      ([name, tensor]) => [tensor, batch[name as keyof typeof tensors]] as const,
-    ),
+  const inputs = plans.flatMap(({ batch: { byId: _, draws: _d, ...tensors } }) =>
+    Object.entries(tensors).map(([name, tensor]) => [tensor, batch[name as keyof typeof tensors]] as const),
   );
   const { segments, place } = fuse(
     plans.map((plan) => plan.segments),

@@ -45,8 +45,8 @@ export interface BatchInputs {
   selected: Tensor;
   targets: Tensor;
   weights: Tensor;
-  /** [B, num_labels]; null where rows have a class. */
-  values: Tensor | null;
+  /** [B, num_labels]; empty where rows have a class. */
+  values: Tensor;
   /** See ops/shares.ts. */
   shares: Tensor;
   /** Token indices sorted by id [N], and the start of each id's run [U + 1]; null unless the token table is trained. */
@@ -90,8 +90,7 @@ export function makeBatchInputs(
   { byId = false, dropout = false } = {},
 ): BatchInputs {
   const rows = task.objective === "lm" ? tokens : sequences;
-  const hasOwn = hasValues(task);
-  const { sorted, groups, tokenDraws, sequenceDraws, values, ...views } = inputViews({
+  const { sorted, groups, tokenDraws, sequenceDraws, ...views } = inputViews({
     ids: [tokens],
     bounds: [tokens, 2],
     starts: [sequences + 1],
@@ -99,7 +98,7 @@ export function makeBatchInputs(
     selected: [tokens],
     targets: [rows],
     weights: [rows],
-    values: hasOwn ? [sequences, task.num_labels] : [0],
+    values: [hasValues(task) ? sequences : 0, task.num_labels],
     shares: tableShape(SHARE),
     sorted: [byId ? tokens : 0],
     groups: [byId ? tokens + 1 : 0],
@@ -108,7 +107,6 @@ export function makeBatchInputs(
   });
   return {
     ...views,
-    values: hasOwn ? values : null,
     byId: byId ? { sorted, groups } : null,
     draws: dropout ? { tokens: tokenDraws, sequences: sequenceDraws } : null,
   };
@@ -244,7 +242,7 @@ export function packBatch(
     else floats.fill(absent);
   };
   write(inputs.weights, batch.weights, 1);
-  if (inputs.values) write(inputs.values, batch.values, 0);
+  write(inputs.values, batch.values, 0);
   const bounds = part(inputs.bounds);
   const selected = part(inputs.selected).fill(0);
   let longest = 0;

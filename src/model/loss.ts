@@ -7,7 +7,7 @@ import type { Tensor } from "../tensor.ts";
 
 /** What the loss reads of a batch. */
 interface Inputs {
-  values: Tensor | null;
+  values: Tensor;
   weights: Tensor;
   shares: Tensor;
 }
@@ -24,8 +24,8 @@ export function makeValueLoss(task: TaskConfig): ValueLoss | undefined {
   if (!hasValues(task)) return undefined;
   const loss = task.objective === "regression" ? "squared" : "binary";
   return {
-    forward: (state, logits, { values }, rows, first) => scorelossForward(state, logits, values!, rows, first, loss),
+    forward: (state, logits, { values }, rows, first) => scorelossForward(state, logits, values, rows, first, loss),
     backward: (dlogits, logits, { values, weights, ...batch }, rows, first) =>
-      scorelossBackward(dlogits, logits, { values: values!, weights }, shareRows(rows), first, loss, batch),
+      scorelossBackward(dlogits, logits, { values: values, weights }, shareRows(rows), first, loss, batch),
   };
 }

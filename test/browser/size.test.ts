@@ -17,7 +17,7 @@ const KB = 1000;
  * leaves out what generates: `npm run test:bundlers` has a limit of 112 kB for each case.
  */
 const EMBED_BYTES = 101 * KB;
-const UNSHARED_BYTES = 103 * KB;
+const UNSHARED_BYTES = 104 * KB;
 const PAGE_BYTES = 242 * KB;
 /** What reads models and adapters of other programs: their tokenizers, their types of weights, PEFT's settings. */
 const FOREIGN_BYTES = 16 * KB;
