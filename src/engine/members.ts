@@ -187,7 +187,6 @@ export function joinBatches(batches: readonly Batch[]): Batch {
     rows: join(new Uint32Array(total(({ rows }) => rows.length)), ({ rows }, token) => rows.map((row) => row + token)),
     targets: join(targets, ({ targets }) => targets),
     weights: isWeighted ? join(new Float32Array(targets.length), rowWeights) : undefined,
-    values:
-      batches[0]!.values && join(new Float32Array(total(({ values }) => values!.length)), ({ values }) => values!),
+    values: batches[0]!.values && Float32Array.from(batches.flatMap(({ values }) => [...values!])),
   };
 }

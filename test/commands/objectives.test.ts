@@ -20,7 +20,8 @@ writeFileSync(
   rows((i) => ["red|blue", "red", "", "blue"][i % 4]!),
 );
 
-const run = (command: string, ...args: string[]) => runCommand(command, args, { cwd: folder });
+const run = (command: Parameters<typeof runCommand>[0], ...args: string[]) =>
+  runCommand(command, args, { cwd: folder });
 const SETTINGS = ["--model", "model", "--device", "wasm", "--epochs", "2", "--batch-size", "4", "--rank", "2"];
 const train = (objective: string, file: string, ...more: string[]) =>
   run("train", file, "--objective", objective, ...SETTINGS, ...more);
