@@ -120,7 +120,7 @@ const HELP: Readonly<Record<Exclude<keyof TrainOptions, keyof MethodOptions>, st
     "divide the logits by the temperature that has the lowest loss on the validation set; classify does so too",
   threshold:
     "of two classes, predict the second from the probability that has the highest f1 on the validation set, or precision=P " +
-    "(as much recall as possible with it) or recall=R (as much precision); classify does so too",
+    "(as much recall as possible with it) or recall=R (as much precision); of several labels, each by itself; classify does so too",
 };
 
 /** The modes that have another default learning rate, with it. */

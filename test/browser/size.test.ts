@@ -34,7 +34,7 @@ const DOWNLOADS_BYTES = 6 * KB;
 /** What measures a regression, or several labels a message, beside baselines. */
 const SCORES_BYTES = 6 * KB;
 /** What labels a table. */
-const TABLE_BYTES = 4 * KB;
+const TABLE_BYTES = 5 * KB;
 /** The shaders of DoRA, dropout and prefix tuning, of regression and several labels. */
 const METHODS_BYTES = 3 * KB;
 
