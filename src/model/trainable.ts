@@ -49,11 +49,16 @@ export function parameterList(spec: ModelSpec): Description[] {
       expected: "any other mode",
       hint,
     });
-  const headOut = isLm ? config.vocab_size : task.num_labels;
+  const added = METHODS[mode].tensors?.(config, spec, isLm ? config.vocab_size : task.num_labels) ?? [];
+  if (isLm && added.some(({ adapter }) => adapter?.target === "wte"))
+    throw new ConfigError("invalid-lora-config", "the token table of a language model has no adapter", {
+      expected: "targets without wte",
+      hint: "it is also the model's head: adapt head",
+    });
   const list = [
     ...baseTensors(config),
     ...(isLm ? lmHeadTensors(config) : headTensors(config, task.num_labels, task.head_bias)),
-    ...(METHODS[mode].tensors?.(config, spec, headOut) ?? []),
+    ...added,
   ];
   return list.map((tensor) => {
     const { shape, origin, layer } = tensor;

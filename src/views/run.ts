@@ -16,6 +16,7 @@ import {
   mistakesTable,
 } from "./run-tables.ts";
 import { scoreBlocks } from "./score-tables.ts";
+import { aboutOneSeed, seedBlocks } from "./seeds.ts";
 import { describeNotes, describeRun } from "./verdicts.ts";
 
 /** What a run has done, and its results. */
@@ -28,11 +29,12 @@ export function resultBlocks(record: RunRecord): Block[] {
   const { results } = record;
   if (!results) return [];
   return [
+    ...seedBlocks(record),
     beforeAndAfter(record, results),
     ...(results.test ? classifierBlocks(record, results.test) : []),
     ...(results.scores ? scoreBlocks(results.scores) : []),
     ...(results.multiLabel ? labelBlocks(results.multiLabel, record.labels) : []),
-    ...describeNotes(record).map((text): Block => ({ kind: "note", text })),
+    ...[...describeNotes(record), ...aboutOneSeed(record)].map((text): Block => ({ kind: "note", text })),
   ];
 }
 
