@@ -1,6 +1,7 @@
 // Softmax cross-entropy, one piece of the classes at a time: an online log-sum-exp and the target's logit.
 //
-//   state[i] = (max, sum of exp(logits - max), logit of the target, unused) over the classes seen so far
+//   state[i] = (max, sum of exp(logits - max), logit of the target, loss) over the classes seen so far
+//   loss = max - target + log(sum)
 //
 //   state    (updates; the first piece starts it)  [rows, 4]
 //   logits   (read)  [rows, count]: classes first .. first + count
@@ -44,6 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     if (label >= 0 && label < i32(dims.count)) {
       target_logit = logits[base + u32(label)];
     }
-    state[row] = vec4f(sums, target_logit, 0.0);
+    // The large numbers first: their difference is exact, and the logarithm may be small beside them.
+    state[row] = vec4f(sums, target_logit, (sums.x - target_logit) + log(sums.y));
   }
 }

@@ -1,11 +1,11 @@
 // Each member's loss from its rows' states, and how many of its rows have their target on top.
 //
 //   metrics[member * slots + slot] =
-//     (loss_scale * sum_i weights_i (max_i - target_i + log(sum_i)), number of rows with target_i = max_i, -, -)
+//     (loss_scale * sum_i weights_i loss_i, number of rows with target_i = max_i, -, -)
 //
 //   metrics  (updates)  [results, 4], slots of each member: loss, correct, gradient norm, finite (the last two by
 //     gradnorm_total)
-//   state    (read)     [rows, 4] of crossentropy_forward
+//   state    (read)     [rows, 4] of crossentropy_forward or scoreloss_forward
 //   targets  (read)     [rows], -100 where the row is ignored
 //   weights  (read)     [rows], 1 where the classes are not weighted
 //   shares   (read)     [entries, words]: each member's rows, and its loss_scale
@@ -26,8 +26,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   for (var row = first + lane; row < end; row += LANES) {
     let s = state[row];
     if (targets[row] >= 0) {
-      // The large numbers first: their difference is exact, and the logarithm may be small beside them.
-      mine += vec2f(weights[row] * ((s.x - s.z) + log(s.y)), select(0.0, 1.0, s.z >= s.x));
+      mine += vec2f(weights[row] * s.w, select(0.0, 1.0, s.z >= s.x));
     }
   }
   partial[lane] = mine;

@@ -6,6 +6,7 @@ export type {
   GPT2Config,
   Init,
   LoraConfig,
+  MessagesObjective,
   Objective,
   Pooling,
   Scaling,
@@ -33,7 +34,13 @@ export {
   ShapeError,
   TrainingError,
 } from "./errors.ts";
-export { type Classification, Classifier, type ClassifierOptions, type ClassifyOptions } from "./infer/classifier.ts";
+export {
+  type Classification,
+  Classifier,
+  type ClassifierOptions,
+  type ClassifyOptions,
+  type Scored,
+} from "./infer/classifier.ts";
 export type { TextScore } from "./infer/decoding.ts";
 export type { FinishReason, GenerateOptions, GenerationChunk } from "./infer/generation.ts";
 export {
@@ -52,6 +59,8 @@ export { type FileSource, forgetFile, registerFile } from "./platform/files.ts";
 export type { FineTuneArguments, FineTuneRun, SavedRun, SaveOptions } from "./run/fine-tune.ts";
 export type { FineTuneManyArguments, RunSettings } from "./run/fine-tune-many.ts";
 export type { RunRecord, SeedResult, SeedSummary, Seeds } from "./run/record.ts";
+export type { Splits } from "./train/measured.ts";
+export type { LabelResults } from "./train/multi-label.ts";
 export type { TrainOptions } from "./train/options.ts";
 export {
   type Checkpoint,
@@ -61,4 +70,5 @@ export {
   type TrainEvent,
   type TrainResult,
 } from "./train/records.ts";
-export type { Results, Splits, TestResults } from "./train/results.ts";
+export type { ScoreResults } from "./train/regression.ts";
+export type { Results, TestResults } from "./train/results.ts";

@@ -93,9 +93,15 @@ export const POOLINGS = ["last-token", "last"] as const;
 /** The position of a classifier's logits: `last-token` or `last`. */
 export type Pooling = (typeof POOLINGS)[number];
 
-export const OBJECTIVES = ["classification", "lm"] as const;
-/** What is trained: a classifier, or a language model. */
+export const OBJECTIVES = ["classification", "regression", "multi-label", "lm"] as const;
+/**
+ * What is trained: a classifier with one class a message, a model that gives messages a score, a classifier with any
+ * number of labels a message, or a language model.
+ */
 export type Objective = (typeof OBJECTIVES)[number];
+
+/** What is learned of messages, whose labels are in a column. */
+export type MessagesObjective = Exclude<Objective, "lm">;
 
 /** One adapter: its site (`h.3.attn.q`, `head`), its rank, and the factor of B A x. */
 export interface LoraSite {
@@ -127,12 +133,16 @@ export interface LoraConfig {
 /** What a model's head is for. */
 export interface TaskConfig {
   objective: Objective;
-  /** Number of classes; 0 for a language model. */
+  /** Number of classes, or of labels; 1 for a regression, 0 for a language model. */
   num_labels: number;
   pooling: Pooling;
-  /** Whether the classification head has a bias. */
+  /** Whether the head has a bias. */
   head_bias: boolean;
 }
+
+/** Whether the targets are values of each output, not the one class of a row. */
+export const hasValues = ({ objective }: Pick<TaskConfig, "objective">): boolean =>
+  objective === "regression" || objective === "multi-label";
 
 /** The factor of B A x. */
 export function loraScale({ r, lora_alpha, scaling }: Pick<LoraConfig, "r" | "lora_alpha" | "scaling">): number {

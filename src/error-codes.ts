@@ -32,9 +32,10 @@ export interface ErrorCodes {
     | "all-labels-different" | "ambiguous-column" | "ambiguous-configuration" | "class-with-one-row"
     | "column-not-recognized" | "column-without-text" | "data-released" | "data-too-large" | "exceeds-context"
     | "exceeds-limit" | "index-out-of-range" | "inputs-changed" | "invalid-split" | "label-column-is-numeric"
-    | "no-readable-files" | "no-rows" | "no-such-adapter" | "no-such-column" | "no-such-configuration"
+    | "no-labels" | "no-readable-files" | "no-rows" | "no-such-adapter" | "no-such-column" | "no-such-configuration"
     | "no-training-split" | "not-finite" | "not-this-dataset" | "nothing-to-predict" | "only-near-duplicates"
-    | "only-one-class" | "row-without-label" | "same-column" | "text-column-is-numeric"
+    | "only-one-class" | "row-without-label" | "same-column" | "score-not-a-number" | "scores-all-equal"
+    | "text-column-is-numeric"
     | "texts-mixed-with-completions" | "token-out-of-range" | "too-few-columns" | "too-few-rows" | "too-little-text"
     | "unknown-label" | "value-not-text" | "wrong-text-count";
   FormatError:

@@ -16,6 +16,9 @@ export const showLoss = (value: number) => value.toFixed(4);
 export const showPerplexity = (value: number) =>
   value < 1000 ? value.toFixed(value < 100 ? 2 : 1) : count(Math.round(value));
 
+/** A score, or an error of one, with three significant digits or more: "3.21", "0.0457", "1905" */
+export const showScore = (value: number) => String(Number(value.toPrecision(Math.abs(value) >= 100 ? 5 : 3)));
+
 /** "71.4 k", "7.19 M", "124 M" */
 export function compact(n: number): string {
   if (n < 1e4) return count(n);

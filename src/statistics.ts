@@ -8,7 +8,7 @@ export interface Interval {
 }
 
 /** The 97.5 % point of the standard normal distribution. */
-const Z95 = 1.959963984540054;
+export const Z95 = 1.959963984540054;
 
 /** Wilson's 95 % interval of the proportion `successes` / `n` (Wilson 1927, without continuity correction). */
 export function wilson(successes: number, n: number): Interval {
@@ -198,6 +198,13 @@ export function comparePairs<T, R extends Tested>(
 /** Samples of the bootstrap for an interval, and for a p-value, which cannot be below 2 / samples. */
 export const SAMPLES = { interval: 1000, p: 10_000 } as const;
 
+/** More draws of rows take seconds. */
+const MOST_DRAWS = 2e7;
+
+/** Samples for a p-value of so many rows: with fewer it cannot be as small. */
+export const pairedSamples = (rows: number) =>
+  Math.max(SAMPLES.interval, Math.min(SAMPLES.p, Math.floor(MOST_DRAWS / rows)));
+
 /**
  * The bootstrap (Efron 1979): a statistic of samples of `n` rows, drawn with replacement; in ascending order. The
  * samples depend only on `n` and their number, so that two statistics of the same rows are paired.
@@ -260,6 +267,42 @@ export function countConfusions(truth: readonly number[], predicted: readonly nu
   return sorted(counts).flatMap(([t, row]) => sorted(row).map(([s, rows]) => ({ truth: t, predicted: s, rows })));
 }
 
+/** Rows that have a label, rows that it is predicted for, and rows of both. */
+export interface Hits {
+  there: number;
+  named: number;
+  right: number;
+}
+
+/** Adds rows of values (0 or 1) and scores [rows, labels] to the hits of each label. */
+export function countHits(
+  hits: readonly Hits[],
+  values: ArrayLike<number>,
+  scores: ArrayLike<number>,
+  isNamed: (score: number, label: number) => boolean,
+): void {
+  for (let i = 0; i < scores.length; i++) {
+    const label = i % hits.length;
+    const own = hits[label]!;
+    const [isThere, isPredicted] = [values[i]! > 0.5, isNamed(scores[i]!, label)];
+    own.there += Number(isThere);
+    own.named += Number(isPredicted);
+    own.right += Number(isThere && isPredicted);
+  }
+}
+
+/** F1 of one label; 0 where nothing is right, as scikit-learn's. */
+const f1 = ({ there, named, right }: Hits) => (right === 0 ? 0 : (2 * right) / (there + named));
+
+/** F1 of all labels together, and the mean of each one's: a label that is nowhere counts as 0, as scikit-learn's. */
+export function f1Of(hits: readonly Hits[]): { microF1: number; macroF1: number } {
+  const sum = (key: keyof Hits) => hits.reduce((total, one) => total + one[key], 0);
+  return {
+    microF1: f1({ there: sum("there"), named: sum("named"), right: sum("right") }),
+    macroF1: hits.reduce((total, one) => total + f1(one), 0) / hits.length,
+  };
+}
+
 /** A lookup of the matrix entry [truth][predicted]. */
 export function confusionLookup(confusions: readonly Confusion[]): (truth: number, predicted: number) => number {
   const cells = new Map(confusions.map(({ truth, predicted, rows }) => [`${truth} ${predicted}`, rows]));
@@ -277,8 +320,8 @@ export interface Measured extends Interval {
 }
 
 /** null: not measured, for a class without rows, and the precision of one that is never predicted. */
-export interface ClassMeasures {
-  /** Rows of the class, and rows that were classified as it. */
+export interface LabelMeasures {
+  /** Rows of the class or label, and rows that were classified as it. */
   rows: number;
   predicted: number;
   precision: Measured | null;
@@ -293,7 +336,7 @@ const measured = (hits: number, n: number): Measured => ({ share: hits / n, ...w
  * x = right / (right + wrong + missed) is one, and F1 = 2x / (1 + x): Lam, Gopal and Qian 2023, "Confidence intervals
  * for the F1 score".
  */
-export function classMeasures(confusions: readonly Confusion[], classes: number): ClassMeasures[] {
+export function classMeasures(confusions: readonly Confusion[], classes: number): LabelMeasures[] {
   const zeros = () => new Array<number>(classes).fill(0);
   const [there, named, right] = [zeros(), zeros(), zeros()];
   for (const { truth, predicted, rows } of confusions) {
@@ -301,15 +344,17 @@ export function classMeasures(confusions: readonly Confusion[], classes: number)
     named[predicted]! += rows;
     if (truth === predicted) right[truth]! += rows;
   }
-  return right.map((hits, i) => {
-    const [rows, predicted] = [there[i]!, named[i]!];
-    if (rows === 0) return { rows, predicted, precision: null, recall: null, f1: null };
-    const [precision, recall] = [predicted === 0 ? null : measured(hits, predicted), measured(hits, rows)];
-    const f1 = hits === 0 ? 0 : (2 * precision!.share * recall.share) / (precision!.share + recall.share);
-    const { low, high } = wilson(hits, rows + predicted - hits);
-    const dice = (x: number) => (2 * x) / (1 + x);
-    return { rows, predicted, precision, recall, f1: { share: f1, low: dice(low), high: dice(high) } };
-  });
+  return right.map((hits, i) => labelMeasures({ there: there[i]!, named: named[i]!, right: hits }));
+}
+
+/** Those of one class or label. */
+export function labelMeasures({ there: rows, named: predicted, right: hits }: Hits): LabelMeasures {
+  if (rows === 0) return { rows, predicted, precision: null, recall: null, f1: null };
+  const [precision, recall] = [predicted === 0 ? null : measured(hits, predicted), measured(hits, rows)];
+  const f1 = hits === 0 ? 0 : (2 * precision!.share * recall.share) / (precision!.share + recall.share);
+  const { low, high } = wilson(hits, rows + predicted - hits);
+  const dice = (x: number) => (2 * x) / (1 + x);
+  return { rows, predicted, precision, recall, f1: { share: f1, low: dice(low), high: dice(high) } };
 }
 
 /**

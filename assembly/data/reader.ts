@@ -29,7 +29,7 @@ import {
   fail_row,
   tolerate,
 } from "./row-error";
-import { add_row, is_utf8, row_value } from "./rows";
+import { accept_empty_labels, add_row, is_utf8, row_value } from "./rows";
 import { tsv_split } from "./tsv";
 import { VEC_HEADER, vec_append, vec_data, vec_push_u32, vec_resize, vec_size } from "./vec";
 
@@ -92,8 +92,8 @@ export function read_sample(count: i32): void {
 
 /**
  * Adds the rows, except the first `skipped` ones: each has `count` fields, among them text, label and, unless it is -1,
- * a second text. In JSON, `read_keys` names them instead. `fresh` and `tolerant` are 0 or 1: accept new labels; skip
- * invalid rows.
+ * a second text. In JSON, `read_keys` names them instead. `fresh`: accept new labels (1), also empty ones (2).
+ * `tolerant` is 0 or 1: skip invalid rows.
  */
 export function read_settings(
   count: i32,
@@ -113,6 +113,7 @@ export function read_settings(
   skip = skipped;
   max_length = longest;
   learn = fresh != 0;
+  accept_empty_labels(fresh == 2);
   tolerate(tolerant != 0);
 }
 

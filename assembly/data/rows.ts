@@ -142,6 +142,13 @@ export function is_utf8(bytes: usize, length: i32, column: i32, line: i32): bool
   return fault < 0 || fail_row(ERROR_ENCODING, line, column, load<u8>(bytes + fault));
 }
 
+/** Whether a row may have an empty label. */
+let empty_labels: bool = false;
+
+export function accept_empty_labels(yes: bool): void {
+  empty_labels = yes;
+}
+
 function is_space(c: u8): bool {
   return c == 32 || (c >= 9 && c <= 13);
 }
@@ -154,7 +161,7 @@ function class_of(label: usize, length: i32, learn: bool, line: i32): i32 {
     length--;
   }
   while (length > 0 && is_space(load<u8>(label + length - 1))) length--;
-  if (length == 0) {
+  if (length == 0 && !empty_labels) {
     fail_row(ERROR_EMPTY_LABEL, line, 0, 0);
     return -1;
   }

@@ -32,8 +32,8 @@ function sum_exp(x: usize, count: u32, largest: f32): f32 {
 }
 
 /**
- * state [rows, 4] = (max, sum of exp(logits - max), logit of the target, unused) over the classes so far; the piece
- * with first = 0 initializes it. logits [rows, count] are those of classes first .. first + count.
+ * state [rows, 4] = (max, sum of exp(logits - max), logit of the target, loss) over the classes so far; the piece with
+ * first = 0 initializes it. logits [rows, count] are those of classes first .. first + count.
  */
 export function crossentropy_forward(p: CrossentropyForward): void {
   const state = p.state;
@@ -61,13 +61,14 @@ export function crossentropy_forward(p: CrossentropyForward): void {
     store<f32>(at, largest);
     store<f32>(at, sum, 4);
     store<f32>(at, target, 8);
-    store<f32>(at, 0, 12);
+    // Subtract the large numbers first: their difference is exact, and the logarithm may be small in comparison.
+    store<f32>(at, largest - target + Mathf.log(sum), 12);
   }
 }
 
 /**
- * metrics[member * slots + slot] = (loss_scale * sum of weight * (max - target + log(sum)), rows whose target has the
- * largest logit, 0, 0) over the member's rows, in order.
+ * metrics[member * slots + slot] = (loss_scale * sum of weight * loss, rows whose target has the largest logit, 0, 0)
+ * over the member's rows, in order.
  */
 export function crossentropy_loss(p: CrossentropyLoss): void {
   const end = slice_end(p.members, 1);
@@ -86,11 +87,8 @@ function member_loss(p: CrossentropyLoss, member: u32): void {
   for (let row = first; row < end; row++) {
     if (load<i32>(targets + (row << 2)) < 0) continue;
     const at = state + (row << 4);
-    const largest = load<f32>(at);
-    const target = load<f32>(at, 8);
-    // Subtract the large numbers first: their difference is exact, and the logarithm may be small in comparison.
-    loss += load<f32>(weights + (row << 2)) * (largest - target + Mathf.log(load<f32>(at, 4)));
-    if (target >= largest) correct += 1;
+    loss += load<f32>(weights + (row << 2)) * load<f32>(at, 12);
+    if (load<f32>(at, 8) >= load<f32>(at)) correct += 1;
   }
   const to = p.metrics + ((member * p.slots + p.slot) << 4);
   store<f32>(to, loss * share.loss_scale);

@@ -7,7 +7,7 @@ import type { DeviceName, GPT2Config, WeightDtype } from "../config.ts";
 import type { PackedBatch } from "../data/corpus.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { Loader } from "../data/loader.ts";
-import { classificationBatch } from "../engine/batches.ts";
+import { messagesBatch } from "../engine/batches.ts";
 import type { Engine } from "../engine/engine.ts";
 import { ConfigError, type LowrankError } from "../errors.ts";
 import { digits } from "../format.ts";
@@ -132,7 +132,7 @@ async function measure(
   packed: PackedBatch[],
   otherTurn: (steps: number) => Promise<void>,
 ): Promise<StepResult> {
-  const batches = packed.map((batch) => classificationBatch(batch, "last"));
+  const batches = packed.map((batch) => messagesBatch(batch, "last"));
   const tokens = batches.map(({ ids }) => ids.length);
   const spec = stepSpec(CONFIGS[options.model], options.mode, options.dtype);
   const engine = await stepEngine(device, spec, Math.max(...tokens), options.batchSize, options.recompute);

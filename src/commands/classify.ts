@@ -6,7 +6,7 @@ import { type DeviceName, openDevice } from "../backend/device.ts";
 import type { WeightDtype } from "../config.ts";
 import { knownFormat } from "../data/dialect.ts";
 import { ConfigError, nameList } from "../errors.ts";
-import { Classifier } from "../infer/classifier.ts";
+import { type Classification, Classifier, type Scored } from "../infer/classifier.ts";
 import { type Pair, readsPairs, type TextOrPair } from "../pair.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { calledAs, shellWord } from "./called.ts";
@@ -31,7 +31,7 @@ const program = command(
   "Classifies texts with a model trained by `train`, or with an adapter of PEFT's for sequence classification. " +
     "Texts are read from the command line, or from standard input, one per line, or from the text column of a table: --in FILE, or a " +
     "file in place of the texts. With --out, its rows are written there, in the same order and unchanged, with the columns " +
-    "predicted and probability; a command that was killed continues where it was, one that is repeated finds that it is done.",
+    "predicted and probability (of a regression score; of several labels predicted, a|b, and a probability each); a command that was killed continues where it was, one that is repeated finds that it is done.",
   [
     '--run runs/first "See you at noon"',
     '--run runs/first --json "See you at noon" "Free entry, reply now"',
@@ -56,7 +56,7 @@ const program = command(
   .addOption(dtypeFlag())
   .option(
     "--json",
-    "print one JSON object per text: text, label, probability, probabilities, unlike (the training data)",
+    "print one JSON object per text: text, label, probability, probabilities, labels (of several), or score; unlike (the training data)",
   )
   .option(
     "--pair",
@@ -166,6 +166,14 @@ function checkPairs(trained: boolean | undefined, given = false): void {
   });
 }
 
+/** Label and probability; several labels, each with its probability; or a score. */
+function shownFields(result: Classification | Scored): string[] {
+  if ("score" in result) return [result.score.toFixed(4)];
+  const { label, probability, labels, probabilities } = result;
+  if (labels === undefined) return [label, probability.toFixed(4)];
+  return [labels.join("|"), labels.map((name) => probabilities[name]!.toFixed(4)).join("|")];
+}
+
 await main(async () => {
   program.parse();
   const flags = program.opts<Flags>();
@@ -206,19 +214,20 @@ await main(async () => {
     });
     if (classifier.device.kind !== device.info.kind) printNote(`device: ${describeDevice(classifier.device)}`);
     if (flags.in === undefined) checkPairs(readsPairs(classifier.meta), flags.pair);
+    const isRegression = classifier.meta.task.objective === "regression";
     let [count, unlike] = [0, 0];
     const classify = async (texts: readonly TextOrPair[]) => {
-      const results = await classifier.classify(texts);
+      const results = await (isRegression ? classifier.score(texts) : classifier.classify(texts));
       count += texts.length;
       results.forEach((result, i) => {
         const text = texts[i]!;
-        const { label, probability } = result;
         if (result.unlike) unlike++;
         if (json) console.log(JSON.stringify({ text, ...result }));
-        // A line with tab-separated fields: label, probability, the text or both, and whether it is unlike the training data.
+        // A line with tab-separated fields: label and probability or score, the text or both, and whether it is unlike
+        // the training data.
         else
           print(
-            [label, probability.toFixed(4), text, ...(result.unlike ? [UNLIKE] : [])]
+            [...shownFields(result), text, ...(result.unlike ? [UNLIKE] : [])]
               .flat()
               .map((field) => field.replace(/[\t\n\r]/g, " "))
               .join("\t"),

@@ -34,7 +34,13 @@ export function addSettings(program: Command): Command {
       "--model <name>",
       "GPT-2 model: a directory, gpt2-micro (bundled), gpt2, gpt2-medium, ..., distilgpt2, or owner/name on the Hugging Face Hub",
     )
-    .addOption(choice("--objective <o>", "training objective", OBJECTIVES).default(undefined, "classification"))
+    .addOption(
+      choice(
+        "--objective <o>",
+        "what is learned: one class a message; a score (labels are numbers); any number of labels a message (a|b, or none); or texts",
+        OBJECTIVES,
+      ).default(undefined, "classification"),
+    )
     .option("--train <file>", "training set; requires --val and --test", files)
     .option("--val <file>", "validation set", files)
     .option("--test <file>", "test set", files)
@@ -43,7 +49,10 @@ export function addSettings(program: Command): Command {
         "--split <how>",
         "how --data or --dataset is split, or how a validation set that the hub's data lacks is taken from the training set",
         SPLITS,
-      ).default(undefined, "experiment for sms, ordered for languages, else stratified: each class separately"),
+      ).default(
+        undefined,
+        "experiment for sms, ordered for languages, else stratified: each class separately; random without one class a message",
+      ),
     )
     .option(
       "--balance",
@@ -123,7 +132,7 @@ const HELP: Readonly<Record<Exclude<keyof TrainOptions, keyof MethodOptions>, st
     "divide the logits by the temperature that has the lowest loss on the validation set; classify does so too",
   threshold:
     "of two classes, predict the second from the probability that has the highest f1 on the validation set, or precision=P " +
-    "(as much recall as possible with it) or recall=R (as much precision); classify does so too",
+    "(as much recall as possible with it) or recall=R (as much precision); of several labels, each by itself; classify does so too",
 };
 
 /** The modes of each default learning rate. */

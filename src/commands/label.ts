@@ -6,8 +6,10 @@ import { describeDevice } from "../backend/backend.ts";
 import { type DeviceName, openDevice } from "../backend/device.ts";
 import type { WeightDtype } from "../config.ts";
 import { ConfigError, nameList } from "../errors.ts";
+import { list } from "../format.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";
 import { Classifier } from "../infer/classifier.ts";
+import { Fields } from "../infer/label-fields.ts";
 import { type LabelSettings, labelTable, survey, unchangedRows, unfinished } from "../infer/label-table.ts";
 import { openTable, outputFormat } from "../infer/open-table.ts";
 import type { Table } from "../infer/table.ts";
@@ -132,7 +134,7 @@ export async function labelFile(model: string | NamedAdapters, flags: Paths & Ta
   const table = await openInput(input, named.values(), flags);
   try {
     const surveyed = await survey(table, input, [...named.keys()]);
-    const { rows, names, adapters } = surveyed;
+    const { rows, adapters } = surveyed;
     printNote(`${input}: ${rows} rows, texts in column "${table.textColumn}"`);
     if (adapters.size > 0)
       printNote(
@@ -145,7 +147,7 @@ export async function labelFile(model: string | NamedAdapters, flags: Paths & Ta
         hint: "wait for it to finish",
       });
     };
-    const isNew = await withLock(
+    const { isNew, names } = await withLock(
       output,
       async (check) => {
         const begun = force ? undefined : await unfinished(output);
@@ -173,12 +175,14 @@ export async function labelFile(model: string | NamedAdapters, flags: Paths & Ta
           const isNew = await labelTable(table, surveyed, classifier, options).finally(() => progress.stop());
           const speed = describeRate("rows", rate, Infinity);
           if (isNew) printNote(`${rows - resumed} rows, ${speed}, on ${describeDevice(classifier.device)}`);
-          return isNew;
+          return { isNew, names: new Fields(table, surveyed.taken, classifier).names };
         });
       },
       refuse,
     );
-    printNote(`${isNew ? "saved to" : "already done:"} ${out}, with columns ${names.join(" and ")}`);
+    printNote(
+      `${isNew ? "saved to" : "already done:"} ${out}, with ${names.length === 1 ? "column" : "columns"} ${list(names)}`,
+    );
     if ((await fileVersion(input)) !== opened)
       printNote(`${input} was written to or replaced meanwhile: ${out} has the rows that it had at the start`);
   } finally {

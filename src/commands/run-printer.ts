@@ -3,9 +3,8 @@
 import type { TrainingData } from "../data/texts.ts";
 import { METHODS } from "../methods/index.ts";
 import type { Speed } from "../run/live-run.ts";
-import type { RunRecord } from "../run/record.ts";
+import { exampleText, type RunRecord } from "../run/record.ts";
 import type { TrainEvent } from "../train/records.ts";
-import { textToTry } from "../train/text-to-try.ts";
 import type { Block } from "../views/blocks.ts";
 import { dataBlocks } from "../views/data.ts";
 import { planBlocks } from "../views/plan.ts";
@@ -48,8 +47,9 @@ export class RunPrinter {
       case "step": {
         const { step, epoch } = event.record;
         const { loss, accuracy, ...rest } = speed!;
-        const isMessages = this.data.objective === "classification";
-        const shown = { epoch: Math.ceil(epoch), loss, accuracy: isMessages ? accuracy : null, ...rest };
+        const { objective } = this.data;
+        const hasAccuracy = objective === "classification" || objective === "multi-label";
+        const shown = { epoch: Math.ceil(epoch), loss, accuracy: hasAccuracy ? accuracy : null, ...rest };
         this.progress?.update(step, describeStep(shown));
         break;
       }
@@ -75,9 +75,7 @@ export class RunPrinter {
     if (METHODS[options.mode].peft)
       print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${peftObstacle}`);
     const [tool, text] =
-      objective === "lm"
-        ? ["generate", "The"]
-        : ["classify", results?.test?.example ?? textToTry([], pairs !== undefined)];
+      objective === "lm" ? ["generate", "The"] : ["classify", exampleText(results, pairs !== undefined)];
     const words = [text].flat().map((one) => `"${one}"`);
     print(`try it:  ${calledAs(tool)} --run ${shellWord(directory)} ${pairs ? "--pair " : ""}${words.join(" ")}`);
   }

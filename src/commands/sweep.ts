@@ -76,7 +76,7 @@ interface Flags extends RunSettings {
 
 const program = command(
   "sweep",
-  "Trains classifiers, or with --objective lm language models, over a grid of settings and reports the results with confidence intervals. If the sweep is " +
+  "Trains classifiers, or with --objective regressions or language models, over a grid of settings and reports the results with confidence intervals. If the sweep is " +
     "interrupted, run the same command again to resume it; finished trials are not repeated.\n" +
     `Every flag for data, model and training that train has is accepted, such as --data my.csv or --epochs 10, and applies to all trials: ${calledAs("train")} --help lists them.`,
   [

@@ -20,6 +20,8 @@ const program = command(
   "train",
   "Fine-tunes GPT-2 as a text classifier: with LoRA, in full, or only its last block or layer.\n" +
     "Without flags, trains the bundled gpt2-micro to distinguish spam from ham in bundled mails and short messages, in about a minute.\n" +
+    "With --objective regression the labels are numbers, and a message gets a score; with --objective multi-label a message has any " +
+    "number of labels, a|b in a cell.\n" +
     "With --objective lm, GPT-2 is fine-tuned as a language model, in blocks of --max-length tokens: on plain text files " +
     "(each file is one document, split 80/10/10 at line ends), or on JSON lines " +
     '(.jsonl, one {"text"} or {"prompt", "completion"} per line, shuffled and split).',
@@ -30,6 +32,7 @@ const program = command(
     "messages.csv --seeds 5",
     "--preset paper --rank 16 --alpha 16",
     "--adapter path/to/peft-adapter --model path/to/gpt2 --data messages.csv",
+    "--objective regression --data reviews.csv --label-column stars",
     "--objective lm --data book.txt --max-length 128",
     "--objective lm --data questions.jsonl --model gpt2",
   ],

@@ -1,10 +1,11 @@
 /** The progress of trials: those of a sweep, and the seeds of a run. */
 import type { Objective } from "../config.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
-import { percent, showDuration, showPerplexity } from "../format.ts";
+import { showDuration } from "../format.ts";
 import type { Trial } from "../sweep/grid.ts";
 import type { SweepEvent } from "../sweep/runner.ts";
 import type { TrialRecord } from "../sweep/store.ts";
+import { nameOf, runMetric } from "../views/metric.ts";
 import {
   createProgress,
   describeEvaluation,
@@ -15,12 +16,16 @@ import {
 
 /** Prints the progress of trials: on a terminal a live bar for those that are trained, elsewhere a line per evaluation. */
 export class TrialPrinter {
+  private readonly showsAccuracy: boolean;
+
   constructor(
-    private readonly objective: Objective,
+    objective: Objective,
     /** What a trial is called, and its title. */
     private readonly word: string,
     private readonly title: (trial: Trial) => string,
-  ) {}
+  ) {
+    this.showsAccuracy = objective === "classification" || objective === "multi-label";
+  }
 
   private progress: Progress | undefined;
   /** The trials of the last group. */
@@ -52,10 +57,9 @@ export class TrialPrinter {
       case "evaluation": {
         if (process.stderr.isTTY) break;
         const { trial, record, steps, together } = event;
-        const isLanguageModel = this.objective === "lm";
-        const show = ({ loss, accuracy }: { loss: number; accuracy: number }) => ({
+        const show = ({ loss, accuracy }: { loss: number; accuracy?: number }) => ({
           loss,
-          accuracy: isLanguageModel ? null : accuracy,
+          accuracy: this.showsAccuracy ? (accuracy ?? null) : null,
         });
         const train = record.train && show(record.train);
         const name = this.count > 1 ? `${this.title(trial)}: ` : "";
@@ -69,7 +73,7 @@ export class TrialPrinter {
         const { count, step, steps, secondsLeft } = together;
         if (process.stderr.isTTY) this.progress ??= createProgress({ total: steps, stream: process.stderr });
         const { loss } = record;
-        const accuracy = this.objective === "lm" ? null : record.accuracy;
+        const accuracy = this.showsAccuracy ? record.accuracy : null;
         const epoch = Math.ceil(record.epoch);
         const text =
           count > 1
@@ -95,9 +99,12 @@ export class TrialPrinter {
     this.progress = undefined;
   }
 
-  private line(trial: Trial, { results: { after }, seconds }: TrialRecord): string {
-    const show = ({ accuracy, perplexity }: Evaluation) =>
-      perplexity === undefined ? percent(accuracy) : `perplexity ${showPerplexity(perplexity)}`;
+  private line(trial: Trial, record: TrialRecord): string {
+    const { results, seconds } = record;
+    const { after } = results;
+    const metric = runMetric(record);
+    const name = record.objective === "classification" ? "" : `${nameOf(metric)} `;
+    const show = (evaluation: Evaluation) => `${name}${metric.show(metric.of(evaluation))}`;
     return `${this.title(trial)}: validation ${show(after.val)}, test ${show(after.test)}, ${showDuration(seconds)}`;
   }
 }

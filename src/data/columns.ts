@@ -231,8 +231,8 @@ export function refuseScores(labels: readonly string[], column: string, where: s
       expected: `classes, or at most ${MANY_CLASSES} different numbers`,
       found: nameList(numbers),
       hint:
-        "group the numbers into a few classes, such as low and high, or give another --label-column; " +
-        "if each number names a class, write a letter before it",
+        "to learn the scores, give --objective regression; for classes, group the numbers into a few, such as low and high, " +
+        "or give another --label-column; if each number names a class, write a letter before it",
     },
   );
 }
@@ -248,7 +248,7 @@ export function labelNotes(classes: Readonly<Record<string, number>>): string[] 
   if (combined.length > 0)
     notes.push(
       `${combined.length} of ${labels.length} labels look like several in one: ${nameList(combined)}. ` +
-        "Each combination is a class of its own: a message has one class",
+        "Each combination is a class of its own, unless several labels a message are learned (--objective multi-label)",
     );
   if (labels.length > MANY_CLASSES)
     notes.push(`${labels.length} classes: ${nameList(labels)}. Check that the label column is the right one`);

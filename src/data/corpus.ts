@@ -1,5 +1,6 @@
 /** The rows of one or more files in the memory of data.wasm, read in chunks and tokenized on the way. */
 
+import type { MessagesObjective } from "../config.ts";
 import { DataError, type LowrankError } from "../errors.ts";
 import type { Pair, TextOrPair } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";
@@ -81,6 +82,9 @@ export function nameKeys(module: DataModule, names: readonly string[]): void {
 /** Rows from which the columns are found. */
 const SAMPLE_ROWS = 200;
 
+/** Of `read_settings`: new labels are accepted (1), also empty ones. */
+const LEARN = { sets: 2 } as const;
+
 /** Bytes that are read at a time. */
 export const CHUNK_BYTES = 1 << 18;
 
@@ -90,6 +94,8 @@ export interface ReadOptions extends ColumnChoice {
   maxLength: number;
   /** Bytes that are read at a time. */
   chunkBytes: number;
+  /** Scores and sets of labels differ between files, and a message may have no label of several. */
+  objective: MessagesObjective;
   /** Whether invalid rows are skipped and reported in `leftOut`. */
   skipFaulty?: boolean;
   /** The file's encoding, unless it begins with a byte order mark. Default UTF-8. */
@@ -156,7 +162,7 @@ export function bytesReader(name: string, bytes: Uint8Array): FileReader {
 
 /**
  * Owns the rows in one module. A module holds one corpus: creating a second one invalidates the first. The memory of
- * the rows is freed with the module. Read the training set first: the first file defines the labels.
+ * the rows is freed with the module. Read the training set first: the first file defines the classes.
  */
 export class Corpus {
   private static readonly owners = new WeakMap<DataModule, Corpus>();
@@ -184,12 +190,13 @@ export class Corpus {
     return this.open().trimmed_count();
   }
 
-  /** Reads a file; returns its row numbers. The first file defines the labels; later files must not have others. */
+  /** Reads a file; returns its row numbers. The first file defines the classes; later files must not have others. */
   async read(file: FileReader, options: ReadOptions): Promise<Uint32Array<ArrayBuffer>> {
     const wasm = this.open();
     const first = wasm.row_count();
-    const learn = this.labels.length === 0;
-    const names = await this.prepare(file, options, learn);
+    const { objective } = options;
+    const learn = this.labels.length === 0 || objective !== "classification";
+    const names = await this.prepare(file, options, objective === "multi-label" ? LEARN.sets : Number(learn));
     this.notePair(names, first === 0, file.name);
     const atEnd = await this.feed(file, options);
     if (wasm.error_code() !== 0) throw this.rowError(file.name, names, atEnd);
@@ -292,10 +299,10 @@ export class Corpus {
   }
 
   /** Finds the file's columns and configures the module to read them. */
-  private async prepare(file: FileReader, options: ReadOptions, learn: boolean): Promise<FoundNames> {
+  private async prepare(file: FileReader, options: ReadOptions, learn: number): Promise<FoundNames> {
     const { wasm } = this;
     const { dialect, rows } = await this.readSample(file, options);
-    const settings = [options.maxLength, Number(learn), Number(options.skipFaulty ?? false)] as const;
+    const settings = [options.maxLength, learn, Number(options.skipFaulty ?? false)] as const;
     wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
     if (dataFormat(file.name) === "jsonl") {
       const names = findKeys(rows, options, file.name);

@@ -19,7 +19,7 @@ export interface DatasetStats {
   cutShare: number;
   /** Rows with an empty text; pairs of which a text is empty. */
   empty: number;
-  /** Rows of each class, by its name. */
+  /** Rows of each class or label, by its name. */
   classes: Record<string, number>;
 }
 
@@ -27,24 +27,41 @@ export interface DatasetStats {
 export interface DatasetBatch extends PackedBatch {
   /** [B] positions of the rows in the data set. */
   positions: Uint32Array;
+  /** [B, outputs] what each output should be, where labels are not classes. */
+  values?: Float32Array<ArrayBuffer>;
+}
+
+/** The outputs of a model, and what each should be. */
+export interface Outputs {
+  objective: "regression" | "multi-label";
+  /** Names of the outputs. */
+  names: readonly string[];
+  /** By label id, the value of each output: the score, or 1 for the labels that the message has and 0 for the others. */
+  values: readonly Float32Array[];
 }
 
 /** Rows of a corpus in a certain order. Immutable: `balance`, `shuffle` and `split` return new sets. */
 export class Dataset {
   readonly size: number;
-  /** Class names by class id. */
-  readonly labels: readonly string[];
   /** Built on first use: most sets are intermediate results. */
   private made: ReturnType<Corpus["table"]> | undefined;
 
-  /** `rows` are row numbers of `corpus`. `padTo` > 0 pads or truncates rows to that length in batches; 0: neither. */
+  /**
+   * `rows` are row numbers of `corpus`. `padTo` > 0 pads or truncates rows to that length in batches; 0: neither.
+   * `outputs`: what labels stand for, unless they are classes.
+   */
   constructor(
     private readonly corpus: Corpus,
     private readonly rows: Uint32Array<ArrayBuffer>,
     readonly padTo = 0,
+    private readonly outputs: Outputs | null = null,
   ) {
     this.size = rows.length;
-    this.labels = corpus.labels;
+  }
+
+  /** Class names by class id; of a regression and of several labels, the labels as they were written. */
+  get labels(): readonly string[] {
+    return this.corpus.labels;
   }
 
   /** [size] tokens of each row, padding not counted. */
@@ -70,6 +87,11 @@ export class Dataset {
   /** The class id of row `i`. */
   label(i: number): number {
     return this.table.labels[this.checked(i)]!;
+  }
+
+  /** What each output should be for row `i`. */
+  values(i: number): Float32Array {
+    return this.outputs!.values[this.label(i)]!;
   }
 
   /** The number of row `i` in the corpus: its place, from 0, among all rows of all files in the order of reading. */
@@ -114,13 +136,21 @@ export class Dataset {
 
   /** The same rows, padded or truncated to `padTo` tokens in batches; 0: neither. */
   padded(padTo: number): Dataset {
-    return new Dataset(this.corpus, this.rows, padTo);
+    return new Dataset(this.corpus, this.rows, padTo, this.outputs);
+  }
+
+  /** The same rows, whose labels stand for these outputs; null: for classes. */
+  withOutputs(outputs: Outputs | null): Dataset {
+    return new Dataset(this.corpus, this.rows, this.padTo, outputs);
   }
 
   /** The rows at positions `order` as a packed batch. */
   batch(order: ArrayLike<number>): DatasetBatch {
     const rows = Uint32Array.from(order, (i) => this.rows[this.checked(i)]!);
-    return { ...this.corpus.pack(rows, this.padTo), positions: Uint32Array.from(order) };
+    const packed = { ...this.corpus.pack(rows, this.padTo), positions: Uint32Array.from(order) };
+    const { outputs } = this;
+    if (!outputs) return packed;
+    return { ...packed, values: Float32Array.from([...packed.labels].flatMap((label) => [...outputs.values[label]!])) };
   }
 
   /** Positions 0 to size - 1, shuffled. The order depends only on `seed` and `stream` (the epoch). */
@@ -155,21 +185,35 @@ export class Dataset {
     };
   }
 
-  /** Rows of each class, by its name. */
+  /** Rows of each class, or with each of several labels, by its name; a regression has none. */
   classes(): Record<string, number> {
+    const { outputs } = this;
+    if (outputs?.objective === "regression") return {};
+    if (outputs) {
+      const rows = Array.from(this.table.labels, (label) => outputs.values[label]!);
+      return Object.fromEntries(outputs.names.map((name, i) => [name, rows.reduce((sum, row) => sum + row[i]!, 0)]));
+    }
     const counts = new Array<number>(this.labels.length).fill(0);
     for (const label of this.table.labels) counts[label]!++;
     return Object.fromEntries(this.labels.map((name, id) => [name, counts[id]!]));
   }
 
   private with(rows: Uint32Array<ArrayBuffer>): Dataset {
-    return new Dataset(this.corpus, rows, this.padTo);
+    return new Dataset(this.corpus, rows, this.padTo, this.outputs);
   }
 
   private checked(i: number): number {
     if (Number.isInteger(i) && i >= 0 && i < this.size) return i;
     throw new DataError("index-out-of-range", "No such row", { expected: `0 to ${this.size - 1}`, found: String(i) });
   }
+}
+
+/** Rows of each class in several sets. */
+export function addClasses(sets: readonly Dataset[]): Record<string, number> {
+  const classes = new Map<string, number>();
+  for (const set of sets)
+    for (const [name, count] of Object.entries(set.classes())) classes.set(name, (classes.get(name) ?? 0) + count);
+  return Object.fromEntries(classes);
 }
 
 /** The validation set's share of a training set that it is taken from, after that of the training set. */

@@ -1,13 +1,13 @@
 /** Data sets by name or file: read, balanced, shuffled, split and ready for batches. */
 import { absolutePath } from "#platform";
 import { checkOptions, type Kind } from "../arguments.ts";
-import { parseChoice } from "../config.ts";
+import { type MessagesObjective, OBJECTIVES, parseChoice } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { PairSettings } from "../pair.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
-import type { Dataset, DatasetStats, Padding } from "./dataset.ts";
+import { addClasses, type Dataset, type DatasetStats, type Padding } from "./dataset.ts";
 import { dropCopies, findLeaks } from "./duplicates.ts";
 import { checkEncoding } from "./encoding.ts";
 import { isOnHub, openNamed } from "./named.ts";
@@ -21,7 +21,7 @@ import {
   sourceName,
   withoutCopies,
 } from "./source.ts";
-import { DEFAULT_SPLIT, type Parts, SPLITS, type Split, splitDataset } from "./split.ts";
+import { defaultSplit, type Parts, SPLITS, type Split, splitDataset } from "./split.ts";
 import { DataModule } from "./wasm.ts";
 
 export type { DataSource } from "./source.ts";
@@ -38,6 +38,11 @@ export type DatasetSpec =
 /** Options of `loadDataset`. */
 export interface DatasetOptions {
   /**
+   * What the labels are: classes, of which a message has one (default); numbers (`regression`); or any number of labels a
+   * message, with "|" between them and none in an empty cell (`multi-label`).
+   */
+  objective?: MessagesObjective;
+  /**
    * Columns; in JSON keys, or paths to nested ones (`message.body`). Default: chosen by their names or values. Pairs of
    * texts are in two columns, with a comma between their names: "question,answer".
    */
@@ -52,7 +57,8 @@ export interface DatasetOptions {
   maxLength?: number;
   /**
    * How to split one file or a named data set, or how to take the validation set from the training set of a data set of
-   * the hub that has none. Default: the data set's own for `sms` and `languages`, else "stratified".
+   * the hub that has none. Default: the data set's own for `sms` and `languages`, else "stratified" for classes and
+   * "random" for others.
    */
   split?: Split;
   /** Drop rows with an earlier near-duplicate (see `stats.leaks`), before balancing and splitting. Default false. */
@@ -80,6 +86,7 @@ export interface DatasetOptions {
 }
 
 const OPTIONS = {
+  objective: "text?",
   textColumn: "text?",
   labelColumn: "text?",
   balance: "boolean?",
@@ -98,19 +105,19 @@ const OPTIONS = {
   module: "any?",
 } as const satisfies Record<keyof DatasetOptions, Kind>;
 
-/** Messages with classes, split and encoded: what `loadDataset` returns. */
+/** Messages with labels, split and encoded: what `loadDataset` returns. */
 export interface LoadedDataset {
-  objective: "classification";
+  objective: MessagesObjective;
   train: Dataset;
   val: Dataset;
   test: Dataset;
-  /** Class names by class id. */
+  /** Class names by class id; the names of several labels a message; of a regression "score". */
   labels: readonly string[];
   stats: {
     train: DatasetStats;
     val: DatasetStats;
     test: DatasetStats;
-    /** Rows in the files, before balancing, and those of each class. */
+    /** Rows in the files, before balancing, and those of each class or label. */
     rowsRead: number;
     classesRead: Record<string, number>;
     leftOut: LeftOut;
@@ -215,9 +222,11 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       found: String(maxLength),
     });
   }
+  const objective = parseMessagesObjective(options);
   const module = options.module ?? (await DataModule.load(options.model));
   const corpus = new Corpus(module);
   const read: ReadOptions = {
+    objective,
     maxLength,
     chunkBytes: options.chunkBytes ?? CHUNK_BYTES,
     skipFaulty: options.skipFaulty ?? false,
@@ -234,23 +243,27 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       : "name" in spec && isOnHub(spec.name)
         ? await (await import("./hub-rows.ts")).readHub(corpus, spec.name, read, options, seed)
         : await readAndSplit(corpus, spec, read, options, seed);
-  const { parts, testParts, rowsRead, classesRead, copies, source, split, name } = loaded;
+  const { parts, testParts, rowsRead, copies, source, split, name } = loaded;
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
-  const [train, val, test] = parts.map((part) => part.padded(padTo)) as Parts;
+  const outputs =
+    objective === "classification"
+      ? null
+      : (await import("./outputs.ts")).makeOutputs(corpus, objective, parts[0], source);
+  const [train, val, test] = parts.map((part) => part.padded(padTo).withOutputs(outputs)) as Parts;
   const [, valLeaks, testLeaks] = findLeaks(parts);
   const { pairColumns: columns } = corpus;
   return {
-    objective: "classification",
+    objective,
     train,
     val,
     test,
-    labels: corpus.labels,
+    labels: outputs?.names ?? corpus.labels,
     stats: {
       train: train.stats(),
       val: val.stats(),
       test: test.stats(),
       rowsRead,
-      classesRead,
+      classesRead: outputs ? addClasses([train, val, test]) : loaded.classesRead,
       leftOut: corpus.leftOut,
       copies,
       leaks: { val: valLeaks!.length, test: testLeaks!.length },
@@ -306,17 +319,30 @@ async function readAndSplit(
           ...spec,
           columns: {},
           source: sourceName(spec.file),
-          split: options.split ?? DEFAULT_SPLIT,
+          split: options.split ?? defaultSplit(read.objective),
           balance: options.split === "experiment",
           fractions: undefined,
           parts: [],
         };
   const all = await readSource(corpus, file, { ...read, ...columns });
-  if ("file" in spec) refuseSingles(corpus, all.classes(), source);
+  if ("file" in spec && read.objective === "classification") refuseSingles(corpus, all.classes(), source);
   const [kept] = options.dedupe ? dropCopies(all) : [all];
   const { balance = named.balance, fractions = named.fractions ?? [0.7, 0.1, 0.2] } = options;
   const parts = splitDataset(kept, { split, balance, fractions, seed });
   return { parts, testParts: locateParts(parts[2], named.parts), ...counts([all], [kept]), source, split };
+}
+
+/** What is learned of the messages. Throws ConfigError for an unknown objective, and for options that need classes. */
+function parseMessagesObjective({ objective, split, balance }: DatasetOptions): MessagesObjective {
+  const known = OBJECTIVES.filter((one) => one !== "lm");
+  const found = parseChoice("objective", objective ?? known[0], known);
+  const needs = balance ? "balance" : split === "stratified" || split === "experiment" ? `split ${split}` : undefined;
+  if (found !== "classification" && needs !== undefined)
+    throw new ConfigError("options-conflict", `${needs} needs one class a message`, {
+      expected: "split random or ordered, and no balance",
+      found: `objective ${found}`,
+    });
+  return found;
 }
 
 /** The positions of the rows of each part; `parts` has their names and sizes, in the order in which they were read. */

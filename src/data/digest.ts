@@ -16,7 +16,7 @@ export function digestData(data: TrainingData): Promise<string> {
 
 /**
  * SHA-256 of the training and evaluation data: of the labels, and of every row of the three sets, in their order, the
- * tokens as in a batch and the class or the targets. Some rows are hashed at a time, and then their hashes: a browser
+ * tokens as in a batch and the class, the values or the targets. Some rows are hashed at a time, and then their hashes: a browser
  * hashes no stream.
  */
 async function readDigest({ train, val, test, labels }: TrainingData): Promise<string> {
@@ -26,7 +26,7 @@ async function readDigest({ train, val, test, labels }: TrainingData): Promise<s
     for (let first = 0; first < set.size; first += ROWS) {
       const count = Math.min(ROWS, set.size - first);
       const batch = set.batch(Uint32Array.from({ length: count }, (_, i) => first + i));
-      const parts = [batch.starts, batch.ids, "labels" in batch ? batch.labels : batch.targets];
+      const parts = [batch.starts, batch.ids, "labels" in batch ? (batch.values ?? batch.labels) : batch.targets];
       digests.push(
         await sha256(parts.map(({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength))),
       );

@@ -16,7 +16,7 @@ import {
   whileOpen,
   withoutCopies,
 } from "./source.ts";
-import { DEFAULT_SPLIT, holdOut, type Parts, type Split, splitDataset } from "./split.ts";
+import { defaultSplit, holdOut, type Parts, type Split, splitDataset } from "./split.ts";
 
 /** The options of `loadDataset` that matter here. */
 interface HubOptions extends DownloadOptions {
@@ -52,9 +52,13 @@ export async function readHub(
   const held = test ?? val;
   if (held === undefined) {
     const set = await readSource(corpus, train.files, read);
-    refuseSingles(corpus, set.classes(), train.files[0]!);
+    if (read.objective === "classification") refuseSingles(corpus, set.classes(), train.files[0]!);
     const [kept] = options.dedupe ? dropCopies(set) : [set];
-    const { split = DEFAULT_SPLIT, fractions = [0.7, 0.1, 0.2], balance = split === "experiment" } = options;
+    const {
+      split = defaultSplit(read.objective),
+      fractions = [0.7, 0.1, 0.2],
+      balance = split === "experiment",
+    } = options;
     const parts = splitDataset(kept, { split, balance, fractions, seed });
     const source = `${title}: ${train.name}${unused(found)}`;
     return { parts, testParts: [], ...counts([set], [kept]), source, split, name };
@@ -67,7 +71,7 @@ export async function readHub(
   const names = splits.map((one) => `${found.title}, ${one.name}`);
   const kept = withoutCopies(sets, names, options);
   const used = options.balance ? kept.map((set) => set.balance(seed)) : kept;
-  const { split = DEFAULT_SPLIT, fractions: [most, some] = HELD_OUT } = options;
+  const { split = defaultSplit(read.objective), fractions: [most, some] = HELD_OUT } = options;
   const own = isWhole ? [] : holdOut(used[0]!, split, [most / (most + some), some / (most + some)], seed);
   const parts = (isWhole ? used : [...own, used[1]!]) as Parts;
   const sentence = isWhole

@@ -9,7 +9,7 @@ import { HUB_DATASETS } from "../io/hub-names.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { nearest } from "../suggest.ts";
 import { openCollection } from "./sms.ts";
-import { DEFAULT_SPLIT, type Split } from "./split.ts";
+import { defaultSplit, type Split } from "./split.ts";
 
 /** The fields of every data/datasets/<name>.json. Pages leave out those of its origin: see src/tools/web-build.mjs. */
 interface DatasetDescription {
@@ -36,7 +36,7 @@ interface Named {
 const NAMED: readonly Named[] = [
   {
     description: spam,
-    split: DEFAULT_SPLIT,
+    split: defaultSplit("classification"),
     balance: false,
     open: async () => packagePath(`dist/${spam.file}`),
   },

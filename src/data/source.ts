@@ -4,7 +4,7 @@ import { ConfigError, DataError, nameList } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { type ColumnChoice, findKeys, refuseScores } from "./columns.ts";
 import type { Corpus, ReadOptions } from "./corpus.ts";
-import { Dataset } from "./dataset.ts";
+import { addClasses, Dataset } from "./dataset.ts";
 import { dropCopies } from "./duplicates.ts";
 import type { Parts, Split } from "./split.ts";
 
@@ -33,7 +33,9 @@ export async function readSource(corpus: Corpus, source: DataSource | readonly D
     const more = i < sources.length - 1;
     for (const row of await whileOpen(one, (file) => readRows(corpus, file, { ...read, more }))) rows.push(row);
   }
-  if (!hadLabels) checkLabels(corpus, rows.length, sourceName(sources[0]!));
+  const file = sourceName(sources[0]!);
+  if (read.objective === "regression") (await import("./outputs.ts")).checkScores(corpus, file);
+  if (!hadLabels && read.objective === "classification") checkLabels(corpus, rows.length, file);
   return new Dataset(corpus, Uint32Array.from(rows));
 }
 
@@ -144,8 +146,5 @@ export function refuseSplit(split: string): never {
 /** Rows read, rows of each class, and copies dropped. */
 export function counts(read: readonly Dataset[], kept: readonly Dataset[]) {
   const rows = (sets: readonly Dataset[]) => sets.reduce((n, set) => n + set.size, 0);
-  const classes = new Map<string, number>();
-  for (const set of read)
-    for (const [name, count] of Object.entries(set.classes())) classes.set(name, (classes.get(name) ?? 0) + count);
-  return { rowsRead: rows(read), classesRead: Object.fromEntries(classes), copies: rows(read) - rows(kept) };
+  return { rowsRead: rows(read), classesRead: addClasses(read), copies: rows(read) - rows(kept) };
 }

@@ -1,4 +1,5 @@
 /** Splits rows into a training, a validation and a test set. */
+import type { MessagesObjective } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { Rng } from "../rng.ts";
 import { checkFractions, type Dataset, tooFewRows } from "./dataset.ts";
@@ -14,8 +15,9 @@ export const SPLITS = ["stratified", "random", "ordered", "experiment"] as const
 /** How rows are split into training, validation and test set. */
 export type Split = (typeof SPLITS)[number];
 
-/** How a file, and a data set without a split of its own, is split. */
-export const DEFAULT_SPLIT: Split = "stratified";
+/** How a file, and a data set without a split of its own, is split: by class, if there are classes. */
+export const defaultSplit = (objective: MessagesObjective): Split =>
+  objective === "classification" ? "stratified" : "random";
 
 export type Parts = [Dataset, Dataset, Dataset];
 

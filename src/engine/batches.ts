@@ -1,7 +1,6 @@
 /** Packed batches of data sets, as the model reads them. */
 import type { Pooling } from "../config.ts";
 import type { BlockBatch } from "../data/blocks.ts";
-import type { PackedBatch } from "../data/corpus.ts";
 import type { DatasetBatch } from "../data/dataset.ts";
 import type { Batch } from "../model/batch.ts";
 
@@ -12,14 +11,14 @@ export function modelBatch(
   features?: Float32Array,
   classWeights?: Float32Array,
 ): Batch {
-  if ("labels" in packed) return classificationBatch(packed, pooling, features, classWeights);
+  if ("labels" in packed) return messagesBatch(packed, pooling, features, classWeights);
   const { ids, starts, targets } = packed;
   return { ids, starts, rows: new Uint32Array(), targets, features };
 }
 
 /** A packed batch of messages: classified at the last token, or at the last row of the padding. */
-export function classificationBatch(
-  packed: PackedBatch,
+export function messagesBatch(
+  packed: Pick<DatasetBatch, "ids" | "starts" | "labels" | "lengths" | "values">,
   pooling: Pooling,
   features?: Float32Array,
   classWeights?: Float32Array,
@@ -28,5 +27,6 @@ export function classificationBatch(
     pooling === "last" ? packed.starts[b + 1]! - 1 : packed.starts[b]! + packed.lengths[b]! - 1,
   );
   const weights = classWeights && Float32Array.from(packed.labels, (label) => classWeights[label]!);
-  return { ids: packed.ids, starts: packed.starts, rows, targets: packed.labels, weights, features };
+  const { ids, starts, labels: targets, values } = packed;
+  return { ids, starts, rows, targets, values, weights, features };
 }

@@ -25,6 +25,7 @@ export interface EngineOptions {
   part?: "lower" | "upper";
   shared?: NonNullable<PlanOptions["shared"]>;
   dropout?: PlanOptions["dropout"];
+  valueLoss?: PlanOptions["valueLoss"];
   recompute?: boolean;
   keepActivations?: boolean;
   /** Splits tensors into pieces of at most this many bytes, even if the device allows more. For tests. */

@@ -1,27 +1,37 @@
 /** Evaluation of a model on a data set. */
 
-import type { Pooling } from "../config.ts";
+import type { Pooling, TaskConfig } from "../config.ts";
 import type { BlockBatch, Blocks, Units } from "../data/blocks.ts";
 import type { Dataset, DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
 import { type Batch, countedRows } from "../model/batch.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
-import { countConfusions, macroF1 } from "../statistics.ts";
+import { countConfusions, countHits, f1Of, type Hits, macroF1 } from "../statistics.ts";
 import { modelBatch } from "./batches.ts";
 import type { Engine } from "./engine.ts";
 import type { Features } from "./features.ts";
-import { argmaxRows, type Prediction, predictions } from "./predictions.ts";
+import { argmaxRows, type Prediction } from "./predictions.ts";
 
 /** Loss and accuracy of a model on a set. */
 export interface Evaluation {
   /** Messages, or tokens that a language model predicts. */
   rows: number;
-  /** Mean cross-entropy, nats; never weighted by class, so that it can be compared between runs. */
+  /**
+   * Mean cross-entropy, nats; never weighted by class, so that it can be compared between runs. Of a regression the mean
+   * squared error.
+   */
   loss: number;
-  /** Share of rows whose class, or whose token, has the largest logit. */
-  accuracy: number;
+  /**
+   * Share of rows whose class, or whose token, has the largest logit; where messages have several labels, of those with
+   * all of them and no other. A regression has none.
+   */
+  accuracy?: number;
   /** Of a classifier: see `macroF1`. */
   macroF1?: number;
+  /** Where messages have several labels: F1 of all of them together. */
+  microF1?: number;
+  /** Of a regression: the mean absolute error. */
+  meanError?: number;
   /** Of a language model: exp(loss). */
   perplexity?: number;
   /**
@@ -31,8 +41,11 @@ export interface Evaluation {
   bitsPerByte?: number;
 }
 
+/** That of a classifier with one class a message. */
+export type ClassEvaluation = Evaluation & Required<Pick<Evaluation, "accuracy" | "macroF1">>;
+
 /** The evaluation of some rows, from their predictions. */
-export function evaluateRows(some: readonly Prediction[], truth: (row: number) => number): Evaluation {
+export function evaluateRows(some: readonly Prediction[], truth: (row: number) => number): ClassEvaluation {
   const mean = (of: (one: Prediction) => number) => some.reduce((sum, one) => sum + of(one), 0) / some.length;
   const confusions = countConfusions(
     some.map(({ row }) => truth(row)),
@@ -68,13 +81,50 @@ export function textLosses(set: Blocks): { sums: TextLosses; add: (losses: Float
   return { sums, add };
 }
 
+/** What an evaluation measures of the logits of messages, a batch at a time. */
+interface Tally {
+  add(batch: Batch, logits: Float32Array): void;
+  /** `correct`: rows that the device has counted as right. */
+  measures(counted: { rows: number; correct: number }): Partial<Evaluation>;
+}
+
+function makeTally({ objective, num_labels: outputs }: TaskConfig): Tally {
+  if (objective === "regression") {
+    let sum = 0;
+    return {
+      add({ values }, scores) {
+        for (const [i, score] of scores.entries()) sum += Math.abs(score - values![i]!);
+      },
+      measures: ({ rows }) => ({ meanError: sum / rows }),
+    };
+  }
+  if (objective === "multi-label") {
+    const hits: Hits[] = Array.from({ length: outputs }, () => ({ there: 0, named: 0, right: 0 }));
+    return {
+      add: ({ values }, logits) => countHits(hits, values!, logits, (logit) => logit > 0),
+      measures: ({ rows, correct }) => ({ accuracy: correct / rows, ...f1Of(hits) }),
+    };
+  }
+  const [truth, predicted]: [number[], number[]] = [[], []];
+  return {
+    add({ targets }, logits) {
+      truth.push(...targets);
+      predicted.push(...argmaxRows(logits, outputs));
+    },
+    measures: ({ rows, correct }) => ({
+      accuracy: correct / rows,
+      macroF1: macroF1(countConfusions(truth, predicted)),
+    }),
+  };
+}
+
 /** Batches in flight at a time: enough to keep a device busy, and fewer than there are slots for results. */
 export const IN_FLIGHT = 4;
 
 /**
- * Loss, accuracy and macro F1 over the first `rows` examples (default: all), a classifier's predictions if `keep` is
- * given, and the losses of a language model's targets, in their order, if `keepLosses` is. Rejects with the signal's
- * reason when it aborts.
+ * Loss and measures over the first `rows` examples (default: all), the logits of messages if `keep` is given, and the
+ * losses of a language model's targets, in their order, if `keepLosses` is. Rejects with the signal's reason when it
+ * aborts.
  */
 export async function evaluate(
   engine: Engine,
@@ -83,41 +133,39 @@ export async function evaluate(
     pooling: Pooling;
     features?: Features | undefined;
     rows?: number;
-    keep?: (predictions: Prediction[]) => void;
+    keep?: (logits: Float32Array) => void;
     keepLosses?: (losses: Float64Array) => void;
     signal?: AbortSignal | undefined;
   },
 ): Promise<Evaluation> {
   const { pooling, features, keep, keepLosses, signal } = options;
-  const { num_labels: classes, objective } = engine.plan.spec.task;
-  const isClassifier = objective === "classification";
+  const { task } = engine.plan.spec;
+  const isLm = task.objective === "lm";
+  const tally = makeTally(task);
   let loss = 0;
   let correct = 0;
   let rows = 0;
   let bytes = 0;
-  const truth: number[] = [];
-  const predicted: number[] = [];
-  const take = async (slot: number, batch: Batch, first: number) => {
+  const take = async (slot: number, batch: Batch) => {
     const { targets } = batch;
     const [result, logits, losses] = await Promise.all([
       engine.result(slot),
-      isClassifier ? engine.logits(targets.length) : null,
+      isLm ? null : engine.logits(targets.length),
       keepLosses ? engine.losses(targets.length) : null,
     ]);
     loss += result.loss * countedRows(batch);
     correct += result.correct;
     if (losses) keepLosses?.(losses.filter((_, row) => targets[row] !== IGNORE_INDEX));
     if (!logits) return;
-    truth.push(...targets);
-    predicted.push(...argmaxRows(logits, classes));
-    keep?.(predictions(logits, classes, first));
+    tally.add(batch, logits);
+    keep?.(logits);
   };
   const inFlight: Promise<void>[] = [];
   const examples: Examples<DatasetBatch | BlockBatch> = set;
   for (const packed of evaluationBatches(examples, engine.plan.capacity, options.rows)) {
     signal?.throwIfAborted();
     const batch = modelBatch(packed, pooling, features?.select(set, packed.positions));
-    const taken = take(engine.forward(batch), batch, rows);
+    const taken = take(engine.forward(batch), batch);
     // A rejection is handled where the batch is awaited, possibly some batches later.
     taken.catch(() => {});
     inFlight.push(taken);
@@ -126,7 +174,11 @@ export async function evaluate(
     if (inFlight.length >= IN_FLIGHT) await inFlight.shift();
   }
   await Promise.all(inFlight);
-  const measured = { rows, loss: loss / rows, accuracy: correct / rows };
-  if (isClassifier) return { ...measured, macroF1: macroF1(countConfusions(truth, predicted)) };
-  return { ...measured, perplexity: Math.exp(measured.loss), bitsPerByte: loss / Math.LN2 / bytes };
+  const measured = { rows, loss: loss / rows };
+  if (isLm)
+    return {
+      ...{ ...measured, accuracy: correct / rows },
+      ...{ perplexity: Math.exp(measured.loss), bitsPerByte: loss / Math.LN2 / bytes },
+    };
+  return { ...measured, ...tally.measures({ rows, correct }) };
 }

@@ -15,7 +15,8 @@ interface GroupMember extends MemberOptions {
   capacity: Capacity;
 }
 
-export interface GroupOptions extends Pick<EngineOptions, "part" | "shared" | "recompute" | "maxBinding"> {
+export interface GroupOptions
+  extends Pick<EngineOptions, "part" | "shared" | "valueLoss" | "recompute" | "maxBinding"> {
   members: readonly GroupMember[];
 }
 

@@ -52,7 +52,7 @@ function checkMembers(members: readonly MemberOptions[], part?: PlanOptions["par
       });
     if (spec.lora === null || common(spec) !== common(members[0]!.spec))
       throw new ConfigError("cannot-share-plan", "models that cannot share a plan", {
-        expected: "adapters in mode lora of the same model and objective, with the same classes and type of weights",
+        expected: "adapters in mode lora of the same model, objective, classes and type of weights",
         found: `mode ${spec.mode}, ${spec.task.num_labels} classes, ${spec.dtype ?? "f32"}`,
       });
   }
@@ -190,5 +190,7 @@ export function joinBatches(batches: readonly Batch[]): Batch {
     rows: join(new Uint32Array(total(({ rows }) => rows.length)), ({ rows }, token) => rows.map((row) => row + token)),
     targets: join(targets, ({ targets }) => targets),
     weights: isWeighted ? join(new Float32Array(targets.length), rowWeights) : undefined,
+    values:
+      batches[0]!.values && join(new Float32Array(total(({ values }) => values!.length)), ({ values }) => values!),
   };
 }

@@ -44,6 +44,9 @@ function softmax(logits: ArrayLike<number>): Float64Array {
   return shares;
 }
 
+/** The probability of a label by itself. */
+export const sigmoid = (logit: number) => 1 / (1 + Math.exp(-logit));
+
 /** The class with the largest logit of each row of logits [rows, classes]; the first of equal ones. */
 export function argmaxRows(logits: Float32Array, classes: number): number[] {
   return Array.from({ length: logits.length / classes }, (_, i) => {
@@ -55,9 +58,22 @@ export function argmaxRows(logits: Float32Array, classes: number): number[] {
 }
 
 /** Probabilities and the most likely class of each row of logits [rows, classes]. */
-export function predictions(logits: Float32Array, classes: number, firstRow = 0): Prediction[] {
-  return argmaxRows(logits, classes).map((label, i) => {
-    const probabilities = softmax(logits.subarray(i * classes, (i + 1) * classes));
-    return { row: firstRow + i, label, probability: probabilities[label]!, probabilities };
+export const predictions = (logits: Float32Array, classes: number) => predictWith(softmax, logits, classes);
+
+/** The same where each label has a probability by itself. */
+export const labelPredictions = (logits: Float32Array, labels: number) =>
+  predictWith((row) => Float64Array.from(row, sigmoid), logits, labels);
+
+function predictWith(share: (row: Float32Array) => Float64Array, logits: Float32Array, labels: number): Prediction[] {
+  return argmaxRows(logits, labels).map((label, row) => {
+    const probabilities = share(logits.subarray(row * labels, (row + 1) * labels));
+    return { row, label, probability: probabilities[label]!, probabilities };
   });
 }
+
+/** From which probability one of several labels is predicted, unless the validation set has chosen. */
+export const USUAL_THRESHOLD = 0.5;
+
+/** The threshold of a label among several, by the settings of an adapter. */
+export const labelThreshold = ({ thresholds }: { thresholds?: unknown }, label: number): number =>
+  (thresholds as readonly number[] | undefined)?.[label] ?? USUAL_THRESHOLD;

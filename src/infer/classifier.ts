@@ -5,7 +5,7 @@ import type { WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Engine } from "../engine/engine.ts";
 import type { Initialization } from "../engine/initial.ts";
-import { decide, predictions } from "../engine/predictions.ts";
+import { decide, labelPredictions, labelThreshold, predictions } from "../engine/predictions.ts";
 import { writeTrained } from "../engine/state.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { adaptedSpec, dtypeOn } from "../io/adapter-meta.ts";
@@ -22,12 +22,22 @@ import { capacityFor, computeLogits, type Rows, textLengths } from "./rows.ts";
 
 /** What a classifier makes of a text. */
 export interface Classification {
+  /** The most probable label. */
   label: string;
-  /** Probability of the predicted label. */
+  /** Its probability. */
   probability: number;
   /** Probability of every label. */
   probabilities: Record<string, number>;
+  /** Where a text can have several labels: those whose probability reaches their threshold. */
+  labels?: string[];
   /** Whether the message is unlike the training data: its label means little. Absent if the run did not measure it. */
+  unlike?: boolean;
+}
+
+/** What a regression makes of a text. */
+export interface Scored {
+  score: number;
+  /** As in `Classification`. */
   unlike?: boolean;
 }
 
@@ -85,7 +95,7 @@ interface Reading extends Rows {
 export class Classifier extends AdapterModel<Engine> {
   private readonly novelties = new WeakMap<AdapterMeta["settings"], Novelty>();
 
-  /** Names of the classes. */
+  /** Names of the classes; of a regression "score". */
   get labels(): readonly string[] {
     return this.meta.labels;
   }
@@ -125,7 +135,7 @@ export class Classifier extends AdapterModel<Engine> {
     checkArguments({ adapter, checkpoint, device, dtype, adapterName }, kinds);
     const { config } = checkpoint;
     const classifierSpec = (meta: AdapterMeta): ModelSpec => {
-      if (meta.task.objective !== "classification")
+      if (meta.task.objective === "lm")
         throw new ConfigError("wrong-task", "a language model has no labels", {
           expected: "an adapter of a classifier (SEQ_CLS)",
           hint: "it writes texts: use generate",
@@ -161,7 +171,7 @@ export class Classifier extends AdapterModel<Engine> {
    * Classifies a text, or several, in order, with the active adapter or each with the one that `adapterNames` has for
    * it, to the same bits. A pair of texts is an array of two: `[["Is it open?", "Until six"]]`. Texts longer than the
    * context are cut, as in training. Throws ConfigError for single texts where the model was trained on pairs and the
-   * other way round, DataError if the model gives no finite numbers.
+   * other way round and if it gives scores, DataError if the model gives no finite numbers.
    *
    * @example
    * ```ts
@@ -176,6 +186,40 @@ export class Classifier extends AdapterModel<Engine> {
    * ```
    */
   async classify(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<Classification[]> {
+    if (this.isRegression) throw otherTask("score");
+    return this.each(texts, options, (reading, logits) => this.classified(reading, logits));
+  }
+
+  /**
+   * Scores a text, or several, in order, with a regression: as `classify` classifies them. Throws ConfigError if the
+   * model gives labels.
+   *
+   * @example
+   * ```ts
+   * import { Classifier, openDevice } from "lowrank";
+   *
+   * const classifier = await Classifier.load("runs/stars", { device: await openDevice() });
+   * const [first] = await classifier.score("What a lovely day");
+   * console.log(first!.score);
+   * ```
+   */
+  async score(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<Scored[]> {
+    if (!this.isRegression) throw otherTask("classify");
+    return this.each(texts, options, (reading, logits) =>
+      Array.from(checkFinite(logits), (score, row) => ({ score, ...this.novelty(reading, row) })),
+    );
+  }
+
+  private get isRegression(): boolean {
+    return this.meta.task.objective === "regression";
+  }
+
+  /** What is made of the logits of texts, in order. */
+  private async each<T>(
+    texts: string | readonly TextOrPair[],
+    options: ClassifyOptions,
+    make: (reading: Reading, logits: Float32Array) => T[],
+  ): Promise<T[]> {
     checkArguments({ texts }, { texts: "texts or pairs" });
     checkOptions("options", options, CLASSIFY_OPTIONS);
     const list = [texts].flat();
@@ -186,9 +230,9 @@ export class Classifier extends AdapterModel<Engine> {
         found: `${adapterNames.length}`,
       });
     return this.turns.run(async () => {
-      const results: Classification[] = [];
+      const results: T[] = [];
       for (const [reading, logits] of await (adapterNames ? this.mixed(list, adapterNames) : this.active(list)))
-        for (const [i, result] of this.classified(reading, logits).entries()) results[reading.places[i]!] = result;
+        for (const [i, result] of make(reading, logits).entries()) results[reading.places[i]!] = result;
       return results;
     });
   }
@@ -278,20 +322,24 @@ export class Classifier extends AdapterModel<Engine> {
     return encodePairs(tokenizer, texts, longest, meta);
   }
 
-  private classified({ meta, ids }: Reading, logits: Float32Array): Classification[] {
-    if (!logits.every(Number.isFinite))
-      throw new DataError("not-finite", "the model's probabilities are not finite", {
-        hint: "its weights are damaged, or it was trained at too high a learning rate: train again at a lower one",
-      });
-    const { labels, settings } = meta;
-    const novelty = this.openNovelty(settings);
-    const decided = predictions(logits, labels.length).map((one) => decide(one, settings));
+  private classified(reading: Reading, logits: Float32Array): Classification[] {
+    const { labels, settings, task } = reading.meta;
+    const hasSeveral = task.objective === "multi-label";
+    const predicted = hasSeveral ? labelPredictions : predictions;
+    const decided = predicted(checkFinite(logits), labels.length).map((one) => decide(one, settings));
     return decided.map(({ row, label, probability, probabilities }) => ({
       label: labels[label]!,
       probability,
       probabilities: Object.fromEntries(labels.map((name, i) => [name, probabilities[i]!])),
-      ...(novelty ? { unlike: novelty.isUnlike(ids[row]!) } : {}),
+      ...(hasSeveral ? { labels: labels.filter((_, i) => probabilities[i]! >= labelThreshold(settings, i)) } : {}),
+      ...this.novelty(reading, row),
     }));
+  }
+
+  /** Whether a row is unlike the training data. */
+  private novelty({ meta: { settings }, ids }: Reading, row: number): Pick<Scored, "unlike"> {
+    const novelty = this.openNovelty(settings);
+    return novelty ? { unlike: novelty.isUnlike(ids[row]!) } : {};
   }
 
   private openNovelty(settings: AdapterMeta["settings"]): Novelty | null {
@@ -303,3 +351,13 @@ export class Classifier extends AdapterModel<Engine> {
 }
 
 const loadWork = async () => (await import("./classifier-check.ts")).createWork;
+
+const otherTask = (method: string) =>
+  new ConfigError("wrong-task", "the model is for another task", { hint: `use ${method}` });
+
+function checkFinite(logits: Float32Array): Float32Array {
+  if (logits.every(Number.isFinite)) return logits;
+  throw new DataError("not-finite", "the model's probabilities are not finite", {
+    hint: "its weights are damaged, or it was trained at too high a learning rate: train again at a lower one",
+  });
+}

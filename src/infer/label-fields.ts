@@ -1,53 +1,156 @@
 /** The added fields of a labelled table: how its rows are written, and found again in a copy. */
 import type { DataFormat } from "../data/dialect.ts";
+import { labelThreshold } from "../engine/predictions.ts";
+import { ConfigError } from "../errors.ts";
 import { csvField } from "../io/csv.ts";
+import type { AdapterMeta } from "../io/peft.ts";
 import type { FileReader } from "../platform/reader.ts";
-import type { Classification, Classifier } from "./classifier.ts";
+import type { Classification, Classifier, Scored } from "./classifier.ts";
 import type { Table, TableRow } from "./table.ts";
 
-type Pair = readonly [label: string, probability: string];
+/** What a model makes of a row. */
+export type Labelled = Classification | Scored;
 
-/** Further fields of a row as they stand in a file of the format. */
-const FIELDS: Record<DataFormat, (names: Pair, values: Pair, separator: string) => string> = {
-  csv: (_, values, separator) => values.map((value) => separator + csvField(value, separator)).join(""),
-  tsv: (_, values) => values.map((value) => `\t${value.replace(/[\t\r\n]/g, " ")}`).join(""),
-  jsonl: ([label, probability], values) => `,"${label}":${JSON.stringify(values[0])},"${probability}":${values[1]}`,
+/** Decimals of a number. Every probability has the same length. */
+const DECIMALS = 6;
+const NUMBER = new RegExp(`-?\\d+\\.\\d{${DECIMALS}}`, "g");
+/** The longest number of float32. */
+const LONGEST_NUMBER = (-(2 ** 127)).toFixed(DECIMALS).length + 1;
+const BETWEEN = "|";
+
+/** The further fields of a row: a text, unless the model gives scores, and numbers. */
+interface Kind {
+  columns: readonly string[];
+  texts: 0 | 1;
+  of(result: Labelled): { texts: readonly string[]; numbers: readonly number[] };
+  /** The texts that may stand before these numbers. */
+  before(numbers: readonly number[]): readonly (readonly string[])[];
+}
+
+const SCORES: Kind = {
+  columns: ["score"],
+  texts: 0,
+  of: (result) => ({ texts: [], numbers: [(result as Scored).score] }),
+  before: () => [[]],
 };
 
-/** Decimals of a probability. Every one has the same length. */
-const DECIMALS = 6;
-const DIGITS = 2 + DECIMALS;
+const classes = (labels: readonly string[]): Kind => ({
+  columns: ["predicted", "probability"],
+  texts: 1,
+  of(result) {
+    const { label, probability } = result as Classification;
+    return { texts: [label], numbers: [probability] };
+  },
+  before: ([probability]) => (isProbability(probability!) ? labels.map((label) => [label]) : []),
+});
+
+const severalLabels = ({ labels, settings }: AdapterMeta): Kind => ({
+  columns: ["predicted", ...labels.map((label) => `probability ${label}`)],
+  texts: 1,
+  of(result) {
+    const { labels: named = [], probabilities } = result as Classification;
+    return { texts: [named.join(BETWEEN)], numbers: labels.map((label) => probabilities[label]!) };
+  },
+  before: (numbers) =>
+    numbers.every(isProbability)
+      ? [[labels.filter((_, i) => numbers[i]! >= labelThreshold(settings, i)).join(BETWEEN)]]
+      : [],
+});
+
+const isProbability = (value: number) => value >= 0 && value <= 1;
+
+/** The fields of a table's rows. Throws ConfigError if the rows' adapters have different ones. */
+function chooseKind({ adapterColumn }: Table, classifier: Classifier): Kind {
+  const { meta } = classifier;
+  const all = adapterColumn === undefined ? [meta] : classifier.adapters.map((name) => classifier.metaOf(name));
+  if (meta.task.objective === "regression") return SCORES;
+  if (meta.task.objective !== "multi-label") return classes([...new Set(all.flatMap(({ labels }) => labels))]);
+  const other = all.find(
+    ({ labels, settings }) => String([labels, settings.thresholds]) !== String([meta.labels, meta.settings.thresholds]),
+  );
+  if (other)
+    throw new ConfigError("options-conflict", "adapters with several labels a message differ in them", {
+      expected: `${meta.labels.join(", ")}, with equal thresholds`,
+      found: other.labels.join(", "),
+      hint: "label the rows of each adapter in a table of their own",
+    });
+  return severalLabels(meta);
+}
+
+/** Further fields of a row as they stand in a file of the format; the first `texts` are texts, the others numbers. */
+const FORMATS: Record<
+  DataFormat,
+  (names: readonly string[], values: readonly string[], texts: number, separator: string) => string
+> = {
+  csv: (_, values, __, separator) => values.map((value) => separator + csvField(value, separator)).join(""),
+  tsv: (_, values) => values.map((value) => `\t${value.replace(/[\t\r\n]/g, " ")}`).join(""),
+  jsonl: (names, values, texts) =>
+    values.map((value, i) => `,${JSON.stringify(names[i])}:${i < texts ? JSON.stringify(value) : value}`).join(""),
+};
 
 /** Further fields of a copy's rows, as bytes. */
 export class Fields {
+  /** The columns, named so that the table has none of them. */
+  readonly names: readonly string[];
   /** Of the header. */
   readonly header: Uint8Array;
-  /** Of a row with each label. They end with a probability, of which only the form counts. */
-  readonly forms: readonly Uint8Array[];
+  /** The most bytes that a row's have. */
+  readonly longest: number;
+  private readonly kind: Kind;
 
+  /** `taken`: the names of the table's columns. */
   constructor(
     private readonly table: Table,
-    private readonly names: Pair,
+    taken: ReadonlySet<string>,
     classifier: Classifier,
   ) {
-    this.header = this.encode(names);
-    this.forms = possibleLabels(table, classifier).map((label) => this.encode([label, "0".repeat(DIGITS)]));
+    this.kind = chooseKind(table, classifier);
+    const { columns, texts } = this.kind;
+    this.names = freeNames(columns, taken);
+    this.header = bytes(this.write(this.names, this.names.length));
+    const text = classifier.adapters.flatMap((name) => classifier.metaOf(name).labels).join(BETWEEN);
+    const widest = columns.map((_, i) => (i < texts ? JSON.stringify(text) : "0".repeat(LONGEST_NUMBER)));
+    this.longest = Math.max(this.header.length, bytes(this.write(widest, texts)).length);
   }
 
-  of({ label, probability }: Classification): Uint8Array {
-    return this.encode([label, probability.toFixed(DECIMALS)]);
+  of(result: Labelled): Uint8Array {
+    const { texts, numbers } = this.kind.of(result);
+    return bytes(this.write([...texts, ...numbers.map((number) => number.toFixed(DECIMALS))]));
   }
 
-  private encode(values: Pair): Uint8Array {
+  /** The fields at the start of `found`, where `rest` of the row follows; undefined: there are none. */
+  find(found: Uint8Array, rest: Uint8Array): Uint8Array | undefined {
+    for (let length = 1; length <= Math.min(this.longest, found.length - rest.length); length++)
+      if (begins(found, length, rest) && this.isOwn(new TextDecoder().decode(found.subarray(0, length))))
+        return found.subarray(0, length);
+    return undefined;
+  }
+
+  private isOwn(text: string): boolean {
+    const { columns, texts, before } = this.kind;
+    const written = numbersIn(text).slice(texts - columns.length);
+    if (written.length < columns.length - texts) return false;
+    const numbers = written.map(Number);
+    if (!numbers.every((number, i) => number.toFixed(DECIMALS) === written[i])) return false;
+    return before(numbers).some((some) => this.write([...some, ...written]) === text);
+  }
+
+  private write(values: readonly string[], texts: number = this.kind.texts): string {
     const { format, separator } = this.table;
-    return new TextEncoder().encode(FIELDS[format](this.names, values, separator));
+    return FORMATS[format](this.names, values, texts, separator);
   }
 }
 
-/** The labels that rows can have. */
-function possibleLabels({ adapterColumn }: Table, classifier: Classifier): readonly string[] {
-  if (adapterColumn === undefined) return classifier.labels;
-  return [...new Set(classifier.adapters.flatMap((name) => classifier.metaOf(name).labels))];
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+const numbersIn = (text: string): string[] => text.match(NUMBER) ?? [];
+
+/** The columns, all with the same number behind them where the table has one of them already. */
+function freeNames(columns: readonly string[], taken: ReadonlySet<string>): string[] {
+  for (let i = 1; ; i++) {
+    const names = columns.map((name) => (i === 1 ? name : `${name}_${i}`));
+    if (!names.some((name) => taken.has(name.toLowerCase()))) return names;
+  }
 }
 
 /** The rows of a copy, up to the first that is not a row of the table with a label. */
@@ -63,9 +166,7 @@ export class Kept {
   /** The further fields of the next rows of the table, of those that are in the copy. */
   async match(rows: readonly TableRow[]): Promise<Uint8Array[]> {
     if (this.file === undefined) return [];
-    const { header, forms } = this.fields;
-    const longest = Math.max(header.length, ...forms.map(({ length }) => length));
-    const most = rows.reduce((sum, { bytes }) => sum + bytes.length + longest, 0);
+    const most = rows.reduce((sum, { bytes }) => sum + bytes.length + this.fields.longest, 0);
     const found = await this.file.read(this.bytes, Math.min(most, this.file.size - this.bytes));
     const matched: Uint8Array[] = [];
     let start = 0;
@@ -83,28 +184,16 @@ export class Kept {
   private fieldsIn({ bytes, at, text }: TableRow, found: Uint8Array): Uint8Array | undefined {
     if (at < 0) return begins(found, 0, bytes) ? new Uint8Array() : undefined;
     if (!begins(found, 0, bytes.subarray(0, at))) return undefined;
-    const { header, forms } = this.fields;
-    for (const form of text === null ? [header] : forms) {
-      const fields = found.subarray(at, at + form.length);
-      const isForm =
-        text === null
-          ? begins(fields, 0, header)
-          : begins(fields, 0, form.subarray(0, -DIGITS)) && isProbability(probabilityIn(fields));
-      if (isForm && begins(found, at + form.length, bytes.subarray(at))) return fields;
-    }
-    return undefined;
+    const [behind, rest] = [found.subarray(at), bytes.subarray(at)];
+    if (text !== null) return this.fields.find(behind, rest);
+    const { header } = this.fields;
+    return begins(behind, 0, header) && begins(behind, header.length, rest) ? header : undefined;
   }
 }
 
-/** The probability at the end of a row's further fields. */
-export function probabilityIn(fields: Uint8Array): string {
-  return String.fromCharCode(...fields.subarray(-DIGITS));
-}
-
-/** Whether a text has the form of a written probability. */
-function isProbability(text: string): boolean {
-  const value = Number(text);
-  return value >= 0 && value <= 1 && value.toFixed(DECIMALS) === text;
+/** The number at the end of a row's further fields. */
+export function lastNumber(fields: Uint8Array): number {
+  return Number(numbersIn(new TextDecoder().decode(fields)).at(-1));
 }
 
 export function begins(bytes: Uint8Array, at: number, expected: Uint8Array): boolean {

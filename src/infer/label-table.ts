@@ -1,5 +1,5 @@
 /**
- * Writes a copy of a table with a label and its probability in every row. The copy grows in OUTPUT.part, beside
+ * Writes a copy of a table with a label and its probability, or a score, in every row. The copy grows in OUTPUT.part, beside
  * OUTPUT.part.json, which identifies its inputs; at the end it is renamed. After a kill its rows are compared with the
  * table's, and the rest is appended. No record stays beside a finished copy: its contents show whether it belongs to a
  * table and a model.
@@ -10,8 +10,8 @@ import { readJson } from "../io/common.ts";
 import { showText } from "../pair.ts";
 import type { Check } from "../platform/reader.ts";
 import { nearest } from "../suggest.ts";
-import type { Classification, Classifier } from "./classifier.ts";
-import { begins, Fields, Kept, probabilityIn } from "./label-fields.ts";
+import type { Classifier } from "./classifier.ts";
+import { begins, Fields, Kept, type Labelled, lastNumber } from "./label-fields.ts";
 import { concat, type Table, type TableRow } from "./table.ts";
 
 /** What decides the bytes of the copy. */
@@ -72,8 +72,8 @@ interface Survey {
   rows: number;
   /** Of all rows. */
   sha256: string;
-  /** Names of the new columns, which no column of the table has. */
-  names: readonly [label: string, probability: string];
+  /** Names that a new column must not have, in lower case. */
+  taken: ReadonlySet<string>;
   /** Rows of each adapter that the table names. */
   adapters: ReadonlyMap<string, number>;
 }
@@ -100,16 +100,12 @@ export async function survey(table: Table, where: string, known: readonly string
       if (table.format !== "jsonl") continue;
       // Every object has its own keys. A value like a name, or a name further inside, counts as well.
       const line = decoder.decode(bytes);
-      for (const [name] of line.matchAll(/(?<=")(predicted|probability)(_\d+)?(?=")/g)) taken.add(name);
+      for (const [name] of line.matchAll(/(?<=")(predicted|probability|score)[^"]*(?=")/g))
+        taken.add(name.toLowerCase());
     }
   }
   if (rows === 0) throw new DataError("no-rows", "The file has no rows", { where, found: "only a header" });
-  const sha256 = hasher.digest();
-  for (let i = 1; ; i++) {
-    const names = ["predicted", "probability"].map((name) => (i === 1 ? name : `${name}_${i}`));
-    if (!names.some((name) => taken.has(name)))
-      return { where, rows, sha256, names: names as [string, string], adapters };
-  }
+  return { where, rows, sha256: hasher.digest(), taken, adapters };
 }
 
 /** The rows of a table as surveyed. Throws DataError, at the end or earlier, if they have changed. */
@@ -168,7 +164,7 @@ export async function labelTable(
 ): Promise<boolean> {
   const part = partPath(output);
   const begun = await unfinished(output, force);
-  const fields = new Fields(table, surveyed.names, classifier);
+  const fields = new Fields(table, surveyed.taken, classifier);
   if (!force && (await exists(output))) {
     if (!(await isCopy(output, table, surveyed, classifier, fields))) refuseExisting(output);
     if (begun && differences(begun, settings).length > 0) return false;
@@ -213,13 +209,13 @@ export async function labelTable(
   return true;
 }
 
-/** The bytes of some rows with labels in them, and the label of each row that is not the header. */
+/** The bytes of some rows with labels in them, and what the model makes of each row that is not the header. */
 export async function labelRows(
   { adapterColumn }: Table,
   rows: readonly TableRow[],
   classifier: Classifier,
   fields: Fields,
-): Promise<{ bytes: Uint8Array<ArrayBuffer>; results: Classification[] }> {
+): Promise<{ bytes: Uint8Array<ArrayBuffer>; results: Labelled[] }> {
   const results = await classifyByLength(classifier, rows, adapterColumn !== undefined);
   let next = 0;
   const pieces = rows.flatMap((row) =>
@@ -237,8 +233,8 @@ const SAMPLE = 16;
 
 /**
  * Whether a file is the copy of a table with the labels of this classifier: its rows are the table's, with fields of
- * the form, and those with the lowest probabilities, which no other model has to every digit, are the same when they
- * are labelled again.
+ * the form, and those with the lowest numbers, which no other model has to every digit, are the same when they are
+ * labelled again.
  */
 async function isCopy(
   path: string,
@@ -250,13 +246,13 @@ async function isCopy(
   const file = await openFile(path);
   try {
     const kept = new Kept(file, fields);
-    let sample: { row: TableRow; found: Uint8Array; probability: number }[] = [];
+    let sample: { row: TableRow; found: Uint8Array; number: number }[] = [];
     for await (const rows of unchangedRows(table, surveyed)) {
       const matched = await kept.match(rows);
       if (matched.length < rows.length) return false;
-      const some = rows.map((row, i) => ({ row, found: matched[i]!, probability: Number(probabilityIn(matched[i]!)) }));
+      const some = rows.map((row, i) => ({ row, found: matched[i]!, number: lastNumber(matched[i]!) }));
       sample = [...sample, ...some.filter(({ row }) => row.text !== null)]
-        .sort((a, b) => a.probability - b.probability)
+        .sort((a, b) => a.number - b.number)
         .slice(0, SAMPLE);
     }
     if (kept.bytes < file.size) return false;
@@ -299,15 +295,15 @@ async function classifyByLength(
   classifier: Classifier,
   rows: readonly TableRow[],
   byRow: boolean,
-): Promise<Classification[]> {
+): Promise<Labelled[]> {
   const texts = rows.flatMap(({ text }) => (text === null ? [] : [text]));
   const adapters = rows.flatMap(({ text, adapter }) => (text === null ? [] : adapter));
   const order = texts.map((_, i) => i).sort((a, b) => showText(texts[a]!).length - showText(texts[b]!).length);
-  const results: Classification[] = [];
-  const sorted = await classifier.classify(
-    order.map((i) => texts[i]!),
-    byRow ? { adapterNames: order.map((i) => adapters[i]!) } : {},
-  );
+  const results: Labelled[] = [];
+  const some = order.map((i) => texts[i]!);
+  const options = byRow ? { adapterNames: order.map((i) => adapters[i]!) } : {};
+  const isRegression = classifier.meta.task.objective === "regression";
+  const sorted = await (isRegression ? classifier.score(some, options) : classifier.classify(some, options));
   for (const [at, i] of order.entries()) results[i] = sorted[at]!;
   return results;
 }

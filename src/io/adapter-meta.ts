@@ -136,15 +136,17 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
   const { novelty } = meta.settings;
   if (novelty !== undefined && !isNovelty(novelty))
     refuse("the filter of the training messages is damaged", String(JSON.stringify(novelty)).slice(0, 60));
-  const { temperature = 1, threshold = 0 } = meta.settings;
+  const { temperature = 1, threshold = 0, thresholds = [] } = meta.settings;
   const isWithin = (value: unknown, low: number, high: number) =>
     Number.isFinite(value) && low <= +value! && +value! <= high;
   if (!isWithin(temperature, Number.MIN_VALUE, Number.MAX_VALUE)) refuse("the temperature is invalid", temperature);
-  if (!isWithin(threshold, 0, 1)) refuse("the threshold is not a probability", threshold);
+  for (const one of [threshold, thresholds].flat())
+    if (!isWithin(one, 0, 1)) refuse("the threshold is not a probability", one);
   if (meta.labels.length !== num_labels) refuse(`labels must name ${num_labels} classes`, meta.labels);
-  if (objective === "classification") {
-    if (num_labels < 2) refuse("num_labels must be 2 or more", num_labels);
-  } else if (classifiersOnly !== undefined)
+  const [least, most] = { classification: [2], regression: [1, 1], "multi-label": [1], lm: [0] }[objective] as number[];
+  if (num_labels < least! || num_labels > (most ?? Infinity))
+    refuse(`num_labels must be ${least}${most === undefined ? " or more" : ""}`, num_labels);
+  if (objective === "lm" && classifiersOnly !== undefined)
     refuse(`mode ${meta.mode} is invalid for a language model: ${classifiersOnly}`, meta.mode);
 }
 

@@ -21,6 +21,8 @@ export const SHIPPED_MODELS = ["gpt2-micro"] as const;
 export interface GPT2Checkpoint {
   readonly directory: string;
   readonly config: GPT2Config;
+  /** The `problem_type` of its config.json, which tells what transformers trains its `score` for. */
+  readonly problemType?: string;
   /** Of its tokenizer's files; GPT-2's where it has none. */
   readonly vocabulary: Vocabulary;
   /** Canonical names (without `transformer.`) in `baseShapes` order; then untied `lm_head.weight`, `score.weight`. */
@@ -130,6 +132,7 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
     return {
       directory,
       config,
+      ...(typeof json.problem_type === "string" ? { problemType: json.problem_type } : {}),
       vocabulary,
       names: [...stored.keys()],
       shape: (name) => quantized?.shape(name) ?? find(name).info.shape,

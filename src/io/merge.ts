@@ -63,8 +63,7 @@ export function mergedTensors(
     dtype: "F32" as const,
     pieces: () => pieces(shape, (from, to) => rows(name, from, to), changes.get(name) ?? NO_CHANGES),
   }));
-  if (meta.task.objective === "classification")
-    return [...merged, whole("score.weight", foldHead(meta, tensors, finalNorm))];
+  if (meta.task.objective !== "lm") return [...merged, whole("score.weight", foldHead(meta, tensors, finalNorm))];
   const head = changes.get("head");
   const shape = [config.vocab_size, config.n_embd];
   const table = config.tie_word_embeddings === false ? "lm_head.weight" : "wte.weight";

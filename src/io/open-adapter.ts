@@ -144,13 +144,12 @@ export async function namedBase(directory: string): Promise<string | undefined> 
 }
 
 async function describePeftBase(checkpoint: GPT2Checkpoint): Promise<PeftBase> {
-  const { config, names, directory } = checkpoint;
+  const { config, names, directory, problemType } = checkpoint;
   const lmHead = () => checkpoint.read(names.includes("lm_head.weight") ? "lm_head.weight" : "wte.weight");
-  if (!names.includes("score.weight")) return { config, directory, lmHead };
+  const base = { config, directory, lmHead, ...(problemType === undefined ? {} : { problemType }) };
+  if (!names.includes("score.weight")) return base;
   return {
-    config,
-    directory,
-    lmHead,
+    ...base,
     score: { shape: checkpoint.shape("score.weight"), data: await checkpoint.read("score.weight") },
   };
 }

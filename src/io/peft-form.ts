@@ -39,6 +39,8 @@ export interface PeftBase {
   config: GPT2Config;
   /** Its directory, for errors. */
   directory?: string;
+  /** The `problem_type` of its config.json. */
+  problemType?: string;
   /** The base model's score.weight, which an adapter of the head needs. */
   score?: NamedTensor;
   /** Reads the base model's vocabulary head [V, C], to compare it with PEFT's copy beside an adapter on it. */
@@ -78,7 +80,7 @@ export function commonConfig(
   { mode, base_model, task }: Pick<AdapterMeta, "mode" | "base_model" | "task">,
   saved: readonly string[] = [],
 ): PeftForm["config"] {
-  const classifies = task.objective === "classification";
+  const classifies = task.objective !== "lm";
   const modules = [...(classifies ? HEADS : []), ...saved];
   return {
     base_model_name_or_path: base_model,
@@ -101,7 +103,7 @@ export interface ImportPlan {
   /** The method's part of the description. */
   own: Pick<AdapterMeta, "lora" | "num_virtual_tokens">;
   classifies: boolean;
-  /** The number of classes; 0 for a language model. */
+  /** The number of classes, or of other outputs; 0 for a language model. */
   classes: number;
   /** The keys that the file must have. */
   entries: Map<string, ImportEntry>;

@@ -2,7 +2,7 @@
  * Imports adapters trained with PEFT. With LoRA every module has its own rank and scale, and c_attn a single adapter.
  * Loaded on demand: Lowrank's own runs do not need it.
  */
-import { isInBlocks, type LoraConfig, type LoraSite, TARGETS, type Target } from "../config.ts";
+import { isInBlocks, type LoraConfig, type LoraSite, type MessagesObjective, TARGETS, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { METHODS, MODES, type Mode } from "../methods/index.ts";
 import { ADAPTED, baseShapes, lmHeadShapes, loraDims, loraName, magnitudeName, type Site, siteName } from "../names.ts";
@@ -12,6 +12,7 @@ import { givenSettings, type PeftModule, type PeftPlan, parsePeftConfig, show } 
 import { headEntry, type ImportEntry, type ImportPlan, type PeftBase, readBaseModel } from "./peft-form.ts";
 import { importVirtual } from "./peft-import-virtual.ts";
 import { factorName, magnitudeKey, moduleKind, SCORE, TOKEN_TABLE, theirName, WRAPPER } from "./peft-lora.ts";
+import { PROBLEM_TYPES } from "./problem-types.ts";
 
 /** A PEFT adapter before its data is read; `keys` maps our names to PEFT's. */
 interface PeftImport {
@@ -45,7 +46,7 @@ export async function importPeft(
     ...own,
     // transformers reads a classifier's logits at the last token that is not padding, and its head has no bias.
     task: {
-      objective: classifies ? "classification" : "lm",
+      objective: classifies ? readProblemType(base, classes, where) : "lm",
       num_labels: classes,
       pooling: "last-token",
       head_bias: false,
@@ -54,6 +55,21 @@ export async function importPeft(
     settings: {},
   };
   return { meta, keys };
+}
+
+/**
+ * What a head was trained for: PEFT's files do not say it, the base model's config.json may. As in transformers, one
+ * output is a score.
+ */
+function readProblemType({ problemType }: PeftBase, outputs: number, where: string): MessagesObjective {
+  const found = problemType ?? (outputs === 1 ? "regression" : "single_label_classification");
+  const known = Object.entries(PROBLEM_TYPES).find(([, name]) => name === found);
+  if (known && (known[0] !== "regression" || outputs === 1)) return known[0] as MessagesObjective;
+  throw new ConfigError("unsupported-model-config", `problem_type = ${show(found)} is not supported`, {
+    where,
+    expected: `one of ${Object.values(PROBLEM_TYPES).join(", ")}; a regression with one output`,
+    found: `${outputs} outputs, and the base model's problem_type ${found}`,
+  });
 }
 
 /** The mode of a PEFT method. Throws ConfigError if there is none. */

@@ -127,7 +127,7 @@ function loraModules({ model, lora, task }: LoraModel): Module[] {
   const modules = new Map<string, Module>();
   for (const adapter of loraAdapters(model, lora)) {
     const { target, block, r, scale } = adapter;
-    if (target === "head" && task.objective === "classification") continue;
+    if (target === "head" && task.objective !== "lm") continue;
     const kind = moduleKind(target);
     const name = block === null ? kind : `transformer.h.${block}.${kind}`;
     const { layer, column } = ADAPTED[target];

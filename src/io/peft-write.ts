@@ -60,7 +60,7 @@ export function peftFiles(
   finalNorm: FinalNorm | undefined,
 ): AdapterFiles["files"] {
   const peft = form.to(tensors);
-  if (meta.task.objective === "classification") peft.set(form.score, foldHead(meta, tensors, finalNorm));
+  if (meta.task.objective !== "lm") peft.set(form.score, foldHead(meta, tensors, finalNorm));
   return new Map<string, string | Uint8Array>([
     [PEFT_CONFIG, `${JSON.stringify(sortKeys(form.config), null, 2)}\n`],
     [PEFT_TENSORS, encodeSafetensors(encodable(peft), { format: "pt" })],
@@ -91,7 +91,7 @@ export function biasObstacle(tensors: Tensors, finalNorm?: FinalNorm): string | 
 
 /** Why a classifier's head cannot be folded into one matrix; undefined if it can. */
 function headObstacle(meta: AdapterMeta, tensors: Tensors, finalNorm?: FinalNorm): string | undefined {
-  if (meta.task.objective !== "classification") return undefined;
+  if (meta.task.objective === "lm") return undefined;
   const fits = foldHead(meta, tensors, finalNorm).data.every(Number.isFinite);
   return fits ? undefined : "the head and its adapter overflow float32";
 }

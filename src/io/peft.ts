@@ -68,7 +68,7 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   const path = joinPath(directory, PEFT_TENSORS);
   // PEFT's file has the folded head; our own file has the head as it was trained.
   const theirs = new Map(form.shapes);
-  if (meta.task.objective === "classification") theirs.set(form.score, [meta.task.num_labels, meta.model.n_embd]);
+  if (meta.task.objective !== "lm") theirs.set(form.score, [meta.task.num_labels, meta.model.n_embd]);
   const peft = form.from(await readTensors(path, theirs, (name) => form.shapes.has(name)), path);
   const ours = new Map(ownTensors(meta).map(({ name, shape }) => [name, shape]));
   const own = ours.size > 0 ? await readTensors(exact, ours) : [];
@@ -113,7 +113,7 @@ async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
     for (const [name, key] of keys) tensors.set(name, await readTensor(file, key));
     const tokens = loraName({ target: "wte", block: null }, "A");
     if (keys.has(tokens)) tensors.set(tokens, transposed(tensors.get(tokens)!));
-    if (meta.task.objective === "classification" && !keys.has("head.weight")) tensors.set("head.weight", base.score!);
+    if (meta.task.objective !== "lm" && !keys.has("head.weight")) tensors.set("head.weight", base.score!);
     return inOrder(meta, tensors);
   });
 }
@@ -144,7 +144,7 @@ export function peftForm(meta: AdapterMeta): PeftForm | undefined {
 
 /** The tensors of our own file: PEFT's has a classifier's head and its adapter folded into one matrix. */
 export function ownTensors(meta: AdapterMeta): ModelTensor[] {
-  return adapterTensors(meta).filter(({ layer }) => layer === "head" && meta.task.objective === "classification");
+  return adapterTensors(meta).filter(({ layer }) => layer === "head" && meta.task.objective !== "lm");
 }
 
 async function readTensors(

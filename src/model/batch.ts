@@ -1,5 +1,5 @@
 /** A packed batch with its tables, as tensors in one buffer. */
-import { textContext } from "../config.ts";
+import { hasValues, textContext } from "../config.ts";
 import { ShapeError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
@@ -15,8 +15,13 @@ export interface Batch {
   starts: Uint32Array;
   /** Classification: the row at which each sequence is classified [B]. */
   rows: Uint32Array;
-  /** Class of each sequence [B], or, for a language model, the next id of each token [N]; -100 is ignored. */
+  /**
+   * Class of each sequence [B], or, for a language model, the next id of each token [N]; -100 is ignored. Where there
+   * are `values`, no number below 0.
+   */
   targets: Int32Array;
+  /** Of a regression the score of each sequence, of several labels 0 or 1 for each [B, num_labels]; absent: unknown. */
+  values?: Float32Array | undefined;
   /** The factor of each target's loss; absent: 1. */
   weights?: Float32Array | undefined;
   /** The number of each sequence among all that the run draws, from 1 on [B]: for dropout; absent: it is off. */
@@ -40,6 +45,8 @@ export interface BatchInputs {
   selected: Tensor;
   targets: Tensor;
   weights: Tensor;
+  /** [B, num_labels]; empty where rows have a class. */
+  values: Tensor;
   /** See ops/shares.ts. */
   shares: Tensor;
   /** Token indices sorted by id [N], and the start of each id's run [U + 1]; null unless the token table is trained. */
@@ -61,7 +68,7 @@ export function roomFor(spec: ModelSpec, { tokens, sequences }: Capacity): Capac
 }
 
 /** Inputs that are not u32. */
-const DTYPES: Record<string, "i32" | "f32"> = { targets: "i32", weights: "f32" };
+const DTYPES: Record<string, "i32" | "f32"> = { targets: "i32", weights: "f32", values: "f32" };
 
 /** Inputs of these shapes as views of one buffer, `root`. */
 export function inputViews<N extends string>(shapes: Record<N, Shape>): Record<N | "root", Tensor> {
@@ -91,6 +98,7 @@ export function makeBatchInputs(
     selected: [tokens],
     targets: [rows],
     weights: [rows],
+    values: [hasValues(task) ? sequences : 0, task.num_labels],
     shares: tableShape(SHARE),
     sorted: [byId ? tokens : 0],
     groups: [byId ? tokens + 1 : 0],
@@ -122,10 +130,24 @@ export function checkCapacity({ ids, starts }: Batch, capacity: Capacity): void 
     });
 }
 
+function checkNumbers(
+  name: string,
+  numbers: Float32Array,
+  count: number,
+  what: string,
+  isValid: (value: number) => boolean,
+): void {
+  if (numbers.length !== count || !numbers.every(isValid))
+    throw new ShapeError("invalid-batch", `the batch's ${name} are invalid`, {
+      expected: `${count} ${what}`,
+      found: `${numbers.length}: ${numbers.slice(0, 8).join(", ")}`,
+    });
+}
+
 /** Throws ShapeError unless the batch is complete, in range and within capacity: kernels do not check. */
 function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
   checkCapacity(batch, capacity);
-  const { ids, starts, rows, targets, weights } = batch;
+  const { ids, starts, rows, targets, values, weights } = batch;
   const { config, task } = spec;
   const tokens = ids.length;
   const sequences = starts.length - 1;
@@ -135,18 +157,15 @@ function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
       expected: `starts from 0 to ${tokens}`,
       found: `from ${starts[0]} to ${starts[sequences]}`,
     });
-  const isClassifier = task.objective === "classification";
-  const count = isClassifier ? sequences : tokens;
-  if (targets.length !== count || (isClassifier && rows.length !== sequences))
+  const isLm = task.objective === "lm";
+  const count = isLm ? tokens : sequences;
+  if (targets.length !== count || (!isLm && rows.length !== sequences))
     throw new ShapeError("invalid-batch", "the batch has the wrong number of targets or rows", {
-      expected: isClassifier ? `${count} targets and rows, one a sequence` : `${count} targets, one a token`,
+      expected: isLm ? `${count} targets, one a token` : `${count} targets and rows, one a sequence`,
       found: `${targets.length} targets, ${rows.length} rows`,
     });
-  if (weights && (weights.length !== count || !weights.every((weight) => weight > 0 && weight < Infinity)))
-    throw new ShapeError("invalid-batch", "the batch's weights are invalid", {
-      expected: `${count} numbers above 0, one a target`,
-      found: `${weights.length}: ${weights.slice(0, 8).join(", ")}`,
-    });
+  if (weights) checkNumbers("weights", weights, count, "numbers above 0", (weight) => weight > 0 && weight < Infinity);
+  if (values) checkNumbers("values", values, sequences * task.num_labels, "finite numbers", Number.isFinite);
   for (let b = 0; b < sequences; b++) {
     const [start, end] = [starts[b]!, starts[b + 1]!];
     if (end <= start || end - start > context)
@@ -155,7 +174,7 @@ function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
         found: `${end - start}`,
         where: `sequence ${b}`,
       });
-    if (isClassifier && !(rows[b]! >= start && rows[b]! < end))
+    if (!isLm && !(rows[b]! >= start && rows[b]! < end))
       throw new ShapeError("invalid-batch", "the row that is classified lies outside its sequence", {
         expected: `${start} to ${end - 1}`,
         found: `${rows[b]}`,
@@ -169,7 +188,7 @@ function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
       found: String(ids[n]),
       where: `token ${n}`,
     });
-  const classes = isClassifier ? task.num_labels : config.vocab_size;
+  const classes = isLm ? config.vocab_size : hasValues(task) ? Infinity : task.num_labels;
   const i = targets.findIndex((target) => target !== IGNORE_INDEX && (target < 0 || target >= classes));
   if (i >= 0)
     throw new ShapeError("invalid-batch", "a target is not a class", {
@@ -197,7 +216,7 @@ function withPrompt(batch: Batch, spec: ModelSpec): Batch {
     targets.set(batch.targets.subarray(from, to), at);
     if (batch.weights) weights!.set(batch.weights.subarray(from, to), at);
   }
-  return { ids, starts, rows: batch.rows.map((row, b) => row + n * (b + 1)), targets, weights };
+  return { ids, starts, rows: batch.rows.map((row, b) => row + n * (b + 1)), targets, values: batch.values, weights };
 }
 
 /** Fills `into` [inputs.root.size] with the batch and its tables. Throws ShapeError if the batch is invalid. */
@@ -217,9 +236,13 @@ export function packBatch(
   part(inputs.starts).set(batch.starts);
   part(inputs.rows).set(batch.rows);
   new Int32Array(into.buffer, into.byteOffset + inputs.targets.offset * 4, inputs.targets.size).set(batch.targets);
-  const weights = new Float32Array(into.buffer, into.byteOffset + inputs.weights.offset * 4, inputs.weights.size);
-  if (batch.weights) weights.set(batch.weights);
-  else weights.fill(1);
+  const write = ({ offset, size }: Tensor, numbers: Float32Array | undefined, absent: number) => {
+    const floats = new Float32Array(into.buffer, into.byteOffset + offset * 4, size);
+    if (numbers) floats.set(numbers);
+    else floats.fill(absent);
+  };
+  write(inputs.weights, batch.weights, 1);
+  write(inputs.values, batch.values, 0);
   const bounds = part(inputs.bounds);
   const selected = part(inputs.selected).fill(0);
   let longest = 0;

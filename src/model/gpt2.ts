@@ -9,7 +9,7 @@
  * features, once per example, for the upper.
  */
 
-import { innerWidth, MAX_ACCUMULATE, textContext } from "../config.ts";
+import { hasValues, innerWidth, MAX_ACCUMULATE, textContext } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { type AdamWConfig, adamw } from "../ops/adamw.ts";
@@ -38,6 +38,7 @@ import {
   type Rows,
   rowTensor,
 } from "./layers.ts";
+import type { ValueLoss } from "./loss.ts";
 import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { Prefix } from "./prefix.ts";
 import { type ModelSpec, modelPart, type Part } from "./trainable.ts";
@@ -48,6 +49,8 @@ export interface PlanOptions {
   capacity: Capacity;
   /** Drops the inputs of the adapters, in a training plan. */
   dropout?: Dropout | undefined;
+  /** The loss where the targets are values of each output; without it such a plan computes logits alone. */
+  valueLoss?: ValueLoss | undefined;
   /** Largest binding in bytes; larger token tables and logits are split into pieces. */
   maxBinding: number;
   /** AdamW's settings; null for a forward-only plan. */
@@ -172,7 +175,7 @@ class Builder {
   private readonly sequences: Rows;
   private readonly prefix: Prefix | null;
   private readonly C: number;
-  private readonly classification: boolean;
+  private readonly isLm: boolean;
   private readonly lists = { forward: [] as Dispatch[], backward: [] as Dispatch[], update: [] as Dispatch[] };
   private readonly f: Layers;
   private readonly b: Layers;
@@ -198,7 +201,7 @@ class Builder {
     this.tokens = { count: "tokens", capacity: room.tokens };
     this.sequences = { count: "sequences", capacity: room.sequences };
     this.C = spec.config.n_embd;
-    this.classification = spec.task.objective === "classification";
+    this.isLm = spec.task.objective === "lm";
     this.f = new Layers(spec, this.parameters, this.lists.forward, room, this.batch, this.norms, dropout);
     this.b = new Layers(spec, this.parameters, this.lists.backward, room, this.batch, this.norms, dropout);
     this.prefix = METHODS[spec.mode].virtual === "keys" ? new Prefix(spec, this.tokens, this.f, this.b) : null;
@@ -277,7 +280,7 @@ class Builder {
   /** The rows behind the attention of block l: those that a classifier needs, in the last one. */
   private rowsBehind(l: number, { rows }: Stream): Rows {
     const isLast = l === this.options.spec.config.n_layer - 1;
-    return isLast && this.classification && !this.options.keepActivations ? this.sequences : rows;
+    return isLast && !this.isLm && !this.options.keepActivations ? this.sequences : rows;
   }
 
   /** The forward pass of a block into `output`. `f`: the forward list, or for a recomputed block the backward list. */
@@ -312,7 +315,7 @@ class Builder {
   private finalNorm({ x, rows }: Stream): Final {
     if (!this.parameters.all.has("ln_f.weight")) return { norm: null, out: x, rows };
     const norm = this.f.layernorm("ln_f", x, rows, this.keep("final_norm", rows));
-    if (!this.classification || rows === this.sequences) return { norm, out: norm.out, rows };
+    if (this.isLm || rows === this.sequences) return { norm, out: norm.out, rows };
     return { norm, out: this.f.gather(norm.out, this.batch.rows, this.sequences), rows: this.sequences };
   }
 
@@ -320,6 +323,8 @@ class Builder {
   private loss(final: Final): Loss {
     const { f, batch } = this;
     const { out, rows } = final;
+    const { valueLoss, spec } = this.options;
+    const hasLoss = valueLoss !== undefined || !hasValues(spec.task);
     const state = rowTensor("loss.state", rows, [4], "output");
     const head = f.head(out, rows);
     const parts = f.headPieces(head, Math.min(this.options.maxBinding, LOGITS_BYTES));
@@ -327,10 +332,11 @@ class Builder {
     const pieces = parts.map((piece) => {
       const logits = rowTensor("logits", rows, [piece.classes], role);
       f.logits(head, piece, logits);
-      f.emit(crossentropyForward(state, logits, batch.targets, rows.count, piece.first));
+      if (valueLoss) f.emit(valueLoss.forward(state, logits, batch, rows.count, piece.first));
+      else if (hasLoss) f.emit(crossentropyForward(state, logits, batch.targets, rows.count, piece.first));
       return { ...piece, logits };
     });
-    f.emit(crossentropyLoss(this.metrics, state, batch, shareRows(rows.count), batch));
+    if (hasLoss) f.emit(crossentropyLoss(this.metrics, state, batch, shareRows(rows.count), batch));
     return { final, head, state, pieces };
   }
 
@@ -338,7 +344,8 @@ class Builder {
 
   /** Gradients of the head and the final norm; returns the gradient of the last block's output, or null. */
   private lossBackward({ final, head, state, pieces }: Loss): Tensor | null {
-    const { b, C } = this;
+    const { b, C, batch } = this;
+    const { valueLoss } = this.options;
     const { rows } = head;
     const dout = b.trainsBelow(HEAD) ? rowTensor("dhead", rows, [C]) : null;
     for (const piece of pieces) {
@@ -349,7 +356,11 @@ class Builder {
         b.logits(head, piece, logits);
       }
       const dlogits = rowTensor("dlogits", rows, [piece.classes]);
-      b.emit(crossentropyBackward(dlogits, logits, state, this.batch, shareRows(rows.count), piece.first, this.batch));
+      b.emit(
+        valueLoss
+          ? valueLoss.backward(dlogits, logits, batch, rows.count, piece.first)
+          : crossentropyBackward(dlogits, logits, state, batch, shareRows(rows.count), piece.first, batch),
+      );
       b.headBackward(head, piece, dlogits, dout);
     }
     b.headAdaptersBackward(head, dout);

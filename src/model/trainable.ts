@@ -43,16 +43,16 @@ export function parameterList(spec: ModelSpec): Description[] {
       found: `mode ${mode} ${lora ? "with" : "without"} LoRA settings`,
     });
   const { classifiersOnly: hint, trains } = METHODS[mode];
-  if (task.objective === "lm" && hint !== undefined)
+  const isLm = task.objective === "lm";
+  if (isLm && hint !== undefined)
     throw new ConfigError("unsupported-mode", `a language model has no mode ${mode}`, {
       expected: "any other mode",
       hint,
     });
-  const isClassifier = task.objective === "classification";
-  const headOut = isClassifier ? task.num_labels : config.vocab_size;
+  const headOut = isLm ? config.vocab_size : task.num_labels;
   const list = [
     ...baseTensors(config),
-    ...(isClassifier ? headTensors(config, task.num_labels, task.head_bias) : lmHeadTensors(config)),
+    ...(isLm ? lmHeadTensors(config) : headTensors(config, task.num_labels, task.head_bias)),
     ...(METHODS[mode].tensors?.(config, spec, headOut) ?? []),
   ];
   return list.map((tensor) => {

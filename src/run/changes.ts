@@ -62,7 +62,7 @@ export async function measureChanges(adapter: Adapter, base: GPT2Checkpoint, sta
   const changes: Change[] = [];
   for (const adapter of lora ? loraAdapters(model, lora) : []) {
     const { target, block } = adapter;
-    if (target === "head" && task.objective === "classification") continue;
+    if (target === "head" && task.objective !== "lm") continue;
     const factors = { ...readFactors(tensors, adapter), ...adapter };
     const [norm, of] = [productNorm(factors), await sizes.adapted(adapter)];
     changes.push({ block, part: target, norm, of, adapter: measureUse(factors) });

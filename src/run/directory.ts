@@ -94,6 +94,7 @@ export function buildAdapter(
   novelty: NoveltySettings | null,
 ): Adapter {
   const { temperature, threshold } = record.results?.decision ?? {};
+  const thresholds = record.results?.multiLabel?.labels.map((label) => label.threshold);
   return {
     meta: {
       base_model: record.model,
@@ -113,6 +114,7 @@ export function buildAdapter(
         ...(novelty ? { novelty } : {}),
         ...(temperature === undefined ? {} : { temperature }),
         ...(threshold === undefined ? {} : { threshold }),
+        ...(thresholds === undefined ? {} : { thresholds }),
       },
     },
     tensors,

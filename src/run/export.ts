@@ -3,7 +3,8 @@
  * target format cannot express is detected before anything is written.
  */
 import { absolutePath, exists, joinPath, listDirectory, packagePath, readBytes } from "#platform";
-import type { Decision } from "../engine/predictions.ts";
+import type { Objective } from "../config.ts";
+import { type Decision, USUAL_THRESHOLD } from "../engine/predictions.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
 import { readJson, SHARDS_INDEX, WEIGHTS } from "../io/common.ts";
@@ -14,6 +15,7 @@ import type { OpenedAdapter } from "../io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, type FinalNorm, peftForm } from "../io/peft.ts";
 import type { PeftForm } from "../io/peft-form.ts";
 import { biasObstacle, peftFiles } from "../io/peft-write.ts";
+import { PROBLEM_TYPES } from "../io/problem-types.ts";
 import { streamSafetensors } from "../io/safetensors-write.ts";
 import { readShards } from "../io/shards-index.ts";
 import { GPT2_VOCABULARY, TOKENIZER_FILES, type Vocabulary } from "../io/vocabulary.ts";
@@ -79,7 +81,7 @@ export async function planExport(
     });
   const form = kind === "peft" ? requirePeftForm(meta) : null;
   if (!form) checkMergeable(meta);
-  const finalNorm = meta.task.objective === "classification" ? await readFinalNorm(adapter, checkpoint) : undefined;
+  const finalNorm = meta.task.objective !== "lm" ? await readFinalNorm(adapter, checkpoint) : undefined;
   const losses = listLosses(adapter, finalNorm);
   for (const loss of losses) if (loss.kind === "pooling" && measurePooling) loss.effect = await measurePooling();
   const notes: string[] = [];
@@ -153,6 +155,13 @@ function listLosses({ meta, tensors }: Adapter, finalNorm: FinalNorm | undefined
       reason: "the run divides its logits by a temperature, which transformers does not",
       effect: `its probabilities are the softmax of logits / ${temperature.toPrecision(6)}`,
     });
+  const { thresholds = [] } = meta.settings as { thresholds?: readonly number[] };
+  if (thresholds.some((one) => one !== USUAL_THRESHOLD))
+    losses.push({
+      kind: "decision",
+      reason: "the run has a threshold for each label, and transformers has one for all",
+      effect: `the run predicts ${meta.labels.map((label, i) => `"${label}" from ${thresholds[i]!.toPrecision(6)}`).join(", ")}`,
+    });
   if (threshold !== undefined)
     losses.push({
       kind: "decision",
@@ -195,6 +204,7 @@ export function describeChange(before: Float32Array, after: Float32Array, labels
   const rows = before.length / labels;
   const changed = Array.from({ length: rows }, (_, row) => row).filter((row) => best(before, row) !== best(after, row));
   const furthest = before.reduce((most, value, i) => Math.max(most, Math.abs(value - after[i]!)), 0);
+  if (labels === 1) return `scores change by up to ${furthest.toPrecision(3)}`;
   return `the predicted label changes for ${changed.length} of ${rows} test messages, and logits change by up to ${furthest.toPrecision(3)}`;
 }
 
@@ -251,7 +261,8 @@ async function mergedConfig({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoi
   const config: Record<string, unknown> = { ...base, model_type: "gpt2", torch_dtype: "float32" };
   delete config.dtype;
   delete config.quantization_config;
-  if (meta.task.objective === "lm") {
+  const { objective } = meta.task;
+  if (objective === "lm") {
     const untied = tensors.has("lora.head.A");
     return json({ ...config, architectures: ["GPT2LMHeadModel"], ...(untied ? { tie_word_embeddings: false } : {}) });
   }
@@ -264,7 +275,7 @@ async function mergedConfig({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoi
     // transformers only compares ids with it. No text contains it, so the last non-padding token is the text's last
     // token.
     pad_token_id: checkpoint.vocabulary.end.id,
-    problem_type: "single_label_classification",
+    problem_type: PROBLEM_TYPES[objective],
   });
 }
 
@@ -321,16 +332,23 @@ async function tokenizerFiles(meta: AdapterMeta, checkpoint: GPT2Checkpoint): Pr
   return files.set(own, json(config));
 }
 
+/** The column of metrics.csv with what a run is judged by, and the hub's name of it. */
+const MEASURED: Record<Objective, readonly [column: string, type: string]> = {
+  classification: ["acc", "accuracy"],
+  regression: ["rmse", "rmse"],
+  "multi-label": ["micro_f1", "f1"],
+  lm: ["ppl", "perplexity"],
+};
+
 /** What a run measured on its test set, for the head of a model card; empty where it does not say. */
 async function readResults(run: string, meta: AdapterMeta): Promise<object> {
   const path = joinPath(run, "metrics.csv");
   if (!(await exists(path))) return {};
   const [columns = [], values = []] = parseCsv(new TextDecoder().decode(await readBytes(path)));
-  const isLm = meta.task.objective === "lm";
-  const value = values[columns.indexOf(isLm ? "final_test_ppl" : "final_test_acc")] ?? "";
+  const [column, type] = MEASURED[meta.task.objective];
+  const value = values[columns.indexOf(`final_test_${column}`)] ?? "";
   if (value === "") return {};
   const data = dataName(await readRecord(run));
-  const type = isLm ? "perplexity" : "accuracy";
   const metrics = [{ type, value: Number(value) }];
   const results = [{ task: { type: hubTask(meta) }, dataset: { name: data, type: data }, metrics }];
   return { metrics: [type], "model-index": [{ name: METHODS[meta.mode].title, results }] };

@@ -40,8 +40,10 @@ export const RUN_FILES: readonly string[] = [
   "precision-recall.svg",
   "predictions.csv",
   "reliability.svg",
+  "rmse.svg",
   "roc.svg",
   RECORD,
+  "scores.svg",
   "seeds.csv",
   "texts.csv",
 ];

@@ -1,6 +1,7 @@
 /** The Python code that loads an adapter with PEFT, and what to know about its padding. */
 import { textContext } from "../config.ts";
 import type { AdapterMeta } from "../io/peft.ts";
+import { PROBLEM_TYPES } from "../io/problem-types.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { METHODS } from "../methods/index.ts";
 import { type PairSettings, pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
@@ -11,11 +12,10 @@ type End = Vocabulary["end"];
 
 /** transformers' class for a task. */
 export const autoModelClass = ({ task }: AdapterMeta) =>
-  task.objective === "classification" ? "AutoModelForSequenceClassification" : "AutoModelForCausalLM";
+  task.objective !== "lm" ? "AutoModelForSequenceClassification" : "AutoModelForCausalLM";
 
 /** The hub's name of a task. */
-export const hubTask = ({ task }: AdapterMeta) =>
-  task.objective === "classification" ? "text-classification" : "text-generation";
+export const hubTask = ({ task }: AdapterMeta) => (task.objective !== "lm" ? "text-classification" : "text-generation");
 
 /** Maximum text length in tokens: longer texts were truncated in training. */
 export function longestText(meta: AdapterMeta): number {
@@ -40,13 +40,16 @@ export function peftCode(meta: AdapterMeta, end: End, base: string, directory: s
   const auto = autoModelClass(meta);
   const model = JSON.stringify(base);
   const labels = Object.fromEntries(meta.labels.map((label, i) => [i, label]));
-  const classifies = meta.task.objective === "classification";
+  const { objective } = meta.task;
+  const type =
+    objective === "lm" || objective === "classification" ? "" : ` problem_type="${PROBLEM_TYPES[objective]}",`;
+  const classifies = objective !== "lm";
   return [
     "import torch",
     "from peft import PeftModel",
     `from transformers import AutoTokenizer, ${auto}`,
     `tokenizer = AutoTokenizer.from_pretrained(${model}, pad_token=${JSON.stringify(end.text)}, padding_side="right")`,
-    `base = ${auto}.from_pretrained(${model}, dtype=torch.float32${classifies ? `, num_labels=${meta.labels.length}, pad_token_id=${end.id},` : ")"}`,
+    `base = ${auto}.from_pretrained(${model}, dtype=torch.float32${classifies ? `, num_labels=${meta.labels.length}, pad_token_id=${end.id},${type}` : ")"}`,
     ...(classifies ? [`    id2label=${JSON.stringify(labels)})`] : []),
     `model = PeftModel.from_pretrained(base, ${JSON.stringify(directory)})`,
   ];
@@ -62,6 +65,15 @@ function pairCode({ separator }: PairSettings, { id }: End): string[] {
     `    single="$A", pair=${JSON.stringify(`$A ${separator} $B`)}, special_tokens=[(${end}, ${id})])`,
   ];
 }
+/** What is made of logits. */
+const PRINT = {
+  classification: ["print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))"],
+  regression: [
+    "print(logits[0].item())",
+    '# pipeline("text-classification", ...) gives the same with function_to_apply="none", else a sigmoid of it',
+  ],
+  "multi-label": ["print(dict(zip(model.config.id2label.values(), logits[0].sigmoid().tolist())))"],
+} as const;
 
 /** The lines that run a transformers model and print its output. */
 export function useCode(meta: AdapterMeta, end: End, text: TextOrPair = textToTry([], readsPairs(meta))): string[] {
@@ -76,7 +88,7 @@ export function useCode(meta: AdapterMeta, end: End, text: TextOrPair = textToTr
     ...(pairs ? pairCode(pairs, end) : []),
     `batch = tokenizer(${texts.join(", ")}, ${pads(meta) ? "padding=True, " : ""}truncation=True, max_length=${longestText(meta)}, return_tensors="pt")`,
     "logits = model.eval()(**batch).logits",
-    "print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))",
+    ...PRINT[meta.task.objective],
   ];
 }
 

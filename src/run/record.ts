@@ -18,6 +18,7 @@ import type { Adapter } from "../io/peft.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { adapterOptions } from "../methods/index.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
+import type { TextOrPair } from "../pair.ts";
 import { type PairSettings, pairSettings } from "../pair.ts";
 import type { Interval, Summary } from "../statistics.ts";
 import { numel } from "../tensor.ts";
@@ -26,6 +27,7 @@ import { DEFAULTS, type TrainOptions } from "../train/options.ts";
 import type { PreparedRun } from "../train/prepare.ts";
 import { type EvaluationRecord, peakMemory, type StepRecord, type TrainEvent } from "../train/records.ts";
 import type { Results } from "../train/results.ts";
+import { textToTry } from "../train/text-to-try.ts";
 import { nameBase } from "./base-name.ts";
 import { type Curve, EMPTY_CURVE, extendCurve } from "./curve.ts";
 import type { RunSettings } from "./settings.ts";
@@ -344,6 +346,12 @@ export function keptEvaluation({
   keptStep,
 }: Pick<RunRecord, "evaluations" | "keptStep">): EvaluationRecord {
   return evaluations.find(({ step }) => step === keptStep) ?? evaluations.at(-1)!;
+}
+
+/** A message of the test set to try the model with. */
+export function exampleText(results: Results | null, isPair: boolean): TextOrPair {
+  const { test, scores, multiLabel } = results ?? {};
+  return (test ?? scores ?? multiLabel)?.example ?? textToTry([], isPair);
 }
 
 /** Messages, or blocks of text, of an epoch. */

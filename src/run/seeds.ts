@@ -36,7 +36,10 @@ export function bestSeed(runs: readonly SeedResult[]): MeasuredSeed | undefined 
 
 /** What several runs come to. */
 export function gatherSeeds(runs: SeedResult[]): Seeds {
-  const measured = measuredSeeds(runs).map(({ test: { accuracy, perplexity } }) => perplexity ?? accuracy);
+  const measured = measuredSeeds(runs).map(
+    // Of a regression the RMSE.
+    ({ test: { accuracy, perplexity, loss } }) => perplexity ?? accuracy ?? Math.sqrt(loss),
+  );
   const summary = summarize(measured);
   return measured.length < 2 ? { runs } : { runs, test: { ...summary, interval: meanInterval(summary) } };
 }

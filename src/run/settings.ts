@@ -90,7 +90,9 @@ export function mergePreset(flags: RunSettings, preset: RunSettings): RunSetting
   // The published program draws its rows before it splits them.
   if (given.train !== undefined && given.balance === undefined) delete settings.balance;
   const hasFiles = [given.data, given.train, given.val, given.test].some((file) => file !== undefined);
-  if ((hasFiles || given.objective === "lm") && given.dataset === undefined) delete settings.dataset;
+  // A preset's data set has classes.
+  const isOther = (given.objective ?? "classification") !== "classification";
+  if ((hasFiles || isOther) && given.dataset === undefined) delete settings.dataset;
   return settings;
 }
 
@@ -108,7 +110,7 @@ export function dataSpec(settings: RunSettings): DatasetSpec | TextsSpec {
       found: refused.join(", "),
     });
   if (!isLm && stride !== undefined)
-    throw new ConfigError("options-conflict", "--stride is invalid for a classifier", { expected: "--objective lm" });
+    throw new ConfigError("options-conflict", "--stride is invalid for messages", { expected: "--objective lm" });
   const files = pick(settings, ["data", "train", "val", "test"]);
   const flags = [...Object.keys(files), ...(dataset === undefined ? [] : ["dataset"])];
   if (patience && flags.join() === "train,test")
@@ -141,7 +143,8 @@ export function dataOptions(settings: RunSettings, seed: number, context: number
       `the maximum length of ${objective === "lm" ? "blocks" : "messages"} exceeds the model's context`,
       { expected: `at most ${context} tokens`, found: `${longest}` },
     );
-  return { seed, maxLength, ...pick(settings, ["textColumn", "encoding", "stride", ...OF_MESSAGES]) };
+  const learned = objective === undefined || objective === "classification" || objective === "lm" ? {} : { objective };
+  return { seed, maxLength, ...learned, ...pick(settings, ["textColumn", "encoding", "stride", ...OF_MESSAGES]) };
 }
 
 /** The training options among the settings. */

@@ -1,8 +1,9 @@
 /** How a trained model is used elsewhere: code for a page, for Node and for PEFT, and the README with it. */
+import type { MessagesObjective } from "../config.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { adapterOptions, describeMethod, METHODS } from "../methods/index.ts";
-import { pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
+import { pairSettings, type TextOrPair } from "../pair.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
 import type { BaseName } from "./base-name.ts";
 import { frontMatter, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
@@ -43,15 +44,19 @@ function trainedTitle({ meta, base }: Trained): string {
 /** Classes that are listed in a sentence. */
 const LISTED = 6;
 
-/** "ham or spam", or "one of 77 classes" */
-function classChoice({ labels }: Pick<AdapterMeta, "labels">): string {
+/** "ham or spam", or "one of 77 classes"; "any of politics, sport"; "a score" */
+function classChoice({ labels, task }: Pick<AdapterMeta, "labels" | "task">): string {
+  if (task.objective === "regression") return "a score";
+  if (task.objective === "multi-label")
+    return `any of ${labels.length > LISTED ? `${labels.length} labels` : labels.join(", ")}`;
   if (labels.length > LISTED) return `one of ${labels.length} classes`;
   const names = labels.map((label) => label.replace(/\s+/g, " "));
   return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
 }
 
 /** The title of a classifier's page: "Ham or spam?", or "Which of 77 classes?" */
-export function pageQuestion(meta: Pick<AdapterMeta, "labels">): string {
+export function pageQuestion(meta: Pick<AdapterMeta, "labels" | "task">): string {
+  if (meta.task.objective === "regression") return "Which score?";
   const text = meta.labels.length > LISTED ? `which of ${meta.labels.length} classes` : classChoice(meta);
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}?`;
 }
@@ -67,6 +72,27 @@ export function listUsages(trained: Trained, directory = "adapter", adapter = di
   return [pageUsage(trained, directory), nodeUsage(trained, directory), peftUsage(trained, adapter)];
 }
 
+/** What is read of a result. */
+const RESULTS = {
+  classification: ["label", "probability"],
+  regression: ["score"],
+  "multi-label": ["labels", "probabilities"],
+} as const;
+
+/** How it is shown. */
+const SHOWN = {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: it is code
+  classification: "`${label}, ${(100 * probability).toFixed(1)} %`",
+  regression: "score.toFixed(2)",
+  "multi-label": 'labels.join(", ")',
+} as const;
+
+/** The line that classifies or scores a text. */
+function resultOf(objective: MessagesObjective, text: string): string {
+  const call = objective === "regression" ? "score" : "classify";
+  return `const [{ ${RESULTS[objective].join(", ")} }] = await classifier.${call}([${text}]);`;
+}
+
 const LIBRARY = "./lowrank/dist/browser/index.js";
 const PACKAGE_CODE = 'import { Classifier, openDevice } from "lowrank";';
 
@@ -74,50 +100,50 @@ const textField = (id: string, label: string, example: string) => [
   `<p><label>${label} <input id="${id}" size="60" placeholder=${JSON.stringify(example)}></label></p>`,
 ];
 
-// biome-ignore lint/suspicious/noTemplateCurlyInString: it is code
-const SHOWN = "`${label}, ${(100 * probability).toFixed(1)} %`";
-const TEXT_CODE = [
-  '  const [text, answer] = [document.querySelector("#text"), document.querySelector("#answer")];',
-  "  text.oninput = async () => {",
-  "    const [{ label, probability }] = await classifier.classify([text.value]);",
-  `    answer.value = text.value.trim() && ${SHOWN};`,
-];
-const PAIR_CODE = [
-  '  const [first, second, answer] = ["#first", "#second", "#answer"].map((id) => document.querySelector(id));',
-  "  first.oninput = second.oninput = async () => {",
-  "    const [{ label, probability }] = await classifier.classify([[first.value, second.value]]);",
-  `    answer.value = first.value.trim() && second.value.trim() && ${SHOWN};`,
-];
+/** The code of a page that shows what is made of a text, or of a pair, while it is typed. */
+function typedCode(objective: MessagesObjective, isPair: boolean): string[] {
+  const names = isPair ? ["first", "second"] : ["text"];
+  const ids = [...names, "answer"].map((name) => JSON.stringify(`#${name}`)).join(", ");
+  const values = names.map((name) => `${name}.value`);
+  const isTyped = values.map((value) => `${value}.trim()`).join(" && ");
+  return [
+    `  const [${[...names, "answer"].join(", ")}] = [${ids}].map((id) => document.querySelector(id));`,
+    `  ${names.map((name) => `${name}.oninput`).join(" = ")} = async () => {`,
+    `    ${resultOf(objective, isPair ? `[${values.join(", ")}]` : values[0]!)}`,
+    `    answer.value = ${isTyped} && ${SHOWN[objective]};`,
+    "  };",
+  ];
+}
 
 function pageUsage({ meta, base, example }: Trained, directory: string): Usage {
-  const classifies = meta.task.objective === "classification";
+  const { objective } = meta.task;
   const isPair = typeof example !== "string";
   const url = (folder: string) => `new URL(${JSON.stringify(folder)}, location.href).href`;
   const model = base.place === "folder" ? `, model: ${url(base.name)}` : "";
   const load = (kind: string) => `await ${kind}.load(${url(directory)}, { device: await openDevice()${model} });`;
   const library = (kind: string) => `import { ${kind}, openDevice } from ${JSON.stringify(LIBRARY)};`;
-  const body = classifies
-    ? [
-        ...(isPair
-          ? [...textField("first", "First text", example[0]!), ...textField("second", "Second text", example[1]!)]
-          : textField("text", "Message", example as string)),
-        '<p><output id="answer"></output></p>',
-        '<script type="module">',
-        `  ${library("Classifier")}`,
-        `  const classifier = ${load("Classifier")}`,
-        ...(isPair ? PAIR_CODE : TEXT_CODE),
-        "  };",
-        "</script>",
-      ]
-    : [
-        '<p><output id="answer"></output></p>',
-        '<script type="module">',
-        `  ${library("LanguageModel")}`,
-        `  const lm = ${load("LanguageModel")}`,
-        '  for await (const { text } of lm.generate("Once upon a time", { maxNewTokens: 60 }))',
-        '    document.querySelector("#answer").append(text);',
-        "</script>",
-      ];
+  const body =
+    objective !== "lm"
+      ? [
+          ...(isPair
+            ? [...textField("first", "First text", example[0]!), ...textField("second", "Second text", example[1]!)]
+            : textField("text", "Message", example as string)),
+          '<p><output id="answer"></output></p>',
+          '<script type="module">',
+          `  ${library("Classifier")}`,
+          `  const classifier = ${load("Classifier")}`,
+          ...typedCode(objective, isPair),
+          "</script>",
+        ]
+      : [
+          '<p><output id="answer"></output></p>',
+          '<script type="module">',
+          `  ${library("LanguageModel")}`,
+          `  const lm = ${load("LanguageModel")}`,
+          '  for await (const { text } of lm.generate("Once upon a time", { maxNewTokens: 60 }))',
+          '    document.querySelector("#answer").append(text);',
+          "</script>",
+        ];
   const own = base.place === "folder" ? `, and the folder ${base.name} of the base model` : "";
   return {
     title: "In a web page",
@@ -131,14 +157,15 @@ function nodeUsage({ meta, base, example }: Trained, directory: string): Usage {
   const own = base.place === "folder";
   const options = `{ device${own ? `, model: ${JSON.stringify(base.name)}` : ""} }`;
   const place = JSON.stringify(`./${directory}`);
+  const { objective } = meta.task;
   const body =
-    meta.task.objective === "classification"
+    objective !== "lm"
       ? [
           PACKAGE_CODE,
           "const device = await openDevice();",
           `const classifier = await Classifier.load(${place}, ${options});`,
-          `const [{ label, probability }] = await classifier.classify([${JSON.stringify(example)}]);`,
-          `console.log(label, probability); // ${classChoice(meta)}`,
+          resultOf(objective, JSON.stringify(example)),
+          `console.log(${RESULTS[objective].join(", ")}); // ${classChoice(meta)}`,
         ]
       : [
           PACKAGE_CODE.replace("Classifier", "LanguageModel"),
@@ -183,11 +210,12 @@ function lines(...all: readonly string[]): string {
 export function writeReadme(trained: Trained, directory?: string, adapter?: string): string {
   const { meta, base, end, data, options, result } = trained;
   const pairs = pairSettings(meta);
-  const classifies = meta.task.objective === "classification";
+  const classifies = meta.task.objective !== "lm";
+  const texts = pairs ? "pairs of texts" : "messages";
   const facts: [string, string | null][] = [
     ["Base model", base.name],
     ["Method", `${METHODS[meta.mode].title} (mode ${meta.mode})`],
-    ["Classes", classifies ? meta.labels.join(", ") : null],
+    ["Classes", classifies && meta.task.objective !== "regression" ? meta.labels.join(", ") : null],
     ["Data", data],
     ["Pairs", pairs ? `${pairs.columns.join(" and ")}, with ${pairs.separator} between their tokens` : null],
     ["Settings", options && showSettings(options)],
@@ -195,7 +223,7 @@ export function writeReadme(trained: Trained, directory?: string, adapter?: stri
   ];
   const usages = listUsages(trained, directory, adapter);
   const what = classifies
-    ? `A GPT-2 that classifies ${readsPairs(meta) ? "pairs of texts" : "messages"} as ${classChoice(meta)}.`
+    ? `A GPT-2 that ${meta.task.objective === "regression" ? `gives ${texts}` : `classifies ${texts} as`} ${classChoice(meta)}.`
     : "A GPT-2 that continues texts.";
   return lines(
     ...frontMatter(meta, base, trained.obstacle === null ? "peft" : null),

@@ -1,8 +1,12 @@
-/** The measure by which cells are compared on the test set: accuracy of classifiers, perplexity of language models. */
+/**
+ * The measure by which cells are compared on the test set: accuracy of classifiers, RMSE of regressions, perplexity of
+ * language models.
+ */
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
-import { count, percent, showPerplexity } from "../format.ts";
+import { count, percent, showPerplexity, showScore } from "../format.ts";
+import { rootMeanSquare } from "../score-measures.ts";
 import {
   bootstrap,
   bootstrapP,
@@ -41,25 +45,29 @@ interface Comparison extends Tested {
 const FIRST_MINUS_SECOND = { title: "First minus second", key: "first minus second", interval: true } as const;
 
 export function chooseMeasure(data: TrainingData, trials: readonly TrialRecord[]): Measure {
-  return data.objective === "lm" ? perplexityOn(trials[0]!.results.texts!) : accuracyOn(data);
+  if (data.objective === "lm") return perplexityOn(trials[0]!.results.texts!);
+  return data.objective === "regression" ? errorOn(data) : accuracyOn(data);
 }
 
+/** Whether each row is right; where messages have several labels, whether it has exactly its own. */
+const verdictsOf = ({ results: { test, multiLabel } }: TrialRecord) => test?.verdicts ?? multiLabel!.verdicts;
+
 /** The accuracy on the rows of a test set. */
-function accuracyOn({ test }: LoadedDataset): Measure {
+function accuracyOn({ test, objective }: LoadedDataset): Measure {
   /** Whether each row is classified correctly by the majority of the seeds; undecided in case of a tie. */
   const majorityVerdicts = (trials: readonly TrialRecord[]): Verdict[] =>
     Array.from({ length: test.size }, (_, row) => {
-      const right = trials.filter(({ results }) => results.test!.verdicts[row] === 1).length;
+      const right = trials.filter((trial) => verdictsOf(trial)[row] === 1).length;
       return 2 * right === trials.length ? null : 2 * right > trials.length;
     });
   return {
-    name: "accuracy",
+    name: objective === "classification" ? "accuracy" : "exact match",
     most: 1,
-    of: ({ accuracy }) => accuracy,
+    of: ({ accuracy }) => accuracy!,
     show: percent,
     interval: (trials) => {
       const right =
-        trials.reduce((sum, { results }) => sum + results.after.test.accuracy * test.size, 0) / trials.length;
+        trials.reduce((sum, { results }) => sum + results.after.test.accuracy! * test.size, 0) / trials.length;
       return wilson(right, test.size);
     },
     compare: (first, second) => {
@@ -80,6 +88,32 @@ function accuracyOn({ test }: LoadedDataset): Measure {
         "McNemar's exact test on the same test rows. Each row is decided by the majority of the seeds; one that exactly half of " +
         "a setting's seeds classify correctly is undecided, and excluded from its comparisons. The difference in accuracy has " +
         "Newcombe's 95 % interval for pairs, of one comparison alone",
+    },
+  };
+}
+
+/** The root of the mean squared error on the rows of a test set. */
+function errorOn({ test: { size } }: LoadedDataset): Measure {
+  const error = (trials: readonly TrialRecord[], rows?: ArrayLike<number>) =>
+    trials.reduce((sum, { results }) => sum + rootMeanSquare(results.scores!.errors, rows), 0) / trials.length;
+  return {
+    name: "RMSE",
+    most: Infinity,
+    of: ({ loss }) => Math.sqrt(loss),
+    show: showScore,
+    interval: (trials) => percentiles95(bootstrap(size, SAMPLES.interval, (rows) => error(trials, rows))),
+    compare: (first, second) => {
+      const differences = bootstrap(size, SAMPLES.p, (rows) => error(first, rows) - error(second, rows));
+      const value = error(first) - error(second);
+      const figures = [{ value, ...percentiles95(differences) }];
+      return { figures, p: bootstrapP(differences), firstIsBetter: value < 0 };
+    },
+    figures: [{ ...FIRST_MINUS_SECOND, format: showScore }],
+    about: {
+      intervals:
+        `The RMSE is a mean over the seeds. Its 95 % intervals are percentiles of the bootstrap: ${SAMPLES.interval} seeded ` +
+        `samples of the ${size} test rows, drawn with replacement. sd is the standard deviation over the seeds.`,
+      comparisons: `the paired bootstrap: the difference in RMSE on ${SAMPLES.p} seeded samples of the same test rows`,
     },
   };
 }

@@ -1,8 +1,7 @@
 /** What a classifier has to beat: logistic regression on TF-IDF, and the most frequent class. */
 import type { LoadedDataset } from "../data/datasets.ts";
-import type { TextOrPair } from "../pair.ts";
 import { fitLogistic, scoreRows, softmaxRows, weightColumns } from "./logistic.ts";
-import { Tfidf } from "./tfidf.ts";
+import { setTexts, Tfidf } from "./tfidf.ts";
 
 export interface Baseline {
   name: string;
@@ -66,13 +65,13 @@ export async function predictTfidf(
 ): Promise<TfidfBaseline | null> {
   const order = train.order(SEED, 0);
   const most = Math.floor(mostWeights / weightColumns(train.labels.length));
-  const tfidf = await Tfidf.fit(texts(train, order), most, { signal, mostEntries });
+  const tfidf = await Tfidf.fit(setTexts(train, order), most, { signal, mostEntries });
   const used = order.subarray(0, tfidf.rows);
   const present = [...new Set(Array.from(used, (row) => train.label(row)))].sort((a, b) => a - b);
   const classes = present.length;
   if (classes < 2) return null;
   const read = async (set: Sets["train"], rows: Uint32Array) => ({
-    rows: await tfidf.transform(texts(set, rows), signal),
+    rows: await tfidf.transform(setTexts(set, rows), signal),
     labels: Int32Array.from(rows, (row) => present.indexOf(set.label(row))),
     classes,
   });
@@ -86,7 +85,7 @@ export async function predictTfidf(
     if (loss >= best.loss) break;
     best = { c, loss, weights };
   }
-  const scores = scoreRows(await tfidf.transform(texts(test, test.positions()), signal), best.weights);
+  const scores = scoreRows(await tfidf.transform(setTexts(test, test.positions()), signal), best.weights);
   const predicted = highest(scores, classes).map((column) => present[column]!);
   return { c: best.c, rows: tfidf.rows, predicted, scores };
 }
@@ -95,10 +94,6 @@ interface Limits {
   signal?: AbortSignal | undefined;
   mostWeights?: number;
   mostEntries?: number;
-}
-
-function* texts(set: Sets["train"], rows: Iterable<number>): Generator<TextOrPair> {
-  for (const row of rows) yield set.text(row);
 }
 
 /** The class with the highest score of each row, the first of equal ones. The first of two has a score of 0. */

@@ -7,9 +7,9 @@ export type ClassWeights = (typeof CLASS_WEIGHTS)[number];
 /** Classes are unequal if the largest has over this many times the rows of the smallest: a random split stays below. */
 const UNEQUAL = 1.5;
 
-/** Rows of each class in the training set, by class id; none for texts. */
+/** Rows of each class in the training set, by class id; none where messages have not one class. */
 function rowsPerClass(data: TrainingData): number[] {
-  if (data.objective === "lm") return [];
+  if (data.objective !== "classification") return [];
   const { classes } = data.stats.train;
   return data.labels.map((label) => classes[label]!);
 }

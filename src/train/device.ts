@@ -21,9 +21,9 @@ export async function prepareOnDevice(
 
 /** Forward and backward passes over the first tokens of the run's first batch. */
 export function trainingWork({ model }: RunArguments, prepared: PreparedRun, signal?: AbortSignal): Work<Engine> {
-  const { spec, options, capacity, optimizer, dropout, loader } = prepared;
+  const { spec, options, capacity, optimizer, dropout, valueLoss, loader } = prepared;
   const [packed] = loader.epoch(0);
-  const { ids, starts, rows, targets } = firstTokens(modelBatch(packed!, options.pooling), TOKENS);
+  const { ids, starts, rows, targets, values } = firstTokens(modelBatch(packed!, options.pooling), TOKENS);
   // A language model's targets are ids.
   const isLanguageModel = spec.task.objective === "lm";
   const used = isLanguageModel ? [...ids, ...targets.filter((id) => id >= 0)] : [...ids];
@@ -33,6 +33,7 @@ export function trainingWork({ model }: RunArguments, prepared: PreparedRun, sig
     starts,
     rows,
     targets: isLanguageModel ? targets.map((id) => (id < 0 ? id : vocabulary.indexOf(id))) : targets,
+    values,
     draws: drawsFrom(1, starts.length - 1),
   };
   return {
@@ -47,6 +48,7 @@ export function trainingWork({ model }: RunArguments, prepared: PreparedRun, sig
         capacity: { tokens: ids.length, sequences: starts.length - 1 },
         optimizer,
         dropout,
+        valueLoss,
       }),
     pass: (engine) =>
       engine.until(signal, async () => {
@@ -64,7 +66,7 @@ export function trainingWork({ model }: RunArguments, prepared: PreparedRun, sig
 }
 
 /** The first sequences of a batch with at most `most` tokens together; of a longer sequence its first tokens. */
-function firstTokens({ ids, starts, rows, targets }: Batch, most: number): Batch {
+function firstTokens({ ids, starts, rows, targets, values }: Batch, most: number): Batch {
   const count = Math.max(
     1,
     starts.findLastIndex((start, b) => b > 0 && start <= most),
@@ -78,5 +80,6 @@ function firstTokens({ ids, starts, rows, targets }: Batch, most: number): Batch
     starts: bounds,
     rows: rows.slice(0, count).map((row) => Math.min(row, end - 1)),
     targets: targets.slice(0, isPerToken ? end : count),
+    values: values?.slice(0, (count * values.length) / (starts.length - 1)),
   };
 }

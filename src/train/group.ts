@@ -34,9 +34,10 @@ interface Candidate {
   features: FeaturePlan | null;
 }
 
-function candidate({ spec, optimizer, capacity, plan, features }: PreparedRun): Candidate {
+function candidate({ spec, optimizer, capacity, valueLoss, plan, features }: PreparedRun): Candidate {
   const part = features ? { part: "upper" as const } : {};
-  return { options: { members: [{ spec, optimizer, capacity }], recompute: plan.recomputed > 0, ...part }, features };
+  const members = [{ spec, optimizer, capacity }];
+  return { options: { members, valueLoss, recompute: plan.recomputed > 0, ...part }, features };
 }
 
 /** The options of a group: what its runs have in common is the first one's. */
@@ -150,7 +151,7 @@ export async function trainGroup(
   try {
     await loadBase(engines[0]!, model, { signal });
     for (const [i, engine] of engines.entries())
-      await writeInitial(engine, { model, ...runs[i]!.settings }, prepared[i]!.options);
+      await writeInitial(engine, { model, data, ...runs[i]!.settings }, prepared[i]!.options);
   } catch (error) {
     for (const engine of engines) engine.destroy();
     throw error;

@@ -39,7 +39,7 @@ export function scoreRows({ starts, columns, values, width }: SparseRows, weight
 }
 
 /** The transposed product: [width + 1, k] of errors [rows, k]. */
-function sumErrors({ starts, columns, values, width }: SparseRows, errors: Float64Array): Float64Array {
+export function sumErrors({ starts, columns, values, width }: SparseRows, errors: Float64Array): Float64Array {
   const k = errors.length / (starts.length - 1);
   const sums = new Float64Array((width + 1) * k);
   for (let row = 0, at = 0; row < starts.length - 1; row++, at += k) {
@@ -170,7 +170,7 @@ function multiplyCurvature({ data: { rows, classes }, shares, penalty }: Place, 
   return bent;
 }
 
-function dot(a: Float64Array, b: Float64Array, length = a.length): number {
+export function dot(a: Float64Array, b: Float64Array, length = a.length): number {
   let sum = 0;
   for (let i = 0; i < length; i++) sum += a[i]! * b[i]!;
   return sum;
@@ -179,6 +179,6 @@ function dot(a: Float64Array, b: Float64Array, length = a.length): number {
 const norm = (a: Float64Array) => Math.sqrt(dot(a, a));
 
 /** a += factor * b. */
-function add(a: Float64Array, b: Float64Array, factor: number, length = a.length): void {
+export function add(a: Float64Array, b: Float64Array, factor: number, length = a.length): void {
   for (let i = 0; i < length; i++) a[i]! += factor * b[i]!;
 }

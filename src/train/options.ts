@@ -159,7 +159,7 @@ export function smallerRate(lr: number, mode: Mode, known: Known): number {
 /** The names of the settings, in the order of --help. */
 export const SETTING_NAMES = Object.keys(SETTINGS) as (keyof TrainOptions)[];
 
-/** The defaults for a classifier; those of a language model, `LM_DEFAULTS`, differ. */
+/** The defaults for a classifier; `defaultsOf` has those of other objectives. */
 export const DEFAULTS = Object.fromEntries(
   SETTING_NAMES.map((name) => [name, SETTINGS[name].default]),
 ) as unknown as TrainOptions;
@@ -171,6 +171,15 @@ export const LM_DEFAULTS: TrainOptions = {
   headBias: false,
   classWeights: "none",
 };
+
+/** Only one class a message can be weighted. */
+const SCORE_DEFAULTS: TrainOptions = { ...DEFAULTS, classWeights: "none" };
+
+/** The defaults for an objective. */
+export function defaultsOf(objective: Objective): TrainOptions {
+  if (objective === "classification") return DEFAULTS;
+  return objective === "lm" ? LM_DEFAULTS : SCORE_DEFAULTS;
+}
 
 /** The published program's settings. Its data is padded to the longest message: see the data set's option `padding`. */
 export const PAPER: Partial<TrainOptions> = {
@@ -218,10 +227,10 @@ export function resolveOptions(
   objective: Objective = "classification",
   known: Known = {},
 ): TrainOptions {
-  if (objective === "lm") refuseClassifiers(given);
+  refuseOfOthers(given, objective);
   const set = Object.entries(given).filter(([, value]) => value !== undefined);
   for (const [key] of set) if (!Object.hasOwn(DEFAULTS, key)) refuseUnknown(key, Object.keys(DEFAULTS));
-  const defaults = objective === "lm" ? LM_DEFAULTS : DEFAULTS;
+  const defaults = defaultsOf(objective);
   const mode = parseChoice("mode", given.mode ?? defaults.mode, MODES);
   const follows = { lr: defaultRate(mode, known), ...TRAINING[mode].defaults?.(given) };
   const options: TrainOptions = {
@@ -274,20 +283,72 @@ function refuseIdle(options: TrainOptions, defaults: TrainOptions): void {
   });
 }
 
-/** Throws ConfigError for options that are valid only for a classifier. */
-function refuseClassifiers(given: Partial<TrainOptions>): void {
-  const { pooling, headBias, headInit, targets, classWeights, calibrate, threshold } = given;
-  const refused: [boolean, string, string][] = [
-    [pooling === "last", "pooling last", "no pooling: every token is predicted"],
-    [headBias === true, "headBias", "no headBias: a language model's head is its token table"],
-    [(headInit ?? "zeros") !== "zeros", "headInit", "no headInit: a language model's head is its token table"],
-    [targets?.includes("wte") === true, "an adapter of wte", "other targets: the token table is also the head"],
-    [classWeights === "auto", "classWeights", "no classWeights: texts have no classes"],
-    [calibrate === true, "calibrate", "no calibrate: texts have no classes"],
-    [(threshold ?? "none") !== "none", "threshold", "no threshold: texts have no classes"],
-  ];
-  for (const [found, what, expected] of refused)
-    if (found) throw new ConfigError("options-conflict", `${what} is invalid for a language model`, { expected });
+/** What has no effect but for some objectives: a setting, whether it is given, and why it has none. */
+const NEEDS: readonly {
+  of: (given: Partial<TrainOptions>) => boolean;
+  name: string;
+  why: Partial<Record<Objective, string>>;
+}[] = [
+  {
+    of: ({ pooling }) => pooling === "last",
+    name: "pooling last",
+    why: { lm: "no pooling: every token is predicted" },
+  },
+  {
+    of: ({ headBias }) => headBias === true,
+    name: "headBias",
+    why: { lm: "no headBias: a language model's head is its token table" },
+  },
+  {
+    of: ({ headInit = "zeros" }) => headInit !== "zeros",
+    name: "headInit",
+    why: { lm: "no headInit: a language model's head is its token table" },
+  },
+  {
+    of: ({ targets }) => targets?.includes("wte") === true,
+    name: "an adapter of wte",
+    why: { lm: "other targets: the token table is also the head" },
+  },
+  {
+    of: ({ classWeights }) => classWeights === "auto",
+    name: "classWeights",
+    why: {
+      lm: "no classWeights: texts have no classes",
+      regression: "no classWeights: scores are no classes",
+      "multi-label": "no classWeights: messages have several labels",
+    },
+  },
+  {
+    of: ({ calibrate }) => calibrate === true,
+    name: "calibrate",
+    why: {
+      lm: "no calibrate: texts have no classes",
+      regression: "no calibrate: a score has no probability",
+      "multi-label": "no calibrate: a temperature is for one class a message",
+    },
+  },
+  {
+    of: ({ threshold = "none" }) => threshold !== "none",
+    name: "threshold",
+    why: { lm: "no threshold: texts have no classes", regression: "no threshold: a score has no probability" },
+  },
+];
+
+/** What each objective trains, in words. */
+const TRAINED: Record<Objective, string> = {
+  classification: "a classifier",
+  regression: "a regression",
+  "multi-label": "a classifier with several labels a message",
+  lm: "a language model",
+};
+
+/** Throws ConfigError for options that are invalid for the objective. */
+function refuseOfOthers(given: Partial<TrainOptions>, objective: Objective): void {
+  for (const { of, name, why } of NEEDS) {
+    const expected = why[objective];
+    if (expected !== undefined && of(given))
+      throw new ConfigError("options-conflict", `${name} is invalid for ${TRAINED[objective]}`, { expected });
+  }
 }
 
 /**
@@ -296,11 +357,10 @@ function refuseClassifiers(given: Partial<TrainOptions>): void {
  */
 export function withAdapter<T extends Partial<TrainOptions>>(given: T, meta: AdapterMeta, objective: Objective): T {
   const { mode, task } = meta;
-  const names = { classification: "a classifier", lm: "a language model" };
   if (task.objective !== objective)
-    throw new ConfigError("wrong-task", `not an adapter of ${names[objective]}`, {
-      expected: `an adapter of ${names[objective]}`,
-      found: `${METHODS[mode].title}, ${names[task.objective]}`,
+    throw new ConfigError("wrong-task", `not an adapter of ${TRAINED[objective]}`, {
+      expected: `an adapter of ${TRAINED[objective]}`,
+      found: `${METHODS[mode].title}, ${TRAINED[task.objective]}`,
       hint: `train with --objective ${task.objective}`,
     });
   const { dropout, ...own } = adapterOptions(meta);

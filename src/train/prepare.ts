@@ -20,7 +20,7 @@ import { type PlanArguments, type Planned, planFitting } from "./sizes.ts";
 export interface RunArguments extends Partial<TrainOptions> {
   device: Backend;
   model: GPT2Checkpoint;
-  /** The training data, which sets the objective: classification (`loadDataset`) or language modeling (`loadTexts`). */
+  /** The training data, which sets the objective: that of `loadDataset`, or language modeling (`loadTexts`). */
   data: TrainingData;
   /** An adapter of this model to continue from. It determines the mode and its sizes, head and pooling. */
   adapter?: Adapter;
@@ -75,7 +75,7 @@ export function completeOptions({ device, model, data, adapter, featureBudget, .
   checkVocabulary(data, model);
   const settings = adapter ? withAdapter(given, adapter.meta, objective) : given;
   const options = resolveOptions(settings, objective, { rows: data.train.size, parameters: countBase(model.config) });
-  if (options.threshold !== "none" && data.labels.length !== 2)
+  if (options.threshold !== "none" && objective === "classification" && data.labels.length !== 2)
     throw new ConfigError("options-conflict", "a threshold needs two classes", {
       expected: "data with two classes, or threshold none",
       found: `${data.labels.length} classes`,

@@ -21,7 +21,10 @@ export interface StepRecord {
   examples: number;
   lr: number;
   loss: number;
-  /** Fraction of the step's messages classified correctly before the update; for a language model, of its tokens. */
+  /**
+   * Fraction of the step's messages classified correctly before the update; for a language model, of its tokens; 0 for a
+   * regression.
+   */
   accuracy: number;
   /** Global gradient norm before clipping. */
   norm: number;
@@ -96,10 +99,12 @@ export interface TrainResult {
   results: Results | null;
   steps: StepRecord[];
   evaluations: EvaluationRecord[];
-  /** Predictions for the test set; empty for a language model, or if `results` is null. */
+  /** A classifier's predictions for the test set; empty for other models, or if `results` is null. */
   predictions: Prediction[];
   /** The same for the validation set. */
   valPredictions: Prediction[];
+  /** The scores of a regression, and the probabilities of several labels [rows, labels]; null as above. */
+  outputs: Record<"val" | "test", Float32Array> | null;
   /** The step of the saved tensors: the best evaluation's with `keep: "best"`, unless the run was aborted. */
   keptStep: number;
   /** The filter for messages unlike the training data; null for a language model and below 50 validation messages. */

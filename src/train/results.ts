@@ -13,13 +13,13 @@ import {
 } from "../measures.ts";
 import { showText, type TextOrPair } from "../pair.ts";
 import {
-  type ClassMeasures,
   type Confusion,
   classMeasures,
   comparePairs,
   countConfusions,
   type Estimate,
   type Interval,
+  type LabelMeasures,
   LISTED_CLASSES,
   macroF1,
   mcnemar,
@@ -28,14 +28,10 @@ import {
 } from "../statistics.ts";
 import type { Baseline } from "./baselines.ts";
 import type { ChosenDecision } from "./decision.ts";
+import { MISTAKES, type Splits } from "./measured.ts";
+import type { LabelResults } from "./multi-label.ts";
+import type { ScoreResults } from "./regression.ts";
 import { textToTry } from "./text-to-try.ts";
-
-/** A value for each set. */
-export interface Splits<T> {
-  train: T;
-  val: T;
-  test: T;
-}
 
 export interface PartEvaluation extends Evaluation {
   name: string;
@@ -75,7 +71,7 @@ export interface Against {
 }
 
 /** A class on the test set. */
-export interface ClassResults extends ClassMeasures {
+export interface ClassResults extends LabelMeasures {
   /** How well its probability ranks its rows; null where that is not defined, and with over `LISTED_CLASSES` classes. */
   ranking: Ranking | null;
 }
@@ -121,14 +117,16 @@ export interface Results {
   parts: PartEvaluation[];
   /** Of a classifier, what was chosen on the validation set, with which all of `after` is measured. */
   decision: ChosenDecision | null;
-  /** Null for a language model. */
+  /** Of a classifier with one class a message; null for other models. */
   test: TestResults | null;
+  /** Of a regression. */
+  scores?: ScoreResults;
+  /** Where messages have several labels. */
+  multiLabel?: LabelResults;
   /** The losses of a language model on the texts of the test set; null for a classifier. */
   texts: TextLosses | null;
 }
 
-/** Misclassified messages that are kept with the results. */
-const MISTAKES = 100;
 /** Correctly classified messages that are kept with the results, at least; more where there are more classes. */
 const SAMPLES = 3;
 /** Characters of a sample that is read at a glance. */

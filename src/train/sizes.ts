@@ -16,6 +16,7 @@ import { METHODS, methodConfig } from "../methods/index.ts";
 import type { Capacity } from "../model/batch.ts";
 import { type Dropout, makeDropout } from "../model/dropout.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
+import { makeValueLoss, type ValueLoss } from "../model/loss.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
 import { checkMemory, fits, showBytes } from "../plan/memory.ts";
@@ -49,6 +50,8 @@ export interface Planned {
   optimizer: AdamWConfig;
   /** What drops the inputs of its adapters, if anything does. */
   dropout: Dropout | undefined;
+  /** The loss, unless it is cross-entropy. */
+  valueLoss: ValueLoss | undefined;
   /** The plan of a step: of the whole model, or of the upper part if features are computed first. */
   plan: ModelPlan;
   features: FeaturePlan | null;
@@ -74,10 +77,11 @@ export function planRun(args: PlanArguments, given: TrainOptions, size: Size): P
   const bytes = featureBytes(spec, data, featureBudget);
   const part = bytes > 0 ? { part: "upper" as const } : {};
   const dropout = makeDropout(spec, options.seed);
-  const plan = Engine.plan(device, { spec, capacity, optimizer, dropout, recompute, ...part });
+  const valueLoss = makeValueLoss(spec.task);
+  const plan = Engine.plan(device, { spec, capacity, optimizer, dropout, valueLoss, recompute, ...part });
   const features =
     bytes > 0 ? { plan: Engine.plan(device, { spec, capacity, optimizer: null, part: "lower" }), bytes } : null;
-  return { size, options, spec, capacity, optimizer, dropout, plan, features };
+  return { size, options, spec, capacity, optimizer, dropout, valueLoss, plan, features };
 }
 
 const listPlans = ({ plan, features }: Planned) => [plan, ...(features ? [features.plan] : [])];

@@ -16,6 +16,11 @@ export interface SparseRows {
   values: Float32Array;
 }
 
+/** The texts of some rows of a set. */
+export function* setTexts(set: { text(row: number): TextOrPair }, rows: Iterable<number>): Generator<TextOrPair> {
+  for (const row of rows) yield set.text(row);
+}
+
 /** Limits the memory: training rows after as many entries are not read. */
 const MOST_ENTRIES = 1 << 24;
 /** Rows after which a run that was aborted ends. */

@@ -10,10 +10,9 @@ import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import { modelBatch } from "../engine/batches.ts";
 import { leaveDevice } from "../engine/device-check.ts";
 import { Engine } from "../engine/engine.ts";
-import { type Evaluation, evaluate, evaluateRows, IN_FLIGHT, textLosses } from "../engine/evaluate.ts";
+import { type Evaluation, evaluate, IN_FLIGHT, textLosses } from "../engine/evaluate.ts";
 import { Features } from "../engine/features.ts";
 import { type Initialization, initialize } from "../engine/initial.ts";
-import type { Prediction } from "../engine/predictions.ts";
 import { asSaved, isShared, loadBase, readTrained, writeTrained } from "../engine/state.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
@@ -23,6 +22,7 @@ import { numel } from "../tensor.ts";
 import { bestEvaluation } from "./best.ts";
 import { prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
+import type { Splits } from "./measured.ts";
 import { fitNovelty } from "./novelty.ts";
 import { DEFAULTS, type TrainOptions } from "./options.ts";
 import { completeOptions, type PreparedRun, type RunArguments, type StepCounts } from "./prepare.ts";
@@ -34,8 +34,9 @@ import {
   type TrainEvent,
   type TrainResult,
 } from "./records.ts";
-import type { Splits } from "./results.ts";
+import type { Results } from "./results.ts";
 import { scheduleFactor } from "./schedule.ts";
+import { meanScore } from "./scores.ts";
 import { checkFits, withAdvice } from "./sizes.ts";
 
 /** The arguments of `fineTune`, with the settings of `TrainOptions`. */
@@ -154,12 +155,12 @@ async function trainOnDevice(args: FineTuneArguments, place: Place): Promise<Tra
   const [planning, given] = [{ ...run, device }, completeOptions(run)];
   // With shared tensors the device checks the rest.
   if (!shared) checkFits(planning, prepared, given);
-  const { options, spec, capacity, optimizer, dropout, plan, trainable, flops } = prepared;
+  const { options, spec, capacity, optimizer, dropout, valueLoss, plan, trainable, flops } = prepared;
   onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, features: prepared.features });
   const features = prepared.features
     ? await Features.compute(device, model, data, { spec, capacity }, signal)
     : undefined;
-  const size = { spec, capacity, optimizer, dropout, recompute: plan.recomputed > 0 };
+  const size = { spec, capacity, optimizer, dropout, valueLoss, recompute: plan.recomputed > 0 };
   const part = features ? { part: "upper" as const } : {};
   const engine = await Engine.create(device, { ...size, ...part }, shared).catch((error) => {
     // A graphics card does not report its memory until it runs out.
@@ -184,13 +185,18 @@ async function trainOnDevice(args: FineTuneArguments, place: Place): Promise<Tra
   }
 }
 
-/** Writes what is not the base model's: the initialization, and the parameters of the adapter that a run begins with. */
+/**
+ * Writes what is not the base model's: the initialization, and the parameters of the adapter that a run begins with. The
+ * bias of a regression's head begins at the mean of the scores: a head that begins at 0 spends its first steps on the way.
+ */
 export async function writeInitial(
   engine: Engine,
-  { model, adapter }: Pick<RunArguments, "model" | "adapter">,
+  { model, data, adapter }: Pick<RunArguments, "model" | "data" | "adapter">,
   initialization: Initialization,
 ): Promise<void> {
   await initialize(engine, initialization, model);
+  if (data.objective === "regression" && engine.plan.parameters.all.has("head.bias"))
+    engine.writeParameter("head.bias", Float32Array.of(meanScore(data.train)));
   if (adapter) writeTrained(engine, adapter.tensors);
 }
 
@@ -198,11 +204,22 @@ type TrainedState = Pick<TrainResult, "tensors" | "finalNorm">;
 
 const saved = ({ tensors, ...rest }: TrainedState): TrainedState => ({ tensors: asSaved(tensors), ...rest });
 
-/** A page loads it when a classifier is trained, before the first step: the end must not depend on a connection. */
-const loadMeasures = () => Promise.all([import("./baselines.ts"), import("./decision.ts"), import("./results.ts")]);
+/** A page loads them when messages are learned, before the first step: the end must not depend on a connection. */
+const MEASURES = {
+  classification: () => import("./measure-classes.ts"),
+  regression: () => import("./regression.ts"),
+  "multi-label": () => import("./multi-label.ts"),
+};
 
 /** What is measured after the last step. */
-type Measured = Pick<TrainResult, "results" | "predictions" | "valPredictions">;
+type Measured = Pick<TrainResult, "results" | "predictions" | "valPredictions" | "outputs">;
+
+/** What `measure` of an objective gives: its results, but for those before training, and what they are made of. */
+interface MeasuredMessages extends Partial<Omit<Measured, "results">> {
+  results: Omit<Results, "before">;
+}
+
+const NOT_MEASURED: Measured = { results: null, predictions: [], valPredictions: [], outputs: null };
 
 /** A run on an engine that has its initial parameters. */
 export class Run {
@@ -224,8 +241,8 @@ export class Run {
   private trained: TrainedState | undefined;
   /** With `keep: "best"`: the trained tensors of the best evaluation so far. */
   private best: Tensors | undefined;
-  /** The predictions of the best evaluation so far; undefined if it is from before the checkpoint, which lacks them. */
-  private valPredictions: Prediction[] | undefined;
+  /** The logits of the best evaluation so far; undefined if it is from before the checkpoint, which lacks them. */
+  private valLogits: Float32Array | undefined;
   /** Whether `onCheckpoint` has thrown, which ends the run. */
   private isEnded = false;
   private readonly model: GPT2Checkpoint;
@@ -280,7 +297,7 @@ export class Run {
     const { total, stepsPerEpoch } = this.stepCounts;
     this.onEvent({ type: "start", steps: total, stepsPerEpoch });
     if (this.checkpointBefore) this.onEvent({ type: "resume", checkpoint: this.checkpointBefore });
-    let measured: Measured = { results: null, predictions: [], valPredictions: [] };
+    let measured = NOT_MEASURED;
     let aborted = false;
     try {
       measured = await this.engine.until(this.signal, () => this.work());
@@ -307,7 +324,7 @@ export class Run {
   /** Runs all steps and evaluations. */
   private async work(): Promise<Measured> {
     const { stepsPerEpoch } = this.stepCounts;
-    if (this.data.objective === "classification") await loadMeasures();
+    if (this.data.objective !== "lm") await MEASURES[this.data.objective]();
     // At the start, or if the resumed run was stopped during an evaluation.
     if (this.evaluations.length === 0 || this.isDue(this.steps.length)) await this.evaluate();
     const first = Math.floor(this.steps.length / stepsPerEpoch);
@@ -318,40 +335,31 @@ export class Run {
     // No step follows, so that a checkpoint from here on may have the kept parameters in place of the last ones.
     if (kept.step !== this.steps.length) writeTrained(this.engine, this.best!);
     this.trained = await this.trainedState();
-    const { objective } = this.data;
-    const measured = await (objective === "lm"
-      ? this.measureTexts(this.data, kept.val)
-      : this.measureClassifier(this.data, kept.val));
+    const { data } = this;
+    const measured = await (data.objective === "lm"
+      ? this.measureTexts(data, kept.val)
+      : this.measureMessages(data, kept.val));
     // The initial parameters are evaluated last, so that training starts immediately.
     const { signal } = this;
     await loadBase(this.engine, this.args.model, { wanted: ({ grad }) => grad !== null, signal });
     await writeInitial(this.engine, this.args, this.options);
     const [before] = await this.splits(this.evaluations[0]!.val);
-    const { predictions, valPredictions, ...results } = measured;
-    return { predictions, valPredictions, results: { before, ...results } };
+    return { ...NOT_MEASURED, ...measured, results: { before, ...measured.results } };
   }
 
   /** The kept parameters on all sets, beside the baselines. */
-  private async measureClassifier(data: LoadedDataset, measured: Evaluation) {
-    const [{ predictBaselines }, { decideSets }, { measureTest }] = await loadMeasures();
-    const [evaluated, own] = await this.splits(measured);
-    const val = this.valPredictions ?? (await this.predict(data.val))[1];
-    const { decision, after, predictions } = decideSets(this.options, data, evaluated, { ...own, val });
-    const baselines = await predictBaselines(data, this.signal);
-    const parts = data.testParts.map(({ name, positions }) => {
-      const chosen = [...positions].map((row) => predictions.test[row]!);
-      return { name, ...evaluateRows(chosen, (row) => data.test.label(row)) };
-    });
-    const results = { after, parts, decision, test: measureTest(data, predictions.test, baselines), texts: null };
-    return { ...results, predictions: predictions.test, valPredictions: predictions.val };
+  private async measureMessages(data: LoadedDataset, kept: Evaluation): Promise<MeasuredMessages> {
+    const { measure } = await MEASURES[data.objective]();
+    const [evaluated, logits] = await this.splits(kept);
+    const val = this.valLogits ?? (await this.logits(data.val))[1];
+    return measure(data, this.options, evaluated, { ...logits, val }, this.signal);
   }
 
   /** The kept parameters on all sets, with the losses on each text of the test set. */
-  private async measureTexts({ test }: LoadedTexts, measured: Evaluation) {
+  private async measureTexts({ test }: LoadedTexts, kept: Evaluation) {
     const { sums, add } = textLosses(test);
-    const [after] = await this.splits(measured, { keepLosses: add });
-    const results = { after, parts: [], decision: null, test: null, texts: sums };
-    return { ...results, predictions: [], valPredictions: [] };
+    const [after] = await this.splits(kept, { keepLosses: add });
+    return { results: { after, parts: [], decision: null, test: null, texts: sums } };
   }
 
   /** The evaluation whose parameters are saved. */
@@ -532,28 +540,34 @@ export class Run {
   }
 
   private async evaluate(): Promise<void> {
-    const [val, predictions] = await this.predict(this.data.val);
+    const [val, logits] = await this.logits(this.data.val);
     this.record(val);
     const record = this.evaluations.at(-1)!;
-    if (this.kept === record) this.valPredictions = predictions;
+    if (this.kept === record) this.valLogits = logits;
     if (this.options.keep === "best" && bestEvaluation(this.evaluations) === record)
       this.best = await readTrained(this.engine);
   }
 
-  /** As `measure`, with a classifier's predictions. */
-  private async predict(set: TrainingData["train"], more = {}): Promise<[Evaluation, Prediction[]]> {
-    const predictions: Prediction[] = [];
-    const keep = (some: Prediction[]) => predictions.push(...some);
-    return [await this.measure(set, { keep, ...more }), predictions];
+  /** As `measure`, with the logits [rows, labels] of messages. */
+  private async logits(set: TrainingData["train"], more = {}): Promise<[Evaluation, Float32Array]> {
+    const some: Float32Array[] = [];
+    const evaluation = await this.measure(set, { keep: (logits: Float32Array) => some.push(logits), ...more });
+    const all = new Float32Array(some.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const logits of some) {
+      all.set(logits, at);
+      at += logits.length;
+    }
+    return [evaluation, all];
   }
 
-  /** Evaluates the training and test sets, with a classifier's predictions; `val`: the validation set's evaluation. */
+  /** Evaluates the training and test sets, with the logits of messages; `val`: the validation set's evaluation. */
   private async splits(
     val: Evaluation,
     more = {},
-  ): Promise<[Splits<Evaluation>, Record<"train" | "test", Prediction[]>]> {
-    const [train, onTrain] = await this.predict(this.data.train, { rows: this.data.test.size });
-    const [test, onTest] = await this.predict(this.data.test, more);
+  ): Promise<[Splits<Evaluation>, Record<"train" | "test", Float32Array>]> {
+    const [train, onTrain] = await this.logits(this.data.train, { rows: this.data.test.size });
+    const [test, onTest] = await this.logits(this.data.test, more);
     return [
       { train, val, test },
       { train: onTrain, test: onTest },

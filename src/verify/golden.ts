@@ -3,7 +3,7 @@
  * Format and tolerances: test/golden/README.md.
  */
 import type { Backend } from "../backend/backend.ts";
-import type { LoraConfig, Objective, Scaling, Target } from "../config.ts";
+import { hasValues, type LoraConfig, type Objective, type Scaling, type Target } from "../config.ts";
 import { Engine } from "../engine/engine.ts";
 import { FormatError } from "../errors.ts";
 import { parseJson } from "../io/limits.ts";
@@ -11,6 +11,7 @@ import type { SafetensorsFile } from "../io/safetensors.ts";
 import type { MethodConfig, Mode } from "../methods/index.ts";
 import { type Batch, drawsFrom, promptLength } from "../model/batch.ts";
 import { makeDropout } from "../model/dropout.ts";
+import { makeValueLoss } from "../model/loss.ts";
 import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
@@ -117,6 +118,7 @@ class Golden {
       spec: this.spec,
       capacity: { tokens: sequences * length, sequences },
       optimizer: this.optimizer,
+      valueLoss: makeValueLoss(this.spec.task),
       dropout: makeDropout(this.spec, this.c.lora?.dropout?.seed ?? 0),
       keepActivations: this.c.activations,
     });
@@ -135,8 +137,9 @@ class Golden {
     const [all, length] = this.file.info(`${table}.ids`).shape as [number, number];
     const ids = await this.file.readI32(`${table}.ids`);
     const lengths = await this.file.readI32(`${table}.lengths`);
-    const labels = await this.file.readI32(`${table}.${targets}`);
     const chosen = rows ?? Array.from({ length: all }, (_, i) => i);
+    const ofOutputs = hasValues(this.c) ? await this.file.readF32(`${table}.${targets}`) : undefined;
+    const labels = ofOutputs ? new Int32Array(all) : await this.file.readI32(`${table}.${targets}`);
     const isLm = this.c.objective === "lm";
     const sizes = chosen.map((row) => (!isLm && this.c.position === "last" ? length : lengths[row]!));
     const tokens = (table: Int32Array) =>
@@ -150,6 +153,7 @@ class Golden {
       starts,
       rows: starts.subarray(1).map((end) => end - 1),
       targets: Int32Array.from(isLm ? tokens(labels) : chosen.map((row) => labels[row]!)),
+      values: ofOutputs && select(ofOutputs, this.c.num_labels, chosen),
       draws: drawsFrom(1, sizes.length),
     };
   }
@@ -158,7 +162,7 @@ class Golden {
   private async logits(engine: Engine, { starts, targets }: Batch): Promise<void> {
     const compare = (logits: Float32Array, rows?: number[]) =>
       this.close("expect.logits", "logits", logits, TOLERANCE.logits, rows);
-    if (this.c.objective === "classification") return compare(await engine.logits(targets.length));
+    if (this.c.objective !== "lm") return compare(await engine.logits(targets.length));
     const length = this.file.info("input.ids").shape[1]!;
     const virtual = promptLength(this.spec);
     const [stored, computed]: [number[], number[]] = [[], []];

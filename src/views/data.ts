@@ -5,10 +5,11 @@ import type { DatasetStats } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import { type LowrankError, nameList } from "../errors.ts";
-import { count, digits } from "../format.ts";
+import { count, digits, showScore } from "../format.ts";
 import type { PairSettings } from "../pair.ts";
-import { LISTED_CLASSES } from "../statistics.ts";
+import { LISTED_CLASSES, type Summary, summarize } from "../statistics.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../train/class-weights.ts";
+import { trueScores } from "../train/scores.ts";
 import { type Block, makeTable } from "./blocks.ts";
 import { brief } from "./cells.ts";
 
@@ -77,7 +78,7 @@ function messagesBlocks(data: LoadedDataset, how: ClassWeights): Block[] {
       ],
       listSets(stats),
     ),
-    ...describeClasses(data),
+    ...(data.objective === "regression" ? [scoresTable(data)] : describeClasses(data)),
     ...dataNotes(data).map(note),
     ...(stats.leftOut.rows > 0 ? [note(`${count(stats.leftOut.rows)} invalid rows were skipped`)] : []),
     ...stats.leftOut.rowErrors.slice(0, LISTED_ERRORS).map(skipped).map(text),
@@ -142,8 +143,9 @@ function describeRows(data: LoadedDataset, how: ClassWeights): string {
   const weighted = isUnequal(data)
     ? ["the classes are unequal, their loss is not weighted (--class-weights none)"]
     : [];
+  const classes = byClass(labels, (_, label) => classesRead[label] ?? 0);
   return [
-    `rows: ${count(rowsRead)} read (${byClass(labels, (_, label) => classesRead[label]!)})`,
+    `rows: ${count(rowsRead)} read${data.objective === "regression" ? "" : ` (${classes})`}`,
     ...(leftOut.length > 0 ? leftOut : ["all kept"]),
     ...(weights
       ? [`loss weighted by class (${byClass(labels, (i) => Number(weights[i]!.toPrecision(3)))})`]
@@ -160,8 +162,35 @@ function byClass(labels: readonly string[], value: (id: number, label: string) =
   return `${labels.length} classes, ${list([sorted[0]!, sorted.at(-1)!]).join(" to ")}`;
 }
 
-/** The number of rows per class, or of the largest classes if there are many. */
-function describeClasses({ labels, stats: { train, val, test } }: LoadedDataset): Block[] {
+/** What the scores are like. */
+function scoresTable({ train, val, test }: LoadedDataset): Block {
+  type Row = Summary & { name: string; least: number; most: number };
+  const column = (title: string, key: "mean" | "sd" | "least" | "most") => {
+    return { title, key, value: ({ [key]: value }: Row) => value, format: showScore };
+  };
+  const rows = Object.entries({ Training: train, Validation: val, Test: test })
+    .filter(([, { size }]) => size > 0)
+    .map(([name, set]): Row => {
+      const scores = trueScores(set).sort((a, b) => a - b);
+      return { name, ...summarize(scores), least: scores[0]!, most: scores.at(-1)! };
+    });
+  return makeTable<Row>(
+    "data-scores",
+    "Scores",
+    [
+      { title: "Set", key: "set", value: ({ name }) => name },
+      column("Mean", "mean"),
+      column("Standard deviation", "sd"),
+      column("Lowest", "least"),
+      column("Highest", "most"),
+    ],
+    rows,
+  );
+}
+
+/** The number of rows per class or label, or of the largest classes if there are many. */
+function describeClasses({ objective, labels, stats: { train, val, test } }: LoadedDataset): Block[] {
+  const [one, all] = objective === "multi-label" ? ["label", "labels"] : ["class", "classes"];
   const rows = (label: string) => train.classes[label]! + val.classes[label]! + test.classes[label]!;
   const many = labels.length > LISTED_CLASSES;
   const shown = many ? labels.toSorted((a, b) => rows(b) - rows(a)).slice(0, LISTED_CLASSES / 2) : labels;
@@ -172,9 +201,9 @@ function describeClasses({ labels, stats: { train, val, test } }: LoadedDataset)
   return [
     makeTable<string>(
       "data-classes",
-      many ? `The largest of ${count(labels.length)} classes; the smallest has ${count(fewest)} rows` : "Rows by class",
+      many ? `The largest of ${count(labels.length)} ${all}; the smallest has ${count(fewest)} rows` : `Rows by ${one}`,
       [
-        { title: "Class", key: "class", value: (label) => label },
+        { title: one === "label" ? "Label" : "Class", key: "class", value: (label) => label },
         ...[column("Training", "train", train), column("Validation", "val", val), column("Test", "test", test)],
       ],
       shown,

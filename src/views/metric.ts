@@ -1,7 +1,10 @@
-/** What is measured beside the loss: accuracy and macro F1 of a classifier, perplexity and bits per byte of text. */
+/**
+ * What is measured beside the loss: accuracy and macro F1 of a classifier, exact matches and F1 of several labels, errors of
+ * a regression, perplexity and bits per byte of text.
+ */
 import type { Objective } from "../config.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
-import { percent, showLoss, showPerplexity } from "../format.ts";
+import { percent, showLoss, showPerplexity, showScore } from "../format.ts";
 import type { RunRecord } from "../run/record.ts";
 
 export interface Metric {
@@ -9,7 +12,7 @@ export interface Metric {
   /** In the header of CSV. */
   key: string;
   /** Of an evaluation; loss and what a run is judged by also of the steps before it. */
-  of(measured: Partial<Evaluation> & { loss: number; accuracy: number }): number;
+  of(measured: Partial<Evaluation> & { loss: number }): number;
   show(value: number): string;
   /** A sentence for those who do not know it. */
   help?: string;
@@ -17,11 +20,23 @@ export interface Metric {
 
 export const LOSS: Metric = { title: "Loss", key: "loss", of: ({ loss }) => loss, show: showLoss };
 
+const RMSE_HELP =
+  "The root of the mean squared error: how far a score is from the true one, where large errors count more. Always giving the mean has the standard deviation of the scores.";
+
 /** The first is what a run is judged by. */
 export const METRICS: Record<Objective, readonly [Metric, Metric]> = {
   classification: [
-    { title: "Accuracy", key: "acc", of: ({ accuracy }) => accuracy, show: (share) => percent(share) },
+    { title: "Accuracy", key: "acc", of: ({ accuracy }) => accuracy!, show: (share) => percent(share) },
     { title: "Macro F1", key: "macro_f1", of: ({ macroF1 }) => macroF1!, show: (share) => percent(share) },
+  ],
+  // In the scores' own unit.
+  regression: [
+    { title: "RMSE", key: "rmse", of: ({ loss }) => Math.sqrt(loss), show: showScore, help: RMSE_HELP },
+    { title: "MAE", key: "mae", of: ({ meanError }) => meanError!, show: showScore },
+  ],
+  "multi-label": [
+    { title: "Exact match", key: "exact", of: ({ accuracy }) => accuracy!, show: (share) => percent(share) },
+    { title: "Micro F1", key: "micro_f1", of: ({ microF1 }) => microF1!, show: (share) => percent(share) },
   ],
   lm: [
     {
@@ -32,6 +47,10 @@ export const METRICS: Record<Objective, readonly [Metric, Metric]> = {
     { title: "Bits per byte", key: "bpb", of: ({ bitsPerByte }) => bitsPerByte!, show: showLoss },
   ],
 };
+
+/** Its name within a sentence: "accuracy", "RMSE". */
+export const nameOf = ({ title }: Metric) =>
+  /^[A-Z]{2}/.test(title) ? title : title.charAt(0).toLowerCase() + title.slice(1);
 
 export function runMetric({ objective }: Pick<RunRecord, "objective">): Metric {
   return METRICS[objective][0];

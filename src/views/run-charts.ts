@@ -1,19 +1,21 @@
 /** The curves of runs as charts, for the page and for the files of a run directory. */
-import { count, percent, showLoss } from "../format.ts";
+import type { Objective } from "../config.ts";
+import { count, percent, showLoss, showScore } from "../format.ts";
 import type { Reliability } from "../measures.ts";
 import { describeMethod } from "../methods/index.ts";
 import { dataName, examplesPerEpoch, type RunRecord } from "../run/record.ts";
+import type { ScoreResults } from "../train/regression.ts";
 import type { TestResults } from "../train/results.ts";
 import { brief } from "./cells.ts";
 import type { Axis, Line, LineChart } from "./charts/chart.ts";
-import { LOSS, type Metric, runMetric } from "./metric.ts";
+import { LOSS, type Metric, nameOf, runMetric } from "./metric.ts";
 
 /** The weight of the past in a smoothed training curve. */
 export const SMOOTHING = 0.6;
 
 export interface RunChart {
   /** Also that of its file. A language model has a perplexity, and no accuracy. */
-  name: "loss" | "accuracy" | "perplexity";
+  name: "loss" | "accuracy" | "perplexity" | "rmse";
   chart: LineChart;
   /** The text alternative of the first run's curves. */
   description: string;
@@ -26,7 +28,7 @@ interface RunChartOptions {
   names?: readonly string[];
 }
 
-/** Loss, and accuracy or perplexity, of one or several runs with the same objective. */
+/** Loss, and what a run is judged by, of one or several runs with the same objective. */
 export function runCharts(
   records: readonly RunRecord[],
   { smooth = false, names = records.map(({ options }) => describeMethod(options)) }: RunChartOptions = {},
@@ -35,14 +37,8 @@ export function runCharts(
   const metric = runMetric(first);
   const runs = byData(records.map((record, i) => ({ record, name: names[i]! })));
   const charts: [RunChart["name"], Metric, Axis][] = [
-    ["loss", LOSS, { title: "cross-entropy (nats)", show: LOSS.show, tick: showTick, from: 0 }],
-    first.objective === "lm"
-      ? ["perplexity", metric, { title: "perplexity", show: metric.show, tick: showTick, from: 0 }]
-      : [
-          "accuracy",
-          metric,
-          { title: "accuracy", show: metric.show, tick: showShare, from: lowestShare(records), to: 1 },
-        ],
+    ["loss", LOSS, { title: LOSSES[first.objective], show: LOSS.show, tick: showTick, from: 0 }],
+    measuredBy(first.objective, metric, records),
   ];
   return charts.map(([name, measured, y]) => ({
     name,
@@ -51,14 +47,32 @@ export function runCharts(
   }));
 }
 
+const LOSSES: Record<Objective, string> = {
+  classification: "cross-entropy (nats)",
+  regression: "mean squared error",
+  "multi-label": "binary cross-entropy (nats)",
+  lm: "cross-entropy (nats)",
+};
+
+function measuredBy(
+  objective: Objective,
+  metric: Metric,
+  records: readonly RunRecord[],
+): [RunChart["name"], Metric, Axis] {
+  const axis = { title: nameOf(metric), show: metric.show };
+  if (objective === "lm" || objective === "regression")
+    return [objective === "lm" ? "perplexity" : "rmse", metric, { ...axis, tick: showTick, from: 0 }];
+  return ["accuracy", metric, { ...axis, tick: showShare, from: lowestShare(records), to: 1 }];
+}
+
 interface NamedRun {
   record: RunRecord;
   name: string;
 }
 
 /** A loss that is not finite is null in a stored record. */
-const read = ({ of }: Metric, { loss, accuracy }: Parameters<Metric["of"]>[0]) =>
-  of({ loss: loss ?? Number.NaN, accuracy });
+const read = ({ of }: Metric, { loss, ...rest }: Parameters<Metric["of"]>[0]) =>
+  of({ loss: loss ?? Number.NaN, ...rest });
 
 /** At most four decimal places, without trailing zeros. */
 const showTick = (value: number) =>
@@ -69,7 +83,7 @@ const showShare = (value: number) => percent(value, 0);
 function lowestShare(records: readonly RunRecord[]): number {
   const values = records.flatMap(({ curve, evaluations }) => [
     ...curve.accuracy,
-    ...evaluations.map(({ val }) => val.accuracy),
+    ...evaluations.map(({ val }) => val.accuracy!),
   ]);
   return Math.max(0, Math.min(0.9, Math.floor(Math.min(...values.filter(Number.isFinite), 1) * 10 - 1e-9) / 10));
 }
@@ -174,6 +188,28 @@ export function rankingCharts(
 }
 
 const SHARE = { show: (value: number) => percent(value), tick: showShare, from: 0, to: 1 };
+
+/** The mean score over the mean of the true ones, of tenths of the rows. */
+export function scoresChart({ bins, errors }: ScoreResults): LineChart {
+  const truth = bins.map((bin) => bin.truth);
+  return {
+    kind: "lines",
+    title: "Scores",
+    note: `test set, ${count(errors.length)} rows in the order of their true scores`,
+    x: { title: "true score", show: showScore },
+    y: { title: "score", show: showScore },
+    lines: [
+      {
+        name: "mean score, 95 % interval",
+        ...{ color: 0, look: "solid" },
+        xs: truth,
+        ys: bins.map(({ predicted }) => predicted),
+        intervals: bins.map(({ interval }) => interval),
+      },
+      { name: "the true score", color: 1, look: "reference", xs: truth, ys: truth },
+    ],
+  };
+}
 
 /** The share of right rows against the probability of the predicted class, and the rows of each bin. */
 export function reliabilityChart({ bins, error }: Reliability): LineChart {

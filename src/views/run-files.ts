@@ -4,18 +4,19 @@ import type { RunViews } from "../run/directory.ts";
 import type { RunRecord } from "../run/record.ts";
 import type { LineChart } from "./charts/chart.ts";
 import { chartSvg } from "./charts/svg.tsx";
-import { rankingCharts, reliabilityChart, runCharts } from "./run-charts.ts";
+import { rankingCharts, reliabilityChart, runCharts, scoresChart } from "./run-charts.ts";
 import { runTables } from "./run-tables.ts";
 
 export const runFiles: RunViews = (record, result, data) => [...runTables(record, result, data), ...chartFiles(record)];
 
 /**
- * loss.svg, accuracy.svg or perplexity.svg, and of a classifier that was evaluated on the test set reliability.svg,
- * roc.svg and precision-recall.svg. Their titles name the method.
+ * loss.svg, accuracy.svg, perplexity.svg or rmse.svg; of a classifier that was evaluated on the test set reliability.svg,
+ * roc.svg and precision-recall.svg, of a regression scores.svg. Their titles name the method.
  */
 export function chartFiles(record: RunRecord): [name: string, content: string][] {
   const charts = runCharts([record]).map(({ name, chart }): [string, LineChart] => [name, chart]);
-  const test = record.results?.test;
+  const { test, scores } = record.results ?? {};
+  if (scores) charts.push(["scores", scoresChart(scores)]);
   if (test) {
     charts.push(["reliability", reliabilityChart(test.calibration)]);
     const ranking = rankingCharts(record.labels, test);

@@ -1,4 +1,5 @@
 /** The tables of a run, and the CSV files of its directory. */
+import { hasValues } from "../config.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
@@ -14,7 +15,9 @@ import type { EvaluationRecord, TrainResult } from "../train/records.ts";
 import type { ClassResults, Compared, Results, TestMessage, TestResults } from "../train/results.ts";
 import { type Cell, makeTable, messageColumns, type Table } from "./blocks.ts";
 import { csvLines, tableToCsv } from "./csv.ts";
-import { LOSS, METRICS, type Metric } from "./metric.ts";
+import { labelBaselines, labelsTable } from "./label-tables.ts";
+import { LOSS, METRICS, type Metric, nameOf } from "./metric.ts";
+import { scoreBaselines } from "./score-tables.ts";
 import { seedsTable } from "./seeds.ts";
 
 /** A column that only CSV has. */
@@ -70,15 +73,19 @@ export function evaluationsTable({ evaluations, objective = "classification", un
       { title: "Training loss", key: "train_loss", value: ({ train }) => train?.loss, format: showLoss },
       { title: "Validation loss", key: "val_loss", value: ({ val }) => val.loss, format: showLoss },
       {
-        ...{ title: `Training ${main.title.toLowerCase()}`, key: `train_${main.key}`, format: main.show },
+        ...{ title: `Training ${nameOf(main)}`, key: `train_${main.key}`, format: main.show },
         value: ({ train }) => train && main.of(train),
       },
       {
-        ...{ title: `Validation ${main.title.toLowerCase()}`, key: `val_${main.key}`, format: main.show },
+        ...{ title: `Validation ${nameOf(main)}`, key: `val_${main.key}`, format: main.show },
         value: ({ val }) => main.of(val),
       },
       {
-        ...{ title: unequal ? "Validation macro F1" : null, key: `val_${other.key}`, format: other.show },
+        ...{
+          title: unequal || hasValues({ objective }) ? `Validation ${nameOf(other)}` : null,
+          key: `val_${other.key}`,
+          format: other.show,
+        },
         value: ({ val }) => other.of(val),
       },
       csvOnly("grad_norm", ({ train }) => train?.norm),
@@ -109,7 +116,7 @@ export function beforeAndAfter(
     ...parts.map(({ name, ...part }): Compare => ({ name: `Test: ${name}`, before: null, after: part })),
   ];
   const [main, other] = METRICS[objective];
-  const measures = [LOSS, main, ...(objective === "lm" || unequal ? [other] : [])];
+  const measures = [LOSS, main, ...(objective !== "classification" || unequal ? [other] : [])];
   const columns = measures.flatMap(({ key, title, of, show: format }) => [
     {
       ...{ title: `${title} before`, key: `${key}_before`, format },
@@ -292,7 +299,7 @@ export function runTables(
   result: TrainResult,
   data: TrainingData,
 ): [name: string, content: FileContent][] {
-  const { test, texts } = record.results ?? {};
+  const { test, texts, scores, multiLabel } = record.results ?? {};
   const tables = [
     metricsTable([record]),
     evaluationsTable(record),
@@ -306,11 +313,18 @@ export function runTables(
         ]
       : []),
     ...(texts ? [textsTable(texts)] : []),
+    ...(scores ? [scoreBaselines(scores)] : []),
+    ...(multiLabel
+      ? [
+          labelBaselines(multiLabel),
+          labelsTable(multiLabel.labels.map((one, i) => ({ ...one, label: data.labels[i]! }))),
+        ]
+      : []),
   ];
   return [
     ...tables.map((table): [string, string] => [`${table.name}.csv`, tableToCsv(table)]),
-    ...(test && data.objective === "classification"
-      ? [["predictions.csv", encode(csvLines(predictionsTable(result, data)))] as [string, FileContent]]
+    ...(record.results && data.objective !== "lm"
+      ? [["predictions.csv", encode(csvLines(makePredictions(record, result, data)))] as [string, FileContent]]
       : []),
   ];
 }
@@ -336,6 +350,32 @@ function predictionsTable({ valPredictions, predictions }: TrainResult, { labels
       }
   }
   return { columns: keys.map((key) => ({ title: null, key })), rows: rows() };
+}
+
+function makePredictions({ results }: RunRecord, result: TrainResult, data: LoadedDataset) {
+  if (data.objective === "classification") return predictionsTable(result, data);
+  const { labels } = data;
+  const k = labels.length;
+  const { multiLabel } = results!;
+  const thresholds = multiLabel?.labels.map(({ threshold }) => threshold);
+  const named = (values: Float32Array, least = labels.map(() => 1)) =>
+    labels.filter((_, i) => values[i]! >= least[i]!).join("|");
+  const keys = thresholds ? labels.map((label) => `probability ${label}`) : [];
+  function* rows(): Generator<Cell[]> {
+    for (const [name, set, outputs] of [
+      ["validation", data.val, result.outputs!.val],
+      ["test", data.test, result.outputs!.test],
+    ] as const)
+      for (let row = 0; row < set.size; row++) {
+        const [own, values] = [outputs.subarray(row * k, (row + 1) * k), set.values(row)];
+        const shown = Array.from(own, (value) => Number(value.toPrecision(DIGITS)));
+        const cells = thresholds ? [named(values), named(own, thresholds), ...shown] : [values[0], ...shown];
+        yield [name, set.place(row) + 1, ...[set.text(row)].flat(), ...cells];
+      }
+  }
+  const texts = data.pairs ? ["text", "text_pair"] : ["text"];
+  const all = ["set", "row", ...texts, "truth", "predicted", ...keys];
+  return { columns: all.map((key) => ({ title: null, key })), rows: rows() };
 }
 
 async function* encode(lines: Iterable<string>): AsyncGenerator<Uint8Array> {

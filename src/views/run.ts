@@ -4,6 +4,7 @@ import type { RunRecord } from "../run/record.ts";
 import { LISTED_CLASSES, sortMistakes } from "../statistics.ts";
 import type { TestResults } from "../train/results.ts";
 import type { Block, Table } from "./blocks.ts";
+import { labelBlocks } from "./label-tables.ts";
 import { rankingCharts, reliabilityChart } from "./run-charts.ts";
 import {
   baselinesTable,
@@ -14,6 +15,7 @@ import {
   measuresTable,
   mistakesTable,
 } from "./run-tables.ts";
+import { scoreBlocks } from "./score-tables.ts";
 import { aboutOneSeed, seedBlocks } from "./seeds.ts";
 import { describeNotes, describeRun } from "./verdicts.ts";
 
@@ -30,6 +32,8 @@ export function resultBlocks(record: RunRecord): Block[] {
     ...seedBlocks(record),
     beforeAndAfter(record, results),
     ...(results.test ? classifierBlocks(record, results.test) : []),
+    ...(results.scores ? scoreBlocks(results.scores, record) : []),
+    ...(results.multiLabel ? labelBlocks(results.multiLabel, record) : []),
     ...[...describeNotes(record), ...aboutOneSeed(record)].map((text): Block => ({ kind: "note", text })),
   ];
 }

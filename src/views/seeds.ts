@@ -3,7 +3,7 @@ import { count, showLoss } from "../format.ts";
 import type { RunRecord, SeedResult, Seeds } from "../run/record.ts";
 import { bestSeed } from "../run/seeds.ts";
 import { type Block, makeTable, type Table } from "./blocks.ts";
-import { METRICS, type Metric } from "./metric.ts";
+import { METRICS, type Metric, nameOf } from "./metric.ts";
 
 type SeedRecord = Pick<RunRecord, "objective" | "unequal" | "options" | "results">;
 
@@ -22,7 +22,7 @@ export function seedsTable({ objective, unequal }: Pick<SeedRecord, "objective" 
     ...{ title, key: `${set}_${key}`, format },
     value: ({ [set]: measured }: SeedResult) => measured && of(measured),
   });
-  const isShown = objective === "lm" || unequal;
+  const isShown = objective !== "classification" || unequal;
   const state = ({ seed, test, error }: SeedResult) =>
     seed === best ? "lowest loss" : (error ?? (test ? "finished" : "not finished"));
   return makeTable<SeedResult>(
@@ -32,8 +32,8 @@ export function seedsTable({ objective, unequal }: Pick<SeedRecord, "objective" 
       { title: "Seed", key: "seed", value: ({ seed }) => seed },
       { title: "Validation loss", key: "val_loss", value: ({ val }) => val?.loss, format: showLoss },
       measure(null, "val", main),
-      measure(`Test ${lower(main)}`, "test", main),
-      measure(isShown ? `Test ${lower(other)}` : null, "test", other),
+      measure(`Test ${nameOf(main)}`, "test", main),
+      measure(isShown ? `Test ${nameOf(other)}` : null, "test", other),
       { title: null, key: "seconds", value: ({ seconds }) => seconds },
       { title: "State", key: "state", value: state },
     ],
@@ -41,23 +41,21 @@ export function seedsTable({ objective, unequal }: Pick<SeedRecord, "objective" 
   );
 }
 
-/** "macro F1" */
-const lower = ({ title }: Metric) => title.charAt(0).toLowerCase() + title.slice(1);
-
 /** Mean and spread of the test figure, beside what other test rows would make, and which run is kept. */
 function describeSeeds({ objective, options, results }: SeedRecord, { runs, test }: Seeds): string[] {
   if (!test) return [];
   const [main] = METRICS[objective];
   const { of, show } = main;
-  const name = lower(main);
+  const name = nameOf(main);
   const { n, mean, sd, interval } = test;
-  const [low, high] = [Math.max(0, interval.low), Math.min(objective === "lm" ? Infinity : 1, interval.high)].map(show);
+  const isShare = objective === "classification" || objective === "multi-label";
+  const [low, high] = [Math.max(0, interval.low), Math.min(isShare ? 1 : Infinity, interval.high)].map(show);
   const average =
     sd === 0
       ? `The test ${name} of each of the ${n} seeds is ${show(mean)}.`
       : `The test ${name} of ${n} seeds is ${show(mean)} on average, 95 % interval ${low} to ${high} (Student's t).`;
   const rows = results?.test?.verdicts.length;
-  const showSd = objective === "lm" ? show : (sd: number) => `${(100 * sd).toFixed(1)} points`;
+  const showSd = !isShare ? show : (sd: number) => `${(100 * sd).toFixed(1)} points`;
   const beside = rows === undefined ? "" : besideRows(rows, showSd(Math.sqrt((mean * (1 - mean)) / rows)));
   const best = bestSeed(runs)!;
   const own =

@@ -1,7 +1,7 @@
 /** What a classifier makes of a message, in pages. */
 import type { ComponentChildren } from "preact";
-import { percent } from "../format.ts";
-import type { Classification } from "../infer/classifier.ts";
+import { percent, showScore } from "../format.ts";
+import type { Classification, Scored } from "../infer/classifier.ts";
 
 /** A bar for a share, hidden from screen readers: the number beside it says the same. */
 export function Bar({ share }: { share: number }) {
@@ -13,13 +13,22 @@ export function Bar({ share }: { share: number }) {
   );
 }
 
-/** The label, and the probability of each class. `children` stand between them. */
-export function VerdictView({ verdict, children }: { verdict: Classification; children?: ComponentChildren }) {
-  const { label, probability, probabilities } = verdict;
+/** The label or labels, and the probability of each; or the score. `children` stand between them. */
+export function VerdictView({ verdict, children }: { verdict: Classification | Scored; children?: ComponentChildren }) {
+  if ("score" in verdict)
+    return (
+      <>
+        <p class="predicted">
+          <strong>{showScore(verdict.score)}</strong>
+        </p>
+        {children}
+      </>
+    );
+  const { label, labels, probability, probabilities } = verdict;
   return (
     <>
       <p class="predicted">
-        <strong>{label}</strong> {percent(probability)}
+        <strong>{labels ? labels.join(", ") || "no label" : label}</strong> {!labels && percent(probability)}
       </p>
       {children}
       {/* A live region around it announces the label alone. */}
@@ -36,9 +45,11 @@ export function VerdictView({ verdict, children }: { verdict: Classification; ch
   );
 }
 
-/** That a label means little. Only of the model that was trained: it knows its training data. */
-export function Unlike({ verdict }: { verdict: Classification }) {
+/** That a label or a score means little. Only of the model that was trained: it knows its training data. */
+export function Unlike({ verdict }: { verdict: Classification | Scored }) {
   return verdict.unlike ? (
-    <p class="unlike">This message is unlike the training data: the label means little.</p>
+    <p class="unlike">
+      This message is unlike the training data: {"score" in verdict ? "the score" : "the label"} means little.
+    </p>
   ) : null;
 }

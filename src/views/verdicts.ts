@@ -1,11 +1,13 @@
 /** What a run's results come to, in sentences. */
-import { count, percent, showDuration, showLoss, showPerplexity } from "../format.ts";
+import type { Objective } from "../config.ts";
+import { count, percent, showDuration, showLoss, showPerplexity, showScore } from "../format.ts";
 import { describeMethod, METHODS } from "../methods/index.ts";
 import { keptEvaluation, type RunRecord } from "../run/record.ts";
-import { showStanding } from "../statistics.ts";
+import { type Estimate, type Standing, showStanding } from "../statistics.ts";
 import { defaultRate, LARGE, smallerRate } from "../train/options.ts";
-import type { Compared } from "../train/results.ts";
+import type { Results } from "../train/results.ts";
 import { brief } from "./cells.ts";
+import { nameOf, runMetric } from "./metric.ts";
 
 /** With fewer test rows, a share of them is no headline. */
 const FEW_ROWS = 20;
@@ -23,26 +25,39 @@ export function describeRun(record: RunRecord): string {
 /** "94.5 % of 300 test messages correct", or the perplexity; null: the run was not measured on the test set. */
 export function headline({ results, objective, unequal }: RunRecord): string | null {
   if (!results) return null;
+  const { scores, multiLabel } = results;
   const { test: before } = results.before;
   const { test: after } = results.after;
   if (objective === "lm") {
     const [first, last] = [before, after].map(({ perplexity }) => showPerplexity(perplexity!));
     return `The perplexity on the test set was ${first} before and is ${last} now`;
   }
-  const { rows, accuracy, macroF1 } = after;
+  const { rows, accuracy = 0, macroF1 } = after;
+  if (scores) {
+    const [{ rmse, spearman }] = scores.compared;
+    const rank = spearman ? `, rank correlation ${spearman.value.toFixed(2)}` : "";
+    const few = rows < FEW_ROWS ? ": too few to tell" : "";
+    return `RMSE ${showScore(rmse.value)} on ${count(rows)} test ${messages(rows)}${rank}${few}`;
+  }
+  if (multiLabel) {
+    const [{ microF1, exact }] = multiLabel.compared;
+    const few = rows < FEW_ROWS ? ": too few to tell" : "";
+    return `Micro F1 ${percent(microF1.value)}, and exactly its labels for ${percent(exact.value)} of ${count(rows)} test ${messages(rows)}${few}`;
+  }
   if (rows < FEW_ROWS)
-    return `${Math.round(accuracy * rows)} of ${rows} test ${rows === 1 ? "message" : "messages"} correct: too few to tell`;
+    return `${Math.round(accuracy * rows)} of ${rows} test ${messages(rows)} correct: too few to tell`;
   return `${percent(accuracy)} of ${count(rows)} test messages correct${unequal ? `, macro F1 ${percent(macroF1!)}` : ""}`;
 }
 
+const messages = (rows: number) => (rows === 1 ? "message" : "messages");
+
 /** The last evaluation of a run that was stopped. */
-function describeStopped({ step, evaluations, unequal }: RunRecord): string {
+function describeStopped(record: RunRecord): string {
+  const { step, evaluations, unequal } = record;
   const { step: last, val } = evaluations.at(-1)!;
-  const { loss, accuracy, perplexity, macroF1 } = val;
-  const reached =
-    perplexity === undefined
-      ? `accuracy ${percent(accuracy)}${unequal ? `, macro F1 ${percent(macroF1!)}` : ""}`
-      : `perplexity ${showPerplexity(perplexity)}`;
+  const { loss, macroF1 } = val;
+  const metric = runMetric(record);
+  const reached = `${nameOf(metric)} ${metric.show(metric.of(val))}${unequal ? `, macro F1 ${percent(macroF1!)}` : ""}`;
   return `Stopped after step ${step}; last evaluation after step ${last}: validation loss ${showLoss(loss)}, ${reached}`;
 }
 
@@ -59,6 +74,8 @@ export function describeNotes(record: RunRecord): string[] {
 
 /** What the validation set has chosen, or why it has not. */
 function describeDecision({ results, labels, options: { threshold: rule } }: RunRecord): string[] {
+  if (results?.multiLabel && rule !== "none")
+    return [`Thresholds: each label is predicted from a probability of its own (${rule} on the validation set).`];
   if (!results?.decision) return [];
   const { temperature, threshold, precision, recall, reached } = results.decision;
   const name = `"${brief(labels[1]!)}"`;
@@ -88,13 +105,14 @@ function describeDecision({ results, labels, options: { threshold: rule } }: Run
 
 /** Why a finished run has learned nothing, and the learning rate to try; null if it has learned something. */
 export function nothingLearned({
+  objective,
   options: { mode, lr },
   results,
   parameters,
 }: RunRecord): { text: string; lr: number } | null {
   if (!results) return null;
-  const { before, after, test } = results;
-  const text = lossRemains(before.train.loss, after.train.loss) ?? noBetter(test?.compared ?? []);
+  const { before, after } = results;
+  const text = lossRemains(before.train.loss, after.train.loss) ?? noBetter(listRivals(results), objective);
   if (text === null) return null;
   const usual = defaultRate(mode, { parameters });
   return { text, lr: lr < usual / 3 ? usual : smallerRate(lr, mode, { parameters }) };
@@ -105,19 +123,57 @@ function lossRemains(before: number, after: number): string | null {
   return `The training loss did not fall: ${showLoss(before)} before training, ${showLoss(after)} after it`;
 }
 
-function noBetter(compared: readonly Compared[]): string | null {
-  const [own, always] = [compared[0], compared.at(-1)];
-  if (!own || !always?.against) return null;
-  const isBetter = always.against.standing === "better" || (own.correct > always.correct && own.rows < ENOUGH_ROWS);
-  return isBetter ? null : against(own, always, `the most frequent class, "${brief(always.name)}"`);
+/** The run, or a baseline, by what it is judged by. */
+interface Rival {
+  name: string;
+  rows: number;
+  /** The higher, the better. */
+  merit: number;
+  isPerfect: boolean;
+  /** "91.9 %", "RMSE 1.23" */
+  shown: string;
+  /** Null for the run itself. */
+  against: { standing: Standing; p: number; difference: Estimate } | null;
+  showDifference: (value: number) => string;
 }
 
-function against(own: Compared, { against, accuracy }: Compared, name: string): string {
+/** The run first. */
+function listRivals({ test, scores, multiLabel }: Results): Rival[] {
+  const points = { showDifference: (share: number) => (100 * share).toFixed(1) };
+  return [
+    ...(test?.compared ?? []).map((one): Rival => {
+      const { correct, rows, accuracy } = one;
+      return { ...one, ...points, merit: correct, isPerfect: correct === rows, shown: percent(accuracy) };
+    }),
+    ...(scores?.compared ?? []).map((one): Rival => {
+      const { value } = one.rmse;
+      const shown = `RMSE ${showScore(value)}`;
+      return { ...one, merit: -value, isPerfect: value === 0, shown, showDifference: showScore };
+    }),
+    ...(multiLabel?.compared ?? []).map((one): Rival => {
+      const { value } = one.microF1;
+      return { ...one, ...points, merit: value, isPerfect: value === 1, shown: `micro F1 ${percent(value)}` };
+    }),
+  ];
+}
+
+/** What the last baseline always gives. */
+const ALWAYS = { classification: "the most frequent class, ", regression: "", "multi-label": "", lm: "" };
+
+function noBetter(rivals: readonly Rival[], objective: Objective): string | null {
+  const [own, always] = [rivals[0], rivals.at(-1)];
+  if (!own || !always?.against) return null;
+  const isBetter = always.against.standing === "better" || (own.merit > always.merit && own.rows < ENOUGH_ROWS);
+  return isBetter ? null : against(own, always, `${ALWAYS[objective]}"${brief(always.name)}"`);
+}
+
+function against(own: Rival, { against, shown, showDifference }: Rival, name: string): string {
   const { standing, p, difference } = against!;
-  const bounds = [difference.low, difference.high].map((bound) => (100 * bound).toFixed(1)).join(" to ");
+  const bounds = [difference.low, difference.high].map(showDifference).join(" to ");
+  const unit = showDifference === showScore ? "" : "points ";
   return (
-    `This run against ${name}: ${showStanding(standing, p)}, ${percent(own.accuracy)} against ${percent(accuracy)}, ` +
-    `a difference of ${(100 * difference.value).toFixed(1)} points (${bounds})`
+    `This run against ${name}: ${showStanding(standing, p)}, ${own.shown} against ${shown}, ` +
+    `a difference of ${showDifference(difference.value)} ${unit}(${bounds})`
   );
 }
 
@@ -135,11 +191,11 @@ function fewRows({ results }: RunRecord): string[] {
 /** The run beside the best baseline, and what to try unless it is better or makes no error. */
 function besideBaseline(record: RunRecord): string[] {
   const { results } = record;
-  const [own, ...others] = results?.test?.compared ?? [];
-  const best = others.reduce<Compared | null>((most, one) => (most && most.correct >= one.correct ? most : one), null);
+  const [own, ...others] = results ? listRivals(results) : [];
+  const best = others.reduce<Rival | null>((most, one) => (most && most.merit >= one.merit ? most : one), null);
   if (!own || best === null) return [];
   const text = `${against(own, best, `"${brief(best.name)}"`)}.`;
-  if (best.against!.standing === "better" || own.correct === own.rows) return [text];
+  if (best.against!.standing === "better" || own.isPerfect) return [text];
   const ideas = whatHelps(record);
   return [ideas.length > 0 ? `${text} Try ${ideas.join(", or ")}.` : text];
 }

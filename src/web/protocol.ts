@@ -4,7 +4,7 @@ import type { BlockStats } from "../data/blocks.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import type { OtherEncoding } from "../errors.ts";
-import type { Classification } from "../infer/classifier.ts";
+import type { Classification, Scored } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
 import type { Influences } from "../infer/influence.ts";
 import type { PairSettings, TextOrPair } from "../pair.ts";
@@ -13,8 +13,8 @@ import type { Speed } from "../run/live-run.ts";
 import type { RunRecord } from "../run/record.ts";
 import type { RunSettings } from "../run/settings.ts";
 import type { Usage } from "../run/usage.ts";
+import type { Splits } from "../train/measured.ts";
 import type { TrainOptions } from "../train/options.ts";
-import type { Splits } from "../train/results.ts";
 
 /**
  * The settings of a run. `data` has the names of the files that the visitor selected last, `adapter` is the id of
@@ -208,9 +208,9 @@ export interface ErrorReport {
 }
 
 export interface Verdict {
-  adapter: Classification;
+  adapter: Classification | Scored;
   /** The base model with the initial head. */
-  base: Classification;
+  base: Classification | Scored;
 }
 
 /** The arguments of a text generation. */
@@ -237,13 +237,13 @@ export interface LabelRequest {
   textColumn?: string;
 }
 
-/** A table with the two columns that `classify --in` adds: each row's label and its probability. */
+/** A table with the columns that `classify --in` adds: each row's label and its probability, several, or its score. */
 export interface LabelReport {
   rows: number;
-  /** Rows by label, in the order of the classes. */
+  /** Rows by label, in the order of the classes; none of scores. */
   labels: Record<string, number>;
   /** The first rows. */
-  preview: { text: TextOrPair; label: string; probability: number }[];
+  preview: { text: TextOrPair; label: string; probability: number | null }[];
   /** The columns of the file, and the one that was read, of pairs both with a comma; none for pasted lines. */
   columns: readonly string[];
   textColumn: string | null;

@@ -16,9 +16,9 @@ const KB = 1000;
  * Limits of a page that classifies, with threads and without shared memory, and of this project's whole page. A bundler
  * leaves out what generates: `npm run test:bundlers` has a limit of 112 kB for each case.
  */
-const EMBED_BYTES = 100 * KB;
-const UNSHARED_BYTES = 102 * KB;
-const PAGE_BYTES = 238 * KB;
+const EMBED_BYTES = 101 * KB;
+const UNSHARED_BYTES = 104 * KB;
+const PAGE_BYTES = 242 * KB;
 /** What reads models and adapters of other programs: their tokenizers, their types of weights, PEFT's settings. */
 const FOREIGN_BYTES = 16 * KB;
 /** What the page loads besides for a data set of the hub; and for one with another compression than Snappy. */
@@ -28,14 +28,16 @@ const STANDALONE_BYTES = 77 * KB;
 /** What matches the regular expressions of an adapter that PEFT wrote. */
 const EXPRESSIONS_BYTES = 48 * KB;
 /** What several adapters at once need besides: a comparison of settings on WebGPU, or texts that name adapters. */
-const SEVERAL_BYTES = 10 * KB;
+const SEVERAL_BYTES = 10.1 * KB;
 /** What a run is downloaded as, and the code that uses it. */
 const DOWNLOADS_BYTES = 6 * KB;
+/** What measures a regression, or several labels a message, beside baselines. */
+const SCORES_BYTES = 6 * KB;
 /** What labels a table, and finds its columns. */
 const TABLE_BYTES = 5 * KB;
 /** What joins the texts of a pair. */
 const PAIRS_BYTES = 1 * KB;
-/** The shaders of DoRA, dropout and prefix tuning. */
+/** The shaders of DoRA, dropout and prefix tuning, of regression and several labels. */
 const METHODS_BYTES = 3 * KB;
 
 const LIBRARY = packagePath("dist/browser");
@@ -62,7 +64,7 @@ function sources(paths: Iterable<string>): string[] {
   });
 }
 
-test("a page that classifies loads at most 100 kB, and no code that trains or reads data sets", () => {
+test("a page that classifies loads at most 101 kB, and no code that trains or reads data sets", () => {
   const code = closure(join(LIBRARY, "index.js"));
   // The CPU is on threads, or in a worker where memory cannot be shared.
   for (const [part, worker, most] of [
@@ -115,10 +117,11 @@ const OF_PAIRS = /\/src\/infer\/pairs\./;
 const OF_DOWNLOADS = /\/src\/(run\/(standalone|peft-code|usage)|web\/worker\/take)\./;
 const OF_FOREIGN =
   /\/src\/(io\/(vocabulary-tables|tokenizer-files|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
+const OF_SCORES = /\/src\/(train\/(regression|multi-label|ridge|label-baselines)|score-measures|data\/outputs)\./;
 const OF_METHODS = /\/(src\/backend\/generated\/method-shaders\.|shaders\/)/;
 const OF_COMPRESSORS = /\/node_modules\/(hyparquet-compressors|fzstd|hysnappy)\//;
 
-test("the whole page loads at most 238 kB; what only some visitors need is loaded on demand", () => {
+test("the whole page loads at most 242 kB; what only some visitors need is loaded on demand", () => {
   const folder = packagePath("dist/web/dist/page");
   const code = readdirSync(folder)
     .filter((name) => /\.(js|css)$/.test(name))
@@ -135,9 +138,11 @@ test("the whole page loads at most 238 kB; what only some visitors need is loade
   const tables = only(OF_TABLES);
   const pairs = only(OF_PAIRS);
   const methods = only(OF_METHODS);
+  const scores = only(OF_SCORES);
   const foreign = only(OF_FOREIGN);
   const downloads = only(OF_DOWNLOADS);
   const later = [
+    ...scores,
     ...hub,
     ...compressors,
     ...several,
@@ -156,6 +161,7 @@ test("the whole page loads at most 238 kB; what only some visitors need is loade
     [tables, TABLE_BYTES],
     [pairs, PAIRS_BYTES],
     [methods, METHODS_BYTES],
+    [scores, SCORES_BYTES],
     [foreign, FOREIGN_BYTES],
     [downloads, DOWNLOADS_BYTES],
     [hub, HUB_BYTES],

@@ -25,7 +25,12 @@ async function read(name: string, content: Content, options: Partial<ReadOptions
   module ??= await DataModule.load();
   const corpus = new Corpus(module);
   const file = bytesReader(name, asBytes(content));
-  const rows = await corpus.read(file, { maxLength: 1024, chunkBytes: 1 << 16, ...options });
+  const rows = await corpus.read(file, {
+    objective: "classification" as const,
+    maxLength: 1024,
+    chunkBytes: 1 << 16,
+    ...options,
+  });
   const { labels } = corpus.table(rows, 0);
   const found = Array.from(rows, (row, i): Row => [corpus.labels[labels[i]!]!, showText(corpus.text(row))]);
   return { corpus, rows: found };
@@ -738,7 +743,11 @@ test("reading a file of 5 GB without a line end stops after the longest row", as
     };
     const file = { name, size: 5e9, read, close: async () => {} };
     try {
-      await new Corpus(module).read(file, { maxLength: 1024, chunkBytes: 1 << 18 });
+      await new Corpus(module).read(file, {
+        objective: "classification" as const,
+        maxLength: 1024,
+        chunkBytes: 1 << 18,
+      });
       assert.unreachable();
     } catch (error) {
       assert.instance(error, LowrankError);

@@ -21,7 +21,12 @@ let module: DataModule | undefined;
 async function read(name: string, bytes: Uint8Array, skipFaulty = false) {
   module ??= await DataModule.load();
   const corpus = new Corpus(module);
-  const rows = await corpus.read(bytesReader(name, bytes), { maxLength: 1024, chunkBytes: 1 << 16, skipFaulty });
+  const rows = await corpus.read(bytesReader(name, bytes), {
+    objective: "classification" as const,
+    maxLength: 1024,
+    chunkBytes: 1 << 16,
+    skipFaulty,
+  });
   const { labels } = corpus.table(rows, 0);
   const found = Array.from(rows, (row, i) => [corpus.labels[labels[i]!]!, showText(corpus.text(row))]);
   return { rows: found, invalid: corpus.leftOut.rows };

@@ -5,6 +5,7 @@ import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import { Group } from "../../src/engine/group.ts";
 import { ConfigError, DeviceError } from "../../src/errors.ts";
 import type { Batch, Capacity } from "../../src/model/batch.ts";
+import { makeValueLoss } from "../../src/model/loss.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { siteName } from "../../src/names.ts";
 import { Rng } from "../../src/rng.ts";
@@ -134,7 +135,13 @@ const jobOptimizer = ({ clip }: Job, isTraining: boolean) => (isTraining ? { ...
 
 async function alone(job: Job, rest: Rest, isTraining: boolean): Promise<Results> {
   const optimizer = jobOptimizer(job, isTraining);
-  const engine = await Engine.create(await testDevice(), { ...rest, spec: job.spec, capacity: CAPACITY, optimizer });
+  const engine = await Engine.create(await testDevice(), {
+    ...rest,
+    spec: job.spec,
+    capacity: CAPACITY,
+    optimizer,
+    valueLoss: makeValueLoss(job.spec.task),
+  });
   try {
     fill(engine, job);
     return await jobResults(engine, job, rest, isTraining);
@@ -149,7 +156,11 @@ async function together(jobs: readonly Job[], rest: Rest, isTraining: boolean): 
     capacity: CAPACITY,
     optimizer: jobOptimizer(job, isTraining),
   }));
-  const { engines } = await Group.create(await testDevice(), { ...rest, members });
+  const { engines } = await Group.create(await testDevice(), {
+    ...rest,
+    members,
+    valueLoss: makeValueLoss(jobs[0]!.spec.task),
+  });
   engines.forEach((engine, i) => {
     fill(engine, jobs[i]!);
   });
@@ -219,6 +230,8 @@ for (const [name, jobs, rest] of [
   ],
   ["recomputation", memberJobs({ config: { n_layer: 3 } }), { recompute: true }],
   ["above features", memberJobs({}, upper), { part: "upper" }],
+  ["regressions", memberJobs({ objective: "regression" })],
+  ["several labels a message", memberJobs({ objective: "multi-label" })],
   ["language models", memberJobs(lm)],
   ["language models with a head of their own", memberJobs({ ...lm, config: RELATIVE })],
   ["a token table in pieces", IN_PIECES, { maxBinding: 4096 }],

@@ -13,6 +13,7 @@ import { checkBaseline } from "./baseline.mjs";
 import { checkFiles } from "./files.mjs";
 import { checkLanguageModels } from "./language.mjs";
 import { checkNames } from "./names.mjs";
+import { checkOutputs } from "./outputs.mjs";
 import { checkPairs } from "./pairs.mjs";
 import { checkQuantized } from "./quantized.mjs";
 import { checkRelatives } from "./relatives.mjs";
@@ -122,6 +123,7 @@ for (const { name, base, directory, logits } of theirs.jobs) {
 }
 
 await checkNames(work, python, must, report);
+await checkOutputs(work, micro, python, must, report, library);
 await checkRelatives(work, python, must, report);
 await checkQuantized(work, python, must, report, library);
 await checkTexts(work, micro, report, library);

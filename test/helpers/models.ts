@@ -1,5 +1,5 @@
 /** Small random models and batches, for the tests of plans and of the engine. */
-import type { GPT2Config, Objective, Target, TaskConfig } from "../../src/config.ts";
+import { type GPT2Config, hasValues, type Objective, type Target, type TaskConfig } from "../../src/config.ts";
 import type { Weights } from "../../src/engine/weights.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import type { Batch } from "../../src/model/batch.ts";
@@ -32,6 +32,8 @@ export const OPTIMIZER = { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, cl
 /** The tasks of most adapters; as in PEFT, the head has no bias. */
 export const TASKS: Record<Objective, TaskConfig> = {
   classification: { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: false },
+  regression: { objective: "regression", num_labels: 1, pooling: "last-token", head_bias: false },
+  "multi-label": { objective: "multi-label", num_labels: 3, pooling: "last-token", head_bias: false },
   lm: { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false },
 };
 
@@ -68,9 +70,9 @@ export function smallSpec(
     config: { ...SMALL, ...config },
     task: {
       objective,
-      num_labels: objective === "lm" ? 0 : 5,
+      num_labels: { classification: 5, regression: 1, "multi-label": 5, lm: 0 }[objective],
       pooling: "last-token",
-      head_bias: objective === "classification",
+      head_bias: objective !== "lm",
     },
     mode,
     lora:
@@ -111,7 +113,7 @@ export function randomBatch({ config, task }: ModelSpec, lengths: readonly numbe
   for (const length of lengths) starts.push(starts.at(-1)! + length);
   const tokens = starts.at(-1)!;
   const isLanguageModel = task.objective === "lm";
-  return {
+  const batch: Batch = {
     ids: Uint32Array.from({ length: tokens }, () => rng.below(config.vocab_size)),
     starts: Uint32Array.from(starts),
     rows: Uint32Array.from(lengths, (length, b) => starts[b]! + length - 1),
@@ -119,4 +121,7 @@ export function randomBatch({ config, task }: ModelSpec, lengths: readonly numbe
       ? Int32Array.from({ length: tokens }, (_, n) => (n % 3 === 1 ? IGNORE_INDEX : rng.below(config.vocab_size)))
       : Int32Array.from(lengths, () => rng.below(task.num_labels)),
   };
+  if (!hasValues(task)) return batch;
+  const value = () => (task.objective === "regression" ? 3 * rng.normal() : rng.below(2));
+  return { ...batch, values: Float32Array.from({ length: lengths.length * task.num_labels }, value) };
 }

@@ -60,6 +60,28 @@ interface Foreign {
   rank?: (kind: string, layer: number) => number;
 }
 
+test("what a head was trained for: one output is a score, otherwise the base model's problem_type says it", async () => {
+  const one = foreign(
+    "score",
+    {},
+    {
+      change: (tensors, add) => {
+        tensors.delete("base_model.model.score.weight");
+        add("base_model.model.score.weight", 1, 8);
+      },
+    },
+  );
+  const three = foreign("three");
+  const task = async (directory: string, problemType?: string) =>
+    (await readAdapter(directory, { base: { ...base, ...(problemType ? { problemType } : {}) } })).meta.task;
+  assert.equal((await task(one)).objective, "regression");
+  assert.equal((await task(one, "multi_label_classification")).objective, "multi-label");
+  assert.equal((await task(three)).objective, "classification");
+  assert.equal((await task(three, "multi_label_classification")).objective, "multi-label");
+  for (const problemType of ["regression", "other"])
+    await assertFails(ConfigError, "unsupported-model-config", [problemType], () => task(three, problemType));
+});
+
 test("an adapter that PEFT trained: its tensors bit for bit, c_attn in one, and writable as ours", async () => {
   const directory = foreign("plain", { use_rslora: true }, { kinds: ["attn.c_attn", "mlp.c_proj"] });
   const { meta, tensors } = await readAdapter(directory, { base });

@@ -117,6 +117,8 @@ for (const [name, meta] of Object.entries({
     { settings: { dtype: "f16" } },
   ),
   "DoRA with mixed ranks and biases": metaFor({ ...sites, use_dora: true, modulesToSave: ["h.0.attn.c_attn.bias"] }),
+  "a regression": metaFor({}, { task: { ...TASKS.regression, head_bias: true }, labels: ["score"] }),
+  "several labels a message": metaFor({}, { task: TASKS["multi-label"], labels: ["a", "b", "c"] }),
   "a bias of the head": metaFor({}, { task: { ...TASKS.classification, head_bias: true } }),
   all: metaFor(null, { mode: "all" }),
   last_block: metaFor(null, { mode: "last_block" }),
@@ -180,6 +182,38 @@ test("a merged directory: transformers' names, the classes, the padding, the tok
   assert.equal([...tensors.keys()].sort(), [...expected, "score.weight"].sort());
   assert.ok(readFileSync(join(out, "README.md"), "utf8").includes("130, <|endoftext|>"));
   await checkpoint.close();
+});
+
+test("the problem_type of transformers, the code for each, and thresholds that it has not", async () => {
+  const settings = { thresholds: [0.5, 0.25, 0.5] };
+  for (const [name, meta, type, code, lost] of [
+    ["one class", metaFor({}), "single_label_classification", "softmax(-1)", 0],
+    [
+      "a score",
+      metaFor({}, { task: TASKS.regression, labels: ["score"] }),
+      "regression",
+      'function_to_apply="none"',
+      0,
+    ],
+    [
+      "labels",
+      metaFor({}, { task: TASKS["multi-label"], labels: ["a", "b", "c"], settings }),
+      "multi_label_classification",
+      "sigmoid()",
+      1,
+    ],
+  ] as const)
+    for (const kind of ["merged", "peft"] as const) {
+      const { out, losses, checkpoint } = await exported(kind, meta, `${name} ${kind}`);
+      const readme = readFileSync(join(out, "README.md"), "utf8");
+      assert.ok(readme.includes(code), `${name}: ${code}`);
+      assert.is(losses.length, lost);
+      if (kind === "merged") {
+        const config = JSON.parse(readFileSync(join(out, "config.json"), "utf8"));
+        assert.equal([config.problem_type, config.num_labels], [type, meta.labels.length]);
+      } else if (type !== "single_label_classification") assert.ok(readme.includes(`problem_type="${type}"`));
+      await checkpoint.close();
+    }
 });
 
 test("a language model: the head stays tied, or is untied if it has an adapter", async () => {

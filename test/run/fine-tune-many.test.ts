@@ -129,7 +129,7 @@ test("runs that differ only in their seed have the figures of all in their recor
   for (const { record } of trained) assert.equal(record.seeds!.runs, seeds);
   const { n, mean, interval } = trained[0]!.record.seeds!.test!;
   assert.is(n, 3);
-  assert.ok(Math.abs(mean - seeds.reduce((sum, { test }) => sum + test.accuracy, 0) / 3) < 1e-12);
+  assert.ok(Math.abs(mean - seeds.reduce((sum, { test }) => sum + test.accuracy!, 0) / 3) < 1e-12);
   assert.ok(interval.low <= mean && mean <= interval.high);
   assert.equal((await readRecord(save)).seeds, trained[0]!.record.seeds);
   assert.is(readFileSync(join(save, "seeds.csv"), "utf8").split("\r\n").length, 5);

@@ -1,4 +1,5 @@
 /** The sentences of a sweep's report: data, training, seeds, learning rates, and what limits the results. */
+import type { MessagesObjective } from "../../config.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import type { TrainingData } from "../../data/texts.ts";
 import { list, percent } from "../../format.ts";
@@ -23,6 +24,13 @@ const SPLITS: Record<LoadedDataset["split"], string> = {
   given: "split as they are given",
 };
 
+/** What is learned of messages. */
+const LEARNED: Record<MessagesObjective, (labels: number) => string> = {
+  classification: (labels) => `of ${labels} classes`,
+  regression: () => "with a score",
+  "multi-label": (labels) => `with any of ${labels} labels`,
+};
+
 function aboutData(data: TrainingData): string {
   if (data.objective === "lm") {
     const { train, val, test } = data.stats;
@@ -34,8 +42,8 @@ function aboutData(data: TrainingData): string {
   }
   const { train, val, test } = data.stats;
   return (
-    `Data: ${data.source}, ${train.rows} training, ${val.rows} validation and ${test.rows} test messages of ${data.labels.length} ` +
-    `classes, ${SPLITS[data.split]}.`
+    `Data: ${data.source}, ${train.rows} training, ${val.rows} validation and ${test.rows} test messages ` +
+    `${LEARNED[data.objective](data.labels.length)}, ${SPLITS[data.split]}.`
   );
 }
 
@@ -51,18 +59,18 @@ export function method(
   const all = <T>(of: (trial: TrialRecord) => T) => each(trials.map(of));
   const option = (key: keyof TrainOptions) => all(({ options }) => options[key]);
   const lora = trials.filter(({ options }) => options.mode === "lora").map(({ options }) => options);
-  const isClassifier = data.objective === "classification";
+  const isLm = data.objective === "lm";
   const weighted = isUnequal(data) ? `, the loss weighted by class: ${option("classWeights")}` : "";
   const sentences = [
     `${aboutData(data)} All runs have the same split.`,
     `Training: ${trials.length} runs of ${all(({ trial }) => trial.model)} on ${all(({ device }) => device.name)}, with AdamW (weight decay ` +
       `${option("weightDecay")}), epochs: ${option("epochs")}, batches of ${option("batchSize")}, schedule ${option("schedule")} with a ` +
-      `warm-up of ${option("warmup")}${isClassifier ? `, classified at ${option("pooling")}` : ""}${weighted}. ` +
+      `warm-up of ${option("warmup")}${isLm ? "" : `, classified at ${option("pooling")}`}${weighted}. ` +
       (lora.length > 0
         ? `LoRA has scaling ${each(lora.map(({ scaling }) => scaling))} and init ${each(lora.map(({ init }) => init))}. `
         : "") +
       `Of each run the ${option("keep")} parameters count: best are those with the lowest validation loss.`,
-    `Seeds: ${option("seed")}. A seed decides the initialization and the order of the ${isClassifier ? "messages" : "blocks"}.`,
+    `Seeds: ${option("seed")}. A seed decides the initialization and the order of the ${isLm ? "blocks" : "messages"}.`,
     ...aboutRates(cells, outcomes),
     ...(about === undefined ? [] : [about]),
     measure.about.intervals,

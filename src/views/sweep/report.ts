@@ -112,7 +112,12 @@ function settings(
   leaks: Uint32Array,
 ): Block[] {
   const digits = (value: number) => value.toPrecision(3);
-  const more = data.objective === "lm" ? [BITS] : accuracyColumns(outcomes, data, leaks);
+  const more =
+    data.objective === "lm"
+      ? [BITS]
+      : data.objective === "classification"
+        ? accuracyColumns(outcomes, data, leaks)
+        : [];
   return [
     { kind: "heading", level: 2, text: "Every setting" },
     makeTable<Outcome>(

@@ -49,7 +49,8 @@ export const FIELD_HELP: Readonly<Record<Exclude<keyof Values, keyof MethodOptio
   seed: "The start of all random numbers. The same seed gives the same run; another one shows how much is chance.",
   calibrate:
     "Divides the logits by the number with the lowest validation loss, so that 90 % is right in about 90 % of cases.",
-  threshold: "The probability from which the second of two classes is predicted; the validation set chooses it.",
+  threshold:
+    "The probability from which the second of two classes is predicted, or each of several labels; the validation set chooses it.",
   balance: "Drops rows of the larger classes until all are as large as the smallest. Class weights need no dropping.",
   dedupe:
     "Drops near-copies of earlier rows. Copies in both the training and the test set make the accuracy look better than it is.",

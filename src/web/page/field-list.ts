@@ -2,7 +2,7 @@
 import { type Objective, TARGETS } from "../../config.ts";
 import { GUIDES, type MethodOptions, MODES, type Mode, settingWords } from "../../methods/index.ts";
 import type { NumberRange } from "../../number-range.ts";
-import { DEFAULTS, LM_DEFAULTS, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
+import { DEFAULTS, defaultsOf, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
 import type { ScheduleName } from "../../train/schedule.ts";
 import type { Values } from "./field-help.ts";
 
@@ -145,25 +145,27 @@ const MESSAGES: Values = { ...DEFAULTS, device: "auto", split: "default", balanc
 /** The defaults, whatever the data. */
 export const START: Readonly<Record<Objective, Values>> = {
   classification: MESSAGES,
+  regression: { ...MESSAGES, ...defaultsOf("regression") },
+  "multi-label": { ...MESSAGES, ...defaultsOf("multi-label") },
   // Texts are often short: small blocks and batches give enough steps, each of about as many tokens as with messages.
-  lm: { ...MESSAGES, ...LM_DEFAULTS, batchSize: 2, maxLength: 64 },
+  lm: { ...MESSAGES, ...defaultsOf("lm"), batchSize: 2, maxLength: 64 },
 };
 
 /** Settings of texts that the page has a default of its own for: a run gets them in any case. */
 export const OWN_OF_TEXTS: readonly Key[] = ["batchSize", "maxLength"];
 
-/** Settings that only classifiers have. */
-const OF_CLASSIFIERS: readonly Key[] = [
-  "pooling",
-  "headBias",
-  "headInit",
-  "classWeights",
-  "balance",
-  "dedupe",
-  "split",
-  "calibrate",
-  "threshold",
-];
+/** Settings that need one class a message, a probability, or messages. */
+const OF_CLASSES: readonly Key[] = ["classWeights", "balance", "calibrate"];
+const OF_CLASSIFIERS: readonly Key[] = [...OF_CLASSES, "threshold"];
+const OF_MESSAGES: readonly Key[] = [...OF_CLASSIFIERS, "pooling", "headBias", "headInit", "dedupe", "split"];
+
+/** Settings that an objective does not have. */
+const NOT_OF: Readonly<Record<Objective, readonly Key[]>> = {
+  classification: [],
+  regression: OF_CLASSIFIERS,
+  "multi-label": OF_CLASSES,
+  lm: OF_MESSAGES,
+};
 
 /** Settings that an existing adapter determines. */
 const OF_ADAPTER: readonly Key[] = [
@@ -188,6 +190,6 @@ export const OF_DATA: readonly Key[] = ["maxLength", "split", "seed", "balance",
 /** Whether a setting counts for what GPT-2 learns, in a mode, with or without an adapter to start from. */
 export function applies(key: Key, objective: Objective, mode: Mode, hasAdapter: boolean): boolean {
   if (hasAdapter && OF_ADAPTER.includes(key)) return false;
-  if (objective === "lm" && OF_CLASSIFIERS.includes(key)) return false;
+  if (NOT_OF[objective].includes(key)) return false;
   return ((key in SETTINGS && SETTINGS[key as keyof TrainOptions].modes) || MODES).includes(mode);
 }

@@ -5,10 +5,12 @@ import type { LoadedDataset } from "../../data/datasets.ts";
 import { dataFormat } from "../../data/dialect.ts";
 import { isOnHub } from "../../data/named.ts";
 import { LowrankError } from "../../errors.ts";
-import { count } from "../../format.ts";
+import { count, showScore } from "../../format.ts";
 import { excerpt } from "../../pair.ts";
+import { summarize } from "../../statistics.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../../train/class-weights.ts";
 import { DEFAULTS } from "../../train/options.ts";
+import { trueScores } from "../../train/scores.ts";
 import { dataNotes } from "../../views/data.ts";
 import type { Bin, ColumnReport, DataReport } from "../protocol.ts";
 import { reportError } from "./errors.ts";
@@ -53,7 +55,7 @@ export function describeData(
     ...(data.pairs ? { pairs: data.pairs } : {}),
     preview: Array.from({ length: Math.min(PREVIEW_ROWS, train.size) }, (_, i) => ({
       text: excerpt(train.text(i), PREVIEW_CHARACTERS),
-      label: labels[train.label(i)]!,
+      label: train.labels[train.label(i)]!,
     })),
     labels,
     classes: stats.classesRead,
@@ -88,6 +90,14 @@ function histogram({ train, val, test, stats }: LoadedDataset): Bin[] {
   return bins;
 }
 
+/** "Scores from -5 to 5, with mean -0.66 and standard deviation 2.1" */
+function describeScores({ train }: LoadedDataset): string {
+  const scores = trueScores(train).sort((a, b) => a - b);
+  const { mean, sd } = summarize(scores);
+  const [from, to, middle, spread] = [scores[0]!, scores.at(-1)!, mean, sd].map(showScore);
+  return `Scores from ${from} to ${to}, with mean ${middle} and standard deviation ${spread}`;
+}
+
 /** The notes of the terminal, and what it says in its line about the rows. */
 function pageNotes(data: LoadedDataset, classWeights: ClassWeights): string[] {
   const { stats, source } = data;
@@ -96,6 +106,7 @@ function pageNotes(data: LoadedDataset, classWeights: ClassWeights): string[] {
   const { name } = data.origin;
   return [
     ...(typeof name === "string" && isOnHub(name) ? [source] : []),
+    ...(data.objective === "regression" ? [describeScores(data)] : []),
     ...(isUnequal(data) ? [`The classes are unequal: their loss is ${weighted}`] : []),
     ...(stats.copies > 0 ? [`${count(stats.copies)} near-duplicates of earlier messages were dropped`] : []),
     ...(used < stats.rowsRead

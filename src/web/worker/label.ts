@@ -1,7 +1,8 @@
 /** Labels the rows of a table, or pasted lines, in memory: the bytes that `classify --in` writes to the disk. */
 import { ConfigError } from "../../errors.ts";
+import { showScore } from "../../format.ts";
 import type { Classifier } from "../../infer/classifier.ts";
-import { Fields } from "../../infer/label-fields.ts";
+import { Fields, type Labelled } from "../../infer/label-fields.ts";
 import { labelRows, survey, unchangedRows } from "../../infer/label-table.ts";
 import { openTable } from "../../infer/open-table.ts";
 import { csvField } from "../../io/csv.ts";
@@ -42,8 +43,9 @@ export async function labelSource(
   const table = await opening;
   try {
     const surveyed = await survey(table, name);
-    const fields = new Fields(table, surveyed.names, classifier);
-    const labels = Object.fromEntries(classifier.labels.map((label) => [label, 0]));
+    const fields = new Fields(table, surveyed.taken, classifier);
+    const names = classifier.meta.task.objective === "regression" ? [] : classifier.labels;
+    const labels = Object.fromEntries(names.map((label) => [label, 0]));
     const preview: LabelReport["preview"] = [];
     // A blob for each piece: browsers keep many on the disk.
     const pieces: Blob[] = [];
@@ -56,10 +58,10 @@ export async function labelSource(
         const { bytes, results } = await labelRows(table, rows, classifier, fields);
         labelled.push(bytes);
         const texts = rows.flatMap(({ text }) => (text === null ? [] : [text]));
-        for (const [i, { label, probability }] of results.entries()) {
-          labels[label]!++;
-          if (preview.length < PREVIEW_ROWS)
-            preview.push({ text: excerpt(texts[i]!, PREVIEW_CHARACTERS), label, probability });
+        for (const [i, result] of results.entries()) {
+          const shown = describeResult(result);
+          for (const label of shown.labels) labels[label]!++;
+          if (preview.length < PREVIEW_ROWS) preview.push({ text: excerpt(texts[i]!, PREVIEW_CHARACTERS), ...shown });
         }
         done += results.length;
         onProgress(done, surveyed.rows);
@@ -78,6 +80,13 @@ export async function labelSource(
   } finally {
     await table.close();
   }
+}
+
+/** The labels, how they or the score are shown, and the probability of a label that is the only one. */
+function describeResult(result: Labelled) {
+  if ("score" in result) return { labels: [], label: showScore(result.score), probability: null };
+  const { label, labels = [label], probability } = result;
+  return { labels, label: labels.join(" | "), probability: result.labels ? null : probability };
 }
 
 /** Lines as a table of one column. */

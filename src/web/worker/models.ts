@@ -85,9 +85,13 @@ async function withTrained<T>(id: string, work: (trained: Trained) => Promise<T>
 export const classify = (id: string, text: TextOrPair): Promise<Verdict> =>
   withTrained(id, (trained) => tester.classify(trained, text));
 
-/** The influence of each word; null if a run needs the device. */
+/** The influence of each word on the class; null if a run needs the device, or there is not one class. */
 export const influences = async (id: string, text: TextOrPair): Promise<Influences | null> =>
-  machine.isIdle ? withTrained(id, (trained) => tester.influences(trained, text)) : null;
+  machine.isIdle
+    ? withTrained(id, async (trained) =>
+        trained.meta.task.objective === "classification" ? tester.influences(trained, text) : null,
+      )
+    : null;
 
 /** Accuracy of a scaled model on the test set; null if a run needs the device, or another measurement was begun. */
 export async function accuracyAt(id: string, scale: number): Promise<number | null> {

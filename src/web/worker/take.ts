@@ -6,11 +6,11 @@ import { loadAdapter } from "../../io/open-adapter.ts";
 import { PEFT_CONFIG } from "../../io/peft.ts";
 import { METHODS } from "../../methods/index.ts";
 import { nameBase } from "../../run/base-name.ts";
-import { dataName, type RunRecord } from "../../run/record.ts";
+import { dataName, exampleText, type RunRecord } from "../../run/record.ts";
 import { planStandalone, type StandalonePage } from "../../run/standalone.ts";
 import { describeTrained, listUsages, pageQuestion, type Trained, writeReadme } from "../../run/usage.ts";
 import { wilson } from "../../statistics.ts";
-import { textToTry } from "../../train/text-to-try.ts";
+import { headline } from "../../views/verdicts.ts";
 import { hasAdapter, type PageRun, type Takeable, type TakeReport } from "../protocol.ts";
 import { bytesIn, zipDirectory } from "./archive.ts";
 import { reportError } from "./errors.ts";
@@ -27,7 +27,8 @@ export async function takeReport(run: PageRun, model: GPT2Checkpoint): Promise<T
 }
 
 async function pageReport(run: PageRun, model: GPT2Checkpoint, trained: Trained): Promise<TakeReport["page"]> {
-  if (run.record.objective === "lm") return null;
+  // It shows labels.
+  if (run.record.objective === "lm" || run.record.objective === "regression") return null;
   try {
     return { bytes: (await planPage(run, model, trained)).bytes };
   } catch (error) {
@@ -72,7 +73,7 @@ async function describeTrainedRun(
     base: pageBase(name, model),
     end: model.vocabulary.end,
     data: isLoaded ? null : dataName(record),
-    example: record.results?.test?.example ?? textToTry([], record.pairs !== undefined),
+    example: exampleText(record.results, record.pairs !== undefined),
     options: isLoaded ? null : record.options,
     result: resultText(record),
     obstacle: isPeft ? null : (record.peftObstacle ?? `${METHODS[meta.mode].title} is not one of its methods`),
@@ -86,10 +87,12 @@ function pageBase(name: string, { directory }: GPT2Checkpoint): Trained["base"] 
 }
 
 /** "97.2 % of 312 test messages correct (95 % interval 94.7 to 98.5 %)" */
-function resultText({ results }: RunRecord): string | null {
+function resultText(record: RunRecord): string | null {
+  const { results } = record;
   if (!results) return null;
   const { accuracy, rows, perplexity } = results.after.test;
   if (perplexity !== undefined) return `perplexity ${perplexity.toFixed(1)} on the test set`;
+  if (accuracy === undefined || !results.test) return headline(record);
   const { low, high } = wilson(Math.round(accuracy * rows), rows);
   const percent = (share: number) => (100 * share).toFixed(1);
   return `${percent(accuracy)} % of ${rows} test messages correct (95 % interval ${percent(low)} to ${percent(high)} %)`;

@@ -24,8 +24,12 @@ export class Tester {
 
   async classify(trained: Trained, text: TextOrPair): Promise<Verdict> {
     const { adapter, base } = await this.prepare(trained);
-    const [[predicted], [before]] = [await adapter.classify([text]), await base.classify([text])];
-    return { adapter: predicted!, base: before! };
+    const read = async (one: Classifier) => {
+      const isRegression = one.meta.task.objective === "regression";
+      const [first] = await (isRegression ? one.score([text]) : one.classify([text]));
+      return first!;
+    };
+    return { adapter: await read(adapter), base: await read(base) };
   }
 
   async influences(trained: Trained, text: TextOrPair): Promise<Influences> {

@@ -1,5 +1,6 @@
 """The reference beside PEFT and transformers, in float64: `python3 check_peft.py` compares logits, gradients and steps of
-prompt tuning, prefix tuning (with a projection and without), LoRA+, LoRA with dropout or of the token table, and DoRA.  Needs peft; PEFT 0.21 runs prefix tuning on
+prompt tuning, prefix tuning (with a projection and without), LoRA+, LoRA with dropout or of the token table, DoRA, and the
+losses of transformers' problem_type.  Needs peft; PEFT 0.21 runs prefix tuning on
 GPT2ForSequenceClassification with transformers below 5.24, which renames an argument."""
 import sys
 import warnings
@@ -28,6 +29,7 @@ def base_model(P, case):
     config = GPT2Config(**cfg, num_labels=case["num_labels"], pad_token_id=pad, bos_token_id=pad, eos_token_id=pad,
                         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
     lm = case["objective"] == "lm"
+    config.problem_type = {"regression": "regression", "multi-label": "multi_label_classification"}.get(case["objective"])
     model = (GPT2LMHeadModel if lm else GPT2ForSequenceClassification)(config)
     state = {"transformer." + k: P[k] for k in ref.base_shapes(ref.Config(**cfg))}
     if lm:
@@ -68,11 +70,11 @@ def copy(P, names, model):
 def logits_of(model, case, ids, lengths):
     """A batch padded on the right under an attention mask; prompt tuning of a classifier one message at a time, because PEFT
     reads its logits at the last column of the batch.  Rows of padding are left out."""
-    if case["objective"] == "classification" and case["mode"] == "prompt":
+    if case["objective"] != "lm" and case["mode"] == "prompt":
         return torch.cat([model(input_ids=row[None, :n]).logits for row, n in zip(ids, lengths)])
     mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
     logits = model(input_ids=ids, attention_mask=mask).logits
-    return logits if case["objective"] == "classification" else logits[:, -ids.shape[1]:][mask.bool()]
+    return logits if case["objective"] != "lm" else logits[:, -ids.shape[1]:][mask.bool()]
 
 
 def virtual(mode, objective, projection):
@@ -187,6 +189,31 @@ def steps(objective, more, **settings):
     return {**errors, **{name: rel(own(name, torch.Tensor.detach) - P[name], run.P[name] - P[name]) for name in run.names}}
 
 
+def problem_type(objective, labels):
+    """The loss that transformers computes by itself, logits, gradients and ten steps."""
+    lora = {"targets": list(LORA), "r": 3, "alpha": 5, "scaling": "alpha/r", "train_head_base": True}
+    case, P, (ids, targets, lengths) = random_case(mode="lora", objective=objective, lora=lora, position="last_token",
+                                                   num_labels=labels, optim={"lr": 1e-3, "weight_decay": 0.1})
+    run = ref.Trainer(P, case)
+    model, task = base_model(P, case)
+    model = get_peft_model(model, LoraConfig(task_type=task, r=3, lora_alpha=5, target_modules=list(LORA.values())))
+    copy(P, run.names, model)
+    mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-3, weight_decay=0.1)
+    ours, loss, grads = run.gradients(ids, targets, lengths)
+    errors = {}
+    for step in range(10):
+        optimizer.zero_grad()
+        out = model(input_ids=ids, attention_mask=mask, labels=targets.double())
+        out.loss.backward()
+        if step == 0:
+            errors = {"logits": rel(out.logits.detach(), ours), "loss": abs(out.loss.item() / loss - 1)}
+            errors.update({f"gradient of {name}": rel(theirs(name, model)[0].grad, grads[name]) for name in run.names})
+        run.step(ids, targets, lengths)
+        optimizer.step()
+    return {**errors, **{name: rel(theirs(name, model)[0].detach() - P[name], run.P[name] - P[name]) for name in run.names}}
+
+
 if __name__ == "__main__":
     print(f"peft {peft.__version__}, transformers {transformers.__version__}, torch {torch.__version__}")
     checks = {f"{objective} {mode}{', projection' if p else ''}": lambda a=(mode, objective, p): virtual(*a)
@@ -195,6 +222,8 @@ if __name__ == "__main__":
     checks |= {"LoRA+, 5 steps": lora_plus, "LoRA with dropout": lora_dropout}
     checks |= {f"{objective} DoRA, 10 steps": lambda a=objective: steps(a, [], use_dora=True) for objective in ("classification", "lm")}
     checks["LoRA of the token table, 10 steps"] = lambda: steps("classification", ["wte"])
+    checks |= {f"{objective}, 10 steps": lambda a=(objective, labels): problem_type(*a)
+               for objective, labels in (("regression", 1), ("multi-label", 3))}
     for title, check in checks.items():
         errors = check()
         print(f"{title}: " + "  ".join(f"{k} {v:.1e}" for k, v in errors.items()))

@@ -42,7 +42,7 @@ export function CompareCard() {
       id="compare"
       class="card"
       aria-labelledby="compare-title"
-      hidden={objective.value === "lm" && runs.length === 0}
+      hidden={objective.value !== "classification" && runs.length === 0}
     >
       <h2 id="compare-title">Compare methods</h2>
       <p class="help">
@@ -68,7 +68,7 @@ function Controls() {
   const runs = compared.value;
   const active = runs.filter((run) => isUnderWay(run) || run.id === current.value?.id);
   const next = isTraining.value ? undefined : unfinished(runs);
-  const offered = objective.value === "lm" || !estimate.value ? null : settings.value;
+  const offered = objective.value !== "classification" || !estimate.value ? null : settings.value;
   const minutes = offered && ((ALL / GUIDES[offered.mode ?? DEFAULTS.mode].duration) * estimate.value!.seconds) / 60;
   const about = minutes === null ? "" : ` (about ${Math.max(1, Math.round(minutes))} min)`;
   const numbers = list(active.map((run) => String(runs.indexOf(run) + 1)));

@@ -1,11 +1,23 @@
 /** The choice of the data, bundled, typed, from files or from the Hugging Face Hub, and its statistics. */
 import { useEffect } from "preact/hooks";
+import type { MessagesObjective } from "../../../config.ts";
 import { count, percent } from "../../../format.ts";
 import { makeTable, messageColumns } from "../../../views/blocks.ts";
 import { ScrollArea, TableView } from "../../../views/components.tsx";
 import type { DataReport } from "../../protocol.ts";
 import { usePart } from "../state/attention.ts";
-import { askHub, chosenColumns, columns, dataError, messages, objective, readAs, report } from "../state/data.ts";
+import {
+  askHub,
+  chosenColumns,
+  columns,
+  dataError,
+  hasOwnLabels,
+  labelsAre,
+  messages,
+  readAs,
+  report,
+  tab,
+} from "../state/data.ts";
 import { acceptDrops } from "../state/drops.ts";
 import { sentence } from "../words.ts";
 import { Bar } from "./common.tsx";
@@ -17,6 +29,13 @@ import { Texts, TextsView } from "./texts.tsx";
 
 const OBJECTIVES = { classification: "Sort messages", lm: "Write text" };
 
+/** What labels can be. */
+const LABELS: Record<MessagesObjective, string> = {
+  classification: "classes, one a message",
+  regression: "scores: numbers",
+  "multi-label": "any number a message: a|b",
+};
+
 export function DataCard() {
   const place = usePart<HTMLDivElement>("data-error", "nearest");
   useEffect(acceptDrops, []);
@@ -26,8 +45,8 @@ export function DataCard() {
       <h2 id="data-title">
         <span class="step">1</span> Data
       </h2>
-      <Choices name="objective" kind="tabs" label="What GPT-2 learns" options={OBJECTIVES} chosen={objective} />
-      {objective.value === "lm" ? <Texts /> : <Messages />}
+      <Choices name="objective" kind="tabs" label="What GPT-2 learns" options={OBJECTIVES} chosen={tab} />
+      {tab.value === "lm" ? <Texts /> : <Messages />}
       <ErrorPlace id="data-error" report={error} ways={error ? readings(error, readAs) : []} place={place} />
       <div id="data-report" class="report">
         {read && ("documents" in read ? <TextsView {...read} /> : <MessagesView {...read} />)}
@@ -86,7 +105,29 @@ function Messages() {
           <EncodingField id="encoding" label="Encoding" choice={messages} />
         </div>
       )}
+      {hasOwnLabels.value && <LabelsField />}
     </div>
+  );
+}
+
+function LabelsField() {
+  return (
+    <label for="labels-are">
+      The labels are{" "}
+      <select
+        id="labels-are"
+        value={labelsAre.value}
+        onInput={({ currentTarget }) => {
+          labelsAre.value = currentTarget.value as MessagesObjective;
+        }}
+      >
+        {Object.entries(LABELS).map(([value, words]) => (
+          <option key={value} value={value}>
+            {words}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }
 

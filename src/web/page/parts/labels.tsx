@@ -91,7 +91,7 @@ function Labelled({ report }: { report: LabelReport }) {
         <button type="button" onClick={() => offerFile(file, fileName)}>
           Save as {fileName.split(".").at(-1)!.toUpperCase()}
         </button>
-        <p class="help">{fileName}: the same rows, each with its label and probability</p>
+        <p class="help">{fileName}: the same rows, each with what the model makes of it</p>
       </div>
       <ul class="bars" aria-label="Rows by label">
         {Object.entries(labels).map(([label, of]) => (

@@ -8,7 +8,7 @@ import { showBytes } from "../../../plan/memory.ts";
 import type { Speed } from "../../../run/live-run.ts";
 import { ChartFigure } from "../../../views/charts/figure.tsx";
 import { TableView } from "../../../views/components.tsx";
-import { runMetric } from "../../../views/metric.ts";
+import { nameOf, runMetric } from "../../../views/metric.ts";
 import { runCharts, SMOOTHING } from "../../../views/run-charts.ts";
 import { evaluationsTable } from "../../../views/run-tables.ts";
 import { headline, nothingLearned } from "../../../views/verdicts.ts";
@@ -139,7 +139,7 @@ function describeStatus({ record, state, error }: PageRun): string {
   const metric = runMetric(record);
   const reached =
     last && last.step > 0
-      ? ` Validation ${metric.title.toLowerCase()} ${metric.show(metric.of(last.val))} after ${last.epoch.toFixed(1)} epochs.`
+      ? ` Validation ${nameOf(metric)} ${metric.show(metric.of(last.val))} after ${last.epoch.toFixed(1)} epochs.`
       : "";
   switch (state) {
     case "training":
@@ -187,14 +187,15 @@ function runFigures({ record, state }: PageRun, speed: Speed | null): Figure[] {
   const { objective, unequal, evaluations, step, steps, memory, device } = record;
   const last = evaluations.at(-1);
   const recent = speed ?? last?.train;
-  const { title, show, of } = runMetric(record);
+  const metric = runMetric(record);
+  const { title, show, of } = metric;
   const units = objective === "lm" ? "Blocks" : "Examples";
   const isTraining = state === "training";
   const figures: (readonly [term: string, value: string | false | null | undefined, hint?: string])[] = [
     ["Loss", recent && showLoss(recent.loss), "Mean over the last 20 steps"],
     ["Validation loss", last && showLoss(last.val.loss)],
     [title, recent && show(of(recent)), "Mean over the last 20 steps"],
-    [`Validation ${title.toLowerCase()}`, last && show(of(last.val))],
+    [`Validation ${nameOf(metric)}`, last && show(of(last.val))],
     ...(unequal ? [["Validation macro F1", last && percent(last.val.macroF1!)] as const] : []),
     [`${units} per second`, speed?.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0)],
     ["Time left", isTraining && speed && showDuration(speed.secondsLeft)],
@@ -211,8 +212,12 @@ function runFigures({ record, state }: PageRun, speed: Speed | null): Figure[] {
 const NAMED_CLASSES = 6;
 
 function loadedFigures({ model, record: { trainable, labels, objective } }: PageRun): Figure[] {
-  const classes: Figure = ["Classes", labels.length > NAMED_CLASSES ? count(labels.length) : labels.join(", ")];
-  return [["Trained parameters", count(trainable)], ...(objective === "lm" ? [] : [classes]), ["Base model", model]];
+  const hasNone = objective === "lm" || objective === "regression";
+  const classes: Figure = [
+    objective === "multi-label" ? "Labels" : "Classes",
+    labels.length > NAMED_CLASSES ? count(labels.length) : labels.join(", "),
+  ];
+  return [["Trained parameters", count(trainable)], ...(hasNone ? [] : [classes]), ["Base model", model]];
 }
 
 /** The curves of the run and of those that are plotted beside it. */

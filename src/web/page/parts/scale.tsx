@@ -17,10 +17,10 @@ const measured = signal<Readonly<Record<string, Readonly<Record<number, number>>
 
 const NAMES: Record<number, string> = { 0: ", as before training", 1: ", as trained" };
 
-/** Nothing for a run that was not measured on its test set. */
+/** Nothing for a run that was not measured on its test set, and that has no classes. */
 export function Scale({ run }: { run: PageRun }) {
-  const { results, objective } = run.record;
-  return results && objective !== "lm" ? <Factor run={run} results={results} /> : null;
+  const { results } = run.record;
+  return results?.test ? <Factor run={run} results={results} /> : null;
 }
 
 function Factor({
@@ -36,7 +36,7 @@ function Factor({
   const error = useSignal<ErrorReport | null>(null);
   const key = `${id} ${record.step}`;
   // Both ends are known.
-  const known = { 0: results.before.test.accuracy, 1: results.after.test.accuracy };
+  const known = { 0: results.before.test.accuracy!, 1: results.after.test.accuracy! };
   const values: Readonly<Record<number, number>> = { ...measured.value[key], ...known };
 
   const measure = async (at: number) => {

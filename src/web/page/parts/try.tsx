@@ -123,7 +123,7 @@ function Answer() {
 /** `truth`: the message's true label, where it is known. */
 function Sides({ verdict: { adapter, base }, truth }: { verdict: Verdict; truth: string | undefined }) {
   const side = (title: string, kind: string, verdict: Verdict["adapter"]) => {
-    const isRight = truth === verdict.label;
+    const isRight = "label" in verdict && truth === verdict.label;
     return (
       <div class={`side ${kind}`}>
         <h3>{title}</h3>

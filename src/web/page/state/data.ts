@@ -1,6 +1,6 @@
 /** The data that the page trains on: where it comes from, the files that the worker has, and what it has read. */
 import { batch, computed, effect, signal } from "@preact/signals";
-import type { Objective } from "../../../config.ts";
+import type { MessagesObjective, Objective } from "../../../config.ts";
 import type { RunSettings } from "../../../run/settings.ts";
 import type { ColumnReport, DataReport, ErrorReport, TextsReport } from "../../protocol.ts";
 import { ask, settled } from "./ask.ts";
@@ -26,8 +26,17 @@ export type Choice = ReturnType<typeof makeChoice>;
 export const messages = makeChoice(["spam", "languages"], "examples", "file");
 export const texts = makeChoice(["human-rights"], "paste", "files");
 
-export const objective = signal<Objective>("classification");
-const isLm = computed(() => objective.value === "lm");
+/** Whether GPT-2 learns from messages with labels, or to write texts. */
+export const tab = signal<"classification" | "lm">("classification");
+const isLm = computed(() => tab.value === "lm");
+/** What the labels of the visitor's own data are. The bundled data sets have classes. */
+export const labelsAre = signal<MessagesObjective>("classification");
+/** Whether the visitor says what the labels are. */
+export const hasOwnLabels = computed(() => !isLm.value && ["file", "hub"].includes(messages.source.value));
+export const objective = computed((): Objective => {
+  if (isLm.value) return "lm";
+  return hasOwnLabels.value ? labelsAre.value : "classification";
+});
 const choice = computed(() => (isLm.value ? texts : messages));
 
 /** The text to learn from. */
@@ -78,7 +87,7 @@ export const dataChange = computed(() => [files.value, choice.value.hub.value]);
 /** `data` and `dataset` are empty where they are still open. */
 export const dataSettings = computed((): RunSettings => {
   const { source, typed, files, hub, encoding } = choice.value;
-  const task: RunSettings = isLm.value ? { objective: "lm" } : {};
+  const task: RunSettings = objective.value === "classification" ? {} : { objective: objective.value };
   if (source.value === typed) return { ...task, data: isLm.value ? PASTED_FILE : EXAMPLES_FILE };
   if (source.value === "hub") return { ...task, dataset: hub.value?.name ?? "" };
   if (!isOwn.value) return { ...task, dataset: source.value };
@@ -86,6 +95,7 @@ export const dataSettings = computed((): RunSettings => {
   if (isLm.value) return { ...task, data: names, encoding: encoding.value };
   const { text, second, label: labelColumn } = columns.value ?? chosenColumns.value;
   return {
+    ...task,
     ...{ data: names[0] ?? "", encoding: encoding.value },
     ...(text ? { textColumn: second ? `${text},${second}` : text } : {}),
     ...(labelColumn ? { labelColumn } : {}),
@@ -198,7 +208,9 @@ effect(() => {
  */
 export async function restoreData(settings: RunSettings, isLink: boolean): Promise<void> {
   const { data, dataset, encoding = "utf-8", textColumn, labelColumn } = settings;
-  objective.value = settings.objective ?? "classification";
+  const { objective: learned = "classification" } = settings;
+  tab.value = learned === "lm" ? "lm" : "classification";
+  if (learned !== "lm") labelsAre.value = learned;
   const { bundled, typed, own, source, hubName, hub, files, ...chosen } = choice.value;
   if (dataset !== undefined && !bundled.includes(dataset)) {
     source.value = "hub";

@@ -1,0 +1,32 @@
+/** Measures a classifier with one class a message, beside the baselines. */
+import type { LoadedDataset } from "../data/datasets.ts";
+import { type Evaluation, evaluateRows } from "../engine/evaluate.ts";
+import { predictions } from "../engine/predictions.ts";
+import { predictBaselines } from "./baselines.ts";
+import { decideSets } from "./decision.ts";
+import type { Splits } from "./measured.ts";
+import type { TrainOptions } from "./options.ts";
+import { measureTest } from "./results.ts";
+
+export async function measure(
+  data: LoadedDataset,
+  options: TrainOptions,
+  evaluated: Splits<Evaluation>,
+  logits: Splits<Float32Array>,
+  signal?: AbortSignal,
+) {
+  const predict = (some: Float32Array) => predictions(some, data.labels.length);
+  const own = { train: predict(logits.train), val: predict(logits.val), test: predict(logits.test) };
+  const { decision, after, predictions: decided } = decideSets(options, data, evaluated, own);
+  const baselines = await predictBaselines(data, signal);
+  const parts = data.testParts.map(({ name, positions }) => {
+    const chosen = [...positions].map((row) => decided.test[row]!);
+    return { name, ...evaluateRows(chosen, (row) => data.test.label(row)) };
+  });
+  const test = measureTest(data, decided.test, baselines);
+  return {
+    results: { after, parts, decision, test, texts: null },
+    predictions: decided.test,
+    valPredictions: decided.val,
+  };
+}

@@ -1,0 +1,140 @@
+/** Classifiers with any number of labels a message: what is trained and measured, and how labels are chosen. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { bytesReader } from "../../src/data/corpus.ts";
+import { loadDataset } from "../../src/data/datasets.ts";
+import { ConfigError } from "../../src/errors.ts";
+import { Classifier, fineTune } from "../../src/index.ts";
+import { countHits, f1Of, type Hits } from "../../src/statistics.ts";
+import { predictLabels } from "../../src/train/label-baselines.ts";
+import { chooseThresholds, measureTest } from "../../src/train/multi-label.ts";
+import { runBlocks } from "../../src/views/run.ts";
+import { renderBlocks } from "../../src/views/terminal/render.ts";
+import { assertAllClose } from "../helpers/allclose.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { modelAnd } from "../helpers/runs.ts";
+
+const folder = temporaryFolder();
+
+/** Each label is a word of the message. */
+const SETS = ["a", "b", "a|b", "", "c", "b|c"];
+const rows = Array.from({ length: 72 }, (_, i) => {
+  const set = SETS[i % SETS.length]!;
+  return `${set},"${i} ${set.split("|").join(" and ")} ${i % 7}"`;
+});
+const content = new TextEncoder().encode(`label,text\n${rows.join("\n")}\n`);
+const load = () =>
+  loadDataset({ file: bytesReader("labels.csv", content) }, { objective: "multi-label", maxLength: 64 });
+const base = modelAnd(load);
+const device = () => testDevice("wasm 1 thread");
+
+test("F1 of all labels together and their mean, as scikit-learn's", () => {
+  const hits: Hits[] = Array.from({ length: 3 }, () => ({ there: 0, named: 0, right: 0 }));
+  // f1_score([[1,0,0],[1,1,0],[0,1,0]], [[1,1,0],[0,1,0],[0,1,0]], average="micro" | "macro", zero_division=0)
+  countHits(hits, [1, 0, 0, 1, 1, 0, 0, 1, 0], [1, 1, 0, 0, 1, 0, 0, 1, 0], (score) => score === 1);
+  const { microF1, macroF1 } = f1Of(hits);
+  assertAllClose("f1", [microF1, macroF1], [0.75, (2 / 3 + 0.8 + 0) / 3], { atol: 1e-12, rtol: 1e-12 });
+});
+
+test("thresholds: 0.5, or each label's own by a rule on the validation set; one without rows keeps 0.5", () => {
+  const probabilities = Float32Array.of(0.2, 0.9, 0.6, 0.3, 0.8, 0.7, 0.1, 0.6, 0.2);
+  const values = Float32Array.of(1, 1, 0, 1, 0, 0, 0, 0, 0);
+  assert.equal(chooseThresholds("none", probabilities, values, 3), [0.5, 0.5, 0.5]);
+  const [first, second, third] = chooseThresholds("f1", probabilities, values, 3);
+  assertAllClose("thresholds", [first!, second!, third!], [0.2, 0.9, 0.5], { atol: 1e-7, rtol: 0 });
+});
+
+test("a run beside a regression a label and the most frequent set; each label with its measures", async () => {
+  const { data, model } = await base();
+  const settings = { batchSize: 8, epochs: 8, lr: 2e-2, rank: 2, alpha: 4, evalEvery: 9, threshold: "f1" } as const;
+  const run = await fineTune({ device: await device(), model, data, ...settings, save: join(folder, "run") });
+  const { multiLabel, after, test: classes } = run.results!;
+  assert.is(classes, null);
+  const [own, tfidf, always] = multiLabel!.compared;
+  assert.match(tfidf!.name, /^TF-IDF, a logistic regression a label \(C /);
+  assert.match(always!.name, /^always /);
+  assert.ok(own.microF1.low <= own.microF1.value && own.microF1.value <= own.microF1.high);
+  assert.is(multiLabel!.verdicts.filter(Boolean).length, Math.round(own.exact.value * own.rows));
+  assert.equal(
+    multiLabel!.labels.map(({ rows }) => rows),
+    data.labels.map((label) => data.stats.test.classes[label]),
+  );
+  for (const key of ["accuracy", "microF1", "macroF1"] as const) assert.ok(after.test[key]! <= 1, key);
+  const text = renderBlocks(runBlocks(run.record), 200);
+  assert.match(text, /Micro F1 \S+\s%, and exactly its labels for/);
+  assert.match(text, "each label is predicted from a probability of its own");
+  const [header] = readFileSync(join(folder, "run/predictions.csv"), "utf8").split(/\r?\n/);
+  assert.is(header, "set,row,text,truth,predicted,probability a,probability b,probability c");
+
+  const classifier = await Classifier.load(join(folder, "run"), { device: await device(), model: model.directory });
+  const texts = Array.from({ length: data.test.size }, (_, row) => data.test.text(row));
+  const found = await classifier.classify(texts);
+  assertAllClose(
+    "probabilities",
+    found.flatMap(({ probabilities }) => Object.values(probabilities)),
+    run.outputs!.test,
+    { atol: 1e-5, rtol: 1e-4 },
+  );
+  const thresholds = multiLabel!.labels.map(({ threshold }) => threshold);
+  for (const { labels, label, probability, probabilities } of found) {
+    assert.equal(
+      labels,
+      data.labels.filter((name, i) => probabilities[name]! >= thresholds[i]!),
+    );
+    assert.is(probability, Math.max(...Object.values(probabilities)));
+    assert.is(probabilities[label], probability);
+  }
+  await assertFails(ConfigError, "wrong-task", ["use classify"], () => classifier.score(texts));
+  classifier.destroy();
+});
+
+test("the baselines: labels that are words are learned, and the most frequent set is that of the training set", async () => {
+  const { data } = await base();
+  const [tfidf, always] = await predictLabels(data);
+  const truth = Array.from({ length: data.test.size }, (_, row) => [...data.test.values(row)]).flat();
+  const wrong = truth.filter((value, i) => value !== tfidf!.values[i]).length;
+  assert.ok(wrong <= 0.1 * truth.length, `${wrong} of ${truth.length}`);
+  const [set, ...others] = Array.from({ length: data.test.size }, (_, row) =>
+    always!.values.slice(3 * row, 3 * row + 3).join(),
+  );
+  assert.ok(others.every((other) => other === set));
+});
+
+test("right and wrong messages with their labels, against baselines that are worse, or the same", async () => {
+  const { data } = await base();
+  const k = data.labels.length;
+  const truth = Float32Array.from(
+    Array.from({ length: data.test.size }, (_, row) => [...data.test.values(row)]).flat(),
+  );
+  const flipped = truth.map((value, i) => (i === 1 ? 1 - value : value));
+  const none = new Float32Array(truth.length);
+  const found = measureTest(
+    data,
+    flipped.map((value) => 0.9 * value),
+    [0.5, 0.5, 0.5],
+    [
+      { name: "the same", values: flipped },
+      { name: "none", values: none },
+    ],
+  );
+  assert.equal(found.verdicts, [0, ...Array(data.test.size - 1).fill(1)]);
+  const [own, same, worse] = found.compared;
+  assert.equal([same!.against!.standing, same!.against!.p], ["not distinguishable", 1]);
+  assert.is(worse!.against!.standing, "better");
+  assert.ok(own.microF1.value > worse!.microF1.value && worse!.microF1.value === 0);
+  const [mistake] = found.mistakes;
+  assert.is(mistake!.text, data.test.text(0));
+  assert.equal(
+    mistake!.predicted,
+    data.labels.filter((_, i) => flipped[i % k] === 1),
+  );
+});
+
+test("calibration and class weights are refused by name", async () => {
+  const args = { device: await device(), ...(await base()) };
+  for (const settings of [{ classWeights: "auto" }, { calibrate: true }] as const)
+    await assertFails(ConfigError, "options-conflict", ["several labels"], () => fineTune({ ...args, ...settings }));
+});
