@@ -46,10 +46,13 @@ export function attentionScale(config: GPT2Config, l: number): number {
 
 /** The matrices that can have an adapter: those of a block, and the head. */
 export const TARGETS = ["q", "k", "v", "o", "fc", "proj", "head"] as const;
-/** `TARGETS`, and `c_attn`: one adapter for q, k and v together, as in PEFT. */
-const ALL_TARGETS = [...TARGETS, "c_attn"] as const;
+/** `TARGETS`, `c_attn`: one adapter for q, k and v together, as in PEFT, and `wte`: the token table of a classifier. */
+const ALL_TARGETS = [...TARGETS, "c_attn", "wte"] as const;
 /** The name of a matrix that can have an adapter. */
 export type Target = (typeof ALL_TARGETS)[number];
+
+/** Whether every block has such a matrix. */
+export const isInBlocks = (target: Target) => target !== "head" && target !== "wte";
 
 /** Compute devices. */
 export const DEVICES = ["auto", "webgpu", "wasm"] as const;
@@ -76,6 +79,14 @@ export type Scaling = (typeof SCALINGS)[number];
 export const INITS = ["gaussian", "kaiming", "paper"] as const;
 /** The name of an initialization of A. */
 export type Init = (typeof INITS)[number];
+
+/**
+ * Initialization of a classifier's head (its bias is 0): zeros, so that no class is likelier than another, `normal`
+ * N(0, .02^2) as in transformers, `uniform` U(+-1/sqrt(C)) as PyTorch's nn.Linear and the published program.
+ */
+export const HEAD_INITS = ["zeros", "normal", "uniform"] as const;
+/** The name of an initialization of the head. */
+export type HeadInit = (typeof HEAD_INITS)[number];
 
 /** The position of a classifier's logits: the last token of the message, or the last position of the padded row. */
 export const POOLINGS = ["last-token", "last"] as const;
@@ -222,12 +233,17 @@ export function validateLora(config: LoraConfig, where?: string): void {
       expected: "either c_attn, or any of q, k and v",
       found: config.target_modules.join(", "),
     });
-  if (config.use_dora && config.target_modules.includes("head"))
-    throw new ConfigError("invalid-lora-config", "DoRA on the head is not supported", {
-      ...place,
-      found: config.target_modules.join(", "),
-      hint: "leave head out of --targets",
-    });
+  const outside = config.target_modules.find((target) => !isInBlocks(target));
+  if (config.use_dora && outside)
+    throw new ConfigError(
+      "invalid-lora-config",
+      `DoRA on the ${outside === "head" ? "head" : "token table"} is not supported`,
+      {
+        ...place,
+        found: config.target_modules.join(", "),
+        hint: `leave ${outside} out of --targets`,
+      },
+    );
   if (config.layers_to_transform !== undefined)
     validateLayers(config.layers_to_transform, config.target_modules, place);
 }
@@ -246,7 +262,7 @@ function validateLayers(layers: readonly number[], targets: readonly Target[], p
       ...place,
       found: layers.join(", "),
     });
-  if (targets.every((target) => target === "head"))
+  if (!targets.some(isInBlocks))
     throw new ConfigError("invalid-lora-config", "layers are given, but no target is part of a block", {
       ...place,
       found: targets.join(", "),

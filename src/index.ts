@@ -34,7 +34,8 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
  * one batch, as many as fit into memory. The others are trained one after the other. Each has the bits of `fineTune`
  * with its settings alone. Resolves when all have ended, with what became of each, in the order of `runs`: one that
  * fails leaves the others as they are, and those that `signal` ends after their first step have `aborted` set. A run's
- * `seconds` are its share of the time.
+ * `seconds` are its share of the time. Where runs differ only in their seed, `record.seeds` of each has what all have
+ * reached, with mean and spread.
  * Throws ConfigError or DataError, with the run's index, before anything is allocated.
  *
  * @example

@@ -1,8 +1,8 @@
 /** What the tensors of a model are, their shapes, and their names, which are for files and for people. */
-import { type GPT2Config, innerWidth, type LoraConfig, loraScale, type Target } from "./config.ts";
+import { type GPT2Config, innerWidth, isInBlocks, type LoraConfig, loraScale, type Target } from "./config.ts";
 import { ConfigError } from "./errors.ts";
 import type { Rng } from "./rng.ts";
-import type { Shape } from "./tensor.ts";
+import { numel, type Shape } from "./tensor.ts";
 
 /** The layers of a block, in the order of the forward pass. */
 export const BLOCK_LAYERS = ["ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"] as const;
@@ -22,14 +22,14 @@ export interface ModelTensor extends Place {
   part: Part;
   /** What it belongs to: the base model, the head of a classifier, or what the method adds. */
   origin: "base" | "head" | "method";
-  /** Of LoRA's A and B: their adapter. Those of a language model's head are at `head`, too. */
+  /** Of LoRA's A and B: their adapter. Those of a language model's head are at `head`, too. A of wte is transposed: [V, r]. */
   adapter?: LoraAdapter;
   /** A's B, which must be in the same page. */
   partner?: ModelTensor;
   /** For files and for people. */
   name: string;
   shape: Shape;
-  /** The initial values of what is not the base model's; absent: zeros. */
+  /** The initial values of what a method adds; absent: zeros. Those of a head are the run's choice (`HEAD_INITS`). */
   initial?: Initial | undefined;
   /** The factor of its learning rate; absent: 1. */
   rate?: number;
@@ -40,14 +40,14 @@ export type Initial = ((rng: Rng) => number) | "tokens" | "norms";
 
 /** U(-bound, bound) */
 export const uniform =
-  (bound: number): Initial =>
-  (rng) =>
+  (bound: number) =>
+  (rng: Rng): number =>
     (2 * rng.uniform() - 1) * bound;
 
 /** What an adapter adapts. */
 export interface Site {
   target: Target;
-  /** null: the head. */
+  /** null: the head, or the token table. */
   block: number | null;
 }
 
@@ -124,6 +124,10 @@ export function baseTensors(config: GPT2Config): ModelTensor[] {
   ];
 }
 
+/** The number of a GPT-2's parameters, without a head. */
+export const countBase = (config: GPT2Config): number =>
+  baseTensors(config).reduce((sum, { shape }) => sum + numel(shape), 0);
+
 /** A language model's head, with the layout of nn.Linear; none where it is tied to the token table. */
 export function lmHeadTensors({ vocab_size, n_embd, tie_word_embeddings }: GPT2Config): ModelTensor[] {
   return tie_word_embeddings === false ? tensors(outside("lm_head"), { weight: [vocab_size, n_embd] }) : [];
@@ -132,7 +136,7 @@ export function lmHeadTensors({ vocab_size, n_embd, tie_word_embeddings }: GPT2C
 /** The classification head, with the layout of nn.Linear: [out, in]. */
 export function headTensors({ n_embd }: GPT2Config, numLabels: number, bias: boolean): ModelTensor[] {
   const parts: Shapes = { weight: [numLabels, n_embd], ...(bias ? { bias: [numLabels] } : {}) };
-  return tensors(outside("head"), parts, "head", "head", { weight: uniform(1 / Math.sqrt(n_embd)) });
+  return tensors(outside("head"), parts, "head", "head");
 }
 
 const shapes = (list: readonly ModelTensor[]) => new Map(list.map(({ name, shape }) => [name, shape]));
@@ -145,6 +149,7 @@ export const lmHeadShapes = (config: GPT2Config): Map<string, Shape> => shapes(l
 
 /** What a target adapts, in forward order: the layer, its first column in units of C, and the word for it in names. */
 export const ADAPTED = {
+  wte: { layer: "wte", column: 0, word: "wte" },
   c_attn: { layer: "attn.c_attn", column: 0, word: "attn.c_attn" },
   q: { layer: "attn.c_attn", column: 0, word: "attn.q" },
   k: { layer: "attn.c_attn", column: 1, word: "attn.k" },
@@ -158,16 +163,16 @@ export const ADAPTED = {
 const TARGETS = Object.keys(ADAPTED) as Target[];
 
 /** The matrices of a block, in forward order. */
-export type Matrix = Exclude<(typeof ADAPTED)[Target]["layer"], "head">;
+export type Matrix = Exclude<(typeof ADAPTED)[Target]["layer"], "head" | "wte">;
 
 /** The name of what an adapter adapts: `h.3.attn.q`, or `head`. */
 export const siteName = ({ target, block }: Site): string => inBlock(block, ADAPTED[target].word);
 
-/** What can be adapted, block by block, the head last. */
+/** What can be adapted: the token table, then block by block, the head last. */
 function sites(blocks: readonly number[], targets: readonly Target[]): Site[] {
-  const inside = TARGETS.filter((target) => target !== "head" && targets.includes(target));
-  const head: Site[] = targets.includes("head") ? [{ target: "head", block: null }] : [];
-  return [...blocks.flatMap((block) => inside.map((target) => ({ target, block }))), ...head];
+  const inside = TARGETS.filter((target) => isInBlocks(target) && targets.includes(target));
+  const one = (target: Target): Site[] => (targets.includes(target) ? [{ target, block: null }] : []);
+  return [...one("wte"), ...blocks.flatMap((block) => inside.map((target) => ({ target, block }))), ...one("head")];
 }
 
 /** All that can be adapted, by name. */
@@ -175,11 +180,12 @@ export function sitesByName(config: GPT2Config): Map<string, Site> {
   return new Map(sites(allBlocks(config), TARGETS).map((site) => [siteName(site), site]));
 }
 
-/** Input and output sizes of an adapted matrix. `headOut`: number of classes, or V for a language model. */
+/** Input and output sizes of an adapted matrix; the input of the token table is a token of V. `headOut`: number of classes, or V for a language model. */
 export function loraDims(target: Target, config: GPT2Config, headOut: number): { in: number; out: number } {
   const [C, inner] = [config.n_embd, innerWidth(config)];
   const outputs: Partial<Record<Target, number>> = { c_attn: 3 * C, fc: inner, head: headOut };
-  return { in: target === "proj" ? inner : C, out: outputs[target] ?? C };
+  const inputs: Partial<Record<Target, number>> = { proj: inner, wte: config.vocab_size };
+  return { in: inputs[target] ?? C, out: outputs[target] ?? C };
 }
 
 /** The outputs of the matrix in a block that an adapter adapts: q, k and v are parts of one. */
@@ -187,7 +193,7 @@ export function matrixOutputs(target: Target, config: GPT2Config): number {
   return loraDims(ADAPTED[target].layer === "attn.c_attn" ? "c_attn" : target, config, 0).out;
 }
 
-/** All adapters of a model, block by block, the head last. Throws ConfigError for one that the model cannot have. */
+/** All adapters of a model, that of the token table first, then block by block, the head last. Throws ConfigError for one that the model cannot have. */
 export function loraAdapters(config: GPT2Config, lora: LoraConfig): LoraAdapter[] {
   if (lora.sites) {
     const known = sitesByName(config);

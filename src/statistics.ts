@@ -34,6 +34,45 @@ export function summarize(values: readonly number[]): Summary {
   return { n, mean, sd: n > 1 ? Math.sqrt(squares / (n - 1)) : 0 };
 }
 
+/** The standard deviation within several samples, and its degrees of freedom: of samples of two or more values. */
+export function poolSpread(samples: readonly Summary[]): { sd: number; freedom: number } {
+  const freedom = samples.reduce((sum, { n }) => sum + n - 1, 0);
+  const squares = samples.reduce((sum, { n, sd }) => sum + (n - 1) * sd * sd, 0);
+  return { sd: Math.sqrt(squares / freedom), freedom };
+}
+
+/** The 97.5 % point of Student's t distribution with so many degrees of freedom. */
+export function studentT95(freedom: number): number {
+  let [low, high] = [0, 1];
+  while (studentShare(high, freedom) < 0.95) high *= 2;
+  for (let i = 0; i < 60; i++) {
+    const middle = (low + high) / 2;
+    if (studentShare(middle, freedom) < 0.95) low = middle;
+    else high = middle;
+  }
+  return high;
+}
+
+/** P(|T| < t) with a whole number of degrees of freedom: Abramowitz and Stegun 1964, 26.7.3 and 26.7.4. */
+function studentShare(t: number, freedom: number): number {
+  const angle = Math.atan(t / Math.sqrt(freedom));
+  const [sin, cos2] = [Math.sin(angle), Math.cos(angle) ** 2];
+  const isOdd = freedom % 2 === 1;
+  let term = isOdd ? Math.cos(angle) : 1;
+  let sum = freedom > 1 ? term : 0;
+  for (let k = isOdd ? 3 : 2; k < freedom; k += 2) {
+    term *= (cos2 * (k - 1)) / k;
+    sum += term;
+  }
+  return isOdd ? (2 / Math.PI) * (angle + sin * sum) : sin * sum;
+}
+
+/** The 95 % interval of the mean of several normally distributed values. */
+export function meanInterval({ n, mean, sd }: Summary): Interval {
+  const half = (studentT95(n - 1) * sd) / Math.sqrt(n);
+  return { low: mean - half, high: mean + half };
+}
+
 /** A two-sided test of a first result against a second one. */
 export interface Tested {
   /** Not adjusted. */

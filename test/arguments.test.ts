@@ -115,7 +115,7 @@ const listEntries = ({
   },
   "Classifier.untrained": {
     call: ((...args) => api.Classifier.untrained(...args)) as typeof api.Classifier.untrained as Call,
-    good: { meta: adapter.meta, seed: 1, checkpoint: model, device },
+    good: { meta: adapter.meta, options: { seed: 1, headInit: "zeros" }, checkpoint: model, device },
   },
   "classifier.classify": {
     call: ((...args) => classifier.classify(...args)) as typeof classifier.classify as Call,

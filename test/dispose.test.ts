@@ -79,7 +79,7 @@ test("models that are forgotten without destroy are freed by the garbage collect
     } as const;
     const classifier = await Classifier.untrained(
       { ...meta, labels: ["a", "b"], settings: {} },
-      1,
+      { seed: 1, headInit: "zeros" },
       checkpoint,
       state.backend,
     );

@@ -10,9 +10,12 @@ import {
   holm,
   macroF1,
   mcnemar,
+  meanInterval,
   percentiles95,
+  poolSpread,
   showStanding,
   sortMistakes,
+  studentT95,
   summarize,
   wilson,
 } from "../src/statistics.ts";
@@ -36,6 +39,29 @@ test("mean and sample standard deviation", () => {
   const { mean, sd } = summarize([2, 4, 4, 4, 5, 5, 7, 9]);
   near(mean, 5);
   near(sd, Math.sqrt(32 / 7));
+});
+
+test("Student's t against scipy.stats.t.ppf(0.975, n), and the interval of a mean", () => {
+  for (const [freedom, expected] of [
+    [1, 12.706204736174694],
+    [2, 4.302652729749462],
+    [3, 3.1824463052837078],
+    [4, 2.7764451051977934],
+    [9, 2.2621571628540993],
+    [30, 2.0422724563012373],
+    [999, 1.9623414611334487],
+  ] as const)
+    near(studentT95(freedom), expected, 1e-9);
+  // 5 -+ t(3) * sqrt(10 / 3) / 2
+  const { low, high } = meanInterval(summarize([3, 4, 6, 7]));
+  near(low, 2.0948372842, 1e-9);
+  near(high, 7.9051627158, 1e-9);
+});
+
+test("the spread within samples is the root of their weighted mean variance", () => {
+  const { sd, freedom } = poolSpread([summarize([1, 3]), summarize([10, 10, 10]), summarize([5])]);
+  assert.is(freedom, 3);
+  near(sd, Math.sqrt(2 / 3));
 });
 
 /** Two classifiers, given the rows that only one of them classifies correctly, with some rows in common. */

@@ -34,7 +34,7 @@ export async function measureMicroStep(
   const engine = await stepEngine(device, stepSpec(model.config, "lora", "f32"), tokens, sequences);
   try {
     await loadBase(engine, model);
-    await initialize(engine, 1, model);
+    await initialize(engine, { seed: 1, headInit: "uniform" }, model);
     const { loss } = await stepTime(engine, batch);
     const times: number[] = [];
     const end = performance.now() + MOST_MS;

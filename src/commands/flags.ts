@@ -4,9 +4,17 @@ import { OBJECTIVES, TARGETS } from "../config.ts";
 import type { Padding } from "../data/dataset.ts";
 import { SPLITS } from "../data/split.ts";
 import { list } from "../format.ts";
-import { type MethodOptions, MODES, settingWords, TRAINING } from "../methods/index.ts";
+import { type MethodOptions, MODES, settingWords } from "../methods/index.ts";
 import { type Files, readSetting } from "../run/settings.ts";
-import { SETTING_NAMES, SETTINGS, type Setting, type TrainOptions } from "../train/options.ts";
+import {
+  defaultRate,
+  type Known,
+  LARGE,
+  SETTING_NAMES,
+  SETTINGS,
+  type Setting,
+  type TrainOptions,
+} from "../train/options.ts";
 import { choice, number } from "./cli.ts";
 
 /** Adds a flag for each setting: model, data, data preparation and training. */
@@ -71,7 +79,7 @@ const GROUPS: [heading: string, names: readonly string[]][] = [
   ["Memory and device:", ["dtype", "recompute", "plan", "device", "threads"]],
   ["Method:", SETTING_NAMES.filter((name) => SETTINGS[name].modes)],
   ["Training:", SETTING_NAMES],
-  ["Run:", ["adapter", "force", "checkpointEvery", "preset", "json"]],
+  ["Run:", ["seeds", "adapter", "force", "checkpointEvery", "preset", "json"]],
 ];
 
 /** Groups the flags of train for --help; those of data have no other group. */
@@ -88,6 +96,7 @@ const HELP: Readonly<Record<Exclude<keyof TrainOptions, keyof MethodOptions>, st
   mode: "which parameters are trained",
   pooling: "position at which a message is classified",
   headBias: "train the head without a bias, as PEFT and transformers do",
+  headInit: "initial weights of the head: zeros, N(0, .02^2) as in transformers, or U(+-1/sqrt(C)) as in PyTorch",
   classWeights:
     "auto: weight the loss by 1 / sqrt(rows of the class) if the largest class has over 1.5 times the rows of the smallest",
   dtype:
@@ -98,7 +107,7 @@ const HELP: Readonly<Record<Exclude<keyof TrainOptions, keyof MethodOptions>, st
   batchSize: "messages per batch; of fewer rows all, unless this is given",
   batching: "which messages share a batch: any, or those of similar length",
   accumulate: "batches per step (gradient accumulation)",
-  lr: `peak learning rate; ${listRates()}`,
+  lr: `peak learning rate (default: ${listRates({})}; with ${LARGE / 1e6} million parameters or more ${listRates({ parameters: LARGE })})`,
   schedule: "learning rate schedule after the warm-up",
   warmup: "warm-up steps; below 1, a fraction of all steps",
   weightDecay: "AdamW's decoupled weight decay",
@@ -114,10 +123,10 @@ const HELP: Readonly<Record<Exclude<keyof TrainOptions, keyof MethodOptions>, st
     "(as much recall as possible with it) or recall=R (as much precision); classify does so too",
 };
 
-/** The modes that have another default learning rate, with it. */
-function listRates(): string {
-  const rates = new Set(MODES.flatMap((mode) => TRAINING[mode].rate ?? []));
-  return [...rates].map((rate) => `${list(MODES.filter((mode) => TRAINING[mode].rate === rate))} ${rate}`).join(", ");
+/** The modes of each default learning rate. */
+function listRates(known: Known): string {
+  const rates = [...new Set(MODES.map((mode) => defaultRate(mode, known)))].sort((a, b) => a - b);
+  return rates.map((rate) => `${list(MODES.filter((mode) => defaultRate(mode, known) === rate))} ${rate}`).join(", ");
 }
 
 function createFlag(name: keyof TrainOptions): Option {
@@ -133,6 +142,7 @@ function createFlag(name: keyof TrainOptions): Option {
         range ? number : (text) => readSetting(name, text),
       );
   // Only shown: what is not given follows from the objective and the mode.
+  if (name === "lr") return option;
   return option.default(undefined, value === null || value === TARGETS ? "all" : `${value}`);
 }
 

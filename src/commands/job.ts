@@ -2,19 +2,25 @@
 
 import type { Command } from "commander";
 import { absolutePath, joinPath } from "#platform";
+import type { Backend } from "../backend/backend.ts";
+import { openDevice } from "../backend/device.ts";
 import type { DeviceName } from "../config.ts";
 import type { TrainingData } from "../data/texts.ts";
-import { ConfigError } from "../errors.ts";
+import { notOnWebGPU } from "../engine/device-check.ts";
+import { ConfigError, DeviceError } from "../errors.ts";
 import { describeModel, type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter } from "../io/peft.ts";
+import { checkNumber } from "../number-range.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
 import { readRecord } from "../run/directory.ts";
 import { refuseExisting } from "../run/files.ts";
 import { type DataSource, loadData, resolveSettings } from "../run/load-data.ts";
 import { newRecord, type RunRecord, within } from "../run/record.ts";
+import { listSeeds } from "../run/seeds.ts";
 import { dataSpec, mergePreset, PRESETS, pickSettings, type RunSettings, trainOptions } from "../run/settings.ts";
-import type { TrainOptions } from "../train/options.ts";
+import { begunTrials } from "../sweep/store.ts";
+import { DEFAULTS, SETTINGS, type TrainOptions } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { settle } from "./cli.ts";
@@ -30,16 +36,21 @@ export interface TrainFlags extends RunSettings {
   resume?: string;
   adapter?: string;
   plan?: boolean;
+  seeds: number;
 }
 
 export interface Job {
   out: string;
-  /** Where checkpoints are stored until the run is finished: `out`, or beside the run that it will replace. */
+  /**
+   * Where checkpoints are stored until the run is finished: `out`; beside it with several seeds, or if it replaces
+   * another run.
+   */
   kept: string;
   /** Whether `out` is replaced: an earlier run, or this run's own checkpoints. */
   replaces: boolean;
   model: GPT2Checkpoint;
   data: TrainingData;
+  /** With several seeds, the record with which each of their runs begins. */
   record: RunRecord;
   adapter?: Adapter;
   resume?: Checkpoint;
@@ -52,6 +63,7 @@ const loadFor = (model: GPT2Checkpoint) => (source: DataSource) => loadData(sour
 /** The settings that flags and their preset give. Throws ConfigError before anything is opened. */
 function readFlags(flags: TrainFlags): RunSettings {
   const settings = pickSettings(mergePreset(flags, PRESETS[flags.preset]));
+  if (flags.seeds > 1) refuseBesideSeeds(flags, settings);
   trainOptions(settings);
   dataSpec(settings);
   return settings;
@@ -59,17 +71,19 @@ function readFlags(flags: TrainFlags): RunSettings {
 
 export async function newJob(flags: TrainFlags): Promise<Job> {
   const settings = readFlags(flags);
+  const { seeds } = flags;
   const out = pathWithName(flags.out ?? defaultOut());
   await settle(out);
   const replaces = await refuseExisting(out, flags.force ?? false);
-  const kept = replaces ? `${out}${NEW}` : out;
-  if (replaces) await refuseStopped(kept);
+  const kept = seeds > 1 ? `${out}${SEEDS}` : replaces ? `${out}${NEW}` : out;
+  if (seeds > 1 ? await hasSeeds(kept) : replaces && (await refuseExisting(kept, true))) refuseUnfinished(kept);
   const { model, adapter } = await openModel(settings.model!, flags);
   return closedOnFailure(model, async () => {
     const { data, options } = await resolveSettings(settings, model, adapter, loadFor(model));
     const record = await newRecord({ model, data }, settings, options);
     if (replaces) record.replaces = true;
     if (adapter) record.adapter = absolutePath(flags.adapter!);
+    if (seeds > 1) record.seeds = listSeeds(options.seed, seeds);
     return { out, kept, replaces, model, data, record, ...(adapter ? { adapter } : {}) };
   });
 }
@@ -104,17 +118,40 @@ function defaultOut(): string {
   return joinPath("runs", new Date().toISOString().slice(0, 23).replace("T", "_").replaceAll(/[:.]/g, "-"));
 }
 
-/** An interrupted run that was to replace another one blocks the next, whose checkpoint would have the same place. */
-async function refuseStopped(kept: string): Promise<void> {
-  if (await refuseExisting(kept, true))
-    throw new ConfigError("unfinished-run-exists", "an interrupted run exists at this path", {
-      where: kept,
-      hint: `resume it with --resume ${kept}, or remove it`,
-    });
+/** An interrupted run beside its directory blocks the next, whose checkpoints would have the same place. */
+function refuseUnfinished(kept: string): never {
+  throw new ConfigError("unfinished-run-exists", "an interrupted run exists at this path", {
+    where: kept,
+    hint: `resume it with --resume ${kept}, or remove it`,
+  });
 }
 
 /** Suffix of a run that replaces another one when it is finished. */
 const NEW = ".new";
+/** Suffix of the folder of several seeds' runs until one of them is kept. */
+const SEEDS = ".seeds";
+
+/** Whether a folder has runs of several seeds. */
+async function hasSeeds(folder: string): Promise<boolean> {
+  return folder.endsWith(SEEDS) && (await begunTrials(folder)).length > 0;
+}
+
+/** Throws ConfigError for what only a single run can do. */
+function refuseBesideSeeds(flags: TrainFlags, { dtype, seed = DEFAULTS.seed }: RunSettings): void {
+  const refused: [boolean, what: string, hint: string][] = [
+    [flags.adapter !== undefined, "--adapter", "continue from the adapter with one seed"],
+    [dtype === "auto", "--dtype auto", "name the type, so that all runs have the same: --plan says what fits"],
+    [flags.plan === true, "--plan", "omit --seeds: --plan says what one run takes, and as many run at once as fit"],
+  ];
+  for (const [isGiven, what, hint] of refused)
+    if (isGiven)
+      throw new ConfigError("options-conflict", `${what} is invalid with --seeds`, {
+        expected: "--seeds without it",
+        found: `--seeds ${flags.seeds}, ${what}`,
+        hint,
+      });
+  checkNumber("the last seed", seed + flags.seeds - 1, SETTINGS.seed.number!);
+}
 
 /** The path in a form to which a suffix can be added: absolute if it ends in a separator, "." or "..". */
 function pathWithName(path: string): string {
@@ -134,6 +171,7 @@ async function openModel(
 /** Flags that are valid with --resume. Only another --device changes the result, by its rounding. */
 const BESIDE_RESUME = ["resume", "model", "device", "threads", "recompute", "json", "checkpointEvery"];
 
+/** The run that is resumed, or the several seeds of `train --seeds`. */
 export async function resumedJob(flag: string, program: Command): Promise<Job> {
   const directory = pathWithName(flag);
   const refused = program.options
@@ -146,18 +184,52 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
         "--checkpoint-every and --json",
       found: refused.map(({ long }) => long).join(", "),
     });
+  // Also by the directory that the kept run will have, or that one of the runs has.
+  for (const folder of [directory, `${directory}${SEEDS}`, directory.replace(/([\\/][^\\/]+){2}[\\/]*$/, "")])
+    if (await hasSeeds(folder)) return resumedSeeds(folder, program);
   await settle(directory);
   const resume = await lastCheckpoint(directory);
   const record = await readRecord(directory);
   const out = record.replaces && directory.endsWith(NEW) ? directory.slice(0, -NEW.length) : directory;
   if (out !== directory) await settle(out);
   if (program.getOptionValueSource("device") === "cli") delete resume.device;
+  const { now: _, ...inputs } = await reopen(directory, record, program);
+  return { out, kept: directory, replaces: true, ...inputs, record: withRecompute(record, program), resume };
+}
+
+async function resumedSeeds(folder: string, program: Command): Promise<Job> {
+  const out = folder.slice(0, -SEEDS.length);
+  await settle(out);
+  const [first] = await begunTrials(folder);
+  const begun = await readRecord(first!);
+  const replaces = begun.replaces === true;
+  await refuseExisting(out, replaces);
+  const { now, model, data } = await reopen(first!, begun, program);
+  const record: RunRecord = { ...now, seeds: begun.seeds!, ...(replaces ? { replaces } : {}) };
+  return { out, kept: folder, replaces, model, data, record: withRecompute(record, program) };
+}
+
+/** As `--recompute` says, if it is given. */
+function withRecompute(record: RunRecord, program: Command): RunRecord {
+  const { recompute = record.options.recompute } = program.opts<TrainFlags>();
+  return { ...record, options: { ...record.options, recompute } };
+}
+
+/**
+ * The model, the data and the adapter of a run that was interrupted, and its record as if it began now. Throws
+ * ConfigError if they have changed.
+ */
+async function reopen(
+  directory: string,
+  record: RunRecord,
+  program: Command,
+): Promise<Pick<Job, "model" | "data" | "adapter"> & { now: RunRecord }> {
   const given = program.getOptionValueSource("model") === "cli" ? program.getOptionValue("model") : undefined;
   const { model, adapter } = await openModel(given ?? record.model, {
     ...within(directory, record),
     ...(given === undefined ? {} : { model: given }),
   });
-  const data = await closedOnFailure(model, async () => {
+  return closedOnFailure(model, async () => {
     const data = await loadData(within(directory, record), model, DOWNLOADS);
     const now = await newRecord({ model, data }, record.settings, record.options);
     const [found, expected] = [now, record].map(({ revision, base, counts }) =>
@@ -169,17 +241,15 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
         expected: expected!,
         found: found!,
       });
-    return data;
+    return { model, data, now, ...(adapter ? { adapter } : {}) };
   });
-  const { recompute = record.options.recompute } = program.opts<TrainFlags>();
-  return {
-    out,
-    kept: directory,
-    replaces: true,
-    model,
-    data,
-    record: { ...record, options: { ...record.options, recompute } },
-    resume,
-    ...(adapter ? { adapter } : {}),
-  };
+}
+
+/** Opens the device that the checkpoint or the flag names. */
+export async function openJobDevice({ device, threads }: TrainFlags, began = device): Promise<Backend> {
+  try {
+    return await openDevice(began, { threads });
+  } catch (error) {
+    throw error instanceof DeviceError && began !== device ? notOnWebGPU(error) : error;
+  }
 }

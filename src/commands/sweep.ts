@@ -4,18 +4,18 @@ import { parse as parseYaml } from "yaml";
 import { environment, joinPath, readBytes, withLock } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import { type DeviceName, type Objective, textContext } from "../config.ts";
+import { type DeviceName, textContext } from "../config.ts";
 import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
-import type { Evaluation } from "../engine/evaluate.ts";
 import { ConfigError } from "../errors.ts";
-import { percent, showDuration, showPerplexity } from "../format.ts";
+import { showDuration } from "../format.ts";
 import { count } from "../io/common.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
 import { methodConfig } from "../methods/index.ts";
 import { parameterList } from "../model/trainable.ts";
+import { countBase } from "../names.ts";
 import { showBytes } from "../plan/memory.ts";
 import type { Check } from "../platform/reader.ts";
 import { loadData } from "../run/load-data.ts";
@@ -46,7 +46,7 @@ import { finishedTrials } from "../sweep/outcome.ts";
 import { SWEEPS, type SweepPreset } from "../sweep/presets.ts";
 import type { SweepEvent } from "../sweep/runner.ts";
 import { costsIn, divide, trialShape } from "../sweep/shards.ts";
-import { collect, keepPart, locked, partCount, readCell, type TrialRecord } from "../sweep/store.ts";
+import { collect, keepPart, locked, partCount, readCell } from "../sweep/store.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
 import { DEFAULTS } from "../train/options.ts";
@@ -55,17 +55,11 @@ import { planRounds } from "../train/scheduler.ts";
 import { runSpec } from "../train/sizes.ts";
 import { makeTable } from "../views/blocks.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
-import {
-  createProgress,
-  describeEvaluation,
-  describeRate,
-  describeStep,
-  type Progress,
-} from "../views/terminal/progress.ts";
 import { renderBlocks } from "../views/terminal/render.ts";
 import { calledAs } from "./called.ts";
 import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag, UNLISTED } from "./cli.ts";
 import { addSettings } from "./flags.ts";
+import { TrialPrinter } from "./trial-printer.ts";
 
 interface Flags extends RunSettings {
   preset?: keyof typeof SWEEPS;
@@ -208,90 +202,8 @@ function parseShard(flag: string | undefined): Shard {
   return { i: Number(i), n: Number(n) };
 }
 
-/** Prints the progress of a sweep: on a terminal a live bar for the active trials, elsewhere a line per evaluation. */
-class Printer {
-  constructor(private readonly objective: Objective) {}
-
-  private progress: Progress | undefined;
-  /** The trials of the last group. */
-  private count = 1;
-
-  event(event: SweepEvent): void {
-    switch (event.type) {
-      case "recovered":
-        console.error(`recovered files that an interrupted process was saving: ${trialTitle(event.trial)}`);
-        break;
-      case "skip":
-        console.log(`already finished: ${line(event.trial, event.record)}`);
-        break;
-      case "group":
-        this.count = event.count;
-        if (event.count > 1) console.error(`${event.count} trials at once`);
-        break;
-      case "divided":
-        console.error(`${event.count} trials cannot begin at once, one half follows the other: ${event.error.message}`);
-        break;
-      case "trial":
-        console.error(`trial ${event.index + 1} of ${event.count}: ${trialTitle(event.trial)}`);
-        break;
-      case "resumed":
-        console.error(`${this.count > 1 ? `${trialTitle(event.trial)}: ` : ""}resumed at step ${event.step}`);
-        break;
-      case "evaluation": {
-        if (process.stderr.isTTY) break;
-        const { trial, record, steps, together } = event;
-        const isLanguageModel = this.objective === "lm";
-        const show = ({ loss, accuracy }: { loss: number; accuracy: number }) => ({
-          loss,
-          accuracy: isLanguageModel ? null : accuracy,
-        });
-        const train = record.train && show(record.train);
-        const name = this.count > 1 ? `${trialTitle(trial)}: ` : "";
-        const { secondsLeft } = together;
-        const state = { step: record.step, steps, train, val: show(record.val), secondsLeft };
-        console.error(`${name}${describeEvaluation(state)}`);
-        break;
-      }
-      case "step": {
-        const { record, examplesPerSecond, together } = event;
-        const { count, step, steps, secondsLeft } = together;
-        if (process.stderr.isTTY) this.progress ??= createProgress({ total: steps, stream: process.stderr });
-        const { loss } = record;
-        const accuracy = this.objective === "lm" ? null : record.accuracy;
-        const epoch = Math.ceil(record.epoch);
-        const text =
-          count > 1
-            ? `${count} trials at once  ${describeRate("examples", examplesPerSecond, secondsLeft)}`
-            : describeStep({ epoch, loss, accuracy, examplesPerSecond, secondsLeft });
-        this.progress?.update(step, text, steps);
-        break;
-      }
-      case "done": {
-        this.stop();
-        const left = event.left > 0 ? `; ${showDuration(event.secondsLeft)} left` : "";
-        console.log(`${line(event.trial, event.record)}${left}`);
-        break;
-      }
-      case "failed":
-        this.stop();
-        console.error(`failed: ${trialTitle(event.trial)}\n${event.error.name}: ${event.error.message}`);
-    }
-  }
-
-  stop(): void {
-    this.progress?.stop();
-    this.progress = undefined;
-  }
-}
-
 const trialTitle = (trial: Trial) =>
   `${describeTrial(trial)}, rate ${showRate(trial.options.lr)}, seed ${trial.options.seed}`;
-
-function line(trial: Trial, { results: { after }, seconds }: TrialRecord): string {
-  const show = ({ accuracy, perplexity }: Evaluation) =>
-    perplexity === undefined ? percent(accuracy) : `perplexity ${showPerplexity(perplexity)}`;
-  return `${trialTitle(trial)}: validation ${show(after.val)}, test ${show(after.test)}, ${showDuration(seconds)}`;
-}
 
 /** The models of the sweep by name, closed: each is read once, for its fingerprint. */
 const models = new Map<string, Promise<GPT2Checkpoint>>();
@@ -427,14 +339,17 @@ await main(async () => {
   const sweep: SweepSpec = { base: settings, arms: typeof arms === "function" ? arms(config, settings) : arms };
   // All trials have the same texts: the most virtual tokens of any leave this room.
   let context = config.n_positions;
-  for (const { rates } of expandArms(sweep))
+  const sizes = new Map<string, number>();
+  for (const { model, rates } of expandArms(sweep)) {
+    sizes.set(model, countBase((await sweepModel(model)).config));
     for (const options of rates) context = Math.min(context, textContext(config, methodConfig(options)));
+  }
   const data = await loadData(
     { objective, data: { ...source, ...dataOptions(settings, seed, context) } },
     model,
     DOWNLOADS,
   );
-  sweep.rows = data.train.size;
+  sweep.known = (name) => ({ rows: data.train.size, parameters: sizes.get(name)! });
   // Where no weights are needed, a trial is the same with and without them.
   if (!isUnequal(data)) sweep.base = { ...settings, classWeights: "none" };
   // Data and models are identified by their contents: a moved file is the same, a changed one is not.
@@ -536,7 +451,7 @@ async function runAll(
   const { runTrials } = await import("../sweep/runner.ts");
   const { runFiles: views } = await import("../views/run-files.ts");
   const device = await openDevice(flags.device, { threads: flags.threads });
-  const printer = new Printer(data.objective);
+  const printer = new TrialPrinter(data.objective, "trial", trialTitle);
   const interruption = new Interruption(
     "stopping after a checkpoint; interrupt again to stop immediately. The same command resumes the sweep.",
   );

@@ -1,40 +1,20 @@
 /** train: fine-tunes GPT-2 as a text classifier or as a language model and writes a run directory. */
 import { exists, joinPath, withLock } from "#platform";
-import type { Backend } from "../backend/backend.ts";
-import { openDevice } from "../backend/device.ts";
-import type { TrainingData } from "../data/texts.ts";
-import { notOnWebGPU } from "../engine/device-check.ts";
-import { ConfigError, DeviceError } from "../errors.ts";
-import { METHODS } from "../methods/index.ts";
+import { ConfigError } from "../errors.ts";
 import { checkNumber } from "../number-range.ts";
 import type { Check } from "../platform/reader.ts";
 import { freePath, hasResult, refuseExisting, removeRun, saveSomewhere } from "../run/files.ts";
-import { LiveRun, type Speed } from "../run/live-run.ts";
-import type { RunRecord } from "../run/record.ts";
+import { LiveRun } from "../run/live-run.ts";
 import { PRESETS } from "../run/settings.ts";
-import { RunFailed, type TrainEvent } from "../train/records.ts";
+import { RunFailed } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
-import type { Block } from "../views/blocks.ts";
-import { dataBlocks } from "../views/data.ts";
-import { measureMemory, memoryBlocks, planBlocks } from "../views/plan.ts";
-import { runBlocks } from "../views/run.ts";
-import { createProgress, describeStep, type Progress } from "../views/terminal/progress.ts";
-import { renderBlocks } from "../views/terminal/render.ts";
+import { measureMemory, memoryBlocks } from "../views/plan.ts";
 import { calledAs, shellWord } from "./called.ts";
-import {
-  choice,
-  command,
-  deviceFlag,
-  Interruption,
-  main,
-  number,
-  print,
-  printNote,
-  suggestFlag,
-  threadsFlag,
-} from "./cli.ts";
+import { choice, command, deviceFlag, Interruption, main, number, printNote, suggestFlag, threadsFlag } from "./cli.ts";
 import { addSettings, groupFlags } from "./flags.ts";
-import { type Job, newJob, plannedJob, resumedJob, type TrainFlags } from "./job.ts";
+import { type Job, newJob, openJobDevice, plannedJob, resumedJob, type TrainFlags } from "./job.ts";
+import { printBlocks, RunPrinter } from "./run-printer.ts";
+import { trainSeeds } from "./seeds.ts";
 
 const program = command(
   "train",
@@ -47,6 +27,7 @@ const program = command(
     "",
     "messages.csv --rank 16 --alpha 32 --out runs/r16",
     "--train train.csv --val val.csv --test test.csv --mode last_block --epochs 10",
+    "messages.csv --seeds 5",
     "--preset paper --rank 16 --alpha 16",
     "--adapter path/to/peft-adapter --model path/to/gpt2 --data messages.csv",
     "--objective lm --data book.txt --max-length 128",
@@ -57,6 +38,12 @@ addSettings(program)
   .addOption(deviceFlag())
   .addOption(threadsFlag())
   .option("--adapter <dir>", "continue from an adapter: a run's, or PEFT's (SEQ_CLS, or CAUSAL_LM with --objective lm)")
+  .option(
+    "--seeds <k>",
+    "train k runs on the same split, with consecutive seeds from --seed on, several at once; keep the one with the lowest validation loss, and say the mean and the spread of all",
+    number,
+    1,
+  )
   .option("--out <dir>", "run directory (default: runs/<date and time>)")
   .option("--force", "replace an existing run directory")
   .option(
@@ -92,103 +79,13 @@ function takeFile([file]: readonly string[]): void {
   program.setOptionValueWithSource("data", file, "cli");
 }
 
-/** Prints the progress of a run: a live bar on a terminal, plain lines elsewhere, or JSON. */
-class Printer {
-  private progress: Progress | undefined;
-
-  constructor(
-    private readonly json: boolean,
-    private readonly data: TrainingData,
-  ) {}
-
-  begin({ model, options: { classWeights } }: RunRecord): void {
-    const { source, labels, stats } = this.data;
-    if (this.json) console.log(JSON.stringify({ type: "data", model, source, labels, stats }));
-    else printBlocks(dataBlocks(this.data, model, classWeights));
-  }
-
-  event(event: TrainEvent, speed: Speed | null): void {
-    if (this.json) {
-      const shown = jsonEvent(event);
-      if (shown) console.log(JSON.stringify(shown));
-      return;
-    }
-    switch (event.type) {
-      case "plan":
-        printBlocks(planBlocks(event));
-        break;
-      case "start":
-        // Again where the run goes on on another device.
-        this.stop();
-        this.progress = createProgress({ total: event.steps, stream: process.stderr });
-        break;
-      case "step": {
-        const { step, epoch } = event.record;
-        const { loss, accuracy, ...rest } = speed!;
-        const isMessages = this.data.objective === "classification";
-        const shown = { epoch: Math.ceil(epoch), loss, accuracy: isMessages ? accuracy : null, ...rest };
-        this.progress?.update(step, describeStep(shown));
-        break;
-      }
-      case "end":
-        this.stop();
-    }
-  }
-
-  /** Prints the result of the run. */
-  result(record: RunRecord): void {
-    const { options, state, keptStep, seconds, results } = record;
-    if (this.json) console.log(JSON.stringify({ type: "end", options, state, keptStep, seconds, results }));
-    else printBlocks(runBlocks(record));
-  }
-
-  saved(directory: string, { state, options, objective, peftObstacle, results }: RunRecord): void {
-    const peft = peftObstacle === null;
-    if (this.json) {
-      console.log(JSON.stringify({ type: "saved", directory, peft, reason: peftObstacle ?? undefined }));
-      return;
-    }
-    print(`saved to ${directory}${state === "stopped" ? " (stopped early)" : ""}`);
-    if (METHODS[options.mode].peft)
-      print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${peftObstacle}`);
-    const [tool, text] = objective === "lm" ? ["generate", "The"] : ["classify", results?.test?.example ?? "some text"];
-    print(`try it:  ${calledAs(tool)} --run ${shellWord(directory)} "${text}"`);
-  }
-
-  stop(): void {
-    this.progress?.stop();
-    this.progress = undefined;
-  }
-}
-
-/** Fitted to the terminal; lines of text are as they are if the output is not a terminal. */
-function printBlocks(blocks: readonly Block[]): void {
-  console.log(renderBlocks(blocks, process.stdout.columns));
-}
-
-/** An event without its large parts: the plan, a checkpoint. `Printer.result` prints the end. */
-function jsonEvent(event: TrainEvent): object | null {
-  if (event.type === "plan") return { type: "plan", device: event.device, trainable: event.trainable };
-  if (event.type === "resume") return { type: "resume", step: event.checkpoint.step };
-  return event.type === "end" ? null : event;
-}
-
-/** Opens the device that the checkpoint or the flag names. */
-async function openJobDevice({ device, threads }: TrainFlags, began = device): Promise<Backend> {
-  try {
-    return await openDevice(began, { threads });
-  } catch (error) {
-    throw error instanceof DeviceError && began !== device ? notOnWebGPU(error) : error;
-  }
-}
-
 /** Trains and saves the run, elsewhere if `check` reports that this process has lost `out`. Returns the exit code. */
 async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   const { out, kept, replaces, model, data, record, adapter, resume } = job;
   // Before the training, so that a run does not depend on files that change meanwhile; --help does not need it.
   const { runFiles } = await import("../views/run-files.ts");
   const device = await openJobDevice(flags, resume?.device);
-  const printer = new Printer(flags.json ?? false, data);
+  const printer = new RunPrinter(flags.json ?? false, data);
   printer.begin(record);
   if (resume) printNote(`resumed at step ${resume.step}`);
   const interruption = new Interruption("stopping to save the run; interrupt again to stop without saving");
@@ -272,14 +169,15 @@ await main(async () => {
   program.parse();
   takeFile(program.args);
   const flags = program.opts<TrainFlags>();
-  const { checkpointEvery = 0 } = flags;
+  const { checkpointEvery = 0, seeds } = flags;
   checkNumber("--checkpoint-every", checkpointEvery, { min: 0, whole: true });
+  checkNumber("--seeds", seeds, { min: 1, whole: true });
   if (flags.plan && flags.resume === undefined) return plan(flags);
   const job = flags.resume === undefined ? await newJob(flags) : await resumedJob(flags.resume, program);
   const work = async (check: Check) => {
     // Another run may have written here before the lock was taken.
     if (!job.replaces) await refuseExisting(job.out, false);
-    return run(job, flags, check);
+    return job.record.seeds ? trainSeeds(job, flags, check) : run(job, flags, check);
   };
   const refuse = () => {
     throw new ConfigError("used-by-another-process", "another run is using this directory", {

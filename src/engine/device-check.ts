@@ -247,10 +247,12 @@ async function compute<E extends Weights>(
   const engine = await work.create(backend, spec);
   try {
     await loadBase(engine, checkpoint, { signal });
-    await initialize(engine, 1, checkpoint);
+    // From a head of zeros no gradient would reach the blocks.
+    await initialize(engine, { seed: 1, headInit: "uniform" }, checkpoint);
     const rng = new Rng(2);
-    for (const { name, shape, part } of engine.plan.parameters.all.values())
-      if (part === "B")
+    // A of the token table begins with zeros, others' B.
+    for (const { name, shape, part, layer } of engine.plan.parameters.all.values())
+      if (part === "B" || (part === "A" && layer === "wte"))
         engine.writeParameter(
           name,
           Float32Array.from({ length: numel(shape) }, () => SPREAD * rng.normal()),

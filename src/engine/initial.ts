@@ -1,25 +1,35 @@
 /** The initial values of a model's parameters. A page that classifies with a trained model does not load it. */
 import { isBlockDtype } from "../blocks.ts";
-import type { WeightDtype } from "../config.ts";
+import { HEAD_INITS, type HeadInit, parseChoice, type WeightDtype } from "../config.ts";
 import { floatToHalf, halfToFloat } from "../half.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
-import { tensorName } from "../names.ts";
+import { type ModelTensor, tensorName, uniform } from "../names.ts";
 import { Rng } from "../rng.ts";
 import { numel } from "../tensor.ts";
 import { writeTrained } from "./state.ts";
 import type { Weights } from "./weights.ts";
 
-/**
- * The initial values of what is not the base model's, drawn as `ModelTensor.initial` says. The numbers depend only on
- * the seed and on the order and shapes of the tensors.
- */
-export async function initialTensors(spec: ModelSpec, seed: number, base: GPT2Checkpoint): Promise<Tensors> {
+/** What initial values depend on, besides the order and the shapes of the tensors. */
+export interface Initialization {
+  seed: number;
+  headInit: HeadInit;
+}
+
+/** The initial values of what is not the base model's, drawn as `ModelTensor.initial` and `headInit` say. */
+export async function initialTensors(
+  spec: ModelSpec,
+  { seed, headInit }: Initialization,
+  base: GPT2Checkpoint,
+): Promise<Tensors> {
+  parseChoice("headInit", headInit, HEAD_INITS);
   const rng = new Rng(seed);
   const tensors: Tensors = new Map();
-  for (const { name, shape, origin, initial, block, layer } of parameterList(spec)) {
+  for (const tensor of parameterList(spec)) {
+    const { name, shape, origin, block, layer } = tensor;
     if (origin === "base") continue;
+    const initial = origin === "head" ? headInitial(tensor, headInit, spec.config.n_embd) : tensor.initial;
     const data = new Float32Array(numel(shape));
     if (initial === "norms") data.set(await columnNorms(base, tensorName({ block, layer }), spec.dtype ?? "f32"));
     else if (initial === "tokens")
@@ -31,6 +41,12 @@ export async function initialTensors(spec: ModelSpec, seed: number, base: GPT2Ch
     tensors.set(name, { shape, data });
   }
   return tensors;
+}
+
+/** How a tensor of the head is drawn; undefined: zeros. */
+function headInitial({ part }: ModelTensor, headInit: HeadInit, inputs: number): ((rng: Rng) => number) | undefined {
+  if (part !== "weight" || headInit === "zeros") return undefined;
+  return headInit === "normal" ? (rng) => 0.02 * rng.normal() : uniform(1 / Math.sqrt(inputs));
 }
 
 /** The lengths of the columns of a matrix [in, out], whose weights are rounded to a type as on the device. */
@@ -53,6 +69,6 @@ async function columnNorms(base: GPT2Checkpoint, name: string, dtype: WeightDtyp
 }
 
 /** Writes the initial values of what is not the base model's. */
-export async function initialize(engine: Weights, seed: number, base: GPT2Checkpoint): Promise<void> {
-  writeTrained(engine, await initialTensors(engine.plan.spec, seed, base));
+export async function initialize(engine: Weights, how: Initialization, base: GPT2Checkpoint): Promise<void> {
+  writeTrained(engine, await initialTensors(engine.plan.spec, how, base));
 }

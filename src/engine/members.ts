@@ -4,6 +4,7 @@ import { type Batch, type Capacity, makeBatchInputs } from "../model/batch.ts";
 import { buildPlan, checkRows, type ModelPlan, type PlanOptions, SLOTS } from "../model/gpt2.ts";
 import type { Parameter, Parameters } from "../model/parameters.ts";
 import { frozenBlocks, type ModelSpec } from "../model/trainable.ts";
+import { loraAdapters } from "../names.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
 import { fuse, type Place, together } from "../plan/fuse.ts";
@@ -42,10 +43,12 @@ function checkMembers(members: readonly MemberOptions[], part?: PlanOptions["par
     });
   for (const { spec, optimizer } of members) {
     const { use_dora, lora_dropout = 0 } = spec.lora ?? {};
-    if (use_dora || (optimizer && lora_dropout > 0))
-      throw new ConfigError("cannot-share-plan", "adapters with DoRA or dropout cannot share a plan", {
+    const adaptsTokens = spec.lora && loraAdapters(spec.config, spec.lora).some(({ target }) => target === "wte");
+    const found = use_dora ? "DoRA" : adaptsTokens ? "wte" : optimizer && lora_dropout > 0 && `dropout ${lora_dropout}`;
+    if (found)
+      throw new ConfigError("cannot-share-plan", "adapters with DoRA, with dropout or of wte cannot share a plan", {
         expected: "plain LoRA",
-        found: use_dora ? "DoRA" : `dropout ${lora_dropout}`,
+        found,
       });
     if (spec.lora === null || common(spec) !== common(members[0]!.spec))
       throw new ConfigError("cannot-share-plan", "models that cannot share a plan", {

@@ -4,6 +4,7 @@ import type { Backend } from "../backend/backend.ts";
 import type { WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Engine } from "../engine/engine.ts";
+import type { Initialization } from "../engine/initial.ts";
 import { decide, predictions } from "../engine/predictions.ts";
 import { writeTrained } from "../engine/state.ts";
 import { ConfigError, DataError } from "../errors.ts";
@@ -141,17 +142,18 @@ export class Classifier extends AdapterModel<Engine> {
     return new Classifier(loaded, await Tokenizer.load({ model: checkpoint }));
   }
 
-  /** The model before training: the base model with a random head. */
+  /** The model before training: the base model, with the head and the adapter that a run begins with. */
   static async untrained(
     meta: AdapterMeta,
-    seed: number,
+    options: Initialization,
     checkpoint: GPT2Checkpoint,
     device: Backend,
   ): Promise<Classifier> {
-    checkArguments({ meta, seed, checkpoint }, { meta: "meta", seed: "number", checkpoint: "model" });
+    checkArguments({ meta, checkpoint }, { meta: "meta", checkpoint: "model" });
+    checkOptions("options", options, { seed: "number", headInit: "text" });
     const classifier = await Classifier.of({ meta, tensors: new Map() }, checkpoint, device);
     const { initialize } = await import("../engine/initial.ts");
-    await initialize(classifier.engine, seed, checkpoint);
+    await initialize(classifier.engine, options, checkpoint);
     return classifier;
   }
 

@@ -9,7 +9,7 @@ import { numel, type Shape } from "../tensor.ts";
 import { baseDtype } from "./adapter-meta.ts";
 import type { GPT2Checkpoint } from "./hf.ts";
 import type { Adapter } from "./peft.ts";
-import { type FinalNorm, type NamedTensor, readFactors, type Tensors } from "./peft-form.ts";
+import { type FinalNorm, type NamedTensor, readFactors, type Tensors, transposed } from "./peft-form.ts";
 import { foldHead } from "./peft-write.ts";
 import type { StreamedTensor } from "./safetensors-write.ts";
 
@@ -109,22 +109,23 @@ function adapterChanges({ meta, tensors }: { meta: Adapter["meta"]; tensors: Ten
         });
       continue;
     }
-    // Conv1D: [in, out], transposed.
+    // The token table and Conv1D: [in, out], transposed.
     const { layer, column } = ADAPTED[target];
     const name = tensorName({ block, layer });
     const left = (row: number, k: number) => A[k * dims.in + row]!;
-    const product = { r, scale, left, right: transposed(B, dims.out, r), width: dims.out, column: column * dims.out };
+    const product = {
+      r,
+      scale,
+      left,
+      right: transposed({ shape: [dims.out, r], data: B }).data,
+      width: dims.out,
+      column: column * dims.out,
+    };
     const { products } = changes.get(name) ?? NO_CHANGES;
     const magnitude = tensors.get(magnitudeName({ block, layer }))?.data;
     changes.set(name, { products: [...products, product], magnitude });
   }
   return changes;
-}
-
-function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {
-  const out = new Float32Array(matrix.length);
-  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) out[j * rows + i] = matrix[i * columns + j]!;
-  return out;
 }
 
 type ReadRows = (from: number, to: number) => Promise<Float32Array>;

@@ -8,6 +8,7 @@ import { ConfigError, FormatError } from "../errors.ts";
 import { type Effort, newEffort } from "./expression.ts";
 import { LIMITS } from "./limits.ts";
 import { anyPart, endings, firstKey, isPlain, layerFinder, suffixes, wholeName } from "./name-patterns.ts";
+import { TOKEN_TABLE } from "./peft-lora.ts";
 
 /** A parsed adapter_config.json. */
 export type PeftConfig = Record<string, unknown>;
@@ -142,11 +143,13 @@ export async function parsePeftConfig(json: unknown, model: GPT2Config, where: s
       expected: "some of c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj",
       found: show(config.target_modules),
     });
-  const unsupported = ["transformer.wte", "transformer.wpe"].find((name) => isTarget(name));
+  const canEmbed = task === "SEQ_CLS" && config.use_dora !== true;
+  const unsupported = [...(canEmbed ? [] : [TOKEN_TABLE]), "transformer.wpe"].find((name) => isTarget(name));
   if (unsupported !== undefined)
     throw new ConfigError("unsupported-adapter-config", `an adapter on ${unsupported} is not supported`, {
       where,
       found: show(config.target_modules),
+      ...(unsupported === TOKEN_TABLE ? { expected: "an adapter of it in a classifier, without DoRA" } : {}),
     });
   const isTied = task !== "SEQ_CLS" && model.tie_word_embeddings !== false;
   const untied = ["transformer.wte", "lm_head"].find((name) => isTied && saves(name));
@@ -184,7 +187,12 @@ function outer(module: string): string[] {
 function candidates({ n_layer }: GPT2Config, task: PeftPlan["task"]): string[] {
   const kinds = ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"];
   const blocks = Array.from({ length: n_layer }, (_, layer) => kinds.map((kind) => `transformer.h.${layer}.${kind}`));
-  return [...blocks.flat(), ...(task === "SEQ_CLS" ? [] : ["lm_head"]), ...(task === "CAUSAL_LM" ? [] : ["score"])];
+  return [
+    TOKEN_TABLE,
+    ...blocks.flat(),
+    ...(task === "SEQ_CLS" ? [] : ["lm_head"]),
+    ...(task === "CAUSAL_LM" ? [] : ["score"]),
+  ];
 }
 
 /** Throws ConfigError for settings that the rules do not have. */

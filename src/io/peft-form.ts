@@ -14,10 +14,18 @@ export interface NamedTensor {
 /** Tensors by their names: `lora.h.0.attn.q.A`, `head.weight`, `h.0.ln_1.weight`. */
 export type Tensors = Map<string, NamedTensor>;
 
-/** An adapter's A and B. */
+/** An adapter's A [r, in] and B [out, r]. */
 export function readFactors(tensors: Tensors, site: Site): { A: Float32Array; B: Float32Array } {
-  const read = (part: "A" | "B") => tensors.get(loraName(site, part))!.data;
-  return { A: read("A"), B: read("B") };
+  const [A, B] = (["A", "B"] as const).map((part) => tensors.get(loraName(site, part))!);
+  return { A: (site.target === "wte" ? transposed(A!) : A!).data, B: B!.data };
+}
+
+/** A matrix [rows, columns] as [columns, rows]. */
+export function transposed({ shape, data }: NamedTensor): NamedTensor {
+  const [rows, columns] = shape as [number, number];
+  const out = new Float32Array(data.length);
+  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) out[j * rows + i] = data[i * columns + j]!;
+  return { shape: [columns, rows], data: out };
 }
 
 /** The final layer norm's weight and bias, both [C]. */

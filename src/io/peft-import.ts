@@ -2,7 +2,7 @@
  * Imports adapters trained with PEFT. With LoRA every module has its own rank and scale, and c_attn a single adapter.
  * Loaded on demand: Lowrank's own runs do not need it.
  */
-import { type LoraConfig, type LoraSite, TARGETS, type Target } from "../config.ts";
+import { isInBlocks, type LoraConfig, type LoraSite, TARGETS, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { METHODS, MODES, type Mode } from "../methods/index.ts";
 import { ADAPTED, baseShapes, lmHeadShapes, loraDims, loraName, magnitudeName, type Site, siteName } from "../names.ts";
@@ -11,7 +11,7 @@ import type { AdapterMeta } from "./adapter-meta.ts";
 import { givenSettings, type PeftModule, type PeftPlan, parsePeftConfig, show } from "./peft-config.ts";
 import { headEntry, type ImportEntry, type ImportPlan, type PeftBase, readBaseModel } from "./peft-form.ts";
 import { importVirtual } from "./peft-import-virtual.ts";
-import { magnitudeKey, moduleKind, SCORE, theirName, WRAPPER } from "./peft-lora.ts";
+import { factorName, magnitudeKey, moduleKind, SCORE, TOKEN_TABLE, theirName, WRAPPER } from "./peft-lora.ts";
 
 /** A PEFT adapter before its data is read; `keys` maps our names to PEFT's. */
 interface PeftImport {
@@ -81,7 +81,7 @@ async function importLora(
   const { entries, sites, targets, modulesToSave } = expectedEntries(plan, base, classes, classifies);
   const lora: LoraConfig = {
     ...plan.lora,
-    target_modules: (["c_attn", ...TARGETS] as const).filter((target) => targets.has(target)),
+    target_modules: (["wte", "c_attn", ...TARGETS] as const).filter((target) => targets.has(target)),
     ...(plan.dora ? { use_dora: true } : {}),
     sites,
     ...(modulesToSave.length > 0 ? { modulesToSave } : {}),
@@ -102,7 +102,7 @@ function chooseHead({ adapted, saves }: PeftPlan, { score }: PeftBase): "score" 
 function moduleSite({ name }: PeftModule): Site {
   const [, block, kind] = /^transformer\.h\.(\d+)\.(.*)$/.exec(name) ?? [];
   const target = (["c_attn", "o", "fc", "proj"] as const).find((one) => moduleKind(one) === kind);
-  return target ? { target, block: Number(block) } : { target: "head", block: null };
+  return target ? { target, block: Number(block) } : { target: name === TOKEN_TABLE ? "wte" : "head", block: null };
 }
 
 /** Every key that the configuration requires, with our name and the shape. */
@@ -118,14 +118,14 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
     const dims = loraDims(target, config, classifies ? classes : config.vocab_size);
     sites.push({ site: siteName(site), r, scale });
     targets.add(target);
-    entries.set(`${WRAPPER}${name}.lora_A.weight`, { name: loraName(site, "A"), shape: [r, dims.in] });
-    entries.set(`${WRAPPER}${name}.lora_B.weight`, { name: loraName(site, "B"), shape: [dims.out, r] });
+    entries.set(factorName(module, "A"), { name: loraName(site, "A"), shape: [r, dims.in] });
+    entries.set(factorName(module, "B"), { name: loraName(site, "B"), shape: [dims.out, r] });
     if (plan.dora)
       entries.set(magnitudeKey(name), {
         name: magnitudeName({ block: site.block, layer: ADAPTED[target].layer }),
         shape: [dims.out],
       });
-    if (!plan.biases || target === "head") continue;
+    if (!plan.biases || !isInBlocks(target)) continue;
     const bias = name.replace("transformer.", "");
     modulesToSave.push(`${bias}.bias`);
     entries.set(`${WRAPPER}${name}.base_layer.bias`, { name: `${bias}.bias`, shape: [dims.out] });

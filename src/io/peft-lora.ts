@@ -3,7 +3,7 @@
  * `c_attn`: A' = [A_q; A_k; A_v] and a block-diagonal B', with rank and alpha such that the product is the same.
  * Modules that differ in rank or scale are written as patterns. DoRA's magnitudes belong to a module here and there.
  */
-import { type LoraConfig, loraScale, type Target } from "../config.ts";
+import { isInBlocks, type LoraConfig, loraScale, type Target } from "../config.ts";
 import { FormatError } from "../errors.ts";
 import {
   ADAPTED,
@@ -18,7 +18,7 @@ import {
 } from "../names.ts";
 import type { Shape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
-import { commonConfig, type NamedTensor, type PeftForm, readFactors, type Tensors } from "./peft-form.ts";
+import { commonConfig, type NamedTensor, type PeftForm, readFactors, type Tensors, transposed } from "./peft-form.ts";
 
 /** The settings that determine an adapter's form in PEFT. */
 interface LoraModel extends Pick<AdapterMeta, "base_model" | "mode" | "model" | "task"> {
@@ -30,8 +30,15 @@ export const WRAPPER = "base_model.model.";
 /** A classifier's head in PEFT's file. */
 export const SCORE = `${WRAPPER}score.weight`;
 
+/** PEFT's module for the token table. */
+export const TOKEN_TABLE = "transformer.wte";
+
 /** PEFT's module for a target; in block N with the prefix `transformer.h.N.`. */
-export const moduleKind = (target: Target): string => (target === "head" ? "lm_head" : ADAPTED[target].layer);
+export const moduleKind = (target: Target): string =>
+  target === "head" ? "lm_head" : target === "wte" ? TOKEN_TABLE : ADAPTED[target].layer;
+
+/** Whether a module is one of a block's. */
+const isOfBlock = (kind: string) => kind !== moduleKind("head") && kind !== TOKEN_TABLE;
 
 /** One of PEFT's modules and the adapters of ours that it contains, in the order of their blocks. */
 interface Module {
@@ -54,7 +61,8 @@ interface Part extends LoraAdapter {
 }
 
 /** The name of a module's A or B in PEFT's file. */
-const factorName = ({ name }: Module, part: "A" | "B") => `${WRAPPER}${name}.lora_${part}.weight`;
+export const factorName = ({ name }: { name: string }, part: "A" | "B") =>
+  name === TOKEN_TABLE ? `${WRAPPER}${name}.lora_embedding_${part}` : `${WRAPPER}${name}.lora_${part}.weight`;
 
 /** The name of a module's magnitudes in PEFT's file. */
 export const magnitudeKey = (module: string) => `${WRAPPER}${module}.lora_magnitude_vector`;
@@ -124,7 +132,7 @@ function loraModules({ model, lora, task }: LoraModel): Module[] {
     const name = block === null ? kind : `transformer.h.${block}.${kind}`;
     const { layer, column } = ADAPTED[target];
     const { in: input, out } = loraDims(target, model, model.vocab_size);
-    const whole = { in: input, out: target === "head" ? out : matrixOutputs(target, model) };
+    const whole = { in: input, out: isInBlocks(target) ? matrixOutputs(target, model) : out };
     const magnitude = lora.use_dora ? magnitudeName({ block, layer }) : null;
     const module = modules.get(name) ?? { name, kind, parts: [], magnitude, r: 0, scale, ...whole };
     modules.set(name, module);
@@ -173,7 +181,7 @@ function targetModules({ model, lora }: LoraModel, modules: Module[]): string[] 
   const kinds = [...new Set(modules.map(({ kind }) => kind))];
   if (lora.layers_to_transform) return kinds;
   const everywhere = kinds.every(
-    (kind) => kind === moduleKind("head") || modules.filter((module) => module.kind === kind).length === model.n_layer,
+    (kind) => !isOfBlock(kind) || modules.filter((module) => module.kind === kind).length === model.n_layer,
   );
   return everywhere ? kinds : modules.map(({ name }) => name);
 }
@@ -196,7 +204,7 @@ function modulePattern(modules: Module[], value: (module: Module) => number, usu
  */
 function savedModules({ lora }: LoraModel, modules: Module[]): { biases: string[]; saved: string[] } {
   const modulesToSave = lora.modulesToSave ?? [];
-  const all = modules.filter(({ kind }) => kind !== moduleKind("head")).map(({ name }) => `${baseName(name)}.bias`);
+  const all = modules.filter(({ kind }) => isOfBlock(kind)).map(({ name }) => `${baseName(name)}.bias`);
   const biases = all.every((name) => modulesToSave.includes(name)) ? all : [];
   const others = modulesToSave.filter((name) => !biases.includes(name));
   return { biases, saved: [...new Set(others.map((name) => theirName(name).replace(/\.(weight|bias)$/, "")))] };
@@ -248,7 +256,8 @@ function split(module: Module, A: NamedTensor, B: NamedTensor, into: Tensors, wh
             hint: "restore the original file: an adapter that was trained further with PEFT cannot be split into q, k and v",
           });
       }
-    into.set(loraName(part, "A"), { shape: [rank, width], data: A.data.slice(at * width, (at + rank) * width) });
+    const own = { shape: [rank, width], data: A.data.slice(at * width, (at + rank) * width) };
+    into.set(loraName(part, "A"), part.target === "wte" ? transposed(own) : own);
     into.set(loraName(part, "B"), { shape: [rows, rank], data });
     at += rank;
   }

@@ -8,11 +8,11 @@
 import { exists, joinPath, listDirectory, openFile } from "#platform";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
-import type { ModelTensor } from "../names.ts";
+import { loraName, type ModelTensor } from "../names.ts";
 import { expectShape, type Shape, sameShape, showShape } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, adapterTensors, checkMeta, parseMeta } from "./adapter-meta.ts";
 import { readJson } from "./common.ts";
-import type { NamedTensor, PeftBase, PeftForm, Tensors } from "./peft-form.ts";
+import { type NamedTensor, type PeftBase, type PeftForm, type Tensors, transposed } from "./peft-form.ts";
 import { loraForm, WRAPPER } from "./peft-lora.ts";
 import { virtualForm } from "./peft-virtual.ts";
 import { SafetensorsFile } from "./safetensors.ts";
@@ -111,6 +111,8 @@ async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
     if (copied) await compareHead(file, base, path);
     const tensors: Tensors = new Map();
     for (const [name, key] of keys) tensors.set(name, await readTensor(file, key));
+    const tokens = loraName({ target: "wte", block: null }, "A");
+    if (keys.has(tokens)) tensors.set(tokens, transposed(tensors.get(tokens)!));
     if (meta.task.objective === "classification" && !keys.has("head.weight")) tensors.set("head.weight", base.score!);
     return inOrder(meta, tensors);
   });

@@ -9,8 +9,7 @@ export const method: Method = {
 
 export const training: Training = {
   settings: {},
-  // Few parameters, and far from the output.
-  rate: 3e-3,
+  rates: [3e-3, 1e-3],
 };
 
 export const guide: Guide = {
@@ -19,5 +18,5 @@ export const guide: Guide = {
   settings: {},
   rates: { lowest: 1e-4, papers: "1e-4 to 1e-3 (Ben Zaken et al. 2021)" },
   duration: 1.1,
-  compared: [{ settings: {}, lr: [1e-2, 1e-3] }],
+  compared: [{ settings: {} }],
 };

@@ -10,6 +10,7 @@ export const method: Method = {
 
 export const training: Training = {
   settings: {},
+  rates: [5e-4, 5e-5],
 };
 
 export const guide: Guide = {
@@ -19,5 +20,5 @@ export const guide: Guide = {
   settings: {},
   rates: { lowest: 1e-5, papers: "1e-5 to 5e-5 (Devlin et al. 2019, Ben Zaken et al. 2021)" },
   duration: 1.6,
-  compared: [{ settings: {}, lr: [1e-3, 5e-5] }],
+  compared: [{ settings: {} }],
 };

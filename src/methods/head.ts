@@ -9,6 +9,7 @@ export const method: Method = {
 
 export const training: Training = {
   settings: {},
+  rates: [1e-2, 1e-3],
 };
 
 export const guide: Guide = {
@@ -17,5 +18,5 @@ export const guide: Guide = {
   settings: {},
   rates: { lowest: 1e-3 },
   duration: 0.3,
-  compared: [{ settings: {}, lr: [1e-2, 1e-2] }],
+  compared: [{ settings: {} }],
 };

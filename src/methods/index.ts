@@ -89,7 +89,10 @@ export function hasSetting(mode: Mode, name: keyof MethodOptions): boolean {
 /** The runs of the page's comparison of methods. */
 export function comparedRuns() {
   return MODES.flatMap((mode) =>
-    (GUIDES[mode].compared ?? []).map(({ settings, lr }) => ({ settings: { ...settings, mode }, lr })),
+    (GUIDES[mode].compared ?? []).map(({ settings, rates = TRAINING[mode].rates }) => ({
+      settings: { ...settings, mode },
+      rates,
+    })),
   );
 }
 

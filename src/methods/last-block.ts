@@ -9,6 +9,7 @@ export const method: Method = {
 
 export const training: Training = {
   settings: {},
+  rates: [1e-3, 5e-5],
 };
 
 export const guide: Guide = {
@@ -17,5 +18,5 @@ export const guide: Guide = {
   settings: {},
   rates: { lowest: 1e-4 },
   duration: 0.4,
-  compared: [{ settings: {}, lr: [1e-3, 1e-3] }],
+  compared: [{ settings: {} }],
 };

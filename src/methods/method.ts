@@ -38,11 +38,14 @@ export interface Method<Config = object, Key = keyof Config> {
   peft?: { type: string; config?: (model: GPT2Config) => Record<string, unknown> };
 }
 
+/** Learning rates: for a small model, as measured on gpt2-micro (src/bench/README.md), and for one of GPT-2's size. */
+export type Rates = readonly [small: number, large: number];
+
 /** How a method is trained: its settings, and what follows from them. */
 export interface Training<Options = object, Config = object> {
   settings: { readonly [K in keyof Options]: Setting<Exclude<Options[K], undefined>> };
-  /** The default of the peak learning rate, where it is not the usual one. */
-  rate?: number;
+  /** The defaults of the peak learning rate. */
+  rates: Rates;
   /** The defaults that follow from its other settings, where these are given. */
   defaults?(given: Partial<Options>): Partial<Options>;
   /** Its sizes in words: "rank 8, alpha 16". */
@@ -83,8 +86,7 @@ export interface Guide<Options = object> {
   /** The duration of a run, measured on gpt2-micro, in runs with LoRA. */
   duration: number;
   /**
-   * Its runs in the page's comparison, with two learning rates: on a small model that which the sweep `methods` chose
-   * on gpt2-micro (src/bench/README.md), on a large one that of its paper, where it has one.
+   * Its runs in the page's comparison; `rates`: where these settings need other learning rates than the default ones.
    */
-  compared?: readonly { settings: Partial<Options>; lr: [small: number, large: number] }[];
+  compared?: readonly { settings: Partial<Options>; rates?: Rates }[];
 }

@@ -56,8 +56,7 @@ export const method: Method<PrefixPart> = {
 
 export const training: Training<PrefixOptions, PrefixPart> = {
   settings: { virtualTokens, prefixProjection: { default: 0, number: { min: 0, whole: true } } },
-  // Few parameters, and far from the output.
-  rate: 1e-2,
+  rates: [1e-2, 1e-2],
   describe: describeTokens,
   config: ({ virtualTokens, prefixProjection }) => ({
     num_virtual_tokens: virtualTokens,

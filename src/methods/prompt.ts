@@ -28,8 +28,7 @@ export const method: Method<VirtualPart> = {
 
 export const training: Training<VirtualOptions, VirtualPart> = {
   settings: { virtualTokens },
-  // Few parameters, and far from the output.
-  rate: 1e-2,
+  rates: [1e-2, 1e-2],
   describe: describeTokens,
   config: ({ virtualTokens }) => ({ num_virtual_tokens: virtualTokens }),
   options: ({ num_virtual_tokens }) => ({ virtualTokens: num_virtual_tokens }),

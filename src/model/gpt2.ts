@@ -180,6 +180,8 @@ class Builder {
   private readonly activations = new Map<string, Tensor>();
   private readonly metrics: Tensor;
   private features: Features | null = null;
+  /** What the adapter of the token table saves for its backward pass. */
+  private tokenDown: Tensor | null = null;
   private recomputed = 0;
 
   constructor(private readonly options: PlanOptions) {
@@ -189,7 +191,9 @@ class Builder {
     this.parameters = makeParameters(spec, { training, maxBinding, isWanted: this.part.has, shared });
     this.metrics = new Tensor("metrics", [SLOTS, 4], "output");
     const room = roomFor(spec, capacity);
-    const learnsTokens = ["wte.weight", "prompt.weight"].some((name) => this.parameters.all.get(name)?.grad);
+    const learnsTokens = ["wte.weight", "prompt.weight", "lora.wte.A"].some(
+      (name) => this.parameters.all.get(name)?.grad,
+    );
     this.batch = makeBatchInputs(spec, room, { byId: learnsTokens, dropout: dropout !== undefined });
     this.tokens = { count: "tokens", capacity: room.tokens };
     this.sequences = { count: "sequences", capacity: room.sequences };
@@ -265,6 +269,7 @@ class Builder {
     const x = this.keep("embed", this.tokens);
     const shift = this.prefix?.rows.count ?? 0;
     f.emit(...embeddingForward(x, f.tokenTable, f.tensor("wpe.weight"), batch.ids, batch.bounds, shift));
+    this.tokenDown = f.tokenAdapter(x, this.tokens, batch.ids);
     this.prefix?.forward();
     return { x, rows: this.tokens };
   }
@@ -419,6 +424,7 @@ class Builder {
     const prompt = this.parameters.all.get("prompt.weight");
     const table = prompt?.grad ? promptRows(prompt.grad, this.options.spec) : wte.grad;
     if (table && byId) b.emit(...embeddingBackward(table, dx, ids, byId.sorted, byId.groups));
+    if (this.tokenDown) b.tokenAdapterBackward(dx, this.tokenDown, this.tokens, batch);
     if (wpe.grad) b.emit(embeddingPositionBackward(only(wpe.grad), dx, starts));
   }
 

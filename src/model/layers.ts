@@ -5,10 +5,20 @@
  * Letters: C n_embd, V vocabulary, R rank.
  */
 import { type Activation, attentionScale } from "../config.ts";
-import { ADAPTED, layerName, type Matrix, magnitudeName, type Place, tensorName } from "../names.ts";
+import {
+  ADAPTED,
+  layerName,
+  loraName,
+  type Matrix,
+  magnitudeName,
+  type Place,
+  type Site,
+  tensorName,
+} from "../names.ts";
 import { activationForward } from "../ops/activation.ts";
 import type { Heads } from "../ops/attention.ts";
 import { doraBackward, doraForward } from "../ops/dora.ts";
+import { embeddingBackward } from "../ops/embedding.ts";
 import { gatherBackward, gatherForward } from "../ops/gather.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../ops/layernorm.ts";
@@ -41,6 +51,7 @@ export function rowTensor(name: string, { capacity }: Rows, shape: Shape, role: 
 }
 
 export const HEAD: Place = { block: null, layer: "head" };
+const TOKENS: Site = { target: "wte", block: null };
 
 /** Adapters of a matrix that are handled together. */
 interface Adapters {
@@ -405,6 +416,36 @@ export class Layers {
     const prompt = this.parameters.all.get("prompt.weight");
     const table = this.parameter("wte.weight").pieces;
     return prompt ? [...table, ...promptRows(prompt.pieces, this.spec)] : table;
+  }
+
+  /**
+   * Adds the adapter of the token table, if there is one, to the embedding x [N, C]: s B A[ids]. Returns A[ids] [N, r]
+   * for its backward pass.
+   */
+  tokenAdapter(x: Tensor, rows: Rows, ids: Tensor): Tensor | null {
+    const adapter = this.tokenFactors();
+    if (!adapter) return null;
+    const { A, B, r, scale: alpha } = adapter;
+    const down = rowTensor("wte.down", rows, [r]);
+    this.emit(gatherForward(down, only(A), ids, rows.count));
+    this.emit(matmul({ out: x, a: down, b: only(B), transB: true, m: rows.count, n: this.C, k: r, alpha, beta: 1 }));
+    return down;
+  }
+
+  /** The gradients of the token table's adapter from dx, that of the embedding. */
+  tokenAdapterBackward(dx: Tensor, down: Tensor, rows: Rows, { ids, byId }: BatchInputs): void {
+    const { A, B, r, scale: alpha } = this.tokenFactors()!;
+    const ddown = rowTensor("wte.ddown", rows, [r]);
+    const [m, n] = [rows.count, this.C];
+    this.emit(matmul({ out: only(B.grad!), a: dx, b: down, transA: true, m: n, n: r, k: m, lda: n, alpha, beta: 1 }));
+    this.emit(matmul({ out: ddown, a: dx, b: only(B), m, n: r, k: n, alpha }));
+    this.emit(...embeddingBackward(A.grad!, ddown, ids, byId!.sorted, byId!.groups));
+  }
+
+  private tokenFactors(): { A: Parameter; B: Parameter; r: number; scale: number } | null {
+    const { all } = this.parameters;
+    const [A, B] = (["A", "B"] as const).map((part) => all.get(loraName(TOKENS, part)));
+    return A && B ? { A, B, ...A.adapter! } : null;
   }
 
   // -------------------------------------------------------------------------------------------- in between

@@ -49,11 +49,16 @@ export function parameterList(spec: ModelSpec): Description[] {
       hint,
     });
   const isClassifier = task.objective === "classification";
-  const headOut = isClassifier ? task.num_labels : config.vocab_size;
+  const added = METHODS[mode].tensors?.(config, spec, isClassifier ? task.num_labels : config.vocab_size) ?? [];
+  if (!isClassifier && added.some(({ adapter }) => adapter?.target === "wte"))
+    throw new ConfigError("invalid-lora-config", "the token table of a language model has no adapter", {
+      expected: "targets without wte",
+      hint: "it is also the model's head: adapt head",
+    });
   const list = [
     ...baseTensors(config),
     ...(isClassifier ? headTensors(config, task.num_labels, task.head_bias) : lmHeadTensors(config)),
-    ...(METHODS[mode].tensors?.(config, spec, headOut) ?? []),
+    ...added,
   ];
   return list.map((tensor) => {
     const { shape, origin, layer } = tensor;

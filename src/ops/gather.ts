@@ -1,6 +1,9 @@
-/** The rows at which sequences are classified. Everything after them runs on B rows instead of N. */
+/**
+ * Rows of a table: those at which sequences are classified, so that everything after them runs on B rows instead of N,
+ * and a token's row of an adapter.
+ */
 import type { Tensor } from "../tensor.ts";
-import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
+import { ceilDiv, type Dispatch, defineKernel, dispatch, type Scalar } from "./kernel.ts";
 
 export const gatherForwardKernel = defineKernel(
   "gather_forward",
@@ -20,9 +23,9 @@ export const gatherBackwardKernel = defineKernel(
   { byIndex: true },
 );
 
-/** out [B, C] = inp [N, C] at rows [B]. */
-export function gatherForward(out: Tensor, inp: Tensor, rows: Tensor): Dispatch {
-  return dispatch(gatherForwardKernel, { out, inp, rows }, { sequences: "sequences", cols: inp.shape[1]! });
+/** out [count, C] = inp [N, C] at rows [count]; by default a row of each sequence. */
+export function gatherForward(out: Tensor, inp: Tensor, rows: Tensor, count: Scalar = "sequences"): Dispatch {
+  return dispatch(gatherForwardKernel, { out, inp, rows }, { sequences: count, cols: inp.shape[1]! });
 }
 
 /** dinp [N, C] = dout [B, C] at the selected rows, 0 elsewhere; selected [N] is 1 + the sequence, or 0. */

@@ -17,7 +17,7 @@ import type { Check, FileContent } from "../platform/reader.ts";
 import { writeDirectoryAtomic } from "../platform/replacing.ts";
 import type { Checkpoint, RunFailed, TrainResult } from "../train/records.ts";
 import { checkpointFiles, keepCheckpoint } from "./checkpoint.ts";
-import { isRunRecord, RUN_FILES, replaceable } from "./files.ts";
+import { isRunRecord, RUN_FILES, readOwnFiles, replaceable } from "./files.ts";
 import { failed, RECORD, type RunRecord } from "./record.ts";
 
 /** Reads the record of a run directory. Throws ConfigError if there is none. */
@@ -41,10 +41,15 @@ export async function readRecord(directory: string): Promise<RunRecord> {
   checkKinds(record, { ...texts, data: "object", options: "object", counts: "object", settings: "object" }, path);
   parseChoice("mode", record.options.mode, MODES, path);
   checkKinds(record, { padTo: "count", maxLength: "size", step: "count", steps: "count" }, path);
-  checkKinds(record, { evaluations: "objects", curve: "object" }, path);
-  const { results, evaluations, curve } = record;
+  checkKinds(record, { evaluations: "objects", curve: "object", seeds: "object?" }, path);
+  const { results, evaluations, curve, seeds } = record;
   for (const one of evaluations) checkKinds(one, { step: "count", examples: "count", val: "object" }, path);
-  const measured = { ...record, evaluations: withNaN(evaluations), curve: withNaN(curve) };
+  if (seeds) checkKinds(seeds, { runs: "objects", test: "object?" }, path);
+  for (const one of seeds?.runs ?? []) checkKinds(one, { seed: "count", val: "object?", test: "object?" }, path);
+  const measured = {
+    ...{ ...record, evaluations: withNaN(evaluations), curve: withNaN(curve) },
+    ...(seeds && { seeds: withNaN(seeds) }),
+  };
   if (!results) return measured;
   checkKinds(results, { before: "object", after: "object", parts: "objects" }, path);
   const { before, after, parts } = results;
@@ -157,6 +162,19 @@ export async function saveFailedRun(
   const contents = listFiles(failed(record, error), [], adapter);
   await writeRun(directory, contents.files, saving);
   return contents.record;
+}
+
+/** Copies the files of a finished run into another directory, under another record of it and with more tables. */
+export async function copyRun(
+  [from, to]: readonly [from: string, to: string],
+  record: RunRecord,
+  tables: readonly (readonly [name: string, content: FileContent])[],
+  saving: Saving,
+): Promise<RunRecord> {
+  const files = new Map<string, FileContent>([...(await readOwnFiles(from)), ...tables]);
+  const whole = { ...record, files: [...files.keys()].sort() };
+  await writeRun(to, files.set(RECORD, showRecord(whole)), saving);
+  return whole;
 }
 
 function listFiles(

@@ -3,7 +3,16 @@
  * files are the user's; they are never moved, replaced or deleted.
  */
 
-import { canCreate, exists, joinPath, listDirectory, remove, removeEmpty, temporaryDirectory } from "#platform";
+import {
+  canCreate,
+  exists,
+  joinPath,
+  listDirectory,
+  readBytes,
+  remove,
+  removeEmpty,
+  temporaryDirectory,
+} from "#platform";
 import { ConfigError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
@@ -34,6 +43,7 @@ export const RUN_FILES: readonly string[] = [
   "reliability.svg",
   "roc.svg",
   RECORD,
+  "seeds.csv",
   "texts.csv",
 ];
 
@@ -70,6 +80,14 @@ export async function ownFiles(directory: string): Promise<string[]> {
   const { files } = record;
   const written = RUN_FILES.filter((name) => Array.isArray(files) && files.includes(name));
   return [...(await checkpointFiles(directory)), ...written];
+}
+
+/** The contents of the files of the run in this directory. */
+export async function readOwnFiles(directory: string): Promise<Map<string, Uint8Array>> {
+  const files = new Map<string, Uint8Array>();
+  for (const name of await ownFiles(directory))
+    if (await exists(joinPath(directory, name))) files.set(name, await readBytes(joinPath(directory, name)));
+  return files;
 }
 
 /** Whether a run has results: a checkpoint or trained parameters. */

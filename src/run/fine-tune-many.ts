@@ -16,6 +16,8 @@ import {
 } from "../train/trainer.ts";
 import type { RunViews } from "./directory.ts";
 import { type FineTuneRun, follow, reserve, type SavedRun, withSave } from "./fine-tune.ts";
+import type { LiveRun } from "./live-run.ts";
+import { differInSeed, gatherSeeds, seedResult } from "./seeds.ts";
 
 /** A run of `fineTuneMany`: settings, callbacks and where it is saved, as of `fineTune`. */
 export type RunSettings = Omit<OwnArguments, "pause"> & SavedRun;
@@ -46,6 +48,7 @@ export async function fineTuneMany(
       common,
       runs.map((run, i) => ({ ...run, onEvent: followed[i]!.callbacks.onEvent })),
     );
+    noteSeeds(followed, runs, settled);
     const saved = settled.map(async (one, i) => {
       if (one.status === "rejected") throw one.reason;
       const live = followed[i]!;
@@ -54,6 +57,23 @@ export async function fineTuneMany(
     });
     return Promise.allSettled(saved);
   });
+}
+
+/** Where runs differ only in their seed, the record of each has what all have reached. */
+function noteSeeds(
+  followed: readonly LiveRun[],
+  runs: readonly RunSettings[],
+  settled: readonly PromiseSettledResult<TrainResult>[],
+): void {
+  const records = followed.map(({ record }) => record);
+  if (!differInSeed(records) || runs.some(({ adapter }) => adapter !== runs[0]!.adapter)) return;
+  const seeds = gatherSeeds(
+    settled.map((one, i) => ({
+      ...seedResult(records[i]!),
+      ...(one.status === "rejected" ? { error: String(one.reason) } : {}),
+    })),
+  );
+  for (const live of followed) live.record = { ...live.record, seeds };
 }
 
 /** Runs that have not begun are rejected with the signal's reason. */

@@ -8,6 +8,7 @@ import type { DeviceInfo } from "../backend/backend.ts";
 import type { Objective } from "../config.ts";
 import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
+import type { Evaluation } from "../engine/evaluate.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
@@ -17,6 +18,7 @@ import type { Adapter } from "../io/peft.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { adapterOptions } from "../methods/index.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
+import type { Interval, Summary } from "../statistics.ts";
 import { numel } from "../tensor.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { DEFAULTS, type TrainOptions } from "../train/options.ts";
@@ -69,6 +71,8 @@ export interface RunIdentity {
   counts: { rows: number[]; tokens: number[]; sha256: string };
   /** The trial of a sweep that this run is. */
   trial?: TrialName;
+  /** The runs that differ only in their seed, this one among them; their results are here once all have ended. */
+  seeds?: Seeds;
   /** The run is stored in DIR.new, and replaces the one in DIR when it is finished. */
   replaces?: true;
 }
@@ -78,6 +82,29 @@ export interface TrialName {
   name: string;
   key: string;
   model: string;
+}
+
+/** Runs that differ only in their seed. */
+export interface Seeds {
+  runs: SeedResult[];
+  /** The accuracy on the test set, or the perplexity: of two or more that have ended. */
+  test?: SeedSummary;
+}
+
+/** A measure over several seeds, with Student's 95 % interval of its mean. It says nothing of other test rows. */
+export interface SeedSummary extends Summary {
+  interval: Interval;
+}
+
+/** What a run with this seed has reached: nothing if it has not ended, or has failed. */
+export interface SeedResult {
+  seed: number;
+  /** With the parameters that are kept. */
+  val?: Evaluation;
+  test?: Evaluation;
+  seconds?: number;
+  /** Why it failed. */
+  error?: string;
 }
 
 /** How far a run is. */

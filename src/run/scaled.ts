@@ -25,7 +25,7 @@ export async function startTensors(
     ...methodConfig(all),
     ...adaptedSpec(meta, { config: base.config, train_head: true, dtype: baseDtype(meta) }),
   };
-  return asSaved(await initialTensors(spec, all.seed, base));
+  return asSaved(await initialTensors(spec, all, base));
 }
 
 /**

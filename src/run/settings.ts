@@ -5,7 +5,15 @@ import type { DatasetOptions, DatasetSpec } from "../data/datasets.ts";
 import type { Split } from "../data/split.ts";
 import type { TextsOptions, TextsSpec } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
-import { DEFAULTS, ofMode, PAPER, resolveOptions, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
+import {
+  DEFAULTS,
+  type Known,
+  ofMode,
+  PAPER,
+  resolveOptions,
+  SETTING_NAMES,
+  type TrainOptions,
+} from "../train/options.ts";
 
 /** Missing settings are taken from a preset, then from the defaults. */
 export interface RunSettings extends Partial<TrainOptions> {
@@ -59,7 +67,7 @@ export function readSetting(name: string, text: string): unknown {
   // In --grid a comma separates values.
   const words = text.split(/[,+]/).flatMap((word) => word.trim() || []);
   // Unknown names are reported by `validateLora`, which suggests the nearest one.
-  if (name === "targets") return text === "all" ? [...TARGETS] : words;
+  if (name === "targets") return words.flatMap((word) => (word === "all" ? TARGETS : word));
   if (name === "layers") return parseLayers(words);
   if (text === "true" || text === "false") return text === "true";
   return text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
@@ -136,7 +144,7 @@ export function dataOptions(settings: RunSettings, seed: number, context: number
   return { seed, maxLength, ...pick(settings, ["textColumn", "encoding", "stride", ...OF_MESSAGES]) };
 }
 
-/** The training options among the settings, for so many training rows if their number is known. */
-export function trainOptions(settings: RunSettings, rows?: number): TrainOptions {
-  return resolveOptions(pick(settings, SETTING_NAMES), settings.objective, rows);
+/** The training options among the settings. */
+export function trainOptions(settings: RunSettings, known?: Known): TrainOptions {
+  return resolveOptions(pick(settings, SETTING_NAMES), settings.objective, known);
 }

@@ -7,7 +7,7 @@ import { describeMethod, hasSetting } from "../methods/index.ts";
 import { checkNumber } from "../number-range.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { didYouMean } from "../suggest.ts";
-import { DEFAULTS, ofMode, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/options.ts";
+import { DEFAULTS, type Known, ofMode, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/options.ts";
 
 /**
  * Settings of an arm. A list is tried value by value, in every combination; `targets` and `layers` are lists of lists.
@@ -19,8 +19,8 @@ export interface SweepSpec {
   /** Settings shared by all trials: data, model and training. */
   base: RunSettings;
   arms: Arm[];
-  /** Rows of the training set, once they are known. */
-  rows?: number;
+  /** What the defaults of a model's trials depend on, once it is known. */
+  known?: (model: string) => Known;
 }
 
 export interface Trial {
@@ -119,7 +119,7 @@ export async function listCells(spec: SweepSpec, seeds: number, identify: (model
 }
 
 /** The model, and the options at each learning rate, of each combination. Throws ConfigError if a value is invalid. */
-export function* expandArms({ base, arms, rows }: SweepSpec): Generator<{ model: string; rates: TrainOptions[] }> {
+export function* expandArms({ base, arms, known }: SweepSpec): Generator<{ model: string; rates: TrainOptions[] }> {
   for (const arm of arms) {
     checkKeys(arm, KEYS, "an arm");
     const choices = rateChoices(arm);
@@ -131,7 +131,7 @@ export function* expandArms({ base, arms, rows }: SweepSpec): Generator<{ model:
           expected: WEIGHT_DTYPES.join(", "),
           found: "auto, which depends on the machine's memory",
         });
-      const rates = (choices ?? [given.lr]).map((lr) => trainOptions({ ...given, lr } as RunSettings, rows));
+      const rates = (choices ?? [given.lr]).map((lr) => trainOptions({ ...given, lr } as RunSettings, known?.(model)));
       yield { model, rates };
     }
   }

@@ -1,8 +1,8 @@
 /** The results of a sweep's cells, and which of them are compared. */
 import type { Mode } from "../methods/index.ts";
 import { type Interval, type Summary, summarize } from "../statistics.ts";
+import { lowestLoss } from "../train/best.ts";
 import { SETTING_NAMES } from "../train/options.ts";
-import { lowestLoss } from "../train/records.ts";
 import { describeTrial, showRate } from "./grid.ts";
 import type { Measure } from "./measure.ts";
 import type { FinishedCell, TrialRecord } from "./store.ts";

@@ -10,7 +10,7 @@ import type { Check } from "../platform/reader.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
 import type { RunViews } from "../run/directory.ts";
 import { LiveRun } from "../run/live-run.ts";
-import { newRecord } from "../run/record.ts";
+import { newRecord, type RunRecord } from "../run/record.ts";
 import type { Checkpoint, EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
 import { type Job, trainJobs } from "../train/scheduler.ts";
 import type { Start } from "../train/trainer.ts";
@@ -25,7 +25,6 @@ import {
   trialDirectory,
 } from "./store.ts";
 
-/** Steps between the checkpoints of a trial: the most that is lost if the process is killed. */
 const CHECKPOINT_STEPS = 200;
 
 export type SweepEvent =
@@ -37,6 +36,7 @@ export type SweepEvent =
   | { type: "divided"; count: number; error: LowrankError }
   | { type: "trial"; trial: Trial; index: number; count: number }
   | { type: "resumed"; trial: Trial; step: number }
+  | { type: "plan"; trial: Trial; plan: Extract<TrainEvent, { type: "plan" }> }
   | { type: "evaluation"; trial: Trial; record: EvaluationRecord; steps: number; together: Progress }
   | { type: "step"; trial: Trial; record: StepRecord; examplesPerSecond: number; together: Progress }
   /** `left` trials have not ended, and take about `secondsLeft`. */
@@ -64,6 +64,10 @@ interface SweepArguments {
   check: Check;
   views: RunViews;
   onEvent: (event: SweepEvent) => void;
+  /** The record of a trial that begins; default: that of its settings. */
+  newRecord?: (trial: Trial) => RunRecord;
+  /** Steps between the checkpoints of a trial: the most that is lost if the process is killed. */
+  checkpointEvery?: number;
 }
 
 /** An unfinished trial, and its place in the sweep. */
@@ -244,16 +248,16 @@ class TrialRun implements Job {
 
   /** From its checkpoint if there is one. */
   async begin(signal: AbortSignal): Promise<Start> {
-    const { sweep, pending, model } = this;
-    const { out, data, check, onEvent } = sweep.args;
+    const { sweep, pending } = this;
+    const { out, check, onEvent, checkpointEvery = CHECKPOINT_STEPS } = sweep.args;
     const { trial } = pending;
-    const { name, key, options } = trial;
+    const { name, key } = trial;
     const directory = trialDirectory(out, trial);
     const begun = await readBegun(out, trial);
     const resume = begun ? await lastCheckpoint(directory).catch(() => undefined) : undefined;
     sweep.begin(pending);
     if (resume) onEvent({ type: "resumed", trial, step: resume.step });
-    const record = begun ?? (await newRecord({ model, data }, { model: trial.model, ...options }, options));
+    const record = begun ?? (await this.newRecord());
     record.trial = { name, key, model: trial.model };
     const live = new LiveRun(directory, record, { check, onEvent: (event) => this.report(event) });
     this.live = live;
@@ -261,7 +265,7 @@ class TrialRun implements Job {
     this.stepBefore = resume?.step ?? 0;
     return {
       ...(resume ? { resume } : {}),
-      checkpointEvery: CHECKPOINT_STEPS,
+      checkpointEvery,
       ...live.callbacks,
       onCheckpoint: async (checkpoint: Checkpoint) => {
         await live.callbacks.onCheckpoint(checkpoint);
@@ -271,10 +275,18 @@ class TrialRun implements Job {
     };
   }
 
+  private newRecord(): RunRecord | Promise<RunRecord> {
+    const { data, newRecord: make } = this.sweep.args;
+    const { trial } = this.pending;
+    const { options } = trial;
+    return make?.(trial) ?? newRecord({ model: this.model, data }, { model: trial.model, ...options }, options);
+  }
+
   private report(event: TrainEvent): void {
     const { sweep } = this;
     const { trial } = this.pending;
     const { onEvent } = sweep.args;
+    if (event.type === "plan") onEvent({ type: "plan", trial, plan: event });
     if (event.type === "start") sweep.enter(this);
     if (event.type !== "step" && event.type !== "evaluation") return;
     const together = sweep.together();

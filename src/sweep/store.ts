@@ -1,15 +1,15 @@
 /** A sweep on disk: one run directory per trial, written atomically; a lock; collecting shards. */
 
-import { exists, joinPath, listDirectory, readBytes, remove, withLock, writeFileAtomic } from "#platform";
+import { exists, joinPath, listDirectory, remove, removeEmpty, withLock, writeFileAtomic } from "#platform";
 import type { DeviceInfo } from "../backend/backend.ts";
 import { ConfigError } from "../errors.ts";
 import { recover } from "../io/recover.ts";
 import type { Check } from "../platform/reader.ts";
 import { writeDirectoryAtomic } from "../platform/replacing.ts";
 import { readRecord } from "../run/directory.ts";
-import { ownFiles, replaceable } from "../run/files.ts";
+import { readOwnFiles, removeRun, replaceable } from "../run/files.ts";
 import { RECORD, type RunRecord, type TrialName } from "../run/record.ts";
-import { lowestLoss } from "../train/records.ts";
+import { lowestLoss } from "../train/best.ts";
 import type { Results } from "../train/results.ts";
 import { type Cell, matchesTrial, type Trial } from "./grid.ts";
 
@@ -25,6 +25,19 @@ const TRIALS = "trials";
 export function trialDirectory(out: string, { name }: Pick<Trial, "name">): string {
   return joinPath(out, TRIALS, name);
 }
+
+/** The directories of a sweep's trials that have begun. */
+export async function begunTrials(out: string): Promise<string[]> {
+  const folder = joinPath(out, TRIALS);
+  if (!(await exists(folder))) return [];
+  const found: string[] = [];
+  for (const name of await listDirectory(folder))
+    if (!isIncomplete(name) && (await exists(joinPath(folder, name, RECORD)))) found.push(joinPath(folder, name));
+  return found;
+}
+
+/** Names that start with a dot are incomplete directories of a killed process. */
+const isIncomplete = (name: string) => name.startsWith(".");
 
 /**
  * The record of a trial that has begun, or null. The key and the options are checked: a default may have changed since.
@@ -80,6 +93,15 @@ function errorPath(out: string, { name }: Trial): string {
 
 export async function keepError(out: string, trial: Trial, message: string): Promise<void> {
   await writeFileAtomic(errorPath(out, trial), `${message}\n`);
+}
+
+/** Removes the trials, and the sweep's directory unless it holds something else. */
+export async function removeTrials(out: string, trials: readonly Trial[]): Promise<void> {
+  for (const trial of trials) {
+    await removeRun(trialDirectory(out, trial));
+    await forgetError(out, trial);
+  }
+  for (const folder of [joinPath(out, TRIALS), out]) await removeEmpty(folder);
 }
 
 export async function forgetError(out: string, trial: Trial): Promise<void> {
@@ -138,16 +160,13 @@ export async function collect(out: string, folders: readonly string[], check: Ch
         where: folder,
         expected: `a directory with a ${TRIALS} folder`,
       });
-    // Names that start with a dot are incomplete directories of a killed process.
-    for (const name of (await listDirectory(from)).filter((entry) => !entry.startsWith("."))) {
+    for (const name of (await listDirectory(from)).filter((entry) => !isIncomplete(entry))) {
       const source = joinPath(from, name);
       const target = joinPath(out, TRIALS, name);
       await recover(source);
       const [found, present] = [await readIfRun(source), await readIfRun(target)];
       if (!found || !isFinished(found) || (present && isFinished(present))) continue;
-      const files = new Map<string, Uint8Array>();
-      for (const file of await ownFiles(source))
-        if (await exists(joinPath(source, file))) files.set(file, await readBytes(joinPath(source, file)));
+      const files = await readOwnFiles(source);
       await withLock(target, async () =>
         writeDirectoryAtomic(target, files, { own: await replaceable(target, true), check }),
       );

@@ -23,7 +23,7 @@ export async function diagnose(engine: Engine, model: GPT2Checkpoint, bad: BadSt
   return new TrainingError("not-finite", `${culprit} is not finite`, {
     where: `step ${step} of ${bad.total} (epoch ${epoch.toFixed(2)}), learning rate ${Number(lr.toPrecision(3))}`,
     found: `loss ${loss}, gradient norm ${norm}`,
-    hint: "use a smaller --lr, a longer --warmup or --clip 1; the parameters from before this step are saved",
+    hint: "use a smaller --lr, a longer --warmup or --clip 1",
   });
 }
 

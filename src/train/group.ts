@@ -150,7 +150,7 @@ export async function trainGroup(
   try {
     await loadBase(engines[0]!, model, { signal });
     for (const [i, engine] of engines.entries())
-      await writeInitial(engine, { model, ...runs[i]!.settings }, prepared[i]!.options.seed);
+      await writeInitial(engine, { model, ...runs[i]!.settings }, prepared[i]!.options);
   } catch (error) {
     for (const engine of engines) engine.destroy();
     throw error;

@@ -2,6 +2,8 @@
 
 import { checkArguments, refuseUnknown } from "../arguments.ts";
 import {
+  HEAD_INITS,
+  type HeadInit,
   MAX_ACCUMULATE,
   type Objective,
   POOLINGS,
@@ -25,7 +27,7 @@ import {
   methodConfig,
   TRAINING,
 } from "../methods/index.ts";
-import type { Setting as MethodSetting } from "../methods/method.ts";
+import type { Setting as MethodSetting, Rates } from "../methods/method.ts";
 import { checkNumber } from "../number-range.ts";
 import { CLASS_WEIGHTS, type ClassWeights } from "./class-weights.ts";
 import { SCHEDULES, type ScheduleName } from "./schedule.ts";
@@ -46,6 +48,8 @@ export interface TrainOptions extends MethodOptions {
   pooling: Pooling;
   /** Whether the classification head has a bias. */
   headBias: boolean;
+  /** How the classification head is initialized. */
+  headInit: HeadInit;
   /** Whether the loss is weighted by class where the classes are unequal. */
   classWeights: ClassWeights;
   /** Data type of the frozen matrices; `auto`: the widest that fits into memory. */
@@ -104,6 +108,7 @@ export const SETTINGS: Settings<TrainOptions> = {
   ...METHOD_SETTINGS,
   pooling: { default: "last-token", choices: POOLINGS },
   headBias: { default: true },
+  headInit: { default: "zeros", choices: HEAD_INITS },
   classWeights: { default: "auto", choices: CLASS_WEIGHTS },
   dtype: {
     default: "f32",
@@ -115,7 +120,7 @@ export const SETTINGS: Settings<TrainOptions> = {
   batchSize: { default: 8, number: ONE_OR_MORE },
   batching: { default: "random", choices: BATCHINGS },
   accumulate: { default: 1, number: { min: 1, max: MAX_ACCUMULATE, whole: true } },
-  lr: { default: 1e-3, number: { min: 0, above: true } },
+  lr: { default: TRAINING.lora.rates[0], number: { min: 0, above: true } },
   schedule: { default: "linear", choices: SCHEDULES },
   warmup: { default: 0.05, number: { min: 0 } },
   weightDecay: { default: 0.1, number: { min: 0 } },
@@ -128,14 +133,26 @@ export const SETTINGS: Settings<TrainOptions> = {
   threshold: { default: "none" },
 };
 
-/** The default learning rate of a mode. */
-export function defaultRate(mode: Mode): number {
-  return TRAINING[mode].rate ?? SETTINGS.lr.default;
+/** What the defaults depend on. What is not known yet counts as the small model and many rows. */
+export interface Known {
+  /** Rows of the training set. */
+  rows?: number;
+  /** Parameters of the base model. */
+  parameters?: number;
 }
 
+/** The parameters from which a model counts as large: rates were measured with 7 million, and published from 80 on. */
+export const LARGE = 50e6;
+
+/** The learning rate for a model of so many parameters. */
+export const pickRate = ([small, large]: Rates, { parameters = 0 }: Known) => (parameters < LARGE ? small : large);
+
+/** The default learning rate of a mode. */
+export const defaultRate = (mode: Mode, known: Known) => pickRate(TRAINING[mode].rates, known);
+
 /** A rate to try after one that was too high: the mode's default, or a quarter of a rate that is no higher. */
-export function smallerRate(lr: number, mode: Mode): number {
-  const usual = defaultRate(mode);
+export function smallerRate(lr: number, mode: Mode, known: Known): number {
+  const usual = defaultRate(mode, known);
   return lr > usual ? usual : Number((lr / 4).toPrecision(2));
 }
 
@@ -159,6 +176,7 @@ export const LM_DEFAULTS: TrainOptions = {
 export const PAPER: Partial<TrainOptions> = {
   scaling: "alpha",
   init: "paper",
+  headInit: "uniform",
   pooling: "last",
   classWeights: "none",
   epochs: 20,
@@ -179,7 +197,7 @@ const EVALUATIONS = 10;
  * evaluations.
  */
 export function defaultsFor(
-  rows: number,
+  { rows = Number.POSITIVE_INFINITY }: Known,
   { batchSize, accumulate, epochs }: Partial<TrainOptions>,
   defaults: TrainOptions,
 ): Pick<TrainOptions, "batchSize" | "epochs" | "evalEvery"> {
@@ -194,23 +212,20 @@ export function defaultsFor(
   };
 }
 
-/**
- * Fills in the objective's defaults; for so many training rows, if their number is known. Throws ConfigError for
- * unknown options and invalid values.
- */
+/** Fills in the objective's defaults. Throws ConfigError for unknown options and invalid values. */
 export function resolveOptions(
   given: Partial<TrainOptions>,
   objective: Objective = "classification",
-  rows = Number.POSITIVE_INFINITY,
+  known: Known = {},
 ): TrainOptions {
   if (objective === "lm") refuseClassifiers(given);
   const set = Object.entries(given).filter(([, value]) => value !== undefined);
   for (const [key] of set) if (!Object.hasOwn(DEFAULTS, key)) refuseUnknown(key, Object.keys(DEFAULTS));
   const defaults = objective === "lm" ? LM_DEFAULTS : DEFAULTS;
   const mode = parseChoice("mode", given.mode ?? defaults.mode, MODES);
-  const follows = { lr: defaultRate(mode), ...TRAINING[mode].defaults?.(given) };
+  const follows = { lr: defaultRate(mode, known), ...TRAINING[mode].defaults?.(given) };
   const options: TrainOptions = {
-    ...{ ...defaults, ...defaultsFor(rows, given, defaults), ...follows },
+    ...{ ...defaults, ...defaultsFor(known, given, defaults), ...follows },
     ...Object.fromEntries(set),
   };
   refuseIdle(options, defaults);
@@ -260,10 +275,12 @@ function refuseIdle(options: TrainOptions, defaults: TrainOptions): void {
 }
 
 /** Throws ConfigError for options that are valid only for a classifier. */
-function refuseClassifiers({ pooling, headBias, classWeights, calibrate, threshold }: Partial<TrainOptions>): void {
+function refuseClassifiers(given: Partial<TrainOptions>): void {
+  const { pooling, headBias, headInit, classWeights, calibrate, threshold } = given;
   const refused: [boolean, string, string][] = [
     [pooling === "last", "pooling last", "no pooling: every token is predicted"],
     [headBias === true, "headBias", "no headBias: a language model's head is its token table"],
+    [(headInit ?? "zeros") !== "zeros", "headInit", "no headInit: a language model's head is its token table"],
     [classWeights === "auto", "classWeights", "no classWeights: texts have no classes"],
     [calibrate === true, "calibrate", "no calibrate: texts have no classes"],
     [(threshold ?? "none") !== "none", "threshold", "no threshold: texts have no classes"],

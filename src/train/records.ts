@@ -38,27 +38,6 @@ export interface EvaluationRecord {
   val: Evaluation;
 }
 
-/**
- * The one with the lowest validation loss, of equal ones the first; undefined if no loss is finite. Evaluations of a
- * run and the settings of a sweep are chosen by it, whether classes are equal or not: accuracy and macro F1 are shares
- * of a few rows, often equal, and where a class has two validation rows, macro F1 is decided by them.
- */
-export function lowestLoss<T>(some: readonly T[], lossAt: (one: T) => number): T | undefined {
-  let best: T | undefined;
-  // A loss that is not finite is null in a checkpoint.
-  for (const one of some)
-    if (Number.isFinite(lossAt(one)) && !(best !== undefined && lossAt(best) <= lossAt(one))) best = one;
-  return best;
-}
-
-/** The best evaluation after the first step. */
-export function bestEvaluation(evaluations: readonly EvaluationRecord[]): EvaluationRecord | undefined {
-  return lowestLoss(
-    evaluations.filter(({ step }) => step > 0),
-    ({ val }) => val.loss,
-  );
-}
-
 /** The plan that computes the features once per message before the first step, and the bytes of the features. */
 export interface FeaturePlan {
   plan: ModelPlan;

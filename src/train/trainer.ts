@@ -12,7 +12,7 @@ import { leaveDevice } from "../engine/device-check.ts";
 import { Engine } from "../engine/engine.ts";
 import { type Evaluation, evaluate, evaluateRows, IN_FLIGHT, textLosses } from "../engine/evaluate.ts";
 import { Features } from "../engine/features.ts";
-import { initialize } from "../engine/initial.ts";
+import { type Initialization, initialize } from "../engine/initial.ts";
 import type { Prediction } from "../engine/predictions.ts";
 import { asSaved, isShared, loadBase, readTrained, writeTrained } from "../engine/state.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
@@ -20,13 +20,13 @@ import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import { type Batch, countedRows, drawsFrom } from "../model/batch.ts";
 import { numel } from "../tensor.ts";
+import { bestEvaluation } from "./best.ts";
 import { prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import { fitNovelty } from "./novelty.ts";
 import { DEFAULTS, type TrainOptions } from "./options.ts";
 import { completeOptions, type PreparedRun, type RunArguments, type StepCounts } from "./prepare.ts";
 import {
-  bestEvaluation,
   type Checkpoint,
   type EvaluationRecord,
   RunFailed,
@@ -167,7 +167,7 @@ async function trainOnDevice(args: FineTuneArguments, place: Place): Promise<Tra
   });
   try {
     await loadBase(engine, model, { signal, wanted: (parameter) => !isShared(parameter, shared) });
-    await writeInitial(engine, args, options.seed);
+    await writeInitial(engine, args, options);
     const training = new Run(engine, features, args, prepared, info.kind, now);
     if (resume) training.restore(resume);
     return await training.train({
@@ -188,9 +188,9 @@ async function trainOnDevice(args: FineTuneArguments, place: Place): Promise<Tra
 export async function writeInitial(
   engine: Engine,
   { model, adapter }: Pick<RunArguments, "model" | "adapter">,
-  seed: number,
+  initialization: Initialization,
 ): Promise<void> {
-  await initialize(engine, seed, model);
+  await initialize(engine, initialization, model);
   if (adapter) writeTrained(engine, adapter.tensors);
 }
 
@@ -325,7 +325,7 @@ export class Run {
     // The initial parameters are evaluated last, so that training starts immediately.
     const { signal } = this;
     await loadBase(this.engine, this.args.model, { wanted: ({ grad }) => grad !== null, signal });
-    await writeInitial(this.engine, this.args, this.options.seed);
+    await writeInitial(this.engine, this.args, this.options);
     const [before] = await this.splits(this.evaluations[0]!.val);
     const { predictions, valPredictions, ...results } = measured;
     return { predictions, valPredictions, results: { before, ...results } };

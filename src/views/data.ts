@@ -107,7 +107,7 @@ function missingClasses({ labels, split, stats }: LoadedDataset): string[] {
   const sets = {
     "training set, so that it cannot be learned": stats.train,
     "validation set": stats.val,
-    "test set": stats.test,
+    "test set, so that it is not measured": stats.test,
   };
   return Object.entries(sets).flatMap(([name, { classes }]) => {
     const missing = labels.filter((label) => classes[label] === 0).map((label) => `"${brief(label)}"`);

@@ -7,12 +7,14 @@ import type { Ranking } from "../measures.ts";
 import { describeMethod, hasSetting } from "../methods/index.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { RunRecord } from "../run/record.ts";
+import { bestSeed } from "../run/seeds.ts";
 import { type Confusion, confusionLookup, type Measured, showStanding } from "../statistics.ts";
 import type { EvaluationRecord, TrainResult } from "../train/records.ts";
 import type { ClassResults, Compared, Results, TestMessage, TestResults } from "../train/results.ts";
 import { type Cell, makeTable, type Table } from "./blocks.ts";
 import { csvLines, tableToCsv } from "./csv.ts";
 import { LOSS, METRICS, type Metric } from "./metric.ts";
+import { seedsTable } from "./seeds.ts";
 
 /** A column that only CSV has. */
 const csvOnly = <Row>(key: string, value: (row: Row) => Cell) => ({ title: null, key, value });
@@ -293,6 +295,7 @@ export function runTables(
   const tables = [
     metricsTable([record]),
     evaluationsTable(record),
+    ...(record.seeds && bestSeed(record.seeds.runs) ? [seedsTable(record, record.seeds)] : []),
     ...(test
       ? [
           confusionPairs(data.labels, test.confusions),

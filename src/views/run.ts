@@ -14,6 +14,7 @@ import {
   measuresTable,
   mistakesTable,
 } from "./run-tables.ts";
+import { aboutOneSeed, seedBlocks } from "./seeds.ts";
 import { describeNotes, describeRun } from "./verdicts.ts";
 
 /** What a run has done, and its results. */
@@ -26,9 +27,10 @@ export function resultBlocks(record: RunRecord): Block[] {
   const { results } = record;
   if (!results) return [];
   return [
+    ...seedBlocks(record),
     beforeAndAfter(record, results),
     ...(results.test ? classifierBlocks(record, results.test) : []),
-    ...describeNotes(record).map((text): Block => ({ kind: "note", text })),
+    ...[...describeNotes(record), ...aboutOneSeed(record)].map((text): Block => ({ kind: "note", text })),
   ];
 }
 

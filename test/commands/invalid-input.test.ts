@@ -65,6 +65,28 @@ const FLAGS: Fault[] = [
     2,
     ["--checkpoint-every", "-1"],
   ],
+  ["no seeds", [...GOOD, "--seeds", "0"], 2, ["--seeds", "a whole number of 1 or more", "found:    0"]],
+  ["half a seed", [...GOOD, "--seeds", "1.5"], 2, ["--seeds", "found:    1.5"]],
+  ["seeds beyond the last", [...GOOD, "--seeds", "2", "--seed", "4294967295"], 2, ["the last seed", "to 4294967295"]],
+  [
+    "several seeds of an adapter",
+    [...GOOD, "--seeds", "2", "--adapter", "a"],
+    2,
+    ["--adapter is invalid with --seeds"],
+  ],
+  [
+    "several seeds of any type",
+    [...GOOD, "--seeds", "2", "--dtype", "auto"],
+    2,
+    ["--dtype auto is invalid with --seeds"],
+  ],
+  [
+    "the plan of several seeds",
+    [...GOOD, "--seeds", "2", "--plan"],
+    2,
+    ["--plan is invalid with --seeds", "omit --seeds"],
+  ],
+  ["seeds whose batches are too large", [...GOOD, "--seeds", "2", "--batch-size", "29"], 2, ["batch size", "1 to 28"]],
   ["a pipe", [...DATA, "/dev/null"], 2, ["/dev/null", "a pipe or a device"]],
   ["an unknown model", ["--model", "gpt2-mirco"], 2, ["gpt2-mirco", "did you mean gpt2-micro?"]],
 ];

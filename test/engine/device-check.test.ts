@@ -241,7 +241,7 @@ async function inferring(device: Backend) {
       new Map(),
       null,
     );
-    const classifier = await Classifier.untrained(meta.meta, 1, model, device);
+    const classifier = await Classifier.untrained(meta.meta, { seed: 1, headInit: "uniform" }, model, device);
     const lm = await LanguageModel.of(model, null, { device });
     const logits = await classifier.logits("you have won a prize");
     const [completion] = await lm.complete("see you", { maxNewTokens: 4 });

@@ -1,19 +1,20 @@
-/** DoRA's first magnitudes: the lengths of the columns of a matrix as the device stores it. */
+/** Initial values: those of a head, and DoRA's magnitudes, the lengths of the columns of a matrix as it is stored. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import type { WeightDtype } from "../../src/config.ts";
+import { HEAD_INITS, type HeadInit, type WeightDtype } from "../../src/config.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import { initialize } from "../../src/engine/initial.ts";
+import { initialize, initialTensors } from "../../src/engine/initial.ts";
 import { loadBase } from "../../src/engine/state.ts";
+import { ConfigError } from "../../src/errors.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { magnitudeName } from "../../src/names.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
-import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
+import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { randomBatch, smallSpec } from "../helpers/models.ts";
+import { randomBatch, smallSpec, TASKS } from "../helpers/models.ts";
 import { TINY, tinyModel } from "../helpers/tiny.ts";
 
 /** Sums of some hundred squares in f64, rounded to f32 once. */
@@ -24,6 +25,32 @@ const LOGITS = { atol: 1e-5, rtol: 1e-5 };
 const folder = temporaryFolder();
 const tiny = tinyModel(join(folder, "tiny"), () => {}, { ...TINY, n_embd: 64 });
 const quantized = (name: string) => packagePath(`test/golden/bitsandbytes/${name}`);
+
+test("a head begins with zeros, N(0, .02^2) or U(+-1/sqrt(C)); its bias is 0; an unknown word is refused", async () => {
+  await using checkpoint = await openGPT2(tiny);
+  const { config } = checkpoint;
+  const spec = {
+    ...smallSpec("lora", { config }),
+    task: { ...TASKS.classification, num_labels: 100, head_bias: true },
+  };
+  const draw = async (headInit: HeadInit) => {
+    const tensors = await initialTensors(spec, { seed: 5, headInit }, checkpoint);
+    assert.ok(tensors.get("head.bias")!.data.every((value) => value === 0));
+    const { data } = tensors.get("head.weight")!;
+    return {
+      most: Math.max(...data.map(Math.abs)),
+      spread: Math.sqrt(data.reduce((sum, x) => sum + x * x, 0) / data.length),
+    };
+  };
+  const [zeros, normal, uniform] = await Promise.all(HEAD_INITS.map(draw));
+  assert.equal(zeros, { most: 0, spread: 0 });
+  // 6,400 values: their spread is known to about 1 in 100.
+  assertAllClose("normal", [normal!.spread], [0.02], { atol: 0, rtol: 0.05 });
+  assert.ok(normal!.most > 0.06 && normal!.most < 0.12, `${normal!.most}`);
+  assertAllClose("uniform", [uniform!.spread], [1 / 8 / Math.sqrt(3)], { atol: 0, rtol: 0.05 });
+  assert.ok(uniform!.most > 0.12 && uniform!.most <= 1 / 8, `${uniform!.most}`);
+  await assertFails(ConfigError, "unknown-value", ["zeros", "ones"], () => draw("ones" as HeadInit));
+});
 
 for (const [directory, dtype] of [
   ...(["f32", "f16", "q8", "q4"] as const).map((dtype) => [tiny, dtype] as const),
@@ -38,7 +65,7 @@ for (const [directory, dtype] of [
       const capacity = { tokens: 40, sequences: 4 };
       const engine = await Engine.create(await testDevice("wasm 2 threads"), { spec, capacity, optimizer: null });
       await loadBase(engine, checkpoint);
-      await initialize(engine, 3, checkpoint);
+      await initialize(engine, { seed: 3, headInit: "uniform" }, checkpoint);
       engine.forward(randomBatch(spec, [5, 1, 8], 4));
       return { engine, logits: await engine.logits(3) };
     };

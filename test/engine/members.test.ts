@@ -298,6 +298,7 @@ test("members that cannot share a plan are refused", async () => {
       ["adapters and heads", "ln_f.weight of one model alone"],
     ],
     [smallSpec("lora", { dora: true }), ["plain LoRA", "DoRA"]],
+    [smallSpec("lora", { targets: ["q", "wte"] }), ["plain LoRA", "wte"]],
     [upper(smallSpec("lora", { targets: ["q"] })), ["other blocks", "found:    0, 1"], { part: "upper" }],
   ] as [ModelSpec, string[], PlanRest?][]) {
     await assertFails(ConfigError, "cannot-share-plan", more, () => planGroup([spec, other], rest));

@@ -42,6 +42,11 @@ def dora(n_layer):
     }
 
 
+def table():
+    """The token table's settings, by name, of classifiers."""
+    return {"wte": dict(target_modules=["c_attn", "c_fc", "wte"], r=4, lora_alpha=6)}
+
+
 def virtual(n=4):
     """Settings of methods with n virtual tokens, by name."""
     prefix = dict(peft_type="PREFIX_TUNING", num_virtual_tokens=n)

@@ -8,7 +8,7 @@ import warnings
 import torch
 import transformers
 import generation
-from common import VERSIONS, adapted, dora, messages, room, variants, virtual
+from common import VERSIONS, adapted, dora, messages, room, table, variants, virtual
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, GPT2Config, GPT2ForSequenceClassification
 
@@ -66,7 +66,7 @@ def prepare(folder, micro):
     jobs = []
     for base_name, base, length in [("tiny", tiny, 48), ("micro", micro, 256)]:
         layers = load_base(base).config.n_layer
-        for i, (name, settings) in enumerate({**variants(layers), **virtual(), **dora(layers)}.items()):
+        for i, (name, settings) in enumerate({**variants(layers), **virtual(), **dora(layers), **table()}.items()):
             tokenizer = tokenizer_of(base, room(length, settings))
             model = adapted(load_base(base), settings, seed=i)
             optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)

@@ -20,7 +20,7 @@ test("a context of more than 1024 tokens is read to its end, and no further", as
   writeFileSync(join(directory, "config.json"), JSON.stringify({ ...config, n_positions: length }));
   const checkpoint = await openGPT2(directory);
   const meta = testMeta({}, { base_model: directory, model: { ...TINY, n_positions: length }, settings: {} });
-  const classifier = await Classifier.untrained(meta, 1, checkpoint, await testDevice());
+  const classifier = await Classifier.untrained(meta, { seed: 1, headInit: "uniform" }, checkpoint, await testDevice());
   const words = (count: number) => " word".repeat(count);
   const logits = (count: number, end = "") => classifier.logits(words(count) + end);
   const whole = await logits(length);

@@ -219,12 +219,13 @@ test("variants that are not computed are refused by name", async () => {
     );
   const refused = (config: object, code: ErrorCode, ...words: string[]) =>
     assertFails(ConfigError, code, words, () => parsePeftConfig({ ...BASICS, ...config }, model, "c.json"));
-  await refused(
-    { target_modules: ["c_attn", "wte"] },
-    "unsupported-adapter-config",
-    "transformer.wte",
-    "not supported",
-  );
+  const table = { target_modules: ["c_attn", "wte"] };
+  for (const config of [
+    { ...table, use_dora: true },
+    { ...table, task_type: "CAUSAL_LM" },
+    { target_modules: ["c_attn", "wpe"] },
+  ])
+    await refused(config, "unsupported-adapter-config", `transformer.${config.target_modules[1]}`, "not supported");
   await refused({ target_modules: ["q_proj", "v_proj"] }, "no-matching-target", "q_proj");
   await refused({ target_modules: "(?P<x>c_attn" }, "unsupported-pattern", "(?P<x>c_attn");
   await refused(

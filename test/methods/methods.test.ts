@@ -28,7 +28,7 @@ test("every file of a method is in the list, once", () => {
 
 for (const mode of MODES) {
   const { keys, tensors, peft, isSeparate, freezesNothing } = METHODS[mode];
-  const { settings, rate, describe, config, options } = TRAINING[mode];
+  const { settings, rates: usual, describe, config, options } = TRAINING[mode];
   const { choice, about, rates, size, duration, compared, settings: words } = GUIDES[mode];
   const names = Object.keys(settings) as (keyof typeof settings)[];
 
@@ -49,10 +49,10 @@ for (const mode of MODES) {
   test(`${mode}: people are told what it does, and a sweep and the page know what to try`, () => {
     assert.ok(choice.length >= METHODS[mode].title.length || mode === "bitfit", choice);
     assert.is(about === undefined, mode === DEFAULTS.mode, "a sentence, unless the page explains the method at length");
-    assert.ok(rates.lowest > 0 && rates.lowest <= (rate ?? DEFAULTS.lr) && duration > 0);
+    assert.ok(rates.lowest > 0 && rates.lowest <= usual[0] && duration > 0);
     if (size) assert.ok(names.includes(size.setting), size.setting);
-    for (const { settings: own, lr } of compared ?? []) {
-      assert.ok(lr[1] <= lr[0]);
+    for (const { settings: own, rates: [small, large] = usual } of compared ?? []) {
+      assert.ok(large <= small);
       for (const name of Object.keys(own)) assert.ok(name in settings, name);
     }
   });

@@ -64,7 +64,7 @@ const TINY_RUN = { epochs: 1, batchSize: 4, rank: 2, alpha: 4, lr: 1e-2 };
 
 test("presets: the published program's settings, and the quickstart's", () => {
   const published = { scaling: "alpha", init: "paper", pooling: "last", padding: "longest", epochs: 20, lr: 5e-5 };
-  const rows = { dataset: "sms", balance: true, classWeights: "none" };
+  const rows = { dataset: "sms", balance: true, classWeights: "none", headInit: "uniform" };
   const paper = { ...published, schedule: "constant", warmup: 0, keep: "last", model: "gpt2", ...rows };
   assert.equal(PRESETS, { quickstart: { model: "gpt2-micro", dataset: "spam" }, paper });
   assert.equal(SWEEPS.paper!.base, paper);
@@ -353,6 +353,36 @@ test("the report: tables, figures, comparisons, mistakes; in Markdown and HTML",
   assert.not.match(html, /<script|https?:\/\/(?!www\.w3\.org)/);
   const rows = readFileSync(join(out, "metrics.csv"), "utf8").trim().split("\r\n");
   assert.is(rows.length, 7);
+});
+
+test("the report says how far seeds alone move a setting, or that one seed cannot tell", async () => {
+  const { out, data, trials } = await tinySweep("whole");
+  const result = (await readFinished(out, trials.find(({ options }) => options.mode === "lora")!))!;
+  const trialWith = (alpha: number, seed: number, accuracy: number): TrialRecord => {
+    const { after } = result.results;
+    const results = { ...result.results, after: { ...after, test: { ...after.test, accuracy } } };
+    return {
+      ...result,
+      trial: { ...result.trial, key: `${alpha} ${seed}` },
+      options: { ...result.options, alpha, seed },
+      results,
+    };
+  };
+  const show = (some: readonly TrialRecord[]) => toMarkdown(reportBlocks(some, data)).replaceAll("\u00a0", " ");
+  // Standard deviations of .1 and .3 with one degree of freedom each; the limit is t(2) * sqrt(.05) * sqrt(2 / 2).
+  const root = Math.SQRT1_2;
+  const several = [
+    ...[trialWith(2, 1, 0.5 - 0.1 * root), trialWith(2, 2, 0.5 + 0.1 * root)],
+    ...[trialWith(4, 1, 0.7 - 0.3 * root), trialWith(4, 2, 0.7 + 0.3 * root)],
+  ];
+  const [whole, one, single] = [show(several), show(several.slice(0, 2)), show([several[0]!, several[2]!])];
+  assert.match(whole, "by 22.4 %: the standard deviation within settings, pooled over 2 (2 degrees of freedom).");
+  assert.match(
+    whole,
+    "are from 50.0 % to 70.0 %. Of two settings that are equal, seeds alone make the means differ by up to 96.2 %",
+  );
+  assert.match(one, /by 10\.0 %: the standard deviation within the setting\.\n/);
+  assert.match(single, "Every setting was trained with one seed");
 });
 
 test("the best setting has the lowest mean validation loss, as the evaluation that a run keeps", async () => {

@@ -106,3 +106,18 @@ test("the baselines end with the reason of their signal", async () => {
   const error = await predictBaselines(data, AbortSignal.abort(reason)).catch((thrown) => thrown);
   assert.is(error, reason);
 });
+
+test("runs on the same data have the same baselines, also where a signal has ended the first", async () => {
+  const data = await tinyData(messages(8), { split: "random" });
+  const abort = new AbortController();
+  const stopped = predictBaselines(data, abort.signal);
+  abort.abort(new Error("stopped"));
+  const [first, second] = [predictBaselines(data), predictBaselines(data)];
+  await stopped.then(
+    () => assert.unreachable("it has not ended"),
+    (error) => assert.is(error.message, "stopped"),
+  );
+  assert.equal(await first, await second);
+  assert.is(await predictBaselines(data), await predictBaselines(data));
+  assert.match((await first)[0]!.name, "TF-IDF");
+});

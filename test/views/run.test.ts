@@ -177,9 +177,25 @@ test("the run beside the baselines: where they win, the summary says so and what
     lost,
     `note: This run against "TF-IDF": not distinguishable (p = 0.125), ${share} % against 100.0 %, a difference of -25.0 points (`,
   );
-  assert.match(lost.replaceAll(/\s+/g, " "), "Try a larger model, such as gpt2, or more epochs, or full fine-tuning.");
-  const all = showResult({ ...worse, options: { ...DEFAULTS, mode: "all" } }, 200);
-  assert.match(all, /or\s+LoRA\./);
+  const [table, larger] = ["an adapter of the token table", "a larger model, such as gpt2"];
+  for (const [options, parameters, advice] of [
+    [{}, 7e6, `${table} as well (targets all,wte), or full fine-tuning (mode all) at its default rate of 0.0005`],
+    [{ targets: [...DEFAULTS.targets, "wte"] }, 7e6, larger],
+    [{ mode: "all" }, 7e6, `LoRA with ${table} (targets all,wte), or ${larger}`],
+    [
+      { mode: "bitfit" },
+      7e6,
+      `LoRA with ${table} (targets all,wte), or full fine-tuning (mode all) at its default rate`,
+    ],
+    [{}, 124e6, undefined],
+  ] as [Partial<TrainOptions>, number, string | undefined][]) {
+    const shown = showResult({ ...worse, parameters, options: { ...DEFAULTS, ...options } }, 200).replaceAll(
+      /\s+/g,
+      " ",
+    );
+    if (advice === undefined) assert.not.match(shown, "Try ");
+    else assert.match(shown, `Try ${advice}`);
+  }
   const [, always] = baselines(data);
   const same = predictions.map(({ label }) => label);
   const equal = recordOf(data, predictions, [{ name: "TF-IDF", predicted: same }, always!]);
@@ -189,7 +205,7 @@ test("the run beside the baselines: where they win, the summary says so and what
   );
   // TF-IDF is right as well, but there is nothing to try.
   const won = showResult(recordOf(data, right), 200);
-  assert.match(won, /note: This run against "TF-IDF": not distinguishable .*\)\.$/);
+  assert.match(won, /note: This run against "TF-IDF": not distinguishable .*\)\.\nnote: One seed: /);
   // Every probability is 0.5, and every row is right.
   assert.match(
     won,

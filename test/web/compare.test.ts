@@ -18,7 +18,7 @@ const SETTINGS: PageSettings = {
 };
 
 test("a comparison has seven methods with valid settings, each at its own rate, and the visitor's other settings", () => {
-  const [small, large] = [128, 768].map((n_embd) => methodSettings(SETTINGS, { n_embd }));
+  const [small, large] = [7e6, 124e6].map((parameters) => methodSettings(SETTINGS, { parameters }));
   assert.equal(
     small!.map((one) => describeMethod(trainOptions(one))),
     [

@@ -31,6 +31,7 @@ import { runCharts } from "../run-charts.ts";
 import { metricsTable } from "../run-tables.ts";
 import { aboutLeaks, aboutPublished, method } from "./method.ts";
 import { grids, rates } from "./rates.ts";
+import { aboutSeeds } from "./seeds.ts";
 
 const TITLE = "LoRA on GPT-2: sweep report";
 
@@ -75,6 +76,7 @@ export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData,
     sizes(compared, measure),
     ...settings(outcomes, data, measure, leaks),
     ...comparisons(compared, measure),
+    ...aboutSeeds(compared, measure),
     ...grids(outcomes, measure),
     ...rates(outcomes),
     ...(best ? [losses(compared), ...bestRun(best)] : []),

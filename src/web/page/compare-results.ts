@@ -4,8 +4,8 @@ import { describeMethod, hasSetting, METHODS, MODES } from "../../methods/index.
 import { showBytes } from "../../plan/memory.ts";
 import type { RunRecord } from "../../run/record.ts";
 import { comparePairs, type Estimate, type Interval, mcnemar, type Standing, showStanding } from "../../statistics.ts";
+import { lowestLoss } from "../../train/best.ts";
 import type { TrainOptions } from "../../train/options.ts";
-import { lowestLoss } from "../../train/records.ts";
 import { makeTable, type Table } from "../../views/blocks.ts";
 import type { ScatterChart } from "../../views/charts/chart.ts";
 import type { PageRun } from "../protocol.ts";

@@ -54,4 +54,6 @@ export const FIELD_HELP: Readonly<Record<Exclude<keyof Values, keyof MethodOptio
   dedupe:
     "Drops near-copies of earlier rows. Copies in both the training and the test set make the accuracy look better than it is.",
   headBias: "Whether the classification head adds a number for each class. PEFT and transformers train heads without.",
+  headInit:
+    "The head's weights before the first step. From zeros no class begins likelier than another: the first loss is that of a guess.",
 };

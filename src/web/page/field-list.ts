@@ -1,5 +1,5 @@
 /** The settings that have a field: their labels, their valid values, and the modes that they apply to. */
-import type { Objective } from "../../config.ts";
+import { type Objective, TARGETS } from "../../config.ts";
 import { GUIDES, type MethodOptions, MODES, type Mode, settingWords } from "../../methods/index.ts";
 import type { NumberRange } from "../../number-range.ts";
 import { DEFAULTS, LM_DEFAULTS, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
@@ -45,6 +45,9 @@ export const SCHEDULE_NAMES: Record<ScheduleName, string> = {
   cosine: "cosine decay",
 };
 
+/** The targets that the page offers; the token table's adapter is a classifier's. */
+export const OFFERED_TARGETS = [...TARGETS, "wte"] as const;
+
 export const TARGET_NAMES: Record<string, string> = {
   q: "query",
   k: "key",
@@ -53,6 +56,7 @@ export const TARGET_NAMES: Record<string, string> = {
   fc: "MLP in",
   proj: "MLP out",
   head: "head",
+  wte: "token table",
 };
 
 /** The fields of the methods' settings. */
@@ -131,6 +135,7 @@ export const MORE: readonly Field[] = [
   { key: "balance", label: "Balance classes", kind: "check" },
   { key: "dedupe", label: "Deduplicate", kind: "check" },
   optionField("headBias", "Head bias"),
+  optionField("headInit", "Head's start", { words: { zeros: "zeros", normal: "N(0, .02²)", uniform: "U(±1/√C)" } }),
 ];
 
 export const FIELDS = [...MAIN, ...MORE];
@@ -151,6 +156,7 @@ export const OWN_OF_TEXTS: readonly Key[] = ["batchSize", "maxLength"];
 const OF_CLASSIFIERS: readonly Key[] = [
   "pooling",
   "headBias",
+  "headInit",
   "classWeights",
   "balance",
   "dedupe",
@@ -161,7 +167,19 @@ const OF_CLASSIFIERS: readonly Key[] = [
 
 /** Settings that an existing adapter determines. */
 const OF_ADAPTER: readonly Key[] = [
-  ...(["mode", "rank", "alpha", "scaling", "init", "targets", "layers", "dora", "pooling", "headBias"] as const),
+  ...([
+    "mode",
+    "rank",
+    "alpha",
+    "scaling",
+    "init",
+    "targets",
+    "layers",
+    "dora",
+    "pooling",
+    "headBias",
+    "headInit",
+  ] as const),
 ];
 
 /** Settings that change the data set or its description. */

@@ -1,6 +1,7 @@
 /** Error reports for the page: names of the page's fields replace command-line flags. */
 import { LowrankError, TrainingError } from "../../errors.ts";
 import { METHODS, type Mode } from "../../methods/index.ts";
+import { countBase } from "../../names.ts";
 import { DEFAULTS, smallerRate } from "../../train/options.ts";
 import { completeOptions, type RunArguments } from "../../train/prepare.ts";
 import { RunFailed } from "../../train/records.ts";
@@ -73,8 +74,9 @@ export function reportError(thrown: unknown): ErrorReport {
 export function reportOfRun(error: unknown, run: RunArguments): ErrorReport {
   const report = reportError(error);
   if (error instanceof TrainingError) {
-    const { lr } = run;
-    if (lr !== undefined) report.remedy = { set: { lr: smallerRate(lr, run.mode ?? DEFAULTS.mode) } };
+    const { lr, model } = run;
+    const known = { parameters: countBase(model.config) };
+    if (lr !== undefined) report.remedy = { set: { lr: smallerRate(lr, run.mode ?? DEFAULTS.mode, known) } };
   }
   if (isTooLarge(error)) {
     const { nearest } = nearestChange(run, completeOptions(run));

@@ -57,9 +57,10 @@ async function latestTrained(id: string): Promise<Trained> {
   const training = machine.group?.of(id);
   const isTraining = training !== undefined && isUnderWay(training.run);
   const run = isTraining ? training.run : await readRun(id);
+  const { seed, headInit } = run.record.options;
   const parts = {
     id,
-    seed: run.record.options.seed,
+    start: { seed, headInit },
     model: await openModel(run.model),
     device: await pageDevice(run.device),
   };

@@ -3,6 +3,7 @@
 import type { DeviceName } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
 import { describeMethod } from "../../methods/index.ts";
+import { countBase } from "../../names.ts";
 import type { Speed } from "../../run/live-run.ts";
 import { findCompanions, nextRun, type PageRun, type PageSettings } from "../protocol.ts";
 import { methodSettings } from "./compare.ts";
@@ -46,7 +47,7 @@ export function resume(id: string, device?: DeviceName): Promise<string> {
 /** Stores the runs of a comparison, and begins the first. */
 export function compare(settings: PageSettings): Promise<string> {
   return begin(async () => {
-    const methods = methodSettings(settings, (await fetchModel(settings.model)).config);
+    const methods = methodSettings(settings, { parameters: countBase((await fetchModel(settings.model)).config) });
     const comparison = newId();
     const begun = Date.now();
     const opened: Opened[] = [];

@@ -1,5 +1,6 @@
 /** Classifies typed messages with the trained parameters of a run, and with the base model for comparison. */
 import type { Backend } from "../../backend/backend.ts";
+import type { Initialization } from "../../engine/initial.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import { type Influences, measureInfluences } from "../../infer/influence.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
@@ -11,7 +12,8 @@ export interface Trained {
   id: string;
   meta: AdapterMeta;
   tensors: Tensors;
-  seed: number;
+  /** What it began with. */
+  start: Initialization;
   model: GPT2Checkpoint;
   device: Backend;
 }
@@ -45,10 +47,10 @@ export class Tester {
       return open;
     }
     this.close();
-    const { meta, tensors, seed, model, device } = trained;
+    const { meta, tensors, start, model, device } = trained;
     const adapter = await Classifier.of({ meta, tensors }, model, device);
     try {
-      const base = await Classifier.untrained(meta, seed, model, device);
+      const base = await Classifier.untrained(meta, start, model, device);
       this.open = { trained, adapter, base };
     } catch (error) {
       adapter.destroy();

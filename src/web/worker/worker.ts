@@ -4,8 +4,7 @@ import { defaultThreads } from "../../backend/wasm.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import type { LoadedTexts } from "../../data/texts.ts";
 import { ConfigError } from "../../errors.ts";
-import { baseShapes } from "../../names.ts";
-import { numel } from "../../tensor.ts";
+import { countBase } from "../../names.ts";
 import type { Answer, Api, Call } from "../protocol.ts";
 import { isUnderWay } from "../protocol.ts";
 import { describeColumns, describeData } from "./describe.ts";
@@ -40,7 +39,7 @@ const api: Api = {
   },
   async openModel(name) {
     const { config } = await fetchModel(name);
-    return { name, config, values: [...baseShapes(config).values()].reduce((sum, shape) => sum + numel(shape), 0) };
+    return { name, config, values: countBase(config) };
   },
   async addModel(files) {
     try {

@@ -1,5 +1,5 @@
 """The reference beside PEFT and transformers, in float64: `python3 check_peft.py` compares logits, gradients and steps of
-prompt tuning, prefix tuning (with a projection and without), LoRA+, LoRA with dropout, and DoRA.  Needs peft; PEFT 0.21 runs prefix tuning on
+prompt tuning, prefix tuning (with a projection and without), LoRA+, LoRA with dropout or of the token table, and DoRA.  Needs peft; PEFT 0.21 runs prefix tuning on
 GPT2ForSequenceClassification with transformers below 5.24, which renames an argument."""
 import sys
 import warnings
@@ -44,6 +44,8 @@ def theirs(name, model):
     parameters = dict(model.named_parameters())
     if name.endswith(".magnitude"):
         return parameters[f"base_model.model.transformer.{name[5:-10]}.lora_magnitude_vector.default.weight"], False
+    if name.startswith("lora.wte."):
+        return parameters[f"base_model.model.transformer.wte.lora_embedding_{name[-1]}.default"], name[-1] == "A"
     if name.startswith("lora."):
         _, h, i, *site, matrix = name.split(".")
         place = LORA[site[-1]]
@@ -155,15 +157,21 @@ def lora_dropout():
     return {"logits": rel(logits.detach(), ours), **errors}
 
 
-def dora(objective):
-    """Logits, gradients and ten steps."""
-    lora = {"targets": list(LORA), "r": 3, "alpha": 5, "scaling": "alpha/r", "train_head_base": objective != "lm", "dora": True}
+def steps(objective, more, **settings):
+    """Logits, gradients and ten steps with the adapters of LORA, the targets `more` and PEFT's settings."""
+    lora = {"targets": [*LORA, *more], "r": 3, "alpha": 5, "scaling": "alpha/r", "train_head_base": objective != "lm",
+            "dora": settings.get("use_dora", False)}
     case, P, (ids, targets, lengths) = random_case(mode="lora", objective=objective, lora=lora, position="last_token", num_labels=3,
                                                    optim={"lr": 1e-3, "weight_decay": 0.1})
     run = ref.Trainer(P, case)
     model, task = base_model(P, case)
-    model = get_peft_model(model, LoraConfig(task_type=task, r=3, lora_alpha=5, target_modules=list(LORA.values()), use_dora=True))
+    model = get_peft_model(model, LoraConfig(task_type=task, r=3, lora_alpha=5, target_modules=[*LORA.values(), *more], **settings))
     copy(P, run.names, model)
+
+    def own(name, value):
+        parameter, transposed = theirs(name, model)
+        return value(parameter).T if transposed else value(parameter)
+
     real = torch.arange(ids.shape[1]) < lengths[:, None] if objective == "lm" else slice(None)
     loss = lambda: ref.cross_entropy(logits_of(model, case, ids, lengths), targets[real])
     ours, _, grads = run.gradients(ids, targets, lengths)
@@ -173,10 +181,10 @@ def dora(objective):
         optimizer.zero_grad()
         loss().backward()
         if step == 0:
-            errors.update({f"gradient of {name}": rel(theirs(name, model)[0].grad, grads[name]) for name in run.names})
+            errors.update({f"gradient of {name}": rel(own(name, lambda p: p.grad), grads[name]) for name in run.names})
         run.step(ids, targets, lengths)
         optimizer.step()
-    return {**errors, **{name: rel(theirs(name, model)[0].detach() - P[name], run.P[name] - P[name]) for name in run.names}}
+    return {**errors, **{name: rel(own(name, torch.Tensor.detach) - P[name], run.P[name] - P[name]) for name in run.names}}
 
 
 if __name__ == "__main__":
@@ -185,7 +193,8 @@ if __name__ == "__main__":
               for objective in ("classification", "lm") for mode, p in (("prompt", 0), ("prefix", 0), ("prefix", 1))}
     worst = 0.0
     checks |= {"LoRA+, 5 steps": lora_plus, "LoRA with dropout": lora_dropout}
-    checks |= {f"{objective} DoRA, 10 steps": lambda a=objective: dora(a) for objective in ("classification", "lm")}
+    checks |= {f"{objective} DoRA, 10 steps": lambda a=objective: steps(a, [], use_dora=True) for objective in ("classification", "lm")}
+    checks["LoRA of the token table, 10 steps"] = lambda: steps("classification", ["wte"])
     for title, check in checks.items():
         errors = check()
         print(f"{title}: " + "  ".join(f"{k} {v:.1e}" for k, v in errors.items()))

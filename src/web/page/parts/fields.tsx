@@ -2,13 +2,12 @@
 import { type Signal, useSignal } from "@preact/signals";
 import type { Ref } from "preact";
 import { useEffect } from "preact/hooks";
-import { TARGETS } from "../../../config.ts";
 import type { Mode } from "../../../methods/index.ts";
 import { describeRange, type NumberRange } from "../../../number-range.ts";
 import { FIELD_HELP } from "../field-help.ts";
-import { type Field, TARGET_NAMES } from "../field-list.ts";
+import { type Field, OFFERED_TARGETS, TARGET_NAMES } from "../field-list.ts";
 import { usePart } from "../state/attention.ts";
-import { type Choice, takeFiles } from "../state/data.ts";
+import { type Choice, objective, takeFiles } from "../state/data.ts";
 import { isOver } from "../state/drops.ts";
 import { enter, fieldState, isOffered, readNumber, visible } from "../state/fields.ts";
 
@@ -291,7 +290,7 @@ function SettingField({ field }: { field: Field }) {
         <fieldset class="field wide targets" id={id} ref={element}>
           <legend class="hidden">{label}</legend>
           <Label label={label} why={why} />
-          {TARGETS.map((target) => (
+          {OFFERED_TARGETS.filter((target) => target !== "wte" || objective.value !== "lm").map((target) => (
             <label key={target}>
               <input
                 type="checkbox"

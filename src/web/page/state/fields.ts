@@ -1,16 +1,15 @@
 /** The settings of a run, as the form has them: the defaults, and what was entered into fields. */
 import { batch, computed, signal } from "@preact/signals";
-import { TARGETS } from "../../../config.ts";
 import { METHODS, type Mode } from "../../../methods/index.ts";
 import { isWithin, type NumberRange } from "../../../number-range.ts";
 import { type RunSettings, readSetting } from "../../../run/settings.ts";
 import { defaultRate, defaultsFor, type TrainOptions } from "../../../train/options.ts";
 import type { PageSettings } from "../../protocol.ts";
 import type { Values } from "../field-help.ts";
-import { applies, FIELDS, type Field, type Key, OWN_OF_TEXTS, START } from "../field-list.ts";
+import { applies, FIELDS, type Field, type Key, OFFERED_TARGETS, OWN_OF_TEXTS, START } from "../field-list.ts";
 import { goTo } from "./attention.ts";
 import { objective, trainRows } from "./data.ts";
-import { adapter } from "./model.ts";
+import { adapter, model } from "./model.ts";
 
 /** What a field shows: a text, a choice, a tick, or the ticks of a list. */
 type Shown = string | boolean | readonly string[];
@@ -42,11 +41,12 @@ export function isOffered(mode: Mode): boolean {
 /** The defaults for the objective, the mode and the rows: few need more epochs, and very few a smaller batch. */
 const defaults = computed((): Values => {
   const { mode = start.value.mode, epochs: wanted, ...more } = given.value;
-  const { batchSize, epochs } = defaultsFor(trainRows.value, more, start.value);
+  const known = { rows: trainRows.value, parameters: model.value?.values ?? 0 };
+  const { batchSize, epochs } = defaultsFor(known, more, start.value);
   // Epochs that are given keep their evaluations.
   const isGiven = wanted !== undefined && wanted !== epochs;
-  const { evalEvery } = defaultsFor(trainRows.value, isGiven ? { ...more, epochs: wanted } : more, start.value);
-  return { ...start.value, batchSize, epochs, evalEvery, lr: defaultRate(mode) };
+  const { evalEvery } = defaultsFor(known, isGiven ? { ...more, epochs: wanted } : more, start.value);
+  return { ...start.value, batchSize, epochs, evalEvery, lr: defaultRate(mode, known) };
 });
 
 /** The value of each field: where what is entered is invalid, the one before. */
@@ -97,7 +97,7 @@ function read({ key, kind, number }: Field, shown: Shown): unknown {
     case "number":
       return readNumber(shown as string, number!);
     case "targets": {
-      const chosen = TARGETS.filter((target) => (shown as readonly string[]).includes(target));
+      const chosen = OFFERED_TARGETS.filter((target) => (shown as readonly string[]).includes(target));
       return chosen.length > 0 ? chosen : undefined;
     }
     case "layers":

@@ -1,0 +1,95 @@
+/** What train prints: its data, the progress of a run, its results and where it is saved. */
+import type { TrainingData } from "../data/texts.ts";
+import { METHODS } from "../methods/index.ts";
+import type { Speed } from "../run/live-run.ts";
+import type { RunRecord } from "../run/record.ts";
+import type { TrainEvent } from "../train/records.ts";
+import type { Block } from "../views/blocks.ts";
+import { dataBlocks } from "../views/data.ts";
+import { planBlocks } from "../views/plan.ts";
+import { runBlocks } from "../views/run.ts";
+import { createProgress, describeStep, type Progress } from "../views/terminal/progress.ts";
+import { renderBlocks } from "../views/terminal/render.ts";
+import { calledAs, shellWord } from "./called.ts";
+import { print } from "./cli.ts";
+
+/** Prints the progress of a run: a live bar on a terminal, plain lines elsewhere, or JSON. */
+export class RunPrinter {
+  private progress: Progress | undefined;
+
+  constructor(
+    private readonly json: boolean,
+    private readonly data: TrainingData,
+  ) {}
+
+  begin({ model, options: { classWeights } }: RunRecord): void {
+    const { source, labels, stats } = this.data;
+    if (this.json) console.log(JSON.stringify({ type: "data", model, source, labels, stats }));
+    else printBlocks(dataBlocks(this.data, model, classWeights));
+  }
+
+  event(event: TrainEvent, speed: Speed | null): void {
+    if (this.json) {
+      const shown = jsonEvent(event);
+      if (shown) console.log(JSON.stringify(shown));
+      return;
+    }
+    switch (event.type) {
+      case "plan":
+        printBlocks(planBlocks(event));
+        break;
+      case "start":
+        // Again where the run goes on on another device.
+        this.stop();
+        this.progress = createProgress({ total: event.steps, stream: process.stderr });
+        break;
+      case "step": {
+        const { step, epoch } = event.record;
+        const { loss, accuracy, ...rest } = speed!;
+        const isMessages = this.data.objective === "classification";
+        const shown = { epoch: Math.ceil(epoch), loss, accuracy: isMessages ? accuracy : null, ...rest };
+        this.progress?.update(step, describeStep(shown));
+        break;
+      }
+      case "end":
+        this.stop();
+    }
+  }
+
+  /** Prints the result of the run. */
+  result(record: RunRecord): void {
+    const { options, state, keptStep, seconds, results, seeds } = record;
+    if (this.json) console.log(JSON.stringify({ type: "end", options, state, keptStep, seconds, results, seeds }));
+    else printBlocks(runBlocks(record));
+  }
+
+  saved(directory: string, { state, options, objective, peftObstacle, results }: RunRecord): void {
+    const peft = peftObstacle === null;
+    if (this.json) {
+      console.log(JSON.stringify({ type: "saved", directory, peft, reason: peftObstacle ?? undefined }));
+      return;
+    }
+    print(`saved to ${directory}${state === "stopped" ? " (stopped early)" : ""}`);
+    if (METHODS[options.mode].peft)
+      print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${peftObstacle}`);
+    const [tool, text] = objective === "lm" ? ["generate", "The"] : ["classify", results?.test?.example ?? "some text"];
+    print(`try it:  ${calledAs(tool)} --run ${shellWord(directory)} "${text}"`);
+  }
+
+  stop(): void {
+    this.progress?.stop();
+    this.progress = undefined;
+  }
+}
+
+/** Fitted to the terminal; lines of text are as they are if the output is not a terminal. */
+export function printBlocks(blocks: readonly Block[]): void {
+  console.log(renderBlocks(blocks, process.stdout.columns));
+}
+
+/** An event without its large parts: the plan, a checkpoint. `Printer.result` prints the end. */
+function jsonEvent(event: TrainEvent): object | null {
+  if (event.type === "plan") return { type: "plan", device: event.device, trainable: event.trainable };
+  if (event.type === "resume") return { type: "resume", step: event.checkpoint.step };
+  return event.type === "end" ? null : event;
+}

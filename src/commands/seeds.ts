@@ -1,0 +1,149 @@
+/** train --seeds: runs that differ only in their seed, trained as the trials of a sweep. The best of them is kept. */
+import type { Check } from "../platform/reader.ts";
+import { copyRun } from "../run/directory.ts";
+import { saveSomewhere } from "../run/files.ts";
+import type { RunRecord, SeedResult, Seeds } from "../run/record.ts";
+import { bestSeed, gatherSeeds, seedResult } from "../run/seeds.ts";
+import type { Trial } from "../sweep/grid.ts";
+import type { SweepEvent } from "../sweep/runner.ts";
+import { begunTrials, readFinished, removeTrials, type TrialRecord, trialDirectory } from "../sweep/store.ts";
+import { prepareRun } from "../train/prepare.ts";
+import { RunFailed } from "../train/records.ts";
+import { tableToCsv } from "../views/csv.ts";
+import { planBlocks } from "../views/plan.ts";
+import { seedBlocks, seedsTable } from "../views/seeds.ts";
+import { calledAs, shellWord } from "./called.ts";
+import { Interruption, printNote } from "./cli.ts";
+import { type Job, openJobDevice, type TrainFlags } from "./job.ts";
+import { printBlocks, RunPrinter } from "./run-printer.ts";
+import { TrialPrinter } from "./trial-printer.ts";
+
+/** Trains the seeds that are left and saves the best of all. Returns the exit code. */
+export async function trainSeeds(job: Job, flags: TrainFlags, check: Check): Promise<number> {
+  const { kept: folder, data, model, record } = job;
+  const { json = false } = flags;
+  const { runFiles: views } = await import("../views/run-files.ts");
+  const { runTrials } = await import("../sweep/runner.ts");
+  const trials = seedTrials(job);
+  const device = await openJobDevice(flags);
+  const printer = new RunPrinter(json, data);
+  const progress = new SeedsPrinter(json, new TrialPrinter(data.objective, "run", seedTitle));
+  const interruption = new Interruption("stopping after a checkpoint; interrupt again to stop immediately");
+  const { signal } = interruption;
+  const diverged = new Map<number, string>();
+  const onEvent = (event: SweepEvent) => {
+    if (event.type === "step" && !signal.aborted) interruption.begin();
+    if (event.type === "failed" && event.error instanceof RunFailed)
+      diverged.set(event.trial.options.seed, event.error.message.split("\n")[0]!);
+    progress.event(event);
+  };
+  try {
+    // What is wrong with all of them is reported once, before anything is stored.
+    prepareRun({ device, model, data, ...record.options });
+    printer.begin(record);
+    const newRecord = ({ options }: Trial) => ({ ...record, options });
+    const { checkpointEvery } = flags;
+    const every = checkpointEvery === undefined ? {} : { checkpointEvery };
+    await runTrials({ out: folder, trials, device, data, signal, check, views, onEvent, newRecord, ...every });
+  } finally {
+    interruption.end();
+    progress.stop();
+    device.destroy();
+  }
+  const finished = await Promise.all(trials.map((trial) => readFinished(folder, trial)));
+  const runs = trials.map(({ options: { seed } }, i): SeedResult => {
+    const error = diverged.get(seed);
+    return finished[i] ? seedResult(finished[i]) : error === undefined ? { seed } : { seed, error };
+  });
+  const seeds = gatherSeeds(runs);
+  if (runs.some(({ test, error }) => test === undefined && error === undefined)) {
+    if (!json) printBlocks(seedBlocks({ ...record, seeds }));
+    if ((await begunTrials(folder)).length > 0)
+      printNote(`resume the seeds:  ${calledAs("train")} --resume ${shellWord(folder)}`);
+    return signal.aborted ? 130 : 1;
+  }
+  const best = bestSeed(runs);
+  const kept = finished.find((one) => one?.options.seed === best?.seed);
+  if (kept) await keep(job, kept, seeds, check, printer);
+  await removeTrials(folder, trials);
+  return diverged.size > 0 ? 1 : 0;
+}
+
+/** Copies the run of a seed into the run directory, with what all have reached, and prints it. */
+async function keep(job: Job, kept: TrialRecord, seeds: Seeds, check: Check, printer: RunPrinter): Promise<void> {
+  const { trial, replaces: _, ...own } = kept;
+  const record: RunRecord = { ...own, seeds };
+  const source = trialDirectory(job.kept, trial);
+  const table = ["seeds.csv", tableToCsv(seedsTable(record, seeds))] as const;
+  const { saved, place, failure } = await saveSomewhere(job.out, (directory) =>
+    copyRun([source, directory], record, [table], {
+      replace: job.replaces,
+      check: directory === job.out ? check : undefined,
+    }),
+  );
+  printer.result(saved);
+  printer.saved(place, saved);
+  if (failure) throw failure;
+}
+
+const seedTitle = ({ options: { seed } }: Trial) => `seed ${seed}`;
+
+/** A trial for each seed. Its key is the inputs, which `resumedJob` has compared. */
+function seedTrials({ model, record }: Job): Trial[] {
+  const key = `${record.base} ${record.counts.sha256}`;
+  return record.seeds!.runs.map(({ seed }) => {
+    return { name: `seed-${seed}`, key, model: model.directory, options: { ...record.options, seed } };
+  });
+}
+
+/** As `TrialPrinter`, with the plan of the first run; or JSON, in which each event has its seed. */
+class SeedsPrinter {
+  private isPlanned = false;
+
+  constructor(
+    private readonly json: boolean,
+    private readonly lines: TrialPrinter,
+  ) {}
+
+  event(event: SweepEvent): void {
+    if (this.json) {
+      const shown = jsonEvent(event);
+      if (shown) console.log(JSON.stringify(shown));
+      return;
+    }
+    if (event.type === "plan" && !this.isPlanned) {
+      this.isPlanned = true;
+      printBlocks(planBlocks(event.plan));
+    }
+    this.lines.event(event);
+  }
+
+  stop(): void {
+    this.lines.stop();
+  }
+}
+
+/** An event without its large parts. */
+function jsonEvent(event: SweepEvent): object | null {
+  if (event.type === "group") return event;
+  if (event.type === "divided") return { type: "divided", count: event.count, error: event.error.message };
+  const { type, trial } = event;
+  const { seed } = trial.options;
+  switch (type) {
+    case "plan":
+      return { type, seed, device: event.plan.device, trainable: event.plan.trainable };
+    case "resumed":
+      return { type, seed, step: event.step };
+    case "step":
+      return { type, seed, record: event.record, secondsLeft: event.together.secondsLeft };
+    case "evaluation":
+      return { type, seed, record: event.record };
+    case "skip":
+    case "done":
+      return { type, ...seedResult(event.record) };
+    case "failed":
+      return { type, seed, error: event.error.message };
+    default:
+      return { type, seed };
+  }
+}

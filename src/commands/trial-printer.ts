@@ -1,0 +1,103 @@
+/** The progress of trials: those of a sweep, and the seeds of a run. */
+import type { Objective } from "../config.ts";
+import type { Evaluation } from "../engine/evaluate.ts";
+import { percent, showDuration, showPerplexity } from "../format.ts";
+import type { Trial } from "../sweep/grid.ts";
+import type { SweepEvent } from "../sweep/runner.ts";
+import type { TrialRecord } from "../sweep/store.ts";
+import {
+  createProgress,
+  describeEvaluation,
+  describeRate,
+  describeStep,
+  type Progress,
+} from "../views/terminal/progress.ts";
+
+/** Prints the progress of trials: on a terminal a live bar for those that are trained, elsewhere a line per evaluation. */
+export class TrialPrinter {
+  constructor(
+    private readonly objective: Objective,
+    /** What a trial is called, and its title. */
+    private readonly word: string,
+    private readonly title: (trial: Trial) => string,
+  ) {}
+
+  private progress: Progress | undefined;
+  /** The trials of the last group. */
+  private count = 1;
+
+  event(event: SweepEvent): void {
+    switch (event.type) {
+      case "recovered":
+        console.error(`recovered files that an interrupted process was saving: ${this.title(event.trial)}`);
+        break;
+      case "skip":
+        console.log(`already finished: ${this.line(event.trial, event.record)}`);
+        break;
+      case "group":
+        this.count = event.count;
+        if (event.count > 1) console.error(`${event.count} ${this.word}s at once`);
+        break;
+      case "divided":
+        console.error(
+          `${event.count} ${this.word}s cannot begin at once, one half follows the other: ${event.error.message}`,
+        );
+        break;
+      case "trial":
+        console.error(`${this.word} ${event.index + 1} of ${event.count}: ${this.title(event.trial)}`);
+        break;
+      case "resumed":
+        console.error(`${this.count > 1 ? `${this.title(event.trial)}: ` : ""}resumed at step ${event.step}`);
+        break;
+      case "evaluation": {
+        if (process.stderr.isTTY) break;
+        const { trial, record, steps, together } = event;
+        const isLanguageModel = this.objective === "lm";
+        const show = ({ loss, accuracy }: { loss: number; accuracy: number }) => ({
+          loss,
+          accuracy: isLanguageModel ? null : accuracy,
+        });
+        const train = record.train && show(record.train);
+        const name = this.count > 1 ? `${this.title(trial)}: ` : "";
+        const { secondsLeft } = together;
+        const state = { step: record.step, steps, train, val: show(record.val), secondsLeft };
+        console.error(`${name}${describeEvaluation(state)}`);
+        break;
+      }
+      case "step": {
+        const { record, examplesPerSecond, together } = event;
+        const { count, step, steps, secondsLeft } = together;
+        if (process.stderr.isTTY) this.progress ??= createProgress({ total: steps, stream: process.stderr });
+        const { loss } = record;
+        const accuracy = this.objective === "lm" ? null : record.accuracy;
+        const epoch = Math.ceil(record.epoch);
+        const text =
+          count > 1
+            ? `${count} ${this.word}s at once  ${describeRate("examples", examplesPerSecond, secondsLeft)}`
+            : describeStep({ epoch, loss, accuracy, examplesPerSecond, secondsLeft });
+        this.progress?.update(step, text, steps);
+        break;
+      }
+      case "done": {
+        this.stop();
+        const left = event.left > 0 ? `; ${showDuration(event.secondsLeft)} left` : "";
+        console.log(`${this.line(event.trial, event.record)}${left}`);
+        break;
+      }
+      case "failed":
+        this.stop();
+        console.error(`failed: ${this.title(event.trial)}\n${event.error.name}: ${event.error.message}`);
+    }
+  }
+
+  stop(): void {
+    this.progress?.stop();
+    this.progress = undefined;
+  }
+
+  private line(trial: Trial, { results: { after }, seconds }: TrialRecord): string {
+    const show = ({ accuracy, perplexity }: Evaluation) =>
+      perplexity === undefined ? percent(accuracy) : `perplexity ${showPerplexity(perplexity)}`;
+    return `${this.title(trial)}: validation ${show(after.val)}, test ${show(after.test)}, ${showDuration(seconds)}`;
+  }
+}

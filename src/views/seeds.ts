@@ -1,0 +1,84 @@
+/** Runs that differ only in their seed: what each has reached, how far they are apart, and which one is kept. */
+import { count, showLoss } from "../format.ts";
+import type { RunRecord, SeedResult, Seeds } from "../run/record.ts";
+import { bestSeed } from "../run/seeds.ts";
+import { type Block, makeTable, type Table } from "./blocks.ts";
+import { METRICS, type Metric } from "./metric.ts";
+
+type SeedRecord = Pick<RunRecord, "objective" | "unequal" | "options" | "results">;
+
+/** The table of the seeds, and what they come to; nothing of a run of one seed. */
+export function seedBlocks(record: SeedRecord & Pick<RunRecord, "seeds">): Block[] {
+  const { seeds } = record;
+  if (!seeds) return [];
+  return [seedsTable(record, seeds), ...describeSeeds(record, seeds).map((text): Block => ({ kind: "text", text }))];
+}
+
+/** seeds.csv */
+export function seedsTable({ objective, unequal }: Pick<SeedRecord, "objective" | "unequal">, { runs }: Seeds): Table {
+  const [main, other] = METRICS[objective];
+  const best = bestSeed(runs)?.seed;
+  const measure = (title: string | null, set: "val" | "test", { key, of, show: format }: Metric) => ({
+    ...{ title, key: `${set}_${key}`, format },
+    value: ({ [set]: measured }: SeedResult) => measured && of(measured),
+  });
+  const isShown = objective === "lm" || unequal;
+  const state = ({ seed, test, error }: SeedResult) =>
+    seed === best ? "lowest loss" : (error ?? (test ? "finished" : "not finished"));
+  return makeTable<SeedResult>(
+    "seeds",
+    `${count(runs.length)} runs that differ only in their seed`,
+    [
+      { title: "Seed", key: "seed", value: ({ seed }) => seed },
+      { title: "Validation loss", key: "val_loss", value: ({ val }) => val?.loss, format: showLoss },
+      measure(null, "val", main),
+      measure(`Test ${lower(main)}`, "test", main),
+      measure(isShown ? `Test ${lower(other)}` : null, "test", other),
+      { title: null, key: "seconds", value: ({ seconds }) => seconds },
+      { title: "State", key: "state", value: state },
+    ],
+    runs,
+  );
+}
+
+/** "macro F1" */
+const lower = ({ title }: Metric) => title.charAt(0).toLowerCase() + title.slice(1);
+
+/** Mean and spread of the test figure, beside what other test rows would make, and which run is kept. */
+function describeSeeds({ objective, options, results }: SeedRecord, { runs, test }: Seeds): string[] {
+  if (!test) return [];
+  const [main] = METRICS[objective];
+  const { of, show } = main;
+  const name = lower(main);
+  const { n, mean, sd, interval } = test;
+  const [low, high] = [Math.max(0, interval.low), Math.min(objective === "lm" ? Infinity : 1, interval.high)].map(show);
+  const average =
+    sd === 0
+      ? `The test ${name} of each of the ${n} seeds is ${show(mean)}.`
+      : `The test ${name} of ${n} seeds is ${show(mean)} on average, 95 % interval ${low} to ${high} (Student's t).`;
+  const rows = results?.test?.verdicts.length;
+  const showSd = objective === "lm" ? show : (sd: number) => `${(100 * sd).toFixed(1)} points`;
+  const beside = rows === undefined ? "" : besideRows(rows, showSd(Math.sqrt((mean * (1 - mean)) / rows)));
+  const best = bestSeed(runs)!;
+  const own =
+    options.seed === best.seed
+      ? `Kept: seed ${best.seed}, for its lowest validation loss. Its test ${name} of ${show(of(best.test))} is one of ${n}; ` +
+        "the average is what to expect of another seed."
+      : `This run has seed ${options.seed}; seed ${best.seed} has the lowest validation loss.`;
+  return [
+    `${average} Another seed moves it by ${showSd(sd)} (standard deviation)${beside}.`,
+    ...(results ? [own] : []),
+  ];
+}
+
+function besideRows(rows: number, sd: string): string {
+  return `, ${count(rows)} other test rows by about ${sd}; the intervals below are for the rows alone`;
+}
+
+/** What the intervals of a classifier's run do not show. */
+export function aboutOneSeed({ seeds, trial, results }: RunRecord): string[] {
+  if (seeds || trial || !results?.test) return [];
+  return [
+    "One seed: the intervals are those of the test rows alone. Another seed moves the result, too: train --seeds 5 says by how much.",
+  ];
+}
