@@ -1,11 +1,9 @@
 /** Runs one bundled test file in a process of its own and judges what it says of its tests. */
 import { spawn } from "node:child_process";
 import { join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import { findChromium, findFirefox } from "../src/tools/browsers.mjs";
 
 const BROWSERS = { CHROMIUM: findChromium() ?? "", FIREFOX: findFirefox() ?? "" };
-const DAWN_WAITS = "test/helpers/dawn-waits.mjs";
 
 /**
  * Runs build/test/<file> of the project in `root`, at most `timeout` milliseconds. `children`, where given, holds the
@@ -21,7 +19,6 @@ export function runFile(file, { root = ".", timeout, env = {}, children }) {
         ...process.env,
         ...BROWSERS,
         FORCE_COLOR: "0",
-        NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ""} --import ${pathToFileURL(resolve(root, DAWN_WAITS))}`,
         HF_HUB_OFFLINE: "1",
         HF_HOME: resolve(root, "build/test/no-hub"),
         ...env,

@@ -2,7 +2,7 @@
  * Runs plans on WebGPU. `prepare` creates pipelines, bind groups and buffers; a run writes the scalars that changed,
  * encodes the list and submits it, a long one in parts.
  */
-import { availableMemory, canHaveGPU, platformName, requestGPU } from "#platform";
+import { availableMemory, canHaveGPU, platformName, requestGPU, restUntil } from "#platform";
 import { DeviceError, LowrankError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import { type Access, type Dispatch, type Element, isTable, NO_VALUES, type StepValues } from "../ops/kernel.ts";
@@ -98,9 +98,8 @@ class WebGPUBackend implements Backend {
   private readonly kernels = new Map<string, Compiled>();
   /** The number of sessions that use each buffer. */
   readonly users = new WeakMap<GPUBuffer, number>();
-  /** The first error that the device reported asynchronously. */
+  /** The first error that the device reported asynchronously, or that it was released. */
   failure: DeviceError | null = null;
-  private destroyed = false;
   private release!: () => void;
   readonly released = new Promise<void>((resolve) => {
     this.release = resolve;
@@ -121,10 +120,9 @@ class WebGPUBackend implements Backend {
       });
     });
     device.lost.then(({ reason, message }) => {
-      if (this.destroyed) return;
       this.failure ??= new DeviceError("device-lost", "the device was lost", {
         found: message || reason || "no reason given",
-        hint: "try again, or use a smaller --batch-size: the driver may have been restarted or run out of memory",
+        hint: "try again, or use a smaller --batch-size: the driver may have restarted or run out of memory",
       });
     });
   }
@@ -173,10 +171,14 @@ class WebGPUBackend implements Backend {
   }
 
   destroy(): void {
-    this.destroyed = true;
     this.failure ??= new DeviceError("already-destroyed", "the device was released");
     this.device.destroy();
     this.release();
+  }
+
+  /** Waits for a promise of the device; if that is a software driver, without taking its time. */
+  wait<T>(promise: Promise<T>): Promise<T> {
+    return this.info.software ? restUntil(promise) : promise;
   }
 
   /** Throws the error that the device reported, if any. */
@@ -206,17 +208,18 @@ class WebGPUBackend implements Backend {
     });
     const module = device.createShaderModule({ label, code });
     try {
-      const pipeline = await device.createComputePipelineAsync({
+      const created = device.createComputePipelineAsync({
         label,
         layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
         compute: { module, entryPoint: "main", constants: pipelineConstants(dispatch) },
       });
+      const pipeline = await this.wait(created);
       this.kernels.set(variant, { layout, pipeline });
     } catch (error) {
       const { messages } = await module.getCompilationInfo();
       const failures = messages.filter(({ type }) => type === "error");
       if (failures.length === 0) this.check();
-      const summary = failures.length > 0 ? "does not compile" : "compiles, but the device cannot create its pipeline";
+      const summary = failures.length > 0 ? "does not compile" : "compiles, but has no pipeline";
       const lines = code.split("\n");
       throw new DeviceError("device-failed", `the shader ${label} ${summary}`, {
         found:
@@ -344,7 +347,7 @@ class WebGPUSession implements Session {
   async flush(): Promise<void> {
     this.check();
     this.backend.device.queue.submit([]);
-    await this.backend.device.queue.onSubmittedWorkDone().catch(refused);
+    await this.backend.wait(this.backend.device.queue.onSubmittedWorkDone()).catch(refused);
     await this.timed;
     this.backend.check();
   }
@@ -370,7 +373,7 @@ class WebGPUSession implements Session {
     encoder.copyBufferToBuffer(this.findBuffer(tensor), start - before, staging!, 0, bytes);
     device.queue.submit([encoder.finish()]);
     try {
-      await staging!.mapAsync(MAP_READ_MODE, 0, bytes);
+      await this.backend.wait(staging!.mapAsync(MAP_READ_MODE, 0, bytes));
     } catch (error) {
       this.backend.check();
       throw new DeviceError("device-failed", `reading ${tensor.name} failed`, { cause: error, found: String(error) });

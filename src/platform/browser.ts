@@ -322,6 +322,9 @@ export function parallelism(): number {
   return navigator.hardwareConcurrency || 1;
 }
 
+/** A browser's GPU process does not take the page's time. */
+export const restUntil = <T>(promise: Promise<T>): Promise<T> => promise;
+
 /** Whether this is a page's main thread, which long tasks would block. */
 export function isPageThread(): boolean {
   return typeof document !== "undefined";

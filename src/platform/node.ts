@@ -262,6 +262,30 @@ export function nextTurn(): Promise<void> {
   });
 }
 
+/** Promises that `restUntil` waits for. */
+let pending = 0;
+let isResting = false;
+const asleep = new Int32Array(new SharedArrayBuffer(4));
+
+/**
+ * Waits for a promise of Dawn. While there is one, Dawn asks with `setImmediate`, over and over, whether its driver is
+ * done, which keeps a core busy that a software driver needs to compute. Here every turn of the event loop sleeps for a
+ * millisecond.
+ */
+export function restUntil<T>(promise: Promise<T>): Promise<T> {
+  pending++;
+  if (!isResting) setImmediate(rest);
+  isResting = true;
+  return promise.finally(() => pending--);
+}
+
+function rest(): void {
+  isResting = pending > 0;
+  if (!isResting) return;
+  Atomics.wait(asleep, 0, 0, 1);
+  setImmediate(rest);
+}
+
 /** Always false: there is no page. */
 export function isPageThread(): boolean {
   return false;

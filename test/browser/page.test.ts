@@ -23,7 +23,7 @@ import {
   waitForStep,
 } from "./page.ts";
 
-/** The software driver is slow, most of all in compiling: this mode needs few kernels. */
+/** The software driver is slow, most of all in compiling: this mode needs few kernels, and is run on a tiny model. */
 const LITTLE = { mode: "last_layer", device: "webgpu", lr: 0.05 };
 
 /** Trains on a file, and looks at figures, curves, result and a typed message. */
@@ -69,6 +69,9 @@ test("a run on the CPU from a file to its end: figures, curves, result, typed me
 
 test("a run on WebGPU from a file to its end; one whose device is lost resumes from the last checkpoint on the CPU", async () => {
   const { page, faults, context } = await freshPage(true);
+  await page.selectOption("#model", "from-folder");
+  await page.setInputFiles("#folder-files", tinyModel(join(temporaryFolder(), "tiny")));
+  await page.locator("#model-report >> text=2 blocks, 2 heads").waitFor({ state: "attached" });
   const settings = { ...SETTINGS, ...LITTLE, epochs: 1 };
   const computesOn = "swiftshader \\(webgpu, software driver\\)";
   await trainOnFile(page, settings, { computesOn, steps: 7, evaluations: 3 });

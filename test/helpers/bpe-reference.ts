@@ -47,18 +47,15 @@ export class ReferenceTokenizer {
   /** The ids of one piece. */
   private merge(piece: Uint8Array): number[] {
     const symbols = Array.from(piece, (byte) => this.letters[byte]!);
+    const rankAt = (i: number) => this.ranks.get(`${symbols[i]} ${symbols[i + 1]}`) ?? Number.POSITIVE_INFINITY;
+    // Of each symbol with the next one; the last symbol has none.
+    const ranks = symbols.map((_, i) => rankAt(i));
     for (;;) {
-      let best = Number.POSITIVE_INFINITY;
-      let at = -1;
-      for (let i = 0; i + 1 < symbols.length; i++) {
-        const rank = this.ranks.get(`${symbols[i]} ${symbols[i + 1]}`) ?? Number.POSITIVE_INFINITY;
-        if (rank < best) {
-          best = rank;
-          at = i;
-        }
-      }
-      if (at < 0) return symbols.map((symbol) => this.ids.get(symbol)!);
+      const at = ranks.indexOf(ranks.reduce((a, b) => Math.min(a, b)));
+      if (ranks[at] === Number.POSITIVE_INFINITY) return symbols.map((symbol) => this.ids.get(symbol)!);
       symbols.splice(at, 2, symbols[at]! + symbols[at + 1]!);
+      ranks.splice(at, 2, rankAt(at));
+      if (at > 0) ranks[at - 1] = rankAt(at - 1);
     }
   }
 

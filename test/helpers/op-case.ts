@@ -58,7 +58,9 @@ export class OpCase {
 
   /** Normal numbers times `scale`. */
   normals(count: number, scale = 1): Float32Array {
-    return Float32Array.from({ length: count }, () => this.rng.normal() * scale);
+    const values = new Float32Array(count);
+    for (let i = 0; i < count; i++) values[i] = this.rng.normal() * scale;
+    return values;
   }
 
   /** A tensor of normal numbers times `scale`; those from `used` on are NaN. */
@@ -98,7 +100,7 @@ export class OpCase {
   data(tensor: Tensor): Float64Array {
     const whole = this.values.get(tensor.root) ?? this.contents.get(tensor.root)!;
     const values = whole.subarray(tensor.offset, tensor.offset + tensor.size);
-    return Float64Array.from(values instanceof Uint16Array ? halfToFloat(values) : values);
+    return new Float64Array(values instanceof Uint16Array ? halfToFloat(values) : values);
   }
 
   run(...dispatches: Dispatch[]): void {
@@ -110,7 +112,7 @@ export class OpCase {
     this.expectations.push({
       name: `${name}: ${tensor.name}`,
       tensor,
-      expected: Float64Array.from(expected),
+      expected: new Float64Array(expected),
       tolerance,
     });
   }
@@ -137,9 +139,9 @@ export class OpCase {
   private compare(device: string, results: Float32Array[]): void {
     this.expectations.forEach(({ name, tensor, expected, tolerance }, i) => {
       const result = results[i]!;
-      const bothNaN = (j: number) => Number.isNaN(expected[j]) && Number.isNaN(result[j]);
-      const found = result.slice(0, expected.length).map((value, j) => (bothNaN(j) ? 0 : value));
-      const wanted = expected.map((value, j) => (bothNaN(j) ? 0 : value));
+      const [found, wanted] = [result.slice(0, expected.length), expected.slice()];
+      for (let j = 0; j < wanted.length; j++)
+        if (Number.isNaN(wanted[j]) && Number.isNaN(found[j])) found[j] = wanted[j] = 0;
       assertAllClose(`${name} on ${device}`, found, wanted, tolerance);
       note(found, wanted, tolerance);
       // Nothing writes halves.
@@ -196,9 +198,8 @@ let worst = 0;
 /** How near a file's results come to their tolerances, for whoever changes a kernel or a tolerance. */
 function note(found: Float32Array, expected: Float64Array, { atol, rtol }: Tolerance): void {
   if (atol === 0 && rtol === 0) return;
-  found.forEach((value, i) => {
-    worst = Math.max(worst, Math.abs(value - expected[i]!) / (atol + rtol * Math.abs(expected[i]!)));
-  });
+  for (let i = 0; i < found.length; i++)
+    worst = Math.max(worst, Math.abs(found[i]! - expected[i]!) / (atol + rtol * Math.abs(expected[i]!)));
 }
 
 afterAll(() => console.log(`largest error: ${(100 * worst).toFixed(1)} % of the tolerance`));

@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { nextTurn, restUntil } from "#platform";
 import { LowrankError } from "../../src/errors.ts";
 import { finishReplacing, writeDirectoryAtomic } from "../../src/platform/replacing.ts";
 import { saveSomewhere } from "../../src/run/files.ts";
@@ -156,4 +157,34 @@ test("if the requested directory cannot be written, a free name next to it is us
   const { place, failure: fault } = await saveSomewhere(join(folder, "run"), save);
   assert.equal(saved, [place]);
   assert.equal([place, (fault as Error).message], [join(folder, "run.rescued.2"), "full"]);
+});
+
+test("every turn of the event loop sleeps once while a promise of Dawn is pending, however many there were", async () => {
+  const { wait } = Atomics;
+  let slept = 0;
+  Atomics.wait = () => {
+    slept++;
+    return "timed-out";
+  };
+  const turns = async (count: number) => {
+    const before = slept;
+    for (let turn = 0; turn < count; turn++) await nextTurn();
+    return slept - before;
+  };
+  try {
+    for (let i = 0; i < 5; i++) await restUntil(Promise.resolve());
+    const ends: (() => void)[] = [];
+    const all = [0, 1].map(() => restUntil(new Promise<void>((end) => ends.push(end))));
+    const failed = restUntil(Promise.reject(new Error("refused")));
+    assert.match(await failed.catch(String), "refused");
+    assert.is(await turns(10), 10);
+    ends[0]!();
+    await all[0];
+    assert.is(await turns(10), 10);
+    ends[1]!();
+    await all[1];
+    assert.is(await turns(10), 0);
+  } finally {
+    Atomics.wait = wait;
+  }
 });

@@ -23,7 +23,7 @@ const BATCHING = { atol: 0, rtol: 1e-6 };
 
 const folder = temporaryFolder();
 const SMALL = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4, accumulate: 2 } as const;
-const LINES = Array.from({ length: 120 }, (_, i) => `line ${i % 7}: the cat sat on mat ${i % 5}\n`).join("");
+const LINES = Array.from({ length: 64 }, (_, i) => `line ${i % 7}: the cat sat on mat ${i % 5}\n`).join("");
 
 function texts(options: TextsOptions = {}, name = "lines.txt", content = LINES): Promise<LoadedTexts> {
   return loadTexts({ file: bytesReader(name, new TextEncoder().encode(content)) }, { maxLength: 16, ...options });
