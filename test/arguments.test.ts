@@ -124,6 +124,13 @@ const listEntries = ({
     options: { options: undefined },
     also: { texts: TEXT_OR_TEXTS },
   },
+  "classifier.score": {
+    call: ((...args) => classifier.score(...args)) as typeof classifier.score as Call,
+    good: { texts: ["a"], options: { adapterNames: ["default"] } },
+    optional: ["options"],
+    options: { options: undefined },
+    also: { texts: TEXT_OR_TEXTS },
+  },
   "classifier.logits": {
     call: ((texts) => classifier.logits(texts)) as Call,
     good: { texts: ["a"] },
@@ -205,7 +212,7 @@ const WITHOUT = [
 ];
 /** Functions that only the library itself calls. */
 const INTERNAL =
-  /^(alone|engine|activate|swap|readActive|checkAlive|checkUnused|checkLoaded|loadedAdapter|sharedFrom|active|mixed|plans|read|encodeAll|classified|openNovelty|begin|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
+  /^(alone|each|novelty|engine|activate|swap|readActive|checkAlive|checkUnused|checkLoaded|loadedAdapter|sharedFrom|active|mixed|plans|read|encodeAll|classified|openNovelty|begin|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
 
 test("every function, class and method of the API is in the table, in Node and in a page", async () => {
   const ENTRIES = listEntries(await world());

@@ -111,8 +111,9 @@ function makeTally({ objective, num_labels: outputs }: TaskConfig): Tally {
       truth.push(...targets);
       predicted.push(...argmaxRows(logits, outputs));
     },
-    measures: ({ rows, correct }) => ({
-      accuracy: correct / rows,
+    // Of equal logits the first counts, as for a classifier; the device counts the target's.
+    measures: ({ rows }) => ({
+      accuracy: truth.filter((label, i) => label === predicted[i]).length / rows,
       macroF1: macroF1(countConfusions(truth, predicted)),
     }),
   };

@@ -186,8 +186,7 @@ export class Classifier extends AdapterModel<Engine> {
    * ```
    */
   async classify(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<Classification[]> {
-    if (this.isRegression) throw otherTask("score");
-    return this.each(texts, options, (reading, logits) => this.classified(reading, logits));
+    return this.each("classify", texts, options, (reading, logits) => this.classified(reading, logits));
   }
 
   /**
@@ -204,24 +203,23 @@ export class Classifier extends AdapterModel<Engine> {
    * ```
    */
   async score(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<Scored[]> {
-    if (!this.isRegression) throw otherTask("classify");
-    return this.each(texts, options, (reading, logits) =>
+    return this.each("score", texts, options, (reading, logits) =>
       Array.from(checkFinite(logits), (score, row) => ({ score, ...this.novelty(reading, row) })),
     );
   }
 
-  private get isRegression(): boolean {
-    return this.meta.task.objective === "regression";
-  }
-
-  /** What is made of the logits of texts, in order. */
+  /** What a method makes of the logits of texts, in order. */
   private async each<T>(
+    method: "classify" | "score",
     texts: string | readonly TextOrPair[],
     options: ClassifyOptions,
     make: (reading: Reading, logits: Float32Array) => T[],
   ): Promise<T[]> {
     checkArguments({ texts }, { texts: "texts or pairs" });
     checkOptions("options", options, CLASSIFY_OPTIONS);
+    const right = this.meta.task.objective === "regression" ? "score" : "classify";
+    if (method !== right)
+      throw new ConfigError("wrong-task", "the model is for another task", { hint: `use ${right}` });
     const list = [texts].flat();
     const { adapterNames } = options;
     if (adapterNames && adapterNames.length !== list.length)
@@ -351,9 +349,6 @@ export class Classifier extends AdapterModel<Engine> {
 }
 
 const loadWork = async () => (await import("./classifier-check.ts")).createWork;
-
-const otherTask = (method: string) =>
-  new ConfigError("wrong-task", "the model is for another task", { hint: `use ${method}` });
 
 function checkFinite(logits: Float32Array): Float32Array {
   if (logits.every(Number.isFinite)) return logits;

@@ -479,19 +479,26 @@ export class Run {
     this.paused += (this.now() - start) / 1000;
   }
 
+  /** With a head of zeros all classes are as likely at first, and the device would count each row as right. */
+  private get beginsEven(): boolean {
+    const { adapter, data } = this.args;
+    return data.objective === "classification" && adapter === undefined && this.options.headInit === "zeros";
+  }
+
   private submit(index: number, batches: Batch[], lr: number): void {
     const slots = this.engine.step(batches, lr);
     const examples = (index + 1) * this.options.batchSize * batches.length;
     const result = Promise.all(slots.map((slot) => this.engine.result(slot))).then((results): StepRecord => {
       const last = results.at(-1)!;
       const rows = batches.reduce((sum, batch) => sum + countedRows(batch), 0);
+      const correct = results.reduce((sum, result) => sum + result.correct, 0);
       return {
         step: index + 1,
         epoch: (index + 1) / this.stepCounts.stepsPerEpoch,
         examples,
         lr,
         loss: results.reduce((sum, { loss }) => sum + loss, 0),
-        accuracy: results.reduce((sum, { correct }) => sum + correct, 0) / rows,
+        accuracy: index === 0 && this.beginsEven ? 1 / this.data.labels.length : correct / rows,
         // The device stops updating automatically; NaN reports it to the host.
         norm: last.finite ? last.norm : Number.NaN,
       };

@@ -16,9 +16,9 @@ const KB = 1000;
  * Limits of a page that classifies, with threads and without shared memory, and of this project's whole page. A bundler
  * leaves out what generates: `npm run test:bundlers` has a limit of 112 kB for each case.
  */
-const EMBED_BYTES = 102 * KB;
+const EMBED_BYTES = 101.5 * KB;
 const UNSHARED_BYTES = 104 * KB;
-const PAGE_BYTES = 244 * KB;
+const PAGE_BYTES = 246 * KB;
 /** What reads models and adapters of other programs: their tokenizers, their types of weights, PEFT's settings. */
 const FOREIGN_BYTES = 16 * KB;
 /** What the page loads besides for a data set of the hub; and for one with another compression than Snappy. */
@@ -64,7 +64,7 @@ function sources(paths: Iterable<string>): string[] {
   });
 }
 
-test("a page that classifies loads at most 102 kB, and no code that trains or reads data sets", () => {
+test("a page that classifies loads at most 101.5 kB, and no code that trains or reads data sets", () => {
   const code = closure(join(LIBRARY, "index.js"));
   // The CPU is on threads, or in a worker where memory cannot be shared.
   for (const [part, worker, most] of [
@@ -121,7 +121,7 @@ const OF_SCORES = /\/src\/(train\/(regression|multi-label|ridge|label-baselines)
 const OF_METHODS = /\/(src\/backend\/generated\/method-shaders\.|shaders\/)/;
 const OF_COMPRESSORS = /\/node_modules\/(hyparquet-compressors|fzstd|hysnappy)\//;
 
-test("the whole page loads at most 244 kB; what only some visitors need is loaded on demand", () => {
+test("the whole page loads at most 246 kB; what only some visitors need is loaded on demand", () => {
   const folder = packagePath("dist/web/dist/page");
   const code = readdirSync(folder)
     .filter((name) => /\.(js|css)$/.test(name))

@@ -24,7 +24,7 @@ import { messages, tinyData } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 /** 4 steps an epoch, evaluated after every second one. */
-const SETTINGS: RunSettings = { batchSize: 8, epochs: 2, lr: 1e-2, evalEvery: 2 };
+const SETTINGS: RunSettings = { batchSize: 8, epochs: 2, lr: 1e-2, evalEvery: 2, headInit: "uniform" };
 const RANKS: RunSettings[] = [2, 3].map((rank) => ({ ...SETTINGS, rank, alpha: 2 * rank }));
 const HEAD: RunSettings = { ...SETTINGS, mode: "last_layer" };
 

@@ -254,7 +254,7 @@ for (const options of [
   { mode: "lora", rank: 2, lr: 0.02, dora: true },
   { mode: "lora", rank: 2, lr: 0.02, dora: true, dtype: "f16" },
   { mode: "all", lr: 0.003 },
-  { mode: "bitfit" },
+  { mode: "bitfit", lr: 0.02 },
   { mode: "adapter", bottleneck: 3, lr: 0.02 },
   { mode: "prompt", virtualTokens: 3 },
   { mode: "prefix", virtualTokens: 3, prefixProjection: 8 },
