@@ -34,7 +34,7 @@ const DOWNLOADS_BYTES = 6 * KB;
 /** What measures a regression, or several labels a message, beside baselines. */
 const SCORES_BYTES = 6 * KB;
 /** What labels a table, and finds its columns. */
-const TABLE_BYTES = 5 * KB;
+const TABLE_BYTES = 6 * KB;
 /** What joins the texts of a pair. */
 const PAIRS_BYTES = 1 * KB;
 /** The shaders of DoRA, dropout and prefix tuning, of regression and several labels. */
