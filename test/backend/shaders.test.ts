@@ -8,6 +8,7 @@ import { planMembers } from "../../src/engine/members.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
 import { buildPlan } from "../../src/model/gpt2.ts";
+import { makeValueLoss } from "../../src/model/loss.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";
 import type { Program } from "../../src/plan/plan.ts";
@@ -22,7 +23,10 @@ const MANY = { tokens: 32_760, sequences: 300 };
 const WIDE: Partial<GPT2Config> = { n_embd: 128, n_head: 2 };
 
 const train = (spec: ModelSpec, capacity = FEW, more = {}) =>
-  buildPlan({ spec, capacity, maxBinding: 1 << 27, optimizer: OPTIMIZER, dropout: makeDropout(spec, 1), ...more });
+  buildPlan({
+    ...{ spec, capacity, maxBinding: 1 << 27, optimizer: OPTIMIZER },
+    ...{ dropout: makeDropout(spec, 1), valueLoss: makeValueLoss(spec.task), ...more },
+  });
 const decode = (spec: ModelSpec) => buildDecoder({ spec, capacity: FEW, maxBinding: 1 << 27 });
 const together = (spec: ModelSpec, capacity: typeof FEW) =>
   planMembers(Array(2).fill({ spec, optimizer: OPTIMIZER }), { capacity, maxBinding: 1 << 27 });
@@ -40,6 +44,7 @@ function* plans(): Generator<Program> {
       if (objective === "lm") yield decode(spec);
     }
   }
+  for (const objective of ["regression", "multi-label"] as const) yield train(smallSpec("lora", { objective }));
   yield train({ ...smallSpec("prefix"), encoder_hidden_size: 5 });
   yield train(smallSpec("lora", { targets: ["proj"] }));
   yield train(smallSpec("lora", { dropout: 0.1 }));

@@ -47,8 +47,8 @@ test("an uninterrupted sweep", async () => {
   assert.match(finished.stdout, "report of 4 of 4 trials: whole/report.html");
   // An evaluation every twenty steps, and one before the first: a line each, with the trial's name.
   const lines = finished.stderr.trimEnd().split("\n");
-  const names = ["LoRA, rank 2, alpha 4", "head only"].flatMap((name) =>
-    [1, 2].map((seed) => `${name}, rate 0.001, seed ${seed}`),
+  const names = ["LoRA, rank 2, alpha 4, rate 0.001", "head only, rate 0.01"].flatMap((name) =>
+    [1, 2].map((seed) => `${name}, seed ${seed}`),
   );
   const step = / step \d+\/420 .*validation loss \d/;
   for (const name of names)

@@ -157,7 +157,7 @@ test("labels that are not classes are refused, with their lines", async () => {
     'All labels in "label" are different',
     '5 labels in 5 rows: "c0" (line 2)',
   ]);
-  const score = ["this looks like a score", "into a few classes"];
+  const score = ["this looks like a score", "--objective regression", "group the numbers into a few"];
   await fails({ file: labelled(times(60, (i) => `${i / 2}`)) }, "label-column-is-numeric", score);
   await fails({ file: labelled(times(400, (i) => `${3 * (i % 100)}`)) }, "label-column-is-numeric", [
     "100 different numbers",

@@ -148,8 +148,11 @@ async function exportTo(out: string, files: Map<string, string>): Promise<void> 
 }
 
 /** In place of a model: a label follows from the text. */
+const META = { labels: ["ham", "spam"], task: { objective: "classification" }, settings: {} };
 const CLASSIFIER = {
-  labels: ["ham", "spam"],
+  meta: META,
+  adapters: ["default"],
+  metaOf: () => META,
   classify: async (texts: string[]) => texts.map((text) => ({ label: "ham", probability: 1 / text.length })),
 } as unknown as Classifier;
 

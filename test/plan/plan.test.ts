@@ -4,6 +4,7 @@ import { ConfigError, DeviceError } from "../../src/errors.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
 import { buildPlan, type ModelPlan, type PlanOptions } from "../../src/model/gpt2.ts";
+import { makeValueLoss } from "../../src/model/loss.ts";
 import { parameterList } from "../../src/model/trainable.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";
 import { type Dispatch, scalarAt, type Use } from "../../src/ops/kernel.ts";
@@ -20,8 +21,9 @@ const MIB = 1 << 20;
 const CAPACITY = { tokens: 50, sequences: 4 };
 
 function plan(spec: PlanOptions["spec"], rest: Partial<PlanOptions> = {}): ModelPlan {
-  const dropout = makeDropout(spec, 1);
-  return buildPlan({ spec, capacity: CAPACITY, maxBinding: 128 * MIB, optimizer: OPTIMIZER, dropout, ...rest });
+  const [dropout, valueLoss] = [makeDropout(spec, 1), makeValueLoss(spec.task)];
+  const usual = { capacity: CAPACITY, maxBinding: 128 * MIB, optimizer: OPTIMIZER };
+  return buildPlan({ spec, ...usual, dropout, valueLoss, ...rest });
 }
 
 /** A plan with several members. */
@@ -57,6 +59,9 @@ const PLANS: Record<string, ModelPlan | SharedPlan> = {
   "lora, more sequences than tokens": plan(smallSpec("lora"), { capacity: { tokens: 9, sequences: 30 } }),
   "lora, one layer": plan(smallSpec("lora", { config: { n_layer: 1 } })),
   "lora with DoRA": plan(smallSpec("lora", { dora: true })),
+  "lora of the token table": plan(smallSpec("lora", { targets: ["q", "wte"] })),
+  "regression lora": plan(smallSpec("lora", { objective: "regression" })),
+  "multi-label lora": plan(smallSpec("lora", { objective: "multi-label" })),
   "lm lora": plan(smallSpec("lora", lm)),
   "lm lora, dropout": plan(smallSpec("lora", { ...lm, dropout: 0.1 })),
   "lm lora with DoRA": plan(smallSpec("lora", { ...lm, dora: true, targets: ["k", "fc"] })),
@@ -269,7 +274,8 @@ test("the backward list stops below the lowest thing that learns", () => {
   for (const [name, p] of Object.entries(PLANS)) {
     if (!isTraining(p)) continue;
     const embeds = [...kernelNames(segment(p, "backward"))].some((kernel) => kernel.startsWith("embedding"));
-    assert.is(embeds, ["all", "prompt"].includes(p.spec.mode), name);
+    const learnsTokens = ["all", "prompt"].includes(p.spec.mode) || p.parameters.all.has("lora.wte.A");
+    assert.is(embeds, learnsTokens, name);
     const backs = segment(p, "backward").some(({ kernel }) => kernel.name === "layernorm_parameters_backward");
     assert.is(backs, p.spec.mode === "all" || p.spec.mode === "last_block", name);
   }
