@@ -77,13 +77,30 @@ export async function measure(
   const [val, test] = [logits.val.map(sigmoid), logits.test.map(sigmoid)];
   const thresholds = chooseThresholds(threshold, val, trueValues(data.val), data.labels.length);
   const baselines = await predictLabels(data, signal);
+  const decide = (name: keyof Splits<unknown>) =>
+    decidedBy(thresholds, evaluated[name], logits[name].map(sigmoid), trueValues(data[name]));
+  const after = { train: decide("train"), val: decide("val"), test: decide("test") };
   return {
     results: {
-      ...{ after: evaluated, parts: [], decision: null, test: null, texts: null },
+      ...{ after, parts: [], decision: null, test: null, texts: null },
       multiLabel: measureTest(data, test, thresholds, baselines),
     },
     outputs: { val, test },
   };
+}
+
+/** The evaluation of a set's first rows with the thresholds that were chosen. */
+function decidedBy(
+  thresholds: readonly number[],
+  evaluation: Evaluation,
+  probabilities: Float32Array,
+  values: Float32Array,
+): Evaluation {
+  if (probabilities.length === 0) return evaluation;
+  const k = thresholds.length;
+  const predicted = probabilities.map((probability, i) => Number(probability >= thresholds[i % k]!));
+  const rows = countRows(values.subarray(0, probabilities.length), predicted, k);
+  return { ...evaluation, accuracy: rows.filter(isExact).length / rows.length, ...f1Of(sumRows(rows)) };
 }
 
 /** What every label of every row should be [rows, labels]. */
