@@ -5,7 +5,7 @@ import { showDuration } from "../format.ts";
 import type { Trial } from "../sweep/grid.ts";
 import type { SweepEvent } from "../sweep/runner.ts";
 import type { TrialRecord } from "../sweep/store.ts";
-import { nameOf, runMetric } from "../views/metric.ts";
+import { nameMetric, runMetric } from "../views/metric.ts";
 import {
   createProgress,
   describeEvaluation,
@@ -103,7 +103,7 @@ export class TrialPrinter {
     const { results, seconds } = record;
     const { after } = results;
     const metric = runMetric(record);
-    const name = record.objective === "classification" ? "" : `${nameOf(metric)} `;
+    const name = record.objective === "classification" ? "" : `${nameMetric(metric)} `;
     const show = (evaluation: Evaluation) => `${name}${metric.show(metric.of(evaluation))}`;
     return `${this.title(trial)}: validation ${show(after.val)}, test ${show(after.test)}, ${showDuration(seconds)}`;
   }

@@ -88,7 +88,7 @@ const SHOWN = {
 } as const;
 
 /** The line that classifies or scores a text. */
-function resultOf(objective: MessagesObjective, text: string): string {
+function resultLine(objective: MessagesObjective, text: string): string {
   const call = objective === "regression" ? "score" : "classify";
   return `const [{ ${RESULTS[objective].join(", ")} }] = await classifier.${call}([${text}]);`;
 }
@@ -109,7 +109,7 @@ function typedCode(objective: MessagesObjective, isPair: boolean): string[] {
   return [
     `  const [${[...names, "answer"].join(", ")}] = [${ids}].map((id) => document.querySelector(id));`,
     `  ${names.map((name) => `${name}.oninput`).join(" = ")} = async () => {`,
-    `    ${resultOf(objective, isPair ? `[${values.join(", ")}]` : values[0]!)}`,
+    `    ${resultLine(objective, isPair ? `[${values.join(", ")}]` : values[0]!)}`,
     `    answer.value = ${isTyped} && ${SHOWN[objective]};`,
     "  };",
   ];
@@ -164,7 +164,7 @@ function nodeUsage({ meta, base, example }: Trained, directory: string): Usage {
           PACKAGE_CODE,
           "const device = await openDevice();",
           `const classifier = await Classifier.load(${place}, ${options});`,
-          resultOf(objective, JSON.stringify(example)),
+          resultLine(objective, JSON.stringify(example)),
           `console.log(${RESULTS[objective].join(", ")}); // ${classChoice(meta)}`,
         ]
       : [

@@ -50,14 +50,14 @@ export function chooseMeasure(data: TrainingData, trials: readonly TrialRecord[]
 }
 
 /** Whether each row is right; where messages have several labels, whether it has exactly its own. */
-const verdictsOf = ({ results: { test, multiLabel } }: TrialRecord) => test?.verdicts ?? multiLabel!.verdicts;
+const trialVerdicts = ({ results: { test, multiLabel } }: TrialRecord) => test?.verdicts ?? multiLabel!.verdicts;
 
 /** The accuracy on the rows of a test set. */
 function accuracyOn({ test, objective }: LoadedDataset): Measure {
   /** Whether each row is classified correctly by the majority of the seeds; undecided in case of a tie. */
   const majorityVerdicts = (trials: readonly TrialRecord[]): Verdict[] =>
     Array.from({ length: test.size }, (_, row) => {
-      const right = trials.filter((trial) => verdictsOf(trial)[row] === 1).length;
+      const right = trials.filter((trial) => trialVerdicts(trial)[row] === 1).length;
       return 2 * right === trials.length ? null : 2 * right > trials.length;
     });
   return {

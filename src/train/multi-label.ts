@@ -143,7 +143,7 @@ export function measureTest(
     return { text: test.text(row), truth: named(truth), predicted: named(predicted) };
   };
   const verdicts = own.map((hits) => Number(isExact(hits)));
-  const rowsOf = (right: number) => [...verdicts.keys()].filter((row) => verdicts[row] === right);
+  const rowsThatAre = (right: number) => [...verdicts.keys()].filter((row) => verdicts[row] === right);
   return {
     compared: [
       { name: "this run", ...summarizeRows(own), against: null },
@@ -154,10 +154,10 @@ export function measureTest(
     ],
     labels: sumRows(own).map((hits, i) => ({ ...labelMeasures(hits), threshold: thresholds[i]! })),
     verdicts,
-    samples: rowsOf(1).slice(0, SAMPLED).map(message),
-    mistakes: rowsOf(0).slice(0, MISTAKES).map(message),
+    samples: rowsThatAre(1).slice(0, SAMPLED).map(message),
+    mistakes: rowsThatAre(0).slice(0, MISTAKES).map(message),
     example: textToTry(
-      [...rowsOf(1), ...rowsOf(0)].map((row) => test.text(row)),
+      [...rowsThatAre(1), ...rowsThatAre(0)].map((row) => test.text(row)),
       pairs !== undefined,
     ),
   };

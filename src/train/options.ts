@@ -159,7 +159,7 @@ export function smallerRate(lr: number, mode: Mode, known: Known): number {
 /** The names of the settings, in the order of --help. */
 export const SETTING_NAMES = Object.keys(SETTINGS) as (keyof TrainOptions)[];
 
-/** The defaults for a classifier; `defaultsOf` has those of other objectives. */
+/** The defaults for a classifier; `objectiveDefaults` has those of other objectives. */
 export const DEFAULTS = Object.fromEntries(
   SETTING_NAMES.map((name) => [name, SETTINGS[name].default]),
 ) as unknown as TrainOptions;
@@ -176,7 +176,7 @@ export const LM_DEFAULTS: TrainOptions = {
 const SCORE_DEFAULTS: TrainOptions = { ...DEFAULTS, classWeights: "none" };
 
 /** The defaults for an objective. */
-export function defaultsOf(objective: Objective): TrainOptions {
+export function objectiveDefaults(objective: Objective): TrainOptions {
   if (objective === "classification") return DEFAULTS;
   return objective === "lm" ? LM_DEFAULTS : SCORE_DEFAULTS;
 }
@@ -230,7 +230,7 @@ export function resolveOptions(
   refuseOfOthers(given, objective);
   const set = Object.entries(given).filter(([, value]) => value !== undefined);
   for (const [key] of set) if (!Object.hasOwn(DEFAULTS, key)) refuseUnknown(key, Object.keys(DEFAULTS));
-  const defaults = defaultsOf(objective);
+  const defaults = objectiveDefaults(objective);
   const mode = parseChoice("mode", given.mode ?? defaults.mode, MODES);
   const follows = { lr: defaultRate(mode, known), ...TRAINING[mode].defaults?.(given) };
   const options: TrainOptions = {

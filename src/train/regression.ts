@@ -93,9 +93,9 @@ export function measureTest(
   baselines: readonly Baseline[],
 ): ScoreResults {
   const truth = trueScores(test);
-  const errorsOf = (some: ArrayLike<number>) => truth.map((score, row) => some[row]! - score);
-  const errors = errorsOf(scores);
-  const others = baselines.map(({ name, scores }) => ({ name, scores, errors: errorsOf(scores) }));
+  const distances = (some: ArrayLike<number>) => truth.map((score, row) => some[row]! - score);
+  const errors = distances(scores);
+  const others = baselines.map(({ name, scores }) => ({ name, scores, errors: distances(scores) }));
   const tests = comparePairs(
     others.map((other) => [errors, other.errors] as const),
     compareErrors,

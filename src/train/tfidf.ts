@@ -185,7 +185,7 @@ class Vocabulary {
 
 const KINDS = [words, characters];
 /** The vocabularies of the first text (0), or of the second (1). */
-const kindsOf = (kinds: readonly Vocabulary[], i: number) => kinds.slice(KINDS.length * i, KINDS.length * (i + 1));
+const textKinds = (kinds: readonly Vocabulary[], i: number) => kinds.slice(KINDS.length * i, KINDS.length * (i + 1));
 const lowerTexts = (text: TextOrPair) => [text].flat().map((one) => one.toLowerCase());
 
 /** Texts, or pairs of texts, as rows of n-grams. */
@@ -214,7 +214,7 @@ export class Tfidf {
       if (rows++ % ROWS_AT_A_TIME === 0) await turn(signal);
       for (const [i, lower] of lowerTexts(text).entries()) {
         if (kinds.length === KINDS.length * i) kinds.push(...KINDS.map((kind) => new Vocabulary(kind)));
-        for (const kind of kindsOf(kinds, i)) entries += kind.learn(lower);
+        for (const kind of textKinds(kinds, i)) entries += kind.learn(lower);
       }
     }
     const spreads = kinds.map((kind) => kind.spread(rows));
@@ -230,7 +230,7 @@ export class Tfidf {
       if (rows.length % ROWS_AT_A_TIME === 0) await turn(signal);
       const [columns, values]: [number[], number[]] = [[], []];
       for (const [i, lower] of lowerTexts(text).entries())
-        for (const kind of kindsOf(this.kinds, i)) kind.weigh(lower, columns, values);
+        for (const kind of textKinds(this.kinds, i)) kind.weigh(lower, columns, values);
       rows.push({ columns: new Uint32Array(columns), values: new Float32Array(values) });
     }
     const starts = new Uint32Array(rows.length + 1);

@@ -49,7 +49,7 @@ export const METRICS: Record<Objective, readonly [Metric, Metric]> = {
 };
 
 /** Its name within a sentence: "accuracy", "RMSE". */
-export const nameOf = ({ title }: Metric) =>
+export const nameMetric = ({ title }: Metric) =>
   /^[A-Z]{2}/.test(title) ? title : title.charAt(0).toLowerCase() + title.slice(1);
 
 export function runMetric({ objective }: Pick<RunRecord, "objective">): Metric {

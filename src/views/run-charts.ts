@@ -8,7 +8,7 @@ import type { ScoreResults } from "../train/regression.ts";
 import type { TestResults } from "../train/results.ts";
 import { brief } from "./cells.ts";
 import type { Axis, Line, LineChart } from "./charts/chart.ts";
-import { LOSS, type Metric, nameOf, runMetric } from "./metric.ts";
+import { LOSS, type Metric, nameMetric, runMetric } from "./metric.ts";
 
 /** The weight of the past in a smoothed training curve. */
 export const SMOOTHING = 0.6;
@@ -59,7 +59,7 @@ function measuredBy(
   metric: Metric,
   records: readonly RunRecord[],
 ): [RunChart["name"], Metric, Axis] {
-  const axis = { title: nameOf(metric), show: metric.show };
+  const axis = { title: nameMetric(metric), show: metric.show };
   if (objective === "lm" || objective === "regression")
     return [objective === "lm" ? "perplexity" : "rmse", metric, { ...axis, tick: showTick, from: 0 }];
   return ["accuracy", metric, { ...axis, tick: showShare, from: lowestShare(records), to: 1 }];

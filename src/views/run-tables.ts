@@ -16,7 +16,7 @@ import type { ClassResults, Compared, Results, TestMessage, TestResults } from "
 import { type Cell, makeTable, messageColumns, type Table } from "./blocks.ts";
 import { csvLines, tableToCsv } from "./csv.ts";
 import { labelBaselines, labelsTable } from "./label-tables.ts";
-import { LOSS, METRICS, type Metric, nameOf } from "./metric.ts";
+import { LOSS, METRICS, type Metric, nameMetric } from "./metric.ts";
 import { scoreBaselines } from "./score-tables.ts";
 import { seedsTable } from "./seeds.ts";
 
@@ -73,16 +73,16 @@ export function evaluationsTable({ evaluations, objective = "classification", un
       { title: "Training loss", key: "train_loss", value: ({ train }) => train?.loss, format: showLoss },
       { title: "Validation loss", key: "val_loss", value: ({ val }) => val.loss, format: showLoss },
       {
-        ...{ title: `Training ${nameOf(main)}`, key: `train_${main.key}`, format: main.show },
+        ...{ title: `Training ${nameMetric(main)}`, key: `train_${main.key}`, format: main.show },
         value: ({ train }) => train && main.of(train),
       },
       {
-        ...{ title: `Validation ${nameOf(main)}`, key: `val_${main.key}`, format: main.show },
+        ...{ title: `Validation ${nameMetric(main)}`, key: `val_${main.key}`, format: main.show },
         value: ({ val }) => main.of(val),
       },
       {
         ...{
-          title: unequal || hasValues({ objective }) ? `Validation ${nameOf(other)}` : null,
+          title: unequal || hasValues({ objective }) ? `Validation ${nameMetric(other)}` : null,
           key: `val_${other.key}`,
           format: other.show,
         },

@@ -3,7 +3,7 @@ import { count, showLoss } from "../format.ts";
 import type { RunRecord, SeedResult, Seeds } from "../run/record.ts";
 import { bestSeed } from "../run/seeds.ts";
 import { type Block, makeTable, type Table } from "./blocks.ts";
-import { METRICS, type Metric, nameOf } from "./metric.ts";
+import { METRICS, type Metric, nameMetric } from "./metric.ts";
 
 type SeedRecord = Pick<RunRecord, "objective" | "unequal" | "options" | "results">;
 
@@ -32,8 +32,8 @@ export function seedsTable({ objective, unequal }: Pick<SeedRecord, "objective" 
       { title: "Seed", key: "seed", value: ({ seed }) => seed },
       { title: "Validation loss", key: "val_loss", value: ({ val }) => val?.loss, format: showLoss },
       measure(null, "val", main),
-      measure(`Test ${nameOf(main)}`, "test", main),
-      measure(isShown ? `Test ${nameOf(other)}` : null, "test", other),
+      measure(`Test ${nameMetric(main)}`, "test", main),
+      measure(isShown ? `Test ${nameMetric(other)}` : null, "test", other),
       { title: null, key: "seconds", value: ({ seconds }) => seconds },
       { title: "State", key: "state", value: state },
     ],
@@ -46,7 +46,7 @@ function describeSeeds({ objective, options, results }: SeedRecord, { runs, test
   if (!test) return [];
   const [main] = METRICS[objective];
   const { of, show } = main;
-  const name = nameOf(main);
+  const name = nameMetric(main);
   const { n, mean, sd, interval } = test;
   const isShare = objective === "classification" || objective === "multi-label";
   const [low, high] = [Math.max(0, interval.low), Math.min(isShare ? 1 : Infinity, interval.high)].map(show);

@@ -7,7 +7,7 @@ import { type Estimate, type Standing, showStanding } from "../statistics.ts";
 import { defaultRate, LARGE, smallerRate } from "../train/options.ts";
 import type { Results } from "../train/results.ts";
 import { brief } from "./cells.ts";
-import { nameOf, runMetric } from "./metric.ts";
+import { nameMetric, runMetric } from "./metric.ts";
 
 /** With fewer test rows, a share of them is no headline. */
 const FEW_ROWS = 20;
@@ -57,7 +57,7 @@ function describeStopped(record: RunRecord): string {
   const { step: last, val } = evaluations.at(-1)!;
   const { loss, macroF1 } = val;
   const metric = runMetric(record);
-  const reached = `${nameOf(metric)} ${metric.show(metric.of(val))}${unequal ? `, macro F1 ${percent(macroF1!)}` : ""}`;
+  const reached = `${nameMetric(metric)} ${metric.show(metric.of(val))}${unequal ? `, macro F1 ${percent(macroF1!)}` : ""}`;
   return `Stopped after step ${step}; last evaluation after step ${last}: validation loss ${showLoss(loss)}, ${reached}`;
 }
 

@@ -2,7 +2,7 @@
 import { type Objective, TARGETS } from "../../config.ts";
 import { GUIDES, type MethodOptions, MODES, type Mode, settingWords } from "../../methods/index.ts";
 import type { NumberRange } from "../../number-range.ts";
-import { DEFAULTS, defaultsOf, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
+import { DEFAULTS, objectiveDefaults, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
 import type { ScheduleName } from "../../train/schedule.ts";
 import type { Values } from "./field-help.ts";
 
@@ -145,10 +145,10 @@ const MESSAGES: Values = { ...DEFAULTS, device: "auto", split: "default", balanc
 /** The defaults, whatever the data. */
 export const START: Readonly<Record<Objective, Values>> = {
   classification: MESSAGES,
-  regression: { ...MESSAGES, ...defaultsOf("regression") },
-  "multi-label": { ...MESSAGES, ...defaultsOf("multi-label") },
+  regression: { ...MESSAGES, ...objectiveDefaults("regression") },
+  "multi-label": { ...MESSAGES, ...objectiveDefaults("multi-label") },
   // Texts are often short: small blocks and batches give enough steps, each of about as many tokens as with messages.
-  lm: { ...MESSAGES, ...defaultsOf("lm"), batchSize: 2, maxLength: 64 },
+  lm: { ...MESSAGES, ...objectiveDefaults("lm"), batchSize: 2, maxLength: 64 },
 };
 
 /** Settings of texts that the page has a default of its own for: a run gets them in any case. */

@@ -8,7 +8,7 @@ import { showBytes } from "../../../plan/memory.ts";
 import type { Speed } from "../../../run/live-run.ts";
 import { ChartFigure } from "../../../views/charts/figure.tsx";
 import { TableView } from "../../../views/components.tsx";
-import { nameOf, runMetric } from "../../../views/metric.ts";
+import { nameMetric, runMetric } from "../../../views/metric.ts";
 import { runCharts, SMOOTHING } from "../../../views/run-charts.ts";
 import { evaluationsTable } from "../../../views/run-tables.ts";
 import { headline, nothingLearned } from "../../../views/verdicts.ts";
@@ -139,7 +139,7 @@ function describeStatus({ record, state, error }: PageRun): string {
   const metric = runMetric(record);
   const reached =
     last && last.step > 0
-      ? ` Validation ${nameOf(metric)} ${metric.show(metric.of(last.val))} after ${last.epoch.toFixed(1)} epochs.`
+      ? ` Validation ${nameMetric(metric)} ${metric.show(metric.of(last.val))} after ${last.epoch.toFixed(1)} epochs.`
       : "";
   switch (state) {
     case "training":
@@ -195,7 +195,7 @@ function runFigures({ record, state }: PageRun, speed: Speed | null): Figure[] {
     ["Loss", recent && showLoss(recent.loss), "Mean over the last 20 steps"],
     ["Validation loss", last && showLoss(last.val.loss)],
     [title, recent && show(of(recent)), "Mean over the last 20 steps"],
-    [`Validation ${nameOf(metric)}`, last && show(of(last.val))],
+    [`Validation ${nameMetric(metric)}`, last && show(of(last.val))],
     ...(unequal ? [["Validation macro F1", last && percent(last.val.macroF1!)] as const] : []),
     [`${units} per second`, speed?.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0)],
     ["Time left", isTraining && speed && showDuration(speed.secondsLeft)],

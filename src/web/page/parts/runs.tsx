@@ -4,7 +4,7 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 import { percent } from "../../../format.ts";
 import { describeMethod } from "../../../methods/index.ts";
 import { fileName } from "../../../run/record.ts";
-import { nameOf, runMetric } from "../../../views/metric.ts";
+import { nameMetric, runMetric } from "../../../views/metric.ts";
 import { hasAdapter, hasFiles, isUnderWay, type PageRun } from "../../protocol.ts";
 import { runsCsv } from "../runs-csv.ts";
 import { goTo, usePart } from "../state/attention.ts";
@@ -261,7 +261,7 @@ function Result({ run: { record } }: { run: PageRun }) {
   return (
     <>
       {metric.show(metric.of(best))}
-      {objective !== "classification" && <small>{nameOf(metric)}</small>}
+      {objective !== "classification" && <small>{nameMetric(metric)}</small>}
       {unequal && <small>macro F1 {percent(best.macroF1!)}</small>}
       {!results && <small>validation</small>}
     </>
