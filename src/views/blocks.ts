@@ -3,7 +3,7 @@
  * in the page, and as CSV. Texts are as they came: renderers make them printable and shorten them.
  */
 import { type PairSettings, showText, type TextOrPair } from "../pair.ts";
-import type { Estimate } from "../statistics.ts";
+import { type Estimate, type Standing, showStanding } from "../statistics.ts";
 import type { Chart } from "./charts/chart.ts";
 
 export interface Heading {
@@ -82,6 +82,23 @@ export function messageColumns(pairs?: PairSettings): RowColumn<{ text: TextOrPa
   if (!pairs) return [{ title: "Message", key: "message", value: ({ text }) => showText(text) }];
   const keys = ["message", "message_pair"] as const;
   return keys.map((key, i) => ({ title: pairs.columns[i]!, key, value: ({ text }) => text[i] }));
+}
+
+/** The run against a baseline: the difference with its interval, the standing in words, and p under a key of its own. */
+export function againstColumns(
+  title: string,
+  format: (value: number) => string,
+  p: string,
+): RowColumn<{ against: { difference: Estimate; p: number; standing: Standing } | null }>[] {
+  return [
+    { title, key: "difference", interval: true, format, value: ({ against }) => against?.difference },
+    {
+      ...{ title: "This run against it", key: null },
+      value: ({ against }) => against && showStanding(against.standing, against.p),
+    },
+    { title: null, key: "standing", value: ({ against }) => against?.standing },
+    { title: null, key: p, value: ({ against }) => against?.p },
+  ];
 }
 
 /** Makes a table of records. */

@@ -2,9 +2,9 @@
 import { count, percent, showLoss } from "../format.ts";
 import type { PairSettings } from "../pair.ts";
 import type { RunRecord } from "../run/record.ts";
-import { type Estimate, LISTED_CLASSES, type Measured, showStanding } from "../statistics.ts";
+import { type Estimate, LISTED_CLASSES, type Measured } from "../statistics.ts";
 import type { ComparedLabels, LabelledMessage, LabelResult, LabelResults } from "../train/multi-label.ts";
-import { type Block, makeTable, messageColumns, type Table } from "./blocks.ts";
+import { againstColumns, type Block, makeTable, messageColumns, type Table } from "./blocks.ts";
 
 export function labelBlocks(results: LabelResults, { labels, pairs }: RunRecord): Block[] {
   const wrong = results.verdicts.filter((right) => !right).length;
@@ -32,16 +32,7 @@ export function labelBaselines({ compared }: LabelResults): Table {
       { title: null, key: "rows", value: ({ rows }) => rows },
       ...[column("Micro F1", "microF1", "micro_f1"), column("Macro F1", "macroF1", "macro_f1")],
       column("Exact match", "exact", "exact"),
-      {
-        ...{ title: "Micro F1: this run minus it", key: "difference", interval: true, format: percent },
-        value: ({ against }) => against?.difference,
-      },
-      {
-        ...{ title: "This run against it", key: null },
-        value: ({ against }) => against && showStanding(against.standing, against.p),
-      },
-      { title: null, key: "standing", value: ({ against }) => against?.standing },
-      { title: null, key: "bootstrap_p", value: ({ against }) => against?.p },
+      ...againstColumns("Micro F1: this run minus it", percent, "bootstrap_p"),
     ],
     compared,
   );

@@ -10,10 +10,10 @@ import type { PairSettings } from "../pair.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { RunRecord } from "../run/record.ts";
 import { bestSeed } from "../run/seeds.ts";
-import { type Confusion, confusionLookup, type Measured, showStanding } from "../statistics.ts";
+import { type Confusion, confusionLookup, type Measured } from "../statistics.ts";
 import type { EvaluationRecord, TrainResult } from "../train/records.ts";
 import type { ClassResults, Compared, Results, TestMessage, TestResults } from "../train/results.ts";
-import { type Cell, makeTable, messageColumns, type Table } from "./blocks.ts";
+import { againstColumns, type Cell, makeTable, messageColumns, type Table } from "./blocks.ts";
 import { csvLines, tableToCsv } from "./csv.ts";
 import { labelBaselines, labelsTable } from "./label-tables.ts";
 import { LOSS, METRICS, type Metric, nameMetric } from "./metric.ts";
@@ -220,16 +220,7 @@ export function baselinesTable({ unequal }: Pick<RunRecord, "unequal">, { compar
       { title: unequal ? "Macro F1" : null, key: "macro_f1", value: ({ macroF1 }) => macroF1, format: percent },
       csvOnly("balanced_accuracy", ({ balancedAccuracy }) => balancedAccuracy),
       csvOnly("mcc", ({ mcc }) => mcc),
-      {
-        ...{ title: "This run minus it", key: "difference", interval: true, format: percent },
-        value: ({ against }) => against?.difference,
-      },
-      {
-        ...{ title: "This run against it", key: null },
-        value: ({ against }) => against && showStanding(against.standing, against.p),
-      },
-      csvOnly("standing", ({ against }) => against?.standing),
-      csvOnly("mcnemar_p", ({ against }) => against?.p),
+      ...againstColumns("This run minus it", percent, "mcnemar_p"),
     ],
     compared,
   );

@@ -3,9 +3,8 @@ import { count, digits, showScore } from "../format.ts";
 import type { PairSettings } from "../pair.ts";
 import type { RunRecord } from "../run/record.ts";
 import type { Estimate } from "../statistics.ts";
-import { showStanding } from "../statistics.ts";
 import type { ComparedScores, ScoredMessage, ScoreResults } from "../train/regression.ts";
-import { type Block, makeTable, messageColumns, type Table } from "./blocks.ts";
+import { againstColumns, type Block, makeTable, messageColumns, type Table } from "./blocks.ts";
 import { scoresChart } from "./run-charts.ts";
 
 export function scoreBlocks(scores: ScoreResults, { pairs }: RunRecord): Block[] {
@@ -39,16 +38,7 @@ export function scoreBaselines({ compared }: ScoreResults): Table {
       { title: null, key: "rows", value: ({ rows }) => rows },
       ...[column("RMSE", "rmse"), column("MAE", "mae")],
       ...[column("R²", "r2", digits(3)), column("Spearman", "spearman", digits(3))],
-      {
-        ...{ title: "RMSE: this run minus it", key: "difference", interval: true, format: showScore },
-        value: ({ against }) => against?.difference,
-      },
-      {
-        ...{ title: "This run against it", key: null },
-        value: ({ against }) => against && showStanding(against.standing, against.p),
-      },
-      { title: null, key: "standing", value: ({ against }) => against?.standing },
-      { title: null, key: "bootstrap_p", value: ({ against }) => against?.p },
+      ...againstColumns("RMSE: this run minus it", showScore, "bootstrap_p"),
     ],
     compared,
   );
