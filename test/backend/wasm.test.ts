@@ -1,14 +1,16 @@
 /** The CPU backend: choosing it, its memory, weights in panels, threads, faults; and two backends side by side. */
 
 import * as assert from "uvu/assert";
-import { openFile, packagePath } from "#platform";
+import { openFile, packagePath, readAsset } from "#platform";
 import { type Backend, describeDevice, type Session } from "../../src/backend/backend.ts";
 import { CompareBackend } from "../../src/backend/compare.ts";
 import { openDevice } from "../../src/backend/device.ts";
+import { INTERFACE } from "../../src/backend/generated/interface.ts";
 import { openRemote } from "../../src/backend/remote.ts";
 import { openWasm } from "../../src/backend/wasm.ts";
-import type { WasmBackend } from "../../src/backend/wasm-backend.ts";
+import { openBackend, type WasmBackend } from "../../src/backend/wasm-backend.ts";
 import { Heap } from "../../src/backend/wasm-heap.ts";
+import { SingleThread } from "../../src/backend/wasm-kernels.ts";
 import { OPERATIONS, RECORD_WORDS } from "../../src/backend/wasm-operations.ts";
 import { ThreadPool } from "../../src/backend/wasm-threads.ts";
 import { Engine } from "../../src/engine/engine.ts";
@@ -56,6 +58,24 @@ test("every Node since 20 computes with fused multiply-add, as browsers do", asy
   assert.is(device.info.name, "CPU, 1 thread, relaxed SIMD");
   device.destroy();
 });
+
+test("kernels of another build are refused: their operations may have other numbers", async () => {
+  const bytes = await readAsset("kernels.wasm");
+  const at = Buffer.from(bytes).indexOf(Buffer.from(leb128(INTERFACE)));
+  assert.ok(at > 0, "the module does not have the number");
+  const open = async () =>
+    openBackend({ module: await WebAssembly.compile(bytes), fused: false }, 1, SingleThread.start);
+  (await open()).destroy();
+  bytes[at]! ^= 1;
+  await assertFails(DeviceError, "versions-differ", ["another version", "build Lowrank again"], open);
+});
+
+/** A positive number as WebAssembly stores it. */
+function leb128(number: number): number[] {
+  const rest = Math.floor(number / 128);
+  const isLast = rest === 0 && (number & 64) === 0;
+  return isLast ? [number] : [(number & 127) | 128, ...leb128(rest)];
+}
 
 test("invalid numbers of threads are refused", async () => {
   for (const threads of [-1, 1.5, 65, Number.NaN])
