@@ -323,10 +323,10 @@ class WebGPUSession implements Session {
       const changing = steps.map(({ scalars }) => scalars).filter(({ changes }) => changes.length > 0);
       this.segments.set(name, { clears, steps, changing });
     }
-    this.upload(0, this.scalars.bytes.byteLength);
+    this.uploadScalars(0, this.scalars.bytes.byteLength);
   }
 
-  private upload(first: number, end: number): void {
+  private uploadScalars(first: number, end: number): void {
     const { buffer } = this.scalars.bytes;
     if (first < end) this.backend.device.queue.writeBuffer(this.uniforms, first, buffer, first, end - first);
   }
@@ -334,6 +334,14 @@ class WebGPUSession implements Session {
   write(tensor: Tensor, data: TensorData, offset = 0): void {
     this.check();
     expectWrite(tensor, offset, data.length);
+    try {
+      this.upload(tensor, data, offset);
+    } catch (error) {
+      refused(error);
+    }
+  }
+
+  private upload(tensor: Tensor, data: TensorData, offset: number): void {
     const start = tensor.isInBlocks ? 0 : tensor.byteOffset + offset * tensor.elementBytes;
     const buffer = this.findBuffer(tensor);
     const words = wholeWords(data);
@@ -453,7 +461,7 @@ class WebGPUSession implements Session {
   private begin(name: SegmentName, values: StepValues, encoder: GPUCommandEncoder): Recorded {
     const segment = this.segments.get(name)!;
     const { first, end } = this.scalars.update(segment.changing, values);
-    this.upload(first, end);
+    this.uploadScalars(first, end);
     for (const tensor of segment.clears) encoder.clearBuffer(this.findBuffer(tensor), tensor.byteOffset, tensor.bytes);
     return segment;
   }

@@ -212,12 +212,19 @@ await main(async () => {
       ...(model === undefined ? {} : { model }),
       ...(dtype === undefined ? {} : { dtype }),
     });
-    if (classifier.device.kind !== device.info.kind) printNote(`device: ${describeDevice(classifier.device)}`);
+    let { kind } = device.info;
+    /** Says that the CPU has replaced the device, if it has. */
+    const noteDevice = () => {
+      if (classifier.device.kind !== kind) printNote(`device: ${describeDevice(classifier.device)}`);
+      ({ kind } = classifier.device);
+    };
+    noteDevice();
     if (flags.in === undefined) checkPairs(readsPairs(classifier.meta), flags.pair);
     const isRegression = classifier.meta.task.objective === "regression";
     let [count, unlike] = [0, 0];
     const classify = async (texts: readonly TextOrPair[]) => {
       const results = await (isRegression ? classifier.score(texts) : classifier.classify(texts));
+      noteDevice();
       count += texts.length;
       results.forEach((result, i) => {
         const text = texts[i]!;

@@ -4,7 +4,7 @@
  * faster one, and is replaced where it fails, in the check or later.
  */
 import { version } from "../../package.json";
-import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
+import { type Backend, type DeviceInfo, describeDevice, isReplaceable } from "../backend/backend.ts";
 import { openWasm } from "../backend/wasm.ts";
 import type { GPT2Config, LoraConfig } from "../config.ts";
 import type { ErrorCode } from "../error-codes.ts";
@@ -106,10 +106,7 @@ export async function chooseDevice<E extends Weights>(
   if (before) return applyVerdict(device, known, before);
   const cpu = await (known.cpu ?? openCpu(device));
   try {
-    const { isWrong, ...verdict } = await judge(device, cpu, work, isTimed ? key : null, signal).catch((error) => {
-      signal?.throwIfAborted();
-      return failedVerdict(device, error);
-    });
+    const { isWrong, ...verdict } = await judge(device, cpu, work, isTimed ? key : null, signal);
     if (isWrong) known.wrong = verdict;
     known.byWork.set(key, verdict);
     return await applyVerdict(device, known, verdict, cpu);
@@ -121,23 +118,22 @@ export async function chooseDevice<E extends Weights>(
 /** How a device fails. */
 const FAILURES: readonly ErrorCode[] = ["device-failed", "device-lost", "out-of-memory"];
 
-/** The verdict on a device that was chosen automatically and has failed. Throws the error of any other. */
-function failedVerdict({ info: { kind, name, why } }: Backend, error: unknown): Verdict & { isWrong: boolean } {
-  if (kind !== "webgpu" || why === undefined || !(error instanceof DeviceError) || !FAILURES.includes(error.code))
-    throw error;
+/** The verdict on a device that has failed. Throws the error if it is another one, or if the device was named. */
+function failedVerdict(device: Backend, error: unknown): Verdict {
+  if (!isReplaceable(device) || !(error instanceof DeviceError) || !FAILURES.includes(error.code)) throw error;
   const [summary] = error.message.split("\n");
-  return { isWrong: true, isReplaced: true, why: `${name} failed: ${summary}` };
+  return { isReplaced: true, why: `${device.info.name} failed: ${summary}` };
 }
 
 /**
- * Leaves a device that has failed: `chooseDevice` chooses the CPU in its place from now on. Throws the error if it is
- * not the device's, or if the device was named.
+ * Leaves the device on which work has failed: `chooseDevice` chooses the CPU in its place from now on. Throws the error
+ * if it does not say that the device failed, or if the device was named.
  */
 export function leaveDevice(device: Backend, error: unknown): void {
-  const { isWrong: _, ...verdict } = failedVerdict(device, error);
-  const known = checked.get(device);
-  if (!known || known.wrong) throw error;
-  known.wrong = verdict;
+  const verdict = failedVerdict(device, error);
+  const known: Known = checked.get(device) ?? { byWork: new Map() };
+  checked.set(device, known);
+  known.wrong ??= verdict;
 }
 
 /** `opened`: the CPU that has checked the device. */
@@ -187,10 +183,11 @@ async function judge<E extends Weights>(
   const earlier = timesKey === null ? undefined : await keptTimes(key);
   // A device that is not used needs no check.
   if (earlier && earlier.cpu < earlier.device) return compareTimes(name, earlier, EARLIER);
-  const { mismatch, times } = await checkDevice(device, cpu, work, {
+  const { failure, mismatch, times } = await checkDevice(device, cpu, work, {
     isTimed: timesKey !== null && !earlier,
     signal,
   });
+  if (failure) return { isWrong: true, ...failedVerdict(device, failure.error) };
   if (mismatch) {
     const how = `${mismatch.what} differs from the CPU's by ${mismatch.error.toExponential(1)} of its size`;
     return { isWrong: true, isReplaced: true, why: `${name} computes wrongly: ${how}` };
@@ -219,15 +216,25 @@ export interface Mismatch {
   error: number;
 }
 
-/** Compares the last of several passes on a device with the CPU's. Without `isTimed` its time means nothing. */
+/** What a check has found. Without `isTimed` the times mean nothing. */
+interface Finding {
+  /** What the device threw. */
+  failure?: { error: unknown };
+  mismatch: Mismatch | null;
+  times: Times;
+}
+
+/** Compares the last of several passes on a device with the CPU's. */
 export async function checkDevice<E extends Weights>(
   device: Backend,
   cpu: Backend,
   work: Work<E>,
   { isTimed, signal }: { isTimed: boolean; signal?: AbortSignal | undefined },
-): Promise<{ mismatch: Mismatch | null; times: Times }> {
+): Promise<Finding> {
   const reference = await compute(cpu, work, isTimed, signal);
-  const found = await compute(device, work, isTimed, signal);
+  const found = await compute(device, work, isTimed, signal).catch((error: unknown) => ({ error }));
+  signal?.throwIfAborted();
+  if ("error" in found) return { failure: found, mismatch: null, times: { device: Infinity, cpu: reference.ms } };
   const times = { device: found.ms, cpu: reference.ms };
   for (const [what, expected] of reference.results) {
     const error = relativeError(found.results.get(what)!, expected);

@@ -5,7 +5,7 @@
  */
 
 import { checkArguments } from "../arguments.ts";
-import type { Backend, DeviceInfo } from "../backend/backend.ts";
+import { type Backend, type DeviceInfo, isReplaceable } from "../backend/backend.ts";
 import type { LoraConfig } from "../config.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { asyncDispose } from "../dispose.ts";
@@ -49,6 +49,8 @@ export interface LoadedModel<E extends Weights> {
   /** The plans of adapters that are named row by row; null until there are such rows. */
   mixed: { readonly engines: readonly E[]; destroy(): void } | null;
   device: DeviceInfo;
+  /** What is on a device that the CPU can replace, kept for that: a device that has failed gives nothing back. */
+  adapter: Adapter | null;
   /** The description of the active adapter, also while it is disabled; of the base model alone if there is none. */
   meta: AdapterMeta;
   /** The name of the active adapter; null: the base model alone. */
@@ -67,11 +69,39 @@ export async function loadModelWith<E extends Weights>(
   name: string | null,
 ): Promise<LoadedModel<E>> {
   if (name !== null) checkName(name);
-  const { meta } = adapter;
   const { directory } = checkpoint;
-  const { device: backend, info } = await chooseForInference(device, checkpoint, kind.adapterSpec(meta), kind.loadWork);
-  const engine = await fill(await kind.create(backend, kind.adapterSpec(meta), meta), adapter, checkpoint);
-  return { directory, kind, backend, engine, mixed: null, device: info, meta, name };
+  return { directory, kind, meta: adapter.meta, name, ...(await place(device, checkpoint, adapter, kind)) };
+}
+
+/** What of a model depends on the device. */
+type Placed<E extends Weights> = Pick<LoadedModel<E>, "backend" | "device" | "engine" | "mixed" | "adapter">;
+
+/** Puts a model on the device, or on the CPU if that replaces it. */
+async function place<E extends Weights>(
+  given: Backend,
+  checkpoint: GPT2Checkpoint,
+  adapter: Adapter,
+  kind: ModelKind<E>,
+): Promise<Placed<E>> {
+  const { meta } = adapter;
+  const spec = kind.adapterSpec(meta);
+  const { device: backend, info } = await chooseForInference(given, checkpoint, spec, kind.loadWork);
+  try {
+    const engine = await fill(await kind.create(backend, spec, meta), adapter, checkpoint);
+    return { backend, device: info, engine, mixed: null, adapter: keptOn(backend, adapter) };
+  } catch (error) {
+    await leave(backend, error);
+    return place(given, checkpoint, adapter, kind);
+  }
+}
+
+const keptOn = (backend: Backend, adapter: Adapter) => (isReplaceable(backend) ? adapter : null);
+
+/** Leaves a device that has failed. Throws the error if it is not the device's, or if the CPU cannot replace it. */
+async function leave(device: Backend, error: unknown): Promise<void> {
+  if (!isReplaceable(device)) throw error;
+  const { leaveDevice } = await import("../engine/device-check.ts");
+  leaveDevice(device, error);
 }
 
 /** Frees the memory of a model on the device. */
@@ -103,7 +133,7 @@ export abstract class AdapterModel<E extends Weights> {
     forgotten.register(this, loaded, this);
   }
 
-  /** The device that computes: the CPU, if the given one computes wrongly or was chosen automatically and is slower. */
+  /** The device that computes: the CPU, if the given one computes wrongly, or was chosen automatically and is slower or fails. */
   get device(): DeviceInfo {
     return this.loaded.device;
   }
@@ -174,13 +204,13 @@ export abstract class AdapterModel<E extends Weights> {
   async setAdapter(name: string): Promise<void> {
     checkArguments({ name }, { name: "text" });
     this.checkAlive();
-    return this.turns.run(() => this.activate(name));
+    return this.inTurn(() => this.activate(name));
   }
 
   /** Uses the base model alone (with a classifier's active head) until `enableAdapters` or `setAdapter`. */
   async disableAdapters(): Promise<void> {
     this.checkAlive();
-    return this.turns.run(async () => {
+    return this.inTurn(async () => {
       if (this.activeAdapter !== null) await this.swap(withoutAdapters(await this.readActive()));
       this.isEnabled = false;
     });
@@ -188,7 +218,7 @@ export abstract class AdapterModel<E extends Weights> {
 
   async enableAdapters(): Promise<void> {
     this.checkAlive();
-    return this.turns.run(async () => {
+    return this.inTurn(async () => {
       const { name } = this.loaded;
       if (!this.isEnabled && name !== null) await this.activate(name);
       this.isEnabled = true;
@@ -233,6 +263,31 @@ export abstract class AdapterModel<E extends Weights> {
     return [engine, ...(mixed?.engines ?? [])].reduce((a, b) => (b.frozen.size > a.frozen.size ? b : a));
   }
 
+  /** Runs `work` after the calls before it; again on the CPU if the device fails that was chosen automatically. */
+  protected inTurn<T>(work: () => Promise<T>): Promise<T> {
+    return this.turns.run(() =>
+      work().catch(async (error) => {
+        await this.moveToCpu(error);
+        return work();
+      }),
+    );
+  }
+
+  /** Loads the model on the CPU after its device has failed. Throws the error as `leave` does. */
+  protected async moveToCpu(error: unknown): Promise<void> {
+    const { loaded } = this;
+    const { backend, adapter, directory, kind } = loaded;
+    await leave(backend, error);
+    const checkpoint = await openGPT2(directory);
+    try {
+      const placed = await place(backend, checkpoint, adapter!, kind);
+      free(loaded);
+      Object.assign(loaded, placed);
+    } finally {
+      await checkpoint.close();
+    }
+  }
+
   /** A loaded adapter, with its tensors. */
   protected async loadedAdapter(name: string): Promise<Adapter> {
     this.checkLoaded(name);
@@ -257,13 +312,15 @@ export abstract class AdapterModel<E extends Weights> {
     const kept = name === null ? null : await this.readActive();
     const engine = await kind.create(backend, kind.adapterSpec(meta), meta, sharedFrom);
     this.loaded.engine = await fill(engine, adapter, directory, sharedFrom);
+    this.loaded.adapter = keptOn(backend, adapter);
     if (kept) this.waiting.set(name!, kept);
     old.destroy();
   }
 
-  /** Reads the active adapter back from the device. */
+  /** Reads the active adapter back from the device, unless it was kept. */
   private async readActive(): Promise<Adapter> {
-    const { meta, engine } = this.loaded;
+    const { meta, engine, adapter } = this.loaded;
+    if (adapter) return adapter;
     const tensors: Tensors = new Map();
     for (const [name, shape] of adapterShapes(meta))
       tensors.set(name, { shape, data: await engine.readParameter(name) });

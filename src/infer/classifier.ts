@@ -7,7 +7,7 @@ import { Engine } from "../engine/engine.ts";
 import type { Initialization } from "../engine/initial.ts";
 import { decide, labelPredictions, labelThreshold, predictions } from "../engine/predictions.ts";
 import { writeTrained } from "../engine/state.ts";
-import { ConfigError, DataError } from "../errors.ts";
+import { ConfigError, DataError, DeviceError } from "../errors.ts";
 import { adaptedSpec, dtypeOn } from "../io/adapter-meta.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
@@ -133,21 +133,12 @@ export class Classifier extends AdapterModel<Engine> {
       adapterName: "text",
     } as const;
     checkArguments({ adapter, checkpoint, device, dtype, adapterName }, kinds);
-    const { config } = checkpoint;
-    const classifierSpec = (meta: AdapterMeta): ModelSpec => {
-      if (meta.task.objective === "lm")
-        throw new ConfigError("wrong-task", "a language model has no labels", {
-          expected: "an adapter of a classifier (SEQ_CLS)",
-          hint: "it writes texts: use generate",
-        });
-      const weights = dtypeOn(meta, dtype, adapter.meta);
-      return adaptedSpec(meta, { config, train_head: true, dtype: weights });
-    };
+    const adapterSpec = (meta: AdapterMeta) => classifierSpec(meta, checkpoint, dtypeOn(meta, dtype, adapter.meta));
     const create: ModelKind<Engine>["create"] = (on, spec, meta, sharedFrom) => {
       const capacity = capacityFor(textLengths(meta, spec).longest);
       return Engine.create(on, { spec, capacity, optimizer: null }, sharedFrom);
     };
-    const kind = { adapterSpec: classifierSpec, loadWork, create };
+    const kind = { adapterSpec, loadWork, create };
     const loaded = await loadModelWith(device, checkpoint, adapter, kind, adapterName);
     return new Classifier(loaded, await Tokenizer.load({ model: checkpoint }));
   }
@@ -161,10 +152,9 @@ export class Classifier extends AdapterModel<Engine> {
   ): Promise<Classifier> {
     checkArguments({ meta, checkpoint }, { meta: "meta", checkpoint: "model" });
     checkOptions("options", options, { seed: "number", headInit: "text" });
-    const classifier = await Classifier.of({ meta, tensors: new Map() }, checkpoint, device);
-    const { initialize } = await import("../engine/initial.ts");
-    await initialize(classifier.engine, options, checkpoint);
-    return classifier;
+    const { initialTensors } = await import("../engine/initial.ts");
+    const spec = classifierSpec(meta, checkpoint, dtypeOn(meta, undefined, meta));
+    return Classifier.of({ meta, tensors: await initialTensors(spec, options, checkpoint) }, checkpoint, device);
   }
 
   /**
@@ -227,7 +217,7 @@ export class Classifier extends AdapterModel<Engine> {
         expected: `${list.length} names`,
         found: `${adapterNames.length}`,
       });
-    return this.turns.run(async () => {
+    return this.inTurn(async () => {
       const results: T[] = [];
       for (const [reading, logits] of await (adapterNames ? this.mixed(list, adapterNames) : this.active(list)))
         for (const [i, result] of make(reading, logits).entries()) results[reading.places[i]!] = result;
@@ -238,14 +228,22 @@ export class Classifier extends AdapterModel<Engine> {
   /** Logits [texts, labels]. */
   async logits(texts: string | readonly TextOrPair[]): Promise<Float32Array> {
     checkArguments({ texts }, { texts: "texts or pairs" });
-    return this.turns.run(async () => (await this.active([texts].flat()))[0]![1]);
+    return this.inTurn(async () => (await this.active([texts].flat()))[0]![1]);
   }
 
   /** Replaces the trained tensors by those of a later step of the same run. */
   update(tensors: Tensors): void {
     checkArguments({ tensors }, { tensors: "tensors" });
-    writeTrained(this.engine, tensors);
+    const { loaded, engine } = this;
     this.hasChanged = true;
+    if (loaded.adapter)
+      loaded.adapter = { ...loaded.adapter, tensors: new Map([...loaded.adapter.tensors, ...tensors]) };
+    try {
+      writeTrained(engine, tensors);
+    } catch (error) {
+      // The next call finds a device that has failed, and then writes what was kept.
+      if (!(loaded.adapter && error instanceof DeviceError)) throw error;
+    }
   }
 
   /** The logits of texts with the active adapter. */
@@ -346,6 +344,16 @@ export class Classifier extends AdapterModel<Engine> {
     this.novelties.set(settings, known);
     return known;
   }
+}
+
+/** Throws ConfigError for a language model's adapter. */
+function classifierSpec(meta: AdapterMeta, { config }: Pick<GPT2Checkpoint, "config">, dtype: WeightDtype): ModelSpec {
+  if (meta.task.objective === "lm")
+    throw new ConfigError("wrong-task", "a language model has no labels", {
+      expected: "an adapter of a classifier (SEQ_CLS)",
+      hint: "it writes texts: use generate",
+    });
+  return adaptedSpec(meta, { config, train_head: true, dtype });
 }
 
 const loadWork = async () => (await import("./classifier-check.ts")).createWork;

@@ -154,7 +154,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
   async score(text: string): Promise<TextScore> {
     checkArguments({ text }, { text: "text" });
     const { score } = await import("./decoding.ts");
-    return this.turns.run(() => score(this.engine, this.tokenizer, text));
+    return this.inTurn(() => score(this.engine, this.tokenizer, text));
   }
 }
 

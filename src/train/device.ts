@@ -8,11 +8,13 @@ import { type PreparedRun, prepareRun, type RunArguments } from "./prepare.ts";
 /** Tokens of the check. */
 const TOKENS = 256;
 
+/** A device that was chosen for a run, and the run as it is prepared for it. */
+export interface ChosenDevice extends Choice {
+  prepared: PreparedRun;
+}
+
 /** Prepares a run on the device that `chooseDevice` chooses. Throws what both throw. */
-export async function prepareOnDevice(
-  run: RunArguments,
-  options: CheckOptions,
-): Promise<Choice & { prepared: PreparedRun }> {
+export async function prepareOnDevice(run: RunArguments, options: CheckOptions): Promise<ChosenDevice> {
   const prepared = prepareRun(run);
   const choice = await chooseDevice(run.device, trainingWork(run, prepared, options.signal), options);
   const { device } = choice;

@@ -3,6 +3,8 @@
  * bit.
  */
 import type { Backend } from "../backend/backend.ts";
+import { leaveDevice } from "../engine/device-check.ts";
+import type { Engine } from "../engine/engine.ts";
 import { Features } from "../engine/features.ts";
 import { Group, type GroupOptions } from "../engine/group.ts";
 import { loadBase } from "../engine/state.ts";
@@ -15,7 +17,16 @@ import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { type FeaturePlan, peakMemory, type TrainResult } from "./records.ts";
 import { isTooLarge } from "./sizes.ts";
-import { type BegunJob, type Materials, type PlannedJob, Run, writeInitial } from "./trainer.ts";
+import {
+  type BegunJob,
+  type FineTuneArguments,
+  type Materials,
+  type PlannedJob,
+  Run,
+  survive,
+  train,
+  writeInitial,
+} from "./trainer.ts";
 
 /** Jobs that are trained next. */
 export interface Round<J> {
@@ -145,30 +156,40 @@ export async function trainGroup(
   const run = { ...common, ...settings };
   const { device, info, prepared: first } = await prepareOnDevice(run, { signal, began: start.resume?.device });
   const prepared = runs.map(({ settings }) => prepareRun({ ...common, ...settings, device }));
-  const features = first.features ? await Features.compute(device, model, data, first, signal) : undefined;
-  const { engines } = await Group.create(device, groupOptions(prepared.map(candidate)));
-  const clock = new SharedClock();
+  let features: Features | undefined;
+  let engines: readonly Engine[] = [];
   try {
+    features = first.features ? await Features.compute(device, model, data, first, signal) : undefined;
+    ({ engines } = await Group.create(device, groupOptions(prepared.map(candidate))));
     await loadBase(engines[0]!, model, { signal });
     for (const [i, engine] of engines.entries())
       await writeInitial(engine, { model, data, ...runs[i]!.settings }, prepared[i]!.options);
   } catch (error) {
     for (const engine of engines) engine.destroy();
-    throw error;
+    // Fewer of them may fit.
+    if (isTooLarge(error) || device !== common.device) throw error;
+    leaveDevice(device, error);
+    return trainGroup(common, runs, signal);
   }
-  return engines.map(async (engine, i) => {
+  const clock = new SharedClock();
+  // After a device has failed they are trained one after the other.
+  let turn: Promise<unknown> = Promise.resolve();
+  const trainAlone = (args: FineTuneArguments) => {
+    const result = turn.then(() => train(args));
+    turn = result.catch(() => {});
+    return result;
+  };
+  return engines.map((engine, i) => {
     const { options, spec, plan, trainable, flops, features: planned } = prepared[i]!;
     const { settings, start } = runs[i]!;
-    const args = { ...common, signal, ...settings, ...start };
-    try {
-      return await clock.share(async (now) => {
+    const trainTogether = (args: FineTuneArguments) =>
+      clock.share(async (now) => {
         start.onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, features: planned });
         const training = new Run(engine, features, args, prepared[i]!, info.kind, now);
         if (start.resume) training.restore(start.resume);
         return training.train({ options, spec, plan, features: planned, device: info, trainable, flops });
       });
-    } finally {
-      engine.destroy();
-    }
+    const trainHere = (args: FineTuneArguments) => trainTogether(args).finally(() => engine.destroy());
+    return survive(device, { ...common, signal, ...settings, ...start }, trainHere, trainAlone);
   });
 }

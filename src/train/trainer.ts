@@ -4,7 +4,7 @@
  */
 
 import { checkOptions, type Kind } from "../arguments.ts";
-import { type DeviceInfo, isDropped } from "../backend/backend.ts";
+import { type Backend, type DeviceInfo, isDropped } from "../backend/backend.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import { modelBatch } from "../engine/batches.ts";
@@ -20,7 +20,7 @@ import type { Tensors } from "../io/peft.ts";
 import { type Batch, countedRows, drawsFrom } from "../model/batch.ts";
 import { numel } from "../tensor.ts";
 import { bestEvaluation } from "./best.ts";
-import { prepareOnDevice } from "./device.ts";
+import { type ChosenDevice, prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import type { Splits } from "./measured.ts";
 import { fitNovelty } from "./novelty.ts";
@@ -127,10 +127,31 @@ export const OPTIONS = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [n
  * Fine-tunes a model as a classifier or as a language model, depending on the data. Deterministic: the same device,
  * data and options give the same bits.
  * Throws ConfigError or DataError before anything is allocated, DeviceError if the plan does not fit or a named device
- * fails (an automatic one is left, and the run ends on the CPU), RunFailed (a TrainingError with the last good tensors) if loss or gradients are not finite.
+ * fails (an automatic one is left, and the run ends on the CPU), RunFailed (a TrainingError with the last good tensors)
+ * if loss or gradients are not finite.
  */
 export async function train(args: FineTuneArguments, place: Place = {}): Promise<TrainResult> {
   checkOptions("args", args, { ...ARGUMENTS, ...OPTIONS });
+  const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
+  const chosen = await prepareOnDevice(run, { signal, began: resume?.device });
+  return survive(
+    chosen.device,
+    args,
+    (watched) => trainOnDevice(watched, chosen, place),
+    (again) => train(again, place),
+  );
+}
+
+/**
+ * Trains on a device. If that fails and the CPU can replace it, trains again: on the CPU, from the last checkpoint or
+ * as it began.
+ */
+export async function survive(
+  device: Backend,
+  args: FineTuneArguments,
+  trainHere: (args: FineTuneArguments) => Promise<TrainResult>,
+  trainAgain: (args: FineTuneArguments) => Promise<TrainResult>,
+): Promise<TrainResult> {
   const { onCheckpoint } = args;
   const last: Pick<FineTuneArguments, "resume"> = {};
   const keepLast = async (checkpoint: Checkpoint) => {
@@ -138,19 +159,18 @@ export async function train(args: FineTuneArguments, place: Place = {}): Promise
     last.resume = checkpoint;
   };
   try {
-    return await trainOnDevice({ ...args, ...(onCheckpoint && { onCheckpoint: keepLast }) }, place);
+    return await trainHere({ ...args, ...(onCheckpoint && { onCheckpoint: keepLast }) });
   } catch (error) {
-    leaveDevice(args.device, error);
-    // On the CPU, from the last checkpoint or as it began.
-    return trainOnDevice({ ...args, ...last }, place);
+    if (device !== args.device) throw error;
+    leaveDevice(device, error);
+    return trainAgain({ ...args, ...last });
   }
 }
 
-async function trainOnDevice(args: FineTuneArguments, place: Place): Promise<TrainResult> {
+async function trainOnDevice(args: FineTuneArguments, chosen: ChosenDevice, place: Place): Promise<TrainResult> {
   const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
   const { shared, now = () => performance.now() } = place;
-  const { prepared, ...chosen } = await prepareOnDevice(run, { signal, began: resume?.device });
-  const { device, info } = { ...chosen, ...(place.info && { info: place.info }) };
+  const { device, info, prepared } = { ...chosen, ...(place.info && { info: place.info }) };
   const { model, data } = args;
   const [planning, given] = [{ ...run, device }, completeOptions(run)];
   // With shared tensors the device checks the rest.

@@ -9,35 +9,27 @@ import { loadTexts } from "../../src/data/texts.ts";
 import { checkDevice, type Mismatch } from "../../src/engine/device-check.ts";
 import { keepTimes, keptTimes } from "../../src/engine/device-times.ts";
 import { DeviceError } from "../../src/errors.ts";
-import { Classifier } from "../../src/infer/classifier.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
-import { fingerprint } from "../../src/io/fingerprint.ts";
 import { loadModel } from "../../src/io/hf.ts";
-import type { Tensors } from "../../src/io/peft.ts";
 import type { Dispatch } from "../../src/ops/kernel.ts";
-import type { SegmentName } from "../../src/plan/plan.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
-import { buildAdapter } from "../../src/run/directory.ts";
-import type { Tensor } from "../../src/tensor.ts";
-import { prepareOnDevice, trainingWork } from "../../src/train/device.ts";
-import { ofMode, resolveOptions, type TrainOptions } from "../../src/train/options.ts";
+import { trainingWork } from "../../src/train/device.ts";
+import type { TrainOptions } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
-import type { Checkpoint, TrainEvent } from "../../src/train/records.ts";
-import { runSpec } from "../../src/train/sizes.ts";
-import { type FineTuneArguments, train } from "../../src/train/trainer.ts";
+import type { Checkpoint } from "../../src/train/records.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
-import { afterAll, test } from "../helpers/harness.ts";
+import { graphicsCard, miscompiling } from "../helpers/graphics-card.ts";
+import { test } from "../helpers/harness.ts";
 import { setEnvironment } from "../helpers/http.ts";
 import { stopAfter } from "../helpers/runs.ts";
+import { chosen, directory, inferring, listTensors, trained } from "../helpers/short-run.ts";
 import { assertCode, type Finished, runCommand } from "../helpers/spawn.ts";
-import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
+import { messages, tinyData } from "../helpers/tiny.ts";
 
 /** The user's cache directory. */
 const cache = temporaryFolder();
 setEnvironment({ LOWRANK_CACHE: cache });
-
-const directory = tinyModel(join(temporaryFolder(), "model"));
 
 /** Checks a device with the first batch of a run with these options. */
 async function check(device: Backend, options: Partial<TrainOptions>, isTexts = false): Promise<Mismatch | null> {
@@ -52,28 +44,6 @@ async function check(device: Backend, options: Partial<TrainOptions>, isTexts = 
   } finally {
     await model.close();
   }
-}
-
-/** A device whose driver leaves out the last 4 columns of every product that `isHit`. */
-function miscompiling(device: Backend, isHit: (dispatch: Dispatch, segment: SegmentName) => boolean): Backend {
-  const spoil = (dispatch: Dispatch, segment: SegmentName): Dispatch => {
-    if (!/^(matmul|linear)$/.test(dispatch.kernel.name) || !isHit(dispatch, segment)) return dispatch;
-    const n = Object.keys(dispatch.kernel.dims).indexOf("n");
-    return { ...dispatch, scalars: dispatch.scalars.map((scalar, i) => (i === n ? (scalar as number) - 4 : scalar)) };
-  };
-  return {
-    info: device.info,
-    limits: device.limits,
-    ...(device.released && { released: device.released }),
-    destroy: () => device.destroy(),
-    prepare: (program, sharedFrom) => {
-      const segments = program.segments.map((one) => ({
-        ...one,
-        dispatches: one.dispatches.map((dispatch) => spoil(dispatch, one.name)),
-      }));
-      return device.prepare({ ...program, segments }, sharedFrom);
-    },
-  };
 }
 
 const CASES: [options: Partial<TrainOptions>, isTexts?: boolean][] = [
@@ -110,87 +80,11 @@ for (const [name, words] of [
     assert.match(found.what, words);
   });
 
-/** What `work` makes of a short run on a device. */
-async function shortRun<T>(device: Backend, more: Settings, work: (run: FineTuneArguments) => Promise<T>): Promise<T> {
-  const model = await loadModel(directory);
-  try {
-    const options = ofMode({ rank: 2, epochs: 1, ...more }, more.mode ?? "lora");
-    return await work({ device, model, data: await tinyData(messages(20)), ...options });
-  } finally {
-    await model.close();
-  }
-}
-
-type Settings = Partial<FineTuneArguments>;
-const trained = (device: Backend, more: Settings = {}) => shortRun(device, more, train);
-const chosen = (device: Backend, more: Settings = {}) => shortRun(device, more, (run) => prepareOnDevice(run, {}));
-
-interface Card extends Backend {
-  /** Programs that were prepared on it. */
-  prepared: number;
-  /** Milliseconds that each reading of a loss takes longer. */
-  delay: number;
-  /** Whether it computes only once, in no time from then on. */
-  isInstant: boolean;
-}
-
-const cards: Backend[] = [];
-afterAll(() => {
-  for (const card of cards) card.destroy();
-});
-
-/** The CPU under the name of a graphics card; `why`: it was chosen automatically. */
-async function graphicsCard(why?: string, more: Partial<Card> = {}): Promise<Card> {
-  const { limits, prepare } = await testDevice("wasm 1 thread").then((device) => ({
-    limits: device.limits,
-    prepare: device.prepare.bind(device),
-  }));
-  const info = { kind: "webgpu", name: "a graphics card", software: false } as const;
-  let release = () => {};
-  const card: Card = {
-    released: new Promise((resolve) => {
-      release = resolve;
-    }),
-    info: { ...info, ...(why === undefined ? {} : { why }) },
-    limits,
-    prepared: 0,
-    delay: 0,
-    isInstant: false,
-    destroy: () => release(),
-    async prepare(...args) {
-      card.prepared++;
-      const session = await prepare(...args);
-      const [read, run] = [session.read.bind(session), session.run.bind(session)];
-      let runs = 0;
-      session.run = (...what) => {
-        if (!card.isInstant || runs++ === 0) run(...what);
-      };
-      const kept = new Map<Tensor, Promise<Float32Array>>();
-      session.read = async (...what) => {
-        if (card.isInstant) {
-          const [tensor] = what;
-          if (!kept.has(tensor)) kept.set(tensor, read(...what));
-          return kept.get(tensor)!;
-        }
-        if (card.delay > 0 && what[0].name === "metrics")
-          await new Promise((resolve) => setTimeout(resolve, card.delay));
-        return read(...what);
-      };
-      return session;
-    },
-    ...more,
-  };
-  cards.push(card);
-  return card;
-}
-
 /** Whether a dispatch computes the tensor of this name. */
 const computes =
   (name: string) =>
   ({ tensors }: Dispatch) =>
     tensors[0]!.name === name;
-
-const listTensors = ({ tensors }: { tensors: Tensors }) => [...tensors].map(([name, { data }]) => [name, [...data]]);
 
 test("a run on a device that computes wrongly ends on the CPU, with the CPU's bits, and says why", async () => {
   const device = miscompiling(await graphicsCard(), computes("h.1.mlp.c_fc"));
@@ -223,33 +117,6 @@ test("a device that was found wrong is used for nothing more; one CPU with the g
   device.destroy();
   await assertFails(DeviceError, "already-destroyed", [], () => trained(cpu));
 });
-
-/** What a device says of a text, and behind it. */
-async function inferring(device: Backend) {
-  const model = await loadModel(directory);
-  try {
-    const meta = buildAdapter(
-      {
-        model: directory,
-        base: await fingerprint(model),
-        labels: ["ham", "spam"],
-        maxLength: 32,
-        padTo: 0,
-        results: null,
-      },
-      runSpec(model, await tinyData(messages(8)), resolveOptions({ rank: 2 })),
-      new Map(),
-      null,
-    );
-    const classifier = await Classifier.untrained(meta.meta, { seed: 1, headInit: "uniform" }, model, device);
-    const lm = await LanguageModel.of(model, null, { device });
-    const logits = await classifier.logits("you have won a prize");
-    const [completion] = await lm.complete("see you", { maxNewTokens: 4 });
-    return { classifier, lm, logits: [...logits], ids: completion!.ids };
-  } finally {
-    await model.close();
-  }
-}
 
 test("a device is checked before it classifies or generates", async () => {
   const cpu = await testDevice("wasm 1 thread");
@@ -349,97 +216,6 @@ test("the newest times are kept; a damaged file is replaced", async () => {
   await keepTimes("50", { device: 3, cpu: 4 });
   assert.is(await keptTimes("50"), undefined);
   rmSync(TIMES, { recursive: true });
-});
-
-const CALLS = ["prepare", "write", "run", "read", "flush"] as const;
-type Call = (typeof CALLS)[number];
-
-/** A device that is lost at its n-th call of a kind; `calls` counts them. */
-function losing(card: Card, kind: Call | null, n = 0, calls = new Map<Call, number>()): Backend {
-  let isLost = false;
-  const lose = (call: Call) => {
-    calls.set(call, (calls.get(call) ?? 0) + 1);
-    isLost ||= call === kind && calls.get(call) === n;
-    if (isLost) throw new DeviceError("device-lost", "the device was lost");
-  };
-  return {
-    ...card,
-    async prepare(...args) {
-      lose("prepare");
-      const session = await card.prepare(...args);
-      const { write, run, read, flush } = session;
-      return Object.assign(session, {
-        write(...what: Parameters<typeof write>) {
-          lose("write");
-          write.apply(session, what);
-        },
-        run(...what: Parameters<typeof run>) {
-          lose("run");
-          run.apply(session, what);
-        },
-        async read(...what: Parameters<typeof read>) {
-          lose("read");
-          return read.apply(session, what);
-        },
-        async flush() {
-          lose("flush");
-          return flush.apply(session);
-        },
-      });
-    },
-  };
-}
-
-test("a device that is lost at any of its calls is left: the run ends on the CPU, with the CPU's bits, and says why", async () => {
-  rmSync(TIMES, { force: true });
-  const auto = "a hardware GPU";
-  await chosen(await graphicsCard(auto, { isInstant: true }));
-  const calls = new Map<Call, number>();
-  const whole = await trained(losing(await graphicsCard(auto), null, 0, calls));
-  assert.is(whole.device.kind, "webgpu");
-  const cpu = await openWasm({});
-  const expected = listTensors(await trained(cpu));
-  cpu.destroy();
-  for (const call of CALLS) {
-    const count = calls.get(call) ?? 0;
-    assert.ok(count > 0 || call === "flush", `no ${call}`);
-    for (const n of new Set([1, Math.ceil(count / 2)])) {
-      if (count === 0) continue;
-      const where = `${call} ${n} of ${count}`;
-      const result = await trained(losing(await graphicsCard(auto), call, n));
-      assert.is(result.device.kind, "wasm", where);
-      assert.is(result.device.why, "a graphics card failed: the device was lost", where);
-      assert.equal(listTensors(result), expected, where);
-      const named = trained(losing(await graphicsCard(), call, n));
-      await assertFails(DeviceError, "device-lost", ["the device was lost"], () => named);
-    }
-  }
-});
-
-test("after a checkpoint a run whose device is lost goes on from there", async () => {
-  rmSync(TIMES, { force: true });
-  const auto = "a hardware GPU";
-  await chosen(await graphicsCard(auto, { isInstant: true }));
-  const steps: number[] = [];
-  const more = {
-    epochs: 3,
-    checkpointEvery: 2,
-    onCheckpoint: async () => {},
-    onEvent: (event: TrainEvent) => {
-      if (event.type === "step") steps.push(event.record.step);
-    },
-  };
-  const calls = new Map<Call, number>();
-  await trained(losing(await graphicsCard(auto), null, 0, calls), more);
-  const all = steps.splice(0);
-  const { device } = await trained(losing(await graphicsCard(auto), "run", calls.get("run")! - 2), more);
-  assert.is(device.kind, "wasm");
-  // Every step was reported; those after the last checkpoint twice, and not all of them.
-  assert.equal(
-    [...new Set(steps)].sort((a, b) => a - b),
-    all,
-  );
-  assert.ok(steps.length > all.length && steps.length < 2 * all.length, steps.join());
 });
 
 test("a device that computes rightly at first and wrongly after is found", async () => {

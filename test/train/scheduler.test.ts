@@ -11,11 +11,12 @@ import { DeviceError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import type { Checkpoint, TrainResult } from "../../src/train/records.ts";
 import { planRounds, trainJobs } from "../../src/train/scheduler.ts";
-import { type CommonArguments, type JobSettings, type Start, train } from "../../src/train/trainer.ts";
+import { type JobSettings, type Start, train } from "../../src/train/trainer.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, within } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { fillRandom, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
+import { trainAll } from "../helpers/short-run.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
 
 const SPEC = smallSpec("lora");
@@ -101,20 +102,6 @@ test("a kernel that fails in one part ends the whole, and nothing waits for ever
 
 const folder = temporaryFolder();
 const BASE: JobSettings = { epochs: 2, batchSize: 8, lr: 1e-2, evalEvery: 2 };
-
-/** Trains runs. Those that have not begun are missing. */
-async function trainAll(common: CommonArguments, runs: readonly { settings: JobSettings; start: Start }[]) {
-  const settled: PromiseSettledResult<TrainResult>[] = [];
-  const jobs = runs.map(({ settings, start }, i) => ({
-    settings,
-    begin: async () => start,
-    end: async (trained: Promise<TrainResult>) => {
-      [settled[i]] = await Promise.allSettled([trained]);
-    },
-  }));
-  await trainJobs(common, jobs);
-  return settled;
-}
 
 async function world(threads = 2) {
   const model = await loadModel(tinyModel(join(folder, "model")));

@@ -1,0 +1,171 @@
+/** A device that fails is left: what began on it ends on the CPU, unless the device was named. */
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import type { Backend } from "../../src/backend/backend.ts";
+import { openWasm } from "../../src/backend/wasm.ts";
+import type { Times } from "../../src/engine/device-times.ts";
+import { DeviceError } from "../../src/errors.ts";
+import { LanguageModel } from "../../src/infer/language-model.ts";
+import { numel } from "../../src/tensor.ts";
+import type { TrainEvent } from "../../src/train/records.ts";
+import type { JobSettings } from "../../src/train/trainer.ts";
+import { assertAllClose } from "../helpers/allclose.ts";
+import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
+import { CALLS, type Call, graphicsCard, losing } from "../helpers/graphics-card.ts";
+import { test } from "../helpers/harness.ts";
+import { setEnvironment } from "../helpers/http.ts";
+import { chosen, listTensors, trainAll, trained, untrained, withModel } from "../helpers/short-run.ts";
+import { messages, tinyData } from "../helpers/tiny.ts";
+
+/** The user's cache directory. */
+const cache = temporaryFolder();
+setEnvironment({ LOWRANK_CACHE: cache });
+const TIMES = join(cache, "device-times.json");
+/** Why a device was chosen that the CPU can replace. */
+const AUTO = "a hardware GPU";
+/** Why the CPU replaced it. */
+const LOST = "a graphics card failed: the device was lost";
+
+test("a device that is lost at any of its calls is left: the run ends on the CPU, with the CPU's bits, and says why", async () => {
+  await preferCard(chosen);
+  const calls = new Map<Call, number>();
+  const whole = await trained(losing(await graphicsCard(AUTO), null, 0, calls));
+  assert.is(whole.device.kind, "webgpu");
+  const cpu = await openWasm({});
+  const expected = listTensors(await trained(cpu));
+  cpu.destroy();
+  for (const call of CALLS) {
+    const count = calls.get(call) ?? 0;
+    assert.ok(count > 0 || call === "flush", `no ${call}`);
+    for (const n of new Set([1, Math.ceil(count / 2)])) {
+      if (count === 0) continue;
+      const where = `${call} ${n} of ${count}`;
+      const result = await trained(losing(await graphicsCard(AUTO), call, n));
+      assert.is(result.device.kind, "wasm", where);
+      assert.is(result.device.why, LOST, where);
+      assert.equal(listTensors(result), expected, where);
+      const named = trained(losing(await graphicsCard(), call, n));
+      await assertFails(DeviceError, "device-lost", ["the device was lost"], () => named);
+    }
+  }
+});
+
+/** Has work measured on a card, which is then much faster than the CPU. */
+async function preferCard(work: (device: Backend) => Promise<unknown>): Promise<void> {
+  rmSync(TIMES, { force: true });
+  await work(await graphicsCard(AUTO));
+  const kept = JSON.parse(readFileSync(TIMES, "utf8")) as [key: string, times: Times][];
+  writeFileSync(TIMES, JSON.stringify(kept.map(([key, times]) => [key, { ...times, device: times.cpu / 100 }])));
+}
+
+const TEXT = "you have won a prize";
+
+/** What a classifier and a language model say, on a device. The classifier's tensors are replaced in between. */
+const said = (device: Backend) =>
+  withModel(async (model) => {
+    const classifier = await untrained(model, device);
+    const first = await classifier.logits(TEXT);
+    const shape = [2, model.config.n_embd];
+    const data = Float32Array.from({ length: numel(shape) }, (_, i) => Math.sin(i));
+    classifier.update(new Map([["head.weight", { shape, data }]]));
+    const second = await classifier.logits(TEXT);
+    const lm = await LanguageModel.of(model, null, { device });
+    const { loss } = await lm.score(TEXT);
+    const devices = [classifier.device, lm.device];
+    classifier.destroy();
+    lm.destroy();
+    return { numbers: [...first, ...second, loss], devices };
+  });
+
+test("a model whose device is lost at any of its calls answers from the CPU, with the tensors that it had", async () => {
+  const cpu = await openWasm({});
+  const expected = (await said(cpu)).numbers;
+  cpu.destroy();
+  await preferCard(said);
+  const calls = new Map<Call, number>();
+  const whole = await said(losing(await graphicsCard(AUTO), null, 0, calls));
+  assert.equal(
+    whole.devices.map(({ kind }) => kind),
+    ["webgpu", "webgpu"],
+  );
+  for (const call of CALLS) {
+    const count = calls.get(call) ?? 0;
+    for (const n of new Set([1, Math.ceil(count / 2), count])) {
+      if (count === 0) continue;
+      const { numbers, devices } = await said(losing(await graphicsCard(AUTO), call, n));
+      const where = `${call} ${n} of ${count}`;
+      // The card rounds in another way.
+      assertAllClose(where, numbers, expected, { rtol: 1e-5, atol: 1e-6 });
+      assert.is(devices[1]!.why, LOST, where);
+      await assertFails(DeviceError, "device-lost", ["the device was lost"], async () =>
+        said(losing(await graphicsCard(), call, n)),
+      );
+    }
+  }
+});
+
+/** Trains runs together. */
+const together = (device: Backend) =>
+  withModel(async (model) => {
+    const own: JobSettings[] = [{ rank: 2 }, { rank: 3 }, { rank: 4, lr: 1e20 }];
+    const runs = own.map((settings) => ({ settings: { epochs: 2, ...settings }, start: {} }));
+    const trained = await trainAll({ device, model, data: await tinyData(messages(20)) }, runs);
+    assert.equal(
+      trained.map(({ status }) => status),
+      ["fulfilled", "fulfilled", "rejected"],
+    );
+    return trained.flatMap((one) => (one.status === "fulfilled" ? one.value : []));
+  });
+
+test("runs that share a plan end on the CPU if their device is lost, each with the CPU's bits", async () => {
+  await preferCard(together);
+  const cpu = await openWasm({});
+  const onCpu = await together(cpu);
+  cpu.destroy();
+  const calls = new Map<Call, number>();
+  const onCard = await together(losing(await graphicsCard(AUTO), null, 0, calls));
+  assert.is(onCard[0]!.device.kind, "webgpu");
+  for (const call of ["prepare", "write", "run", "read"] as const) {
+    const count = calls.get(call)!;
+    for (const n of new Set([Math.ceil(count / 4), count])) {
+      const where = `${call} ${n} of ${count}`;
+      const found = await together(losing(await graphicsCard(AUTO), call, n));
+      assert.is(found.length, 2, where);
+      assert.ok(
+        found.some(({ device }) => device.why === LOST),
+        where,
+      );
+      for (const [i, { device, tensors }] of found.entries()) {
+        // One that had ended before keeps what it has.
+        const right = device.why === LOST ? onCpu[i]! : onCard[i]!;
+        for (const [name, { data }] of right.tensors)
+          assertSameBits(`${where}: ${name}`, tensors.get(name)!.data, data);
+      }
+    }
+  }
+});
+
+test("after a checkpoint a run whose device is lost goes on from there", async () => {
+  await preferCard(chosen);
+  const steps: number[] = [];
+  const more = {
+    epochs: 3,
+    checkpointEvery: 2,
+    onCheckpoint: async () => {},
+    onEvent: (event: TrainEvent) => {
+      if (event.type === "step") steps.push(event.record.step);
+    },
+  };
+  const calls = new Map<Call, number>();
+  await trained(losing(await graphicsCard(AUTO), null, 0, calls), more);
+  const all = steps.splice(0);
+  const { device } = await trained(losing(await graphicsCard(AUTO), "run", calls.get("run")! - 2), more);
+  assert.is(device.kind, "wasm");
+  // Every step was reported; those after the last checkpoint twice, and not all of them.
+  assert.equal(
+    [...new Set(steps)].sort((a, b) => a - b),
+    all,
+  );
+  assert.ok(steps.length > all.length && steps.length < 2 * all.length, steps.join());
+});

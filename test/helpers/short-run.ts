@@ -1,0 +1,99 @@
+/** A short run of a tiny model on a device, and what it says of a text. */
+import { join } from "node:path";
+import type { Backend } from "../../src/backend/backend.ts";
+import { Classifier } from "../../src/infer/classifier.ts";
+import { LanguageModel } from "../../src/infer/language-model.ts";
+import { fingerprint } from "../../src/io/fingerprint.ts";
+import { type GPT2Checkpoint, loadModel } from "../../src/io/hf.ts";
+import type { Tensors } from "../../src/io/peft.ts";
+import { buildAdapter } from "../../src/run/directory.ts";
+import { prepareOnDevice } from "../../src/train/device.ts";
+import { ofMode, resolveOptions } from "../../src/train/options.ts";
+import type { TrainResult } from "../../src/train/records.ts";
+import { trainJobs } from "../../src/train/scheduler.ts";
+import { runSpec } from "../../src/train/sizes.ts";
+import {
+  type CommonArguments,
+  type FineTuneArguments,
+  type JobSettings,
+  type Start,
+  train,
+} from "../../src/train/trainer.ts";
+import { temporaryFolder } from "./border.ts";
+import { messages, tinyData, tinyModel } from "./tiny.ts";
+
+/** The model's directory. */
+export const directory = tinyModel(join(temporaryFolder(), "model"));
+
+/** What `work` makes of a short run on a device. */
+export async function shortRun<T>(
+  device: Backend,
+  more: Settings,
+  work: (run: FineTuneArguments) => Promise<T>,
+): Promise<T> {
+  return withModel(async (model) => {
+    const options = ofMode({ rank: 2, epochs: 1, ...more }, more.mode ?? "lora");
+    return work({ device, model, data: await tinyData(messages(20)), ...options });
+  });
+}
+
+export type Settings = Partial<FineTuneArguments>;
+export const trained = (device: Backend, more: Settings = {}) => shortRun(device, more, train);
+export const chosen = (device: Backend, more: Settings = {}) =>
+  shortRun(device, more, (run) => prepareOnDevice(run, {}));
+
+export const listTensors = ({ tensors }: { tensors: Tensors }) =>
+  [...tensors].map(([name, { data }]) => [name, [...data]]);
+
+/** Loads the tiny model for `work`. */
+export async function withModel<T>(work: (model: GPT2Checkpoint) => Promise<T>): Promise<T> {
+  const model = await loadModel(directory);
+  try {
+    return await work(model);
+  } finally {
+    await model.close();
+  }
+}
+
+/** A classifier before training, on a device. */
+export async function untrained(model: GPT2Checkpoint, device: Backend): Promise<Classifier> {
+  const { meta } = buildAdapter(
+    {
+      model: directory,
+      base: await fingerprint(model),
+      labels: ["ham", "spam"],
+      maxLength: 32,
+      padTo: 0,
+      results: null,
+    },
+    runSpec(model, await tinyData(messages(8)), resolveOptions({ rank: 2 })),
+    new Map(),
+    null,
+  );
+  return Classifier.untrained(meta, { seed: 1, headInit: "uniform" }, model, device);
+}
+
+/** What a device says of a text, and behind it. */
+export function inferring(device: Backend) {
+  return withModel(async (model) => {
+    const classifier = await untrained(model, device);
+    const lm = await LanguageModel.of(model, null, { device });
+    const logits = await classifier.logits("you have won a prize");
+    const [completion] = await lm.complete("see you", { maxNewTokens: 4 });
+    return { classifier, lm, logits: [...logits], ids: completion!.ids };
+  });
+}
+
+/** Trains runs. Those that have not begun are missing. */
+export async function trainAll(common: CommonArguments, runs: readonly { settings: JobSettings; start: Start }[]) {
+  const settled: PromiseSettledResult<TrainResult>[] = [];
+  const jobs = runs.map(({ settings, start }, i) => ({
+    settings,
+    begin: async () => start,
+    end: async (trained: Promise<TrainResult>) => {
+      [settled[i]] = await Promise.allSettled([trained]);
+    },
+  }));
+  await trainJobs(common, jobs);
+  return settled;
+}
