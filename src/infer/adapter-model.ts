@@ -85,9 +85,10 @@ async function place<E extends Weights>(
 ): Promise<Placed<E>> {
   const { meta } = adapter;
   const spec = kind.adapterSpec(meta);
-  const { device: backend, info } = await chooseForInference(given, checkpoint, spec, kind.loadWork);
+  const create = (on: Backend, spec: ModelSpec) => kind.create(on, spec, meta);
+  const { device: backend, info } = await chooseForInference(given, checkpoint, spec, kind.loadWork, create);
   try {
-    const engine = await fill(await kind.create(backend, spec, meta), adapter, checkpoint);
+    const engine = await fill(await create(backend, spec), adapter, checkpoint);
     return { backend, device: info, engine, mixed: null, adapter: keptOn(backend, adapter) };
   } catch (error) {
     await leave(backend, error);

@@ -1,5 +1,5 @@
 /** What a classifier computes in the check of a WebGPU device, with which it is loaded. */
-import { Engine } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
 import type { CreateWork } from "./device.ts";
 
 /** The logits of a text and its reverse. */
@@ -13,8 +13,6 @@ export const createWork: CreateWork<Engine> = (text) => {
   };
   return {
     name: "classification",
-    create: (backend, spec) =>
-      Engine.create(backend, { spec, capacity: { tokens: 2 * length, sequences: 2 }, optimizer: null }),
     async pass(engine) {
       engine.forward(batch);
       return [["logits", await engine.logits(2)]];

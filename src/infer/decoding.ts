@@ -41,7 +41,6 @@ const createWork: CreateWork<Decoder> = (prompt, hasNext) => {
   const next = prompts.map(({ slot }) => ({ slot, position: length, ids: [length] }));
   return {
     name: "generation",
-    create: (backend, spec) => createDecoder(backend, { spec, capacity: { tokens: 2 * length, sequences: 2 } }),
     pass: async (decoder) => [
       ["the result of a prompt", await decoder.prefill(prompts)],
       ...(hasNext ? [["the result of the next token", await decoder.decode(next)] as [string, Float32Array]] : []),

@@ -13,7 +13,7 @@ const TOKENS = 32;
 export type CreateWork<E extends Weights> = (
   prompt: readonly number[],
   hasNext: boolean,
-) => Pick<Work<E>, "name" | "create" | "pass">;
+) => Pick<Work<E>, "name" | "pass">;
 
 /** The device, or the CPU in its place: see `chooseDevice`, which a page without WebGPU does not load. */
 export async function chooseForInference<E extends Weights>(
@@ -21,6 +21,7 @@ export async function chooseForInference<E extends Weights>(
   model: GPT2Checkpoint,
   spec: ModelSpec,
   loadWork: () => Promise<CreateWork<E>>,
+  create: (backend: Backend, spec: ModelSpec) => Promise<E>,
 ): Promise<Choice> {
   if (device.info.kind !== "webgpu") return { device, info: device.info };
   const { chooseDevice } = await import("../engine/device-check.ts");
@@ -29,5 +30,6 @@ export async function chooseForInference<E extends Weights>(
   const vocabulary = Array.from({ length: length + 1 }, (_, id) => id);
   const createWork = await loadWork();
   const trial = createWork(vocabulary.slice(0, length), length < context);
-  return chooseDevice(device, { model, spec, vocabulary, tokens: 2 * length, ...trial });
+  const createOne: Work<E>["create"] = async (backend, spec) => [await create(backend, spec)];
+  return chooseDevice(device, { model, spec, vocabulary, tokens: 2 * length, create: createOne, ...trial });
 }

@@ -1,6 +1,6 @@
 /** The device of a run: the given one, if it computes a small step of the run as the CPU does. */
 import { modelBatch } from "../engine/batches.ts";
-import { type CheckOptions, type Choice, chooseDevice, type Work } from "../engine/device-check.ts";
+import { type CheckOptions, type Choice, chooseDevice, type Result, type Work } from "../engine/device-check.ts";
 import { Engine } from "../engine/engine.ts";
 import { type Batch, drawsFrom } from "../model/batch.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "./prepare.ts";
@@ -14,22 +14,36 @@ export interface ChosenDevice extends Choice {
 }
 
 /** Prepares a run on the device that `chooseDevice` chooses. Throws what both throw. */
-export async function prepareOnDevice(run: RunArguments, options: CheckOptions): Promise<ChosenDevice> {
+export async function prepareOnDevice(
+  run: RunArguments,
+  options: CheckOptions & CheckedPlan = {},
+): Promise<ChosenDevice> {
   const prepared = prepareRun(run);
-  const choice = await chooseDevice(run.device, trainingWork(run, prepared, options.signal), options);
+  const choice = await chooseDevice(run.device, trainingWork(run, prepared, options), options);
   const { device } = choice;
   return { ...choice, prepared: device === run.device ? prepared : prepareRun({ ...run, device }) };
 }
 
+/** What of a run's plan is checked. */
+interface CheckedPlan {
+  signal?: AbortSignal | undefined;
+  /** How many runs are to share its plan. */
+  members?: number;
+}
+
 /** Forward and backward passes over the first tokens of the run's first batch. */
-export function trainingWork({ model }: RunArguments, prepared: PreparedRun, signal?: AbortSignal): Work<Engine> {
-  const { spec, options, capacity, optimizer, dropout, valueLoss, loader } = prepared;
+export function trainingWork(
+  { model }: RunArguments,
+  prepared: PreparedRun,
+  { signal, members = 1 }: CheckedPlan = {},
+): Work<Engine> {
+  const { spec, options, capacity, optimizer, dropout, valueLoss, plan, loader } = prepared;
   const [packed] = loader.epoch(0);
   const { ids, starts, rows, targets, values } = firstTokens(modelBatch(packed!, options.pooling), TOKENS);
   // A language model's targets are ids.
   const isLanguageModel = spec.task.objective === "lm";
   const used = isLanguageModel ? [...ids, ...targets.filter((id) => id >= 0)] : [...ids];
-  const vocabulary = [...new Set(used)].sort((a, b) => a - b);
+  const vocabulary = chooseVocabulary(used, spec.config.vocab_size, isLanguageModel);
   const batch: Batch = {
     ids: ids.map((id) => vocabulary.indexOf(id)),
     starts,
@@ -39,32 +53,50 @@ export function trainingWork({ model }: RunArguments, prepared: PreparedRun, sig
     draws: drawsFrom(1, starts.length - 1),
   };
   return {
-    name: "training",
+    name: members > 1 ? `training in a plan of ${members}` : "training",
     model,
     spec,
     vocabulary,
     tokens: Math.min(TOKENS, capacity.tokens),
-    create: (backend, spec) =>
-      Engine.create(backend, {
-        spec,
-        capacity: { tokens: ids.length, sequences: starts.length - 1 },
-        optimizer,
-        dropout,
-        valueLoss,
-      }),
+    async create(backend, spec) {
+      const least = { tokens: ids.length, sequences: starts.length - 1 };
+      // The CPU has one kernel for every size.
+      const own = { spec, capacity: backend.info.kind === "wasm" ? least : capacity, optimizer };
+      const common = { valueLoss, recompute: plan.recomputed > 0 };
+      if (members === 1) return [await Engine.create(backend, { ...own, ...common, dropout })];
+      // Two of them, in a plan for the batches of all.
+      const { Group } = await import("../engine/group.ts");
+      const tokens = Math.ceil((own.capacity.tokens * members) / 2);
+      const member = { ...own, capacity: { ...own.capacity, tokens } };
+      const { engines } = await Group.create(backend, { members: [member, member], ...common });
+      return engines as [Engine, Engine];
+    },
     pass: (engine) =>
       engine.until(signal, async () => {
-        const { loss } = await engine.result(engine.gradients(batch));
-        return [["loss", Float32Array.of(loss)]];
+        const [{ loss }, logits] = await Promise.all([
+          engine.result(engine.gradients(batch)),
+          engine.plan.logits.length === 1 ? engine.logits(batch.targets.length) : null,
+        ]);
+        return [["loss", Float32Array.of(loss)], ...(logits ? [["logits", logits] as Result] : [])];
       }),
-    async rest(engine) {
-      const results: [string, Float32Array][] = [];
-      if (engine.plan.logits.length === 1) results.push(["logits", await engine.logits(batch.targets.length)]);
-      for (const name of engine.trainableNames)
-        results.push([`the gradient of ${name}`, await engine.readGradient(name)]);
-      return results;
-    },
+    rest: (engine) =>
+      Promise.all(
+        engine.trainableNames.map(
+          async (name): Promise<Result> => [`the gradient of ${name}`, await engine.readGradient(name)],
+        ),
+      ),
   };
+}
+
+/** Rows of a language model's token table in the check: its products get the kernels of the whole table. */
+const TABLE_ROWS = 4096;
+
+/** The ids in use, sorted; with others for a language model, as many as leave the table's rows aligned as they are. */
+function chooseVocabulary(used: readonly number[], size: number, isLanguageModel: boolean): number[] {
+  const ids = new Set(used);
+  const count = isLanguageModel ? Math.min(size, TABLE_ROWS + (size % 8)) : 0;
+  for (let id = 0; ids.size < count; id++) ids.add(id);
+  return [...ids].sort((a, b) => a - b);
 }
 
 /** The first sequences of a batch with at most `most` tokens together; of a longer sequence its first tokens. */

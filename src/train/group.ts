@@ -154,7 +154,15 @@ export async function trainGroup(
   const { model, data } = common;
   const [{ settings, start }] = runs as [BegunJob];
   const run = { ...common, ...settings };
-  const { device, info, prepared: first } = await prepareOnDevice(run, { signal, began: start.resume?.device });
+  const {
+    device,
+    info,
+    prepared: first,
+  } = await prepareOnDevice(run, {
+    signal,
+    began: start.resume?.device,
+    members: runs.length,
+  });
   const prepared = runs.map(({ settings }) => prepareRun({ ...common, ...settings, device }));
   let features: Features | undefined;
   let engines: readonly Engine[] = [];

@@ -10,7 +10,7 @@ import { afterAll } from "./harness.ts";
 export interface Card extends Backend {
   /** Programs that were prepared on it. */
   prepared: number;
-  /** Milliseconds that each reading of a loss takes longer. */
+  /** Milliseconds that each run takes longer. */
   delay: number;
   /** Whether it computes only once, in no time from then on. */
   isInstant: boolean;
@@ -44,8 +44,10 @@ export async function graphicsCard(why?: string, more: Partial<Card> = {}): Prom
       const session = await prepare(...args);
       const [read, run] = [session.read.bind(session), session.run.bind(session)];
       let runs = 0;
+      let busy: Promise<void> = Promise.resolve();
       session.run = (...what) => {
         if (!card.isInstant || runs++ === 0) run(...what);
+        if (card.delay > 0) busy = busy.then(() => new Promise((resolve) => setTimeout(resolve, card.delay)));
       };
       const kept = new Map<Tensor, Promise<Float32Array>>();
       session.read = async (...what) => {
@@ -54,8 +56,7 @@ export async function graphicsCard(why?: string, more: Partial<Card> = {}): Prom
           if (!kept.has(tensor)) kept.set(tensor, read(...what));
           return kept.get(tensor)!;
         }
-        if (card.delay > 0 && what[0].name === "metrics")
-          await new Promise((resolve) => setTimeout(resolve, card.delay));
+        await busy;
         return read(...what);
       };
       return session;
