@@ -1,7 +1,7 @@
 /** The interface of a device that runs plans, the same for every backend. */
 import { DeviceError } from "../errors.ts";
 import type { StepValues } from "../ops/kernel.ts";
-import type { MemoryLimits } from "../plan/memory.ts";
+import { type MemoryLimits, showBytes } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 
@@ -16,12 +16,14 @@ export interface DeviceInfo {
   adapter?: string;
   /** Why this device was selected: automatically, or in place of another one. */
   why?: string;
+  /** The bytes of the smallest plan for which it had too little memory. */
+  refused?: number;
 }
 
 /** "CPU, 2 threads, SIMD (no hardware GPU found)". */
-export function describeDevice({ kind, name, software, why }: DeviceInfo): string {
+export function describeDevice({ kind, name, software, why, refused }: DeviceInfo): string {
   const driver = kind === "webgpu" && `webgpu${software ? ", software driver" : ""}`;
-  const about = [driver, why].filter(Boolean).join("; ");
+  const about = [driver, why, refused && `no memory for ${showBytes(refused)}`].filter(Boolean).join("; ");
   return about === "" ? name : `${name} (${about})`;
 }
 
@@ -34,7 +36,7 @@ export type TensorData = Float32Array | Uint32Array | Int32Array | Uint16Array;
 /** An open compute device, which runs plans. */
 export interface Backend {
   readonly info: DeviceInfo;
-  /** The memory limits at this moment. */
+  /** The memory limits at this moment; a plan that was refused does not fit again. */
   readonly limits: MemoryLimits;
   /** Threads of the CPU that checks this device; default: one per core. */
   readonly threads?: number;

@@ -6,7 +6,15 @@ import { availableMemory, canHaveGPU, platformName, requestGPU, restUntil } from
 import { DeviceError, LowrankError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import { type Access, type Dispatch, type Element, isTable, NO_VALUES, type StepValues } from "../ops/kernel.ts";
-import { checkMemory, listTables, type MemoryLimits, sharedBuffers, withoutShared } from "../plan/memory.ts";
+import {
+  checkMemory,
+  listTables,
+  type MemoryLimits,
+  memoryTotals,
+  sharedBuffers,
+  showBytes,
+  withoutShared,
+} from "../plan/memory.ts";
 import { type Program, resolveDims, type SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
@@ -129,9 +137,12 @@ class WebGPUBackend implements Backend {
 
   get limits(): MemoryLimits {
     const { maxStorageBufferBindingSize: maxBinding, maxBufferSize: maxBuffer } = this.device.limits;
-    // A software driver uses main memory. WebGPU does not report the memory of a graphics card.
-    const total = this.info.software ? availableMemory() : undefined;
-    return { maxBinding, maxBuffer, ...(total === undefined ? {} : { total }) };
+    const { software, refused = Infinity } = this.info;
+    // A software driver uses main memory, a page's buffers count as the page's. WebGPU does not report the memory of a
+    // graphics card: it is known once a plan was refused.
+    const known = software || platformName === "browser" ? (availableMemory() ?? Infinity) : Infinity;
+    const total = Math.min(known, refused - 1);
+    return { maxBinding, maxBuffer, ...(total === Infinity ? {} : { total }) };
   }
 
   prepare(program: Program, sharedFrom?: WebGPUSession): Promise<Session> {
@@ -140,7 +151,8 @@ class WebGPUBackend implements Backend {
 
   private async open(program: Program, sharedFrom: WebGPUSession | undefined): Promise<Session> {
     this.check();
-    checkMemory(withoutShared(program, sharedFrom?.program), this.limits);
+    const memory = withoutShared(program, sharedFrom?.program);
+    checkMemory(memory, this.limits);
     const used = program.segments.flatMap(({ dispatches }) => dispatches);
     const variants = new Map(used.map((dispatch) => [pipelineKey(dispatch), dispatch]));
     await Promise.all([...variants].map(([variant, dispatch]) => this.compile(variant, dispatch)));
@@ -154,20 +166,17 @@ class WebGPUBackend implements Backend {
       // Pop both synchronously: scopes form one stack, and another `prepare` may push its own later.
       reported = Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]);
     }
-    const [invalid, memory] = await reported;
-    const error = memory ?? invalid;
-    if (error) {
-      session.destroy();
-      throw new DeviceError(
-        memory ? "out-of-memory" : "device-failed",
-        memory ? "the device is out of memory" : "the device refused the plan",
-        {
-          found: error.message,
-          ...(memory ? { hint: "use a smaller --batch-size or --max-length" } : {}),
-        },
-      );
-    }
-    return session;
+    const [invalid, outOfMemory] = await reported;
+    if (!invalid && !outOfMemory) return session;
+    session.destroy();
+    if (!outOfMemory)
+      throw new DeviceError("device-failed", "the device refused the plan", { found: invalid!.message });
+    const { total } = memoryTotals(memory);
+    this.info.refused = Math.min(total, this.info.refused ?? Infinity);
+    throw new DeviceError("out-of-memory", `the device has no memory for ${showBytes(total)}`, {
+      found: outOfMemory.message,
+      hint: "use a smaller --batch-size or --max-length",
+    });
   }
 
   destroy(): void {

@@ -312,9 +312,12 @@ export async function requestGPU(): Promise<GPU | null> {
   return navigator.gpu ?? null;
 }
 
-/** Bytes that this page may still allocate: unknown in browsers. */
+/** WebKit ends a phone's page at 1.5 GB, whatever its buffers say; some of it is not a plan's. */
+const PHONE_BYTES = 1.2e9;
+
+/** Bytes that this page may allocate: browsers do not say; a phone's page has a budget. */
 export function availableMemory(): number | undefined {
-  return undefined;
+  return /\b(Android|iPhone|iPad|iPod)\b/.test(navigator.userAgent) ? PHONE_BYTES : undefined;
 }
 
 /** Hardware threads of this machine. */

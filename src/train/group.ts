@@ -198,6 +198,11 @@ export async function trainGroup(
         return training.train({ options, spec, plan, features: planned, device: info, trainable, flops });
       });
     const trainHere = (args: FineTuneArguments) => trainTogether(args).finally(() => engine.destroy());
-    return survive(device, { ...common, signal, ...settings, ...start }, trainHere, trainAlone);
+    return survive(
+      { device, prepared: prepared[i]! },
+      { ...common, signal, ...settings, ...start },
+      trainHere,
+      trainAlone,
+    );
   });
 }

@@ -4,7 +4,7 @@
  */
 
 import { checkOptions, type Kind } from "../arguments.ts";
-import { type Backend, type DeviceInfo, isDropped } from "../backend/backend.ts";
+import { type DeviceInfo, isDropped } from "../backend/backend.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import { modelBatch } from "../engine/batches.ts";
@@ -25,10 +25,11 @@ import { diagnose, readTensor } from "./diagnosis.ts";
 import type { Splits } from "./measured.ts";
 import { fitNovelty } from "./novelty.ts";
 import { DEFAULTS, type TrainOptions } from "./options.ts";
-import { completeOptions, type PreparedRun, type RunArguments, type StepCounts } from "./prepare.ts";
+import { completeOptions, type PreparedRun, prepareRun, type RunArguments, type StepCounts } from "./prepare.ts";
 import {
   type Checkpoint,
   type EvaluationRecord,
+  peakMemory,
   RunFailed,
   type StepRecord,
   type TrainEvent,
@@ -37,7 +38,7 @@ import {
 import type { Results } from "./results.ts";
 import { scheduleFactor } from "./schedule.ts";
 import { meanScore } from "./scores.ts";
-import { checkFits, withAdvice } from "./sizes.ts";
+import { checkFits, isTooLarge, withAdvice } from "./sizes.ts";
 
 /** The arguments of `fineTune`, with the settings of `TrainOptions`. */
 export interface FineTuneArguments extends RunArguments {
@@ -132,10 +133,10 @@ export const OPTIONS = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [n
  */
 export async function train(args: FineTuneArguments, place: Place = {}): Promise<TrainResult> {
   checkOptions("args", args, { ...ARGUMENTS, ...OPTIONS });
-  const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
+  const { run, signal, resume } = divideArguments(args);
   const chosen = await prepareOnDevice(run, { signal, began: resume?.device });
   return survive(
-    chosen.device,
+    chosen,
     args,
     (watched) => trainOnDevice(watched, chosen, place),
     (again) => train(again, place),
@@ -143,11 +144,11 @@ export async function train(args: FineTuneArguments, place: Place = {}): Promise
 }
 
 /**
- * Trains on a device. If that fails and the CPU can replace it, trains again: on the CPU, from the last checkpoint or
- * as it began.
+ * Trains on a device, and again from the last checkpoint, or as it began, if that fails: in the next smaller size, if
+ * the device has too little memory and the settings leave one open, or on the CPU, if that can replace it.
  */
 export async function survive(
-  device: Backend,
+  { device, prepared }: Pick<ChosenDevice, "device" | "prepared">,
   args: FineTuneArguments,
   trainHere: (args: FineTuneArguments) => Promise<TrainResult>,
   trainAgain: (args: FineTuneArguments) => Promise<TrainResult>,
@@ -161,14 +162,25 @@ export async function survive(
   try {
     return await trainHere({ ...args, ...(onCheckpoint && { onCheckpoint: keepLast }) });
   } catch (error) {
-    if (device !== args.device) throw error;
-    leaveDevice(device, error);
+    if (!(isTooLarge(error) && takesLess({ ...divideArguments(args).run, device }, prepared))) {
+      if (device !== args.device) throw error;
+      leaveDevice(device, error);
+    }
     return trainAgain({ ...args, ...last });
   }
 }
 
-async function trainOnDevice(args: FineTuneArguments, chosen: ChosenDevice, place: Place): Promise<TrainResult> {
+/** What a run is prepared from, apart from how it starts and to whom it reports. */
+function divideArguments(args: FineTuneArguments) {
   const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
+  return { run, signal, onEvent, resume };
+}
+
+/** Whether a run would take less memory than before on a device that has refused it. */
+const takesLess = (run: RunArguments, before: PreparedRun) => peakMemory(prepareRun(run)) < peakMemory(before);
+
+async function trainOnDevice(args: FineTuneArguments, chosen: ChosenDevice, place: Place): Promise<TrainResult> {
+  const { run, signal, onEvent, resume } = divideArguments(args);
   const { shared, now = () => performance.now() } = place;
   const { device, info, prepared } = { ...chosen, ...(place.info && { info: place.info }) };
   const { model, data } = args;

@@ -1,6 +1,7 @@
 /** The WebGPU backend where a device fails, by a device that is none: what it reports, and what is left behind. */
 import * as assert from "uvu/assert";
 import { requestGPU } from "#platform";
+import { describeDevice } from "../../src/backend/backend.ts";
 import { openDevice } from "../../src/backend/device.ts";
 import { openWebGPU } from "../../src/backend/webgpu.ts";
 import { Pace } from "../../src/backend/webgpu-pace.ts";
@@ -113,7 +114,12 @@ testFake("of two concurrent programs the one that does not fit is refused, and i
   const [large, small] = await Promise.allSettled([backend.prepare(product(ROOM)), backend.prepare(product(8))]);
   assert.is(small.status, "fulfilled");
   assert.is(large.status, "rejected");
-  assert.match((large as PromiseRejectedResult).reason.message, /out of memory\n {2}found: {4}no room for out 1000/);
+  const { message } = (large as PromiseRejectedResult).reason;
+  assert.match(message, /no memory for \d+(\.\d)? \S+\n {2}found: {4}no room for out 1000/);
+  // From now on it is known.
+  assert.match(describeDevice(backend.info), /; no memory for \d/);
+  assert.is(backend.limits.total, backend.info.refused! - 1);
+  await assertFails(DeviceError, "out-of-memory", ["does not fit"], () => backend.prepare(product(ROOM)));
   assert.equal(device.buffers.sort(), ["a 8", "b 8", "out 8", "scalars"]);
 });
 

@@ -7,12 +7,13 @@ import { openWasm } from "../../src/backend/wasm.ts";
 import type { Times } from "../../src/engine/device-times.ts";
 import { DeviceError } from "../../src/errors.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
+import { memoryTotals, withoutShared } from "../../src/plan/memory.ts";
 import { numel } from "../../src/tensor.ts";
-import type { TrainEvent } from "../../src/train/records.ts";
+import { peakMemory, type TrainEvent } from "../../src/train/records.ts";
 import type { JobSettings } from "../../src/train/trainer.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
-import { CALLS, type Call, graphicsCard, losing } from "../helpers/graphics-card.ts";
+import { CALLS, type Call, type Card, graphicsCard, losing } from "../helpers/graphics-card.ts";
 import { test } from "../helpers/harness.ts";
 import { setEnvironment } from "../helpers/http.ts";
 import { chosen, listTensors, trainAll, trained, untrained, withModel } from "../helpers/short-run.ts";
@@ -168,4 +169,46 @@ test("after a checkpoint a run whose device is lost goes on from there", async (
     all,
   );
   assert.ok(steps.length > all.length && steps.length < 2 * all.length, steps.join());
+});
+
+/** A card that refuses plans of more bytes, and knows it from then on, as WebGPU does. */
+async function cramped(card: Card, most: number): Promise<Backend> {
+  const { limits, info } = card;
+  return {
+    ...card,
+    get limits() {
+      return { ...limits, total: (info.refused ?? Infinity) - 1 };
+    },
+    async prepare(program, sharedFrom) {
+      const { total } = memoryTotals(withoutShared(program, undefined));
+      if (total <= most) return card.prepare(program, sharedFrom);
+      info.refused = Math.min(total, info.refused ?? Infinity);
+      throw new DeviceError("out-of-memory", "no room");
+    },
+  };
+}
+
+test("a device that has no memory for a run is given the next smaller size that the settings leave open", async () => {
+  const sizes: number[] = [];
+  const onEvent = (event: TrainEvent) => {
+    if (event.type === "plan") sizes.push(peakMemory(event));
+  };
+  // Its activations are most of a plan.
+  const more = { epochs: 1, batchSize: 16, onEvent };
+  const whole = await trained(await graphicsCard(), more);
+  await trained(await graphicsCard(), { ...more, recompute: "on" });
+  const [all, least] = sizes.splice(0) as [number, number];
+  assert.ok(least < all);
+  const found = await trained(await cramped(await graphicsCard(), all - 1), more);
+  assert.equal(sizes.splice(0), [all, least]);
+  assert.equal([found.device.kind, found.device.refused], ["webgpu", all]);
+  assert.equal(listTensors(found), listTensors(whole));
+  // Sizes that were given are not changed: the CPU takes the run, or the error tells what would fit.
+  const given = { ...more, recompute: "off", dtype: "f32" } as const;
+  await preferCard((device) => trained(device, given));
+  const onCpu = await trained(await cramped(await graphicsCard(AUTO), all - 1), given);
+  assert.is(onCpu.device.why, "a graphics card failed: no room");
+  await assertFails(DeviceError, "out-of-memory", ["no room", "use --recompute on"], async () =>
+    trained(await cramped(await graphicsCard(), all - 1), given),
+  );
 });
