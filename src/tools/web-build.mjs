@@ -212,7 +212,7 @@ async function buildStyle(path) {
 /** What the standalone page leaves out: it downloads nothing, imports nothing, has one adapter and no other thread. */
 const NOT_ALONE = [
   REMOTE,
-  ...["hub-model", "url-files", "recover", "bitsandbytes", "peft-import", "mixed"].map(
+  ...["hub-model", "url-files", "recover", "bitsandbytes", "peft-import", "mixed", "device-check", "initial"].map(
     (name) => new RegExp(`/${name}\\.ts$`),
   ),
 ];

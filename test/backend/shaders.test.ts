@@ -1,4 +1,6 @@
 /** The shaders that `verify --wgsl` prints: those that plans use, and no others; all of them compile. */
+
+import { type NagaError, parseWgsl, validate } from "naga-wasm";
 import * as assert from "uvu/assert";
 import { requestGPU } from "#platform";
 import { chooseShader, listShaders } from "../../src/backend/webgpu-shaders.ts";
@@ -71,6 +73,19 @@ test("every shader that is listed is one that plans use, and the other way round
   for (const { segments } of plans())
     for (const { dispatches } of segments) for (const dispatch of dispatches) used.add(chooseShader(dispatch).name);
   assert.equal([...used].sort(), ALL.map(({ shader }) => shader.name).sort());
+});
+
+test("every shader is valid for naga, the compiler of Firefox, wgpu and Deno", async () => {
+  for (const { kernel, shader } of ALL) {
+    const code = await assembleShader(kernel, shader);
+    try {
+      const module = parseWgsl(code);
+      validate(module).free();
+      module.free();
+    } catch (error) {
+      throw new Error(`${shader.name}: ${(error as NagaError).formatted ?? error}`);
+    }
+  }
 });
 
 test("every shader compiles", async () => {
