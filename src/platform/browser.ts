@@ -4,10 +4,11 @@
  * A path is one of: the path of a file that the user selected (`files.ts`); a path in the package (`assets.ts`) or a
  * URL, which are fetched and read-only; otherwise a path in the origin private file system.
  */
-import { ConfigError, DownloadError } from "../errors.ts";
+import { ConfigError, DeviceError, DownloadError } from "../errors.ts";
 import { assetUrl, isPackagePath, packageFiles, packagePath } from "./assets.ts";
 import { forgetFile, openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { type Answer, ask, readWhole } from "./http.ts";
+import type { ListedAdapter } from "./listed-adapter.ts";
 import { isRemote, joinUrl, STAGING, segments } from "./paths.ts";
 import {
   type Check,
@@ -307,9 +308,21 @@ export function canHaveGPU(): boolean {
   return true;
 }
 
-/** The GPU object, or null if this browser does not support WebGPU. */
-export async function requestGPU(): Promise<GPU | null> {
-  return navigator.gpu ?? null;
+/** The GPU object. Throws DeviceError, with the reason, if there is no WebGPU. */
+export async function requestGPU(): Promise<GPU> {
+  if (navigator.gpu) return navigator.gpu;
+  throw new DeviceError("no-webgpu", isSecureContext ? "this browser has no WebGPU" : "WebGPU needs HTTPS", {
+    hint: isSecureContext
+      ? "use the CPU, which needs no driver, or enable WebGPU in the browser"
+      : "open the page by https:// or on localhost, or use the CPU",
+  });
+}
+
+export type { ListedAdapter };
+
+/** None: a page is given the adapter that its browser chooses. */
+export async function listAdapters(): Promise<ListedAdapter[]> {
+  return [];
 }
 
 /** Bytes that this page may still allocate: unknown in browsers. */

@@ -3,6 +3,7 @@ import { requestGPU } from "#platform";
 import { version } from "../../../package.json";
 import type { DeviceInfo } from "../../backend/backend.ts";
 import { openDevice } from "../../backend/device.ts";
+import { requestAdapter } from "../../backend/webgpu.ts";
 import { type MicroStep, measureMicroStep } from "../../bench/micro-step.ts";
 import { isSoftwareDriver, measureProduct, type Product, productsFor, type Rate } from "../../bench/products.ts";
 import { measureYardsticks, type Yardsticks } from "../../bench/yardsticks.ts";
@@ -44,7 +45,9 @@ export const productSize = ({ m, n, k }: Product) => `${m} x ${n} x ${k}`;
 
 /** What the browser reports about the adapter. */
 async function describeAdapter(): Promise<Result["adapter"]> {
-  const adapter = await (await requestGPU())?.requestAdapter({ powerPreference: "high-performance" });
+  const adapter = await requestGPU()
+    .then(requestAdapter)
+    .catch(() => null);
   if (!adapter) return null;
   const { vendor, architecture, device, description, subgroupMinSize, subgroupMaxSize } = adapter.info;
   return { vendor, architecture, device, description, subgroupMinSize, subgroupMaxSize };
