@@ -46,10 +46,8 @@ export async function openDevice(
 async function open(name: DeviceName, threads: number): Promise<Backend> {
   if (name === "wasm") return openWasm({ threads });
   if (name !== "auto") {
-    const word = namedAdapter(name);
-    if (word === undefined) return openWebGPU({ threads });
-    const { requestNamedGPU } = await import("./adapters.ts");
-    return openWebGPU({ threads, gpu: await requestNamedGPU(word) });
+    const which = namedAdapter(name);
+    return openWebGPU({ threads, ...(which === undefined ? {} : { which }) });
   }
   try {
     const device = await openWebGPU({ hardware: true, threads });

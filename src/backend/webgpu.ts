@@ -47,17 +47,17 @@ interface WebGPUOptions {
   /** Whether a software driver is refused. */
   hardware?: boolean;
   threads?: number;
-  /** The GPU object of one of several adapters; default: of all. */
-  gpu?: GPU;
+  /** The index of one of several adapters, or a part of its name. */
+  which?: string;
 }
 
 /**
  * Opens the system's WebGPU adapter, preferably a hardware one. Throws DeviceError if there is none, or, with
  * `hardware`, only a software driver.
  */
-export async function openWebGPU({ hardware = false, threads = 0, gpu }: WebGPUOptions = {}): Promise<Backend> {
+export async function openWebGPU({ hardware = false, threads = 0, which }: WebGPUOptions = {}): Promise<Backend> {
   if (hardware && !canHaveGPU()) throw new DeviceError("no-hardware-gpu", NO_HARDWARE);
-  const adapter = await requestAdapter(gpu ?? (await requestGPU()));
+  const adapter = await requestAdapter(await requestGPU(which));
   if (hardware && isSoftware(adapter.info)) throw new DeviceError("no-hardware-gpu", NO_HARDWARE);
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
   const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };

@@ -308,13 +308,13 @@ export function canHaveGPU(): boolean {
   return true;
 }
 
-/** The GPU object. Throws DeviceError, with the reason, if there is no WebGPU. */
-export async function requestGPU(): Promise<GPU> {
+/** The GPU object. Throws DeviceError, with the reason, without WebGPU; ConfigError for one of several adapters. */
+export async function requestGPU(which?: string): Promise<GPU> {
+  if (which !== undefined)
+    throw new ConfigError("unknown-value", "a page cannot choose a GPU", { expected: "webgpu", found: which });
   if (navigator.gpu) return navigator.gpu;
-  throw new DeviceError("no-webgpu", isSecureContext ? "this browser has no WebGPU" : "WebGPU needs HTTPS", {
-    hint: isSecureContext
-      ? "use the CPU, which needs no driver, or enable WebGPU in the browser"
-      : "open the page by https:// or on localhost, or use the CPU",
+  throw new DeviceError("no-webgpu", isSecureContext ? "no WebGPU" : "WebGPU needs a page that is served by HTTPS", {
+    hint: "use the CPU, which needs no driver, or enable WebGPU in the browser",
   });
 }
 

@@ -6,6 +6,4 @@ export interface ListedAdapter {
   backend: string;
   /** Whether it cannot be opened, because an earlier one has the same name, or a longer one. */
   isHidden: boolean;
-  /** The GPU object whose only adapter it is. */
-  open(): Promise<GPU>;
 }

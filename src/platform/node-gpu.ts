@@ -1,6 +1,6 @@
 /** WebGPU in Node: Dawn, of the optional package `webgpu`. */
 import { existsSync } from "node:fs";
-import { DeviceError } from "../errors.ts";
+import { ConfigError, DeviceError } from "../errors.ts";
 import type { ListedAdapter } from "./listed-adapter.ts";
 
 /**
@@ -17,9 +17,29 @@ export function canHaveGPU(): boolean {
   return opened.size > 0 || process.platform !== "linux" || GRAPHICS_DEVICES.some((path) => existsSync(path));
 }
 
-/** The GPU object. Throws DeviceError, with the reason, if there is no WebGPU. */
-export function requestGPU(): Promise<GPU> {
-  return openDawn();
+/**
+ * The GPU object. `which`: of one adapter; its index in the list, or else a part of its backend and name, in any case;
+ * of several the first is taken. Throws DeviceError, with the reason, if there is no WebGPU, ConfigError, with the
+ * list, if there is no such adapter.
+ */
+export async function requestGPU(which?: string): Promise<GPU> {
+  if (which === undefined) return openDawn();
+  const adapters = await listAdapters();
+  // Whoever asks for an adapter learns why there is none.
+  if (adapters.length === 0) return openDawn(`adapter=${which}`);
+  const isNamed = ({ backend, name }: ListedAdapter) =>
+    `${backend} ${name}`.toLowerCase().includes(which.toLowerCase());
+  const found = (/^\d+$/.test(which) && adapters[Number(which)]) || adapters.find(isNamed);
+  if (!found)
+    throw new ConfigError("unknown-value", "there is no such GPU", {
+      expected: adapters.map(({ name, backend }, i) => `webgpu:${i} (${name}, ${backend})`).join(", "),
+      found: `webgpu:${which}`,
+    });
+  const { name, backend, isHidden } = found;
+  if (!isHidden) return openDawn(`backend=${backend}`, `adapter=${name}`);
+  throw new ConfigError("unknown-value", "this GPU cannot be opened: another one, earlier in the list, has its name", {
+    found: `webgpu:${which}, ${name}`,
+  });
 }
 
 /** The backends of Dawn that can run core WebGPU, the usual one first; elsewhere Vulkan alone. */
@@ -38,10 +58,8 @@ export async function listAdapters(): Promise<ListedAdapter[]> {
       (error: Error) => error.message,
     );
     const names = [...listed.matchAll(/^ \* backend: '.*?', name: '(.*)'$/gm)].map(([, name]) => name!);
-    for (const [i, name] of names.entries()) {
-      const isHidden = names.slice(0, i).some((earlier) => earlier.includes(name));
-      adapters.push({ name, backend, isHidden, open: () => openDawn(`backend=${backend}`, `adapter=${name}`) });
-    }
+    for (const [i, name] of names.entries())
+      adapters.push({ name, backend, isHidden: names.slice(0, i).some((earlier) => earlier.includes(name)) });
   }
   return adapters;
 }

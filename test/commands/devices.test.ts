@@ -85,14 +85,16 @@ test("--device webgpu:INDEX and webgpu:NAME open one of several; an unknown one 
   assert.match(why, "another one, earlier in the list, has its name");
 });
 
-test("where Dawn does not list adapters, the one that it gives is the list", async () => {
+test("where Dawn lists no adapters, the one that it gives is the list, and Dawn refuses unknown names", async () => {
   const silent = standIn("silent", dawn(["llvmpipe"], "Others:").replace("* backend", "- backend"));
   const listed = await verify(silent, "--device", "list");
   assert.equal(
     rowsOf(listed.stdout).map((cells) => cells.slice(1, 4).join()),
     ["webgpu:0,llvmpipe,webgpu", `wasm,${rowsOf(listed.stdout)[1]![2]},–`],
   );
-  assertCode(await verify(silent, "--device", "webgpu:radeon", FIXTURE), 2);
+  const refused = await verify(silent, "--device", "webgpu:radeon", FIXTURE);
+  assertCode(refused, 1);
+  assert.match(refused.stderr, "no adapter found\nOthers:");
 });
 
 /** The package as it is installed, but for its binaries. */
