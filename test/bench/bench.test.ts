@@ -36,7 +36,7 @@ test("PyTorch's steps alternate with ours; its BLAS is reported", async () => {
   python(`
     let asked = 0;
     lines.on("line", (line) => {
-      const about = { version: "9.9", blas: "somebody's", threads: JSON.parse(line).n_layer };
+      const about = { version: "9.9", device: "CPU", blas: "somebody's", threads: JSON.parse(line).n_layer };
       const step = { time: 1e6 + asked, cpu: 2e6, peak: 3e9 };
       console.log(JSON.stringify(asked++ === 0 ? about : step));
     });`);

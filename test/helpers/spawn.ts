@@ -30,7 +30,7 @@ const DAWN_WARNING = /^Warning: max\w+ artificially reduced from .*\n/gm;
 
 /** Runs dist/<name>.js to its end; Dawn's warnings are left out of what it says. */
 export function runCommand(
-  name: "train" | "sweep" | "classify" | "generate" | "export" | "verify" | "bench",
+  name: "train" | "sweep" | "classify" | "generate" | "export" | "verify" | "bench" | "doctor",
   args: readonly string[],
   { cwd, node = [], input = "", stdout, watch, killWhen }: SpawnOptions,
 ): Promise<Finished> {

@@ -2,11 +2,12 @@
 import { signal } from "@preact/signals";
 import { render } from "preact";
 import { useRef } from "preact/hooks";
+import { productTable } from "../../bench/blocks.ts";
 import { LowrankError } from "../../errors.ts";
 import { Blocks } from "../../views/components.tsx";
 import { ErrorPlace } from "../page/parts/error.tsx";
 import type { ErrorReport } from "../protocol.ts";
-import { deviceFigures, productTable, stepBlocks } from "./blocks.ts";
+import { deviceFigures, stepBlocks } from "./blocks.ts";
 import { measure, type Result } from "./measure.ts";
 
 const status = signal("Takes a minute or less. Keep this tab in front.");
@@ -62,7 +63,7 @@ function Bench() {
         </section>
         <section class="card" aria-labelledby="products-title">
           <h2 id="products-title">Matrix products</h2>
-          {result.value && <Blocks blocks={[productTable(result.value)]} medium={TABLES} />}
+          {result.value && <Blocks blocks={[productTable(result.value.devices)]} medium={TABLES} />}
         </section>
       </div>
     </>

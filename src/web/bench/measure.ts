@@ -1,19 +1,16 @@
 /** Matrix products and a training step, on WebGPU and on the CPU of this browser. */
 import { requestGPU } from "#platform";
 import { version } from "../../../package.json";
-import type { DeviceInfo } from "../../backend/backend.ts";
 import { openDevice } from "../../backend/device.ts";
 import { requestAdapter } from "../../backend/webgpu.ts";
-import { type MicroStep, measureMicroStep } from "../../bench/micro-step.ts";
-import { isSoftwareDriver, measureProduct, type Product, productsFor, type Rate } from "../../bench/products.ts";
-import { measureYardsticks, type Yardsticks } from "../../bench/yardsticks.ts";
+import { type DeviceProducts, productSize, TITLES } from "../../bench/blocks.ts";
+import { type ExampleStep, measureMicroStep } from "../../bench/example-step.ts";
+import { isSoftwareDriver, measureProduct, productsFor } from "../../bench/products.ts";
+import { measureYardsticks } from "../../bench/yardsticks.ts";
 import { DeviceError } from "../../errors.ts";
 
-interface DeviceResult {
-  device: DeviceInfo;
-  yardsticks: Yardsticks | null;
-  products: (Product & { gflops: Rate })[];
-  step: MicroStep | null;
+interface DeviceResult extends DeviceProducts {
+  step: ExampleStep | null;
 }
 
 /** What "Copy as JSON" copies. */
@@ -38,10 +35,6 @@ interface Listener {
 
 /** Measurements of each product. */
 const ROUNDS = 5;
-
-export const TITLES = { webgpu: "WebGPU", wasm: "CPU" };
-
-export const productSize = ({ m, n, k }: Product) => `${m} x ${n} x ${k}`;
 
 /** What the browser reports about the adapter. */
 async function describeAdapter(): Promise<Result["adapter"]> {
