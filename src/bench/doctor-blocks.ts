@@ -29,9 +29,7 @@ export function findingBlocks(report: DoctorReport): Block[] {
   ];
 }
 
-export function deviceBlocks({ machine, device, gpus, noGPU }: DoctorReport): Block[] {
-  const { maxStorageBufferBindingSize: binding, maxBufferSize: buffer } =
-    gpus.find(({ software }) => software === device.software)?.limits ?? {};
+export function deviceBlocks({ machine, device, limits, gpus, noGPU }: DoctorReport): Block[] {
   return [
     heading("The device"),
     text(describeMachine(machine)),
@@ -43,8 +41,8 @@ export function deviceBlocks({ machine, device, gpus, noGPU }: DoctorReport): Bl
           `${features.includes("subgroups") ? " and" : ", without"} subgroups`,
       ),
     ),
-    ...(device.kind === "webgpu" && binding && buffer
-      ? [text(`largest buffer ${showBytes(buffer)}, largest binding ${showBytes(binding)}`)]
+    ...(device.kind === "webgpu"
+      ? [text(`largest buffer ${showBytes(limits.maxBuffer)}, largest binding ${showBytes(limits.maxBinding)}`)]
       : []),
     ...(noGPU ? [note(`no GPU: ${noGPU}`)] : []),
   ];

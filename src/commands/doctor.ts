@@ -13,8 +13,7 @@ import { command, deviceFlag, Interruption, main, number, print, threadsFlag } f
 
 const program = command(
   "doctor",
-  "Says in three minutes what the device is, whether every shader and every fixture of PyTorch is right on it, and\n" +
-    "how fast it is: a page of text, and a JSON file to send. A software driver is measured less.\n" +
+  "Says in three minutes what the device is, whether every shader and every fixture of PyTorch is right on it, and how fast it is: a page of text, and a JSON file to send. A software driver is measured less.\n" +
     "The exit code is 1 if something is wrong, and 130 after Ctrl-C, which keeps what was measured so far.",
   ["", "--device webgpu", "--device wasm --out cpu.json"],
 )
@@ -68,7 +67,7 @@ await main(async () => {
   const timer = setTimeout(() => stop.abort(), 1000 * seconds);
   const show = (blocks: readonly Block[]) => print(renderBlocks(blocks, process.stdout.columns));
   try {
-    const report = await newReport(device.info);
+    const report = await newReport(device);
     const measurements = await listMeasurements(device, cpu, report);
     interruption.begin();
     show(deviceBlocks(report));

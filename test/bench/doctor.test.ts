@@ -21,7 +21,7 @@ const inWords = (report: DoctorReport) => renderBlocks(findingBlocks(report));
 
 /** Runs those measurements of a device whose names contain one of the words. */
 async function examine(device: Backend, words: readonly string[]): Promise<DoctorReport> {
-  const report = await newReport(device.info);
+  const report = await newReport(device);
   const all = await listMeasurements(device, await testDevice("wasm 2 threads"), report);
   const some = all.filter(({ what }) => words.some((word) => what.includes(word)));
   assert.is(some.length, words.length, some.map(({ what }) => what).join(", "));
@@ -116,7 +116,7 @@ test("a wrong shader is named with the size of its error, and the others are com
     assert.match(where, /out = block\.0 \[\d+, 128\], element 5$/);
     assert.equal([error > 1, there], [true, value]);
     assert.ok(dispatches > 1 && found.length > 15);
-    const report = { ...(await newReport(cpu.info)), device: { ...cpu.info, kind: "webgpu" as const }, shaders: found };
+    const report = { ...(await newReport(cpu)), device: { ...cpu.info, kind: "webgpu" as const }, shaders: found };
     assert.not.ok(isWell(report));
     assert.match(inWords(report), new RegExp(`│ ${shader} +│ a step of LoRA, gpt2-micro, f32 │`));
   }
@@ -125,7 +125,7 @@ test("a wrong shader is named with the size of its error, and the others are com
 /** Runs measurements, which note that they have begun. */
 async function run(measurements: readonly (readonly [string, Measurement["run"]])[], signal: AbortSignal) {
   const begun: string[] = [];
-  const report = await newReport((await testDevice("wasm 2 threads")).info);
+  const report = await newReport(await testDevice("wasm 2 threads"));
   const list = measurements.map(([what, run]) => ({ what, run }));
   await runMeasurements(report, list, signal, (_, what) => begun.push(what));
   return { report, begun };
