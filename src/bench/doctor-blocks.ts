@@ -5,11 +5,9 @@ import { digits } from "../format.ts";
 import { showBytes } from "../plan/memory.ts";
 import { passes } from "../verify/golden.ts";
 import { type Block, makeTable, type RowColumn } from "../views/blocks.ts";
-import type { AttentionRate } from "./attention.ts";
-import { figure, kernelTable, productTable, rate } from "./blocks.ts";
+import { attentionTable, figure, kernelTable, productTable, shaderBlocks } from "./blocks.ts";
 import type { DoctorReport, Fixture } from "./doctor.ts";
 import { describeMachine } from "./machine.ts";
-import { type CheckedShader, PURPOSE_TITLES } from "./shader-check.ts";
 import { measureSpread } from "./spread.ts";
 import { describeYardsticks } from "./yardsticks.ts";
 
@@ -48,53 +46,22 @@ export function deviceBlocks({ machine, device, limits, gpus, noGPU }: DoctorRep
   ];
 }
 
-const plan = ({ model, purpose, dtype }: CheckedShader) => `${PURPOSE_TITLES[purpose]}, ${model}, ${dtype}`;
-
 function isItRight({ shaders, unchecked, fixtures, device }: DoctorReport): Block[] {
-  const wrong = shaders.filter(({ isRight }) => !isRight);
   const failed = fixtures.filter(({ worst }) => !passes(worst));
-  const plans = new Set(shaders.map(plan)).size;
-  const names = new Set(shaders.map(({ shader }) => shader)).size;
-  const [largest] = [...shaders].sort((a, b) => b.error - a.error);
-  const blocks: Block[] = [heading("Is it right?")];
-  if (device.kind === "wasm") blocks.push(text("the CPU is what shaders are compared with"));
-  else if (largest)
-    blocks.push(
-      text(
-        `${names} shaders in ${plans === 1 ? "1 plan" : `${plans} plans`} ${wrong.length === 0 ? "agree" : "were compared"} with the CPU; ` +
-          `largest error ${largest.error.toExponential(1)} (${largest.shader}; ${plan(largest)})`,
-      ),
-      text(`${unchecked.length} other shaders are in none of these plans`),
-    );
-  if (wrong.length > 0) blocks.push(wrongShaders(wrong));
-  blocks.push(
+  return [
+    heading("Is it right?"),
+    ...(device.kind === "wasm" ? [text("the CPU is what shaders are compared with")] : shaderBlocks(shaders)),
+    ...(shaders.length > 0 ? [text(`${unchecked.length} other shaders are in none of these plans`)] : []),
     text(
       fixtures.length === 0
         ? "PyTorch's fixtures were not compared: they are in a clone of the repository, not in the package"
         : `${fixtures.length} of PyTorch's fixtures, ${failed.length === 0 ? "all within tolerance" : `${failed.length} beyond their tolerance`}`,
     ),
-  );
-  if (failed.length > 0) blocks.push(failedFixtures(failed));
-  return blocks;
+    ...(failed.length > 0 ? [failedFixtures(failed)] : []),
+  ];
 }
 
 const exponential = (error: number) => error.toExponential(1);
-
-function wrongShaders(wrong: readonly CheckedShader[]): Block {
-  return makeTable<CheckedShader>(
-    "wrong-shaders",
-    "Shaders that compute wrongly",
-    [
-      { title: "Shader", value: ({ shader }) => shader },
-      { title: "Plan", value: plan },
-      { title: "Error", format: exponential, value: ({ error }) => error },
-      { title: "Where", value: ({ where }) => where },
-      { title: "CPU", value: ({ expected }) => String(expected) },
-      { title: "Device", value: ({ found }) => String(found) },
-    ],
-    wrong,
-  );
-}
 
 function failedFixtures(failed: readonly Fixture[]): Block {
   return makeTable<Fixture>(
@@ -134,7 +101,7 @@ function howFast(report: DoctorReport): Block[] {
       ),
     ),
     ...(products.length > 0 ? [productTable([report])] : []),
-    ...(attention.length > 0 ? [attentionTable(report)] : []),
+    ...(attention.length > 0 ? [attentionTable([report])] : []),
     ...(largest ? [kernels(largest)] : []),
     ...(peak > 0 ? [text(`${showBytes(peak)} peak resident set size of this process`)] : []),
   ];
@@ -183,21 +150,5 @@ function generationTable(rows: readonly GenerationRow[]): Block {
       { title: "Memory", value: ({ planned }) => showBytes(planned) },
     ],
     rows,
-  );
-}
-
-function attentionTable({ attention, yardsticks }: DoctorReport): Block {
-  return makeTable<AttentionRate>(
-    "attention",
-    "Attention over one sequence, 12 heads of 64 (in brackets: of the plain multiply-adds)",
-    [
-      { title: "Kernel", value: ({ kernel }) => kernel },
-      { title: "Tokens", value: ({ tokens }) => tokens },
-      {
-        title: "GFLOP/s",
-        value: ({ gflops }) => rate(gflops.median, yardsticks && gflops.median / yardsticks.multiplyAdd),
-      },
-    ],
-    attention,
   );
 }

@@ -4,24 +4,24 @@ import { version } from "../../package.json";
 import { listGPUs } from "../backend/adapters.ts";
 import type { Backend } from "../backend/backend.ts";
 import { listShaders } from "../backend/webgpu-shaders.ts";
-import type { WeightDtype } from "../config.ts";
+import { WEIGHT_DTYPES, type WeightDtype } from "../config.ts";
 import { DeviceError, LowrankError } from "../errors.ts";
 import { loadModel } from "../io/hf.ts";
 import { SafetensorsFile } from "../io/safetensors.ts";
 import { KERNELS } from "../ops/generated/kernels.ts";
 import type { MemoryLimits } from "../plan/memory.ts";
 import { type Comparison, passes, runGolden } from "../verify/golden.ts";
-import { type AttentionRate, measureAttention } from "./attention.ts";
-import { type DeviceProducts, productSize } from "./blocks.ts";
+import { measureAttention } from "./attention.ts";
+import { type DeviceRates, productSize } from "./blocks.ts";
 import { type ExampleStep, measureMicroStep, measureStep } from "./example-step.ts";
 import { inWords, measureGeneration } from "./generate.ts";
 import { type Machine, machine } from "./machine.ts";
 import { type MembersFigures, measureMembers } from "./members.ts";
 import { isSoftwareDriver, measureProduct, productsFor } from "./products.ts";
-import { type CheckedPlan, type CheckedShader, checkShaders, PURPOSE_TITLES } from "./shader-check.ts";
+import { type CheckedPlan, type CheckedShader, checkShaders, plansFor, planTitle } from "./shader-check.ts";
 import { CONFIGS, randomCheckpoint, type ShapeName } from "./shapes.ts";
 import { measureTorch, type TorchResult } from "./step.ts";
-import { type Latency, measureLatency, measureYardsticks } from "./yardsticks.ts";
+import { measureLatency, measureYardsticks } from "./yardsticks.ts";
 
 /** A model with weights of a type. */
 interface Shape {
@@ -45,7 +45,7 @@ export interface Fixture {
   worst: Comparison;
 }
 
-export interface DoctorReport extends DeviceProducts {
+export interface DoctorReport extends DeviceRates {
   /** Marks the file: only such a one is replaced. */
   kind: "lowrank-doctor";
   lowrank: string;
@@ -63,8 +63,6 @@ export interface DoctorReport extends DeviceProducts {
   /** Shaders in none of the plans that were checked. */
   unchecked: string[];
   fixtures: Fixture[];
-  latency: Latency | null;
-  attention: AttentionRate[];
   steps: (Shape & { step: ExampleStep; torch?: TorchResult })[];
   generation: (Shape & { first: number; tokensPerSecond: number; planned: number })[];
   adapters: (MembersFigures & { model: ShapeName })[];
@@ -137,20 +135,6 @@ export async function runMeasurements(
   report.peak = process.resourceUsage().maxRSS * 1024;
 }
 
-const TYPES = ["f32", "f16", "q8", "q4"] as const;
-const PLANS: readonly [CheckedPlan["model"], CheckedPlan["purpose"], readonly WeightDtype[]][] = [
-  ["gpt2-micro", "lora", ["f32", "q4"]],
-  ["gpt2-micro", "generation", ["f32", "q4"]],
-  ["gpt2-micro", "adapters", ["f32"]],
-  ["gpt2-micro", "all", ["f32"]],
-  ["gpt2-small", "lora", TYPES],
-  ["gpt2-small", "generation", TYPES],
-  ["gpt2-small", "adapters", ["f32", "q4"]],
-  ["gpt2-small", "all", ["f32"]],
-  ["gpt2-xl", "lora", TYPES],
-  ["gpt2-xl", "generation", TYPES],
-  ["gpt2-xl", "adapters", ["f32"]],
-];
 const MEMBERS = 16;
 const ROUNDS = 5;
 
@@ -160,14 +144,11 @@ export async function listMeasurements(device: Backend, cpu: Backend, report: Do
   const isGPU = device.info.kind === "webgpu";
   const shapes: Shape[] = [
     { model: "gpt2-micro", dtype: "f32" },
-    ...TYPES.map((dtype): Shape => ({ model: "gpt2-small", dtype })),
+    ...WEIGHT_DTYPES.map((dtype): Shape => ({ model: "gpt2-small", dtype })),
   ];
   const measured = isSlow ? shapes.slice(0, 1) : shapes;
   const messages = isSlow ? 2 : 8;
-  const plans = PLANS.flatMap(([model, purpose, types]) =>
-    types.map((dtype): CheckedPlan => ({ model, purpose, dtype })),
-  );
-  const checked = isSlow ? plans.filter(({ model, purpose }) => model === "gpt2-micro" && purpose !== "all") : plans;
+  const checked = plansFor(device.info);
   const checks = checked.map((plan) => shaderCheck(device, cpu, plan, report));
   const first = checked.filter(({ model }) => model !== "gpt2-xl").length;
   return [
@@ -200,7 +181,7 @@ const titled = ({ model, dtype }: Shape) => `${model}${dtype === "f32" ? "" : ` 
 
 function shaderCheck(device: Backend, cpu: Backend, plan: CheckedPlan, report: DoctorReport): Measurement {
   return {
-    what: `shaders of ${PURPOSE_TITLES[plan.purpose]} of ${titled(plan)}`,
+    what: `shaders of ${planTitle(plan)}`,
     run: async () => void report.shaders.push(...(await checkShaders(device, cpu, plan))),
   };
 }

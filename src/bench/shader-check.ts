@@ -1,8 +1,8 @@
 /** Is every shader right? Small plans of a model run on a device and on the CPU, one dispatch at a time. */
-import type { Backend } from "../backend/backend.ts";
+import type { Backend, DeviceInfo } from "../backend/backend.ts";
 import { COMPARE_TOLERANCE, CompareBackend, type Compared } from "../backend/compare.ts";
 import { chooseShader } from "../backend/webgpu-shaders.ts";
-import type { GPT2Config, WeightDtype } from "../config.ts";
+import { type GPT2Config, WEIGHT_DTYPES, type WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -14,19 +14,18 @@ import { generate } from "../infer/generation.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { Rng } from "../rng.ts";
 import { numel } from "../tensor.ts";
+import { isSoftwareDriver } from "./products.ts";
 import { CONFIGS, randomCheckpoint, type ShapeName } from "./shapes.ts";
 import { exampleBatch, STEP_OPTIMIZER, stepEngine, stepSpec, stepTime } from "./step-profile.ts";
 
 /** What a plan is for. */
-export const PURPOSES = ["lora", "all", "adapters", "generation"] as const;
-export type Purpose = (typeof PURPOSES)[number];
-
-export const PURPOSE_TITLES: Readonly<Record<Purpose, string>> = {
+const PURPOSE_TITLES = {
   lora: "a step of LoRA",
   all: "a step of full fine-tuning",
   adapters: "a step of three adapters",
   generation: "generation",
 };
+type Purpose = keyof typeof PURPOSE_TITLES;
 
 export interface CheckedPlan {
   model: ShapeName;
@@ -41,6 +40,33 @@ export interface CheckedShader extends CheckedPlan, Omit<Compared, "dispatch"> {
   dispatches: number;
   isRight: boolean;
 }
+
+const PLANS: readonly [CheckedPlan["model"], CheckedPlan["purpose"], readonly WeightDtype[]][] = [
+  ["gpt2-micro", "lora", ["f32", "q4"]],
+  ["gpt2-micro", "generation", ["f32", "q4"]],
+  ["gpt2-micro", "adapters", ["f32"]],
+  ["gpt2-micro", "all", ["f32"]],
+  ["gpt2-small", "lora", WEIGHT_DTYPES],
+  ["gpt2-small", "generation", WEIGHT_DTYPES],
+  ["gpt2-small", "adapters", ["f32", "q4"]],
+  ["gpt2-small", "all", ["f32"]],
+  ["gpt2-xl", "lora", WEIGHT_DTYPES],
+  ["gpt2-xl", "generation", WEIGHT_DTYPES],
+  ["gpt2-xl", "adapters", ["f32"]],
+];
+
+/** The plans that are checked on a device: on a software driver, which is slow, some of the smallest model. */
+export function plansFor(device: DeviceInfo): CheckedPlan[] {
+  const all = PLANS.flatMap(([model, purpose, types]) =>
+    types.map((dtype): CheckedPlan => ({ model, purpose, dtype })),
+  );
+  return isSoftwareDriver(device)
+    ? all.filter(({ model, purpose }) => model === "gpt2-micro" && purpose !== "all")
+    : all;
+}
+
+/** "a step of LoRA, gpt2-small, q4". */
+export const planTitle = ({ model, purpose, dtype }: CheckedPlan) => `${PURPOSE_TITLES[purpose]}, ${model}, ${dtype}`;
 
 /** Two blocks have all shapes: one works on all tokens, the last one on a row per message. */
 const BLOCKS = 2;

@@ -32,7 +32,7 @@ async function examine(device: Backend, words: readonly string[]): Promise<Docto
 test("a software driver has fewer measurements; each adds its figures", async () => {
   const device = await testDevice("webgpu");
   const report = await examine(device, [
-    "shaders of generation of gpt2-micro in q4",
+    "shaders of generation, gpt2-micro, q4",
     "fixture 06_",
     "fixture 37_",
     "rates",

@@ -5,15 +5,21 @@ import type { ExampleStep } from "../../bench/example-step.ts";
 import type { Block, Table } from "../../views/blocks.ts";
 import type { Result } from "./measure.ts";
 
-/** The devices, and their yardsticks. */
+/** The devices, and what the first one can do. */
 export function deviceFigures({ devices }: Result): [term: string, value: string][] {
-  const { yardsticks } = devices[0]!;
+  const { yardsticks, latency } = devices[0]!;
   return [
     ...devices.map(({ device }): [string, string] => [TITLES[device.kind], describeDevice(device)]),
     ...(yardsticks
       ? ([
           ["Plain copy", `${figure(yardsticks.copy)} GB/s`],
           ["Plain multiply-adds", `${figure(yardsticks.multiplyAdd)} GFLOP/s`],
+        ] as [string, string][])
+      : []),
+    ...(latency
+      ? ([
+          ["A dispatch", `${figure(latency.dispatch)} us`],
+          ["A submission and its readback", `${figure(latency.readback)} ms`],
         ] as [string, string][])
       : []),
   ];
