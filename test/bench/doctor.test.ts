@@ -10,11 +10,14 @@ import {
   runMeasurements,
 } from "../../src/bench/doctor.ts";
 import { findingBlocks } from "../../src/bench/doctor-blocks.ts";
+import type { ExampleStep } from "../../src/bench/example-step.ts";
 import { checkShaders } from "../../src/bench/shader-check.ts";
+import { measureTorch } from "../../src/bench/step.ts";
 import { DeviceError } from "../../src/errors.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
+import { usePython } from "../helpers/python.ts";
 
 const idle = () => {};
 const inWords = (report: DoctorReport) => renderBlocks(findingBlocks(report));
@@ -63,11 +66,24 @@ test("a software driver has fewer measurements; each adds its figures", async ()
   assert.not.ok(all.some(({ what }) => what.includes("gpt2-xl")));
 });
 
-test("the CPU has no shaders to compare, and all shapes", async () => {
+/** Answers as PyTorch's program does: a card, where it is asked to use one. */
+const TORCH = `
+  let about;
+  lines.on("line", (line) => {
+    const first = { version: "9.9", device: JSON.parse(line).gpu ? "a card" : "CPU", blas: "b", threads: 1 };
+    console.log(JSON.stringify(about ? { time: 12345, cpu: 1, peak: 2 } : first));
+    about = first;
+  });`;
+
+test("the CPU has no shaders to compare, and all shapes; PyTorch's step is beside ours", async () => {
+  usePython(TORCH);
   const device = await testDevice("wasm 2 threads");
-  const report = await examine(device, ["fixture 06_", "a step of gpt2-micro", "generation with gpt2-micro"]);
+  const some = ["fixture 06_", "a step of gpt2-micro", "generation with gpt2-micro", "PyTorch's step of gpt2-micro"];
+  const report = await examine(device, some);
   assert.equal(report.failures, []);
   const words = inWords(report);
+  assert.match(words, "12,345");
+  assert.match(words, "PyTorch 9.9 on CPU");
   assert.match(words, "the CPU is what shaders are compared with");
   assert.match(words, /│ gpt2-micro │ f32 +│ +\d/);
   const all = (await listMeasurements(device, device, report)).map(({ what }) => what);
@@ -132,6 +148,21 @@ async function run(measurements: readonly (readonly [string, Measurement["run"]]
 }
 
 const never = new AbortController().signal;
+
+test("beside a graphics card PyTorch is asked to use one; a python3 without PyTorch is no failure", async () => {
+  usePython(TORCH);
+  const card = { kind: "webgpu", name: "a card", software: false } as const;
+  const { device, times } = await measureTorch("gpt2-micro", card, never);
+  assert.equal([device, times[0]], ["a card", 12345]);
+  usePython(`console.error("ModuleNotFoundError: No module named 'torch'"); process.exit(1);`);
+  const cpu = await testDevice("wasm 2 threads");
+  const report = await newReport(cpu);
+  report.steps.push({ model: "gpt2-micro", dtype: "f32", step: {} as ExampleStep });
+  const all = await listMeasurements(cpu, cpu, report);
+  const torch = all.filter(({ what }) => what === "PyTorch's step of gpt2-micro");
+  await runMeasurements(report, torch, never, idle);
+  assert.equal([torch.length, report.failures, report.steps[0]!.torch], [1, [], undefined]);
+});
 
 test("a measurement that fails is reported, and the next one runs; a lost device ends them, a bug is thrown", async () => {
   const fail = (code: "out-of-memory" | "device-lost") => async () => {
