@@ -56,7 +56,7 @@ export interface DoctorReport extends DeviceRates {
   /** Why there is no GPU. */
   noGPU?: string;
   /** Whether everything was measured, and what was not. */
-  state: "finished" | "interrupted" | "out of time";
+  state: "finished" | "interrupted" | "out of time" | "device lost";
   leftOut: string[];
   seconds: number;
   shaders: CheckedShader[];
@@ -105,34 +105,38 @@ async function gpuFacts(): Promise<GPUFacts[]> {
 export const isWell = ({ shaders, fixtures, failures }: DoctorReport) =>
   failures.length === 0 && shaders.every(({ isRight }) => isRight) && fixtures.every(({ worst }) => passes(worst));
 
-/** Runs measurements in turn, until `signal` is aborted. One that fails is reported, unless the device is lost. */
+/** Runs measurements in turn, until `signal` is aborted or the device is lost. One that fails is reported. */
 export async function runMeasurements(
   report: DoctorReport,
   measurements: readonly Measurement[],
   signal: AbortSignal,
   onProgress: (done: number, what: string) => void,
 ): Promise<void> {
-  const aborted = new Promise<"aborted">((resolve) => {
-    signal.addEventListener("abort", () => resolve("aborted"));
+  const aborted = new Promise<void>((resolve) => {
+    signal.addEventListener("abort", () => resolve());
   });
-  for (const [i, { what, run }] of measurements.entries()) {
-    onProgress(i, what);
-    let isLost = signal.aborted;
-    // A device that hangs is left, too.
-    const ended = isLost ? "aborted" : await Promise.race([run(signal).catch((error: unknown) => error), aborted]);
-    if (ended instanceof LowrankError) {
-      report.failures.push({ what, code: ended.code, message: ended.message });
-      isLost = ended.code === "device-lost";
-    } else if (ended !== undefined && ended !== "aborted") throw ended;
-    if (isLost || ended === "aborted") {
-      report.leftOut = measurements.slice(ended === "aborted" ? i : i + 1).map((one) => one.what);
-      break;
-    }
+  let done = 0;
+  for (const { what, run } of measurements) {
+    if (signal.aborted || report.state === "device lost") break;
+    onProgress(done, what);
+    // Not only `run`: a device that hangs is left, too.
+    const error = await Promise.race([aborted, run(signal).catch((error: Error) => error)]);
+    if (signal.aborted) break;
+    done++;
+    if (error) report.failures.push(describeFailure(what, error));
+    if (error instanceof DeviceError && error.code === "device-lost") report.state = "device lost";
   }
+  report.leftOut = measurements.slice(done).map(({ what }) => what);
   const checked = new Set(report.shaders.map(({ shader }) => shader));
   if (checked.size > 0)
     report.unchecked = KERNELS.flatMap(listShaders).flatMap(({ name }) => (checked.has(name) ? [] : [name]));
   report.peak = process.resourceUsage().maxRSS * 1024;
+}
+
+/** An error that is not ours is a bug, or memory that ran out. */
+function describeFailure(what: string, error: Error): DoctorReport["failures"][number] {
+  const isOurs = error instanceof LowrankError;
+  return { what, code: isOurs ? error.code : error.name, message: isOurs ? error.message : `${error.stack}` };
 }
 
 const MEMBERS = 16;
