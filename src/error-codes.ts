@@ -55,7 +55,7 @@ export interface ErrorCodes {
   DeviceError:
     | "already-destroyed" | "buffer-too-large" | "device-failed" | "device-lost" | "layouts-differ" | "no-hardware-gpu"
     | "no-such-kernel" | "no-webgpu" | "not-in-plan" | "out-of-memory" | "parameter-too-large" | "results-differ"
-    | "versions-differ" | "webgpu-not-installed" | "work-dropped";
+    | "versions-differ" | "webgpu-not-installed" | "webgpu-not-loadable" | "work-dropped";
   ShapeError:
     | "batch-exceeds-capacity" | "buffers-differ" | "cache-exceeded" | "exceeds-limit" | "frozen-tensor"
     | "invalid-batch" | "missing-features" | "no-such-tensor" | "not-in-plan" | "result-already-read"

@@ -200,7 +200,7 @@ test("ops, plan, methods and model are pure: no Node, no platform, no GPU, no We
 });
 
 /** Node's side of the platform; its parts are seen through the first. */
-const NODE = ["node", "node-disk", "node-lock", "node-workers"].map((name) => `src/platform/${name}.ts`);
+const NODE = ["node", "node-disk", "node-gpu", "node-lock", "node-workers"].map((name) => `src/platform/${name}.ts`);
 
 test("Node, WGSL and the GPU are known to one file each", () => {
   for (const source of SOURCES) {

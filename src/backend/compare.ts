@@ -11,7 +11,7 @@ import { showShape, type Tensor } from "../tensor.ts";
 import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
 
 /** Largest difference relative to the largest number in the row: kernels add a few thousand terms. */
-const TOLERANCE = 1e-4;
+export const COMPARE_TOLERANCE = 1e-4;
 const SMALLEST_SCALE = 1e-3;
 
 /** A segment of a single dispatch, or of the tensors to clear. */
@@ -39,6 +39,18 @@ function singles(segments: readonly Segment[]): Single[] {
   ]);
 }
 
+/** A tensor that a dispatch wrote, on both backends. */
+export interface Compared {
+  dispatch: Dispatch;
+  /** "dispatch 12 (backward), out = h.0.attn [36, 768], element 17": where the difference is largest. */
+  where: string;
+  /** Relative to the largest number in the row; Infinity where one number is NaN. */
+  error: number;
+  /** The first backend's number there, and the second one's. */
+  expected: number;
+  found: number;
+}
+
 export class CompareBackend implements Backend {
   readonly info: DeviceInfo;
   readonly limits: MemoryLimits;
@@ -48,6 +60,8 @@ export class CompareBackend implements Backend {
   constructor(
     readonly first: Backend,
     readonly second: Backend,
+    /** Gets every comparison; without it, a difference beyond the tolerance is an error. */
+    readonly onCompared: (compared: Compared) => void = (compared) => this.refuse(compared),
   ) {
     this.info = first.info;
     const [a, b] = [first.limits, second.limits];
@@ -74,6 +88,15 @@ export class CompareBackend implements Backend {
   destroy(): void {
     this.first.destroy();
     this.second.destroy();
+  }
+
+  private refuse({ dispatch, where, error, expected, found }: Compared): void {
+    if (error <= COMPARE_TOLERANCE) return;
+    throw new DeviceError("results-differ", `${dispatch.kernel.name} gives different results`, {
+      where,
+      expected: `${expected} (${this.first.info.name})`,
+      found: `${found} (${this.second.info.name})`,
+    });
   }
 }
 
@@ -134,18 +157,20 @@ class CompareSession implements Session {
     });
   }
 
-  private async compare({ segment, number }: Single, { kernel, tensors, access }: Dispatch): Promise<void> {
+  private async compare({ segment, number }: Single, dispatch: Dispatch): Promise<void> {
+    const { kernel, tensors, access } = dispatch;
     for (const [i, binding] of Object.keys(kernel.bindings).entries()) {
       if (access[i] === "read" || access[i] === "none") continue;
       const tensor = tensors[i]!;
       const [a, b] = await Promise.all([this.first.read(tensor), this.second.read(tensor)]);
-      const at = firstDifference(a, b, tensor.shape.at(-1)!);
-      if (at >= 0)
-        throw new DeviceError("results-differ", `${kernel.name} gives different results`, {
-          where: `dispatch ${number} (${segment}), ${binding} = ${tensor.name} ${showShape(tensor.shape)}, element ${at}`,
-          expected: `${a[at]} (${this.backend.first.info.name})`,
-          found: `${b[at]} (${this.backend.second.info.name})`,
-        });
+      const { at, error } = largestDifference(a, b, tensor.shape.at(-1)!);
+      this.backend.onCompared({
+        dispatch,
+        where: `dispatch ${number} (${segment}), ${binding} = ${tensor.name} ${showShape(tensor.shape)}, element ${at}`,
+        error,
+        expected: a[at]!,
+        found: b[at]!,
+      });
       this.second.write(tensor, new Uint32Array(a.buffer));
     }
     this.backend.compared++;
@@ -153,12 +178,11 @@ class CompareSession implements Session {
 }
 
 /**
- * The first index where the numbers differ by more than TOLERANCE, or only one is NaN; -1 if there is none. The scale
- * is that of the row, or of the column if there are at most 4: columns of statistics and metrics have different
- * meanings. A scale is at least SMALLEST_SCALE of the largest: a small row may be the rest of large numbers that
- * cancelled.
+ * The largest difference and where it is; Infinity if only one of the numbers is NaN. The scale is that of the row, or
+ * of the column if there are at most 4: columns of statistics and metrics have different meanings. A scale is at least
+ * SMALLEST_SCALE of the largest: a small row may be the rest of large numbers that cancelled.
  */
-function firstDifference(a: Float32Array, b: Float32Array, columns: number): number {
+function largestDifference(a: Float32Array, b: Float32Array, columns: number): { at: number; error: number } {
   const group = (i: number) => (columns <= 4 ? i % columns : Math.floor(i / columns));
   const scales: number[] = [];
   let largest = 0;
@@ -167,8 +191,13 @@ function firstDifference(a: Float32Array, b: Float32Array, columns: number): num
     scales[group(i)] = Math.max(scales[group(i)] ?? 0, size);
     if (columns > 4) largest = Math.max(largest, size);
   });
-  return a.findIndex((value, i) => {
-    const scale = Math.max(scales[group(i)]!, SMALLEST_SCALE * largest);
-    return !Object.is(value, b[i]!) && !(Math.abs(value - b[i]!) <= TOLERANCE * scale);
+  const worst = { at: 0, error: 0 };
+  a.forEach((value, i) => {
+    if (Object.is(value, b[i]!)) return;
+    const difference = Math.abs(value - b[i]!);
+    const error = difference === 0 ? 0 : difference / Math.max(scales[group(i)]!, SMALLEST_SCALE * largest);
+    // Not a number: Infinity.
+    if (!(error <= worst.error)) Object.assign(worst, { at: i, error: Number.isNaN(error) ? Infinity : error });
   });
+  return worst;
 }

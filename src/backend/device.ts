@@ -1,13 +1,13 @@
 /** Selects and opens a device. */
 import { checkArguments, checkOptions } from "../arguments.ts";
-import { DEVICES, type DeviceName, parseChoice } from "../config.ts";
+import { type DeviceName, namedAdapter, parseDevice } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { DeviceError } from "../errors.ts";
 import type { Backend } from "./backend.ts";
 import { openWasm } from "./wasm.ts";
 import { openWebGPU } from "./webgpu.ts";
 
-export { DEVICES, type DeviceName };
+export type { DeviceName };
 
 /** Options of `openDevice`. */
 export interface DeviceOptions {
@@ -16,8 +16,9 @@ export interface DeviceOptions {
 }
 
 /**
- * Opens a device. `webgpu` is the system's WebGPU adapter, including software drivers; `wasm` computes on the CPU and
- * is always available; `auto` selects a hardware GPU if there is one, otherwise `wasm`. Before a model runs on a GPU,
+ * Opens a device. `webgpu` is the system's WebGPU adapter, including software drivers; `webgpu:1` or `webgpu:nvidia`, in
+ * Node, one of several, by its index or a part of its name (the command `train --device list` prints them). `wasm`
+ * computes on the CPU and is always available; `auto` selects a hardware GPU if there is one, otherwise `wasm`. Before a model runs on a GPU,
  * its results are compared with the CPU's, which replaces it if they differ, or if `auto` finds that it is faster.
  * Throws DeviceError, with installation hints, if there is no device. Release it with `destroy()`, or open it with
  * `await using`.
@@ -38,14 +39,16 @@ export async function openDevice(
   checkArguments({ name }, { name: "text" });
   checkOptions("options", options, { threads: "number?" });
   const { threads = 0 } = options;
-  parseChoice("device", name, DEVICES);
-  const device = await open(name, threads);
+  const device = await open(parseDevice(name), threads);
   return Object.assign(device, { [asyncDispose]: async () => device.destroy() });
 }
 
 async function open(name: DeviceName, threads: number): Promise<Backend> {
-  if (name === "webgpu") return openWebGPU({ threads });
   if (name === "wasm") return openWasm({ threads });
+  if (name !== "auto") {
+    const which = namedAdapter(name);
+    return openWebGPU({ threads, ...(which === undefined ? {} : { which }) });
+  }
   try {
     const device = await openWebGPU({ hardware: true, threads });
     device.info.why = "a hardware GPU";

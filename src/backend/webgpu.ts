@@ -40,42 +40,56 @@ const INSTALL_HINT =
   "Chromium: enable WebGPU";
 
 /** The name of an adapter; a page only gets the vendor and the architecture. */
-const adapterName = ({ vendor, architecture, device, description }: GPUAdapterInfo) =>
+export const adapterName = ({ vendor, architecture, device, description }: GPUAdapterInfo) =>
   description || device || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
 
-/** Whether an adapter is a software driver. */
-function isSoftware(info: GPUAdapterInfo): boolean {
+/** Whether an adapter is a software driver, such as llvmpipe, Chrome's SwiftShader or Windows' WARP. */
+export function isSoftware(info: GPUAdapterInfo): boolean {
   const words = [adapterName(info), info.vendor, info.architecture].join(" ");
-  return /llvmpipe|lavapipe|swiftshader|software|softpipe|warp|basic render/i.test(words);
+  return info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader|software|softpipe|warp|basic render/i.test(words);
 }
 
 const NO_HARDWARE = "no hardware GPU found";
+
+interface WebGPUOptions {
+  /** Whether a software driver is refused. */
+  hardware?: boolean;
+  threads?: number;
+  /** The index of one of several adapters, or a part of its name. */
+  which?: string;
+}
 
 /**
  * Opens the system's WebGPU adapter, preferably a hardware one. Throws DeviceError if there is none, or, with
  * `hardware`, only a software driver.
  */
-export async function openWebGPU({ hardware = false, threads = 0 } = {}): Promise<Backend> {
+export async function openWebGPU({ hardware = false, threads = 0, which }: WebGPUOptions = {}): Promise<Backend> {
   if (hardware && !canHaveGPU()) throw new DeviceError("no-hardware-gpu", NO_HARDWARE);
-  const gpu = await requestGPU();
-  const refuse = (error: unknown): never => {
-    throw new DeviceError("no-webgpu", "WebGPU did not provide a device", {
-      found: (error as Error).message,
-      cause: error,
-    });
-  };
-  const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" }).catch(refuse);
-  if (!adapter)
-    throw new DeviceError("no-webgpu", gpu ? "no WebGPU adapter" : "no WebGPU", {
-      expected: "a Vulkan, Metal or Direct3D 12 driver",
-      hint: platformName === "browser" ? INSTALL_HINT_PAGE : INSTALL_HINT,
-    });
+  const adapter = await requestAdapter(await requestGPU(which));
   if (hardware && isSoftware(adapter.info)) throw new DeviceError("no-hardware-gpu", NO_HARDWARE);
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
   const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
   const requiredFeatures: GPUFeatureName[] = adapter.features.has(TIMESTAMPS) ? [TIMESTAMPS] : [];
-  const device = await adapter.requestDevice({ label: "lowrank", requiredLimits, requiredFeatures }).catch(refuse);
+  const device = await adapter.requestDevice({ label: "lowrank", requiredLimits, requiredFeatures }).catch(noDevice);
   return new WebGPUBackend(device, adapter.info, threads);
+}
+
+/** The adapter, of several the most powerful one. Throws DeviceError if there is none. */
+export async function requestAdapter(gpu: GPU): Promise<GPUAdapter> {
+  const options = { powerPreference: "high-performance" } as const;
+  const adapter = await gpu.requestAdapter(options).catch(noDevice);
+  if (adapter) return adapter;
+  // OpenGL ES runs a part of WebGPU, on request.
+  const lesser = await gpu.requestAdapter({ ...options, featureLevel: "compatibility" }).catch(noDevice);
+  throw new DeviceError("no-webgpu", lesser ? "the only WebGPU adapter is one of OpenGL ES" : "no WebGPU adapter", {
+    expected: "a Vulkan, Metal or Direct3D 12 driver",
+    ...(lesser ? { found: adapterName(lesser.info) } : {}),
+    hint: platformName === "browser" ? INSTALL_HINT_PAGE : INSTALL_HINT,
+  });
+}
+
+function noDevice(error: Error): never {
+  throw new DeviceError("no-webgpu", "WebGPU did not provide a device", { found: error.message, cause: error });
 }
 
 /** Throws what a device throws as a DeviceError. */

@@ -2,7 +2,7 @@
 
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import type { DeviceName, GPT2Config, WeightDtype } from "../config.ts";
+import type { DeviceName, WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { loadBase } from "../engine/state.ts";
@@ -10,18 +10,13 @@ import { ConfigError, type LowrankError } from "../errors.ts";
 import { digits } from "../format.ts";
 import { NO_ADAPTERS } from "../infer/adapter-model.ts";
 import { generate } from "../infer/generation.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
-import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
-import { baseTensors } from "../names.ts";
 import { memoryTotals, showBytes } from "../plan/memory.ts";
-import { Rng } from "../rng.ts";
-import { numel } from "../tensor.ts";
 import { renderTable } from "../views/terminal/render.ts";
 import torchScript from "./generate_torch.py";
 import { describeMachine, machine } from "./machine.ts";
 import { Dialogue } from "./processes.ts";
+import { CONFIGS, randomCheckpoint, type ShapeName } from "./shapes.ts";
 import { measureSpread } from "./spread.ts";
-import { CONFIGS, type ShapeName } from "./step.ts";
 
 interface GenerateBenchOptions {
   model: ShapeName;
@@ -62,16 +57,13 @@ interface Peer {
   rounds: Round[];
 }
 
-/** Size of the block of random numbers that is repeated in the weights. */
-const BLOCK = 1 << 18;
-
 export async function benchGenerate(options: GenerateBenchOptions): Promise<number> {
   const torch = options.peer === "torch" ? new Dialogue("python3", ["-c", torchScript]) : null;
   const device = await openDevice(options.device, { threads: options.threads });
   const { info } = device;
   try {
     const peer = torch && (await startTorch(torch, options));
-    const ours = await measure(device, options, async () => {
+    const ours = await measureGeneration(device, options, async () => {
       peer?.rounds.push(await torch!.ask<Round>("round"));
     });
     if (options.json) console.log(JSON.stringify({ machine: machine(), device: info, options, ours, torch: peer }));
@@ -83,35 +75,11 @@ export async function benchGenerate(options: GenerateBenchOptions): Promise<numb
   return 0;
 }
 
-/** A checkpoint of small normal random numbers; weights of norms are 1. */
-function randomCheckpoint(config: GPT2Config): GPT2Checkpoint {
-  const tensors = new Map(baseTensors(config).map((tensor) => [tensor.name, tensor]));
-  const rng = new Rng(1);
-  const block = Float32Array.from({ length: BLOCK }, () => rng.normal() * 0.02);
-  return {
-    directory: "",
-    config,
-    vocabulary: GPT2_VOCABULARY,
-    names: [...tensors.keys()],
-    shape: (name) => tensors.get(name)!.shape,
-    read: async (name, rowStart = 0, end) => {
-      const { shape, part } = tensors.get(name)!;
-      const rowEnd = end ?? shape[0]!;
-      const values = new Float32Array(((rowEnd - rowStart) * numel(shape)) / shape[0]!);
-      if (part === "weight" && shape.length === 1) return values.fill(1);
-      for (let at = 0; at < values.length; at += BLOCK) values.set(block.subarray(0, values.length - at), at);
-      return values;
-    },
-    sample: async () => new Uint8Array(block.buffer, 0, 64),
-    close: async () => {},
-  };
-}
-
 /** Measures rounds, alternating with `otherRound`. */
-async function measure(
+export async function measureGeneration(
   device: Backend,
-  options: GenerateBenchOptions,
-  otherRound: () => Promise<void>,
+  options: Pick<GenerateBenchOptions, "model" | "dtype" | "prompts" | "length" | "tokens" | "rounds">,
+  otherRound: () => Promise<void> = async () => {},
 ): Promise<Result> {
   const config = CONFIGS[options.model];
   const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
@@ -142,11 +110,9 @@ async function measure(
   const kernels = new Map<string, number>();
   await decoder.session.time?.(kernels);
   await write(options.tokens);
-  return {
-    rounds,
-    planned: memoryTotals(decoder.plan.memory).total,
-    kernels: [...kernels].sort((a, b) => b[1] - a[1]),
-  };
+  const planned = memoryTotals(decoder.plan.memory).total;
+  decoder.destroy();
+  return { rounds, planned, kernels: [...kernels].sort((a, b) => b[1] - a[1]) };
 }
 
 /** Starts transformers with the same sizes and number of threads, greedy decoding and its cache. */
@@ -168,7 +134,7 @@ async function startTorch(
 }
 
 /** Summarizes rounds: milliseconds to the first token, tokens/s after it, CPU time per token. */
-function inWords(rounds: Round[], { prompts, tokens }: GenerateBenchOptions) {
+export function inWords(rounds: Round[], { prompts, tokens }: Pick<GenerateBenchOptions, "prompts" | "tokens">) {
   const first = measureSpread(rounds.map((round) => round.first)).median;
   const later = measureSpread(rounds.map(({ time, first: begun }) => (1000 * prompts * (tokens - 1)) / (time - begun)));
   const cpu = measureSpread(rounds.map((round) => round.cpu)).median / (prompts * tokens);

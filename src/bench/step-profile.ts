@@ -20,6 +20,7 @@ import type { Yardsticks } from "./yardsticks.ts";
 
 const STEP: readonly SegmentName[] = ["zero", "forward", "backward", "update"];
 const LR = 5e-5;
+export const STEP_OPTIMIZER = { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, clip: 0 } as const;
 
 /** The model of a measured step: two classes, and train's default sizes. */
 export function stepSpec(config: GPT2Config, mode: Mode, dtype: WeightDtype): ModelSpec {
@@ -42,8 +43,7 @@ export function stepEngine(
   sequences: number,
   recompute = false,
 ): Promise<Engine> {
-  const optimizer = { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, clip: 0 } as const;
-  return Engine.create(device, { spec, capacity: { tokens, sequences }, optimizer, recompute });
+  return Engine.create(device, { spec, capacity: { tokens, sequences }, optimizer: STEP_OPTIMIZER, recompute });
 }
 
 /** Lengths of the messages of a batch as the experiment has it: 239 tokens. */

@@ -1,9 +1,8 @@
 /** `bench step`: one training step, by model, mode and device, packed or padded, optionally compared with PyTorch. */
 
-import type { Backend } from "../backend/backend.ts";
-import { describeDevice } from "../backend/backend.ts";
+import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import type { DeviceName, GPT2Config, WeightDtype } from "../config.ts";
+import type { DeviceName, WeightDtype } from "../config.ts";
 import type { PackedBatch } from "../data/corpus.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { Loader } from "../data/loader.ts";
@@ -19,23 +18,14 @@ import { Rng } from "../rng.ts";
 import { numel } from "../tensor.ts";
 import type { RowColumn } from "../views/blocks.ts";
 import { renderTable } from "../views/terminal/render.ts";
+import { repeat } from "./example-step.ts";
 import { describeMachine, machine } from "./machine.ts";
 import { Dialogue } from "./processes.ts";
+import { CONFIGS, type ShapeName } from "./shapes.ts";
 import { measureSpread } from "./spread.ts";
 import torchScript from "./step_torch.py";
 import { type KernelFigures, profileStep, type StepProfile, stepEngine, stepSpec, stepTime } from "./step-profile.ts";
 import { describeYardsticks, measureYardsticks, type Yardsticks } from "./yardsticks.ts";
-
-export type ShapeName = keyof typeof CONFIGS;
-
-const COMMON = { vocab_size: 50257, layer_norm_epsilon: 1e-5 };
-export const CONFIGS = {
-  "gpt2-micro": { ...COMMON, n_positions: 256, n_layer: 4, n_head: 4, n_embd: 128 },
-  "gpt2-small": { ...COMMON, n_positions: 1024, n_layer: 12, n_head: 12, n_embd: 768 },
-  "gpt2-medium": { ...COMMON, n_positions: 1024, n_layer: 24, n_head: 16, n_embd: 1024 },
-  "gpt2-large": { ...COMMON, n_positions: 1024, n_layer: 36, n_head: 20, n_embd: 1280 },
-  "gpt2-xl": { ...COMMON, n_positions: 1024, n_layer: 48, n_head: 25, n_embd: 1600 },
-} satisfies Record<string, GPT2Config>;
 
 interface StepBenchOptions {
   model: ShapeName;
@@ -70,8 +60,10 @@ interface StepResult {
 }
 
 /** The results of PyTorch. */
-interface TorchResult {
+export interface TorchResult {
   version: string;
+  /** "CPU", or a graphics card. */
+  device: string;
   blas: string;
   threads: number;
   /** Milliseconds of each step. */
@@ -93,7 +85,7 @@ export async function benchStep(options: StepBenchOptions): Promise<number> {
   const device = await openDevice(options.device, { threads: options.threads });
   const { info } = device;
   try {
-    const peer = torch && (await startTorch(torch, options));
+    const peer = torch && (await startTorch(torch, options, info));
     const ours = await measure(device, options, batches, async (steps) => {
       if (torch && peer) for (let i = 0; i < steps; i++) await stepTorch(torch, peer);
     });
@@ -189,9 +181,11 @@ async function fill(engine: Engine): Promise<void> {
 /** Starts PyTorch with the same model and batch size, rows padded to the maximum length, as in the paper's program. */
 async function startTorch(
   torch: Dialogue,
-  { model, mode, maxLength, batchSize }: StepBenchOptions,
+  { model, mode, maxLength, batchSize }: Pick<StepBenchOptions, "model" | "mode" | "maxLength" | "batchSize">,
+  { kind, software }: DeviceInfo,
 ): Promise<TorchResult> {
-  const job = { ...CONFIGS[model], mode, r: 8, alpha: 16, rows: batchSize, length: maxLength };
+  const gpu = kind === "webgpu" && !software;
+  const job = { ...CONFIGS[model], mode, r: 8, alpha: 16, rows: batchSize, length: maxLength, gpu };
   const about = await torch.ask<Omit<TorchResult, "times" | "cpu" | "peak">>(job).catch((cause: LowrankError) => {
     const { found = cause.message } = cause.details;
     const hint = "omit --peer";
@@ -203,6 +197,22 @@ async function startTorch(
     });
   });
   return { ...about, times: [], cpu: 0, peak: 0 };
+}
+
+/** Steps of LoRA in PyTorch alone, as `bench step --peer torch` runs them by default. Throws ConfigError without it. */
+export async function measureTorch(model: ShapeName, device: DeviceInfo, signal: AbortSignal): Promise<TorchResult> {
+  const torch = new Dialogue("python3", ["-c", torchScript]);
+  signal.addEventListener("abort", () => torch.end());
+  try {
+    const result = await startTorch(torch, { model, mode: "lora", maxLength: 120, batchSize: 8 }, device);
+    await repeat(async () => {
+      await stepTorch(torch, result);
+      return result.times.at(-1)!;
+    });
+    return result;
+  } finally {
+    torch.end();
+  }
 }
 
 async function stepTorch(torch: Dialogue, result: TorchResult): Promise<void> {
@@ -254,8 +264,9 @@ function compare({ maxLength }: StepBenchOptions, ours: StepResult, torch: Torch
   const { median, low, high, best } = measureSpread(torch.times);
   const us = measureSpread(ours.times);
   const threads = torch.threads === 1 ? "1 thread" : `${torch.threads} threads`;
+  const on = torch.device === "CPU" ? `${torch.blas}, ${threads}` : torch.device;
   return [
-    `alternating with PyTorch ${torch.version} (${torch.blas}, ${threads}), padded to ${maxLength}:`,
+    `alternating with PyTorch ${torch.version} (${on}), padded to ${maxLength}:`,
     `step:   ${median.toFixed(1)} ms (${low.toFixed(1)} to ${high.toFixed(1)}), best ${best.toFixed(1)} ms, ` +
       `${torch.cpu.toFixed(1)} ms CPU time`,
     `memory: ${showBytes(torch.peak)} peak resident set size`,

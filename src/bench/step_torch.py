@@ -1,5 +1,5 @@
 # Training steps of GPT-2 with LoRA in PyTorch, on rows padded to one length. The first line of standard input is the
-# job, which is answered with versions and threads. Each further line runs a step and is answered with {"time": ms,
+# job, which is answered with versions, threads and the device: with "gpu" a graphics card if PyTorch has one. Each further line runs a step and is answered with {"time": ms,
 # "cpu": ms, "peak": bytes}.
 import json
 import math
@@ -15,6 +15,18 @@ from torch.nn import functional as F
 job = json.loads(sys.stdin.readline())
 C, HEADS, LAYERS = job["n_embd"], job["n_head"], job["n_layer"]
 torch.manual_seed(1)
+
+
+def find_device():
+    """The device, its name, and what waits for its work."""
+    if job["gpu"] and torch.cuda.is_available():
+        return "cuda", torch.cuda.get_device_name(), torch.cuda.synchronize
+    if job["gpu"] and torch.backends.mps.is_available():
+        return "mps", "MPS", torch.mps.synchronize
+    return "cpu", "CPU", lambda: None
+
+
+DEVICE, DEVICE_NAME, wait = find_device()
 
 
 class LoraLinear(nn.Module):
@@ -66,13 +78,13 @@ class Model(nn.Module):
         self.head = LoraLinear(C, 2, lora)
 
     def forward(self, ids):
-        x = self.wte(ids) + self.wpe(torch.arange(ids.size(1)))
+        x = self.wte(ids) + self.wpe(torch.arange(ids.size(1), device=ids.device))
         for block in self.blocks:
             x = block(x)
         return self.head(self.ln_f(x)[:, -1])
 
 
-model = Model()
+model = Model().to(DEVICE)
 last = f"blocks.{LAYERS - 1}."
 is_trained = {
     "lora": lambda name: ".A." in name or ".B." in name or name.startswith("head."),
@@ -86,12 +98,14 @@ optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad]
 
 
 def step():
-    ids = torch.randint(job["vocab_size"], (job["rows"], job["length"]))
-    labels = torch.randint(2, (job["rows"],))
+    ids = torch.randint(job["vocab_size"], (job["rows"], job["length"]), device=DEVICE)
+    labels = torch.randint(2, (job["rows"],), device=DEVICE)
+    wait()
     started, busy = time.perf_counter(), time.process_time()
     optimizer.zero_grad()
     F.cross_entropy(model(ids), labels).backward()
     optimizer.step()
+    wait()
     return {"time": 1000 * (time.perf_counter() - started), "cpu": 1000 * (time.process_time() - busy)}
 
 
@@ -109,7 +123,8 @@ def blas():
 
 
 step()  # warm-up
-print(json.dumps({"version": torch.__version__, "blas": blas(), "threads": torch.get_num_threads()}), flush=True)
+about = {"version": torch.__version__, "device": DEVICE_NAME, "blas": blas(), "threads": torch.get_num_threads()}
+print(json.dumps(about), flush=True)
 for _ in sys.stdin:
     times = step()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

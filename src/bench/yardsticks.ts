@@ -1,8 +1,9 @@
 /** A GPU's peak rates, with which kernels are compared: of a plain copy and of a plain loop of multiply-adds. */
 import type { Backend } from "../backend/backend.ts";
+import { activationForward } from "../ops/activation.ts";
 import { type Dispatch, defineKernel, dispatch, flatGrid, type Kernel } from "../ops/kernel.ts";
 import { Tensor } from "../tensor.ts";
-import { prepareDispatch, stopwatch } from "./timing.ts";
+import { prepareDispatch, stopwatch, type Work, wallTime } from "./timing.ts";
 
 export interface Yardsticks {
   /** GB/s read and written. */
@@ -21,6 +22,7 @@ const ROUNDS = 16;
 const UNROLLED = 8;
 
 const REPEATS = 3;
+const REPEATS_OF_LITTLE = 20;
 
 const copyKernel: Kernel<"out" | "inp", "count"> = {
   ...defineKernel("copy", { out: "write vec4f", inp: "read vec4f" }, { count: "u32" }, ({ count }) =>
@@ -87,6 +89,33 @@ async function best(device: Backend, dispatched: Dispatch, result: Tensor): Prom
   for (let i = 0; i < REPEATS; i++) ms = Math.min(ms, await measure());
   work.session.destroy();
   return ms;
+}
+
+/** What every piece of work costs, however small it is. */
+export interface Latency {
+  /** Microseconds of a dispatch among many in one submission. */
+  dispatch: number;
+  /** Milliseconds from a submission until its result has been read. */
+  readback: number;
+}
+
+const DISPATCHES = 256;
+
+/** Measures dispatches that compute next to nothing, by the host's clock. */
+export async function measureLatency(device: Backend): Promise<Latency> {
+  const [inp, out] = ["inp", "out"].map((name) => new Tensor(name, [1, 64], "output")) as [Tensor, Tensor];
+  const dispatched = activationForward(out, inp, 1, "relu");
+  const [one, many] = await Promise.all(
+    [1, DISPATCHES].map((copies) => prepareDispatch(device, dispatched, out, copies)),
+  );
+  const fastest = async (work: Work) => {
+    let ms = Infinity;
+    for (let i = 0; i < REPEATS_OF_LITTLE; i++) ms = Math.min(ms, await wallTime(work, 1));
+    work.session.destroy();
+    return ms;
+  };
+  const readback = await fastest(one!);
+  return { readback, dispatch: (1000 * Math.max(0, (await fastest(many!)) - readback)) / (DISPATCHES - 1) };
 }
 
 export function describeYardsticks({ copy, multiplyAdd }: Yardsticks): string {

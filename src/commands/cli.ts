@@ -1,7 +1,7 @@
 /** Shared by the commands: option parsing with commander, error output, exit codes. */
 import { Command, CommanderError, Help, InvalidArgumentError, Option } from "commander";
 import { version } from "../../package.json";
-import { DEVICES, WEIGHT_DTYPES } from "../config.ts";
+import { DEVICES, parseDevice, WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError, DataError, LowrankError, printable } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { recover } from "../io/recover.ts";
@@ -69,9 +69,19 @@ export function choice(flags: string, description: string, words: readonly strin
   return new Option(flags, description).choices(words);
 }
 
-export function deviceFlag(): Option {
-  const description = "compute device; auto: a hardware GPU if there is one and it is faster, else wasm";
-  return choice("--device <name>", description, DEVICES).default("auto");
+/** Thrown for `--device list`: instead of the command's work `main` prints the devices. */
+class ListDevices extends Error {}
+
+export function deviceFlag(
+  description = "compute device; auto: a hardware GPU if there is one and it is faster, else wasm",
+): Option {
+  const words = [...DEVICES, "webgpu:INDEX or webgpu:NAME of several GPUs", "list: prints them and exits"];
+  return choice("--device <name>", description, words)
+    .argParser((name) => {
+      if (name === "list") throw new ListDevices();
+      return parseDevice(name);
+    })
+    .default("auto");
 }
 
 export function threadsFlag(): Option {
@@ -207,6 +217,7 @@ export async function main(work: () => Promise<number>, leaves: "output" | "file
       process.exitCode = error.exitCode === 0 ? 0 : 2;
       return;
     }
+    if (error instanceof ListDevices) return print(await (await import("./devices.ts")).deviceList());
     endBar();
     const known = error instanceof LowrankError;
     console.error(known ? `${error.name}: ${error.message}` : error);

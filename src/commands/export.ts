@@ -1,6 +1,6 @@
 /** export: converts a trained model for PEFT or transformers. */
 import { joinPath, withLock } from "#platform";
-import { DEVICES, type DeviceName, openDevice } from "../backend/device.ts";
+import { type DeviceName, openDevice } from "../backend/device.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
 import { Classifier } from "../infer/classifier.ts";
@@ -18,7 +18,7 @@ import {
 } from "../run/export.ts";
 import { within } from "../run/record.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
-import { choice, command, main, print, printNote, settle } from "./cli.ts";
+import { choice, command, deviceFlag, main, print, printNote, settle } from "./cli.ts";
 
 const program = command(
   "export",
@@ -36,7 +36,7 @@ const program = command(
   .option("--lossy", "drop what the target format cannot express")
   .option("--force", "replace an earlier export")
   .option("--model <dir|name>", "base model (default: the one that the run names)")
-  .addOption(choice("--device <name>", "compute device for measuring the effect of a loss", DEVICES).default("auto"))
+  .addOption(deviceFlag("compute device for measuring the effect of a loss"))
   .allowExcessArguments(false);
 
 interface Flags {

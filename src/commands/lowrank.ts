@@ -19,6 +19,10 @@ const COMMANDS: Record<string, { about: string; run: () => Promise<unknown> }> =
   export: { about: "convert a trained model for PEFT or transformers", run: () => import("./export.ts") },
   verify: { about: "compare every tensor with PyTorch's, on golden fixtures", run: () => import("./verify.ts") },
   bench: { about: "measure speed, memory and size", run: () => import("./bench.ts") },
+  doctor: {
+    about: "say in three minutes what the device is, whether it is right, and how fast",
+    run: () => import("./doctor.ts"),
+  },
 };
 
 const [node, script, name = "", ...args] = process.argv;

@@ -62,8 +62,9 @@ function wgsl(name: string): Promise<string> {
 
 /** Opens both backends; the requested one is compared with the other. */
 async function openBoth({ device, threads = 0 }: { device: DeviceName; threads?: number }): Promise<CompareBackend> {
-  const [webgpu, wasm] = [await openDevice("webgpu"), await openDevice("wasm", { threads })];
-  return device === "webgpu" ? new CompareBackend(wasm, webgpu) : new CompareBackend(webgpu, wasm);
+  const isGPU = device.startsWith("webgpu");
+  const [webgpu, wasm] = [await openDevice(isGPU ? device : "webgpu"), await openDevice("wasm", { threads })];
+  return isGPU ? new CompareBackend(wasm, webgpu) : new CompareBackend(webgpu, wasm);
 }
 
 await main(async () => {

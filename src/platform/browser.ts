@@ -4,10 +4,11 @@
  * A path is one of: the path of a file that the user selected (`files.ts`); a path in the package (`assets.ts`) or a
  * URL, which are fetched and read-only; otherwise a path in the origin private file system.
  */
-import { ConfigError, DownloadError } from "../errors.ts";
+import { ConfigError, DeviceError, DownloadError } from "../errors.ts";
 import { assetUrl, isPackagePath, packageFiles, packagePath } from "./assets.ts";
 import { forgetFile, openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { type Answer, ask, readWhole } from "./http.ts";
+import type { ListedAdapter } from "./listed-adapter.ts";
 import { isRemote, joinUrl, STAGING, segments } from "./paths.ts";
 import {
   type Check,
@@ -307,9 +308,21 @@ export function canHaveGPU(): boolean {
   return true;
 }
 
-/** The GPU object, or null if this browser does not support WebGPU. */
-export async function requestGPU(): Promise<GPU | null> {
-  return navigator.gpu ?? null;
+/** The GPU object. Throws DeviceError, with the reason, without WebGPU; ConfigError for one of several adapters. */
+export async function requestGPU(which?: string): Promise<GPU> {
+  if (which !== undefined)
+    throw new ConfigError("unknown-value", "a page cannot choose a GPU", { expected: "webgpu", found: which });
+  if (navigator.gpu) return navigator.gpu;
+  throw new DeviceError("no-webgpu", isSecureContext ? "no WebGPU" : "WebGPU needs a page that is served by HTTPS", {
+    hint: "use the CPU, which needs no driver, or enable WebGPU in the browser",
+  });
+}
+
+export type { ListedAdapter };
+
+/** None: a page is given the adapter that its browser chooses. */
+export async function listAdapters(): Promise<ListedAdapter[]> {
+  return [];
 }
 
 /** WebKit ends a phone's page at 1.5 GB, whatever its buffers say; some of it is not a plan's. */

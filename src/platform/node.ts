@@ -9,7 +9,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { parentPort } from "node:worker_threads";
-import { ConfigError, DeviceError } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import { openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { isRemote, joinUrl } from "./paths.ts";
 import { checkSize, type FileReader, type FileWriter, handleReader } from "./reader.ts";
@@ -119,6 +119,7 @@ export async function listDirectory(path: string): Promise<string[]> {
   return (await readdir(path)).sort();
 }
 
+export type { ListedAdapter } from "./listed-adapter.ts";
 export {
   folderNumber,
   linkFile,
@@ -130,6 +131,7 @@ export {
   writeFileAtomic,
   writeFolder,
 } from "./node-disk.ts";
+export { canHaveGPU, listAdapters, requestGPU } from "./node-gpu.ts";
 export { dropDeadLock, withLock } from "./node-lock.ts";
 
 /** Joins the parts of a path or URL. */
@@ -191,49 +193,6 @@ export function systemCacheDirectory(): string {
   if (process.platform === "win32") return environment("LOCALAPPDATA") ?? join(homedir(), "AppData", "Local");
   if (process.platform === "darwin") return join(homedir(), "Library", "Caches");
   return environment("XDG_CACHE_HOME") ?? join(homedir(), ".cache");
-}
-
-/** Dawn's GPU object. It is kept because the process crashes if it is garbage-collected while its device is in use. */
-let dawn: Promise<GPU | null> | undefined;
-
-/** Where Linux lists graphics devices: those of Mesa and AMD, of NVIDIA, of WSL, of Arm and of Qualcomm. */
-const GRAPHICS_DEVICES = ["/dev/dri", "/dev/nvidiactl", "/dev/dxg", "/dev/mali0", "/dev/kgsl-3d0"];
-
-/** Whether there can be a hardware GPU. If there is none, Dawn and its software drivers are not loaded to know it. */
-export function canHaveGPU(): boolean {
-  return dawn !== undefined || process.platform !== "linux" || GRAPHICS_DEVICES.some((path) => existsSync(path));
-}
-
-/** The GPU object, or null without WebGPU. Throws DeviceError if the optional package webgpu is not installed. */
-export function requestGPU(): Promise<GPU | null> {
-  dawn ??= openDawn();
-  return dawn;
-}
-
-/**
- * Dawn rounds timestamps to 65 us, because a page could measure other tabs with finer ones; most kernels take less.
- *
- * The variable enables further toggles, for measurements and for test/drivers.mjs. Dawn's checks of indices and its
- * zeros in workgroup memory stay on by default, although every fixture has the same errors without them: what they cost
- * has not been measured on a hardware GPU, a page has them anyway, and without them a wrong index silently changes
- * other memory (src/bench/README.md).
- */
-function dawnOptions(): string[] {
-  const toggles = environment("LOWRANK_DAWN_TOGGLES");
-  return ["disable-dawn-features=timestamp_quantization", ...(toggles ? [`enable-dawn-features=${toggles}`] : [])];
-}
-
-async function openDawn(): Promise<GPU | null> {
-  try {
-    const { create } = await import("webgpu");
-    return create(dawnOptions());
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND")
-      throw new DeviceError("webgpu-not-installed", "the package webgpu is not installed", {
-        hint: "npm install webgpu, or use --device wasm",
-      });
-    return null; // no binary for this platform, or its libraries are missing
-  }
 }
 
 /** Bytes that this process may still allocate. */

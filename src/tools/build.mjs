@@ -21,7 +21,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 process.chdir(root);
 
 /** The commands, built as dist/<name>.js; `lowrank` is all of them. */
-const COMMANDS = ["lowrank", "train", "classify", "generate", "export", "sweep", "verify", "bench"];
+const COMMANDS = ["lowrank", "train", "classify", "generate", "export", "sweep", "verify", "bench", "doctor"];
 
 /** Ends the build unless `isDone`: partial output is rebuilt next time. */
 function must(isDone) {

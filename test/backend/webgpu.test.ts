@@ -3,7 +3,7 @@ import * as assert from "uvu/assert";
 import { requestGPU } from "#platform";
 import { describeDevice } from "../../src/backend/backend.ts";
 import { openDevice } from "../../src/backend/device.ts";
-import { openWebGPU } from "../../src/backend/webgpu.ts";
+import { isSoftware, openWebGPU } from "../../src/backend/webgpu.ts";
 import { Pace } from "../../src/backend/webgpu-pace.ts";
 import { DeviceError } from "../../src/errors.ts";
 import { NO_VALUES, type Scalar } from "../../src/ops/kernel.ts";
@@ -69,13 +69,18 @@ class FakeDevice {
   popErrorScope = (): Promise<GPUError | null> => Promise.resolve(this.scopes.pop()!.error);
 }
 
+/** Runs `body` where the system's adapters are these. */
+async function withAdapters(requestAdapter: GPU["requestAdapter"], body: () => Promise<void>): Promise<void> {
+  const gpu = await requestGPU();
+  Object.defineProperty(gpu, "requestAdapter", { value: requestAdapter, configurable: true });
+  await body().finally(() => Reflect.deleteProperty(gpu, "requestAdapter"));
+}
+
 /** Runs `body` where `requestDevice` is all that the system's hardware adapter does. */
-async function withAdapter(requestDevice: () => Promise<unknown>, body: () => Promise<void>): Promise<void> {
-  const gpu = (await requestGPU())!;
+function withAdapter(requestDevice: () => Promise<unknown>, body: () => Promise<void>): Promise<void> {
   const { limits, features } = new FakeDevice();
   const adapter = { info: { description: "a graphics card" }, limits, features, requestDevice };
-  Object.defineProperty(gpu, "requestAdapter", { value: async () => adapter, configurable: true });
-  await body().finally(() => Reflect.deleteProperty(gpu, "requestAdapter"));
+  return withAdapters(async () => adapter as unknown as GPUAdapter, body);
 }
 
 function testFake(name: string, body: (device: FakeDevice) => Promise<void>): void {
@@ -105,6 +110,42 @@ test("auto selects the CPU if a hardware adapter provides no device, and gives t
     assert.is(device.info.why, "WebGPU did not provide a device: a limit is too large");
     await assertFails(DeviceError, "no-webgpu", ["a limit is too large"], () => openDevice("webgpu"));
   });
+});
+
+test("an adapter of OpenGL ES is named as the reason for which there is no WebGPU", async () => {
+  const angle = { info: { vendor: "", architecture: "", device: "", description: "ANGLE (Google, Vulkan 1.3.0)" } };
+  const asked: GPURequestAdapterOptions[] = [];
+  const requestAdapter = async (options: GPURequestAdapterOptions = {}) => {
+    asked.push(options);
+    return options.featureLevel === "compatibility" ? (angle as GPUAdapter) : null;
+  };
+  await withAdapters(requestAdapter, async () => {
+    const words = ["the only WebGPU adapter is one of OpenGL ES", "ANGLE (Google", "--device wasm"];
+    await assertFails(DeviceError, "no-webgpu", words, () => openDevice("webgpu"));
+  });
+  assert.equal(
+    asked.map(({ powerPreference }) => powerPreference),
+    ["high-performance", "high-performance"],
+  );
+});
+
+test("software drivers are recognised, by their names or because the browser says so", () => {
+  const none = { vendor: "", architecture: "", device: "", description: "", isFallbackAdapter: false };
+  const software: Partial<GPUAdapterInfo>[] = [
+    // Of Chrome on a machine without a GPU, and with developer features; of Dawn in Node; of Windows.
+    { vendor: "google", architecture: "swiftshader" },
+    { vendor: "google", architecture: "swiftshader", description: "SwiftShader Device (Subzero)" },
+    { vendor: "mesa", architecture: "software", description: "llvmpipe: Mesa 25.0.7 (LLVM 19.1.7)" },
+    { vendor: "microsoft", device: "0x8c", description: "Microsoft Basic Render Driver" },
+    { isFallbackAdapter: true },
+  ];
+  for (const info of software) assert.ok(isSoftware({ ...none, ...info } as GPUAdapterInfo), JSON.stringify(info));
+  const hardware: Partial<GPUAdapterInfo>[] = [
+    { vendor: "nvidia", architecture: "ampere" },
+    { vendor: "apple", architecture: "metal-3" },
+    { description: "AMD Radeon RX 6800 XT (RADV NAVI21)" },
+  ];
+  for (const info of hardware) assert.not.ok(isSoftware({ ...none, ...info } as GPUAdapterInfo), JSON.stringify(info));
 });
 
 testFake("of two concurrent programs the one that does not fit is refused, and its memory is freed", async (device) => {

@@ -1,6 +1,6 @@
 /** What the benchmark says of products and kernels; `bench step --peer torch`, with a substitute for python3. */
 import { writeFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { type Product, wrongRow } from "../../src/bench/products.ts";
 import { activationForward } from "../../src/ops/activation.ts";
@@ -14,18 +14,12 @@ import { Rng } from "../../src/rng.ts";
 import { Tensor } from "../../src/tensor.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
+import { usePython } from "../helpers/python.ts";
 import { assertCode, runCommand } from "../helpers/spawn.ts";
 import { messages } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 writeFileSync(join(folder, "data.csv"), messages(40));
-process.env.PATH = `${folder}${delimiter}${process.env.PATH}`;
-
-/** Replaces Python with a script for Node; `lines` is its input. */
-function python(script: string): void {
-  const lines = 'const lines = require("node:readline").createInterface({ input: process.stdin });';
-  writeFileSync(join(folder, "python3"), `#!/usr/bin/env node\n${lines}\n${script}\n`, { mode: 0o755 });
-}
 
 const bench = (...args: string[]) => {
   const step = ["step", "--device", "wasm", "--threads", "1", "--data", "data.csv", "--steps", "2", "--peer", "torch"];
@@ -33,10 +27,10 @@ const bench = (...args: string[]) => {
 };
 
 test("PyTorch's steps alternate with ours; its BLAS is reported", async () => {
-  python(`
+  usePython(`
     let asked = 0;
     lines.on("line", (line) => {
-      const about = { version: "9.9", blas: "somebody's", threads: JSON.parse(line).n_layer };
+      const about = { version: "9.9", device: "CPU", blas: "somebody's", threads: JSON.parse(line).n_layer };
       const step = { time: 1e6 + asked, cpu: 2e6, peak: 3e9 };
       console.log(JSON.stringify(asked++ === 0 ? about : step));
     });`);
@@ -49,7 +43,7 @@ test("PyTorch's steps alternate with ours; its BLAS is reported", async () => {
 });
 
 test("a Python without PyTorch is refused with Python's error", async () => {
-  python(`console.error("ModuleNotFoundError: No module named 'torch'"); process.exit(1);`);
+  usePython(`console.error("ModuleNotFoundError: No module named 'torch'"); process.exit(1);`);
   const finished = await bench();
   assertCode(finished, 2);
   assert.match(finished.stderr, "PyTorch cannot be run");
@@ -57,7 +51,9 @@ test("a Python without PyTorch is refused with Python's error", async () => {
 });
 
 test("the benchmark fails if PyTorch ends early", async () => {
-  python(`lines.on("line", () => { console.log('{"version": "9.9", "blas": "b", "threads": 1}'); process.exit(3); });`);
+  usePython(
+    `lines.on("line", () => { console.log('{"version": "9.9", "blas": "b", "threads": 1}'); process.exit(3); });`,
+  );
   const finished = await bench();
   assertCode(finished, 1);
   assert.match(finished.stderr, "LowrankError: python3 ended unexpectedly\n  found:    exit code 3");

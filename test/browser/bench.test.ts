@@ -15,6 +15,8 @@ interface Copied {
     device: { kind: string; name: string };
     yardsticks: { copy: number; multiplyAdd: number } | null;
     products: { name: string; gflops: { median: number; low: number; high: number } }[];
+    attention: { gflops: { median: number } }[];
+    latency: { dispatch: number; readback: number };
     step: { tokens: number; loss: number; tokensPerSecond: number; profile: { dispatches: number; kernels: object[] } };
   }[];
 }
@@ -40,11 +42,13 @@ testIf(
     assert.ok(Math.abs(Date.now() - Date.parse(date)) < 600_000, date);
     assert.match(userAgent, /Chrom/);
     assert.is(devices.length, 1);
-    const [{ device, yardsticks, products, step }] = devices as [Copied["devices"][0]];
+    const [{ device, yardsticks, products, attention, latency, step }] = devices as [Copied["devices"][0]];
     assert.match(device.name, /^CPU, \d+ threads/);
     assert.is(yardsticks, null);
     assert.ok(products.length > 2);
     for (const { name, gflops } of products) assert.ok(gflops.low > 0 && gflops.high >= gflops.low, name);
+    assert.ok(attention.length === 3 && attention.every(({ gflops }) => gflops.median > 0));
+    assert.ok(latency.readback > 0);
     assert.ok(step.tokensPerSecond > 0 && step.profile.kernels.length > 5);
     assert.match((await page.textContent("#device"))!, /CPU, \d+ threads/);
     await page.evaluate(() => {

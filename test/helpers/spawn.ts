@@ -13,6 +13,8 @@ export interface Finished {
 export interface SpawnOptions {
   /** The working directory. */
   cwd: string;
+  /** Flags of Node itself. */
+  node?: readonly string[];
   /** What the command reads from its standard input; empty where left out. */
   input?: string | Uint8Array;
   /** Where the standard output goes: a pipe that nobody reads after the first words, or a disk that is full. */
@@ -28,12 +30,12 @@ const DAWN_WARNING = /^Warning: max\w+ artificially reduced from .*\n/gm;
 
 /** Runs dist/<name>.js to its end; Dawn's warnings are left out of what it says. */
 export function runCommand(
-  name: "train" | "sweep" | "classify" | "generate" | "export" | "verify" | "bench",
+  name: "train" | "sweep" | "classify" | "generate" | "export" | "verify" | "bench" | "doctor",
   args: readonly string[],
-  { cwd, input = "", stdout, watch, killWhen }: SpawnOptions,
+  { cwd, node = [], input = "", stdout, watch, killWhen }: SpawnOptions,
 ): Promise<Finished> {
   const out = stdout === "full" ? openSync("/dev/full", "w") : "pipe";
-  const command = [packagePath(`dist/${name}.js`), ...args];
+  const command = [...node, packagePath(`dist/${name}.js`), ...args];
   const child = spawn(process.execPath, command, { cwd, stdio: ["pipe", out, "pipe"] });
   if (out !== "pipe") closeSync(out);
   const result: Finished = { code: null, stdout: "", stderr: "" };

@@ -1,15 +1,16 @@
-/** bench.html: how fast this browser trains. */
+/** bench.html: how fast this browser trains, and whether its GPU is right. */
 import { signal } from "@preact/signals";
 import { render } from "preact";
 import { useRef } from "preact/hooks";
+import { attentionTable, productTable, shaderBlocks } from "../../bench/blocks.ts";
 import { LowrankError } from "../../errors.ts";
 import { Blocks } from "../../views/components.tsx";
 import { ErrorPlace } from "../page/parts/error.tsx";
 import type { ErrorReport } from "../protocol.ts";
-import { deviceFigures, productTable, stepBlocks } from "./blocks.ts";
+import { deviceFigures, stepBlocks } from "./blocks.ts";
 import { measure, type Result } from "./measure.ts";
 
-const status = signal("Takes a minute or less. Keep this tab in front.");
+const status = signal("Takes a few minutes. Keep this tab in front.");
 const error = signal<ErrorReport | null>(null);
 /** Measured so far; an object of its own after each measurement. */
 const result = signal<Result | null>(null);
@@ -62,8 +63,19 @@ function Bench() {
         </section>
         <section class="card" aria-labelledby="products-title">
           <h2 id="products-title">Matrix products</h2>
-          {result.value && <Blocks blocks={[productTable(result.value)]} medium={TABLES} />}
+          {result.value && (
+            <Blocks
+              blocks={[productTable(result.value.devices), attentionTable(result.value.devices)]}
+              medium={TABLES}
+            />
+          )}
         </section>
+        {result.value && result.value.devices[0]!.shaders.length > 0 && (
+          <section class="card" aria-labelledby="shaders-title">
+            <h2 id="shaders-title">Is it right?</h2>
+            <Blocks blocks={shaderBlocks(result.value.devices[0]!.shaders)} medium={TABLES} />
+          </section>
+        )}
       </div>
     </>
   );

@@ -1,0 +1,45 @@
+/** The shapes of GPT-2 that are measured, and random weights for them. */
+import type { GPT2Config } from "../config.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
+import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
+import { baseTensors } from "../names.ts";
+import { Rng } from "../rng.ts";
+import { numel } from "../tensor.ts";
+
+export type ShapeName = keyof typeof CONFIGS;
+
+const COMMON = { vocab_size: 50257, layer_norm_epsilon: 1e-5 };
+export const CONFIGS = {
+  "gpt2-micro": { ...COMMON, n_positions: 256, n_layer: 4, n_head: 4, n_embd: 128 },
+  "gpt2-small": { ...COMMON, n_positions: 1024, n_layer: 12, n_head: 12, n_embd: 768 },
+  "gpt2-medium": { ...COMMON, n_positions: 1024, n_layer: 24, n_head: 16, n_embd: 1024 },
+  "gpt2-large": { ...COMMON, n_positions: 1024, n_layer: 36, n_head: 20, n_embd: 1280 },
+  "gpt2-xl": { ...COMMON, n_positions: 1024, n_layer: 48, n_head: 25, n_embd: 1600 },
+} satisfies Record<string, GPT2Config>;
+
+/** Size of the block of random numbers that is repeated in the weights. */
+const BLOCK = 1 << 18;
+
+/** A checkpoint of small normal random numbers; weights of norms are 1. */
+export function randomCheckpoint(config: GPT2Config): GPT2Checkpoint {
+  const tensors = new Map(baseTensors(config).map((tensor) => [tensor.name, tensor]));
+  const rng = new Rng(1);
+  const block = Float32Array.from({ length: BLOCK }, () => rng.normal() * 0.02);
+  return {
+    directory: "",
+    config,
+    vocabulary: GPT2_VOCABULARY,
+    names: [...tensors.keys()],
+    shape: (name) => tensors.get(name)!.shape,
+    read: async (name, rowStart = 0, end) => {
+      const { shape, part } = tensors.get(name)!;
+      const rowEnd = end ?? shape[0]!;
+      const values = new Float32Array(((rowEnd - rowStart) * numel(shape)) / shape[0]!);
+      if (part === "weight" && shape.length === 1) return values.fill(1);
+      for (let at = 0; at < values.length; at += BLOCK) values.set(block.subarray(0, values.length - at), at);
+      return values;
+    },
+    sample: async () => new Uint8Array(block.buffer, 0, 64),
+    close: async () => {},
+  };
+}

@@ -1,0 +1,94 @@
+/** doctor: what the device is, whether it computes rightly, and how fast it is. */
+import { canCreate, exists, readBytes, writeFileAtomic } from "#platform";
+import { type DeviceName, openDevice } from "../backend/device.ts";
+import { type DoctorReport, isWell, listMeasurements, newReport, runMeasurements } from "../bench/doctor.ts";
+import { deviceBlocks, findingBlocks } from "../bench/doctor-blocks.ts";
+import { ConfigError } from "../errors.ts";
+import { LIMITS, parseJson } from "../io/limits.ts";
+import { checkNumber } from "../number-range.ts";
+import type { Block } from "../views/blocks.ts";
+import { createProgress } from "../views/terminal/progress.ts";
+import { renderBlocks } from "../views/terminal/render.ts";
+import { command, deviceFlag, Interruption, main, number, print, threadsFlag } from "./cli.ts";
+
+const program = command(
+  "doctor",
+  "Says in three minutes what the device is, whether every shader and every fixture of PyTorch is right on it, and how fast it is: a page of text, and a JSON file to send. A software driver is measured less.\n" +
+    "The exit code is 1 if something is wrong, and 130 after Ctrl-C, which keeps what was measured so far.",
+  ["", "--device webgpu", "--device wasm --out cpu.json"],
+)
+  .addOption(deviceFlag())
+  .addOption(threadsFlag())
+  .option("--out <file>", "the JSON file; an earlier report of doctor is replaced", "lowrank-doctor.json")
+  .option("--seconds <n>", "time limit: what is not measured by then is left out", number, 180)
+  .allowExcessArguments(false);
+
+interface DoctorFlags {
+  device: DeviceName;
+  threads?: number;
+  out: string;
+  seconds: number;
+}
+
+/** Throws ConfigError unless the file can be written without replacing anything but an earlier report. */
+async function checkOutput(path: string): Promise<void> {
+  if (!(await exists(path))) {
+    if (await canCreate(path)) return;
+    throw new ConfigError("invalid-output", "the report cannot be created", {
+      where: path,
+      found: "no such directory, or no write permission",
+    });
+  }
+  const isReport = await readBytes(path, LIMITS.json)
+    .then((bytes) => (parseJson(bytes, path, "") as { kind?: unknown }).kind === "lowrank-doctor")
+    .catch(() => false);
+  if (!isReport)
+    throw new ConfigError("output-exists", "the file exists and is not a report of doctor", {
+      where: path,
+      hint: "choose another --out",
+    });
+}
+
+/** As JSON; NaN and infinite errors are texts. */
+const asJson = (report: DoctorReport) =>
+  JSON.stringify(report, (_, value) => (typeof value === "number" && !Number.isFinite(value) ? `${value}` : value), 1);
+
+await main(async () => {
+  program.parse();
+  const { device: name, threads = 0, out, seconds } = program.opts<DoctorFlags>();
+  checkNumber("--seconds", seconds, { min: 1 });
+  await checkOutput(out);
+  const started = performance.now();
+  const device = await openDevice(name, { threads });
+  const cpu = device.info.kind === "wasm" ? device : await openDevice("wasm", { threads });
+  const interruption = new Interruption("stopping; what was measured so far is kept");
+  const stop = new AbortController();
+  interruption.signal.addEventListener("abort", () => stop.abort());
+  const timer = setTimeout(() => stop.abort(), 1000 * seconds);
+  const show = (blocks: readonly Block[]) => print(renderBlocks(blocks, process.stdout.columns));
+  try {
+    const report = await newReport(device);
+    const measurements = await listMeasurements(device, cpu, report);
+    interruption.begin();
+    show(deviceBlocks(report));
+    const progress = createProgress({ total: measurements.length, unit: "measurement", stream: process.stderr });
+    await runMeasurements(report, measurements, stop.signal, (done, what) => progress.update(done, what)).finally(
+      () => {
+        progress.stop();
+        interruption.end();
+      },
+    );
+    if (stop.signal.aborted) report.state = interruption.signal.aborted ? "interrupted" : "out of time";
+    report.seconds = (performance.now() - started) / 1000;
+    // Saved before it is printed: printing may fail.
+    await writeFileAtomic(out, `${asJson(report)}\n`);
+    show(findingBlocks(report));
+    print(`all figures: ${out}`);
+    if (interruption.signal.aborted) return 130;
+    return isWell(report) ? 0 : 1;
+  } finally {
+    clearTimeout(timer);
+    device.destroy();
+    if (cpu !== device) cpu.destroy();
+  }
+});

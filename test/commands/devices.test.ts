@@ -1,0 +1,131 @@
+/** `--device`: the list, one of several GPUs, and why there is none, with stand-ins for the package `webgpu`. */
+import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import { temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+import { assertCode, runCommand } from "../helpers/spawn.ts";
+
+const folder = temporaryFolder();
+const FIXTURE = packagePath("test/golden/06_cls_lora_all_t1_b1.safetensors");
+
+/** A module in place of the package `webgpu`; its URL. */
+function standIn(name: string, source: string): string {
+  const path = join(folder, `${name}.mjs`);
+  writeFileSync(path, source);
+  return pathToFileURL(path).href;
+}
+
+/** Runs verify where the package `webgpu` is another module, by its specifier. */
+function verify(webgpu: string, ...args: string[]) {
+  const hook = `export const resolve = (name, context, next) => next(name === "webgpu" ? "${webgpu}" : name, context);`;
+  const asModule = (source: string) => `data:text/javascript,${encodeURIComponent(source)}`;
+  const preload = asModule(`import { register } from "node:module"; register(${JSON.stringify(asModule(hook))});`);
+  return runCommand("verify", args, { cwd: folder, node: ["--import", preload] });
+}
+
+/** Dawn with adapters of these names, which lists and finds them as Dawn does; no adapter provides a device. */
+const dawn = (names: readonly string[], heading = "Available adapters:") => `
+  const NAMES = ${JSON.stringify(names)};
+  export function create(options) {
+    const value = (key) => options.find((option) => option.startsWith(key + "="))?.slice(key.length + 1) ?? "";
+    return {
+      async requestAdapter() {
+        const name = NAMES.find((one) => one.includes(value("adapter")));
+        const list = NAMES.map((one) => "\\n * backend: '" + value("backend") + "', name: '" + one + "'").join("");
+        if (name === undefined && NAMES.length > 0) throw new Error("no adapter found\\n${heading}" + list);
+        if (name === undefined) return null;
+        const requestDevice = async () => { throw new Error("[" + name + "] is asked for a device"); };
+        return { info: { description: name }, features: new Set(), limits: {}, requestDevice };
+      },
+    };
+  }`;
+
+const THREE = ["NVIDIA GeForce RTX 3080 Ti", "NVIDIA GeForce RTX 3080", "llvmpipe (LLVM 19.1.7, 256 bits)"];
+const several = standIn("several", dawn(THREE));
+
+/** The cells of the list's rows. */
+const rowsOf = (stdout: string) =>
+  stdout
+    .split("\n")
+    .filter((line) => /^│ (webgpu:\d|wasm) /.test(line))
+    .map((line) => line.split("│").map((cell) => cell.trim()));
+
+test("--device list prints the GPUs by index, with what they are, and the CPU", async () => {
+  const listed = await verify(several, "--device", "list");
+  assertCode(listed, 0);
+  const rows = rowsOf(listed.stdout);
+  assert.equal(
+    rows.map(([, device, name]) => [device, name]).slice(0, 3),
+    THREE.map((name, i) => [`webgpu:${i}`, name]),
+  );
+  assert.equal(
+    rows.map((cells) => cells[4]),
+    ["hardware", "cannot be opened", "software driver", ""],
+  );
+  assert.match(rows[3]![2]!, /^CPU, \d+ threads?/);
+});
+
+test("--device webgpu:INDEX and webgpu:NAME open one of several; an unknown one is refused with the list", async () => {
+  const opened = async (word: string) => {
+    const finished = await verify(several, "--device", `webgpu:${word}`, FIXTURE);
+    return [finished.code, /\[(.*)\]/.exec(finished.stderr)?.[1] ?? finished.stderr] as const;
+  };
+  assert.equal(await opened("nvidia"), [1, THREE[0]]);
+  for (const word of ["2", "vulkan LLVM"]) assert.equal(await opened(word), [1, THREE[2]], word);
+  const [code, unknown] = await opened("radeon");
+  assert.is(code, 2);
+  assert.match(unknown, "there is no such GPU");
+  assert.match(unknown, `webgpu:1 (${THREE[1]}, vulkan)`);
+  assert.match(unknown, /found: +webgpu:radeon/);
+  const [hidden, why] = await opened("1");
+  assert.is(hidden, 2);
+  assert.match(why, "another one, earlier in the list, has its name");
+});
+
+test("where Dawn lists no adapters, the one that it gives is the list, and Dawn refuses unknown names", async () => {
+  const silent = standIn("silent", dawn(["llvmpipe"], "Others:").replace("* backend", "- backend"));
+  const listed = await verify(silent, "--device", "list");
+  assert.equal(
+    rowsOf(listed.stdout).map((cells) => cells.slice(1, 4).join()),
+    ["webgpu:0,llvmpipe,webgpu", `wasm,${rowsOf(listed.stdout)[1]![2]},–`],
+  );
+  const refused = await verify(silent, "--device", "webgpu:radeon", FIXTURE);
+  assertCode(refused, 1);
+  assert.match(refused.stderr, "no adapter found\nOthers:");
+});
+
+/** The package as it is installed, but for its binaries. */
+function withoutBinaries(name: string): string {
+  mkdirSync(join(folder, name));
+  cpSync(packagePath("node_modules/webgpu/index.js"), join(folder, name, "index.mjs"));
+  return pathToFileURL(join(folder, name, "index.mjs")).href;
+}
+
+test("each reason for which there is no WebGPU has its own sentence and hint below the list", async () => {
+  const damaged = withoutBinaries("damaged");
+  const platform = process.platform === "darwin" ? "darwin-universal" : `${process.platform}-${process.arch}`;
+  mkdirSync(join(folder, "damaged", "dist", platform), { recursive: true });
+  writeFileSync(join(folder, "damaged", "dist", platform, "dawn.node"), "not a library");
+  const glibc = "/lib/libc.so.6: version `GLIBC_2.34' not found (required by dawn.node)";
+  const tooOld = `throw Object.assign(new Error(${JSON.stringify(glibc)}), { code: "ERR_DLOPEN_FAILED" });`;
+  const reasons: [webgpu: string, words: string[]][] = [
+    ["no-such-package", ["the package webgpu is not installed", "npm install webgpu"]],
+    [withoutBinaries("elsewhere"), ["no binary for this system", `found:    ${process.platform} ${process.arch}`]],
+    [standIn("old", `${tooOld} export const create = 0;`), ["GLIBC of this system is too old", "GLIBC 2.34 or newer"]],
+    [damaged, ["binary of the package webgpu cannot be loaded", "dawn.node", "install the library"]],
+    [standIn("none", dawn([])), ["no WebGPU adapter", "Vulkan, Metal or Direct3D 12 driver", "mesa-vulkan-drivers"]],
+  ];
+  for (const [webgpu, words] of reasons) {
+    const listed = await verify(webgpu, "--device", "list");
+    assertCode(listed, 0);
+    assert.is(rowsOf(listed.stdout).length, 1);
+    for (const word of [...words, "--device wasm"])
+      assert.ok(listed.stdout.includes(word), `"${word}" is not below the list:\n${listed.stdout}`);
+  }
+  const used = await verify(reasons.at(-1)![0], "--device", "webgpu:0", FIXTURE);
+  assertCode(used, 1);
+  assert.match(used.stderr, "no WebGPU adapter");
+});
