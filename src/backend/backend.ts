@@ -83,6 +83,8 @@ export interface Session {
   destroy(): void;
 }
 
+export const noHardware = () => new DeviceError("no-hardware-gpu", "no hardware GPU found");
+
 /** The message of calls on a destroyed session. */
 export const RELEASED = "the session was released";
 

@@ -1,11 +1,11 @@
 /** Selects and opens a device. */
+import { canHaveGPU, requestGPU } from "#platform";
 import { checkArguments, checkOptions } from "../arguments.ts";
 import { type DeviceName, namedAdapter, parseDevice } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { DeviceError } from "../errors.ts";
-import type { Backend } from "./backend.ts";
+import { type Backend, noHardware } from "./backend.ts";
 import { openWasm } from "./wasm.ts";
-import { openWebGPU } from "./webgpu.ts";
 
 export type { DeviceName };
 
@@ -46,11 +46,15 @@ export async function openDevice(
 async function open(name: DeviceName, threads: number): Promise<Backend> {
   if (name === "wasm") return openWasm({ threads });
   if (name !== "auto") {
-    const which = namedAdapter(name);
-    return openWebGPU({ threads, ...(which === undefined ? {} : { which }) });
+    const gpu = await requestGPU(namedAdapter(name));
+    return (await import("./webgpu.ts")).openWebGPU(gpu, { threads });
   }
   try {
-    const device = await openWebGPU({ hardware: true, threads });
+    if (!canHaveGPU()) throw noHardware();
+    const gpu = await requestGPU();
+    // A page without WebGPU does not load it.
+    const { openWebGPU } = await import("./webgpu.ts");
+    const device = await openWebGPU(gpu, { hardware: true, threads });
     device.info.why = "a hardware GPU";
     return device;
   } catch (error) {

@@ -2,7 +2,7 @@
  * Runs plans on WebGPU. `prepare` creates pipelines, bind groups and buffers; a run writes the scalars that changed,
  * encodes the list and submits it, a long one in parts.
  */
-import { availableMemory, canHaveGPU, platformName, requestGPU, restUntil } from "#platform";
+import { availableMemory, platformName, restUntil } from "#platform";
 import { DeviceError, LowrankError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import { type Access, type Dispatch, type Element, isTable, NO_VALUES, type StepValues } from "../ops/kernel.ts";
@@ -17,7 +17,7 @@ import {
 } from "../plan/memory.ts";
 import { type Program, resolveDims, type SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
-import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
+import { type Backend, type DeviceInfo, noHardware, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { estimateWork, Pace } from "./webgpu-pace.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
 import { chooseShader } from "./webgpu-shaders.ts";
@@ -49,24 +49,19 @@ export function isSoftware(info: GPUAdapterInfo): boolean {
   return info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader|software|softpipe|warp|basic render/i.test(words);
 }
 
-const NO_HARDWARE = "no hardware GPU found";
-
 interface WebGPUOptions {
   /** Whether a software driver is refused. */
   hardware?: boolean;
   threads?: number;
-  /** The index of one of several adapters, or a part of its name. */
-  which?: string;
 }
 
 /**
- * Opens the system's WebGPU adapter, preferably a hardware one. Throws DeviceError if there is none, or, with
- * `hardware`, only a software driver.
+ * Opens an adapter, preferably a hardware one. Throws DeviceError if there is none, or, with `hardware`, only a
+ * software driver.
  */
-export async function openWebGPU({ hardware = false, threads = 0, which }: WebGPUOptions = {}): Promise<Backend> {
-  if (hardware && !canHaveGPU()) throw new DeviceError("no-hardware-gpu", NO_HARDWARE);
-  const adapter = await requestAdapter(await requestGPU(which));
-  if (hardware && isSoftware(adapter.info)) throw new DeviceError("no-hardware-gpu", NO_HARDWARE);
+export async function openWebGPU(gpu: GPU, { hardware = false, threads = 0 }: WebGPUOptions = {}): Promise<Backend> {
+  const adapter = await requestAdapter(gpu);
+  if (hardware && isSoftware(adapter.info)) throw noHardware();
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
   const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
   const requiredFeatures: GPUFeatureName[] = adapter.features.has(TIMESTAMPS) ? [TIMESTAMPS] : [];

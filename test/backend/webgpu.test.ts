@@ -149,7 +149,7 @@ test("software drivers are recognised, by their names or because the browser say
 });
 
 testFake("of two concurrent programs the one that does not fit is refused, and its memory is freed", async (device) => {
-  const backend = await openWebGPU();
+  const backend = await openWebGPU(await requestGPU());
   (await backend.prepare(product(8))).destroy();
   assert.equal(device.buffers, []);
   const [large, small] = await Promise.allSettled([backend.prepare(product(ROOM)), backend.prepare(product(8))]);
@@ -165,7 +165,7 @@ testFake("of two concurrent programs the one that does not fit is refused, and i
 });
 
 testFake("an invalid plan leaves no buffer and no error scope", async (device) => {
-  const backend = await openWebGPU();
+  const backend = await openWebGPU(await requestGPU());
   const { segments, memory } = product(8);
   const place = new Map([...memory.bufferIndex].slice(0, 2));
   await assertFails(DeviceError, "not-in-plan", ["b 8 is not part of the plan"], () =>
@@ -175,7 +175,7 @@ testFake("an invalid plan leaves no buffer and no error scope", async (device) =
 });
 
 testFake("a pipeline that the device cannot create is not reported as a shader error", async (device) => {
-  const backend = await openWebGPU();
+  const backend = await openWebGPU(await requestGPU());
   device.pipeline = () => Promise.reject(new Error("internal"));
   device.messages = [{ type: "warning", lineNum: 1, message: "slow" }];
   await assertFails(DeviceError, "device-failed", ["matmul_narrow.scalar compiles, but", "internal"], () =>
@@ -194,7 +194,7 @@ testFake("a pipeline that the device cannot create is not reported as a shader e
 });
 
 testFake("a step uploads only the scalars that change", async (device) => {
-  const backend = await openWebGPU();
+  const backend = await openWebGPU(await requestGPU());
   for (const [rows, uploads] of [
     [1, []],
     ["tokens", [["scalars", 0, 4]]],
@@ -208,7 +208,7 @@ testFake("a step uploads only the scalars that change", async (device) => {
 });
 
 testFake("a list is submitted in parts of about 75 ms, by the rate that was measured", async (device) => {
-  const backend = await openWebGPU();
+  const backend = await openWebGPU(await requestGPU());
   const one = product(8, "tokens");
   const dispatches = Array.from({ length: 3 }, () => one.segments[0]!.dispatches[0]!);
   const session = await backend.prepare({ ...one, segments: [{ name: "forward", clears: [], dispatches }] });
@@ -249,7 +249,7 @@ test("the pace follows the fastest of the first runs that had the device to them
 });
 
 test("while kernels are timed, their milliseconds are summed, and results stay the same", async () => {
-  const device = await openWebGPU();
+  const device = await openWebGPU(await requestGPU());
   const program = product(8);
   const [out, a, b] = program.segments[0]!.dispatches[0]!.tensors as [Tensor, Tensor, Tensor];
   const session = await device.prepare(program);

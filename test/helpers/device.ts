@@ -1,4 +1,6 @@
 /** The devices of a test file, opened once and released after its last test; and small programs on them. */
+
+import { requestGPU } from "#platform";
 import type { Backend, TensorData } from "../../src/backend/backend.ts";
 import { openRemote } from "../../src/backend/remote.ts";
 import { openWasm } from "../../src/backend/wasm.ts";
@@ -11,7 +13,7 @@ import { afterAll, test } from "./harness.ts";
 
 /** Every device that a test's body runs on. Threads are given: a machine with one core tests two as well. */
 const OPEN: Record<string, () => Promise<Backend>> = {
-  webgpu: openWebGPU,
+  webgpu: async () => openWebGPU(await requestGPU()),
   "wasm 1 thread": () => openWasm({ threads: 1, relaxed: false }),
   "wasm 2 threads": () => openWasm({ threads: 2, relaxed: false }),
   ...(hasRelaxedSimd()

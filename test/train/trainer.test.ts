@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { requestGPU } from "#platform";
 import type { Backend, Session } from "../../src/backend/backend.ts";
 import { openWebGPU } from "../../src/backend/webgpu.ts";
 import type { Objective } from "../../src/config.ts";
@@ -505,7 +506,7 @@ test("an evaluation handles the failure of each of its batches", async () => {
 
 for (const moment of ["plan", "start", "step"] as const)
   test(`a device that is lost after the first ${moment} ends the run with a DeviceError`, async () => {
-    const device = await openWebGPU();
+    const device = await openWebGPU(await requestGPU());
     const lose = () => (device as unknown as { device: GPUDevice }).device.destroy();
     const { model, data } = await usual();
     const running = fineTune({
