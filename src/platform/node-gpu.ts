@@ -1,4 +1,4 @@
-/** WebGPU in Node: Dawn, of the optional package `webgpu`. */
+/** WebGPU in Node: Dawn, of the optional package `webgpu`; in Deno its own, wgpu, with --unstable-webgpu. */
 import { existsSync } from "node:fs";
 import { ConfigError, DeviceError } from "../errors.ts";
 import type { ListedAdapter } from "./listed-adapter.ts";
@@ -23,7 +23,7 @@ export function canHaveGPU(): boolean {
  * list, if there is no such adapter.
  */
 export async function requestGPU(which?: string): Promise<GPU> {
-  if (which === undefined) return openDawn();
+  if (which === undefined) return ownGPU() ?? openDawn();
   const adapters = await listAdapters();
   // Whoever asks for an adapter learns why there is none.
   if (adapters.length === 0) return openDawn(`adapter=${which}`);
@@ -41,6 +41,9 @@ export async function requestGPU(which?: string): Promise<GPU> {
     found: `webgpu:${which}, ${name}`,
   });
 }
+
+/** That of a runtime which has one. */
+const ownGPU = () => (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
 
 /** The backends of Dawn that can run core WebGPU, the usual one first; elsewhere Vulkan alone. */
 const BACKENDS: Partial<Record<NodeJS.Platform, string[]>> = { win32: ["d3d12", "vulkan"], darwin: ["metal"] };
