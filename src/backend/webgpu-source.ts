@@ -7,7 +7,28 @@ import type { Shader } from "./webgpu-shaders.ts";
 /** Declarations from the kernel's definition, the preludes that shaders share, and the shader's own code. */
 export async function assembleShader(kernel: Kernel, { preludes, file, types }: Shader): Promise<string> {
   const parts = await Promise.all([...preludes.map((name) => `${name}.prelude`), file].map(loadSource));
-  return [declarations(kernel, types), ...parts].join("\n");
+  return unroll([declarations(kernel, types), ...parts].join("\n"));
+}
+
+const LOOP = /@unroll for ?\(var (\w+) ?= ?0u; ?\1 ?< ?(\d+)u; ?\1\+\+\) ?\{/;
+
+/**
+ * Writes out the loops marked `@unroll`: `@unroll for (var i = 0u; i < 4u; i++) { x[i] = y; }` becomes four blocks, with
+ * 0u to 3u in place of i. Arrays and vectors of a lane that are indexed by a loop's variable leave the registers where
+ * a compiler does not unroll the loop, as on Metal.
+ */
+export function unroll(code: string): string {
+  const loop = LOOP.exec(code);
+  if (!loop) return code;
+  const [head, variable, count] = loop;
+  const start = loop.index + head.length;
+  let end = start;
+  for (let open = 1; open > 0 && end < code.length; end++)
+    open += Number(code[end] === "{") - Number(code[end] === "}");
+  const body = code.slice(start, end - 1);
+  const name = new RegExp(`(?<!\\.)\\b${variable}\\b`, "g");
+  const blocks = Array.from({ length: Number(count) }, (_, i) => `{${body.replace(name, `${i}u`)}}`);
+  return unroll(`${code.slice(0, loop.index)}${blocks.join(" ")}${code.slice(end)}`);
 }
 
 async function loadSource(file: string): Promise<string> {
