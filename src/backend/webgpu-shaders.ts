@@ -26,6 +26,8 @@ export interface Shader {
   types?: Readonly<Record<string, string>>;
   /** A page that classifies loads it with the page's code; it loads others on demand. */
   isEarly: boolean;
+  /** What else is loaded with it: shaders that most runs need, those of some methods, or those that measuring chooses. */
+  group: "later" | "methods" | "measured";
 }
 
 /** A variant of the matrix products: the preludes that it needs besides its kernel's, and whether classifying does. */
@@ -35,7 +37,10 @@ interface Product {
   grid: (dims: Dims) => Grid;
 }
 
-/** Large tiles; small tiles; results with few columns; with few rows; a decoding step's few rows. */
+/**
+ * Large tiles; small tiles; small tiles without workgroup memory; results with few columns; with few rows; a decoding
+ * step's few rows.
+ */
 const PRODUCTS = {
   wide: {
     preludes: ["matmul_tile"],
@@ -45,6 +50,11 @@ const PRODUCTS = {
   middle: {
     preludes: ["matmul_tile"],
     classifies: true,
+    grid: ({ m, n, batch }: Dims) => [ceilDiv(n!, 32), ceilDiv(m!, 32), batch ?? 1],
+  },
+  direct: {
+    preludes: [],
+    classifies: false,
     grid: ({ m, n, batch }: Dims) => [ceilDiv(n!, 32), ceilDiv(m!, 32), batch ?? 1],
   },
   narrow: {
@@ -66,12 +76,15 @@ const PRODUCTS = {
 
 /**
  * Large tiles are used if there are at least this many. If the number of rows changes from batch to batch, a quarter of
- * the plan's capacity counts, as is usual in a packed batch. Both sizes give the same bits.
+ * the plan's capacity counts, as is usual in a packed batch.
  */
 const MANY_TILES = 256;
 
-/** The variant for a product. If a side is short, lanes split the depth. Sums do not depend on the number of rows. */
-function chooseVariant(dispatch: Dispatch): ProductVariant {
+/**
+ * The variant that a product's shape suggests. If a side is short, lanes split the depth. Sums do not depend on the
+ * number of rows.
+ */
+export function chooseVariant(dispatch: Dispatch): ProductVariant {
   const { variants, dims } = dispatch.kernel;
   const [m, n] = [scalarAt(dispatch, "m"), scalarAt(dispatch, "n") as number];
   const isAlong = !("a_col" in dims) || scalarAt(dispatch, "a_col") === 1;
@@ -99,7 +112,7 @@ function readsFour(dispatch: Dispatch): boolean {
 
 /** A shader of a kernel: of a product that of a variant. */
 function makeShader(kernel: Kernel, reading: Reading, variant?: ProductVariant): Shader {
-  const { name, grid, preludes = [], classifies = false } = kernel;
+  const { name, grid, preludes = [], classifies = false, ofMethods = false } = kernel;
   const isScalar = reading.startsWith(".scalar");
   const isQuantized = reading.endsWith(".quantized");
   if (!variant)
@@ -109,6 +122,7 @@ function makeShader(kernel: Kernel, reading: Reading, variant?: ProductVariant):
       preludes: isQuantized ? ["quantized", ...preludes.map((one) => `${one}_quantized`)] : preludes,
       file: name,
       isEarly: classifies && !isQuantized,
+      group: ofMethods ? "methods" : "later",
     };
   const product = PRODUCTS[variant];
   const left = isScalar ? "left_scalar" : "left_vec4";
@@ -121,15 +135,21 @@ function makeShader(kernel: Kernel, reading: Reading, variant?: ProductVariant):
     file: `matmul_${variant}`,
     types: { ...(isScalar ? {} : { a: "vec4f" }), ...(isScalar || isQuantized ? {} : { b: "vec4u" }) },
     isEarly: classifies && product.classifies && !isQuantized,
+    group: variant === "direct" ? "measured" : "later",
   };
 }
 
-export function chooseShader(dispatch: Dispatch): Shader {
+/** How the shader of a dispatch reads. */
+export function chooseReading(dispatch: Dispatch): Reading {
+  const { inBlocks, variants } = dispatch.kernel;
+  const blocks = inBlocks && tensorAt(dispatch, inBlocks).isInBlocks ? ".quantized" : "";
+  return `${!variants || readsFour(dispatch) ? "" : ".scalar"}${blocks}`;
+}
+
+/** The shader of a dispatch; of a product that of a variant: see webgpu-choice.ts. */
+export function chooseShader(dispatch: Dispatch, variant?: ProductVariant): Shader {
   const { kernel } = dispatch;
-  const isQuantized = kernel.inBlocks !== undefined && tensorAt(dispatch, kernel.inBlocks).isInBlocks;
-  const blocks = isQuantized ? ".quantized" : "";
-  if (!kernel.variants) return makeShader(kernel, blocks);
-  return makeShader(kernel, `${readsFour(dispatch) ? "" : ".scalar"}${blocks}`, chooseVariant(dispatch));
+  return makeShader(kernel, chooseReading(dispatch), kernel.variants && (variant ?? chooseVariant(dispatch)));
 }
 
 /** All shaders that a plan can use for a kernel. */

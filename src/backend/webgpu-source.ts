@@ -5,8 +5,9 @@ import { SHADERS } from "./generated/shaders.ts";
 import type { Shader } from "./webgpu-shaders.ts";
 
 /** Declarations from the kernel's definition, the preludes that shaders share, and the shader's own code. */
-export async function assembleShader(kernel: Kernel, { preludes, file, types }: Shader): Promise<string> {
-  const parts = await Promise.all([...preludes.map((name) => `${name}.prelude`), file].map(loadSource));
+export async function assembleShader(kernel: Kernel, { preludes, file, types, group }: Shader): Promise<string> {
+  const files = [...preludes.map((name) => `${name}.prelude`), file];
+  const parts = await Promise.all(files.map((one) => loadSource(one, group)));
   return unroll([declarations(kernel, types), ...parts].join("\n"));
 }
 
@@ -31,12 +32,14 @@ export function unroll(code: string): string {
   return unroll(`${code.slice(0, loop.index)}${blocks.join(" ")}${code.slice(end)}`);
 }
 
-async function loadSource(file: string): Promise<string> {
-  return (
-    SHADERS[file] ??
-    (await import("./generated/later-shaders.ts")).SHADERS[file] ??
-    (await import("./generated/method-shaders.ts")).SHADERS[file]!
-  );
+const LATER = {
+  later: () => import("./generated/later-shaders.ts"),
+  methods: () => import("./generated/methods-shaders.ts"),
+  measured: () => import("./generated/measured-shaders.ts"),
+};
+
+async function loadSource(file: string, group: Shader["group"]): Promise<string> {
+  return SHADERS[file] ?? (await LATER[group]()).SHADERS[file] ?? (await LATER.later()).SHADERS[file]!;
 }
 
 /**

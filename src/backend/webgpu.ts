@@ -5,14 +5,22 @@
 import { availableMemory, canHaveGPU, platformName, requestGPU, restUntil } from "#platform";
 import { DeviceError, LowrankError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
-import { type Access, type Dispatch, type Element, isTable, NO_VALUES, type StepValues } from "../ops/kernel.ts";
+import {
+  type Access,
+  type Dispatch,
+  type Element,
+  isTable,
+  NO_VALUES,
+  type ProductVariant,
+  type StepValues,
+} from "../ops/kernel.ts";
 import { checkMemory, listTables, type MemoryLimits, sharedBuffers, withoutShared } from "../plan/memory.ts";
 import { type Program, resolveDims, type SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
-import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
+import { type Backend, type Choices, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { estimateWork, Pace } from "./webgpu-pace.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
-import { chooseShader } from "./webgpu-shaders.ts";
+import { chooseShader, type Shader } from "./webgpu-shaders.ts";
 import { assembleShader } from "./webgpu-source.ts";
 import type { DispatchTimer } from "./webgpu-timer.ts";
 
@@ -43,11 +51,21 @@ function isSoftware(info: GPUAdapterInfo): boolean {
 
 const NO_HARDWARE = "no hardware GPU found";
 
+/** What a WebGPU device is opened for. */
+interface WebGPUOptions {
+  /** Only a hardware GPU. */
+  hardware?: boolean;
+  /** Threads of the CPU that checks it. */
+  threads?: number;
+  /** Whether it measures which variants of its products are the fastest. Default: if it is a hardware GPU. */
+  measures?: boolean;
+}
+
 /**
  * Opens the system's WebGPU adapter, preferably a hardware one. Throws DeviceError if there is none, or, with
  * `hardware`, only a software driver.
  */
-export async function openWebGPU({ hardware = false, threads = 0 } = {}): Promise<Backend> {
+export async function openWebGPU({ hardware = false, threads = 0, measures }: WebGPUOptions = {}): Promise<Backend> {
   if (hardware && !canHaveGPU()) throw new DeviceError("no-hardware-gpu", NO_HARDWARE);
   const gpu = await requestGPU();
   const refuse = (error: unknown): never => {
@@ -67,7 +85,7 @@ export async function openWebGPU({ hardware = false, threads = 0 } = {}): Promis
   const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
   const requiredFeatures: GPUFeatureName[] = adapter.features.has(TIMESTAMPS) ? [TIMESTAMPS] : [];
   const device = await adapter.requestDevice({ label: "lowrank", requiredLimits, requiredFeatures }).catch(refuse);
-  return new WebGPUBackend(device, adapter.info, threads);
+  return new WebGPUBackend(device, adapter.info, threads, measures ?? !isSoftware(adapter.info));
 }
 
 /** Throws what a device throws as a DeviceError. */
@@ -76,7 +94,11 @@ function refused(error: unknown): never {
   throw new DeviceError("device-failed", "the device refused an operation", { cause: error, found: String(error) });
 }
 
+/** The fastest variants of a program's products. */
+type Variants = ReadonlyMap<Dispatch, ProductVariant>;
+
 interface Compiled {
+  shader: Shader;
   layout: GPUBindGroupLayout;
   pipeline: GPUComputePipeline;
 }
@@ -88,13 +110,17 @@ function pipelineConstants(dispatch: Dispatch): Record<string, number> {
 }
 
 /** The key of a pipeline: a shader with its constants. */
-function pipelineKey(dispatch: Dispatch): string {
-  return `${chooseShader(dispatch).name} ${JSON.stringify(pipelineConstants(dispatch))}`;
+function pipelineKey(dispatch: Dispatch, { name }: Shader): string {
+  return `${name} ${JSON.stringify(pipelineConstants(dispatch))}`;
 }
 
 class WebGPUBackend implements Backend {
   readonly info: DeviceInfo;
   readonly pace = new Pace();
+  choices?: Choices;
+  /** What has been measured, and what is being measured: one program after the other. */
+  private readonly variants = new Map<string, ProductVariant>();
+  private measured: Promise<unknown> = Promise.resolve();
   private readonly kernels = new Map<string, Compiled>();
   /** The number of sessions that use each buffer. */
   readonly users = new WeakMap<GPUBuffer, number>();
@@ -109,6 +135,7 @@ class WebGPUBackend implements Backend {
     readonly device: GPUDevice,
     info: GPUAdapterInfo,
     readonly threads: number,
+    private readonly measures: boolean,
   ) {
     const { vendor, architecture, device: model, description } = info;
     const adapter = [vendor, architecture, model, description].join(" ");
@@ -134,22 +161,42 @@ class WebGPUBackend implements Backend {
     return { maxBinding, maxBuffer, ...(total === undefined ? {} : { total }) };
   }
 
-  prepare(program: Program, sharedFrom?: WebGPUSession): Promise<Session> {
-    return this.open(program, sharedFrom).catch(refused);
+  async prepare(program: Program, sharedFrom?: WebGPUSession): Promise<Session> {
+    let variants: Variants | undefined;
+    if (this.measures && this.device.features.has(TIMESTAMPS)) {
+      // If measuring fails, the variants are those that the products' shapes suggest.
+      const measured = this.measured.then(() => this.measure(program)).catch(() => undefined);
+      this.measured = measured;
+      variants = await measured;
+    }
+    return this.open(program, sharedFrom, (dispatch) => variants?.get(dispatch)).catch(refused);
   }
 
-  private async open(program: Program, sharedFrom: WebGPUSession | undefined): Promise<Session> {
+  private async measure(program: Program): Promise<Variants> {
+    const { measureVariants } = await import("./webgpu-choice.ts");
+    return measureVariants<WebGPUSession>(program, this.variants, this.choices, (part, sharedFrom, variant) =>
+      this.open(part, sharedFrom, () => variant),
+    );
+  }
+
+  private async open(
+    program: Program,
+    sharedFrom: WebGPUSession | undefined,
+    variant: (dispatch: Dispatch) => ProductVariant | undefined,
+  ): Promise<WebGPUSession> {
     this.check();
     checkMemory(withoutShared(program, sharedFrom?.program), this.limits);
     const used = program.segments.flatMap(({ dispatches }) => dispatches);
-    const variants = new Map(used.map((dispatch) => [pipelineKey(dispatch), dispatch]));
-    await Promise.all([...variants].map(([variant, dispatch]) => this.compile(variant, dispatch)));
+    const shaders = new Map(used.map((dispatch) => [dispatch, chooseShader(dispatch, variant(dispatch))]));
+    const compiled = (dispatch: Dispatch) => this.kernels.get(pipelineKey(dispatch, shaders.get(dispatch)!))!;
+    const pipelines = new Map(used.map((dispatch) => [pipelineKey(dispatch, shaders.get(dispatch)!), dispatch]));
+    await Promise.all([...pipelines].map(([key, dispatch]) => this.compile(key, dispatch, shaders.get(dispatch)!)));
     let session: WebGPUSession;
     let reported: Promise<(GPUError | null)[]>;
     this.device.pushErrorScope("out-of-memory");
     this.device.pushErrorScope("validation");
     try {
-      session = new WebGPUSession(this, program, (dispatch) => this.kernels.get(pipelineKey(dispatch))!, sharedFrom);
+      session = new WebGPUSession(this, program, compiled, sharedFrom);
     } finally {
       // Pop both synchronously: scopes form one stack, and another `prepare` may push its own later.
       reported = Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]);
@@ -186,11 +233,10 @@ class WebGPUBackend implements Backend {
     if (this.failure) throw this.failure;
   }
 
-  private async compile(variant: string, dispatch: Dispatch): Promise<void> {
-    if (this.kernels.has(variant)) return;
+  private async compile(key: string, dispatch: Dispatch, shader: Shader): Promise<void> {
+    if (this.kernels.has(key)) return;
     const { kernel } = dispatch;
     const { device } = this;
-    const shader = chooseShader(dispatch);
     const label = shader.name;
     const code = kernel.wgsl ?? (await assembleShader(kernel, shader));
     const access = Object.values(kernel.bindings);
@@ -214,7 +260,7 @@ class WebGPUBackend implements Backend {
         compute: { module, entryPoint: "main", constants: pipelineConstants(dispatch) },
       });
       const pipeline = await this.wait(created);
-      this.kernels.set(variant, { layout, pipeline });
+      this.kernels.set(key, { shader, layout, pipeline });
     } catch (error) {
       const { messages } = await module.getCompilationInfo();
       const failures = messages.filter(({ type }) => type === "error");
@@ -263,7 +309,7 @@ class WebGPUSession implements Session {
   constructor(
     private readonly backend: WebGPUBackend,
     readonly program: Program,
-    compiled: (dispatch: Dispatch) => Compiled,
+    private readonly compiled: (dispatch: Dispatch) => Compiled,
     sharedFrom?: WebGPUSession,
   ) {
     sharedFrom?.check();
@@ -277,7 +323,7 @@ class WebGPUSession implements Session {
     try {
       this.allocate(sharedFrom);
       for (const { tensor, contents } of listTables(program)) this.write(tensor, contents);
-      this.bind(compiled);
+      this.bind();
     } catch (error) {
       this.destroy();
       throw error;
@@ -304,14 +350,14 @@ class WebGPUSession implements Session {
     }
   }
 
-  private bind(compiled: (dispatch: Dispatch) => Compiled): void {
+  private bind(): void {
     for (const { name, clears, dispatches } of this.program.segments) {
       const steps = dispatches.map((dispatch): Step => {
-        const { layout, pipeline } = compiled(dispatch);
-        const scalars = this.scalars.add(dispatch);
+        const { shader, layout, pipeline } = this.compiled(dispatch);
+        const scalars = this.scalars.add(dispatch, shader);
         const uniform = { buffer: this.uniforms, offset: scalars.offset, size: scalars.size };
         const resources = [...dispatch.tensors.map((tensor) => this.binding(tensor)), uniform];
-        const label = chooseShader(dispatch).name;
+        const label = shader.name;
         const group = this.backend.device.createBindGroup({
           label,
           layout,
@@ -392,6 +438,10 @@ class WebGPUSession implements Session {
     const isTimed = times && this.backend.device.features.has(TIMESTAMPS);
     this.Timer = isTimed ? (await import("./webgpu-timer.ts")).DispatchTimer : null;
     this.times = times;
+  }
+
+  kernelName(dispatch: Dispatch): string {
+    return this.compiled(dispatch).shader.name;
   }
 
   run(names: readonly SegmentName[], values: StepValues): void {

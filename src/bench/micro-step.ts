@@ -40,7 +40,7 @@ export async function measureMicroStep(
     const end = performance.now() + MOST_MS;
     while (times.length < STEPS && performance.now() < end) times.push((await stepTime(engine, batch)).ms);
     const ms = measureSpread(times);
-    const profile = await profileStep(device, engine, batch, yardsticks);
+    const profile = await profileStep(engine, batch, yardsticks);
     return { tokens, loss, ms, tokensPerSecond: (1000 * tokens) / ms.median, profile };
   } finally {
     engine.destroy();

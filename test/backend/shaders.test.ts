@@ -1,6 +1,7 @@
 /** The shaders that `verify --wgsl` prints: those that plans use, and no others; all of them compile. */
 import * as assert from "uvu/assert";
 import { requestGPU } from "#platform";
+import { listVariants } from "../../src/backend/webgpu-choice.ts";
 import { chooseShader, listShaders } from "../../src/backend/webgpu-shaders.ts";
 import { assembleShader, unroll } from "../../src/backend/webgpu-source.ts";
 import type { GPT2Config, WeightDtype } from "../../src/config.ts";
@@ -69,7 +70,9 @@ const ALL = KERNELS.flatMap((kernel) => listShaders(kernel).map((shader) => ({ k
 test("every shader that is listed is one that plans use, and the other way round", () => {
   const used = new Set<string>();
   for (const { segments } of plans())
-    for (const { dispatches } of segments) for (const dispatch of dispatches) used.add(chooseShader(dispatch).name);
+    for (const dispatch of segments.flatMap(({ dispatches }) => dispatches))
+      for (const variant of dispatch.kernel.variants ? listVariants(dispatch) : [undefined])
+        used.add(chooseShader(dispatch, variant).name);
   assert.equal([...used].sort(), ALL.map(({ shader }) => shader.name).sort());
 });
 

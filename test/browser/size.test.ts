@@ -39,6 +39,8 @@ const TABLE_BYTES = 6 * KB;
 const PAIRS_BYTES = 1 * KB;
 /** The shaders of DoRA, dropout and prefix tuning, of regression and several labels. */
 const METHODS_BYTES = 3 * KB;
+/** What measures the variants of products on a hardware GPU, and the variant that nothing else uses. */
+const MEASURING_BYTES = 2.5 * KB;
 
 const LIBRARY = packagePath("dist/browser");
 /** A page loads one of the two builds of the kernels: the larger counts. */
@@ -118,7 +120,8 @@ const OF_DOWNLOADS = /\/src\/(run\/(standalone|peft-code|usage)|web\/worker\/tak
 const OF_FOREIGN =
   /\/src\/(io\/(vocabulary-tables|tokenizer-files|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
 const OF_SCORES = /\/src\/(train\/(regression|multi-label|ridge|label-baselines)|score-measures|data\/outputs)\./;
-const OF_METHODS = /\/(src\/backend\/generated\/method-shaders\.|shaders\/)/;
+const OF_METHODS = /\/(src\/backend\/generated\/methods-shaders\.|shaders\/)/;
+const OF_MEASURING = /\/(src\/backend\/(webgpu-choice|generated\/measured-shaders)\.|shaders\/matmul_direct\.)/;
 const OF_COMPRESSORS = /\/node_modules\/(hyparquet-compressors|fzstd|hysnappy)\//;
 
 test("the whole page loads at most 246 kB; what only some visitors need is loaded on demand", () => {
@@ -137,7 +140,8 @@ test("the whole page loads at most 246 kB; what only some visitors need is loade
   const expressions = only(OF_EXPRESSIONS);
   const tables = only(OF_TABLES);
   const pairs = only(OF_PAIRS);
-  const methods = only(OF_METHODS);
+  const measuring = only(OF_MEASURING);
+  const methods = only(OF_METHODS).filter((path) => !measuring.includes(path));
   const scores = only(OF_SCORES);
   const foreign = only(OF_FOREIGN);
   const downloads = only(OF_DOWNLOADS);
@@ -150,6 +154,7 @@ test("the whole page loads at most 246 kB; what only some visitors need is loade
     ...tables,
     ...pairs,
     ...methods,
+    ...measuring,
     ...foreign,
     ...downloads,
   ];
@@ -161,6 +166,7 @@ test("the whole page loads at most 246 kB; what only some visitors need is loade
     [tables, TABLE_BYTES],
     [pairs, PAIRS_BYTES],
     [methods, METHODS_BYTES],
+    [measuring, MEASURING_BYTES],
     [scores, SCORES_BYTES],
     [foreign, FOREIGN_BYTES],
     [downloads, DOWNLOADS_BYTES],
