@@ -28,10 +28,11 @@ export function describeDevice({ kind, name, software, why }: DeviceInfo): strin
 /** Elements of a tensor on the host; f16 as bits. */
 export type TensorData = Float32Array | Uint32Array | Int32Array | Uint16Array;
 
-/** Keeps what a device has measured of its kernels: for a product, by its name and sizes, the fastest variant. */
+/** Keeps which variant of a product is the fastest on a device, by the product's name and sizes. */
 export interface Choices {
-  read(): Promise<Readonly<Record<string, string>>>;
-  write(choices: Readonly<Record<string, string>>): Promise<void>;
+  /** What was written; of a damaged file anything. */
+  read(): Promise<Readonly<Record<string, unknown>>>;
+  write(choices: Readonly<Record<string, unknown>>): Promise<void>;
 }
 
 /** An open compute device, which runs plans. */

@@ -9,10 +9,10 @@ import { planMemory } from "../plan/memory.ts";
 import type { Program } from "../plan/plan.ts";
 import { Rng } from "../rng.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Choices, Session, TensorData } from "./backend.ts";
+import type { Backend, Session, TensorData } from "./backend.ts";
 import { chooseReading, chooseVariant } from "./webgpu-shaders.ts";
 
-/** No product is measured after this many milliseconds; the others are computed by the variant that its shape suggests. */
+/** A device measures for so many milliseconds in all; then products take the variant that their shape suggests. */
 const MILLISECONDS = 500;
 
 /** What a product takes on the device, about; and the most repetitions. */
@@ -64,45 +64,67 @@ export function showProduct(dispatch: Dispatch): string {
   return [name, sizes.join(" x "), ...turned, `${tensorAt(dispatch, "b").dtype}${chooseReading(dispatch)}`].join(" ");
 }
 
-/** Prepares a program whose products are computed by a variant. */
-type Prepare<S extends Session> = (program: Program, sharedFrom: S | undefined, variant: ProductVariant) => Promise<S>;
+/** The variants of a program's products. */
+export type Variants = ReadonlyMap<Dispatch, ProductVariant>;
+
+/** Prepares a program whose products are computed by these variants. */
+type Prepare<S extends Session> = (program: Program, sharedFrom: S | undefined, variants: Variants) => Promise<S>;
+
+type Device = Pick<Backend, "choices">;
+
+/** What is known of a device. */
+interface Known {
+  /** By what `showProduct` says of a product. */
+  variants: Map<string, ProductVariant>;
+  /** What measuring took. */
+  milliseconds: number;
+  /** Resolves when the last program has been measured: one after the other. */
+  last: Promise<unknown>;
+}
+
+const measured = new WeakMap<Device, Known>();
 
 /**
- * The variants of a program's products where they can be measured: those in `known`, by what `showProduct` says of
- * them, those that were kept, and those that are measured now. Both are added to `known`.
+ * The variants of a program's products where they can be measured: those that were measured before, now, or in an
+ * earlier run.
  */
 export async function measureVariants<S extends Session>(
+  device: Device,
   { segments }: Program,
-  known: Map<string, ProductVariant>,
-  choices: Choices | undefined,
   prepare: Prepare<S>,
-): Promise<Map<Dispatch, ProductVariant>> {
+): Promise<Variants> {
+  const known: Known = measured.get(device) ?? { variants: new Map(), milliseconds: 0, last: Promise.resolve() };
+  measured.set(device, known);
   const products = segments.flatMap(({ dispatches }) => dispatches).filter(isMeasured);
-  const unknown = new Map(products.map((dispatch) => [showProduct(dispatch), dispatch]));
-  for (const product of known.keys()) unknown.delete(product);
-  if (unknown.size > 0) await learnVariants(unknown, known, choices, prepare);
-  return new Map(products.map((dispatch) => [dispatch, known.get(showProduct(dispatch))!]));
+  const learned = known.last.then(() => learnVariants(products, known, device, prepare));
+  known.last = learned.catch(() => {});
+  await learned;
+  return new Map(products.map((dispatch) => [dispatch, known.variants.get(showProduct(dispatch))!]));
 }
 
 async function learnVariants<S extends Session>(
-  unknown: ReadonlyMap<string, Dispatch>,
-  known: Map<string, ProductVariant>,
-  choices: Choices | undefined,
+  products: readonly Dispatch[],
+  known: Known,
+  { choices }: Device,
   prepare: Prepare<S>,
 ): Promise<void> {
+  const unknown = new Map(products.map((dispatch) => [showProduct(dispatch), dispatch]));
+  for (const product of known.variants.keys()) unknown.delete(product);
+  if (unknown.size === 0) return;
   const kept = (await choices?.read()) ?? {};
   const found: Record<string, string> = {};
   const words = randomWords();
-  const end = performance.now() + MILLISECONDS;
   try {
     for (const [product, dispatch] of unknown) {
       const all = listVariants(dispatch);
       const before = all.find((one) => one === kept[product]);
       // Where measuring fails it is not repeated.
-      known.set(product, before ?? all[0]!);
-      if (before || performance.now() > end) continue;
+      known.variants.set(product, before ?? all[0]!);
+      if (before || known.milliseconds > MILLISECONDS) continue;
+      const began = performance.now();
       const fastest = await measure(dispatch, all, prepare, words);
-      known.set(product, fastest);
+      known.milliseconds += performance.now() - began;
+      known.variants.set(product, fastest);
       found[product] = fastest;
     }
   } finally {
@@ -139,7 +161,7 @@ async function measure<S extends Session>(
     for (const variant of variants)
       candidates.push({
         variant,
-        session: await prepare(program, candidates[0]?.session, variant),
+        session: await prepare(program, candidates[0]?.session, new Map([[dispatch, variant]])),
         times: new Map(),
       });
     const rows = countMeasuredRows(dispatch);
@@ -178,7 +200,7 @@ async function compareBits<S extends Session>(
 ): Promise<Candidate<S>[]> {
   const contents = [...new Set(dispatch.tensors)].map((tensor) => [tensor, repeatWords(words, tensor)] as const);
   const out = tensorAt(dispatch, "out");
-  const reads = candidates.map(({ session }) => {
+  const reads = candidates.map(async ({ session }) => {
     // A product may add to what is there.
     for (const [tensor, data] of contents) session.write(tensor, data);
     session.run(["forward"], values);

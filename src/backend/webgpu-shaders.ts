@@ -26,8 +26,6 @@ export interface Shader {
   types?: Readonly<Record<string, string>>;
   /** A page that classifies loads it with the page's code; it loads others on demand. */
   isEarly: boolean;
-  /** What else is loaded with it: shaders that most runs need, those of some methods, or those that measuring chooses. */
-  group: "later" | "methods" | "measured";
 }
 
 /** A variant of the matrix products: the preludes that it needs besides its kernel's, and whether classifying does. */
@@ -37,6 +35,10 @@ interface Product {
   grid: (dims: Dims) => Grid;
 }
 
+const tileGrid =
+  (side: number) =>
+  ({ m, n, batch }: Dims): Grid => [ceilDiv(n!, side), ceilDiv(m!, side), batch ?? 1];
+
 /**
  * Large tiles; small tiles; small tiles without workgroup memory; results with few columns; with few rows; a decoding
  * step's few rows.
@@ -45,17 +47,17 @@ const PRODUCTS = {
   wide: {
     preludes: ["matmul_tile"],
     classifies: true,
-    grid: ({ m, n, batch }: Dims) => [ceilDiv(n!, 64), ceilDiv(m!, 64), batch ?? 1],
+    grid: tileGrid(64),
   },
   middle: {
     preludes: ["matmul_tile"],
     classifies: true,
-    grid: ({ m, n, batch }: Dims) => [ceilDiv(n!, 32), ceilDiv(m!, 32), batch ?? 1],
+    grid: tileGrid(32),
   },
   direct: {
     preludes: [],
     classifies: false,
-    grid: ({ m, n, batch }: Dims) => [ceilDiv(n!, 32), ceilDiv(m!, 32), batch ?? 1],
+    grid: tileGrid(32),
   },
   narrow: {
     preludes: ["parts"],
@@ -112,7 +114,7 @@ function readsFour(dispatch: Dispatch): boolean {
 
 /** A shader of a kernel: of a product that of a variant. */
 function makeShader(kernel: Kernel, reading: Reading, variant?: ProductVariant): Shader {
-  const { name, grid, preludes = [], classifies = false, ofMethods = false } = kernel;
+  const { name, grid, preludes = [], classifies = false } = kernel;
   const isScalar = reading.startsWith(".scalar");
   const isQuantized = reading.endsWith(".quantized");
   if (!variant)
@@ -122,7 +124,6 @@ function makeShader(kernel: Kernel, reading: Reading, variant?: ProductVariant):
       preludes: isQuantized ? ["quantized", ...preludes.map((one) => `${one}_quantized`)] : preludes,
       file: name,
       isEarly: classifies && !isQuantized,
-      group: ofMethods ? "methods" : "later",
     };
   const product = PRODUCTS[variant];
   const left = isScalar ? "left_scalar" : "left_vec4";
@@ -135,7 +136,6 @@ function makeShader(kernel: Kernel, reading: Reading, variant?: ProductVariant):
     file: `matmul_${variant}`,
     types: { ...(isScalar ? {} : { a: "vec4f" }), ...(isScalar || isQuantized ? {} : { b: "vec4u" }) },
     isEarly: classifies && product.classifies && !isQuantized,
-    group: variant === "direct" ? "measured" : "later",
   };
 }
 

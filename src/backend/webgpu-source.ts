@@ -5,13 +5,12 @@ import { SHADERS } from "./generated/shaders.ts";
 import type { Shader } from "./webgpu-shaders.ts";
 
 /** Declarations from the kernel's definition, the preludes that shaders share, and the shader's own code. */
-export async function assembleShader(kernel: Kernel, { preludes, file, types, group }: Shader): Promise<string> {
-  const files = [...preludes.map((name) => `${name}.prelude`), file];
-  const parts = await Promise.all(files.map((one) => loadSource(one, group)));
+export async function assembleShader(kernel: Kernel, { preludes, file, types }: Shader): Promise<string> {
+  const parts = await Promise.all([...preludes.map((name) => `${name}.prelude`), file].map(loadSource));
   return unroll([declarations(kernel, types), ...parts].join("\n"));
 }
 
-const LOOP = /@unroll for ?\(var (\w+) ?= ?0u; ?\1 ?< ?(\d+)u; ?\1\+\+\) ?\{/;
+const LOOP = /@unroll for ?\(var (\w+) ?= ?0u;.*?(\d+)u; ?\1\+\+\) ?\{/;
 
 /**
  * Writes out the loops marked `@unroll`: `@unroll for (var i = 0u; i < 4u; i++) { x[i] = y; }` becomes four blocks, with
@@ -22,24 +21,23 @@ export function unroll(code: string): string {
   const loop = LOOP.exec(code);
   if (!loop) return code;
   const [head, variable, count] = loop;
-  const start = loop.index + head.length;
-  let end = start;
-  for (let open = 1; open > 0 && end < code.length; end++)
-    open += Number(code[end] === "{") - Number(code[end] === "}");
-  const body = code.slice(start, end - 1);
+  const rest = code.slice(loop.index + head.length);
+  let end = 0;
+  for (let open = 1; open > 0 && end < rest.length; end++) open += +(rest[end] === "{") - +(rest[end] === "}");
   const name = new RegExp(`(?<!\\.)\\b${variable}\\b`, "g");
-  const blocks = Array.from({ length: Number(count) }, (_, i) => `{${body.replace(name, `${i}u`)}}`);
-  return unroll(`${code.slice(0, loop.index)}${blocks.join(" ")}${code.slice(end)}`);
+  let blocks = "";
+  for (let i = 0; i < +count!; i++) blocks += `{${rest.slice(0, end).replace(name, `${i}u`)}`;
+  return unroll(code.slice(0, loop.index) + blocks + rest.slice(end));
 }
 
-const LATER = {
-  later: () => import("./generated/later-shaders.ts"),
-  methods: () => import("./generated/methods-shaders.ts"),
-  measured: () => import("./generated/measured-shaders.ts"),
-};
-
-async function loadSource(file: string, group: Shader["group"]): Promise<string> {
-  return SHADERS[file] ?? (await LATER[group]()).SHADERS[file] ?? (await LATER.later()).SHADERS[file]!;
+/** The smallest file first: a page that classifies on a hardware GPU needs no other. */
+async function loadSource(file: string): Promise<string> {
+  return (
+    SHADERS[file] ??
+    (await import("./generated/measured-shaders.ts")).SHADERS[file] ??
+    (await import("./generated/later-shaders.ts")).SHADERS[file] ??
+    (await import("./generated/method-shaders.ts")).SHADERS[file]!
+  );
 }
 
 /**

@@ -5,19 +5,12 @@
 import { availableMemory, canHaveGPU, platformName, requestGPU, restUntil } from "#platform";
 import { DeviceError, LowrankError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
-import {
-  type Access,
-  type Dispatch,
-  type Element,
-  isTable,
-  NO_VALUES,
-  type ProductVariant,
-  type StepValues,
-} from "../ops/kernel.ts";
+import { type Access, type Dispatch, type Element, isTable, NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import { checkMemory, listTables, type MemoryLimits, sharedBuffers, withoutShared } from "../plan/memory.ts";
 import { type Program, resolveDims, type SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type Choices, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
+import type { Variants } from "./webgpu-choice.ts";
 import { estimateWork, Pace } from "./webgpu-pace.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
 import { chooseShader, type Shader } from "./webgpu-shaders.ts";
@@ -85,7 +78,7 @@ export async function openWebGPU({ hardware = false, threads = 0, measures }: We
   const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
   const requiredFeatures: GPUFeatureName[] = adapter.features.has(TIMESTAMPS) ? [TIMESTAMPS] : [];
   const device = await adapter.requestDevice({ label: "lowrank", requiredLimits, requiredFeatures }).catch(refuse);
-  return new WebGPUBackend(device, adapter.info, threads, measures ?? !isSoftware(adapter.info));
+  return new WebGPUBackend(device, adapter.info, threads, measures);
 }
 
 /** Throws what a device throws as a DeviceError. */
@@ -93,9 +86,6 @@ function refused(error: unknown): never {
   if (error instanceof LowrankError) throw error;
   throw new DeviceError("device-failed", "the device refused an operation", { cause: error, found: String(error) });
 }
-
-/** The fastest variants of a program's products. */
-type Variants = ReadonlyMap<Dispatch, ProductVariant>;
 
 interface Compiled {
   shader: Shader;
@@ -109,19 +99,12 @@ function pipelineConstants(dispatch: Dispatch): Record<string, number> {
   return Object.fromEntries(dims.filter(([name]) => dispatch.kernel.dims[name] === "override"));
 }
 
-/** The key of a pipeline: a shader with its constants. */
-function pipelineKey(dispatch: Dispatch, { name }: Shader): string {
-  return `${name} ${JSON.stringify(pipelineConstants(dispatch))}`;
-}
-
 class WebGPUBackend implements Backend {
   readonly info: DeviceInfo;
   readonly pace = new Pace();
   choices?: Choices;
-  /** What has been measured, and what is being measured: one program after the other. */
-  private readonly variants = new Map<string, ProductVariant>();
-  private measured: Promise<unknown> = Promise.resolve();
-  private readonly kernels = new Map<string, Compiled>();
+  private readonly measures: boolean;
+  private readonly kernels = new Map<string, Promise<Compiled>>();
   /** The number of sessions that use each buffer. */
   readonly users = new WeakMap<GPUBuffer, number>();
   /** The first error that the device reported asynchronously, or that it was released. */
@@ -135,11 +118,12 @@ class WebGPUBackend implements Backend {
     readonly device: GPUDevice,
     info: GPUAdapterInfo,
     readonly threads: number,
-    private readonly measures: boolean,
+    measures?: boolean,
   ) {
     const { vendor, architecture, device: model, description } = info;
     const adapter = [vendor, architecture, model, description].join(" ");
     this.info = { kind: "webgpu", name: adapterName(info), software: isSoftware(info), adapter };
+    this.measures = (measures ?? !this.info.software) && device.features.has(TIMESTAMPS);
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.failure ??= new DeviceError("device-failed", "the device refused an operation", {
@@ -162,35 +146,25 @@ class WebGPUBackend implements Backend {
   }
 
   async prepare(program: Program, sharedFrom?: WebGPUSession): Promise<Session> {
-    let variants: Variants | undefined;
-    if (this.measures && this.device.features.has(TIMESTAMPS)) {
-      // If measuring fails, the variants are those that the products' shapes suggest.
-      const measured = this.measured.then(() => this.measure(program)).catch(() => undefined);
-      this.measured = measured;
-      variants = await measured;
-    }
-    return this.open(program, sharedFrom, (dispatch) => variants?.get(dispatch)).catch(refused);
+    // If measuring fails, the variants are those that the products' shapes suggest.
+    const variants = this.measures ? await this.measure(program).catch(() => undefined) : undefined;
+    return this.open(program, sharedFrom, variants).catch(refused);
   }
 
   private async measure(program: Program): Promise<Variants> {
     const { measureVariants } = await import("./webgpu-choice.ts");
-    return measureVariants<WebGPUSession>(program, this.variants, this.choices, (part, sharedFrom, variant) =>
-      this.open(part, sharedFrom, () => variant),
-    );
+    return measureVariants<WebGPUSession>(this, program, (...args) => this.open(...args));
   }
 
-  private async open(
-    program: Program,
-    sharedFrom: WebGPUSession | undefined,
-    variant: (dispatch: Dispatch) => ProductVariant | undefined,
-  ): Promise<WebGPUSession> {
+  private async open(program: Program, sharedFrom?: WebGPUSession, variants?: Variants): Promise<WebGPUSession> {
     this.check();
     checkMemory(withoutShared(program, sharedFrom?.program), this.limits);
     const used = program.segments.flatMap(({ dispatches }) => dispatches);
-    const shaders = new Map(used.map((dispatch) => [dispatch, chooseShader(dispatch, variant(dispatch))]));
-    const compiled = (dispatch: Dispatch) => this.kernels.get(pipelineKey(dispatch, shaders.get(dispatch)!))!;
-    const pipelines = new Map(used.map((dispatch) => [pipelineKey(dispatch, shaders.get(dispatch)!), dispatch]));
-    await Promise.all([...pipelines].map(([key, dispatch]) => this.compile(key, dispatch, shaders.get(dispatch)!)));
+    const compiled = new Map(
+      await Promise.all(
+        used.map(async (one) => [one, await this.compile(one, chooseShader(one, variants?.get(one)))] as const),
+      ),
+    );
     let session: WebGPUSession;
     let reported: Promise<(GPUError | null)[]>;
     this.device.pushErrorScope("out-of-memory");
@@ -233,8 +207,16 @@ class WebGPUBackend implements Backend {
     if (this.failure) throw this.failure;
   }
 
-  private async compile(key: string, dispatch: Dispatch, shader: Shader): Promise<void> {
-    if (this.kernels.has(key)) return;
+  /** The pipeline of a shader with a dispatch's constants, created once. */
+  private compile(dispatch: Dispatch, shader: Shader): Promise<Compiled> {
+    const key = `${shader.name} ${JSON.stringify(pipelineConstants(dispatch))}`;
+    const compiled = this.kernels.get(key) ?? this.createPipeline(dispatch, shader);
+    this.kernels.set(key, compiled);
+    compiled.catch(() => this.kernels.delete(key));
+    return compiled;
+  }
+
+  private async createPipeline(dispatch: Dispatch, shader: Shader): Promise<Compiled> {
     const { kernel } = dispatch;
     const { device } = this;
     const label = shader.name;
@@ -260,7 +242,7 @@ class WebGPUBackend implements Backend {
         compute: { module, entryPoint: "main", constants: pipelineConstants(dispatch) },
       });
       const pipeline = await this.wait(created);
-      this.kernels.set(key, { shader, layout, pipeline });
+      return { shader, layout, pipeline };
     } catch (error) {
       const { messages } = await module.getCompilationInfo();
       const failures = messages.filter(({ type }) => type === "error");
@@ -309,7 +291,7 @@ class WebGPUSession implements Session {
   constructor(
     private readonly backend: WebGPUBackend,
     readonly program: Program,
-    private readonly compiled: (dispatch: Dispatch) => Compiled,
+    private readonly compiled: ReadonlyMap<Dispatch, Compiled>,
     sharedFrom?: WebGPUSession,
   ) {
     sharedFrom?.check();
@@ -353,7 +335,7 @@ class WebGPUSession implements Session {
   private bind(): void {
     for (const { name, clears, dispatches } of this.program.segments) {
       const steps = dispatches.map((dispatch): Step => {
-        const { shader, layout, pipeline } = this.compiled(dispatch);
+        const { shader, layout, pipeline } = this.compiled.get(dispatch)!;
         const scalars = this.scalars.add(dispatch, shader);
         const uniform = { buffer: this.uniforms, offset: scalars.offset, size: scalars.size };
         const resources = [...dispatch.tensors.map((tensor) => this.binding(tensor)), uniform];
@@ -441,7 +423,7 @@ class WebGPUSession implements Session {
   }
 
   kernelName(dispatch: Dispatch): string {
-    return this.compiled(dispatch).shader.name;
+    return this.compiled.get(dispatch)!.shader.name;
   }
 
   run(names: readonly SegmentName[], values: StepValues): void {

@@ -11,10 +11,10 @@ import { cacheDirectory } from "../io/cache.ts";
 import { readJson } from "../io/common.ts";
 
 /** Milliseconds of the same work. */
-export interface Times {
-  device: number;
-  cpu: number;
-}
+export type Times = Readonly<{ device: number; cpu: number }>;
+
+/** What is kept under a key: times, or the fastest variants. In a damaged file it is anything. */
+type Kept = Readonly<Record<string, unknown>>;
 
 /** How many of the newest entries are kept, and the most bytes read from the file. */
 const MOST = 100;
@@ -28,41 +28,30 @@ export function deviceKey({ name, adapter = name }: DeviceInfo, ...more: unknown
 }
 
 export async function keptTimes(key: string): Promise<Times | undefined> {
-  const { device, cpu } = ((await readAll()).get(key) ?? {}) as Partial<Times>;
+  const { device, cpu } = (await readAll()).get(key) ?? {};
   return isTime(device) && isTime(cpu) ? { device, cpu } : undefined;
 }
 
 const isTime = (ms: unknown): ms is number => typeof ms === "number" && ms > 0;
 
-export async function keepTimes(key: string, times: Times): Promise<void> {
-  await keep(key, times);
-}
-
-/** The kept variants of a device's kernels. */
+/** Where a device keeps the fastest variants of its kernels. */
 export function keptChoices(device: DeviceInfo): Choices {
   const key = deviceKey(device, "kernels");
-  return {
-    async read() {
-      const entries = Object.entries((await readAll()).get(key) ?? {});
-      return Object.fromEntries(entries.filter(([, variant]) => typeof variant === "string"));
-    },
-    write: (choices) => keep(key, choices),
-  };
+  return { read: async () => (await readAll()).get(key) ?? {}, write: (choices) => keepTimes(key, choices) };
 }
 
-async function keep(key: string, value: object): Promise<void> {
+export async function keepTimes(key: string, times: Kept): Promise<void> {
   const all = await readAll();
   all.delete(key);
-  all.set(key, value);
+  all.set(key, times);
   const text = JSON.stringify([...all].slice(-MOST), null, 1);
   await writeFileAtomic(timesPath(), `${text}\n`).catch(() => {});
 }
 
-async function readAll(): Promise<Map<string, object>> {
+async function readAll(): Promise<Map<string, Kept>> {
   const json = await readJson(timesPath(), BYTES).catch(() => null);
   return new Map((Array.isArray(json) ? json : []).filter(isEntry));
 }
 
-function isEntry(entry: unknown): entry is [key: string, value: object] {
-  return Array.isArray(entry) && typeof entry[0] === "string" && typeof entry[1] === "object" && entry[1] !== null;
-}
+const isEntry = (entry: unknown): entry is [key: string, kept: Kept] =>
+  Array.isArray(entry) && typeof entry[0] === "string" && typeof entry[1] === "object" && entry[1] !== null;

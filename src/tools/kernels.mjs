@@ -59,22 +59,32 @@ function writeList(found) {
   ]);
 }
 
-/** The files of the shaders: those that a page which classifies loads with its code, and the groups of the others. */
+/** The variant of products that only measuring chooses: see webgpu-choice.ts. */
+const MEASURED = "matmul_direct";
+
+/**
+ * The files of the shaders: those that a page which classifies loads with its code, that which measuring chooses, the
+ * others, all three, and those of some methods.
+ */
 async function writeShaders(found) {
   const { listShaders } = await load('export { listShaders } from "./src/backend/webgpu-shaders.ts";');
-  const shaders = found.flatMap(({ kernel }) => listShaders(kernel));
-  const written = new Set();
-  const rest = (some) => {
-    const files = some.flatMap(({ preludes, file }) => [...preludes.map((one) => `${one}.prelude`), file]);
-    const own = new Set(files.filter((file) => !written.has(file)));
-    for (const file of own) written.add(file);
-    return own;
-  };
-  writeShaderFile("shaders", rest(shaders.filter(({ isEarly }) => isEarly)));
-  for (const group of ["later", "methods", "measured"]) {
-    writeShaderFile(`${group}-shaders`, rest(shaders.filter((shader) => shader.group === group)));
-    if (group === "later") writeShaderFile("all-shaders", written);
-  }
+  const files = (shaders) =>
+    shaders.flatMap(({ preludes, file }) => [...preludes.map((one) => `${one}.prelude`), file]);
+  const shadersOf = (ofMethods) =>
+    found
+      .filter(({ kernel }) => (kernel.ofMethods ?? false) === ofMethods)
+      .flatMap(({ kernel }) => listShaders(kernel));
+  const common = shadersOf(false);
+  const early = new Set(files(common.filter(({ isEarly }) => isEarly)));
+  const later = new Set(files(common).filter((file) => !early.has(file) && file !== MEASURED));
+  writeShaderFile("shaders", early);
+  writeShaderFile("measured-shaders", [MEASURED]);
+  writeShaderFile("later-shaders", later);
+  writeShaderFile("all-shaders", new Set([...early, ...later]));
+  writeShaderFile(
+    "method-shaders",
+    new Set(files(shadersOf(true)).filter((file) => !early.has(file) && !later.has(file))),
+  );
 }
 
 function writeShaderFile(file, files) {

@@ -96,12 +96,12 @@ test("every shader compiles", async () => {
 
 test("loops marked @unroll are written out, nested ones too, with and without spaces", () => {
   const loop = "a; @unroll for (var i = 0u; i < 2u; i++) { if (i < n) { x[i] = s.i; } } b;";
-  const expected = "a; { if (0u < n) { x[0u] = s.i; } } { if (1u < n) { x[1u] = s.i; } } b;";
+  const expected = "a; { if (0u < n) { x[0u] = s.i; } }{ if (1u < n) { x[1u] = s.i; } } b;";
   assert.is(unroll(loop), expected);
   const short = loop.replace(/ ?([^\w\s@-]) ?/g, "$1");
   assert.is(unroll(short).replaceAll(" ", ""), expected.replaceAll(" ", ""));
   const nested = "@unroll for (var c = 0u; c < 2u; c++) {@unroll for (var i = 0u; i < 2u; i++) {f(c, i);}}";
-  assert.is(unroll(nested), "{{f(0u, 0u);} {f(0u, 1u);}} {{f(1u, 0u);} {f(1u, 1u);}}");
+  assert.is(unroll(nested), "{{f(0u, 0u);}{f(0u, 1u);}}{{f(1u, 0u);}{f(1u, 1u);}}");
 });
 
 /** A lane's own arrays, vectors and matrices: variables of functions, but not their parameters. */

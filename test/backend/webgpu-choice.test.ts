@@ -2,13 +2,14 @@
 import * as assert from "uvu/assert";
 import type { Backend, Session } from "../../src/backend/backend.ts";
 import { openWebGPU } from "../../src/backend/webgpu.ts";
-import { listVariants, measureVariants, showProduct } from "../../src/backend/webgpu-choice.ts";
+import { listVariants, measureVariants, showProduct, type Variants } from "../../src/backend/webgpu-choice.ts";
 import { chooseShader } from "../../src/backend/webgpu-shaders.ts";
 import { type Dispatch, NO_VALUES, type ProductVariant } from "../../src/ops/kernel.ts";
 import { linearBackward, linearForward } from "../../src/ops/linear.ts";
 import { loraDown, loraUpBackward } from "../../src/ops/lora.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import { planMemory } from "../../src/plan/memory.ts";
+import type { Program } from "../../src/plan/plan.ts";
 import { Tensor } from "../../src/tensor.ts";
 import { makeGroup } from "../helpers/adapter-groups.ts";
 import { assertSameBits } from "../helpers/border.ts";
@@ -107,45 +108,59 @@ for (const dtype of ["f32", "q4"] as const)
     }
   });
 
-/** A program of one product, x W. */
-function makeProgram(n = 40, role: "output" | "weight" = "output") {
-  const [out, a] = [new Tensor("out", [64, n], role), new Tensor("a", [64, 36], role)];
-  const product = matmul({ out, a, b: new Tensor("b", [36, n], role), m: "tokens", n, k: 36 });
-  const segments = [{ name: "forward" as const, clears: [], dispatches: [product] }];
-  return { product, program: { segments, memory: planMemory(segments) } };
+/** A program of products x W, with so many columns each. */
+function makeProgram(...widths: number[]) {
+  const products = widths.map((n) => {
+    const [out, a] = [new Tensor("out", [64, n], "output"), new Tensor("a", [64, 36], "output")];
+    return matmul({ out, a, b: new Tensor("b", [36, n], "output"), m: "tokens", n, k: 36 });
+  });
+  const segments = [{ name: "forward" as const, clears: [], dispatches: products }];
+  return { products, program: { segments, memory: planMemory(segments) } };
 }
 
-/** What a fake device does with each variant: milliseconds of a run, and the first element of its results. */
+/** What a device does with each variant: milliseconds of a run, and the first element of its results. */
 type Fake = Partial<Record<ProductVariant, { ms: number; first?: number }>>;
 
-/** Chooses the variant of a product by the times of a fake device; what was prepared, and what is left. */
-async function choose(fake: Fake, kept: Record<string, string> = {}) {
-  const { product, program } = makeProgram();
-  const prepared: ProductVariant[] = [];
-  let open = 0;
-  const written: Record<string, string>[] = [];
-  const prepare = async (_: unknown, __: unknown, variant: ProductVariant) => {
-    if (!fake[variant]) throw new Error("refused");
-    const { ms, first = 0 } = fake[variant];
-    prepared.push(variant);
-    open++;
-    let times: Map<string, number> | undefined;
-    return {
-      write() {},
-      run: () => times?.set("product", (times.get("product") ?? 0) + ms),
-      read: async () => Float32Array.of(first, 1),
-      flush: async () => {},
-      async time(map: Map<string, number>) {
-        times = map;
-      },
-      destroy: () => void open--,
-    } as unknown as Session;
+/** A device that only pretends to compute; `left`: its sessions that are not destroyed. */
+function makeFake(fake: Fake, kept: Readonly<Record<string, unknown>> = {}) {
+  const [prepared, written]: [ProductVariant[], object[]] = [[], []];
+  const device = {
+    left: 0,
+    prepared,
+    written,
+    choices: { read: async () => kept, write: async (all: object) => void written.push({ ...all }) },
+    async prepare(_: Program, __: unknown, variants: Variants) {
+      const [variant] = [...variants.values()] as [ProductVariant];
+      if (!fake[variant]) throw new Error("refused");
+      const { ms, first = 0 } = fake[variant];
+      prepared.push(variant);
+      device.left++;
+      let times: Map<string, number> | undefined;
+      return {
+        write() {},
+        run: () => times?.set("product", (times.get("product") ?? 0) + ms),
+        read: async () => Float32Array.of(first, 1),
+        flush: async () => {},
+        async time(map: Map<string, number>) {
+          times = map;
+        },
+        destroy: () => void device.left--,
+      } as unknown as Session;
+    },
   };
-  const known = new Map<string, ProductVariant>();
-  const choices = { read: async () => kept, write: async (all: object) => void written.push({ ...all }) };
-  const variants = await measureVariants(program, known, choices, prepare).catch(() => null);
-  return { found: variants?.get(product), name: showProduct(product), known, prepared, open, written };
+  return device;
 }
+
+/** The variant of a product on a device that does this. */
+async function choose(fake: Fake, kept: Readonly<Record<string, unknown>> = {}) {
+  const { products, program } = makeProgram(40);
+  const device = makeFake(fake, kept);
+  const variants = await measureVariants(device, program, device.prepare);
+  return { found: variants.get(products[0]!), ...device };
+}
+
+/** How a product of 40 columns is called. */
+const PRODUCT = "matmul 16 x 40 x 36 f32";
 
 test("the fastest variant is taken and kept, if it is clearly faster and has the same bits", async () => {
   for (const [wide, middle, direct, expected] of [
@@ -156,39 +171,67 @@ test("the fastest variant is taken and kept, if it is clearly faster and has the
     [{ ms: 4 }, { ms: 4 }, { ms: 1, first: Number.NaN }, "middle"],
     [{ ms: 0 }, { ms: 0 }, { ms: 0 }, "middle"],
   ] as const) {
-    const { found, name, prepared, open, written } = await choose({ wide, middle, direct });
+    const { found, prepared, left, written } = await choose({ wide, middle, direct });
     assert.is(found, expected);
-    assert.is(name, "matmul 16 x 40 x 36 f32");
     assert.equal(prepared, ["middle", "wide", "direct"]);
-    assert.is(open, 0, "a session is left");
-    assert.equal(written, [{ [name]: expected }]);
+    assert.is(left, 0);
+    assert.equal(written, [{ [PRODUCT]: expected }]);
   }
 });
 
 test("a kept variant is taken as it is; one that is none is measured again", async () => {
   const fake: Fake = { wide: { ms: 3 }, middle: { ms: 2 }, direct: { ms: 1 } };
-  const { name } = await choose(fake);
-  const again = await choose(fake, { [name]: "wide" });
+  const again = await choose(fake, { [PRODUCT]: "wide" });
   assert.is(again.found, "wide");
   assert.equal([again.prepared, again.written], [[], []]);
-  for (const variant of ["narrow", "", "constructor"]) {
-    const { found, written } = await choose(fake, { [name]: variant, other: "wide" });
+  for (const variant of ["narrow", "", 1, null]) {
+    const { found, written } = await choose(fake, { [PRODUCT]: variant, other: "wide" });
     assert.is(found, "direct");
-    assert.equal(written, [{ [name]: "direct", other: "wide" }]);
+    assert.equal(written, [{ [PRODUCT]: "direct", other: "wide" }]);
   }
 });
 
-test("where measuring fails, nothing is kept, all is released, and it is not repeated", async () => {
-  const { found, name, known, open, written } = await choose({ middle: { ms: 1 }, wide: { ms: 1 } });
-  assert.is(found, undefined);
-  assert.equal([...known], [[name, "middle"]]);
-  assert.is(open, 0);
-  assert.equal(written, []);
+test("where measuring fails, what was found is kept, all is released, and it is not repeated", async () => {
+  const fake: Fake = { wide: { ms: 2 }, middle: { ms: 3 }, direct: { ms: 1 } };
+  const device = makeFake(fake);
+  const { products, program } = makeProgram(40, 44);
+  let calls = 0;
+  const fails = (...args: Parameters<typeof device.prepare>) =>
+    ++calls === 5 ? Promise.reject(new Error("no memory")) : device.prepare(...args);
+  const error = await measureVariants(device, program, fails).catch(({ message }) => message);
+  assert.is(error, "no memory");
+  assert.is(device.left, 0);
+  assert.equal(device.written, [{ [PRODUCT]: "direct" }]);
+  const variants = await measureVariants(device, program, fails);
+  assert.equal(
+    products.map((product) => variants.get(product)),
+    ["direct", "middle"],
+  );
+  assert.is(calls, 5);
+});
+
+test("after half a second products take the variant that their shape suggests, which is not kept", async () => {
+  const device = makeFake({ wide: { ms: 3 }, middle: { ms: 2 }, direct: { ms: 1 } });
+  const { products, program } = makeProgram(40, 44, 48);
+  const { now } = performance;
+  let clock = 0;
+  performance.now = () => (clock += 300);
+  try {
+    const variants = await measureVariants(device, program, device.prepare);
+    assert.equal(
+      products.map((product) => variants.get(product)),
+      ["direct", "direct", "middle"],
+    );
+    assert.equal(Object.keys(device.written[0]!), products.slice(0, 2).map(showProduct));
+  } finally {
+    performance.now = now;
+  }
 });
 
 /** Prepares a program, runs it, and gives the name of its product's kernel and the result. */
 async function runProduct(device: Backend) {
-  const { product, program } = makeProgram(64);
+  const { products, program } = makeProgram(64);
+  const product = products[0]!;
   const session = await device.prepare(program);
   const [out, a, b] = product.tensors as [Tensor, Tensor, Tensor];
   const c = new OpCase(1);
@@ -208,11 +251,11 @@ test("a device measures each product once, and uses what it has found; results a
   const expected = await runProduct(plain);
   plain.destroy();
   assert.is(asked, 0, "a software driver measures");
-  let kept: Readonly<Record<string, string>> = {};
+  let kept: Readonly<Record<string, unknown>> = {};
   let writes = 0;
   const choices = {
     read: async () => kept,
-    async write(all: Readonly<Record<string, string>>) {
+    async write(all: typeof kept) {
       kept = all;
       writes++;
     },
