@@ -72,12 +72,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let k_at = (at_slot.x * 2u * dims.heads + head) * dims.positions * size;
   let v_at = k_at + dims.heads * dims.positions * size;
   let part = lane % 4u;
-  let columns = (size + 3u) / 4u;
   let groups = LANES / size;
   let mine = lane / size;
   let column = lane % size;
   var q: array<vec4f, 8>;
-  for (var c = 0u; c < columns; c++) {
+  @unroll for (var c = 0u; c < 8u; c++) {
     let at = 4u * c + part;
     q[c] = select(vec4f(), qkv[q_at + min(at, size - 1u)], at < size);
   }
@@ -88,8 +87,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let keys = min(LANES, count - first);
     for (var j = lane / 4u; j < keys; j += LANES / 4u) {
       var score = 0.0;
-      for (var c = 0u; c < columns; c++) {
-        score += dot(q[c], cache[k_at + (first + j) * size + min(4u * c + part, size - 1u)]);
+      @unroll for (var c = 0u; c < 8u; c++) {
+        if (4u * c < size) {
+          score += dot(q[c], cache[k_at + (first + j) * size + min(4u * c + part, size - 1u)]);
+        }
       }
       parts[part][j] = score;
     }

@@ -28,7 +28,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let head = group.y * size;
   // The rows of values that `right` holds.
   let held = min(TILE, 256u / size / 4u * 4u);
-  let columns = (size + 7u) / 8u;
   let down = lane / 8u;
   let along = lane % 8u;
   let top = group.x * TILE;
@@ -39,10 +38,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   for (var first = top; first < bottom; first = next) {
     let start = bounds[first].x;
     next = min(bounds[first].y, bottom);
-    var sums: array<mat4x4f, 4>;
-    for (var c = 0u; c < columns; c++) {
-      sums[c] = mat4x4f();
-    }
+    var sums = array<mat4x4f, 4>();
     var largest = vec4f(LOWEST);
     var total = vec4f();
     for (var at = start; at < next + prefix; at += TILE) {
@@ -67,7 +63,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         }
       }
       let key = vec4u(at + 4u * along) + vec4u(0u, 1u, 2u, 3u);
-      for (var i = 0u; i < 4u; i++) {
+      @unroll for (var i = 0u; i < 4u; i++) {
         s[i] = select(vec4f(LOWEST), s[i] * dims.scale, key <= vec4u(n[i] + prefix));
       }
       let by_key = transpose(s);
@@ -83,10 +79,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let p = mat4x4f(exp(s[0] - largest.x), exp(s[1] - largest.y), exp(s[2] - largest.z), exp(s[3] - largest.w));
       let mass = transpose(p);
       total = total * shrink + (((mass[0] + mass[1]) + mass[2]) + mass[3]);
-      for (var c = 0u; c < columns; c++) {
+      @unroll for (var c = 0u; c < 4u; c++) {
         sums[c] = mat4x4f(sums[c][0] * shrink.x, sums[c][1] * shrink.y, sums[c][2] * shrink.z, sums[c][3] * shrink.w);
       }
-      for (var i = 0u; i < 4u; i++) {
+      @unroll for (var i = 0u; i < 4u; i++) {
         left[i][place(4u * down, along)] = p[i];
       }
       for (var j = 0u; j < TILE; j += held) {
@@ -100,8 +96,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         if (busy) {
           for (var i = 0u; i < min(held, TILE - j); i += 4u) {
             let weights = place(4u * down, (j + i) / 4u);
-            for (var c = 0u; c < columns; c++) {
-              sums[c] = add(sums[c], weights, right_rows(i / 4u * size + min(c * 8u + along, size - 1u)));
+            @unroll for (var c = 0u; c < 4u; c++) {
+              if (c * 8u < size) {
+                sums[c] = add(sums[c], weights, right_rows(i / 4u * size + min(c * 8u + along, size - 1u)));
+              }
             }
           }
         }
@@ -114,9 +112,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var i = 0u; i < 8u; i++) {
       total += right[0][down * 8u + i];
     }
-    for (var i = 0u; i < 4u; i++) {
+    @unroll for (var i = 0u; i < 4u; i++) {
       if (n[i] >= first && n[i] < next) {
-        for (var c = 0u; c < columns; c++) {
+        @unroll for (var c = 0u; c < 4u; c++) {
           if (c * 8u + along < size) {
             out[n[i] * width + head + c * 8u + along] = sums[c][i] / total[i];
           }

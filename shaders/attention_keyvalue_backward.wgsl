@@ -55,7 +55,7 @@ fn accumulate(
   let down = lane / 8u;
   let along = lane % 8u;
   workgroupBarrier();
-  for (var i = 0u; i < 4u; i++) {
+  @unroll for (var i = 0u; i < 4u; i++) {
     left[i][place(4u * down, along)] = by[i];
   }
   for (var j = 0u; j < TILE; j += held) {
@@ -69,8 +69,10 @@ fn accumulate(
     if (busy) {
       for (var i = 0u; i < min(held, TILE - j); i += 4u) {
         let weights = place(4u * down, (j + i) / 4u);
-        for (var c = 0u; c < (size + 7u) / 8u; c++) {
-          (*sums)[c] = add((*sums)[c], weights, right_rows(i / 4u * size + min(c * 8u + along, size - 1u)));
+        @unroll for (var c = 0u; c < 4u; c++) {
+          if (c * 8u < size) {
+            (*sums)[c] = add((*sums)[c], weights, right_rows(i / 4u * size + min(c * 8u + along, size - 1u)));
+          }
         }
       }
     }
@@ -82,7 +84,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let size = head_size / 4u;
   let width = dims.heads * size;
   let head = group.y;
-  let columns = (size + 7u) / 8u;
   let down = lane / 8u;
   let along = lane % 8u;
   let prefix_groups = (prefix + TILE - 1u) / TILE;
@@ -97,12 +98,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   for (var first = top; first < bottom; first = next) {
     let end = select(bounds[select(first, 0u, is_prefix)].y, dims.tokens, is_prefix);
     next = select(min(end, bottom), bottom, is_prefix);
-    var dk: array<mat4x4f, 4>;
-    var dv: array<mat4x4f, 4>;
-    for (var c = 0u; c < columns; c++) {
-      dk[c] = mat4x4f();
-      dv[c] = mat4x4f();
-    }
+    var dk = array<mat4x4f, 4>();
+    var dv = array<mat4x4f, 4>();
     for (var at = select(first, 0u, is_prefix); at < end; at += TILE) {
       // Lanes whose keys are all in another sequence, or behind these queries, only help to load.
       let busy = key.w >= first && key.x < min(next, at + TILE + behind);
@@ -111,14 +108,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let n = vec4u(at + 4u * along) + vec4u(0u, 1u, 2u, 3u);
       var log_sum: vec4f;
       var sum_d: vec4f;
-      for (var i = 0u; i < 4u; i++) {
+      @unroll for (var i = 0u; i < 4u; i++) {
         let row = min(n[i], end - 1u) * dims.heads + head;
         log_sum[i] = lse[row];
         sum_d[i] = delta[row];
       }
       var p: mat4x4f;
       var ds: mat4x4f;
-      for (var i = 0u; i < 4u; i++) {
+      @unroll for (var i = 0u; i < 4u; i++) {
         let counts = (n + behind >= vec4u(key[i])) & (n < vec4u(end));
         p[i] = select(vec4f(), exp(s[i] * dims.scale - log_sum), counts);
         ds[i] = select(vec4f(), p[i] * (dp[i] - sum_d) * dims.scale, counts);
@@ -126,9 +123,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       accumulate(&dv, 1u, busy, p, lane, head, at, end);
       accumulate(&dk, 0u, busy, ds, lane, head, at, end);
     }
-    for (var i = 0u; i < 4u; i++) {
+    @unroll for (var i = 0u; i < 4u; i++) {
       if (key[i] >= first && key[i] < next) {
-        for (var c = 0u; c < columns; c++) {
+        @unroll for (var c = 0u; c < 4u; c++) {
           if (c * 8u + along < size) {
             let to = (key[i] * 3u + 1u) * width + head * size + c * 8u + along;
             dqkv[to] = dk[c][i];

@@ -51,7 +51,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let head = group.y;
   // The rows of keys that `right` holds.
   let held = min(TILE, 256u / size / 4u * 4u);
-  let columns = (size + 7u) / 8u;
   let down = lane / 8u;
   let along = lane % 8u;
   let top = group.x * TILE;
@@ -75,7 +74,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   workgroupBarrier();
   let sum_d = vec4f(left[0][down].x, left[1][down].x, left[2][down].x, left[3][down].x);
   var log_sum: vec4f;
-  for (var i = 0u; i < 4u; i++) {
+  @unroll for (var i = 0u; i < 4u; i++) {
     log_sum[i] = lse[min(n[i], bottom - 1u) * dims.heads + head];
   }
 
@@ -83,10 +82,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   for (var first = top; first < bottom; first = next) {
     let start = bounds[first].x;
     next = min(bounds[first].y, bottom);
-    var sums: array<mat4x4f, 4>;
-    for (var c = 0u; c < columns; c++) {
-      sums[c] = mat4x4f();
-    }
+    var sums = array<mat4x4f, 4>();
     for (var at = start; at < next + prefix; at += TILE) {
       // Lanes whose queries are all in another sequence, or before these keys, only help to load.
       let busy = n.x < next && n.w + prefix >= max(first + prefix, at);
@@ -94,12 +90,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let dp = products(1u, busy, lane, head, top, first, next, start, at);
       let key = vec4u(at + 4u * along) + vec4u(0u, 1u, 2u, 3u);
       var ds: mat4x4f;
-      for (var i = 0u; i < 4u; i++) {
+      @unroll for (var i = 0u; i < 4u; i++) {
         let slope = exp(s[i] * dims.scale - log_sum[i]) * (dp[i] - sum_d[i]) * dims.scale;
         ds[i] = select(vec4f(), slope, key <= vec4u(n[i] + prefix));
       }
       workgroupBarrier();
-      for (var i = 0u; i < 4u; i++) {
+      @unroll for (var i = 0u; i < 4u; i++) {
         left[i][place(4u * down, along)] = ds[i];
       }
       for (var j = 0u; j < TILE; j += held) {
@@ -113,16 +109,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         if (busy) {
           for (var i = 0u; i < min(held, TILE - j); i += 4u) {
             let weights = place(4u * down, (j + i) / 4u);
-            for (var c = 0u; c < columns; c++) {
-              sums[c] = add(sums[c], weights, right_rows(i / 4u * size + min(c * 8u + along, size - 1u)));
+            @unroll for (var c = 0u; c < 4u; c++) {
+              if (c * 8u < size) {
+                sums[c] = add(sums[c], weights, right_rows(i / 4u * size + min(c * 8u + along, size - 1u)));
+              }
             }
           }
         }
       }
     }
-    for (var i = 0u; i < 4u; i++) {
+    @unroll for (var i = 0u; i < 4u; i++) {
       if (n[i] >= first && n[i] < next) {
-        for (var c = 0u; c < columns; c++) {
+        @unroll for (var c = 0u; c < 4u; c++) {
           if (c * 8u + along < size) {
             dqkv[n[i] * 3u * width + head * size + c * 8u + along] = sums[c][i];
           }

@@ -146,7 +146,7 @@ fn store_rows(batch: u32, rows: vec4u, col: u32, sums: vec4f) {
       values *= activation_slope(beside);
     }
   }
-  for (var i = 0u; i < 4u; i++) {
+  @unroll for (var i = 0u; i < 4u; i++) {
     if (rows[i] < count) {
       out[at[i]] = values[i];
       if (dims.epilogue >= 3u) {

@@ -104,7 +104,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   if (long >= length) {
     return;
   }
-  for (var i = 0u; i < 4u; i++) {
+  @unroll for (var i = 0u; i < 4u; i++) {
     let r = rank + vector / 4u * 4u + i;
     if (r < job.r) {
       let place = select(job.a_at + r * job.input + long, job.b_at + long * job.r + r, is_b);

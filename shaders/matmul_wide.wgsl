@@ -71,7 +71,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       }
       let y = part * SIDE + (own_row ^ (part * SWIZZLE)) % 8u;
       let x = part * SIDE + (own_col ^ (part * SWIZZLE)) % 8u;
-      for (var i = 0u; i < 4u; i++) {
+      @unroll for (var i = 0u; i < 4u; i++) {
         add(
           &sums,
           tile_a[y + i * BLOCKS],

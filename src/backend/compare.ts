@@ -42,6 +42,8 @@ function singles(segments: readonly Segment[]): Single[] {
 /** A tensor that a dispatch wrote, on both backends. */
 export interface Compared {
   dispatch: Dispatch;
+  /** What the second device ran, if it says so. */
+  kernel: string | undefined;
   /** "dispatch 12 (backward), out = h.0.attn [36, 768], element 17": where the difference is largest. */
   where: string;
   /** Relative to the largest number in the row; Infinity where one number is NaN. */
@@ -166,6 +168,7 @@ class CompareSession implements Session {
       const { at, error } = largestDifference(a, b, tensor.shape.at(-1)!);
       this.backend.onCompared({
         dispatch,
+        kernel: this.second.kernelName?.(dispatch),
         where: `dispatch ${number} (${segment}), ${binding} = ${tensor.name} ${showShape(tensor.shape)}, element ${at}`,
         error,
         expected: a[at]!,

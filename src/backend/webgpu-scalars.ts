@@ -1,7 +1,7 @@
 /** The scalars of a program's dispatches in one uniform buffer; a step changes a few of them. */
 import { type Dispatch, type Grid, NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import { resolveDims } from "../plan/plan.ts";
-import { chooseShader, type Shader } from "./webgpu-shaders.ts";
+import type { Shader } from "./webgpu-shaders.ts";
 
 /** Bytes per dispatch: WebGPU's largest alignment of a uniform binding. */
 const STRIDE = 256;
@@ -38,7 +38,7 @@ export class ScalarList {
     this.bytes = new DataView(new ArrayBuffer(Math.max(1, count) * STRIDE));
   }
 
-  add(dispatch: Dispatch): Scalars {
+  add(dispatch: Dispatch, shader: Shader): Scalars {
     const { kernel, scalars } = dispatch;
     const offset = this.length++ * STRIDE;
     const dims = resolveDims(dispatch, NO_VALUES);
@@ -52,7 +52,6 @@ export class ScalarList {
       if (typeof scalar === "string") changes.push({ ...place, name, value: scalar });
       byte += 4;
     }
-    const shader = chooseShader(dispatch);
     return { shader, offset, size: Math.ceil((byte - offset) / 16) * 16, dims, grid: shader.grid(dims), changes };
   }
 

@@ -35,17 +35,29 @@ interface Product {
   grid: (dims: Dims) => Grid;
 }
 
-/** Large tiles; small tiles; results with few columns; with few rows; a decoding step's few rows. */
+const tileGrid =
+  (side: number) =>
+  ({ m, n, batch }: Dims): Grid => [ceilDiv(n!, side), ceilDiv(m!, side), batch ?? 1];
+
+/**
+ * Large tiles; small tiles; small tiles without workgroup memory; results with few columns; with few rows; a decoding
+ * step's few rows.
+ */
 const PRODUCTS = {
   wide: {
     preludes: ["matmul_tile"],
     classifies: true,
-    grid: ({ m, n, batch }: Dims) => [ceilDiv(n!, 64), ceilDiv(m!, 64), batch ?? 1],
+    grid: tileGrid(64),
   },
   middle: {
     preludes: ["matmul_tile"],
     classifies: true,
-    grid: ({ m, n, batch }: Dims) => [ceilDiv(n!, 32), ceilDiv(m!, 32), batch ?? 1],
+    grid: tileGrid(32),
+  },
+  direct: {
+    preludes: [],
+    classifies: false,
+    grid: tileGrid(32),
   },
   narrow: {
     preludes: ["parts"],
@@ -66,12 +78,15 @@ const PRODUCTS = {
 
 /**
  * Large tiles are used if there are at least this many. If the number of rows changes from batch to batch, a quarter of
- * the plan's capacity counts, as is usual in a packed batch. Both sizes give the same bits.
+ * the plan's capacity counts, as is usual in a packed batch.
  */
 const MANY_TILES = 256;
 
-/** The variant for a product. If a side is short, lanes split the depth. Sums do not depend on the number of rows. */
-function chooseVariant(dispatch: Dispatch): ProductVariant {
+/**
+ * The variant that a product's shape suggests. If a side is short, lanes split the depth. Sums do not depend on the
+ * number of rows.
+ */
+export function chooseVariant(dispatch: Dispatch): ProductVariant {
   const { variants, dims } = dispatch.kernel;
   const [m, n] = [scalarAt(dispatch, "m"), scalarAt(dispatch, "n") as number];
   const isAlong = !("a_col" in dims) || scalarAt(dispatch, "a_col") === 1;
@@ -124,12 +139,17 @@ function makeShader(kernel: Kernel, reading: Reading, variant?: ProductVariant):
   };
 }
 
-export function chooseShader(dispatch: Dispatch): Shader {
+/** How the shader of a dispatch reads. */
+export function chooseReading(dispatch: Dispatch): Reading {
+  const { inBlocks, variants } = dispatch.kernel;
+  const blocks = inBlocks && tensorAt(dispatch, inBlocks).isInBlocks ? ".quantized" : "";
+  return `${!variants || readsFour(dispatch) ? "" : ".scalar"}${blocks}`;
+}
+
+/** The shader of a dispatch; of a product that of a variant: see webgpu-choice.ts. */
+export function chooseShader(dispatch: Dispatch, variant?: ProductVariant): Shader {
   const { kernel } = dispatch;
-  const isQuantized = kernel.inBlocks !== undefined && tensorAt(dispatch, kernel.inBlocks).isInBlocks;
-  const blocks = isQuantized ? ".quantized" : "";
-  if (!kernel.variants) return makeShader(kernel, blocks);
-  return makeShader(kernel, `${readsFour(dispatch) ? "" : ".scalar"}${blocks}`, chooseVariant(dispatch));
+  return makeShader(kernel, chooseReading(dispatch), kernel.variants && (variant ?? chooseVariant(dispatch)));
 }
 
 /** All shaders that a plan can use for a kernel. */

@@ -7,12 +7,34 @@ import type { Shader } from "./webgpu-shaders.ts";
 /** Declarations from the kernel's definition, the preludes that shaders share, and the shader's own code. */
 export async function assembleShader(kernel: Kernel, { preludes, file, types }: Shader): Promise<string> {
   const parts = await Promise.all([...preludes.map((name) => `${name}.prelude`), file].map(loadSource));
-  return [declarations(kernel, types), ...parts].join("\n");
+  return unroll([declarations(kernel, types), ...parts].join("\n"));
 }
 
+const LOOP = /@unroll for ?\(var (\w+) ?= ?0u;.*?(\d+)u; ?\1\+\+\) ?\{/;
+
+/**
+ * Writes out the loops marked `@unroll`: `@unroll for (var i = 0u; i < 4u; i++) { x[i] = y; }` becomes four blocks, with
+ * 0u to 3u in place of i. Arrays and vectors of a lane that are indexed by a loop's variable leave the registers where
+ * a compiler does not unroll the loop, as on Metal.
+ */
+export function unroll(code: string): string {
+  const loop = LOOP.exec(code);
+  if (!loop) return code;
+  const [head, variable, count] = loop;
+  const rest = code.slice(loop.index + head.length);
+  let end = 0;
+  for (let open = 1; open > 0 && end < rest.length; end++) open += +(rest[end] === "{") - +(rest[end] === "}");
+  const name = new RegExp(`(?<!\\.)\\b${variable}\\b`, "g");
+  let blocks = "";
+  for (let i = 0; i < +count!; i++) blocks += `{${rest.slice(0, end).replace(name, `${i}u`)}`;
+  return unroll(code.slice(0, loop.index) + blocks + rest.slice(end));
+}
+
+/** The smallest file first: a page that classifies on a hardware GPU needs no other. */
 async function loadSource(file: string): Promise<string> {
   return (
     SHADERS[file] ??
+    (await import("./generated/measured-shaders.ts")).SHADERS[file] ??
     (await import("./generated/later-shaders.ts")).SHADERS[file] ??
     (await import("./generated/method-shaders.ts")).SHADERS[file]!
   );

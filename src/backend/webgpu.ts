@@ -17,10 +17,19 @@ import {
 } from "../plan/memory.ts";
 import { type Program, resolveDims, type SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
-import { type Backend, type DeviceInfo, noHardware, RELEASED, type Session, type TensorData } from "./backend.ts";
+import {
+  type Backend,
+  type Choices,
+  type DeviceInfo,
+  noHardware,
+  RELEASED,
+  type Session,
+  type TensorData,
+} from "./backend.ts";
+import type { Variants } from "./webgpu-choice.ts";
 import { estimateWork, Pace } from "./webgpu-pace.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
-import { chooseShader } from "./webgpu-shaders.ts";
+import { chooseShader, type Shader } from "./webgpu-shaders.ts";
 import { assembleShader } from "./webgpu-source.ts";
 import type { DispatchTimer } from "./webgpu-timer.ts";
 
@@ -49,24 +58,31 @@ export function isSoftware(info: GPUAdapterInfo): boolean {
   return info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader|software|softpipe|warp|basic render/i.test(words);
 }
 
+/** What a WebGPU device is opened for. */
 interface WebGPUOptions {
-  /** Whether a software driver is refused. */
+  /** Only a hardware GPU. */
   hardware?: boolean;
+  /** Threads of the CPU that checks it. */
   threads?: number;
+  /** Whether it measures which variants of its products are the fastest. Default: if it is a hardware GPU. */
+  measures?: boolean;
 }
 
 /**
  * Opens an adapter, preferably a hardware one. Throws DeviceError if there is none, or, with `hardware`, only a
  * software driver.
  */
-export async function openWebGPU(gpu: GPU, { hardware = false, threads = 0 }: WebGPUOptions = {}): Promise<Backend> {
+export async function openWebGPU(
+  gpu: GPU,
+  { hardware = false, threads = 0, measures }: WebGPUOptions = {},
+): Promise<Backend> {
   const adapter = await requestAdapter(gpu);
   if (hardware && isSoftware(adapter.info)) throw noHardware();
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
   const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
   const requiredFeatures: GPUFeatureName[] = adapter.features.has(TIMESTAMPS) ? [TIMESTAMPS] : [];
   const device = await adapter.requestDevice({ label: "lowrank", requiredLimits, requiredFeatures }).catch(noDevice);
-  return new WebGPUBackend(device, adapter.info, threads);
+  return new WebGPUBackend(device, adapter.info, threads, measures);
 }
 
 /** The adapter, of several the most powerful one. Throws DeviceError if there is none. */
@@ -94,6 +110,7 @@ function refused(error: unknown): never {
 }
 
 interface Compiled {
+  shader: Shader;
   layout: GPUBindGroupLayout;
   pipeline: GPUComputePipeline;
 }
@@ -104,15 +121,12 @@ function pipelineConstants(dispatch: Dispatch): Record<string, number> {
   return Object.fromEntries(dims.filter(([name]) => dispatch.kernel.dims[name] === "override"));
 }
 
-/** The key of a pipeline: a shader with its constants. */
-function pipelineKey(dispatch: Dispatch): string {
-  return `${chooseShader(dispatch).name} ${JSON.stringify(pipelineConstants(dispatch))}`;
-}
-
 class WebGPUBackend implements Backend {
   readonly info: DeviceInfo;
   readonly pace = new Pace();
-  private readonly kernels = new Map<string, Compiled>();
+  choices?: Choices;
+  private readonly measures: boolean;
+  private readonly kernels = new Map<string, Promise<Compiled>>();
   /** The number of sessions that use each buffer. */
   readonly users = new WeakMap<GPUBuffer, number>();
   /** The first error that the device reported asynchronously, or that it was released. */
@@ -126,10 +140,12 @@ class WebGPUBackend implements Backend {
     readonly device: GPUDevice,
     info: GPUAdapterInfo,
     readonly threads: number,
+    measures?: boolean,
   ) {
     const { vendor, architecture, device: model, description } = info;
     const adapter = [vendor, architecture, model, description].join(" ");
     this.info = { kind: "webgpu", name: adapterName(info), software: isSoftware(info), adapter };
+    this.measures = (measures ?? !this.info.software) && device.features.has(TIMESTAMPS);
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.failure ??= new DeviceError("device-failed", "the device refused an operation", {
@@ -154,23 +170,33 @@ class WebGPUBackend implements Backend {
     return { maxBinding, maxBuffer, ...(total === Infinity ? {} : { total }) };
   }
 
-  prepare(program: Program, sharedFrom?: WebGPUSession): Promise<Session> {
-    return this.open(program, sharedFrom).catch(refused);
+  async prepare(program: Program, sharedFrom?: WebGPUSession): Promise<Session> {
+    // If measuring fails, the variants are those that the products' shapes suggest.
+    const variants = this.measures ? await this.measure(program).catch(() => undefined) : undefined;
+    return this.open(program, sharedFrom, variants).catch(refused);
   }
 
-  private async open(program: Program, sharedFrom: WebGPUSession | undefined): Promise<Session> {
+  private async measure(program: Program): Promise<Variants> {
+    const { measureVariants } = await import("./webgpu-choice.ts");
+    return measureVariants<WebGPUSession>(this, program, (...args) => this.open(...args));
+  }
+
+  private async open(program: Program, sharedFrom?: WebGPUSession, variants?: Variants): Promise<WebGPUSession> {
     this.check();
     const memory = withoutShared(program, sharedFrom?.program);
     checkMemory(memory, this.limits);
     const used = program.segments.flatMap(({ dispatches }) => dispatches);
-    const variants = new Map(used.map((dispatch) => [pipelineKey(dispatch), dispatch]));
-    await Promise.all([...variants].map(([variant, dispatch]) => this.compile(variant, dispatch)));
+    const compiled = new Map(
+      await Promise.all(
+        used.map(async (one) => [one, await this.compile(one, chooseShader(one, variants?.get(one)))] as const),
+      ),
+    );
     let session: WebGPUSession;
     let reported: Promise<(GPUError | null)[]>;
     this.device.pushErrorScope("out-of-memory");
     this.device.pushErrorScope("validation");
     try {
-      session = new WebGPUSession(this, program, (dispatch) => this.kernels.get(pipelineKey(dispatch))!, sharedFrom);
+      session = new WebGPUSession(this, program, compiled, sharedFrom);
     } finally {
       // Pop both synchronously: scopes form one stack, and another `prepare` may push its own later.
       reported = Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]);
@@ -204,11 +230,18 @@ class WebGPUBackend implements Backend {
     if (this.failure) throw this.failure;
   }
 
-  private async compile(variant: string, dispatch: Dispatch): Promise<void> {
-    if (this.kernels.has(variant)) return;
+  /** The pipeline of a shader with a dispatch's constants, created once. */
+  private compile(dispatch: Dispatch, shader: Shader): Promise<Compiled> {
+    const key = `${shader.name} ${JSON.stringify(pipelineConstants(dispatch))}`;
+    const compiled = this.kernels.get(key) ?? this.createPipeline(dispatch, shader);
+    this.kernels.set(key, compiled);
+    compiled.catch(() => this.kernels.delete(key));
+    return compiled;
+  }
+
+  private async createPipeline(dispatch: Dispatch, shader: Shader): Promise<Compiled> {
     const { kernel } = dispatch;
     const { device } = this;
-    const shader = chooseShader(dispatch);
     const label = shader.name;
     const code = kernel.wgsl ?? (await assembleShader(kernel, shader));
     const access = Object.values(kernel.bindings);
@@ -232,7 +265,7 @@ class WebGPUBackend implements Backend {
         compute: { module, entryPoint: "main", constants: pipelineConstants(dispatch) },
       });
       const pipeline = await this.wait(created);
-      this.kernels.set(variant, { layout, pipeline });
+      return { shader, layout, pipeline };
     } catch (error) {
       const { messages } = await module.getCompilationInfo();
       const failures = messages.filter(({ type }) => type === "error");
@@ -281,7 +314,7 @@ class WebGPUSession implements Session {
   constructor(
     private readonly backend: WebGPUBackend,
     readonly program: Program,
-    compiled: (dispatch: Dispatch) => Compiled,
+    private readonly compiled: ReadonlyMap<Dispatch, Compiled>,
     sharedFrom?: WebGPUSession,
   ) {
     sharedFrom?.check();
@@ -295,7 +328,7 @@ class WebGPUSession implements Session {
     try {
       this.allocate(sharedFrom);
       for (const { tensor, contents } of listTables(program)) this.write(tensor, contents);
-      this.bind(compiled);
+      this.bind();
     } catch (error) {
       this.destroy();
       throw error;
@@ -322,14 +355,14 @@ class WebGPUSession implements Session {
     }
   }
 
-  private bind(compiled: (dispatch: Dispatch) => Compiled): void {
+  private bind(): void {
     for (const { name, clears, dispatches } of this.program.segments) {
       const steps = dispatches.map((dispatch): Step => {
-        const { layout, pipeline } = compiled(dispatch);
-        const scalars = this.scalars.add(dispatch);
+        const { shader, layout, pipeline } = this.compiled.get(dispatch)!;
+        const scalars = this.scalars.add(dispatch, shader);
         const uniform = { buffer: this.uniforms, offset: scalars.offset, size: scalars.size };
         const resources = [...dispatch.tensors.map((tensor) => this.binding(tensor)), uniform];
-        const label = chooseShader(dispatch).name;
+        const label = shader.name;
         const group = this.backend.device.createBindGroup({
           label,
           layout,
@@ -418,6 +451,10 @@ class WebGPUSession implements Session {
     const isTimed = times && this.backend.device.features.has(TIMESTAMPS);
     this.Timer = isTimed ? (await import("./webgpu-timer.ts")).DispatchTimer : null;
     this.times = times;
+  }
+
+  kernelName(dispatch: Dispatch): string {
+    return this.compiled.get(dispatch)!.shader.name;
   }
 
   run(names: readonly SegmentName[], values: StepValues): void {

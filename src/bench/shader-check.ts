@@ -81,8 +81,8 @@ const SPREAD = 0.02;
 export async function checkShaders(device: Backend, cpu: Backend, plan: CheckedPlan): Promise<CheckedShader[]> {
   const shaders = new Map<string, CheckedShader>();
   // The CPU's results are expected, and both go on with them.
-  const both = new CompareBackend(cpu, device, ({ dispatch, ...compared }) => {
-    const shader = chooseShader(dispatch).name;
+  const both = new CompareBackend(cpu, device, ({ dispatch, kernel, ...compared }) => {
+    const shader = kernel ?? chooseShader(dispatch).name;
     const known = shaders.get(shader);
     const worst = known && known.error >= compared.error ? known : { ...plan, shader, ...compared };
     const isRight = worst.error <= COMPARE_TOLERANCE;

@@ -2,7 +2,6 @@
 import type { Backend } from "../backend/backend.ts";
 import { panelTensors } from "../backend/panels.ts";
 import { chooseOperation } from "../backend/wasm-operations.ts";
-import { chooseShader } from "../backend/webgpu-shaders.ts";
 import { MOST_TIMED } from "../backend/webgpu-timer.ts";
 import type { GPT2Config, WeightDtype } from "../config.ts";
 import { Engine, packShares } from "../engine/engine.ts";
@@ -102,12 +101,7 @@ const stepDispatches = (segments: readonly Segment[]): Dispatch[] =>
   STEP.flatMap((name) => segments.find((segment) => segment.name === name)?.dispatches ?? []);
 
 /** Measures steps of an engine that has taken some, with one batch, which fills its capacity. */
-export async function profileStep(
-  device: Backend,
-  engine: Engine,
-  batch: Batch,
-  yardsticks: Yardsticks | null,
-): Promise<StepProfile> {
+export async function profileStep(engine: Engine, batch: Batch, yardsticks: Yardsticks | null): Promise<StepProfile> {
   const { plan, session } = engine;
   const staging = new Uint32Array(plan.batch.root.size);
   // AdamW runs, but with a step size of 0, so that every step is the same.
@@ -131,8 +125,7 @@ export async function profileStep(
   }
 
   const panels = panelTensors(plan);
-  const label = (dispatch: Dispatch) =>
-    device.info.kind === "webgpu" ? chooseShader(dispatch).name : chooseOperation(dispatch, panels);
+  const label = (dispatch: Dispatch) => session.kernelName?.(dispatch) ?? chooseOperation(dispatch, panels);
   const total = [...times.values()].reduce((sum, ms) => sum + ms, 0);
   const kernels = [...times].map(([name, ms]): KernelFigures => {
     const works = dispatches.filter((dispatch) => label(dispatch) === name).map((one) => dispatchWork(one, values));

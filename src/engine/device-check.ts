@@ -3,7 +3,6 @@
  * the device and on the CPU, and the results must agree. If the device was chosen automatically, it must also be the
  * faster one, and is replaced where it fails, in the check or later.
  */
-import { version } from "../../package.json";
 import { type Backend, type DeviceInfo, describeDevice, isReplaceable } from "../backend/backend.ts";
 import { openWasm } from "../backend/wasm.ts";
 import type { GPT2Config, LoraConfig } from "../config.ts";
@@ -14,7 +13,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { baseTensors, lmHeadTensors, loraAdapters, siteName, tensorName } from "../names.ts";
 import { Rng } from "../rng.ts";
 import { numel } from "../tensor.ts";
-import { keepTimes, keptTimes, type Times } from "./device-times.ts";
+import { deviceKey, keepTimes, keptChoices, keptTimes, type Times } from "./device-times.ts";
 import { initialize } from "./initial.ts";
 import { loadBase } from "./state.ts";
 import type { Weights } from "./weights.ts";
@@ -99,6 +98,7 @@ export async function chooseDevice<E extends Weights>(
     if (isAutomatic && began === "webgpu") throw notOnWebGPU(device);
     return { device, info: device.info };
   }
+  device.choices ??= keptChoices(device.info);
   const known: Known = checked.get(device) ?? { byWork: new Map() };
   checked.set(device, known);
   if (isAutomatic && began === "wasm")
@@ -181,8 +181,8 @@ async function judge<E extends Weights>(
   timesKey: string | null,
   signal: AbortSignal | undefined,
 ): Promise<Verdict & { isWrong: boolean }> {
-  const { name, adapter = name } = device.info;
-  const key = JSON.stringify([version, adapter, cpu.info.name, timesKey]);
+  const { name } = device.info;
+  const key = deviceKey(device.info, cpu.info.name, timesKey);
   const earlier = timesKey === null ? undefined : await keptTimes(key);
   // A device that is not used needs no check.
   if (earlier && earlier.cpu < earlier.device) return compareTimes(name, earlier, EARLIER);

@@ -70,7 +70,7 @@ export type Scalar = number | keyof StepValues;
 export type Grid = readonly [x: number, y: number, z: number];
 
 /** The shaders of matrix products, by the shape of the result: see webgpu-shaders.ts. */
-export type ProductVariant = "wide" | "middle" | "narrow" | "flat" | "gemv";
+export type ProductVariant = "wide" | "middle" | "direct" | "narrow" | "flat" | "gemv";
 
 /** How a shader reads: four elements at once or, where these are not aligned, single ones; a matrix in blocks. */
 export type Reading = "" | ".scalar" | ".quantized" | ".scalar.quantized";

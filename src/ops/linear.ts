@@ -64,6 +64,7 @@ export const linearKernel = defineKernel(
     variants: {
       wide: ["", ".scalar", ".quantized"],
       middle: ["", ".scalar", ".quantized"],
+      direct: [""],
       gemv: ["", ".scalar", ".quantized"],
     },
     classifies: true,

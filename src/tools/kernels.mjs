@@ -60,7 +60,13 @@ function writeList(found) {
   ]);
 }
 
-/** The files of the shaders: those that a page which classifies loads with its code, the others, both, and of some methods. */
+/** The variant of products that only measuring chooses: see webgpu-choice.ts. */
+const MEASURED = "matmul_direct";
+
+/**
+ * The files of the shaders: those that a page which classifies loads with its code, that which measuring chooses, the
+ * others, all three, and those of some methods.
+ */
 async function writeShaders(found) {
   const { listShaders } = await load('export { listShaders } from "./src/backend/webgpu-shaders.ts";');
   const files = (shaders) =>
@@ -71,8 +77,9 @@ async function writeShaders(found) {
       .flatMap(({ kernel }) => listShaders(kernel));
   const common = shadersOf(false);
   const early = new Set(files(common.filter(({ isEarly }) => isEarly)));
-  const later = new Set(files(common).filter((file) => !early.has(file)));
+  const later = new Set(files(common).filter((file) => !early.has(file) && file !== MEASURED));
   writeShaderFile("shaders", early);
+  writeShaderFile("measured-shaders", [MEASURED]);
   writeShaderFile("later-shaders", later);
   writeShaderFile("all-shaders", new Set([...early, ...later]));
   writeShaderFile(

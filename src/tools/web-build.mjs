@@ -21,8 +21,6 @@ const WORKERS = {
 };
 /** The CPU of a page's main thread. A page with a worker of its own computes there. */
 const REMOTE = /\/remote\.ts$/;
-/** What measures dispatches: the page of measurements alone does. */
-const TIMER = /\/webgpu-timer\.ts$/;
 const ASSETS = [
   "dist/data.wasm",
   "dist/kernels.wasm",
@@ -131,7 +129,7 @@ export async function buildWeb() {
   rmSync(LIBRARY, { recursive: true, force: true });
   await bundle(LIBRARY, { index: "src/browser.ts" }, { namesMaps: true });
   const scripts = { main: `${PAGE}/page/main.tsx`, worker: `${PAGE}/worker/worker.ts` };
-  await bundle(join(WEB, SCRIPTS), scripts, { external: [REMOTE, TIMER], plugins: [allShaders] });
+  await bundle(join(WEB, SCRIPTS), scripts, { external: [REMOTE], plugins: [allShaders] });
   writeFileSync(join(WEB, SCRIPTS, "style.css"), await buildStyle(join(PAGE, "style.css")));
   await bundle(join(WEB, BENCH), { bench: `${PAGE}/bench/bench.tsx` });
   for (const asset of [LIBRARY, ...ASSETS]) cpSync(asset, join(WEB, asset), { recursive: true });

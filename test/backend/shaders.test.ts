@@ -3,8 +3,9 @@
 import { type NagaError, parseWgsl, validate } from "naga-wasm";
 import * as assert from "uvu/assert";
 import { requestGPU } from "#platform";
+import { listVariants } from "../../src/backend/webgpu-choice.ts";
 import { chooseShader, listShaders } from "../../src/backend/webgpu-shaders.ts";
-import { assembleShader } from "../../src/backend/webgpu-source.ts";
+import { assembleShader, unroll } from "../../src/backend/webgpu-source.ts";
 import type { GPT2Config, WeightDtype } from "../../src/config.ts";
 import { planMembers } from "../../src/engine/members.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
@@ -71,7 +72,9 @@ const ALL = KERNELS.flatMap((kernel) => listShaders(kernel).map((shader) => ({ k
 test("every shader that is listed is one that plans use, and the other way round", () => {
   const used = new Set<string>();
   for (const { segments } of plans())
-    for (const { dispatches } of segments) for (const dispatch of dispatches) used.add(chooseShader(dispatch).name);
+    for (const dispatch of segments.flatMap(({ dispatches }) => dispatches))
+      for (const variant of dispatch.kernel.variants ? listVariants(dispatch) : [undefined])
+        used.add(chooseShader(dispatch, variant).name);
   assert.equal([...used].sort(), ALL.map(({ shader }) => shader.name).sort());
 });
 
@@ -103,5 +106,27 @@ test("every shader compiles", async () => {
     }
   } finally {
     device.destroy();
+  }
+});
+
+test("loops marked @unroll are written out, nested ones too, with and without spaces", () => {
+  const loop = "a; @unroll for (var i = 0u; i < 2u; i++) { if (i < n) { x[i] = s.i; } } b;";
+  const expected = "a; { if (0u < n) { x[0u] = s.i; } }{ if (1u < n) { x[1u] = s.i; } } b;";
+  assert.is(unroll(loop), expected);
+  const short = loop.replace(/ ?([^\w\s@-]) ?/g, "$1");
+  assert.is(unroll(short).replaceAll(" ", ""), expected.replaceAll(" ", ""));
+  const nested = "@unroll for (var c = 0u; c < 2u; c++) {@unroll for (var i = 0u; i < 2u; i++) {f(c, i);}}";
+  assert.is(unroll(nested), "{{f(0u, 0u);}{f(0u, 1u);}}{{f(1u, 0u);}{f(1u, 1u);}}");
+});
+
+/** A lane's own arrays, vectors and matrices: variables of functions, but not their parameters. */
+const OWN = /^ +(?:var|let) (\w+)(?:: [^=;]+)? ?(?:= (?:array<|mat4x4f\(|vec4[fu]\()|;)/gm;
+
+test("what a lane holds in registers is indexed by constants alone", async () => {
+  for (const { kernel, shader } of ALL) {
+    const code = (await assembleShader(kernel, shader)).replace(/\/\/.*/g, "");
+    const own = new Set([...code.matchAll(OWN)].map(([, name]) => name));
+    for (const [access, name, index] of code.matchAll(/(?<![.\w])(\w+)\[(.*?)\]/g))
+      if (own.has(name)) assert.match(index!, /^\du?$/, `${shader.name}: ${access}`);
   }
 });

@@ -26,6 +26,16 @@ const OPEN: Record<string, () => Promise<Backend>> = {
 };
 export const DEVICE_NAMES = Object.keys(OPEN);
 
+/** Devices that compute every product by one variant, if it is one of those that give its bits. */
+for (const variant of ["wide", "middle", "direct"]) OPEN[`webgpu ${variant}`] = () => openVariant(variant);
+
+async function openVariant(variant: string): Promise<Backend> {
+  const device = await openWebGPU(await requestGPU(), { measures: true });
+  const all = new Proxy<Record<string, string>>({}, { get: () => variant });
+  device.choices = { read: async () => all, write: async () => {} };
+  return device;
+}
+
 /** One of each kind: for what the kernels' own tests check on all. */
 export const ONE_OF_EACH = ["webgpu", "wasm 2 threads", "remote"];
 
