@@ -34,7 +34,7 @@ export interface CheckedPlan {
 }
 
 /** A shader in a plan: the dispatch with its largest error. */
-export interface CheckedShader extends CheckedPlan, Omit<Compared, "dispatch"> {
+export interface CheckedShader extends CheckedPlan, Omit<Compared, "dispatch" | "kernel"> {
   shader: string;
   /** Dispatches of it. */
   dispatches: number;
