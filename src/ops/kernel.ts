@@ -39,7 +39,7 @@ export interface StepValues {
   /** Tokens and sequences of the largest share: see shares.ts. */
   share_tokens: number;
   share_sequences: number;
-  /** The row of `metrics` that this batch writes, of each member's. */
+  /** The row of results that this batch writes: of each member's `metrics`, or of a decoder's `drawn`. */
   slot: number;
 }
 
