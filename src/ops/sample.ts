@@ -4,9 +4,9 @@
  * temperature, top-k, top-p. A draw is a function of the seed, the stream and the token's number in it, by Threefry as
  * dropout's masks are: both backends draw with the same number.
  */
-import type { Tensor } from "../tensor.ts";
+import { numel, type Tensor } from "../tensor.ts";
 import { type Dispatch, defineKernel, dispatch } from "./kernel.ts";
-import { TABLE_ENTRIES, tableShape } from "./shares.ts";
+import { chunked, encodeTable, TABLE_ENTRIES, tableShape } from "./shares.ts";
 
 /** How a row chooses. */
 export const DRAW = {
@@ -47,6 +47,15 @@ export const sampleKernel = defineKernel(
 /** Tables of draws for so many rows. */
 export const drawTables = (rows: number) => Math.ceil(rows / TABLE_ENTRIES);
 
+/** The contents of the tables of draws. */
+export function encodeDraws(draws: readonly Draw[]): Uint32Array {
+  const words = new Uint32Array(drawTables(draws.length) * numel(tableShape(DRAW)));
+  chunked(draws).forEach((some, i) => {
+    words.set(encodeTable(DRAW, some), i * numel(tableShape(DRAW)));
+  });
+  return words;
+}
+
 interface SampleTensors {
   /** [S]: the last id of each sequence, the input of the next step. */
   ids: Tensor;
@@ -67,7 +76,7 @@ export function sample({ draws, ...tensors }: SampleTensors): Dispatch[] {
   return Array.from({ length: drawTables(logits.shape[0]!) }, (_, i) =>
     dispatch(
       sampleKernel,
-      { ...tensors, draws: draws.view(`draws.${i}`, shape, i * shape[0] * shape[1]) },
+      { ...tensors, draws: draws.view(`draws.${i}`, shape, i * numel(shape)) },
       {
         rows: "slots",
         first: i * TABLE_ENTRIES,

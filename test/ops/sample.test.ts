@@ -1,7 +1,6 @@
 /** The choice of tokens: against definitions on a sorted list, draw by draw, and as a distribution. */
 import * as assert from "uvu/assert";
-import { DRAW, type Draw, drawTables, NOT_FINITE, sample } from "../../src/ops/sample.ts";
-import { encodeTable, TABLE_ENTRIES } from "../../src/ops/shares.ts";
+import { type Draw, drawTables, encodeDraws, NOT_FINITE, sample } from "../../src/ops/sample.ts";
 import { Rng } from "../../src/rng.ts";
 import { Tensor } from "../../src/tensor.ts";
 import { DEVICE_NAMES } from "../helpers/device.ts";
@@ -91,9 +90,8 @@ function choose(c: OpCase, rows: readonly Row[], { choices = rows[0]!.logits.len
       ...{ slot: slot(i), to: rows.length - 1 - i, seed, stream, number, choices },
     }),
   );
-  const tables = drawTables(room);
-  const table = (i: number) => encodeTable(DRAW, entries.slice(i * TABLE_ENTRIES, (i + 1) * TABLE_ENTRIES));
-  const contents = Array.from({ length: tables }, (_, i) => [...table(i)]).flat();
+  const draws = new Uint32Array(drawTables(room) * 64 * 12);
+  draws.set(encodeDraws(entries));
   const logits = new Float32Array(room * V).fill(Number.NaN);
   for (const [i, row] of rows.entries()) logits.set(row.logits, i * V);
   const tensors = {
@@ -101,7 +99,7 @@ function choose(c: OpCase, rows: readonly Row[], { choices = rows[0]!.logits.len
     drawn: c.of("drawn", [step + 2, room], new Uint32Array((step + 2) * room).fill(9)),
     seen: c.of("seen", [room, words], bits),
     logits: c.of("logits", [room, V], logits),
-    draws: c.of("draws", [tables, TABLE_ENTRIES, 12], Uint32Array.from(contents)),
+    draws: c.of("draws", [drawTables(room), 64, 12], draws),
   };
   c.run(...sample(tensors));
   return { ...tensors, bits, slot };
