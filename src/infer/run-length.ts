@@ -26,6 +26,6 @@ export class RunLength {
   /** A run of so many steps took `ms`, with its read, or, if `isAfterRead`, since the read of the work before it. */
   measure(steps: number, ms: number, isAfterRead: boolean): void {
     const each = Math.max(0, ms - (isAfterRead ? 0 : this.wait)) / steps;
-    this.steps = Math.max(1, Math.min(MOST_STEPS, Math.floor(RUN_MS / each)));
+    this.steps = Math.max(1, Math.min(MOST_STEPS, Math.round(RUN_MS / each)));
   }
 }

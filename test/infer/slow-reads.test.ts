@@ -1,0 +1,83 @@
+/** A device that takes 100 ms to answer, as WebGPU does in Firefox: how often it is waited for. */
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import type { GenerateOptions } from "../../src/infer/generation.ts";
+import { LanguageModel } from "../../src/infer/language-model.ts";
+import { RunLength } from "../../src/infer/run-length.ts";
+import { MOST_STEPS } from "../../src/model/decoder.ts";
+import { temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { onSlowDevice } from "../helpers/slow-device.ts";
+import { tinyModel } from "../helpers/tiny.ts";
+
+const model = tinyModel(join(temporaryFolder(), "model"));
+const TOKENS = 60;
+
+/** Texts on a device with these milliseconds for an answer and a step: when each token arrived, from the start. */
+async function write(times: { wait: number; step: number }, prompts: string[], options: GenerateOptions = {}) {
+  const arrivals: number[] = [];
+  const ids: number[][] = prompts.map(() => []);
+  let [loaded, before] = [0, 0];
+  const work = (segments: readonly string[]) => (segments.includes("decode") ? times.step : 0);
+  const device = await testDevice("wasm 1 thread");
+  const { ms, waits } = await onSlowDevice(device, { wait: times.wait, work }, async (slow, counted) => {
+    const lm = await LanguageModel.load(model, { device: slow, batchSize: 2 });
+    loaded = performance.now();
+    before = counted();
+    for await (const chunk of lm.generate(prompts, { maxNewTokens: TOKENS, ...options })) {
+      for (const _ of chunk.ids) arrivals.push(performance.now() - loaded);
+      ids[chunk.prompt]!.push(...chunk.ids);
+    }
+    lm.destroy();
+  });
+  return { ms, waits: waits - before, arrivals, ids };
+}
+
+test("tokens are read in runs of about 100 ms, the first one at once; a fast device with fast answers is read as often", async () => {
+  for (const [times, most, longest] of [
+    // One wait for each token would be 60, and 6.3 s.
+    [{ wait: 100, step: 5 }, 7, 210],
+    [{ wait: 100, step: 1 }, 5, 140],
+    [{ wait: 100, step: 60 }, 32, 220],
+    [{ wait: 0, step: 5 }, 7, 105],
+    // As slow as ever: every token is read.
+    [{ wait: 0, step: 90 }, 61, 91],
+  ] as const) {
+    const { waits, arrivals, ids } = await write(times, ["x"]);
+    assert.is(ids[0]!.length, TOKENS);
+    const what = `${JSON.stringify(times)}: ${waits} waits, tokens at ${arrivals}`;
+    assert.ok(waits <= most, what);
+    assert.is(arrivals[0], times.wait, what);
+    for (const [i, at] of arrivals.entries()) assert.ok(at - (arrivals[i - 1] ?? 0) <= longest, what);
+  }
+});
+
+test("the text does not depend on how it is read, with several prompts, a penalty and a context that overflows", async () => {
+  const prompts = ["a b", "", "c d e f", "g"];
+  for (const options of [
+    { repetitionPenalty: 1.2 },
+    { temperature: 0.9, topK: 40, topP: 0.9, repetitionPenalty: 1.2 },
+  ]) {
+    const [often, rarely] = [
+      await write({ wait: 0, step: 500 }, prompts, options),
+      await write({ wait: 100, step: 1 }, prompts, options),
+    ];
+    assert.ok(rarely.waits < often.waits / 4, `${rarely.waits} waits, ${often.waits}`);
+    assert.equal(rarely.ids, often.ids);
+  }
+});
+
+test("the length of a run follows the device: a wait is no work, and one time is forgotten with the next", async () => {
+  const length = new RunLength(Promise.reject(new Error("no answer")));
+  await Promise.resolve();
+  for (const [steps, ms, isAfterRead, expected] of [
+    [1, 1, false, MOST_STEPS],
+    [1, 500, true, 1],
+    [10, 100, true, 10],
+    [10, 0, false, MOST_STEPS],
+  ] as const) {
+    length.measure(steps, ms, isAfterRead);
+    assert.is(length.steps, expected);
+  }
+});
