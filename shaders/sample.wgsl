@@ -89,34 +89,22 @@ fn find_cut(lane: u32, base: u32, choices: u32, by_weight: bool, wanted: f32) ->
     var mine = vec4f();
     for (var id = lane; id < choices; id += LANES) {
       let bits = logits[base + id];
-      let key = select(key_of(bits), bits, by_weight);
-      if (((key ^ cut.key) >> shift) < 4u) {
+      let digits = (key_of(bits) ^ cut.key) >> shift;
+      if (digits < 4u) {
         let mass = select(1.0, bitcast<f32>(bits), by_weight);
-        mine += select(vec4f(), vec4f(mass), vec4u((key >> shift) & 3u) == vec4u(0u, 1u, 2u, 3u));
+        mine += select(vec4f(), vec4f(mass), vec4u(digits) == vec4u(0u, 1u, 2u, 3u));
       }
     }
     let sum = sum_of(lane, mine);
     if (i == 0u && by_weight) {
       cut.needed = wanted * (((sum.x + sum.y) + sum.z) + sum.w);
     }
-    // Rounding must not lead to where nothing is.
     var digit = 3u;
-    cut.there = sum.w;
-    if (cut.needed > sum.w && sum.x + sum.y + sum.z > 0.0) {
-      cut.needed -= sum.w;
-      digit = 2u;
-      cut.there = sum.z;
-      if (cut.needed > sum.z && sum.x + sum.y > 0.0) {
-        cut.needed -= sum.z;
-        digit = 1u;
-        cut.there = sum.y;
-        if (cut.needed > sum.y && sum.x > 0.0) {
-          cut.needed -= sum.y;
-          digit = 0u;
-          cut.there = sum.x;
-        }
-      }
+    while (digit > 0u && cut.needed > sum[digit]) {
+      cut.needed -= sum[digit];
+      digit--;
     }
+    cut.there = sum[digit];
     cut.key |= digit << shift;
   }
   return cut;
@@ -124,19 +112,16 @@ fn find_cut(lane: u32, base: u32, choices: u32, by_weight: bool, wanted: f32) ->
 
 /// Draws by weight: of those above the cut in the order of their ids, then of the first equals at the cut.
 fn draw(lane: u32, base: u32, choices: u32, uniform_number: f32, cut: Cut) -> u32 {
-  let each = bitcast<f32>(cut.key);
-  let equals = select(0.0, min(max(1.0, ceil(cut.needed / each)), round(cut.there / each)), cut.key > 0u);
+  // A weight's key is its bits and the highest one.
+  let each = bitcast<f32>(cut.key & 0x7fffffffu);
+  let equals = select(0.0, min(max(1.0, ceil(cut.needed / each)), round(cut.there / each)), each > 0.0);
   // A lane has a stretch of ids, so that the stretches are in their order.
   let size = (choices + LANES - 1u) / LANES;
   let end = min(choices, (lane + 1u) * size);
   var mine = vec4f();
   for (var id = lane * size; id < end; id++) {
-    let bits = logits[base + id];
-    if (bits > cut.key) {
-      mine.x += bitcast<f32>(bits);
-    } else if (bits == cut.key) {
-      mine.y += 1.0;
-    }
+    let weight = bitcast<f32>(logits[base + id]);
+    mine += select(vec4f(), vec4f(weight, 1.0, 0.0, 0.0), vec4<bool>(weight > each, weight == each, false, false));
   }
   masses[lane] = mine;
   workgroupBarrier();
@@ -169,8 +154,8 @@ fn draw(lane: u32, base: u32, choices: u32, uniform_number: f32, cut: Cut) -> u3
     var left = found.y;
     let is_equal = found.z > 0.0;
     for (var id = lane * size; id < end; id++) {
-      let bits = logits[base + id];
-      let mass = select(select(0.0, bitcast<f32>(bits), bits > cut.key), f32(bits == cut.key), is_equal);
+      let weight = bitcast<f32>(logits[base + id]);
+      let mass = select(select(0.0, weight, weight > each), f32(weight == each), is_equal);
       if (mass > 0.0) {
         chosen = id;
         left -= mass;

@@ -4,7 +4,7 @@ import { Sample, SampleJob } from "./generated/records";
 import { entry } from "./shares";
 import { scratch_memory, slice_begin, slice_end } from "./threads";
 import { threefry } from "./threefry";
-import { exp, load_some, store_some } from "./vector";
+import { exp_of } from "./vector";
 
 const NOT_FINITE: u32 = 0x80000000;
 /** Below exp(LOWEST) f32 is no longer normal. */
@@ -23,14 +23,11 @@ function key_of(bits: u32): u32 {
 }
 
 function penalize(logits: usize, seen: usize, choices: u32, penalty: f32): void {
-  for (let first: u32 = 0; first < choices; first += 32) {
-    for (let word = load<u32>(seen + (first >> 3)); word != 0; word &= word - 1) {
-      const id = first + ctz(word);
-      if (id >= choices) break;
-      const at = logits + (id << 2);
-      const logit = load<f32>(at);
-      store<f32>(at, logit < 0 ? logit * penalty : logit / penalty);
-    }
+  for (let id: u32 = 0; id < choices; id++) {
+    if (!((load<u32>(seen + ((id >> 5) << 2)) >> (id & 31)) & 1)) continue;
+    const at = logits + (id << 2);
+    const logit = load<f32>(at);
+    store<f32>(at, logit < 0 ? logit * penalty : logit / penalty);
   }
 }
 
@@ -49,10 +46,7 @@ function largest_of(logits: usize, choices: u32): u32 {
   return best;
 }
 
-/**
- * Finds the largest key such that the elements that have it or a larger one are enough: `wanted` of them, or that share
- * of the sum of their weights.
- */
+/** Finds the largest key such that the elements that have it or a larger one are enough: by count, or by weight. */
 function find_cut(row: usize, choices: u32, by_weight: bool, wanted: f64): void {
   const masses = scratch_memory();
   const end = row + (choices << 2);
@@ -61,67 +55,53 @@ function find_cut(row: usize, choices: u32, by_weight: bool, wanted: f64): void 
   for (let shift: i32 = 24; shift >= 0; shift -= 8) {
     memory.fill(masses, 0, DIGITS << 3);
     for (let at = row; at < end; at += 4) {
-      const bits = load<u32>(at);
-      const digits = ((by_weight ? bits : key_of(bits)) ^ cut) >> shift;
+      const digits = (key_of(load<u32>(at)) ^ cut) >> shift;
       if (digits >= DIGITS) continue;
       const mass = masses + (digits << 3);
-      store<f64>(mass, load<f64>(mass) + (by_weight ? <f64>reinterpret<f32>(bits) : 1));
+      store<f64>(mass, load<f64>(mass) + (by_weight ? <f64>load<f32>(at) : 1));
     }
-    let sum: f64 = 0;
-    let least: u32 = DIGITS;
-    for (let digit: u32 = DIGITS - 1; <i32>digit >= 0; digit--) {
-      const mass = load<f64>(masses + (digit << 3));
-      sum += mass;
-      if (mass > 0) least = digit;
-    }
-    if (by_weight && shift == 24) needed = wanted * sum;
-    // Rounding must not lead to where nothing is.
     let digit: u32 = DIGITS - 1;
-    for (there = load<f64>(masses + (digit << 3)); digit > least && needed > there; ) {
-      needed -= there;
-      digit--;
+    for (; ; digit--) {
       there = load<f64>(masses + (digit << 3));
+      if (needed <= there || digit == 0) break;
+      needed -= there;
     }
     cut |= digit << shift;
   }
 }
 
-/** Replaces the logits by weights: 0 where the logit's key is below `least`. */
-function weigh(logits: usize, choices: u32, top: f32, temperature: f32, least: u32): void {
-  if (least > 0)
-    for (let id: u32 = 0; id < choices; id++) {
-      const at = logits + (id << 2);
-      if (key_of(load<u32>(at)) < least) store<f32>(at, -Infinity);
-    }
-  const largest = f32x4.splat(top);
-  const divisor = f32x4.splat(temperature);
-  const lowest = f32x4.splat(LOWEST);
-  for (let id: u32 = 0; id < choices; id += 4) {
-    const count = min<u32>(4, choices - id);
+/** Replaces the logits by weights, 0 where the logit's key is below `least`; returns their sum. */
+function weigh(logits: usize, choices: u32, top: f32, temperature: f32, least: u32): f64 {
+  let sum: f64 = 0;
+  for (let id: u32 = 0; id < choices; id++) {
     const at = logits + (id << 2);
-    const x = f32x4.div(f32x4.sub(load_some(at, count), largest), divisor);
-    store_some(at, v128.and(exp(x), f32x4.gt(x, lowest)), count);
+    const x = (load<f32>(at) - top) / temperature;
+    const weight: f32 = x > LOWEST && key_of(load<u32>(at)) >= least ? exp_of(x) : 0;
+    store<f32>(at, weight);
+    sum += weight;
   }
+  return sum;
 }
 
 /** Draws by weight: of those above the cut in the order of their ids, then of the first equals at the cut. */
 function draw(weights: usize, choices: u32, uniform: f64): u32 {
-  const each = <f64>reinterpret<f32>(cut);
-  const equals = cut > 0 ? min<f64>(max<f64>(1, ceil(needed / each)), nearest(there / each)) : 0;
+  // A weight's key is its bits and the highest one.
+  const each = reinterpret<f32>(cut & 0x7fffffff);
+  const equals = each > 0 ? min<f64>(max<f64>(1, ceil(needed / each)), nearest(there / each)) : 0;
   let above: f64 = 0;
   for (let id: u32 = 0; id < choices; id++) {
-    const bits = load<u32>(weights + (id << 2));
-    if (bits > cut) above += <f64>reinterpret<f32>(bits);
+    const weight = load<f32>(weights + (id << 2));
+    if (weight > each) above += weight;
   }
   let left = uniform * (above + equals * each);
   const is_equal = left >= above && equals > 0;
   if (is_equal) left = min<f64>(floor((left - above) / each), equals - 1);
   let chosen: u32 = 0;
   for (let id: u32 = 0; id < choices; id++) {
-    const bits = load<u32>(weights + (id << 2));
-    if (is_equal ? bits != cut : bits <= cut) continue;
+    const weight = load<f32>(weights + (id << 2));
+    if (is_equal ? weight != each : weight <= each) continue;
     chosen = id;
-    left -= is_equal ? 1 : <f64>reinterpret<f32>(bits);
+    left -= is_equal ? 1 : weight;
     if (left < 0) break;
   }
   return chosen;
@@ -134,14 +114,11 @@ function choose(p: Sample, how: SampleJob, logits: usize): u32 {
   const top = load<f32>(logits + (best << 2));
   if (!isFinite(top)) return best | NOT_FINITE;
   if (how.temperature == 0) return best;
-  let least: u32 = 0;
-  if (how.top_k > 0 && how.top_k < choices) {
-    find_cut(logits, choices, false, how.top_k);
-    least = cut;
-  }
-  weigh(logits, choices, top, how.temperature, least);
   cut = 0;
-  if (how.top_p < 1) find_cut(logits, choices, true, how.top_p);
+  if (how.top_k > 0 && how.top_k < choices) find_cut(logits, choices, false, how.top_k);
+  const sum = weigh(logits, choices, top, how.temperature, cut);
+  cut = 0;
+  if (how.top_p < 1) find_cut(logits, choices, true, how.top_p * sum);
   threefry(scratch_memory(), how.seed, how.stream, i32x4.splat(how.number), i32x4.splat(0));
   return draw(logits, choices, <f64>(load<u32>(scratch_memory()) >> 8) / 16777216);
 }
