@@ -184,11 +184,13 @@ const words = (numbers: readonly number[]) => new Float32Array(Uint32Array.from(
 /** The 0.1 % point of chi-square with `k` degrees of freedom. Reference: Wilson and Hilferty 1931. */
 const mostChiSquare = (k: number) => k * (1 - 2 / (9 * k) + 3.09 * Math.sqrt(2 / (9 * k))) ** 3;
 
+const DISTRIBUTIONS = ["all", "top-k 5", "top-p .5", "all of them"];
+
 for (const device of ["webgpu", "wasm 2 threads"])
   test(`draws have the distribution of the definition on ${device}`, async () => {
     const V = 97;
-    const count = 3000;
-    for (const [name, change] of WAYS.filter(([, { temperature = 0 }]) => temperature > 0)) {
+    const count = 2000;
+    for (const [name, change] of WAYS.filter(([name]) => DISTRIBUTIONS.includes(name))) {
       const one = { logits: normals(V, 3), how: { ...GREEDY, ...change }, seen: [3, 50, 8, 91] };
       const rows = Array.from({ length: count }, (_, number): Row => ({ ...one, number, stream: 5 }));
       const found = new Float64Array(V);
