@@ -87,11 +87,6 @@ export class Decoder extends Weights<DecoderPlan> {
     return this.session.read(this.plan.logits, 0, chunks.length * this.plan.spec.config.vocab_size);
   }
 
-  /** A read of almost nothing: how long the device takes to answer. */
-  async roundTrip(): Promise<void> {
-    await this.session.read(this.plan.sampled.ids, 0, 1);
-  }
-
   /** Notes the tokens of a slot's sequence for the repetition penalty; the device adds those that it chooses. */
   markSeen(slot: number, ids: Iterable<number>): void {
     const { seen } = this.plan.sampled;

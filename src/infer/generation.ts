@@ -96,7 +96,7 @@ export async function* generate(
   };
   const waiting = prompts.map((text, i) => new Sequence(i, tokenizer.encode(text), tokenizer, limits, settings));
   const slots: (Sequence | undefined)[] = new Array(decoder.plan.capacity.sequences).fill(undefined);
-  const length = new RunLength(decoder.roundTrip());
+  const length = new RunLength(decoder.answerTime());
   for (;;) {
     for (const slot of slots.keys()) {
       if (slots[slot] || waiting.length === 0) continue;
