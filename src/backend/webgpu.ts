@@ -10,6 +10,7 @@ import { checkMemory, listTables, type MemoryLimits, sharedBuffers, withoutShare
 import { type Program, resolveDims, type SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
+import { nudgeUntil } from "./webgpu-nudge.ts";
 import { estimateWork, Pace } from "./webgpu-pace.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
 import { chooseShader } from "./webgpu-shaders.ts";
@@ -178,6 +179,7 @@ class WebGPUBackend implements Backend {
 
   /** Waits for a promise of the device; if that is a software driver, without taking its time. */
   wait<T>(promise: Promise<T>): Promise<T> {
+    if (platformName === "browser") void nudgeUntil(this.device.queue, promise);
     return this.info.software ? restUntil(promise) : promise;
   }
 
