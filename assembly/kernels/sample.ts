@@ -10,6 +10,8 @@ const NOT_FINITE: u32 = 0x80000000;
 /** Below exp(LOWEST) f32 is no longer normal. */
 const LOWEST: f32 = -87;
 const DIGITS: u32 = 256;
+/** Entries of a table of draws. */
+const DRAWS: u32 = 64;
 
 /** What `find_cut` found: the smallest key that is kept; how much of what has this key is needed, and how much there is. */
 let cut: u32 = 0;
@@ -125,7 +127,7 @@ function choose(p: Sample, how: SampleJob, logits: usize): u32 {
 
 /** The ids of rows first .. first + 64, to their rows in the next step, and to row `step` of drawn [steps, room]. */
 export function sample(p: Sample): void {
-  const rows = min<u32>(p.rows > p.first ? p.rows - p.first : 0, 64);
+  const rows = min<u32>(p.rows > p.first ? p.rows - p.first : 0, DRAWS);
   const end = slice_end(rows, 1);
   for (let row = slice_begin(rows, 1); row < end; row++) {
     const how = entry<SampleJob>(p.draws, row);

@@ -115,7 +115,9 @@ export class Decoder extends Weights<DecoderPlan> {
   async sampleNext(chunks: readonly SampledChunk[], steps: number): Promise<Uint32Array[]> {
     for (let step = 0; step < steps; step++) {
       const now = chunks.map(({ slot, position, ids, draw }) => ({
-        ...{ slot, position: position + step, ids: step === 0 ? ids : [] },
+        slot,
+        position: position + step,
+        ids: step === 0 ? ids : [],
         draw: { ...draw, number: draw.number + step },
       }));
       this.runDecode(["decode", "sample"], now, { draws: encodeDraws(now.map(drawAt)) }, step + 1);

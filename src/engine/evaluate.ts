@@ -167,7 +167,7 @@ export async function evaluate(
     inFlight.add(take(engine.forward(batch), batch));
     rows += countedRows(batch);
     if ("bytes" in packed) bytes += packed.bytes;
-    if (inFlight.isFull) await inFlight.next();
+    while (inFlight.isFull) await inFlight.next();
   }
   while (inFlight.length > 0) await inFlight.next();
   const measured = { rows, loss: loss / rows };

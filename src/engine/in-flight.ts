@@ -4,7 +4,7 @@
 export const IN_FLIGHT = 4;
 const MOST_IN_FLIGHT = 128;
 
-/** The work in flight, in times of an answer: the host waits for a third of it at most. */
+/** How much work a device is given at a time, in times of an answer: so that the answer is the smaller part. */
 export const ANSWERS_OF_WORK = 3;
 
 /**

@@ -69,7 +69,7 @@ export async function computeLogits(
       }
     });
     inFlight.add(arrived);
-    if (inFlight.isFull) await inFlight.next();
+    while (inFlight.isFull) await inFlight.next();
   }
   while (inFlight.length > 0) await inFlight.next();
   return results;

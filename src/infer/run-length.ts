@@ -4,6 +4,7 @@ import { MOST_STEPS } from "../model/decoder.ts";
 
 /** What a run takes where reads are fast: a person sees text as often. */
 const RUN_MS = 100;
+
 /**
  * The length of the next run, by the time of the last one. An answer can take 100 ms, whatever was asked: that says
  * nothing of how fast the device is.
