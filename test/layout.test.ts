@@ -10,6 +10,7 @@ import { MAX_HEAD_SIZE } from "../src/ops/attention.ts";
 import { KERNELS } from "../src/ops/generated/kernels.ts";
 import { LANES } from "../src/ops/gradnorm.ts";
 import type { Kernel } from "../src/ops/kernel.ts";
+import { TABLE_ENTRIES } from "../src/ops/shares.ts";
 import { VIEW_ALIGN } from "../src/tensor.ts";
 import { test } from "./helpers/harness.ts";
 
@@ -45,6 +46,7 @@ test("what kernels and host count in is one number", () => {
     [PANEL, "assembly/kernels/panels.ts", /const PANEL: u32 = (\d+)/g],
     [LANES, "assembly/kernels/gradnorm.ts", /const LANES: u32 = (\d+)/g],
     [LANES, "shaders/gradnorm_partial.wgsl", /(?:LANES = |@workgroup_size\()(\d+)/g],
+    [TABLE_ENTRIES, "assembly/kernels/sample.ts", /const DRAWS: u32 = (\d+)/g],
     [VIEW_ALIGN, "assembly/kernels/adamw.ts", /const GROUP: u32 = (\d+)/g],
     [VIEW_ALIGN, "shaders/adamw.wgsl", /rates\[job\.rates_at \+ index \/ (\d+)u\]/g],
     ...["forward", "query_backward", "keyvalue_backward"].map(

@@ -3,14 +3,10 @@
 import { CrossentropyBackward, CrossentropyForward, CrossentropyLoss, Share } from "./generated/records";
 import { entry, first_row, row_count } from "./shares";
 import { slice_begin, slice_end } from "./threads";
-import { exp, load_part, max_lanes, store_part, sum_lanes } from "./vector";
+import { exp, exp_of, load_part, max_lanes, store_part, sum_lanes } from "./vector";
 
 /** Less than any logit. */
 const LOWEST: f32 = -3.0e38;
-
-function exp_of(x: f32): f32 {
-  return f32x4.extract_lane(exp(f32x4.splat(x)), 0);
-}
 
 function largest_of(x: usize, count: u32): f32 {
   let largest = f32x4.splat(LOWEST);

@@ -1,40 +1,17 @@
-// Dropout of an adapter's input, and its gradient. The masks are those of shaders/dropout.prelude.wgsl: Threefry-2x32
-// with 20 rounds (Salmon et al. 2011), a counter a lane, so that 16 columns are made at a time.
+// Dropout of an adapter's input, and its gradient. The masks are those of shaders/dropout.prelude.wgsl, with a counter a
+// lane, so that 16 columns are made at a time.
 import { activation_backward_rows } from "./activation";
 import { DropoutBackward, DropoutForward } from "./generated/records";
 import { scratch_memory, slice_begin, slice_end } from "./threads";
+import { threefry } from "./threefry";
 import { madd } from "./vector";
-
-const PARITY: u32 = 0x1bd11bda;
-
-function rotate(x: v128, by: i32): v128 {
-  return v128.or(i32x4.shl(x, by), i32x4.shr_u(x, 32 - by));
-}
 
 /** Writes the masks of 16 columns, as four vectors: all bits where an element is kept. `at`: the first's counter. */
 function write_masks(to: usize, seed: u32, matrix: u32, draw: u32, at: u32, threshold: u32): void {
-  let k0 = seed;
-  let k1 = matrix;
-  let k2 = seed ^ matrix ^ PARITY;
-  let x = i32x4.splat(draw + k0);
-  let y = i32x4.add(i32x4.splat(at + k1), i32x4(0, 1, 2, 3));
-  for (let i: u32 = 0; i < 5; i++) {
-    const is_even = (i & 1) == 0;
-    x = i32x4.add(x, y);
-    y = v128.xor(rotate(y, is_even ? 13 : 17), x);
-    x = i32x4.add(x, y);
-    y = v128.xor(rotate(y, is_even ? 15 : 29), x);
-    x = i32x4.add(x, y);
-    y = v128.xor(rotate(y, is_even ? 26 : 16), x);
-    x = i32x4.add(x, y);
-    y = v128.xor(rotate(y, is_even ? 6 : 24), x);
-    const first = k0;
-    k0 = k1;
-    k1 = k2;
-    k2 = first;
-    x = i32x4.add(x, i32x4.splat(k0));
-    y = i32x4.add(y, i32x4.splat(k1 + i + 1));
-  }
+  const counters = i32x4.add(i32x4.splat(at), i32x4(0, 1, 2, 3));
+  threefry(to, seed, matrix, i32x4.splat(draw), counters);
+  const x = v128.load(to);
+  const y = v128.load(to, 16);
   // A lane has two columns of x and two of y, the low half first.
   const least = i16x8.splat(<i16>threshold);
   const kept_x = i16x8.ge_u(x, least);

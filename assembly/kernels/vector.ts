@@ -81,6 +81,11 @@ export function exp(x: v128): v128 {
   return f32x4.mul(p, i32x4.add(i32x4.shl(rounded, 23), i32x4.splat(0x3f800000)));
 }
 
+/** e^x of one number. */
+export function exp_of(x: f32): f32 {
+  return f32x4.extract_lane(exp(f32x4.splat(x)), 0);
+}
+
 /** Sum of x[i] * y[i], in four lanes that are added at the end. */
 export function dot(x: usize, y: usize, count: u32): f32 {
   let sum = f32x4.splat(0);

@@ -27,6 +27,7 @@ import {
   type TensorData,
 } from "./backend.ts";
 import type { Variants } from "./webgpu-choice.ts";
+import { nudgeUntil } from "./webgpu-nudge.ts";
 import { estimateWork, Pace } from "./webgpu-pace.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
 import { chooseShader, type Shader } from "./webgpu-shaders.ts";
@@ -222,6 +223,7 @@ class WebGPUBackend implements Backend {
 
   /** Waits for a promise of the device; if that is a software driver, without taking its time. */
   wait<T>(promise: Promise<T>): Promise<T> {
+    if (platformName === "browser") void nudgeUntil(this.device.queue, promise);
     return this.info.software ? restUntil(promise) : promise;
   }
 

@@ -7,7 +7,8 @@ import { ShapeError } from "../errors.ts";
 import { promptLength } from "../model/batch.ts";
 import { buildDecoder, type DecoderOptions, type DecoderPlan } from "../model/decoder.ts";
 import { rowLosses } from "../ops/crossentropy.ts";
-import { NO_VALUES } from "../ops/kernel.ts";
+import { NO_VALUES, type StepValues } from "../ops/kernel.ts";
+import { type Draw, encodeDraws } from "../ops/sample.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 import { loadQuantizer, Weights } from "./weights.ts";
@@ -18,6 +19,16 @@ export interface Chunk {
   position: number;
   ids: ArrayLike<number>;
 }
+
+/** A chunk, and how the token after it is chosen. */
+export interface SampledChunk extends Chunk {
+  draw: Omit<Draw, "slot">;
+}
+
+const drawAt = ({ slot, draw }: SampledChunk): Draw => ({ ...draw, slot });
+
+/** What a pass reads beside its tokens. */
+type StepInputs = Partial<Record<"rows" | "targets" | "draws", ArrayLike<number>>>;
 
 export class Decoder extends Weights<DecoderPlan> {
   private readonly staging: Uint32Array;
@@ -58,16 +69,12 @@ export class Decoder extends Weights<DecoderPlan> {
 
   /** Writes chunks of any length into the cache; returns the logits [chunks, V] after the last token of each. */
   async prefill(chunks: readonly Chunk[]): Promise<Float32Array> {
-    const { sequences } = this.plan.capacity;
     const V = this.plan.spec.config.vocab_size;
     const logits = new Float32Array(chunks.length * V);
     let done = 0;
-    for (const { parts, ended } of this.batches(chunks.map((chunk) => this.placed(chunk)))) {
+    for (const { parts, ended } of this.batches(chunks)) {
       const rows = ended.length;
-      if (rows > sequences) throw tooMany(rows, sequences);
-      this.run(rows > 0 ? ["prefill", "next"] : ["prefill"], parts, rows, (words) =>
-        words(this.plan.inputs.rows, ended),
-      );
+      this.run(rows > 0 ? ["prefill", "next"] : ["prefill"], parts, { rows: ended }, { slots: rows });
       if (rows > 0) logits.set(await this.session.read(this.plan.logits, 0, rows * V), done * V);
       done += rows;
     }
@@ -76,16 +83,46 @@ export class Decoder extends Weights<DecoderPlan> {
 
   /** Writes one token of each sequence into the cache; returns the logits [tokens, V] after them. */
   async decode(chunks: readonly Chunk[]): Promise<Float32Array> {
-    const { capacity, logits, spec } = this.plan;
-    const count = chunks.length;
-    if (count > capacity.sequences || chunks.some(({ ids }) => ids.length !== 1))
-      throw tooMany(count, capacity.sequences);
-    this.run(
-      ["decode"],
-      chunks.map((chunk) => this.placed(chunk)),
-      count,
-    );
-    return this.session.read(logits, 0, count * spec.config.vocab_size);
+    this.runDecode(["decode"], chunks);
+    return this.session.read(this.plan.logits, 0, chunks.length * this.plan.spec.config.vocab_size);
+  }
+
+  /** Notes the tokens of a slot's sequence for the repetition penalty; the device adds those that it chooses. */
+  markSeen(slot: number, ids: Iterable<number>): void {
+    const { seen } = this.plan.sampled;
+    const words = new Uint32Array(seen.shape[1]!);
+    for (const id of ids) words[id >> 5]! |= 1 << (id & 31);
+    this.session.write(seen, words, slot * words.length);
+  }
+
+  /** As `prefill`, but chooses the token after each chunk: its id is at `draw.to` of the result. Submits at once. */
+  async sampleFirst(chunks: readonly SampledChunk[]): Promise<Uint32Array> {
+    let done = 0;
+    for (const { parts, ended } of this.batches(chunks)) {
+      const rows = ended.length;
+      const draws = encodeDraws(chunks.slice(done, done + rows).map(drawAt));
+      const segments = ["prefill", "next", "sample"] as const;
+      this.run(rows > 0 ? segments : ["prefill"], parts, { rows: ended, draws }, { slots: rows });
+      done += rows;
+    }
+    return (await this.readDrawn(0, 1))[0]!;
+  }
+
+  /**
+   * As `decode`, again and again, each time with the token that the device chose: the ids of every step, of all chunks.
+   * A chunk without an id continues with what `sampleFirst` chose for this row. Submits at once.
+   */
+  async sampleNext(chunks: readonly SampledChunk[], steps: number): Promise<Uint32Array[]> {
+    for (let step = 0; step < steps; step++) {
+      const now = chunks.map(({ slot, position, ids, draw }) => ({
+        slot,
+        position: position + step,
+        ids: step === 0 ? ids : [],
+        draw: { ...draw, number: draw.number + step },
+      }));
+      this.runDecode(["decode", "sample"], now, { draws: encodeDraws(now.map(drawAt)) }, step + 1);
+    }
+    return this.readDrawn(1, steps);
   }
 
   /** Writes a chunk into the cache; returns the cross-entropy of each of its tokens against `targets`, in nats. */
@@ -94,11 +131,11 @@ export class Decoder extends Weights<DecoderPlan> {
     const extra = placed.ids.length - chunk.ids.length;
     const losses = new Float64Array(placed.ids.length);
     let done = 0;
-    for (const { parts } of this.batches([placed])) {
+    for (const { parts } of this.batches([chunk])) {
       const count = parts[0]!.ids.length;
       // A virtual token has no target: any id will do.
       const wanted = Array.from({ length: count }, (_, i) => targets[done + i - extra] ?? 0);
-      this.run(["prefill", "score"], parts, 0, (words) => words(this.plan.inputs.targets, wanted));
+      this.run(["prefill", "score"], parts, { targets: wanted });
       const states = await this.session.read(this.plan.losses, 0, count * 4);
       losses.set(rowLosses(states), done);
       done += count;
@@ -106,13 +143,21 @@ export class Decoder extends Weights<DecoderPlan> {
     return losses.subarray(extra);
   }
 
-  /** Chunks split to fit a prefill, in order, with the rows at which a chunk ends. */
+  /** Rows of `drawn`. */
+  private async readDrawn(first: number, count: number): Promise<Uint32Array[]> {
+    const { drawn } = this.plan.sampled;
+    const room = drawn.shape[1]!;
+    const { buffer } = await this.session.read(drawn, first * room, count * room);
+    return Array.from({ length: count }, (_, i) => new Uint32Array(buffer, i * room * 4, room));
+  }
+
+  /** Chunks behind virtual tokens, split to fit a prefill, in order, with the rows at which a chunk ends. */
   private *batches(chunks: readonly Chunk[]): Generator<{ parts: Chunk[]; ended: number[] }> {
     const { tokens, sequences } = this.plan.capacity;
     let parts: Chunk[] = [];
     let ended: number[] = [];
     let room = tokens;
-    for (const { slot, position, ids } of chunks) {
+    for (const { slot, position, ids } of chunks.map((chunk) => this.placed(chunk))) {
       for (let from = 0; from < ids.length; ) {
         const count = Math.min(room, ids.length - from);
         const some = Array.from({ length: count }, (_, i) => ids[from + i]!);
@@ -128,11 +173,28 @@ export class Decoder extends Weights<DecoderPlan> {
     if (parts.length > 0) yield { parts, ended };
   }
 
+  /** A step of `decode`; the token of a chunk without an id is on the device. */
+  private runDecode(
+    segments: readonly SegmentName[],
+    chunks: readonly Chunk[],
+    inputs: StepInputs = {},
+    slot = 0,
+  ): void {
+    const { capacity, sampled } = this.plan;
+    const slots = chunks.length;
+    if (slots > capacity.sequences || chunks.some(({ ids }) => ids.length > 1))
+      throw tooMany(slots, capacity.sequences);
+    const placed = chunks.map((chunk) => this.placed({ ...chunk, ids: [chunk.ids[0] ?? 0] }));
+    for (const [row, { ids }] of chunks.entries())
+      if (ids.length > 0) this.session.write(sampled.ids, Uint32Array.of(ids[0]!), row);
+    this.run(segments, placed, inputs, { slots, slot });
+  }
+
   private run(
     segments: readonly SegmentName[],
     chunks: readonly Chunk[],
-    sequences: number,
-    more: (words: (tensor: Tensor, values: readonly number[]) => void) => void = () => {},
+    more: StepInputs,
+    { slots: sequences = 0, slot = 0 }: Partial<StepValues> = {},
   ): void {
     const { inputs } = this.plan;
     const view = ({ offset, size }: Tensor) => this.staging.subarray(offset, offset + size);
@@ -150,9 +212,9 @@ export class Decoder extends Weights<DecoderPlan> {
         slots[2 * n + 1] = position + i;
       }
     }
-    more((tensor, values) => view(tensor).set(values));
+    for (const [name, values] of Object.entries(more)) view(inputs[name as keyof StepInputs]).set(values);
     this.session.write(inputs.root, this.staging);
-    const values = { ...NO_VALUES, tokens: n, sequences, slots: sequences };
+    const values = { ...NO_VALUES, tokens: n, sequences, slots: sequences, slot };
     this.withNorms(segments, (all) => this.session.run(all, values));
   }
 

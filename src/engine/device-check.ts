@@ -3,7 +3,7 @@
  * the device and on the CPU, and the results must agree. If the device was chosen automatically, it must also be the
  * faster one, and is replaced where it fails, in the check or later.
  */
-import { type Backend, type DeviceInfo, describeDevice, isReplaceable } from "../backend/backend.ts";
+import type { Backend, DeviceInfo } from "../backend/backend.ts";
 import { openWasm } from "../backend/wasm.ts";
 import type { GPT2Config, LoraConfig } from "../config.ts";
 import type { ErrorCode } from "../error-codes.ts";
@@ -15,6 +15,7 @@ import { Rng } from "../rng.ts";
 import { numel } from "../tensor.ts";
 import { deviceKey, keepTimes, keptChoices, keptTimes, type Times } from "./device-times.ts";
 import { initialize } from "./initial.ts";
+import { isReplaceable } from "./leave.ts";
 import { loadBase } from "./state.ts";
 import type { Weights } from "./weights.ts";
 
@@ -83,21 +84,15 @@ const checked = new WeakMap<Backend, Known>();
 const openCpu = ({ threads = 0 }: Backend) => openWasm({ threads });
 
 /**
- * The device for some work: the given one, or the CPU if a WebGPU device computes wrongly, or was chosen automatically
- * and is slower. A device is checked once for each kind of work. Throws DeviceError if resumed work cannot continue on
- * its kind of device.
+ * The device for some work: the given WebGPU device, or the CPU if that computes wrongly, or was chosen automatically
+ * and is slower. A device is checked once for each kind of work.
  */
 export async function chooseDevice<E extends Weights>(
   device: Backend,
   work: Work<E>,
   { signal, began }: CheckOptions = {},
 ): Promise<Choice> {
-  const { kind, why } = device.info;
-  const isAutomatic = why !== undefined;
-  if (kind !== "webgpu") {
-    if (isAutomatic && began === "webgpu") throw notOnWebGPU(device);
-    return { device, info: device.info };
-  }
+  const isAutomatic = device.info.why !== undefined;
   device.choices ??= keptChoices(device.info);
   const known: Known = checked.get(device) ?? { byWork: new Map() };
   checked.set(device, known);
@@ -152,16 +147,6 @@ async function keepCpu(device: Backend, opened?: Backend): Promise<Backend> {
   const cpu = opened ?? (await openCpu(device));
   void device.released?.then(() => cpu.destroy());
   return cpu;
-}
-
-/** The error of a run that began on WebGPU, if only another device can be opened, or none. */
-export function notOnWebGPU(instead: Backend | DeviceError): DeviceError {
-  const [found] = "info" in instead ? [describeDevice(instead.info)] : instead.message.split("\n");
-  return new DeviceError("no-webgpu", "the run began on WebGPU, which is not available", {
-    expected: "the same kind of device: on another one the results are not bit-identical",
-    found: found!,
-    hint: "use --device webgpu for a software driver, or --device wasm to continue on the CPU",
-  });
 }
 
 /** Identifies a kind of work by its size and by everything in the two blocks on which kernels depend. */

@@ -323,7 +323,7 @@ export class Engine extends Weights<ModelPlan> {
     return slots;
   }
 
-  /** The result of the batch in a slot. At most SLOTS batches may be submitted between a batch and its result. */
+  /** The result of the batch in a slot. At most SLOTS batches may be submitted before it is asked for. */
   result(slot: number): Promise<BatchResult> {
     return this.runner.result(slot);
   }

@@ -10,6 +10,7 @@ import { countConfusions, countHits, f1Of, type Hits, macroF1 } from "../statist
 import { modelBatch } from "./batches.ts";
 import type { Engine } from "./engine.ts";
 import type { Features } from "./features.ts";
+import { InFlight } from "./in-flight.ts";
 import { argmaxRows, type Prediction } from "./predictions.ts";
 
 /** Loss and accuracy of a model on a set. */
@@ -119,9 +120,6 @@ function makeTally({ objective, num_labels: outputs }: TaskConfig): Tally {
   };
 }
 
-/** Batches in flight at a time: enough to keep a device busy, and fewer than there are slots for results. */
-export const IN_FLIGHT = 4;
-
 /**
  * Loss and measures over the first `rows` examples (default: all), the logits of messages if `keep` is given, and the
  * losses of a language model's targets, in their order, if `keepLosses` is. Rejects with the signal's reason when it
@@ -161,20 +159,17 @@ export async function evaluate(
     tally.add(batch, logits);
     keep?.(logits);
   };
-  const inFlight: Promise<void>[] = [];
+  const inFlight = new InFlight<void>(engine.answerTime());
   const examples: Examples<DatasetBatch | BlockBatch> = set;
   for (const packed of evaluationBatches(examples, engine.plan.capacity, options.rows)) {
     signal?.throwIfAborted();
     const batch = modelBatch(packed, pooling, features?.select(set, packed.positions));
-    const taken = take(engine.forward(batch), batch);
-    // A rejection is handled where the batch is awaited, possibly some batches later.
-    taken.catch(() => {});
-    inFlight.push(taken);
+    inFlight.add(take(engine.forward(batch), batch));
     rows += countedRows(batch);
     if ("bytes" in packed) bytes += packed.bytes;
-    if (inFlight.length >= IN_FLIGHT) await inFlight.shift();
+    while (inFlight.isFull) await inFlight.next();
   }
-  await Promise.all(inFlight);
+  while (inFlight.length > 0) await inFlight.next();
   const measured = { rows, loss: loss / rows };
   if (isLm)
     return {

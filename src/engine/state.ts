@@ -14,6 +14,11 @@ import type { Weights } from "./weights.ts";
  * is never blocked for long.
  */
 const LOAD_ELEMENTS = 1 << 18;
+/**
+ * Bytes that are uploaded before the host waits for the device: they lie in staging memory until then. A wait takes
+ * 100 ms in Firefox, whatever it waits for (Mozilla 1870699).
+ */
+const FLUSH_BYTES = 32 << 20;
 /** Rows are read in multiples of this number: the inputs of a matrix's block. */
 const LOAD_ROWS = Math.max(...Object.values(BLOCKS));
 
@@ -36,13 +41,13 @@ export async function loadBase(
   checkpoint: GPT2Checkpoint,
   { wanted = () => true, signal }: LoadOptions = {},
 ): Promise<void> {
-  let written = 0;
-  const pause = async (count: number) => {
-    written += count;
-    // Not for every bias: a device that also trains would finish its pending steps first.
-    if (written < LOAD_ELEMENTS) return;
-    written = 0;
-    await engine.session.flush();
+  let staged = 0;
+  const pause = async (count: number, { pieces }: Parameter) => {
+    staged += count * pieces[0]!.tensor.elementBytes;
+    if (staged >= FLUSH_BYTES) {
+      staged = 0;
+      await engine.session.flush();
+    }
     signal?.throwIfAborted();
   };
   for (const parameter of engine.plan.parameters.all.values()) {
@@ -51,7 +56,7 @@ export async function loadBase(
     const parts = pieces[0]!.tensor.dtype === "q4" ? await checkpoint.quantized?.(name) : undefined;
     if (parts) {
       engine.writeNF4(name, parts);
-      await pause(numel(shape));
+      await pause(numel(shape), parameter);
       continue;
     }
     const rows = shape[0]!;
@@ -60,7 +65,7 @@ export async function loadBase(
     for (let first = 0; first < rows; first += step) {
       const data = await checkpoint.read(name, first, Math.min(rows, first + step));
       engine.writeParameter(name, data, first);
-      await pause(data.length);
+      await pause(data.length, parameter);
     }
   }
 }

@@ -34,6 +34,9 @@ export async function loadQuantizer({ parameters }: ParameterPlan): Promise<type
   return isNeeded ? import("../quantize.ts") : null;
 }
 
+/** The longest time that an answer is believed to take: that of Firefox. */
+const MOST_ANSWER_MS = 100;
+
 export class Weights<P extends ParameterPlan = ParameterPlan> {
   /** Whether a parameter may have changed since the norms of DoRA were computed. */
   protected hasChanged = true;
@@ -53,6 +56,15 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     const result = submit(isNeeded ? ["norms", ...segments] : segments);
     this.hasChanged = false;
     return result;
+  }
+
+  /** Milliseconds that an answer of the device takes, if it has nothing else to do now: those of a read of 4 bytes. */
+  async answerTime(): Promise<number> {
+    const begun = performance.now();
+    const input = [...this.plan.memory.bufferIndex.keys()].find(({ role }) => role === "input")!;
+    // A failure is reported where results are read.
+    await this.session.read(input, 0, 1).catch(() => {});
+    return Math.min(performance.now() - begun, MOST_ANSWER_MS);
   }
 
   parameter(name: string): Parameter {

@@ -5,10 +5,11 @@
  */
 
 import { checkArguments } from "../arguments.ts";
-import { type Backend, type DeviceInfo, isReplaceable } from "../backend/backend.ts";
+import type { Backend, DeviceInfo } from "../backend/backend.ts";
 import type { LoraConfig } from "../config.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { asyncDispose } from "../dispose.ts";
+import { isReplaceable, leave } from "../engine/leave.ts";
 import { isShared, loadBase, writeTrained } from "../engine/state.ts";
 import type { Weights } from "../engine/weights.ts";
 import { ConfigError } from "../errors.ts";
@@ -97,13 +98,6 @@ async function place<E extends Weights>(
 }
 
 const keptOn = (backend: Backend, adapter: Adapter) => (isReplaceable(backend) ? adapter : null);
-
-/** Leaves a device that has failed. Throws the error if it is not the device's, or if the CPU cannot replace it. */
-async function leave(device: Backend, error: unknown): Promise<void> {
-  if (!isReplaceable(device)) throw error;
-  const { leaveDevice } = await import("../engine/device-check.ts");
-  leaveDevice(device, error);
-}
 
 /** Frees the memory of a model on the device. */
 function free({ mixed, engine }: Pick<LoadedModel<Weights>, "mixed" | "engine">): void {

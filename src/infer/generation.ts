@@ -1,13 +1,18 @@
-/** Text generation: prompts share the slots of a decoder; each round adds a token to every sequence. */
+/**
+ * Text generation: prompts share the slots of a decoder; each round adds some tokens to every sequence. The device
+ * chooses them, and the host reads those of a round together: a read can take longer than a token (100 ms in Firefox).
+ * What the device made behind the end of a text is thrown away.
+ */
 
 import { checkOptions, type Kind } from "../arguments.ts";
 import { textContext } from "../config.ts";
 import type { DecodeStream, Tokenizer } from "../data/tokenizer.ts";
-import type { Chunk, Decoder } from "../engine/decoder.ts";
-import { ConfigError } from "../errors.ts";
+import type { Decoder, SampledChunk } from "../engine/decoder.ts";
+import { ConfigError, DataError } from "../errors.ts";
 import { checkNumber } from "../number-range.ts";
-import { Rng } from "../rng.ts";
-import { checkSampling, GREEDY, Sampler, type SamplingOptions } from "./sampling.ts";
+import { NOT_FINITE } from "../ops/sample.ts";
+import { RunLength } from "./run-length.ts";
+import { checkSampling, drawOptions, GREEDY, type SamplingOptions } from "./sampling.ts";
 import { StopStrings } from "./stop-strings.ts";
 
 /** Options of `LanguageModel.generate` and `complete`; greedy decoding by default. */
@@ -83,41 +88,85 @@ export async function* generate(
   options: GenerateOptions = {},
 ): AsyncGenerator<GenerationChunk, void, void> {
   const settings = parseOptions(options);
-  const { capacity, spec } = decoder.plan;
-  const { vocab_size } = spec.config;
-  const context = textContext(spec.config, spec);
-  const waiting = prompts.map(
-    (text, prompt) => new Sequence(prompt, tokenizer.encode(text), tokenizer, context, settings),
-  );
-  const slots: (Sequence | undefined)[] = new Array(capacity.sequences).fill(undefined);
+  const { config } = decoder.plan.spec;
+  const limits = {
+    context: textContext(config, decoder.plan.spec),
+    // A padded token table has ids beyond the tokenizer's, which have no text.
+    choices: Math.min(config.vocab_size, tokenizer.vocabSize),
+  };
+  const waiting = prompts.map((text, i) => new Sequence(i, tokenizer.encode(text), tokenizer, limits, settings));
+  const slots: (Sequence | undefined)[] = new Array(decoder.plan.capacity.sequences).fill(undefined);
+  const length = new RunLength(decoder.answerTime());
   for (;;) {
-    for (let slot = 0; slot < slots.length; slot++) slots[slot] ??= waiting.shift();
-    const sequences = [...slots.entries()].filter((entry): entry is [number, Sequence] => entry[1] !== undefined);
-    if (sequences.length === 0) return;
-    const [fresh, going] = [true, false].map((isFresh) =>
-      sequences.filter(([, sequence]) => sequence.isFresh === isFresh),
-    );
-    for (const group of [fresh!, going!]) {
-      if (group.length === 0) continue;
-      options.signal?.throwIfAborted();
-      const chunks = group.map(([slot, sequence]) => sequence.nextChunk(slot));
-      const logits = await (group === fresh ? decoder.prefill(chunks) : decoder.decode(chunks));
-      for (const [i, [slot, sequence]] of group.entries()) {
-        // A padded token table has ids beyond the tokenizer's, which have no text.
-        const row = logits.subarray(i * vocab_size, i * vocab_size + Math.min(vocab_size, tokenizer.vocabSize));
-        const chunk = sequence.take(row);
+    for (const slot of slots.keys()) {
+      if (slots[slot] || waiting.length === 0) continue;
+      slots[slot] = waiting.shift()!;
+      if (settings.sampling.repetitionPenalty !== 1) decoder.markSeen(slot, slots[slot].tokens);
+    }
+    const rows = slots.flatMap((sequence, slot) => (sequence ? { sequence, slot } : []));
+    if (rows.length === 0) return;
+    options.signal?.throwIfAborted();
+    for await (const step of runRound(decoder, rows, length))
+      for (const { sequence, slot, id } of step) {
+        options.signal?.throwIfAborted();
+        // What lies behind the end of a text is no part of it.
+        if (slots[slot] !== sequence) continue;
+        const chunk = sequence.take(id);
         if (chunk?.finish !== undefined) slots[slot] = undefined;
         if (chunk) yield chunk;
       }
-    }
   }
+}
+
+/** A sequence in a slot. */
+interface Row {
+  sequence: Sequence;
+  slot: number;
+}
+
+/**
+ * The new tokens of sequences, a step at a time: first those that begin, then a run of all. Both are submitted at once,
+ * and read one after the other, so that the first token of a text does not wait for the run.
+ */
+async function* runRound(
+  decoder: Decoder,
+  rows: readonly Row[],
+  length: RunLength,
+): AsyncGenerator<(Row & { id: number })[], void, void> {
+  const steps = Math.min(length.steps, ...rows.map(({ sequence }) => sequence.room));
+  const begun = performance.now();
+  const all = rows.map((row, to) => ({ ...row, to }));
+  const fresh = all.filter(({ sequence }) => sequence.isFresh);
+  const first = fresh.length > 0 && stamp(decoder.sampleFirst(fresh.map((row) => row.sequence.firstChunk(row))));
+  const next =
+    steps > 0 &&
+    stamp(
+      decoder.sampleNext(
+        all.map((row) => row.sequence.nextChunk(row)),
+        steps,
+      ),
+    );
+  // The caller may leave before the run is read.
+  if (next) next.catch(() => {});
+  if (first) {
+    const { result } = await first;
+    yield fresh.map((row) => ({ ...row, id: result[row.to]! }));
+  }
+  if (!next) return;
+  const { result, at } = await next;
+  length.measure(steps, at - (first ? (await first).at : begun), first !== false);
+  for (const ids of result) yield all.map((row) => ({ ...row, id: ids[row.to]! }));
+}
+
+/** A result, and when it arrived. */
+async function stamp<T>(pending: Promise<T>): Promise<{ result: T; at: number }> {
+  return { result: await pending, at: performance.now() };
 }
 
 /** One prompt and its new tokens. */
 class Sequence {
-  private readonly tokens: number[];
-  private readonly seen: Set<number>;
-  private readonly sampler: Sampler;
+  /** All tokens, those of the prompt first. */
+  readonly tokens: number[];
   private readonly decoded: DecodeStream;
   private readonly stops: StopStrings;
   /** Tokens in the cache, and those to be written next. */
@@ -132,16 +181,14 @@ class Sequence {
     private readonly prompt: number,
     ids: Uint32Array,
     private readonly tokenizer: Tokenizer,
-    private readonly context: number,
+    private readonly limits: { context: number; choices: number },
     private readonly settings: GenerationSettings,
   ) {
     // An empty prompt starts as a document does.
     this.tokens = ids.length > 0 ? [...ids] : [tokenizer.endOfText];
-    this.seen = new Set(this.tokens);
-    this.sampler = new Sampler(settings.sampling, new Rng(settings.seed ^ Math.imul(prompt, 0x85ebca6b)));
     this.decoded = tokenizer.decodeStream();
     this.stops = new StopStrings(settings.stop);
-    this.restart(context);
+    this.restart(limits.context);
   }
 
   /** Whether none of its tokens is in the cache. */
@@ -149,18 +196,41 @@ class Sequence {
     return this.position === 0;
   }
 
-  /** The tokens to write into the cache next. */
-  nextChunk(slot: number): Chunk {
-    const stretch = { slot, position: this.position, ids: this.pending };
-    this.position += this.pending.length;
-    return stretch;
+  /** The most tokens of the next run: until the text or the context ends. One that begins has one more before it. */
+  get room(): number {
+    const { isFresh, position, pending, count, limits, settings } = this;
+    return Math.min(
+      settings.maxNewTokens - count - Number(isFresh),
+      limits.context - position - (isFresh ? pending.length : 0),
+    );
   }
 
-  /** Chooses the next token from logits; returns a chunk if there is new text to report. */
-  take(logits: Float32Array): GenerationChunk | null {
-    const id = this.sampler.pick(logits, this.seen);
+  /** The tokens that begin it. */
+  firstChunk({ slot, to }: { slot: number; to: number }): SampledChunk {
+    return { slot, position: 0, ids: this.pending, draw: this.draw(to, this.count) };
+  }
+
+  /** Where a run of tokens continues: behind the first chunk, if that is new, with a token that only the device has. */
+  nextChunk({ slot, to }: { slot: number; to: number }): SampledChunk {
+    const { isFresh, position, pending, count } = this;
+    if (isFresh) return { slot, position: pending.length, ids: [], draw: this.draw(to, count + 1) };
+    return { slot, position, ids: pending, draw: this.draw(to, count) };
+  }
+
+  private draw(to: number, number: number): SampledChunk["draw"] {
+    const { seed, sampling } = this.settings;
+    return { to, seed, stream: this.prompt, number, choices: this.limits.choices, ...drawOptions(sampling) };
+  }
+
+  /** Adds the next token; returns a chunk if there is new text to report. */
+  take(id: number): GenerationChunk | null {
+    if (id >= NOT_FINITE)
+      throw new DataError("not-finite", "the model's logits are not finite", {
+        found: `NaN or infinity for token ${id - NOT_FINITE}`,
+        hint: "its weights or the adapter's are damaged, or its training diverged",
+      });
+    this.position += this.pending.length;
     this.tokens.push(id);
-    this.seen.add(id);
     this.pending_.ids.push(id);
     this.count++;
     let text = id === this.tokenizer.endOfText ? "" : this.stops.push(this.decoded.push(id));
@@ -185,10 +255,11 @@ class Sequence {
   }
 
   private advance(id: number): void {
-    if (this.position < this.context) this.pending = [id];
+    const { context } = this.limits;
+    if (this.position < context) this.pending = [id];
     // The context is full. Positions are absolute, so that all tokens that stay are computed again: half of them, not
     // all but one.
-    else this.restart(Math.max(1, this.context >> 1));
+    else this.restart(Math.max(1, context >> 1));
   }
 
   /** Continues from the last `keep` tokens, with an empty cache. */

@@ -121,7 +121,8 @@ export class LanguageModel extends AdapterModel<Decoder> {
    * Generates text for a prompt, or several at the same time, and yields it in chunks: whole characters of one prompt
    * each. An empty prompt starts a document. When the context overflows, also by a prompt, the oldest tokens are
    * dropped: generation continues from the last half of the context, and a chunk reports it. Text is generated as it is
-   * consumed; once another call waits, it is generated to its end. Throws ConfigError for invalid options.
+   * consumed, in runs of about 100 ms; once another call waits, it is generated to its end. Throws ConfigError for
+   * invalid options.
    */
   async *generate(
     prompts: string | readonly string[],

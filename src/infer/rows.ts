@@ -1,6 +1,7 @@
 /** Texts as rows of batches, and their logits. */
 import { type Pooling, textContext } from "../config.ts";
 import { type Engine, PlanRunner } from "../engine/engine.ts";
+import { InFlight } from "../engine/in-flight.ts";
 import type { AdapterMeta } from "../io/adapter-meta.ts";
 import type { Batch, Capacity } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -45,24 +46,33 @@ export async function computeLogits(
   const results = members.map(({ tokens }) => new Float32Array(tokens.length * classes));
   const done = members.map(() => 0);
   const runner = new PlanRunner(engine.plan, engine.session);
+  const inFlight = new InFlight<void>(engine.answerTime());
   for (;;) {
     const next = members.map((rows, i) => ({ ...rows, tokens: takeRows(rows, done[i]!, share) }));
     const count = next.reduce((sum, { tokens }) => sum + tokens.length, 0);
-    if (count === 0) return results;
+    if (count === 0) break;
     const works = next.map((rows) =>
       rows.tokens.length > 0 ? { batch: packRows(rows), loss_scale: 0, update: null } : null,
     );
     const batch = join(works.flatMap((work) => work?.batch ?? []));
     engine.withNorms(["forward"], (segments) => runner.run(segments, batch, works));
-    const logits = await engine.logits(count);
-    let first = 0;
-    for (const [i, { tokens }] of next.entries()) {
-      const end = first + tokens.length * classes;
-      results[i]!.set(logits.subarray(first, end), done[i]! * classes);
+    const rows = next.map(({ tokens }, i) => {
+      const first = done[i]!;
       done[i]! += tokens.length;
-      first = end;
-    }
+      return { into: results[i]!, first: first * classes, length: tokens.length * classes };
+    });
+    const arrived = engine.logits(count).then((logits) => {
+      let at = 0;
+      for (const { into, first, length } of rows) {
+        into.set(logits.subarray(at, at + length), first);
+        at += length;
+      }
+    });
+    inFlight.add(arrived);
+    while (inFlight.isFull) await inFlight.next();
   }
+  while (inFlight.length > 0) await inFlight.next();
+  return results;
 }
 
 /** The next rows from `first` on, as many as fit. */

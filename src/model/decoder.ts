@@ -1,8 +1,9 @@
 /**
- * Text generation with GPT-2 as a plan: forward only, with a cache of keys and values. Four lists share the weights and
+ * Text generation with GPT-2 as a plan: forward only, with a cache of keys and values. Five lists share the weights and
  * the cache. `prefill` processes any number of tokens of several sequences, up to the last attention; after it, `next`
  * computes the logits of each sequence's last token, or `score` the loss of every token. `decode` processes one token
- * of each sequence and computes its logits.
+ * of each sequence and computes its logits. `sample` chooses the token after them, which the next `decode` processes,
+ * so that the host need not read each.
  *
  * Letters: S slots (sequences in the cache), N tokens of a prefill, T positions, C n_embd, V vocabulary.
  */
@@ -14,9 +15,11 @@ import { crossentropyForward } from "../ops/crossentropy.ts";
 import { embeddingForward } from "../ops/embedding.ts";
 import { MAX_GROUPS } from "../ops/kernel.ts";
 import { cachePrefix } from "../ops/prefix.ts";
+import { DRAW, drawTables, sample } from "../ops/sample.ts";
+import { tableShape } from "../ops/shares.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
-import { Tensor } from "../tensor.ts";
+import { type Shape, Tensor } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
 import { inputViews } from "./batch.ts";
 import { Norms } from "./dora.ts";
@@ -49,6 +52,8 @@ interface DecoderInputs {
   /** [S]: the rows whose logits `next` computes. */
   rows: Tensor;
   targets: Tensor;
+  /** How each row of the logits chooses its next token: see ops/sample.ts. */
+  draws: Tensor;
 }
 
 export interface DecoderPlan extends Program {
@@ -56,11 +61,25 @@ export interface DecoderPlan extends Program {
   capacity: Capacity;
   parameters: Parameters;
   inputs: DecoderInputs;
-  /** [S, V]: logits of the last `next` or `decode`. */
+  /** [S, V]: logits of the last `next` or `decode`, until `sample` makes weights of them. */
   logits: Tensor;
+  sampled: Sampled;
   /** [N, 4]: largest logit, sum of exp(logit - largest), logit of the target: of the last `score`. */
   losses: Tensor;
 }
+
+/** What `sample` writes. */
+interface Sampled {
+  /** [S]: the tokens that the next `decode` processes. */
+  ids: Tensor;
+  /** [1 + MOST_STEPS, S]: the tokens of the steps since the host last read them; those after a prefill in row 0. */
+  drawn: Tensor;
+  /** [S, ceil(V / 32)]: the tokens of each slot's sequence as bits. */
+  seen: Tensor;
+}
+
+/** The most steps of `decode` between two reads. */
+export const MOST_STEPS = 32;
 
 /** The logits of `score` are split into pieces of at most this many bytes. */
 const LOGITS_BYTES = 16 << 20;
@@ -89,6 +108,7 @@ class Builder {
   private readonly caches: Tensor[];
   private readonly logits: Tensor;
   private readonly losses: Tensor;
+  private readonly sampled: Sampled;
   private readonly segments: Segment[] = [];
   private readonly norms = new Norms();
   private readonly C: number;
@@ -110,16 +130,23 @@ class Builder {
       slots: [tokens, 2],
       rows: [sequences],
       targets: [tokens],
+      draws: [drawTables(sequences), ...tableShape(DRAW)],
     });
     const shape = cacheShape(capacity.sequences, n_head, n_positions, n_embd / n_head);
     this.caches = Array.from({ length: n_layer }, (_, l) => new Tensor(`cache.${l}`, shape, "cache"));
     this.logits = new Tensor("logits", [capacity.sequences, vocab_size], "output");
     this.losses = new Tensor("losses", [capacity.tokens, 4], "output");
+    const output = (name: string, shape: Shape) => new Tensor(name, shape, "output", "u32");
+    this.sampled = {
+      ids: output("ids", [sequences]),
+      drawn: output("drawn", [1 + MOST_STEPS, sequences]),
+      seen: output("seen", [sequences, Math.ceil(vocab_size / 32)]),
+    };
   }
 
   build(): DecoderPlan {
     const { spec, capacity } = this.options;
-    const { inputs, parameters, logits, losses } = this;
+    const { inputs, parameters, logits, losses, sampled } = this;
     const tokens: Rows = { count: "tokens", capacity: capacity.tokens };
     const slots: Rows = { count: "slots", capacity: capacity.sequences };
     const [prefill, next] = [this.list("prefill"), this.list("next")];
@@ -130,10 +157,11 @@ class Builder {
     this.score(score, tokens, this.last(score, tokens, all));
     const decode = this.list("decode");
     this.head(decode, slots, this.last(decode, slots, this.blocks(decode, slots)));
+    this.list("sample").emit(...sample({ ...sampled, logits, draws: inputs.draws }));
     const weights = [...parameters.all.values()].flatMap(({ pieces }) => pieces.map(({ tensor }) => tensor));
     this.segments.unshift(...this.norms.segments);
     const memory = planMemory(this.segments, [...weights, inputs.root]);
-    return { spec, capacity, segments: this.segments, memory, parameters, inputs, logits, losses };
+    return { spec, capacity, segments: this.segments, memory, parameters, inputs, logits, losses, sampled };
   }
 
   /** Layers that emit into a segment. */
@@ -148,9 +176,11 @@ class Builder {
   private blocks(f: Layers, rows: Rows): Through {
     // A decode has one token a sequence.
     const part = (t: Tensor) => t.view(t.name, [rows.capacity, ...t.shape.slice(1)], 0);
-    const [ids, bounds, slots] = [part(this.inputs.ids), part(this.inputs.bounds), part(this.inputs.slots)];
+    const isPrefill = rows.count === "tokens";
+    const [bounds, slots] = [part(this.inputs.bounds), part(this.inputs.slots)];
+    const ids = isPrefill ? this.inputs.ids : this.sampled.ids;
     // Written at every prefill, as its slots may have held other sequences.
-    const prefix = rows.count === "tokens" ? this.parameters.all.get("prefix.weight") : undefined;
+    const prefix = isPrefill ? this.parameters.all.get("prefix.weight") : undefined;
     let x = rowTensor("embed", rows, [this.C]);
     f.emit(...embeddingForward(x, f.tokenTable, f.tensor("wpe.weight"), ids, bounds));
     for (let l = 0; ; l++) {

@@ -31,7 +31,7 @@ export const dropoutForwardKernel = defineKernel(
   { rows: "u32", cols: "u32", ...MASK },
   ({ rows, cols }) => flatGrid(rows * (cols / 4), 64),
   "rows cols, rows cols, rows 2",
-  { preludes: ["dropout"], ofMethods: true },
+  { preludes: ["threefry", "dropout"], ofMethods: true },
 );
 
 /**
@@ -65,7 +65,7 @@ export const dropoutBackwardKernel = defineKernel(
   },
   ({ rows, cols }) => [ceilDiv(cols, 256), ceilDiv(rows, 4), 1],
   undefined,
-  { preludes: ["activation", "dropout"], ofMethods: true },
+  { preludes: ["activation", "threefry", "dropout"], ofMethods: true },
 );
 
 export interface DropoutBackward {

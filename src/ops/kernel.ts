@@ -39,7 +39,7 @@ export interface StepValues {
   /** Tokens and sequences of the largest share: see shares.ts. */
   share_tokens: number;
   share_sequences: number;
-  /** The row of `metrics` that this batch writes, of each member's. */
+  /** The row of results that this batch writes: of each member's `metrics`, or of a decoder's `drawn`. */
   slot: number;
 }
 
@@ -89,7 +89,7 @@ interface Traits<B extends string> {
   readonly variants?: Readonly<Partial<Record<ProductVariant, readonly Reading[]>>>;
   /** A page that classifies needs it: its shader is loaded with the page's code, those of other kernels on demand. */
   readonly classifies?: boolean;
-  /** Only some methods, or objectives, need it: its shader is loaded for them. */
+  /** Only some methods or objectives, or generation, need it: its shader is loaded for them. */
   readonly ofMethods?: boolean;
   /** It reads or writes rows by index: how many depends on the batch, or they are a small part of the tensors. */
   readonly byIndex?: boolean;

@@ -8,7 +8,8 @@ import type { Role, Tensor } from "../tensor.ts";
 
 /**
  * norms: those of DoRA, where a weight has changed; zero: gradients to 0; forward: logits and loss; backward: gradients; update: norm, clipping and AdamW. Of a decoder:
- * prefill: tokens into the cache; next: logits after them; score: losses of all of them; decode: one token a sequence.
+ * prefill: tokens into the cache; next: logits after them; score: losses of all of them; decode: one token a sequence,
+ * and logits after it; sample: the next token of each, from the logits.
  */
 export type SegmentName =
   | "norms"
@@ -19,7 +20,8 @@ export type SegmentName =
   | "prefill"
   | "next"
   | "score"
-  | "decode";
+  | "decode"
+  | "sample";
 
 export interface Segment {
   name: SegmentName;

@@ -1,7 +1,10 @@
 /** The device of a run: the given one, if it computes a small step of the run as the CPU does. */
+
+import { type Backend, describeDevice } from "../backend/backend.ts";
 import { modelBatch } from "../engine/batches.ts";
-import { type CheckOptions, type Choice, chooseDevice, type Result, type Work } from "../engine/device-check.ts";
+import type { CheckOptions, Choice, Result, Work } from "../engine/device-check.ts";
 import { Engine } from "../engine/engine.ts";
+import { DeviceError } from "../errors.ts";
 import { type Batch, drawsFrom } from "../model/batch.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "./prepare.ts";
 
@@ -13,15 +16,34 @@ export interface ChosenDevice extends Choice {
   prepared: PreparedRun;
 }
 
-/** Prepares a run on the device that `chooseDevice` chooses. Throws what both throw. */
+/**
+ * Prepares a run on the device that `chooseDevice` chooses. Throws what both throw, and DeviceError if a resumed run
+ * cannot continue on its kind of device.
+ */
 export async function prepareOnDevice(
   run: RunArguments,
   options: CheckOptions & CheckedPlan = {},
 ): Promise<ChosenDevice> {
   const prepared = prepareRun(run);
+  const { info } = run.device;
+  if (info.kind !== "webgpu") {
+    if (info.why !== undefined && options.began === "webgpu") throw notOnWebGPU(run.device);
+    return { device: run.device, info, prepared };
+  }
+  const { chooseDevice } = await import("../engine/device-check.ts");
   const choice = await chooseDevice(run.device, trainingWork(run, prepared, options), options);
   const { device } = choice;
   return { ...choice, prepared: device === run.device ? prepared : prepareRun({ ...run, device }) };
+}
+
+/** The error of a run that began on WebGPU, if only another device can be opened, or none. */
+export function notOnWebGPU(instead: Backend | DeviceError): DeviceError {
+  const [found] = "info" in instead ? [describeDevice(instead.info)] : instead.message.split("\n");
+  return new DeviceError("no-webgpu", "the run began on WebGPU, which is not available", {
+    expected: "the same kind of device: on another one the results are not bit-identical",
+    found: found!,
+    hint: "use --device webgpu for a software driver, or --device wasm to continue on the CPU",
+  });
 }
 
 /** What of a run's plan is checked. */

@@ -3,10 +3,10 @@
  * bit.
  */
 import type { Backend } from "../backend/backend.ts";
-import { leaveDevice } from "../engine/device-check.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Features } from "../engine/features.ts";
 import { Group, type GroupOptions } from "../engine/group.ts";
+import { leave } from "../engine/leave.ts";
 import { loadBase } from "../engine/state.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
 import { frozenBlocks } from "../model/trainable.ts";
@@ -176,7 +176,7 @@ export async function trainGroup(
     for (const engine of engines) engine.destroy();
     // Fewer of them may fit.
     if (isTooLarge(error) || device !== common.device) throw error;
-    leaveDevice(device, error);
+    await leave(device, error);
     return trainGroup(common, runs, signal);
   }
   const clock = new SharedClock();

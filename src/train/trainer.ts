@@ -8,11 +8,12 @@ import { type DeviceInfo, isDropped } from "../backend/backend.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import { modelBatch } from "../engine/batches.ts";
-import { leaveDevice } from "../engine/device-check.ts";
 import { Engine } from "../engine/engine.ts";
-import { type Evaluation, evaluate, IN_FLIGHT, textLosses } from "../engine/evaluate.ts";
+import { type Evaluation, evaluate, textLosses } from "../engine/evaluate.ts";
 import { Features } from "../engine/features.ts";
+import { IN_FLIGHT, InFlight } from "../engine/in-flight.ts";
 import { type Initialization, initialize } from "../engine/initial.ts";
+import { leave } from "../engine/leave.ts";
 import { asSaved, isShared, loadBase, readTrained, writeTrained } from "../engine/state.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
@@ -164,7 +165,7 @@ export async function survive(
   } catch (error) {
     if (!(isTooLarge(error) && takesLess({ ...divideArguments(args).run, device }, prepared))) {
       if (device !== args.device) throw error;
-      leaveDevice(device, error);
+      await leave(device, error);
     }
     return trainAgain({ ...args, ...last });
   }
@@ -262,7 +263,7 @@ export class Run {
   private secondsBefore: number;
   private examplesBefore = 0;
   /** Submitted steps whose results have not been read, with their batches for the diagnosis of errors. */
-  private readonly inFlight: { result: Promise<StepRecord>; batches: Batch[] }[] = [];
+  private readonly inFlight: InFlight<{ record: StepRecord; batches: Batch[] }>;
   private checkpointBefore: Checkpoint | undefined;
   /** Index of the first step after the last evaluation. */
   private since = 0;
@@ -295,6 +296,7 @@ export class Run {
     ({ model: this.model, data: this.data, signal: this.signal } = args);
     ({ options: this.options, stepCounts: this.stepCounts } = prepared);
     this.secondsBefore = features?.seconds ?? 0;
+    this.inFlight = new InFlight(engine.answerTime(), Math.floor(IN_FLIGHT / this.options.accumulate));
     this.started = now();
   }
 
@@ -412,7 +414,7 @@ export class Run {
       await this.drain();
     } catch (error) {
       if (!isDropped(error)) throw await this.failure(error);
-      this.inFlight.length = 0;
+      this.inFlight.clear();
     }
     await this.engine.settle();
     this.engine.steps = this.steps.length;
@@ -487,8 +489,7 @@ export class Run {
       this.submit(step, group, lr * scheduleFactor(schedule, step, total, warmup));
       step++;
       group = [];
-      // A batch's result must be read before its slot is reused.
-      while (this.inFlight.length * accumulate > IN_FLIGHT) await this.drainOne();
+      while (this.inFlight.isFull) await this.drainOne();
       if (this.isDue(step)) {
         await this.drain();
         await this.evaluate();
@@ -520,11 +521,12 @@ export class Run {
   private submit(index: number, batches: Batch[], lr: number): void {
     const slots = this.engine.step(batches, lr);
     const examples = (index + 1) * this.options.batchSize * batches.length;
-    const result = Promise.all(slots.map((slot) => this.engine.result(slot))).then((results): StepRecord => {
+    const arrived = Promise.all(slots.map((slot) => this.engine.result(slot)));
+    const result = arrived.then((results) => {
       const last = results.at(-1)!;
       const rows = batches.reduce((sum, batch) => sum + countedRows(batch), 0);
       const correct = results.reduce((sum, result) => sum + result.correct, 0);
-      return {
+      const record: StepRecord = {
         step: index + 1,
         epoch: (index + 1) / this.stepCounts.stepsPerEpoch,
         examples,
@@ -534,10 +536,9 @@ export class Run {
         // The device stops updating automatically; NaN reports it to the host.
         norm: last.finite ? last.norm : Number.NaN,
       };
+      return { record, batches };
     });
-    // A rejection is handled where the result is awaited, possibly some steps later.
-    result.catch(() => {});
-    this.inFlight.push({ result, batches });
+    this.inFlight.add(result);
   }
 
   private async drain(): Promise<void> {
@@ -546,8 +547,7 @@ export class Run {
 
   /** Waits for the oldest step in flight. */
   private async drainOne(): Promise<void> {
-    const { result, batches } = this.inFlight.shift()!;
-    const record = await result;
+    const { record, batches } = await this.inFlight.next();
     if (!Number.isFinite(record.loss) || !Number.isFinite(record.norm))
       throw await diagnose(this.engine, this.model, { record, total: this.stepCounts.total, batches });
     this.steps.push(record);

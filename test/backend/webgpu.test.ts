@@ -4,6 +4,7 @@ import { requestGPU } from "#platform";
 import { describeDevice } from "../../src/backend/backend.ts";
 import { openDevice } from "../../src/backend/device.ts";
 import { isSoftware, openWebGPU } from "../../src/backend/webgpu.ts";
+import { nudgeUntil } from "../../src/backend/webgpu-nudge.ts";
 import { Pace } from "../../src/backend/webgpu-pace.ts";
 import { DeviceError } from "../../src/errors.ts";
 import { NO_VALUES, type Scalar } from "../../src/ops/kernel.ts";
@@ -246,6 +247,24 @@ test("the pace follows the fastest of the first runs that had the device to them
   submit(1);
   await end();
   assert.is(pace.most, fastest);
+});
+
+test("a wait that ends when something is submitted ends, and nothing is submitted behind it", async () => {
+  for (const isFailure of [false, true]) {
+    let submitted = 0;
+    let settle!: () => void;
+    const pending = new Promise<void>((resolve, reject) => {
+      settle = isFailure ? () => reject(new Error("lost")) : resolve;
+    });
+    // The work is done by the third look.
+    const submit = (commands: Iterable<unknown>) => {
+      assert.equal([...commands], []);
+      if (++submitted === 3) settle();
+    };
+    await nudgeUntil({ submit: submit as GPUQueue["submit"] }, pending);
+    await pending.catch(() => {});
+    assert.is(submitted, 3);
+  }
 });
 
 test("while kernels are timed, their milliseconds are summed, and results stay the same", async () => {

@@ -87,7 +87,10 @@ testOnDevices(
 );
 
 testOnDevices("a batch writes what each prompt alone does, drawn tokens as well", async () => {
-  const [prompts, options] = [PROMPTS.slice(0, 4), { maxNewTokens: 4, temperature: 0.9, topK: 40 }];
+  const [prompts, options] = [
+    PROMPTS.slice(0, 4),
+    { maxNewTokens: 4, temperature: 0.9, topK: 40, repetitionPenalty: 1.5 },
+  ];
   const together = await complete(prompts, options);
   assert.equal(await complete(prompts, options, 1), together, "one at a time");
   // The first prompt has the seed's own numbers.
