@@ -77,17 +77,27 @@ function parseOptions(options: GenerateOptions): GenerationSettings {
   return { sampling, maxNewTokens, stop: strings, seed };
 }
 
+/** A decoder in place of one that has failed. Throws the error if there is none. */
+export type ReplaceDecoder = (error: unknown) => Promise<Decoder>;
+
+const irreplaceable: ReplaceDecoder = async (error) => {
+  throw error;
+};
+
 /**
  * Generates text for prompts and yields it in chunks. A prompt waits until a slot is free, so that there may be more
- * prompts than slots. Throws ConfigError for invalid options.
+ * prompts than slots. If the decoder fails, its texts continue on the one that `replace` gives. Throws ConfigError for
+ * invalid options.
  */
 export async function* generate(
-  decoder: Decoder,
+  first: Decoder,
   tokenizer: Tokenizer,
   prompts: readonly string[],
   options: GenerateOptions = {},
+  replace = irreplaceable,
 ): AsyncGenerator<GenerationChunk, void, void> {
   const settings = parseOptions(options);
+  let decoder = first;
   const { config } = decoder.plan.spec;
   const limits = {
     context: textContext(config, decoder.plan.spec),
@@ -96,25 +106,29 @@ export async function* generate(
   };
   const waiting = prompts.map((text, i) => new Sequence(i, tokenizer.encode(text), tokenizer, limits, settings));
   const slots: (Sequence | undefined)[] = new Array(decoder.plan.capacity.sequences).fill(undefined);
-  const length = new RunLength(decoder.answerTime());
+  let length = new RunLength(decoder.answerTime());
   for (;;) {
-    for (const slot of slots.keys()) {
-      if (slots[slot] || waiting.length === 0) continue;
-      slots[slot] = waiting.shift()!;
-      if (settings.sampling.repetitionPenalty !== 1) decoder.markSeen(slot, slots[slot].tokens);
-    }
-    const rows = slots.flatMap((sequence, slot) => (sequence ? { sequence, slot } : []));
+    const rows = slots.flatMap((_, slot): Row[] => {
+      slots[slot] ??= waiting.shift();
+      return slots[slot] ? [{ sequence: slots[slot], slot }] : [];
+    });
     if (rows.length === 0) return;
     options.signal?.throwIfAborted();
-    for await (const step of runRound(decoder, rows, length))
-      for (const { sequence, slot, id } of step) {
-        options.signal?.throwIfAborted();
-        // What lies behind the end of a text is no part of it.
-        if (slots[slot] !== sequence) continue;
-        const chunk = sequence.take(id);
-        if (chunk?.finish !== undefined) slots[slot] = undefined;
-        if (chunk) yield chunk;
-      }
+    try {
+      for await (const step of runRound(decoder, rows, length))
+        for (const { sequence, slot, id } of step) {
+          options.signal?.throwIfAborted();
+          // What lies behind the end of a text is no part of it.
+          if (slots[slot] !== sequence) continue;
+          const chunk = sequence.take(id);
+          if (chunk?.finish !== undefined) slots[slot] = undefined;
+          if (chunk) yield chunk;
+        }
+    } catch (error) {
+      decoder = await replace(error);
+      length = new RunLength(decoder.answerTime());
+      for (const { sequence } of rows) sequence.repeat();
+    }
   }
 }
 
@@ -137,6 +151,7 @@ async function* runRound(
   const begun = performance.now();
   const all = rows.map((row, to) => ({ ...row, to }));
   const fresh = all.filter(({ sequence }) => sequence.isFresh);
+  for (const { sequence, slot } of fresh) if (sequence.marksSeen) decoder.markSeen(slot, sequence.tokens);
   const first = fresh.length > 0 && stamp(decoder.sampleFirst(fresh.map((row) => row.sequence.firstChunk(row))));
   const next =
     steps > 0 &&
@@ -194,6 +209,11 @@ class Sequence {
   /** Whether none of its tokens is in the cache. */
   get isFresh(): boolean {
     return this.position === 0;
+  }
+
+  /** Whether the device is told which tokens the text has. */
+  get marksSeen(): boolean {
+    return this.settings.sampling.repetitionPenalty !== 1;
   }
 
   /** The most tokens of the next run: until the text or the context ends. One that begins has one more before it. */
@@ -260,6 +280,11 @@ class Sequence {
     // The context is full. Positions are absolute, so that all tokens that stay are computed again: half of them, not
     // all but one.
     else this.restart(Math.max(1, context >> 1));
+  }
+
+  /** Writes the tokens that were in the cache into an empty one. */
+  repeat(): void {
+    this.restart(this.tokens.length - this.forgotten);
   }
 
   /** Continues from the last `keep` tokens, with an empty cache. */

@@ -130,7 +130,11 @@ export class LanguageModel extends AdapterModel<Decoder> {
   ): AsyncGenerator<GenerationChunk, void, void> {
     checkArguments({ prompts }, { prompts: "text or texts" });
     const { generate } = await import("./decoding.ts");
-    yield* this.turns.iterate(() => generate(this.engine, this.tokenizer, [prompts].flat(), options));
+    const replace = async (error: unknown) => {
+      await this.moveToCpu(error);
+      return this.engine;
+    };
+    yield* this.turns.iterate(() => generate(this.engine, this.tokenizer, [prompts].flat(), options, replace));
   }
 
   /** The complete texts of `generate`, one for each prompt. */
