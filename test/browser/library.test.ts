@@ -73,7 +73,10 @@ async function trainInNode(directory: string): Promise<string> {
 }
 
 async function logitsInNode(directory: string, device: string, model?: string): Promise<Float32Array> {
-  const classifier = await Classifier.load(directory, { device: await testDevice(device), ...(model ? { model } : {}) });
+  const classifier = await Classifier.load(directory, {
+    device: await testDevice(device),
+    ...(model ? { model } : {}),
+  });
   const logits = await classifier.logits(TEXTS);
   classifier.destroy();
   return logits;
