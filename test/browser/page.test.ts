@@ -16,6 +16,7 @@ import {
   holdCheckpoint,
   pageWorker,
   pickFile,
+  pickTinyModel,
   SETTINGS,
   set,
   start,
@@ -69,9 +70,7 @@ test("a run on the CPU from a file to its end: figures, curves, result, typed me
 
 test("a run on WebGPU from a file to its end; one whose device is lost resumes from the last checkpoint on the CPU", async () => {
   const { page, faults, context } = await freshPage(true);
-  await page.selectOption("#model", "from-folder");
-  await page.setInputFiles("#folder-files", tinyModel(join(temporaryFolder(), "tiny")));
-  await page.locator("#model-report >> text=2 blocks, 2 heads").waitFor({ state: "attached" });
+  await pickTinyModel(page);
   const settings = { ...SETTINGS, ...LITTLE, epochs: 1 };
   const computesOn = "swiftshader \\(webgpu, software driver\\)";
   await trainOnFile(page, settings, { computesOn, steps: 7, evaluations: 3 });
