@@ -201,6 +201,7 @@ async function lookAtWhatItLearned(page: Page): Promise<void> {
 
 test("training continues from an adapter, through a reload, even if the original is deleted", async () => {
   const { page, faults, context } = await freshPage();
+  await pickTinyModel(page);
   await page.waitForSelector("#start:not([disabled])");
   assert.ok(await page.isHidden("#beginning"), "there is no adapter to start from");
   // The adapter is that of the last evaluation, whose loss is shown last.
@@ -419,6 +420,7 @@ test("a run that does not fit is refused with the numbers, and with a setting th
 
 test("a learning rate that diverges ends the run, with the reason and a smaller rate", async () => {
   const { page, faults, context } = await freshPage();
+  await pickTinyModel(page);
   await begin(page, { ...SETTINGS, lr: 1e9, headInit: "uniform" });
   await page.click("#run-error >> text=Set the learning rate to 0.001");
   assert.is(await page.inputValue("#field-lr"), "0.001");
