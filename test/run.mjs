@@ -8,8 +8,8 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { runFile } from "./run-file.mjs";
 
-/** One more than cores: a file that waits for a page or a command leaves its core to another one. */
-const JOBS = availableParallelism() + 1;
+/** Two more than cores: files that wait for a page, a command or a lock leave their cores to others. */
+const JOBS = availableParallelism() + 2;
 /** Ends a file that hangs: on a machine with ten times the work, none takes as long. */
 const FILE_TIMEOUT_MS = 10 * 60_000;
 /** The seconds that each file took when it passed last. */
@@ -42,7 +42,7 @@ const seconds = existsSync(SECONDS) ? JSON.parse(readFileSync(SECONDS, "utf8")) 
  * before all.
  */
 const cost = (file) =>
-  seconds[file] ?? statSync(join("build/test", file)).size / 2000 + (/^(browser|commands)/.test(file) ? 100 : 0);
+  seconds[file] ?? statSync(join("build/test", file)).size / 2000 + (/^(browser|commands)|disk-faults/.test(file) ? 100 : 0);
 const queue = files.sort((a, b) => cost(b) - cost(a));
 const results = [];
 await Promise.all(

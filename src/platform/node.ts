@@ -11,6 +11,7 @@ import { setFlagsFromString } from "node:v8";
 import { parentPort } from "node:worker_threads";
 import { ConfigError } from "../errors.ts";
 import { openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
+import type * as Locks from "./node-lock.ts";
 import { isRemote, joinUrl } from "./paths.ts";
 import { checkSize, type FileReader, type FileWriter, handleReader } from "./reader.ts";
 
@@ -132,7 +133,15 @@ export {
   writeFolder,
 } from "./node-disk.ts";
 export { canHaveGPU, listAdapters, requestGPU } from "./node-gpu.ts";
-export { dropDeadLock, withLock } from "./node-lock.ts";
+
+/** As in node-lock.ts, whose packages are loaded with the first lock. */
+export async function withLock<T>(...lock: Parameters<typeof Locks.withLock<T>>): Promise<T> {
+  return (await import("./node-lock.ts")).withLock(...lock);
+}
+
+export async function dropDeadLock(path: string): Promise<void> {
+  return (await import("./node-lock.ts")).dropDeadLock(path);
+}
 
 /** Joins the parts of a path or URL. */
 export function joinPath(...parts: string[]): string {

@@ -53,9 +53,10 @@ export async function writeDirectoryAtomic(
   await check?.();
   const isNew = !(await exists(path));
   await finishReplacing(path);
-  await refuseForeign(path, [...files.keys()], own);
+  const findKind = findKinds(path);
+  await refuseForeign(path, findKind, [...files.keys()], own);
   const gone: string[] = [];
-  for (const name of own) if (!files.has(name) && (await findKind(path, name)) === "file") gone.push(name);
+  for (const name of own) if (!files.has(name) && (await findKind(name)) === "file") gone.push(name);
   const staging = joinPath(path, STAGING);
   try {
     await writeFolder(staging, files);
@@ -135,13 +136,18 @@ function isInside(name: string): boolean {
 }
 
 /** Throws LowrankError if a file with one of these names is not in `own`, or something else is in place of a folder. */
-async function refuseForeign(path: string, names: readonly string[], own: readonly string[]): Promise<void> {
+async function refuseForeign(
+  path: string,
+  findKind: ReturnType<typeof findKinds>,
+  names: readonly string[],
+  own: readonly string[],
+): Promise<void> {
   const found: string[] = [];
   for (const name of names) {
-    const kind = await findKind(path, name);
+    const kind = await findKind(name);
     if (kind === "folder" || (kind === "file" && !own.includes(name))) found.push(name);
   }
-  for (const folder of parentFolders(names)) if ((await findKind(path, folder)) === "file") found.push(folder);
+  for (const folder of parentFolders(names)) if ((await findKind(folder)) === "file") found.push(folder);
   if (found.length > 0)
     throw new LowrankError("files-in-the-way", "other files are in the way", {
       where: path,
@@ -150,17 +156,18 @@ async function refuseForeign(path: string, names: readonly string[], own: readon
     });
 }
 
-/** What has this name in a directory. A link is what it leads to, or a file. */
-async function findKind(path: string, name: string): Promise<"file" | "folder" | undefined> {
-  const parts = name.split("/");
-  const last = parts.pop()!;
-  const isThere = await listDirectory(joinPath(path, ...parts)).then(
-    (names) => names.includes(last),
-    () => false,
-  );
-  if (!isThere) return undefined;
-  return listDirectory(joinPath(path, name)).then(
-    () => "folder",
-    () => "file",
-  );
+/** Tells what has a name in a directory; lists each folder once. A link is what it leads to, or a file. */
+function findKinds(path: string): (name: string) => Promise<"file" | "folder" | undefined> {
+  const lists = new Map<string, Promise<string[] | null>>();
+  const list = (folder: string) => {
+    const found = lists.get(folder) ?? listDirectory(joinPath(path, folder)).catch(() => null);
+    lists.set(folder, found);
+    return found;
+  };
+  return async (name) => {
+    const at = name.lastIndexOf("/");
+    const inFolder = await list(name.slice(0, Math.max(at, 0)));
+    if (!inFolder?.includes(name.slice(at + 1))) return undefined;
+    return (await list(name)) ? "folder" : "file";
+  };
 }

@@ -23,6 +23,9 @@ process.chdir(root);
 /** The commands, built as dist/<name>.js; `lowrank` is all of them. */
 const COMMANDS = ["lowrank", "train", "classify", "generate", "export", "sweep", "verify", "bench", "doctor"];
 
+/** What threads run, likewise. */
+const WORKERS = ["kernels-worker", "remote-worker"];
+
 /** Ends the build unless `isDone`: partial output is rebuilt next time. */
 function must(isDone) {
   if (!isDone) process.exit(1);
@@ -51,12 +54,12 @@ async function bundle() {
     entryPoints: [
       { in: "src/index.ts", out: "index" },
       ...COMMANDS.map((name) => ({ in: `src/commands/${name}.ts`, out: name })),
-      { in: "src/backend/kernels-worker.ts", out: "kernels-worker" },
-      { in: "src/backend/remote-worker.ts", out: "remote-worker" },
     ],
     outdir: "dist",
     splitting: true,
   });
+  // A worker has what it needs in one file: with the commands' chunks and packages it takes half as long again to start.
+  await esbuild.build({ ...NODE_BUNDLE, entryPoints: WORKERS.map((name) => `src/backend/${name}.ts`), outdir: "dist" });
   await buildWeb();
   const types = ["node_modules/typescript/bin/tsc", "--project", "src/tools/tsconfig.types.json"];
   must(spawnSync(process.execPath, types, { stdio: "inherit" }).status === 0);

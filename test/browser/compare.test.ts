@@ -1,11 +1,9 @@
 /** The comparison of methods in the page, and its list of runs. */
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { Page } from "playwright-core";
 import * as assert from "uvu/assert";
-import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { messages, tinyModel } from "../helpers/tiny.ts";
+import { messages } from "../helpers/tiny.ts";
 import { freshPage } from "./browser.ts";
 import {
   assertAccessible,
@@ -15,6 +13,7 @@ import {
   downloadAdapter,
   holdCheckpoint,
   pickFile,
+  pickTinyModel,
   set,
   start,
   waitForState,
@@ -34,9 +33,7 @@ async function waitForListed(page: Page, states: readonly string[]): Promise<voi
 
 test("a comparison of methods continues after a stop and a reload; its runs have names, pins and a CSV file", async () => {
   const { page, faults, context } = await freshPage();
-  await page.selectOption("#model", "from-folder");
-  await page.setInputFiles("#folder-files", tinyModel(join(temporaryFolder(), "tiny")));
-  await page.locator("#model-report >> text=2 blocks, 2 heads").waitFor({ state: "attached" });
+  await pickTinyModel(page);
   await pickFile(page);
   await set(page, { device: "wasm", epochs: 3, evalEvery: 8 });
   const release = await holdCheckpoint(page, 8);

@@ -4,7 +4,7 @@ import type { Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { test } from "../helpers/harness.ts";
 import { freshPage } from "./browser.ts";
-import { assertAccessible, pickFile, set, start, waitForState } from "./page.ts";
+import { assertAccessible, pickFile, pickTinyModel, set, start, waitForState } from "./page.ts";
 
 const LINES = ["you have won a prize, call now", "see you at lunch, friend", "call now"];
 
@@ -23,6 +23,7 @@ async function labelled(page: Page): Promise<string[]> {
 
 test("lines and tables are labelled at Try it: as one by one, with the column and the encoding that are chosen", async () => {
   const { page, faults, context } = await freshPage();
+  await pickTinyModel(page);
   await pickFile(page);
   await set(page, { device: "wasm", epochs: 2, evalEvery: 4, lr: 5e-3 });
   await start(page);

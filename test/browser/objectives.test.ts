@@ -2,7 +2,7 @@
 import * as assert from "uvu/assert";
 import { test } from "../helpers/harness.ts";
 import { freshPage } from "./browser.ts";
-import { assertAccessible, pickFile, SETTINGS, set, start, waitForState } from "./page.ts";
+import { assertAccessible, pickFile, pickTinyModel, SETTINGS, set, start, waitForState } from "./page.ts";
 
 const rows = (label: (i: number) => string) =>
   `label,text\n${Array.from({ length: 60 }, (_, i) => `${label(i)},"message ${i}${" please".repeat(i % 4)}"`).join("\n")}\n`;
@@ -25,6 +25,7 @@ for (const { objective, content, status, outcome, verdict } of [
 ])
   test(`${objective}: a file, a run, its results, a typed message`, async () => {
     const { page, faults, context } = await freshPage();
+    await pickTinyModel(page);
     await pickFile(page, content);
     await page.selectOption("#labels-are", objective);
     await page.waitForSelector("text=60 messages: 42 to train, 6 to validate, 12 to test.");

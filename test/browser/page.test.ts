@@ -16,6 +16,7 @@ import {
   holdCheckpoint,
   pageWorker,
   pickFile,
+  pickTinyModel,
   SETTINGS,
   set,
   start,
@@ -69,9 +70,7 @@ test("a run on the CPU from a file to its end: figures, curves, result, typed me
 
 test("a run on WebGPU from a file to its end; one whose device is lost resumes from the last checkpoint on the CPU", async () => {
   const { page, faults, context } = await freshPage(true);
-  await page.selectOption("#model", "from-folder");
-  await page.setInputFiles("#folder-files", tinyModel(join(temporaryFolder(), "tiny")));
-  await page.locator("#model-report >> text=2 blocks, 2 heads").waitFor({ state: "attached" });
+  await pickTinyModel(page);
   const settings = { ...SETTINGS, ...LITTLE, epochs: 1 };
   const computesOn = "swiftshader \\(webgpu, software driver\\)";
   await trainOnFile(page, settings, { computesOn, steps: 7, evaluations: 3 });
@@ -202,6 +201,7 @@ async function lookAtWhatItLearned(page: Page): Promise<void> {
 
 test("training continues from an adapter, through a reload, even if the original is deleted", async () => {
   const { page, faults, context } = await freshPage();
+  await pickTinyModel(page);
   await page.waitForSelector("#start:not([disabled])");
   assert.ok(await page.isHidden("#beginning"), "there is no adapter to start from");
   // The adapter is that of the last evaluation, whose loss is shown last.
@@ -420,6 +420,7 @@ test("a run that does not fit is refused with the numbers, and with a setting th
 
 test("a learning rate that diverges ends the run, with the reason and a smaller rate", async () => {
   const { page, faults, context } = await freshPage();
+  await pickTinyModel(page);
   await begin(page, { ...SETTINGS, lr: 1e9, headInit: "uniform" });
   await page.click("#run-error >> text=Set the learning rate to 0.001");
   assert.is(await page.inputValue("#field-lr"), "0.001");

@@ -1,10 +1,12 @@
 /** Actions of a visitor: selecting files, setting fields, training, downloading. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import { unzipSync } from "fflate";
 import type { Page, Worker } from "playwright-core";
 import * as assert from "uvu/assert";
-import { messages } from "../helpers/tiny.ts";
+import { temporaryFolder } from "../helpers/border.ts";
+import { messages, tinyModel } from "../helpers/tiny.ts";
 
 /** A run of a moment on the CPU. */
 export const SETTINGS = { device: "wasm", epochs: 2, evalEvery: 4, lr: 5e-3 };
@@ -20,6 +22,13 @@ export async function pickFile(
 ): Promise<void> {
   await page.check("input[name=source][value=file]");
   await page.setInputFiles("#file", { name, mimeType: "text/plain", buffer: Buffer.from(content as Buffer) });
+}
+
+/** Selects a tiny model, by default of random values, from its folder: runs of it take half of the time. */
+export async function pickTinyModel(page: Page, directory = tinyModel(join(temporaryFolder(), "tiny"))): Promise<void> {
+  await page.selectOption("#model", "from-folder");
+  await page.setInputFiles("#folder-files", directory);
+  await page.locator("#model-report >> text=2 blocks, 2 heads").waitFor({ state: "attached" });
 }
 
 /** Sets fields, including those under "More settings". */

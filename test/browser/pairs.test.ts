@@ -2,13 +2,14 @@
 import * as assert from "uvu/assert";
 import { test } from "../helpers/harness.ts";
 import { freshPage } from "./browser.ts";
-import { assertAccessible, pickFile, SETTINGS, set, start, waitForState } from "./page.ts";
+import { assertAccessible, pickFile, pickTinyModel, SETTINGS, set, start, waitForState } from "./page.ts";
 
 const rows = Array.from({ length: 40 }, (_, i) => [`Is it ${i}?`, `It is ${i % 7}`, i % 2 ? "yes" : "no"]);
 const csv = (names: string[]) => [names, ...rows].map((row) => row.join(",")).join("\n");
 
 test("two columns are taken as pairs, and the run is tried with two texts", async () => {
   const { page, faults, context } = await freshPage();
+  await pickTinyModel(page);
   await pickFile(page, csv(["frage", "antwort", "label"]));
   await page.selectOption("#text-column", "frage");
   await page.selectOption("#second-column", "antwort");

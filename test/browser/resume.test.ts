@@ -7,6 +7,7 @@ import { openDevice } from "../../src/backend/device.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
+import { tinyModel } from "../helpers/tiny.ts";
 import { freshPage, openPage, webServer } from "./browser.ts";
 import {
   atStep,
@@ -17,6 +18,7 @@ import {
   holdCheckpoint,
   keepStates,
   pageWorker,
+  pickTinyModel,
   recordedStates,
   SETTINGS,
   stepsTaken,
@@ -27,10 +29,20 @@ import {
 /** Settings of a run that is long enough to be interrupted, and short enough to wait for. */
 const LONGER = { ...SETTINGS, epochs: 4, evalEvery: 8 };
 
+const folder = temporaryFolder();
+const base = tinyModel(join(folder, "tiny"));
+
+/** A page with a tiny model, whose runs take half of the time of gpt2-micro's. */
+async function tinyPage() {
+  const opened = await freshPage();
+  await pickTinyModel(opened.page, base);
+  return opened;
+}
+
 let straight: ReturnType<typeof runStraight> | undefined;
 
 async function runStraight() {
-  const opened = await freshPage();
+  const opened = await tinyPage();
   await begin(opened.page, LONGER);
   await waitForState(opened.page, "finished");
   return { ...opened, ...(await download(opened.page, "tr[aria-current] >> text=Adapter")) };
@@ -47,7 +59,7 @@ async function straightAdapter(): Promise<Record<string, Uint8Array>> {
 }
 
 test("a reloaded run resumes from its last checkpoint and ends with the adapter of a straight run", async () => {
-  const { page, faults, context } = await freshPage();
+  const { page, faults, context } = await tinyPage();
   await keepStates(page);
   // The tab is closed while the second checkpoint is written.
   await holdCheckpoint(page, 16);
@@ -62,7 +74,7 @@ test("a reloaded run resumes from its last checkpoint and ends with the adapter 
 });
 
 test("a reloaded run waits until its previous worker has released the lock, and resumes", async () => {
-  const { page, context } = await freshPage();
+  const { page, context } = await tinyPage();
   const other = await openPage(context, `${await webServer()}/icon.svg`);
   await keepStates(page);
   // As soon as the run holds the lock, this request is the next in line for it, and gets it when the page is closed.
@@ -85,7 +97,7 @@ test("a reloaded run waits until its previous worker has released the lock, and 
 });
 
 test("a run waits while it is paused, has an adapter when it is stopped, stays paused after a reload, and ends as a straight one", async () => {
-  const { page, faults, context } = await freshPage();
+  const { page, faults, context } = await tinyPage();
   let release = await holdCheckpoint(page, 8);
   await begin(page, LONGER);
   await atStep(page, 2, "pause");
@@ -154,7 +166,7 @@ test("a run waits while it is paused, has an adapter when it is stopped, stays p
 });
 
 test("a run with an incomplete first checkpoint starts from the beginning", async () => {
-  const { page, context } = await freshPage();
+  const { page, context } = await tinyPage();
   const release = await holdCheckpoint(page, 8);
   await begin(page, LONGER);
   await atStep(page, 2, "pause");
@@ -179,7 +191,7 @@ test("a run with an incomplete first checkpoint starts from the beginning", asyn
 });
 
 test("a run that the browser cannot store stays in memory: it classifies and can be downloaded", async () => {
-  const { page, faults, context } = await freshPage();
+  const { page, faults, context } = await tinyPage();
   const release = await holdCheckpoint(page, 8);
   await begin(page, LONGER);
   await waitForStep(page, 1);
@@ -206,7 +218,7 @@ test("an adapter gives the same predictions in the page, in Node, and loaded int
   const directory = temporaryFolder();
   for (const [name, bytes] of Object.entries(files)) writeFileSync(join(directory, basename(name)), bytes);
   const device = await openDevice("wasm");
-  const classifier = await Classifier.load(directory, { device });
+  const classifier = await Classifier.load(directory, { device, model: base });
   const [inNode] = await classifier.classify(["see you at lunch, friend"]);
   classifier.destroy();
   device.destroy();
@@ -231,7 +243,7 @@ test("an adapter gives the same predictions in the page, in Node, and loaded int
     buffer: readFileSync(path),
   });
   await waitForState(page, "loaded");
-  assert.match((await page.textContent("#figures"))!, /^Trained parameters75,026Classesham, spamBase modelgpt2-micro$/);
+  assert.match((await page.textContent("#figures"))!, /^Trained parameters4,786Classesham, spamBase modeltiny$/);
   assert.ok(await page.isHidden("#progress"));
   assert.is(await predicted(), before);
   // The README of a loaded adapter does not tell of its training.

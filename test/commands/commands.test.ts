@@ -17,7 +17,8 @@ for (const [name, count] of Object.entries({ train: 12, val: 4, test: 6 }))
   writeFileSync(join(folder, `${name}.csv`), messages(count));
 
 const SETUP = ["--model", "model", "--batch-size", "4", "--lr", "0.01"];
-const QUICK = [...SETUP, "--epochs", "2"];
+/** More than one thread would wait for each other longer than they compute. */
+const QUICK = [...SETUP, "--epochs", "2", "--threads", "1"];
 const RUN = [...QUICK, "--data", "messages.csv"];
 /** The default for few rows: with so many steps the run is still in progress when a test acts after the first ones. */
 const LONGER = [...SETUP, "--data", "messages.csv"];
@@ -181,10 +182,14 @@ test("on WebGPU, standard error has only the run's own lines, none of the driver
 
 test("generate: arguments, lines of standard input, JSON, the note on dropped tokens", async () => {
   const generate = (args: string[], input?: string) =>
-    runCommand("generate", ["--model", "model", "--max-new-tokens", "9", ...args], {
-      cwd: folder,
-      ...(input === undefined ? {} : { input }),
-    });
+    runCommand(
+      "generate",
+      ["--model", "model", "--device", "wasm", "--threads", "1", "--max-new-tokens", "9", ...args],
+      {
+        cwd: folder,
+        ...(input === undefined ? {} : { input }),
+      },
+    );
   const prompts = ["Once upon a time", "x", "word ".repeat(70)];
   const plain = await generate(["--batch-size", "2", ...prompts]);
   assertCode(plain, 0);

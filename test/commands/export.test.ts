@@ -12,7 +12,7 @@ const folder = temporaryFolder();
 tinyModel(join(folder, "model"));
 writeFileSync(join(folder, "messages.csv"), messages(20));
 
-const QUICK = ["--data", "messages.csv", "--epochs", "1", "--batch-size", "4", "--lr", "0.01"];
+const QUICK = ["--data", "messages.csv", "--epochs", "1", "--batch-size", "4", "--lr", "0.01", "--threads", "1"];
 const run = (command: Parameters<typeof runCommand>[0], ...args: string[]) =>
   runCommand(command, args, { cwd: folder });
 

@@ -22,7 +22,20 @@ writeFileSync(
 
 const run = (command: Parameters<typeof runCommand>[0], ...args: string[]) =>
   runCommand(command, args, { cwd: folder });
-const SETTINGS = ["--model", "model", "--device", "wasm", "--epochs", "2", "--batch-size", "4", "--rank", "2"];
+const SETTINGS = [
+  "--model",
+  "model",
+  "--device",
+  "wasm",
+  "--threads",
+  "1",
+  "--epochs",
+  "2",
+  "--batch-size",
+  "4",
+  "--rank",
+  "2",
+];
 const train = (objective: string, file: string, ...more: string[]) =>
   run("train", file, "--objective", objective, ...SETTINGS, ...more);
 

@@ -18,7 +18,10 @@ writeFileSync(at("german.csv"), csv(["frage", "antwort", "label"]));
 writeFileSync(at("messages.csv"), messages(20));
 
 const run = (name: "train" | "classify", args: string[], input?: string) =>
-  runCommand(name, [...args, "--device", "wasm"], { cwd: folder, ...(input === undefined ? {} : { input }) });
+  runCommand(name, [...args, "--device", "wasm", "--threads", "1"], {
+    cwd: folder,
+    ...(input === undefined ? {} : { input }),
+  });
 const train = (file: string, out: string, more: string[] = []) =>
   run("train", [file, "--model", "model", "--epochs", "1", "--out", out, ...more]);
 const classify = (args: string[], input?: string) => run("classify", ["--run", "run", ...args], input);

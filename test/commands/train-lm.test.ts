@@ -12,7 +12,8 @@ tinyModel(join(folder, "model"));
 writeFileSync(join(folder, "a.txt"), "the cat sat on the mat.\n".repeat(60));
 writeFileSync(join(folder, "b.txt"), "the dog sat on the log.\n".repeat(30));
 writeFileSync(join(folder, "messages.csv"), messages(8));
-const LM = ["--objective", "lm", "--model", "model", "--max-length", "16", "--batch-size", "4", "--device", "wasm"];
+const CPU = ["--device", "wasm", "--threads", "1"];
+const LM = ["--objective", "lm", "--model", "model", "--max-length", "16", "--batch-size", "4", ...CPU];
 /** Long enough that a signal after its third step comes before its end. */
 const RUN = [...LM, "--data", "a.txt", "--data", "b.txt", "--epochs", "8"];
 
@@ -64,7 +65,7 @@ test("a run directory has perplexity instead of accuracy; a resumed run has the 
     watch: (stdout: string, kill: (signal: NodeJS.Signals) => void) => /"step":3\b/.test(stdout) && kill("SIGTERM"),
   });
   assertCode(stopped, 130);
-  assertCode(await train(["--resume", "second", "--device", "wasm"]), 0);
+  assertCode(await train(["--resume", "second", ...CPU]), 0);
   for (const file of ["losses.csv", "adapter/adapter_model.safetensors"])
     assert.is(read("second", file), read("first", file), file);
 });

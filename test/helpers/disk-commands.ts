@@ -63,6 +63,9 @@ const SET = { label: () => 0, text: (row: number) => `message ${row}`, place: (r
 /** In place of the rows of the training, which cannot be stored. */
 const DATA = { objective: "classification", labels: ["ham", "spam"], val: SET, test: SET } as unknown as LoadedDataset;
 
+/** Of a run's tables one: others would only add operations of the same kind. */
+const oneTable = (...run: Parameters<typeof runTables>) => runTables(...run).slice(0, 1);
+
 function prepared(folder: string): Prepared {
   return deserialize(readFileSync(join(dirname(folder), PREPARED)));
 }
@@ -94,7 +97,7 @@ async function train({ record, result }: Learned, run: Run): Promise<void> {
     });
     for (const checkpoint of checkpoints) await live.callbacks.onCheckpoint(checkpoint);
     const { failure: fault } = await saveSomewhere(out, (directory) =>
-      live.save(directory, result, DATA, runTables, {
+      live.save(directory, result, DATA, oneTable, {
         replace: replaces || resume || live.isResumable,
         check: directory === out ? check : undefined,
       }),
@@ -109,7 +112,7 @@ async function train({ record, result }: Learned, run: Run): Promise<void> {
 
 /** A finished run. */
 async function save(directory: string, { record, result }: Learned): Promise<void> {
-  await new LiveRun(directory, record).save(directory, result, DATA, runTables);
+  await new LiveRun(directory, record).save(directory, result, DATA, oneTable);
 }
 
 /** A run that was stopped after two checkpoints. */
@@ -128,7 +131,7 @@ async function sweep(folder: string): Promise<void> {
   await locked(part, "", async (check) => {
     await recover(directory);
     const live = new LiveRun(directory, { ...next.record, trial: TRIAL });
-    await withLock(directory, () => live.save(directory, next.result, DATA, runTables, { check }));
+    await withLock(directory, () => live.save(directory, next.result, DATA, oneTable, { check }));
     await forgetError(part, trial);
   });
   await locked(all, "", (check) => collect(all, [part], check));

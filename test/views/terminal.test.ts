@@ -1,5 +1,6 @@
 /** What is printed: tables, lines, progress. */
 import { PassThrough } from "node:stream";
+import stringWidth from "string-width";
 import * as assert from "uvu/assert";
 import { digits, showDuration } from "../../src/format.ts";
 import type { Block, Table } from "../../src/views/blocks.ts";
@@ -7,6 +8,7 @@ import { endBar } from "../../src/views/terminal/live-bar.ts";
 import { createProgress, describeEvaluation, describeStep, type StepState } from "../../src/views/terminal/progress.ts";
 import { renderBlocks, renderTable } from "../../src/views/terminal/render.ts";
 import { oneLine, wrapLines } from "../../src/views/terminal/text.ts";
+import { textWidth } from "../../src/views/terminal/width.ts";
 import { test } from "../helpers/harness.ts";
 
 test("a table: right-aligned numbers, digits, a dash for null, wide characters", () => {
@@ -113,6 +115,14 @@ test("lines: broken between words at the terminal's width, but for tables and be
   assert.is(wrapLines(text, undefined), text);
   assert.is(wrapLines(text, 20), "trainable: 12 of\n  3,456 parameters\n  are trained\n│ a table that is wide │");
   assert.is(wrapLines("unbreakable/path/without/spaces x", 10), "unbreakable/path/without/spaces\n  x");
+});
+
+test("the columns of a text are string-width's, for every character up to the emoji", () => {
+  for (let code = 0; code < 0x2600; code++) {
+    const text = `a${String.fromCharCode(code)}b`;
+    assert.is(textWidth(text), stringWidth(text), `U+${code.toString(16)}`);
+  }
+  assert.equal(["👩‍👩‍👧", "最後", "e\u0301"].map(textWidth), [2, 4, 1]);
 });
 
 test("durations", () => {

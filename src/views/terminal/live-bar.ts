@@ -1,6 +1,6 @@
 /** The live bar of a terminal: there is one at most. A process that is killed leaves the terminal as it was. */
 import cliProgress from "cli-progress";
-import stringWidth from "string-width";
+import { textWidth } from "./width.ts";
 
 export type Terminal = NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
 
@@ -24,7 +24,7 @@ export function startBar(stream: Terminal, words: (params: cliProgress.Params) =
   const format: cliProgress.GenericFormatter = (_, params) => {
     const columns = (stream.columns ?? 80) - FREE;
     const parts = words(params).split("  ");
-    const width = () => stringWidth(parts.join("  ")) + 1;
+    const width = () => textWidth(parts.join("  ")) + 1;
     // Parts without room are left out, from the end.
     while (parts.length > 1 && width() + NARROWEST > columns) parts.pop();
     const size = Math.max(0, Math.min(WIDEST, columns - width()));

@@ -1,6 +1,7 @@
 /** Aligned tables for a terminal, in time linear in the number of cells. */
-import stringWidth from "string-width";
+
 import { oneLine } from "./text.ts";
+import { textWidth } from "./width.ts";
 
 /** Maximum width of a cell, in terminal columns. */
 const LONGEST_CELL = 60;
@@ -43,7 +44,7 @@ interface Fitted {
 
 function fitColumn({ header, isNumeric, cells }: ShownColumn, place: number): Fitted {
   const lines = [header, ...cells].map((cell) => oneLine(cell, LONGEST_CELL));
-  const widest = (some: readonly string[]) => some.reduce((most, line) => Math.max(most, stringWidth(line)), 0);
+  const widest = (some: readonly string[]) => some.reduce((most, line) => Math.max(most, textWidth(line)), 0);
   const wanted = widest(lines);
   const least = Math.max(SHORTEST_CELL, isNumeric ? widest(lines.slice(1)) : 0);
   return { isNumeric, lines, wanted, least: place > 0 && wanted <= WIDE ? wanted : Math.min(wanted, least) };
@@ -59,7 +60,7 @@ function drawPart(columns: readonly Fitted[], width: number): string {
   const line = (row: number) => {
     const padded = columns.map(({ lines, isNumeric }, i) => {
       const text = oneLine(lines[row]!, widths[i]!);
-      const space = " ".repeat(widths[i]! - stringWidth(text));
+      const space = " ".repeat(widths[i]! - textWidth(text));
       return isNumeric ? ` ${space}${text} ` : ` ${text}${space} `;
     });
     return `│${padded.join("│")}│`;

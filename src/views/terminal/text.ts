@@ -1,6 +1,7 @@
 /** Formats text from outside (labels, messages, names) for tables, reports and the terminal. */
-import stringWidth from "string-width";
+
 import { printable } from "../../errors.ts";
+import { textWidth } from "./width.ts";
 
 /** Lines of a table, which keep to the width themselves. */
 const TABLE = /^[│┌├└]/;
@@ -20,8 +21,8 @@ function wrapLine(line: string, width: number): string {
   let last = first;
   for (const word of words) {
     const longer = `${last} ${word}`;
-    if (stringWidth(longer) > width) lines.push(last);
-    last = stringWidth(longer) > width ? `  ${word}` : longer;
+    if (textWidth(longer) > width) lines.push(last);
+    last = textWidth(longer) > width ? `  ${word}` : longer;
   }
   return [...lines, last].join("\n");
 }
@@ -34,7 +35,7 @@ export function oneLine(text: string, longest: number): string {
   // End of the text that leaves room for "…".
   let fits = 0;
   for (const sign of line) {
-    width += stringWidth(sign);
+    width += textWidth(sign);
     end += sign.length;
     // Combining marks have no width, so their number is limited by `end`.
     if (width > longest || end > 4 * longest) return `${line.slice(0, fits)}…`;
