@@ -1,12 +1,14 @@
 /**
  * Runs the tests that use WebGPU on two software drivers, lavapipe and Chromium's SwiftShader, each with Dawn's checks
- * (bounds of indices, zeros in workgroup memory) and without, and prints the largest errors of the golden fixtures as a
- * table. `node test/drivers.mjs [PART-OF-A-FILE-NAME...]`; minutes on lavapipe, an hour on SwiftShader.
+ * (bounds of indices, zeros in workgroup memory) and without, and on lavapipe those of the ops with another
+ * implementation of WebGPU, wgpu in Deno. Prints the largest errors of the golden fixtures as a table.
+ * `node test/drivers.mjs [PART-OF-A-FILE-NAME...]`; minutes on lavapipe, an hour on SwiftShader.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { findChromium } from "../src/tools/browsers.mjs";
+import { DENO, findRuntime } from "./helpers/runtimes.mjs";
 import { runFile } from "./run-file.mjs";
 
 const WITHOUT_CHECKS = { LOWRANK_DAWN_TOGGLES: "disable_robustness,disable_workgroup_init" };
@@ -43,13 +45,14 @@ const files = readdirSync("test", { recursive: true })
   .filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
   .sort();
 
-/** Runs the test files; returns how many failed. */
-async function runTests(env) {
+/** Runs test files; returns how many failed. */
+async function runTests(some, env, runtime) {
   let failed = 0;
-  for (const file of files) {
+  for (const file of some) {
     const { faults, report, output, seconds } = await runFile(file.replace(/\.ts$/, ".js"), {
       timeout: FILE_TIMEOUT_MS,
       env,
+      runtime,
     });
     console.log(
       `  ${faults.length ? "FAIL" : "ok  "} ${file}  ${report?.finished ?? 0} tests, ${seconds.toFixed(1)} s`,
@@ -61,10 +64,10 @@ async function runTests(env) {
 }
 
 /** The largest error of each kind over the golden fixtures. */
-function verify(env) {
+function verify(env, { program, args } = { program: process.execPath, args: [] }) {
   const fixtures = readdirSync("test/golden").filter((name) => name.endsWith(".safetensors"));
   const paths = fixtures.map((name) => join("test/golden", name));
-  const { status, stdout } = spawnSync(process.execPath, ["dist/verify.js", "--device", "webgpu", ...paths], {
+  const { status, stdout } = spawnSync(program, [...args, "dist/verify.js", "--device", "webgpu", ...paths], {
     env: { ...process.env, ...env },
     encoding: "utf8",
     maxBuffer: 1 << 26,
@@ -76,7 +79,17 @@ function verify(env) {
 
 let bad = 0;
 const columns = [];
-for (const [name, manifest] of Object.entries(findDrivers())) {
+
+/** A column of the table: the fixtures, then the tests. */
+async function runColumn(title, some, env, runtime) {
+  const { device, passed, errors } = verify(env, runtime);
+  console.log(`${title}: ${device}; fixtures ${passed ? "within tolerance" : "FAIL"}`);
+  bad += (await runTests(some, env, runtime)) + (passed ? 0 : 1);
+  columns.push({ title, errors });
+}
+
+const drivers = findDrivers();
+for (const [name, manifest] of Object.entries(drivers)) {
   if (!manifest) {
     console.log(`${name}: not found, skipped`);
     continue;
@@ -85,13 +98,16 @@ for (const [name, manifest] of Object.entries(findDrivers())) {
     ["with checks", {}],
     ["without", WITHOUT_CHECKS],
   ]) {
-    const env = { VK_ICD_FILENAMES: manifest, ...toggles };
-    const { device, passed, errors } = verify(env);
-    console.log(`${name}, ${checks}: ${device}; fixtures ${passed ? "within tolerance" : "FAIL"}`);
-    bad += (await runTests(env)) + (passed ? 0 : 1);
-    columns.push({ title: `${name}, ${checks}`, errors });
+    await runColumn(`${name}, ${checks}`, files, { VK_ICD_FILENAMES: manifest, ...toggles });
   }
 }
+const deno = drivers.lavapipe && findRuntime("deno", DENO);
+if (deno) {
+  const runtime = { program: deno, args: ["run", "--allow-all", "--unstable-webgpu"] };
+  // The others test what is Node's or Dawn's.
+  const ops = files.filter((name) => name.startsWith("ops"));
+  await runColumn("lavapipe, wgpu in Deno", ops, { VK_ICD_FILENAMES: drivers.lavapipe }, runtime);
+} else console.log("wgpu in Deno: not found, skipped");
 const row = (cells) => `| ${cells.join(" | ")} |`;
 console.log(`\n${row(["largest error", ...columns.map(({ title }) => title)])}`);
 console.log(row(["---", ...columns.map(() => "---")]));

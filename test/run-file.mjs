@@ -5,14 +5,16 @@ import { findChromium, findFirefox } from "../src/tools/browsers.mjs";
 
 const BROWSERS = { CHROMIUM: findChromium() ?? "", FIREFOX: findFirefox() ?? "" };
 
+const NODE = { program: process.execPath, args: ["--enable-source-maps"] };
+
 /**
  * Runs build/test/<file> of the project in `root`, at most `timeout` milliseconds. `children`, where given, holds the
  * process while it runs, which then leads a process group of its own, so that all that it started can be ended.
  */
-export function runFile(file, { root = ".", timeout, env = {}, children }) {
+export function runFile(file, { root = ".", timeout, env = {}, children, runtime = NODE }) {
   return new Promise((done) => {
     const started = Date.now();
-    const child = spawn(process.execPath, ["--enable-source-maps", join("build/test", file)], {
+    const child = spawn(runtime.program, [...runtime.args, join("build/test", file)], {
       cwd: root,
       // No test fetches anything but from a server of its own.
       env: {

@@ -3,12 +3,11 @@
  * and tokenizes, in Node 20, 22 and 24, in Deno and in Bun. `npm run test:runtimes [-- NAME...]`. Installs them from
  * npm into build/runtimes; one that cannot be installed is skipped by name.
  */
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { installPackage, messages, must } from "./helpers/packed.mjs";
+import { DENO, findRuntime, RUNTIMES_FOLDER as home } from "./helpers/runtimes.mjs";
 
-const home = resolve("build/runtimes");
 const system = { win32: "win" }[process.platform] ?? process.platform;
 
 /** A version of Node: this one, or npm's binary for this system. */
@@ -22,27 +21,9 @@ const RUNTIMES = {
   "node 20": node(20),
   "node 22": node(22),
   "node 24": node(24),
-  deno: { install: "deno", file: /^@deno\/[^/]+\/deno(\.exe)?$/, args: ["run", "--allow-all"] },
+  deno: { ...DENO, args: ["run", "--allow-all"] },
   bun: { install: "bun", file: /^@oven\/[^/]+\/bin\/bun(\.exe)?$/ },
 };
-
-/** The path of a runtime's program; null if it cannot be installed. */
-function find(name, { program, install, file }) {
-  if (program) return program;
-  const folder = join(home, name.replace(" ", "-"));
-  const modules = join(folder, "node_modules");
-  const look = () =>
-    readdirSync(modules, { recursive: true }).find((path) => file.test(String(path).replaceAll("\\", "/")));
-  if (!existsSync(modules)) {
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, "package.json"), "{}");
-    // The programs are in packages for each system: nothing needs to run to install them.
-    const args = ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock", install];
-    spawnSync("npm", args, { cwd: folder, shell: process.platform === "win32" });
-  }
-  const found = existsSync(modules) && look();
-  return found ? join(modules, found) : null;
-}
 
 const TOKENIZE = `
   import { Tokenizer } from "lowrank";
@@ -77,7 +58,7 @@ writeFileSync(join(project, "messages.csv"), messages(40));
 writeFileSync(join(project, "tokenize.mjs"), TOKENIZE);
 let failures = 0;
 for (const name of Object.keys(RUNTIMES).filter((one) => wanted.length === 0 || wanted.includes(one))) {
-  const program = find(name, RUNTIMES[name]);
+  const program = findRuntime(name, RUNTIMES[name]);
   if (program === null) {
     console.log(`skipped: ${name} is not here, and npm cannot install it`);
     continue;
