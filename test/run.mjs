@@ -42,7 +42,8 @@ const seconds = existsSync(SECONDS) ? JSON.parse(readFileSync(SECONDS, "utf8")) 
  * before all.
  */
 const cost = (file) =>
-  seconds[file] ?? statSync(join("build/test", file)).size / 2000 + (/^(browser|commands)|disk-faults/.test(file) ? 100 : 0);
+  seconds[file] ??
+  statSync(join("build/test", file)).size / 2000 + (/^(browser|commands)|disk-faults/.test(file) ? 100 : 0);
 const queue = files.sort((a, b) => cost(b) - cost(a));
 const results = [];
 await Promise.all(
