@@ -23,7 +23,7 @@ process.chdir(root);
 /** The commands, built as dist/<name>.js; `lowrank` is all of them. */
 const COMMANDS = ["lowrank", "train", "classify", "generate", "export", "sweep", "verify", "bench", "doctor"];
 
-/** What threads run, likewise. */
+/** What worker threads run, built as dist/<name>.js. */
 const WORKERS = ["kernels-worker", "remote-worker"];
 
 /** Ends the build unless `isDone`: partial output is rebuilt next time. */
@@ -58,7 +58,7 @@ async function bundle() {
     outdir: "dist",
     splitting: true,
   });
-  // A worker has what it needs in one file: with the commands' chunks and packages it takes half as long again to start.
+  // Each in one file: with the chunks and packages of the commands a thread takes half as long again to start.
   await esbuild.build({ ...NODE_BUNDLE, entryPoints: WORKERS.map((name) => `src/backend/${name}.ts`), outdir: "dist" });
   await buildWeb();
   const types = ["node_modules/typescript/bin/tsc", "--project", "src/tools/tsconfig.types.json"];

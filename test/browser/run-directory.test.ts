@@ -105,7 +105,7 @@ test("a run that was stopped in Node goes on in the page, with a file of the sam
         "--device",
         "wasm",
         "--epochs",
-        "20",
+        "10",
         "--rank",
         "2",
         "--eval-every",

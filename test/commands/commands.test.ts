@@ -326,7 +326,7 @@ test("a run that cannot be saved in its directory is saved elsewhere", async () 
 test("a run that loses its lock to another process does not write there, and is saved elsewhere", async () => {
   let taken = false;
   // The lock is lost long before the first checkpoint.
-  const long = [...LONGER, "--epochs", "250", "--eval-every", "100", "--checkpoint-every", "600"];
+  const long = [...LONGER, "--threads", "1", "--epochs", "250", "--eval-every", "100", "--checkpoint-every", "600"];
   const finished = await train([...long, "--out", "lost", "--json"], {
     watch: (stdout) => {
       if (taken || !stdout.includes('"type":"step"')) return;
