@@ -120,7 +120,8 @@ const FAILURES: readonly ErrorCode[] = ["device-failed", "device-lost", "out-of-
 function failedVerdict(device: Backend, error: unknown): Verdict {
   if (!isReplaceable(device) || !(error instanceof DeviceError) || !FAILURES.includes(error.code)) throw error;
   const [summary] = error.message.split("\n");
-  return { isReplaced: true, why: `${device.info.name} failed: ${summary}` };
+  const cause = [summary, error.details.found ?? []].flat().join(": ");
+  return { isReplaced: true, why: `${device.info.name} failed: ${cause}` };
 }
 
 /**

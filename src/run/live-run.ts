@@ -51,6 +51,8 @@ export class LiveRun {
 
   private take(event: TrainEvent): void {
     this.record = advance(this.record, event);
+    // It may have begun anew, on another device.
+    if (event.type === "start") this.recent = [];
     if (event.type === "step") {
       this.recent = [...this.recent, event.record].slice(-RECENT);
       const { examplesPerSecond, secondsLeft } = event;
