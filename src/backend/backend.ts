@@ -27,6 +27,9 @@ export function describeDevice({ kind, name, software, why, refused }: DeviceInf
   return about === "" ? name : `${name} (${about})`;
 }
 
+/** Whether the CPU can replace a device that fails: a GPU that was chosen automatically. */
+export const isReplaceable = ({ info: { kind, why } }: Backend): boolean => kind === "webgpu" && why !== undefined;
+
 /** Elements of a tensor on the host; f16 as bits. */
 export type TensorData = Float32Array | Uint32Array | Int32Array | Uint16Array;
 

@@ -15,7 +15,6 @@ import { Rng } from "../rng.ts";
 import { numel } from "../tensor.ts";
 import { deviceKey, keepTimes, keptChoices, keptTimes, type Times } from "./device-times.ts";
 import { initialize } from "./initial.ts";
-import { isReplaceable } from "./leave.ts";
 import { loadBase } from "./state.ts";
 import type { Weights } from "./weights.ts";
 

@@ -1,8 +1,5 @@
 /** Leaves a device that fails, without loading what checks devices: a page on the CPU never needs it. */
-import type { Backend } from "../backend/backend.ts";
-
-/** Whether the CPU can replace a device that fails: a GPU that was chosen automatically. */
-export const isReplaceable = ({ info: { kind, why } }: Backend): boolean => kind === "webgpu" && why !== undefined;
+import { type Backend, isReplaceable } from "../backend/backend.ts";
 
 /** Leaves a device that has failed, as `leaveDevice` does. Throws the error if the CPU cannot replace the device. */
 export async function leave(device: Backend, error: unknown): Promise<void> {

@@ -5,11 +5,11 @@
  */
 
 import { checkArguments } from "../arguments.ts";
-import type { Backend, DeviceInfo } from "../backend/backend.ts";
+import { type Backend, type DeviceInfo, isReplaceable } from "../backend/backend.ts";
 import type { LoraConfig } from "../config.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { asyncDispose } from "../dispose.ts";
-import { isReplaceable, leave } from "../engine/leave.ts";
+import { leave } from "../engine/leave.ts";
 import { isShared, loadBase, writeTrained } from "../engine/state.ts";
 import type { Weights } from "../engine/weights.ts";
 import { ConfigError } from "../errors.ts";

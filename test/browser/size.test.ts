@@ -14,7 +14,7 @@ import { smallSpec } from "../helpers/models.ts";
 const KB = 1000;
 /**
  * Limits of a page that classifies, with threads and without shared memory, and of this project's whole page. A bundler
- * leaves out what generates: `npm run test:bundlers` has a limit of 112 kB for each case.
+ * leaves out what generates: `npm run test:bundlers` has limits of its own.
  */
 const EMBED_BYTES = 91.5 * KB;
 const UNSHARED_BYTES = 94 * KB;
