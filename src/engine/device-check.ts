@@ -3,7 +3,7 @@
  * the device and on the CPU, and the results must agree. If the device was chosen automatically, it must also be the
  * faster one, and is replaced where it fails, in the check or later.
  */
-import type { Backend, DeviceInfo } from "../backend/backend.ts";
+import { type Backend, type DeviceInfo, isReplaceable } from "../backend/backend.ts";
 import { openWasm } from "../backend/wasm.ts";
 import type { GPT2Config, LoraConfig } from "../config.ts";
 import type { ErrorCode } from "../error-codes.ts";
