@@ -3,7 +3,7 @@ import type { Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { test } from "../helpers/harness.ts";
 import { messages } from "../helpers/tiny.ts";
-import { freshPage, openBrowser, openPage, webServer } from "./browser.ts";
+import { freshPage, openBrowser, openFreshPage, openPage, webServer } from "./browser.ts";
 import { assertAccessible, pickFile, set } from "./page.ts";
 
 const READY = "#start:not([disabled])";
@@ -196,5 +196,25 @@ test("a selected file and its columns outlast a reload; a new error replaces the
     faults.filter((line) => !/ERR_INTERNET_DISCONNECTED|^request: https:..huggingface/.test(line)),
     [],
   );
+  await context.close();
+});
+
+test("a base model that is chosen while the page still starts is kept", async () => {
+  const context = await openBrowser();
+  await context.addInitScript(() => {
+    const held = new Promise<void>((resolve) => Object.assign(window, { goOn: resolve }));
+    const { getDirectory } = StorageManager.prototype;
+    StorageManager.prototype.getDirectory = async function () {
+      await held;
+      return getDirectory.call(this);
+    };
+  });
+  const { page } = await openFreshPage(context);
+  await page.selectOption("#model", "from-folder");
+  await page.evaluate(() => (window as unknown as { goOn(): void }).goOn());
+  // What it starts with is there.
+  await page.locator("#model option >> text=gpt2-micro (bundled)").waitFor({ state: "attached" });
+  assert.is(await page.inputValue("#model"), "from-folder");
+  await page.waitForSelector("#folder-files", { state: "attached" });
   await context.close();
 });

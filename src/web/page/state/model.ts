@@ -70,17 +70,21 @@ export async function forgetModel(): Promise<void> {
   }
 }
 
-/** Opens the model of the last visit or of a link. One that only a link names is downloaded on request. */
-export async function beginModel(name = BUNDLED, isLink = false): Promise<void> {
+/**
+ * Chooses the model of the last visit or of a link. Returns a function that opens it, unless the visitor has chosen
+ * another one since. One that only a link names is downloaded on request.
+ */
+export function beginModel(name = BUNDLED, isLink = false): () => Promise<void> {
   listed.value = name;
-  models.value = await worker.models();
-  // The visitor may have chosen another one meanwhile.
-  if (listed.value !== name) return;
-  if (!isLink || models.value.some((one) => one.name === name)) choose(name);
-  else {
-    hubName.value = name;
-    choose(FROM_HUB);
-  }
+  return async () => {
+    models.value = await worker.models();
+    if (listed.value !== name) return;
+    if (!isLink || models.value.some((one) => one.name === name)) choose(name);
+    else {
+      hubName.value = name;
+      choose(FROM_HUB);
+    }
+  };
 }
 
 /** The id of the run whose adapter is trained on; empty: a new adapter. */

@@ -121,6 +121,7 @@ export function restore(): () => Promise<void> {
   const { settings, isLink, unknown } = savedSettings();
   const { objective, data, dataset, encoding, textColumn, labelColumn, model: base, ...ofFields } = settings;
   const files = restoreData(settings, isLink);
+  const openBase = beginModel(base, isLink);
   unknown.push(...restoreFields(ofFields));
   if (isLink && unknown.length > 0)
     linkError.value = {
@@ -130,7 +131,7 @@ export function restore(): () => Promise<void> {
       hint: "they were left out",
     };
   return async () => {
-    const opening = beginModel(base, isLink);
+    const opening = openBase();
     await files;
     isRestored.value = true;
     await opening;
