@@ -223,7 +223,8 @@ class WebGPUBackend implements Backend {
 
   /** Waits for a promise of the device; if that is a software driver, without taking its time. */
   wait<T>(promise: Promise<T>): Promise<T> {
-    if (platformName === "browser") void nudgeUntil(this.device.queue, promise);
+    // A failure is reported by the promise.
+    if (platformName === "browser") nudgeUntil(this.device.queue, promise).catch(() => {});
     return this.info.software ? restUntil(promise) : promise;
   }
 
