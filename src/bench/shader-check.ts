@@ -5,15 +5,13 @@ import { chooseShader } from "../backend/webgpu-shaders.ts";
 import { type GPT2Config, WEIGHT_DTYPES, type WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
+import { writeRandom } from "../engine/device-check.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Group } from "../engine/group.ts";
-import { initialize } from "../engine/initial.ts";
 import { loadBase } from "../engine/state.ts";
 import { NO_ADAPTERS } from "../infer/adapter-model.ts";
 import { generate } from "../infer/generation.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
-import { Rng } from "../rng.ts";
-import { numel } from "../tensor.ts";
 import { isSoftwareDriver } from "./products.ts";
 import { CONFIGS, randomCheckpoint, type ShapeName } from "./shapes.ts";
 import { exampleBatch, STEP_OPTIMIZER, stepEngine, stepSpec, stepTime } from "./step-profile.ts";
@@ -74,8 +72,6 @@ const BLOCKS = 2;
 const ROWS = 512;
 const MESSAGES = 3;
 const MEMBERS = 3;
-/** Standard deviation of the adapters' B, whose zeros would hide products. */
-const SPREAD = 0.02;
 
 /** Runs a plan on both devices, with random weights; the shaders with the largest errors first. */
 export async function checkShaders(device: Backend, cpu: Backend, plan: CheckedPlan): Promise<CheckedShader[]> {
@@ -114,16 +110,7 @@ async function stepOnce(both: Backend, config: GPT2Config, { purpose, dtype }: C
 /** Writes the base model, and adapters that differ. */
 export async function fillEngines(engines: readonly Engine[], base: GPT2Checkpoint): Promise<void> {
   await loadBase(engines[0]!, base);
-  for (const [i, engine] of engines.entries()) {
-    await initialize(engine, { seed: i, headInit: "uniform" }, base);
-    const rng = new Rng(i);
-    for (const { name, shape, part } of engine.plan.parameters.all.values())
-      if (part === "B")
-        engine.writeParameter(
-          name,
-          Float32Array.from({ length: numel(shape) }, () => SPREAD * rng.normal()),
-        );
-  }
+  for (const [i, engine] of engines.entries()) await writeRandom(engine, i + 1, base);
 }
 
 async function generateOnce(both: Backend, config: GPT2Config, dtype: WeightDtype): Promise<void> {

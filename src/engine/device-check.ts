@@ -103,7 +103,9 @@ export async function chooseDevice<E extends Weights>(
   if (before) return applyVerdict(device, known, before);
   const cpu = await (known.cpu ?? openCpu(device));
   try {
-    const { isWrong, ...verdict } = await judge(device, cpu, work, isTimed ? key : null, signal);
+    const judged = await judge(device, cpu, work, isTimed ? key : null, signal);
+    if (!judged) return { device, info: device.info };
+    const { isWrong, ...verdict } = judged;
     if (isWrong) known.wrong = verdict;
     known.byWork.set(key, verdict);
     return await applyVerdict(device, known, verdict, cpu);
@@ -158,14 +160,17 @@ function workKey<E extends Weights>(work: Work<E>, isTimed: boolean): string {
   );
 }
 
-/** Checks a device, and compares the times, which are stored under `timesKey`; null: times do not matter. */
+/**
+ * Checks a device, and compares the times, which are stored under `timesKey`; null: times do not matter. Null if it has
+ * too little memory.
+ */
 async function judge<E extends Weights>(
   device: Backend,
   cpu: Backend,
   work: Work<E>,
   timesKey: string | null,
   signal: AbortSignal | undefined,
-): Promise<Verdict & { isWrong: boolean }> {
+): Promise<(Verdict & { isWrong: boolean }) | null> {
   const { name } = device.info;
   const key = deviceKey(device.info, cpu.info.name, timesKey);
   const earlier = timesKey === null ? undefined : await keptTimes(key);
@@ -175,7 +180,11 @@ async function judge<E extends Weights>(
     isTimed: timesKey !== null && !earlier,
     signal,
   });
-  if (failure) return { isWrong: true, ...failedVerdict(device, failure.error) };
+  if (failure) {
+    // What is checked needs no more memory than the real plan, which is given a smaller size, or an error that tells one.
+    if ((failure.error as Partial<DeviceError>).code === "out-of-memory") return null;
+    return { isWrong: true, ...failedVerdict(device, failure.error) };
+  }
   if (mismatch) {
     const how = `${mismatch.what} differs from the CPU's by ${mismatch.error.toExponential(1)} of its size`;
     return { isWrong: true, isReplaced: true, why: `${name} computes wrongly: ${how}` };
@@ -247,7 +256,7 @@ async function compute<E extends Weights>(
   const pass = () => together((engine) => work.pass(engine));
   try {
     await loadBase(engines[0], checkpoint, { signal });
-    for (const [i, engine] of engines.entries()) await fill(engine, i + 1, checkpoint);
+    for (const [i, engine] of engines.entries()) await writeRandom(engine, i + 1, checkpoint);
     await pass();
     const ms = isTimed ? await timePasses(engines[0], pass) : Infinity;
     // The last of several: some drivers are right only at first.
@@ -261,7 +270,7 @@ async function compute<E extends Weights>(
 }
 
 /** Writes what is not the base model's: numbers that hide no product. */
-async function fill(engine: Weights, seed: number, checkpoint: GPT2Checkpoint): Promise<void> {
+export async function writeRandom(engine: Weights, seed: number, checkpoint: GPT2Checkpoint): Promise<void> {
   // From a head of zeros no gradient would reach the blocks.
   await initialize(engine, { seed, headInit: "uniform" }, checkpoint);
   const rng = new Rng(seed + 1);

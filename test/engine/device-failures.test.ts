@@ -206,6 +206,10 @@ test("a device that has no memory for a run is given the next smaller size that 
   assert.equal(sizes.splice(0), [all, least]);
   assert.equal([found.device.kind, found.device.refused], ["webgpu", all]);
   assert.equal(listTensors(found), listTensors(whole));
+  // Not even the two blocks of the check have room: the error tells what the run takes, as before any check.
+  await assertFails(DeviceError, "out-of-memory", ["does not fit into memory", "nothing fits"], async () =>
+    trained(await cramped(await graphicsCard(), 1), more),
+  );
   // Sizes that were given are not changed: the CPU takes the run, or the error tells what would fit.
   const given = { ...more, recompute: "off", dtype: "f32" } as const;
   await preferCard((device) => trained(device, given));
