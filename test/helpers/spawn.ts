@@ -60,11 +60,11 @@ export function runCommand(
   });
 }
 
-/** Files below a folder, by their paths in it, sorted. */
+/** Files below a folder, by their paths in it, sorted. A command that runs may have renamed one meanwhile. */
 export function filesIn(folder: string): string[] {
   return readdirSync(folder, { recursive: true })
     .map(String)
-    .filter((path) => statSync(join(folder, path)).isFile())
+    .filter((path) => statSync(join(folder, path), { throwIfNoEntry: false })?.isFile())
     .sort();
 }
 
