@@ -188,7 +188,8 @@ class Builder {
       const att = rowTensor("att", rows, [this.C]);
       const cache = this.caches[l]!;
       if (prefix) f.emit(cachePrefix(cache, only(prefix), l));
-      f.emit(cacheWrite(cache, qkv, slots), attentionCached(att, qkv, cache, slots, f.heads(l).scale));
+      const heads = f.heads(l);
+      f.emit(cacheWrite(cache, qkv, slots, heads), attentionCached(att, qkv, cache, slots, heads));
       if (l === this.caches.length - 1) return { x, att };
       x = this.behindAttention(f, rows, l, { x, att });
     }

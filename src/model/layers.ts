@@ -463,7 +463,7 @@ export class Layers {
   /** The heads of block l. */
   heads(l: number): Heads {
     const { config } = this.spec;
-    return { count: config.n_head, scale: attentionScale(config, l) };
+    return { count: config.n_head, kvCount: config.n_head, scale: attentionScale(config, l) };
   }
 
   /** The rows `at` of x. */

@@ -81,12 +81,13 @@ export class Prefix {
 
   /** Writes the prefix of block l; `f`: into this list. */
   write(f: Layers, room: Tensor, l: number): void {
-    f.emit(prefixForward(room, this.rows.row, this.weight, l));
+    f.emit(prefixForward(room, this.rows.row, this.weight, l, f.heads(l)));
   }
 
   /** Adds to the gradient of block l's prefix; that of a projection's output is written. */
   read(droom: Tensor, l: number): void {
-    if (this.grad) this.b.emit(prefixBackward(this.grad, l, droom, this.rows.row, this.projection ? 0 : 1));
+    const { b, grad, rows } = this;
+    if (grad) b.emit(prefixBackward(grad, l, droom, rows.row, b.heads(l), this.projection ? 0 : 1));
   }
 
   /** The gradients of the projection's parameters. */
