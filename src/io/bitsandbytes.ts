@@ -21,7 +21,7 @@ import { MAXIMA, NF4, type NF4Parts } from "../quantize.ts";
 import { numel, type Shape, sameShape, showShape } from "../tensor.ts";
 import { checkKinds } from "./common.ts";
 import { LIMITS, parseJson } from "./limits.ts";
-import { checkRows, type Dtype, type Stored } from "./safetensors.ts";
+import { checkRows, type Dtype, type Stored } from "./tensor-file.ts";
 
 /** A quantised matrix as the model has it: [in, out]. */
 interface Matrix {

@@ -10,7 +10,8 @@ import type { NF4Parts } from "../quantize.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import { count, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
-import { type Dtype, FLOATS, openSafetensors, type Stored, type TensorFiles } from "./safetensors.ts";
+import { openSafetensors } from "./safetensors.ts";
+import { type Dtype, FLOATS, type Stored, type TensorFiles } from "./tensor-file.ts";
 import type { TokenConfig } from "./tokenizer-files.ts";
 import { GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
 
@@ -138,10 +139,9 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
       shape: (name) => quantized?.shape(name) ?? find(name).info.shape,
       read,
       sample: async (name) => {
-        if (!quantized?.has(name))
-          return new Uint8Array((await read(name, 0, find(name).info.shape.length > 1 ? 1 : undefined)).buffer);
         requireOpen();
         const { file, key, info } = find(name);
+        if (!quantized?.has(name)) return file.sample(key);
         return file.readBytes(key, 0, Math.ceil(info.shape[0]! / quantized.shape(name)![1]!));
       },
       quantized: async (name) => {
