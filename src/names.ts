@@ -263,8 +263,8 @@ export function columnsIn(layer: Layer, config: GPT2Config): { target: Target; f
   });
 }
 
-/** Columns of a prefix: the keys and values of all blocks. */
-export const prefixWidth = (config: GPT2Config) => config.n_layer * (qkvWidth(config) - config.n_embd);
+/** Columns of the keys and values of all blocks. */
+export const keyValueColumns = (config: GPT2Config) => config.n_layer * (qkvWidth(config) - config.n_embd);
 
 /** The first column of a target in its layer's matrix. */
 export function firstColumn(target: Target, config: GPT2Config): number {
