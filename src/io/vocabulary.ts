@@ -2,6 +2,8 @@
 import type { GPT2Config } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 
+export const CHAT_TEMPLATE = "chat_template.jinja";
+
 /** Files of a byte-level BPE tokenizer, all optional. */
 export const TOKENIZER_FILES = [
   "tokenizer.json",
@@ -10,7 +12,20 @@ export const TOKENIZER_FILES = [
   "tokenizer_config.json",
   "special_tokens_map.json",
   "added_tokens.json",
+  CHAT_TEMPLATE,
 ] as const;
+
+/** A token with a meaning of its own. */
+export interface NamedToken {
+  readonly id: number;
+  readonly text: string;
+}
+
+/** A model's chat template, which is Jinja, and the tokens that it can name: `bos_token`, `eos_token`, ... */
+export interface ChatTemplate {
+  readonly template: string;
+  readonly tokens: Readonly<Record<string, string>>;
+}
 
 /** The vocabulary of a model, for its `Tokenizer`. */
 export interface Vocabulary {
@@ -19,11 +34,17 @@ export interface Vocabulary {
   /** The number of ids. */
   readonly size: number;
   /** The token that separates documents, ends a generated text, replaces an empty one, and pads. */
-  readonly end: { readonly id: number; readonly text: string };
+  readonly end: NamedToken;
+  /** The token that is put before every text, as Llama 3's; null: none. */
+  readonly begin: NamedToken | null;
+  /** What makes one text of the messages of a chat; null: the model has no template. */
+  readonly chat: ChatTemplate | null;
   /** The tables for data.wasm; null: GPT-2's, which are built in. */
   readonly tables: Uint8Array | null;
   /** Whether a long text must not be encoded in parts, because white space belongs to an added token. */
   readonly isWhole: boolean;
+  /** Whether line ends belong to the word before them, if it is of punctuation. */
+  readonly keepsLineEnds: boolean;
 }
 
 export const GPT2_TABLES = "gpt2.tokenizer.bin";
@@ -31,8 +52,11 @@ export const GPT2_VOCABULARY: Vocabulary = {
   fingerprint: "gpt2",
   size: 50257,
   end: { id: 50256, text: "<|endoftext|>" },
+  begin: null,
+  chat: null,
   tables: null,
   isWhole: false,
+  keepsLineEnds: false,
 };
 
 /** A vocabulary's fingerprint, for messages. */
