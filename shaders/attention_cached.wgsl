@@ -4,8 +4,8 @@
 //   out[n, h] = sum_j exp(s_j - max) v[slot(n), h, j] / sum_j exp(s_j - max)
 //
 //   out     (write)  [tokens, C]
-//   qkv     (read)   [tokens, 3C]: q, k, v, each [NH, HS]; only q is used
-//   cache   (read)   [slots, 2, heads, positions, head_size]: keys and values
+//   qkv     (read)   [tokens, width]: q, k, v, each [NH, HS]; only q is used
+//   cache   (read)   [slots, 2, kv_heads, positions, head_size]: keys and values
 //   slots  (read)   [tokens, 2]: the token's slot and its position in it
 //
 // Grid: (tokens, NH), one workgroup a query and head: one token alone keeps a device busy. Keys come in tiles of 256,

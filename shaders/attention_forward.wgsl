@@ -6,7 +6,7 @@
 //
 //   out    (write)  [tokens, C]
 //   lse    (write)  [tokens, heads], saved for the backward pass
-//   qkv    (read)   [room, 3C]: q, k, v, each [NH, HS]; of the rows prefix_row .. prefix_row + prefix - 1, the prefix,
+//   qkv    (read)   [room, width]: q, k, v, each [NH, HS]; of the rows prefix_row .. prefix_row + prefix - 1, the prefix,
 //     k and v
 //   bounds  (read)   [tokens, 2]: where the token's sequence starts and ends
 //

@@ -4,11 +4,11 @@
 //     rows j for all i
 //   dk[j, h] = scale * sum_i ds_i q[i, h];  dv[j, h] = sum_i p_i dout[i, h]
 //
-//   dqkv   (updates)  [room, 3C]: the second and third thirds of the tokens' and the prefix's rows
+//   dqkv   (updates)  [room, width]: the second and third thirds of the tokens' and the prefix's rows
 //   delta  (read)     [tokens, heads]: D, the row sums made by attention_query_backward
 //   dout   (read)     [tokens, C]
 //   lse    (read)     [tokens, heads]
-//   qkv    (read)     [room, 3C]
+//   qkv    (read)     [room, width]
 //   bounds  (read)     [tokens, 2]: where the token's sequence starts and ends
 //
 // Grid: (ceil(prefix / 32) + ceil(tokens / 32), NH), one workgroup for 32 keys of a head; the prefix's, which take

@@ -3,12 +3,12 @@
 //   D[n, h] = dout[n, h] . out[n, h];  p_j = exp(s_j - lse[n, h]);  ds_j = p_j * (dout[n, h] . v[j, h] - D[n, h])
 //   dq[n, h] = scale * sum_j ds_j k[j, h] for the keys j of attention_forward
 //
-//   dqkv   (write)  [room, 3C]: the first third of the tokens' rows
+//   dqkv   (write)  [room, width]: the first third of the tokens' rows
 //   delta  (write)  [tokens, heads]: D
 //   dout   (read)   [tokens, C]
 //   out    (read)   [tokens, C]
 //   lse    (read)   [tokens, heads]
-//   qkv    (read)   [room, 3C]
+//   qkv    (read)   [room, width]
 //   bounds  (read)   [tokens, 2]: where the token's sequence starts and ends
 //
 // Grid: (ceil(tokens / 32), NH), one workgroup for 32 queries of a head. Tiles, lanes and the order of sums are those

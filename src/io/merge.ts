@@ -4,7 +4,7 @@
  * rounded once.
  */
 import { floatToHalf, halfToFloat } from "../half.ts";
-import { ADAPTED, baseShapes, lmHeadShapes, loraAdapters, loraDims, magnitudeName, tensorName } from "../names.ts";
+import { ADAPTED, baseShapes, firstColumn, lmHeadShapes, loraAdapters, loraDims, magnitudeName, tensorName } from "../names.ts";
 import { numel, type Shape } from "../tensor.ts";
 import { baseDtype } from "./adapter-meta.ts";
 import type { GPT2Checkpoint } from "./hf.ts";
@@ -109,7 +109,7 @@ function adapterChanges({ meta, tensors }: { meta: Adapter["meta"]; tensors: Ten
       continue;
     }
     // The token table and Conv1D: [in, out], transposed.
-    const { layer, column } = ADAPTED[target];
+    const { layer } = ADAPTED[target];
     const name = tensorName({ block, layer });
     const left = (row: number, k: number) => A[k * dims.in + row]!;
     const product = {
@@ -118,7 +118,7 @@ function adapterChanges({ meta, tensors }: { meta: Adapter["meta"]; tensors: Ten
       left,
       right: transposed({ shape: [dims.out, r], data: B }).data,
       width: dims.out,
-      column: column * dims.out,
+      column: firstColumn(target, model),
     };
     const { products } = changes.get(name) ?? NO_CHANGES;
     const magnitude = tensors.get(magnitudeName({ block, layer }))?.data;

@@ -8,6 +8,7 @@ import { FormatError } from "../errors.ts";
 import {
   ADAPTED,
   baseShapes,
+  firstColumn,
   type LoraAdapter,
   lmHeadShapes,
   loraAdapters,
@@ -130,13 +131,13 @@ function loraModules({ model, lora, task }: LoraModel): Module[] {
     if (target === "head" && task.objective !== "lm") continue;
     const kind = moduleKind(target);
     const name = block === null ? kind : `transformer.h.${block}.${kind}`;
-    const { layer, column } = ADAPTED[target];
+    const { layer } = ADAPTED[target];
     const { in: input, out } = loraDims(target, model, model.vocab_size);
     const whole = { in: input, out: isInBlocks(target) ? matrixOutputs(target, model) : out };
     const magnitude = lora.use_dora ? magnitudeName({ block, layer }) : null;
     const module = modules.get(name) ?? { name, kind, parts: [], magnitude, r: 0, scale, ...whole };
     modules.set(name, module);
-    module.parts.push({ ...adapter, row: column * out, out });
+    module.parts.push({ ...adapter, row: firstColumn(target, model), out });
     module.r += r;
   }
   return [...modules.values()];

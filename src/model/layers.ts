@@ -1,12 +1,12 @@
 /**
- * The layers of GPT-2, which emit dispatches: matrices with their adapters, layer norm, the head in pieces of the
+ * The layers of a model, which emit dispatches: matrices with their adapters, norms, the head in pieces of the
  * vocabulary. A layer's forward method returns what its backward method needs.
  *
  * Letters: C n_embd, V vocabulary, R rank.
  */
-import { type Activation, attentionScale } from "../config.ts";
+import { type Activation, attentionScale, type GPT2Config } from "../config.ts";
 import {
-  ADAPTED,
+  firstColumn,
   layerName,
   loraName,
   type Matrix,
@@ -31,6 +31,7 @@ import {
 } from "../ops/linear.ts";
 import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
+import { rmsnormBackward, rmsnormForward, rmsnormParametersBackward } from "../ops/rmsnorm.ts";
 import { type Shares, shareRows } from "../ops/shares.ts";
 import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { BatchInputs, Capacity } from "./batch.ts";
@@ -73,11 +74,11 @@ interface Dora {
   dz: Tensor;
 }
 
-/** A weight and a bias. */
+/** A weight and, if there is one, a bias. */
 interface Affine {
   name: string;
   weight: Parameter;
-  bias: Parameter;
+  bias: Parameter | undefined;
 }
 
 /** y = x W + b, with the adapters of W. */
@@ -119,7 +120,7 @@ interface Gradients {
   dy: Tensor;
 }
 
-/** A layer norm with its statistics [rows, 2]. */
+/** A layer norm with its statistics [rows, 2], or, without a bias, an RMS norm with 1 / RMS [rows, 1]. */
 export interface Norm extends Affine {
   rows: Rows;
   inp: Tensor;
@@ -146,6 +147,7 @@ export interface HeadPiece {
 export class Layers {
   /** Whether a parameter before this place is trained. */
   readonly trainsBelow: (place: Place) => boolean;
+  readonly config: GPT2Config;
   private readonly C: number;
   /** The buffers for `down` of the current block or head, and how much of them is used. */
   private downs: { block: number | null; down: Tensor; ddown: Tensor; at: number } | null = null;
@@ -162,6 +164,7 @@ export class Layers {
     private readonly dropout?: Dropout,
   ) {
     this.trainsBelow = trainsBelow(spec);
+    this.config = spec.config;
     this.C = spec.config.n_embd;
   }
 
@@ -196,7 +199,7 @@ export class Layers {
     const make = () => rowTensor(name, rows, magnitude.shape);
     const result = out ?? make();
     const to = activate?.out === "in place" ? { scaled: make(), act: result } : { scaled: result, act: activate?.out };
-    const tensors = { out: to.scaled, z, magnitude: only(magnitude), norm, bias: only(bias), residual };
+    const tensors = { out: to.scaled, z, magnitude: only(magnitude), norm, bias: bias && only(bias), residual };
     this.emit(doraForward({ ...tensors, rows: rows.count }));
     if (activate) this.emit(activationForward(to.act!, to.scaled, rows.count, activate.by));
     return result;
@@ -204,7 +207,7 @@ export class Layers {
 
   private product(name: string, x: Tensor, rows: Rows, adapters: Adapters[], { out, isBare, ...next }: Next): Linear {
     const affine = this.affine(name);
-    const [W, bias] = [only(affine.weight), isBare ? undefined : only(affine.bias)];
+    const [W, bias] = [only(affine.weight), isBare || !affine.bias ? undefined : only(affine.bias)];
     const result = out ?? rowTensor(name, rows, [W.shape[1]!]);
     const dropped = this.dropped(affine.weight, x, rows, adapters);
     for (const { group, down } of adapters) this.emit(loraDown(down, dropped, group, rows.count));
@@ -351,7 +354,7 @@ export class Layers {
     const [r, input] = A.shape as [number, number];
     const { target, scale } = A.adapter!;
     const flat = (tensor: Tensor) => tensor.view(tensor.name, [tensor.size], 0);
-    const place = { count: 1, column: ADAPTED[target].column * this.C, step: 0, stride: 0, width: B.shape[0]! };
+    const place = { count: 1, column: firstColumn(target, this.config), step: 0, stride: 0, width: B.shape[0]! };
     return { r, input, scale, ...place, A: flat(only(A)), B: flat(only(B)) };
   }
 
@@ -375,37 +378,47 @@ export class Layers {
 
   // ------------------------------------------------------------------------------------------------- norms
 
-  layernorm(name: string, inp: Tensor, rows: Rows, out = rowTensor(name, rows, [this.C])): Norm {
-    const norm = { ...this.affine(name), rows, inp, stats: rowTensor(`${name}.stats`, rows, [2]), out };
+  norm(name: string, inp: Tensor, rows: Rows, out = rowTensor(name, rows, [this.C])): Norm {
+    const affine = this.affine(name);
+    const norm = { ...affine, rows, inp, stats: rowTensor(`${name}.stats`, rows, [affine.bias ? 2 : 1]), out };
     this.normalise(norm, out);
     return norm;
   }
 
   /** Recomputes the output of a norm. The kernel writes the statistics again, with the same values. */
-  layernormAgain(norm: Norm): Tensor {
+  normAgain(norm: Norm): Tensor {
     const out = rowTensor(norm.name, norm.rows, [this.C]);
     this.normalise(norm, out);
     return out;
   }
 
   private normalise({ weight, bias, rows, inp, stats }: Norm, out: Tensor): void {
-    const { layer_norm_epsilon } = this.spec.config;
-    this.emit(layernormForward(out, stats, inp, only(weight), only(bias), rows.count, layer_norm_epsilon));
+    const epsilon = this.config.layer_norm_epsilon;
+    this.emit(
+      bias
+        ? layernormForward(out, stats, inp, only(weight), only(bias), rows.count, epsilon)
+        : rmsnormForward(out, stats, inp, only(weight), rows.count, epsilon),
+    );
   }
 
   /**
    * The gradients of a norm's parameters and of its input. `dx`: the gradient of the input plus `add`, that of the
    * residual stream, or null if nothing before the norm is trained. `out` receives the norm's output, recomputed.
    */
-  layernormBackward(norm: Norm, dout: Tensor, add?: Tensor): { dx: Tensor | null; out: () => Tensor } {
+  normBackward(norm: Norm, dout: Tensor, add?: Tensor): { dx: Tensor | null; out: () => Tensor } {
     const { name, weight, bias, rows, inp, stats } = norm;
-    if (weight.grad && bias.grad)
+    if (weight.grad && bias?.grad)
       this.emit(layernormParametersBackward(only(weight.grad), only(bias.grad), dout, inp, stats, rows.count));
+    else if (weight.grad && !bias)
+      this.emit(rmsnormParametersBackward(only(weight.grad), dout, inp, stats, rows.count));
     else this.biasBackward(bias, dout, rows);
-    if (!this.trainsBelow(weight)) return { dx: null, out: () => this.layernormAgain(norm) };
+    if (!this.trainsBelow(weight)) return { dx: null, out: () => this.normAgain(norm) };
     const [dx, out] = [rowTensor(`d${name}.input`, rows, [this.C]), rowTensor(name, rows, [this.C])];
-    const parts = { inp, stats, weight: only(weight), bias: only(bias) };
-    this.emit(layernormBackward(dx, out, dout, parts, rows.count, add));
+    this.emit(
+      bias
+        ? layernormBackward(dx, out, dout, { inp, stats, weight: only(weight), bias: only(bias) }, rows.count, add)
+        : rmsnormBackward(dx, out, dout, { inp, rstd: stats, weight: only(weight) }, rows.count, add),
+    );
     return { dx, out: () => out };
   }
 
@@ -416,6 +429,12 @@ export class Layers {
     const prompt = this.parameters.all.get("prompt.weight");
     const table = this.parameter("wte.weight").pieces;
     return prompt ? [...table, ...promptRows(prompt.pieces, this.spec)] : table;
+  }
+
+  /** The table of positions; null where these are rotary. */
+  get positionTable(): Tensor | null {
+    const table = this.parameters.all.get("wpe.weight");
+    return table ? only(table) : null;
   }
 
   /**
@@ -452,7 +471,7 @@ export class Layers {
 
   /** The activation of the MLP. */
   get activation(): Activation {
-    return this.spec.config.activation_function ?? "gelu_new";
+    return this.config.activation_function ?? "gelu_new";
   }
 
   activate(inp: Tensor, out: Tensor, rows: Rows): Tensor {
@@ -462,8 +481,8 @@ export class Layers {
 
   /** The heads of block l. */
   heads(l: number): Heads {
-    const { config } = this.spec;
-    return { count: config.n_head, scale: attentionScale(config, l) };
+    const { n_head: count, n_kv_head: kvCount = count } = this.config;
+    return { count, kvCount, scale: attentionScale(this.config, l) };
   }
 
   /** The rows `at` of x. */
@@ -570,7 +589,7 @@ export class Layers {
   }
 
   affine(name: string): Affine {
-    return { name, weight: this.parameter(`${name}.weight`), bias: this.parameter(`${name}.bias`) };
+    return { name, weight: this.parameter(`${name}.weight`), bias: this.parameters.all.get(`${name}.bias`) };
   }
 }
 

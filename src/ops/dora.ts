@@ -41,7 +41,7 @@ export const doraForwardKernel = defineKernel(
     bias: "read vec4f",
     residual: "read vec4f",
   },
-  { rows: "u32", cols: "u32", has_residual: "u32" },
+  { rows: "u32", cols: "u32", has_bias: "u32", has_residual: "u32" },
   ({ rows, cols }) => flatGrid((rows * cols) / 4, 256),
   "rows cols, rows cols, cols, cols, cols, rows cols",
   { ofMethods: true },
@@ -88,21 +88,21 @@ export interface DoraForward {
   /** [out]. */
   magnitude: Tensor;
   norm: Tensor;
-  bias: Tensor;
+  bias?: Tensor | undefined;
   rows: Scalar;
   /** [rows, out], added to the result. */
   residual?: Tensor | undefined;
 }
 
-/** out = (magnitude / norm) * z + bias [+ residual]. */
-export function doraForward({ residual, rows, ...tensors }: DoraForward): Dispatch {
+/** out = (magnitude / norm) * z [+ bias] [+ residual]. */
+export function doraForward({ bias, residual, rows, ...tensors }: DoraForward): Dispatch {
   const cols = tensors.norm.size;
   expectFours("dora_forward", cols);
   return dispatch(
     doraForwardKernel,
-    // The number of bindings is fixed: without a residual, `z` is bound in its place and not read.
-    { ...tensors, residual: residual ?? tensors.z },
-    { rows, cols, has_residual: residual ? 1 : 0 },
+    // The number of bindings is fixed: another tensor is bound in the place of an absent one and not read.
+    { ...tensors, bias: bias ?? tensors.norm, residual: residual ?? tensors.z },
+    { rows, cols, has_bias: bias ? 1 : 0, has_residual: residual ? 1 : 0 },
   );
 }
 

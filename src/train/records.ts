@@ -5,7 +5,7 @@ import type { Prediction } from "../engine/predictions.ts";
 import { TrainingError } from "../errors.ts";
 import type { NoveltySettings } from "../io/novelty.ts";
 import type { FinalNorm, Tensors } from "../io/peft.ts";
-import type { ModelPlan } from "../model/gpt2.ts";
+import type { ModelPlan } from "../model/model.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import type { TrainOptions } from "./options.ts";

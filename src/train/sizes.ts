@@ -15,7 +15,7 @@ import type { Adapter } from "../io/peft.ts";
 import { METHODS, methodConfig } from "../methods/index.ts";
 import type { Capacity } from "../model/batch.ts";
 import { type Dropout, makeDropout } from "../model/dropout.ts";
-import type { ModelPlan } from "../model/gpt2.ts";
+import type { ModelPlan } from "../model/model.ts";
 import { makeValueLoss, type ValueLoss } from "../model/loss.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";

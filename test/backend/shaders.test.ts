@@ -10,7 +10,7 @@ import type { GPT2Config, WeightDtype } from "../../src/config.ts";
 import { planMembers } from "../../src/engine/members.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
-import { buildPlan } from "../../src/model/gpt2.ts";
+import { buildPlan } from "../../src/model/model.ts";
 import { makeValueLoss } from "../../src/model/loss.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";

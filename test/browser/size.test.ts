@@ -7,7 +7,7 @@ import { packagePath } from "#platform";
 import { SHADERS } from "../../src/backend/generated/later-shaders.ts";
 import { chooseShader } from "../../src/backend/webgpu-shaders.ts";
 import { assembleShader, unroll } from "../../src/backend/webgpu-source.ts";
-import { buildPlan } from "../../src/model/gpt2.ts";
+import { buildPlan } from "../../src/model/model.ts";
 import { test } from "../helpers/harness.ts";
 import { smallSpec } from "../helpers/models.ts";
 

@@ -5,7 +5,7 @@ import { Engine } from "../../src/engine/engine.ts";
 import { openGPT2 } from "../../src/io/hf.ts";
 import { drawsFrom } from "../../src/model/batch.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
-import { buildPlan, type PlanOptions } from "../../src/model/gpt2.ts";
+import { buildPlan, type PlanOptions } from "../../src/model/model.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { type Dispatch, NO_VALUES } from "../../src/ops/kernel.ts";
 import { memoryTotals } from "../../src/plan/memory.ts";

@@ -134,7 +134,7 @@ async function compare(
   const c = new OpCase(N * 1000 + C);
   const prefix = { count, row: N + 1 };
   const shape = { ...given, prefix };
-  const scaled = { count: heads, scale: scoreFactor(given) };
+  const scaled = { count: heads, kvCount: heads, scale: scoreFactor(given) };
   const rows = prefix.row + count;
   /** Fills what is not used: a row behind the tokens', and the queries of the prefix. */
   const withoutUse = <T extends Float32Array | Float64Array>(all: T): T => {
@@ -226,7 +226,7 @@ for (const count of [0, 33])
       const [N, start] = [starts.at(-1)!, starts[before.length]!];
       const c = new OpCase(N);
       const prefix = { count, row: N };
-      const scaled = { count: heads, scale: scoreFactor({ size }) };
+      const scaled = { count: heads, kvCount: heads, scale: scoreFactor({ size }) };
       const [qkv, dout] = [c.normals((N + count) * 3 * C), c.normals(N * C)];
       qkv.set(ownQkv!, start * 3 * C);
       qkv.set(ownPrefix!, N * 3 * C);
@@ -270,7 +270,7 @@ test("heads that the kernels can't hold are refused", () => {
     const c = new OpCase(1);
     const [out, lse, qkv, bounds] = [width, 1, 3 * width, 2].map((n) => c.blank("t", [1, n]));
     assert.throws(
-      () => attentionForward(out!, lse!, qkv!, bounds!, { count: 1, scale: 1 }),
+      () => attentionForward(out!, lse!, qkv!, bounds!, { count: 1, kvCount: 1, scale: 1 }),
       (error: unknown) => error instanceof ShapeError && error.message.includes(String(width)),
     );
   }
@@ -333,7 +333,7 @@ for (const { slots, sequences, heads, size, positions, scale = 1 } of [
     const qkv = c.random("qkv", [slots.length + 1, 3 * C], scale, slots.length * 3 * C);
     const out = c.blank("out", [slots.length + 1, C]);
     const pairs = c.of("slots", [slots.length + 1, 2], Uint32Array.from([...slots.flat(), 0, 0]));
-    c.run(attentionCached(out, qkv, cache, pairs, scoreFactor({ size })));
+    c.run(attentionCached(out, qkv, cache, pairs, { count: heads, kvCount: heads, scale: scoreFactor({ size }) }));
     const [from, query] = [c.data(cache), c.data(qkv)];
     const expected = new Float64Array(slots.length * C);
     slots.forEach(([slot, position], n) => {
@@ -365,7 +365,7 @@ test("operands of other shapes are refused, but for sequences and positions", ()
     [5, 36],
     [5, 2],
   ] as const;
-  const scaled = { count: 3, scale: 0.5 };
+  const scaled = { count: 3, kvCount: 3, scale: 0.5 };
   for (const prefix of [undefined, { count: 2, row: 5 }]) {
     const qkv = [prefix ? 7 : 5, 36];
     assertShapes({ out: rows, lse: heads, qkv, bounds: pairs }, ({ out, lse, qkv, bounds }) =>
@@ -379,7 +379,7 @@ test("operands of other shapes are refused, but for sequences and positions", ()
   }
   assertShapes(
     { out: rows, qkv, cache: cacheShape(2, 3, 7, 4), slots: pairs },
-    ({ out, qkv, cache, slots }) => attentionCached(out, qkv, cache, slots, 0.5),
+    ({ out, qkv, cache, slots }) => attentionCached(out, qkv, cache, slots, scaled),
     ["cache.0", "cache.3"],
   );
 });

@@ -22,7 +22,13 @@ for (const { slots, sequences, heads, size, positions } of [
     const C = heads * size;
     const cache = c.random("cache", cacheShape(sequences, heads, positions, size));
     const qkv = c.random("qkv", [slots.length + 1, 3 * C], 1, slots.length * 3 * C);
-    c.run(cacheWrite(cache, qkv, c.of("slots", [slots.length + 1, 2], Uint32Array.from([...slots.flat(), 0, 0]))));
+    c.run(
+      cacheWrite(cache, qkv, c.of("slots", [slots.length + 1, 2], Uint32Array.from([...slots.flat(), 0, 0])), {
+        count: heads,
+        kvCount: heads,
+        scale: 1,
+      }),
+    );
     const [expected, from] = [c.data(cache), c.data(qkv)];
     slots.forEach(([slot, position], n) => {
       for (const part of [0, 1])
@@ -38,7 +44,7 @@ for (const { slots, sequences, heads, size, positions } of [
 test("operands of other shapes are refused, but for sequences and positions", () => {
   assertShapes(
     { cache: cacheShape(2, 3, 5, 4), qkv: [6, 36], slots: [6, 2] },
-    ({ cache, qkv, slots }) => cacheWrite(cache, qkv, slots),
+    ({ cache, qkv, slots }) => cacheWrite(cache, qkv, slots, { count: 3, kvCount: 3, scale: 1 }),
     ["cache.0", "cache.3"],
   );
 });

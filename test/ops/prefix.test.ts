@@ -10,6 +10,9 @@ import { assertShapes, EXACT, OpCase } from "../helpers/op-case.ts";
 /** One sum in f32. */
 const ONE_SUM = { atol: 0, rtol: 6e-8 };
 
+/** One head of all columns. */
+const ONE = { count: 1, kvCount: 1, scale: 1 };
+
 interface Sizes {
   /** Rows of the prefix and columns of a block's queries, keys or values. */
   n: number;
@@ -70,9 +73,9 @@ for (const sizes of CASES)
     const qkv = c.random("qkv", [room, 3 * C]);
     const [fresh, added] = [c.blank("fresh", [n, wide]), c.random("added", [n, wide])];
     c.run(
-      prefixForward(qkv, row, given, l),
-      prefixBackward(fresh, l, gradient, row, 0),
-      prefixBackward(added, l, gradient, row, 1),
+      prefixForward(qkv, row, given, l, ONE),
+      prefixBackward(fresh, l, gradient, row, ONE, 0),
+      prefixBackward(added, l, gradient, row, ONE, 1),
     );
     const [written, first, sum] = [c.data(qkv), c.data(fresh), c.data(added)];
     eachElement(sizes, (i, j) => {
@@ -110,10 +113,14 @@ for (const { slots, heads, size, positions, n, layers, l } of [
   });
 
 test("operands of other shapes are refused", () => {
-  assertShapes({ qkv: [7, 12], prefix: [3, 16] }, ({ qkv, prefix }) => prefixForward(qkv, 4, prefix, 1), ["qkv.0"]);
-  assertShapes({ dprefix: [3, 16], dqkv: [7, 12] }, ({ dprefix, dqkv }) => prefixBackward(dprefix, 1, dqkv, 4, 0), [
-    "dqkv.0",
+  assertShapes({ qkv: [7, 12], prefix: [3, 16] }, ({ qkv, prefix }) => prefixForward(qkv, 4, prefix, 1, ONE), [
+    "qkv.0",
   ]);
+  assertShapes(
+    { dprefix: [3, 16], dqkv: [7, 12] },
+    ({ dprefix, dqkv }) => prefixBackward(dprefix, 1, dqkv, 4, ONE, 0),
+    ["dqkv.0"],
+  );
   assertShapes(
     { cache: cacheShape(2, 3, 5, 4), prefix: [5, 48] },
     ({ cache, prefix }) => cachePrefix(cache, prefix, 1),
@@ -121,6 +128,6 @@ test("operands of other shapes are refused", () => {
   );
   const tensor = (shape: readonly number[]) => new Tensor("t", shape, "output");
   const refused = (error: unknown) => error instanceof ShapeError;
-  assert.throws(() => prefixForward(tensor([7, 12]), 4, tensor([3, 16]), 2), refused);
+  assert.throws(() => prefixForward(tensor([7, 12]), 4, tensor([3, 16]), 2, ONE), refused);
   assert.throws(() => cachePrefix(tensor(cacheShape(2, 3, 5, 4)), tensor([5, 48]), 2), refused);
 });

@@ -3,7 +3,7 @@ import { planMembers, type SharedPlan } from "../../src/engine/members.ts";
 import { ConfigError, DeviceError } from "../../src/errors.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
-import { buildPlan, type ModelPlan, type PlanOptions } from "../../src/model/gpt2.ts";
+import { buildPlan, type ModelPlan, type PlanOptions } from "../../src/model/model.ts";
 import { makeValueLoss } from "../../src/model/loss.ts";
 import { parameterList } from "../../src/model/trainable.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";
