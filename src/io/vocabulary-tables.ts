@@ -55,7 +55,7 @@ export async function makeVocabulary(parts: VocabularyParts, where: string): Pro
   const fingerprint = isGpt2 ? GPT2_VOCABULARY.fingerprint : await fingerprintVocabulary(bytes, pairs, sorted);
   if (isGpt2 && texts.length === GPT2_VOCABULARY.size && end.id === GPT2_VOCABULARY.end.id) return GPT2_VOCABULARY;
   const isWhole = added.some((token) => token.rstrip || token.single_word || /\S[\t-\r ]/.test(token.content));
-  return { fingerprint, size: texts.length, end, tables, isWhole };
+  return { fingerprint, size: texts.length, end, begin: null, chat: null, tables, isWhole };
 }
 
 /** The token of each id. */

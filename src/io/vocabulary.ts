@@ -12,6 +12,18 @@ export const TOKENIZER_FILES = [
   "added_tokens.json",
 ] as const;
 
+/** A token with a meaning of its own. */
+export interface NamedToken {
+  readonly id: number;
+  readonly text: string;
+}
+
+/** A model's chat template, which is Jinja, and the tokens that it can name: `bos_token`, `eos_token`, ... */
+export interface ChatTemplate {
+  readonly template: string;
+  readonly tokens: Readonly<Record<string, string>>;
+}
+
 /** The vocabulary of a model, for its `Tokenizer`. */
 export interface Vocabulary {
   /** "gpt2", or a SHA-256: vocabularies with the same one give a text the same ids, special tokens aside. */
@@ -19,7 +31,11 @@ export interface Vocabulary {
   /** The number of ids. */
   readonly size: number;
   /** The token that separates documents, ends a generated text, replaces an empty one, and pads. */
-  readonly end: { readonly id: number; readonly text: string };
+  readonly end: NamedToken;
+  /** The token that is put before every text, as Llama 3's; null: none. */
+  readonly begin: NamedToken | null;
+  /** What makes one text of the messages of a chat; null: the model has no template. */
+  readonly chat: ChatTemplate | null;
   /** The tables for data.wasm; null: GPT-2's, which are built in. */
   readonly tables: Uint8Array | null;
   /** Whether a long text must not be encoded in parts, because white space belongs to an added token. */
@@ -31,6 +47,8 @@ export const GPT2_VOCABULARY: Vocabulary = {
   fingerprint: "gpt2",
   size: 50257,
   end: { id: 50256, text: "<|endoftext|>" },
+  begin: null,
+  chat: null,
   tables: null,
   isWhole: false,
 };
