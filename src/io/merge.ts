@@ -4,7 +4,16 @@
  * rounded once.
  */
 import { floatToHalf, halfToFloat } from "../half.ts";
-import { ADAPTED, baseShapes, firstColumn, lmHeadShapes, loraAdapters, loraDims, magnitudeName, tensorName } from "../names.ts";
+import {
+  ADAPTED,
+  baseShapes,
+  firstColumn,
+  lmHeadShapes,
+  loraAdapters,
+  loraDims,
+  magnitudeName,
+  tensorName,
+} from "../names.ts";
 import { numel, type Shape } from "../tensor.ts";
 import { baseDtype } from "./adapter-meta.ts";
 import type { GPT2Checkpoint } from "./hf.ts";
