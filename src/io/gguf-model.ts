@@ -45,7 +45,7 @@ export interface Arranged extends GgufTensor {
 }
 
 /** The tensors by transformers' names. */
-function arrange(
+export function arrange(
   { tensors }: GgufHeader,
   { outside, blocks, inBlock, turned = [], isInterleaved }: Architecture,
   json: Record<string, unknown>,
@@ -71,7 +71,7 @@ function arrange(
 }
 
 /** The tensors of a GGUF file in transformers' order. */
-class GgufFile extends TensorFile<Arranged> {
+export class GgufFile extends TensorFile<Arranged> {
   /** The last matrix that was turned: it is read in parts, and each needs all of what is stored. */
   private last: { name: string; values: Float32Array<ArrayBuffer> } | undefined;
 
