@@ -342,7 +342,9 @@ const SWITCHES = {
 export const ROPE_SCALINGS = {
   linear: ["factor"],
   llama3: ["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"],
-} as const satisfies { [K in RopeScaling["rope_type"]]: readonly Exclude<keyof Extract<RopeScaling, { rope_type: K }>, "rope_type">[] };
+} as const satisfies {
+  [K in RopeScaling["rope_type"]]: readonly Exclude<keyof Extract<RopeScaling, { rope_type: K }>, "rope_type">[];
+};
 
 /**
  * Reads the parsed text of a GPT-2's config.json, or the same keys of another model. `where` is the file name for errors.
@@ -454,7 +456,10 @@ function readOptionalKeys(values: Record<string, unknown>, width: number, where:
 
 /** The keys that only Llama-type models have. Throws FormatError. */
 function readLlamaKeys(values: Record<string, unknown>, n_head: number, where: string): Partial<GPT2Config> {
-  const { n_kv_head = n_head, rope } = values as { n_kv_head?: unknown; rope?: Partial<NonNullable<GPT2Config["rope"]>> };
+  const { n_kv_head = n_head, rope } = values as {
+    n_kv_head?: unknown;
+    rope?: Partial<NonNullable<GPT2Config["rope"]>>;
+  };
   const isValid = isPositiveInteger(n_kv_head) && n_head % n_kv_head === 0;
   if (!isValid)
     throw new FormatError("invalid-model-config", "the number of key-value heads is invalid", {

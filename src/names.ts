@@ -196,7 +196,9 @@ export const ADAPTED = {
 /** The targets that a model has. */
 export function modelTargets({ model_type }: Pick<GPT2Config, "model_type">): Target[] {
   const kind = model_type ? "llama" : "gpt2";
-  return (Object.keys(ADAPTED) as Target[]).filter((target) => ADAPTED[target].of === "all" || ADAPTED[target].of === kind);
+  return (Object.keys(ADAPTED) as Target[]).filter(
+    (target) => ADAPTED[target].of === "all" || ADAPTED[target].of === kind,
+  );
 }
 
 /** What a Llama-type model has instead of GPT-2's matrices of the MLP. */
@@ -236,7 +238,15 @@ export function sitesByName(config: GPT2Config): Map<string, Site> {
 export function loraDims(target: Target, config: GPT2Config, headOut: number): { in: number; out: number } {
   const [C, inner, qkv] = [config.n_embd, innerWidth(config), qkvWidth(config)];
   const kv = (qkv - C) / 2;
-  const outputs: Partial<Record<Target, number>> = { c_attn: qkv, k: kv, v: kv, fc: inner, gate: inner, up: inner, head: headOut };
+  const outputs: Partial<Record<Target, number>> = {
+    c_attn: qkv,
+    k: kv,
+    v: kv,
+    fc: inner,
+    gate: inner,
+    up: inner,
+    head: headOut,
+  };
   const inputs: Partial<Record<Target, number>> = { proj: inner, down: inner, wte: config.vocab_size };
   return { in: inputs[target] ?? C, out: outputs[target] ?? C };
 }

@@ -2,16 +2,16 @@
 
 import { absolutePath, exists, joinPath, packagePath } from "#platform";
 import { checkArguments, checkOptions } from "../arguments.ts";
-import { type GPT2Config, parseConfig } from "../config.ts";
+import type { GPT2Config } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
 import type { NF4Parts } from "../quantize.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
-import { count, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
+import { count, parseModelConfig, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
 import { openSafetensors } from "./safetensors.ts";
-import { type Dtype, FLOATS, type Stored, type TensorFiles } from "./tensor-file.ts";
+import { type Dtype, FLOATS, type Stored, type TensorFiles, type TensorSource } from "./tensor-file.ts";
 import type { TokenConfig } from "./tokenizer-files.ts";
 import { GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
 
@@ -95,12 +95,14 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
   const tensors = await openTensors(directory);
   const { where } = tensors;
   try {
-    const found = namedTensors(tensors);
+    const named = namedTensors(tensors, config.model_type ? /^model\./ : /^transformer\./);
     const settings = json.quantization_config ?? undefined;
     // Imported on demand: few models are quantised.
     const quantized =
       settings &&
-      (await (await import("./bitsandbytes.ts")).takeQuantized(found, settings, config, { configPath, where }));
+      (await (await import("./bitsandbytes.ts")).takeQuantized(named, settings, config, { configPath, where }));
+    // Imported on demand, as is all that only Llama-type models need.
+    const found = config.model_type ? (await import("./llama-files.ts")).joinParts(named, config, where) : named;
     const stored = matchTensors(found, config, (name) => quantized?.has(name) === true, where);
     const find = (name: string) => {
       const found = stored.get(name);
@@ -140,9 +142,9 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
       read,
       sample: async (name) => {
         requireOpen();
-        const { file, key, info } = find(name);
-        if (!quantized?.has(name)) return file.sample(key);
-        return file.readBytes(key, 0, Math.ceil(info.shape[0]! / quantized.shape(name)![1]!));
+        if (quantized?.has(name)) return quantized.sample(name);
+        const { file, key } = find(name);
+        return file.sample(key);
       },
       quantized: async (name) => {
         requireOpen();
@@ -183,7 +185,7 @@ export async function describeModel(nameOrDirectory: string, options: DownloadOp
 async function readDescription(directory: string) {
   const configPath = joinPath(directory, "config.json");
   const json = (await readJson(configPath)) as TokenConfig & Record<string, unknown>;
-  const config = parseConfig(json, configPath);
+  const config = await parseModelConfig(json, configPath);
   const vocabulary = isShipped(directory)
     ? GPT2_VOCABULARY
     : await (await import("./tokenizer-files.ts")).readVocabulary(directory, json);
@@ -246,10 +248,10 @@ const LM_HEAD = "lm_head.weight";
 const HEAD = "score.weight";
 
 /** Every tensor by its canonical name. Throws FormatError. */
-function namedTensors({ files, where }: TensorFiles): Map<string, Stored> {
+function namedTensors({ files, where }: TensorFiles, prefix: RegExp): Map<string, Stored> {
   const found = new Map<string, Stored>();
   for (const [key, file] of files) {
-    const name = key.replace(/^transformer\./, "");
+    const name = key.replace(prefix, "");
     const other = found.get(name);
     if (other !== undefined)
       throw new FormatError("duplicate-tensor", `duplicate tensor ${name}`, {
@@ -263,11 +265,11 @@ function namedTensors({ files, where }: TensorFiles): Map<string, Stored> {
 
 /** Those of the model. Throws FormatError if one is missing or wrong. */
 function matchTensors(
-  found: ReadonlyMap<string, Stored>,
+  found: ReadonlyMap<string, Stored<TensorSource>>,
   config: GPT2Config,
   isQuantized: (name: string) => boolean,
   where: string,
-): Map<string, Stored> {
+): Map<string, Stored<TensorSource>> {
   const expected = baseShapes(config);
   const missing = [...expected.keys()].filter((name) => !found.has(name));
   if (missing.length > 0)

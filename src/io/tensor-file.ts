@@ -163,9 +163,12 @@ export function checkRows(name: string, shape: Shape, start: number, end: number
   });
 }
 
+/** What a model's tensor is read from. */
+export type TensorSource = Pick<TensorFile, "readF32" | "sample">;
+
 /** A tensor of a model: where it is. */
-export interface Stored {
-  file: TensorFile;
+export interface Stored<Source extends TensorSource = TensorFile> {
+  file: Source;
   /** Its name in the file. */
   key: string;
   info: TensorInfo;

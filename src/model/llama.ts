@@ -53,12 +53,7 @@ export const llama: Architecture = {
 };
 
 /** Rotates queries and keys, or their gradients back, in place. */
-function rotate(
-  rope: typeof ropeForward,
-  qkv: Tensor,
-  { bounds, shift }: Positions,
-  config: GPT2Config,
-): Dispatch {
+function rotate(rope: typeof ropeForward, qkv: Tensor, { bounds, shift }: Positions, config: GPT2Config): Dispatch {
   const { n_embd, n_head, n_kv_head = n_head } = config;
   const heads = { heads: n_head + n_kv_head, headSize: n_embd / n_head };
   return rope(qkv, frequencies(config), bounds, heads, shift);
