@@ -3,6 +3,7 @@
 
 import { character_at, is_space } from "./pretokenize";
 import { added_count, added_tokens, load_tables, SPECIAL, token_at, token_length } from "./vocabulary";
+import { prepare_words } from "./words";
 
 /** Imported from the host as added.is_word: whether a code point is part of a word (\w of Unicode). */
 declare function is_word(point: u32): bool;
@@ -13,8 +14,9 @@ const RSTRIP: u32 = 4;
 const SINGLE_WORD: u32 = 8;
 const NORMALIZED: u32 = 16;
 
-/** How many passes there are over a text. */
+/** How many passes there are over a text; before the second it is normalized. */
 export const PASSES: u32 = 2;
+export const NORMALIZED_PASS: u32 = 1;
 /** The first token of each pass and first byte, as u32. Tokens are sorted by pass, first byte and descending length. */
 const firsts: usize = memory.data((2 * 256 + 1) * 4, 4);
 /** Whether a token is not special, and so is found in every text. */
@@ -28,10 +30,11 @@ export let found_from: usize = 0;
 export let found_end: usize = 0;
 export let found_next: usize = 0;
 
-/** Loads the tables as `load_tables` does and prepares the search. */
+/** Loads the tables as `load_tables` does and prepares what is looked for in them. */
 export function load_vocabulary(ptr: usize, length: i32): i32 {
   const ids = load_tables(ptr, length);
   if (ids < 0) return ids;
+  prepare_words();
   let key: usize = 0;
   for (let i: u32 = 0; i <= added_count; i++) {
     let own: usize = 2 * 256;

@@ -2,9 +2,21 @@
 // leftmost of equal ones. Frequent pieces come from a cache, short ones are merged by scanning, and long ones with a
 // heap, so that a "word" of n letters takes n log n steps instead of n squared.
 
-import { find_added, found_end, found_from, found_next, has_added, PASSES } from "./added";
+import { find_added, found_end, found_from, found_next, has_added, NORMALIZED_PASS, PASSES } from "./added";
+import { normal_end, normalize } from "./normalize";
 import { piece_end } from "./pretokenize";
-import { byte_id, byte_rank, id_shift, merged_id, NO_ID, NO_PAIR, pair_rank } from "./vocabulary";
+import {
+  begin_of_text,
+  byte_id,
+  byte_rank,
+  id_shift,
+  merged_id,
+  NO_ID,
+  NO_PAIR,
+  pair_rank,
+  whole_count,
+} from "./vocabulary";
+import { word_id } from "./words";
 
 /** Pieces of up to this many bytes are merged by scanning; the ranks of their pairs are in `short_pairs`. */
 const SHORT_BYTES: usize = 48;
@@ -193,6 +205,18 @@ function all_short(ids: usize, count: usize): bool {
   return all <= 0xffff;
 }
 
+/** Writes the ids of the piece of `length` > 0 bytes at `text` to `out`; returns their number. */
+function encode_piece(text: usize, length: usize, out: usize): usize {
+  if (whole_count != 0) {
+    const id = word_id(text, length);
+    if (id >= 0) {
+      store<u32>(out, id);
+      return 1;
+    }
+  }
+  return length <= SHORT_BYTES ? merge_short(text, length, out) : merge_long(text, length, out);
+}
+
 /** Encodes a piece of 1 to CACHED_BYTES bytes with the cache; memory before `end` may be read. */
 function encode_cached(text: usize, length: usize, end: usize, out: usize): usize {
   let low: u64;
@@ -212,7 +236,7 @@ function encode_cached(text: usize, length: usize, end: usize, out: usize): usiz
     for (let i: usize = 0; i < count; i++) store<u32>(out + (i << 2), load<u16>(slot + (i << 1), 18));
     return count;
   }
-  const count = merge_short(text, length, out);
+  const count = encode_piece(text, length, out);
   if (count <= CACHED_IDS && (id_shift() == 1 || all_short(out, count))) {
     store<u64>(slot, low);
     store<u64>(slot, high, 8);
@@ -228,19 +252,19 @@ function encode_words(at: usize, end: usize, to: usize): usize {
   while (at < end) {
     const stop = piece_end(at, end);
     const bytes = stop - at;
-    let count: usize;
-    if (bytes <= CACHED_BYTES) count = encode_cached(at, bytes, end, to);
-    else if (bytes <= SHORT_BYTES) count = merge_short(at, bytes, to);
-    else count = merge_long(at, bytes, to);
-    to += count << 2;
+    to += (bytes <= CACHED_BYTES ? encode_cached(at, bytes, end, to) : encode_piece(at, bytes, to)) << 2;
     at = stop;
   }
   return to;
 }
 
-/** The same with added tokens: those of `pass` and, between them, of the later passes. */
+/** The same with added tokens: those of `pass` and, between them, of the later passes, which find them normalized. */
 function encode_added(start: usize, end: usize, to: usize, pass: u32, special: bool): usize {
   if (pass == PASSES) return encode_words(start, end, to);
+  if (pass == NORMALIZED_PASS) {
+    start = normalize(start, end);
+    end = normal_end;
+  }
   let done = start;
   let at = start;
   while (at < end) {
@@ -257,17 +281,23 @@ function encode_added(start: usize, end: usize, to: usize, pass: u32, special: b
 }
 
 /**
- * Encodes the `length` UTF-8 bytes at `text`. Writes u32 ids to `out`, which has space for `length` ids; returns their
- * number. Special tokens are encoded like any other text unless `special` is set, and invalid UTF-8 byte by byte. Call
- * `load_tables` first.
+ * Encodes the `length` UTF-8 bytes at `text`. Writes u32 ids to `out`, which has space for `most_ids(length)`; returns
+ * their number. With `begin` those of the vocabulary's first token, if it has one, are before them. Special tokens are
+ * encoded like any other text unless `special` is set, and invalid UTF-8 byte by byte. Call `load_tables` first.
  */
-export function encode(text: usize, length: i32, out: usize, special: bool): i32 {
+export function encode(text: usize, length: i32, out: usize, special: bool, begin: bool): i32 {
   if (cache == 0) {
     const bytes = (<usize>1) << (<usize>(CACHE_SLOT_BITS + 5));
     cache = heap.alloc(bytes);
     memory.fill(cache, 0, bytes);
   }
+  let to = out;
+  if (begin && begin_of_text() != NO_ID) {
+    store<u32>(to, begin_of_text());
+    to += 4;
+  }
   const end = text + <usize>length;
-  const to = has_added(special) ? encode_added(text, end, out, 0, special) : encode_words(text, end, out);
+  if (has_added(special)) to = encode_added(text, end, to, 0, special);
+  else to = encode_words(normalize(text, end), normal_end, to);
   return <i32>((to - out) >> 2);
 }

@@ -6,6 +6,7 @@ export { encode } from "./bpe";
 export { fields_bytes, fields_ends } from "./fields";
 export { label_bytes, label_count, label_line, label_name } from "./labels";
 export { alloc, free } from "./memory";
+export { most_ids } from "./normalize";
 export {
   feed,
   finish,

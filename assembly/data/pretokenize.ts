@@ -1,7 +1,12 @@
-// GPT-2's splitting pattern as a hand-written scanner over UTF-8 bytes, which is many times faster than a regular
-// expression engine:
+// The splitting patterns of byte-level BPEs as hand-written scanners over UTF-8 bytes, which are many times faster than
+// a regular expression engine. GPT-2's:
 //
 //     '(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+//
+// SmolLM2's: each \p{N} is a text of its own, and so is what lies between them; each is split by GPT-2's pattern.
+// Llama 3's, and Qwen2's, which has \p{N} in place of \p{N}{1,3}:
+//
+//     (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
 //
 // White space is Unicode White_Space (with U+0085, without U+FEFF), as in tiktoken and unlike JavaScript's \s. A byte
 // that is not part of well-formed UTF-8 is one character of class OTHER.
@@ -9,6 +14,8 @@
 import { BYTE_CLASS, PAGE_COUNT, PAGE_INDEX, PAGES } from "./generated/unicode";
 
 const OTHER: u32 = 0;
+const LETTER: u32 = 1;
+const NUMBER: u32 = 2;
 const SPACE: u32 = 3;
 const MULTIBYTE: u32 = 4;
 
@@ -102,8 +109,8 @@ function white_space_end(at: usize, end: usize, first_length: usize): usize {
   return end;
 }
 
-/** The end of the piece that begins at `start` < `end`. */
-export function piece_end(start: usize, end: usize): usize {
+/** The end of the piece of GPT-2's pattern that begins at `start` < `end`. */
+function gpt2_piece_end(start: usize, end: usize): usize {
   const byte = load<u8>(start);
   if (byte == 0x27) {
     const length = ending_length(start, end);
@@ -121,4 +128,92 @@ export function piece_end(start: usize, end: usize): usize {
   const kind = character & 3;
   if (kind == SPACE) return white_space_end(at, end, character >> 2);
   return run_end(at + (character >> 2), end, kind);
+}
+
+/** The same of SmolLM2's. White space before a number ends its text, and so is not shared with it. */
+function smollm_piece_end(start: usize, end: usize): usize {
+  const character = character_at(start, end);
+  const kind = character & 3;
+  if (kind == NUMBER) return start + (character >> 2);
+  if (kind == SPACE) {
+    const stop = run_end(start, end, SPACE);
+    if (stop < end && (character_at(stop, end) & 3) == NUMBER) return stop;
+  }
+  return gpt2_piece_end(start, end);
+}
+
+/** `ending_length` in either case: a long s is an s without case, too. */
+function any_case_ending_length(at: usize, end: usize): usize {
+  if (end - at < 2) return 0;
+  const first = load<u8>(at, 1) | 0x20;
+  if (first == 0x73 || first == 0x64 || first == 0x6d || first == 0x74) return 2; // s d m t
+  if (end - at < 3) return 0;
+  if (load<u16>(at, 1) == 0xbfc5) return 3; // U+017F in UTF-8
+  const second = load<u8>(at, 2) | 0x20;
+  if (first == 0x6c) return second == 0x6c ? 3 : 0; // ll
+  if (first == 0x76 || first == 0x72) return second == 0x65 ? 3 : 0; // ve re
+  return 0;
+}
+
+/** Whether the byte at `at` ends a line. */
+function is_line_end(at: usize): bool {
+  const byte = load<u8>(at);
+  return byte == 0x0a || byte == 0x0d;
+}
+
+/** The end of up to `most` numbers at `at`. */
+function numbers_end(at: usize, end: usize, most: u32): usize {
+  for (let i: u32 = 0; i < most && at < end; i++) {
+    const character = character_at(at, end);
+    if ((character & 3) != NUMBER) break;
+    at += character >> 2;
+  }
+  return at;
+}
+
+/** The end of the white space at `at`: behind its last line end, or as in GPT-2's pattern if it has none. */
+function lines_end(at: usize, end: usize, first_length: usize): usize {
+  for (let stop = run_end(at, end, SPACE); stop > at; stop--) if (is_line_end(stop - 1)) return stop;
+  return white_space_end(at, end, first_length);
+}
+
+/** The end of the piece of Llama 3's pattern, with up to `numbers` numbers, that begins at `start` < `end`. */
+function llama_piece_end(start: usize, end: usize, numbers: u32): usize {
+  const character = character_at(start, end);
+  const kind = character & 3;
+  const length = <usize>(character >> 2);
+  if (kind == LETTER) return run_end(start + length, end, LETTER);
+  if (kind == NUMBER) return numbers_end(start, end, numbers);
+  if (load<u8>(start) == 0x27) {
+    const ending = any_case_ending_length(start, end);
+    if (ending != 0) return start + ending;
+  }
+  const next = start + length;
+  const next_kind = next < end ? character_at(next, end) & 3 : SPACE;
+  if (next_kind == LETTER && !is_line_end(start)) return run_end(next, end, LETTER);
+  if (kind == OTHER || (load<u8>(start) == 0x20 && next_kind == OTHER)) {
+    let stop = run_end(next, end, OTHER);
+    while (stop < end && is_line_end(stop)) stop++;
+    return stop;
+  }
+  return lines_end(start, end, length);
+}
+
+/** Numbers of the patterns, in the order of src/io/pretokenizers.ts. */
+const GPT2: u32 = 0;
+const SMOLLM: u32 = 1;
+const LLAMA: u32 = 2;
+let pattern: u32 = GPT2;
+
+/** Chooses the pattern by its number; returns whether there is such a one. */
+export function choose_pattern(number: u32): bool {
+  pattern = number;
+  return number <= LLAMA + 1;
+}
+
+/** The end of the piece that begins at `start` < `end`. */
+export function piece_end(start: usize, end: usize): usize {
+  if (pattern == GPT2) return gpt2_piece_end(start, end);
+  if (pattern == SMOLLM) return smollm_piece_end(start, end);
+  return llama_piece_end(start, end, pattern == LLAMA ? 3 : 1);
 }

@@ -2,11 +2,13 @@
 //
 //     u32 class | u32 ids kept | u32 ids, n (0: empty text) | u32 ids of the first text | id[max(n, 1)]
 //
-// A pair of texts has the ids of the first, that of the end of a text, and those of the second: n is larger than the
+// Ids kept count the one before every text, which is not stored, if the vocabulary has one; it alone is an empty text,
+// otherwise the end of a text is. A pair of texts has the ids of the first, that of the end of a text, and those of the second: n is larger than the
 // number of the first. Texts are not stored: the ids restore them (byte for byte, unless the vocabulary lacks some) and take less than half
 // the memory. Ids are u16 where the vocabulary's fit, as GPT-2's 50257 do, otherwise u32.
 import { encode } from "./bpe";
 import { label_add, label_id, labels_clear, labels_settle } from "./labels";
+import { most_ids } from "./normalize";
 import { PILE_HEADER, pile_free, pile_put } from "./pile";
 import {
   COLUMN_LABEL,
@@ -21,7 +23,7 @@ import {
 } from "./row-error";
 import { utf8_fault } from "./utf8";
 import { VEC_HEADER, vec_data, vec_free, vec_push_u32, vec_reserve, vec_resize, vec_size, vec_u32 } from "./vec";
-import { decode, decoded_length, end_of_text, id_shift } from "./vocabulary";
+import { begin_of_text, decode, decoded_length, end_of_text, id_shift, NO_ID } from "./vocabulary";
 
 /** Bytes of a record before its ids. */
 const RECORD_BYTES: u32 = 16;
@@ -66,6 +68,11 @@ function record(row: i32): usize {
   return <usize>load<u32>(block + ((<usize>(row & ((1 << BLOCK_BITS) - 1))) << 2));
 }
 
+/** Ids before every text: 1 or 0. */
+function begin_ids(): i32 {
+  return begin_of_text() == NO_ID ? 0 : 1;
+}
+
 /** The number of ids of `row` that are kept. */
 export function row_length(row: i32): i32 {
   return load<i32>(record(row), 4);
@@ -83,8 +90,13 @@ function copy_ids(out: usize, row: i32, first: i32, count: i32): void {
  * which a text that is longer, or else the second, has the odd id: `longest_first` of the library tokenizers.
  */
 export function copy_row(out: usize, row: i32, count: i32): void {
+  if (begin_ids() == 1) {
+    store<u32>(out, begin_of_text());
+    out += 4;
+    if (--count == 0) return;
+  }
   const first = row_first_length(row);
-  const second = row_full_length(row) - first - 1;
+  const second = row_ids(row) - first - 1;
   const most = count - 1;
   let kept = count;
   if (second >= 0 && first + second > most)
@@ -98,9 +110,14 @@ export function row_class(row: i32): i32 {
   return load<i32>(record(row));
 }
 
-/** Tokens of `row` before truncation; 0 if its text was empty. */
-export function row_full_length(row: i32): i32 {
+/** Ids of the texts of `row`; 0 if its text was empty. */
+function row_ids(row: i32): i32 {
   return load<i32>(record(row), 8);
+}
+
+/** Tokens of `row` before truncation, those of an empty text not counted. */
+export function row_full_length(row: i32): i32 {
+  return row_ids(row) + begin_ids();
 }
 
 /** Tokens of the first text of `row`: fewer than all if there is a second. */
@@ -111,7 +128,7 @@ function row_first_length(row: i32): i32 {
 /** Whether a text of `row` is empty. */
 export function row_is_empty(row: i32): bool {
   const first = row_first_length(row);
-  return first == 0 || first + 1 == row_full_length(row);
+  return first == 0 || first + 1 == row_ids(row);
 }
 
 /**
@@ -120,7 +137,7 @@ export function row_is_empty(row: i32): bool {
  */
 export function row_text(row: i32, part: i32): usize {
   const first = row_first_length(row);
-  const count = part == 0 ? first : row_full_length(row) - first - 1;
+  const count = part == 0 ? first : row_ids(row) - first - 1;
   vec_resize(encoded, 0);
   vec_resize(decoded, 0);
   // Both buffers were large enough when the row was added.
@@ -193,17 +210,17 @@ export function add_row(pair: bool, line: i32, max_length: i32, learn: bool): bo
   const bytes = load<i32>(text, 4);
   const second_bytes = pair ? load<i32>(second, 4) : 0;
   vec_resize(encoded, 0);
-  if (!vec_reserve(encoded, 4 * (bytes + second_bytes) + 4)) return fail(ERROR_TOO_LARGE, line, 0, 0);
+  if (!vec_reserve(encoded, 4 * most_ids(bytes + second_bytes))) return fail(ERROR_TOO_LARGE, line, 0, 0);
   const source = vec_data(encoded);
-  const first = encode(load<usize>(text), bytes, source, false);
+  const first = encode(load<usize>(text), bytes, source, false, false);
   const next = source + ((<usize>first) << 2);
   if (pair || first == 0) store<u32>(next, end_of_text());
-  const full = pair ? first + 1 + encode(load<usize>(second), second_bytes, next + 4, false) : first;
-  const count = max(full, 1);
+  const full = pair ? first + 1 + encode(load<usize>(second), second_bytes, next + 4, false, false) : first;
+  const count = max(full, 1 - begin_ids());
   const row = pile_put(records, RECORD_BYTES + ((<u32>count) << (<u32>id_shift())));
   if (row == 0) return fail(ERROR_TOO_LARGE, line, 0, 0);
   store<i32>(row, id);
-  store<i32>(row, min(count, max_length), 4);
+  store<i32>(row, min(count + begin_ids(), max_length), 4);
   store<i32>(row, full, 8);
   store<i32>(row, first, 12);
   const target = row + RECORD_BYTES;

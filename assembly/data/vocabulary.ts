@@ -6,15 +6,18 @@
 //
 // Any other vocabulary is made by src/io/vocabulary-tables.ts from a model's files; all numbers are u32:
 //
-//     magic "LRT2" | ids | merges | added tokens | id of <|endoftext|> | id[256] of each byte, NO_ID for none |
-//     left[merges] | right[merges] | id[merges] | {id, flags}[added tokens] | offsets[ids + 1] | u8 bytes of all ids
+//     magic "LRT2" | ids | merges | added tokens | whole words | id of <|endoftext|> | id before each text, or NO_ID |
+//     number of the splitting pattern | 1: texts are normalized | id[256] of each byte, NO_ID for none | left[merges] |
+//     right[merges] | id[merges] | {id, flags}[added tokens] | id[whole words] | offsets[ids + 1] | u8 bytes of all ids
 //
-// An id without a token has no bytes.
+// An id without a token has no bytes. Whole words are tokens whatever the merges say (`ignore_merges`).
+
+import { choose_pattern } from "./pretokenize";
 
 const GPT2_MAGIC: u32 = 0x3154524c;
 const GPT2_HEADER: usize = 8 + 256;
 const OWN_MAGIC: u32 = 0x3254524c;
-const OWN_HEADER: usize = 20 + 4 * 256;
+const OWN_HEADER: usize = 36 + 4 * 256;
 /** Ids of GPT-2's form are stored in 16 bits. */
 const GPT2_MERGES: u32 = 0xffff - 257;
 /** Far above GPT-2's longest (128); limits the memory that damaged tables can request. */
@@ -46,6 +49,7 @@ let offsets: usize = 0;
 let token_bytes: usize = 0;
 let size: u32 = 0;
 let end_id: u32 = 0;
+let begin_id: u32 = NO_ID;
 /** Bytes of the longest token. */
 let longest: u32 = 0;
 
@@ -54,6 +58,11 @@ export const SPECIAL: u32 = 1;
 /** The added tokens: their number, and the address of {u32 id, u32 flags} of each. */
 export let added_count: u32 = 0;
 export let added_tokens: usize = 0;
+/** The whole words: their number, and the address of their u32 ids. */
+export let whole_count: u32 = 0;
+export let whole_ids: usize = 0;
+/** Whether texts are normalized. */
+export let normalizes: bool = false;
 
 /** The id of one byte, or NO_ID. */
 export function byte_id(byte: u8): u32 {
@@ -111,6 +120,11 @@ function make_pairs(merges: u32): void {
 /** The id that replaces an empty text, separates documents, and pads. */
 export function end_of_text(): u32 {
   return end_id;
+}
+
+/** The id that is put before every text, or NO_ID. */
+export function begin_of_text(): u32 {
+  return begin_id;
 }
 
 /** Bytes of the longest token. */
@@ -198,22 +212,28 @@ function load_own(ptr: usize, length: usize): bool {
   const ids = load<u32>(ptr, 4);
   const merges = load<u32>(ptr, 8);
   const added = load<u32>(ptr, 12);
-  if (ids > MAX_IDS || merges > MAX_IDS || added > ids) return false;
+  const whole = load<u32>(ptr, 16);
+  if (ids > MAX_IDS || merges > MAX_IDS || added > ids || whole > ids) return false;
+  if (!choose_pattern(load<u32>(ptr, 28))) return false;
   const left = ptr + OWN_HEADER;
   const right = left + ((<usize>merges) << 2);
   merged = right + ((<usize>merges) << 2);
   added_tokens = merged + ((<usize>merges) << 2);
-  offsets = added_tokens + ((<usize>added) << 3);
+  whole_ids = added_tokens + ((<usize>added) << 3);
+  offsets = whole_ids + ((<usize>whole) << 2);
   token_bytes = offsets + ((<usize>ids + 1) << 2);
   if (token_bytes > ptr + length) return false;
   if (token_bytes + load<u32>(token_bytes - 4) + VECTOR_BYTES != ptr + length) return false;
-  end_id = load<u32>(ptr, 16);
-  memory.copy(byte_ids, ptr + 20, 4 * 256);
+  end_id = load<u32>(ptr, 20);
+  begin_id = load<u32>(ptr, 24);
+  normalizes = load<u32>(ptr, 32) != 0;
+  memory.copy(byte_ids, ptr + 36, 4 * 256);
   make_pairs(merges);
   for (let i: u32 = 0; i < merges; i++)
     add_pair(load<u32>(left + ((<usize>i) << 2)), load<u32>(right + ((<usize>i) << 2)), i);
   size = ids;
   added_count = added;
+  whole_count = whole;
   return true;
 }
 

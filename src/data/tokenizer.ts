@@ -21,7 +21,14 @@ interface EncodeOptions {
    * any other text. Added tokens that are not special always become their ids.
    */
   allowSpecial?: boolean;
+  /**
+   * Whether the token that the vocabulary puts before every text, as Llama 3's, is the first. Default true: the ids are
+   * those of `tokenizer(text)` in transformers.
+   */
+  addSpecialTokens?: boolean;
 }
+
+const OPTIONS = { allowSpecial: "boolean?", addSpecialTokens: "boolean?" } as const;
 
 /** The concatenated ids of several texts: those of text i are `ids.subarray(offsets[i], offsets[i + 1])`. */
 export interface EncodedBatch {
@@ -57,6 +64,7 @@ export class Tokenizer {
   /** Fixed blocks for the fast path: CHUNK_BYTES of text, and its ids. */
   private readonly textBlock: number;
   private readonly idBlock: number;
+  private readonly mostIds: number;
   /** Views of them as bytes and as words. They become empty when memory grows, and are then created again. */
   private textView = new Uint8Array(0);
   private idView = new Uint32Array(0);
@@ -73,7 +81,8 @@ export class Tokenizer {
     this.input = new Scratch(module);
     this.output = new Scratch(module);
     this.textBlock = module.exports.alloc(CHUNK_BYTES) >>> 0;
-    this.idBlock = module.exports.alloc(4 * CHUNK_BYTES) >>> 0;
+    this.mostIds = module.exports.most_ids(CHUNK_BYTES);
+    this.idBlock = module.exports.alloc(4 * this.mostIds) >>> 0;
   }
 
   /** Loads the tokenizer of a model from `loadModel`, by default GPT-2's. Throws FormatError for damaged tables. */
@@ -85,18 +94,19 @@ export class Tokenizer {
   /** The ids of a text. Lone surrogates count as U+FFFD. */
   encode(text: string, options?: EncodeOptions): Uint32Array {
     if (typeof text !== "string") checkArguments({ text }, { text: "text" });
-    if (options !== undefined) checkOptions("options", options, { allowSpecial: "boolean?" });
+    if (options !== undefined) checkOptions("options", options, OPTIONS);
     const special = options?.allowSpecial === true;
+    const begin = options?.addSpecialTokens !== false;
     if (text.length <= SHORT_UNITS) {
-      const count = this.encodeShort(text, this.idBlock, special);
+      const count = this.encodeShort(text, this.idBlock, special, begin);
       return this.ids().slice(0, count);
     }
     this.count = 0;
-    this.encodeText(text, special);
+    this.encodeText(text, special, begin);
     return this.gathered.slice(0, this.count);
   }
 
-  /** The ids of UTF-8 bytes. Invalid UTF-8 is preserved: `decodeBytes` restores any input exactly. */
+  /** The ids of UTF-8 bytes. Invalid UTF-8 is preserved: with GPT-2's vocabulary `decodeBytes` restores any input. */
   encodeBytes(utf8: Uint8Array): Uint32Array {
     checkArguments({ utf8 }, { utf8: "bytes" });
     this.count = 0;
@@ -115,12 +125,13 @@ export class Tokenizer {
     const offsets = new Uint32Array(texts.length + 1);
     // Ids of short texts stay in the id block until it may be full.
     let waiting = 0;
+    const growth = (this.mostIds - 1) / CHUNK_BYTES;
     const flush = () => {
       if (waiting > 0) this.gather(this.ids().subarray(0, waiting));
       waiting = 0;
     };
     for (const [i, text] of texts.entries()) {
-      if (waiting + BYTES_PER_UNIT * text.length > CHUNK_BYTES) flush();
+      if (waiting + growth * BYTES_PER_UNIT * text.length + 1 > this.mostIds) flush();
       if (text.length <= SHORT_UNITS) waiting += this.encodeShort(text, this.idBlock + 4 * waiting);
       else this.encodeText(text);
       offsets[i + 1] = this.count + waiting;
@@ -145,15 +156,15 @@ export class Tokenizer {
   }
 
   /** Encodes at most SHORT_UNITS to ids at `out` in WASM; returns their number. */
-  private encodeShort(text: string, out: number, special = false): number {
+  private encodeShort(text: string, out: number, special = false, begin = true): number {
     if (this.textView.length === 0) this.textView = this.module.bytes(this.textBlock, CHUNK_BYTES);
     const { written } = this.encoder.encodeInto(text, this.textView);
-    return this.module.exports.encode(this.textBlock, written, out, special);
+    return this.module.exports.encode(this.textBlock, written, out, special, begin);
   }
 
   /** The id block, valid until memory grows. */
   private ids(): Uint32Array<ArrayBuffer> {
-    if (this.idView.length === 0) this.idView = this.module.words(this.idBlock, CHUNK_BYTES);
+    if (this.idView.length === 0) this.idView = this.module.words(this.idBlock, this.mostIds);
     return this.idView;
   }
 
@@ -163,12 +174,13 @@ export class Tokenizer {
     return this.byteView;
   }
 
-  private encodeText(text: string, special = false): void {
+  private encodeText(text: string, special = false, begin = true): void {
     this.encodeChunks(
       (target, from) => this.encoder.encodeInto(from === 0 ? text : text.slice(from), target),
       text.length,
       BYTES_PER_UNIT,
       special,
+      begin,
     );
   }
 
@@ -182,29 +194,33 @@ export class Tokenizer {
     length: number,
     bytesPerUnit = 1,
     special = false,
+    begin = true,
   ): void {
-    const { isWhole } = this.module.vocabulary;
+    const { isWhole, keepsLineEnds } = this.module.vocabulary;
     let capacity = Math.min(length * bytesPerUnit, CHUNK_BYTES);
     let from = 0;
+    let isFirst = true;
     let kept: Uint8Array = new Uint8Array(0);
-    while (from < length) {
+    do {
       const address = this.input.reserve(capacity);
       const target = this.module.bytes(address, capacity);
       target.set(kept);
       const { read, written } = fill(target.subarray(kept.length), from);
       from += read;
       const filled = kept.length + written;
-      const cut = from === length ? filled : isWhole ? 0 : lastCut(target, filled);
+      const cut = from === length ? filled : isWhole ? 0 : lastCut(target, filled, keepsLineEnds);
       kept = target.slice(cut, filled);
-      if (cut === 0) capacity *= 2;
-      else this.encodeAt(address, cut, special);
-    }
+      if (cut === 0 && from < length) capacity *= 2;
+      else this.encodeAt(address, cut, special, begin && isFirst);
+      isFirst &&= cut === 0;
+    } while (from < length);
   }
 
   /** Encodes `length` bytes at `address` in WASM. */
-  private encodeAt(address: number, length: number, special: boolean): void {
-    const out = this.output.reserve(4 * length);
-    const count = this.module.exports.encode(address, length, out, special);
+  private encodeAt(address: number, length: number, special: boolean, begin: boolean): void {
+    const { most_ids, encode } = this.module.exports;
+    const out = this.output.reserve(4 * most_ids(length));
+    const count = encode(address, length, out, special, begin);
     this.gather(this.module.words(out, count));
   }
 
@@ -282,13 +298,15 @@ export class DecodeStream {
 
 /**
  * The last position in the first `length` bytes of a text where a pretoken ends whatever follows: before ASCII white
- * space and after a character that cannot be white space. Multibyte white space ends in bytes below 0xb0. 0 if there is
- * none.
+ * space, or blanks alone if line ends can belong to a pretoken before them, and after a character that cannot be white
+ * space. Multibyte white space ends in bytes below 0xb0. 0 if there is none.
  */
-function lastCut(bytes: Uint8Array, length: number): number {
+function lastCut(bytes: Uint8Array, length: number, keepsLineEnds: boolean): number {
   for (let i = length - 1; i > 0; i--) {
+    const byte = bytes[i]!;
     const before = bytes[i - 1]!;
-    if (isAsciiSpace(bytes[i]!) && !isAsciiSpace(before) && (before < 0x80 || before >= 0xb0)) return i;
+    if (keepsLineEnds && (byte === 0x0a || byte === 0x0d)) continue;
+    if (isAsciiSpace(byte) && !isAsciiSpace(before) && (before < 0x80 || before >= 0xb0)) return i;
   }
   return 0;
 }

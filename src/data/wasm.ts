@@ -14,7 +14,9 @@ export type DataExports = {
   free(address: number): void;
   load_vocabulary(address: number, length: number): number;
   longest_token(): number;
-  encode(text: number, length: number, out: number, special: boolean): number;
+  /** The most ids of a text of `length` bytes. */
+  most_ids(length: number): number;
+  encode(text: number, length: number, out: number, special: boolean, begin: boolean): number;
   decoded_length(ids: number, count: number): number;
   decode(ids: number, count: number, out: number, capacity: number): number;
 };
@@ -37,7 +39,12 @@ export class DataModule {
     if (model) checkSize(model.vocabulary, model.config, model.directory);
     const vocabulary = model?.vocabulary ?? GPT2_VOCABULARY;
     const [wasm, tables] = await Promise.all([readAsset("data.wasm"), vocabulary.tables ?? readAsset(GPT2_TABLES)]);
-    const { instance } = await WebAssembly.instantiate(wasm, { env: { abort }, added: { is_word: isWord } });
+    const imports = {
+      env: { abort },
+      added: { is_word: isWord },
+      normalize: { to_nfc: (text: number, length: number, out: number) => toNfc(exports.memory, text, length, out) },
+    };
+    const { instance } = await WebAssembly.instantiate(wasm, imports);
     const exports = instance.exports as DataExports;
     const module = new DataModule(exports, vocabulary);
     // The block belongs to the module then.
@@ -99,6 +106,18 @@ export class Scratch {
 function isWord(point: number): boolean {
   return /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u.test(String.fromCodePoint(point));
 }
+
+/** Writes the text of `length` bytes at `text` in NFC to `out`; returns its bytes, -1 if it is not valid UTF-8. */
+function toNfc({ buffer }: WebAssembly.Memory, text: number, length: number, out: number): number {
+  let given: string;
+  try {
+    given = STRICT.decode(new Uint8Array(buffer, text >>> 0, length));
+  } catch {
+    return -1;
+  }
+  return new TextEncoder().encodeInto(given.normalize("NFC"), new Uint8Array(buffer, out >>> 0)).written;
+}
+const STRICT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Called by data.wasm when an allocation exceeds the allocator's limit of 1 GiB. */
 function abort(_message: number, _file: number, line: number): never {

@@ -8,6 +8,8 @@ export const LIMITS = {
   tokenizer: 128 << 20,
   vocabulary: 1_000_000,
   addedTokens: 4096,
+  /** Bytes of a chat template, and what it may do (infer/chat.ts): steps, and characters of a value. */
+  chatTemplate: 256 << 10,
   token: 1 << 16,
   /** Bytes of a JSON file that Lowrank wrote: a run's record has the losses of every test text. */
   ownJson: 512 << 20,

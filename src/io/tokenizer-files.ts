@@ -3,8 +3,27 @@ import { exists, joinPath, readBytes } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
 import { checkKinds } from "./common.ts";
 import { LIMITS, parseJson } from "./limits.ts";
-import { checkFingerprint, checkSize, GPT2_VOCABULARY, TOKENIZER_FILES, type Vocabulary } from "./vocabulary.ts";
-import { type AddedToken, hasAllBytes, makeVocabulary, type TokenIds } from "./vocabulary-tables.ts";
+import {
+  asTokenIds,
+  BYTE_LEVEL,
+  type Content,
+  checkAdded,
+  fromFast,
+  type Json,
+  type Listed,
+  refuse,
+  refusePrefixSpace,
+} from "./tokenizer-json.ts";
+import {
+  CHAT_TEMPLATE,
+  type ChatTemplate,
+  checkFingerprint,
+  checkSize,
+  GPT2_VOCABULARY,
+  TOKENIZER_FILES,
+  type Vocabulary,
+} from "./vocabulary.ts";
+import { type AddedToken, makeVocabulary } from "./vocabulary-tables.ts";
 
 /** Files of tokenizers of other kinds. */
 const OTHERS = {
@@ -21,16 +40,6 @@ export interface TokenConfig {
   bos_token_id?: unknown;
 }
 
-type Json = Record<string, unknown>;
-type Content = Pick<AddedToken, "content"> & Partial<AddedToken>;
-/** Tokens and merges as the files have them. */
-interface Listed {
-  tokens: TokenIds;
-  merges: readonly unknown[];
-  added: Content[];
-  where: string;
-}
-
 /**
  * The vocabulary in a directory: of tokenizer.json, or else of vocab.json and merges.txt; GPT-2's if it has none.
  * `config` is the model's; null: any. Throws ConfigError for a tokenizer of another kind, FormatError for damaged
@@ -39,9 +48,11 @@ interface Listed {
 export async function readVocabulary(directory: string, config: TokenConfig | null): Promise<Vocabulary> {
   const read = (file: (typeof TOKENIZER_FILES)[number]) => readObject(joinPath(directory, file));
   const settings = await read("tokenizer_config.json");
-  if (settings) checkSettings(settings, joinPath(directory, "tokenizer_config.json"));
   const fast = await read("tokenizer.json");
-  const listed = fast ? fromFast(fast, joinPath(directory, "tokenizer.json")) : await fromLists(directory, read);
+  const listed = fast
+    ? fromFast(fast, joinPath(directory, "tokenizer.json"))
+    : await fromLists(directory, read, settings?.tokenizer_class);
+  if (settings) checkSettings(settings, listed, joinPath(directory, "tokenizer_config.json"));
   if (listed === null) {
     if (config !== null && config.vocab_size > GPT2_VOCABULARY.size + MOST_PADDING) refuseMissing(directory, config);
     return GPT2_VOCABULARY;
@@ -49,9 +60,20 @@ export async function readVocabulary(directory: string, config: TokenConfig | nu
   const named = { ...(await read("special_tokens_map.json")), ...settings };
   const added = allAdded(listed, settings, named, config);
   const end = findEndToken(named, config, listed, added, directory);
-  const vocabulary = await makeVocabulary({ tokens: listed.tokens, merges: listed.merges, added, end }, listed.where);
+  const vocabulary = await makeVocabulary({ ...listed, added, end }, listed.where);
   if (config !== null) checkSize(vocabulary, config, listed.where);
-  return vocabulary;
+  const chat = await readChat(directory, settings, named);
+  return chat === null ? vocabulary : { ...vocabulary, chat };
+}
+
+/** The chat template: of a file of its own, or of the tokenizer's settings, which may have several with names. */
+async function readChat(directory: string, settings: Json | undefined, named: Json): Promise<ChatTemplate | null> {
+  const path = joinPath(directory, CHAT_TEMPLATE);
+  const own = (await exists(path)) ? new TextDecoder().decode(await readBytes(path, LIMITS.chatTemplate)) : undefined;
+  const set = settings?.chat_template;
+  const template = own ?? (Array.isArray(set) ? set.find(({ name }) => name === "default")?.template : set);
+  if (typeof template !== "string") return null;
+  return { template, tokens: namedTexts(named) };
 }
 
 /** Throws ConfigError if the adapter's directory has a tokenizer that gives other ids than the base model's. */
@@ -93,6 +115,7 @@ async function readObject(path: string): Promise<Json | undefined> {
 async function fromLists(
   directory: string,
   read: (file: "vocab.json" | "added_tokens.json") => Promise<Json | undefined>,
+  tokenizerClass: unknown,
 ): Promise<Listed | null> {
   const path = (file: string) => joinPath(directory, file);
   const vocab = await read("vocab.json");
@@ -102,7 +125,18 @@ async function fromLists(
     // Files of older versions: the tokens that were added, in the letters of their text.
     const later = Object.entries((await read("added_tokens.json")) ?? {});
     const added = later.map(([content, id]) => ({ content, id: id as number }));
-    return { tokens: asTokenIds(vocab), merges, added, where: path("vocab.json") };
+    // The class of the settings says how texts are split.
+    const isQwen2 = tokenizerClass === "Qwen2Tokenizer" || tokenizerClass === "Qwen2TokenizerFast";
+    return {
+      tokens: asTokenIds(vocab),
+      merges,
+      added,
+      pretokenizer: isQwen2 ? "qwen2" : "gpt-2",
+      normalizes: isQwen2,
+      ignoresMerges: false,
+      begin: null,
+      where: path("vocab.json"),
+    };
   }
   if (vocab || hasMerges)
     throw new FormatError("missing-tokenizer-files", `the model has no ${vocab ? "merges.txt" : "vocab.json"}`, {
@@ -128,67 +162,14 @@ function splitMerges(bytes: Uint8Array, where: string): string[] {
   return lines.filter((line, i) => line !== "" && !(i === 0 && line.startsWith("#version")));
 }
 
-const BYTE_LEVEL = "a byte-level BPE, as GPT-2's";
-
-/** The parts of a tokenizer.json. Refuses every step before and after the merges that would change ids. */
-function fromFast(json: Json, where: string): Listed {
-  checkKinds(json, { model: "object", added_tokens: "objects?" }, where);
-  const { model, added_tokens = [] } = json as { model: Json; added_tokens?: Json[] };
-  const { type = Array.isArray(model.merges) ? "BPE" : undefined } = model;
-  if (type !== "BPE") refuse(where, BYTE_LEVEL, `the type ${JSON.stringify(type) ?? "of no known model"}`);
-  if (model.byte_fallback) refuse(where, BYTE_LEVEL, "byte_fallback: a SentencePiece vocabulary, as Llama's");
-  for (const key of ["continuing_subword_prefix", "end_of_word_suffix", "dropout", "ignore_merges"])
-    if (model[key]) refuse(where, `no ${key} in the model`, JSON.stringify(model[key]));
-  checkKinds(model, { vocab: "object" }, where);
-  if (!Array.isArray(model.merges)) throw new FormatError("invalid-merges", "the tokenizer has no merges", { where });
-  if (!isNothing(json.normalizer))
-    refuse(
-      where,
-      "no normalizer",
-      JSON.stringify(json.normalizer),
-      'normalize the texts before training and use, as with text.normalize("NFC"), and set "normalizer" to null',
-    );
-  const before = alone(json.pre_tokenizer);
-  if (before.type !== "ByteLevel" || before.use_regex === false)
-    refuse(where, "the pre_tokenizer ByteLevel, with use_regex", JSON.stringify(json.pre_tokenizer) ?? "none");
-  if (before.add_prefix_space !== false) refusePrefixSpace(where, JSON.stringify(before.add_prefix_space) ?? "nothing");
-  const after = (json.post_processor ?? { type: "ByteLevel" }) as Json;
-  const addsTokens = JSON.stringify(after.single ?? "").includes("SpecialToken");
-  if (!["ByteLevel", "TemplateProcessing"].includes(after.type as string) || addsTokens)
-    refuse(where, "a post_processor that adds no tokens", `post_processor ${JSON.stringify(after)}`);
-  for (const token of added_tokens) checkAdded(token, where);
-  const tokens = asTokenIds(model.vocab as Json);
-  if (model.unk_token && !hasAllBytes(tokens))
-    refuse(where, "all 256 bytes in the vocabulary, or no unk_token", `unk_token ${JSON.stringify(model.unk_token)}`);
-  return { tokens, merges: model.merges, added: added_tokens as Content[], where };
-}
-
-/** The parsed object itself: a copy of a large one would take as long as to parse it. */
-function asTokenIds(vocab: Json): TokenIds {
-  return Object.setPrototypeOf(vocab, null) as TokenIds;
-}
-
-const isNothing = (step: unknown) =>
-  step === undefined || step === null || JSON.stringify(step) === '{"type":"Sequence","normalizers":[]}';
-
-/** A step, or the only one of a sequence. */
-function alone(step: unknown): Json {
-  const { type, pretokenizers } = (step ?? {}) as Json;
-  const only = type === "Sequence" && Array.isArray(pretokenizers) && pretokenizers.length === 1;
-  return ((only ? pretokenizers[0] : step) ?? {}) as Json;
-}
-
-function checkAdded(token: Json, where: string): void {
-  const flags = { special: "boolean?", lstrip: "boolean?", rstrip: "boolean?", single_word: "boolean?" } as const;
-  checkKinds(token, { id: "count", content: "text", normalized: "boolean?", ...flags }, where);
-}
-
-/** Checks a tokenizer_config.json, the settings of transformers. */
-function checkSettings(json: Json, where: string): void {
+/** Checks a tokenizer_config.json, the settings of transformers. They must not change what the vocabulary's file says. */
+function checkSettings(json: Json, listed: Listed | null, where: string): void {
   checkKinds(json, { add_prefix_space: "boolean?", added_tokens_decoder: "object?" }, where);
   if (json.add_prefix_space === true) refusePrefixSpace(where, "true");
-  for (const key of ["add_bos_token", "add_eos_token"])
-    if (json[key]) refuse(where, `${key} = false`, JSON.stringify(json[key]));
+  const adds = { add_bos_token: listed !== null && listed.begin !== null, add_eos_token: false };
+  for (const [key, is] of Object.entries(adds))
+    if (typeof (json[key] ?? is) !== "boolean" || (json[key] ?? is) !== is)
+      refuse(where, `${key} = ${is}, as the tokenizer does`, JSON.stringify(json[key]));
   for (const [id, token] of Object.entries(json.added_tokens_decoder ?? {})) {
     checkKinds({ [id]: token }, { [id]: "object" }, where);
     checkAdded({ ...(token as object), id: Number(id) }, where);
@@ -197,6 +178,16 @@ function checkSettings(json: Json, where: string): void {
 
 /** The settings that name special tokens. */
 const NAMES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map((name) => `${name}_token`);
+
+/** The texts of the named tokens. */
+export function namedTexts(named: Json): Record<string, string> {
+  return Object.fromEntries(
+    NAMES.flatMap((name) => {
+      const text = namedTokenText(named[name]);
+      return text === undefined ? [] : [[name, text]];
+    }),
+  );
+}
 
 /** The text of a named token: a string, or an object. */
 function namedTokenText(named: unknown): string | undefined {
@@ -209,7 +200,7 @@ function namedTokenText(named: unknown): string | undefined {
  * All added tokens: those listed with the vocabulary and in tokenizer_config.json, and the named ones of the
  * vocabulary. Special ones that the model has no row for are left out: no text contains them.
  */
-function allAdded(
+export function allAdded(
   { tokens, added, where }: Listed,
   settings: Json | undefined,
   named: Json,
@@ -247,7 +238,7 @@ function allAdded(
  * begins a text. Some configs are copies of GPT-2's, whose 50256 is a word here: an id counts only if no merge makes
  * its token. Throws ConfigError if there is none.
  */
-function findEndToken(
+export function findEndToken(
   named: Json,
   config: TokenConfig | null,
   { tokens, merges, where }: Listed,
@@ -280,28 +271,5 @@ function findEndToken(
     expected: `eos_token in tokenizer_config.json, of a token in ${where}`,
     found: `eos_token ${JSON.stringify(named.eos_token) ?? "not given"}, eos_token_id ${JSON.stringify(config?.eos_token_id) ?? "not given"}`,
     hint: 'name a token that does not occur in texts: {"eos_token": "<|endoftext|>"}',
-  });
-}
-
-function refusePrefixSpace(where: string, found: string): never {
-  throw new ConfigError("unsupported-tokenizer", "a tokenizer with add_prefix_space is not supported", {
-    where,
-    expected: "add_prefix_space = false",
-    found,
-    hint: "set it to false if the model was trained without it; otherwise token ids would differ from those in training",
-  });
-}
-
-function refuse(
-  where: string,
-  expected: string,
-  found: string,
-  hint = "use a model with a byte-level BPE tokenizer as GPT-2's, of any vocabulary",
-): never {
-  throw new ConfigError("unsupported-tokenizer", "the model's tokenizer is not supported", {
-    where,
-    expected,
-    found: found.slice(0, 200),
-    hint,
   });
 }

@@ -1,14 +1,81 @@
 /** Reads the vocabulary of a model from the metadata of a GGUF file. */
 import { FormatError } from "../errors.ts";
-import type { Vocabulary } from "./vocabulary.ts";
+import { LIMITS } from "./limits.ts";
+import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
+import { allAdded, findEndToken, namedTexts } from "./tokenizer-files.ts";
+import { BYTE_LEVEL, type Listed, refuse } from "./tokenizer-json.ts";
+import type { NamedToken, Vocabulary } from "./vocabulary.ts";
+import { makeVocabulary } from "./vocabulary-tables.ts";
+
+/** Types of tokens that are found before a text is split into words. */
+const CONTROL = 3;
+const USER_DEFINED = 4;
+
+type Metadata = ReadonlyMap<string, unknown>;
 
 /**
  * The vocabulary that `tokenizer.ggml.*` and `tokenizer.chat_template` describe. `metadata`: the file's, with arrays as
  * arrays or typed arrays. Throws ConfigError for a tokenizer of another kind, FormatError for damaged metadata.
  */
-export async function readGgufVocabulary(metadata: ReadonlyMap<string, unknown>, where: string): Promise<Vocabulary> {
-  throw new FormatError("invalid-vocabulary", "vocabularies of GGUF files are not read yet", {
+export async function readGgufVocabulary(metadata: Metadata, where: string): Promise<Vocabulary> {
+  const get = (key: string) => metadata.get(`tokenizer.ggml.${key}`);
+  const kind = get("model");
+  if (kind !== "gpt2") refuse(where, BYTE_LEVEL, `tokenizer.ggml.model ${JSON.stringify(kind) ?? "not given"}`);
+  const pretokenizer = findPretokenizer(metadata, where);
+  const texts = textList(metadata, "tokens", where);
+  const tokens: Record<string, number> = Object.create(null);
+  for (const [id, text] of texts.entries()) tokens[text] = id;
+  const types = (get("token_type") ?? []) as ArrayLike<number>;
+  const added = texts.flatMap((content, id) => {
+    const isAdded = types[id] === CONTROL || types[id] === USER_DEFINED;
+    return isAdded ? [{ id, content, special: types[id] === CONTROL, normalized: false }] : [];
+  });
+  const byKey = (key: string): NamedToken | null => {
+    const id = get(`${key}_token_id`);
+    const text = typeof id === "number" ? texts[id] : undefined;
+    return text === undefined ? null : { id: id as number, text };
+  };
+  const names = { bos: "bos", eos: "eos", unk: "unknown", pad: "padding" };
+  const named = Object.fromEntries(Object.entries(names).map(([name, key]) => [`${name}_token`, byKey(key)?.text]));
+  // As in llama.cpp: what a tokenizer.json has beside its pattern follows from the pattern's name.
+  const isLlama3 = pretokenizer === "llama-bpe";
+  const listed: Listed = {
+    tokens,
+    merges: textList(metadata, "merges", where),
+    added,
+    pretokenizer,
+    normalizes: pretokenizer === "qwen2",
+    ignoresMerges: isLlama3,
+    begin: (get("add_bos_token") ?? isLlama3) === true ? byKey("bos") : null,
     where,
-    found: String(metadata.get("tokenizer.ggml.model")),
+  };
+  const all = allAdded(listed, undefined, named, null);
+  const end = findEndToken(named, null, listed, all, where);
+  const vocabulary = await makeVocabulary({ ...listed, added: all, end }, where);
+  const template = metadata.get("tokenizer.chat_template");
+  if (typeof template !== "string") return vocabulary;
+  return { ...vocabulary, chat: { template, tokens: namedTexts(named) } };
+}
+
+function findPretokenizer(metadata: Metadata, where: string): Pretokenizer {
+  // Files of older versions do not name it; GPT-2's has no other.
+  const isGpt2 = metadata.get("general.architecture") === "gpt2";
+  const name = metadata.get("tokenizer.ggml.pre") ?? (isGpt2 ? "gpt-2" : undefined);
+  if (typeof name === "string" && Object.hasOwn(PRETOKENIZERS, name)) return name as Pretokenizer;
+  return refuse(
+    where,
+    `tokenizer.ggml.pre of one of: ${Object.keys(PRETOKENIZERS).join(", ")}`,
+    JSON.stringify(name) ?? "not given",
+  );
+}
+
+function textList(metadata: Metadata, key: string, where: string): string[] {
+  const list = metadata.get(`tokenizer.ggml.${key}`);
+  if (Array.isArray(list) && list.length <= LIMITS.vocabulary && list.every((text) => typeof text === "string"))
+    return list;
+  throw new FormatError("invalid-field", `tokenizer.ggml.${key} is invalid`, {
+    where,
+    expected: `a list of at most ${LIMITS.vocabulary} strings`,
+    found: Array.isArray(list) ? `${list.length} values` : (JSON.stringify(list)?.slice(0, 60) ?? "nothing"),
   });
 }

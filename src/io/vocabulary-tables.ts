@@ -2,6 +2,7 @@
 import { createHasher, readAsset } from "#platform";
 import { FormatError } from "../errors.ts";
 import { LIMITS } from "./limits.ts";
+import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
 import { GPT2_TABLES, GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
 
 /** A token that is found in a text before it is split into words, with the keys of tokenizer.json. */
@@ -18,8 +19,19 @@ export interface AddedToken {
 /** The id of each token, keyed by its byte letters. Without a prototype: a token may be "constructor". */
 export type TokenIds = Readonly<Record<string, number>>;
 
+/** What a text goes through before its bytes are merged. */
+export interface Preparation {
+  pretokenizer: Pretokenizer;
+  /** Whether the text is brought into NFC first. */
+  normalizes: boolean;
+  /** Whether a word that is a token becomes it whatever the merges say. */
+  ignoresMerges: boolean;
+  /** The token before every text. */
+  begin: Vocabulary["begin"];
+}
+
 /** What a model's files say. */
-interface VocabularyParts {
+interface VocabularyParts extends Preparation {
   tokens: TokenIds;
   merges: readonly unknown[];
   added: readonly AddedToken[];
@@ -29,7 +41,7 @@ interface VocabularyParts {
 /** Flags of an added token, as in assembly/data/added.ts. */
 const FLAGS = { special: 1, lstrip: 2, rstrip: 4, single_word: 8, normalized: 16 } as const;
 const MAGIC = 0x3254524c;
-const HEADER_WORDS = 5 + 256;
+const HEADER_WORDS = 9 + 256;
 /** data.wasm may read this many bytes behind the last token. */
 const SPARE_BYTES = 16;
 const NO_ID = 0xffffffff;
@@ -45,17 +57,23 @@ for (let byte = 0, unprintable = 256; byte < 256; byte++) {
 
 /** Makes a vocabulary. Throws FormatError, naming `where`, if the parts do not fit together. */
 export async function makeVocabulary(parts: VocabularyParts, where: string): Promise<Vocabulary> {
-  const { end, added } = parts;
+  const { end, begin, added, pretokenizer, normalizes, ignoresMerges } = parts;
   const texts = textsById(parts, where);
   const pairs = readMerges(parts, where);
   const bytes = byteIds(parts.tokens, where);
+  const whole = ignoresMerges ? wholeWords(parts) : [];
   const sorted = sortAdded(added);
-  const tables = layOut({ size: texts.length, end: end.id, bytes, pairs, added: sorted, texts }, where);
-  const isGpt2 = added.every(({ special }) => special) && (await isBuiltIn(bytes, pairs));
-  const fingerprint = isGpt2 ? GPT2_VOCABULARY.fingerprint : await fingerprintVocabulary(bytes, pairs, sorted);
+  const tables = layOut({ parts, bytes, pairs, added: sorted, whole, texts }, where);
+  const isPlain = pretokenizer === "gpt-2" && !normalizes && !ignoresMerges && begin === null;
+  const isGpt2 = isPlain && added.every(({ special }) => special) && (await isBuiltIn(bytes, pairs));
+  const preparation = isPlain ? [] : [pretokenizer, normalizes, ignoresMerges, begin?.id ?? null];
+  const fingerprint = isGpt2
+    ? GPT2_VOCABULARY.fingerprint
+    : await fingerprintVocabulary(bytes, pairs, sorted, preparation);
   if (isGpt2 && texts.length === GPT2_VOCABULARY.size && end.id === GPT2_VOCABULARY.end.id) return GPT2_VOCABULARY;
   const isWhole = added.some((token) => token.rstrip || token.single_word || /\S[\t-\r ]/.test(token.content));
-  return { fingerprint, size: texts.length, end, begin: null, chat: null, tables, isWhole };
+  const keepsLineEnds = pretokenizer === "llama-bpe" || pretokenizer === "qwen2";
+  return { fingerprint, size: texts.length, end, begin, chat: null, tables, isWhole, keepsLineEnds };
 }
 
 /** The token of each id. */
@@ -155,6 +173,14 @@ export function hasAllBytes(tokens: TokenIds): boolean {
   return BYTE_OF_LETTER.every((byte, letter) => byte < 0 || tokens[String.fromCharCode(letter)] !== undefined);
 }
 
+/** The tokens that a word can be. Added ones are found before there are words. */
+function wholeWords({ tokens, added }: VocabularyParts): number[] {
+  const others = new Set(added.map(({ id }) => id));
+  const isByteText = (text: string) =>
+    text !== "" && Array.from(text).every((letter) => (BYTE_OF_LETTER[letter.codePointAt(0)!] ?? -1) >= 0);
+  return Object.entries(tokens).flatMap(([text, id]) => (isByteText(text) && !others.has(id) ? [id] : []));
+}
+
 /** In the order in which data.wasm looks for them. */
 function sortAdded(added: readonly AddedToken[]): AddedToken[] {
   const encoder = new TextEncoder();
@@ -170,23 +196,27 @@ function sortAdded(added: readonly AddedToken[]): AddedToken[] {
 }
 
 interface Laid {
-  size: number;
-  end: number;
+  parts: VocabularyParts;
   bytes: Uint32Array;
   pairs: Pairs;
   added: readonly AddedToken[];
+  whole: readonly number[];
   texts: readonly (string | undefined)[];
 }
 
 /** The tables in the form that assembly/data/vocabulary.ts describes. */
-function layOut({ size, end, bytes, pairs, added, texts }: Laid, where: string): Uint8Array {
+function layOut({ parts, bytes, pairs, added, whole, texts }: Laid, where: string): Uint8Array {
+  const { end, begin, pretokenizer, normalizes } = parts;
   const { left, right, merged } = pairs;
-  const words = HEADER_WORDS + 3 * left.length + 2 * added.length;
+  const size = texts.length;
+  const words = HEADER_WORDS + 3 * left.length + 2 * added.length + whole.length;
   const most = texts.reduce((sum, text) => sum + 3 * (text?.length ?? 0), 0);
   const out = new Uint8Array(4 * (words + size + 1) + most + SPARE_BYTES);
   const numbers = new Uint32Array(out.buffer, 0, words + size + 1);
-  numbers.set([MAGIC, size, left.length, added.length, end]);
-  numbers.set(bytes, 5);
+  const pattern = Object.keys(PRETOKENIZERS).indexOf(pretokenizer);
+  const header = [MAGIC, size, left.length, added.length, whole.length];
+  numbers.set([...header, end.id, begin?.id ?? NO_ID, pattern, Number(normalizes)]);
+  numbers.set(bytes, 9);
   for (const [i, some] of [left, right, merged].entries()) numbers.set(some, HEADER_WORDS + i * left.length);
   const tokenFlags = (token: AddedToken) =>
     Object.entries(FLAGS).reduce((flags, [key, flag]) => (token[key as keyof typeof FLAGS] ? flags | flag : flags), 0);
@@ -194,6 +224,7 @@ function layOut({ size, end, bytes, pairs, added, texts }: Laid, where: string):
     added.flatMap((token) => [token.id, tokenFlags(token)]),
     HEADER_WORDS + 3 * left.length,
   );
+  numbers.set(whole, words - whole.length);
   const first = numbers.byteLength;
   const isAdded = new Set(added.map(({ id }) => id));
   let at = first;
@@ -238,11 +269,16 @@ async function isBuiltIn(bytes: Uint32Array, { left, right, merged }: Pairs): Pr
 }
 
 /** The fingerprint of all that determines a text's ids, with special tokens treated as plain text. */
-async function fingerprintVocabulary(bytes: Uint32Array, pairs: Pairs, added: readonly AddedToken[]): Promise<string> {
+async function fingerprintVocabulary(
+  bytes: Uint32Array,
+  pairs: Pairs,
+  added: readonly AddedToken[],
+  preparation: readonly unknown[],
+): Promise<string> {
   const hash = await createHasher("sha256");
   for (const { buffer, byteOffset, byteLength } of [bytes, pairs.left, pairs.right, pairs.merged])
     hash.update(new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength));
   const plain = added.some(({ special }) => !special) ? added : [];
-  hash.update(new TextEncoder().encode(JSON.stringify(plain)));
+  hash.update(new TextEncoder().encode(JSON.stringify([...plain, ...preparation])));
   return hash.digest();
 }

@@ -2,6 +2,8 @@
 import type { GPT2Config } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 
+export const CHAT_TEMPLATE = "chat_template.jinja";
+
 /** Files of a byte-level BPE tokenizer, all optional. */
 export const TOKENIZER_FILES = [
   "tokenizer.json",
@@ -10,6 +12,7 @@ export const TOKENIZER_FILES = [
   "tokenizer_config.json",
   "special_tokens_map.json",
   "added_tokens.json",
+  CHAT_TEMPLATE,
 ] as const;
 
 /** A token with a meaning of its own. */
@@ -40,6 +43,8 @@ export interface Vocabulary {
   readonly tables: Uint8Array | null;
   /** Whether a long text must not be encoded in parts, because white space belongs to an added token. */
   readonly isWhole: boolean;
+  /** Whether line ends belong to the word before them, if it is of punctuation. */
+  readonly keepsLineEnds: boolean;
 }
 
 export const GPT2_TABLES = "gpt2.tokenizer.bin";
@@ -51,6 +56,7 @@ export const GPT2_VOCABULARY: Vocabulary = {
   chat: null,
   tables: null,
   isWhole: false,
+  keepsLineEnds: false,
 };
 
 /** A vocabulary's fingerprint, for messages. */
