@@ -1,5 +1,6 @@
 /** The config.json that transformers has for the model of a GGUF file. */
 import { ConfigError, FormatError } from "../errors.ts";
+import { sameShape, showShape } from "../tensor.ts";
 import type { GgufHeader, GgufValue } from "./gguf.ts";
 import type { Architecture } from "./gguf-architectures.ts";
 import { llama3Scaling } from "./gguf-rope.ts";
@@ -13,7 +14,7 @@ interface Described {
   name: string;
   architecture: Architecture;
   header: GgufHeader;
-  /** The tensors as they are stored. */
+  /** The tensors, by the file's names and in its order. */
   file: TensorFile;
   where: string;
 }
@@ -55,7 +56,14 @@ async function llamaKeys(own: OwnKeys, config: Json, { header, file, where }: De
     const value = own.number(key, width);
     if (value !== width) throw own.unsupported(key, value, `${width}, the width of a head`);
   }
-  const scaling: Json | undefined = tensors.has(ROPE_FREQS)
+  const factors = tensors.get(ROPE_FREQS);
+  if (factors && !sameShape(factors.shape, [width / 2]))
+    throw new FormatError("wrong-shape", `${ROPE_FREQS} has the wrong shape`, {
+      where,
+      expected: showShape([width / 2]),
+      found: showShape(factors.shape),
+    });
+  const scaling = factors
     ? llama3Scaling(await file.readF32(ROPE_FREQS), config.rope_theta as number, where)
     : ropeScaling(own);
   return {

@@ -1,35 +1,33 @@
 /** A model in a GGUF file, in the form of transformers: its config.json, and its tensors by their names there. */
 import { openFile } from "#platform";
+import type { GPT2Config } from "../config.ts";
 import { numel } from "../tensor.ts";
+import { parseModelConfig } from "./common.ts";
 import { type GgufHeader, type GgufTensor, readGgufHeader } from "./gguf.ts";
 import { type Architecture, findArchitecture } from "./gguf-architectures.ts";
-import { makeConfig } from "./gguf-config.ts";
-import { TensorFile, type TensorFiles } from "./tensor-file.ts";
+import { makeConfig, ROPE_FREQS } from "./gguf-config.ts";
+import { turnInto } from "./llama-files.ts";
+import { TensorFile } from "./tensor-file.ts";
 import { readGgufVocabulary } from "./tokenizer-gguf.ts";
-import type { Vocabulary } from "./vocabulary.ts";
+import { checkSize } from "./vocabulary.ts";
 
-export interface GgufModel {
-  /** Its config.json. */
-  json: Record<string, unknown> & { vocab_size: number };
-  vocabulary: Vocabulary;
-  tensors: TensorFiles;
-}
-
-/** Opens a model. Throws FormatError for a damaged file, ConfigError for a model that is not supported. */
-export async function openGguf(path: string): Promise<GgufModel> {
+/**
+ * Opens a model's config, vocabulary and tensors. Throws FormatError for a damaged file, ConfigError for a model that is
+ * not supported.
+ */
+export async function openGguf(path: string) {
   const reader = await openFile(path);
   try {
     const header = await readGgufHeader(reader);
     const [name, architecture] = findArchitecture(header, path);
-    const stored = new GgufFile(reader, header.dataStart, header.tensors);
-    const json = await makeConfig({ name, architecture, header, file: stored, where: path });
-    const file = new GgufFile(reader, header.dataStart, arrange(header, architecture, json));
+    const file = new GgufFile(reader, header.dataStart, header.tensors);
+    const json = await makeConfig({ name, architecture, header, file, where: path });
+    const config = await parseModelConfig(json, path);
     const vocabulary = await readGgufVocabulary(header.metadata, path);
-    return {
-      json,
-      vocabulary,
-      tensors: { where: path, files: new Map(file.names.map((name) => [name, file])), close: () => file.close() },
-    };
+    checkSize(vocabulary, config, path);
+    const arranged = new GgufFile(reader, header.dataStart, arrange(header, architecture, config));
+    const files = new Map(arranged.names.map((name) => [name, arranged]));
+    return { json, configPath: path, config, vocabulary, tensors: { where: path, files, close: () => reader.close() } };
   } catch (error) {
     await reader.close();
     throw error;
@@ -37,7 +35,7 @@ export async function openGguf(path: string): Promise<GgufModel> {
 }
 
 /** A tensor that may be stored in another order than transformers has it in. */
-export interface Arranged extends GgufTensor {
+interface Arranged extends GgufTensor {
   /** Queries or keys of this many heads, with their rows in the order of interleaved rotary positions. */
   heads?: number;
   /** Stored as [out, in]. */
@@ -45,33 +43,30 @@ export interface Arranged extends GgufTensor {
 }
 
 /** The tensors by transformers' names. */
-export function arrange(
+function arrange(
   { tensors }: GgufHeader,
   { outside, blocks, inBlock, turned = [], isInterleaved }: Architecture,
-  json: Record<string, unknown>,
+  { n_head, n_kv_head = n_head }: GPT2Config,
 ): Map<string, Arranged> {
-  const heads: Record<string, unknown> = isInterleaved
-    ? { attn_q: json.num_attention_heads, attn_k: json.num_key_value_heads }
-    : {};
-  const arranged = [...tensors].map(([key, tensor]): [string, Arranged] => {
+  const heads: Record<string, number> = isInterleaved ? { attn_q: n_head, attn_k: n_kv_head } : {};
+  const arranged = [...tensors].flatMap(([key, tensor]): [string, Arranged][] => {
+    // The config has what it says.
+    if (key === ROPE_FREQS) return [];
     const [, block, layer = "", part] = /^(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)$/.exec(key) ?? [];
     const name = (block === undefined ? outside : inBlock)[layer];
     // A tensor that the architecture does not have keeps its name, by which it is reported.
-    if (name === undefined) return [key, tensor];
+    if (name === undefined) return [[key, tensor]];
     const isTurned = part === "weight" && turned.includes(layer);
     const shape = isTurned ? [...tensor.shape].reverse() : tensor.shape;
-    const rows = heads[layer];
-    const order = rows === undefined ? {} : { heads: rows as number };
-    return [
-      block === undefined ? `${name}.${part}` : `${blocks}.${block}.${name}.${part}`,
-      { ...tensor, shape, isTurned, ...order },
-    ];
+    const order = heads[layer] === undefined ? { isTurned } : { isTurned, heads: heads[layer] };
+    const place = block === undefined ? name : `${blocks}.${block}.${name}`;
+    return [[`${place}.${part}`, { ...tensor, shape, ...order }]];
   });
   return new Map(arranged);
 }
 
 /** The tensors of a GGUF file in transformers' order. */
-export class GgufFile extends TensorFile<Arranged> {
+class GgufFile extends TensorFile<Arranged> {
   /** The last matrix that was turned: it is read in parts, and each needs all of what is stored. */
   private last: { name: string; values: Float32Array<ArrayBuffer> } | undefined;
 
@@ -108,8 +103,7 @@ export class GgufFile extends TensorFile<Arranged> {
     const [inputs, outputs] = shape as [number, number];
     const stored = type.decode(await this.readRows(name));
     const values = new Float32Array(stored.length);
-    for (let output = 0; output < outputs; output++)
-      for (let input = 0; input < inputs; input++) values[input * outputs + output] = stored[output * inputs + input]!;
+    turnInto(values, outputs, 0, stored, outputs, inputs);
     this.last = { name, values };
     return values;
   }

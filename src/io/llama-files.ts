@@ -161,7 +161,7 @@ class JoinedTensor implements TensorSource {
 const TILE = 32;
 
 /** Writes part [outputs, inputs], turned, into the columns of values [inputs, columns] from `first` on. */
-function turnInto(
+export function turnInto(
   values: Float32Array,
   columns: number,
   first: number,
