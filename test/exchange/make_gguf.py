@@ -111,7 +111,7 @@ def add_tokenizer(writer, arch):
     """One control token, the letters of all bytes, and merges of them."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     letters = sorted(map(chr, plain + [256 + i for i in range(256 - len(plain))]))
-    merges = [f"{a} {b}" for a in "etaoin" for b in "rsdl"] + ["er s", "Ġ t", "Ġ a", "Ġt e", "at er"]
+    merges = [f"{a} {b}" for a in "etaoin" for b in "rsdl"] + ["er s", "Ġ t", "Ġ a", "Ġt e", "er ed"]
     tokens = ["<|endoftext|>", *letters, *(merge.replace(" ", "") for merge in merges)]
     tokens += [f"<|spare_{i}|>" for i in range(288 - len(tokens))]
     writer.add_tokenizer_model("gpt2")
