@@ -8,7 +8,7 @@ import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
 import type { NF4Parts } from "../quantize.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
-import { count, parseModelConfig, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
+import { count, isGguf, parseModelConfig, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { type Dtype, FLOATS, type Stored, type TensorFiles, type TensorSource } from "./tensor-file.ts";
@@ -60,8 +60,6 @@ export async function resolveModel(
   return (await import("./hub-model.ts")).resolveHubModel(nameOrDirectory, SHIPPED_MODELS, options, weights);
 }
 
-/** Whether a path or an address is that of a GGUF file: a model in one file. */
-const isGguf = (path: string) => /\.gguf(\?[^/]*)?$/i.test(path);
 /** Imported on demand: few models are in such a file. */
 const openGguf = async (path: string) => (await import("./gguf-model.ts")).openGguf(path);
 

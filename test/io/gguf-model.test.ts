@@ -174,6 +174,7 @@ test("a file on a server, or a Blob, is a model that generates", async () => {
       lm.destroy();
     }
     assert.is(texts.size, 1);
+    assert.ok(server.requests.every((request) => /^GET \/gpt2-f16.gguf\?download=true bytes=\d+-\d+$/.test(request)));
   } finally {
     forgetFile(name);
   }
