@@ -19,7 +19,7 @@ export type RopeScaling =
 
 /**
  * The dimensions of a model, by the keys of a GPT-2's config.json on the hub. Those of a Llama-type model have other
- * names there: see io/llama-files.ts.
+ * names there: see io/llama-config.ts.
  */
 export interface GPT2Config {
   /** Absent: GPT-2. */

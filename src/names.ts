@@ -34,6 +34,8 @@ export interface ModelTensor extends Place {
   adapter?: LoraAdapter;
   /** A's B, which must be in the same page. */
   partner?: ModelTensor;
+  /** Elements that are reserved for it in a page, so that the adapters of a matrix lie equally far apart. */
+  room?: number;
   /** For files and for people. */
   name: string;
   shape: Shape;
@@ -263,8 +265,8 @@ export function columnsIn(layer: Layer, config: GPT2Config): { target: Target; f
   });
 }
 
-/** Columns of a prefix: the keys and values of all blocks. */
-export const prefixWidth = (config: GPT2Config) => config.n_layer * (qkvWidth(config) - config.n_embd);
+/** Columns of the keys and values of all blocks. */
+export const keyValueColumns = (config: GPT2Config) => config.n_layer * (qkvWidth(config) - config.n_embd);
 
 /** The first column of a target in its layer's matrix. */
 export function firstColumn(target: Target, config: GPT2Config): number {

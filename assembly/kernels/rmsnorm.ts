@@ -1,7 +1,8 @@
-// Root mean square normalisation. References: transformers LlamaRMSNorm; Zhang and Sennrich 2019.
+// Root mean square normalisation of rows, whose length is a multiple of 4. References: transformers LlamaRMSNorm; Zhang
+// and Sennrich 2019.
 import { RmsnormBackward, RmsnormForward, RmsnormParametersBackward } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
-import { dot, load_some, madd, store_some, sum_lanes } from "./vector";
+import { dot, madd, sum_lanes } from "./vector";
 
 /** Columns that are summed together. */
 const GROUP: u32 = 16;
@@ -20,9 +21,8 @@ export function rmsnorm_forward(p: RmsnormForward): void {
     const scale = f32x4.splat(rstd);
     for (let c: u32 = 0; c < cols; c += 4) {
       const at: usize = c << 2;
-      const rest = min<u32>(4, cols - c);
-      const hat = f32x4.mul(load_some(inp + at, rest), scale);
-      store_some(out + at, f32x4.mul(hat, load_some(weight + at, rest)), rest);
+      const hat = f32x4.mul(v128.load(inp + at), scale);
+      v128.store(out + at, f32x4.mul(hat, v128.load(weight + at)));
     }
   }
 }
@@ -54,21 +54,19 @@ function rmsnorm_row(
   let products = f32x4.splat(0);
   for (let c: u32 = 0; c < cols; c += 4) {
     const at: usize = c << 2;
-    const rest = min<u32>(4, cols - c);
-    const g = f32x4.mul(load_some(dout + at, rest), load_some(weight + at, rest));
-    products = madd(g, f32x4.mul(load_some(inp + at, rest), scale), products);
+    const g = f32x4.mul(v128.load(dout + at), v128.load(weight + at));
+    products = madd(g, f32x4.mul(v128.load(inp + at), scale), products);
   }
   const mean = f32x4.splat(sum_lanes(products) / <f32>cols);
   for (let c: u32 = 0; c < cols; c += 4) {
     const at: usize = c << 2;
-    const rest = min<u32>(4, cols - c);
-    const w = load_some(weight + at, rest);
-    const g = f32x4.mul(load_some(dout + at, rest), w);
-    const hat = f32x4.mul(load_some(inp + at, rest), scale);
+    const w = v128.load(weight + at);
+    const g = f32x4.mul(v128.load(dout + at), w);
+    const hat = f32x4.mul(v128.load(inp + at), scale);
     let value = f32x4.mul(scale, f32x4.sub(g, f32x4.mul(hat, mean)));
-    if (add != 0) value = f32x4.add(load_some(add + at, rest), value);
-    store_some(out + at, f32x4.mul(hat, w), rest);
-    store_some(dinp + at, value, rest);
+    if (add != 0) value = f32x4.add(v128.load(add + at), value);
+    v128.store(out + at, f32x4.mul(hat, w));
+    v128.store(dinp + at, value);
   }
 }
 
@@ -77,14 +75,13 @@ export function rmsnorm_parameters_backward(p: RmsnormParametersBackward): void 
   const cols = p.cols;
   const end = slice_end(cols, GROUP);
   for (let c = slice_begin(cols, GROUP); c < end; c += 4) {
-    const rest = min<u32>(4, end - c);
     let sum = f32x4.splat(0);
     for (let row: u32 = 0; row < p.rows; row++) {
       const at: usize = (row * cols + c) << 2;
-      const hat = f32x4.mul(load_some(p.inp + at, rest), v128.load_splat<f32>(p.rstd + (row << 2)));
-      sum = madd(load_some(p.dout + at, rest), hat, sum);
+      const hat = f32x4.mul(v128.load(p.inp + at), v128.load_splat<f32>(p.rstd + (row << 2)));
+      sum = madd(v128.load(p.dout + at), hat, sum);
     }
     const to = p.dweight + (c << 2);
-    store_some(to, f32x4.add(load_some(to, rest), sum), rest);
+    v128.store(to, f32x4.add(v128.load(to), sum));
   }
 }

@@ -1,7 +1,6 @@
 // Rotary position embedding, the halves of a head as pairs. Reference: transformers apply_rotary_pos_emb of Llama.
 import { Rope } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
-import { load_some, madd, store_some } from "./vector";
 
 /**
  * Rotates the first `heads` heads of x [room, width] in place, for the rows' positions n - start + shift; back if `sign`
@@ -18,14 +17,14 @@ export function rope(p: Rope): void {
     const cosines = p.table + <usize>position * size;
     let x = p.x + ((<usize>n * p.width) << 2);
     for (let head: u32 = 0; head < heads; head++) {
-      for (let at: u32 = 0; at < half; at += 16) {
-        const rest = min<u32>(4, (half - at) >> 2);
-        const a = load_some(cosines + at, rest);
-        const b = f32x4.mul(sign, load_some(cosines + half + at, rest));
-        const u = load_some(x + at, rest);
-        const v = load_some(x + half + at, rest);
-        store_some(x + at, madd(f32x4.neg(v), b, f32x4.mul(u, a)), rest);
-        store_some(x + half + at, madd(u, b, f32x4.mul(v, a)), rest);
+      // Two numbers at a time: a head's size is a multiple of 4.
+      for (let at: u32 = 0; at < half; at += 8) {
+        const a = v128.load_zero<f64>(cosines + at);
+        const b = f32x4.mul(sign, v128.load_zero<f64>(cosines + half + at));
+        const u = v128.load_zero<f64>(x + at);
+        const v = v128.load_zero<f64>(x + half + at);
+        v128.store_lane<f64>(x + at, f32x4.sub(f32x4.mul(u, a), f32x4.mul(v, b)), 0);
+        v128.store_lane<f64>(x + half + at, f32x4.add(f32x4.mul(v, a), f32x4.mul(u, b)), 0);
       }
       x += size;
     }

@@ -1,62 +1,48 @@
-/**
- * Where a Llama-type model's tensors are in its files. There each matrix is alone and [out, in], as nn.Linear has it;
- * here queries, keys and values are one matrix [in, out], and so are gate and up. Loaded only for such a model.
- */
+/** Reads and writes a Llama-type model's tensors as files have them: see llama-names.ts. Loaded only for such a model. */
 import type { GPT2Config } from "../config.ts";
 import { FormatError, nameList } from "../errors.ts";
-import { baseTensors, columnsIn, type Layer, lmHeadTensors, type ModelTensor } from "../names.ts";
-import { type Shape, sameShape, showShape } from "../tensor.ts";
+import { numel, type Shape, sameShape, showShape } from "../tensor.ts";
 import { count } from "./common.ts";
+import { type FilePart, llamaTensorsInFiles } from "./llama-names.ts";
+import type { StreamedTensor } from "./safetensors-write.ts";
 import type { Stored, TensorSource } from "./tensor-file.ts";
 
-/** The names of a block's layers in transformers; of those with several matrices, side by side, all of them. */
-const IN_BLOCK: Partial<Record<Layer, readonly string[]>> = {
-  ln_1: ["input_layernorm"],
-  "attn.c_attn": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
-  "attn.c_proj": ["self_attn.o_proj"],
-  ln_2: ["post_attention_layernorm"],
-  "mlp.c_fc": ["mlp.gate_proj", "mlp.up_proj"],
-  "mlp.c_proj": ["mlp.down_proj"],
-};
-
-const OUTSIDE: Partial<Record<Layer, string>> = {
-  wte: "embed_tokens",
-  ln_f: "norm",
-  lm_head: "lm_head",
-};
-
-/** A part of one of our tensors in a file: its columns from `first` on. */
-interface FilePart {
-  /** Without `model.`, which all have but the heads. */
-  key: string;
-  /** In the file. */
-  shape: Shape;
-  first: number;
-}
-
-/** One of our tensors in the files. */
-interface InFiles extends ModelTensor {
-  parts: FilePart[];
-  /** The parts of a matrix in a block are transposed. */
-  isTurned: boolean;
-}
-
-/** The tensors of a model in transformers, by ours, in our order. */
-export function llamaTensorsInFiles(config: GPT2Config): InFiles[] {
-  return [...baseTensors(config), ...lmHeadTensors(config)].map((tensor) => {
-    const { block, layer, part, shape } = tensor;
-    if (block === null)
-      return { ...tensor, parts: [{ key: `${OUTSIDE[layer]}.${part}`, shape, first: 0 }], isTurned: false };
-    const isTurned = shape.length === 2;
-    const names = IN_BLOCK[layer]!;
-    const columns = names.length > 1 ? columnsIn(layer, config) : [{ first: 0, width: shape.at(-1)! }];
-    const parts = columns.map(({ first, width }, i) => ({
-      key: `layers.${block}.${names[i]}.${part}`,
-      shape: isTurned ? [width, shape[0]!] : [width],
-      first,
-    }));
-    return { ...tensor, parts, isTurned };
+/**
+ * The same tensors as transformers has them, of a model whose tensors `merged` gives by our names: those of its blocks
+ * one matrix [out, in] each.
+ */
+export function splitParts(config: GPT2Config, merged: readonly StreamedTensor[]): StreamedTensor[] {
+  const ours = new Map(merged.map((tensor) => [tensor.name, tensor]));
+  return llamaTensorsInFiles(config).flatMap(({ name, layer, shape: whole, parts, isTurned }) => {
+    const tensor = ours.get(name);
+    if (!tensor) return [];
+    const prefix = layer === "lm_head" ? "" : "model.";
+    if (!isTurned && parts.length === 1) return [{ ...tensor, name: `${prefix}${parts[0]!.key}` }];
+    // Read once for all its parts, which are written one after the other.
+    let values: Promise<Float32Array> | null = null;
+    return parts.map(
+      ({ key, shape, first }, i): StreamedTensor => ({
+        ...{ name: `${prefix}${key}`, shape, dtype: "F32" },
+        pieces: async function* () {
+          values ??= collect(tensor);
+          const all = await values;
+          if (i === parts.length - 1) values = null;
+          yield isTurned ? turned(all, whole, first, shape[0]!) : all.slice(first, first + shape[0]!);
+        },
+      }),
+    );
   });
+}
+
+/** All values of a tensor. */
+async function collect({ shape, pieces }: StreamedTensor): Promise<Float32Array> {
+  const values = new Float32Array(numel(shape));
+  let at = 0;
+  for await (const piece of pieces()) {
+    values.set(piece as Float32Array, at);
+    at += piece.length;
+  }
+  return values;
 }
 
 /** Redundant tensors of old checkpoints. */
@@ -159,6 +145,17 @@ class JoinedTensor implements TensorSource {
 
 /** Rows and columns that are copied at a time, so that both sides stay in the cache. */
 const TILE = 32;
+
+/** The columns of values [inputs, columns] from `first` on, turned: [outputs, inputs]. */
+function turned(values: Float32Array, shape: Shape, first: number, outputs: number): Float32Array<ArrayBuffer> {
+  const [inputs, columns] = shape as [number, number];
+  const part = new Float32Array(outputs * inputs);
+  for (let i0 = 0; i0 < inputs; i0 += TILE)
+    for (let j0 = 0; j0 < outputs; j0 += TILE)
+      for (let i = i0; i < Math.min(inputs, i0 + TILE); i++)
+        for (let j = j0; j < Math.min(outputs, j0 + TILE); j++) part[j * inputs + i] = values[i * columns + first + j]!;
+  return part;
+}
 
 /** Writes part [outputs, inputs], turned, into the columns of values [inputs, columns] from `first` on. */
 export function turnInto(

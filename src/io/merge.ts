@@ -50,11 +50,24 @@ const NO_CHANGES: Changes = { products: [] };
  * `finalNorm` allows it, and otherwise dropped. A language model has a separate head if its base model has, or if its
  * tied head has an adapter.
  */
-export function mergedTensors(
+export async function mergedTensors(
   checkpoint: GPT2Checkpoint,
-  { meta, tensors }: Adapter,
+  adapter: Adapter,
   finalNorm: FinalNorm | undefined,
-): StreamedTensor[] {
+): Promise<StreamedTensor[]> {
+  const { model_type } = checkpoint.config;
+  const merged = ownTensors(checkpoint, adapter);
+  const named = model_type
+    ? (await import("./llama-files.ts")).splitParts(checkpoint.config, merged)
+    : merged.map((tensor) =>
+        tensor.name === "lm_head.weight" ? tensor : { ...tensor, name: `transformer.${tensor.name}` },
+      );
+  const { meta, tensors } = adapter;
+  return meta.task.objective === "lm" ? named : [...named, whole("score.weight", foldHead(meta, tensors, finalNorm))];
+}
+
+/** The base model's tensors and those of a language model's separate head, merged, by our names. */
+function ownTensors(checkpoint: GPT2Checkpoint, { meta, tensors }: Adapter): StreamedTensor[] {
   const changes = adapterChanges({ meta, tensors });
   const { config } = checkpoint;
   // Frozen matrices are rounded to the type that the run stored them in.
@@ -67,12 +80,12 @@ export function mergedTensors(
     return Promise.resolve(trained.data.slice(from * width, to * width));
   };
   const merged = [...baseShapes(config)].map(([name, shape]) => ({
-    name: `transformer.${name}`,
+    name,
     shape,
     dtype: "F32" as const,
     pieces: () => pieces(shape, (from, to) => rows(name, from, to), changes.get(name) ?? NO_CHANGES),
   }));
-  if (meta.task.objective !== "lm") return [...merged, whole("score.weight", foldHead(meta, tensors, finalNorm))];
+  if (meta.task.objective !== "lm") return merged;
   const head = changes.get("head");
   const shape = [config.vocab_size, config.n_embd];
   const table = config.tie_word_embeddings === false ? "lm_head.weight" : "wte.weight";

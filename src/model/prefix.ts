@@ -6,7 +6,7 @@
  * Letters: n virtual tokens, C n_embd, L layers.
  */
 import { qkvWidth } from "../config.ts";
-import { prefixWidth } from "../names.ts";
+import { keyValueColumns } from "../names.ts";
 import { linearBackward, linearForward } from "../ops/linear.ts";
 import { matmul } from "../ops/matmul.ts";
 import { prefixBackward, prefixForward } from "../ops/prefix.ts";
@@ -40,7 +40,7 @@ export class Prefix {
     this.rows = { count: n, row: tokens.capacity };
     this.virtual = { count: n, capacity: n };
     this.columns = qkvWidth(config);
-    const width = prefixWidth(config);
+    const width = keyValueColumns(config);
     const activation = (name: string, columns: number) => rowTensor(name, this.virtual, [columns]);
     const linear = (name: string, columns: number): Linear => ({
       ...f.affine(name),

@@ -7,6 +7,7 @@ export const rmsnormForwardKernel = defineKernel(
   { rows: "u32", cols: "u32", epsilon: "f32" },
   ({ rows }) => [1, rows, 1],
   "rows cols, rows 1, rows cols, cols",
+  { ofMethods: true },
 );
 
 export const rmsnormBackwardKernel = defineKernel(
@@ -15,6 +16,7 @@ export const rmsnormBackwardKernel = defineKernel(
   { rows: "u32", cols: "u32", has_add: "u32" },
   ({ rows }) => [1, rows, 1],
   "rows cols, rows cols, rows cols, rows cols, rows 1, cols, rows cols",
+  { ofMethods: true },
 );
 
 export const rmsnormParametersBackwardKernel = defineKernel(
@@ -23,6 +25,7 @@ export const rmsnormParametersBackwardKernel = defineKernel(
   { rows: "u32", cols: "u32" },
   ({ cols }) => [ceilDiv(cols, 16), 1, 1],
   "cols, rows cols, rows cols, rows 1",
+  { ofMethods: true },
 );
 
 /** out [rows, C] = inp * rstd * weight; rstd [rows, 1] = 1 / the root mean square of the row. */

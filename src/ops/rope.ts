@@ -14,7 +14,7 @@ export const ropeKernel = defineKernel(
   { tokens: "u32", width: "u32", heads: "u32", head_size: "u32", shift: "u32", sign: "f32" },
   ({ tokens, heads, head_size }) => [ceilDiv((heads * head_size) / 2, 64), tokens, 1],
   "room width, positions head_size, tokens 2",
-  { byIndex: true },
+  { byIndex: true, ofMethods: true },
 );
 
 /** The heads that are rotated, queries' and keys', and the numbers of each. */
@@ -32,9 +32,9 @@ function rope(
   sign: 1 | -1,
 ): Dispatch {
   const width = x.shape[1]!;
-  if (heads * headSize > width || headSize % 2 !== 0)
+  if (heads * headSize > width || headSize % 4 !== 0)
     throw new ShapeError("wrong-shape", `rope: x (${x.name}) has other heads`, {
-      expected: `at least ${heads} heads of ${headSize} numbers, an even number`,
+      expected: `${heads} heads of ${headSize} numbers or more, a multiple of 4`,
       found: showShape(x.shape),
     });
   const dims = { tokens: "tokens", width, heads, head_size: headSize, shift, sign } as const;

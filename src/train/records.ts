@@ -111,8 +111,8 @@ export interface TrainResult {
   novelty: NoveltySettings | null;
   /** The trained tensors and the head. */
   tensors: Tensors;
-  /** The final layer norm [C]: a bias of the head is folded into it for PEFT. */
-  finalNorm: FinalNorm;
+  /** The final layer norm [C]: a bias of the head is folded into it for PEFT. An RMS norm: undefined. */
+  finalNorm: FinalNorm | undefined;
   /** Seconds of training, including evaluation, excluding loading. */
   seconds: number;
   /** Whether the run was ended by its AbortSignal before the last step. */

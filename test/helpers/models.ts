@@ -26,6 +26,9 @@ export const RELATIVE: Partial<GPT2Config> = {
   tie_word_embeddings: false,
 };
 
+/** A Llama-type model, in which three heads share one of keys and values. */
+export const LLAMA: Partial<GPT2Config> = { model_type: "llama", n_kv_head: 1, n_inner: 20, rope: { theta: 1e4 } };
+
 /** AdamW's settings; the rate comes with each step. */
 export const OPTIMIZER = { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, clip: 1 } as const;
 

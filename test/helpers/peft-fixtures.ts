@@ -5,11 +5,11 @@ import * as assert from "uvu/assert";
 import { openFile } from "#platform";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
-import { adaptedSpec } from "../../src/io/adapter-meta.ts";
+import { adaptedSpec, adapterShapes } from "../../src/io/adapter-meta.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import type { Tensors } from "../../src/io/peft.ts";
-import { transposed } from "../../src/io/peft-form.ts";
+import { fromEntries } from "../../src/io/peft-form.ts";
 import { importPeft } from "../../src/io/peft-import.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import type { Batch } from "../../src/model/batch.ts";
@@ -71,10 +71,8 @@ async function readExpected(file: SafetensorsFile, kind: string, place: string, 
   const shapes = new Map([...all].map(([key, { shape }]) => [key, shape]));
   const score = { shape: checkpoint.shape("score.weight"), data: await checkpoint.read("score.weight") };
   const config = JSON.parse(readFileSync(join(place, "adapter_config.json"), "utf8"));
-  const { keys } = await importPeft(config, shapes, { config: checkpoint.config, score }, place);
-  // A row of our A of the token table is a token's.
-  const isTurned = (name: string) => name === "lora.wte.A";
-  return new Map([...keys].map(([name, key]) => [name, isTurned(name) ? transposed(all.get(key)!) : all.get(key)!]));
+  const { meta, entries } = await importPeft(config, shapes, { config: checkpoint.config, score }, place);
+  return fromEntries(entries, all, adapterShapes(meta));
 }
 
 /** Compares the logits, gradients and 10 steps of AdamW of an adapter with PEFT's and PyTorch's. `trainsHead`: score.weight learns. */

@@ -56,7 +56,7 @@ test("the reference's gradient is that of its function, and rotates back", () =>
 
 for (const { heads, headSize, values, lengths, shift } of [
   { heads: 1, headSize: 4, values: 0, lengths: [1], shift: 0 },
-  { heads: 3, headSize: 6, values: 5, lengths: [3, 4], shift: 7 },
+  { heads: 3, headSize: 12, values: 5, lengths: [3, 4], shift: 7 },
   { heads: 12, headSize: 64, values: 192, lengths: [5, 1, 17], shift: 0 },
   { heads: 2, headSize: 36, values: 36, lengths: [33, 64], shift: 16 },
 ])
@@ -122,7 +122,7 @@ test("operands of other shapes and heads that x does not have are refused", () =
   ]);
   for (const heads of [
     { heads: 4, headSize: 4 },
-    { heads: 1, headSize: 5 },
+    { heads: 1, headSize: 6 },
   ]) {
     const [x, table, bounds] = [
       [3, 12],
