@@ -264,7 +264,10 @@ class TextsReader {
       keys ??= findTextKeys(Object.keys(row), this.options.textColumn, where);
       const [first, second] = keys.map((key) => rowText(row, key, where)) as [string, string?];
       if (second !== undefined)
-        documents.push({ prompt: this.tokenizer.encode(first), completion: this.tokenizer.encode(second) });
+        documents.push({
+          prompt: this.tokenizer.encode(first),
+          completion: this.tokenizer.encode(second, { addSpecialTokens: false }),
+        });
       else documents.push(...this.texts([encoder.encode(first)]));
     }
     return documents;

@@ -53,6 +53,8 @@ export class Tokenizer {
   readonly vocabSize: number;
   /** The id that separates documents, ends a generated text, replaces an empty one, and pads: 50256 in GPT-2. */
   readonly endOfText: number;
+  /** The id that is put before every text, as Llama 3's; null: none, as in GPT-2. */
+  readonly beginOfText: number | null;
   private readonly module: DataModule;
   private readonly input: Scratch;
   private readonly output: Scratch;
@@ -77,6 +79,7 @@ export class Tokenizer {
     this.module = module;
     this.vocabSize = module.vocabulary.size;
     this.endOfText = module.vocabulary.end.id;
+    this.beginOfText = module.vocabulary.begin?.id ?? null;
     this.shortIds = Math.min(CHUNK_BYTES / 4, Math.floor((4 * CHUNK_BYTES) / module.exports.longest_token()));
     this.input = new Scratch(module);
     this.output = new Scratch(module);
