@@ -8,9 +8,6 @@ import { LIMITS, parseJson } from "./limits.ts";
 export const WEIGHTS = "model.safetensors";
 export const SHARDS_INDEX = "model.safetensors.index.json";
 
-/** Whether a path or an address is that of a GGUF file: a model in one file. */
-export const isGguf = (path: string): boolean => /\.gguf(\?[^/]*)?$/i.test(path);
-
 /** Parses a JSON file of at most `limit` bytes. Throws FormatError if it is invalid, ConfigError if unreadable. */
 export async function readJson(path: string, limit: number = LIMITS.json): Promise<unknown> {
   return parseJson(await readBytes(path, limit), path);

@@ -2,8 +2,8 @@
 import { exists, joinPath } from "#platform";
 import { checkArguments } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
-import { isRemote, STAGING } from "../platform/paths.ts";
-import { isGguf, readJson } from "./common.ts";
+import { isGguf, isRemote, STAGING } from "../platform/paths.ts";
+import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "./hf.ts";
