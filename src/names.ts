@@ -34,6 +34,8 @@ export interface ModelTensor extends Place {
   adapter?: LoraAdapter;
   /** A's B, which must be in the same page. */
   partner?: ModelTensor;
+  /** Elements that are reserved for it in a page, so that the adapters of a matrix lie equally far apart. */
+  room?: number;
   /** For files and for people. */
   name: string;
   shape: Shape;

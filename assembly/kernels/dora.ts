@@ -27,8 +27,8 @@ let r: u32 = 0;
 function use_adapter(p: DoraNorm, output: u32): void {
   r = 0;
   for (let i: u32 = 0; i < p.count; i++) {
-    const begin = p.column + i * p.step;
-    if (output < begin || output >= begin + p.width) continue;
+    const begin = p.column + i * p.step + (i > 0 ? p.skew : 0);
+    if (output < begin || output >= begin + p.width + (i > 0 ? 0 : p.skew)) continue;
     r = p.r;
     a = p.A + ((<usize>i * p.stride) << 2);
     a_row = p.inputs << 2;

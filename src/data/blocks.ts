@@ -89,14 +89,16 @@ export class Blocks {
   }
 
   /**
-   * Packs documents into one stream, with <|endoftext|> before each and after the last, and splits it into blocks of
-   * `length` that start `stride` tokens apart. Every token but the first is a target once, in the first block that
+   * Packs documents into one stream, with <|endoftext|> before each and after the last (only after each if they begin
+   * with a token of their own, as Llama 3's), and splits it into blocks of `length` that start `stride` tokens apart. Every token but the first is a target once, in the first block that
    * contains the token before it. After the first block every target therefore has at least `length - stride` tokens of
    * context.
    */
   static pack(documents: readonly Uint32Array[], { length, stride, tokenizer }: BlockOptions): Blocks {
-    const stream = new Uint32Array(documents.reduce((sum, ids) => sum + ids.length + 1, 1)).fill(tokenizer.endOfText);
-    let at = 1;
+    const lead = tokenizer.beginOfText === null ? 1 : 0;
+    const total = documents.reduce((sum, ids) => sum + ids.length + 1, lead);
+    const stream = new Uint32Array(total).fill(tokenizer.endOfText);
+    let at = lead;
     for (const ids of documents) {
       stream.set(ids, at);
       at += ids.length + 1;
@@ -108,8 +110,8 @@ export class Blocks {
       blocks.push(block(stream.subarray(start, end + 1), done - start + 1, tokenizer));
       done = end;
     }
-    // The <|endoftext|> after a document is its last target.
-    const counts = documents.map((ids) => ids.length + 1);
+    // The <|endoftext|> after a document is its last target; the first token of all is none.
+    const counts = documents.map((ids, i) => ids.length + (i > 0 ? 1 : lead));
     return new Blocks(blocks, counts, 0, tokenizer);
   }
 
@@ -217,5 +219,6 @@ function block(tokens: Uint32Array<ArrayBuffer>, from: number, tokenizer: Tokeni
 
 /** The UTF-8 bytes of the text of some tokens. */
 function countTextBytes(tokens: Uint32Array<ArrayBuffer>, tokenizer: Tokenizer): number {
-  return tokenizer.decodeBytes(tokens.filter((id) => id !== tokenizer.endOfText)).length;
+  const { beginOfText, endOfText } = tokenizer;
+  return tokenizer.decodeBytes(tokens.filter((id) => id !== endOfText && id !== beginOfText)).length;
 }

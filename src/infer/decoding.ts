@@ -69,12 +69,12 @@ export async function openLanguageModel(
 
 /** See `LanguageModel.score`. */
 export async function score(engine: Decoder, tokenizer: Tokenizer, text: string): Promise<TextScore> {
-  const targets = tokenizer.encode(text);
+  const targets = tokenizer.encode(text, { addSpecialTokens: false });
   const tokens = targets.length;
   if (tokens === 0)
     throw new DataError("nothing-to-predict", "there is nothing to predict in the text", { found: "an empty text" });
   const ids = new Uint32Array(tokens);
-  ids[0] = tokenizer.endOfText;
+  ids[0] = tokenizer.beginOfText ?? tokenizer.endOfText;
   ids.set(targets.subarray(0, -1), 1);
   const { spec } = engine.plan;
   const context = textContext(spec.config, spec);

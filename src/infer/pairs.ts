@@ -4,6 +4,8 @@ import { ConfigError } from "../errors.ts";
 import type { AdapterMeta } from "../io/adapter-meta.ts";
 import { readsPairs, type TextOrPair } from "../pair.ts";
 
+type Pair = [Uint32Array, Uint32Array];
+
 /** The tokens of each pair. Texts of an adapter that PEFT wrote may be single ones, too. Throws ConfigError. */
 export function encodePairs(
   tokenizer: Tokenizer,
@@ -21,8 +23,10 @@ export function encodePairs(
         found: JSON.stringify(text),
       });
     if (!isPair) return tokenizer.encode(text).subarray(0, longest);
-    const [first, second] = [tokenizer.encode(text[0]), tokenizer.encode(text[1])];
-    return joinPair(first, second, tokenizer.endOfText, longest);
+    const [first, second] = text.map((one) => tokenizer.encode(one, { addSpecialTokens: false })) as Pair;
+    const begin = tokenizer.beginOfText === null ? [] : [tokenizer.beginOfText];
+    const joined = joinPair(first, second, tokenizer.endOfText, longest - begin.length);
+    return Uint32Array.of(...begin, ...joined).subarray(0, longest);
   });
 }
 

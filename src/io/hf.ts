@@ -6,6 +6,7 @@ import type { GPT2Config } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
+import { isGguf } from "../platform/paths.ts";
 import type { NF4Parts } from "../quantize.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import { count, parseModelConfig, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
@@ -39,8 +40,9 @@ export interface GPT2Checkpoint {
 }
 
 /**
- * The directory of a model. `nameOrDirectory` is, in this order: a model that ships with the package, a directory, or a
- * model of the Hugging Face hub, which is downloaded into the local cache unless it is there.
+ * The directory of a model, or its GGUF file. `nameOrDirectory` is, in this order: a model that ships with the package,
+ * a GGUF file, a directory, or a model of the Hugging Face hub, which is downloaded into the local cache unless it is
+ * there.
  * Without `weights` only its config and its tokenizer are downloaded. Throws ConfigError, listing the known names, for
  * any other name, DownloadError if the download fails.
  */
@@ -51,12 +53,16 @@ export async function resolveModel(
 ): Promise<string> {
   if ((SHIPPED_MODELS as readonly string[]).includes(nameOrDirectory))
     return packagePath(`data/models/${nameOrDirectory}`);
+  if (isGguf(nameOrDirectory)) return nameOrDirectory;
   // A URL has no directories: test for a file.
   if ((await exists(joinPath(nameOrDirectory, "config.json"))) || (await exists(nameOrDirectory)))
     return nameOrDirectory;
   // Imported on demand: few pages use the hub.
   return (await import("./hub-model.ts")).resolveHubModel(nameOrDirectory, SHIPPED_MODELS, options, weights);
 }
+
+/** Imported on demand: few models are in such a file. */
+const openGguf = async (path: string) => (await import("./gguf-model.ts")).openGguf(path);
 
 /** Whether a directory is that of a model that ships with the package; its tokenizer need not be read. */
 function isShipped(directory: string): boolean {
@@ -90,9 +96,7 @@ export async function loadModel(
  * Throws ConfigError if files are missing or the model is not supported, FormatError if a file is invalid.
  */
 export async function openGPT2(directory: string): Promise<GPT2Checkpoint & AsyncDisposable> {
-  await requireFiles(directory);
-  const { json, configPath, config, vocabulary } = await readDescription(directory);
-  const tensors = await openTensors(directory);
+  const { json, configPath, config, vocabulary, tensors } = await openFiles(directory);
   const { where } = tensors;
   try {
     const named = namedTensors(tensors, config.model_type ? /^model\./ : /^transformer\./);
@@ -181,8 +185,20 @@ export async function describeModel(nameOrDirectory: string, options: DownloadOp
   };
 }
 
+/** The config, the tokenizer and the tensors of a model. */
+async function openFiles(directory: string) {
+  if (isGguf(directory)) return openGguf(directory);
+  await requireFiles(directory);
+  return { ...(await readDescription(directory)), tensors: await openTensors(directory) };
+}
+
 /** The config and the tokenizer of a model. */
 async function readDescription(directory: string) {
+  if (isGguf(directory)) {
+    const { tensors, ...description } = await openGguf(directory);
+    await tensors.close();
+    return description;
+  }
   const configPath = joinPath(directory, "config.json");
   const json = (await readJson(configPath)) as TokenConfig & Record<string, unknown>;
   const config = await parseModelConfig(json, configPath);

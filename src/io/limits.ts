@@ -8,8 +8,13 @@ export const LIMITS = {
   tokenizer: 128 << 20,
   vocabulary: 1_000_000,
   addedTokens: 4096,
-  /** Bytes of a chat template, and what it may do (infer/chat.ts): steps, and characters of a value. */
-  chatTemplate: 256 << 10,
+  /**
+   * A chat template: its characters, steps and characters of values for one chat (about a second), numbers of a range.
+   * Templates in use have up to some 17,000 characters.
+   */
+  chatTemplate: 64 << 10,
+  chatWork: 20_000_000,
+  chatRange: 10_000,
   token: 1 << 16,
   /** Bytes of a JSON file that Lowrank wrote: a run's record has the losses of every test text. */
   ownJson: 512 << 20,
@@ -49,6 +54,14 @@ export const LIMITS = {
   tensors: 1 << 16,
   tensorName: 1024,
   dimensions: 8,
+  /**
+   * GGUF files: bytes before the data, keys, elements of all lists, alignment of the data. Llama 3's vocabulary takes
+   * 8 MB, in lists of 128,000 tokens, as many types and 280,000 merges.
+   */
+  ggufHeader: 64 << 20,
+  ggufKeys: 4096,
+  ggufLists: 4_000_000,
+  ggufAlignment: 1 << 16,
   /** Bytes of the JSON beside a matrix that bitsandbytes quantised: some 170. */
   quantState: 4096,
   /** Names in one setting of an adapter. GPT-2 XL has 192 modules; mixture-of-experts models have some 30,000. */

@@ -158,7 +158,7 @@ function turned(values: Float32Array, shape: Shape, first: number, outputs: numb
 }
 
 /** Writes part [outputs, inputs], turned, into the columns of values [inputs, columns] from `first` on. */
-function turnInto(
+export function turnInto(
   values: Float32Array,
   columns: number,
   first: number,

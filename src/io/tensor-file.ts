@@ -131,14 +131,24 @@ export class TensorFile<Info extends TensorInfo = TensorInfo> {
   }
 
   /** The rows [start, end) as they are stored. */
-  protected readRows(name: string, start = 0, end?: number): Promise<Uint8Array<ArrayBuffer>> {
+  protected readRows(name: string, start?: number, end?: number): Promise<Uint8Array<ArrayBuffer>> {
     const info = this.info(name);
-    const rows = info.shape[0] ?? 1;
-    const rowEnd = end ?? rows;
-    checkRows(name, info.shape, start, rowEnd, this.reader.name);
-    const rowBytes = rows === 0 ? 0 : (info.end - info.begin) / rows;
-    // The reader returns a copy that is aligned, even though the data in the file is not.
-    return this.reader.read(this.dataStart + info.begin + start * rowBytes, (rowEnd - start) * rowBytes);
+    const [first, last] = this.checkedRows(name, start, end);
+    const bytes = first === last ? 0 : (info.end - info.begin) / (info.shape[0] ?? 1);
+    return this.readData(info.begin + first * bytes, (last - first) * bytes);
+  }
+
+  /** Bytes of the data: a copy that is aligned, even though the data in the file is not. */
+  protected readData(begin: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    return this.reader.read(this.dataStart + begin, length);
+  }
+
+  /** The rows [start, end), by default all. Throws ShapeError unless the tensor has them. */
+  protected checkedRows(name: string, start = 0, end?: number): [start: number, end: number] {
+    const { shape } = this.info(name);
+    const last = end ?? shape[0] ?? 1;
+    checkRows(name, shape, start, last, this.reader.name);
+    return [start, last];
   }
 }
 

@@ -29,7 +29,15 @@ import {
   linearBackward,
   linearForward,
 } from "../ops/linear.ts";
-import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
+import {
+  type AdapterGroup,
+  adapterColumns,
+  fitTogether,
+  type LoraJob,
+  loraBackward,
+  loraDown,
+  loraUpBackward,
+} from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import { rmsnormBackward, rmsnormForward, rmsnormParametersBackward } from "../ops/rmsnorm.ts";
 import { type Shares, shareRows } from "../ops/shares.ts";
@@ -266,7 +274,7 @@ export class Layers {
       this.emit(doraBackward(dz, only(magnitude.grad!), dy, scaling, rows.count));
     }
     const dz = dora?.dz ?? dy;
-    for (const { group, ddown } of adapters) this.emit(loraUpBackward(ddown, dz, group, rows.count));
+    for (const { group, ddown } of adapters) this.emit(...loraUpBackward(ddown, dz, group, rows.count));
     return this.trainsBelow(linear.weight) ? this.inputGradient(linear, dz, next) : null;
   }
 
@@ -354,7 +362,14 @@ export class Layers {
     const [r, input] = A.shape as [number, number];
     const { target, scale } = A.adapter!;
     const flat = (tensor: Tensor) => tensor.view(tensor.name, [tensor.size], 0);
-    const place = { count: 1, column: firstColumn(target, this.config), step: 0, stride: 0, width: B.shape[0]! };
+    const place = {
+      count: 1,
+      column: firstColumn(target, this.config),
+      step: 0,
+      stride: 0,
+      width: B.shape[0]!,
+      skew: 0,
+    };
     return { r, input, scale, ...place, A: flat(only(A)), B: flat(only(B)) };
   }
 
@@ -600,13 +615,21 @@ export function promptRows(pieces: TensorPiece[], { config }: ModelSpec): Tensor
 
 /** Adds an adapter to a group if it is the next in its buffer and in the result, with the same rank and scale. */
 function append(group: AdapterGroup, next: AdapterGroup): boolean {
-  const { count, r, scale, width } = group;
-  const [stride, step] = [next.A.offset - group.A.offset, next.column - group.column];
-  const isSame = next.r === r && next.scale === scale && next.width === width && next.A.root === group.A.root;
-  const isNext = count === 1 ? stride > 0 && step > 0 : stride === count * group.stride && step === count * group.step;
+  const { count, r, scale } = group;
+  const stride = next.A.offset - group.A.offset;
+  // The first may be wider.
+  const first = adapterColumns(group, 0);
+  const { width } = next;
+  const skew = first.width - width;
+  const step = next.column - first.column - skew;
+  const isSame = next.r === r && next.scale === scale && next.A.root === group.A.root && skew >= 0;
+  const isNext =
+    count === 1
+      ? stride > 0 && step > 0
+      : stride === count * group.stride && step === count * group.step && width === group.width;
   if (!isSame || !isNext) return false;
   group.count++;
-  if (count === 1) Object.assign(group, { stride, step });
+  if (count === 1) Object.assign(group, { stride, step, width, skew });
   // Up to the end of the last one.
   for (const name of ["A", "B"] as const)
     group[name] = group[name].view(group[name].name, [next[name].offset + next[name].size - group[name].offset], 0);
@@ -615,8 +638,9 @@ function append(group: AdapterGroup, next: AdapterGroup): boolean {
 
 /** out += down B^T for adapter i of a group that is not part of the product. */
 function addUp(out: Tensor, down: Tensor, group: AdapterGroup, i: number, rows: Rows): Dispatch {
-  const { count, r, width, column, step } = group;
-  const place = { lda: count * r, aOffset: i * r, ldc: out.shape[1]!, outOffset: column + i * step };
+  const { count, r } = group;
+  const { column, width } = adapterColumns(group, i);
+  const place = { lda: count * r, aOffset: i * r, ldc: out.shape[1]!, outOffset: column };
   return matmul({
     out,
     a: down,
@@ -638,8 +662,13 @@ function addDown(dx: Tensor, ddown: Tensor, group: AdapterGroup, i: number, rows
 }
 
 /** A or B of one adapter of a group. */
-function part({ stride, r, input, width, ...group }: AdapterGroup, name: "A" | "B", i: number): Tensor {
-  return group[name].view(group[name].name, name === "A" ? [r, input] : [width, r], i * stride);
+function part(group: AdapterGroup, name: "A" | "B", i: number): Tensor {
+  const { stride, r, input } = group;
+  return group[name].view(
+    group[name].name,
+    name === "A" ? [r, input] : [adapterColumns(group, i).width, r],
+    i * stride,
+  );
 }
 
 /** The rows of an adapter's B, or of its gradient, for a piece of the head. */

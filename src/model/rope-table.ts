@@ -2,25 +2,9 @@
  * The table of rotary position embedding (ops/rope.ts), with the roundings of transformers, which computes the angles
  * in f32: at far positions their last bit is much of an angle.
  */
-import { ConfigError } from "../errors.ts";
+import type { GPT2Config, RopeScaling } from "../config.ts";
 
-/** How the angles are stretched for longer contexts, by the keys of config.json. */
-export type RopeScaling =
-  | { rope_type: "default" }
-  | { rope_type: "linear"; factor: number }
-  | {
-      rope_type: "llama3";
-      factor: number;
-      low_freq_factor: number;
-      high_freq_factor: number;
-      original_max_position_embeddings: number;
-    };
-
-export interface RopeConfig {
-  theta: number;
-  headSize: number;
-  scaling?: RopeScaling | undefined;
-}
+export type RopeConfig = NonNullable<GPT2Config["rope"]> & { headSize: number };
 
 const { fround, PI, cos, sin } = Math;
 
@@ -36,21 +20,10 @@ function llama3Frequency(frequency: number, scaling: RopeScaling & { rope_type: 
 }
 
 /** The angle of number i of a head's first half at position 1. */
-function frequency(i: number, { theta, headSize, scaling = { rope_type: "default" } }: RopeConfig): number {
+function frequency(i: number, { theta, headSize, scaling }: RopeConfig): number {
   const plain = fround(1 / fround(theta ** fround((2 * i) / headSize)));
-  switch (scaling.rope_type) {
-    case "default":
-      return plain;
-    case "linear":
-      return fround(plain / scaling.factor);
-    case "llama3":
-      return llama3Frequency(plain, scaling);
-    default:
-      throw new ConfigError("invalid-value", "an unknown rope_type", {
-        expected: "default, linear or llama3",
-        found: (scaling as { rope_type: string }).rope_type,
-      });
-  }
+  if (!scaling) return plain;
+  return scaling.rope_type === "linear" ? fround(plain / scaling.factor) : llama3Frequency(plain, scaling);
 }
 
 /** The table [positions, headSize]: the cosines of a position's angles, then their sines. */

@@ -23,6 +23,7 @@ export const doraNormKernel = defineKernel(
     column: "u32",
     step: "u32",
     width: "u32",
+    skew: "u32",
     scale: "f32",
     w_type: "override",
   },
@@ -62,19 +63,19 @@ export const doraBackwardKernel = defineKernel(
  */
 export function doraNorm(norm: Tensor, W: Tensor, groups: readonly AdapterGroup[]): Dispatch[] {
   const [inputs, outputs] = W.shape as [number, number];
-  return groups.map(({ A, B, count, r, stride, column, step, width, scale }, i) => {
+  return groups.map(({ A, B, count, r, stride, column, step, width, skew, scale }, i) => {
     for (const [factor, size] of [
       [A, inputs],
-      [B, width],
+      [B, count > 1 ? width : width + skew],
     ] as const)
       expectShape(`dora_norm: ${factor.name}`, factor.shape, [(count - 1) * stride + r * size]);
-    expectFours("dora_norm", inputs, outputs, column, step, width, stride);
+    expectFours("dora_norm", inputs, outputs, column, step, width, skew, stride);
     return dispatch(
       doraNormKernel,
       { norm, w: W, A, B },
       {
         ...{ inputs, outputs, first: i === 0 ? 0 : column, end: groups[i + 1]?.column ?? outputs },
-        ...{ count, r, stride, column, step, width, scale, w_type: typeCode(W) },
+        ...{ count, r, stride, column, step, width, skew, scale, w_type: typeCode(W) },
       },
     );
   });

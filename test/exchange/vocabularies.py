@@ -5,13 +5,14 @@ import random
 import re
 import sys
 from pathlib import Path
+from unicodedata import normalize
 
 import torch
-from tokenizers import AddedToken, ByteLevelBPETokenizer, Tokenizer, decoders
+from tokenizers import AddedToken, ByteLevelBPETokenizer, Regex, Tokenizer, decoders, normalizers, processors
 from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
 from tokenizers.trainers import BpeTrainer
-from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 END = "<|endoftext|>"
 TEXTS = 100_000
@@ -23,6 +24,29 @@ CODE = [AddedToken(" " * n, special=False) for n in range(16, 1, -1)] + [
     AddedToken("consts", special=False, normalized=False),
 ]
 
+ENDINGS = ["'s", "'ll", "'S", "'LL", "'Re", "'vE", "'ſ", "'M", "'T"]
+WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|NUMBERS| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def split_by(pattern):
+    return Sequence([Split(Regex(pattern), "isolated"), ByteLevel(add_prefix_space=False, use_regex=False)])
+
+
+def begin_with(tokenizer, token):
+    """Llama 3's: a token before every text."""
+    template = processors.TemplateProcessing(
+        single=f"{token} $A", pair=f"{token} $A {token}:1 $B:1", special_tokens=[(token, tokenizer.token_to_id(token))]
+    )
+    tokenizer.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=False), template])
+
+
+# What a model's tokenizer has beside GPT-2's.
+SMOLLM = {"split": Sequence([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])}
+LLAMA = {"split": split_by(WORDS.replace("NUMBERS", r"\p{N}{1,3}")), "begin": "<s>", "whole": True}
+QWEN = {"split": split_by(WORDS.replace("NUMBERS", r"\p{N}")), "normalizer": normalizers.NFC()}
+
 
 def lists(place, text, size):
     """vocab.json and merges.txt."""
@@ -33,10 +57,25 @@ def lists(place, text, size):
     return tokenizer._tokenizer
 
 
-def fast(place, text, size, added=(), alphabet=True):
+def without_merges(path, rng):
+    """Takes merges away whose tokens no other merge needs, so that only `ignore_merges` makes these words tokens."""
+    with open(path, encoding="utf8") as file:
+        json_ = json.load(file)
+    model = json_["model"]
+    needed = {part for pair in model["merges"] for part in pair}
+    model["merges"] = [pair for pair in model["merges"] if "".join(pair) in needed or rng.random() < 0.5]
+    model["ignore_merges"] = True
+    with open(path, "w", encoding="utf8") as file:
+        json.dump(json_, file, ensure_ascii=False)
+    return Tokenizer.from_file(path)
+
+
+def fast(place, text, size, added=(), alphabet=True, split=None, normalizer=None, begin=None, whole=False):
     """tokenizer.json."""
     tokenizer = Tokenizer(BPE())
-    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = split or ByteLevel(add_prefix_space=False)
+    if normalizer:
+        tokenizer.normalizer = normalizer
     tokenizer.decoder = decoders.ByteLevel()
     letters = ByteLevel.alphabet() if alphabet else []
     special = ["<s>", "<pad>", END]
@@ -46,13 +85,16 @@ def fast(place, text, size, added=(), alphabet=True):
     )
     for token in added:
         (tokenizer.add_special_tokens if token.special else tokenizer.add_tokens)([token])
-    tokenizer.save(os.path.join(place, "tokenizer.json"))
-    return tokenizer
+    if begin:
+        begin_with(tokenizer, begin)
+    path = os.path.join(place, "tokenizer.json")
+    tokenizer.save(path)
+    return without_merges(path, random.Random(5)) if whole else tokenizer
 
 
 def texts_of(rng, lines, added):
     """Lines, parts of two lines, letters of all kinds, and added tokens among letters."""
-    letters = [*"etaoin shrdlu EN  \n\t'ßäöÄé0123456789.,;-_=(){}<>|語🙂\u0301\u3000\u0085\ufeff²Ⅷ①", "'s", "'ll", "\r\n"]
+    letters = [*"etaoin shrdlu EN  \n\t'ßäöÄé0123456789.,;-_=(){}<>|語🙂\u0301\u3000\u0085\ufeff²Ⅷ①가é\u0338ªª", *ENDINGS, "\r\n"]
     for i in range(TEXTS):
         kind = i % 4
         if kind == 0:
@@ -77,6 +119,10 @@ def prepare(folder):
         "52000-fast": (fast, declarations, 52_000, {}),
         "code": (fast, code, 8_000, {"added": CODE}),
         "300": (fast, german, 300, {}),
+        "smollm": (fast, declarations, 49_000, SMOLLM),
+        "llama3": (fast, declarations, 30_000, LLAMA),
+        "qwen2": (fast, declarations, 30_000, {**QWEN, "added": [CODE[16], CODE[20]]}),
+        "qwen2-code": (fast, code, 8_000, {**QWEN, "added": CODE}),
         "bytes-missing": (fast, german, 400, {"alphabet": False}),
     }
     for name, (make, text, size, more) in kinds.items():
@@ -86,10 +132,13 @@ def prepare(folder):
         lines = [line for part in text for line in part.split("\n") if line.strip()]
         added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
         some = list(texts_of(random.Random(7), lines, added))
+        if tokenizer.normalizer:
+            # tokenizers has an older Unicode, without a few combining marks.
+            some = [text for text in some if tokenizer.normalizer.normalize_str(text) == normalize("NFC", text)]
         rows = []
         for as_text in (True, False):
             tokenizer.encode_special_tokens = as_text
-            rows.append([encoding.ids for encoding in tokenizer.encode_batch(some, add_special_tokens=False)])
+            rows.append([encoding.ids for encoding in tokenizer.encode_batch(some)])
         with open(os.path.join(place, "texts.jsonl"), "w", encoding="utf8") as out:
             for row in zip(some, *rows):
                 out.write(json.dumps(row) + "\n")
@@ -97,7 +146,14 @@ def prepare(folder):
         end = tokenizer.token_to_id(END)
         sizes = dict(vocab_size=tokenizer.get_vocab_size() + 3, n_positions=48, n_layer=2, n_head=2, n_embd=16)
         GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=end, eos_token_id=end)).save_pretrained(place)
-        AutoTokenizer.from_pretrained(place, eos_token=END, pad_token=END).save_pretrained(place)
+        # AutoTokenizer takes a GPT-2's to have GPT-2's pattern, whatever its tokenizer.json says.
+        own = "split" in more
+        wrapped = (
+            PreTrainedTokenizerFast(tokenizer_file=os.path.join(place, "tokenizer.json"), eos_token=END, pad_token=END)
+            if own
+            else AutoTokenizer.from_pretrained(place, eos_token=END, pad_token=END)
+        )
+        wrapped.save_pretrained(place)
 
 
 if __name__ == "__main__":

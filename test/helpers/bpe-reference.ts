@@ -5,9 +5,30 @@
 import { readFile } from "node:fs/promises";
 import { packagePath } from "#platform";
 
+/** Splits a text into the pieces that are merged. */
+export type SplitText = (text: string) => string[];
+
 /** JavaScript's \s holds U+FEFF and lacks U+0085; the pattern means Unicode White_Space. */
 const PATTERN =
   /'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
+
+const splitGpt2: SplitText = (text) => text.match(PATTERN) ?? [];
+
+/** Llama 3's pattern, with that of its numbers. JavaScript has no (?i:...) everywhere; a long s is an s without case. */
+const wordsAnd = (numbers: string): SplitText => {
+  const ending = "'(?:[sSſtTmMdD]|[rR][eE]|[vV][eE]|[lL][lL])";
+  const signs = "[^\\p{White_Space}\\p{L}\\p{N}]";
+  const spaces = "\\p{White_Space}*[\\r\\n]+|\\p{White_Space}+(?!\\P{White_Space})|\\p{White_Space}+";
+  const pattern = `${ending}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${numbers}| ?${signs}+[\\r\\n]*|${spaces}`;
+  return (text) => text.match(new RegExp(pattern, "gu")) ?? [];
+};
+
+/** The other splits, by the names of src/io/pretokenizers.ts. */
+export const SPLITS: Readonly<Record<string, SplitText>> = {
+  smollm: (text) => text.split(/(\p{N})/u).flatMap(splitGpt2),
+  "llama-bpe": wordsAnd("\\p{N}{1,3}"),
+  qwen2: wordsAnd("\\p{N}"),
+};
 
 export class ReferenceTokenizer {
   /** The token of each id, in the letters that stand for bytes in GPT-2's files. */
@@ -17,7 +38,11 @@ export class ReferenceTokenizer {
   private readonly ids: Map<string, number>;
   private readonly ranks: Map<string, number>;
 
-  private constructor(vocabulary: Record<string, number>, merges: string[]) {
+  private constructor(
+    vocabulary: Record<string, number>,
+    merges: string[],
+    private readonly split = splitGpt2,
+  ) {
     this.ids = new Map(Object.entries(vocabulary));
     this.ranks = new Map(merges.map((merge, rank) => [merge, rank]));
     this.tokens = [];
@@ -35,13 +60,13 @@ export class ReferenceTokenizer {
   }
 
   /** Of any vocabulary that has all bytes. */
-  static of(vocabulary: Record<string, number>, merges: string[]): ReferenceTokenizer {
-    return new ReferenceTokenizer(vocabulary, merges);
+  static of(vocabulary: Record<string, number>, merges: string[], split?: SplitText): ReferenceTokenizer {
+    return new ReferenceTokenizer(vocabulary, merges, split);
   }
 
   /** The ids of a text, `<|endoftext|>` being text like any other. */
   encode(text: string): number[] {
-    return (text.toWellFormed().match(PATTERN) ?? []).flatMap((piece) => this.merge(new TextEncoder().encode(piece)));
+    return this.split(text.toWellFormed()).flatMap((piece) => this.merge(new TextEncoder().encode(piece)));
   }
 
   /** The ids of one piece. */

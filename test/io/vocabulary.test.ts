@@ -1,5 +1,5 @@
 /** Vocabularies of other models than GPT-2: ids as in the library tokenizers, their files, and runs with them. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
@@ -7,17 +7,15 @@ import { openDevice } from "../../src/backend/device.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { loadTexts } from "../../src/data/texts.ts";
-import { Tokenizer } from "../../src/data/tokenizer.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, LowrankError } from "../../src/errors.ts";
 import { fineTune } from "../../src/index.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
-import { type GPT2Checkpoint, loadModel } from "../../src/io/hf.ts";
+import { loadModel } from "../../src/io/hf.ts";
 import { LIMITS } from "../../src/io/limits.ts";
 import { loadAdapter, openAdapter } from "../../src/io/open-adapter.ts";
-import { readVocabulary } from "../../src/io/tokenizer-files.ts";
-import { GPT2_VOCABULARY, type Vocabulary } from "../../src/io/vocabulary.ts";
+import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
 import { Rng } from "../../src/rng.ts";
 import { planExport } from "../../src/run/export.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -25,50 +23,23 @@ import { ReferenceTokenizer } from "../helpers/bpe-reference.ts";
 import { test } from "../helpers/harness.ts";
 import { randomText } from "../helpers/random-text.ts";
 import { messages, TINY, tinyModel } from "../helpers/tiny.ts";
+import { assertIds, goldenVocabulary, loadTokenizer, readFiles, vocabularyModel } from "../helpers/vocabulary.ts";
 
 const folder = temporaryFolder();
-const golden = (file: string) => readFileSync(packagePath(`test/golden/vocabulary/${file}`), "utf8");
+const golden = goldenVocabulary;
 const FAST = JSON.parse(golden("tokenizer.json"));
 const { vocab: VOCAB, merges: MERGES } = FAST.model as { vocab: Record<string, number>; merges: [string, string][] };
 const CASES = golden("cases.jsonl")
   .trim()
   .split("\n")
   .map((line) => JSON.parse(line) as [text: string, ids: number[], withSpecial: number[]]);
-
-let made = 0;
-/** A directory with these files; objects are written as JSON. */
-function writeVocabulary(files: Record<string, unknown>): string {
-  const path = join(folder, `files-${made++}`);
-  mkdirSync(path);
-  for (const [file, content] of Object.entries(files))
-    writeFileSync(join(path, file), typeof content === "string" ? content : JSON.stringify(content));
-  return path;
-}
-
-const read = (files: Record<string, unknown>, config: object | null = null) =>
-  readVocabulary(writeVocabulary(files), config as { vocab_size: number } | null);
-
-/** A model that has nothing but a vocabulary. */
-function vocabularyModel(vocabulary: Vocabulary): GPT2Checkpoint {
-  return {
-    vocabulary,
-    config: { vocab_size: 1e6 },
-    read: async () => {},
-    close: async () => {},
-  } as unknown as GPT2Checkpoint;
-}
-
-const loadTokenizer = (vocabulary: Vocabulary) => Tokenizer.load({ model: vocabularyModel(vocabulary) });
+const read = readFiles;
 
 /** The fixture with other ids, as `change` leaves it. */
 function withIds(mapId: (id: number) => number): object {
   const vocab = Object.fromEntries(Object.entries(VOCAB).map(([token, id]) => [token, mapId(id)]));
   const added_tokens = FAST.added_tokens.map((token: { id: number }) => ({ ...token, id: mapId(token.id) }));
   return { ...FAST, added_tokens, model: { ...FAST.model, vocab } };
-}
-
-function assertIds(actual: ArrayLike<number>, expected: ArrayLike<number>, text: string): void {
-  assert.equal(Array.from(actual), Array.from(expected), JSON.stringify(text));
 }
 
 test("texts have the ids of the library tokenizers, whatever the order of the ids, with and without special tokens", async () => {
@@ -264,12 +235,16 @@ test("files that do not fit together are refused with what is wrong", async () =
       ["unk_token"],
       fast({ unk_token: "<mask>", vocab: { ...VOCAB, a: undefined }, merges: [] }),
     ],
-    ["unsupported-tokenizer", ["ignore_merges"], fast({ ignore_merges: true })],
+    ["invalid-field", ["ignore_merges"], fast({ ignore_merges: "yes" })],
     ["unsupported-tokenizer", ["end_of_word_suffix"], fast({ end_of_word_suffix: "</w>" })],
     ["unsupported-tokenizer", ["dropout"], fast({ dropout: 0.1 })],
-    ["unsupported-tokenizer", ["no normalizer", "NFC", "normalize"], fast({}, { normalizer: { type: "NFC" } })],
-    ["unsupported-tokenizer", ["ByteLevel", "none"], fast({}, { pre_tokenizer: undefined })],
-    ["unsupported-tokenizer", ["Split"], fast({}, { pre_tokenizer: { type: "Split", pattern: { Regex: "\\d" } } })],
+    ["unsupported-tokenizer", ["no normalizer", "NFC", "normalize"], fast({}, { normalizer: { type: "NFKC" } })],
+    ["unsupported-tokenizer", ["gpt-2, smollm, llama-bpe, qwen2", "none"], fast({}, { pre_tokenizer: undefined })],
+    [
+      "unsupported-tokenizer",
+      ["gpt-2, smollm, llama-bpe, qwen2", "Split"],
+      fast({}, { pre_tokenizer: { type: "Split", pattern: { Regex: "\\d" } } }),
+    ],
     [
       "unsupported-tokenizer",
       ["with use_regex"],

@@ -1,7 +1,5 @@
-import { ConfigError } from "../../src/errors.ts";
-import { type RopeConfig, type RopeScaling, ropeTable } from "../../src/model/rope-table.ts";
+import { type RopeConfig, ropeTable } from "../../src/model/rope-table.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
-import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 
 /** A cosine of PyTorch's is off by its last bit in one of twenty. */
@@ -27,7 +25,7 @@ const ROWS: { config: RopeConfig; position: number; expected: number[] }[] = [
     expected: [0.54030234, 0.9984193, 0.999995, 1.0, 0.84147096, 0.056204494, 0.0031622725, 0.00017782794],
   },
   {
-    config: { theta: 1e5, headSize: 8, scaling: { rope_type: "default" } },
+    config: { theta: 1e5, headSize: 8 },
     position: 4095,
     expected: [-0.065975994, -0.587768, 0.927489, 0.74636996, -0.9978212, -0.8090295, 0.37385052, 0.6655313],
   },
@@ -52,10 +50,3 @@ for (const { config, position, expected } of ROWS)
     const row = ropeTable(config, position + 1).subarray(position * headSize);
     assertAllClose("row", row, Float32Array.from(expected), LAST_BIT);
   });
-
-test("a scaling that is unknown is refused", async () => {
-  const scaling = { rope_type: "yarn" } as unknown as RopeScaling;
-  await assertFails(ConfigError, "invalid-value", ["llama3", "yarn"], () =>
-    ropeTable({ theta: 1e4, headSize: 4, scaling }, 1),
-  );
-});

@@ -19,12 +19,16 @@ export async function describeTexts(
 ): Promise<TextsReport> {
   const { ids } = train.batch(train.positions().subarray(0, TEXT_BLOCKS));
   const tokenizer = await Tokenizer.load({ model });
-  const end = tokenizer.decode(Uint32Array.of(tokenizer.endOfText));
+  const { end, begin } = model.vocabulary;
   return {
     documents: countDocuments(stats, settings),
     stats: { train: stats.train, val: stats.val, test: stats.test },
     maxLength,
-    preview: tokenizer.decode(ids).replaceAll(end, "\n").trim().slice(0, TEXT_CHARACTERS),
+    preview: tokenizer
+      .decode(begin === null ? ids : ids.filter((id) => id !== begin.id))
+      .replaceAll(end.text, "\n")
+      .trim()
+      .slice(0, TEXT_CHARACTERS),
     notes: [...(isOnHub(settings.dataset ?? "") ? [source] : []), ...textNotes(stats, maxLength)],
   };
 }
