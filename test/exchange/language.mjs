@@ -69,7 +69,7 @@ export async function checkLanguageModels({
   report,
   checkPrinted,
 }) {
-  const tiny = join(work, "tiny");
+  const [tiny, llama, qwen2] = ["tiny", "llama", "qwen2"].map((name) => join(work, name));
   must(python, ["test/exchange/language.py", "prepare", work, micro, TEXT]);
   const theirs = JSON.parse(readFileSync(join(work, "lm-from-peft.json"), "utf8"));
   const { texts } = theirs;
@@ -110,6 +110,11 @@ export async function checkLanguageModels({
     { name: "tiny bitfit", base: tiny, mode: "bitfit" },
     { name: "tiny prompt", base: tiny, mode: "prompt", virtualTokens: 3 },
     { name: "micro prefix", base: micro, mode: "prefix", virtualTokens: 7 },
+    { name: "llama r 3", base: llama, rank: 3 },
+    { name: "llama with its head", base: llama, rank: 2, targets: ["q", "gate", "head"] },
+    { name: "llama all", base: llama, mode: "all" },
+    { name: "qwen2 dora", base: qwen2, rank: 3, dora: true },
+    { name: "qwen2 prefix", base: qwen2, mode: "prefix", virtualTokens: 3 },
   ];
   for (const { name, base, continue: from, ...settings } of RUNS) {
     const model = await lowrank.loadModel(base);
