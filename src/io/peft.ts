@@ -80,17 +80,20 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
 const DIMENSIONS = [
   ...(["n_layer", "n_embd", "n_head", "vocab_size", "n_inner", "activation_function"] as const),
   ...(["scale_attn_weights", "scale_attn_by_inverse_layer_idx", "tie_word_embeddings"] as const),
+  ...(["model_type", "n_kv_head", "rope"] as const),
 ];
 
 /** Throws ConfigError if the base model has other dimensions than the adapter's. */
 function checkBase(meta: AdapterMeta, { config, directory = "the given base model" }: PeftBase, where: string): void {
-  for (const key of DIMENSIONS)
-    if (config[key] !== meta.model[key])
+  for (const key of DIMENSIONS) {
+    const [expected, found] = [meta.model, config].map((one) => JSON.stringify(one[key]) ?? "the default");
+    if (found !== expected)
       throw new ConfigError("wrong-base-model", "the adapter belongs to another base model", {
         where,
-        expected: `${key} = ${meta.model[key] ?? "the default"} (${meta.base_model})`,
-        found: `${key} = ${config[key] ?? "the default"} (${directory})`,
+        expected: `${key} = ${expected} (${meta.base_model})`,
+        found: `${key} = ${found} (${directory})`,
       });
+  }
 }
 
 /** The contents of a path, in words. */

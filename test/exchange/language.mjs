@@ -119,7 +119,7 @@ export async function checkLanguageModels({
   for (const { name, base, continue: from, ...settings } of RUNS) {
     const model = await lowrank.loadModel(base);
     const [train, val, test] = [excerpt(0, 3000), excerpt(3000, 3500), excerpt(3500, 4000)];
-    const data = await lowrank.loadTexts({ train, val, test }, { maxLength: 32 });
+    const data = await lowrank.loadTexts({ train, val, test }, { model, maxLength: 32 });
     const adapter = from === undefined ? {} : { adapter: await lowrank.loadAdapter(from, model) };
     const trained = await lowrank.fineTune({ device, model, data, epochs: 1, batchSize: 4, ...settings, ...adapter });
     await model.close();
