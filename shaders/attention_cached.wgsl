@@ -1,11 +1,11 @@
 // Attention of new tokens to what the cache holds of their sequences, themselves included.
 //
-//   s_j = scale * q[n, h] . k[slot(n), h, j] for 0 <= j <= position(n)
-//   out[n, h] = sum_j exp(s_j - max) v[slot(n), h, j] / sum_j exp(s_j - max)
+//   s_j = scale * q[n, h] . k[slot(n), g, j] for 0 <= j <= position(n);  g = floor(h / (NH / KV))
+//   out[n, h] = sum_j exp(s_j - max) v[slot(n), g, j] / sum_j exp(s_j - max)
 //
 //   out     (write)  [tokens, C]
-//   qkv     (read)   [tokens, 3C]: q, k, v, each [NH, HS]; only q is used
-//   cache   (read)   [slots, 2, heads, positions, head_size]: keys and values
+//   qkv     (read)   [tokens, width]: q [NH, HS], k and v [KV, HS]; only q is used
+//   cache   (read)   [slots, 2, kv_heads, positions, head_size]: keys and values
 //   slots  (read)   [tokens, 2]: the token's slot and its position in it
 //
 // Grid: (tokens, NH), one workgroup a query and head: one token alone keeps a device busy. Keys come in tiles of 256,
@@ -68,9 +68,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let size = head_size / 4u;
   let at_slot = slots[n];
   let count = at_slot.y + 1u;
-  let q_at = n * 3u * dims.heads * size + head * size;
-  let k_at = (at_slot.x * 2u * dims.heads + head) * dims.positions * size;
-  let v_at = k_at + dims.heads * dims.positions * size;
+  let q_at = (n * (dims.heads + 2u * dims.kv_heads) + head) * size;
+  let kv_head = head / (dims.heads / dims.kv_heads);
+  let k_at = (at_slot.x * 2u * dims.kv_heads + kv_head) * dims.positions * size;
+  let v_at = k_at + dims.kv_heads * dims.positions * size;
   let part = lane % 4u;
   let groups = LANES / size;
   let mine = lane / size;

@@ -1,13 +1,13 @@
 // Causal attention within the sequences of a packed batch, behind a prefix that all of them see, by an online softmax:
 // no score matrix is kept.
 //
-//   s_j = scale * q[n, h] . k[j, h] for start(n) <= j <= n, and for the prefix's rows j
-//   out[n, h] = sum_j exp(s_j - max) v[j, h] / sum_j exp(s_j - max);  lse[n, h] = max + log(sum_j exp(s_j - max))
+//   s_j = scale * q[n, h] . k[j, g] for start(n) <= j <= n, and for the prefix's rows j;  g = floor(h / (NH / KV))
+//   out[n, h] = sum_j exp(s_j - max) v[j, g] / sum_j exp(s_j - max);  lse[n, h] = max + log(sum_j exp(s_j - max))
 //
 //   out    (write)  [tokens, C]
 //   lse    (write)  [tokens, heads], saved for the backward pass
-//   qkv    (read)   [room, 3C]: q, k, v, each [NH, HS]; of the rows prefix_row .. prefix_row + prefix - 1, the prefix,
-//     k and v
+//   qkv    (read)   [room, width]: q [NH, HS], k and v [KV, HS]; of the rows prefix_row .. prefix_row + prefix - 1, the
+//     prefix, k and v
 //   bounds  (read)   [tokens, 2]: where the token's sequence starts and ends
 //
 // Grid: (ceil(tokens / 32), NH), one workgroup for 32 queries of a head. It takes the sequences in its rows one by one:
@@ -15,7 +15,8 @@
 // so that a row's sums do not depend on where in the batch it lies, and no number of another sequence enters them.
 // Lanes are 8 x 8: `down` has four queries, `along` four keys or every eighth vec4 of the head. HS is a multiple of 4
 // and at most 128.
-// Reference: Dao et al. 2022 (FlashAttention), algorithm 1; Milakov and Gimelshein 2018 for the online softmax.
+// Reference: Dao et al. 2022 (FlashAttention), algorithm 1; Milakov and Gimelshein 2018 (online softmax); Ainslie et al.
+// 2023 (grouped queries).
 //
 // `left` and `right` hold queries and keys, then weights and values.
 
@@ -26,6 +27,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let size = head_size / 4u;
   let width = dims.heads * size;
   let head = group.y * size;
+  let row_width = qkv_width();
+  let kv_head = group.y / (dims.heads / dims.kv_heads);
+  let keys = keyvalue_column(0u, kv_head);
+  let values = keyvalue_column(1u, kv_head);
   // The rows of values that `right` holds.
   let held = min(TILE, 256u / size / 4u * 4u);
   let down = lane / 8u;
@@ -50,10 +55,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         for (var i = lane; i < TILE * DEPTH; i += LANES) {
           let row = i / DEPTH;
           let column = i % DEPTH;
-          let source = head + min(c + column, size - 1u);
+          let source = min(c + column, size - 1u);
           let n = clamp(top + row, first, next - 1u);
-          left[row % 4u][place(row, column)] = qkv[n * 3u * width + source];
-          right[row % 4u][place(row, column)] = qkv[(key_row(min(at + row, next + prefix - 1u), start) * 3u + 1u) * width + source];
+          left[row % 4u][place(row, column)] = qkv[n * row_width + head + source];
+          let key = key_row(min(at + row, next + prefix - 1u), start);
+          right[row % 4u][place(row, column)] = qkv[key * row_width + keys + source];
         }
         workgroupBarrier();
         if (busy) {
@@ -90,7 +96,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         for (var i = lane; i < held * size; i += LANES) {
           let row = i / size;
           let n = key_row(min(at + j + row, next + prefix - 1u), start);
-          right[row % 4u][row / 4u * size + i % size] = qkv[(n * 3u + 2u) * width + head + i % size];
+          right[row % 4u][row / 4u * size + i % size] = qkv[n * row_width + values + i % size];
         }
         workgroupBarrier();
         if (busy) {

@@ -1,14 +1,14 @@
 // Gradient of attention with respect to the queries, and the row sums that the keys' gradient needs.
 //
-//   D[n, h] = dout[n, h] . out[n, h];  p_j = exp(s_j - lse[n, h]);  ds_j = p_j * (dout[n, h] . v[j, h] - D[n, h])
-//   dq[n, h] = scale * sum_j ds_j k[j, h] for the keys j of attention_forward
+//   D[n, h] = dout[n, h] . out[n, h];  p_j = exp(s_j - lse[n, h]);  ds_j = p_j * (dout[n, h] . v[j, g] - D[n, h])
+//   dq[n, h] = scale * sum_j ds_j k[j, g] for the keys j and the heads g of attention_forward
 //
-//   dqkv   (write)  [room, 3C]: the first third of the tokens' rows
+//   dqkv   (write)  [room, width]: columns of queries, in the tokens' rows
 //   delta  (write)  [tokens, heads]: D
 //   dout   (read)   [tokens, C]
 //   out    (read)   [tokens, C]
 //   lse    (read)   [tokens, heads]
-//   qkv    (read)   [room, 3C]
+//   qkv    (read)   [room, width]
 //   bounds  (read)   [tokens, 2]: where the token's sequence starts and ends
 //
 // Grid: (ceil(tokens / 32), NH), one workgroup for 32 queries of a head. Tiles, lanes and the order of sums are those
@@ -18,21 +18,21 @@
 
 // Part 0: the scores of the lane's four queries and four keys; part 1: the products of dout and values.
 fn products(
-  part: u32, busy: bool, lane: u32, head: u32, top: u32, first: u32, next: u32, start: u32, at: u32,
+  part: u32, busy: bool, lane: u32, head: u32, kv_head: u32, top: u32, first: u32, next: u32, start: u32, at: u32,
 ) -> mat4x4f {
   let size = head_size / 4u;
-  let width = dims.heads * size;
+  let keys = keyvalue_column(part, kv_head);
   var s = mat4x4f();
   for (var c = 0u; c < size; c += DEPTH) {
     workgroupBarrier();
     for (var i = lane; i < TILE * DEPTH; i += LANES) {
       let row = i / DEPTH;
       let column = i % DEPTH;
-      let source = head * size + min(c + column, size - 1u);
+      let source = min(c + column, size - 1u);
       let n = clamp(top + row, first, next - 1u);
-      left[row % 4u][place(row, column)] = query_row(part, n, source);
+      left[row % 4u][place(row, column)] = query_row(part, n, head * size + source);
       let key = key_row(min(at + row, next + prefix - 1u), start);
-      right[row % 4u][place(row, column)] = qkv[(key * 3u + 1u + part) * width + source];
+      right[row % 4u][place(row, column)] = qkv[key * qkv_width() + keys + source];
     }
     workgroupBarrier();
     if (busy) {
@@ -49,6 +49,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let size = head_size / 4u;
   let width = dims.heads * size;
   let head = group.y;
+  let kv_head = head / (dims.heads / dims.kv_heads);
+  let keys = keyvalue_column(0u, kv_head);
   // The rows of keys that `right` holds.
   let held = min(TILE, 256u / size / 4u * 4u);
   let down = lane / 8u;
@@ -86,8 +88,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var at = start; at < next + prefix; at += TILE) {
       // Lanes whose queries are all in another sequence, or before these keys, only help to load.
       let busy = n.x < next && n.w + prefix >= max(first + prefix, at);
-      let s = products(0u, busy, lane, head, top, first, next, start, at);
-      let dp = products(1u, busy, lane, head, top, first, next, start, at);
+      let s = products(0u, busy, lane, head, kv_head, top, first, next, start, at);
+      let dp = products(1u, busy, lane, head, kv_head, top, first, next, start, at);
       let key = vec4u(at + 4u * along) + vec4u(0u, 1u, 2u, 3u);
       var ds: mat4x4f;
       @unroll for (var i = 0u; i < 4u; i++) {
@@ -103,7 +105,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         for (var i = lane; i < held * size; i += LANES) {
           let row = i / size;
           let key = key_row(min(at + j + row, next + prefix - 1u), start);
-          right[row % 4u][row / 4u * size + i % size] = qkv[(key * 3u + 1u) * width + head * size + i % size];
+          right[row % 4u][row / 4u * size + i % size] = qkv[key * qkv_width() + keys + i % size];
         }
         workgroupBarrier();
         if (busy) {
@@ -122,7 +124,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       if (n[i] >= first && n[i] < next) {
         @unroll for (var c = 0u; c < 4u; c++) {
           if (c * 8u + along < size) {
-            dqkv[n[i] * 3u * width + head * size + c * 8u + along] = sums[c][i];
+            dqkv[n[i] * qkv_width() + head * size + c * 8u + along] = sums[c][i];
           }
         }
       }

@@ -23,6 +23,17 @@ fn key_row(key: u32, start: u32) -> u32 {
   return key - prefix;
 }
 
+// A row of qkv, in vec4: queries of all heads, keys of the key-value heads, their values. Each of them serves
+// heads / kv_heads consecutive heads.
+fn qkv_width() -> u32 {
+  return (dims.heads + 2u * dims.kv_heads) * (head_size / 4u);
+}
+
+// Where in such a row the keys (part 0) or the values (part 1) of a key-value head begin.
+fn keyvalue_column(part: u32, kv_head: u32) -> u32 {
+  return (dims.heads + part * dims.kv_heads + kv_head) * (head_size / 4u);
+}
+
 fn right_rows(at: u32) -> mat4x4f {
   return mat4x4f(right[0][at], right[1][at], right[2][at], right[3][at]);
 }

@@ -1,12 +1,12 @@
 // The outputs of a matrix with DoRA: scaled to the magnitude, then the bias and the residual stream.
 //
-//   out = magnitude / norm * z + bias [+ residual]
+//   out = magnitude / norm * z [+ bias] [+ residual]
 //
 //   out        (write)  [rows, cols]
 //   z          (read)   [rows, cols]
 //   magnitude  (read)   [cols]
 //   norm       (read)   [cols]
-//   bias       (read)   [cols]
+//   bias       (read)   [cols], where dims.has_bias is not 0
 //   residual   (read)   [rows, cols], where dims.has_residual is not 0
 //
 // Grid: flat over rows * cols / 4. Reference: Liu et al. 2024, equation 5.
@@ -19,7 +19,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     return;
   }
   let col = i % fours;
-  var value = fma(magnitude[col] / norm[col], z[i], bias[col]);
+  var value = fma(magnitude[col] / norm[col], z[i], select(vec4f(), bias[col], dims.has_bias != 0u));
   if (dims.has_residual != 0u) {
     value += residual[i];
   }

@@ -18,12 +18,17 @@ const PARTS = LANES / SIDES;
 /// Each lane's sums of four outputs, a part behind the other.
 var<workgroup> partial: array<vec4f, LANES>;
 
+/// The first output that an adapter writes.
+fn first_output(a: u32) -> u32 {
+  return dims.column + a * dims.step + select(0u, dims.skew, a > 0u);
+}
+
 /// The number of the adapter that writes an output; dims.count if there is none.
 fn adapter_of(output: u32) -> u32 {
   var own = dims.count;
   for (var a = 0u; a < dims.count; a++) {
-    let begin = dims.column + a * dims.step;
-    if (output >= begin && output - begin < dims.width) {
+    let begin = first_output(a);
+    if (output >= begin && output - begin < dims.width + select(0u, dims.skew, a == 0u)) {
       own = a;
     }
   }
@@ -52,7 +57,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   if (output < dims.end) {
     let own = adapter_of(output);
     let a = own * dims.stride / 4u;
-    let b = own * dims.stride + (output - dims.column - own * dims.step) * dims.r;
+    let b = own * dims.stride + (output - first_output(own)) * dims.r;
     for (var i = part * 4u; i < dims.inputs; i += PARTS * 4u) {
       var block = columns_at(i, output);
       if (own < dims.count) {

@@ -33,6 +33,7 @@ struct Adapters {
   column: u32,
   step: u32,
   width: u32,
+  skew: u32,
   down_offset: u32,
 }
 
@@ -94,8 +95,10 @@ fn up_at(batch: u32, col: u32, depth: u32) -> vec4f {
   let adapters = adapters_of(batch);
   let i = depth / adapters.r;
   // Columns before the adapter's wrap, and are beyond its width.
-  let columns = col + vec4u(0u, 1u, 2u, 3u) - (adapters.column + i * adapters.step);
-  let inside = (columns < vec4u(adapters.width)) & vec4<bool>(depth < adapters.count * adapters.r);
+  let begin = adapters.column + i * adapters.step + select(0u, adapters.skew, i > 0u);
+  let columns = col + vec4u(0u, 1u, 2u, 3u) - begin;
+  let width = adapters.width + select(0u, adapters.skew, i == 0u);
+  let inside = (columns < vec4u(width)) & vec4<bool>(depth < adapters.count * adapters.r);
   let first = adapters.up_offset + i * adapters.stride + depth % adapters.r * adapters.up_row;
   let safe = select(vec4u(), first + columns * adapters.up_col, inside);
   return select(vec4f(), vec4f(up[safe.x], up[safe.y], up[safe.z], up[safe.w]), inside);

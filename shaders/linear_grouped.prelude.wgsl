@@ -23,6 +23,7 @@ fn adapters_of(batch: u32) -> Adapters {
     job.column,
     job.step,
     job.width,
+    job.skew,
     job.down_offset,
   );
 }

@@ -19,6 +19,7 @@ fn adapters_of(batch: u32) -> Adapters {
     dims.column,
     dims.step,
     dims.width,
+    dims.skew,
     0u,
   );
 }

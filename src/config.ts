@@ -2,8 +2,28 @@
 import { ConfigError, FormatError } from "./errors.ts";
 import { didYouMean } from "./suggest.ts";
 
-/** The dimensions of a GPT-2, by the keys of Hugging Face's config.json. */
+/** Architectures beside GPT-2: Llama's, and Qwen2's, which differs by the biases of its queries, keys and values. */
+export const LLAMA_TYPES = ["llama", "qwen2"] as const;
+export type LlamaType = (typeof LLAMA_TYPES)[number];
+
+/** How the frequencies of rotary positions are stretched for a longer context: `rope_scaling` of a config.json. */
+export type RopeScaling =
+  | { rope_type: "linear"; factor: number }
+  | {
+      rope_type: "llama3";
+      factor: number;
+      low_freq_factor: number;
+      high_freq_factor: number;
+      original_max_position_embeddings: number;
+    };
+
+/**
+ * The dimensions of a model, by the keys of a GPT-2's config.json on the hub. Those of a Llama-type model have other
+ * names there: see io/llama-config.ts.
+ */
 export interface GPT2Config {
+  /** Absent: GPT-2. */
+  model_type?: LlamaType;
   /** Number of tokens, V. */
   vocab_size: number;
   /** Longest sequence, in tokens. */
@@ -25,6 +45,15 @@ export interface GPT2Config {
   scale_attn_by_inverse_layer_idx?: boolean;
   /** Whether a language model's head is the token table; absent: true. */
   tie_word_embeddings?: boolean;
+  /** Number of heads of keys and values, which n_head is a multiple of; absent: n_head. */
+  n_kv_head?: number;
+  /** Rotary positions, of a Llama-type model, instead of a table of positions. */
+  rope?: { theta: number; scaling?: RopeScaling };
+}
+
+/** Columns of the queries, the keys and the values together. */
+export function qkvWidth({ n_embd, n_head, n_kv_head = n_head }: GPT2Config): number {
+  return n_embd + 2 * n_kv_head * (n_embd / n_head);
 }
 
 /** Activations of the MLP: GELU in the tanh form of GPT-2, exact GELU, and max(x, 0). */
@@ -46,8 +75,11 @@ export function attentionScale(config: GPT2Config, l: number): number {
 
 /** The matrices that can have an adapter: those of a block, and the head. */
 export const TARGETS = ["q", "k", "v", "o", "fc", "proj", "head"] as const;
-/** `TARGETS`, `c_attn`: one adapter for q, k and v together, as in PEFT, and `wte`: the token table of a classifier. */
-const ALL_TARGETS = [...TARGETS, "c_attn", "wte"] as const;
+/**
+ * `TARGETS`, `c_attn`: one adapter for q, k and v together, as in PEFT, and `wte`: the token table of a classifier. A
+ * Llama-type model has `gate` and `up` instead of `fc`, and `down` instead of `proj`.
+ */
+const ALL_TARGETS = [...TARGETS, "c_attn", "wte", "gate", "up", "down"] as const;
 /** The name of a matrix that can have an adapter. */
 export type Target = (typeof ALL_TARGETS)[number];
 
@@ -306,8 +338,16 @@ const SWITCHES = {
   tie_word_embeddings: true,
 } as const;
 
+/** The numbers of each scaling of rotary positions, in their order. */
+export const ROPE_SCALINGS = {
+  linear: ["factor"],
+  llama3: ["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"],
+} as const satisfies {
+  [K in RopeScaling["rope_type"]]: readonly Exclude<keyof Extract<RopeScaling, { rope_type: K }>, "rope_type">[];
+};
+
 /**
- * Reads the parsed text of a Hugging Face config.json. `where` is the file name for errors.
+ * Reads the parsed text of a GPT-2's config.json, or the same keys of another model. `where` is the file name for errors.
  * Throws FormatError for missing keys and wrong types, ConfigError for an unsupported model.
  */
 export function parseConfig(json: unknown, where: string): GPT2Config {
@@ -319,15 +359,14 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
   const values = json as Record<string, unknown>;
   // First: another architecture has other keys.
   const architecture = values.model_type ?? "gpt2";
-  if (architecture !== "gpt2")
-    throw new ConfigError(
-      "unsupported-architecture",
-      `the architecture ${show(architecture)} is not supported; GPT-2 is`,
-      {
-        where,
-        hint: "use a model whose model_type is gpt2",
-      },
-    );
+  const llama = LLAMA_TYPES.find((type) => type === architecture);
+  if (architecture !== "gpt2" && !llama)
+    throw new ConfigError("unsupported-architecture", `the architecture ${show(architecture)} is not supported`, {
+      where,
+      expected: `a model_type of ${["gpt2", ...LLAMA_TYPES].join(", ")}`,
+      found: show(architecture),
+      hint: "use a GPT-2, or a Llama-type model such as SmolLM2, TinyLlama, Llama 3.2 or Qwen2.5",
+    });
   const required = [...SIZES, "layer_norm_epsilon"];
   const missing = required.filter((key) => values[key] === undefined);
   if (missing.length > 0)
@@ -364,6 +403,7 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
   const config = {
     ...{ vocab_size, n_positions, n_layer, n_head, n_embd, layer_norm_epsilon },
     ...readOptionalKeys(values, n_embd, where),
+    ...(llama ? { model_type: llama, ...readLlamaKeys(values, n_head, where) } : {}),
   };
   checkWidths(config, where);
   return config;
@@ -412,6 +452,35 @@ function readOptionalKeys(values: Record<string, unknown>, width: number, where:
     });
   if (known !== "gelu_new") options.activation_function = known;
   return options;
+}
+
+/** The keys that only Llama-type models have. Throws FormatError. */
+function readLlamaKeys(values: Record<string, unknown>, n_head: number, where: string): Partial<GPT2Config> {
+  const { n_kv_head = n_head, rope } = values as {
+    n_kv_head?: unknown;
+    rope?: Partial<NonNullable<GPT2Config["rope"]>>;
+  };
+  const isValid = isPositiveInteger(n_kv_head) && n_head % n_kv_head === 0;
+  if (!isValid)
+    throw new FormatError("invalid-model-config", "the number of key-value heads is invalid", {
+      where,
+      expected: `a divisor of ${n_head}, the number of heads`,
+      found: show(n_kv_head),
+    });
+  const { theta, scaling } = rope ?? {};
+  const numbers = scaling ? Object.entries(scaling).filter(([key]) => key !== "rope_type") : [];
+  const expected = scaling ? ROPE_SCALINGS[scaling.rope_type] : [];
+  if (
+    !isPositive(theta) ||
+    expected?.join() !== numbers.map(([key]) => key).join() ||
+    !numbers.every(([, value]) => isPositive(value))
+  )
+    throw new FormatError("invalid-model-config", "the rotary positions are invalid", {
+      where,
+      expected: "a theta above 0, and a scaling of type linear or llama3 with all its numbers, or none",
+      found: show(rope),
+    });
+  return { ...(n_kv_head === n_head ? {} : { n_kv_head }), rope: { theta, ...(scaling ? { scaling } : {}) } };
 }
 
 function checkWidths(config: GPT2Config, where: string): void {

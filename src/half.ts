@@ -1,4 +1,4 @@
-/** Conversion between f32 and IEEE half precision (f16), the optional data type of frozen weights. */
+/** Conversion between f32 and IEEE half precision (f16), the optional data type of frozen weights; from bfloat16. */
 
 /** Exact; NaN keeps its payload. */
 export function halfToFloat(halves: Uint16Array): Float32Array<ArrayBuffer> {
@@ -38,4 +38,11 @@ export function floatToHalf(floats: Float32Array): Uint16Array<ArrayBuffer> {
     } else out[i] = sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
   }
   return out;
+}
+
+/** Exact: bfloat16 is the upper half of a float. */
+export function bfloatToFloat(halves: Uint16Array): Float32Array<ArrayBuffer> {
+  const bits = new Uint32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) bits[i] = halves[i]! << 16;
+  return new Float32Array(bits.buffer);
 }

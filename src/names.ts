@@ -1,5 +1,13 @@
 /** What the tensors of a model are, their shapes, and their names, which are for files and for people. */
-import { type GPT2Config, innerWidth, isInBlocks, type LoraConfig, loraScale, type Target } from "./config.ts";
+import {
+  type GPT2Config,
+  innerWidth,
+  isInBlocks,
+  type LoraConfig,
+  loraScale,
+  qkvWidth,
+  type Target,
+} from "./config.ts";
 import { ConfigError } from "./errors.ts";
 import type { Rng } from "./rng.ts";
 import { numel, type Shape } from "./tensor.ts";
@@ -26,6 +34,8 @@ export interface ModelTensor extends Place {
   adapter?: LoraAdapter;
   /** A's B, which must be in the same page. */
   partner?: ModelTensor;
+  /** Elements that are reserved for it in a page, so that the adapters of a matrix lie equally far apart. */
+  room?: number;
   /** For files and for people. */
   name: string;
   shape: Shape;
@@ -104,8 +114,30 @@ export const affine = (...weight: number[]) => ({ weight, bias: [weight.at(-1)!]
 
 export const allBlocks = ({ n_layer }: GPT2Config) => Array.from({ length: n_layer }, (_, block) => block);
 
-/** A GPT-2's tensors in the order of the forward pass. */
+/**
+ * A Llama-type model's tensors, under the names of those that do the same in a GPT-2: `attn.c_attn` is its queries, keys
+ * and values side by side, `mlp.c_fc` its gate and its up. Norms have no bias; only Qwen2's c_attn has one.
+ */
+function llamaTensors(config: GPT2Config): ModelTensor[] {
+  const { vocab_size, n_embd: C, model_type } = config;
+  const [inner, qkv] = [innerWidth(config), qkvWidth(config)];
+  return [
+    ...tensors(outside("wte"), { weight: [vocab_size, C] }),
+    ...allBlocks(config).flatMap((block) => [
+      ...tensors({ block, layer: "ln_1" }, { weight: [C] }),
+      ...tensors({ block, layer: "attn.c_attn" }, model_type === "qwen2" ? affine(C, qkv) : { weight: [C, qkv] }),
+      ...tensors({ block, layer: "attn.c_proj" }, { weight: [C, C] }),
+      ...tensors({ block, layer: "ln_2" }, { weight: [C] }),
+      ...tensors({ block, layer: "mlp.c_fc" }, { weight: [C, 2 * inner] }),
+      ...tensors({ block, layer: "mlp.c_proj" }, { weight: [inner, C] }),
+    ]),
+    ...tensors(outside("ln_f"), { weight: [C] }),
+  ];
+}
+
+/** A base model's tensors in the order of the forward pass. */
 export function baseTensors(config: GPT2Config): ModelTensor[] {
+  if (config.model_type) return llamaTensors(config);
   const { vocab_size, n_positions, n_embd: C } = config;
   const inner = innerWidth(config);
   return [
@@ -124,7 +156,7 @@ export function baseTensors(config: GPT2Config): ModelTensor[] {
   ];
 }
 
-/** The number of a GPT-2's parameters, without a head. */
+/** The number of a model's parameters, without a head. */
 export const countBase = (config: GPT2Config): number =>
   baseTensors(config).reduce((sum, { shape }) => sum + numel(shape), 0);
 
@@ -147,20 +179,44 @@ export const baseShapes = (config: GPT2Config): Map<string, Shape> => shapes(bas
 /** The name and shape of `lmHeadTensors`. */
 export const lmHeadShapes = (config: GPT2Config): Map<string, Shape> => shapes(lmHeadTensors(config));
 
-/** What a target adapts, in forward order: the layer, its first column in units of C, and the word for it in names. */
+/** What a target adapts, in forward order: the layer, the word for it in names, and the models that have it. */
 export const ADAPTED = {
-  wte: { layer: "wte", column: 0, word: "wte" },
-  c_attn: { layer: "attn.c_attn", column: 0, word: "attn.c_attn" },
-  q: { layer: "attn.c_attn", column: 0, word: "attn.q" },
-  k: { layer: "attn.c_attn", column: 1, word: "attn.k" },
-  v: { layer: "attn.c_attn", column: 2, word: "attn.v" },
-  o: { layer: "attn.c_proj", column: 0, word: "attn.o" },
-  fc: { layer: "mlp.c_fc", column: 0, word: "mlp.fc" },
-  proj: { layer: "mlp.c_proj", column: 0, word: "mlp.proj" },
-  head: { layer: "head", column: 0, word: "head" },
-} as const satisfies Record<Target, { layer: Layer; column: number; word: string }>;
+  wte: { layer: "wte", word: "wte", of: "all" },
+  c_attn: { layer: "attn.c_attn", word: "attn.c_attn", of: "gpt2" },
+  q: { layer: "attn.c_attn", word: "attn.q", of: "all" },
+  k: { layer: "attn.c_attn", word: "attn.k", of: "all" },
+  v: { layer: "attn.c_attn", word: "attn.v", of: "all" },
+  o: { layer: "attn.c_proj", word: "attn.o", of: "all" },
+  fc: { layer: "mlp.c_fc", word: "mlp.fc", of: "gpt2" },
+  gate: { layer: "mlp.c_fc", word: "mlp.gate", of: "llama" },
+  up: { layer: "mlp.c_fc", word: "mlp.up", of: "llama" },
+  proj: { layer: "mlp.c_proj", word: "mlp.proj", of: "gpt2" },
+  down: { layer: "mlp.c_proj", word: "mlp.down", of: "llama" },
+  head: { layer: "head", word: "head", of: "all" },
+} as const satisfies Record<Target, { layer: Layer; word: string; of: "all" | "gpt2" | "llama" }>;
 
-const TARGETS = Object.keys(ADAPTED) as Target[];
+/** The targets that a model has. */
+export function modelTargets({ model_type }: Pick<GPT2Config, "model_type">): Target[] {
+  const kind = model_type ? "llama" : "gpt2";
+  return (Object.keys(ADAPTED) as Target[]).filter(
+    (target) => ADAPTED[target].of === "all" || ADAPTED[target].of === kind,
+  );
+}
+
+/** What a Llama-type model has instead of GPT-2's matrices of the MLP. */
+const INSTEAD: Partial<Record<Target, readonly Target[]>> = { fc: ["gate", "up"], proj: ["down"] };
+
+/** The targets in this model. Throws ConfigError for one that it does not have. */
+function targetsIn(config: GPT2Config, targets: readonly Target[]): Target[] {
+  const known = modelTargets(config);
+  const found = targets.flatMap((target) => (config.model_type && INSTEAD[target]) || [target]);
+  const other = found.find((target) => !known.includes(target));
+  if (other === undefined) return found;
+  throw new ConfigError("no-such-adapter-site", `the model has no matrix ${other}`, {
+    expected: `some of ${known.join(", ")}`,
+    found: targets.join(", "),
+  });
+}
 
 /** The matrices of a block, in forward order. */
 export type Matrix = Exclude<(typeof ADAPTED)[Target]["layer"], "head" | "wte">;
@@ -169,28 +225,57 @@ export type Matrix = Exclude<(typeof ADAPTED)[Target]["layer"], "head" | "wte">;
 export const siteName = ({ target, block }: Site): string => inBlock(block, ADAPTED[target].word);
 
 /** What can be adapted: the token table, then block by block, the head last. */
-function sites(blocks: readonly number[], targets: readonly Target[]): Site[] {
-  const inside = TARGETS.filter((target) => isInBlocks(target) && targets.includes(target));
+function sites(config: GPT2Config, blocks: readonly number[], targets: readonly Target[]): Site[] {
+  const inside = modelTargets(config).filter((target) => isInBlocks(target) && targets.includes(target));
   const one = (target: Target): Site[] => (targets.includes(target) ? [{ target, block: null }] : []);
   return [...one("wte"), ...blocks.flatMap((block) => inside.map((target) => ({ target, block }))), ...one("head")];
 }
 
 /** All that can be adapted, by name. */
 export function sitesByName(config: GPT2Config): Map<string, Site> {
-  return new Map(sites(allBlocks(config), TARGETS).map((site) => [siteName(site), site]));
+  return new Map(sites(config, allBlocks(config), modelTargets(config)).map((site) => [siteName(site), site]));
 }
 
 /** Input and output sizes of an adapted matrix; the input of the token table is a token of V. `headOut`: number of classes, or V for a language model. */
 export function loraDims(target: Target, config: GPT2Config, headOut: number): { in: number; out: number } {
-  const [C, inner] = [config.n_embd, innerWidth(config)];
-  const outputs: Partial<Record<Target, number>> = { c_attn: 3 * C, fc: inner, head: headOut };
-  const inputs: Partial<Record<Target, number>> = { proj: inner, wte: config.vocab_size };
+  const [C, inner, qkv] = [config.n_embd, innerWidth(config), qkvWidth(config)];
+  const kv = (qkv - C) / 2;
+  const outputs: Partial<Record<Target, number>> = {
+    c_attn: qkv,
+    k: kv,
+    v: kv,
+    fc: inner,
+    gate: inner,
+    up: inner,
+    head: headOut,
+  };
+  const inputs: Partial<Record<Target, number>> = { proj: inner, down: inner, wte: config.vocab_size };
   return { in: inputs[target] ?? C, out: outputs[target] ?? C };
 }
 
-/** The outputs of the matrix in a block that an adapter adapts: q, k and v are parts of one. */
+/** The targets whose matrices are side by side in a layer's, and their columns in it. */
+export function columnsIn(layer: Layer, config: GPT2Config): { target: Target; first: number; width: number }[] {
+  const targets = modelTargets(config).filter((target) => ADAPTED[target].layer === layer && target !== "c_attn");
+  let end = 0;
+  return targets.map((target) => {
+    const { out: width } = loraDims(target, config, 0);
+    const first = end;
+    end += width;
+    return { target, first, width };
+  });
+}
+
+/** Columns of the keys and values of all blocks. */
+export const keyValueColumns = (config: GPT2Config) => config.n_layer * (qkvWidth(config) - config.n_embd);
+
+/** The first column of a target in its layer's matrix. */
+export function firstColumn(target: Target, config: GPT2Config): number {
+  return columnsIn(ADAPTED[target].layer, config).find((one) => one.target === target)?.first ?? 0;
+}
+
+/** The outputs of the matrix in a block that an adapter adapts: q, k and v are parts of one, and so are gate and up. */
 export function matrixOutputs(target: Target, config: GPT2Config): number {
-  return loraDims(ADAPTED[target].layer === "attn.c_attn" ? "c_attn" : target, config, 0).out;
+  return columnsIn(ADAPTED[target].layer, config).reduce((sum, { width }) => sum + width, 0);
 }
 
 /** All adapters of a model, that of the token table first, then block by block, the head last. Throws ConfigError for one that the model cannot have. */
@@ -213,5 +298,5 @@ export function loraAdapters(config: GPT2Config, lora: LoraConfig): LoraAdapter[
       found: String(last),
     });
   const scale = loraScale(lora);
-  return sites(blocks, target_modules).map((site) => ({ ...site, r, scale }));
+  return sites(config, blocks, targetsIn(config, target_modules)).map((site) => ({ ...site, r, scale }));
 }

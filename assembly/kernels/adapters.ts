@@ -16,6 +16,7 @@ export function set_adapters<T>(p: Product, from: T, down: usize, up: usize): vo
   p.column = from.column;
   p.step = from.step;
   p.width = from.width;
+  p.skew = from.skew;
 }
 
 /** Steps of the depth, of all adapters. */
@@ -65,9 +66,9 @@ export function pack_up_panel(p: Product, b: Block, to: usize, j: u32, cols: u32
   let panel_first: u32 = 0;
   let panel_steps: u32 = 0;
   for (let i: u32 = 0; i < count; i++) {
-    const own = p.column + i * p.step;
+    const own = p.column + i * p.step + (i > 0 ? p.skew : 0);
     const begin = max(j, own);
-    const end = min(j + cols, own + p.width);
+    const end = min(j + cols, own + p.width + (i > 0 ? 0 : p.skew));
     const first = max(depth, i * r);
     const last = min(depth + b.steps, (i + 1) * r);
     if (begin >= end || first >= last) continue;

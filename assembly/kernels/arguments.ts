@@ -31,7 +31,7 @@ export class Product {
 
   /**
    * The adapters' part of the depth: down [m, count * r] times `up`, of which adapter i has r steps and writes the
-   * columns from column + i * step on, `width` of them.
+   * columns from column + i * step on, `width` of them. The first is `skew` wider; the others begin so much later.
    */
   down: usize;
   up: usize;
@@ -43,6 +43,7 @@ export class Product {
   column: u32;
   step: u32;
   width: u32;
+  skew: u32;
 
   /** Whether out^T = b^T a^T is computed instead: then these are its factors. */
   is_transposed: bool;

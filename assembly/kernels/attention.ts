@@ -1,6 +1,6 @@
-// Causal attention within the sequences of a packed batch. A thread processes consecutive (head, token) pairs. The keys
-// and values of a head's sequence are first copied to contiguous memory, so that they stay in cache for all its tokens;
-// a prefix's are read where they lie.
+// Causal attention within the sequences of a packed batch. A thread processes consecutive pairs of head and token; for
+// the gradients of keys and values, of key-value head and token. The keys and values of a head's sequence are first
+// copied to contiguous memory, so that they stay in cache for all its tokens; a prefix's are read where they lie.
 // References: llm.c attention_forward; Dao et al. 2022 (FlashAttention), algorithm 4, for the backward pass.
 
 import {
@@ -72,7 +72,7 @@ function scores(to: usize, x: usize, rows: usize, stride: usize, count: u32, siz
   }
 }
 
-/** to [size] = sum of weights[i] * rows[i] for i < count, divided by `divisor`. */
+/** to [size] = the sum of weights[i] * rows[i] for i < count, divided by `divisor`; `adds`: it is added to `to`. */
 function weighted_sum(
   to: usize,
   weights: usize,
@@ -81,6 +81,7 @@ function weighted_sum(
   count: u32,
   size: u32,
   divisor: f32,
+  adds: bool,
 ): void {
   const by = f32x4.splat(divisor);
   let c: u32 = 0;
@@ -98,10 +99,10 @@ function weighted_sum(
       s3 = madd(p, v128.load(at, 48), s3);
       at += stride;
     }
-    v128.store(to + (c << 2), f32x4.div(s0, by));
-    v128.store(to + (c << 2), f32x4.div(s1, by), 16);
-    v128.store(to + (c << 2), f32x4.div(s2, by), 32);
-    v128.store(to + (c << 2), f32x4.div(s3, by), 48);
+    store_or_add(to + (c << 2), f32x4.div(s0, by), adds);
+    store_or_add(to + (c << 2) + 16, f32x4.div(s1, by), adds);
+    store_or_add(to + (c << 2) + 32, f32x4.div(s2, by), adds);
+    store_or_add(to + (c << 2) + 48, f32x4.div(s3, by), adds);
   }
   for (; c < size; c += 4) {
     let sum = f32x4.splat(0);
@@ -110,28 +111,18 @@ function weighted_sum(
       sum = madd(v128.load_splat<f32>(w), v128.load(at), sum);
       at += stride;
     }
-    v128.store(to + (c << 2), f32x4.div(sum, by));
+    store_or_add(to + (c << 2), f32x4.div(sum, by), adds);
   }
 }
 
-/** Adds the weighted sum of the prefix's rows to `to`; `sums` is scratch memory. */
-function add_weighted_sum(
-  to: usize,
-  sums: usize,
-  weights: usize,
-  rows: usize,
-  stride: usize,
-  count: u32,
-  size: u32,
-  divisor: f32,
-): void {
-  weighted_sum(sums, weights, rows, stride, count, size, divisor);
-  for (let at: usize = 0; at < size << 2; at += 16)
-    v128.store(to + at, f32x4.add(v128.load(to + at), v128.load(sums + at)));
+/** to [4] = x, or to + x. */
+function store_or_add(to: usize, x: v128, adds: bool): void {
+  v128.store(to, adds ? f32x4.add(v128.load(to), x) : x);
 }
 
 /**
- * out [tokens, C], lse [tokens, NH] = log of the sum of exponentials, from qkv [room, 3C]. HS is a multiple of 4. A
+ * out [tokens, NH HS], lse [tokens, NH] = log of the sum of exponentials, from qkv [room, (NH + 2 KV) HS]: the queries
+ * of NH heads, the keys of KV, their values; each of them serves NH / KV consecutive heads. HS is a multiple of 4. A
  * token attends to the prefix's keys, which are rows after those of all tokens, and to those of its sequence up to
  * itself.
  */
@@ -144,42 +135,47 @@ export function attention_forward(p: AttentionForward): void {
   const heads = p.heads;
   const head_size = p.head_size;
   const prefix = p.prefix;
+  const shared_by = heads / p.kv_heads;
   const width: usize = (heads * head_size) << 2;
-  const prefix_keys = qkv + (p.prefix_row * 3 + 1) * width;
+  const kv_width: usize = (p.kv_heads * head_size) << 2;
+  const stride = width + 2 * kv_width;
+  const prefix_keys = qkv + p.prefix_row * stride + width;
   const scale = p.scale;
   const list = scratch_memory();
   const own = list + (prefix << 2);
   const end = slice_end(heads * tokens, 1);
   let ready: u32 = 0;
+  let kv_column: usize = 0;
   for (let pair = slice_begin(heads * tokens, 1); pair < end; pair++) {
     const head = pair / tokens;
     const n = pair % tokens;
     const column: usize = (head * head_size) << 2;
     const start = load<u32>(bounds + (n << 3));
-    const q = qkv + n * 3 * width + column;
+    const q = qkv + n * stride + column;
     if (pair >= ready) {
       // The rest of the sequence or of the slice, whichever ends first.
       const stop = min<u32>(load<u32>(bounds + (n << 3), 4), n + (end - pair));
-      const k = q - (n - start) * 3 * width + width;
-      use_rows(k, 3 * width, k + width, 3 * width, stop - start, head_size);
+      kv_column = ((head / shared_by) * head_size) << 2;
+      const k = qkv + start * stride + width + kv_column;
+      use_rows(k, stride, k + kv_width, stride, stop - start, head_size);
       ready = pair + (stop - n);
     }
     const count = n + 1 - start;
     const to = out + n * width + column;
-    const k = prefix_keys + column;
-    if (prefix) scores(list, q, k, 3 * width, prefix, head_size, scale);
+    const k = prefix_keys + kv_column;
+    if (prefix) scores(list, q, k, stride, prefix, head_size, scale);
     scores(own, q, rows1, stride1, count, head_size, scale);
     const largest = softmax(list, prefix + count);
     const total = sum_list(list, prefix + count);
-    weighted_sum(to, own, rows2, stride2, count, head_size, total);
-    if (prefix) add_weighted_sum(to, list + SCORES_BYTES, list, k + width, 3 * width, prefix, head_size, total);
+    weighted_sum(to, own, rows2, stride2, count, head_size, total, false);
+    if (prefix) weighted_sum(to, list, k + kv_width, stride, prefix, head_size, total, true);
     store<f32>(lse + ((n * heads + head) << 2), largest + Mathf.log(total));
   }
 }
 
 /**
- * out [tokens, C] from the queries in qkv [tokens, 3C] and cache [slots, 2, heads, positions, head_size]: each token
- * attends to its slot up to its position, by slots [tokens, 2]. The rows of a head are contiguous in the cache, so that
+ * out [tokens, NH HS] from the queries in qkv [tokens, (NH + 2 KV) HS] and cache [slots, 2, KV, positions, HS]: each
+ * token attends to its slot up to its position, by slots [tokens, 2]. A head's rows are contiguous in the cache, so that
  * nothing is copied.
  */
 export function attention_cached(p: AttentionCached): void {
@@ -189,10 +185,13 @@ export function attention_cached(p: AttentionCached): void {
   const slots = p.slots;
   const tokens = p.tokens;
   const heads = p.heads;
+  const kv_heads = p.kv_heads;
+  const shared_by = heads / kv_heads;
   const head_size = p.head_size;
   const positions = p.positions;
   const bytes: usize = head_size << 2;
   const width: usize = heads * bytes;
+  const stride = width + 2 * kv_heads * bytes;
   const scale = p.scale;
   const list = scratch_memory();
   const end = slice_end(heads * tokens, 1);
@@ -200,11 +199,12 @@ export function attention_cached(p: AttentionCached): void {
     const n = pair / heads;
     const head = pair % heads;
     const count = load<u32>(slots + (n << 3), 4) + 1;
-    const k = cache + (load<u32>(slots + (n << 3)) * 2 * heads + head) * positions * bytes;
-    scores(list, qkv + n * 3 * width + head * bytes, k, bytes, count, head_size, scale);
+    const k = cache + (load<u32>(slots + (n << 3)) * 2 * kv_heads + head / shared_by) * positions * bytes;
+    const v = k + kv_heads * positions * bytes;
+    scores(list, qkv + n * stride + head * bytes, k, bytes, count, head_size, scale);
     softmax(list, count);
     const total = sum_list(list, count);
-    weighted_sum(out + n * width + head * bytes, list, k + positions * width, bytes, count, head_size, total);
+    weighted_sum(out + n * width + head * bytes, list, v, bytes, count, head_size, total, false);
   }
 }
 
@@ -229,7 +229,7 @@ function sum_list(list: usize, count: u32): f32 {
 }
 
 /**
- * The first third of the tokens' rows of dqkv [room, 3C], and delta [tokens, NH] = dout . out per head:
+ * The queries of the tokens' rows of dqkv [room, (NH + 2 KV) HS], and delta [tokens, NH] = dout . out per head:
  * dq[n] = scale * sum_j ds_j k[j], ds_j = exp(s_j - lse[n]) * (dout[n] . v[j] - delta[n]).
  */
 export function attention_query_backward(p: AttentionQueryBackward): void {
@@ -243,36 +243,41 @@ export function attention_query_backward(p: AttentionQueryBackward): void {
   const tokens = p.tokens;
   const heads = p.heads;
   const head_size = p.head_size;
+  const shared_by = heads / p.kv_heads;
   const width: usize = (heads * head_size) << 2;
+  const kv_width: usize = (p.kv_heads * head_size) << 2;
+  const stride = width + 2 * kv_width;
   const prefix = p.prefix;
-  const prefix_keys = qkv + (p.prefix_row * 3 + 1) * width;
+  const prefix_keys = qkv + p.prefix_row * stride + width;
   const scale = p.scale;
   const list = scratch_memory();
   const slopes = list + SCORES_BYTES;
   const own = list + (prefix << 2);
   const end = slice_end(heads * tokens, 1);
   let ready: u32 = 0;
+  let kv_column: usize = 0;
   for (let pair = slice_begin(heads * tokens, 1); pair < end; pair++) {
     const head = pair / tokens;
     const n = pair % tokens;
     const column: usize = (head * head_size) << 2;
     const start = load<u32>(bounds + (n << 3));
-    const q = qkv + n * 3 * width + column;
+    const q = qkv + n * stride + column;
     if (pair >= ready) {
       const stop = min<u32>(load<u32>(bounds + (n << 3), 4), n + (end - pair));
-      const k = q - (n - start) * 3 * width + width;
-      use_rows(k, 3 * width, k + width, 3 * width, stop - start, head_size);
+      kv_column = ((head / shared_by) * head_size) << 2;
+      const k = qkv + start * stride + width + kv_column;
+      use_rows(k, stride, k + kv_width, stride, stop - start, head_size);
       ready = pair + (stop - n);
     }
     const count = n + 1 - start;
     const g = dout + n * width + column;
     const d = dot(g, out + n * width + column, head_size);
     store<f32>(delta + ((n * heads + head) << 2), d);
-    const to = dqkv + n * 3 * width + column;
-    const k = prefix_keys + column;
+    const to = dqkv + n * stride + column;
+    const k = prefix_keys + kv_column;
     if (prefix) {
-      scores(list, q, k, 3 * width, prefix, head_size, scale);
-      scores(slopes, g, k + width, 3 * width, prefix, head_size, 1);
+      scores(list, q, k, stride, prefix, head_size, scale);
+      scores(slopes, g, k + kv_width, stride, prefix, head_size, 1);
     }
     scores(own, q, rows1, stride1, count, head_size, scale);
     scores(own + SCORES_BYTES, g, rows2, stride2, count, head_size, 1);
@@ -282,77 +287,96 @@ export function attention_query_backward(p: AttentionQueryBackward): void {
       const slope = f32x4.sub(v128.load(at + SCORES_BYTES), f32x4.splat(d));
       v128.store(at, f32x4.mul(f32x4.mul(p, slope), f32x4.splat(scale)));
     }
-    weighted_sum(to, own, rows1, stride1, count, head_size, 1);
-    if (prefix) add_weighted_sum(to, slopes, list, k, 3 * width, prefix, head_size, 1);
+    weighted_sum(to, own, rows1, stride1, count, head_size, 1, false);
+    if (prefix) weighted_sum(to, list, k, stride, prefix, head_size, 1, true);
   }
 }
 
 /**
- * The second and third thirds of dqkv [room, 3C]: dk[j] = scale * sum_i ds_i q[i], dv[j] = sum_i p_i dout[i] over the
- * queries j <= i < end of the sequence, for the prefix's rows j over all, p_i = exp(s_i - lse[i]),
- * ds_i = p_i * (dout[i] . v[j] - delta[i]).
+ * The keys and values of dqkv [room, (NH + 2 KV) HS]: dk[j] = scale * sum_i ds_i q[i], dv[j] = sum_i p_i dout[i] over
+ * the heads that they serve and the queries j <= i < end of the sequence, for the prefix's rows j over all,
+ * p_i = exp(s_i - lse[i]), ds_i = p_i * (dout[i] . v[j] - delta[i]).
  */
 export function attention_keyvalue_backward(p: AttentionKeyvalueBackward): void {
-  const dout = p.dout;
-  const qkv = p.qkv;
   const bounds = p.bounds;
   const tokens = p.tokens;
-  const heads = p.heads;
-  const head_size = p.head_size;
+  const kv_heads = p.kv_heads;
   const prefix = p.prefix;
-  const width: usize = (heads * head_size) << 2;
-  let end = slice_end(heads * tokens, 1);
-  let ready: u32 = 0;
-  let first: u32 = 0;
-  for (let pair = slice_begin(heads * tokens, 1); pair < end; pair++) {
-    const head = pair / tokens;
+  let count: u32 = 0;
+  let end = slice_end(kv_heads * tokens, 1);
+  for (let pair = slice_begin(kv_heads * tokens, 1); pair < end; pair += count) {
     const j = pair % tokens;
-    const column: usize = (head * head_size) << 2;
     const stop = load<u32>(bounds + (j << 3), 4);
-    if (pair >= ready) {
-      use_rows(qkv + j * 3 * width + column, 3 * width, dout + j * width + column, width, stop - j, head_size);
-      first = j;
-      ready = pair + (stop - j);
-    }
-    key_gradients(p, head, j, rows1 + (j - first) * stride1, rows2 + (j - first) * stride2, j, stop);
+    // The rest of the sequence or of the slice, whichever ends first.
+    count = min<u32>(stop - j, end - pair);
+    group_gradients(p, pair / tokens, j, count, j, 1, stop);
   }
   // All keys of the prefix take the same time: they are divided among the threads on their own.
-  end = slice_end(heads * prefix, 1);
-  ready = 0;
-  for (let pair = slice_begin(heads * prefix, 1); pair < end; pair++) {
-    const head = pair / prefix;
-    const column: usize = (head * head_size) << 2;
-    if (pair >= ready) {
-      use_rows(qkv + column, 3 * width, dout + column, width, tokens, head_size);
-      ready = (head + 1) * prefix;
-    }
-    key_gradients(p, head, p.prefix_row + (pair % prefix), rows1, rows2, 0, tokens);
+  end = slice_end(kv_heads * prefix, 1);
+  for (let pair = slice_begin(kv_heads * prefix, 1); pair < end; pair += count) {
+    const j = pair % prefix;
+    count = min<u32>(prefix - j, end - pair);
+    group_gradients(p, pair / prefix, p.prefix_row + j, count, 0, 0, tokens);
   }
 }
 
-/** The gradients of the key and the value in row j, from a head's queries n to stop - 1 and their gradients. */
+/**
+ * The gradients of a key-value head's keys and values in the rows j to j + count - 1, summed over its heads one by one.
+ * Row j + i meets the queries n + i * step to stop - 1.
+ */
+function group_gradients(
+  p: AttentionKeyvalueBackward,
+  kv_head: u32,
+  j: u32,
+  count: u32,
+  n: u32,
+  step: u32,
+  stop: u32,
+): void {
+  const heads = p.heads;
+  const head_size = p.head_size;
+  const shared_by = heads / p.kv_heads;
+  const width: usize = (heads * head_size) << 2;
+  const stride = width + <usize>((2 * p.kv_heads * head_size) << 2);
+  const keys = j * stride + width + <usize>((kv_head * head_size) << 2);
+  const first = kv_head * shared_by;
+  for (let head = first; head < first + shared_by; head++) {
+    const column: usize = (head * head_size) << 2;
+    use_rows(p.qkv + n * stride + column, stride, p.dout + n * width + column, width, stop - n, head_size);
+    for (let i: u32 = 0; i < count; i++) {
+      const skipped = i * step;
+      const queries = rows1 + skipped * stride1;
+      key_gradients(p, head, keys + i * stride, queries, rows2 + skipped * stride2, n + skipped, stop, head != first);
+    }
+  }
+}
+
+/**
+ * The gradients of the key at `at` in qkv and of its value, from a head's queries n to stop - 1 and their gradients;
+ * `adds`: they are added to those from other heads.
+ */
 function key_gradients(
   p: AttentionKeyvalueBackward,
   head: u32,
-  j: u32,
+  at: usize,
   queries: usize,
   gradients: usize,
   n: u32,
   stop: u32,
+  adds: bool,
 ): void {
   const lse = p.lse;
   const delta = p.delta;
   const heads = p.heads;
   const head_size = p.head_size;
-  const width: usize = (heads * head_size) << 2;
+  const kv_width: usize = (p.kv_heads * head_size) << 2;
   const scale = p.scale;
   const list = scratch_memory();
   const slopes = list + SCORES_BYTES;
   const count = stop - n;
-  const at = (j * 3 + 1) * width + <usize>((head * head_size) << 2);
   const k = p.qkv + at;
   scores(list, k, queries, stride1, count, head_size, scale);
-  scores(slopes, k + width, gradients, stride2, count, head_size, 1);
+  scores(slopes, k + kv_width, gradients, stride2, count, head_size, 1);
   for (let i: u32 = 0; i < count; i += 4) {
     const log_sum = every_head(lse, n + i, stop - 1, head, heads);
     const p = exp(f32x4.sub(v128.load(list + (i << 2)), log_sum));
@@ -361,8 +385,8 @@ function key_gradients(
     v128.store(slopes + (i << 2), f32x4.mul(f32x4.mul(p, slope), f32x4.splat(scale)));
   }
   const to = p.dqkv + at;
-  weighted_sum(to, slopes, queries, stride1, count, head_size, 1);
-  weighted_sum(to + width, list, gradients, stride2, count, head_size, 1);
+  weighted_sum(to, slopes, queries, stride1, count, head_size, 1, adds);
+  weighted_sum(to + kv_width, list, gradients, stride2, count, head_size, 1, adds);
 }
 
 /** Values of one head for the tokens n to n + 3, from [tokens, heads]; tokens after `last` repeat its value. */

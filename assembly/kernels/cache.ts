@@ -3,7 +3,7 @@ import { CacheWrite } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
 
 /**
- * Copies the keys and values of qkv [tokens, 3C] into cache [slots, 2, heads, positions, head_size] at slots
+ * Copies the keys and values of qkv [tokens, (NH + 2 KV) HS] into cache [slots, 2, KV, positions, HS] at slots
  * [tokens, 2], the slot and position of each token.
  */
 export function cache_write(p: CacheWrite): void {
@@ -11,17 +11,18 @@ export function cache_write(p: CacheWrite): void {
   const qkv = p.qkv;
   const slots = p.slots;
   const tokens = p.tokens;
-  const heads = p.heads;
+  const kv_heads = p.kv_heads;
   const positions = p.positions;
   const bytes: usize = p.head_size << 2;
-  const width: usize = heads * bytes;
+  const queries: usize = p.heads * bytes;
+  const width: usize = queries + 2 * kv_heads * bytes;
   const end = slice_end(tokens, 1);
   for (let n = slice_begin(tokens, 1); n < end; n++) {
     const slot = load<u32>(slots + (n << 3));
     const position = load<u32>(slots + (n << 3), 4);
-    let from = qkv + n * 3 * width + width;
-    let to = cache + (slot * 2 * heads * positions + position) * bytes;
-    for (let row: u32 = 0; row < 2 * heads; row++) {
+    let from = qkv + n * width + queries;
+    let to = cache + (slot * 2 * kv_heads * positions + position) * bytes;
+    for (let row: u32 = 0; row < 2 * kv_heads; row++) {
       memory.copy(to, from, bytes);
       from += bytes;
       to += positions * bytes;

@@ -27,8 +27,8 @@ let r: u32 = 0;
 function use_adapter(p: DoraNorm, output: u32): void {
   r = 0;
   for (let i: u32 = 0; i < p.count; i++) {
-    const begin = p.column + i * p.step;
-    if (output < begin || output >= begin + p.width) continue;
+    const begin = p.column + i * p.step + (i > 0 ? p.skew : 0);
+    if (output < begin || output >= begin + p.width + (i > 0 ? 0 : p.skew)) continue;
     r = p.r;
     a = p.A + ((<usize>i * p.stride) << 2);
     a_row = p.inputs << 2;
@@ -125,7 +125,7 @@ export function dora_norm_panels(p: DoraNorm): void {
   norms(p, true);
 }
 
-/** out [rows, cols] = magnitude / norm * z + bias [+ residual]. */
+/** out [rows, cols] = magnitude / norm * z [+ bias] [+ residual]. */
 export function dora_forward(p: DoraForward): void {
   const cols = p.cols;
   const end = slice_end(p.rows, 1);
@@ -133,7 +133,8 @@ export function dora_forward(p: DoraForward): void {
     const base: usize = (row * cols) << 2;
     for (let at: usize = 0; at < cols << 2; at += 16) {
       const factor = f32x4.div(v128.load(p.magnitude + at), v128.load(p.norm + at));
-      let value = madd(factor, v128.load(p.z + base + at), v128.load(p.bias + at));
+      const bias = p.has_bias ? v128.load(p.bias + at) : f32x4.splat(0);
+      let value = madd(factor, v128.load(p.z + base + at), bias);
       if (p.has_residual) value = f32x4.add(value, v128.load(p.residual + base + at));
       v128.store(p.out + base + at, value);
     }

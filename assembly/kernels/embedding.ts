@@ -40,6 +40,10 @@ export function embedding_forward(p: EmbeddingForward): void {
       token = to;
     }
     const place = wpe + ((position * cols) << wpe_shift);
+    if (!p.has_positions) {
+      copy_row(to, token, cols, wte_half);
+      continue;
+    }
     let c: u32 = 0;
     for (; c + 4 <= cols; c += 4) {
       const x = wte_half ? load_halves(token + (c << 1)) : v128.load(token + (c << 2));
@@ -52,6 +56,15 @@ export function embedding_forward(p: EmbeddingForward): void {
       store<f32>(to + (c << 2), x + y);
     }
   }
+}
+
+/** A row of the token table in f32 or f16; of one in blocks it is there already. */
+function copy_row(to: usize, token: usize, cols: u32, is_half: bool): void {
+  if (!is_half) {
+    if (to != token) memory.copy(to, token, cols << 2);
+    return;
+  }
+  for (let c: u32 = 0; c < cols; c++) store<f32>(to + (c << 2), load_half(token + (c << 1)));
 }
 
 /**

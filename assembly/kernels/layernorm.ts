@@ -1,7 +1,8 @@
-// Layer normalisation, variance in two passes. Reference: llm.c layernorm_forward, layernorm_backward.
+// Layer normalisation of rows, whose length is a multiple of 4; variance in two passes. Reference: llm.c
+// layernorm_forward, layernorm_backward.
 import { LayernormBackward, LayernormForward, LayernormParametersBackward } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
-import { load_part, madd, store_part, sum_lanes } from "./vector";
+import { madd, sum_lanes } from "./vector";
 
 /** Columns that are summed together. */
 const GROUP: u32 = 16;
@@ -9,9 +10,7 @@ const GROUP: u32 = 16;
 /** Sum of x[i], in four lanes that are added at the end. */
 function sum(x: usize, cols: u32): f32 {
   let total = f32x4.splat(0);
-  let c: u32 = 0;
-  for (; c + 4 <= cols; c += 4) total = f32x4.add(total, v128.load(x + (c << 2)));
-  if (c < cols) total = f32x4.add(total, load_part(x + (c << 2), cols - c));
+  for (let c: u32 = 0; c < cols; c += 4) total = f32x4.add(total, v128.load(x + (c << 2)));
   return sum_lanes(total);
 }
 
@@ -19,17 +18,11 @@ function sum(x: usize, cols: u32): f32 {
 function sum_squares(x: usize, mean: f32, cols: u32): f32 {
   const middle = f32x4.splat(mean);
   let total = f32x4.splat(0);
-  let c: u32 = 0;
-  for (; c + 4 <= cols; c += 4) {
+  for (let c: u32 = 0; c < cols; c += 4) {
     const d = f32x4.sub(v128.load(x + (c << 2)), middle);
     total = madd(d, d, total);
   }
-  let result = sum_lanes(total);
-  for (; c < cols; c++) {
-    const d = load<f32>(x + (c << 2)) - mean;
-    result += d * d;
-  }
-  return result;
+  return sum_lanes(total);
 }
 
 /** mean and rstd into stats [rows, 2]; out [rows, cols] = (inp - mean) * rstd * weight + bias. */
@@ -54,14 +47,10 @@ export function layernorm_forward(p: LayernormForward): void {
     const scale = f32x4.splat(rstd);
     for (let c: u32 = 0; c < cols; c += 4) {
       const at: usize = c << 2;
-      const rest = cols - c;
-      const part = rest < 4;
-      const d = f32x4.sub(part ? load_part(x + at, rest) : v128.load(x + at), middle);
-      const w = part ? load_part(weight + at, rest) : v128.load(weight + at);
-      const b = part ? load_part(bias + at, rest) : v128.load(bias + at);
-      const value = madd(f32x4.mul(d, scale), w, b);
-      if (part) store_part(y + at, value, rest);
-      else v128.store(y + at, value);
+      const d = f32x4.sub(v128.load(x + at), middle);
+      const w = v128.load(weight + at);
+      const b = v128.load(bias + at);
+      v128.store(y + at, madd(f32x4.mul(d, scale), w, b));
     }
   }
 }
@@ -112,12 +101,9 @@ function layernorm_row(
   let products = f32x4.splat(0);
   for (let c: u32 = 0; c < cols; c += 4) {
     const at: usize = c << 2;
-    const rest = cols - c;
-    const part = rest < 4;
-    const d = part ? load_part(dout + at, rest) : v128.load(dout + at);
-    const g = f32x4.mul(d, part ? load_part(weight + at, rest) : v128.load(weight + at));
-    const x = part ? load_part(inp + at, rest) : v128.load(inp + at);
-    // Lanes beyond the row have g = 0 and add nothing to the sums.
+    const d = v128.load(dout + at);
+    const g = f32x4.mul(d, v128.load(weight + at));
+    const x = v128.load(inp + at);
     sums = f32x4.add(sums, g);
     products = madd(g, f32x4.mul(f32x4.sub(x, middle), scale), products);
   }
@@ -125,23 +111,16 @@ function layernorm_row(
   const mean_product = f32x4.splat(sum_lanes(products) / <f32>cols);
   for (let c: u32 = 0; c < cols; c += 4) {
     const at: usize = c << 2;
-    const rest = cols - c;
-    const part = rest < 4;
-    const d = part ? load_part(dout + at, rest) : v128.load(dout + at);
-    const w = part ? load_part(weight + at, rest) : v128.load(weight + at);
+    const d = v128.load(dout + at);
+    const w = v128.load(weight + at);
     const g = f32x4.mul(d, w);
-    const x = part ? load_part(inp + at, rest) : v128.load(inp + at);
+    const x = v128.load(inp + at);
     const hat = f32x4.mul(f32x4.sub(x, middle), scale);
-    const again = madd(hat, w, part ? load_part(bias + at, rest) : v128.load(bias + at));
+    const again = madd(hat, w, v128.load(bias + at));
     let value = f32x4.mul(scale, f32x4.sub(f32x4.sub(g, mean_g), f32x4.mul(hat, mean_product)));
-    if (add != 0) value = f32x4.add(part ? load_part(add + at, rest) : v128.load(add + at), value);
-    if (part) {
-      store_part(out + at, again, rest);
-      store_part(dinp + at, value, rest);
-    } else {
-      v128.store(out + at, again);
-      v128.store(dinp + at, value);
-    }
+    if (add != 0) value = f32x4.add(v128.load(add + at), value);
+    v128.store(out + at, again);
+    v128.store(dinp + at, value);
   }
 }
 
@@ -156,14 +135,12 @@ export function layernorm_parameters_backward(p: LayernormParametersBackward): v
   const cols = p.cols;
   const end = slice_end(cols, GROUP);
   for (let c = slice_begin(cols, GROUP); c < end; c += 4) {
-    const rest = end - c;
-    const part = rest < 4;
     let weights = f32x4.splat(0);
     let biases = f32x4.splat(0);
     for (let row: u32 = 0; row < rows; row++) {
       const at: usize = (row * cols + c) << 2;
-      const d = part ? load_part(dout + at, rest) : v128.load(dout + at);
-      const x = part ? load_part(inp + at, rest) : v128.load(inp + at);
+      const d = v128.load(dout + at);
+      const x = v128.load(inp + at);
       const mean = v128.load_splat<f32>(stats + (row << 3));
       const rstd = v128.load_splat<f32>(stats + (row << 3), 4);
       weights = madd(f32x4.mul(d, f32x4.sub(x, mean)), rstd, weights);
@@ -171,12 +148,7 @@ export function layernorm_parameters_backward(p: LayernormParametersBackward): v
     }
     const w = dweight + (c << 2);
     const b = dbias + (c << 2);
-    if (part) {
-      store_part(w, f32x4.add(load_part(w, rest), weights), rest);
-      store_part(b, f32x4.add(load_part(b, rest), biases), rest);
-    } else {
-      v128.store(w, f32x4.add(v128.load(w), weights));
-      v128.store(b, f32x4.add(v128.load(b), biases));
-    }
+    v128.store(w, f32x4.add(v128.load(w), weights));
+    v128.store(b, f32x4.add(v128.load(b), biases));
   }
 }

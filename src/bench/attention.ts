@@ -31,7 +31,7 @@ export async function measureAttention(device: Backend, tokens: number, rounds: 
   ];
   const [lse, delta] = [make("lse", HEADS), make("delta", HEADS)];
   const bounds = new Tensor("bounds", [tokens, 2], "input", "u32");
-  const heads = { count: HEADS, scale: 1 / Math.sqrt(HEAD_SIZE) };
+  const heads = { count: HEADS, kvCount: HEADS, scale: 1 / Math.sqrt(HEAD_SIZE) };
   const work: [Dispatch, Tensor][] = [
     [attentionForward(out, lse, qkv, bounds, heads), out],
     ...attentionBackward(dqkv, delta, dout, out, lse, qkv, bounds, heads).map((one): [Dispatch, Tensor] => [one, dqkv]),

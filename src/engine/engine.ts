@@ -5,7 +5,7 @@
 import { type Backend, isDropped, type Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
 import { type Batch, type Capacity, packBatch, targetWeight } from "../model/batch.ts";
-import { buildPlan, type ModelPlan, type PlanOptions, SLOTS } from "../model/gpt2.ts";
+import { buildPlan, type ModelPlan, type PlanOptions, SLOTS } from "../model/model.ts";
 import { offsetIn, pageRates } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { type AdamWConfig, adamwStepValues } from "../ops/adamw.ts";

@@ -5,7 +5,7 @@
 import { type Backend, DROPPED, type Session } from "../backend/backend.ts";
 import { DeviceError, ShapeError } from "../errors.ts";
 import { type Capacity, checkCapacity } from "../model/batch.ts";
-import { SLOTS } from "../model/gpt2.ts";
+import { SLOTS } from "../model/model.ts";
 import { type BatchResult, Engine, type EngineOptions, type Pass, PlanRunner, type Runner } from "./engine.ts";
 import { joinBatches, type MemberOptions, planMembers, type SharedPlan } from "./members.ts";
 import { loadQuantizer } from "./weights.ts";

@@ -1,7 +1,7 @@
 /** The plan of several adapters of one base model, as its members, and their joint batch. Loaded only for such plans. */
 import { ConfigError, DeviceError } from "../errors.ts";
 import { type Batch, type Capacity, makeBatchInputs } from "../model/batch.ts";
-import { buildPlan, checkRows, type ModelPlan, type PlanOptions, SLOTS } from "../model/gpt2.ts";
+import { buildPlan, checkRows, type ModelPlan, type PlanOptions, SLOTS } from "../model/model.ts";
 import type { Parameter, Parameters } from "../model/parameters.ts";
 import { frozenBlocks, type ModelSpec } from "../model/trainable.ts";
 import { loraAdapters } from "../names.ts";

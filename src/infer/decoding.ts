@@ -8,6 +8,7 @@ import { adaptedSpec, dtypeOn } from "../io/adapter-meta.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
+import { keyValueColumns } from "../names.ts";
 import { checkNumber } from "../number-range.ts";
 import { DEFAULT_NAME, type LoadedModel, loadModelWith, type ModelKind, NO_ADAPTERS } from "./adapter-model.ts";
 import type { CreateWork } from "./device.ts";
@@ -89,9 +90,12 @@ export async function score(engine: Decoder, tokenizer: Tokenizer, text: string)
   return { tokens, bytes, loss, perplexity: Math.exp(loss), bitsPerByte: sum / Math.LN2 / bytes };
 }
 
-function resolveBatchSize({ n_layer, n_positions, n_embd }: GPT2Config, given: number | undefined): number {
+function resolveBatchSize(config: GPT2Config, given: number | undefined): number {
   if (given === undefined)
-    return Math.max(1, Math.min(MOST_TEXTS, Math.floor(CACHE_BYTES / (n_layer * n_positions * 2 * n_embd * 4))));
+    return Math.max(
+      1,
+      Math.min(MOST_TEXTS, Math.floor(CACHE_BYTES / (config.n_positions * keyValueColumns(config) * 4))),
+    );
   checkNumber("batchSize", given, { min: 1, whole: true });
   return given;
 }

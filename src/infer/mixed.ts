@@ -10,7 +10,7 @@ import { writeTrained } from "../engine/state.ts";
 import { Weights } from "../engine/weights.ts";
 import { LowrankError } from "../errors.ts";
 import type { Adapter } from "../io/peft.ts";
-import type { ModelPlan } from "../model/gpt2.ts";
+import type { ModelPlan } from "../model/model.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
 import { fits, withoutShared } from "../plan/memory.ts";

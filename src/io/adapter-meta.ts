@@ -171,12 +171,12 @@ function checkSites(
     if (!Number.isSafeInteger(r) || r < 1) refuse(`the rank of ${site} is invalid`, "an integer of 1 or more", r);
     if (!Number.isFinite(scale) || !Number.isFinite(Math.fround(scale)))
       refuse(`the scale of ${site} is invalid`, "a finite float32", scale);
-    if (use_dora && (target === "q" || target === "k" || target === "v"))
+    if (use_dora && !model.model_type && (target === "q" || target === "k" || target === "v"))
       refuse(`DoRA with a rank of its own for ${site}`, "one adapter for q, k and v: c_attn", site);
   }
   const shapes = new Map([...baseShapes(model), ...lmHeadShapes(model)]);
   for (const name of modulesToSave)
-    if (!shapes.has(name)) refuse("the model has no such tensor", "a tensor of GPT-2", name);
+    if (!shapes.has(name)) refuse("the model has no such tensor", "a tensor of the base model", name);
 }
 
 /** A base model with such an adapter. */

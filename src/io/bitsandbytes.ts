@@ -21,7 +21,7 @@ import { MAXIMA, NF4, type NF4Parts } from "../quantize.ts";
 import { numel, type Shape, sameShape, showShape } from "../tensor.ts";
 import { checkKinds } from "./common.ts";
 import { LIMITS, parseJson } from "./limits.ts";
-import { checkRows, type Dtype, type Stored } from "./safetensors.ts";
+import { checkRows, type Dtype, type Stored } from "./tensor-file.ts";
 
 /** A quantised matrix as the model has it: [in, out]. */
 interface Matrix {
@@ -29,6 +29,7 @@ interface Matrix {
   /** Reads what is stored. The function that is returned gives the rows [start, end) as floats. */
   load(): Promise<(start: number, end: number) => Float32Array<ArrayBuffer>>;
   parts?(): Promise<NF4Parts | undefined>;
+  codes: Stored;
 }
 
 /** The quantised matrices of a model. One at a time is in memory as it is stored: matrices are read in parts. */
@@ -57,6 +58,12 @@ class QuantizedMatrices {
     const rows = this.last?.rows ?? (await matrix.load());
     this.last = { name, rows };
     return rows(start, to);
+  }
+
+  /** The codes of its first output. */
+  sample(name: string): Promise<Uint8Array<ArrayBuffer>> {
+    const { codes, shape } = this.matrices.get(name)!;
+    return codes.file.readBytes(codes.key, 0, Math.ceil(codes.info.shape[0]! / shape[1]!));
   }
 
   /** A matrix in NF4 as it is stored, if it has blocks of 64 and double quantisation as in QLoRA. */
@@ -281,6 +288,7 @@ async function openNF4(parts: Parts): Promise<Matrix> {
 
   return {
     shape,
+    codes,
     async load() {
       await checkTable();
       const scales = await maxima();
@@ -326,6 +334,7 @@ async function openInt8(parts: Parts): Promise<Matrix> {
   const format = parts.beside.has("weight_format") && parts.require("weight_format", "U8", []);
   return {
     shape,
+    codes,
     async load() {
       const order = format ? (await readBytes(format))[0]! : 0;
       if (order !== 0)

@@ -2,15 +2,17 @@
 
 import { absolutePath, exists, joinPath, packagePath } from "#platform";
 import { checkArguments, checkOptions } from "../arguments.ts";
-import { type GPT2Config, parseConfig } from "../config.ts";
+import type { GPT2Config } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
+import { isGguf } from "../platform/paths.ts";
 import type { NF4Parts } from "../quantize.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
-import { count, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
+import { count, parseModelConfig, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
-import { type Dtype, FLOATS, openSafetensors, type Stored, type TensorFiles } from "./safetensors.ts";
+import { openSafetensors } from "./safetensors.ts";
+import { type Dtype, FLOATS, type Stored, type TensorFiles, type TensorSource } from "./tensor-file.ts";
 import type { TokenConfig } from "./tokenizer-files.ts";
 import { GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
 
@@ -38,8 +40,9 @@ export interface GPT2Checkpoint {
 }
 
 /**
- * The directory of a model. `nameOrDirectory` is, in this order: a model that ships with the package, a directory, or a
- * model of the Hugging Face hub, which is downloaded into the local cache unless it is there.
+ * The directory of a model, or its GGUF file. `nameOrDirectory` is, in this order: a model that ships with the package,
+ * a GGUF file, a directory, or a model of the Hugging Face hub, which is downloaded into the local cache unless it is
+ * there.
  * Without `weights` only its config and its tokenizer are downloaded. Throws ConfigError, listing the known names, for
  * any other name, DownloadError if the download fails.
  */
@@ -50,12 +53,16 @@ export async function resolveModel(
 ): Promise<string> {
   if ((SHIPPED_MODELS as readonly string[]).includes(nameOrDirectory))
     return packagePath(`data/models/${nameOrDirectory}`);
+  if (isGguf(nameOrDirectory)) return nameOrDirectory;
   // A URL has no directories: test for a file.
   if ((await exists(joinPath(nameOrDirectory, "config.json"))) || (await exists(nameOrDirectory)))
     return nameOrDirectory;
   // Imported on demand: few pages use the hub.
   return (await import("./hub-model.ts")).resolveHubModel(nameOrDirectory, SHIPPED_MODELS, options, weights);
 }
+
+/** Imported on demand: few models are in such a file. */
+const openGguf = async (path: string) => (await import("./gguf-model.ts")).openGguf(path);
 
 /** Whether a directory is that of a model that ships with the package; its tokenizer need not be read. */
 function isShipped(directory: string): boolean {
@@ -89,17 +96,17 @@ export async function loadModel(
  * Throws ConfigError if files are missing or the model is not supported, FormatError if a file is invalid.
  */
 export async function openGPT2(directory: string): Promise<GPT2Checkpoint & AsyncDisposable> {
-  await requireFiles(directory);
-  const { json, configPath, config, vocabulary } = await readDescription(directory);
-  const tensors = await openTensors(directory);
+  const { json, configPath, config, vocabulary, tensors } = await openFiles(directory);
   const { where } = tensors;
   try {
-    const found = namedTensors(tensors);
+    const named = namedTensors(tensors, config.model_type ? /^model\./ : /^transformer\./);
     const settings = json.quantization_config ?? undefined;
     // Imported on demand: few models are quantised.
     const quantized =
       settings &&
-      (await (await import("./bitsandbytes.ts")).takeQuantized(found, settings, config, { configPath, where }));
+      (await (await import("./bitsandbytes.ts")).takeQuantized(named, settings, config, { configPath, where }));
+    // Imported on demand, as is all that only Llama-type models need.
+    const found = config.model_type ? (await import("./llama-files.ts")).joinParts(named, config, where) : named;
     const stored = matchTensors(found, config, (name) => quantized?.has(name) === true, where);
     const find = (name: string) => {
       const found = stored.get(name);
@@ -138,11 +145,10 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
       shape: (name) => quantized?.shape(name) ?? find(name).info.shape,
       read,
       sample: async (name) => {
-        if (!quantized?.has(name))
-          return new Uint8Array((await read(name, 0, find(name).info.shape.length > 1 ? 1 : undefined)).buffer);
         requireOpen();
-        const { file, key, info } = find(name);
-        return file.readBytes(key, 0, Math.ceil(info.shape[0]! / quantized.shape(name)![1]!));
+        if (quantized?.has(name)) return quantized.sample(name);
+        const { file, key } = find(name);
+        return file.sample(key);
       },
       quantized: async (name) => {
         requireOpen();
@@ -179,11 +185,23 @@ export async function describeModel(nameOrDirectory: string, options: DownloadOp
   };
 }
 
+/** The config, the tokenizer and the tensors of a model. */
+async function openFiles(directory: string) {
+  if (isGguf(directory)) return openGguf(directory);
+  await requireFiles(directory);
+  return { ...(await readDescription(directory)), tensors: await openTensors(directory) };
+}
+
 /** The config and the tokenizer of a model. */
 async function readDescription(directory: string) {
+  if (isGguf(directory)) {
+    const { tensors, ...description } = await openGguf(directory);
+    await tensors.close();
+    return description;
+  }
   const configPath = joinPath(directory, "config.json");
   const json = (await readJson(configPath)) as TokenConfig & Record<string, unknown>;
-  const config = parseConfig(json, configPath);
+  const config = await parseModelConfig(json, configPath);
   const vocabulary = isShipped(directory)
     ? GPT2_VOCABULARY
     : await (await import("./tokenizer-files.ts")).readVocabulary(directory, json);
@@ -246,10 +264,10 @@ const LM_HEAD = "lm_head.weight";
 const HEAD = "score.weight";
 
 /** Every tensor by its canonical name. Throws FormatError. */
-function namedTensors({ files, where }: TensorFiles): Map<string, Stored> {
+function namedTensors({ files, where }: TensorFiles, prefix: RegExp): Map<string, Stored> {
   const found = new Map<string, Stored>();
   for (const [key, file] of files) {
-    const name = key.replace(/^transformer\./, "");
+    const name = key.replace(prefix, "");
     const other = found.get(name);
     if (other !== undefined)
       throw new FormatError("duplicate-tensor", `duplicate tensor ${name}`, {
@@ -263,11 +281,11 @@ function namedTensors({ files, where }: TensorFiles): Map<string, Stored> {
 
 /** Those of the model. Throws FormatError if one is missing or wrong. */
 function matchTensors(
-  found: ReadonlyMap<string, Stored>,
+  found: ReadonlyMap<string, Stored<TensorSource>>,
   config: GPT2Config,
   isQuantized: (name: string) => boolean,
   where: string,
-): Map<string, Stored> {
+): Map<string, Stored<TensorSource>> {
   const expected = baseShapes(config);
   const missing = [...expected.keys()].filter((name) => !found.has(name));
   if (missing.length > 0)

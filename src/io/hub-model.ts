@@ -1,10 +1,9 @@
 /** Models of the Hugging Face hub: from the local cache, or downloaded into it. */
 import { exists, joinPath } from "#platform";
-import { parseConfig } from "../config.ts";
 import { ConfigError, DownloadError, nameList } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
 import { hubCacheDirectory } from "./cache.ts";
-import { readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
+import { parseModelConfig, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
 import {
   asking,
@@ -226,7 +225,7 @@ function requireNeeded(name: string, files: readonly string[]): void {
 /** Checks a model's config and tokenizer. */
 async function checkSmallFiles(directory: string): Promise<void> {
   const path = joinPath(directory, "config.json");
-  const json = await readJson(path);
-  parseConfig(json, path);
-  await readVocabulary(directory, json as TokenConfig);
+  const json = (await readJson(path)) as TokenConfig & Record<string, unknown>;
+  await parseModelConfig(json, path);
+  await readVocabulary(directory, json);
 }

@@ -56,6 +56,14 @@ export const LIMITS = {
   tensors: 1 << 16,
   tensorName: 1024,
   dimensions: 8,
+  /**
+   * GGUF files: bytes before the data, keys, elements of all lists, alignment of the data. Llama 3's vocabulary takes
+   * 8 MB, in lists of 128,000 tokens, as many types and 280,000 merges.
+   */
+  ggufHeader: 64 << 20,
+  ggufKeys: 4096,
+  ggufLists: 4_000_000,
+  ggufAlignment: 1 << 16,
   /** Bytes of the JSON beside a matrix that bitsandbytes quantised: some 170. */
   quantState: 4096,
   /** Names in one setting of an adapter. GPT-2 XL has 192 modules; mixture-of-experts models have some 30,000. */

@@ -4,7 +4,16 @@
  * rounded once.
  */
 import { floatToHalf, halfToFloat } from "../half.ts";
-import { ADAPTED, baseShapes, lmHeadShapes, loraAdapters, loraDims, magnitudeName, tensorName } from "../names.ts";
+import {
+  ADAPTED,
+  baseShapes,
+  firstColumn,
+  lmHeadShapes,
+  loraAdapters,
+  loraDims,
+  magnitudeName,
+  tensorName,
+} from "../names.ts";
 import { numel, type Shape } from "../tensor.ts";
 import { baseDtype } from "./adapter-meta.ts";
 import type { GPT2Checkpoint } from "./hf.ts";
@@ -41,11 +50,24 @@ const NO_CHANGES: Changes = { products: [] };
  * `finalNorm` allows it, and otherwise dropped. A language model has a separate head if its base model has, or if its
  * tied head has an adapter.
  */
-export function mergedTensors(
+export async function mergedTensors(
   checkpoint: GPT2Checkpoint,
-  { meta, tensors }: Adapter,
+  adapter: Adapter,
   finalNorm: FinalNorm | undefined,
-): StreamedTensor[] {
+): Promise<StreamedTensor[]> {
+  const { model_type } = checkpoint.config;
+  const merged = ownTensors(checkpoint, adapter);
+  const named = model_type
+    ? (await import("./llama-files.ts")).splitParts(checkpoint.config, merged)
+    : merged.map((tensor) =>
+        tensor.name === "lm_head.weight" ? tensor : { ...tensor, name: `transformer.${tensor.name}` },
+      );
+  const { meta, tensors } = adapter;
+  return meta.task.objective === "lm" ? named : [...named, whole("score.weight", foldHead(meta, tensors, finalNorm))];
+}
+
+/** The base model's tensors and those of a language model's separate head, merged, by our names. */
+function ownTensors(checkpoint: GPT2Checkpoint, { meta, tensors }: Adapter): StreamedTensor[] {
   const changes = adapterChanges({ meta, tensors });
   const { config } = checkpoint;
   // Frozen matrices are rounded to the type that the run stored them in.
@@ -58,12 +80,12 @@ export function mergedTensors(
     return Promise.resolve(trained.data.slice(from * width, to * width));
   };
   const merged = [...baseShapes(config)].map(([name, shape]) => ({
-    name: `transformer.${name}`,
+    name,
     shape,
     dtype: "F32" as const,
     pieces: () => pieces(shape, (from, to) => rows(name, from, to), changes.get(name) ?? NO_CHANGES),
   }));
-  if (meta.task.objective !== "lm") return [...merged, whole("score.weight", foldHead(meta, tensors, finalNorm))];
+  if (meta.task.objective !== "lm") return merged;
   const head = changes.get("head");
   const shape = [config.vocab_size, config.n_embd];
   const table = config.tie_word_embeddings === false ? "lm_head.weight" : "wte.weight";
@@ -109,7 +131,7 @@ function adapterChanges({ meta, tensors }: { meta: Adapter["meta"]; tensors: Ten
       continue;
     }
     // The token table and Conv1D: [in, out], transposed.
-    const { layer, column } = ADAPTED[target];
+    const { layer } = ADAPTED[target];
     const name = tensorName({ block, layer });
     const left = (row: number, k: number) => A[k * dims.in + row]!;
     const product = {
@@ -118,7 +140,7 @@ function adapterChanges({ meta, tensors }: { meta: Adapter["meta"]; tensors: Ten
       left,
       right: transposed({ shape: [dims.out, r], data: B }).data,
       width: dims.out,
-      column: column * dims.out,
+      column: firstColumn(target, model),
     };
     const { products } = changes.get(name) ?? NO_CHANGES;
     const magnitude = tensors.get(magnitudeName({ block, layer }))?.data;

@@ -2,7 +2,7 @@
 import { exists, joinPath } from "#platform";
 import { checkArguments } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
-import { isRemote, STAGING } from "../platform/paths.ts";
+import { isGguf, isRemote, STAGING } from "../platform/paths.ts";
 import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
 import { fingerprint } from "./fingerprint.ts";
@@ -100,6 +100,7 @@ export const IS_ADAPTER = /(^|[\\/])adapter[\\/]*$/;
  * run is not asked for files that a run does not have.
  */
 export async function findAdapter(directory: string): Promise<string | undefined> {
+  if (isGguf(directory)) return undefined;
   const inside = joinPath(directory, "adapter");
   const ours = IS_ADAPTER.test(directory) ? [directory, inside] : [inside, directory];
   for (const place of ours) if (await exists(joinPath(place, OURS))) return place;

@@ -1,21 +1,24 @@
 /**
- * PEFT's adapter_config.json of LoRA: which modules of a GPT-2 have an adapter, their ranks and scales, and what else
+ * PEFT's adapter_config.json of LoRA: which modules of a model have an adapter, their ranks and scales, and what else
  * was trained. Names are matched as PEFT matches them. Settings that change the arithmetic in an unsupported way are
  * refused.
  */
 import { type GPT2Config, INITS, type LoraConfig, loraScale } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
+import { type Site, sitesByName } from "../names.ts";
 import { type Effort, newEffort } from "./expression.ts";
 import { LIMITS } from "./limits.ts";
 import { anyPart, endings, firstKey, isPlain, layerFinder, suffixes, wholeName } from "./name-patterns.ts";
-import { TOKEN_TABLE } from "./peft-lora.ts";
+import { moduleName, tokenTable } from "./peft-lora.ts";
 
 /** A parsed adapter_config.json. */
 export type PeftConfig = Record<string, unknown>;
 
-/** A module that can have an adapter, by its name in the model: `transformer.h.3.attn.c_attn`, `lm_head`, `score`. */
+/** A module that can have an adapter. */
 export interface PeftModule {
+  /** In the model: `transformer.h.3.attn.c_attn`, `model.layers.3.self_attn.q_proj`, `lm_head`, `score`. */
   name: string;
+  site: Site;
   r: number;
   scale: number;
 }
@@ -69,8 +72,9 @@ const LORA: Rules = {
   ],
 };
 
-/** PEFT's defaults. */
+/** PEFT's defaults, of a GPT-2 and of a Llama-type model. */
 const DEFAULTS: PeftConfig = { r: 8, lora_alpha: 8, target_modules: ["c_attn"] };
+const LLAMA_DEFAULTS: PeftConfig = { ...DEFAULTS, target_modules: ["q_proj", "v_proj"] };
 
 /** The settings of a parsed adapter_config.json that are not null. Throws FormatError if it is not an object. */
 export function givenSettings(json: unknown, where: string): PeftConfig {
@@ -96,7 +100,7 @@ interface Source {
 
 /** Throws ConfigError for variants of LoRA that are not supported, FormatError for invalid settings. */
 export async function parsePeftConfig(json: unknown, model: GPT2Config, where: string): Promise<PeftPlan> {
-  const config = { ...DEFAULTS, ...givenSettings(json, where) };
+  const config = { ...(model.model_type ? LLAMA_DEFAULTS : DEFAULTS), ...givenSettings(json, where) };
   const source: Source = { config, where, effort: await newEffort(hasExpressions(config)) };
   refuseVariants(config, LORA, where);
   const task = (config.task_type ?? null) as PeftPlan["task"];
@@ -120,8 +124,8 @@ export async function parsePeftConfig(json: unknown, model: GPT2Config, where: s
   const moduleRank = patternNumber(source, "rank_pattern", "r");
   const moduleAlpha = patternNumber(source, "alpha_pattern", "lora_alpha");
   const adapted = candidates(model, task)
-    .filter(isTarget)
-    .map((name): PeftModule => {
+    .filter(({ name }) => isTarget(name))
+    .map(({ name, site }): PeftModule => {
       const r = moduleRank(name);
       if (!Number.isSafeInteger(r) || r < 1)
         throw new FormatError("invalid-adapter-config", "the rank r is invalid", {
@@ -135,24 +139,25 @@ export async function parsePeftConfig(json: unknown, model: GPT2Config, where: s
           where,
           found: show(scale),
         });
-      return { name, r, scale };
+      return { name, site, r, scale };
     });
   if (adapted.length === 0)
     throw new ConfigError("no-matching-target", "target_modules matches no matrix of the model", {
       where,
-      expected: "some of c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj",
+      expected: `some of ${(model.model_type ? LLAMA_KINDS : KINDS).join(", ")}`,
       found: show(config.target_modules),
     });
   const canEmbed = task === "SEQ_CLS" && config.use_dora !== true;
-  const unsupported = [...(canEmbed ? [] : [TOKEN_TABLE]), "transformer.wpe"].find((name) => isTarget(name));
+  const table = tokenTable(model);
+  const unsupported = [...(canEmbed ? [] : [table]), "transformer.wpe"].find((name) => isTarget(name));
   if (unsupported !== undefined)
     throw new ConfigError("unsupported-adapter-config", `an adapter on ${unsupported} is not supported`, {
       where,
       found: show(config.target_modules),
-      ...(unsupported === TOKEN_TABLE ? { expected: "an adapter of it in a classifier, without DoRA" } : {}),
+      ...(unsupported === table ? { expected: "an adapter of it in a classifier, without DoRA" } : {}),
     });
   const isTied = task !== "SEQ_CLS" && model.tie_word_embeddings !== false;
-  const untied = ["transformer.wte", "lm_head"].find((name) => isTied && saves(name));
+  const untied = [table, "lm_head"].find((name) => isTied && saves(name));
   if (untied !== undefined)
     throw new ConfigError(
       "unsupported-adapter-config",
@@ -183,16 +188,21 @@ function outer(module: string): string[] {
   return parts.map((_, i) => parts.slice(0, parts.length - i).join("."));
 }
 
+/** The matrices of a block in PEFT's names. */
+const KINDS = ["c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"];
+const LLAMA_KINDS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+
 /** Every module that can have an adapter, in the order of the forward pass. */
-function candidates({ n_layer }: GPT2Config, task: PeftPlan["task"]): string[] {
-  const kinds = ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"];
-  const blocks = Array.from({ length: n_layer }, (_, layer) => kinds.map((kind) => `transformer.h.${layer}.${kind}`));
-  return [
-    TOKEN_TABLE,
-    ...blocks.flat(),
-    ...(task === "SEQ_CLS" ? [] : ["lm_head"]),
-    ...(task === "CAUSAL_LM" ? [] : ["score"]),
-  ];
+function candidates(model: GPT2Config, task: PeftPlan["task"]): Pick<PeftModule, "name" | "site">[] {
+  const known = new Map<string, Site>();
+  // The first of those in one module is that of the whole: c_attn, before q.
+  for (const site of sitesByName(model).values()) {
+    const name = moduleName(site, model);
+    if (!known.has(name)) known.set(name, site);
+  }
+  if (task === "SEQ_CLS") known.delete("lm_head");
+  if (task !== "CAUSAL_LM") known.set("score", { target: "head", block: null });
+  return [...known].map(([name, site]) => ({ name, site }));
 }
 
 /** Throws ConfigError for settings that the rules do not have. */
@@ -233,7 +243,7 @@ function targetMatcher(source: Source, toSave: readonly string[]): (module: stri
     });
   // "all-linear" excludes the output layer.
   if (typeof targets === "string" && targets.toLowerCase() === "all-linear")
-    return (module) => module.startsWith("transformer.h.") && isFree(module);
+    return (module) => /^(transformer\.h|model\.layers)\./.test(module) && isFree(module);
   const isHit = matcher(source, "target_modules");
   // A module with its full name in target_modules is adapted in any layer.
   const named = new Set(Array.isArray(targets) ? targets : []);

@@ -3,7 +3,7 @@ import type { GPT2Config } from "../config.ts";
 import { FormatError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { loraName, type Site } from "../names.ts";
-import type { Shape } from "../tensor.ts";
+import { numel, type Shape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 
 export interface NamedTensor {
@@ -91,11 +91,74 @@ export function commonConfig(
   };
 }
 
-/** Our name and shape for a key of PEFT's file. */
+/** What a tensor of PEFT's file is to us. */
 export interface ImportEntry {
+  /** Ours, which it is or belongs to. */
   name: string;
-  /** Undefined for a head of no classes, whose shape is wrong. */
+  /** In PEFT's file. Undefined for a head of no classes, whose shape is wrong. */
   shape?: Shape;
+  /** Whether it is transposed there. */
+  isTurned?: boolean;
+  /** Where it is a part of ours: its first column. */
+  first?: number;
+}
+
+/** Our tensors, of these shapes, from PEFT's by their keys. */
+export function fromEntries(
+  entries: ReadonlyMap<string, ImportEntry>,
+  peft: Tensors,
+  shapes: ReadonlyMap<string, Shape>,
+): Tensors {
+  const out: Tensors = new Map();
+  for (const [key, { name, isTurned, first }] of entries) {
+    const part = isTurned ? transposed(peft.get(key)!) : peft.get(key)!;
+    if (first === undefined) out.set(name, part);
+    else {
+      const shape = shapes.get(name)!;
+      const whole = out.get(name) ?? { shape, data: new Float32Array(numel(shape)) };
+      eachRow(whole, part, first, (ours, theirs) => ours.set(theirs));
+      out.set(name, whole);
+    }
+  }
+  return out;
+}
+
+/** The keys of one of our tensors, of these shapes, of which some parts are missing; none if there is no such tensor. */
+export function incompleteKeys(
+  entries: ReadonlyMap<string, ImportEntry>,
+  shapes: ReadonlyMap<string, Shape>,
+): string[] {
+  const missing = new Map<string, number>();
+  for (const { name, shape, first } of entries.values())
+    if (first !== undefined) missing.set(name, (missing.get(name) ?? numel(shapes.get(name)!)) - numel(shape!));
+  const [found] = [...missing].find(([, elements]) => elements > 0) ?? [];
+  return [...entries].filter(([, { name }]) => name === found).map(([key]) => key);
+}
+
+/** The tensor of PEFT's file from ours. */
+export function toEntry({ name, shape, isTurned, first }: ImportEntry, tensors: Tensors): NamedTensor {
+  const whole = tensors.get(name)!;
+  let part = whole;
+  if (first !== undefined) {
+    const turned = isTurned ? [...shape!].reverse() : shape!;
+    part = { shape: turned, data: new Float32Array(numel(turned)) };
+    eachRow(whole, part, first, (ours, theirs) => theirs.set(ours));
+  }
+  return isTurned ? transposed(part) : part;
+}
+
+/** Calls `copy` with each row of `part` and its place in `whole`, where its columns begin at `first`. */
+function eachRow(
+  whole: NamedTensor,
+  part: NamedTensor,
+  first: number,
+  copy: (ours: Float32Array, theirs: Float32Array) => void,
+): void {
+  const [columns, width] = [whole.shape.at(-1)!, part.shape.at(-1)!];
+  for (let row = 0; row * width < part.data.length; row++) {
+    const at = row * columns + first;
+    copy(whole.data.subarray(at, at + width), part.data.subarray(row * width, (row + 1) * width));
+  }
 }
 
 /** What the settings of an adapter written by PEFT say of its tensors. */

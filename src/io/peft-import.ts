@@ -5,19 +5,26 @@
 import { isInBlocks, type LoraConfig, type LoraSite, type MessagesObjective, TARGETS, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { METHODS, MODES, type Mode } from "../methods/index.ts";
-import { ADAPTED, baseShapes, lmHeadShapes, loraDims, loraName, magnitudeName, type Site, siteName } from "../names.ts";
+import { ADAPTED, firstColumn, loraDims, loraName, magnitudeName, siteName } from "../names.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
-import type { AdapterMeta } from "./adapter-meta.ts";
-import { givenSettings, type PeftModule, type PeftPlan, parsePeftConfig, show } from "./peft-config.ts";
-import { headEntry, type ImportEntry, type ImportPlan, type PeftBase, readBaseModel } from "./peft-form.ts";
+import { type AdapterMeta, adapterShapes } from "./adapter-meta.ts";
+import { givenSettings, type PeftPlan, parsePeftConfig, show } from "./peft-config.ts";
+import {
+  headEntry,
+  type ImportEntry,
+  type ImportPlan,
+  incompleteKeys,
+  type PeftBase,
+  readBaseModel,
+} from "./peft-form.ts";
 import { importVirtual } from "./peft-import-virtual.ts";
-import { factorName, magnitudeKey, moduleKind, SCORE, TOKEN_TABLE, theirName, WRAPPER } from "./peft-lora.ts";
+import { baseEntry, baseInFiles, factorName, magnitudeKey, SCORE, WRAPPER } from "./peft-lora.ts";
 import { PROBLEM_TYPES } from "./problem-types.ts";
 
-/** A PEFT adapter before its data is read; `keys` maps our names to PEFT's. */
+/** A PEFT adapter before its data is read: what each tensor of its file is to us. */
 interface PeftImport {
   meta: AdapterMeta;
-  keys: Map<string, string>;
+  entries: Map<string, ImportEntry>;
 }
 
 /**
@@ -37,7 +44,7 @@ export async function importPeft(
     METHODS[mode].virtual === undefined
       ? await importLora(json, peft, base, where)
       : importVirtual(mode, settings, peft, base, where);
-  const keys = take(peft, plan, where);
+  const entries = take(peft, plan, where);
   const { own, classifies, classes } = plan;
   const meta: AdapterMeta = {
     base_model: readBaseModel(json, "base_model_name_or_path", where),
@@ -54,7 +61,14 @@ export async function importPeft(
     labels: Array.from({ length: classes }, (_, i) => `LABEL_${i}`),
     settings: {},
   };
-  return { meta, keys };
+  const incomplete = incompleteKeys(entries, adapterShapes(meta));
+  if (incomplete.length > 0)
+    throw new ConfigError("unsupported-adapter-config", "only a part of a matrix was trained", {
+      where,
+      expected: "q_proj, k_proj and v_proj together, or gate_proj and up_proj: they are one matrix here",
+      found: nameList(incomplete),
+    });
+  return { meta, entries };
 }
 
 /**
@@ -114,42 +128,40 @@ function chooseHead({ adapted, saves }: PeftPlan, { score }: PeftBase): "score" 
   return named ?? (score === undefined ? "lm_head" : "score");
 }
 
-/** What one of PEFT's modules is to us. */
-function moduleSite({ name }: PeftModule): Site {
-  const [, block, kind] = /^transformer\.h\.(\d+)\.(.*)$/.exec(name) ?? [];
-  const target = (["c_attn", "o", "fc", "proj"] as const).find((one) => moduleKind(one) === kind);
-  return target ? { target, block: Number(block) } : { target: name === TOKEN_TABLE ? "wte" : "head", block: null };
-}
-
 /** Every key that the configuration requires, with our name and the shape. */
 function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: number, classifies: boolean) {
   const entries = new Map<string, ImportEntry>();
   const sites: LoraSite[] = [];
   const targets = new Set<Target>();
   const modulesToSave: string[] = [];
+  /** Of adapted modules. */
+  const biases = new Set<string>();
   for (const module of plan.adapted) {
-    const site = moduleSite(module);
-    const { target } = site;
-    const { r, scale, name } = module;
+    const { site, r, scale, name } = module;
+    const { target, block } = site;
     const dims = loraDims(target, config, classifies ? classes : config.vocab_size);
     sites.push({ site: siteName(site), r, scale });
     targets.add(target);
-    entries.set(factorName(module, "A"), { name: loraName(site, "A"), shape: [r, dims.in] });
+    const isTurned = target === "wte";
+    entries.set(factorName(module, "A"), { name: loraName(site, "A"), shape: [r, dims.in], isTurned });
     entries.set(factorName(module, "B"), { name: loraName(site, "B"), shape: [dims.out, r] });
     if (plan.dora)
       entries.set(magnitudeKey(name), {
-        name: magnitudeName({ block: site.block, layer: ADAPTED[target].layer }),
+        name: magnitudeName({ block, layer: ADAPTED[target].layer }),
         shape: [dims.out],
+        ...(config.model_type && { first: firstColumn(target, config) }),
       });
-    if (!plan.biases || !isInBlocks(target)) continue;
-    const bias = name.replace("transformer.", "");
-    modulesToSave.push(`${bias}.bias`);
-    entries.set(`${WRAPPER}${name}.base_layer.bias`, { name: `${bias}.bias`, shape: [dims.out] });
+    if (plan.biases && isInBlocks(target)) biases.add(`${name}.bias`);
   }
-  for (const [name, shape] of [...baseShapes(config), ...(classifies ? [] : lmHeadShapes(config))]) {
-    if (!plan.saves(theirName(name).replace(/\.(weight|bias)$/, ""))) continue;
-    modulesToSave.push(name);
-    entries.set(`${WRAPPER}${theirName(name)}`, { name, shape });
+  const isTrained = (key: string) => biases.has(key) || plan.saves(key.replace(/\.(weight|bias)$/, ""));
+  for (const tensor of baseInFiles(config)) {
+    if (classifies && tensor.name === "lm_head.weight") continue;
+    if (tensor.parts.some(({ key }) => isTrained(key))) modulesToSave.push(tensor.name);
+    for (const [i, { key }] of tensor.parts.entries())
+      if (isTrained(key)) {
+        const theirs = biases.has(key) ? key.replace(/bias$/, "base_layer.bias") : key;
+        entries.set(WRAPPER + theirs, baseEntry(tensor, i));
+      }
   }
   if (classifies && score === undefined && !plan.saves("score"))
     throw new ConfigError(
@@ -163,8 +175,8 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
   return { entries, sites, targets, modulesToSave };
 }
 
-/** Maps our names to PEFT's keys. Throws one FormatError that lists all mismatches. */
-function take(peft: ReadonlyMap<string, Shape>, plan: ImportPlan, where: string): Map<string, string> {
+/** The entries by the keys that the file has. Throws one FormatError that lists all mismatches. */
+function take(peft: ReadonlyMap<string, Shape>, plan: ImportPlan, where: string): Map<string, ImportEntry> {
   const { entries, decisive } = plan;
   // Older versions of PEFT omit the wrapper's name in the key of a bias; in its memory magnitudes are a module's weight.
   const other = (key: string) => key.replace(".base_layer.bias", ".bias").replace(/_magnitude_vector$/, "$&.weight");
@@ -180,14 +192,14 @@ function take(peft: ReadonlyMap<string, Shape>, plan: ImportPlan, where: string)
       ...(hint === undefined ? {} : { hint }),
     });
   }
-  const out = new Map<string, string>();
+  const out = new Map<string, ImportEntry>();
   const wrong: string[] = [];
   for (const [key, entry] of fileKeys) {
     const found = peft.get(key)!;
-    const { name, shape } = entries.get(entry)!;
+    const { shape } = entries.get(entry)!;
     if (shape !== undefined && !sameShape(found, shape))
       wrong.push(`${key} ${showShape(found)} instead of ${showShape(shape)}`);
-    out.set(name, key);
+    out.set(key, entries.get(entry)!);
   }
   if (wrong.length > 0)
     throw new FormatError(

@@ -1,24 +1,40 @@
 /**
- * LoRA adapters in PEFT's files. Ours have separate adapters for q, k and v, PEFT's one fused
- * `c_attn`: A' = [A_q; A_k; A_v] and a block-diagonal B', with rank and alpha such that the product is the same.
+ * LoRA adapters in PEFT's files. Ours have separate adapters for q, k and v, PEFT's of a GPT-2 one fused `c_attn`: A' = [A_q; A_k; A_v] and a block-diagonal B', with rank and alpha such that the product is the same.
  * Modules that differ in rank or scale are written as patterns. DoRA's magnitudes belong to a module here and there.
  */
-import { isInBlocks, type LoraConfig, loraScale, type Target } from "../config.ts";
-import { FormatError } from "../errors.ts";
+import { type GPT2Config, isInBlocks, type LoraConfig, loraScale } from "../config.ts";
+import { FormatError, nameList } from "../errors.ts";
 import {
   ADAPTED,
   baseShapes,
+  baseTensors,
+  columnsIn,
+  firstColumn,
   type LoraAdapter,
-  lmHeadShapes,
+  lmHeadTensors,
   loraAdapters,
   loraDims,
   loraName,
   magnitudeName,
   matrixOutputs,
+  type Site,
+  tensorName,
 } from "../names.ts";
 import type { Shape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
-import { commonConfig, type NamedTensor, type PeftForm, readFactors, type Tensors, transposed } from "./peft-form.ts";
+import { IN_BLOCK, type InFiles, llamaTensorsInFiles } from "./llama-names.ts";
+import {
+  commonConfig,
+  fromEntries,
+  type ImportEntry,
+  incompleteKeys,
+  type NamedTensor,
+  type PeftForm,
+  readFactors,
+  type Tensors,
+  toEntry,
+  transposed,
+} from "./peft-form.ts";
 
 /** The settings that determine an adapter's form in PEFT. */
 interface LoraModel extends Pick<AdapterMeta, "base_model" | "mode" | "model" | "task"> {
@@ -31,23 +47,52 @@ export const WRAPPER = "base_model.model.";
 export const SCORE = `${WRAPPER}score.weight`;
 
 /** PEFT's module for the token table. */
-export const TOKEN_TABLE = "transformer.wte";
+export const tokenTable = ({ model_type }: Pick<GPT2Config, "model_type">) =>
+  model_type ? "model.embed_tokens" : "transformer.wte";
 
-/** PEFT's module for a target; in block N with the prefix `transformer.h.N.`. */
-export const moduleKind = (target: Target): string =>
-  target === "head" ? "lm_head" : target === "wte" ? TOKEN_TABLE : ADAPTED[target].layer;
+/** PEFT's module for what an adapter adapts: `transformer.h.3.attn.c_attn`, `model.layers.3.self_attn.q_proj`, `lm_head`. */
+export function moduleName({ target, block }: Site, config: GPT2Config): string {
+  if (target === "head") return "lm_head";
+  if (block === null) return tokenTable(config);
+  const { layer } = ADAPTED[target];
+  if (!config.model_type) return `transformer.h.${block}.${layer}`;
+  const index = columnsIn(layer, config).findIndex((one) => one.target === target);
+  return `model.layers.${block}.${IN_BLOCK[layer]![index]}`;
+}
 
-/** Whether a module is one of a block's. */
-const isOfBlock = (kind: string) => kind !== moduleKind("head") && kind !== TOKEN_TABLE;
+/** What the names of a module in all blocks end in: `attn.c_attn`, `q_proj`. */
+const moduleKind = (name: string) => name.replace(/^transformer\.h\.\d+\.|^model\.layers\.\d+\.\w+\./, "");
+
+/** The tensors of a base model in transformers, by ours. */
+export function baseInFiles(config: GPT2Config): Pick<InFiles, "name" | "parts" | "isTurned">[] {
+  const prefix = config.model_type ? "model." : "transformer.";
+  const tensors = config.model_type
+    ? llamaTensorsInFiles(config)
+    : [...baseTensors(config), ...lmHeadTensors(config)].map(({ name, shape }) => {
+        return { name, parts: [{ key: name, shape, first: 0 }], isTurned: false };
+      });
+  return tensors.map(({ name, parts, isTurned }) => {
+    const named = parts.map((part) => ({ ...part, key: name === "lm_head.weight" ? name : prefix + part.key }));
+    return { name, parts: named, isTurned };
+  });
+}
+
+/** What a part of a base model's tensor is to us. */
+export function baseEntry({ name, parts, isTurned }: ReturnType<typeof baseInFiles>[number], i = 0): ImportEntry {
+  const { shape, first } = parts[i]!;
+  return { name, shape, ...(isTurned && { isTurned }), ...(parts.length > 1 && { first }) };
+}
 
 /** One of PEFT's modules and the adapters of ours that it contains, in the order of their blocks. */
 interface Module {
-  /** `transformer.h.3.attn.c_attn`, `lm_head`. */
+  /** As `moduleName` and `moduleKind` have them. */
   name: string;
   kind: string;
+  /** Whether every block has such a module. */
+  isInBlock: boolean;
   parts: Part[];
-  /** Our name of its magnitudes; null without DoRA. */
-  magnitude: string | null;
+  /** Its magnitudes, by ours; null without DoRA. */
+  magnitude: ImportEntry | null;
   r: number;
   scale: number;
   in: number;
@@ -62,7 +107,7 @@ interface Part extends LoraAdapter {
 
 /** The name of a module's A or B in PEFT's file. */
 export const factorName = ({ name }: { name: string }, part: "A" | "B") =>
-  name === TOKEN_TABLE ? `${WRAPPER}${name}.lora_embedding_${part}` : `${WRAPPER}${name}.lora_${part}.weight`;
+  `${WRAPPER}${name}.lora_${/\.(wte|embed_tokens)$/.test(name) ? `embedding_${part}` : `${part}.weight`}`;
 
 /** The name of a module's magnitudes in PEFT's file. */
 export const magnitudeKey = (module: string) => `${WRAPPER}${module}.lora_magnitude_vector`;
@@ -76,8 +121,11 @@ const DECISIVE = [
 /** A LoRA adapter in PEFT's files. */
 export function loraForm(adapter: LoraModel): PeftForm {
   const modules = loraModules(adapter);
-  const saved = [...savedKeys(adapter, modules)];
-  const base = new Map([...baseShapes(adapter.model), ...lmHeadShapes(adapter.model)]);
+  const whole = new Map([
+    ...modules.flatMap(({ name, magnitude }) => (magnitude ? [[magnitudeKey(name), magnitude] as const] : [])),
+    ...savedEntries(adapter, modules),
+  ]);
+  const shapes = wholeShapes(adapter.model, modules);
   return {
     config: loraPeftConfig(adapter, modules),
     decisive: adapter.lora.use_dora ? [...DECISIVE, "use_dora"] : DECISIVE,
@@ -85,20 +133,18 @@ export function loraForm(adapter: LoraModel): PeftForm {
       ...modules.flatMap((module): [string, Shape][] => [
         [factorName(module, "A"), [module.r, module.in]],
         [factorName(module, "B"), [module.out, module.r]],
-        ...(module.magnitude ? [[magnitudeKey(module.name), [module.out]] satisfies [string, Shape]] : []),
       ]),
-      ...saved.map(([name, key]): [string, Shape] => [key, base.get(name)!]),
+      ...[...whole].map(([key, { shape }]): [string, Shape] => [key, shape!]),
     ]),
     score: SCORE,
-    obstacle: loraObstacle(modules),
+    obstacle: loraObstacle(modules, incompleteKeys(whole, shapes)),
     to(tensors) {
       const out: Tensors = new Map();
       for (const module of modules) {
         const { A, B } = fuse(module, tensors);
         out.set(factorName(module, "A"), A).set(factorName(module, "B"), B);
-        if (module.magnitude) out.set(magnitudeKey(module.name), tensors.get(module.magnitude)!);
       }
-      for (const [name, key] of saved) out.set(key, tensors.get(name)!);
+      for (const [key, entry] of whole) out.set(key, toEntry(entry, tensors));
       return out;
     },
     from(peft, where) {
@@ -106,19 +152,27 @@ export function loraForm(adapter: LoraModel): PeftForm {
       for (const module of modules) {
         const [A, B] = [peft.get(factorName(module, "A"))!, peft.get(factorName(module, "B"))!];
         split(module, A, B, out, where);
-        if (module.magnitude) out.set(module.magnitude, peft.get(magnitudeKey(module.name))!);
       }
-      for (const [name, key] of saved) out.set(name, peft.get(key)!);
-      return out;
+      return new Map([...out, ...fromEntries(whole, peft, shapes)]);
     },
   };
 }
 
+/** The shapes of ours that are several in PEFT's files: magnitudes, and tensors of the base model. */
+function wholeShapes(model: GPT2Config, modules: readonly Module[]): Map<string, Shape> {
+  const magnitudes = modules.flatMap(({ magnitude, parts }): [string, Shape][] =>
+    magnitude ? [[magnitude.name, [matrixOutputs(parts[0]!.target, model)]]] : [],
+  );
+  return new Map([...magnitudes, ...baseShapes(model)]);
+}
+
 /** Why PEFT cannot represent these adapters; undefined if it can. */
-function loraObstacle(modules: Module[]): string | undefined {
+function loraObstacle(modules: Module[], incomplete: readonly string[]): string | undefined {
   if (modules.length === 0) return "only the head has an adapter, and PEFT needs one in the blocks";
   const uneven = modules.find(({ parts, scale }) => parts.some((part) => part.scale !== scale));
   if (uneven) return `the adapters of ${uneven.name} have different scales, and PEFT has only one per module`;
+  if (incomplete.length > 0)
+    return `the magnitudes of all outputs were trained, and PEFT has only ${nameList(incomplete)}`;
   return undefined;
 }
 
@@ -128,15 +182,20 @@ function loraModules({ model, lora, task }: LoraModel): Module[] {
   for (const adapter of loraAdapters(model, lora)) {
     const { target, block, r, scale } = adapter;
     if (target === "head" && task.objective !== "lm") continue;
-    const kind = moduleKind(target);
-    const name = block === null ? kind : `transformer.h.${block}.${kind}`;
-    const { layer, column } = ADAPTED[target];
+    const name = moduleName(adapter, model);
+    const { layer } = ADAPTED[target];
     const { in: input, out } = loraDims(target, model, model.vocab_size);
-    const whole = { in: input, out: isInBlocks(target) ? matrixOutputs(target, model) : out };
-    const magnitude = lora.use_dora ? magnitudeName({ block, layer }) : null;
-    const module = modules.get(name) ?? { name, kind, parts: [], magnitude, r: 0, scale, ...whole };
+    // A Llama-type model has q, k and v in modules of their own.
+    const isPart = !model.model_type && isInBlocks(target);
+    const whole = { in: input, out: isPart ? matrixOutputs(target, model) : out };
+    const first = firstColumn(target, model);
+    const magnitude = lora.use_dora
+      ? { name: magnitudeName({ block, layer }), shape: [whole.out], ...(!isPart && { first }) }
+      : null;
+    const own = { name, kind: moduleKind(name), isInBlock: block !== null, magnitude, scale, ...whole };
+    const module: Module = modules.get(name) ?? { ...own, parts: [], r: 0 };
     modules.set(name, module);
-    module.parts.push({ ...adapter, row: column * out, out });
+    module.parts.push({ ...adapter, row: isPart ? first : 0, out });
     module.r += r;
   }
   return [...modules.values()];
@@ -163,7 +222,8 @@ function loraPeftConfig(adapter: LoraModel, modules: Module[]): PeftForm["config
     ...commonConfig(adapter, saved),
     alpha_pattern: modulePattern(modules, ({ scale, r }) => peftAlpha(scale, r, rslora), alpha),
     bias: biases.length > 0 ? "lora_only" : "none",
-    fan_in_fan_out: true,
+    // GPT-2's matrices are [in, out].
+    fan_in_fan_out: !adapter.model.model_type,
     ...(layers ? { layers_to_transform: layers } : {}),
     init_lora_weights: lora.init === "gaussian" ? "gaussian" : true,
     lora_alpha: alpha,
@@ -180,9 +240,10 @@ function loraPeftConfig(adapter: LoraModel, modules: Module[]): PeftForm["config
 function targetModules({ model, lora }: LoraModel, modules: Module[]): string[] {
   const kinds = [...new Set(modules.map(({ kind }) => kind))];
   if (lora.layers_to_transform) return kinds;
-  const everywhere = kinds.every(
-    (kind) => !isOfBlock(kind) || modules.filter((module) => module.kind === kind).length === model.n_layer,
-  );
+  const everywhere = kinds.every((kind) => {
+    const some = modules.filter((module) => module.kind === kind);
+    return !some[0]!.isInBlock || some.length === model.n_layer;
+  });
   return everywhere ? kinds : modules.map(({ name }) => name);
 }
 
@@ -202,24 +263,32 @@ function modulePattern(modules: Module[], value: (module: Module) => number, usu
  * The base model's tensors that were trained as well. The biases of the adapted modules become PEFT's bias="lora_only"
  * if all of them were trained; the others become modules_to_save.
  */
-function savedModules({ lora }: LoraModel, modules: Module[]): { biases: string[]; saved: string[] } {
-  const modulesToSave = lora.modulesToSave ?? [];
-  const all = modules.filter(({ kind }) => isOfBlock(kind)).map(({ name }) => `${baseName(name)}.bias`);
+function savedModules({ lora, model }: LoraModel, modules: Module[]): { biases: string[]; saved: string[] } {
+  const { modulesToSave = [] } = lora;
+  const [known, places] = [baseShapes(model), modules.flatMap(({ parts }) => parts)];
+  const all = places
+    .filter(({ target }) => isInBlocks(target))
+    .map(({ target, block }) => tensorName({ block, layer: ADAPTED[target].layer }, "bias"))
+    .filter((name) => known.has(name));
   const biases = all.every((name) => modulesToSave.includes(name)) ? all : [];
-  const others = modulesToSave.filter((name) => !biases.includes(name));
-  return { biases, saved: [...new Set(others.map((name) => theirName(name).replace(/\.(weight|bias)$/, "")))] };
+  const others = baseInFiles(model).filter(({ name }) => modulesToSave.includes(name) && !biases.includes(name));
+  const keys = others.flatMap(({ parts }) => parts.map(({ key }) => key.replace(/\.(weight|bias)$/, "")));
+  return { biases, saved: [...new Set(keys)] };
 }
 
-/** The name in transformers of a tensor of the base model. */
-export const theirName = (name: string) => (name === "lm_head.weight" ? name : `transformer.${name}`);
-
-const baseName = (module: string) => module.replace(/^transformer\./, "");
-
-/** Maps the base model's tensors that were trained as well to their names in PEFT's file. */
-function savedKeys(adapter: LoraModel, modules: Module[]): Map<string, string> {
+/** The base model's tensors that were trained as well, by their keys in PEFT's file. */
+function savedEntries(adapter: LoraModel, modules: Module[]): Map<string, ImportEntry> {
+  const { lora, model } = adapter;
+  if (!lora.modulesToSave) return new Map();
   const { biases } = savedModules(adapter, modules);
-  const key = (name: string) => (biases.includes(name) ? name.replace(/bias$/, "base_layer.bias") : name);
-  return new Map((adapter.lora.modulesToSave ?? []).map((name) => [name, WRAPPER + theirName(key(name))]));
+  const saved = new Map(baseInFiles(model).map((one) => [one.name, one]));
+  return new Map(
+    lora.modulesToSave.flatMap((name) => {
+      const { parts } = saved.get(name)!;
+      const key = (one: string) => (biases.includes(name) ? one.replace(/bias$/, "base_layer.bias") : one);
+      return parts.map((part, i) => [WRAPPER + key(part.key), baseEntry(saved.get(name)!, i)] as const);
+    }),
+  );
 }
 
 /** A' [r, in]: the parts' A stacked; B' [out, r]: block-diagonal. */

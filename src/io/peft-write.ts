@@ -29,7 +29,10 @@ export interface AdapterFiles {
  * An adapter as the files of its directory. With `finalNorm`, the base model's last layer norm, a bias of the head can
  * be folded into PEFT's score.weight. Throws FormatError or ShapeError if the tensors do not match `meta`.
  */
-export function adapterFiles({ meta, tensors }: Adapter, { finalNorm }: { finalNorm?: FinalNorm } = {}): AdapterFiles {
+export function adapterFiles(
+  { meta, tensors }: Adapter,
+  { finalNorm }: { finalNorm?: FinalNorm | undefined } = {},
+): AdapterFiles {
   const where = "the adapter";
   checkMeta(meta, where);
   const shapes = adapterShapes(meta);

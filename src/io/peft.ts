@@ -8,11 +8,11 @@
 import { exists, joinPath, listDirectory, openFile } from "#platform";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
-import { loraName, type ModelTensor } from "../names.ts";
+import type { ModelTensor } from "../names.ts";
 import { expectShape, type Shape, sameShape, showShape } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, adapterTensors, checkMeta, parseMeta } from "./adapter-meta.ts";
 import { readJson } from "./common.ts";
-import { type NamedTensor, type PeftBase, type PeftForm, type Tensors, transposed } from "./peft-form.ts";
+import { fromEntries, type NamedTensor, type PeftBase, type PeftForm, type Tensors } from "./peft-form.ts";
 import { loraForm, WRAPPER } from "./peft-lora.ts";
 import { virtualForm } from "./peft-virtual.ts";
 import { SafetensorsFile } from "./safetensors.ts";
@@ -106,14 +106,13 @@ async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
     const shapes = file.floatShapes();
     // With an adapter of lm_head PEFT also saves the base model's head.
     const copied = shapes.has(HEAD_COPY) && base.lmHead !== undefined && shapes.delete(HEAD_COPY);
-    const { meta, keys } = await importPeft(json, shapes, base, path);
+    const { meta, entries } = await importPeft(json, shapes, base, path);
     checkMeta(meta, path);
     if (copied) await compareHead(file, base, path);
-    const tensors: Tensors = new Map();
-    for (const [name, key] of keys) tensors.set(name, await readTensor(file, key));
-    const tokens = loraName({ target: "wte", block: null }, "A");
-    if (keys.has(tokens)) tensors.set(tokens, transposed(tensors.get(tokens)!));
-    if (meta.task.objective !== "lm" && !keys.has("head.weight")) tensors.set("head.weight", base.score!);
+    const theirs: Tensors = new Map();
+    for (const key of entries.keys()) theirs.set(key, await readTensor(file, key));
+    const tensors = fromEntries(entries, theirs, adapterShapes(meta));
+    if (meta.task.objective !== "lm" && !tensors.has("head.weight")) tensors.set("head.weight", base.score!);
     return inOrder(meta, tensors);
   });
 }

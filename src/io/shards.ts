@@ -2,8 +2,9 @@
 import { exists, joinPath } from "#platform";
 import { FormatError, nameList } from "../errors.ts";
 import { count, SHARDS_INDEX } from "./common.ts";
-import { openSafetensors, type SafetensorsFile, type TensorFiles } from "./safetensors.ts";
+import { openSafetensors, type SafetensorsFile } from "./safetensors.ts";
 import { readShards } from "./shards-index.ts";
+import type { TensorFiles } from "./tensor-file.ts";
 
 /** Opens a directory's shards. Throws FormatError, naming the file, if one is damaged or they do not match. */
 export async function openShards(directory: string): Promise<TensorFiles> {

@@ -12,6 +12,7 @@ import {
 } from "../config.ts";
 import {
   ADAPTED,
+  columnsIn,
   type Initial,
   type LoraAdapter,
   loraAdapters,
@@ -93,7 +94,12 @@ export const method: Method<LoraPart> = {
       const own = { block, layer, origin: "method", adapter } as const;
       if (target === "wte") return tokenAdapter(own, dims.in, dims.out, lr_ratio);
       const initial = initialA(lora!.init, r, dims.in);
-      const B: ModelTensor = { ...own, part: "B", name: loraName(adapter, "B"), shape: [dims.out, r], rate: lr_ratio };
+      // As much as the widest of the matrices that lie side by side.
+      const room = r * Math.max(dims.out, ...columnsIn(layer, model).map(({ width }) => width));
+      const B: ModelTensor = {
+        ...{ ...own, part: "B", name: loraName(adapter, "B"), shape: [dims.out, r] },
+        ...{ room, rate: lr_ratio },
+      };
       const A: ModelTensor = {
         ...own,
         part: "A",

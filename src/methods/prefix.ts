@@ -2,7 +2,7 @@
  * Prefix tuning (Li and Liang 2021): trained keys and values before those of each text, in every block. While they are
  * trained they may be the output of an MLP, which is not saved.
  */
-import { addedTensors, affine, type Initial, uniform } from "../names.ts";
+import { addedTensors, affine, type Initial, keyValueColumns, uniform } from "../names.ts";
 import type { Guide, Method, Training } from "./method.ts";
 import {
   describeTokens,
@@ -35,9 +35,9 @@ function asLinear(inputs: number): Record<"weight" | "bias", Initial> {
 export const method: Method<PrefixPart> = {
   title: "prefix tuning",
   keys: ["num_virtual_tokens"],
-  // [n, L 2C]: for each block n keys and n values, as PEFT stores it. Weights are [in, out].
-  tensors({ n_layer, n_embd: C }, { num_virtual_tokens: n, encoder_hidden_size: hidden = 0 }) {
-    const width = n_layer * 2 * C;
+  // [n, L 2 KV HS]: for each block n keys and n values, as PEFT stores it. Weights are [in, out].
+  tensors(model, { num_virtual_tokens: n, encoder_hidden_size: hidden = 0 }) {
+    const [C, width] = [model.n_embd, keyValueColumns(model)];
     if (hidden === 0)
       return addedTensors("prefix", PLACE, { weight: [n, width] }, { weight: (rng) => 0.02 * rng.normal() });
     return [

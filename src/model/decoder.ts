@@ -1,5 +1,5 @@
 /**
- * Text generation with GPT-2 as a plan: forward only, with a cache of keys and values. Five lists share the weights and
+ * Text generation as a plan: forward only, with a cache of keys and values. Five lists share the weights and
  * the cache. `prefill` processes any number of tokens of several sequences, up to the last attention; after it, `next`
  * computes the logits of each sequence's last token, or `score` the loss of every token. `decode` processes one token
  * of each sequence and computes its logits. `sample` chooses the token after them, which the next `decode` processes,
@@ -7,7 +7,6 @@
  *
  * Letters: S slots (sequences in the cache), N tokens of a prefill, T positions, C n_embd, V vocabulary.
  */
-import { innerWidth } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { attentionCached } from "../ops/attention.ts";
 import { cacheShape, cacheWrite } from "../ops/cache.ts";
@@ -20,8 +19,10 @@ import { tableShape } from "../ops/shares.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
 import { type Shape, Tensor } from "../tensor.ts";
+import { architecture } from "./architectures.ts";
 import type { Capacity } from "./batch.ts";
 import { inputViews } from "./batch.ts";
+import type { Architecture } from "./block.ts";
 import { Norms } from "./dora.ts";
 import { Layers, type Rows, rowTensor } from "./layers.ts";
 import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
@@ -112,11 +113,13 @@ class Builder {
   private readonly segments: Segment[] = [];
   private readonly norms = new Norms();
   private readonly C: number;
+  private readonly architecture: Architecture;
 
   constructor(private readonly options: DecoderOptions) {
     const { spec, capacity, maxBinding } = options;
-    const { n_embd, n_head, n_layer, n_positions, vocab_size } = spec.config;
+    const { n_embd, n_head, n_kv_head = n_head, n_layer, n_positions, vocab_size } = spec.config;
     this.C = n_embd;
+    this.architecture = architecture(spec.config);
     this.parameters = makeParameters(spec, {
       training: false,
       maxBinding,
@@ -132,7 +135,7 @@ class Builder {
       targets: [tokens],
       draws: [drawTables(sequences), ...tableShape(DRAW)],
     });
-    const shape = cacheShape(capacity.sequences, n_head, n_positions, n_embd / n_head);
+    const shape = cacheShape(capacity.sequences, n_kv_head, n_positions, n_embd / n_head);
     this.caches = Array.from({ length: n_layer }, (_, l) => new Tensor(`cache.${l}`, shape, "cache"));
     this.logits = new Tensor("logits", [capacity.sequences, vocab_size], "output");
     this.losses = new Tensor("losses", [capacity.tokens, 4], "output");
@@ -182,13 +185,14 @@ class Builder {
     // Written at every prefill, as its slots may have held other sequences.
     const prefix = isPrefill ? this.parameters.all.get("prefix.weight") : undefined;
     let x = rowTensor("embed", rows, [this.C]);
-    f.emit(...embeddingForward(x, f.tokenTable, f.tensor("wpe.weight"), ids, bounds));
+    f.emit(...embeddingForward(x, f.tokenTable, f.positionTable, ids, bounds));
     for (let l = 0; ; l++) {
-      const qkv = f.linear(l, "attn.c_attn", f.layernorm(`h.${l}.ln_1`, x, rows).out, rows).out;
+      const qkv = this.architecture.queries(f, l, x, rows, { bounds, shift: 0 }).qkv.out;
       const att = rowTensor("att", rows, [this.C]);
       const cache = this.caches[l]!;
       if (prefix) f.emit(cachePrefix(cache, only(prefix), l));
-      f.emit(cacheWrite(cache, qkv, slots), attentionCached(att, qkv, cache, slots, f.heads(l).scale));
+      const heads = f.heads(l);
+      f.emit(cacheWrite(cache, qkv, slots, heads), attentionCached(att, qkv, cache, slots, heads));
       if (l === this.caches.length - 1) return { x, att };
       x = this.behindAttention(f, rows, l, { x, att });
     }
@@ -196,18 +200,13 @@ class Builder {
 
   /** The last block after its attention, and the final norm. */
   private last(f: Layers, rows: Rows, through: Through): Tensor {
-    return f.layernorm("ln_f", this.behindAttention(f, rows, this.caches.length - 1, through), rows).out;
+    return f.norm("ln_f", this.behindAttention(f, rows, this.caches.length - 1, through), rows).out;
   }
 
   private behindAttention(f: Layers, rows: Rows, l: number, { x, att }: Through): Tensor {
-    const C = [this.C];
-    const x1 = rowTensor(`x.${l}.mid`, rows, C);
+    const [x1, x2] = [rowTensor(`x.${l}.mid`, rows, [this.C]), rowTensor(`block.${l}`, rows, [this.C])];
     f.output(l, "attn", att, rows, { out: x1, residual: x });
-    const fcg = rowTensor("fcg", rows, [innerWidth(this.options.spec.config)]);
-    const activate = { by: f.activation, out: "in place" as const };
-    f.linear(l, "mlp.c_fc", f.layernorm(`h.${l}.ln_2`, x1, rows).out, rows, { out: fcg, activate });
-    const x2 = rowTensor(`block.${l}`, rows, C);
-    f.output(l, "mlp", fcg, rows, { out: x2, residual: x1 });
+    this.architecture.mlp(f, l, x1, rows, x2, false);
     return x2;
   }
 

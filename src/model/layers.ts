@@ -1,12 +1,12 @@
 /**
- * The layers of GPT-2, which emit dispatches: matrices with their adapters, layer norm, the head in pieces of the
+ * The layers of a model, which emit dispatches: matrices with their adapters, norms, the head in pieces of the
  * vocabulary. A layer's forward method returns what its backward method needs.
  *
  * Letters: C n_embd, V vocabulary, R rank.
  */
-import { type Activation, attentionScale } from "../config.ts";
+import { type Activation, attentionScale, type GPT2Config } from "../config.ts";
 import {
-  ADAPTED,
+  firstColumn,
   layerName,
   loraName,
   type Matrix,
@@ -29,8 +29,17 @@ import {
   linearBackward,
   linearForward,
 } from "../ops/linear.ts";
-import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
+import {
+  type AdapterGroup,
+  adapterColumns,
+  fitTogether,
+  type LoraJob,
+  loraBackward,
+  loraDown,
+  loraUpBackward,
+} from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
+import { rmsnormBackward, rmsnormForward, rmsnormParametersBackward } from "../ops/rmsnorm.ts";
 import { type Shares, shareRows } from "../ops/shares.ts";
 import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { BatchInputs, Capacity } from "./batch.ts";
@@ -73,11 +82,11 @@ interface Dora {
   dz: Tensor;
 }
 
-/** A weight and a bias. */
+/** A weight and, if there is one, a bias. */
 interface Affine {
   name: string;
   weight: Parameter;
-  bias: Parameter;
+  bias: Parameter | undefined;
 }
 
 /** y = x W + b, with the adapters of W. */
@@ -119,7 +128,7 @@ interface Gradients {
   dy: Tensor;
 }
 
-/** A layer norm with its statistics [rows, 2]. */
+/** A layer norm with its statistics [rows, 2], or, without a bias, an RMS norm with 1 / RMS [rows, 1]. */
 export interface Norm extends Affine {
   rows: Rows;
   inp: Tensor;
@@ -146,6 +155,7 @@ export interface HeadPiece {
 export class Layers {
   /** Whether a parameter before this place is trained. */
   readonly trainsBelow: (place: Place) => boolean;
+  readonly config: GPT2Config;
   private readonly C: number;
   /** The buffers for `down` of the current block or head, and how much of them is used. */
   private downs: { block: number | null; down: Tensor; ddown: Tensor; at: number } | null = null;
@@ -162,6 +172,7 @@ export class Layers {
     private readonly dropout?: Dropout,
   ) {
     this.trainsBelow = trainsBelow(spec);
+    this.config = spec.config;
     this.C = spec.config.n_embd;
   }
 
@@ -196,7 +207,7 @@ export class Layers {
     const make = () => rowTensor(name, rows, magnitude.shape);
     const result = out ?? make();
     const to = activate?.out === "in place" ? { scaled: make(), act: result } : { scaled: result, act: activate?.out };
-    const tensors = { out: to.scaled, z, magnitude: only(magnitude), norm, bias: only(bias), residual };
+    const tensors = { out: to.scaled, z, magnitude: only(magnitude), norm, bias: bias && only(bias), residual };
     this.emit(doraForward({ ...tensors, rows: rows.count }));
     if (activate) this.emit(activationForward(to.act!, to.scaled, rows.count, activate.by));
     return result;
@@ -204,7 +215,7 @@ export class Layers {
 
   private product(name: string, x: Tensor, rows: Rows, adapters: Adapters[], { out, isBare, ...next }: Next): Linear {
     const affine = this.affine(name);
-    const [W, bias] = [only(affine.weight), isBare ? undefined : only(affine.bias)];
+    const [W, bias] = [only(affine.weight), isBare || !affine.bias ? undefined : only(affine.bias)];
     const result = out ?? rowTensor(name, rows, [W.shape[1]!]);
     const dropped = this.dropped(affine.weight, x, rows, adapters);
     for (const { group, down } of adapters) this.emit(loraDown(down, dropped, group, rows.count));
@@ -263,7 +274,7 @@ export class Layers {
       this.emit(doraBackward(dz, only(magnitude.grad!), dy, scaling, rows.count));
     }
     const dz = dora?.dz ?? dy;
-    for (const { group, ddown } of adapters) this.emit(loraUpBackward(ddown, dz, group, rows.count));
+    for (const { group, ddown } of adapters) this.emit(...loraUpBackward(ddown, dz, group, rows.count));
     return this.trainsBelow(linear.weight) ? this.inputGradient(linear, dz, next) : null;
   }
 
@@ -351,7 +362,14 @@ export class Layers {
     const [r, input] = A.shape as [number, number];
     const { target, scale } = A.adapter!;
     const flat = (tensor: Tensor) => tensor.view(tensor.name, [tensor.size], 0);
-    const place = { count: 1, column: ADAPTED[target].column * this.C, step: 0, stride: 0, width: B.shape[0]! };
+    const place = {
+      count: 1,
+      column: firstColumn(target, this.config),
+      step: 0,
+      stride: 0,
+      width: B.shape[0]!,
+      skew: 0,
+    };
     return { r, input, scale, ...place, A: flat(only(A)), B: flat(only(B)) };
   }
 
@@ -375,37 +393,47 @@ export class Layers {
 
   // ------------------------------------------------------------------------------------------------- norms
 
-  layernorm(name: string, inp: Tensor, rows: Rows, out = rowTensor(name, rows, [this.C])): Norm {
-    const norm = { ...this.affine(name), rows, inp, stats: rowTensor(`${name}.stats`, rows, [2]), out };
+  norm(name: string, inp: Tensor, rows: Rows, out = rowTensor(name, rows, [this.C])): Norm {
+    const affine = this.affine(name);
+    const norm = { ...affine, rows, inp, stats: rowTensor(`${name}.stats`, rows, [affine.bias ? 2 : 1]), out };
     this.normalise(norm, out);
     return norm;
   }
 
   /** Recomputes the output of a norm. The kernel writes the statistics again, with the same values. */
-  layernormAgain(norm: Norm): Tensor {
+  normAgain(norm: Norm): Tensor {
     const out = rowTensor(norm.name, norm.rows, [this.C]);
     this.normalise(norm, out);
     return out;
   }
 
   private normalise({ weight, bias, rows, inp, stats }: Norm, out: Tensor): void {
-    const { layer_norm_epsilon } = this.spec.config;
-    this.emit(layernormForward(out, stats, inp, only(weight), only(bias), rows.count, layer_norm_epsilon));
+    const epsilon = this.config.layer_norm_epsilon;
+    this.emit(
+      bias
+        ? layernormForward(out, stats, inp, only(weight), only(bias), rows.count, epsilon)
+        : rmsnormForward(out, stats, inp, only(weight), rows.count, epsilon),
+    );
   }
 
   /**
    * The gradients of a norm's parameters and of its input. `dx`: the gradient of the input plus `add`, that of the
    * residual stream, or null if nothing before the norm is trained. `out` receives the norm's output, recomputed.
    */
-  layernormBackward(norm: Norm, dout: Tensor, add?: Tensor): { dx: Tensor | null; out: () => Tensor } {
+  normBackward(norm: Norm, dout: Tensor, add?: Tensor): { dx: Tensor | null; out: () => Tensor } {
     const { name, weight, bias, rows, inp, stats } = norm;
-    if (weight.grad && bias.grad)
+    if (weight.grad && bias?.grad)
       this.emit(layernormParametersBackward(only(weight.grad), only(bias.grad), dout, inp, stats, rows.count));
+    else if (weight.grad && !bias)
+      this.emit(rmsnormParametersBackward(only(weight.grad), dout, inp, stats, rows.count));
     else this.biasBackward(bias, dout, rows);
-    if (!this.trainsBelow(weight)) return { dx: null, out: () => this.layernormAgain(norm) };
+    if (!this.trainsBelow(weight)) return { dx: null, out: () => this.normAgain(norm) };
     const [dx, out] = [rowTensor(`d${name}.input`, rows, [this.C]), rowTensor(name, rows, [this.C])];
-    const parts = { inp, stats, weight: only(weight), bias: only(bias) };
-    this.emit(layernormBackward(dx, out, dout, parts, rows.count, add));
+    this.emit(
+      bias
+        ? layernormBackward(dx, out, dout, { inp, stats, weight: only(weight), bias: only(bias) }, rows.count, add)
+        : rmsnormBackward(dx, out, dout, { inp, rstd: stats, weight: only(weight) }, rows.count, add),
+    );
     return { dx, out: () => out };
   }
 
@@ -416,6 +444,12 @@ export class Layers {
     const prompt = this.parameters.all.get("prompt.weight");
     const table = this.parameter("wte.weight").pieces;
     return prompt ? [...table, ...promptRows(prompt.pieces, this.spec)] : table;
+  }
+
+  /** The table of positions; null where these are rotary. */
+  get positionTable(): Tensor | null {
+    const table = this.parameters.all.get("wpe.weight");
+    return table ? only(table) : null;
   }
 
   /**
@@ -452,7 +486,7 @@ export class Layers {
 
   /** The activation of the MLP. */
   get activation(): Activation {
-    return this.spec.config.activation_function ?? "gelu_new";
+    return this.config.activation_function ?? "gelu_new";
   }
 
   activate(inp: Tensor, out: Tensor, rows: Rows): Tensor {
@@ -462,8 +496,8 @@ export class Layers {
 
   /** The heads of block l. */
   heads(l: number): Heads {
-    const { config } = this.spec;
-    return { count: config.n_head, scale: attentionScale(config, l) };
+    const { n_head: count, n_kv_head: kvCount = count } = this.config;
+    return { count, kvCount, scale: attentionScale(this.config, l) };
   }
 
   /** The rows `at` of x. */
@@ -570,7 +604,7 @@ export class Layers {
   }
 
   affine(name: string): Affine {
-    return { name, weight: this.parameter(`${name}.weight`), bias: this.parameter(`${name}.bias`) };
+    return { name, weight: this.parameter(`${name}.weight`), bias: this.parameters.all.get(`${name}.bias`) };
   }
 }
 
@@ -581,13 +615,21 @@ export function promptRows(pieces: TensorPiece[], { config }: ModelSpec): Tensor
 
 /** Adds an adapter to a group if it is the next in its buffer and in the result, with the same rank and scale. */
 function append(group: AdapterGroup, next: AdapterGroup): boolean {
-  const { count, r, scale, width } = group;
-  const [stride, step] = [next.A.offset - group.A.offset, next.column - group.column];
-  const isSame = next.r === r && next.scale === scale && next.width === width && next.A.root === group.A.root;
-  const isNext = count === 1 ? stride > 0 && step > 0 : stride === count * group.stride && step === count * group.step;
+  const { count, r, scale } = group;
+  const stride = next.A.offset - group.A.offset;
+  // The first may be wider.
+  const first = adapterColumns(group, 0);
+  const { width } = next;
+  const skew = first.width - width;
+  const step = next.column - first.column - skew;
+  const isSame = next.r === r && next.scale === scale && next.A.root === group.A.root && skew >= 0;
+  const isNext =
+    count === 1
+      ? stride > 0 && step > 0
+      : stride === count * group.stride && step === count * group.step && width === group.width;
   if (!isSame || !isNext) return false;
   group.count++;
-  if (count === 1) Object.assign(group, { stride, step });
+  if (count === 1) Object.assign(group, { stride, step, width, skew });
   // Up to the end of the last one.
   for (const name of ["A", "B"] as const)
     group[name] = group[name].view(group[name].name, [next[name].offset + next[name].size - group[name].offset], 0);
@@ -596,8 +638,9 @@ function append(group: AdapterGroup, next: AdapterGroup): boolean {
 
 /** out += down B^T for adapter i of a group that is not part of the product. */
 function addUp(out: Tensor, down: Tensor, group: AdapterGroup, i: number, rows: Rows): Dispatch {
-  const { count, r, width, column, step } = group;
-  const place = { lda: count * r, aOffset: i * r, ldc: out.shape[1]!, outOffset: column + i * step };
+  const { count, r } = group;
+  const { column, width } = adapterColumns(group, i);
+  const place = { lda: count * r, aOffset: i * r, ldc: out.shape[1]!, outOffset: column };
   return matmul({
     out,
     a: down,
@@ -619,8 +662,13 @@ function addDown(dx: Tensor, ddown: Tensor, group: AdapterGroup, i: number, rows
 }
 
 /** A or B of one adapter of a group. */
-function part({ stride, r, input, width, ...group }: AdapterGroup, name: "A" | "B", i: number): Tensor {
-  return group[name].view(group[name].name, name === "A" ? [r, input] : [width, r], i * stride);
+function part(group: AdapterGroup, name: "A" | "B", i: number): Tensor {
+  const { stride, r, input } = group;
+  return group[name].view(
+    group[name].name,
+    name === "A" ? [r, input] : [adapterColumns(group, i).width, r],
+    i * stride,
+  );
 }
 
 /** The rows of an adapter's B, or of its gradient, for a piece of the head. */

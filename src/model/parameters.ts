@@ -93,9 +93,9 @@ export function makeParameters(spec: ModelSpec, { training, maxBinding, isWanted
         parameter.pieces.push({ tensor: new Tensor(pieceName, pieceShape, "weight", dtype), first });
         continue;
       }
-      const size = alignView(numel(pieceShape));
+      const size = alignView(tensor.room ?? numel(pieceShape));
       // A and B of an adapter are in the same page.
-      const together = size + (partner ? alignView(numel(partner.shape)) : 0);
+      const together = size + (partner ? alignView(partner.room ?? numel(partner.shape)) : 0);
       if (sizes.length === 0 || (sizes.at(-1)! + together) * 4 > maxBinding) sizes.push(0);
       const page = sizes.length - 1;
       slots.push({ parameter, name: pieceName, shape: pieceShape, first, page, offset: sizes[page]! });

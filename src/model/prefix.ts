@@ -5,6 +5,8 @@
  *
  * Letters: n virtual tokens, C n_embd, L layers.
  */
+import { qkvWidth } from "../config.ts";
+import { keyValueColumns } from "../names.ts";
 import { linearBackward, linearForward } from "../ops/linear.ts";
 import { matmul } from "../ops/matmul.ts";
 import { prefixBackward, prefixForward } from "../ops/prefix.ts";
@@ -19,9 +21,11 @@ export class Prefix {
   readonly rows: { count: number; row: number };
   private readonly virtual: Rows;
   private readonly C: number;
+  /** Of queries, keys and values together. */
+  private readonly columns: number;
   /** The projection, with its input E and the output of tanh; null: the prefix is a parameter. */
   private readonly projection: { E: Tensor; fc: Linear; hidden: Tensor; proj: Linear } | null;
-  /** [n, L 2C], and its gradient. */
+  /** [n, L 2 KV HS], and its gradient. */
   private readonly weight: Tensor;
   private readonly grad: Tensor | null;
 
@@ -35,7 +39,8 @@ export class Prefix {
     this.C = config.n_embd;
     this.rows = { count: n, row: tokens.capacity };
     this.virtual = { count: n, capacity: n };
-    const width = config.n_layer * 2 * this.C;
+    this.columns = qkvWidth(config);
+    const width = keyValueColumns(config);
     const activation = (name: string, columns: number) => rowTensor(name, this.virtual, [columns]);
     const linear = (name: string, columns: number): Linear => ({
       ...f.affine(name),
@@ -56,14 +61,14 @@ export class Prefix {
     }
   }
 
-  /** A tensor [tokens + n, 3C]: queries, keys and values of the tokens and of the prefix. */
+  /** A tensor [tokens + n, (NH + 2 KV) HS]: queries, keys and values of the tokens and of the prefix. */
   room(name: string): Tensor {
-    return new Tensor(name, [this.tokens.capacity + this.rows.count, 3 * this.C], "activation");
+    return new Tensor(name, [this.tokens.capacity + this.rows.count, this.columns], "activation");
   }
 
   /** The tokens' rows of such a tensor. */
   tokenRows(room: Tensor): Tensor {
-    return room.view(room.name, [this.tokens.capacity, 3 * this.C], 0);
+    return room.view(room.name, [this.tokens.capacity, this.columns], 0);
   }
 
   /** Computes the prefix, if it has a projection. */
@@ -76,17 +81,18 @@ export class Prefix {
   }
 
   private multiply({ weight, bias, out }: Linear, x: Tensor): void {
-    this.f.emit(linearForward({ out, x, W: only(weight), bias: only(bias), rows: this.rows.count }));
+    this.f.emit(linearForward({ out, x, W: only(weight), bias: only(bias!), rows: this.rows.count }));
   }
 
   /** Writes the prefix of block l; `f`: into this list. */
   write(f: Layers, room: Tensor, l: number): void {
-    f.emit(prefixForward(room, this.rows.row, this.weight, l));
+    f.emit(prefixForward(room, this.rows.row, this.weight, l, f.heads(l)));
   }
 
   /** Adds to the gradient of block l's prefix; that of a projection's output is written. */
   read(droom: Tensor, l: number): void {
-    if (this.grad) this.b.emit(prefixBackward(this.grad, l, droom, this.rows.row, this.projection ? 0 : 1));
+    const { b, grad, rows } = this;
+    if (grad) b.emit(prefixBackward(grad, l, droom, rows.row, b.heads(l), this.projection ? 0 : 1));
   }
 
   /** The gradients of the projection's parameters. */

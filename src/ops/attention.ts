@@ -1,10 +1,11 @@
 import { ShapeError } from "../errors.ts";
-import { expectShape, type Tensor } from "../tensor.ts";
+import { expectShape, showShape, type Tensor } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
 const DIMS = {
   tokens: "u32",
   heads: "u32",
+  kv_heads: "u32",
   prefix_row: "u32",
   scale: "f32",
   head_size: "override",
@@ -18,7 +19,7 @@ export const attentionForwardKernel = defineKernel(
   { out: "write vec4f", lse: "write", qkv: "read vec4f", bounds: "read vec2u" },
   DIMS,
   grid,
-  "tokens C, tokens heads, room 3C, tokens 2",
+  "tokens C, tokens heads, room width, tokens 2",
   { preludes: ["attention_tiles"], classifies: true },
 );
 
@@ -35,7 +36,7 @@ export const attentionQueryBackwardKernel = defineKernel(
   },
   DIMS,
   grid,
-  "room 3C, tokens heads, tokens C, tokens C, tokens heads, room 3C, tokens 2",
+  "room width, tokens heads, tokens C, tokens C, tokens heads, room width, tokens 2",
   { preludes: ["attention_tiles", "attention_backward"] },
 );
 
@@ -43,25 +44,29 @@ export const attentionKeyvalueBackwardKernel = defineKernel(
   "attention_keyvalue_backward",
   { dqkv: "update vec4f", delta: "read", dout: "read vec4f", lse: "read", qkv: "read vec4f", bounds: "read vec2u" },
   DIMS,
-  ({ tokens, heads, prefix }: Dims) => [ceilDiv(prefix, 32) + ceilDiv(tokens, 32), heads, 1],
-  "room 3C, tokens heads, tokens C, tokens heads, room 3C, tokens 2",
+  ({ tokens, kv_heads, prefix }: Dims) => [ceilDiv(prefix, 32) + ceilDiv(tokens, 32), kv_heads, 1],
+  "room width, tokens heads, tokens C, tokens heads, room width, tokens 2",
   { preludes: ["attention_tiles", "attention_backward"] },
 );
 
 export const attentionCachedKernel = defineKernel(
   "attention_cached",
   { out: "write vec4f", qkv: "read vec4f", cache: "read vec4f", slots: "read vec2u" },
-  { tokens: "u32", heads: "u32", scale: "f32", head_size: "override", positions: "u32" },
+  { tokens: "u32", heads: "u32", kv_heads: "u32", scale: "f32", head_size: "override", positions: "u32" },
   ({ tokens, heads }) => [tokens, heads, 1],
-  "tokens C, tokens 3C, slots 2 heads positions head_size, tokens 2",
+  "tokens C, tokens width, slots 2 kv_heads positions head_size, tokens 2",
 );
 
 /** The widest head: lanes hold the sums of four rows in registers. */
 export const MAX_HEAD_SIZE = 128;
 
-/** The heads, and the factor of their scores: 1 / sqrt(HS) in GPT-2. */
+/**
+ * NH heads of queries and KV of keys and values, each of which serves NH / KV consecutive heads of queries (in GPT-2
+ * one), and the factor of the scores: 1 / sqrt(HS) in GPT-2.
+ */
 export interface Heads {
   count: number;
+  kvCount: number;
   scale: number;
 }
 
@@ -71,32 +76,46 @@ export interface Prefix {
   row: number;
 }
 
-function headSize(out: Tensor, heads: number): number {
-  const size = out.shape[1]! / heads;
-  if (size % 4 !== 0 || size > MAX_HEAD_SIZE)
-    throw new ShapeError("wrong-shape", "attention: head size", {
-      expected: `a multiple of 4, at most ${MAX_HEAD_SIZE}`,
-      found: String(size),
+/** The head size HS of qkv [N, (NH + 2 KV) HS]: the queries of all heads, the keys, the values. */
+export function headSize(qkv: Tensor, { count, kvCount }: Heads): number {
+  const all = count + 2 * kvCount;
+  const columns = qkv.shape[1]!;
+  if (count % kvCount !== 0 || columns % all !== 0)
+    throw new ShapeError("wrong-shape", `${qkv.name}: ${count} heads, ${kvCount} of keys and values`, {
+      expected: `a number of heads that ${kvCount} divides, and a multiple of ${all} columns`,
+      found: showShape(qkv.shape),
     });
-  return size;
+  return columns / all;
 }
 
-function dims(out: Tensor, qkv: Tensor, { count: heads, scale }: Heads, prefix?: Prefix) {
-  const [tokens, C] = out.shape as [number, number];
+/** The scalars of all kernels here, for qkv of these rows. */
+function headScalars(out: Tensor, qkv: Tensor, rows: number, heads: Heads) {
+  const head_size = headSize(qkv, heads);
+  if (head_size % 4 !== 0 || head_size > MAX_HEAD_SIZE)
+    throw new ShapeError("wrong-shape", "attention: head size", {
+      expected: `a multiple of 4, at most ${MAX_HEAD_SIZE}`,
+      found: String(head_size),
+    });
+  const { count, kvCount, scale } = heads;
+  expectShape(`attention: out (${out.name})`, out.shape, [out.shape[0]!, count * head_size]);
+  expectShape(`attention: qkv (${qkv.name})`, qkv.shape, [rows, qkv.shape[1]!]);
+  return { tokens: "tokens", heads: count, kv_heads: kvCount, scale, head_size } as const;
+}
+
+function dims(out: Tensor, qkv: Tensor, heads: Heads, prefix?: Prefix) {
+  const [tokens] = out.shape as [number, number];
   const { count, row } = prefix ?? { count: 0, row: tokens };
   if (row < tokens)
     throw new ShapeError("rows-out-of-range", "attention: the prefix's first row", {
       expected: `at least ${tokens}, behind the tokens' rows`,
       found: String(row),
     });
-  expectShape(`attention: qkv (${qkv.name})`, qkv.shape, [row + count, 3 * C]);
-  const size = headSize(out, heads);
-  return { tokens: "tokens", heads, prefix_row: count > 0 ? row : 0, scale, head_size: size, prefix: count } as const;
+  return { ...headScalars(out, qkv, row + count, heads), prefix_row: count > 0 ? row : 0, prefix: count } as const;
 }
 
 /**
- * out [N, C], lse [N, NH] from qkv [N, 3C], causal within the sequences given by `bounds` [N, 2]. With a prefix, qkv
- * ends with its rows.
+ * out [N, NH HS], lse [N, NH] from qkv [N, (NH + 2 KV) HS], causal within the sequences given by `bounds` [N, 2]. With a
+ * prefix, qkv ends with its rows.
  */
 export function attentionForward(
   out: Tensor,
@@ -110,8 +129,8 @@ export function attentionForward(
 }
 
 /**
- * dqkv, of qkv's shape, from dout [N, C] and the forward pass's saved tensors; delta [N, NH] is scratch. The prefix's
- * rows get the sums over all tokens for its keys and values; there are no queries in them.
+ * dqkv, of qkv's shape, from dout [N, NH HS] and the forward pass's saved tensors; delta [N, NH] is scratch. The
+ * prefix's rows get the sums over all tokens for its keys and values; there are no queries in them.
  */
 export function attentionBackward(
   dqkv: Tensor,
@@ -132,11 +151,10 @@ export function attentionBackward(
 }
 
 /**
- * out [N, C] from the queries in qkv [N, 3C] and cache [S, 2, NH, T, HS], each token against its slot up to its
- * position, by slots [N, 2].
+ * out [N, NH HS] from the queries in qkv [N, (NH + 2 KV) HS] and cache [S, 2, KV, T, HS], each token against its slot up
+ * to its position, by slots [N, 2].
  */
-export function attentionCached(out: Tensor, qkv: Tensor, cache: Tensor, slots: Tensor, scale: number): Dispatch {
-  const [, , heads, positions] = cache.shape as [number, number, number, number];
-  const scalars = { tokens: "tokens", heads, scale, head_size: headSize(out, heads), positions } as const;
+export function attentionCached(out: Tensor, qkv: Tensor, cache: Tensor, slots: Tensor, heads: Heads): Dispatch {
+  const scalars = { ...headScalars(out, qkv, out.shape[0]!, heads), positions: cache.shape[3]! };
   return dispatch(attentionCachedKernel, { out, qkv, cache, slots }, scalars);
 }

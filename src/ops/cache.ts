@@ -1,24 +1,26 @@
 /** The cache of keys and values of earlier tokens. */
-import { expectShape, type Tensor } from "../tensor.ts";
+import type { Tensor } from "../tensor.ts";
+import { type Heads, headSize } from "./attention.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
 export const cacheWriteKernel = defineKernel(
   "cache_write",
   { cache: "update", qkv: "read", slots: "read vec2u" },
-  { tokens: "u32", heads: "u32", head_size: "u32", positions: "u32" },
-  ({ tokens, heads, head_size }) => [ceilDiv(heads * head_size, 64), tokens, 1],
-  "slots 2 heads positions head_size, tokens 3C, tokens 2",
+  { tokens: "u32", heads: "u32", kv_heads: "u32", head_size: "u32", positions: "u32" },
+  ({ tokens, kv_heads, head_size }) => [ceilDiv(kv_heads * head_size, 64), tokens, 1],
+  "slots 2 kv_heads positions head_size, tokens width, tokens 2",
   { byIndex: true },
 );
 
-/** The shape of a block's cache: slots, keys and values, heads, positions, numbers of a head. */
-export function cacheShape(slots: number, heads: number, positions: number, headSize: number) {
-  return [slots, 2, heads, positions, headSize] as const;
+/** The shape of a block's cache: slots, keys and values, their heads, positions, numbers of a head. */
+export function cacheShape(slots: number, kvHeads: number, positions: number, headSize: number) {
+  return [slots, 2, kvHeads, positions, headSize] as const;
 }
 
-/** Keys and values of qkv [N, 3C] into cache [S, 2, NH, T, HS] at slots [N, 2]: a slot and a position in it. */
-export function cacheWrite(cache: Tensor, qkv: Tensor, slots: Tensor): Dispatch {
-  const [, , heads, positions, head_size] = cache.shape as ReturnType<typeof cacheShape>;
-  expectShape(`cache_write: qkv (${qkv.name})`, qkv.shape, [qkv.shape[0]!, 3 * heads * head_size]);
-  return dispatch(cacheWriteKernel, { cache, qkv, slots }, { tokens: "tokens", heads, head_size, positions });
+/** Keys and values of qkv [N, (NH + 2 KV) HS] into cache [S, 2, KV, T, HS] at slots [N, 2]: a slot and a position. */
+export function cacheWrite(cache: Tensor, qkv: Tensor, slots: Tensor, heads: Heads): Dispatch {
+  const { count, kvCount } = heads;
+  const [head_size, positions] = [headSize(qkv, heads), cache.shape[3]!];
+  const scalars = { tokens: "tokens", heads: count, kv_heads: kvCount, head_size, positions } as const;
+  return dispatch(cacheWriteKernel, { cache, qkv, slots }, scalars);
 }

@@ -23,6 +23,7 @@ export const doraNormKernel = defineKernel(
     column: "u32",
     step: "u32",
     width: "u32",
+    skew: "u32",
     scale: "f32",
     w_type: "override",
   },
@@ -41,7 +42,7 @@ export const doraForwardKernel = defineKernel(
     bias: "read vec4f",
     residual: "read vec4f",
   },
-  { rows: "u32", cols: "u32", has_residual: "u32" },
+  { rows: "u32", cols: "u32", has_bias: "u32", has_residual: "u32" },
   ({ rows, cols }) => flatGrid((rows * cols) / 4, 256),
   "rows cols, rows cols, cols, cols, cols, rows cols",
   { ofMethods: true },
@@ -62,19 +63,19 @@ export const doraBackwardKernel = defineKernel(
  */
 export function doraNorm(norm: Tensor, W: Tensor, groups: readonly AdapterGroup[]): Dispatch[] {
   const [inputs, outputs] = W.shape as [number, number];
-  return groups.map(({ A, B, count, r, stride, column, step, width, scale }, i) => {
+  return groups.map(({ A, B, count, r, stride, column, step, width, skew, scale }, i) => {
     for (const [factor, size] of [
       [A, inputs],
-      [B, width],
+      [B, count > 1 ? width : width + skew],
     ] as const)
       expectShape(`dora_norm: ${factor.name}`, factor.shape, [(count - 1) * stride + r * size]);
-    expectFours("dora_norm", inputs, outputs, column, step, width, stride);
+    expectFours("dora_norm", inputs, outputs, column, step, width, skew, stride);
     return dispatch(
       doraNormKernel,
       { norm, w: W, A, B },
       {
         ...{ inputs, outputs, first: i === 0 ? 0 : column, end: groups[i + 1]?.column ?? outputs },
-        ...{ count, r, stride, column, step, width, scale, w_type: typeCode(W) },
+        ...{ count, r, stride, column, step, width, skew, scale, w_type: typeCode(W) },
       },
     );
   });
@@ -88,21 +89,21 @@ export interface DoraForward {
   /** [out]. */
   magnitude: Tensor;
   norm: Tensor;
-  bias: Tensor;
+  bias?: Tensor | undefined;
   rows: Scalar;
   /** [rows, out], added to the result. */
   residual?: Tensor | undefined;
 }
 
-/** out = (magnitude / norm) * z + bias [+ residual]. */
-export function doraForward({ residual, rows, ...tensors }: DoraForward): Dispatch {
+/** out = (magnitude / norm) * z [+ bias] [+ residual]. */
+export function doraForward({ bias, residual, rows, ...tensors }: DoraForward): Dispatch {
   const cols = tensors.norm.size;
   expectFours("dora_forward", cols);
   return dispatch(
     doraForwardKernel,
-    // The number of bindings is fixed: without a residual, `z` is bound in its place and not read.
-    { ...tensors, residual: residual ?? tensors.z },
-    { rows, cols, has_residual: residual ? 1 : 0 },
+    // The number of bindings is fixed: another tensor is bound in the place of an absent one and not read.
+    { ...tensors, bias: bias ?? tensors.norm, residual: residual ?? tensors.z },
+    { rows, cols, has_bias: bias ? 1 : 0, has_residual: residual ? 1 : 0 },
   );
 }
 

@@ -1,11 +1,20 @@
 /** Token and position embedding. The token table may be split into pieces of rows, with a dispatch each. */
-import type { Tensor, TensorPiece } from "../tensor.ts";
+import { Tensor, type TensorPiece } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, typeCode } from "./kernel.ts";
 
 export const embeddingForwardKernel = defineKernel(
   "embedding_forward",
   { out: "update", wte: "read u32", wpe: "read u32", ids: "read u32", bounds: "read vec2u" },
-  { tokens: "u32", cols: "u32", first: "u32", count: "u32", shift: "u32", wte_type: "override", wpe_type: "override" },
+  {
+    tokens: "u32",
+    cols: "u32",
+    first: "u32",
+    count: "u32",
+    shift: "u32",
+    has_positions: "u32",
+    wte_type: "override",
+    wpe_type: "override",
+  },
   ({ tokens, cols }) => [ceilDiv(cols, 64), tokens, 1],
   "tokens cols, count cols, positions cols, tokens, tokens 2",
   { preludes: ["table"], inBlocks: "wte", classifies: true, byIndex: true },
@@ -29,11 +38,11 @@ export const embeddingPositionBackwardKernel = defineKernel(
   { byIndex: true },
 );
 
-/** out [N, C] = wte[ids] + wpe[position in the sequence + shift]; the tables in f32 or f16. */
+/** out [N, C] = wte[ids] + wpe[position in the sequence + shift], or wte[ids] where `wpe` is null. */
 export function embeddingForward(
   out: Tensor,
   wte: TensorPiece[],
-  wpe: Tensor,
+  wpe: Tensor | null,
   ids: Tensor,
   bounds: Tensor,
   shift = 0,
@@ -42,16 +51,19 @@ export function embeddingForward(
   return wte.map(({ tensor, first }) =>
     dispatch(
       embeddingForwardKernel,
-      { out, wte: tensor, wpe, ids, bounds },
+      // The number of bindings is fixed: an unused tensor stands in for an absent one and is not read.
+      { out, wte: tensor, wpe: wpe ?? new Tensor("unused", [1, cols], "activation"), ids, bounds },
       {
         tokens: "tokens",
         cols,
         first,
         count: tensor.shape[0]!,
         shift,
+        has_positions: wpe ? 1 : 0,
         wte_type: typeCode(tensor),
-        wpe_type: typeCode(wpe),
+        wpe_type: wpe ? typeCode(wpe) : 0,
       },
+      wpe ? {} : { wpe: "none" },
     ),
   );
 }

@@ -121,6 +121,7 @@ export function linearGrouped(products: readonly MemberProduct[], { shares }: Sh
       column: scalar("column"),
       step: scalar("step"),
       width: scalar("width"),
+      skew: scalar("skew"),
       up_offset: offset("up"),
       down_offset: offset("down"),
     };

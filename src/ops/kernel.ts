@@ -89,7 +89,7 @@ interface Traits<B extends string> {
   readonly variants?: Readonly<Partial<Record<ProductVariant, readonly Reading[]>>>;
   /** A page that classifies needs it: its shader is loaded with the page's code, those of other kernels on demand. */
   readonly classifies?: boolean;
-  /** Only some methods or objectives, or generation, need it: its shader is loaded for them. */
+  /** Only some methods, objectives or architectures, or generation, need it: its shader is loaded for them. */
   readonly ofMethods?: boolean;
   /** It reads or writes rows by index: how many depends on the batch, or they are a small part of the tensors. */
   readonly byIndex?: boolean;

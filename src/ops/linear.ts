@@ -52,6 +52,8 @@ export const linearKernel = defineKernel(
     column: "u32",
     step: "u32",
     width: "u32",
+    // How much wider the first adapter is, and how much later the others begin.
+    skew: "u32",
     epilogue: "u32",
     b_type: "override",
     activation: "override",
@@ -81,6 +83,7 @@ export const LINEAR_JOB = {
   column: "u32",
   step: "u32",
   width: "u32",
+  skew: "u32",
   up_offset: "u32",
   down_offset: "u32",
 } as const satisfies Fields;
@@ -144,13 +147,14 @@ function linear({ out, a, W, transposed, rows, bias, adapters, epilogue, act, in
   if (group) expect("down", down, [room, group.count * group.r]);
   // In the backward pass every column has all adapters.
   const up = transposed
-    ? { up_row: n, up_col: 1, column: 0, step: 0, width: n }
+    ? { up_row: n, up_col: 1, column: 0, step: 0, width: n, skew: 0 }
     : {
         up_row: 1,
         up_col: group?.r ?? 0,
         column: group?.column ?? 0,
         step: group?.step ?? 0,
         width: group?.width ?? n,
+        skew: group?.skew ?? 0,
       };
   return dispatch(
     linearKernel,

@@ -20,7 +20,8 @@ import { bySequence, chunked, decodeTable, jobTable, type Shares, shareRows } fr
 
 /**
  * Adapters of one matrix with the same rank and scale: those of q, k and v. Adapter i writes the columns from column +
- * i * step on, `width` of them; its A and B lie i * stride elements behind the first's.
+ * i * step on, `width` of them; its A and B lie i * stride elements behind the first's. With fewer heads of keys and
+ * values than of queries the first is wider, by `skew`, and the others begin so much later.
  */
 export interface AdapterGroup {
   count: number;
@@ -31,11 +32,20 @@ export interface AdapterGroup {
   width: number;
   column: number;
   step: number;
+  skew: number;
   stride: number;
   /** The memory from the first A [r, input] to the end of the last. */
   A: Tensor;
   /** The memory from the first B [width, r] to the end of the last. */
   B: Tensor;
+}
+
+/** The columns of adapter i of a group. */
+export function adapterColumns(
+  { column, step, width, skew }: AdapterGroup,
+  i: number,
+): { column: number; width: number } {
+  return i === 0 ? { column, width: width + skew } : { column: column + i * step + skew, width };
 }
 
 /** down [rows, count r] = scale * x A^T, the adapters' columns side by side. */
@@ -46,10 +56,18 @@ export function loraDown(down: Tensor, x: Tensor, group: AdapterGroup, rows: Sca
 }
 
 /** ddown [rows, count r] = scale * dy B, each adapter from its columns of dy [rows, n]. */
-export function loraUpBackward(ddown: Tensor, dy: Tensor, group: AdapterGroup, rows: Scalar): Dispatch {
-  const { count, r, scale, width, column, step, stride, B } = group;
-  const place = { lda: dy.shape[1]!, aOffset: column, ldc: count * r, batch: { count, out: r, a: step, b: stride } };
-  return matmul({ out: ddown, a: dy, b: B, m: rows, n: r, k: width, alpha: scale, ...place });
+export function loraUpBackward(ddown: Tensor, dy: Tensor, group: AdapterGroup, rows: Scalar): Dispatch[] {
+  const { count, r, scale, step, skew, stride, B } = group;
+  const some = (first: number, end: number) => {
+    const { column, width } = adapterColumns(group, first);
+    const length = (end - first - 1) * stride + width * r;
+    return matmul({
+      ...{ out: ddown, a: dy, b: B.view(B.name, [length], first * stride), m: rows, n: r, k: width, alpha: scale },
+      ...{ lda: dy.shape[1]!, aOffset: column, ldc: count * r, outOffset: first * r },
+      batch: { count: end - first, out: r, a: step, b: stride },
+    });
+  };
+  return skew > 0 && count > 1 ? [some(0, 1), some(1, count)] : [some(0, count)];
 }
 
 const JOB = {
@@ -124,24 +142,30 @@ export function expectFours(kernel: string, ...sizes: number[]): void {
 
 /** The jobs of a group, one for each adapter. */
 function adapterJobs({ member = 0, group, rows, x, dy, down, ddown }: LoraJob, second: number, members: number) {
-  const { count, r, input, width, column, step, stride, A, B } = group;
+  const { count, r, input, stride, A, B } = group;
+  const last = adapterColumns(group, count - 1);
+  const columns = last.column + last.width;
   expectShape(`lora_backward: down (${down.name})`, down.shape, [x.shape[0]! / members, count * r]);
   expectShape(`lora_backward: ddown (${ddown.name})`, ddown.shape, down.shape);
-  if (x.shape[1] !== input || dy.shape[0] !== x.shape[0] || dy.shape[1]! < column + (count - 1) * step + width)
+  if (x.shape[1] !== input || dy.shape[0] !== x.shape[0] || dy.shape[1]! < columns)
     throw new ShapeError("wrong-shape", "lora_backward: x and dy do not fit the adapters", {
-      expected: `${input} columns of x, at least ${column + (count - 1) * step + width} of dy, and equal rows`,
+      expected: `${input} columns of x, at least ${columns} of dy, and equal rows`,
       found: `${showShape(x.shape)} and ${showShape(dy.shape)}`,
     });
-  expectFours("lora_backward", input, dy.shape[1]!, column, step);
+  expectFours(
+    "lora_backward",
+    input,
+    dy.shape[1]!,
+    ...Array.from({ length: count }, (_, i) => adapterColumns(group, i).column),
+  );
   return Array.from({ length: count }, (_, i) => ({
     member,
     second,
     by_sequence: bySequence(shareRows(rows)),
     r,
     input,
-    width,
     dy_row: dy.shape[1]!,
-    column: column + i * step,
+    ...adapterColumns(group, i),
     down_row: count * r,
     down_at: down.offset + i * r,
     a_at: A.offset + i * stride,

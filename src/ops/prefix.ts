@@ -1,10 +1,11 @@
-/** Prefix tuning: n keys and values a block. Block l has columns l * 2C .. of prefix [n, L * 2C]: keys, then values. */
+/** Prefix tuning: n keys and values a block. Block l has columns l * 2W .. of prefix [n, L * 2W], W = KV HS: keys, then values. */
 import { ShapeError } from "../errors.ts";
 import { showShape, type Tensor } from "../tensor.ts";
+import { type Heads, headSize } from "./attention.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
-/** `cols` is C, `width` that of the prefix; block l's part of it begins at `column`. */
-const DIMS = { count: "u32", cols: "u32", row: "u32", width: "u32", column: "u32" } as const;
+/** `cols` is W, `width` that of the prefix; block l's part of it begins at `column`. */
+const DIMS = { count: "u32", cols: "u32", row: "u32", qkv_width: "u32", width: "u32", column: "u32" } as const;
 const prefixGrid = (count: number, cols: number) => [ceilDiv(2 * cols, 64), count, 1] as const;
 
 export const prefixForwardKernel = defineKernel(
@@ -12,7 +13,7 @@ export const prefixForwardKernel = defineKernel(
   { qkv: "update", prefix: "read" },
   DIMS,
   ({ count, cols }) => prefixGrid(count, cols),
-  "room 3cols, count width",
+  "room qkv_width, count width",
   { classifies: true, byIndex: true },
 );
 
@@ -21,16 +22,16 @@ export const prefixBackwardKernel = defineKernel(
   { dprefix: "update", dqkv: "read" },
   { ...DIMS, beta: "u32" },
   ({ count, cols }) => prefixGrid(count, cols),
-  "count width, room 3cols",
+  "count width, room qkv_width",
   { byIndex: true, ofMethods: true },
 );
 
 export const prefixCacheKernel = defineKernel(
   "prefix_cache",
   { cache: "update", prefix: "read" },
-  { slots: "u32", heads: "u32", head_size: "u32", positions: "u32", count: "u32", width: "u32", column: "u32" },
-  ({ slots, heads, head_size, count }) => [ceilDiv(2 * heads * head_size, 64), count, slots],
-  "slots 2 heads positions head_size, count width",
+  { slots: "u32", kv_heads: "u32", head_size: "u32", positions: "u32", count: "u32", width: "u32", column: "u32" },
+  ({ slots, kv_heads, head_size, count }) => [ceilDiv(2 * kv_heads * head_size, 64), count, slots],
+  "slots 2 kv_heads positions head_size, count width",
   { byIndex: true, ofMethods: true },
 );
 
@@ -45,25 +46,32 @@ function locateBlock(prefix: Tensor, l: number, cols: number, room: number) {
   return { count, width, column: l * 2 * cols };
 }
 
-function dims(qkv: Tensor, row: number, prefix: Tensor, l: number) {
-  const [room, columns] = qkv.shape as [number, number];
-  const cols = Math.floor(columns / 3);
-  return { row, cols, ...locateBlock(prefix, l, cols, room - row) };
+function dims(qkv: Tensor, row: number, prefix: Tensor, l: number, heads: Heads) {
+  const [room, qkv_width] = qkv.shape as [number, number];
+  const cols = heads.kvCount * headSize(qkv, heads);
+  return { row, cols, qkv_width, ...locateBlock(prefix, l, cols, room - row) };
 }
 
-/** Keys and values of block l of prefix [n, L * 2C] into rows row .. row + n - 1 of qkv [room, 3C]. */
-export function prefixForward(qkv: Tensor, row: number, prefix: Tensor, l: number): Dispatch {
-  return dispatch(prefixForwardKernel, { qkv, prefix }, dims(qkv, row, prefix, l));
+/** Keys and values of block l of prefix [n, L * 2W] into rows row .. row + n - 1 of qkv [room, (NH + 2 KV) HS]. */
+export function prefixForward(qkv: Tensor, row: number, prefix: Tensor, l: number, heads: Heads): Dispatch {
+  return dispatch(prefixForwardKernel, { qkv, prefix }, dims(qkv, row, prefix, l, heads));
 }
 
-/** Block l's columns of dprefix [n, L * 2C] = beta * dprefix + the gradients of keys and values in its rows of dqkv. */
-export function prefixBackward(dprefix: Tensor, l: number, dqkv: Tensor, row: number, beta: 0 | 1): Dispatch {
-  return dispatch(prefixBackwardKernel, { dprefix, dqkv }, { ...dims(dqkv, row, dprefix, l), beta });
+/** Block l's columns of dprefix [n, L * 2W] = beta * dprefix + the gradients of keys and values in its rows of dqkv. */
+export function prefixBackward(
+  dprefix: Tensor,
+  l: number,
+  dqkv: Tensor,
+  row: number,
+  heads: Heads,
+  beta: 0 | 1,
+): Dispatch {
+  return dispatch(prefixBackwardKernel, { dprefix, dqkv }, { ...dims(dqkv, row, dprefix, l, heads), beta });
 }
 
-/** The same keys and values into positions 0 .. n - 1 of every slot of cache [S, 2, NH, T, HS]. */
+/** The same keys and values into positions 0 .. n - 1 of every slot of cache [S, 2, KV, T, HS]. */
 export function cachePrefix(cache: Tensor, prefix: Tensor, l: number): Dispatch {
-  const [slots, , heads, positions, head_size] = cache.shape as [number, number, number, number, number];
-  const part = locateBlock(prefix, l, heads * head_size, positions);
-  return dispatch(prefixCacheKernel, { cache, prefix }, { slots, heads, head_size, positions, ...part });
+  const [slots, , kv_heads, positions, head_size] = cache.shape as [number, number, number, number, number];
+  const part = locateBlock(prefix, l, kv_heads * head_size, positions);
+  return dispatch(prefixCacheKernel, { cache, prefix }, { slots, kv_heads, head_size, positions, ...part });
 }

@@ -51,15 +51,16 @@ const PRODUCTS = new Map<
   [
     linearKernel,
     (dims, dispatch) => {
-      const { m, n, k, count, r, width, epilogue } = dims as Record<
-        "m" | "n" | "k" | "count" | "r" | "width" | "epilogue",
+      const { m, n, k, count, r, width, skew, epilogue } = dims as Record<
+        "m" | "n" | "k" | "count" | "r" | "width" | "skew" | "epilogue",
         number
       >;
+      const columns = count === 0 ? 0 : count * width + skew;
       // Beside out: the residual; GELU's output; its input and output; what is added and the sum.
       const others = [0, 1, 0, 1, 2, 2][epilogue]!;
-      const weights = tensorAt(dispatch, "b").elementBytes * k * n + 4 * count * r * width;
+      const weights = tensorAt(dispatch, "b").elementBytes * k * n + 4 * r * columns;
       return {
-        flops: 2 * m * (n * k + count * width * r),
+        flops: 2 * m * (n * k + columns * r),
         bytes: 4 * m * (k + count * r + n * (1 + others)) + weights,
       };
     },

@@ -10,6 +10,11 @@ export function isRemote(path: string): boolean {
   return /^https?:\/\//i.test(path);
 }
 
+/** Whether a path or an address is that of a GGUF file, a model in one file: `model.gguf`, also with `?download=true`. */
+export function isGguf(path: string): boolean {
+  return /\.gguf(\?[^/]*)?$/i.test(path);
+}
+
 /** Joins the parts of a path or URL. Removes "." and empty parts, and resolves "..". */
 export function joinUrl(...parts: string[]): string {
   const joined = parts.filter((part) => part !== "").join("/");

@@ -5,6 +5,7 @@ import { readFactors } from "../io/peft-form.ts";
 import {
   ADAPTED,
   baseTensors,
+  columnsIn,
   type Layer,
   type LoraAdapter,
   lmHeadTensors,
@@ -20,7 +21,7 @@ import { computeSpectrum, type Factors, productNorm, type Spectrum } from "./spe
 export interface Change {
   /** null: outside the blocks. */
   block: number | null;
-  /** q, k, v (c_attn: one adapter for three), o, fc, proj, ln_1, ln_2; outside blocks wte, wpe, ln_f, lm_head, head. */
+  /** A target; c_attn: one adapter for q, k and v. Else the layer: ln_1, ln_2; outside blocks wte, wpe, ln_f, lm_head. */
   part: string;
   /** The Frobenius norm of the change, and of what is changed. */
   norm: number;
@@ -40,12 +41,6 @@ export interface Changes {
 
 /** The highest rank whose singular values are computed: all of a model take a second. */
 export const MOST_RANK = 64;
-
-/** The matrices that are side by side in a layer's weight. */
-function parts(layer: Layer): string[] {
-  if (layer === "attn.c_attn") return ["q", "k", "v"];
-  return [Object.entries(ADAPTED).find(([, adapted]) => adapted.layer === layer)?.[0] ?? layer];
-}
 
 /**
  * The changes of a trained model: ||s B A|| / ||W|| of adapters, without DoRA's magnitudes, the difference between trained and frozen values of
@@ -100,9 +95,12 @@ function headChange({ meta: { lora, model }, tensors }: Adapter, before: Float32
 /** Elements of a tensor that are read at a time. */
 const PIECE = 1 << 18;
 
+/** The norm of a matrix, and of its change. */
+type Size = Omit<Change, "block" | "adapter">;
+
 /** Norms of the base model's tensors, each read once. */
 class Sizes {
-  private readonly known = new Map<string, Promise<{ of: number; norm: number }[]>>();
+  private readonly known = new Map<string, Promise<Size[]>>();
 
   constructor(private readonly base: GPT2Checkpoint) {}
 
@@ -111,38 +109,40 @@ class Sizes {
     const head = this.base.config.tie_word_embeddings === false ? "lm_head" : "wte";
     const layer = target === "head" ? head : ADAPTED[target].layer;
     const sizes = await this.of({ block, layer });
-    return sizes[parts(layer).indexOf(target)]?.of ?? Math.hypot(...sizes.map(({ of }) => of));
+    return sizes.find(({ part }) => part === target)?.of ?? Math.hypot(...sizes.map(({ of }) => of));
   }
 
   /** A tensor's parts, and how far they are from the trained values. */
   async moved({ name, block, layer }: ModelTensor, trained: Float32Array): Promise<Omit<Change, "adapter">[]> {
     const sizes = await this.measure(name, layer, trained);
-    return parts(layer).map((part, i) => ({ block, part, ...sizes[i]! }));
+    return sizes.map((size) => ({ block, ...size }));
   }
 
-  private of(place: Place): Promise<{ of: number }[]> {
+  private of(place: Place): Promise<Size[]> {
     const name = tensorName(place);
     const known = this.known.get(name) ?? this.measure(name, place.layer);
     this.known.set(name, known);
     return known;
   }
 
-  private async measure(name: string, layer: Layer, trained?: Float32Array): Promise<{ of: number; norm: number }[]> {
+  private async measure(name: string, layer: Layer, trained?: Float32Array): Promise<Size[]> {
     const shape = this.base.shape(name);
     const columns = shape.at(-1)!;
-    const count = parts(layer).length;
-    const sums = Array.from({ length: count }, () => ({ of: 0, norm: 0 }));
+    const beside = columnsIn(layer, this.base.config);
+    const sums = (beside.length > 1 ? beside : [{ target: beside[0]?.target ?? layer, first: 0 }]).map(
+      ({ target: part, first }) => ({ part, first, of: 0, norm: 0 }),
+    );
     const rowWidth = numel(shape) / shape[0]!;
     const step = Math.max(1, Math.floor(PIECE / rowWidth));
     for (let first = 0; first < shape[0]!; first += step) {
       const piece = await this.base.read(name, first, Math.min(shape[0]!, first + step));
       for (let i = 0; i < piece.length; i++) {
         const at = first * rowWidth + i;
-        const sum = sums[Math.floor(((at % columns) * count) / columns)]!;
+        const sum = sums.findLast(({ first }) => first <= at % columns)!;
         sum.of += piece[i]! ** 2;
         if (trained) sum.norm += (trained[at]! - piece[i]!) ** 2;
       }
     }
-    return sums.map(({ of, norm }) => ({ of: Math.sqrt(of), norm: Math.sqrt(norm) }));
+    return sums.map(({ part, of, norm }) => ({ part, of: Math.sqrt(of), norm: Math.sqrt(norm) }));
   }
 }

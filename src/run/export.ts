@@ -100,7 +100,10 @@ export async function planExport(
   } else {
     files.set("config.json", await mergedConfig(adapter, checkpoint));
     for (const [name, content] of await tokenizerFiles(meta, checkpoint)) files.set(name, content);
-    files.set("model.safetensors", streamSafetensors(mergedTensors(checkpoint, adapter, finalNorm), { format: "pt" }));
+    files.set(
+      "model.safetensors",
+      streamSafetensors(await mergedTensors(checkpoint, adapter, finalNorm), { format: "pt" }),
+    );
   }
   const where = withBase ? BASE : base.place === "hub" ? base.name : absolutePath(checkpoint.directory);
   const { end } = checkpoint.vocabulary;
@@ -134,7 +137,9 @@ function checkMergeable(meta: AdapterMeta): void {
   });
 }
 
-async function readFinalNorm({ tensors }: Adapter, checkpoint: GPT2Checkpoint): Promise<FinalNorm> {
+/** A head's bias can be folded into its weight only behind a layer norm: an RMS norm has no bias. */
+async function readFinalNorm({ tensors }: Adapter, checkpoint: GPT2Checkpoint): Promise<FinalNorm | undefined> {
+  if (checkpoint.config.model_type) return undefined;
   const read = async (name: string) => tensors.get(name)?.data ?? (await checkpoint.read(name));
   return { weight: await read("ln_f.weight"), bias: await read("ln_f.bias") };
 }
@@ -255,20 +260,29 @@ export async function replaceableExport(directory: string, force: boolean): Prom
 
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
 
+/** The beginning of the names of transformers' classes. */
+const CLASSES = { gpt2: "GPT2", llama: "Llama", qwen2: "Qwen2" } as const;
+
 /** The base model's config.json with the changes of the merged model. */
 async function mergedConfig({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoint): Promise<string> {
   const base = (await readJson(joinPath(checkpoint.directory, "config.json"))) as Record<string, unknown>;
-  const config: Record<string, unknown> = { ...base, model_type: "gpt2", torch_dtype: "float32" };
+  const { model_type = "gpt2" } = checkpoint.config;
+  const name = CLASSES[model_type];
+  const config: Record<string, unknown> = { ...base, model_type, torch_dtype: "float32" };
   delete config.dtype;
   delete config.quantization_config;
   const { objective } = meta.task;
   if (objective === "lm") {
     const untied = tensors.has("lora.head.A");
-    return json({ ...config, architectures: ["GPT2LMHeadModel"], ...(untied ? { tie_word_embeddings: false } : {}) });
+    return json({
+      ...config,
+      architectures: [model_type === "gpt2" ? "GPT2LMHeadModel" : `${name}ForCausalLM`],
+      ...(untied ? { tie_word_embeddings: false } : {}),
+    });
   }
   return json({
     ...config,
-    architectures: ["GPT2ForSequenceClassification"],
+    architectures: [`${name}ForSequenceClassification`],
     num_labels: meta.labels.length,
     id2label: Object.fromEntries(meta.labels.map((label, i) => [i, label])),
     label2id: Object.fromEntries(meta.labels.map((label, i) => [label, i])),

@@ -6,8 +6,7 @@ import type { DownloadOptions } from "../io/download-options.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
 import { methodConfig } from "../methods/index.ts";
-import { countBase } from "../names.ts";
-import { type TrainOptions, withAdapter } from "../train/options.ts";
+import { knownBase, type TrainOptions, withAdapter } from "../train/options.ts";
 import type { RunRecord } from "./record.ts";
 import { dataOptions, dataSpec, type RunSettings, trainOptions } from "./settings.ts";
 
@@ -37,5 +36,5 @@ export async function resolveSettings(
   const { seed, ...sizes } = trainOptions(own);
   const context = textContext(config, methodConfig(sizes));
   const data = await load({ objective, data: { ...dataSpec(settings), ...dataOptions(settings, seed, context) } });
-  return { data, options: trainOptions(own, { rows: data.train.size, parameters: countBase(config) }) };
+  return { data, options: trainOptions(own, { rows: data.train.size, ...knownBase(config) }) };
 }

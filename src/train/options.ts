@@ -2,8 +2,10 @@
 
 import { checkArguments, refuseUnknown } from "../arguments.ts";
 import {
+  type GPT2Config,
   HEAD_INITS,
   type HeadInit,
+  type LlamaType,
   MAX_ACCUMULATE,
   type Objective,
   POOLINGS,
@@ -28,6 +30,7 @@ import {
   TRAINING,
 } from "../methods/index.ts";
 import type { Setting as MethodSetting, Rates } from "../methods/method.ts";
+import { countBase } from "../names.ts";
 import { checkNumber } from "../number-range.ts";
 import { CLASS_WEIGHTS, type ClassWeights } from "./class-weights.ts";
 import { SCHEDULES, type ScheduleName } from "./schedule.ts";
@@ -139,7 +142,15 @@ export interface Known {
   rows?: number;
   /** Parameters of the base model. */
   parameters?: number;
+  /** Its architecture, unless it is a GPT-2. */
+  model_type?: LlamaType;
 }
+
+/** What is known of a base model. */
+export const knownBase = (config: GPT2Config): Known => ({
+  parameters: countBase(config),
+  ...(config.model_type ? { model_type: config.model_type } : {}),
+});
 
 /** The parameters from which a model counts as large: rates were measured with 7 million, and published from 80 on. */
 export const LARGE = 50e6;
@@ -235,6 +246,8 @@ export function resolveOptions(
   const follows = { lr: defaultRate(mode, known), ...TRAINING[mode].defaults?.(given) };
   const options: TrainOptions = {
     ...{ ...defaults, ...defaultsFor(known, given, defaults), ...follows },
+    // transformers' heads have none, and behind an RMS norm it could not be folded into the weight for them.
+    ...(known.model_type ? { headBias: false } : {}),
     ...Object.fromEntries(set),
   };
   refuseIdle(options, defaults);

@@ -10,10 +10,9 @@ import type { Adapter } from "../io/peft.ts";
 import { shortName } from "../io/vocabulary.ts";
 import { roomFor } from "../model/batch.ts";
 import { trainableCount } from "../model/trainable.ts";
-import { countBase } from "../names.ts";
 import { countFlops } from "../plan/work.ts";
 import { weighClasses } from "./class-weights.ts";
-import { resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
+import { knownBase, resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
 import { warmupSteps } from "./schedule.ts";
 import { type PlanArguments, type Planned, planFitting } from "./sizes.ts";
 
@@ -74,7 +73,7 @@ export function completeOptions({ device, model, data, adapter, featureBudget, .
   const { objective } = data;
   checkVocabulary(data, model);
   const settings = adapter ? withAdapter(given, adapter.meta, objective) : given;
-  const options = resolveOptions(settings, objective, { rows: data.train.size, parameters: countBase(model.config) });
+  const options = resolveOptions(settings, objective, { rows: data.train.size, ...knownBase(model.config) });
   if (options.threshold !== "none" && objective === "classification" && data.labels.length !== 2)
     throw new ConfigError("options-conflict", "a threshold needs two classes", {
       expected: "data with two classes, or threshold none",

@@ -5,7 +5,7 @@ import type { Prediction } from "../engine/predictions.ts";
 import { TrainingError } from "../errors.ts";
 import type { NoveltySettings } from "../io/novelty.ts";
 import type { FinalNorm, Tensors } from "../io/peft.ts";
-import type { ModelPlan } from "../model/gpt2.ts";
+import type { ModelPlan } from "../model/model.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import type { TrainOptions } from "./options.ts";
@@ -111,8 +111,8 @@ export interface TrainResult {
   novelty: NoveltySettings | null;
   /** The trained tensors and the head. */
   tensors: Tensors;
-  /** The final layer norm [C]: a bias of the head is folded into it for PEFT. */
-  finalNorm: FinalNorm;
+  /** The final layer norm [C]: a bias of the head is folded into it for PEFT. An RMS norm: undefined. */
+  finalNorm: FinalNorm | undefined;
   /** Seconds of training, including evaluation, excluding loading. */
   seconds: number;
   /** Whether the run was ended by its AbortSignal before the last step. */

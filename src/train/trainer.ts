@@ -561,11 +561,10 @@ export class Run {
 
   private async trainedState(): Promise<TrainedState> {
     const { engine, model } = this;
-    const [weight, bias] = await Promise.all([
-      readTensor(engine, model, "ln_f.weight"),
-      readTensor(engine, model, "ln_f.bias"),
-    ]);
-    return { tensors: await readTrained(engine), finalNorm: { weight, bias } };
+    const read = (part: string) => readTensor(engine, model, `ln_f.${part}`);
+    // An RMS norm has no bias.
+    const finalNorm = model.config.model_type ? undefined : { weight: await read("weight"), bias: await read("bias") };
+    return { tensors: await readTrained(engine), finalNorm };
   }
 
   /** Evaluates the current parameters. The time does not count as step time. */

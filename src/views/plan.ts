@@ -3,7 +3,7 @@ import { type Backend, describeDevice } from "../backend/backend.ts";
 import { maxBatchTokens } from "../data/loader.ts";
 import { count, showShare } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
-import type { ModelPlan } from "../model/gpt2.ts";
+import type { ModelPlan } from "../model/model.ts";
 import { frozenBlocks, parameterList } from "../model/trainable.ts";
 import { memoryTotals, showBytes, showLargest } from "../plan/memory.ts";
 import { numel } from "../tensor.ts";

@@ -10,13 +10,13 @@ import type { GPT2Config, WeightDtype } from "../../src/config.ts";
 import { planMembers } from "../../src/engine/members.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
-import { buildPlan } from "../../src/model/gpt2.ts";
 import { makeValueLoss } from "../../src/model/loss.ts";
+import { buildPlan } from "../../src/model/model.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";
 import type { Program } from "../../src/plan/plan.ts";
 import { test } from "../helpers/harness.ts";
-import { OPTIMIZER, smallSpec } from "../helpers/models.ts";
+import { LLAMA, OPTIMIZER, smallSpec } from "../helpers/models.ts";
 
 const lm = { objective: "lm" } as const;
 const FEW = { tokens: 50, sequences: 4 };
@@ -50,6 +50,7 @@ function* plans(): Generator<Program> {
   for (const objective of ["regression", "multi-label"] as const) yield train(smallSpec("lora", { objective }));
   yield train({ ...smallSpec("prefix"), encoder_hidden_size: 5 });
   yield train(smallSpec("lora", { targets: ["proj"] }));
+  yield train(smallSpec("all", { config: LLAMA }));
   yield train(smallSpec("lora", { dropout: 0.1 }));
   yield train(smallSpec("lora", { dora: true }));
   yield train({ ...smallSpec("lora", { dora: true, config: WIDE }), dtype: "q8" });

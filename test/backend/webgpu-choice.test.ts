@@ -97,7 +97,7 @@ for (const dtype of ["f32", "q4"] as const)
       const [dx, dh, again] = ["dx", "dh", "again"].map((name) => blank(name, input));
       const forward = { x, W, rows: "tokens", bias: c.random("bias", [out]), adapters: { group, down } } as const;
       const backward = { dy, W, rows: "tokens", adapters: { group, down: ddown } } as const;
-      c.run(loraDown(down, x, group, "tokens"), loraUpBackward(ddown, dy, group, "tokens"));
+      c.run(loraDown(down, x, group, "tokens"), ...loraUpBackward(ddown, dy, group, "tokens"));
       const products = [
         linearForward({ ...forward, out: plain!, residual: add }),
         linearForward({ ...forward, out: sum!, sum: { add, out: both! } }),

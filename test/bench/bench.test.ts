@@ -101,7 +101,7 @@ test("the work of a dispatch: 2mnk of a product, the bytes of the tensors of any
   assert.is(flops, null);
   assert.is(bytes, 2 * 4 * 20 * 8);
   // Two adapters of rank 3, each for four of the eight columns, and a residual.
-  const place = { count: 2, r: 3, scale: 1, input: 8, width: 4, column: 0, step: 4, stride: 64 };
+  const place = { count: 2, r: 3, scale: 1, input: 8, width: 4, column: 0, step: 4, skew: 0, stride: 64 };
   const group = { ...place, A: tensor([88]), B: tensor([88]) };
   const [down, ddown, dy] = [tensor([20, 6]), tensor([20, 6]), tensor([20, 8])];
   const layer = { out: tensor([20, 8]), x, W: tensor([8, 8]), bias: tensor([8]), rows: "tokens" as const };

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { messages, tinyModel } from "../helpers/tiny.ts";
@@ -12,6 +13,7 @@ import {
   assertFits,
   atStep,
   begin,
+  dropFile,
   ENDLESS,
   holdCheckpoint,
   pageWorker,
@@ -381,7 +383,30 @@ test("a model from a folder is stored in the browser, and can be deleted", async
   const other = temporaryFolder();
   writeFileSync(join(other, "config.json"), "{}");
   await page.setInputFiles("#folder-files", other);
-  await page.locator("#model-error >> text=These files are not a GPT-2 model").waitFor();
+  await page.locator("#model-error >> text=These files are not a model").waitFor();
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("a GGUF file that is dropped is a model, stored in the browser under its name", async () => {
+  const { page, faults, context } = await freshPage();
+  await page.waitForSelector("#start:not([disabled])");
+  const bytes = readFileSync(packagePath("test/golden/gguf/gpt2-q8_0.gguf"));
+  const report = page.locator("#model-report >> text=2 blocks, 4 heads, width 32, context 64 tokens");
+  await dropFile(page, "mine.gguf", bytes.subarray(0, -64));
+  await page.locator("#model-error >> text=mine.gguf").waitFor();
+  await dropFile(page, "mine.gguf", bytes);
+  await report.waitFor({ state: "attached" });
+  assert.is(await page.inputValue("#model"), "mine.gguf");
+  await page.reload();
+  await report.waitFor({ state: "attached" });
+  // Another one of that name.
+  await dropFile(page, "mine.gguf", readFileSync(packagePath("test/golden/gguf/gpt2-f16.gguf")));
+  await page.waitForFunction(() => document.querySelector<HTMLSelectElement>("#model")!.value === "mine 2.gguf");
+  await report.waitFor({ state: "attached" });
+  await page.click("#model-forget");
+  await page.locator("#model-report >> text=4 blocks").waitFor({ state: "attached" });
+  assert.is(await page.locator('#model option:text-is("mine 2.gguf")').count(), 0);
   assert.equal(faults, []);
   await context.close();
 });

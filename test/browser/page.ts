@@ -231,3 +231,16 @@ export async function assertFits(page: Page): Promise<void> {
     assert.equal(wide, [width]);
   }
 }
+
+/** Drops a file on the page. */
+export async function dropFile(page: Page, name: string, bytes: Uint8Array): Promise<void> {
+  const dataTransfer = await page.evaluateHandle(
+    ([name, text]) => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([Uint8Array.from(atob(text), (one) => one.charCodeAt(0))], name));
+      return transfer;
+    },
+    [name, Buffer.from(bytes).toString("base64")] as const,
+  );
+  await page.dispatchEvent("main", "drop", { dataTransfer });
+}

@@ -9,7 +9,17 @@ import { test } from "../helpers/harness.ts";
 import { assertCode, filesIn, runCommand, type SpawnOptions } from "../helpers/spawn.ts";
 import { messages } from "../helpers/tiny.ts";
 import { freshPage } from "./browser.ts";
-import { assertAccessible, atStep, download, holdCheckpoint, pickFile, set, start, waitForState } from "./page.ts";
+import {
+  assertAccessible,
+  atStep,
+  download,
+  dropFile,
+  holdCheckpoint,
+  pickFile,
+  set,
+  start,
+  waitForState,
+} from "./page.ts";
 
 type Files = Record<string, Uint8Array>;
 
@@ -32,15 +42,7 @@ const openZip = (page: Page, files: Files) =>
     buffer: Buffer.from(zipSync(files, { level: 0 })),
   });
 
-async function dropZip(page: Page, files: Files): Promise<void> {
-  const text = Buffer.from(zipSync(files, { level: 0 })).toString("base64");
-  const dataTransfer = await page.evaluateHandle((text) => {
-    const transfer = new DataTransfer();
-    transfer.items.add(new File([Uint8Array.from(atob(text), (one) => one.charCodeAt(0))], "run.zip"));
-    return transfer;
-  }, text);
-  await page.dispatchEvent("main", "drop", { dataTransfer });
-}
+const dropZip = (page: Page, files: Files) => dropFile(page, "run.zip", zipSync(files, { level: 0 }));
 
 /** Trains in the page, and stops before the second evaluation. Returns the files. */
 async function stopEarly(page: Page): Promise<Files> {

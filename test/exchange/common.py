@@ -47,6 +47,30 @@ def table():
     return {"wte": dict(target_modules=["c_attn", "c_fc", "wte"], r=4, lora_alpha=6)}
 
 
+def llama(n_layer):
+    """The same for Llama-type models, by name, DoRA included."""
+    last = n_layer - 1
+    blocks = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    some = dict(target_modules=["q_proj", "k_proj", "v_proj", "down_proj"], layers_to_transform=[last])
+    return {
+        # PEFT's default: q_proj and v_proj.
+        "default": dict(r=4, lora_alpha=8),
+        "all-linear": dict(target_modules="all-linear", r=3, lora_alpha=7, use_rslora=True),
+        "patterns": dict(
+            target_modules=blocks,
+            r=4,
+            lora_alpha=6,
+            rank_pattern={"q_proj": 8, "layers.0.mlp.down_proj": 2},
+            alpha_pattern={"mlp.gate_proj": 3, f"layers.{last}.self_attn.o_proj": 11},
+        ),
+        "some-layers": dict(some, r=5, lora_alpha=10, modules_to_save=["norm"]),
+        "regex": dict(target_modules=rf".*\.layers\.({last}\.self_attn\.[qv]_proj|\d\.mlp\.\w+_proj)", r=2, lora_alpha=2.5),
+        "saved": dict(target_modules=["o_proj"], r=2, lora_alpha=2, modules_to_save=["gate_proj", "up_proj"]),
+        "dora": dict(target_modules=blocks, use_dora=True, r=4, lora_alpha=8, rank_pattern={"k_proj": 2}),
+        "dora-some-layers": dict(some, use_dora=True, r=5, lora_alpha=3),
+    }
+
+
 def virtual(n=4):
     """Settings of methods with n virtual tokens, by name."""
     prefix = dict(peft_type="PREFIX_TUNING", num_virtual_tokens=n)

@@ -56,7 +56,8 @@ export async function measureErrors(folder: string, name: string, device: Backen
   const shapes = file.floatShapes();
   await file.close();
   const config = JSON.parse(readFileSync(join(directory, "adapter_config.json"), "utf8"));
-  const { keys } = await importPeft(config, shapes, { config: model.config }, directory);
+  const { entries } = await importPeft(config, shapes, { config: model.config }, directory);
+  const keys = new Map([...entries].map(([key, { name }]) => [name, key]));
   const engine = await Engine.create(device, {
     spec: adaptedSpec(meta, { config: model.config, train_head: false }),
     capacity: { tokens, sequences },

@@ -61,7 +61,7 @@ export async function compute(job: Job, device: "wasm" | "webgpu") {
   await engine.result(engine.forward(batch));
   const settings = { base_model: job.directory, model: model.config, labels: [], settings: {} };
   const meta = { ...settings, mode: "all" as const, lora: null, task: spec.task };
-  const merged = mergedTensors(model, { meta, tensors: await readTrained(engine) }, undefined);
+  const merged = await mergedTensors(model, { meta, tensors: await readTrained(engine) }, undefined);
   const pieces: Uint8Array[] = [];
   for await (const piece of streamSafetensors(merged, { format: "pt" })) pieces.push(piece);
   const trained = { file: Buffer.concat(pieces), logits: [...(await engine.logits(count))] };

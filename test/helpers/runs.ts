@@ -71,5 +71,5 @@ export function assertSameRun(got: Run, want: Run): void {
     if (typeof value !== "function") assert.equal(value, want[key as keyof TrainResult], key);
   assert.equal(record && timeless(record), want.record && timeless(want.record), "record");
   assertSameTensors(tensors, want.tensors);
-  for (const key of ["weight", "bias"] as const) assertSameBits(`ln_f.${key}`, finalNorm[key], want.finalNorm[key]);
+  for (const key of ["weight", "bias"] as const) assertSameBits(`ln_f.${key}`, finalNorm![key], want.finalNorm![key]);
 }

@@ -17,12 +17,16 @@ import { assertShapes, OpCase, sequenceStarts } from "../helpers/op-case.ts";
 const FORWARD = { atol: 1e-6, rtol: 1e-6 };
 /** Sums over up to 130 queries of such weights times sums of up to 128 products. */
 const BACKWARD = { atol: 1e-5, rtol: 2e-6 };
+/** Sums over 4300 queries. */
+const MANY = { atol: 6e-5, rtol: 2e-6 };
 /** Scores near 155 are good to 155 * 2^-23 times a few, and so, relatively, are their exponentials. */
 const LARGE = { atol: 1e-4, rtol: 1e-4 };
 
 interface Shape {
   lengths: readonly number[];
   heads: number;
+  /** Key-value heads: by default as many. */
+  kvHeads?: number;
   size: number;
   /** What scores are multiplied by. */
   factor?: number;
@@ -31,6 +35,17 @@ interface Shape {
 
 const scoreFactor = ({ size, factor = 1 / Math.sqrt(size) }: Pick<Shape, "size" | "factor">) => factor;
 
+/** Columns of a row of qkv, and where head h's queries, keys and values begin in it. */
+function rowLayout({ heads, kvHeads = heads, size }: Pick<Shape, "heads" | "kvHeads" | "size">) {
+  const served = (h: number) => Math.floor(h / (heads / kvHeads));
+  return {
+    columns: (heads + 2 * kvHeads) * size,
+    q: (h: number) => h * size,
+    k: (h: number) => (heads + served(h)) * size,
+    v: (h: number) => (heads + kvHeads + served(h)) * size,
+  };
+}
+
 /** The rows whose keys token n of a sequence from `start` sees: the prefix's, then start .. n. */
 function visibleKeys(n: number, start: number, { count, row } = { count: 0, row: 0 }): number[] {
   return Array.from({ length: count + n + 1 - start }, (_, j) => (j < count ? row : start - count) + j);
@@ -38,11 +53,10 @@ function visibleKeys(n: number, start: number, { count, row } = { count: 0, row:
 
 /** Weights of query n on the keys in these rows, and what they were divided by. */
 function weights(qkv: Float64Array, n: number, keys: number[], h: number, shape: Shape) {
-  const { heads, size } = shape;
-  const C = heads * size;
+  const { columns, q, k } = rowLayout(shape);
   const scores = keys.map((j) => {
     let score = 0;
-    for (let i = 0; i < size; i++) score += qkv[n * 3 * C + h * size + i]! * qkv[j * 3 * C + C + h * size + i]!;
+    for (let i = 0; i < shape.size; i++) score += qkv[n * columns + q(h) + i]! * qkv[j * columns + k(h) + i]!;
     return score * scoreFactor(shape);
   });
   const largest = Math.max(...scores);
@@ -54,6 +68,7 @@ function weights(qkv: Float64Array, n: number, keys: number[], h: number, shape:
 function attention(qkv: Float64Array, shape: Shape) {
   const { lengths, heads, size } = shape;
   const C = heads * size;
+  const { columns, v } = rowLayout(shape);
   const starts = sequenceStarts(lengths);
   const N = starts.at(-1)!;
   const out = new Float64Array(N * C);
@@ -65,8 +80,7 @@ function attention(qkv: Float64Array, shape: Shape) {
         const row = weights(qkv, n, keys, h, shape);
         lse[n * heads + h] = row.lse;
         row.p.forEach((p, j) => {
-          const v = keys[j]! * 3 * C + 2 * C + h * size;
-          for (let i = 0; i < size; i++) out[n * C + h * size + i]! += p * qkv[v + i]!;
+          for (let i = 0; i < size; i++) out[n * C + h * size + i]! += p * qkv[keys[j]! * columns + v(h) + i]!;
         });
       }
   return { out, lse };
@@ -75,6 +89,7 @@ function attention(qkv: Float64Array, shape: Shape) {
 function attentionGradient(dout: Float64Array, qkv: Float64Array, shape: Shape) {
   const { lengths, heads, size } = shape;
   const C = heads * size;
+  const layout = rowLayout(shape);
   const starts = sequenceStarts(lengths);
   const dqkv = new Float64Array(qkv.length);
   for (let b = 0; b < lengths.length; b++)
@@ -82,21 +97,21 @@ function attentionGradient(dout: Float64Array, qkv: Float64Array, shape: Shape) 
       for (let h = 0; h < heads; h++) {
         const keys = visibleKeys(n, starts[b]!, shape.prefix);
         const { p } = weights(qkv, n, keys, h, shape);
-        const q = n * 3 * C + h * size;
+        const q = n * layout.columns + layout.q(h);
         const d = n * C + h * size;
-        const at = (j: number, third: number) => keys[j]! * 3 * C + third * C + h * size;
+        const at = (j: number, part: "k" | "v") => keys[j]! * layout.columns + layout[part](h);
         const dp = p.map((_, j) => {
           let sum = 0;
-          for (let i = 0; i < size; i++) sum += dout[d + i]! * qkv[at(j, 2) + i]!;
+          for (let i = 0; i < size; i++) sum += dout[d + i]! * qkv[at(j, "v") + i]!;
           return sum;
         });
         const mean = p.reduce((sum, w, j) => sum + w * dp[j]!, 0);
         p.forEach((w, j) => {
           const ds = w * (dp[j]! - mean) * scoreFactor(shape);
           for (let i = 0; i < size; i++) {
-            dqkv[q + i]! += ds * qkv[at(j, 1) + i]!;
-            dqkv[at(j, 1) + i]! += ds * qkv[q + i]!;
-            dqkv[at(j, 2) + i]! += w * dout[d + i]!;
+            dqkv[q + i]! += ds * qkv[at(j, "k") + i]!;
+            dqkv[at(j, "k") + i]! += ds * qkv[q + i]!;
+            dqkv[at(j, "v") + i]! += w * dout[d + i]!;
           }
         });
       }
@@ -104,10 +119,15 @@ function attentionGradient(dout: Float64Array, qkv: Float64Array, shape: Shape) 
 }
 
 test("the reference's gradient is that of its function", () => {
-  for (const prefix of [undefined, { count: 2, row: 8 }]) {
-    const shape = { lengths: [4, 1, 2], heads: 2, size: 3, prefix };
-    const qkv = Float64Array.from({ length: 10 * 18 }, (_, i) => Math.sin(i * i));
-    const dout = Float64Array.from({ length: 7 * 6 }, (_, i) => Math.cos(i * i));
+  for (const { heads, kvHeads, prefix } of [
+    { heads: 2, kvHeads: 2, prefix: undefined },
+    { heads: 2, kvHeads: 2, prefix: { count: 2, row: 8 } },
+    { heads: 4, kvHeads: 2, prefix: { count: 2, row: 8 } },
+    { heads: 3, kvHeads: 1, prefix: undefined },
+  ]) {
+    const shape = { lengths: [4, 1, 2], heads, kvHeads, size: 3, prefix };
+    const qkv = Float64Array.from({ length: 10 * rowLayout(shape).columns }, (_, i) => Math.sin(i * i));
+    const dout = Float64Array.from({ length: 7 * heads * 3 }, (_, i) => Math.cos(i * i));
     assertGradient("qkv", () => dot(attention(qkv, shape).out, dout), qkv, attentionGradient(dout, qkv, shape));
   }
 });
@@ -127,39 +147,40 @@ async function compare(
   given: Shape,
   { scale = 1, tolerances = [FORWARD, BACKWARD], spoil = -1, count = 0, devices = DEVICE_NAMES }: Options = {},
 ): Promise<void> {
-  const { lengths, heads, size } = given;
+  const { lengths, heads, kvHeads = heads, size } = given;
   const C = heads * size;
+  const { columns, v } = rowLayout(given);
   const starts = sequenceStarts(lengths);
   const N = starts.at(-1)!;
   const c = new OpCase(N * 1000 + C);
   const prefix = { count, row: N + 1 };
   const shape = { ...given, prefix };
-  const scaled = { count: heads, scale: scoreFactor(given) };
+  const scaled = { count: heads, kvCount: kvHeads, scale: scoreFactor(given) };
   const rows = prefix.row + count;
   /** Fills what is not used: a row behind the tokens', and the queries of the prefix. */
   const withoutUse = <T extends Float32Array | Float64Array>(all: T): T => {
-    all.fill(Number.NaN, N * 3 * C, prefix.row * 3 * C);
-    for (let n = prefix.row; n < rows; n++) all.fill(Number.NaN, n * 3 * C, n * 3 * C + C);
+    all.fill(Number.NaN, N * columns, prefix.row * columns);
+    for (let n = prefix.row; n < rows; n++) all.fill(Number.NaN, n * columns, n * columns + C);
     return all;
   };
-  const inputs = withoutUse(c.normals(rows * 3 * C));
+  const inputs = withoutUse(c.normals(rows * columns));
   // Scores grow with the product of queries and keys; the values keep their size.
-  for (let n = 0; n < rows; n++) for (let i = 0; i < 2 * C; i++) inputs[n * 3 * C + i]! *= Math.sqrt(scale);
-  if (spoil >= 0) inputs.fill(Number.NaN, starts[spoil]! * 3 * C, starts[spoil + 1]! * 3 * C);
-  const qkv = c.of("qkv", [rows, 3 * C], inputs);
+  for (let n = 0; n < rows; n++) for (let i = 0; i < v(0); i++) inputs[n * columns + i]! *= Math.sqrt(scale);
+  if (spoil >= 0) inputs.fill(Number.NaN, starts[spoil]! * columns, starts[spoil + 1]! * columns);
+  const qkv = c.of("qkv", [rows, columns], inputs);
   const tokenSpans = lengths.flatMap((length, b) => Array.from({ length }, () => [starts[b]!, starts[b + 1]!]));
   const bounds = c.of("bounds", [N + 1, 2], Uint32Array.from([...tokenSpans.flat(), 0, 0]));
   const dout = c.random("dout", [N + 1, C], 1, N * C);
   const out = c.blank("out", [N + 1, C]);
   const lse = c.blank("lse", [N + 1, heads]);
-  const dqkv = c.blank("dqkv", [rows, 3 * C]);
+  const dqkv = c.blank("dqkv", [rows, columns]);
   const delta = c.blank("delta", [N + 1, heads]);
   c.run(
     attentionForward(out, lse, qkv, bounds, scaled, prefix),
     ...attentionBackward(dqkv, delta, dout, out, lse, qkv, bounds, scaled, prefix),
   );
   const forward = attention(c.data(qkv), shape);
-  const name = `${lengths} ${heads} x ${size}`;
+  const name = `${lengths} ${heads}/${kvHeads} x ${size}`;
   c.expect(name, out, forward.out, tolerances[0]!);
   c.expect(name, lse, forward.lse, tolerances[0]!);
   c.expect(name, dqkv, withoutUse(attentionGradient(c.data(dout), c.data(qkv), shape)), tolerances[1]!);
@@ -201,6 +222,19 @@ for (const { count, devices = CPU, ...shape } of [
   test(`a prefix of ${count} before ${shape.lengths.length} sequences of up to ${Math.max(...shape.lengths)}, ${shape.heads} heads of ${shape.size}`, () =>
     compare(shape, { count, devices }));
 
+for (const { count = 0, devices = CPU, tolerances = [FORWARD, BACKWARD], ...shape } of [
+  { lengths: [5, 1, 11], heads: 4, kvHeads: 1, size: 4, devices: DEVICE_NAMES },
+  { lengths: [31, 32, 33], heads: 4, kvHeads: 2, size: 36, devices: DEVICE_NAMES },
+  { lengths: [7, 1, 5, 70, 2], heads: 6, kvHeads: 2, size: 36, count: 33, devices: DEVICE_NAMES },
+  { lengths: [64, 1, 65], heads: 9, kvHeads: 3, size: 64, devices: DEVICE_NAMES },
+  { lengths: [40, 3], heads: 14, kvHeads: 2, size: 64, devices: DEVICE_NAMES },
+  { lengths: [17, 70], heads: 4, kvHeads: 1, size: 80, count: 5 },
+  { lengths: [33, 2], heads: 4, kvHeads: 2, size: 128, count: 3 },
+  { lengths: Array<number>(43).fill(50), heads: 2, kvHeads: 1, size: 128, count: 3, tolerances: [FORWARD, MANY] },
+])
+  test(`${shape.heads} heads of ${shape.size}, ${shape.kvHeads} of keys and values, ${shape.lengths.length} sequences, a prefix of ${count}`, () =>
+    compare(shape, { count, devices, tolerances }));
+
 for (const factor of [1, 1 / 3 / Math.sqrt(8)])
   test(`scores times ${factor.toFixed(3)}`, () => compare({ lengths: [17], heads: 3, size: 8, factor }));
 
@@ -214,37 +248,43 @@ for (const lengths of [
   test(`NaN in the second sequence of ${lengths} stays there`, () =>
     compare({ lengths, heads: 1, size: 8 }, { spoil: 1 }));
 
-for (const count of [0, 33])
-  test(`a sequence has the same bits wherever in a batch it lies, behind a prefix of ${count}`, async () => {
-    const [heads, size, length] = [2, 36, 70];
+for (const { count, heads, kvHeads } of [
+  { count: 0, heads: 2, kvHeads: 2 },
+  { count: 33, heads: 2, kvHeads: 2 },
+  { count: 0, heads: 4, kvHeads: 2 },
+  { count: 33, heads: 6, kvHeads: 2 },
+])
+  test(`a sequence has the same bits wherever in a batch it lies, behind a prefix of ${count}: ${heads} heads, ${kvHeads} of keys and values`, async () => {
+    const [size, length] = [36, 70];
     const C = heads * size;
+    const { columns } = rowLayout({ heads, kvHeads, size });
     const own = new OpCase(1);
-    const [ownQkv, ownDout, ownPrefix] = [length * 3 * C, length * C, count * 3 * C].map((n) => own.normals(n));
+    const [ownQkv, ownDout, ownPrefix] = [length * columns, length * C, count * columns].map((n) => own.normals(n));
     /** Results of the sequence between others of these lengths: out, lse, dqkv. */
     const between = async (device: string, before: number[], after: number[]) => {
       const starts = sequenceStarts([...before, length, ...after]);
       const [N, start] = [starts.at(-1)!, starts[before.length]!];
       const c = new OpCase(N);
       const prefix = { count, row: N };
-      const scaled = { count: heads, scale: scoreFactor({ size }) };
-      const [qkv, dout] = [c.normals((N + count) * 3 * C), c.normals(N * C)];
-      qkv.set(ownQkv!, start * 3 * C);
-      qkv.set(ownPrefix!, N * 3 * C);
+      const scaled = { count: heads, kvCount: kvHeads, scale: scoreFactor({ size }) };
+      const [qkv, dout] = [c.normals((N + count) * columns), c.normals(N * C)];
+      qkv.set(ownQkv!, start * columns);
+      qkv.set(ownPrefix!, N * columns);
       dout.set(ownDout!, start * C);
       const spans = starts
         .slice(1)
         .flatMap((end, b) => Array.from({ length: end - starts[b]! }, () => [starts[b]!, end]));
       const bounds = c.of("bounds", [N, 2], Uint32Array.from(spans.flat()));
       const [out, lse, delta] = [C, heads, heads].map((width, i) => c.blank(String(i), [N, width]));
-      const dqkv = c.blank("dqkv", [N + count, 3 * C]);
-      const inputs = c.of("qkv", [N + count, 3 * C], qkv);
+      const dqkv = c.blank("dqkv", [N + count, columns]);
+      const inputs = c.of("qkv", [N + count, columns], qkv);
       c.run(
         attentionForward(out!, lse!, inputs, bounds, scaled, prefix),
         ...attentionBackward(dqkv, delta!, c.of("dout", [N, C], dout), out!, lse!, inputs, bounds, scaled, prefix),
       );
       const results = await c.results({ tokens: N }, [out!, lse!, dqkv], device);
       return results.map((all, i) => {
-        const width = [C, heads, 3 * C][i]!;
+        const width = [C, heads, columns][i]!;
         return Buffer.from(all.slice(start * width, (start + length) * width).buffer);
       });
     };
@@ -270,8 +310,19 @@ test("heads that the kernels can't hold are refused", () => {
     const c = new OpCase(1);
     const [out, lse, qkv, bounds] = [width, 1, 3 * width, 2].map((n) => c.blank("t", [1, n]));
     assert.throws(
-      () => attentionForward(out!, lse!, qkv!, bounds!, { count: 1, scale: 1 }),
+      () => attentionForward(out!, lse!, qkv!, bounds!, { count: 1, kvCount: 1, scale: 1 }),
       (error: unknown) => error instanceof ShapeError && error.message.includes(String(width)),
+    );
+  }
+});
+
+test("heads that the key-value heads don't divide are refused", () => {
+  for (const kvCount of [0, 3, 8]) {
+    const c = new OpCase(1);
+    const [out, lse, qkv, bounds] = [16, 4, (4 + 2 * kvCount) * 4, 2].map((n) => c.blank("t", [1, n]));
+    assert.throws(
+      () => attentionForward(out!, lse!, qkv!, bounds!, { count: 4, kvCount, scale: 1 }),
+      (error: unknown) => error instanceof ShapeError && error.message.includes(`4 heads, ${kvCount} of keys`),
     );
   }
 });
@@ -279,7 +330,7 @@ test("heads that the kernels can't hold are refused", () => {
 /** The same sums as FORWARD's, over up to 1100 keys. */
 const CACHED = { atol: 1e-6, rtol: 4e-6 };
 
-for (const { slots, sequences, heads, size, positions, scale = 1 } of [
+for (const { slots, sequences, heads, kvHeads = heads, size, positions, scale = 1 } of [
   { slots: [[0, 0]], sequences: 1, heads: 1, size: 4, positions: 1 },
   {
     slots: [
@@ -316,34 +367,49 @@ for (const { slots, sequences, heads, size, positions, scale = 1 } of [
     positions: 257,
   },
   { slots: [[0, 1098]], sequences: 1, heads: 2, size: 64, positions: 1100, scale: 0.5 },
+  {
+    slots: [
+      [1, 66],
+      [0, 129],
+    ],
+    sequences: 2,
+    heads: 4,
+    kvHeads: 1,
+    size: 20,
+    positions: 130,
+  },
+  { slots: [[1, 299]], sequences: 2, heads: 9, kvHeads: 3, size: 64, positions: 300 },
+  { slots: [[0, 40]], sequences: 1, heads: 14, kvHeads: 2, size: 64, positions: 41 },
 ])
-  test(`${slots.length} tokens against the cache: ${sequences} sequences of ${positions}, ${heads} heads of ${size}`, async () => {
+  test(`${slots.length} tokens against the cache: ${sequences} sequences of ${positions}, ${heads} heads of ${size}, ${kvHeads} of keys and values`, async () => {
     const c = new OpCase(slots.length + size);
     const C = heads * size;
-    const shape = cacheShape(sequences, heads, positions, size);
+    const { columns } = rowLayout({ heads, kvHeads, size });
+    const shape = cacheShape(sequences, kvHeads, positions, size);
     // Only what lies up to the last token of a slot may be read.
-    const row = (slot: number, part: number, h: number) => ((slot * 2 + part) * heads + h) * positions * size;
-    const held = new Float32Array(2 * sequences * positions * C).fill(Number.NaN);
+    const row = (slot: number, part: number, g: number) => ((slot * 2 + part) * kvHeads + g) * positions * size;
+    const held = new Float32Array(2 * sequences * positions * kvHeads * size).fill(Number.NaN);
     for (let slot = 0; slot < sequences; slot++) {
       const last = Math.max(-1, ...slots.filter((pair) => pair[0] === slot).map((pair) => pair[1]!));
       for (const part of [0, 1])
-        for (let h = 0; h < heads; h++) held.set(c.normals((last + 1) * size, scale), row(slot, part, h));
+        for (let g = 0; g < kvHeads; g++) held.set(c.normals((last + 1) * size, scale), row(slot, part, g));
     }
     const cache = c.of("cache", shape, held);
-    const qkv = c.random("qkv", [slots.length + 1, 3 * C], scale, slots.length * 3 * C);
+    const qkv = c.random("qkv", [slots.length + 1, columns], scale, slots.length * columns);
     const out = c.blank("out", [slots.length + 1, C]);
     const pairs = c.of("slots", [slots.length + 1, 2], Uint32Array.from([...slots.flat(), 0, 0]));
-    c.run(attentionCached(out, qkv, cache, pairs, scoreFactor({ size })));
+    c.run(attentionCached(out, qkv, cache, pairs, { count: heads, kvCount: kvHeads, scale: scoreFactor({ size }) }));
     const [from, query] = [c.data(cache), c.data(qkv)];
     const expected = new Float64Array(slots.length * C);
     slots.forEach(([slot, position], n) => {
       for (let h = 0; h < heads; h++) {
         // A sequence of its own, as the reference has it; the token's own key and value are in the cache.
         const alone = new Float64Array((position! + 1) * 3 * size);
+        const g = Math.floor((h * kvHeads) / heads);
         for (let j = 0; j <= position!; j++)
           for (let i = 0; i < size; i++)
-            for (const part of [0, 1]) alone[(j * 3 + 1 + part) * size + i] = from[row(slot!, part, h) + j * size + i]!;
-        for (let i = 0; i < size; i++) alone[position! * 3 * size + i] = query[n * 3 * C + h * size + i]!;
+            for (const part of [0, 1]) alone[(j * 3 + 1 + part) * size + i] = from[row(slot!, part, g) + j * size + i]!;
+        for (let i = 0; i < size; i++) alone[position! * 3 * size + i] = query[n * columns + h * size + i]!;
         const { p } = weights(alone, position!, visibleKeys(position!, 0), 0, {
           lengths: [position! + 1],
           heads: 1,
@@ -358,28 +424,29 @@ for (const { slots, sequences, heads, size, positions, scale = 1 } of [
     await c.check({ tokens: slots.length });
   });
 
-test("operands of other shapes are refused, but for sequences and positions", () => {
-  const [rows, heads, qkv, pairs] = [
-    [5, 12],
-    [5, 3],
-    [5, 36],
-    [5, 2],
-  ] as const;
-  const scaled = { count: 3, scale: 0.5 };
-  for (const prefix of [undefined, { count: 2, row: 5 }]) {
-    const qkv = [prefix ? 7 : 5, 36];
-    assertShapes({ out: rows, lse: heads, qkv, bounds: pairs }, ({ out, lse, qkv, bounds }) =>
-      attentionForward(out, lse, qkv, bounds, scaled, prefix),
-    );
+for (const kvCount of [3, 1])
+  test(`operands of other shapes are refused, but for sequences and positions: 3 heads, ${kvCount} of keys and values`, () => {
+    const [rows, heads, pairs] = [
+      [5, 12],
+      [5, 3],
+      [5, 2],
+    ] as const;
+    const { columns } = rowLayout({ heads: 3, kvHeads: kvCount, size: 4 });
+    const scaled = { count: 3, kvCount, scale: 0.5 };
+    for (const prefix of [undefined, { count: 2, row: 5 }]) {
+      const qkv = [prefix ? 7 : 5, columns];
+      assertShapes({ out: rows, lse: heads, qkv, bounds: pairs }, ({ out, lse, qkv, bounds }) =>
+        attentionForward(out, lse, qkv, bounds, scaled, prefix),
+      );
+      assertShapes(
+        { dqkv: qkv, delta: heads, dout: rows, out: rows, lse: heads, qkv, bounds: pairs },
+        ({ dqkv, delta, dout, out, lse, qkv, bounds }) =>
+          attentionBackward(dqkv, delta, dout, out, lse, qkv, bounds, scaled, prefix),
+      );
+    }
     assertShapes(
-      { dqkv: qkv, delta: heads, dout: rows, out: rows, lse: heads, qkv, bounds: pairs },
-      ({ dqkv, delta, dout, out, lse, qkv, bounds }) =>
-        attentionBackward(dqkv, delta, dout, out, lse, qkv, bounds, scaled, prefix),
+      { out: rows, qkv: [5, columns], cache: cacheShape(2, kvCount, 7, 4), slots: pairs },
+      ({ out, qkv, cache, slots }) => attentionCached(out, qkv, cache, slots, scaled),
+      ["cache.0", "cache.3"],
     );
-  }
-  assertShapes(
-    { out: rows, qkv, cache: cacheShape(2, 3, 7, 4), slots: pairs },
-    ({ out, qkv, cache, slots }) => attentionCached(out, qkv, cache, slots, 0.5),
-    ["cache.0", "cache.3"],
-  );
-});
+  });

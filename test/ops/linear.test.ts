@@ -65,6 +65,9 @@ interface Sizes {
 }
 
 const one = (r: number, width: number): Sizes["place"] => ({ count: 1, r, width, column: 0, step: 0 });
+const fewer = (r: number, first: number, width: number): Sizes["place"] => ({
+  ...{ count: 3, r, width, column: 0, step: width, skew: first - width },
+});
 const thirds = (count: number, r: number, width: number, column = 0, step = width): Sizes["place"] => ({
   count,
   r,
@@ -81,6 +84,10 @@ const CASES: Sizes[] = [
   { rows: 65, input: 68, out: 108, place: thirds(3, 5, 36) },
   { rows: 65, input: 68, out: 108, place: thirds(2, 4, 36, 0, 72) },
   { rows: 34, input: 21, out: 39, place: thirds(2, 2, 13, 13) },
+  // Queries, and keys and values of fewer heads.
+  { rows: 33, input: 36, out: 68, place: fewer(8, 36, 16) },
+  { rows: 65, input: 132, out: 220, place: fewer(3, 132, 44), dtype: "f16" },
+  { rows: 5, input: 64, out: 96, place: fewer(4, 64, 16), dtype: "q4" },
   { rows: 130, input: 132, out: 33, place: one(40, 33) },
   { rows: 9, input: 12, out: 36, place: thirds(3, 140, 12) },
   { rows: 260, input: 390, out: 13, place: one(8, 13) },
@@ -126,7 +133,7 @@ for (const count of ["tokens", "slots"] as const)
       const dy = c.random("dy", [room, out], 1, rows * out);
       const [dx, dh, dsum] = ["dx", "dh", "dsum"].map((name) => c.blank(name, [room, input]));
       if (forward) c.run(loraDown(forward.down, x, forward.group, count));
-      if (backward) c.run(loraUpBackward(backward.down, dy, backward.group, count));
+      if (backward) c.run(...loraUpBackward(backward.down, dy, backward.group, count));
       const args = { x, W, bias, rows: count, adapters: forward };
       c.run(
         linearForward({ ...args, out: plain! }),
@@ -297,7 +304,7 @@ function memberGroup({ input, out }: Layer, { adapters }: LinearMember) {
   const { r, count, first, step } = adapters ?? { r: 0, count: 0, first: 0, step: 0 };
   const width = out / 3;
   const [a, b] = [alignView(r * input), alignView(width * r)];
-  const place = { count, r, scale: 1, input, width, column: first * width, step: step * width, stride: a + b };
+  const place = { count, r, scale: 1, input, width, skew: 0, column: first * width, step: step * width, stride: a + b };
   return { place, a, size: count * (a + b), part: (size: number) => (count - 1) * (a + b) + size };
 }
 

@@ -1,6 +1,6 @@
 import * as assert from "uvu/assert";
 import { ShapeError } from "../../src/errors.ts";
-import { type LoraJob, loraBackward, loraDown, loraUpBackward } from "../../src/ops/lora.ts";
+import { adapterColumns, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../../src/ops/lora.ts";
 import type { ShareRows } from "../../src/ops/shares.ts";
 import { alignView, type Tensor } from "../../src/tensor.ts";
 import { factorsAt, makeGroup, type Place } from "../helpers/adapter-groups.ts";
@@ -57,7 +57,7 @@ test("the reference's gradients are those of its function", () => {
 });
 
 /** The columns of an adapter. */
-const adapterColumns = (y: Float64Array, rows: number, n: number, first: number, width: number) =>
+const columnsOfMatrix = (y: Float64Array, rows: number, n: number, first: number, width: number) =>
   Float64Array.from({ length: rows * width }, (_, i) => y[Math.floor(i / width) * n + first + (i % width)]!);
 
 type Matrix = Place & { rows: number; n: number };
@@ -65,20 +65,21 @@ type Matrix = Place & { rows: number; n: number };
 function check(c: OpCase, { rows, n, ...place }: Matrix): Batch {
   const batch = members(c, [{ tokens: rows }]);
   const { group, page } = makeGroup(c, 0.5, place);
-  const { count, r, input, width, column, step, stride, scale, A, B } = group;
+  const { count, r, input, stride, scale, A, B } = group;
   const grad = c.random("grad", page.shape);
   const x = c.random("x", [rows + 1, input], 1, rows * input);
   const dy = c.random("dy", [rows + 1, n], 1, rows * n);
   const [down, ddown] = [c.blank("down", [rows + 1, count * r]), c.blank("ddown", [rows + 1, count * r])];
   c.run(
     loraDown(down, x, group, "tokens"),
-    loraUpBackward(ddown, dy, group, "tokens"),
+    ...loraUpBackward(ddown, dy, group, "tokens"),
     ...loraBackward([{ member: 0, group, rows: "tokens", x, dy, down, ddown, grad }], [], batch),
   );
   const expected = c.data(grad);
   for (let i = 0; i < count; i++) {
     const one = factorsAt(c, group, i);
-    const columns = adapterColumns(c.data(dy), rows, n, column + i * step, width);
+    const { column, width } = adapterColumns(group, i);
+    const columns = columnsOfMatrix(c.data(dy), rows, n, column, width);
     const { dA, dB } = adapterBackward(columns, c.data(x), one.A, one.B, { rows, input, out: width, r, scale });
     for (const [from, gradient] of [
       [A.offset, dA],
@@ -106,6 +107,8 @@ for (const [name, matrix] of [
   ["rank 3", single(17, 3, 20, 68)],
   ["q, k and v", { ...single(65, 8, 68, 68), n: 204, count: 3, step: 68 }],
   ["q and v", { ...single(65, 4, 20, 20), n: 60, count: 2, step: 40 }],
+  ["q, k and v of fewer heads", { ...single(65, 8, 68, 20), n: 108, count: 3, step: 20, skew: 48 }],
+  ["q and v of fewer heads", { ...single(17, 3, 36, 12), n: 60, count: 2, step: 24, skew: 24 }],
   ["k and v of odd rank", { ...single(130, 5, 36, 36), n: 108, count: 2, column: 36, step: 36 }],
   ["a rank above a tile", single(17, 40, 68, 20)],
 ] as const satisfies readonly (readonly [string, Matrix])[])
@@ -134,7 +137,7 @@ test("the adapters of two matrices in one dispatch, one of them by sequences", a
   const jobs = [fc, proj].map((one, i): LoraJob => {
     const { n, ...place } = one;
     const kind = i === 0 ? "tokens" : "sequences";
-    const group = { ...place, scale: 2, stride: 0, A: take(one.r * one.input), B: take(one.width * one.r) };
+    const group = { ...place, skew: 0, scale: 2, stride: 0, A: take(one.r * one.input), B: take(one.width * one.r) };
     const view = (tensor: Tensor) => tensor.view(tensor.name, [one.rows + 1, one.r], i * sizes[0]!);
     const x = c.random("x", [one.rows + 1, one.input], 1, one.rows * one.input);
     const dy = c.random("dy", [one.rows + 1, n], 1, one.rows * n);
@@ -149,7 +152,7 @@ test("the adapters of two matrices in one dispatch, one of them by sequences", a
     return { member: 0, group, rows: kind, x, dy, down: view(downs), ddown: view(ddowns), grad };
   });
   for (const { group, rows, x, dy, down, ddown } of jobs)
-    c.run(loraDown(down, x, group, rows), loraUpBackward(ddown, dy, group, rows));
+    c.run(loraDown(down, x, group, rows), ...loraUpBackward(ddown, dy, group, rows));
   const list = loraBackward([jobs[0]!], [jobs[1]!], batch);
   assert.is(list.length, 1);
   c.run(...list);
@@ -253,7 +256,7 @@ function gradients(some: readonly OwnGradients[]) {
       const { place, a, size } = gradientPlaces(adapters[i], matrix);
       const at = 2 * member + i;
       const part = (name: string, from: number) => grad.view(name, [size - from], offsets[at]! + from);
-      const group = { ...place, scale: 1, A: part("A", 0), B: part("B", a) };
+      const group = { ...place, skew: 0, scale: 1, A: part("A", 0), B: part("B", a) };
       return [{ ...of[i]!.operands!, member, group, rows: matrix.kind, down: downs[at]!, ddown: ddowns[at]!, grad }];
     }),
   );

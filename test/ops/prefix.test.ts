@@ -11,9 +11,11 @@ import { assertShapes, EXACT, OpCase } from "../helpers/op-case.ts";
 const ONE_SUM = { atol: 0, rtol: 6e-8 };
 
 interface Sizes {
-  /** Rows of the prefix and columns of a block's queries, keys or values. */
+  /** Rows of the prefix, and columns of a block's keys or values. */
   n: number;
   C: number;
+  heads: number;
+  kvHeads: number;
   layers: number;
   l: number;
   /** The prefix's first row of qkv, and how many rows are behind its last. */
@@ -22,23 +24,32 @@ interface Sizes {
 }
 
 const CASES: Sizes[] = [
-  { n: 1, C: 1, layers: 1, l: 0, row: 0, behind: 0 },
-  { n: 3, C: 4, layers: 3, l: 1, row: 5, behind: 2 },
-  { n: 37, C: 33, layers: 2, l: 1, row: 17, behind: 0 },
-  { n: 5, C: 100, layers: 4, l: 0, row: 1, behind: 1 },
+  { n: 1, C: 1, heads: 1, kvHeads: 1, layers: 1, l: 0, row: 0, behind: 0 },
+  { n: 3, C: 4, heads: 6, kvHeads: 2, layers: 3, l: 1, row: 5, behind: 2 },
+  { n: 37, C: 33, heads: 3, kvHeads: 3, layers: 2, l: 1, row: 17, behind: 0 },
+  { n: 5, C: 100, heads: 4, kvHeads: 1, layers: 4, l: 0, row: 1, behind: 1 },
 ];
 
+/** Columns of a row of qkv, and those of its queries. */
+function rowWidths({ C, heads, kvHeads }: Sizes) {
+  const queries = (C / kvHeads) * heads;
+  return { queries, columns: queries + 2 * C };
+}
+
 /** Calls `visit` for every element of a block's part: where it is in the prefix, and where in qkv. */
-function eachElement({ n, C, layers, l, row }: Sizes, visit: (prefix: number, qkv: number) => void): void {
+function eachElement(sizes: Sizes, visit: (prefix: number, qkv: number) => void): void {
+  const { n, C, layers, l, row } = sizes;
+  const { queries, columns } = rowWidths(sizes);
   for (let j = 0; j < n; j++)
-    for (let i = 0; i < 2 * C; i++) visit(j * layers * 2 * C + l * 2 * C + i, (row + j) * 3 * C + C + i);
+    for (let i = 0; i < 2 * C; i++) visit(j * layers * 2 * C + l * 2 * C + i, (row + j) * columns + queries + i);
 }
 
 test("the reference's gradient is that of its function", () => {
   const sizes = CASES[1]!;
   const { n, C, layers, row } = sizes;
   const make = (count: number) => Float64Array.from({ length: count }, (_, i) => Math.sin(count + i * i));
-  const [prefix, qkv, dqkv] = [make(n * layers * 2 * C), make((row + n) * 3 * C), make((row + n) * 3 * C)] as const;
+  const all = (row + n) * rowWidths(sizes).columns;
+  const [prefix, qkv, dqkv] = [make(n * layers * 2 * C), make(all), make(all)] as const;
   const dprefix = new Float64Array(prefix.length);
   eachElement(sizes, (from, to) => {
     dprefix[from] = dqkv[to]!;
@@ -53,26 +64,28 @@ test("the reference's gradient is that of its function", () => {
 });
 
 for (const sizes of CASES)
-  test(`block ${sizes.l} of ${sizes.layers}: ${sizes.n} rows of ${sizes.C}, from row ${sizes.row} on`, async () => {
-    const { n, C, layers, l, row, behind } = sizes;
+  test(`block ${sizes.l} of ${sizes.layers}: ${sizes.n} rows of ${sizes.C}, ${sizes.heads} heads, ${sizes.kvHeads} of keys and values, from row ${sizes.row} on`, async () => {
+    const { n, C, heads, kvHeads, layers, l, row, behind } = sizes;
     const c = new OpCase(n + C);
     const [wide, room] = [layers * 2 * C, row + n + behind];
+    const { columns } = rowWidths(sizes);
+    const grouped = { count: heads, kvCount: kvHeads, scale: 1 };
     // The other blocks' columns, the queries and the other rows are not read.
     const prefix = new Float32Array(n * wide).fill(Number.NaN);
-    const dqkv = new Float32Array(room * 3 * C).fill(Number.NaN);
+    const dqkv = new Float32Array(room * columns).fill(Number.NaN);
     const values = c.normals(n * 2 * C);
     let at = 0;
     eachElement(sizes, (i, j) => {
       prefix[i] = values[at++]!;
       dqkv[j] = -2 * prefix[i]!;
     });
-    const [given, gradient] = [c.of("prefix", [n, wide], prefix), c.of("dqkv", [room, 3 * C], dqkv)];
-    const qkv = c.random("qkv", [room, 3 * C]);
+    const [given, gradient] = [c.of("prefix", [n, wide], prefix), c.of("dqkv", [room, columns], dqkv)];
+    const qkv = c.random("qkv", [room, columns]);
     const [fresh, added] = [c.blank("fresh", [n, wide]), c.random("added", [n, wide])];
     c.run(
-      prefixForward(qkv, row, given, l),
-      prefixBackward(fresh, l, gradient, row, 0),
-      prefixBackward(added, l, gradient, row, 1),
+      prefixForward(qkv, row, given, l, grouped),
+      prefixBackward(fresh, l, gradient, row, grouped, 0),
+      prefixBackward(added, l, gradient, row, grouped, 1),
     );
     const [written, first, sum] = [c.data(qkv), c.data(fresh), c.data(added)];
     eachElement(sizes, (i, j) => {
@@ -110,17 +123,27 @@ for (const { slots, heads, size, positions, n, layers, l } of [
   });
 
 test("operands of other shapes are refused", () => {
-  assertShapes({ qkv: [7, 12], prefix: [3, 16] }, ({ qkv, prefix }) => prefixForward(qkv, 4, prefix, 1), ["qkv.0"]);
-  assertShapes({ dprefix: [3, 16], dqkv: [7, 12] }, ({ dprefix, dqkv }) => prefixBackward(dprefix, 1, dqkv, 4, 0), [
-    "dqkv.0",
-  ]);
+  const tensor = (shape: readonly number[]) => new Tensor("t", shape, "output");
+  const refused = (error: unknown) => error instanceof ShapeError;
+  for (const [count, columns] of [
+    [1, 12],
+    [2, 16],
+  ] as const) {
+    const heads = { count, kvCount: 1, scale: 1 };
+    assertShapes({ qkv: [7, columns], prefix: [3, 16] }, ({ qkv, prefix }) => prefixForward(qkv, 4, prefix, 1, heads), [
+      "qkv.0",
+    ]);
+    assertShapes(
+      { dprefix: [3, 16], dqkv: [7, columns] },
+      ({ dprefix, dqkv }) => prefixBackward(dprefix, 1, dqkv, 4, heads, 0),
+      ["dqkv.0"],
+    );
+    assert.throws(() => prefixForward(tensor([7, columns]), 4, tensor([3, 16]), 2, heads), refused);
+  }
   assertShapes(
     { cache: cacheShape(2, 3, 5, 4), prefix: [5, 48] },
     ({ cache, prefix }) => cachePrefix(cache, prefix, 1),
     ["cache.0", "cache.3"],
   );
-  const tensor = (shape: readonly number[]) => new Tensor("t", shape, "output");
-  const refused = (error: unknown) => error instanceof ShapeError;
-  assert.throws(() => prefixForward(tensor([7, 12]), 4, tensor([3, 16]), 2), refused);
   assert.throws(() => cachePrefix(tensor(cacheShape(2, 3, 5, 4)), tensor([5, 48]), 2), refused);
 });

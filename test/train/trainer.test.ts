@@ -15,7 +15,7 @@ import { Classifier } from "../../src/infer/classifier.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { MODES } from "../../src/methods/index.ts";
-import type { ModelPlan } from "../../src/model/gpt2.ts";
+import type { ModelPlan } from "../../src/model/model.ts";
 import { ofMode, PAPER, resolveOptions, type TrainOptions } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
 import { RunFailed, type TrainEvent } from "../../src/train/records.ts";

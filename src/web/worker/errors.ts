@@ -1,8 +1,8 @@
 /** Error reports for the page: names of the page's fields replace command-line flags. */
 import { LowrankError, TrainingError } from "../../errors.ts";
 import { METHODS, type Mode } from "../../methods/index.ts";
-import { countBase } from "../../names.ts";
-import { DEFAULTS, smallerRate } from "../../train/options.ts";
+
+import { DEFAULTS, knownBase, smallerRate } from "../../train/options.ts";
 import { completeOptions, type RunArguments } from "../../train/prepare.ts";
 import { RunFailed } from "../../train/records.ts";
 import { isTooLarge, nearestChange } from "../../train/sizes.ts";
@@ -75,7 +75,7 @@ export function reportOfRun(error: unknown, run: RunArguments): ErrorReport {
   const report = reportError(error);
   if (error instanceof TrainingError) {
     const { lr, model } = run;
-    const known = { parameters: countBase(model.config) };
+    const known = knownBase(model.config);
     if (lr !== undefined) report.remedy = { set: { lr: smallerRate(lr, run.mode ?? DEFAULTS.mode, known) } };
   }
   if (isTooLarge(error)) {

@@ -3,8 +3,9 @@
 import type { DeviceName } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
 import { describeMethod } from "../../methods/index.ts";
-import { countBase } from "../../names.ts";
+
 import type { Speed } from "../../run/live-run.ts";
+import { knownBase } from "../../train/options.ts";
 import { findCompanions, nextRun, type PageRun, type PageSettings } from "../protocol.ts";
 import { methodSettings } from "./compare.ts";
 import { emit } from "./emit.ts";
@@ -47,7 +48,7 @@ export function resume(id: string, device?: DeviceName): Promise<string> {
 /** Stores the runs of a comparison, and begins the first. */
 export function compare(settings: PageSettings): Promise<string> {
   return begin(async () => {
-    const methods = methodSettings(settings, { parameters: countBase((await fetchModel(settings.model)).config) });
+    const methods = methodSettings(settings, knownBase((await fetchModel(settings.model)).config));
     const comparison = newId();
     const begun = Date.now();
     const opened: Opened[] = [];

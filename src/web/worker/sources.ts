@@ -10,6 +10,7 @@ import { type GPT2Checkpoint, loadModel, openGPT2, SHIPPED_MODELS } from "../../
 import type { Adapter } from "../../io/peft.ts";
 import { TOKENIZER_FILES } from "../../io/vocabulary.ts";
 import { registerFile } from "../../platform/files.ts";
+import { isGguf } from "../../platform/paths.ts";
 import { loadData, resolveSettings } from "../../run/load-data.ts";
 import type { RunSettings } from "../../run/settings.ts";
 import type { TrainOptions } from "../../train/options.ts";
@@ -112,61 +113,66 @@ export async function forgetModel(name: string): Promise<void> {
 /** model.safetensors, or its shards and their index. */
 const WEIGHT_FILES = /^model[\w.-]*\.safetensors(\.index\.json)?$/;
 
-/** Validates and stores a model folder's files; returns the model's name. Throws ConfigError if a file is missing. */
+/**
+ * Validates and stores a model folder's files, or a GGUF file; returns the model's name. Throws ConfigError if a file is
+ * missing.
+ */
 export async function addModel(files: readonly File[], emit: (share: number) => void): Promise<string> {
-  const wanted = files.filter(({ name }) => MODEL_FILES.includes(name) || WEIGHT_FILES.test(name));
-  const folder = wanted[0]?.webkitRelativePath.split("/").at(-2) || "my-gpt2";
-  if (!wanted.some(({ name }) => name === "config.json") || !wanted.some(({ name }) => WEIGHT_FILES.test(name)))
-    throw new ConfigError("not-a-model", "These files are not a GPT-2 model", {
-      expected: "config.json and model.safetensors (or its shards) in Hugging Face's format",
+  const weights = files.find(({ name }) => WEIGHT_FILES.test(name)) ?? files.find(({ name }) => isGguf(name));
+  const isFile = weights !== undefined && isGguf(weights.name);
+  if (!weights || !(isFile || files.some(({ name }) => name === "config.json")))
+    throw new ConfigError("not-a-model", "These files are not a model", {
+      expected: "config.json and model.safetensors (or its shards) in Hugging Face's format, or a GGUF file",
       found:
         files
           .map(({ name }) => name)
           .slice(0, 8)
           .join(", ") || "nothing",
     });
-  const picked = joinPath(PICKED, "model", folder);
-  for (const file of wanted) registerFile(joinPath(picked, file.name), file);
+  const wanted = isFile ? [weights] : files.filter(({ name }) => MODEL_FILES.includes(name) || WEIGHT_FILES.test(name));
+  const given = isFile ? weights.name : weights.webkitRelativePath.split("/").at(-2) || "my-gpt2";
+  const placeIn = (model: string, { name }: File) => (isFile ? model : joinPath(model, name));
+  const picked = joinPath(PICKED, "model", given);
+  for (const file of wanted) registerFile(placeIn(picked, file), file);
   try {
-    const { name, isKept } = await nameFor(await openGPT2(picked), folder);
-    if (!isKept) await copyFiles(picked, joinPath(MODELS, name), wanted, emit);
+    const { name, isKept } = await nameFor(await openGPT2(picked), given);
+    const stored = joinPath(MODELS, name);
+    if (!isKept)
+      await copyFiles(wanted, (file) => [placeIn(picked, file), placeIn(stored, file)], emit).catch(async (error) => {
+        await remove(stored);
+        throw error;
+      });
     return name;
   } finally {
     await remove(picked);
   }
 }
 
-/** The name of the folder, with a number if another model has that name: runs refer to models by name. */
-async function nameFor(added: GPT2Checkpoint, folder: string): Promise<{ name: string; isKept: boolean }> {
+/** The given name, with a number if another model has it: runs refer to models by name. */
+async function nameFor(added: GPT2Checkpoint, given: string): Promise<{ name: string; isKept: boolean }> {
   const print = await fingerprint(added);
   const taken = (await listModels()).map(({ name }) => name);
-  let name = folder;
+  let name = given;
   for (let i = 2; taken.includes(name); i++) {
     // Null: incomplete, because the page was closed while it was stored.
     const other = await openModel(name).then(fingerprint, () => null);
     if (other === null || other === print) return { name, isKept: other !== null };
-    name = `${folder} ${i}`;
+    name = given.replace(/(\.gguf)?$/i, ` ${i}$1`);
   }
   return { name, isKept: false };
 }
 
-/** Copies all files; removes the copies if one fails. */
+/** Copies files, each between the two paths that `places` gives for it. */
 async function copyFiles(
-  from: string,
-  to: string,
   files: readonly File[],
+  places: (file: File) => [from: string, to: string],
   emit: (share: number) => void,
 ): Promise<void> {
   const total = files.reduce((sum, { size }) => sum + size, 0);
   let done = 0;
-  try {
-    for (const { name, size } of files) {
-      const before = done;
-      await linkFile(joinPath(from, name), joinPath(to, name), (bytes) => emit((before + bytes) / total));
-      done += size;
-    }
-  } catch (error) {
-    await remove(to);
-    throw error;
+  for (const file of files) {
+    const before = done;
+    await linkFile(...places(file), (bytes) => emit((before + bytes) / total));
+    done += file.size;
   }
 }

@@ -65,7 +65,7 @@ export function ModelFields() {
       )}
       {chosen === FROM_FOLDER && (
         <div class="drop">
-          <label for="folder-files">Choose a GPT-2 model folder</label>
+          <label for="folder-files">Choose a model folder</label>
           <input
             id="folder-files"
             type="file"
@@ -74,7 +74,8 @@ export function ModelFields() {
             onChange={({ currentTarget }) => addModel([...(currentTarget.files ?? [])])}
           />
           <p id="folder-help" class="help">
-            It needs config.json and model.safetensors in Hugging Face's format.
+            It needs config.json and model.safetensors in Hugging Face's format, or a GGUF file, which can also be
+            dropped here.
           </p>
         </div>
       )}

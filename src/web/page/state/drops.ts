@@ -1,8 +1,9 @@
-/** Files that are dropped anywhere on the page: zip files are runs or adapters, others are data. */
+/** Files that are dropped anywhere on the page: zip files are runs or adapters, a GGUF file is a model, others are data. */
 import { signal } from "@preact/signals";
+import { isGguf } from "../../../platform/paths.ts";
 import { goTo } from "./attention.ts";
 import { takeFiles } from "./data.ts";
-import { BUNDLED, model } from "./model.ts";
+import { addModel, BUNDLED, model } from "./model.ts";
 import { load } from "./runs.ts";
 
 /** Whether files are held over the page. */
@@ -24,6 +25,7 @@ function onDrag(event: DragEvent): void {
   const files = [...event.dataTransfer.files];
   if (event.type !== "drop" || files.length === 0) return;
   if (files.every(({ name }) => name.endsWith(".zip"))) load(files, model.value?.name ?? BUNDLED);
+  else if (files.some(({ name }) => isGguf(name))) addModel(files);
   else {
     takeFiles(files);
     goTo("data");

@@ -1,0 +1,110 @@
+/** A model in a GGUF file, in the form of transformers: its config.json, and its tensors by their names there. */
+import { openFile } from "#platform";
+import type { GPT2Config } from "../config.ts";
+import { numel } from "../tensor.ts";
+import { parseModelConfig } from "./common.ts";
+import { type GgufHeader, type GgufTensor, readGgufHeader } from "./gguf.ts";
+import { type Architecture, findArchitecture } from "./gguf-architectures.ts";
+import { makeConfig, ROPE_FREQS } from "./gguf-config.ts";
+import { turnInto } from "./llama-files.ts";
+import { TensorFile } from "./tensor-file.ts";
+import { readGgufVocabulary } from "./tokenizer-gguf.ts";
+import { checkSize } from "./vocabulary.ts";
+
+/**
+ * Opens a model's config, vocabulary and tensors. Throws FormatError for a damaged file, ConfigError for a model that is
+ * not supported.
+ */
+export async function openGguf(path: string) {
+  const reader = await openFile(path);
+  try {
+    const header = await readGgufHeader(reader);
+    const [name, architecture] = findArchitecture(header, path);
+    const file = new GgufFile(reader, header.dataStart, header.tensors);
+    const json = await makeConfig({ name, architecture, header, file, where: path });
+    const config = await parseModelConfig(json, path);
+    const vocabulary = await readGgufVocabulary(header.metadata, path);
+    checkSize(vocabulary, config, path);
+    const arranged = new GgufFile(reader, header.dataStart, arrange(header, architecture, config));
+    const files = new Map(arranged.names.map((name) => [name, arranged]));
+    return { json, configPath: path, config, vocabulary, tensors: { where: path, files, close: () => reader.close() } };
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+}
+
+/** A tensor that may be stored in another order than transformers has it in. */
+interface Arranged extends GgufTensor {
+  /** Queries or keys of this many heads, with their rows in the order of interleaved rotary positions. */
+  heads?: number;
+  /** Stored as [out, in]. */
+  isTurned?: boolean;
+}
+
+/** The tensors by transformers' names. */
+function arrange(
+  { tensors }: GgufHeader,
+  { outside, blocks, inBlock, turned = [], isInterleaved }: Architecture,
+  { n_head, n_kv_head = n_head }: GPT2Config,
+): Map<string, Arranged> {
+  const heads: Record<string, number> = isInterleaved ? { attn_q: n_head, attn_k: n_kv_head } : {};
+  const arranged = [...tensors].flatMap(([key, tensor]): [string, Arranged][] => {
+    // The config has what it says.
+    if (key === ROPE_FREQS) return [];
+    const [, block, layer = "", part] = /^(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)$/.exec(key) ?? [];
+    const name = (block === undefined ? outside : inBlock)[layer];
+    // A tensor that the architecture does not have keeps its name, by which it is reported.
+    if (name === undefined) return [[key, tensor]];
+    const isTurned = part === "weight" && turned.includes(layer);
+    const shape = isTurned ? [...tensor.shape].reverse() : tensor.shape;
+    const order = heads[layer] === undefined ? { isTurned } : { isTurned, heads: heads[layer] };
+    const place = block === undefined ? name : `${blocks}.${block}.${name}`;
+    return [[`${place}.${part}`, { ...tensor, shape, ...order }]];
+  });
+  return new Map(arranged);
+}
+
+/** The tensors of a GGUF file in transformers' order. */
+class GgufFile extends TensorFile<Arranged> {
+  /** The last matrix that was turned: it is read in parts, and each needs all of what is stored. */
+  private last: { name: string; values: Float32Array<ArrayBuffer> } | undefined;
+
+  override async readF32(name: string, start?: number, end?: number): Promise<Float32Array<ArrayBuffer>> {
+    const { type, shape, heads, isTurned } = this.info(name);
+    const [first, last] = this.checkedRows(name, start, end);
+    const width = numel(shape.slice(1));
+    if (isTurned) return (await this.turned(name)).slice(first * width, last * width);
+    if (heads === undefined) return type.decode(await this.readRows(name, first, last));
+    const size = shape[0]! / heads;
+    const from = Math.floor(first / size) * size;
+    const stored = type.decode(await this.readRows(name, from, Math.ceil(last / size) * size));
+    const values = new Float32Array((last - first) * width);
+    for (let row = first; row < last; row++) {
+      // Neighbouring rows are stored for what transformers has half a head apart.
+      const inHead = row % size;
+      const at = row - inHead + ((2 * inHead) % size) + Math.floor((2 * inHead) / size) - from;
+      values.set(stored.subarray(at * width, (at + 1) * width), (row - first) * width);
+    }
+    return values;
+  }
+
+  /** The first row as it is stored. */
+  override async sample(name: string): Promise<Uint8Array<ArrayBuffer>> {
+    const { type, shape, begin, end, isTurned } = this.info(name);
+    if (!isTurned) return super.sample(name);
+    return new Uint8Array(type.decode(await this.readData(begin, (end - begin) / shape[1]!)).buffer);
+  }
+
+  private async turned(name: string): Promise<Float32Array<ArrayBuffer>> {
+    if (this.last?.name === name) return this.last.values;
+    this.last = undefined;
+    const { type, shape } = this.info(name);
+    const [inputs, outputs] = shape as [number, number];
+    const stored = type.decode(await this.readRows(name));
+    const values = new Float32Array(stored.length);
+    turnInto(values, outputs, 0, stored, outputs, inputs);
+    this.last = { name, values };
+    return values;
+  }
+}

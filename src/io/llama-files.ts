@@ -1,0 +1,173 @@
+/** Reads and writes a Llama-type model's tensors as files have them: see llama-names.ts. Loaded only for such a model. */
+import type { GPT2Config } from "../config.ts";
+import { FormatError, nameList } from "../errors.ts";
+import { numel, type Shape, sameShape, showShape } from "../tensor.ts";
+import { count } from "./common.ts";
+import { type FilePart, llamaTensorsInFiles } from "./llama-names.ts";
+import type { StreamedTensor } from "./safetensors-write.ts";
+import type { Stored, TensorSource } from "./tensor-file.ts";
+
+/**
+ * The same tensors as transformers has them, of a model whose tensors `merged` gives by our names: those of its blocks
+ * one matrix [out, in] each.
+ */
+export function splitParts(config: GPT2Config, merged: readonly StreamedTensor[]): StreamedTensor[] {
+  const ours = new Map(merged.map((tensor) => [tensor.name, tensor]));
+  return llamaTensorsInFiles(config).flatMap(({ name, layer, shape: whole, parts, isTurned }) => {
+    const tensor = ours.get(name);
+    if (!tensor) return [];
+    const prefix = layer === "lm_head" ? "" : "model.";
+    if (!isTurned && parts.length === 1) return [{ ...tensor, name: `${prefix}${parts[0]!.key}` }];
+    // Read once for all its parts, which are written one after the other.
+    let values: Promise<Float32Array> | null = null;
+    return parts.map(
+      ({ key, shape, first }, i): StreamedTensor => ({
+        ...{ name: `${prefix}${key}`, shape, dtype: "F32" },
+        pieces: async function* () {
+          values ??= collect(tensor);
+          const all = await values;
+          if (i === parts.length - 1) values = null;
+          yield isTurned ? turned(all, whole, first, shape[0]!) : all.slice(first, first + shape[0]!);
+        },
+      }),
+    );
+  });
+}
+
+/** All values of a tensor. */
+async function collect({ shape, pieces }: StreamedTensor): Promise<Float32Array> {
+  const values = new Float32Array(numel(shape));
+  let at = 0;
+  for await (const piece of pieces()) {
+    values.set(piece as Float32Array, at);
+    at += piece.length;
+  }
+  return values;
+}
+
+/** Redundant tensors of old checkpoints. */
+const REDUNDANT = /^layers\.\d+\.self_attn\.rotary_emb\.inv_freq$/;
+
+/**
+ * The tensors of a Llama-type model by our names, from those of its files by theirs. What belongs to none of ours stays
+ * under its own name. Throws FormatError if one is missing or has a wrong shape.
+ */
+export function joinParts(
+  found: ReadonlyMap<string, Stored>,
+  config: GPT2Config,
+  where: string,
+): Map<string, Stored<TensorSource>> {
+  const rest = new Map(found);
+  const joined = new Map<string, Stored<TensorSource>>();
+  const all = llamaTensorsInFiles(config);
+  const missing = all
+    .filter(({ layer }) => layer !== "lm_head")
+    .flatMap(({ parts }) => parts.filter(({ key }) => !found.has(key)));
+  if (missing.length > 0)
+    throw new FormatError("wrong-tensors", `the model file lacks ${count(missing, "tensor")}`, {
+      where,
+      expected: nameList(missing.map(({ key }) => key)),
+      found: nameList([...found.keys()]),
+    });
+  for (const { name, shape, parts, isTurned } of all) {
+    const stored = parts.flatMap(({ key }) => found.get(key) ?? []);
+    for (const { key } of parts) rest.delete(key);
+    // A classifier may lack the head of a language model.
+    if (stored.length < parts.length) continue;
+    for (const [i, { key, shape }] of parts.entries()) checkPart(key, stored[i]!.info.shape, shape, where);
+    const [only] = stored as [Stored];
+    if (!isTurned && parts.length === 1) joined.set(name, only);
+    else {
+      // Of any type, it is read as floats.
+      const info = { ...only.info, dtype: "F32" as const, shape };
+      joined.set(name, { file: new JoinedTensor(shape, parts, stored, isTurned), key: name, info });
+    }
+  }
+  for (const [key, stored] of rest) if (!REDUNDANT.test(key)) joined.set(key, stored);
+  return joined;
+}
+
+function checkPart(key: string, found: Shape, expected: Shape, where: string): void {
+  if (!sameShape(found, expected))
+    throw new FormatError("wrong-shape", `${key} has the wrong shape`, {
+      where,
+      expected: showShape(expected),
+      found: showShape(found),
+      hint: "check that the config.json belongs to this file",
+    });
+}
+
+/** One of our tensors that is several in the files, or turned. */
+class JoinedTensor implements TensorSource {
+  /** All of it, while its rows are read. */
+  private values: Promise<Float32Array<ArrayBuffer>> | null = null;
+
+  constructor(
+    private readonly shape: Shape,
+    private readonly parts: readonly FilePart[],
+    private readonly stored: readonly Stored[],
+    private readonly isTurned: boolean,
+  ) {}
+
+  /** Rows [start, end). All parts are read at once: rows here are columns there. */
+  async readF32(_: string, start = 0, end = this.shape[0]!): Promise<Float32Array<ArrayBuffer>> {
+    this.values ??= this.readAll();
+    const values = await this.values;
+    const width = values.length / this.shape[0]!;
+    if (end === this.shape[0]) this.values = null;
+    return start === 0 && end === this.shape[0] ? values : values.slice(start * width, end * width);
+  }
+
+  /** Bytes that identify it: the first rows of its parts. */
+  async sample(): Promise<Uint8Array<ArrayBuffer>> {
+    const samples = await Promise.all(this.stored.map(({ file, key }) => file.sample(key)));
+    const bytes = new Uint8Array(samples.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const sample of samples) {
+      bytes.set(sample, at);
+      at += sample.length;
+    }
+    return bytes;
+  }
+
+  private async readAll(): Promise<Float32Array<ArrayBuffer>> {
+    const [rows, columns] = this.shape.length === 2 ? (this.shape as [number, number]) : [1, this.shape[0]!];
+    const values = new Float32Array(rows * columns);
+    for (const [i, { first, shape }] of this.parts.entries()) {
+      const { file, key } = this.stored[i]!;
+      const part = await file.readF32(key);
+      if (this.isTurned) turnInto(values, columns, first, part, shape[0]!, shape[1]!);
+      else values.set(part, first);
+    }
+    return values;
+  }
+}
+
+/** Rows and columns that are copied at a time, so that both sides stay in the cache. */
+const TILE = 32;
+
+/** The columns of values [inputs, columns] from `first` on, turned: [outputs, inputs]. */
+function turned(values: Float32Array, shape: Shape, first: number, outputs: number): Float32Array<ArrayBuffer> {
+  const [inputs, columns] = shape as [number, number];
+  const part = new Float32Array(outputs * inputs);
+  for (let i0 = 0; i0 < inputs; i0 += TILE)
+    for (let j0 = 0; j0 < outputs; j0 += TILE)
+      for (let i = i0; i < Math.min(inputs, i0 + TILE); i++)
+        for (let j = j0; j < Math.min(outputs, j0 + TILE); j++) part[j * inputs + i] = values[i * columns + first + j]!;
+  return part;
+}
+
+/** Writes part [outputs, inputs], turned, into the columns of values [inputs, columns] from `first` on. */
+export function turnInto(
+  values: Float32Array,
+  columns: number,
+  first: number,
+  part: Float32Array,
+  outputs: number,
+  inputs: number,
+): void {
+  for (let i0 = 0; i0 < inputs; i0 += TILE)
+    for (let j0 = 0; j0 < outputs; j0 += TILE)
+      for (let i = i0; i < Math.min(inputs, i0 + TILE); i++)
+        for (let j = j0; j < Math.min(outputs, j0 + TILE); j++) values[i * columns + first + j] = part[j * inputs + i]!;
+}

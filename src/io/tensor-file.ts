@@ -1,0 +1,184 @@
+/** Tensors in a file, whatever its format: its header says where they are. They are read in parts through a FileReader. */
+import { FormatError, ShapeError } from "../errors.ts";
+import { bfloatToFloat, halfToFloat } from "../half.ts";
+import type { FileReader } from "../platform/reader.ts";
+import { type Shape, showShape } from "../tensor.ts";
+
+/** Bytes of one element of each element type of safetensors. */
+export const BYTES = {
+  BOOL: 1,
+  U8: 1,
+  I8: 1,
+  F8_E5M2: 1,
+  F8_E4M3: 1,
+  I16: 2,
+  U16: 2,
+  F16: 2,
+  BF16: 2,
+  I32: 4,
+  U32: 4,
+  F32: 4,
+  F64: 8,
+  I64: 8,
+  U64: 8,
+} as const;
+export type Dtype = keyof typeof BYTES;
+/** The element types that can be read as floats. */
+export const FLOATS = ["F32", "F16", "BF16"] as const satisfies Dtype[];
+
+export interface TensorInfo {
+  dtype: Dtype;
+  shape: Shape;
+  /** Bytes [begin, end) of the data that follows the header. */
+  begin: number;
+  end: number;
+}
+
+/** A file's tensors. */
+export class TensorFile<Info extends TensorInfo = TensorInfo> {
+  constructor(
+    private readonly reader: FileReader,
+    private readonly dataStart: number,
+    private readonly tensors: ReadonlyMap<string, Info>,
+  ) {}
+
+  /** Tensor names, in the order of their data. */
+  get names(): string[] {
+    return [...this.tensors.keys()];
+  }
+
+  /** Names and shapes. Throws FormatError for a tensor that is not F32, F16 or BF16. */
+  floatShapes(): Map<string, Shape> {
+    for (const [name, { dtype }] of this.tensors) this.expectType(name, dtype, FLOATS);
+    return new Map([...this.tensors].map(([name, { shape }]) => [name, shape]));
+  }
+
+  has(name: string): boolean {
+    return this.tensors.has(name);
+  }
+
+  info(name: string): Info {
+    const info = this.tensors.get(name);
+    if (info === undefined)
+      throw new FormatError("no-such-tensor", `there is no tensor ${name}`, {
+        where: this.reader.name,
+        found: this.tensors.size > 12 ? `${this.tensors.size} other tensors` : this.names.join(", ") || "no tensors",
+      });
+    return info;
+  }
+
+  /**
+   * Values of a tensor of F32, F16 or BF16, or of its rows [rowStart, rowEnd) along the first dimension, so that a
+   * large one can be read in parts. Throws FormatError for another element type.
+   */
+  async readF32(name: string, rowStart?: number, rowEnd?: number): Promise<Float32Array<ArrayBuffer>> {
+    const { dtype } = this.info(name);
+    this.expectType(name, dtype, FLOATS);
+    const { buffer } = await this.readRows(name, rowStart, rowEnd);
+    switch (dtype) {
+      case "F16":
+        return halfToFloat(new Uint16Array(buffer));
+      case "BF16":
+        return bfloatToFloat(new Uint16Array(buffer));
+      default:
+        return new Float32Array(buffer);
+    }
+  }
+
+  /** Bytes that identify a tensor without reading all of it: the floats of its first row. */
+  async sample(name: string): Promise<Uint8Array<ArrayBuffer>> {
+    return new Uint8Array((await this.readF32(name, 0, this.info(name).shape.length > 1 ? 1 : undefined)).buffer);
+  }
+
+  /** All values of a tensor of floats. Throws FormatError, with the position, if one is NaN or infinite. */
+  async readFinite(name: string): Promise<Float32Array<ArrayBuffer>> {
+    const values = await this.readF32(name);
+    for (let i = 0; i < values.length; i++)
+      // x - x is NaN for NaN and infinities only.
+      if (values[i]! - values[i]! !== 0)
+        throw new FormatError("not-finite", `${name} is not finite`, {
+          where: this.reader.name,
+          expected: "finite numbers",
+          found: `${values[i]} at element ${i} of ${showShape(this.info(name).shape)}`,
+          hint: "use an earlier file: the training diverged, or the file is damaged",
+        });
+    return values;
+  }
+
+  /** A tensor of U8, or of I8 as bits, or its rows [rowStart, rowEnd). Throws FormatError for another element type. */
+  async readBytes(name: string, rowStart?: number, rowEnd?: number): Promise<Uint8Array<ArrayBuffer>> {
+    this.expectType(name, this.info(name).dtype, ["U8", "I8"]);
+    return this.readRows(name, rowStart, rowEnd);
+  }
+
+  /** Values of a tensor of I32. Throws FormatError for another element type. */
+  async readI32(name: string): Promise<Int32Array<ArrayBuffer>> {
+    this.expectType(name, this.info(name).dtype, ["I32"]);
+    return new Int32Array((await this.readRows(name)).buffer);
+  }
+
+  close(): Promise<void> {
+    return this.reader.close();
+  }
+
+  private expectType(name: string, found: Dtype, allowed: readonly Dtype[]): void {
+    if (!allowed.includes(found))
+      throw new FormatError("wrong-dtype", `${name} has the wrong element type`, {
+        where: this.reader.name,
+        expected: allowed.join(", "),
+        found,
+      });
+  }
+
+  /** The rows [start, end) as they are stored. */
+  protected readRows(name: string, start?: number, end?: number): Promise<Uint8Array<ArrayBuffer>> {
+    const info = this.info(name);
+    const [first, last] = this.checkedRows(name, start, end);
+    const bytes = first === last ? 0 : (info.end - info.begin) / (info.shape[0] ?? 1);
+    return this.readData(info.begin + first * bytes, (last - first) * bytes);
+  }
+
+  /** Bytes of the data: a copy that is aligned, even though the data in the file is not. */
+  protected readData(begin: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    return this.reader.read(this.dataStart + begin, length);
+  }
+
+  /** The rows [start, end), by default all. Throws ShapeError unless the tensor has them. */
+  protected checkedRows(name: string, start = 0, end?: number): [start: number, end: number] {
+    const { shape } = this.info(name);
+    const last = end ?? shape[0] ?? 1;
+    checkRows(name, shape, start, last, this.reader.name);
+    return [start, last];
+  }
+}
+
+/** Throws ShapeError unless a tensor has the rows [start, end). */
+export function checkRows(name: string, shape: Shape, start: number, end: number, where: string): void {
+  const rows = shape[0] ?? 1;
+  if (Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start <= end && end <= rows) return;
+  throw new ShapeError("rows-out-of-range", `${name} has no such rows`, {
+    where,
+    expected: `rows within [0, ${rows}) of ${showShape(shape)}`,
+    found: `[${start}, ${end})`,
+  });
+}
+
+/** What a model's tensor is read from. */
+export type TensorSource = Pick<TensorFile, "readF32" | "sample">;
+
+/** A tensor of a model: where it is. */
+export interface Stored<Source extends TensorSource = TensorFile> {
+  file: Source;
+  /** Its name in the file. */
+  key: string;
+  info: TensorInfo;
+}
+
+/** A model's tensors, in one file or in several. */
+export interface TensorFiles {
+  /** The file, or the index of several. */
+  where: string;
+  /** The file of each tensor. */
+  files: ReadonlyMap<string, TensorFile>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,42 @@
+/**
+ * The table of rotary position embedding (ops/rope.ts), with the roundings of transformers, which computes the angles
+ * in f32: at far positions their last bit is much of an angle.
+ */
+import type { GPT2Config, RopeScaling } from "../config.ts";
+
+export type RopeConfig = NonNullable<GPT2Config["rope"]> & { headSize: number };
+
+const { fround, PI, cos, sin } = Math;
+
+/** Llama 3.1's stretching of one frequency: transformers' _compute_llama3_parameters. */
+function llama3Frequency(frequency: number, scaling: RopeScaling & { rope_type: "llama3" }): number {
+  const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: context } = scaling;
+  const wavelength = fround(fround(2 * PI) / frequency);
+  if (wavelength < context / high) return frequency;
+  const stretched = fround(frequency / factor);
+  if (wavelength > context / low) return stretched;
+  const smooth = fround(fround(fround(context / wavelength) - low) / (high - low));
+  return fround(fround(fround(fround(1 - smooth) * frequency) / factor) + fround(smooth * frequency));
+}
+
+/** The angle of number i of a head's first half at position 1. */
+function frequency(i: number, { theta, headSize, scaling }: RopeConfig): number {
+  const plain = fround(1 / fround(theta ** fround((2 * i) / headSize)));
+  if (!scaling) return plain;
+  return scaling.rope_type === "linear" ? fround(plain / scaling.factor) : llama3Frequency(plain, scaling);
+}
+
+/** The table [positions, headSize]: the cosines of a position's angles, then their sines. */
+export function ropeTable(config: RopeConfig, positions: number): Float32Array {
+  const half = config.headSize / 2;
+  const frequencies = Array.from({ length: half }, (_, i) => frequency(i, config));
+  const table = new Float32Array(positions * config.headSize);
+  for (let position = 0; position < positions; position++)
+    for (let i = 0; i < half; i++) {
+      const angle = fround(position * frequencies[i]!);
+      const at = position * config.headSize + i;
+      table[at] = cos(angle);
+      table[at + half] = sin(angle);
+    }
+  return table;
+}

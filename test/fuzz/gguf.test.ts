@@ -1,0 +1,140 @@
+/** GGUF files of base models, changed at random: keys, tensors, their places, and bytes. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { packagePath } from "#platform";
+import type { Rng } from "../../src/rng.ts";
+import { decodeGguf, encodeGguf, type Parts, type Tensor, type Value } from "../helpers/gguf.ts";
+import { fuzz } from "./fuzz.ts";
+import { readBase } from "./models.ts";
+import { mutateBytes, oneIn, pick } from "./mutate.ts";
+
+const MODEL = "model.gguf";
+const files = ["gpt2-q8_0", "llama-q4_1", "llama3-bf16", "qwen2-q8_0"].map((name) =>
+  Uint8Array.from(readFileSync(packagePath(`test/golden/gguf/${name}.gguf`))),
+);
+
+const NUMBERS = [0, 1, -1, 2, 3, 4, 8, 32, 33, 64, 0.5, 255, 2 ** 31, 2 ** 32, 2 ** 53, 2 ** 63, 1e308, NaN, Infinity];
+const TEXTS = [
+  "",
+  "gpt2",
+  "llama",
+  "qwen2",
+  "smollm",
+  "none",
+  "linear",
+  "yarn",
+  "\0",
+  "ä",
+  "x".repeat(2000),
+  "__proto__",
+];
+/** Keys that a file may have, and does not have here. */
+const KEYS = [
+  "general.alignment",
+  "llama.attention.key_length",
+  "llama.attention.value_length",
+  "llama.rope.scaling.type",
+  "llama.rope.scaling.factor",
+  "qwen2.rope.dimension_count",
+  "gpt2.vocab_size",
+  "llama.expert_count",
+  "tokenizer.ggml.add_bos_token",
+  "__proto__",
+];
+
+function changeValue(rng: Rng, { type, elements, value }: Value): Value {
+  if (elements !== undefined && !oneIn(rng, 8)) {
+    const list = [...(value as unknown[])];
+    const at = rng.below(list.length + 1);
+    if (oneIn(rng, 2)) list[at % Math.max(1, list.length)] = list[rng.below(list.length)];
+    else list.splice(at, rng.below(3), ...(oneIn(rng, 2) ? list.slice(0, 2) : []));
+    return { type, elements, value: list };
+  }
+  if (oneIn(rng, 2)) return { type: 8, value: pick(rng, TEXTS) };
+  const other = oneIn(rng, 3) ? pick(rng, [0, 3, 4, 5, 6, 7, 10, 12]) : 4;
+  const number = typeof value === "number" && oneIn(rng, 2) ? value + pick(rng, [1, -1, value]) : pick(rng, NUMBERS);
+  // A whole number of its type.
+  const isFloat = other === 6 || other === 12;
+  return { type: other, value: isFloat ? number : Number.isFinite(number) ? Math.trunc(number) : 0 };
+}
+
+function changeKeys(rng: Rng, { metadata }: Parts): void {
+  const key = pick(rng, [...metadata.keys()]);
+  const value = metadata.get(key)!;
+  switch (rng.below(5)) {
+    case 0:
+      metadata.delete(key);
+      return;
+    case 1:
+      metadata.set(pick(rng, KEYS), changeValue(rng, { type: 4, value: 1 }));
+      return;
+    case 2:
+      metadata.set(key, metadata.get(pick(rng, [...metadata.keys()]))!);
+      return;
+    default:
+      metadata.set(key, changeValue(rng, value));
+  }
+}
+
+function changeTensors(rng: Rng, tensors: Tensor[]): void {
+  const at = rng.below(tensors.length);
+  const tensor = tensors[at]!;
+  const other = pick(rng, tensors);
+  switch (rng.below(9)) {
+    case 0:
+      tensors.splice(at, 1);
+      return;
+    case 1:
+      tensors.splice(at, 0, {
+        ...tensor,
+        name: pick(rng, ["output.weight", "rope_freqs.weight", "blk.9.attn_q.weight", "", tensor.name]),
+      });
+      return;
+    case 2:
+      [tensor.name, other.name] = [other.name, tensor.name];
+      return;
+    case 3:
+      tensor.dimensions = pick(rng, [
+        [],
+        [...tensor.dimensions, 1],
+        [...tensor.dimensions].reverse(),
+        [0],
+        [1, 1, 1, 1, 1],
+      ]);
+      return;
+    case 4:
+      tensor.dimensions[rng.below(tensor.dimensions.length)] = Math.abs(Math.trunc(pick(rng, NUMBERS.slice(0, -3))));
+      return;
+    case 5:
+      tensor.type = rng.below(44);
+      return;
+    case 6:
+      tensor.offset = Math.abs(Math.trunc(pick(rng, NUMBERS.slice(0, -3))));
+      return;
+    case 7:
+      rng.shuffle(tensors);
+      return;
+    default:
+      tensor.data = mutateBytes(rng, tensor.data);
+  }
+}
+
+function changed(rng: Rng): Uint8Array {
+  const parts = decodeGguf(pick(rng, files));
+  parts.tensors = parts.tensors.map((tensor) => ({ ...tensor, dimensions: [...tensor.dimensions] }));
+  if (oneIn(rng, 10)) parts.version = rng.below(5);
+  for (let left = rng.below(3); left > 0; left--) changeKeys(rng, parts);
+  for (let left = rng.below(3); left > 0; left--) changeTensors(rng, parts.tensors);
+  const bytes = encodeGguf(parts, oneIn(rng, 8) ? 64 : 32);
+  if (!oneIn(rng, 4)) return bytes;
+  // Most of it is data, in which any bytes are good.
+  const header = bytes.subarray(0, 2000);
+  return new Uint8Array([...mutateBytes(rng, header), ...bytes.subarray(header.length)]);
+}
+
+fuzz({
+  name: "gguf",
+  count: 250,
+  make: (rng) => ({ files: new Map([[MODEL, changed(rng)]]) }),
+  read: (_, folder) => readBase(join(folder, MODEL)),
+});

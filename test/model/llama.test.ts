@@ -1,0 +1,178 @@
+/**
+ * Llama-type models that transformers wrote, and adapters of them that PEFT wrote (test/golden/llama): logits, losses,
+ * every gradient and 10 steps of AdamW, as they and PyTorch compute them in float64.
+ */
+import { cpSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import { Engine } from "../../src/engine/engine.ts";
+import { loadBase } from "../../src/engine/state.ts";
+import { ConfigError } from "../../src/errors.ts";
+import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
+import type { SafetensorsFile } from "../../src/io/safetensors.ts";
+import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
+import type { Batch } from "../../src/model/batch.ts";
+import { parameterList } from "../../src/model/trainable.ts";
+import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
+import { testDevice, testOnDevices } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { fillRandom, LLAMA, OPTIMIZER, randomBatch, smallSpec, TASKS } from "../helpers/models.ts";
+import {
+  assertLoss,
+  assertRelative,
+  checkAdapter,
+  readBatch,
+  readGroup,
+  type Tolerance,
+  withExpected,
+} from "../helpers/peft-fixtures.ts";
+
+const folder = packagePath("test/golden/llama");
+const names = readdirSync(folder).filter((name) => name !== "README.md");
+
+/** transformers in float32 is up to 7e-7 from these logits. */
+const TOLERANCE: Tolerance = { logits: 2e-6, loss: 2e-6, grad: 1e-5, final: 1e-3 };
+
+/** The models' heads, by the names of PEFT's tasks. */
+const HEADS = { SEQ_CLS: TASKS.classification, CAUSAL_LM: TASKS.lm };
+
+test("the fixtures are here", () => {
+  assert.equal(names, ["llama", "llama-linear", "llama3", "qwen2"]);
+});
+
+/** Runs `body` with all parameters of a model to be trained. */
+async function withModel(
+  name: string,
+  task: keyof typeof HEADS,
+  body: (engine: Engine, batch: Batch, file: SafetensorsFile) => Promise<void>,
+): Promise<void> {
+  const base = join(folder, name, "base");
+  await using checkpoint = await openGPT2(base);
+  await withExpected(base, async (file) => {
+    const batch = await readBatch(file, `${task}.labels`);
+    const engine = await Engine.create(await testDevice(), {
+      spec: { config: checkpoint.config, task: HEADS[task], mode: "all", lora: null, train_head: true },
+      capacity: { tokens: batch.ids.length, sequences: batch.rows.length },
+      optimizer: OPTIMIZER,
+    });
+    try {
+      await loadBase(engine, checkpoint);
+      if (task === "SEQ_CLS") engine.writeParameter("head.weight", await checkpoint.read("score.weight"));
+      await body(engine, batch, file);
+    } finally {
+      engine.destroy();
+    }
+  });
+}
+
+/** The gradients of all parameters as a checkpoint, so that their names and places become ours as those of weights do. */
+async function openGradients(name: string, file: SafetensorsFile): Promise<GPT2Checkpoint & AsyncDisposable> {
+  const directory = temporaryFolder();
+  const tensors = [...(await readGroup(file, "grad."))].map(([key, { shape, data }]) => {
+    return { name: key, shape, data, dtype: "F32" as const };
+  });
+  cpSync(join(folder, name, "base", "config.json"), join(directory, "config.json"));
+  writeFileSync(join(directory, "model.safetensors"), encodeSafetensors(tensors));
+  return openGPT2(directory);
+}
+
+for (const name of names) {
+  for (const task of ["SEQ_CLS", "CAUSAL_LM"] as const)
+    testOnDevices(`${name}, ${task}: logits, loss and gradients are transformers' and PyTorch's`, () =>
+      withModel(name, task, async (engine, batch, file) => {
+        const { loss } = await engine.result(engine.gradients(batch));
+        const logits = await engine.logits(batch.targets.length);
+        assertRelative("logits", logits, await file.readF32(`${task}.logits`), TOLERANCE.logits);
+        assertLoss("loss", loss, (await file.readF32(`${task}.loss`))[0]!, TOLERANCE.loss);
+        if (task !== file.metadata.gradients) return;
+        await using gradients = await openGradients(name, file);
+        for (const one of engine.trainableNames) {
+          const want = await gradients.read(one === "head.weight" ? "score.weight" : one);
+          assertRelative(`gradient of ${one}`, await engine.readGradient(one), want, TOLERANCE.grad);
+        }
+        // transformers has the same parameters: nothing learns here that does not learn there, or the other way round.
+        const size = (sum: number, one: string) =>
+          sum + engine.parameter(one).pieces.reduce((n, p) => n + p.tensor.size, 0);
+        const theirs = [...(await readGroup(file, "grad.")).values()].reduce((sum, { data }) => sum + data.length, 0);
+        assert.is(engine.trainableNames.reduce(size, 0), theirs);
+      }),
+    );
+
+  testOnDevices(`${name}: a message has the same logits, to the bit, in a batch and alone`, () =>
+    withModel(name, "CAUSAL_LM", async (engine, batch) => {
+      const { ids, starts, targets } = batch;
+      const { vocab_size } = engine.plan.spec.config;
+      engine.forward(batch);
+      const packed = await engine.logits(ids.length);
+      for (let b = 0; b < starts.length - 1; b++) {
+        const [from, to] = [starts[b]!, starts[b + 1]!];
+        engine.forward({
+          ids: ids.subarray(from, to),
+          starts: Uint32Array.of(0, to - from),
+          rows: Uint32Array.of(to - from - 1),
+          targets: targets.subarray(from, to),
+        });
+        const alone = await engine.logits(to - from);
+        assertSameBits(`message ${b}`, alone, packed.subarray(from * vocab_size, to * vocab_size));
+      }
+    }),
+  );
+
+  testOnDevices(`${name}: logits, loss, gradients and 10 steps of an adapter are PEFT's and PyTorch's`, () =>
+    checkAdapter(join(folder, name, "base"), join(folder, name, "lora"), TOLERANCE),
+  );
+}
+
+/** Of the slope along a direction, from losses in float32. */
+const SLOPE = 5e-3;
+
+for (const [mode, objective] of [
+  ["lora", "classification"],
+  ["adapter", "classification"],
+  ["prompt", "lm"],
+  ["prefix", "classification"],
+  ["last_block", "classification"],
+  ["bitfit", "lm"],
+] as const)
+  test(`the gradients of ${mode} are the slopes of the loss (${objective})`, async () => {
+    const config = { ...LLAMA, ...(mode === "bitfit" ? { model_type: "qwen2" as const } : {}) };
+    const spec = smallSpec(mode, { objective, config });
+    const engine = await Engine.create(await testDevice("wasm 2 threads"), {
+      spec,
+      capacity: { tokens: 40, sequences: 4 },
+      optimizer: OPTIMIZER,
+    });
+    try {
+      fillRandom(engine, 7);
+      const batch = randomBatch(spec, [5, 1, 17], 3);
+      await engine.result(engine.gradients(batch));
+      const gradients = new Map<string, Float32Array>();
+      for (const name of engine.trainableNames) gradients.set(name, await engine.readGradient(name));
+      for (const [name, gradient] of gradients) {
+        const values = await engine.readParameter(name);
+        const length = Math.hypot(...gradient);
+        const losses: number[] = [];
+        for (const step of [1e-2, -1e-2]) {
+          engine.writeParameter(
+            name,
+            values.map((value, i) => value + (step * gradient[i]!) / length),
+          );
+          losses.push((await engine.result(engine.forward(batch))).loss);
+        }
+        engine.writeParameter(name, values);
+        const slope = (losses[0]! - losses[1]!) / 2e-2;
+        assert.ok(Math.abs(slope - length) <= SLOPE * length + 1e-4, `${name}: ${slope}, not ${length}`);
+      }
+    } finally {
+      engine.destroy();
+    }
+  });
+
+test("a model without biases has no mode bitfit", async () => {
+  const spec = smallSpec("bitfit", { config: LLAMA });
+  assert.throws(
+    () => parameterList(spec),
+    (error: unknown) => error instanceof ConfigError && error.code === "unsupported-mode",
+  );
+});
