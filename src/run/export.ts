@@ -18,7 +18,7 @@ import { biasObstacle, peftFiles } from "../io/peft-write.ts";
 import { PROBLEM_TYPES } from "../io/problem-types.ts";
 import { streamSafetensors } from "../io/safetensors-write.ts";
 import { readShards } from "../io/shards-index.ts";
-import { GPT2_VOCABULARY, TOKENIZER_FILES, type Vocabulary } from "../io/vocabulary.ts";
+import { TOKENIZER_FILES, type Vocabulary } from "../io/vocabulary.ts";
 import { METHODS } from "../methods/index.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { type BaseName, nameBase } from "./base-name.ts";
@@ -296,7 +296,7 @@ async function mergedConfig({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoi
 /** A model's vocabulary files; of GPT-2's vocabulary, which a model may lack, those of the bundled base model. */
 async function vocabularyFiles({ directory, vocabulary, config }: GPT2Checkpoint): Promise<Map<string, FileContent>> {
   const files = new Map<string, FileContent>();
-  const isGpt2 = vocabulary === GPT2_VOCABULARY && config.vocab_size > vocabulary.end.id;
+  const isGpt2 = vocabulary.tables === null && config.vocab_size > vocabulary.end.id;
   for (const place of [directory, ...(isGpt2 ? [packagePath(`data/models/${SHIPPED_MODELS[0]}`)] : [])]) {
     for (const name of ["vocab.json", "merges.txt", "tokenizer.json", "added_tokens.json"]) {
       const path = joinPath(place, name);
