@@ -14,7 +14,7 @@ export interface ErrorCodes {
     | "invalid-adapter-config" | "invalid-adapter-name" | "invalid-argument" | "invalid-batch-size"
     | "invalid-dataset-name" | "invalid-lora-config" | "invalid-output" | "invalid-sweep" | "invalid-value"
     | "missing-model-files" | "missing-package-file" | "missing-shards" | "missing-tokenizer-files" | "model-in-use"
-    | "no-checkpoint" | "no-data-source" | "no-end-token" | "no-input" | "no-matching-target" | "no-such-adapter"
+    | "no-chat-template" | "no-checkpoint" | "no-data-source" | "no-end-token" | "no-input" | "no-matching-target" | "no-such-adapter"
     | "no-such-adapter-site" | "no-such-dataset" | "no-such-file" | "no-such-layer" | "no-such-model"
     | "no-such-revision" | "no-such-run" | "no-trained-parameters" | "no-validation-set" | "not-a-model"
     | "not-a-run-directory" | "not-a-sweep-directory" | "not-an-adapter" | "not-an-export"
@@ -31,7 +31,8 @@ export interface ErrorCodes {
   DataError:
     | "all-labels-different" | "ambiguous-column" | "ambiguous-configuration" | "class-with-one-row"
     | "column-not-recognized" | "column-without-text" | "data-released" | "data-too-large" | "exceeds-context"
-    | "exceeds-limit" | "index-out-of-range" | "inputs-changed" | "invalid-split" | "label-column-is-numeric"
+    | "exceeds-limit" | "index-out-of-range" | "inputs-changed" | "invalid-messages" | "invalid-split"
+    | "label-column-is-numeric"
     | "no-labels" | "no-readable-files" | "no-rows" | "no-such-adapter" | "no-such-column" | "no-such-configuration"
     | "no-training-split" | "not-finite" | "not-this-dataset" | "nothing-to-predict" | "only-near-duplicates"
     | "only-one-class" | "row-without-label" | "same-column" | "score-not-a-number" | "scores-all-equal"
@@ -40,6 +41,7 @@ export interface ErrorCodes {
     | "unknown-label" | "value-not-text" | "wrong-text-count";
   FormatError:
     | "damaged-adapter" | "damaged-archive" | "damaged-installation" | "duplicate-tensor" | "exceeds-limit"
+    | "invalid-adapter-config" | "invalid-chat-template" | "invalid-checkpoint" | "invalid-dataset-card" | "invalid-field" | "invalid-json"
     | "invalid-adapter-config" | "invalid-checkpoint" | "invalid-dataset-card" | "invalid-field" | "invalid-gguf" | "invalid-json"
     | "invalid-json-array" | "invalid-merges" | "invalid-model-config" | "invalid-parquet" | "invalid-quantization"
     | "invalid-safetensors" | "invalid-shards-index" | "invalid-text-encoding" | "invalid-vocabulary"

@@ -1,6 +1,6 @@
-// Causal attention within the sequences of a packed batch. A thread processes consecutive (head, token) pairs. The keys
-// and values of a head's sequence are first copied to contiguous memory, so that they stay in cache for all its tokens;
-// a prefix's are read where they lie.
+// Causal attention within the sequences of a packed batch. A thread processes consecutive pairs of head and token; for
+// the gradients of keys and values, of key-value head and token. The keys and values of a head's sequence are first
+// copied to contiguous memory, so that they stay in cache for all its tokens; a prefix's are read where they lie.
 // References: llm.c attention_forward; Dao et al. 2022 (FlashAttention), algorithm 4, for the backward pass.
 
 import {
@@ -137,7 +137,7 @@ export function attention_forward(p: AttentionForward): void {
   const prefix = p.prefix;
   const shared_by = heads / p.kv_heads;
   const width: usize = (heads * head_size) << 2;
-  const kv_width: usize = width / shared_by;
+  const kv_width: usize = (p.kv_heads * head_size) << 2;
   const stride = width + 2 * kv_width;
   const prefix_keys = qkv + p.prefix_row * stride + width;
   const scale = p.scale;
@@ -145,16 +145,17 @@ export function attention_forward(p: AttentionForward): void {
   const own = list + (prefix << 2);
   const end = slice_end(heads * tokens, 1);
   let ready: u32 = 0;
+  let kv_column: usize = 0;
   for (let pair = slice_begin(heads * tokens, 1); pair < end; pair++) {
     const head = pair / tokens;
     const n = pair % tokens;
     const column: usize = (head * head_size) << 2;
-    const kv_column: usize = ((head / shared_by) * head_size) << 2;
     const start = load<u32>(bounds + (n << 3));
     const q = qkv + n * stride + column;
     if (pair >= ready) {
       // The rest of the sequence or of the slice, whichever ends first.
       const stop = min<u32>(load<u32>(bounds + (n << 3), 4), n + (end - pair));
+      kv_column = ((head / shared_by) * head_size) << 2;
       const k = qkv + start * stride + width + kv_column;
       use_rows(k, stride, k + kv_width, stride, stop - start, head_size);
       ready = pair + (stop - n);
@@ -244,7 +245,7 @@ export function attention_query_backward(p: AttentionQueryBackward): void {
   const head_size = p.head_size;
   const shared_by = heads / p.kv_heads;
   const width: usize = (heads * head_size) << 2;
-  const kv_width: usize = width / shared_by;
+  const kv_width: usize = (p.kv_heads * head_size) << 2;
   const stride = width + 2 * kv_width;
   const prefix = p.prefix;
   const prefix_keys = qkv + p.prefix_row * stride + width;
@@ -254,15 +255,16 @@ export function attention_query_backward(p: AttentionQueryBackward): void {
   const own = list + (prefix << 2);
   const end = slice_end(heads * tokens, 1);
   let ready: u32 = 0;
+  let kv_column: usize = 0;
   for (let pair = slice_begin(heads * tokens, 1); pair < end; pair++) {
     const head = pair / tokens;
     const n = pair % tokens;
     const column: usize = (head * head_size) << 2;
-    const kv_column: usize = ((head / shared_by) * head_size) << 2;
     const start = load<u32>(bounds + (n << 3));
     const q = qkv + n * stride + column;
     if (pair >= ready) {
       const stop = min<u32>(load<u32>(bounds + (n << 3), 4), n + (end - pair));
+      kv_column = ((head / shared_by) * head_size) << 2;
       const k = qkv + start * stride + width + kv_column;
       use_rows(k, stride, k + kv_width, stride, stop - start, head_size);
       ready = pair + (stop - n);
@@ -335,42 +337,43 @@ function group_gradients(
   const head_size = p.head_size;
   const shared_by = heads / p.kv_heads;
   const width: usize = (heads * head_size) << 2;
-  const stride = width + 2 * (width / shared_by);
-  for (let head = kv_head * shared_by; head < (kv_head + 1) * shared_by; head++) {
+  const stride = width + <usize>((2 * p.kv_heads * head_size) << 2);
+  const keys = j * stride + width + <usize>((kv_head * head_size) << 2);
+  const first = kv_head * shared_by;
+  for (let head = first; head < first + shared_by; head++) {
     const column: usize = (head * head_size) << 2;
     use_rows(p.qkv + n * stride + column, stride, p.dout + n * width + column, width, stop - n, head_size);
     for (let i: u32 = 0; i < count; i++) {
-      const first = i * step;
-      key_gradients(p, head, j + i, rows1 + first * stride1, rows2 + first * stride2, n + first, stop);
+      const skipped = i * step;
+      const queries = rows1 + skipped * stride1;
+      key_gradients(p, head, keys + i * stride, queries, rows2 + skipped * stride2, n + skipped, stop, head != first);
     }
   }
 }
 
 /**
- * The gradients of the key and the value in row j, from a head's queries n to stop - 1 and their gradients; added to
- * those from the earlier heads that they serve.
+ * The gradients of the key at `at` in qkv and of its value, from a head's queries n to stop - 1 and their gradients;
+ * `adds`: they are added to those from other heads.
  */
 function key_gradients(
   p: AttentionKeyvalueBackward,
   head: u32,
-  j: u32,
+  at: usize,
   queries: usize,
   gradients: usize,
   n: u32,
   stop: u32,
+  adds: bool,
 ): void {
   const lse = p.lse;
   const delta = p.delta;
   const heads = p.heads;
   const head_size = p.head_size;
-  const shared_by = heads / p.kv_heads;
-  const width: usize = (heads * head_size) << 2;
-  const kv_width: usize = width / shared_by;
+  const kv_width: usize = (p.kv_heads * head_size) << 2;
   const scale = p.scale;
   const list = scratch_memory();
   const slopes = list + SCORES_BYTES;
   const count = stop - n;
-  const at = j * (width + 2 * kv_width) + width + <usize>(((head / shared_by) * head_size) << 2);
   const k = p.qkv + at;
   scores(list, k, queries, stride1, count, head_size, scale);
   scores(slopes, k + kv_width, gradients, stride2, count, head_size, 1);
@@ -382,7 +385,6 @@ function key_gradients(
     v128.store(slopes + (i << 2), f32x4.mul(f32x4.mul(p, slope), f32x4.splat(scale)));
   }
   const to = p.dqkv + at;
-  const adds = head % shared_by != 0;
   weighted_sum(to, slopes, queries, stride1, count, head_size, 1, adds);
   weighted_sum(to + kv_width, list, gradients, stride2, count, head_size, 1, adds);
 }

@@ -1,4 +1,4 @@
-/** The shapes of GPT-2 that are measured, and random weights for them. */
+/** The shapes that are measured or checked, of GPT-2 and of a Llama-type model, and random weights for them. */
 import type { GPT2Config } from "../config.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
@@ -15,6 +15,12 @@ export const CONFIGS = {
   "gpt2-medium": { ...COMMON, n_positions: 1024, n_layer: 24, n_head: 16, n_embd: 1024 },
   "gpt2-large": { ...COMMON, n_positions: 1024, n_layer: 36, n_head: 20, n_embd: 1280 },
   "gpt2-xl": { ...COMMON, n_positions: 1024, n_layer: 48, n_head: 25, n_embd: 1600 },
+  // Of SmolLM2, but for its vocabulary and its longer context.
+  "smollm2-135m": {
+    ...COMMON,
+    ...{ n_positions: 1024, n_layer: 30, n_head: 9, n_kv_head: 3, n_embd: 576, n_inner: 1536 },
+    ...{ model_type: "llama", rope: { theta: 1e5 } },
+  },
 } satisfies Record<string, GPT2Config>;
 
 /** Size of the block of random numbers that is repeated in the weights. */

@@ -39,6 +39,10 @@ const program = command(
     number,
   )
   .option("--repetition-penalty <x>", "values above 1 make tokens of the text so far less likely (default: 1)", number)
+  .option(
+    "--chat",
+    "each prompt is a user's message, put into the model's chat template; the answer ends where the template ends one",
+  )
   .option("--stop <texts...>", "stop strings: a text ends before the first of them")
   .option("--seed <n>", "random seed for sampling", number, 1)
   .option("--batch-size <n>", "prompts per batch (default: as many as fit in memory, at most 8)", number)
@@ -92,7 +96,7 @@ async function write(lm: LanguageModel, prompts: readonly string[], options: Gen
     }
     for (; current < prompts.length; current++, shown = 0) {
       const first = texts[current]!;
-      const all = prompts[current] + first.text;
+      const all = (options.chat ? "" : prompts[current]) + first.text;
       if (!json) process.stdout.write(all.slice(shown));
       shown = all.length;
       if (first.finish === "") break;

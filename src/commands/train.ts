@@ -24,7 +24,7 @@ const program = command(
     "number of labels, a|b in a cell.\n" +
     "With --objective lm, GPT-2 is fine-tuned as a language model, in blocks of --max-length tokens: on plain text files " +
     "(each file is one document, split 80/10/10 at line ends), or on JSON lines " +
-    '(.jsonl, one {"text"} or {"prompt", "completion"} per line, shuffled and split).',
+    '(.jsonl, one {"text"}, {"prompt", "completion"} or {"messages"} per line, shuffled and split).',
   [
     "",
     "messages.csv --rank 16 --alpha 32 --out runs/r16",

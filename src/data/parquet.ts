@@ -123,15 +123,24 @@ type PickColumns = (names: string[], sample: readonly (readonly string[])[]) => 
 /** Rows that decide which of two columns is the label. */
 const SAMPLE_ROWS = 200;
 
-/** Reads the columns that `pick` chooses. Throws FormatError, DataError. */
-export async function parquetLines(file: FileReader, pick: PickColumns): Promise<ParquetLines> {
-  const table = await openParquet(file);
+/** Reads the columns that `pick` chooses, also lists and structures of those in `nested`. Throws FormatError, DataError. */
+export async function parquetLines(
+  file: FileReader,
+  pick: PickColumns,
+  nested: readonly string[] = [],
+): Promise<ParquetLines> {
+  const opened = await openParquet(file);
+  const others = opened.names.filter((name) => nested.includes(name) && !opened.plain.includes(name));
+  const table = { ...opened, plain: [...opened.plain, ...others] };
   const columns = await pickColumns(file.name, table, pick);
   const classes = new Map(columns.map((name) => [name, table.classes(name)]));
   const lines = new Lines(file.name, columns);
   for await (const { before, rows } of table.groups(columns))
     for (const [i, row] of rows.entries()) {
-      const values = columns.map((name) => [name, plainValue(row[name], classes.get(name))]);
+      const values = columns.map((name) => [
+        name,
+        others.includes(name) ? JSON.parse(valueText(row[name]) || "null") : plainValue(row[name], classes.get(name)),
+      ]);
       lines.add(JSON.stringify(Object.fromEntries(values)), before + i + 1);
     }
   const bytes = await lines.bytes();

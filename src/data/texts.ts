@@ -11,6 +11,7 @@ import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { checkSize, type FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
+import type { Chat } from "./chat.ts";
 import { findUsual } from "./columns.ts";
 import { HELD_OUT, partSizes } from "./dataset.ts";
 import { type LoadedDataset, type Origin, parseOrigin } from "./datasets.ts";
@@ -99,8 +100,9 @@ type Document = Uint32Array | Completion;
 /**
  * Loads texts for a language model. A plain text file is one document; with `file`, each is split at line ends into
  * train, val and test parts, in this order. JSON lines (.jsonl, .ndjson) have one document per line (.json also in an
- * array), with the key `text`, or with `prompt` and `completion`; they are shuffled by the seed and then split. Throws
- * DataError, FormatError or ConfigError if the texts, a file or an option are invalid.
+ * array), with the key `text`, or with `prompt` and `completion`, or with `messages`, a chat, of which the answers are
+ * learned; they are shuffled by the seed and then split. Throws DataError, FormatError or ConfigError if the texts, a
+ * file or an option are invalid.
  *
  * @example
  * ```ts
@@ -226,6 +228,7 @@ function buildBlocks(documents: readonly Document[], set: string, options: Block
 class TextsReader {
   /** Empty documents that were skipped. */
   empty = 0;
+  private chat: Chat | undefined;
 
   constructor(
     private readonly tokenizer: Tokenizer,
@@ -235,18 +238,18 @@ class TextsReader {
   /** The documents of a file. */
   async read(source: DataSource): Promise<Document[]> {
     const { name, bytes } = await contents(source, this.options);
-    return isJsonLines(name) ? this.lines(name, bytes) : this.texts([bytes]);
+    return isJsonLines(name) ? (await this.rows(name, bytes)).flat() : this.texts([bytes]);
   }
 
   /** The documents of a file in three parts: JSON lines are shuffled first, a plain text is split by `cutText`. */
   async readAndSplit(source: DataSource, fractions: readonly number[], seed: number): Promise<Document[][]> {
     const { name, bytes } = await contents(source, this.options);
     if (!isJsonLines(name)) return cutText(bytes, fractions).map((part) => this.texts([part]));
-    const documents = new Rng(seed).shuffle(this.lines(name, bytes));
+    const rows = new Rng(seed).shuffle(await this.rows(name, bytes));
     let start = 0;
-    return partSizes(documents.length, fractions).map((count) => {
+    return partSizes(rows.length, fractions).map((count) => {
       start += count;
-      return documents.slice(start - count, start);
+      return rows.slice(start - count, start).flat();
     });
   }
 
@@ -256,22 +259,36 @@ class TextsReader {
     return filled.map((text) => this.tokenizer.encodeBytes(text));
   }
 
-  private lines(name: string, bytes: Uint8Array): Document[] {
-    const encoder = new TextEncoder();
-    const documents: Document[] = [];
+  /** The documents of each row: one, or the answers of a chat, which stay in one set; rows without any are left out. */
+  private async rows(name: string, bytes: Uint8Array): Promise<Document[][]> {
+    const rows: Document[][] = [];
     let keys: Keys | undefined;
     for (const { row, where } of parseRows(new TextDecoder().decode(bytes), name)) {
       keys ??= findTextKeys(Object.keys(row), this.options.textColumn, where);
-      const [first, second] = keys.map((key) => rowText(row, key, where)) as [string, string?];
-      if (second !== undefined)
-        documents.push({
-          prompt: this.tokenizer.encode(first),
-          completion: this.tokenizer.encode(second, { addSpecialTokens: false }),
-        });
-      else documents.push(...this.texts([encoder.encode(first)]));
+      const documents = await this.row(row, keys, where);
+      if (documents.length > 0) rows.push(documents);
     }
-    return documents;
+    return rows;
   }
+
+  private async row(row: Row, keys: Keys, where: string): Promise<Document[]> {
+    const messages = valueAt(row, keys[0]);
+    if (keys.length === 1 && Array.isArray(messages)) {
+      this.chat ??= await openChat(this.tokenizer);
+      return this.chat.completions(messages, where);
+    }
+    const [first, second] = keys.map((key) => rowText(row, key, where)) as [string, string?];
+    if (second === undefined) return this.texts([new TextEncoder().encode(first)]);
+    const { tokenizer } = this;
+    const completion = tokenizer.encode(second, { addSpecialTokens: false });
+    return [{ prompt: tokenizer.encode(first), completion }];
+  }
+}
+
+/** Imported on demand: few texts are chats. */
+async function openChat(tokenizer: Tokenizer): Promise<Chat> {
+  const { Chat } = await import("./chat.ts");
+  return new Chat(tokenizer);
 }
 
 /** Whether a file has a document a row; a plain text is one document. */
@@ -290,7 +307,8 @@ async function contents(
   try {
     if (!isParquet(file.name)) return { name: file.name, bytes: await readText(file, encoding) };
     const { parquetLines } = await import("./parquet.ts");
-    const lines = await parquetLines(file, (names) => findTextKeys(names, textColumn, file.name));
+    const chats = [textColumn ?? MESSAGES];
+    const lines = await parquetLines(file, (names) => findTextKeys(names, textColumn, file.name), chats);
     return { name: file.name, bytes: await readText(lines) };
   } finally {
     if (typeof source === "string") await file.close();
@@ -361,7 +379,7 @@ function cutText(bytes: Uint8Array, fractions: readonly number[]): Uint8Array[] 
 const LINE_FEED = 10;
 
 type Row = Record<string, unknown>;
-/** The key of a text, or those of a prompt and its completion. */
+/** The key of a text or of the messages of a chat, or those of a prompt and its completion. */
 type Keys = [string] | [string, string];
 
 /** The objects of JSON lines or of a JSON array, with their places. */
@@ -397,14 +415,18 @@ function checkRow(value: unknown, where: string): Row {
   });
 }
 
+/** The usual key of chats. */
+const MESSAGES = "messages";
+
 function findTextKeys(names: string[], asked: string | undefined, where: string): Keys {
   if (asked !== undefined) return [asked];
   if (names.includes("prompt") && names.includes("completion")) return ["prompt", "completion"];
+  if (names.includes(MESSAGES)) return [MESSAGES];
   const found = findUsual(names, "text", -1, where);
   if (found >= 0) return [names[found]!];
   throw new DataError("column-not-recognized", "No key is recognized as the text", {
     where,
-    expected: 'the key "text", or "prompt" and "completion"',
+    expected: `the key "text", "prompt" and "completion", or "${MESSAGES}"`,
     found: nameList(names),
     hint: 'call the key "text", or name it with --text-column',
   });

@@ -6,6 +6,7 @@
 import { checkArguments, checkOptions } from "../arguments.ts";
 import { DataError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { ChatTemplate } from "../io/vocabulary.ts";
 import { DataModule, Scratch } from "./wasm.ts";
 
 /** Long texts are encoded in chunks of this many bytes, which bounds the memory that they take in WASM. */
@@ -55,6 +56,8 @@ export class Tokenizer {
   readonly endOfText: number;
   /** The id that is put before every text, as Llama 3's; null: none, as in GPT-2. */
   readonly beginOfText: number | null;
+  /** The model's chat template; null: it has none. */
+  readonly chat: ChatTemplate | null;
   private readonly module: DataModule;
   private readonly input: Scratch;
   private readonly output: Scratch;
@@ -80,6 +83,7 @@ export class Tokenizer {
     this.vocabSize = module.vocabulary.size;
     this.endOfText = module.vocabulary.end.id;
     this.beginOfText = module.vocabulary.begin?.id ?? null;
+    this.chat = module.vocabulary.chat;
     this.shortIds = Math.min(CHUNK_BYTES / 4, Math.floor((4 * CHUNK_BYTES) / module.exports.longest_token()));
     this.input = new Scratch(module);
     this.output = new Scratch(module);

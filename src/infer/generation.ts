@@ -6,6 +6,7 @@
 
 import { checkOptions, type Kind } from "../arguments.ts";
 import { textContext } from "../config.ts";
+import type { Chat } from "../data/chat.ts";
 import type { DecodeStream, Tokenizer } from "../data/tokenizer.ts";
 import type { Decoder, SampledChunk } from "../engine/decoder.ts";
 import { ConfigError, DataError } from "../errors.ts";
@@ -21,6 +22,11 @@ export interface GenerateOptions extends Partial<SamplingOptions> {
   maxNewTokens?: number;
   /** The text ends before the first of these strings. */
   stop?: string | readonly string[];
+  /**
+   * Whether each prompt is a user's message, put into the model's chat template; the answer ends with the token that
+   * ends one there. Default false.
+   */
+  chat?: boolean;
   /** Seed of the sampling; default 1. Prompt i's numbers depend on the seed and i alone, not on the other prompts. */
   seed?: number;
   /** Ends the generation and throws its reason. */
@@ -52,6 +58,7 @@ const OPTIONS = {
   repetitionPenalty: "number?",
   maxNewTokens: "number?",
   stop: "text or texts?",
+  chat: "boolean?",
   seed: "number?",
   signal: "signal?",
 } as const satisfies Record<keyof GenerateOptions, Kind>;
@@ -65,7 +72,7 @@ interface GenerationSettings {
 
 function parseOptions(options: GenerateOptions): GenerationSettings {
   checkOptions("options", options, OPTIONS);
-  const { maxNewTokens = MAX_NEW_TOKENS, stop = [], seed = 1, signal: _, ...rest } = options;
+  const { maxNewTokens = MAX_NEW_TOKENS, stop = [], seed = 1, chat: _, signal: __, ...rest } = options;
   const set = Object.entries(rest).filter(([, value]) => value !== undefined);
   const sampling = { ...GREEDY, ...Object.fromEntries(set) };
   checkSampling(sampling);
@@ -104,7 +111,11 @@ export async function* generate(
     // A padded token table has ids beyond the tokenizer's, which have no text.
     choices: Math.min(config.vocab_size, tokenizer.vocabSize),
   };
-  const waiting = prompts.map((text, i) => new Sequence(i, tokenizer.encode(text), tokenizer, limits, settings));
+  const chat = options.chat ? await openChat(tokenizer, settings) : null;
+  const waiting = prompts.map((text, i) => {
+    const ids = chat ? chat.prompt([{ role: "user", content: text }]) : tokenizer.encode(text);
+    return new Sequence(i, ids, tokenizer, limits, settings);
+  });
   const slots: (Sequence | undefined)[] = new Array(decoder.plan.capacity.sequences).fill(undefined);
   let length = new RunLength(decoder.answerTime());
   for (;;) {
@@ -130,6 +141,15 @@ export async function* generate(
       for (const { sequence } of rows) sequence.repeat();
     }
   }
+}
+
+/** The model's chats, whose answers end the texts. Throws ConfigError if it has no template. */
+async function openChat(tokenizer: Tokenizer, settings: GenerationSettings): Promise<Chat> {
+  const { Chat } = await import("../data/chat.ts");
+  const chat = new Chat(tokenizer);
+  const end = chat.findEnd();
+  if (end !== null) settings.stop = [...settings.stop, end];
+  return chat;
 }
 
 /** A sequence in a slot. */

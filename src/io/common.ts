@@ -2,6 +2,7 @@
 import { readBytes } from "#platform";
 import { type GPT2Config, LLAMA_TYPES, parseConfig } from "../config.ts";
 import { FormatError } from "../errors.ts";
+import { loadArchitecture } from "../model/architectures.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 
 /** The file with a model's tensors, and the index of several. */
@@ -51,8 +52,11 @@ export function count(names: readonly unknown[], what: string): string {
   return `${names.length} ${what}${names.length === 1 ? "" : "s"}`;
 }
 
-/** Reads the parsed text of a config.json: see `parseConfig`. */
+/** Reads the parsed text of a config.json, and loads what a plan of such a model needs: see `parseConfig`. */
 export async function parseModelConfig(json: Record<string, unknown>, where: string): Promise<GPT2Config> {
   const isLlama = LLAMA_TYPES.some((type) => type === json?.model_type);
-  return parseConfig(isLlama ? (await import("./llama-config.ts")).renameLlamaKeys(json, where) : json, where);
+  const named = isLlama ? (await import("./llama-config.ts")).renameLlamaKeys(json, where) : json;
+  const config = parseConfig(named, where);
+  await loadArchitecture(config);
+  return config;
 }

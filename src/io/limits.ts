@@ -8,8 +8,13 @@ export const LIMITS = {
   tokenizer: 128 << 20,
   vocabulary: 1_000_000,
   addedTokens: 4096,
-  /** Bytes of a chat template, and what it may do (infer/chat.ts): steps, and characters of a value. */
-  chatTemplate: 256 << 10,
+  /**
+   * A chat template: its characters, steps and characters of values for one chat (about a second), numbers of a range.
+   * Templates in use have up to some 17,000 characters.
+   */
+  chatTemplate: 64 << 10,
+  chatWork: 20_000_000,
+  chatRange: 10_000,
   token: 1 << 16,
   /** Bytes of a JSON file that Lowrank wrote: a run's record has the losses of every test text. */
   ownJson: 512 << 20,

@@ -69,7 +69,7 @@ export async function readVocabulary(directory: string, config: TokenConfig | nu
 /** The chat template: of a file of its own, or of the tokenizer's settings, which may have several with names. */
 async function readChat(directory: string, settings: Json | undefined, named: Json): Promise<ChatTemplate | null> {
   const path = joinPath(directory, CHAT_TEMPLATE);
-  const own = (await exists(path)) ? new TextDecoder().decode(await readBytes(path, LIMITS.chatTemplate)) : undefined;
+  const own = (await exists(path)) ? new TextDecoder().decode(await readBytes(path, LIMITS.json)) : undefined;
   const set = settings?.chat_template;
   const template = own ?? (Array.isArray(set) ? set.find(({ name }) => name === "default")?.template : set);
   if (typeof template !== "string") return null;

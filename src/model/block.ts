@@ -2,11 +2,8 @@
  * What an architecture's file says of a block: the list before its attention and the one of its MLP, each with the
  * backward list that mirrors it. What lies between is common to all: see model.ts and decoder.ts.
  */
-import type { GPT2Config } from "../config.ts";
 import type { Tensor } from "../tensor.ts";
-import { gpt2 } from "./gpt2.ts";
 import type { Layers, Linear, Norm, Output, Rows } from "./layers.ts";
-import { llama } from "./llama.ts";
 
 /** The rows' positions: where their sequences begin in the batch [rows, 2], and the first position of a sequence. */
 export interface Positions {
@@ -38,5 +35,3 @@ export interface Architecture {
   /** The gradient of the MLP's input x from that of its output; null if nothing before the MLP is trained. */
   mlpBackward(b: Layers, mlp: Mlp, dx: Tensor): Tensor | null;
 }
-
-export const architecture = ({ model_type }: GPT2Config): Architecture => (model_type ? llama : gpt2);

@@ -23,9 +23,10 @@ import { shareRows } from "../ops/shares.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
+import { architecture } from "./architectures.ts";
 import type { Capacity } from "./batch.ts";
 import { type BatchInputs, makeBatchInputs, roomFor } from "./batch.ts";
-import { type Architecture, architecture, type Mlp, type Queries } from "./block.ts";
+import type { Architecture, Mlp, Queries } from "./block.ts";
 import { Norms } from "./dora.ts";
 import type { Dropout } from "./dropout.ts";
 import {

@@ -55,14 +55,21 @@ export function parameterList(spec: ModelSpec): Description[] {
     ...(isLm ? lmHeadTensors(config) : headTensors(config, task.num_labels, task.head_bias)),
     ...(METHODS[mode].tensors?.(config, spec, headOut) ?? []),
   ];
-  return list.map((tensor) => {
+  const described = list.map((tensor) => {
     const { shape, origin, layer } = tensor;
     const isTrained = origin === "base" ? (trains?.(tensor, config, spec) ?? false) : origin === "method" || train_head;
     // There are few positions: they are not quantised.
     const isRounded =
       !isTrained && shape.length === 2 && origin === "base" && !(isBlockDtype(dtype) && layer === "wpe");
-    return { ...tensor, rate: tensor.rate ?? 1, isTrained, dtype: isRounded ? dtype : "f32" };
+    return { ...tensor, rate: tensor.rate ?? 1, isTrained, dtype: isRounded ? dtype : ("f32" as const) };
   });
+  if (trains && !described.some(({ isTrained, origin }) => isTrained && origin !== "head"))
+    throw new ConfigError("unsupported-mode", `the model has nothing that mode ${mode} trains`, {
+      expected: mode === "bitfit" ? "a model with biases: GPT-2, or Qwen2" : "a model with such tensors",
+      found: config.model_type ?? "gpt2",
+      hint: "use another mode, such as lora",
+    });
+  return described;
 }
 
 /** Throws ConfigError if a row of a matrix is not a whole number of blocks. */

@@ -66,6 +66,18 @@ test("a software driver has fewer measurements; each adds its figures", async ()
   assert.not.ok(all.some(({ what }) => what.includes("gpt2-xl")));
 });
 
+test("the shaders of a Llama-type model are checked, too", async () => {
+  const [device, cpu] = await Promise.all([testDevice("webgpu"), testDevice("wasm 2 threads")]);
+  const found = await checkShaders(device, cpu, { model: "smollm2-135m", purpose: "lora", dtype: "f32" });
+  assert.equal(
+    found.filter(({ isRight }) => !isRight),
+    [],
+  );
+  const names = new Set(found.map(({ shader }) => shader));
+  for (const name of ["rmsnorm_forward", "rmsnorm_backward", "rope", "swiglu_forward", "swiglu_backward"])
+    assert.ok(names.has(name), name);
+});
+
 /** Answers as PyTorch's program does: a card, where it is asked to use one. */
 const TORCH = `
   let about;

@@ -12,7 +12,7 @@ import { assertAllClose, relativeError } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { fillRandom, RELATIVE, SMALL, smallSpec } from "../helpers/models.ts";
+import { fillRandom, LLAMA, RELATIVE, SMALL, smallSpec } from "../helpers/models.ts";
 
 /** The same sums in another order: f32's rounding through two blocks, relative to the norm. */
 const ROUNDING = 2e-6;
@@ -73,6 +73,8 @@ for (const [name, spec, maxBinding] of [
   ["plain", smallSpec("all", lm), Infinity],
   ["adapters", smallSpec("lora", lm), Infinity],
   ["a relative of GPT-2, in pieces", smallSpec("lora", { ...lm, config: RELATIVE }), 4096],
+  ["a Llama-type model, in pieces", smallSpec("lora", { ...lm, config: LLAMA }), 4096],
+  ["a Llama-type model with a prefix", smallSpec("prefix", { ...lm, config: LLAMA }), Infinity],
   ["one adapter for q, k and v", smallSpec("lora", { ...lm, targets: ["c_attn", "head"], r: 1 }), Infinity],
   ["DoRA", smallSpec("lora", { ...lm, dora: true }), Infinity],
   // So small that the token table comes in three pieces.

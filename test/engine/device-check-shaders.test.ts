@@ -16,9 +16,14 @@ import { trainingWork } from "../../src/train/device.ts";
 import { ofMode, type TrainOptions } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
 import { test } from "../helpers/harness.ts";
+import { LLAMA } from "../helpers/models.ts";
 import { tinyData } from "../helpers/tiny.ts";
 
-const SIZES = { micro: { n_layer: 4, n_head: 4, n_embd: 128 }, small: { n_layer: 12, n_head: 12, n_embd: 768 } };
+const SIZES = {
+  micro: { n_layer: 4, n_head: 4, n_embd: 128 },
+  small: { n_layer: 12, n_head: 12, n_embd: 768 },
+  Llama: { ...LLAMA, n_layer: 4, n_head: 6, n_embd: 192, n_inner: 512 },
+};
 const MODES: Partial<TrainOptions>[] = [
   {},
   { dora: true, dropout: 0.1 },

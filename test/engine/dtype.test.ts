@@ -26,7 +26,7 @@ import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { fillRandom, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
+import { fillRandom, LLAMA, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
 import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
@@ -76,6 +76,8 @@ for (const [name, spec] of Object.entries({
   "q8, lora": inBlocks("q8", "lora"),
   "q8, lm, a head of its own": inBlocks("q8", "lora", { ...lm, config: { ...BLOCKS, tie_word_embeddings: false } }),
   "q4, lora": inBlocks("q4", "lora"),
+  "q8, llama": inBlocks("q8", "lora", { config: { ...BLOCKS, ...LLAMA, n_inner: 96 } }),
+  "q4, lm llama": inBlocks("q4", "lora", { ...lm, config: { ...BLOCKS, ...LLAMA, n_inner: 128 } }),
   "q8, lm DoRA": inBlocks("q8", "lora", { ...lm, dora: true }),
   "q4, DoRA": inBlocks("q4", "lora", { dora: true }),
   "q4, last_block": inBlocks("q4", "last_block"),

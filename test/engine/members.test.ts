@@ -12,7 +12,7 @@ import { Rng } from "../../src/rng.ts";
 import { assertFails, assertSameBits } from "../helpers/border.ts";
 import { ONE_OF_EACH, testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { fillRandom, OPTIMIZER, RELATIVE, randomBatch, smallSpec } from "../helpers/models.ts";
+import { fillRandom, LLAMA, OPTIMIZER, RELATIVE, randomBatch, smallSpec } from "../helpers/models.ts";
 
 const CAPACITY = { tokens: 48, sequences: 4 };
 const STEPS = 3;
@@ -198,6 +198,8 @@ async function compare(
 
 /** Every width is a multiple of 8: on the CPU all matrices lie in panels. */
 const PANELS: Partial<GPT2Config> = { n_embd: 16, n_head: 4 };
+/** Whole blocks of q8. */
+const BLOCKS: Partial<GPT2Config> = { n_embd: 64, n_head: 4, n_inner: 96 };
 const lm = { objective: "lm" } as const;
 const inDtype = (dtype: WeightDtype) => (spec: ModelSpec) => ({ ...spec, dtype });
 /** So few parameters that those of both fit into a binding, which the token table does not. */
@@ -233,6 +235,8 @@ for (const [name, jobs, rest] of [
   ["regressions", memberJobs({ objective: "regression" })],
   ["several labels a message", memberJobs({ objective: "multi-label" })],
   ["language models", memberJobs(lm)],
+  ["Llama-type classifiers", memberJobs({ config: LLAMA })],
+  ["Llama-type language models in q8", memberJobs({ ...lm, config: { ...LLAMA, ...BLOCKS } }, inDtype("q8"))],
   ["language models with a head of their own", memberJobs({ ...lm, config: RELATIVE })],
   ["a token table in pieces", IN_PIECES, { maxBinding: 4096 }],
   ["a base model in f16", memberJobs({ config: PANELS }, inDtype("f16"))],

@@ -8,14 +8,16 @@ import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase } from "../../src/engine/state.ts";
+import { ConfigError } from "../../src/errors.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
 import type { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import type { Batch } from "../../src/model/batch.ts";
+import { parameterList } from "../../src/model/trainable.ts";
 import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { OPTIMIZER, TASKS } from "../helpers/models.ts";
+import { fillRandom, LLAMA, OPTIMIZER, randomBatch, smallSpec, TASKS } from "../helpers/models.ts";
 import {
   assertLoss,
   assertRelative,
@@ -121,3 +123,56 @@ for (const name of names) {
     checkAdapter(join(folder, name, "base"), join(folder, name, "lora"), TOLERANCE),
   );
 }
+
+/** Of the slope along a direction, from losses in float32. */
+const SLOPE = 5e-3;
+
+for (const [mode, objective] of [
+  ["lora", "classification"],
+  ["adapter", "classification"],
+  ["prompt", "lm"],
+  ["prefix", "classification"],
+  ["last_block", "classification"],
+  ["bitfit", "lm"],
+] as const)
+  test(`the gradients of ${mode} are the slopes of the loss (${objective})`, async () => {
+    const config = { ...LLAMA, ...(mode === "bitfit" ? { model_type: "qwen2" as const } : {}) };
+    const spec = smallSpec(mode, { objective, config });
+    const engine = await Engine.create(await testDevice("wasm 2 threads"), {
+      spec,
+      capacity: { tokens: 40, sequences: 4 },
+      optimizer: OPTIMIZER,
+    });
+    try {
+      fillRandom(engine, 7);
+      const batch = randomBatch(spec, [5, 1, 17], 3);
+      await engine.result(engine.gradients(batch));
+      const gradients = new Map<string, Float32Array>();
+      for (const name of engine.trainableNames) gradients.set(name, await engine.readGradient(name));
+      for (const [name, gradient] of gradients) {
+        const values = await engine.readParameter(name);
+        const length = Math.hypot(...gradient);
+        const losses: number[] = [];
+        for (const step of [1e-2, -1e-2]) {
+          engine.writeParameter(
+            name,
+            values.map((value, i) => value + (step * gradient[i]!) / length),
+          );
+          losses.push((await engine.result(engine.forward(batch))).loss);
+        }
+        engine.writeParameter(name, values);
+        const slope = (losses[0]! - losses[1]!) / 2e-2;
+        assert.ok(Math.abs(slope - length) <= SLOPE * length + 1e-4, `${name}: ${slope}, not ${length}`);
+      }
+    } finally {
+      engine.destroy();
+    }
+  });
+
+test("a model without biases has no mode bitfit", async () => {
+  const spec = smallSpec("bitfit", { config: LLAMA });
+  assert.throws(
+    () => parameterList(spec),
+    (error: unknown) => error instanceof ConfigError && error.code === "unsupported-mode",
+  );
+});

@@ -19,13 +19,14 @@ import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, within } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { fillRandom, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
+import { fillRandom, LLAMA, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 const CAPACITY = { tokens: 40, sequences: 4 };
 /** Two blocks below the last one, whose activations are never recomputed. */
 const config = { n_layer: 3 };
+const llama = { ...LLAMA, ...config };
 const lm = { objective: "lm", config } as const;
 
 const SPECS: Record<string, ModelSpec> = {
@@ -40,6 +41,9 @@ const SPECS: Record<string, ModelSpec> = {
   prompt: smallSpec("prompt", { config }),
   prefix: smallSpec("prefix", { config }),
   "prefix, projected": { ...smallSpec("prefix", { config }), encoder_hidden_size: 5 },
+  "llama lora": smallSpec("lora", { config: llama }),
+  "llama all": smallSpec("all", { config: llama }),
+  "lm llama prefix": smallSpec("prefix", { ...lm, config: llama }),
   "lm lora": smallSpec("lora", lm),
   "lm all": smallSpec("all", lm),
   "lm adapter": smallSpec("adapter", lm),
@@ -72,7 +76,7 @@ async function trainTwoSteps(device: Backend, spec: ModelSpec, recompute: boolea
 }
 
 /** Those that a GPU runs, too. */
-const ON_GPU = ["lora", "lm prefix"];
+const ON_GPU = ["lora", "lm prefix", "llama lora"];
 
 for (const [name, spec] of Object.entries(SPECS))
   for (const where of ["wasm 2 threads", ...(ON_GPU.includes(name) ? ["webgpu"] : [])])

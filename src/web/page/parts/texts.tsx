@@ -8,7 +8,7 @@ import { Notes } from "./notes.tsx";
 const SOURCES = { "human-rights": "Human rights", paste: "Own text", files: "Own files", hub: "Hugging Face" };
 
 const FILES_HELP =
-  'or drop them here. A text file is one document; in JSON lines each line is one, {"text": "…"}, or {"prompt": "…", "completion": "…"}, of which the completion is learned.';
+  'or drop them here. A text file is one document; in JSON lines each line is one, {"text": "…"}, or {"prompt": "…", "completion": "…"}, of which the completion is learned, or {"messages": […]}, a chat, of which the answers are.';
 
 export function Texts() {
   const { source, hubName } = texts;

@@ -1,0 +1,193 @@
+/**
+ * Chats: a model's template, which is Jinja, makes one text of the messages, as `apply_chat_template` of transformers
+ * does. A template is foreign code: it runs in an interpreter that counts what it does. Loaded on demand.
+ */
+import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
+import { ConfigError, DataError, FormatError } from "../errors.ts";
+import { LIMITS } from "../io/limits.ts";
+import type { ChatTemplate } from "../io/vocabulary.ts";
+import type { Completion } from "./blocks.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+
+/** A message of a chat. */
+export interface Message {
+  /** "system", "user", "assistant" or what else the template knows. */
+  role: string;
+  content: string;
+}
+
+/** Throws DataError unless a value is a list of messages. */
+function checkMessages(value: unknown, where: string): asserts value is Message[] {
+  const isText = (message: unknown, key: string) => typeof (message as Record<string, unknown>)?.[key] === "string";
+  const list = Array.isArray(value) ? value : [];
+  const wrong = list.findIndex((message) => !isText(message, "role") || !isText(message, "content"));
+  if (list.length > 0 && wrong < 0) return;
+  throw new DataError("invalid-messages", "the messages of a chat are invalid", {
+    where,
+    expected: 'a list of messages such as {"role": "user", "content": "..."}',
+    found: wrong < 0 ? "no messages" : `message ${wrong + 1}: ${String(JSON.stringify(list[wrong])).slice(0, 60)}`,
+  });
+}
+
+type Render = (messages: readonly Message[], addGenerationPrompt: boolean) => string;
+
+/** The chats of a model: its template with its tokenizer. */
+export class Chat {
+  private readonly render: Render;
+
+  /** Throws ConfigError if the model has no template, FormatError if it is invalid. */
+  constructor(private readonly tokenizer: Tokenizer) {
+    if (tokenizer.chat === null)
+      throw new ConfigError("no-chat-template", "the model has no chat template", {
+        expected: "chat_template in its tokenizer_config.json, or chat_template.jinja",
+        hint: "use a model that is trained for chats, such as SmolLM2-135M-Instruct",
+      });
+    this.render = compile(tokenizer.chat);
+  }
+
+  /** The tokens of messages, and of what begins the answer. */
+  prompt(messages: readonly Message[]): Uint32Array {
+    return this.encode(this.render(messages, true));
+  }
+
+  /** The text of the token that ends an answer; null: the template has none. */
+  findEnd(): string | null {
+    const question = { role: "user", content: "x" };
+    return this.split([question, { role: "assistant", content: "y" }]).end;
+  }
+
+  /** Each answer of a chat with the messages before it, to be learned. */
+  completions(messages: unknown, where: string): Completion[] {
+    checkMessages(messages, where);
+    const answers = messages.flatMap(({ role }, i) => (role === "assistant" ? [messages.slice(0, i + 1)] : []));
+    if (answers.length === 0)
+      throw new DataError("invalid-messages", "the chat has no answer to learn", {
+        where,
+        expected: 'a message of the role "assistant"',
+      });
+    return answers.map((some) => {
+      const { prompt, answer } = this.split(some);
+      const ids = this.encode(answer);
+      // Every completion ends with this token.
+      const completion = ids.at(-1) === this.tokenizer.endOfText ? ids.subarray(0, -1) : ids;
+      return { prompt: this.encode(prompt), completion };
+    });
+  }
+
+  /** The text before the last message, an answer, and its own with the token that ends it. */
+  private split(messages: readonly Message[]): { prompt: string; answer: string; end: string | null } {
+    const prompt = this.render(messages.slice(0, -1), true);
+    const all = this.render(messages, false);
+    if (!all.startsWith(prompt))
+      throw new FormatError("invalid-chat-template", "the chat template changes what is before an answer", {
+        expected: excerpt(prompt),
+        found: excerpt(all),
+      });
+    const rest = all.slice(prompt.length);
+    // A template may leave out the white space around a message.
+    const content = messages.at(-1)!.content.trim();
+    const stop = rest.lastIndexOf(content) + content.length;
+    const behind = rest.slice(stop);
+    const special = this.encode(behind).find((id) => this.isSpecial(id));
+    if (special === undefined) return { prompt, answer: rest.slice(0, stop), end: null };
+    const end = this.tokenizer.decode([special]);
+    return { prompt, answer: rest.slice(0, stop + behind.indexOf(end) + end.length), end };
+  }
+
+  /** The template writes special tokens, also the one that the tokenizer puts before other texts. */
+  private encode(text: string): Uint32Array {
+    return this.tokenizer.encode(text, { allowSpecial: true, addSpecialTokens: false });
+  }
+
+  /** Whether no text has this token unless special ones are allowed. */
+  private isSpecial(id: number): boolean {
+    const plain = this.tokenizer.encode(this.tokenizer.decode([id]), { addSpecialTokens: false });
+    return plain.length !== 1 || plain[0] !== id;
+  }
+}
+
+const EXCERPT_CHARACTERS = 80;
+const excerpt = (text: string) => JSON.stringify(text.slice(-EXCERPT_CHARACTERS));
+
+function compile({ template, tokens }: ChatTemplate): Render {
+  const attempt = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (cause) {
+      if (cause instanceof FormatError) throw cause;
+      throw new FormatError("invalid-chat-template", "the chat template cannot be used", {
+        found: (cause as Error).message,
+        cause,
+      });
+    }
+  };
+  if (template.length > LIMITS.chatTemplate)
+    throw new FormatError("invalid-chat-template", "the chat template is too long", {
+      expected: `at most ${LIMITS.chatTemplate} characters`,
+      found: String(template.length),
+    });
+  const program = attempt(() => parse(tokenize(template, { lstrip_blocks: true, trim_blocks: true })));
+  return (messages, addGenerationPrompt) =>
+    attempt(() => {
+      const environment = new Environment();
+      const own = messages.map(({ role, content }) => ({ role, content }));
+      const values = { messages: own, add_generation_prompt: addGenerationPrompt, tools: null, documents: null };
+      for (const [name, value] of Object.entries({ ...GLOBALS, ...tokens, ...values })) environment.set(name, value);
+      return String(new CountingInterpreter(environment).run(program).value);
+    });
+}
+
+/**
+ * What a template can name beside the messages. Not the date (`strftime_now`), with which the same data would have other
+ * tokens on another day: templates then take one of their own.
+ */
+const GLOBALS = {
+  true: true,
+  false: false,
+  none: null,
+  True: true,
+  False: false,
+  None: null,
+  range: boundedRange,
+  raise_exception(message: unknown): never {
+    throw new Error(String(message));
+  },
+};
+
+function boundedRange(start: number, stop?: number, step = 1): number[] {
+  const [first, end] = stop === undefined ? [0, start] : [start, stop];
+  const count = Math.max(0, Math.ceil((end - first) / step));
+  if (!(count <= LIMITS.chatRange)) throw new Error(`range() of ${count} numbers, of at most ${LIMITS.chatRange}`);
+  return Array.from({ length: count }, (_, i) => first + i * step);
+}
+
+type Evaluate = Parameters<Interpreter["evaluate"]>;
+type Value = ReturnType<Interpreter["evaluate"]>;
+
+/** Counts what is evaluated, with the size of each value, which bounds time and memory. */
+class CountingInterpreter extends Interpreter {
+  private left: number = LIMITS.chatWork;
+
+  override evaluate(...[statement, environment]: Evaluate): Value {
+    const value = super.evaluate(statement, environment);
+    if (typeof value.value === "string") this.count(value.value.length);
+    this.countParts(value);
+    return value;
+  }
+
+  /** Counts the values in lists and objects, at every place where one is: converting one to text takes as long. */
+  private countParts({ value }: Value): void {
+    this.count(1);
+    if (Array.isArray(value)) for (const part of value) this.countParts(part);
+    else if (value instanceof Map) for (const part of value.values()) this.countParts(part);
+  }
+
+  private count(work: number): void {
+    this.left -= work;
+    if (this.left < 0)
+      throw new FormatError("invalid-chat-template", "the chat template does too much", {
+        expected: `at most ${LIMITS.chatWork} steps and characters for a chat`,
+        hint: "its loops may not end: use another template",
+      });
+  }
+}
