@@ -121,10 +121,11 @@ function compile({ template, tokens }: ChatTemplate): Render {
       });
     }
   };
-  if (template.length > LIMITS.chatTemplate)
+  const spaces = Math.max(0, ...(template.match(/\s+/g) ?? []).map(({ length }) => length));
+  if (template.length > LIMITS.chatTemplate || spaces > LIMITS.chatSpaces)
     throw new FormatError("invalid-chat-template", "the chat template is too long", {
-      expected: `at most ${LIMITS.chatTemplate} characters`,
-      found: String(template.length),
+      expected: `at most ${LIMITS.chatTemplate} characters, and ${LIMITS.chatSpaces} of white space in a row`,
+      found: `${template.length} and ${spaces}`,
     });
   const program = attempt(() => parse(tokenize(template, { lstrip_blocks: true, trim_blocks: true })));
   return (messages, addGenerationPrompt) =>
@@ -164,14 +165,16 @@ function boundedRange(start: number, stop?: number, step = 1): number[] {
 type Evaluate = Parameters<Interpreter["evaluate"]>;
 type Value = ReturnType<Interpreter["evaluate"]>;
 
-/** Counts what is evaluated, with the size of each value, which bounds time and memory. */
+/** Counts what is evaluated, with the size of each value, and looks at the clock, which bounds memory and time. */
 class CountingInterpreter extends Interpreter {
   private left: number = LIMITS.chatWork;
+  private readonly end = performance.now() + LIMITS.chatTime;
 
   override evaluate(...[statement, environment]: Evaluate): Value {
     const value = super.evaluate(statement, environment);
     if (typeof value.value === "string") this.count(value.value.length);
     this.countParts(value);
+    if (performance.now() > this.end) this.refuse();
     return value;
   }
 
@@ -184,10 +187,13 @@ class CountingInterpreter extends Interpreter {
 
   private count(work: number): void {
     this.left -= work;
-    if (this.left < 0)
-      throw new FormatError("invalid-chat-template", "the chat template does too much", {
-        expected: `at most ${LIMITS.chatWork} steps and characters for a chat`,
-        hint: "its loops may not end: use another template",
-      });
+    if (this.left < 0) this.refuse();
+  }
+
+  private refuse(): never {
+    throw new FormatError("invalid-chat-template", "the chat template does too much", {
+      expected: `at most ${LIMITS.chatWork} values and characters, and ${LIMITS.chatTime / 1000} seconds, for a chat`,
+      hint: "its loops may not end: use another template",
+    });
   }
 }
