@@ -1,19 +1,22 @@
 /** The architectures. Only GPT-2's is loaded with a page: opening a model of another one loads that. */
-import type { GPT2Config, LlamaType } from "../config.ts";
+import { type GPT2Config, LLAMA_TYPES, type LlamaType } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { Architecture } from "./block.ts";
 import { gpt2 } from "./gpt2.ts";
 
-const loaded = new Map<LlamaType | undefined, Architecture>([[undefined, gpt2]]);
+/** Those that are loaded, by their `model_type`. */
+export const ARCHITECTURES = new Map<LlamaType | undefined, Architecture>([[undefined, gpt2]]);
 
 /** Loads what plans of such a model need. */
 export async function loadArchitecture({ model_type }: Pick<GPT2Config, "model_type">): Promise<void> {
-  if (!loaded.has(model_type)) loaded.set(model_type, (await import("./llama.ts")).llama);
+  if (ARCHITECTURES.has(model_type)) return;
+  const { llama } = await import("./llama.ts");
+  for (const type of LLAMA_TYPES) ARCHITECTURES.set(type, llama);
 }
 
 /** The architecture of a model that has been opened. */
 export function architecture({ model_type }: GPT2Config): Architecture {
-  const found = loaded.get(model_type);
+  const found = ARCHITECTURES.get(model_type);
   if (found) return found;
   throw new ConfigError("unsupported-architecture", "the model's architecture has not been loaded", {
     found: String(model_type),

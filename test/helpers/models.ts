@@ -1,9 +1,17 @@
 /** Small random models and batches, for the tests of plans and of the engine. */
-import { type GPT2Config, hasValues, type Objective, type Target, type TaskConfig } from "../../src/config.ts";
+import {
+  type GPT2Config,
+  hasValues,
+  LLAMA_TYPES,
+  type Objective,
+  type Target,
+  type TaskConfig,
+} from "../../src/config.ts";
 import type { Weights } from "../../src/engine/weights.ts";
 import type { Mode } from "../../src/methods/index.ts";
-import { loadArchitecture } from "../../src/model/architectures.ts";
+import { ARCHITECTURES } from "../../src/model/architectures.ts";
 import type { Batch } from "../../src/model/batch.ts";
+import { llama } from "../../src/model/llama.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { IGNORE_INDEX } from "../../src/ops/crossentropy.ts";
 import { Rng } from "../../src/rng.ts";
@@ -30,7 +38,8 @@ export const RELATIVE: Partial<GPT2Config> = {
 /** A Llama-type model, in which three heads share one of keys and values. */
 export const LLAMA: Partial<GPT2Config> = { model_type: "llama", n_kv_head: 1, n_inner: 20, rope: { theta: 1e4 } };
 
-await loadArchitecture(LLAMA);
+// What opens a model loads its architecture; these models are made, not opened.
+for (const type of LLAMA_TYPES) ARCHITECTURES.set(type, llama);
 
 /** AdamW's settings; the rate comes with each step. */
 export const OPTIMIZER = { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, clip: 1 } as const;
