@@ -37,7 +37,12 @@ function fastTokenizer({ tokens, merges, added, pretokenizer, normalizes, ignore
     padding: null,
     added_tokens: added.map((token) => ({ single_word: false, lstrip: false, rstrip: false, ...token })),
     normalizer: normalizes ? { type: "NFC" } : null,
-    pre_tokenizer: { type: "Sequence", pretokenizers: PRETOKENIZERS[pretokenizer] },
+    pre_tokenizer: {
+      type: "Sequence",
+      pretokenizers: PRETOKENIZERS[pretokenizer].map((step) =>
+        step.type === "ByteLevel" ? { ...step, trim_offsets: true } : step,
+      ),
+    },
     post_processor: begin && {
       type: "TemplateProcessing",
       single: [{ SpecialToken: { id: begin.text, type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],

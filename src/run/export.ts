@@ -95,6 +95,8 @@ export async function planExport(
       notes.push(
         "the adapter was trained with the base model in f16; with a float32 base model, logits differ by rounding",
       );
+    if (isGguf(checkpoint.directory))
+      for (const [name, content] of await tokenizerFiles(meta, checkpoint)) files.set(name, content);
     if (withBase) for (const [name, content] of await baseFiles(checkpoint)) files.set(`${BASE}/${name}`, content);
     else if (base.place !== "hub")
       notes.push(`its code reads the base model in ${checkpoint.directory}; --with-base copies it beside the adapter`);

@@ -56,7 +56,8 @@ export function peftCode(meta: AdapterMeta, end: End, base: string, directory: s
     "import torch",
     "from peft import PeftModel",
     `from transformers import AutoTokenizer, ${auto}`,
-    `tokenizer = AutoTokenizer.from_pretrained(${model}, pad_token=${JSON.stringify(end.text)}, padding_side="right")`,
+    // The tokenizer that transformers makes of a GGUF file splits some texts as GPT-2's does.
+    `tokenizer = AutoTokenizer.from_pretrained(${isGguf(base) ? JSON.stringify(directory) : model}, pad_token=${JSON.stringify(end.text)}, padding_side="right")`,
     `base = ${auto}.from_pretrained(${model}, dtype=torch.float32${classifies ? `, num_labels=${meta.labels.length}, pad_token_id=${end.id},${type}` : ")"}`,
     ...(classifies ? [`    id2label=${JSON.stringify(labels)})`] : []),
     `model = PeftModel.from_pretrained(base, ${JSON.stringify(directory)})`,
