@@ -1,9 +1,10 @@
 /**
  * Checks the exchange with the real PEFT and transformers, in both directions, by value, and the baseline against
  * scikit-learn's:
- * `npm run test:exchange [-- --optional] [-- --test FILE.csv --train FILE.csv --val FILE.csv]`. Makes a Python
- * environment in build/exchange the first time. --optional: where the Python registry does not answer, says so in one
- * line and passes. With files, messages and accuracy are those of the test file instead of made-up ones.
+ * `npm run test:exchange [-- --optional] [-- --test FILE.csv --train FILE.csv --val FILE.csv] [-- --gguf FILE.gguf]`.
+ * Makes a Python environment in build/exchange the first time. --optional: where the Python registry does not answer,
+ * says so in one line and passes. With files, messages and accuracy are those of the test file instead of made-up ones.
+ * The tensors of a GGUF file are compared with those that transformers reads from it.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -11,6 +12,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { checkBaseline } from "./baseline.mjs";
 import { checkFiles } from "./files.mjs";
+import { checkGguf } from "./gguf.mjs";
 import { checkLanguageModels } from "./language.mjs";
 import { checkNames } from "./names.mjs";
 import { checkOutputs } from "./outputs.mjs";
@@ -26,6 +28,7 @@ const { values: flags } = parseArgs({
     train: { type: "string" },
     val: { type: "string" },
     test: { type: "string" },
+    gguf: { type: "string", multiple: true, default: [] },
   },
 });
 const here = "test/exchange";
@@ -126,6 +129,7 @@ await checkNames(work, python, must, report);
 await checkOutputs(work, micro, python, must, report, library);
 await checkRelatives(work, python, must, report);
 await checkQuantized(work, python, must, report, library);
+await checkGguf(work, micro, flags.gguf, python, must, report, library, device);
 await checkTexts(work, micro, report, library);
 await checkFiles(work, python, report);
 await checkVocabularies(work, report, library);
