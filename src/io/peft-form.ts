@@ -123,19 +123,6 @@ export function fromEntries(
   return out;
 }
 
-/** The keys of one of these tensors of ours of which some parts are missing; none if there is no such tensor. */
-export function incompleteKeys(
-  entries: ReadonlyMap<string, ImportEntry>,
-  shapes: ReadonlyMap<string, Shape>,
-): string[] {
-  const missing = new Map<string, number>();
-  for (const { name, shape, first } of entries.values())
-    if (first !== undefined && shapes.has(name))
-      missing.set(name, (missing.get(name) ?? numel(shapes.get(name)!)) - numel(shape!));
-  const [found] = [...missing].find(([, elements]) => elements > 0) ?? [];
-  return [...entries].filter(([, { name }]) => name === found).map(([key]) => key);
-}
-
 /** The tensor of PEFT's file from ours. */
 export function toEntry({ name, shape, isTurned, first }: ImportEntry, tensors: Tensors): NamedTensor {
   const whole = tensors.get(name)!;

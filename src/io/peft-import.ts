@@ -6,14 +6,13 @@ import { isInBlocks, type LoraConfig, type LoraSite, type MessagesObjective, TAR
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { METHODS, MODES, type Mode } from "../methods/index.ts";
 import { ADAPTED, baseShapes, firstColumn, loraDims, loraName, magnitudeName, siteName } from "../names.ts";
-import { type Shape, sameShape, showShape } from "../tensor.ts";
+import { numel, type Shape, sameShape, showShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import { givenSettings, type PeftPlan, parsePeftConfig, show } from "./peft-config.ts";
 import {
   headEntry,
   type ImportEntry,
   type ImportPlan,
-  incompleteKeys,
   type PeftBase,
   readBaseModel,
   type Tensors,
@@ -70,6 +69,16 @@ export async function importPeft(
       found: nameList(incomplete),
     });
   return { meta, entries };
+}
+
+/** The keys of one of these tensors of ours of which some parts are missing; none if there is no such tensor. */
+function incompleteKeys(entries: ReadonlyMap<string, ImportEntry>, shapes: ReadonlyMap<string, Shape>): string[] {
+  const missing = new Map<string, number>();
+  for (const { name, shape, first } of entries.values())
+    if (first !== undefined && shapes.has(name))
+      missing.set(name, (missing.get(name) ?? numel(shapes.get(name)!)) - numel(shape!));
+  const [found] = [...missing].find(([, elements]) => elements > 0) ?? [];
+  return [...entries].filter(([, { name }]) => name === found).map(([key]) => key);
 }
 
 /**
