@@ -203,7 +203,9 @@ export class Tokenizer {
     special = false,
     begin = true,
   ): void {
-    const { isWhole, keepsLineEnds } = this.module.vocabulary;
+    const { isWhole, pretokenizer } = this.module.vocabulary;
+    // In Llama 3's and Qwen2's patterns line ends belong to the punctuation before them.
+    const keepsLineEnds = pretokenizer === "llama-bpe" || pretokenizer === "qwen2";
     let capacity = Math.min(length * bytesPerUnit, CHUNK_BYTES);
     let from = 0;
     let isFirst = true;

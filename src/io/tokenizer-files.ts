@@ -53,17 +53,24 @@ export async function readVocabulary(directory: string, config: TokenConfig | nu
     ? fromFast(fast, joinPath(directory, "tokenizer.json"))
     : await fromLists(directory, read, settings?.tokenizer_class);
   if (settings) checkSettings(settings, listed, joinPath(directory, "tokenizer_config.json"));
-  if (listed === null) {
-    if (config !== null && config.vocab_size > GPT2_VOCABULARY.size + MOST_PADDING) refuseMissing(directory, config);
-    return GPT2_VOCABULARY;
-  }
+  if (listed === null && config !== null && config.vocab_size > GPT2_VOCABULARY.size + MOST_PADDING)
+    refuseMissing(directory, config);
   const named = { ...(await read("special_tokens_map.json")), ...settings };
-  const added = allAdded(listed, settings, named, config);
-  const end = findEndToken(named, config, listed, added, directory);
-  const vocabulary = await makeVocabulary({ ...listed, added, end }, listed.where);
-  if (config !== null) checkSize(vocabulary, config, listed.where);
+  const vocabulary = listed === null ? GPT2_VOCABULARY : await listedVocabulary(listed, settings, named, config);
+  if (listed !== null && config !== null) checkSize(vocabulary, config, listed.where);
   const chat = await readChat(directory, settings, named);
   return chat === null ? vocabulary : { ...vocabulary, chat };
+}
+
+/** The vocabulary of listed tokens, with those that the settings and the model's config name. */
+export function listedVocabulary(
+  listed: Listed,
+  settings: Json | undefined,
+  named: Json,
+  config: TokenConfig | null,
+): Promise<Vocabulary> {
+  const added = allAdded(listed, settings, named, config);
+  return makeVocabulary({ ...listed, added, end: findEndToken(named, config, listed, added) }, listed.where);
 }
 
 /** The chat template: of a file of its own, or of the tokenizer's settings, which may have several with names. */
@@ -200,7 +207,7 @@ function namedTokenText(named: unknown): string | undefined {
  * All added tokens: those listed with the vocabulary and in tokenizer_config.json, and the named ones of the
  * vocabulary. Special ones that the model has no row for are left out: no text contains them.
  */
-export function allAdded(
+function allAdded(
   { tokens, added, where }: Listed,
   settings: Json | undefined,
   named: Json,
@@ -238,12 +245,11 @@ export function allAdded(
  * begins a text. Some configs are copies of GPT-2's, whose 50256 is a word here: an id counts only if no merge makes
  * its token. Throws ConfigError if there is none.
  */
-export function findEndToken(
+function findEndToken(
   named: Json,
   config: TokenConfig | null,
   { tokens, merges, where }: Listed,
   added: readonly AddedToken[],
-  directory: string,
 ): Vocabulary["end"] {
   const byText = (text: string | undefined) => {
     if (text === undefined) return undefined;
@@ -267,8 +273,8 @@ export function findEndToken(
     byId(config?.bos_token_id);
   if (found) return found;
   throw new ConfigError("no-end-token", "the model has no token that ends a text", {
-    where: directory,
-    expected: `eos_token in tokenizer_config.json, of a token in ${where}`,
+    where,
+    expected: "eos_token in tokenizer_config.json, of a token of the vocabulary",
     found: `eos_token ${JSON.stringify(named.eos_token) ?? "not given"}, eos_token_id ${JSON.stringify(config?.eos_token_id) ?? "not given"}`,
     hint: 'name a token that does not occur in texts: {"eos_token": "<|endoftext|>"}',
   });

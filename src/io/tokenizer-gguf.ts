@@ -2,10 +2,9 @@
 import { FormatError } from "../errors.ts";
 import { LIMITS } from "./limits.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
-import { allAdded, findEndToken, namedTexts } from "./tokenizer-files.ts";
+import { listedVocabulary, namedTexts } from "./tokenizer-files.ts";
 import { BYTE_LEVEL, type Listed, refuse } from "./tokenizer-json.ts";
 import type { NamedToken, Vocabulary } from "./vocabulary.ts";
-import { makeVocabulary } from "./vocabulary-tables.ts";
 
 /** Types of tokens that are found before a text is split into words. */
 const CONTROL = 3;
@@ -19,9 +18,7 @@ type Metadata = ReadonlyMap<string, unknown>;
  */
 export async function readGgufVocabulary(metadata: Metadata, where: string): Promise<Vocabulary> {
   const { listed, named } = listGgufTokens(metadata, where);
-  const all = allAdded(listed, undefined, named, null);
-  const end = findEndToken(named, null, listed, all, where);
-  const vocabulary = await makeVocabulary({ ...listed, added: all, end }, where);
+  const vocabulary = await listedVocabulary(listed, undefined, named, null);
   const template = metadata.get("tokenizer.chat_template");
   if (typeof template !== "string") return vocabulary;
   return { ...vocabulary, chat: { template, tokens: namedTexts(named) } };

@@ -72,8 +72,7 @@ export async function makeVocabulary(parts: VocabularyParts, where: string): Pro
     : await fingerprintVocabulary(bytes, pairs, sorted, preparation);
   if (isGpt2 && texts.length === GPT2_VOCABULARY.size && end.id === GPT2_VOCABULARY.end.id) return GPT2_VOCABULARY;
   const isWhole = added.some((token) => token.rstrip || token.single_word || /\S[\t-\r ]/.test(token.content));
-  const keepsLineEnds = pretokenizer === "llama-bpe" || pretokenizer === "qwen2";
-  return { fingerprint, size: texts.length, end, begin, chat: null, tables, isWhole, keepsLineEnds };
+  return { fingerprint, size: texts.length, end, begin, chat: null, tables, isWhole, pretokenizer };
 }
 
 /** The token of each id. */

@@ -1,6 +1,7 @@
 /** The vocabulary of a model's `Tokenizer`: tokenizer-files.ts reads it, vocabulary-tables.ts builds its tables. */
 import type { GPT2Config } from "../config.ts";
 import { ConfigError } from "../errors.ts";
+import type { Pretokenizer } from "./pretokenizers.ts";
 
 export const CHAT_TEMPLATE = "chat_template.jinja";
 
@@ -43,8 +44,8 @@ export interface Vocabulary {
   readonly tables: Uint8Array | null;
   /** Whether a long text must not be encoded in parts, because white space belongs to an added token. */
   readonly isWhole: boolean;
-  /** Whether line ends belong to the word before them, if it is of punctuation. */
-  readonly keepsLineEnds: boolean;
+  /** How texts are split into words. */
+  readonly pretokenizer: Pretokenizer;
 }
 
 export const GPT2_TABLES = "gpt2.tokenizer.bin";
@@ -56,7 +57,7 @@ export const GPT2_VOCABULARY: Vocabulary = {
   chat: null,
   tables: null,
   isWhole: false,
-  keepsLineEnds: false,
+  pretokenizer: "gpt-2",
 };
 
 /** A vocabulary's fingerprint, for messages. */

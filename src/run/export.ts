@@ -19,7 +19,7 @@ import { biasObstacle, peftFiles } from "../io/peft-write.ts";
 import { PROBLEM_TYPES } from "../io/problem-types.ts";
 import { streamSafetensors } from "../io/safetensors-write.ts";
 import { readShards } from "../io/shards-index.ts";
-import { GPT2_VOCABULARY, TOKENIZER_FILES, type Vocabulary } from "../io/vocabulary.ts";
+import { CHAT_TEMPLATE, TOKENIZER_FILES, type Vocabulary } from "../io/vocabulary.ts";
 import { METHODS } from "../methods/index.ts";
 import { isGguf } from "../platform/paths.ts";
 import type { FileContent } from "../platform/reader.ts";
@@ -303,9 +303,9 @@ async function mergedConfig({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoi
 /** A model's vocabulary files; of GPT-2's vocabulary, which a model may lack, those of the bundled base model. */
 async function vocabularyFiles({ directory, vocabulary, config }: GPT2Checkpoint): Promise<Map<string, FileContent>> {
   const files = new Map<string, FileContent>();
-  const isGpt2 = vocabulary === GPT2_VOCABULARY && config.vocab_size > vocabulary.end.id;
+  const isGpt2 = vocabulary.tables === null && config.vocab_size > vocabulary.end.id;
   for (const place of [directory, ...(isGpt2 ? [packagePath(`data/models/${SHIPPED_MODELS[0]}`)] : [])]) {
-    for (const name of ["vocab.json", "merges.txt", "tokenizer.json", "added_tokens.json"]) {
+    for (const name of ["vocab.json", "merges.txt", "tokenizer.json", "added_tokens.json", CHAT_TEMPLATE]) {
       const content = await readModelFile(place, name);
       if (content !== undefined) files.set(name, content);
     }
@@ -336,6 +336,7 @@ async function tokenizerFiles(meta: AdapterMeta, checkpoint: GPT2Checkpoint): Pr
   for (const name of ["special_tokens_map.json", own])
     Object.assign(base, await readModelJson(checkpoint.directory, name));
   const end = checkpoint.vocabulary.end.text;
+  const isOther = checkpoint.vocabulary.pretokenizer !== "gpt-2";
   const config = {
     add_prefix_space: false,
     bos_token: end,
@@ -343,6 +344,8 @@ async function tokenizerFiles(meta: AdapterMeta, checkpoint: GPT2Checkpoint): Pr
     tokenizer_class: "GPT2Tokenizer",
     unk_token: end,
     ...base,
+    // transformers 5 splits texts of its GPT2Tokenizer by GPT-2's pattern, whatever tokenizer.json has (SmolLM2's).
+    ...(isOther && files.has("tokenizer.json") ? { tokenizer_class: "PreTrainedTokenizerFast" } : {}),
     model_max_length: longestText(meta),
     pad_token: end,
     // Padding on the left would shift the position embeddings.

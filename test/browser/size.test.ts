@@ -41,6 +41,8 @@ const TABLE_BYTES = 6 * KB;
 const PAIRS_BYTES = 1 * KB;
 /** What such a page loads besides where there is WebGPU. */
 const WEBGPU_BYTES = 13.5 * KB;
+/** What makes texts of chats, with Jinja. */
+const CHATS_BYTES = 14 * KB;
 /** What generates text. */
 const TEXTS_BYTES = 8 * KB;
 /** The shaders of DoRA, dropout and prefix tuning, of regression and several labels, of sampling and of Llama. */
@@ -118,7 +120,7 @@ test("a page that classifies on WebGPU loads none of the shaders that are loaded
  * download.
  */
 const OF_THE_HUB =
-  /\/(src\/(data\/(hub|parquet)|io\/(hub(?!-names)|shards))|node_modules\/(@huggingface|yaml|hyparquet|@noble)\b)/;
+  /\/(src\/(data\/(hub|parquet)|io\/(hub(?!-names)|shards))|node_modules\/(@huggingface\/hub|yaml|hyparquet|@noble)\b)/;
 const OF_SEVERAL =
   /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/grouped|infer\/mixed)\./;
 const OF_EXPRESSIONS = /\/node_modules\/re2js\//;
@@ -127,7 +129,8 @@ const OF_TABLES =
 const OF_PAIRS = /\/src\/infer\/pairs\./;
 const OF_DOWNLOADS = /\/src\/(run\/(standalone|peft-code|usage)|web\/worker\/take)\./;
 const OF_FOREIGN =
-  /\/src\/(io\/(vocabulary-tables|tokenizer-files|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
+  /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
+const OF_CHATS = /\/(src\/data\/chat\.|node_modules\/@huggingface\/jinja\/)/;
 const OF_GGUF = /\/src\/io\/(gguf|ggml|tokenizer-gguf)[\w-]*\./;
 const OF_SCORES = /\/src\/(train\/(regression|multi-label|ridge|label-baselines)|score-measures|data\/outputs)\./;
 const OF_TEXTS =
@@ -158,6 +161,7 @@ test("the whole page loads at most 240 kB; what only some visitors need is loade
   const methods = only(OF_METHODS).filter((path) => !measuring.includes(path));
   const scores = only(OF_SCORES);
   const foreign = only(OF_FOREIGN);
+  const chats = only(OF_CHATS);
   const gguf = only(OF_GGUF);
   const downloads = only(OF_DOWNLOADS);
   const later = [
@@ -172,6 +176,7 @@ test("the whole page loads at most 240 kB; what only some visitors need is loade
     ...methods,
     ...measuring,
     ...foreign,
+    ...chats,
     ...gguf,
     ...downloads,
   ];
@@ -187,6 +192,7 @@ test("the whole page loads at most 240 kB; what only some visitors need is loade
     [measuring, MEASURING_BYTES],
     [scores, SCORES_BYTES],
     [foreign, FOREIGN_BYTES],
+    [chats, CHATS_BYTES],
     [gguf, GGUF_BYTES],
     [downloads, DOWNLOADS_BYTES],
     [hub, HUB_BYTES],

@@ -145,7 +145,7 @@ await checkBaseline(
   ...[work, python, must, report, library, micro],
 );
 
-const tiny = join(work, "tiny");
+const [tiny, llama, qwen2] = ["tiny", "llama", "qwen2"].map((name) => join(work, name));
 const fromPeft = (name) => ({ continue: join(work, "from-peft", name) });
 /** Runs of ours: the forms in which they are exported, and their settings. */
 const RUNS = [
@@ -171,6 +171,19 @@ const RUNS = [
   { name: "micro prompt", base: micro, mode: "prompt", virtualTokens: 20 },
   { name: "tiny prefix", base: tiny, mode: "prefix", virtualTokens: 5 },
   { name: "micro prefix", base: micro, mode: "prefix", virtualTokens: 20, prefixProjection: 32 },
+  { name: "llama r 3", base: llama, rank: 3 },
+  { name: "llama rslora some layers", base: llama, rank: 4, scaling: "alpha/sqrt(r)", layers: [0, 2] },
+  { name: "llama mixed ranks", base: llama, ...fromPeft("llama-patterns") },
+  { name: "llama dora", base: llama, rank: 3, dora: true },
+  { name: "llama norms", base: llama, ...fromPeft("llama-some-layers") },
+  { name: "llama prefix", base: llama, mode: "prefix", virtualTokens: 5 },
+  { name: "llama all", base: llama, mode: "all" },
+  { name: "qwen2 q v wte", base: qwen2, rank: 3, targets: ["q", "v", "wte"] },
+  { name: "qwen2 dora, mixed ranks", base: qwen2, ...fromPeft("qwen2-dora") },
+  { name: "qwen2 biases", base: qwen2, ...fromPeft("qwen2-lora-only-bias") },
+  { name: "qwen2 gate and up", base: qwen2, ...fromPeft("qwen2-saved") },
+  { name: "qwen2 prompt", base: qwen2, mode: "prompt", virtualTokens: 5 },
+  { name: "qwen2 bitfit", base: qwen2, mode: "bitfit" },
 ];
 /** The forms in which a run can be exported. */
 const FORMS = { lora: ["peft", "merged"], prompt: ["peft"], prefix: ["peft"] };

@@ -1,7 +1,8 @@
 /** Writing text: against the definition, token by token from the whole model; and what a user sees of it. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase } from "../../src/engine/state.ts";
@@ -266,3 +267,43 @@ test("a damaged model is named, not sampled from", async () => {
   });
   await assertFails(DataError, "not-finite", ["not finite"], () => withModel(damaged, (lm) => lm.complete(["a"])));
 });
+
+test("a prompt of a chat is put into the model's template, and its answer ends where that ends one", async () => {
+  const chatModel = tinyModel(join(folder, "chat"));
+  const write = (template: string) =>
+    writeFileSync(join(chatModel, "tokenizer_config.json"), JSON.stringify({ chat_template: template }));
+  const options = { maxNewTokens: 12 };
+  const [plain] = await complete(["Say: x"], options);
+  const answer = (given: GenerateOptions) => withModel(chatModel, (lm) => lm.complete("x", { ...options, ...given }));
+  write("Say: {% for message in messages %}{{ message.content }}{% endfor %}");
+  assert.equal(await answer({ chat: true }), [plain]);
+  assert.not.equal(await answer({}), [plain]);
+  // The fourth token of the answer becomes one that ends answers.
+  const end = (await Tokenizer.load()).decode(plain!.ids.slice(3, 4));
+  const id = plain!.ids[3]!;
+  assert.not.ok(plain!.text.slice(0, plain!.text.indexOf(end)).includes(end));
+  writeFileSync(
+    join(chatModel, "tokenizer.json"),
+    JSON.stringify({ ...fastGpt2(end), added_tokens: [{ id, content: end, special: true, normalized: false }] }),
+  );
+  write(
+    `Say: {% for message in messages %}{{ message.content }}{% if message.role != "user" %}${end}{% endif %}{% endfor %}`,
+  );
+  const [ended] = await answer({ chat: true, stop: "never" });
+  assert.equal([ended!.finish, ended!.text], ["stop", plain!.text.slice(0, plain!.text.indexOf(end))]);
+  await assertFails(ConfigError, "no-chat-template", [], () => complete(["x"], { chat: true }));
+});
+
+/** GPT-2's vocabulary as a tokenizer.json, in which this word is no token that texts have. */
+function fastGpt2(word: string): object {
+  const micro = (file: string) => readFileSync(packagePath(`data/models/gpt2-micro/${file}`), "utf8");
+  const merges = micro("merges.txt")
+    .trimEnd()
+    .split("\n")
+    .slice(1)
+    .filter((pair) => pair.replace(" ", "") !== word);
+  return {
+    pre_tokenizer: { type: "ByteLevel", add_prefix_space: false },
+    model: { type: "BPE", vocab: JSON.parse(micro("vocab.json")), merges },
+  };
+}
