@@ -2,7 +2,7 @@
 
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import type { DeviceName, WeightDtype } from "../config.ts";
+import type { DeviceName, GPT2Config, WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { loadBase } from "../engine/state.ts";
@@ -10,6 +10,7 @@ import { ConfigError, type LowrankError } from "../errors.ts";
 import { digits } from "../format.ts";
 import { NO_ADAPTERS } from "../infer/adapter-model.ts";
 import { generate } from "../infer/generation.ts";
+import { loadArchitecture } from "../model/architectures.ts";
 import { memoryTotals, showBytes } from "../plan/memory.ts";
 import { renderTable } from "../views/terminal/render.ts";
 import torchScript from "./generate_torch.py";
@@ -81,7 +82,8 @@ export async function measureGeneration(
   options: Pick<GenerateBenchOptions, "model" | "dtype" | "prompts" | "length" | "tokens" | "rounds">,
   otherRound: () => Promise<void> = async () => {},
 ): Promise<Result> {
-  const config = CONFIGS[options.model];
+  const config: GPT2Config = CONFIGS[options.model];
+  await loadArchitecture(config);
   const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
   const decoder = await Decoder.create(device, {
     spec: { config, task, ...NO_ADAPTERS, train_head: false, dtype: options.dtype },

@@ -7,13 +7,26 @@ import time
 
 import torch
 import transformers
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 job = json.loads(sys.stdin.readline())
 torch.manual_seed(1)
 torch.set_num_threads(job["threads"])
-sizes = {key: job[key] for key in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")}
-model = GPT2LMHeadModel(GPT2Config(**sizes)).eval()
+if "model_type" in job:
+    config = LlamaConfig(
+        vocab_size=job["vocab_size"],
+        max_position_embeddings=job["n_positions"],
+        hidden_size=job["n_embd"],
+        intermediate_size=job["n_inner"],
+        num_hidden_layers=job["n_layer"],
+        num_attention_heads=job["n_head"],
+        num_key_value_heads=job["n_kv_head"],
+        tie_word_embeddings=True,
+    )
+    model = LlamaForCausalLM(config).eval()
+else:
+    sizes = {key: job[key] for key in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")}
+    model = GPT2LMHeadModel(GPT2Config(**sizes)).eval()
 ids = torch.randint(job["vocab_size"] - 1, (job["prompts"], job["length"]))
 
 

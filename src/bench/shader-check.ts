@@ -12,6 +12,7 @@ import { loadBase } from "../engine/state.ts";
 import { NO_ADAPTERS } from "../infer/adapter-model.ts";
 import { generate } from "../infer/generation.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
+import { loadArchitecture } from "../model/architectures.ts";
 import { isSoftwareDriver } from "./products.ts";
 import { CONFIGS, randomCheckpoint, type ShapeName } from "./shapes.ts";
 import { exampleBatch, STEP_OPTIMIZER, stepEngine, stepSpec, stepTime } from "./step-profile.ts";
@@ -88,7 +89,8 @@ export async function checkShaders(device: Backend, cpu: Backend, plan: CheckedP
     const isRight = worst.error <= COMPARE_TOLERANCE;
     shaders.set(shader, { ...worst, dispatches: (known?.dispatches ?? 0) + 1, isRight });
   });
-  const config = { ...CONFIGS[plan.model], n_layer: BLOCKS };
+  const config: GPT2Config = { ...CONFIGS[plan.model], n_layer: BLOCKS };
+  await loadArchitecture(config);
   if (plan.purpose === "generation") await generateOnce(both, config, plan.dtype);
   else await stepOnce(both, { ...config, vocab_size: ROWS }, plan);
   return [...shaders.values()].sort((a, b) => b.error - a.error);

@@ -2,7 +2,7 @@
 
 import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import type { DeviceName, WeightDtype } from "../config.ts";
+import type { DeviceName, GPT2Config, WeightDtype } from "../config.ts";
 import type { PackedBatch } from "../data/corpus.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { Loader } from "../data/loader.ts";
@@ -11,6 +11,7 @@ import type { Engine } from "../engine/engine.ts";
 import { ConfigError, type LowrankError } from "../errors.ts";
 import { digits } from "../format.ts";
 import { METHODS, type Mode } from "../methods/index.ts";
+import { loadArchitecture } from "../model/architectures.ts";
 import { roomFor } from "../model/batch.ts";
 import { memoryTotals, showBytes } from "../plan/memory.ts";
 import { countFlops } from "../plan/work.ts";
@@ -126,7 +127,9 @@ async function measure(
 ): Promise<StepResult> {
   const batches = packed.map((batch) => messagesBatch(batch, "last"));
   const tokens = batches.map(({ ids }) => ids.length);
-  const spec = stepSpec(CONFIGS[options.model], options.mode, options.dtype);
+  const config: GPT2Config = CONFIGS[options.model];
+  await loadArchitecture(config);
+  const spec = stepSpec(config, options.mode, options.dtype);
   const engine = await stepEngine(device, spec, Math.max(...tokens), options.batchSize, options.recompute);
   await fill(engine);
   await stepTime(engine, batches[0]!); // warm-up: compilation, caches

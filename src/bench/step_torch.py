@@ -1,4 +1,4 @@
-# Training steps of GPT-2 with LoRA in PyTorch, on rows padded to one length. The first line of standard input is the
+# Training steps of GPT-2, or of a Llama-type model, with LoRA in PyTorch, on rows padded to one length. The first line of standard input is the
 # job, which is answered with versions, threads and the device: with "gpu" a graphics card if PyTorch has one. Each further line runs a step and is answered with {"time": ms,
 # "cpu": ms, "peak": bytes}.
 import json
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 job = json.loads(sys.stdin.readline())
 C, HEADS, LAYERS = job["n_embd"], job["n_head"], job["n_layer"]
+IS_LLAMA = "model_type" in job
 torch.manual_seed(1)
 
 
@@ -30,12 +31,12 @@ DEVICE, DEVICE_NAME, wait = find_device()
 
 
 class LoraLinear(nn.Module):
-    """y = x W + b + scale * (x A^T) B^T for each adapter; each adapter covers its own columns of y."""
+    """y = x W [+ b] + scale * (x A^T) B^T for each adapter; each adapter covers its own columns of y."""
 
-    def __init__(self, inputs, outputs, adapters):
+    def __init__(self, inputs, outputs, adapters, bias=True):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(inputs, outputs) * 0.02)
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         width = outputs // adapters if adapters else 0
         bound = 1 / math.sqrt(inputs)
         self.A = nn.ParameterList(
@@ -44,7 +45,9 @@ class LoraLinear(nn.Module):
         self.B = nn.ParameterList([nn.Parameter(torch.zeros(width, job["r"])) for _ in range(adapters)])
 
     def forward(self, x):
-        y = torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight).view(*x.shape[:-1], -1)
+        flat = x.view(-1, x.size(-1))
+        y = flat @ self.weight if self.bias is None else torch.addmm(self.bias, flat, self.weight)
+        y = y.view(*x.shape[:-1], -1)
         if len(self.A) == 0:
             return y
         scale = job["alpha"] / job["r"]
@@ -68,17 +71,54 @@ class Block(nn.Module):
         return x + self.proj(F.gelu(self.fc(self.ln_2(x)), approximate="tanh"))
 
 
+class LlamaBlock(nn.Module):
+    """As in transformers, every matrix is one of its own."""
+
+    def __init__(self, lora):
+        super().__init__()
+        eps, inner = job["layer_norm_epsilon"], job["n_inner"]
+        self.size, self.kv = C // HEADS, job.get("n_kv_head", HEADS)
+        self.ln_1, self.ln_2 = nn.RMSNorm(C, eps), nn.RMSNorm(C, eps)
+        linear = lambda inputs, outputs: LoraLinear(inputs, outputs, lora, bias=False)
+        self.q, self.k, self.v = linear(C, C), linear(C, self.kv * self.size), linear(C, self.kv * self.size)
+        self.out = linear(C, C)
+        self.gate, self.up, self.down = linear(C, inner), linear(C, inner), linear(inner, C)
+        frequencies = job["rope"]["theta"] ** (-torch.arange(0, self.size, 2) / self.size)
+        angles = torch.outer(torch.arange(job["length"]), frequencies).repeat(1, 2)
+        self.register_buffer("cos", angles.cos())
+        self.register_buffer("sin", angles.sin())
+
+    def rotate(self, x):
+        half = self.size // 2
+        return x * self.cos + torch.cat((-x[..., half:], x[..., :half]), -1) * self.sin
+
+    def forward(self, x):
+        rows, length, _ = x.shape
+        h = self.ln_1(x)
+        q, k, v = (
+            part(h).view(rows, length, count, self.size).transpose(1, 2)
+            for part, count in ((self.q, HEADS), (self.k, self.kv), (self.v, self.kv))
+        )
+        heads = F.scaled_dot_product_attention(self.rotate(q), self.rotate(k), v, is_causal=True, enable_gqa=True)
+        x = x + self.out(heads.transpose(1, 2).reshape(rows, length, C))
+        h = self.ln_2(x)
+        return x + self.down(F.silu(self.gate(h)) * self.up(h))
+
+
 class Model(nn.Module):
     def __init__(self):
         super().__init__()
         lora = int(job["mode"] == "lora")
-        self.wte, self.wpe = nn.Embedding(job["vocab_size"], C), nn.Embedding(job["n_positions"], C)
-        self.blocks = nn.ModuleList([Block(lora) for _ in range(LAYERS)])
-        self.ln_f = nn.LayerNorm(C)
+        self.wte = nn.Embedding(job["vocab_size"], C)
+        self.wpe = None if IS_LLAMA else nn.Embedding(job["n_positions"], C)
+        self.blocks = nn.ModuleList([LlamaBlock(lora) if IS_LLAMA else Block(lora) for _ in range(LAYERS)])
+        self.ln_f = nn.RMSNorm(C, job["layer_norm_epsilon"]) if IS_LLAMA else nn.LayerNorm(C)
         self.head = LoraLinear(C, 2, lora)
 
     def forward(self, ids):
-        x = self.wte(ids) + self.wpe(torch.arange(ids.size(1), device=ids.device))
+        x = self.wte(ids)
+        if self.wpe:
+            x = x + self.wpe(torch.arange(ids.size(1), device=ids.device))
         for block in self.blocks:
             x = block(x)
         return self.head(self.ln_f(x)[:, -1])

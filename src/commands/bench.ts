@@ -12,7 +12,7 @@ const program = command("bench", "Measures speed, memory and size, and compares 
 let code = 0;
 
 /** Model shapes of `bench step` and `bench generate`. */
-const STEP_SHAPES = ["gpt2-micro", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl"];
+const STEP_SHAPES = ["gpt2-micro", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl", "smollm2-135m"];
 
 /** A comma-separated list of numbers. */
 function counts(value: string): number[] {
@@ -64,7 +64,7 @@ program
 program
   .command("step")
   .description(
-    "measure a training step of a GPT-2 with random weights: time, tokens/s, memory; of each kernel its share, GFLOP/s and GB/s",
+    "measure a training step with random weights: time, tokens/s, memory; of each kernel its share, GFLOP/s and GB/s",
   )
   .addOption(choice("--model <shape>", "shape of the model", STEP_SHAPES).default("gpt2-micro"))
   .addOption(choice("--mode <mode>", "which parameters are trained", MODES).default("lora"))

@@ -27,7 +27,8 @@ export async function openGguf(path: string) {
     checkSize(vocabulary, config, path);
     const arranged = new GgufFile(reader, header.dataStart, arrange(header, architecture, config));
     const files = new Map(arranged.names.map((name) => [name, arranged]));
-    return { json, configPath: path, config, vocabulary, tensors: { where: path, files, close: () => reader.close() } };
+    const tensors = { where: path, files, close: () => reader.close() };
+    return { metadata: header.metadata, json, configPath: path, config, vocabulary, tensors };
   } catch (error) {
     await reader.close();
     throw error;

@@ -13,7 +13,10 @@ import type { Stored, TensorSource } from "./tensor-file.ts";
  */
 export function splitParts(config: GPT2Config, merged: readonly StreamedTensor[]): StreamedTensor[] {
   const ours = new Map(merged.map((tensor) => [tensor.name, tensor]));
-  return llamaTensorsInFiles(config).flatMap(({ name, layer, shape: whole, parts, isTurned }) => {
+  // A tied head that has an adapter becomes a tensor of its own.
+  const tie_word_embeddings = !ours.has("lm_head.weight");
+  return llamaTensorsInFiles({ ...config, tie_word_embeddings }).flatMap((place) => {
+    const { name, layer, shape: whole, parts, isTurned } = place;
     const tensor = ours.get(name);
     if (!tensor) return [];
     const prefix = layer === "lm_head" ? "" : "model.";

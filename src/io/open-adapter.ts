@@ -146,8 +146,8 @@ export async function namedBase(directory: string): Promise<string | undefined> 
 
 async function describePeftBase(checkpoint: GPT2Checkpoint): Promise<PeftBase> {
   const { config, names, directory, problemType } = checkpoint;
-  const lmHead = () => checkpoint.read(names.includes("lm_head.weight") ? "lm_head.weight" : "wte.weight");
-  const base = { config, directory, lmHead, ...(problemType === undefined ? {} : { problemType }) };
+  const read = (name: string) => checkpoint.read(name);
+  const base = { config, directory, read, ...(problemType === undefined ? {} : { problemType }) };
   if (!names.includes("score.weight")) return base;
   return {
     ...base,

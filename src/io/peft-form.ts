@@ -43,8 +43,8 @@ export interface PeftBase {
   problemType?: string;
   /** The base model's score.weight, which an adapter of the head needs. */
   score?: NamedTensor;
-  /** Reads the base model's vocabulary head [V, C], to compare it with PEFT's copy beside an adapter on it. */
-  lmHead?: () => Promise<Float32Array>;
+  /** Reads a tensor of the base model, to compare it with PEFT's copy beside an adapter on it. */
+  read?: (name: string) => Promise<Float32Array>;
 }
 
 /** An adapter in PEFT's files. A classifier's head is the same for all modes, but for its name. */

@@ -44,7 +44,7 @@ export function importVirtual(
         expected: `nothing but the head (${HEADS.join(", ")}) to be trained beside the virtual tokens`,
       },
     );
-  for (const [key, value] of Object.entries(dimensions(config)))
+  for (const [key, value] of Object.entries(dimensions(mode, config)))
     if (settings[key] !== undefined && settings[key] !== value)
       throw new ConfigError("wrong-base-model", "the adapter belongs to another base model", {
         where,

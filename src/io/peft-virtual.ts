@@ -18,16 +18,18 @@ export function virtualTensor(mode: Mode, model: GPT2Config, num_virtual_tokens:
   return METHODS[mode].tensors!(model, { num_virtual_tokens }, 0)[0]!;
 }
 
-/** The base model's dimensions by PEFT's names. */
-export function dimensions({ n_embd, n_layer, n_head }: GPT2Config): Record<string, number> {
-  return { token_dim: n_embd, num_layers: n_layer, num_attention_heads: n_head };
+/** The base model's dimensions by PEFT's names; of a prefix, which is keys and values, those of their heads. */
+export function dimensions(mode: Mode, model: GPT2Config): Record<string, number> {
+  const { n_embd, n_layer, n_head, n_kv_head = n_head } = model;
+  const heads = METHODS[mode].virtual === "keys" ? n_kv_head : n_head;
+  return { token_dim: (n_embd / n_head) * heads, num_layers: n_layer, num_attention_heads: heads };
 }
 
 export function virtualForm(meta: AdapterMeta): PeftForm {
   const { mode, model } = meta;
   const num_virtual_tokens = meta.num_virtual_tokens!;
   const { name, shape } = virtualTensor(mode, model, num_virtual_tokens);
-  const sizes = { ...dimensions(model), num_transformer_submodules: 1, num_virtual_tokens };
+  const sizes = { ...dimensions(mode, model), num_transformer_submodules: 1, num_virtual_tokens };
   return {
     config: { ...commonConfig(meta), ...sizes, ...METHODS[mode].peft!.config?.(model) },
     decisive: ["peft_type", "task_type", ...Object.keys(sizes)],

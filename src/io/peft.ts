@@ -13,7 +13,7 @@ import { expectShape, type Shape, sameShape, showShape } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, adapterTensors, checkMeta, parseMeta } from "./adapter-meta.ts";
 import { readJson } from "./common.ts";
 import { fromEntries, type NamedTensor, type PeftBase, type PeftForm, type Tensors } from "./peft-form.ts";
-import { loraForm, WRAPPER } from "./peft-lora.ts";
+import { loraForm } from "./peft-lora.ts";
 import { virtualForm } from "./peft-virtual.ts";
 import { SafetensorsFile } from "./safetensors.ts";
 
@@ -32,7 +32,8 @@ export const EXACT = "lowrank.safetensors";
 export const WEIGHTS = "weights.safetensors";
 export const PEFT_CONFIG = "adapter_config.json";
 export const PEFT_TENSORS = "adapter_model.safetensors";
-const HEAD_COPY = `${WRAPPER}lm_head.base_layer.weight`;
+/** The base model's head or token table beside an adapter of it. */
+const COPY = /\.(lm_head|embed_tokens)\.base_layer\.weight$/;
 
 interface ReadOptions {
   /** The base model; needed for adapters written by PEFT, which do not store its dimensions. */
@@ -79,17 +80,20 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
 const DIMENSIONS = [
   ...(["n_layer", "n_embd", "n_head", "vocab_size", "n_inner", "activation_function"] as const),
   ...(["scale_attn_weights", "scale_attn_by_inverse_layer_idx", "tie_word_embeddings"] as const),
+  ...(["model_type", "n_kv_head", "rope"] as const),
 ];
 
 /** Throws ConfigError if the base model has other dimensions than the adapter's. */
 function checkBase(meta: AdapterMeta, { config, directory = "the given base model" }: PeftBase, where: string): void {
-  for (const key of DIMENSIONS)
-    if (config[key] !== meta.model[key])
+  for (const key of DIMENSIONS) {
+    const [expected, found] = [meta.model, config].map((one) => JSON.stringify(one[key]) ?? "the default");
+    if (found !== expected)
       throw new ConfigError("wrong-base-model", "the adapter belongs to another base model", {
         where,
-        expected: `${key} = ${meta.model[key] ?? "the default"} (${meta.base_model})`,
-        found: `${key} = ${config[key] ?? "the default"} (${directory})`,
+        expected: `${key} = ${expected} (${meta.base_model})`,
+        found: `${key} = ${found} (${directory})`,
       });
+  }
 }
 
 /** The contents of a path, in words. */
@@ -104,11 +108,11 @@ async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
   const { importPeft } = await import("./peft-import.ts");
   return withFile(joinPath(directory, PEFT_TENSORS), async (file) => {
     const shapes = file.floatShapes();
-    // With an adapter of lm_head PEFT also saves the base model's head.
-    const copied = shapes.has(HEAD_COPY) && base.lmHead !== undefined && shapes.delete(HEAD_COPY);
+    // With an adapter of lm_head or embed_tokens PEFT also saves the base model's tensor.
+    const copies = [...shapes.keys()].filter((key) => COPY.test(key) && base.read && shapes.delete(key));
     const { meta, entries } = await importPeft(json, shapes, base, path);
     checkMeta(meta, path);
-    if (copied) await compareHead(file, base, path);
+    for (const key of copies) await compareCopy(key, file, base, path);
     const theirs: Tensors = new Map();
     for (const key of entries.keys()) theirs.set(key, await readTensor(file, key));
     const tensors = fromEntries(entries, theirs, adapterShapes(meta));
@@ -117,15 +121,24 @@ async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
   });
 }
 
-/** Throws FormatError unless the adapter's copy of the head equals the base model's: another head is not supported. */
-async function compareHead(file: SafetensorsFile, { config, lmHead }: PeftBase, where: string): Promise<void> {
-  const fits = sameShape(file.info(HEAD_COPY).shape, [config.vocab_size, config.n_embd]);
-  const [copy, table] = fits ? [await file.readF32(HEAD_COPY), await lmHead!()] : [];
-  if (copy?.every((value, i) => value === table![i])) return;
-  throw new FormatError("damaged-adapter", "the head in the adapter differs from the base model's", {
+/** Throws FormatError unless the adapter's copy of a base model's tensor equals it: another one is not supported. */
+async function compareCopy(
+  key: string,
+  file: SafetensorsFile,
+  { config, read }: PeftBase,
+  where: string,
+): Promise<void> {
+  const isHead = key.includes("lm_head");
+  const name = isHead && config.tie_word_embeddings === false ? "lm_head.weight" : "wte.weight";
+  const { shape } = file.info(key);
+  const fits = sameShape(shape, [config.vocab_size, config.n_embd]);
+  const [copy, own] = fits ? [await file.readF32(key), await read!(name)] : [];
+  if (copy?.every((value, i) => value === own![i])) return;
+  const summary = `the ${isHead ? "head" : "token table"} in the adapter differs from the base model's`;
+  throw new FormatError("damaged-adapter", summary, {
     where,
-    expected: `${HEAD_COPY} equal to the base model's head`,
-    found: fits ? "other values" : `the shape ${showShape(file.info(HEAD_COPY).shape)}`,
+    expected: `${key} equal to the base model's`,
+    found: fits ? "other values" : `the shape ${showShape(shape)}`,
     hint: "check that the adapter belongs to this base model, and was saved in the same element type",
   });
 }

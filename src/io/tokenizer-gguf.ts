@@ -17,6 +17,18 @@ type Metadata = ReadonlyMap<string, unknown>;
  * arrays or typed arrays. Throws ConfigError for a tokenizer of another kind, FormatError for damaged metadata.
  */
 export async function readGgufVocabulary(metadata: Metadata, where: string): Promise<Vocabulary> {
+  const { listed, named } = listGgufTokens(metadata, where);
+  const vocabulary = await listedVocabulary(listed, undefined, named, null);
+  const template = metadata.get("tokenizer.chat_template");
+  if (typeof template !== "string") return vocabulary;
+  return { ...vocabulary, chat: { template, tokens: namedTexts(named) } };
+}
+
+/** What the metadata say of the tokens, and the texts of those that are named: `eos_token`, ... Throws as above. */
+export function listGgufTokens(
+  metadata: Metadata,
+  where: string,
+): { listed: Listed; named: Record<string, string | undefined> } {
   const get = (key: string) => metadata.get(`tokenizer.ggml.${key}`);
   const kind = get("model");
   if (kind !== "gpt2") refuse(where, BYTE_LEVEL, `tokenizer.ggml.model ${JSON.stringify(kind) ?? "not given"}`);
@@ -48,10 +60,7 @@ export async function readGgufVocabulary(metadata: Metadata, where: string): Pro
     begin: (get("add_bos_token") ?? isLlama3) === true ? byKey("bos") : null,
     where,
   };
-  const vocabulary = await listedVocabulary(listed, undefined, named, null);
-  const template = metadata.get("tokenizer.chat_template");
-  if (typeof template !== "string") return vocabulary;
-  return { ...vocabulary, chat: { template, tokens: namedTexts(named) } };
+  return { listed, named };
 }
 
 function findPretokenizer(metadata: Metadata, where: string): Pretokenizer {

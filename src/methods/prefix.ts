@@ -2,6 +2,7 @@
  * Prefix tuning (Li and Liang 2021): trained keys and values before those of each text, in every block. While they are
  * trained they may be the output of an MLP, which is not saved.
  */
+import { qkvWidth } from "../config.ts";
 import { addedTensors, affine, type Initial, keyValueColumns, uniform } from "../names.ts";
 import type { Guide, Method, Training } from "./method.ts";
 import {
@@ -50,7 +51,8 @@ export const method: Method<PrefixPart> = {
   virtual: "keys",
   peft: {
     type: "PREFIX_TUNING",
-    config: ({ n_embd }) => ({ encoder_hidden_size: n_embd, prefix_projection: false }),
+    // PEFT's default: the width of the keys.
+    config: (model) => ({ encoder_hidden_size: (qkvWidth(model) - model.n_embd) / 2, prefix_projection: false }),
   },
 };
 

@@ -63,9 +63,9 @@ export function parameterList(spec: ModelSpec): Description[] {
       !isTrained && shape.length === 2 && origin === "base" && !(isBlockDtype(dtype) && layer === "wpe");
     return { ...tensor, rate: tensor.rate ?? 1, isTrained, dtype: isRounded ? dtype : ("f32" as const) };
   });
-  if (trains && !described.some(({ isTrained, origin }) => isTrained && origin !== "head"))
+  if (trains && !METHODS[mode].tensors && !described.some(({ isTrained, origin }) => isTrained && origin === "base"))
     throw new ConfigError("unsupported-mode", `the model has nothing that mode ${mode} trains`, {
-      expected: mode === "bitfit" ? "a model with biases: GPT-2, or Qwen2" : "a model with such tensors",
+      expected: "a model with biases: GPT-2, or Qwen2",
       found: config.model_type ?? "gpt2",
       hint: "use another mode, such as lora",
     });

@@ -7,10 +7,11 @@ import type { Objective } from "../config.ts";
 import { type Decision, USUAL_THRESHOLD } from "../engine/predictions.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
-import { readJson, SHARDS_INDEX, WEIGHTS } from "../io/common.ts";
+import { SHARDS_INDEX, WEIGHTS } from "../io/common.ts";
 import { parseCsv } from "../io/csv.ts";
 import { type GPT2Checkpoint, SHIPPED_MODELS } from "../io/hf.ts";
 import { mergedTensors } from "../io/merge.ts";
+import { readModelFile, readModelJson } from "../io/model-file.ts";
 import type { OpenedAdapter } from "../io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, type FinalNorm, peftForm } from "../io/peft.ts";
 import type { PeftForm } from "../io/peft-form.ts";
@@ -20,6 +21,7 @@ import { streamSafetensors } from "../io/safetensors-write.ts";
 import { readShards } from "../io/shards-index.ts";
 import { CHAT_TEMPLATE, TOKENIZER_FILES, type Vocabulary } from "../io/vocabulary.ts";
 import { METHODS } from "../methods/index.ts";
+import { isGguf } from "../platform/paths.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { type BaseName, nameBase } from "./base-name.ts";
 import { readRecord } from "./directory.ts";
@@ -93,6 +95,8 @@ export async function planExport(
       notes.push(
         "the adapter was trained with the base model in f16; with a float32 base model, logits differ by rounding",
       );
+    if (isGguf(checkpoint.directory))
+      for (const [name, content] of await tokenizerFiles(meta, checkpoint)) files.set(name, content);
     if (withBase) for (const [name, content] of await baseFiles(checkpoint)) files.set(`${BASE}/${name}`, content);
     else if (base.place !== "hub")
       notes.push(`its code reads the base model in ${checkpoint.directory}; --with-base copies it beside the adapter`);
@@ -105,7 +109,8 @@ export async function planExport(
       streamSafetensors(await mergedTensors(checkpoint, adapter, finalNorm), { format: "pt" }),
     );
   }
-  const where = withBase ? BASE : base.place === "hub" ? base.name : absolutePath(checkpoint.directory);
+  const copy = isGguf(checkpoint.directory) ? `${BASE}/${GGUF_BASE}` : BASE;
+  const where = withBase ? copy : base.place === "hub" ? base.name : absolutePath(checkpoint.directory);
   const { end } = checkpoint.vocabulary;
   const results = run === undefined ? {} : await readResults(run, meta);
   files.set(README, readme(kind, { meta, base, where, end, results, losses, files: [...files.keys()] }));
@@ -216,6 +221,8 @@ export function describeChange(before: Float32Array, after: Float32Array, labels
 const README = "README.md";
 /** The folder of a base model. Its weights can be several files of any names. */
 const BASE = "base";
+/** Its file, where it is one. */
+const GGUF_BASE = "model.gguf";
 const BASE_FILE = /^base\/\w[\w.-]*$/;
 
 /** The other files that an export of either form can have. */
@@ -265,7 +272,7 @@ const CLASSES = { gpt2: "GPT2", llama: "Llama", qwen2: "Qwen2" } as const;
 
 /** The base model's config.json with the changes of the merged model. */
 async function mergedConfig({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoint): Promise<string> {
-  const base = (await readJson(joinPath(checkpoint.directory, "config.json"))) as Record<string, unknown>;
+  const base = await readModelJson(checkpoint.directory, "config.json");
   const { model_type = "gpt2" } = checkpoint.config;
   const name = CLASSES[model_type];
   const config: Record<string, unknown> = { ...base, model_type, torch_dtype: "float32" };
@@ -299,8 +306,8 @@ async function vocabularyFiles({ directory, vocabulary, config }: GPT2Checkpoint
   const isGpt2 = vocabulary.tables === null && config.vocab_size > vocabulary.end.id;
   for (const place of [directory, ...(isGpt2 ? [packagePath(`data/models/${SHIPPED_MODELS[0]}`)] : [])]) {
     for (const name of ["vocab.json", "merges.txt", "tokenizer.json", "added_tokens.json", CHAT_TEMPLATE]) {
-      const path = joinPath(place, name);
-      if (await exists(path)) files.set(name, await readBytes(path));
+      const content = await readModelFile(place, name);
+      if (content !== undefined) files.set(name, content);
     }
     if (files.has("vocab.json") || files.has("tokenizer.json")) break;
   }
@@ -309,6 +316,7 @@ async function vocabularyFiles({ directory, vocabulary, config }: GPT2Checkpoint
 
 /** The files of the base model, as they are. */
 async function baseFiles(checkpoint: GPT2Checkpoint): Promise<Map<string, FileContent>> {
+  if (isGguf(checkpoint.directory)) return new Map([[GGUF_BASE, readParts(checkpoint.directory)]]);
   const path = (name: string) => joinPath(checkpoint.directory, name);
   const files = await vocabularyFiles(checkpoint);
   const weights = (await exists(path(WEIGHTS)))
@@ -325,10 +333,8 @@ async function tokenizerFiles(meta: AdapterMeta, checkpoint: GPT2Checkpoint): Pr
   const own = "tokenizer_config.json";
   // transformers reads older files' special_tokens_map.json after the settings: it becomes part of them.
   const base = {};
-  for (const name of ["special_tokens_map.json", own]) {
-    const path = joinPath(checkpoint.directory, name);
-    if (await exists(path)) Object.assign(base, await readJson(path));
-  }
+  for (const name of ["special_tokens_map.json", own])
+    Object.assign(base, await readModelJson(checkpoint.directory, name));
   const end = checkpoint.vocabulary.end.text;
   const isOther = checkpoint.vocabulary.pretokenizer !== "gpt-2";
   const config = {

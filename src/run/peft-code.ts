@@ -5,6 +5,7 @@ import { PROBLEM_TYPES } from "../io/problem-types.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { METHODS } from "../methods/index.ts";
 import { type PairSettings, pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
+import { isGguf } from "../platform/paths.ts";
 import { textToTry } from "../train/text-to-try.ts";
 import type { BaseName } from "./base-name.ts";
 
@@ -35,10 +36,17 @@ export function frontMatter(meta: AdapterMeta, base: BaseName, library: string |
   return ["---", ...Object.entries(entries).map(([key, value]) => `${key}: ${JSON.stringify(value)}`), "---", ""];
 }
 
+/** The first arguments of `from_pretrained`: transformers reads a GGUF file by its name in a directory. */
+function pythonSource(base: string): string {
+  if (!isGguf(base)) return JSON.stringify(base);
+  const [, directory, file] = /^(?:(.*)[\\/])?([^\\/]+)$/.exec(base)!;
+  return `${JSON.stringify(directory ?? ".")}, gguf_file=${JSON.stringify(file)}`;
+}
+
 /** The lines that load the adapter in `directory` on the model `base`. */
 export function peftCode(meta: AdapterMeta, end: End, base: string, directory: string): string[] {
   const auto = autoModelClass(meta);
-  const model = JSON.stringify(base);
+  const model = pythonSource(base);
   const labels = Object.fromEntries(meta.labels.map((label, i) => [i, label]));
   const { objective } = meta.task;
   const type =
@@ -48,7 +56,8 @@ export function peftCode(meta: AdapterMeta, end: End, base: string, directory: s
     "import torch",
     "from peft import PeftModel",
     `from transformers import AutoTokenizer, ${auto}`,
-    `tokenizer = AutoTokenizer.from_pretrained(${model}, pad_token=${JSON.stringify(end.text)}, padding_side="right")`,
+    // The tokenizer that transformers makes of a GGUF file splits some texts as GPT-2's does.
+    `tokenizer = AutoTokenizer.from_pretrained(${isGguf(base) ? JSON.stringify(directory) : model}, pad_token=${JSON.stringify(end.text)}, padding_side="right")`,
     `base = ${auto}.from_pretrained(${model}, dtype=torch.float32${classifies ? `, num_labels=${meta.labels.length}, pad_token_id=${end.id},${type}` : ")"}`,
     ...(classifies ? [`    id2label=${JSON.stringify(labels)})`] : []),
     `model = PeftModel.from_pretrained(base, ${JSON.stringify(directory)})`,

@@ -8,6 +8,7 @@ import { floatToHalf } from "../half.ts";
 import { encodeMeta, parseMeta } from "../io/adapter-meta.ts";
 import { readJson } from "../io/common.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
+import { readModelFile, readModelJson } from "../io/model-file.ts";
 import { META } from "../io/peft.ts";
 import { type StreamedTensor, streamedBytes, streamSafetensors } from "../io/safetensors-write.ts";
 import { GPT2_TABLES, TOKENIZER_FILES } from "../io/vocabulary.ts";
@@ -155,12 +156,14 @@ async function modelFiles(checkpoint: GPT2Checkpoint): Promise<Part[]> {
     read: () => streamSafetensors(tensors),
   };
   // The weights may have been quantised where they come from; here they are floats.
-  const { quantization_config: _, ...config } = (await readJson(joinPath(directory, "config.json"))) as Record<
-    string,
-    unknown
-  >;
+  const { quantization_config: _, ...config } = await readModelJson(directory, "config.json");
   const settings = filePart("model/config.json", new TextEncoder().encode(JSON.stringify(config)));
-  return [settings, ...(await filesIn(directory, "model", vocabulary.tables ? TOKENIZER_FILES : [])), weights];
+  const tokenizer: Part[] = [];
+  for (const name of vocabulary.tables ? TOKENIZER_FILES : []) {
+    const content = await readModelFile(directory, name);
+    if (content !== undefined) tokenizer.push(filePart(`model/${name}`, content));
+  }
+  return [settings, ...tokenizer, weights];
 }
 
 /** The base model's tensors, with f16 matrices. A language model's head is of no use to a classifier. */
@@ -190,16 +193,15 @@ async function adapterIn(directory: string): Promise<Part[]> {
   return [...parts, filePart(`adapter/${META}`, new TextEncoder().encode(encodeMeta(meta)))];
 }
 
-/** Files of a directory, by default all of them, that exist. */
-async function filesIn(directory: string, folder = "adapter", names?: readonly string[]): Promise<Part[]> {
+/** The files of an adapter's directory. */
+async function filesIn(directory: string): Promise<Part[]> {
   const parts: Part[] = [];
-  for (const name of names ?? (await listDirectory(directory))) {
+  for (const name of await listDirectory(directory)) {
     const path = joinPath(directory, name);
-    if (!(await exists(path))) continue;
     const file = await openFile(path);
     const { size } = file;
     await file.close();
-    parts.push({ path: `${folder}/${name}`, bytes: size, read: () => readParts(path) });
+    parts.push({ path: `adapter/${name}`, bytes: size, read: () => readParts(path) });
   }
   return parts;
 }

@@ -210,9 +210,17 @@ async function buildStyle(path) {
 /** What the standalone page leaves out: it downloads nothing, imports nothing, has one adapter and no other thread. */
 const NOT_ALONE = [
   REMOTE,
-  ...["hub-model", "url-files", "recover", "bitsandbytes", "peft-import", "mixed", "device-check", "initial"].map(
-    (name) => new RegExp(`/${name}\\.ts$`),
-  ),
+  ...[
+    "hub-model",
+    "url-files",
+    "recover",
+    "bitsandbytes",
+    "gguf-model",
+    "peft-import",
+    "mixed",
+    "device-check",
+    "initial",
+  ].map((name) => new RegExp(`/${name}\\.ts$`)),
 ];
 
 /** Builds the page that classifies on its own, in one file, without the model: see src/run/standalone.ts. */

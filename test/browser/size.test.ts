@@ -21,6 +21,8 @@ const UNSHARED_BYTES = 94 * KB;
 const PAGE_BYTES = 240 * KB;
 /** What reads models and adapters of other programs: their tokenizers, their types of weights, PEFT's settings. */
 const FOREIGN_BYTES = 16.1 * KB;
+/** What reads models in GGUF files. */
+const GGUF_BYTES = 7 * KB;
 /** What the page loads besides for a data set of the hub; and for one with another compression than Snappy. */
 const HUB_BYTES = 70 * KB;
 const COMPRESSORS_BYTES = 80 * KB;
@@ -129,6 +131,7 @@ const OF_DOWNLOADS = /\/src\/(run\/(standalone|peft-code|usage)|web\/worker\/tak
 const OF_FOREIGN =
   /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
 const OF_CHATS = /\/(src\/data\/chat\.|node_modules\/@huggingface\/jinja\/)/;
+const OF_GGUF = /\/src\/io\/(gguf|ggml|tokenizer-gguf)[\w-]*\./;
 const OF_SCORES = /\/src\/(train\/(regression|multi-label|ridge|label-baselines)|score-measures|data\/outputs)\./;
 const OF_TEXTS =
   /\/src\/(infer\/(decoding|generation|language-model|run-length|stop-strings)|(engine|model)\/decoder|ops\/(cache|sample)|web\/worker\/writer)\./;
@@ -159,6 +162,7 @@ test("the whole page loads at most 240 kB; what only some visitors need is loade
   const scores = only(OF_SCORES);
   const foreign = only(OF_FOREIGN);
   const chats = only(OF_CHATS);
+  const gguf = only(OF_GGUF);
   const downloads = only(OF_DOWNLOADS);
   const later = [
     ...scores,
@@ -173,6 +177,7 @@ test("the whole page loads at most 240 kB; what only some visitors need is loade
     ...measuring,
     ...foreign,
     ...chats,
+    ...gguf,
     ...downloads,
   ];
   const started = new Set(["main.js", "worker.js"].flatMap((name) => [...closure(join(folder, name))]));
@@ -188,6 +193,7 @@ test("the whole page loads at most 240 kB; what only some visitors need is loade
     [scores, SCORES_BYTES],
     [foreign, FOREIGN_BYTES],
     [chats, CHATS_BYTES],
+    [gguf, GGUF_BYTES],
     [downloads, DOWNLOADS_BYTES],
     [hub, HUB_BYTES],
     [compressors, COMPRESSORS_BYTES],

@@ -42,13 +42,8 @@ def dora(n_layer):
     }
 
 
-def table():
-    """The token table's settings, by name, of classifiers."""
-    return {"wte": dict(target_modules=["c_attn", "c_fc", "wte"], r=4, lora_alpha=6)}
-
-
 def llama(n_layer):
-    """The same for Llama-type models, by name, DoRA included."""
+    """The same for Llama-type models, with DoRA."""
     last = n_layer - 1
     blocks = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     some = dict(target_modules=["q_proj", "k_proj", "v_proj", "down_proj"], layers_to_transform=[last])
@@ -69,6 +64,19 @@ def llama(n_layer):
         "dora": dict(target_modules=blocks, use_dora=True, r=4, lora_alpha=8, rank_pattern={"k_proj": 2}),
         "dora-some-layers": dict(some, use_dora=True, r=5, lora_alpha=3),
     }
+
+
+def loras(config, task="SEQ_CLS"):
+    """All LoRA settings of a model, by name: those of the token table of classifiers, those of the head of language models."""
+    n_layer = config.num_hidden_layers
+    if config.model_type == "gpt2":
+        settings, inner, table = {**variants(n_layer), **dora(n_layer)}, ["c_attn", "c_fc"], "wte"
+    else:
+        settings, inner, table = llama(n_layer), ["v_proj", "up_proj"], "embed_tokens"
+    if config.model_type == "qwen2":
+        settings["lora-only-bias"] = dict(target_modules=["q_proj", "k_proj", "v_proj", "o_proj"], r=3, lora_alpha=5, bias="lora_only")
+    outside = table if task == "SEQ_CLS" else "lm_head"
+    return {**settings, outside: dict(target_modules=[*inner, outside], r=4, lora_alpha=6)}
 
 
 def virtual(n=4):

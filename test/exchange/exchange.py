@@ -1,16 +1,15 @@
 """The Python side of the live check: `prepare DIR MODEL`, `texts DIR MODEL`, then `score DIR`. See run.mjs."""
 import json
 import os
-import shutil
 import sys
 import warnings
 
 import torch
 import transformers
 import generation
-from common import VERSIONS, adapted, dora, messages, room, table, variants, virtual
+from common import VERSIONS, adapted, loras, messages, room, virtual
 from peft import PeftModel
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, GPT2Config, GPT2ForSequenceClassification
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, GPT2Config, LlamaConfig, Qwen2Config
 
 LABELS = 2
 torch.set_num_threads(2)
@@ -47,26 +46,37 @@ def write(path, value):
         json.dump(value, file)
 
 
-def prepare(folder, micro):
-    """A tiny base model of odd sizes, and adapters that real PEFT trains on it and on gpt2-micro."""
-    torch.manual_seed(0)
-    tiny = os.path.join(folder, "tiny")
-    config = GPT2Config(n_positions=48, n_embd=20, n_layer=3, n_head=5, initializer_range=0.2)
-    model = GPT2ForSequenceClassification(config).transformer
+def write_tiny(folder, name, config, micro):
+    """A tiny base model. No norm's weight is 1, no bias 0."""
+    place = os.path.join(folder, name)
+    model = AutoModel.from_config(config)
     with torch.no_grad():
-        for name, value in model.named_parameters():
-            if ".ln_" in name or "bias" in name or name.startswith("ln_"):
+        for value in model.parameters():
+            if value.dim() == 1:
                 value.add_(torch.randn_like(value) * 0.1)
-    model.save_pretrained(tiny)
-    for name in ["vocab.json", "merges.txt"]:
-        shutil.copy(os.path.join(micro, name), tiny)
+    model.save_pretrained(place)
+    AutoTokenizer.from_pretrained(micro).save_pretrained(place)
+    # With GPT-2's tokens, but split as transformers does for this type of model.
+    AutoTokenizer.from_pretrained(place).save_pretrained(place)
+    return place
+
+
+def prepare(folder, micro):
+    """Tiny base models of odd sizes, and adapters that real PEFT trains on them and on gpt2-micro."""
+    torch.manual_seed(0)
+    ends = dict(bos_token_id=50256, eos_token_id=50256, initializer_range=0.2)
+    gpt2 = GPT2Config(n_positions=48, n_embd=20, n_layer=3, n_head=5, **ends)
+    sizes = dict(vocab_size=50257, max_position_embeddings=48, num_hidden_layers=3, tie_word_embeddings=True, **ends)
+    llama = LlamaConfig(hidden_size=48, intermediate_size=52, num_attention_heads=6, num_key_value_heads=2, **sizes)
+    qwen2 = Qwen2Config(hidden_size=32, intermediate_size=44, num_attention_heads=4, num_key_value_heads=1, **sizes)
+    bases = [(name, write_tiny(folder, name, config, micro), 48)
+             for name, config in [("tiny", gpt2), ("llama", llama), ("qwen2", qwen2)]]
     rows = messages(50)
     texts = [text for text, _ in rows]
     write(os.path.join(folder, "messages.json"), rows)
     jobs = []
-    for base_name, base, length in [("tiny", tiny, 48), ("micro", micro, 256)]:
-        layers = load_base(base).config.n_layer
-        for i, (name, settings) in enumerate({**variants(layers), **virtual(), **dora(layers), **table()}.items()):
+    for base_name, base, length in [*bases, ("micro", micro, 256)]:
+        for i, (name, settings) in enumerate({**loras(load_base(base).config), **virtual()}.items()):
             tokenizer = tokenizer_of(base, room(length, settings))
             model = adapted(load_base(base), settings, seed=i)
             optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
@@ -85,9 +95,8 @@ def prepare(folder, micro):
 def write_texts(folder, micro):
     """What transformers writes behind prompts, with gpt2-micro alone and with each of PEFT's adapters."""
     model, tokenizer = generation.load(micro)
-    n_layer = model.config.n_layer
     jobs = [{"name": "micro", "tokens": generation.TOKENS, "ids": generation.greedy(model, tokenizer)}]
-    for i, (name, settings) in enumerate({**variants(n_layer), **virtual(), **dora(n_layer)}.items()):
+    for i, (name, settings) in enumerate({**loras(model.config, "CAUSAL_LM"), **virtual()}.items()):
         model, _ = generation.load(micro, settings, seed=i)
         place = os.path.join(folder, "texts", name)
         model.save_pretrained(place)

@@ -59,7 +59,7 @@ def loss(model, tokenizer, text):
     """Mean loss of all tokens of a text behind <|endoftext|>, in blocks of the context, every token predicted once."""
     ids = torch.tensor([50256, *tokenizer(text, verbose=False)["input_ids"]])
     virtual = getattr(model.active_peft_config, "num_virtual_tokens", 0) if hasattr(model, "active_peft_config") else 0
-    context = model.config.n_positions - virtual
+    context = model.config.max_position_embeddings - virtual
     total = 0.0
     for first in range(0, len(ids) - 1, context):
         block = ids[first : first + context]

@@ -69,7 +69,7 @@ export async function checkLanguageModels({
   report,
   checkPrinted,
 }) {
-  const tiny = join(work, "tiny");
+  const [tiny, llama, qwen2] = ["tiny", "llama", "qwen2"].map((name) => join(work, name));
   must(python, ["test/exchange/language.py", "prepare", work, micro, TEXT]);
   const theirs = JSON.parse(readFileSync(join(work, "lm-from-peft.json"), "utf8"));
   const { texts } = theirs;
@@ -110,11 +110,16 @@ export async function checkLanguageModels({
     { name: "tiny bitfit", base: tiny, mode: "bitfit" },
     { name: "tiny prompt", base: tiny, mode: "prompt", virtualTokens: 3 },
     { name: "micro prefix", base: micro, mode: "prefix", virtualTokens: 7 },
+    { name: "llama r 3", base: llama, rank: 3 },
+    { name: "llama with its head", base: llama, rank: 2, targets: ["q", "gate", "head"] },
+    { name: "llama all", base: llama, mode: "all" },
+    { name: "qwen2 dora", base: qwen2, rank: 3, dora: true },
+    { name: "qwen2 prefix", base: qwen2, mode: "prefix", virtualTokens: 3 },
   ];
   for (const { name, base, continue: from, ...settings } of RUNS) {
     const model = await lowrank.loadModel(base);
     const [train, val, test] = [excerpt(0, 3000), excerpt(3000, 3500), excerpt(3500, 4000)];
-    const data = await lowrank.loadTexts({ train, val, test }, { maxLength: 32 });
+    const data = await lowrank.loadTexts({ train, val, test }, { model, maxLength: 32 });
     const adapter = from === undefined ? {} : { adapter: await lowrank.loadAdapter(from, model) };
     const trained = await lowrank.fineTune({ device, model, data, epochs: 1, batchSize: 4, ...settings, ...adapter });
     await model.close();

@@ -11,7 +11,7 @@ import sys
 import torch
 import torch.nn.functional as F
 import transformers
-from common import VERSIONS, Rng, adapted, dora, messages, variants, virtual
+from common import VERSIONS, Rng, adapted, loras, messages, virtual
 from generation import loss
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -124,13 +124,11 @@ def scores(model, tokenizer, some):
 
 def prepare(folder, micro, text):
     text = open(text, encoding="ascii").read()
-    tiny = os.path.join(folder, "tiny")
     jobs = []
-    for base_name, base in [("tiny", tiny), ("micro", micro)]:
+    tiny = {name: os.path.join(folder, name) for name in ("tiny", "llama", "qwen2")}
+    for base_name, base in {**tiny, "micro": micro}.items():
         tokenizer = AutoTokenizer.from_pretrained(base)
-        n_layer = load(base).config.n_layer
-        lm_head = dict(target_modules=["c_proj", "lm_head"], r=2)
-        settings = {**variants(n_layer), "lm_head": lm_head, **virtual(), **dora(n_layer)}
+        settings = {**loras(load(base).config, "CAUSAL_LM"), **virtual()}
         for i, (name, lora) in enumerate(settings.items()):
             model = adapted(load(base), lora, seed=i, task="CAUSAL_LM").eval()
             place = os.path.join(folder, "lm-from-peft", f"{base_name}-{name}")

@@ -8,7 +8,7 @@ import shutil
 import sys
 
 import torch
-from common import VERSIONS, adapted, dora, table, variants, virtual
+from common import VERSIONS, adapted, dora, loras, variants, virtual
 from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
 
@@ -41,7 +41,7 @@ def main(out):
     settings["score"] = (None, dict(target_modules=["c_attn", "score"], r=2, lora_alpha=3))
     settings |= {name: ("SEQ_CLS", one) for name, one in virtual().items()}
     settings |= {f"lm-{name}": ("CAUSAL_LM", virtual()[name]) for name in ("prompt", "prefix")}
-    settings |= {name: ("SEQ_CLS", lora) for name, lora in {**dora(config.n_layer), **table()}.items()}
+    settings |= {name: ("SEQ_CLS", lora) for name, lora in {**dora(config.n_layer), "wte": loras(config)["wte"]}.items()}
     for name in [*settings, "base"]:
         shutil.rmtree(os.path.join(out, name), ignore_errors=True)
     base = GPT2ForSequenceClassification(config)

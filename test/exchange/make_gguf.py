@@ -1,7 +1,8 @@
-"""GGUF files as llama.cpp's convert_hf_to_gguf.py writes them, of small models of transformers, and what is in them.
+"""GGUF files as llama.cpp's convert_hf_to_gguf.py writes them, of models of transformers, and what is in them.
 
-python test/exchange/make_gguf.py OUT: the same versions write the same files. OUT is test/golden/gguf. Each model is read
-again by transformers, which must find the same tensors.
+python test/exchange/make_gguf.py OUT [GPT2] [FILE.gguf ...]: the same versions write the same files. OUT is
+test/golden/gguf. Each model is read again by transformers, which must find the same tensors. GPT2 is a directory with a
+model that is written in F16 and Q8_0; of a FILE the tensors that transformers reads are listed. Losses are those of TEXT.
 """
 import hashlib
 import json
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 import transformers
 from gguf import GGMLQuantizationType as Type
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen2Config
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig, Qwen2Config
 
 transformers.utils.logging.disable_progress_bar()
 
@@ -107,20 +108,23 @@ def add_config(writer, config):
         writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
 
 
-def add_tokenizer(writer, arch):
+def small_tokenizer():
     """One control token, the letters of all bytes, and merges of them."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     letters = sorted(map(chr, plain + [256 + i for i in range(256 - len(plain))]))
     merges = [f"{a} {b}" for a in "etaoin" for b in "rsdl"] + ["er s", "Ġ t", "Ġ a", "Ġt e", "er ed"]
     tokens = ["<|endoftext|>", *letters, *(merge.replace(" ", "") for merge in merges)]
-    tokens += [f"<|spare_{i}|>" for i in range(288 - len(tokens))]
+    return tokens + [f"<|spare_{i}|>" for i in range(288 - len(tokens))], merges
+
+
+def add_tokenizer(writer, arch, tokens, merges, end=0):
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(PRE[arch])
     writer.add_token_list(tokens)
     writer.add_token_types([3 if token.startswith("<|") else 1 for token in tokens])
     writer.add_token_merges(merges)
-    writer.add_bos_token_id(0)
-    writer.add_eos_token_id(0)
+    writer.add_bos_token_id(end)
+    writer.add_eos_token_id(end)
     if arch != "gpt2":
         writer.add_add_bos_token(False)
         writer.add_chat_template("{% for message in messages %}{{ message['content'] }}{% endfor %}")
@@ -141,57 +145,89 @@ def rope_factors(config):
     return np.array(factors, np.float32)
 
 
-def write_model(path, config, type_):
+def random_model(config):
     torch.manual_seed(0)
-    arch = config.model_type
     model = AutoModelForCausalLM.from_config(config)
+    for value in model.state_dict().values():
+        value.copy_(torch.randn_like(value) * 0.2 + (value.dim() == 1))
+    return model
+
+
+def write_model(path, model, type_, tokenizer):
+    config = model.config
+    arch = config.model_type
     writer = gguf.GGUFWriter(path, arch)
     add_config(writer, config)
-    add_tokenizer(writer, arch)
+    add_tokenizer(writer, arch, *tokenizer)
     expected = {}
     if arch == "llama" and config.rope_parameters["rope_type"] == "llama3":
         writer.add_tensor("rope_freqs.weight", rope_factors(config))
     for key, value in model.state_dict().items():
         if key == "lm_head.weight" and config.tie_word_embeddings:
             continue
-        values = torch.randn_like(value).numpy() * 0.2 + (value.dim() == 1)
+        values = value.numpy()
         name = gguf_name(key, arch)
-        isTurned = arch == "gpt2" and value.dim() == 2 and ".h." in key
-        stored = np.ascontiguousarray(values.T) if isTurned else values
-        if arch == "llama" and ".attn_q." in name:
-            stored = interleaved(stored, config.num_attention_heads)
-        if arch == "llama" and ".attn_k." in name:
-            stored = interleaved(stored, config.num_key_value_heads)
-        # As llama.cpp: vectors, and GPT-2's positions, in F32; tables of quantised models in Q8_0.
+        is_turned = arch == "gpt2" and value.dim() == 2 and ".h." in key
+        stored = np.ascontiguousarray(values.T) if is_turned else values
+        heads = {".attn_q.": config.num_attention_heads, ".attn_k.": getattr(config, "num_key_value_heads", None)}
+        heads = next((heads[part] for part in heads if arch == "llama" and part in name), None)
+        if heads:
+            stored = interleaved(stored, heads)
+        # As llama.cpp: vectors, and GPT-2's positions, in F32.
         own = Type.F32 if value.dim() == 1 or "wpe" in key else type_
         data = gguf.quantize(stored, own)
         writer.add_tensor(name, data, raw_dtype=own)
         read = gguf.dequantize(data, own).reshape(stored.shape)
-        if arch == "llama" and (".attn_q." in name or ".attn_k." in name):
-            heads = config.num_attention_heads if ".attn_q." in name else config.num_key_value_heads
+        if heads:
             read = read.reshape(heads, -1, 2, *read.shape[1:]).swapaxes(1, 2).reshape(read.shape)
-        expected[key] = sha256(read.T if isTurned else read)
+        expected[key] = sha256(read.T if is_turned else read)
     write(writer)
     return expected
 
 
-def check(path, config, expected):
-    """transformers finds the same tensors. It does not read all of a GPT-2's config."""
+def read(path, config=None):
+    """What transformers reads. It does not read all of a GPT-2's config."""
     model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, config=config, dtype=torch.float32)
-    found = {key: sha256(value.numpy()) for key, value in model.state_dict().items() if key in expected}
-    wrong = [key for key in expected if found.get(key) != expected[key]]
+    return model, {key: sha256(value.numpy()) for key, value in model.state_dict().items()}
+
+
+def write_checked(path, model, type_, tokenizer):
+    expected = write_model(path, model, type_, tokenizer)
+    again, found = read(path, model.config)
+    wrong = [key for key in expected if found[key] != expected[key]]
     assert not wrong, f"{path.name}: transformers has other values of {wrong}"
+    return again, expected
+
+
+TEXT = "The committee met on Thursday to discuss the plans for a new bridge over the river."
+
+
+def write_gpt2(out, directory):
+    """A model in F16 and Q8_0, with the loss of TEXT behind the token that ends a text."""
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    merges = [line for line in (directory / "merges.txt").read_text().splitlines() if line and not line.startswith("#")]
+    ids = torch.tensor([[tokenizer.eos_token_id, *tokenizer(TEXT)["input_ids"]]])
+    losses, files = {}, {}
+    for type_ in [Type.F16, Type.Q8_0]:
+        name = f"model-{type_.name.lower()}.gguf"
+        again, files[str(out / name)] = write_checked(out / name, model, type_, (tokens, merges, tokenizer.eos_token_id))
+        losses[str(out / name)] = again(ids, labels=ids).loss.item()
+    return losses, files
 
 
 def main():
-    out = Path(sys.argv[1])
+    out, *given = map(Path, sys.argv[1:])
     result = dict(versions=dict(transformers=transformers.__version__, torch=torch.__version__, numpy=np.__version__),
                   types=write_types(out / "types.gguf"), models={})
     for name, (config, type_) in MODELS.items():
-        path = out / f"{name}.gguf"
-        result["models"][name] = write_model(path, config, type_)
-        check(path, config, result["models"][name])
+        _, result["models"][name] = write_checked(out / f"{name}.gguf", random_model(config), type_, small_tokenizer())
     (out / "expect.json").write_text(json.dumps(result, indent=1) + "\n")
+    if given:
+        losses, files = write_gpt2(out, given[0])
+        files.update({str(path): read(path)[1] for path in given[1:]})
+        (out / "given.json").write_text(json.dumps(dict(text=TEXT, losses=losses, files=files)))
 
 
 main()

@@ -1,9 +1,10 @@
 /**
  * Checks the exchange with the real PEFT and transformers, in both directions, by value, and the baseline against
  * scikit-learn's:
- * `npm run test:exchange [-- --optional] [-- --test FILE.csv --train FILE.csv --val FILE.csv]`. Makes a Python
- * environment in build/exchange the first time. --optional: where the Python registry does not answer, says so in one
- * line and passes. With files, messages and accuracy are those of the test file instead of made-up ones.
+ * `npm run test:exchange [-- --optional] [-- --test FILE.csv --train FILE.csv --val FILE.csv] [-- --gguf FILE.gguf]`.
+ * Makes a Python environment in build/exchange the first time. --optional: where the Python registry does not answer,
+ * says so in one line and passes. With files, messages and accuracy are those of the test file instead of made-up ones.
+ * The tensors of a GGUF file are compared with those that transformers reads from it.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -11,6 +12,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { checkBaseline } from "./baseline.mjs";
 import { checkFiles } from "./files.mjs";
+import { checkGguf } from "./gguf.mjs";
 import { checkLanguageModels } from "./language.mjs";
 import { checkNames } from "./names.mjs";
 import { checkOutputs } from "./outputs.mjs";
@@ -26,6 +28,7 @@ const { values: flags } = parseArgs({
     train: { type: "string" },
     val: { type: "string" },
     test: { type: "string" },
+    gguf: { type: "string", multiple: true, default: [] },
   },
 });
 const here = "test/exchange";
@@ -126,6 +129,7 @@ await checkNames(work, python, must, report);
 await checkOutputs(work, micro, python, must, report, library);
 await checkRelatives(work, python, must, report);
 await checkQuantized(work, python, must, report, library);
+await checkGguf(work, micro, flags.gguf, python, must, report, library, device);
 await checkTexts(work, micro, report, library);
 await checkFiles(work, python, report);
 await checkVocabularies(work, report, library);
@@ -141,7 +145,7 @@ await checkBaseline(
   ...[work, python, must, report, library, micro],
 );
 
-const tiny = join(work, "tiny");
+const [tiny, llama, qwen2] = ["tiny", "llama", "qwen2"].map((name) => join(work, name));
 const fromPeft = (name) => ({ continue: join(work, "from-peft", name) });
 /** Runs of ours: the forms in which they are exported, and their settings. */
 const RUNS = [
@@ -167,6 +171,19 @@ const RUNS = [
   { name: "micro prompt", base: micro, mode: "prompt", virtualTokens: 20 },
   { name: "tiny prefix", base: tiny, mode: "prefix", virtualTokens: 5 },
   { name: "micro prefix", base: micro, mode: "prefix", virtualTokens: 20, prefixProjection: 32 },
+  { name: "llama r 3", base: llama, rank: 3 },
+  { name: "llama rslora some layers", base: llama, rank: 4, scaling: "alpha/sqrt(r)", layers: [0, 2] },
+  { name: "llama mixed ranks", base: llama, ...fromPeft("llama-patterns") },
+  { name: "llama dora", base: llama, rank: 3, dora: true },
+  { name: "llama norms", base: llama, ...fromPeft("llama-some-layers") },
+  { name: "llama prefix", base: llama, mode: "prefix", virtualTokens: 5 },
+  { name: "llama all", base: llama, mode: "all" },
+  { name: "qwen2 q v wte", base: qwen2, rank: 3, targets: ["q", "v", "wte"] },
+  { name: "qwen2 dora, mixed ranks", base: qwen2, ...fromPeft("qwen2-dora") },
+  { name: "qwen2 biases", base: qwen2, ...fromPeft("qwen2-lora-only-bias") },
+  { name: "qwen2 gate and up", base: qwen2, ...fromPeft("qwen2-saved") },
+  { name: "qwen2 prompt", base: qwen2, mode: "prompt", virtualTokens: 5 },
+  { name: "qwen2 bitfit", base: qwen2, mode: "bitfit" },
 ];
 /** The forms in which a run can be exported. */
 const FORMS = { lora: ["peft", "merged"], prompt: ["peft"], prefix: ["peft"] };

@@ -3,7 +3,7 @@
  * missing, contradicts the tensors, or changes what a model computes.
  */
 import { createHash } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
@@ -17,6 +17,8 @@ import { LanguageModel } from "../../src/infer/language-model.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
 import { openGguf } from "../../src/io/gguf-model.ts";
 import { describeModel, loadModel, openGPT2 } from "../../src/io/hf.ts";
+import { readModelFile } from "../../src/io/model-file.ts";
+import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { forgetFile, registerFile } from "../../src/platform/files.ts";
 import { quantizeMatrix } from "../../src/quantize.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
@@ -82,6 +84,28 @@ test("a model has the config and the vocabulary of the file", async () => {
     assert.is(model.vocabulary.chat === null, name.startsWith("gpt2"));
     const described = await describeModel(path(name));
     assert.equal([described.config, described.vocabulary], [model.config, model.vocabulary]);
+  }
+});
+
+test("its files, written as those of a directory, are the same model", async () => {
+  for (const name of NAMES) {
+    const directory = join(folder, name);
+    mkdirSync(directory);
+    for (const file of ["config.json", "tokenizer.json", "tokenizer_config.json"])
+      writeFileSync(join(directory, file), (await readModelFile(path(name), file))!);
+    assert.is(await readModelFile(path(name), "vocab.json"), undefined);
+    const { tensors } = await openGguf(path(name));
+    const list: EncodableTensor[] = [];
+    for (const [key, file] of tensors.files)
+      list.push({ name: key, shape: file.info(key).shape, dtype: "F32", data: await file.readF32(key) });
+    await tensors.close();
+    writeFileSync(join(directory, "model.safetensors"), encodeSafetensors(list));
+    await using model = await openGPT2(path(name));
+    await using again = await openGPT2(directory);
+    assert.equal(again.config, model.config);
+    assert.equal(again.vocabulary, model.vocabulary);
+    assert.equal(again.names, model.names);
+    for (const tensor of model.names) assertSameBits(tensor, await again.read(tensor), await model.read(tensor));
   }
 });
 

@@ -535,7 +535,7 @@ test("PEFT's copy of the head with an adapter of lm_head is ignored, and another
         },
       },
     );
-  const withTable = { base: { ...base, lmHead: async () => table } };
+  const withTable = { base: { ...base, read: async () => table } };
   const { meta, tensors } = await readAdapter(directory("head", table), withTable);
   assert.equal([meta.task.objective, tensors.get("lora.head.B")!.shape], ["lm", [model.vocab_size, 2]]);
   const other = table.map((value, i) => (i === 7 ? value + 1 : value));

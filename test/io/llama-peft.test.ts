@@ -1,0 +1,209 @@
+/** Adapters of Llama-type models in PEFT's files, where each of our matrices is several modules, and merged models. */
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import { ConfigError, FormatError } from "../../src/errors.ts";
+import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
+import { mergedTensors } from "../../src/io/merge.ts";
+import { loadAdapter } from "../../src/io/open-adapter.ts";
+import type { AdapterMeta, Tensors } from "../../src/io/peft.ts";
+import { readAdapter } from "../../src/io/peft.ts";
+import { adapterFiles } from "../../src/io/peft-write.ts";
+import { streamSafetensors } from "../../src/io/safetensors-write.ts";
+import { firstColumn, loraAdapters, loraName } from "../../src/names.ts";
+import { drawTensors, LM, modeMeta, product, readAll, testMeta, writeAdapter } from "../helpers/adapters.ts";
+import { assertAllClose } from "../helpers/allclose.ts";
+import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+
+const folder = temporaryFolder();
+const basePath = (name: string) => packagePath(`test/golden/llama/${name}/base`);
+const BLOCK = ["q", "k", "v", "o", "gate", "up", "down"] as const;
+const WRAPPER = "base_model.model.";
+const SAVED = `${WRAPPER}model.layers.`;
+
+async function withBase(name: string, body: (base: GPT2Checkpoint) => Promise<void>): Promise<void> {
+  await using base = await openGPT2(basePath(name));
+  await body(base);
+}
+
+const describe = (base: GPT2Checkpoint, lora: object, rest: Partial<AdapterMeta> = {}): AdapterMeta =>
+  testMeta(lora, { base_model: base.directory, model: base.config, ...rest });
+
+const readConfig = (directory: string) => JSON.parse(readFileSync(join(directory, "adapter_config.json"), "utf8"));
+
+/** Changes the settings of an adapter in PEFT's files, and leaves nothing of ours beside them. */
+function change(directory: string, settings: object = {}): void {
+  for (const name of ["lowrank.json", "lowrank.safetensors"]) rmSync(join(directory, name), { force: true });
+  writeFileSync(join(directory, "adapter_config.json"), JSON.stringify({ ...readConfig(directory), ...settings }));
+}
+
+/** By the names of the modules: `q_proj lora_A`. */
+const kinds = (tensors: Tensors) =>
+  [...new Set([...tensors.keys()].map((key) => key.replace(/^.*\.(\w+)\.(lora_\w+)(\.weight)?$/, "$1 $2")))].sort();
+
+const CASES: [title: string, base: string, lora: object | null, rest?: Partial<AdapterMeta>][] = [
+  ["all matrices", "llama", { target_modules: [...BLOCK, "head"] }],
+  ["queries and values alone", "llama3", { target_modules: ["q", "v"], scaling: "alpha/sqrt(r)" }],
+  ["one block", "qwen2", { target_modules: ["k", "up"], layers_to_transform: [1] }],
+  ["DoRA", "llama", { target_modules: [...BLOCK], use_dora: true }],
+  ["the token table", "llama", { target_modules: ["gate", "wte"] }],
+  ["a language model with its head", "llama", { target_modules: ["o", "head"] }, LM],
+  ["a prefix", "llama", null, modeMeta("prefix")],
+  ["a prompt of a language model", "qwen2", null, { ...LM, ...modeMeta("prompt") }],
+];
+
+for (const [title, name, lora, rest] of CASES)
+  test(`${title}: written for PEFT, the same bits come back, with our description and without`, () =>
+    withBase(name, async (base) => {
+      const meta = describe(base, lora ?? {}, rest);
+      const tensors = drawTensors(meta);
+      const directory = join(folder, title.replaceAll(" ", "-"));
+      assert.equal(await writeAdapter(directory, { meta, tensors }), { peft: true });
+      assert.equal(await readAdapter(directory), { meta, tensors });
+      if (lora) assert.is(readConfig(directory).fan_in_fan_out, false);
+      change(directory);
+      const read = await loadAdapter(directory, base);
+      for (const [key, { data }] of tensors)
+        if (!key.includes("head")) assertSameBits(key, read.tensors.get(key)!.data, data);
+    }));
+
+test("PEFT's names and ranks: every matrix is a module of its own", () =>
+  withBase("qwen2", async (base) => {
+    const meta = describe(base, { target_modules: [...BLOCK], use_dora: true });
+    const directory = join(folder, "names");
+    await writeAdapter(directory, { meta, tensors: drawTensors(meta) });
+    const { target_modules, rank_pattern, r } = readConfig(directory);
+    const modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+    assert.equal([target_modules, rank_pattern, r], [modules, {}, 3]);
+    const tensors = await readAll(join(directory, "adapter_model.safetensors"));
+    const parts = ["lora_A", "lora_B", "lora_magnitude_vector"];
+    assert.equal(
+      kinds(tensors),
+      [...modules.flatMap((one) => parts.map((part) => `${one} ${part}`)), `${WRAPPER}score.weight`].sort(),
+    );
+    assert.equal(tensors.get(`${SAVED}1.self_attn.k_proj.lora_B.weight`)!.shape, [16, 3]);
+    assert.equal(tensors.get(`${SAVED}1.mlp.up_proj.lora_magnitude_vector`)!.shape, [44]);
+  }));
+
+test("DoRA of queries and values alone is not PEFT's: all outputs have a magnitude here", () =>
+  withBase("llama", async (base) => {
+    const meta = describe(base, { target_modules: ["q", "v"], use_dora: true });
+    const tensors = drawTensors(meta);
+    const directory = join(folder, "dora-q-v");
+    const { peft, reason } = adapterFiles({ meta, tensors });
+    assert.not.ok(peft);
+    assert.match(reason!, /magnitudes of all outputs/);
+    await writeAdapter(directory, { meta, tensors });
+    assert.equal(await readAdapter(directory), { meta, tensors });
+  }));
+
+test("what PEFT trained of a part of our matrices is refused by its names", () =>
+  withBase("qwen2", async (base) => {
+    const meta = describe(base, { target_modules: ["q", "k", "v"], use_dora: true });
+    const parts: [file: string, settings: object, gone: RegExp, words: string[]][] = [
+      ["magnitudes", { target_modules: ["q_proj", "v_proj"] }, /k_proj/, ["q_proj.lora_magnitude_vector", "k_proj"]],
+      ["saved", { modules_to_save: ["up_proj"] }, /^$/, ["up_proj.weight", "gate_proj"]],
+    ];
+    for (const [name, settings, gone, words] of parts) {
+      const directory = join(folder, `part-${name}`);
+      const { files } = adapterFiles({ meta, tensors: drawTensors(meta) });
+      mkdirSync(directory);
+      for (const [file, content] of files) writeFileSync(join(directory, file), content);
+      change(directory, settings);
+      const path = join(directory, "adapter_model.safetensors");
+      const tensors = new Map([...(await readAll(path))].filter(([key]) => !gone.test(key)));
+      for (const block of [0, 1])
+        if (name === "saved")
+          tensors.set(`${SAVED}${block}.mlp.up_proj.weight`, { shape: [44, 32], data: new Float32Array(44 * 32) });
+      await writeTensors(path, tensors);
+      await assertFails(ConfigError, "unsupported-adapter-config", words, () => loadAdapter(directory, base));
+    }
+  }));
+
+test("an adapter is refused for a model with other heads, other positions or of another type", () =>
+  withBase("llama3", async (base) => {
+    const meta = describe(base, { target_modules: ["o"] });
+    const directory = join(folder, "other-base");
+    await writeAdapter(directory, { meta, tensors: drawTensors(meta) });
+    const rope = { theta: 1e4 };
+    for (const [key, other] of Object.entries({ model_type: "qwen2", n_kv_head: 2, rope }))
+      await assertFails(ConfigError, "wrong-base-model", [`${key} = ${JSON.stringify(other)}`], () =>
+        readAdapter(directory, { base: { config: { ...base.config, [key]: other } } }),
+      );
+  }));
+
+test("PEFT's copy of the token table beside an adapter of it is ignored, and another table is refused", () =>
+  withBase("llama", async (base) => {
+    const meta = describe(base, { target_modules: ["q", "wte"] });
+    const key = `${WRAPPER}model.embed_tokens.base_layer.weight`;
+    const table = await base.read("wte.weight");
+    const read = async (name: string, data: Float32Array) => {
+      const directory = join(folder, name);
+      await writeAdapter(directory, { meta, tensors: drawTensors(meta) });
+      change(directory);
+      const path = join(directory, "adapter_model.safetensors");
+      await writeTensors(path, new Map([...(await readAll(path)), [key, { shape: base.shape("wte.weight"), data }]]));
+      return loadAdapter(directory, base);
+    };
+    assert.equal((await read("table", table)).meta.lora!.target_modules, ["wte", "q"]);
+    const other = table.map((value, i) => (i === 7 ? value + 1 : value));
+    await assertFails(FormatError, "damaged-adapter", ["the token table in the adapter differs", key], () =>
+      read("other-table", other),
+    );
+  }));
+
+async function writeTensors(path: string, tensors: Tensors): Promise<void> {
+  const pieces: Uint8Array[] = [];
+  const list = [...tensors].map(([name, { shape, data }]) => {
+    return {
+      name,
+      shape,
+      dtype: "F32" as const,
+      pieces: async function* () {
+        yield data;
+      },
+    };
+  });
+  for await (const piece of streamSafetensors(list, { format: "pt" })) pieces.push(piece);
+  writeFileSync(path, Buffer.concat(pieces));
+}
+
+for (const [name, head] of [
+  ["llama", "a tied head becomes a tensor of its own"],
+  ["llama3", "an untied head"],
+] as const)
+  test(`merged, ${name}: transformers' names and layout, every product in its columns, ${head}`, () =>
+    withBase(name, async (base) => {
+      const meta = describe(base, { target_modules: [...BLOCK, "head"] }, LM);
+      const tensors = drawTensors(meta);
+      const directory = join(folder, `merged-${name}`);
+      mkdirSync(directory);
+      const pieces: Uint8Array[] = [];
+      const merged = await mergedTensors(base, { meta, tensors }, undefined);
+      for await (const piece of streamSafetensors(merged, { format: "pt" })) pieces.push(piece);
+      writeFileSync(join(directory, "model.safetensors"), Buffer.concat(pieces));
+      cpSync(join(base.directory, "config.json"), join(directory, "config.json"));
+      const config = JSON.parse(readFileSync(join(directory, "config.json"), "utf8"));
+      writeFileSync(join(directory, "config.json"), JSON.stringify({ ...config, tie_word_embeddings: false }));
+      await using read = await openGPT2(directory);
+      const expected = new Map<string, Float32Array>();
+      for (const one of read.names) expected.set(one, await base.read(base.names.includes(one) ? one : "wte.weight"));
+      for (const adapter of loraAdapters(base.config, meta.lora!)) {
+        const { target, block, r, scale } = adapter;
+        const [A, B] = (["A", "B"] as const).map((part) => tensors.get(loraName(adapter, part))!);
+        const delta = product(B!.data, A!.data, r, A!.shape[1]!, scale);
+        const [inputs, outputs] = [A!.shape[1]!, B!.shape[0]!];
+        const layer = { q: "attn.c_attn", k: "attn.c_attn", v: "attn.c_attn", o: "attn.c_proj" }[target as string];
+        const matrix = layer ?? (target === "down" ? "mlp.c_proj" : "mlp.c_fc");
+        const whole = expected.get(block === null ? "lm_head.weight" : `h.${block}.${matrix}.weight`)!;
+        const columns = whole.length / inputs;
+        const first = firstColumn(target, base.config);
+        for (let i = 0; i < outputs; i++)
+          for (let j = 0; j < inputs; j++)
+            whole[block === null ? i * inputs + j : j * columns + first + i]! += delta[i * inputs + j]!;
+      }
+      for (const [one, values] of expected)
+        if (one !== "score.weight") assertAllClose(one, await read.read(one), values, { atol: 1e-6, rtol: 1e-6 });
+    }));
