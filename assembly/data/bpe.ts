@@ -31,6 +31,10 @@ const CACHED_BYTES: usize = 16;
 const CACHED_IDS: usize = 7;
 let cache: usize = 0;
 
+/** Flags of `encode`, as in src/data/tokenizer.ts. */
+const SPECIAL_TOKENS: u32 = 1;
+const BEGIN_TOKEN: u32 = 2;
+
 /** Scratch memory for long pieces, grown on demand: u32 next, previous and pair per byte, then the heap. */
 let scratch: usize = 0;
 let scratch_bytes: usize = 0;
@@ -282,20 +286,22 @@ function encode_added(start: usize, end: usize, to: usize, pass: u32, special: b
 
 /**
  * Encodes the `length` UTF-8 bytes at `text`. Writes u32 ids to `out`, which has space for `most_ids(length)`; returns
- * their number. With `begin` those of the vocabulary's first token, if it has one, are before them. Special tokens are
- * encoded like any other text unless `special` is set, and invalid UTF-8 byte by byte. Call `load_tables` first.
+ * their number. Special tokens are encoded like any other text unless the flag SPECIAL_TOKENS is set, and invalid UTF-8
+ * byte by byte. With BEGIN_TOKEN the vocabulary's token before every text, if it has one, is the first. Call
+ * `load_tables` first.
  */
-export function encode(text: usize, length: i32, out: usize, special: bool, begin: bool): i32 {
+export function encode(text: usize, length: i32, out: usize, mode: u32): i32 {
   if (cache == 0) {
     const bytes = (<usize>1) << (<usize>(CACHE_SLOT_BITS + 5));
     cache = heap.alloc(bytes);
     memory.fill(cache, 0, bytes);
   }
   let to = out;
-  if (begin && begin_of_text() != NO_ID) {
+  if (mode & BEGIN_TOKEN && begin_of_text() != NO_ID) {
     store<u32>(to, begin_of_text());
     to += 4;
   }
+  const special = (mode & SPECIAL_TOKENS) != 0;
   const end = text + <usize>length;
   if (has_added(special)) to = encode_added(text, end, to, 0, special);
   else to = encode_words(normalize(text, end), normal_end, to);

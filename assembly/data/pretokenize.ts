@@ -130,16 +130,17 @@ function gpt2_piece_end(start: usize, end: usize): usize {
   return run_end(at + (character >> 2), end, kind);
 }
 
-/** The same of SmolLM2's. White space before a number ends its text, and so is not shared with it. */
-function smollm_piece_end(start: usize, end: usize): usize {
+/**
+ * The end of a piece of SmolLM2's pattern that is none of GPT-2's, or 0: one number, or the white space before one, which
+ * ends a text there, and so is not shared with the number.
+ */
+function apart_end(start: usize, end: usize): usize {
   const character = character_at(start, end);
   const kind = character & 3;
   if (kind == NUMBER) return start + (character >> 2);
-  if (kind == SPACE) {
-    const stop = run_end(start, end, SPACE);
-    if (stop < end && (character_at(stop, end) & 3) == NUMBER) return stop;
-  }
-  return gpt2_piece_end(start, end);
+  if (kind != SPACE) return 0;
+  const stop = run_end(start, end, SPACE);
+  return stop < end && (character_at(stop, end) & 3) == NUMBER ? stop : 0;
 }
 
 /** `ending_length` in either case: a long s is an s without case, too. */
@@ -213,7 +214,10 @@ export function choose_pattern(number: u32): bool {
 
 /** The end of the piece that begins at `start` < `end`. */
 export function piece_end(start: usize, end: usize): usize {
-  if (pattern == GPT2) return gpt2_piece_end(start, end);
-  if (pattern == SMOLLM) return smollm_piece_end(start, end);
-  return llama_piece_end(start, end, pattern == LLAMA ? 3 : 1);
+  if (pattern >= LLAMA) return llama_piece_end(start, end, pattern == LLAMA ? 3 : 1);
+  if (pattern == SMOLLM) {
+    const stop = apart_end(start, end);
+    if (stop != 0) return stop;
+  }
+  return gpt2_piece_end(start, end);
 }

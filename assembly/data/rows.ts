@@ -212,10 +212,10 @@ export function add_row(pair: bool, line: i32, max_length: i32, learn: bool): bo
   vec_resize(encoded, 0);
   if (!vec_reserve(encoded, 4 * most_ids(bytes + second_bytes))) return fail(ERROR_TOO_LARGE, line, 0, 0);
   const source = vec_data(encoded);
-  const first = encode(load<usize>(text), bytes, source, false, false);
+  const first = encode(load<usize>(text), bytes, source, 0);
   const next = source + ((<usize>first) << 2);
   if (pair || first == 0) store<u32>(next, end_of_text());
-  const full = pair ? first + 1 + encode(load<usize>(second), second_bytes, next + 4, false, false) : first;
+  const full = pair ? first + 1 + encode(load<usize>(second), second_bytes, next + 4, 0) : first;
   const count = max(full, 1 - begin_ids());
   const row = pile_put(records, RECORD_BYTES + ((<u32>count) << (<u32>id_shift())));
   if (row == 0) return fail(ERROR_TOO_LARGE, line, 0, 0);

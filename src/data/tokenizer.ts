@@ -29,6 +29,10 @@ interface EncodeOptions {
   addSpecialTokens?: boolean;
 }
 
+/** Flags of data.wasm's `encode`. */
+const SPECIAL = 1;
+const BEGIN = 2;
+
 const OPTIONS = { allowSpecial: "boolean?", addSpecialTokens: "boolean?" } as const;
 
 /** The concatenated ids of several texts: those of text i are `ids.subarray(offsets[i], offsets[i + 1])`. */
@@ -102,14 +106,14 @@ export class Tokenizer {
   encode(text: string, options?: EncodeOptions): Uint32Array {
     if (typeof text !== "string") checkArguments({ text }, { text: "text" });
     if (options !== undefined) checkOptions("options", options, OPTIONS);
-    const special = options?.allowSpecial === true;
-    const begin = options?.addSpecialTokens !== false;
+    const special = options?.allowSpecial === true ? SPECIAL : 0;
+    const mode = options?.addSpecialTokens === false ? special : special | BEGIN;
     if (text.length <= SHORT_UNITS) {
-      const count = this.encodeShort(text, this.idBlock, special, begin);
+      const count = this.encodeShort(text, this.idBlock, mode);
       return this.ids().slice(0, count);
     }
     this.count = 0;
-    this.encodeText(text, special, begin);
+    this.encodeText(text, mode);
     return this.gathered.slice(0, this.count);
   }
 
@@ -163,10 +167,10 @@ export class Tokenizer {
   }
 
   /** Encodes at most SHORT_UNITS to ids at `out` in WASM; returns their number. */
-  private encodeShort(text: string, out: number, special = false, begin = true): number {
+  private encodeShort(text: string, out: number, mode: number = BEGIN): number {
     if (this.textView.length === 0) this.textView = this.module.bytes(this.textBlock, CHUNK_BYTES);
     const { written } = this.encoder.encodeInto(text, this.textView);
-    return this.module.exports.encode(this.textBlock, written, out, special, begin);
+    return this.module.exports.encode(this.textBlock, written, out, mode);
   }
 
   /** The id block, valid until memory grows. */
@@ -181,13 +185,12 @@ export class Tokenizer {
     return this.byteView;
   }
 
-  private encodeText(text: string, special = false, begin = true): void {
+  private encodeText(text: string, mode: number = BEGIN): void {
     this.encodeChunks(
       (target, from) => this.encoder.encodeInto(from === 0 ? text : text.slice(from), target),
       text.length,
       BYTES_PER_UNIT,
-      special,
-      begin,
+      mode,
     );
   }
 
@@ -200,8 +203,7 @@ export class Tokenizer {
     fill: (target: Uint8Array, from: number) => { read: number; written: number },
     length: number,
     bytesPerUnit = 1,
-    special = false,
-    begin = true,
+    mode: number = BEGIN,
   ): void {
     const { isWhole, pretokenizer } = this.module.vocabulary;
     // In Llama 3's and Qwen2's patterns line ends belong to the punctuation before them.
@@ -220,16 +222,16 @@ export class Tokenizer {
       const cut = from === length ? filled : isWhole ? 0 : lastCut(target, filled, keepsLineEnds);
       kept = target.slice(cut, filled);
       if (cut === 0 && from < length) capacity *= 2;
-      else this.encodeAt(address, cut, special, begin && isFirst);
+      else this.encodeAt(address, cut, isFirst ? mode : mode & ~BEGIN);
       isFirst &&= cut === 0;
     } while (from < length);
   }
 
   /** Encodes `length` bytes at `address` in WASM. */
-  private encodeAt(address: number, length: number, special: boolean, begin: boolean): void {
+  private encodeAt(address: number, length: number, mode: number): void {
     const { most_ids, encode } = this.module.exports;
     const out = this.output.reserve(4 * most_ids(length));
-    const count = encode(address, length, out, special, begin);
+    const count = encode(address, length, out, mode);
     this.gather(this.module.words(out, count));
   }
 

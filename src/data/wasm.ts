@@ -16,7 +16,7 @@ export type DataExports = {
   longest_token(): number;
   /** The most ids of a text of `length` bytes. */
   most_ids(length: number): number;
-  encode(text: number, length: number, out: number, special: boolean, begin: boolean): number;
+  encode(text: number, length: number, out: number, mode: number): number;
   decoded_length(ids: number, count: number): number;
   decode(ids: number, count: number, out: number, capacity: number): number;
 };

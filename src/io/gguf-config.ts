@@ -6,8 +6,12 @@ import type { Architecture } from "./gguf-architectures.ts";
 import { llama3Scaling } from "./gguf-rope.ts";
 import type { TensorFile } from "./tensor-file.ts";
 
+const TOKEN_TABLE = "token_embd.weight";
+const HEAD = "output.weight";
+/** The frequencies of rotary positions that Llama 3 stretches, as factors of their wavelengths. */
+export const ROPE_FREQS = "rope_freqs.weight";
+
 type Json = Record<string, unknown>;
-export type GgufConfig = Json & { vocab_size: number };
 
 /** What a config is made from. */
 interface Described {
@@ -24,19 +28,28 @@ interface Described {
  * what is not supported, which includes every key of the architecture that is not known here: it may change what the
  * model computes.
  */
-export async function makeConfig(described: Described): Promise<GgufConfig> {
+export async function makeConfig(described: Described): Promise<Json> {
   const { name, architecture, header, where } = described;
+  const files = header.metadata.get("split.count") ?? 1;
+  if (files !== 1 && files !== 0)
+    throw new ConfigError("missing-shards", "the model is in several GGUF files", {
+      where,
+      expected: "one file",
+      found: `split.count = ${JSON.stringify(files).slice(0, 100)}`,
+      hint: "join them, from the first one: llama-gguf-split --merge FIRST.gguf JOINED.gguf",
+    });
   const own = new OwnKeys(header.metadata, name, where);
   const config: Json = { model_type: name };
   for (const [key, theirs] of Object.entries(architecture.keys))
     config[theirs] = shortest(own.number(key, architecture.defaults[key]));
-  const table = header.tensors.get("token_embd.weight")?.shape ?? [];
-  const vocab_size = own.number("vocab_size", table[0] ?? 0);
-  if (vocab_size !== table[0])
-    throw new FormatError("invalid-gguf", `the vocabulary's size and the shape of token_embd.weight differ`, {
+  const table = header.tensors.get(TOKEN_TABLE);
+  if (!table) throw new FormatError("wrong-tensors", `the model file lacks ${TOKEN_TABLE}`, { where });
+  const vocab_size = own.number("vocab_size", table.shape[0]);
+  if (vocab_size !== table.shape[0])
+    throw new FormatError("invalid-gguf", `${name}.vocab_size and ${TOKEN_TABLE} differ`, {
       where,
-      expected: `${name}.vocab_size = ${table[0] ?? "the rows of token_embd.weight, which is missing"}`,
-      found: String(vocab_size),
+      expected: `${vocab_size} rows`,
+      found: showShape(table.shape),
     });
   for (const token of ["bos", "eos"]) {
     const id = header.metadata.get(`tokenizer.ggml.${token}_token_id`);
@@ -75,9 +88,6 @@ async function llamaKeys(own: OwnKeys, config: Json, { header, file, where }: De
   };
 }
 
-/** The frequencies of rotary positions that Llama 3 stretches, as factors of their wavelengths. */
-export const ROPE_FREQS = "rope_freqs.weight";
-
 function ropeScaling(own: OwnKeys): Json | undefined {
   const type = own.text("rope.scaling.type", "none");
   const factor = own.number("rope.scaling.factor", 1);
@@ -88,10 +98,10 @@ function ropeScaling(own: OwnKeys): Json | undefined {
 
 /** Whether the head of a language model is the token table: the file has none, or a copy, as older files of GPT-2. */
 async function isTied({ header, file }: Described): Promise<boolean> {
-  const [head, table] = ["output.weight", "token_embd.weight"].map((key) => header.tensors.get(key));
+  const [head, table] = [HEAD, TOKEN_TABLE].map((key) => header.tensors.get(key));
   if (!head) return true;
-  if (head.type !== table?.type) return false;
-  const [one, other] = await Promise.all(["output.weight", "token_embd.weight"].map((key) => file.sample(key)));
+  if (head.type !== table!.type) return false;
+  const [one, other] = await Promise.all([HEAD, TOKEN_TABLE].map((key) => file.sample(key)));
   return one!.length === other!.length && one!.every((byte, i) => byte === other![i]);
 }
 

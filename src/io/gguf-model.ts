@@ -54,28 +54,32 @@ function arrange(
     // The config has what it says.
     if (key === ROPE_FREQS) return [];
     const [, block, layer = "", part] = /^(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)$/.exec(key) ?? [];
-    const name = (block === undefined ? outside : inBlock)[layer];
+    const names = block === undefined ? outside : inBlock;
     // A tensor that the architecture does not have keeps its name, by which it is reported.
-    if (name === undefined) return [[key, tensor]];
+    if (!Object.hasOwn(names, layer)) return [[key, tensor]];
     const isTurned = part === "weight" && turned.includes(layer);
     const shape = isTurned ? [...tensor.shape].reverse() : tensor.shape;
     const order = heads[layer] === undefined ? { isTurned } : { isTurned, heads: heads[layer] };
-    const place = block === undefined ? name : `${blocks}.${block}.${name}`;
-    return [[`${place}.${part}`, { ...tensor, shape, ...order }]];
+    const place = block === undefined ? "" : `${blocks}.${block}.`;
+    return [[`${place}${names[layer]}.${part}`, { ...tensor, shape, ...order }]];
   });
   return new Map(arranged);
 }
 
 /** The tensors of a GGUF file in transformers' order. */
 class GgufFile extends TensorFile<Arranged> {
-  /** The last matrix that was turned: it is read in parts, and each needs all of what is stored. */
+  /** A matrix that was turned, until its last rows are read: each part of it needs all of what is stored. */
   private last: { name: string; values: Float32Array<ArrayBuffer> } | undefined;
 
   override async readF32(name: string, start?: number, end?: number): Promise<Float32Array<ArrayBuffer>> {
     const { type, shape, heads, isTurned } = this.info(name);
     const [first, last] = this.checkedRows(name, start, end);
     const width = numel(shape.slice(1));
-    if (isTurned) return (await this.turned(name)).slice(first * width, last * width);
+    if (isTurned) {
+      const values = await this.turned(name);
+      if (last === shape[0]) this.last = undefined;
+      return values.slice(first * width, last * width);
+    }
     if (heads === undefined) return type.decode(await this.readRows(name, first, last));
     const size = shape[0]! / heads;
     const from = Math.floor(first / size) * size;

@@ -70,7 +70,7 @@ function isShipped(directory: string): boolean {
 }
 
 /**
- * Opens a model by directory or by name, downloading it if needed. Call `close()` when it is no longer used, or open it
+ * Opens a model by directory, by GGUF file or by name, downloading it if needed. Call `close()` when it is no longer used, or open it
  * with `await using`.
  *
  * @example

@@ -206,7 +206,9 @@ function requireNeeded(name: string, files: readonly string[]): void {
     (file) => !files.includes(file) && !(file === WEIGHTS && files.includes(SHARDS_INDEX)),
   );
   if (missing.length === 0) return;
-  let hint = "check that this is a GPT-2 model in the layout of transformers";
+  let hint =
+    "check that this is a model in the layout of transformers; of one that has GGUF files, give the address of a file: " +
+    `https://huggingface.co/${name}/resolve/main/FILE.gguf`;
   if (files.includes("adapter_config.json")) hint = "this is an adapter: give its base model";
   else if (files.some((file) => file.startsWith("pytorch_model.bin")))
     hint =

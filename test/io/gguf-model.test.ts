@@ -258,6 +258,7 @@ test("metadata that is missing, wrong or not supported is refused, with the key"
       set("general.architecture", "mamba", 8),
     ],
     ["gpt2-f16", ConfigError, "unsupported-architecture", ["toString"], set("general.architecture", "toString", 8)],
+    ["gpt2-f16", ConfigError, "missing-shards", ["split.count = 3", "--merge"], set("split.count", 3, 2)],
     ["gpt2-f16", FormatError, "invalid-gguf", ["gpt2.block_count is missing"], drop("gpt2.block_count")],
     [
       "llama-q4_1",
@@ -271,7 +272,7 @@ test("metadata that is missing, wrong or not supported is refused, with the key"
     ["llama-q4_1", FormatError, "wrong-tensors", ["unexpected", "layers.1."], set("llama.block_count", 1)],
     ["llama-q4_1", FormatError, "wrong-shape", ["mlp.gate_proj", "[96, 32]"], set("llama.feed_forward_length", 96)],
     ["llama-q4_1", FormatError, "wrong-shape", ["self_attn.k_proj"], set("llama.attention.head_count_kv", 4)],
-    ["llama-q4_1", FormatError, "invalid-gguf", ["llama.vocab_size", "289"], set("llama.vocab_size", 289)],
+    ["llama-q4_1", FormatError, "invalid-gguf", ["llama.vocab_size", "289 rows"], set("llama.vocab_size", 289)],
     ["llama-q4_1", ConfigError, "unsupported-model-config", ["expert_count"], set("llama.expert_count", 8)],
     [
       "llama-q4_1",
@@ -306,6 +307,7 @@ test("metadata that is missing, wrong or not supported is refused, with the key"
       (parts) => find(parts, "rope_freqs.weight").data.set(new Uint8Array(Float32Array.of(1, 2, 3, 4).buffer)),
     ],
     ["gpt2-f16", FormatError, "wrong-tensors", ["wpe.weight"], ({ tensors }) => tensors.splice(1, 1)],
+    ["gpt2-f16", FormatError, "wrong-tensors", ["token_embd.weight"], ({ tensors }) => tensors.splice(0, 1)],
     [
       "gpt2-f16",
       FormatError,

@@ -284,9 +284,10 @@ test("an unsupported model is refused before its weights are downloaded", async 
     without("pytorch_model.bin.index.json"),
   );
   await refused("missing-model-files", ["lacks model.safetensors", "adapter"], without("adapter_config.json"));
-  await refused("unsupported-architecture", ['the architecture "mistral"'], (map) => {
+  await refused("missing-model-files", ["lacks model.safetensors", "resolve/main/FILE.gguf"], without());
+  await refused("unsupported-architecture", ['the architecture "mamba"'], (map) => {
     const config = JSON.parse(new TextDecoder().decode(map.get("config.json")));
-    map.set("config.json", text(JSON.stringify({ ...config, model_type: "mistral" })));
+    map.set("config.json", text(JSON.stringify({ ...config, model_type: "mamba" })));
   });
   await refused("wrong-vocabulary", ["50257", "50258 ids"], (map) =>
     map.set(

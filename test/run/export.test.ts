@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { joinPath } from "#platform";
+import { joinPath, packagePath } from "#platform";
 import { type GPT2Config, type LoraConfig, type Target, textContext } from "../../src/config.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
@@ -451,4 +451,22 @@ test("only an earlier export's own files are replaced", async () => {
   assert.equal((await replaceableExport(merged, true)).toSorted(), readdirSync(merged).sort());
   assert.ok(existsSync(join(folder, "merged", "model.safetensors")));
   await assertFails(ConfigError, "not-an-adapter", () => readAdapter(join(folder, "merged")));
+});
+
+test("an adapter on a GGUF file is exported with its tokenizer; the code names the file, or its copy", async () => {
+  const directory = packagePath("test/golden/gguf");
+  await using checkpoint = await openGPT2(join(directory, "gpt2-q8_0.gguf"));
+  const meta = testMeta({}, { model: checkpoint.config, base_model: checkpoint.directory });
+  const adapter = { meta, tensors: drawTensors(meta) };
+  for (const [withBase, place, file] of [
+    [false, directory, "gpt2-q8_0.gguf"],
+    [true, "base", "model.gguf"],
+  ] as const) {
+    const { files } = await planExport("peft", { adapter, checkpoint }, { withBase });
+    const readme = String(files.get("README.md"));
+    assert.match(readme, `from_pretrained("${place}", gguf_file="${file}", dtype`);
+    assert.match(readme, 'AutoTokenizer.from_pretrained(".", pad_token="<|endoftext|>"');
+    assert.ok(files.has("tokenizer.json") && files.has("tokenizer_config.json"));
+    assert.is(files.has("base/model.gguf"), withBase);
+  }
 });
