@@ -10,8 +10,8 @@
  *   Q4_K, Q5_K  256 values, in eight parts of 32: scale f16 and minimum f16, of both six bits for each part, packed in
  *               12 bytes; in Q5_K the fifth bits; the lower four bits of two parts in each 32 bytes. A value is scale *
  *               (part's scale) * code - minimum * (part's minimum).
- *   Q6_K        256 values, in 16 parts: the lower four bits of codes, their upper two, scales i8, scale f16. A value is
- *               scale * (part's scale) * (code - 32).
+ *   Q6_K        256 values, in 16 parts: the lower four bits of codes, their upper two, scales i8, scale f16. A value
+ *               is scale * (part's scale) * (code - 32).
  */
 import { bfloatToFloat, halfToFloat } from "../half.ts";
 
