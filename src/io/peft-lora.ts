@@ -3,7 +3,7 @@
  * Modules that differ in rank or scale are written as patterns. DoRA's magnitudes belong to a module here and there.
  */
 import { type GPT2Config, isInBlocks, type LoraConfig, loraScale } from "../config.ts";
-import { FormatError, nameList } from "../errors.ts";
+import { FormatError } from "../errors.ts";
 import {
   ADAPTED,
   baseShapes,
@@ -27,7 +27,6 @@ import {
   commonConfig,
   fromEntries,
   type ImportEntry,
-  incompleteKeys,
   type NamedTensor,
   type PeftForm,
   readFactors,
@@ -137,7 +136,7 @@ export function loraForm(adapter: LoraModel): PeftForm {
       ...[...whole].map(([key, { shape }]): [string, Shape] => [key, shape!]),
     ]),
     score: SCORE,
-    obstacle: loraObstacle(modules, incompleteKeys(whole, shapes)),
+    obstacle: loraObstacle(modules),
     to(tensors) {
       const out: Tensors = new Map();
       for (const module of modules) {
@@ -160,45 +159,66 @@ export function loraForm(adapter: LoraModel): PeftForm {
 
 /** The shapes of ours that are several in PEFT's files: magnitudes, and tensors of the base model. */
 function wholeShapes(model: GPT2Config, modules: readonly Module[]): Map<string, Shape> {
-  const magnitudes = modules.flatMap(({ magnitude, parts }): [string, Shape][] =>
-    magnitude ? [[magnitude.name, [matrixOutputs(parts[0]!.target, model)]]] : [],
-  );
-  return new Map([...magnitudes, ...baseShapes(model)]);
+  const shapes = baseShapes(model);
+  for (const { magnitude, out } of modules)
+    if (magnitude) shapes.set(magnitude.name, [(shapes.get(magnitude.name)?.[0] ?? 0) + out]);
+  return shapes;
 }
 
 /** Why PEFT cannot represent these adapters; undefined if it can. */
-function loraObstacle(modules: Module[], incomplete: readonly string[]): string | undefined {
+function loraObstacle(modules: Module[]): string | undefined {
   if (modules.length === 0) return "only the head has an adapter, and PEFT needs one in the blocks";
   const uneven = modules.find(({ parts, scale }) => parts.some((part) => part.scale !== scale));
   if (uneven) return `the adapters of ${uneven.name} have different scales, and PEFT has only one per module`;
-  if (incomplete.length > 0)
-    return `the magnitudes of all outputs were trained, and PEFT has only ${nameList(incomplete)}`;
   return undefined;
 }
 
 /** PEFT's modules with adapters. A classifier's head is not one: it is saved whole, as score.weight. */
 function loraModules({ model, lora, task }: LoraModel): Module[] {
   const modules = new Map<string, Module>();
-  for (const adapter of loraAdapters(model, lora)) {
-    const { target, block, r, scale } = adapter;
-    if (target === "head" && task.objective !== "lm") continue;
+  const adapters = loraAdapters(model, lora).filter(({ target }) => target !== "head" || task.objective === "lm");
+  for (const adapter of adapters) {
+    const { target, r, scale } = adapter;
     const name = moduleName(adapter, model);
-    const { layer } = ADAPTED[target];
-    const { in: input, out } = loraDims(target, model, model.vocab_size);
-    // A Llama-type model has q, k and v in modules of their own.
-    const isPart = !model.model_type && isInBlocks(target);
-    const whole = { in: input, out: isPart ? matrixOutputs(target, model) : out };
-    const first = firstColumn(target, model);
-    const magnitude = lora.use_dora
-      ? { name: magnitudeName({ block, layer }), shape: [whole.out], ...(!isPart && { first }) }
-      : null;
-    const own = { name, kind: moduleKind(name), isInBlock: block !== null, magnitude, scale, ...whole };
-    const module: Module = modules.get(name) ?? { ...own, parts: [], r: 0 };
+    const module = modules.get(name) ?? newModule(adapter, model, lora.use_dora, { r: 0, scale });
     modules.set(name, module);
-    module.parts.push({ ...adapter, row: isPart ? first : 0, out });
+    const { out } = loraDims(target, model, model.vocab_size);
+    module.parts.push({ ...adapter, row: model.model_type ? 0 : firstColumn(target, model), out });
     module.r += r;
   }
+  if (!lora.use_dora || !model.model_type) return [...modules.values()];
+  // In PEFT only adapted modules have magnitudes, here all outputs of a matrix do: the others get an adapter of zeros.
+  for (const { target, block } of adapters)
+    for (const beside of columnsIn(ADAPTED[target].layer, model)) {
+      const zeros = newModule({ ...beside, block }, model, true, { r: lora.r, scale: loraScale(lora) });
+      if (!modules.has(zeros.name)) modules.set(zeros.name, zeros);
+    }
   return [...modules.values()];
+}
+
+/** A module without the adapters of ours that it contains. */
+function newModule(
+  site: Site,
+  model: GPT2Config,
+  dora: boolean | undefined,
+  factor: Pick<Module, "r" | "scale">,
+): Module {
+  const { target, block } = site;
+  const name = moduleName(site, model);
+  // A Llama-type model has q, k and v in modules of their own.
+  const isWhole = model.model_type !== undefined || !isInBlocks(target);
+  const { in: input, out } = loraDims(target, model, model.vocab_size);
+  const outputs = isWhole ? out : matrixOutputs(target, model);
+  const first = isWhole && { first: firstColumn(target, model) };
+  const magnitude = { name: magnitudeName({ block, layer: ADAPTED[target].layer }), shape: [outputs], ...first };
+  const own = {
+    name,
+    kind: moduleKind(name),
+    isInBlock: block !== null,
+    parts: [],
+    magnitude: dora ? magnitude : null,
+  };
+  return { ...own, ...factor, in: input, out: outputs };
 }
 
 /** PEFT's alpha for a scale: the shortest number that gives exactly this scale. */

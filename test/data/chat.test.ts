@@ -1,5 +1,6 @@
 /** Chats: what a template makes of messages, as transformers does, what is learned of them, and hostile templates. */
 import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
 import { Chat, type Message } from "../../src/data/chat.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadTexts } from "../../src/data/texts.ts";
@@ -154,6 +155,10 @@ test("chats as data: answers are targets, a chat is in one set, and what is no c
     [24, 3, 3],
   );
   assert.is(new Set(numbers.flatMap((some) => [...some])).size, 30);
+  // A column of lists of structures, as data sets of the hub have it (written by pyarrow).
+  const parquet = packagePath("test/golden/vocabulary/chats.parquet");
+  for (const more of [{}, { textColumn: "messages" }])
+    assert.is((await loadTexts({ file: parquet }, { ...options, ...more })).stats.train.documents, 16);
   for (const [word, messages] of [
     ["no messages", []],
     ["message 1", ["x"]],

@@ -121,7 +121,7 @@ def prepare(folder):
         "300": (fast, german, 300, {}),
         "smollm": (fast, declarations, 49_000, SMOLLM),
         "llama3": (fast, declarations, 30_000, LLAMA),
-        "qwen2": (fast, declarations, 30_000, {**QWEN, "added": [CODE[16], CODE[20]]}),
+        "qwen2": (fast, declarations, 30_000, {**QWEN, "added": [CODE[15], CODE[19]]}),
         "qwen2-code": (fast, code, 8_000, {**QWEN, "added": CODE}),
         "bytes-missing": (fast, german, 400, {"alphabet": False}),
     }
