@@ -18,7 +18,8 @@ import {
   type Tensors,
 } from "./peft-form.ts";
 import { importVirtual } from "./peft-import-virtual.ts";
-import { baseEntry, baseInFiles, factorName, magnitudeKey, SCORE, WRAPPER } from "./peft-lora.ts";
+import { factorName, magnitudeKey, SCORE, WRAPPER } from "./peft-lora.ts";
+import { baseEntry, baseInFiles } from "./peft-names.ts";
 import { PROBLEM_TYPES } from "./problem-types.ts";
 
 /** A PEFT adapter before its data is read: what each tensor of its file is to us. */

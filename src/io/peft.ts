@@ -13,7 +13,7 @@ import { expectShape, type Shape, sameShape, showShape } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, adapterTensors, checkMeta, parseMeta } from "./adapter-meta.ts";
 import { readJson } from "./common.ts";
 import { fromEntries, type NamedTensor, type PeftBase, type PeftForm, type Tensors } from "./peft-form.ts";
-import { loraForm } from "./peft-lora.ts";
+import { loraForm, needsNames, type PeftNames } from "./peft-lora.ts";
 import { virtualForm } from "./peft-virtual.ts";
 import { SafetensorsFile } from "./safetensors.ts";
 
@@ -60,7 +60,7 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   const metaPath = joinPath(directory, META);
   const meta = parseMeta(await readJson(metaPath), metaPath);
   if (base !== undefined) checkBase(meta, base, directory);
-  const form = peftForm(meta);
+  const form = peftForm(meta, needsNames(meta) ? await import("./peft-names.ts") : undefined);
   const shapes = adapterShapes(meta);
   if (form === undefined) return inOrder(meta, await readTensors(joinPath(directory, WEIGHTS), shapes));
   const exact = joinPath(directory, EXACT);
@@ -149,9 +149,9 @@ function inOrder(meta: AdapterMeta, tensors: Tensors): Adapter {
   return { meta, tensors: new Map([...adapterShapes(meta).keys()].map((name) => [name, tensors.get(name)!])) };
 }
 
-/** An adapter in PEFT's files; undefined in modes that PEFT does not have. */
-export function peftForm(meta: AdapterMeta): PeftForm | undefined {
-  if (meta.lora !== null) return loraForm({ ...meta, lora: meta.lora });
+/** An adapter in PEFT's files; undefined in modes that PEFT does not have. `names` may be missing if `needsNames` is false. */
+export function peftForm(meta: AdapterMeta, names: PeftNames | undefined): PeftForm | undefined {
+  if (meta.lora !== null) return loraForm({ ...meta, lora: meta.lora }, names);
   return METHODS[meta.mode].peft && virtualForm(meta);
 }
 
