@@ -42,7 +42,8 @@ export interface ErrorCodes {
   FormatError:
     | "damaged-adapter" | "damaged-archive" | "damaged-installation" | "duplicate-tensor" | "exceeds-limit"
     | "invalid-adapter-config" | "invalid-chat-template" | "invalid-checkpoint" | "invalid-dataset-card"
-    | "invalid-field" | "invalid-gguf" | "invalid-json" | "invalid-json-array" | "invalid-merges" | "invalid-model-config" | "invalid-parquet" | "invalid-quantization"
+    | "invalid-field" | "invalid-gguf" | "invalid-json" | "invalid-json-array" | "invalid-merges"
+    | "invalid-model-config" | "invalid-parquet" | "invalid-quantization"
     | "invalid-safetensors" | "invalid-shards-index" | "invalid-text-encoding" | "invalid-vocabulary"
     | "missing-shards" | "missing-tokenizer-files" | "no-run-or-adapter" | "no-such-key" | "no-such-tensor"
     | "not-a-fixture" | "not-finite" | "not-text" | "not-utf8" | "row-not-json-object" | "table-without-text"

@@ -70,8 +70,8 @@ function isShipped(directory: string): boolean {
 }
 
 /**
- * Opens a model by directory, by GGUF file or by name, downloading it if needed. Call `close()` when it is no longer used, or open it
- * with `await using`.
+ * Opens a model by directory, by GGUF file or by name, downloading it if needed. Call `close()` when it is no longer
+ * used, or open it with `await using`.
  *
  * @example
  * ```ts

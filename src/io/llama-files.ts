@@ -116,7 +116,10 @@ class JoinedTensor implements TensorSource {
   /** Rows [start, end). All parts are read at once: rows here are columns there. */
   async readF32(name: string, start = 0, end = this.shape[0]!): Promise<Float32Array<ArrayBuffer>> {
     checkRows(name, this.shape, start, end, this.where);
-    this.values ??= this.readAll();
+    this.values ??= this.readAll().catch((error) => {
+      this.values = null;
+      throw error;
+    });
     const values = await this.values;
     const width = values.length / this.shape[0]!;
     if (end === this.shape[0]) this.values = null;
