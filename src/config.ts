@@ -6,6 +6,11 @@ import { didYouMean } from "./suggest.ts";
 export const LLAMA_TYPES = ["llama", "qwen2"] as const;
 export type LlamaType = (typeof LLAMA_TYPES)[number];
 
+/** The name of a model's architecture, for people. */
+export function architectureName({ model_type }: Pick<GPT2Config, "model_type">): string {
+  return model_type ? { llama: "Llama", qwen2: "Qwen2" }[model_type] : "GPT-2";
+}
+
 /** How the frequencies of rotary positions are stretched for a longer context: `rope_scaling` of a config.json. */
 export type RopeScaling =
   | { rope_type: "linear"; factor: number }
