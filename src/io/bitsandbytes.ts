@@ -1,7 +1,7 @@
 /**
  * Matrices that bitsandbytes quantised, as transformers writes them: NF4 (the 4 bits of QLoRA, Dettmers et al. 2023)
- * and int8 (LLM.int8(), Dettmers et al. 2022). GPT-2's matrices are transposed before they are quantised: stored
- * [out, in].
+ * and int8 (LLM.int8(), Dettmers et al. 2022). All are stored [out, in]: GPT-2's are transposed before they are
+ * quantised.
  *
  *   NF4   NAME [size / 2], two codes a byte, the first in the upper half; NAME.absmax, the largest magnitude of each
  *         block; NAME.quant_state.bitsandbytes__nf4, JSON. A value is NF4[code] * absmax[block].
@@ -21,7 +21,9 @@ import { MAXIMA, NF4, type NF4Parts } from "../quantize.ts";
 import { numel, type Shape, sameShape, showShape } from "../tensor.ts";
 import { checkKinds } from "./common.ts";
 import { LIMITS, parseJson } from "./limits.ts";
-import { checkRows, type Dtype, type Stored } from "./tensor-file.ts";
+import { turnInto } from "./llama-files.ts";
+import { llamaTensorsInFiles } from "./llama-names.ts";
+import { checkRows, type Dtype, type Stored, type TensorSource } from "./tensor-file.ts";
 
 /** A quantised matrix as the model has it: [in, out]. */
 interface Matrix {
@@ -66,6 +68,27 @@ class QuantizedMatrices {
     return codes.file.readBytes(codes.key, 0, Math.ceil(codes.info.shape[0]! / shape[1]!));
   }
 
+  /**
+   * A model's tensors, of which the quantised matrices are read as floats [out, in]: those of a Llama-type model are
+   * parts of ours.
+   */
+  asFloats(found: ReadonlyMap<string, Stored>): Map<string, Stored<TensorSource>> {
+    const floats = new Map<string, Stored<TensorSource>>(found);
+    for (const [key, { shape, codes }] of this.matrices) {
+      const [inputs, outputs] = shape as [number, number];
+      const file: TensorSource = {
+        readF32: async () => {
+          const values = new Float32Array(inputs * outputs);
+          turnInto(values, inputs, 0, await this.read(key), inputs, outputs);
+          return values;
+        },
+        sample: () => this.sample(key),
+      };
+      floats.set(key, { file, key, info: { ...codes.info, dtype: "F32", shape: [outputs, inputs] } });
+    }
+    return floats;
+  }
+
   /** A matrix in NF4 as it is stored, if it has blocks of 64 and double quantisation as in QLoRA. */
   async parts(name: string): Promise<NF4Parts | undefined> {
     return this.matrices.get(name)?.parts?.();
@@ -76,7 +99,7 @@ const BLOCK_SIZES: readonly unknown[] = [32, 64, 128, 256, 512, 1024, 2048, 4096
 const STATE = "quant_state.bitsandbytes__nf4";
 /** What is stored beside a matrix. */
 const PART =
-  /^(h\.\d+\.\w+\.\w+)\.(?:weight\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\.\w+)|(SCB|weight_format))$/;
+  /^((?:h|layers)\.\d+\.\w+\.\w+)\.(?:weight\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\.\w+)|(SCB|weight_format))$/;
 
 /** The types that bitsandbytes can store: the element type of the codes. */
 type Kind = "nf4" | "int8";
@@ -93,14 +116,14 @@ export async function takeQuantized(
   { configPath, where }: { configPath: string; where: string },
 ): Promise<QuantizedMatrices> {
   const kind = parseQuantization(settings, configPath);
-  const shapes = baseShapes(config);
+  const shapes = config.model_type ? llamaMatrices(config) : baseShapes(config);
   const parts = new Map<string, Parts>();
   for (const [name, stored] of found) {
     const [, module, ofWeight, ofModule] = PART.exec(name) ?? [];
     const matrix = module === undefined ? name : `${module}.weight`;
     const shape = shapes.get(matrix);
     const codes = found.get(matrix);
-    if (!codes || shape?.length !== 2 || !matrix.startsWith("h.")) continue;
+    if (!codes || shape?.length !== 2 || !/^(h|layers)\./.test(matrix)) continue;
     if (module === undefined && stored.info.dtype !== "U8" && stored.info.dtype !== "I8") continue;
     const own = parts.get(matrix) ?? new Parts(matrix, shape, codes, where);
     parts.set(matrix, own);
@@ -119,6 +142,12 @@ export async function takeQuantized(
   const matrices = new Map<string, Matrix>();
   for (const [name, own] of parts) matrices.set(name, await open(own));
   return new QuantizedMatrices(matrices, where);
+}
+
+/** The matrices of a Llama-type model by their names in its files: [in, out]. */
+function llamaMatrices(config: GPT2Config): Map<string, Shape> {
+  const turned = llamaTensorsInFiles(config).filter(({ isTurned }) => isTurned);
+  return new Map(turned.flatMap(({ parts }) => parts.map(({ key, shape }) => [key, [...shape].reverse()])));
 }
 
 function parseQuantization(settings: unknown, where: string): Kind {

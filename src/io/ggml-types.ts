@@ -3,15 +3,15 @@
  * product, sum and difference is rounded to f32. Except in F32, F16 and BF16, neighbouring values of a row are in
  * blocks:
  *
- *   Q8_0              32 values: scale f16, codes i8. A value is scale * code.
- *   Q4_0, Q5_0        32 values: scale f16; in Q5_0 the fifth bits of the codes; their lower four bits, two codes a byte:
- *                     the first 16 in the lower halves. A value is scale * (code - 8) or scale * (code - 16).
- *   Q4_1, Q5_1        The same with a minimum f16 behind the scale. A value is scale * code + minimum.
- *   Q4_K, Q5_K        256 values, in eight parts of 32: scale f16 and minimum f16, of both six bits for each part, packed
- *                     in 12 bytes; in Q5_K the fifth bits; the lower four bits of two parts in each 32 bytes. A value is
- *                     scale * (part's scale) * code - minimum * (part's minimum).
- *   Q6_K              256 values, in 16 parts: the lower four bits of codes, their upper two, scales i8, scale f16. A
- *                     value is scale * (part's scale) * (code - 32).
+ *   Q8_0        32 values: scale f16, codes i8. A value is scale * code.
+ *   Q4_0, Q5_0  32 values: scale f16; in Q5_0 the fifth bits of the codes; their lower four bits, two codes a byte, the
+ *               first 16 in the lower halves. A value is scale * (code - 8), or scale * (code - 16).
+ *   Q4_1, Q5_1  The same with a minimum f16 behind the scale. A value is scale * code + minimum.
+ *   Q4_K, Q5_K  256 values, in eight parts of 32: scale f16 and minimum f16, of both six bits for each part, packed in
+ *               12 bytes; in Q5_K the fifth bits; the lower four bits of two parts in each 32 bytes. A value is scale *
+ *               (part's scale) * code - minimum * (part's minimum).
+ *   Q6_K        256 values, in 16 parts: the lower four bits of codes, their upper two, scales i8, scale f16. A value
+ *               is scale * (part's scale) * (code - 32).
  */
 import { bfloatToFloat, halfToFloat } from "../half.ts";
 
@@ -85,7 +85,7 @@ function large(name: string, hasFifth: boolean): GgmlType {
   });
 }
 
-/** The scale and the minimum of a part: those of the first four in the lower six bits of their bytes, then in pieces. */
+/** The scale and the minimum of a part: of the first four in the lower six bits of their bytes, of others in pieces. */
 function sixBits(bytes: Uint8Array, at: number, part: number): [scale: number, minimum: number] {
   if (part < 4) return [bytes[at + part]! & 63, bytes[at + 4 + part]! & 63];
   const low = bytes[at + 4 + part]!;

@@ -12,8 +12,8 @@ import { readGgufVocabulary } from "./tokenizer-gguf.ts";
 import { checkSize } from "./vocabulary.ts";
 
 /**
- * Opens a model's config, vocabulary and tensors. Throws FormatError for a damaged file, ConfigError for a model that is
- * not supported.
+ * Opens a model's config, vocabulary and tensors. Throws FormatError for a damaged file, ConfigError for a model that
+ * is not supported.
  */
 export async function openGguf(path: string) {
   const reader = await openFile(path);

@@ -1,7 +1,7 @@
 /**
  * Llama 3's scaling of rotary positions. A GGUF file has its result: factors by which wavelengths are stretched, from
- * short to long ones; a config.json has the numbers that they are computed from. The last factor is the largest, and the
- * other numbers are the same in all models: Llama 3.1, 3.2 and 3.3.
+ * short to long ones; a config.json has the numbers that they are computed from. The last factor is the largest, and
+ * the other numbers are the same in all models: Llama 3.1, 3.2 and 3.3.
  */
 import { ConfigError } from "../errors.ts";
 

@@ -70,8 +70,8 @@ function isShipped(directory: string): boolean {
 }
 
 /**
- * Opens a model by directory, by GGUF file or by name, downloading it if needed. Call `close()` when it is no longer used, or open it
- * with `await using`.
+ * Opens a model by directory, by GGUF file or by name, downloading it if needed. Call `close()` when it is no longer
+ * used, or open it with `await using`.
  *
  * @example
  * ```ts
@@ -106,7 +106,9 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
       settings &&
       (await (await import("./bitsandbytes.ts")).takeQuantized(named, settings, config, { configPath, where }));
     // Imported on demand, as is all that only Llama-type models need.
-    const found = config.model_type ? (await import("./llama-files.ts")).joinParts(named, config, where) : named;
+    const found = config.model_type
+      ? (await import("./llama-files.ts")).joinParts(quantized?.asFloats(named) ?? named, config, where)
+      : named;
     const stored = matchTensors(found, config, (name) => quantized?.has(name) === true, where);
     const find = (name: string) => {
       const found = stored.get(name);

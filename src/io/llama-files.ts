@@ -5,7 +5,7 @@ import { numel, type Shape, sameShape, showShape } from "../tensor.ts";
 import { count } from "./common.ts";
 import { type FilePart, llamaTensorsInFiles } from "./llama-names.ts";
 import type { StreamedTensor } from "./safetensors-write.ts";
-import type { Stored, TensorSource } from "./tensor-file.ts";
+import { checkRows, type Stored, type TensorSource } from "./tensor-file.ts";
 
 /**
  * The same tensors as transformers has them, of a model whose tensors `merged` gives by our names: those of its blocks
@@ -56,11 +56,11 @@ const REDUNDANT = /^layers\.\d+\.self_attn\.rotary_emb\.inv_freq$/;
  * under its own name. Throws FormatError if one is missing or has a wrong shape.
  */
 export function joinParts(
-  found: ReadonlyMap<string, Stored>,
+  found: ReadonlyMap<string, Stored<TensorSource>>,
   config: GPT2Config,
   where: string,
 ): Map<string, Stored<TensorSource>> {
-  const rest = new Map(found);
+  const rest = new Map<string, Stored<TensorSource>>(found);
   const joined = new Map<string, Stored<TensorSource>>();
   const all = llamaTensorsInFiles(config);
   const missing = all
@@ -78,12 +78,12 @@ export function joinParts(
     // A classifier may lack the head of a language model.
     if (stored.length < parts.length) continue;
     for (const [i, { key, shape }] of parts.entries()) checkPart(key, stored[i]!.info.shape, shape, where);
-    const [only] = stored as [Stored];
+    const [only] = stored as [Stored<TensorSource>];
     if (!isTurned && parts.length === 1) joined.set(name, only);
     else {
       // Of any type, it is read as floats.
       const info = { ...only.info, dtype: "F32" as const, shape };
-      joined.set(name, { file: new JoinedTensor(shape, parts, stored, isTurned), key: name, info });
+      joined.set(name, { file: new JoinedTensor(shape, parts, stored, isTurned, where), key: name, info });
     }
   }
   for (const [key, stored] of rest) if (!REDUNDANT.test(key)) joined.set(key, stored);
@@ -108,13 +108,18 @@ class JoinedTensor implements TensorSource {
   constructor(
     private readonly shape: Shape,
     private readonly parts: readonly FilePart[],
-    private readonly stored: readonly Stored[],
+    private readonly stored: readonly Stored<TensorSource>[],
     private readonly isTurned: boolean,
+    private readonly where: string,
   ) {}
 
   /** Rows [start, end). All parts are read at once: rows here are columns there. */
-  async readF32(_: string, start = 0, end = this.shape[0]!): Promise<Float32Array<ArrayBuffer>> {
-    this.values ??= this.readAll();
+  async readF32(name: string, start = 0, end = this.shape[0]!): Promise<Float32Array<ArrayBuffer>> {
+    checkRows(name, this.shape, start, end, this.where);
+    this.values ??= this.readAll().catch((error) => {
+      this.values = null;
+      throw error;
+    });
     const values = await this.values;
     const width = values.length / this.shape[0]!;
     if (end === this.shape[0]) this.values = null;

@@ -9,7 +9,8 @@ import { type Site, sitesByName } from "../names.ts";
 import { type Effort, newEffort } from "./expression.ts";
 import { LIMITS } from "./limits.ts";
 import { anyPart, endings, firstKey, isPlain, layerFinder, suffixes, wholeName } from "./name-patterns.ts";
-import { moduleName, tokenTable } from "./peft-lora.ts";
+import { moduleName } from "./peft-lora.ts";
+import * as names from "./peft-names.ts";
 
 /** A parsed adapter_config.json. */
 export type PeftConfig = Record<string, unknown>;
@@ -148,7 +149,7 @@ export async function parsePeftConfig(json: unknown, model: GPT2Config, where: s
       found: show(config.target_modules),
     });
   const canEmbed = task === "SEQ_CLS" && config.use_dora !== true;
-  const table = tokenTable(model);
+  const table = moduleName({ target: "wte", block: null }, model, names);
   const unsupported = [...(canEmbed ? [] : [table]), "transformer.wpe"].find((name) => isTarget(name));
   if (unsupported !== undefined)
     throw new ConfigError("unsupported-adapter-config", `an adapter on ${unsupported} is not supported`, {
@@ -197,7 +198,7 @@ function candidates(model: GPT2Config, task: PeftPlan["task"]): Pick<PeftModule,
   const known = new Map<string, Site>();
   // The first of those in one module is that of the whole: c_attn, before q.
   for (const site of sitesByName(model).values()) {
-    const name = moduleName(site, model);
+    const name = moduleName(site, model, names);
     if (!known.has(name)) known.set(name, site);
   }
   if (task === "SEQ_CLS") known.delete("lm_head");

@@ -43,7 +43,7 @@ export interface PeftBase {
   problemType?: string;
   /** The base model's score.weight, which an adapter of the head needs. */
   score?: NamedTensor;
-  /** Reads a tensor of the base model, to compare it with PEFT's copy beside an adapter on it. */
+  /** Reads a tensor of the base model: for DoRA, and to compare it with PEFT's copy beside an adapter of it. */
   read?: (name: string) => Promise<Float32Array>;
 }
 
@@ -121,18 +121,6 @@ export function fromEntries(
     }
   }
   return out;
-}
-
-/** The keys of one of our tensors, of these shapes, of which some parts are missing; none if there is no such tensor. */
-export function incompleteKeys(
-  entries: ReadonlyMap<string, ImportEntry>,
-  shapes: ReadonlyMap<string, Shape>,
-): string[] {
-  const missing = new Map<string, number>();
-  for (const { name, shape, first } of entries.values())
-    if (first !== undefined) missing.set(name, (missing.get(name) ?? numel(shapes.get(name)!)) - numel(shape!));
-  const [found] = [...missing].find(([, elements]) => elements > 0) ?? [];
-  return [...entries].filter(([, { name }]) => name === found).map(([key]) => key);
 }
 
 /** The tensor of PEFT's file from ours. */

@@ -5,20 +5,21 @@
 import { isInBlocks, type LoraConfig, type LoraSite, type MessagesObjective, TARGETS, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { METHODS, MODES, type Mode } from "../methods/index.ts";
-import { ADAPTED, firstColumn, loraDims, loraName, magnitudeName, siteName } from "../names.ts";
-import { type Shape, sameShape, showShape } from "../tensor.ts";
-import { type AdapterMeta, adapterShapes } from "./adapter-meta.ts";
+import { ADAPTED, baseShapes, firstColumn, loraDims, loraName, magnitudeName, siteName } from "../names.ts";
+import { numel, type Shape, sameShape, showShape } from "../tensor.ts";
+import type { AdapterMeta } from "./adapter-meta.ts";
 import { givenSettings, type PeftPlan, parsePeftConfig, show } from "./peft-config.ts";
 import {
   headEntry,
   type ImportEntry,
   type ImportPlan,
-  incompleteKeys,
   type PeftBase,
   readBaseModel,
+  type Tensors,
 } from "./peft-form.ts";
 import { importVirtual } from "./peft-import-virtual.ts";
-import { baseEntry, baseInFiles, factorName, magnitudeKey, SCORE, WRAPPER } from "./peft-lora.ts";
+import { factorName, magnitudeKey, SCORE, WRAPPER } from "./peft-lora.ts";
+import { baseEntry, baseInFiles } from "./peft-names.ts";
 import { PROBLEM_TYPES } from "./problem-types.ts";
 
 /** A PEFT adapter before its data is read: what each tensor of its file is to us. */
@@ -61,7 +62,7 @@ export async function importPeft(
     labels: Array.from({ length: classes }, (_, i) => `LABEL_${i}`),
     settings: {},
   };
-  const incomplete = incompleteKeys(entries, adapterShapes(meta));
+  const incomplete = incompleteKeys(entries, baseShapes(base.config));
   if (incomplete.length > 0)
     throw new ConfigError("unsupported-adapter-config", "only a part of a matrix was trained", {
       where,
@@ -69,6 +70,38 @@ export async function importPeft(
       found: nameList(incomplete),
     });
   return { meta, entries };
+}
+
+/** The keys of one of these tensors of ours of which some parts are missing; none if there is no such tensor. */
+function incompleteKeys(entries: ReadonlyMap<string, ImportEntry>, shapes: ReadonlyMap<string, Shape>): string[] {
+  const missing = new Map<string, number>();
+  for (const { name, shape, first } of entries.values())
+    if (first !== undefined && shapes.has(name))
+      missing.set(name, (missing.get(name) ?? numel(shapes.get(name)!)) - numel(shape!));
+  const [found] = [...missing].find(([, elements]) => elements > 0) ?? [];
+  return [...entries].filter(([, { name }]) => name === found).map(([key]) => key);
+}
+
+/**
+ * Completes DoRA's magnitudes: PEFT's modules without an adapter have none, as the lengths of their columns do not
+ * change.
+ */
+export async function completeMagnitudes(
+  tensors: Tensors,
+  entries: ReadonlyMap<string, ImportEntry>,
+  { read }: PeftBase,
+): Promise<void> {
+  for (const [name, { data }] of tensors) {
+    if (!/\.magnitude$/.test(name)) continue;
+    const missing = new Set(data.keys());
+    for (const { name: of, first = 0, shape } of entries.values())
+      if (of === name) for (let i = 0; i < shape![0]!; i++) missing.delete(first + i);
+    if (missing.size === 0) continue;
+    const weight = await read!(name.replace(/^lora\.(.*)magnitude$/, "$1weight"));
+    const squares = new Float64Array(data.length);
+    for (const [i, value] of weight.entries()) squares[i % data.length]! += value * value;
+    for (const i of missing) data[i] = Math.sqrt(squares[i]!);
+  }
 }
 
 /**

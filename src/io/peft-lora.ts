@@ -3,31 +3,26 @@
  * Modules that differ in rank or scale are written as patterns. DoRA's magnitudes belong to a module here and there.
  */
 import { type GPT2Config, isInBlocks, type LoraConfig, loraScale } from "../config.ts";
-import { FormatError, nameList } from "../errors.ts";
+import { FormatError } from "../errors.ts";
 import {
   ADAPTED,
   baseShapes,
-  baseTensors,
   columnsIn,
   firstColumn,
   type LoraAdapter,
-  lmHeadTensors,
   loraAdapters,
   loraDims,
   loraName,
   magnitudeName,
   matrixOutputs,
   type Site,
-  tensorName,
 } from "../names.ts";
 import type { Shape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
-import { IN_BLOCK, type InFiles, llamaTensorsInFiles } from "./llama-names.ts";
 import {
   commonConfig,
   fromEntries,
   type ImportEntry,
-  incompleteKeys,
   type NamedTensor,
   type PeftForm,
   readFactors,
@@ -46,42 +41,23 @@ export const WRAPPER = "base_model.model.";
 /** A classifier's head in PEFT's file. */
 export const SCORE = `${WRAPPER}score.weight`;
 
-/** PEFT's module for the token table. */
-export const tokenTable = ({ model_type }: Pick<GPT2Config, "model_type">) =>
-  model_type ? "model.embed_tokens" : "transformer.wte";
+/** Names that few adapters need, so that they are loaded on demand: those of Llama-type models, and of what is saved whole. */
+export type PeftNames = typeof import("./peft-names.ts");
+
+/** Whether an adapter needs them. */
+export const needsNames = ({ model, lora }: Pick<AdapterMeta, "model" | "lora">) =>
+  model.model_type !== undefined || lora?.modulesToSave !== undefined;
 
 /** PEFT's module for what an adapter adapts: `transformer.h.3.attn.c_attn`, `model.layers.3.self_attn.q_proj`, `lm_head`. */
-export function moduleName({ target, block }: Site, config: GPT2Config): string {
+export function moduleName(site: Site, config: GPT2Config, names: PeftNames | undefined): string {
+  const { target, block } = site;
   if (target === "head") return "lm_head";
-  if (block === null) return tokenTable(config);
-  const { layer } = ADAPTED[target];
-  if (!config.model_type) return `transformer.h.${block}.${layer}`;
-  const index = columnsIn(layer, config).findIndex((one) => one.target === target);
-  return `model.layers.${block}.${IN_BLOCK[layer]![index]}`;
+  if (config.model_type) return names!.llamaModule(site, config);
+  return block === null ? "transformer.wte" : `transformer.h.${block}.${ADAPTED[target].layer}`;
 }
 
 /** What the names of a module in all blocks end in: `attn.c_attn`, `q_proj`. */
 const moduleKind = (name: string) => name.replace(/^transformer\.h\.\d+\.|^model\.layers\.\d+\.\w+\./, "");
-
-/** The tensors of a base model in transformers, by ours. */
-export function baseInFiles(config: GPT2Config): Pick<InFiles, "name" | "parts" | "isTurned">[] {
-  const prefix = config.model_type ? "model." : "transformer.";
-  const tensors = config.model_type
-    ? llamaTensorsInFiles(config)
-    : [...baseTensors(config), ...lmHeadTensors(config)].map(({ name, shape }) => {
-        return { name, parts: [{ key: name, shape, first: 0 }], isTurned: false };
-      });
-  return tensors.map(({ name, parts, isTurned }) => {
-    const named = parts.map((part) => ({ ...part, key: name === "lm_head.weight" ? name : prefix + part.key }));
-    return { name, parts: named, isTurned };
-  });
-}
-
-/** What a part of a base model's tensor is to us. */
-export function baseEntry({ name, parts, isTurned }: ReturnType<typeof baseInFiles>[number], i = 0): ImportEntry {
-  const { shape, first } = parts[i]!;
-  return { name, shape, ...(isTurned && { isTurned }), ...(parts.length > 1 && { first }) };
-}
 
 /** One of PEFT's modules and the adapters of ours that it contains, in the order of their blocks. */
 interface Module {
@@ -119,16 +95,19 @@ const DECISIVE = [
 ];
 
 /** A LoRA adapter in PEFT's files. */
-export function loraForm(adapter: LoraModel): PeftForm {
-  const modules = loraModules(adapter);
+export function loraForm(adapter: LoraModel, names: PeftNames | undefined): PeftForm {
+  const modules = loraModules(adapter, names);
+  const { lora, model } = adapter;
+  const sites = modules.flatMap(({ parts }) => parts);
+  const trained = names?.trainedInBase(model, lora.modulesToSave ?? [], sites);
   const whole = new Map([
     ...modules.flatMap(({ name, magnitude }) => (magnitude ? [[magnitudeKey(name), magnitude] as const] : [])),
-    ...savedEntries(adapter, modules),
+    ...(trained?.entries.map(([name, entry]) => [WRAPPER + name, entry] as const) ?? []),
   ]);
-  const shapes = wholeShapes(adapter.model, modules);
+  const shapes = wholeShapes(model, modules);
   return {
-    config: loraPeftConfig(adapter, modules),
-    decisive: adapter.lora.use_dora ? [...DECISIVE, "use_dora"] : DECISIVE,
+    config: loraPeftConfig(adapter, modules, trained),
+    decisive: lora.use_dora ? [...DECISIVE, "use_dora"] : DECISIVE,
     shapes: new Map<string, Shape>([
       ...modules.flatMap((module): [string, Shape][] => [
         [factorName(module, "A"), [module.r, module.in]],
@@ -137,7 +116,7 @@ export function loraForm(adapter: LoraModel): PeftForm {
       ...[...whole].map(([key, { shape }]): [string, Shape] => [key, shape!]),
     ]),
     score: SCORE,
-    obstacle: loraObstacle(modules, incompleteKeys(whole, shapes)),
+    obstacle: loraObstacle(modules),
     to(tensors) {
       const out: Tensors = new Map();
       for (const module of modules) {
@@ -160,45 +139,66 @@ export function loraForm(adapter: LoraModel): PeftForm {
 
 /** The shapes of ours that are several in PEFT's files: magnitudes, and tensors of the base model. */
 function wholeShapes(model: GPT2Config, modules: readonly Module[]): Map<string, Shape> {
-  const magnitudes = modules.flatMap(({ magnitude, parts }): [string, Shape][] =>
-    magnitude ? [[magnitude.name, [matrixOutputs(parts[0]!.target, model)]]] : [],
-  );
-  return new Map([...magnitudes, ...baseShapes(model)]);
+  const shapes = baseShapes(model);
+  for (const { magnitude, out } of modules)
+    if (magnitude) shapes.set(magnitude.name, [(shapes.get(magnitude.name)?.[0] ?? 0) + out]);
+  return shapes;
 }
 
 /** Why PEFT cannot represent these adapters; undefined if it can. */
-function loraObstacle(modules: Module[], incomplete: readonly string[]): string | undefined {
+function loraObstacle(modules: Module[]): string | undefined {
   if (modules.length === 0) return "only the head has an adapter, and PEFT needs one in the blocks";
   const uneven = modules.find(({ parts, scale }) => parts.some((part) => part.scale !== scale));
   if (uneven) return `the adapters of ${uneven.name} have different scales, and PEFT has only one per module`;
-  if (incomplete.length > 0)
-    return `the magnitudes of all outputs were trained, and PEFT has only ${nameList(incomplete)}`;
   return undefined;
 }
 
 /** PEFT's modules with adapters. A classifier's head is not one: it is saved whole, as score.weight. */
-function loraModules({ model, lora, task }: LoraModel): Module[] {
+function loraModules({ model, lora, task }: LoraModel, names: PeftNames | undefined): Module[] {
   const modules = new Map<string, Module>();
-  for (const adapter of loraAdapters(model, lora)) {
-    const { target, block, r, scale } = adapter;
-    if (target === "head" && task.objective !== "lm") continue;
-    const name = moduleName(adapter, model);
-    const { layer } = ADAPTED[target];
-    const { in: input, out } = loraDims(target, model, model.vocab_size);
-    // A Llama-type model has q, k and v in modules of their own.
-    const isPart = !model.model_type && isInBlocks(target);
-    const whole = { in: input, out: isPart ? matrixOutputs(target, model) : out };
-    const first = firstColumn(target, model);
-    const magnitude = lora.use_dora
-      ? { name: magnitudeName({ block, layer }), shape: [whole.out], ...(!isPart && { first }) }
-      : null;
-    const own = { name, kind: moduleKind(name), isInBlock: block !== null, magnitude, scale, ...whole };
-    const module: Module = modules.get(name) ?? { ...own, parts: [], r: 0 };
+  const adapters = loraAdapters(model, lora).filter(({ target }) => target !== "head" || task.objective === "lm");
+  for (const adapter of adapters) {
+    const { target, r, scale } = adapter;
+    const name = moduleName(adapter, model, names);
+    const module = modules.get(name) ?? newModule(adapter, model, lora.use_dora, { name, r: 0, scale });
     modules.set(name, module);
-    module.parts.push({ ...adapter, row: isPart ? first : 0, out });
+    const { out } = loraDims(target, model, model.vocab_size);
+    module.parts.push({ ...adapter, row: model.model_type ? 0 : firstColumn(target, model), out });
     module.r += r;
   }
+  if (!lora.use_dora || !model.model_type) return [...modules.values()];
+  // In PEFT only adapted modules have magnitudes, here all outputs of a matrix do: the others get an adapter of zeros.
+  for (const { target, block } of adapters)
+    for (const beside of columnsIn(ADAPTED[target].layer, model)) {
+      const site = { ...beside, block };
+      const name = moduleName(site, model, names);
+      const zeros = newModule(site, model, true, { name, r: lora.r, scale: loraScale(lora) });
+      if (!modules.has(name)) modules.set(name, zeros);
+    }
   return [...modules.values()];
+}
+
+/** A module without the adapters of ours that it contains. */
+function newModule(
+  site: Site,
+  model: GPT2Config,
+  dora: boolean | undefined,
+  given: Pick<Module, "name" | "r" | "scale">,
+): Module {
+  const { target, block } = site;
+  // A Llama-type model has q, k and v in modules of their own.
+  const isWhole = model.model_type !== undefined || !isInBlocks(target);
+  const { in: input, out } = loraDims(target, model, model.vocab_size);
+  const outputs = isWhole ? out : matrixOutputs(target, model);
+  const first = isWhole && { first: firstColumn(target, model) };
+  const magnitude = { name: magnitudeName({ block, layer: ADAPTED[target].layer }), shape: [outputs], ...first };
+  const own = {
+    kind: moduleKind(given.name),
+    isInBlock: block !== null,
+    parts: [],
+    magnitude: dora ? magnitude : null,
+  };
+  return { ...given, ...own, in: input, out: outputs };
 }
 
 /** PEFT's alpha for a scale: the shortest number that gives exactly this scale. */
@@ -212,16 +212,19 @@ function peftAlpha(scale: number, r: number, rslora: boolean): number {
  * PEFT's adapter_config.json. PEFT scales by alpha / r, or alpha / sqrt(r) with use_rslora; lora_alpha is chosen so
  * that the scale is ours.
  */
-function loraPeftConfig(adapter: LoraModel, modules: Module[]): PeftForm["config"] {
+function loraPeftConfig(
+  adapter: LoraModel,
+  modules: Module[],
+  trained: ReturnType<PeftNames["trainedInBase"]> | undefined,
+): PeftForm["config"] {
   const { lora } = adapter;
   const layers = lora.layers_to_transform;
   const rslora = lora.scaling === "alpha/sqrt(r)";
   const alpha = peftAlpha(loraScale(lora), lora.r, rslora);
-  const { biases, saved } = savedModules(adapter, modules);
   return {
-    ...commonConfig(adapter, saved),
+    ...commonConfig(adapter, trained?.saved),
     alpha_pattern: modulePattern(modules, ({ scale, r }) => peftAlpha(scale, r, rslora), alpha),
-    bias: biases.length > 0 ? "lora_only" : "none",
+    bias: trained?.hasBiases ? "lora_only" : "none",
     // GPT-2's matrices are [in, out].
     fan_in_fan_out: !adapter.model.model_type,
     ...(layers ? { layers_to_transform: layers } : {}),
@@ -257,38 +260,6 @@ function modulePattern(modules: Module[], value: (module: Module) => number, usu
       if (value(module) !== usual) pattern[values.size === 1 ? kind : module.name] = value(module);
   }
   return pattern;
-}
-
-/**
- * The base model's tensors that were trained as well. The biases of the adapted modules become PEFT's bias="lora_only"
- * if all of them were trained; the others become modules_to_save.
- */
-function savedModules({ lora, model }: LoraModel, modules: Module[]): { biases: string[]; saved: string[] } {
-  const { modulesToSave = [] } = lora;
-  const [known, places] = [baseShapes(model), modules.flatMap(({ parts }) => parts)];
-  const all = places
-    .filter(({ target }) => isInBlocks(target))
-    .map(({ target, block }) => tensorName({ block, layer: ADAPTED[target].layer }, "bias"))
-    .filter((name) => known.has(name));
-  const biases = all.every((name) => modulesToSave.includes(name)) ? all : [];
-  const others = baseInFiles(model).filter(({ name }) => modulesToSave.includes(name) && !biases.includes(name));
-  const keys = others.flatMap(({ parts }) => parts.map(({ key }) => key.replace(/\.(weight|bias)$/, "")));
-  return { biases, saved: [...new Set(keys)] };
-}
-
-/** The base model's tensors that were trained as well, by their keys in PEFT's file. */
-function savedEntries(adapter: LoraModel, modules: Module[]): Map<string, ImportEntry> {
-  const { lora, model } = adapter;
-  if (!lora.modulesToSave) return new Map();
-  const { biases } = savedModules(adapter, modules);
-  const saved = new Map(baseInFiles(model).map((one) => [one.name, one]));
-  return new Map(
-    lora.modulesToSave.flatMap((name) => {
-      const { parts } = saved.get(name)!;
-      const key = (one: string) => (biases.includes(name) ? one.replace(/bias$/, "base_layer.bias") : one);
-      return parts.map((part, i) => [WRAPPER + key(part.key), baseEntry(saved.get(name)!, i)] as const);
-    }),
-  );
 }
 
 /** A' [r, in]: the parts' A stacked; B' [out, r]: block-diagonal. */

@@ -15,6 +15,7 @@ import {
   WEIGHTS,
 } from "./peft.ts";
 import { type FinalNorm, type NamedTensor, type PeftForm, readFactors, type Tensors } from "./peft-form.ts";
+import * as names from "./peft-names.ts";
 import { type EncodableTensor, encodeSafetensors } from "./safetensors-write.ts";
 
 /** The files of an adapter directory, and whether PEFT can load it. */
@@ -40,7 +41,7 @@ export function adapterFiles(
   for (const [name, shape] of shapes)
     expectShape(`the data of ${name}`, [tensors.get(name)!.data.length], [numel(shape)]);
   const files: AdapterFiles["files"] = new Map();
-  const form = peftForm(meta);
+  const form = peftForm(meta, names);
   let reason: string | undefined = `${METHODS[meta.mode].title} is not one of its methods`;
   if (form === undefined) files.set(WEIGHTS, encodeSafetensors(encodable(tensors)));
   else {

@@ -13,7 +13,7 @@ import { expectShape, type Shape, sameShape, showShape } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, adapterTensors, checkMeta, parseMeta } from "./adapter-meta.ts";
 import { readJson } from "./common.ts";
 import { fromEntries, type NamedTensor, type PeftBase, type PeftForm, type Tensors } from "./peft-form.ts";
-import { loraForm } from "./peft-lora.ts";
+import { loraForm, needsNames, type PeftNames } from "./peft-lora.ts";
 import { virtualForm } from "./peft-virtual.ts";
 import { SafetensorsFile } from "./safetensors.ts";
 
@@ -60,7 +60,7 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   const metaPath = joinPath(directory, META);
   const meta = parseMeta(await readJson(metaPath), metaPath);
   if (base !== undefined) checkBase(meta, base, directory);
-  const form = peftForm(meta);
+  const form = peftForm(meta, needsNames(meta) ? await import("./peft-names.ts") : undefined);
   const shapes = adapterShapes(meta);
   if (form === undefined) return inOrder(meta, await readTensors(joinPath(directory, WEIGHTS), shapes));
   const exact = joinPath(directory, EXACT);
@@ -105,7 +105,7 @@ async function describeContents(path: string): Promise<string> {
 async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
   const path = joinPath(directory, PEFT_CONFIG);
   const json = await readJson(path);
-  const { importPeft } = await import("./peft-import.ts");
+  const { completeMagnitudes, importPeft } = await import("./peft-import.ts");
   return withFile(joinPath(directory, PEFT_TENSORS), async (file) => {
     const shapes = file.floatShapes();
     // With an adapter of lm_head or embed_tokens PEFT also saves the base model's tensor.
@@ -116,6 +116,7 @@ async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
     const theirs: Tensors = new Map();
     for (const key of entries.keys()) theirs.set(key, await readTensor(file, key));
     const tensors = fromEntries(entries, theirs, adapterShapes(meta));
+    await completeMagnitudes(tensors, entries, base);
     if (meta.task.objective !== "lm" && !tensors.has("head.weight")) tensors.set("head.weight", base.score!);
     return inOrder(meta, tensors);
   });
@@ -148,9 +149,9 @@ function inOrder(meta: AdapterMeta, tensors: Tensors): Adapter {
   return { meta, tensors: new Map([...adapterShapes(meta).keys()].map((name) => [name, tensors.get(name)!])) };
 }
 
-/** An adapter in PEFT's files; undefined in modes that PEFT does not have. */
-export function peftForm(meta: AdapterMeta): PeftForm | undefined {
-  if (meta.lora !== null) return loraForm({ ...meta, lora: meta.lora });
+/** An adapter in PEFT's files; undefined in modes that PEFT does not have. `names` may be missing if `needsNames` is false. */
+export function peftForm(meta: AdapterMeta, names: PeftNames | undefined): PeftForm | undefined {
+  if (meta.lora !== null) return loraForm({ ...meta, lora: meta.lora }, names);
   return METHODS[meta.mode].peft && virtualForm(meta);
 }
 

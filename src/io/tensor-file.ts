@@ -1,4 +1,4 @@
-/** Tensors in a file, whatever its format: its header says where they are. They are read in parts through a FileReader. */
+/** Tensors in a file, whatever its format: its header says where they are. They are read in parts by a FileReader. */
 import { FormatError, ShapeError } from "../errors.ts";
 import { bfloatToFloat, halfToFloat } from "../half.ts";
 import type { FileReader } from "../platform/reader.ts";

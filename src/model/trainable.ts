@@ -27,6 +27,13 @@ interface Description extends ModelTensor {
   dtype: WeightDtype;
 }
 
+/** Whether a method has something to train in a model: BitFit needs biases. */
+export function hasMode(config: GPT2Config, mode: Mode): boolean {
+  const { tensors, trains } = METHODS[mode];
+  if (!trains || tensors) return true;
+  return baseTensors(config).some((tensor) => trains(tensor, config, {}));
+}
+
 /** Every tensor of the model, and whether it is trained. */
 export function parameterList(spec: ModelSpec): Description[] {
   const { config, task, mode, lora, train_head, dtype = "f32" } = spec;
@@ -49,27 +56,26 @@ export function parameterList(spec: ModelSpec): Description[] {
       expected: "any other mode",
       hint,
     });
+  if (!hasMode(config, mode))
+    throw new ConfigError("unsupported-mode", `the model has nothing that mode ${mode} trains`, {
+      expected: "a model with biases: GPT-2, or Qwen2",
+      found: config.model_type ?? "gpt2",
+      hint: "use another mode, such as lora",
+    });
   const headOut = isLm ? config.vocab_size : task.num_labels;
   const list = [
     ...baseTensors(config),
     ...(isLm ? lmHeadTensors(config) : headTensors(config, task.num_labels, task.head_bias)),
     ...(METHODS[mode].tensors?.(config, spec, headOut) ?? []),
   ];
-  const described = list.map((tensor) => {
+  return list.map((tensor) => {
     const { shape, origin, layer } = tensor;
     const isTrained = origin === "base" ? (trains?.(tensor, config, spec) ?? false) : origin === "method" || train_head;
     // There are few positions: they are not quantised.
     const isRounded =
       !isTrained && shape.length === 2 && origin === "base" && !(isBlockDtype(dtype) && layer === "wpe");
-    return { ...tensor, rate: tensor.rate ?? 1, isTrained, dtype: isRounded ? dtype : ("f32" as const) };
+    return { ...tensor, rate: tensor.rate ?? 1, isTrained, dtype: isRounded ? dtype : "f32" };
   });
-  if (trains && !METHODS[mode].tensors && !described.some(({ isTrained, origin }) => isTrained && origin === "base"))
-    throw new ConfigError("unsupported-mode", `the model has nothing that mode ${mode} trains`, {
-      expected: "a model with biases: GPT-2, or Qwen2",
-      found: config.model_type ?? "gpt2",
-      hint: "use another mode, such as lora",
-    });
-  return described;
 }
 
 /** Throws ConfigError if a row of a matrix is not a whole number of blocks. */

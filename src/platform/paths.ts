@@ -10,7 +10,7 @@ export function isRemote(path: string): boolean {
   return /^https?:\/\//i.test(path);
 }
 
-/** Whether a path or an address is that of a GGUF file, a model in one file: `model.gguf`, also with `?download=true`. */
+/** Whether a path or an address is that of a GGUF file, a model in one file; `?download=true` may follow. */
 export function isGguf(path: string): boolean {
   return /\.gguf(\?[^/]*)?$/i.test(path);
 }

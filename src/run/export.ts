@@ -15,6 +15,7 @@ import { readModelFile, readModelJson } from "../io/model-file.ts";
 import type { OpenedAdapter } from "../io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, type FinalNorm, peftForm } from "../io/peft.ts";
 import type { PeftForm } from "../io/peft-form.ts";
+import * as names from "../io/peft-names.ts";
 import { biasObstacle, peftFiles } from "../io/peft-write.ts";
 import { PROBLEM_TYPES } from "../io/problem-types.ts";
 import { streamSafetensors } from "../io/safetensors-write.ts";
@@ -126,7 +127,7 @@ const alone = ({ mode }: AdapterMeta) => `keep the run's directory: only Lowrank
 
 /** The adapter in PEFT's files. Throws ConfigError if it has no form there. */
 function requirePeftForm(meta: AdapterMeta): PeftForm {
-  const form = peftForm(meta);
+  const form = peftForm(meta, names);
   if (form && form.obstacle === undefined) return form;
   throw new ConfigError("not-expressible-in-format", "PEFT cannot express this model", {
     found: form?.obstacle ?? `${describeMethod(meta)}, which PEFT does not have`,
@@ -138,7 +139,7 @@ function checkMergeable(meta: AdapterMeta): void {
   if (isMergeable(meta)) return;
   throw new ConfigError("not-mergeable", "the model cannot be merged: a GPT-2 has no tensors for what was trained", {
     found: describeMethod(meta),
-    hint: peftForm(meta) ? "use --to peft" : alone(meta),
+    hint: peftForm(meta, names) ? "use --to peft" : alone(meta),
   });
 }
 

@@ -52,7 +52,7 @@ export interface StandalonePage {
 /**
  * Plans the page for a classifier's adapter directory and its base model, whose matrices are stored in f16. `template`
  * is the built page.
- * Throws ConfigError if it would be too large.
+ * Throws ConfigError if it would be too large, or if the base model is no GPT-2.
  */
 export async function planStandalone(
   template: string,
@@ -60,6 +60,13 @@ export async function planStandalone(
   adapter: string,
   checkpoint: GPT2Checkpoint,
 ): Promise<StandalonePage> {
+  const { model_type } = checkpoint.config;
+  if (model_type)
+    throw new ConfigError("unsupported-architecture", "a page of one file cannot have this base model", {
+      expected: "a GPT-2",
+      found: `a ${model_type}`,
+      hint: "use the adapter with the library",
+    });
   const [before, after] = template.split(FILES) as [string, string];
   const encoder = new TextEncoder();
   const values = { ...texts, example: JSON.stringify(texts.example) };

@@ -1,7 +1,8 @@
 /** Predefined sweeps: the published experiment, and what follows from it. */
 import type { GPT2Config, Target } from "../config.ts";
-import { GUIDES, METHODS, MODES, type Mode } from "../methods/index.ts";
-import { trainableCount } from "../model/trainable.ts";
+import { GUIDES, METHODS, MODES, type Mode, methodConfig } from "../methods/index.ts";
+import { hasMode, trainableCount } from "../model/trainable.ts";
+import { loraAdapters, loraDims } from "../names.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { DEFAULTS, ofMode, PAPER, type TrainOptions } from "../train/options.ts";
 import { runSpec } from "../train/sizes.ts";
@@ -21,18 +22,24 @@ const BASELINES = { mode: PUBLISHED_BASELINES };
 
 const IN_BLOCKS: Target[] = ["q", "k", "v", "o", "fc", "proj"];
 
-/**
- * Which matrices to adapt with an equal number of parameters: per block and unit of rank, q, k, v and o have 2 C
- * parameters each, fc and proj 5 C. The total per block is 72 C, which is rank 4 on all six.
- */
-const EQUAL_BUDGET: Arm[] = [
-  { targets: [["v"]], rank: 36 },
-  { targets: [["q", "v"]], rank: 18 },
-  { targets: [["q", "k", "v"]], rank: 12 },
-  { targets: [["q", "k", "v", "o"]], rank: 9 },
-  { targets: [["fc", "proj"]], rank: 7 },
-  { targets: [IN_BLOCKS], rank: 4 },
-].map((arm) => ({ ...arm, mode: "lora", alpha: 2 * arm.rank }));
+/** Parameters of rank 1 in a block. */
+function unitOfRank(config: GPT2Config, targets: readonly Target[]): number {
+  const { lora } = methodConfig({ ...DEFAULTS, mode: "lora", targets, layers: [0] });
+  return loraAdapters(config, lora!).reduce((sum, { target }) => {
+    const dims = loraDims(target, config, 0);
+    return sum + dims.in + dims.out;
+  }, 0);
+}
+
+/** Which matrices to adapt with a nearly equal number of parameters: that of rank 4 on all of a block. */
+function whichTargets(config: GPT2Config): Arm[] {
+  const sets: Target[][] = [["v"], ["q", "v"], ["q", "k", "v"], ["q", "k", "v", "o"], ["fc", "proj"], IN_BLOCKS];
+  const all = 4 * unitOfRank(config, IN_BLOCKS);
+  return sets.map((targets) => {
+    const rank = Math.max(1, Math.round(all / unitOfRank(config, targets)));
+    return { mode: "lora", targets: [targets], rank, alpha: 2 * rank };
+  });
+}
 
 /** Which blocks to adapt with nearly equal numbers of parameters: all with rank 4, each half, each block. */
 function whichLayers({ n_layer }: GPT2Config): Arm[] {
@@ -68,7 +75,9 @@ function methods(config: GPT2Config, settings: RunSettings): Arm[] {
     const { size } = GUIDES[mode];
     return size && { [size.setting]: nearest((value) => count(mode, { [size.setting]: value }), size.most?.(config)) };
   };
-  const modes = MODES.filter((mode) => objective !== "lm" || METHODS[mode].classifiersOnly === undefined);
+  const modes = MODES.filter(
+    (mode) => hasMode(config, mode) && (objective !== "lm" || METHODS[mode].classifiersOnly === undefined),
+  );
   return modes.map((mode) => ({ mode, ...ownSize(mode), lr: { choose: ratesFrom(GUIDES[mode].rates.lowest) } }));
 }
 
@@ -94,7 +103,7 @@ export const SWEEPS: Record<string, SweepPreset> = {
       "Sizes: the width of adapter layers and the number of virtual tokens are those with which the number of trainable parameters is nearest to " +
       "LoRA's; virtual tokens take at most an eighth of the model's context. The sizes of the other methods are fixed.",
   },
-  targets: { base: {}, arms: EQUAL_BUDGET },
+  targets: { base: {}, arms: whichTargets },
   layers: { base: {}, arms: whichLayers },
   rank: { base: {}, arms: [1, 2, 4, 8, 16, 32, 64].map((rank) => ({ mode: "lora", rank, alpha: 2 * rank })) },
 };

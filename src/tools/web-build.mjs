@@ -207,7 +207,7 @@ async function buildStyle(path) {
   return outputFiles[0].text;
 }
 
-/** What the standalone page leaves out: it downloads nothing, imports nothing, has one adapter and no other thread. */
+/** What the standalone page leaves out: it downloads nothing, imports nothing, has one adapter and no other thread, on a GPT-2. */
 const NOT_ALONE = [
   REMOTE,
   ...[
@@ -216,6 +216,9 @@ const NOT_ALONE = [
     "recover",
     "bitsandbytes",
     "gguf-model",
+    "llama",
+    "llama-config",
+    "llama-files",
     "peft-import",
     "mixed",
     "device-check",

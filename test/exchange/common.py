@@ -63,6 +63,7 @@ def llama(n_layer):
         "saved": dict(target_modules=["o_proj"], r=2, lora_alpha=2, modules_to_save=["gate_proj", "up_proj"]),
         "dora": dict(target_modules=blocks, use_dora=True, r=4, lora_alpha=8, rank_pattern={"k_proj": 2}),
         "dora-some-layers": dict(some, use_dora=True, r=5, lora_alpha=3),
+        "dora-default": dict(use_dora=True, r=3, lora_alpha=4, use_rslora=True),
     }
 
 

@@ -175,6 +175,7 @@ const RUNS = [
   { name: "llama rslora some layers", base: llama, rank: 4, scaling: "alpha/sqrt(r)", layers: [0, 2] },
   { name: "llama mixed ranks", base: llama, ...fromPeft("llama-patterns") },
   { name: "llama dora", base: llama, rank: 3, dora: true },
+  { name: "llama dora q v", base: llama, rank: 3, dora: true, targets: ["q", "v"] },
   { name: "llama norms", base: llama, ...fromPeft("llama-some-layers") },
   { name: "llama prefix", base: llama, mode: "prefix", virtualTokens: 5 },
   { name: "llama all", base: llama, mode: "all" },

@@ -15,7 +15,7 @@ import { readRecord } from "../../src/run/directory.ts";
 import { FORMAT, VERSION } from "../../src/run/record.ts";
 import { DEFAULTS, resolveOptions } from "../../src/train/options.ts";
 import { type Case, type Files, fuzz } from "./fuzz.ts";
-import { BASES, OURS, PEFT, readBase, readOurs, readPeft } from "./models.ts";
+import { BASES, OURS, PEFT, PEFT_QWEN2, readBase, readOurs, readPeft, readPeftQwen2 } from "./models.ts";
 import { mutateJson, pick, type Words } from "./mutate.ts";
 
 const INODE = "the number of its folder";
@@ -43,6 +43,11 @@ const MODULES = [
   "score",
   "transformer.wte",
   "ln_f",
+  "q_proj",
+  "self_attn.k_proj",
+  "gate_proj",
+  "embed_tokens",
+  "norm",
 ];
 const SITES = ["h.0.attn.q", "h.1.mlp.fc", "h.99.attn.o", "head", "h.0.attn.c_attn"];
 
@@ -149,8 +154,16 @@ const MODEL_WORDS: Words = {
     "activation_function",
     "layer_norm_epsilon",
     "tie_word_embeddings",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "hidden_size",
+    "head_dim",
+    "intermediate_size",
+    "rope_theta",
+    "rope_scaling",
+    "rope_parameters",
   ],
-  values: ["gpt2", "llama", "gelu_new", "relu", 8, 12, 16, 32, 48, 1e-5],
+  values: ["gpt2", "llama", "qwen2", "llama3", "linear", "gelu_new", "relu", 8, 12, 16, 32, 48, 1e-5],
 };
 
 const RUN: Record<string, unknown> = {
@@ -307,6 +320,14 @@ const sources: Source[] = [
     words: ADAPTER_WORDS,
     read: readPeft,
     count: 200,
+  },
+  {
+    name: "adapter-config-qwen2",
+    json: /^adapter_config\.json$/,
+    files: PEFT_QWEN2,
+    words: ADAPTER_WORDS,
+    read: readPeftQwen2,
+    count: 100,
   },
   { name: "lowrank-json", json: /^lowrank\.json$/, files: OURS, words: META_WORDS, read: readOurs, count: 250 },
   {

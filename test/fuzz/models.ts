@@ -32,6 +32,10 @@ export const PEFT: readonly Files[] = readdirSync(golden)
   .filter((name) => name !== "base" && name !== "README.md")
   .map((name) => readFolder(join(golden, name)));
 
+const llama = packagePath("test/golden/llama");
+/** Adapters of PEFT's on a Qwen2. */
+export const PEFT_QWEN2: readonly Files[] = [readFolder(join(llama, "qwen2/lora"))];
+
 const ours = (...args: Parameters<typeof testMeta>) => {
   const meta = testMeta(...args);
   return adapterFiles({ meta, tensors: drawTensors(meta) }).files;
@@ -88,7 +92,10 @@ export const BASES: readonly Files[] = [
       ),
     ],
   ]),
-  ...["nf4", "nf4-double", "int8"].map((name) => readFolder(packagePath(`test/golden/bitsandbytes/${name}`))),
+  ...["llama", "llama3", "qwen2"].map((name) => readFolder(join(llama, name, "base"))),
+  ...["nf4", "nf4-double", "int8", "llama-nf4"].map((name) =>
+    readFolder(packagePath(`test/golden/bitsandbytes/${name}`)),
+  ),
 ];
 
 const checkpoint = (step: number, meta: AdapterMeta): Checkpoint => {
@@ -147,15 +154,13 @@ export async function readOurs(folder: string): Promise<() => Promise<void>> {
   return () => checkAdapter(adapter, folder);
 }
 
-export async function readPeft(folder: string): Promise<() => Promise<void>> {
-  const base = await openGPT2(join(golden, "base"));
-  try {
-    const adapter = await loadAdapter(folder, base);
-    return () => checkAdapter(adapter, folder);
-  } finally {
-    await base.close();
-  }
-}
+const readPeftOn = (directory: string) => async (folder: string) => {
+  await using base = await openGPT2(directory);
+  const adapter = await loadAdapter(folder, base);
+  return () => checkAdapter(adapter, folder);
+};
+export const readPeft = readPeftOn(join(golden, "base"));
+export const readPeftQwen2 = readPeftOn(join(llama, "qwen2/base"));
 
 export async function readBase(folder: string): Promise<() => Promise<void>> {
   const found = await openGPT2(folder);

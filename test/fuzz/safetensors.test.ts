@@ -1,7 +1,18 @@
 /** safetensors files of adapters, checkpoints and base models, changed at random. */
 import type { Rng } from "../../src/rng.ts";
 import { type Case, type Files, fuzz } from "./fuzz.ts";
-import { BASES, CHECKPOINTS, OURS, PEFT, readBase, readCheckpoint, readOurs, readPeft } from "./models.ts";
+import {
+  BASES,
+  CHECKPOINTS,
+  OURS,
+  PEFT,
+  PEFT_QWEN2,
+  readBase,
+  readCheckpoint,
+  readOurs,
+  readPeft,
+  readPeftQwen2,
+} from "./models.ts";
 import { pick } from "./mutate.ts";
 import { mutateSafetensors } from "./safetensors-files.ts";
 
@@ -18,6 +29,7 @@ function changed(rng: Rng, sources: readonly Files[]): Case {
 for (const [name, sources, read, count] of [
   ["safetensors-ours", OURS, readOurs, 250],
   ["safetensors-peft", PEFT, readPeft, 250],
+  ["safetensors-peft-qwen2", PEFT_QWEN2, readPeftQwen2, 100],
   ["safetensors-checkpoint", CHECKPOINTS, readCheckpoint, 250],
   ["safetensors-base", BASES, readBase, 250],
 ] as const)

@@ -28,7 +28,7 @@ import { test } from "../helpers/harness.ts";
 import { TASKS } from "../helpers/models.ts";
 
 const golden = packagePath("test/golden/bitsandbytes");
-const CASES = ["nf4", "nf4-double", "int8"] as const;
+const CASES = ["nf4", "nf4-double", "int8", "llama-nf4", "qwen2-int8"] as const;
 type Name = (typeof CASES)[number];
 const expected = readCases(golden) as Record<Name, Case>;
 /** float32 beside float64. */
@@ -43,7 +43,7 @@ test("the values of a matrix are those that bitsandbytes dequantises, to the bit
       assert.equal(model.shape(matrix), baseShapes(model.config).get(matrix));
       assert.is(sha256(await model.read(matrix)), hash, `${name}: ${matrix}`);
     }
-    for (const one of ["wte.weight", "h.0.attn.c_attn.bias"])
+    for (const one of ["wte.weight", "h.0.ln_1.weight"])
       assert.is((await model.read(one)).length, numel(model.shape(one)));
   }
 });

@@ -9,9 +9,9 @@ import { mergedTensors } from "../../src/io/merge.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import type { AdapterMeta, Tensors } from "../../src/io/peft.ts";
 import { readAdapter } from "../../src/io/peft.ts";
-import { adapterFiles } from "../../src/io/peft-write.ts";
 import { streamSafetensors } from "../../src/io/safetensors-write.ts";
 import { firstColumn, loraAdapters, loraName } from "../../src/names.ts";
+import { numel } from "../../src/tensor.ts";
 import { drawTensors, LM, modeMeta, product, readAll, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
@@ -87,37 +87,48 @@ test("PEFT's names and ranks: every matrix is a module of its own", () =>
     assert.equal(tensors.get(`${SAVED}1.mlp.up_proj.lora_magnitude_vector`)!.shape, [44]);
   }));
 
-test("DoRA of queries and values alone is not PEFT's: all outputs have a magnitude here", () =>
+test("DoRA of queries and values alone: the keys get an adapter of zeros, or the lengths of their columns", () =>
   withBase("llama", async (base) => {
     const meta = describe(base, { target_modules: ["q", "v"], use_dora: true });
     const tensors = drawTensors(meta);
     const directory = join(folder, "dora-q-v");
-    const { peft, reason } = adapterFiles({ meta, tensors });
-    assert.not.ok(peft);
-    assert.match(reason!, /magnitudes of all outputs/);
-    await writeAdapter(directory, { meta, tensors });
+    assert.equal(await writeAdapter(directory, { meta, tensors }), { peft: true });
     assert.equal(await readAdapter(directory), { meta, tensors });
+    const path = join(directory, "adapter_model.safetensors");
+    const theirs = await readAll(path);
+    const key = `${SAVED}1.self_attn.k_proj.`;
+    for (const part of ["lora_A", "lora_B"]) assert.ok(theirs.get(`${key}${part}.weight`)!.data.every((x) => x === 0));
+    const name = "lora.h.1.attn.c_attn.magnitude";
+    assertSameBits(name, theirs.get(`${key}lora_magnitude_vector`)!.data, tensors.get(name)!.data.slice(48, 64));
+    // As PEFT writes it.
+    change(directory, { target_modules: ["q_proj", "v_proj"] });
+    await writeTensors(path, new Map([...theirs].filter(([one]) => !one.includes("k_proj"))));
+    const read = (await loadAdapter(directory, base)).tensors.get(name)!.data;
+    const weight = await base.read("h.1.attn.c_attn.weight");
+    const lengths = Float32Array.from({ length: 80 }, (_, j) =>
+      Math.hypot(...Array.from({ length: 48 }, (_, i) => weight[i * 80 + j]!)),
+    );
+    assertAllClose(name, read.slice(48, 64), lengths.slice(48, 64), { atol: 0, rtol: 1e-6 });
+    assertSameBits(name, read.slice(64), tensors.get(name)!.data.slice(64));
   }));
 
 test("what PEFT trained of a part of our matrices is refused by its names", () =>
   withBase("qwen2", async (base) => {
-    const meta = describe(base, { target_modules: ["q", "k", "v"], use_dora: true });
-    const parts: [file: string, settings: object, gone: RegExp, words: string[]][] = [
-      ["magnitudes", { target_modules: ["q_proj", "v_proj"] }, /k_proj/, ["q_proj.lora_magnitude_vector", "k_proj"]],
-      ["saved", { modules_to_save: ["up_proj"] }, /^$/, ["up_proj.weight", "gate_proj"]],
+    const meta = describe(base, { target_modules: ["q", "o"] });
+    const cases: [settings: object, key: string, shape: number[]][] = [
+      [{ modules_to_save: ["up_proj"] }, "mlp.up_proj.weight", [44, 32]],
+      [{ bias: "lora_only" }, "self_attn.q_proj.base_layer.bias", [32]],
     ];
-    for (const [name, settings, gone, words] of parts) {
-      const directory = join(folder, `part-${name}`);
-      const { files } = adapterFiles({ meta, tensors: drawTensors(meta) });
-      mkdirSync(directory);
-      for (const [file, content] of files) writeFileSync(join(directory, file), content);
+    for (const [settings, key, shape] of cases) {
+      const directory = join(folder, key);
+      await writeAdapter(directory, { meta, tensors: drawTensors(meta) });
       change(directory, settings);
       const path = join(directory, "adapter_model.safetensors");
-      const tensors = new Map([...(await readAll(path))].filter(([key]) => !gone.test(key)));
+      const tensors = await readAll(path);
       for (const block of [0, 1])
-        if (name === "saved")
-          tensors.set(`${SAVED}${block}.mlp.up_proj.weight`, { shape: [44, 32], data: new Float32Array(44 * 32) });
+        tensors.set(`${SAVED}${block}.${key}`, { shape, data: new Float32Array(numel(shape)) });
       await writeTensors(path, tensors);
+      const words = [key, "one matrix here"];
       await assertFails(ConfigError, "unsupported-adapter-config", words, () => loadAdapter(directory, base));
     }
   }));

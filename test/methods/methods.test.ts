@@ -79,7 +79,7 @@ for (const mode of MODES) {
   test(`${mode}: it has a form in PEFT, or what it adds can be merged, or only Lowrank reads it`, () => {
     const { task, config: model, lora, ...own } = specFor(mode);
     const meta = { ...own, base_model: "tiny", model, lora, task, labels: ["0", "1"], settings: {} };
-    const form = peftForm(meta);
+    const form = peftForm(meta, undefined);
     assert.is(form === undefined, peft === undefined);
     if (peft) assert.is(form!.config.peft_type, peft.type);
     assert.is(baseDtype(meta), "f32");

@@ -147,6 +147,14 @@ test("the page of one file for pairs of texts has two fields", async () => {
   assert.equal(faults, []);
 });
 
+test("a Llama-type model is refused: the page has no code for it", async () => {
+  await written;
+  await using checkpoint = await openGPT2(packagePath("test/golden/llama/llama/base"));
+  await assertFails(ConfigError, "unsupported-architecture", ["a GPT-2", "a llama"], () =>
+    planStandalone(TEMPLATE, { title: "", summary: "", example: "" }, adapter, checkpoint),
+  );
+});
+
 test("a page that would be too large is refused before anything is written", async () => {
   await written;
   await using checkpoint = await openGPT2(model);

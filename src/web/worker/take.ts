@@ -34,7 +34,7 @@ async function pageReport(run: PageRun, model: GPT2Checkpoint, trained: Trained)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const { summary, expected, found } = reportError(error);
-    return { refused: `${summary}: ${found}, and a file can have ${expected}.` };
+    return { refused: `${summary}: it is ${found}, and must be ${expected}.` };
   }
 }
 
