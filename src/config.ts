@@ -217,6 +217,10 @@ export function textContext(
   });
 }
 
+/** The longest message or block, in tokens, unless a length is given: GPT-2's context, also where a model's is longer. */
+export const usualLength = ({ n_positions }: Pick<GPT2Config, "n_positions"> = { n_positions: 1024 }): number =>
+  Math.min(n_positions, 1024);
+
 /** Returns `word` if it is one of `allowed`; otherwise throws ConfigError, which suggests the nearest one. */
 export function parseChoice<T extends string>(what: string, word: unknown, allowed: readonly T[], where?: string): T {
   const found = allowed.find((candidate) => candidate === word);

@@ -3,6 +3,7 @@
 import { exists, openFile, packagePath } from "#platform";
 import humanRights from "../../data/datasets/human-rights.json" with { type: "json" };
 import type { Kind } from "../arguments.ts";
+import { usualLength } from "../config.ts";
 import { ConfigError, DataError, FormatError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
@@ -36,7 +37,7 @@ export interface TextsOptions {
   textColumn?: string;
   /** Encoding of files without a byte order mark, by a name of the Encoding Standard. Default "utf-8". */
   encoding?: string;
-  /** The longest block, in tokens. Default: the context of `model`, 1024 without one. */
+  /** The longest block, in tokens. Default: the context of `model`, at most 1024. */
   maxLength?: number;
   /** Tokens between the starts of two blocks. Default: `maxLength`, so that blocks do not overlap. */
   stride?: number;
@@ -114,7 +115,7 @@ type Document = Uint32Array | Completion;
  */
 export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Promise<LoadedTexts> {
   const origin = parseOrigin(spec, options, "sources", OPTIONS);
-  const { model, maxLength = model?.config.n_positions ?? 1024, fractions = [0.8, 0.1, 0.1], seed = 1 } = options;
+  const { model, maxLength = usualLength(model?.config), fractions = [0.8, 0.1, 0.1], seed = 1 } = options;
   const { stride = maxLength } = options;
   checkLength("maxLength", maxLength, Number.MAX_SAFE_INTEGER);
   if (options.encoding !== undefined) checkEncoding(options.encoding);
