@@ -1,12 +1,11 @@
-/** Loads, reads and writes a model's parameters. */
+/** Writes a model's parameters. */
 
 import { BLOCKS } from "../blocks.ts";
 import { ShapeError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
-import type { NamedTensor, Tensors } from "../io/peft.ts";
+import type { Tensors } from "../io/peft.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { numel } from "../tensor.ts";
-import type { Engine } from "./engine.ts";
 import type { Weights } from "./weights.ts";
 
 /**
@@ -68,41 +67,6 @@ export async function loadBase(
       await pause(data.length, parameter);
     }
   }
-}
-
-/** The trained tensors as they are on the device now, with a classifier's head. */
-export async function readTrained(engine: Engine): Promise<Tensors> {
-  const tensors: Tensors = new Map();
-  for (const { name, shape, grad, origin } of engine.plan.parameters.all.values())
-    if (grad || origin === "head") tensors.set(name, { shape, data: await engine.readParameter(name) });
-  return tensors;
-}
-
-/** Trained tensors as they are saved: like PEFT, with the projected prefix in place of its projection. Sums in f64. */
-export function asSaved(tensors: Tensors): Tensors {
-  const [E, fc, fcBias, proj, projBias] = PROJECTION.map((name) => tensors.get(name));
-  if (!E || !fc || !fcBias || !proj || !projBias) return tensors;
-  const hidden = product(E, fc, fcBias);
-  hidden.data = hidden.data.map(Math.tanh);
-  const rest = [...tensors].filter(([name]) => !PROJECTION.includes(name));
-  return new Map([...rest, ["prefix.weight", product(hidden, proj, projBias)]]);
-}
-
-const PROJECTION = ["prefix.embedding", "prefix.fc.weight", "prefix.fc.bias", "prefix.proj.weight", "prefix.proj.bias"];
-
-/** x [n, k] W [k, m] + bias [m]. */
-function product(x: NamedTensor, W: NamedTensor, bias: NamedTensor): NamedTensor {
-  const [n, k, m] = [x.shape[0]!, W.shape[0]!, W.shape[1]!];
-  const data = new Float32Array(n * m);
-  for (let i = 0; i < n; i++) {
-    const sums = Float64Array.from(bias.data);
-    for (let j = 0; j < k; j++) {
-      const factor = x.data[i * k + j]!;
-      for (let c = 0; c < m; c++) sums[c]! += factor * W.data[j * m + c]!;
-    }
-    data.set(sums, i * m);
-  }
-  return { shape: [n, m], data };
 }
 
 /** Writes trained tensors over the base model. Throws ShapeError for a tensor that the model does not have. */

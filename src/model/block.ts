@@ -2,6 +2,7 @@
  * What an architecture's file says of a block: the list before its attention and the one of its MLP, each with the
  * backward list that mirrors it. What lies between is common to all: see model.ts and decoder.ts.
  */
+import type { Dispatch } from "../ops/kernel.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Layers, Linear, Norm, Output, Rows } from "./layers.ts";
 
@@ -25,7 +26,19 @@ export interface Mlp {
   proj: Output;
 }
 
+/** The kernels of an architecture's norms. */
+export interface NormKernels {
+  /** Statistics of a row. */
+  stats: number;
+  forward(norm: Norm, out: Tensor, epsilon: number): Dispatch;
+  /** dx = the gradient of the input, plus `add`; the output is written to `out` again. */
+  backward(norm: Norm, dx: Tensor, out: Tensor, dout: Tensor, add?: Tensor): Dispatch;
+  /** The gradients of all parameters. */
+  parametersBackward(norm: Norm, dout: Tensor): Dispatch;
+}
+
 export interface Architecture {
+  norm: NormKernels;
   /** Queries, keys and values [rows, (NH + 2 KV) HS] of the residual stream x [rows, C], in `out` if it is given. */
   queries(f: Layers, l: number, x: Tensor, rows: Rows, at: Positions & { out?: Tensor }): Queries;
   /** Makes of their gradient that of what the matrix gave, in place. */

@@ -172,7 +172,7 @@ class Builder {
     const segment: Segment = { name, clears: [], dispatches: [] };
     this.segments.push(segment);
     const { spec, capacity } = this.options;
-    return new Layers(spec, this.parameters, segment.dispatches, capacity, null, this.norms);
+    return new Layers(spec, this.parameters, segment.dispatches, capacity, null, this.norms, this.architecture.norm);
   }
 
   /** The embedding and all blocks, the last one up to its attention. */

@@ -1,9 +1,21 @@
 /** GPT-2's block: positions are in the embedding, and the MLP is proj(activation(fc(x))). */
 import { innerWidth } from "../config.ts";
+import { layernormBackward, layernormForward, layernormParametersBackward } from "../ops/layernorm.ts";
 import type { Architecture } from "./block.ts";
 import { rowTensor } from "./layers.ts";
+import { only } from "./parameters.ts";
 
 export const gpt2: Architecture = {
+  norm: {
+    stats: 2,
+    forward: ({ weight, bias, rows, inp, stats }, out, epsilon) =>
+      layernormForward(out, stats, inp, only(weight), only(bias!), rows.count, epsilon),
+    backward: ({ weight, bias, rows, inp, stats }, dx, out, dout, add) =>
+      layernormBackward(dx, out, dout, { inp, stats, weight: only(weight), bias: only(bias!) }, rows.count, add),
+    parametersBackward: ({ weight, bias, rows, inp, stats }, dout) =>
+      layernormParametersBackward(only(weight.grad!), only(bias!.grad!), dout, inp, stats, rows.count),
+  },
+
   queries(f, l, x, rows, { out }) {
     const norm = f.norm(`h.${l}.ln_1`, x, rows);
     return { norm, qkv: f.linear(l, "attn.c_attn", norm.out, rows, out ? { out } : {}) };

@@ -21,7 +21,6 @@ import { doraBackward, doraForward } from "../ops/dora.ts";
 import { embeddingBackward } from "../ops/embedding.ts";
 import { gatherBackward, gatherForward } from "../ops/gather.ts";
 import type { Dispatch } from "../ops/kernel.ts";
-import { layernormBackward, layernormForward, layernormParametersBackward } from "../ops/layernorm.ts";
 import {
   type Activated,
   type LinearBackward,
@@ -39,10 +38,10 @@ import {
   loraUpBackward,
 } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
-import { rmsnormBackward, rmsnormForward, rmsnormParametersBackward } from "../ops/rmsnorm.ts";
 import { type Shares, shareRows } from "../ops/shares.ts";
 import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { BatchInputs, Capacity } from "./batch.ts";
+import type { NormKernels } from "./block.ts";
 import type { Norms } from "./dora.ts";
 import type { Dropout } from "./dropout.ts";
 import { findAdapters, only, type Parameter, type Parameters } from "./parameters.ts";
@@ -128,7 +127,7 @@ interface Gradients {
   dy: Tensor;
 }
 
-/** A layer norm with its statistics [rows, 2], or, without a bias, an RMS norm with 1 / RMS [rows, 1]. */
+/** A layer norm with its statistics [rows, 2], or an RMS norm, which has no bias, with 1 / RMS [rows, 1]. */
 export interface Norm extends Affine {
   rows: Rows;
   inp: Tensor;
@@ -169,6 +168,7 @@ export class Layers {
     /** The tables of a batch (ops/shares.ts, ops/dropout.ts); null in a decoder, which does not need them. */
     private readonly batch: (Shares & Pick<BatchInputs, "draws">) | null,
     private readonly norms: Norms,
+    private readonly normKernels: NormKernels,
     private readonly dropout?: Dropout,
   ) {
     this.trainsBelow = trainsBelow(spec);
@@ -395,7 +395,7 @@ export class Layers {
 
   norm(name: string, inp: Tensor, rows: Rows, out = rowTensor(name, rows, [this.C])): Norm {
     const affine = this.affine(name);
-    const norm = { ...affine, rows, inp, stats: rowTensor(`${name}.stats`, rows, [affine.bias ? 2 : 1]), out };
+    const norm = { ...affine, rows, inp, stats: rowTensor(`${name}.stats`, rows, [this.normKernels.stats]), out };
     this.normalise(norm, out);
     return norm;
   }
@@ -407,13 +407,8 @@ export class Layers {
     return out;
   }
 
-  private normalise({ weight, bias, rows, inp, stats }: Norm, out: Tensor): void {
-    const epsilon = this.config.layer_norm_epsilon;
-    this.emit(
-      bias
-        ? layernormForward(out, stats, inp, only(weight), only(bias), rows.count, epsilon)
-        : rmsnormForward(out, stats, inp, only(weight), rows.count, epsilon),
-    );
+  private normalise(norm: Norm, out: Tensor): void {
+    this.emit(this.normKernels.forward(norm, out, this.config.layer_norm_epsilon));
   }
 
   /**
@@ -421,19 +416,12 @@ export class Layers {
    * residual stream, or null if nothing before the norm is trained. `out` receives the norm's output, recomputed.
    */
   normBackward(norm: Norm, dout: Tensor, add?: Tensor): { dx: Tensor | null; out: () => Tensor } {
-    const { name, weight, bias, rows, inp, stats } = norm;
-    if (weight.grad && bias?.grad)
-      this.emit(layernormParametersBackward(only(weight.grad), only(bias.grad), dout, inp, stats, rows.count));
-    else if (weight.grad && !bias)
-      this.emit(rmsnormParametersBackward(only(weight.grad), dout, inp, stats, rows.count));
+    const { name, weight, bias, rows } = norm;
+    if (weight.grad && (!bias || bias.grad)) this.emit(this.normKernels.parametersBackward(norm, dout));
     else this.biasBackward(bias, dout, rows);
     if (!this.trainsBelow(weight)) return { dx: null, out: () => this.normAgain(norm) };
     const [dx, out] = [rowTensor(`d${name}.input`, rows, [this.C]), rowTensor(name, rows, [this.C])];
-    this.emit(
-      bias
-        ? layernormBackward(dx, out, dout, { inp, stats, weight: only(weight), bias: only(bias) }, rows.count, add)
-        : rmsnormBackward(dx, out, dout, { inp, rstd: stats, weight: only(weight) }, rows.count, add),
-    );
+    this.emit(this.normKernels.backward(norm, dx, out, dout, add));
     return { dx, out: () => out };
   }
 

@@ -1,18 +1,30 @@
 /**
  * The block of a Llama-type model (Touvron et al. 2023): queries and keys are rotated by their positions, and the MLP
  * is down(silu(gate(x)) * up(x)). `attn.c_attn` is queries, keys and values side by side, `mlp.c_fc` gate and up. Norms
- * without a bias are RMS norms: see layers.ts.
+ * are RMS norms, without a bias.
  */
 import { type GPT2Config, innerWidth } from "../config.ts";
 import type { Dispatch } from "../ops/kernel.ts";
+import { rmsnormBackward, rmsnormForward, rmsnormParametersBackward } from "../ops/rmsnorm.ts";
 import { ropeBackward, ropeForward } from "../ops/rope.ts";
 import { swigluBackward, swigluForward } from "../ops/swiglu.ts";
 import { Tensor } from "../tensor.ts";
 import type { Architecture, Positions } from "./block.ts";
 import { rowTensor } from "./layers.ts";
+import { only } from "./parameters.ts";
 import { ropeTable } from "./rope-table.ts";
 
 export const llama: Architecture = {
+  norm: {
+    stats: 1,
+    forward: ({ weight, rows, inp, stats }, out, epsilon) =>
+      rmsnormForward(out, stats, inp, only(weight), rows.count, epsilon),
+    backward: ({ weight, rows, inp, stats }, dx, out, dout, add) =>
+      rmsnormBackward(dx, out, dout, { inp, rstd: stats, weight: only(weight) }, rows.count, add),
+    parametersBackward: ({ weight, rows, inp, stats }, dout) =>
+      rmsnormParametersBackward(only(weight.grad!), dout, inp, stats, rows.count),
+  },
+
   queries(f, l, x, rows, { out, ...positions }) {
     const norm = f.norm(`h.${l}.ln_1`, x, rows);
     const qkv = f.linear(l, "attn.c_attn", norm.out, rows, out ? { out } : {});

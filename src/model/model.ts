@@ -203,8 +203,26 @@ class Builder {
     this.C = spec.config.n_embd;
     this.architecture = architecture(spec.config);
     this.isLm = spec.task.objective === "lm";
-    this.f = new Layers(spec, this.parameters, this.lists.forward, room, this.batch, this.norms, dropout);
-    this.b = new Layers(spec, this.parameters, this.lists.backward, room, this.batch, this.norms, dropout);
+    this.f = new Layers(
+      spec,
+      this.parameters,
+      this.lists.forward,
+      room,
+      this.batch,
+      this.norms,
+      this.architecture.norm,
+      dropout,
+    );
+    this.b = new Layers(
+      spec,
+      this.parameters,
+      this.lists.backward,
+      room,
+      this.batch,
+      this.norms,
+      this.architecture.norm,
+      dropout,
+    );
     this.prefix = METHODS[spec.mode].virtual === "keys" ? new Prefix(spec, this.tokens, this.f, this.b) : null;
   }
 

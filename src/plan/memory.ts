@@ -116,7 +116,8 @@ export function showBytes(bytes: number): string {
   return `${bytes} bytes`;
 }
 
-const NAMES: Record<Role, string> = {
+/** The kinds of memory, for people. */
+export const MEMORY_NAMES: Record<Role, string> = {
   weight: "frozen weights",
   trained: "trained parameters",
   gradient: "gradients",
@@ -137,27 +138,6 @@ const HINTS: Partial<Record<Role, string>> = {
   cache: "generate fewer texts at a time: use a smaller --batch-size",
 };
 
-/** A line for each kind of memory, largest first, and the sum. */
-export function showMemory(plan: MemoryPlan): string {
-  const { total, byRole } = memoryTotals(plan);
-  const lines = [...byRole].sort((a, b) => b[1] - a[1]).map(([role, bytes]) => [NAMES[role], bytes] as const);
-  return [...lines, ["in all", total] as const]
-    .map(([name, bytes]) => `${name.padEnd(20)}${showBytes(bytes).padStart(12)}${String(bytes).padStart(16)} bytes`)
-    .join("\n");
-}
-
-/** `showLargest` does not name kinds of memory below this share of the sum. */
-const SMALL = 0.05;
-
-/** "46.9 MB (frozen weights 29.0 MB, activations 16.6 MB, all others 1.2 MB)". */
-export function showLargest(plan: MemoryPlan): string {
-  const { total, byRole } = memoryTotals(plan);
-  const large = [...byRole].filter(([, bytes]) => bytes >= SMALL * total).sort((a, b) => b[1] - a[1]);
-  const others = total - large.reduce((sum, [, bytes]) => sum + bytes, 0);
-  const parts = large.map(([role, bytes]) => `${NAMES[role]} ${showBytes(bytes)}`);
-  return `${showBytes(total)} (${[...parts, ...(others > 0 ? [`all others ${showBytes(others)}`] : [])].join(", ")})`;
-}
-
 /** Whether a plan is within the limits. */
 export function fits(plan: MemoryPlan, { maxBinding, maxBuffer, total = Infinity }: MemoryLimits): boolean {
   const most = Math.min(maxBinding, maxBuffer);
@@ -169,7 +149,7 @@ export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
   for (const { label, role, bytes } of plan.buffers) {
     const limit = Math.min(limits.maxBinding, limits.maxBuffer);
     if (bytes > limit)
-      throw new DeviceError("buffer-too-large", `${NAMES[role]}: ${label} is too large for the device`, {
+      throw new DeviceError("buffer-too-large", `${MEMORY_NAMES[role]}: ${label} is too large for the device`, {
         expected: `at most ${showBytes(limit)} (${limit} bytes) in one binding`,
         found: `${showBytes(bytes)}: ${bytes - limit} bytes too many`,
         hint: HINTS[role] ?? "choose a smaller model",
@@ -179,12 +159,12 @@ export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
   if (limits.total === undefined || total <= limits.total) return;
   const kinds = [...byRole]
     .sort((a, b) => b[1] - a[1])
-    .map(([role, bytes]) => `${NAMES[role]} ${showBytes(bytes)}`)
+    .map(([role, bytes]) => `${MEMORY_NAMES[role]} ${showBytes(bytes)}`)
     .join(", ");
   const [largest] = [...byRole].sort((a, b) => b[1] - a[1])[0]!;
   throw new DeviceError("out-of-memory", "the plan does not fit into memory", {
     expected: `at most ${showBytes(limits.total)} (${limits.total} bytes)`,
-    found: `${showBytes(total)}: ${kinds}; ${total - limits.total} bytes are missing, most of them for ${NAMES[largest]}`,
+    found: `${showBytes(total)}: ${kinds}; ${total - limits.total} bytes are missing, most of them for ${MEMORY_NAMES[largest]}`,
     hint: HINTS[largest] ?? "choose a smaller model, or mode lora, which keeps no gradients of frozen weights",
   });
 }

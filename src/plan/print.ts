@@ -1,6 +1,6 @@
 import { showShape } from "../tensor.ts";
-import { showMemory } from "./memory.ts";
-import type { Program } from "./plan.ts";
+import { MEMORY_NAMES, memoryTotals, showBytes } from "./memory.ts";
+import type { MemoryPlan, Program } from "./plan.ts";
 
 /** The plan as a table: every dispatch with its tensors, their shapes and bytes, then the memory by kind. */
 export function printProgram({ segments, memory }: Program): string {
@@ -25,4 +25,25 @@ export function printProgram({ segments, memory }: Program): string {
   });
   lines.push("", showMemory(memory));
   return `${lines.join("\n")}\n`;
+}
+
+/** A line for each kind of memory, largest first, and the sum. */
+function showMemory(plan: MemoryPlan): string {
+  const { total, byRole } = memoryTotals(plan);
+  const lines = [...byRole].sort((a, b) => b[1] - a[1]).map(([role, bytes]) => [MEMORY_NAMES[role], bytes] as const);
+  return [...lines, ["in all", total] as const]
+    .map(([name, bytes]) => `${name.padEnd(20)}${showBytes(bytes).padStart(12)}${String(bytes).padStart(16)} bytes`)
+    .join("\n");
+}
+
+/** `showLargest` does not name kinds of memory below this share of the sum. */
+const SMALL = 0.05;
+
+/** "46.9 MB (frozen weights 29.0 MB, activations 16.6 MB, all others 1.2 MB)". */
+export function showLargest(plan: MemoryPlan): string {
+  const { total, byRole } = memoryTotals(plan);
+  const large = [...byRole].filter(([, bytes]) => bytes >= SMALL * total).sort((a, b) => b[1] - a[1]);
+  const others = total - large.reduce((sum, [, bytes]) => sum + bytes, 0);
+  const parts = large.map(([role, bytes]) => `${MEMORY_NAMES[role]} ${showBytes(bytes)}`);
+  return `${showBytes(total)} (${[...parts, ...(others > 0 ? [`all others ${showBytes(others)}`] : [])].join(", ")})`;
 }

@@ -6,7 +6,7 @@
 
 import { initialTensors } from "../engine/initial.ts";
 import { argmaxRows } from "../engine/predictions.ts";
-import { asSaved } from "../engine/state.ts";
+import { asSaved } from "../engine/trained.ts";
 import type { Classifier } from "../infer/classifier.ts";
 import { adaptedSpec, adapterTensors, baseDtype } from "../io/adapter-meta.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";

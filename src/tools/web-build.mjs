@@ -214,6 +214,7 @@ const NOT_ALONE = [
     "hub-model",
     "url-files",
     "recover",
+    "shards",
     "bitsandbytes",
     "gguf-model",
     "llama",

@@ -2,7 +2,8 @@
 import { openDevice } from "../../src/backend/device.ts";
 import { Decoder } from "../../src/engine/decoder.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import { loadBase, readTrained } from "../../src/engine/state.ts";
+import { loadBase } from "../../src/engine/state.ts";
+import { readTrained } from "../../src/engine/trained.ts";
 import type { Weights } from "../../src/engine/weights.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
 import { mergedTensors } from "../../src/io/merge.ts";
