@@ -6,7 +6,6 @@ import { DataError, DownloadError, FormatError } from "../errors.ts";
 import { cacheDirectory } from "../io/cache.ts";
 import { download, fileSize, hash, inTurn, writing } from "../io/download.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
-import { openZip } from "../io/zip.ts";
 import { bytesReader } from "./corpus.ts";
 
 /** The fields of data/datasets/sms.json that are used here. */
@@ -84,6 +83,7 @@ async function fetchInto(path: string, about: CollectionDescription, options: Do
 async function unzip(archive: Blob, { name, bytes }: { name: string; bytes: number }, where: string) {
   const damaged = (what: string, more: object) => new DownloadError("damaged-archive", what, { where, ...more });
   try {
+    const { openZip } = await import("../io/zip.ts");
     const file = (await openZip(archive, where)).get(name);
     if (!file) throw damaged(`the archive has no ${name}`, {});
     if (file.size !== bytes)

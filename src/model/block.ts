@@ -2,9 +2,8 @@
  * What an architecture's file says of a block: the list before its attention and the one of its MLP, each with the
  * backward list that mirrors it. What lies between is common to all: see model.ts and decoder.ts.
  */
-import type { Dispatch } from "../ops/kernel.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Layers, Linear, Norm, Output, Rows } from "./layers.ts";
+import type { Layers, Linear, Norm, NormKernels, Output, Rows } from "./layers.ts";
 
 /** The rows' positions: where their sequences begin in the batch [rows, 2], and the first position of a sequence. */
 export interface Positions {
@@ -24,17 +23,6 @@ export interface Mlp {
   fc: Linear;
   inner: Tensor;
   proj: Output;
-}
-
-/** The kernels of an architecture's norms. */
-export interface NormKernels {
-  /** Statistics of a row. */
-  stats: number;
-  forward(norm: Norm, out: Tensor, epsilon: number): Dispatch;
-  /** dx = the gradient of the input, plus `add`; the output is written to `out` again. */
-  backward(norm: Norm, dx: Tensor, out: Tensor, dout: Tensor, add?: Tensor): Dispatch;
-  /** The gradients of all parameters. */
-  parametersBackward(norm: Norm, dout: Tensor): Dispatch;
 }
 
 export interface Architecture {

@@ -41,7 +41,6 @@ import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import { type Shares, shareRows } from "../ops/shares.ts";
 import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { BatchInputs, Capacity } from "./batch.ts";
-import type { NormKernels } from "./block.ts";
 import type { Norms } from "./dora.ts";
 import type { Dropout } from "./dropout.ts";
 import { findAdapters, only, type Parameter, type Parameters } from "./parameters.ts";
@@ -133,6 +132,17 @@ export interface Norm extends Affine {
   inp: Tensor;
   stats: Tensor;
   out: Tensor;
+}
+
+/** The kernels of an architecture's norms. */
+export interface NormKernels {
+  /** Statistics of a row. */
+  stats: number;
+  forward(norm: Norm, out: Tensor, epsilon: number): Dispatch;
+  /** dx = the gradient of the input, plus `add`; the output is written to `out` again. */
+  backward(norm: Norm, dx: Tensor, out: Tensor, dout: Tensor, add?: Tensor): Dispatch;
+  /** The gradients of all parameters. */
+  parametersBackward(norm: Norm, dout: Tensor): Dispatch;
 }
 
 /** The input of the head, and its adapters. */

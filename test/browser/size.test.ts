@@ -32,7 +32,11 @@ const EXPRESSIONS_BYTES = 48 * KB;
 /** What several adapters at once need besides: a comparison of settings on WebGPU, or texts that name adapters. */
 const SEVERAL_BYTES = 10.5 * KB;
 /** What a run is downloaded as, and the code that uses it. */
-const DOWNLOADS_BYTES = 6 * KB;
+const DOWNLOADS_BYTES = 6.3 * KB;
+/** What only Llama-type models need. */
+const LLAMA_BYTES = 4.5 * KB;
+/** What zips and unzips. */
+const ZIP_BYTES = 4.5 * KB;
 /** What measures a regression, or several labels a message, beside baselines. */
 const SCORES_BYTES = 6 * KB;
 /** What labels a table, and finds its columns. */
@@ -127,9 +131,11 @@ const OF_EXPRESSIONS = /\/node_modules\/re2js\//;
 const OF_TABLES =
   /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./;
 const OF_PAIRS = /\/src\/infer\/pairs\./;
-const OF_DOWNLOADS = /\/src\/(run\/(standalone|peft-code|usage)|web\/worker\/take)\./;
+const OF_DOWNLOADS = /\/src\/(run\/(standalone|peft-code|usage)|io\/model-file|web\/worker\/take)\./;
 const OF_FOREIGN =
   /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
+const OF_LLAMA = /\/src\/(io\/llama-(config|files)|model\/(llama|rope-table)|ops\/(rope|swiglu|rmsnorm))\./;
+const OF_ZIP = /\/(src\/io\/zip\.|node_modules\/fflate\/)/;
 const OF_CHATS = /\/(src\/data\/chat\.|node_modules\/@huggingface\/jinja\/)/;
 const OF_GGUF = /\/src\/io\/(gguf|ggml|tokenizer-gguf)[\w-]*\./;
 const OF_SCORES = /\/src\/(train\/(regression|multi-label|ridge|label-baselines)|score-measures|data\/outputs)\./;
@@ -163,6 +169,8 @@ test("the whole page loads at most 240 kB; what only some visitors need is loade
   const foreign = only(OF_FOREIGN);
   const chats = only(OF_CHATS);
   const gguf = only(OF_GGUF);
+  const llama = only(OF_LLAMA);
+  const zip = only(OF_ZIP);
   const downloads = only(OF_DOWNLOADS);
   const later = [
     ...scores,
@@ -178,6 +186,8 @@ test("the whole page loads at most 240 kB; what only some visitors need is loade
     ...foreign,
     ...chats,
     ...gguf,
+    ...llama,
+    ...zip,
     ...downloads,
   ];
   const started = new Set(["main.js", "worker.js"].flatMap((name) => [...closure(join(folder, name))]));
@@ -194,6 +204,8 @@ test("the whole page loads at most 240 kB; what only some visitors need is loade
     [foreign, FOREIGN_BYTES],
     [chats, CHATS_BYTES],
     [gguf, GGUF_BYTES],
+    [llama, LLAMA_BYTES],
+    [zip, ZIP_BYTES],
     [downloads, DOWNLOADS_BYTES],
     [hub, HUB_BYTES],
     [compressors, COMPRESSORS_BYTES],

@@ -4,7 +4,6 @@ import { exists, joinPath, listDirectory, openFile } from "#platform";
 import { FormatError } from "../../errors.ts";
 import { checkKinds } from "../../io/common.ts";
 import { parseJson } from "../../io/limits.ts";
-import { openZip, zip } from "../../io/zip.ts";
 import { blobReader, filePieces } from "../../platform/reader.ts";
 import { finishReplacing } from "../../platform/replacing.ts";
 import { generations } from "../../run/checkpoint.ts";
@@ -58,6 +57,7 @@ export async function bytesIn(directory: string): Promise<number> {
 export async function zipDirectory(directory: string, folder: string, readme: string | null): Promise<Blob> {
   const files = new Map<string, Pieces | Uint8Array<ArrayBuffer>[]>(await readFiles(directory));
   if (readme !== null) files.set("README.md", [new TextEncoder().encode(readme)]);
+  const { zip } = await import("../../io/zip.ts");
   return zip([...files].map(([path, content]) => [`${folder}/${path}`, content]));
 }
 
@@ -67,9 +67,13 @@ export type Unpacked = ReadonlyMap<string, () => Promise<Blob>>;
 /** The selected files, and those of the zip files among them. */
 export async function unpack(selected: readonly File[]): Promise<Unpacked> {
   const found = new Map<string, () => Promise<Blob>>();
-  for (const file of selected)
+  for (const file of selected) {
     if (!file.name.endsWith(".zip")) found.set(file.name, async () => file);
-    else for (const [path, { open }] of await openZip(file, file.name)) found.set(path, open);
+    else {
+      const { openZip } = await import("../../io/zip.ts");
+      for (const [path, { open }] of await openZip(file, file.name)) found.set(path, open);
+    }
+  }
   return found;
 }
 
