@@ -180,7 +180,7 @@ function ColumnView({ column: { adapter, isChat, texts }, isAlone }: { column: C
                 <span class="prompt">{isChat ? `${text.prompt}\n\n` : text.prompt}</span>
                 {text.text}
               </p>
-              <small>{describeEnd(text, isChat)}</small>
+              <small>{describeEnd(text)}</small>
             </div>
           ))}
         </div>
@@ -195,12 +195,10 @@ const ENDS = {
   end: "Ended by the model.",
 };
 
-function describeEnd({ forgotten, finish }: Written, isChat: boolean): string {
+function describeEnd({ forgotten, finish }: Written): string {
   const dropped =
     forgotten > 0 ? `Longer than the model's context: the oldest ${count(forgotten)} tokens were dropped. ` : "";
-  // The template's end of an answer is a stop string.
-  const end = isChat && finish === "stop" ? "The answer has ended." : finish && ENDS[finish];
-  return `${dropped}${end ?? ""}`;
+  return `${dropped}${finish ? ENDS[finish] : ""}`;
 }
 
 function More() {
