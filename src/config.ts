@@ -6,6 +6,11 @@ import { didYouMean } from "./suggest.ts";
 export const LLAMA_TYPES = ["llama", "qwen2"] as const;
 export type LlamaType = (typeof LLAMA_TYPES)[number];
 
+/** The name of a model's architecture, for people. */
+export function architectureName({ model_type }: Pick<GPT2Config, "model_type">): string {
+  return model_type ? { llama: "Llama", qwen2: "Qwen2" }[model_type] : "GPT-2";
+}
+
 /** How the frequencies of rotary positions are stretched for a longer context: `rope_scaling` of a config.json. */
 export type RopeScaling =
   | { rope_type: "linear"; factor: number }
@@ -211,6 +216,10 @@ export function textContext(
     hint: "common numbers are 5 to 100",
   });
 }
+
+/** The longest message or block, in tokens, unless a length is given: GPT-2's context, also where a model's is longer. */
+export const usualLength = ({ n_positions }: Pick<GPT2Config, "n_positions"> = { n_positions: 1024 }): number =>
+  Math.min(n_positions, 1024);
 
 /** Returns `word` if it is one of `allowed`; otherwise throws ConfigError, which suggests the nearest one. */
 export function parseChoice<T extends string>(what: string, word: unknown, allowed: readonly T[], where?: string): T {

@@ -111,11 +111,11 @@ test("options of GPT-2's relatives are kept where they differ from its own", asy
 
 test("other models are refused by name, with what to do", async () => {
   // Which has other keys.
-  const other = { model_type: "llama", architectures: ["LlamaForCausalLM"], num_hidden_layers: 2 };
+  const other = { model_type: "mamba", architectures: ["MambaForCausalLM"], num_hidden_layers: 2 };
   await assertFails(
     ConfigError,
     "unsupported-architecture",
-    ['the architecture "llama" is not supported; GPT-2 is', "where:    c"],
+    ['the architecture "mamba" is not supported', "gpt2, llama, qwen2", "where:    c"],
     () => parseConfig(other, "c"),
   );
   const variants = { activation_function: "silu", add_cross_attention: true };

@@ -72,7 +72,7 @@ export function addSettings(program: Command): Command {
     .option("--skip-faulty", "skip invalid rows and report them")
     .option(
       "--max-length <n>",
-      "maximum message length in tokens; longer messages are truncated (default: the model's context)",
+      "maximum message length in tokens; longer messages are truncated (default: the model's context, at most 1024)",
       number,
     )
     .option("--stride <n>", "lm: tokens between the starts of two blocks (default: --max-length)", number)

@@ -11,7 +11,7 @@ import { command, deviceFlag, dtypeFlag, inputLines, main, number, settle, threa
 
 const program = command(
   "generate",
-  "Generates text from prompts with a GPT-2 model, or with a language model trained from it.\n" +
+  "Generates text from prompts with a base model, or with a language model trained from it.\n" +
     "Prompts are read from the command line, or from standard input, one per line. Beyond the model's context the oldest " +
     "tokens are dropped, which is reported.",
   [

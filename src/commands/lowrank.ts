@@ -7,7 +7,7 @@ import { main } from "./cli.ts";
 
 const COMMANDS: Record<string, { about: string; run: () => Promise<unknown> }> = {
   train: {
-    about: "fine-tune GPT-2 as a text classifier, or as a language model",
+    about: "fine-tune GPT-2, or a Llama-type model, as a text classifier or as a language model",
     run: () => import("./train.ts"),
   },
   sweep: { about: "train a grid of settings with several seeds, and write a report", run: () => import("./sweep.ts") },

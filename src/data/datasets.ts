@@ -1,7 +1,7 @@
 /** Data sets by name or file: read, balanced, shuffled, split and ready for batches. */
 import { absolutePath } from "#platform";
 import { checkOptions, type Kind } from "../arguments.ts";
-import { type MessagesObjective, OBJECTIVES, parseChoice } from "../config.ts";
+import { type MessagesObjective, OBJECTIVES, parseChoice, usualLength } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
@@ -53,7 +53,7 @@ export interface DatasetOptions {
    * split "experiment", otherwise false.
    */
   balance?: boolean;
-  /** The longest row in tokens; longer rows are truncated. Default: the context of `model`, 1024 without one. */
+  /** The longest row in tokens; longer rows are truncated. Default: the context of `model`, at most 1024. */
   maxLength?: number;
   /**
    * How to split one file or a named data set, or how to take the validation set from the training set of a data set of
@@ -215,7 +215,7 @@ export function parseOrigin(
 export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {}): Promise<LoadedDataset> {
   const origin = parseOrigin(spec, options, "source", OPTIONS);
   const seed = options.seed ?? 1;
-  const maxLength = options.maxLength ?? options.model?.config.n_positions ?? 1024;
+  const maxLength = options.maxLength ?? usualLength(options.model?.config);
   if (!Number.isInteger(maxLength) || maxLength < 1) {
     throw new ConfigError("invalid-value", "maxLength is invalid", {
       expected: "a whole number of tokens, 1 or more",

@@ -13,6 +13,8 @@ interface ParquetFile {
   names: readonly string[];
   /** Those of them whose values are texts or numbers, not lists, structures or bytes. */
   plain: readonly string[];
+  /** Those whose values are lists, as the messages of chats. */
+  lists: readonly string[];
   /** The class names of a column of class numbers, as the `datasets` library stores them. */
   classes(column: string): readonly string[] | undefined;
   /** The rows, a row group at a time, with the number of rows before them. */
@@ -63,6 +65,7 @@ export async function openParquet(file: FileReader): Promise<ParquetFile> {
   return {
     names: columns.map(({ name }) => name),
     plain: columns.filter(isPlain).map(({ name }) => name),
+    lists: columns.filter(isList).map(({ name }) => name),
     classes: (column) => storedClasses(stored, column),
     groups,
   };
@@ -92,6 +95,9 @@ function isPlain({ type, repetition_type, converted_type, logical_type }: Schema
   const isText = converted_type === "UTF8" || converted_type === "ENUM" || logical_type?.type === "STRING";
   return !/BYTE_ARRAY/.test(type) || isText || converted_type === "DECIMAL";
 }
+
+const isList = ({ converted_type, logical_type }: SchemaElement) =>
+  converted_type === "LIST" || logical_type?.type === "LIST";
 
 /** The names in `info.features` of the `datasets` library's metadata. */
 function storedClasses(metadata: string | undefined, column: string): readonly string[] | undefined {
@@ -123,15 +129,15 @@ type PickColumns = (names: string[], sample: readonly (readonly string[])[]) => 
 /** Rows that decide which of two columns is the label. */
 const SAMPLE_ROWS = 200;
 
-/** Reads the columns that `pick` chooses, also lists and structures of those in `nested`. Throws FormatError, DataError. */
+/** Reads the columns that `pick` chooses; those in `lists` may have lists. Throws FormatError, DataError. */
 export async function parquetLines(
   file: FileReader,
   pick: PickColumns,
-  nested: readonly string[] = [],
+  lists: readonly string[] = [],
 ): Promise<ParquetLines> {
   const opened = await openParquet(file);
-  const others = opened.names.filter((name) => nested.includes(name) && !opened.plain.includes(name));
-  const table = { ...opened, plain: [...opened.plain, ...others] };
+  const listed = opened.lists.filter((name) => lists.includes(name));
+  const table = { ...opened, plain: [...opened.plain, ...listed] };
   const columns = await pickColumns(file.name, table, pick);
   const classes = new Map(columns.map((name) => [name, table.classes(name)]));
   const lines = new Lines(file.name, columns);
@@ -139,7 +145,7 @@ export async function parquetLines(
     for (const [i, row] of rows.entries()) {
       const values = columns.map((name) => [
         name,
-        others.includes(name) ? JSON.parse(valueText(row[name]) || "null") : plainValue(row[name], classes.get(name)),
+        listed.includes(name) ? JSON.parse(valueText(row[name]) || "null") : plainValue(row[name], classes.get(name)),
       ]);
       lines.add(JSON.stringify(Object.fromEntries(values)), before + i + 1);
     }

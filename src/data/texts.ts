@@ -3,7 +3,8 @@
 import { exists, openFile, packagePath } from "#platform";
 import humanRights from "../../data/datasets/human-rights.json" with { type: "json" };
 import type { Kind } from "../arguments.ts";
-import { ConfigError, DataError, FormatError, nameList } from "../errors.ts";
+import { usualLength } from "../config.ts";
+import { ConfigError, DataError, FormatError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
@@ -12,12 +13,12 @@ import { checkSize, type FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
 import type { Chat } from "./chat.ts";
-import { findUsual } from "./columns.ts";
 import { HELD_OUT, partSizes } from "./dataset.ts";
 import { type LoadedDataset, type Origin, parseOrigin } from "./datasets.ts";
 import { checkEncoding, checkUtf8, ENCODING_HINT, utf8Bytes } from "./encoding.ts";
 import { isOnHub } from "./named.ts";
 import { type DataSource, isParquet } from "./source.ts";
+import { findTextKeys, type Keys, MESSAGES, parseRows, type Row, rowText, valueAt } from "./text-rows.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
 /**
@@ -36,7 +37,7 @@ export interface TextsOptions {
   textColumn?: string;
   /** Encoding of files without a byte order mark, by a name of the Encoding Standard. Default "utf-8". */
   encoding?: string;
-  /** The longest block, in tokens. Default: the context of `model`, 1024 without one. */
+  /** The longest block, in tokens. Default: the context of `model`, at most 1024. */
   maxLength?: number;
   /** Tokens between the starts of two blocks. Default: `maxLength`, so that blocks do not overlap. */
   stride?: number;
@@ -114,7 +115,7 @@ type Document = Uint32Array | Completion;
  */
 export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Promise<LoadedTexts> {
   const origin = parseOrigin(spec, options, "sources", OPTIONS);
-  const { model, maxLength = model?.config.n_positions ?? 1024, fractions = [0.8, 0.1, 0.1], seed = 1 } = options;
+  const { model, maxLength = usualLength(model?.config), fractions = [0.8, 0.1, 0.1], seed = 1 } = options;
   const { stride = maxLength } = options;
   checkLength("maxLength", maxLength, Number.MAX_SAFE_INTEGER);
   if (options.encoding !== undefined) checkEncoding(options.encoding);
@@ -377,84 +378,3 @@ function cutText(bytes: Uint8Array, fractions: readonly number[]): Uint8Array[] 
   });
 }
 const LINE_FEED = 10;
-
-type Row = Record<string, unknown>;
-/** The key of a text or of the messages of a chat, or those of a prompt and its completion. */
-type Keys = [string] | [string, string];
-
-/** The objects of JSON lines or of a JSON array, with their places. */
-function* parseRows(text: string, file: string): Generator<{ row: Row; where: string }> {
-  if (text.trimStart().startsWith("[")) {
-    const items = parse(text, file, "The file is not a JSON array") as unknown[];
-    for (const [i, item] of items.entries())
-      yield { row: checkRow(item, `${file}, item ${i + 1}`), where: `${file}, item ${i + 1}` };
-    return;
-  }
-  for (const [i, line] of text.split("\n").entries()) {
-    const where = `${file}:${i + 1}`;
-    if (line.trim() !== "") yield { row: checkRow(parse(line, where, "The line is not JSON"), where), where };
-  }
-}
-
-function parse(text: string, where: string, summary: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new FormatError("invalid-json", summary, { where, found: (cause as Error).message, cause });
-  }
-}
-
-const isRow = (value: unknown): value is Row => typeof value === "object" && value !== null && !Array.isArray(value);
-
-function checkRow(value: unknown, where: string): Row {
-  if (isRow(value)) return value;
-  throw new FormatError("row-not-json-object", "The row is not a JSON object", {
-    where,
-    expected: '{"text": "..."}',
-    found: nameKind(value),
-  });
-}
-
-/** The usual key of chats. */
-const MESSAGES = "messages";
-
-function findTextKeys(names: string[], asked: string | undefined, where: string): Keys {
-  if (asked !== undefined) return [asked];
-  if (names.includes("prompt") && names.includes("completion")) return ["prompt", "completion"];
-  if (names.includes(MESSAGES)) return [MESSAGES];
-  const found = findUsual(names, "text", -1, where);
-  if (found >= 0) return [names[found]!];
-  throw new DataError("column-not-recognized", "No key is recognized as the text", {
-    where,
-    expected: `the key "text", "prompt" and "completion", or "${MESSAGES}"`,
-    found: nameList(names),
-    hint: 'call the key "text", or name it with --text-column',
-  });
-}
-
-function rowText(row: Row, key: string, where: string): string {
-  const value = valueAt(row, key);
-  if (typeof value === "string") return value;
-  throw new DataError("value-not-text", `"${key}" is not a string`, {
-    where,
-    expected: "a string",
-    found: value === undefined ? `no such key among ${nameList(Object.keys(row))}` : nameKind(value),
-  });
-}
-
-/** The value of a key, or of a path to a nested one: `message.body`. */
-function valueAt(row: Row, key: string): unknown {
-  if (Object.hasOwn(row, key)) return row[key];
-  for (let dot = key.indexOf("."); dot >= 0; dot = key.indexOf(".", dot + 1)) {
-    const inner = row[key.slice(0, dot)];
-    const value = isRow(inner) ? valueAt(inner, key.slice(dot + 1)) : undefined;
-    if (value !== undefined) return value;
-  }
-  return undefined;
-}
-
-/** Describes a value without serializing it: it may be nested too deeply. */
-function nameKind(value: unknown): string {
-  if (Array.isArray(value)) return "a list";
-  return typeof value === "object" && value !== null ? "an object" : String(value);
-}

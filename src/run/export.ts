@@ -3,7 +3,7 @@
  * target format cannot express is detected before anything is written.
  */
 import { absolutePath, exists, joinPath, listDirectory, packagePath, readBytes } from "#platform";
-import type { Objective } from "../config.ts";
+import { architectureName, type Objective } from "../config.ts";
 import { type Decision, USUAL_THRESHOLD } from "../engine/predictions.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
@@ -118,7 +118,7 @@ export async function planExport(
   return { files, losses, notes };
 }
 
-/** Whether a GPT-2 has tensors for all that was trained. */
+/** Whether a base model has tensors for all that was trained. */
 const isMergeable = (meta: AdapterMeta) => METHODS[meta.mode].isSeparate !== true;
 
 const describeMethod = ({ mode }: AdapterMeta) => `${METHODS[mode].title} (--mode ${mode})`;
@@ -137,10 +137,14 @@ function requirePeftForm(meta: AdapterMeta): PeftForm {
 
 function checkMergeable(meta: AdapterMeta): void {
   if (isMergeable(meta)) return;
-  throw new ConfigError("not-mergeable", "the model cannot be merged: a GPT-2 has no tensors for what was trained", {
-    found: describeMethod(meta),
-    hint: peftForm(meta, names) ? "use --to peft" : alone(meta),
-  });
+  throw new ConfigError(
+    "not-mergeable",
+    "the model cannot be merged: base models have no tensors for what was trained",
+    {
+      found: describeMethod(meta),
+      hint: peftForm(meta, names) ? "use --to peft" : alone(meta),
+    },
+  );
 }
 
 /** A head's bias can be folded into its weight only behind a layer norm: an RMS norm has no bias. */
@@ -268,14 +272,12 @@ export async function replaceableExport(directory: string, force: boolean): Prom
 
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
 
-/** The beginning of the names of transformers' classes. */
-const CLASSES = { gpt2: "GPT2", llama: "Llama", qwen2: "Qwen2" } as const;
-
 /** The base model's config.json with the changes of the merged model. */
 async function mergedConfig({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoint): Promise<string> {
   const base = await readModelJson(checkpoint.directory, "config.json");
   const { model_type = "gpt2" } = checkpoint.config;
-  const name = CLASSES[model_type];
+  // The beginning of the names of transformers' classes.
+  const name = architectureName(checkpoint.config).replace("-", "");
   const config: Record<string, unknown> = { ...base, model_type, torch_dtype: "float32" };
   delete config.dtype;
   delete config.quantization_config;
@@ -392,7 +394,8 @@ interface Readme {
 function readme(kind: ExportKind, { meta, base, where, end, results, losses, files }: Readme): string {
   const auto = autoModelClass(meta);
   const isMerged = kind === "merged";
-  const title = isMerged ? "A fine-tuned GPT-2" : `GPT-2 with ${METHODS[meta.mode].title}`;
+  const name = architectureName(meta.model);
+  const title = isMerged ? `A fine-tuned ${name}` : `${name} with ${METHODS[meta.mode].title}`;
   const load = isMerged
     ? [
         `from transformers import AutoTokenizer, ${auto}`,

@@ -1,5 +1,5 @@
 /** The settings of a run in their one form: flags, files, links and a page's fields are read into it. */
-import { type Objective, parseLayers, TARGETS } from "../config.ts";
+import { type Objective, parseLayers, TARGETS, usualLength } from "../config.ts";
 import type { Padding } from "../data/dataset.ts";
 import type { DatasetOptions, DatasetSpec } from "../data/datasets.ts";
 import type { Split } from "../data/split.ts";
@@ -135,8 +135,10 @@ export function dataSpec(settings: RunSettings): DatasetSpec | TextsSpec {
 
 /** How a run's data is read. */
 export function dataOptions(settings: RunSettings, seed: number, context: number): DatasetOptions | TextsOptions {
-  const { objective, maxLength = context, padding } = settings;
-  const longest = Math.max(maxLength, typeof padding === "number" ? padding : 0);
+  const { objective, padding } = settings;
+  const width = typeof padding === "number" ? padding : 0;
+  const { maxLength = Math.max(width, usualLength({ n_positions: context })) } = settings;
+  const longest = Math.max(maxLength, width);
   if (longest > context)
     throw new ConfigError(
       "exceeds-context",

@@ -1,5 +1,5 @@
 /** How a trained model is used elsewhere: code for a page, for Node and for PEFT, and the README with it. */
-import type { MessagesObjective } from "../config.ts";
+import { architectureName, type MessagesObjective } from "../config.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { adapterOptions, describeMethod, METHODS } from "../methods/index.ts";
@@ -63,8 +63,8 @@ export function pageQuestion(meta: Pick<AdapterMeta, "labels" | "task">): string
 
 /** "GPT-2 fine-tuned on spam with LoRA, rank 8, alpha 16, on gpt2-micro: 97.2 % of ..." */
 export function describeTrained(trained: Trained): string {
-  const { data, result } = trained;
-  return `GPT-2, fine-tuned${data === null ? "" : ` on ${data}`}: ${trainedTitle(trained)}.${result === null ? "" : ` ${result}.`}`;
+  const { data, meta, result } = trained;
+  return `${architectureName(meta.model)}, fine-tuned${data === null ? "" : ` on ${data}`}: ${trainedTitle(trained)}.${result === null ? "" : ` ${result}.`}`;
 }
 
 /** The code that uses the trained model in `directory`, a run or an adapter; `adapter`: the adapter's directory. */
@@ -222,9 +222,10 @@ export function writeReadme(trained: Trained, directory?: string, adapter?: stri
     ["Result", result],
   ];
   const usages = listUsages(trained, directory, adapter);
+  const name = architectureName(meta.model);
   const what = classifies
-    ? `A GPT-2 that ${meta.task.objective === "regression" ? `gives ${texts}` : `classifies ${texts} as`} ${classChoice(meta)}.`
-    : "A GPT-2 that continues texts.";
+    ? `A ${name} that ${meta.task.objective === "regression" ? `gives ${texts}` : `classifies ${texts} as`} ${classChoice(meta)}.`
+    : `A ${name} that continues texts.`;
   return lines(
     ...frontMatter(meta, base, trained.obstacle === null ? "peft" : null),
     `# ${trainedTitle(trained)}`,

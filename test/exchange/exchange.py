@@ -93,7 +93,7 @@ def prepare(folder, micro):
 
 
 def write_texts(folder, micro):
-    """What transformers writes behind prompts, with gpt2-micro alone and with each of PEFT's adapters."""
+    """What transformers writes behind prompts, with gpt2-micro and tiny Llama-type models alone and with each of PEFT's adapters."""
     model, tokenizer = generation.load(micro)
     jobs = [{"name": "micro", "tokens": generation.TOKENS, "ids": generation.greedy(model, tokenizer)}]
     for i, (name, settings) in enumerate({**loras(model.config, "CAUSAL_LM"), **virtual()}.items()):
@@ -102,6 +102,16 @@ def write_texts(folder, micro):
         model.save_pretrained(place)
         ids = generation.greedy(model, tokenizer, generation.PROMPTS[:5], 20)
         jobs.append({"name": f"micro with {name}", "adapter": place, "tokens": 20, "ids": ids})
+    for base in ("llama", "qwen2"):
+        path = os.path.join(folder, base)
+        every = {"nothing": None, **loras(generation.load(path)[0].config, "CAUSAL_LM"), **virtual()}
+        for i, (name, settings) in enumerate(every.items()):
+            model, tokenizer = generation.load(path, settings, seed=i)
+            place = os.path.join(folder, "texts", f"{base}-{name}")
+            if settings:
+                model.save_pretrained(place)
+            ids = generation.greedy(model, tokenizer, generation.PROMPTS[:5], 20)
+            jobs.append({"name": f"{base} with {name}", "model": path, **({"adapter": place} if settings else {}), "tokens": 20, "ids": ids})
     write(os.path.join(folder, "texts.json"), {"prompts": generation.PROMPTS, "jobs": jobs})
 
 

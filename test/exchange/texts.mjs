@@ -2,11 +2,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-export async function checkTexts(work, model, report, { LanguageModel, openDevice }) {
+export async function checkTexts(work, micro, report, { LanguageModel, openDevice }) {
   const { prompts, jobs } = JSON.parse(readFileSync(join(work, "texts.json"), "utf8"));
   for (const name of ["wasm", "webgpu"]) {
     const device = await openDevice(name);
-    for (const { name: job, adapter, tokens: maxNewTokens, ids: wanted } of jobs) {
+    for (const { name: job, model = micro, adapter, tokens: maxNewTokens, ids: wanted } of jobs) {
       const lm = await LanguageModel.load(model, { device, ...(adapter === undefined ? {} : { adapter }) });
       const written = await lm.complete(prompts.slice(0, wanted.length), { maxNewTokens });
       lm.destroy();

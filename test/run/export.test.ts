@@ -470,3 +470,20 @@ test("an adapter on a GGUF file is exported with its tokenizer; the code names t
     assert.is(files.has("base/model.gguf"), withBase);
   }
 });
+
+test("an export says which architecture it is", async () => {
+  for (const [name, architecture] of [
+    ["llama3", "Llama"],
+    ["qwen2", "Qwen2"],
+  ] as const) {
+    await using checkpoint = await openGPT2(packagePath(`test/golden/llama/${name}/base`));
+    const meta = testMeta({ target_modules: ["q"] }, { base_model: checkpoint.directory, model: checkpoint.config });
+    const adapter = { meta, tensors: drawTensors(meta) };
+    const read = async (kind: ExportKind, file: string) =>
+      (await planExport(kind, { adapter, checkpoint })).files.get(file) as string;
+    assert.match(await read("peft", "README.md"), `# ${architecture} with LoRA`);
+    assert.match(await read("merged", "README.md"), `# A fine-tuned ${architecture}`);
+    const config = JSON.parse(await read("merged", "config.json"));
+    assert.equal(config.architectures, [`${architecture}ForSequenceClassification`]);
+  }
+});

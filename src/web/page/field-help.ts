@@ -39,7 +39,7 @@ export const FIELD_HELP: Readonly<Record<Exclude<keyof Values, keyof MethodOptio
   clip: "Gradients with a larger norm are scaled down to it. 1 is common where the loss jumps; 0 leaves them as they are.",
   pooling: "The position whose output is classified. It should be the last token, which has seen the whole text.",
   maxLength:
-    "Longer messages are cut to this many tokens, and texts are cut into blocks of this many. Shorter ones train faster; 0 means the model's context.",
+    "Longer messages are cut to this many tokens, and texts are cut into blocks of this many. Shorter ones train faster; 0 means the model's context, at most 1024.",
   split:
     "How the data is divided into what is trained on, what is checked during training, and what is tested at the end. Stratified keeps each class's share in all three.",
   evalEvery: "The validation set is evaluated, and a checkpoint saved, every this many steps. 0: twice an epoch.",

@@ -1,0 +1,84 @@
+/** The rows of texts for a language model: objects of JSON lines, and the keys of their texts. */
+import { DataError, FormatError, nameList } from "../errors.ts";
+import { findUsual } from "./columns.ts";
+
+export type Row = Record<string, unknown>;
+/** The key of a text or of the messages of a chat, or those of a prompt and its completion. */
+export type Keys = [string] | [string, string];
+
+/** The objects of JSON lines or of a JSON array, with their places. */
+export function* parseRows(text: string, file: string): Generator<{ row: Row; where: string }> {
+  if (text.trimStart().startsWith("[")) {
+    const items = parse(text, file, "The file is not a JSON array") as unknown[];
+    for (const [i, item] of items.entries())
+      yield { row: checkRow(item, `${file}, item ${i + 1}`), where: `${file}, item ${i + 1}` };
+    return;
+  }
+  for (const [i, line] of text.split("\n").entries()) {
+    const where = `${file}:${i + 1}`;
+    if (line.trim() !== "") yield { row: checkRow(parse(line, where, "The line is not JSON"), where), where };
+  }
+}
+
+function parse(text: string, where: string, summary: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new FormatError("invalid-json", summary, { where, found: (cause as Error).message, cause });
+  }
+}
+
+const isRow = (value: unknown): value is Row => typeof value === "object" && value !== null && !Array.isArray(value);
+
+function checkRow(value: unknown, where: string): Row {
+  if (isRow(value)) return value;
+  throw new FormatError("row-not-json-object", "The row is not a JSON object", {
+    where,
+    expected: '{"text": "..."}',
+    found: nameKind(value),
+  });
+}
+
+/** The usual key of chats. */
+export const MESSAGES = "messages";
+
+export function findTextKeys(names: string[], asked: string | undefined, where: string): Keys {
+  if (asked !== undefined) return [asked];
+  if (names.includes("prompt") && names.includes("completion")) return ["prompt", "completion"];
+  if (names.includes(MESSAGES)) return [MESSAGES];
+  const found = findUsual(names, "text", -1, where);
+  if (found >= 0) return [names[found]!];
+  throw new DataError("column-not-recognized", "No key is recognized as the text", {
+    where,
+    expected: `the key "text", "prompt" and "completion", or "${MESSAGES}"`,
+    found: nameList(names),
+    hint: 'call the key "text", or name it with --text-column',
+  });
+}
+
+export function rowText(row: Row, key: string, where: string): string {
+  const value = valueAt(row, key);
+  if (typeof value === "string") return value;
+  throw new DataError("value-not-text", `"${key}" is not a string`, {
+    where,
+    expected: "a string",
+    found: value === undefined ? `no such key among ${nameList(Object.keys(row))}` : nameKind(value),
+  });
+}
+
+/** The value of a key, or of a path to a nested one: `message.body`. */
+export function valueAt(row: Row, key: string): unknown {
+  if (Object.hasOwn(row, key)) return row[key];
+  for (let dot = key.indexOf("."); dot >= 0; dot = key.indexOf(".", dot + 1)) {
+    const inner = row[key.slice(0, dot)];
+    const value = isRow(inner) ? valueAt(inner, key.slice(dot + 1)) : undefined;
+    if (value !== undefined) return value;
+  }
+  return undefined;
+}
+
+/** Describes a value without serializing it: it may be nested too deeply. */
+function nameKind(value: unknown): string {
+  if (Array.isArray(value)) return "a list";
+  return typeof value === "object" && value !== null ? "an object" : String(value);
+}
