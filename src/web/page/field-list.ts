@@ -105,7 +105,7 @@ export const MORE: readonly Field[] = [
   {
     key: "maxLength",
     label: "Maximum length",
-    help: "Tokens; 0: model context",
+    help: "Tokens; 0: context, at most 1024",
     kind: "number",
     number: { min: 0, whole: true },
   },
