@@ -32,7 +32,7 @@ export function addSettings(program: Command): Command {
     )
     .option(
       "--model <name>",
-      "base model: a directory, a GGUF file or its address, gpt2-micro (bundled), gpt2, gpt2-medium, ..., distilgpt2, or owner/name on the Hugging Face Hub",
+      "base model: a directory, a GGUF file or its address, gpt2-micro (bundled), gpt2, gpt2-medium, ..., distilgpt2, smollm2-135m, or owner/name on the Hugging Face Hub",
     )
     .addOption(
       choice(

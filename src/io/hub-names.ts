@@ -7,13 +7,14 @@ export interface Repository {
   name: string;
 }
 
-/** The short names that transformers accepts, and the repositories they stand for. */
+/** The short names of models, those of GPT-2 as transformers accepts them, and the repositories they stand for. */
 export const HUB_MODELS: Readonly<Record<string, string>> = {
   gpt2: "openai-community/gpt2",
   "gpt2-medium": "openai-community/gpt2-medium",
   "gpt2-large": "openai-community/gpt2-large",
   "gpt2-xl": "openai-community/gpt2-xl",
   distilgpt2: "distilbert/distilgpt2",
+  "smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct",
 };
 /** Data sets that are suggested where a name is not known. */
 export const HUB_DATASETS = ["ucirvine/sms_spam", "fancyzhx/ag_news", "stanfordnlp/imdb"] as const;

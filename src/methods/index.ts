@@ -86,9 +86,9 @@ export function hasSetting(mode: Mode, name: keyof MethodOptions): boolean {
   return name in TRAINING[mode].settings;
 }
 
-/** The runs of the page's comparison of methods. */
-export function comparedRuns() {
-  return MODES.flatMap((mode) =>
+/** The runs of the page's comparison of these methods. */
+export function comparedRuns(modes: readonly Mode[]) {
+  return modes.flatMap((mode) =>
     (GUIDES[mode].compared ?? []).map(({ settings, rates = TRAINING[mode].rates }) => ({
       settings: { ...settings, mode },
       rates,

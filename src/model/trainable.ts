@@ -3,7 +3,7 @@
 import { BLOCKS, type BlockDtype, isBlockDtype } from "../blocks.ts";
 import { type GPT2Config, innerWidth, type LoraConfig, type TaskConfig, type WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { METHODS, type MethodConfig, type Mode } from "../methods/index.ts";
+import { METHODS, type MethodConfig, MODES, type Mode } from "../methods/index.ts";
 import { BLOCK_LAYERS, baseTensors, headTensors, lmHeadTensors, type ModelTensor, type Place } from "../names.ts";
 import { numel } from "../tensor.ts";
 
@@ -28,11 +28,14 @@ interface Description extends ModelTensor {
 }
 
 /** Whether a method has something to train in a model: BitFit needs biases. */
-export function hasMode(config: GPT2Config, mode: Mode): boolean {
+function hasMode(config: GPT2Config, mode: Mode): boolean {
   const { tensors, trains } = METHODS[mode];
   if (!trains || tensors) return true;
   return baseTensors(config).some((tensor) => trains(tensor, config, {}));
 }
+
+/** The methods that have something to train in a model. */
+export const possibleModes = (config: GPT2Config): Mode[] => MODES.filter((mode) => hasMode(config, mode));
 
 /** Every tensor of the model, and whether it is trained. */
 export function parameterList(spec: ModelSpec): Description[] {

@@ -1,7 +1,7 @@
 /** Predefined sweeps: the published experiment, and what follows from it. */
 import type { GPT2Config, Target } from "../config.ts";
-import { GUIDES, METHODS, MODES, type Mode, methodConfig } from "../methods/index.ts";
-import { hasMode, trainableCount } from "../model/trainable.ts";
+import { GUIDES, METHODS, type Mode, methodConfig } from "../methods/index.ts";
+import { possibleModes, trainableCount } from "../model/trainable.ts";
 import { loraAdapters, loraDims } from "../names.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { DEFAULTS, ofMode, PAPER, type TrainOptions } from "../train/options.ts";
@@ -75,8 +75,8 @@ function methods(config: GPT2Config, settings: RunSettings): Arm[] {
     const { size } = GUIDES[mode];
     return size && { [size.setting]: nearest((value) => count(mode, { [size.setting]: value }), size.most?.(config)) };
   };
-  const modes = MODES.filter(
-    (mode) => hasMode(config, mode) && (objective !== "lm" || METHODS[mode].classifiersOnly === undefined),
+  const modes = possibleModes(config).filter(
+    (mode) => objective !== "lm" || METHODS[mode].classifiersOnly === undefined,
   );
   return modes.map((mode) => ({ mode, ...ownSize(mode), lr: { choose: ratesFrom(GUIDES[mode].rates.lowest) } }));
 }

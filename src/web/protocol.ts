@@ -7,6 +7,7 @@ import type { OtherEncoding } from "../errors.ts";
 import type { Classification, Scored } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
 import type { Influences } from "../infer/influence.ts";
+import type { Mode } from "../methods/index.ts";
 import type { PairSettings, TextOrPair } from "../pair.ts";
 import type { Changes } from "../run/changes.ts";
 import type { Speed } from "../run/live-run.ts";
@@ -94,10 +95,16 @@ export interface ColumnReport {
   label: string | null;
 }
 
-interface ModelReport {
+/** A base model that is open. */
+export interface ModelReport {
   name: string;
   config: GPT2Config;
+  /** The number of its parameters. */
   values: number;
+  /** The methods that have something to train in it. */
+  modes: readonly Mode[];
+  /** Whether it has a chat template. */
+  hasChat: boolean;
 }
 
 /** The parameters, memory and steps of a run. */
@@ -255,7 +262,7 @@ export interface LabelReport {
 /** A model that is available offline. */
 export interface ModelEntry {
   name: string;
-  /** Whether it is stored in this browser, and not bundled. */
+  /** Whether the visitor stored it in this browser: it is not bundled, nor a download. */
   kept: boolean;
 }
 
@@ -281,7 +288,7 @@ export interface Api {
   /** Stores a model's files; returns the name for `openModel`. */
   addModel(files: File[]): Promise<string>;
   forgetModel(name: string): Promise<void>;
-  /** The bundled models and the stored ones. */
+  /** The bundled models, those of the hub that were downloaded, and the stored ones. */
   models(): Promise<ModelEntry[]>;
   /** Registers a selected file and returns its columns. */
   pickData(file: File, encoding: string): Promise<ColumnReport>;

@@ -13,6 +13,8 @@ import { openBrowser, openPage, webServer } from "./browser.ts";
 import { selfSigned } from "./certificate.ts";
 
 const NAME = "someone/small-gpt2";
+/** What smollm2-135m stands for. */
+const OFFERED = "HuggingFaceTB/SmolLM2-135M-Instruct";
 const STORAGE = "https://cas-bridge.xethub.hf.co";
 const directory = tinyModel(join(temporaryFolder(), "tiny"));
 const files = new Map(["config.json", "model.safetensors"].map((name) => [name, readFileSync(join(directory, name))]));
@@ -53,7 +55,8 @@ async function startHub(): Promise<number> {
       response.writeHead(200, { "content-length": bytes.length });
       // A browser loses bytes that it has not read when the connection breaks.
       response.write(bytes.subarray(0, bytes.length >> 1), () => setTimeout(() => response.destroy(), 1000));
-    } else if (url!.includes(NAME) || url!.startsWith("/cdn/")) answerAsHub(request, response, files, STORAGE);
+    } else if (url!.includes(NAME) || url!.includes(OFFERED) || url!.startsWith("/cdn/"))
+      answerAsHub(request, response, files, STORAGE);
     else response.writeHead(401).end("{}");
   });
   await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
@@ -94,6 +97,18 @@ test("a hub download resumes where it broke off and is stored; an unknown name i
   await page.reload();
   await page.waitForSelector("#start:not([disabled])");
   await open(NAME);
+  await page.locator("#model-report >> text=width 16").waitFor({ state: "attached" });
+  assert.equal(requests, [], "the model was not stored");
+
+  // The list has this one: it is downloaded by the button, and then opened as soon as it is chosen.
+  await page.selectOption("#model", "smollm2-135m");
+  await page.click("#hub-open");
+  await page.waitForFunction(() => document.querySelector<HTMLSelectElement>("#model")!.value === "smollm2-135m");
+  assert.ok(requests.length > 0);
+  requests.length = 0;
+  await page.selectOption("#model", "gpt2-micro");
+  await page.locator("#model-report >> text=4 blocks").waitFor({ state: "attached" });
+  await page.selectOption("#model", "smollm2-135m");
   await page.locator("#model-report >> text=width 16").waitFor({ state: "attached" });
   assert.equal(requests, [], "the model was not stored");
 

@@ -56,6 +56,7 @@ test("starts", async () => {
 test("names", () => {
   assert.is(hubModelName("gpt2"), "openai-community/gpt2");
   assert.is(hubModelName("distilgpt2"), "distilbert/distilgpt2");
+  assert.is(hubModelName("smollm2-135m"), "HuggingFaceTB/SmolLM2-135M-Instruct");
   assert.is(hubModelName(NAME), NAME);
   for (const name of ["llama", "a/b/c", "/a/b", "./b", "../b", "a/..", "a--b/c", "", "a/", "constructor"])
     assert.is(hubModelName(name), undefined, name);

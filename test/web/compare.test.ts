@@ -1,7 +1,7 @@
 /** The page's comparison of methods, its runs as a CSV file and its smoothed curves, without a browser. */
 import * as assert from "uvu/assert";
 import { showShare } from "../../src/format.ts";
-import { describeMethod } from "../../src/methods/index.ts";
+import { describeMethod, MODES } from "../../src/methods/index.ts";
 import { trainOptions } from "../../src/run/settings.ts";
 import { wilson } from "../../src/statistics.ts";
 import { DEFAULTS, type TrainOptions } from "../../src/train/options.ts";
@@ -18,7 +18,7 @@ const SETTINGS: PageSettings = {
 };
 
 test("a comparison has seven methods with valid settings, each at its own rate, and the visitor's other settings", () => {
-  const [small, large] = [7e6, 124e6].map((parameters) => methodSettings(SETTINGS, { parameters }));
+  const [small, large] = [7e6, 124e6].map((parameters) => methodSettings(SETTINGS, MODES, { parameters }));
   assert.equal(
     small!.map((one) => describeMethod(trainOptions(one))),
     [

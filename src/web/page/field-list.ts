@@ -58,6 +58,8 @@ export const TARGET_NAMES: Record<string, string> = {
   head: "head",
   wte: "token table",
 };
+/** What these stand for in a Llama-type model. */
+export const LLAMA_TARGET_NAMES: Record<string, string> = { fc: "MLP gate and up", proj: "MLP down" };
 
 /** The fields of the methods' settings. */
 function methodFields(isMain: boolean): Field[] {
@@ -103,7 +105,7 @@ export const MORE: readonly Field[] = [
   {
     key: "maxLength",
     label: "Maximum length",
-    help: "Tokens; 0: model context",
+    help: "Tokens; 0: context, at most 1024",
     kind: "number",
     number: { min: 0, whole: true },
   },
@@ -187,7 +189,7 @@ const OF_ADAPTER: readonly Key[] = [
 /** Settings that change the data set or its description. */
 export const OF_DATA: readonly Key[] = ["maxLength", "split", "seed", "balance", "dedupe", "classWeights"];
 
-/** Whether a setting counts for what GPT-2 learns, in a mode, with or without an adapter to start from. */
+/** Whether a setting counts for what the model learns, in a mode, with or without an adapter to start from. */
 export function applies(key: Key, objective: Objective, mode: Mode, hasAdapter: boolean): boolean {
   if (hasAdapter && OF_ADAPTER.includes(key)) return false;
   if (NOT_OF[objective].includes(key)) return false;

@@ -1,12 +1,12 @@
 /** The runs of a comparison of methods, each at a learning rate that suits it. */
-import { comparedRuns } from "../../methods/index.ts";
+import { comparedRuns, type Mode } from "../../methods/index.ts";
 import { type Known, ofMode, pickRate } from "../../train/options.ts";
 import type { PageSettings } from "../protocol.ts";
 
 /** The settings of each run: the visitor's, except those of the method. */
-export function methodSettings(settings: PageSettings, known: Known): PageSettings[] {
+export function methodSettings(settings: PageSettings, modes: readonly Mode[], known: Known): PageSettings[] {
   const { adapter: _, ...others } = settings;
-  return comparedRuns().map(({ settings: own, rates }) =>
+  return comparedRuns(modes).map(({ settings: own, rates }) =>
     ofMode({ ...others, ...own, lr: pickRate(rates, known) }, own.mode),
   );
 }

@@ -3,7 +3,7 @@
 import type { DeviceName } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
 import { describeMethod } from "../../methods/index.ts";
-
+import { possibleModes } from "../../model/trainable.ts";
 import type { Speed } from "../../run/live-run.ts";
 import { knownBase } from "../../train/options.ts";
 import { findCompanions, nextRun, type PageRun, type PageSettings } from "../protocol.ts";
@@ -48,7 +48,8 @@ export function resume(id: string, device?: DeviceName): Promise<string> {
 /** Stores the runs of a comparison, and begins the first. */
 export function compare(settings: PageSettings): Promise<string> {
   return begin(async () => {
-    const methods = methodSettings(settings, knownBase((await fetchModel(settings.model)).config));
+    const { config } = await fetchModel(settings.model);
+    const methods = methodSettings(settings, possibleModes(config), knownBase(config));
     const comparison = newId();
     const begun = Date.now();
     const opened: Opened[] = [];

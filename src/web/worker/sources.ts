@@ -4,9 +4,11 @@ import { CHUNK_BYTES, Corpus } from "../../data/corpus.ts";
 import type { TrainingData } from "../../data/texts.ts";
 import { DataModule } from "../../data/wasm.ts";
 import { ConfigError } from "../../errors.ts";
+import { hubCacheDirectory } from "../../io/cache.ts";
 import type { DownloadOptions } from "../../io/download-options.ts";
 import { fingerprint } from "../../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel, openGPT2, SHIPPED_MODELS } from "../../io/hf.ts";
+import { folderName, HUB_MODELS } from "../../io/hub-names.ts";
 import type { Adapter } from "../../io/peft.ts";
 import { TOKENIZER_FILES } from "../../io/vocabulary.ts";
 import { registerFile } from "../../platform/files.ts";
@@ -102,7 +104,14 @@ async function openKept(name: string, options: DownloadOptions): Promise<GPT2Che
 /** Models that are available offline. */
 export async function listModels(): Promise<ModelEntry[]> {
   const stored = (await exists(MODELS)) ? await listDirectory(MODELS) : [];
-  return [...SHIPPED_MODELS.map((name) => ({ name, kept: false })), ...stored.map((name) => ({ name, kept: true }))];
+  const downloaded: string[] = [];
+  for (const [short, name] of Object.entries(HUB_MODELS))
+    if (await exists(joinPath(hubCacheDirectory(), folderName({ type: "model", name }), "refs", "main")))
+      downloaded.push(short);
+  return [
+    ...[...SHIPPED_MODELS, ...downloaded].map((name) => ({ name, kept: false })),
+    ...stored.map((name) => ({ name, kept: true })),
+  ];
 }
 
 export async function forgetModel(name: string): Promise<void> {
@@ -130,7 +139,7 @@ export async function addModel(files: readonly File[], emit: (share: number) => 
           .join(", ") || "nothing",
     });
   const wanted = isFile ? [weights] : files.filter(({ name }) => MODEL_FILES.includes(name) || WEIGHT_FILES.test(name));
-  const given = isFile ? weights.name : weights.webkitRelativePath.split("/").at(-2) || "my-gpt2";
+  const given = isFile ? weights.name : weights.webkitRelativePath.split("/").at(-2) || "my-model";
   const placeIn = (model: string, { name }: File) => (isFile ? model : joinPath(model, name));
   const picked = joinPath(PICKED, "model", given);
   for (const file of wanted) registerFile(placeIn(picked, file), file);

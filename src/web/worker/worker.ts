@@ -4,6 +4,7 @@ import { defaultThreads } from "../../backend/wasm.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import type { LoadedTexts } from "../../data/texts.ts";
 import { ConfigError } from "../../errors.ts";
+import { possibleModes } from "../../model/trainable.ts";
 import { countBase } from "../../names.ts";
 import type { Answer, Api, Call } from "../protocol.ts";
 import { isUnderWay } from "../protocol.ts";
@@ -38,8 +39,9 @@ const api: Api = {
     return { kind: info.kind, text: describeDevice(info) };
   },
   async openModel(name) {
-    const { config } = await fetchModel(name);
-    return { name, config, values: countBase(config) };
+    const { config, vocabulary } = await fetchModel(name);
+    const hasChat = vocabulary.chat !== null;
+    return { name, config, values: countBase(config), modes: possibleModes(config), hasChat };
   },
   async addModel(files) {
     try {

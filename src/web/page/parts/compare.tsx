@@ -1,8 +1,8 @@
 /** Compares methods: starts the runs of a comparison, and shows their table, their chart and their results. */
-import { useSignal } from "@preact/signals";
+import { computed, useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { list } from "../../../format.ts";
-import { comparedRuns, GUIDES } from "../../../methods/index.ts";
+import { comparedRuns, GUIDES, MODES } from "../../../methods/index.ts";
 import { DEFAULTS } from "../../../train/options.ts";
 import { ChartPlot } from "../../../views/charts/figure.tsx";
 import { TableView } from "../../../views/components.tsx";
@@ -17,6 +17,7 @@ import {
   shortName,
 } from "../compare-results.ts";
 import { objective } from "../state/data.ts";
+import { model } from "../state/model.ts";
 import {
   compared,
   compareError,
@@ -30,13 +31,12 @@ import { estimate, settings } from "../state/setup.ts";
 import { useNextFocus } from "./common.tsx";
 import { ErrorPlace } from "./error.tsx";
 
-/** The duration of a comparison, in runs with LoRA on gpt2-micro. */
-const ALL = comparedRuns().reduce((sum, { settings: { mode } }) => sum + GUIDES[mode].duration, 0);
-
-const NAMES = comparedRuns().map(({ settings }) => shortMethod({ ...DEFAULTS, ...settings }));
+/** The settings of the runs of a comparison, of the methods that the model has. */
+const offered = computed(() => comparedRuns(model.value?.modes ?? MODES).map(({ settings }) => settings));
 
 export function CompareCard() {
   const runs = compared.value;
+  const names = offered.value.map((own) => shortMethod({ ...DEFAULTS, ...own }));
   return (
     <section
       id="compare"
@@ -46,7 +46,7 @@ export function CompareCard() {
     >
       <h2 id="compare-title">Compare methods</h2>
       <p class="help">
-        Trains on the chosen messages and model, each at a learning rate that suits it: {list(NAMES)}, several at the
+        Trains on the chosen messages and model, each at a learning rate that suits it: {list(names)}, several at the
         same time where that is faster. All are tested on the same messages.
       </p>
       <Controls />
@@ -68,8 +68,10 @@ function Controls() {
   const runs = compared.value;
   const active = runs.filter((run) => isUnderWay(run) || run.id === current.value?.id);
   const next = isTraining.value ? undefined : unfinished(runs);
-  const offered = objective.value !== "classification" || !estimate.value ? null : settings.value;
-  const minutes = offered && ((ALL / GUIDES[offered.mode ?? DEFAULTS.mode].duration) * estimate.value!.seconds) / 60;
+  const ready = objective.value !== "classification" || !estimate.value ? null : settings.value;
+  // Durations are in runs with LoRA on gpt2-micro.
+  const all = offered.value.reduce((sum, { mode }) => sum + GUIDES[mode].duration, 0);
+  const minutes = ready && ((all / GUIDES[ready.mode ?? DEFAULTS.mode].duration) * estimate.value!.seconds) / 60;
   const about = minutes === null ? "" : ` (about ${Math.max(1, Math.round(minutes))} min)`;
   const numbers = list(active.map((run) => String(runs.indexOf(run) + 1)));
   const atOnce = active.length > 1 ? " at the same time" : "";
@@ -83,8 +85,8 @@ function Controls() {
         id="compare-start"
         ref={start}
         type="button"
-        disabled={offered === null || isTraining.value}
-        onClick={() => startComparison(offered!)}
+        disabled={ready === null || isTraining.value}
+        onClick={() => startComparison(ready!)}
       >
         Compare methods{about}
       </button>

@@ -45,7 +45,7 @@ export function DataCard() {
       <h2 id="data-title">
         <span class="step">1</span> Data
       </h2>
-      <Choices name="objective" kind="tabs" label="What GPT-2 learns" options={OBJECTIVES} chosen={tab} />
+      <Choices name="objective" kind="tabs" label="What the model learns" options={OBJECTIVES} chosen={tab} />
       {tab.value === "lm" ? <Texts /> : <Messages />}
       <ErrorPlace id="data-error" report={error} ways={error ? readings(error, readAs) : []} place={place} />
       <div id="data-report" class="report">

@@ -1,15 +1,16 @@
 /** Form fields: each with its label, an explanation behind a "?", a word on units, and what is wrong with its value. */
 import { type Signal, useSignal } from "@preact/signals";
-import type { Ref } from "preact";
+import type { ComponentChildren, Ref } from "preact";
 import { useEffect } from "preact/hooks";
 import type { Mode } from "../../../methods/index.ts";
 import { describeRange, type NumberRange } from "../../../number-range.ts";
 import { FIELD_HELP } from "../field-help.ts";
-import { type Field, OFFERED_TARGETS, TARGET_NAMES } from "../field-list.ts";
+import { type Field, LLAMA_TARGET_NAMES, OFFERED_TARGETS, TARGET_NAMES } from "../field-list.ts";
 import { usePart } from "../state/attention.ts";
 import { type Choice, objective, takeFiles } from "../state/data.ts";
 import { isOver } from "../state/drops.ts";
 import { enter, fieldState, isOffered, readNumber, visible } from "../state/fields.ts";
+import { model } from "../state/model.ts";
 
 /** The attributes of a field whose text a signal holds. */
 export const bound = (text: Signal<string>) => ({
@@ -104,8 +105,10 @@ export function HubField(props: {
   list?: string;
   name: Signal<string>;
   take: (name: string) => void;
+  /** A help line below it. */
+  children?: ComponentChildren;
 }) {
-  const { id, label, placeholder, list, name } = props;
+  const { id, label, placeholder, list, name, children } = props;
   const take = () => props.take(name.value.trim());
   return (
     <div class="row named">
@@ -124,6 +127,7 @@ export function HubField(props: {
       <button id={`${id}-open`} type="button" onClick={take}>
         Download
       </button>
+      {children && <p class="help">{children}</p>}
     </div>
   );
 }
@@ -298,7 +302,7 @@ function SettingField({ field }: { field: Field }) {
                 checked={ticked.includes(target)}
                 onInput={({ currentTarget }) => tick(target, currentTarget.checked)}
               />
-              {TARGET_NAMES[target]}
+              {(model.value?.config.model_type && LLAMA_TARGET_NAMES[target]) || TARGET_NAMES[target]}
             </label>
           ))}
           <p class="wrong">{isInvalid && "Choose at least one"}</p>

@@ -165,10 +165,10 @@ type ShareProps = RunEstimate & { config: GPT2Config; isAll: boolean };
 
 /** All parameters as a square, and the trained ones beside it to the same scale. */
 function Share({ trainable, values, config, isAll }: ShareProps) {
-  const { n_embd, n_layer, vocab_size, n_positions } = config;
+  const { n_embd, n_layer, vocab_size, n_positions, model_type } = config;
   const share = trainable / values;
-  // The lowest stripes are the blocks, the rest is the table of tokens and positions.
-  const tables = ((vocab_size + n_positions) * n_embd) / values;
+  // The lowest stripes are the blocks, the rest are the tables; rotary positions have none.
+  const tables = ((vocab_size + (model_type ? 0 : n_positions)) * n_embd) / values;
   const edges = Array.from({ length: n_layer }, (_, i) => SIDE * (tables + ((1 - tables) * i) / n_layer));
   const side = SIDE * Math.sqrt(share);
   return (
@@ -194,7 +194,7 @@ function Share({ trainable, values, config, isAll }: ShareProps) {
       )}
       <p class="help">
         {showShare(share)} of the parameters are trained. Areas are to scale; the stripes are the {n_layer} blocks,
-        above them are the tables of tokens and positions.
+        above them {model_type ? "is the table of tokens" : "are the tables of tokens and positions"}.
       </p>
     </>
   );

@@ -2,6 +2,7 @@
 
 import { compact } from "../../../format.ts";
 import { describeMethod } from "../../../methods/index.ts";
+import { showBytes } from "../../../plan/memory.ts";
 import { dataName } from "../../../run/record.ts";
 import {
   adapter,
@@ -18,6 +19,7 @@ import {
   modelError,
   modelName,
   models,
+  OF_HUB,
   openModel,
   startFrom,
 } from "../state/model.ts";
@@ -26,7 +28,7 @@ import { ErrorPlace } from "./error.tsx";
 import { HubField, Label } from "./fields.tsx";
 
 const HELP =
-  "The pretrained model that is fine-tuned. The bundled one is small enough for any machine; larger ones, such as gpt2 with 124 million parameters, learn more and take longer.";
+  "The pretrained model that is fine-tuned. The bundled one is small enough for any machine; larger ones learn more and take longer, such as smollm2-135m (a Llama that follows instructions) and gpt2, with 135 and 124 million parameters.";
 
 export function ModelFields() {
   const chosen = listed.value;
@@ -44,6 +46,13 @@ export function ModelFields() {
                 {name === BUNDLED ? `${name} (bundled)` : name}
               </option>
             ))}
+            {Object.entries(OF_HUB)
+              .filter(([name]) => !names.includes(name))
+              .map(([name, megabytes]) => (
+                <option key={name} value={name}>
+                  {name} ({megabytes} MB from the Hugging Face Hub) …
+                </option>
+              ))}
             <option value={FROM_FOLDER}>from a local folder …</option>
             <option value={FROM_HUB}>from the Hugging Face Hub …</option>
           </select>
@@ -61,7 +70,10 @@ export function ModelFields() {
           placeholder="gpt2 or owner/name"
           name={hubName}
           take={openModel}
-        />
+        >
+          {OF_HUB[hubName.value] !== undefined &&
+            `${OF_HUB[hubName.value]} MB, which this browser keeps for use without a network.`}
+        </HubField>
       )}
       {chosen === FROM_FOLDER && (
         <div class="drop">
@@ -85,15 +97,21 @@ export function ModelFields() {
   );
 }
 
-/** How large the model is, and its shape for those who ask. */
+const KINDS = { gpt2: "GPT-2", llama: "Llama", qwen2: "Qwen2" };
+
+/** What the model is, how large, and its shape for those who ask. */
 function ModelReport() {
   if (!model.value) return <p id="model-report" class="help" />;
   const { config, values } = model.value;
-  const { n_layer, n_head, n_embd, n_positions } = config;
+  const { model_type = "gpt2", n_layer, n_head, n_kv_head = n_head, n_embd, n_positions } = config;
+  const shared = n_kv_head < n_head ? ` that share ${n_kv_head} of keys and values` : "";
   return (
     <details id="model-report" class="help">
-      <summary>{compact(values)} parameters</summary>
-      {n_layer} blocks, {n_head} heads, width {n_embd}, context {n_positions} tokens.
+      <summary>
+        {KINDS[model_type]}, {compact(values)} parameters
+      </summary>
+      {n_layer} blocks, {n_head} heads{shared}, width {n_embd}, context {n_positions} tokens, {showBytes(4 * values)} in
+      float32.
     </details>
   );
 }

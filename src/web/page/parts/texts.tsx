@@ -1,4 +1,4 @@
-/** The texts that GPT-2 learns from: bundled, pasted, from files or from the Hugging Face Hub. */
+/** The texts that a model learns from: bundled, pasted, from files or from the Hugging Face Hub. */
 import { count } from "../../../format.ts";
 import type { TextsReport } from "../../protocol.ts";
 import { askHub, pasted, texts } from "../state/data.ts";

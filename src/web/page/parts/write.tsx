@@ -10,7 +10,10 @@ import {
   byLine,
   type Column,
   canWrite,
+  chatChoice,
   columns,
+  hasChat,
+  isChat,
   isWriting,
   loadWriter,
   prompt,
@@ -95,8 +98,11 @@ export function WriteCard() {
           />
         </label>
         <p id="prompt-help" class="help">
-          The beginning of the text. Without one, the model begins by itself.
+          {isChat.value
+            ? "A message to the model, such as a question."
+            : "The beginning of the text. Without one, the model begins by itself."}
         </p>
+        {hasChat.value && <ChatBox />}
         <Controls />
         <ErrorPlace id="write-error" report={writeError.value} />
         <div id="written">
@@ -110,11 +116,29 @@ export function WriteCard() {
   );
 }
 
+/** Whether the prompt is a message. */
+function ChatBox() {
+  return (
+    <label class="line">
+      <input
+        id="prompt-chat"
+        type="checkbox"
+        checked={isChat.value}
+        onInput={({ currentTarget }) => {
+          chatChoice.value = currentTarget.checked;
+        }}
+      />
+      Answer it as a chat
+    </label>
+  );
+}
+
 function describeWriting(): string {
   const run = writer.value;
-  if (!run) return `${model.value?.name ?? "The model"} continues the prompt, as it is before training.`;
+  const does = isChat.value ? "answers" : "continues";
+  if (!run) return `${model.value?.name ?? "The model"} ${does} the prompt, as it is before training.`;
   const adapter = `the adapter (${describeMethod(run.record.options)}) ${runOrigin(run)}`;
-  return `${run.model} continues the prompt twice, without and with ${adapter}, with the same settings and seed.`;
+  return `${run.model} ${does} the prompt twice, without and with ${adapter}, with the same settings and seed.`;
 }
 
 function Controls() {
@@ -135,7 +159,7 @@ function Controls() {
   );
 }
 
-function ColumnView({ column: { adapter, texts }, isAlone }: { column: Column; isAlone: boolean }) {
+function ColumnView({ column: { adapter, isChat, texts }, isAlone }: { column: Column; isAlone: boolean }) {
   const area = useRef<HTMLElement>(null);
   const height = useRef(0);
   // Follows the text as long as its end is in sight.
@@ -153,7 +177,7 @@ function ColumnView({ column: { adapter, texts }, isAlone }: { column: Column; i
           {texts.map((text, i) => (
             <div key={i} class="text">
               <p class="prose">
-                <span class="prompt">{text.prompt}</span>
+                <span class="prompt">{isChat ? `${text.prompt}\n\n` : text.prompt}</span>
                 {text.text}
               </p>
               <small>{describeEnd(text)}</small>

@@ -26,7 +26,7 @@ export type Choice = ReturnType<typeof makeChoice>;
 export const messages = makeChoice(["spam", "languages"], "examples", "file");
 export const texts = makeChoice(["human-rights"], "paste", "files");
 
-/** Whether GPT-2 learns from messages with labels, or to write texts. */
+/** Whether the model learns from messages with labels, or to write texts. */
 export const tab = signal<"classification" | "lm">("classification");
 const isLm = computed(() => tab.value === "lm");
 /** What the labels of the visitor's own data are. The bundled data sets have classes. */

@@ -33,8 +33,9 @@ const given = computed((): Partial<Values> => {
   return mode !== undefined && isOffered(mode) ? { ...others, mode } : others;
 });
 
-/** Whether what is to be learned can be learned in a mode. */
+/** Whether the model can learn what is to be learned in a mode. */
 export function isOffered(mode: Mode): boolean {
+  if (model.value && !model.value.modes.includes(mode)) return false;
   return objective.value !== "lm" || METHODS[mode].classifiersOnly === undefined;
 }
 

@@ -1,7 +1,6 @@
 /** The base model: bundled, stored in this browser, from a folder, or from the hub; and the adapter to start from. */
 import { batch, computed, effect, signal } from "@preact/signals";
-import type { GPT2Config } from "../../../config.ts";
-import { type ErrorReport, hasAdapter, type ModelEntry } from "../../protocol.ts";
+import { type ErrorReport, hasAdapter, type ModelEntry, type ModelReport } from "../../protocol.ts";
 import { ask } from "./ask.ts";
 import { failureReport } from "./client.ts";
 import { objective } from "./data.ts";
@@ -11,6 +10,8 @@ import { worker } from "./worker.ts";
 export const BUNDLED = "gpt2-micro";
 export const FROM_HUB = "from-hub";
 export const FROM_FOLDER = "from-folder";
+/** Models of the hub that the list has besides, with the megabytes of a download. */
+export const OF_HUB: Readonly<Record<string, number>> = { "smollm2-135m": 269 };
 
 /** What is chosen in the list: the name of a model, or where another one comes from. */
 export const listed = signal(BUNDLED);
@@ -20,8 +21,8 @@ export const modelName = computed(() => ([FROM_HUB, FROM_FOLDER].includes(listed
 export const models = signal<readonly ModelEntry[]>([]);
 /** The typed name of a model of the hub. */
 export const hubName = signal("");
-/** The open model; null while there is none. `values` counts its parameters. */
-export const model = signal<{ name: string; config: GPT2Config; values: number } | null>(null);
+/** The open model; null while there is none. */
+export const model = signal<ModelReport | null>(null);
 export const modelError = signal<ErrorReport | null>(null);
 
 /** Gives the name of the model to open; null: there is none. */
@@ -50,8 +51,11 @@ export function openModel(name: string): void {
   if (name !== "") wanted.value = async () => name;
 }
 
+/** A model that would have to be downloaded waits for the button. */
 export function choose(value: string): void {
-  listed.value = value;
+  const isHere = !(value in OF_HUB) || models.value.some(({ name }) => name === value);
+  if (!isHere) hubName.value = value;
+  listed.value = isHere ? value : FROM_HUB;
   if (modelName.value === null) wanted.value = null;
   else openModel(value);
 }

@@ -26,6 +26,8 @@ export const WRITE_RANGES: Readonly<Record<WriteKey, NumberRange>> = {
 const OF_SAMPLING: readonly WriteKey[] = ["topK", "topP", "seed"];
 
 export const prompt = keptText("prompt", "Everyone");
+/** Whether the prompt is a message to answer, as the visitor chose; null: as suits what writes. */
+export const chatChoice = signal<boolean | null>(null);
 /** Whether each line is a prompt. */
 export const byLine = signal(false);
 /** One stop string per line. */
@@ -48,6 +50,12 @@ export const writer = computed(() => {
   const run = shown.value;
   return run?.record.objective === "lm" && hasAdapter(run) ? run : null;
 });
+/** Whether the model has a chat template. */
+export const hasChat = computed(
+  () => model.value?.hasChat === true && (writer.value === null || writer.value.model === model.value.name),
+);
+/** Whether the models answer. What an adapter has learned from texts is not to answer. */
+export const isChat = computed(() => hasChat.value && (chatChoice.value ?? writer.value === null));
 export const canWrite = computed(
   () =>
     (writer.value !== null || model.value !== null) &&
@@ -66,6 +74,8 @@ export interface Written {
 /** What one model writes: the base model has no adapter. */
 export interface Column {
   adapter: string | null;
+  /** Whether the texts are answers. */
+  isChat: boolean;
   texts: readonly Written[];
 }
 
@@ -92,9 +102,9 @@ worker.listen((event) => {
     finish: finish ?? one.finish,
   });
   const { run, columns } = latest.value;
-  const written = ({ adapter, texts }: Column): Column => ({
-    adapter,
-    texts: texts.map((one, i) => (i === prompt ? added(one) : one)),
+  const written = (column: Column): Column => ({
+    ...column,
+    texts: column.texts.map((one, i) => (i === prompt ? added(one) : one)),
   });
   latest.value = { run, columns: columns.map((column, i) => (i === current ? written(column) : column)) };
 });
@@ -108,6 +118,7 @@ function makeRequest(): Omit<WriteRequest, "adapter"> {
     prompts: byLine.value ? lines : [prompt.value],
     options: {
       ...Object.fromEntries(writeKeys.value.map((key) => [key, writeValues.value[key]])),
+      ...(isChat.value ? { chat: true } : {}),
       stop: stop.map((line) => line.replaceAll("\\n", "\n")),
     },
   };
@@ -120,7 +131,10 @@ export async function write(): Promise<void> {
   const run = writer.value?.id ?? null;
   const texts = request.prompts.map((prompt) => ({ prompt, text: "", forgotten: 0, finish: null }));
   const adapters = run === null ? [null] : [null, run];
-  latest.value = { run, columns: adapters.map((adapter) => ({ adapter, texts })) };
+  latest.value = {
+    run,
+    columns: adapters.map((adapter) => ({ adapter, isChat: request.options.chat === true, texts })),
+  };
   [current, tokens] = [0, 0];
   writeError.value = null;
   writeStatus.value = "Writing …";

@@ -1,0 +1,88 @@
+/** A Llama-type model in the page: what is said of it, a run with it, and its chats. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Page } from "playwright-core";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import { openDevice } from "../../src/backend/device.ts";
+import { LanguageModel } from "../../src/infer/language-model.ts";
+import { temporaryFolder } from "../helpers/border.ts";
+import { decodeGguf, encodeGguf } from "../helpers/gguf.ts";
+import { test } from "../helpers/harness.ts";
+import { freshPage } from "./browser.ts";
+import { assertAccessible, dropFile, pickFile, SETTINGS, set, start, waitForState } from "./page.ts";
+
+const PROMPT = "the quick";
+const OPTIONS = { maxNewTokens: 8, temperature: 0 };
+
+/** The tiny Llama of the fixtures, whose chats have roles. */
+function chatModel(): Uint8Array<ArrayBuffer> {
+  const parts = decodeGguf(readFileSync(packagePath("test/golden/gguf/llama-q4_1.gguf")));
+  const template = parts.metadata.get("tokenizer.chat_template")!;
+  template.value = "{% for one in messages %}{{ one.role }}: {{ one.content }}<|endoftext|>{% endfor %}";
+  return encodeGguf(parts);
+}
+
+/** What Node answers, and how it continues. */
+async function inNode(model: Uint8Array): Promise<string[]> {
+  const path = join(temporaryFolder(), "tiny.gguf");
+  writeFileSync(path, model);
+  const device = await openDevice("wasm");
+  const lm = await LanguageModel.load(path, { device });
+  const texts: string[] = [];
+  for (const chat of [true, false]) texts.push((await lm.complete([PROMPT], { ...OPTIONS, chat }))[0]!.text);
+  lm.destroy();
+  device.destroy();
+  return texts;
+}
+
+/** The text behind the prompt. */
+async function write(page: Page): Promise<string> {
+  await page.click("#write-start:not([disabled])");
+  await page.locator("#write-status >> text=/^Done: /").waitFor();
+  const text = (await page.textContent("#written .prose"))!;
+  return text.slice(text.indexOf(PROMPT) + PROMPT.length);
+}
+
+test("a Llama in a GGUF file says what it is, is trained, classifies, and answers as a chat", async () => {
+  const { page, faults, context } = await freshPage();
+  await page.waitForSelector("#start:not([disabled])");
+  // A model of the hub says what it weighs, and is not downloaded before a click.
+  await page.selectOption("#model", "smollm2-135m");
+  assert.is(await page.inputValue("#hub-name"), "smollm2-135m");
+  await page.locator("#train >> text=269 MB, which this browser keeps").waitFor();
+  await set(page, { mode: "bitfit" });
+
+  const model = chatModel();
+  await dropFile(page, "tiny.gguf", model);
+  await page.locator("#model-report >> text=Llama, ").waitFor();
+  const shape = "2 blocks, 4 heads that share 2 of keys and values, width 32, context 64 tokens";
+  await page.locator(`#model-report >> text=${shape}`).waitFor({ state: "attached" });
+  // It has no biases.
+  assert.is(await page.inputValue("#field-mode"), "lora");
+  assert.is(await page.locator("#field-mode option[value=bitfit]").count(), 0);
+  assert.not.match((await page.textContent("#compare"))!, "biases");
+  assert.match((await page.textContent("#field-targets"))!, "MLP gate and upMLP down");
+
+  await pickFile(page);
+  await set(page, { ...SETTINGS, epochs: 1 });
+  await start(page);
+  await waitForState(page, "finished");
+  await page.fill("#message", "you have won a prize, call now");
+  await page.locator("#verdict >> text=/%/").first().waitFor();
+
+  await page.click("text=Write text");
+  await page.locator("#write-help >> text=tiny.gguf answers the prompt").waitFor();
+  await page.fill("#prompt", PROMPT);
+  await page.click("#write-more summary");
+  for (const [key, value] of Object.entries(OPTIONS)) await page.fill(`#write-${key}`, String(value));
+  const [answer, text] = await inNode(model);
+  assert.not.equal(answer, text);
+  assert.is(await write(page), `\n\n${answer}`);
+  await page.uncheck("#prompt-chat");
+  await page.locator("#write-help >> text=continues the prompt").waitFor();
+  assert.is(await write(page), text);
+  await assertAccessible(page);
+  assert.equal(faults, []);
+  await context.close();
+});
