@@ -8,7 +8,6 @@ import type { DownloadOptions } from "../io/download-options.ts";
 import { HUB_DATASETS } from "../io/hub-names.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { nearest } from "../suggest.ts";
-import { openCollection } from "./sms.ts";
 import { defaultSplit, type Split } from "./split.ts";
 
 /** The fields of every data/datasets/<name>.json. Pages leave out those of its origin: see src/tools/web-build.mjs. */
@@ -51,7 +50,8 @@ const NAMED: readonly Named[] = [
     description: sms,
     split: "experiment",
     balance: true,
-    open: (split, options) => openCollection(split === "experiment", options),
+    // Imported on demand: it is the only one that is downloaded.
+    open: async (split, options) => (await import("./sms.ts")).openCollection(split === "experiment", options),
   },
 ];
 

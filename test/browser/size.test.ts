@@ -16,8 +16,8 @@ const KB = 1000;
  * Limits of a page that classifies, with threads and without shared memory, and of this project's whole page. A bundler
  * leaves out what generates: `npm run test:bundlers` has limits of its own.
  */
-const EMBED_BYTES = 91.5 * KB;
-const UNSHARED_BYTES = 94 * KB;
+const EMBED_BYTES = 95 * KB;
+const UNSHARED_BYTES = 97.5 * KB;
 const PAGE_BYTES = 240 * KB;
 /** What reads models and adapters of other programs: their tokenizers, their types of weights, PEFT's settings. */
 const FOREIGN_BYTES = 17.4 * KB;
@@ -26,7 +26,7 @@ const GGUF_BYTES = 7 * KB;
 /** What the page loads besides for a data set of the hub; and for one with another compression than Snappy. */
 const HUB_BYTES = 70 * KB;
 const COMPRESSORS_BYTES = 80 * KB;
-const STANDALONE_BYTES = 77.5 * KB;
+const STANDALONE_BYTES = 79 * KB;
 /** What matches the regular expressions of an adapter that PEFT wrote. */
 const EXPRESSIONS_BYTES = 48 * KB;
 /** What several adapters at once need besides: a comparison of settings on WebGPU, or texts that name adapters. */
@@ -36,7 +36,7 @@ const DOWNLOADS_BYTES = 6.3 * KB;
 /** What only Llama-type models need. */
 const LLAMA_BYTES = 4.5 * KB;
 /** What zips and unzips. */
-const ZIP_BYTES = 4.5 * KB;
+const ZIP_BYTES = 4.6 * KB;
 /** What measures a regression, or several labels a message, beside baselines. */
 const SCORES_BYTES = 6 * KB;
 /** What labels a table, and finds its columns. */
@@ -78,7 +78,7 @@ function sources(paths: Iterable<string>): string[] {
   });
 }
 
-test("a page that classifies loads at most 91.5 kB, 13.5 kB more for WebGPU, and no code that trains or reads data sets", () => {
+test("a page that classifies loads at most 95 kB, 13.5 kB more for WebGPU, and no code that trains or reads data sets", () => {
   const code = closure(join(LIBRARY, "index.js"));
   // The CPU is on threads, or in a worker where memory cannot be shared.
   for (const [part, worker, most] of [
@@ -120,11 +120,11 @@ test("a page that classifies on WebGPU loads none of the shaders that are loaded
 });
 
 /**
- * What is loaded only when a visitor asks for something on the hub; hashes besides, as the browser has none of a
- * download.
+ * What is loaded only when a visitor asks for something on the hub, or for the SMS collection; hashes besides, as the
+ * browser has none of a download.
  */
 const OF_THE_HUB =
-  /\/(src\/(data\/(hub|parquet)|io\/(hub(?!-names)|shards))|node_modules\/(@huggingface\/hub|yaml|hyparquet|@noble)\b)/;
+  /\/(src\/(data\/(hub|parquet|sms)|io\/(hub(?!-names)|download\.|shards))|node_modules\/(@huggingface\/hub|yaml|hyparquet|@noble)\b)/;
 const OF_SEVERAL =
   /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/grouped|infer\/mixed)\./;
 const OF_EXPRESSIONS = /\/node_modules\/re2js\//;
@@ -216,7 +216,7 @@ test("the whole page loads at most 240 kB; what only some visitors need is loade
   }
 });
 
-test("a page of one file has at most 77.5 kB of code beside the model, the tables and the WASM", () => {
+test("a page of one file has at most 79 kB of code beside the model, the tables and the WASM", () => {
   const bytes = zipped([packagePath("dist/web/dist/page/standalone.html")]);
   assert.ok(bytes <= STANDALONE_BYTES, `${bytes} bytes`);
 });
