@@ -20,7 +20,7 @@ const EMBED_BYTES = 95 * KB;
 const UNSHARED_BYTES = 97.5 * KB;
 const PAGE_BYTES = 240 * KB;
 /** What reads models and adapters of other programs: their tokenizers, their types of weights, PEFT's settings. */
-const FOREIGN_BYTES = 17.4 * KB;
+const FOREIGN_BYTES = 17.9 * KB;
 /** What reads models in GGUF files. */
 const GGUF_BYTES = 7 * KB;
 /** What the page loads besides for a data set of the hub; and for one with another compression than Snappy. */
