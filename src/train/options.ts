@@ -213,14 +213,14 @@ const FEWEST_STEPS = 150;
 const EVALUATIONS = 10;
 
 /**
- * The defaults for so many training rows: few have more epochs, and very few a smaller batch. Given epochs keep their
- * evaluations.
+ * The defaults for so many training rows and this model: few rows have more epochs, and very few a smaller batch. Given
+ * epochs keep their evaluations.
  */
 export function defaultsFor(
-  { rows = Number.POSITIVE_INFINITY }: Known,
+  { rows = Number.POSITIVE_INFINITY, model_type }: Known,
   { batchSize, accumulate, epochs }: Partial<TrainOptions>,
   defaults: TrainOptions,
-): Pick<TrainOptions, "batchSize" | "epochs" | "evalEvery"> {
+): Pick<TrainOptions, "batchSize" | "epochs" | "evalEvery" | "headBias"> {
   const size = Math.min(defaults.batchSize, rows);
   const stepsPerEpoch = Math.floor(rows / ((batchSize ?? size) * (accumulate ?? defaults.accumulate))) || 1;
   const enough = Math.ceil(FEWEST_STEPS / stepsPerEpoch);
@@ -229,6 +229,8 @@ export function defaultsFor(
     batchSize: size,
     epochs: isShort ? enough : defaults.epochs,
     evalEvery: isShort ? Math.ceil((enough * stepsPerEpoch) / EVALUATIONS) : defaults.evalEvery,
+    // transformers' heads have none, and behind an RMS norm it could not be folded into the weight for them.
+    headBias: defaults.headBias && model_type === undefined,
   };
 }
 
@@ -246,8 +248,6 @@ export function resolveOptions(
   const follows = { lr: defaultRate(mode, known), ...TRAINING[mode].defaults?.(given) };
   const options: TrainOptions = {
     ...{ ...defaults, ...defaultsFor(known, given, defaults), ...follows },
-    // transformers' heads have none, and behind an RMS norm it could not be folded into the weight for them.
-    ...(known.model_type ? { headBias: false } : {}),
     ...Object.fromEntries(set),
   };
   refuseIdle(options, defaults);

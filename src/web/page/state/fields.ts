@@ -3,7 +3,7 @@ import { batch, computed, signal } from "@preact/signals";
 import { METHODS, type Mode } from "../../../methods/index.ts";
 import { isWithin, type NumberRange } from "../../../number-range.ts";
 import { type RunSettings, readSetting } from "../../../run/settings.ts";
-import { defaultRate, defaultsFor, type TrainOptions } from "../../../train/options.ts";
+import { defaultRate, defaultsFor, knownBase, type TrainOptions } from "../../../train/options.ts";
 import type { PageSettings } from "../../protocol.ts";
 import type { Values } from "../field-help.ts";
 import { applies, FIELDS, type Field, type Key, OFFERED_TARGETS, OWN_OF_TEXTS, START } from "../field-list.ts";
@@ -42,12 +42,13 @@ export function isOffered(mode: Mode): boolean {
 /** The defaults for the objective, the mode and the rows: few need more epochs, and very few a smaller batch. */
 const defaults = computed((): Values => {
   const { mode = start.value.mode, epochs: wanted, ...more } = given.value;
-  const known = { rows: trainRows.value, parameters: model.value?.values ?? 0 };
-  const { batchSize, epochs } = defaultsFor(known, more, start.value);
+  const base = model.value?.config;
+  const known = { rows: trainRows.value, ...(base ? knownBase(base) : {}) };
+  const { batchSize, epochs, headBias } = defaultsFor(known, more, start.value);
   // Epochs that are given keep their evaluations.
   const isGiven = wanted !== undefined && wanted !== epochs;
   const { evalEvery } = defaultsFor(known, isGiven ? { ...more, epochs: wanted } : more, start.value);
-  return { ...start.value, batchSize, epochs, evalEvery, lr: defaultRate(mode, known) };
+  return { ...start.value, batchSize, epochs, evalEvery, headBias, lr: defaultRate(mode, known) };
 });
 
 /** The value of each field: where what is entered is invalid, the one before. */
