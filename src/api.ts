@@ -3,10 +3,10 @@ export type { Backend, DeviceInfo } from "./backend/backend.ts";
 export { type DeviceOptions, openDevice } from "./backend/device.ts";
 export type {
   DeviceName,
-  GPT2Config,
   Init,
   LoraConfig,
   MessagesObjective,
+  ModelConfig,
   Objective,
   Pooling,
   Scaling,
@@ -50,7 +50,7 @@ export {
 } from "./infer/language-model.ts";
 export type { AdapterMeta } from "./io/adapter-meta.ts";
 export type { DownloadEvent, DownloadOptions } from "./io/download-options.ts";
-export { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
+export { type BaseModel, loadModel } from "./io/hf.ts";
 export { loadAdapter } from "./io/open-adapter.ts";
 export type { Adapter } from "./io/peft.ts";
 export type { Tensors } from "./io/peft-form.ts";

@@ -7,7 +7,7 @@ export const LLAMA_TYPES = ["llama", "qwen2"] as const;
 export type LlamaType = (typeof LLAMA_TYPES)[number];
 
 /** The name of a model's architecture, for people. */
-export function architectureName({ model_type }: Pick<GPT2Config, "model_type">): string {
+export function architectureName({ model_type }: Pick<ModelConfig, "model_type">): string {
   return model_type ? { llama: "Llama", qwen2: "Qwen2" }[model_type] : "GPT-2";
 }
 
@@ -26,7 +26,7 @@ export type RopeScaling =
  * The dimensions of a model, by the keys of a GPT-2's config.json on the hub. Those of a Llama-type model have other
  * names there: see io/llama-config.ts.
  */
-export interface GPT2Config {
+export interface ModelConfig {
   /** Absent: GPT-2. */
   model_type?: LlamaType;
   /** Number of tokens, V. */
@@ -57,7 +57,7 @@ export interface GPT2Config {
 }
 
 /** Columns of the queries, the keys and the values together. */
-export function qkvWidth({ n_embd, n_head, n_kv_head = n_head }: GPT2Config): number {
+export function qkvWidth({ n_embd, n_head, n_kv_head = n_head }: ModelConfig): number {
   return n_embd + 2 * n_kv_head * (n_embd / n_head);
 }
 
@@ -66,12 +66,12 @@ export const ACTIVATIONS = ["gelu_new", "gelu", "relu"] as const;
 export type Activation = (typeof ACTIVATIONS)[number];
 
 /** Width of the MLP. */
-export function innerWidth({ n_inner, n_embd }: GPT2Config): number {
+export function innerWidth({ n_inner, n_embd }: ModelConfig): number {
   return n_inner ?? 4 * n_embd;
 }
 
 /** The factor of attention's scores in block l. */
-export function attentionScale(config: GPT2Config, l: number): number {
+export function attentionScale(config: ModelConfig, l: number): number {
   const { n_embd, n_head, scale_attn_weights = true, scale_attn_by_inverse_layer_idx = false } = config;
   // The root is rounded to a float, as on a device.
   const scale = scale_attn_weights ? 1 / Math.fround(Math.sqrt(n_embd / n_head)) : 1;
@@ -204,7 +204,7 @@ export function loraScale({ r, lora_alpha, scaling }: Pick<LoraConfig, "r" | "lo
 
 /** The most tokens of a text: the context less the virtual tokens. Throws ConfigError if that leaves no room. */
 export function textContext(
-  { n_positions }: Pick<GPT2Config, "n_positions">,
+  { n_positions }: Pick<ModelConfig, "n_positions">,
   { num_virtual_tokens = 0 }: { num_virtual_tokens?: number },
   where?: string,
 ): number {
@@ -218,7 +218,7 @@ export function textContext(
 }
 
 /** The longest message or block, in tokens, unless a length is given: GPT-2's context, also where a model's is longer. */
-export const usualLength = ({ n_positions }: Pick<GPT2Config, "n_positions"> = { n_positions: 1024 }): number =>
+export const usualLength = ({ n_positions }: Pick<ModelConfig, "n_positions"> = { n_positions: 1024 }): number =>
   Math.min(n_positions, 1024);
 
 /** Returns `word` if it is one of `allowed`; otherwise throws ConfigError, which suggests the nearest one. */
@@ -359,7 +359,7 @@ export const ROPE_SCALINGS = {
  * Reads the parsed text of a GPT-2's config.json, or the same keys of another model. `where` is the file name for errors.
  * Throws FormatError for missing keys and wrong types, ConfigError for an unsupported model.
  */
-export function parseConfig(json: unknown, where: string): GPT2Config {
+export function parseConfig(json: unknown, where: string): ModelConfig {
   if (typeof json !== "object" || json === null || Array.isArray(json))
     throw new FormatError("invalid-model-config", "the model config is not a JSON object", {
       where,
@@ -405,7 +405,7 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
       found: show(values.layer_norm_epsilon),
     });
   const { vocab_size, n_positions, n_layer, n_head, n_embd, layer_norm_epsilon } = values as Pick<
-    GPT2Config,
+    ModelConfig,
     (typeof SIZES)[number] | "layer_norm_epsilon"
   >;
   refuseVariants(values, where);
@@ -431,8 +431,8 @@ function refuseVariants(values: Record<string, unknown>, where: string): void {
 }
 
 /** The optional keys that differ from their defaults. Throws FormatError or, for an unknown activation, ConfigError. */
-function readOptionalKeys(values: Record<string, unknown>, width: number, where: string): Partial<GPT2Config> {
-  const options: Partial<GPT2Config> = {};
+function readOptionalKeys(values: Record<string, unknown>, width: number, where: string): Partial<ModelConfig> {
+  const options: Partial<ModelConfig> = {};
   for (const [key, usual] of Object.entries(SWITCHES) as [keyof typeof SWITCHES, boolean][]) {
     const value = values[key] ?? usual;
     if (typeof value !== "boolean")
@@ -464,10 +464,10 @@ function readOptionalKeys(values: Record<string, unknown>, width: number, where:
 }
 
 /** The keys that only Llama-type models have. Throws FormatError. */
-function readLlamaKeys(values: Record<string, unknown>, n_head: number, where: string): Partial<GPT2Config> {
+function readLlamaKeys(values: Record<string, unknown>, n_head: number, where: string): Partial<ModelConfig> {
   const { n_kv_head = n_head, rope } = values as {
     n_kv_head?: unknown;
-    rope?: Partial<NonNullable<GPT2Config["rope"]>>;
+    rope?: Partial<NonNullable<ModelConfig["rope"]>>;
   };
   const isValid = isPositiveInteger(n_kv_head) && n_head % n_kv_head === 0;
   if (!isValid)
@@ -492,7 +492,7 @@ function readLlamaKeys(values: Record<string, unknown>, n_head: number, where: s
   return { ...(n_kv_head === n_head ? {} : { n_kv_head }), rope: { theta, ...(scaling ? { scaling } : {}) } };
 }
 
-function checkWidths(config: GPT2Config, where: string): void {
+function checkWidths(config: ModelConfig, where: string): void {
   const { n_embd, n_head } = config;
   if (n_embd % n_head !== 0)
     throw new ConfigError("unsupported-model-config", "n_embd is not a multiple of n_head", {

@@ -1,10 +1,10 @@
 /** What the tensors of a model are, their shapes, and their names, which are for files and for people. */
 import {
-  type GPT2Config,
   innerWidth,
   isInBlocks,
   type LoraConfig,
   loraScale,
+  type ModelConfig,
   qkvWidth,
   type Target,
 } from "./config.ts";
@@ -112,13 +112,13 @@ export function addedTensors(
 /** A weight and the bias of its outputs, which are its last dimension. */
 export const affine = (...weight: number[]) => ({ weight, bias: [weight.at(-1)!] });
 
-export const allBlocks = ({ n_layer }: GPT2Config) => Array.from({ length: n_layer }, (_, block) => block);
+export const allBlocks = ({ n_layer }: ModelConfig) => Array.from({ length: n_layer }, (_, block) => block);
 
 /**
  * A Llama-type model's tensors, under the names of those that do the same in a GPT-2: `attn.c_attn` is its queries, keys
  * and values side by side, `mlp.c_fc` its gate and its up. Norms have no bias; only Qwen2's c_attn has one.
  */
-function llamaTensors(config: GPT2Config): ModelTensor[] {
+function llamaTensors(config: ModelConfig): ModelTensor[] {
   const { vocab_size, n_embd: C, model_type } = config;
   const [inner, qkv] = [innerWidth(config), qkvWidth(config)];
   return [
@@ -136,7 +136,7 @@ function llamaTensors(config: GPT2Config): ModelTensor[] {
 }
 
 /** A base model's tensors in the order of the forward pass. */
-export function baseTensors(config: GPT2Config): ModelTensor[] {
+export function baseTensors(config: ModelConfig): ModelTensor[] {
   if (config.model_type) return llamaTensors(config);
   const { vocab_size, n_positions, n_embd: C } = config;
   const inner = innerWidth(config);
@@ -157,16 +157,16 @@ export function baseTensors(config: GPT2Config): ModelTensor[] {
 }
 
 /** The number of a model's parameters, without a head. */
-export const countBase = (config: GPT2Config): number =>
+export const countBase = (config: ModelConfig): number =>
   baseTensors(config).reduce((sum, { shape }) => sum + numel(shape), 0);
 
 /** A language model's head, with the layout of nn.Linear; none where it is tied to the token table. */
-export function lmHeadTensors({ vocab_size, n_embd, tie_word_embeddings }: GPT2Config): ModelTensor[] {
+export function lmHeadTensors({ vocab_size, n_embd, tie_word_embeddings }: ModelConfig): ModelTensor[] {
   return tie_word_embeddings === false ? tensors(outside("lm_head"), { weight: [vocab_size, n_embd] }) : [];
 }
 
 /** The classification head, with the layout of nn.Linear: [out, in]. */
-export function headTensors({ n_embd }: GPT2Config, numLabels: number, bias: boolean): ModelTensor[] {
+export function headTensors({ n_embd }: ModelConfig, numLabels: number, bias: boolean): ModelTensor[] {
   const parts: Shapes = { weight: [numLabels, n_embd], ...(bias ? { bias: [numLabels] } : {}) };
   return tensors(outside("head"), parts, "head", "head");
 }
@@ -174,10 +174,10 @@ export function headTensors({ n_embd }: GPT2Config, numLabels: number, bias: boo
 const shapes = (list: readonly ModelTensor[]) => new Map(list.map(({ name, shape }) => [name, shape]));
 
 /** The names and shapes of `baseTensors`. */
-export const baseShapes = (config: GPT2Config): Map<string, Shape> => shapes(baseTensors(config));
+export const baseShapes = (config: ModelConfig): Map<string, Shape> => shapes(baseTensors(config));
 
 /** The name and shape of `lmHeadTensors`. */
-export const lmHeadShapes = (config: GPT2Config): Map<string, Shape> => shapes(lmHeadTensors(config));
+export const lmHeadShapes = (config: ModelConfig): Map<string, Shape> => shapes(lmHeadTensors(config));
 
 /** What a target adapts, in forward order: the layer, the word for it in names, and the models that have it. */
 export const ADAPTED = {
@@ -196,7 +196,7 @@ export const ADAPTED = {
 } as const satisfies Record<Target, { layer: Layer; word: string; of: "all" | "gpt2" | "llama" }>;
 
 /** The targets that a model has. */
-export function modelTargets({ model_type }: Pick<GPT2Config, "model_type">): Target[] {
+export function modelTargets({ model_type }: Pick<ModelConfig, "model_type">): Target[] {
   const kind = model_type ? "llama" : "gpt2";
   return (Object.keys(ADAPTED) as Target[]).filter(
     (target) => ADAPTED[target].of === "all" || ADAPTED[target].of === kind,
@@ -207,7 +207,7 @@ export function modelTargets({ model_type }: Pick<GPT2Config, "model_type">): Ta
 const INSTEAD: Partial<Record<Target, readonly Target[]>> = { fc: ["gate", "up"], proj: ["down"] };
 
 /** The targets in this model. Throws ConfigError for one that it does not have. */
-function targetsIn(config: GPT2Config, targets: readonly Target[]): Target[] {
+function targetsIn(config: ModelConfig, targets: readonly Target[]): Target[] {
   const known = modelTargets(config);
   const found = targets.flatMap((target) => (config.model_type && INSTEAD[target]) || [target]);
   const other = found.find((target) => !known.includes(target));
@@ -225,19 +225,19 @@ export type Matrix = Exclude<(typeof ADAPTED)[Target]["layer"], "head" | "wte">;
 export const siteName = ({ target, block }: Site): string => inBlock(block, ADAPTED[target].word);
 
 /** What can be adapted: the token table, then block by block, the head last. */
-function sites(config: GPT2Config, blocks: readonly number[], targets: readonly Target[]): Site[] {
+function sites(config: ModelConfig, blocks: readonly number[], targets: readonly Target[]): Site[] {
   const inside = modelTargets(config).filter((target) => isInBlocks(target) && targets.includes(target));
   const one = (target: Target): Site[] => (targets.includes(target) ? [{ target, block: null }] : []);
   return [...one("wte"), ...blocks.flatMap((block) => inside.map((target) => ({ target, block }))), ...one("head")];
 }
 
 /** All that can be adapted, by name. */
-export function sitesByName(config: GPT2Config): Map<string, Site> {
+export function sitesByName(config: ModelConfig): Map<string, Site> {
   return new Map(sites(config, allBlocks(config), modelTargets(config)).map((site) => [siteName(site), site]));
 }
 
 /** Input and output sizes of an adapted matrix; the input of the token table is a token of V. `headOut`: number of classes, or V for a language model. */
-export function loraDims(target: Target, config: GPT2Config, headOut: number): { in: number; out: number } {
+export function loraDims(target: Target, config: ModelConfig, headOut: number): { in: number; out: number } {
   const [C, inner, qkv] = [config.n_embd, innerWidth(config), qkvWidth(config)];
   const kv = (qkv - C) / 2;
   const outputs: Partial<Record<Target, number>> = {
@@ -254,7 +254,7 @@ export function loraDims(target: Target, config: GPT2Config, headOut: number): {
 }
 
 /** The targets whose matrices are side by side in a layer's, and their columns in it. */
-export function columnsIn(layer: Layer, config: GPT2Config): { target: Target; first: number; width: number }[] {
+export function columnsIn(layer: Layer, config: ModelConfig): { target: Target; first: number; width: number }[] {
   const targets = modelTargets(config).filter((target) => ADAPTED[target].layer === layer && target !== "c_attn");
   let end = 0;
   return targets.map((target) => {
@@ -266,20 +266,20 @@ export function columnsIn(layer: Layer, config: GPT2Config): { target: Target; f
 }
 
 /** Columns of the keys and values of all blocks. */
-export const keyValueColumns = (config: GPT2Config) => config.n_layer * (qkvWidth(config) - config.n_embd);
+export const keyValueColumns = (config: ModelConfig) => config.n_layer * (qkvWidth(config) - config.n_embd);
 
 /** The first column of a target in its layer's matrix. */
-export function firstColumn(target: Target, config: GPT2Config): number {
+export function firstColumn(target: Target, config: ModelConfig): number {
   return columnsIn(ADAPTED[target].layer, config).find((one) => one.target === target)?.first ?? 0;
 }
 
 /** The outputs of the matrix in a block that an adapter adapts: q, k and v are parts of one, and so are gate and up. */
-export function matrixOutputs(target: Target, config: GPT2Config): number {
+export function matrixOutputs(target: Target, config: ModelConfig): number {
   return columnsIn(ADAPTED[target].layer, config).reduce((sum, { width }) => sum + width, 0);
 }
 
 /** All adapters of a model, that of the token table first, then block by block, the head last. Throws ConfigError for one that the model cannot have. */
-export function loraAdapters(config: GPT2Config, lora: LoraConfig): LoraAdapter[] {
+export function loraAdapters(config: ModelConfig, lora: LoraConfig): LoraAdapter[] {
   if (lora.sites) {
     const known = sitesByName(config);
     return lora.sites.map(({ site: name, ...rest }) => {

@@ -1,10 +1,10 @@
 import * as assert from "uvu/assert";
 import {
   attentionScale,
-  type GPT2Config,
   INITS,
   type LoraConfig,
   loraScale,
+  type ModelConfig,
   parseConfig,
   parseLayers,
   SCALINGS,
@@ -29,7 +29,7 @@ const GPT2 = {
 const LORA: LoraConfig = { r: 8, lora_alpha: 16, scaling: "alpha/r", init: "gaussian", target_modules: ["q", "v"] };
 
 /** Those of a classifier of two classes. */
-const loraTensors = (model: GPT2Config, lora: LoraConfig) => METHODS.lora.tensors!(model, { lora }, 2);
+const loraTensors = (model: ModelConfig, lora: LoraConfig) => METHODS.lora.tensors!(model, { lora }, 2);
 
 test("parseConfig ignores keys that do not change the computation", () => {
   const extra = { model_type: "gpt2", activation_function: "gelu_new", n_ctx: 1024, n_inner: null, resid_pdrop: 0.1 };

@@ -3,7 +3,7 @@ import type { Backend } from "../backend/backend.ts";
 import type { WeightDtype } from "../config.ts";
 import { initialize } from "../engine/initial.ts";
 import { loadBase } from "../engine/state.ts";
-import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
+import { type BaseModel, loadModel } from "../io/hf.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import { measureSpread, type Spread } from "./spread.ts";
 import { exampleBatch, profileStep, type StepProfile, stepEngine, stepSpec, stepTime } from "./step-profile.ts";
@@ -39,7 +39,7 @@ export async function measureMicroStep(
 /** The same on any model, such as one with random weights. */
 export async function measureStep(
   device: Backend,
-  model: GPT2Checkpoint,
+  model: BaseModel,
   { dtype, messages }: { dtype: WeightDtype; messages: number },
   yardsticks: Yardsticks | null,
 ): Promise<ExampleStep> {

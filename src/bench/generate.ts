@@ -2,7 +2,7 @@
 
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import type { DeviceName, GPT2Config, WeightDtype } from "../config.ts";
+import type { DeviceName, ModelConfig, WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { loadBase } from "../engine/state.ts";
@@ -82,7 +82,7 @@ export async function measureGeneration(
   options: Pick<GenerateBenchOptions, "model" | "dtype" | "prompts" | "length" | "tokens" | "rounds">,
   otherRound: () => Promise<void> = async () => {},
 ): Promise<Result> {
-  const config: GPT2Config = CONFIGS[options.model];
+  const config: ModelConfig = CONFIGS[options.model];
   await loadArchitecture(config);
   const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
   const decoder = await Decoder.create(device, {

@@ -1,7 +1,7 @@
 /** Several adapters in one plan, beside as many runs one after the other. */
 import type { Backend } from "../backend/backend.ts";
 import { Group } from "../engine/group.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import { repeat } from "./example-step.ts";
 import { fillEngines } from "./shader-check.ts";
 import type { Spread } from "./spread.ts";
@@ -19,7 +19,7 @@ export interface MembersFigures {
 
 export async function measureMembers(
   device: Backend,
-  model: GPT2Checkpoint,
+  model: BaseModel,
   members: number,
   messages: number,
 ): Promise<MembersFigures> {

@@ -2,7 +2,7 @@
 import type { Backend, DeviceInfo } from "../backend/backend.ts";
 import { COMPARE_TOLERANCE, CompareBackend, type Compared } from "../backend/compare.ts";
 import { chooseShader } from "../backend/webgpu-shaders.ts";
-import { type GPT2Config, WEIGHT_DTYPES, type WeightDtype } from "../config.ts";
+import { type ModelConfig, WEIGHT_DTYPES, type WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { writeRandom } from "../engine/device-check.ts";
@@ -11,7 +11,7 @@ import { Group } from "../engine/group.ts";
 import { loadBase } from "../engine/state.ts";
 import { NO_ADAPTERS } from "../infer/adapter-model.ts";
 import { generate } from "../infer/generation.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import { loadArchitecture } from "../model/architectures.ts";
 import { isSoftwareDriver } from "./products.ts";
 import { CONFIGS, randomCheckpoint, type ShapeName } from "./shapes.ts";
@@ -89,14 +89,14 @@ export async function checkShaders(device: Backend, cpu: Backend, plan: CheckedP
     const isRight = worst.error <= COMPARE_TOLERANCE;
     shaders.set(shader, { ...worst, dispatches: (known?.dispatches ?? 0) + 1, isRight });
   });
-  const config: GPT2Config = { ...CONFIGS[plan.model], n_layer: BLOCKS };
+  const config: ModelConfig = { ...CONFIGS[plan.model], n_layer: BLOCKS };
   await loadArchitecture(config);
   if (plan.purpose === "generation") await generateOnce(both, config, plan.dtype);
   else await stepOnce(both, { ...config, vocab_size: ROWS }, plan);
   return [...shaders.values()].sort((a, b) => b.error - a.error);
 }
 
-async function stepOnce(both: Backend, config: GPT2Config, { purpose, dtype }: CheckedPlan): Promise<void> {
+async function stepOnce(both: Backend, config: ModelConfig, { purpose, dtype }: CheckedPlan): Promise<void> {
   const spec = stepSpec(config, purpose === "all" ? "all" : "lora", dtype);
   const batch = exampleBatch(MESSAGES, config.vocab_size);
   const capacity = { tokens: batch.ids.length, sequences: batch.targets.length };
@@ -114,12 +114,12 @@ async function stepOnce(both: Backend, config: GPT2Config, { purpose, dtype }: C
 }
 
 /** Writes the base model, and adapters that differ. */
-export async function fillEngines(engines: readonly Engine[], base: GPT2Checkpoint): Promise<void> {
+export async function fillEngines(engines: readonly Engine[], base: BaseModel): Promise<void> {
   await loadBase(engines[0]!, base);
   for (const [i, engine] of engines.entries()) await writeRandom(engine, i + 1, base);
 }
 
-async function generateOnce(both: Backend, config: GPT2Config, dtype: WeightDtype): Promise<void> {
+async function generateOnce(both: Backend, config: ModelConfig, dtype: WeightDtype): Promise<void> {
   const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
   const prompts = [" word".repeat(20), " word".repeat(3)];
   const decoder = await Decoder.create(both, {

@@ -1,6 +1,6 @@
 /** The shapes that are measured or checked, of GPT-2 and of a Llama-type model, and random weights for them. */
-import type { GPT2Config } from "../config.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { ModelConfig } from "../config.ts";
+import type { BaseModel } from "../io/hf.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { baseTensors } from "../names.ts";
 import { Rng } from "../rng.ts";
@@ -21,13 +21,13 @@ export const CONFIGS = {
     ...{ n_positions: 1024, n_layer: 30, n_head: 9, n_kv_head: 3, n_embd: 576, n_inner: 1536 },
     ...{ model_type: "llama", rope: { theta: 1e5 } },
   },
-} satisfies Record<string, GPT2Config>;
+} satisfies Record<string, ModelConfig>;
 
 /** Size of the block of random numbers that is repeated in the weights. */
 const BLOCK = 1 << 18;
 
 /** A checkpoint of small normal random numbers; weights of norms are 1. */
-export function randomCheckpoint(config: GPT2Config): GPT2Checkpoint {
+export function randomCheckpoint(config: ModelConfig): BaseModel {
   const tensors = new Map(baseTensors(config).map((tensor) => [tensor.name, tensor]));
   const rng = new Rng(1);
   const block = Float32Array.from({ length: BLOCK }, () => rng.normal() * 0.02);

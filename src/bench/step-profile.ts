@@ -3,7 +3,7 @@ import type { Backend } from "../backend/backend.ts";
 import { panelTensors } from "../backend/panels.ts";
 import { chooseOperation } from "../backend/wasm-operations.ts";
 import { MOST_TIMED } from "../backend/webgpu-timer.ts";
-import type { GPT2Config, WeightDtype } from "../config.ts";
+import type { ModelConfig, WeightDtype } from "../config.ts";
 import { Engine, packShares } from "../engine/engine.ts";
 import { type Mode, methodConfig } from "../methods/index.ts";
 import { type Batch, targetWeight } from "../model/batch.ts";
@@ -22,7 +22,7 @@ const LR = 5e-5;
 export const STEP_OPTIMIZER = { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, clip: 0 } as const;
 
 /** The model of a measured step: two classes, and train's default sizes. */
-export function stepSpec(config: GPT2Config, mode: Mode, dtype: WeightDtype): ModelSpec {
+export function stepSpec(config: ModelConfig, mode: Mode, dtype: WeightDtype): ModelSpec {
   return {
     config,
     task: { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: true },

@@ -2,7 +2,7 @@
 
 import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import type { DeviceName, GPT2Config, WeightDtype } from "../config.ts";
+import type { DeviceName, ModelConfig, WeightDtype } from "../config.ts";
 import type { PackedBatch } from "../data/corpus.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { Loader } from "../data/loader.ts";
@@ -127,7 +127,7 @@ async function measure(
 ): Promise<StepResult> {
   const batches = packed.map((batch) => messagesBatch(batch, "last"));
   const tokens = batches.map(({ ids }) => ids.length);
-  const config: GPT2Config = CONFIGS[options.model];
+  const config: ModelConfig = CONFIGS[options.model];
   await loadArchitecture(config);
   const spec = stepSpec(config, options.mode, options.dtype);
   const engine = await stepEngine(device, spec, Math.max(...tokens), options.batchSize, options.recompute);

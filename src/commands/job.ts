@@ -7,7 +7,7 @@ import { openDevice } from "../backend/device.ts";
 import type { DeviceName } from "../config.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
-import { describeModel, type GPT2Checkpoint, loadModel } from "../io/hf.ts";
+import { type BaseModel, describeModel, loadModel } from "../io/hf.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter } from "../io/peft.ts";
 import { checkNumber } from "../number-range.ts";
@@ -48,7 +48,7 @@ export interface Job {
   kept: string;
   /** Whether `out` is replaced: an earlier run, or this run's own checkpoints. */
   replaces: boolean;
-  model: GPT2Checkpoint;
+  model: BaseModel;
   data: TrainingData;
   /** With several seeds, the record with which each of their runs begins. */
   record: RunRecord;
@@ -58,7 +58,7 @@ export interface Job {
 
 /** Downloads are reported on stderr. */
 const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
-const loadFor = (model: GPT2Checkpoint) => (source: DataSource) => loadData(source, model, DOWNLOADS);
+const loadFor = (model: BaseModel) => (source: DataSource) => loadData(source, model, DOWNLOADS);
 
 /** The settings that flags and their preset give. Throws ConfigError before anything is opened. */
 function readFlags(flags: TrainFlags): RunSettings {
@@ -105,7 +105,7 @@ export async function plannedJob(
 }
 
 /** Returns what `make` returns; closes the model if it throws. */
-async function closedOnFailure<T>(model: GPT2Checkpoint, make: () => Promise<T>): Promise<T> {
+async function closedOnFailure<T>(model: BaseModel, make: () => Promise<T>): Promise<T> {
   try {
     return await make();
   } catch (error) {
@@ -162,7 +162,7 @@ function pathWithName(path: string): string {
 async function openModel(
   name: string,
   { adapter: directory, model: given }: { adapter?: string; model?: string },
-): Promise<{ model: GPT2Checkpoint; adapter?: Adapter }> {
+): Promise<{ model: BaseModel; adapter?: Adapter }> {
   if (directory === undefined) return { model: await loadModel(name, DOWNLOADS) };
   const { checkpoint, adapter } = await openAdapter(directory, given, DOWNLOADS);
   return { model: checkpoint, adapter };

@@ -11,7 +11,7 @@ import { ConfigError } from "../errors.ts";
 import { showDuration } from "../format.ts";
 import { count } from "../io/common.ts";
 import { fingerprint } from "../io/fingerprint.ts";
-import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
+import { type BaseModel, loadModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
 import { methodConfig } from "../methods/index.ts";
 import { parameterList } from "../model/trainable.ts";
@@ -206,16 +206,16 @@ const trialTitle = (trial: Trial) =>
   `${describeTrial(trial)}, rate ${showRate(trial.options.lr)}, seed ${trial.options.seed}`;
 
 /** The models of the sweep by name, closed: each is read once, for its fingerprint. */
-const models = new Map<string, Promise<GPT2Checkpoint>>();
+const models = new Map<string, Promise<BaseModel>>();
 
 /** Throws the errors of `loadModel`. */
-function sweepModel(name: string): Promise<GPT2Checkpoint> {
+function sweepModel(name: string): Promise<BaseModel> {
   const known = models.get(name) ?? loadModel(name, DOWNLOADS).then(readModel);
   models.set(name, known);
   return known;
 }
 
-async function readModel(model: GPT2Checkpoint): Promise<GPT2Checkpoint> {
+async function readModel(model: BaseModel): Promise<BaseModel> {
   try {
     await fingerprint(model);
     return model;
@@ -225,8 +225,8 @@ async function readModel(model: GPT2Checkpoint): Promise<GPT2Checkpoint> {
 }
 
 /** The trials' models by name. Throws ConfigError, before anything runs, if a trial's settings do not fit its model. */
-async function checkModels(trials: readonly Trial[], data: TrainingData): Promise<ReadonlyMap<string, GPT2Checkpoint>> {
-  const known = new Map<string, GPT2Checkpoint>();
+async function checkModels(trials: readonly Trial[], data: TrainingData): Promise<ReadonlyMap<string, BaseModel>> {
+  const known = new Map<string, BaseModel>();
   for (const name of new Set(trials.map((trial) => trial.model))) {
     const model = await sweepModel(name);
     checkVocabulary(data, model);

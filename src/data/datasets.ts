@@ -4,7 +4,7 @@ import { checkOptions, type Kind } from "../arguments.ts";
 import { type MessagesObjective, OBJECTIVES, parseChoice, usualLength } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import type { PairSettings } from "../pair.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import { addClasses, type Dataset, type DatasetStats, type Padding } from "./dataset.ts";
@@ -80,7 +80,7 @@ export interface DatasetOptions {
   /** Aborts the download. */
   signal?: AbortSignal;
   /** The model, from `loadModel`, whose tokenizer reads the rows. Default: GPT-2's tokenizer. */
-  model?: GPT2Checkpoint;
+  model?: BaseModel;
   /** The module that stores the rows, with its own vocabulary; its earlier rows are lost. Default: a new one. */
   module?: DataModule;
 }

@@ -6,7 +6,7 @@ import type { Kind } from "../arguments.ts";
 import { usualLength } from "../config.ts";
 import { ConfigError, DataError, FormatError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { checkSize, type FileReader } from "../platform/reader.ts";
@@ -46,7 +46,7 @@ export interface TextsOptions {
   /** Shares of train, val and test. Default 0.8, 0.1, 0.1. */
   fractions?: readonly [number, number, number];
   /** The model, from `loadModel`, whose tokenizer reads the texts. Default: GPT-2's tokenizer. */
-  model?: GPT2Checkpoint;
+  model?: BaseModel;
   /** Receives the events of the download of a data set of the hub. */
   onProgress?: (event: DownloadEvent) => void;
   /** Aborts the download. */

@@ -5,7 +5,7 @@
  */
 import { checkArguments, checkOptions } from "../arguments.ts";
 import { DataError } from "../errors.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import type { ChatTemplate } from "../io/vocabulary.ts";
 import { DataModule, Scratch } from "./wasm.ts";
 
@@ -97,7 +97,7 @@ export class Tokenizer {
   }
 
   /** Loads the tokenizer of a model from `loadModel`, by default GPT-2's. Throws FormatError for damaged tables. */
-  static async load(options: { model?: GPT2Checkpoint | undefined } = {}): Promise<Tokenizer> {
+  static async load(options: { model?: BaseModel | undefined } = {}): Promise<Tokenizer> {
     checkOptions("options", options, { model: "model?" });
     return new Tokenizer(await DataModule.load(options.model));
   }

@@ -4,7 +4,7 @@
  */
 import { readAsset } from "#platform";
 import { DataError, FormatError } from "../errors.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import { checkSize, GPT2_TABLES, GPT2_VOCABULARY, type Vocabulary } from "../io/vocabulary.ts";
 
 /** The exports of data.wasm. Addresses are byte offsets into `memory`. */
@@ -35,7 +35,7 @@ export class DataModule {
    * Instantiates the module with the vocabulary of a model, GPT-2's by default. Throws ConfigError if the model is too
    * small for it, FormatError if the tables are damaged.
    */
-  static async load(model?: Pick<GPT2Checkpoint, "vocabulary" | "config" | "directory">): Promise<DataModule> {
+  static async load(model?: Pick<BaseModel, "vocabulary" | "config" | "directory">): Promise<DataModule> {
     if (model) checkSize(model.vocabulary, model.config, model.directory);
     const vocabulary = model?.vocabulary ?? GPT2_VOCABULARY;
     const [wasm, tables] = await Promise.all([readAsset("data.wasm"), vocabulary.tables ?? readAsset(GPT2_TABLES)]);

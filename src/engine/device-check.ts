@@ -5,10 +5,10 @@
  */
 import { type Backend, type DeviceInfo, isReplaceable } from "../backend/backend.ts";
 import { openWasm } from "../backend/wasm.ts";
-import type { GPT2Config, LoraConfig } from "../config.ts";
+import type { LoraConfig, ModelConfig } from "../config.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import { DeviceError } from "../errors.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { baseTensors, lmHeadTensors, loraAdapters, siteName, tensorName } from "../names.ts";
 import { Rng } from "../rng.ts";
@@ -37,7 +37,7 @@ export type Result = [what: string, values: Float32Array];
 export interface Work<E extends Weights> {
   /** "training", "classification" or "generation". */
   name: string;
-  model: GPT2Checkpoint;
+  model: BaseModel;
   spec: ModelSpec;
   /** The token ids in use. The small model has no others: to a pass, a token is an index into them. */
   vocabulary: readonly number[];
@@ -270,7 +270,7 @@ async function compute<E extends Weights>(
 }
 
 /** Writes what is not the base model's: numbers that hide no product. */
-export async function writeRandom(engine: Weights, seed: number, checkpoint: GPT2Checkpoint): Promise<void> {
+export async function writeRandom(engine: Weights, seed: number, checkpoint: BaseModel): Promise<void> {
   // From a head of zeros no gradient would reach the blocks.
   await initialize(engine, { seed, headInit: "uniform" }, checkpoint);
   const rng = new Rng(seed + 1);
@@ -317,7 +317,7 @@ export function excerptModel<E extends Weights>({ model, spec, vocabulary }: Wor
     config: small,
     lora: spec.lora && excerptLora(spec.lora, config, layers, originals),
   };
-  const checkpoint: GPT2Checkpoint = {
+  const checkpoint: BaseModel = {
     ...model,
     config: excerpt.config,
     read(name, start = 0, end) {
@@ -330,7 +330,7 @@ export function excerptModel<E extends Weights>({ model, spec, vocabulary }: Wor
 }
 
 /** Rows of a table, neighbours at once. */
-async function readRows(model: GPT2Checkpoint, name: string, rows: readonly number[]) {
+async function readRows(model: BaseModel, name: string, rows: readonly number[]) {
   const starts = rows.flatMap((row, i) => (i > 0 && row === rows[i - 1]! + 1 ? [] : i));
   const parts = await Promise.all(
     starts.map((at, i) => model.read(name, rows[at]!, rows[(starts[i + 1] ?? rows.length) - 1]! + 1)),
@@ -352,7 +352,7 @@ function checkedLayers({ config, lora }: ModelSpec): number[] {
 /** The adapters of these blocks, and that of the head. `originals`: the names in the model by those in the excerpt. */
 function excerptLora(
   lora: LoraConfig,
-  config: GPT2Config,
+  config: ModelConfig,
   layers: readonly number[],
   originals: ReadonlyMap<string, string>,
 ): LoraConfig {

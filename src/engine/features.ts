@@ -9,7 +9,7 @@ import type { BlockBatch, Blocks } from "../data/blocks.ts";
 import type { Dataset, DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
 import type { TrainingData } from "../data/texts.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { frozenBlocks } from "../model/trainable.ts";
 import { modelBatch } from "./batches.ts";
@@ -50,7 +50,7 @@ export class Features {
   /** Runs the lower part once over all examples and frees it. Rejects with the signal's reason when it aborts. */
   static async compute(
     device: Backend,
-    model: GPT2Checkpoint,
+    model: BaseModel,
     data: Sets,
     { spec, capacity }: Pick<EngineOptions, "spec" | "capacity">,
     signal?: AbortSignal,

@@ -2,7 +2,7 @@
 import { isBlockDtype } from "../blocks.ts";
 import { HEAD_INITS, type HeadInit, parseChoice, type WeightDtype } from "../config.ts";
 import { floatToHalf, halfToFloat } from "../half.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import { type ModelTensor, tensorName, uniform } from "../names.ts";
@@ -21,7 +21,7 @@ export interface Initialization {
 export async function initialTensors(
   spec: ModelSpec,
   { seed, headInit }: Initialization,
-  base: GPT2Checkpoint,
+  base: BaseModel,
 ): Promise<Tensors> {
   parseChoice("headInit", headInit, HEAD_INITS);
   const rng = new Rng(seed);
@@ -50,7 +50,7 @@ function headInitial({ part }: ModelTensor, headInit: HeadInit, inputs: number):
 }
 
 /** The lengths of the columns of a matrix [in, out], whose weights are rounded to a type as on the device. */
-async function columnNorms(base: GPT2Checkpoint, name: string, dtype: WeightDtype): Promise<Float64Array> {
+async function columnNorms(base: BaseModel, name: string, dtype: WeightDtype): Promise<Float64Array> {
   const [inputs, outputs] = base.shape(name) as [number, number];
   const squares = new Float64Array(outputs);
   if (isBlockDtype(dtype)) {
@@ -69,6 +69,6 @@ async function columnNorms(base: GPT2Checkpoint, name: string, dtype: WeightDtyp
 }
 
 /** Writes the initial values of what is not the base model's. */
-export async function initialize(engine: Weights, how: Initialization, base: GPT2Checkpoint): Promise<void> {
+export async function initialize(engine: Weights, how: Initialization, base: BaseModel): Promise<void> {
   writeTrained(engine, await initialTensors(engine.plan.spec, how, base));
 }

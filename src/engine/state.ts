@@ -2,7 +2,7 @@
 
 import { BLOCKS } from "../blocks.ts";
 import { ShapeError } from "../errors.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { numel } from "../tensor.ts";
@@ -37,7 +37,7 @@ export function isShared(parameter: Parameter, sharedFrom: Weights | undefined):
  */
 export async function loadBase(
   engine: Weights,
-  checkpoint: GPT2Checkpoint,
+  checkpoint: BaseModel,
   { wanted = () => true, signal }: LoadOptions = {},
 ): Promise<void> {
   let staged = 0;

@@ -14,7 +14,7 @@ import { isShared, loadBase, writeTrained } from "../engine/state.ts";
 import type { Weights } from "../engine/weights.ts";
 import { ConfigError } from "../errors.ts";
 import { adapterShapes, adapterTensors } from "../io/adapter-meta.ts";
-import { type GPT2Checkpoint, openGPT2 } from "../io/hf.ts";
+import { type BaseModel, openBaseModel } from "../io/hf.ts";
 import { loadAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Mode } from "../methods/index.ts";
@@ -64,7 +64,7 @@ export interface LoadedModel<E extends Weights> {
  */
 export async function loadModelWith<E extends Weights>(
   device: Backend,
-  checkpoint: GPT2Checkpoint,
+  checkpoint: BaseModel,
   adapter: Adapter,
   kind: ModelKind<E>,
   name: string | null,
@@ -80,7 +80,7 @@ type Placed<E extends Weights> = Pick<LoadedModel<E>, "backend" | "device" | "en
 /** Puts a model on the device, or on the CPU if that replaces it. */
 async function place<E extends Weights>(
   given: Backend,
-  checkpoint: GPT2Checkpoint,
+  checkpoint: BaseModel,
   adapter: Adapter,
   kind: ModelKind<E>,
 ): Promise<Placed<E>> {
@@ -168,7 +168,7 @@ export abstract class AdapterModel<E extends Weights> {
     this.checkAlive();
     checkName(name);
     this.checkUnused(name);
-    const checkpoint = await openGPT2(this.loaded.directory);
+    const checkpoint = await openBaseModel(this.loaded.directory);
     try {
       const adapter = await loadAdapter(directory, checkpoint);
       const [expected, found] = [this.loaded.meta, adapter.meta].map(({ task }) => task.objective);
@@ -273,7 +273,7 @@ export abstract class AdapterModel<E extends Weights> {
     const { loaded } = this;
     const { backend, adapter, directory, kind } = loaded;
     await leave(backend, error);
-    const checkpoint = await openGPT2(directory);
+    const checkpoint = await openBaseModel(directory);
     try {
       const placed = await place(backend, checkpoint, adapter!, kind);
       free(loaded);
@@ -356,16 +356,16 @@ function checkName(name: string): void {
 export async function fill<E extends Weights>(
   engine: E,
   { tensors }: Adapter,
-  base: GPT2Checkpoint | string,
+  base: BaseModel | string,
   sharedFrom?: E,
 ): Promise<E> {
   const isMissing = (parameter: Parameter) =>
     parameter.origin === "base" && !isShared(parameter, sharedFrom) && !tensors.has(parameter.name);
-  let opened: GPT2Checkpoint | undefined;
+  let opened: BaseModel | undefined;
   try {
     if ([...engine.plan.parameters.all.values()].some(isMissing)) {
-      if (typeof base === "string") opened = await openGPT2(base);
-      await loadBase(engine, opened ?? (base as GPT2Checkpoint), { wanted: isMissing });
+      if (typeof base === "string") opened = await openBaseModel(base);
+      await loadBase(engine, opened ?? (base as BaseModel), { wanted: isMissing });
     }
     writeTrained(engine, tensors);
     return engine;

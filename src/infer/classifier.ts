@@ -10,7 +10,7 @@ import { writeTrained } from "../engine/state.ts";
 import { ConfigError, DataError, DeviceError } from "../errors.ts";
 import { adaptedSpec, dtypeOn } from "../io/adapter-meta.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import { Novelty, type NoveltySettings } from "../io/novelty.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
@@ -120,7 +120,7 @@ export class Classifier extends AdapterModel<Engine> {
   /** A classifier from an adapter in memory and its base model. */
   static async of(
     adapter: Adapter,
-    checkpoint: GPT2Checkpoint,
+    checkpoint: BaseModel,
     device: Backend,
     dtype?: WeightDtype,
     adapterName = DEFAULT_NAME,
@@ -147,7 +147,7 @@ export class Classifier extends AdapterModel<Engine> {
   static async untrained(
     meta: AdapterMeta,
     options: Initialization,
-    checkpoint: GPT2Checkpoint,
+    checkpoint: BaseModel,
     device: Backend,
   ): Promise<Classifier> {
     checkArguments({ meta, checkpoint }, { meta: "meta", checkpoint: "model" });
@@ -347,7 +347,7 @@ export class Classifier extends AdapterModel<Engine> {
 }
 
 /** Throws ConfigError for a language model's adapter. */
-function classifierSpec(meta: AdapterMeta, { config }: Pick<GPT2Checkpoint, "config">, dtype: WeightDtype): ModelSpec {
+function classifierSpec(meta: AdapterMeta, { config }: Pick<BaseModel, "config">, dtype: WeightDtype): ModelSpec {
   if (meta.task.objective === "lm")
     throw new ConfigError("wrong-task", "a language model has no labels", {
       expected: "an adapter of a classifier (SEQ_CLS)",

@@ -1,11 +1,11 @@
 /** What a language model does. Imported on demand: a page that classifies does not load it. */
 import type { Backend } from "../backend/backend.ts";
-import { type GPT2Config, textContext, type WeightDtype } from "../config.ts";
+import { type ModelConfig, textContext, type WeightDtype } from "../config.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { adaptedSpec, dtypeOn } from "../io/adapter-meta.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { keyValueColumns } from "../names.ts";
@@ -51,7 +51,7 @@ const createWork: CreateWork<Decoder> = (prompt, hasNext) => {
 
 /** Puts a model, with an adapter if there is one, on a device. */
 export async function openLanguageModel(
-  checkpoint: GPT2Checkpoint,
+  checkpoint: BaseModel,
   adapter: Adapter | null,
   { device, batchSize, dtype }: { device: Backend; batchSize?: number | undefined; dtype?: WeightDtype | undefined },
 ): Promise<LoadedModel<Decoder>> {
@@ -90,7 +90,7 @@ export async function score(engine: Decoder, tokenizer: Tokenizer, text: string)
   return { tokens, bytes, loss, perplexity: Math.exp(loss), bitsPerByte: sum / Math.LN2 / bytes };
 }
 
-function resolveBatchSize(config: GPT2Config, given: number | undefined): number {
+function resolveBatchSize(config: ModelConfig, given: number | undefined): number {
   if (given === undefined)
     return Math.max(
       1,
@@ -101,13 +101,13 @@ function resolveBatchSize(config: GPT2Config, given: number | undefined): number
 }
 
 /** The base model as an adapter that adds nothing. */
-function noAdapter({ config, directory }: GPT2Checkpoint): Adapter {
+function noAdapter({ config, directory }: BaseModel): Adapter {
   const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
   const meta = { ...NO_ADAPTERS, base_model: directory, model: config, task, labels: [], settings: {} };
   return { meta, tensors: new Map() };
 }
 
-function lmSpec(config: GPT2Config, meta: AdapterMeta, dtype: WeightDtype): ModelSpec {
+function lmSpec(config: ModelConfig, meta: AdapterMeta, dtype: WeightDtype): ModelSpec {
   if (meta.task.objective !== "lm")
     throw new ConfigError("wrong-task", "a classifier writes no text", {
       expected: "an adapter of a language model (CAUSAL_LM)",

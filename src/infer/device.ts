@@ -3,7 +3,7 @@ import type { Backend } from "../backend/backend.ts";
 import { textContext } from "../config.ts";
 import type { Choice, Work } from "../engine/device-check.ts";
 import type { Weights } from "../engine/weights.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 
 /** Tokens of the longest of two sequences. */
@@ -18,7 +18,7 @@ export type CreateWork<E extends Weights> = (
 /** The device, or the CPU in its place: see `chooseDevice`, which a page without WebGPU does not load. */
 export async function chooseForInference<E extends Weights>(
   device: Backend,
-  model: GPT2Checkpoint,
+  model: BaseModel,
   spec: ModelSpec,
   loadWork: () => Promise<CreateWork<E>>,
   create: (backend: Backend, spec: ModelSpec) => Promise<E>,

@@ -1,12 +1,12 @@
 /** GPT-2 as a language model, or one fine-tuned with `objective` lm: generates text and scores it. */
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
-import type { GPT2Config, WeightDtype } from "../config.ts";
+import type { ModelConfig, WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import type { Decoder } from "../engine/decoder.ts";
 import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
-import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
+import { type BaseModel, loadModel } from "../io/hf.ts";
 import { findAdapter, loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import type { Adapter } from "../io/peft.ts";
 import { AdapterModel } from "./adapter-model.ts";
@@ -62,7 +62,7 @@ export interface Completion {
  * ```
  */
 export class LanguageModel extends AdapterModel<Decoder> {
-  get config(): GPT2Config {
+  get config(): ModelConfig {
     return this.engine.plan.spec.config;
   }
 
@@ -105,7 +105,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
 
   /** A language model from a checkpoint and an adapter in memory; null: the base model alone. */
   static async of(
-    checkpoint: GPT2Checkpoint,
+    checkpoint: BaseModel,
     adapter: Adapter | null,
     options: Pick<LanguageModelOptions, "device" | "batchSize" | "dtype">,
   ): Promise<LanguageModel> {
@@ -163,7 +163,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
   }
 }
 
-async function closing<T>(checkpoint: GPT2Checkpoint, work: () => Promise<T>): Promise<T> {
+async function closing<T>(checkpoint: BaseModel, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } finally {

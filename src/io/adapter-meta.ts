@@ -1,8 +1,8 @@
 /** lowrank.json: the settings of an adapter that PEFT's adapter_config.json cannot express. */
 import {
-  type GPT2Config,
   type LoraConfig,
   loraScale,
+  type ModelConfig,
   OBJECTIVES,
   POOLINGS,
   parseChoice,
@@ -29,7 +29,7 @@ export interface AdapterMeta extends Omit<MethodConfig, "encoder_hidden_size" | 
   /** `fingerprint` of the base model, which an adapter requires; adapters written by PEFT have none. */
   base_fingerprint?: string;
   /** The base model's dimensions, which an adapter requires. */
-  model: GPT2Config;
+  model: ModelConfig;
   mode: Mode;
   /** In mode "lora" only; null in the others. */
   lora: LoraConfig | null;
@@ -153,7 +153,7 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
 /** Checks that the sites and saved modules of an adapter imported from PEFT exist in the model. */
 function checkSites(
   { sites = [], modulesToSave = [], layers_to_transform, use_dora }: LoraConfig,
-  model: GPT2Config,
+  model: ModelConfig,
   where: string,
 ): void {
   const refuse = (summary: string, expected: string, found: unknown) => {

@@ -14,7 +14,7 @@
  */
 
 import { BLOCKS, NESTED } from "../blocks.ts";
-import type { GPT2Config } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { baseShapes } from "../names.ts";
 import { MAXIMA, NF4, type NF4Parts } from "../quantize.ts";
@@ -112,7 +112,7 @@ type Kind = "nf4" | "int8";
 export async function takeQuantized(
   found: Map<string, Stored>,
   settings: unknown,
-  config: GPT2Config,
+  config: ModelConfig,
   { configPath, where }: { configPath: string; where: string },
 ): Promise<QuantizedMatrices> {
   const kind = parseQuantization(settings, configPath);
@@ -145,7 +145,7 @@ export async function takeQuantized(
 }
 
 /** The matrices of a Llama-type model by their names in its files: [in, out]. */
-function llamaMatrices(config: GPT2Config): Map<string, Shape> {
+function llamaMatrices(config: ModelConfig): Map<string, Shape> {
   const turned = llamaTensorsInFiles(config).filter(({ isTurned }) => isTurned);
   return new Map(turned.flatMap(({ parts }) => parts.map(({ key, shape }) => [key, [...shape].reverse()])));
 }

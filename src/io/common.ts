@@ -1,6 +1,6 @@
 /** Helpers shared by the readers of several formats. */
 import { readBytes } from "#platform";
-import { type GPT2Config, LLAMA_TYPES, parseConfig } from "../config.ts";
+import { LLAMA_TYPES, type ModelConfig, parseConfig } from "../config.ts";
 import { FormatError } from "../errors.ts";
 import { loadArchitecture } from "../model/architectures.ts";
 import { LIMITS, parseJson } from "./limits.ts";
@@ -53,7 +53,7 @@ export function count(names: readonly unknown[], what: string): string {
 }
 
 /** Reads the parsed text of a config.json, and loads what a plan of such a model needs: see `parseConfig`. */
-export async function parseModelConfig(json: Record<string, unknown>, where: string): Promise<GPT2Config> {
+export async function parseModelConfig(json: Record<string, unknown>, where: string): Promise<ModelConfig> {
   const isLlama = LLAMA_TYPES.some((type) => type === json?.model_type);
   const named = isLlama ? (await import("./llama-config.ts")).renameLlamaKeys(json, where) : json;
   const config = parseConfig(named, where);

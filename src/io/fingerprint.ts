@@ -1,6 +1,6 @@
 /** Identifies models and adapters by their contents rather than their paths. */
 import { createHasher, sha256 } from "#platform";
-import type { GPT2Checkpoint } from "./hf.ts";
+import type { BaseModel } from "./hf.ts";
 import type { Adapter } from "./peft.ts";
 import { GPT2_VOCABULARY } from "./vocabulary.ts";
 
@@ -8,20 +8,20 @@ import { GPT2_VOCABULARY } from "./vocabulary.ts";
 const AT_ONCE = 16;
 
 /** The fingerprints of models that are in use. */
-const known = new WeakMap<GPT2Checkpoint, Promise<string>>();
+const known = new WeakMap<BaseModel, Promise<string>>();
 
 /**
  * SHA-256 of a model's config, and of every tensor's name, shape and values; only the first row of a matrix. Any
  * training changes some of these, and reading all values of a large model would take long. It identifies the file,
  * whatever type the weights are kept in, and is computed once per open model.
  */
-export function fingerprint(model: GPT2Checkpoint): Promise<string> {
+export function fingerprint(model: BaseModel): Promise<string> {
   const made = known.get(model) ?? make(model);
   known.set(model, made);
   return made;
 }
 
-async function make(model: GPT2Checkpoint): Promise<string> {
+async function make(model: BaseModel): Promise<string> {
   const text = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
   const parts = [text(model.config)];
   if (model.vocabulary !== GPT2_VOCABULARY) parts.push(text(model.vocabulary.fingerprint));
@@ -34,7 +34,7 @@ async function make(model: GPT2Checkpoint): Promise<string> {
 }
 
 /** SHA-256 of a trained model: of everything in its adapter, and of its base model's fingerprint. */
-export async function trainedFingerprint({ meta, tensors }: Adapter, model: GPT2Checkpoint): Promise<string> {
+export async function trainedFingerprint({ meta, tensors }: Adapter, model: BaseModel): Promise<string> {
   const hash = await createHasher("sha256");
   const { base_model: _, ...rest } = meta;
   const text = (value: unknown) => hash.update(new TextEncoder().encode(JSON.stringify(value)));

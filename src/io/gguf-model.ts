@@ -1,6 +1,6 @@
 /** A model in a GGUF file, in the form of transformers: its config.json, and its tensors by their names there. */
 import { openFile } from "#platform";
-import type { GPT2Config } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import { numel } from "../tensor.ts";
 import { parseModelConfig } from "./common.ts";
 import { type GgufHeader, type GgufTensor, readGgufHeader } from "./gguf.ts";
@@ -47,7 +47,7 @@ interface Arranged extends GgufTensor {
 function arrange(
   { tensors }: GgufHeader,
   { outside, blocks, inBlock, turned = [], isInterleaved }: Architecture,
-  { n_head, n_kv_head = n_head }: GPT2Config,
+  { n_head, n_kv_head = n_head }: ModelConfig,
 ): Map<string, Arranged> {
   const heads: Record<string, number> = isInterleaved ? { attn_q: n_head, attn_k: n_kv_head } : {};
   const arranged = [...tensors].flatMap(([key, tensor]): [string, Arranged][] => {

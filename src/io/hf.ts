@@ -2,7 +2,7 @@
 
 import { absolutePath, exists, joinPath, packagePath } from "#platform";
 import { checkArguments, checkOptions } from "../arguments.ts";
-import type { GPT2Config } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
@@ -20,9 +20,9 @@ import { GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
 export const SHIPPED_MODELS = ["gpt2-micro"] as const;
 
 /** A checkpoint whose files have been found and checked. Its tensors are read from disk on request. */
-export interface GPT2Checkpoint {
+export interface BaseModel {
   readonly directory: string;
-  readonly config: GPT2Config;
+  readonly config: ModelConfig;
   /** The `problem_type` of its config.json, which tells what transformers trains its `score` for. */
   readonly problemType?: string;
   /** Of its tokenizer's files; GPT-2's where it has none. */
@@ -85,17 +85,17 @@ function isShipped(directory: string): boolean {
 export async function loadModel(
   nameOrDirectory: string,
   options: DownloadOptions = {},
-): Promise<GPT2Checkpoint & AsyncDisposable> {
+): Promise<BaseModel & AsyncDisposable> {
   checkArguments({ nameOrDirectory }, { nameOrDirectory: "text" });
   checkOptions("options", options, DOWNLOAD_OPTIONS);
-  return openGPT2(await resolveModel(nameOrDirectory, options));
+  return openBaseModel(await resolveModel(nameOrDirectory, options));
 }
 
 /**
  * Opens a checkpoint and checks that it has every tensor of its config, with the right shape.
  * Throws ConfigError if files are missing or the model is not supported, FormatError if a file is invalid.
  */
-export async function openGPT2(directory: string): Promise<GPT2Checkpoint & AsyncDisposable> {
+export async function openBaseModel(directory: string): Promise<BaseModel & AsyncDisposable> {
   const { json, configPath, config, vocabulary, tensors } = await openFiles(directory);
   const { where } = tensors;
   try {
@@ -133,7 +133,7 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
       if (!isClosed) await tensors.close();
       isClosed = true;
     };
-    const read: GPT2Checkpoint["read"] = async (name, rowStart, rowEnd) => {
+    const read: BaseModel["read"] = async (name, rowStart, rowEnd) => {
       requireOpen();
       const { file, key } = find(name);
       return quantized?.has(name) ? quantized.read(name, rowStart, rowEnd) : file.readF32(key, rowStart, rowEnd);
@@ -169,7 +169,7 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
  * Opens the config and the tokenizer of a model, by directory or by name: what a plan needs. The weights are not read
  * and need not exist.
  */
-export async function describeModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
+export async function describeModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<BaseModel> {
   const directory = await resolveModel(nameOrDirectory, options, false);
   const refuse = () => {
     throw new ConfigError("weights-not-opened", "the weights of this model were not opened", { where: directory });
@@ -284,7 +284,7 @@ function namedTensors({ files, where }: TensorFiles, prefix: RegExp): Map<string
 /** Those of the model. Throws FormatError if one is missing or wrong. */
 function matchTensors(
   found: ReadonlyMap<string, Stored<TensorSource>>,
-  config: GPT2Config,
+  config: ModelConfig,
   isQuantized: (name: string) => boolean,
   where: string,
 ): Map<string, Stored<TensorSource>> {

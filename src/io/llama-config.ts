@@ -1,5 +1,5 @@
 /**
- * The config.json of Llama-type models in transformers, by the keys of a GPT-2's: see `GPT2Config`. Loaded only for
+ * The config.json of Llama-type models in transformers, by the keys of a GPT-2's: see `ModelConfig`. Loaded only for
  * such a model.
  */
 import { ROPE_SCALINGS, type RopeScaling } from "../config.ts";

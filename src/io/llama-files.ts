@@ -1,5 +1,5 @@
 /** Reads and writes a Llama-type model's tensors as files have them: see llama-names.ts. Loaded only for such a model. */
-import type { GPT2Config } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import { FormatError, nameList } from "../errors.ts";
 import { numel, type Shape, sameShape, showShape } from "../tensor.ts";
 import { count } from "./common.ts";
@@ -11,7 +11,7 @@ import { checkRows, type Stored, type TensorSource } from "./tensor-file.ts";
  * The same tensors as transformers has them, of a model whose tensors `merged` gives by our names: those of its blocks
  * one matrix [out, in] each.
  */
-export function splitParts(config: GPT2Config, merged: readonly StreamedTensor[]): StreamedTensor[] {
+export function splitParts(config: ModelConfig, merged: readonly StreamedTensor[]): StreamedTensor[] {
   const ours = new Map(merged.map((tensor) => [tensor.name, tensor]));
   // A tied head that has an adapter becomes a tensor of its own.
   const tie_word_embeddings = !ours.has("lm_head.weight");
@@ -57,7 +57,7 @@ const REDUNDANT = /^layers\.\d+\.self_attn\.rotary_emb\.inv_freq$/;
  */
 export function joinParts(
   found: ReadonlyMap<string, Stored<TensorSource>>,
-  config: GPT2Config,
+  config: ModelConfig,
   where: string,
 ): Map<string, Stored<TensorSource>> {
   const rest = new Map<string, Stored<TensorSource>>(found);

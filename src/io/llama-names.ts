@@ -2,7 +2,7 @@
  * Where a Llama-type model's tensors are in transformers' files. There each matrix is alone and [out, in], as nn.Linear
  * has it; here queries, keys and values are one matrix [in, out], and so are gate and up.
  */
-import type { GPT2Config } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import { baseTensors, columnsIn, type Layer, lmHeadTensors, type ModelTensor } from "../names.ts";
 import type { Shape } from "../tensor.ts";
 
@@ -39,7 +39,7 @@ export interface InFiles extends ModelTensor {
 }
 
 /** The tensors of a model in transformers, by ours, in our order. */
-export function llamaTensorsInFiles(config: GPT2Config): InFiles[] {
+export function llamaTensorsInFiles(config: ModelConfig): InFiles[] {
   return [...baseTensors(config), ...lmHeadTensors(config)].map((tensor) => {
     const { block, layer, part, shape } = tensor;
     if (block === null)

@@ -16,7 +16,7 @@ import {
 } from "../names.ts";
 import { numel, type Shape } from "../tensor.ts";
 import { baseDtype } from "./adapter-meta.ts";
-import type { GPT2Checkpoint } from "./hf.ts";
+import type { BaseModel } from "./hf.ts";
 import type { Adapter } from "./peft.ts";
 import { type FinalNorm, type NamedTensor, readFactors, type Tensors, transposed } from "./peft-form.ts";
 import { foldHead } from "./peft-write.ts";
@@ -51,7 +51,7 @@ const NO_CHANGES: Changes = { products: [] };
  * tied head has an adapter.
  */
 export async function mergedTensors(
-  checkpoint: GPT2Checkpoint,
+  checkpoint: BaseModel,
   adapter: Adapter,
   finalNorm: FinalNorm | undefined,
 ): Promise<StreamedTensor[]> {
@@ -67,7 +67,7 @@ export async function mergedTensors(
 }
 
 /** The base model's tensors and those of a language model's separate head, merged, by our names. */
-function ownTensors(checkpoint: GPT2Checkpoint, { meta, tensors }: Adapter): StreamedTensor[] {
+function ownTensors(checkpoint: BaseModel, { meta, tensors }: Adapter): StreamedTensor[] {
   const changes = adapterChanges({ meta, tensors });
   const { config } = checkpoint;
   // Frozen matrices are rounded to the type that the run stored them in.

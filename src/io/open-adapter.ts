@@ -6,7 +6,7 @@ import { isGguf, isRemote, STAGING } from "../platform/paths.ts";
 import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
 import { fingerprint } from "./fingerprint.ts";
-import { type GPT2Checkpoint, loadModel } from "./hf.ts";
+import { type BaseModel, loadModel } from "./hf.ts";
 import { type Adapter, type AdapterMeta, readAdapter } from "./peft.ts";
 import { type PeftBase, readBaseModel } from "./peft-form.ts";
 import { checkFingerprint } from "./vocabulary.ts";
@@ -14,7 +14,7 @@ import { checkFingerprint } from "./vocabulary.ts";
 export interface OpenedAdapter {
   adapter: Adapter;
   /** The base model; the caller closes it. */
-  checkpoint: GPT2Checkpoint;
+  checkpoint: BaseModel;
 }
 
 /**
@@ -50,12 +50,12 @@ export async function openAdapter(
  * const run = await fineTune({ device: await openDevice(), model, data, adapter });
  * ```
  */
-export async function loadAdapter(directory: string, checkpoint: GPT2Checkpoint): Promise<Adapter> {
+export async function loadAdapter(directory: string, checkpoint: BaseModel): Promise<Adapter> {
   checkArguments({ directory, checkpoint }, { directory: "text", checkpoint: "model" });
   return readFrom(await locateAdapter(directory), checkpoint);
 }
 
-async function readFrom(place: string, checkpoint: GPT2Checkpoint): Promise<Adapter> {
+async function readFrom(place: string, checkpoint: BaseModel): Promise<Adapter> {
   const { vocabulary, config } = checkpoint;
   // Adapters written by PEFT often come with the tokenizer that they were trained with.
   if (!(await exists(joinPath(place, OURS))))
@@ -68,7 +68,7 @@ async function readFrom(place: string, checkpoint: GPT2Checkpoint): Promise<Adap
 }
 
 /** Throws ConfigError if the adapter was trained on another base model. The same one may have another name. */
-async function checkBase(meta: AdapterMeta, checkpoint: GPT2Checkpoint, where: string): Promise<void> {
+async function checkBase(meta: AdapterMeta, checkpoint: BaseModel, where: string): Promise<void> {
   const { base_model, base_fingerprint: expected } = meta;
   if (expected === undefined) return;
   const found = await fingerprint(checkpoint);
@@ -108,11 +108,7 @@ export async function findAdapter(directory: string): Promise<string | undefined
   return undefined;
 }
 
-async function openBase(
-  directory: string,
-  model: string | undefined,
-  options: DownloadOptions,
-): Promise<GPT2Checkpoint> {
+async function openBase(directory: string, model: string | undefined, options: DownloadOptions): Promise<BaseModel> {
   if (model !== undefined) return loadModel(model, options);
   const named = await namedBase(directory);
   // Throws the error for a directory without an adapter.
@@ -144,7 +140,7 @@ export async function namedBase(directory: string): Promise<string | undefined> 
   return undefined;
 }
 
-async function describePeftBase(checkpoint: GPT2Checkpoint): Promise<PeftBase> {
+async function describePeftBase(checkpoint: BaseModel): Promise<PeftBase> {
   const { config, names, directory, problemType } = checkpoint;
   const read = (name: string) => checkpoint.read(name);
   const base = { config, directory, read, ...(problemType === undefined ? {} : { problemType }) };

@@ -3,7 +3,7 @@
  * was trained. Names are matched as PEFT matches them. Settings that change the arithmetic in an unsupported way are
  * refused.
  */
-import { type GPT2Config, INITS, type LoraConfig, loraScale } from "../config.ts";
+import { INITS, type LoraConfig, loraScale, type ModelConfig } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { type Site, sitesByName } from "../names.ts";
 import { type Effort, newEffort } from "./expression.ts";
@@ -100,7 +100,7 @@ interface Source {
 }
 
 /** Throws ConfigError for variants of LoRA that are not supported, FormatError for invalid settings. */
-export async function parsePeftConfig(json: unknown, model: GPT2Config, where: string): Promise<PeftPlan> {
+export async function parsePeftConfig(json: unknown, model: ModelConfig, where: string): Promise<PeftPlan> {
   const config = { ...(model.model_type ? LLAMA_DEFAULTS : DEFAULTS), ...givenSettings(json, where) };
   const source: Source = { config, where, effort: await newEffort(hasExpressions(config)) };
   refuseVariants(config, LORA, where);
@@ -194,7 +194,7 @@ const KINDS = ["c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"];
 const LLAMA_KINDS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 /** Every module that can have an adapter, in the order of the forward pass. */
-function candidates(model: GPT2Config, task: PeftPlan["task"]): Pick<PeftModule, "name" | "site">[] {
+function candidates(model: ModelConfig, task: PeftPlan["task"]): Pick<PeftModule, "name" | "site">[] {
   const known = new Map<string, Site>();
   // The first of those in one module is that of the whole: c_attn, before q.
   for (const site of sitesByName(model).values()) {

@@ -1,5 +1,5 @@
 /** `PeftForm`: how the adapters of PEFT's modes look in its files. Built by peft-lora.ts and peft-virtual.ts. */
-import type { GPT2Config } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import { FormatError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { loraName, type Site } from "../names.ts";
@@ -36,7 +36,7 @@ export interface FinalNorm {
 
 /** The base model of a PEFT adapter. */
 export interface PeftBase {
-  config: GPT2Config;
+  config: ModelConfig;
   /** Its directory, for errors. */
   directory?: string;
   /** The `problem_type` of its config.json. */
@@ -162,6 +162,6 @@ export interface ImportPlan {
   decisive: { names: string; shapes: string };
 }
 
-export function headEntry(classes: number, { n_embd }: GPT2Config): ImportEntry {
+export function headEntry(classes: number, { n_embd }: ModelConfig): ImportEntry {
   return { name: "head.weight", ...(classes > 0 ? { shape: [classes, n_embd] } : {}) };
 }

@@ -2,7 +2,7 @@
  * LoRA adapters in PEFT's files. Ours have separate adapters for q, k and v, PEFT's of a GPT-2 one fused `c_attn`: A' = [A_q; A_k; A_v] and a block-diagonal B', with rank and alpha such that the product is the same.
  * Modules that differ in rank or scale are written as patterns. DoRA's magnitudes belong to a module here and there.
  */
-import { type GPT2Config, isInBlocks, type LoraConfig, loraScale } from "../config.ts";
+import { isInBlocks, type LoraConfig, loraScale, type ModelConfig } from "../config.ts";
 import { FormatError } from "../errors.ts";
 import {
   ADAPTED,
@@ -49,7 +49,7 @@ export const needsNames = ({ model, lora }: Pick<AdapterMeta, "model" | "lora">)
   model.model_type !== undefined || lora?.modulesToSave !== undefined;
 
 /** PEFT's module for what an adapter adapts: `transformer.h.3.attn.c_attn`, `model.layers.3.self_attn.q_proj`, `lm_head`. */
-export function moduleName(site: Site, config: GPT2Config, names: PeftNames | undefined): string {
+export function moduleName(site: Site, config: ModelConfig, names: PeftNames | undefined): string {
   const { target, block } = site;
   if (target === "head") return "lm_head";
   if (config.model_type) return names!.llamaModule(site, config);
@@ -138,7 +138,7 @@ export function loraForm(adapter: LoraModel, names: PeftNames | undefined): Peft
 }
 
 /** The shapes of ours that are several in PEFT's files: magnitudes, and tensors of the base model. */
-function wholeShapes(model: GPT2Config, modules: readonly Module[]): Map<string, Shape> {
+function wholeShapes(model: ModelConfig, modules: readonly Module[]): Map<string, Shape> {
   const shapes = baseShapes(model);
   for (const { magnitude, out } of modules)
     if (magnitude) shapes.set(magnitude.name, [(shapes.get(magnitude.name)?.[0] ?? 0) + out]);
@@ -181,7 +181,7 @@ function loraModules({ model, lora, task }: LoraModel, names: PeftNames | undefi
 /** A module without the adapters of ours that it contains. */
 function newModule(
   site: Site,
-  model: GPT2Config,
+  model: ModelConfig,
   dora: boolean | undefined,
   given: Pick<Module, "name" | "r" | "scale">,
 ): Module {

@@ -2,13 +2,13 @@
  * The names in PEFT's files that few adapters need: those of the modules of a Llama-type model, and those of the base
  * model's tensors that were trained beside the adapters. Loaded on demand by what reads adapters.
  */
-import { type GPT2Config, isInBlocks } from "../config.ts";
+import { isInBlocks, type ModelConfig } from "../config.ts";
 import { ADAPTED, baseShapes, baseTensors, columnsIn, lmHeadTensors, type Site, tensorName } from "../names.ts";
 import { IN_BLOCK, type InFiles, llamaTensorsInFiles } from "./llama-names.ts";
 import type { ImportEntry } from "./peft-form.ts";
 
 /** A Llama-type model's module for what an adapter adapts. */
-export function llamaModule({ target, block }: Site, config: GPT2Config): string {
+export function llamaModule({ target, block }: Site, config: ModelConfig): string {
   if (block === null) return "model.embed_tokens";
   const { layer } = ADAPTED[target];
   const index = columnsIn(layer, config).findIndex((one) => one.target === target);
@@ -16,7 +16,7 @@ export function llamaModule({ target, block }: Site, config: GPT2Config): string
 }
 
 /** The tensors of a base model in transformers, by ours. */
-export function baseInFiles(config: GPT2Config): Pick<InFiles, "name" | "parts" | "isTurned">[] {
+export function baseInFiles(config: ModelConfig): Pick<InFiles, "name" | "parts" | "isTurned">[] {
   const prefix = config.model_type ? "model." : "transformer.";
   const tensors = config.model_type
     ? llamaTensorsInFiles(config)
@@ -41,7 +41,7 @@ export function baseEntry({ name, parts, isTurned }: ReturnType<typeof baseInFil
  * `saved`.
  */
 export function trainedInBase(
-  model: GPT2Config,
+  model: ModelConfig,
   modulesToSave: readonly string[],
   sites: readonly Site[],
 ): { entries: [name: string, entry: ImportEntry][]; saved: string[]; hasBiases: boolean } {

@@ -2,7 +2,7 @@
  * Virtual tokens in PEFT's files: prompt tuning and prefix tuning. Both are one tensor, prompt_embeddings, as ours; of
  * a prefix with a projection PEFT saves the projected one.
  */
-import type { GPT2Config } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import { METHODS, type Mode } from "../methods/index.ts";
 import type { ModelTensor } from "../names.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
@@ -14,12 +14,12 @@ export const EMBEDDINGS = "prompt_embeddings";
 export const SCORE = "base_model.score.weight";
 
 /** The tensor of the virtual tokens in our files. */
-export function virtualTensor(mode: Mode, model: GPT2Config, num_virtual_tokens: number): ModelTensor {
+export function virtualTensor(mode: Mode, model: ModelConfig, num_virtual_tokens: number): ModelTensor {
   return METHODS[mode].tensors!(model, { num_virtual_tokens }, 0)[0]!;
 }
 
 /** The base model's dimensions by PEFT's names; of a prefix, which is keys and values, those of their heads. */
-export function dimensions(mode: Mode, model: GPT2Config): Record<string, number> {
+export function dimensions(mode: Mode, model: ModelConfig): Record<string, number> {
   const { n_embd, n_layer, n_head, n_kv_head = n_head } = model;
   const heads = METHODS[mode].virtual === "keys" ? n_kv_head : n_head;
   return { token_dim: (n_embd / n_head) * heads, num_layers: n_layer, num_attention_heads: heads };

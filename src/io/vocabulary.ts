@@ -1,5 +1,5 @@
 /** The vocabulary of a model's `Tokenizer`: tokenizer-files.ts reads it, vocabulary-tables.ts builds its tables. */
-import type { GPT2Config } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { Pretokenizer } from "./pretokenizers.ts";
 
@@ -66,7 +66,7 @@ export function shortName(fingerprint: string): string {
 }
 
 /** Throws ConfigError if the model has no row for some ids. It may have more rows than ids. */
-export function checkSize({ size }: Vocabulary, { vocab_size }: Pick<GPT2Config, "vocab_size">, where: string): void {
+export function checkSize({ size }: Vocabulary, { vocab_size }: Pick<ModelConfig, "vocab_size">, where: string): void {
   if (size <= vocab_size) return;
   throw new ConfigError("wrong-vocabulary", "the tokenizer has more ids than the model", {
     where,

@@ -1,10 +1,10 @@
 /** LoRA (Hu et al. 2021): a frozen matrix W, and beside it B A of low rank, which is trained. */
 import {
-  type GPT2Config,
   INITS,
   type Init,
   isInBlocks,
   type LoraConfig,
+  type ModelConfig,
   SCALINGS,
   type Scaling,
   TARGETS,
@@ -61,7 +61,7 @@ function initialA(init: Init, r: number, input: number): Initial {
 }
 
 /** DoRA's magnitudes of a matrix: as in PEFT of all its outputs, also where only some have an adapter. */
-function magnitude({ target, block }: LoraAdapter, model: GPT2Config): ModelTensor {
+function magnitude({ target, block }: LoraAdapter, model: ModelConfig): ModelTensor {
   const place = { block, layer: ADAPTED[target].layer };
   const shape = [matrixOutputs(target, model)];
   return { ...place, part: "magnitude", origin: "method", name: magnitudeName(place), shape, initial: "norms" };

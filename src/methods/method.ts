@@ -2,7 +2,7 @@
  * What is asked of a method of fine-tuning. Each has a file with three exports, so that a page loads what it needs:
  * `method`, what it is in a model and in files, `training`, its settings, and `guide`, what people read and choose by.
  */
-import type { GPT2Config } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import type { ModelTensor } from "../names.ts";
 import type { NumberRange } from "../number-range.ts";
 
@@ -23,9 +23,9 @@ export interface Method<Config = object, Key = keyof Config> {
   /** The keys that a stored adapter's description has for it. */
   keys: readonly Key[];
   /** What it adds to a model, in the order of the forward pass. `classes`: those of the head, or V of a language model. */
-  tensors?(model: GPT2Config, config: Config, classes: number): ModelTensor[];
+  tensors?(model: ModelConfig, config: Config, classes: number): ModelTensor[];
   /** Whether it trains a tensor of the base model; absent: none. What it adds is trained in any case. */
-  trains?(tensor: ModelTensor, model: GPT2Config, config: Config): boolean;
+  trains?(tensor: ModelTensor, model: ModelConfig, config: Config): boolean;
   /** What it adds cannot be merged into the matrices of a GPT-2. */
   isSeparate?: true;
   /** Where it has virtual tokens: rows before those of each text, or keys and values in every block's attention. */
@@ -35,7 +35,7 @@ export interface Method<Config = object, Key = keyof Config> {
   /** Why a language model cannot be trained with it, as a hint; absent: it can. */
   classifiersOnly?: string;
   /** How PEFT calls it, and the keys of adapter_config.json that only it has; absent: PEFT does not have it. */
-  peft?: { type: string; config?: (model: GPT2Config) => Record<string, unknown> };
+  peft?: { type: string; config?: (model: ModelConfig) => Record<string, unknown> };
 }
 
 /** Learning rates: for a small model, as measured on gpt2-micro (src/bench/README.md), and for one of GPT-2's size. */
@@ -82,7 +82,7 @@ export interface Guide<Options = object> {
   /** The lowest learning rate that a sweep tries, and those of its paper, with Adam unless stated otherwise. */
   rates: { lowest: number; papers?: string };
   /** The setting that decides how many parameters it trains, and its largest value in a sweep. */
-  size?: { setting: keyof Options; most?: (model: GPT2Config) => number };
+  size?: { setting: keyof Options; most?: (model: ModelConfig) => number };
   /** The duration of a run, measured on gpt2-micro, in runs with LoRA. */
   duration: number;
   /**

@@ -1,5 +1,5 @@
 /** Prompt tuning (Lester et al. 2021): trained vectors before each text, rows like those of tokens. */
-import type { GPT2Config } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import { addedTensors, outside } from "../names.ts";
 import type { Guide, Method, Setting, SettingWords, Training } from "./method.ts";
 
@@ -44,7 +44,7 @@ export const virtualTokensWords: SettingWords = {
 };
 
 /** An eighth of the model's context. */
-export const mostTokens = ({ n_positions }: GPT2Config) => Math.max(1, Math.floor(n_positions / 8));
+export const mostTokens = ({ n_positions }: ModelConfig) => Math.max(1, Math.floor(n_positions / 8));
 
 export const guide: Guide<VirtualOptions> = {
   choice: "prompt tuning",

@@ -4,7 +4,7 @@
  *
  * Letters: C n_embd, V vocabulary, R rank.
  */
-import { type Activation, attentionScale, type GPT2Config } from "../config.ts";
+import { type Activation, attentionScale, type ModelConfig } from "../config.ts";
 import {
   firstColumn,
   layerName,
@@ -164,7 +164,7 @@ export interface HeadPiece {
 export class Layers {
   /** Whether a parameter before this place is trained. */
   readonly trainsBelow: (place: Place) => boolean;
-  readonly config: GPT2Config;
+  readonly config: ModelConfig;
   private readonly C: number;
   /** The buffers for `down` of the current block or head, and how much of them is used. */
   private downs: { block: number | null; down: Tensor; ddown: Tensor; at: number } | null = null;

@@ -3,7 +3,7 @@
  * is down(silu(gate(x)) * up(x)). `attn.c_attn` is queries, keys and values side by side, `mlp.c_fc` gate and up. Norms
  * are RMS norms, without a bias.
  */
-import { type GPT2Config, innerWidth } from "../config.ts";
+import { innerWidth, type ModelConfig } from "../config.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import { rmsnormBackward, rmsnormForward, rmsnormParametersBackward } from "../ops/rmsnorm.ts";
 import { ropeBackward, ropeForward } from "../ops/rope.ts";
@@ -65,7 +65,7 @@ export const llama: Architecture = {
 };
 
 /** Rotates queries and keys, or their gradients back, in place. */
-function rotate(rope: typeof ropeForward, qkv: Tensor, { bounds, shift }: Positions, config: GPT2Config): Dispatch {
+function rotate(rope: typeof ropeForward, qkv: Tensor, { bounds, shift }: Positions, config: ModelConfig): Dispatch {
   const { n_embd, n_head, n_kv_head = n_head } = config;
   const heads = { heads: n_head + n_kv_head, headSize: n_embd / n_head };
   return rope(qkv, frequencies(config), bounds, heads, shift);
@@ -74,7 +74,7 @@ function rotate(rope: typeof ropeForward, qkv: Tensor, { bounds, shift }: Positi
 const known = new Map<string, WeakRef<Tensor>>();
 
 /** The table of all positions. Plans of one model share it, as they do its weights: see plan/fuse.ts. */
-function frequencies({ rope, n_positions, n_embd, n_head }: GPT2Config): Tensor {
+function frequencies({ rope, n_positions, n_embd, n_head }: ModelConfig): Tensor {
   const headSize = n_embd / n_head;
   const key = JSON.stringify([rope, n_positions, headSize]);
   const table = known.get(key)?.deref();

@@ -2,9 +2,9 @@
  * The table of rotary position embedding (ops/rope.ts), with the roundings of transformers, which computes the angles
  * in f32: at far positions their last bit is much of an angle.
  */
-import type { GPT2Config, RopeScaling } from "../config.ts";
+import type { ModelConfig, RopeScaling } from "../config.ts";
 
-export type RopeConfig = NonNullable<GPT2Config["rope"]> & { headSize: number };
+export type RopeConfig = NonNullable<ModelConfig["rope"]> & { headSize: number };
 
 const { fround, PI, cos, sin } = Math;
 

@@ -1,7 +1,7 @@
 /** A model's tensors, and which of them each mode trains. */
 
 import { BLOCKS, type BlockDtype, isBlockDtype } from "../blocks.ts";
-import { type GPT2Config, innerWidth, type LoraConfig, type TaskConfig, type WeightDtype } from "../config.ts";
+import { innerWidth, type LoraConfig, type ModelConfig, type TaskConfig, type WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "../methods/index.ts";
 import { BLOCK_LAYERS, baseTensors, headTensors, lmHeadTensors, type ModelTensor, type Place } from "../names.ts";
@@ -9,7 +9,7 @@ import { numel } from "../tensor.ts";
 
 /** Everything that determines which tensors a model has and which of them are trained. */
 export interface ModelSpec extends MethodConfig {
-  config: GPT2Config;
+  config: ModelConfig;
   task: TaskConfig;
   mode: Mode;
   /** Set in mode lora, null in the others. */
@@ -28,14 +28,14 @@ interface Description extends ModelTensor {
 }
 
 /** Whether a method has something to train in a model: BitFit needs biases. */
-function hasMode(config: GPT2Config, mode: Mode): boolean {
+function hasMode(config: ModelConfig, mode: Mode): boolean {
   const { tensors, trains } = METHODS[mode];
   if (!trains || tensors) return true;
   return baseTensors(config).some((tensor) => trains(tensor, config, {}));
 }
 
 /** The methods that have something to train in a model. */
-export const possibleModes = (config: GPT2Config): Mode[] => MODES.filter((mode) => hasMode(config, mode));
+export const possibleModes = (config: ModelConfig): Mode[] => MODES.filter((mode) => hasMode(config, mode));
 
 /** Every tensor of the model, and whether it is trained. */
 export function parameterList(spec: ModelSpec): Description[] {
@@ -82,7 +82,7 @@ export function parameterList(spec: ModelSpec): Description[] {
 }
 
 /** Throws ConfigError if a row of a matrix is not a whole number of blocks. */
-function checkWidths(config: GPT2Config, dtype: BlockDtype): void {
+function checkWidths(config: ModelConfig, dtype: BlockDtype): void {
   for (const [name, width] of [
     ["n_embd", config.n_embd],
     ["n_inner", innerWidth(config)],

@@ -1,5 +1,5 @@
 /** How far training moved the matrices of a model, relative to their size. */
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import type { Adapter, Tensors } from "../io/peft.ts";
 import { readFactors } from "../io/peft-form.ts";
 import {
@@ -47,7 +47,7 @@ export const MOST_RANK = 64;
  * other tensors of the base model, and between a classifier's head and its initial values in `start`, if they are
  * known. Adapter layers, prompts and prefixes change no matrix: only the head remains.
  */
-export async function measureChanges(adapter: Adapter, base: GPT2Checkpoint, start: Tensors | null): Promise<Changes> {
+export async function measureChanges(adapter: Adapter, base: BaseModel, start: Tensors | null): Promise<Changes> {
   const { meta, tensors } = adapter;
   const { model, lora, task } = meta;
   const moved = [...baseTensors(model), ...lmHeadTensors(model)].filter(({ name }) => tensors.has(name));
@@ -102,7 +102,7 @@ type Size = Omit<Change, "block" | "adapter">;
 class Sizes {
   private readonly known = new Map<string, Promise<Size[]>>();
 
-  constructor(private readonly base: GPT2Checkpoint) {}
+  constructor(private readonly base: BaseModel) {}
 
   /** The norm of the matrix that an adapter adapts. */
   async adapted({ target, block }: LoraAdapter): Promise<number> {

@@ -9,7 +9,7 @@ import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
 import { SHARDS_INDEX, WEIGHTS } from "../io/common.ts";
 import { parseCsv } from "../io/csv.ts";
-import { type GPT2Checkpoint, SHIPPED_MODELS } from "../io/hf.ts";
+import { type BaseModel, SHIPPED_MODELS } from "../io/hf.ts";
 import { mergedTensors } from "../io/merge.ts";
 import { readModelFile, readModelJson } from "../io/model-file.ts";
 import type { OpenedAdapter } from "../io/open-adapter.ts";
@@ -148,7 +148,7 @@ function checkMergeable(meta: AdapterMeta): void {
 }
 
 /** A head's bias can be folded into its weight only behind a layer norm: an RMS norm has no bias. */
-async function readFinalNorm({ tensors }: Adapter, checkpoint: GPT2Checkpoint): Promise<FinalNorm | undefined> {
+async function readFinalNorm({ tensors }: Adapter, checkpoint: BaseModel): Promise<FinalNorm | undefined> {
   if (checkpoint.config.model_type) return undefined;
   const read = async (name: string) => tensors.get(name)?.data ?? (await checkpoint.read(name));
   return { weight: await read("ln_f.weight"), bias: await read("ln_f.bias") };
@@ -273,7 +273,7 @@ export async function replaceableExport(directory: string, force: boolean): Prom
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
 
 /** The base model's config.json with the changes of the merged model. */
-async function mergedConfig({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoint): Promise<string> {
+async function mergedConfig({ meta, tensors }: Adapter, checkpoint: BaseModel): Promise<string> {
   const base = await readModelJson(checkpoint.directory, "config.json");
   const { model_type = "gpt2" } = checkpoint.config;
   // The beginning of the names of transformers' classes.
@@ -304,7 +304,7 @@ async function mergedConfig({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoi
 }
 
 /** A model's vocabulary files; of GPT-2's vocabulary, which a model may lack, those of the bundled base model. */
-async function vocabularyFiles({ directory, vocabulary, config }: GPT2Checkpoint): Promise<Map<string, FileContent>> {
+async function vocabularyFiles({ directory, vocabulary, config }: BaseModel): Promise<Map<string, FileContent>> {
   const files = new Map<string, FileContent>();
   const isGpt2 = vocabulary.tables === null && config.vocab_size > vocabulary.end.id;
   for (const place of [directory, ...(isGpt2 ? [packagePath(`data/models/${SHIPPED_MODELS[0]}`)] : [])]) {
@@ -318,7 +318,7 @@ async function vocabularyFiles({ directory, vocabulary, config }: GPT2Checkpoint
 }
 
 /** The files of the base model, as they are. */
-async function baseFiles(checkpoint: GPT2Checkpoint): Promise<Map<string, FileContent>> {
+async function baseFiles(checkpoint: BaseModel): Promise<Map<string, FileContent>> {
   if (isGguf(checkpoint.directory)) return new Map([[GGUF_BASE, readParts(checkpoint.directory)]]);
   const path = (name: string) => joinPath(checkpoint.directory, name);
   const files = await vocabularyFiles(checkpoint);
@@ -331,7 +331,7 @@ async function baseFiles(checkpoint: GPT2Checkpoint): Promise<Map<string, FileCo
 }
 
 /** The model's tokenizer, padding with the token that ends a text. */
-async function tokenizerFiles(meta: AdapterMeta, checkpoint: GPT2Checkpoint): Promise<Map<string, FileContent>> {
+async function tokenizerFiles(meta: AdapterMeta, checkpoint: BaseModel): Promise<Map<string, FileContent>> {
   const files = await vocabularyFiles(checkpoint);
   const own = "tokenizer_config.json";
   // transformers reads older files' special_tokens_map.json after the settings: it becomes part of them.

@@ -3,7 +3,7 @@ import { textContext } from "../config.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
 import { loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "../data/texts.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
 import { methodConfig } from "../methods/index.ts";
 import { knownBase, type TrainOptions, withAdapter } from "../train/options.ts";
@@ -16,7 +16,7 @@ export type DataSource = Pick<RunRecord, "objective" | "data">;
 /** The data tokenized for a model; see `within` for files in the run's directory. */
 export function loadData(
   { objective, data }: DataSource,
-  model: GPT2Checkpoint,
+  model: BaseModel,
   downloads: DownloadOptions = {},
 ): Promise<TrainingData> {
   return objective === "lm"
@@ -27,7 +27,7 @@ export function loadData(
 /** The data and all options of a run with a model, and with the adapter that it starts from. `load` loads the data. */
 export async function resolveSettings(
   settings: RunSettings,
-  { config }: GPT2Checkpoint,
+  { config }: BaseModel,
   adapter: Adapter | undefined,
   load: (source: DataSource) => Promise<TrainingData>,
 ): Promise<{ data: TrainingData; options: TrainOptions }> {

@@ -12,7 +12,7 @@ import type { Evaluation } from "../engine/evaluate.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import { parseSnapshot } from "../io/hub-names.ts";
 import type { Adapter } from "../io/peft.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
@@ -181,7 +181,7 @@ const stampRecord = () =>
 
 /** The record of a new run. `source` overrides the origin that the data reports. */
 export async function newRecord(
-  { model, data }: { model: GPT2Checkpoint; data: TrainingData },
+  { model, data }: { model: BaseModel; data: TrainingData },
   settings: RunSettings,
   options: TrainOptions,
   source = data.origin,

@@ -9,7 +9,7 @@ import { argmaxRows } from "../engine/predictions.ts";
 import { asSaved } from "../engine/trained.ts";
 import type { Classifier } from "../infer/classifier.ts";
 import { adaptedSpec, adapterTensors, baseDtype } from "../io/adapter-meta.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import { methodConfig } from "../methods/index.ts";
 import type { TextOrPair } from "../pair.ts";
@@ -19,7 +19,7 @@ import { DEFAULTS, type TrainOptions } from "../train/options.ts";
 export async function startTensors(
   meta: AdapterMeta,
   options: Partial<TrainOptions>,
-  base: GPT2Checkpoint,
+  base: BaseModel,
 ): Promise<Tensors> {
   const all = { ...DEFAULTS, ...options };
   const spec = {
@@ -37,7 +37,7 @@ export async function scaleTo(
   classifier: Classifier,
   { meta, tensors }: Adapter,
   start: Tensors,
-  base: GPT2Checkpoint,
+  base: BaseModel,
   s: number,
 ): Promise<void> {
   const isZero = (name: string) => start.get(name)?.data.every((value) => value === 0) === true;

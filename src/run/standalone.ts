@@ -7,7 +7,7 @@ import { ConfigError } from "../errors.ts";
 import { floatToHalf } from "../half.ts";
 import { encodeMeta, parseMeta } from "../io/adapter-meta.ts";
 import { readJson } from "../io/common.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import { readModelFile, readModelJson } from "../io/model-file.ts";
 import { META } from "../io/peft.ts";
 import { type StreamedTensor, streamedBytes, streamSafetensors } from "../io/safetensors-write.ts";
@@ -58,7 +58,7 @@ export async function planStandalone(
   template: string,
   texts: StandaloneTexts,
   adapter: string,
-  checkpoint: GPT2Checkpoint,
+  checkpoint: BaseModel,
 ): Promise<StandalonePage> {
   const { model_type } = checkpoint.config;
   if (model_type)
@@ -148,13 +148,13 @@ function filePart(path: string, content: Uint8Array): Part {
 }
 
 /** The WASM, and GPT-2's tables if the model has that vocabulary: files of dist/. */
-async function programFiles({ vocabulary }: GPT2Checkpoint): Promise<Part[]> {
+async function programFiles({ vocabulary }: BaseModel): Promise<Part[]> {
   const names = ["data.wasm", "kernels.wasm", "kernels-relaxed.wasm", ...(vocabulary.tables ? [] : [GPT2_TABLES])];
   return Promise.all(names.map(async (name) => filePart(`dist/${name}`, await readAsset(name))));
 }
 
-/** The folder model/: what `openGPT2` reads. */
-async function modelFiles(checkpoint: GPT2Checkpoint): Promise<Part[]> {
+/** The folder model/: what `openBaseModel` reads. */
+async function modelFiles(checkpoint: BaseModel): Promise<Part[]> {
   const { directory, vocabulary } = checkpoint;
   const tensors = halfTensors(checkpoint);
   const weights = {
@@ -174,7 +174,7 @@ async function modelFiles(checkpoint: GPT2Checkpoint): Promise<Part[]> {
 }
 
 /** The base model's tensors, with f16 matrices. A language model's head is of no use to a classifier. */
-function halfTensors(checkpoint: GPT2Checkpoint): StreamedTensor[] {
+function halfTensors(checkpoint: BaseModel): StreamedTensor[] {
   const { config, names } = checkpoint;
   const shapes = new Map(baseShapes(config));
   if (names.includes("score.weight")) shapes.set("score.weight", checkpoint.shape("score.weight"));

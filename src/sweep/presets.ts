@@ -1,5 +1,5 @@
 /** Predefined sweeps: the published experiment, and what follows from it. */
-import type { GPT2Config, Target } from "../config.ts";
+import type { ModelConfig, Target } from "../config.ts";
 import { GUIDES, METHODS, type Mode, methodConfig } from "../methods/index.ts";
 import { possibleModes, trainableCount } from "../model/trainable.ts";
 import { loraAdapters, loraDims } from "../names.ts";
@@ -12,7 +12,7 @@ import { PUBLISHED_BASELINES } from "./published.ts";
 /** A predefined sweep; its arms may depend on the model and on the shared settings. */
 export interface SweepPreset {
   base: RunSettings;
-  arms: Arm[] | ((model: GPT2Config, settings: RunSettings) => Arm[]);
+  arms: Arm[] | ((model: ModelConfig, settings: RunSettings) => Arm[]);
   /** What the report says about the choice of arms. */
   about?: string;
 }
@@ -23,7 +23,7 @@ const BASELINES = { mode: PUBLISHED_BASELINES };
 const IN_BLOCKS: Target[] = ["q", "k", "v", "o", "fc", "proj"];
 
 /** Parameters of rank 1 in a block. */
-function unitOfRank(config: GPT2Config, targets: readonly Target[]): number {
+function unitOfRank(config: ModelConfig, targets: readonly Target[]): number {
   const { lora } = methodConfig({ ...DEFAULTS, mode: "lora", targets, layers: [0] });
   return loraAdapters(config, lora!).reduce((sum, { target }) => {
     const dims = loraDims(target, config, 0);
@@ -32,7 +32,7 @@ function unitOfRank(config: GPT2Config, targets: readonly Target[]): number {
 }
 
 /** Which matrices to adapt with a nearly equal number of parameters: that of rank 4 on all of a block. */
-function whichTargets(config: GPT2Config): Arm[] {
+function whichTargets(config: ModelConfig): Arm[] {
   const sets: Target[][] = [["v"], ["q", "v"], ["q", "k", "v"], ["q", "k", "v", "o"], ["fc", "proj"], IN_BLOCKS];
   const all = 4 * unitOfRank(config, IN_BLOCKS);
   return sets.map((targets) => {
@@ -42,7 +42,7 @@ function whichTargets(config: GPT2Config): Arm[] {
 }
 
 /** Which blocks to adapt with nearly equal numbers of parameters: all with rank 4, each half, each block. */
-function whichLayers({ n_layer }: GPT2Config): Arm[] {
+function whichLayers({ n_layer }: ModelConfig): Arm[] {
   const all = Array.from({ length: n_layer }, (_, layer) => layer);
   const half = Math.ceil(n_layer / 2);
   const some = [all.slice(0, half), all.slice(half), ...all.map((layer) => [layer])];
@@ -58,7 +58,7 @@ const STEPS = [1, 3, 10, 30, 100];
 const ratesFrom = (lowest: number) => STEPS.map((step) => Number((lowest * step).toPrecision(3)));
 
 /** Each method, sized to as many trainable parameters as LoRA, at its own learning rate of equally many. */
-function methods(config: GPT2Config, settings: RunSettings): Arm[] {
+function methods(config: ModelConfig, settings: RunSettings): Arm[] {
   const { objective = "classification" } = settings;
   // Two classes: their number hardly matters.
   const data = { objective, labels: objective === "lm" ? [] : ["0", "1"] };
@@ -82,7 +82,7 @@ function methods(config: GPT2Config, settings: RunSettings): Arm[] {
 }
 
 /** Rank and alpha at the shared learning rate, as published, and at each cell's own rate, .1 to 10 times that. */
-function tunedGrid(_model: GPT2Config, { lr = DEFAULTS.lr }: RunSettings): Arm[] {
+function tunedGrid(_model: ModelConfig, { lr = DEFAULTS.lr }: RunSettings): Arm[] {
   const grid = { mode: "lora", rank: RANKS, alpha: RANKS };
   return [grid, { ...grid, lr: { choose: ratesFrom(lr / 10) } }];
 }

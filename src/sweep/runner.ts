@@ -4,7 +4,7 @@ import type { Backend } from "../backend/backend.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
-import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
+import { type BaseModel, loadModel } from "../io/hf.ts";
 import { recover } from "../io/recover.ts";
 import type { Check } from "../platform/reader.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
@@ -134,8 +134,8 @@ class Sweep {
   }
 
   /** A model; null if it cannot be read: all its trials fail. */
-  private async load(name: string, pending: readonly Pending[]): Promise<GPT2Checkpoint | null> {
-    let model: GPT2Checkpoint | undefined;
+  private async load(name: string, pending: readonly Pending[]): Promise<BaseModel | null> {
+    let model: BaseModel | undefined;
     try {
       model = await loadModel(name);
       await fingerprint(model);
@@ -217,7 +217,7 @@ class TrialRun implements Job {
   constructor(
     private readonly sweep: Sweep,
     private readonly pending: Pending,
-    private readonly model: GPT2Checkpoint,
+    private readonly model: BaseModel,
   ) {}
 
   get settings() {

@@ -1,7 +1,7 @@
 /** The parts of a sweep, for machines that know nothing of each other: each works out the same division. */
 import type { TrainingData } from "../data/texts.ts";
 import { LowrankError } from "../errors.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import { countOperations } from "../train/estimate.ts";
 import type { Cell, Trial } from "./grid.ts";
 
@@ -49,7 +49,7 @@ export function trialShape({ model, options: { seed: _, alpha: __, lr: ___, ...s
 }
 
 /** The estimated operations of a trial. One that cannot start, and fails when it is run, costs next to nothing. */
-export function costsIn(data: TrainingData, findModel: (name: string) => GPT2Checkpoint): (trial: Trial) => number {
+export function costsIn(data: TrainingData, findModel: (name: string) => BaseModel): (trial: Trial) => number {
   const known = new Map<string, number>();
   const estimate = (trial: Trial): number => {
     try {

@@ -2,7 +2,7 @@
 
 import type { Engine } from "../engine/engine.ts";
 import { TrainingError } from "../errors.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import type { Batch } from "../model/batch.ts";
 import { parameterList } from "../model/trainable.ts";
 import type { StepRecord } from "./records.ts";
@@ -15,7 +15,7 @@ interface BadStep {
 }
 
 /** Names the first tensor that is not finite: parameters have not changed since, so batches give the same values. */
-export async function diagnose(engine: Engine, model: GPT2Checkpoint, bad: BadStep): Promise<TrainingError> {
+export async function diagnose(engine: Engine, model: BaseModel, bad: BadStep): Promise<TrainingError> {
   const { step, epoch, lr, loss, norm } = bad.record;
   const culprit = Number.isFinite(loss)
     ? ((await firstGradient(engine, bad.batches)) ?? "the norm of the gradients")
@@ -38,13 +38,13 @@ async function firstGradient(engine: Engine, batches: readonly Batch[]): Promise
 }
 
 /** The first parameter that is not finite, frozen or trained. */
-async function firstParameter(engine: Engine, model: GPT2Checkpoint): Promise<string | undefined> {
+async function firstParameter(engine: Engine, model: BaseModel): Promise<string | undefined> {
   for (const { name } of parameterList(engine.plan.spec))
     if (!(await readTensor(engine, model, name)).every(Number.isFinite)) return name;
   return undefined;
 }
 
 /** The current values of a parameter: from the device, or from the base model if it belongs to the lower part. */
-export function readTensor(engine: Engine, model: GPT2Checkpoint, name: string): Promise<Float32Array> {
+export function readTensor(engine: Engine, model: BaseModel, name: string): Promise<Float32Array> {
   return engine.plan.parameters.all.has(name) ? engine.readParameter(name) : model.read(name);
 }

@@ -2,11 +2,11 @@
 
 import { checkArguments, refuseUnknown } from "../arguments.ts";
 import {
-  type GPT2Config,
   HEAD_INITS,
   type HeadInit,
   type LlamaType,
   MAX_ACCUMULATE,
+  type ModelConfig,
   type Objective,
   POOLINGS,
   type Pooling,
@@ -147,7 +147,7 @@ export interface Known {
 }
 
 /** What is known of a base model. */
-export const knownBase = (config: GPT2Config): Known => ({
+export const knownBase = (config: ModelConfig): Known => ({
   parameters: countBase(config),
   ...(config.model_type ? { model_type: config.model_type } : {}),
 });

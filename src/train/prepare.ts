@@ -5,7 +5,7 @@ import type { DatasetBatch } from "../data/dataset.ts";
 import { type Examples, Loader } from "../data/loader.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
 import { shortName } from "../io/vocabulary.ts";
 import { roomFor } from "../model/batch.ts";
@@ -18,7 +18,7 @@ import { type PlanArguments, type Planned, planFitting } from "./sizes.ts";
 
 export interface RunArguments extends Partial<TrainOptions> {
   device: Backend;
-  model: GPT2Checkpoint;
+  model: BaseModel;
   /** The training data, which sets the objective: that of `loadDataset`, or language modeling (`loadTexts`). */
   data: TrainingData;
   /** An adapter of this model to continue from. It determines the mode and its sizes, head and pooling. */
@@ -94,7 +94,7 @@ function checkLabels({ meta: { labels } }: Adapter, data: TrainingData): void {
 }
 
 /** Throws ConfigError if the data has ids of another vocabulary than the model's. */
-export function checkVocabulary({ vocabulary }: TrainingData, { vocabulary: { fingerprint } }: GPT2Checkpoint): void {
+export function checkVocabulary({ vocabulary }: TrainingData, { vocabulary: { fingerprint } }: BaseModel): void {
   if (vocabulary !== fingerprint)
     throw new ConfigError("wrong-vocabulary", "the data was tokenized for another vocabulary than the model's", {
       expected: shortName(fingerprint),

@@ -10,7 +10,7 @@ import { Engine } from "../engine/engine.ts";
 import { featureBytes } from "../engine/features.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import { DataError, DeviceError, LowrankError } from "../errors.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
 import { METHODS, methodConfig } from "../methods/index.ts";
 import type { Capacity } from "../model/batch.ts";
@@ -33,7 +33,7 @@ export interface Size {
 /** What determines a run's plans, besides its options. Only the device's limits are used, and no weights are read. */
 export interface PlanArguments {
   device: Pick<Backend, "limits">;
-  model: Pick<GPT2Checkpoint, "config">;
+  model: Pick<BaseModel, "config">;
   data: TrainingData;
   adapter?: Adapter;
   /** See `RunArguments`. */
@@ -238,7 +238,7 @@ export function measureSizes(
 
 /** The model specification of a run, from its settings and data. */
 export function runSpec(
-  { config }: Pick<GPT2Checkpoint, "config">,
+  { config }: Pick<BaseModel, "config">,
   data: Pick<TrainingData, "objective" | "labels">,
   options: TrainOptions,
   adapter?: Adapter,

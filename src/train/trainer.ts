@@ -17,7 +17,7 @@ import { leave } from "../engine/leave.ts";
 import { isShared, loadBase, writeTrained } from "../engine/state.ts";
 import { asSaved, readTrained } from "../engine/trained.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import { type Batch, countedRows, drawsFrom } from "../model/batch.ts";
 import { numel } from "../tensor.ts";
@@ -279,7 +279,7 @@ export class Run {
   private valLogits: Float32Array | undefined;
   /** Whether `onCheckpoint` has thrown, which ends the run. */
   private isEnded = false;
-  private readonly model: GPT2Checkpoint;
+  private readonly model: BaseModel;
   private readonly data: TrainingData;
   private readonly signal: AbortSignal | undefined;
   private readonly options: TrainOptions;

@@ -1,5 +1,5 @@
 /** The messages between the page and its worker: plain data, which can be posted and stored. */
-import type { DeviceName, GPT2Config, Objective } from "../config.ts";
+import type { DeviceName, ModelConfig, Objective } from "../config.ts";
 import type { BlockStats } from "../data/blocks.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { ErrorCode } from "../error-codes.ts";
@@ -98,7 +98,7 @@ export interface ColumnReport {
 /** A base model that is open. */
 export interface ModelReport {
   name: string;
-  config: GPT2Config;
+  config: ModelConfig;
   /** The number of its parameters. */
   values: number;
   /** The methods that have something to train in it. */

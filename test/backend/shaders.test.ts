@@ -6,7 +6,7 @@ import { requestGPU } from "#platform";
 import { listVariants } from "../../src/backend/webgpu-choice.ts";
 import { chooseShader, listShaders } from "../../src/backend/webgpu-shaders.ts";
 import { assembleShader, unroll } from "../../src/backend/webgpu-source.ts";
-import type { GPT2Config, WeightDtype } from "../../src/config.ts";
+import type { ModelConfig, WeightDtype } from "../../src/config.ts";
 import { planMembers } from "../../src/engine/members.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
@@ -23,7 +23,7 @@ const FEW = { tokens: 50, sequences: 4 };
 /** Rows for large tiles, for two members about as many as a batch may have. */
 const MANY = { tokens: 32_760, sequences: 300 };
 /** Rows that are whole numbers of blocks. */
-const WIDE: Partial<GPT2Config> = { n_embd: 128, n_head: 2 };
+const WIDE: Partial<ModelConfig> = { n_embd: 128, n_head: 2 };
 
 const train = (spec: ModelSpec, capacity = FEW, more = {}) =>
   buildPlan({
@@ -33,7 +33,7 @@ const train = (spec: ModelSpec, capacity = FEW, more = {}) =>
 const decode = (spec: ModelSpec) => buildDecoder({ spec, capacity: FEW, maxBinding: 1 << 27 });
 const together = (spec: ModelSpec, capacity: typeof FEW) =>
   planMembers(Array(2).fill({ spec, optimizer: OPTIMIZER }), { capacity, maxBinding: 1 << 27 });
-const quantized = (objective: "lm" | "classification", config: Partial<GPT2Config>, dtype: WeightDtype = "q8") => ({
+const quantized = (objective: "lm" | "classification", config: Partial<ModelConfig>, dtype: WeightDtype = "q8") => ({
   ...smallSpec("lora", { objective, config: { ...WIDE, ...config } }),
   dtype,
 });

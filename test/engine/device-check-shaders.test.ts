@@ -5,12 +5,12 @@
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
 import { chooseShader } from "../../src/backend/webgpu-shaders.ts";
-import type { GPT2Config } from "../../src/config.ts";
+import type { ModelConfig } from "../../src/config.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedTexts, loadTexts } from "../../src/data/texts.ts";
 import { excerptModel } from "../../src/engine/device-check.ts";
 import { Group } from "../../src/engine/group.ts";
-import type { GPT2Checkpoint } from "../../src/io/hf.ts";
+import type { BaseModel } from "../../src/io/hf.ts";
 import type { Program } from "../../src/plan/plan.ts";
 import { trainingWork } from "../../src/train/device.ts";
 import { ofMode, type TrainOptions } from "../../src/train/options.ts";
@@ -65,8 +65,8 @@ for (const [name, size] of Object.entries(SIZES))
   for (const load of [messages, texts])
     test(`${name}, ${load.name}`, async () => {
       const data = await load();
-      const config: GPT2Config = { ...size, vocab_size: 50257, n_positions: 256, layer_norm_epsilon: 1e-5 };
-      const model = { config, vocabulary: { fingerprint: data.vocabulary } } as GPT2Checkpoint;
+      const config: ModelConfig = { ...size, vocab_size: 50257, n_positions: 256, layer_norm_epsilon: 1e-5 };
+      const model = { config, vocabulary: { fingerprint: data.vocabulary } } as BaseModel;
       for (const options of MODES)
         for (const isShared of [false, true]) {
           const device = new Planned() as Planned & Backend;

@@ -1,7 +1,7 @@
 /** A base model in f16, q8 or q4: the bits of rounded weights in f32, fewer bytes, unrounded trained parameters. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import type { GPT2Config, Objective, WeightDtype } from "../../src/config.ts";
+import type { ModelConfig, Objective, WeightDtype } from "../../src/config.ts";
 import { Decoder } from "../../src/engine/decoder.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import type { Weights } from "../../src/engine/weights.ts";
@@ -9,7 +9,7 @@ import { ConfigError } from "../../src/errors.ts";
 import { floatToHalf, halfToFloat } from "../../src/half.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
-import { openGPT2 } from "../../src/io/hf.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
 import { openAdapter } from "../../src/io/open-adapter.ts";
 import { readAdapter } from "../../src/io/peft.ts";
 import type { Mode } from "../../src/methods/index.ts";
@@ -32,9 +32,9 @@ import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
 const folder = temporaryFolder();
 const LENGTHS = [5, 1, 17];
 /** Every width is a multiple of 8: on the CPU all matrices lie in panels. Those of SMALL do in part. */
-const PANELS: Partial<GPT2Config> = { n_embd: 16, n_head: 4 };
+const PANELS: Partial<ModelConfig> = { n_embd: 16, n_head: 4 };
 /** Every width is a multiple of 64, a block of q4. */
-const BLOCKS: Partial<GPT2Config> = { n_embd: 64, n_head: 4 };
+const BLOCKS: Partial<ModelConfig> = { n_embd: 64, n_head: 4 };
 
 const inHalf = (spec: ModelSpec): ModelSpec => ({ ...spec, dtype: "f16" });
 const inBlocks = (dtype: WeightDtype, mode: Mode, options = {}): ModelSpec => {
@@ -184,7 +184,7 @@ test("mode all has nothing to keep in f16, q8 or q4", async () => {
 });
 
 test("rows that are no whole blocks are refused, with the width and another type", async () => {
-  const width = (config: Partial<GPT2Config>) => ({ config: { ...BLOCKS, ...config } });
+  const width = (config: Partial<ModelConfig>) => ({ config: { ...BLOCKS, ...config } });
   for (const [dtype, config, name] of [
     ["q4", { n_embd: 96 }, "n_embd"],
     ["q4", { n_inner: 96 }, "n_inner"],
@@ -241,7 +241,7 @@ test("a weight that f16 cannot hold is refused with its name", async () => {
     const directory = tinyModel(join(folder, `${value}`), (tensors) => {
       tensors.get("h.1.mlp.c_fc.weight")!.data[17] = value;
     });
-    const model = await openGPT2(directory);
+    const model = await openBaseModel(directory);
     const args = { model, data: await tinyData(messages(12)), device: await testDevice() };
     const words = ["h.1.mlp.c_fc.weight", "65504", String(value)];
     await assertFails(ConfigError, "weights-out-of-range", words, () => train({ ...args, dtype: "f16" }));
@@ -270,7 +270,7 @@ for (const options of [{}, { mode: "last_block" }, { layers: [1] }] as Pick<Part
     const device = await testDevice();
     const { plain, rounded } = bases(options.mode ?? "lora");
     const run = async (directory: string, dtype: WeightDtype) => {
-      const model = await openGPT2(directory);
+      const model = await openBaseModel(directory);
       const settings = ofMode({ ...RUN, ...options }, options.mode ?? "lora");
       const result = await fineTune({ ...settings, model, data, device, dtype }, () => []);
       await model.close();

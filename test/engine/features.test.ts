@@ -3,7 +3,7 @@ import * as assert from "uvu/assert";
 import { Engine } from "../../src/engine/engine.ts";
 import { featureBytes } from "../../src/engine/features.ts";
 import { ShapeError } from "../../src/errors.ts";
-import { openGPT2 } from "../../src/io/hf.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { frozenBlocks } from "../../src/model/trainable.ts";
 import { RunFailed, type TrainResult } from "../../src/train/records.ts";
@@ -130,7 +130,7 @@ test("NaN in a weight of the lower part ends the run at step 1, with the weight'
     ["last_block", "h.1.ln_1.bias"],
   ] as const) {
     const broken = tinyModel(`${folder}/broken`, (tensors) => tensors.get(name)!.data.fill(Number.NaN, 3, 4));
-    const model = await openGPT2(broken);
+    const model = await openBaseModel(broken);
     const error = await run({ mode, model }).catch((reason: unknown) => reason);
     await model.close();
     assert.instance(error, RunFailed);

@@ -7,7 +7,7 @@ import { Engine } from "../../src/engine/engine.ts";
 import { initialize, initialTensors } from "../../src/engine/initial.ts";
 import { loadBase } from "../../src/engine/state.ts";
 import { ConfigError } from "../../src/errors.ts";
-import { openGPT2 } from "../../src/io/hf.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { magnitudeName } from "../../src/names.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
@@ -27,7 +27,7 @@ const tiny = tinyModel(join(folder, "tiny"), () => {}, { ...TINY, n_embd: 64 });
 const quantized = (name: string) => packagePath(`test/golden/bitsandbytes/${name}`);
 
 test("a head begins with zeros, N(0, .02^2) or U(+-1/sqrt(C)); its bias is 0; an unknown word is refused", async () => {
-  await using checkpoint = await openGPT2(tiny);
+  await using checkpoint = await openBaseModel(tiny);
   const { config } = checkpoint;
   const spec = {
     ...smallSpec("lora", { config }),
@@ -59,7 +59,7 @@ for (const [directory, dtype] of [
   [quantized("int8"), "q8"],
 ] as const satisfies readonly (readonly [string, WeightDtype])[])
   test(`${directory.split("/").at(-1)} in ${dtype}: magnitudes are norms, and the model begins as without DoRA`, async () => {
-    await using checkpoint = await openGPT2(directory);
+    await using checkpoint = await openBaseModel(directory);
     const { config } = checkpoint;
     const start = async (spec: ModelSpec) => {
       const capacity = { tokens: 40, sequences: 4 };

@@ -1,6 +1,6 @@
 /** Plans with several members: each trains and computes as in a plan of its own, to the bit, whatever the others do. */
 import * as assert from "uvu/assert";
-import type { GPT2Config, LoraConfig, WeightDtype } from "../../src/config.ts";
+import type { LoraConfig, ModelConfig, WeightDtype } from "../../src/config.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import { Group } from "../../src/engine/group.ts";
 import { ConfigError, DeviceError } from "../../src/errors.ts";
@@ -197,9 +197,9 @@ async function compare(
 }
 
 /** Every width is a multiple of 8: on the CPU all matrices lie in panels. */
-const PANELS: Partial<GPT2Config> = { n_embd: 16, n_head: 4 };
+const PANELS: Partial<ModelConfig> = { n_embd: 16, n_head: 4 };
 /** Whole blocks of q8. */
-const BLOCKS: Partial<GPT2Config> = { n_embd: 64, n_head: 4, n_inner: 96 };
+const BLOCKS: Partial<ModelConfig> = { n_embd: 64, n_head: 4, n_inner: 96 };
 const lm = { objective: "lm" } as const;
 const inDtype = (dtype: WeightDtype) => (spec: ModelSpec) => ({ ...spec, dtype });
 /** So few parameters that those of both fit into a binding, which the token table does not. */

@@ -4,7 +4,7 @@ import type { Session } from "../../src/backend/backend.ts";
 import { CONFIGS } from "../../src/bench/shapes.ts";
 import { loadBase } from "../../src/engine/state.ts";
 import { Weights } from "../../src/engine/weights.ts";
-import type { GPT2Checkpoint } from "../../src/io/hf.ts";
+import type { BaseModel } from "../../src/io/hf.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
 import { numel } from "../../src/tensor.ts";
 import { test } from "../helpers/harness.ts";
@@ -31,7 +31,7 @@ async function bytesPerWait(dtype: "f32" | "f16", signal?: AbortSignal): Promise
       const { shape } = plan.parameters.all.get(name)!;
       return zeros.subarray(0, (((end ?? shape[0]!) - first) * numel(shape)) / shape[0]!);
     },
-  } as Partial<GPT2Checkpoint> as GPT2Checkpoint;
+  } as Partial<BaseModel> as BaseModel;
   await loadBase(new Weights(plan, session, null), checkpoint, { signal });
   return bytes;
 }

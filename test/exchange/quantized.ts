@@ -6,7 +6,7 @@ import { openDevice } from "../../src/backend/device.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
 import { adaptedSpec } from "../../src/io/adapter-meta.ts";
-import { openGPT2 } from "../../src/io/hf.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { importPeft } from "../../src/io/peft-import.ts";
 import { openSafetensors } from "../../src/io/safetensors.ts";
@@ -50,7 +50,7 @@ export async function measureErrors(folder: string, name: string, device: Backen
     targets: Int32Array.from(ids.flatMap((row) => [...row.slice(1), -100])),
   };
   const [tokens, sequences] = [batch.ids.length, ids.length];
-  const model = await openGPT2(join(folder, name));
+  const model = await openBaseModel(join(folder, name));
   const { meta, tensors } = await loadAdapter(directory, model);
   const file = await openSafetensors(join(directory, "adapter_model.safetensors"));
   const shapes = file.floatShapes();

@@ -5,7 +5,7 @@ import { Engine } from "../../src/engine/engine.ts";
 import { loadBase } from "../../src/engine/state.ts";
 import { readTrained } from "../../src/engine/trained.ts";
 import type { Weights } from "../../src/engine/weights.ts";
-import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
+import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import { mergedTensors } from "../../src/io/merge.ts";
 import { streamSafetensors } from "../../src/io/safetensors-write.ts";
 import type { Batch } from "../../src/model/batch.ts";
@@ -29,13 +29,13 @@ function fixedBatch({ ids, targets }: Job): Batch {
   };
 }
 
-function jobSpec({ objective }: Job, model: GPT2Checkpoint): ModelSpec {
+function jobSpec({ objective }: Job, model: BaseModel): ModelSpec {
   const classes = objective === "lm" ? 0 : model.shape("score.weight")[0]!;
   const task = { objective, num_labels: classes, pooling: "last-token", head_bias: false } as const;
   return { config: model.config, task, mode: "all", lora: null, train_head: true };
 }
 
-async function load(engine: Weights, model: GPT2Checkpoint): Promise<void> {
+async function load(engine: Weights, model: BaseModel): Promise<void> {
   await loadBase(engine, model);
   if (engine.plan.parameters.all.has("head.weight"))
     engine.writeParameter("head.weight", await model.read("score.weight"));
@@ -44,7 +44,7 @@ async function load(engine: Weights, model: GPT2Checkpoint): Promise<void> {
 /** Everything that is compared, on a device, and the merged model after a training step: its file and its logits. */
 export async function compute(job: Job, device: "wasm" | "webgpu") {
   const backend = await openDevice(device);
-  const model = await openGPT2(job.directory);
+  const model = await openBaseModel(job.directory);
   const spec = jobSpec(job, model);
   const batch = fixedBatch(job);
   const [tokens, sequences] = [batch.ids.length, job.ids.length];
@@ -72,7 +72,7 @@ export async function compute(job: Job, device: "wasm" | "webgpu") {
   return { loss, logits, grads, written, trained };
 
   /** The logits of the last token of each row, by the cache: half a row at once, then token by token. */
-  async function generated({ ids }: Job, model: GPT2Checkpoint, spec: ModelSpec): Promise<Float32Array> {
+  async function generated({ ids }: Job, model: BaseModel, spec: ModelSpec): Promise<Float32Array> {
     const decoder = await Decoder.create(backend, { spec, capacity: { tokens: 64, sequences } });
     await load(decoder, model);
     const half = 5;

@@ -3,7 +3,7 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
-import type { GPT2Checkpoint } from "../../src/io/hf.ts";
+import type { BaseModel } from "../../src/io/hf.ts";
 import { recover } from "../../src/io/recover.ts";
 import { readVocabulary } from "../../src/io/tokenizer-files.ts";
 import { MODES } from "../../src/methods/index.ts";
@@ -294,7 +294,7 @@ async function readReplaced(folder: string): Promise<() => Promise<void>> {
 async function readTokenizer(folder: string): Promise<() => void> {
   const vocabulary = await readVocabulary(folder, null);
   const model = { vocabulary, config: { vocab_size: 1e6 }, read: () => {}, close: () => {} };
-  const tokenizer = await Tokenizer.load({ model: model as unknown as GPT2Checkpoint });
+  const tokenizer = await Tokenizer.load({ model: model as unknown as BaseModel });
   return () => {
     const ids = tokenizer.encode("the  he\u00a0t, <|endoftext|>the", { allowSpecial: true });
     const { size, end } = vocabulary;

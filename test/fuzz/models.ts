@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { packagePath } from "#platform";
 import { adapterShapes } from "../../src/io/adapter-meta.ts";
-import { openGPT2 } from "../../src/io/hf.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, readAdapter, type Tensors } from "../../src/io/peft.ts";
 import { adapterFiles } from "../../src/io/peft-write.ts";
@@ -155,7 +155,7 @@ export async function readOurs(folder: string): Promise<() => Promise<void>> {
 }
 
 const readPeftOn = (directory: string) => async (folder: string) => {
-  await using base = await openGPT2(directory);
+  await using base = await openBaseModel(directory);
   const adapter = await loadAdapter(folder, base);
   return () => checkAdapter(adapter, folder);
 };
@@ -163,7 +163,7 @@ export const readPeft = readPeftOn(join(golden, "base"));
 export const readPeftQwen2 = readPeftOn(join(llama, "qwen2/base"));
 
 export async function readBase(folder: string): Promise<() => Promise<void>> {
-  const found = await openGPT2(folder);
+  const found = await openBaseModel(folder);
   const shapes = new Map(found.names.map((name) => [name, found.shape(name)]));
   const tensors: Tensors = new Map();
   try {

@@ -1,5 +1,5 @@
 /** Small adapters, and the product of LoRA's matrices, for the tests of adapter directories. */
-import { type GPT2Config, type LoraConfig, loraScale } from "../../src/config.ts";
+import { type LoraConfig, loraScale, type ModelConfig } from "../../src/config.ts";
 import { adapterShapes } from "../../src/io/adapter-meta.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../src/io/peft.ts";
 import { adapterFiles } from "../../src/io/peft-write.ts";
@@ -10,7 +10,7 @@ import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
 import { numbers } from "./border.ts";
 import { ALL_TARGETS, TASKS } from "./models.ts";
 
-export const model: GPT2Config = {
+export const model: ModelConfig = {
   vocab_size: 23,
   n_positions: 10,
   n_layer: 2,

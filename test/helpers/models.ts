@@ -1,8 +1,8 @@
 /** Small random models and batches, for the tests of plans and of the engine. */
 import {
-  type GPT2Config,
   hasValues,
   LLAMA_TYPES,
+  type ModelConfig,
   type Objective,
   type Target,
   type TaskConfig,
@@ -18,7 +18,7 @@ import { Rng } from "../../src/rng.ts";
 import { numel } from "../../src/tensor.ts";
 
 /** No size is a power of two or a multiple of another by chance: a shape that is mistaken for another shows. */
-export const SMALL: GPT2Config = {
+export const SMALL: ModelConfig = {
   vocab_size: 131,
   n_positions: 24,
   n_layer: 2,
@@ -28,7 +28,7 @@ export const SMALL: GPT2Config = {
 };
 
 /** A relative of GPT-2: every option of the configuration that changes the plan. */
-export const RELATIVE: Partial<GPT2Config> = {
+export const RELATIVE: Partial<ModelConfig> = {
   n_inner: 20,
   activation_function: "gelu",
   scale_attn_by_inverse_layer_idx: true,
@@ -36,7 +36,7 @@ export const RELATIVE: Partial<GPT2Config> = {
 };
 
 /** A Llama-type model, in which three heads share one of keys and values. */
-export const LLAMA: Partial<GPT2Config> = { model_type: "llama", n_kv_head: 1, n_inner: 20, rope: { theta: 1e4 } };
+export const LLAMA: Partial<ModelConfig> = { model_type: "llama", n_kv_head: 1, n_inner: 20, rope: { theta: 1e4 } };
 
 // What opens a model loads its architecture; these models are made, not opened.
 for (const type of LLAMA_TYPES) ARCHITECTURES.set(type, llama);
@@ -62,7 +62,7 @@ interface SpecOptions {
   r?: number;
   dropout?: number;
   dora?: boolean;
-  config?: Partial<GPT2Config> | undefined;
+  config?: Partial<ModelConfig> | undefined;
 }
 
 /** Those that DoRA can have. */

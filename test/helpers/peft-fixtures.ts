@@ -6,7 +6,7 @@ import { openFile } from "#platform";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
 import { adaptedSpec, adapterShapes } from "../../src/io/adapter-meta.ts";
-import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
+import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import type { Tensors } from "../../src/io/peft.ts";
 import { fromEntries } from "../../src/io/peft-form.ts";
@@ -66,7 +66,7 @@ export async function readGroup(file: SafetensorsFile, prefix: string): Promise<
 }
 
 /** What PEFT computed for each of its keys, by our names. */
-async function readExpected(file: SafetensorsFile, kind: string, place: string, checkpoint: GPT2Checkpoint) {
+async function readExpected(file: SafetensorsFile, kind: string, place: string, checkpoint: BaseModel) {
   const all = await readGroup(file, `${kind}.`);
   const shapes = new Map([...all].map(([key, { shape }]) => [key, shape]));
   const score = { shape: checkpoint.shape("score.weight"), data: await checkpoint.read("score.weight") };
@@ -82,7 +82,7 @@ export async function checkAdapter(
   tolerance: Tolerance,
   trainsHead = true,
 ): Promise<void> {
-  const checkpoint = await openGPT2(base);
+  const checkpoint = await openBaseModel(base);
   const { meta, tensors } = await loadAdapter(place, checkpoint);
   await withExpected(place, async (file) => {
     const adamw = JSON.parse(file.metadata.adamw!);

@@ -1,7 +1,7 @@
 /** Runs of a tiny model: what they start from, how one is stopped, and how two are compared. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
+import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import type { Tensors } from "../../src/io/peft.ts";
 import type { RunRecord } from "../../src/run/record.ts";
 import type { Checkpoint, TrainResult } from "../../src/train/records.ts";
@@ -14,11 +14,11 @@ import { tinyModel } from "./tiny.ts";
  * A tiny model and data beside it, opened when they are first asked for; the model is closed after the file's last
  * test.
  */
-export function modelAnd<Data>(load: () => Promise<Data>): () => Promise<{ model: GPT2Checkpoint; data: Data }> {
-  let shared: Promise<{ model: GPT2Checkpoint; data: Data }> | undefined;
+export function modelAnd<Data>(load: () => Promise<Data>): () => Promise<{ model: BaseModel; data: Data }> {
+  let shared: Promise<{ model: BaseModel; data: Data }> | undefined;
   afterAll(async () => (await shared)?.model.close());
   const open = async () => ({
-    model: await openGPT2(tinyModel(join(temporaryFolder(), "model"))),
+    model: await openBaseModel(tinyModel(join(temporaryFolder(), "model"))),
     data: await load(),
   });
   return () => {

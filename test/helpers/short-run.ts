@@ -4,7 +4,7 @@ import type { Backend } from "../../src/backend/backend.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
-import { type GPT2Checkpoint, loadModel } from "../../src/io/hf.ts";
+import { type BaseModel, loadModel } from "../../src/io/hf.ts";
 import type { Tensors } from "../../src/io/peft.ts";
 import { buildAdapter } from "../../src/run/directory.ts";
 import { prepareOnDevice } from "../../src/train/device.ts";
@@ -46,7 +46,7 @@ export const listTensors = ({ tensors }: { tensors: Tensors }) =>
   [...tensors].map(([name, { data }]) => [name, [...data]]);
 
 /** Loads the tiny model for `work`. */
-export async function withModel<T>(work: (model: GPT2Checkpoint) => Promise<T>): Promise<T> {
+export async function withModel<T>(work: (model: BaseModel) => Promise<T>): Promise<T> {
   const model = await loadModel(directory);
   try {
     return await work(model);
@@ -56,7 +56,7 @@ export async function withModel<T>(work: (model: GPT2Checkpoint) => Promise<T>):
 }
 
 /** A classifier before training, on a device. */
-export async function untrained(model: GPT2Checkpoint, device: Backend): Promise<Classifier> {
+export async function untrained(model: BaseModel, device: Backend): Promise<Classifier> {
   const { meta } = buildAdapter(
     {
       model: directory,

@@ -2,7 +2,7 @@
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { GPT2Config } from "../../src/config.ts";
+import type { ModelConfig } from "../../src/config.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import type { Dataset } from "../../src/data/dataset.ts";
 import { type DatasetOptions, type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
@@ -12,7 +12,7 @@ import { showText } from "../../src/pair.ts";
 import { numbers } from "./border.ts";
 
 /** The tokenizer's vocabulary, and everything else small. */
-export const TINY: GPT2Config = {
+export const TINY: ModelConfig = {
   vocab_size: 50257,
   n_positions: 64,
   n_layer: 2,
@@ -27,7 +27,7 @@ export type StoredTensors = Map<string, EncodableTensor>;
 export function tinyModel(
   directory: string,
   change: (tensors: StoredTensors) => void = () => {},
-  config: GPT2Config = TINY,
+  config: ModelConfig = TINY,
 ): string {
   const random = numbers(7);
   const tensors: StoredTensors = new Map();

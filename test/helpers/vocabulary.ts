@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
-import type { GPT2Checkpoint } from "../../src/io/hf.ts";
+import type { BaseModel } from "../../src/io/hf.ts";
 import { readVocabulary } from "../../src/io/tokenizer-files.ts";
 import type { Vocabulary } from "../../src/io/vocabulary.ts";
 import { temporaryFolder } from "./border.ts";
@@ -28,13 +28,13 @@ export const readFiles = (files: Record<string, unknown>, config: object | null 
   readVocabulary(writeVocabulary(files), config as { vocab_size: number } | null);
 
 /** A model that has nothing but a vocabulary. */
-export function vocabularyModel(vocabulary: Vocabulary): GPT2Checkpoint {
+export function vocabularyModel(vocabulary: Vocabulary): BaseModel {
   return {
     vocabulary,
     config: { vocab_size: 1e6 },
     read: async () => {},
     close: async () => {},
-  } as unknown as GPT2Checkpoint;
+  } as unknown as BaseModel;
 }
 
 export const loadTokenizer = (vocabulary: Vocabulary) => Tokenizer.load({ model: vocabularyModel(vocabulary) });

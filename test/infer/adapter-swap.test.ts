@@ -8,7 +8,7 @@ import { ConfigError, DeviceError } from "../../src/errors.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { type Completion, LanguageModel } from "../../src/infer/language-model.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
-import { openGPT2 } from "../../src/io/hf.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
 import { type AdapterMeta, readAdapter } from "../../src/io/peft.ts";
 import { baseShapes } from "../../src/names.ts";
 import { drawTensors, modeMeta, testMeta, writeAdapter } from "../helpers/adapters.ts";
@@ -206,7 +206,7 @@ test("an adapter is used with the base model that it was trained on, whatever it
     tensors.get("h.1.mlp.c_fc.weight")!.data[0]! += 0.5;
   };
   const print = async (directory: string) => {
-    await using checkpoint = await openGPT2(directory);
+    await using checkpoint = await openBaseModel(directory);
     return await fingerprint(checkpoint);
   };
   const trained = await adapter(

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { Classifier } from "../../src/infer/classifier.ts";
-import { openGPT2 } from "../../src/io/hf.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
 import { testMeta } from "../helpers/adapters.ts";
 import { assertSameBits, numbers, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -18,7 +18,7 @@ test("a context of more than 1024 tokens is read to its end, and no further", as
   });
   const config = JSON.parse(readFileSync(join(directory, "config.json"), "utf8"));
   writeFileSync(join(directory, "config.json"), JSON.stringify({ ...config, n_positions: length }));
-  const checkpoint = await openGPT2(directory);
+  const checkpoint = await openBaseModel(directory);
   const meta = testMeta({}, { base_model: directory, model: { ...TINY, n_positions: length }, settings: {} });
   const classifier = await Classifier.untrained(meta, { seed: 1, headInit: "uniform" }, checkpoint, await testDevice());
   const words = (count: number) => " word".repeat(count);

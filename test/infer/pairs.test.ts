@@ -7,7 +7,7 @@ import { ConfigError, FormatError } from "../../src/errors.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { measureInfluences } from "../../src/infer/influence.ts";
 import { parseMeta } from "../../src/io/adapter-meta.ts";
-import { openGPT2 } from "../../src/io/hf.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
 import type { AdapterMeta } from "../../src/io/peft.ts";
 import type { Pair, TextOrPair } from "../../src/pair.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
@@ -42,7 +42,7 @@ const save = join(folder, "run");
 const trained = train();
 
 async function train() {
-  const model = await openGPT2(directory);
+  const model = await openBaseModel(directory);
   const device = await testDevice("wasm 1 thread");
   // The longest pairs are cut.
   const data = await loadDataset({ file }, { model, maxLength: 13, dedupe: false });

@@ -13,7 +13,7 @@ import { loadBase } from "../../src/engine/state.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, LowrankError, ShapeError } from "../../src/errors.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
-import { openGPT2 } from "../../src/io/hf.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { baseShapes } from "../../src/names.ts";
 import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
@@ -37,7 +37,7 @@ const sha256 = (values: Float32Array) => createHash("sha256").update(new Uint8Ar
 
 test("the values of a matrix are those that bitsandbytes dequantises, to the bit", async () => {
   for (const name of CASES) {
-    await using model = await openGPT2(join(golden, name));
+    await using model = await openBaseModel(join(golden, name));
     assert.equal(model.names, [...baseShapes(model.config).keys()]);
     for (const [matrix, hash] of Object.entries(expected[name].sha256)) {
       assert.equal(model.shape(matrix), baseShapes(model.config).get(matrix));
@@ -58,7 +58,7 @@ test("a QLoRA adapter on its base has PyTorch's logits, loss and gradients", asy
 
 test("rows are read in any pieces, of one matrix or of several by turns", async () => {
   for (const name of CASES) {
-    await using model = await openGPT2(join(golden, name));
+    await using model = await openBaseModel(join(golden, name));
     const [a, b] = ["h.0.mlp.c_proj.weight", "h.0.attn.c_attn.weight"];
     const whole = await model.read(a);
     const [rows, columns] = model.shape(a) as [number, number];
@@ -84,14 +84,14 @@ test("rows are read in any pieces, of one matrix or of several by turns", async 
 test("models have fingerprints by their values", async () => {
   const prints = new Set<string>();
   for (const name of CASES) {
-    await using model = await openGPT2(join(golden, name));
+    await using model = await openBaseModel(join(golden, name));
     prints.add(await fingerprint(model));
   }
   assert.is(prints.size, CASES.length);
 });
 
 test("NF4 with double quantisation is given as it is stored", async () => {
-  await using model = await openGPT2(join(golden, "nf4-double"));
+  await using model = await openBaseModel(join(golden, "nf4-double"));
   const name = "h.0.mlp.c_fc.weight";
   const parts = (await model.quantized!(name))!;
   const [inputs, outputs] = model.shape(name) as [number, number];
@@ -108,7 +108,7 @@ test("NF4 with double quantisation is given as it is stored", async () => {
   assert.is(parts.offset, state.nested_offset);
   assert.is(await model.quantized!("wte.weight"), undefined);
   for (const other of ["nf4", "int8"]) {
-    await using model = await openGPT2(join(golden, other));
+    await using model = await openBaseModel(join(golden, other));
     assert.is(await model.quantized!(name), undefined, other);
   }
 });
@@ -120,7 +120,7 @@ test("in q4 a model in NF4 with double quantisation keeps its numbers; others ar
     ["nf4-double", true],
     ["int8", false],
   ] as const) {
-    await using model = await openGPT2(join(golden, name));
+    await using model = await openBaseModel(join(golden, name));
     const spec = {
       config: model.config,
       task: TASKS.classification,
@@ -141,12 +141,12 @@ test("in q4 a model in NF4 with double quantisation keeps its numbers; others ar
 });
 
 test("what is written of a quantised model are floats, and its config says nothing else", async () => {
-  await using checkpoint = await openGPT2(join(golden, "int8"));
+  await using checkpoint = await openBaseModel(join(golden, "int8"));
   const directory = join(golden, "int8-adapter");
   const adapter = await loadAdapter(directory, checkpoint);
   const merged = join(folder, "merged");
   await writeDirectoryAtomic(merged, (await planExport("merged", { adapter, checkpoint })).files);
-  await using again = await openGPT2(merged);
+  await using again = await openBaseModel(merged);
   // The adapter has no part in this one.
   const name = "h.0.mlp.c_fc.weight";
   assertSameBits(name, await again.read(name), await checkpoint.read(name));
@@ -222,7 +222,7 @@ let count = 0;
 async function read(name: Name, change: (model: Model) => void) {
   const changed = new Model(name);
   change(changed);
-  await using model = await openGPT2(changed.write());
+  await using model = await openBaseModel(changed.write());
   return { values: await model.read(MATRIX), parts: await model.quantized!(MATRIX) };
 }
 

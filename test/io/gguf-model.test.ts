@@ -8,7 +8,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { layoutBlocks } from "../../src/blocks.ts";
-import type { GPT2Config } from "../../src/config.ts";
+import type { ModelConfig } from "../../src/config.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase } from "../../src/engine/state.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
@@ -16,7 +16,7 @@ import { ConfigError, FormatError, type LowrankError, ShapeError } from "../../s
 import { LanguageModel } from "../../src/infer/language-model.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
 import { openGguf } from "../../src/io/gguf-model.ts";
-import { describeModel, loadModel, openGPT2 } from "../../src/io/hf.ts";
+import { describeModel, loadModel, openBaseModel } from "../../src/io/hf.ts";
 import { readModelFile } from "../../src/io/model-file.ts";
 import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { forgetFile, registerFile } from "../../src/platform/files.ts";
@@ -52,7 +52,7 @@ test("tensors have transformers' names, shapes and values, to the bit", async ()
 
 const SIZES = { vocab_size: 288, n_positions: 64, n_layer: 2, n_head: 4, n_embd: 32 };
 const LLAMA = { ...SIZES, n_inner: 64, n_kv_head: 2, layer_norm_epsilon: 1e-6 };
-const CONFIGS: Record<string, GPT2Config> = {
+const CONFIGS: Record<string, ModelConfig> = {
   "gpt2-f16": { ...SIZES, layer_norm_epsilon: 1e-5 },
   "gpt2-q8_0": { ...SIZES, layer_norm_epsilon: 1e-5 },
   "llama-q4_1": { ...LLAMA, model_type: "llama", rope: { theta: 100_000 } },
@@ -100,8 +100,8 @@ test("its files, written as those of a directory, are the same model", async () 
       list.push({ name: key, shape: file.info(key).shape, dtype: "F32", data: await file.readF32(key) });
     await tensors.close();
     writeFileSync(join(directory, "model.safetensors"), encodeSafetensors(list));
-    await using model = await openGPT2(path(name));
-    await using again = await openGPT2(directory);
+    await using model = await openBaseModel(path(name));
+    await using again = await openBaseModel(directory);
     assert.equal(again.config, model.config);
     assert.equal(again.vocabulary, model.vocabulary);
     assert.equal(again.names, model.names);
@@ -138,7 +138,7 @@ test("rows are read in any pieces, and a model's fingerprint is that of its file
         await assertFails(ShapeError, "rows-out-of-range", [key], () => file.readF32(key, start, end));
     }
     await tensors.close();
-    await using model = await openGPT2(path(name));
+    await using model = await openBaseModel(path(name));
     prints.add(await fingerprint(model));
   }
   assert.is(prints.size, NAMES.length);
@@ -146,7 +146,7 @@ test("rows are read in any pieces, and a model's fingerprint is that of its file
 
 test("in q8 the codes and scales of Q8_0 are kept", async () => {
   const { tensors } = decodeGguf(readFileSync(path("gpt2-q8_0")));
-  await using model = await openGPT2(path("gpt2-q8_0"));
+  await using model = await openBaseModel(path("gpt2-q8_0"));
   for (const [ours, theirs] of [
     ["h.0.attn.c_attn.weight", "blk.0.attn_qkv.weight"],
     ["h.1.mlp.c_proj.weight", "blk.1.ffn_down.weight"],
@@ -166,7 +166,7 @@ test("in q8 the codes and scales of Q8_0 are kept", async () => {
 
 test("in q8 a model in Q8_0 has the file's values on the device", async () => {
   for (const name of ["gpt2-q8_0", "qwen2-q8_0"]) {
-    await using model = await openGPT2(path(name));
+    await using model = await openBaseModel(path(name));
     const spec = {
       config: model.config,
       task: TASKS.classification,
@@ -210,7 +210,7 @@ async function openChanged(name: string, change: (parts: Parts) => unknown) {
   change(parts);
   const file = join(folder, "changed.gguf");
   writeFileSync(file, encodeGguf(parts));
-  const model = await openGPT2(file);
+  const model = await openBaseModel(file);
   await model.close();
   return model;
 }

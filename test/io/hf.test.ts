@@ -1,10 +1,10 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { type GPT2Config, parseConfig } from "../../src/config.ts";
+import { type ModelConfig, parseConfig } from "../../src/config.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, FormatError } from "../../src/errors.ts";
-import { openGPT2, resolveModel } from "../../src/io/hf.ts";
+import { openBaseModel, resolveModel } from "../../src/io/hf.ts";
 import type { NamedTensor } from "../../src/io/peft-form.ts";
 import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { baseShapes } from "../../src/names.ts";
@@ -12,7 +12,7 @@ import { assertFails, assertSameBits, numbers, temporaryFolder } from "../helper
 import { test } from "../helpers/harness.ts";
 
 const folder = temporaryFolder();
-const config: GPT2Config = {
+const config: ModelConfig = {
   vocab_size: 11,
   n_positions: 6,
   n_layer: 2,
@@ -52,7 +52,7 @@ test("tensor names with and without prefix, with mask buffers and a tied head", 
     tensors.set("lm_head.weight", base.get("wte.weight")!);
   });
   for (const directory of [plain, prefixed]) {
-    const model = await openGPT2(directory);
+    const model = await openBaseModel(directory);
     assert.equal(model.config, config);
     assert.is(model.directory, directory);
     assert.equal(model.names, [...baseShapes(config).keys()]);
@@ -68,12 +68,12 @@ test("tensor names with and without prefix, with mask buffers and a tied head", 
 
 test("a classifier's score.weight is loaded", async () => {
   const score = { shape: [3, 8], data: random([3, 8]) };
-  const model = await openGPT2(modelDirectory("score", (tensors) => tensors.set("score.weight", score)));
+  const model = await openBaseModel(modelDirectory("score", (tensors) => tensors.set("score.weight", score)));
   assert.is(model.names.at(-1), "score.weight");
   assertSameBits("score", await model.read("score.weight"), score.data);
   await model.close();
   const wide = modelDirectory("wide-score", (tensors) => tensors.set("score.weight", zeros(3, 9)));
-  await assertFails(FormatError, "wrong-shape", ["score.weight", "[3, 8]", "[3, 9]"], () => openGPT2(wide));
+  await assertFails(FormatError, "wrong-shape", ["score.weight", "[3, 8]", "[3, 9]"], () => openBaseModel(wide));
 });
 
 test("missing, unexpected and duplicate tensors and wrong shapes are reported", async () => {
@@ -84,7 +84,7 @@ test("missing, unexpected and duplicate tensors and wrong shapes are reported", 
     change: Parameters<typeof modelDirectory>[1],
   ) => {
     const directory = modelDirectory(name, change);
-    await assertFails(FormatError, code, [directory, ...words], () => openGPT2(directory));
+    await assertFails(FormatError, code, [directory, ...words], () => openBaseModel(directory));
   };
   await refused("missing", "wrong-tensors", ["lacks 2 tensors", "wpe.weight, h.1.mlp.c_fc.bias"], (tensors) => {
     tensors.delete("wpe.weight");
@@ -105,7 +105,7 @@ test("missing, unexpected and duplicate tensors and wrong shapes are reported", 
 });
 
 test("a missing directory, missing files, and other contents are reported", async () => {
-  await assertFails(ConfigError, "no-such-model", ["/no/where", "gpt2-micro"], () => openGPT2("/no/where"));
+  await assertFails(ConfigError, "no-such-model", ["/no/where", "gpt2-micro"], () => openBaseModel("/no/where"));
   const make = (name: string, ...files: string[]) => {
     mkdirSync(join(folder, name));
     for (const file of files) writeFileSync(join(folder, name, file), "{}");
@@ -127,19 +127,19 @@ test("a missing directory, missing files, and other contents are reported", asyn
     ],
   ];
   for (const [directory, code, words] of cases)
-    await assertFails(ConfigError, code, [directory, ...words], () => openGPT2(directory));
+    await assertFails(ConfigError, code, [directory, ...words], () => openBaseModel(directory));
   await assertFails(FormatError, "invalid-model-config", ["lacks vocab_size"], () =>
-    openGPT2(make("keys", "config.json", "model.safetensors")),
+    openBaseModel(make("keys", "config.json", "model.safetensors")),
   );
   const broken = make("broken", "config.json", "model.safetensors");
   writeFileSync(join(broken, "config.json"), "{ nonsense");
   await assertFails(FormatError, "invalid-json", ["not a JSON file", join(broken, "config.json")], () =>
-    openGPT2(broken),
+    openBaseModel(broken),
   );
   const text = modelDirectory("text", () => {});
   writeFileSync(join(text, "model.safetensors"), "version https://git-lfs.github.com/spec/v1");
   await assertFails(FormatError, "invalid-safetensors", ["model.safetensors", "longer than the file"], () =>
-    openGPT2(text),
+    openBaseModel(text),
   );
 });
 
@@ -172,7 +172,7 @@ function shards(
 }
 
 test("a model in shards is that in one file", async () => {
-  const model = await openGPT2(shards("in-shards"));
+  const model = await openBaseModel(shards("in-shards"));
   assert.equal(model.names, [...baseShapes(config).keys()]);
   for (const [name, { data }] of base) assertSameBits(name, await model.read(name), data);
   await model.close();
@@ -182,7 +182,7 @@ test("a model in shards is that in one file", async () => {
 test("shards that do not belong together are reported", async () => {
   const refused = async (name: string, code: ErrorCode, words: string[], change: Parameters<typeof shards>[1]) => {
     const directory = shards(name, change);
-    await assertFails(FormatError, code, [directory, ...words], () => openGPT2(directory));
+    await assertFails(FormatError, code, [directory, ...words], () => openBaseModel(directory));
   };
   await refused("absent", "missing-shards", ["lacks 1 shard of 2", "model-00002-of-00002.safetensors"], ({ two }) =>
     two.clear(),
@@ -237,18 +237,18 @@ test("a head of its own is read where the config says so, and is missed by name"
   const put = (more: object) =>
     writeFileSync(join(directory, "config.json"), JSON.stringify({ model_type: "gpt2", ...config, ...more }));
   put(untied);
-  const model = await openGPT2(directory);
+  const model = await openBaseModel(directory);
   assert.is(model.config.tie_word_embeddings, false);
   assert.is(model.names.at(-1), "lm_head.weight");
   assertSameBits("head", await model.read("lm_head.weight"), head.data);
   await model.close();
   put({ ...untied, vocab_size: 11, n_embd: 8, tie_word_embeddings: true });
-  const tied = await openGPT2(directory);
+  const tied = await openBaseModel(directory);
   assert.not.ok(tied.names.includes("lm_head.weight"));
   await tied.close();
   const without = modelDirectory("headless", () => {});
   writeFileSync(join(without, "config.json"), JSON.stringify({ model_type: "gpt2", ...untied }));
-  const classifier = await openGPT2(without);
+  const classifier = await openBaseModel(without);
   await assertFails(FormatError, "no-such-tensor", ["no tensor lm_head.weight", "tie_word_embeddings"], () =>
     classifier.read("lm_head.weight"),
   );
@@ -257,7 +257,7 @@ test("a head of its own is read where the config says so, and is missed by name"
 
 test("the shipped model loads by its name, with valid F16 values", async () => {
   const directory = await resolveModel("gpt2-micro");
-  const model = await openGPT2(directory);
+  const model = await openBaseModel(directory);
   assert.equal(model.config, parseConfig({ ...model.config, n_layer: 4, n_head: 4, n_embd: 128 }, "here"));
   assert.is(model.names.length, 52);
   let parameters = 0;

@@ -17,7 +17,7 @@ import { packagePath } from "#platform";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, DownloadError, FormatError } from "../../src/errors.ts";
 import type { DownloadEvent } from "../../src/io/download-options.ts";
-import { loadModel, openGPT2, resolveModel } from "../../src/io/hf.ts";
+import { loadModel, openBaseModel, resolveModel } from "../../src/io/hf.ts";
 import { hubModelName } from "../../src/io/hub-model.ts";
 import { parseSnapshot } from "../../src/io/hub-names.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -99,7 +99,7 @@ test("a model is downloaded into the hub's layout, with events; the second call 
   assert.equal(server.requests, []);
   truncateSync(link, 1000);
   await assertFails(FormatError, "invalid-safetensors", ["delete a downloaded model's folder in the cache"], () =>
-    openGPT2(model.directory),
+    openBaseModel(model.directory),
   );
 });
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { ConfigError, FormatError } from "../../src/errors.ts";
-import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
+import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import { mergedTensors } from "../../src/io/merge.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import type { AdapterMeta, Tensors } from "../../src/io/peft.ts";
@@ -23,12 +23,12 @@ const BLOCK = ["q", "k", "v", "o", "gate", "up", "down"] as const;
 const WRAPPER = "base_model.model.";
 const SAVED = `${WRAPPER}model.layers.`;
 
-async function withBase(name: string, body: (base: GPT2Checkpoint) => Promise<void>): Promise<void> {
-  await using base = await openGPT2(basePath(name));
+async function withBase(name: string, body: (base: BaseModel) => Promise<void>): Promise<void> {
+  await using base = await openBaseModel(basePath(name));
   await body(base);
 }
 
-const describe = (base: GPT2Checkpoint, lora: object, rest: Partial<AdapterMeta> = {}): AdapterMeta =>
+const describe = (base: BaseModel, lora: object, rest: Partial<AdapterMeta> = {}): AdapterMeta =>
   testMeta(lora, { base_model: base.directory, model: base.config, ...rest });
 
 const readConfig = (directory: string) => JSON.parse(readFileSync(join(directory, "adapter_config.json"), "utf8"));
@@ -198,7 +198,7 @@ for (const [name, head] of [
       cpSync(join(base.directory, "config.json"), join(directory, "config.json"));
       const config = JSON.parse(readFileSync(join(directory, "config.json"), "utf8"));
       writeFileSync(join(directory, "config.json"), JSON.stringify({ ...config, tie_word_embeddings: false }));
-      await using read = await openGPT2(directory);
+      await using read = await openBaseModel(directory);
       const expected = new Map<string, Float32Array>();
       for (const one of read.names) expected.set(one, await base.read(base.names.includes(one) ? one : "wte.weight"));
       for (const adapter of loraAdapters(base.config, meta.lora!)) {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { openFile, packagePath } from "#platform";
 import { bytesReader } from "../../src/data/corpus.ts";
-import { openGPT2 } from "../../src/io/hf.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { adapterFiles } from "../../src/io/peft-write.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
@@ -45,7 +45,7 @@ test("the fixtures are here", () => {
 
 for (const name of VIRTUAL)
   test(`${name}: written again, the files are PEFT's but for settings that only training reads`, async () => {
-    const checkpoint = await openGPT2(join(folder, "base"));
+    const checkpoint = await openBaseModel(join(folder, "base"));
     const { meta, tensors } = await loadAdapter(join(folder, name), checkpoint);
     await checkpoint.close();
     const { files, peft } = adapterFiles({ meta, tensors });

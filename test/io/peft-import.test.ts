@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, FormatError, LowrankError } from "../../src/errors.ts";
-import type { GPT2Checkpoint } from "../../src/io/hf.ts";
+import type { BaseModel } from "../../src/io/hf.ts";
 import { loadAdapter, namedBase } from "../../src/io/open-adapter.ts";
 import { readAdapter, type Tensors } from "../../src/io/peft.ts";
 import { parsePeftConfig } from "../../src/io/peft-config.ts";
@@ -440,7 +440,7 @@ test("the tokenizer in the directory of a PEFT adapter is checked like a model's
   const directory = foreign("with-tokenizer");
   const closed = { read: async () => new Float32Array(0), close: async () => {} };
   const base = { config: model, vocabulary: GPT2_VOCABULARY, names: [], directory: "base" };
-  const checkpoint = { ...closed, ...base } as unknown as GPT2Checkpoint;
+  const checkpoint = { ...closed, ...base } as unknown as BaseModel;
   const write = (add_prefix_space: boolean) =>
     writeFileSync(join(directory, "tokenizer_config.json"), JSON.stringify({ add_prefix_space }));
   write(false);

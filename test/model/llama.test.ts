@@ -10,7 +10,7 @@ import { Decoder } from "../../src/engine/decoder.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase } from "../../src/engine/state.ts";
 import { ConfigError } from "../../src/errors.ts";
-import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
+import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import type { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import type { Batch } from "../../src/model/batch.ts";
@@ -49,7 +49,7 @@ async function withModel(
   body: (engine: Engine, batch: Batch, file: SafetensorsFile) => Promise<void>,
 ): Promise<void> {
   const base = join(folder, name, "base");
-  await using checkpoint = await openGPT2(base);
+  await using checkpoint = await openBaseModel(base);
   await withExpected(base, async (file) => {
     const batch = await readBatch(file, `${task}.labels`);
     const engine = await Engine.create(await testDevice(), {
@@ -68,14 +68,14 @@ async function withModel(
 }
 
 /** The gradients of all parameters as a checkpoint, so that their names and places become ours as those of weights do. */
-async function openGradients(name: string, file: SafetensorsFile): Promise<GPT2Checkpoint & AsyncDisposable> {
+async function openGradients(name: string, file: SafetensorsFile): Promise<BaseModel & AsyncDisposable> {
   const directory = temporaryFolder();
   const tensors = [...(await readGroup(file, "grad."))].map(([key, { shape, data }]) => {
     return { name: key, shape, data, dtype: "F32" as const };
   });
   cpSync(join(folder, name, "base", "config.json"), join(directory, "config.json"));
   writeFileSync(join(directory, "model.safetensors"), encodeSafetensors(tensors));
-  return openGPT2(directory);
+  return openBaseModel(directory);
 }
 
 for (const name of names) {
@@ -124,7 +124,7 @@ for (const name of names) {
     `${name}: behind a cache of half a message, token by token, the logits are transformers'`,
     async () => {
       const base = join(folder, name, "base");
-      await using checkpoint = await openGPT2(base);
+      await using checkpoint = await openBaseModel(base);
       await withExpected(base, async (file) => {
         const { ids, starts } = await readBatch(file, "CAUSAL_LM.labels");
         const messages = [...starts.subarray(1)].map((end, slot) => ({

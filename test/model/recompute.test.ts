@@ -2,7 +2,7 @@
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import { openGPT2 } from "../../src/io/hf.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
 import { drawsFrom } from "../../src/model/batch.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
 import { buildPlan, type PlanOptions } from "../../src/model/model.ts";
@@ -141,7 +141,7 @@ test("only the blocks' inputs are kept: a further block adds little", () => {
 
 test("auto recomputes only where memory is too small otherwise; the run says so, and its bits are the same", async () => {
   const device = await testDevice("wasm 1 thread");
-  const model = await openGPT2(tinyModel(`${folder}/model`));
+  const model = await openBaseModel(tinyModel(`${folder}/model`));
   const data = await tinyData(messages(24));
   const args = { model, data, rank: 2, epochs: 1, lr: 0.01 };
   const bytes = (recompute: Recompute, on = device) => {

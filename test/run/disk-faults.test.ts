@@ -21,7 +21,7 @@ import { serialize } from "node:v8";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { ConfigError } from "../../src/errors.ts";
-import { openGPT2 } from "../../src/io/hf.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
 import { recover } from "../../src/io/recover.ts";
 import { lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { advance, newRecord } from "../../src/run/record.ts";
@@ -40,7 +40,7 @@ const KILL_EVERY = 12;
 const root = temporaryFolder("/dev/shm");
 
 test("one run is trained for all tests", async () => {
-  const model = await openGPT2(tinyModel(join(root, "model")));
+  const model = await openBaseModel(tinyModel(join(root, "model")));
   const data = await tinyData(messages(12));
   const device = await testDevice("wasm 1 thread");
   const checkpoints: Checkpoint[] = [];

@@ -4,12 +4,12 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { joinPath, packagePath } from "#platform";
-import { type GPT2Config, type LoraConfig, type Target, textContext } from "../../src/config.ts";
+import { type LoraConfig, type ModelConfig, type Target, textContext } from "../../src/config.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { adaptedSpec, baseDtype } from "../../src/io/adapter-meta.ts";
-import { openGPT2 } from "../../src/io/hf.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter, openAdapter } from "../../src/io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, readAdapter } from "../../src/io/peft.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
@@ -34,7 +34,7 @@ const folder = temporaryFolder();
 const LOGITS = { atol: 2e-5, rtol: 1e-4 };
 
 /** Writes a base model. */
-function baseModel(name: string, config: GPT2Config): string {
+function baseModel(name: string, config: ModelConfig): string {
   const directory = join(folder, name);
   const random = numbers(3);
   const tensors = [...baseShapes(config), ...lmHeadShapes(config)].map(([name, shape]) => ({
@@ -85,7 +85,7 @@ async function logits(meta: AdapterMeta, directory: string, tensors: Adapter["te
     capacity: { tokens: 39, sequences: 4 },
     optimizer: null,
   });
-  const checkpoint = await openGPT2(directory);
+  const checkpoint = await openBaseModel(directory);
   try {
     await loadBase(engine, checkpoint);
     writeTrained(engine, tensors);
@@ -252,7 +252,7 @@ test("a relative of GPT-2 keeps its options and its head, frozen or trained, in 
   const merged = await exported("merged", trained, "relative trained");
   const written = await readAll(join(merged.out, "model.safetensors"));
   assert.equal(written.get("lm_head.weight"), merged.adapter.tensors.get("lm_head.weight"));
-  assert.equal((await openGPT2(merged.out)).config, model);
+  assert.equal((await openBaseModel(merged.out)).config, model);
   const { out, checkpoint, adapter } = await exported("peft", trained, "relative peft");
   assert.equal(JSON.parse(readFileSync(join(out, "adapter_config.json"), "utf8")).modules_to_save, ["lm_head"]);
   assert.equal((await loadAdapter(out, checkpoint)).tensors, adapter.tensors);
@@ -355,7 +355,7 @@ test("with its base model an export has all that its code reads, in one file or 
     writeFileSync(join(sharded, to ?? from!), read("base", from!));
   for (const base of ["base", "sharded"]) {
     const meta = metaFor({}, { base_model: join(folder, base) });
-    const checkpoint = await openGPT2(join(folder, base));
+    const checkpoint = await openBaseModel(join(folder, base));
     const opened = { adapter: { meta, tensors: small(meta) }, checkpoint };
     const out = join(folder, `carried ${base}`);
     const { files } = await planExport("peft", opened, { withBase: true });
@@ -363,7 +363,7 @@ test("with its base model an export has all that its code reads, in one file or 
     for (const name of readdirSync(join(folder, base)))
       assert.equal(read(`carried ${base}`, "base", name), read(base, name), name);
     assert.match(read(`carried ${base}`, "README.md").toString(), 'from_pretrained("base", dtype');
-    await (await openGPT2(join(out, "base"))).close();
+    await (await openBaseModel(join(out, "base"))).close();
     assert.equal((await replaceableExport(out, true)).toSorted(), [...files.keys()].sort());
     await assertFails(ConfigError, "options-conflict", ["has its base model in it"], () =>
       planExport("merged", opened, { withBase: true }),
@@ -374,7 +374,7 @@ test("with its base model an export has all that its code reads, in one file or 
 
 test("what PEFT or transformers cannot express is reported before anything is written", async () => {
   const plan = async (kind: ExportKind, meta: AdapterMeta) => {
-    const checkpoint = await openGPT2(baseDirectory);
+    const checkpoint = await openBaseModel(baseDirectory);
     try {
       return await planExport(kind, { adapter: { meta, tensors: small(meta) }, checkpoint });
     } finally {
@@ -424,7 +424,7 @@ test("what PEFT or transformers cannot express is reported before anything is wr
   const flat = small(metaFor(null, { mode: "all", task: { ...TASKS.classification, head_bias: true } }));
   flat.get("ln_f.bias")!.data.fill(0);
   flat.get("head.bias")!.data.set([0.25, -0.5]);
-  const checkpoint = await openGPT2(baseDirectory);
+  const checkpoint = await openBaseModel(baseDirectory);
   const biased = {
     meta: metaFor(null, { mode: "all", task: { ...TASKS.classification, head_bias: true } }),
     tensors: flat,
@@ -455,7 +455,7 @@ test("only an earlier export's own files are replaced", async () => {
 
 test("an adapter on a GGUF file is exported with its tokenizer; the code names the file, or its copy", async () => {
   const directory = packagePath("test/golden/gguf");
-  await using checkpoint = await openGPT2(join(directory, "gpt2-q8_0.gguf"));
+  await using checkpoint = await openBaseModel(join(directory, "gpt2-q8_0.gguf"));
   const meta = testMeta({}, { model: checkpoint.config, base_model: checkpoint.directory });
   const adapter = { meta, tensors: drawTensors(meta) };
   for (const [withBase, place, file] of [
@@ -476,7 +476,7 @@ test("an export says which architecture it is", async () => {
     ["llama3", "Llama"],
     ["qwen2", "Qwen2"],
   ] as const) {
-    await using checkpoint = await openGPT2(packagePath(`test/golden/llama/${name}/base`));
+    await using checkpoint = await openBaseModel(packagePath(`test/golden/llama/${name}/base`));
     const meta = testMeta({ target_modules: ["q"] }, { base_model: checkpoint.directory, model: checkpoint.config });
     const adapter = { meta, tensors: drawTensors(meta) };
     const read = async (kind: ExportKind, file: string) =>

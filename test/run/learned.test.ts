@@ -4,7 +4,7 @@ import * as assert from "uvu/assert";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { MOST_PARTS, measureInfluences } from "../../src/infer/influence.ts";
 import { csvLine, parseCsv } from "../../src/io/csv.ts";
-import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
+import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import type { Adapter } from "../../src/io/peft.ts";
 import type { Mode } from "../../src/methods/index.ts";
@@ -110,9 +110,9 @@ test("known singular values, and how much of the rank they use", () => {
 
 const folder = temporaryFolder();
 const opened = tinyModel(join(folder, "model"));
-let base: GPT2Checkpoint | undefined;
+let base: BaseModel | undefined;
 const openBase = async () => {
-  base ??= await openGPT2(opened);
+  base ??= await openBaseModel(opened);
   return base;
 };
 afterAll(() => base?.close());

@@ -7,7 +7,7 @@ import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import type { Prediction } from "../../src/engine/predictions.ts";
 import { ConfigError, LowrankError } from "../../src/errors.ts";
-import { openGPT2 } from "../../src/io/hf.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import type { RunRecord } from "../../src/run/record.ts";
 import { predictBaselines } from "../../src/train/baselines.ts";
@@ -169,7 +169,7 @@ test("predictions of many rows come in chunks, each once and in order", async ()
 });
 
 test("a run directory: all files, and the predictions of the run", async () => {
-  const model = await openGPT2(tinyModel(join(folder, "model")));
+  const model = await openBaseModel(tinyModel(join(folder, "model")));
   try {
     const data = await tinyData(messages(24));
     const options = { rank: 2, epochs: 1, batchSize: 4 };

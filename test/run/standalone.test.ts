@@ -9,7 +9,7 @@ import { openWasm } from "../../src/backend/wasm.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
-import { openGPT2 } from "../../src/io/hf.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
 import { planStandalone } from "../../src/run/standalone.ts";
@@ -50,7 +50,7 @@ const small = [...drawTensors(meta)].map(
 const written = writeTrained();
 
 async function writeTrained() {
-  await using base = await openGPT2(model);
+  await using base = await openBaseModel(model);
   const tensors = new Map(small);
   await writeAdapter(adapter, { meta: { ...meta, base_fingerprint: await fingerprint(base) }, tensors });
 }
@@ -75,7 +75,7 @@ const rounded = (values: number[]) => values.map(Math.fround);
 /** Probability of each class, as the library gives them. */
 async function expected(): Promise<number[]> {
   await written;
-  await using checkpoint = await openGPT2(model);
+  await using checkpoint = await openBaseModel(model);
   await using classifier = await Classifier.of(await loadAdapter(adapter, checkpoint), checkpoint, await openWasm());
   const [found] = await classifier.classify(TEXT);
   return Object.values(found!.probabilities);
@@ -83,7 +83,7 @@ async function expected(): Promise<number[]> {
 
 test("the page of one file, opened from the disk, classifies as the library does", async () => {
   await written;
-  await using checkpoint = await openGPT2(model);
+  await using checkpoint = await openBaseModel(model);
   const texts = { title: pageQuestion(meta), summary: describeTrained(TRAINED), example: TRAINED.example };
   const plan = await planStandalone(TEMPLATE, texts, adapter, checkpoint);
   const pieces: Uint8Array[] = [];
@@ -120,7 +120,7 @@ test("the page of one file, opened from the disk, classifies as the library does
 });
 
 test("the page of one file for pairs of texts has two fields", async () => {
-  await using checkpoint = await openGPT2(model);
+  await using checkpoint = await openBaseModel(model);
   const pairs = { columns: ["question", "answer"], separator: "<|endoftext|>" };
   const all = { ...meta, settings: { ...meta.settings, pairs }, base_fingerprint: await fingerprint(checkpoint) };
   const directory = join(folder, "pairs");
@@ -149,7 +149,7 @@ test("the page of one file for pairs of texts has two fields", async () => {
 
 test("a Llama-type model is refused: the page has no code for it", async () => {
   await written;
-  await using checkpoint = await openGPT2(packagePath("test/golden/llama/llama/base"));
+  await using checkpoint = await openBaseModel(packagePath("test/golden/llama/llama/base"));
   await assertFails(ConfigError, "unsupported-architecture", ["a GPT-2", "a llama"], () =>
     planStandalone(TEMPLATE, { title: "", summary: "", example: "" }, adapter, checkpoint),
   );
@@ -157,7 +157,7 @@ test("a Llama-type model is refused: the page has no code for it", async () => {
 
 test("a page that would be too large is refused before anything is written", async () => {
   await written;
-  await using checkpoint = await openGPT2(model);
+  await using checkpoint = await openBaseModel(model);
   const large = { ...checkpoint, config: { ...CONFIG, n_embd: 2048 } };
   await assertFails(ConfigError, "exceeds-limit", ["too large to open", "500.0 MB", "MB"], () =>
     planStandalone(TEMPLATE, { title: "", summary: "", example: "" }, adapter, large),

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import type { GPT2Config } from "../../src/config.ts";
+import type { ModelConfig } from "../../src/config.ts";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError } from "../../src/errors.ts";
@@ -140,8 +140,8 @@ test("presets: each method has as many rates as any other; the tuned grid has th
 });
 
 test("methods: sizes have the number of trainable parameters nearest to LoRA's; virtual tokens at most an eighth of the context", () => {
-  const methodArms = (config: GPT2Config, settings: RunSettings = {}) => {
-    const arms = (SWEEPS.methods!.arms as (model: GPT2Config, settings: RunSettings) => Arm[])(config, settings);
+  const methodArms = (config: ModelConfig, settings: RunSettings = {}) => {
+    const arms = (SWEEPS.methods!.arms as (model: ModelConfig, settings: RunSettings) => Arm[])(config, settings);
     const { objective = "classification" } = settings;
     const data = { objective, labels: objective === "lm" ? [] : ["0", "1"] };
     return arms.map(({ lr: _, ...size }) => {

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFile
 import { hostname } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import type { GPT2Config } from "../../src/config.ts";
+import type { ModelConfig } from "../../src/config.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { ConfigError } from "../../src/errors.ts";
@@ -41,7 +41,7 @@ import { cellOf, predicting } from "../helpers/trials.ts";
 const folder = temporaryFolder();
 const GPT2 = { vocab_size: 50257, n_positions: 1024, n_layer: 12, n_head: 12, n_embd: 768, layer_norm_epsilon: 1e-5 };
 
-function presetFor(name: string, model: GPT2Config = GPT2): SweepSpec {
+function presetFor(name: string, model: ModelConfig = GPT2): SweepSpec {
   const { base, arms } = SWEEPS[name]!;
   return { base, arms: typeof arms === "function" ? arms(model, base) : arms };
 }

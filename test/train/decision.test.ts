@@ -6,7 +6,7 @@ import { packagePath } from "#platform";
 import { decide } from "../../src/engine/predictions.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
-import { openGPT2 } from "../../src/io/hf.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
 import { openAdapter } from "../../src/io/open-adapter.ts";
 import { planExport } from "../../src/run/export.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
@@ -96,7 +96,7 @@ test("the rule of a threshold is checked", async () => {
 
 test("a run's temperature and threshold are in its results and its files, and a classifier uses them", async () => {
   const directory = tinyModel(join(folder, "model"));
-  const model = await openGPT2(directory);
+  const model = await openBaseModel(directory);
   try {
     const device = await testDevice();
     const data = await tinyData(messages(40));

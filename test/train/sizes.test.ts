@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { WEIGHT_DTYPES } from "../../src/config.ts";
 import { ConfigError, DeviceError } from "../../src/errors.ts";
-import { openGPT2 } from "../../src/io/hf.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
 import { expandArms } from "../../src/sweep/grid.ts";
 import { resolveOptions, type TrainOptions } from "../../src/train/options.ts";
 import { peakMemory } from "../../src/train/records.ts";
@@ -116,7 +116,7 @@ test("where nothing fits, the refusal says what takes the least", async () => {
 
 test("a run chooses before it starts, and keeps what it chose; a sweep cannot leave it open", async () => {
   const device = await testDevice("wasm 1 thread");
-  const model = await openGPT2(tinyModel(join(folder, "model")));
+  const model = await openBaseModel(tinyModel(join(folder, "model")));
   const few = await tinyData(messages(12));
   const args = { model, data: few, rank: 2, epochs: 1, lr: 0.01, batchSize: 4 };
   const f16 = { dtype: "f16", recompute: false, batchSize: 4 } as const;

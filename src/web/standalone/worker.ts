@@ -2,7 +2,7 @@
 import { packagePath } from "#platform";
 import { openWasm } from "../../backend/wasm.ts";
 import { Classifier } from "../../infer/classifier.ts";
-import { openGPT2 } from "../../io/hf.ts";
+import { openBaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import type { TextOrPair } from "../../pair.ts";
 import { type FileSource, forgetFile, registerFile } from "../../platform/files.ts";
@@ -66,7 +66,7 @@ async function open(): Promise<Classifier> {
     paths.push(path);
   }
   files.clear();
-  const checkpoint = await openGPT2("model");
+  const checkpoint = await openBaseModel("model");
   const opened = await Classifier.of(await loadAdapter("adapter", checkpoint), checkpoint, await openWasm());
   for (const path of paths) forgetFile(path);
   return opened;

@@ -4,7 +4,7 @@ import { exists, joinPath } from "#platform";
 import type { Objective } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
 import { fingerprint } from "../../io/fingerprint.ts";
-import type { GPT2Checkpoint } from "../../io/hf.ts";
+import type { BaseModel } from "../../io/hf.ts";
 import { findAdapter, loadAdapter, namedBase } from "../../io/open-adapter.ts";
 import type { Adapter } from "../../io/peft.ts";
 import { writeDirectoryAtomic } from "../../platform/replacing.ts";
@@ -85,7 +85,7 @@ async function withOwnPaths(id: string, record: RunRecord): Promise<RunRecord> {
   return { ...record, data, ...(hasStart ? { adapter: "start" } : {}) };
 }
 
-async function changesOfRun(run: PageRun, model: GPT2Checkpoint) {
+async function changesOfRun(run: PageRun, model: BaseModel) {
   const adapter: Adapter = await loadAdapter(runFolder(run.id), model);
   const isKnown = run.record.adapter === undefined || (await exists(startFolder(run.id)));
   const start = isKnown

@@ -1,6 +1,6 @@
 /** Opens what a run is made of: its device, its base model, its data, and the adapter that it starts from. */
 
-import type { GPT2Checkpoint } from "../../io/hf.ts";
+import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import type { Adapter } from "../../io/peft.ts";
 import { finishReplacing } from "../../platform/replacing.ts";
@@ -14,10 +14,10 @@ import { nameData, openData, openModel } from "./sources.ts";
 import { runFolder } from "./store.ts";
 import type { Materials } from "./training.ts";
 
-export const fetchModel = (name: string): Promise<GPT2Checkpoint> =>
+export const fetchModel = (name: string): Promise<BaseModel> =>
   fetched(name, (downloads) => openModel(name, downloads));
 
-export const fetchData = (settings: PageSettings, model: GPT2Checkpoint, adapter?: Adapter) =>
+export const fetchData = (settings: PageSettings, model: BaseModel, adapter?: Adapter) =>
   fetched(nameData(settings), (downloads) => openData(settings, model, downloads, adapter));
 
 /** Opens what a new run is made of. */

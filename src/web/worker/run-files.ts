@@ -6,7 +6,7 @@ import type { TrainingData } from "../../data/texts.ts";
 import { ConfigError } from "../../errors.ts";
 import type { DownloadOptions } from "../../io/download-options.ts";
 import { fingerprint } from "../../io/fingerprint.ts";
-import type { GPT2Checkpoint } from "../../io/hf.ts";
+import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import type { Adapter } from "../../io/peft.ts";
 import { finishReplacing, writeDirectoryAtomic } from "../../platform/replacing.ts";
@@ -38,7 +38,7 @@ export async function keepFiles(run: PageRun, from?: string): Promise<void> {
 /** The data of a stored run. A file that is not in its folder is one of the same name that the visitor has selected. */
 export async function reopenData(
   { id, record }: PageRun,
-  model: GPT2Checkpoint,
+  model: BaseModel,
   downloads: DownloadOptions,
 ): Promise<TrainingData> {
   const places = new Map<string, string>();
@@ -57,7 +57,7 @@ async function findData(id: string, path: string): Promise<string> {
 }
 
 /** The adapter that a stored run started from; null: a new one. */
-export async function openStart({ id, record }: PageRun, model: GPT2Checkpoint): Promise<Adapter | null> {
+export async function openStart({ id, record }: PageRun, model: BaseModel): Promise<Adapter | null> {
   if (record.adapter === undefined) return null;
   if (!(await exists(startFolder(id))))
     throw new ConfigError("not-stored", "The adapter that this run started from is not stored here", {
@@ -70,7 +70,7 @@ export async function openStart({ id, record }: PageRun, model: GPT2Checkpoint):
 /** Throws ConfigError unless a run goes on with the model and the data with which it began. */
 export async function checkUnchanged(
   { record, model: name }: PageRun,
-  model: GPT2Checkpoint,
+  model: BaseModel,
   data: TrainingData,
 ): Promise<void> {
   if (record.base !== (await fingerprint(model)))

@@ -7,7 +7,7 @@ import { ConfigError } from "../../errors.ts";
 import { hubCacheDirectory } from "../../io/cache.ts";
 import type { DownloadOptions } from "../../io/download-options.ts";
 import { fingerprint } from "../../io/fingerprint.ts";
-import { type GPT2Checkpoint, loadModel, openGPT2, SHIPPED_MODELS } from "../../io/hf.ts";
+import { type BaseModel, loadModel, openBaseModel, SHIPPED_MODELS } from "../../io/hf.ts";
 import { folderName, HUB_MODELS } from "../../io/hub-names.ts";
 import type { Adapter } from "../../io/peft.ts";
 import { TOKENIZER_FILES } from "../../io/vocabulary.ts";
@@ -48,7 +48,7 @@ let last: { key: string; data: Promise<TrainingData> } | undefined;
 /** The data and all options of a run. The data is loaded unless it is the last one; `picks` are part of the key. */
 export function openData(
   settings: RunSettings,
-  model: GPT2Checkpoint,
+  model: BaseModel,
   downloads: DownloadOptions = {},
   adapter?: Adapter,
 ): Promise<{ data: TrainingData; options: TrainOptions }> {
@@ -79,13 +79,13 @@ export async function firstRows(name: string, encoding?: string): Promise<string
   }
 }
 
-let model: { name: string; checkpoint: Promise<GPT2Checkpoint> } | undefined;
+let model: { name: string; checkpoint: Promise<BaseModel> } | undefined;
 
 /**
  * Opens a model by name. The last one stays open, and concurrent calls share it. A replaced model is not closed: a run
  * may still be reading it, and files of a page hold no resources that must be released.
  */
-export function openModel(name: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
+export function openModel(name: string, options: DownloadOptions = {}): Promise<BaseModel> {
   if (model?.name === name) return model.checkpoint;
   const checkpoint = openKept(name, options);
   model = { name, checkpoint };
@@ -96,9 +96,9 @@ export function openModel(name: string, options: DownloadOptions = {}): Promise<
   return checkpoint;
 }
 
-async function openKept(name: string, options: DownloadOptions): Promise<GPT2Checkpoint> {
+async function openKept(name: string, options: DownloadOptions): Promise<BaseModel> {
   const stored = joinPath(MODELS, name);
-  return name !== "" && (await exists(stored)) ? openGPT2(stored) : loadModel(name, options);
+  return name !== "" && (await exists(stored)) ? openBaseModel(stored) : loadModel(name, options);
 }
 
 /** Models that are available offline. */
@@ -144,7 +144,7 @@ export async function addModel(files: readonly File[], emit: (share: number) => 
   const picked = joinPath(PICKED, "model", given);
   for (const file of wanted) registerFile(placeIn(picked, file), file);
   try {
-    const { name, isKept } = await nameFor(await openGPT2(picked), given);
+    const { name, isKept } = await nameFor(await openBaseModel(picked), given);
     const stored = joinPath(MODELS, name);
     if (!isKept)
       await copyFiles(wanted, (file) => [placeIn(picked, file), placeIn(stored, file)], emit).catch(async (error) => {
@@ -158,7 +158,7 @@ export async function addModel(files: readonly File[], emit: (share: number) => 
 }
 
 /** The given name, with a number if another model has it: runs refer to models by name. */
-async function nameFor(added: GPT2Checkpoint, given: string): Promise<{ name: string; isKept: boolean }> {
+async function nameFor(added: BaseModel, given: string): Promise<{ name: string; isKept: boolean }> {
   const print = await fingerprint(added);
   const taken = (await listModels()).map(({ name }) => name);
   let name = given;

@@ -1,7 +1,7 @@
 /** What can be downloaded of a run: its files with a README, code that uses it, and a standalone HTML file. */
 import { exists, joinPath } from "#platform";
 import { ConfigError } from "../../errors.ts";
-import type { GPT2Checkpoint } from "../../io/hf.ts";
+import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import { PEFT_CONFIG } from "../../io/peft.ts";
 import { METHODS } from "../../methods/index.ts";
@@ -19,14 +19,14 @@ import { runFolder } from "./store.ts";
 const adapterFolder = (id: string) => joinPath(runFolder(id), "adapter");
 
 /** The sizes of what can be downloaded, and the code that uses it. */
-export async function takeReport(run: PageRun, model: GPT2Checkpoint): Promise<TakeReport> {
+export async function takeReport(run: PageRun, model: BaseModel): Promise<TakeReport> {
   const trained = await describeTrainedRun(run, model);
   const adapterBytes = await bytesIn(adapterFolder(run.id));
   const runBytes = run.state === "loaded" ? null : await bytesIn(runFolder(run.id));
   return { adapterBytes, runBytes, page: await pageReport(run, model, trained), usages: listUsages(trained) };
 }
 
-async function pageReport(run: PageRun, model: GPT2Checkpoint, trained: Trained): Promise<TakeReport["page"]> {
+async function pageReport(run: PageRun, model: BaseModel, trained: Trained): Promise<TakeReport["page"]> {
   // It shows labels.
   if (run.record.objective === "lm" || run.record.objective === "regression") return null;
   try {
@@ -39,7 +39,7 @@ async function pageReport(run: PageRun, model: GPT2Checkpoint, trained: Trained)
 }
 
 /** What the visitor downloads. Without the base model, or an adapter, a zip file has no README. */
-export async function takeFile(run: PageRun, what: Takeable, openModel: () => Promise<GPT2Checkpoint>): Promise<Blob> {
+export async function takeFile(run: PageRun, what: Takeable, openModel: () => Promise<BaseModel>): Promise<Blob> {
   if (what === "page") {
     const model = await openModel();
     const page = await planPage(run, model, await describeTrainedRun(run, model));
@@ -55,16 +55,13 @@ export async function takeFile(run: PageRun, what: Takeable, openModel: () => Pr
   return zipDirectory(what === "run" ? runFolder(run.id) : adapterFolder(run.id), folder, readme);
 }
 
-async function planPage({ id }: PageRun, model: GPT2Checkpoint, trained: Trained): Promise<StandalonePage> {
+async function planPage({ id }: PageRun, model: BaseModel, trained: Trained): Promise<StandalonePage> {
   const response = await fetch(new URL("./standalone.html", import.meta.url));
   const texts = { title: pageQuestion(trained.meta), summary: describeTrained(trained), example: trained.example };
   return planStandalone(await response.text(), texts, adapterFolder(id), model);
 }
 
-async function describeTrainedRun(
-  { id, record, state, model: name }: PageRun,
-  model: GPT2Checkpoint,
-): Promise<Trained> {
+async function describeTrainedRun({ id, record, state, model: name }: PageRun, model: BaseModel): Promise<Trained> {
   const { meta } = await loadAdapter(runFolder(id), model);
   const isPeft = await exists(joinPath(adapterFolder(id), PEFT_CONFIG));
   const isLoaded = state === "loaded";
@@ -81,7 +78,7 @@ async function describeTrainedRun(
 }
 
 /** A folder has the name that it has in the page. */
-function pageBase(name: string, { directory }: GPT2Checkpoint): Trained["base"] {
+function pageBase(name: string, { directory }: BaseModel): Trained["base"] {
   const base = nameBase(directory);
   return base.place === "folder" ? { ...base, name } : base;
 }

@@ -3,7 +3,7 @@ import type { Backend } from "../../backend/backend.ts";
 import type { Initialization } from "../../engine/initial.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import { type Influences, measureInfluences } from "../../infer/influence.ts";
-import type { GPT2Checkpoint } from "../../io/hf.ts";
+import type { BaseModel } from "../../io/hf.ts";
 import type { AdapterMeta, Tensors } from "../../io/peft.ts";
 import type { TextOrPair } from "../../pair.ts";
 import type { Verdict } from "../protocol.ts";
@@ -15,7 +15,7 @@ export interface Trained {
   tensors: Tensors;
   /** What it began with. */
   start: Initialization;
-  model: GPT2Checkpoint;
+  model: BaseModel;
   device: Backend;
 }
 

@@ -2,7 +2,7 @@
 import { isOnHub } from "../../data/named.ts";
 import { isJsonLines, type LoadedTexts } from "../../data/texts.ts";
 import { Tokenizer } from "../../data/tokenizer.ts";
-import type { GPT2Checkpoint } from "../../io/hf.ts";
+import type { BaseModel } from "../../io/hf.ts";
 import type { RunSettings } from "../../run/settings.ts";
 import type { TextsReport } from "../protocol.ts";
 
@@ -15,7 +15,7 @@ const FEW_TOKENS = 100;
 export async function describeTexts(
   { stats, maxLength, source, train }: LoadedTexts,
   settings: RunSettings,
-  model: GPT2Checkpoint,
+  model: BaseModel,
 ): Promise<TextsReport> {
   const { ids } = train.batch(train.positions().subarray(0, TEXT_BLOCKS));
   const tokenizer = await Tokenizer.load({ model });

@@ -2,13 +2,13 @@
 import type { Backend } from "../../backend/backend.ts";
 import type { GenerationChunk } from "../../infer/generation.ts";
 import { LanguageModel } from "../../infer/language-model.ts";
-import type { GPT2Checkpoint } from "../../io/hf.ts";
+import type { BaseModel } from "../../io/hf.ts";
 import type { WriteReport, WriteRequest } from "../protocol.ts";
 
 /** The model that generates. */
 interface WriteTarget {
   device: Backend;
-  model: GPT2Checkpoint;
+  model: BaseModel;
   /** The adapter's name, another one after each change of the adapter, and directory; null: the base model alone. */
   adapter: { name: string; directory: string } | null;
 }

@@ -7,7 +7,7 @@ import { ConfigError, DataError, FormatError } from "../../../src/errors.ts";
 import { Classifier } from "../../../src/infer/classifier.ts";
 import { type LabelSettings, labelTable, survey } from "../../../src/infer/label-table.ts";
 import { openTable } from "../../../src/infer/open-table.ts";
-import { openGPT2 } from "../../../src/io/hf.ts";
+import { openBaseModel } from "../../../src/io/hf.ts";
 import type { LabelRequest } from "../../../src/web/protocol.ts";
 import { reportError } from "../../../src/web/worker/errors.ts";
 import { labelSource } from "../../../src/web/worker/label.ts";
@@ -24,7 +24,7 @@ const opened = open();
 async function open() {
   const meta = testMeta({}, { model: TINY, base_model: tinyModel(at("base")) });
   const device = await openWasm({ threads: 1 });
-  await using base = await openGPT2(at("base"));
+  await using base = await openBaseModel(at("base"));
   return { device, classifier: await Classifier.of({ meta, tensors: drawTensors(meta) }, base, device) };
 }
 

@@ -1,7 +1,7 @@
 /** "How it works": LoRA explained by this run's settings, with a figure of W + (alpha / r) B A to scale. */
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import type { GPT2Config } from "../../../config.ts";
+import type { ModelConfig } from "../../../config.ts";
 import { compact, count, showShare } from "../../../format.ts";
 import { GUIDES, METHODS } from "../../../methods/index.ts";
 import type { RunEstimate } from "../../protocol.ts";
@@ -161,7 +161,7 @@ function Matrix({ name, size, label = `${name}, ${size}`, width, height, kind, e
   );
 }
 
-type ShareProps = RunEstimate & { config: GPT2Config; isAll: boolean };
+type ShareProps = RunEstimate & { config: ModelConfig; isAll: boolean };
 
 /** All parameters as a square, and the trained ones beside it to the same scale. */
 function Share({ trainable, values, config, isAll }: ShareProps) {
