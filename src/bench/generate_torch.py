@@ -7,7 +7,7 @@ import time
 
 import torch
 import transformers
-from transformers import ModelConfig, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 job = json.loads(sys.stdin.readline())
 torch.manual_seed(1)
@@ -26,7 +26,7 @@ if "model_type" in job:
     model = LlamaForCausalLM(config).eval()
 else:
     sizes = {key: job[key] for key in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")}
-    model = GPT2LMHeadModel(ModelConfig(**sizes)).eval()
+    model = GPT2LMHeadModel(GPT2Config(**sizes)).eval()
 ids = torch.randint(job["vocab_size"] - 1, (job["prompts"], job["length"]))
 
 

@@ -9,7 +9,7 @@ import transformers
 import generation
 from common import VERSIONS, adapted, loras, messages, room, virtual
 from peft import PeftModel
-from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, ModelConfig, LlamaConfig, Qwen2Config
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, GPT2Config, LlamaConfig, Qwen2Config
 
 LABELS = 2
 torch.set_num_threads(2)
@@ -65,7 +65,7 @@ def prepare(folder, micro):
     """Tiny base models of odd sizes, and adapters that real PEFT trains on them and on gpt2-micro."""
     torch.manual_seed(0)
     ends = dict(bos_token_id=50256, eos_token_id=50256, initializer_range=0.2)
-    gpt2 = ModelConfig(n_positions=48, n_embd=20, n_layer=3, n_head=5, **ends)
+    gpt2 = GPT2Config(n_positions=48, n_embd=20, n_layer=3, n_head=5, **ends)
     sizes = dict(vocab_size=50257, max_position_embeddings=48, num_hidden_layers=3, tie_word_embeddings=True, **ends)
     llama = LlamaConfig(hidden_size=48, intermediate_size=52, num_attention_heads=6, num_key_value_heads=2, **sizes)
     qwen2 = Qwen2Config(hidden_size=32, intermediate_size=44, num_attention_heads=4, num_key_value_heads=1, **sizes)

@@ -10,7 +10,7 @@ import sys
 import torch
 from common import VERSIONS, adapted, dora, loras, variants, virtual
 from safetensors.torch import load_file, save_file
-from transformers import ModelConfig, GPT2ForSequenceClassification, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
 
 LABELS = 3
 PAD = 60
@@ -31,7 +31,7 @@ def batch(longest=12, seed=9):
 
 def main(out):
     torch.manual_seed(0)
-    config = ModelConfig(
+    config = GPT2Config(
         vocab_size=61, n_positions=12, n_embd=12, n_layer=2, n_head=3, initializer_range=0.3,
         num_labels=LABELS, pad_token_id=PAD, bos_token_id=0, eos_token_id=0,
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import transformers
 from gguf import GGMLQuantizationType as Type
-from transformers import AutoModelForCausalLM, AutoTokenizer, ModelConfig, LlamaConfig, Qwen2Config
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig, Qwen2Config
 
 transformers.utils.logging.disable_progress_bar()
 
@@ -25,7 +25,7 @@ SIZES = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, interme
              vocab_size=288, bos_token_id=0, eos_token_id=0)
 LLAMA3 = dict(rope_type="llama3", factor=32.0, low_freq_factor=1.0, high_freq_factor=4.0,
               original_max_position_embeddings=8192, rope_theta=500000.0)
-GPT2 = ModelConfig(n_embd=32, n_layer=2, n_head=4, n_positions=64, vocab_size=288, bos_token_id=0, eos_token_id=0)
+GPT2 = GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=64, vocab_size=288, bos_token_id=0, eos_token_id=0)
 MODELS = {
     "gpt2-f16": (GPT2, Type.F16),
     "gpt2-q8_0": (GPT2, Type.Q8_0),

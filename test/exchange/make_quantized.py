@@ -15,7 +15,7 @@ from bitsandbytes import functional
 from bitsandbytes.backends.default.ops import _dequantize_4bit_compute
 from common import VERSIONS, adapted
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, ModelConfig, LlamaConfig, Qwen2Config
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GPT2Config, LlamaConfig, Qwen2Config
 
 transformers.utils.logging.disable_progress_bar()
 ALL = dict(vocab_size=17, bos_token_id=0, eos_token_id=0, initializer_range=0.2)
@@ -25,10 +25,10 @@ LLAMA = dict(ALL, max_position_embeddings=8, num_hidden_layers=1, hidden_size=64
 NF4 = dict(load_in_4bit=True, bnb_4bit_quant_type="nf4")
 CASES = {
     # Blocks that cross rows, and a last one that is no whole block.
-    "nf4": (ModelConfig(**SIZES, n_embd=36, n_head=3, n_inner=44), NF4),
+    "nf4": (GPT2Config(**SIZES, n_embd=36, n_head=3, n_inner=44), NF4),
     # More than 256 blocks in a matrix.
-    "nf4-double": (ModelConfig(**SIZES, n_embd=64, n_head=4, n_inner=320), dict(NF4, bnb_4bit_use_double_quant=True)),
-    "int8": (ModelConfig(**SIZES, n_embd=64, n_head=4, n_inner=64), dict(load_in_8bit=True)),
+    "nf4-double": (GPT2Config(**SIZES, n_embd=64, n_head=4, n_inner=320), dict(NF4, bnb_4bit_use_double_quant=True)),
+    "int8": (GPT2Config(**SIZES, n_embd=64, n_head=4, n_inner=64), dict(load_in_8bit=True)),
     "llama-nf4": (LlamaConfig(**LLAMA), dict(NF4, bnb_4bit_use_double_quant=True)),
     "qwen2-int8": (Qwen2Config(**LLAMA), dict(load_in_8bit=True)),
 }

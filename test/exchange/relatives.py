@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from transformers import ModelConfig, GPT2ForSequenceClassification, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
 
 transformers.utils.logging.disable_progress_bar()
 SIZES = dict(vocab_size=61, n_positions=16, n_layer=3, n_head=3, n_embd=24, initializer_range=0.3, pad_token_id=60,
@@ -36,7 +36,7 @@ def make(folder):
     out = []
     for seed, (name, (objective, options)) in enumerate(CASES.items()):
         torch.manual_seed(seed)
-        config = ModelConfig(**SIZES, **options, num_labels=3, attn_pdrop=0, embd_pdrop=0, resid_pdrop=0)
+        config = GPT2Config(**SIZES, **options, num_labels=3, attn_pdrop=0, embd_pdrop=0, resid_pdrop=0)
         config._attn_implementation = "eager"        # the only one that reorders and upcasts
         kind = GPT2ForSequenceClassification if objective == CLS else GPT2LMHeadModel
         model = kind(config)

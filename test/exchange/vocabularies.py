@@ -12,7 +12,7 @@ from tokenizers import AddedToken, ByteLevelBPETokenizer, Regex, Tokenizer, deco
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
 from tokenizers.trainers import BpeTrainer
-from transformers import AutoTokenizer, ModelConfig, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 END = "<|endoftext|>"
 TEXTS = 100_000
@@ -145,7 +145,7 @@ def prepare(folder):
         torch.manual_seed(1)
         end = tokenizer.token_to_id(END)
         sizes = dict(vocab_size=tokenizer.get_vocab_size() + 3, n_positions=48, n_layer=2, n_head=2, n_embd=16)
-        GPT2LMHeadModel(ModelConfig(**sizes, bos_token_id=end, eos_token_id=end)).save_pretrained(place)
+        GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=end, eos_token_id=end)).save_pretrained(place)
         # AutoTokenizer takes a GPT-2's to have GPT-2's pattern, whatever its tokenizer.json says.
         own = "split" in more
         wrapped = (

@@ -7,7 +7,7 @@ import adapters
 import torch
 import transformers
 from adapters import DoubleSeqBnConfig
-from transformers import ModelConfig, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel
 
 import gpt2_lora_reference as ref
 from make_fixtures import random_case, rel
@@ -28,7 +28,7 @@ if __name__ == "__main__":
     case, P, (ids, targets, lengths) = random_case(mode="adapter", objective="lm", method={"bottleneck": WIDTH})
     run = ref.Trainer(P, case)
     ours, _, grads = run.gradients(ids, targets, lengths)
-    model = GPT2LMHeadModel(ModelConfig(**case["config"], resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0))
+    model = GPT2LMHeadModel(GPT2Config(**case["config"], resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0))
     base = {"transformer." + k: P[k] for k in ref.base_shapes(ref.Config(**case["config"]))}
     model.load_state_dict({**base, "lm_head.weight": P["wte.weight"]})
     adapters.init(model)

@@ -10,7 +10,7 @@ import torch
 import transformers
 from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, TaskType, get_peft_model
 from peft.optimizers import create_loraplus_optimizer
-from transformers import ModelConfig, GPT2ForSequenceClassification, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
 
 import gpt2_lora_reference as ref
 from make_fixtures import random_case, rel
@@ -26,7 +26,7 @@ def base_model(P, case):
     """The base model of a case by transformers; its classification head gets a bias, as ours has."""
     cfg = case["config"]
     pad = cfg["vocab_size"] - 1
-    config = ModelConfig(**cfg, num_labels=case["num_labels"], pad_token_id=pad, bos_token_id=pad, eos_token_id=pad,
+    config = GPT2Config(**cfg, num_labels=case["num_labels"], pad_token_id=pad, bos_token_id=pad, eos_token_id=pad,
                         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
     lm = case["objective"] == "lm"
     config.problem_type = {"regression": "regression", "multi-label": "multi_label_classification"}.get(case["objective"])
