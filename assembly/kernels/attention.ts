@@ -122,9 +122,9 @@ function store_or_add(to: usize, x: v128, adds: bool): void {
 
 /**
  * out [tokens, NH HS], lse [tokens, NH] = log of the sum of exponentials, from qkv [room, (NH + 2 KV) HS]: the queries
- * of NH heads, the keys of KV, their values; each of them serves NH / KV consecutive heads. HS is a multiple of 4. A
- * token attends to the prefix's keys, which are rows after those of all tokens, and to those of its sequence up to
- * itself.
+ * of NH heads, then the keys and the values of KV heads, each for NH / KV consecutive heads of queries. HS is a multiple
+ * of 4. A token attends to the keys of the prefix, whose rows follow the tokens' rows, and to those of its own sequence
+ * up to itself.
  */
 export function attention_forward(p: AttentionForward): void {
   const out = p.out;

@@ -8,8 +8,8 @@ import type { StreamedTensor } from "./safetensors-write.ts";
 import { checkRows, type Stored, type TensorSource } from "./tensor-file.ts";
 
 /**
- * The same tensors as transformers has them, of a model whose tensors `merged` gives by our names: those of its blocks
- * one matrix [out, in] each.
+ * The tensors of a merged model under transformers' names, from `merged`, which has ours: in blocks each matrix is one
+ * of its own, [out, in].
  */
 export function splitParts(config: ModelConfig, merged: readonly StreamedTensor[]): StreamedTensor[] {
   const ours = new Map(merged.map((tensor) => [tensor.name, tensor]));
