@@ -115,44 +115,28 @@ export const affine = (...weight: number[]) => ({ weight, bias: [weight.at(-1)!]
 export const allBlocks = ({ n_layer }: ModelConfig) => Array.from({ length: n_layer }, (_, block) => block);
 
 /**
- * A Llama-type model's tensors, under the names of those that do the same in a GPT-2: `attn.c_attn` is its queries, keys
- * and values side by side, `mlp.c_fc` its gate and its up. Norms have no bias; only Qwen2's c_attn has one.
+ * A base model's tensors in the order of the forward pass. Those of a Llama-type model have the names of those that do
+ * the same in a GPT-2: `attn.c_attn` is its queries, keys and values side by side, `mlp.c_fc` its gate and its up. It has
+ * no table of positions and no biases, but for those of Qwen2's c_attn.
  */
-function llamaTensors(config: ModelConfig): ModelTensor[] {
-  const { vocab_size, n_embd: C, model_type } = config;
-  const [inner, qkv] = [innerWidth(config), qkvWidth(config)];
-  return [
-    ...tensors(outside("wte"), { weight: [vocab_size, C] }),
-    ...allBlocks(config).flatMap((block) => [
-      ...tensors({ block, layer: "ln_1" }, { weight: [C] }),
-      ...tensors({ block, layer: "attn.c_attn" }, model_type === "qwen2" ? affine(C, qkv) : { weight: [C, qkv] }),
-      ...tensors({ block, layer: "attn.c_proj" }, { weight: [C, C] }),
-      ...tensors({ block, layer: "ln_2" }, { weight: [C] }),
-      ...tensors({ block, layer: "mlp.c_fc" }, { weight: [C, 2 * inner] }),
-      ...tensors({ block, layer: "mlp.c_proj" }, { weight: [inner, C] }),
-    ]),
-    ...tensors(outside("ln_f"), { weight: [C] }),
-  ];
-}
-
-/** A base model's tensors in the order of the forward pass. */
 export function baseTensors(config: ModelConfig): ModelTensor[] {
-  if (config.model_type) return llamaTensors(config);
-  const { vocab_size, n_positions, n_embd: C } = config;
+  const { vocab_size, n_positions, n_embd: C, model_type } = config;
   const inner = innerWidth(config);
+  const own = (...weight: number[]) => (model_type ? { weight } : affine(...weight));
+  const c_attn = [C, qkvWidth(config)];
   return [
     ...tensors(outside("wte"), { weight: [vocab_size, C] }),
-    ...tensors(outside("wpe"), { weight: [n_positions, C] }),
+    ...(model_type ? [] : tensors(outside("wpe"), { weight: [n_positions, C] })),
     // Conv1D weights are [in, out]: y = x W + b.
     ...allBlocks(config).flatMap((block) => [
-      ...tensors({ block, layer: "ln_1" }, affine(C)),
-      ...tensors({ block, layer: "attn.c_attn" }, affine(C, 3 * C)),
-      ...tensors({ block, layer: "attn.c_proj" }, affine(C, C)),
-      ...tensors({ block, layer: "ln_2" }, affine(C)),
-      ...tensors({ block, layer: "mlp.c_fc" }, affine(C, inner)),
-      ...tensors({ block, layer: "mlp.c_proj" }, affine(inner, C)),
+      ...tensors({ block, layer: "ln_1" }, own(C)),
+      ...tensors({ block, layer: "attn.c_attn" }, model_type === "qwen2" ? affine(...c_attn) : own(...c_attn)),
+      ...tensors({ block, layer: "attn.c_proj" }, own(C, C)),
+      ...tensors({ block, layer: "ln_2" }, own(C)),
+      ...tensors({ block, layer: "mlp.c_fc" }, own(C, model_type ? 2 * inner : inner)),
+      ...tensors({ block, layer: "mlp.c_proj" }, own(inner, C)),
     ]),
-    ...tensors(outside("ln_f"), affine(C)),
+    ...tensors(outside("ln_f"), own(C)),
   ];
 }
 

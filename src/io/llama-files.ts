@@ -52,8 +52,8 @@ async function collect({ shape, pieces }: StreamedTensor): Promise<Float32Array>
 const REDUNDANT = /^layers\.\d+\.self_attn\.rotary_emb\.inv_freq$/;
 
 /**
- * The tensors of a Llama-type model by our names, from those of its files by theirs. What belongs to none of ours stays
- * under its own name. Throws FormatError if one is missing or has a wrong shape.
+ * The tensors of a Llama-type model under our names, from `found`, which has those of its files. A tensor that is no part
+ * of ours keeps its name. Throws FormatError if one is missing or has a wrong shape.
  */
 export function joinParts(
   found: ReadonlyMap<string, Stored<TensorSource>>,
