@@ -1,21 +1,16 @@
 /** export: converts a trained model for PEFT or transformers. */
 import { joinPath, withLock } from "#platform";
 import { type DeviceName, openDevice } from "../backend/device.ts";
+import { WEIGHT_DTYPES, type WeightDtype } from "../config.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
+import { EXPORTS, type ExportKind, FORMS, planExport } from "../export/index.ts";
+import { describeChange, showLoss, withoutPadding } from "../export/losses.ts";
+import { replaceableExport } from "../export/replaceable.ts";
 import { Classifier } from "../infer/classifier.ts";
 import { type OpenedAdapter, openAdapter } from "../io/open-adapter.ts";
 import { writeDirectoryAtomic } from "../platform/replacing.ts";
 import { readRecord } from "../run/directory.ts";
-import {
-  describeChange,
-  EXPORTS,
-  type ExportKind,
-  planExport,
-  replaceableExport,
-  showLoss,
-  withoutPadding,
-} from "../run/export.ts";
 import { within } from "../run/record.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { choice, command, deviceFlag, main, print, printNote, settle } from "./cli.ts";
@@ -29,9 +24,14 @@ const program = command(
 )
   .requiredOption("--run <dir>", "a run directory, or its adapter/")
   .addOption(
-    choice("--to <form>", "peft: an adapter directory; merged: a Hugging Face model", EXPORTS).makeOptionMandatory(),
+    choice(
+      "--to <form>",
+      EXPORTS.map((name) => `${name}: ${FORMS[name].about}`).join("; "),
+      EXPORTS,
+    ).makeOptionMandatory(),
   )
   .requiredOption("--out <dir>", "output directory, written atomically")
+  .addOption(choice("--dtype <type>", "type of the weights; default: the first that the form has", WEIGHT_DTYPES))
   .option("--with-base", "copy the base model beside the adapter, for PEFT on another machine")
   .option("--lossy", "drop what the target format cannot express")
   .option("--force", "replace an earlier export")
@@ -43,6 +43,7 @@ interface Flags {
   run: string;
   to: ExportKind;
   out: string;
+  dtype?: WeightDtype;
   withBase?: boolean;
   lossy?: boolean;
   force?: boolean;
@@ -83,7 +84,7 @@ async function measurePooling({ adapter, checkpoint }: OpenedAdapter, flags: Fla
 await main(async () => {
   program.parse();
   const flags = program.opts<Flags>();
-  const { run, to, out, withBase = false, lossy = false, force = false } = flags;
+  const { run, to, out, dtype, withBase = false, lossy = false, force = false } = flags;
   await settle(run);
   await settle(out);
   await replaceableExport(out, force);
@@ -92,19 +93,16 @@ await main(async () => {
     const plan = await planExport(to, opened, {
       run,
       withBase,
+      ...(dtype === undefined ? {} : { dtype }),
       measurePooling: () => measurePooling(opened, flags),
     });
     const lost = plan.losses.map(showLoss);
     if (lost.length > 0 && !lossy)
-      throw new ConfigError(
-        "not-expressible-in-format",
-        `${to === "peft" ? "PEFT" : "transformers"} cannot express all of this model`,
-        {
-          where: run,
-          found: lost.join("\n            "),
-          hint: "give --lossy to export without it",
-        },
-      );
+      throw new ConfigError("not-expressible-in-format", `${FORMS[to].reader} cannot express all of this model`, {
+        where: run,
+        found: lost.join("\n            "),
+        hint: "give --lossy to export without it",
+      });
     await withLock(out, async (check) =>
       writeDirectoryAtomic(out, plan.files, { own: await replaceableExport(out, force), check }),
     );

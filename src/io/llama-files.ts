@@ -4,14 +4,14 @@ import { FormatError, nameList } from "../errors.ts";
 import { numel, type Shape, sameShape, showShape } from "../tensor.ts";
 import { count } from "./common.ts";
 import { type FilePart, llamaTensorsInFiles } from "./llama-names.ts";
-import type { StreamedTensor } from "./safetensors-write.ts";
+import type { ComputedTensor } from "./safetensors-write.ts";
 import { checkRows, type Stored, type TensorSource } from "./tensor-file.ts";
 
 /**
  * The tensors of a merged model under transformers' names, from `merged`, which has ours: in blocks each matrix is one
  * of its own, [out, in].
  */
-export function splitParts(config: ModelConfig, merged: readonly StreamedTensor[]): StreamedTensor[] {
+export function splitParts(config: ModelConfig, merged: readonly ComputedTensor[]): ComputedTensor[] {
   const ours = new Map(merged.map((tensor) => [tensor.name, tensor]));
   // A tied head that has an adapter becomes a tensor of its own.
   const tie_word_embeddings = !ours.has("lm_head.weight");
@@ -24,7 +24,7 @@ export function splitParts(config: ModelConfig, merged: readonly StreamedTensor[
     // Read once for all its parts, which are written one after the other.
     let values: Promise<Float32Array> | null = null;
     return parts.map(
-      ({ key, shape, first }, i): StreamedTensor => ({
+      ({ key, shape, first }, i): ComputedTensor => ({
         ...{ name: `${prefix}${key}`, shape, dtype: "F32" },
         pieces: async function* () {
           values ??= collect(tensor);
@@ -38,7 +38,7 @@ export function splitParts(config: ModelConfig, merged: readonly StreamedTensor[
 }
 
 /** All values of a tensor. */
-async function collect({ shape, pieces }: StreamedTensor): Promise<Float32Array> {
+async function collect({ shape, pieces }: ComputedTensor): Promise<Float32Array> {
   const values = new Float32Array(numel(shape));
   let at = 0;
   for await (const piece of pieces()) {

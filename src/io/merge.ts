@@ -20,7 +20,7 @@ import type { BaseModel } from "./hf.ts";
 import type { Adapter } from "./peft.ts";
 import { type FinalNorm, type NamedTensor, readFactors, type Tensors, transposed } from "./peft-form.ts";
 import { foldHead } from "./peft-write.ts";
-import type { StreamedTensor } from "./safetensors-write.ts";
+import type { ComputedTensor } from "./safetensors-write.ts";
 
 /** Elements of a weight that are in memory at a time. */
 const PIECE_ELEMENTS = 1 << 20;
@@ -54,7 +54,7 @@ export async function mergedTensors(
   checkpoint: BaseModel,
   adapter: Adapter,
   finalNorm: FinalNorm | undefined,
-): Promise<StreamedTensor[]> {
+): Promise<ComputedTensor[]> {
   const { model_type } = checkpoint.config;
   const merged = ownTensors(checkpoint, adapter);
   const named = model_type
@@ -67,7 +67,7 @@ export async function mergedTensors(
 }
 
 /** The base model's tensors and those of a language model's separate head, merged, by our names. */
-function ownTensors(checkpoint: BaseModel, { meta, tensors }: Adapter): StreamedTensor[] {
+function ownTensors(checkpoint: BaseModel, { meta, tensors }: Adapter): ComputedTensor[] {
   const changes = adapterChanges({ meta, tensors });
   const { config } = checkpoint;
   // Frozen matrices are rounded to the type that the run stored them in.
@@ -103,7 +103,7 @@ function rounded(values: Float32Array): Float32Array {
   return halfToFloat(floatToHalf(values));
 }
 
-function whole(name: string, { shape, data }: NamedTensor): StreamedTensor {
+function whole(name: string, { shape, data }: NamedTensor): ComputedTensor {
   return {
     name,
     shape,

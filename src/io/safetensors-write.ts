@@ -1,5 +1,6 @@
 /** Writes safetensors files, byte for byte as the reference library does: see safetensors.ts for the format. */
 import { FormatError, ShapeError } from "../errors.ts";
+import { floatToHalf } from "../half.ts";
 import { numel, type Shape, showShape } from "../tensor.ts";
 
 export type EncodableTensor =
@@ -77,11 +78,26 @@ export function encodeSafetensors(
   return file;
 }
 
-/** A tensor whose values are computed in chunks when they are written. F16: chunks of half-precision bits. */
-export type StreamedTensor = { name: string; shape: Shape } & (
-  | { dtype: "F32"; pieces: () => AsyncIterable<Float32Array> }
-  | { dtype: "F16"; pieces: () => AsyncIterable<Uint16Array> }
-);
+/** A tensor whose values are computed in chunks when they are written. */
+export interface ComputedTensor {
+  name: string;
+  shape: Shape;
+  dtype: "F32";
+  pieces: () => AsyncIterable<Float32Array>;
+}
+
+/** The same in half precision: chunks of its bits. */
+type HalfTensor = Omit<ComputedTensor, "dtype" | "pieces"> & { dtype: "F16"; pieces: () => AsyncIterable<Uint16Array> };
+
+export type StreamedTensor = ComputedTensor | HalfTensor;
+
+/** A tensor rounded to half precision. */
+export function halved({ name, shape, pieces }: ComputedTensor): HalfTensor {
+  async function* halves() {
+    for await (const piece of pieces()) yield floatToHalf(piece);
+  }
+  return { name, shape, dtype: "F16", pieces: halves };
+}
 
 /** The size of the file that `streamSafetensors` writes. */
 export function streamedBytes(

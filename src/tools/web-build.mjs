@@ -227,7 +227,7 @@ const NOT_ALONE = [
   ].map((name) => new RegExp(`/${name}\\.ts$`)),
 ];
 
-/** Builds the page that classifies on its own, in one file, without the model: see src/run/standalone.ts. */
+/** Builds the page that classifies on its own, in one file, without the model: see src/export/standalone.ts. */
 async function buildStandalone() {
   const folder = join(PAGE, "standalone");
   const built = async (file) => (await roll(join(folder, file), NOT_ALONE, { format: "iife" })).trim();

@@ -4,6 +4,7 @@ import type { BlockStats } from "../data/blocks.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import type { OtherEncoding } from "../errors.ts";
+import type { Usage } from "../export/usage.ts";
 import type { Classification, Scored } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
 import type { Influences } from "../infer/influence.ts";
@@ -13,7 +14,6 @@ import type { Changes } from "../run/changes.ts";
 import type { Speed } from "../run/live-run.ts";
 import type { RunRecord } from "../run/record.ts";
 import type { RunSettings } from "../run/settings.ts";
-import type { Usage } from "../run/usage.ts";
 import type { Splits } from "../train/measured.ts";
 import type { TrainOptions } from "../train/options.ts";
 

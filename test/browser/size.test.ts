@@ -131,7 +131,7 @@ const OF_EXPRESSIONS = /\/node_modules\/re2js\//;
 const OF_TABLES =
   /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./;
 const OF_PAIRS = /\/src\/infer\/pairs\./;
-const OF_DOWNLOADS = /\/src\/(run\/(standalone|peft-code|usage)|io\/model-file|web\/worker\/take)\./;
+const OF_DOWNLOADS = /\/src\/(export\/(standalone|peft-code|usage)|io\/model-file|web\/worker\/take)\./;
 const OF_FOREIGN =
   /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
 const OF_LLAMA = /\/src\/(io\/llama-(config|files)|model\/(llama|rope-table)|ops\/(rope|swiglu|rmsnorm))\./;

@@ -1,14 +1,14 @@
 /** What can be downloaded of a run: its files with a README, code that uses it, and a standalone HTML file. */
 import { exists, joinPath } from "#platform";
 import { ConfigError } from "../../errors.ts";
+import { planStandalone, type StandalonePage } from "../../export/standalone.ts";
+import { describeTrained, listUsages, pageQuestion, type Trained, writeReadme } from "../../export/usage.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import { PEFT_CONFIG } from "../../io/peft.ts";
 import { METHODS } from "../../methods/index.ts";
 import { nameBase } from "../../run/base-name.ts";
 import { dataName, exampleText, type RunRecord } from "../../run/record.ts";
-import { planStandalone, type StandalonePage } from "../../run/standalone.ts";
-import { describeTrained, listUsages, pageQuestion, type Trained, writeReadme } from "../../run/usage.ts";
 import { wilson } from "../../statistics.ts";
 import { headline } from "../../views/verdicts.ts";
 import { hasAdapter, type PageRun, type Takeable, type TakeReport } from "../protocol.ts";

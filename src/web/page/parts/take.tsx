@@ -1,6 +1,6 @@
 /** "Use it in your app": what can be downloaded of the shown run, and the code that uses it. */
 import { useSignal } from "@preact/signals";
-import type { Usage } from "../../../run/usage.ts";
+import type { Usage } from "../../../export/usage.ts";
 import type { ErrorReport, Takeable, TakeReport } from "../../protocol.ts";
 import { failureReport } from "../state/client.ts";
 import { shown } from "../state/runs.ts";

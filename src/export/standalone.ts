@@ -4,13 +4,12 @@
  */
 import { exists, joinPath, listDirectory, openFile, readAsset } from "#platform";
 import { ConfigError } from "../errors.ts";
-import { floatToHalf } from "../half.ts";
 import { encodeMeta, parseMeta } from "../io/adapter-meta.ts";
 import { readJson } from "../io/common.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { readModelFile, readModelJson } from "../io/model-file.ts";
 import { META } from "../io/peft.ts";
-import { type StreamedTensor, streamedBytes, streamSafetensors } from "../io/safetensors-write.ts";
+import { halved, type StreamedTensor, streamedBytes, streamSafetensors } from "../io/safetensors-write.ts";
 import { GPT2_TABLES, TOKENIZER_FILES } from "../io/vocabulary.ts";
 import { baseShapes } from "../names.ts";
 import type { TextOrPair } from "../pair.ts";
@@ -184,10 +183,8 @@ function halfTensors(checkpoint: BaseModel): StreamedTensor[] {
     async function* pieces() {
       for (let row = 0; row < rows; row += step) yield await checkpoint.read(name, row, Math.min(rows, row + step));
     }
-    async function* halves() {
-      for await (const piece of pieces()) yield floatToHalf(piece);
-    }
-    return shape.length > 1 ? { name, shape, dtype: "F16", pieces: halves } : { name, shape, dtype: "F32", pieces };
+    const tensor = { name, shape, dtype: "F32", pieces } as const;
+    return shape.length > 1 ? halved(tensor) : tensor;
   });
 }
 

@@ -4,8 +4,8 @@ import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { adapterOptions, describeMethod, METHODS } from "../methods/index.ts";
 import { pairSettings, type TextOrPair } from "../pair.ts";
+import type { BaseName } from "../run/base-name.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
-import type { BaseName } from "./base-name.ts";
 import { frontMatter, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
 
 /** A trained model, as far as it is known. */

@@ -6,8 +6,8 @@ import type { Vocabulary } from "../io/vocabulary.ts";
 import { METHODS } from "../methods/index.ts";
 import { type PairSettings, pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
 import { isGguf } from "../platform/paths.ts";
+import type { BaseName } from "../run/base-name.ts";
 import { textToTry } from "../train/text-to-try.ts";
-import type { BaseName } from "./base-name.ts";
 
 type End = Vocabulary["end"];
 

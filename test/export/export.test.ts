@@ -1,27 +1,25 @@
 /** Exports: the merged model by value, and errors. test/exchange compares with PEFT and transformers themselves. */
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { joinPath, packagePath } from "#platform";
-import { type LoraConfig, type ModelConfig, type Target, textContext } from "../../src/config.ts";
+import { type LoraConfig, type ModelConfig, type Target, textContext, type WeightDtype } from "../../src/config.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
 import { ConfigError } from "../../src/errors.ts";
+import { type ExportKind, planExport } from "../../src/export/index.ts";
+import { describeChange, withoutPadding } from "../../src/export/losses.ts";
+import { replaceableExport } from "../../src/export/replaceable.ts";
+import { floatToHalf, halfToFloat } from "../../src/half.ts";
 import { adaptedSpec, baseDtype } from "../../src/io/adapter-meta.ts";
+import { WEIGHTS } from "../../src/io/common.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter, openAdapter } from "../../src/io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, readAdapter } from "../../src/io/peft.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { baseShapes, lmHeadShapes } from "../../src/names.ts";
 import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
-import {
-  describeChange,
-  type ExportKind,
-  planExport,
-  replaceableExport,
-  withoutPadding,
-} from "../../src/run/export.ts";
 import { drawTensors, LM, modeMeta, readAll, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, numbers, temporaryFolder } from "../helpers/border.ts";
@@ -58,11 +56,11 @@ function metaFor(lora: Partial<LoraConfig> | null, rest: Partial<AdapterMeta> = 
   return lora === null ? { ...meta, lora: null } : meta;
 }
 
-async function exported(kind: ExportKind, meta: AdapterMeta, name: string) {
+async function exported(kind: ExportKind, meta: AdapterMeta, name: string, dtype?: WeightDtype) {
   const directory = join(folder, `${name}-adapter`);
   await writeAdapter(directory, { meta, tensors: small(meta) });
   const opened = await openAdapter(directory);
-  const plan = await planExport(kind, opened);
+  const plan = await planExport(kind, opened, dtype === undefined ? {} : { dtype });
   const out = join(folder, name);
   await writeDirectoryAtomic(out, plan.files);
   return { ...opened, ...plan, out };
@@ -141,6 +139,24 @@ for (const [name, meta] of Object.entries({
     };
     assertAllClose("logits", await logits(bare, out, new Map([["head.weight", score]])), ours, LOGITS);
   });
+
+test("merged, in f16: half the bytes, each value the nearest one", async () => {
+  const meta = metaFor({ target_modules: ["q", "v"] });
+  const { out } = await exported("merged", meta, "merged f32");
+  const half = await exported("merged", meta, "merged f16", "f16");
+  const [values, rounded] = [await readAll(join(out, WEIGHTS)), await readAll(join(half.out, WEIGHTS))];
+  for (const [name, { data }] of values)
+    assertAllClose(name, rounded.get(name)!.data, halfToFloat(floatToHalf(data)), { atol: 0, rtol: 0 });
+  const bytes = (directory: string) => statSync(join(directory, WEIGHTS)).size;
+  assert.ok(bytes(half.out) < 0.6 * bytes(out), `${bytes(half.out)} of ${bytes(out)}`);
+  assert.is(JSON.parse(readFileSync(join(half.out, "config.json"), "utf8")).torch_dtype, "float16");
+});
+
+test("a type that a form does not have is refused", async () => {
+  await assertFails(ConfigError, "options-conflict", ["f32 or f16"], () =>
+    exported("merged", metaFor({}), "merged q8", "q8"),
+  );
+});
 
 test("a merged directory: transformers' names, the classes, the padding, the tokenizer", async () => {
   const { out, checkpoint } = await exported("merged", metaFor({}, { settings: { maxLength: 17 } }), "merged");

@@ -1,0 +1,40 @@
+/** A form in which a trained model is exported: what each of them is asked, and what it gives. */
+import type { WeightDtype } from "../config.ts";
+import type { OpenedAdapter } from "../io/open-adapter.ts";
+import type { FinalNorm } from "../io/peft.ts";
+import type { FileContent } from "../platform/reader.ts";
+import type { BaseName } from "../run/base-name.ts";
+
+/** What a form makes its files of. */
+export interface Source extends OpenedAdapter {
+  /** The base model's last norm, into which a head's bias can be folded; undefined: there is none, or no such head. */
+  finalNorm: FinalNorm | undefined;
+  base: BaseName;
+}
+
+export interface FormOptions {
+  /** The type of the weights, one of the form's; undefined: its first. */
+  dtype: WeightDtype | undefined;
+  /** Copies the base model beside an adapter. */
+  withBase: boolean;
+}
+
+/** An export, except for its README; the contents of its files are created when they are written. */
+export interface Exported {
+  files: Map<string, FileContent>;
+  /** Notes for the user. */
+  notes: string[];
+  /** The library by which the hub knows such files. */
+  library: string;
+  title: string;
+  /** What to install, as a command. */
+  install: string;
+  language: "python" | "js" | "sh";
+  /** The lines that load and use it in its own directory. */
+  code: string[];
+  /** What a person must know to use it. */
+  remarks: string[];
+}
+
+/** Throws ConfigError if the model has no such form. */
+export type PlanForm = (source: Source, options: FormOptions) => Promise<Exported>;

@@ -1,0 +1,99 @@
+/**
+ * Exports a run to other programs: the list of forms, each in a file that is loaded when it is asked for. What a form
+ * cannot express is found before anything is written.
+ */
+import type { WeightDtype } from "../config.ts";
+import { ConfigError } from "../errors.ts";
+import type { BaseModel } from "../io/hf.ts";
+import type { OpenedAdapter } from "../io/open-adapter.ts";
+import type { Adapter, FinalNorm } from "../io/peft.ts";
+import type { FileContent } from "../platform/reader.ts";
+import { nameBase } from "../run/base-name.ts";
+import { modelCard } from "./card.ts";
+import type { FormOptions, PlanForm } from "./form.ts";
+import { type Loss, listLosses } from "./losses.ts";
+import { README } from "./replaceable.ts";
+
+interface Form {
+  /** The program that reads it. */
+  reader: string;
+  /** What is written, for --help. */
+  about: string;
+  /** A base model can be copied beside it. */
+  takesBase?: true;
+  /** The types that its weights can have; absent: one. */
+  dtypes?: readonly WeightDtype[];
+  load(): Promise<{ plan: PlanForm }>;
+}
+
+/** All forms by their name in --to. */
+export const FORMS = {
+  peft: {
+    reader: "PEFT",
+    about: "an adapter directory",
+    takesBase: true,
+    load: () => import("./peft.ts"),
+  },
+  merged: {
+    reader: "transformers",
+    about: "a Hugging Face model",
+    dtypes: ["f32", "f16"],
+    load: () => import("./merged.ts"),
+  },
+} as const satisfies Record<string, Form>;
+
+export type ExportKind = keyof typeof FORMS;
+export const EXPORTS = Object.keys(FORMS) as ExportKind[];
+
+interface ExportPlan {
+  files: Map<string, FileContent>;
+  losses: Loss[];
+  /** Notes for the user. */
+  notes: string[];
+}
+
+interface ExportOptions extends Partial<FormOptions> {
+  /** The run's directory, for what it says of its data and its test set. */
+  run?: string;
+  /** Describes the effect of classifying at the text's last token; called only if the run classifies elsewhere. */
+  measurePooling?: () => Promise<string>;
+}
+
+/**
+ * The files of an export; their contents are created when they are written. Throws ConfigError if the run cannot be
+ * exported in this form.
+ */
+export async function planExport(
+  kind: ExportKind,
+  opened: OpenedAdapter,
+  { run, withBase = false, dtype, measurePooling }: ExportOptions = {},
+): Promise<ExportPlan> {
+  const form: Form = FORMS[kind];
+  if (withBase && !form.takesBase)
+    throw new ConfigError("options-conflict", "a merged model has its base model in it", {
+      hint: "leave out --with-base",
+    });
+  const { dtypes = [] } = form;
+  if (dtype !== undefined && !dtypes.includes(dtype))
+    throw new ConfigError("options-conflict", `--to ${kind} has no weights of this type`, {
+      expected: dtypes.length > 0 ? dtypes.join(" or ") : "no --dtype",
+      found: dtype,
+    });
+  const { adapter, checkpoint } = opened;
+  const classifies = adapter.meta.task.objective !== "lm";
+  const finalNorm = classifies ? await readFinalNorm(adapter, checkpoint) : undefined;
+  const source = { ...opened, finalNorm, base: nameBase(checkpoint.directory) };
+  const exported = await (await form.load()).plan(source, { withBase, dtype });
+  const losses = listLosses(adapter, finalNorm);
+  for (const loss of losses) if (loss.kind === "pooling" && measurePooling) loss.effect = await measurePooling();
+  const { files, notes } = exported;
+  files.set(README, await modelCard(source, exported, losses, run));
+  return { files, losses, notes };
+}
+
+/** A head's bias can be folded into its weight only behind a layer norm: an RMS norm has no bias. */
+async function readFinalNorm({ tensors }: Adapter, checkpoint: BaseModel): Promise<FinalNorm | undefined> {
+  if (checkpoint.config.model_type) return undefined;
+  const read = async (name: string) => tensors.get(name)?.data ?? (await checkpoint.read(name));
+  return { weight: await read("ln_f.weight"), bias: await read("ln_f.bias") };
+}

@@ -1,0 +1,77 @@
+/** --to merged: a model for transformers, with what was trained merged in. */
+import { architectureName, type WeightDtype } from "../config.ts";
+import type { BaseModel } from "../io/hf.ts";
+import { mergedTensors } from "../io/merge.ts";
+import { readModelJson } from "../io/model-file.ts";
+import type { Adapter } from "../io/peft.ts";
+import { PROBLEM_TYPES } from "../io/problem-types.ts";
+import { halved, streamSafetensors } from "../io/safetensors-write.ts";
+import type { FileContent } from "../platform/reader.ts";
+import type { PlanForm } from "./form.ts";
+import { checkMergeable } from "./mergeable.ts";
+import { autoModelClass, remarks, useCode } from "./peft-code.ts";
+import { tokenizerFiles } from "./tokenizer.ts";
+
+export const plan: PlanForm = async ({ adapter, checkpoint, finalNorm }, { dtype }) => {
+  const { meta } = adapter;
+  checkMergeable(meta);
+  const files = new Map<string, FileContent>([["config.json", await mergedConfig(adapter, checkpoint, dtype)]]);
+  for (const [name, content] of await tokenizerFiles(meta, checkpoint)) files.set(name, content);
+  const merged = await mergedTensors(checkpoint, adapter, finalNorm);
+  const tensors = dtype === "f16" ? merged.map(halved) : merged;
+  files.set("model.safetensors", streamSafetensors(tensors, { format: "pt" }));
+  const auto = autoModelClass(meta);
+  const { end } = checkpoint.vocabulary;
+  return {
+    files,
+    notes: [],
+    library: "transformers",
+    title: `A fine-tuned ${architectureName(meta.model)}`,
+    install: "pip install transformers torch",
+    language: "python",
+    code: [
+      `from transformers import AutoTokenizer, ${auto}`,
+      'tokenizer = AutoTokenizer.from_pretrained(".")',
+      `model = ${auto}.from_pretrained(".")`,
+      ...useCode(meta, end),
+    ],
+    remarks: remarks(meta, end),
+  };
+};
+
+const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
+
+/** The base model's config.json with the changes of the merged model. */
+export async function mergedConfig(
+  { meta, tensors }: Adapter,
+  checkpoint: BaseModel,
+  dtype: WeightDtype = "f32",
+): Promise<string> {
+  const base = await readModelJson(checkpoint.directory, "config.json");
+  const { model_type = "gpt2" } = checkpoint.config;
+  // The beginning of the names of transformers' classes.
+  const name = architectureName(checkpoint.config).replace("-", "");
+  const config: Record<string, unknown> = { ...base, model_type, torch_dtype: dtype === "f16" ? "float16" : "float32" };
+  delete config.dtype;
+  delete config.quantization_config;
+  const { objective } = meta.task;
+  if (objective === "lm") {
+    const untied = tensors.has("lora.head.A");
+    return json({
+      ...config,
+      architectures: [model_type === "gpt2" ? "GPT2LMHeadModel" : `${name}ForCausalLM`],
+      ...(untied ? { tie_word_embeddings: false } : {}),
+    });
+  }
+  return json({
+    ...config,
+    architectures: [`${name}ForSequenceClassification`],
+    num_labels: meta.labels.length,
+    id2label: Object.fromEntries(meta.labels.map((label, i) => [i, label])),
+    label2id: Object.fromEntries(meta.labels.map((label, i) => [label, i])),
+    // transformers only compares ids with it. No text contains it, so the last non-padding token is the text's last
+    // token.
+    pad_token_id: checkpoint.vocabulary.end.id,
+    problem_type: PROBLEM_TYPES[objective],
+  });
+}

@@ -1,0 +1,75 @@
+/** --to peft: an adapter directory that PEFT loads beside the base model. */
+import { absolutePath, exists, joinPath } from "#platform";
+import { architectureName } from "../config.ts";
+import { ConfigError } from "../errors.ts";
+import { baseDtype } from "../io/adapter-meta.ts";
+import { SHARDS_INDEX, WEIGHTS } from "../io/common.ts";
+import type { BaseModel } from "../io/hf.ts";
+import { type AdapterMeta, peftForm } from "../io/peft.ts";
+import type { PeftForm } from "../io/peft-form.ts";
+import * as names from "../io/peft-names.ts";
+import { peftFiles } from "../io/peft-write.ts";
+import { readShards } from "../io/shards-index.ts";
+import { METHODS } from "../methods/index.ts";
+import { isGguf } from "../platform/paths.ts";
+import type { FileContent } from "../platform/reader.ts";
+import type { PlanForm } from "./form.ts";
+import { alone, describeMethod, isMergeable } from "./mergeable.ts";
+import { needsOlder, OLDER, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
+import { BASE } from "./replaceable.ts";
+import { readParts } from "./standalone.ts";
+import { tokenizerFiles, vocabularyFiles } from "./tokenizer.ts";
+
+/** The base model's file, where it is one. */
+const GGUF_BASE = "model.gguf";
+
+export const plan: PlanForm = async ({ adapter: { meta, tensors }, checkpoint, finalNorm, base }, { withBase }) => {
+  const files = new Map<string, FileContent>(peftFiles(requirePeftForm(meta), meta, tensors, finalNorm));
+  const notes: string[] = [];
+  if (baseDtype(meta) === "f16")
+    notes.push(
+      "the adapter was trained with the base model in f16; with a float32 base model, logits differ by rounding",
+    );
+  const isOneFile = isGguf(checkpoint.directory);
+  if (isOneFile) for (const [name, content] of await tokenizerFiles(meta, checkpoint)) files.set(name, content);
+  if (withBase) for (const [name, content] of await baseFiles(checkpoint)) files.set(`${BASE}/${name}`, content);
+  else if (base.place !== "hub")
+    notes.push(`its code reads the base model in ${checkpoint.directory}; --with-base copies it beside the adapter`);
+  if (needsOlder(meta)) notes.push(OLDER);
+  const copy = isOneFile ? `${BASE}/${GGUF_BASE}` : BASE;
+  const where = withBase ? copy : base.place === "hub" ? base.name : absolutePath(checkpoint.directory);
+  const { end } = checkpoint.vocabulary;
+  return {
+    files,
+    notes,
+    library: "peft",
+    title: `${architectureName(meta.model)} with ${METHODS[meta.mode].title}`,
+    install: peftInstall(meta),
+    language: "python",
+    code: [...peftCode(meta, end, where, "."), ...useCode(meta, end)],
+    remarks: remarks(meta, end),
+  };
+};
+
+/** The adapter in PEFT's files. Throws ConfigError if it has no form there. */
+function requirePeftForm(meta: AdapterMeta): PeftForm {
+  const form = peftForm(meta, names);
+  if (form && form.obstacle === undefined) return form;
+  throw new ConfigError("not-expressible-in-format", "PEFT cannot express this model", {
+    found: form?.obstacle ?? `${describeMethod(meta)}, which PEFT does not have`,
+    hint: isMergeable(meta) ? "use --to merged" : alone(meta),
+  });
+}
+
+/** The files of the base model, as they are. */
+async function baseFiles(checkpoint: BaseModel): Promise<Map<string, FileContent>> {
+  if (isGguf(checkpoint.directory)) return new Map([[GGUF_BASE, readParts(checkpoint.directory)]]);
+  const path = (name: string) => joinPath(checkpoint.directory, name);
+  const files = await vocabularyFiles(checkpoint);
+  const weights = (await exists(path(WEIGHTS)))
+    ? [WEIGHTS]
+    : [SHARDS_INDEX, ...(await readShards(path(SHARDS_INDEX))).keys()];
+  for (const name of ["config.json", "tokenizer_config.json", "special_tokens_map.json", ...weights])
+    if (await exists(path(name))) files.set(name, readParts(path(name)));
+  return files;
+}

@@ -1,0 +1,50 @@
+/** What may be replaced in an output directory: the files of an earlier export, and nothing else. */
+import { exists, joinPath, listDirectory, readBytes } from "#platform";
+import { ConfigError } from "../errors.ts";
+import { TOKENIZER_FILES } from "../io/vocabulary.ts";
+
+/** The file that marks a directory as an export. */
+export const README = "README.md";
+/** The folder of a base model. Its weights can be several files of any names. */
+export const BASE = "base";
+const BASE_FILE = /^base\/\w[\w.-]*$/;
+
+/** The other files that an export of either form can have. */
+const EXPORT_FILES = [
+  "adapter_config.json",
+  "adapter_model.safetensors",
+  "config.json",
+  "model.safetensors",
+  ...TOKENIZER_FILES,
+];
+
+export const MARK = "Trained with Lowrank on ";
+export const LISTED = "Written with this file: ";
+
+/**
+ * The files of the export in this directory, as listed in its README. Throws ConfigError if the directory holds
+ * anything else, or if it holds an export and `force` is not set.
+ */
+export async function replaceableExport(directory: string, force: boolean): Promise<string[]> {
+  if (!(await exists(directory))) return [];
+  const entries = (await listDirectory(directory).catch(() => ["a file"])).filter((entry) => !entry.startsWith("."));
+  if (entries.length === 0) return [];
+  if (!force)
+    throw new ConfigError("output-exists", "the output directory already exists", {
+      where: directory,
+      expected: "a new path, or an empty directory",
+      hint: "choose another --out, or give --force to replace an earlier export",
+    });
+  const path = joinPath(directory, README);
+  const text = (await exists(path)) ? new TextDecoder().decode(await readBytes(path)) : "";
+  // Replacing deletes files of these names: this must not happen to a base model that was given by mistake.
+  if (!text.includes(MARK))
+    throw new ConfigError("not-an-export", "the output directory is not an export", {
+      where: directory,
+      expected: `a ${README} with "${MARK}..."`,
+      hint: "choose another --out",
+    });
+  const [, listed = ""] = text.split(LISTED);
+  const names = [...listed.matchAll(/`([^`]+)`/g)].map(([, name]) => name!);
+  return [README, ...names.filter((name) => EXPORT_FILES.includes(name) || BASE_FILE.test(name))];
+}
