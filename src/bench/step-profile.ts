@@ -1,4 +1,5 @@
 /** The kernels of a training step: their times, and how far they are from what the device can do. */
+
 import type { Backend } from "../backend/backend.ts";
 import { panelTensors } from "../backend/panels.ts";
 import { chooseOperation } from "../backend/wasm-operations.ts";
@@ -6,6 +7,7 @@ import { MOST_TIMED } from "../backend/webgpu-timer.ts";
 import type { ModelConfig, WeightDtype } from "../config.ts";
 import { Engine, packShares } from "../engine/engine.ts";
 import { type Mode, methodConfig } from "../methods/index.ts";
+import { AdamW } from "../model/adamw.ts";
 import { type Batch, targetWeight } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { Dispatch } from "../ops/kernel.ts";
@@ -19,7 +21,7 @@ import type { Yardsticks } from "./yardsticks.ts";
 
 const STEP: readonly SegmentName[] = ["zero", "forward", "backward", "update"];
 const LR = 5e-5;
-export const STEP_OPTIMIZER = { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, clip: 0 } as const;
+export const STEP_OPTIMIZER = new AdamW({ betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, clip: 0 });
 
 /** The model of a measured step: two classes, and train's default sizes. */
 export function stepSpec(config: ModelConfig, mode: Mode, dtype: WeightDtype): ModelSpec {

@@ -5,13 +5,12 @@
 import { type Backend, isDropped, type Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
 import { type Batch, type Capacity, packBatch, targetWeight } from "../model/batch.ts";
-import { buildPlan, type ModelPlan, type PlanOptions, SLOTS } from "../model/model.ts";
+import { buildPlan, type ModelPlan, type Optimizer, type PlanOptions, SLOTS } from "../model/model.ts";
 import { offsetIn, pageRates } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { type AdamWConfig, adamwStepValues } from "../ops/adamw.ts";
 import { rowLosses } from "../ops/crossentropy.ts";
 import { NO_VALUES, type StepValues } from "../ops/kernel.ts";
-import { encodeTable, NO_SHARE, SHARE, type Share } from "../ops/shares.ts";
+import { encodeTable, NO_SHARE, SHARE, type Share, type StepUpdate } from "../ops/shares.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { TensorPiece } from "../tensor.ts";
 import { loadQuantizer, Weights } from "./weights.ts";
@@ -19,8 +18,8 @@ import { loadQuantizer, Weights } from "./weights.ts";
 export interface EngineOptions {
   spec: ModelSpec;
   capacity: Capacity;
-  /** AdamW's settings; null for inference. */
-  optimizer: AdamWConfig | null;
+  /** As in PlanOptions; null for inference. */
+  optimizer: Optimizer | null;
   /** As in PlanOptions. */
   part?: "lower" | "upper";
   shared?: NonNullable<PlanOptions["shared"]>;
@@ -53,7 +52,7 @@ const lossScale = (weight: number) => (weight > 0 ? 1 / weight : 0);
 interface MemberBatch {
   batch: Batch;
   loss_scale: number;
-  update: ReturnType<typeof adamwStepValues> | null;
+  update: StepUpdate | null;
 }
 
 /**
@@ -187,7 +186,7 @@ export class Engine extends Weights<ModelPlan> {
     plan: ModelPlan,
     session: Session,
     quantize: Awaited<ReturnType<typeof loadQuantizer>>,
-    private readonly optimizer: AdamWConfig | null,
+    private readonly optimizer: Optimizer | null,
     private readonly runner: Runner = new PlanRunner(plan, session),
   ) {
     super(plan, session, quantize);
@@ -213,7 +212,7 @@ export class Engine extends Weights<ModelPlan> {
   static async open(
     backend: Backend,
     plan: ModelPlan,
-    optimizer: AdamWConfig | null,
+    optimizer: Optimizer | null,
     sharedFrom?: Engine,
   ): Promise<Engine> {
     const quantize = await loadQuantizer(plan);
@@ -308,7 +307,7 @@ export class Engine extends Weights<ModelPlan> {
   step(batches: readonly Batch[], lr: number): number[] {
     const optimizer = this.optimizer;
     if (!optimizer) throw new ShapeError("not-in-plan", "this plan has no backward pass");
-    const update = adamwStepValues(optimizer, lr, this.steps + 1);
+    const update = optimizer.stepValues(lr, this.steps + 1);
     const loss_scale = lossScale(batches.reduce((sum, batch) => sum + targetWeight(batch), 0));
     const slots = this.withNorms([], (norms) =>
       this.runner.submit(

@@ -1,23 +1,22 @@
 /** The plan of several adapters of one base model, as its members, and their joint batch. Loaded only for such plans. */
 import { ConfigError, DeviceError } from "../errors.ts";
 import { type Batch, type Capacity, makeBatchInputs } from "../model/batch.ts";
-import { buildPlan, checkRows, type ModelPlan, type PlanOptions, SLOTS } from "../model/model.ts";
+import { buildPlan, checkRows, type ModelPlan, type Optimizer, type PlanOptions, SLOTS } from "../model/model.ts";
 import type { Parameter, Parameters } from "../model/parameters.ts";
 import { frozenBlocks, type ModelSpec } from "../model/trainable.ts";
 import { loraAdapters } from "../names.ts";
-import type { AdamWConfig } from "../ops/adamw.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
 import { fuse, type Place, together } from "../plan/fuse.ts";
 import { planMemory, showBytes } from "../plan/memory.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
 
 /**
- * A member of a plan: in mode lora, with the same base model, objective and classes as the others. AdamW's settings are
+ * A member of a plan: in mode lora, with the same base model, objective and classes as the others. Its optimizer is
  * its own; null for inference.
  */
 export interface MemberOptions {
   spec: ModelSpec;
-  optimizer: AdamWConfig | null;
+  optimizer: Optimizer | null;
 }
 
 /** A plan that several members share; `parameters`, `spec` and `stopped` are the first one's, `capacity` is that of all. */

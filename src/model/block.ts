@@ -3,6 +3,7 @@
  * backward list that mirrors it. What lies between is common to all: see model.ts and decoder.ts.
  */
 import type { Tensor } from "../tensor.ts";
+import type { BackwardLayers } from "./backward-layers.ts";
 import type { Layers, Linear, Norm, NormKernels, Output, Rows } from "./layers.ts";
 
 /** The rows' positions: where their sequences begin in the batch [rows, 2], and the first position of a sequence. */
@@ -30,9 +31,9 @@ export interface Architecture {
   /** Queries, keys and values [rows, (NH + 2 KV) HS] of the residual stream x [rows, C], in `out` if it is given. */
   queries(f: Layers, l: number, x: Tensor, rows: Rows, at: Positions & { out?: Tensor }): Queries;
   /** Makes of their gradient that of what the matrix gave, in place. */
-  queriesBackward(b: Layers, dqkv: Tensor, at: Positions): void;
+  queriesBackward(b: BackwardLayers, dqkv: Tensor, at: Positions): void;
   /** out [rows, C] = x + the MLP of x. `saves`: a backward pass follows. */
   mlp(f: Layers, l: number, x: Tensor, rows: Rows, out: Tensor, saves: boolean): Mlp;
   /** The gradient of the MLP's input x from that of its output; null if nothing before the MLP is trained. */
-  mlpBackward(b: Layers, mlp: Mlp, dx: Tensor): Tensor | null;
+  mlpBackward(b: BackwardLayers, mlp: Mlp, dx: Tensor): Tensor | null;
 }

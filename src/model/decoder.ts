@@ -172,7 +172,9 @@ class Builder {
     const segment: Segment = { name, clears: [], dispatches: [] };
     this.segments.push(segment);
     const { spec, capacity } = this.options;
-    return new Layers(spec, this.parameters, segment.dispatches, capacity, null, this.norms, this.architecture.norm);
+    const { parameters, norms, architecture } = this;
+    const common = { spec, parameters, capacity, batch: null, norms, normKernels: architecture.norm };
+    return new Layers(common, segment.dispatches);
   }
 
   /** The embedding and all blocks, the last one up to its attention. */

@@ -1,6 +1,6 @@
 /**
- * A model with LoRA as a plan: the forward list and the backward list, which mirrors it, as in llm.c. What differs
- * between architectures is in gpt2.ts and llama.ts.
+ * A model with LoRA as a plan: the forward list here, and the backward list, which mirrors it, in backward.ts, as in
+ * llm.c. What differs between architectures is in gpt2.ts and llama.ts.
  *
  * Letters: N packed tokens, B sequences, C n_embd, NH heads, L layers, V vocabulary, R rank. Two things save work and
  * memory: a classifier needs one row a sequence after the last attention, so that everything after it runs on B rows
@@ -13,13 +13,11 @@
 import { hasValues, MAX_ACCUMULATE, qkvWidth, textContext } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
-import { type AdamWConfig, adamw } from "../ops/adamw.ts";
-import { attentionBackward, attentionForward } from "../ops/attention.ts";
-import { crossentropyBackward, crossentropyForward, crossentropyLoss } from "../ops/crossentropy.ts";
-import { embeddingBackward, embeddingForward, embeddingPositionBackward } from "../ops/embedding.ts";
-import { countPartials, gradnorm } from "../ops/gradnorm.ts";
-import { type Dispatch, MAX_GROUPS, type Use } from "../ops/kernel.ts";
-import { shareRows } from "../ops/shares.ts";
+import { attentionForward } from "../ops/attention.ts";
+import { crossentropyForward, crossentropyLoss } from "../ops/crossentropy.ts";
+import { embeddingForward } from "../ops/embedding.ts";
+import { type Dispatch, MAX_GROUPS } from "../ops/kernel.ts";
+import { type StepUpdate, shareRows } from "../ops/shares.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
@@ -30,18 +28,17 @@ import type { Architecture, Mlp, Queries } from "./block.ts";
 import { Norms } from "./dora.ts";
 import type { Dropout } from "./dropout.ts";
 import {
-  HEAD,
+  type Common,
   type Head,
   type HeadPiece,
   Layers,
   type Norm,
   type Output,
-  promptRows,
   type Rows,
   rowTensor,
 } from "./layers.ts";
 import type { ValueLoss } from "./loss.ts";
-import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
+import { makeParameters, type Parameter, type Parameters } from "./parameters.ts";
 import { Prefix } from "./prefix.ts";
 import { type ModelSpec, modelPart, type Part } from "./trainable.ts";
 
@@ -55,8 +52,8 @@ export interface PlanOptions {
   valueLoss?: ValueLoss | undefined;
   /** Largest binding in bytes; larger token tables and logits are split into pieces. */
   maxBinding: number;
-  /** AdamW's settings; null for a forward-only plan. */
-  optimizer: AdamWConfig | null;
+  /** What makes a training plan of it, see adamw.ts; null for a forward-only plan. */
+  optimizer: Optimizer | null;
   /**
    * One part of a model with frozenBlocks() > 0, with its parameters alone: the lower part (forward only) is
    * everything below the lowest trained block, or below the head; the upper part is the rest. Default: the whole model.
@@ -71,6 +68,22 @@ export interface PlanOptions {
   recompute?: boolean;
   /** Keeps the embedding, every block's output and the final norm readable, on all N rows. For tests. */
   keepActivations?: boolean;
+}
+
+/** Trains a model: the backward list and the update. Only what trains loads one. */
+export interface Optimizer {
+  /** The segments of a step before and behind the forward list, from the loss down. */
+  minimize(forward: Forward, loss: Loss): Training;
+  /** The scalars of step t, from 1 on. */
+  stepValues(lr: number, t: number): StepUpdate;
+}
+
+/** What a training plan has besides its forward list. */
+export interface Training {
+  before: Segment;
+  behind: Segment[];
+  stopped: Tensor;
+  recomputed: number;
 }
 
 /** What the lower part of a model writes and the upper part reads. */
@@ -108,13 +121,13 @@ export const SLOTS = MAX_ACCUMULATE;
 const LOGITS_BYTES = 32 << 20;
 
 /** The residual stream between two blocks. */
-interface Stream {
+export interface Stream {
   x: Tensor;
   rows: Rows;
 }
 
 /** What a block's forward pass saves for its backward pass. */
-interface Block {
+export interface Block {
   l: number;
   input: Stream;
   output: Stream;
@@ -137,7 +150,7 @@ interface Final {
 }
 
 /** The head, the loss's state [rows, 4], and the logits of each piece. */
-interface Loss {
+export interface Loss {
   final: Final;
   head: Head;
   state: Tensor;
@@ -145,7 +158,7 @@ interface Loss {
 }
 
 export function buildPlan(options: PlanOptions): ModelPlan {
-  const { spec, capacity } = options;
+  const { spec, capacity, optimizer } = options;
   if (spec.task.objective === "classification" && spec.task.num_labels < 2)
     throw new ConfigError("too-few-classes", "too few classes", {
       expected: "2 or more",
@@ -153,7 +166,28 @@ export function buildPlan(options: PlanOptions): ModelPlan {
     });
   textContext(spec.config, spec);
   checkRows(roomFor(spec, capacity).tokens);
-  return new Builder(options).build();
+  const forward = new Forward(options);
+  const { parameters, batch, metrics, features, loss, activations, common } = forward;
+  const list: Segment = { name: "forward", clears: [], dispatches: forward.list };
+  const training = loss && optimizer?.minimize(forward, loss);
+  const segments = training ? [training.before, list, ...training.behind] : [list];
+  segments.unshift(...common.norms.segments);
+  const weights = [...parameters.all.values()].flatMap(({ pieces }) => pieces.map(({ tensor }) => tensor));
+  return {
+    spec,
+    parameters,
+    capacity,
+    segments,
+    memory: planMemory(segments, [...weights, batch.root]),
+    batch,
+    metrics,
+    stopped: training?.stopped ?? null,
+    features,
+    logits: loss?.pieces.map(({ logits, first }): TensorPiece => ({ tensor: logits, first })) ?? [],
+    losses: loss?.state ?? null,
+    recomputed: training?.recomputed ?? 0,
+    activations,
+  };
 }
 
 /** Throws ConfigError for more rows than a plan can have. */
@@ -166,116 +200,60 @@ export function checkRows(rows: number): void {
     });
 }
 
-class Builder {
-  private readonly part: Part;
-  private readonly parameters: Parameters;
-  private readonly batch: BatchInputs;
-  private readonly tokens: Rows;
-  private readonly sequences: Rows;
-  private readonly prefix: Prefix | null;
-  private readonly C: number;
-  private readonly architecture: Architecture;
-  private readonly isLm: boolean;
-  private readonly lists = { forward: [] as Dispatch[], backward: [] as Dispatch[], update: [] as Dispatch[] };
-  private readonly f: Layers;
-  private readonly b: Layers;
-  private readonly norms = new Norms();
-  private readonly activations = new Map<string, Tensor>();
-  private readonly metrics: Tensor;
-  private features: Features | null = null;
+/** The forward list of a plan, and what it saves for the backward list. */
+export class Forward {
+  readonly parameters: Parameters;
+  readonly batch: BatchInputs;
+  /** [SLOTS, 4], as in ModelPlan. */
+  readonly metrics = new Tensor("metrics", [SLOTS, 4], "output");
+  readonly tokens: Rows;
+  readonly prefix: Prefix | null;
+  readonly architecture: Architecture;
+  /** What the layers of all lists have in common. */
+  readonly common: Common;
+  readonly list: Dispatch[] = [];
+  readonly blocks: Block[] = [];
   /** What the adapter of the token table saves for its backward pass. */
-  private tokenDown: Tensor | null = null;
-  private recomputed = 0;
+  tokenDown: Tensor | null = null;
+  /** Null in a lower part. */
+  readonly loss: Loss | null;
+  readonly activations = new Map<string, Tensor>();
+  features: Features | null = null;
+  private readonly part: Part;
+  private readonly sequences: Rows;
+  private readonly C: number;
+  private readonly isLm: boolean;
+  private readonly f: Layers;
 
-  constructor(private readonly options: PlanOptions) {
+  constructor(readonly options: PlanOptions) {
     const { spec, capacity, optimizer, dropout, maxBinding, part, shared } = options;
     this.part = modelPart(spec, part);
     const training = optimizer !== null;
-    this.parameters = makeParameters(spec, { training, maxBinding, isWanted: this.part.has, shared });
-    this.metrics = new Tensor("metrics", [SLOTS, 4], "output");
+    const parameters = makeParameters(spec, { training, maxBinding, isWanted: this.part.has, shared });
     const room = roomFor(spec, capacity);
-    const learnsTokens = ["wte.weight", "prompt.weight", "lora.wte.A"].some(
-      (name) => this.parameters.all.get(name)?.grad,
-    );
-    this.batch = makeBatchInputs(spec, room, { byId: learnsTokens, dropout: dropout !== undefined });
+    const learnsTokens = ["wte.weight", "prompt.weight", "lora.wte.A"].some((name) => parameters.all.get(name)?.grad);
+    const batch = makeBatchInputs(spec, room, { byId: learnsTokens, dropout: dropout !== undefined });
+    this.parameters = parameters;
+    this.batch = batch;
     this.tokens = { count: "tokens", capacity: room.tokens };
     this.sequences = { count: "sequences", capacity: room.sequences };
     this.C = spec.config.n_embd;
     this.architecture = architecture(spec.config);
     this.isLm = spec.task.objective === "lm";
-    this.f = new Layers(
-      spec,
-      this.parameters,
-      this.lists.forward,
-      room,
-      this.batch,
-      this.norms,
-      this.architecture.norm,
-      dropout,
-    );
-    this.b = new Layers(
-      spec,
-      this.parameters,
-      this.lists.backward,
-      room,
-      this.batch,
-      this.norms,
-      this.architecture.norm,
-      dropout,
-    );
-    this.prefix = METHODS[spec.mode].virtual === "keys" ? new Prefix(spec, this.tokens, this.f, this.b) : null;
-  }
-
-  build(): ModelPlan {
-    const { options } = this;
-    const { spec, capacity, optimizer, part } = options;
-    const { parameters, batch, metrics, activations } = this;
-    const blocks: Block[] = [];
+    const norms = new Norms();
+    this.common = { spec, parameters, capacity: room, batch, norms, normKernels: this.architecture.norm, dropout };
+    this.f = new Layers(this.common, this.list);
+    this.prefix = METHODS[spec.mode].virtual === "keys" ? new Prefix(spec, this.tokens, this.f) : null;
     let stream = this.begin();
     for (let l = this.part.first; l < this.part.end; l++) {
       const behind = this.rowsBehind(l, stream);
       const block = this.block(this.f, l, stream, { x: this.keep(`block.${l}`, behind), rows: behind });
-      blocks.push(block);
+      this.blocks.push(block);
       stream = block.output;
     }
     const final = this.finalNorm(stream);
-    const loss = part === "lower" ? null : this.loss(final);
-    let stopped: Tensor | null = null;
-    const segments: Segment[] = [{ name: "forward", clears: [], dispatches: this.lists.forward }];
-    if (optimizer && loss) {
-      let dx = this.lossBackward(loss);
-      for (const [i, block] of blocks.toReversed().entries())
-        dx &&= options.recompute && i > 0 ? this.recomputedBackward(block, dx) : this.blockBackward(block, dx);
-      this.prefix?.backward();
-      if (dx) this.embeddingBackward(dx);
-      stopped = new Tensor("stopped", [1], "output", "u32");
-      this.update(optimizer, stopped);
-      segments.unshift({ name: "zero", clears: parameters.pages.map(({ grad }) => grad), dispatches: [] });
-      segments.push({ name: "backward", clears: [], dispatches: this.lists.backward });
-      segments.push({ name: "update", clears: [], dispatches: this.lists.update });
-    }
-    segments.unshift(...this.norms.segments);
-    const weights = [...parameters.all.values()].flatMap(({ pieces }) => pieces.map(({ tensor }) => tensor));
-    const memory = planMemory(segments, [...weights, batch.root]);
-    const logits = loss?.pieces.map(({ logits, first }): TensorPiece => ({ tensor: logits, first })) ?? [];
-    return {
-      spec,
-      parameters,
-      capacity,
-      segments,
-      memory,
-      batch,
-      metrics,
-      stopped,
-      features: this.features,
-      logits,
-      losses: loss?.state ?? null,
-      recomputed: this.recomputed,
-      activations,
-    };
+    this.loss = part === "lower" ? null : this.head(final);
   }
-
-  // ---------------------------------------------------------------------------------------------- forward
 
   /** The input of the first block (without blocks, of the head): the embedding, or the features. */
   private begin(): Stream {
@@ -296,7 +274,7 @@ class Builder {
   }
 
   /** The position of a sequence's first token. */
-  private get shift(): number {
+  get shift(): number {
     return this.prefix?.rows.count ?? 0;
   }
 
@@ -307,7 +285,7 @@ class Builder {
   }
 
   /** The forward pass of a block into `output`. `f`: the forward list, or for a recomputed block the backward list. */
-  private block(f: Layers, l: number, input: Stream, output: Stream): Block {
+  block(f: Layers, l: number, input: Stream, output: Stream): Block {
     const { batch, C, prefix, shift } = this;
     const { x, rows } = input;
     const { rows: behind } = output;
@@ -337,7 +315,7 @@ class Builder {
   }
 
   /** Logits and loss, one piece of the classes or of the vocabulary at a time. */
-  private loss(final: Final): Loss {
+  private head(final: Final): Loss {
     const { f, batch } = this;
     const { out, rows } = final;
     const { valueLoss, spec } = this.options;
@@ -357,107 +335,6 @@ class Builder {
     return { final, head, state, pieces };
   }
 
-  // --------------------------------------------------------------------------------------------- backward
-
-  /** Gradients of the head and the final norm; returns the gradient of the last block's output, or null. */
-  private lossBackward({ final, head, state, pieces }: Loss): Tensor | null {
-    const { b, C, batch } = this;
-    const { valueLoss } = this.options;
-    const { rows } = head;
-    const dout = b.trainsBelow(HEAD) ? rowTensor("dhead", rows, [C]) : null;
-    for (const piece of pieces) {
-      let { logits } = piece;
-      if (pieces.length > 1) {
-        // Recomputed into a new tensor: the forward pass's logits would otherwise stay in memory, all pieces at once.
-        logits = rowTensor("logits", rows, [piece.classes]);
-        b.logits(head, piece, logits);
-      }
-      const dlogits = rowTensor("dlogits", rows, [piece.classes]);
-      b.emit(
-        valueLoss
-          ? valueLoss.backward(dlogits, logits, batch, rows.count, piece.first)
-          : crossentropyBackward(dlogits, logits, state, batch, shareRows(rows.count), piece.first, batch),
-      );
-      b.headBackward(head, piece, dlogits, dout);
-    }
-    b.headAdaptersBackward(head, dout);
-    if (!dout || !final.norm) return null;
-    const dnorm = final.norm.rows === rows ? dout : b.scatter(dout, this.batch.selected, final.norm.rows);
-    return b.normBackward(final.norm, dnorm).dx;
-  }
-
-  /** Gradients of a block from dx, the gradient of its output; returns its input's, or null if none is needed. */
-  private blockBackward(block: Block, dx: Tensor): Tensor | null {
-    const { l, keys, att, lse, read } = block;
-    const { norm, qkv } = block.queries;
-    const { linear: attProj } = block.attProj;
-    const { b, batch, prefix, shift } = this;
-    const { n_head } = this.options.spec.config;
-    // x2 = x1 + mlp(ln_2(x1))
-    const dx1 = this.architecture.mlpBackward(b, block.mlp, dx);
-    // x1 = x + c_proj(attention(c_attn(ln_1(x))))
-    const dattProj = dx1 && b.outputBackward(block.attProj, dx1);
-    if (!dx1 || !dattProj) return null;
-    const dread = b.linearBackward(attProj, dattProj);
-    if (!dread) {
-      b.gradients({ of: attProj, x: read, dy: dattProj });
-      return null;
-    }
-    const isGathered = attProj.rows !== qkv.rows;
-    const datt = isGathered ? b.scatter(dread, batch.selected, qkv.rows) : dread;
-    const dx0 = isGathered && b.trainsBelow(norm.weight) ? b.scatter(dx1, batch.selected, qkv.rows) : dx1;
-    const dkeys = prefix ? prefix.room(`d${qkv.name}`) : rowTensor(`d${qkv.name}`, qkv.rows, qkv.out.shape.slice(1));
-    const dqkv = prefix ? prefix.tokenRows(dkeys) : dkeys;
-    const delta = rowTensor(`h.${l}.delta`, qkv.rows, [n_head]);
-    b.emit(...attentionBackward(dkeys, delta, datt, att, lse, keys, batch.bounds, b.heads(l), prefix?.rows));
-    prefix?.read(dkeys, l);
-    this.architecture.queriesBackward(b, dqkv, { bounds: batch.bounds, shift });
-    const dnorm = b.linearBackward(qkv, dqkv);
-    const below = dnorm ? b.normBackward(norm, dnorm, dx0) : { dx: null, out: () => b.normAgain(norm) };
-    b.gradients({ of: attProj, x: read, dy: dattProj }, { of: qkv, x: below.out, dy: dqkv });
-    return below.dx;
-  }
-
-  /**
-   * The same after recomputing the block's forward pass into new tensors, so that the first ones are free once they
-   * have been read. What the backward pass does not read, such as the block's output, is left out.
-   */
-  private recomputedBackward({ l, input, output }: Block, dx: Tensor): Tensor | null {
-    const { backward } = this.lists;
-    const first = backward.length;
-    const block = this.block(this.b, l, input, output);
-    const end = backward.length;
-    const below = this.blockBackward(block, dx);
-    const rest = backward.splice(first);
-    const again = needed(rest.slice(0, end - first), rest.slice(end - first));
-    backward.push(...again, ...rest.slice(end - first));
-    if (again.length > 0) this.recomputed++;
-    return below;
-  }
-
-  private embeddingBackward(dx: Tensor): void {
-    const { b, batch } = this;
-    const [wte, wpe] = [b.parameter("wte.weight"), this.parameters.all.get("wpe.weight")];
-    const { ids, byId, starts } = batch;
-    const prompt = this.parameters.all.get("prompt.weight");
-    const table = prompt?.grad ? promptRows(prompt.grad, this.options.spec) : wte.grad;
-    if (table && byId) b.emit(...embeddingBackward(table, dx, ids, byId.sorted, byId.groups));
-    if (this.tokenDown) b.tokenAdapterBackward(dx, this.tokenDown, this.tokens, batch);
-    if (wpe?.grad) b.emit(embeddingPositionBackward(only(wpe.grad), dx, starts));
-  }
-
-  // ----------------------------------------------------------------------------------------------- update
-
-  private update(optimizer: AdamWConfig, stopped: Tensor): void {
-    const { batch, metrics, parameters } = this;
-    const gradients = parameters.pages.map(({ grad }) => grad);
-    const count = gradients.reduce((sum, grad) => sum + countPartials(grad), 0);
-    const partial = new Tensor("norm.partial", [count], "activation");
-    this.lists.update.push(...gradnorm(metrics, stopped, partial, [gradients]));
-    for (const page of parameters.pages)
-      this.lists.update.push(adamw([{ ...page, clip: optimizer.clip }], metrics, stopped, optimizer, batch));
-  }
-
   /** A tensor [rows, C] of the residual stream; an output if it is the features or an activation to keep. */
   private keep(name: string, rows: Rows): Tensor {
     const isFeatures = name === this.part.features;
@@ -467,18 +344,4 @@ class Builder {
     else this.activations.set(name, tensor);
     return tensor;
   }
-}
-
-/** The dispatches of a list, in their order, whose results are read later in the list or in the one behind it. */
-function needed(list: readonly Dispatch[], behind: readonly Dispatch[]): Dispatch[] {
-  const bound = ({ tensors, access }: Dispatch, uses: readonly Use[]) =>
-    tensors.filter((_, i) => uses.includes(access[i]!)).map(({ root }) => root);
-  const reads = (dispatch: Dispatch) => bound(dispatch, ["read", "update"]);
-  const read = new Set(behind.flatMap(reads));
-  const kept = list.toReversed().filter((dispatch) => {
-    const isNeeded = bound(dispatch, ["write", "update"]).some((root) => read.has(root));
-    if (isNeeded) for (const root of reads(dispatch)) read.add(root);
-    return isNeeded;
-  });
-  return kept.reverse();
 }

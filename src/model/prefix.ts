@@ -7,10 +7,9 @@
  */
 import { qkvWidth } from "../config.ts";
 import { keyValueColumns } from "../names.ts";
-import { linearBackward, linearForward } from "../ops/linear.ts";
-import { matmul } from "../ops/matmul.ts";
-import { prefixBackward, prefixForward } from "../ops/prefix.ts";
-import { tanhBackward, tanhForward } from "../ops/tanh.ts";
+import { linearForward } from "../ops/linear.ts";
+import { prefixForward } from "../ops/prefix.ts";
+import { tanhForward } from "../ops/tanh.ts";
 import { Tensor } from "../tensor.ts";
 import { type Layers, type Linear, type Rows, rowTensor } from "./layers.ts";
 import { only } from "./parameters.ts";
@@ -19,24 +18,20 @@ import type { ModelSpec } from "./trainable.ts";
 export class Prefix {
   /** Where the prefix is in a `room` tensor. */
   readonly rows: { count: number; row: number };
-  private readonly virtual: Rows;
-  private readonly C: number;
+  readonly virtual: Rows;
   /** Of queries, keys and values together. */
   private readonly columns: number;
   /** The projection, with its input E and the output of tanh; null: the prefix is a parameter. */
-  private readonly projection: { E: Tensor; fc: Linear; hidden: Tensor; proj: Linear } | null;
-  /** [n, L 2 KV HS], and its gradient. */
+  readonly projection: { E: Tensor; fc: Linear; hidden: Tensor; proj: Linear } | null;
+  /** [n, L 2 KV HS]. */
   private readonly weight: Tensor;
-  private readonly grad: Tensor | null;
 
   constructor(
     spec: ModelSpec,
     private readonly tokens: Rows,
     private readonly f: Layers,
-    private readonly b: Layers,
   ) {
     const { num_virtual_tokens: n = 0, encoder_hidden_size: hidden = 0, config } = spec;
-    this.C = config.n_embd;
     this.rows = { count: n, row: tokens.capacity };
     this.virtual = { count: n, capacity: n };
     this.columns = qkvWidth(config);
@@ -52,12 +47,9 @@ export class Prefix {
       const [fc, proj] = [linear("prefix.fc", hidden), linear("prefix.proj", width)];
       this.projection = { E: f.tensor("prefix.embedding"), fc, hidden: activation("prefix.hidden", hidden), proj };
       this.weight = proj.out;
-      this.grad = activation("dprefix", width);
     } else {
-      const { grad } = f.parameter("prefix.weight");
       this.projection = null;
       this.weight = f.tensor("prefix.weight");
-      this.grad = grad && only(grad);
     }
   }
 
@@ -87,27 +79,5 @@ export class Prefix {
   /** Writes the prefix of block l; `f`: into this list. */
   write(f: Layers, room: Tensor, l: number): void {
     f.emit(prefixForward(room, this.rows.row, this.weight, l, f.heads(l)));
-  }
-
-  /** Adds to the gradient of block l's prefix; that of a projection's output is written. */
-  read(droom: Tensor, l: number): void {
-    const { b, grad, rows } = this;
-    if (grad) b.emit(prefixBackward(grad, l, droom, rows.row, b.heads(l), this.projection ? 0 : 1));
-  }
-
-  /** The gradients of the projection's parameters. */
-  backward(): void {
-    if (!this.projection) return;
-    const { b, C } = this;
-    const { E, fc, hidden, proj } = this.projection;
-    const { count: n } = this.rows;
-    const dhidden = rowTensor("dprefix.hidden", this.virtual, hidden.shape.slice(1));
-    b.emit(linearBackward({ dx: dhidden, dy: this.grad!, W: only(proj.weight), rows: n }));
-    const dfc = rowTensor("dprefix.fc", this.virtual, hidden.shape.slice(1));
-    b.emit(tanhBackward(dfc, dhidden, hidden, n));
-    b.gradients({ of: proj, x: hidden, dy: this.grad! }, { of: fc, x: E, dy: dfc });
-    const { grad } = b.parameter("prefix.embedding");
-    const [W, k] = [only(fc.weight), hidden.shape[1]!];
-    if (grad) b.emit(matmul({ out: only(grad), a: dfc, b: W, transB: true, m: n, n: C, k, beta: 1 }));
   }
 }

@@ -1,7 +1,7 @@
 import { ShapeError } from "../errors.ts";
 import { expectShape, type Tensor, VIEW_ALIGN } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, type Fields, flatGrid } from "./kernel.ts";
-import { jobTable, type Shares } from "./shares.ts";
+import { jobTable, type Shares, type StepUpdate } from "./shares.ts";
 
 const JOB = { member: "u32", at: "u32", count: "u32", rates_at: "u32", clip: "f32" } as const satisfies Fields;
 
@@ -120,7 +120,7 @@ export function adamw(
 }
 
 /** The scalars of a share for AdamW step t (from 1), computed in f64 as in torch.optim.AdamW. */
-export function adamwStepValues(config: AdamWConfig, lr: number, t: number) {
+export function adamwStepValues(config: AdamWConfig, lr: number, t: number): StepUpdate {
   const [beta1, beta2] = config.betas;
   return {
     decay: 1 - lr * config.weight_decay,

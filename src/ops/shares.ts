@@ -37,6 +37,9 @@ export const SHARE = {
 
 export type Share = Record<keyof typeof SHARE, number>;
 
+/** What a step tells the update of a member. */
+export type StepUpdate = Pick<Share, "decay" | "lr_decay" | "step_size" | "correction2">;
+
 /** A member without rows and without an update. */
 export const NO_SHARE: Share = {
   token: 0,

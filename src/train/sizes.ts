@@ -13,12 +13,12 @@ import { DataError, DeviceError, LowrankError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
 import { METHODS, methodConfig } from "../methods/index.ts";
+import { AdamW } from "../model/adamw.ts";
 import type { Capacity } from "../model/batch.ts";
 import { type Dropout, makeDropout } from "../model/dropout.ts";
 import { makeValueLoss, type ValueLoss } from "../model/loss.ts";
 import type { ModelPlan } from "../model/model.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import type { AdamWConfig } from "../ops/adamw.ts";
 import { checkMemory, fits, showBytes } from "../plan/memory.ts";
 import { DEFAULTS, SETTINGS, type TrainOptions } from "./options.ts";
 import { type FeaturePlan, peakMemory } from "./records.ts";
@@ -47,7 +47,7 @@ export interface Planned {
   options: TrainOptions;
   spec: ModelSpec;
   capacity: Capacity;
-  optimizer: AdamWConfig;
+  optimizer: AdamW;
   /** What drops the inputs of its adapters, if anything does. */
   dropout: Dropout | undefined;
   /** The loss, unless it is cross-entropy. */
@@ -68,7 +68,7 @@ export function planRun(args: PlanArguments, given: TrainOptions, size: Size): P
   const spec = runSpec(model, data, options, adapter);
   checkLengths(data, textContext(model.config, spec));
   const { weightDecay: weight_decay, clip } = options;
-  const optimizer: AdamWConfig = { betas: [0.9, 0.999], eps: 1e-8, weight_decay, clip };
+  const optimizer = new AdamW({ betas: [0.9, 0.999], eps: 1e-8, weight_decay, clip });
   const longest = [data.train, data.val, data.test].map((set) => maxBatchTokens(set, 1));
   const capacity = {
     tokens: Math.max(maxBatchTokens(data.train, batchSize), ...longest),

@@ -9,12 +9,12 @@ import { FormatError } from "../errors.ts";
 import { parseJson } from "../io/limits.ts";
 import type { SafetensorsFile } from "../io/safetensors.ts";
 import type { MethodConfig, Mode } from "../methods/index.ts";
+import { AdamW } from "../model/adamw.ts";
 import { type Batch, drawsFrom, promptLength } from "../model/batch.ts";
 import { makeDropout } from "../model/dropout.ts";
 import { makeValueLoss } from "../model/loss.ts";
 import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import type { AdamWConfig } from "../ops/adamw.ts";
 
 /** The entries of a fixture's `case` metadata that are used. */
 interface Case {
@@ -83,7 +83,7 @@ class Golden {
   private readonly comparisons: Comparison[] = [];
   private readonly actual: GoldenResult["actual"] = new Map();
   private readonly spec: ModelSpec;
-  private readonly optimizer: AdamWConfig;
+  private readonly optimizer: AdamW;
 
   constructor(
     private readonly file: SafetensorsFile,
@@ -108,7 +108,7 @@ class Golden {
       ...(c.optim.lr_ratio && { lr_ratio: c.optim.lr_ratio }),
     };
     const { betas, eps, weight_decay } = c.optim;
-    this.optimizer = { betas, eps, weight_decay, clip: 0 };
+    this.optimizer = new AdamW({ betas, eps, weight_decay, clip: 0 });
   }
 
   async run(backend: Backend): Promise<GoldenResult> {

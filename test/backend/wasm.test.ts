@@ -32,7 +32,7 @@ import { assertFails } from "../helpers/border.ts";
 import { DEVICE_NAMES, testDevice } from "../helpers/device.ts";
 import { gemm } from "../helpers/gemm.ts";
 import { test } from "../helpers/harness.ts";
-import { fillRandom, randomBatch, smallSpec } from "../helpers/models.ts";
+import { fillRandom, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
 
 const WASM = DEVICE_NAMES.filter((name) => name.startsWith("wasm"));
 
@@ -202,8 +202,11 @@ for (const mode of ["lora", "all"] as const)
     const learned: string[] = [];
     for (const open of [...[1, 2, 3].map((threads) => () => openWasm({ threads })), () => openRemote({ threads: 2 })]) {
       const device = await open();
-      const optimizer = { betas: [0.9, 0.999] as [number, number], eps: 1e-8, weight_decay: 0.1, clip: 1 };
-      const engine = await Engine.create(device, { spec, capacity: { tokens: 60, sequences: 5 }, optimizer });
+      const engine = await Engine.create(device, {
+        spec,
+        capacity: { tokens: 60, sequences: 5 },
+        optimizer: OPTIMIZER,
+      });
       fillRandom(engine, 3);
       for (let step = 0; step < 5; step++) engine.step([randomBatch(spec, [7, 1, 20, 13], step)], 1e-2);
       const tensors = await Promise.all(engine.trainableNames.map((name) => engine.readParameter(name)));

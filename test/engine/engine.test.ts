@@ -1,15 +1,17 @@
 /** The model as a whole, through the engine: what must not make a difference, and what must never happen. */
+
 import * as assert from "uvu/assert";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import { ShapeError } from "../../src/errors.ts";
 import type { Mode } from "../../src/methods/index.ts";
+import { AdamW } from "../../src/model/adamw.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { IGNORE_INDEX } from "../../src/ops/crossentropy.ts";
 import { assertAllClose, relativeError } from "../helpers/allclose.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { fillRandom, OPTIMIZER, RELATIVE, randomBatch, smallSpec } from "../helpers/models.ts";
+import { ADAMW, fillRandom, OPTIMIZER, RELATIVE, randomBatch, smallSpec } from "../helpers/models.ts";
 
 /** The same sums in another order: f32's rounding through two blocks, relative to the tensor's norm. */
 const ROUNDING = 2e-6;
@@ -130,7 +132,7 @@ for (const mode of ["lora", "all", "last_block", "last_layer"] as const)
 testOnDevices("B of an adapter moves lr_ratio times as far as A in the first step, which is lr * sign", async () => {
   const spec = { ...smallSpec("lora"), lr_ratio: 16 };
   const batch = randomBatch(spec, LENGTHS, 4);
-  const optimizer = { ...OPTIMIZER, weight_decay: 0, clip: 0 };
+  const optimizer = new AdamW({ ...ADAMW, weight_decay: 0, clip: 0 });
   for (const options of [{ optimizer }, { optimizer, ...PIECES }])
     await withEngine(
       spec,
@@ -143,7 +145,7 @@ testOnDevices("B of an adapter moves lr_ratio times as far as A in the first ste
           const lr = /^lora\..*\.B$/.test(name) ? 16 * LR : LR;
           const moved = before.get(name)!.map((value, i) => {
             const g = gradient[i]!;
-            return value - (lr * g) / (Math.abs(g) + optimizer.eps);
+            return value - (lr * g) / (Math.abs(g) + ADAMW.eps);
           });
           assertAllClose(name, await engine.readParameter(name), Float64Array.from(moved), { atol: 1e-6, rtol: 0 });
         }
@@ -230,7 +232,7 @@ for (const spec of [
       const isLanguageModel = spec.task.objective === "lm";
       // AdamW divides a gradient by its own size. That of the keys' bias is 0 but for rounding, which a tiny eps would
       // blow up.
-      const optimizer = { ...OPTIMIZER, eps: 1e-3 };
+      const optimizer = new AdamW({ ...ADAMW, eps: 1e-3 });
       // One sequence, then three: the mean is that over all rows, not a mean of means.
       const halves = [part(batch, 0, 1, isLanguageModel), part(batch, 1, 4, isLanguageModel)];
       const run = (batches: Batch[]) =>

@@ -1,9 +1,11 @@
 /** Plans with several members: each trains and computes as in a plan of its own, to the bit, whatever the others do. */
+
 import * as assert from "uvu/assert";
 import type { LoraConfig, ModelConfig, WeightDtype } from "../../src/config.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import { Group } from "../../src/engine/group.ts";
 import { ConfigError, DeviceError } from "../../src/errors.ts";
+import { AdamW } from "../../src/model/adamw.ts";
 import type { Batch, Capacity } from "../../src/model/batch.ts";
 import { makeValueLoss } from "../../src/model/loss.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
@@ -12,7 +14,7 @@ import { Rng } from "../../src/rng.ts";
 import { assertFails, assertSameBits } from "../helpers/border.ts";
 import { ONE_OF_EACH, testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { fillRandom, LLAMA, OPTIMIZER, RELATIVE, randomBatch, smallSpec } from "../helpers/models.ts";
+import { ADAMW, fillRandom, LLAMA, OPTIMIZER, RELATIVE, randomBatch, smallSpec } from "../helpers/models.ts";
 
 const CAPACITY = { tokens: 48, sequences: 4 };
 const STEPS = 3;
@@ -131,7 +133,7 @@ async function jobResults(engine: Engine, job: Job, rest: Rest, isTraining: bool
   return results;
 }
 
-const jobOptimizer = ({ clip }: Job, isTraining: boolean) => (isTraining ? { ...OPTIMIZER, clip } : null);
+const jobOptimizer = ({ clip }: Job, isTraining: boolean) => (isTraining ? new AdamW({ ...ADAMW, clip }) : null);
 
 async function alone(job: Job, rest: Rest, isTraining: boolean): Promise<Results> {
   const optimizer = jobOptimizer(job, isTraining);

@@ -1,4 +1,5 @@
 /** A QLoRA adapter on its quantised base against PyTorch on the dequantised model: for fixtures and the live check. */
+
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Backend } from "../../src/backend/backend.ts";
@@ -10,6 +11,7 @@ import { openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { importPeft } from "../../src/io/peft-import.ts";
 import { openSafetensors } from "../../src/io/safetensors.ts";
+import { AdamW } from "../../src/model/adamw.ts";
 
 /** What make_quantized.py writes of a model. */
 export interface Case {
@@ -61,7 +63,7 @@ export async function measureErrors(folder: string, name: string, device: Backen
   const engine = await Engine.create(device, {
     spec: adaptedSpec(meta, { config: model.config, train_head: false }),
     capacity: { tokens, sequences },
-    optimizer: { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0, clip: 0 },
+    optimizer: new AdamW({ betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0, clip: 0 }),
   });
   try {
     await loadBase(engine, model);

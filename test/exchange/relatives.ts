@@ -1,4 +1,5 @@
 /** Logits, loss and gradients of checkpoints by our engines: the side of `relatives.mjs` that needs the sources. */
+
 import { openDevice } from "../../src/backend/device.ts";
 import { Decoder } from "../../src/engine/decoder.ts";
 import { Engine } from "../../src/engine/engine.ts";
@@ -8,6 +9,7 @@ import type { Weights } from "../../src/engine/weights.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import { mergedTensors } from "../../src/io/merge.ts";
 import { streamSafetensors } from "../../src/io/safetensors-write.ts";
+import { AdamW } from "../../src/model/adamw.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 
@@ -48,7 +50,7 @@ export async function compute(job: Job, device: "wasm" | "webgpu") {
   const spec = jobSpec(job, model);
   const batch = fixedBatch(job);
   const [tokens, sequences] = [batch.ids.length, job.ids.length];
-  const optimizer = { betas: [0.9, 0.999] as [number, number], eps: 1e-8, weight_decay: 0.01, clip: 0 };
+  const optimizer = new AdamW({ betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.01, clip: 0 });
   const engine = await Engine.create(backend, { spec, capacity: { tokens, sequences }, optimizer });
   await load(engine, model);
   const { loss } = await engine.result(engine.gradients(batch));

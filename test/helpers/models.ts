@@ -1,4 +1,5 @@
 /** Small random models and batches, for the tests of plans and of the engine. */
+
 import {
   hasValues,
   LLAMA_TYPES,
@@ -9,6 +10,7 @@ import {
 } from "../../src/config.ts";
 import type { Weights } from "../../src/engine/weights.ts";
 import type { Mode } from "../../src/methods/index.ts";
+import { AdamW } from "../../src/model/adamw.ts";
 import { ARCHITECTURES } from "../../src/model/architectures.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import { llama } from "../../src/model/llama.ts";
@@ -42,7 +44,8 @@ export const LLAMA: Partial<ModelConfig> = { model_type: "llama", n_kv_head: 1, 
 for (const type of LLAMA_TYPES) ARCHITECTURES.set(type, llama);
 
 /** AdamW's settings; the rate comes with each step. */
-export const OPTIMIZER = { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, clip: 1 } as const;
+export const ADAMW = { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, clip: 1 } as const;
+export const OPTIMIZER = new AdamW(ADAMW);
 
 /** The tasks of most adapters; as in PEFT, the head has no bias. */
 export const TASKS: Record<Objective, TaskConfig> = {

@@ -1,4 +1,5 @@
 /** Adapters that PEFT saved, with what it and PyTorch compute from them in float64: opened, run and compared. */
+
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -12,6 +13,7 @@ import type { Tensors } from "../../src/io/peft.ts";
 import { fromEntries } from "../../src/io/peft-form.ts";
 import { importPeft } from "../../src/io/peft-import.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
+import { AdamW } from "../../src/model/adamw.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import { relativeError } from "./allclose.ts";
 import { testDevice } from "./device.ts";
@@ -90,7 +92,7 @@ export async function checkAdapter(
     const engine = await Engine.create(await testDevice(), {
       spec: adaptedSpec(meta, { config: checkpoint.config, train_head: trainsHead }),
       capacity: { tokens: batch.ids.length, sequences: batch.rows.length },
-      optimizer: { betas: adamw.betas, eps: adamw.eps, weight_decay: adamw.weight_decay, clip: 0 },
+      optimizer: new AdamW({ betas: adamw.betas, eps: adamw.eps, weight_decay: adamw.weight_decay, clip: 0 }),
     });
     try {
       await loadBase(engine, checkpoint);
