@@ -49,6 +49,7 @@ test("the package has what its entries load, in Node and in a page, and no page"
     "dist/types/src/browser.d.ts",
     "dist/kernels-worker.js",
     "dist/data.wasm",
+    "dist/tokenizer.wasm",
     "dist/kernels.wasm",
     "dist/kernels-relaxed.wasm",
     "dist/gpt2.tokenizer.bin",

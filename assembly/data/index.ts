@@ -1,12 +1,8 @@
 // data.wasm, the tokenizer and the data pipeline: the exports for the host, one line per file.
 
-export { load_vocabulary } from "./added";
 export { batch_tokens, pack, row_table } from "./batch";
-export { encode } from "./bpe";
 export { fields_bytes, fields_ends } from "./fields";
 export { label_bytes, label_count, label_line, label_name } from "./labels";
-export { alloc, free } from "./memory";
-export { most_ids } from "./normalize";
 export {
   feed,
   finish,
@@ -31,4 +27,5 @@ export {
   left_out_words,
 } from "./row-error";
 export { row_count, row_text, row_text_bytes, rows_clear, settle_labels, trimmed_count } from "./rows";
-export { decode, decoded_length, end_of_text, longest_token } from "./vocabulary";
+export { decode, decoded_length, encode, alloc, free, load_vocabulary, longest_token, most_ids } from "./tokenizer";
+export { end_of_text } from "./vocabulary";

@@ -99,7 +99,7 @@ export class Tokenizer {
   /** Loads the tokenizer of a model from `loadModel`, by default GPT-2's. Throws FormatError for damaged tables. */
   static async load(options: { model?: BaseModel | undefined } = {}): Promise<Tokenizer> {
     checkOptions("options", options, { model: "model?" });
-    return new Tokenizer(await DataModule.load(options.model));
+    return new Tokenizer(await DataModule.load(options.model, "tokenizer.wasm"));
   }
 
   /** The ids of a text. Lone surrogates count as U+FFFD. */

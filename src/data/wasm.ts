@@ -1,5 +1,5 @@
 /**
- * The host's side of data.wasm, the tokenizer and the data pipeline. Calls pass only addresses and numbers: the host
+ * The host's side of data.wasm, the tokenizer and the data pipeline, and of tokenizer.wasm, which is the first alone. Calls pass only addresses and numbers: the host
  * writes bytes into memory that it allocated there, and copies results out.
  */
 import { readAsset } from "#platform";
@@ -7,7 +7,7 @@ import { DataError, FormatError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { checkSize, GPT2_TABLES, GPT2_VOCABULARY, type Vocabulary } from "../io/vocabulary.ts";
 
-/** The exports of data.wasm. Addresses are byte offsets into `memory`. */
+/** The exports of both. Addresses are byte offsets into `memory`. */
 export type DataExports = {
   readonly memory: WebAssembly.Memory;
   alloc(bytes: number): number;
@@ -21,8 +21,11 @@ export type DataExports = {
   decode(ids: number, count: number, out: number, capacity: number): number;
 };
 
+/** The module that tokenizers use: where the data pipeline has been loaded, they need no other one. */
+let loaded: "data.wasm" | "tokenizer.wasm" = "tokenizer.wasm";
+
 /**
- * One instance of data.wasm with a vocabulary loaded. When memory grows, all views are detached: get them from `bytes`
+ * One instance of a module with a vocabulary loaded. When memory grows, all views are detached: get them from `bytes`
  * and `words`, and do not keep them across a call that may allocate (`alloc`, `encode`, ...).
  */
 export class DataModule {
@@ -32,13 +35,17 @@ export class DataModule {
   ) {}
 
   /**
-   * Instantiates the module with the vocabulary of a model, GPT-2's by default. Throws ConfigError if the model is too
+   * Instantiates a module with the vocabulary of a model, GPT-2's by default. Throws ConfigError if the model is too
    * small for it, FormatError if the tables are damaged.
    */
-  static async load(model?: Pick<BaseModel, "vocabulary" | "config" | "directory">): Promise<DataModule> {
+  static async load(
+    model?: Pick<BaseModel, "vocabulary" | "config" | "directory">,
+    file: typeof loaded = "data.wasm",
+  ): Promise<DataModule> {
+    if (file === "data.wasm") loaded = file;
     if (model) checkSize(model.vocabulary, model.config, model.directory);
     const vocabulary = model?.vocabulary ?? GPT2_VOCABULARY;
-    const [wasm, tables] = await Promise.all([readAsset("data.wasm"), vocabulary.tables ?? readAsset(GPT2_TABLES)]);
+    const [wasm, tables] = await Promise.all([readAsset(loaded), vocabulary.tables ?? readAsset(GPT2_TABLES)]);
     const imports = {
       env: { abort },
       added: { is_word: isWord },
@@ -119,10 +126,10 @@ function toNfc({ buffer }: WebAssembly.Memory, text: number, length: number, out
 }
 const STRICT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Called by data.wasm when an allocation exceeds the allocator's limit of 1 GiB. */
+/** Called by a module when an allocation exceeds the allocator's limit of 1 GiB. */
 function abort(_message: number, _file: number, line: number): never {
   throw new DataError("data-too-large", "The data is too large for one block of WASM memory", {
-    where: `data.wasm, line ${line}`,
+    where: `assembly/data, line ${line}`,
     expected: "at most 1 GiB per block; a word without white space takes 28 times its length",
     hint: "split the text into parts",
   });

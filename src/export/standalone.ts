@@ -148,7 +148,7 @@ function filePart(path: string, content: Uint8Array): Part {
 
 /** The WASM, and GPT-2's tables if the model has that vocabulary: files of dist/. */
 async function programFiles({ vocabulary }: BaseModel): Promise<Part[]> {
-  const names = ["data.wasm", "kernels.wasm", "kernels-relaxed.wasm", ...(vocabulary.tables ? [] : [GPT2_TABLES])];
+  const names = ["tokenizer.wasm", "kernels.wasm", "kernels-relaxed.wasm", ...(vocabulary.tables ? [] : [GPT2_TABLES])];
   return Promise.all(names.map(async (name) => filePart(`dist/${name}`, await readAsset(name))));
 }
 

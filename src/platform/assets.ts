@@ -8,6 +8,7 @@ import type { WorkerName } from "./worker.ts";
 /** URLs by path. */
 const ASSETS: Readonly<Record<string, () => URL>> = {
   "dist/data.wasm": () => new URL("../data.wasm", import.meta.url),
+  "dist/tokenizer.wasm": () => new URL("../tokenizer.wasm", import.meta.url),
   "dist/kernels.wasm": () => new URL("../kernels.wasm", import.meta.url),
   "dist/kernels-relaxed.wasm": () => new URL("../kernels-relaxed.wasm", import.meta.url),
   "dist/gpt2.tokenizer.bin": () => new URL("../gpt2.tokenizer.bin", import.meta.url),

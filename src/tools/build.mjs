@@ -31,7 +31,7 @@ function must(isDone) {
   if (!isDone) process.exit(1);
 }
 
-const WASM = ["data", "kernels", "kernels-relaxed"].map((name) => `${name}.wasm`);
+const WASM = ["data", "tokenizer", "kernels", "kernels-relaxed"].map((name) => `${name}.wasm`);
 /** The installed versions of all packages. */
 const PACKAGES = "node_modules/.package-lock.json";
 

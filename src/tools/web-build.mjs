@@ -23,6 +23,7 @@ const WORKERS = {
 const REMOTE = /\/remote\.ts$/;
 const ASSETS = [
   "dist/data.wasm",
+  "dist/tokenizer.wasm",
   "dist/kernels.wasm",
   "dist/kernels-relaxed.wasm",
   "dist/gpt2.tokenizer.bin",
