@@ -38,7 +38,7 @@ export const PEERS: readonly Peer[] = [
     },
     wire: {
       source: 'export * from "./src/data/tokenizer.ts"',
-      files: [{ shipped: "dist/data.wasm" }, { shipped: "dist/gpt2.tokenizer.bin" }],
+      files: [{ shipped: "dist/tokenizer.wasm" }, { shipped: "dist/gpt2.tokenizer.bin" }],
     },
   },
   {
