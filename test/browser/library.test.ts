@@ -238,7 +238,9 @@ test("an HTML page in place of a package file is reported, and a server that doe
         (error: Error) => error.message,
       );
     });
-  await context.route("**/tokenizer.wasm", (route) => route.fulfill({ contentType: "text/html", body: "<!doctype html>" }));
+  await context.route("**/tokenizer.wasm", (route) =>
+    route.fulfill({ contentType: "text/html", body: "<!doctype html>" }),
+  );
   assert.match(
     await load(),
     /a file of the package was not found[\s\S]*\/dist\/tokenizer\.wasm[\s\S]*HTML[\s\S]*optimizeDeps/,

@@ -102,7 +102,9 @@ test("a page that classifies loads at most 86 kB, 13.5 kB more for WebGPU, and n
     "the classifier is missing",
   );
   const training = parts.filter((path) =>
-    /src\/(train\/(?!records)|run\/)|src\/data\/(corpus|loader)|src\/(model|ops)\/(dropout|backward|adamw|gradnorm)/.test(path),
+    /src\/(train\/(?!records)|run\/)|src\/data\/(corpus|loader)|src\/(model|ops)\/(dropout|backward|adamw|gradnorm)/.test(
+      path,
+    ),
   );
   assert.equal(training, []);
 });
