@@ -5,6 +5,7 @@
 import * as assert from "uvu/assert";
 import { packagePath, readBytes } from "#platform";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
+import { DataModule } from "../../src/data/wasm.ts";
 import { DataError } from "../../src/errors.ts";
 import { Rng } from "../../src/rng.ts";
 import { ReferenceTokenizer } from "../helpers/bpe-reference.ts";
@@ -32,6 +33,13 @@ function checkAgainstReference(text: string): void {
 test("loads from the built tables", async () => {
   [tokenizer, reference] = await Promise.all([Tokenizer.load(), ReferenceTokenizer.load()]);
   assert.is(tokenizer.vocabSize, 50257);
+});
+
+test("a tokenizer loads the module without readers of data, or uses the one that data was read with", async () => {
+  const hasReaders = async () => "feed" in (await DataModule.load(undefined, "tokenizer.wasm")).exports;
+  assert.not.ok(await hasReaders());
+  assert.ok("feed" in (await DataModule.load()).exports);
+  assert.ok(await hasReaders());
 });
 
 test("the golden texts have tiktoken's ids, from strings and from bytes, and come back", async () => {
