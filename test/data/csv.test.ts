@@ -757,14 +757,13 @@ test("reading a file of 5 GB without a line end stops after the longest row", as
   }
 });
 
+// In quadratic time each of both takes longer than the runner gives a file.
 test("a million columns are read, or refused, like two", async () => {
   const names = Array.from({ length: 1_000_000 }, (_, i) => `c${i}`).join(",");
-  const started = performance.now();
   await fails("a.csv", `${names}\n1,2\n`, "a.csv", "column-not-recognized", ["and 999988 more"]);
   const wide = `label,text${",".repeat(1_000_000)}`;
   assert.equal(await csvRows("a.csv", `${wide}\na,b${",".repeat(1_000_000)}\nc,d${",".repeat(1_000_000)}\n`), [
     ["a", "b"],
     ["c", "d"],
   ]);
-  assert.ok(performance.now() - started < 20_000);
 });
