@@ -19,7 +19,10 @@ export interface FormOptions {
   withBase: boolean;
 }
 
-/** An export, except for its README; the contents of its files are created when they are written. */
+/**
+ * An export, except for its README; the contents of its files are created when they are written. Chunks tell their bytes
+ * (`sized`): the page shows them before a download.
+ */
 export interface Exported {
   files: Map<string, FileContent>;
   /** Notes for the user. */
