@@ -1,5 +1,6 @@
 /** Data sets by name: bundled ones, and ones that are downloaded. */
 import { packagePath } from "#platform";
+import humanRights from "../../data/datasets/human-rights.json" with { type: "json" };
 import languages from "../../data/datasets/languages.json" with { type: "json" };
 import sms from "../../data/datasets/sms.json" with { type: "json" };
 import spam from "../../data/datasets/spam.json" with { type: "json" };
@@ -10,7 +11,7 @@ import type { FileReader } from "../platform/reader.ts";
 import { nearest } from "../suggest.ts";
 import { defaultSplit, type Split } from "./split.ts";
 
-/** The fields of every data/datasets/<name>.json. Pages leave out those of its origin: see src/tools/web-build.mjs. */
+/** The fields of every data/datasets/<name>.json. Pages leave out most of its origin: see src/tools/web-build.mjs. */
 interface DatasetDescription {
   name: string;
   title: string;
@@ -54,6 +55,13 @@ const NAMED: readonly Named[] = [
     open: async (split, options) => (await import("./sms.ts")).openCollection(split === "experiment", options),
   },
 ];
+
+/** What is known of a data set by its name: of those that come with the program, and of sms. */
+export function describeNamed(
+  name: string,
+): { title: string; language: readonly string[]; license: string } | undefined {
+  return [spam, languages, sms, humanRights].find((one) => one.name === name);
+}
 
 /** Whether a name is one of the Hugging Face hub: "owner/name", with ":configuration" or "@revision" behind it. */
 export const isOnHub = (name: string) => name.includes("/");

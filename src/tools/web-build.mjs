@@ -65,7 +65,7 @@ const HUB = ["model-info", "paths-info", "dataset-info", "list-files"].map((name
 );
 
 /** What is in the description of a data set for its readers: see data/README.md. */
-const ORIGIN = ["source", "license", "made", "verified", "leftOut"];
+const ORIGIN = ["source", "made", "verified", "leftOut"];
 
 /** Reduces the bundle size: drops comments of shaders and data sets, and the unused parts of the hub's client. */
 const small = {
