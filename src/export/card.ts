@@ -5,7 +5,7 @@ import { printable } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { readsPairs } from "../pair.ts";
 import { baseLabel } from "../run/base-name.ts";
-import { dataName, type RunRecord } from "../run/record.ts";
+import { dataFiles, dataName, type RunRecord } from "../run/record.ts";
 import type { Interval } from "../statistics.ts";
 import type { Results } from "../train/results.ts";
 import type { Exported, Source } from "./form.ts";
@@ -68,17 +68,22 @@ const MEASURES: Record<Objective, (results: Results) => Metric[]> = {
   lm: ({ after: { test } }) => [{ type: "perplexity", name: "Perplexity", value: test.perplexity! }],
 };
 
+/** What is known of a run's data: undefined for files, and for data sets of the hub. */
+export const describeData = (record: RunRecord) =>
+  dataFiles(record.data).length > 0 ? undefined : describeNamed(dataName(record));
+
 /** What the front matter says of a run: its data, and what it measured on its test set. */
 function describeRun(record: RunRecord, task: string, title: string): object {
   const { objective, results } = record;
   const data = printable(dataName(record));
-  const named = describeNamed(data);
+  const named = describeData(record);
   const [repository] = data.split(/[:@]/) as [string];
   const metrics = (results ? MEASURES[objective](results) : []).filter(({ value }) => Number.isFinite(value));
-  const dataset = { name: data, type: isOnHub(data) ? repository : data, split: "test" };
+  const isHub = dataFiles(record.data).length === 0 && isOnHub(data);
+  const dataset = { name: data, type: isHub ? repository : data, split: "test" };
   return {
     ...(named ? { language: named.language } : {}),
-    ...(isOnHub(data) ? { datasets: [repository] } : {}),
+    ...(isHub ? { datasets: [repository] } : {}),
     ...(metrics.length === 0
       ? {}
       : {
@@ -116,8 +121,7 @@ export async function modelCard(
     `In this directory, after \`${install}\`:`,
     "",
     ...fenced(language, code),
-    "",
-    ...remarks,
+    ...(remarks.length > 0 ? ["", ...remarks] : []),
     ...(lowrank === undefined
       ? []
       : ["", "With Lowrank, in this directory, after `npm install lowrank`:", "", ...fenced("sh", [lowrank])]),
@@ -134,7 +138,11 @@ export async function modelCard(
 
 const fenced = (language: string, code: readonly string[]) => [`\`\`\`${language}`, ...code, "```"];
 
-const toTag = (words: string) => words.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-");
+const toTag = (words: string) =>
+  words
+    .toLowerCase()
+    .match(/[a-z0-9]+/g)!
+    .join("-");
 
 /** Where others find the base model, and its licence. */
 function describeBase(base: Source["base"], licence: string | undefined): string[] {

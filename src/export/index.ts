@@ -15,6 +15,8 @@ import { type Loss, listLosses } from "./losses.ts";
 import { README } from "./replaceable.ts";
 
 interface Form {
+  /** What the page calls it; absent: its name, in capitals. */
+  title?: string;
   /** The program that reads it. */
   reader: string;
   /** What is written, for --help. */
@@ -35,12 +37,14 @@ export const FORMS = {
     load: () => import("./peft.ts"),
   },
   hub: {
+    title: "Hub folder",
     reader: "PEFT and transformers",
-    about: "a folder for the Hugging Face hub: the adapter, or where PEFT has none the merged model, with a model card",
+    about: "a folder for the Hugging Face hub, with a model card: the adapter, or where PEFT has none the merged model",
     takesBase: true,
     load: () => import("./hub.ts"),
   },
   merged: {
+    title: "Merged model",
     reader: "transformers",
     about: "a Hugging Face model",
     dtypes: ["f32", "f16"],

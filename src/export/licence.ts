@@ -2,7 +2,7 @@
 import { exists, joinPath, listDirectory, readBytes } from "#platform";
 import type { BaseModel } from "../io/hf.ts";
 import { readModelFile } from "../io/model-file.ts";
-import { isGguf } from "../platform/paths.ts";
+import { isGguf, isRemote } from "../platform/paths.ts";
 import type { BaseName } from "../run/base-name.ts";
 
 /** The hub's names of the licences under which the owners of these models publish them. */
@@ -27,6 +27,8 @@ async function ggufLicence(path: string): Promise<string | undefined> {
 
 /** What the front matter of the model's card says. */
 async function cardLicence(directory: string): Promise<string | undefined> {
+  // A server would be asked for what it probably has not.
+  if (isRemote(directory)) return undefined;
   const card = await readModelFile(directory, "README.md").catch(() => undefined);
   const [, front = ""] = /^---\r?\n(.*?)\r?\n---/s.exec(new TextDecoder().decode(card)) ?? [];
   return /^license:\s*["']?([^\s"']+)/m.exec(front)?.[1];
@@ -39,7 +41,7 @@ const LARGEST = 1 << 20;
 /** The licences among the files of the base model, which whoever passes it on must add. */
 export async function licenceFiles({ directory }: BaseModel): Promise<Map<string, Uint8Array>> {
   const files = new Map<string, Uint8Array>();
-  if (isGguf(directory) || !(await exists(directory))) return files;
+  if (isGguf(directory) || isRemote(directory) || !(await exists(directory))) return files;
   for (const name of await listDirectory(directory).catch(() => []))
     if (LICENCE_FILE.test(name)) files.set(name, await readBytes(joinPath(directory, name), LARGEST));
   return files;

@@ -55,6 +55,8 @@ export async function mergedConfig(
   const name = architectureName(checkpoint.config).replace("-", "");
   const config: Record<string, unknown> = { ...base, model_type, torch_dtype: dtype === "f16" ? "float16" : "float32" };
   delete config.dtype;
+  // A folder of whoever saved the base model.
+  delete config._name_or_path;
   delete config.quantization_config;
   const { objective } = meta.task;
   if (objective === "lm") {

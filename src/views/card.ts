@@ -3,7 +3,7 @@
  * card is for everybody, and the texts may be a person's.
  */
 import { describeDevice } from "../backend/backend.ts";
-import { describeNamed } from "../data/named.ts";
+import { describeData } from "../export/card.ts";
 import { showSettings } from "../export/usage.ts";
 import { count, showDuration } from "../format.ts";
 import { describeMethod, hasSetting } from "../methods/index.ts";
@@ -36,7 +36,7 @@ function publicBlocks(blocks: readonly Block[]): Block[] {
 function factsTable(record: RunRecord): Table {
   const { options, trainable, parameters, seconds, device, lowrank, platform } = record;
   const data = dataName(record);
-  const about = describeNamed(data);
+  const about = describeData(record);
   const facts: [name: string, value: string | null][] = [
     ["Method", describeMethod(options)],
     ["Adapted matrices", hasSetting(options.mode, "targets") ? options.targets.join(", ") : null],

@@ -1,9 +1,10 @@
 /** The messages between the page and its worker: plain data, which can be posted and stored. */
-import type { DeviceName, ModelConfig, Objective } from "../config.ts";
+import type { DeviceName, ModelConfig, Objective, WeightDtype } from "../config.ts";
 import type { BlockStats } from "../data/blocks.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import type { OtherEncoding } from "../errors.ts";
+import type { ExportKind } from "../export/index.ts";
 import type { Usage } from "../export/usage.ts";
 import type { Classification, Scored } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
@@ -279,6 +280,23 @@ export interface TakeReport {
   usages: Usage[];
 }
 
+/** A form in which other programs read a run. */
+export interface OtherForm {
+  kind: ExportKind;
+  title: string;
+  /** The program that reads it, and what is downloaded. */
+  reader: string;
+  about: string;
+  /** The types that its weights can have, with the bytes of the download; empty: it has no such form. */
+  choices: { dtype: WeightDtype | null; bytes: number | null }[];
+  /** Why it has no such form, or what the form cannot express. */
+  notes: string[];
+}
+
+/** The name of its download, and of the folder in it. */
+export const formName = ({ id }: Pick<PageRun, "id">, kind: ExportKind, dtype: WeightDtype | null): string =>
+  [kind, dtype ?? [], id].flat().join("-");
+
 /** The worker's methods. */
 export interface Api {
   machine(): Promise<Machine>;
@@ -317,6 +335,10 @@ export interface Api {
   stopLabelling(): Promise<void>;
   /** What can be downloaded of a run that has trained parameters. */
   take(id: string): Promise<TakeReport>;
+  /** The forms in which other programs read it. */
+  forms(id: string): Promise<OtherForm[]>;
+  /** A zip of such a form. */
+  export(id: string, kind: ExportKind, dtype: WeightDtype | null): Promise<Blob>;
   /** A zip of the adapter or of the whole run directory, or an HTML file. */
   download(id: string, what: Takeable): Promise<Blob>;
   /**

@@ -78,7 +78,7 @@ async function describeTrainedRun({ id, record, state, model: name }: PageRun, m
 }
 
 /** A folder has the name that it has in the page. */
-function pageBase(name: string, { directory }: BaseModel): Trained["base"] {
+export function pageBase(name: string, { directory }: BaseModel): Trained["base"] {
   const base = nameBase(directory);
   return base.place === "folder" ? { ...base, name } : base;
 }

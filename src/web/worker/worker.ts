@@ -102,6 +102,14 @@ const api: Api = {
     const run = await readRun(id);
     return (await import("./take.ts")).takeReport(run, await openModel(run.model));
   },
+  async forms(id) {
+    const run = await readRun(id);
+    return (await import("./forms.ts")).listForms(run, await openModel(run.model));
+  },
+  async export(id, kind, dtype) {
+    const run = await readRun(id);
+    return (await import("./forms.ts")).zipForm(run, await openModel(run.model), kind, dtype);
+  },
   async download(id, what) {
     const run = await readRun(id);
     return (await import("./take.ts")).takeFile(run, what, () => openModel(run.model));
