@@ -1,6 +1,5 @@
 /** Data sets by name: bundled ones, and ones that are downloaded. */
 import { packagePath } from "#platform";
-import humanRights from "../../data/datasets/human-rights.json" with { type: "json" };
 import languages from "../../data/datasets/languages.json" with { type: "json" };
 import sms from "../../data/datasets/sms.json" with { type: "json" };
 import spam from "../../data/datasets/spam.json" with { type: "json" };
@@ -55,13 +54,6 @@ const NAMED: readonly Named[] = [
     open: async (split, options) => (await import("./sms.ts")).openCollection(split === "experiment", options),
   },
 ];
-
-/** What is known of a data set by its name: of those that come with the program, and of sms. */
-export function describeNamed(
-  name: string,
-): { title: string; language: readonly string[]; license: string } | undefined {
-  return [spam, languages, sms, humanRights].find((one) => one.name === name);
-}
 
 /** Whether a name is one of the Hugging Face hub: "owner/name", with ":configuration" or "@revision" behind it. */
 export const isOnHub = (name: string) => name.includes("/");

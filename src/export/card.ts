@@ -1,17 +1,17 @@
 /** The README of an export: a model card, with the head by which the hub knows a model. */
 import type { Objective } from "../config.ts";
-import { describeNamed, isOnHub } from "../data/named.ts";
+import { isOnHub } from "../data/named.ts";
 import { printable } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { readsPairs } from "../pair.ts";
-import { baseLabel } from "../run/base-name.ts";
+import { describeData } from "../run/describe-data.ts";
 import { dataFiles, dataName, type RunRecord } from "../run/record.ts";
 import type { Interval } from "../statistics.ts";
 import type { Results } from "../train/results.ts";
 import type { Exported, Source } from "./form.ts";
 import { baseLicence } from "./licence.ts";
 import { type Loss, showLoss } from "./losses.ts";
-import { frontMatter, hubTask, longestText } from "./peft-code.ts";
+import { baseLabel, frontMatter, hubTask, longestText } from "./peft-code.ts";
 import { LISTED, MARK } from "./replaceable.ts";
 import { describeTask } from "./usage.ts";
 
@@ -67,10 +67,6 @@ const MEASURES: Record<Objective, (results: Results) => Metric[]> = {
   },
   lm: ({ after: { test } }) => [{ type: "perplexity", name: "Perplexity", value: test.perplexity! }],
 };
-
-/** What is known of a run's data: undefined for files, and for data sets of the hub. */
-export const describeData = (record: RunRecord) =>
-  dataFiles(record.data).length > 0 ? undefined : describeNamed(dataName(record));
 
 /** What the front matter says of a run: its data, and what it measured on its test set. */
 function describeRun(record: RunRecord, task: string, title: string): object {

@@ -5,11 +5,10 @@ import { EXACT, META, peftForm } from "../io/peft.ts";
 import * as names from "../io/peft-names.ts";
 import { adapterFiles } from "../io/peft-write.ts";
 import { readsPairs } from "../pair.ts";
-import { baseLabel } from "../run/base-name.ts";
 import type { Exported, FormOptions, PlanForm, Source } from "./form.ts";
 import { licenceFiles } from "./licence.ts";
 import { describeMethod } from "./mergeable.ts";
-import { PYTHON_BASES } from "./peft-code.ts";
+import { baseLabel, PYTHON_BASES } from "./peft-code.ts";
 
 export const plan: PlanForm = async (source, options) => {
   const { meta } = source.adapter;

@@ -50,6 +50,10 @@ export const PYTHON_BASES = {
   folder: (name: string) => [name, `${JSON.stringify(name)} is the folder of the base model.`],
 } as const;
 
+/** What others call a base model: of a folder its last part, as the rest is its owner's own. */
+export const baseLabel = ({ name, place }: BaseName): string =>
+  place === "folder" ? name.replace(/^.*[\\/](?=[^\\/])/, "").replace(/[\\/]+$/, "") : name;
+
 /** The first arguments of `from_pretrained`: transformers reads a GGUF file by its name in a directory. */
 function pythonSource(base: string): string {
   if (!isGguf(base)) return JSON.stringify(base);

@@ -79,23 +79,6 @@ export async function handleReader(
 /** The content of a file to write: as a whole, or in chunks. */
 export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array>;
 
-/** Chunks whose bytes are known before they are made. */
-interface SizedChunks extends AsyncIterable<Uint8Array> {
-  readonly bytes: number;
-}
-
-export const sized = (bytes: number, chunks: () => AsyncIterable<Uint8Array>): SizedChunks => ({
-  bytes,
-  [Symbol.asyncIterator]: () => chunks()[Symbol.asyncIterator](),
-});
-
-/** The bytes of a file before it is written; null: its chunks do not tell. */
-export function contentBytes(content: FileContent): number | null {
-  if (typeof content === "string") return new TextEncoder().encode(content).length;
-  if (content instanceof Uint8Array) return content.length;
-  return "bytes" in content ? (content as SizedChunks).bytes : null;
-}
-
 /** Throws to abort what is about to be written. */
 export type Check = () => Promise<void>;
 

@@ -17,7 +17,3 @@ export function nameBase(directory: string): BaseName {
   const fetched = parseSnapshot(path);
   return fetched ? { name: fetched.name, place: "hub" } : { name: path, place: "folder" };
 }
-
-/** What others call a base model: of a folder its last part, as the rest is its owner's own. */
-export const baseLabel = ({ name, place }: BaseName): string =>
-  place === "folder" ? name.replace(/^.*[\\/](?=[^\\/])/, "").replace(/[\\/]+$/, "") : name;

@@ -3,10 +3,10 @@
  * card is for everybody, and the texts may be a person's.
  */
 import { describeDevice } from "../backend/backend.ts";
-import { describeData } from "../export/card.ts";
 import { showSettings } from "../export/usage.ts";
 import { count, showDuration } from "../format.ts";
 import { describeMethod, hasSetting } from "../methods/index.ts";
+import { describeData } from "../run/describe-data.ts";
 import { dataName, type RunRecord } from "../run/record.ts";
 import { LISTED_CLASSES } from "../statistics.ts";
 import { type Block, makeTable, type Table } from "./blocks.ts";

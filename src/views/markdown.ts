@@ -1,8 +1,8 @@
 /** Blocks as Markdown. */
 import { printable } from "../errors.ts";
+import { blockFile } from "./block-file.ts";
 import type { Block, Table } from "./blocks.ts";
 import { cellLine, shownColumns } from "./cells.ts";
-import { blockFile } from "./files.ts";
 
 /** `links`: whether there are files of tables and figures to lead to. */
 export function toMarkdown(blocks: readonly Block[], { links = true } = {}): string {

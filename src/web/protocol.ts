@@ -293,9 +293,13 @@ export interface OtherForm {
   notes: string[];
 }
 
-/** The name of its download, and of the folder in it. */
-export const formName = ({ id }: Pick<PageRun, "id">, kind: ExportKind, dtype: WeightDtype | null): string =>
-  [kind, dtype ?? [], id].flat().join("-");
+/** What is asked for of them. */
+export interface WantedForm {
+  kind: ExportKind;
+  dtype: WeightDtype | null;
+  /** What the run says of itself in the model card; null: nothing is known of its training. */
+  sections: string | null;
+}
 
 /** The worker's methods. */
 export interface Api {
@@ -336,11 +340,9 @@ export interface Api {
   /** What can be downloaded of a run that has trained parameters. */
   take(id: string): Promise<TakeReport>;
   /** The forms in which other programs read it. */
-  forms(id: string): Promise<OtherForm[]>;
-  /** A zip of such a form. */
-  export(id: string, kind: ExportKind, dtype: WeightDtype | null): Promise<Blob>;
-  /** A zip of the adapter or of the whole run directory, or an HTML file. */
-  download(id: string, what: Takeable): Promise<Blob>;
+  forms(id: string, sections: WantedForm["sections"]): Promise<OtherForm[]>;
+  /** A zip of the adapter, of the whole run directory or of such a form, or an HTML file. */
+  download(id: string, what: Takeable | WantedForm): Promise<Blob>;
   /**
    * Stores a run or an adapter from files, or from a zip file, and returns its id. `model` is its base model if the one
    * that it names is not available. Fails if it is not of the `objective`, where one is given.

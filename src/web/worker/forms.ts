@@ -1,22 +1,22 @@
 /** The forms in which other programs read a run, as zip files. */
 import type { WeightDtype } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
-import { EXPORTS, type ExportKind, FORMS, planExport } from "../../export/index.ts";
+import { contentBytes } from "../../export/form.ts";
+import { EXPORTS, FORMS, planExport } from "../../export/index.ts";
 import { showLoss } from "../../export/losses.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
-import { contentBytes, type FileContent } from "../../platform/reader.ts";
-import { describeForCard } from "../../views/card.ts";
-import { formName, type OtherForm, type PageRun } from "../protocol.ts";
+import type { FileContent } from "../../platform/reader.ts";
+import type { OtherForm, PageRun, WantedForm } from "../protocol.ts";
 import { reportError } from "./errors.ts";
+import { pageBase } from "./page-base.ts";
 import { runFolder } from "./store.ts";
-import { pageBase } from "./take.ts";
 
 /** What is offered: PEFT's adapter has a button of its own. */
 const OFFERED = EXPORTS.filter((kind) => kind !== "peft");
 
 /** The forms of a run, with the bytes of each, or why it has none. */
-export async function listForms(run: PageRun, model: BaseModel): Promise<OtherForm[]> {
+export async function listForms(run: PageRun, model: BaseModel, sections: string | null): Promise<OtherForm[]> {
   const forms: OtherForm[] = [];
   for (const kind of OFFERED) {
     const { title = kind.toUpperCase(), reader, about, dtypes }: Listed = FORMS[kind];
@@ -24,7 +24,7 @@ export async function listForms(run: PageRun, model: BaseModel): Promise<OtherFo
     forms.push(form);
     try {
       for (const dtype of dtypes ?? [null]) {
-        const { files, losses } = await planForm(run, model, kind, dtype);
+        const { files, losses } = await planForm(run, model, { kind, dtype, sections });
         form.choices.push({ dtype, bytes: sumBytes(files) });
         form.notes = losses.map((loss) => `it is not all of the run: ${showLoss(loss)}`);
       }
@@ -39,24 +39,19 @@ export async function listForms(run: PageRun, model: BaseModel): Promise<OtherFo
 type Listed = { title?: string; reader: string; about: string; dtypes?: readonly WeightDtype[] };
 
 /** A zip of a form, its files in a folder. */
-export async function zipForm(
-  run: PageRun,
-  model: BaseModel,
-  kind: ExportKind,
-  dtype: WeightDtype | null,
-): Promise<Blob> {
-  const { files } = await planForm(run, model, kind, dtype);
+export async function zipForm(run: PageRun, model: BaseModel, wanted: WantedForm): Promise<Blob> {
+  const { files } = await planForm(run, model, wanted);
   const { zip } = await import("../../io/zip.ts");
-  const folder = formName(run, kind, dtype);
+  const { kind, dtype } = wanted;
+  const folder = [kind, dtype ?? [], run.id].flat().join("-");
   return zip([...files].map(([name, content]) => [`${folder}/${name}`, pieces(content)]));
 }
 
-async function planForm(run: PageRun, model: BaseModel, kind: ExportKind, dtype: WeightDtype | null) {
-  const { record, state } = run;
-  const opened = { adapter: await loadAdapter(runFolder(run.id), model), checkpoint: model };
+async function planForm({ id, record, model: name }: PageRun, model: BaseModel, { kind, dtype, sections }: WantedForm) {
+  const opened = { adapter: await loadAdapter(runFolder(id), model), checkpoint: model };
   return planExport(kind, opened, {
-    about: state === "loaded" ? undefined : { record, sections: describeForCard(record) },
-    base: pageBase(run.model, model),
+    about: sections === null ? undefined : { record, sections },
+    base: pageBase(name, model),
     dtype: dtype ?? undefined,
   });
 }

@@ -102,13 +102,9 @@ const api: Api = {
     const run = await readRun(id);
     return (await import("./take.ts")).takeReport(run, await openModel(run.model));
   },
-  async forms(id) {
+  async forms(id, sections) {
     const run = await readRun(id);
-    return (await import("./forms.ts")).listForms(run, await openModel(run.model));
-  },
-  async export(id, kind, dtype) {
-    const run = await readRun(id);
-    return (await import("./forms.ts")).zipForm(run, await openModel(run.model), kind, dtype);
+    return (await import("./forms.ts")).listForms(run, await openModel(run.model), sections);
   },
   async download(id, what) {
     const run = await readRun(id);

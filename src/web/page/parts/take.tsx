@@ -1,12 +1,12 @@
 /** "Use it in your app": what can be downloaded of the shown run, and the code that uses it. */
 import { useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
 import type { Usage } from "../../../export/usage.ts";
-import type { ErrorReport, OtherForm, Takeable, TakeReport } from "../../protocol.ts";
+import type { ErrorReport, Takeable, TakeReport } from "../../protocol.ts";
 import { failureReport } from "../state/client.ts";
 import { shown } from "../state/runs.ts";
-import { download, downloadForm, takeable } from "../state/take.ts";
-import { worker } from "../state/worker.ts";
-import { capital } from "../words.ts";
+import { download, takeable } from "../state/take.ts";
+import { megabytes } from "../words.ts";
 import { ScrollArea } from "./common.tsx";
 import { ErrorPlace } from "./error.tsx";
 
@@ -25,7 +25,7 @@ function Ways({ report: { page, adapterBytes, runBytes, usages } }: { report: Ta
   const status = useSignal("");
   const isBusy = status.value === PREPARING;
   const prepare = async (work: () => Promise<void>) => {
-    if (isBusy) return;
+    if (status.value === PREPARING) return;
     status.value = PREPARING;
     error.value = await work().then(() => null, failureReport);
     status.value = "";
@@ -69,7 +69,7 @@ function Ways({ report: { page, adapterBytes, runBytes, usages } }: { report: Ta
           {runBytes !== null &&
             offer("run", "All files", runBytes, "The adapter, the settings, and tables of losses and predictions.")}
         </ul>
-        <Forms isBusy={isBusy} prepare={prepare} />
+        <Forms prepare={prepare} />
         <p class="help">Code that uses the unpacked adapter:</p>
         {usages.map((usage) => (
           <Code
@@ -91,43 +91,17 @@ function Ways({ report: { page, adapterBytes, runBytes, usages } }: { report: Ta
 
 const PREPARING = "Preparing the file";
 
-/** What other programs read, listed when it is asked for: only then is the code that makes it loaded. */
-function Forms({ isBusy, prepare }: { isBusy: boolean; prepare: (work: () => Promise<void>) => Promise<void> }) {
-  const list = useSignal<OtherForm[] | { error: ErrorReport } | null>(null);
+/** What other programs read. Only when it is opened, the code that makes it is loaded. */
+function Forms(props: { prepare: (work: () => Promise<void>) => Promise<void> }) {
+  const list = useSignal<ComponentChildren>(null);
   const open = async () => {
-    list.value ??= await worker.forms(shown.value!.id).catch((reason) => ({ error: failureReport(reason) }));
+    const { FormList } = await import("./forms.tsx");
+    list.value = <FormList {...props} />;
   };
-  const forms = list.value;
   return (
     <details id="forms" name="usage" onToggle={open}>
       <summary>Other forms</summary>
-      {!forms ? (
-        <p class="help">Looking what there is</p>
-      ) : "error" in forms ? (
-        <ErrorPlace id="forms-error" report={forms.error} />
-      ) : (
-        <ul class="downloads">
-          {forms.map(({ kind, title, reader, about, choices, notes }) => (
-            <li key={kind}>
-              <span>
-                <strong>{title}</strong>, for {reader}: {about}. {notes.map((note) => `${capital(note)}. `)}
-              </span>
-              {choices.map(({ dtype, bytes }) => (
-                <button
-                  key={dtype}
-                  type="button"
-                  data-form={dtype === null ? kind : `${kind} ${dtype}`}
-                  aria-disabled={isBusy}
-                  aria-label={`${title}${dtype === null ? "" : `, ${dtype}`}`}
-                  onClick={() => prepare(() => downloadForm(shown.value!, kind, dtype))}
-                >
-                  {[dtype ?? "Download", bytes === null ? [] : megabytes(bytes)].flat().join(", ")}
-                </button>
-              ))}
-            </li>
-          ))}
-        </ul>
-      )}
+      {list}
     </details>
   );
 }
@@ -151,10 +125,4 @@ function Code({ usage: { title, text, code }, onCopy }: { usage: Usage; onCopy: 
       )}
     </details>
   );
-}
-
-/** "20.6 MB", "0.05 MB" */
-function megabytes(bytes: number): string {
-  const value = bytes / 1e6;
-  return `${value.toFixed(value < 0.1 ? 2 : 1)}\u00a0MB`;
 }

@@ -1,15 +1,6 @@
 /** What can be downloaded of a run. */
 import { computed, effect, signal } from "@preact/signals";
-import type { WeightDtype } from "../../../config.ts";
-import type { ExportKind } from "../../../export/index.ts";
-import {
-  type ErrorReport,
-  formName,
-  hasAdapter,
-  type PageRun,
-  type Takeable,
-  type TakeReport,
-} from "../../protocol.ts";
+import { type ErrorReport, hasAdapter, type PageRun, type Takeable, type TakeReport } from "../../protocol.ts";
 import { failureReport } from "./client.ts";
 import { shown } from "./runs.ts";
 import { worker } from "./worker.ts";
@@ -32,11 +23,6 @@ const NAMES = {
 /** Downloads a part of a run. */
 export async function download({ id }: PageRun, what: Takeable): Promise<void> {
   offerFile(await worker.download(id, what), NAMES[what](id));
-}
-
-/** Downloads a form for other programs. */
-export async function downloadForm(run: PageRun, kind: ExportKind, dtype: WeightDtype | null): Promise<void> {
-  offerFile(await worker.export(run.id, kind, dtype), `${formName(run, kind, dtype)}.zip`);
 }
 
 /** Of the shown run; null while it trains, and until it is known. */
