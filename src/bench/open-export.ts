@@ -59,7 +59,7 @@ export async function openExport(opened: OpenedAdapter, written: Written, openDe
     throw new LowrankError("process-ended", "the export cannot be opened", {
       where: by.join(", "),
       found: failure ?? "no answer",
-      hint: "nothing was written; run the code of another form's README.md, or report this",
+      hint: "nothing was written; --to peft and --to merged write what they have without opening it",
     });
   const ours = await computeOurs(opened, written, texts, await openDevice());
   const error = relativeError(said.values.flat(), ours);
