@@ -1,9 +1,11 @@
 /** export: converts a trained model for PEFT or transformers. */
-import { joinPath, withLock } from "#platform";
+import { exists, joinPath, withLock } from "#platform";
 import { type DeviceName, openDevice } from "../backend/device.ts";
+import { openExport } from "../bench/open-export.ts";
 import { WEIGHT_DTYPES, type WeightDtype } from "../config.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
+import type { About } from "../export/card.ts";
 import { EXPORTS, type ExportKind, FORMS, planExport } from "../export/index.ts";
 import { describeChange, showLoss, withoutPadding } from "../export/losses.ts";
 import { replaceableExport } from "../export/replaceable.ts";
@@ -11,16 +13,21 @@ import { Classifier } from "../infer/classifier.ts";
 import { type OpenedAdapter, openAdapter } from "../io/open-adapter.ts";
 import { writeDirectoryAtomic } from "../platform/replacing.ts";
 import { readRecord } from "../run/directory.ts";
-import { within } from "../run/record.ts";
+import { RECORD, within } from "../run/record.ts";
+import { describeForCard } from "../views/card.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { choice, command, deviceFlag, main, print, printNote, settle } from "./cli.ts";
 
 const program = command(
   "export",
   "Exports a run of `train` to other tools: an adapter that PEFT loads beside the base model (LoRA, prompt and prefix tuning), or a " +
-    "model for transformers with what was trained merged in (not of prompt and prefix tuning and adapter layers). If the target format cannot express a part of the model, the export " +
+    "model for transformers with what was trained merged in (not of prompt and prefix tuning and adapter layers); or one of both as a folder for the Hugging Face hub, which python3 opens with PEFT and transformers before it is put in place, where it has them. If the target format cannot express a part of the model, the export " +
     "fails and reports the reason and the effect of dropping that part; --lossy drops it.",
-  ["--run runs/first --to peft --out exports/first-peft", "--run runs/first --to merged --out exports/first"],
+  [
+    "--run runs/first --to peft --out exports/first-peft",
+    "--run runs/first --to merged --out exports/first",
+    "--run runs/first --to hub --out exports/first-hub",
+  ],
 )
   .requiredOption("--run <dir>", "a run directory, or its adapter/")
   .addOption(
@@ -81,6 +88,13 @@ async function measurePooling({ adapter, checkpoint }: OpenedAdapter, flags: Fla
   }
 }
 
+/** What a run directory says of itself; undefined for an adapter alone. */
+async function readAbout(run: string): Promise<About | undefined> {
+  if (!(await exists(joinPath(run, RECORD)))) return undefined;
+  const record = await readRecord(run);
+  return { record, sections: describeForCard(record) };
+}
+
 await main(async () => {
   program.parse();
   const flags = program.opts<Flags>();
@@ -91,7 +105,7 @@ await main(async () => {
   const opened = await openAdapter(run, flags.model, { onProgress: downloadProgress(process.stderr) });
   try {
     const plan = await planExport(to, opened, {
-      run,
+      about: await readAbout(run),
       withBase,
       ...(dtype === undefined ? {} : { dtype }),
       measurePooling: () => measurePooling(opened, flags),
@@ -103,12 +117,21 @@ await main(async () => {
         found: lost.join("\n            "),
         hint: "give --lossy to export without it",
       });
+    const tried: string[] = [];
+    const inspect = async (directory: string) => {
+      const { trial, losses } = plan;
+      if (trial === undefined) return;
+      const written = { directory, files: new Set(plan.files.keys()), code: trial, losses };
+      tried.push(await openExport(opened, written, () => openDevice(flags.device)));
+    };
     await withLock(out, async (check) =>
-      writeDirectoryAtomic(out, plan.files, { own: await replaceableExport(out, force), check }),
+      writeDirectoryAtomic(out, plan.files, { own: await replaceableExport(out, force), check, inspect }),
     );
     for (const line of lost) printNote(`dropped: ${line}`);
     for (const note of plan.notes) printNote(`note: ${note}`);
+    for (const line of tried) printNote(line);
     print(`written: ${[...plan.files.keys()].map((name) => joinPath(out, name)).join("\n         ")}`);
+    if (to === "hub") print(`to upload it, under a name of yours: hf upload NAME ${out}`);
   } finally {
     await opened.checkpoint.close();
   }

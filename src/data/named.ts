@@ -10,7 +10,7 @@ import type { FileReader } from "../platform/reader.ts";
 import { nearest } from "../suggest.ts";
 import { defaultSplit, type Split } from "./split.ts";
 
-/** The fields of every data/datasets/<name>.json. Pages leave out those of its origin: see src/tools/web-build.mjs. */
+/** The fields of every data/datasets/<name>.json. Pages leave out most of its origin: see src/tools/web-build.mjs. */
 interface DatasetDescription {
   name: string;
   title: string;

@@ -19,7 +19,10 @@ export interface FormOptions {
   withBase: boolean;
 }
 
-/** An export, except for its README; the contents of its files are created when they are written. */
+/**
+ * An export, except for its README; the contents of its files are created when they are written. Chunks tell their bytes
+ * (`sized`): the page shows them before a download.
+ */
 export interface Exported {
   files: Map<string, FileContent>;
   /** Notes for the user. */
@@ -32,9 +35,30 @@ export interface Exported {
   language: "python" | "js" | "sh";
   /** The lines that load and use it in its own directory. */
   code: string[];
+  /** In Python, the same lines on this machine, to try them: they may read the base model from elsewhere. */
+  trial?: string[];
+  /** The command by which Lowrank itself uses it there. */
+  lowrank?: string;
   /** What a person must know to use it. */
   remarks: string[];
 }
 
 /** Throws ConfigError if the model has no such form. */
 export type PlanForm = (source: Source, options: FormOptions) => Promise<Exported>;
+
+/** Chunks whose bytes are known before they are made. */
+interface SizedChunks extends AsyncIterable<Uint8Array> {
+  readonly bytes: number;
+}
+
+export const sized = (bytes: number, chunks: () => AsyncIterable<Uint8Array>): SizedChunks => ({
+  bytes,
+  [Symbol.asyncIterator]: () => chunks()[Symbol.asyncIterator](),
+});
+
+/** The bytes of a file before it is written; null: its chunks do not tell. */
+export function contentBytes(content: FileContent): number | null {
+  if (typeof content === "string") return new TextEncoder().encode(content).length;
+  if (content instanceof Uint8Array) return content.length;
+  return "bytes" in content ? (content as SizedChunks).bytes : null;
+}

@@ -8,13 +8,15 @@ import type { BaseModel } from "../io/hf.ts";
 import type { OpenedAdapter } from "../io/open-adapter.ts";
 import type { Adapter, FinalNorm } from "../io/peft.ts";
 import type { FileContent } from "../platform/reader.ts";
-import { nameBase } from "../run/base-name.ts";
-import { modelCard } from "./card.ts";
-import type { FormOptions, PlanForm } from "./form.ts";
+import { type BaseName, nameBase } from "../run/base-name.ts";
+import { type About, modelCard } from "./card.ts";
+import type { Exported, FormOptions, PlanForm } from "./form.ts";
 import { type Loss, listLosses } from "./losses.ts";
 import { README } from "./replaceable.ts";
 
 interface Form {
+  /** What the page calls it; absent: its name, in capitals. */
+  title?: string;
   /** The program that reads it. */
   reader: string;
   /** What is written, for --help. */
@@ -34,7 +36,15 @@ export const FORMS = {
     takesBase: true,
     load: () => import("./peft.ts"),
   },
+  hub: {
+    title: "Hub folder",
+    reader: "PEFT and transformers",
+    about: "a folder for the Hugging Face hub, with a model card: the adapter, or where PEFT has none the merged model",
+    takesBase: true,
+    load: () => import("./hub.ts"),
+  },
   merged: {
+    title: "Merged model",
     reader: "transformers",
     about: "a Hugging Face model",
     dtypes: ["f32", "f16"],
@@ -50,11 +60,14 @@ interface ExportPlan {
   losses: Loss[];
   /** Notes for the user. */
   notes: string[];
+  trial: Exported["trial"];
 }
 
 interface ExportOptions extends Partial<FormOptions> {
-  /** The run's directory, for what it says of its data and its test set. */
-  run?: string;
+  /** What its run says of itself; an adapter from elsewhere has none. */
+  about?: About | undefined;
+  /** What the base model is called. */
+  base?: BaseName;
   /** Describes the effect of classifying at the text's last token; called only if the run classifies elsewhere. */
   measurePooling?: () => Promise<string>;
 }
@@ -66,7 +79,7 @@ interface ExportOptions extends Partial<FormOptions> {
 export async function planExport(
   kind: ExportKind,
   opened: OpenedAdapter,
-  { run, withBase = false, dtype, measurePooling }: ExportOptions = {},
+  { about, withBase = false, dtype, measurePooling, base = nameBase(opened.checkpoint.directory) }: ExportOptions = {},
 ): Promise<ExportPlan> {
   const form: Form = FORMS[kind];
   if (withBase && !form.takesBase)
@@ -82,13 +95,13 @@ export async function planExport(
   const { adapter, checkpoint } = opened;
   const classifies = adapter.meta.task.objective !== "lm";
   const finalNorm = classifies ? await readFinalNorm(adapter, checkpoint) : undefined;
-  const source = { ...opened, finalNorm, base: nameBase(checkpoint.directory) };
+  const source = { ...opened, finalNorm, base };
   const exported = await (await form.load()).plan(source, { withBase, dtype });
   const losses = listLosses(adapter, finalNorm);
   for (const loss of losses) if (loss.kind === "pooling" && measurePooling) loss.effect = await measurePooling();
-  const { files, notes } = exported;
-  files.set(README, await modelCard(source, exported, losses, run));
-  return { files, losses, notes };
+  const { files, notes, trial } = exported;
+  files.set(README, await modelCard(source, exported, losses, about));
+  return { files, losses, notes, trial };
 }
 
 /** A head's bias can be folded into its weight only behind a layer norm: an RMS norm has no bias. */

@@ -5,9 +5,9 @@ import { mergedTensors } from "../io/merge.ts";
 import { readModelJson } from "../io/model-file.ts";
 import type { Adapter } from "../io/peft.ts";
 import { PROBLEM_TYPES } from "../io/problem-types.ts";
-import { halved, streamSafetensors } from "../io/safetensors-write.ts";
+import { halved, streamedBytes, streamSafetensors } from "../io/safetensors-write.ts";
 import type { FileContent } from "../platform/reader.ts";
-import type { PlanForm } from "./form.ts";
+import { type PlanForm, sized } from "./form.ts";
 import { checkMergeable } from "./mergeable.ts";
 import { autoModelClass, remarks, useCode } from "./peft-code.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
@@ -19,7 +19,9 @@ export const plan: PlanForm = async ({ adapter, checkpoint, finalNorm }, { dtype
   for (const [name, content] of await tokenizerFiles(meta, checkpoint)) files.set(name, content);
   const merged = await mergedTensors(checkpoint, adapter, finalNorm);
   const tensors = dtype === "f16" ? merged.map(halved) : merged;
-  files.set("model.safetensors", streamSafetensors(tensors, { format: "pt" }));
+  const metadata = { format: "pt" };
+  const chunks = () => streamSafetensors(tensors, metadata);
+  files.set("model.safetensors", sized(streamedBytes(tensors, metadata), chunks));
   const auto = autoModelClass(meta);
   const { end } = checkpoint.vocabulary;
   return {
@@ -53,6 +55,8 @@ export async function mergedConfig(
   const name = architectureName(checkpoint.config).replace("-", "");
   const config: Record<string, unknown> = { ...base, model_type, torch_dtype: dtype === "f16" ? "float16" : "float32" };
   delete config.dtype;
+  // A folder of whoever saved the base model.
+  delete config._name_or_path;
   delete config.quantization_config;
   const { objective } = meta.task;
   if (objective === "lm") {

@@ -25,16 +25,34 @@ export function longestText(meta: AdapterMeta): number {
   return Math.min(padTo || maxLength, context);
 }
 
-/** A model card's front matter in JSON, which is YAML; `more`: further keys. The hub has no base model in a folder. */
+/**
+ * A model card's front matter in JSON, which is YAML; `more`: further keys. Only a base model on the hub has a name there.
+ * `library` null: an adapter that Lowrank alone reads.
+ */
 export function frontMatter(meta: AdapterMeta, base: BaseName, library: string | null, more: object = {}): string[] {
+  const isAdapter = library === "peft" || library === null;
   const entries = {
-    ...(base.place === "folder" ? {} : { base_model: base.name }),
+    ...(base.place === "hub" ? { base_model: base.name, base_model_relation: isAdapter ? "adapter" : "finetune" } : {}),
     ...(library === null ? {} : { library_name: library }),
     pipeline_tag: hubTask(meta),
     ...more,
   };
   return ["---", ...Object.entries(entries).map(([key, value]) => `${key}: ${JSON.stringify(value)}`), "---", ""];
 }
+
+/** Where the base model is for transformers, and how it gets there. */
+export const PYTHON_BASES = {
+  package: (name: string) => [
+    `node_modules/lowrank/data/models/${name}`,
+    `${name} is not on the Hugging Face Hub: it is in the npm package lowrank (npm install lowrank).`,
+  ],
+  hub: (name: string) => [name, ""],
+  folder: (name: string) => [name, `${JSON.stringify(name)} is the folder of the base model.`],
+} as const;
+
+/** What others call a base model: of a folder its last part, as the rest is its owner's own. */
+export const baseLabel = ({ name, place }: BaseName): string =>
+  place === "folder" ? name.replace(/^.*[\\/](?=[^\\/])/, "").replace(/[\\/]+$/, "") : name;
 
 /** The first arguments of `from_pretrained`: transformers reads a GGUF file by its name in a directory. */
 function pythonSource(base: string): string {

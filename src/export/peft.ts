@@ -13,7 +13,7 @@ import { readShards } from "../io/shards-index.ts";
 import { METHODS } from "../methods/index.ts";
 import { isGguf } from "../platform/paths.ts";
 import type { FileContent } from "../platform/reader.ts";
-import type { PlanForm } from "./form.ts";
+import type { Exported, FormOptions, PlanForm, Source } from "./form.ts";
 import { alone, describeMethod, isMergeable } from "./mergeable.ts";
 import { needsOlder, OLDER, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
 import { BASE } from "./replaceable.ts";
@@ -23,22 +23,40 @@ import { tokenizerFiles, vocabularyFiles } from "./tokenizer.ts";
 /** The base model's file, where it is one. */
 const GGUF_BASE = "model.gguf";
 
-export const plan: PlanForm = async ({ adapter: { meta, tensors }, checkpoint, finalNorm, base }, { withBase }) => {
+export const plan: PlanForm = async (source, options) => {
+  const { base, checkpoint } = source;
+  const path = absolutePath(checkpoint.directory);
+  const exported = await planAdapter(source, options, base.place === "hub" ? base.name : path);
+  if (!options.withBase && base.place !== "hub")
+    exported.notes.push(`its code reads the base model in ${path}; --with-base copies it beside the adapter`);
+  return exported;
+};
+
+/** The path of a base model that is copied beside an adapter. */
+export const baseCopy = ({ directory }: BaseModel) => (isGguf(directory) ? `${BASE}/${GGUF_BASE}` : BASE);
+
+/** The lines that load the adapter on the base model `model`, and use it. */
+export const adapterCode = (meta: AdapterMeta, { vocabulary: { end } }: BaseModel, model: string) => [
+  ...peftCode(meta, end, model, "."),
+  ...useCode(meta, end),
+];
+
+/** The directory for PEFT. `model`: where its code finds the base model, unless that is copied. */
+export async function planAdapter(
+  { adapter: { meta, tensors }, checkpoint, finalNorm }: Source,
+  { withBase }: FormOptions,
+  model: string,
+): Promise<Exported> {
   const files = new Map<string, FileContent>(peftFiles(requirePeftForm(meta), meta, tensors, finalNorm));
   const notes: string[] = [];
   if (baseDtype(meta) === "f16")
     notes.push(
       "the adapter was trained with the base model in f16; with a float32 base model, logits differ by rounding",
     );
-  const isOneFile = isGguf(checkpoint.directory);
-  if (isOneFile) for (const [name, content] of await tokenizerFiles(meta, checkpoint)) files.set(name, content);
+  if (isGguf(checkpoint.directory))
+    for (const [name, content] of await tokenizerFiles(meta, checkpoint)) files.set(name, content);
   if (withBase) for (const [name, content] of await baseFiles(checkpoint)) files.set(`${BASE}/${name}`, content);
-  else if (base.place !== "hub")
-    notes.push(`its code reads the base model in ${checkpoint.directory}; --with-base copies it beside the adapter`);
   if (needsOlder(meta)) notes.push(OLDER);
-  const copy = isOneFile ? `${BASE}/${GGUF_BASE}` : BASE;
-  const where = withBase ? copy : base.place === "hub" ? base.name : absolutePath(checkpoint.directory);
-  const { end } = checkpoint.vocabulary;
   return {
     files,
     notes,
@@ -46,10 +64,10 @@ export const plan: PlanForm = async ({ adapter: { meta, tensors }, checkpoint, f
     title: `${architectureName(meta.model)} with ${METHODS[meta.mode].title}`,
     install: peftInstall(meta),
     language: "python",
-    code: [...peftCode(meta, end, where, "."), ...useCode(meta, end)],
-    remarks: remarks(meta, end),
+    code: adapterCode(meta, checkpoint, withBase ? baseCopy(checkpoint) : model),
+    remarks: remarks(meta, checkpoint.vocabulary.end),
   };
-};
+}
 
 /** The adapter in PEFT's files. Throws ConfigError if it has no form there. */
 function requirePeftForm(meta: AdapterMeta): PeftForm {

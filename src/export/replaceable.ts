@@ -1,7 +1,9 @@
 /** What may be replaced in an output directory: the files of an earlier export, and nothing else. */
 import { exists, joinPath, listDirectory, readBytes } from "#platform";
 import { ConfigError } from "../errors.ts";
+import { EXACT, META } from "../io/peft.ts";
 import { TOKENIZER_FILES } from "../io/vocabulary.ts";
+import { LICENCE_FILE } from "./licence.ts";
 
 /** The file that marks a directory as an export. */
 export const README = "README.md";
@@ -9,11 +11,13 @@ export const README = "README.md";
 export const BASE = "base";
 const BASE_FILE = /^base\/\w[\w.-]*$/;
 
-/** The other files that an export of either form can have. */
+/** The other files that an export can have. */
 const EXPORT_FILES = [
   "adapter_config.json",
   "adapter_model.safetensors",
   "config.json",
+  META,
+  EXACT,
   "model.safetensors",
   ...TOKENIZER_FILES,
 ];
@@ -46,5 +50,6 @@ export async function replaceableExport(directory: string, force: boolean): Prom
     });
   const [, listed = ""] = text.split(LISTED);
   const names = [...listed.matchAll(/`([^`]+)`/g)].map(([, name]) => name!);
-  return [README, ...names.filter((name) => EXPORT_FILES.includes(name) || BASE_FILE.test(name))];
+  const isOurs = (name: string) => EXPORT_FILES.includes(name) || BASE_FILE.test(name) || LICENCE_FILE.test(name);
+  return [README, ...names.filter(isOurs)];
 }

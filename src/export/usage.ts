@@ -3,10 +3,10 @@ import { architectureName, type MessagesObjective } from "../config.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { adapterOptions, describeMethod, METHODS } from "../methods/index.ts";
-import { pairSettings, type TextOrPair } from "../pair.ts";
+import { pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
 import type { BaseName } from "../run/base-name.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
-import { frontMatter, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
+import { frontMatter, PYTHON_BASES, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
 
 /** A trained model, as far as it is known. */
 export interface Trained {
@@ -52,6 +52,15 @@ function classChoice({ labels, task }: Pick<AdapterMeta, "labels" | "task">): st
   if (labels.length > LISTED) return `one of ${labels.length} classes`;
   const names = labels.map((label) => label.replace(/\s+/g, " "));
   return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
+}
+
+/** "A GPT-2 that classifies messages as ham or spam." */
+export function describeTask(meta: AdapterMeta): string {
+  const name = architectureName(meta.model);
+  const { objective } = meta.task;
+  if (objective === "lm") return `A ${name} that continues texts.`;
+  const texts = readsPairs(meta) ? "pairs of texts" : "messages";
+  return `A ${name} that ${objective === "regression" ? `gives ${texts}` : `classifies ${texts} as`} ${classChoice(meta)}.`;
 }
 
 /** The title of a classifier's page: "Ham or spam?", or "Which of 77 classes?" */
@@ -181,23 +190,13 @@ function nodeUsage({ meta, base, example }: Trained, directory: string): Usage {
   };
 }
 
-/** Where the base model is for transformers, and how it gets there. */
-const PYTHON_BASES = {
-  package: (name: string) => [
-    `node_modules/lowrank/data/models/${name}`,
-    ` ${name} is not on the Hugging Face Hub: it is in the npm package lowrank (npm install lowrank).`,
-  ],
-  hub: (name: string) => [name, ""],
-  folder: (name: string) => [name, ` ${JSON.stringify(name)} is the folder of the base model.`],
-} as const;
-
 function peftUsage({ meta, base, end, example, obstacle }: Trained, adapter: string): Usage {
   const usage = { title: "In Python, with PEFT", language: "python" } as const;
   if (obstacle !== null) return { ...usage, text: `PEFT cannot load this model: ${obstacle}.`, code: null };
   const [path, note] = PYTHON_BASES[base.place](base.name);
   return {
     ...usage,
-    text: `${peftInstall(meta)}.${note}`,
+    text: [`${peftInstall(meta)}.`, note].join(" ").trim(),
     code: lines(...peftCode(meta, end, path!, adapter), ...useCode(meta, end, example)),
   };
 }
@@ -211,7 +210,6 @@ export function writeReadme(trained: Trained, directory?: string, adapter?: stri
   const { meta, base, end, data, options, result } = trained;
   const pairs = pairSettings(meta);
   const classifies = meta.task.objective !== "lm";
-  const texts = pairs ? "pairs of texts" : "messages";
   const facts: [string, string | null][] = [
     ["Base model", base.name],
     ["Method", `${METHODS[meta.mode].title} (mode ${meta.mode})`],
@@ -222,15 +220,11 @@ export function writeReadme(trained: Trained, directory?: string, adapter?: stri
     ["Result", result],
   ];
   const usages = listUsages(trained, directory, adapter);
-  const name = architectureName(meta.model);
-  const what = classifies
-    ? `A ${name} that ${meta.task.objective === "regression" ? `gives ${texts}` : `classifies ${texts} as`} ${classChoice(meta)}.`
-    : `A ${name} that continues texts.`;
   return lines(
     ...frontMatter(meta, base, trained.obstacle === null ? "peft" : null),
     `# ${trainedTitle(trained)}`,
     "",
-    `${what} It was trained with Lowrank.`,
+    `${describeTask(meta)} It was trained with Lowrank.`,
     "",
     ...facts.flatMap(([name, value]) => (value === null ? [] : [`- ${name}: ${value}`])),
     ...usages.flatMap(({ title, language, text, code }) => [
@@ -246,7 +240,7 @@ export function writeReadme(trained: Trained, directory?: string, adapter?: stri
 }
 
 /** The settings that matter most, and those that are not the defaults: "epochs 3, batchSize 8, lr 0.001, seed 1". */
-function showSettings(options: TrainOptions): string {
+export function showSettings(options: TrainOptions): string {
   const shown = ["epochs", "batchSize", "lr", "seed"];
   const own = ofMode(options, options.mode);
   return SETTING_NAMES.filter(

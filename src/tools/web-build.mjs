@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import * as esbuild from "esbuild";
 import { rolldown } from "rolldown";
 
@@ -66,14 +66,25 @@ const HUB = ["model-info", "paths-info", "dataset-info", "list-files"].map((name
 );
 
 /** What is in the description of a data set for its readers: see data/README.md. */
-const ORIGIN = ["source", "license", "made", "verified", "leftOut"];
+const ORIGIN = ["source", "license", "language", "made", "verified", "leftOut"];
+/** What a model card says of a data set, in a module of its own: a page loads it with the card. */
+const ABOUT = ["name", "title", "language", "license"];
+const OF_CARD = "?about";
 
 /** Reduces the bundle size: drops comments of shaders and data sets, and the unused parts of the hub's client. */
 const small = {
   name: "small",
-  resolveId: (id) => (id === "@huggingface/hub" ? id : null),
+  resolveId(id, importer) {
+    if (/describe-data\.ts$/.test(importer) && id.endsWith(".json")) return resolve(dirname(importer), id) + OF_CARD;
+    return id === "@huggingface/hub" ? id : null;
+  },
   load(id) {
     if (id === "@huggingface/hub") return HUB.map((path) => `export * from ${JSON.stringify(path)};`).join("\n");
+    if (id.endsWith(OF_CARD))
+      return {
+        code: JSON.stringify(JSON.parse(readFileSync(id.slice(0, -OF_CARD.length), "utf8")), ABOUT),
+        moduleType: "json",
+      };
     if (/data.datasets.[\w-]+\.json$/.test(id))
       return JSON.stringify(JSON.parse(readFileSync(id), (key, value) => (ORIGIN.includes(key) ? undefined : value)));
     if (!id.endsWith(".wgsl")) return null;

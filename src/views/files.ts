@@ -1,12 +1,8 @@
 /** The files of a report's tables and figures, in a folder beside it. */
-import type { Block, Figure, Table } from "./blocks.ts";
+import { blockFile } from "./block-file.ts";
+import type { Block } from "./blocks.ts";
 import { chartSvg } from "./charts/svg.tsx";
 import { tableToCsv } from "./csv.ts";
-
-/** The file of a table or a figure, from the report. */
-export function blockFile({ kind, name }: Table | Figure): string {
-  return `figures/${name}.${kind === "table" ? "csv" : "svg"}`;
-}
 
 export function blockFiles(blocks: readonly Block[]): [path: string, content: string][] {
   return blocks.flatMap((block): [string, string][] => {

@@ -1,10 +1,10 @@
 /** Blocks as a self-contained HTML file without scripts. */
 import { renderToString } from "preact-render-to-string";
 import { printable } from "../errors.ts";
+import { blockFile } from "./block-file.ts";
 import type { Block, Figure } from "./blocks.ts";
 import { chartSvg } from "./charts/svg.tsx";
 import { Blocks } from "./components.tsx";
-import { blockFile } from "./files.ts";
 
 const STYLE = `
 :root { color-scheme: light dark; }

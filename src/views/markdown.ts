@@ -1,14 +1,15 @@
 /** Blocks as Markdown. */
 import { printable } from "../errors.ts";
+import { blockFile } from "./block-file.ts";
 import type { Block, Table } from "./blocks.ts";
 import { cellLine, shownColumns } from "./cells.ts";
-import { blockFile } from "./files.ts";
 
-export function toMarkdown(blocks: readonly Block[]): string {
-  return `${blocks.map(blockToMarkdown).join("\n\n")}\n`;
+/** `links`: whether there are files of tables and figures to lead to. */
+export function toMarkdown(blocks: readonly Block[], { links = true } = {}): string {
+  return `${blocks.map((block) => blockToMarkdown(block, links)).join("\n\n")}\n`;
 }
 
-function blockToMarkdown(block: Block): string {
+function blockToMarkdown(block: Block, links: boolean): string {
   switch (block.kind) {
     case "heading":
       return `${"#".repeat(block.level)} ${escapeText(block.text)}`;
@@ -16,11 +17,17 @@ function blockToMarkdown(block: Block): string {
     case "note":
       return paragraph(block.kind === "note" ? `note: ${block.text}` : block.text);
     case "table":
-      return `${paragraph(block.caption)}\n\n${tableLines(block).join("\n")}\n\n${link(`${block.name}.csv`, blockFile(block))}`;
+      return [
+        paragraph(block.caption),
+        tableLines(block).join("\n"),
+        links ? link(`${block.name}.csv`, blockFile(block)) : [],
+      ]
+        .flat()
+        .join("\n\n");
     case "figure":
       return `!${link(block.caption, blockFile(block))}`;
     case "details":
-      return block.blocks.map(blockToMarkdown).join("\n\n");
+      return block.blocks.map((one) => blockToMarkdown(one, links)).join("\n\n");
   }
 }
 

@@ -24,8 +24,11 @@ export function runBlocks(record: RunRecord): Block[] {
   return [{ kind: "text", text: describeRun(record) }, ...resultBlocks(record)];
 }
 
-/** The results of a run, with what to know about them; nothing of one that was not measured on the test set. */
-export function resultBlocks(record: RunRecord): Block[] {
+/**
+ * The results of a run, with what to know about them; nothing of one that was not measured on the test set. `advises`:
+ * whether notes say what to try.
+ */
+export function resultBlocks(record: RunRecord, { advises = true } = {}): Block[] {
   const { results } = record;
   if (!results) return [];
   return [
@@ -34,7 +37,7 @@ export function resultBlocks(record: RunRecord): Block[] {
     ...(results.test ? classifierBlocks(record, results.test) : []),
     ...(results.scores ? scoreBlocks(results.scores, record) : []),
     ...(results.multiLabel ? labelBlocks(results.multiLabel, record) : []),
-    ...[...describeNotes(record), ...aboutOneSeed(record)].map((text): Block => ({ kind: "note", text })),
+    ...[...describeNotes(record, advises), ...aboutOneSeed(record)].map((text): Block => ({ kind: "note", text })),
   ];
 }
 

@@ -61,12 +61,14 @@ function describeStopped(record: RunRecord): string {
   return `Stopped after step ${step}; last evaluation after step ${last}: validation loss ${showLoss(loss)}, ${reached}`;
 }
 
-/** What to know about a result, and what to try if it is poor. */
-export function describeNotes(record: RunRecord): string[] {
+/** What to know about a result, and with `advises` what to try if it is poor. */
+export function describeNotes(record: RunRecord, advises = true): string[] {
   const nothing = nothingLearned(record);
   return [
     ...fewRows(record),
-    ...(nothing ? [`${nothing.text}. Try a learning rate of ${nothing.lr}.`] : besideBaseline(record)),
+    ...(nothing
+      ? [`${nothing.text}.${advises ? ` Try a learning rate of ${nothing.lr}.` : ""}`]
+      : besideBaseline(record, advises)),
     ...describeDecision(record),
     ...describeKept(record),
   ];
@@ -188,14 +190,14 @@ function fewRows({ results }: RunRecord): string[] {
   ];
 }
 
-/** The run beside the best baseline, and what to try unless it is better or makes no error. */
-function besideBaseline(record: RunRecord): string[] {
+/** The run beside the best baseline, and with `advises` what to try unless it is better or makes no error. */
+function besideBaseline(record: RunRecord, advises: boolean): string[] {
   const { results } = record;
   const [own, ...others] = results ? listRivals(results) : [];
   const best = others.reduce<Rival | null>((most, one) => (most && most.merit >= one.merit ? most : one), null);
   if (!own || best === null) return [];
   const text = `${against(own, best, `"${brief(best.name)}"`)}.`;
-  if (best.against!.standing === "better" || own.isPerfect) return [text];
+  if (!advises || best.against!.standing === "better" || own.isPerfect) return [text];
   const ideas = whatHelps(record);
   return [ideas.length > 0 ? `${text} Try ${ideas.join(", or ")}.` : text];
 }

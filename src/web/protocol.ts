@@ -1,9 +1,10 @@
 /** The messages between the page and its worker: plain data, which can be posted and stored. */
-import type { DeviceName, ModelConfig, Objective } from "../config.ts";
+import type { DeviceName, ModelConfig, Objective, WeightDtype } from "../config.ts";
 import type { BlockStats } from "../data/blocks.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import type { OtherEncoding } from "../errors.ts";
+import type { ExportKind } from "../export/index.ts";
 import type { Usage } from "../export/usage.ts";
 import type { Classification, Scored } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
@@ -279,6 +280,27 @@ export interface TakeReport {
   usages: Usage[];
 }
 
+/** A form in which other programs read a run. */
+export interface OtherForm {
+  kind: ExportKind;
+  title: string;
+  /** The program that reads it, and what is downloaded. */
+  reader: string;
+  about: string;
+  /** The types that its weights can have, with the bytes of the download; empty: it has no such form. */
+  choices: { dtype: WeightDtype | null; bytes: number | null }[];
+  /** Why it has no such form, or what the form cannot express. */
+  notes: string[];
+}
+
+/** What is asked for of them. */
+export interface WantedForm {
+  kind: ExportKind;
+  dtype: WeightDtype | null;
+  /** What the run says of itself in the model card; null: nothing is known of its training. */
+  sections: string | null;
+}
+
 /** The worker's methods. */
 export interface Api {
   machine(): Promise<Machine>;
@@ -317,8 +339,10 @@ export interface Api {
   stopLabelling(): Promise<void>;
   /** What can be downloaded of a run that has trained parameters. */
   take(id: string): Promise<TakeReport>;
-  /** A zip of the adapter or of the whole run directory, or an HTML file. */
-  download(id: string, what: Takeable): Promise<Blob>;
+  /** The forms in which other programs read it. */
+  forms(id: string, sections: WantedForm["sections"]): Promise<OtherForm[]>;
+  /** A zip of the adapter, of the whole run directory or of such a form, or an HTML file. */
+  download(id: string, what: Takeable | WantedForm): Promise<Blob>;
   /**
    * Stores a run or an adapter from files, or from a zip file, and returns its id. `model` is its base model if the one
    * that it names is not available. Fails if it is not of the `objective`, where one is given.

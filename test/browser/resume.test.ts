@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { unzipSync } from "fflate";
 import * as assert from "uvu/assert";
 import { openDevice } from "../../src/backend/device.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
@@ -236,6 +237,23 @@ test("an adapter gives the same predictions in the page, in Node, and loaded int
   const label = (await opened.page.textContent("#verdict .predicted"))!;
   assert.ok(before!.includes(label), `${label}, ${before} in the page`);
   assert.equal(opened.faults, []);
+
+  // The forms for other programs, each of the size that is said before.
+  await page.click("#forms > summary");
+  for (const [form, names] of [
+    ["hub", ["README.md", "adapter_config.json", "adapter_model.safetensors", "lowrank.json", "lowrank.safetensors"]],
+    ["merged f16", ["README.md", "config.json", "model.safetensors"]],
+  ] as const) {
+    const button = page.locator(`[data-form="${form}"]`);
+    const said = (await button.textContent())!;
+    const [event] = await Promise.all([page.waitForEvent("download"), button.click()]);
+    const zip = unzipSync(readFileSync(await event.path()));
+    const found = new Map(Object.entries(zip).map(([path, bytes]) => [basename(path), bytes]));
+    for (const name of names) assert.ok(found.has(name), `${form}: ${[...found.keys()]}`);
+    const bytes = [...found.values()].reduce((sum, { length }) => sum + length, 0);
+    assert.ok(said.includes(`${(bytes / 1e6).toFixed(bytes < 1e5 ? 2 : 1)}\u00a0MB`), `${said}: ${bytes}`);
+    assert.match(new TextDecoder().decode(found.get("README.md")), /## Training.*## Results/s);
+  }
 
   await page.setInputFiles("#adapter-files", {
     name: "a.zip",

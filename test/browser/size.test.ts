@@ -32,7 +32,9 @@ const EXPRESSIONS_BYTES = 48 * KB;
 /** What several adapters at once need besides: a comparison of settings on WebGPU, or texts that name adapters. */
 const SEVERAL_BYTES = 10.5 * KB;
 /** What a run is downloaded as, and the code that uses it. */
-const DOWNLOADS_BYTES = 6.3 * KB;
+const DOWNLOADS_BYTES = 7.2 * KB;
+/** What makes the forms for other programs: merged models, the hub's folder, its card. */
+const FORMS_BYTES = 12 * KB;
 /** What only Llama-type models need. */
 const LLAMA_BYTES = 4.5 * KB;
 /** What zips and unzips. */
@@ -136,7 +138,10 @@ const OF_EXPRESSIONS = /\/node_modules\/re2js\//;
 const OF_TABLES =
   /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./;
 const OF_PAIRS = /\/src\/infer\/pairs\./;
-const OF_DOWNLOADS = /\/src\/(export\/(standalone|peft-code|usage)|io\/model-file|web\/worker\/take)\./;
+const OF_DOWNLOADS = /\/src\/(export\/(standalone|peft-code|usage)|io\/model-file|web\/worker\/(take|page-base))\./;
+/** Whatever is not in `OF_DOWNLOADS` but part of it. */
+const OF_FORMS =
+  /\/(src\/(export\/|io\/merge\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker|page\/parts)\/forms)|data\/datasets\/)/;
 const OF_FOREIGN =
   /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
 const OF_LLAMA = /\/src\/(io\/llama-(config|files)|model\/(llama|rope-table)|ops\/(rope|swiglu|rmsnorm))\./;
@@ -177,6 +182,7 @@ test("the whole page loads at most 240 kB; what only some visitors need is loade
   const llama = only(OF_LLAMA);
   const zip = only(OF_ZIP);
   const downloads = only(OF_DOWNLOADS);
+  const forms = only(OF_FORMS).filter((path) => !downloads.includes(path));
   const later = [
     ...scores,
     ...hub,
@@ -194,6 +200,7 @@ test("the whole page loads at most 240 kB; what only some visitors need is loade
     ...llama,
     ...zip,
     ...downloads,
+    ...forms,
   ];
   const started = new Set(["main.js", "worker.js"].flatMap((name) => [...closure(join(folder, name))]));
   for (const path of later) assert.not.ok(started.has(path), `${path} is loaded at the start`);
@@ -212,6 +219,7 @@ test("the whole page loads at most 240 kB; what only some visitors need is loade
     [llama, LLAMA_BYTES],
     [zip, ZIP_BYTES],
     [downloads, DOWNLOADS_BYTES],
+    [forms, FORMS_BYTES],
     [hub, HUB_BYTES],
     [compressors, COMPRESSORS_BYTES],
     [expressions, EXPRESSIONS_BYTES],

@@ -5,6 +5,7 @@ import * as assert from "uvu/assert";
 import { parse } from "yaml";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
+import { usePython } from "../helpers/python.ts";
 import { assertCode, runCommand } from "../helpers/spawn.ts";
 import { messages, tinyModel } from "../helpers/tiny.ts";
 
@@ -46,8 +47,13 @@ test("a run exported to PEFT classifies the same and can be trained further", as
   const card = readFileSync(join(folder, "peft", "README.md"), "utf8");
   const [, front] = /^---\n(.*?)---\n/s.exec(card)!;
   const { "model-index": [{ results }] = [], ...rest } = parse(front!);
-  assert.equal(rest, { library_name: "peft", pipeline_tag: "text-classification", metrics: ["accuracy"] });
+  assert.equal(rest, {
+    ...{ library_name: "peft", pipeline_tag: "text-classification", tags: ["lowrank", "peft", "lora"] },
+    metrics: results[0].metrics.map(({ type }: { type: string }) => type),
+  });
   assert.equal([results[0].dataset.name, results[0].metrics[0].type], ["messages.csv", "accuracy"]);
+  assert.ok(card.includes("## Results") && card.includes("TF-IDF"), "no results");
+  for (const [, text] of messages(20).matchAll(/"(.*)"/g)) assert.not.ok(card.includes(text!), text);
   assert.ok(results[0].metrics[0].value >= 0.5, front);
   const texts = ["--json", "free cash now", "see you at lunch"];
   const ours = classified(await succeeds("classify", "--run", "first", ...texts));
@@ -58,6 +64,36 @@ test("a run exported to PEFT classifies the same and can be trained further", as
   const config = JSON.parse(readFileSync(join(folder, "second", "run.json"), "utf8"));
   assert.equal([config.adapter, config.options.targets[0]], [join(folder, "peft"), "c_attn"]);
   await refused(["rank differs from the adapter", "omit rank"], "train", "--adapter", "peft", ...QUICK, "--rank", "3");
+});
+
+test("a folder for the hub is opened by python3 before it is there, if that has the libraries", async () => {
+  await succeeds("train", "--model", "model", ...QUICK, "--no-head-bias", "--out", "third");
+  const args = ["--run", "third", "--to", "hub", "--out", "hub", "--device", "wasm"];
+  const answers = (lines: string) =>
+    usePython(`const job = JSON.parse(process.argv.at(-1));
+      for (const line of [${lines}]) console.log(JSON.stringify(line));
+      lines.close();`);
+  const versions = '{ versions: { torch: "2", transformers: "5", peft: "0.21" } }';
+  const zeros = "{ labels: ['ham', 'spam'], values: job.texts.map(() => [0, 0]) }";
+  for (const [said, words] of [
+    [versions, ["cannot be opened", "transformers 5, PEFT 0.21"]],
+    [`${versions}, ${zeros}`, ["does not compute what the run does", "an error of 1"]],
+  ] as const) {
+    answers(said);
+    const { code, stderr } = await run("export", ...args);
+    assert.is(code, 1, stderr);
+    for (const word of words) assert.ok(stderr.includes(word), stderr);
+    assert.not.ok(existsSync(join(folder, "hub")), "it is there");
+  }
+  answers('{ missing: "peft" }');
+  const { code, stdout, stderr } = await run("export", ...args);
+  assert.is(code, 0, stderr);
+  assert.ok(stderr.includes("not checked: python3 has no peft (pip install peft)"), stderr);
+  assert.ok(stdout.includes("hf upload NAME hub"), stdout);
+  const labelled = JSON.parse(
+    await succeeds("classify", "--adapter", "hub", "--model", "model", "--json", "free cash"),
+  );
+  assert.equal(Object.keys(labelled.probabilities), ["ham", "spam"]);
 });
 
 test("an export that would lose something is refused with the measured effect; --lossy drops it", async () => {

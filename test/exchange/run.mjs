@@ -13,6 +13,7 @@ import { parseArgs } from "node:util";
 import { checkBaseline } from "./baseline.mjs";
 import { checkFiles } from "./files.mjs";
 import { checkGguf } from "./gguf.mjs";
+import { checkHub } from "./hub.mjs";
 import { checkLanguageModels } from "./language.mjs";
 import { checkNames } from "./names.mjs";
 import { checkOutputs } from "./outputs.mjs";
@@ -222,6 +223,7 @@ for (const { name, base, continue: adapter, ...settings } of RUNS) {
 }
 await checkPairs({ lowrank: library, device, work, micro, python, must, report, relativeError, checkPrinted });
 await checkLanguageModels({ exportForms, lowrank: library, device, work, micro, python, must, report, checkPrinted });
+await checkHub(work, python, report, library);
 device.destroy();
 writeFileSync(join(work, "to-peft.json"), JSON.stringify({ texts, jobs, ...(truth ? { truth } : {}) }));
 const scored = ["exchange.py", "language.py", "pairs.py"].map(

@@ -433,7 +433,7 @@ test("what PEFT or transformers cannot express is reported before anything is wr
     losses.map(({ kind, reason }) => [kind, reason.includes("last of 9 positions")]),
     [["pooling", true]],
   );
-  assert.ok(String(files.get("README.md")).includes("differs from the run"));
+  assert.ok(String(files.get("README.md")).includes("cannot express all of the run"));
   const { meta } = withoutPadding({ meta: padded, tensors: new Map() });
   assert.equal([meta.task.pooling, meta.settings], ["last-token", { maxLength: 9 }]);
   // If the final norm's bias is zero, the head's bias cannot be folded into it.

@@ -56,3 +56,9 @@ export function capital(text: string): string {
 export function sentence(text: string): string {
   return `${capital(text)}.`.replace(/([.?!])\.$/, "$1");
 }
+
+/** "20.6 MB", "0.05 MB" */
+export function megabytes(bytes: number): string {
+  const value = bytes / 1e6;
+  return `${value.toFixed(value < 0.1 ? 2 : 1)}\u00a0MB`;
+}

@@ -7,13 +7,13 @@ import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import { PEFT_CONFIG } from "../../io/peft.ts";
 import { METHODS } from "../../methods/index.ts";
-import { nameBase } from "../../run/base-name.ts";
 import { dataName, exampleText, type RunRecord } from "../../run/record.ts";
 import { wilson } from "../../statistics.ts";
 import { headline } from "../../views/verdicts.ts";
-import { hasAdapter, type PageRun, type Takeable, type TakeReport } from "../protocol.ts";
+import { hasAdapter, type PageRun, type Takeable, type TakeReport, type WantedForm } from "../protocol.ts";
 import { bytesIn, zipDirectory } from "./archive.ts";
 import { reportError } from "./errors.ts";
+import { pageBase } from "./page-base.ts";
 import { runFolder } from "./store.ts";
 
 const adapterFolder = (id: string) => joinPath(runFolder(id), "adapter");
@@ -39,7 +39,12 @@ async function pageReport(run: PageRun, model: BaseModel, trained: Trained): Pro
 }
 
 /** What the visitor downloads. Without the base model, or an adapter, a zip file has no README. */
-export async function takeFile(run: PageRun, what: Takeable, openModel: () => Promise<BaseModel>): Promise<Blob> {
+export async function takeFile(
+  run: PageRun,
+  what: Takeable | WantedForm,
+  openModel: () => Promise<BaseModel>,
+): Promise<Blob> {
+  if (typeof what !== "string") return (await import("./forms.ts")).zipForm(run, await openModel(), what);
   if (what === "page") {
     const model = await openModel();
     const page = await planPage(run, model, await describeTrainedRun(run, model));
@@ -75,12 +80,6 @@ async function describeTrainedRun({ id, record, state, model: name }: PageRun, m
     result: resultText(record),
     obstacle: isPeft ? null : (record.peftObstacle ?? `${METHODS[meta.mode].title} is not one of its methods`),
   };
-}
-
-/** A folder has the name that it has in the page. */
-function pageBase(name: string, { directory }: BaseModel): Trained["base"] {
-  const base = nameBase(directory);
-  return base.place === "folder" ? { ...base, name } : base;
 }
 
 /** "97.2 % of 312 test messages correct (95 % interval 94.7 to 98.5 %)" */

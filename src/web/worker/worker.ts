@@ -102,6 +102,10 @@ const api: Api = {
     const run = await readRun(id);
     return (await import("./take.ts")).takeReport(run, await openModel(run.model));
   },
+  async forms(id, sections) {
+    const run = await readRun(id);
+    return (await import("./forms.ts")).listForms(run, await openModel(run.model), sections);
+  },
   async download(id, what) {
     const run = await readRun(id);
     return (await import("./take.ts")).takeFile(run, what, () => openModel(run.model));

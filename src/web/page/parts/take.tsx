@@ -1,10 +1,12 @@
 /** "Use it in your app": what can be downloaded of the shown run, and the code that uses it. */
 import { useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
 import type { Usage } from "../../../export/usage.ts";
 import type { ErrorReport, Takeable, TakeReport } from "../../protocol.ts";
 import { failureReport } from "../state/client.ts";
 import { shown } from "../state/runs.ts";
 import { download, takeable } from "../state/take.ts";
+import { megabytes } from "../words.ts";
 import { ScrollArea } from "./common.tsx";
 import { ErrorPlace } from "./error.tsx";
 
@@ -21,17 +23,19 @@ export function TakeCard() {
 function Ways({ report: { page, adapterBytes, runBytes, usages } }: { report: TakeReport }) {
   const error = useSignal<ErrorReport | null>(null);
   const status = useSignal("");
+  const isBusy = status.value === PREPARING;
+  const prepare = async (work: () => Promise<void>) => {
+    if (status.value === PREPARING) return;
+    status.value = PREPARING;
+    error.value = await work().then(() => null, failureReport);
+    status.value = "";
+  };
   const offer = (what: Takeable, name: string, bytes: number, about: string) => {
-    const take = async () => {
-      if (status.value === PREPARING) return;
-      status.value = PREPARING;
-      error.value = await download(shown.value!, what).then(() => null, failureReport);
-      status.value = "";
-    };
+    const take = () => prepare(() => download(shown.value!, what));
     return (
       <li>
         {/* Not `disabled`, which would lose the focus. */}
-        <button type="button" data-take={what} aria-disabled={status.value === PREPARING} onClick={take}>
+        <button type="button" data-take={what} aria-disabled={isBusy} onClick={take}>
           {name}
         </button>
         <span>
@@ -65,6 +69,7 @@ function Ways({ report: { page, adapterBytes, runBytes, usages } }: { report: Ta
           {runBytes !== null &&
             offer("run", "All files", runBytes, "The adapter, the settings, and tables of losses and predictions.")}
         </ul>
+        <Forms prepare={prepare} />
         <p class="help">Code that uses the unpacked adapter:</p>
         {usages.map((usage) => (
           <Code
@@ -86,6 +91,21 @@ function Ways({ report: { page, adapterBytes, runBytes, usages } }: { report: Ta
 
 const PREPARING = "Preparing the file";
 
+/** What other programs read. Only when it is opened, the code that makes it is loaded. */
+function Forms(props: { prepare: (work: () => Promise<void>) => Promise<void> }) {
+  const list = useSignal<ComponentChildren>(null);
+  const open = async () => {
+    const { FormList } = await import("./forms.tsx");
+    list.value = <FormList {...props} />;
+  };
+  return (
+    <details id="forms" name="usage" onToggle={open}>
+      <summary>Other forms</summary>
+      {list}
+    </details>
+  );
+}
+
 function Code({ usage: { title, text, code }, onCopy }: { usage: Usage; onCopy: () => void }) {
   return (
     <details name="usage">
@@ -105,10 +125,4 @@ function Code({ usage: { title, text, code }, onCopy }: { usage: Usage; onCopy: 
       )}
     </details>
   );
-}
-
-/** "20.6 MB", "0.05 MB" */
-function megabytes(bytes: number): string {
-  const value = bytes / 1e6;
-  return `${value.toFixed(value < 0.1 ? 2 : 1)}\u00a0MB`;
 }

@@ -1,0 +1,64 @@
+/** --to hub: a folder for the Hugging Face hub, which has what can be used there without Lowrank. */
+import { absolutePath } from "#platform";
+import { ConfigError } from "../errors.ts";
+import { EXACT, META, peftForm } from "../io/peft.ts";
+import * as names from "../io/peft-names.ts";
+import { adapterFiles } from "../io/peft-write.ts";
+import { readsPairs } from "../pair.ts";
+import type { Exported, FormOptions, PlanForm, Source } from "./form.ts";
+import { licenceFiles } from "./licence.ts";
+import { describeMethod } from "./mergeable.ts";
+import { baseLabel, PYTHON_BASES } from "./peft-code.ts";
+
+export const plan: PlanForm = async (source, options) => {
+  const { meta } = source.adapter;
+  const form = peftForm(meta, names);
+  const isPeft = form !== undefined && form.obstacle === undefined;
+  const exported = isPeft ? await adapterFolder(source, options) : await mergedFolder(source, options);
+  for (const [name, content] of await licenceFiles(source.checkpoint)) exported.files.set(name, content);
+  const what = isPeft
+    ? "the folder has the adapter, for PEFT"
+    : `the folder has the merged model, for transformers: PEFT does not have ${form?.obstacle ?? describeMethod(meta)}`;
+  return { ...exported, notes: [what, ...exported.notes] };
+};
+
+async function mergedFolder(source: Source, options: FormOptions): Promise<Exported> {
+  if (options.withBase)
+    throw new ConfigError("options-conflict", "a merged model has its base model in it", {
+      found: `${describeMethod(source.adapter.meta)}, which PEFT does not have`,
+      hint: "leave out --with-base",
+    });
+  const { plan } = await import("./merged.ts");
+  const exported = await plan(source, options);
+  const isLm = source.adapter.meta.task.objective === "lm";
+  return {
+    ...exported,
+    trial: exported.code,
+    ...(isLm ? { lowrank: 'npx lowrank generate --model . "Once upon a time"' } : {}),
+  };
+}
+
+/** PEFT's adapter, and beside it what Lowrank alone reads: names of classes, thresholds, the head as it was trained. */
+async function adapterFolder({ adapter, ...rest }: Source, options: FormOptions): Promise<Exported> {
+  const { base, checkpoint, finalNorm } = rest;
+  const { withBase } = options;
+  const name = baseLabel(base);
+  // What remembers the training messages, and the owner's folders, stay at home.
+  const { novelty: _, ...settings } = adapter.meta.settings;
+  const meta = { ...adapter.meta, base_model: name, settings };
+  const published = { meta, tensors: adapter.tensors };
+  const [path] = PYTHON_BASES[base.place](name) as [string, string];
+  const { adapterCode, baseCopy, planAdapter } = await import("./peft.ts");
+  const exported = await planAdapter({ ...rest, adapter: published }, options, path);
+  const { files, peft } = adapterFiles(published, { finalNorm });
+  // Without PEFT's form a bias of the head, which was dropped, would come back.
+  for (const own of peft ? [META, EXACT] : []) if (files.has(own)) exported.files.set(own, files.get(own)!);
+  const command = meta.task.objective === "lm" ? "generate" : "classify";
+  const model = withBase ? ` --model ${baseCopy(checkpoint)}` : base.place === "folder" ? ` --model ${name}` : "";
+  const text = readsPairs(meta) ? '--pair "some text" "another text"' : '"some text"';
+  return {
+    ...exported,
+    trial: withBase ? exported.code : adapterCode(meta, checkpoint, absolutePath(checkpoint.directory)),
+    lowrank: `npx lowrank ${command} --adapter .${model} ${text}`,
+  };
+}

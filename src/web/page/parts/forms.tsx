@@ -1,0 +1,67 @@
+/** The forms in which other programs read the shown run: loaded and asked for when the visitor opens their list. */
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { describeForCard } from "../../../views/card.ts";
+import type { ErrorReport, OtherForm, PageRun, WantedForm } from "../../protocol.ts";
+import { failureReport } from "../state/client.ts";
+import { shown } from "../state/runs.ts";
+import { offerFile } from "../state/take.ts";
+import { worker } from "../state/worker.ts";
+import { capital, megabytes } from "../words.ts";
+import { ErrorPlace } from "./error.tsx";
+
+interface FormsProps {
+  /** Shows that something is prepared, and why it failed; one at a time. */
+  prepare: (work: () => Promise<void>) => Promise<void>;
+}
+
+/** What a run says of itself in a model card. Nothing is known of the training of an adapter from a file. */
+const sections = ({ state, record }: PageRun) => (state === "loaded" ? null : describeForCard(record));
+
+export function FormList({ prepare }: FormsProps) {
+  const run = shown.value!;
+  const list = useSignal<OtherForm[] | { error: ErrorReport } | null>(null);
+  useEffect(() => {
+    const asked = worker.forms(run.id, sections(run)).catch((reason) => ({ error: failureReport(reason) }));
+    void asked.then((found) => {
+      list.value = found;
+    });
+  }, []);
+  const forms = list.value;
+  if (!forms) return <p class="help">Looking what there is</p>;
+  if ("error" in forms) return <ErrorPlace id="forms-error" report={forms.error} />;
+  return (
+    <ul class="downloads">
+      {forms.map((form) => (
+        <Form key={form.kind} run={run} form={form} prepare={prepare} />
+      ))}
+    </ul>
+  );
+}
+
+function Form({ run, form, prepare }: FormsProps & { run: PageRun; form: OtherForm }) {
+  const { kind, title, reader, about, choices, notes } = form;
+  const take = (dtype: WantedForm["dtype"]) =>
+    prepare(async () => {
+      const zip = await worker.download(run.id, { kind, dtype, sections: sections(run) });
+      offerFile(zip, `${[kind, dtype ?? [], run.id].flat().join("-")}.zip`);
+    });
+  return (
+    <li>
+      <span>
+        <strong>{title}</strong>, for {reader}: {about}. {notes.map((note) => `${capital(note)}. `)}
+      </span>
+      {choices.map(({ dtype, bytes }) => (
+        <button
+          key={dtype}
+          type="button"
+          data-form={dtype === null ? kind : `${kind} ${dtype}`}
+          aria-label={[title, dtype ?? []].flat().join(", ")}
+          onClick={() => take(dtype)}
+        >
+          {[dtype ?? "Download", bytes === null ? [] : megabytes(bytes)].flat().join(", ")}
+        </button>
+      ))}
+    </li>
+  );
+}

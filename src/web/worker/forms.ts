@@ -1,0 +1,74 @@
+/** The forms in which other programs read a run, as zip files. */
+import type { WeightDtype } from "../../config.ts";
+import { ConfigError } from "../../errors.ts";
+import { contentBytes } from "../../export/form.ts";
+import { EXPORTS, FORMS, planExport } from "../../export/index.ts";
+import { showLoss } from "../../export/losses.ts";
+import type { BaseModel } from "../../io/hf.ts";
+import { loadAdapter } from "../../io/open-adapter.ts";
+import type { FileContent } from "../../platform/reader.ts";
+import type { OtherForm, PageRun, WantedForm } from "../protocol.ts";
+import { reportError } from "./errors.ts";
+import { pageBase } from "./page-base.ts";
+import { runFolder } from "./store.ts";
+
+/** What is offered: PEFT's adapter has a button of its own. */
+const OFFERED = EXPORTS.filter((kind) => kind !== "peft");
+
+/** The forms of a run, with the bytes of each, or why it has none. */
+export async function listForms(run: PageRun, model: BaseModel, sections: string | null): Promise<OtherForm[]> {
+  const forms: OtherForm[] = [];
+  for (const kind of OFFERED) {
+    const { title = kind.toUpperCase(), reader, about, dtypes }: Listed = FORMS[kind];
+    const form: OtherForm = { kind, title, reader, about, choices: [], notes: [] };
+    forms.push(form);
+    try {
+      for (const dtype of dtypes ?? [null]) {
+        const { files, losses } = await planForm(run, model, { kind, dtype, sections });
+        form.choices.push({ dtype, bytes: sumBytes(files) });
+        form.notes = losses.map((loss) => `it is not all of the run: ${showLoss(loss)}`);
+      }
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      form.notes = [reportError(error).summary];
+    }
+  }
+  return forms;
+}
+
+type Listed = { title?: string; reader: string; about: string; dtypes?: readonly WeightDtype[] };
+
+/** A zip of a form, its files in a folder. */
+export async function zipForm(run: PageRun, model: BaseModel, wanted: WantedForm): Promise<Blob> {
+  const { files } = await planForm(run, model, wanted);
+  const { zip } = await import("../../io/zip.ts");
+  const { kind, dtype } = wanted;
+  const folder = [kind, dtype ?? [], run.id].flat().join("-");
+  return zip([...files].map(([name, content]) => [`${folder}/${name}`, pieces(content)]));
+}
+
+async function planForm({ id, record, model: name }: PageRun, model: BaseModel, { kind, dtype, sections }: WantedForm) {
+  const opened = { adapter: await loadAdapter(runFolder(id), model), checkpoint: model };
+  return planExport(kind, opened, {
+    about: sections === null ? undefined : { record, sections },
+    base: pageBase(name, model),
+    dtype: dtype ?? undefined,
+  });
+}
+
+/** null: a file does not tell its bytes before it is made. */
+function sumBytes(files: ReadonlyMap<string, FileContent>): number | null {
+  let sum = 0;
+  for (const content of files.values()) {
+    const bytes = contentBytes(content);
+    if (bytes === null) return null;
+    sum += bytes;
+  }
+  return sum;
+}
+
+async function* pieces(content: FileContent): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  if (typeof content === "string") yield new TextEncoder().encode(content);
+  else if (content instanceof Uint8Array) yield content as Uint8Array<ArrayBuffer>;
+  else yield* content as AsyncIterable<Uint8Array<ArrayBuffer>>;
+}

@@ -1,0 +1,91 @@
+/** --to hub: PEFT and transformers open the folders before they are in place, and huggingface_hub reads their cards. */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { delimiter, dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const SMALL = { epochs: 1, batchSize: 8, lr: 1e-3 };
+const LABELS = {
+  classification: (i) => ["ham", "spam"][i % 2],
+  regression: (i) => String((i % 7) - 2),
+  "multi-label": (i) => ["a|b", "b", "", "c|a"][i % 4],
+};
+/** A run of each objective, method and kind of texts that differ in what is written. */
+const RUNS = [
+  { name: "lora, a bias, calibrated", calibrate: true, lossy: true },
+  { name: "dora, cut texts", dora: true, maxLength: 12 },
+  { name: "padded", padding: "longest", pooling: "last", headBias: false, lossy: true },
+  { name: "prompt", mode: "prompt" },
+  { name: "prefix", mode: "prefix" },
+  { name: "bitfit", mode: "bitfit" },
+  { name: "full, f16", mode: "last_block", dtype: "f16" },
+  { name: "lora, q8", dtype: "q8" },
+  { name: "regression", objective: "regression" },
+  { name: "multi-label", objective: "multi-label", threshold: "f1", lossy: true },
+  { name: "pairs", isPair: true },
+  { name: "lm", objective: "lm" },
+  { name: "lm, head", objective: "lm", targets: ["q", "v", "head"] },
+  { name: "lm, full", objective: "lm", mode: "all", lr: 1e-4 },
+];
+
+function writeRows(path, objective, isPair) {
+  const text = (i) => `message ${i} of ${["a friend", "the bank", "nobody"][i % 3]}${", please".repeat(i % 5)}`;
+  const row = (i) =>
+    objective === "lm"
+      ? { text: `${text(i)}. `.repeat(8) }
+      : { ...(isPair ? { question: text(i), answer: text(i + 1) } : { text: text(i) }), label: LABELS[objective](i) };
+  writeFileSync(path, Array.from({ length: 80 }, (_, i) => JSON.stringify(row(i))).join("\n"));
+}
+
+async function train({ name, objective = "classification", isPair = false, lossy: _, ...given }, { work, lowrank }) {
+  const { fineTune, loadDataset, loadModel, loadTexts, openDevice } = lowrank;
+  const { padding, pooling, maxLength, ...settings } = given;
+  const file = join(work, `${name}.jsonl`);
+  writeRows(file, objective, isPair);
+  const model = await loadModel("gpt2-micro");
+  const device = await openDevice("wasm");
+  const load = { model, ...(padding ? { padding } : {}), maxLength: maxLength ?? 40 };
+  const data =
+    objective === "lm"
+      ? await loadTexts({ file }, load)
+      : await loadDataset({ file }, { ...load, objective, ...(isPair ? { textColumn: "question,answer" } : {}) });
+  const run = await fineTune({ device, model, data, ...SMALL, ...(pooling ? { pooling } : {}), ...settings });
+  await run.save(join(work, name));
+  device.destroy();
+  await model.close();
+}
+
+/** Each run is exported as a person does it, with the environment's python3. */
+export async function checkHub(work, python, report, lowrank) {
+  const folder = join(work, "hub");
+  mkdirSync(folder, { recursive: true });
+  const env = { ...process.env, PATH: `${dirname(python)}${delimiter}${process.env.PATH}` };
+  const written = [];
+  for (const run of RUNS) {
+    await train(run, { work: folder, lowrank });
+    const out = join(folder, `${run.name} hub`);
+    const args = ["--run", join(folder, run.name), "--to", "hub", "--out", out, "--device", "wasm"];
+    const command = ["dist/export.js", ...args, ...(run.lossy ? ["--lossy"] : [])];
+    const { status, stderr } = spawnSync(process.execPath, command, { env, encoding: "utf8" });
+    const [said] = /^(opened by|not checked).*$/m.exec(stderr) ?? [stderr];
+    const isRight = status === 0 && said.startsWith("opened by");
+    report(isRight, `hub ${run.name}: ${said}`);
+    if (status === 0) written.push(out);
+  }
+  const { stdout, stderr } = spawnSync(python, ["test/exchange/hub.py", ...written], { env, encoding: "utf8" });
+  const cards = stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line || "{}"));
+  for (const [i, path] of written.entries()) {
+    const { license, library, metrics = [], same } = cards[i] ?? {};
+    const isRight = license === "cc-by-4.0" && library && metrics.length > 0 && same;
+    report(isRight, `card of ${path}: ${isRight ? JSON.stringify(metrics[0]) : stderr || JSON.stringify(cards[i])}`);
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [, , python, work] = process.argv;
+  const lowrank = await import(resolve("dist/index.js"));
+  await checkHub(work, python, (good, line) => console.log(good ? "ok  " : "FAIL", line), lowrank);
+}

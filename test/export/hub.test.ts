@@ -1,0 +1,177 @@
+/** --to hub: what is in the folder, and what its model card says. test/exchange opens it with PEFT and transformers. */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { parse } from "yaml";
+import { packagePath } from "#platform";
+import { ConfigError } from "../../src/errors.ts";
+import { planExport } from "../../src/export/index.ts";
+import { baseLicence } from "../../src/export/licence.ts";
+import { replaceableExport } from "../../src/export/replaceable.ts";
+import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
+import { loadAdapter } from "../../src/io/open-adapter.ts";
+import type { AdapterMeta } from "../../src/io/peft.ts";
+import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
+import type { RunRecord } from "../../src/run/record.ts";
+import { drawTensors, LM, modeMeta, testMeta } from "../helpers/adapters.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+import { TASKS } from "../helpers/models.ts";
+import { tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+const base = tinyModel(join(folder, "someone", "tiny"));
+writeFileSync(join(base, "README.md"), '---\nlanguage: en\nlicense: "Apache-2.0"\n---\n# Tiny\n');
+writeFileSync(join(base, "LICENSE.txt"), "Do what you like.");
+
+let count = 0;
+
+async function exported(rest: Partial<AdapterMeta> = {}, options: Parameters<typeof planExport>[2] = {}) {
+  await using checkpoint = await openBaseModel(base);
+  const task = { ...TASKS.classification, head_bias: false };
+  const meta = testMeta({}, { model: checkpoint.config, base_model: base, task, ...rest });
+  const { files } = await planExport("hub", { adapter: { meta, tensors: drawTensors(meta) }, checkpoint }, options);
+  const out = join(folder, `hub ${++count}`);
+  await writeDirectoryAtomic(out, files);
+  const card = readFileSync(join(out, "README.md"), "utf8");
+  const [, front] = /^---\n(.*?)---\n/s.exec(card)!;
+  return { out, files: [...files.keys()].sort(), card, front: parse(front!) };
+}
+
+test("the folder has PEFT's adapter, what Lowrank alone reads, and the licence of the base model", async () => {
+  const novelty = { limit: 0.5, pairs: "A".repeat(87384) };
+  const settings = { maxLength: 12, threshold: 0.75, novelty };
+  const { out, files, card, front } = await exported({ settings });
+  assert.equal(files, [
+    ...["LICENSE.txt", "README.md", "adapter_config.json", "adapter_model.safetensors"],
+    ...["lowrank.json", "lowrank.safetensors"],
+  ]);
+  // What remembers the training messages, and the owner's folders, stay at home.
+  for (const name of ["README.md", "adapter_config.json", "lowrank.json"]) {
+    const text = readFileSync(join(out, name), "utf8");
+    for (const own of [folder, "someone", "novelty", "AAAAAAAA"]) assert.not.ok(text.includes(own), `${name}: ${own}`);
+  }
+  await using checkpoint = await openBaseModel(base);
+  const { meta } = await loadAdapter(out, checkpoint);
+  assert.equal(
+    [meta.labels, meta.base_model, meta.settings],
+    [["ham", "spam"], "tiny", { maxLength: 12, threshold: 0.75 }],
+  );
+  assert.equal(front, {
+    ...{ library_name: "peft", pipeline_tag: "text-classification", license: "apache-2.0" },
+    tags: ["lowrank", "peft", "lora"],
+  });
+  for (const words of ["ham or spam", "longer than 12 tokens", "npx lowrank classify --adapter . --model tiny", "0.75"])
+    assert.ok(card.includes(words), words);
+  assert.equal((await replaceableExport(out, true)).sort(), files);
+});
+
+test("where PEFT has no such method the folder has the merged model, or there is none", async () => {
+  for (const mode of ["bitfit", "last_layer", "all"] as const) {
+    const { files, front } = await exported({ ...modeMeta(mode), lora: null });
+    assert.ok(files.includes("model.safetensors") && files.includes("LICENSE.txt"), mode);
+    assert.is(front.library_name, "transformers");
+  }
+  await assertFails(ConfigError, "not-mergeable", ["keep the run's directory"], () =>
+    exported({ ...modeMeta("adapter") }),
+  );
+  await assertFails(ConfigError, "options-conflict", ["leave out --with-base"], () =>
+    exported({ ...modeMeta("bitfit") }, { withBase: true }),
+  );
+});
+
+test("with the base model beside it the card's code reads it there", async () => {
+  const { files, card } = await exported({}, { withBase: true });
+  assert.ok(files.includes("base/model.safetensors"));
+  assert.ok(card.includes('from_pretrained("base"') && card.includes("--adapter . --model base"));
+});
+
+test("the card names a base model of the hub, its licence, and how the model is related to it", async () => {
+  const hub = { base: { name: "openai-community/gpt2", place: "hub" } } as const;
+  for (const [rest, relation] of [
+    [LM, "adapter"],
+    [{ ...modeMeta("bitfit"), ...LM }, "finetune"],
+  ] as const) {
+    const { front, card } = await exported(rest, hub);
+    assert.equal([front.base_model, front.base_model_relation], ["openai-community/gpt2", relation]);
+    assert.ok(card.includes("https://huggingface.co/openai-community/gpt2"));
+    if (relation === "adapter") assert.ok(card.includes('from_pretrained("openai-community/gpt2"'));
+  }
+});
+
+/** As much of a record as a card reads. */
+const record = (rest: object) => ({ data: {}, settings: {}, results: null, ...rest }) as unknown as RunRecord;
+const estimate = (value: number) => ({ value, low: value - 0.1, high: value + 0.1 });
+
+test("the card has the run's measures with their intervals, and the data", async () => {
+  const after = { test: { rows: 1, loss: 2, perplexity: 7.5 } };
+  const compared = [{ accuracy: 0.9, interval: { low: 0.8, high: 1 }, macroF1: 0.85, mcc: null }];
+  const within = (low: number, high: number) => ({ confidence_interval: [low, high], confidence_level: 0.95 });
+  const hub = { dataset: "owner/name:part" };
+  for (const [objective, settings, results, metrics] of [
+    [
+      ...(["classification", { dataset: "spam" }, { after, test: { compared } }] as const),
+      [
+        { type: "accuracy", name: "Accuracy", value: 0.9, args: within(0.8, 1) },
+        { type: "f1", name: "Macro F1", value: 0.85, args: { average: "macro" } },
+      ],
+    ],
+    [
+      ...(["regression", hub, { after, scores: { compared: [{ rmse: estimate(1), mae: estimate(0.5) }] } }] as const),
+      [
+        { type: "rmse", name: "RMSE", value: 1, args: within(0.9, 1.1) },
+        { type: "mae", name: "MAE", value: 0.5, args: within(0.4, 0.6) },
+      ],
+    ],
+    [
+      "multi-label",
+      {},
+      { after, multiLabel: { compared: [{ microF1: estimate(0.5), exact: estimate(0.25) }] } },
+      [
+        { type: "f1", name: "Micro F1", value: 0.5, args: { average: "micro", ...within(0.4, 0.6) } },
+        { type: "exact_match", name: "Exact match", value: 0.25, args: within(0.15, 0.35) },
+      ],
+    ],
+    ["lm", { dataset: "human-rights" }, { after }, [{ type: "perplexity", name: "Perplexity", value: 7.5 }]],
+  ] as const) {
+    const data = "dataset" in settings ? {} : { file: "/home/someone/tickets\u0085.csv" };
+    const about = { record: record({ objective, settings, results, data }), sections: "## Training\n" };
+    const { front, card } = await exported(objective === "lm" ? LM : {}, { about });
+    const [{ results: found }] = front["model-index"];
+    assert.equal(found[0].metrics, metrics);
+    assert.equal(
+      [found[0].dataset, front.datasets, front.language],
+      {
+        classification: [{ name: "spam", type: "spam", split: "test" }, undefined, ["en"]],
+        regression: [{ name: "owner/name:part", type: "owner/name", split: "test" }, ["owner/name"], undefined],
+        "multi-label": [
+          { name: "tickets\\u0085.csv", type: "tickets\\u0085.csv", split: "test" },
+          undefined,
+          undefined,
+        ],
+        lm: [{ name: "human-rights", type: "human-rights", split: "test" }, undefined, ["en"]],
+      }[objective],
+    );
+    assert.ok(card.includes("## Training"));
+  }
+  // A run that was stopped has measured nothing.
+  const { front } = await exported({}, { about: { record: record({ objective: "classification" }), sections: "" } });
+  assert.is(front["model-index"], undefined);
+});
+
+test("the licence of a base model is that of its files, or of a known model", async () => {
+  const at = (directory: string) => ({ directory }) as BaseModel;
+  const bare = join(folder, "bare");
+  mkdirSync(bare);
+  assert.is(await baseLicence(at(base), { name: base, place: "folder" }), "apache-2.0");
+  assert.is(await baseLicence(at(bare), { name: "gpt2-micro", place: "folder" }), undefined);
+  for (const [name, place, licence] of [
+    ["gpt2-micro", "package", "cc-by-4.0"],
+    ["openai-community/gpt2-xl", "hub", "mit"],
+    ["HuggingFaceTB/SmolLM2-135M-Instruct", "hub", "apache-2.0"],
+    ["Qwen/Qwen2.5-3B", "hub", undefined],
+  ] as const)
+    assert.is(await baseLicence(at(bare), { name, place }), licence, name);
+  const gguf = packagePath("test/golden/gguf/gpt2-q8_0.gguf");
+  assert.is(await baseLicence(at(gguf), { name: gguf, place: "folder" }), undefined);
+});
