@@ -121,6 +121,7 @@ await main(async () => {
     const inspect = async (directory: string) => {
       const { trial, losses } = plan;
       if (trial === undefined) return;
+      printNote("opening it with python3 ...");
       const written = { directory, files: new Set(plan.files.keys()), code: trial, losses };
       tried.push(await openExport(opened, written, () => openDevice(flags.device)));
     };
