@@ -26,7 +26,7 @@ export function load_part_halves(at: usize, count: u32): v128 {
 }
 
 export function load_half(at: usize): f32 {
-  return f32x4.extract_lane(widen(i32x4.splat(load<i16>(at))), 0);
+  return reinterpret<f32>((load<i16>(at) << 13) & 0x8fffffff) * SCALE;
 }
 
 /** Converts `count` halves to floats at `to`. */
