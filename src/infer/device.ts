@@ -5,6 +5,7 @@ import type { Choice, Work } from "../engine/device-check.ts";
 import type { Weights } from "../engine/weights.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { ModelSpec } from "../model/trainable.ts";
+import type { Program } from "../plan/plan.ts";
 
 /** Tokens of the longest of two sequences. */
 const TOKENS = 32;
@@ -13,23 +14,35 @@ const TOKENS = 32;
 export type CreateWork<E extends Weights> = (
   prompt: readonly number[],
   hasNext: boolean,
-) => Pick<Work<E>, "name" | "pass">;
+) => Pick<Work<E>, "name" | "pass" | "rest">;
+
+/** A kind of model in its real capacity. */
+interface Kind<E extends Weights> {
+  loadWork(): Promise<CreateWork<E>>;
+  plan(spec: ModelSpec): Program;
+  create(backend: Backend, spec: ModelSpec): Promise<E>;
+}
 
 /** The device, or the CPU in its place: see `chooseDevice`, which a page without WebGPU does not load. */
 export async function chooseForInference<E extends Weights>(
   device: Backend,
   model: BaseModel,
   spec: ModelSpec,
-  loadWork: () => Promise<CreateWork<E>>,
-  create: (backend: Backend, spec: ModelSpec) => Promise<E>,
+  { loadWork, plan, create }: Kind<E>,
 ): Promise<Choice> {
   if (device.info.kind !== "webgpu") return { device, info: device.info };
-  const { chooseDevice } = await import("../engine/device-check.ts");
-  const context = textContext(spec.config, spec);
+  const { chooseDevice, excerptVocabulary } = await import("../engine/device-check.ts");
+  const { config, task } = spec;
+  const context = textContext(config, spec);
   const length = Math.max(1, Math.min(TOKENS, context - 1));
-  const vocabulary = Array.from({ length: length + 1 }, (_, id) => id);
-  const createWork = await loadWork();
-  const trial = createWork(vocabulary.slice(0, length), length < context);
-  const createOne: Work<E>["create"] = async (backend, spec) => [await create(backend, spec)];
-  return chooseDevice(device, { model, spec, vocabulary, tokens: 2 * length, create: createOne, ...trial });
+  const used = Array.from({ length: length + 1 }, (_, id) => id);
+  const programs = [plan(spec)];
+  const vocabulary = task.objective === "lm" ? excerptVocabulary(used, config.vocab_size, programs) : used;
+  const trial = (await loadWork())(used.slice(0, length), length < context);
+  return chooseDevice(device, {
+    ...{ model, specs: [spec], programs, vocabulary, tokens: 2 * length },
+    plan: ([spec]) => plan(spec!),
+    create: async (backend, [spec]) => [await create(backend, spec!)],
+    ...trial,
+  });
 }

@@ -13,10 +13,10 @@ import { LanguageModel } from "../../src/infer/language-model.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import type { Dispatch } from "../../src/ops/kernel.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
-import { trainingWork } from "../../src/train/device.ts";
 import type { TrainOptions } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
 import type { Checkpoint } from "../../src/train/records.ts";
+import { trainingWork } from "../../src/train/training-check.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { graphicsCard, miscompiling } from "../helpers/graphics-card.ts";
@@ -40,7 +40,7 @@ async function check(device: Backend, options: Partial<TrainOptions>, isTexts = 
     const data = isTexts ? await loadTexts({ file }, { maxLength: 32 }) : await tinyData(messages(20));
     const run = { device, model, data, ...options };
     const cpu = await testDevice("wasm 2 threads");
-    const found = await checkDevice(device, cpu, trainingWork(run, prepareRun(run)), { isTimed: false });
+    const found = await checkDevice(device, cpu, await trainingWork(run, [prepareRun(run)]), { isTimed: false });
     assert.is(found.failure, undefined);
     return found.mismatch;
   } finally {
