@@ -63,9 +63,8 @@ export interface Choice {
 }
 
 /** Whether the CPU replaces a device. */
-interface Verdict {
+interface Verdict extends Pick<DeviceInfo, "why" | "insteadOf"> {
   isReplaced: boolean;
-  why?: string;
 }
 
 /** What is known of a device: a verdict for each kind of work, and one for all once it has computed wrongly. */
@@ -119,9 +118,10 @@ const FAILURES: readonly ErrorCode[] = ["device-failed", "device-lost", "out-of-
 /** The verdict on a device that has failed. Throws the error if it is another one, or if the device was named. */
 function failedVerdict(device: Backend, error: unknown): Verdict {
   if (!isReplaceable(device) || !(error instanceof DeviceError) || !FAILURES.includes(error.code)) throw error;
+  const { name } = device.info;
   const [summary] = error.message.split("\n");
   const cause = [summary, error.details.found ?? []].flat().join(": ");
-  return { isReplaced: true, why: `${device.info.name} failed: ${cause}` };
+  return { isReplaced: true, why: `${name} failed: ${cause}`, insteadOf: name };
 }
 
 /**
@@ -137,10 +137,10 @@ export function leaveDevice(device: Backend, error: unknown): void {
 
 /** `opened`: the CPU that has checked the device. */
 async function applyVerdict(device: Backend, known: Known, verdict: Verdict, opened?: Backend): Promise<Choice> {
-  const { isReplaced, why } = verdict;
+  const { isReplaced, ...told } = verdict;
   if (isReplaced) known.cpu ??= keepCpu(device, opened);
   const chosen = isReplaced ? await known.cpu! : device;
-  return { device: chosen, info: why === undefined ? chosen.info : { ...chosen.info, why } };
+  return { device: chosen, info: { ...chosen.info, ...told } };
 }
 
 /** The CPU in a device's place, until that is released. */

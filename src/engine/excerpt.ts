@@ -29,7 +29,7 @@ export interface Excerpt {
 /** Some blocks of the model, with the rows of the vocabulary alone, so that the check takes little time and memory. */
 export function excerptModel(whole: Whole): Excerpt {
   const { model, specs, vocabulary } = whole;
-  const { members, layers } = chooseParts(whole);
+  const layers = chooseLayers(whole);
   const { config, originals } = excerptConfig(specs[0].config, layers, vocabulary.length);
   const checkpoint: BaseModel = {
     ...model,
@@ -40,42 +40,28 @@ export function excerptModel(whole: Whole): Excerpt {
     },
     quantized: async (name) => model.quantized?.(originals.get(name)!),
   };
-  return { specs: members.map((i) => excerptSpec(specs[i]!, layers, vocabulary.length)), checkpoint };
+  return { specs: specs.map((spec) => excerptSpec(spec, layers, vocabulary.length)), checkpoint };
 }
 
-/** Blocks of the model, and members of the plan, by their numbers. */
-interface Parts {
-  members: readonly number[];
-  layers: readonly number[];
-}
-
-/** The fewest blocks and members, or nearly, whose plan has every shader of what is to run. */
-function chooseParts({ specs, programs, vocabulary, plan }: Whole): Parts {
+/** The fewest blocks, or nearly, whose plan has every shader of what is to run. */
+function chooseLayers({ specs, programs, vocabulary, plan }: Whole): readonly number[] {
   const wanted = listPipelines(programs);
-  const countMissing = ({ members, layers }: Parts) => {
-    const small = plan(members.map((i) => excerptSpec(specs[i]!, layers, vocabulary.length)));
+  const countMissing = (layers: readonly number[]) => {
+    const small = plan(specs.map((spec) => excerptSpec(spec, layers, vocabulary.length)));
     const has = listPipelines(small ? [small] : []);
     return wanted.filter((one) => !has.includes(one)).length;
   };
-  // Of one plan two members at least.
-  const members = specs.length > 1 ? [0, specs.length - 1] : [0];
-  let chosen: Parts = { members, layers: usualLayers(specs[0]) };
-  let missing = countMissing(chosen);
-  const add = (to: readonly number[], one: number) => [...to, one].sort((a, b) => a - b);
+  let layers = usualLayers(specs[0]);
+  let missing = countMissing(layers);
   while (missing > 0) {
-    const { members, layers } = chosen;
-    const others = (count: number, than: readonly number[]) =>
-      [...Array(count).keys()].filter((i) => !than.includes(i));
-    const more: Parts[] = [
-      ...others(specs[0].config.n_layer, layers).map((l) => ({ members, layers: add(layers, l) })),
-      ...others(specs.length, members).map((i) => ({ members: add(members, i), layers })),
-    ];
-    const better = more.find((one) => countMissing(one) < missing);
+    const others = [...Array(specs[0].config.n_layer).keys()].filter((l) => !layers.includes(l));
+    const more = others.map((l) => [...layers, l].sort((a, b) => a - b));
+    const better = more.find((some) => countMissing(some) < missing);
     if (!better) break;
-    chosen = better;
+    layers = better;
     missing = countMissing(better);
   }
-  return chosen;
+  return layers;
 }
 
 /** What a device compiles for programs. */
@@ -88,14 +74,14 @@ const listDispatches = (programs: readonly Program[]) =>
 
 /**
  * The token ids of the check of a language model: those in use and others, sorted; as many as the largest piece of its
- * logits has and the smallest, as products are chosen by that.
+ * logits has and the last one, as products are chosen by that.
  */
 export function excerptVocabulary(used: readonly number[], size: number, programs: readonly Program[]): number[] {
   const widths = listDispatches(programs)
     .filter(({ kernel }) => kernel === crossentropyForwardKernel)
     .map((one) => tensorAt(one, "logits").shape[1]!);
-  const [most, least] = [Math.max(...widths), Math.min(...widths)];
-  const count = Math.min(size, most === least ? most : most + least);
+  const [most, last] = [Math.max(...widths), widths.at(-1)!];
+  const count = Math.min(size, most === last ? most : most + last);
   const ids = new Set(used);
   for (let id = 0; ids.size < count; id++) ids.add(id);
   return [...ids].sort((a, b) => a - b);

@@ -29,9 +29,9 @@ export async function trainingWork(
   // A page that trains one run at a time does not load it.
   const { Group } = runs.length > 1 ? await import("../engine/group.ts") : {};
   const common = { valueLoss, recompute: plan.recomputed > 0 };
-  /** Some of the runs in one plan, as small models or as they are. */
+  /** The runs in one plan, as small models or as they are. */
   const together = (specs: readonly ModelSpec[], capacity: Capacity, part?: "upper"): GroupOptions => ({
-    members: specs.map((spec) => ({ spec, capacity, optimizer: smooth(optimizer) })),
+    members: specs.map((spec, i) => ({ spec, capacity, optimizer: smooth(runs[i]!.optimizer) })),
     ...common,
     ...(part && { part }),
   });
@@ -45,9 +45,12 @@ export async function trainingWork(
   // A language model's targets are ids.
   const isLanguageModel = spec.task.objective === "lm";
   const idsOf = ({ ids, targets }: Batch) => [...ids, ...(isLanguageModel ? targets.filter((id) => id >= 0) : [])];
-  const some = firstTokens(first, TOKENS);
+  const some = firstTokens(first, Math.ceil(TOKENS / runs.length));
   const widest = isLanguageModel ? excerptVocabulary(idsOf(some), spec.config.vocab_size, programs) : [];
-  const { ids, starts, rows, targets, values } = firstTokens(some, Math.ceil(LOGITS / (widest.length || 1)));
+  const { ids, starts, rows, targets, values } = firstTokens(
+    some,
+    Math.ceil(LOGITS / runs.length / (widest.length || 1)),
+  );
   const vocabulary = isLanguageModel ? widest : [...new Set(ids)].sort((a, b) => a - b);
   const batch: Batch = {
     ids: ids.map((id) => vocabulary.indexOf(id)),
@@ -57,11 +60,9 @@ export async function trainingWork(
     values,
     draws: drawsFrom(1, starts.length - 1),
   };
-  /** Room for the rows of all runs. The CPU has one kernel for every size. */
-  const roomOn = ({ info }: Pick<Backend, "info">, members: number): Capacity =>
-    info.kind === "wasm"
-      ? { tokens: ids.length, sequences: starts.length - 1 }
-      : { ...most, tokens: Math.ceil((most.tokens * runs.length) / members) };
+  /** The CPU has one kernel for every size. */
+  const roomOn = ({ info }: Pick<Backend, "info">): Capacity =>
+    info.kind === "wasm" ? { tokens: ids.length, sequences: starts.length - 1 } : most;
   const alone = (spec: ModelSpec, room: Capacity) => ({
     ...{ spec, capacity: room, optimizer: smooth(optimizer), dropout },
     ...common,
@@ -71,7 +72,7 @@ export async function trainingWork(
     ...{ model, specs, programs, vocabulary },
     tokens: Math.min(TOKENS, capacity.tokens),
     plan(specs) {
-      const room = roomOn(device, specs.length);
+      const room = roomOn(device);
       try {
         return Group ? Group.plan(device, together(specs, room)) : Engine.plan(device, alone(specs[0]!, room));
       } catch (error) {
@@ -80,7 +81,7 @@ export async function trainingWork(
       }
     },
     async create(backend, specs) {
-      const room = roomOn(backend, specs.length);
+      const room = roomOn(backend);
       if (!Group) return [await Engine.create(backend, alone(specs[0]!, room))];
       const { engines } = await Group.create(backend, together(specs, room));
       return engines as [Engine, ...Engine[]];
@@ -89,7 +90,8 @@ export async function trainingWork(
       engine.until(signal, async () => {
         const [{ loss }, logits] = await Promise.all([
           engine.result(engine.gradients(batch)),
-          engine.plan.logits.length === 1 ? engine.logits(batch.targets.length) : null,
+          // Those of a language model are in pieces, and its loss tells of all.
+          isLanguageModel ? null : engine.logits(batch.targets.length),
         ]);
         return [["loss", Float32Array.of(loss)], ...(logits ? [["logits", logits] as Result] : [])];
       }),

@@ -2,7 +2,7 @@
 import * as assert from "uvu/assert";
 import type { Backend, Session } from "../../src/backend/backend.ts";
 import { pipelineName } from "../../src/backend/webgpu-shaders.ts";
-import { type ModelConfig, WEIGHT_DTYPES } from "../../src/config.ts";
+import { type LoraConfig, type ModelConfig, type Target, WEIGHT_DTYPES, type WeightDtype } from "../../src/config.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type DatasetOptions, loadDataset } from "../../src/data/datasets.ts";
 import { loadTexts, type TrainingData } from "../../src/data/texts.ts";
@@ -38,15 +38,22 @@ const SIZES = {
   relative: config({ ...RELATIVE, n_head: 6, n_embd: 192, n_inner: 512 }),
 };
 
-/** A base model of ones. */
-function onesModel(config: ModelConfig): BaseModel {
+/** Numbers of which no two in a row are equal. */
+const NUMBERS = Float32Array.from({ length: 1 << 16 }, (_, i) => 0.1 * Math.sin(1.7 * i));
+
+/** A base model that is made in a moment. */
+function madeModel(config: ModelConfig): BaseModel {
   const shapes = new Map([...baseTensors(config), ...lmHeadTensors(config)].map(({ name, shape }) => [name, shape]));
   return {
     ...{ directory: "", config, vocabulary: GPT2_VOCABULARY, names: [...shapes.keys()] },
     shape: (name) => shapes.get(name)!,
     async read(name, start = 0, end) {
       const shape = shapes.get(name)!;
-      return new Float32Array((((end ?? shape[0]!) - start) * numel(shape)) / shape[0]!).fill(1);
+      const values = new Float32Array((((end ?? shape[0]!) - start) * numel(shape)) / shape[0]!);
+      if (shape.length === 1 && name.endsWith(".weight")) return values.fill(1);
+      for (let at = 0; at < values.length; at += NUMBERS.length)
+        values.set(NUMBERS.subarray(0, values.length - at), at);
+      return values;
     },
     sample: async () => new Uint8Array(64),
     close: async () => {},
@@ -119,11 +126,68 @@ function listRuns({ objective }: TrainingData, model: ModelConfig): Partial<Trai
   ];
 }
 
+/** The CPU under the name of a graphics card, which notes what it runs, and then what else is prepared on it. */
+async function noteInference(what: string, load: (device: Backend) => Promise<{ destroy(): void }>): Promise<void> {
+  const card = await graphicsCard();
+  const ran = new Set<string>();
+  const programs: Program[] = [];
+  const prepare = card.prepare.bind(card);
+  card.prepare = async (program, ...rest) => {
+    const session = await prepare(program, ...rest);
+    const run = session.run.bind(session);
+    if (programs.push(program) === 1)
+      session.run = (names, values) => {
+        for (const { name, dispatches } of program.segments)
+          if (names.includes(name)) for (const one of dispatches) ran.add(pipelineName(one));
+        run(names, values);
+      };
+    return session;
+  };
+  (await load(card)).destroy();
+  assert.is(programs.length, 2, what);
+  const missing = listPipelines(programs).filter((one) => !ran.has(one));
+  assert.equal(missing, [], what);
+}
+
+/** Methods with the sizes of small adapters, and LoRA in some blocks. */
+function listMetas(model: ModelConfig, task: Partial<AdapterMeta>, dtype: WeightDtype): AdapterMeta[] {
+  const modes = possibleModes(model).filter((mode) => {
+    const { freezesNothing, classifiersOnly } = METHODS[mode];
+    return !(freezesNothing && dtype !== "f32") && !(classifiersOnly && task === LM);
+  });
+  const targets: Target[] = ["q", "fc"];
+  return modes.flatMap((mode) =>
+    mode === "lora"
+      ? [{ layers_to_transform: [0, 2] }, { use_dora: true as const }].map((lora: Partial<LoraConfig>) =>
+          testMeta({ target_modules: targets, ...lora }, { model, ...task }),
+        )
+      : testMeta({}, { model, ...task, ...modeMeta(mode) }),
+  );
+}
+
+/** Each type of weights with one architecture: plans differ in shaders by type, not in their number. */
+const INFERRED = { micro: WEIGHT_DTYPES, Llama: ["f32", "q8"] } as const;
+for (const [name, dtypes] of Object.entries(INFERRED) as [keyof typeof INFERRED, readonly WeightDtype[]][])
+  for (const dtype of dtypes)
+    for (const task of [{}, LM])
+      test(`${task === LM ? "generation" : "classification"}: ${name}, ${dtype}`, async () => {
+        for (const meta of listMetas(SIZES[name], task, dtype)) {
+          const adapter = { meta, tensors: drawTensors(meta) };
+          const model = madeModel(SIZES[name]);
+          const { mode } = meta;
+          await noteInference(JSON.stringify({ mode, dtype }), (device) =>
+            task === LM
+              ? LanguageModel.of(model, adapter, { device, dtype })
+              : Classifier.of(adapter, model, device, dtype),
+          );
+        }
+      });
+
 for (const [name, size] of Object.entries(SIZES))
-  for (const [what, load] of Object.entries(DATA))
+  for (const [what, load] of Object.entries(DATA).filter(([what]) => name === "micro" || what !== "scores"))
     test(`training: ${name}, ${what}`, async () => {
       const data = await load();
-      const model = onesModel(size);
+      const model = madeModel(size);
       for (const runs of listRuns(data, size)) {
         const device = new Noting() as Noting & Backend;
         const prepared = runs.map((options) =>
@@ -144,48 +208,3 @@ for (const [name, size] of Object.entries(SIZES))
         );
       }
     });
-
-/** The CPU under the name of a graphics card, which notes what it runs, and then what else is prepared on it. */
-async function noteInference(load: (device: Backend) => Promise<{ destroy(): void }>): Promise<void> {
-  const card = await graphicsCard();
-  const ran = new Set<string>();
-  const programs: Program[] = [];
-  const prepare = card.prepare.bind(card);
-  card.prepare = async (program, ...rest) => {
-    const session = await prepare(program, ...rest);
-    const run = session.run.bind(session);
-    if (programs.push(program) === 1)
-      session.run = (names, values) => {
-        for (const { name, dispatches } of program.segments)
-          if (names.includes(name)) for (const one of dispatches) ran.add(pipelineName(one));
-        run(names, values);
-      };
-    return session;
-  };
-  (await load(card)).destroy();
-  assert.is(programs.length, 2);
-  const missing = listPipelines(programs).filter((one) => !ran.has(one));
-  assert.equal(missing, []);
-}
-
-const { small: _, ...NARROW } = SIZES;
-for (const [name, size] of Object.entries(NARROW))
-  for (const dtype of WEIGHT_DTYPES)
-    for (const task of [{}, LM])
-      test(`${task === LM ? "generation" : "classification"}: ${name}, ${dtype}`, async () => {
-        const metas: Partial<AdapterMeta>[] = [
-          ...possibleModes(size).flatMap((mode) => (mode === "lora" ? [] : modeMeta(mode))),
-          { lora: testMeta({ layers_to_transform: [0, 2] }).lora },
-          { lora: testMeta({ use_dora: true }).lora },
-        ];
-        for (const one of metas.filter(({ mode = "lora" }) => dtype === "f32" || !METHODS[mode].freezesNothing)) {
-          const meta = testMeta({}, { model: size, ...task, ...one });
-          const adapter = { meta, tensors: drawTensors(meta) };
-          const model = onesModel(size);
-          await noteInference((device) =>
-            task === LM
-              ? LanguageModel.of(model, adapter, { device, dtype })
-              : Classifier.of(adapter, model, device, dtype),
-          );
-        }
-      });

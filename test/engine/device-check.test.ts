@@ -139,6 +139,13 @@ test("a device is checked before it classifies or generates", async () => {
   assert.match(device.why!, "the result of the next token differs");
 });
 
+test("a language model that generates one text at a time is checked", async () => {
+  const model = await loadModel(directory);
+  const lm = await LanguageModel.of(model, null, { device: await graphicsCard(), batchSize: 1 });
+  await model.close();
+  assert.is(lm.device.name, "a graphics card", lm.device.why);
+});
+
 test("a device that computes rightly is used; the check is made once for a kind of plan", async () => {
   const card = await graphicsCard();
   assert.is((await trained(card)).device.name, "a graphics card");
