@@ -18,8 +18,6 @@ import { initialize } from "./initial.ts";
 import { loadBase } from "./state.ts";
 import type { Weights } from "./weights.ts";
 
-export { excerptVocabulary } from "./excerpt.ts";
-
 /**
  * Largest error of a tensor, ||device - cpu|| / ||cpu||. Rounding gives some 1e-6, another order of a long sum 1e-5; a
  * wrong tile of 32 x 32 in a product of 256 x 768 gives 7e-2.
@@ -153,7 +151,9 @@ async function keepCpu(device: Backend, opened?: Backend): Promise<Backend> {
 /** Identifies a kind of work by its size and by everything in the two blocks on which kernels depend. */
 function workKey<E extends Weights>({ name, tokens, specs }: Work<E>, excerpt: Excerpt, isTimed: boolean): string {
   const values = ["lora_alpha", "scale", "vocab_size"];
-  return JSON.stringify([name, isTimed, tokens, specs[0].config.n_layer, excerpt.specs], (key, value) =>
+  const { config } = excerpt.specs[0]!;
+  const own = excerpt.specs.map(({ config: _, ...rest }) => rest);
+  return JSON.stringify([name, isTimed, tokens, specs[0].config.n_layer, config, ...own], (key, value) =>
     values.includes(key) ? undefined : value,
   );
 }

@@ -1,14 +1,10 @@
-/** The check of a WebGPU device before it classifies or generates: a few tokens, forward only. */
+/** The device that classifies or generates: the given one, if it computes a few tokens as the CPU does. */
 import type { Backend } from "../backend/backend.ts";
-import { textContext } from "../config.ts";
 import type { Choice, Work } from "../engine/device-check.ts";
 import type { Weights } from "../engine/weights.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { Program } from "../plan/plan.ts";
-
-/** Tokens of the longest of two sequences. */
-const TOKENS = 32;
 
 /** What a kind of model computes in the check: a prompt, its reverse and, if there is room, one more token of each. */
 export type CreateWork<E extends Weights> = (
@@ -17,7 +13,7 @@ export type CreateWork<E extends Weights> = (
 ) => Pick<Work<E>, "name" | "pass" | "rest">;
 
 /** A kind of model in its real capacity. */
-interface Kind<E extends Weights> {
+export interface Kind<E extends Weights> {
   loadWork(): Promise<CreateWork<E>>;
   plan(spec: ModelSpec): Program;
   create(backend: Backend, spec: ModelSpec): Promise<E>;
@@ -28,21 +24,8 @@ export async function chooseForInference<E extends Weights>(
   device: Backend,
   model: BaseModel,
   spec: ModelSpec,
-  { loadWork, plan, create }: Kind<E>,
+  kind: Kind<E>,
 ): Promise<Choice> {
   if (device.info.kind !== "webgpu") return { device, info: device.info };
-  const { chooseDevice, excerptVocabulary } = await import("../engine/device-check.ts");
-  const { config, task } = spec;
-  const context = textContext(config, spec);
-  const length = Math.max(1, Math.min(TOKENS, context - 1));
-  const used = Array.from({ length: length + 1 }, (_, id) => id);
-  const programs = [plan(spec)];
-  const vocabulary = task.objective === "lm" ? excerptVocabulary(used, config.vocab_size, programs) : used;
-  const trial = (await loadWork())(used.slice(0, length), length < context);
-  return chooseDevice(device, {
-    ...{ model, specs: [spec], programs, vocabulary, tokens: 2 * length },
-    plan: ([spec]) => plan(spec!),
-    create: async (backend, [spec]) => [await create(backend, spec!)],
-    ...trial,
-  });
+  return (await import("./inference-check.ts")).chooseChecked(device, model, spec, kind);
 }

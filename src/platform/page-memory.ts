@@ -21,6 +21,6 @@ export function tellTouchPoints(count: number): void {
  * it is a Macintosh, of which none has a touch screen.
  */
 export function pageMemory({ userAgent, maxTouchPoints = touchPoints ?? 0 }: Machine): number | undefined {
-  const isTablet = /\bMacintosh\b/.test(userAgent) && maxTouchPoints > 1;
-  return isTablet || /\b(Android|iPhone|iPad|iPod)\b/.test(userAgent) ? PHONE_BYTES : undefined;
+  const isTablet = /Macintosh/.test(userAgent) && maxTouchPoints > 1;
+  return isTablet || /Android|iPhone|iPad|iPod/.test(userAgent) ? PHONE_BYTES : undefined;
 }

@@ -3,10 +3,8 @@
  * mirrors the package's layout (dist/browser/, data/models/, ...), so that relative paths are the same in both.
  */
 import { createHash } from "node:crypto";
-
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-
 import * as esbuild from "esbuild";
 import { rolldown } from "rolldown";
 
@@ -247,6 +245,7 @@ const NOT_ALONE = [
     "peft-import",
     "mixed",
     "device-check",
+    "inference-check",
     "initial",
   ].map((name) => new RegExp(`/${name}\\.ts$`)),
 ];

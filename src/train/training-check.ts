@@ -6,9 +6,9 @@ import { Engine } from "../engine/engine.ts";
 import { excerptVocabulary } from "../engine/excerpt.ts";
 import type { GroupOptions } from "../engine/group.ts";
 import { LowrankError } from "../errors.ts";
+import { AdamW } from "../model/adamw.ts";
 import { type Batch, type Capacity, drawsFrom } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import type { AdamWConfig } from "../ops/adamw.ts";
 import type { PreparedRun, RunArguments } from "./prepare.ts";
 
 /** Tokens of the check, and of a language model tokens times rows of its table: most of its work is logits. */
@@ -17,7 +17,7 @@ const LOGITS = TOKENS << 12;
 
 /** The rate of the check's step. With so large an `eps` an update is about proportional to the gradient. */
 const RATE = 1;
-const smooth = (optimizer: AdamWConfig): AdamWConfig => ({ ...optimizer, eps: 1 });
+const smooth = ({ config }: AdamW) => new AdamW({ ...config, eps: 1 });
 
 /** Forward and backward passes, and an update. `runs`: those that are to share a plan, or one. */
 export async function trainingWork(
