@@ -22,7 +22,8 @@ import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { Program } from "../plan/plan.ts";
 import { didYouMean } from "../suggest.ts";
-import { type CreateWork, chooseForInference } from "./device.ts";
+import { chooseForInference } from "./device.ts";
+import type { CreateWork } from "./inference-check.ts";
 import { Turns } from "./turns.ts";
 
 /** The default name of the adapter that a model is loaded with. */

@@ -1,23 +1,10 @@
 /** The device that classifies or generates: the given one, if it computes a few tokens as the CPU does. */
 import type { Backend } from "../backend/backend.ts";
-import type { Choice, Work } from "../engine/device-check.ts";
+import type { Choice } from "../engine/device-check.ts";
 import type { Weights } from "../engine/weights.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import type { Program } from "../plan/plan.ts";
-
-/** What a kind of model computes in the check: a prompt, its reverse and, if there is room, one more token of each. */
-export type CreateWork<E extends Weights> = (
-  prompt: readonly number[],
-  hasNext: boolean,
-) => Pick<Work<E>, "name" | "pass" | "rest">;
-
-/** A kind of model in its real capacity. */
-export interface Kind<E extends Weights> {
-  loadWork(): Promise<CreateWork<E>>;
-  plan(spec: ModelSpec): Program;
-  create(backend: Backend, spec: ModelSpec): Promise<E>;
-}
+import type { Kind } from "./inference-check.ts";
 
 /** The device, or the CPU in its place: see `chooseDevice`, which a page without WebGPU does not load. */
 export async function chooseForInference<E extends Weights>(

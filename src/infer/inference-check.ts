@@ -1,15 +1,28 @@
 /** The check of a WebGPU device before it classifies or generates: a few tokens, forward only. */
 import type { Backend } from "../backend/backend.ts";
 import { textContext } from "../config.ts";
-import { type Choice, chooseDevice } from "../engine/device-check.ts";
+import { type Choice, chooseDevice, type Work } from "../engine/device-check.ts";
 import { excerptVocabulary } from "../engine/excerpt.ts";
 import type { Weights } from "../engine/weights.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import type { Kind } from "./device.ts";
+import type { Program } from "../plan/plan.ts";
 
 /** Tokens of the longest of two sequences. */
 const TOKENS = 32;
+
+/** What a kind of model computes in the check: a prompt, its reverse and, if there is room, one more token of each. */
+export type CreateWork<E extends Weights> = (
+  prompt: readonly number[],
+  hasNext: boolean,
+) => Pick<Work<E>, "name" | "pass" | "rest">;
+
+/** A kind of model in its real capacity. */
+export interface Kind<E extends Weights> {
+  loadWork(): Promise<CreateWork<E>>;
+  plan(spec: ModelSpec): Program;
+  create(backend: Backend, spec: ModelSpec): Promise<E>;
+}
 
 /** The device, or the CPU in its place: see `chooseDevice`. */
 export async function chooseChecked<E extends Weights>(
