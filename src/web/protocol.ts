@@ -1,6 +1,6 @@
 /** The messages between the page and its worker: plain data, which can be posted and stored. */
 import type { DeviceInfo } from "../backend/backend.ts";
-import type { DeviceName, DeviceName, ModelConfig, ModelConfig, Objective, Objective, WeightDtype } from "../config.ts";
+import type { DeviceName, ModelConfig, Objective, WeightDtype } from "../config.ts";
 import type { BlockStats } from "../data/blocks.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { ErrorCode } from "../error-codes.ts";
