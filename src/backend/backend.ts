@@ -18,6 +18,8 @@ export interface DeviceInfo {
   why?: string;
   /** The bytes of the smallest plan for which it had too little memory. */
   refused?: number;
+  /** The GPU in whose place it computes, as that has failed. */
+  insteadOf?: string;
 }
 
 /** "CPU, 2 threads, SIMD (no hardware GPU found)". */
@@ -26,6 +28,10 @@ export function describeDevice({ kind, name, software, why, refused }: DeviceInf
   const about = [driver, why, refused && `no memory for ${showBytes(refused)}`].filter(Boolean).join("; ");
   return about === "" ? name : `${name} (${about})`;
 }
+
+/** That a GPU has failed, for people; null: none has. */
+export const describeReplaced = ({ insteadOf }: DeviceInfo): string | null =>
+  insteadOf === undefined ? null : `The GPU (${insteadOf}) failed: the CPU computes in its place.`;
 
 /** Whether the CPU can replace a device that fails: a GPU that was chosen automatically. */
 export const isReplaceable = ({ info: { kind, why } }: Backend): boolean => kind === "webgpu" && why !== undefined;

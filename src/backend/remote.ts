@@ -2,6 +2,7 @@
  * A CPU backend in a worker, for callers that must not be blocked where memory cannot be shared. Programs, data and
  * results are copied between the two threads. remote-worker.ts is the other side.
  */
+import { availableMemory } from "#platform";
 import { startWorker } from "#workers";
 import { DeviceError, type ErrorDetails } from "../errors.ts";
 import type { Dispatch, Kernel, StepValues } from "../ops/kernel.ts";
@@ -69,7 +70,9 @@ export async function openRemote(options: WasmOptions): Promise<Backend> {
   const kernels = await loadKernels(options);
   const link = new Link();
   const { info, limits } = await link.ask<{ info: DeviceInfo; limits: MemoryLimits }>({ type: "open", kernels });
-  return new RemoteBackend(link, info, limits);
+  // A worker does not know that it is a tablet's.
+  const total = Math.min(limits.total ?? Infinity, availableMemory() ?? Infinity);
+  return new RemoteBackend(link, info, total === Infinity ? limits : { ...limits, total });
 }
 
 /** A connection to a worker. Answers arrive in the order of the requests. */

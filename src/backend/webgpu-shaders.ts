@@ -152,6 +152,17 @@ export function chooseShader(dispatch: Dispatch, variant?: ProductVariant): Shad
   return makeShader(kernel, chooseReading(dispatch), kernel.variants && (variant ?? chooseVariant(dispatch)));
 }
 
+/** The scalars of a dispatch that are pipeline constants. */
+export function pipelineConstants(dispatch: Dispatch): Record<string, number> {
+  const { dims } = dispatch.kernel;
+  const names = Object.keys(dims).filter((name) => dims[name] === "override");
+  return Object.fromEntries(names.map((name) => [name, scalarAt(dispatch, name) as number]));
+}
+
+/** A shader with a dispatch's constants, as it is compiled: "activation_forward {"activation":1}". */
+export const pipelineName = (dispatch: Dispatch, { name } = chooseShader(dispatch)) =>
+  `${name} ${JSON.stringify(pipelineConstants(dispatch))}`;
+
 /** All shaders that a plan can use for a kernel. */
 export function listShaders(kernel: Kernel): Shader[] {
   const { variants, inBlocks } = kernel;

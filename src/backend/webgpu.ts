@@ -5,7 +5,7 @@
 import { availableMemory, platformName, restUntil } from "#platform";
 import { DeviceError, LowrankError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
-import { type Access, type Dispatch, type Element, isTable, NO_VALUES, type StepValues } from "../ops/kernel.ts";
+import { type Access, type Dispatch, type Element, isTable, type StepValues } from "../ops/kernel.ts";
 import {
   checkMemory,
   listTables,
@@ -15,7 +15,7 @@ import {
   showBytes,
   withoutShared,
 } from "../plan/memory.ts";
-import { type Program, resolveDims, type SegmentName } from "../plan/plan.ts";
+import type { Program, SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import {
   type Backend,
@@ -30,7 +30,7 @@ import type { Variants } from "./webgpu-choice.ts";
 import { nudgeUntil } from "./webgpu-nudge.ts";
 import { estimateWork, Pace } from "./webgpu-pace.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
-import { chooseShader, type Shader } from "./webgpu-shaders.ts";
+import { chooseShader, pipelineConstants, pipelineName, type Shader } from "./webgpu-shaders.ts";
 import { assembleShader } from "./webgpu-source.ts";
 import type { DispatchTimer } from "./webgpu-timer.ts";
 
@@ -114,12 +114,6 @@ interface Compiled {
   shader: Shader;
   layout: GPUBindGroupLayout;
   pipeline: GPUComputePipeline;
-}
-
-/** The scalars of a dispatch that are pipeline constants. */
-function pipelineConstants(dispatch: Dispatch): Record<string, number> {
-  const dims = Object.entries(resolveDims(dispatch, NO_VALUES));
-  return Object.fromEntries(dims.filter(([name]) => dispatch.kernel.dims[name] === "override"));
 }
 
 class WebGPUBackend implements Backend {
@@ -235,7 +229,7 @@ class WebGPUBackend implements Backend {
 
   /** The pipeline of a shader with a dispatch's constants, created once. */
   private compile(dispatch: Dispatch, shader: Shader): Promise<Compiled> {
-    const key = `${shader.name} ${JSON.stringify(pipelineConstants(dispatch))}`;
+    const key = pipelineName(dispatch, shader);
     const compiled = this.kernels.get(key) ?? this.createPipeline(dispatch, shader);
     this.kernels.set(key, compiled);
     compiled.catch(() => this.kernels.delete(key));

@@ -7,7 +7,6 @@ import { passes } from "../verify/golden.ts";
 import { type Block, makeTable, type RowColumn } from "../views/blocks.ts";
 import { attentionTable, figure, kernelTable, productTable, shaderBlocks } from "./blocks.ts";
 import type { DoctorReport, Fixture } from "./doctor.ts";
-import { describeMachine } from "./machine.ts";
 import { measureSpread } from "./spread.ts";
 import { describeYardsticks } from "./yardsticks.ts";
 
@@ -27,10 +26,10 @@ export function findingBlocks(report: DoctorReport): Block[] {
   ];
 }
 
-export function deviceBlocks({ machine, device, limits, gpus, noGPU }: DoctorReport): Block[] {
+/** `about`: the machine in words. */
+export function deviceBlocks({ device, limits, gpus, noGPU }: DoctorReport, about?: string): Block[] {
   return [
-    heading("The device"),
-    text(describeMachine(machine)),
+    ...(about === undefined ? [] : [heading("The device"), text(about)]),
     text(describeDevice(device)),
     ...gpus.map(({ name, backend, software, features }, i) =>
       text(
@@ -46,17 +45,17 @@ export function deviceBlocks({ machine, device, limits, gpus, noGPU }: DoctorRep
   ];
 }
 
-function isItRight({ shaders, unchecked, fixtures, device }: DoctorReport): Block[] {
+function isItRight({ shaders, unchecked, fixtures, leftOut, device }: DoctorReport): Block[] {
   const failed = fixtures.filter(({ worst }) => !passes(worst));
+  const compared = `${fixtures.length} of PyTorch's fixtures, ${failed.length === 0 ? "all within tolerance" : `${failed.length} beyond their tolerance`}`;
+  const missing = leftOut.some((what) => what.startsWith("fixture "))
+    ? "PyTorch's fixtures were not compared in time"
+    : "PyTorch's fixtures were not compared: they are in a clone of the repository, not in the package";
   return [
     heading("Is it right?"),
     ...(device.kind === "wasm" ? [text("the CPU is what shaders are compared with")] : shaderBlocks(shaders)),
     ...(shaders.length > 0 ? [text(`${unchecked.length} other shaders are in none of these plans`)] : []),
-    text(
-      fixtures.length === 0
-        ? "PyTorch's fixtures were not compared: they are in a clone of the repository, not in the package"
-        : `${fixtures.length} of PyTorch's fixtures, ${failed.length === 0 ? "all within tolerance" : `${failed.length} beyond their tolerance`}`,
-    ),
+    text(fixtures.length === 0 ? missing : compared),
     ...(failed.length > 0 ? [failedFixtures(failed)] : []),
   ];
 }

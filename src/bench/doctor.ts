@@ -1,5 +1,4 @@
 /** What `doctor` finds out of a device: what it is, whether it is right, how fast it is. One report, as plain JSON. */
-import { exists, joinPath, listDirectory, openFile, packagePath } from "#platform";
 import { version } from "../../package.json";
 import { listGPUs } from "../backend/adapters.ts";
 import type { Backend } from "../backend/backend.ts";
@@ -10,17 +9,17 @@ import { loadModel } from "../io/hf.ts";
 import { SafetensorsFile } from "../io/safetensors.ts";
 import { KERNELS } from "../ops/generated/kernels.ts";
 import type { MemoryLimits } from "../plan/memory.ts";
+import type { FileReader } from "../platform/reader.ts";
 import { type Comparison, passes, runGolden } from "../verify/golden.ts";
 import { measureAttention } from "./attention.ts";
 import { type DeviceRates, productSize } from "./blocks.ts";
 import { type ExampleStep, measureMicroStep, measureStep } from "./example-step.ts";
-import { inWords, measureGeneration } from "./generate.ts";
-import { type Machine, machine } from "./machine.ts";
+import { inWords, measureGeneration } from "./generation.ts";
 import { type MembersFigures, measureMembers } from "./members.ts";
 import { isSoftwareDriver, measureProduct, productsFor } from "./products.ts";
 import { type CheckedPlan, type CheckedShader, checkShaders, plansFor, planTitle } from "./shader-check.ts";
 import { CONFIGS, randomCheckpoint, type ShapeName } from "./shapes.ts";
-import { measureTorch, type TorchResult } from "./step.ts";
+import type { TorchResult } from "./step.ts";
 import { measureLatency, measureYardsticks } from "./yardsticks.ts";
 
 /** A model with weights of a type. */
@@ -50,7 +49,8 @@ export interface DoctorReport extends DeviceRates {
   kind: "lowrank-doctor";
   lowrank: string;
   date: string;
-  machine: Machine;
+  /** What is known of it. */
+  machine: Readonly<Record<string, string | number | boolean>>;
   limits: MemoryLimits;
   gpus: GPUFacts[];
   /** Why there is no GPU. */
@@ -78,13 +78,25 @@ export interface Measurement {
   run(signal: AbortSignal): Promise<void>;
 }
 
-export async function newReport({ info: device, limits }: Backend): Promise<DoctorReport> {
+/** What surrounds a device, which differs between Node and a page. */
+export interface Surroundings {
+  machine: DoctorReport["machine"];
+  /** PyTorch's results. */
+  fixtures: readonly { name: string; open(): Promise<FileReader> }[];
+  /** PyTorch's step of a model; null: there is no PyTorch. A page has none. */
+  measureTorch?: (model: ShapeName, device: DoctorReport["device"], signal: AbortSignal) => Promise<TorchResult | null>;
+}
+
+export async function newReport(
+  { info: device, limits }: Backend,
+  { machine }: Pick<Surroundings, "machine">,
+): Promise<DoctorReport> {
   const facts = await gpuFacts().catch((error) => {
     if (error instanceof DeviceError) return error.message;
     throw error;
   });
   return {
-    ...{ kind: "lowrank-doctor", lowrank: version, date: new Date().toISOString(), machine: machine() },
+    ...{ kind: "lowrank-doctor", lowrank: version, date: new Date().toISOString(), machine },
     ...{ device, limits: { ...limits } },
     ...(typeof facts === "string" ? { gpus: [], noGPU: facts } : { gpus: facts }),
     ...{ state: "finished", leftOut: [], seconds: 0, shaders: [], unchecked: [], fixtures: [], yardsticks: null },
@@ -104,6 +116,10 @@ async function gpuFacts(): Promise<GPUFacts[]> {
 /** Whether all that was compared is right, and nothing failed. */
 export const isWell = ({ shaders, fixtures, failures }: DoctorReport) =>
   failures.length === 0 && shaders.every(({ isRight }) => isRight) && fixtures.every(({ worst }) => passes(worst));
+
+/** As JSON; NaN and infinite errors are texts. */
+export const asJson = (reports: DoctorReport | readonly DoctorReport[]) =>
+  JSON.stringify(reports, (_, value) => (typeof value === "number" && !Number.isFinite(value) ? `${value}` : value), 1);
 
 /** Runs measurements in turn, until `signal` is aborted or the device is lost. One that fails is reported. */
 export async function runMeasurements(
@@ -130,7 +146,6 @@ export async function runMeasurements(
   const checked = new Set(report.shaders.map(({ shader }) => shader));
   if (checked.size > 0)
     report.unchecked = KERNELS.flatMap(listShaders).flatMap(({ name }) => (checked.has(name) ? [] : [name]));
-  report.peak = process.resourceUsage().maxRSS * 1024;
 }
 
 /** An error that is not ours is a bug, or memory that ran out. */
@@ -143,7 +158,12 @@ const MEMBERS = 16;
 const ROUNDS = 5;
 
 /** The measurements of a device, those that matter most first. A software driver, which is slow, has fewer of them. */
-export async function listMeasurements(device: Backend, cpu: Backend, report: DoctorReport): Promise<Measurement[]> {
+export function listMeasurements(
+  device: Backend,
+  cpu: Backend,
+  report: DoctorReport,
+  { fixtures, measureTorch }: Surroundings,
+): Measurement[] {
   const isSlow = isSoftwareDriver(device.info);
   const isGPU = device.info.kind === "webgpu";
   const shapes: Shape[] = [
@@ -157,7 +177,7 @@ export async function listMeasurements(device: Backend, cpu: Backend, report: Do
   const first = checked.filter(({ model }) => model !== "gpt2-xl").length;
   return [
     ...(isGPU ? checks.slice(0, first) : []),
-    ...(await fixtures(device, report)),
+    ...fixtures.map((one) => fixture(device, one, report)),
     ...(isGPU ? [yardsticks(device, report)] : []),
     latency(device, report),
     ...measured.map((shape) => step(device, shape, messages, report)),
@@ -177,7 +197,9 @@ export async function listMeasurements(device: Backend, cpu: Backend, report: Do
       ? measured.filter(({ dtype }) => dtype === "f32").map(({ model }) => members(device, model, messages, report))
       : []),
     ...(isGPU ? checks.slice(first) : []),
-    ...(isSlow ? [] : measured.filter(({ dtype }) => dtype === "f32").map((shape) => torch(shape, report))),
+    ...(isSlow || !measureTorch
+      ? []
+      : measured.filter(({ dtype }) => dtype === "f32").map((shape) => torch(shape, measureTorch, report))),
   ];
 }
 
@@ -190,24 +212,19 @@ function shaderCheck(device: Backend, cpu: Backend, plan: CheckedPlan, report: D
   };
 }
 
-/** PyTorch's results are in a clone, not in the package. */
-async function fixtures(device: Backend, report: DoctorReport): Promise<Measurement[]> {
-  const folder = packagePath("test/golden");
-  const names = (await exists(folder)) ? await listDirectory(folder) : [];
-  return names
-    .filter((name) => name.endsWith(".safetensors"))
-    .map((name) => ({
-      what: `fixture ${name}`,
-      run: async () => {
-        const reader = await openFile(joinPath(folder, name));
-        const result = await SafetensorsFile.open(reader)
-          .then((file) => runGolden(file, device))
-          .finally(() => reader.close());
-        const ratio = ({ error, tolerance }: Comparison) => (Number.isNaN(error) ? Infinity : error / tolerance);
-        const worst = result.comparisons.reduce((a, b) => (ratio(b) > ratio(a) ? b : a));
-        report.fixtures.push({ case: result.case, tensors: result.comparisons.length, worst });
-      },
-    }));
+function fixture(device: Backend, file: Surroundings["fixtures"][number], report: DoctorReport): Measurement {
+  return {
+    what: `fixture ${file.name}`,
+    run: async () => {
+      const reader = await file.open();
+      const result = await SafetensorsFile.open(reader)
+        .then((file) => runGolden(file, device))
+        .finally(() => reader.close());
+      const ratio = ({ error, tolerance }: Comparison) => (Number.isNaN(error) ? Infinity : error / tolerance);
+      const worst = result.comparisons.reduce((a, b) => (ratio(b) > ratio(a) ? b : a));
+      report.fixtures.push({ case: result.case, tensors: result.comparisons.length, worst });
+    },
+  };
 }
 
 function yardsticks(device: Backend, report: DoctorReport): Measurement {
@@ -266,15 +283,17 @@ function members(device: Backend, model: ShapeName, messages: number, report: Do
 }
 
 /** PyTorch's step beside ours. Without PyTorch there is none, which is no failure. */
-function torch(shape: Shape, report: DoctorReport): Measurement {
+function torch(
+  shape: Shape,
+  measureTorch: NonNullable<Surroundings["measureTorch"]>,
+  report: DoctorReport,
+): Measurement {
   return {
     what: `PyTorch's step of ${shape.model}`,
     run: async (signal) => {
       const ours = report.steps.find(({ model, dtype }) => model === shape.model && dtype === shape.dtype);
-      if (!ours) return;
-      const found = await measureTorch(shape.model, report.device, signal).catch((error: LowrankError) => error);
-      if (found instanceof Error && found.code !== "peer-not-installed") throw found;
-      if (!(found instanceof Error)) ours.torch = found;
+      const found = ours && (await measureTorch(shape.model, report.device, signal));
+      if (found) ours.torch = found;
     },
   };
 }

@@ -1,8 +1,10 @@
 /** doctor: what the device is, whether it computes rightly, and how fast it is. */
 import { canCreate, exists, readBytes, writeFileAtomic } from "#platform";
 import { type DeviceName, openDevice } from "../backend/device.ts";
-import { type DoctorReport, isWell, listMeasurements, newReport, runMeasurements } from "../bench/doctor.ts";
+import { asJson, isWell, listMeasurements, newReport, runMeasurements } from "../bench/doctor.ts";
 import { deviceBlocks, findingBlocks } from "../bench/doctor-blocks.ts";
+import { nodeSurroundings } from "../bench/doctor-node.ts";
+import { describeMachine, machine } from "../bench/machine.ts";
 import { ConfigError } from "../errors.ts";
 import { LIMITS, parseJson } from "../io/limits.ts";
 import { checkNumber } from "../number-range.ts";
@@ -49,10 +51,6 @@ async function checkOutput(path: string): Promise<void> {
     });
 }
 
-/** As JSON; NaN and infinite errors are texts. */
-const asJson = (report: DoctorReport) =>
-  JSON.stringify(report, (_, value) => (typeof value === "number" && !Number.isFinite(value) ? `${value}` : value), 1);
-
 await main(async () => {
   program.parse();
   const { device: name, threads = 0, out, seconds } = program.opts<DoctorFlags>();
@@ -67,10 +65,11 @@ await main(async () => {
   const timer = setTimeout(() => stop.abort(), 1000 * seconds);
   const show = (blocks: readonly Block[]) => print(renderBlocks(blocks, process.stdout.columns));
   try {
-    const report = await newReport(device);
-    const measurements = await listMeasurements(device, cpu, report);
+    const surroundings = await nodeSurroundings();
+    const report = await newReport(device, surroundings);
+    const measurements = listMeasurements(device, cpu, report, surroundings);
     interruption.begin();
-    show(deviceBlocks(report));
+    show(deviceBlocks(report, describeMachine(machine())));
     const progress = createProgress({ total: measurements.length, unit: "measurement", stream: process.stderr });
     await runMeasurements(report, measurements, stop.signal, (done, what) => progress.update(done, what)).finally(
       () => {
@@ -79,6 +78,7 @@ await main(async () => {
       },
     );
     if (stop.signal.aborted) report.state = interruption.signal.aborted ? "interrupted" : "out of time";
+    report.peak = process.resourceUsage().maxRSS * 1024;
     report.seconds = (performance.now() - started) / 1000;
     // Saved before it is printed: printing may fail.
     await writeFileAtomic(out, `${asJson(report)}\n`);

@@ -30,6 +30,8 @@ const drawAt = ({ slot, draw }: SampledChunk): Draw => ({ ...draw, slot });
 /** What a pass reads beside its tokens. */
 type StepInputs = Partial<Record<"rows" | "targets" | "draws", ArrayLike<number>>>;
 
+type Options = Omit<DecoderOptions, "maxBinding"> & { maxBinding?: number };
+
 export class Decoder extends Weights<DecoderPlan> {
   private readonly staging: Uint32Array;
 
@@ -38,17 +40,17 @@ export class Decoder extends Weights<DecoderPlan> {
     this.staging = new Uint32Array(plan.inputs.root.size);
   }
 
+  /** The plan that `create` would prepare. Allocates nothing. */
+  static plan({ limits }: Pick<Backend, "limits">, options: Options): DecoderPlan {
+    return buildDecoder({ ...options, maxBinding: Math.min(options.maxBinding ?? Infinity, limits.maxBinding) });
+  }
+
   /**
    * Builds the plan and prepares it. Frozen parameters that `sharedFrom` has too are shared; all others are zero until
    * they are written. Throws DeviceError if the plan does not fit.
    */
-  static async create(
-    backend: Backend,
-    options: Omit<DecoderOptions, "maxBinding" | "shared"> & { maxBinding?: number },
-    sharedFrom?: Decoder,
-  ) {
-    const maxBinding = Math.min(options.maxBinding ?? Infinity, backend.limits.maxBinding);
-    const plan = buildDecoder({ ...options, maxBinding, ...(sharedFrom ? { shared: sharedFrom.frozen } : {}) });
+  static async create(backend: Backend, options: Omit<Options, "shared">, sharedFrom?: Decoder) {
+    const plan = Decoder.plan(backend, sharedFrom ? { ...options, shared: sharedFrom.frozen } : options);
     const quantize = await loadQuantizer(plan);
     return new Decoder(plan, await backend.prepare(plan, sharedFrom?.session), quantize);
   }

@@ -1,19 +1,19 @@
 /**
  * Checks a WebGPU device before it is trusted: drivers do miscompile. Two blocks of the model that is to run compute on
- * the device and on the CPU, and the results must agree. If the device was chosen automatically, it must also be the
- * faster one, and is replaced where it fails, in the check or later.
+ * the device and on the CPU, and the results must agree; more blocks, where two do not have all shaders of the run. If
+ * the device was chosen automatically, it must also be the faster one, and is replaced where it fails, in the check or
+ * later.
  */
 import { type Backend, type DeviceInfo, isReplaceable } from "../backend/backend.ts";
 import { openWasm } from "../backend/wasm.ts";
-import type { LoraConfig, ModelConfig } from "../config.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import { DeviceError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { baseTensors, lmHeadTensors, loraAdapters, siteName, tensorName } from "../names.ts";
 import { Rng } from "../rng.ts";
 import { numel } from "../tensor.ts";
 import { deviceKey, keepTimes, keptChoices, keptTimes, type Times } from "./device-times.ts";
+import { type Excerpt, excerptModel, type Whole } from "./excerpt.ts";
 import { initialize } from "./initial.ts";
 import { loadBase } from "./state.ts";
 import type { Weights } from "./weights.ts";
@@ -34,17 +34,13 @@ const TRIALS = 2;
 export type Result = [what: string, values: Float32Array];
 
 /** A small version of what a device is to do with a model. */
-export interface Work<E extends Weights> {
+export interface Work<E extends Weights> extends Whole {
   /** "training", "classification" or "generation". */
   name: string;
-  model: BaseModel;
-  spec: ModelSpec;
-  /** The token ids in use. The small model has no others: to a pass, a token is an index into them. */
-  vocabulary: readonly number[];
   /** About how many tokens a pass has: otherwise equal work shares a check. */
   tokens: number;
-  /** The model in its real capacity, as kernels are chosen by it; as several members of one plan if it is to be one. */
-  create(backend: Backend, spec: ModelSpec): Promise<readonly [E, ...E[]]>;
+  /** The models in one plan. */
+  create(backend: Backend, specs: readonly ModelSpec[]): Promise<readonly [E, ...E[]]>;
   /** Computes once. Several passes may be begun before the first one ends. */
   pass(engine: E): Promise<Result[]>;
   /** Further results of the last pass. */
@@ -65,9 +61,8 @@ export interface Choice {
 }
 
 /** Whether the CPU replaces a device. */
-interface Verdict {
+interface Verdict extends Pick<DeviceInfo, "why" | "insteadOf"> {
   isReplaced: boolean;
-  why?: string;
 }
 
 /** What is known of a device: a verdict for each kind of work, and one for all once it has computed wrongly. */
@@ -98,12 +93,13 @@ export async function chooseDevice<E extends Weights>(
   if (isAutomatic && began === "wasm")
     return applyVerdict(device, known, { isReplaced: true, why: "the run began on the CPU" });
   const isTimed = isAutomatic && began === undefined;
-  const key = workKey(work, isTimed);
+  const excerpt = excerptModel(work);
+  const key = workKey(work, excerpt, isTimed);
   const before = known.wrong ?? known.byWork.get(key);
   if (before) return applyVerdict(device, known, before);
   const cpu = await (known.cpu ?? openCpu(device));
   try {
-    const judged = await judge(device, cpu, work, isTimed ? key : null, signal);
+    const judged = await judge(device, cpu, work, { excerpt, timesKey: isTimed ? key : null, signal });
     if (!judged) return { device, info: device.info };
     const { isWrong, ...verdict } = judged;
     if (isWrong) known.wrong = verdict;
@@ -120,9 +116,10 @@ const FAILURES: readonly ErrorCode[] = ["device-failed", "device-lost", "out-of-
 /** The verdict on a device that has failed. Throws the error if it is another one, or if the device was named. */
 function failedVerdict(device: Backend, error: unknown): Verdict {
   if (!isReplaceable(device) || !(error instanceof DeviceError) || !FAILURES.includes(error.code)) throw error;
+  const { name } = device.info;
   const [summary] = error.message.split("\n");
   const cause = [summary, error.details.found ?? []].flat().join(": ");
-  return { isReplaced: true, why: `${device.info.name} failed: ${cause}` };
+  return { isReplaced: true, why: `${name} failed: ${cause}`, insteadOf: name };
 }
 
 /**
@@ -138,10 +135,10 @@ export function leaveDevice(device: Backend, error: unknown): void {
 
 /** `opened`: the CPU that has checked the device. */
 async function applyVerdict(device: Backend, known: Known, verdict: Verdict, opened?: Backend): Promise<Choice> {
-  const { isReplaced, why } = verdict;
+  const { isReplaced, ...told } = verdict;
   if (isReplaced) known.cpu ??= keepCpu(device, opened);
   const chosen = isReplaced ? await known.cpu! : device;
-  return { device: chosen, info: why === undefined ? chosen.info : { ...chosen.info, why } };
+  return { device: chosen, info: { ...chosen.info, ...told } };
 }
 
 /** The CPU in a device's place, until that is released. */
@@ -152,10 +149,11 @@ async function keepCpu(device: Backend, opened?: Backend): Promise<Backend> {
 }
 
 /** Identifies a kind of work by its size and by everything in the two blocks on which kernels depend. */
-function workKey<E extends Weights>(work: Work<E>, isTimed: boolean): string {
-  const { name, tokens, spec } = work;
+function workKey<E extends Weights>({ name, tokens, specs }: Work<E>, excerpt: Excerpt, isTimed: boolean): string {
   const values = ["lora_alpha", "scale", "vocab_size"];
-  return JSON.stringify([name, isTimed, tokens, spec.config.n_layer, excerptModel(work).spec], (key, value) =>
+  const { config } = excerpt.specs[0]!;
+  const own = excerpt.specs.map(({ config: _, ...rest }) => rest);
+  return JSON.stringify([name, isTimed, tokens, specs[0].config.n_layer, config, ...own], (key, value) =>
     values.includes(key) ? undefined : value,
   );
 }
@@ -168,8 +166,7 @@ async function judge<E extends Weights>(
   device: Backend,
   cpu: Backend,
   work: Work<E>,
-  timesKey: string | null,
-  signal: AbortSignal | undefined,
+  { excerpt, timesKey, signal }: { excerpt: Excerpt; timesKey: string | null; signal: AbortSignal | undefined },
 ): Promise<(Verdict & { isWrong: boolean }) | null> {
   const { name } = device.info;
   const key = deviceKey(device.info, cpu.info.name, timesKey);
@@ -178,6 +175,7 @@ async function judge<E extends Weights>(
   if (earlier && earlier.cpu < earlier.device) return compareTimes(name, earlier, EARLIER);
   const { failure, mismatch, times } = await checkDevice(device, cpu, work, {
     isTimed: timesKey !== null && !earlier,
+    excerpt,
     signal,
   });
   if (failure) {
@@ -208,7 +206,7 @@ function compareTimes(name: string, { device, cpu }: Times, when = ""): Verdict 
 
 /** What the device computed wrongly. */
 export interface Mismatch {
-  /** "logits", "loss", or "the gradient of NAME". */
+  /** "logits", "loss", "the gradient of NAME", "NAME after a step", ... */
   what: string;
   error: number;
 }
@@ -221,15 +219,22 @@ interface Finding {
   times: Times;
 }
 
+interface Computing {
+  isTimed: boolean;
+  excerpt?: Excerpt;
+  signal?: AbortSignal | undefined;
+}
+
 /** Compares the last of several passes on a device with the CPU's. */
 export async function checkDevice<E extends Weights>(
   device: Backend,
   cpu: Backend,
   work: Work<E>,
-  { isTimed, signal }: { isTimed: boolean; signal?: AbortSignal | undefined },
+  { isTimed, excerpt = excerptModel(work), signal }: Computing,
 ): Promise<Finding> {
-  const reference = await compute(cpu, work, isTimed, signal);
-  const found = await compute(device, work, isTimed, signal).catch((error: unknown) => ({ error }));
+  const how = { isTimed, excerpt, signal };
+  const reference = await compute(cpu, work, how);
+  const found = await compute(device, work, how).catch((error: unknown) => ({ error }));
   signal?.throwIfAborted();
   if ("error" in found) return { failure: found, mismatch: null, times: { device: Infinity, cpu: reference.ms } };
   const times = { device: found.ms, cpu: reference.ms };
@@ -244,11 +249,9 @@ export async function checkDevice<E extends Weights>(
 async function compute<E extends Weights>(
   backend: Backend,
   work: Work<E>,
-  isTimed: boolean,
-  signal: AbortSignal | undefined,
+  { isTimed, excerpt: { specs, checkpoint }, signal }: Computing & { excerpt: Excerpt },
 ): Promise<{ results: Map<string, Float32Array>; ms: number }> {
-  const { spec, checkpoint } = excerptModel(work);
-  const engines = await work.create(backend, spec);
+  const engines = await work.create(backend, specs);
   const of = (engine: E, results: Result[]) =>
     results.map(([what, values]) => [what + (engine === engines[0] ? "" : ", of another run"), values] as const);
   const together = async (compute: (engine: E) => Promise<Result[]>) =>
@@ -299,70 +302,6 @@ async function timePasses(engine: Weights, pass: () => Promise<unknown>): Promis
     wait = Math.min(wait, await time(() => engine.session.read(pieces[0]!.tensor)));
   }
   return Math.max(passes - wait, passes / 10) / PASSES;
-}
-
-/** Two blocks of the model, with the rows of the vocabulary alone, so that the check takes little time and memory. */
-export function excerptModel<E extends Weights>({ model, spec, vocabulary }: Work<E>) {
-  const { config } = spec;
-  const layers = checkedLayers(spec);
-  const small = { ...config, n_layer: layers.length, vocab_size: vocabulary.length };
-  const originals = new Map(
-    [...baseTensors(small), ...lmHeadTensors(small)].map(({ name, block, layer, part }) => [
-      name,
-      tensorName({ block: block === null ? null : layers[block]!, layer }, part),
-    ]),
-  );
-  const excerpt: ModelSpec = {
-    ...spec,
-    config: small,
-    lora: spec.lora && excerptLora(spec.lora, config, layers, originals),
-  };
-  const checkpoint: BaseModel = {
-    ...model,
-    config: excerpt.config,
-    read(name, start = 0, end) {
-      if (name !== "wte.weight" && name !== "lm_head.weight") return model.read(originals.get(name)!, start, end);
-      return readRows(model, name, vocabulary.slice(start, end));
-    },
-    quantized: async (name) => model.quantized?.(originals.get(name)!),
-  };
-  return { spec: excerpt, checkpoint };
-}
-
-/** Rows of a table, neighbours at once. */
-async function readRows(model: BaseModel, name: string, rows: readonly number[]) {
-  const starts = rows.flatMap((row, i) => (i > 0 && row === rows[i - 1]! + 1 ? [] : i));
-  const parts = await Promise.all(
-    starts.map((at, i) => model.read(name, rows[at]!, rows[(starts[i + 1] ?? rows.length) - 1]! + 1)),
-  );
-  const width = parts[0]!.length / ((starts[1] ?? rows.length) - starts[0]!);
-  const values = new Float32Array(rows.length * width);
-  for (const [i, part] of parts.entries()) values.set(part, starts[i]! * width);
-  return values;
-}
-
-/** The blocks to check: one on all tokens, one on the classified rows; with adapters if two blocks have any. */
-function checkedLayers({ config, lora }: ModelSpec): number[] {
-  const { n_layer } = config;
-  if (n_layer === 1) return [0];
-  const adapted = (lora ? loraAdapters(config, lora) : []).find(({ block }) => block !== null);
-  return [Math.min(adapted?.block ?? 0, n_layer - 2), n_layer - 1];
-}
-
-/** The adapters of these blocks, and that of the head. `originals`: the names in the model by those in the excerpt. */
-function excerptLora(
-  lora: LoraConfig,
-  config: ModelConfig,
-  layers: readonly number[],
-  originals: ReadonlyMap<string, string>,
-): LoraConfig {
-  const { layers_to_transform: _, modulesToSave, ...rest } = lora;
-  const sites = loraAdapters(config, lora).flatMap(({ target, block, r, scale }) => {
-    const at = block === null ? null : layers.indexOf(block);
-    return at === -1 ? [] : [{ site: siteName({ target, block: at }), r, scale }];
-  });
-  const saved = [...originals].flatMap(([name, original]) => (modulesToSave?.includes(original) ? [name] : []));
-  return { ...rest, sites, ...(modulesToSave ? { modulesToSave: saved } : {}) };
 }
 
 /** ||found - expected|| / ||expected||; numbers finite in neither count as equal, in only one as an infinite error. */

@@ -20,8 +20,10 @@ import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Mode } from "../methods/index.ts";
 import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
+import type { Program } from "../plan/plan.ts";
 import { didYouMean } from "../suggest.ts";
-import { type CreateWork, chooseForInference } from "./device.ts";
+import { chooseForInference } from "./device.ts";
+import type { CreateWork } from "./inference-check.ts";
 import { Turns } from "./turns.ts";
 
 /** The default name of the adapter that a model is loaded with. */
@@ -37,6 +39,8 @@ export const NO_ADAPTERS: { mode: Mode; lora: LoraConfig } = {
 export interface ModelKind<E extends Weights> {
   adapterSpec(meta: AdapterMeta): ModelSpec;
   loadWork(): Promise<CreateWork<E>>;
+  /** What `create` prepares. */
+  plan(device: Backend, spec: ModelSpec, meta: AdapterMeta): Program;
   create(device: Backend, spec: ModelSpec, meta: AdapterMeta, sharedFrom?: E): Promise<E>;
 }
 
@@ -86,10 +90,13 @@ async function place<E extends Weights>(
 ): Promise<Placed<E>> {
   const { meta } = adapter;
   const spec = kind.adapterSpec(meta);
-  const create = (on: Backend, spec: ModelSpec) => kind.create(on, spec, meta);
-  const { device: backend, info } = await chooseForInference(given, checkpoint, spec, kind.loadWork, create);
+  const { device: backend, info } = await chooseForInference(given, checkpoint, spec, {
+    loadWork: kind.loadWork,
+    plan: (spec) => kind.plan(given, spec, meta),
+    create: (on, spec) => kind.create(on, spec, meta),
+  });
   try {
-    const engine = await fill(await create(backend, spec), adapter, checkpoint);
+    const engine = await fill(await kind.create(backend, spec, meta), adapter, checkpoint);
     return { backend, device: info, engine, mixed: null, adapter: keptOn(backend, adapter) };
   } catch (error) {
     await leave(backend, error);

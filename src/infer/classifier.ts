@@ -134,11 +134,14 @@ export class Classifier extends AdapterModel<Engine> {
     } as const;
     checkArguments({ adapter, checkpoint, device, dtype, adapterName }, kinds);
     const adapterSpec = (meta: AdapterMeta) => classifierSpec(meta, checkpoint, dtypeOn(meta, dtype, adapter.meta));
-    const create: ModelKind<Engine>["create"] = (on, spec, meta, sharedFrom) => {
-      const capacity = capacityFor(textLengths(meta, spec).longest);
-      return Engine.create(on, { spec, capacity, optimizer: null }, sharedFrom);
+    const options = (spec: ModelSpec, meta: AdapterMeta) => {
+      return { spec, capacity: capacityFor(textLengths(meta, spec).longest), optimizer: null };
     };
-    const kind = { adapterSpec, loadWork, create };
+    const kind: ModelKind<Engine> = {
+      ...{ adapterSpec, loadWork },
+      plan: (on, spec, meta) => Engine.plan(on, options(spec, meta)),
+      create: (on, spec, meta, sharedFrom) => Engine.create(on, options(spec, meta), sharedFrom),
+    };
     const loaded = await loadModelWith(device, checkpoint, adapter, kind, adapterName);
     return new Classifier(loaded, await Tokenizer.load({ model: checkpoint }));
   }

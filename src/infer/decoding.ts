@@ -11,7 +11,6 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { keyValueColumns } from "../names.ts";
 import { checkNumber } from "../number-range.ts";
 import { DEFAULT_NAME, type LoadedModel, loadModelWith, type ModelKind, NO_ADAPTERS } from "./adapter-model.ts";
-import type { CreateWork } from "./device.ts";
 
 export { generate } from "./generation.ts";
 
@@ -33,22 +32,6 @@ const PREFILL_TOKENS = 512;
 const CACHE_BYTES = 256e6;
 const MOST_TEXTS = 8;
 
-const createDecoder = Decoder.create.bind(Decoder);
-
-/** A prompt and its reverse, and one more token of each. */
-const createWork: CreateWork<Decoder> = (prompt, hasNext) => {
-  const { length } = prompt;
-  const prompts = [prompt, prompt.toReversed()].map((ids, slot) => ({ slot, position: 0, ids }));
-  const next = prompts.map(({ slot }) => ({ slot, position: length, ids: [length] }));
-  return {
-    name: "generation",
-    pass: async (decoder) => [
-      ["the result of a prompt", await decoder.prefill(prompts)],
-      ...(hasNext ? [["the result of the next token", await decoder.decode(next)] as [string, Float32Array]] : []),
-    ],
-  };
-};
-
 /** Puts a model, with an adapter if there is one, on a device. */
 export async function openLanguageModel(
   checkpoint: BaseModel,
@@ -59,10 +42,12 @@ export async function openLanguageModel(
   const first = adapter ?? noAdapter(checkpoint);
   const sequences = resolveBatchSize(config, batchSize);
   const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
+  const capacity = { tokens, sequences };
   const kind: ModelKind<Decoder> = {
-    loadWork: async () => createWork,
+    loadWork: async () => (await import("./generation-check.ts")).createWork,
     adapterSpec: (meta) => lmSpec(config, meta, dtypeOn(meta, dtype, first.meta)),
-    create: (on, spec, _, sharedFrom) => createDecoder(on, { spec, capacity: { tokens, sequences } }, sharedFrom),
+    plan: (on, spec) => Decoder.plan(on, { spec, capacity }),
+    create: (on, spec, _, sharedFrom) => Decoder.create(on, { spec, capacity }, sharedFrom),
   };
   return loadModelWith(device, checkpoint, first, kind, adapter && DEFAULT_NAME);
 }

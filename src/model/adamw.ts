@@ -8,7 +8,7 @@ import { Backward } from "./backward.ts";
 import type { Forward, Loss, Optimizer, Training } from "./model.ts";
 
 export class AdamW implements Optimizer {
-  constructor(private readonly config: AdamWConfig) {}
+  constructor(readonly config: AdamWConfig) {}
 
   minimize(forward: Forward, loss: Loss): Training {
     const { list, recomputed } = new Backward(forward, loss);

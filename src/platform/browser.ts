@@ -9,6 +9,7 @@ import { assetUrl, isPackagePath, packageFiles, packagePath } from "./assets.ts"
 import { forgetFile, openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { type Answer, ask, readWhole } from "./http.ts";
 import type { ListedAdapter } from "./listed-adapter.ts";
+import { pageMemory } from "./page-memory.ts";
 import { isRemote, joinUrl, STAGING, segments } from "./paths.ts";
 import {
   type Check,
@@ -335,13 +336,8 @@ export async function listAdapters(): Promise<ListedAdapter[]> {
   return [];
 }
 
-/** WebKit ends a phone's page at 1.5 GB, whatever its buffers say; some of it is not a plan's. */
-const PHONE_BYTES = 1.2e9;
-
-/** Bytes that this page may allocate: browsers do not say; a phone's page has a budget. */
-export function availableMemory(): number | undefined {
-  return /\b(Android|iPhone|iPad|iPod)\b/.test(navigator.userAgent) ? PHONE_BYTES : undefined;
-}
+/** Bytes that this page may allocate; undefined: not known. */
+export const availableMemory = (): number | undefined => pageMemory(navigator);
 
 /** Hardware threads of this machine. */
 export function parallelism(): number {

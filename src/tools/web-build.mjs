@@ -3,7 +3,7 @@
  * mirrors the package's layout (dist/browser/, data/models/, ...), so that relative paths are the same in both.
  */
 import { createHash } from "node:crypto";
-import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import * as esbuild from "esbuild";
 import { rolldown } from "rolldown";
@@ -14,6 +14,7 @@ const WEB = "dist/web";
 const LIBRARY = "dist/browser";
 const SCRIPTS = "dist/page";
 const BENCH = "dist/bench";
+const GOLDEN = "test/golden";
 /** The library's workers. Each is one file without imports, so that a bundler may copy it as it is. */
 const WORKERS = {
   "kernels-worker": "src/backend/kernels-worker.ts",
@@ -144,6 +145,7 @@ export async function buildWeb() {
   await bundle(join(WEB, SCRIPTS), scripts, { external: [REMOTE], plugins: [allShaders] });
   writeFileSync(join(WEB, SCRIPTS, "style.css"), await buildStyle(join(PAGE, "style.css")));
   await bundle(join(WEB, BENCH), { bench: `${PAGE}/bench/bench.tsx` });
+  copyFixtures(join(WEB, BENCH, "golden"));
   for (const asset of [LIBRARY, ...ASSETS]) cpSync(asset, join(WEB, asset), { recursive: true });
   await buildStandalone();
   const pages = readdirSync(PAGE).filter((name) => /\.(html|svg|webmanifest)$/.test(name));
@@ -152,6 +154,14 @@ export async function buildWeb() {
   const hashes = pages.filter((name) => name.endsWith(".html")).flatMap((name) => inlineScripts(join(PAGE, name)));
   const lines = Object.entries(headers(hashes)).map(([name, value]) => `  ${name}: ${value}`);
   writeFileSync(join(WEB, "_headers"), `/*\n${lines.join("\n")}\n`);
+}
+
+/** PyTorch's fixtures, for the page of measurements, and a list of them; those who build the package have none. */
+function copyFixtures(folder) {
+  const names = existsSync(GOLDEN) ? readdirSync(GOLDEN).filter((name) => name.endsWith(".safetensors")) : [];
+  mkdirSync(folder, { recursive: true });
+  for (const name of names) cpSync(join(GOLDEN, name), join(folder, name));
+  writeFileSync(join(folder, "files.json"), JSON.stringify(names));
 }
 
 /** The hashes of a page's inline scripts, in the format of the content security policy. */
@@ -235,6 +245,7 @@ const NOT_ALONE = [
     "peft-import",
     "mixed",
     "device-check",
+    "inference-check",
     "initial",
   ].map((name) => new RegExp(`/${name}\\.ts$`)),
 ];

@@ -153,17 +153,11 @@ export async function trainGroup(
 ): Promise<Promise<TrainResult>[]> {
   const { model, data } = common;
   const [{ settings, start }] = runs as [BegunJob];
-  const run = { ...common, ...settings };
-  const {
-    device,
-    info,
-    prepared: first,
-  } = await prepareOnDevice(run, {
-    signal,
-    began: start.resume?.device,
-    members: runs.length,
-  });
-  const prepared = runs.map(({ settings }) => prepareRun({ ...common, ...settings, device }));
+  const prepareAll = (device: Backend) => runs.map(({ settings }) => prepareRun({ ...common, ...settings, device }));
+  const others = prepareAll(common.device).slice(1);
+  const chosen = await prepareOnDevice({ ...common, ...settings }, { signal, began: start.resume?.device, others });
+  const { device, info, prepared: first } = chosen;
+  const prepared = device === common.device ? [first, ...others] : prepareAll(device);
   let features: Features | undefined;
   let engines: readonly Engine[] = [];
   try {

@@ -1,4 +1,5 @@
 /** The messages between the page and its worker: plain data, which can be posted and stored. */
+import type { DeviceInfo } from "../backend/backend.ts";
 import type { DeviceName, ModelConfig, Objective, WeightDtype } from "../config.ts";
 import type { BlockStats } from "../data/blocks.ts";
 import type { DatasetStats } from "../data/dataset.ts";
@@ -219,6 +220,7 @@ export interface Verdict {
   adapter: Classification | Scored;
   /** The base model with the initial head. */
   base: Classification | Scored;
+  device: DeviceInfo;
 }
 
 /** The arguments of a text generation. */
@@ -237,6 +239,7 @@ export interface WriteReport {
   seconds: number;
   /** Whether `stopWriting` ended it. */
   stopped: boolean;
+  device: DeviceInfo;
 }
 
 /** How a table of texts is read to be labelled: by default as UTF-8, with the text column that is recognised. */
@@ -303,6 +306,8 @@ export interface WantedForm {
 
 /** The worker's methods. */
 export interface Api {
+  /** Tells how many touch points the page's screen has: a worker cannot ask. */
+  tellTouchPoints(count: number): Promise<void>;
   machine(): Promise<Machine>;
   /** Opens the device, unless it is open. */
   openDevice(name: DeviceName): Promise<DeviceReport>;

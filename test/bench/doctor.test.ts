@@ -10,6 +10,7 @@ import {
   runMeasurements,
 } from "../../src/bench/doctor.ts";
 import { findingBlocks } from "../../src/bench/doctor-blocks.ts";
+import { nodeSurroundings } from "../../src/bench/doctor-node.ts";
 import type { ExampleStep } from "../../src/bench/example-step.ts";
 import { checkShaders } from "../../src/bench/shader-check.ts";
 import { measureTorch } from "../../src/bench/step.ts";
@@ -19,13 +20,15 @@ import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { usePython } from "../helpers/python.ts";
 
+const around = nodeSurroundings();
 const idle = () => {};
 const inWords = (report: DoctorReport) => renderBlocks(findingBlocks(report));
 
 /** Runs those measurements of a device whose names contain one of the words. */
 async function examine(device: Backend, words: readonly string[]): Promise<DoctorReport> {
-  const report = await newReport(device);
-  const all = await listMeasurements(device, await testDevice("wasm 2 threads"), report);
+  const surroundings = await around;
+  const report = await newReport(device, surroundings);
+  const all = listMeasurements(device, await testDevice("wasm 2 threads"), report, surroundings);
   const some = all.filter(({ what }) => words.some((word) => what.includes(word)));
   assert.is(some.length, words.length, some.map(({ what }) => what).join(", "));
   await runMeasurements(report, some, new AbortController().signal, idle);
@@ -62,7 +65,7 @@ test("a software driver has fewer measurements; each adds its figures", async ()
   assert.match(words, /shaders in 1 plan agree with the CPU; largest error \d/);
   assert.match(words, "2 of PyTorch's fixtures, all within tolerance");
   assert.match(words, "16 adapters of gpt2-micro in one plan, 2 messages each");
-  const all = await listMeasurements(device, device, report);
+  const all = listMeasurements(device, device, report, await around);
   assert.not.ok(all.some(({ what }) => what.includes("gpt2-xl")));
 });
 
@@ -98,7 +101,7 @@ test("the CPU has no shaders to compare, and all shapes; PyTorch's step is besid
   assert.match(words, "PyTorch 9.9 on CPU");
   assert.match(words, "the CPU is what shaders are compared with");
   assert.match(words, /│ gpt2-micro │ f32 +│ +\d/);
-  const all = (await listMeasurements(device, device, report)).map(({ what }) => what);
+  const all = listMeasurements(device, device, report, await around).map(({ what }) => what);
   for (const what of [
     "a step of gpt2-small in q4",
     "generation with gpt2-small in f16",
@@ -144,7 +147,11 @@ test("a wrong shader is named with the size of its error, and the others are com
     assert.match(where, /out = block\.0 \[\d+, 128\], element 5$/);
     assert.equal([error > 1, there], [true, value]);
     assert.ok(dispatches > 1 && found.length > 15);
-    const report = { ...(await newReport(cpu)), device: { ...cpu.info, kind: "webgpu" as const }, shaders: found };
+    const report = {
+      ...(await newReport(cpu, await around)),
+      device: { ...cpu.info, kind: "webgpu" as const },
+      shaders: found,
+    };
     assert.not.ok(isWell(report));
     assert.match(inWords(report), new RegExp(`│ ${shader} +│ a step of LoRA, gpt2-micro, f32 │`));
   }
@@ -153,7 +160,7 @@ test("a wrong shader is named with the size of its error, and the others are com
 /** Runs measurements, which note that they have begun. */
 async function run(measurements: readonly (readonly [string, Measurement["run"]])[], signal: AbortSignal) {
   const begun: string[] = [];
-  const report = await newReport(await testDevice("wasm 2 threads"));
+  const report = await newReport(await testDevice("wasm 2 threads"), await around);
   const list = measurements.map(([what, run]) => ({ what, run }));
   await runMeasurements(report, list, signal, (_, what) => begun.push(what));
   return { report, begun };
@@ -168,9 +175,9 @@ test("beside a graphics card PyTorch is asked to use one; a python3 without PyTo
   assert.equal([device, times[0]], ["a card", 12345]);
   usePython(`console.error("ModuleNotFoundError: No module named 'torch'"); process.exit(1);`);
   const cpu = await testDevice("wasm 2 threads");
-  const report = await newReport(cpu);
+  const report = await newReport(cpu, await around);
   report.steps.push({ model: "gpt2-micro", dtype: "f32", step: {} as ExampleStep });
-  const all = await listMeasurements(cpu, cpu, report);
+  const all = listMeasurements(cpu, cpu, report, await around);
   const torch = all.filter(({ what }) => what === "PyTorch's step of gpt2-micro");
   await runMeasurements(report, torch, never, idle);
   assert.equal([torch.length, report.failures, report.steps[0]!.torch], [1, [], undefined]);

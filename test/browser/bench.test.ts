@@ -1,30 +1,17 @@
 /** The page of measurements, /bench.html, on the CPU: a software driver takes too long. */
+import { readFileSync } from "node:fs";
 import * as assert from "uvu/assert";
+import type { DoctorReport } from "../../src/bench/doctor.ts";
 import { testIf } from "../helpers/harness.ts";
 import { openBrowser, openPage, webServer } from "./browser.ts";
 import { assertAccessible } from "./page.ts";
 
 const hasChromium = Boolean(process.env.CHROMIUM);
 
-/** The parts of the copied JSON that are tested. */
-interface Copied {
-  lowrank: string;
-  date: string;
-  userAgent: string;
-  devices: {
-    device: { kind: string; name: string };
-    yardsticks: { copy: number; multiplyAdd: number } | null;
-    products: { name: string; gflops: { median: number; low: number; high: number } }[];
-    attention: { gflops: { median: number } }[];
-    latency: { dispatch: number; readback: number };
-    step: { tokens: number; loss: number; tokensPerSecond: number; profile: { dispatches: number; kernels: object[] } };
-  }[];
-}
-
 testIf(
   hasChromium,
   "no Chromium",
-  "without WebGPU the page says so, measures the CPU, and copies the figures as JSON",
+  "without WebGPU the page says so, measures the CPU as doctor does, and gives the report as JSON",
   async () => {
     const context = await openBrowser();
     await context.grantPermissions(["clipboard-read", "clipboard-write"]);
@@ -32,25 +19,31 @@ testIf(
     await page.setViewportSize({ width: 360, height: 740 });
     await assertAccessible(page);
     assert.ok(await page.isDisabled("#copy"));
+    // As many of the fixtures as there is time for, and the first of the rates.
+    await page.fill("#seconds", "20");
     await page.click("#run");
     await page.waitForSelector("#error >> text=No WebGPU adapter");
-    await page.click("#copy:not([disabled])");
+    const [file] = await Promise.all([page.waitForEvent("download"), page.click("#download:not([disabled])")]);
+    const text = readFileSync(await file.path(), "utf8");
+    await page.click("#copy");
     await page.waitForSelector("#status >> text=Copied.");
-    const text = await page.evaluate(() => navigator.clipboard.readText());
-    const { lowrank, date, userAgent, devices }: Copied = JSON.parse(text);
+    assert.is(await page.evaluate(() => navigator.clipboard.readText()), text);
+    const [report, ...others]: DoctorReport[] = JSON.parse(text);
+    const { kind, lowrank, date, machine, device, fixtures, failures, state, leftOut, seconds } = report!;
+    assert.equal([kind, others, failures], ["lowrank-doctor", [], []]);
     assert.match(lowrank, /^\d+\.\d+\.\d+$/);
     assert.ok(Math.abs(Date.now() - Date.parse(date)) < 600_000, date);
-    assert.match(userAgent, /Chrom/);
-    assert.is(devices.length, 1);
-    const [{ device, yardsticks, products, attention, latency, step }] = devices as [Copied["devices"][0]];
+    assert.match(String(machine.userAgent), /Chrom/);
     assert.match(device.name, /^CPU, \d+ threads/);
-    assert.is(yardsticks, null);
-    assert.ok(products.length > 2);
-    for (const { name, gflops } of products) assert.ok(gflops.low > 0 && gflops.high >= gflops.low, name);
-    assert.ok(attention.length === 3 && attention.every(({ gflops }) => gflops.median > 0));
-    assert.ok(latency.readback > 0);
-    assert.ok(step.tokensPerSecond > 0 && step.profile.kernels.length > 5);
-    assert.match((await page.textContent("#device"))!, /CPU, \d+ threads/);
+    assert.ok(fixtures.length > 3 && fixtures.every(({ worst }) => worst.error <= worst.tolerance));
+    assert.ok(seconds >= 20 || state === "finished");
+    assert.not.ok(
+      leftOut.some((what) => what.includes("shaders")),
+      "the CPU has none",
+    );
+    const shown = (await page.textContent(".results"))!;
+    assert.match(shown, `${fixtures.length} of PyTorch's fixtures, all within tolerance`);
+    assert.match(shown, /CPU, \d+ threads/);
     await page.evaluate(() => {
       for (const details of document.querySelectorAll("details")) details.open = true;
     });

@@ -13,10 +13,10 @@ import { LanguageModel } from "../../src/infer/language-model.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import type { Dispatch } from "../../src/ops/kernel.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
-import { trainingWork } from "../../src/train/device.ts";
 import type { TrainOptions } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
 import type { Checkpoint } from "../../src/train/records.ts";
+import { trainingWork } from "../../src/train/training-check.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { graphicsCard, miscompiling } from "../helpers/graphics-card.ts";
@@ -40,7 +40,7 @@ async function check(device: Backend, options: Partial<TrainOptions>, isTexts = 
     const data = isTexts ? await loadTexts({ file }, { maxLength: 32 }) : await tinyData(messages(20));
     const run = { device, model, data, ...options };
     const cpu = await testDevice("wasm 2 threads");
-    const found = await checkDevice(device, cpu, trainingWork(run, prepareRun(run)), { isTimed: false });
+    const found = await checkDevice(device, cpu, await trainingWork(run, [prepareRun(run)]), { isTimed: false });
     assert.is(found.failure, undefined);
     return found.mismatch;
   } finally {
@@ -137,6 +137,13 @@ test("a device is checked before it classifies or generates", async () => {
   const { device } = await LanguageModel.of(model, null, { device: decoding });
   await model.close();
   assert.match(device.why!, "the result of the next token differs");
+});
+
+test("a language model that generates one text at a time is checked", async () => {
+  const model = await loadModel(directory);
+  const lm = await LanguageModel.of(model, null, { device: await graphicsCard(), batchSize: 1 });
+  await model.close();
+  assert.is(lm.device.name, "a graphics card", lm.device.why);
 });
 
 test("a device that computes rightly is used; the check is made once for a kind of plan", async () => {

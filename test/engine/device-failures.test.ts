@@ -2,7 +2,7 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import type { Backend } from "../../src/backend/backend.ts";
+import { type Backend, describeReplaced } from "../../src/backend/backend.ts";
 import { openWasm } from "../../src/backend/wasm.ts";
 import type { Times } from "../../src/engine/device-times.ts";
 import { DeviceError } from "../../src/errors.ts";
@@ -45,6 +45,7 @@ test("a device that is lost at any of its calls is left: the run ends on the CPU
       const result = await trained(losing(await graphicsCard(AUTO), call, n));
       assert.is(result.device.kind, "wasm", where);
       assert.is(result.device.why, LOST, where);
+      assert.is(describeReplaced(result.device), "The GPU (a graphics card) failed: the CPU computes in its place.");
       assert.equal(listTensors(result), expected, where);
       const named = trained(losing(await graphicsCard(), call, n));
       await assertFails(DeviceError, "device-lost", ["the device was lost"], () => named);

@@ -12,7 +12,7 @@ export interface Card extends Backend {
   prepared: number;
   /** Milliseconds that each run takes longer. */
   delay: number;
-  /** Whether it computes only once, in no time from then on. */
+  /** Whether it computes passes only once, in no time from then on. */
   isInstant: boolean;
 }
 
@@ -43,13 +43,15 @@ export async function graphicsCard(why?: string, more: Partial<Card> = {}): Prom
       card.prepared++;
       const session = await prepare(...args);
       const [read, run] = [session.read.bind(session), session.run.bind(session)];
+      const kept = new Map<Tensor, Promise<Float32Array>>();
       let runs = 0;
       let busy: Promise<void> = Promise.resolve();
       session.run = (...what) => {
-        if (!card.isInstant || runs++ === 0) run(...what);
+        const isUpdate = what[0].includes("update");
+        if (!card.isInstant || runs++ === 0 || isUpdate) run(...what);
+        if (isUpdate) kept.clear();
         if (card.delay > 0) busy = busy.then(() => new Promise((resolve) => setTimeout(resolve, card.delay)));
       };
-      const kept = new Map<Tensor, Promise<Float32Array>>();
       session.read = async (...what) => {
         if (card.isInstant) {
           const [tensor] = what;

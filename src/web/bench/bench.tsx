@@ -1,40 +1,44 @@
-/** bench.html: how fast this browser trains, and whether its GPU is right. */
+/** bench.html: whether this browser's devices are right, and how fast they are: doctor's report of them. */
 import { signal } from "@preact/signals";
 import { render } from "preact";
 import { useRef } from "preact/hooks";
-import { attentionTable, productTable, shaderBlocks } from "../../bench/blocks.ts";
+import { TITLES } from "../../bench/blocks.ts";
+import { asJson, type DoctorReport } from "../../bench/doctor.ts";
+import { deviceBlocks, findingBlocks } from "../../bench/doctor-blocks.ts";
 import { LowrankError } from "../../errors.ts";
 import { Blocks } from "../../views/components.tsx";
 import { ErrorPlace } from "../page/parts/error.tsx";
+import { offerFile } from "../page/state/offer.ts";
 import type { ErrorReport } from "../protocol.ts";
-import { deviceFigures, stepBlocks } from "./blocks.ts";
-import { measure, type Result } from "./measure.ts";
+import { measure } from "./measure.ts";
 
 const status = signal("Takes a few minutes. Keep this tab in front.");
 const error = signal<ErrorReport | null>(null);
-/** Measured so far; an object of its own after each measurement. */
-const result = signal<Result | null>(null);
-/** What is copied; empty while there is nothing, or more is measured. */
+/** Measured so far; a list of its own after each measurement. */
+const reports = signal<readonly DoctorReport[]>([]);
+/** What is downloaded; empty while there is nothing, or more is measured. */
 const json = signal("");
 const isRunning = signal(false);
+/** The most seconds for a device: doctor's. */
+const seconds = signal(180);
 
 async function run(): Promise<void> {
   isRunning.value = true;
   error.value = null;
   json.value = "";
   try {
-    const found = await measure({
+    const found = await measure(seconds.value, {
       onWork: (text) => {
         status.value = text;
       },
-      onResult: (found) => {
-        result.value = { ...found };
+      onReports: (found) => {
+        reports.value = found;
       },
       onError: (failure) => {
         error.value = describeError(failure);
       },
     });
-    json.value = JSON.stringify(found, null, 1);
+    json.value = asJson(found);
     status.value = "Done.";
   } catch (failure) {
     error.value = describeError(failure);
@@ -57,25 +61,12 @@ function Bench() {
     <>
       <DeviceCard />
       <div class="results">
-        <section class="card" aria-labelledby="step-title">
-          <h2 id="step-title">A training step</h2>
-          {result.value && <Blocks blocks={stepBlocks(result.value)} medium={TABLES} />}
-        </section>
-        <section class="card" aria-labelledby="products-title">
-          <h2 id="products-title">Matrix products</h2>
-          {result.value && (
-            <Blocks
-              blocks={[productTable(result.value.devices), attentionTable(result.value.devices)]}
-              medium={TABLES}
-            />
-          )}
-        </section>
-        {result.value && result.value.devices[0]!.shaders.length > 0 && (
-          <section class="card" aria-labelledby="shaders-title">
-            <h2 id="shaders-title">Is it right?</h2>
-            <Blocks blocks={shaderBlocks(result.value.devices[0]!.shaders)} medium={TABLES} />
+        {reports.value.map((report) => (
+          <section key={report.device.kind} class="card" aria-label={TITLES[report.device.kind]}>
+            <h2>{TITLES[report.device.kind]}</h2>
+            <Blocks blocks={[...deviceBlocks(report), ...findingBlocks(report)]} medium={TABLES} />
           </section>
-        )}
+        ))}
       </div>
     </>
   );
@@ -96,7 +87,20 @@ function DeviceCard() {
   };
   return (
     <section class="card" aria-labelledby="device-title">
-      <h2 id="device-title">This device</h2>
+      <h2 id="device-title">This browser</h2>
+      <p class="help">
+        As <code>lowrank doctor</code> does, without PyTorch's speed beside it, which a page cannot run.
+      </p>
+      <label for="seconds">Most seconds for a device</label>
+      <input
+        id="seconds"
+        type="number"
+        min={1}
+        value={seconds}
+        onInput={({ currentTarget }) => {
+          seconds.value = Math.max(1, currentTarget.valueAsNumber || 1);
+        }}
+      />
       <button id="run" class="primary" type="button" disabled={isRunning} onClick={() => void run()}>
         Run
       </button>
@@ -104,18 +108,12 @@ function DeviceCard() {
         {status}
       </p>
       <ErrorPlace id="error" report={error.value} />
-      <dl id="device" class="figures">
-        {result.value &&
-          deviceFigures(result.value).map(([term, value]) => (
-            <div key={term}>
-              <dt>{term}</dt>
-              <dd>{value}</dd>
-            </div>
-          ))}
-      </dl>
       <div class="row">
+        <button id="download" type="button" disabled={json.value === ""} onClick={download}>
+          Download as JSON
+        </button>
         <button id="copy" type="button" disabled={json.value === ""} onClick={() => void copy()}>
-          Copy as JSON
+          Copy
         </button>
       </div>
       <details ref={details}>
@@ -125,5 +123,7 @@ function DeviceCard() {
     </section>
   );
 }
+
+const download = () => offerFile(new Blob([json.value], { type: "application/json" }), "lowrank-doctor.json");
 
 render(<Bench />, document.querySelector("main")!);

@@ -1,123 +1,95 @@
-/** What doctor measures, as far as a page can: on WebGPU and on the CPU of this browser. */
-import { requestGPU } from "#platform";
-import { version } from "../../../package.json";
+/** Measures WebGPU and the CPU of this browser as doctor measures a machine. */
+import { availableMemory, requestGPU } from "#platform";
 import type { Backend } from "../../backend/backend.ts";
 import { openDevice } from "../../backend/device.ts";
 import { requestAdapter } from "../../backend/webgpu.ts";
-import { measureAttention } from "../../bench/attention.ts";
-import { type DeviceRates, productSize, TITLES } from "../../bench/blocks.ts";
-import { type ExampleStep, measureMicroStep } from "../../bench/example-step.ts";
-import { isSoftwareDriver, measureProduct, productsFor } from "../../bench/products.ts";
-import { type CheckedShader, checkShaders, plansFor, planTitle } from "../../bench/shader-check.ts";
-import { measureLatency, measureYardsticks } from "../../bench/yardsticks.ts";
+import { TITLES } from "../../bench/blocks.ts";
+import {
+  type DoctorReport,
+  listMeasurements,
+  newReport,
+  runMeasurements,
+  type Surroundings,
+} from "../../bench/doctor.ts";
 import { DeviceError } from "../../errors.ts";
-
-interface DeviceResult extends DeviceRates {
-  step: ExampleStep | null;
-  shaders: CheckedShader[];
-}
-
-/** What "Copy as JSON" copies. */
-export interface Result {
-  lowrank: string;
-  date: string;
-  userAgent: string;
-  cores: number;
-  /** Whether the CPU has all threads. */
-  isolated: boolean;
-  adapter: Record<string, string | number> | null;
-  devices: DeviceResult[];
-  errors: string[];
-}
+import { blobReader } from "../../platform/reader.ts";
 
 /** What is told during the measurements. */
 interface Listener {
   onWork: (text: string) => void;
-  onResult: (result: Result) => void;
+  onReports: (reports: readonly DoctorReport[]) => void;
   onError: (error: DeviceError) => void;
 }
 
-/** Measurements of each product. */
-const ROUNDS = 5;
+/** Where the build puts PyTorch's fixtures, beside a list of their names. */
+const GOLDEN = "dist/bench/golden/";
 
-/** What the browser reports about the adapter. */
-async function describeAdapter(): Promise<Result["adapter"]> {
+/** What the browser reports about itself and the adapter. */
+async function describeBrowser(): Promise<DoctorReport["machine"]> {
   const adapter = await requestGPU()
     .then(requestAdapter)
     .catch(() => null);
-  if (!adapter) return null;
-  const { vendor, architecture, device, description, subgroupMinSize, subgroupMaxSize } = adapter.info;
-  return { vendor, architecture, device, description, subgroupMinSize, subgroupMaxSize };
-}
-
-export async function measure(listener: Listener): Promise<Result> {
-  const result: Result = {
-    lowrank: version,
-    date: new Date().toISOString(),
-    userAgent: navigator.userAgent,
-    cores: navigator.hardwareConcurrency,
-    isolated: crossOriginIsolated,
-    adapter: await describeAdapter(),
-    devices: [],
-    errors: [],
+  const { vendor = "", architecture = "", device = "", description = "" } = adapter?.info ?? {};
+  return {
+    ...{ userAgent: navigator.userAgent, cores: navigator.hardwareConcurrency, isolated: crossOriginIsolated },
+    ...(adapter ? { vendor, architecture, device, description } : {}),
   };
-  for (const kind of ["webgpu", "wasm"] as const) {
-    try {
-      await measureDevice(kind, result, listener);
-    } catch (error) {
-      // A browser without WebGPU, or a driver that gives up: the CPU is measured all the same.
-      if (!(error instanceof DeviceError)) throw error;
-      result.errors.push(`${TITLES[kind]}: ${error.message}`);
-      listener.onError(error);
-    }
-  }
-  return result;
 }
 
-async function measureDevice(kind: "webgpu" | "wasm", result: Result, { onWork, onResult }: Listener): Promise<void> {
-  const device = await openDevice(kind);
-  try {
-    const rates = { device: device.info, yardsticks: null, latency: null, products: [], attention: [] };
-    const found: DeviceResult = { ...rates, step: null, shaders: [] };
-    result.devices.push(found);
-    onWork(`${TITLES[kind]}: a training step`);
-    found.yardsticks = await measureYardsticks(device);
-    found.latency = await measureLatency(device);
-    // The CPU computes what WebGPU does, so that they can be compared.
-    const first = result.devices[0]!.device;
-    const isSlow = isSoftwareDriver(first);
-    found.step = await measureMicroStep(device, isSlow ? 2 : 8, found.yardsticks);
-    onResult(result);
-    for (const product of productsFor(first)) {
-      onWork(`${TITLES[kind]}: ${product.name}, ${productSize(product)}`);
-      const [gflops] = await measureProduct([device], product, ROUNDS);
-      found.products.push({ ...product, gflops: gflops! });
-      onResult(result);
-    }
-    onWork(`${TITLES[kind]}: attention`);
-    found.attention = await measureAttention(device, isSlow ? 128 : 1024, ROUNDS);
-    onResult(result);
-    if (kind === "webgpu") await checkAll(device, found, onWork, () => onResult(result));
-  } finally {
-    device.destroy();
-  }
+/** A server that serves the package has no fixtures. */
+async function findFixtures(): Promise<Surroundings["fixtures"]> {
+  const fetchFile = async (name: string) => {
+    const response = await fetch(new URL(GOLDEN + name, document.baseURI));
+    if (!response.ok) throw new DeviceError("device-failed", `${name}: the server answers ${response.status}`);
+    return response;
+  };
+  const names: string[] = await fetchFile("files.json").then(
+    (response) => response.json(),
+    () => [],
+  );
+  return names.map((name) => ({ name, open: async () => blobReader(name, await (await fetchFile(name)).blob()) }));
 }
 
-/** Compares the shaders of small plans with the CPU. A tab has no room for those of GPT-2 XL. */
-async function checkAll(
-  device: Backend,
-  found: DeviceResult,
-  onWork: Listener["onWork"],
-  onFound: () => void,
-): Promise<void> {
+/** Measures each device for `seconds` at most. */
+export async function measure(seconds: number, { onWork, onReports, onError }: Listener): Promise<DoctorReport[]> {
+  const surroundings: Surroundings = { machine: await describeBrowser(), fixtures: await findFixtures() };
+  const reports: DoctorReport[] = [];
   const cpu = await openDevice("wasm");
   try {
-    for (const plan of plansFor(device.info).filter(({ model }) => model !== "gpt2-xl")) {
-      onWork(`Shaders of ${planTitle(plan)}`);
-      found.shaders.push(...(await checkShaders(device, cpu, plan)));
-      onFound();
+    for (const kind of ["webgpu", "wasm"] as const) {
+      const device = await (kind === "wasm" ? Promise.resolve(cpu) : openDevice(kind)).catch((error: unknown) => {
+        // A browser without WebGPU: the CPU is measured all the same.
+        if (!(error instanceof DeviceError)) throw error;
+        onError(error);
+        return null;
+      });
+      if (device) await measureDevice(device);
     }
   } finally {
     cpu.destroy();
+  }
+  return reports;
+
+  async function measureDevice(device: Backend): Promise<void> {
+    const report = await newReport(device, surroundings);
+    reports.push(report);
+    const all = listMeasurements(device, cpu, report, surroundings);
+    // A phone's tab has no room for GPT-2 XL.
+    const some = availableMemory() === undefined ? all : all.filter(({ what }) => !what.includes("gpt2-xl"));
+    const stop = new AbortController();
+    const timer = setTimeout(() => stop.abort(), 1000 * seconds);
+    const started = performance.now();
+    const take = () => {
+      report.seconds = (performance.now() - started) / 1000;
+      onReports([...reports]);
+    };
+    await runMeasurements(report, some, stop.signal, (done, what) => {
+      take();
+      onWork(`${TITLES[device.info.kind]}: ${what} (${done + 1} of ${some.length})`);
+    });
+    clearTimeout(timer);
+    if (stop.signal.aborted) report.state = "out of time";
+    take();
+    if (device !== cpu) device.destroy();
   }
 }

@@ -29,7 +29,7 @@ export class Tester {
       const [first] = await (isRegression ? one.score([text]) : one.classify([text]));
       return first!;
     };
-    return { adapter: await read(adapter), base: await read(base) };
+    return { adapter: await read(adapter), base: await read(base), device: adapter.device };
   }
 
   async influences(trained: Trained, text: TextOrPair): Promise<Influences> {

@@ -6,6 +6,7 @@ import type { LoadedTexts } from "../../data/texts.ts";
 import { ConfigError } from "../../errors.ts";
 import { possibleModes } from "../../model/trainable.ts";
 import { countBase } from "../../names.ts";
+import { tellTouchPoints } from "../../platform/page-memory.ts";
 import type { Answer, Api, Call } from "../protocol.ts";
 import { isUnderWay } from "../protocol.ts";
 import { describeColumns, describeData } from "./describe.ts";
@@ -33,6 +34,7 @@ async function setDeleted(id: string, deleted: boolean): Promise<void> {
 }
 
 const api: Api = {
+  tellTouchPoints: async (count) => tellTouchPoints(count),
   machine: async () => ({ isolated: self.crossOriginIsolated, threads: defaultThreads() }),
   async openDevice(name) {
     const { info } = await pageDevice(name);

@@ -31,7 +31,7 @@ export class Writer {
     } catch (error) {
       if (!signal.aborted) throw error;
     }
-    return { seconds: seconds(), stopped: signal.aborted };
+    return { seconds: seconds(), stopped: signal.aborted, device: lm.device };
   }
 
   close(): void {

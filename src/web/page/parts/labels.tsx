@@ -5,7 +5,7 @@ import { TableView } from "../../../views/components.tsx";
 import { Bar } from "../../../views/verdict.tsx";
 import type { LabelReport } from "../../protocol.ts";
 import { labelAgain, labelling, labelTable, lines } from "../state/label.ts";
-import { offerFile } from "../state/take.ts";
+import { offerFile } from "../state/offer.ts";
 import { message, pairs } from "../state/try.ts";
 import { worker } from "../state/worker.ts";
 import { ErrorPlace, readings } from "./error.tsx";

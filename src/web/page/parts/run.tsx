@@ -2,7 +2,7 @@
 import { signal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useRef } from "preact/hooks";
-import { describeDevice } from "../../../backend/backend.ts";
+import { describeDevice, describeReplaced } from "../../../backend/backend.ts";
 import { count, percent, showDuration, showLoss } from "../../../format.ts";
 import { showBytes } from "../../../plan/memory.ts";
 import type { Speed } from "../../../run/live-run.ts";
@@ -97,8 +97,11 @@ function Onwards({ run: { state, usable, record } }: { run: PageRun }) {
 }
 
 function runReport(run: PageRun): ErrorReport | null {
-  return run.error ?? (run.note === null ? warning(run) : { name: "note", summary: run.note });
+  const { device } = run.record;
+  return run.error ?? note(run.note) ?? warning(run) ?? note(device && describeReplaced(device));
 }
+
+const note = (summary: string | null): ErrorReport | null => (summary === null ? null : { name: "note", summary });
 
 /** That a run has learned nothing, with a learning rate to try; null if it has learned something. */
 function warning({ record }: PageRun): ErrorReport | null {

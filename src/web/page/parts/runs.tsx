@@ -9,6 +9,7 @@ import { hasAdapter, hasFiles, isUnderWay, type PageRun } from "../../protocol.t
 import { runsCsv } from "../runs-csv.ts";
 import { goTo, usePart } from "../state/attention.ts";
 import { BUNDLED, model } from "../state/model.ts";
+import { offerFile } from "../state/offer.ts";
 import {
   change,
   deleted,
@@ -23,7 +24,7 @@ import {
   shown,
   takeBack,
 } from "../state/runs.ts";
-import { download, offerFile } from "../state/take.ts";
+import { download } from "../state/take.ts";
 import { attempt } from "../state/worker.ts";
 import { runData, runName, runTitle, STATES, when } from "../words.ts";
 import { ScrollArea } from "./common.tsx";

@@ -1,5 +1,6 @@
 /** Classifies a message as it is typed, with the trained adapter and the base model, and shows which words count. */
 import { useSignal } from "@preact/signals";
+import { describeReplaced } from "../../../backend/backend.ts";
 import { describeMethod } from "../../../methods/index.ts";
 import { showText, type TextOrPair } from "../../../pair.ts";
 import type { TestMessage, TestResults } from "../../../train/results.ts";
@@ -121,7 +122,7 @@ function Answer() {
 }
 
 /** `truth`: the message's true label, where it is known. */
-function Sides({ verdict: { adapter, base }, truth }: { verdict: Verdict; truth: string | undefined }) {
+function Sides({ verdict: { adapter, base, device }, truth }: { verdict: Verdict; truth: string | undefined }) {
   const side = (title: string, kind: string, verdict: Verdict["adapter"]) => {
     const isRight = "label" in verdict && truth === verdict.label;
     return (
@@ -138,10 +139,12 @@ function Sides({ verdict: { adapter, base }, truth }: { verdict: Verdict; truth:
       </div>
     );
   };
+  const replaced = describeReplaced(device);
   return (
     <>
       {side("Fine-tuned model", "learned", adapter)}
       {side("Base model, untrained head", "base", base)}
+      {replaced && <p class="help">{replaced}</p>}
     </>
   );
 }

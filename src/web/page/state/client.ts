@@ -59,8 +59,11 @@ export function openClient(): WorkerClient {
     started.onerror = ({ message }) => end(message || "its script could not be loaded");
     // Chromium has no `onmessageerror` here.
     started.addEventListener("messageerror", () => end("the page could not read its message"));
-    // For a worker that replaces another; the answer is not needed.
-    if (picked.size > 0) started.postMessage({ id: 0, method: "pick", args: [[...picked.values()]] } satisfies Call);
+    // Of which no answer is needed.
+    const post = (method: Method, ...args: unknown[]) => started.postMessage({ id: 0, method, args } as Call);
+    post("tellTouchPoints", navigator.maxTouchPoints);
+    // For a worker that replaces another.
+    if (picked.size > 0) post("pick", [...picked.values()]);
     return started;
   };
   worker = start();

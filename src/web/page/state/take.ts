@@ -2,17 +2,9 @@
 import { computed, effect, signal } from "@preact/signals";
 import { type ErrorReport, hasAdapter, type PageRun, type Takeable, type TakeReport } from "../../protocol.ts";
 import { failureReport } from "./client.ts";
+import { offerFile } from "./offer.ts";
 import { shown } from "./runs.ts";
 import { worker } from "./worker.ts";
-
-/** Offers a file as a download. */
-export function offerFile(content: Blob, name: string): void {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(content);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
 
 const NAMES = {
   page: (id: string) => `classifier-${id}.html`,

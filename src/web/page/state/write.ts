@@ -1,5 +1,6 @@
 /** What the base model and the adapter of the shown run write, as they write it. */
 import { computed, signal } from "@preact/signals";
+import { describeReplaced } from "../../../backend/backend.ts";
 import { count } from "../../../format.ts";
 import type { GenerationChunk } from "../../../infer/generation.ts";
 import { SAMPLING_RANGES } from "../../../infer/sampling.ts";
@@ -140,16 +141,17 @@ export async function write(): Promise<void> {
   writeStatus.value = "Writing …";
   isWriting.value = true;
   try {
-    let [seconds, stopped] = [0, false];
+    let [seconds, stopped, replaced] = [0, false, ""];
     for (const [i, adapter] of adapters.entries()) {
       current = i;
       const report = await worker.write({ ...request, adapter });
       seconds += report.seconds;
       stopped = report.stopped;
+      replaced = describeReplaced(report.device) ?? "";
       if (stopped) break;
     }
     const speed = seconds > 0 ? `, ${(tokens / seconds).toFixed(0)} per second` : "";
-    writeStatus.value = `${stopped ? "Stopped" : "Done"}: ${count(tokens)} tokens${speed}.`;
+    writeStatus.value = `${stopped ? "Stopped" : "Done"}: ${count(tokens)} tokens${speed}. ${replaced}`.trim();
   } catch (error) {
     writeStatus.value = "";
     writeError.value = failureReport(error);
