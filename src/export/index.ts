@@ -50,6 +50,19 @@ export const FORMS = {
     dtypes: ["f32", "f16"],
     load: () => import("./merged.ts"),
   },
+  gguf: {
+    reader: "llama.cpp",
+    about: "a GGUF file of the whole model, for llama.cpp",
+    dtypes: ["f16", "f32", "q8", "q4"],
+    load: () => import("./gguf.ts"),
+  },
+  "gguf-adapter": {
+    reader: "llama.cpp",
+    about: "a LoRA adapter in GGUF",
+    takesBase: true,
+    dtypes: ["f16", "f32", "q8", "q4"],
+    load: () => import("./gguf-adapter.ts"),
+  },
 } as const satisfies Record<string, Form>;
 
 export type ExportKind = keyof typeof FORMS;
