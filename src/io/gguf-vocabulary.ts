@@ -7,8 +7,11 @@ import { bool, i32s, text, texts, u32 } from "./gguf-write.ts";
 import { type BaseModel, SHIPPED_MODELS } from "./hf.ts";
 import { readModelJson } from "./model-file.ts";
 import { listTokens, type TokenConfig } from "./tokenizer-files.ts";
-import { padding, TOKEN_TYPE } from "./tokenizer-gguf.ts";
+import { CONTROL, padding, UNUSED, USER_DEFINED } from "./tokenizer-gguf.ts";
 import type { AddedToken } from "./vocabulary-tables.ts";
+
+/** The type of a token that is made of bytes. */
+const NORMAL = 1;
 
 interface Written {
   metadata: Map<string, Uint8Array>;
@@ -80,14 +83,14 @@ export async function copyMetadata(path: string, isWanted: (key: string) => bool
 /** The text and the type of each id; the rows of the token table that have no token get one that no text contains. */
 function listIds(known: Readonly<Record<string, number>>, added: readonly AddedToken[], rows: number) {
   const tokens = Array.from({ length: rows }, (_, id) => padding(id));
-  const types = new Array<number>(rows).fill(TOKEN_TYPE.unused);
+  const types = new Array<number>(rows).fill(UNUSED);
   const set = (token: string, id: number, type: number) => {
     if (id >= rows) return;
     tokens[id] = token;
     types[id] = type;
   };
-  for (const token in known) set(token, known[token]!, TOKEN_TYPE.normal);
-  for (const { content, id, special } of added) set(content, id, special ? TOKEN_TYPE.control : TOKEN_TYPE.added);
+  for (const token in known) set(token, known[token]!, NORMAL);
+  for (const { content, id, special } of added) set(content, id, special ? CONTROL : USER_DEFINED);
   return { tokens, types };
 }
 

@@ -6,8 +6,11 @@ import { listedVocabulary, namedTexts } from "./tokenizer-files.ts";
 import { BYTE_LEVEL, type Listed, refuse } from "./tokenizer-json.ts";
 import type { NamedToken, Vocabulary } from "./vocabulary.ts";
 
-/** The numbers of the types of tokens: those in the middle are found before a text is split into words. */
-export const TOKEN_TYPE = { normal: 1, control: 3, added: 4, unused: 5 } as const;
+/** Types of tokens that are found before a text is split into words. */
+export const CONTROL = 3;
+export const USER_DEFINED = 4;
+/** The type of tokens that no text contains. */
+export const UNUSED = 5;
 
 /** The text of an id that only fills the token table. */
 export const padding = (id: number) => `[PAD${id}]`;
@@ -38,11 +41,10 @@ export function listGgufTokens(
   const texts = textList(metadata, "tokens", where);
   const tokens: Record<string, number> = Object.create(null);
   const types = (get("token_type") ?? []) as ArrayLike<number>;
-  for (const [id, text] of texts.entries())
-    if (types[id] !== TOKEN_TYPE.unused || text !== padding(id)) tokens[text] = id;
+  for (const [id, text] of texts.entries()) if (types[id] !== UNUSED || text !== padding(id)) tokens[text] = id;
   const added = texts.flatMap((content, id) => {
-    const special = types[id] === TOKEN_TYPE.control;
-    return special || types[id] === TOKEN_TYPE.added ? [{ id, content, special, normalized: false }] : [];
+    const special = types[id] === CONTROL;
+    return special || types[id] === USER_DEFINED ? [{ id, content, special, normalized: false }] : [];
   });
   const byKey = (key: string): NamedToken | null => {
     const id = get(`${key}_token_id`);

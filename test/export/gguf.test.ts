@@ -113,6 +113,19 @@ test("every type: llama.cpp's choice for each tensor, of the values in f32", asy
   }
 });
 
+test("a tied head with an adapter becomes a matrix of its own", async () => {
+  await using checkpoint = await openBaseModel(golden("gpt2-f16"));
+  const { config, vocabulary } = checkpoint;
+  const { out, parts } = await exported("gguf", checkpoint, metaFor(config, { target_modules: ["head"] }), {
+    dtype: "q4",
+  });
+  await using again = await openBaseModel(join(out, "model.gguf"));
+  assert.equal(again.config, { ...config, tie_word_embeddings: false });
+  assert.is(again.vocabulary.fingerprint, vocabulary.fingerprint);
+  const types = new Map(parts("model.gguf").tensors.map(({ name, type }) => [name, GGML_TYPES.get(type)!.name]));
+  assert.equal([types.get("output.weight"), types.get("token_embd.weight")], ["Q8_0", "Q4_0"]);
+});
+
 /** A GPT-2 in a directory, with a vocabulary of its own, smaller than its token table. */
 function directoryModel(name: string, config: ModelConfig): string {
   const directory = join(folder, name);
