@@ -4,7 +4,6 @@ import { architectureName } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
 import { ggufAdapter } from "../io/gguf-adapter.ts";
-import { streamGguf } from "../io/gguf-write.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { LoraModel } from "../io/peft-lora.ts";
 import * as names from "../io/peft-names.ts";
@@ -13,7 +12,7 @@ import { ADAPTED, loraAdapters } from "../names.ts";
 import { isGguf } from "../platform/paths.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { PlanForm, Source } from "./form.ts";
-import { checkRunnable, generalMetadata, llamaCode, modelFile, shortName } from "./gguf-file.ts";
+import { checkRunnable, generalMetadata, ggufFile, llamaCode, modelFile, shortName } from "./gguf-file.ts";
 import { checkMergeable, describeMethod } from "./mergeable.ts";
 import { BASE } from "./replaceable.ts";
 import { readParts } from "./standalone.ts";
@@ -26,15 +25,10 @@ export const plan: PlanForm = async (source, { withBase, dtype }) => {
   const { meta, tensors } = adapter;
   checkRunnable(meta);
   requireLora(meta);
-  if (dtype !== undefined && !withBase)
-    throw new ConfigError("options-conflict", "--dtype is the type of the base model beside the adapter", {
-      found: `--dtype ${dtype} without --with-base`,
-      hint: "leave out --dtype, or give --with-base",
-    });
   const name = `${METHODS[meta.mode].title} on ${shortName(base)}`;
   const own = ggufAdapter(meta, tensors, names);
   const metadata = new Map([...(await generalMetadata("adapter", name, checkpoint, base)), ...own.metadata]);
-  const files = new Map<string, FileContent>([[FILE, streamGguf(metadata, own.tensors)]]);
+  const files = new Map<string, FileContent>([[FILE, ggufFile(metadata, own.tensors)]]);
   const notes: string[] = [];
   const trained = baseDtype(meta);
   if (trained !== "f32")

@@ -4,16 +4,16 @@ import type { WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { architectureMetadata, checkArchitecture } from "../io/gguf-metadata.ts";
 import { ggufArchitecture, ggufTensors } from "../io/gguf-tensors.ts";
-import { copyMetadata, vocabularyMetadata } from "../io/gguf-vocabulary.ts";
-import { streamGguf, text, u32 } from "../io/gguf-write.ts";
+import { vocabularyMetadata } from "../io/gguf-vocabulary.ts";
+import { type EncodedMetadata, type GgufOutput, ggufBytes, streamGguf, text, u32 } from "../io/gguf-write.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { mergedTensors } from "../io/merge.ts";
-import { readModelFile, readModelJson } from "../io/model-file.ts";
+import { readModelJson } from "../io/model-file.ts";
 import type { Adapter, AdapterMeta } from "../io/peft.ts";
-import { isGguf } from "../platform/paths.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { BaseName } from "../run/base-name.ts";
-import type { Exported } from "./form.ts";
+import { type Exported, sized } from "./form.ts";
+import { baseLicence } from "./licence.ts";
 
 /** Throws ConfigError for a classifier, and for a model that llama.cpp computes otherwise. */
 export function checkRunnable({ task, model }: AdapterMeta): void {
@@ -30,16 +30,16 @@ export function checkRunnable({ task, model }: AdapterMeta): void {
 export async function generalMetadata(
   type: "model" | "adapter",
   name: string,
-  { directory, config }: BaseModel,
+  checkpoint: BaseModel,
   base: BaseName,
 ): Promise<Map<string, Uint8Array>> {
-  const license = await findLicense(directory);
+  const licence = await baseLicence(checkpoint, base);
   const url = base.place === "hub" ? [["repo_url", text(`https://huggingface.co/${base.name}`)] as const] : [];
   return new Map([
-    ["general.architecture", text(ggufArchitecture(config))],
+    ["general.architecture", text(ggufArchitecture(checkpoint.config))],
     ["general.type", text(type)],
     ["general.name", text(name)],
-    ...(license ? [["general.license", license] as const] : []),
+    ...(licence === undefined ? [] : [["general.license", text(licence)] as const]),
     ["general.base_model.count", u32(1)],
     ...[["name", text(shortName(base))] as const, ...url].map(
       ([key, value]) => [`general.base_model.0.${key}`, value] as const,
@@ -50,17 +50,9 @@ export async function generalMetadata(
 /** A base model's name without the folders above it. */
 export const shortName = ({ name }: BaseName) => name.replace(/^.*[\\/]/, "").replace(/\.gguf$/i, "");
 
-/** The base model's licence, as its file or its model card names it. */
-async function findLicense(directory: string): Promise<Uint8Array | undefined> {
-  const key = "general.license";
-  if (isGguf(directory)) return (await copyMetadata(directory, (one) => one === key)).get(key);
-  for (const name of ["README.md", "MODEL_CARD.md"]) {
-    const card = new TextDecoder().decode(await readModelFile(directory, name));
-    const [, found] = /^---\n(?:(?!---\n).*\n)*?license: *([\w.-]+) *\n/.exec(card) ?? [];
-    if (found !== undefined) return text(found);
-  }
-  return undefined;
-}
+/** The contents of a file. */
+export const ggufFile = (metadata: EncodedMetadata, tensors: readonly GgufOutput[]): FileContent =>
+  sized(ggufBytes(metadata, tensors), () => streamGguf(metadata, tensors));
 
 /** A model's file, with what was trained merged in. */
 export async function modelFile(
@@ -77,7 +69,7 @@ export async function modelFile(
   const metadata = new Map([...general, ...architectureMetadata(config, context, dtype), ...vocabulary.metadata]);
   const merged = await mergedTensors(checkpoint, adapter, undefined);
   const { tensors, notes } = ggufTensors(config, merged, dtype);
-  return { content: streamGguf(metadata, tensors), notes: [...vocabulary.notes, ...notes] };
+  return { content: ggufFile(metadata, tensors), notes: [...vocabulary.notes, ...notes] };
 }
 
 /** The code that runs a model's file, with an adapter's where there is one, and what to know of it. */

@@ -123,6 +123,12 @@ function encodeHeader(metadata: EncodedMetadata, tensors: readonly GgufOutput[])
   return padded;
 }
 
+/** The size of the file that `streamGguf` writes. */
+export function ggufBytes(metadata: EncodedMetadata, tensors: readonly GgufOutput[]): number {
+  const data = tensors.reduce((sum, tensor) => sum + align(dataBytes(tensor)), 0);
+  return encodeHeader(metadata, tensors).length + data;
+}
+
 /** The bytes of a GGUF file in chunks. Throws ShapeError if a tensor has other values than its shape says. */
 export async function* streamGguf(
   metadata: EncodedMetadata,

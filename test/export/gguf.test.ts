@@ -2,12 +2,13 @@
  * Exports for llama.cpp, by value: files that our own reader opens again. test/exchange compares with llama.cpp itself,
  * its converter and its quantiser.
  */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import type { LoraConfig, ModelConfig, Target, WeightDtype } from "../../src/config.ts";
 import { ConfigError } from "../../src/errors.ts";
+import { contentBytes } from "../../src/export/form.ts";
 import { type ExportKind, planExport } from "../../src/export/index.ts";
 import { replaceableExport } from "../../src/export/replaceable.ts";
 import { ENCODINGS } from "../../src/io/ggml-encode.ts";
@@ -54,6 +55,10 @@ async function exported(
   const plan = await planExport(kind, { adapter, checkpoint }, options);
   const out = join(folder, `out-${made++}`);
   await writeDirectoryAtomic(out, plan.files);
+  for (const [name, content] of plan.files) {
+    const bytes = contentBytes(content);
+    if (bytes !== null) assert.is(statSync(join(out, name)).size, bytes, name);
+  }
   const parts = (file: string) => decodeGguf(readFileSync(join(out, file)));
   return { ...plan, out, adapter, parts };
 }
@@ -335,7 +340,7 @@ test("with its base model an adapter's README runs alone: a copy of the file, or
   assert.equal((await replaceableExport(out, true)).sort(), [...files.keys()].sort());
   const alone = await exported("gguf-adapter", checkpoint, metaFor(SMALL));
   assert.match(alone.notes.join(), "--with-base writes it");
-  await assertFails(ConfigError, "options-conflict", ["without --with-base"], () =>
+  await assertFails(ConfigError, "options-conflict", ["no --dtype"], () =>
     exported("gguf-adapter", checkpoint, metaFor(SMALL), { dtype: "q8" }),
   );
 });
