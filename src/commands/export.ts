@@ -1,4 +1,4 @@
-/** export: converts a trained model for PEFT or transformers. */
+/** export: converts a trained model for PEFT, transformers or llama.cpp. */
 import { exists, joinPath, withLock } from "#platform";
 import { type DeviceName, openDevice } from "../backend/device.ts";
 import { openExport } from "../bench/open-export.ts";
@@ -21,12 +21,14 @@ import { choice, command, deviceFlag, main, print, printNote, settle } from "./c
 const program = command(
   "export",
   "Exports a run of `train` to other tools: an adapter that PEFT loads beside the base model (LoRA, prompt and prefix tuning), or a " +
-    "model for transformers with what was trained merged in (not of prompt and prefix tuning and adapter layers); or one of both as a folder for the Hugging Face hub, which python3 opens with PEFT and transformers before it is put in place, where it has them. If the target format cannot express a part of the model, the export " +
+    "model for transformers with what was trained merged in (not of prompt and prefix tuning and adapter layers); or one of both as a folder for the Hugging Face hub, which python3 opens with PEFT and transformers before it is put in place, where it has them. " +
+    "A language model also becomes a GGUF file, or a LoRA adapter in GGUF, for llama.cpp. If the target format cannot express a part of the model, the export " +
     "fails and reports the reason and the effect of dropping that part; --lossy drops it.",
   [
     "--run runs/first --to peft --out exports/first-peft",
     "--run runs/first --to merged --out exports/first",
     "--run runs/first --to hub --out exports/first-hub",
+    "--run runs/texts --to gguf --dtype q8 --out exports/texts",
   ],
 )
   .requiredOption("--run <dir>", "a run directory, or its adapter/")
@@ -39,7 +41,7 @@ const program = command(
   )
   .requiredOption("--out <dir>", "output directory, written atomically")
   .addOption(choice("--dtype <type>", "type of the weights; default: the first that the form has", WEIGHT_DTYPES))
-  .option("--with-base", "copy the base model beside the adapter, for PEFT on another machine")
+  .option("--with-base", "put the base model beside the adapter, for another machine")
   .option("--lossy", "drop what the target format cannot express")
   .option("--force", "replace an earlier export")
   .option("--model <dir|name>", "base model (default: the one that the run names)")

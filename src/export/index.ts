@@ -25,6 +25,8 @@ interface Form {
   takesBase?: true;
   /** The types that its weights can have; absent: one. */
   dtypes?: readonly WeightDtype[];
+  /** The types that a base model beside it can have. */
+  baseDtypes?: readonly WeightDtype[];
   load(): Promise<{ plan: PlanForm }>;
 }
 
@@ -49,6 +51,21 @@ export const FORMS = {
     about: "a Hugging Face model",
     dtypes: ["f32", "f16"],
     load: () => import("./merged.ts"),
+  },
+  gguf: {
+    title: "GGUF",
+    reader: "llama.cpp",
+    about: "a GGUF file of the whole model, for llama.cpp",
+    dtypes: ["f16", "f32", "q8", "q4"],
+    load: () => import("./gguf.ts"),
+  },
+  "gguf-adapter": {
+    title: "GGUF adapter",
+    reader: "llama.cpp",
+    about: "a LoRA adapter in GGUF",
+    takesBase: true,
+    baseDtypes: ["f16", "f32", "q8", "q4"],
+    load: () => import("./gguf-adapter.ts"),
   },
 } as const satisfies Record<string, Form>;
 
@@ -86,7 +103,7 @@ export async function planExport(
     throw new ConfigError("options-conflict", "a merged model has its base model in it", {
       hint: "leave out --with-base",
     });
-  const { dtypes = [] } = form;
+  const { dtypes = (withBase && form.baseDtypes) || [] } = form;
   if (dtype !== undefined && !dtypes.includes(dtype))
     throw new ConfigError("options-conflict", `--to ${kind} has no weights of this type`, {
       expected: dtypes.length > 0 ? dtypes.join(" or ") : "no --dtype",

@@ -13,11 +13,13 @@ const BASE_FILE = /^base\/\w[\w.-]*$/;
 
 /** The other files that an export can have. */
 const EXPORT_FILES = [
+  "adapter.gguf",
   "adapter_config.json",
   "adapter_model.safetensors",
   "config.json",
   META,
   EXACT,
+  "model.gguf",
   "model.safetensors",
   ...TOKENIZER_FILES,
 ];

@@ -46,7 +46,7 @@ const LLAMA: Architecture = {
   isLlama: true,
 };
 
-const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
+export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   llama: { ...LLAMA, isInterleaved: true },
   qwen2: LLAMA,
   gpt2: {

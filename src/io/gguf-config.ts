@@ -6,8 +6,8 @@ import type { Architecture } from "./gguf-architectures.ts";
 import { llama3Scaling } from "./gguf-rope.ts";
 import type { TensorFile } from "./tensor-file.ts";
 
-const TOKEN_TABLE = "token_embd.weight";
-const HEAD = "output.weight";
+export const TOKEN_TABLE = "token_embd.weight";
+export const HEAD = "output.weight";
 /** The frequencies of rotary positions that Llama 3 stretches, as factors of their wavelengths. */
 export const ROPE_FREQS = "rope_freqs.weight";
 

@@ -6,6 +6,7 @@ import { parseModelConfig } from "./common.ts";
 import { type GgufHeader, type GgufTensor, readGgufHeader } from "./gguf.ts";
 import { type Architecture, findArchitecture } from "./gguf-architectures.ts";
 import { makeConfig, ROPE_FREQS } from "./gguf-config.ts";
+import { interleavedRow } from "./gguf-rope.ts";
 import { turnInto } from "./llama-files.ts";
 import { TensorFile } from "./tensor-file.ts";
 import { readGgufVocabulary } from "./tokenizer-gguf.ts";
@@ -86,9 +87,7 @@ class GgufFile extends TensorFile<Arranged> {
     const stored = type.decode(await this.readRows(name, from, Math.ceil(last / size) * size));
     const values = new Float32Array((last - first) * width);
     for (let row = first; row < last; row++) {
-      // Neighbouring rows are stored for what transformers has half a head apart.
-      const inHead = row % size;
-      const at = row - inHead + ((2 * inHead) % size) + Math.floor((2 * inHead) / size) - from;
+      const at = interleavedRow(row, size) - from;
       values.set(stored.subarray(at * width, (at + 1) * width), (row - first) * width);
     }
     return values;

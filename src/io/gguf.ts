@@ -22,6 +22,8 @@ export interface GgufTensor extends TensorInfo {
 
 export interface GgufHeader {
   metadata: ReadonlyMap<string, GgufValue>;
+  /** The same values as they lie in the file, each with its type. */
+  encoded: ReadonlyMap<string, Uint8Array>;
   tensors: ReadonlyMap<string, GgufTensor>;
   /** The byte at which the data begins, a multiple of `alignment`. */
   dataStart: number;
@@ -109,6 +111,11 @@ class Cursor {
     return start;
   }
 
+  /** The bytes from `start` on that were read. */
+  since(start: number): Uint8Array {
+    return this.bytes.subarray(start, this.at);
+  }
+
   u32 = () => this.view.getUint32(this.take(4), true);
   u64 = () => Number(this.view.getBigUint64(this.take(8), true));
 
@@ -184,12 +191,18 @@ function parseHeader(cursor: Cursor): GgufHeader {
   const tensorCount = cursor.atMost(LIMITS.tensors, cursor.u64(), "tensors");
   const keyCount = cursor.atMost(LIMITS.ggufKeys, cursor.u64(), "keys");
   const metadata = new Map<string, GgufValue>();
+  const encoded = new Map<string, Uint8Array>();
   const tensors = new Map<string, GgufTensor>();
   const unused = (name: string, names: ReadonlyMap<string, unknown>) => {
     if (names.has(name)) throw cursor.wrong("two keys or tensors have the same name", "names that differ", name);
     return name;
   };
-  for (let left = keyCount; left > 0; left--) metadata.set(unused(cursor.string(), metadata), cursor.value());
+  for (let left = keyCount; left > 0; left--) {
+    const key = unused(cursor.string(), metadata);
+    const start = cursor.at;
+    metadata.set(key, cursor.value());
+    encoded.set(key, cursor.since(start));
+  }
   for (let left = tensorCount; left > 0; left--) {
     const name = unused(cursor.string(), tensors);
     tensors.set(name, parseTensor(cursor, name));
@@ -197,7 +210,7 @@ function parseHeader(cursor: Cursor): GgufHeader {
   const alignment = Number(metadata.get("general.alignment") ?? 32);
   if (!(Number.isInteger(Math.log2(alignment)) && alignment >= 1 && alignment <= LIMITS.ggufAlignment))
     throw cursor.wrong("general.alignment is invalid", `a power of two up to ${LIMITS.ggufAlignment}`, alignment);
-  return { metadata, tensors, dataStart: align(cursor.at, alignment), alignment };
+  return { metadata, encoded, tensors, dataStart: align(cursor.at, alignment), alignment };
 }
 
 const align = (bytes: number, alignment: number) => Math.ceil(bytes / alignment) * alignment;

@@ -38,7 +38,7 @@ export function splitParts(config: ModelConfig, merged: readonly ComputedTensor[
 }
 
 /** All values of a tensor. */
-async function collect({ shape, pieces }: ComputedTensor): Promise<Float32Array> {
+export async function collect({ shape, pieces }: ComputedTensor): Promise<Float32Array> {
   const values = new Float32Array(numel(shape));
   let at = 0;
   for await (const piece of pieces()) {
@@ -155,7 +155,7 @@ class JoinedTensor implements TensorSource {
 const TILE = 32;
 
 /** The columns of values [inputs, columns] from `first` on, turned: [outputs, inputs]. */
-function turned(values: Float32Array, shape: Shape, first: number, outputs: number): Float32Array<ArrayBuffer> {
+export function turned(values: Float32Array, shape: Shape, first: number, outputs: number): Float32Array<ArrayBuffer> {
   const [inputs, columns] = shape as [number, number];
   const part = new Float32Array(outputs * inputs);
   for (let i0 = 0; i0 < inputs; i0 += TILE)

@@ -32,7 +32,7 @@ import {
 } from "./peft-form.ts";
 
 /** The settings that determine an adapter's form in PEFT. */
-interface LoraModel extends Pick<AdapterMeta, "base_model" | "mode" | "model" | "task"> {
+export interface LoraModel extends Pick<AdapterMeta, "base_model" | "mode" | "model" | "task"> {
   lora: LoraConfig;
 }
 
@@ -59,7 +59,7 @@ export function moduleName(site: Site, config: ModelConfig, names: PeftNames | u
 /** What the names of a module in all blocks end in: `attn.c_attn`, `q_proj`. */
 const moduleKind = (name: string) => name.replace(/^transformer\.h\.\d+\.|^model\.layers\.\d+\.\w+\./, "");
 
-/** One of PEFT's modules and the adapters of ours that it contains, in the order of their blocks. */
+/** One of transformers' modules and the adapters of ours that it contains, in the order of their blocks. */
 interface Module {
   /** As `moduleName` and `moduleKind` have them. */
   name: string;
@@ -153,8 +153,8 @@ function loraObstacle(modules: Module[]): string | undefined {
   return undefined;
 }
 
-/** PEFT's modules with adapters. A classifier's head is not one: it is saved whole, as score.weight. */
-function loraModules({ model, lora, task }: LoraModel, names: PeftNames | undefined): Module[] {
+/** transformers' modules with adapters. A classifier's head is not one: it is saved whole, as score.weight. */
+export function loraModules({ model, lora, task }: LoraModel, names: PeftNames | undefined): Module[] {
   const modules = new Map<string, Module>();
   const adapters = loraAdapters(model, lora).filter(({ target }) => target !== "head" || task.objective === "lm");
   for (const adapter of adapters) {
@@ -262,14 +262,20 @@ function modulePattern(modules: Module[], value: (module: Module) => number, usu
   return pattern;
 }
 
-/** A' [r, in]: the parts' A stacked; B' [out, r]: block-diagonal. */
-function fuse({ parts, r, in: width, out }: Module, tensors: Tensors): { A: NamedTensor; B: NamedTensor } {
+/** A' [r, in]: the parts' A stacked; B' [out, r]: block-diagonal, each part's times its `factor`. */
+export function fuse(
+  { parts, r, in: width, out }: Module,
+  tensors: Tensors,
+  factor: (part: Part) => number = () => 1,
+): { A: NamedTensor; B: NamedTensor } {
   const A = new Float32Array(r * width);
   const B = new Float32Array(out * r);
   let at = 0;
   for (const part of parts) {
-    const { A: ownA, B: from } = readFactors(tensors, part);
+    const { A: ownA, B: ownB } = readFactors(tensors, part);
     A.set(ownA, at * width);
+    const times = factor(part);
+    const from = times === 1 ? ownB : ownB.map((value) => times * value);
     for (let row = 0; row < part.out; row++)
       B.set(from.subarray(row * part.r, (row + 1) * part.r), (part.row + row) * r + at);
     at += part.r;

@@ -50,7 +50,7 @@ function encodeHeader<T extends HeaderEntry>(
   return { head, sorted, dataBytes };
 }
 
-function sizeError(name: string, shape: Shape, found: number): ShapeError {
+export function sizeError(name: string, shape: Shape, found: number): ShapeError {
   return new ShapeError("wrong-shape", `${name}: the data does not match the shape`, {
     expected: `${numel(shape)} elements for ${showShape(shape)}`,
     found: `${found} elements`,

@@ -46,6 +46,19 @@ export interface TokenConfig {
  * files.
  */
 export async function readVocabulary(directory: string, config: TokenConfig | null): Promise<Vocabulary> {
+  const { listed, settings, named } = await readTokens(directory);
+  if (listed === null && config !== null && config.vocab_size > GPT2_VOCABULARY.size + MOST_PADDING)
+    refuseMissing(directory, config);
+  const vocabulary = listed === null ? GPT2_VOCABULARY : await listedVocabulary(listed, settings, named, config);
+  if (listed !== null && config !== null) checkSize(vocabulary, config, listed.where);
+  const chat = await readChat(directory, settings, named);
+  return chat === null ? vocabulary : { ...vocabulary, chat };
+}
+
+/** What a directory's files say of tokens; `listed` is null where there are none of a vocabulary. Throws as above. */
+async function readTokens(
+  directory: string,
+): Promise<{ listed: Listed | null; settings: Json | undefined; named: Json }> {
   const read = (file: (typeof TOKENIZER_FILES)[number]) => readObject(joinPath(directory, file));
   const settings = await read("tokenizer_config.json");
   const fast = await read("tokenizer.json");
@@ -53,13 +66,16 @@ export async function readVocabulary(directory: string, config: TokenConfig | nu
     ? fromFast(fast, joinPath(directory, "tokenizer.json"))
     : await fromLists(directory, read, settings?.tokenizer_class);
   if (settings) checkSettings(settings, listed, joinPath(directory, "tokenizer_config.json"));
-  if (listed === null && config !== null && config.vocab_size > GPT2_VOCABULARY.size + MOST_PADDING)
-    refuseMissing(directory, config);
-  const named = { ...(await read("special_tokens_map.json")), ...settings };
-  const vocabulary = listed === null ? GPT2_VOCABULARY : await listedVocabulary(listed, settings, named, config);
-  if (listed !== null && config !== null) checkSize(vocabulary, config, listed.where);
-  const chat = await readChat(directory, settings, named);
-  return chat === null ? vocabulary : { ...vocabulary, chat };
+  return { listed, settings, named: { ...(await read("special_tokens_map.json")), ...settings } };
+}
+
+/** The tokens in a directory's files, with all that were added, and the texts of those that are named: `eos_token`. */
+export async function listTokens(
+  directory: string,
+  config: TokenConfig,
+): Promise<{ listed: Listed; added: AddedToken[]; named: Record<string, string> } | null> {
+  const { listed, settings, named } = await readTokens(directory);
+  return listed && { listed, added: allAdded(listed, settings, named, config), named: namedTexts(named) };
 }
 
 /** The vocabulary of listed tokens, with those that the settings and the model's config name. */

@@ -7,8 +7,13 @@ import { BYTE_LEVEL, type Listed, refuse } from "./tokenizer-json.ts";
 import type { NamedToken, Vocabulary } from "./vocabulary.ts";
 
 /** Types of tokens that are found before a text is split into words. */
-const CONTROL = 3;
-const USER_DEFINED = 4;
+export const CONTROL = 3;
+export const USER_DEFINED = 4;
+/** The type of tokens that no text contains. */
+export const UNUSED = 5;
+
+/** The text of an id that only fills the token table. */
+export const padding = (id: number) => `[PAD${id}]`;
 
 type Metadata = ReadonlyMap<string, unknown>;
 
@@ -35,11 +40,11 @@ export function listGgufTokens(
   const pretokenizer = findPretokenizer(metadata, where);
   const texts = textList(metadata, "tokens", where);
   const tokens: Record<string, number> = Object.create(null);
-  for (const [id, text] of texts.entries()) tokens[text] = id;
   const types = (get("token_type") ?? []) as ArrayLike<number>;
+  for (const [id, text] of texts.entries()) if (types[id] !== UNUSED || text !== padding(id)) tokens[text] = id;
   const added = texts.flatMap((content, id) => {
-    const isAdded = types[id] === CONTROL || types[id] === USER_DEFINED;
-    return isAdded ? [{ id, content, special: types[id] === CONTROL, normalized: false }] : [];
+    const special = types[id] === CONTROL;
+    return special || types[id] === USER_DEFINED ? [{ id, content, special, normalized: false }] : [];
   });
   const byKey = (key: string): NamedToken | null => {
     const id = get(`${key}_token_id`);

@@ -22,7 +22,7 @@ const PAGE_BYTES = 240 * KB;
 /** What reads models and adapters of other programs: their tokenizers, their types of weights, PEFT's settings. */
 const FOREIGN_BYTES = 17.9 * KB;
 /** What reads models in GGUF files. */
-const GGUF_BYTES = 7.5 * KB;
+const GGUF_BYTES = 8 * KB;
 /** What the page loads besides for a data set of the hub; and for one with another compression than Snappy. */
 const HUB_BYTES = 70 * KB;
 const COMPRESSORS_BYTES = 80 * KB;
@@ -33,8 +33,8 @@ const EXPRESSIONS_BYTES = 48 * KB;
 const SEVERAL_BYTES = 10.5 * KB;
 /** What a run is downloaded as, and the code that uses it. */
 const DOWNLOADS_BYTES = 7.2 * KB;
-/** What makes the forms for other programs: merged models, the hub's folder, its card. */
-const FORMS_BYTES = 12 * KB;
+/** What makes the forms for other programs: merged models, GGUF files, the hub's folder, its card. */
+const FORMS_BYTES = 18.5 * KB;
 /** What only Llama-type models need. */
 const LLAMA_BYTES = 4.5 * KB;
 /** What zips and unzips. */
@@ -141,7 +141,7 @@ const OF_PAIRS = /\/src\/infer\/pairs\./;
 const OF_DOWNLOADS = /\/src\/(export\/(standalone|peft-code|usage)|io\/model-file|web\/worker\/(take|page-base))\./;
 /** Whatever is not in `OF_DOWNLOADS` but part of it. */
 const OF_FORMS =
-  /\/(src\/(export\/|io\/merge\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker|page\/parts)\/forms)|data\/datasets\/)/;
+  /\/(src\/(export\/|io\/(merge|ggml-encode|gguf-(adapter|metadata|tensors|vocabulary|write))\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker|page\/parts)\/forms)|data\/datasets\/)/;
 const OF_FOREIGN =
   /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
 const OF_LLAMA = /\/src\/(io\/llama-(config|files)|model\/(llama|rope-table)|ops\/(rope|swiglu|rmsnorm))\./;

@@ -77,6 +77,23 @@ def write_types(path):
     return expected
 
 
+def write_quantized(path):
+    """Blocks of values, and what gguf.quantize makes of them; in some blocks codes lie in the middle of two."""
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=(12, 64)).astype(np.float32) * 0.02
+    values[0] = 0
+    values[1] *= 1e-6
+    values[2] *= 1e6
+    middle = rng.integers(-7, 7, 64) + 0.5
+    values[3], values[3, [0, 32]] = middle * 0.125, [-1, 1]
+    values[4], values[4, [0, 32]] = (rng.integers(-126, 126, 64) + 0.5) * 2.0 ** -9, [127 * 2.0 ** -9, -127 * 2.0 ** -9]
+    values[5, ::2] = -0.0
+    writer = gguf.GGUFWriter(path, "llama")
+    for type_ in [Type.F32, Type.F16, Type.Q8_0, Type.Q4_0]:
+        writer.add_tensor(type_.name, gguf.quantize(values, type_), raw_dtype=type_)
+    write(writer)
+
+
 def gguf_name(key, arch):
     stem, part = key.rsplit(".", 1)
     if stem in OUTSIDE:
@@ -221,6 +238,7 @@ def main():
     out, *given = map(Path, sys.argv[1:])
     result = dict(versions=dict(transformers=transformers.__version__, torch=torch.__version__, numpy=np.__version__),
                   types=write_types(out / "types.gguf"), models={})
+    write_quantized(out / "quantized.gguf")
     for name, (config, type_) in MODELS.items():
         _, result["models"][name] = write_checked(out / f"{name}.gguf", random_model(config), type_, small_tokenizer())
     (out / "expect.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -4,7 +4,8 @@
  * `npm run test:exchange [-- --optional] [-- --test FILE.csv --train FILE.csv --val FILE.csv] [-- --gguf FILE.gguf]`.
  * Makes a Python environment in build/exchange the first time. --optional: where the Python registry does not answer,
  * says so in one line and passes. With files, messages and accuracy are those of the test file instead of made-up ones.
- * The tensors of a GGUF file are compared with those that transformers reads from it.
+ * The tensors of a GGUF file are compared with those that transformers reads from it, and it is the base model of an
+ * export for llama.cpp, whose package is installed into build/exchange, too.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -13,6 +14,7 @@ import { parseArgs } from "node:util";
 import { checkBaseline } from "./baseline.mjs";
 import { checkFiles } from "./files.mjs";
 import { checkGguf } from "./gguf.mjs";
+import { checkGgufOut } from "./gguf-out.mjs";
 import { checkHub } from "./hub.mjs";
 import { checkLanguageModels } from "./language.mjs";
 import { checkNames } from "./names.mjs";
@@ -131,6 +133,7 @@ await checkOutputs(work, micro, python, must, report, library);
 await checkRelatives(work, python, must, report);
 await checkQuantized(work, python, must, report, library);
 await checkGguf(work, micro, flags.gguf, python, must, report, library, device);
+await checkGgufOut(home, work, micro, flags.gguf, python, must, report, library, device);
 await checkTexts(work, micro, report, library);
 await checkFiles(work, python, report);
 await checkVocabularies(work, report, library);

@@ -1,0 +1,94 @@
+/** --to gguf-adapter: a LoRA adapter that llama.cpp applies to the base model. */
+import { absolutePath } from "#platform";
+import { architectureName } from "../config.ts";
+import { ConfigError } from "../errors.ts";
+import { baseDtype } from "../io/adapter-meta.ts";
+import { ggufAdapter } from "../io/gguf-adapter.ts";
+import type { AdapterMeta } from "../io/peft.ts";
+import type { LoraModel } from "../io/peft-lora.ts";
+import * as names from "../io/peft-names.ts";
+import { METHODS } from "../methods/index.ts";
+import { ADAPTED, loraAdapters } from "../names.ts";
+import { isGguf } from "../platform/paths.ts";
+import type { FileContent } from "../platform/reader.ts";
+import type { PlanForm, Source } from "./form.ts";
+import { checkRunnable, generalMetadata, ggufFile, llamaCode, modelFile, shortName } from "./gguf-file.ts";
+import { checkMergeable, describeMethod } from "./mergeable.ts";
+import { BASE } from "./replaceable.ts";
+import { readParts } from "./standalone.ts";
+
+const FILE = "adapter.gguf";
+const BASE_MODEL = `${BASE}/model.gguf`;
+
+export const plan: PlanForm = async (source, { withBase, dtype }) => {
+  const { adapter, checkpoint, base } = source;
+  const { meta, tensors } = adapter;
+  checkRunnable(meta);
+  requireLora(meta);
+  const name = `${METHODS[meta.mode].title} on ${shortName(base)}`;
+  const own = ggufAdapter(meta, tensors, names);
+  const metadata = new Map([...(await generalMetadata("adapter", name, checkpoint, base)), ...own.metadata]);
+  const files = new Map<string, FileContent>([[FILE, ggufFile(metadata, own.tensors)]]);
+  const notes: string[] = [];
+  const trained = baseDtype(meta);
+  if (trained !== "f32")
+    notes.push(
+      `the adapter was trained with the base model in ${trained}; with another type, logits differ by rounding`,
+    );
+  if (withBase) {
+    const { content, notes: more } = await baseFile(source, dtype);
+    files.set(BASE_MODEL, content);
+    notes.push(...more);
+  } else if (!isGguf(checkpoint.directory))
+    notes.push("llama.cpp reads the base model from a GGUF file; --with-base writes it beside the adapter");
+  const where = withBase || !isGguf(checkpoint.directory) ? BASE_MODEL : absolutePath(checkpoint.directory);
+  const code = llamaCode(where, FILE);
+  return {
+    files,
+    notes,
+    title: `${architectureName(meta.model)} with ${METHODS[meta.mode].title}, for llama.cpp`,
+    ...code,
+    remarks: [
+      ...code.remarks,
+      ...(where === BASE_MODEL && !withBase
+        ? [`${BASE_MODEL} is the base model in GGUF, of any type, as llama.cpp's convert_hf_to_gguf.py writes it.`]
+        : []),
+    ],
+  };
+};
+
+/** The base model's file: as it is, or made of its tensors. */
+async function baseFile(
+  { adapter: { meta }, checkpoint, base }: Source,
+  dtype: Parameters<typeof modelFile>[3] | undefined,
+): ReturnType<typeof modelFile> {
+  const { directory } = checkpoint;
+  if (isGguf(directory) && dtype === undefined) return { content: readParts(directory), notes: [] };
+  const nothing = { meta: { ...meta, lora: null }, tensors: new Map() };
+  const general = await generalMetadata("model", shortName(base), checkpoint, base);
+  return modelFile(nothing, checkpoint, general, dtype ?? "f16");
+}
+
+/** Throws ConfigError for what is no product of LoRA that is added to a matrix. */
+function requireLora(meta: AdapterMeta): asserts meta is AdapterMeta & LoraModel {
+  checkMergeable(meta);
+  const { lora, model } = meta;
+  const adapters = lora ? loraAdapters(model, lora) : [];
+  const isTied = model.tie_word_embeddings !== false;
+  const shared = adapters.find(({ target }) => target === "wte" || (target === "head" && isTied));
+  const found =
+    lora === null
+      ? describeMethod(meta)
+      : lora.use_dora
+        ? "DoRA, whose magnitudes scale the matrices"
+        : lora.modulesToSave?.length
+          ? `trained beside the adapters: ${lora.modulesToSave.join(", ")}`
+          : shared &&
+            `an adapter of the ${ADAPTED[shared.target].word}: the token table is also the head, and llama.cpp would change both`;
+  if (found === undefined) return;
+  throw new ConfigError("not-expressible-in-format", "llama.cpp's adapters cannot express this model", {
+    expected: "LoRA on matrices of the blocks, or on a head of its own",
+    found,
+    hint: "use --to gguf: the model with what was trained merged in",
+  });
+}

@@ -1,0 +1,100 @@
+/** What the exports for llama.cpp share: the file of a model, what is said of it, and the code that runs it. */
+
+import type { WeightDtype } from "../config.ts";
+import { ConfigError } from "../errors.ts";
+import { architectureMetadata, checkArchitecture } from "../io/gguf-metadata.ts";
+import { ggufArchitecture, ggufTensors } from "../io/gguf-tensors.ts";
+import { vocabularyMetadata } from "../io/gguf-vocabulary.ts";
+import { type EncodedMetadata, type GgufOutput, ggufBytes, streamGguf, text, u32 } from "../io/gguf-write.ts";
+import type { BaseModel } from "../io/hf.ts";
+import { mergedTensors } from "../io/merge.ts";
+import { readModelJson } from "../io/model-file.ts";
+import type { Adapter, AdapterMeta } from "../io/peft.ts";
+import type { FileContent } from "../platform/reader.ts";
+import type { BaseName } from "../run/base-name.ts";
+import { type Exported, sized } from "./form.ts";
+import { baseLicence } from "./licence.ts";
+
+/** Throws ConfigError for a classifier, and for a model that llama.cpp computes otherwise. */
+export function checkRunnable({ task, model }: AdapterMeta): void {
+  if (task.objective !== "lm")
+    throw new ConfigError("not-expressible-in-format", "llama.cpp cannot classify with this model", {
+      expected: "a language model (--objective lm)",
+      found: `${task.objective}: of what llama.cpp runs, only BERT and Qwen3 have a head for classes`,
+      hint: "use --to merged or --to peft",
+    });
+  checkArchitecture(model);
+}
+
+/** The first keys of a file's metadata. */
+export async function generalMetadata(
+  type: "model" | "adapter",
+  name: string,
+  checkpoint: BaseModel,
+  base: BaseName,
+): Promise<Map<string, Uint8Array>> {
+  const licence = await baseLicence(checkpoint, base);
+  const url = base.place === "hub" ? [["repo_url", text(`https://huggingface.co/${base.name}`)] as const] : [];
+  return new Map([
+    ["general.architecture", text(ggufArchitecture(checkpoint.config))],
+    ["general.type", text(type)],
+    ["general.name", text(name)],
+    ...(licence === undefined ? [] : [["general.license", text(licence)] as const]),
+    ["general.base_model.count", u32(1)],
+    ...[["name", text(shortName(base))] as const, ...url].map(
+      ([key, value]) => [`general.base_model.0.${key}`, value] as const,
+    ),
+  ]);
+}
+
+/** A base model's name without the folders above it. */
+export const shortName = ({ name }: BaseName) => name.replace(/^.*[\\/]/, "").replace(/\.gguf$/i, "");
+
+/** The contents of a file. */
+export const ggufFile = (metadata: EncodedMetadata, tensors: readonly GgufOutput[]): FileContent =>
+  sized(ggufBytes(metadata, tensors), () => streamGguf(metadata, tensors));
+
+/** A model's file, with what was trained merged in. */
+export async function modelFile(
+  adapter: Adapter,
+  checkpoint: BaseModel,
+  general: ReadonlyMap<string, Uint8Array>,
+  dtype: WeightDtype,
+): Promise<{ content: FileContent; notes: string[] }> {
+  const { config, directory } = checkpoint;
+  const json = await readModelJson(directory, "config.json");
+  // Longer than what is used here, where config.json says so.
+  const { max_position_embeddings: context = config.n_positions } = json as { max_position_embeddings?: number };
+  const vocabulary = await vocabularyMetadata(checkpoint);
+  const metadata = new Map([...general, ...architectureMetadata(config, context, dtype), ...vocabulary.metadata]);
+  const merged = await mergedTensors(checkpoint, adapter, undefined);
+  const { tensors, notes } = ggufTensors(config, merged, dtype);
+  return { content: ggufFile(metadata, tensors), notes: [...vocabulary.notes, ...notes] };
+}
+
+/** The code that runs a model's file, with an adapter's where there is one, and what to know of it. */
+export function llamaCode(
+  model: string,
+  adapter?: string,
+): Pick<Exported, "install" | "language" | "code" | "remarks" | "library"> {
+  const lora = adapter === undefined ? "" : `{ lora: ${JSON.stringify(adapter)} }`;
+  const flag = adapter === undefined ? "" : ` --lora ${adapter}`;
+  return {
+    library: "gguf",
+    install: "npm install node-llama-cpp",
+    language: "js",
+    code: [
+      'import { getLlama, LlamaCompletion } from "node-llama-cpp"; // in a file that ends in .mjs',
+      "const llama = await getLlama();",
+      `const model = await llama.loadModel({ modelPath: ${JSON.stringify(model)} });`,
+      `const context = await model.createContext(${lora});`,
+      "const completion = new LlamaCompletion({ contextSequence: context.getSequence() });",
+      'console.log(await completion.generateCompletion("Once upon a time", { maxTokens: 60 }));',
+      "await llama.dispose();",
+    ],
+    remarks: [
+      "llama.cpp's own programs, and what is built on it (Ollama, LM Studio), read the same:",
+      `\`llama-completion -m ${model}${flag} -p "Once upon a time" -n 60\`.`,
+    ],
+  };
+}

@@ -1,0 +1,23 @@
+/** --to gguf: a model in one file for llama.cpp, with what was trained merged in. */
+import { architectureName } from "../config.ts";
+import { METHODS } from "../methods/index.ts";
+import type { PlanForm } from "./form.ts";
+import { checkRunnable, generalMetadata, llamaCode, modelFile, shortName } from "./gguf-file.ts";
+import { checkMergeable } from "./mergeable.ts";
+
+const FILE = "model.gguf";
+
+export const plan: PlanForm = async ({ adapter, checkpoint, base }, { dtype = "f16" }) => {
+  const { meta } = adapter;
+  checkRunnable(meta);
+  checkMergeable(meta);
+  const name = `${shortName(base)} fine-tuned with ${METHODS[meta.mode].title}`;
+  const general = await generalMetadata("model", name, checkpoint, base);
+  const { content, notes } = await modelFile(adapter, checkpoint, general, dtype);
+  return {
+    files: new Map([[FILE, content]]),
+    notes,
+    title: `A fine-tuned ${architectureName(meta.model)} for llama.cpp`,
+    ...llamaCode(FILE),
+  };
+};

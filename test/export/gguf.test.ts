@@ -1,0 +1,375 @@
+/**
+ * Exports for llama.cpp, by value: files that our own reader opens again. test/exchange compares with llama.cpp itself,
+ * its converter and its quantiser.
+ */
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import type { LoraConfig, ModelConfig, Target, WeightDtype } from "../../src/config.ts";
+import { ConfigError } from "../../src/errors.ts";
+import { contentBytes } from "../../src/export/form.ts";
+import { type ExportKind, planExport } from "../../src/export/index.ts";
+import { replaceableExport } from "../../src/export/replaceable.ts";
+import { ENCODINGS } from "../../src/io/ggml-encode.ts";
+import { GGML_TYPES } from "../../src/io/ggml-types.ts";
+import { openGguf } from "../../src/io/gguf-model.ts";
+import { copyMetadata, vocabularyMetadata } from "../../src/io/gguf-vocabulary.ts";
+import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
+import { collect } from "../../src/io/llama-files.ts";
+import { mergedTensors } from "../../src/io/merge.ts";
+import type { Adapter, AdapterMeta } from "../../src/io/peft.ts";
+import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
+import { readGgufVocabulary } from "../../src/io/tokenizer-gguf.ts";
+import { baseShapes, lmHeadShapes, loraAdapters, loraName } from "../../src/names.ts";
+import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
+import { drawTensors, LM, modeMeta, product, testMeta } from "../helpers/adapters.ts";
+import { assertAllClose } from "../helpers/allclose.ts";
+import { assertFails, assertSameBits, numbers, temporaryFolder } from "../helpers/border.ts";
+import { decodeGguf } from "../helpers/gguf.ts";
+import { test } from "../helpers/harness.ts";
+import { RELATIVE, SMALL, TASKS } from "../helpers/models.ts";
+import { assertIds, goldenVocabulary, loadTokenizer, readFiles, writeVocabulary } from "../helpers/vocabulary.ts";
+
+const folder = temporaryFolder();
+const golden = (name: string) => packagePath(`test/golden/gguf/${name}.gguf`);
+
+const GPT2_TARGETS: Target[] = ["q", "v", "o", "fc", "proj"];
+const LLAMA_TARGETS: Target[] = ["q", "k", "v", "o", "gate", "up", "down"];
+
+function metaFor(model: ModelConfig, lora: Partial<LoraConfig> | null = {}, rest: Partial<AdapterMeta> = {}) {
+  const target_modules = model.model_type ? LLAMA_TARGETS : GPT2_TARGETS;
+  const meta = testMeta({ target_modules, ...lora }, { ...LM, model, ...rest });
+  return lora === null ? { ...meta, lora: null } : meta;
+}
+
+let made = 0;
+
+async function exported(
+  kind: ExportKind,
+  checkpoint: BaseModel,
+  meta: AdapterMeta,
+  options: { dtype?: WeightDtype; withBase?: boolean } = {},
+) {
+  const adapter: Adapter = { meta, tensors: drawTensors(meta) };
+  const plan = await planExport(kind, { adapter, checkpoint }, options);
+  const out = join(folder, `out-${made++}`);
+  await writeDirectoryAtomic(out, plan.files);
+  for (const [name, content] of plan.files) {
+    const bytes = contentBytes(content);
+    if (bytes !== null) assert.is(statSync(join(out, name)).size, bytes, name);
+  }
+  const parts = (file: string) => decodeGguf(readFileSync(join(out, file)));
+  return { ...plan, out, adapter, parts };
+}
+
+for (const name of ["gpt2-f16", "llama-q4_1", "llama3-bf16", "qwen2-q8_0"])
+  test(`${name}, merged in f32: the model, to the bit, its config, its tokens`, async () => {
+    await using checkpoint = await openBaseModel(golden(name));
+    for (const rest of [{}, { mode: "all", lora: null } as const]) {
+      const { adapter, out } = await exported("gguf", checkpoint, metaFor(checkpoint.config, rest.lora, rest), {
+        dtype: "f32",
+      });
+      const path = join(out, "model.gguf");
+      await using again = await openBaseModel(path);
+      assert.equal(again.config, checkpoint.config);
+      assert.equal(
+        [again.vocabulary.fingerprint, again.vocabulary.end],
+        [checkpoint.vocabulary.fingerprint, checkpoint.vocabulary.end],
+      );
+      const tokens = (file: string) => copyMetadata(file, (key) => key.startsWith("tokenizer."));
+      assert.equal(await tokens(path), await tokens(golden(name)));
+      const { tensors } = await openGguf(path);
+      const merged = await mergedTensors(checkpoint, adapter, undefined);
+      assert.is(tensors.files.size, merged.length);
+      for (const tensor of merged) {
+        const own = tensor.name.replace(/^transformer\./, "");
+        assertSameBits(own, await tensors.files.get(own)!.readF32(own), await collect(tensor));
+      }
+      await tensors.close();
+    }
+  });
+
+test("every type: llama.cpp's choice for each tensor, of the values in f32", async () => {
+  for (const name of ["gpt2-f16", "llama3-bf16"]) {
+    await using checkpoint = await openBaseModel(golden(name));
+    const meta = metaFor(checkpoint.config);
+    const { parts } = await exported("gguf", checkpoint, meta, { dtype: "f32" });
+    const whole = new Map(parts("model.gguf").tensors.map((tensor) => [tensor.name, tensor]));
+    for (const [dtype, type, fileType] of [
+      ["f16", "F16", 1],
+      ["q8", "Q8_0", 7],
+      ["q4", "Q4_0", 2],
+    ] as const) {
+      const plan = await exported("gguf", checkpoint, meta, dtype === "f16" ? {} : { dtype });
+      const { tensors, metadata } = plan.parts("model.gguf");
+      assert.is(metadata.get("general.file_type")!.value, fileType);
+      for (const { name: tensor, type: id, data } of tensors) {
+        const found = GGML_TYPES.get(id)!.name;
+        const isMatrix = whole.get(tensor)!.dimensions.length === 2 && tensor !== "position_embd.weight";
+        const head = name === "gpt2-f16" ? "token_embd.weight" : "output.weight";
+        const fine = dtype === "q4" && tensor === head ? "Q8_0" : type;
+        assert.is(found, isMatrix ? fine : "F32", tensor);
+        const { encode } = Object.values(ENCODINGS).find((one) => one.id === id)!;
+        const values = new Float32Array(new Uint8Array(whole.get(tensor)!.data).buffer);
+        assert.equal(Buffer.compare(encode(values), data.subarray(0, encode(values).length)), 0, tensor);
+      }
+    }
+  }
+});
+
+test("a tied head with an adapter becomes a matrix of its own", async () => {
+  await using checkpoint = await openBaseModel(golden("gpt2-f16"));
+  const { config, vocabulary } = checkpoint;
+  const { out, parts } = await exported("gguf", checkpoint, metaFor(config, { target_modules: ["head"] }), {
+    dtype: "q4",
+  });
+  await using again = await openBaseModel(join(out, "model.gguf"));
+  assert.equal(again.config, { ...config, tie_word_embeddings: false });
+  assert.is(again.vocabulary.fingerprint, vocabulary.fingerprint);
+  const types = new Map(parts("model.gguf").tensors.map(({ name, type }) => [name, GGML_TYPES.get(type)!.name]));
+  assert.equal([types.get("output.weight"), types.get("token_embd.weight")], ["Q8_0", "Q4_0"]);
+});
+
+/** A GPT-2 in a directory, with a vocabulary of its own, smaller than its token table. */
+function directoryModel(name: string, config: ModelConfig): string {
+  const directory = join(folder, name);
+  const random = numbers(3);
+  const tensors = [...baseShapes(config), ...lmHeadShapes(config)].map(([name, shape]) => ({
+    ...{ name, shape, dtype: "F32" as const },
+    data: random(shape),
+  }));
+  mkdirSync(directory);
+  writeFileSync(join(directory, "model.safetensors"), encodeSafetensors(tensors));
+  writeFileSync(join(directory, "config.json"), JSON.stringify({ ...config, model_type: "gpt2", bos_token_id: 4 }));
+  const letters = { Ġ: 0, a: 1, Ġa: 2, "<|endoftext|>": 4 };
+  writeFileSync(join(directory, "vocab.json"), JSON.stringify(letters));
+  writeFileSync(join(directory, "merges.txt"), "#version: 0.2\nĠ a\n");
+  writeFileSync(join(directory, "README.md"), "---\nlanguage: en\nlicense: cc-by-4.0\n---\n# A model\n");
+  return directory;
+}
+
+test("a model in a directory: tokens for all rows, the licence, rows of other lengths in F16", async () => {
+  await using checkpoint = await openBaseModel(directoryModel("small", SMALL));
+  const { out, notes, parts } = await exported("gguf", checkpoint, metaFor(SMALL), { dtype: "q8" });
+  assert.equal(notes, ["in F16, because their rows are not of a multiple of 32 values: 9 of the matrices"]);
+  const { metadata } = parts("model.gguf");
+  const value = (key: string) => metadata.get(key)?.value;
+  const tokens = value("tokenizer.ggml.tokens") as string[];
+  assert.equal([tokens.length, tokens.slice(0, 6)], [131, ["Ġ", "a", "Ġa", "[PAD3]", "<|endoftext|>", "[PAD5]"]]);
+  assert.equal((value("tokenizer.ggml.token_type") as number[]).slice(0, 6), [1, 1, 1, 5, 3, 5]);
+  assert.equal(value("tokenizer.ggml.merges"), ["Ġ a"]);
+  assert.equal(
+    ["pre", "bos_token_id", "eos_token_id", "unknown_token_id", "add_bos_token"].map((key) =>
+      value(`tokenizer.ggml.${key}`),
+    ),
+    ["gpt-2", 4, 4, undefined, 0],
+  );
+  assert.equal(
+    ["architecture", "type", "name", "license", "base_model.0.name"].map((key) => value(`general.${key}`)),
+    ["gpt2", "model", "small fine-tuned with LoRA", "cc-by-4.0", "small"],
+  );
+  await using again = await openBaseModel(join(out, "model.gguf"));
+  assert.equal(again.config, SMALL);
+  assert.equal([again.vocabulary.fingerprint, again.vocabulary.size], [checkpoint.vocabulary.fingerprint, 5]);
+  assert.equal((await replaceableExport(out, true)).sort(), ["README.md", "model.gguf"]);
+});
+
+const FAST = JSON.parse(goldenVocabulary("tokenizer.json"));
+/** As far as a GGUF file can say it: found wherever they stand, without the white space around them. */
+const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false };
+const added_tokens = FAST.added_tokens.map((token: object) => ({ ...token, ...flags }));
+const GOLDEN = JSON.parse(goldenVocabulary("patterns.json"));
+
+for (const [pre, { change, cases }] of Object.entries<{ change: Record<string, object>; cases: [string][] }>(GOLDEN))
+  test(`${pre}: the tokens of a tokenizer.json come back, by fingerprint and by ids`, async () => {
+    const model = { ...FAST.model, ...change.model };
+    const files = {
+      "tokenizer.json": { ...FAST, ...change, added_tokens, model },
+      "tokenizer_config.json": { eos_token: "<|endoftext|>", chat_template: "{{ messages }}" },
+      "config.json": { vocab_size: 2000 },
+    };
+    const directory = writeVocabulary(files);
+    const vocabulary = await readFiles(files, { vocab_size: 2000 });
+    const base = { directory, vocabulary, config: { vocab_size: 2000 } } as unknown as BaseModel;
+    const { metadata, notes } = await vocabularyMetadata(base);
+    const path = join(folder, `${pre}.gguf`);
+    writeFileSync(path, await header(metadata));
+    const read = decodeGguf(readFileSync(path)).metadata;
+    const plain = new Map([...read].map(([key, { value, type }]) => [key, type === 7 ? value === 1 : value]));
+    const again = await readGgufVocabulary(plain, path);
+    assert.equal(
+      [again.fingerprint, again.size, again.end, again.begin, again.chat?.template],
+      [vocabulary.fingerprint, vocabulary.size, vocabulary.end, vocabulary.begin, "{{ messages }}"],
+    );
+    assert.is(
+      notes.some((note) => note.includes("NFC")),
+      pre === "qwen2",
+    );
+    const [tokenizer, reference] = await Promise.all([loadTokenizer(again), loadTokenizer(vocabulary)]);
+    for (const [text] of cases) assertIds(tokenizer.encode(text), reference.encode(text), text);
+  });
+
+/** A file of metadata alone. */
+async function header(metadata: ReadonlyMap<string, Uint8Array>): Promise<Uint8Array> {
+  const { streamGguf } = await import("../../src/io/gguf-write.ts");
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of streamGguf(metadata, [])) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+test("a vocabulary that llama.cpp has no name for is refused", async () => {
+  const files = {
+    "tokenizer.json": { ...FAST, model: { ...FAST.model, ignore_merges: true } },
+    "tokenizer_config.json": { eos_token: "<|endoftext|>" },
+    "config.json": { vocab_size: 2000 },
+  };
+  const base = {
+    directory: writeVocabulary(files),
+    vocabulary: await readFiles(files, { vocab_size: 2000 }),
+    config: { vocab_size: 2000 },
+  } as unknown as BaseModel;
+  await assertFails(ConfigError, "not-expressible-in-format", ["ignore_merges = false", "--to merged"], () =>
+    vocabularyMetadata(base),
+  );
+  const bare = { ...base, directory: writeVocabulary({ "config.json": { vocab_size: 2000 } }) };
+  await assertFails(ConfigError, "missing-tokenizer-files", ["tokenizer.json"], () => vocabularyMetadata(bare));
+});
+
+/** alpha / r B A of each tensor of an adapter's file, with a Llama's rows in transformers' order: [out, in]. */
+function fileProducts(file: ReturnType<typeof decodeGguf>, { n_head, n_kv_head = n_head, model_type }: ModelConfig) {
+  const alpha = file.metadata.get("adapter.lora.alpha")!.value as number;
+  const values = new Map(
+    file.tensors.map(({ name, data, dimensions }) => {
+      const all = new Float32Array(new Uint8Array(data).buffer);
+      return [name, { all: all.subarray(0, dimensions[0]! * dimensions[1]!), dimensions }];
+    }),
+  );
+  const products = new Map<string, Float64Array>();
+  for (const [name, a] of values) {
+    if (!name.endsWith(".lora_a")) continue;
+    const b = values.get(name.replace(/a$/, "b"))!;
+    const [width, r] = a.dimensions as [number, number];
+    const stored = product(b.all as Float32Array, a.all as Float32Array, r, width, alpha / r);
+    const heads = { attn_q: n_head, attn_k: n_kv_head }[/attn_[qk](?=\.)/.exec(name)?.[0] ?? ""];
+    const own = new Float64Array(stored);
+    const [rows, half] = [b.dimensions[1]!, b.dimensions[1]! / (heads ?? 1) / 2];
+    if (model_type === "llama" && heads !== undefined)
+      for (let row = 0; row < rows; row++) {
+        const [head, i] = [Math.floor(row / (2 * half)), row % (2 * half)];
+        const at = head * 2 * half + 2 * (i % half) + Math.floor(i / half);
+        own.set(stored.subarray(at * width, (at + 1) * width), row * width);
+      }
+    products.set(name.replace(".weight.lora_a", ""), own);
+  }
+  return products;
+}
+
+const PLACES: Partial<Record<Target, string>> = {
+  ...{ q: "attn_q", k: "attn_k", v: "attn_v", o: "attn_output", gate: "ffn_gate", up: "ffn_up", down: "ffn_down" },
+  ...{ fc: "ffn_up", proj: "ffn_down" },
+};
+
+const SITES: LoraConfig["sites"] = [
+  { site: "h.0.attn.q", r: 2, scale: 0.7 },
+  { site: "h.0.attn.v", r: 3, scale: -1.5 },
+  { site: "h.1.attn.o", r: 1, scale: 0 },
+  { site: "h.1.mlp.proj", r: 4, scale: 3 },
+];
+
+for (const [name, lora] of [
+  ["gpt2-f16", {}],
+  ["gpt2-f16", { scaling: "alpha/sqrt(r)" }],
+  ["gpt2-f16", { sites: SITES, target_modules: ["q", "v", "o", "proj"] }],
+  ["llama-q4_1", {}],
+  ["llama3-bf16", { scaling: "alpha", target_modules: ["q", "k", "head"] }],
+  ["qwen2-q8_0", {}],
+] as [string, Partial<LoraConfig>][])
+  test(`${name}, adapter, ${JSON.stringify(lora)}: its products are the run's`, async () => {
+    await using checkpoint = await openBaseModel(golden(name));
+    const { config } = checkpoint;
+    const meta = metaFor(config, lora);
+    const { adapter, parts, notes, out } = await exported("gguf-adapter", checkpoint, meta);
+    assert.equal(notes, []);
+    const file = parts("adapter.gguf");
+    assert.equal(
+      ["general.type", "adapter.type", "general.architecture"].map((key) => file.metadata.get(key)!.value),
+      ["adapter", "lora", config.model_type ?? "gpt2"],
+    );
+    const found = fileProducts(file, config);
+    const expected = new Map<string, Float64Array>();
+    const C = config.n_embd;
+    for (const site of loraAdapters(config, meta.lora!)) {
+      const { target, block, r, scale } = site;
+      const [A, B] = (["A", "B"] as const).map((part) => adapter.tensors.get(loraName(site, part))!);
+      const own = product(B!.data, A!.data, r, A!.shape[1]!, scale);
+      const fused = !config.model_type && ["q", "k", "v"].includes(target);
+      const place = target === "head" ? "output" : `blk.${block}.${fused ? "attn_qkv" : PLACES[target]}`;
+      const whole = expected.get(place) ?? new Float64Array(fused ? 3 * C * C : own.length);
+      whole.set(own, fused ? ["q", "k", "v"].indexOf(target) * C * C : 0);
+      expected.set(place, whole);
+    }
+    assert.equal([...found.keys()].sort(), [...expected.keys()].sort());
+    for (const [place, values] of expected)
+      assertAllClose(place, found.get(place)!, values, { atol: 1e-6, rtol: 1e-6 });
+    const readme = readFileSync(join(out, "README.md"), "utf8");
+    assert.match(readme, `loadModel({ modelPath: ${JSON.stringify(golden(name))} })`);
+    assert.match(readme, 'createContext({ lora: "adapter.gguf" })');
+  });
+
+test("where all agree, B is the run's own and alpha is lora_alpha", async () => {
+  await using checkpoint = await openBaseModel(golden("llama3-bf16"));
+  const { adapter, parts } = await exported("gguf-adapter", checkpoint, metaFor(checkpoint.config));
+  const { metadata, tensors } = parts("adapter.gguf");
+  assert.is(metadata.get("adapter.lora.alpha")!.value, 5);
+  const { data } = tensors.find(({ name }) => name === "blk.1.attn_v.weight.lora_b")!;
+  const own = adapter.tensors.get("lora.h.1.attn.v.B")!.data;
+  assertSameBits("B", new Float32Array(new Uint8Array(data).buffer).subarray(0, own.length), own);
+});
+
+test("with its base model an adapter's README runs alone: a copy of the file, or one of another type", async () => {
+  await using file = await openBaseModel(golden("qwen2-q8_0"));
+  const copy = await exported("gguf-adapter", file, metaFor(file.config), { withBase: true });
+  assert.equal(readFileSync(join(copy.out, "base/model.gguf")), readFileSync(golden("qwen2-q8_0")));
+  const other = await exported("gguf-adapter", file, metaFor(file.config), { withBase: true, dtype: "f32" });
+  await using again = await openBaseModel(join(other.out, "base/model.gguf"));
+  for (const name of file.names) assertSameBits(name, await again.read(name), await file.read(name));
+  await using checkpoint = await openBaseModel(directoryModel("beside", SMALL));
+  const { out, parts, files } = await exported("gguf-adapter", checkpoint, metaFor(SMALL), { withBase: true });
+  assert.is(parts("base/model.gguf").metadata.get("general.name")!.value, "beside");
+  assert.equal((await replaceableExport(out, true)).sort(), [...files.keys()].sort());
+  const alone = await exported("gguf-adapter", checkpoint, metaFor(SMALL));
+  assert.match(alone.notes.join(), "--with-base writes it");
+  await assertFails(ConfigError, "options-conflict", ["no --dtype"], () =>
+    exported("gguf-adapter", checkpoint, metaFor(SMALL), { dtype: "q8" }),
+  );
+});
+
+test("what llama.cpp cannot run or express is refused by name, before anything is written", async () => {
+  await using gpt2 = await openBaseModel(golden("gpt2-f16"));
+  await using llama = await openBaseModel(golden("llama-q4_1"));
+  const refused = (kind: ExportKind, base: BaseModel, words: string[], ...meta: Parameters<typeof metaFor>) =>
+    assertFails(ConfigError, "not-expressible-in-format", words, () => exported(kind, base, metaFor(...meta)));
+  const { config } = gpt2;
+  for (const kind of ["gguf", "gguf-adapter"] as const) {
+    const classes = { task: TASKS.classification, labels: ["ham", "spam"] };
+    await refused(kind, gpt2, ["cannot classify", "--to merged"], config, {}, classes);
+    const relative = { ...config, ...RELATIVE };
+    await refused(kind, gpt2, ["gelu", "inverse_layer_idx"], relative, {});
+    await assertFails(ConfigError, "not-mergeable", ["prompt tuning", "--to peft"], () =>
+      exported(kind, gpt2, metaFor(config, null, modeMeta("prompt"))),
+    );
+  }
+  const adapter = (words: string[], base: BaseModel, lora: Partial<LoraConfig> | null, rest?: Partial<AdapterMeta>) =>
+    refused("gguf-adapter", base, [...words, "--to gguf"], base.config, lora, rest);
+  await adapter(["DoRA"], gpt2, { use_dora: true });
+  await adapter(["h.0.attn.c_attn.bias"], gpt2, {
+    target_modules: ["c_attn"],
+    modulesToSave: ["h.0.attn.c_attn.bias"],
+  });
+  await adapter(["the token table is also the head"], llama, { target_modules: ["q", "head"] });
+  await adapter(["BitFit"], gpt2, null, { mode: "bitfit" });
+  await assertFails(ConfigError, "options-conflict", ["--with-base"], () =>
+    exported("gguf", gpt2, metaFor(config), { withBase: true }),
+  );
+});
