@@ -50,6 +50,12 @@ export const FORMS = {
     dtypes: ["f32", "f16"],
     load: () => import("./merged.ts"),
   },
+  onnx: {
+    reader: "transformers.js",
+    about: "a model for ONNX Runtime and transformers.js",
+    dtypes: ["f32", "f16", "q8"],
+    load: () => import("./onnx.ts"),
+  },
 } as const satisfies Record<string, Form>;
 
 export type ExportKind = keyof typeof FORMS;

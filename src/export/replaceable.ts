@@ -11,6 +11,11 @@ export const README = "README.md";
 export const BASE = "base";
 const BASE_FILE = /^base\/\w[\w.-]*$/;
 
+/** The folder of transformers.js, with the endings of its names by the type of the weights. */
+export const ONNX_NAMES = { f32: "onnx/model.onnx", f16: "onnx/model_fp16.onnx", q8: "onnx/model_quantized.onnx" };
+/** The file of an ONNX model's weights. */
+export const onnxData = (model: string) => `${model}_data`;
+
 /** The other files that an export can have. */
 const EXPORT_FILES = [
   "adapter_config.json",
@@ -18,7 +23,9 @@ const EXPORT_FILES = [
   "config.json",
   META,
   EXACT,
+  "generation_config.json",
   "model.safetensors",
+  ...Object.values(ONNX_NAMES).flatMap((name) => [name, onnxData(name)]),
   ...TOKENIZER_FILES,
 ];
 

@@ -57,7 +57,7 @@ function sizeError(name: string, shape: Shape, found: number): ShapeError {
   });
 }
 
-const viewBytes = ({ buffer, byteOffset, byteLength }: Float32Array | Int32Array | Uint16Array) =>
+export const viewBytes = ({ buffer, byteOffset, byteLength }: Float32Array | Int32Array | Uint16Array) =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
 /** The bytes of a safetensors file. Throws ShapeError if data and shape differ, FormatError for a duplicate name. */
@@ -86,7 +86,18 @@ export interface ComputedTensor {
   pieces: () => AsyncIterable<Float32Array>;
 }
 
-/** The same in half precision: chunks of its bits. */
+/** All values of a tensor. */
+export async function collect({ shape, pieces }: ComputedTensor): Promise<Float32Array> {
+  const values = new Float32Array(numel(shape));
+  let at = 0;
+  for await (const piece of pieces()) {
+    values.set(piece, at);
+    at += piece.length;
+  }
+  return values;
+}
+
+/** A tensor in half precision: chunks of its bits. */
 type HalfTensor = Omit<ComputedTensor, "dtype" | "pieces"> & { dtype: "F16"; pieces: () => AsyncIterable<Uint16Array> };
 
 export type StreamedTensor = ComputedTensor | HalfTensor;

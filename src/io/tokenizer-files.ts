@@ -46,20 +46,27 @@ export interface TokenConfig {
  * files.
  */
 export async function readVocabulary(directory: string, config: TokenConfig | null): Promise<Vocabulary> {
+  const { listed, settings, named } = await readListed(directory);
+  if (settings) checkSettings(settings, listed, joinPath(directory, "tokenizer_config.json"));
+  if (listed === null && config !== null && config.vocab_size > GPT2_VOCABULARY.size + MOST_PADDING)
+    refuseMissing(directory, config);
+  const vocabulary = listed === null ? GPT2_VOCABULARY : await listedVocabulary(listed, settings, named, config);
+  if (listed !== null && config !== null) checkSize(vocabulary, config, listed.where);
+  const chat = await readChat(directory, settings, named);
+  return chat === null ? vocabulary : { ...vocabulary, chat };
+}
+
+/** What the files of a tokenizer list, their settings, and the settings that name tokens. */
+export async function readListed(
+  directory: string,
+): Promise<{ listed: Listed | null; settings: Json | undefined; named: Json }> {
   const read = (file: (typeof TOKENIZER_FILES)[number]) => readObject(joinPath(directory, file));
   const settings = await read("tokenizer_config.json");
   const fast = await read("tokenizer.json");
   const listed = fast
     ? fromFast(fast, joinPath(directory, "tokenizer.json"))
     : await fromLists(directory, read, settings?.tokenizer_class);
-  if (settings) checkSettings(settings, listed, joinPath(directory, "tokenizer_config.json"));
-  if (listed === null && config !== null && config.vocab_size > GPT2_VOCABULARY.size + MOST_PADDING)
-    refuseMissing(directory, config);
-  const named = { ...(await read("special_tokens_map.json")), ...settings };
-  const vocabulary = listed === null ? GPT2_VOCABULARY : await listedVocabulary(listed, settings, named, config);
-  if (listed !== null && config !== null) checkSize(vocabulary, config, listed.where);
-  const chat = await readChat(directory, settings, named);
-  return chat === null ? vocabulary : { ...vocabulary, chat };
+  return { listed, settings, named: { ...(await read("special_tokens_map.json")), ...settings } };
 }
 
 /** The vocabulary of listed tokens, with those that the settings and the model's config name. */
@@ -69,7 +76,7 @@ export function listedVocabulary(
   named: Json,
   config: TokenConfig | null,
 ): Promise<Vocabulary> {
-  const added = allAdded(listed, settings, named, config);
+  const added = listAdded(listed, settings, named, config);
   return makeVocabulary({ ...listed, added, end: findEndToken(named, config, listed, added) }, listed.where);
 }
 
@@ -207,7 +214,7 @@ function namedTokenText(named: unknown): string | undefined {
  * All added tokens: those listed with the vocabulary and in tokenizer_config.json, and the named ones of the
  * vocabulary. Special ones that the model has no row for are left out: no text contains them.
  */
-function allAdded(
+export function listAdded(
   { tokens, added, where }: Listed,
   settings: Json | undefined,
   named: Json,
