@@ -57,7 +57,7 @@ function sizeError(name: string, shape: Shape, found: number): ShapeError {
   });
 }
 
-export const viewBytes = ({ buffer, byteOffset, byteLength }: Float32Array | Int32Array | Uint16Array) =>
+export const viewBytes = ({ buffer, byteOffset, byteLength }: ArrayBufferView) =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
 /** The bytes of a safetensors file. Throws ShapeError if data and shape differ, FormatError for a duplicate name. */

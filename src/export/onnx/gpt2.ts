@@ -10,7 +10,7 @@ const ACTIVATION = {
 
 export const gpt2: GraphArchitecture = {
   embed(graph, ids, positions) {
-    const tokens = graph.add("embed.tokens", "Gather", [graph.weight("wte.weight", "rows"), ids]);
+    const tokens = graph.gather("embed.tokens", "wte.weight", ids);
     const places = graph.add("embed.positions", "Gather", [graph.weight("wpe.weight"), positions]);
     return graph.add("embed", "Add", [tokens, places]);
   },

@@ -46,8 +46,10 @@ export class Graph {
   private readonly inputs: MessageInitShape<typeof ValueInfoProtoSchema>[] = [];
   private readonly outputs: MessageInitShape<typeof ValueInfoProtoSchema>[] = [];
   private readonly constants = new Map<string, MessageInitShape<typeof TensorProtoSchema>>();
-  /** The weights that are used, in the order of their file, with the values that they are read as. */
-  private readonly stored = new Map<string, Stored & { value: string }>();
+  /** The weights that are used, in the order of their file. */
+  private readonly stored = new Map<string, Stored>();
+  /** The values of whole weights in f32. */
+  private readonly values = new Map<string, string>();
 
   /** `tensors`: the model's weights; `dtype`: the type in which matrices are stored. */
   constructor(
@@ -124,12 +126,20 @@ export class Graph {
 
   /** A weight in f32, whatever type it is stored in. */
   weight(name: string, kind: Kind = "other"): string {
-    const known = this.stored.get(name);
-    if (known) return known.value;
-    const stored = storeWeight(this.tensors.get(name)!, this.dtype, kind);
-    const value = stored.restore(this);
-    this.stored.set(name, { ...stored, value });
+    const value = this.values.get(name) ?? this.store(name, kind).restore(this);
+    this.values.set(name, value);
     return value;
+  }
+
+  /** The rows `ids` of a table in f32. */
+  gather(name: string, table: string, ids: string): string {
+    return this.store(table, "rows").restore(this, { name, ids });
+  }
+
+  private store(name: string, kind: Kind): Stored {
+    const stored = this.stored.get(name) ?? storeWeight(this.tensors.get(name)!, this.dtype, kind);
+    this.stored.set(name, stored);
+    return stored;
   }
 
   /** The bytes of the model, whose weights are in the file `location` beside it. */

@@ -18,7 +18,7 @@ export const llama: GraphArchitecture = {
     const table = graph.table("rope.table", n_positions, ropeTable({ ...rope!, headSize }, n_positions));
     const angles = graph.add("rope.angles", "Gather", [table, positions]);
     halves(graph, ["rope.cos", "rope.sin"], graph.add("rope", "Unsqueeze", [angles, graph.ints(2)]), headSize / 2);
-    return graph.add("embed", "Gather", [graph.weight("wte.weight", "rows"), ids]);
+    return graph.gather("embed", "wte.weight", ids);
   },
 
   norm(graph, name, x, { layer_norm_epsilon }) {

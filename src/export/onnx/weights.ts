@@ -1,7 +1,7 @@
 /**
  * How weights are stored: in f32, in half precision, or in 8 bits (src/blocks.ts: the numbers of GGUF's Q8_0). The
- * graph makes f32 of them again, which a runtime does once, when it loads a model: all types compute alike, and half
- * and 8 bits are for smaller files.
+ * graph has the operators that make f32 of them again. Those of half precision a runtime computes once, when it loads a
+ * model. Those of 8 bits it computes in every run, or multiplies by the matrix as it is stored.
  */
 import { TensorProto_DataType as DataType } from "onnx-buf";
 import { BLOCKS, layoutBlocks } from "../../blocks.ts";
@@ -23,11 +23,11 @@ export interface Stored {
   parts: StoredPart[];
   /** The bytes of the parts, one behind the other. */
   bytes(): AsyncIterable<Uint8Array>;
-  /** Adds the nodes that make f32 of the parts; returns the value. */
-  restore(graph: Graph): string;
+  /** Adds the nodes that make f32 of the parts, or of some `rows` of them; returns the value. */
+  restore(graph: Graph, rows?: { name: string; ids: string }): string;
 }
 
-/** What a weight is: a matrix [in, out], a table of rows of inputs, or what is never quantised. */
+/** What a weight is: a matrix [in, out], a table of rows [rows, in], or what is never quantised. */
 export type Kind = "matrix" | "rows" | "other";
 
 export function storeWeight(tensor: ComputedTensor, dtype: WeightDtype, kind: Kind): Stored {
@@ -40,7 +40,11 @@ async function* viewAll(pieces: AsyncIterable<Float32Array | Uint16Array>): Asyn
 }
 
 function inFloat({ name, shape, pieces }: ComputedTensor): Stored {
-  return { parts: [{ name, type: DataType.FLOAT, shape }], bytes: () => viewAll(pieces()), restore: () => name };
+  return {
+    parts: [{ name, type: DataType.FLOAT, shape }],
+    bytes: () => viewAll(pieces()),
+    restore: (graph, rows) => (rows ? graph.add(rows.name, "Gather", [name, rows.ids]) : name),
+  };
 }
 
 /** The number of a type as an attribute. */
@@ -52,53 +56,74 @@ function inHalf(tensor: ComputedTensor): Stored {
   return {
     parts: [{ name: half, type: DataType.FLOAT16, shape }],
     bytes: () => viewAll(halved(tensor).pieces()),
-    restore: (graph) => graph.add(name, "Cast", [half], FLOAT),
+    restore(graph, rows) {
+      const part = rows ? graph.add(`${rows.name}.f16`, "Gather", [half, rows.ids]) : half;
+      return graph.add(rows?.name ?? name, "Cast", [part], FLOAT);
+    },
   };
 }
 
 const BLOCK = BLOCKS.q8;
 
-/** As [out, in], so that a block is neighbouring inputs of one output: its codes and, behind all of them, its scale. */
+/** A code for each weight, and a scale for each block of neighbouring inputs. */
 function inEight(tensor: ComputedTensor, kind: "matrix" | "rows"): Stored {
-  const { name } = tensor;
-  const shape = kind === "matrix" ? tensor.shape.toReversed() : tensor.shape;
-  const [outputs, inputs] = shape as [number, number];
+  const { name, shape } = tensor;
+  const [rows, columns] = shape as [number, number];
+  const isMatrix = kind === "matrix";
   const [codes, scales] = [`${name}.codes`, `${name}.scales`];
   return {
     parts: [
-      { name: codes, type: DataType.INT8, shape: [outputs, inputs / BLOCK, BLOCK] },
-      { name: scales, type: DataType.FLOAT16, shape: [outputs, inputs / BLOCK, 1] },
+      { name: codes, type: DataType.INT8, shape },
+      { name: scales, type: DataType.FLOAT16, shape: isMatrix ? [rows / BLOCK, columns] : [rows, columns / BLOCK] },
     ],
-    bytes: () => quantized(tensor, kind),
-    // Not DequantizeLinear, which a runtime computes again in every run.
-    restore: (graph) => {
-      const floats = [codes, scales].map((part) => graph.add(`${part}.f32`, "Cast", [part], FLOAT));
-      const product = graph.add(`${name}.blocks`, "Mul", floats);
-      const isTurned = kind === "matrix";
-      const rows = graph.add(isTurned ? `${name}.T` : name, "Reshape", [product, graph.ints(...shape)]);
-      return isTurned ? graph.add(name, "Transpose", [rows], { perm: [1, 0] }) : rows;
+    bytes: () => (isMatrix ? quantizedMatrix(tensor) : quantizedRows(tensor)),
+    restore(graph, rows) {
+      const read = (part: string, ending: string) =>
+        rows ? graph.add(`${rows.name}${ending}`, "Gather", [part, rows.ids]) : part;
+      const half = read(scales, ".scales");
+      const both = [read(codes, ".codes"), graph.add(`${half}.f32`, "Cast", [half], FLOAT)];
+      const how = { axis: isMatrix ? 0n : -1n, block_size: BigInt(BLOCK) };
+      return graph.add(rows?.name ?? name, "DequantizeLinear", both, how);
     },
   };
 }
 
-/** The codes, then the scales. A matrix is quantised as a whole, a table by its rows. */
-async function* quantized(tensor: ComputedTensor, kind: "matrix" | "rows"): AsyncGenerator<Uint8Array> {
-  const { name, shape } = tensor;
-  const [rows, columns] = shape as [number, number];
-  const scales: Uint8Array[] = [];
-  const split = (bytes: Uint8Array, size: number) => {
-    scales.push(bytes.subarray(layoutBlocks("q8", size).scales, size + (2 * size) / BLOCK));
-    return bytes.subarray(0, size);
+/** The codes of a matrix, then its scales, in its own order: the quantiser has [out, in]. */
+async function* quantizedMatrix(tensor: ComputedTensor): AsyncGenerator<Uint8Array> {
+  const [inputs, outputs] = tensor.shape as [number, number];
+  const values = await collect(tensor);
+  const { codes, scales } = split(quantizeMatrix(tensor.name, "q8", values, inputs, outputs), values.length);
+  yield viewBytes(turned(codes, outputs, inputs));
+  yield viewBytes(turned(scales, outputs, inputs / BLOCK));
+}
+
+/** The codes of a table, then its scales. Some rows are in memory at a time. */
+async function* quantizedRows({ name, shape, pieces }: ComputedTensor): AsyncGenerator<Uint8Array> {
+  const inputs = shape[1]!;
+  const all: Uint16Array[] = [];
+  for await (const piece of pieces()) {
+    const outputs = piece.length / inputs;
+    const quantizer = new Quantizer(name, "q8", outputs, inputs);
+    quantizer.take(piece, { output: inputs, input: 1 }, { output: 0, outputs, input: 0, inputs });
+    const { codes, scales } = split(quantizer.finish(), piece.length);
+    all.push(scales);
+    yield codes;
+  }
+  yield* all.map(viewBytes);
+}
+
+/** The parts of a quantised tensor of `size` weights. */
+function split(bytes: Uint8Array, size: number): { codes: Uint8Array; scales: Uint16Array } {
+  const { scales } = layoutBlocks("q8", size);
+  return {
+    codes: bytes.subarray(0, size),
+    scales: new Uint16Array(bytes.slice(scales, scales + (2 * size) / BLOCK).buffer),
   };
-  if (kind === "matrix") {
-    const values = await collect(tensor);
-    yield split(quantizeMatrix(name, "q8", values, rows, columns), values.length);
-  } else
-    for await (const piece of tensor.pieces()) {
-      const quantizer = new Quantizer(name, "q8", piece.length / columns, columns);
-      const all = { output: 0, outputs: quantizer.outputs, input: 0, inputs: columns };
-      quantizer.take(piece, { output: columns, input: 1 }, all);
-      yield split(quantizer.finish(), piece.length);
-    }
-  yield* scales;
+}
+
+/** [rows, columns] as [columns, rows]. */
+function turned<A extends Uint8Array | Uint16Array>(values: A, rows: number, columns: number): A {
+  const out = values.slice() as A;
+  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) out[j * rows + i] = values[i * columns + j]!;
+  return out;
 }
