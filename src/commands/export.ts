@@ -1,4 +1,4 @@
-/** export: converts a trained model for PEFT or transformers. */
+/** export: converts a trained model for PEFT, transformers or transformers.js. */
 import { exists, joinPath, withLock } from "#platform";
 import { type DeviceName, openDevice } from "../backend/device.ts";
 import { openExport } from "../bench/open-export.ts";
@@ -21,7 +21,7 @@ import { choice, command, deviceFlag, main, print, printNote, settle } from "./c
 const program = command(
   "export",
   "Exports a run of `train` to other tools: an adapter that PEFT loads beside the base model (LoRA, prompt and prefix tuning), or a " +
-    "model for transformers with what was trained merged in (not of prompt and prefix tuning and adapter layers); or one of both as a folder for the Hugging Face hub, which python3 opens with PEFT and transformers before it is put in place, where it has them. If the target format cannot express a part of the model, the export " +
+    "model for transformers or transformers.js with what was trained merged in (not of prompt and prefix tuning and adapter layers); or one of PEFT's and transformers' as a folder for the Hugging Face hub, which python3 opens with PEFT and transformers before it is put in place, where it has them. If the target format cannot express a part of the model, the export " +
     "fails and reports the reason and the effect of dropping that part; --lossy drops it.",
   [
     "--run runs/first --to peft --out exports/first-peft",

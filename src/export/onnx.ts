@@ -106,11 +106,13 @@ const RESULT = {
   "multi-label": "console.log(model.config.id2label, logits.sigmoid().tolist());",
 } as const;
 
+const HALF = "Half precision is for a smaller file: weights are made float32 when it is loaded.";
+const EIGHT = "Weights in 8 bits change what is predicted; runtimes round what is multiplied with them to 8 bits, too.";
+
 /** What to know of it. */
 function remarks(meta: AdapterMeta, { vocabulary, config }: BaseModel, dtype: OnnxDtype): string[] {
   const { objective } = meta.task;
-  const types =
-    dtype === "f32" ? [] : ["The weights are made float32 when the model is loaded: only the file is smaller."];
+  const types = { f32: [], f16: [HALF], q8: [EIGHT] }[dtype];
   if (objective === "lm") return [`Prompt and answer have at most ${config.n_positions} tokens.`, ...types];
   return [
     `Logits are those at a text's last token by \`attention_mask\`: texts can be padded on either side. Encode an empty text as one`,

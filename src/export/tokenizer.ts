@@ -67,8 +67,9 @@ export async function fastTokenizerFiles(meta: AdapterMeta, checkpoint: BaseMode
   let json: object | undefined;
   if (await readModelFile(directory, FAST)) json = await readModelJson(directory, FAST);
   for (const place of vocabularyPlaces(checkpoint)) json ??= await makeFastTokenizer(place, config);
-  if (readsPairs(meta)) json = { ...json, post_processor: template(vocabulary.begin, vocabulary.end) };
+  if (json && readsPairs(meta)) json = { ...json, post_processor: template(vocabulary.begin, vocabulary.end) };
   const files = await tokenizerFiles(meta, checkpoint);
   for (const name of ["vocab.json", "merges.txt", "added_tokens.json"]) files.delete(name);
-  return files.set(FAST, JSON.stringify(json));
+  // A model without a vocabulary has none here, either.
+  return json ? files.set(FAST, JSON.stringify(json)) : files;
 }

@@ -68,9 +68,12 @@ export class Graph {
   }
 
   /** Adds a node. Returns the name of its output, which is the node's. */
-  add(name: string, op: string, inputs: readonly string[], attributes: Record<string, Attribute> = {}): string {
-    return this.addAll([name], op, inputs, attributes)[0]!;
-  }
+  readonly add = (
+    name: string,
+    op: string,
+    inputs: readonly string[],
+    attributes: Record<string, Attribute> = {},
+  ): string => this.addAll([name], op, inputs, attributes)[0]!;
 
   /** Adds a node with several outputs. */
   addAll<Names extends readonly string[]>(
@@ -126,14 +129,14 @@ export class Graph {
 
   /** A weight in f32, whatever type it is stored in. */
   weight(name: string, kind: Kind = "other"): string {
-    const value = this.values.get(name) ?? this.store(name, kind).restore(this);
+    const value = this.values.get(name) ?? this.store(name, kind).restore(this.add);
     this.values.set(name, value);
     return value;
   }
 
   /** The rows `ids` of a table in f32. */
   gather(name: string, table: string, ids: string): string {
-    return this.store(table, "rows").restore(this, { name, ids });
+    return this.store(table, "rows").restore(this.add, { name, ids });
   }
 
   private store(name: string, kind: Kind): Stored {

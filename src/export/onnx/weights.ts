@@ -9,7 +9,9 @@ import type { WeightDtype } from "../../config.ts";
 import { type ComputedTensor, collect, halved, viewBytes } from "../../io/safetensors-write.ts";
 import { Quantizer, quantizeMatrix } from "../../quantize.ts";
 import type { Shape } from "../../tensor.ts";
-import type { Graph } from "./graph.ts";
+
+/** Adds a node to a graph; returns its output. */
+type AddNode = (name: string, op: string, inputs: readonly string[], attributes?: Record<string, bigint>) => string;
 
 /** A tensor in the weights' file. */
 interface StoredPart {
@@ -24,7 +26,7 @@ export interface Stored {
   /** The bytes of the parts, one behind the other. */
   bytes(): AsyncIterable<Uint8Array>;
   /** Adds the nodes that make f32 of the parts, or of some `rows` of them; returns the value. */
-  restore(graph: Graph, rows?: { name: string; ids: string }): string;
+  restore(add: AddNode, rows?: { name: string; ids: string }): string;
 }
 
 /** What a weight is: a matrix [in, out], a table of rows [rows, in], or what is never quantised. */
@@ -43,7 +45,7 @@ function inFloat({ name, shape, pieces }: ComputedTensor): Stored {
   return {
     parts: [{ name, type: DataType.FLOAT, shape }],
     bytes: () => viewAll(pieces()),
-    restore: (graph, rows) => (rows ? graph.add(rows.name, "Gather", [name, rows.ids]) : name),
+    restore: (add, rows) => (rows ? add(rows.name, "Gather", [name, rows.ids]) : name),
   };
 }
 
@@ -56,9 +58,9 @@ function inHalf(tensor: ComputedTensor): Stored {
   return {
     parts: [{ name: half, type: DataType.FLOAT16, shape }],
     bytes: () => viewAll(halved(tensor).pieces()),
-    restore(graph, rows) {
-      const part = rows ? graph.add(`${rows.name}.f16`, "Gather", [half, rows.ids]) : half;
-      return graph.add(rows?.name ?? name, "Cast", [part], FLOAT);
+    restore(add, rows) {
+      const part = rows ? add(`${rows.name}.f16`, "Gather", [half, rows.ids]) : half;
+      return add(rows?.name ?? name, "Cast", [part], FLOAT);
     },
   };
 }
@@ -77,13 +79,13 @@ function inEight(tensor: ComputedTensor, kind: "matrix" | "rows"): Stored {
       { name: scales, type: DataType.FLOAT16, shape: isMatrix ? [rows / BLOCK, columns] : [rows, columns / BLOCK] },
     ],
     bytes: () => (isMatrix ? quantizedMatrix(tensor) : quantizedRows(tensor)),
-    restore(graph, rows) {
+    restore(add, rows) {
       const read = (part: string, ending: string) =>
-        rows ? graph.add(`${rows.name}${ending}`, "Gather", [part, rows.ids]) : part;
+        rows ? add(`${rows.name}${ending}`, "Gather", [part, rows.ids]) : part;
       const half = read(scales, ".scales");
-      const both = [read(codes, ".codes"), graph.add(`${half}.f32`, "Cast", [half], FLOAT)];
+      const both = [read(codes, ".codes"), add(`${half}.f32`, "Cast", [half], FLOAT)];
       const how = { axis: isMatrix ? 0n : -1n, block_size: BigInt(BLOCK) };
-      return graph.add(rows?.name ?? name, "DequantizeLinear", both, how);
+      return add(rows?.name ?? name, "DequantizeLinear", both, how);
     },
   };
 }
