@@ -2,9 +2,10 @@
 import type { ModelConfig } from "../config.ts";
 import { FormatError, nameList } from "../errors.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
+import { collect } from "./collect.ts";
 import { count } from "./common.ts";
 import { type FilePart, llamaTensorsInFiles } from "./llama-names.ts";
-import { type ComputedTensor, collect } from "./safetensors-write.ts";
+import type { ComputedTensor } from "./safetensors-write.ts";
 import { checkRows, type Stored, type TensorSource } from "./tensor-file.ts";
 
 /**

@@ -86,17 +86,6 @@ export interface ComputedTensor {
   pieces: () => AsyncIterable<Float32Array>;
 }
 
-/** All values of a tensor. */
-export async function collect({ shape, pieces }: ComputedTensor): Promise<Float32Array> {
-  const values = new Float32Array(numel(shape));
-  let at = 0;
-  for await (const piece of pieces()) {
-    values.set(piece, at);
-    at += piece.length;
-  }
-  return values;
-}
-
 /** A tensor in half precision: chunks of its bits. */
 type HalfTensor = Omit<ComputedTensor, "dtype" | "pieces"> & { dtype: "F16"; pieces: () => AsyncIterable<Uint16Array> };
 

@@ -144,10 +144,10 @@ const OF_FORMS =
   /\/(src\/(export\/|io\/merge\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker|page\/parts)\/forms)|data\/datasets\/)/;
 const OF_FOREIGN =
   /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
-const OF_LLAMA = /\/src\/(io\/llama-(config|files)|model\/(llama|rope-table)|ops\/(rope|swiglu|rmsnorm))\./;
+const OF_LLAMA = /\/src\/(io\/(llama-(config|files)|collect)|model\/(llama|rope-table)|ops\/(rope|swiglu|rmsnorm))\./;
 const OF_ZIP = /\/(src\/io\/zip\.|node_modules\/fflate\/)/;
 const OF_CHATS = /\/(src\/data\/chat\.|node_modules\/@huggingface\/jinja\/)/;
-const OF_GGUF = /\/src\/io\/(gguf|ggml|tokenizer-gguf)[\w-]*\./;
+const OF_GGUF = /\/src\/io\/(gguf|ggml|tokenizer-(gguf|fast))[\w-]*\./;
 const OF_SCORES = /\/src\/(train\/(regression|multi-label|ridge|label-baselines)|score-measures|data\/outputs)\./;
 const OF_TEXTS =
   /\/src\/(infer\/(decoding|generation|language-model|run-length|stop-strings)|(engine|model)\/decoder|ops\/(cache|sample)|web\/worker\/writer)\./;

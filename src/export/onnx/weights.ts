@@ -6,7 +6,8 @@
 import { TensorProto_DataType as DataType } from "onnx-buf";
 import { BLOCKS, layoutBlocks } from "../../blocks.ts";
 import type { WeightDtype } from "../../config.ts";
-import { type ComputedTensor, collect, halved, viewBytes } from "../../io/safetensors-write.ts";
+import { collect } from "../../io/collect.ts";
+import { type ComputedTensor, halved, viewBytes } from "../../io/safetensors-write.ts";
 import { Quantizer, quantizeMatrix } from "../../quantize.ts";
 import type { Shape } from "../../tensor.ts";
 
