@@ -7,18 +7,20 @@ import { checkWidths } from "../model/trainable.ts";
 import { readsPairs } from "../pair.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { textToTry } from "../train/text-to-try.ts";
-import type { PlanForm } from "./form.ts";
+import { type PlanForm, sized } from "./form.ts";
 import { checkMergeable } from "./mergeable.ts";
 import { mergedConfig } from "./merged.ts";
 import { addDecoder } from "./onnx/decoder.ts";
 import { Graph } from "./onnx/graph.ts";
-import { ONNX_NAMES, onnxData } from "./replaceable.ts";
 import { fastTokenizerFiles } from "./tokenizer.ts";
 
-type OnnxDtype = keyof typeof ONNX_NAMES;
-
-/** transformers.js's names of the types. */
-const DTYPES: Record<OnnxDtype, string> = { f32: "fp32", f16: "fp16", q8: "q8" };
+/** transformers.js's names of the types of weights, and of the models that have them. */
+const TYPES = {
+  f32: { dtype: "fp32", file: "model.onnx" },
+  f16: { dtype: "fp16", file: "model_fp16.onnx" },
+  q8: { dtype: "q8", file: "model_quantized.onnx" },
+};
+type OnnxDtype = keyof typeof TYPES;
 
 export const plan: PlanForm = async ({ adapter, checkpoint, finalNorm }, { dtype = "f32" }) => {
   const { meta } = adapter;
@@ -30,15 +32,16 @@ export const plan: PlanForm = async ({ adapter, checkpoint, finalNorm }, { dtype
   const tensors = [...ownTensors(checkpoint, adapter), ...scoreTensors(adapter, finalNorm)];
   const graph = new Graph(new Map(tensors.map((tensor) => [tensor.name, tensor])), dtype);
   addDecoder(graph, config, isLm ? null : meta.labels.length);
-  const path = ONNX_NAMES[type];
-  const data = onnxData(path);
+  const { file } = TYPES[type];
+  const data = `${file}_data`;
   const files = new Map<string, FileContent>([
     ["config.json", onnxConfig(await mergedConfig(adapter, checkpoint), type, isLm)],
   ]);
   if (isLm) files.set("generation_config.json", generationConfig(checkpoint));
   for (const [name, content] of await fastTokenizerFiles(meta, checkpoint)) files.set(name, content);
-  files.set(path, graph.encode(architectureName(config), data.slice(data.indexOf("/") + 1)));
-  files.set(data, graph.data());
+  files.set(`onnx/${file}`, graph.encode(architectureName(config), data));
+  const chunks = sized(graph.dataBytes, () => graph.data());
+  files.set(`onnx/${data}`, chunks);
   return {
     files,
     notes: [],
@@ -62,7 +65,7 @@ function onnxConfig(merged: string, dtype: OnnxDtype, isLm: boolean): string {
   return json({
     ...JSON.parse(merged),
     ...(isLm ? {} : { model_type: "roberta" }),
-    "transformers.js_config": { dtype: DTYPES[dtype], use_external_data_format: true },
+    "transformers.js_config": { dtype: TYPES[dtype].dtype, use_external_data_format: true },
   });
 }
 

@@ -10,11 +10,7 @@ export const README = "README.md";
 /** The folder of a base model. Its weights can be several files of any names. */
 export const BASE = "base";
 const BASE_FILE = /^base\/\w[\w.-]*$/;
-
-/** The folder of transformers.js, with the endings of its names by the type of the weights. */
-export const ONNX_NAMES = { f32: "onnx/model.onnx", f16: "onnx/model_fp16.onnx", q8: "onnx/model_quantized.onnx" };
-/** The file of an ONNX model's weights. */
-export const onnxData = (model: string) => `${model}_data`;
+const ONNX_FILE = /^onnx\/model\w*\.onnx(_data)?$/;
 
 /** The other files that an export can have. */
 const EXPORT_FILES = [
@@ -25,7 +21,6 @@ const EXPORT_FILES = [
   EXACT,
   "generation_config.json",
   "model.safetensors",
-  ...Object.values(ONNX_NAMES).flatMap((name) => [name, onnxData(name)]),
   ...TOKENIZER_FILES,
 ];
 
@@ -57,6 +52,7 @@ export async function replaceableExport(directory: string, force: boolean): Prom
     });
   const [, listed = ""] = text.split(LISTED);
   const names = [...listed.matchAll(/`([^`]+)`/g)].map(([, name]) => name!);
-  const isOurs = (name: string) => EXPORT_FILES.includes(name) || BASE_FILE.test(name) || LICENCE_FILE.test(name);
+  const isOurs = (name: string) =>
+    EXPORT_FILES.includes(name) || BASE_FILE.test(name) || ONNX_FILE.test(name) || LICENCE_FILE.test(name);
   return [README, ...names.filter(isOurs)];
 }

@@ -7,12 +7,13 @@ import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import type { WeightDtype } from "../../src/config.ts";
 import { ConfigError } from "../../src/errors.ts";
+import { contentBytes } from "../../src/export/form.ts";
 import { planExport } from "../../src/export/index.ts";
 import { halfToFloat } from "../../src/half.ts";
+import { collect } from "../../src/io/collect.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { ownTensors, scoreTensors } from "../../src/io/merge.ts";
 import type { AdapterMeta } from "../../src/io/peft.ts";
-import { collect } from "../../src/io/safetensors-write.ts";
 import { readVocabulary } from "../../src/io/tokenizer-files.ts";
 import type { FileContent } from "../../src/platform/reader.ts";
 import { numel } from "../../src/tensor.ts";
@@ -37,7 +38,10 @@ async function exported(directory: string, rest: Partial<AdapterMeta> = {}, dtyp
   const adapter = { meta, tensors: drawTensors(meta) };
   const { files } = await planExport("onnx", { adapter, checkpoint }, dtype && { dtype });
   const contents = new Map<string, Buffer>();
-  for (const [name, content] of files) contents.set(name, await bytes(content));
+  for (const [name, content] of files) {
+    contents.set(name, await bytes(content));
+    assert.is(contentBytes(content), contents.get(name)!.length, name);
+  }
   const weights = new Map<string, Float32Array>();
   for (const tensor of [...ownTensors(checkpoint, adapter), ...scoreTensors(adapter, undefined)])
     weights.set(tensor.name, await collect(tensor));

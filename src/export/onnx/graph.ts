@@ -148,20 +148,17 @@ export class Graph {
   /** The bytes of the model, whose weights are in the file `location` beside it. */
   encode(name: string, location: string): Uint8Array {
     let offset = 0;
-    const weights = [...this.stored.values()].flatMap(({ parts }) =>
-      parts.map(({ name, type, shape }): MessageInitShape<typeof TensorProtoSchema> => {
-        const length = numel(shape) * BYTES[type]!;
-        const place = { location, offset, length };
-        offset += length;
-        return {
-          name,
-          dataType: type,
-          dims: bigints(shape),
-          dataLocation: DataLocation.EXTERNAL,
-          externalData: Object.entries(place).map(([key, value]) => ({ key, value: String(value) })),
-        };
-      }),
-    );
+    const weights = this.parts().map(({ name, type, shape, length }): MessageInitShape<typeof TensorProtoSchema> => {
+      const place = { location, offset, length };
+      offset += length;
+      return {
+        name,
+        dataType: type,
+        dims: bigints(shape),
+        dataLocation: DataLocation.EXTERNAL,
+        externalData: Object.entries(place).map(([key, value]) => ({ key, value: String(value) })),
+      };
+    });
     const model = create(ModelProtoSchema, {
       irVersion: IR_VERSION,
       producerName: "lowrank",
@@ -175,6 +172,17 @@ export class Graph {
       },
     });
     return toBinary(ModelProtoSchema, model);
+  }
+
+  /** The tensors in the weights' file, with their bytes. */
+  private parts() {
+    const parts = [...this.stored.values()].flatMap(({ parts }) => parts);
+    return parts.map((part) => ({ ...part, length: numel(part.shape) * BYTES[part.type]! }));
+  }
+
+  /** The size of the weights' file. */
+  get dataBytes(): number {
+    return this.parts().reduce((sum, { length }) => sum + length, 0);
   }
 
   /** The bytes of the weights' file. */
