@@ -1,4 +1,4 @@
-/** export: converts a trained model for PEFT, transformers or llama.cpp. */
+/** export: converts a trained model for PEFT, transformers, transformers.js or llama.cpp. */
 import { exists, joinPath, withLock } from "#platform";
 import { type DeviceName, openDevice } from "../backend/device.ts";
 import { openExport } from "../bench/open-export.ts";
@@ -21,7 +21,7 @@ import { choice, command, deviceFlag, main, print, printNote, settle } from "./c
 const program = command(
   "export",
   "Exports a run of `train` to other tools: an adapter that PEFT loads beside the base model (LoRA, prompt and prefix tuning), or a " +
-    "model for transformers with what was trained merged in (not of prompt and prefix tuning and adapter layers); or one of both as a folder for the Hugging Face hub, which python3 opens with PEFT and transformers before it is put in place, where it has them. " +
+    "model for transformers or transformers.js with what was trained merged in (not of prompt and prefix tuning and adapter layers); or one of PEFT's and transformers' as a folder for the Hugging Face hub, which python3 opens with PEFT and transformers before it is put in place, where it has them. " +
     "A language model also becomes a GGUF file, or a LoRA adapter in GGUF, for llama.cpp. If the target format cannot express a part of the model, the export " +
     "fails and reports the reason and the effect of dropping that part; --lossy drops it.",
   [

@@ -67,6 +67,12 @@ export const FORMS = {
     baseDtypes: ["f16", "f32", "q8", "q4"],
     load: () => import("./gguf-adapter.ts"),
   },
+  onnx: {
+    reader: "transformers.js",
+    about: "a model for ONNX Runtime and transformers.js",
+    dtypes: ["f32", "f16", "q8"],
+    load: () => import("./onnx.ts"),
+  },
 } as const satisfies Record<string, Form>;
 
 export type ExportKind = keyof typeof FORMS;

@@ -18,9 +18,10 @@ export const autoModelClass = ({ task }: AdapterMeta) =>
 /** The hub's name of a task. */
 export const hubTask = ({ task }: AdapterMeta) => (task.objective !== "lm" ? "text-classification" : "text-generation");
 
-/** Maximum text length in tokens: longer texts were truncated in training. */
+/** Maximum text length in tokens: longer messages were truncated in training. A language model takes its whole context. */
 export function longestText(meta: AdapterMeta): number {
   const context = textContext(meta.model, meta);
+  if (meta.task.objective === "lm") return context;
   const { padTo = 0, maxLength = context } = meta.settings as { padTo?: number; maxLength?: number };
   return Math.min(padTo || maxLength, context);
 }

@@ -10,6 +10,7 @@ export const README = "README.md";
 /** The folder of a base model. Its weights can be several files of any names. */
 export const BASE = "base";
 const BASE_FILE = /^base\/\w[\w.-]*$/;
+const ONNX_FILE = /^onnx\/model\w*\.onnx(_data)?$/;
 
 /** The other files that an export can have. */
 const EXPORT_FILES = [
@@ -20,6 +21,7 @@ const EXPORT_FILES = [
   META,
   EXACT,
   "model.gguf",
+  "generation_config.json",
   "model.safetensors",
   ...TOKENIZER_FILES,
 ];
@@ -52,6 +54,7 @@ export async function replaceableExport(directory: string, force: boolean): Prom
     });
   const [, listed = ""] = text.split(LISTED);
   const names = [...listed.matchAll(/`([^`]+)`/g)].map(([, name]) => name!);
-  const isOurs = (name: string) => EXPORT_FILES.includes(name) || BASE_FILE.test(name) || LICENCE_FILE.test(name);
+  const isOurs = (name: string) =>
+    EXPORT_FILES.includes(name) || BASE_FILE.test(name) || ONNX_FILE.test(name) || LICENCE_FILE.test(name);
   return [README, ...names.filter(isOurs)];
 }

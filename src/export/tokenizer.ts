@@ -4,14 +4,20 @@ import { type BaseModel, SHIPPED_MODELS } from "../io/hf.ts";
 import { readModelFile, readModelJson } from "../io/model-file.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import { CHAT_TEMPLATE } from "../io/vocabulary.ts";
+import { readsPairs } from "../pair.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { longestText } from "./peft-code.ts";
 
-/** A model's vocabulary files; of GPT-2's vocabulary, which a model may lack, those of the bundled base model. */
-export async function vocabularyFiles({ directory, vocabulary, config }: BaseModel): Promise<Map<string, FileContent>> {
-  const files = new Map<string, FileContent>();
+/** Where a model's vocabulary is: GPT-2's, which a model may lack, is in the bundled base model. */
+function vocabularyPlaces({ directory, vocabulary, config }: BaseModel): string[] {
   const isGpt2 = vocabulary.tables === null && config.vocab_size > vocabulary.end.id;
-  for (const place of [directory, ...(isGpt2 ? [packagePath(`data/models/${SHIPPED_MODELS[0]}`)] : [])]) {
+  return [directory, ...(isGpt2 ? [packagePath(`data/models/${SHIPPED_MODELS[0]}`)] : [])];
+}
+
+/** A model's vocabulary files. */
+export async function vocabularyFiles(checkpoint: BaseModel): Promise<Map<string, FileContent>> {
+  const files = new Map<string, FileContent>();
+  for (const place of vocabularyPlaces(checkpoint)) {
     for (const name of ["vocab.json", "merges.txt", "tokenizer.json", "added_tokens.json", CHAT_TEMPLATE]) {
       const content = await readModelFile(place, name);
       if (content !== undefined) files.set(name, content);
@@ -47,4 +53,23 @@ export async function tokenizerFiles(meta: AdapterMeta, checkpoint: BaseModel): 
     truncation_side: "right",
   };
   return files.set(own, `${JSON.stringify(config, null, 2)}\n`);
+}
+
+const FAST = "tokenizer.json";
+
+/**
+ * The same for programs that read the form of the library `tokenizers` alone. The texts of a pair have between them what
+ * they had in training.
+ */
+export async function fastTokenizerFiles(meta: AdapterMeta, checkpoint: BaseModel): Promise<Map<string, FileContent>> {
+  const { makeFastTokenizer, template } = await import("../io/tokenizer-fast.ts");
+  const { directory, vocabulary, config } = checkpoint;
+  let json: object | undefined;
+  if (await readModelFile(directory, FAST)) json = await readModelJson(directory, FAST);
+  for (const place of vocabularyPlaces(checkpoint)) json ??= await makeFastTokenizer(place, config);
+  if (json && readsPairs(meta)) json = { ...json, post_processor: template(vocabulary.begin, vocabulary.end) };
+  const files = await tokenizerFiles(meta, checkpoint);
+  for (const name of ["vocab.json", "merges.txt", "added_tokens.json"]) files.delete(name);
+  // A model without a vocabulary has none here, either.
+  return json ? files.set(FAST, JSON.stringify(json)) : files;
 }

@@ -4,12 +4,13 @@
  */
 import type { ModelConfig, WeightDtype } from "../config.ts";
 import { numel, type Shape } from "../tensor.ts";
+import { collect } from "./collect.ts";
 import { ENCODINGS, type Encoding } from "./ggml-encode.ts";
 import { ARCHITECTURES, type Architecture } from "./gguf-architectures.ts";
 import { HEAD, ROPE_FREQS, TOKEN_TABLE } from "./gguf-config.ts";
 import { interleavedRow, llama3Factors } from "./gguf-rope.ts";
 import type { GgufOutput } from "./gguf-write.ts";
-import { collect, turned } from "./llama-files.ts";
+import { turned } from "./llama-files.ts";
 import type { ComputedTensor } from "./safetensors-write.ts";
 
 /** The name of a model's architecture in GGUF files. */

@@ -1,7 +1,8 @@
 /** Reads and writes a Llama-type model's tensors as files have them: see llama-names.ts. Loaded only for such a model. */
 import type { ModelConfig } from "../config.ts";
 import { FormatError, nameList } from "../errors.ts";
-import { numel, type Shape, sameShape, showShape } from "../tensor.ts";
+import { type Shape, sameShape, showShape } from "../tensor.ts";
+import { collect } from "./collect.ts";
 import { count } from "./common.ts";
 import { type FilePart, llamaTensorsInFiles } from "./llama-names.ts";
 import type { ComputedTensor } from "./safetensors-write.ts";
@@ -35,17 +36,6 @@ export function splitParts(config: ModelConfig, merged: readonly ComputedTensor[
       }),
     );
   });
-}
-
-/** All values of a tensor. */
-export async function collect({ shape, pieces }: ComputedTensor): Promise<Float32Array> {
-  const values = new Float32Array(numel(shape));
-  let at = 0;
-  for await (const piece of pieces()) {
-    values.set(piece as Float32Array, at);
-    at += piece.length;
-  }
-  return values;
 }
 
 /** Redundant tensors of old checkpoints. */

@@ -62,12 +62,16 @@ export async function mergedTensors(
     : merged.map((tensor) =>
         tensor.name === "lm_head.weight" ? tensor : { ...tensor, name: `transformer.${tensor.name}` },
       );
-  const { meta, tensors } = adapter;
-  return meta.task.objective === "lm" ? named : [...named, whole("score.weight", foldHead(meta, tensors, finalNorm))];
+  return [...named, ...scoreTensors(adapter, finalNorm)];
+}
+
+/** `score.weight`, a classifier's head, under transformers' name; none of a language model. */
+export function scoreTensors({ meta, tensors }: Adapter, finalNorm: FinalNorm | undefined): ComputedTensor[] {
+  return meta.task.objective === "lm" ? [] : [whole("score.weight", foldHead(meta, tensors, finalNorm))];
 }
 
 /** The base model's tensors and those of a language model's separate head, merged, by our names. */
-function ownTensors(checkpoint: BaseModel, { meta, tensors }: Adapter): ComputedTensor[] {
+export function ownTensors(checkpoint: BaseModel, { meta, tensors }: Adapter): ComputedTensor[] {
   const changes = adapterChanges({ meta, tensors });
   const { config } = checkpoint;
   // Frozen matrices are rounded to the type that the run stored them in.

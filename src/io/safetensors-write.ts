@@ -57,7 +57,7 @@ export function sizeError(name: string, shape: Shape, found: number): ShapeError
   });
 }
 
-const viewBytes = ({ buffer, byteOffset, byteLength }: Float32Array | Int32Array | Uint16Array) =>
+export const viewBytes = ({ buffer, byteOffset, byteLength }: ArrayBufferView) =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
 /** The bytes of a safetensors file. Throws ShapeError if data and shape differ, FormatError for a duplicate name. */
@@ -86,7 +86,7 @@ export interface ComputedTensor {
   pieces: () => AsyncIterable<Float32Array>;
 }
 
-/** The same in half precision: chunks of its bits. */
+/** A tensor in half precision: chunks of its bits. */
 type HalfTensor = Omit<ComputedTensor, "dtype" | "pieces"> & { dtype: "F16"; pieces: () => AsyncIterable<Uint16Array> };
 
 export type StreamedTensor = ComputedTensor | HalfTensor;

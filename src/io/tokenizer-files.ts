@@ -75,7 +75,7 @@ export async function listTokens(
   config: TokenConfig,
 ): Promise<{ listed: Listed; added: AddedToken[]; named: Record<string, string> } | null> {
   const { listed, settings, named } = await readTokens(directory);
-  return listed && { listed, added: allAdded(listed, settings, named, config), named: namedTexts(named) };
+  return listed && { listed, added: listAdded(listed, settings, named, config), named: namedTexts(named) };
 }
 
 /** The vocabulary of listed tokens, with those that the settings and the model's config name. */
@@ -85,7 +85,7 @@ export function listedVocabulary(
   named: Json,
   config: TokenConfig | null,
 ): Promise<Vocabulary> {
-  const added = allAdded(listed, settings, named, config);
+  const added = listAdded(listed, settings, named, config);
   return makeVocabulary({ ...listed, added, end: findEndToken(named, config, listed, added) }, listed.where);
 }
 
@@ -223,7 +223,7 @@ function namedTokenText(named: unknown): string | undefined {
  * All added tokens: those listed with the vocabulary and in tokenizer_config.json, and the named ones of the
  * vocabulary. Special ones that the model has no row for are left out: no text contains them.
  */
-function allAdded(
+function listAdded(
   { tokens, added, where }: Listed,
   settings: Json | undefined,
   named: Json,

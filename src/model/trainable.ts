@@ -82,7 +82,7 @@ export function parameterList(spec: ModelSpec): Description[] {
 }
 
 /** Throws ConfigError if a row of a matrix is not a whole number of blocks. */
-function checkWidths(config: ModelConfig, dtype: BlockDtype): void {
+export function checkWidths(config: ModelConfig, dtype: BlockDtype): void {
   for (const [name, width] of [
     ["n_embd", config.n_embd],
     ["n_inner", innerWidth(config)],

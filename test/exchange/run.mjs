@@ -18,6 +18,7 @@ import { checkGgufOut } from "./gguf-out.mjs";
 import { checkHub } from "./hub.mjs";
 import { checkLanguageModels } from "./language.mjs";
 import { checkNames } from "./names.mjs";
+import { checkOnnx } from "./onnx.mjs";
 import { checkOutputs } from "./outputs.mjs";
 import { checkPairs } from "./pairs.mjs";
 import { checkQuantized } from "./quantized.mjs";
@@ -225,6 +226,9 @@ for (const { name, base, continue: adapter, ...settings } of RUNS) {
   }
 }
 await checkPairs({ lowrank: library, device, work, micro, python, must, report, relativeError, checkPrinted });
+const [gguf] = flags.gguf;
+const bases = { micro, llama, qwen2, ...(gguf ? { gguf } : {}) };
+await checkOnnx({ lowrank: library, device, work, bases, report, must });
 await checkLanguageModels({ exportForms, lowrank: library, device, work, micro, python, must, report, checkPrinted });
 await checkHub(work, python, report, library);
 device.destroy();

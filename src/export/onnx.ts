@@ -1,0 +1,130 @@
+/** --to onnx: a model for ONNX Runtime, in the folder that transformers.js reads. */
+import { architectureName } from "../config.ts";
+import type { BaseModel } from "../io/hf.ts";
+import { ownTensors, scoreTensors } from "../io/merge.ts";
+import type { AdapterMeta } from "../io/peft.ts";
+import { checkWidths } from "../model/trainable.ts";
+import { readsPairs } from "../pair.ts";
+import type { FileContent } from "../platform/reader.ts";
+import { textToTry } from "../train/text-to-try.ts";
+import { type PlanForm, sized } from "./form.ts";
+import { checkMergeable } from "./mergeable.ts";
+import { mergedConfig } from "./merged.ts";
+import { addDecoder } from "./onnx/decoder.ts";
+import { Graph } from "./onnx/graph.ts";
+import { fastTokenizerFiles } from "./tokenizer.ts";
+
+/** transformers.js's names of the types of weights, and of the models that have them. */
+const TYPES = {
+  f32: { dtype: "fp32", file: "model.onnx" },
+  f16: { dtype: "fp16", file: "model_fp16.onnx" },
+  q8: { dtype: "q8", file: "model_quantized.onnx" },
+};
+type OnnxDtype = keyof typeof TYPES;
+
+export const plan: PlanForm = async ({ adapter, checkpoint, finalNorm }, { dtype = "f32" }) => {
+  const { meta } = adapter;
+  checkMergeable(meta);
+  const { config } = checkpoint;
+  if (dtype === "q8") checkWidths(config, dtype);
+  const type = dtype as OnnxDtype;
+  const isLm = meta.task.objective === "lm";
+  const tensors = [...ownTensors(checkpoint, adapter), ...scoreTensors(adapter, finalNorm)];
+  const graph = new Graph(new Map(tensors.map((tensor) => [tensor.name, tensor])), dtype);
+  addDecoder(graph, config, isLm ? null : meta.labels.length);
+  const { file } = TYPES[type];
+  const data = `${file}_data`;
+  const files = new Map<string, FileContent>([
+    ["config.json", onnxConfig(await mergedConfig(adapter, checkpoint), type, isLm)],
+  ]);
+  if (isLm) files.set("generation_config.json", generationConfig(checkpoint));
+  for (const [name, content] of await fastTokenizerFiles(meta, checkpoint)) files.set(name, content);
+  files.set(`onnx/${file}`, graph.encode(architectureName(config), data));
+  const chunks = sized(graph.dataBytes, () => graph.data());
+  files.set(`onnx/${data}`, chunks);
+  return {
+    files,
+    notes: [],
+    library: "transformers.js",
+    title: `A fine-tuned ${architectureName(config)} in ONNX`,
+    install: "npm install @huggingface/transformers",
+    language: "js",
+    code: useCode(meta),
+    remarks: remarks(meta, checkpoint, type),
+  };
+};
+
+const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
+
+/**
+ * The merged model's config.json with what transformers.js needs. It chooses a class by `model_type`, and knows no
+ * classifier of these architectures: those of all encoders run a session with `input_ids` and `attention_mask`, which
+ * is right for this one. RoBERTa is one whose tokenizer is a byte-level BPE, too.
+ */
+function onnxConfig(merged: string, dtype: OnnxDtype, isLm: boolean): string {
+  return json({
+    ...JSON.parse(merged),
+    ...(isLm ? {} : { model_type: "roberta" }),
+    "transformers.js_config": { dtype: TYPES[dtype].dtype, use_external_data_format: true },
+  });
+}
+
+function generationConfig({ vocabulary: { begin, end } }: BaseModel): string {
+  const { id } = end;
+  return json({ bos_token_id: begin?.id ?? id, eos_token_id: id, pad_token_id: id });
+}
+
+/** The lines that use it, in Node as in a page. */
+function useCode(meta: AdapterMeta): string[] {
+  const { objective } = meta.task;
+  if (objective === "lm")
+    return [
+      'import { pipeline } from "@huggingface/transformers";',
+      'const generate = await pipeline("text-generation", "./");',
+      'const [{ generated_text }] = await generate("Once upon a time", { max_new_tokens: 60, do_sample: false });',
+      "console.log(generated_text);",
+    ];
+  const text = textToTry([], readsPairs(meta));
+  if (objective !== "regression" && typeof text === "string")
+    return [
+      'import { pipeline } from "@huggingface/transformers";',
+      'const classify = await pipeline("text-classification", "./");',
+      `console.log(await classify(${JSON.stringify(text)}, { top_k: null }));`,
+    ];
+  const [first, second] = [text].flat().map((one) => JSON.stringify([one]));
+  const options = `{ ${second ? `text_pair: ${second}, ` : ""}padding: true, truncation: true }`;
+  return [
+    'import { AutoModelForSequenceClassification, AutoTokenizer } from "@huggingface/transformers";',
+    'const tokenizer = await AutoTokenizer.from_pretrained("./");',
+    'const model = await AutoModelForSequenceClassification.from_pretrained("./");',
+    `const { logits } = await model(tokenizer(${first}, ${options}));`,
+    RESULT[objective],
+  ];
+}
+
+/** What is made of logits. */
+const RESULT = {
+  classification: "console.log(model.config.id2label, logits.softmax(-1).tolist());",
+  regression: "console.log(logits.tolist());",
+  "multi-label": "console.log(model.config.id2label, logits.sigmoid().tolist());",
+} as const;
+
+const HALF = "Half precision is for a smaller file: weights are made float32 when it is loaded.";
+const EIGHT = "Weights in 8 bits change what is predicted; runtimes round what is multiplied with them to 8 bits, too.";
+
+/** What to know of it. */
+function remarks(meta: AdapterMeta, { vocabulary, config }: BaseModel, dtype: OnnxDtype): string[] {
+  const { objective } = meta.task;
+  const types = { f32: [], f16: [HALF], q8: [EIGHT] }[dtype];
+  if (objective === "lm") return [`Prompt and answer have at most ${config.n_positions} tokens.`, ...types];
+  return [
+    `Logits are those at a text's last token by \`attention_mask\`: texts can be padded on either side. Encode an empty text as one`,
+    `${vocabulary.end.text}.`,
+    ...(readsPairs(meta)
+      ? ["transformers.js cuts a pair that is too long at its end; in training the longer text was cut first."]
+      : []),
+    ...(objective === "regression" ? ['`pipeline("text-classification")` would make 1 of every score.'] : []),
+    "`config.json` names another `model_type`, because transformers.js has no classifier of this one.",
+    ...types,
+  ];
+}

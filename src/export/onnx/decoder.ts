@@ -1,0 +1,167 @@
+/**
+ * The forward pass of a model as a graph of ONNX's standard operators, in the order of model/model.ts and with its
+ * tensors; what differs between architectures is in gpt2.ts and llama.ts. Unlike a packed batch, it has padded rows, as
+ * transformers has them: what `attention_mask` marks with 0 is no part of a text, on either side of it.
+ *
+ * Letters: B texts, P positions in the cache, T new tokens, S = P + T, C n_embd, NH heads in KV groups of G, HS head
+ * size, V vocabulary.
+ */
+import { TensorProto_DataType as DataType } from "onnx-buf";
+import { attentionScale, type ModelConfig } from "../../config.ts";
+import { type GraphArchitecture, linear } from "./block.ts";
+import { gpt2 } from "./gpt2.ts";
+import type { Graph } from "./graph.ts";
+import { llama } from "./llama.ts";
+
+/** The largest index, for a slice up to the end. */
+const END = Number.MAX_SAFE_INTEGER;
+/** What is added to the score of a position that is not seen: as transformers, the smallest float. */
+const UNSEEN = -3.4028234663852886e38;
+
+/** Adds the graph of a model: a classifier with `labels` outputs, or a language model (null). */
+export function addDecoder(graph: Graph, config: ModelConfig, labels: number | null): void {
+  new Decoder(graph, config, labels).add();
+}
+
+class Decoder {
+  private readonly architecture: GraphArchitecture;
+  private readonly isLm: boolean;
+  private readonly heads: { KV: number; G: number; HS: number };
+  private readonly ids: string;
+  private readonly mask: string;
+  /** The number of new tokens [1], and their positions [B, T]. */
+  private readonly count: string;
+  private readonly positions: string;
+
+  constructor(
+    private readonly graph: Graph,
+    private readonly config: ModelConfig,
+    private readonly labels: number | null,
+  ) {
+    const { n_embd, n_head, n_kv_head = n_head, model_type } = config;
+    this.architecture = model_type ? llama : gpt2;
+    this.isLm = labels === null;
+    this.heads = { KV: n_kv_head, G: n_head / n_kv_head, HS: n_embd / n_head };
+    const all = this.isLm ? "total_sequence_length" : "sequence_length";
+    this.ids = graph.input("input_ids", DataType.INT64, ["batch_size", "sequence_length"]);
+    this.mask = graph.input("attention_mask", DataType.INT64, ["batch_size", all]);
+    this.count = graph.add("count", "Shape", [this.ids], { start: 1n, end: 2n });
+    this.positions = this.countPositions();
+  }
+
+  add(): void {
+    const { graph, config, architecture } = this;
+    const seen = this.findSeen();
+    let x = architecture.embed(graph, this.ids, this.positions, config);
+    for (let l = 0; l < config.n_layer; l++) x = this.block(l, x, seen);
+    if (this.isLm) this.lmHead(x);
+    else this.classifierHead(x);
+  }
+
+  /** The last T of a list along an axis. */
+  private lastTokens(name: string, list: string, axis: number): string {
+    const { graph } = this;
+    const start = graph.add(`${name}.start`, "Neg", [this.count]);
+    return graph.add(name, "Slice", [list, start, graph.ints(END), graph.ints(axis)]);
+  }
+
+  /** Texts begin at position 0, wherever padding is. */
+  private countPositions(): string {
+    const { graph } = this;
+    const counted = graph.add("positions.counted", "CumSum", [this.mask, graph.int(1)]);
+    const from0 = graph.add("positions.from0", "Sub", [counted, graph.int(1)]);
+    return this.lastTokens("positions", graph.add("positions.all", "Max", [from0, graph.int(0)]), 1);
+  }
+
+  /** What is added to the scores [B, 1, 1, T, S]: a token sees itself and what is before it, but no padding. */
+  private findSeen(): string {
+    const { graph } = this;
+    const total = graph.add("total", "Shape", [this.mask], { start: 1n, end: 2n });
+    const end = graph.add("columns.end", "Squeeze", [total, graph.ints(0)]);
+    const columns = graph.add("columns", "Range", [graph.int(0), end, graph.int(1)]);
+    const rows = graph.add("rows", "Unsqueeze", [this.lastTokens("rows.new", columns, 0), graph.ints(1)]);
+    const before = graph.add("seen.before", "LessOrEqual", [columns, rows]);
+    const isText = graph.add("seen.text", "Cast", [this.mask], { to: BigInt(DataType.BOOL) });
+    const texts = graph.add("seen.texts", "Unsqueeze", [isText, graph.ints(1, 2, 3)]);
+    const isSeen = graph.add("seen.both", "And", [before, texts]);
+    return graph.add("seen", "Where", [isSeen, graph.float(0), graph.float(UNSEEN)]);
+  }
+
+  private block(l: number, x: string, seen: string): string {
+    const { graph, config, architecture } = this;
+    const norm = architecture.norm(graph, `h.${l}.ln_1`, x, config);
+    const att = this.attention(l, norm, seen);
+    const mid = graph.add(`x.${l}.mid`, "Add", [x, linear(graph, `h.${l}.attn.c_proj`, att)]);
+    const inner = architecture.inner(graph, l, architecture.norm(graph, `h.${l}.ln_2`, mid, config), config);
+    return graph.add(`x.${l}`, "Add", [mid, linear(graph, `h.${l}.mlp.c_proj`, inner)]);
+  }
+
+  /** [B, T, C] of the norm's output [B, T, C]. */
+  private attention(l: number, x: string, seen: string): string {
+    const { graph, config } = this;
+    const { KV, G, HS } = this.heads;
+    const NH = KV * G;
+    const name = (part: string) => `h.${l}.attn.${part}`;
+    const qkv = linear(graph, `h.${l}.attn.c_attn`, x);
+    const heads = graph.add(name("heads"), "Reshape", [qkv, graph.ints(0, 0, NH + 2 * KV, HS)]);
+    const split = (parts: readonly string[], list: string, ...sizes: number[]) =>
+      graph.addAll(parts.map(name), "Split", [list, graph.ints(...sizes)], { axis: 2n });
+    const [qk, v] = split(["qk", "v"], heads, NH + KV, KV) as [string, string];
+    const turned = this.architecture.turn(graph, l, qk, config);
+    const [q, k] = split(["q", "k"], turned, NH, KV) as [string, string];
+    const scaled = graph.add(name("q.scaled"), "Mul", [q, graph.float(attentionScale(config, l))]);
+    const grouped = graph.add(name("q.grouped"), "Reshape", [scaled, graph.ints(0, 0, KV, G, HS)]);
+    const queries = graph.add(name("queries"), "Transpose", [grouped], { perm: [0, 2, 3, 1, 4] });
+    // [B, KV, 1, S, HS]: the queries of a group have the same keys and values.
+    const keys = graph.add(name("keys"), "Unsqueeze", [this.cached(l, "key", k), graph.ints(2)]);
+    const values = graph.add(name("values"), "Unsqueeze", [this.cached(l, "value", v), graph.ints(2)]);
+    const across = graph.add(name("keys.T"), "Transpose", [keys], { perm: [0, 1, 2, 4, 3] });
+    const scores = graph.add(name("scores"), "MatMul", [queries, across]);
+    const masked = graph.add(name("scores.seen"), "Add", [scores, seen]);
+    const weights = graph.add(name("weights"), "Softmax", [masked], { axis: -1n });
+    const read = graph.add(name("read"), "MatMul", [weights, values]);
+    const rows = graph.add(name("rows"), "Transpose", [read], { perm: [0, 3, 1, 2, 4] });
+    return graph.add(name("att"), "Reshape", [rows, graph.ints(0, 0, NH * HS)]);
+  }
+
+  /** Keys or values [B, T, KV, HS] behind those of the cache: [B, KV, S, HS]. */
+  private cached(l: number, part: "key" | "value", list: string): string {
+    const { graph } = this;
+    const { KV, HS } = this.heads;
+    const turned = graph.add(`${list}.T`, "Transpose", [list], { perm: [0, 2, 1, 3] });
+    if (!this.isLm) return turned;
+    const past = graph.input(`past_key_values.${l}.${part}`, DataType.FLOAT, [
+      ...["batch_size", KV, "past_sequence_length", HS],
+    ]);
+    const present = graph.add(`present.${l}.${part}`, "Concat", [past, turned], { axis: 2n });
+    graph.output(present, ["batch_size", KV, "total_sequence_length", HS]);
+    return present;
+  }
+
+  /** Logits [B, n, V] of the last n = num_logits_to_keep tokens; 0: of all. */
+  private lmHead(x: string): void {
+    const { graph, config } = this;
+    const wanted = graph.input("num_logits_to_keep", DataType.INT64, []);
+    const from = graph.add("kept.from", "Unsqueeze", [graph.add("kept.start", "Neg", [wanted]), graph.ints(0)]);
+    const kept = graph.add("kept", "Slice", [x, from, graph.ints(END), graph.ints(1)]);
+    const norm = this.architecture.norm(graph, "ln_f", kept, config);
+    const rows = graph.add("head.rows", "Reshape", [norm, graph.ints(-1, config.n_embd)]);
+    // Gemm reads the table as it lies: one that is transposed would be a second one in memory.
+    const table = graph.weight(graph.has("lm_head.weight") ? "lm_head.weight" : "wte.weight", "rows");
+    const logits = graph.add("head", "Gemm", [rows, table], { transB: 1n });
+    const size = graph.add("head.size", "Shape", [norm], { end: 2n });
+    const shape = graph.add("logits.shape", "Concat", [size, graph.ints(config.vocab_size)], { axis: 0n });
+    graph.output(graph.add("logits", "Reshape", [logits, shape]), ["batch_size", "logits_length", config.vocab_size]);
+  }
+
+  /** Logits [B, labels] at each text's last token. */
+  private classifierHead(x: string): void {
+    const { graph } = this;
+    const marks = graph.add("last.marks", "Cast", [this.mask], { to: BigInt(DataType.INT32) });
+    const last = graph.add("last", "ArgMax", [marks], { axis: 1n, keepdims: 1n, select_last_index: 1n });
+    const rows = graph.add("selected", "GatherND", [x, last], { batch_dims: 1n });
+    const norm = this.architecture.norm(graph, "ln_f", rows, this.config);
+    graph.add("logits", "Gemm", [norm, graph.weight("score.weight")], { transB: 1n });
+    graph.output("logits", ["batch_size", this.labels!]);
+  }
+}
