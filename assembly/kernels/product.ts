@@ -5,7 +5,7 @@
 // matrix. If the second factor is transposed, out^T = b^T a^T is computed instead; only the store differs. Frozen
 // weights may be stored in panels: x W reads them as the right matrix, dy W^T unpacks the rows of the left matrix from
 // them. Weights of other types are converted to f32 first, a part at a time. Every result is one sum in the order of k,
-// in equal blocks of at most KC, and one over the adapters' steps: its bits do not depend on slices, tiles or sizes. References: BLIS
+// in blocks of KC, and one over the adapters' steps: its bits do not depend on slices, tiles or sizes. References: BLIS
 // (Van Zee and van de Geijn 2015); llm.c matmul_backward.
 
 import { activation_backward_rows, activation_rows } from "./activation";
@@ -20,10 +20,8 @@ import { scratch_memory, slice_begin, slice_end, thread_count } from "./threads"
 import { multiply, multiply_one, ROWS, TILE_BYTES, tile_rows } from "./tile";
 import { load_some, madd, store_some } from "./vector";
 
-/** The largest depth of a block: a panel of 18 KiB and six rows of 14 KiB fit into an L1 cache of 32 KiB. */
-const KC: u32 = 576;
-/** Depths of blocks are multiples of this: a block of weights of 8 bits, and half of one of 4. */
-const DEPTH: u32 = 32;
+/** Depth of a block: a panel of 12 KiB and six rows of 9 KiB fit into the L1 cache. A multiple of 8. */
+const KC: u32 = 384;
 /** Rows of a block of the left matrix, which fits into the L2 cache. */
 const MC: u32 = 252;
 /** Columns of a block of the right matrix. */
@@ -131,13 +129,10 @@ function blocks(p: Product, i0: u32, i1: u32, j0: u32, j1: u32): void {
   const longest = max(k, adapter_depth(p));
   memory.fill(scratch_memory() + SPARE, 0, TILE_BYTES);
   const b = current_block();
-  // Equal parts: a short last block would cost as many tiles as the others.
-  const unit = DEPTH * ((k + KC - 1) / KC);
-  const most = k > 0 ? DEPTH * ((k + unit - 1) / unit) : KC;
-  for (b.depth = 0; b.depth == 0 || b.depth < longest; b.depth += most) {
+  for (b.depth = 0; b.depth == 0 || b.depth < longest; b.depth += KC) {
     const depth = b.depth;
-    b.k = depth < k ? min<u32>(most, k - depth) : 0;
-    b.steps = depth < adapter_depth(p) ? min<u32>(most, adapter_depth(p) - depth) : 0;
+    b.k = depth < k ? min<u32>(KC, k - depth) : 0;
+    b.steps = depth < adapter_depth(p) ? min<u32>(KC, adapter_depth(p) - depth) : 0;
     for (let jc = j0; jc < j1; jc += NC) {
       b.j = jc;
       b.n = min<u32>(NC, j1 - jc);
@@ -164,7 +159,7 @@ function blocks(p: Product, i0: u32, i1: u32, j0: u32, j1: u32): void {
         }
         block(p, b);
         // For the block as a whole: a tile's few columns would touch every cache line several times.
-        if (p.epilogue != NONE && depth + most >= longest) finish(p, b);
+        if (p.epilogue != NONE && depth + KC >= longest) finish(p, b);
       }
     }
   }

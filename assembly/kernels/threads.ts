@@ -20,7 +20,7 @@ let scratch: usize = 0;
 let barrier_state: usize = 0;
 
 /** Bytes of scratch memory per thread, allocated by the host. */
-export const SCRATCH_BYTES: u32 = 7 << 19;
+export const SCRATCH_BYTES: u32 = 5 << 19;
 
 /** Sets this instance's index, the number of instances, its scratch memory, and the barrier's words (initially 0). */
 export function configure(index: u32, count: u32, scratch_at: usize, barrier_at: usize): void {

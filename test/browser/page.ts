@@ -179,13 +179,19 @@ export async function stepsTaken(page: Page): Promise<number> {
   return Number(await page.$eval("#progress", (element) => (element as HTMLProgressElement).value));
 }
 
-/** The files that a button downloads, by their path in the zip. */
+/** The files that a button downloads, by their path in the zip. Throws what the page says instead. */
 export async function download(
   page: Page,
   button: string,
 ): Promise<{ path: string; files: Record<string, Uint8Array> }> {
-  const [event] = await Promise.all([page.waitForEvent("download"), page.click(button)]);
-  const path = await event.path();
+  const event = page.waitForEvent("download");
+  const told = page.waitForSelector("#runs-error .summary").then(async () => {
+    throw new Error((await page.textContent("#runs-error"))!);
+  });
+  // The other one ends with the page.
+  for (const one of [event, told]) one.catch(() => {});
+  await page.click(button);
+  const path = await (await Promise.race([event, told])).path();
   return { path, files: unzipSync(readFileSync(path)) };
 }
 

@@ -22,7 +22,7 @@ const PAGE_BYTES = 240.5 * KB;
 /** What reads models and adapters of other programs: their tokenizers, their types of weights, PEFT's settings. */
 const FOREIGN_BYTES = 17.9 * KB;
 /** What reads models in GGUF files. */
-const GGUF_BYTES = 8 * KB;
+const GGUF_BYTES = 8.2 * KB;
 /** What the page loads besides for a data set of the hub; and for one with another compression than Snappy. */
 const HUB_BYTES = 70 * KB;
 const COMPRESSORS_BYTES = 80 * KB;
