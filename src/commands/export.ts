@@ -6,7 +6,7 @@ import { WEIGHT_DTYPES, type WeightDtype } from "../config.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
 import type { About } from "../export/card.ts";
-import { EXPORTS, type ExportKind, FORMS, planExport } from "../export/index.ts";
+import { EXPORTS, type ExportKind, FORMS, type Form, planExport } from "../export/index.ts";
 import { describeChange, showLoss, withoutPadding } from "../export/losses.ts";
 import { replaceableExport } from "../export/replaceable.ts";
 import { Classifier } from "../infer/classifier.ts";
@@ -20,10 +20,11 @@ import { choice, command, deviceFlag, main, print, printNote, settle } from "./c
 
 const program = command(
   "export",
-  "Exports a run of `train` to other tools: an adapter that PEFT loads beside the base model (LoRA, prompt and prefix tuning), or a " +
-    "model for transformers or transformers.js with what was trained merged in (not of prompt and prefix tuning and adapter layers); or one of PEFT's and transformers' as a folder for the Hugging Face hub, which python3 opens with PEFT and transformers before it is put in place, where it has them. " +
-    "A language model also becomes a GGUF file, or a LoRA adapter in GGUF, for llama.cpp. If the target format cannot express a part of the model, the export " +
-    "fails and reports the reason and the effect of dropping that part; --lossy drops it.",
+  "Exports a run of `train` for other programs. LoRA, prompt and prefix tuning can stay an adapter (peft, hub; LoRA also " +
+    "gguf-adapter). In the other forms what was trained is merged into the base model, which prompts, prefixes and " +
+    "adapter layers cannot be. GGUF is for language models. A folder for the hub is opened with python3's PEFT and " +
+    "transformers, if it has them, before it is put in place. If the format cannot express a part of the model, the " +
+    "export fails and reports the effect of dropping it; --lossy drops it.",
   [
     "--run runs/first --to peft --out exports/first-peft",
     "--run runs/first --to merged --out exports/first",
@@ -40,7 +41,7 @@ const program = command(
     ).makeOptionMandatory(),
   )
   .requiredOption("--out <dir>", "output directory, written atomically")
-  .addOption(choice("--dtype <type>", "type of the weights; default: the first that the form has", WEIGHT_DTYPES))
+  .addOption(choice("--dtype <type>", `type of the weights, the default first: ${listDtypes()}`, WEIGHT_DTYPES))
   .option("--with-base", "put the base model beside the adapter, for another machine")
   .option("--lossy", "drop what the target format cannot express")
   .option("--force", "replace an earlier export")
@@ -58,6 +59,15 @@ interface Flags {
   force?: boolean;
   model?: string;
   device: DeviceName;
+}
+
+/** The forms that have several types of weights: "merged f32 f16; gguf f16 ..." */
+function listDtypes(): string {
+  const list = (name: ExportKind) => {
+    const { dtypes }: Form = FORMS[name];
+    return dtypes ? `${name} ${dtypes.join(" ")}` : [];
+  };
+  return EXPORTS.flatMap(list).join("; ");
 }
 
 /** Number of test messages on which the effect of a different pooling is measured. */

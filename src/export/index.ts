@@ -14,7 +14,7 @@ import type { Exported, FormOptions, PlanForm } from "./form.ts";
 import { type Loss, listLosses } from "./losses.ts";
 import { README } from "./replaceable.ts";
 
-interface Form {
+export interface Form {
   /** What the page calls it; absent: its name, in capitals. */
   title?: string;
   /** The program that reads it. */
