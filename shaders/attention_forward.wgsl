@@ -15,8 +15,8 @@
 // so that a row's sums do not depend on where in the batch it lies, and no number of another sequence enters them.
 // Lanes are 8 x 8: `down` has four queries, `along` four keys or every eighth vec4 of the head. HS is a multiple of 4
 // and at most 128.
-// Reference: Dao et al. 2022 (FlashAttention), algorithm 1; Milakov and Gimelshein 2018 (online softmax); Ainslie et al.
-// 2023 (grouped queries).
+// Reference: Dao et al. 2022 (FlashAttention), algorithm 1; Milakov and Gimelshein 2018 (online softmax); Ainslie et
+// al. 2023 (grouped queries).
 //
 // `left` and `right` hold queries and keys, then weights and values.
 

@@ -10,7 +10,8 @@
 //   weight  (read)   [cols]
 //   add     (read)   [rows, cols], used where has_add != 0
 //
-// Grid: (1, rows), one workgroup a row, sums in a fixed order. Reference: PyTorch autograd of transformers LlamaRMSNorm.
+// Grid: (1, rows), one workgroup a row, sums in a fixed order. Reference: PyTorch autograd of transformers
+// LlamaRMSNorm.
 
 const LANES = 32u;
 var<workgroup> partial: array<f32, LANES>;

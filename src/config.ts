@@ -217,7 +217,9 @@ export function textContext(
   });
 }
 
-/** The longest message or block, in tokens, unless a length is given: GPT-2's context, also where a model's is longer. */
+/**
+ * The longest message or block, in tokens, unless a length is given: GPT-2's context, also where a model's is longer.
+ */
 export const usualLength = ({ n_positions }: Pick<ModelConfig, "n_positions"> = { n_positions: 1024 }): number =>
   Math.min(n_positions, 1024);
 
@@ -356,8 +358,8 @@ export const ROPE_SCALINGS = {
 };
 
 /**
- * Reads the parsed text of a GPT-2's config.json, or the same keys of another model. `where` is the file name for errors.
- * Throws FormatError for missing keys and wrong types, ConfigError for an unsupported model.
+ * Reads the parsed text of a GPT-2's config.json, or the same keys of another model. `where` is the file name for
+ * errors. Throws FormatError for missing keys and wrong types, ConfigError for an unsupported model.
  */
 export function parseConfig(json: unknown, where: string): ModelConfig {
   if (typeof json !== "object" || json === null || Array.isArray(json))

@@ -17,8 +17,8 @@ export function balancedAccuracy(confusions: readonly Confusion[], classes: numb
 }
 
 /**
- * Matthews' correlation coefficient of truth and prediction, for any number of classes (Gorodkin 2004); null: one of them
- * is a single class.
+ * Matthews' correlation coefficient of truth and prediction, for any number of classes (Gorodkin 2004); null: one of
+ * them is a single class.
  */
 export function matthews(confusions: readonly Confusion[], classes: number): number | null {
   const zeros = () => new Array<number>(classes).fill(0);
@@ -48,7 +48,9 @@ export interface Ranking {
   rocAuc: number;
   /** Average precision: the sum of the precisions at each threshold, weighted by the recall that it adds. */
   prAuc: number;
-  /** True positive rate over false positive rate, and precision over recall; points that are nearly equal are left out. */
+  /**
+   * True positive rate over false positive rate, and precision over recall; points that are nearly equal are left out.
+   */
   roc: Points;
   pr: Points;
 }
@@ -127,8 +129,8 @@ export function measureReliability(rows: readonly Judged[]): Reliability {
   const sampled = bootstrap(rows.length, SAMPLES.interval, (chosen) =>
     calibrationError(Array.from(chosen, (row) => rows[row]!)),
   );
-  // The error of a sample exceeds that of the rows as theirs exceeds the true one, so that the percentiles are mirrored:
-  // Davison and Hinkley 1997, 5.2.1, the basic bootstrap.
+  // The error of a sample exceeds that of the rows as theirs exceeds the true one, so that the percentiles are
+  // mirrored: Davison and Hinkley 1997, 5.2.1, the basic bootstrap.
   const { low, high } = percentiles95(sampled);
   return { bins, error: { value, low: Math.max(0, 2 * value - high), high: Math.max(0, 2 * value - low) } };
 }

@@ -30,7 +30,10 @@ export interface ModelTensor extends Place {
   part: Part;
   /** What it belongs to: the base model, the head of a classifier, or what the method adds. */
   origin: "base" | "head" | "method";
-  /** Of LoRA's A and B: their adapter. Those of a language model's head are at `head`, too. A of wte is transposed: [V, r]. */
+  /**
+   * Of LoRA's A and B: their adapter. Those of a language model's head are at `head`, too. A of wte is transposed: [V,
+   * r].
+   */
   adapter?: LoraAdapter;
   /** A's B, which must be in the same page. */
   partner?: ModelTensor;
@@ -45,7 +48,9 @@ export interface ModelTensor extends Place {
   rate?: number;
 }
 
-/** Draws an initial value; `tokens`: the rows are those of random tokens; `norms`: the lengths of a matrix's columns. */
+/**
+ * Draws an initial value; `tokens`: the rows are those of random tokens; `norms`: the lengths of a matrix's columns.
+ */
 export type Initial = ((rng: Rng) => number) | "tokens" | "norms";
 
 /** U(-bound, bound) */
@@ -116,8 +121,8 @@ export const allBlocks = ({ n_layer }: ModelConfig) => Array.from({ length: n_la
 
 /**
  * A base model's tensors in the order of the forward pass. Those of a Llama-type model have the names of those that do
- * the same in a GPT-2: `attn.c_attn` is its queries, keys and values side by side, `mlp.c_fc` its gate and its up. It has
- * no table of positions and no biases, but for those of Qwen2's c_attn.
+ * the same in a GPT-2: `attn.c_attn` is its queries, keys and values side by side, `mlp.c_fc` its gate and its up. It
+ * has no table of positions and no biases, but for those of Qwen2's c_attn.
  */
 export function baseTensors(config: ModelConfig): ModelTensor[] {
   const { vocab_size, n_positions, n_embd: C, model_type } = config;
@@ -220,7 +225,10 @@ export function sitesByName(config: ModelConfig): Map<string, Site> {
   return new Map(sites(config, allBlocks(config), modelTargets(config)).map((site) => [siteName(site), site]));
 }
 
-/** Input and output sizes of an adapted matrix; the input of the token table is a token of V. `headOut`: number of classes, or V for a language model. */
+/**
+ * Input and output sizes of an adapted matrix; the input of the token table is a token of V. `headOut`: number of
+ * classes, or V for a language model.
+ */
 export function loraDims(target: Target, config: ModelConfig, headOut: number): { in: number; out: number } {
   const [C, inner, qkv] = [config.n_embd, innerWidth(config), qkvWidth(config)];
   const kv = (qkv - C) / 2;
@@ -262,7 +270,10 @@ export function matrixOutputs(target: Target, config: ModelConfig): number {
   return columnsIn(ADAPTED[target].layer, config).reduce((sum, { width }) => sum + width, 0);
 }
 
-/** All adapters of a model, that of the token table first, then block by block, the head last. Throws ConfigError for one that the model cannot have. */
+/**
+ * All adapters of a model, that of the token table first, then block by block, the head last. Throws ConfigError for
+ * one that the model cannot have.
+ */
 export function loraAdapters(config: ModelConfig, lora: LoraConfig): LoraAdapter[] {
   if (lora.sites) {
     const known = sitesByName(config);

@@ -132,8 +132,8 @@ export function mcnemar(first: readonly Verdict[], second: readonly Verdict[]): 
 }
 
 /**
- * The difference of two shares of the same rows, with a 95 % interval: Newcombe 1998, "Improved confidence intervals for
- * the difference between binomial proportions based on paired data", method 10.
+ * The difference of two shares of the same rows, with a 95 % interval: Newcombe 1998, "Improved confidence intervals
+ * for the difference between binomial proportions based on paired data", method 10.
  */
 function pairedDifference(both: number, onlyFirst: number, onlySecond: number, neither: number): Estimate {
   const n = both + onlyFirst + onlySecond + neither;

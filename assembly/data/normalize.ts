@@ -1,5 +1,5 @@
-// Texts in Unicode's composed form, NFC, for vocabularies that want it (Qwen2's). The host composes; most texts are seen
-// to be in NFC here, without it.
+// Texts in Unicode's composed form, NFC, for vocabularies that want it (Qwen2's). The host composes; most texts are
+// seen to be in NFC here, without it.
 
 import { normalizes } from "./vocabulary";
 

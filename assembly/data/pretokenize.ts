@@ -131,8 +131,8 @@ function gpt2_piece_end(start: usize, end: usize): usize {
 }
 
 /**
- * The end of a piece of SmolLM2's pattern that is none of GPT-2's, or 0: one number, or the white space before one, which
- * ends a text there, and so is not shared with the number.
+ * The end of a piece of SmolLM2's pattern that is none of GPT-2's, or 0: one number, or the white space before one,
+ * which ends a text there, and so is not shared with the number.
  */
 function apart_end(start: usize, end: usize): usize {
   const character = character_at(start, end);

@@ -265,8 +265,8 @@ function collect(count: i32, line: i32): void {
 }
 
 /**
- * The number of collected rows, the addresses of their bytes and of u32 per row: ends of text, other value, second text,
- * row.
+ * The number of collected rows, the addresses of their bytes and of u32 per row: ends of text, other value, second
+ * text, row.
  */
 export function text_count(): i32 {
   return vec_size(collected_ends) >> 4;

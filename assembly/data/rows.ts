@@ -3,9 +3,10 @@
 //     u32 class | u32 ids kept | u32 ids, n (0: empty text) | u32 ids of the first text | id[max(n, 1)]
 //
 // Ids kept count the one before every text, which is not stored, if the vocabulary has one; it alone is an empty text,
-// otherwise the end of a text is. A pair of texts has the ids of the first, that of the end of a text, and those of the second: n is larger than the
-// number of the first. Texts are not stored: the ids restore them (byte for byte, unless the vocabulary lacks some) and take less than half
-// the memory. Ids are u16 where the vocabulary's fit, as GPT-2's 50257 do, otherwise u32.
+// otherwise the end of a text is. A pair of texts has the ids of the first, that of the end of a text, and those of the
+// second: n is larger than the number of the first. Texts are not stored: the ids restore them (byte for byte, unless
+// the vocabulary lacks some) and take less than half the memory. Ids are u16 where the vocabulary's fit, as GPT-2's
+// 50257 do, otherwise u32.
 import { encode } from "./bpe";
 import { label_add, label_id, labels_clear, labels_settle } from "./labels";
 import { most_ids } from "./normalize";
@@ -198,8 +199,8 @@ export function row_value(column: i32): usize {
 
 /**
  * Adds a row of `row_value`: tokenizes the text, or the texts of a pair, truncated to `max_length` ids in batches, and
- * finds the class of its label. Returns false with an error set for an empty label, for an unknown one unless `learn` is
- * set, and if memory is exhausted.
+ * finds the class of its label. Returns false with an error set for an empty label, for an unknown one unless `learn`
+ * is set, and if memory is exhausted.
  */
 export function add_row(pair: bool, line: i32, max_length: i32, learn: bool): bool {
   const label = row_value(COLUMN_LABEL);

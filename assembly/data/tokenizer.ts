@@ -1,5 +1,5 @@
-// tokenizer.wasm, the tokenizer without the data pipeline: all that classifies or writes needs no more. data.wasm has it,
-// too.
+// tokenizer.wasm, the tokenizer without the data pipeline: all that classifies or writes needs no more. data.wasm has
+// it, too.
 
 export { load_vocabulary } from "./added";
 export { encode } from "./bpe";

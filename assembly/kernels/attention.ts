@@ -122,9 +122,9 @@ function store_or_add(to: usize, x: v128, adds: bool): void {
 
 /**
  * out [tokens, NH HS], lse [tokens, NH] = log of the sum of exponentials, from qkv [room, (NH + 2 KV) HS]: the queries
- * of NH heads, then the keys and the values of KV heads, each for NH / KV consecutive heads of queries. HS is a multiple
- * of 4. A token attends to the keys of the prefix, whose rows follow the tokens' rows, and to those of its own sequence
- * up to itself.
+ * of NH heads, then the keys and the values of KV heads, each for NH / KV consecutive heads of queries. HS is a
+ * multiple of 4. A token attends to the keys of the prefix, whose rows follow the tokens' rows, and to those of its own
+ * sequence up to itself.
  */
 export function attention_forward(p: AttentionForward): void {
   const out = p.out;
@@ -175,8 +175,8 @@ export function attention_forward(p: AttentionForward): void {
 
 /**
  * out [tokens, NH HS] from the queries in qkv [tokens, (NH + 2 KV) HS] and cache [slots, 2, KV, positions, HS]: each
- * token attends to its slot up to its position, by slots [tokens, 2]. A head's rows are contiguous in the cache, so that
- * nothing is copied.
+ * token attends to its slot up to its position, by slots [tokens, 2]. A head's rows are contiguous in the cache, so
+ * that nothing is copied.
  */
 export function attention_cached(p: AttentionCached): void {
   const out = p.out;

@@ -1,4 +1,5 @@
-// DoRA: the norms of a matrix with its adapters, the scaling of its outputs, and their gradients, as in src/ops/dora.ts.
+// DoRA: the norms of a matrix with its adapters, the scaling of its outputs, and their gradients, as in
+// src/ops/dora.ts.
 import { F16, is_in_blocks, use_blocks, widen_panel } from "./blocks";
 import { DoraBackward, DoraForward, DoraNorm } from "./generated/records";
 import { load_halves } from "./half";

@@ -1,5 +1,5 @@
-// Dropout of an adapter's input, and its gradient. The masks are those of shaders/dropout.prelude.wgsl, with a counter a
-// lane, so that 16 columns are made at a time.
+// Dropout of an adapter's input, and its gradient. The masks are those of shaders/dropout.prelude.wgsl, with a counter
+// a lane, so that 16 columns are made at a time.
 import { activation_backward_rows } from "./activation";
 import { DropoutBackward, DropoutForward } from "./generated/records";
 import { scratch_memory, slice_begin, slice_end } from "./threads";

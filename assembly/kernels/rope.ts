@@ -3,8 +3,8 @@ import { Rope } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
 
 /**
- * Rotates the first `heads` heads of x [room, width] in place, for the rows' positions n - start + shift; back if `sign`
- * is -1. table [positions, head_size]: cosines, then sines.
+ * Rotates the first `heads` heads of x [room, width] in place, for the rows' positions n - start + shift; back if
+ * `sign` is -1. table [positions, head_size]: cosines, then sines.
  */
 export function rope(p: Rope): void {
   const heads = p.heads;

@@ -1,5 +1,5 @@
-// The next token of each sequence, as shaders/sample.wgsl has it: a row is one thread's, with sums in f64, and eight bits
-// a pass of the selection.
+// The next token of each sequence, as shaders/sample.wgsl has it: a row is one thread's, with sums in f64, and eight
+// bits a pass of the selection.
 import { Sample, SampleJob } from "./generated/records";
 import { entry } from "./shares";
 import { scratch_memory, slice_begin, slice_end } from "./threads";
@@ -13,7 +13,9 @@ const DIGITS: u32 = 256;
 /** Entries of a table of draws. */
 const DRAWS: u32 = 64;
 
-/** What `find_cut` found: the smallest key that is kept; how much of what has this key is needed, and how much there is. */
+/**
+ * What `find_cut` found: the smallest key that is kept; how much of what has this key is needed, and how much there is.
+ */
 let cut: u32 = 0;
 let needed: f64 = 0;
 let there: f64 = 0;

@@ -25,7 +25,9 @@ export function swiglu_forward(p: SwigluForward): void {
   }
 }
 
-/** dgate_up [rows, 2 cols] = dout up (s + silu (1 - s)), dout silu, s the sigmoid; out [rows, cols], SwiGLU's output. */
+/**
+ * dgate_up [rows, 2 cols] = dout up (s + silu (1 - s)), dout silu, s the sigmoid; out [rows, cols], SwiGLU's output.
+ */
 export function swiglu_backward(p: SwigluBackward): void {
   const one = f32x4.splat(1);
   const bytes = p.cols << 2;

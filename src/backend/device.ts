@@ -16,12 +16,12 @@ export interface DeviceOptions {
 }
 
 /**
- * Opens a device. `webgpu` is the system's WebGPU adapter, including software drivers; `webgpu:1` or `webgpu:nvidia`, in
- * Node, one of several, by its index or a part of its name (the command `train --device list` prints them). `wasm`
+ * Opens a device. `webgpu` is the system's WebGPU adapter, including software drivers; `webgpu:1` or `webgpu:nvidia`,
+ * in Node, one of several, by its index or a part of its name (the command `train --device list` prints them). `wasm`
  * computes on the CPU and is always available; `auto` selects a hardware GPU if there is one, otherwise `wasm`. Before
  * a model runs on a GPU, its results are compared with the CPU's, which replaces it if they differ, or if `auto` finds
- * that it is faster, or, later, that it has failed. Throws DeviceError, with installation hints, if there is no device. Release it with `destroy()`, or open it with
- * `await using`.
+ * that it is faster, or, later, that it has failed. Throws DeviceError, with installation hints, if there is no device.
+ * Release it with `destroy()`, or open it with `await using`.
  *
  * @example
  * ```ts

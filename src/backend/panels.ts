@@ -1,6 +1,7 @@
 /**
- * Frozen weights [k, n] that only matrix products (and the norms of DoRA) use are stored in the layout that the product's inner loop reads:
- * panels of 8 columns, [n / 8][k][8], instead of plain rows, so that they are packed only once.
+ * Frozen weights [k, n] that only matrix products (and the norms of DoRA) use are stored in the layout that the
+ * product's inner loop reads: panels of 8 columns, [n / 8][k][8], instead of plain rows, so that they are packed only
+ * once.
  */
 import { type Dispatch, scalarAt, tensorAt } from "../ops/kernel.ts";
 import type { Program } from "../plan/plan.ts";

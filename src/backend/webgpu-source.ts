@@ -13,9 +13,9 @@ export async function assembleShader(kernel: Kernel, { preludes, file, types }: 
 const LOOP = /@unroll for ?\(var (\w+) ?= ?0u;.*?(\d+)u; ?\1\+\+\) ?\{/;
 
 /**
- * Writes out the loops marked `@unroll`: `@unroll for (var i = 0u; i < 4u; i++) { x[i] = y; }` becomes four blocks, with
- * 0u to 3u in place of i. Arrays and vectors of a lane that are indexed by a loop's variable leave the registers where
- * a compiler does not unroll the loop, as on Metal.
+ * Writes out the loops marked `@unroll`: `@unroll for (var i = 0u; i < 4u; i++) { x[i] = y; }` becomes four blocks,
+ * with 0u to 3u in place of i. Arrays and vectors of a lane that are indexed by a loop's variable leave the registers
+ * where a compiler does not unroll the loop, as on Metal.
  */
 export function unroll(code: string): string {
   const loop = LOOP.exec(code);

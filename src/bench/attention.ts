@@ -17,7 +17,10 @@ export interface AttentionRate {
   gflops: Rate;
 }
 
-/** Products of half a matrix [T, T] with a head: scores and sums; scores, their gradient, q's; the same, with k's and v's. */
+/**
+ * Products of half a matrix [T, T] with a head: scores and sums; scores, their gradient, q's; the same, with k's and
+ * v's.
+ */
 const PRODUCTS = [2, 3, 4];
 
 /** GFLOP/s of the three kernels; the half of the scores that is masked does not count. */

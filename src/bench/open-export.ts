@@ -34,8 +34,8 @@ interface Written {
 }
 
 /**
- * Says by what it was opened and how far its logits are from ours, or why that could not be tried. Throws LowrankError if
- * a library cannot open it, or computes something else.
+ * Says by what it was opened and how far its logits are from ours, or why that could not be tried. Throws LowrankError
+ * if a library cannot open it, or computes something else.
  */
 export async function openExport(opened: OpenedAdapter, written: Written, openDevice: () => Promise<Backend>) {
   const { meta } = opened.adapter;

@@ -14,7 +14,9 @@ import {
   type Progress,
 } from "../views/terminal/progress.ts";
 
-/** Prints the progress of trials: on a terminal a live bar for those that are trained, elsewhere a line per evaluation. */
+/**
+ * Prints the progress of trials: on a terminal a live bar for those that are trained, elsewhere a line per evaluation.
+ */
 export class TrialPrinter {
   private readonly showsAccuracy: boolean;
 

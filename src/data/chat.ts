@@ -139,8 +139,8 @@ function compile({ template, tokens }: ChatTemplate): Render {
 }
 
 /**
- * What a template can name beside the messages. Not the date (`strftime_now`), with which the same data would have other
- * tokens on another day: templates then take one of their own.
+ * What a template can name beside the messages. Not the date (`strftime_now`), with which the same data would have
+ * other tokens on another day: templates then take one of their own.
  */
 const GLOBALS = {
   true: true,

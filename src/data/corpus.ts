@@ -139,8 +139,8 @@ export interface PackedBatch {
 }
 
 /**
- * A shuffled copy of `rows`. The order depends only on `seed` and `stream`: stream 0 uses the seed itself, others (epoch
- * numbers) are derived from its first draw.
+ * A shuffled copy of `rows`. The order depends only on `seed` and `stream`: stream 0 uses the seed itself, others
+ * (epoch numbers) are derived from its first draw.
  */
 export function shuffled(rows: Uint32Array<ArrayBuffer>, seed: number, stream = 0): Uint32Array<ArrayBuffer> {
   return new Rng(stream === 0 ? seed : new Rng(seed).next() + stream).shuffle(rows.slice());

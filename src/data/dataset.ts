@@ -36,7 +36,9 @@ export interface Outputs {
   objective: "regression" | "multi-label";
   /** Names of the outputs. */
   names: readonly string[];
-  /** By label id, the value of each output: the score, or 1 for the labels that the message has and 0 for the others. */
+  /**
+   * By label id, the value of each output: the score, or 1 for the labels that the message has and 0 for the others.
+   */
   values: readonly Float32Array[];
 }
 

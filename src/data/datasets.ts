@@ -38,8 +38,8 @@ export type DatasetSpec =
 /** Options of `loadDataset`. */
 export interface DatasetOptions {
   /**
-   * What the labels are: classes, of which a message has one (default); numbers (`regression`); or any number of labels a
-   * message, with "|" between them and none in an empty cell (`multi-label`).
+   * What the labels are: classes, of which a message has one (default); numbers (`regression`); or any number of labels
+   * a message, with "|" between them and none in an empty cell (`multi-label`).
    */
   objective?: MessagesObjective;
   /**

@@ -16,8 +16,8 @@ export function digestData(data: TrainingData): Promise<string> {
 
 /**
  * SHA-256 of the training and evaluation data: of the labels, and of every row of the three sets, in their order, the
- * tokens as in a batch and the class, the values or the targets. Some rows are hashed at a time, and then their hashes: a browser
- * hashes no stream.
+ * tokens as in a batch and the class, the values or the targets. Some rows are hashed at a time, and then their hashes:
+ * a browser hashes no stream.
  */
 async function readDigest({ train, val, test, labels }: TrainingData): Promise<string> {
   const bytes = (text: string) => new TextEncoder().encode(text);

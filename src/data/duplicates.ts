@@ -1,6 +1,6 @@
 /**
- * Near-duplicates: messages that differ only in numbers, punctuation, white space and case, of pairs in both texts; across
- * sets, leaks.
+ * Near-duplicates: messages that differ only in numbers, punctuation, white space and case, of pairs in both texts;
+ * across sets, leaks.
  */
 import type { Dataset } from "./dataset.ts";
 

@@ -87,7 +87,9 @@ export function findTextName(names: string[], guess: number, choice: TextChoice,
   });
 }
 
-/** The columns of the texts, or -1. Throws DataError for one column of texts where they are pairs, and for two if not. */
+/**
+ * The columns of the texts, or -1. Throws DataError for one column of texts where they are pairs, and for two if not.
+ */
 function findTexts(names: string[], { text, isPair }: TextChoice, other: number, file: string): [number, number] {
   const found =
     text !== undefined

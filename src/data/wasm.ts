@@ -1,6 +1,7 @@
 /**
- * The host's side of data.wasm, the tokenizer and the data pipeline, and of tokenizer.wasm, which is the first alone. Calls pass only addresses and numbers: the host
- * writes bytes into memory that it allocated there, and copies results out.
+ * The host's side of data.wasm, the tokenizer and the data pipeline, and of tokenizer.wasm, which is the first alone.
+ * Calls pass only addresses and numbers: the host writes bytes into memory that it allocated there, and copies results
+ * out.
  */
 import { readAsset } from "#platform";
 import { DataError, FormatError } from "../errors.ts";

@@ -179,7 +179,8 @@ async function judge<E extends Weights>(
     signal,
   });
   if (failure) {
-    // What is checked needs no more memory than the real plan, which is given a smaller size, or an error that tells one.
+    // What is checked needs no more memory than the real plan, which is given a smaller size, or an error that tells
+    // one.
     if ((failure.error as Partial<DeviceError>).code === "out-of-memory") return null;
     return { isWrong: true, ...failedVerdict(device, failure.error) };
   }

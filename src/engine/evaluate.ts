@@ -18,8 +18,8 @@ export interface Evaluation {
   /** Messages, or tokens that a language model predicts. */
   rows: number;
   /**
-   * Mean cross-entropy, nats; never weighted by class, so that it can be compared between runs. Of a regression the mean
-   * squared error.
+   * Mean cross-entropy, nats; never weighted by class, so that it can be compared between runs. Of a regression the
+   * mean squared error.
    */
   loss: number;
   /**

@@ -1,4 +1,6 @@
-/** The plan of several adapters of one base model, as its members, and their joint batch. Loaded only for such plans. */
+/**
+ * The plan of several adapters of one base model, as its members, and their joint batch. Loaded only for such plans.
+ */
 import { ConfigError, DeviceError } from "../errors.ts";
 import { type Batch, type Capacity, makeBatchInputs } from "../model/batch.ts";
 import { buildPlan, checkRows, type ModelPlan, type Optimizer, type PlanOptions, SLOTS } from "../model/model.ts";
@@ -19,7 +21,9 @@ export interface MemberOptions {
   optimizer: Optimizer | null;
 }
 
-/** A plan that several members share; `parameters`, `spec` and `stopped` are the first one's, `capacity` is that of all. */
+/**
+ * A plan that several members share; `parameters`, `spec` and `stopped` are the first one's, `capacity` is that of all.
+ */
 export interface SharedPlan extends ModelPlan {
   members: readonly Pick<ModelPlan, "spec" | "parameters" | "stopped">[];
 }
@@ -57,7 +61,9 @@ function checkMembers(members: readonly MemberOptions[], part?: PlanOptions["par
   }
 }
 
-/** The plan of the members, each with a share of `capacity`. Throws ConfigError or DeviceError if they cannot share it. */
+/**
+ * The plan of the members, each with a share of `capacity`. Throws ConfigError or DeviceError if they cannot share it.
+ */
 export function planMembers(
   members: readonly MemberOptions[],
   options: Omit<PlanOptions, keyof MemberOptions>,

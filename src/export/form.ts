@@ -20,8 +20,8 @@ export interface FormOptions {
 }
 
 /**
- * An export, except for its README; the contents of its files are created when they are written. Chunks tell their bytes
- * (`sized`): the page shows them before a download.
+ * An export, except for its README; the contents of its files are created when they are written. Chunks tell their
+ * bytes (`sized`): the page shows them before a download.
  */
 export interface Exported {
   files: Map<string, FileContent>;

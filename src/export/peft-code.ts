@@ -18,7 +18,9 @@ export const autoModelClass = ({ task }: AdapterMeta) =>
 /** The hub's name of a task. */
 export const hubTask = ({ task }: AdapterMeta) => (task.objective !== "lm" ? "text-classification" : "text-generation");
 
-/** Maximum text length in tokens: longer messages were truncated in training. A language model takes its whole context. */
+/**
+ * Maximum text length in tokens: longer messages were truncated in training. A language model takes its whole context.
+ */
 export function longestText(meta: AdapterMeta): number {
   const context = textContext(meta.model, meta);
   if (meta.task.objective === "lm") return context;
@@ -27,8 +29,8 @@ export function longestText(meta: AdapterMeta): number {
 }
 
 /**
- * A model card's front matter in JSON, which is YAML; `more`: further keys. Only a base model on the hub has a name there.
- * `library` null: an adapter that Lowrank alone reads.
+ * A model card's front matter in JSON, which is YAML; `more`: further keys. Only a base model on the hub has a name
+ * there. `library` null: an adapter that Lowrank alone reads.
  */
 export function frontMatter(meta: AdapterMeta, base: BaseName, library: string | null, more: object = {}): string[] {
   const isAdapter = library === "peft" || library === null;

@@ -58,8 +58,8 @@ export async function tokenizerFiles(meta: AdapterMeta, checkpoint: BaseModel): 
 const FAST = "tokenizer.json";
 
 /**
- * The same for programs that read the form of the library `tokenizers` alone. The texts of a pair have between them what
- * they had in training.
+ * The same for programs that read the form of the library `tokenizers` alone. The texts of a pair have between them
+ * what they had in training.
  */
 export async function fastTokenizerFiles(meta: AdapterMeta, checkpoint: BaseModel): Promise<Map<string, FileContent>> {
   const { makeFastTokenizer, template } = await import("../io/tokenizer-fast.ts");

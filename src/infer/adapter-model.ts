@@ -135,7 +135,10 @@ export abstract class AdapterModel<E extends Weights> {
     forgotten.register(this, loaded, this);
   }
 
-  /** The device that computes: the CPU, if the given one computes wrongly, or was chosen automatically and is slower or fails. */
+  /**
+   * The device that computes: the CPU, if the given one computes wrongly, or was chosen automatically and is slower or
+   * fails.
+   */
   get device(): DeviceInfo {
     return this.loaded.device;
   }

@@ -1,8 +1,8 @@
 /**
- * Writes a copy of a table with a label and its probability, or a score, in every row. The copy grows in OUTPUT.part, beside
- * OUTPUT.part.json, which identifies its inputs; at the end it is renamed. After a kill its rows are compared with the
- * table's, and the rest is appended. No record stays beside a finished copy: its contents show whether it belongs to a
- * table and a model.
+ * Writes a copy of a table with a label and its probability, or a score, in every row. The copy grows in OUTPUT.part,
+ * beside OUTPUT.part.json, which identifies its inputs; at the end it is renamed. After a kill its rows are compared
+ * with the table's, and the rest is appended. No record stays beside a finished copy: its contents show whether it
+ * belongs to a table and a model.
  */
 import { createHasher, exists, moveFile, openAppend, openFile, remove, writeFileAtomic } from "#platform";
 import { ConfigError, DataError, FormatError, LowrankError, nameList } from "../errors.ts";

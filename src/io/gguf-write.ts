@@ -1,4 +1,7 @@
-/** Writes GGUF files, version 3: see gguf.ts for the format. Tensors are written in chunks, as their values are computed. */
+/**
+ * Writes GGUF files, version 3: see gguf.ts for the format. Tensors are written in chunks, as their values are
+ * computed.
+ */
 import { numel, type Shape } from "../tensor.ts";
 import type { Encoding } from "./ggml-encode.ts";
 import { sizeError } from "./safetensors-write.ts";

@@ -1,4 +1,6 @@
-/** Reads and writes a Llama-type model's tensors as files have them: see llama-names.ts. Loaded only for such a model. */
+/**
+ * Reads and writes a Llama-type model's tensors as files have them: see llama-names.ts. Loaded only for such a model.
+ */
 import type { ModelConfig } from "../config.ts";
 import { FormatError, nameList } from "../errors.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
@@ -42,8 +44,8 @@ export function splitParts(config: ModelConfig, merged: readonly ComputedTensor[
 const REDUNDANT = /^layers\.\d+\.self_attn\.rotary_emb\.inv_freq$/;
 
 /**
- * The tensors of a Llama-type model under our names, from `found`, which has those of its files. A tensor that is no part
- * of ours keeps its name. Throws FormatError if one is missing or has a wrong shape.
+ * The tensors of a Llama-type model under our names, from `found`, which has those of its files. A tensor that is no
+ * part of ours keeps its name. Throws FormatError if one is missing or has a wrong shape.
  */
 export function joinParts(
   found: ReadonlyMap<string, Stored<TensorSource>>,

@@ -211,7 +211,8 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
 /** The entries by the keys that the file has. Throws one FormatError that lists all mismatches. */
 function take(peft: ReadonlyMap<string, Shape>, plan: ImportPlan, where: string): Map<string, ImportEntry> {
   const { entries, decisive } = plan;
-  // Older versions of PEFT omit the wrapper's name in the key of a bias; in its memory magnitudes are a module's weight.
+  // Older versions of PEFT omit the wrapper's name in the key of a bias; in its memory magnitudes are a module's
+  // weight.
   const other = (key: string) => key.replace(".base_layer.bias", ".bias").replace(/_magnitude_vector$/, "$&.weight");
   const fileKeys = new Map([...entries.keys()].map((key) => [peft.has(key) ? key : other(key), key]));
   const missing = [...fileKeys].filter(([key]) => !peft.has(key)).map(([, key]) => key);

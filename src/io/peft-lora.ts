@@ -1,6 +1,7 @@
 /**
- * LoRA adapters in PEFT's files. Ours have separate adapters for q, k and v, PEFT's of a GPT-2 one fused `c_attn`: A' = [A_q; A_k; A_v] and a block-diagonal B', with rank and alpha such that the product is the same.
- * Modules that differ in rank or scale are written as patterns. DoRA's magnitudes belong to a module here and there.
+ * LoRA adapters in PEFT's files. Ours have separate adapters for q, k and v, PEFT's of a GPT-2 one fused `c_attn`: A' =
+ * [A_q; A_k; A_v] and a block-diagonal B', with rank and alpha such that the product is the same. Modules that differ
+ * in rank or scale are written as patterns. DoRA's magnitudes belong to a module here and there.
  */
 import { isInBlocks, type LoraConfig, loraScale, type ModelConfig } from "../config.ts";
 import { FormatError } from "../errors.ts";
@@ -41,14 +42,20 @@ export const WRAPPER = "base_model.model.";
 /** A classifier's head in PEFT's file. */
 export const SCORE = `${WRAPPER}score.weight`;
 
-/** Names that few adapters need, so that they are loaded on demand: those of Llama-type models, and of what is saved whole. */
+/**
+ * Names that few adapters need, so that they are loaded on demand: those of Llama-type models, and of what is saved
+ * whole.
+ */
 export type PeftNames = typeof import("./peft-names.ts");
 
 /** Whether an adapter needs them. */
 export const needsNames = ({ model, lora }: Pick<AdapterMeta, "model" | "lora">) =>
   model.model_type !== undefined || lora?.modulesToSave !== undefined;
 
-/** PEFT's module for what an adapter adapts: `transformer.h.3.attn.c_attn`, `model.layers.3.self_attn.q_proj`, `lm_head`. */
+/**
+ * PEFT's module for what an adapter adapts: `transformer.h.3.attn.c_attn`, `model.layers.3.self_attn.q_proj`,
+ * `lm_head`.
+ */
 export function moduleName(site: Site, config: ModelConfig, names: PeftNames | undefined): string {
   const { target, block } = site;
   if (target === "head") return "lm_head";

@@ -149,7 +149,10 @@ function inOrder(meta: AdapterMeta, tensors: Tensors): Adapter {
   return { meta, tensors: new Map([...adapterShapes(meta).keys()].map((name) => [name, tensors.get(name)!])) };
 }
 
-/** An adapter in PEFT's files; undefined in modes that PEFT does not have. `names` may be missing if `needsNames` is false. */
+/**
+ * An adapter in PEFT's files; undefined in modes that PEFT does not have. `names` may be missing if `needsNames` is
+ * false.
+ */
 export function peftForm(meta: AdapterMeta, names: PeftNames | undefined): PeftForm | undefined {
   if (meta.lora !== null) return loraForm({ ...meta, lora: meta.lora }, names);
   return METHODS[meta.mode].peft && virtualForm(meta);

@@ -1,6 +1,6 @@
 /**
- * How byte-level BPEs split a text into words before bytes are merged: what data.wasm has a scanner for. A tokenizer.json
- * says it by its patterns, a GGUF file by a name (`tokenizer.ggml.pre`).
+ * How byte-level BPEs split a text into words before bytes are merged: what data.wasm has a scanner for. A
+ * tokenizer.json says it by its patterns, a GGUF file by a name (`tokenizer.ggml.pre`).
  */
 
 /** The steps that all of them end with, in a tokenizer.json: bytes become letters. */
@@ -15,7 +15,9 @@ const split = (pattern: string) => [
 const wordsAnd = (numbers: string) =>
   `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${numbers}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
 
-/** By GGUF's name: the steps of a tokenizer.json. Their order is that of the scanners in assembly/data/pretokenize.ts. */
+/**
+ * By GGUF's name: the steps of a tokenizer.json. Their order is that of the scanners in assembly/data/pretokenize.ts.
+ */
 export const PRETOKENIZERS = {
   "gpt-2": [byteLevel(true)],
   smollm: [{ type: "Digits", individual_digits: true }, byteLevel(true)],

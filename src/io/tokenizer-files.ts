@@ -185,7 +185,9 @@ function splitMerges(bytes: Uint8Array, where: string): string[] {
   return lines.filter((line, i) => line !== "" && !(i === 0 && line.startsWith("#version")));
 }
 
-/** Checks a tokenizer_config.json, the settings of transformers. They must not change what the vocabulary's file says. */
+/**
+ * Checks a tokenizer_config.json, the settings of transformers. They must not change what the vocabulary's file says.
+ */
 function checkSettings(json: Json, listed: Listed | null, where: string): void {
   checkKinds(json, { add_prefix_space: "boolean?", added_tokens_decoder: "object?" }, where);
   if (json.add_prefix_space === true) refusePrefixSpace(where, "true");

@@ -4,7 +4,10 @@ import { FormatError } from "../errors.ts";
 
 type Piece = Uint8Array<ArrayBuffer>;
 
-/** Puts files into a zip file as they are: weights hardly compress. What was read waits in Blobs, which browsers keep on the disk. */
+/**
+ * Puts files into a zip file as they are: weights hardly compress. What was read waits in Blobs, which browsers keep on
+ * the disk.
+ */
 export async function zip(
   files: Iterable<readonly [path: string, content: Iterable<Piece> | AsyncIterable<Piece>]>,
 ): Promise<Blob> {

@@ -22,7 +22,9 @@ export interface Method<Config = object, Key = keyof Config> {
   title: string;
   /** The keys that a stored adapter's description has for it. */
   keys: readonly Key[];
-  /** What it adds to a model, in the order of the forward pass. `classes`: those of the head, or V of a language model. */
+  /**
+   * What it adds to a model, in the order of the forward pass. `classes`: those of the head, or V of a language model.
+   */
   tensors?(model: ModelConfig, config: Config, classes: number): ModelTensor[];
   /** Whether it trains a tensor of the base model; absent: none. What it adds is trained in any case. */
   trains?(tensor: ModelTensor, model: ModelConfig, config: Config): boolean;

@@ -1,5 +1,6 @@
 /**
- * The backward list of a plan, which mirrors the forward list in model.ts, in llm.c's manner. Only what trains loads it.
+ * The backward list of a plan, which mirrors the forward list in model.ts, in llm.c's manner. Only what trains loads
+ * it.
  *
  * Letters: N packed tokens, B sequences, C n_embd.
  */

@@ -7,7 +7,9 @@ import type { Tensor } from "../tensor.ts";
 import type { Draws } from "./batch.ts";
 import type { ModelSpec } from "./trainable.ts";
 
-/** The masks of a run. The adapters of one matrix have the same, as in PEFT; those of different ones are independent. */
+/**
+ * The masks of a run. The adapters of one matrix have the same, as in PEFT; those of different ones are independent.
+ */
 export class Dropout {
   constructor(
     private readonly p: number,

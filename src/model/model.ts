@@ -6,8 +6,8 @@
  * memory: a classifier needs one row a sequence after the last attention, so that everything after it runs on B rows
  * (`gather`); and the outputs of layer norm and the activation are recomputed in the backward pass. With `recompute`
  * everything that a block's backward pass reads is recomputed, except the block's input (Chen et al. 2016, "Training
- * Deep Nets with Sublinear Memory Cost"). Where the lowest blocks are frozen, the model has two parts: the lower computes
- * features, once per example, for the upper.
+ * Deep Nets with Sublinear Memory Cost"). Where the lowest blocks are frozen, the model has two parts: the lower
+ * computes features, once per example, for the upper.
  */
 
 import { hasValues, MAX_ACCUMULATE, qkvWidth, textContext } from "../config.ts";

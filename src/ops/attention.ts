@@ -114,8 +114,8 @@ function dims(out: Tensor, qkv: Tensor, heads: Heads, prefix?: Prefix) {
 }
 
 /**
- * out [N, NH HS], lse [N, NH] from qkv [N, (NH + 2 KV) HS], causal within the sequences given by `bounds` [N, 2]. With a
- * prefix, qkv ends with its rows.
+ * out [N, NH HS], lse [N, NH] from qkv [N, (NH + 2 KV) HS], causal within the sequences given by `bounds` [N, 2]. With
+ * a prefix, qkv ends with its rows.
  */
 export function attentionForward(
   out: Tensor,
@@ -151,8 +151,8 @@ export function attentionBackward(
 }
 
 /**
- * out [N, NH HS] from the queries in qkv [N, (NH + 2 KV) HS] and cache [S, 2, KV, T, HS], each token against its slot up
- * to its position, by slots [N, 2].
+ * out [N, NH HS] from the queries in qkv [N, (NH + 2 KV) HS] and cache [S, 2, KV, T, HS], each token against its slot
+ * up to its position, by slots [N, 2].
  */
 export function attentionCached(out: Tensor, qkv: Tensor, cache: Tensor, slots: Tensor, heads: Heads): Dispatch {
   const scalars = { ...headScalars(out, qkv, out.shape[0]!, heads), positions: cache.shape[3]! };

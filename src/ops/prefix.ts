@@ -1,4 +1,7 @@
-/** Prefix tuning: n keys and values a block. Block l has columns l * 2W .. of prefix [n, L * 2W], W = KV HS: keys, then values. */
+/**
+ * Prefix tuning: n keys and values a block. Block l has columns l * 2W .. of prefix [n, L * 2W], W = KV HS: keys, then
+ * values.
+ */
 import { ShapeError } from "../errors.ts";
 import { showShape, type Tensor } from "../tensor.ts";
 import { type Heads, headSize } from "./attention.ts";

@@ -182,7 +182,9 @@ class Fusion {
     }
   }
 
-  /** Gives the members' tensors with rows at each binding one tensor with the rows of all; own ones must be in a buffer. */
+  /**
+   * Gives the members' tensors with rows at each binding one tensor with the rows of all; own ones must be in a buffer.
+   */
   private join(aligned: Aligned): void {
     const dispatches = [...aligned.values()];
     for (const [binding] of dispatches[0]!.tensors.entries()) {

@@ -7,9 +7,10 @@ import type { Dispatch, StepValues } from "../ops/kernel.ts";
 import type { Role, Tensor } from "../tensor.ts";
 
 /**
- * norms: those of DoRA, where a weight has changed; zero: gradients to 0; forward: logits and loss; backward: gradients; update: norm, clipping and AdamW. Of a decoder:
- * prefill: tokens into the cache; next: logits after them; score: losses of all of them; decode: one token a sequence,
- * and logits after it; sample: the next token of each, from the logits.
+ * norms: those of DoRA, where a weight has changed; zero: gradients to 0; forward: logits and loss; backward:
+ * gradients; update: norm, clipping and AdamW. Of a decoder: prefill: tokens into the cache; next: logits after them;
+ * score: losses of all of them; decode: one token a sequence, and logits after it; sample: the next token of each, from
+ * the logits.
  */
 export type SegmentName =
   | "norms"

@@ -21,7 +21,9 @@ import { computeSpectrum, type Factors, productNorm, type Spectrum } from "./spe
 export interface Change {
   /** null: outside the blocks. */
   block: number | null;
-  /** A target; c_attn: one adapter for q, k and v. Else the layer: ln_1, ln_2; outside blocks wte, wpe, ln_f, lm_head. */
+  /**
+   * A target; c_attn: one adapter for q, k and v. Else the layer: ln_1, ln_2; outside blocks wte, wpe, ln_f, lm_head.
+   */
   part: string;
   /** The Frobenius norm of the change, and of what is changed. */
   norm: number;
@@ -43,9 +45,9 @@ export interface Changes {
 export const MOST_RANK = 64;
 
 /**
- * The changes of a trained model: ||s B A|| / ||W|| of adapters, without DoRA's magnitudes, the difference between trained and frozen values of
- * other tensors of the base model, and between a classifier's head and its initial values in `start`, if they are
- * known. Adapter layers, prompts and prefixes change no matrix: only the head remains.
+ * The changes of a trained model: ||s B A|| / ||W|| of adapters, without DoRA's magnitudes, the difference between
+ * trained and frozen values of other tensors of the base model, and between a classifier's head and its initial values
+ * in `start`, if they are known. Adapter layers, prompts and prefixes change no matrix: only the head remains.
  */
 export async function measureChanges(adapter: Adapter, base: BaseModel, start: Tensors | null): Promise<Changes> {
   const { meta, tensors } = adapter;

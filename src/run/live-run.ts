@@ -79,7 +79,8 @@ export class LiveRun {
   }
 
   /**
-   * Writes what the run leaves, and the files that show it. Files that do not belong to a run are not touched. A run that was aborted keeps its checkpoints.
+   * Writes what the run leaves, and the files that show it. Files that do not belong to a run are not touched. A run
+   * that was aborted keeps its checkpoints.
    */
   async save(
     directory: string,

@@ -229,7 +229,10 @@ async function buildStyle(path) {
   return outputFiles[0].text;
 }
 
-/** What the standalone page leaves out: it downloads nothing, imports nothing, has one adapter and no other thread, on a GPT-2. */
+/**
+ * What the standalone page leaves out: it downloads nothing, imports nothing, has one adapter and no other thread, on a
+ * GPT-2.
+ */
 const NOT_ALONE = [
   REMOTE,
   ...[

@@ -56,8 +56,8 @@ export interface TfidfBaseline {
 }
 
 /**
- * Of the classes that have training rows; null if there are no two. C is the one with the lowest validation loss: larger
- * ones are tried until it rises.
+ * Of the classes that have training rows; null if there are no two. C is the one with the lowest validation loss:
+ * larger ones are tried until it rises.
  */
 export async function predictTfidf(
   { train, val, test }: Sets,

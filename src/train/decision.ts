@@ -74,7 +74,10 @@ export function fitTemperature(rows: readonly Float64Array[], truth: readonly nu
   return 2 / (low + high);
 }
 
-/** The scores of the second class are the thresholds that are tried, as by scikit-learn; of equally good ones the highest. */
+/**
+ * The scores of the second class are the thresholds that are tried, as by scikit-learn; of equally good ones the
+ * highest.
+ */
 export function chooseThreshold(
   rule: ThresholdRule,
   scores: readonly number[],

@@ -1,4 +1,7 @@
-/** What a classifier with several labels a message has to beat: logistic regression on TF-IDF, and the most frequent set. */
+/**
+ * What a classifier with several labels a message has to beat: logistic regression on TF-IDF, and the most frequent
+ * set.
+ */
 import type { LoadedDataset } from "../data/datasets.ts";
 import { fitLogistic, scoreRows, softmaxRows } from "./logistic.ts";
 import { setTexts, Tfidf } from "./tfidf.ts";

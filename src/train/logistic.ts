@@ -1,7 +1,7 @@
 /**
  * Logistic regression with L2, as scikit-learn's: the least of C times the cross-entropy of all rows, and half the
- * squared weights without the biases. Newton's method with conjugate gradients (Nocedal and Wright 2006, algorithm 7.1):
- * deterministic, and without a learning rate or a matrix of second derivatives.
+ * squared weights without the biases. Newton's method with conjugate gradients (Nocedal and Wright 2006, algorithm
+ * 7.1): deterministic, and without a learning rate or a matrix of second derivatives.
  */
 import { nextTurn } from "#platform";
 import type { SparseRows } from "./tfidf.ts";

@@ -107,7 +107,9 @@ function decidedBy(
 const trueValues = (set: LoadedDataset["val"]) =>
   Float32Array.from(Array.from({ length: set.size }, (_, row) => [...set.values(row)]).flat());
 
-/** A threshold of each label, by a rule on the validation set; that of a label which cannot reach it is the usual one. */
+/**
+ * A threshold of each label, by a rule on the validation set; that of a label which cannot reach it is the usual one.
+ */
 export function chooseThresholds(
   rule: string,
   probabilities: Float32Array,

@@ -22,8 +22,8 @@ export interface StepRecord {
   lr: number;
   loss: number;
   /**
-   * Fraction of the step's messages classified correctly before the update; for a language model, of its tokens; 0 for a
-   * regression.
+   * Fraction of the step's messages classified correctly before the update; for a language model, of its tokens; 0 for
+   * a regression.
    */
   accuracy: number;
   /** Global gradient norm before clipping. */

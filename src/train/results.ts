@@ -49,7 +49,9 @@ interface Accuracy {
 /** A classifier on the test set: the run itself, or a baseline. */
 export interface Compared extends Accuracy {
   name: string;
-  /** Without the rows that have a near-duplicate in the training or validation set; null: there are none, or no others. */
+  /**
+   * Without the rows that have a near-duplicate in the training or validation set; null: there are none, or no others.
+   */
   unseen: Accuracy | null;
   /** The mean of F1 over the classes that occur, as scikit-learn computes it. */
   macroF1: number;
@@ -72,7 +74,9 @@ export interface Against {
 
 /** A class on the test set. */
 export interface ClassResults extends LabelMeasures {
-  /** How well its probability ranks its rows; null where that is not defined, and with over `LISTED_CLASSES` classes. */
+  /**
+   * How well its probability ranks its rows; null where that is not defined, and with over `LISTED_CLASSES` classes.
+   */
   ranking: Ranking | null;
 }
 

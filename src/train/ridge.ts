@@ -1,6 +1,7 @@
 /**
  * Ridge regression, as scikit-learn's: the least of the squared errors of all rows, and alpha times the squared weights
- * without the bias. By conjugate gradients (Nocedal and Wright 2006, algorithm 5.2): deterministic, and without a matrix.
+ * without the bias. By conjugate gradients (Nocedal and Wright 2006, algorithm 5.2): deterministic, and without a
+ * matrix.
  */
 import { nextTurn } from "#platform";
 import { add, dot, scoreRows, sumErrors } from "./logistic.ts";

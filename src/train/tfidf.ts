@@ -1,8 +1,8 @@
 /**
  * TF-IDF of a message's words (1 and 2) and characters (2 to 5, within a word and the spaces around it), as
- * scikit-learn's TfidfVectorizer has them by default, with `analyzer="char_wb"` for the characters: in lower case, counts
- * times ln((1 + rows) / (1 + rows that have it)) + 1, then length 1 for the words and for the characters of a message.
- * Those of the two texts of a pair are different n-grams: they have two vocabularies of each kind.
+ * scikit-learn's TfidfVectorizer has them by default, with `analyzer="char_wb"` for the characters: in lower case,
+ * counts times ln((1 + rows) / (1 + rows that have it)) + 1, then length 1 for the words and for the characters of a
+ * message. Those of the two texts of a pair are different n-grams: they have two vocabularies of each kind.
  */
 import { nextTurn } from "#platform";
 import type { TextOrPair } from "../pair.ts";
@@ -34,7 +34,9 @@ const LONGEST = 5;
 /** Words follow the code points. */
 const FIRST_WORD = 0x110000;
 
-/** The n-gram that follows from a shorter one and a unit: a code point or a word. 0: the empty one, and unknown ones. */
+/**
+ * The n-gram that follows from a shorter one and a unit: a code point or a word. 0: the empty one, and unknown ones.
+ */
 type Step = (prefix: number, unit: number) => number;
 /** Calls `take` for each n-gram of a text in lower case. */
 type Analyzer = (text: string, step: Step, take: (ngram: number) => void) => void;
@@ -66,8 +68,8 @@ const characters: Analyzer = (text, step, take) => {
 };
 
 /**
- * The n-grams of one kind as numbers from 1. A table with open addressing, at most half full: a map of strings would take
- * several times the memory and time.
+ * The n-grams of one kind as numbers from 1. A table with open addressing, at most half full: a map of strings would
+ * take several times the memory and time.
  */
 class Vocabulary {
   /** By n-gram. */

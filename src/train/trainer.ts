@@ -220,8 +220,9 @@ async function trainOnDevice(args: FineTuneArguments, chosen: ChosenDevice, plac
 }
 
 /**
- * Writes what is not the base model's: the initialization, and the parameters of the adapter that a run begins with. The
- * bias of a regression's head begins at the mean of the scores: a head that begins at 0 spends its first steps on the way.
+ * Writes what is not the base model's: the initialization, and the parameters of the adapter that a run begins with.
+ * The bias of a regression's head begins at the mean of the scores: a head that begins at 0 spends its first steps on
+ * the way.
  */
 export async function writeInitial(
   engine: Engine,

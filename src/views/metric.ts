@@ -1,6 +1,6 @@
 /**
- * What is measured beside the loss: accuracy and macro F1 of a classifier, exact matches and F1 of several labels, errors of
- * a regression, perplexity and bits per byte of text.
+ * What is measured beside the loss: accuracy and macro F1 of a classifier, exact matches and F1 of several labels,
+ * errors of a regression, perplexity and bits per byte of text.
  */
 import type { Objective } from "../config.ts";
 import type { Evaluation } from "../engine/evaluate.ts";

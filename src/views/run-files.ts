@@ -10,8 +10,8 @@ import { runTables } from "./run-tables.ts";
 export const runFiles: RunViews = (record, result, data) => [...runTables(record, result, data), ...chartFiles(record)];
 
 /**
- * loss.svg, accuracy.svg, perplexity.svg or rmse.svg; of a classifier that was evaluated on the test set reliability.svg,
- * roc.svg and precision-recall.svg, of a regression scores.svg. Their titles name the method.
+ * loss.svg, accuracy.svg, perplexity.svg or rmse.svg; of a classifier that was evaluated on the test set
+ * reliability.svg, roc.svg and precision-recall.svg, of a regression scores.svg. Their titles name the method.
  */
 export function chartFiles(record: RunRecord): [name: string, content: string][] {
   const charts = runCharts([record]).map(({ name, chart }): [string, LineChart] => [name, chart]);

@@ -87,8 +87,8 @@ export interface TextsReport {
 }
 
 /**
- * The columns of a selected file; null where the text or label column was not recognised. Without `second` the texts are
- * no pairs.
+ * The columns of a selected file; null where the text or label column was not recognised. Without `second` the texts
+ * are no pairs.
  */
 export interface ColumnReport {
   columns: string[];

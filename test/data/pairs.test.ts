@@ -1,4 +1,6 @@
-/** Pairs of texts: their columns, their tokens in every format and at every length, errors of their rows, duplicates. */
+/**
+ * Pairs of texts: their columns, their tokens in every format and at every length, errors of their rows, duplicates.
+ */
 import * as assert from "uvu/assert";
 import { findColumns, findKeys } from "../../src/data/columns.ts";
 import { bytesReader, Corpus, type ReadOptions } from "../../src/data/corpus.ts";

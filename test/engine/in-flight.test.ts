@@ -1,4 +1,6 @@
-/** Results in flight: how long a device that takes 100 ms to answer, as WebGPU does in Firefox, keeps the host waiting. */
+/**
+ * Results in flight: how long a device that takes 100 ms to answer, as WebGPU does in Firefox, keeps the host waiting.
+ */
 import * as assert from "uvu/assert";
 import { Engine } from "../../src/engine/engine.ts";
 import { evaluate } from "../../src/engine/evaluate.ts";

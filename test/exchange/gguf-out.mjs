@@ -14,8 +14,8 @@ const TEXT = "test/golden/lm/sotu-1904.txt";
 const SCORED = 100;
 const NEW_TOKENS = 40;
 /**
- * llama.cpp rounds what GELU gives to F16, which moves a loss by some 1e-5. Where two tokens are as likely as this allows
- * (a difference of logits), texts part.
+ * llama.cpp rounds what GELU gives to F16, which moves a loss by some 1e-5. Where two tokens are as likely as this
+ * allows (a difference of logits), texts part.
  */
 const LOSS = 1e-4;
 const GAP = 0.02;

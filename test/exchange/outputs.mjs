@@ -1,4 +1,6 @@
-/** Regressions and several labels a message, in both directions with PEFT and transformers: logits, losses, a pipeline. */
+/**
+ * Regressions and several labels a message, in both directions with PEFT and transformers: logits, losses, a pipeline.
+ */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 

@@ -14,7 +14,9 @@ const PATTERN =
 
 const splitGpt2: SplitText = (text) => text.match(PATTERN) ?? [];
 
-/** Llama 3's pattern, with that of its numbers. JavaScript has no (?i:...) everywhere; a long s is an s without case. */
+/**
+ * Llama 3's pattern, with that of its numbers. JavaScript has no (?i:...) everywhere; a long s is an s without case.
+ */
 const wordsAnd = (numbers: string): SplitText => {
   const ending = "'(?:[sSſtTmMdD]|[rR][eE]|[vV][eE]|[lL][lL])";
   const signs = "[^\\p{White_Space}\\p{L}\\p{N}]";

@@ -18,7 +18,10 @@ import type { Batch } from "../../src/model/batch.ts";
 import { relativeError } from "./allclose.ts";
 import { testDevice } from "./device.ts";
 
-/** The largest errors: of logits and gradients relative to the whole tensor, of losses absolute, of updates after 10 steps. */
+/**
+ * The largest errors: of logits and gradients relative to the whole tensor, of losses absolute, of updates after 10
+ * steps.
+ */
 export interface Tolerance {
   logits: number;
   loss: number;
@@ -77,7 +80,10 @@ async function readExpected(file: SafetensorsFile, kind: string, place: string, 
   return fromEntries(entries, all, adapterShapes(meta));
 }
 
-/** Compares the logits, gradients and 10 steps of AdamW of an adapter with PEFT's and PyTorch's. `trainsHead`: score.weight learns. */
+/**
+ * Compares the logits, gradients and 10 steps of AdamW of an adapter with PEFT's and PyTorch's. `trainsHead`:
+ * score.weight learns.
+ */
 export async function checkAdapter(
   base: string,
   place: string,

@@ -67,7 +67,9 @@ async function withModel(
   });
 }
 
-/** The gradients of all parameters as a checkpoint, so that their names and places become ours as those of weights do. */
+/**
+ * The gradients of all parameters as a checkpoint, so that their names and places become ours as those of weights do.
+ */
 async function openGradients(name: string, file: SafetensorsFile): Promise<BaseModel & AsyncDisposable> {
   const directory = temporaryFolder();
   const tensors = [...(await readGroup(file, "grad."))].map(([key, { shape, data }]) => {

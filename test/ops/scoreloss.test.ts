@@ -15,7 +15,9 @@ const GRADIENT = { atol: 3e-7, rtol: 3e-6 };
 
 const LOSSES: readonly ScoreLoss[] = ["squared", "binary"];
 
-/** The loss over the sum of the rows' weights, the rows whose outputs are all on the right side of 0, and the gradient. */
+/**
+ * The loss over the sum of the rows' weights, the rows whose outputs are all on the right side of 0, and the gradient.
+ */
 function reference(
   loss: ScoreLoss,
   logits: ArrayLike<number>,

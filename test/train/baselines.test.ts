@@ -34,7 +34,9 @@ async function load({ train, val, test }: Sets): Promise<[LoadedDataset, ids: nu
   return [data, data.labels.map((_, label) => data.labels.indexOf(`class ${label}`))];
 }
 
-/** Of more than two classes all scores of a row may be larger by the same: without their mean, in the order of `ids`. */
+/**
+ * Of more than two classes all scores of a row may be larger by the same: without their mean, in the order of `ids`.
+ */
 function comparable(scores: ArrayLike<number>, ids: readonly number[]): number[] {
   if (ids.length === 2) return Array.from(scores, (score) => (ids[1] === 1 ? score : -score));
   return Array.from({ length: scores.length / ids.length }, (_, row) => {

@@ -1,4 +1,6 @@
-/** Temperature and threshold, chosen on a validation set, against scikit-learn's (made by test/exchange/measures.py). */
+/**
+ * Temperature and threshold, chosen on a validation set, against scikit-learn's (made by test/exchange/measures.py).
+ */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";

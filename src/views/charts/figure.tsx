@@ -1,4 +1,6 @@
-/** A chart in the page: with its title and legend as HTML, as wide as there is room, and the values under the pointer. */
+/**
+ * A chart in the page: with its title and legend as HTML, as wide as there is room, and the values under the pointer.
+ */
 import { signal, useSignal } from "@preact/signals";
 import { bisectCenter } from "d3-array";
 import { useEffect, useRef } from "preact/hooks";

@@ -1,6 +1,6 @@
 /**
- * What each setting does, for the "?" beside its field: what it is, and when to change it. Those of the methods are with
- * the methods.
+ * What each setting does, for the "?" beside its field: what it is, and when to change it. Those of the methods are
+ * with the methods.
  */
 import type { Split } from "../../data/split.ts";
 import type { MethodOptions } from "../../methods/index.ts";

@@ -58,7 +58,9 @@ export class Machine<G extends Group> {
     if (state.ended) this.end(state.ended);
   }
 
-  /** From training to ending. Remembered in opening, without effect in idle; how runs end can change until they have. */
+  /**
+   * From training to ending. Remembered in opening, without effect in idle; how runs end can change until they have.
+   */
   end(how: Ending): void {
     const { state } = this;
     if (state.name === "idle") return;

@@ -123,8 +123,8 @@ export async function forgetModel(name: string): Promise<void> {
 const WEIGHT_FILES = /^model[\w.-]*\.safetensors(\.index\.json)?$/;
 
 /**
- * Validates and stores a model folder's files, or a GGUF file; returns the model's name. Throws ConfigError if a file is
- * missing.
+ * Validates and stores a model folder's files, or a GGUF file; returns the model's name. Throws ConfigError if a file
+ * is missing.
  */
 export async function addModel(files: readonly File[], emit: (share: number) => void): Promise<string> {
   const weights = files.find(({ name }) => WEIGHT_FILES.test(name)) ?? files.find(({ name }) => isGguf(name));

@@ -1,4 +1,6 @@
-/** Files that are dropped anywhere on the page: zip files are runs or adapters, a GGUF file is a model, others are data. */
+/**
+ * Files that are dropped anywhere on the page: zip files are runs or adapters, a GGUF file is a model, others are data.
+ */
 import { signal } from "@preact/signals";
 import { isGguf } from "../../../platform/paths.ts";
 import { goTo } from "./attention.ts";
