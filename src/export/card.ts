@@ -92,10 +92,11 @@ function describeRun(record: RunRecord, task: string, title: string): object {
 /** The README of an export. */
 export async function modelCard(
   { adapter: { meta }, base, checkpoint }: Source,
-  { files, library, title, install, language, code, lowrank, remarks }: Exported,
+  exported: Exported,
   losses: readonly Loss[],
   about: About | undefined,
 ): Promise<string> {
+  const { files, library, title, install, language, code, lowrank, remarks } = exported;
   const licence = await baseLicence(checkpoint, base);
   const { title: method } = METHODS[meta.mode];
   const more = {
@@ -104,7 +105,7 @@ export async function modelCard(
     ...(about ? describeRun(about.record, hubTask(meta), title) : {}),
   };
   return [
-    ...frontMatter(meta, base, library, more),
+    ...frontMatter(meta, base, exported, more),
     `# ${title}`,
     "",
     `${MARK}${baseLabel(base)}: ${method}.`,

@@ -29,6 +29,8 @@ export interface Exported {
   notes: string[];
   /** The library by which the hub knows such files. */
   library: string;
+  /** It is read beside the base model. */
+  isAdapter?: true;
   title: string;
   /** What to install, as a command. */
   install: string;

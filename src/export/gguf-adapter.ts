@@ -48,6 +48,7 @@ export const plan: PlanForm = async (source, { withBase, dtype }) => {
     notes,
     title: `${architectureName(meta.model)} with ${METHODS[meta.mode].title}, for llama.cpp`,
     ...code,
+    isAdapter: true,
     remarks: [
       ...code.remarks,
       ...(where === BASE_MODEL && !withBase

@@ -30,13 +30,17 @@ export function longestText(meta: AdapterMeta): number {
 
 /**
  * A model card's front matter in JSON, which is YAML; `more`: further keys. Only a base model on the hub has a name
- * there. `library` null: an adapter that Lowrank alone reads.
+ * there. Without `library` Lowrank alone reads it.
  */
-export function frontMatter(meta: AdapterMeta, base: BaseName, library: string | null, more: object = {}): string[] {
-  const isAdapter = library === "peft" || library === null;
+export function frontMatter(
+  meta: AdapterMeta,
+  base: BaseName,
+  { library, isAdapter }: { library?: string; isAdapter?: true },
+  more: object = {},
+): string[] {
   const entries = {
     ...(base.place === "hub" ? { base_model: base.name, base_model_relation: isAdapter ? "adapter" : "finetune" } : {}),
-    ...(library === null ? {} : { library_name: library }),
+    ...(library === undefined ? {} : { library_name: library }),
     pipeline_tag: hubTask(meta),
     ...more,
   };

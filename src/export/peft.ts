@@ -61,6 +61,7 @@ export async function planAdapter(
     files,
     notes,
     library: "peft",
+    isAdapter: true,
     title: `${architectureName(meta.model)} with ${METHODS[meta.mode].title}`,
     install: peftInstall(meta),
     language: "python",

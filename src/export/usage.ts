@@ -221,7 +221,7 @@ export function writeReadme(trained: Trained, directory?: string, adapter?: stri
   ];
   const usages = listUsages(trained, directory, adapter);
   return lines(
-    ...frontMatter(meta, base, trained.obstacle === null ? "peft" : null),
+    ...frontMatter(meta, base, { isAdapter: true, ...(trained.obstacle === null ? { library: "peft" } : {}) }),
     `# ${trainedTitle(trained)}`,
     "",
     `${describeTask(meta)} It was trained with Lowrank.`,
