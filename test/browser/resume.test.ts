@@ -243,6 +243,7 @@ test("an adapter gives the same predictions in the page, in Node, and loaded int
   for (const [form, names] of [
     ["hub", ["README.md", "adapter_config.json", "adapter_model.safetensors", "lowrank.json", "lowrank.safetensors"]],
     ["merged f16", ["README.md", "config.json", "model.safetensors"]],
+    ["onnx f32", ["README.md", "config.json", "tokenizer.json", "model.onnx", "model.onnx_data"]],
   ] as const) {
     const button = page.locator(`[data-form="${form}"]`);
     const said = (await button.textContent())!;

@@ -1,5 +1,5 @@
 /** Language models in the page: a run on a pasted text; generation as in Node, streaming, stopping, adapters. */
-import { truncateSync } from "node:fs";
+import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import * as assert from "uvu/assert";
@@ -161,6 +161,12 @@ test("text beyond the context is reported; an adapter generates its own text, an
   assert.not.equal(adapted, plain);
   assert.equal(await write(page), [...plain, ...adapted]);
   await assertAccessible(page);
+  // With the adapter in it, the model is a file for llama.cpp.
+  await page.click("#forms > summary");
+  const { files } = await download(page, '[data-form="gguf f32"]');
+  const [model] = Object.entries(files).flatMap(([name, bytes]) => (name.endsWith("/model.gguf") ? [bytes] : []));
+  writeFileSync(join(folder, "model.gguf"), model!);
+  assert.equal(await inNode(join(folder, "model.gguf"), prompts, options), adapted);
   // The adapter is stored, with the prompt and what is to be learned.
   await page.reload();
   await page.locator("#write-help >> text=with the adapter").waitFor();
