@@ -36,7 +36,7 @@ const program = command(
   .addOption(
     choice(
       "--to <form>",
-      EXPORTS.map((name) => `${name}: ${FORMS[name].about}`).join("; "),
+      EXPORTS.map((name) => `${name} (${FORMS[name].reader}): ${FORMS[name].about}`).join("; "),
       EXPORTS,
     ).makeOptionMandatory(),
   )
