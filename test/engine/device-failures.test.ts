@@ -74,8 +74,13 @@ const said = (device: Backend) =>
     const second = await classifier.logits(TEXT);
     const lm = await LanguageModel.of(model, null, { device });
     const { loss } = await lm.score(TEXT);
+    // How many calls there are depends on how fast the device seems to be.
+    const { now } = performance;
+    performance.now = () => 0;
     // Longer than the context, and with the tokens before kept on the device.
-    const [text] = await lm.complete(TEXT, { maxNewTokens: 80, repetitionPenalty: 1.5 });
+    const [text] = await lm.complete(TEXT, { maxNewTokens: 80, repetitionPenalty: 1.5 }).finally(() => {
+      performance.now = now;
+    });
     const devices = [classifier.device, lm.device];
     classifier.destroy();
     lm.destroy();
