@@ -139,7 +139,10 @@ export async function checkOnnx({ lowrank, device, work, bases, report, must }) 
     for (const prompt of PROMPTS) alone.push(await generate(prompt, how));
     const padded = await generate(PROMPTS, how);
     await generate.dispose();
-    const equal = [alone, padded].map((all) => ends(all).filter((text, i) => text === ours[i].text).length);
+    // In a batch transformers.js goes on behind the end of a text, and leaves the end itself out.
+    const isOurs = (text, i) => text === ours[i].text;
+    const beginsAsOurs = (text, i) => isOurs(text, i) || (ours[i].finish === "end" && text.startsWith(ours[i].text));
+    const equal = [ends(alone).filter(isOurs).length, ends(padded).filter(beginsAsOurs).length];
     report(
       equal.every((count) => count === PROMPTS.length),
       `onnx lm ${name}: ${equal[0]} of ${PROMPTS.length} greedy texts equal, ${equal[1]} in one padded batch`,
