@@ -44,9 +44,9 @@ export async function trainingWork(
   const first = modelBatch(packed!, options.pooling);
   // A language model's targets are ids.
   const isLanguageModel = spec.task.objective === "lm";
-  const idsOf = ({ ids, targets }: Batch) => [...ids, ...(isLanguageModel ? targets.filter((id) => id >= 0) : [])];
   const some = firstTokens(first, Math.ceil(TOKENS / runs.length));
-  const widest = isLanguageModel ? excerptVocabulary(idsOf(some), spec.config.vocab_size, programs) : [];
+  const inUse = [...some.ids, ...some.targets.filter((id) => id >= 0)];
+  const widest = isLanguageModel ? excerptVocabulary(inUse, spec.config.vocab_size, programs) : [];
   const { ids, starts, rows, targets, values } = firstTokens(
     some,
     Math.ceil(LOGITS / runs.length / (widest.length || 1)),
