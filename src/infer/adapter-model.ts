@@ -19,11 +19,9 @@ import { loadAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Mode } from "../methods/index.ts";
 import type { Parameter } from "../model/parameters.ts";
-import type { ModelSpec } from "../model/trainable.ts";
-import type { Program } from "../plan/plan.ts";
 import { didYouMean } from "../suggest.ts";
-import { chooseForInference } from "./device.ts";
-import type { CreateWork } from "./inference-check.ts";
+import { loadCheck } from "./device.ts";
+import type { ModelKind } from "./model-kind.ts";
 import { Turns } from "./turns.ts";
 
 /** The default name of the adapter that a model is loaded with. */
@@ -34,15 +32,6 @@ export const NO_ADAPTERS: { mode: Mode; lora: LoraConfig } = {
   mode: "lora",
   lora: { r: 1, lora_alpha: 1, scaling: "alpha/r", init: "kaiming", target_modules: [], sites: [] },
 };
-
-/** How a kind of model comes to a device: its specification with an adapter, and its memory and kernels. */
-export interface ModelKind<E extends Weights> {
-  adapterSpec(meta: AdapterMeta): ModelSpec;
-  loadWork(): Promise<CreateWork<E>>;
-  /** What `create` prepares. */
-  plan(device: Backend, spec: ModelSpec, meta: AdapterMeta): Program;
-  create(device: Backend, spec: ModelSpec, meta: AdapterMeta, sharedFrom?: E): Promise<E>;
-}
 
 /** A base model with its first adapter, on a device. */
 export interface LoadedModel<E extends Weights> {
@@ -90,11 +79,9 @@ async function place<E extends Weights>(
 ): Promise<Placed<E>> {
   const { meta } = adapter;
   const spec = kind.adapterSpec(meta);
-  const { device: backend, info } = await chooseForInference(given, checkpoint, spec, {
-    loadWork: kind.loadWork,
-    plan: (spec) => kind.plan(given, spec, meta),
-    create: (on, spec) => kind.create(on, spec, meta),
-  });
+  const check = await loadCheck(given);
+  const unchecked = { device: given, info: given.info };
+  const { device: backend, info } = (await check?.chooseFor(given, checkpoint, kind, meta)) ?? unchecked;
   try {
     const engine = await fill(await kind.create(backend, spec, meta), adapter, checkpoint);
     return { backend, device: info, engine, mixed: null, adapter: keptOn(backend, adapter) };
@@ -178,8 +165,7 @@ export abstract class AdapterModel<E extends Weights> {
     this.checkAlive();
     checkName(name);
     this.checkUnused(name);
-    const checkpoint = await openBaseModel(this.loaded.directory);
-    try {
+    await withBase(this.loaded.directory, async (checkpoint) => {
       const adapter = await loadAdapter(directory, checkpoint);
       const [expected, found] = [this.loaded.meta, adapter.meta].map(({ task }) => task.objective);
       if (found !== expected)
@@ -195,14 +181,14 @@ export abstract class AdapterModel<E extends Weights> {
           where: directory,
           hint: "load the base model again for this adapter",
         });
+      const { meta } = adapter;
+      await this.inTurn(() => this.check(meta));
       // Another call may have taken the name meanwhile.
       this.checkUnused(name);
-      this.metas.set(name, adapter.meta);
+      this.metas.set(name, meta);
       this.waiting.set(name, adapter);
       this.hasChanged = true;
-    } finally {
-      await checkpoint.close();
-    }
+    });
   }
 
   /** Makes an adapter active, and enables adapters. Only the adapter is uploaded. */
@@ -216,7 +202,11 @@ export abstract class AdapterModel<E extends Weights> {
   async disableAdapters(): Promise<void> {
     this.checkAlive();
     return this.inTurn(async () => {
-      if (this.activeAdapter !== null) await this.swap(withoutAdapters(await this.readActive()));
+      if (this.activeAdapter !== null) {
+        const alone = withoutAdapters(await this.readActive());
+        await this.check(alone.meta);
+        await this.swap(alone);
+      }
       this.isEnabled = false;
     });
   }
@@ -283,14 +273,16 @@ export abstract class AdapterModel<E extends Weights> {
     const { loaded } = this;
     const { backend, adapter, directory, kind } = loaded;
     await leave(backend, error);
-    const checkpoint = await openBaseModel(directory);
-    try {
-      const placed = await place(backend, checkpoint, adapter!, kind);
-      free(loaded);
-      Object.assign(loaded, placed);
-    } finally {
-      await checkpoint.close();
-    }
+    const placed = await withBase(directory, (checkpoint) => place(backend, checkpoint, adapter!, kind));
+    free(loaded);
+    Object.assign(loaded, placed);
+  }
+
+  /** Checks the device for an adapter that it has not run yet: other kernels may be needed. */
+  private async check(meta: AdapterMeta): Promise<void> {
+    const { directory, kind, backend } = this.loaded;
+    const check = await loadCheck(backend);
+    if (check) await withBase(directory, (checkpoint) => check.checkFor(backend, checkpoint, kind, meta));
   }
 
   /** A loaded adapter, with its tensors. */
@@ -384,6 +376,19 @@ export async function fill<E extends Weights>(
     throw error;
   } finally {
     await opened?.close();
+  }
+}
+
+/** Opens the base model again for `work`. */
+export const withBase = async <T>(directory: string, work: (checkpoint: BaseModel) => Promise<T>): Promise<T> =>
+  closing(await openBaseModel(directory), work);
+
+/** Closes a checkpoint after `work`. */
+export async function closing<T>(checkpoint: BaseModel, work: (checkpoint: BaseModel) => Promise<T>): Promise<T> {
+  try {
+    return await work(checkpoint);
+  } finally {
+    await checkpoint.close();
   }
 }
 

@@ -1,6 +1,6 @@
 /** What a classifier computes in the check of a WebGPU device, with which it is loaded. */
 import type { Engine } from "../engine/engine.ts";
-import type { CreateWork } from "./inference-check.ts";
+import type { CreateWork } from "./model-kind.ts";
 
 /** The logits of a text and its reverse. */
 export const createWork: CreateWork<Engine> = (text) => {

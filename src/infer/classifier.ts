@@ -16,8 +16,9 @@ import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { pairSettings, type TextOrPair } from "../pair.ts";
-import { AdapterModel, DEFAULT_NAME, loadModelWith, type ModelKind } from "./adapter-model.ts";
+import { AdapterModel, closing, DEFAULT_NAME, loadModelWith } from "./adapter-model.ts";
 import type { MixedPlans } from "./mixed.ts";
+import type { ModelKind } from "./model-kind.ts";
 import { capacityFor, computeLogits, type Rows, textLengths } from "./rows.ts";
 
 /** What a classifier makes of a text. */
@@ -110,11 +111,7 @@ export class Classifier extends AdapterModel<Engine> {
     checkOptions("options", options, OPTIONS);
     const { device, model, dtype, adapterName, ...downloads } = options;
     const { adapter, checkpoint } = await openAdapter(directory, model, downloads);
-    try {
-      return await Classifier.of(adapter, checkpoint, device, dtype, adapterName);
-    } finally {
-      await checkpoint.close();
-    }
+    return closing(checkpoint, () => Classifier.of(adapter, checkpoint, device, dtype, adapterName));
   }
 
   /** A classifier from an adapter in memory and its base model. */

@@ -10,7 +10,8 @@ import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { keyValueColumns } from "../names.ts";
 import { checkNumber } from "../number-range.ts";
-import { DEFAULT_NAME, type LoadedModel, loadModelWith, type ModelKind, NO_ADAPTERS } from "./adapter-model.ts";
+import { DEFAULT_NAME, type LoadedModel, loadModelWith, NO_ADAPTERS } from "./adapter-model.ts";
+import type { ModelKind } from "./model-kind.ts";
 
 export { generate } from "./generation.ts";
 

@@ -3,7 +3,7 @@ import type { Decoder } from "../engine/decoder.ts";
 import type { Result } from "../engine/device-check.ts";
 import { NO_VALUES } from "../ops/kernel.ts";
 import { type Draw, encodeDraws } from "../ops/sample.ts";
-import type { CreateWork } from "./inference-check.ts";
+import type { CreateWork } from "./model-kind.ts";
 
 /** A prompt and its reverse, one more token of each, how well the prompt is predicted, and a choice of tokens. */
 export const createWork: CreateWork<Decoder> = (prompt, hasNext) => {

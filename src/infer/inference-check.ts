@@ -1,47 +1,96 @@
 /** The check of a WebGPU device before it classifies or generates: a few tokens, forward only. */
 import type { Backend } from "../backend/backend.ts";
 import { textContext } from "../config.ts";
-import { type Choice, chooseDevice, type Work } from "../engine/device-check.ts";
+import { type CheckOptions, type Choice, chooseDevice } from "../engine/device-check.ts";
+import type { Engine } from "../engine/engine.ts";
 import { excerptVocabulary } from "../engine/excerpt.ts";
 import type { Weights } from "../engine/weights.ts";
+import { DeviceError } from "../errors.ts";
+import type { AdapterMeta } from "../io/adapter-meta.ts";
 import type { BaseModel } from "../io/hf.ts";
+import type { Capacity } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { Program } from "../plan/plan.ts";
+import type { CreateWork, ModelKind } from "./model-kind.ts";
 
 /** Tokens of the longest of two sequences. */
 const TOKENS = 32;
 
-/** What a kind of model computes in the check: a prompt, its reverse and, if there is room, one more token of each. */
-export type CreateWork<E extends Weights> = (
-  prompt: readonly number[],
-  hasNext: boolean,
-) => Pick<Work<E>, "name" | "pass" | "rest">;
-
-/** A kind of model in its real capacity. */
-export interface Kind<E extends Weights> {
+/** A kind of model in its real capacity, or several in one plan. */
+interface Kind<E extends Weights> {
   loadWork(): Promise<CreateWork<E>>;
-  plan(spec: ModelSpec): Program;
-  create(backend: Backend, spec: ModelSpec): Promise<E>;
+  plan(specs: readonly ModelSpec[]): Program;
+  create(backend: Backend, specs: readonly ModelSpec[]): Promise<readonly [E, ...E[]]>;
 }
 
-/** The device, or the CPU in its place: see `chooseDevice`. */
-export async function chooseChecked<E extends Weights>(
+/** A kind of model with one adapter. */
+const alone = <E extends Weights>(device: Backend, kind: ModelKind<E>, meta: AdapterMeta): Kind<E> => ({
+  loadWork: kind.loadWork,
+  plan: ([spec]) => kind.plan(device, spec!, meta),
+  create: async (on, [spec]) => [await kind.create(on, spec!, meta)],
+});
+
+/** The device for a model with an adapter, or the CPU in its place: see `chooseDevice`. */
+export const chooseFor = <E extends Weights>(
   device: Backend,
   model: BaseModel,
-  spec: ModelSpec,
+  kind: ModelKind<E>,
+  meta: AdapterMeta,
+): Promise<Choice> => choose(device, model, [kind.adapterSpec(meta)], alone(device, kind, meta), {});
+
+/** Checks the device of a model for another adapter. Throws DeviceError if it computes wrongly. */
+export const checkFor = <E extends Weights>(
+  device: Backend,
+  model: BaseModel,
+  kind: ModelKind<E>,
+  meta: AdapterMeta,
+): Promise<void> => checkInference(device, model, [kind.adapterSpec(meta)], alone(device, kind, meta));
+
+/** Checks the device of a classifier for adapters that share a plan. Throws DeviceError if it computes wrongly. */
+export async function checkShared(
+  device: Backend,
+  model: BaseModel,
+  adapters: readonly { spec: ModelSpec }[],
+  capacity: Capacity,
+): Promise<void> {
+  const { Group } = await import("../engine/group.ts");
+  const members = (specs: readonly ModelSpec[]) => ({
+    members: specs.map((spec) => ({ spec, capacity, optimizer: null })),
+  });
+  const specs = adapters.map(({ spec }) => spec) as [ModelSpec, ...ModelSpec[]];
+  return checkInference(device, model, specs, {
+    loadWork: async () => (await import("./classifier-check.ts")).createWork,
+    plan: (specs) => Group.plan(device, members(specs)),
+    create: async (on, specs) => (await Group.create(on, members(specs))).engines as [Engine, ...Engine[]],
+  });
+}
+
+async function checkInference<E extends Weights>(
+  device: Backend,
+  model: BaseModel,
+  specs: readonly [ModelSpec, ...ModelSpec[]],
+  kind: Kind<E>,
+): Promise<void> {
+  const began = device.info.kind;
+  const { device: chosen, info } = await choose(device, model, specs, kind, { began });
+  if (chosen !== device)
+    throw new DeviceError("device-failed", info.why!, { hint: "load the model on the CPU: --device wasm" });
+}
+
+async function choose<E extends Weights>(
+  device: Backend,
+  model: BaseModel,
+  specs: readonly [ModelSpec, ...ModelSpec[]],
   { loadWork, plan, create }: Kind<E>,
+  options: CheckOptions,
 ): Promise<Choice> {
-  const { config, task } = spec;
-  const context = textContext(config, spec);
+  const [{ config, task }] = specs;
+  const context = Math.min(...specs.map((spec) => textContext(spec.config, spec)));
   const length = Math.max(1, Math.min(TOKENS, context - 1));
   const used = Array.from({ length: length + 1 }, (_, id) => id);
-  const programs = [plan(spec)];
+  const programs = [plan(specs)];
   const vocabulary = task.objective === "lm" ? excerptVocabulary(used, config.vocab_size, programs) : used;
   const trial = (await loadWork())(used.slice(0, length), length < context);
-  return chooseDevice(device, {
-    ...{ model, specs: [spec], programs, vocabulary, tokens: 2 * length },
-    plan: ([spec]) => plan(spec!),
-    create: async (backend, [spec]) => [await create(backend, spec!)],
-    ...trial,
-  });
+  const tokens = 2 * length;
+  return chooseDevice(device, { ...{ model, specs, programs, vocabulary, tokens, plan, create }, ...trial }, options);
 }

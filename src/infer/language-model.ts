@@ -9,7 +9,7 @@ import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.t
 import { type BaseModel, loadModel } from "../io/hf.ts";
 import { findAdapter, loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import type { Adapter } from "../io/peft.ts";
-import { AdapterModel } from "./adapter-model.ts";
+import { AdapterModel, closing } from "./adapter-model.ts";
 import type { TextScore } from "./decoding.ts";
 import type { FinishReason, GenerateOptions, GenerationChunk } from "./generation.ts";
 
@@ -160,13 +160,5 @@ export class LanguageModel extends AdapterModel<Decoder> {
     checkArguments({ text }, { text: "text" });
     const { score } = await import("./decoding.ts");
     return this.inTurn(() => score(this.engine, this.tokenizer, text));
-  }
-}
-
-async function closing<T>(checkpoint: BaseModel, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } finally {
-    await checkpoint.close();
   }
 }

@@ -10,11 +10,13 @@ import { writeTrained } from "../engine/state.ts";
 import { Weights } from "../engine/weights.ts";
 import { LowrankError } from "../errors.ts";
 import type { Adapter } from "../io/peft.ts";
+import type { Capacity } from "../model/batch.ts";
 import type { ModelPlan } from "../model/model.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
 import { fits, withoutShared } from "../plan/memory.ts";
-import { fill } from "./adapter-model.ts";
+import { fill, withBase } from "./adapter-model.ts";
+import { loadCheck } from "./device.ts";
 import { capacityFor, computeLogits, type Rows, SEQUENCES } from "./rows.ts";
 
 /** Tokens per batch of a plan with several members, and the most where one text of each needs more. */
@@ -100,13 +102,17 @@ export class MixedPlans {
     { active, sharedFrom, directory, loadedAdapter }: OnDevice,
   ): Promise<Engine> {
     const { adapters: named } = shared;
+    const { device } = this;
     if (shared.engine) return shared.engine;
     if (named.length === 1 && named[0]!.name === active.name) return active.engine;
+    // Each was checked alone when it was loaded.
+    const check = named.length > 1 && (await loadCheck(device));
+    if (check) await withBase(directory, (model) => check.checkShared(device, model, named, sharedCapacity(named)));
     const adapters: Adapter[] = [];
     for (const { name } of named) adapters.push(await loadedAdapter(name));
     const from = sharedFrom();
-    const plan = planTogether(this.device, named, from.frozen);
-    const engine = await fill(await Engine.open(this.device, plan, null, from), adapters[0]!, directory, from);
+    const plan = planTogether(device, named, from.frozen);
+    const engine = await fill(await Engine.open(device, plan, null, from), adapters[0]!, directory, from);
     try {
       // The first member's parameters are the plan's. None of their own are in blocks.
       for (const [i, { tensors }] of adapters.entries())
@@ -126,12 +132,16 @@ function planTogether(
   adapters: readonly NamedAdapter[],
   shared: Engine["frozen"],
 ): SharedPlan {
-  const longest = longestRow(adapters);
-  const tokens = Math.max(longest, Math.floor(TOKENS / adapters.length));
-  const capacity = adapters.length === 1 ? capacityFor(longest) : { tokens, sequences: SEQUENCES };
+  const capacity = adapters.length === 1 ? capacityFor(longestRow(adapters)) : sharedCapacity(adapters);
   const members = adapters.map(({ spec }) => ({ spec, optimizer: null }));
   return planMembers(members, { capacity, maxBinding, shared });
 }
+
+/** Each adapter's share of a batch. */
+const sharedCapacity = (adapters: readonly NamedAdapter[]): Capacity => ({
+  tokens: Math.max(longestRow(adapters), Math.floor(TOKENS / adapters.length)),
+  sequences: SEQUENCES,
+});
 
 const longestRow = (adapters: readonly NamedAdapter[]) => Math.max(...adapters.map(({ longest }) => longest));
 

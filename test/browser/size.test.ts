@@ -16,11 +16,11 @@ const KB = 1000;
  * Limits of a page that classifies, with threads and without shared memory, and of this project's whole page. A bundler
  * leaves out what generates: `npm run test:bundlers` has limits of its own.
  */
-const EMBED_BYTES = 86 * KB;
+const EMBED_BYTES = 86.2 * KB;
 const UNSHARED_BYTES = 88.5 * KB;
 const PAGE_BYTES = 240.5 * KB;
 /** What reads models and adapters of other programs: their tokenizers, their types of weights, PEFT's settings. */
-const FOREIGN_BYTES = 17.9 * KB;
+const FOREIGN_BYTES = 18 * KB;
 /** What reads models in GGUF files. */
 const GGUF_BYTES = 8.2 * KB;
 /** What the page loads besides for a data set of the hub; and for one with another compression than Snappy. */
@@ -30,7 +30,7 @@ const STANDALONE_BYTES = 74.2 * KB;
 /** What matches the regular expressions of an adapter that PEFT wrote. */
 const EXPRESSIONS_BYTES = 48 * KB;
 /** What several adapters at once need besides: a comparison of settings on WebGPU, or texts that name adapters. */
-const SEVERAL_BYTES = 10.5 * KB;
+const SEVERAL_BYTES = 10.6 * KB;
 /** What a run is downloaded as, and the code that uses it. */
 const DOWNLOADS_BYTES = 7.2 * KB;
 /** What makes the forms for other programs: merged models, GGUF files, the hub's folder, its card. */
@@ -56,7 +56,7 @@ const TEXTS_BYTES = 8 * KB;
 /** The shaders of DoRA, dropout and prefix tuning, of regression and several labels, of sampling and of Llama. */
 const METHODS_BYTES = 5 * KB;
 /** What checks a GPU and measures the variants of its products, and the variant that nothing else uses. */
-const MEASURING_BYTES = 9 * KB;
+const MEASURING_BYTES = 9.3 * KB;
 
 const LIBRARY = packagePath("dist/browser");
 /** A page loads one of the two builds of the kernels: the larger counts. */
@@ -85,7 +85,7 @@ function sources(paths: Iterable<string>): string[] {
   });
 }
 
-test("a page that classifies loads at most 86 kB, 13.8 kB more for WebGPU, and no code that trains or reads data sets", () => {
+test("a page that classifies loads at most 86.2 kB, 13.8 kB more for WebGPU, and no code that trains or reads data sets", () => {
   const code = closure(join(LIBRARY, "index.js"));
   // The CPU is on threads, or in a worker where memory cannot be shared.
   for (const [part, worker, most] of [

@@ -4,19 +4,25 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
 import { openWasm } from "../../src/backend/wasm.ts";
+import type { LoraConfig } from "../../src/config.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadTexts } from "../../src/data/texts.ts";
 import { checkDevice, type Mismatch } from "../../src/engine/device-check.ts";
 import { keepTimes, keptTimes } from "../../src/engine/device-times.ts";
+import type { SharedPlan } from "../../src/engine/members.ts";
 import { DeviceError } from "../../src/errors.ts";
+import { Classifier } from "../../src/infer/classifier.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
 import { loadModel } from "../../src/io/hf.ts";
+import type { ModelPlan } from "../../src/model/model.ts";
 import type { Dispatch } from "../../src/ops/kernel.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
 import type { TrainOptions } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
 import type { Checkpoint } from "../../src/train/records.ts";
 import { trainingWork } from "../../src/train/training-check.ts";
+import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
+import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { graphicsCard, miscompiling } from "../helpers/graphics-card.ts";
@@ -25,7 +31,7 @@ import { setEnvironment } from "../helpers/http.ts";
 import { stopAfter } from "../helpers/runs.ts";
 import { chosen, directory, inferring, listTensors, trained } from "../helpers/short-run.ts";
 import { assertCode, type Finished, runCommand } from "../helpers/spawn.ts";
-import { messages, tinyData } from "../helpers/tiny.ts";
+import { messages, TINY, tinyData } from "../helpers/tiny.ts";
 
 /** The user's cache directory. */
 const cache = temporaryFolder();
@@ -247,6 +253,65 @@ test("a device that computes rightly at first and wrongly after is found", async
   const { why } = (await trained(lying)).device;
   assert.match(why!, /^a graphics card computes wrongly: loss differs/);
 });
+
+/** A card that computes some programs wrongly. */
+const wrongFor = (card: Backend, isWrong: (plan: ModelPlan) => boolean): Backend => ({
+  ...card,
+  async prepare(program, ...rest) {
+    const session = await card.prepare(program, ...rest);
+    const { read } = session;
+    if (!isWrong(program as ModelPlan)) return session;
+    return Object.assign(session, {
+      read: async (...what: Parameters<typeof read>) => (await read.apply(session, what)).map((value) => 2 * value),
+    });
+  },
+});
+
+const LATER = {
+  "an adapter with DoRA": ({ segments }: ModelPlan) => segments.some(({ name }) => name === "norms"),
+  "the base model alone": ({ parameters }: ModelPlan) => ![...parameters.all.values()].some(({ part }) => part === "A"),
+  "adapters in one plan": (plan: ModelPlan) => "members" in plan && (plan as SharedPlan).members.length > 1,
+};
+
+for (const [what, isWrong] of Object.entries(LATER))
+  test(`${what}, after a first adapter: a card that computes it wrongly is left, a named one refused`, async () => {
+    const folder = temporaryFolder();
+    const save = async (name: string, lora: Partial<LoraConfig>) => {
+      const meta = testMeta(lora, { base_model: directory, model: TINY, settings: {} });
+      await writeAdapter(join(folder, name), { meta, tensors: drawTensors(meta, name.length) });
+      return join(folder, name);
+    };
+    const first = await save("first", { r: 2 });
+    const other = await save(
+      "other",
+      what === "an adapter with DoRA" ? { target_modules: ["q"], use_dora: true } : { r: 3 },
+    );
+    const text = "you have won a prize";
+    const answers = async (device: Backend) => {
+      const classifier = await Classifier.load(first, { device });
+      await classifier.loadAdapter(other, "other");
+      const both = await classifier.classify([text, text], { adapterNames: ["default", "other"] });
+      await classifier.setAdapter("other");
+      const swapped = await classifier.classify(text);
+      await classifier.disableAdapters();
+      const all = [...both, ...swapped, ...(await classifier.classify(text))];
+      return { numbers: all.map(({ probabilities }) => probabilities.spam!), device: classifier.device };
+    };
+    const cpu = await openWasm({});
+    const expected = (await answers(cpu)).numbers;
+    cpu.destroy();
+    const auto = "a hardware GPU";
+    rmSync(TIMES, { force: true });
+    await answers(await graphicsCard(auto, { isInstant: true }));
+    const right = await answers(await graphicsCard(auto));
+    assert.is(right.device.kind, "webgpu");
+    const left = await answers(wrongFor(await graphicsCard(auto), isWrong));
+    assert.match(left.device.why!, /^a graphics card computes wrongly: logits/);
+    // What was answered before is the card's.
+    assertAllClose("spam", left.numbers, expected, { rtol: 1e-5, atol: 1e-6 });
+    const named = wrongFor(await graphicsCard(), isWrong);
+    await assertFails(DeviceError, "device-failed", ["computes wrongly", "--device wasm"], () => answers(named));
+  });
 
 /** A run that is stopped after its second step; returns its checkpoint from disk. */
 async function stopped(device: Backend): Promise<Checkpoint> {

@@ -19,7 +19,8 @@ export async function counting() {
   const inner = new WeakMap<Session, Session>();
   const programs = new WeakMap<Session, Program>();
   const backend: Backend = {
-    info: device.info,
+    // No small model is made to check it.
+    info: { ...device.info, kind: "wasm" },
     limits: device.limits,
     destroy() {},
     async prepare(program, sharedFrom) {

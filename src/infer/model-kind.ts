@@ -1,0 +1,22 @@
+/** What is told of a kind of model, the classifier or the language model, to what they have in common. */
+import type { Backend } from "../backend/backend.ts";
+import type { Work } from "../engine/device-check.ts";
+import type { Weights } from "../engine/weights.ts";
+import type { AdapterMeta } from "../io/adapter-meta.ts";
+import type { ModelSpec } from "../model/trainable.ts";
+import type { Program } from "../plan/plan.ts";
+
+/** What a kind of model computes in the check: a prompt, its reverse and, if there is room, one more token of each. */
+export type CreateWork<E extends Weights> = (
+  prompt: readonly number[],
+  hasNext: boolean,
+) => Pick<Work<E>, "name" | "pass" | "rest">;
+
+/** How a kind of model comes to a device: its specification with an adapter, and its memory and kernels. */
+export interface ModelKind<E extends Weights> {
+  adapterSpec(meta: AdapterMeta): ModelSpec;
+  loadWork(): Promise<CreateWork<E>>;
+  /** What `create` prepares. */
+  plan(device: Backend, spec: ModelSpec, meta: AdapterMeta): Program;
+  create(device: Backend, spec: ModelSpec, meta: AdapterMeta, sharedFrom?: E): Promise<E>;
+}
