@@ -182,7 +182,7 @@ export abstract class AdapterModel<E extends Weights> {
           hint: "load the base model again for this adapter",
         });
       const { meta } = adapter;
-      await this.inTurn(() => this.check(meta));
+      await this.inTurn(() => this.checkDevice(meta));
       // Another call may have taken the name meanwhile.
       this.checkUnused(name);
       this.metas.set(name, meta);
@@ -204,7 +204,7 @@ export abstract class AdapterModel<E extends Weights> {
     return this.inTurn(async () => {
       if (this.activeAdapter !== null) {
         const alone = withoutAdapters(await this.readActive());
-        await this.check(alone.meta);
+        await this.checkDevice(alone.meta);
         await this.swap(alone);
       }
       this.isEnabled = false;
@@ -279,7 +279,7 @@ export abstract class AdapterModel<E extends Weights> {
   }
 
   /** Checks the device for an adapter that it has not run yet: other kernels may be needed. */
-  private async check(meta: AdapterMeta): Promise<void> {
+  private async checkDevice(meta: AdapterMeta): Promise<void> {
     const { directory, kind, backend } = this.loaded;
     const check = await loadCheck(backend);
     if (check) await withBase(directory, (checkpoint) => check.checkFor(backend, checkpoint, kind, meta));

@@ -5,7 +5,7 @@ import { type CheckOptions, type Choice, chooseDevice } from "../engine/device-c
 import type { Engine } from "../engine/engine.ts";
 import { excerptVocabulary } from "../engine/excerpt.ts";
 import type { Weights } from "../engine/weights.ts";
-import { DeviceError } from "../errors.ts";
+import { ConfigError, DeviceError } from "../errors.ts";
 import type { AdapterMeta } from "../io/adapter-meta.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Capacity } from "../model/batch.ts";
@@ -38,13 +38,22 @@ export const chooseFor = <E extends Weights>(
   meta: AdapterMeta,
 ): Promise<Choice> => choose(device, model, [kind.adapterSpec(meta)], alone(device, kind, meta), {});
 
-/** Checks the device of a model for another adapter. Throws DeviceError if it computes wrongly. */
-export const checkFor = <E extends Weights>(
+/**
+ * Checks the device of a model for another adapter. Throws DeviceError if it computes wrongly. An adapter that the model
+ * cannot have is refused where it is used, as on the CPU.
+ */
+export async function checkFor<E extends Weights>(
   device: Backend,
   model: BaseModel,
   kind: ModelKind<E>,
   meta: AdapterMeta,
-): Promise<void> => checkInference(device, model, [kind.adapterSpec(meta)], alone(device, kind, meta));
+): Promise<void> {
+  try {
+    await checkInference(device, model, [kind.adapterSpec(meta)], alone(device, kind, meta));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+  }
+}
 
 /** Checks the device of a classifier for adapters that share a plan. Throws DeviceError if it computes wrongly. */
 export async function checkShared(

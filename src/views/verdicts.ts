@@ -67,7 +67,7 @@ export function describeNotes(record: RunRecord, advises = true): string[] {
   return [
     ...fewRows(record),
     ...(nothing
-      ? [`${nothing.text}.${advises ? ` Try a learning rate of ${nothing.lr}.` : ""}`]
+      ? [`${nothing.text}.${advises ? ` ${nothing.cause}. Try ${nothing.advice}.` : ""}`]
       : besideBaseline(record, advises)),
     ...describeDecision(record),
     ...describeKept(record),
@@ -105,19 +105,39 @@ function describeDecision({ results, labels, options: { threshold: rule } }: Run
   ];
 }
 
-/** Why a finished run has learned nothing, and the learning rate to try; null if it has learned something. */
+/** That a run has learned nothing, the probable cause, and the settings to try. */
+interface NothingLearned {
+  text: string;
+  cause: string;
+  advice: string;
+  set: { lr: number } | { epochs: number };
+}
+
+/** Fewer steps than these can be too few to learn from, at any rate. */
+const FEW_STEPS = 50;
+
+/** What a finished run is told that has learned nothing; null if it has learned something. */
 export function nothingLearned({
   objective,
-  options: { mode, lr },
+  options: { mode, lr, epochs },
+  step,
   results,
   parameters,
-}: RunRecord): { text: string; lr: number } | null {
+}: RunRecord): NothingLearned | null {
   if (!results) return null;
   const { before, after } = results;
   const text = lossRemains(before.train.loss, after.train.loss) ?? noBetter(listRivals(results), objective);
   if (text === null) return null;
   const usual = defaultRate(mode, { parameters });
-  return { text, lr: lr < usual / 3 ? usual : smallerRate(lr, mode, { parameters }) };
+  const isLow = lr < usual / 3;
+  if (!isLow && step < FEW_STEPS) {
+    const more = Math.ceil((2 * FEW_STEPS * epochs) / step);
+    const cause = `${step === 1 ? "One step is" : `${step} steps are`} probably too few`;
+    return { text, cause, advice: `more examples, or ${more} epochs`, set: { epochs: more } };
+  }
+  const better = isLow ? usual : smallerRate(lr, mode, { parameters });
+  const cause = `The learning rate ${lr} is probably too ${isLow ? "low" : "high"} for this method`;
+  return { text, cause, advice: `a learning rate of ${better}`, set: { lr: better } };
 }
 
 function lossRemains(before: number, after: number): string | null {

@@ -209,7 +209,7 @@ export interface ErrorReport {
   found?: string;
   hint?: string;
   /** Settings that fix the error, and the bytes that a run then takes. */
-  remedy?: { set: Partial<Pick<TrainOptions, "lr" | "dtype" | "recompute" | "batchSize">>; bytes?: number };
+  remedy?: { set: Partial<Pick<TrainOptions, "lr" | "epochs" | "dtype" | "recompute" | "batchSize">>; bytes?: number };
   /** The encoding that a file which is not UTF-8 may have, and how it then reads. */
   encoding?: OtherEncoding;
   /** The columns to choose from, of a file in which the right one was not found. */

@@ -34,6 +34,8 @@ export async function graphicsCard(why?: string, more: Partial<Card> = {}): Prom
       release = resolve;
     }),
     info: { ...info, ...(why === undefined ? {} : { why }) },
+    // Of the CPU that checks it: with one it starts no worker.
+    threads: 1,
     limits,
     prepared: 0,
     delay: 0,

@@ -233,24 +233,29 @@ test("few test rows make the accuracy a rough guess; classes without any have no
   );
 });
 
-test("a run that learned nothing says so, with a learning rate to try", async () => {
+test("a run that learned nothing says so, with a learning rate or a number of epochs to try", async () => {
   const data = await alternatingData(["ham", "spam"], 400);
   const result = makeResult(data, (label) => label);
   const perplexityLine = (loss: number) => {
     const one = { rows: 1, loss, accuracy: 0.5 };
     return { train: one, val: one, test: one };
   };
-  const note = ({ options = DEFAULTS, ...changed }: { options?: TrainOptions } & Partial<Results>) => {
-    const record = { ...result, options, results: { ...result.results!, ...changed } };
+  const note = ({ options = DEFAULTS, step = 200, ...changed }: Partial<RunRecord> & Partial<Results>) => {
+    const record = { ...result, options, step, results: { ...result.results!, ...changed } };
     return /note: (.*)/.exec(showResult(record, 200))?.[1] ?? "";
   };
   assert.is(
     note({ before: perplexityLine(0.7), after: perplexityLine(3), options: { ...DEFAULTS, lr: 5 } }),
-    "The training loss did not fall: 0.7000 before training, 3.0000 after it. Try a learning rate of 0.001.",
+    "The training loss did not fall: 0.7000 before training, 3.0000 after it. " +
+      "The learning rate 5 is probably too high for this method. Try a learning rate of 0.001.",
   );
   assert.match(
     note({ before: perplexityLine(0.7), after: perplexityLine(0.7), options: { ...DEFAULTS, lr: 1e-9 } }),
-    "Try a learning rate of 0.001.",
+    "The learning rate 1e-9 is probably too low for this method. Try a learning rate of 0.001.",
+  );
+  assert.match(
+    note({ before: perplexityLine(0.7), after: perplexityLine(0.7), step: 6, options: { ...DEFAULTS, epochs: 3 } }),
+    "6 steps are probably too few. Try more examples, or 50 epochs.",
   );
   assert.match(note({ before: perplexityLine(0.7), after: perplexityLine(0.8) }), "Try a learning rate of 0.00025.");
   const predictions = predict(data, () => 0);

@@ -14,6 +14,7 @@ type Settings = NonNullable<ErrorReport["remedy"]>["set"];
 /** The settings of a remedy, as a sentence has them. */
 const WORDS: Record<keyof Settings, string> = {
   lr: "the learning rate",
+  epochs: "the epochs",
   dtype: "frozen weights",
   recompute: "recomputation",
   batchSize: "the batch size",

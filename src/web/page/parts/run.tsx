@@ -103,17 +103,12 @@ function runReport(run: PageRun): ErrorReport | null {
 
 const note = (summary: string | null): ErrorReport | null => (summary === null ? null : { name: "note", summary });
 
-/** That a run has learned nothing, with a learning rate to try; null if it has learned something. */
+/** That a run has learned nothing, with settings to try; null if it has learned something. */
 function warning({ record }: PageRun): ErrorReport | null {
   const nothing = nothingLearned(record);
   if (!nothing) return null;
-  const { lr } = record.options;
-  return {
-    name: "note",
-    summary: nothing.text,
-    hint: `the learning rate ${lr} is probably too ${nothing.lr < lr ? "high" : "low"} for this method`,
-    remedy: { set: { lr: nothing.lr } },
-  };
+  const { text, cause, advice, set } = nothing;
+  return { name: "note", summary: text, hint: `${cause}: try ${advice}`, remedy: { set } };
 }
 
 function runRemedies(run: PageRun): Remedy[] {
