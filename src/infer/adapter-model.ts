@@ -158,7 +158,8 @@ export abstract class AdapterModel<E extends Weights> {
 
   /**
    * Loads another adapter for the same base model, a run's or PEFT's, under a name; `setAdapter` makes it active.
-   * Throws ConfigError for a name in use and for an adapter that does not fit, FormatError for a damaged file.
+   * Throws ConfigError for a name in use and for an adapter that does not fit, FormatError for a damaged file,
+   * DeviceError if a GPU that was named computes it wrongly.
    */
   async loadAdapter(directory: string, name: string): Promise<void> {
     checkArguments({ directory, name }, { directory: "text", name: "text" });

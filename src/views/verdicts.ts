@@ -113,7 +113,7 @@ interface NothingLearned {
   set: { lr: number } | { epochs: number };
 }
 
-/** Fewer steps than these can be too few to learn from, at any rate. */
+/** Fewer steps than these can be too few to learn from at a usual rate. */
 const FEW_STEPS = 50;
 
 /** What a finished run is told that has learned nothing; null if it has learned something. */
@@ -130,7 +130,7 @@ export function nothingLearned({
   if (text === null) return null;
   const usual = defaultRate(mode, { parameters });
   const isLow = lr < usual / 3;
-  if (!isLow && step < FEW_STEPS) {
+  if (!isLow && lr <= 3 * usual && step < FEW_STEPS) {
     const more = Math.ceil((2 * FEW_STEPS * epochs) / step);
     const cause = `${step === 1 ? "One step is" : `${step} steps are`} probably too few`;
     return { text, cause, advice: `more examples, or ${more} epochs`, set: { epochs: more } };

@@ -257,6 +257,10 @@ test("a run that learned nothing says so, with a learning rate or a number of ep
     note({ before: perplexityLine(0.7), after: perplexityLine(0.7), step: 6, options: { ...DEFAULTS, epochs: 3 } }),
     "6 steps are probably too few. Try more examples, or 50 epochs.",
   );
+  assert.match(
+    note({ before: perplexityLine(0.7), after: perplexityLine(3), step: 6, options: { ...DEFAULTS, lr: 5 } }),
+    "Try a learning rate of 0.001.",
+  );
   assert.match(note({ before: perplexityLine(0.7), after: perplexityLine(0.8) }), "Try a learning rate of 0.00025.");
   const predictions = predict(data, () => 0);
   const measured = (some: Prediction[]) => note({ test: measureTest(data, some, baselines(data)) });
