@@ -1,10 +1,8 @@
-/** The page of measurements, /bench.html, on the CPU: a software driver takes too long. */
-import { readFileSync } from "node:fs";
 import * as assert from "uvu/assert";
 import type { DoctorReport } from "../../src/bench/doctor.ts";
 import { testIf } from "../helpers/harness.ts";
 import { openBrowser, openPage, webServer } from "./browser.ts";
-import { assertAccessible } from "./page.ts";
+import { assertAccessible, downloaded, textTo } from "./page.ts";
 
 const hasChromium = Boolean(process.env.CHROMIUM);
 
@@ -23,8 +21,8 @@ testIf(
     await page.fill("#seconds", "20");
     await page.click("#run");
     await page.waitForSelector("#error >> text=No WebGPU adapter");
-    const [file] = await Promise.all([page.waitForEvent("download"), page.click("#download:not([disabled])")]);
-    const text = readFileSync(await file.path(), "utf8");
+    const offered = () => page.click("#download:not([disabled])");
+    const { content: text } = await downloaded(page, offered, textTo("]"));
     await page.click("#copy");
     await page.waitForSelector("#status >> text=Copied.");
     assert.is(await page.evaluate(() => navigator.clipboard.readText()), text);

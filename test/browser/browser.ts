@@ -8,10 +8,11 @@ import type { AddressInfo } from "node:net";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import sirv from "sirv";
 import { packagePath } from "#platform";
+import { temporaryFolder } from "../helpers/border.ts";
 import { afterAll } from "../helpers/harness.ts";
 
 /** Generous, because a busy machine is slow. */
-const TIMEOUT_MS = 180_000;
+export const TIMEOUT_MS = 180_000;
 
 /** What Playwright disables on Linux and in every case: a second --disable-features replaces its own. */
 const PLAYWRIGHT_DISABLES = [
@@ -106,13 +107,16 @@ export async function plainServer(
 }
 
 const browsers = new Map<string, Promise<Browser>>();
+/** Where the browsers put what is downloaded. */
+export const DOWNLOADS = temporaryFolder();
 
 /** The file's browser with these flags; it is closed after the last test. */
 function browserWith(flags: readonly string[]): Promise<Browser> {
   const executablePath = process.env.CHROMIUM;
   if (!executablePath) throw new Error("no Chromium: `npm run driver` installs it, or names it");
   const key = flags.join(" ");
-  const browser = browsers.get(key) ?? chromium.launch({ executablePath, args: [...FLAGS, ...flags] });
+  const browser =
+    browsers.get(key) ?? chromium.launch({ executablePath, downloadsPath: DOWNLOADS, args: [...FLAGS, ...flags] });
   if (!browsers.has(key)) afterAll(async () => (await browser).close());
   browsers.set(key, browser);
   return browser;

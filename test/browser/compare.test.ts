@@ -1,5 +1,3 @@
-/** The comparison of methods in the page, and its list of runs. */
-import { readFileSync } from "node:fs";
 import type { Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { test } from "../helpers/harness.ts";
@@ -11,11 +9,13 @@ import {
   atStep,
   download,
   downloadAdapter,
+  downloaded,
   holdCheckpoint,
   pickFile,
   pickTinyModel,
   set,
   start,
+  textTo,
   waitForState,
 } from "./page.ts";
 
@@ -92,11 +92,8 @@ test("a comparison of methods continues after a stop and a reload; its runs have
   await page.keyboard.type("nothing");
   await page.keyboard.press("Escape");
   await first.locator("th button >> text=/^smallest$/").waitFor();
-  const [event] = await Promise.all([page.waitForEvent("download"), page.click("#runs-export")]);
-  assert.match(
-    readFileSync(await event.path(), "utf8"),
-    /\r\nsmallest,biases only \(BitFit\),messages.csv,tiny,finished,/,
-  );
+  const { content } = await downloaded(page, () => page.click("#runs-export"), textTo("\n"));
+  assert.match(content, /\r\nsmallest,biases only \(BitFit\),messages.csv,tiny,finished,/);
   // Curves of two runs, and the values under the pointer.
   await page.check("#runs tbody tr:nth-child(4) input");
   await page.click("#curve-table summary");

@@ -1,10 +1,8 @@
-/** Labelling at "Try it": each line of the typed text, and the rows of a chosen or dropped table. */
-import { readFileSync } from "node:fs";
 import type { Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { test } from "../helpers/harness.ts";
 import { freshPage } from "./browser.ts";
-import { assertAccessible, pickFile, pickTinyModel, set, start, waitForState } from "./page.ts";
+import { assertAccessible, downloaded, pickFile, pickTinyModel, set, start, textTo, waitForState } from "./page.ts";
 
 const LINES = ["you have won a prize, call now", "see you at lunch, friend", "call now"];
 
@@ -54,9 +52,12 @@ test("lines and tables are labelled at Try it: as one by one, with the column an
   await page.locator("#labelled >> text=tickets-labelled.csv").waitFor();
   assert.is(await page.textContent("#label-error"), "");
   assert.equal(await labelled(page), single);
-  const [event] = await Promise.all([page.waitForEvent("download"), page.click("text=Save as CSV")]);
+  const [event, { content }] = await Promise.all([
+    page.waitForEvent("download"),
+    downloaded(page, () => page.click("text=Save as CSV"), textTo("")),
+  ]);
   assert.is(event.suggestedFilename(), "tickets-labelled.csv");
-  const saved = readFileSync(await event.path(), "utf8").split("\n");
+  const saved = content.split("\n");
   assert.is(saved[0], "id,what,note,predicted,probability");
   assert.ok(saved[1]!.startsWith(`0,"${LINES[0]}",later,${single[0]!.split(" ")[0]},0.`), saved[1]);
   await assertAccessible(page);

@@ -1,5 +1,5 @@
 /** Actions of a visitor: selecting files, setting fields, training, downloading. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { unzipSync } from "fflate";
@@ -7,6 +7,7 @@ import type { Page, Worker } from "playwright-core";
 import * as assert from "uvu/assert";
 import { temporaryFolder } from "../helpers/border.ts";
 import { messages, tinyModel } from "../helpers/tiny.ts";
+import { DOWNLOADS, TIMEOUT_MS } from "./browser.ts";
 
 /** A run of a moment on the CPU. */
 export const SETTINGS = { device: "wasm", epochs: 2, evalEvery: 4, lr: 5e-3 };
@@ -179,20 +180,58 @@ export async function stepsTaken(page: Page): Promise<number> {
   return Number(await page.$eval("#progress", (element) => (element as HTMLProgressElement).value));
 }
 
-/** The files that a button downloads, by their path in the zip. Throws what the page says instead. */
+/** A file that was downloaded, and what is read of it. */
+interface Downloaded<T> {
+  path: string;
+  content: T;
+}
+
+/**
+ * What `act` downloads, as soon as `read` makes something of it: a file that is not whole gives null, or throws. Throws
+ * what the page says instead. On a busy machine Playwright now and then misses the beginning of a download, or its end,
+ * and waits for ever: the file is there all the same.
+ */
+export async function downloaded<T>(
+  page: Page,
+  act: () => Promise<void>,
+  read: (bytes: Uint8Array) => T | null,
+): Promise<Downloaded<T>> {
+  const before = new Set(readdirSync(DOWNLOADS));
+  await act();
+  const deadline = Date.now() + TIMEOUT_MS;
+  while (Date.now() < deadline) {
+    for (const name of readdirSync(DOWNLOADS).filter((name) => !before.has(name))) {
+      const path = join(DOWNLOADS, name);
+      const content = whole(() => read(readFileSync(path)));
+      if (content !== null) return { path, content };
+    }
+    if (await page.isVisible("#runs-error .summary")) throw new Error((await page.textContent("#runs-error"))!);
+    await page.waitForTimeout(50);
+  }
+  throw new Error("nothing was downloaded");
+}
+
+function whole<T>(read: () => T | null): T | null {
+  try {
+    return read();
+  } catch {
+    return null;
+  }
+}
+
+/** For `downloaded`: a text with this end; without one a short text, which is written at once. */
+export const textTo = (end: string) => (bytes: Uint8Array) => {
+  const text = new TextDecoder().decode(bytes);
+  return text !== "" && text.endsWith(end) ? text : null;
+};
+
+/** The files that a button downloads, by their path in the zip. */
 export async function download(
   page: Page,
   button: string,
 ): Promise<{ path: string; files: Record<string, Uint8Array> }> {
-  const event = page.waitForEvent("download");
-  const told = page.waitForSelector("#runs-error .summary").then(async () => {
-    throw new Error((await page.textContent("#runs-error"))!);
-  });
-  // The other one ends with the page.
-  for (const one of [event, told]) one.catch(() => {});
-  await page.click(button);
-  const path = await (await Promise.race([event, told])).path();
-  return { path, files: unzipSync(readFileSync(path)) };
+  const { path, content } = await downloaded(page, () => page.click(button), unzipSync);
+  return { path, files: content };
 }
 
 /** The files of the selected run's adapter. */

@@ -15,6 +15,7 @@ import {
   begin,
   download,
   downloadAdapter,
+  downloaded,
   endWorker,
   holdCheckpoint,
   keepStates,
@@ -23,6 +24,7 @@ import {
   recordedStates,
   SETTINGS,
   stepsTaken,
+  textTo,
   waitForState,
   waitForStep,
 } from "./page.ts";
@@ -229,9 +231,9 @@ test("an adapter gives the same predictions in the page, in Node, and loaded int
   );
 
   // The page of one file, opened from the disk.
-  const [event] = await Promise.all([page.waitForEvent("download"), page.click("[data-take=page]")]);
+  const { content } = await downloaded(page, () => page.click("[data-take=page]"), textTo("</html>\n"));
   const alone = join(directory, "alone.html");
-  await event.saveAs(alone);
+  writeFileSync(alone, content);
   const opened = await openPage(context, pathToFileURL(alone).href);
   await opened.page.fill("#message", "see you at lunch, friend");
   const label = (await opened.page.textContent("#verdict .predicted"))!;
@@ -247,9 +249,8 @@ test("an adapter gives the same predictions in the page, in Node, and loaded int
   ] as const) {
     const button = page.locator(`[data-form="${form}"]`);
     const said = (await button.textContent())!;
-    const [event] = await Promise.all([page.waitForEvent("download"), button.click()]);
-    const zip = unzipSync(readFileSync(await event.path()));
-    const found = new Map(Object.entries(zip).map(([path, bytes]) => [basename(path), bytes]));
+    const zip = await downloaded(page, () => button.click(), unzipSync);
+    const found = new Map(Object.entries(zip.content).map(([path, bytes]) => [basename(path), bytes]));
     for (const name of names) assert.ok(found.has(name), `${form}: ${[...found.keys()]}`);
     const bytes = [...found.values()].reduce((sum, { length }) => sum + length, 0);
     assert.ok(said.includes(`${(bytes / 1e6).toFixed(bytes < 1e5 ? 2 : 1)}\u00a0MB`), `${said}: ${bytes}`);
