@@ -1,4 +1,4 @@
-/** What is told of a kind of model, the classifier or the language model, to what they have in common. */
+/** A kind of model, classifier or language model, as the code that both share needs it. */
 import type { Backend } from "../backend/backend.ts";
 import type { Work } from "../engine/device-check.ts";
 import type { Weights } from "../engine/weights.ts";
