@@ -43,9 +43,9 @@ export interface Work<E extends Weights> extends Whole {
   /** The models in one plan. */
   create(backend: Backend, specs: readonly ModelSpec[]): Promise<readonly [E, ...E[]]>;
   /** Computes once. Several passes may be begun before the first one ends. */
-  pass(engine: E): Promise<Result[]>;
-  /** Further results of the last pass. */
-  rest?(engine: E): Promise<Result[]>;
+  pass(engine: E): Promise<unknown>;
+  /** Computes once more, and all else that is to be right: what is compared. */
+  results(engine: E): Promise<Result[]>;
 }
 
 export interface CheckOptions {
@@ -230,7 +230,7 @@ interface Computing {
   signal?: AbortSignal | undefined;
 }
 
-/** Compares the last of several passes on a device with the CPU's. */
+/** Compares what a device computes after a first pass with the CPU's. */
 export async function checkDevice<E extends Weights>(
   device: Backend,
   cpu: Backend,
@@ -257,21 +257,18 @@ async function compute<E extends Weights>(
   { isTimed, excerpt: { specs, checkpoint }, signal }: Computing & { excerpt: Excerpt },
 ): Promise<{ results: Map<string, Float32Array>; ms: number }> {
   const engines = await work.create(backend, specs);
-  const of = (engine: E, results: Result[]) =>
-    results.map(([what, values]) => [what + (engine === engines[0] ? "" : ", of another run"), values] as const);
-  const together = async (compute: (engine: E) => Promise<Result[]>) =>
-    (await Promise.all(engines.map(async (engine) => of(engine, await compute(engine))))).flat();
-  const pass = () => together((engine) => work.pass(engine));
+  const pass = () => Promise.all(engines.map((engine) => work.pass(engine)));
   try {
     await loadBase(engines[0], checkpoint, { signal });
     for (const [i, engine] of engines.entries()) await writeRandom(engine, i + 1, checkpoint);
     await pass();
     const ms = isTimed ? await timePasses(engines[0], pass) : Infinity;
-    // The last of several: some drivers are right only at first.
-    const results = new Map(await pass());
-    for (const [what, values] of await together(async (engine) => (await work.rest?.(engine)) ?? []))
-      results.set(what, values);
-    return { results, ms };
+    // Not of the first pass: some drivers are right only then.
+    const found = await Promise.all(engines.map((engine) => work.results(engine)));
+    const named = found.flatMap((results, i) =>
+      results.map(([what, values]) => [i === 0 ? what : `${what}, of another run`, values] as const),
+    );
+    return { results: new Map(named), ms };
   } finally {
     for (const engine of engines) engine.destroy();
   }

@@ -11,11 +11,9 @@ export const createWork: CreateWork<Engine> = (text) => {
     rows: Uint32Array.of(length - 1, 2 * length - 1),
     targets: new Int32Array(2),
   };
-  return {
-    name: "classification",
-    async pass(engine) {
-      engine.forward(batch);
-      return [["logits", await engine.logits(2)]];
-    },
+  const classify = (engine: Engine) => {
+    engine.forward(batch);
+    return engine.logits(2);
   };
+  return { name: "classification", pass: classify, results: async (engine) => [["logits", await classify(engine)]] };
 };

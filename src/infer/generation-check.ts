@@ -10,15 +10,17 @@ export const createWork: CreateWork<Decoder> = (prompt, hasNext) => {
   const { length } = prompt;
   const prompts = [prompt, prompt.toReversed()].map((ids, slot) => ({ slot, position: 0, ids }));
   const next = prompts.map(({ slot }) => ({ slot, position: length, ids: [length] }));
+  async function pass(decoder: Decoder): Promise<Result[]> {
+    const rows = countRows(decoder);
+    const results: Result[] = [["the result of a prompt", await decoder.prefill(prompts.slice(0, rows))]];
+    if (hasNext) results.push(["the result of the next token", await decoder.decode(next.slice(0, rows))]);
+    return results;
+  }
   return {
     name: "generation",
-    async pass(decoder) {
-      const rows = countRows(decoder);
-      const results: Result[] = [["the result of a prompt", await decoder.prefill(prompts.slice(0, rows))]];
-      if (hasNext) results.push(["the result of the next token", await decoder.decode(next.slice(0, rows))]);
-      return results;
-    },
-    rest: async (decoder) => [
+    pass,
+    results: async (decoder) => [
+      ...(await pass(decoder)),
       ["the losses of a prompt", Float32Array.from(await decoder.losses(prompts[0]!, prompt.toReversed()))],
       ["the tokens that are drawn", await draw(decoder)],
     ],

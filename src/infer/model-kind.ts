@@ -10,7 +10,7 @@ import type { Program } from "../plan/plan.ts";
 export type CreateWork<E extends Weights> = (
   prompt: readonly number[],
   hasNext: boolean,
-) => Pick<Work<E>, "name" | "pass" | "rest">;
+) => Pick<Work<E>, "name" | "pass" | "results">;
 
 /** How a kind of model comes to a device: its specification with an adapter, and its memory and kernels. */
 export interface ModelKind<E extends Weights> {

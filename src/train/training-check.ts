@@ -11,9 +11,11 @@ import { type Batch, type Capacity, drawsFrom } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { PreparedRun, RunArguments } from "./prepare.ts";
 
-/** Tokens of the check, and of a language model tokens times rows of its table: most of its work is logits. */
+/** Tokens of the check. A software driver, which is never timed, takes seconds for what a card computes at once. */
 const TOKENS = 256;
-const LOGITS = TOKENS << 12;
+const SOFTWARE_TOKENS = 64;
+/** A language model's rows of the table for all tokens: most of its work is logits. */
+const ROWS = 4096;
 
 /** The rate of the check's step. With so large an `eps` an update is about proportional to the gradient. */
 const RATE = 1;
@@ -44,12 +46,13 @@ export async function trainingWork(
   const first = modelBatch(packed!, options.pooling);
   // A language model's targets are ids.
   const isLanguageModel = spec.task.objective === "lm";
-  const some = firstTokens(first, Math.ceil(TOKENS / runs.length));
+  const tokens = device.info.software ? SOFTWARE_TOKENS : TOKENS;
+  const some = firstTokens(first, Math.ceil(tokens / runs.length));
   const inUse = [...some.ids, ...some.targets.filter((id) => id >= 0)];
   const widest = isLanguageModel ? excerptVocabulary(inUse, spec.config.vocab_size, programs) : [];
   const { ids, starts, rows, targets, values } = firstTokens(
     some,
-    Math.ceil(LOGITS / runs.length / (widest.length || 1)),
+    Math.ceil((tokens * ROWS) / runs.length / (widest.length || 1)),
   );
   const vocabulary = isLanguageModel ? widest : [...new Set(ids)].sort((a, b) => a - b);
   const batch: Batch = {
@@ -70,7 +73,7 @@ export async function trainingWork(
   return {
     name: runs.length > 1 ? `training in a plan of ${runs.length}` : "training",
     ...{ model, specs, programs, vocabulary },
-    tokens: Math.min(TOKENS, capacity.tokens),
+    tokens: Math.min(tokens, capacity.tokens),
     plan(specs) {
       const room = roomOn(device);
       try {
@@ -86,30 +89,31 @@ export async function trainingWork(
       const { engines } = await Group.create(backend, together(specs, room));
       return engines as [Engine, ...Engine[]];
     },
-    pass: (engine) =>
+    pass: (engine) => engine.until(signal, () => engine.result(engine.gradients(batch))),
+    results: (engine) =>
       engine.until(signal, async () => {
-        const [{ loss }, logits] = await Promise.all([
-          engine.result(engine.gradients(batch)),
+        const read = (what: (name: string) => string, values: (name: string) => Promise<Float32Array>) =>
+          Promise.all(engine.trainableNames.map(async (name): Promise<Result> => [what(name), await values(name)]));
+        const [slot] = engine.step([batch], RATE);
+        const [{ loss, norm }, logits] = await Promise.all([
+          engine.result(slot!),
           // Those of a language model are in pieces, and its loss tells of all.
           isLanguageModel ? null : engine.logits(batch.targets.length),
         ]);
-        return [["loss", Float32Array.of(loss)], ...(logits ? [["logits", logits] as Result] : [])];
+        return [
+          ["loss", Float32Array.of(loss)],
+          ...(logits ? [["logits", logits] as Result] : []),
+          ...(await read(
+            (name) => `the gradient of ${name}`,
+            (name) => engine.readGradient(name),
+          )),
+          ["the norm of the gradients", Float32Array.of(norm)],
+          ...(await read(
+            (name) => `${name} after a step`,
+            (name) => engine.readParameter(name),
+          )),
+        ];
       }),
-    async rest(engine) {
-      const read = (what: (name: string) => string, values: (name: string) => Promise<Float32Array>) =>
-        Promise.all(engine.trainableNames.map(async (name): Promise<Result> => [what(name), await values(name)]));
-      const gradients = await read(
-        (name) => `the gradient of ${name}`,
-        (name) => engine.readGradient(name),
-      );
-      const [slot] = engine.step([batch], RATE);
-      const { norm } = await engine.result(slot!);
-      const updated = await read(
-        (name) => `${name} after a step`,
-        (name) => engine.readParameter(name),
-      );
-      return [...gradients, ["the norm of the gradients", Float32Array.of(norm)], ...updated];
-    },
   };
 }
 
