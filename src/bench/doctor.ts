@@ -172,14 +172,17 @@ export function listMeasurements(
   ];
   const measured = isSlow ? shapes.slice(0, 1) : shapes;
   const messages = isSlow ? 2 : 8;
-  const checked = plansFor(device.info);
-  const checks = checked.map((plan) => shaderCheck(device, cpu, plan, report));
-  const first = checked.filter(({ model }) => model !== "gpt2-xl").length;
+  /** A slow GPU takes a minute for those of larger models. */
+  const checks = (...models: ShapeName[]) =>
+    (isGPU ? plansFor(device.info) : [])
+      .filter(({ model }) => models.includes(model))
+      .map((plan) => shaderCheck(device, cpu, plan, report));
   return [
-    ...(isGPU ? checks.slice(0, first) : []),
+    ...checks("gpt2-micro"),
     ...fixtures.map((one) => fixture(device, one, report)),
     ...(isGPU ? [yardsticks(device, report)] : []),
     latency(device, report),
+    ...checks("gpt2-small", "smollm2-135m"),
     ...measured.map((shape) => step(device, shape, messages, report)),
     ...measured.map((shape) => generation(device, shape, isSlow ? 8 : 32, report)),
     ...productsFor(device.info).map((product) => ({
@@ -196,7 +199,7 @@ export function listMeasurements(
     ...(isGPU
       ? measured.filter(({ dtype }) => dtype === "f32").map(({ model }) => members(device, model, messages, report))
       : []),
-    ...(isGPU ? checks.slice(first) : []),
+    ...checks("gpt2-xl"),
     ...(isSlow || !measureTorch
       ? []
       : measured.filter(({ dtype }) => dtype === "f32").map((shape) => torch(shape, measureTorch, report))),
