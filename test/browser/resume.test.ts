@@ -6,7 +6,7 @@ import { unzipSync } from "fflate";
 import * as assert from "uvu/assert";
 import { openDevice } from "../../src/backend/device.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
-import { temporaryFolder } from "../helpers/border.ts";
+import { assertSameFiles, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { tinyModel } from "../helpers/tiny.ts";
 import { freshPage, openPage, webServer } from "./browser.ts";
@@ -71,7 +71,7 @@ test("a reloaded run resumes from its last checkpoint and ends with the adapter 
   await waitForState(page, "finished");
   const resumed = (await recordedStates(page)).find(({ state }) => state === "training");
   assert.equal(resumed, { state: "training", step: 8 });
-  assert.equal(await downloadAdapter(page), await straightAdapter());
+  assertSameFiles(await downloadAdapter(page), await straightAdapter());
   assert.equal(faults, []);
   await context.close();
 });
@@ -95,7 +95,7 @@ test("a reloaded run waits until its previous worker has released the lock, and 
   await waitForState(page, "elsewhere");
   await other.page.evaluate(() => (window as unknown as { end: () => void }).end());
   await waitForState(page, "finished");
-  assert.equal(await downloadAdapter(page), await straightAdapter());
+  assertSameFiles(await downloadAdapter(page), await straightAdapter());
   await context.close();
 });
 
@@ -163,7 +163,7 @@ test("a run waits while it is paused, has an adapter when it is stopped, stays p
   await page.click("#run-error >> text=Resume from the last checkpoint");
   await waitForState(page, "finished");
   assert.is(await page.textContent("#run-error"), "");
-  assert.equal(await downloadAdapter(page), await straightAdapter());
+  assertSameFiles(await downloadAdapter(page), await straightAdapter());
   assert.equal(faults, []);
   await context.close();
 });
@@ -189,7 +189,7 @@ test("a run with an incomplete first checkpoint starts from the beginning", asyn
   await page.locator("#run-error >> text=The checkpoints were damaged: the run started again").waitFor();
   await releaseAgain();
   await waitForState(page, "finished");
-  assert.equal(await downloadAdapter(page), await straightAdapter());
+  assertSameFiles(await downloadAdapter(page), await straightAdapter());
   await context.close();
 });
 
@@ -205,7 +205,7 @@ test("a run that the browser cannot store stays in memory: it classifies and can
   assert.match((await page.textContent("#run-error"))!, "The browser's storage is full: this run is in memory only");
   await page.fill("#message", "you have won a prize, call now");
   await page.waitForSelector("#verdict .learned >> text=spam");
-  assert.equal(await downloadAdapter(page), await straightAdapter());
+  assertSameFiles(await downloadAdapter(page), await straightAdapter());
   assert.equal(faults, []);
   await context.close();
 });
@@ -268,7 +268,7 @@ test("an adapter gives the same predictions in the page, in Node, and loaded int
   assert.is(await predicted(), before);
   // The README of a loaded adapter does not tell of its training.
   const readme = "adapter/README.md";
-  assert.equal({ ...(await downloadAdapter(page)), [readme]: files[readme] }, files);
+  assertSameFiles({ ...(await downloadAdapter(page)), [readme]: files[readme]! }, files);
   assert.equal(faults, []);
   await context.close();
 });

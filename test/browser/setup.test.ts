@@ -114,9 +114,14 @@ test("examples typed for each class are data; they and the settings outlast a re
   assert.ok(await page.isVisible("text=The width of LoRA's matrices A and B."));
   await assertAccessible(page);
 
-  await page.check("input[name=source][value=languages]");
+  // Other data have other epochs, also while they are typed.
+  await page.focus("#field-epochs");
+  await page.$eval("input[name=source][value=languages]", (element) => (element as HTMLElement).click());
   await page.locator("#data-report .bars >> text=Polish").waitFor();
   assert.is(await page.inputValue("#field-epochs"), "3");
+  await page.keyboard.type("20");
+  assert.is(await page.inputValue("#field-epochs"), "20");
+  await page.fill("#field-epochs", "3");
   await page.waitForSelector(READY);
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   await page.click("#link");

@@ -8,7 +8,7 @@ import type { TaskConfig } from "../../src/config.ts";
 import type { GenerateOptions } from "../../src/infer/generation.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
 import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
-import { temporaryFolder } from "../helpers/border.ts";
+import { assertSameFiles, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { TASKS } from "../helpers/models.ts";
 import { TINY, tinyModel } from "../helpers/tiny.ts";
@@ -17,6 +17,7 @@ import {
   assertAccessible,
   atStep,
   download,
+  downloadAdapter,
   holdCheckpoint,
   keepStates,
   recordedStates,
@@ -215,7 +216,7 @@ test("a pasted text trains a language model: perplexity falls, and a reloaded ru
   assert.ok(await page.isHidden("#try"));
   await page.fill("#prompt", "Roses are");
   await setWriting(page, { maxNewTokens: 8, temperature: 0 });
-  const straight = (await download(page, "tr[aria-current] >> text=Adapter")).files;
+  const straight = await downloadAdapter(page);
   const [plain, adapted] = await write(page);
   assert.not.equal(adapted, plain);
   await assertAccessible(page);
@@ -226,7 +227,7 @@ test("a pasted text trains a language model: perplexity falls, and a reloaded ru
   await waitForState(page, "finished");
   const resumed = (await recordedStates(page)).find(({ state }) => state === "training");
   assert.equal(resumed, { state: "training", step: 8 });
-  assert.equal((await download(page, "tr[aria-current] >> text=Adapter")).files, straight);
+  assertSameFiles(await downloadAdapter(page), straight);
   assert.equal(await page.inputValue("#pasted"), lines.join("\n"));
   // The adapter of a run can be trained on.
   await set(page, {});

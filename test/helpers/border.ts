@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import * as assert from "uvu/assert";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import type { LowrankError } from "../../src/errors.ts";
 import { numel } from "../../src/tensor.ts";
@@ -52,6 +53,20 @@ export async function assertFails(
   for (const word of words)
     if (!error.message.includes(word)) throw new Error(`"${word}" is not in the message:\n${error.message}`);
   return error.message;
+}
+
+/** Throws unless both have the same files; assert.equal would compare the bytes of other ones for minutes. */
+export function assertSameFiles(
+  actual: Readonly<Record<string, Uint8Array>>,
+  expected: Readonly<Record<string, Uint8Array>>,
+): void {
+  const names = [...new Set([...Object.keys(actual), ...Object.keys(expected)])].sort();
+  const isSame = (a?: Uint8Array, b?: Uint8Array) => a && b && Buffer.compare(a, b) === 0;
+  const others = names.filter((name) => !isSame(actual[name], expected[name]));
+  if (others.length === 0) return;
+  for (const name of others.filter((name) => /\.(json|md|txt|csv)$/.test(name)))
+    assert.is(...([actual, expected].map((files) => new TextDecoder().decode(files[name])) as [string, string]), name);
+  throw new Error(`other bytes: ${others.join(", ")}`);
 }
 
 /** Throws unless both have the same bits, so that -0 differs from 0 and NaN equals itself. */

@@ -1,7 +1,7 @@
 /** Form fields: each with its label, an explanation behind a "?", a word on units, and what is wrong with its value. */
 import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren, Ref } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { Mode } from "../../../methods/index.ts";
 import { describeRange, type NumberRange } from "../../../number-range.ts";
 import { FIELD_HELP } from "../field-help.ts";
@@ -63,6 +63,12 @@ interface TextFieldProps {
 /** `wrong` says what is wrong with the text; false: nothing. `range` is that of a number. */
 function TextField(props: TextFieldProps & { range?: NumberRange; wrong: string | false }) {
   const { id, label, why, help, text, change, field = null, range, wrong } = props;
+  const typed = useRef("");
+  // What the page puts under a caret, as defaults follow the data, is selected: typing replaces it.
+  useLayoutEffect(() => {
+    const focused = document.activeElement;
+    if (focused?.id === id && text !== typed.current) (focused as HTMLInputElement).select();
+  }, [text]);
   const number = range && {
     ...{ type: "number" as const, inputMode: range.whole ? ("numeric" as const) : ("decimal" as const) },
     ...{ required: true, min: range.min, max: range.max, step: range.whole ? 1 : "any" },
@@ -77,7 +83,10 @@ function TextField(props: TextFieldProps & { range?: NumberRange; wrong: string 
         value={text}
         aria-invalid={wrong !== false}
         aria-describedby={help === undefined ? `${id}-error` : `${id}-help ${id}-error`}
-        onInput={({ currentTarget }) => change(currentTarget.value)}
+        onInput={({ currentTarget }) => {
+          typed.current = currentTarget.value;
+          change(currentTarget.value);
+        }}
       />
       {help !== undefined && (
         <p id={`${id}-help`} class="help">
