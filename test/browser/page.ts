@@ -182,7 +182,7 @@ export async function stepsTaken(page: Page): Promise<number> {
 
 /** A file that was downloaded, and what is read of it. */
 interface Downloaded<T> {
-  path: string;
+  bytes: Buffer;
   content: T;
 }
 
@@ -201,9 +201,13 @@ export async function downloaded<T>(
   const deadline = Date.now() + TIMEOUT_MS;
   while (Date.now() < deadline) {
     for (const name of readdirSync(DOWNLOADS).filter((name) => !before.has(name))) {
-      const path = join(DOWNLOADS, name);
-      const content = whole(() => read(readFileSync(path)));
-      if (content !== null) return { path, content };
+      // The browser may rename a file when it is whole.
+      const found = whole(() => {
+        const bytes = readFileSync(join(DOWNLOADS, name));
+        const content = read(bytes);
+        return content === null ? null : { bytes, content };
+      });
+      if (found) return found;
     }
     if (await page.isVisible("#runs-error .summary")) throw new Error((await page.textContent("#runs-error"))!);
     await page.waitForTimeout(50);
@@ -229,9 +233,9 @@ export const textTo = (end: string) => (bytes: Uint8Array) => {
 export async function download(
   page: Page,
   button: string,
-): Promise<{ path: string; files: Record<string, Uint8Array> }> {
-  const { path, content } = await downloaded(page, () => page.click(button), unzipSync);
-  return { path, files: content };
+): Promise<{ bytes: Buffer; files: Record<string, Uint8Array> }> {
+  const { bytes, content } = await downloaded(page, () => page.click(button), unzipSync);
+  return { bytes, files: content };
 }
 
 /** The files of the selected run's adapter. */

@@ -1,5 +1,5 @@
 /** Runs of the page that end before their end: each goes on to the adapter of one that was left alone. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { unzipSync } from "fflate";
@@ -211,7 +211,7 @@ test("a run that the browser cannot store stays in memory: it classifies and can
 });
 
 test("an adapter gives the same predictions in the page, in Node, and loaded into the page again", async () => {
-  const { page, faults, context, path, files } = await straightRun();
+  const { page, faults, context, bytes, files } = await straightRun();
   const predicted = async () => {
     await page.fill("#message", "see you at lunch, friend");
     return page.textContent("#verdict .learned");
@@ -260,7 +260,7 @@ test("an adapter gives the same predictions in the page, in Node, and loaded int
   await page.setInputFiles("#adapter-files", {
     name: "a.zip",
     mimeType: "application/zip",
-    buffer: readFileSync(path),
+    buffer: bytes,
   });
   await waitForState(page, "loaded");
   assert.match((await page.textContent("#figures"))!, /^Trained parameters4,786Classesham, spamBase modeltiny$/);
