@@ -172,7 +172,7 @@ export function listMeasurements(
   ];
   const measured = isSlow ? shapes.slice(0, 1) : shapes;
   const messages = isSlow ? 2 : 8;
-  /** A slow GPU takes a minute for those of larger models. */
+  /** The small ones come first: a slow GPU may have no time for more. */
   const checks = (...models: ShapeName[]) =>
     (isGPU ? plansFor(device.info) : [])
       .filter(({ model }) => models.includes(model))
