@@ -2,10 +2,9 @@
  * The operations of the interpreter in kernels.wasm, and the choice of one for a dispatch. Kernels are known by their
  * names, so that a page loads no definitions of those that its plans do not have.
  */
-import { type Dispatch, tensorAt } from "../ops/kernel.ts";
+import { type Dispatch, isGemv, tensorAt } from "../ops/kernel.ts";
 import type { Tensor } from "../tensor.ts";
 import { KERNEL_NAMES, MOST_ARGUMENTS } from "./generated/kernel-names.ts";
-import { isGemv } from "./variants.ts";
 
 /** An operation: the CPU function of this name, which implements a kernel of the plan. */
 interface Operation {

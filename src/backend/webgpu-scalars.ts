@@ -1,6 +1,5 @@
 /** The scalars of a program's dispatches in one uniform buffer; a step changes a few of them. */
-import { type Dispatch, type Grid, NO_VALUES, type StepValues } from "../ops/kernel.ts";
-import { resolveDims } from "../plan/plan.ts";
+import { type Dispatch, type Grid, NO_VALUES, resolveDims, type StepValues } from "../ops/kernel.ts";
 import type { Shader } from "./webgpu-shaders.ts";
 
 /** Bytes per dispatch: WebGPU's largest alignment of a uniform binding. */

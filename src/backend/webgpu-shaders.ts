@@ -3,6 +3,7 @@ import {
   ceilDiv,
   type Dispatch,
   type Grid,
+  isGemv,
   type Kernel,
   type ProductVariant,
   type Reading,
@@ -10,7 +11,6 @@ import {
   tensorAt,
 } from "../ops/kernel.ts";
 import { decodeMatmulJobs, isAligned, SHORT } from "../ops/matmul.ts";
-import { isGemv } from "./variants.ts";
 
 type Dims = Record<string, number>;
 

@@ -217,45 +217,14 @@ async function openTensors(directory: string): Promise<TensorFiles> {
   return { where, files: new Map(file.names.map((name) => [name, file])), close: () => file.close() };
 }
 
+/** Throws ConfigError, with what is there instead, if a model's directory lacks a file. */
 async function requireFiles(directory: string): Promise<void> {
   const has = (file: string) => exists(joinPath(directory, file));
   const missing: string[] = [];
   if (!(await has("config.json"))) missing.push("config.json");
   if (!(await has(WEIGHTS)) && !(await has(SHARDS_INDEX))) missing.push(WEIGHTS);
-  if (missing.length === 0) return;
-  if (!(await exists(directory)))
-    throw new ConfigError("no-such-model", "the model directory does not exist", {
-      where: directory,
-      hint: `shipped models: ${SHIPPED_MODELS.join(", ")}`,
-    });
-  const pickled: string[] = [];
-  for (const file of ["pytorch_model.bin", "pytorch_model.bin.index.json"]) if (await has(file)) pickled.push(file);
-  if (missing[0] === WEIGHTS && pickled.length > 0)
-    throw new ConfigError(
-      "pickled-weights",
-      `${pickled[0]!.replace(".index.json", "")} is not supported: it can run code when it is read`,
-      {
-        where: directory,
-        expected: WEIGHTS,
-        hint: `convert it: ${await conversionCommand(directory)}`,
-      },
-    );
-  let hint = "put the model's files, in Hugging Face's layout, into that directory";
-  if ((await has("adapter_config.json")) || (await has("lowrank.json")))
-    hint = "this is a trained adapter: give the directory of its base model instead";
-  throw new ConfigError("missing-model-files", `the model directory lacks ${missing.join(" and ")}`, {
-    where: directory,
-    hint,
-  });
-}
-
-/** The command that writes a directory's PyTorch weights as safetensors. */
-async function conversionCommand(directory: string): Promise<string> {
-  const json = (await readJson(joinPath(directory, "config.json"))) as { architectures?: unknown } | null;
-  const named = [json?.architectures].flat()[0];
-  const model = typeof named === "string" && /^GPT2\w{0,40}$/.test(named) ? named : "GPT2LMHeadModel";
-  const path = JSON.stringify(directory).slice(1, -1).replaceAll("'", "\\'");
-  return `python -c "from transformers import ${model} as M; M.from_pretrained('${path}').save_pretrained('${path}', safe_serialization=True)"`;
+  // Imported on demand, as it is seldom needed.
+  if (missing.length > 0) throw await (await import("./missing-files.ts")).missingFiles(directory, missing);
 }
 
 /** Redundant tensors of some checkpoints: the causal mask, and a head tied to wte. */

@@ -205,6 +205,20 @@ export function scalarAt({ kernel, scalars }: Dispatch, dim: string): Scalar {
   return scalars[Object.keys(kernel.dims).indexOf(dim)]!;
 }
 
+/**
+ * Whether a product has one row per generated sequence, and never many rows: backends have variants of their own for
+ * these. The choice does not depend on the actual number of rows, so that a row's bits do not either.
+ */
+export function isGemv(product: Dispatch): boolean {
+  return scalarAt(product, "m") === "slots" && tensorAt(product, "out").shape[0]! <= 16;
+}
+
+/** The scalars of a dispatch by name, as numbers; step values replace their names. */
+export function resolveDims({ kernel, scalars }: Dispatch, values: StepValues): Record<string, number> {
+  const numbers = scalars.map((scalar) => (typeof scalar === "number" ? scalar : values[scalar]));
+  return Object.fromEntries(Object.keys(kernel.dims).map((name, i) => [name, numbers[i]!]));
+}
+
 /** The value of `<binding>_type` for a tensor, a pipeline constant: 0 f32 (or whole numbers), 1 f16, 2 q8, 3 q4. */
 export const typeCode = ({ dtype }: Tensor) => Math.max(0, (WEIGHT_DTYPES as readonly string[]).indexOf(dtype));
 

@@ -3,7 +3,7 @@
  * capacity, prepared once by a backend, and replayed for every batch.
  */
 
-import type { Dispatch, StepValues } from "../ops/kernel.ts";
+import type { Dispatch } from "../ops/kernel.ts";
 import type { Role, Tensor } from "../tensor.ts";
 
 /**
@@ -35,12 +35,6 @@ export interface Segment {
 export interface Program {
   segments: readonly Segment[];
   memory: MemoryPlan;
-}
-
-/** The scalars of a dispatch by name, as numbers; step values replace their names. */
-export function resolveDims({ kernel, scalars }: Dispatch, values: StepValues): Record<string, number> {
-  const numbers = scalars.map((scalar) => (typeof scalar === "number" ? scalar : values[scalar]));
-  return Object.fromEntries(Object.keys(kernel.dims).map((name, i) => [name, numbers[i]!]));
 }
 
 /** What one device buffer is for. */

@@ -1,11 +1,11 @@
 /** What a dispatch computes and moves, as far as it follows from the dispatch; the same for every device. */
 import { dropoutBackwardKernel } from "../ops/dropout.ts";
-import { type Dispatch, type Kernel, NO_VALUES, type StepValues, tensorAt } from "../ops/kernel.ts";
+import { type Dispatch, type Kernel, NO_VALUES, resolveDims, type StepValues, tensorAt } from "../ops/kernel.ts";
 import { linearKernel } from "../ops/linear.ts";
 import { decodeLoraJobs, loraBackwardKernel } from "../ops/lora.ts";
 import { decodeMatmulJobs, matmulGroupedKernel, matmulKernel } from "../ops/matmul.ts";
 import type { Tensor } from "../tensor.ts";
-import { resolveDims, type Segment } from "./plan.ts";
+import type { Segment } from "./plan.ts";
 
 /** Null where it depends on the data. */
 interface DispatchWork {

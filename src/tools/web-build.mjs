@@ -12,6 +12,7 @@ const PAGE = "src/web";
 const WEB = "dist/web";
 /** The library, index.html and bench.html have a folder each: shared chunks would cost more requests and bytes. */
 const LIBRARY = "dist/browser";
+const LIBRARY_ENTRY = "src/browser.ts";
 const SCRIPTS = "dist/page";
 const BENCH = "dist/bench";
 const GOLDEN = "test/golden";
@@ -140,7 +141,7 @@ async function roll(input, external, { preserveEntrySignatures, plugins = [], ..
 
 export async function buildWeb() {
   rmSync(LIBRARY, { recursive: true, force: true });
-  await bundle(LIBRARY, { index: "src/browser.ts" }, { namesMaps: true });
+  await bundle(LIBRARY, { index: LIBRARY_ENTRY }, { namesMaps: true });
   const scripts = { main: `${PAGE}/page/main.tsx`, worker: `${PAGE}/worker/worker.ts` };
   await bundle(join(WEB, SCRIPTS), scripts, { external: [REMOTE], plugins: [allShaders] });
   writeFileSync(join(WEB, SCRIPTS, "style.css"), await buildStyle(join(PAGE, "style.css")));
@@ -178,23 +179,43 @@ function reach(id, kinds, graph, found = new Set()) {
   return found;
 }
 
+/** What is imported on demand for a GPU alone; and what of it is always needed to classify there. */
+const FOR_GPU = /\/(webgpu(-\w+)?|\w+-check|[\w-]+-shaders)\.ts$/;
+const CLASSIFIES = /\/(webgpu|(inference|classifier)-check)\.ts$/;
+
 /**
- * Joins the modules that an entry point always loads: a bundler by itself makes a script for each set of entry points
- * that need the same modules, dozens of them, which are a tenth more after gzip. What another entry point may load too
- * is shared: a worker cannot run what is the page's.
+ * Joins the modules that an entry point always loads, and those that it always loads to classify on a GPU: a bundler by
+ * itself makes a script for each set of entry points that need the same modules, dozens of them, which are a tenth more
+ * after gzip. What another entry point may load too is shared: a worker cannot run what is the page's.
  */
 function joinModules(entryPoints) {
-  let entries;
+  let entries, forGpu;
   return (id, graph) => {
     entries ??= Object.entries(entryPoints).map(([name, path]) => ({
       name,
       atOnce: reach(resolve(path), ["importedIds"], graph),
       all: reach(resolve(path), ["importedIds", "dynamicallyImportedIds"], graph),
     }));
-    if (!entries.some(({ atOnce }) => atOnce.has(id))) return null;
+    forGpu ??= listForGpu(
+      entries.flatMap(({ all }) => [...all]),
+      graph,
+    );
+    if (!entries.some(({ atOnce }) => atOnce.has(id))) return forGpu.has(id) ? "gpu" : null;
+    // The library's entry point exports nothing but its names, not what other scripts import.
+    if (id === resolve(LIBRARY_ENTRY)) return null;
     const users = entries.filter(({ all }) => all.has(id));
     return users.length > 1 ? "shared" : `${users[0].name}-core`;
   };
+}
+
+/** Of some modules those that are always loaded to classify on a GPU, and never without one. */
+function listForGpu(modules, graph) {
+  const onDemand = modules.flatMap((id) => graph.getModuleInfo(id)?.dynamicallyImportedIds ?? []);
+  const found = new Set();
+  for (const id of onDemand.filter((id) => CLASSIFIES.test(id))) reach(id, ["importedIds"], graph, found);
+  for (const id of onDemand.filter((id) => !FOR_GPU.test(id)))
+    for (const other of reach(id, ["importedIds"], graph)) found.delete(other);
+  return found;
 }
 
 /**
@@ -202,10 +223,9 @@ function joinModules(entryPoints) {
  * source maps, or, which is 2 kB less in the page, only lie beside them.
  */
 async function bundle(dir, entryPoints, { external = [], plugins, namesMaps = false } = {}) {
-  const isAlone = Object.keys(entryPoints).length === 1;
   const sourcemap = namesMaps ? true : "hidden";
   await roll(entryPoints, external, {
-    preserveEntrySignatures: isAlone ? "strict" : "allow-extension",
+    preserveEntrySignatures: "allow-extension",
     plugins,
     dir,
     sourcemap,
@@ -214,7 +234,7 @@ async function bundle(dir, entryPoints, { external = [], plugins, namesMaps = fa
     // Whoever bundles the library reads which calls are pure.
     comments: { annotation: dir === LIBRARY },
     codeSplitting: {
-      includeDependenciesRecursively: isAlone,
+      includeDependenciesRecursively: false,
       groups: [{ name: joinModules(entryPoints), debugName: "joined" }],
     },
   });
