@@ -13,8 +13,9 @@ import type { ModelSpec } from "../model/trainable.ts";
 import type { Program } from "../plan/plan.ts";
 import type { CreateWork, ModelKind } from "./model-kind.ts";
 
-/** Tokens of the longest of two sequences. */
+/** Tokens of the longest of two sequences. A software driver, which is never timed, takes long for them. */
 const TOKENS = 32;
+const SOFTWARE_TOKENS = 16;
 
 /** A kind of model in its real capacity, or several in one plan. */
 interface Kind<E extends Weights> {
@@ -95,7 +96,7 @@ async function choose<E extends Weights>(
 ): Promise<Choice> {
   const [{ config, task }] = specs;
   const context = Math.min(...specs.map((spec) => textContext(spec.config, spec)));
-  const length = Math.max(1, Math.min(TOKENS, context - 1));
+  const length = Math.max(1, Math.min(device.info.software ? SOFTWARE_TOKENS : TOKENS, context - 1));
   const used = Array.from({ length: length + 1 }, (_, id) => id);
   const programs = [plan(specs)];
   const vocabulary = task.objective === "lm" ? excerptVocabulary(used, config.vocab_size, programs) : used;

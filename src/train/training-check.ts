@@ -13,7 +13,7 @@ import type { PreparedRun, RunArguments } from "./prepare.ts";
 
 /** Tokens of the check. A software driver, which is never timed, takes seconds for what a card computes at once. */
 const TOKENS = 256;
-const SOFTWARE_TOKENS = 64;
+const SOFTWARE_TOKENS = 32;
 /** A language model's rows of the table for all tokens: most of its work is logits. */
 const ROWS = 4096;
 
