@@ -13,6 +13,8 @@ import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
 /** Largest difference relative to the largest number in the row: kernels add a few thousand terms. */
 export const COMPARE_TOLERANCE = 1e-4;
 const SMALLEST_SCALE = 1e-3;
+/** Results that the second backend has been asked for: an answer takes a browser 5 to 100 ms, whatever its size. */
+const MOST_BYTES = 16 << 20;
 
 /** A segment of a single dispatch, or of the tensors to clear. */
 interface Single {
@@ -105,6 +107,9 @@ export class CompareBackend implements Backend {
 class CompareSession implements Session {
   private work: Promise<void> = Promise.resolve();
   private failure: unknown;
+  /** Comparisons, in order, of results that may still be on their way, and the bytes of these. */
+  private comparisons: Promise<void> = Promise.resolve();
+  private bytes = 0;
 
   constructor(
     private readonly backend: CompareBackend,
@@ -123,6 +128,7 @@ class CompareSession implements Session {
 
   async flush(): Promise<void> {
     await this.work;
+    await this.comparisons;
     if (this.failure) throw this.failure;
     await Promise.all([this.first.flush(), this.second.flush()]);
   }
@@ -138,7 +144,7 @@ class CompareSession implements Session {
         for (const single of this.list.filter((one) => one.segment === segment)) {
           this.first.run([single.name], values);
           this.second.run([single.name], values);
-          if (single.dispatch) await this.compare(single, single.dispatch);
+          if (single.dispatch) await this.readBoth(single, single.dispatch);
         }
     });
   }
@@ -148,6 +154,7 @@ class CompareSession implements Session {
 
   destroy(): void {
     this.enqueue(async () => {
+      await this.comparisons;
       this.first.destroy();
       this.second.destroy();
     });
@@ -159,24 +166,50 @@ class CompareSession implements Session {
     });
   }
 
-  private async compare({ segment, number }: Single, dispatch: Dispatch): Promise<void> {
+  /** Reads what a dispatch wrote; the second backend goes on with the first one's, before its own has arrived. */
+  private async readBoth(single: Single, dispatch: Dispatch): Promise<void> {
     const { kernel, tensors, access } = dispatch;
-    for (const [i, binding] of Object.keys(kernel.bindings).entries()) {
-      if (access[i] === "read" || access[i] === "none") continue;
-      const tensor = tensors[i]!;
-      const [a, b] = await Promise.all([this.first.read(tensor), this.second.read(tensor)]);
-      const { at, error } = largestDifference(a, b, tensor.shape.at(-1)!);
-      this.backend.onCompared({
-        dispatch,
-        kernel: this.second.kernelName?.(dispatch),
-        where: `dispatch ${number} (${segment}), ${binding} = ${tensor.name} ${showShape(tensor.shape)}, element ${at}`,
-        error,
-        expected: a[at]!,
-        found: b[at]!,
+    const written = Object.keys(kernel.bindings).flatMap((binding, i) =>
+      access[i] === "read" || access[i] === "none" ? [] : { binding, tensor: tensors[i]! },
+    );
+    const found = Promise.all(written.map(({ tensor }) => this.second.read(tensor)));
+    found.catch(() => {});
+    const expected = await Promise.all(written.map(({ tensor }) => this.first.read(tensor)));
+    for (const [i, { tensor }] of written.entries()) this.second.write(tensor, new Uint32Array(expected[i]!.buffer));
+    const bytes = written.reduce((sum, { tensor }) => sum + tensor.bytes, 0);
+    this.bytes += bytes;
+    const compare = async () => {
+      for (const [i, values] of (await found).entries())
+        this.compare(single, dispatch, written[i]!, expected[i]!, values);
+      this.backend.compared++;
+    };
+    this.comparisons = this.comparisons
+      .then(compare)
+      .catch((error) => {
+        this.failure ??= error;
+      })
+      .finally(() => {
+        this.bytes -= bytes;
       });
-      this.second.write(tensor, new Uint32Array(a.buffer));
-    }
-    this.backend.compared++;
+    if (this.bytes > MOST_BYTES) await this.comparisons;
+  }
+
+  private compare(
+    { segment, number }: Single,
+    dispatch: Dispatch,
+    { binding, tensor }: { binding: string; tensor: Tensor },
+    expected: Float32Array,
+    found: Float32Array,
+  ): void {
+    const { at, error } = largestDifference(expected, found, tensor.shape.at(-1)!);
+    this.backend.onCompared({
+      dispatch,
+      kernel: this.second.kernelName?.(dispatch),
+      where: `dispatch ${number} (${segment}), ${binding} = ${tensor.name} ${showShape(tensor.shape)}, element ${at}`,
+      error,
+      expected: expected[at]!,
+      found: found[at]!,
+    });
   }
 }
 

@@ -1,7 +1,7 @@
 /** The CPU backend: choosing it, its memory, weights in panels, threads, faults; and two backends side by side. */
 
 import * as assert from "uvu/assert";
-import { openFile, packagePath, readAsset } from "#platform";
+import { nextTurn, openFile, packagePath, readAsset } from "#platform";
 import { type Backend, describeDevice, type Session } from "../../src/backend/backend.ts";
 import { CompareBackend } from "../../src/backend/compare.ts";
 import { openDevice } from "../../src/backend/device.ts";
@@ -412,6 +412,41 @@ test("compare: no difference in a fixture, and the first dispatch that differs i
   assert.match(error.message, "12345");
   engine.destroy();
   await reader.close();
+});
+
+test("compare: waits for several results at once, and reports all of them in order", async () => {
+  const [one, two] = [await testDevice("wasm 1 thread"), await testDevice("wasm 2 threads")];
+  let [waiting, most] = [0, 0];
+  const late: Backend = {
+    ...{ info: two.info, limits: two.limits, destroy() {} },
+    async prepare(...args) {
+      const session = await two.prepare(...args);
+      const read = session.read.bind(session);
+      session.read = async (...args) => {
+        most = Math.max(most, ++waiting);
+        const values = await read(...args);
+        // As a browser's answer, which comes after other events.
+        for (let i = 0; i < 10; i++) await nextTurn();
+        waiting--;
+        return values;
+      };
+      return session;
+    },
+  };
+  const numbers: number[] = [];
+  const both = new CompareBackend(one, late, ({ where }) => numbers.push(Number(/\d+/.exec(where))));
+  const spec = smallSpec("lora");
+  const engine = await Engine.create(both, { spec, capacity: { tokens: 30, sequences: 3 }, optimizer: null });
+  fillRandom(engine, 1);
+  await engine.result(engine.forward(randomBatch(spec, [5, 9], 1)));
+  assert.ok(most > 10, `${most} results were waited for at once`);
+  assert.equal(
+    numbers,
+    numbers.toSorted((a, b) => a - b),
+  );
+  const [forward] = engine.plan.segments;
+  assert.is(new Set(numbers).size, forward!.dispatches.length);
+  engine.destroy();
 });
 
 test("compare: a session that one backend refuses is released on the other, after its work", async () => {
