@@ -1,4 +1,5 @@
 /** train --seeds: runs that differ only in their seed, trained as the trials of a sweep. The best of them is kept. */
+import type { Backend } from "../backend/backend.ts";
 import type { Check } from "../platform/reader.ts";
 import { copyRun } from "../run/directory.ts";
 import { saveSomewhere } from "../run/files.ts";
@@ -14,18 +15,17 @@ import { planBlocks } from "../views/plan.ts";
 import { seedBlocks, seedsTable } from "../views/seeds.ts";
 import { calledAs, shellWord } from "./called.ts";
 import { Interruption, printNote } from "./cli.ts";
-import { type Job, openJobDevice, type TrainFlags } from "./job.ts";
+import type { Job, TrainFlags } from "./job.ts";
 import { printBlocks, RunPrinter } from "./run-printer.ts";
 import { TrialPrinter } from "./trial-printer.ts";
 
 /** Trains the seeds that are left and saves the best of all. Returns the exit code. */
-export async function trainSeeds(job: Job, flags: TrainFlags, check: Check): Promise<number> {
+export async function trainSeeds(job: Job, flags: TrainFlags, device: Backend, check: Check): Promise<number> {
   const { kept: folder, data, model, record } = job;
   const { json = false } = flags;
   const { runFiles: views } = await import("../views/run-files.ts");
   const { runTrials } = await import("../sweep/runner.ts");
   const trials = seedTrials(job);
-  const device = await openJobDevice(flags);
   const printer = new RunPrinter(json, data);
   const progress = new SeedsPrinter(json, new TrialPrinter(data.objective, "run", seedTitle));
   const interruption = new Interruption("stopping after a checkpoint; interrupt again to stop immediately");
@@ -48,7 +48,6 @@ export async function trainSeeds(job: Job, flags: TrainFlags, check: Check): Pro
   } finally {
     interruption.end();
     progress.stop();
-    device.destroy();
   }
   const finished = await Promise.all(trials.map((trial) => readFinished(folder, trial)));
   const runs = trials.map(({ options: { seed } }, i): SeedResult => {

@@ -377,6 +377,8 @@ await main(async () => {
   const { out } = flags;
   // Before the trials, so that a sweep does not depend on files that change meanwhile.
   const { writeReport } = await import("../views/sweep/report.ts");
+  // Before the lock, which makes folders.
+  const device = await openDevice(flags.device, { threads: flags.threads });
   return locked(out, flags.shard ? part : "", async (check) => {
     if (flags.shard) await keepPart(out, part);
     if (flags.collect) {
@@ -384,7 +386,7 @@ await main(async () => {
       print(`${collected} ${collected === 1 ? "trial" : "trials"} collected`);
       await printMissing(out, cells, trialCost, await partCount(flags.collect));
     }
-    const failed = await runAll(flags, cells, isMine, data, check);
+    const failed = await runAll(device, out, cells, isMine, data, check);
     if (failed === null) return 130;
     // Shards with the same output directory write the same report: the one that writes last must have read what the
     // others finished.
@@ -406,7 +408,7 @@ await main(async () => {
           `such as: ${trialTitle(missing[0]!)}; then run this command again`,
       );
     return failed > 0 ? 1 : 0;
-  });
+  }).finally(() => device.destroy());
 }, "files");
 
 /** Names the trials that are not there, each with its part of `parts`. */
@@ -441,16 +443,15 @@ function without(trials: readonly Trial[], others: readonly { key: string }[]): 
  * can be chosen. Returns the number of failed trials, or null if the sweep was interrupted.
  */
 async function runAll(
-  flags: Flags,
+  device: Backend,
+  out: string,
   cells: readonly Cell[],
   isMine: (trial: Trial) => boolean,
   data: TrainingData,
   check: Check,
 ): Promise<number | null> {
-  const { out } = flags;
   const { runTrials } = await import("../sweep/runner.ts");
   const { runFiles: views } = await import("../views/run-files.ts");
-  const device = await openDevice(flags.device, { threads: flags.threads });
   const printer = new TrialPrinter(data.objective, "trial", trialTitle);
   const interruption = new Interruption(
     "stopping after a checkpoint; interrupt again to stop immediately. The same command resumes the sweep.",
@@ -474,6 +475,5 @@ async function runAll(
   } finally {
     interruption.end();
     printer.stop();
-    device.destroy();
   }
 }

@@ -1,5 +1,6 @@
 /** train: fine-tunes GPT-2 as a text classifier or as a language model and writes a run directory. */
 import { exists, joinPath, withLock } from "#platform";
+import type { Backend } from "../backend/backend.ts";
 import { ConfigError } from "../errors.ts";
 import { checkNumber } from "../number-range.ts";
 import type { Check } from "../platform/reader.ts";
@@ -83,11 +84,10 @@ function takeFile([file]: readonly string[]): void {
 }
 
 /** Trains and saves the run, elsewhere if `check` reports that this process has lost `out`. Returns the exit code. */
-async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
+async function run(job: Job, flags: TrainFlags, device: Backend, check: Check): Promise<number> {
   const { out, kept, replaces, model, data, record, adapter, resume } = job;
   // Before the training, so that a run does not depend on files that change meanwhile; --help does not need it.
   const { runFiles } = await import("../views/run-files.ts");
-  const device = await openJobDevice(flags, resume?.device);
   const printer = new RunPrinter(flags.json ?? false, data);
   printer.begin(record);
   if (resume) printNote(`resumed at step ${resume.step}`);
@@ -148,7 +148,6 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
     throw error;
   } finally {
     interruption.end();
-    device.destroy();
   }
 }
 
@@ -177,10 +176,12 @@ await main(async () => {
   checkNumber("--seeds", seeds, { min: 1, whole: true });
   if (flags.plan && flags.resume === undefined) return plan(flags);
   const job = flags.resume === undefined ? await newJob(flags) : await resumedJob(flags.resume, program);
+  // Before the lock, which makes folders.
+  const device = await openJobDevice(flags, job.resume?.device);
   const work = async (check: Check) => {
     // Another run may have written here before the lock was taken.
     if (!job.replaces) await refuseExisting(job.out, false);
-    return job.record.seeds ? trainSeeds(job, flags, check) : run(job, flags, check);
+    return job.record.seeds ? trainSeeds(job, flags, device, check) : run(job, flags, device, check);
   };
   const refuse = () => {
     throw new ConfigError("used-by-another-process", "another run is using this directory", {
@@ -188,5 +189,8 @@ await main(async () => {
       hint: "wait for it to finish, or choose another --out",
     });
   };
-  return withLock(job.out, work, refuse).finally(() => job.model.close());
+  return withLock(job.out, work, refuse).finally(() => {
+    device.destroy();
+    return job.model.close();
+  });
 }, "files");

@@ -1,5 +1,5 @@
 /** `--device`: the list, one of several GPUs, and why there is none, with stand-ins for the package `webgpu`. */
-import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as assert from "uvu/assert";
@@ -19,11 +19,13 @@ function standIn(name: string, source: string): string {
 }
 
 /** Runs verify where the package `webgpu` is another module, by its specifier. */
-function verify(webgpu: string, ...args: string[]) {
+const verify = (webgpu: string, ...args: string[]) => command(webgpu, "verify", args);
+
+function command(webgpu: string, name: Parameters<typeof runCommand>[0], args: readonly string[]) {
   const hook = `export const resolve = (name, context, next) => next(name === "webgpu" ? "${webgpu}" : name, context);`;
   const asModule = (source: string) => `data:text/javascript,${encodeURIComponent(source)}`;
   const preload = asModule(`import { register } from "node:module"; register(${JSON.stringify(asModule(hook))});`);
-  return runCommand("verify", args, { cwd: folder, node: ["--import", preload] });
+  return runCommand(name, [...args], { cwd: folder, node: ["--import", preload] });
 }
 
 /** Dawn with adapters of these names, which lists and finds them as Dawn does; no adapter provides a device. */
@@ -83,6 +85,19 @@ test("--device webgpu:INDEX and webgpu:NAME open one of several; an unknown one 
   const [hidden, why] = await opened("1");
   assert.is(hidden, 2);
   assert.match(why, "another one, earlier in the list, has its name");
+});
+
+test("a GPU that cannot be opened is refused before anything is written", async () => {
+  for (const [name, args] of [
+    ["train", []],
+    ["train", ["--seeds", "2"]],
+    ["sweep", ["--grid", "rank=4"]],
+  ] as const) {
+    const { code, stderr } = await command(several, name, [...args, "--device", "webgpu:nvidia"]);
+    assert.is(code, 1);
+    assert.match(stderr, `[${THREE[0]}] is asked for a device`);
+    assert.not.ok(readdirSync(folder).includes("runs"), name);
+  }
 });
 
 test("where Dawn lists no adapters, the one that it gives is the list, and Dawn refuses unknown names", async () => {
