@@ -259,6 +259,7 @@ const NOT_ALONE = [
     "hub-model",
     "url-files",
     "recover",
+    "missing-files",
     "shards",
     "bitsandbytes",
     "gguf-model",
