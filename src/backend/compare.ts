@@ -13,7 +13,7 @@ import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
 /** Largest difference relative to the largest number in the row: kernels add a few thousand terms. */
 export const COMPARE_TOLERANCE = 1e-4;
 const SMALLEST_SCALE = 1e-3;
-/** Results that the second backend has been asked for: an answer takes a browser 5 to 100 ms, whatever its size. */
+/** Bytes of results that may be on their way from the second backend: an answer takes a browser 5 to 100 ms. */
 const MOST_BYTES = 16 << 20;
 
 /** A segment of a single dispatch, or of the tensors to clear. */
