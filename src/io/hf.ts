@@ -224,7 +224,8 @@ async function requireFiles(directory: string): Promise<void> {
   if (!(await has("config.json"))) missing.push("config.json");
   if (!(await has(WEIGHTS)) && !(await has(SHARDS_INDEX))) missing.push(WEIGHTS);
   // Imported on demand, as it is seldom needed.
-  if (missing.length > 0) throw await (await import("./missing-files.ts")).missingFiles(directory, missing);
+  if (missing.length > 0)
+    throw await (await import("./missing-files.ts")).missingFiles(directory, missing, SHIPPED_MODELS);
 }
 
 /** Redundant tensors of some checkpoints: the causal mask, and a head tied to wte. */

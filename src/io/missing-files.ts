@@ -2,15 +2,18 @@
 import { exists, joinPath } from "#platform";
 import { ConfigError } from "../errors.ts";
 import { readJson, WEIGHTS } from "./common.ts";
-import { SHIPPED_MODELS } from "./hf.ts";
 
-/** The error for a directory that lacks some of a model's files. */
-export async function missingFiles(directory: string, missing: readonly string[]): Promise<ConfigError> {
+/** The error for a directory that lacks some of a model's files. `shipped`: the models that need no directory. */
+export async function missingFiles(
+  directory: string,
+  missing: readonly string[],
+  shipped: readonly string[],
+): Promise<ConfigError> {
   const has = (file: string) => exists(joinPath(directory, file));
   if (!(await exists(directory)))
     return new ConfigError("no-such-model", "the model directory does not exist", {
       where: directory,
-      hint: `shipped models: ${SHIPPED_MODELS.join(", ")}`,
+      hint: `shipped models: ${shipped.join(", ")}`,
     });
   const pickled: string[] = [];
   for (const file of ["pytorch_model.bin", "pytorch_model.bin.index.json"]) if (await has(file)) pickled.push(file);
