@@ -11,6 +11,7 @@ import type { BaseModel } from "../io/hf.ts";
 import type { Capacity } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { Program } from "../plan/plan.ts";
+import { createWork } from "./classifier-check.ts";
 import type { CreateWork, ModelKind } from "./model-kind.ts";
 
 /** Tokens of the longest of two sequences. A software driver, which is never timed, takes long for them. */
@@ -69,7 +70,7 @@ export async function checkShared(
   });
   const specs = adapters.map(({ spec }) => spec) as [ModelSpec, ...ModelSpec[]];
   return checkInference(device, model, specs, {
-    loadWork: async () => (await import("./classifier-check.ts")).createWork,
+    loadWork: async () => createWork,
     plan: (specs) => Group.plan(device, members(specs)),
     create: async (on, specs) => (await Group.create(on, members(specs))).engines as [Engine, ...Engine[]],
   });

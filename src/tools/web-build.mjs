@@ -200,7 +200,7 @@ function joinModules(entryPoints) {
       entries.flatMap(({ all }) => [...all]),
       graph,
     );
-    if (!entries.some(({ atOnce }) => atOnce.has(id))) return forGpu.has(id) ? "gpu" : null;
+    if (!entries.some(({ atOnce }) => atOnce.has(id))) return forGpu.get(id) ?? null;
     // The library's entry point exports nothing but its names, not what other scripts import.
     if (id === resolve(LIBRARY_ENTRY)) return null;
     const users = entries.filter(({ all }) => all.has(id));
@@ -208,13 +208,12 @@ function joinModules(entryPoints) {
   };
 }
 
-/** Of some modules those that are always loaded to classify on a GPU, and never without one. */
+/** Of some modules those that are always loaded to classify on a GPU: never without one, or for other work, too. */
 function listForGpu(modules, graph) {
   const onDemand = modules.flatMap((id) => graph.getModuleInfo(id)?.dynamicallyImportedIds ?? []);
-  const found = new Set();
-  for (const id of onDemand.filter((id) => CLASSIFIES.test(id))) reach(id, ["importedIds"], graph, found);
-  for (const id of onDemand.filter((id) => !FOR_GPU.test(id)))
-    for (const other of reach(id, ["importedIds"], graph)) found.delete(other);
+  const atOnce = (ids) => ids.flatMap((id) => [...reach(id, ["importedIds"], graph)]);
+  const found = new Map(atOnce(onDemand.filter((id) => CLASSIFIES.test(id))).map((id) => [id, "gpu"]));
+  for (const id of atOnce(onDemand.filter((id) => !FOR_GPU.test(id)))) if (found.has(id)) found.set(id, "gpu-shared");
   return found;
 }
 
