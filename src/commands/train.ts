@@ -93,6 +93,7 @@ async function run(job: Job, flags: TrainFlags, device: Backend, check: Check): 
   if (resume) printNote(`resumed at step ${resume.step}`);
   const interruption = new Interruption("stopping to save the run; interrupt again to stop without saving");
   const { signal } = interruption;
+  const resumption = `resume it:  ${calledAs("train")} --resume ${shellWord(kept)}`;
   const live = new LiveRun(kept, record, {
     check,
     onEvent: (event) => {
@@ -130,7 +131,7 @@ async function run(job: Job, flags: TrainFlags, device: Backend, check: Check): 
       printer.result(live.record);
     });
     printer.saved(place, live.record);
-    if (aborted && live.isResumable) printNote(`resume it:  ${calledAs("train")} --resume ${shellWord(kept)}`);
+    if (aborted && live.isResumable) printNote(resumption);
     if (!aborted && kept !== out && !failure && (hasCheckpoint || !(await hasResult(kept)))) await removeRun(kept);
     if (failure) throw failure;
     return signal.aborted ? 130 : 0;
@@ -144,7 +145,7 @@ async function run(job: Job, flags: TrainFlags, device: Backend, check: Check): 
         live.saveFailed(directory, error, { check: directory === out ? check : undefined }),
       );
       printNote(`the last good parameters are saved in ${joinPath(place, "adapter")}`);
-    }
+    } else if (live.isResumable) printNote(resumption);
     throw error;
   } finally {
     interruption.end();
