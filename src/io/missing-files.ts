@@ -1,4 +1,4 @@
-/** Why a directory cannot be opened as a model: what lacks there, and what it has instead. */
+/** Why a directory cannot be opened as a model: what it lacks, and what it has instead. */
 import { exists, joinPath } from "#platform";
 import { ConfigError } from "../errors.ts";
 import { readJson, WEIGHTS } from "./common.ts";
