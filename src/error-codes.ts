@@ -67,7 +67,7 @@ export interface ErrorCodes {
     | "not-finite";
   /** Of errors of the disk and of other processes, which have no class of their own. */
   LowrankError:
-    | "copied-while-replaced" | "files-in-the-way" | "lock-lost" | "process-ended" | "replacement-failed" | "results-differ"
+    | "copied-while-replaced" | "files-in-the-way" | "lock-lost" | "process-ended" | "replacement-failed"
     | "saved-elsewhere" | "truncated-file" | "write-failed";
 }
 

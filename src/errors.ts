@@ -1,4 +1,5 @@
 import type { ErrorCode, ErrorCodes } from "./error-codes.ts";
+import { printable } from "./quote.ts";
 
 /** The details of an error: what was expected, what was found, where, and a hint. */
 export interface ErrorDetails {
@@ -26,17 +27,15 @@ export interface OtherEncoding {
 /** Maximum characters of one part of a message, which may quote the contents of a file. */
 const LONGEST_PART = 480;
 
-/** Makes text from outside safe for a terminal: escapes control characters, except line ends and tabs. */
-export function printable(text: string): string {
-  return text.replace(
-    /(?![\n\t])[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu,
-    (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
-}
+/** The columns before the details of a message. */
+const MARGIN = " ".repeat(12);
 
-/** A part of a message: made printable first, because escapes lengthen it, then shortened in the middle. */
+/**
+ * A part of a message: made printable first, because escapes lengthen it, then shortened in the middle. Its further
+ * lines are indented: none can pass for another part of the message.
+ */
 function brief(text: string): string {
-  const whole = printable(text);
+  const whole = printable(text).replaceAll(/\n/g, `\n${MARGIN}`);
   const half = LONGEST_PART / 2;
   const left = whole.length - LONGEST_PART;
   return left <= 0 ? whole : `${whole.slice(0, half)} [${left} characters left out] ${whole.slice(-half)}`;

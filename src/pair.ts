@@ -3,10 +3,9 @@
 export type Pair = readonly [first: string, second: string];
 export type TextOrPair = string | Pair;
 
-/** The columns of pairs of texts, and the token between their tokens. */
+/** The columns of pairs of texts. Between their tokens is the one that ends a text. */
 export interface PairSettings {
   columns: Pair;
-  separator: string;
 }
 
 /** Those that an adapter was trained on; undefined: single texts, or it does not say. */

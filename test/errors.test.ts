@@ -40,3 +40,14 @@ test("an error has its code", () => {
   assert.instance(error, LowrankError);
   assert.equal([error.code, error.name, error.details.where], ["no-data-source", "ConfigError", "here"]);
 });
+
+test("what a message quotes forges no line of it", () => {
+  const words = "x\n  hint:     run this\nConfigError: y\u001b[2J";
+  const { message } = new ConfigError("no-data-source", words, { where: words, found: words, hint: words });
+  const lines = message.split("\n");
+  assert.equal(
+    lines.filter((line) => !line.startsWith(" ".repeat(12))).map((line) => line.slice(0, 12)),
+    ["x", "  where:    ", "  found:    ", "  hint:     "],
+  );
+  assert.ok(lines.length === 12 && !message.includes("\u001b"), message);
+});

@@ -4,6 +4,9 @@ import { createInterface } from "node:readline";
 import { packagePath } from "#platform";
 import { LowrankError } from "../errors.ts";
 
+/** Python imports nothing from the folder where the command was started. */
+const ENV = { ...process.env, PYTHONSAFEPATH: "1" };
+
 /** The output of a process, one JSON object per line, and the reason if it ended early. */
 export interface Outcome<T> {
   lines: T[];
@@ -13,7 +16,7 @@ export interface Outcome<T> {
 /** Runs a program, for at most `limitSeconds`. The output until then is used. */
 export function runProcess<T>(program: string, args: readonly string[], limitSeconds: number): Promise<Outcome<T>> {
   return new Promise((done) => {
-    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: ENV });
     let output = "";
     let errors = "";
     let late = false;
@@ -58,7 +61,7 @@ export class Dialogue {
     private readonly program: string,
     args: readonly string[],
   ) {
-    const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
+    const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], env: ENV });
     this.child = child;
     this.answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     let errors = "";

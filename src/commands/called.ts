@@ -1,4 +1,5 @@
 /** How this program was called, for help and hints: the commands that they print work as they are. */
+import { shellWord as quoteWord } from "../quote.ts";
 
 /**
  * The words before the arguments of one of the commands: "npx lowrank train" from a project that depends on the
@@ -22,10 +23,5 @@ function fromHere(path: string): string {
   return /^[\\/]/.test(path.slice(here.length)) && path.startsWith(here) ? path.slice(here.length + 1) : path;
 }
 
-/** A word of a command line, in quotes where the shell needs them. */
-export function shellWord(word: string): string {
-  if (/^[\w@%+=:,./\\-]+$/.test(word) && (process.platform === "win32" || !word.includes("\\"))) return word;
-  // Double quotes mean the same to every shell, unless the word has a character that a POSIX shell expands in them.
-  if (process.platform === "win32" || !/["$`\\!]/.test(word)) return `"${word}"`;
-  return `'${word.replaceAll("'", "'\\''")}'`;
-}
+/** A word of a command line, in the quotes of the shell here. */
+export const shellWord = (word: string): string => quoteWord(word, process.platform === "win32");

@@ -2,9 +2,10 @@
 import { Command, CommanderError, Help, InvalidArgumentError, Option } from "commander";
 import { version } from "../../package.json";
 import { DEVICES, parseDevice, WEIGHT_DTYPES } from "../config.ts";
-import { ConfigError, DataError, LowrankError, printable } from "../errors.ts";
+import { ConfigError, DataError, LowrankError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { recover } from "../io/recover.ts";
+import { printable } from "../quote.ts";
 import { endBar } from "../views/terminal/live-bar.ts";
 import { calledAs } from "./called.ts";
 

@@ -1,7 +1,6 @@
 /** export: converts a trained model for PEFT, transformers, transformers.js or llama.cpp. */
 import { exists, joinPath, withLock } from "#platform";
 import { type DeviceName, openDevice } from "../backend/device.ts";
-import { openExport } from "../bench/open-export.ts";
 import { WEIGHT_DTYPES, type WeightDtype } from "../config.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
@@ -22,9 +21,8 @@ const program = command(
   "export",
   "Exports a run of `train` for other programs. LoRA, prompt and prefix tuning can stay an adapter (peft, hub; LoRA also " +
     "gguf-adapter). In the other forms what was trained is merged into the base model, which prompts, prefixes and " +
-    "adapter layers cannot be. GGUF is for language models. A folder for the hub is opened with python3's PEFT and " +
-    "transformers, if it has them, before it is put in place. If the format cannot express a part of the model, the " +
-    "export fails and reports the effect of dropping it; --lossy drops it.",
+    "adapter layers cannot be. GGUF is for language models. If the format cannot express a part of the model, the export fails and " +
+    "reports the effect of dropping it; --lossy drops it.",
   [
     "--run runs/first --to peft --out exports/first-peft",
     "--run runs/first --to merged --out exports/first",
@@ -126,23 +124,14 @@ await main(async () => {
     if (lost.length > 0 && !lossy)
       throw new ConfigError("not-expressible-in-format", `${FORMS[to].reader} cannot express all of this model`, {
         where: run,
-        found: lost.join("\n            "),
+        found: lost.join("\n"),
         hint: "give --lossy to export without it",
       });
-    const tried: string[] = [];
-    const inspect = async (directory: string) => {
-      const { trial, losses } = plan;
-      if (trial === undefined) return;
-      printNote("opening it with python3 ...");
-      const written = { directory, files: new Set(plan.files.keys()), code: trial, losses };
-      tried.push(await openExport(opened, written, () => openDevice(flags.device)));
-    };
     await withLock(out, async (check) =>
-      writeDirectoryAtomic(out, plan.files, { own: await replaceableExport(out, force), check, inspect }),
+      writeDirectoryAtomic(out, plan.files, { own: await replaceableExport(out, force), check }),
     );
     for (const line of lost) printNote(`dropped: ${line}`);
     for (const note of plan.notes) printNote(`note: ${note}`);
-    for (const line of tried) printNote(line);
     print(`written: ${[...plan.files.keys()].map((name) => joinPath(out, name)).join("\n         ")}`);
     if (to === "hub") print(`to upload it, under a name of yours: hf upload NAME ${out}`);
   } finally {

@@ -5,6 +5,7 @@ import type { WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { GenerateOptions } from "../infer/generation.ts";
 import { LanguageModel } from "../infer/language-model.ts";
+import { printable } from "../quote.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { calledAs } from "./called.ts";
 import { command, deviceFlag, dtypeFlag, inputLines, main, number, settle, threadsFlag } from "./cli.ts";
@@ -80,6 +81,8 @@ async function readPrompts(given: readonly string[]): Promise<readonly string[]>
  */
 async function write(lm: LanguageModel, prompts: readonly string[], options: GenerateOptions, json: boolean) {
   const texts = prompts.map(() => ({ text: "", tokens: 0, finish: "", forgotten: 0 }));
+  // A file has the text as it is; a terminal would take control characters as commands.
+  const show = process.stdout.isTTY ? printable : (text: string) => text;
   let current = 0;
   let shown = 0;
   for await (const { prompt, text, ids, finish = "", forgotten = 0 } of lm.generate(prompts, options)) {
@@ -97,7 +100,7 @@ async function write(lm: LanguageModel, prompts: readonly string[], options: Gen
     for (; current < prompts.length; current++, shown = 0) {
       const first = texts[current]!;
       const all = (options.chat ? "" : prompts[current]) + first.text;
-      if (!json) process.stdout.write(all.slice(shown));
+      if (!json) process.stdout.write(show(all.slice(shown)));
       shown = all.length;
       if (first.finish === "") break;
       if (json) console.log(JSON.stringify({ prompt: prompts[current], ...first }));

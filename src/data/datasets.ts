@@ -273,7 +273,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     split,
     vocabulary: module.vocabulary.fingerprint,
     maxLength,
-    ...(columns ? { pairs: { columns, separator: module.vocabulary.end.text } } : {}),
+    ...(columns ? { pairs: { columns } } : {}),
     source,
     origin: {
       ...origin,

@@ -1,9 +1,9 @@
 /** The README of an export: a model card, with the head by which the hub knows a model. */
 import type { Objective } from "../config.ts";
 import { isOnHub } from "../data/named.ts";
-import { printable } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { readsPairs } from "../pair.ts";
+import { linkTarget, markdownCode, markdownFence, markdownLine, markdownText } from "../quote.ts";
 import { describeData } from "../run/describe-data.ts";
 import { dataFiles, dataName, type RunRecord } from "../run/record.ts";
 import type { Interval } from "../statistics.ts";
@@ -71,7 +71,7 @@ const MEASURES: Record<Objective, (results: Results) => Metric[]> = {
 /** What the front matter says of a run: its data, and what it measured on its test set. */
 function describeRun(record: RunRecord, task: string, title: string): object {
   const { objective, results } = record;
-  const data = printable(dataName(record));
+  const data = dataName(record);
   const named = describeData(record);
   const [repository] = data.split(/[:@]/) as [string];
   const metrics = (results ? MEASURES[objective](results) : []).filter(({ value }) => Number.isFinite(value));
@@ -106,34 +106,32 @@ export async function modelCard(
   };
   return [
     ...frontMatter(meta, base, exported, more),
-    `# ${title}`,
+    `# ${markdownText(title)}`,
     "",
-    `${MARK}${baseLabel(base)}: ${method}.`,
-    describeTask(meta),
+    `${MARK}${markdownText(baseLabel(base))}: ${method}.`,
+    markdownLine(describeTask(meta)),
     "",
     ...describeBase(base, licence),
     "",
     "## Use",
     "",
-    `In this directory, after \`${install}\`:`,
+    `In this directory, after ${markdownCode(install)}:`,
     "",
-    ...fenced(language, code),
+    ...markdownFence(language, code),
     ...(remarks.length > 0 ? ["", ...remarks] : []),
     ...(lowrank === undefined
       ? []
-      : ["", "With Lowrank, in this directory, after `npm install lowrank`:", "", ...fenced("sh", [lowrank])]),
+      : ["", "With Lowrank, in this directory, after `npm install lowrank`:", "", ...markdownFence("sh", [lowrank])]),
     "",
     ...(about ? [about.sections] : []),
     "## Limits",
     "",
-    ...listLimits(meta, losses).map((limit) => `- ${limit}`),
+    ...listLimits(meta, losses).map((limit) => `- ${markdownLine(limit)}`),
     "",
-    `${LISTED}${[...files.keys()].map((name) => `\`${name}\``).join(", ")}.`,
+    `${LISTED}${[...files.keys()].map(markdownCode).join(", ")}.`,
     "",
   ].join("\n");
 }
-
-const fenced = (language: string, code: readonly string[]) => [`\`\`\`${language}`, ...code, "```"];
 
 const toTag = (words: string) =>
   words
@@ -143,9 +141,9 @@ const toTag = (words: string) =>
 
 /** Where others find the base model, and its licence. */
 function describeBase(base: Source["base"], licence: string | undefined): string[] {
-  const name = baseLabel(base);
+  const name = markdownText(baseLabel(base));
   const place = {
-    hub: `The base model is [${name}](https://huggingface.co/${name})`,
+    hub: `The base model is [${name}](${linkTarget(`https://huggingface.co/${base.name}`)})`,
     package: `The base model, ${name}, is not on the Hugging Face Hub: it is in the npm package lowrank (npm install lowrank)`,
     folder: `The base model was read from a file or folder, ${name}: whether it is on the Hugging Face Hub is not known`,
   }[base.place];

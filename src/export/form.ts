@@ -37,8 +37,6 @@ export interface Exported {
   language: "python" | "js" | "sh";
   /** The lines that load and use it in its own directory. */
   code: string[];
-  /** In Python, the same lines on this machine, to try them: they may read the base model from elsewhere. */
-  trial?: string[];
   /** The command by which Lowrank itself uses it there. */
   lowrank?: string;
   /** What a person must know to use it. */

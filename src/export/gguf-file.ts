@@ -11,6 +11,7 @@ import { mergedTensors } from "../io/merge.ts";
 import { readModelJson } from "../io/model-file.ts";
 import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { FileContent } from "../platform/reader.ts";
+import { literal, markdownCode, shellWord } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
 import { type Exported, sized } from "./form.ts";
 import { baseLicence } from "./licence.ts";
@@ -77,8 +78,8 @@ export function llamaCode(
   model: string,
   adapter?: string,
 ): Pick<Exported, "install" | "language" | "code" | "remarks" | "library"> {
-  const lora = adapter === undefined ? "" : `{ lora: ${JSON.stringify(adapter)} }`;
-  const flag = adapter === undefined ? "" : ` --lora ${adapter}`;
+  const lora = adapter === undefined ? "" : `{ lora: ${literal(adapter)} }`;
+  const flag = adapter === undefined ? "" : ` --lora ${shellWord(adapter)}`;
   return {
     library: "gguf",
     install: "npm install node-llama-cpp",
@@ -86,7 +87,7 @@ export function llamaCode(
     code: [
       'import { getLlama, LlamaCompletion } from "node-llama-cpp"; // in a file that ends in .mjs',
       "const llama = await getLlama();",
-      `const model = await llama.loadModel({ modelPath: ${JSON.stringify(model)} });`,
+      `const model = await llama.loadModel({ modelPath: ${literal(model)} });`,
       `const context = await model.createContext(${lora});`,
       "const completion = new LlamaCompletion({ contextSequence: context.getSequence() });",
       'console.log(await completion.generateCompletion("Once upon a time", { maxTokens: 60 }));',
@@ -94,7 +95,7 @@ export function llamaCode(
     ],
     remarks: [
       "llama.cpp's own programs, and what is built on it (Ollama, LM Studio), read the same:",
-      `\`llama-completion -m ${model}${flag} -p "Once upon a time" -n 60\`.`,
+      `${markdownCode(`llama-completion -m ${shellWord(model)}${flag} -p "Once upon a time" -n 60`)}.`,
     ],
   };
 }

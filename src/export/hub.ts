@@ -1,10 +1,10 @@
 /** --to hub: a folder for the Hugging Face hub, which has what can be used there without Lowrank. */
-import { absolutePath } from "#platform";
 import { ConfigError } from "../errors.ts";
 import { EXACT, META, peftForm } from "../io/peft.ts";
 import * as names from "../io/peft-names.ts";
 import { adapterFiles } from "../io/peft-write.ts";
 import { readsPairs } from "../pair.ts";
+import { shellWord } from "../quote.ts";
 import type { Exported, FormOptions, PlanForm, Source } from "./form.ts";
 import { licenceFiles } from "./licence.ts";
 import { describeMethod } from "./mergeable.ts";
@@ -33,7 +33,6 @@ async function mergedFolder(source: Source, options: FormOptions): Promise<Expor
   const isLm = source.adapter.meta.task.objective === "lm";
   return {
     ...exported,
-    trial: exported.code,
     ...(isLm ? { lowrank: 'npx lowrank generate --model . "Once upon a time"' } : {}),
   };
 }
@@ -48,17 +47,20 @@ async function adapterFolder({ adapter, ...rest }: Source, options: FormOptions)
   const meta = { ...adapter.meta, base_model: name, settings };
   const published = { meta, tensors: adapter.tensors };
   const [path] = PYTHON_BASES[base.place](name) as [string, string];
-  const { adapterCode, baseCopy, planAdapter } = await import("./peft.ts");
+  const { baseCopy, planAdapter } = await import("./peft.ts");
   const exported = await planAdapter({ ...rest, adapter: published }, options, path);
   const { files, peft } = adapterFiles(published, { finalNorm });
   // Without PEFT's form a bias of the head, which was dropped, would come back.
   for (const own of peft ? [META, EXACT] : []) if (files.has(own)) exported.files.set(own, files.get(own)!);
   const command = meta.task.objective === "lm" ? "generate" : "classify";
-  const model = withBase ? ` --model ${baseCopy(checkpoint)}` : base.place === "folder" ? ` --model ${name}` : "";
+  const model = withBase
+    ? ` --model ${baseCopy(checkpoint)}`
+    : base.place === "folder"
+      ? ` --model ${shellWord(name)}`
+      : "";
   const text = readsPairs(meta) ? '--pair "some text" "another text"' : '"some text"';
   return {
     ...exported,
-    trial: withBase ? exported.code : adapterCode(meta, checkpoint, absolutePath(checkpoint.directory)),
     lowrank: `npx lowrank ${command} --adapter .${model} ${text}`,
   };
 }

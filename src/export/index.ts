@@ -10,7 +10,7 @@ import type { Adapter, FinalNorm } from "../io/peft.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { type BaseName, nameBase } from "../run/base-name.ts";
 import { type About, modelCard } from "./card.ts";
-import type { Exported, FormOptions, PlanForm } from "./form.ts";
+import type { FormOptions, PlanForm } from "./form.ts";
 import { type Loss, listLosses } from "./losses.ts";
 import { README } from "./replaceable.ts";
 
@@ -83,7 +83,6 @@ interface ExportPlan {
   losses: Loss[];
   /** Notes for the user. */
   notes: string[];
-  trial: Exported["trial"];
 }
 
 interface ExportOptions extends Partial<FormOptions> {
@@ -122,9 +121,9 @@ export async function planExport(
   const exported = await (await form.load()).plan(source, { withBase, dtype });
   const losses = listLosses(adapter, finalNorm);
   for (const loss of losses) if (loss.kind === "pooling" && measurePooling) loss.effect = await measurePooling();
-  const { files, notes, trial } = exported;
+  const { files, notes } = exported;
   files.set(README, await modelCard(source, exported, losses, about));
-  return { files, losses, notes, trial };
+  return { files, losses, notes };
 }
 
 /** A head's bias can be folded into its weight only behind a layer norm: an RMS norm has no bias. */

@@ -6,6 +6,7 @@ import type { AdapterMeta } from "../io/peft.ts";
 import { checkWidths } from "../model/trainable.ts";
 import { readsPairs } from "../pair.ts";
 import type { FileContent } from "../platform/reader.ts";
+import { literal, markdownCode } from "../quote.ts";
 import { textToTry } from "../train/text-to-try.ts";
 import { type PlanForm, sized } from "./form.ts";
 import { checkMergeable } from "./mergeable.ts";
@@ -89,9 +90,9 @@ function useCode(meta: AdapterMeta): string[] {
     return [
       'import { pipeline } from "@huggingface/transformers";',
       'const classify = await pipeline("text-classification", "./");',
-      `console.log(await classify(${JSON.stringify(text)}, { top_k: null }));`,
+      `console.log(await classify(${literal(text)}, { top_k: null }));`,
     ];
-  const [first, second] = [text].flat().map((one) => JSON.stringify([one]));
+  const [first, second] = [text].flat().map((one) => literal([one]));
   const options = `{ ${second ? `text_pair: ${second}, ` : ""}padding: true, truncation: true }`;
   return [
     'import { AutoModelForSequenceClassification, AutoTokenizer } from "@huggingface/transformers";',
@@ -119,7 +120,7 @@ function remarks(meta: AdapterMeta, { vocabulary, config }: BaseModel, dtype: On
   if (objective === "lm") return [`Prompt and answer have at most ${config.n_positions} tokens.`, ...types];
   return [
     `Logits are those at a text's last token by \`attention_mask\`: texts can be padded on either side. Encode an empty text as one`,
-    `${vocabulary.end.text}.`,
+    `${markdownCode(vocabulary.end.text)}.`,
     ...(readsPairs(meta)
       ? ["transformers.js cuts a pair that is too long at its end; in training the longer text was cut first."]
       : []),

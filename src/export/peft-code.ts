@@ -4,8 +4,9 @@ import type { AdapterMeta } from "../io/peft.ts";
 import { PROBLEM_TYPES } from "../io/problem-types.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { METHODS } from "../methods/index.ts";
-import { type PairSettings, pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
+import { readsPairs, type TextOrPair } from "../pair.ts";
 import { isGguf } from "../platform/paths.ts";
+import { literal, markdownCode } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
 import { textToTry } from "../train/text-to-try.ts";
 
@@ -44,7 +45,7 @@ export function frontMatter(
     pipeline_tag: hubTask(meta),
     ...more,
   };
-  return ["---", ...Object.entries(entries).map(([key, value]) => `${key}: ${JSON.stringify(value)}`), "---", ""];
+  return ["---", ...Object.entries(entries).map(([key, value]) => `${key}: ${literal(value)}`), "---", ""];
 }
 
 /** Where the base model is for transformers, and how it gets there. */
@@ -54,7 +55,7 @@ export const PYTHON_BASES = {
     `${name} is not on the Hugging Face Hub: it is in the npm package lowrank (npm install lowrank).`,
   ],
   hub: (name: string) => [name, ""],
-  folder: (name: string) => [name, `${JSON.stringify(name)} is the folder of the base model.`],
+  folder: (name: string) => [name, `${name} is the folder of the base model.`],
 } as const;
 
 /** What others call a base model: of a folder its last part, as the rest is its owner's own. */
@@ -63,9 +64,9 @@ export const baseLabel = ({ name, place }: BaseName): string =>
 
 /** The first arguments of `from_pretrained`: transformers reads a GGUF file by its name in a directory. */
 function pythonSource(base: string): string {
-  if (!isGguf(base)) return JSON.stringify(base);
-  const [, directory, file] = /^(?:(.*)[\\/])?([^\\/]+)$/.exec(base)!;
-  return `${JSON.stringify(directory ?? ".")}, gguf_file=${JSON.stringify(file)}`;
+  if (!isGguf(base)) return literal(base);
+  const [, directory, file] = /^(?:(.*)[\\/])?([^\\/]+)$/s.exec(base)!;
+  return `${literal(directory ?? ".")}, gguf_file=${literal(file!)}`;
 }
 
 /** The lines that load the adapter in `directory` on the model `base`. */
@@ -82,23 +83,24 @@ export function peftCode(meta: AdapterMeta, end: End, base: string, directory: s
     "from peft import PeftModel",
     `from transformers import AutoTokenizer, ${auto}`,
     // The tokenizer that transformers makes of a GGUF file splits some texts as GPT-2's does.
-    `tokenizer = AutoTokenizer.from_pretrained(${isGguf(base) ? JSON.stringify(directory) : model}, pad_token=${JSON.stringify(end.text)}, padding_side="right")`,
+    `tokenizer = AutoTokenizer.from_pretrained(${isGguf(base) ? literal(directory) : model}, pad_token=${literal(end.text)}, padding_side="right")`,
     `base = ${auto}.from_pretrained(${model}, dtype=torch.float32${classifies ? `, num_labels=${meta.labels.length}, pad_token_id=${end.id},${type}` : ")"}`,
-    ...(classifies ? [`    id2label=${JSON.stringify(labels)})`] : []),
-    `model = PeftModel.from_pretrained(base, ${JSON.stringify(directory)})`,
+    ...(classifies ? [`    id2label=${literal(labels)})`] : []),
+    `model = PeftModel.from_pretrained(base, ${literal(directory)})`,
   ];
 }
 
 /** The lines by which transformers' tokenizer joins the texts of a pair as in training. */
-function pairCode({ separator }: PairSettings, { id }: End): string[] {
-  const end = JSON.stringify(separator);
+function pairCode({ id, text }: End): string[] {
+  const end = literal(text);
   return [
-    `# GPT-2's tokenizer joins the texts of a pair with nothing between them. In training there was ${separator}.`,
+    `# GPT-2's tokenizer joins the texts of a pair with nothing between them. In training there was ${end}.`,
     "from tokenizers.processors import TemplateProcessing",
     "tokenizer.backend_tokenizer.post_processor = TemplateProcessing(",
-    `    single="$A", pair=${JSON.stringify(`$A ${separator} $B`)}, special_tokens=[(${end}, ${id})])`,
+    `    single="$A", pair=["$A", ${end}, "$B"], special_tokens=[(${end}, ${id})])`,
   ];
 }
+
 /** What is made of logits. */
 const PRINT = {
   classification: ["print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))"],
@@ -116,10 +118,9 @@ export function useCode(meta: AdapterMeta, end: End, text: TextOrPair = textToTr
       'batch = tokenizer("Once upon a time", return_tensors="pt")',
       "print(tokenizer.decode(model.eval().generate(**batch, max_new_tokens=60)[0]))",
     ];
-  const pairs = pairSettings(meta);
-  const texts = [text].flat().map((one) => `[${JSON.stringify(one)}]`);
+  const texts = [text].flat().map((one) => literal([one]));
   return [
-    ...(pairs ? pairCode(pairs, end) : []),
+    ...(readsPairs(meta) ? pairCode(end) : []),
     `batch = tokenizer(${texts.join(", ")}, ${pads(meta) ? "padding=True, " : ""}truncation=True, max_length=${longestText(meta)}, return_tensors="pt")`,
     "logits = model.eval()(**batch).logits",
     ...PRINT[meta.task.objective],
@@ -149,13 +150,13 @@ export function remarks(meta: AdapterMeta, end: End): string[] {
   const isPair = readsPairs(meta);
   const empty = isPair
     ? "A pair whose second text is empty is read at the end of the first one: leave it out."
-    : `Encode an empty text as one ${end.text}.`;
+    : `Encode an empty text as one ${markdownCode(end.text)}.`;
   if (!pads(meta))
     return [
       `PEFT reads the logits at the last position of a batch: classify texts one by one, without padding. ${empty}`,
     ];
   return [
-    `transformers reads the logits at the last token that is not \`pad_token_id\`: ${end.id}, ${end.text}, which does not`,
+    `transformers reads the logits at the last token that is not \`pad_token_id\`: ${end.id}, ${markdownCode(end.text)}, which does not`,
     `occur ${isPair ? "otherwise than between the texts of a pair" : "in texts"}. Pad on the right. Texts of different lengths can share a batch. ${empty}`,
     ...older,
   ];

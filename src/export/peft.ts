@@ -35,12 +35,6 @@ export const plan: PlanForm = async (source, options) => {
 /** The path of a base model that is copied beside an adapter. */
 export const baseCopy = ({ directory }: BaseModel) => (isGguf(directory) ? `${BASE}/${GGUF_BASE}` : BASE);
 
-/** The lines that load the adapter on the base model `model`, and use it. */
-export const adapterCode = (meta: AdapterMeta, { vocabulary: { end } }: BaseModel, model: string) => [
-  ...peftCode(meta, end, model, "."),
-  ...useCode(meta, end),
-];
-
 /** The directory for PEFT. `model`: where its code finds the base model, unless that is copied. */
 export async function planAdapter(
   { adapter: { meta, tensors }, checkpoint, finalNorm }: Source,
@@ -48,6 +42,7 @@ export async function planAdapter(
   model: string,
 ): Promise<Exported> {
   const files = new Map<string, FileContent>(peftFiles(requirePeftForm(meta), meta, tensors, finalNorm));
+  const { end } = checkpoint.vocabulary;
   const notes: string[] = [];
   if (baseDtype(meta) === "f16")
     notes.push(
@@ -65,8 +60,8 @@ export async function planAdapter(
     title: `${architectureName(meta.model)} with ${METHODS[meta.mode].title}`,
     install: peftInstall(meta),
     language: "python",
-    code: adapterCode(meta, checkpoint, withBase ? baseCopy(checkpoint) : model),
-    remarks: remarks(meta, checkpoint.vocabulary.end),
+    code: [...peftCode(meta, end, withBase ? baseCopy(checkpoint) : model, "."), ...useCode(meta, end)],
+    remarks: remarks(meta, end),
   };
 }
 

@@ -45,15 +45,17 @@ export async function replaceableExport(directory: string, force: boolean): Prom
     });
   const path = joinPath(directory, README);
   const text = (await exists(path)) ? new TextDecoder().decode(await readBytes(path)) : "";
+  const lines = text.trimEnd().split("\n");
   // Replacing deletes files of these names: this must not happen to a base model that was given by mistake.
-  if (!text.includes(MARK))
+  if (!lines.some((line) => line.startsWith(MARK)))
     throw new ConfigError("not-an-export", "the output directory is not an export", {
       where: directory,
       expected: `a ${README} with "${MARK}..."`,
       hint: "choose another --out",
     });
-  const [, listed = ""] = text.split(LISTED);
-  const names = [...listed.matchAll(/`([^`]+)`/g)].map(([, name]) => name!);
+  // The last line, as it is written: what a label or a person says above it lists nothing.
+  const listed = lines.at(-1)!;
+  const names = listed.startsWith(LISTED) ? [...listed.matchAll(/`([^`]+)`/g)].map(([, name]) => name!) : [];
   const isOurs = (name: string) =>
     EXPORT_FILES.includes(name) || BASE_FILE.test(name) || ONNX_FILE.test(name) || LICENCE_FILE.test(name);
   return [README, ...names.filter(isOurs)];

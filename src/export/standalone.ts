@@ -14,6 +14,7 @@ import { GPT2_TABLES, TOKENIZER_FILES } from "../io/vocabulary.ts";
 import { baseShapes } from "../names.ts";
 import type { TextOrPair } from "../pair.ts";
 import { showBytes } from "../plan/memory.ts";
+import { htmlText, literal } from "../quote.ts";
 import { numel } from "../tensor.ts";
 
 /** The largest file. A browser keeps what it opens in memory, and Chromium has no text of more than 512 MB. */
@@ -68,9 +69,9 @@ export async function planStandalone(
     });
   const [before, after] = template.split(FILES) as [string, string];
   const encoder = new TextEncoder();
-  const values = { ...texts, example: JSON.stringify(texts.example) };
+  const values = { ...texts, example: literal(texts.example) };
   const head = encoder.encode(
-    before.replace(/\{\{(title|summary|example)\}\}/g, (_, key: keyof StandaloneTexts) => escaped(values[key])),
+    before.replace(/\{\{(title|summary|example)\}\}/g, (_, key: keyof StandaloneTexts) => htmlText(values[key])),
   );
   const tail = encoder.encode(after);
   const parts = [...(await programFiles(checkpoint)), ...(await modelFiles(checkpoint)), ...(await adapterIn(adapter))];
@@ -91,11 +92,7 @@ export async function planStandalone(
   };
 }
 
-function escaped(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
-}
-
-const start = (path: string) => `<script type="text/plain" data-file="${escaped(path)}">`;
+const start = (path: string) => `<script type="text/plain" data-file="${htmlText(path)}">`;
 const END = "</script>\n";
 
 function element(path: string, block: Uint8Array): Uint8Array {

@@ -4,6 +4,15 @@ import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { adapterOptions, describeMethod, METHODS } from "../methods/index.ts";
 import { pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
+import {
+  htmlText,
+  literal,
+  markdownFence,
+  markdownLine,
+  markdownText,
+  printableLine,
+  scriptLiteral,
+} from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
 import { frontMatter, PYTHON_BASES, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
@@ -48,9 +57,9 @@ const LISTED = 6;
 function classChoice({ labels, task }: Pick<AdapterMeta, "labels" | "task">): string {
   if (task.objective === "regression") return "a score";
   if (task.objective === "multi-label")
-    return `any of ${labels.length > LISTED ? `${labels.length} labels` : labels.join(", ")}`;
+    return `any of ${labels.length > LISTED ? `${labels.length} labels` : labels.map(printableLine).join(", ")}`;
   if (labels.length > LISTED) return `one of ${labels.length} classes`;
-  const names = labels.map((label) => label.replace(/\s+/g, " "));
+  const names = labels.map(printableLine);
   return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
 }
 
@@ -106,7 +115,7 @@ const LIBRARY = "./lowrank/dist/browser/index.js";
 const PACKAGE_CODE = 'import { Classifier, openDevice } from "lowrank";';
 
 const textField = (id: string, label: string, example: string) => [
-  `<p><label>${label} <input id="${id}" size="60" placeholder=${JSON.stringify(example)}></label></p>`,
+  `<p><label>${label} <input id="${id}" size="60" placeholder="${htmlText(example)}"></label></p>`,
 ];
 
 /** The code of a page that shows what is made of a text, or of a pair, while it is typed. */
@@ -127,7 +136,7 @@ function typedCode(objective: MessagesObjective, isPair: boolean): string[] {
 function pageUsage({ meta, base, example }: Trained, directory: string): Usage {
   const { objective } = meta.task;
   const isPair = typeof example !== "string";
-  const url = (folder: string) => `new URL(${JSON.stringify(folder)}, location.href).href`;
+  const url = (folder: string) => `new URL(${scriptLiteral(folder)}, location.href).href`;
   const model = base.place === "folder" ? `, model: ${url(base.name)}` : "";
   const load = (kind: string) => `await ${kind}.load(${url(directory)}, { device: await openDevice()${model} });`;
   const library = (kind: string) => `import { ${kind}, openDevice } from ${JSON.stringify(LIBRARY)};`;
@@ -164,8 +173,8 @@ function pageUsage({ meta, base, example }: Trained, directory: string): Usage {
 
 function nodeUsage({ meta, base, example }: Trained, directory: string): Usage {
   const own = base.place === "folder";
-  const options = `{ device${own ? `, model: ${JSON.stringify(base.name)}` : ""} }`;
-  const place = JSON.stringify(`./${directory}`);
+  const options = `{ device${own ? `, model: ${literal(base.name)}` : ""} }`;
+  const place = literal(`./${directory}`);
   const { objective } = meta.task;
   const body =
     objective !== "lm"
@@ -173,7 +182,7 @@ function nodeUsage({ meta, base, example }: Trained, directory: string): Usage {
           PACKAGE_CODE,
           "const device = await openDevice();",
           `const classifier = await Classifier.load(${place}, ${options});`,
-          resultLine(objective, JSON.stringify(example)),
+          resultLine(objective, literal(example)),
           `console.log(${RESULTS[objective].join(", ")}); // ${classChoice(meta)}`,
         ]
       : [
@@ -185,7 +194,7 @@ function nodeUsage({ meta, base, example }: Trained, directory: string): Usage {
   return {
     title: "In Node",
     language: "js",
-    text: `npm install lowrank, and put this into a file that ends in .mjs, beside the folder ${directory}${own ? `. ${JSON.stringify(base.name)} is the folder of the base model` : ""}.`,
+    text: `npm install lowrank, and put this into a file that ends in .mjs, beside the folder ${directory}${own ? `. ${base.name} is the folder of the base model` : ""}.`,
     code: lines(...body, "device.destroy();"),
   };
 }
@@ -215,24 +224,24 @@ export function writeReadme(trained: Trained, directory?: string, adapter?: stri
     ["Method", `${METHODS[meta.mode].title} (mode ${meta.mode})`],
     ["Classes", classifies && meta.task.objective !== "regression" ? meta.labels.join(", ") : null],
     ["Data", data],
-    ["Pairs", pairs ? `${pairs.columns.join(" and ")}, with ${pairs.separator} between their tokens` : null],
+    ["Pairs", pairs ? `${pairs.columns.join(" and ")}, with ${end.text} between their tokens` : null],
     ["Settings", options && showSettings(options)],
     ["Result", result],
   ];
   const usages = listUsages(trained, directory, adapter);
   return lines(
     ...frontMatter(meta, base, { isAdapter: true, ...(trained.obstacle === null ? { library: "peft" } : {}) }),
-    `# ${trainedTitle(trained)}`,
+    `# ${markdownText(trainedTitle(trained))}`,
     "",
-    `${describeTask(meta)} It was trained with Lowrank.`,
+    `${markdownLine(describeTask(meta))} It was trained with Lowrank.`,
     "",
-    ...facts.flatMap(([name, value]) => (value === null ? [] : [`- ${name}: ${value}`])),
+    ...facts.flatMap(([name, value]) => (value === null ? [] : [`- ${name}: ${markdownText(value)}`])),
     ...usages.flatMap(({ title, language, text, code }) => [
       "",
       `## ${title}`,
       "",
-      text,
-      ...(code === null ? [] : ["", `\`\`\`${language}`, code, "```"]),
+      markdownLine(text),
+      ...(code === null ? [] : ["", ...markdownFence(language, code.split("\n"))]),
     ]),
     ...(usages.at(-1)!.code === null ? [] : ["", ...remarks(meta, end)]),
     "",

@@ -106,7 +106,11 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
   const kinds = { base_model: "text", labels: "texts", settings: "object", task: "object" } as const;
   checkKinds(meta, { ...kinds, base_fingerprint: "text?" }, where);
   checkKinds(meta.settings, { maxLength: "size?", padTo: "count?" }, where);
-  checkKinds(pairSettings(meta) ?? { columns: [] }, { columns: "texts" }, where);
+  const pairs = pairSettings(meta);
+  if (pairs !== undefined) {
+    checkKinds(meta.settings, { pairs: "object" }, where);
+    checkKinds(pairs, { columns: "texts" }, where);
+  }
   checkKinds(meta.task, { num_labels: "count", head_bias: "boolean" }, where);
   parseChoice("mode", meta.mode, MODES, where);
   baseDtype(meta);

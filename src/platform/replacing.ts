@@ -24,8 +24,6 @@ interface Replacing {
   own?: readonly string[];
   /** Called before anything is written, and again before the commit; throws to abort. */
   check?: Check;
-  /** Called with the directory of the new files before the commit; throws to abort. */
-  inspect?: (staged: string) => Promise<void>;
 }
 
 interface Journal {
@@ -50,7 +48,7 @@ const LARGEST_JOURNAL = 1 << 20;
 export async function writeDirectoryAtomic(
   path: string,
   files: ReadonlyMap<string, FileContent>,
-  { own = [], check, inspect }: Replacing = {},
+  { own = [], check }: Replacing = {},
 ): Promise<void> {
   await check?.();
   const isNew = !(await exists(path));
@@ -62,7 +60,6 @@ export async function writeDirectoryAtomic(
   const staging = joinPath(path, STAGING);
   try {
     await writeFolder(staging, files);
-    await inspect?.(staging);
     await check?.();
     const journal: Journal = { files: [...files.keys()], gone, folder: await folderNumber(staging) };
     await writeFileAtomic(joinPath(staging, JOURNAL), `${JSON.stringify(journal)}\n`);

@@ -1,6 +1,7 @@
 /** The cells of tables for people. */
-import { printable } from "../errors.ts";
+
 import { count, percent } from "../format.ts";
+import { printableLine } from "../quote.ts";
 import type { Cell, Column, Table } from "./blocks.ts";
 
 /** What was not measured. */
@@ -10,12 +11,7 @@ const LONGEST = 400;
 
 /** In one line, without control characters, "…" for what is too long. */
 export function brief(text: string): string {
-  const line = printable(
-    text
-      .slice(0, 2 * LONGEST)
-      .replaceAll(/[^\S\u00a0]+/g, " ")
-      .trim(),
-  );
+  const line = printableLine(text.slice(0, 2 * LONGEST));
   return line.length > LONGEST ? `${line.slice(0, LONGEST - 1).replace(/[\ud800-\udbff]$/, "")}…` : line;
 }
 

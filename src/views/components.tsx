@@ -1,6 +1,6 @@
 /** Blocks as components: those of the page, of reports in HTML, and of the page of one file. */
 import type { ComponentChildren, RefObject } from "preact";
-import { printable } from "../errors.ts";
+import { linkTarget, printableLine } from "../quote.ts";
 import type { Block, Cell, Column, Details, Figure, Note, Table } from "./blocks.ts";
 import { brief, cellParts, isNumeric, shownColumns } from "./cells.ts";
 
@@ -18,9 +18,9 @@ export function Blocks({ blocks, medium }: { blocks: readonly Block[]; medium: M
 function BlockView({ block, medium }: { block: Block; medium: Medium }) {
   switch (block.kind) {
     case "heading":
-      return block.level === 1 ? <h1>{printable(block.text)}</h1> : <h2>{printable(block.text)}</h2>;
+      return block.level === 1 ? <h1>{printableLine(block.text)}</h1> : <h2>{printableLine(block.text)}</h2>;
     case "text":
-      return <p>{printable(block.text)}</p>;
+      return <p>{printableLine(block.text)}</p>;
     case "note":
       return <NoteView note={block} />;
     case "table":
@@ -43,13 +43,13 @@ function BlockView({ block, medium }: { block: Block; medium: Medium }) {
 }
 
 function NoteView({ note }: { note: Note }) {
-  return <p class="note">{printable(note.text)}</p>;
+  return <p class="note">{printableLine(note.text)}</p>;
 }
 
 function DetailsView({ details, medium }: { details: Details; medium: Medium }) {
   return (
     <details open={medium.link !== undefined}>
-      <summary>{printable(details.title)}</summary>
+      <summary>{printableLine(details.title)}</summary>
       <Blocks blocks={details.blocks} medium={medium} />
     </details>
   );
@@ -113,7 +113,7 @@ export function TableView({ table }: { table: Table }) {
 
 function CellView({ cell, column }: { cell: Cell; column: Column }) {
   const { text, more } = cellParts(cell, column);
-  if (typeof cell === "object" && cell !== null && "href" in cell) return <a href={encodeURI(cell.href)}>{text}</a>;
+  if (typeof cell === "object" && cell !== null && "href" in cell) return <a href={linkTarget(cell.href)}>{text}</a>;
   if (more === undefined) return <>{text}</>;
   const tone = typeof cell === "object" && cell !== null && "tone" in cell ? cell.tone : undefined;
   return (

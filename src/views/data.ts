@@ -102,9 +102,9 @@ export function dataNotes(data: LoadedDataset): string[] {
   ];
 }
 
-/** "pairs of texts: columns question and answer, with <|endoftext|> between their tokens" */
-const describePairs = ({ columns, separator }: PairSettings) =>
-  `pairs of texts: columns ${columns.map(brief).join(" and ")}, with ${separator} between their tokens`;
+/** "pairs of texts: columns question and answer, with the token that ends a text between them" */
+const describePairs = ({ columns }: PairSettings) =>
+  `pairs of texts: columns ${columns.map(brief).join(" and ")}, with the token that ends a text between them`;
 
 const DROPPED = "deduplication drops them";
 

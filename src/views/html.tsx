@@ -1,6 +1,6 @@
 /** Blocks as a self-contained HTML file without scripts. */
 import { renderToString } from "preact-render-to-string";
-import { printable } from "../errors.ts";
+import { linkTarget, printableLine } from "../quote.ts";
 import { blockFile } from "./block-file.ts";
 import type { Block, Figure } from "./blocks.ts";
 import { chartSvg } from "./charts/svg.tsx";
@@ -31,7 +31,7 @@ export function toHtml(title: string, blocks: readonly Block[]): string {
       <head>
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <title>{printable(title)}</title>
+        <title>{printableLine(title)}</title>
         <style dangerouslySetInnerHTML={{ __html: STYLE }} />
       </head>
       <body>
@@ -44,9 +44,9 @@ export function toHtml(title: string, blocks: readonly Block[]): string {
 
 function draw({ chart, caption }: Figure) {
   return (
-    <figure role="img" aria-label={printable(caption)}>
+    <figure role="img" aria-label={printableLine(caption)}>
       <div dangerouslySetInnerHTML={{ __html: chartSvg(chart) }} />
-      <figcaption>{printable(caption)}</figcaption>
+      <figcaption>{printableLine(caption)}</figcaption>
     </figure>
   );
 }
@@ -55,7 +55,7 @@ function link(block: Parameters<typeof blockFile>[0]) {
   const path = blockFile(block);
   return (
     <p class="file">
-      <a href={encodeURI(path)}>{path.replace(/^.*\//, "")}</a>
+      <a href={linkTarget(path)}>{path.replace(/^.*\//, "")}</a>
     </p>
   );
 }

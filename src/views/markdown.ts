@@ -1,5 +1,5 @@
 /** Blocks as Markdown. */
-import { printable } from "../errors.ts";
+import { linkTarget, markdownLine, markdownText } from "../quote.ts";
 import { blockFile } from "./block-file.ts";
 import type { Block, Table } from "./blocks.ts";
 import { cellLine, shownColumns } from "./cells.ts";
@@ -12,13 +12,13 @@ export function toMarkdown(blocks: readonly Block[], { links = true } = {}): str
 function blockToMarkdown(block: Block, links: boolean): string {
   switch (block.kind) {
     case "heading":
-      return `${"#".repeat(block.level)} ${escapeText(block.text)}`;
+      return `${"#".repeat(block.level)} ${markdownText(block.text)}`;
     case "text":
     case "note":
-      return paragraph(block.kind === "note" ? `note: ${block.text}` : block.text);
+      return markdownLine(block.kind === "note" ? `note: ${block.text}` : block.text);
     case "table":
       return [
-        paragraph(block.caption),
+        markdownLine(block.caption),
         tableLines(block).join("\n"),
         links ? link(`${block.name}.csv`, blockFile(block)) : [],
       ]
@@ -31,17 +31,7 @@ function blockToMarkdown(block: Block, links: boolean): string {
   }
 }
 
-/** Escapes text and joins its lines: a line end would end a table cell. */
-function escapeText(text: string): string {
-  return printable(text)
-    .replaceAll(/\s+/g, " ")
-    .replaceAll(/[\\|`*_<>[\]&~$]/g, "\\$&");
-}
-
-/** Markers of lists and headings at the start are escaped. */
-const paragraph = (text: string) => escapeText(text.trim()).replace(/^(\d*)([-+#=.)])/, "$1\\$2");
-
-const link = (text: string, href: string) => `[${escapeText(text)}](${encodeURI(href)})`;
+const link = (text: string, href: string) => `[${markdownText(text)}](${linkTarget(href)})`;
 
 function tableLines(table: Table): string[] {
   const columns = shownColumns(table);
@@ -50,11 +40,11 @@ function tableLines(table: Table): string[] {
     columns.map(({ column, i }) => {
       const cell = row[i];
       const text = cellLine(cell, column);
-      return typeof cell === "object" && cell !== null && "href" in cell ? link(text, cell.href) : escapeText(text);
+      return typeof cell === "object" && cell !== null && "href" in cell ? link(text, cell.href) : markdownText(text);
     }),
   );
   return [
-    line(columns.map(({ title }) => escapeText(title))),
+    line(columns.map(({ title }) => markdownText(title))),
     `|${" --- |".repeat(columns.length)}`,
     ...rows.map(line),
   ];

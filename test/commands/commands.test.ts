@@ -181,14 +181,11 @@ test("on WebGPU, standard error has only the run's own lines, none of the driver
 });
 
 test("generate: arguments, lines of standard input, JSON, the note on dropped tokens", async () => {
-  const generate = (args: string[], input?: string) =>
+  const generate = (args: string[], input = "", node: string[] = []) =>
     runCommand(
       "generate",
       ["--model", "model", "--device", "wasm", "--threads", "1", "--max-new-tokens", "9", ...args],
-      {
-        cwd: folder,
-        ...(input === undefined ? {} : { input }),
-      },
+      { cwd: folder, input, node },
     );
   const prompts = ["Once upon a time", "x", "word ".repeat(70)];
   const plain = await generate(["--batch-size", "2", ...prompts]);
@@ -205,6 +202,11 @@ test("generate: arguments, lines of standard input, JSON, the note on dropped to
   }
   assert.is(plain.stdout, `${json.map(({ prompt, text }) => prompt + text).join("\n\n")}\n`);
   assert.is((await generate([], `${prompts.join("\n")}\n`)).stdout, plain.stdout);
+  // A terminal would take control characters as commands; a file has them as they are.
+  const odd = "a\u001b[2J\u0007";
+  const onTerminal = ["--import=data:text/javascript,process.stdout.isTTY=true"];
+  assert.ok((await generate([odd])).stdout.startsWith(odd));
+  assert.ok((await generate([odd], "", onTerminal)).stdout.startsWith("a\\u001b[2J\\u0007"));
   const drawn = async (seed: string) => (await generate(["--temperature", "1.5", "--seed", seed, "x"])).stdout;
   assert.is(await drawn("3"), await drawn("3"));
   assert.not.equal(await drawn("3"), await drawn("4"));

@@ -30,13 +30,16 @@ const lines = (text: string) => text.trimEnd().split("\n");
 test("train says which columns it took, and how to try the run", async () => {
   const done = await train("pairs.csv", "run");
   assertCode(done, 0);
-  assert.match(done.stdout, /pairs of texts: columns question and answer, with <\|endoftext\|> between their tokens/);
+  assert.match(
+    done.stdout,
+    /pairs of texts: columns question and answer, with the token that ends a text between them/,
+  );
   assert.match(done.stdout, /try it: .*--run run --pair ".+" ".+"/);
   const german = await train("german.csv", "german", ["--text-column", "frage,antwort"]);
   assertCode(german, 0);
   assert.match(german.stdout, /columns frage and antwort/);
   const settings = JSON.parse(readFileSync(at("german/adapter/lowrank.json"), "utf8")).settings;
-  assert.equal(settings.pairs, { columns: ["frage", "antwort"], separator: "<|endoftext|>" });
+  assert.equal(settings.pairs, { columns: ["frage", "antwort"] });
 });
 
 test("classify --pair: arguments by twos, a line with a tab, JSON", async () => {

@@ -239,7 +239,7 @@ test("a data set tells its columns and the separator; near-duplicates differ in 
   ];
   const content = all.map((one) => JSON.stringify(one)).join("\n");
   const data = await load("a.jsonl", content, { dedupe: true });
-  assert.equal(data.pairs, { columns: ["question", "answer"], separator: "<|endoftext|>" });
+  assert.equal(data.pairs, { columns: ["question", "answer"] });
   assert.is(data.origin.textColumn, "question,answer");
   assert.is(data.stats.copies, 1, "one of the last two");
   const alone = await load("a.jsonl", content, { textColumn: "question" });

@@ -1,12 +1,16 @@
-/** --to hub: PEFT and transformers open the folders before they are in place, and huggingface_hub reads their cards. */
+/** --to hub: PEFT and transformers open the folders by the code of their cards, which huggingface_hub reads. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
-import { delimiter, dirname, join, resolve } from "node:path";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import * as esbuild from "esbuild";
 
 const SMALL = { epochs: 1, batchSize: 8, lr: 1e-3 };
+/** Words that would end a string, a comment, a script or a line of what is generated, if they could. */
+const HOSTILE = ["a\nimport os; os.abort()\n#</script>`\"'*/", "b\u2028\ud83d\ude00 \\ ```"];
 const LABELS = {
   classification: (i) => ["ham", "spam"][i % 2],
+  hostile: (i) => HOSTILE[i % 2],
   regression: (i) => String((i % 7) - 2),
   "multi-label": (i) => ["a|b", "b", "", "c|a"][i % 4],
 };
@@ -23,25 +27,29 @@ const RUNS = [
   { name: "regression", objective: "regression" },
   { name: "multi-label", objective: "multi-label", threshold: "f1", lossy: true },
   { name: "pairs", isPair: true },
+  { name: "hostile labels", labels: "hostile" },
   { name: "lm", objective: "lm" },
   { name: "lm, head", objective: "lm", targets: ["q", "v", "head"] },
   { name: "lm, full", objective: "lm", mode: "all", lr: 1e-4 },
 ];
 
-function writeRows(path, objective, isPair) {
+function writeRows(path, objective, isPair, labels) {
   const text = (i) => `message ${i} of ${["a friend", "the bank", "nobody"][i % 3]}${", please".repeat(i % 5)}`;
   const row = (i) =>
     objective === "lm"
       ? { text: `${text(i)}. `.repeat(8) }
-      : { ...(isPair ? { question: text(i), answer: text(i + 1) } : { text: text(i) }), label: LABELS[objective](i) };
+      : { ...(isPair ? { question: text(i), answer: text(i + 1) } : { text: text(i) }), label: LABELS[labels](i) };
   writeFileSync(path, Array.from({ length: 80 }, (_, i) => JSON.stringify(row(i))).join("\n"));
 }
 
-async function train({ name, objective = "classification", isPair = false, lossy: _, ...given }, { work, lowrank }) {
+async function train(
+  { name, objective = "classification", isPair = false, labels = objective, lossy: _, ...given },
+  { work, lowrank },
+) {
   const { fineTune, loadDataset, loadModel, loadTexts, openDevice } = lowrank;
   const { padding, pooling, maxLength, ...settings } = given;
   const file = join(work, `${name}.jsonl`);
-  writeRows(file, objective, isPair);
+  writeRows(file, objective, isPair, labels);
   const model = await loadModel("gpt2-micro");
   const device = await openDevice("wasm");
   const load = { model, ...(padding ? { padding } : {}), maxLength: maxLength ?? 40 };
@@ -55,24 +63,32 @@ async function train({ name, objective = "classification", isPair = false, lossy
   await model.close();
 }
 
-/** Each run is exported as a person does it, with the environment's python3. */
+/** Each run is exported as a person does it, and opened beside the npm package with the base model. */
 export async function checkHub(work, python, report, lowrank) {
   const folder = join(work, "hub");
   mkdirSync(folder, { recursive: true });
-  const env = { ...process.env, PATH: `${dirname(python)}${delimiter}${process.env.PATH}` };
+  const outfile = resolve("build/exchange/open-export.mjs");
+  const how = { bundle: true, format: "esm", platform: "node", packages: "external", loader: { ".wgsl": "text" } };
+  await esbuild.build({ entryPoints: ["test/exchange/open-export.ts"], outfile, ...how });
+  const { openExport } = await import(outfile);
   const written = [];
   for (const run of RUNS) {
     await train(run, { work: folder, lowrank });
     const out = join(folder, `${run.name} hub`);
     const args = ["--run", join(folder, run.name), "--to", "hub", "--out", out, "--device", "wasm"];
     const command = ["dist/export.js", ...args, ...(run.lossy ? ["--lossy"] : [])];
-    const { status, stderr } = spawnSync(process.execPath, command, { env, encoding: "utf8" });
-    const [said] = /^(opened by|not checked).*$/m.exec(stderr) ?? [stderr];
-    const isRight = status === 0 && said.startsWith("opened by");
-    report(isRight, `hub ${run.name}: ${said}`);
-    if (status === 0) written.push(out);
+    const { status, stderr } = spawnSync(process.execPath, command, { encoding: "utf8" });
+    if (status !== 0) {
+      report(false, `hub ${run.name}: ${stderr}`);
+      continue;
+    }
+    mkdirSync(join(out, "node_modules"));
+    symlinkSync(resolve("."), join(out, "node_modules", "lowrank"));
+    const { isRight, line } = await openExport(join(folder, run.name), out, python);
+    report(isRight, `hub ${run.name}: ${line}`);
+    written.push(out);
   }
-  const { stdout, stderr } = spawnSync(python, ["test/exchange/hub.py", ...written], { env, encoding: "utf8" });
+  const { stdout, stderr } = spawnSync(python, ["test/exchange/hub.py", ...written], { encoding: "utf8" });
   const cards = stdout
     .trim()
     .split("\n")

@@ -196,7 +196,7 @@ test("a merged directory: transformers' names, the classes, the padding, the tok
   const tensors = await readAll(join(out, "model.safetensors"));
   const expected = [...baseShapes(SMALL).keys()].map((name) => `transformer.${name}`);
   assert.equal([...tensors.keys()].sort(), [...expected, "score.weight"].sort());
-  assert.ok(readFileSync(join(out, "README.md"), "utf8").includes("130, <|endoftext|>"));
+  assert.ok(readFileSync(join(out, "README.md"), "utf8").includes("130, `<|endoftext|>`"));
   await checkpoint.close();
 });
 

@@ -144,11 +144,7 @@ test("the card has the run's measures with their intervals, and the data", async
       {
         classification: [{ name: "spam", type: "spam", split: "test" }, undefined, ["en"]],
         regression: [{ name: "owner/name:part", type: "owner/name", split: "test" }, ["owner/name"], undefined],
-        "multi-label": [
-          { name: "tickets\\u0085.csv", type: "tickets\\u0085.csv", split: "test" },
-          undefined,
-          undefined,
-        ],
+        "multi-label": [{ name: "tickets\u0085.csv", type: "tickets\u0085.csv", split: "test" }, undefined, undefined],
         lm: [{ name: "human-rights", type: "human-rights", split: "test" }, undefined, ["en"]],
       }[objective],
     );

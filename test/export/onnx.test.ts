@@ -213,7 +213,7 @@ test("what ONNX cannot have is refused by name", async () => {
 });
 
 test("the JavaScript code of an export, by what it predicts", async () => {
-  const pairs = { columns: ["question", "answer"], separator: "<|endoftext|>" };
+  const pairs = { columns: ["question", "answer"] };
   for (const [rest, ...lines] of [
     [{ task: TASKS["multi-label"], labels: ["a", "b", "c"] }, 'await classify("some text", { top_k: null })'],
     [{ task: TASKS.regression, labels: ["score"] }, "console.log(logits.tolist())"],

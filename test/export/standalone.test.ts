@@ -14,6 +14,7 @@ import { fingerprint } from "../../src/io/fingerprint.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
+import { markdownLine } from "../../src/quote.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import { openBrowser, openPage, plainServer } from "../browser/browser.ts";
 import { assertAccessible } from "../browser/page.ts";
@@ -121,7 +122,7 @@ test("the page of one file, opened from the disk, classifies as the library does
 
 test("the page of one file for pairs of texts has two fields", async () => {
   await using checkpoint = await openBaseModel(model);
-  const pairs = { columns: ["question", "answer"], separator: "<|endoftext|>" };
+  const pairs = { columns: ["question", "answer"] };
   const all = { ...meta, settings: { ...meta.settings, pairs }, base_fingerprint: await fingerprint(checkpoint) };
   const directory = join(folder, "pairs");
   await writeAdapter(directory, { meta: all, tensors: new Map(small) });
@@ -198,7 +199,7 @@ test("a README says what the model is, and has the code that the page shows", ()
   for (const text of [
     '---\nlibrary_name: "peft"\npipeline_tag: "text-classification"\n---\n',
     "# LoRA, rank 3, alpha 5, on base\n",
-    "classifies messages as ham <or> eggs or spam.",
+    "classifies messages as ham \\<or\\> eggs or spam.",
     "- Data: messages.csv\n",
     "- Settings: epochs 5, batchSize 8, lr 0.001, seed 1\n",
     "- Result: 90.0 % of 10 test messages correct\n",
@@ -210,7 +211,7 @@ test("a README says what the model is, and has the code that the page shows", ()
   ])
     assert.ok(readme.includes(text), text);
   for (const { text, code } of listUsages(TRAINED, "lowrank-1", "lowrank-1/adapter"))
-    assert.ok(readme.includes(text) && readme.includes(`\n${code}\n`), text);
+    assert.ok(readme.includes(markdownLine(text)) && readme.includes(`\n${code}\n`), text);
 });
 
 test("the code names the base model where it is: in the package, on the hub, in a folder", () => {

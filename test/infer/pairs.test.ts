@@ -51,7 +51,7 @@ async function train() {
 }
 
 const METADATA: Partial<AdapterMeta> = { model: TINY, base_fingerprint: "x" };
-const SETTINGS = { columns: ["question", "answer"], separator: "<|endoftext|>" };
+const SETTINGS = { columns: ["question", "answer"] };
 
 test("the run and its adapter tell the columns and the separator, and the run's data is found again", async () => {
   const { data, run, model } = await trained;
@@ -64,7 +64,7 @@ test("the run and its adapter tell the columns and the separator, and the run's 
   assert.equal(again.pairs, SETTINGS);
   assert.equal(again.stats, data.stats);
   const terminal = renderBlocks(dataBlocks(data, "tiny", "none"), 120);
-  assert.match(terminal, /pairs of texts: columns question and answer, with <\|endoftext\|> between their tokens/);
+  assert.match(terminal, /pairs of texts: columns question and answer, with the token that ends a text between them/);
 });
 
 test("a classifier reads pairs as training did: the same labels and probabilities, also of pairs that are cut", async () => {
@@ -139,8 +139,13 @@ test("single texts are refused where pairs were trained on, and pairs where they
     parseMeta({ ...encoded(METADATA), settings: { pairs: SETTINGS } }, "lowrank.json").settings.pairs,
     SETTINGS,
   );
-  for (const pairs of [1, {}, { columns: "question" }])
-    await assertFails(FormatError, "invalid-field", ["columns"], () =>
+  for (const [pairs, named] of [
+    [1, "pairs"],
+    [null, "pairs"],
+    [{}, "columns"],
+    [{ columns: "question" }, "columns"],
+  ] as const)
+    await assertFails(FormatError, "invalid-field", [named], () =>
       parseMeta({ ...encoded(METADATA), settings: { pairs } }, "lowrank.json"),
     );
 });
@@ -182,7 +187,7 @@ test("the code for Python joins pairs as training did, and the code for pages an
   const end = { id: 50256, text: "<|endoftext|>" };
   const python = [...peftCode(meta, end, "gpt2", "."), ...useCode(meta, end, ["Is it?", "Yes"])].join("\n");
   assert.match(python, /# GPT-2's tokenizer joins the texts of a pair with nothing between them/);
-  assert.ok(python.includes('pair="$A <|endoftext|> $B", special_tokens=[("<|endoftext|>", 50256)]'), python);
+  assert.ok(python.includes('pair=["$A", "<|endoftext|>", "$B"], special_tokens=[("<|endoftext|>", 50256)]'), python);
   assert.ok(python.includes('tokenizer(["Is it?"], ["Yes"], '), python);
   assert.not.match(useCode(testMeta({}, METADATA), end).join("\n"), /TemplateProcessing/);
   const [page, node] = listUsages({

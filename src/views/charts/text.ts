@@ -1,5 +1,5 @@
 /** Texts in a picture, for which the browser breaks no lines. */
-import { printable } from "../../errors.ts";
+import { printableLine } from "../../quote.ts";
 
 /** The width in pixels, estimated for a wide font: a file does not know the fonts of its reader. */
 export function textWidth(text: string, size: number): number {
@@ -13,7 +13,7 @@ export function textWidth(text: string, size: number): number {
 
 /** The text in one line, with "…" for what has no room. */
 export function cut(text: string, width: number, size: number): string {
-  const line = printable(text.replaceAll(/[ \n\t]+/g, " ").trim());
+  const line = printableLine(text);
   if (textWidth(line, size) <= width) return line;
   let room = width - textWidth("…", size);
   let shown = "";

@@ -1,5 +1,5 @@
 /** Blocks for a terminal. */
-import { printable } from "../../errors.ts";
+import { printableLine } from "../../quote.ts";
 import { type Block, makeTable, type RowColumn, type Table } from "../blocks.ts";
 import { brief, cellLine, isNumeric, shownColumns } from "../cells.ts";
 import { drawTable } from "./table.ts";
@@ -15,7 +15,7 @@ export function renderBlocks(blocks: readonly Block[], width?: number, rows?: nu
       if (block.kind === "figure") return [];
       if (block.kind === "details") return renderBlocks(block.blocks, width, ROWS) || [];
       if (block.kind === "table") return [wrapLines(`${brief(block.caption)}:`, width), tableLines(block, width, rows)];
-      return wrapLines(`${block.kind === "note" ? "note: " : ""}${printable(block.text)}`, width);
+      return wrapLines(`${block.kind === "note" ? "note: " : ""}${printableLine(block.text)}`, width);
     })
     .join("\n");
 }

@@ -1,6 +1,6 @@
 /** Formats text from outside (labels, messages, names) for tables, reports and the terminal. */
 
-import { printable } from "../../errors.ts";
+import { printableLine } from "../../quote.ts";
 import { textWidth } from "./width.ts";
 
 /** Lines of a table, which keep to the width themselves. */
@@ -29,7 +29,7 @@ function wrapLine(line: string, width: number): string {
 
 /** The text in one line of at most `longest` columns: white space collapsed, controls escaped, "…" for the rest. */
 export function oneLine(text: string, longest: number): string {
-  const line = printable(text.replaceAll(/\s+/g, " ").trim());
+  const line = printableLine(text);
   let width = 0;
   let end = 0;
   // End of the text that leaves room for "…".

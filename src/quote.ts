@@ -1,0 +1,69 @@
+/**
+ * Words from outside (labels, names, texts, settings of someone else's file) in what is generated: one function a
+ * language. A word never ends the string, the comment, the line or the element that it stands in.
+ */
+
+/** Controls, ends of lines in any language, and marks that show text in another order than it has. */
+const CONTROLS = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
+
+const escapeControl = (sign: string) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
+/** Text for a terminal: control characters are escaped, except line ends and tabs. */
+export const printable = (text: string): string =>
+  text.replace(CONTROLS, (sign) => (sign === "\n" || sign === "\t" ? sign : escapeControl(sign)));
+
+/** Text as one line, for a terminal or behind the sign of a comment. No-break spaces stay. */
+export const printableLine = (text: string): string => printable(text.replaceAll(/[^\S\u00a0]+/g, " ").trim());
+
+/** A value of texts and numbers as a literal, which is the same in Python, JavaScript, JSON and YAML. */
+export const literal = (value: string | number | object): string =>
+  JSON.stringify(value).replace(CONTROLS, escapeControl);
+
+/** A literal of JavaScript within a page: no text in it ends the script. */
+export const scriptLiteral = (value: string | object): string => literal(value).replaceAll("<", "\\u003c");
+
+/** Text of HTML, also in a quoted attribute. */
+export const htmlText = (text: string): string =>
+  text.replaceAll(/[&<>"']/g, escapeReference).replaceAll(CONTROLS, escapeReference);
+
+const escapeReference = (sign: string) => `&#${sign.charCodeAt(0)};`;
+
+/** The address in a link of HTML or Markdown. */
+export const linkTarget = (address: string): string =>
+  encodeURI(address.toWellFormed()).replaceAll(/[()']/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`);
+
+/** Text within a line of Markdown. No-break spaces become spaces: who searches the file types those. */
+export const markdownText = (text: string): string =>
+  printableLine(text.replaceAll("\u00a0", " ")).replaceAll(/[\\|`*_<>[\]&~$]/g, "\\$&");
+
+/** Text that begins a paragraph or an item of a list in Markdown: it begins nothing else, such as a heading. */
+export const markdownLine = (text: string): string => markdownText(text).replace(/^(\d*)([-+#=.)])/, "$1\\$2");
+
+/** A row of backticks that is longer than any in the text. */
+function backticks(text: string, fewest: number): string {
+  const longest = Math.max(0, ...(text.match(/`+/g) ?? []).map(({ length }) => length));
+  return "`".repeat(Math.max(fewest, longest + 1));
+}
+
+/** Text in Markdown as code within a line. */
+export function markdownCode(text: string): string {
+  const line = printableLine(text);
+  const marks = backticks(line, 1);
+  const space = /^`|`$/.test(line) ? " " : "";
+  return `${marks}${space}${line}${space}${marks}`;
+}
+
+/** A block of code in Markdown. */
+export function markdownFence(language: string, code: readonly string[]): string[] {
+  const marks = backticks(code.join("\n"), 3);
+  return [`${marks}${language}`, ...code, marks];
+}
+
+/** A word of a command line, in quotes where the shell needs them: bash and its like, or those of Windows. */
+export function shellWord(word: string, isWindows = false): string {
+  const line = printableLine(word);
+  if (/^[\w@%+=:,./\\-]+$/.test(line) && (isWindows || !line.includes("\\"))) return line;
+  // Double quotes mean the same to every shell, unless the word has a character that a POSIX shell expands in them.
+  if (isWindows || !/["$`\\!]/.test(line)) return `"${line}"`;
+  return `'${line.replaceAll("'", "'\\''")}'`;
+}

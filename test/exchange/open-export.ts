@@ -1,0 +1,101 @@
+/** Opens an export with PEFT and transformers by the code of its README, and compares what they compute with ours. */
+import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Backend } from "../../src/backend/backend.ts";
+import { openDevice } from "../../src/backend/device.ts";
+import { planExport } from "../../src/export/index.ts";
+import { type Loss, withoutPadding } from "../../src/export/losses.ts";
+import { longestText, needsOlder } from "../../src/export/peft-code.ts";
+import { Classifier } from "../../src/infer/classifier.ts";
+import { LanguageModel } from "../../src/infer/language-model.ts";
+import { baseDtype } from "../../src/io/adapter-meta.ts";
+import { type OpenedAdapter, openAdapter } from "../../src/io/open-adapter.ts";
+import { type Adapter, PEFT_CONFIG } from "../../src/io/peft.ts";
+import { readsPairs, type TextOrPair } from "../../src/pair.ts";
+
+/** The largest error of the logits, relative to their norm: float32 on both sides. */
+const TOLERANCE = 1e-4;
+
+const TEXTS = ["See you at noon.", "WINNER!! Claim your free prize now: call 0900 123 456", "Ça va? 今日は 😀\n\tok"];
+
+/** Whether the folder that `--to hub` made of a run computes what the run does, and a line about it. */
+export async function openExport(
+  run: string,
+  directory: string,
+  python: string,
+): Promise<{ isRight: boolean; line: string }> {
+  const opened = await openAdapter(run);
+  try {
+    const { meta } = opened.adapter;
+    const isPeft = readdirSync(directory).includes(PEFT_CONFIG);
+    const { losses } = await planExport("hub", opened);
+    const [, code] = /```python\n([^`]*)```/.exec(readFileSync(join(directory, "README.md"), "utf8"))!;
+    const texts = textsToTry(opened.adapter);
+    const { begin, end } = opened.checkpoint.vocabulary;
+    const isLm = meta.task.objective === "lm";
+    const job = { directory, code, texts, length: longestText(meta), ...(isLm ? { begin: (begin ?? end).id } : {}) };
+    const { stdout, stderr } = spawnSync(python, ["test/exchange/open_export.py", JSON.stringify(job)], {
+      encoding: "utf8",
+    });
+    const [answer] = stdout.split("\n");
+    if (!answer) return { isRight: false, line: stderr.trim().split("\n").at(-1)! };
+    const { version, labels, values } = JSON.parse(answer) as {
+      version: string;
+      labels: (string | number)[];
+      values: number[][];
+    };
+    if (isPeft && needsOlder(meta))
+      return { isRight: true, line: `opened by transformers ${version}: needs an older one` };
+    const ours = await computeOurs(opened, isPeft, losses, texts, await openDevice("wasm"));
+    const error = relativeError(values.flat(), ours);
+    const areSame = labels.length === meta.labels.length && labels.every((label, i) => label === meta.labels[i]);
+    return {
+      isRight: error <= TOLERANCE && areSame,
+      line: `opened by transformers ${version}: ${error.toExponential(0)}`,
+    };
+  } finally {
+    await opened.checkpoint.close();
+  }
+}
+
+/** Some texts, and for a classifier one that is too long. */
+function textsToTry({ meta }: Adapter): TextOrPair[] {
+  if (meta.task.objective === "lm") return TEXTS;
+  const all = [...TEXTS, "I will call you later. ".repeat(longestText(meta) / 4)];
+  return readsPairs(meta) ? all.map((text, i): TextOrPair => [text, all.at(i - 1)!]) : all;
+}
+
+/** Our logits of the texts, or their losses, as the exported model computes them. */
+async function computeOurs(
+  { adapter, checkpoint }: OpenedAdapter,
+  isPeft: boolean,
+  losses: readonly Loss[],
+  texts: readonly TextOrPair[],
+  device: Backend,
+): Promise<number[]> {
+  const { meta, tensors } = withoutPadding(adapter);
+  const exported = new Map(tensors);
+  if (losses.some(({ kind }) => kind === "bias"))
+    exported.set("head.bias", { ...exported.get("head.bias")!, data: new Float32Array(meta.labels.length) });
+  // A merged model has the base model as the run had it in f16; PEFT's adapter is tried on one in f32.
+  const dtype = !isPeft && baseDtype(meta) === "f16" ? "f16" : "f32";
+  try {
+    if (meta.task.objective !== "lm") {
+      const classifier = await Classifier.of({ meta, tensors: exported }, checkpoint, device, dtype);
+      return [...(await classifier.logits(texts))];
+    }
+    const lm = await LanguageModel.of(checkpoint, { meta, tensors: exported }, { device, dtype });
+    const measured: number[] = [];
+    for (const text of texts) measured.push((await lm.score(text as string)).loss);
+    return measured;
+  } finally {
+    device.destroy();
+  }
+}
+
+/** ||a - b|| / ||b||; NaN if they are not as many. */
+function relativeError(a: readonly number[], b: readonly number[]): number {
+  if (a.length !== b.length) return Number.NaN;
+  return Math.hypot(...a.map((value, i) => value - b[i]!)) / Math.hypot(...b);
+}

@@ -1,0 +1,271 @@
+/**
+ * Words of someone else's files in all that is generated: whatever they are, the code has the same syntax tree, the
+ * markup the same elements and the text the same lines as with harmless words.
+ */
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { runInNewContext } from "node:vm";
+import { parse as parseScript } from "@babel/parser";
+import * as assert from "uvu/assert";
+import { parse as parseYaml } from "yaml";
+import { LowrankError } from "../../src/errors.ts";
+import { EXPORTS, planExport } from "../../src/export/index.ts";
+import { replaceableExport } from "../../src/export/replaceable.ts";
+import { planStandalone } from "../../src/export/standalone.ts";
+import { describeTrained, listUsages, pageQuestion, type Trained, writeReadme } from "../../src/export/usage.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
+import { type AdapterMeta, META } from "../../src/io/peft.ts";
+import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
+import * as quote from "../../src/quote.ts";
+import { fineTune } from "../../src/run/fine-tune.ts";
+import type { RunRecord } from "../../src/run/record.ts";
+import { describeForCard } from "../../src/views/card.ts";
+import { blockFiles } from "../../src/views/files.ts";
+import { toHtml } from "../../src/views/html.tsx";
+import { toMarkdown } from "../../src/views/markdown.ts";
+import { runBlocks } from "../../src/views/run.ts";
+import { chartFiles, runFiles } from "../../src/views/run-files.ts";
+import { renderBlocks } from "../../src/views/terminal/render.ts";
+import { drawTensors, LM, testMeta, writeAdapter } from "../helpers/adapters.ts";
+import { temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { assertWellFormed } from "../helpers/markup.ts";
+import { TASKS } from "../helpers/models.ts";
+import { TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+/** Stands where a word of a file can be: in labels, names of columns and files, texts, tokens, folders. */
+const PLAIN = "zzword";
+const HOSTILE = [
+  "a\nimport os; os.system('touch ran')\n# b\r\nprocess.exit(1);//c\u2028process.exit(1)//\u2029",
+  `"]}');"*/ \`\${process.exit(1)}\` \\ $(touch ran); 'touch ran' "$HOME" !! {{title}} $& $1 %s`,
+  "</script><script>alert(1)</script><!-- <img src=x onerror=alert(1)>&amp;",
+  "```\n# heading\n| a | b |\n```\n[a](javascript:alert(1)) ![b](c) *d* _e_ ~f~",
+  "---\nlicense: mine\n---\nWritten with this file: `model.safetensors`",
+  "\u001b[2J\u0007\u009b1m\u202egnp.exe\u0085\u0000\ud800",
+];
+
+/** The same value with another word in each text. */
+const put = <T>(value: T, word: string): T =>
+  JSON.parse(JSON.stringify(value).replaceAll(PLAIN, JSON.stringify(word).slice(1, -1)));
+
+const base = tinyModel(join(folder, "base"));
+
+/** A run whose file, columns, labels and texts all have the word. */
+async function trainedRecord(): Promise<RunRecord> {
+  const rows = Array.from({ length: 60 }, (_, i) => `${i} ${PLAIN},${i % 3} ${PLAIN}`);
+  await using model = await openBaseModel(base);
+  const data = await tinyData(`text ${PLAIN},label ${PLAIN}\n${rows.join("\n")}\n`, {
+    ...{ textColumn: `text ${PLAIN}`, labelColumn: `label ${PLAIN}`, model },
+  });
+  const device = await testDevice("wasm 1 thread");
+  const run = await fineTune({ device, model, data, epochs: 1, rank: 2 }, runFiles);
+  return { ...JSON.parse(JSON.stringify(run.record)), data: { file: `/home/me/${PLAIN}.csv` } };
+}
+const record = trainedRecord();
+
+/** Adapters of each task, and of pairs. */
+const METAS: readonly Partial<AdapterMeta>[] = [
+  { labels: [`one ${PLAIN}`, `two ${PLAIN}`] },
+  { labels: [`one ${PLAIN}`, `two ${PLAIN}`], settings: { pairs: { columns: [`a ${PLAIN}`, `b ${PLAIN}`] } } },
+  { labels: [`${PLAIN}`], task: TASKS.regression },
+  {
+    labels: [PLAIN, `b ${PLAIN}`, `c ${PLAIN}`],
+    task: TASKS["multi-label"],
+    settings: { thresholds: [0.5, 0.2, 0.5] },
+  },
+  LM,
+];
+
+const generated = new Map<string, Promise<Map<string, string>>>();
+
+/** All that is generated of the word, each with its name. */
+function generate(word: string): Promise<Map<string, string>> {
+  const made = generated.get(word) ?? generateAll(word);
+  generated.set(word, made);
+  return made;
+}
+
+async function generateAll(word: string): Promise<Map<string, string>> {
+  const texts = new Map<string, string>();
+  const run = put(await record, word);
+  const blocks = runBlocks(run);
+  texts.set("report.html", toHtml(`title ${word}`, blocks));
+  texts.set("report.md", toMarkdown(blocks));
+  texts.set("report.txt", renderBlocks(blocks));
+  for (const [name, content] of [...blockFiles(blocks), ...chartFiles(run)])
+    if (name.endsWith(".svg")) texts.set(name, content);
+  await using opened = await openBaseModel(base);
+  const { end } = opened.vocabulary;
+  const vocabulary = { ...opened.vocabulary, end: { ...end, text: `${end.text}${word}` } };
+  const checkpoint = Object.assign(Object.create(opened) as typeof opened, { vocabulary });
+  for (const [i, rest] of METAS.entries()) {
+    const meta = testMeta({ target_modules: ["q", "v"] }, { model: TINY, base_model: base, ...put(rest, word) });
+    const adapter = { meta, tensors: drawTensors(meta) };
+    const about = { record: run, sections: describeForCard(run) };
+    for (const kind of EXPORTS)
+      for (const place of ["folder", "hub"] as const) {
+        const options = { about, base: { name: `/home/me/${word}`, place } };
+        const plan = await planExport(kind, { adapter, checkpoint }, options).catch((error) => {
+          if (!(error instanceof LowrankError)) throw error;
+        });
+        for (const [name, content] of plan?.files ?? [])
+          if (typeof content === "string") texts.set(`${kind} ${i} ${place} ${name}`, content);
+      }
+    for (const place of ["folder", "hub"] as const) {
+      const trained: Trained = {
+        ...{ meta, base: { name: `/home/me/${word}`, place }, end: vocabulary.end, data: word, options: run.options },
+        ...{ example: meta.settings.pairs ? [word, word] : word, result: word, obstacle: null },
+      };
+      texts.set(`${i} ${place} README.md`, writeReadme(trained, `run ${word}`, `run ${word}/adapter`));
+      for (const { language, code } of listUsages(trained, `run ${word}`, `run ${word}/adapter`))
+        if (code !== null) texts.set(`${i} ${place} usage.${language}`, code);
+    }
+    if (i > 1) continue;
+    const directory = join(folder, "page");
+    await writeAdapter(directory, adapter);
+    const example = meta.settings.pairs ? ([word, word] as const) : word;
+    const about2 = { meta, base: { name: word, place: "folder" }, end, data: word, options: null, example } as const;
+    const trained: Trained = { ...about2, result: word, obstacle: null };
+    const page = { title: pageQuestion(meta), summary: describeTrained(trained), example };
+    const template = '<title>{{title}}</title><p title="{{example}}">{{summary}}</p>\n<!--files-->';
+    for await (const piece of (await planStandalone(template, page, directory, opened)).write()) {
+      texts.set(`${i} page.html`, new TextDecoder().decode(piece));
+      break;
+    }
+  }
+  return texts;
+}
+
+const isNode = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && typeof (value as { type?: unknown }).type === "string";
+
+/** The kinds of a script's syntax tree, in order. */
+function scriptShape(code: string): string {
+  const kinds: unknown[] = [];
+  const walk = (value: unknown) => {
+    if (isNode(value)) kinds.push(value.type);
+    if (typeof value !== "object" || value === null) return;
+    for (const [key, part] of Object.entries(value)) if (!/^(loc|extra|errors|.*Comments)$/.test(key)) walk(part);
+  };
+  walk(parseScript(code, { sourceType: "module" }).program);
+  return kinds.join(" ");
+}
+
+/** The elements of HTML with the names of their attributes, and its scripts. */
+function markupShape(html: string): string {
+  return html
+    .replace(/(<script[^>]*>)(.*?)(<\/script>)/gs, (_, open, code, close) => `${open}${scriptShape(code)}${close}`)
+    .replaceAll(/="[^"<>]*"/g, "=")
+    .replaceAll(/>[^<]*/g, ">");
+}
+
+/** What Markdown means: the marks that are neither escaped nor in code, line by line, and its blocks of code. */
+function markdownShape(text: string): string {
+  const [, front, body] = /^(?:---\n(.*?)\n---\n)?(.*)$/s.exec(text)!;
+  const keys = front === undefined ? [] : Object.keys(parseYaml(front));
+  const blocks = body!.split(/^(```+)(\w+)\n(.*?)\n\1$/ms);
+  const shapes = blocks.map((block, i) => {
+    if (i % 4 === 1) return "";
+    if (i % 4 === 2) return block;
+    if (i % 4 === 3) return codeShape(block, blocks[i - 1]!);
+    return block
+      .replaceAll(/\\[^\n]|(?<!`)(`+)(?!`)[^\n]*?(?<!`)\1(?!`)/g, "")
+      .replaceAll(/\]\([^()\s]*\)/g, "](u)")
+      .replaceAll(/(?<!^)[^|`*_<>[\]~$\n]+/gm, "");
+  });
+  return [...keys, ...shapes].join("\n");
+}
+
+/** Code without what its literals say. */
+function codeShape(code: string, language: string): string {
+  if (language === "js") return scriptShape(code);
+  if (language === "html") return markupShape(code);
+  const literals = language === "sh" ? /'(?:[^'\n]|'\\'')*'|"[^"\n$`\\!]*"/g : /"(?:[^"\\\n]|\\.)*"/g;
+  return code.replaceAll(literals, "L").replaceAll(/(?<=--model )\S+/g, "L");
+}
+
+function shapeOf(name: string, text: string): string {
+  const [, ending = ""] = /\.(\w+)$/.exec(name)!;
+  if (ending === "svg") {
+    assertWellFormed(text);
+    return "";
+  }
+  if (ending === "json") return "";
+  if (ending === "txt") return String(text.split("\n").length);
+  if (ending === "md") return markdownShape(text);
+  return ending === "python" ? codeShape(text, ending) : ending === "html" ? markupShape(text) : scriptShape(text);
+}
+
+for (const word of HOSTILE)
+  test(`nothing generated is anything else because of ${quote.literal(word)}`, async () => {
+    const expected = await generate(PLAIN);
+    const found = await generate(word);
+    assert.equal([...found.keys()], [...expected.keys()]);
+    for (const [name, text] of found) {
+      assert.is(shapeOf(name, text), shapeOf(name, expected.get(name)!), `${name}\n${text}`);
+      // Of JSON the file is one's own, and the reader's parser takes what it has.
+      if (name.endsWith("json")) JSON.parse(text);
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: they must not be there
+      else assert.not.match(text, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u2029\u202e]/, name);
+    }
+  });
+
+test("the front matter says what the words are", async () => {
+  for (const word of HOSTILE) {
+    const card = (await generate(word)).get("peft 0 hub README.md")!;
+    const [, front] = /^---\n(.*?)\n---\n/s.exec(card)!;
+    assert.is(parseYaml(front!).base_model, `/home/me/${word}`);
+  }
+});
+
+/** Python's own syntax trees, where it is installed: of every block of code that is printed for it. */
+test("Python reads the same program, whatever the words are", async () => {
+  const programs = async (word: string) =>
+    [...(await generate(word))].flatMap(([name, text]) =>
+      name.endsWith("python") ? [text] : [...text.matchAll(/^(```+)python\n(.*?)^\1$/gms)].map(([, , code]) => code!),
+    );
+  const script = `import ast, json, sys
+kinds = lambda code: [type(node).__name__ for node in ast.walk(ast.parse(code))]
+print(json.dumps([" ".join(kinds(code)) for code in json.load(sys.stdin)]))`;
+  const shapes = (codes: string[]) => {
+    const { stdout, stderr, error } = spawnSync("python3", ["-I", "-c", script], { input: JSON.stringify(codes) });
+    if (error) return null;
+    assert.is(String(stderr), "");
+    return JSON.parse(String(stdout)) as string[];
+  };
+  const expected = shapes(await programs(PLAIN));
+  if (expected === null) return;
+  assert.ok(expected.length > 20);
+  for (const word of HOSTILE) assert.equal(shapes(await programs(word)), expected, word);
+});
+
+test("a list of files inside a label is not what an export wrote", async () => {
+  await using checkpoint = await openBaseModel(base);
+  const labels = ["a\nWritten with this file: `config.json`, `lowrank.json`.", "Trained with Lowrank on x"];
+  const meta = testMeta({ target_modules: ["q"] }, { model: TINY, base_model: base, labels });
+  const { files } = await planExport("peft", { adapter: { meta, tensors: drawTensors(meta) }, checkpoint });
+  const out = join(folder, "listed");
+  await writeDirectoryAtomic(out, files);
+  const listed = await replaceableExport(out, true);
+  assert.equal(listed.sort(), [...files.keys()].sort());
+  assert.not.ok(listed.includes(META));
+});
+
+test("each quoting function gives back what it was given, in its language", () => {
+  for (const word of HOSTILE) {
+    assert.is(JSON.parse(quote.literal(word)), word);
+    assert.is(parseYaml(`a: ${quote.literal(word)}`).a, word);
+    assert.is(runInNewContext(quote.scriptLiteral(word)), word);
+    assert.not.match(quote.scriptLiteral(word), /</);
+    const unescaped = quote.htmlText(word).replaceAll(/&#(\d+);/g, (_, code) => String.fromCharCode(Number(code)));
+    assert.is(unescaped, word);
+    for (const line of [quote.printableLine(word), quote.markdownText(word), quote.markdownCode(word)])
+      assert.not.match(line, /\n/);
+  }
+  assert.is(quote.markdownCode("a `b` c"), "``a `b` c``");
+  assert.is(quote.markdownCode("`b`"), "`` `b` ``");
+  assert.equal(quote.markdownFence("js", ["`````"]), ["``````js", "`````", "``````"]);
+  assert.is(quote.printable("a\tb\nc\u001b"), "a\tb\nc\\u001b");
+});
