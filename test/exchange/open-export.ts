@@ -6,7 +6,7 @@ import type { Backend } from "../../src/backend/backend.ts";
 import { openDevice } from "../../src/backend/device.ts";
 import { planExport } from "../../src/export/index.ts";
 import { type Loss, withoutPadding } from "../../src/export/losses.ts";
-import { longestText, needsOlder } from "../../src/export/peft-code.ts";
+import { longestText } from "../../src/export/peft-code.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
 import { baseDtype } from "../../src/io/adapter-meta.ts";
@@ -30,7 +30,7 @@ export async function openExport(
     const { meta } = opened.adapter;
     const isPeft = readdirSync(directory).includes(PEFT_CONFIG);
     const { losses } = await planExport("hub", opened);
-    const [, code] = /```python\n([^`]*)```/.exec(readFileSync(join(directory, "README.md"), "utf8"))!;
+    const [, , code] = /^(```+)python\n(.*?)^\1$/ms.exec(readFileSync(join(directory, "README.md"), "utf8"))!;
     const texts = textsToTry(opened.adapter);
     const { begin, end } = opened.checkpoint.vocabulary;
     const isLm = meta.task.objective === "lm";
@@ -45,8 +45,6 @@ export async function openExport(
       labels: (string | number)[];
       values: number[][];
     };
-    if (isPeft && needsOlder(meta))
-      return { isRight: true, line: `opened by transformers ${version}: needs an older one` };
     const ours = await computeOurs(opened, isPeft, losses, texts, await openDevice("wasm"));
     const error = relativeError(values.flat(), ours);
     const areSame = labels.length === meta.labels.length && labels.every((label, i) => label === meta.labels[i]);
