@@ -104,8 +104,9 @@ async function generateAll(word: string): Promise<Map<string, string>> {
     const meta = testMeta({ target_modules: ["q", "v"] }, { model: TINY, base_model: base, ...put(rest, word) });
     const adapter = { meta, tensors: drawTensors(meta) };
     const about = { record: run, sections: describeForCard(run) };
+    const places = i === 0 ? (["folder", "hub"] as const) : (["folder"] as const);
     for (const kind of EXPORTS)
-      for (const place of ["folder", "hub"] as const) {
+      for (const place of places) {
         const options = { about, base: { name: `/home/me/${word}`, place } };
         const plan = await planExport(kind, { adapter, checkpoint }, options).catch((error) => {
           if (!(error instanceof LowrankError)) throw error;
@@ -113,7 +114,7 @@ async function generateAll(word: string): Promise<Map<string, string>> {
         for (const [name, content] of plan?.files ?? [])
           if (typeof content === "string") texts.set(`${kind} ${i} ${place} ${name}`, content);
       }
-    for (const place of ["folder", "hub"] as const) {
+    for (const place of places) {
       const trained: Trained = {
         ...{ meta, base: { name: `/home/me/${word}`, place }, end: vocabulary.end, data: word, options: run.options },
         ...{ example: meta.settings.pairs ? [word, word] : word, result: word, obstacle: null },
@@ -126,8 +127,10 @@ async function generateAll(word: string): Promise<Map<string, string>> {
     const directory = join(folder, "page");
     await writeAdapter(directory, adapter);
     const example = meta.settings.pairs ? ([word, word] as const) : word;
-    const about2 = { meta, base: { name: word, place: "folder" }, end, data: word, options: null, example } as const;
-    const trained: Trained = { ...about2, result: word, obstacle: null };
+    const trained: Trained = {
+      ...{ meta, base: { name: word, place: "folder" }, end, data: word, options: null, example },
+      ...{ result: word, obstacle: null },
+    };
     const page = { title: pageQuestion(meta), summary: describeTrained(trained), example };
     const template = '<title>{{title}}</title><p title="{{example}}">{{summary}}</p>\n<!--files-->';
     for await (const piece of (await planStandalone(template, page, directory, opened)).write()) {
@@ -211,6 +214,15 @@ for (const word of HOSTILE)
       else assert.not.match(text, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u2029\u202e]/, name);
     }
   });
+
+test("every form that has the task is among what is generated", async () => {
+  const names = [...(await generate(PLAIN)).keys()].filter((name) => name.endsWith(" folder README.md"));
+  for (const kind of EXPORTS)
+    assert.ok(
+      names.some((name) => name.startsWith(`${kind} `)),
+      kind,
+    );
+});
 
 test("the front matter says what the words are", async () => {
   for (const word of HOSTILE) {
