@@ -14,6 +14,7 @@ import {
   command,
   deviceFlag,
   dtypeFlag,
+  gather,
   inputLines,
   main,
   print,
@@ -22,7 +23,7 @@ import {
   suggestFlag,
   threadsFlag,
 } from "./cli.ts";
-import { isTable, labelFile, type NamedAdapters, type TableFlags, tableTexts } from "./label.ts";
+import { isFolder, isTable, labelFile, type NamedAdapters, type TableFlags, tableTexts } from "./label.ts";
 
 const UNLIKE = "unlike the training data";
 
@@ -48,7 +49,7 @@ const program = command(
     "--adapter <dir>",
     "a classifier's adapter of PEFT's (LoRA, prompt or prefix tuning; SEQ_CLS); also accepts what --run accepts; " +
       "several as NAME=DIR, of one base model, with --adapter-column",
-    (value: string, before: string[] = []) => [...before, value],
+    gather,
   )
   .option("--model <dir|name>", "base model (default: the one that the run or the adapter names)")
   .addOption(deviceFlag())
@@ -115,11 +116,13 @@ function namedAdapters({ adapter = [], adapterColumn }: Flags): NamedAdapters | 
   return named;
 }
 
-/** The file given in place of texts, if any. Throws ConfigError for texts that look like names of files. */
+/** The file given in place of texts, if any. Throws ConfigError for texts that look like files, and for a folder. */
 async function givenFile(texts: readonly string[]): Promise<string | undefined> {
   const [text = "", ...more] = texts;
   if (more.length === 0 && (await fileVersion(text)) !== undefined) return text;
-  if (texts.length === 0 || !texts.every((name) => /^\S+$/.test(name) && knownFormat(name))) return undefined;
+  const isDirectory = more.length === 0 && (await isFolder(text));
+  const areNames = texts.length > 0 && texts.every((name) => /^\S+$/.test(name) && knownFormat(name));
+  if (!areNames && !isDirectory) return undefined;
   if (more.length > 0)
     throw new ConfigError("text-is-file-name", "the texts look like files", {
       expected: "texts, or one file",
@@ -128,8 +131,8 @@ async function givenFile(texts: readonly string[]): Promise<string | undefined> 
     });
   throw new ConfigError("cannot-read-file", `cannot read ${text}`, {
     expected: "a file, or a text",
-    found: "no such file",
-    hint: `if it is the text itself: echo ${text} | ${calledAs("classify")} --run DIR`,
+    found: isDirectory ? "a directory" : "no such file",
+    hint: `if it is the text itself: echo ${shellWord(text)} | ${calledAs("classify")} --run DIR`,
   });
 }
 

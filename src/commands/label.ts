@@ -92,6 +92,12 @@ export async function tableTexts(
   return texts();
 }
 
+export const isFolder = (path: string): Promise<boolean> =>
+  listDirectory(path).then(
+    () => true,
+    () => false,
+  );
+
 /** Throws ConfigError if the output cannot be written, or is the input. */
 async function refuseOutput({ in: input, out: output }: Paths): Promise<void> {
   const format = outputFormat(input);
@@ -107,11 +113,7 @@ async function refuseOutput({ in: input, out: output }: Paths): Promise<void> {
       expected: "a path in a writable folder",
       found: "no such folder, no write permission, or a link to nothing",
     });
-  const isFolder = await listDirectory(output).then(
-    () => true,
-    () => false,
-  );
-  if (isFolder)
+  if (await isFolder(output))
     throw new ConfigError("invalid-output", "--out is a folder", { where: output, expected: "the path of a file" });
   if (await isSameFile(input, output))
     throw new ConfigError("invalid-output", "--out is the file of --in", {

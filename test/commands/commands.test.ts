@@ -198,7 +198,9 @@ test("generate: arguments, lines of standard input, JSON, the note on dropped to
     /^prompt 3: the text is longer than the context of 64 tokens; the oldest \d+ were dropped$/m,
   );
   assert.match(plain.stderr, /^27 tokens, \d+\.\d tokens\/s, on /m);
-  const json = jsonLines((await generate(["--json", ...prompts])).stdout);
+  // --stop takes one text, not the prompts behind it.
+  const json = jsonLines((await generate(["--json", "--stop", "neither", "--stop", "nor", ...prompts])).stdout);
+  assert.is(json.length, prompts.length);
   for (const [i, { prompt, text, tokens, finish, forgotten, ...rest }] of json.entries()) {
     assert.equal([prompt, tokens, finish, forgotten > 0, rest], [prompts[i], 9, "length", i === 2, {}]);
     assert.ok(text.length > 0);
