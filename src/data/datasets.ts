@@ -38,7 +38,8 @@ export type DatasetSpec =
 /** Options of `loadDataset`. */
 export interface DatasetOptions {
   /**
-   * What the labels are: classes, of which a message has one (default); numbers (`regression`); or any number of labels
+   * What the labels are: classes, of which a message has one (default); numbers (`regression`), all with a point before
+   * decimals or all with a comma; or any number of labels
    * a message, with "|" between them and none in an empty cell (`multi-label`).
    */
   objective?: MessagesObjective;

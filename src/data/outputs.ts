@@ -8,17 +8,87 @@ const SCORE = "score";
 /** Between several labels of a message. */
 const SEPARATOR = "|";
 
-type Labels = Pick<Corpus, "labels" | "labelColumn" | "labelLines">;
+type Labels = Pick<Corpus, "labels" | "labelColumn" | "labelLines" | "decimalSign">;
 
-/** Throws DataError for a label of a file that is no number. */
-export function checkScores({ labels, labelColumn, labelLines }: Labels, file: string): void {
-  const i = labels.findIndex((label) => !Number.isFinite(Math.fround(Number(label))));
-  if (i < 0) return;
-  throw new DataError("score-not-a-number", `A score in "${labelColumn}" is not a number`, {
-    where: `${file}:${labelLines[i]}`,
-    expected: "a number, with a point before decimals",
-    found: labels[i]!,
-    hint: "give another --label-column; for classes, leave out --objective regression",
+/** The score that a label stands for; NaN: none. */
+function readScore(label: string, decimalSign: "." | "," = "."): number {
+  const swapped = () => label.replace(/[.,]/g, (sign) => (sign === "," ? "." : ","));
+  return Math.fround(Number(decimalSign === "," ? swapped() : label));
+}
+
+const isScore = (label: string, sign?: "." | ",") => Number.isFinite(readScore(label, sign));
+
+/** A number in which a comma can be between thousands as well as before decimals. */
+const THOUSANDS = /^[-+]?[1-9]\d{0,2},\d{3}$/;
+
+/** Label ids in the order of the file. */
+const byLine = ({ labelLines }: Labels) => [...labelLines.keys()].sort((a, b) => labelLines[a]! - labelLines[b]!);
+
+/** The sign before decimals: a comma only if no score has a point. Throws DataError if it may be one of thousands. */
+function findDecimalSign(read: Labels, file: string): "." | "," | undefined {
+  const { labels, labelColumn, labelLines } = read;
+  const using = (sign: "." | ",") => labels.filter((label) => label.includes(sign) && isScore(label, sign));
+  if (using(".").length > 0) return ".";
+  const withComma = using(",");
+  if (!withComma.every((label) => THOUSANDS.test(label))) return ",";
+  const first = byLine(read).find((id) => withComma.includes(labels[id]!));
+  if (first === undefined) return undefined;
+  const label = labels[first]!;
+  throw new DataError(
+    "ambiguous-scores",
+    `The commas in "${labelColumn}" can be between thousands or before decimals`,
+    {
+      where: `${file}:${labelLines[first]}`,
+      expected: "numbers with a point before decimals and nothing between thousands",
+      found: nameList(withComma),
+      hint: `write ${label.replace(",", "")} or ${label.replace(",", ".")} for ${label}`,
+    },
+  );
+}
+
+/** Errors of skipped rows that are listed, as by data.wasm. */
+const MOST_LISTED = 100;
+
+/**
+ * The rows that have a score. The others are reported in `corpus.leftOut` if invalid rows are skipped. Throws DataError
+ * if they are not, or if none is left. `before`: the labels of the sets that were read before.
+ */
+export function takeScores(
+  corpus: Corpus,
+  rows: Uint32Array<ArrayBuffer>,
+  { skipFaulty, before, file }: { skipFaulty: boolean; before: readonly string[]; file: string },
+): Uint32Array<ArrayBuffer> {
+  corpus.decimalSign ??= findDecimalSign(corpus, file);
+  const { labels, decimalSign, leftOut } = corpus;
+  const bad = new Set(byLine(corpus).filter((id) => !isScore(labels[id]!, decimalSign)));
+  if (bad.size === 0) return rows;
+  const known = new Set(before);
+  const fresh = [...bad].filter((id) => !known.has(labels[id]!));
+  const errors = fresh.slice(0, MOST_LISTED).map((id) => notScore(corpus, id, file, bad.size));
+  if (!skipFaulty) throw errors[0]!;
+  const ids = corpus.table(rows, 0).labels;
+  const scored = rows.filter((_, i) => !bad.has(ids[i]!));
+  leftOut.rows += rows.length - scored.length;
+  leftOut.rowErrors.push(...errors);
+  if (scored.length === 0) throw leftOut.rowErrors[0]!;
+  return scored;
+}
+
+function notScore({ labels, labelColumn, labelLines, decimalSign }: Labels, id: number, file: string, bad: number) {
+  const label = labels[id]!;
+  const hint = isScore(label.replace(/[.,]/g, ""))
+    ? "write all scores with a point before decimals, or all with a comma, and nothing between thousands"
+    : 2 * bad < labels.length
+      ? "correct the score, or skip such rows with --skip-faulty"
+      : "give another --label-column; for classes, leave out --objective regression";
+  return new DataError("score-not-a-number", `A score in "${labelColumn}" is not a number`, {
+    where: `${file}:${labelLines[id]}`,
+    expected:
+      decimalSign === ","
+        ? "a number, with a comma before decimals, as in other rows"
+        : "a number, with a point before decimals",
+    found: label,
+    hint,
   });
 }
 
@@ -38,8 +108,8 @@ export function makeOutputs(
   return outputs;
 }
 
-function scoreOutputs({ labels }: Labels): Outputs {
-  const values = labels.map((label) => Float32Array.of(Number(label)));
+function scoreOutputs({ labels, decimalSign }: Labels): Outputs {
+  const values = labels.map((label) => Float32Array.of(readScore(label, decimalSign)));
   return { objective: "regression", names: [SCORE], values };
 }
 

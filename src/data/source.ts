@@ -27,16 +27,20 @@ export interface Loaded {
 /** Reads the files of a set. */
 export async function readSource(corpus: Corpus, source: DataSource | readonly DataSource[], read: ReadOptions) {
   const sources = Array.isArray(source) ? (source as readonly DataSource[]) : [source as DataSource];
-  const hadLabels = corpus.labels.length > 0;
+  const before = corpus.labels;
   const rows: number[] = [];
   for (const [i, one] of sources.entries()) {
     const more = i < sources.length - 1;
     for (const row of await whileOpen(one, (file) => readRows(corpus, file, { ...read, more }))) rows.push(row);
   }
   const file = sourceName(sources[0]!);
-  if (read.objective === "regression") (await import("./outputs.ts")).checkScores(corpus, file);
-  if (!hadLabels && read.objective === "classification") checkLabels(corpus, rows.length, file);
-  return new Dataset(corpus, Uint32Array.from(rows));
+  const all = Uint32Array.from(rows);
+  if (read.objective === "regression") {
+    const { takeScores } = await import("./outputs.ts");
+    return new Dataset(corpus, takeScores(corpus, all, { skipFaulty: read.skipFaulty ?? false, before, file }));
+  }
+  if (before.length === 0 && read.objective === "classification") checkLabels(corpus, rows.length, file);
+  return new Dataset(corpus, all);
 }
 
 async function readRows(corpus: Corpus, file: FileReader, read: ReadOptions): Promise<Uint32Array> {
