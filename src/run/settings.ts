@@ -39,7 +39,10 @@ export interface RunSettings extends Partial<TrainOptions> {
 }
 
 /** Settings whose value is a text, whatever it looks like. */
-const TEXTS = ["model", "data", "train", "val", "test", "dataset", "textColumn", "labelColumn", "encoding", "adapter"];
+const TEXTS = [
+  ...["model", "data", "train", "val", "test", "dataset", "textColumn", "labelColumn", "encoding", "adapter"],
+  "positive",
+];
 /** Settings of messages that texts do not have. */
 const OF_MESSAGES = ["labelColumn", "skipFaulty", "split", "balance", "dedupe", "padding"] as const;
 /** The names of a run's settings, in a defined order. */

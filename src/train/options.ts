@@ -82,8 +82,10 @@ export interface TrainOptions extends MethodOptions {
   seed: number;
   /** Whether probabilities are calibrated: the validation set chooses a temperature. */
   calibrate: boolean;
-  /** How the validation set chooses the threshold of the second of two classes: see `parseThreshold`. */
+  /** How the validation set chooses the threshold of one of two classes, or of each label: see `parseThreshold`. */
   threshold: string;
+  /** The class of two that a threshold is for, and areas under curves; null: the rarer in the training set. */
+  positive: string | null;
 }
 
 /** A setting of a run. */
@@ -134,6 +136,7 @@ export const SETTINGS: Settings<TrainOptions> = {
   seed: { default: 1, number: { min: 0, max: 2 ** 32 - 1, whole: true } },
   calibrate: { default: false },
   threshold: { default: "none" },
+  positive: { default: null },
 };
 
 /** What the defaults depend on. What is not known yet counts as the small model and many rows. */
@@ -252,7 +255,14 @@ export function resolveOptions(
   };
   refuseIdle(options, defaults);
   checkArguments(options, {
-    ...{ targets: "texts", layers: "numbers or null", headBias: "boolean", dora: "boolean", calibrate: "boolean" },
+    ...{
+      targets: "texts",
+      layers: "numbers or null",
+      headBias: "boolean",
+      dora: "boolean",
+      calibrate: "boolean",
+      positive: "text or null",
+    },
   });
   parseThreshold(options.threshold);
   for (const name of SETTING_NAMES) checkSetting(name, options[name]);
@@ -344,6 +354,15 @@ const NEEDS: readonly {
     of: ({ threshold = "none" }) => threshold !== "none",
     name: "threshold",
     why: { lm: "no threshold: texts have no classes", regression: "no threshold: a score has no probability" },
+  },
+  {
+    of: ({ positive = null }) => positive !== null,
+    name: "positive",
+    why: {
+      lm: "no positive: texts have no classes",
+      regression: "no positive: scores are no classes",
+      "multi-label": "no positive: each label has a threshold of its own",
+    },
   },
 ];
 
