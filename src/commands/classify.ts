@@ -7,7 +7,7 @@ import type { WeightDtype } from "../config.ts";
 import { knownFormat } from "../data/dialect.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { type Classification, Classifier, type Scored } from "../infer/classifier.ts";
-import { type Pair, readsPairs, type TextOrPair } from "../pair.ts";
+import { isBlank, type Pair, readsPairs, type TextOrPair } from "../pair.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { calledAs, shellWord } from "./called.ts";
 import {
@@ -57,7 +57,8 @@ const program = command(
   .addOption(dtypeFlag())
   .option(
     "--json",
-    "print one JSON object per text: text, label, probability, probabilities, labels (of several), or score; unlike (the training data)",
+    "print one JSON object per text: text, label, probability, probabilities, labels (of several; label is the most probable of them), " +
+      "or score, null for an empty text; unlike (the training data)",
   )
   .option(
     "--pair",
@@ -169,11 +170,11 @@ function checkPairs(trained: boolean | undefined, given = false): void {
   });
 }
 
-/** Label and probability; several labels, each with its probability; or a score. */
+/** Label and probability; several labels, each with its probability; or a score. Empty for a blank text. */
 function shownFields(result: Classification | Scored): string[] {
-  if ("score" in result) return [result.score.toFixed(4)];
+  if ("score" in result) return [result.score?.toFixed(4) ?? ""];
   const { label, probability, labels, probabilities } = result;
-  if (labels === undefined) return [label, probability.toFixed(4)];
+  if (labels === undefined) return [label ?? "", probability?.toFixed(4) ?? ""];
   return [labels.join("|"), labels.map((name) => probabilities[name]!.toFixed(4)).join("|")];
 }
 
@@ -224,7 +225,7 @@ await main(async () => {
     noteDevice();
     if (flags.in === undefined) checkPairs(readsPairs(classifier.meta), flags.pair);
     const isRegression = classifier.meta.task.objective === "regression";
-    let [count, unlike] = [0, 0];
+    let [count, unlike, blank] = [0, 0, 0];
     const classify = async (texts: readonly TextOrPair[]) => {
       const results = await (isRegression ? classifier.score(texts) : classifier.classify(texts));
       noteDevice();
@@ -232,6 +233,7 @@ await main(async () => {
       results.forEach((result, i) => {
         const text = texts[i]!;
         if (result.unlike) unlike++;
+        if (isBlank(text)) blank++;
         if (json) console.log(JSON.stringify({ text, ...result }));
         // A line with tab-separated fields: label and probability or score, the text or both, and whether it is unlike
         // the training data.
@@ -245,6 +247,7 @@ await main(async () => {
       });
     };
     for await (const texts of groups) await classify(texts);
+    if (blank > 0) printNote(`${blank} of ${count} texts are empty and have no ${isRegression ? "score" : "label"}`);
     if (unlike > 0) printNote(`${unlike} of ${count} texts are ${UNLIKE}: their labels mean little`);
     classifier.destroy();
   } finally {

@@ -15,7 +15,7 @@ import { Novelty, type NoveltySettings } from "../io/novelty.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { pairSettings, type TextOrPair } from "../pair.ts";
+import { isBlank, pairSettings, type TextOrPair } from "../pair.ts";
 import { AdapterModel, closing, DEFAULT_NAME, loadModelWith } from "./adapter-model.ts";
 import type { MixedPlans } from "./mixed.ts";
 import type { ModelKind } from "./model-kind.ts";
@@ -23,11 +23,11 @@ import { capacityFor, computeLogits, type Rows, textLengths } from "./rows.ts";
 
 /** What a classifier makes of a text. */
 export interface Classification {
-  /** The most probable label. */
-  label: string;
+  /** The most probable label, of `labels` where there are several; null: there is none, or the text is blank. */
+  label: string | null;
   /** Its probability. */
-  probability: number;
-  /** Probability of every label. */
+  probability: number | null;
+  /** Probability of every label; none for a blank text. */
   probabilities: Record<string, number>;
   /** Where a text can have several labels: those whose probability reaches their threshold. */
   labels?: string[];
@@ -37,7 +37,8 @@ export interface Classification {
 
 /** What a regression makes of a text. */
 export interface Scored {
-  score: number;
+  /** Null: the text is blank. */
+  score: number | null;
   /** As in `Classification`. */
   unlike?: boolean;
 }
@@ -160,7 +161,7 @@ export class Classifier extends AdapterModel<Engine> {
   /**
    * Classifies a text, or several, in order, with the active adapter or each with the one that `adapterNames` has for
    * it, to the same bits. A pair of texts is an array of two: `[["Is it open?", "Until six"]]`. Texts longer than the
-   * context are cut, as in training. Throws ConfigError for single texts where the model was trained on pairs and the
+   * context are cut, as in training; blank ones have no label. Throws ConfigError for single texts where the model was trained on pairs and the
    * other way round and if it gives scores, DataError if the model gives no finite numbers.
    *
    * @example
@@ -176,7 +177,11 @@ export class Classifier extends AdapterModel<Engine> {
    * ```
    */
   async classify(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<Classification[]> {
-    return this.each("classify", texts, options, (reading, logits) => this.classified(reading, logits));
+    const several = this.meta.task.objective === "multi-label" ? { labels: [] } : {};
+    const none = () => ({ label: null, probability: null, probabilities: {}, ...several });
+    return this.each<Classification>("classify", texts, options, none, (reading, logits) =>
+      this.classified(reading, logits),
+    );
   }
 
   /**
@@ -193,16 +198,18 @@ export class Classifier extends AdapterModel<Engine> {
    * ```
    */
   async score(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<Scored[]> {
-    return this.each("score", texts, options, (reading, logits) =>
+    const none = () => ({ score: null });
+    return this.each<Scored>("score", texts, options, none, (reading, logits) =>
       Array.from(checkFinite(logits), (score, row) => ({ score, ...this.novelty(reading, row) })),
     );
   }
 
-  /** What a method makes of the logits of texts, in order. */
+  /** What a method makes of the logits of texts, in order; `none` of a blank one. */
   private async each<T>(
     method: "classify" | "score",
     texts: string | readonly TextOrPair[],
     options: ClassifyOptions,
+    none: () => T,
     make: (reading: Reading, logits: Float32Array) => T[],
   ): Promise<T[]> {
     checkArguments({ texts }, { texts: "texts or pairs" });
@@ -218,8 +225,10 @@ export class Classifier extends AdapterModel<Engine> {
         found: `${adapterNames.length}`,
       });
     return this.inTurn(async () => {
-      const results: T[] = [];
-      for (const [reading, logits] of await (adapterNames ? this.mixed(list, adapterNames) : this.active(list)))
+      const results = list.map(none);
+      const places = [...list.keys()].filter((i) => !isBlank(list[i]!));
+      const read = adapterNames ? this.mixed(list, places, adapterNames) : this.active(list, places);
+      for (const [reading, logits] of await read)
         for (const [i, result] of make(reading, logits).entries()) results[reading.places[i]!] = result;
       return results;
     });
@@ -228,7 +237,8 @@ export class Classifier extends AdapterModel<Engine> {
   /** Logits [texts, labels]. */
   async logits(texts: string | readonly TextOrPair[]): Promise<Float32Array> {
     checkArguments({ texts }, { texts: "texts or pairs" });
-    return this.inTurn(async () => (await this.active([texts].flat()))[0]![1]);
+    const list = [texts].flat();
+    return this.inTurn(async () => (await this.active(list, [...list.keys()]))[0]![1]);
   }
 
   /** Replaces the trained tensors by those of a later step of the same run. */
@@ -246,25 +256,24 @@ export class Classifier extends AdapterModel<Engine> {
     }
   }
 
-  /** The logits of texts with the active adapter. */
-  private async active(texts: readonly TextOrPair[]): Promise<[Reading, Float32Array][]> {
-    const reading = await this.read(texts, [...texts.keys()], this.meta, this.engine.plan.spec);
+  /** The logits of the texts at these places with the active adapter. */
+  private async active(texts: readonly TextOrPair[], places: readonly number[]): Promise<[Reading, Float32Array][]> {
+    const reading = await this.read(texts, places, this.meta, this.engine.plan.spec);
     const [logits] = await computeLogits(this.engine, [reading]);
     return [[reading, logits!]];
   }
 
-  /** The logits of texts with the adapters that are named for them. */
-  private async mixed(texts: readonly TextOrPair[], names: readonly string[]): Promise<[Reading, Float32Array][]> {
-    const places = new Map<string, number[]>();
-    for (const [i, name] of names.entries()) {
-      this.checkLoaded(name, `adapterNames[${i}]`);
-      const own = places.get(name);
-      if (own) own.push(i);
-      else places.set(name, [i]);
-    }
+  /** The logits of the texts at these places with the adapters that are named for all. */
+  private async mixed(
+    texts: readonly TextOrPair[],
+    places: readonly number[],
+    names: readonly string[],
+  ): Promise<[Reading, Float32Array][]> {
+    for (const [i, name] of names.entries()) this.checkLoaded(name, `adapterNames[${i}]`);
     const { loaded } = this;
     const readings = new Map<string, Reading>();
-    for (const [name, own] of places) {
+    for (const name of new Set(places.map((i) => names[i]!))) {
+      const own = places.filter((i) => names[i] === name);
       const meta = this.metaOf(name);
       readings.set(name, await this.read(texts, own, meta, loaded.kind.adapterSpec(meta)));
     }
@@ -323,13 +332,19 @@ export class Classifier extends AdapterModel<Engine> {
     const hasSeveral = task.objective === "multi-label";
     const predicted = hasSeveral ? labelPredictions : predictions;
     const decided = predicted(checkFinite(logits), labels.length).map((one) => decide(one, settings));
-    return decided.map(({ row, label, probability, probabilities }) => ({
-      label: labels[label]!,
-      probability,
-      probabilities: Object.fromEntries(labels.map((name, i) => [name, probabilities[i]!])),
-      ...(hasSeveral ? { labels: labels.filter((_, i) => probabilities[i]! >= labelThreshold(settings, i)) } : {}),
-      ...this.novelty(reading, row),
-    }));
+    return decided.map(({ row, label, probability, probabilities }) => {
+      const share = (id: number) => probabilities[id]!;
+      const reached = [...labels.keys()].filter((id) => share(id) >= labelThreshold(settings, id));
+      const [first] = reached.toSorted((a, b) => share(b) - share(a));
+      const id = hasSeveral ? first : label;
+      return {
+        label: id === undefined ? null : labels[id]!,
+        probability: id === undefined ? null : id === label ? probability : share(id),
+        probabilities: Object.fromEntries(labels.map((name, i) => [name, share(i)])),
+        ...(hasSeveral ? { labels: reached.map((one) => labels[one]!) } : {}),
+        ...this.novelty(reading, row),
+      };
+    });
   }
 
   /** Whether a row is unlike the training data. */

@@ -7,7 +7,7 @@
 import { createHasher, exists, moveFile, openAppend, openFile, remove, writeFileAtomic } from "#platform";
 import { ConfigError, DataError, FormatError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
-import { showText } from "../pair.ts";
+import { isBlank, showText } from "../pair.ts";
 import type { Check } from "../platform/reader.ts";
 import { nearest } from "../suggest.ts";
 import type { Classifier } from "./classifier.ts";
@@ -70,6 +70,8 @@ interface Survey {
   /** The path of the table. */
   where: string;
   rows: number;
+  /** Rows without a text, which get no label. */
+  blank: number;
   /** Of all rows. */
   sha256: string;
   /** Names that a new column must not have, in lower case. */
@@ -87,12 +89,13 @@ export async function survey(table: Table, where: string, known: readonly string
   const decoder = new TextDecoder();
   const adapters = new Map<string, number>();
   const hasher = await createHasher("sha256");
-  let rows = 0;
+  let [rows, blank] = [0, 0];
   for await (const some of table.rows()) {
     for (const { text, bytes, adapter } of some) {
       hasher.update(bytes);
       if (text === null) continue;
       rows++;
+      if (isBlank(text)) blank++;
       if (table.adapterColumn !== undefined) {
         if (!known.includes(adapter)) throw unknownAdapter(adapter, known, `${where}, row ${rows}`);
         adapters.set(adapter, (adapters.get(adapter) ?? 0) + 1);
@@ -105,7 +108,7 @@ export async function survey(table: Table, where: string, known: readonly string
     }
   }
   if (rows === 0) throw new DataError("no-rows", "The file has no rows", { where, found: "only a header" });
-  return { where, rows, sha256: hasher.digest(), taken, adapters };
+  return { where, rows, blank, sha256: hasher.digest(), taken, adapters };
 }
 
 /** The rows of a table as surveyed. Throws DataError, at the end or earlier, if they have changed. */
@@ -218,9 +221,12 @@ export async function labelRows(
 ): Promise<{ bytes: Uint8Array<ArrayBuffer>; results: Labelled[] }> {
   const results = await classifyByLength(classifier, rows, adapterColumn !== undefined);
   let next = 0;
-  const pieces = rows.flatMap((row) =>
-    withFields(row, row.text === null ? fields.header : fields.of(results[next++]!)),
-  );
+  const fieldsOf = ({ text }: TableRow) => {
+    if (text === null) return fields.header;
+    const result = results[next++]!;
+    return isBlank(text) ? fields.empty : fields.of(result);
+  };
+  const pieces = rows.flatMap((row) => withFields(row, fieldsOf(row)));
   return { bytes: concat(pieces), results };
 }
 
@@ -251,7 +257,7 @@ async function isCopy(
       const matched = await kept.match(rows);
       if (matched.length < rows.length) return false;
       const some = rows.map((row, i) => ({ row, found: matched[i]!, number: lastNumber(matched[i]!) }));
-      sample = [...sample, ...some.filter(({ row }) => row.text !== null)]
+      sample = [...sample, ...some.filter(({ row: { text } }) => text !== null && !isBlank(text))]
         .sort((a, b) => a.number - b.number)
         .slice(0, SAMPLE);
     }

@@ -19,7 +19,7 @@ export function VerdictView({ verdict, children }: { verdict: Classification | S
     return (
       <>
         <p class="predicted">
-          <strong>{showScore(verdict.score)}</strong>
+          <strong>{verdict.score === null ? "no score" : showScore(verdict.score)}</strong>
         </p>
         {children}
       </>
@@ -28,7 +28,8 @@ export function VerdictView({ verdict, children }: { verdict: Classification | S
   return (
     <>
       <p class="predicted">
-        <strong>{labels ? labels.join(", ") || "no label" : label}</strong> {!labels && percent(probability)}
+        <strong>{labels?.join(", ") || label || "no label"}</strong>{" "}
+        {!labels && probability !== null && percent(probability)}
       </p>
       {children}
       {/* A live region around it announces the label alone. */}

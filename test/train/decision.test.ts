@@ -146,8 +146,8 @@ test("a run's temperature and threshold are in its results and its files, and a 
     const classifier = await Classifier.load(save, { device, model: directory });
     const found = await classifier.classify(run.predictions.map(({ row }) => data.test.text(row)));
     found.forEach(({ label, probability }, i) => {
-      assert.is(data.labels.indexOf(label), run.predictions[i]!.label);
-      assert.ok(Math.abs(probability - run.predictions[i]!.probability) < 1e-6);
+      assert.is(data.labels.indexOf(label!), run.predictions[i]!.label);
+      assert.ok(Math.abs(probability! - run.predictions[i]!.probability) < 1e-6);
     });
     classifier.destroy();
     const opened = await openAdapter(save, directory);
