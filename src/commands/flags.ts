@@ -65,6 +65,7 @@ export function addSettings(program: Command): Command {
       "text column; of pairs of texts, whose relation is classified, both: FIRST,SECOND (default: detected)",
     )
     .option("--label-column <name>", "label column (default: detected)")
+    .option("--label-separator <s>", 'what is between several labels in a cell, such as "," (default: "|")')
     .option(
       "--encoding <name>",
       "encoding of files that are not UTF-8, such as windows-1252; UTF-16 is recognized by its byte order mark",

@@ -39,10 +39,12 @@ export type DatasetSpec =
 export interface DatasetOptions {
   /**
    * What the labels are: classes, of which a message has one (default); numbers (`regression`), all with a point before
-   * decimals or all with a comma; or any number of labels
-   * a message, with "|" between them and none in an empty cell (`multi-label`).
+   * decimals or all with a comma; or any number of labels a message, with `labelSeparator` between them and none in an
+   * empty cell (`multi-label`).
    */
   objective?: MessagesObjective;
+  /** What is between several labels of a message. Default "|". */
+  labelSeparator?: string;
   /**
    * Columns; in JSON keys, or paths to nested ones (`message.body`). Default: chosen by their names or values. Pairs of
    * texts are in two columns, with a comma between their names: "question,answer".
@@ -90,6 +92,7 @@ const OPTIONS = {
   objective: "text?",
   textColumn: "text?",
   labelColumn: "text?",
+  labelSeparator: "text?",
   balance: "boolean?",
   maxLength: "number?",
   split: "text?",
@@ -249,7 +252,10 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   const outputs =
     objective === "classification"
       ? null
-      : (await import("./outputs.ts")).makeOutputs(corpus, objective, parts[0], source);
+      : (await import("./outputs.ts")).makeOutputs(corpus, objective, parts[0], {
+          where: source,
+          separator: options.labelSeparator,
+        });
   const [train, val, test] = parts.map((part) => part.padded(padTo).withOutputs(outputs)) as Parts;
   const [, valLeaks, testLeaks] = findLeaks(parts);
   const { pairColumns: columns } = corpus;
@@ -334,9 +340,14 @@ async function readAndSplit(
 }
 
 /** What is learned of the messages. Throws ConfigError for an unknown objective, and for options that need classes. */
-function parseMessagesObjective({ objective, split, balance }: DatasetOptions): MessagesObjective {
+function parseMessagesObjective({ objective, split, balance, labelSeparator }: DatasetOptions): MessagesObjective {
   const known = OBJECTIVES.filter((one) => one !== "lm");
   const found = parseChoice("objective", objective ?? known[0], known);
+  if (labelSeparator !== undefined && (found !== "multi-label" || labelSeparator === ""))
+    throw new ConfigError("options-conflict", "labelSeparator is between several labels of a message", {
+      expected: 'objective multi-label, and a sign such as "," or ";"',
+      found: `objective ${found}, labelSeparator ${JSON.stringify(labelSeparator)}`,
+    });
   const needs = balance ? "balance" : split === "stratified" || split === "experiment" ? `split ${split}` : undefined;
   if (found !== "classification" && needs !== undefined)
     throw new ConfigError("options-conflict", `${needs} needs one class a message`, {

@@ -1,13 +1,11 @@
 /** What labels stand for where a message has not one class: a score, or any number of labels. */
 import { DataError, nameList } from "../errors.ts";
+import { LABEL_SEPARATOR, partsOf } from "./columns.ts";
 import type { Corpus } from "./corpus.ts";
 import type { Dataset, Outputs } from "./dataset.ts";
 
 /** The name of the one output of a regression. */
 const SCORE = "score";
-/** Between several labels of a message. */
-const SEPARATOR = "|";
-
 type Labels = Pick<Corpus, "labels" | "labelColumn" | "labelLines" | "decimalSign">;
 
 /** The score that a label stands for; NaN: none. */
@@ -97,14 +95,11 @@ export function makeOutputs(
   corpus: Labels,
   objective: Outputs["objective"],
   train: Pick<Dataset, "size" | "label">,
-  where: string,
+  { where, separator = LABEL_SEPARATOR }: { where: string; separator?: string | undefined },
 ): Outputs {
-  const outputs = objective === "regression" ? scoreOutputs(corpus) : labelOutputs(corpus);
-  checkOutputs(
-    outputs,
-    Array.from({ length: train.size }, (_, row) => outputs.values[train.label(row)]!),
-    where,
-  );
+  const outputs = objective === "regression" ? scoreOutputs(corpus) : labelOutputs(corpus, separator);
+  const rows = Array.from({ length: train.size }, (_, row) => outputs.values[train.label(row)]!);
+  checkOutputs(outputs, rows, where, separator);
   return outputs;
 }
 
@@ -113,8 +108,8 @@ function scoreOutputs({ labels, decimalSign }: Labels): Outputs {
   return { objective: "regression", names: [SCORE], values };
 }
 
-function labelOutputs({ labels }: Labels): Outputs {
-  const sets = labels.map((label) => new Set(splitLabels(label)));
+function labelOutputs({ labels }: Labels, separator: string): Outputs {
+  const sets = labels.map((label) => new Set(partsOf(label, separator)));
   const names = [...new Set(sets.flatMap((set) => [...set]))].sort();
   return {
     objective: "multi-label",
@@ -123,13 +118,13 @@ function labelOutputs({ labels }: Labels): Outputs {
   };
 }
 
-/** The labels in a cell: "a|b", or none in an empty one. */
-function splitLabels(cell: string): string[] {
-  return cell.split(SEPARATOR).flatMap((label) => label.trim() || []);
-}
-
 /** `rows`: the values of the training set. */
-function checkOutputs({ objective, names }: Outputs, rows: readonly Float32Array[], where: string): void {
+function checkOutputs(
+  { objective, names }: Outputs,
+  rows: readonly Float32Array[],
+  where: string,
+  separator: string,
+): void {
   const [first] = rows;
   if (objective === "regression") {
     if (rows.some(([score]) => score !== first![0])) return;
@@ -142,7 +137,7 @@ function checkOutputs({ objective, names }: Outputs, rows: readonly Float32Array
   if (names.length > 0 && rows.some((values) => values.includes(1))) return;
   throw new DataError("no-labels", "No row of the training set has a label", {
     where,
-    expected: `labels, several of a message with "${SEPARATOR}" between them`,
+    expected: `labels, several of a message with "${separator}" between them`,
     found: names.length > 0 ? `in other sets ${nameList(names)}` : "empty cells",
   });
 }

@@ -2,7 +2,7 @@
 import { exists, openFile } from "#platform";
 import { ConfigError, DataError, nameList } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { type ColumnChoice, findKeys, refuseScores } from "./columns.ts";
+import { type ColumnChoice, findKeys, refuseScores, separateLabels } from "./columns.ts";
 import type { Corpus, ReadOptions } from "./corpus.ts";
 import { addClasses, Dataset } from "./dataset.ts";
 import { dropCopies } from "./duplicates.ts";
@@ -90,8 +90,14 @@ function checkLabels({ labels, labelColumn, labelLines, leftOut }: Corpus, rows:
       where: file,
       expected: "classes with several rows each",
       found: `${rows} labels in ${rows} rows: ${nameList(labels.map((label, i) => `"${label}" (line ${labelLines[i]})`))}`,
-      hint: "give another --label-column",
+      hint: `give another --label-column${hintOfSeveral(labels)}`,
     });
+}
+
+/** The end of a hint where labels look like several in one. */
+function hintOfSeveral(labels: readonly string[]): string {
+  const flags = separateLabels(labels);
+  return flags === null ? "" : `; for several labels a message: ${flags}`;
 }
 
 /** Throws DataError if a class of a file that is to be split has one row, which cannot be in all sets. */
@@ -106,7 +112,7 @@ export function refuseSingles({ labels, labelLines }: Corpus, counts: Record<str
       where: `${file}:${first!.line}`,
       expected: "several rows of each class, to train and to test it",
       found: nameList(singles.map(({ label, line }) => `"${label}" (line ${line})`)),
-      hint: "check the spelling of the label; add rows of the class, or leave the row out",
+      hint: `check the spelling of the label; add rows of the class, or leave the row out${hintOfSeveral(labels)}`,
     },
   );
 }

@@ -98,7 +98,7 @@ export function dataNotes(data: LoadedDataset): string[] {
       [stats.trimmedLabels, "labels had white space around them, which was dropped"],
     ]),
     ...missingClasses(data),
-    ...labelNotes(stats.classesRead),
+    ...labelNotes(stats.classesRead, data.objective === "multi-label"),
   ];
 }
 

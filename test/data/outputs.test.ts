@@ -144,6 +144,25 @@ test("several labels a message: sorted names, white space dropped, none in an em
   assert.match(JSON.stringify(dataBlocks(data, "m", "none")), 'no row of \\"c\\" is in the test set');
 });
 
+test("several labels with another sign between them; it is for several labels alone", async () => {
+  const labels = quoted(["price, delivery", "price", "", "delivery,price ,", "quality", ..."12345"]);
+  const { labels: names, train } = await loadDataset(
+    { file: rows(labels) },
+    { ...LABELS, split: "ordered", labelSeparator: "," },
+  );
+  assert.equal(names, ["1", "2", "3", "4", "5", "delivery", "price", "quality"]);
+  assert.equal([...train.values(3)], [0, 0, 0, 0, 0, 1, 1, 0]);
+  await fails(Array(10).fill(""), { ...LABELS, labelSeparator: ";" }, "no-labels", ['with ";" between them']);
+  for (const options of [
+    { labelSeparator: "," },
+    { ...SCORES, labelSeparator: "," },
+    { ...LABELS, labelSeparator: "" },
+  ])
+    await assertFails(ConfigError, "options-conflict", ["labelSeparator"], () =>
+      loadDataset({ file: rows(labels) }, options),
+    );
+});
+
 test("no label at all is refused; so is what needs one class a message", async () => {
   await fails(Array(10).fill(""), LABELS, "no-labels", ["empty cells"]);
   for (const options of [{ split: "stratified" }, { split: "experiment" }, { balance: true }] as const)

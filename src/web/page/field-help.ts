@@ -10,7 +10,7 @@ import type { PageSettings } from "../protocol.ts";
 /** The settings of a run, and their values on the page; a maximum length of 0 is the model's context. */
 export type Values = TrainOptions &
   Pick<PageSettings, "device"> &
-  Required<Pick<PageSettings, "balance" | "dedupe" | "maxLength">> & { split: Split | "default" };
+  Required<Pick<PageSettings, "balance" | "dedupe" | "maxLength" | "labelSeparator">> & { split: Split | "default" };
 
 export const FIELD_HELP: Readonly<Record<Exclude<keyof Values, keyof MethodOptions | "positive">, string>> = {
   mode: "Which parameters are trained; all others stay as they are. LoRA trains two thin matrices beside each large one, full fine-tuning changes everything.",
@@ -51,6 +51,7 @@ export const FIELD_HELP: Readonly<Record<Exclude<keyof Values, keyof MethodOptio
     "Divides the logits by the number with the lowest validation loss, so that 90 % is right in about 90 % of cases.",
   threshold:
     "The probability from which the rarer of two classes is predicted, or each of several labels; the validation set chooses it.",
+  labelSeparator: "What is between several labels of a message in a cell of the table.",
   balance: "Drops rows of the larger classes until all are as large as the smallest. Class weights need no dropping.",
   dedupe:
     "Drops near-copies of earlier rows. Copies in both the training and the test set make the accuracy look better than it is.",
