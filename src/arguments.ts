@@ -24,7 +24,6 @@ const isAdapter = (value: unknown) => isObject(value) && isMeta(value.meta) && v
 const KINDS = {
   any: ["anything", () => true],
   text: ["a string", isText],
-  "text or null": ["a string, or null", (value: unknown) => value === null || isText(value)],
   texts: ["an array of strings", (value: unknown) => isList(value, isText)],
   "text or texts": ["a string, or an array of strings", (value: unknown) => isText(value) || isList(value, isText)],
   "texts or pairs": [

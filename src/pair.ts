@@ -25,7 +25,7 @@ export function readsPairs(meta: {
 export const showText = (text: TextOrPair): string => [text].flat().join(" | ");
 
 /** Whether there is nothing but white space in a text, or in both of a pair. */
-export const isBlank = (text: TextOrPair): boolean => [text].flat().every((one) => one.trim() === "");
+export const isBlank = (text: TextOrPair): boolean => [text].flat().join("").trim() === "";
 
 /** The beginning of a text, or of both of a pair. */
 export const excerpt = (text: TextOrPair, length: number): TextOrPair =>

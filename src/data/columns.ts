@@ -22,9 +22,6 @@ const LABEL_NAMES = [
 
 const USUAL = { text: TEXT_NAMES, label: LABEL_NAMES } as const;
 
-/** Between several labels of a message, unless another sign is given. */
-export const LABEL_SEPARATOR = "|";
-
 /** A longer value is not a label. */
 const LONGEST_LABEL = 64;
 
@@ -188,7 +185,7 @@ export function findPair(names: string[], taken: number): [text: number, second:
 }
 
 const NUMBER = /^[-+]?\d*[.,]?\d+(e[-+]?\d+)?$/i;
-const isNumber = (value: string) => NUMBER.test(value.trim());
+export const isNumber = (value: string) => NUMBER.test(value.trim());
 
 /** Throws DataError if all texts in the first rows are numbers. */
 export function refuseNumbers(texts: readonly string[], column: string, file: string): void {
@@ -214,86 +211,21 @@ export function classNames(names: unknown): readonly string[] | undefined {
 }
 
 /** More classes than this are usually a mistake. */
-const MANY_CLASSES = 20;
+export const MANY_CLASSES = 20;
 
-/**
- * Throws DataError if the labels are many different numbers, which are probably scores. Whole numbers without a gap,
- * from 0 or 1, are the numbers of classes.
- */
-export function refuseScores(labels: readonly string[], column: string, where: string): void {
-  const numbers = labels.filter(isNumber);
-  if (labels.length <= MANY_CLASSES || numbers.length <= 0.9 * labels.length) return;
-  const values = new Set(numbers.map(Number));
-  const first = values.has(0) ? 0 : 1;
-  if (labels.every((_, i) => values.has(first + i))) return;
-  throw new DataError(
-    "label-column-is-numeric",
-    `The label column "${column}" has ${numbers.length} different numbers: this looks like a score`,
-    {
-      where,
-      expected: `classes, or at most ${MANY_CLASSES} different numbers`,
-      found: nameList(numbers),
-      hint:
-        "to learn the scores, give --objective regression; for classes, group the numbers into a few, such as low and high, " +
-        "or give another --label-column; if each number names a class, write a letter before it",
-    },
-  );
-}
-
-/** Signs between several labels in a cell. */
-const SEPARATORS = ["|", ";", ","];
+/** Between several labels of a message, unless another sign is given. */
+export const LABEL_SEPARATOR = "|";
 
 /** What a cell has between a sign: the labels of "a|b", none of an empty one. */
-export const partsOf = (label: string, sign: string) => label.split(sign).flatMap((part) => part.trim() || []);
+export const partsOf = (cell: string, sign: string) => cell.split(sign).flatMap((part) => part.trim() || []);
 
-/**
- * The labels that look like several in one with a sign between them. Commas are part of many names and numbers: what is
- * between them has to be in other labels, too.
- */
-function combinedBy(sign: string, labels: readonly string[]): string[] {
-  const times = new Map<string, number>();
-  for (const part of labels.flatMap((label) => [...new Set(partsOf(label, sign))]))
-    times.set(part, (times.get(part) ?? 0) + 1);
-  return labels.filter((label) => {
-    const parts = partsOf(label, sign);
-    return parts.length > 1 && !isNumber(label) && (sign !== "," || parts.every((part) => times.get(part)! > 1));
-  });
-}
-
-/** The labels that look like several in one, and the sign that is between most of them. */
-function findCombined(labels: readonly string[]): { combined: string[]; sign: string } {
-  const found = SEPARATORS.map((sign) => ({ sign, combined: combinedBy(sign, labels) }));
-  const { sign } = found.reduce((most, one) => (one.combined.length > most.combined.length ? one : most));
-  return { sign, combined: [...new Set(found.flatMap((one) => one.combined))] };
-}
-
-/** How combinations are learned as several labels a message; null: no label looks like one. */
-export function separateLabels(labels: readonly string[]): string | null {
-  const { combined, sign } = findCombined(labels);
-  if (combined.length === 0) return null;
-  return `--objective multi-label${sign === LABEL_SEPARATOR ? "" : ` --label-separator "${sign}"`}`;
-}
-
-/**
- * Notes about the labels: too many, spelled in several ways, or combined. `classes`: rows by class, or by each of
- * several labels a message.
- */
-export function labelNotes(classes: Readonly<Record<string, number>>, hasSeveral = false): string[] {
+/** Notes about the labels: too many, or spelled in several ways. `classes`: rows by class. */
+export function labelNotes(classes: Readonly<Record<string, number>>): string[] {
   const labels = Object.keys(classes);
   const notes = groupVariants(labels).map((names) => {
     const counted = names.map((name) => `"${name}" (${classes[name]})`);
     return `these labels differ only in case or white space: ${nameList(counted)}. Each is a class of its own; write them alike if they are one`;
   });
-  const { combined, sign } = findCombined(labels);
-  if (combined.length > 0) {
-    const separate = hasSeveral
-      ? `label of its own, unless they are separated (--label-separator "${sign}")`
-      : `class of its own, unless several labels a message are learned (${separateLabels(labels)})`;
-    notes.push(
-      `${combined.length} of ${labels.length} labels look like several in one: ${nameList(combined.map((label) => `"${label}"`))}. ` +
-        `Each combination is a ${separate}`,
-    );
-  }
   if (labels.length > MANY_CLASSES)
     notes.push(`${labels.length} classes: ${nameList(labels)}. Check that the label column is the right one`);
   return notes;

@@ -134,6 +134,8 @@ export interface LoadedDataset {
     leaks: { val: number; test: number };
     /** Labels with white space around them, which was dropped. */
     trimmedLabels: number;
+    /** A note about labels that look like several in one. */
+    combined: string | null;
   };
   /** The test rows of each part of a named data set that has several. */
   testParts: readonly { name: string; positions: Uint32Array }[];
@@ -227,6 +229,8 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     });
   }
   const objective = parseMessagesObjective(options);
+  const { labelSeparator } = options;
+  if (labelSeparator !== undefined) (await import("./outputs.ts")).checkSeparator(labelSeparator, objective);
   const module = options.module ?? (await DataModule.load(options.model));
   const corpus = new Corpus(module);
   const read: ReadOptions = {
@@ -254,11 +258,14 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       ? null
       : (await import("./outputs.ts")).makeOutputs(corpus, objective, parts[0], {
           where: source,
-          separator: options.labelSeparator,
+          separator: labelSeparator,
         });
   const [train, val, test] = parts.map((part) => part.padded(padTo).withOutputs(outputs)) as Parts;
   const [, valLeaks, testLeaks] = findLeaks(parts);
   const { pairColumns: columns } = corpus;
+  const classesRead = outputs ? addClasses([train, val, test]) : loaded.classesRead;
+  const names = Object.keys(classesRead);
+  const mayBeCombined = names.some((label) => /[|;,]/.test(label));
   return {
     objective,
     train,
@@ -270,11 +277,12 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       val: val.stats(),
       test: test.stats(),
       rowsRead,
-      classesRead: outputs ? addClasses([train, val, test]) : loaded.classesRead,
+      classesRead,
       leftOut: corpus.leftOut,
       copies,
       leaks: { val: valLeaks!.length, test: testLeaks!.length },
       trimmedLabels: corpus.trimmedLabels,
+      combined: mayBeCombined ? (await import("./label-faults.ts")).describeCombined(names, outputs !== null) : null,
     },
     testParts,
     split,
@@ -332,7 +340,7 @@ async function readAndSplit(
           parts: [],
         };
   const all = await readSource(corpus, file, { ...read, ...columns });
-  if ("file" in spec && read.objective === "classification") refuseSingles(corpus, all.classes(), source);
+  if ("file" in spec && read.objective === "classification") await refuseSingles(corpus, all.classes(), source);
   const [kept] = options.dedupe ? dropCopies(all) : [all];
   const { balance = named.balance, fractions = named.fractions ?? [0.7, 0.1, 0.2] } = options;
   const parts = splitDataset(kept, { split, balance, fractions, seed });
@@ -340,14 +348,9 @@ async function readAndSplit(
 }
 
 /** What is learned of the messages. Throws ConfigError for an unknown objective, and for options that need classes. */
-function parseMessagesObjective({ objective, split, balance, labelSeparator }: DatasetOptions): MessagesObjective {
+function parseMessagesObjective({ objective, split, balance }: DatasetOptions): MessagesObjective {
   const known = OBJECTIVES.filter((one) => one !== "lm");
   const found = parseChoice("objective", objective ?? known[0], known);
-  if (labelSeparator !== undefined && (found !== "multi-label" || labelSeparator === ""))
-    throw new ConfigError("options-conflict", "labelSeparator is between several labels of a message", {
-      expected: 'objective multi-label, and a sign such as "," or ";"',
-      found: `objective ${found}, labelSeparator ${JSON.stringify(labelSeparator)}`,
-    });
   const needs = balance ? "balance" : split === "stratified" || split === "experiment" ? `split ${split}` : undefined;
   if (found !== "classification" && needs !== undefined)
     throw new ConfigError("options-conflict", `${needs} needs one class a message`, {

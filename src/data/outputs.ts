@@ -1,5 +1,7 @@
 /** What labels stand for where a message has not one class: a score, or any number of labels. */
-import { DataError, nameList } from "../errors.ts";
+
+import type { MessagesObjective } from "../config.ts";
+import { ConfigError, DataError, nameList } from "../errors.ts";
 import { LABEL_SEPARATOR, partsOf } from "./columns.ts";
 import type { Corpus } from "./corpus.ts";
 import type { Dataset, Outputs } from "./dataset.ts";
@@ -87,6 +89,15 @@ function notScore({ labels, labelColumn, labelLines, decimalSign }: Labels, id: 
         : "a number, with a point before decimals",
     found: label,
     hint,
+  });
+}
+
+/** Throws ConfigError unless messages have several labels, which can be separated. */
+export function checkSeparator(separator: string, objective: MessagesObjective): void {
+  if (objective === "multi-label" && separator !== "") return;
+  throw new ConfigError("options-conflict", "labelSeparator is between several labels of a message", {
+    expected: 'objective multi-label, and a sign such as "," or ";"',
+    found: `objective ${objective}, labelSeparator ${JSON.stringify(separator)}`,
   });
 }
 

@@ -29,7 +29,7 @@ export interface Classification {
   probability: number | null;
   /** Probability of every label; none for a blank text. */
   probabilities: Record<string, number>;
-  /** Where a text can have several labels: those whose probability reaches their threshold. */
+  /** Where a text can have several labels: those whose probability reaches their threshold; none of a blank text. */
   labels?: string[];
   /** Whether the message is unlike the training data: its label means little. Absent if the run did not measure it. */
   unlike?: boolean;
@@ -161,8 +161,8 @@ export class Classifier extends AdapterModel<Engine> {
   /**
    * Classifies a text, or several, in order, with the active adapter or each with the one that `adapterNames` has for
    * it, to the same bits. A pair of texts is an array of two: `[["Is it open?", "Until six"]]`. Texts longer than the
-   * context are cut, as in training; blank ones have no label. Throws ConfigError for single texts where the model was trained on pairs and the
-   * other way round and if it gives scores, DataError if the model gives no finite numbers.
+   * context are cut, as in training; blank ones have no label. Throws ConfigError for single texts where the model was
+   * trained on pairs and the other way round and if it gives scores, DataError if the model gives no finite numbers.
    *
    * @example
    * ```ts
@@ -177,8 +177,7 @@ export class Classifier extends AdapterModel<Engine> {
    * ```
    */
   async classify(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<Classification[]> {
-    const several = this.meta.task.objective === "multi-label" ? { labels: [] } : {};
-    const none = () => ({ label: null, probability: null, probabilities: {}, ...several });
+    const none = { label: null, probability: null, probabilities: {}, labels: [] };
     return this.each<Classification>("classify", texts, options, none, (reading, logits) =>
       this.classified(reading, logits),
     );
@@ -198,8 +197,7 @@ export class Classifier extends AdapterModel<Engine> {
    * ```
    */
   async score(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<Scored[]> {
-    const none = () => ({ score: null });
-    return this.each<Scored>("score", texts, options, none, (reading, logits) =>
+    return this.each<Scored>("score", texts, options, { score: null }, (reading, logits) =>
       Array.from(checkFinite(logits), (score, row) => ({ score, ...this.novelty(reading, row) })),
     );
   }
@@ -209,7 +207,7 @@ export class Classifier extends AdapterModel<Engine> {
     method: "classify" | "score",
     texts: string | readonly TextOrPair[],
     options: ClassifyOptions,
-    none: () => T,
+    none: T,
     make: (reading: Reading, logits: Float32Array) => T[],
   ): Promise<T[]> {
     checkArguments({ texts }, { texts: "texts or pairs" });
@@ -225,20 +223,17 @@ export class Classifier extends AdapterModel<Engine> {
         found: `${adapterNames.length}`,
       });
     return this.inTurn(async () => {
-      const results = list.map(none);
-      const places = [...list.keys()].filter((i) => !isBlank(list[i]!));
-      const read = adapterNames ? this.mixed(list, places, adapterNames) : this.active(list, places);
-      for (const [reading, logits] of await read)
+      const results: T[] = [];
+      for (const [reading, logits] of await (adapterNames ? this.mixed(list, adapterNames) : this.active(list)))
         for (const [i, result] of make(reading, logits).entries()) results[reading.places[i]!] = result;
-      return results;
+      return results.map((result, i) => (isBlank(list[i]!) ? { ...none } : result));
     });
   }
 
   /** Logits [texts, labels]. */
   async logits(texts: string | readonly TextOrPair[]): Promise<Float32Array> {
     checkArguments({ texts }, { texts: "texts or pairs" });
-    const list = [texts].flat();
-    return this.inTurn(async () => (await this.active(list, [...list.keys()]))[0]![1]);
+    return this.inTurn(async () => (await this.active([texts].flat()))[0]![1]);
   }
 
   /** Replaces the trained tensors by those of a later step of the same run. */
@@ -256,24 +251,25 @@ export class Classifier extends AdapterModel<Engine> {
     }
   }
 
-  /** The logits of the texts at these places with the active adapter. */
-  private async active(texts: readonly TextOrPair[], places: readonly number[]): Promise<[Reading, Float32Array][]> {
-    const reading = await this.read(texts, places, this.meta, this.engine.plan.spec);
+  /** The logits of texts with the active adapter. */
+  private async active(texts: readonly TextOrPair[]): Promise<[Reading, Float32Array][]> {
+    const reading = await this.read(texts, [...texts.keys()], this.meta, this.engine.plan.spec);
     const [logits] = await computeLogits(this.engine, [reading]);
     return [[reading, logits!]];
   }
 
-  /** The logits of the texts at these places with the adapters that are named for all. */
-  private async mixed(
-    texts: readonly TextOrPair[],
-    places: readonly number[],
-    names: readonly string[],
-  ): Promise<[Reading, Float32Array][]> {
-    for (const [i, name] of names.entries()) this.checkLoaded(name, `adapterNames[${i}]`);
+  /** The logits of texts with the adapters that are named for them. */
+  private async mixed(texts: readonly TextOrPair[], names: readonly string[]): Promise<[Reading, Float32Array][]> {
+    const places = new Map<string, number[]>();
+    for (const [i, name] of names.entries()) {
+      this.checkLoaded(name, `adapterNames[${i}]`);
+      const own = places.get(name);
+      if (own) own.push(i);
+      else places.set(name, [i]);
+    }
     const { loaded } = this;
     const readings = new Map<string, Reading>();
-    for (const name of new Set(places.map((i) => names[i]!))) {
-      const own = places.filter((i) => names[i] === name);
+    for (const [name, own] of places) {
       const meta = this.metaOf(name);
       readings.set(name, await this.read(texts, own, meta, loaded.kind.adapterSpec(meta)));
     }
@@ -331,33 +327,29 @@ export class Classifier extends AdapterModel<Engine> {
     const { labels, settings, task } = reading.meta;
     const hasSeveral = task.objective === "multi-label";
     const predicted = hasSeveral ? labelPredictions : predictions;
-    const decided = predicted(checkFinite(logits), labels.length).map((one) => decide(one, settings));
-    return decided.map(({ row, label, probability, probabilities }) => {
-      const share = (id: number) => probabilities[id]!;
-      const reached = [...labels.keys()].filter((id) => share(id) >= labelThreshold(settings, id));
-      const [first] = reached.toSorted((a, b) => share(b) - share(a));
-      const id = hasSeveral ? first : label;
+    return predicted(checkFinite(logits), labels.length).map((one, row) => {
+      const { label, probabilities: shares } = decide(one, settings);
+      const probabilities = Object.fromEntries(labels.map((name, i) => [name, shares[i]!]));
+      const reached = hasSeveral
+        ? labels.filter((_, i) => shares[i]! >= labelThreshold(settings, i))
+        : [labels[label]!];
+      const [first = null] = reached.toSorted((a, b) => probabilities[b]! - probabilities[a]!);
       return {
-        label: id === undefined ? null : labels[id]!,
-        probability: id === undefined ? null : id === label ? probability : share(id),
-        probabilities: Object.fromEntries(labels.map((name, i) => [name, share(i)])),
-        ...(hasSeveral ? { labels: reached.map((one) => labels[one]!) } : {}),
+        label: first,
+        probability: probabilities[first!] ?? null,
+        probabilities,
+        ...(hasSeveral ? { labels: reached } : {}),
         ...this.novelty(reading, row),
       };
     });
   }
 
-  /** Whether a row is unlike the training data. */
+  /** Whether a row is unlike the training data, if the run has measured that. */
   private novelty({ meta: { settings }, ids }: Reading, row: number): Pick<Scored, "unlike"> {
-    const novelty = this.openNovelty(settings);
-    return novelty ? { unlike: novelty.isUnlike(ids[row]!) } : {};
-  }
-
-  private openNovelty(settings: AdapterMeta["settings"]): Novelty | null {
-    if (settings.novelty === undefined) return null;
+    if (settings.novelty === undefined) return {};
     const known = this.novelties.get(settings) ?? Novelty.from(settings.novelty as NoveltySettings);
     this.novelties.set(settings, known);
-    return known;
+    return { unlike: known.isUnlike(ids[row]!) };
   }
 }
 

@@ -255,14 +255,7 @@ export function resolveOptions(
   };
   refuseIdle(options, defaults);
   checkArguments(options, {
-    ...{
-      targets: "texts",
-      layers: "numbers or null",
-      headBias: "boolean",
-      dora: "boolean",
-      calibrate: "boolean",
-      positive: "text or null",
-    },
+    ...{ targets: "texts", layers: "numbers or null", headBias: "boolean", dora: "boolean", calibrate: "boolean" },
   });
   parseThreshold(options.threshold);
   for (const name of SETTING_NAMES) checkSetting(name, options[name]);
@@ -354,15 +347,6 @@ const NEEDS: readonly {
     of: ({ threshold = "none" }) => threshold !== "none",
     name: "threshold",
     why: { lm: "no threshold: texts have no classes", regression: "no threshold: a score has no probability" },
-  },
-  {
-    of: ({ positive = null }) => positive !== null,
-    name: "positive",
-    why: {
-      lm: "no positive: texts have no classes",
-      regression: "no positive: scores are no classes",
-      "multi-label": "no positive: each label has a threshold of its own",
-    },
   },
 ];
 

@@ -4,7 +4,7 @@ import type { BlockBatch } from "../data/blocks.ts";
 import type { DatasetBatch } from "../data/dataset.ts";
 import { type Examples, Loader } from "../data/loader.ts";
 import type { TrainingData } from "../data/texts.ts";
-import { ConfigError, nameList } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
 import { shortName } from "../io/vocabulary.ts";
@@ -79,10 +79,11 @@ export function completeOptions({ device, model, data, adapter, featureBudget, .
       expected: "data with two classes, or threshold none",
       found: `${data.labels.length} classes`,
     });
-  if (options.positive !== null && !(data.labels.length === 2 && data.labels.includes(options.positive)))
+  const classes = objective === "classification" && data.labels.length === 2 ? data.labels : [];
+  if (options.positive !== null && !classes.includes(options.positive))
     throw new ConfigError("unknown-value", "positive is not one of two classes", {
-      expected: data.labels.length === 2 ? nameList(data.labels) : "data with two classes",
-      found: data.labels.length === 2 ? options.positive : `${data.labels.length} classes`,
+      expected: classes.join(" or ") || "data with two classes",
+      found: String(options.positive),
     });
   if (adapter) checkLabels(adapter, data);
   return options;

@@ -98,7 +98,8 @@ export function dataNotes(data: LoadedDataset): string[] {
       [stats.trimmedLabels, "labels had white space around them, which was dropped"],
     ]),
     ...missingClasses(data),
-    ...labelNotes(stats.classesRead, data.objective === "multi-label"),
+    ...labelNotes(stats.classesRead),
+    ...(stats.combined ? [stats.combined] : []),
   ];
 }
 

@@ -104,9 +104,8 @@ function describeDecision({ results, labels, options: { threshold: rule } }: Run
   ];
 }
 
-/** Whether labels are predicted by thresholds that were chosen for something else than the figure that runs are judged by. */
-const hasThreshold = ({ results, options: { threshold } }: RunRecord) =>
-  results?.decision?.threshold !== undefined || (results?.multiLabel !== undefined && threshold !== "none");
+/** Whether labels are predicted by thresholds, which are chosen for other figures than the one that runs are judged by. */
+const hasThreshold = ({ options }: RunRecord) => options.threshold !== "none";
 
 /** That a run has learned nothing, the probable cause, and the settings to try. */
 interface NothingLearned {

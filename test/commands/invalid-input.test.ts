@@ -39,7 +39,6 @@ const FLAGS: Fault[] = [
   ["an unknown flag", [...GOOD, "--rnak", "4"], 2, ["unknown option '--rnak'", "Did you mean --rank?"]],
   ["another program's flag", [...GOOD, "--file", "good.csv"], 2, ["option '--file'", "Did you mean --data?"]],
   ["a stray argument", [...GOOD, "more"], 2, ["too many arguments"]],
-  ["a positive class that there is not", [...GOOD, "--positive", "bug"], 2, ["positive", "ham, spam", "bug"]],
   ["an unknown mode", [...GOOD, "--mode", "lorra"], 2, ["'lorra'", "lora, all, last_block, last_layer"]],
   ["rank 0", [...GOOD, "--rank", "0"], 2, ["rank", "expected: an integer of 1 or more", "found:    0"]],
   ["a rank that is not a number", [...GOOD, "--rank", "four"], 2, ["--rank", "Expected a number", '"four"']],

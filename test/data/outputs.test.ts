@@ -3,6 +3,7 @@ import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type DatasetOptions, loadDataset } from "../../src/data/datasets.ts";
 import { digestData } from "../../src/data/digest.ts";
+import { describeCombined } from "../../src/data/label-faults.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
 import { dataBlocks } from "../../src/views/data.ts";
@@ -146,10 +147,9 @@ test("several labels a message: sorted names, white space dropped, none in an em
 
 test("several labels with another sign between them; it is for several labels alone", async () => {
   const labels = quoted(["price, delivery", "price", "", "delivery,price ,", "quality", ..."12345"]);
-  const { labels: names, train } = await loadDataset(
-    { file: rows(labels) },
-    { ...LABELS, split: "ordered", labelSeparator: "," },
-  );
+  const data = await loadDataset({ file: rows(labels) }, { ...LABELS, split: "ordered", labelSeparator: "," });
+  const { labels: names, train } = data;
+  assert.is(data.stats.combined, null);
   assert.equal(names, ["1", "2", "3", "4", "5", "delivery", "price", "quality"]);
   assert.equal([...train.values(3)], [0, 0, 0, 0, 0, 1, 1, 0]);
   await fails(Array(10).fill(""), { ...LABELS, labelSeparator: ";" }, "no-labels", ['with ";" between them']);
@@ -161,6 +161,25 @@ test("several labels with another sign between them; it is for several labels al
     await assertFails(ConfigError, "options-conflict", ["labelSeparator"], () =>
       loadDataset({ file: rows(labels) }, options),
     );
+});
+
+test("labels that look like several in one, and the flags that separate them", () => {
+  const note = (...labels: string[]) => describeCombined(labels, false);
+  assert.match(
+    note("a", "b", "a|b", "b; c", "|", "d;")!,
+    /^2 of 6 labels look like several in one: "a\|b", "b; c"\..* \(--objective multi-label\)$/,
+  );
+  const commas = note("price", "price, delivery", "delivery", "quality, price", "quality", "Paris, France", "3,5", "5");
+  assert.match(
+    commas!,
+    /^2 of 8 labels look like several in one: "price, delivery", "quality, price"\. Each combination/,
+  );
+  assert.match(commas!, /is a class of its own, .*\(--objective multi-label --label-separator ","\)$/);
+  assert.match(
+    describeCombined(["price", "price, delivery", "delivery"], true)!,
+    /"price, delivery"\. Each combination is a label of its own, .* \(--label-separator ","\)$/,
+  );
+  assert.is(note("Paris, France", "Lyon, France", "Rome, Italy", "1,5", "1,0", "5,1", "0,5"), null);
 });
 
 test("no label at all is refused; so is what needs one class a message", async () => {

@@ -120,7 +120,7 @@ test("the rule of a threshold is checked", async () => {
     await assertFails(ConfigError, "unknown-value", ["none, f1, precision=P or recall=R", String(text)], () =>
       resolveOptions({ threshold: text as string }),
     );
-  for (const given of [{ calibrate: true }, { threshold: "f1" }, { positive: "spam" }])
+  for (const given of [{ calibrate: true }, { threshold: "f1" }])
     await assertFails(ConfigError, "options-conflict", ["language model"], () => resolveOptions(given, "lm"));
 });
 
@@ -133,6 +133,9 @@ test("a run's temperature and threshold are in its results and its files, and a 
     const options = { rank: 2, epochs: 1, batchSize: 4, calibrate: true, threshold: "recall=.9" };
     const args = { device, model, data, ...options };
     const save = join(folder, "run");
+    await assertFails(ConfigError, "unknown-value", ["ham or spam", "bug"], () =>
+      fineTune({ ...args, positive: "bug" }),
+    );
     const run = await fineTune({ ...args, save }, runFiles);
     const { decision, after } = run.results!;
     const { temperature, threshold, recall } = decision!;

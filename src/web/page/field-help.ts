@@ -51,7 +51,7 @@ export const FIELD_HELP: Readonly<Record<Exclude<keyof Values, keyof MethodOptio
     "Divides the logits by the number with the lowest validation loss, so that 90 % is right in about 90 % of cases.",
   threshold:
     "The probability from which the rarer of two classes is predicted, or each of several labels; the validation set chooses it.",
-  labelSeparator: "What is between several labels of a message in a cell of the table.",
+  labelSeparator: "What is between several labels in a cell of the table.",
   balance: "Drops rows of the larger classes until all are as large as the smallest. Class weights need no dropping.",
   dedupe:
     "Drops near-copies of earlier rows. Copies in both the training and the test set make the accuracy look better than it is.",

@@ -77,11 +77,10 @@ export function Labels() {
   );
 }
 
-/** "Done: 18 rows labelled, 2 without a text left empty." */
+/** "Done: 18 rows labelled, 2 without a text." */
 function describeReport({ rows, blank }: LabelReport): string {
   const labelled = rows - blank;
-  const empty = blank > 0 ? `, ${count(blank)} without a text left empty` : "";
-  return `Done: ${count(labelled)} ${labelled === 1 ? "row" : "rows"} labelled${empty}.`;
+  return `Done: ${count(labelled)} ${labelled === 1 ? "row" : "rows"} labelled${blank ? `, ${count(blank)} without a text` : ""}.`;
 }
 
 /** The columns that may have the texts; of pairs all twos, with a comma between their names. */
