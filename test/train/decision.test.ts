@@ -134,7 +134,7 @@ test("a run's temperature and threshold are in its results and its files, and a 
     const args = { device, model, data, ...options };
     const save = join(folder, "run");
     await assertFails(ConfigError, "unknown-value", ["ham or spam", "bug"], () =>
-      fineTune({ ...args, positive: "bug" }),
+      fineTune({ ...args, positive: "bug" }, runFiles),
     );
     const run = await fineTune({ ...args, save }, runFiles);
     const { decision, after } = run.results!;
