@@ -96,7 +96,8 @@ export async function survey(table: Table, where: string, known: readonly string
       if (text === null) continue;
       rows++;
       if (isBlank(text)) blank++;
-      if (table.adapterColumn !== undefined) {
+      // An empty row names none.
+      if (table.adapterColumn !== undefined && (adapter !== "" || !isBlank(text))) {
         if (!known.includes(adapter)) throw unknownAdapter(adapter, known, `${where}, row ${rows}`);
         adapters.set(adapter, (adapters.get(adapter) ?? 0) + 1);
       }
@@ -212,19 +213,22 @@ export async function labelTable(
   return true;
 }
 
-/** The bytes of some rows with labels in them, and what the model makes of each row that is not the header. */
+/**
+ * The bytes of some rows with labels in them, and what the model makes of each row that is not the header; null: it has
+ * no text.
+ */
 export async function labelRows(
   { adapterColumn }: Table,
   rows: readonly TableRow[],
   classifier: Classifier,
   fields: Fields,
-): Promise<{ bytes: Uint8Array<ArrayBuffer>; results: Labelled[] }> {
+): Promise<{ bytes: Uint8Array<ArrayBuffer>; results: (Labelled | null)[] }> {
   const results = await classifyByLength(classifier, rows, adapterColumn !== undefined);
   let next = 0;
   const fieldsOf = ({ text }: TableRow) => {
     if (text === null) return fields.header;
-    const result = results[next++]!;
-    return isBlank(text) ? fields.empty : fields.of(result);
+    const result = results[next++];
+    return result ? fields.of(result) : fields.empty;
   };
   const pieces = rows.flatMap((row) => withFields(row, fieldsOf(row)));
   return { bytes: concat(pieces), results };
@@ -264,7 +268,7 @@ async function isCopy(
     if (kept.bytes < file.size) return false;
     const rows = sample.map(({ row }) => row);
     const results = await classifyByLength(classifier, rows, table.adapterColumn !== undefined);
-    return results.every((result, i) => begins(fields.of(result), 0, sample[i]!.found));
+    return results.every((result, i) => begins(fields.of(result!), 0, sample[i]!.found));
   } finally {
     await file.close();
   }
@@ -301,11 +305,13 @@ async function classifyByLength(
   classifier: Classifier,
   rows: readonly TableRow[],
   byRow: boolean,
-): Promise<Labelled[]> {
+): Promise<(Labelled | null)[]> {
   const texts = rows.flatMap(({ text }) => (text === null ? [] : [text]));
   const adapters = rows.flatMap(({ text, adapter }) => (text === null ? [] : adapter));
-  const order = texts.map((_, i) => i).sort((a, b) => showText(texts[a]!).length - showText(texts[b]!).length);
-  const results: Labelled[] = [];
+  const order = [...texts.keys()]
+    .filter((i) => !isBlank(texts[i]!))
+    .sort((a, b) => showText(texts[a]!).length - showText(texts[b]!).length);
+  const results: (Labelled | null)[] = texts.map(() => null);
   const some = order.map((i) => texts[i]!);
   const options = byRow ? { adapterNames: order.map((i) => adapters[i]!) } : {};
   const isRegression = classifier.meta.task.objective === "regression";

@@ -351,6 +351,13 @@ test("every row of a table has the label of its adapter, also where the work was
   const [header, ...lines] = MESSAGES.trimEnd().split(/\n(?!you)/);
   const expected = [`${header},predicted,probability`, ...lines.map((line, i) => line + labels[i]), ""].join("\n");
   assert.is(whole, expected);
+  // An empty row names no adapter.
+  writeFileSync(at("gaps.csv"), "task,message\nsmall,you have won\n,\nthree, \n");
+  await table("gaps.csv", "gaps-out.csv");
+  assert.is(
+    readFileSync(at("gaps-out.csv"), "utf8"),
+    `task,message,predicted,probability\nsmall,you have won${labels[0]}\n,,,\nthree, ,,\n`,
+  );
 
   const { classifier } = await load(["small", "three"]);
   const rows = await openTable(at("in.csv"), { adapterColumn: "task" });
