@@ -141,13 +141,15 @@ test("classify: arguments, lines of standard input, JSON", async () => {
   const plain = await classify(texts);
   assertCode(plain, 0);
   const lines = plain.stdout.slice(0, -1).split("\n");
-  assert.is(lines.length, 3);
+  assert.is(lines.pop(), "\t\t");
+  assert.match(plain.stderr, "1 of 3 texts are empty and have no label");
   for (const [i, line] of lines.entries()) assert.match(line, new RegExp(`^(ham|spam)\\t[01]\\.\\d{4}\\t${texts[i]}$`));
   const piped = await classify([], `\uFEFF${texts.toReversed().join("\r\n")}\r`);
-  assert.equal(piped.stdout.trimEnd().split("\n"), lines.toReversed());
+  assert.equal(piped.stdout.trimEnd().split("\n"), ["\t\t", ...lines.toReversed()]);
   const command = { cwd: folder, stdout: "full" } as const;
   assertCode(await runCommand("classify", ["--run", "first", ...texts], command), 1);
   const json = jsonLines((await classify(["--json", ...texts])).stdout);
+  assert.equal(json.pop(), { text: "", label: null, probability: null, probabilities: {}, labels: [] });
   for (const [i, { text, label, probability, probabilities }] of json.entries()) {
     assert.is(text, texts[i]);
     assert.is(probability, probabilities[label]);
