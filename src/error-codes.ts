@@ -30,8 +30,8 @@ export interface ErrorCodes {
     | "wrong-base-model" | "wrong-checkpoint" | "wrong-name-count" | "wrong-task" | "wrong-text-count"
     | "wrong-vocabulary";
   DataError:
-    | "all-labels-different" | "ambiguous-column" | "ambiguous-configuration" | "class-with-one-row"
-    | "column-not-recognized" | "column-without-text" | "data-released" | "data-too-large" | "exceeds-context"
+    | "all-labels-different" | "ambiguous-column" | "ambiguous-configuration" | "ambiguous-scores"
+    | "class-with-one-row" | "column-not-recognized" | "column-without-text" | "data-released" | "data-too-large" | "exceeds-context"
     | "exceeds-limit" | "index-out-of-range" | "inputs-changed" | "invalid-messages" | "invalid-split"
     | "label-column-is-numeric"
     | "no-labels" | "no-readable-files" | "no-rows" | "no-such-adapter" | "no-such-column" | "no-such-configuration"

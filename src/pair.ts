@@ -23,6 +23,9 @@ export function readsPairs(meta: {
 /** A text, or both of a pair on one line, for people. */
 export const showText = (text: TextOrPair): string => [text].flat().join(" | ");
 
+/** Whether there is nothing but white space in a text, or in both of a pair. */
+export const isBlank = (text: TextOrPair): boolean => [text].flat().join("").trim() === "";
+
 /** The beginning of a text, or of both of a pair. */
 export const excerpt = (text: TextOrPair, length: number): TextOrPair =>
   typeof text === "string" ? text.slice(0, length) : [text[0].slice(0, length), text[1].slice(0, length)];

@@ -68,6 +68,18 @@ function start_of(field: i32): i32 {
   return field == 0 ? 0 : <i32>vec_u32(ends, field - 1);
 }
 
+/** Whether the row has nothing but white space. */
+export function row_is_blank(): bool {
+  const end = vec_data(bytes) + vec_size(bytes);
+  let at = vec_data(bytes) + origin;
+  while (at < end && is_space(load<u8>(at))) at++;
+  return at == end;
+}
+
+export function is_space(c: u8): bool {
+  return c == 32 || (c >= 9 && c <= 13);
+}
+
 /** The addresses of all bytes and of all ends, for the host to read a sample. */
 export function fields_bytes(): usize {
   return vec_data(bytes);

@@ -12,7 +12,17 @@ import {
   object_line,
 } from "./array";
 import { csv_begin, csv_finish, csv_row_ended, csv_scan, csv_take_line } from "./csv";
-import { field_address, field_count, field_length, field_total, fields_clear, fields_keep, row_memory } from "./fields";
+import {
+  field_address,
+  field_count,
+  field_length,
+  field_total,
+  fields_clear,
+  fields_cut,
+  fields_keep,
+  row_is_blank,
+  row_memory,
+} from "./fields";
 import { line_address, line_bytes, line_ended, line_number, lines_begin, lines_finish, lines_scan } from "./lines";
 import { has_text, object_all, object_keys, object_member, object_read } from "./object";
 import {
@@ -206,7 +216,20 @@ function take(): void {
   else if (wanted < 0) fields_clear();
 }
 
+/**
+ * Whether the row is to be skipped as a blank line is: spreadsheets write empty rows with their separators. Of a table
+ * whose rows are handed to the host each has its place, unless it has none of the columns.
+ */
+function is_skipped(): bool {
+  if ((format != CSV && format != TSV) || !row_is_blank()) return false;
+  return !collects || skip > 0 || field_count() != width;
+}
+
 function take_fields(line: i32): void {
+  if (is_skipped()) {
+    fields_cut(0);
+    return;
+  }
   if (wanted > 0) {
     sampled_bytes += row_memory();
     fields_keep();

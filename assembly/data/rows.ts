@@ -8,6 +8,7 @@
 // the vocabulary lacks some) and take less than half the memory. Ids are u16 where the vocabulary's fit, as GPT-2's
 // 50257 do, otherwise u32.
 import { encode } from "./bpe";
+import { is_space } from "./fields";
 import { label_add, label_id, labels_clear, labels_settle } from "./labels";
 import { most_ids } from "./normalize";
 import { PILE_HEADER, pile_free, pile_put } from "./pile";
@@ -165,10 +166,6 @@ let empty_labels: bool = false;
 
 export function accept_empty_labels(yes: bool): void {
   empty_labels = yes;
-}
-
-function is_space(c: u8): bool {
-  return c == 32 || (c >= 9 && c <= 13);
 }
 
 /** The class of a label, without surrounding white space; -1 with an error set. Adds a new label if `learn` is set. */

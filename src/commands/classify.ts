@@ -7,13 +7,14 @@ import type { WeightDtype } from "../config.ts";
 import { knownFormat } from "../data/dialect.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { type Classification, Classifier, type Scored } from "../infer/classifier.ts";
-import { type Pair, readsPairs, type TextOrPair } from "../pair.ts";
+import { isBlank, type Pair, readsPairs, type TextOrPair } from "../pair.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { calledAs, shellWord } from "./called.ts";
 import {
   command,
   deviceFlag,
   dtypeFlag,
+  gather,
   inputLines,
   main,
   print,
@@ -22,7 +23,7 @@ import {
   suggestFlag,
   threadsFlag,
 } from "./cli.ts";
-import { isTable, labelFile, type NamedAdapters, type TableFlags, tableTexts } from "./label.ts";
+import { isFolder, isTable, labelFile, type NamedAdapters, type TableFlags, tableTexts } from "./label.ts";
 
 const UNLIKE = "unlike the training data";
 
@@ -48,7 +49,7 @@ const program = command(
     "--adapter <dir>",
     "a classifier's adapter of PEFT's (LoRA, prompt or prefix tuning; SEQ_CLS); also accepts what --run accepts; " +
       "several as NAME=DIR, of one base model, with --adapter-column",
-    (value: string, before: string[] = []) => [...before, value],
+    gather,
   )
   .option("--model <dir|name>", "base model (default: the one that the run or the adapter names)")
   .addOption(deviceFlag())
@@ -56,7 +57,8 @@ const program = command(
   .addOption(dtypeFlag())
   .option(
     "--json",
-    "print one JSON object per text: text, label, probability, probabilities, labels (of several), or score; unlike (the training data)",
+    "print one JSON object per text: text, label, probability, probabilities, labels (of several; label is the most probable of them), " +
+      "or score, null for an empty text; unlike (the training data)",
   )
   .option(
     "--pair",
@@ -115,11 +117,13 @@ function namedAdapters({ adapter = [], adapterColumn }: Flags): NamedAdapters | 
   return named;
 }
 
-/** The file given in place of texts, if any. Throws ConfigError for texts that look like names of files. */
+/** The file given in place of texts, if any. Throws ConfigError for texts that look like files, and for a folder. */
 async function givenFile(texts: readonly string[]): Promise<string | undefined> {
   const [text = "", ...more] = texts;
   if (more.length === 0 && (await fileVersion(text)) !== undefined) return text;
-  if (texts.length === 0 || !texts.every((name) => /^\S+$/.test(name) && knownFormat(name))) return undefined;
+  const isDirectory = more.length === 0 && (await isFolder(text));
+  const areNames = texts.length > 0 && texts.every((name) => /^\S+$/.test(name) && knownFormat(name));
+  if (!areNames && !isDirectory) return undefined;
   if (more.length > 0)
     throw new ConfigError("text-is-file-name", "the texts look like files", {
       expected: "texts, or one file",
@@ -128,8 +132,8 @@ async function givenFile(texts: readonly string[]): Promise<string | undefined> 
     });
   throw new ConfigError("cannot-read-file", `cannot read ${text}`, {
     expected: "a file, or a text",
-    found: "no such file",
-    hint: `if it is the text itself: echo ${text} | ${calledAs("classify")} --run DIR`,
+    found: isDirectory ? "a directory" : "no such file",
+    hint: `if it is the text itself: echo ${shellWord(text)} | ${calledAs("classify")} --run DIR`,
   });
 }
 
@@ -166,11 +170,11 @@ function checkPairs(trained: boolean | undefined, given = false): void {
   });
 }
 
-/** Label and probability; several labels, each with its probability; or a score. */
+/** Label and probability; several labels, each with its probability; or a score. Empty for a blank text. */
 function shownFields(result: Classification | Scored): string[] {
-  if ("score" in result) return [result.score.toFixed(4)];
+  if ("score" in result) return [result.score?.toFixed(4) ?? ""];
   const { label, probability, labels, probabilities } = result;
-  if (labels === undefined) return [label, probability.toFixed(4)];
+  if (labels === undefined) return [label ?? "", probability?.toFixed(4) ?? ""];
   return [labels.join("|"), labels.map((name) => probabilities[name]!.toFixed(4)).join("|")];
 }
 
@@ -221,7 +225,7 @@ await main(async () => {
     noteDevice();
     if (flags.in === undefined) checkPairs(readsPairs(classifier.meta), flags.pair);
     const isRegression = classifier.meta.task.objective === "regression";
-    let [count, unlike] = [0, 0];
+    let [count, unlike, blank] = [0, 0, 0];
     const classify = async (texts: readonly TextOrPair[]) => {
       const results = await (isRegression ? classifier.score(texts) : classifier.classify(texts));
       noteDevice();
@@ -229,6 +233,7 @@ await main(async () => {
       results.forEach((result, i) => {
         const text = texts[i]!;
         if (result.unlike) unlike++;
+        if (isBlank(text)) blank++;
         if (json) console.log(JSON.stringify({ text, ...result }));
         // A line with tab-separated fields: label and probability or score, the text or both, and whether it is unlike
         // the training data.
@@ -242,6 +247,7 @@ await main(async () => {
       });
     };
     for await (const texts of groups) await classify(texts);
+    if (blank > 0) printNote(`${blank} of ${count} texts are empty and have no ${isRegression ? "score" : "label"}`);
     if (unlike > 0) printNote(`${unlike} of ${count} texts are ${UNLIKE}: their labels mean little`);
     classifier.destroy();
   } finally {

@@ -7,6 +7,7 @@ import { LIMITS } from "../io/limits.ts";
 import { recover } from "../io/recover.ts";
 import { printable } from "../quote.ts";
 import { endBar } from "../views/terminal/live-bar.ts";
+import { terminalWidth } from "../views/terminal/width.ts";
 import { calledAs } from "./called.ts";
 
 /** A command with its description and the arguments of its examples. Unknown flags are errors with a suggestion. */
@@ -44,7 +45,7 @@ const groupItems: Help["groupItems"] = (...args) => {
 
 /** A command line, continued on further lines where it is wider than the terminal. */
 function onLines(line: string): string {
-  const width = process.stdout.columns ?? 80;
+  const width = terminalWidth(process.stdout) ?? 80;
   const lines: string[] = [];
   for (const part of line.trimEnd().split(/ (?=--)/)) {
     const last = lines.at(-1);
@@ -101,6 +102,11 @@ export function number(value: string): number {
   const parsed = value.trim() === "" ? Number.NaN : Number(value);
   if (Number.isNaN(parsed)) throw new InvalidArgumentError(`Expected a number, found "${value}".`);
   return parsed;
+}
+
+/** The values of a flag that is repeated. One that took several at a time would take the arguments behind them, too. */
+export function gather(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
 }
 
 /** A comma-separated list. */

@@ -11,6 +11,7 @@ import { checkNumber } from "../number-range.ts";
 import type { Block } from "../views/blocks.ts";
 import { createProgress } from "../views/terminal/progress.ts";
 import { renderBlocks } from "../views/terminal/render.ts";
+import { terminalWidth } from "../views/terminal/width.ts";
 import { command, deviceFlag, Interruption, main, number, print, threadsFlag } from "./cli.ts";
 
 const program = command(
@@ -63,7 +64,7 @@ await main(async () => {
   const stop = new AbortController();
   interruption.signal.addEventListener("abort", () => stop.abort());
   const timer = setTimeout(() => stop.abort(), 1000 * seconds);
-  const show = (blocks: readonly Block[]) => print(renderBlocks(blocks, process.stdout.columns));
+  const show = (blocks: readonly Block[]) => print(renderBlocks(blocks, terminalWidth(process.stdout)));
   try {
     const surroundings = await nodeSurroundings();
     const report = await newReport(device, surroundings);

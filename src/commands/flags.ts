@@ -65,6 +65,7 @@ export function addSettings(program: Command): Command {
       "text column; of pairs of texts, whose relation is classified, both: FIRST,SECOND (default: detected)",
     )
     .option("--label-column <name>", "label column (default: detected)")
+    .option("--label-separator <s>", 'what is between several labels in a cell, such as "," (default: "|")')
     .option(
       "--encoding <name>",
       "encoding of files that are not UTF-8, such as windows-1252; UTF-16 is recognized by its byte order mark",
@@ -131,8 +132,10 @@ const HELP: Readonly<Record<Exclude<keyof TrainOptions, keyof MethodOptions>, st
   calibrate:
     "divide the logits by the temperature that has the lowest loss on the validation set; classify does so too",
   threshold:
-    "of two classes, predict the second from the probability that has the highest f1 on the validation set, or precision=P " +
+    "of two classes, predict --positive from the probability that has the highest f1 on the validation set, or precision=P " +
     "(as much recall as possible with it) or recall=R (as much precision); of several labels, each by itself; classify does so too",
+  positive:
+    "of two classes, the one that --threshold is for, and areas under curves (default: the rarer in the training set)",
 };
 
 /** The modes of each default learning rate. */
@@ -148,13 +151,13 @@ function createFlag(name: keyof TrainOptions): Option {
   // A setting that is true by default gets a flag that turns it off.
   if (value === true) return new Option(flag.replace("--", "--no-"), help);
   if (value === false) return new Option(flag, help);
+  const word = name === "positive" ? "<class>" : range ? "<n>" : typeof value === "string" ? "<how>" : "<list>";
   const option = choices
     ? choice(`${flag} <how>`, help, choices as readonly string[])
-    : new Option(`${flag} ${range ? "<n>" : typeof value === "string" ? "<how>" : "<list>"}`, help).argParser(
-        range ? number : (text) => readSetting(name, text),
-      );
+    : new Option(`${flag} ${word}`, help).argParser(range ? number : (text) => readSetting(name, text));
+  // Their defaults follow from what is trained, and are in the text.
+  if (name === "lr" || name === "positive") return option;
   // Only shown: what is not given follows from the objective and the mode.
-  if (name === "lr") return option;
   return option.default(undefined, value === null || value === TARGETS ? "all" : `${value}`);
 }
 

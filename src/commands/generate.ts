@@ -8,7 +8,7 @@ import { LanguageModel } from "../infer/language-model.ts";
 import { printable } from "../quote.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { calledAs } from "./called.ts";
-import { command, deviceFlag, dtypeFlag, inputLines, main, number, settle, threadsFlag } from "./cli.ts";
+import { command, deviceFlag, dtypeFlag, gather, inputLines, main, number, settle, threadsFlag } from "./cli.ts";
 
 const program = command(
   "generate",
@@ -44,7 +44,7 @@ const program = command(
     "--chat",
     "each prompt is a user's message, put into the model's chat template; the answer ends where the template ends one",
   )
-  .option("--stop <texts...>", "stop strings: a text ends before the first of them")
+  .option("--stop <text>", "stop string: a text ends before the first one; repeat --stop for several", gather)
   .option("--seed <n>", "random seed for sampling", number, 1)
   .option("--batch-size <n>", "prompts per batch (default: as many as fit in memory, at most 8)", number)
   .addOption(deviceFlag())

@@ -6,7 +6,7 @@ import { describeDevice } from "../backend/backend.ts";
 import { type DeviceName, openDevice } from "../backend/device.ts";
 import type { WeightDtype } from "../config.ts";
 import { ConfigError, nameList } from "../errors.ts";
-import { list } from "../format.ts";
+import { count, list } from "../format.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";
 import { Classifier } from "../infer/classifier.ts";
 import { Fields } from "../infer/label-fields.ts";
@@ -92,6 +92,12 @@ export async function tableTexts(
   return texts();
 }
 
+export const isFolder = (path: string): Promise<boolean> =>
+  listDirectory(path).then(
+    () => true,
+    () => false,
+  );
+
 /** Throws ConfigError if the output cannot be written, or is the input. */
 async function refuseOutput({ in: input, out: output }: Paths): Promise<void> {
   const format = outputFormat(input);
@@ -107,11 +113,7 @@ async function refuseOutput({ in: input, out: output }: Paths): Promise<void> {
       expected: "a path in a writable folder",
       found: "no such folder, no write permission, or a link to nothing",
     });
-  const isFolder = await listDirectory(output).then(
-    () => true,
-    () => false,
-  );
-  if (isFolder)
+  if (await isFolder(output))
     throw new ConfigError("invalid-output", "--out is a folder", { where: output, expected: "the path of a file" });
   if (await isSameFile(input, output))
     throw new ConfigError("invalid-output", "--out is the file of --in", {
@@ -134,7 +136,7 @@ export async function labelFile(model: string | NamedAdapters, flags: Paths & Ta
   const table = await openInput(input, named.values(), flags);
   try {
     const surveyed = await survey(table, input, [...named.keys()]);
-    const { rows, adapters } = surveyed;
+    const { rows, blank, adapters } = surveyed;
     printNote(`${input}: ${rows} rows, texts in column "${table.textColumn}"`);
     if (adapters.size > 0)
       printNote(
@@ -181,7 +183,8 @@ export async function labelFile(model: string | NamedAdapters, flags: Paths & Ta
       refuse,
     );
     printNote(
-      `${isNew ? "saved to" : "already done:"} ${out}, with ${names.length === 1 ? "column" : "columns"} ${list(names)}`,
+      `${isNew ? "saved to" : "already done:"} ${out}, with ${names.length === 1 ? "column" : "columns"} ${list(names)}` +
+        (blank > 0 ? `, empty in ${count(blank)} ${blank === 1 ? "row" : "rows"} without a text` : ""),
     );
     if ((await fileVersion(input)) !== opened)
       printNote(`${input} was written to or replaced meanwhile: ${out} has the rows that it had at the start`);

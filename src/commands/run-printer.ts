@@ -11,6 +11,7 @@ import { planBlocks } from "../views/plan.ts";
 import { runBlocks } from "../views/run.ts";
 import { createProgress, describeStep, type Progress } from "../views/terminal/progress.ts";
 import { renderBlocks } from "../views/terminal/render.ts";
+import { terminalWidth } from "../views/terminal/width.ts";
 import { calledAs, shellWord } from "./called.ts";
 import { print } from "./cli.ts";
 
@@ -88,7 +89,7 @@ export class RunPrinter {
 
 /** Fitted to the terminal; lines of text are as they are if the output is not a terminal. */
 export function printBlocks(blocks: readonly Block[]): void {
-  console.log(renderBlocks(blocks, process.stdout.columns));
+  console.log(renderBlocks(blocks, terminalWidth(process.stdout)));
 }
 
 /** An event without its large parts: the plan, a checkpoint. `Printer.result` prints the end. */

@@ -56,8 +56,20 @@ import { runSpec } from "../train/sizes.ts";
 import { makeTable } from "../views/blocks.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { renderBlocks } from "../views/terminal/render.ts";
+import { terminalWidth } from "../views/terminal/width.ts";
 import { calledAs } from "./called.ts";
-import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag, UNLISTED } from "./cli.ts";
+import {
+  choice,
+  command,
+  deviceFlag,
+  gather,
+  Interruption,
+  main,
+  number,
+  print,
+  threadsFlag,
+  UNLISTED,
+} from "./cli.ts";
 import { addSettings } from "./flags.ts";
 import { TrialPrinter } from "./trial-printer.ts";
 
@@ -123,10 +135,6 @@ program
 
 /** Downloads are reported on stderr. */
 const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
-
-function gather(value: string, before: string[] = []): string[] {
-  return [...before, value];
-}
 
 /** Parses "rank=4,8" as ["rank", [4, 8]]. "+" joins targets and layers: "targets=q+v,all", "layers=0+5-8,all". */
 function gridEntry(text: string): [string, unknown[]] {
@@ -282,7 +290,7 @@ async function dryRun(
       rows,
     );
     const effort = `${all.length} trials${chosen}, about ${showDuration(total)} of training steps one after the other on ${devices}`;
-    console.log(renderBlocks([table, { kind: "text", text: effort }], process.stdout.columns));
+    console.log(renderBlocks([table, { kind: "text", text: effort }], terminalWidth(process.stdout)));
     const numbers = (some: readonly number[]) =>
       `trial${some.length > 1 ? "s" : ""} ${showRanges(some.map((i) => i + 1))}`;
     for (const text of await describeRounds(trials, backend, data, numbers)) print(text);

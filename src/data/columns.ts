@@ -185,7 +185,7 @@ export function findPair(names: string[], taken: number): [text: number, second:
 }
 
 const NUMBER = /^[-+]?\d*[.,]?\d+(e[-+]?\d+)?$/i;
-const isNumber = (value: string) => NUMBER.test(value.trim());
+export const isNumber = (value: string) => NUMBER.test(value.trim());
 
 /** Throws DataError if all texts in the first rows are numbers. */
 export function refuseNumbers(texts: readonly string[], column: string, file: string): void {
@@ -211,45 +211,21 @@ export function classNames(names: unknown): readonly string[] | undefined {
 }
 
 /** More classes than this are usually a mistake. */
-const MANY_CLASSES = 20;
+export const MANY_CLASSES = 20;
 
-/**
- * Throws DataError if the labels are many different numbers, which are probably scores. Whole numbers without a gap,
- * from 0 or 1, are the numbers of classes.
- */
-export function refuseScores(labels: readonly string[], column: string, where: string): void {
-  const numbers = labels.filter(isNumber);
-  if (labels.length <= MANY_CLASSES || numbers.length <= 0.9 * labels.length) return;
-  const values = new Set(numbers.map(Number));
-  const first = values.has(0) ? 0 : 1;
-  if (labels.every((_, i) => values.has(first + i))) return;
-  throw new DataError(
-    "label-column-is-numeric",
-    `The label column "${column}" has ${numbers.length} different numbers: this looks like a score`,
-    {
-      where,
-      expected: `classes, or at most ${MANY_CLASSES} different numbers`,
-      found: nameList(numbers),
-      hint:
-        "to learn the scores, give --objective regression; for classes, group the numbers into a few, such as low and high, " +
-        "or give another --label-column; if each number names a class, write a letter before it",
-    },
-  );
-}
+/** Between several labels of a message, unless another sign is given. */
+export const LABEL_SEPARATOR = "|";
 
-/** Notes about the labels: too many, spelled in several ways, or combined. `classes`: rows by class. */
+/** What a cell has between a sign: the labels of "a|b", none of an empty one. */
+export const partsOf = (cell: string, sign: string) => cell.split(sign).flatMap((part) => part.trim() || []);
+
+/** Notes about the labels: too many, or spelled in several ways. `classes`: rows by class. */
 export function labelNotes(classes: Readonly<Record<string, number>>): string[] {
   const labels = Object.keys(classes);
   const notes = groupVariants(labels).map((names) => {
     const counted = names.map((name) => `"${name}" (${classes[name]})`);
     return `these labels differ only in case or white space: ${nameList(counted)}. Each is a class of its own; write them alike if they are one`;
   });
-  const combined = labels.filter((label) => /[^|;\s]\s*[|;]\s*[^|;\s]/.test(label));
-  if (combined.length > 0)
-    notes.push(
-      `${combined.length} of ${labels.length} labels look like several in one: ${nameList(combined)}. ` +
-        "Each combination is a class of its own, unless several labels a message are learned (--objective multi-label)",
-    );
   if (labels.length > MANY_CLASSES)
     notes.push(`${labels.length} classes: ${nameList(labels)}. Check that the label column is the right one`);
   return notes;

@@ -175,6 +175,8 @@ export class Corpus {
   pairColumns: Pair | undefined;
   /** The line where each class occurs first. */
   labelLines: number[] = [];
+  /** Before decimals of scores; undefined: none has had decimals. */
+  decimalSign: "." | "," | undefined;
   readonly leftOut: LeftOut = { rows: 0, rowErrors: [] };
   /** Class names by the number that is the label. */
   private classes: readonly string[] | undefined;

@@ -38,10 +38,13 @@ export type DatasetSpec =
 /** Options of `loadDataset`. */
 export interface DatasetOptions {
   /**
-   * What the labels are: classes, of which a message has one (default); numbers (`regression`); or any number of labels
-   * a message, with "|" between them and none in an empty cell (`multi-label`).
+   * What the labels are: classes, of which a message has one (default); numbers (`regression`), all with a point before
+   * decimals or all with a comma; or any number of labels a message, with `labelSeparator` between them and none in an
+   * empty cell (`multi-label`).
    */
   objective?: MessagesObjective;
+  /** What is between several labels of a message. Default "|". */
+  labelSeparator?: string;
   /**
    * Columns; in JSON keys, or paths to nested ones (`message.body`). Default: chosen by their names or values. Pairs of
    * texts are in two columns, with a comma between their names: "question,answer".
@@ -89,6 +92,7 @@ const OPTIONS = {
   objective: "text?",
   textColumn: "text?",
   labelColumn: "text?",
+  labelSeparator: "text?",
   balance: "boolean?",
   maxLength: "number?",
   split: "text?",
@@ -130,6 +134,8 @@ export interface LoadedDataset {
     leaks: { val: number; test: number };
     /** Labels with white space around them, which was dropped. */
     trimmedLabels: number;
+    /** A note about labels that look like several in one. */
+    combined: string | null;
   };
   /** The test rows of each part of a named data set that has several. */
   testParts: readonly { name: string; positions: Uint32Array }[];
@@ -223,6 +229,8 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     });
   }
   const objective = parseMessagesObjective(options);
+  const { labelSeparator } = options;
+  if (labelSeparator !== undefined) (await import("./outputs.ts")).checkSeparator(labelSeparator, objective);
   const module = options.module ?? (await DataModule.load(options.model));
   const corpus = new Corpus(module);
   const read: ReadOptions = {
@@ -248,10 +256,16 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   const outputs =
     objective === "classification"
       ? null
-      : (await import("./outputs.ts")).makeOutputs(corpus, objective, parts[0], source);
+      : (await import("./outputs.ts")).makeOutputs(corpus, objective, parts[0], {
+          where: source,
+          separator: labelSeparator,
+        });
   const [train, val, test] = parts.map((part) => part.padded(padTo).withOutputs(outputs)) as Parts;
   const [, valLeaks, testLeaks] = findLeaks(parts);
   const { pairColumns: columns } = corpus;
+  const classesRead = outputs ? addClasses([train, val, test]) : loaded.classesRead;
+  const names = Object.keys(classesRead);
+  const mayBeCombined = names.some((label) => /[|;,]/.test(label));
   return {
     objective,
     train,
@@ -263,11 +277,12 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       val: val.stats(),
       test: test.stats(),
       rowsRead,
-      classesRead: outputs ? addClasses([train, val, test]) : loaded.classesRead,
+      classesRead,
       leftOut: corpus.leftOut,
       copies,
       leaks: { val: valLeaks!.length, test: testLeaks!.length },
       trimmedLabels: corpus.trimmedLabels,
+      combined: mayBeCombined ? (await import("./label-faults.ts")).describeCombined(names, outputs !== null) : null,
     },
     testParts,
     split,
@@ -325,7 +340,7 @@ async function readAndSplit(
           parts: [],
         };
   const all = await readSource(corpus, file, { ...read, ...columns });
-  if ("file" in spec && read.objective === "classification") refuseSingles(corpus, all.classes(), source);
+  if ("file" in spec && read.objective === "classification") await refuseSingles(corpus, all.classes(), source);
   const [kept] = options.dedupe ? dropCopies(all) : [all];
   const { balance = named.balance, fractions = named.fractions ?? [0.7, 0.1, 0.2] } = options;
   const parts = splitDataset(kept, { split, balance, fractions, seed });

@@ -52,7 +52,7 @@ export async function readHub(
   const held = test ?? val;
   if (held === undefined) {
     const set = await readSource(corpus, train.files, read);
-    if (read.objective === "classification") refuseSingles(corpus, set.classes(), train.files[0]!);
+    if (read.objective === "classification") await refuseSingles(corpus, set.classes(), train.files[0]!);
     const [kept] = options.dedupe ? dropCopies(set) : [set];
     const {
       split = defaultSplit(read.objective),

@@ -1,24 +1,103 @@
 /** What labels stand for where a message has not one class: a score, or any number of labels. */
-import { DataError, nameList } from "../errors.ts";
+
+import type { MessagesObjective } from "../config.ts";
+import { ConfigError, DataError, nameList } from "../errors.ts";
+import { LABEL_SEPARATOR, partsOf } from "./columns.ts";
 import type { Corpus } from "./corpus.ts";
 import type { Dataset, Outputs } from "./dataset.ts";
 
 /** The name of the one output of a regression. */
 const SCORE = "score";
-/** Between several labels of a message. */
-const SEPARATOR = "|";
+type Labels = Pick<Corpus, "labels" | "labelColumn" | "labelLines" | "decimalSign">;
 
-type Labels = Pick<Corpus, "labels" | "labelColumn" | "labelLines">;
+/** The score that a label stands for; NaN: none. */
+function readScore(label: string, decimalSign: "." | "," = "."): number {
+  const swapped = () => label.replace(/[.,]/g, (sign) => (sign === "," ? "." : ","));
+  return Math.fround(Number(decimalSign === "," ? swapped() : label));
+}
 
-/** Throws DataError for a label of a file that is no number. */
-export function checkScores({ labels, labelColumn, labelLines }: Labels, file: string): void {
-  const i = labels.findIndex((label) => !Number.isFinite(Math.fround(Number(label))));
-  if (i < 0) return;
-  throw new DataError("score-not-a-number", `A score in "${labelColumn}" is not a number`, {
-    where: `${file}:${labelLines[i]}`,
-    expected: "a number, with a point before decimals",
-    found: labels[i]!,
-    hint: "give another --label-column; for classes, leave out --objective regression",
+const isScore = (label: string, sign?: "." | ",") => Number.isFinite(readScore(label, sign));
+
+/** A number in which a comma can be between thousands as well as before decimals. */
+const THOUSANDS = /^[-+]?[1-9]\d{0,2},\d{3}$/;
+
+/** Label ids in the order of the file. */
+const byLine = ({ labelLines }: Labels) => [...labelLines.keys()].sort((a, b) => labelLines[a]! - labelLines[b]!);
+
+/** The sign before decimals: a comma only if no score has a point. Throws DataError if it may be one of thousands. */
+function findDecimalSign(read: Labels, file: string): "." | "," | undefined {
+  const { labels, labelColumn, labelLines } = read;
+  const using = (sign: "." | ",") => labels.filter((label) => label.includes(sign) && isScore(label, sign));
+  if (using(".").length > 0) return ".";
+  const withComma = using(",");
+  if (!withComma.every((label) => THOUSANDS.test(label))) return ",";
+  const first = byLine(read).find((id) => withComma.includes(labels[id]!));
+  if (first === undefined) return undefined;
+  const label = labels[first]!;
+  throw new DataError(
+    "ambiguous-scores",
+    `The commas in "${labelColumn}" can be between thousands or before decimals`,
+    {
+      where: `${file}:${labelLines[first]}`,
+      expected: "numbers with a point before decimals and nothing between thousands",
+      found: nameList(withComma),
+      hint: `write ${label.replace(",", "")} or ${label.replace(",", ".")} for ${label}`,
+    },
+  );
+}
+
+/** Errors of skipped rows that are listed, as by data.wasm. */
+const MOST_LISTED = 100;
+
+/**
+ * The rows that have a score. The others are reported in `corpus.leftOut` if invalid rows are skipped. Throws DataError
+ * if they are not, or if none is left. `before`: the labels of the sets that were read before.
+ */
+export function takeScores(
+  corpus: Corpus,
+  rows: Uint32Array<ArrayBuffer>,
+  { skipFaulty, before, file }: { skipFaulty: boolean; before: readonly string[]; file: string },
+): Uint32Array<ArrayBuffer> {
+  corpus.decimalSign ??= findDecimalSign(corpus, file);
+  const { labels, decimalSign, leftOut } = corpus;
+  const bad = new Set(byLine(corpus).filter((id) => !isScore(labels[id]!, decimalSign)));
+  if (bad.size === 0) return rows;
+  const known = new Set(before);
+  const fresh = [...bad].filter((id) => !known.has(labels[id]!));
+  const errors = fresh.slice(0, MOST_LISTED).map((id) => notScore(corpus, id, file, bad.size));
+  if (!skipFaulty) throw errors[0]!;
+  const ids = corpus.table(rows, 0).labels;
+  const scored = rows.filter((_, i) => !bad.has(ids[i]!));
+  leftOut.rows += rows.length - scored.length;
+  leftOut.rowErrors.push(...errors);
+  if (scored.length === 0) throw leftOut.rowErrors[0]!;
+  return scored;
+}
+
+function notScore({ labels, labelColumn, labelLines, decimalSign }: Labels, id: number, file: string, bad: number) {
+  const label = labels[id]!;
+  const hint = isScore(label.replace(/[.,]/g, ""))
+    ? "write all scores with a point before decimals, or all with a comma, and nothing between thousands"
+    : 2 * bad < labels.length
+      ? "correct the score, or skip such rows with --skip-faulty"
+      : "give another --label-column; for classes, leave out --objective regression";
+  return new DataError("score-not-a-number", `A score in "${labelColumn}" is not a number`, {
+    where: `${file}:${labelLines[id]}`,
+    expected:
+      decimalSign === ","
+        ? "a number, with a comma before decimals, as in other rows"
+        : "a number, with a point before decimals",
+    found: label,
+    hint,
+  });
+}
+
+/** Throws ConfigError unless messages have several labels, which can be separated. */
+export function checkSeparator(separator: string, objective: MessagesObjective): void {
+  if (objective === "multi-label" && separator !== "") return;
+  throw new ConfigError("options-conflict", "labelSeparator is between several labels of a message", {
+    expected: 'objective multi-label, and a sign such as "," or ";"',
+    found: `objective ${objective}, labelSeparator ${JSON.stringify(separator)}`,
   });
 }
 
@@ -27,24 +106,21 @@ export function makeOutputs(
   corpus: Labels,
   objective: Outputs["objective"],
   train: Pick<Dataset, "size" | "label">,
-  where: string,
+  { where, separator = LABEL_SEPARATOR }: { where: string; separator?: string | undefined },
 ): Outputs {
-  const outputs = objective === "regression" ? scoreOutputs(corpus) : labelOutputs(corpus);
-  checkOutputs(
-    outputs,
-    Array.from({ length: train.size }, (_, row) => outputs.values[train.label(row)]!),
-    where,
-  );
+  const outputs = objective === "regression" ? scoreOutputs(corpus) : labelOutputs(corpus, separator);
+  const rows = Array.from({ length: train.size }, (_, row) => outputs.values[train.label(row)]!);
+  checkOutputs(outputs, rows, where, separator);
   return outputs;
 }
 
-function scoreOutputs({ labels }: Labels): Outputs {
-  const values = labels.map((label) => Float32Array.of(Number(label)));
+function scoreOutputs({ labels, decimalSign }: Labels): Outputs {
+  const values = labels.map((label) => Float32Array.of(readScore(label, decimalSign)));
   return { objective: "regression", names: [SCORE], values };
 }
 
-function labelOutputs({ labels }: Labels): Outputs {
-  const sets = labels.map((label) => new Set(splitLabels(label)));
+function labelOutputs({ labels }: Labels, separator: string): Outputs {
+  const sets = labels.map((label) => new Set(partsOf(label, separator)));
   const names = [...new Set(sets.flatMap((set) => [...set]))].sort();
   return {
     objective: "multi-label",
@@ -53,13 +129,13 @@ function labelOutputs({ labels }: Labels): Outputs {
   };
 }
 
-/** The labels in a cell: "a|b", or none in an empty one. */
-function splitLabels(cell: string): string[] {
-  return cell.split(SEPARATOR).flatMap((label) => label.trim() || []);
-}
-
 /** `rows`: the values of the training set. */
-function checkOutputs({ objective, names }: Outputs, rows: readonly Float32Array[], where: string): void {
+function checkOutputs(
+  { objective, names }: Outputs,
+  rows: readonly Float32Array[],
+  where: string,
+  separator: string,
+): void {
   const [first] = rows;
   if (objective === "regression") {
     if (rows.some(([score]) => score !== first![0])) return;
@@ -72,7 +148,7 @@ function checkOutputs({ objective, names }: Outputs, rows: readonly Float32Array
   if (names.length > 0 && rows.some((values) => values.includes(1))) return;
   throw new DataError("no-labels", "No row of the training set has a label", {
     where,
-    expected: `labels, several of a message with "${SEPARATOR}" between them`,
+    expected: `labels, several of a message with "${separator}" between them`,
     found: names.length > 0 ? `in other sets ${nameList(names)}` : "empty cells",
   });
 }

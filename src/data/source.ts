@@ -1,8 +1,8 @@
 /** The rows of a set: reads its files, checks its labels and counts. */
 import { exists, openFile } from "#platform";
-import { ConfigError, DataError, nameList } from "../errors.ts";
+import { ConfigError, DataError } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { type ColumnChoice, findKeys, refuseScores } from "./columns.ts";
+import { type ColumnChoice, findKeys, MANY_CLASSES } from "./columns.ts";
 import type { Corpus, ReadOptions } from "./corpus.ts";
 import { addClasses, Dataset } from "./dataset.ts";
 import { dropCopies } from "./duplicates.ts";
@@ -27,16 +27,20 @@ export interface Loaded {
 /** Reads the files of a set. */
 export async function readSource(corpus: Corpus, source: DataSource | readonly DataSource[], read: ReadOptions) {
   const sources = Array.isArray(source) ? (source as readonly DataSource[]) : [source as DataSource];
-  const hadLabels = corpus.labels.length > 0;
+  const before = corpus.labels;
   const rows: number[] = [];
   for (const [i, one] of sources.entries()) {
     const more = i < sources.length - 1;
     for (const row of await whileOpen(one, (file) => readRows(corpus, file, { ...read, more }))) rows.push(row);
   }
   const file = sourceName(sources[0]!);
-  if (read.objective === "regression") (await import("./outputs.ts")).checkScores(corpus, file);
-  if (!hadLabels && read.objective === "classification") checkLabels(corpus, rows.length, file);
-  return new Dataset(corpus, Uint32Array.from(rows));
+  const all = Uint32Array.from(rows);
+  if (read.objective === "regression") {
+    const { takeScores } = await import("./outputs.ts");
+    return new Dataset(corpus, takeScores(corpus, all, { skipFaulty: read.skipFaulty ?? false, before, file }));
+  }
+  if (before.length === 0 && read.objective === "classification") await checkLabels(corpus, rows.length, file);
+  return new Dataset(corpus, all);
 }
 
 async function readRows(corpus: Corpus, file: FileReader, read: ReadOptions): Promise<Uint32Array> {
@@ -67,44 +71,15 @@ export async function whileOpen<T>(source: DataSource, work: (file: FileReader) 
 }
 
 /** Throws DataError if the labels of a training set are not classes to learn. */
-function checkLabels({ labels, labelColumn, labelLines, leftOut }: Corpus, rows: number, file: string): void {
-  if (labels.length < 2) {
-    const { rows: left, rowErrors } = leftOut;
-    throw new DataError("only-one-class", "All rows have the same class", {
-      where: file,
-      expected: "rows of at least two classes",
-      found: `"${labels[0]}" in all of ${rows} rows, the first on line ${labelLines[0]}`,
-      hint:
-        left > 0
-          ? `check the ${left} skipped rows, the first at ${rowErrors[0]!.details.where}`
-          : "give another --label-column, or add rows of another class",
-    });
-  }
-  refuseScores(labels, labelColumn, `${file}:${labelLines[0]}`);
-  if (labels.length === rows && rows > 2)
-    throw new DataError("all-labels-different", `All labels in "${labelColumn}" are different`, {
-      where: file,
-      expected: "classes with several rows each",
-      found: `${rows} labels in ${rows} rows: ${nameList(labels.map((label, i) => `"${label}" (line ${labelLines[i]})`))}`,
-      hint: "give another --label-column",
-    });
+async function checkLabels(corpus: Corpus, rows: number, file: string): Promise<void> {
+  const { length } = corpus.labels;
+  if (length < 2 || length > MANY_CLASSES || length === rows)
+    (await import("./label-faults.ts")).checkClasses(corpus, rows, file);
 }
 
 /** Throws DataError if a class of a file that is to be split has one row, which cannot be in all sets. */
-export function refuseSingles({ labels, labelLines }: Corpus, counts: Record<string, number>, file: string): void {
-  const singles = labels.flatMap((label, i) => (counts[label] === 1 ? [{ label, line: labelLines[i]! }] : []));
-  if (singles.length === 0) return;
-  const [first] = singles.sort((a, b) => a.line - b.line);
-  throw new DataError(
-    "class-with-one-row",
-    singles.length === 1 ? "A class has only one row" : "Some classes have only one row",
-    {
-      where: `${file}:${first!.line}`,
-      expected: "several rows of each class, to train and to test it",
-      found: nameList(singles.map(({ label, line }) => `"${label}" (line ${line})`)),
-      hint: "check the spelling of the label; add rows of the class, or leave the row out",
-    },
-  );
+export async function refuseSingles(corpus: Corpus, counts: Record<string, number>, file: string): Promise<void> {
+  if (Object.values(counts).includes(1)) (await import("./label-faults.ts")).refuseSingles(corpus, counts, file);
 }
 
 async function open(path: string): Promise<FileReader> {

@@ -14,19 +14,20 @@ export interface Prediction {
 export interface Decision {
   /** By which logits are divided (Guo et al. 2017, "On calibration of modern neural networks"). */
   temperature?: number;
-  /** The probability of the second of two classes from which it is predicted. */
+  /** The probability from which one of two classes is predicted, and the id of that class: 0 or 1. */
   threshold?: number;
+  positive?: number;
 }
 
 /** The prediction as a decision makes it. */
-export function decide(one: Prediction, { temperature = 1, threshold }: Decision): Prediction {
+export function decide(one: Prediction, { temperature = 1, threshold, positive }: Decision): Prediction {
   let { label, probabilities } = one;
   if (temperature !== 1) {
     const powers = probabilities.map((share) => share ** (1 / temperature));
     const sum = powers.reduce((a, b) => a + b, 0);
     probabilities = powers.map((power) => power / sum);
   }
-  if (threshold !== undefined) label = Number(probabilities[1]! >= threshold);
+  if (threshold !== undefined) label = probabilities[positive!]! >= threshold ? positive! : 1 - positive!;
   return { row: one.row, label, probability: probabilities[label]!, probabilities };
 }
 

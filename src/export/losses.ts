@@ -21,7 +21,7 @@ export function listLosses({ meta, tensors }: Adapter, finalNorm: FinalNorm | un
     const effect = `the bias is [${values.map((value) => value.toPrecision(3)).join(", ")}]: differences of logits change by up to ${spread.toPrecision(3)}`;
     losses.push({ kind: "bias", reason: bias, effect });
   }
-  const { padTo = 0, temperature, threshold } = meta.settings as Decision & { padTo?: number };
+  const { padTo = 0, temperature, threshold, positive } = meta.settings as Decision & { padTo?: number };
   if (temperature !== undefined)
     losses.push({
       kind: "decision",
@@ -39,7 +39,7 @@ export function listLosses({ meta, tensors }: Adapter, finalNorm: FinalNorm | un
     losses.push({
       kind: "decision",
       reason: "the run has a threshold, and transformers predicts the class with the larger logit",
-      effect: `the run predicts "${meta.labels[1]}" from a probability of ${threshold.toPrecision(6)}`,
+      effect: `the run predicts "${meta.labels[positive!]}" from a probability of ${threshold.toPrecision(6)}`,
     });
   if (meta.task.pooling === "last" && padTo > 0)
     losses.push({

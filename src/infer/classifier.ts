@@ -15,7 +15,7 @@ import { Novelty, type NoveltySettings } from "../io/novelty.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { pairSettings, type TextOrPair } from "../pair.ts";
+import { isBlank, pairSettings, type TextOrPair } from "../pair.ts";
 import { AdapterModel, closing, DEFAULT_NAME, loadModelWith } from "./adapter-model.ts";
 import type { MixedPlans } from "./mixed.ts";
 import type { ModelKind } from "./model-kind.ts";
@@ -23,13 +23,13 @@ import { capacityFor, computeLogits, type Rows, textLengths } from "./rows.ts";
 
 /** What a classifier makes of a text. */
 export interface Classification {
-  /** The most probable label. */
-  label: string;
+  /** The most probable label, of `labels` where there are several; null: there is none, or the text is blank. */
+  label: string | null;
   /** Its probability. */
-  probability: number;
-  /** Probability of every label. */
+  probability: number | null;
+  /** Probability of every label; none for a blank text. */
   probabilities: Record<string, number>;
-  /** Where a text can have several labels: those whose probability reaches their threshold. */
+  /** Where a text can have several labels: those whose probability reaches their threshold; none of a blank text. */
   labels?: string[];
   /** Whether the message is unlike the training data: its label means little. Absent if the run did not measure it. */
   unlike?: boolean;
@@ -37,7 +37,8 @@ export interface Classification {
 
 /** What a regression makes of a text. */
 export interface Scored {
-  score: number;
+  /** Null: the text is blank. */
+  score: number | null;
   /** As in `Classification`. */
   unlike?: boolean;
 }
@@ -160,8 +161,8 @@ export class Classifier extends AdapterModel<Engine> {
   /**
    * Classifies a text, or several, in order, with the active adapter or each with the one that `adapterNames` has for
    * it, to the same bits. A pair of texts is an array of two: `[["Is it open?", "Until six"]]`. Texts longer than the
-   * context are cut, as in training. Throws ConfigError for single texts where the model was trained on pairs and the
-   * other way round and if it gives scores, DataError if the model gives no finite numbers.
+   * context are cut, as in training; blank ones have no label. Throws ConfigError for single texts where the model was
+   * trained on pairs and the other way round and if it gives scores, DataError if the model gives no finite numbers.
    *
    * @example
    * ```ts
@@ -176,7 +177,10 @@ export class Classifier extends AdapterModel<Engine> {
    * ```
    */
   async classify(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<Classification[]> {
-    return this.each("classify", texts, options, (reading, logits) => this.classified(reading, logits));
+    const none = { label: null, probability: null, probabilities: {}, labels: [] };
+    return this.each<Classification>("classify", texts, options, none, (reading, logits) =>
+      this.classified(reading, logits),
+    );
   }
 
   /**
@@ -193,16 +197,17 @@ export class Classifier extends AdapterModel<Engine> {
    * ```
    */
   async score(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<Scored[]> {
-    return this.each("score", texts, options, (reading, logits) =>
+    return this.each<Scored>("score", texts, options, { score: null }, (reading, logits) =>
       Array.from(checkFinite(logits), (score, row) => ({ score, ...this.novelty(reading, row) })),
     );
   }
 
-  /** What a method makes of the logits of texts, in order. */
+  /** What a method makes of the logits of texts, in order; `none` of a blank one. */
   private async each<T>(
     method: "classify" | "score",
     texts: string | readonly TextOrPair[],
     options: ClassifyOptions,
+    none: T,
     make: (reading: Reading, logits: Float32Array) => T[],
   ): Promise<T[]> {
     checkArguments({ texts }, { texts: "texts or pairs" });
@@ -221,7 +226,7 @@ export class Classifier extends AdapterModel<Engine> {
       const results: T[] = [];
       for (const [reading, logits] of await (adapterNames ? this.mixed(list, adapterNames) : this.active(list)))
         for (const [i, result] of make(reading, logits).entries()) results[reading.places[i]!] = result;
-      return results;
+      return results.map((result, i) => (isBlank(list[i]!) ? { ...none } : result));
     });
   }
 
@@ -322,27 +327,29 @@ export class Classifier extends AdapterModel<Engine> {
     const { labels, settings, task } = reading.meta;
     const hasSeveral = task.objective === "multi-label";
     const predicted = hasSeveral ? labelPredictions : predictions;
-    const decided = predicted(checkFinite(logits), labels.length).map((one) => decide(one, settings));
-    return decided.map(({ row, label, probability, probabilities }) => ({
-      label: labels[label]!,
-      probability,
-      probabilities: Object.fromEntries(labels.map((name, i) => [name, probabilities[i]!])),
-      ...(hasSeveral ? { labels: labels.filter((_, i) => probabilities[i]! >= labelThreshold(settings, i)) } : {}),
-      ...this.novelty(reading, row),
-    }));
+    return predicted(checkFinite(logits), labels.length).map((one, row) => {
+      const { label, probabilities: shares } = decide(one, settings);
+      const probabilities = Object.fromEntries(labels.map((name, i) => [name, shares[i]!]));
+      const reached = hasSeveral
+        ? labels.filter((_, i) => shares[i]! >= labelThreshold(settings, i))
+        : [labels[label]!];
+      const [first = null] = reached.toSorted((a, b) => probabilities[b]! - probabilities[a]!);
+      return {
+        label: first,
+        probability: probabilities[first!] ?? null,
+        probabilities,
+        ...(hasSeveral ? { labels: reached } : {}),
+        ...this.novelty(reading, row),
+      };
+    });
   }
 
-  /** Whether a row is unlike the training data. */
+  /** Whether a row is unlike the training data, if the run has measured that. */
   private novelty({ meta: { settings }, ids }: Reading, row: number): Pick<Scored, "unlike"> {
-    const novelty = this.openNovelty(settings);
-    return novelty ? { unlike: novelty.isUnlike(ids[row]!) } : {};
-  }
-
-  private openNovelty(settings: AdapterMeta["settings"]): Novelty | null {
-    if (settings.novelty === undefined) return null;
+    if (settings.novelty === undefined) return {};
     const known = this.novelties.get(settings) ?? Novelty.from(settings.novelty as NoveltySettings);
     this.novelties.set(settings, known);
-    return known;
+    return { unlike: known.isUnlike(ids[row]!) };
   }
 }
 

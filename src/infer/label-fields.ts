@@ -4,6 +4,7 @@ import { labelThreshold } from "../engine/predictions.ts";
 import { ConfigError } from "../errors.ts";
 import { csvField } from "../io/csv.ts";
 import type { AdapterMeta } from "../io/peft.ts";
+import { isBlank } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";
 import type { Classification, Classifier, Scored } from "./classifier.ts";
 import type { Table, TableRow } from "./table.ts";
@@ -18,7 +19,7 @@ const NUMBER = new RegExp(`-?\\d+\\.\\d{${DECIMALS}}`, "g");
 const LONGEST_NUMBER = (-(2 ** 127)).toFixed(DECIMALS).length + 1;
 const BETWEEN = "|";
 
-/** The further fields of a row: a text, unless the model gives scores, and numbers. */
+/** The further fields of a row with a text: a text, unless the model gives scores, and numbers. */
 interface Kind {
   columns: readonly string[];
   texts: 0 | 1;
@@ -30,7 +31,7 @@ interface Kind {
 const SCORES: Kind = {
   columns: ["score"],
   texts: 0,
-  of: (result) => ({ texts: [], numbers: [(result as Scored).score] }),
+  of: (result) => ({ texts: [], numbers: [(result as Scored).score!] }),
   before: () => [[]],
 };
 
@@ -39,7 +40,7 @@ const classes = (labels: readonly string[]): Kind => ({
   texts: 1,
   of(result) {
     const { label, probability } = result as Classification;
-    return { texts: [label], numbers: [probability] };
+    return { texts: [label!], numbers: [probability!] };
   },
   before: ([probability]) => (isProbability(probability!) ? labels.map((label) => [label]) : []),
 });
@@ -92,8 +93,9 @@ const FORMATS: Record<
 export class Fields {
   /** The columns, named so that the table has none of them. */
   readonly names: readonly string[];
-  /** Of the header. */
+  /** Of the header, and of a row without a text. */
   readonly header: Uint8Array;
+  readonly empty: Uint8Array;
   /** The most bytes that a row's have. */
   readonly longest: number;
   private readonly kind: Kind;
@@ -108,9 +110,16 @@ export class Fields {
     const { columns, texts } = this.kind;
     this.names = freeNames(columns, taken);
     this.header = bytes(this.write(this.names, this.names.length));
+    const nothing = table.format === "jsonl" ? "null" : "";
+    this.empty = bytes(
+      this.write(
+        this.names.map(() => nothing),
+        0,
+      ),
+    );
     const text = classifier.adapters.flatMap((name) => classifier.metaOf(name).labels).join(BETWEEN);
     const widest = columns.map((_, i) => (i < texts ? JSON.stringify(text) : "0".repeat(LONGEST_NUMBER)));
-    this.longest = Math.max(this.header.length, bytes(this.write(widest, texts)).length);
+    this.longest = Math.max(this.header.length, this.empty.length, bytes(this.write(widest, texts)).length);
   }
 
   of(result: Labelled): Uint8Array {
@@ -185,9 +194,9 @@ export class Kept {
     if (at < 0) return begins(found, 0, bytes) ? new Uint8Array() : undefined;
     if (!begins(found, 0, bytes.subarray(0, at))) return undefined;
     const [behind, rest] = [found.subarray(at), bytes.subarray(at)];
-    if (text !== null) return this.fields.find(behind, rest);
-    const { header } = this.fields;
-    return begins(behind, 0, header) && begins(behind, header.length, rest) ? header : undefined;
+    if (text !== null && !isBlank(text)) return this.fields.find(behind, rest);
+    const fixed = text === null ? this.fields.header : this.fields.empty;
+    return begins(behind, 0, fixed) && begins(behind, fixed.length, rest) ? fixed : undefined;
   }
 }
 

@@ -7,7 +7,7 @@
 import { createHasher, exists, moveFile, openAppend, openFile, remove, writeFileAtomic } from "#platform";
 import { ConfigError, DataError, FormatError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
-import { showText } from "../pair.ts";
+import { isBlank, showText } from "../pair.ts";
 import type { Check } from "../platform/reader.ts";
 import { nearest } from "../suggest.ts";
 import type { Classifier } from "./classifier.ts";
@@ -70,6 +70,8 @@ interface Survey {
   /** The path of the table. */
   where: string;
   rows: number;
+  /** Rows without a text, which get no label. */
+  blank: number;
   /** Of all rows. */
   sha256: string;
   /** Names that a new column must not have, in lower case. */
@@ -87,13 +89,15 @@ export async function survey(table: Table, where: string, known: readonly string
   const decoder = new TextDecoder();
   const adapters = new Map<string, number>();
   const hasher = await createHasher("sha256");
-  let rows = 0;
+  let [rows, blank] = [0, 0];
   for await (const some of table.rows()) {
     for (const { text, bytes, adapter } of some) {
       hasher.update(bytes);
       if (text === null) continue;
       rows++;
-      if (table.adapterColumn !== undefined) {
+      if (isBlank(text)) blank++;
+      // An empty row names none.
+      if (table.adapterColumn !== undefined && (adapter !== "" || !isBlank(text))) {
         if (!known.includes(adapter)) throw unknownAdapter(adapter, known, `${where}, row ${rows}`);
         adapters.set(adapter, (adapters.get(adapter) ?? 0) + 1);
       }
@@ -105,7 +109,7 @@ export async function survey(table: Table, where: string, known: readonly string
     }
   }
   if (rows === 0) throw new DataError("no-rows", "The file has no rows", { where, found: "only a header" });
-  return { where, rows, sha256: hasher.digest(), taken, adapters };
+  return { where, rows, blank, sha256: hasher.digest(), taken, adapters };
 }
 
 /** The rows of a table as surveyed. Throws DataError, at the end or earlier, if they have changed. */
@@ -209,18 +213,24 @@ export async function labelTable(
   return true;
 }
 
-/** The bytes of some rows with labels in them, and what the model makes of each row that is not the header. */
+/**
+ * The bytes of some rows with labels in them, and what the model makes of each row that is not the header; null: it has
+ * no text.
+ */
 export async function labelRows(
   { adapterColumn }: Table,
   rows: readonly TableRow[],
   classifier: Classifier,
   fields: Fields,
-): Promise<{ bytes: Uint8Array<ArrayBuffer>; results: Labelled[] }> {
+): Promise<{ bytes: Uint8Array<ArrayBuffer>; results: (Labelled | null)[] }> {
   const results = await classifyByLength(classifier, rows, adapterColumn !== undefined);
   let next = 0;
-  const pieces = rows.flatMap((row) =>
-    withFields(row, row.text === null ? fields.header : fields.of(results[next++]!)),
-  );
+  const fieldsOf = ({ text }: TableRow) => {
+    if (text === null) return fields.header;
+    const result = results[next++];
+    return result ? fields.of(result) : fields.empty;
+  };
+  const pieces = rows.flatMap((row) => withFields(row, fieldsOf(row)));
   return { bytes: concat(pieces), results };
 }
 
@@ -251,14 +261,14 @@ async function isCopy(
       const matched = await kept.match(rows);
       if (matched.length < rows.length) return false;
       const some = rows.map((row, i) => ({ row, found: matched[i]!, number: lastNumber(matched[i]!) }));
-      sample = [...sample, ...some.filter(({ row }) => row.text !== null)]
+      sample = [...sample, ...some.filter(({ row: { text } }) => text !== null && !isBlank(text))]
         .sort((a, b) => a.number - b.number)
         .slice(0, SAMPLE);
     }
     if (kept.bytes < file.size) return false;
     const rows = sample.map(({ row }) => row);
     const results = await classifyByLength(classifier, rows, table.adapterColumn !== undefined);
-    return results.every((result, i) => begins(fields.of(result), 0, sample[i]!.found));
+    return results.every((result, i) => begins(fields.of(result!), 0, sample[i]!.found));
   } finally {
     await file.close();
   }
@@ -295,11 +305,13 @@ async function classifyByLength(
   classifier: Classifier,
   rows: readonly TableRow[],
   byRow: boolean,
-): Promise<Labelled[]> {
+): Promise<(Labelled | null)[]> {
   const texts = rows.flatMap(({ text }) => (text === null ? [] : [text]));
   const adapters = rows.flatMap(({ text, adapter }) => (text === null ? [] : adapter));
-  const order = texts.map((_, i) => i).sort((a, b) => showText(texts[a]!).length - showText(texts[b]!).length);
-  const results: Labelled[] = [];
+  const order = [...texts.keys()]
+    .filter((i) => !isBlank(texts[i]!))
+    .sort((a, b) => showText(texts[a]!).length - showText(texts[b]!).length);
+  const results: (Labelled | null)[] = texts.map(() => null);
   const some = order.map((i) => texts[i]!);
   const options = byRow ? { adapterNames: order.map((i) => adapters[i]!) } : {};
   const isRegression = classifier.meta.task.objective === "regression";

@@ -140,12 +140,13 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
   const { novelty } = meta.settings;
   if (novelty !== undefined && !isNovelty(novelty))
     refuse("the filter of the training messages is damaged", String(JSON.stringify(novelty)).slice(0, 60));
-  const { temperature = 1, threshold = 0, thresholds = [] } = meta.settings;
+  const { temperature = 1, threshold, positive, thresholds = [] } = meta.settings;
   const isWithin = (value: unknown, low: number, high: number) =>
     Number.isFinite(value) && low <= +value! && +value! <= high;
   if (!isWithin(temperature, Number.MIN_VALUE, Number.MAX_VALUE)) refuse("the temperature is invalid", temperature);
-  for (const one of [threshold, thresholds].flat())
-    if (!isWithin(one, 0, 1)) refuse("the threshold is not a probability", one);
+  const hasClass = threshold === undefined || (num_labels === 2 && (positive === 0 || positive === 1));
+  for (const one of [threshold ?? [], thresholds].flat())
+    if (!hasClass || !isWithin(one, 0, 1)) refuse("the threshold is invalid", one);
   if (meta.labels.length !== num_labels) refuse(`labels must name ${num_labels} classes`, meta.labels);
   const [least, most] = { classification: [2], regression: [1, 1], "multi-label": [1], lm: [0] }[objective] as number[];
   if (num_labels < least! || num_labels > (most ?? Infinity))

@@ -93,7 +93,7 @@ export function buildAdapter(
   tensors: TrainResult["tensors"],
   novelty: NoveltySettings | null,
 ): Adapter {
-  const { temperature, threshold } = record.results?.decision ?? {};
+  const { temperature, threshold, positive } = record.results?.decision ?? {};
   const thresholds = record.results?.multiLabel?.labels.map((label) => label.threshold);
   return {
     meta: {
@@ -113,7 +113,7 @@ export function buildAdapter(
         ...(spec.dtype === undefined || spec.dtype === "f32" ? {} : { dtype: spec.dtype }),
         ...(novelty ? { novelty } : {}),
         ...(temperature === undefined ? {} : { temperature }),
-        ...(threshold === undefined ? {} : { threshold }),
+        ...(threshold === undefined ? {} : { threshold, positive }),
         ...(thresholds === undefined ? {} : { thresholds }),
       },
     },

@@ -26,6 +26,7 @@ export interface RunSettings extends Partial<TrainOptions> {
   dataset?: string;
   textColumn?: string;
   labelColumn?: string;
+  labelSeparator?: string;
   encoding?: string;
   skipFaulty?: boolean;
   split?: Split;
@@ -39,9 +40,12 @@ export interface RunSettings extends Partial<TrainOptions> {
 }
 
 /** Settings whose value is a text, whatever it looks like. */
-const TEXTS = ["model", "data", "train", "val", "test", "dataset", "textColumn", "labelColumn", "encoding", "adapter"];
+const TEXTS = [
+  ...["model", "data", "train", "val", "test", "dataset", "textColumn", "labelColumn", "encoding", "adapter"],
+  ...["labelSeparator", "positive"],
+];
 /** Settings of messages that texts do not have. */
-const OF_MESSAGES = ["labelColumn", "skipFaulty", "split", "balance", "dedupe", "padding"] as const;
+const OF_MESSAGES = ["labelColumn", "labelSeparator", "skipFaulty", "split", "balance", "dedupe", "padding"] as const;
 /** The names of a run's settings, in a defined order. */
 export const RUN_SETTINGS = [
   ...["objective", "maxLength", "stride"],

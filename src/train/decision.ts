@@ -1,5 +1,6 @@
 /** What is chosen on the validation set when a classifier is trained: a temperature, a threshold. */
 import type { Dataset } from "../data/dataset.ts";
+import type { LoadedDataset } from "../data/datasets.ts";
 import { type Evaluation, evaluateRows } from "../engine/evaluate.ts";
 import { type Decision, decide, type Prediction } from "../engine/predictions.ts";
 import type { TrainOptions } from "./options.ts";
@@ -7,7 +8,7 @@ import { parseThreshold, type ThresholdRule } from "./threshold.ts";
 
 /** A decision, and what it is like on the validation set. */
 export interface ChosenDecision extends Decision {
-  /** Precision and recall of the second class with the threshold. */
+  /** Precision and recall of the class with the threshold. */
   precision?: number;
   recall?: number;
   /** No threshold reaches the precision that was asked for: the highest that one has; null: no row is of that class. */
@@ -17,11 +18,30 @@ export interface ChosenDecision extends Decision {
 /** Temperatures are between 1 / LIMIT and LIMIT: without errors, the lowest loss would be that of certainty. */
 const LIMIT = 10;
 
+/**
+ * Of two classes the one whose threshold is chosen and whose probability ranks the rows: the one that is asked for, or
+ * the rarer in the training set, of equally frequent ones the second. Null: there are more classes.
+ */
+export function choosePositive(
+  { labels, stats }: Pick<LoadedDataset, "labels" | "stats">,
+  asked: string | null = null,
+) {
+  if (labels.length !== 2) return null;
+  if (asked !== null) return labels.indexOf(asked);
+  const [first, second] = labels.map((label) => stats.train.classes[label]!) as [number, number];
+  return Number(second <= first);
+}
+
 type Sets<T> = Record<"train" | "val" | "test", T>;
+
+/** What a decision is chosen by; `positive`: the class with a threshold. */
+interface Asked extends Pick<TrainOptions, "calibrate" | "threshold"> {
+  positive: number | null;
+}
 
 /** What is made of each set's predictions, of which `evaluated` is the evaluation as they are. */
 export function decideSets(
-  asked: Pick<TrainOptions, "calibrate" | "threshold">,
+  asked: Asked,
   sets: Sets<Dataset>,
   evaluated: Sets<Evaluation>,
   own: Sets<Prediction[]>,
@@ -37,7 +57,7 @@ export function decideSets(
 
 /** Null: nothing was asked for. `predictions` are those of the validation set, `truth` their classes. */
 export function chooseDecision(
-  { calibrate, threshold }: Pick<TrainOptions, "calibrate" | "threshold">,
+  { calibrate, threshold, positive }: Asked,
   predictions: readonly Prediction[],
   truth: readonly number[],
 ): ChosenDecision | null {
@@ -45,11 +65,12 @@ export function chooseDecision(
   if (!calibrate && rule === null) return null;
   const rows = predictions.map(({ probabilities }) => probabilities);
   const temperature = calibrate ? fitTemperature(rows, truth) : 1;
-  const scores = rows.map((row) => scaledShare(row, 1, 1 / temperature));
-  return {
-    ...(calibrate ? { temperature } : {}),
-    ...(rule ? chooseThreshold(rule, scores, truth) : {}),
+  const withThreshold = (rule: ThresholdRule, id: number): ChosenDecision => {
+    const scores = rows.map((row) => scaledShare(row, id, 1 / temperature));
+    const isPositive = truth.map((label) => Number(label === id));
+    return { positive: id, ...chooseThreshold(rule, scores, isPositive) };
   };
+  return { ...(calibrate ? { temperature } : {}), ...(rule ? withThreshold(rule, positive!) : {}) };
 }
 
 /** The probability of a class after its logits were multiplied. */
@@ -75,14 +96,14 @@ export function fitTemperature(rows: readonly Float64Array[], truth: readonly nu
 }
 
 /**
- * The scores of the second class are the thresholds that are tried, as by scikit-learn; of equally good ones the
- * highest.
+ * The scores of a class are the thresholds that are tried, as by scikit-learn; of equally good ones the highest.
+ * `truth`: 1 for its rows, 0 for others.
  */
 export function chooseThreshold(
   rule: ThresholdRule,
   scores: readonly number[],
   truth: readonly number[],
-): Omit<ChosenDecision, "temperature"> {
+): Pick<ChosenDecision, "threshold" | "precision" | "recall" | "reached"> {
   const order = [...scores.keys()].sort((a, b) => scores[b]! - scores[a]!);
   const positives = truth.filter((label) => label === 1).length;
   if (positives === 0) return { reached: null };

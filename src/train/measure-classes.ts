@@ -3,7 +3,7 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import { type Evaluation, evaluateRows } from "../engine/evaluate.ts";
 import { predictions } from "../engine/predictions.ts";
 import { predictBaselines } from "./baselines.ts";
-import { decideSets } from "./decision.ts";
+import { choosePositive, decideSets } from "./decision.ts";
 import type { Splits } from "./measured.ts";
 import type { TrainOptions } from "./options.ts";
 import { measureTest } from "./results.ts";
@@ -17,13 +17,14 @@ export async function measure(
 ) {
   const predict = (some: Float32Array) => predictions(some, data.labels.length);
   const own = { train: predict(logits.train), val: predict(logits.val), test: predict(logits.test) };
-  const { decision, after, predictions: decided } = decideSets(options, data, evaluated, own);
+  const positive = choosePositive(data, options.positive);
+  const { decision, after, predictions: decided } = decideSets({ ...options, positive }, data, evaluated, own);
   const baselines = await predictBaselines(data, signal);
   const parts = data.testParts.map(({ name, positions }) => {
     const chosen = [...positions].map((row) => decided.test[row]!);
     return { name, ...evaluateRows(chosen, (row) => data.test.label(row)) };
   });
-  const test = measureTest(data, decided.test, baselines);
+  const test = measureTest(data, decided.test, baselines, positive);
   return {
     results: { after, parts, decision, test, texts: null },
     predictions: decided.test,

@@ -82,8 +82,10 @@ export interface TrainOptions extends MethodOptions {
   seed: number;
   /** Whether probabilities are calibrated: the validation set chooses a temperature. */
   calibrate: boolean;
-  /** How the validation set chooses the threshold of the second of two classes: see `parseThreshold`. */
+  /** How the validation set chooses the threshold of one of two classes, or of each label: see `parseThreshold`. */
   threshold: string;
+  /** The class of two that a threshold is for, and areas under curves; null: the rarer in the training set. */
+  positive: string | null;
 }
 
 /** A setting of a run. */
@@ -134,6 +136,7 @@ export const SETTINGS: Settings<TrainOptions> = {
   seed: { default: 1, number: { min: 0, max: 2 ** 32 - 1, whole: true } },
   calibrate: { default: false },
   threshold: { default: "none" },
+  positive: { default: null },
 };
 
 /** What the defaults depend on. What is not known yet counts as the small model and many rows. */

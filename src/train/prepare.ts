@@ -79,6 +79,12 @@ export function completeOptions({ device, model, data, adapter, featureBudget, .
       expected: "data with two classes, or threshold none",
       found: `${data.labels.length} classes`,
     });
+  const classes = objective === "classification" && data.labels.length === 2 ? data.labels : [];
+  if (options.positive !== null && !classes.includes(options.positive))
+    throw new ConfigError("unknown-value", "positive is not one of two classes", {
+      expected: classes.join(" or ") || "data with two classes",
+      found: String(options.positive),
+    });
   if (adapter) checkLabels(adapter, data);
   return options;
 }

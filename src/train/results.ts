@@ -27,7 +27,7 @@ import {
   wilson,
 } from "../statistics.ts";
 import type { Baseline } from "./baselines.ts";
-import type { ChosenDecision } from "./decision.ts";
+import { type ChosenDecision, choosePositive } from "./decision.ts";
 import { MISTAKES, type Splits } from "./measured.ts";
 import type { LabelResults } from "./multi-label.ts";
 import type { ScoreResults } from "./regression.ts";
@@ -97,7 +97,9 @@ export interface TestResults {
   classes: ClassResults[];
   /** The run first, then the baselines; the last is the most frequent class. */
   compared: [Compared, ...Compared[]];
-  /** Of the second of two classes; the means over more, each against the rest. null: not defined for one of them. */
+  /** The class of two whose figures are given where there is one for both; null: there are more classes. */
+  positive: number | null;
+  /** Of this class, or the means over all, each against the rest. null: not defined for one of them. */
   rocAuc: number | null;
   prAuc: number | null;
   calibration: Reliability;
@@ -144,6 +146,7 @@ export function measureTest(
   data: LoadedDataset,
   predictions: readonly Prediction[],
   baselines: readonly Baseline[],
+  positive = choosePositive(data),
 ): TestResults {
   const { labels, test } = data;
   const truth = predictions.map(({ row }) => test.label(row));
@@ -151,6 +154,7 @@ export function measureTest(
   const own = { name: "this run", predicted: predictions.map(({ label }) => label) };
   const confusions = countConfusions(truth, own.predicted);
   const rankings = rankClasses(labels.length, truth, predictions);
+  const counted = positive === null ? rankings : [rankings[positive]!];
   const message = ({ row, label, probability }: Prediction): TestMessage => ({
     text: test.text(row),
     truth: labels[test.label(row)]!,
@@ -165,8 +169,9 @@ export function measureTest(
       ranking: labels.length > LISTED_CLASSES ? null : rankings[id]!,
     })),
     compared: compare(data, truth, own, baselines),
-    rocAuc: overall(rankings, ({ rocAuc }) => rocAuc),
-    prAuc: overall(rankings, ({ prAuc }) => prAuc),
+    positive,
+    rocAuc: meanOf(counted, ({ rocAuc }) => rocAuc),
+    prAuc: meanOf(counted, ({ prAuc }) => prAuc),
     calibration: measureReliability(predictions.map(({ probability }, i) => ({ probability, right: right[i]! }))),
     verdicts: right.map(Number),
     samples: pickSamples(
@@ -192,10 +197,9 @@ function rankClasses(classes: number, truth: readonly number[], predictions: rea
   });
 }
 
-function overall(rankings: readonly (Ranking | null)[], of: (one: Ranking) => number): number | null {
-  const counted = rankings.length === 2 ? rankings.slice(1) : rankings;
-  const known = counted.filter((one) => one !== null);
-  return known.length < counted.length ? null : known.reduce((sum, one) => sum + of(one), 0) / known.length;
+function meanOf(rankings: readonly (Ranking | null)[], of: (one: Ranking) => number): number | null {
+  const known = rankings.filter((one) => one !== null);
+  return known.length < rankings.length ? null : known.reduce((sum, one) => sum + of(one), 0) / known.length;
 }
 
 /** The run and the baselines, each of which it is compared with. */

@@ -1,4 +1,4 @@
-/** The rules by which the threshold of a second class is chosen on the validation set. */
+/** The rules by which the threshold of a class is chosen on the validation set. */
 import { ConfigError } from "../errors.ts";
 
 /** The highest F1, or the other one as high as possible where precision or recall is at least `least`. */

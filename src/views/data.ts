@@ -99,6 +99,7 @@ export function dataNotes(data: LoadedDataset): string[] {
     ]),
     ...missingClasses(data),
     ...labelNotes(stats.classesRead),
+    ...(stats.combined ? [stats.combined] : []),
   ];
 }
 

@@ -160,13 +160,13 @@ function describe({ evaluations, objective }: RunRecord, measured: Metric): stri
   return `Validation: from ${show(first.val)} to ${show(last.val)} after ${seen}.${training}`;
 }
 
-/** The ROC and the precision-recall curves: of the second of two classes, of each of more against the rest. */
+/** The ROC and the precision-recall curves: of the positive of two classes, of each of more against the rest. */
 export function rankingCharts(
   labels: readonly string[],
-  { classes }: TestResults,
+  { classes, positive }: TestResults,
 ): { roc: LineChart; pr: LineChart } | null {
   const ranked = classes.flatMap(({ ranking }, id) =>
-    ranking && (classes.length > 2 || id === 1) ? [{ ranking, id }] : [],
+    ranking && (positive === null || id === positive) ? [{ ranking, id }] : [],
   );
   if (ranked.length === 0) return null;
   const chart = (title: string, x: string, y: string, curve: "roc" | "pr", area: "rocAuc" | "prAuc"): LineChart => ({

@@ -229,10 +229,10 @@ export function baselinesTable({ unequal }: Pick<RunRecord, "unequal">, { compar
 /** The run on the test set in single figures. */
 export function measuresTable({ labels }: Pick<RunRecord, "labels">, { compared, ...test }: TestResults): Table {
   const [own] = compared;
-  const of = labels.length === 2 ? ` of ${labels[1]}` : "";
+  const of = test.positive === null ? "" : ` of ${labels[test.positive]}`;
   return makeTable<Compared>(
     "measures",
-    `Measures of the test set${labels.length === 2 ? "" : "; areas are means over the classes, each against the rest"}`,
+    `Measures of the test set${of ? "" : "; areas are means over the classes, each against the rest"}`,
     [
       csvOnly("accuracy", ({ accuracy }) => accuracy),
       {

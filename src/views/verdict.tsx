@@ -13,13 +13,13 @@ export function Bar({ share }: { share: number }) {
   );
 }
 
-/** The label or labels, and the probability of each; or the score. `children` stand between them. */
+/** The label or labels of a text that is not blank, and the probability of each; or the score. `children` stand between them. */
 export function VerdictView({ verdict, children }: { verdict: Classification | Scored; children?: ComponentChildren }) {
   if ("score" in verdict)
     return (
       <>
         <p class="predicted">
-          <strong>{showScore(verdict.score)}</strong>
+          <strong>{showScore(verdict.score!)}</strong>
         </p>
         {children}
       </>
@@ -28,7 +28,7 @@ export function VerdictView({ verdict, children }: { verdict: Classification | S
   return (
     <>
       <p class="predicted">
-        <strong>{labels ? labels.join(", ") || "no label" : label}</strong> {!labels && percent(probability)}
+        <strong>{labels ? labels.join(", ") || "no label" : label}</strong> {!labels && percent(probability!)}
       </p>
       {children}
       {/* A live region around it announces the label alone. */}

@@ -1,5 +1,4 @@
 /** What a run's results come to, in sentences. */
-import type { Objective } from "../config.ts";
 import { count, percent, showDuration, showLoss, showPerplexity, showScore } from "../format.ts";
 import { describeMethod, METHODS } from "../methods/index.ts";
 import { keptEvaluation, type RunRecord } from "../run/record.ts";
@@ -79,8 +78,8 @@ function describeDecision({ results, labels, options: { threshold: rule } }: Run
   if (results?.multiLabel && rule !== "none")
     return [`Thresholds: each label is predicted from a probability of its own (${rule} on the validation set).`];
   if (!results?.decision) return [];
-  const { temperature, threshold, precision, recall, reached } = results.decision;
-  const name = `"${brief(labels[1]!)}"`;
+  const { temperature, threshold, positive = 0, precision, recall, reached } = results.decision;
+  const name = `"${brief(labels[positive]!)}"`;
   return [
     ...(temperature === undefined
       ? []
@@ -91,7 +90,7 @@ function describeDecision({ results, labels, options: { threshold: rule } }: Run
       ? []
       : [
           `Threshold: ${name} is predicted from a probability of ${percent(threshold)} (${rule} on the validation set: ` +
-            `precision ${percent(precision!)}, recall ${percent(recall!)}).`,
+            `precision ${percent(precision!)}, recall ${percent(recall!)}), which can lower the accuracy.`,
         ]),
     ...(reached === undefined
       ? []
@@ -105,6 +104,9 @@ function describeDecision({ results, labels, options: { threshold: rule } }: Run
   ];
 }
 
+/** Whether labels are predicted by thresholds, which are chosen for other figures than the one that runs are judged by. */
+const hasThreshold = ({ options }: RunRecord) => options.threshold !== "none";
+
 /** That a run has learned nothing, the probable cause, and the settings to try. */
 interface NothingLearned {
   text: string;
@@ -117,17 +119,17 @@ interface NothingLearned {
 const FEW_STEPS = 50;
 
 /** What a finished run is told that has learned nothing; null if it has learned something. */
-export function nothingLearned({
-  objective,
-  options: { mode, lr, epochs },
-  step,
-  results,
-  parameters,
-}: RunRecord): NothingLearned | null {
+export function nothingLearned(record: RunRecord): NothingLearned | null {
+  const { results } = record;
   if (!results) return null;
   const { before, after } = results;
-  const text = lossRemains(before.train.loss, after.train.loss) ?? noBetter(listRivals(results), objective);
+  const text = lossRemains(before.train.loss, after.train.loss) ?? noBetter(record, results);
   if (text === null) return null;
+  const {
+    options: { mode, lr, epochs },
+    step,
+    parameters,
+  } = record;
   const usual = defaultRate(mode, { parameters });
   const isLow = lr < usual / 3;
   if (!isLow && lr <= 3 * usual && step < FEW_STEPS) {
@@ -182,11 +184,12 @@ function listRivals({ test, scores, multiLabel }: Results): Rival[] {
 /** What the last baseline always gives. */
 const ALWAYS = { classification: "the most frequent class, ", regression: "", "multi-label": "", lm: "" };
 
-function noBetter(rivals: readonly Rival[], objective: Objective): string | null {
+function noBetter(record: RunRecord, results: Results): string | null {
+  const rivals = listRivals(results);
   const [own, always] = [rivals[0], rivals.at(-1)];
-  if (!own || !always?.against) return null;
+  if (!own || !always?.against || hasThreshold(record)) return null;
   const isBetter = always.against.standing === "better" || (own.merit > always.merit && own.rows < ENOUGH_ROWS);
-  return isBetter ? null : against(own, always, `${ALWAYS[objective]}"${brief(always.name)}"`);
+  return isBetter ? null : against(own, always, `${ALWAYS[record.objective]}"${brief(always.name)}"`);
 }
 
 function against(own: Rival, { against, shown, showDifference }: Rival, name: string): string {
@@ -217,7 +220,7 @@ function besideBaseline(record: RunRecord, advises: boolean): string[] {
   const best = others.reduce<Rival | null>((most, one) => (most && most.merit >= one.merit ? most : one), null);
   if (!own || best === null) return [];
   const text = `${against(own, best, `"${brief(best.name)}"`)}.`;
-  if (!advises || best.against!.standing === "better" || own.isPerfect) return [text];
+  if (!advises || best.against!.standing === "better" || own.isPerfect || hasThreshold(record)) return [text];
   const ideas = whatHelps(record);
   return [ideas.length > 0 ? `${text} Try ${ideas.join(", or ")}.` : text];
 }

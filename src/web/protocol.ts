@@ -251,6 +251,8 @@ export interface LabelRequest {
 /** A table with the columns that `classify --in` adds: each row's label and its probability, several, or its score. */
 export interface LabelReport {
   rows: number;
+  /** Those without a text, which get nothing. */
+  blank: number;
   /** Rows by label, in the order of the classes; none of scores. */
   labels: Record<string, number>;
   /** The first rows. */

@@ -226,7 +226,7 @@ test("an adapter gives the same predictions in the page, in Node, and loaded int
   classifier.destroy();
   device.destroy();
   assert.ok(
-    before!.includes(`${inNode!.label} ${(100 * inNode!.probability).toFixed(1)}\u00a0%`),
+    before!.includes(`${inNode!.label} ${(100 * inNode!.probability!).toFixed(1)}\u00a0%`),
     `${before} in the page`,
   );
 

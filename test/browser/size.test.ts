@@ -23,6 +23,8 @@ const PAGE_BYTES = 222.9 * KB;
 const FOREIGN_BYTES = 18 * KB;
 /** What reads models in GGUF files. */
 const GGUF_BYTES = 8.2 * KB;
+/** What says that labels are no classes to learn, or look like several in one. */
+const LABEL_FAULTS_BYTES = 1.8 * KB;
 /** What the page loads besides for a data set of the hub; and for one with another compression than Snappy. */
 const HUB_BYTES = 70 * KB;
 const COMPRESSORS_BYTES = 80 * KB;
@@ -155,6 +157,7 @@ const OF_ZIP = /\/(src\/io\/zip\.|node_modules\/fflate\/)/;
 const OF_CHATS = /\/(src\/data\/chat\.|node_modules\/@huggingface\/jinja\/)/;
 const OF_GGUF = /\/src\/io\/(gguf|ggml|tokenizer-(gguf|fast))[\w-]*\./;
 const OF_SCORES = /\/src\/(train\/(regression|multi-label|ridge|label-baselines)|score-measures|data\/outputs)\./;
+const OF_LABEL_FAULTS = /\/src\/data\/label-faults\./;
 const OF_TEXTS =
   /\/src\/(infer\/(decoding|generation|language-model|run-length|stop-strings)|(engine|model)\/decoder|ops\/(cache|sample)|web\/worker\/writer)\./;
 const OF_METHODS = /\/(src\/backend\/generated\/method-shaders\.|shaders\/)/;
@@ -185,6 +188,7 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
   const methods = only(OF_METHODS).filter((path) => !measuring.includes(path));
   const gpu = only(OF_GPU).filter((path) => !methods.includes(path));
   const scores = only(OF_SCORES);
+  const labelFaults = only(OF_LABEL_FAULTS);
   const foreign = only(OF_FOREIGN);
   const chats = only(OF_CHATS);
   const gguf = only(OF_GGUF);
@@ -195,6 +199,7 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
   const forms = only(OF_FORMS).filter((path) => !downloads.includes(path));
   const later = [
     ...scores,
+    ...labelFaults,
     ...hub,
     ...compressors,
     ...several,
@@ -227,6 +232,7 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
     [measuring, MEASURING_BYTES],
     [gpu, PAGE_GPU_BYTES],
     [scores, SCORES_BYTES],
+    [labelFaults, LABEL_FAULTS_BYTES],
     [foreign, FOREIGN_BYTES],
     [chats, CHATS_BYTES],
     [gguf, GGUF_BYTES],

@@ -141,13 +141,15 @@ test("classify: arguments, lines of standard input, JSON", async () => {
   const plain = await classify(texts);
   assertCode(plain, 0);
   const lines = plain.stdout.slice(0, -1).split("\n");
-  assert.is(lines.length, 3);
+  assert.is(lines.pop(), "\t\t");
+  assert.match(plain.stderr, "1 of 3 texts are empty and have no label");
   for (const [i, line] of lines.entries()) assert.match(line, new RegExp(`^(ham|spam)\\t[01]\\.\\d{4}\\t${texts[i]}$`));
   const piped = await classify([], `\uFEFF${texts.toReversed().join("\r\n")}\r`);
-  assert.equal(piped.stdout.trimEnd().split("\n"), lines.toReversed());
+  assert.equal(piped.stdout.trimEnd().split("\n"), ["\t\t", ...lines.toReversed()]);
   const command = { cwd: folder, stdout: "full" } as const;
   assertCode(await runCommand("classify", ["--run", "first", ...texts], command), 1);
   const json = jsonLines((await classify(["--json", ...texts])).stdout);
+  assert.equal(json.pop(), { text: "", label: null, probability: null, probabilities: {}, labels: [] });
   for (const [i, { text, label, probability, probabilities }] of json.entries()) {
     assert.is(text, texts[i]);
     assert.is(probability, probabilities[label]);
@@ -195,7 +197,9 @@ test("generate: arguments, lines of standard input, JSON, the note on dropped to
     /^prompt 3: the text is longer than the context of 64 tokens; the oldest \d+ were dropped$/m,
   );
   assert.match(plain.stderr, /^27 tokens, \d+\.\d tokens\/s, on /m);
-  const json = jsonLines((await generate(["--json", ...prompts])).stdout);
+  // --stop takes one text, not the prompts behind it.
+  const json = jsonLines((await generate(["--json", "--stop", "neither", "--stop", "nor", ...prompts])).stdout);
+  assert.is(json.length, prompts.length);
   for (const [i, { prompt, text, tokens, finish, forgotten, ...rest }] of json.entries()) {
     assert.equal([prompt, tokens, finish, forgotten > 0, rest], [prompts[i], 9, "length", i === 2, {}]);
     assert.ok(text.length > 0);

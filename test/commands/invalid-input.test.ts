@@ -205,7 +205,7 @@ test("train refuses a config.json without the required keys, and one that is not
   await refused(["not a JSON file", "keys/config.json"]);
 });
 
-test("classify refuses a directory that is not a run, and an unknown flag", async () => {
+test("classify refuses a directory that is not a run, one in place of a file, and an unknown flag", async () => {
   mkdirSync(join(folder, "notes"));
   write("notes/todo.txt", "");
   const before = filesIn(folder);
@@ -214,6 +214,7 @@ test("classify refuses a directory that is not a run, and an unknown flag", asyn
   assertRefused(await classify("--run", "nowhere", "x"), before, 2, [...expected, "no such directory"]);
   assertRefused(await classify("--run", "good.csv", "x"), before, 2, [...expected, "found:    a file"]);
   assertRefused(await classify("--run", "notes", "x"), before, 2, [...expected, "found:    todo.txt"]);
+  assertRefused(await classify("--run", "nowhere", "notes"), before, 2, ["cannot read notes", "found:    a directory"]);
   assertRefused(await classify("x"), before, 2, ["--run DIR or --adapter DIR"]);
   assertRefused(await classify("--run", "notes", "--jsno", "x"), before, 2, ["--jsno", "Did you mean --json?"]);
 });

@@ -48,8 +48,9 @@ test("regression: a run directory, scores of texts and of a table", async () => 
   for (const name of ["baselines.csv", "predictions.csv", "rmse.svg", "scores.svg"])
     assert.ok(files.includes(name), name);
   for (const name of ["accuracy.svg", "classes.csv", "confusion.csv"]) assert.not.ok(files.includes(name), name);
-  const texts = await run("classify", "--run", "scores", "--device", "wasm", "message please");
-  assert.match(texts.stdout, /^-?\d+\.\d{4}\tmessage please\n$/);
+  const texts = await run("classify", "--run", "scores", "--device", "wasm", "message please", " ");
+  assert.match(texts.stdout, /^-?\d+\.\d{4}\tmessage please\n\t \n$/);
+  assert.match(texts.stderr, "1 of 2 texts are empty and have no score");
   const labelled = await run(
     "classify",
     "--run",

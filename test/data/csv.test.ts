@@ -85,6 +85,18 @@ test("line ends: LF, CRLF, CR, none at the end; blank lines are skipped", async 
   }
 });
 
+test("rows of a spreadsheet with nothing but separators and white space are skipped, also before the header", async () => {
+  const expected: Row[] = [
+    ["ham", "one"],
+    ["spam", "two"],
+  ];
+  await check("a.csv", ',\n , \nlabel,text\nham,one\n,\n"",""\n,,,\nspam,two\n" ",\n', expected);
+  await check("a.csv", ";\r\nlabel;text\r\n;\r\nham;one\r\nspam;two\r\n;\r\n;", expected);
+  await check("a.tsv", "\t\nlabel\ttext\nham\tone\n\t\n  \nspam\ttwo\n\t", expected);
+  await check("a.csv", "ham,one\n,\nspam,two\nham,three\n", [...expected, ["ham", "three"]]);
+  await fails("a.csv", "label,text\nham,one\n,two\n", "a.csv:3", "row-without-label", ["label"]);
+});
+
 test("a byte order mark is dropped, and only at the file's start", async () => {
   const expected: Row[] = [
     ["ham", "one"],

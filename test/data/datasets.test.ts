@@ -151,6 +151,9 @@ test("labels that are not classes are refused, with their lines", async () => {
     "a.csv:42",
     '"spma" (line 42), "eggs" (line 83)',
   ]);
+  await fails({ file: labelled([...two, '"ham, spam"']) }, "class-with-one-row", [
+    'for several labels a message: --objective multi-label --label-separator ","',
+  ]);
   // A set of its own may have one row of a class.
   await load({ train: labelled([...two, "eggs"]), val: mails(1, 1), test: mails(1, 1) });
   await fails({ file: labelled(times(5, (i) => `c${i}`)) }, "all-labels-different", [

@@ -3,6 +3,7 @@ import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type DatasetOptions, loadDataset } from "../../src/data/datasets.ts";
 import { digestData } from "../../src/data/digest.ts";
+import { describeCombined } from "../../src/data/label-faults.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
 import { dataBlocks } from "../../src/views/data.ts";
@@ -50,11 +51,75 @@ test("scores of files that are split already, each with scores of its own, also 
 
 test("a label that is no number is reported with its line; so are scores that are all equal", async () => {
   await fails([1, 2, "n/a", 3], SCORES, "score-not-a-number", ["a.csv:4", "n/a"]);
-  await fails([1, '"2,5"', 3], SCORES, "score-not-a-number", ["a.csv:3", "a point before decimals"]);
+  await fails([1, 2, 3.5, '"2,5"', 3], SCORES, "score-not-a-number", ["a.csv:5", "a point before decimals", "2,5"]);
   await fails([1, "", 3], SCORES, "row-without-label", ["a.csv:3"]);
   await fails(Array(12).fill(3), SCORES, "scores-all-equal", ["3"]);
   const sets = { train: rows([3, "3.0"]), val: rows([1]), test: rows([2]) };
   await assertFails(DataError, "scores-all-equal", ["training set", "3"], () => loadDataset(sets, SCORES));
+});
+
+/** The scores of all rows, in the order of the file. */
+async function readScores(labels: readonly (string | number)[], options: DatasetOptions = {}) {
+  const data = await loadDataset({ file: rows(labels) }, { ...SCORES, split: "ordered", ...options });
+  const { train, val, test, stats } = { ...data };
+  const sets = [train, val, test].map((set) => Array.from({ length: set.size }, (_, row) => set.values(row)[0]!));
+  return { scores: sets.flat(), leftOut: stats.leftOut };
+}
+
+const quoted = (labels: readonly string[]) => labels.map((label) => `"${label}"`);
+
+test("decimal commas are read where no score has a point, in all files as in the training set", async () => {
+  const labels = ["3,5", "4", "-0,25", "1,125", ",5", "+2,0", "1,5e1", "7", "8", "9"];
+  const values = [3.5, 4, -0.25, 1.125, 0.5, 2, 15, 7, 8, 9];
+  assert.equal((await readScores(quoted(labels))).scores, values);
+  assert.equal(
+    (await readScores([...quoted(["0,125", "0,250"]), 0, 1, 0, 1, 0, 1, 0, 1])).scores.slice(0, 2),
+    [0.125, 0.25],
+  );
+  const german = file(`Text;Note\n${labels.map((label, i) => `"Das war, na ja, ${i}";${label}`).join("\n")}\n;\n`);
+  const tabs = file(`text\tscore\n${labels.map((label, i) => `message ${i}\t${label}`).join("\n")}\n`, "a.tsv");
+  const json = file(labels.map((label, i) => JSON.stringify({ text: `m ${i}`, label })).join("\n"), "a.jsonl");
+  for (const one of [german, tabs, json]) {
+    const { train } = await loadDataset({ file: one }, { ...SCORES, split: "ordered" });
+    assert.equal(
+      [...Array(train.size).keys()].map((row) => train.values(row)[0]),
+      values.slice(0, train.size),
+    );
+  }
+  // The training set's sign holds: of the others a comma with three digits is no thousands, a point is a fault.
+  const sets = (val: string) => ({ train: rows(quoted(["3,5", "4"])), val: rows(quoted([val])), test: rows([2]) });
+  assert.is((await loadDataset(sets("1,234"), SCORES)).val.values(0)[0], Math.fround(1.234));
+  await assertFails(DataError, "score-not-a-number", ["a.csv:2", "a comma before decimals", "2.5"], () =>
+    loadDataset(sets("2.5"), SCORES),
+  );
+});
+
+test("commas that may be between thousands are refused with how to write them, also where faults are skipped", async () => {
+  for (const skipFaulty of [false, true])
+    await fails([7, ...quoted(["1,234", "-12,500"]), "n/a", 9], { ...SCORES, skipFaulty }, "ambiguous-scores", [
+      "a.csv:3",
+      "1234 or 1.234",
+    ]);
+  await fails(quoted(["1,234.50", "7", "2.5"]), SCORES, "score-not-a-number", ["a.csv:2", "nothing between thousands"]);
+  await fails(quoted(["1.234,50", "7", "8,5"]), SCORES, "score-not-a-number", ["a.csv:2", "nothing between thousands"]);
+});
+
+test("skipped and reported: scores that are no numbers; the hint is not to learn classes where most are numbers", async () => {
+  const labels = ["3,5", "n/a", "4", "k. A.", "n/a", ..."5678901234"];
+  const { scores, leftOut } = await readScores(quoted(labels), { skipFaulty: true });
+  assert.equal(scores, [3.5, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4]);
+  assert.is(leftOut.rows, 3);
+  assert.equal(
+    leftOut.rowErrors.map(({ details: { where, found } }) => [where, found]),
+    [
+      ["a.csv:3", "n/a"],
+      ["a.csv:5", "k. A."],
+    ],
+  );
+  await fails(quoted(labels), SCORES, "score-not-a-number", ["a.csv:3", "--skip-faulty"]);
+  await fails(["good", "bad", "good", "bad"], { ...SCORES, skipFaulty: true }, "score-not-a-number", [
+    "for classes, leave out --objective regression",
+  ]);
 });
 
 test("many different numbers as classes are refused, with the objective that learns them", async () => {
@@ -78,6 +143,43 @@ test("several labels a message: sorted names, white space dropped, none in an em
     ],
   );
   assert.match(JSON.stringify(dataBlocks(data, "m", "none")), 'no row of \\"c\\" is in the test set');
+});
+
+test("several labels with another sign between them; it is for several labels alone", async () => {
+  const labels = quoted(["price, delivery", "price", "", "delivery,price ,", "quality", ..."12345"]);
+  const data = await loadDataset({ file: rows(labels) }, { ...LABELS, split: "ordered", labelSeparator: "," });
+  const { labels: names, train } = data;
+  assert.is(data.stats.combined, null);
+  assert.equal(names, ["1", "2", "3", "4", "5", "delivery", "price", "quality"]);
+  assert.equal([...train.values(3)], [0, 0, 0, 0, 0, 1, 1, 0]);
+  await fails(Array(10).fill(""), { ...LABELS, labelSeparator: ";" }, "no-labels", ['with ";" between them']);
+  for (const options of [
+    { labelSeparator: "," },
+    { ...SCORES, labelSeparator: "," },
+    { ...LABELS, labelSeparator: "" },
+  ])
+    await assertFails(ConfigError, "options-conflict", ["labelSeparator"], () =>
+      loadDataset({ file: rows(labels) }, options),
+    );
+});
+
+test("labels that look like several in one, and the flags that separate them", () => {
+  const note = (...labels: string[]) => describeCombined(labels, false);
+  assert.match(
+    note("a", "b", "a|b", "b; c", "|", "d;")!,
+    /^2 of 6 labels look like several in one: "a\|b", "b; c"\..* \(--objective multi-label\)$/,
+  );
+  const commas = note("price", "price, delivery", "delivery", "quality, price", "quality", "Paris, France", "3,5", "5");
+  assert.match(
+    commas!,
+    /^2 of 8 labels look like several in one: "price, delivery", "quality, price"\. Each combination/,
+  );
+  assert.match(commas!, /is a class of its own, .*\(--objective multi-label --label-separator ","\)$/);
+  assert.match(
+    describeCombined(["price", "price, delivery", "delivery"], true)!,
+    /"price, delivery"\. Each combination is a label of its own, .* \(--label-separator ","\)$/,
+  );
+  assert.is(note("Paris, France", "Lyon, France", "Rome, Italy", "1,5", "1,0", "5,1", "0,5"), null);
 });
 
 test("no label at all is refused; so is what needs one class a message", async () => {

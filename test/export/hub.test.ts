@@ -40,7 +40,7 @@ async function exported(rest: Partial<AdapterMeta> = {}, options: Parameters<typ
 
 test("the folder has PEFT's adapter, what Lowrank alone reads, and the licence of the base model", async () => {
   const novelty = { limit: 0.5, pairs: "A".repeat(87384) };
-  const settings = { maxLength: 12, threshold: 0.75, novelty };
+  const settings = { maxLength: 12, threshold: 0.75, positive: 1, novelty };
   const { out, files, card, front } = await exported({ settings });
   assert.equal(files, [
     ...["LICENSE.txt", "README.md", "adapter_config.json", "adapter_model.safetensors"],
@@ -55,7 +55,7 @@ test("the folder has PEFT's adapter, what Lowrank alone reads, and the licence o
   const { meta } = await loadAdapter(out, checkpoint);
   assert.equal(
     [meta.labels, meta.base_model, meta.settings],
-    [["ham", "spam"], "tiny", { maxLength: 12, threshold: 0.75 }],
+    [["ham", "spam"], "tiny", { maxLength: 12, threshold: 0.75, positive: 1 }],
   );
   assert.equal(front, {
     ...{ library_name: "peft", pipeline_tag: "text-classification", license: "apache-2.0" },

@@ -1,4 +1,7 @@
-/** RFC 4180, written for clearness: the rows of a file, or null where a quote is out of place. */
+/**
+ * RFC 4180, written for clearness: the rows of a file that have more than white space, or null where a quote is out of
+ * place.
+ */
 export function slowCsv(content: string): string[][] | null {
   const rows: string[][] = [];
   let rest = content.replace(/^\uFEFF/, "");
@@ -18,7 +21,7 @@ export function slowCsv(content: string): string[][] | null {
       if (!rest.startsWith(",")) break;
       rest = rest.slice(1);
     }
-    rows.push(row);
+    if (/[^\t-\r ]/.test(row.join(""))) rows.push(row);
     const end = /^(\r\n|\n|\r|$)/.exec(rest);
     if (!end) return null;
     rest = rest.slice(end[0].length);

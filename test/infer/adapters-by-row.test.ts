@@ -122,7 +122,7 @@ testOnDevices(
     const rows = rowsFor(names);
     const wanted = await alone(rows);
     assert.ok(wanted.some(({ unlike }) => unlike) && wanted.some(({ unlike }) => unlike === false));
-    assert.is(new Set(wanted.map(({ label }) => label.replace(/ \d$/, ""))).size, names.length);
+    assert.is(new Set(wanted.flatMap(({ label }) => label?.replace(/ \d$/, "") ?? [])).size, names.length);
     const found = await classifier.classify(...split(rows));
     assert.is(found.length, rows.length);
     for (const [i, result] of found.entries()) assert.equal(result, wanted[i], `${rows[i]!.name}: ${rows[i]!.text}`);
@@ -344,13 +344,20 @@ test("every row of a table has the label of its adapter, also where the work was
   for (const [i, name] of names.entries()) {
     const classifier = await Classifier.load(at(name), { device });
     const [{ label, probability }] = (await classifier.classify(texts[i]!)) as [Classification];
-    labels.push(`,${label},${probability.toFixed(6)}`);
+    labels.push(`,${label ?? ""},${probability?.toFixed(6) ?? ""}`);
     classifier.destroy();
   }
   const whole = readFileSync(at("out.csv"), "utf8");
   const [header, ...lines] = MESSAGES.trimEnd().split(/\n(?!you)/);
   const expected = [`${header},predicted,probability`, ...lines.map((line, i) => line + labels[i]), ""].join("\n");
   assert.is(whole, expected);
+  // An empty row names no adapter.
+  writeFileSync(at("gaps.csv"), "task,message\nsmall,you have won\n,\nthree, \n");
+  await table("gaps.csv", "gaps-out.csv");
+  assert.is(
+    readFileSync(at("gaps-out.csv"), "utf8"),
+    `task,message,predicted,probability\nsmall,you have won${labels[0]}\n,,,\nthree, ,,\n`,
+  );
 
   const { classifier } = await load(["small", "three"]);
   const rows = await openTable(at("in.csv"), { adapterColumn: "task" });

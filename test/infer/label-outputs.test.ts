@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { Classifier } from "../../src/infer/classifier.ts";
+import { type Classification, Classifier } from "../../src/infer/classifier.ts";
 import { type LabelSettings, labelTable, survey } from "../../src/infer/label-table.ts";
 import { openTable } from "../../src/infer/open-table.ts";
 import { loadModel } from "../../src/io/hf.ts";
@@ -100,7 +100,7 @@ test("a score is in a column of its own, with six decimals", async () => {
   const scores = await classifier.score(TEXTS);
   assert.equal(
     lines.map((line) => line.split(",").at(-1)),
-    scores.map(({ score }) => score.toFixed(6)),
+    scores.map(({ score }) => score?.toFixed(6) ?? ""),
   );
   const [first] = readFileSync(at("scores-taken.jsonl"), "utf8").split("\n");
   assert.type(JSON.parse(first!).score_2, "number");
@@ -115,12 +115,25 @@ test("several labels are in one column, their probabilities in a column each", a
     .map((line) => JSON.parse(line));
   assert.equal(
     lines.map(({ predicted }) => predicted),
-    found.map(({ labels }) => labels!.join("|")),
+    found.map(({ labels }, i) => (TEXTS[i] === "" ? null : labels!.join("|"))),
   );
   assert.equal(
-    lines.map((line) => line['probability a "b", c'].toFixed(6)),
-    found.map(({ probabilities }) => probabilities['a "b", c']!.toFixed(6)),
+    lines.map((line) => line['probability a "b", c']?.toFixed(6)),
+    found.map(({ probabilities }) => probabilities['a "b", c']?.toFixed(6)),
   );
   const [header] = readFileSync(at("several-a.csv"), "utf8").split("\r\n");
   assert.is(header, 'id,text,predicted,probability red,probability green,"probability a ""b"", c"');
+});
+
+test("of several labels the one is the most probable of those that are predicted, or none", async () => {
+  for (const [thresholds, expected] of [
+    [[1, 0, 1], "green"],
+    [[0, 1, 1], "red"],
+    [[1, 1, 1], null],
+  ] as const) {
+    const classifier = await classifierOf({ ...SEVERAL, settings: { thresholds: [...thresholds] } });
+    const [{ label, labels, probability, probabilities }] = (await classifier.classify("one")) as [Classification];
+    assert.equal([label, labels], [expected, expected === null ? [] : [expected]]);
+    assert.is(probability, expected === null ? null : probabilities[expected]);
+  }
 });

@@ -19,7 +19,7 @@ import { openDevice } from "../../src/backend/device.ts";
 import { labelFile } from "../../src/commands/label.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, DataError, FormatError, LowrankError } from "../../src/errors.ts";
-import { Classifier } from "../../src/infer/classifier.ts";
+import { type Classification, Classifier } from "../../src/infer/classifier.ts";
 import { type LabelSettings, labelTable, survey } from "../../src/infer/label-table.ts";
 import { openTable } from "../../src/infer/open-table.ts";
 import type { Table } from "../../src/infer/table.ts";
@@ -181,9 +181,10 @@ for (const [name, { content, column, texts, header = "", fields = csv }] of Obje
     await label(file, output);
     const results = await classifier.classify(texts);
     let next = 0;
-    const expected = content
-      .replace("HEADER", header)
-      .replaceAll("FIELDS", () => fields(results[next]!.label, results[next++]!.probability.toFixed(6)));
+    const expected = content.replace("HEADER", header).replaceAll("FIELDS", () => {
+      const { label, probability } = results[next++]!;
+      return fields(label ?? "", probability?.toFixed(6) ?? "");
+    });
     assert.is(read(output), expected);
     assertNothingLeft(output);
   });
@@ -335,6 +336,27 @@ test("a table that changes while it is labelled is refused; as it was, the same 
   }
 });
 
+test("rows without a text have no label: empty cells, spaces, whole empty rows; they are counted", async () => {
+  writeFileSync(at("gaps.csv"), ",\n id,text\n1,see you\n2,\n,\n3,  \n   \n4,call now\n,\n");
+  const table = await openTable(at("gaps.csv"));
+  const { rows, blank } = await survey(table, "gaps.csv");
+  await table.close();
+  assert.equal([rows, blank], [6, 4]);
+  assert.is(await label("gaps.csv", "gaps-out.csv"), 0);
+  const [first, second] = (await classifier.classify(["see you", "call now"])).map(({ label, probability }) =>
+    csv(label!, probability!.toFixed(6)),
+  );
+  assert.is(
+    read("gaps-out.csv"),
+    `,\n id,text,predicted,probability\n1,see you${first}\n2,,,\n,,,\n3,  ,,\n   \n4,call now${second}\n,,,\n`,
+  );
+  assert.is(await label("gaps.csv", "gaps-out.csv"), "done");
+  writeFileSync(at("nothing.tsv"), "id\ttext\n1\t\n");
+  await label("nothing.tsv", "nothing-out.tsv");
+  assert.is(read("nothing-out.tsv"), "id\ttext\tpredicted\tprobability\n1\t\t\t\n");
+  assert.equal(await classifier.classify(["\n "]), [{ label: null, probability: null, probabilities: {}, labels: [] }]);
+});
+
 test("a path names the texts within objects; an object's name is taken, too", async () => {
   const rows = ['{"predicted": {"x": 1}, "message": {"body": "you have won"}FIELDS}', '{"message":{"body":""}FIELDS}'];
   const content = `{}\n${rows.join("\n")}\n`;
@@ -347,9 +369,11 @@ test("a path names the texts within objects; an object's name is taken, too", as
   );
   writeFileSync(at("nested.jsonl"), rows.join("\n").replaceAll("FIELDS", ""));
   await label("nested.jsonl", "nested-out.jsonl", { textColumn: "message.body" });
-  const results = (await classifier.classify(["you have won", ""])).map(
-    ({ label, probability }) => `,"predicted_2":"${label}","probability_2":${probability.toFixed(6)}`,
-  );
+  const [{ label: predicted, probability }] = (await classifier.classify("you have won")) as [Classification];
+  const results = [
+    `,"predicted_2":"${predicted}","probability_2":${probability!.toFixed(6)}`,
+    ',"predicted_2":null,"probability_2":null',
+  ];
   assert.is(read("nested-out.jsonl"), rows.map((row, i) => row.replace("FIELDS", results[i]!)).join("\n"));
 });
 
@@ -366,7 +390,7 @@ test("Parquet is read, and written as CSV", async () => {
   writeFileSync(at("p.parquet"), PARQUET);
   await label("p.parquet", "p.csv");
   const results = await classifier.classify(['you have won, "now"', "see you\nat lunch", ""]);
-  const [a, b, c] = results.map(({ label, probability }) => csv(label, probability.toFixed(6)));
+  const [a, b, c] = results.map(({ label, probability }) => csv(label ?? "", probability?.toFixed(6) ?? ""));
   assert.is(
     read("p.csv"),
     "id,message,when,tags,score,predicted,probability\r\n" +

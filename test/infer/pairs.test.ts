@@ -73,8 +73,8 @@ test("a classifier reads pairs as training did: the same labels and probabilitie
   const classifier = await Classifier.load(save, { device, model: directory });
   const found = await classifier.classify(run.predictions.map(({ row }) => data.test.text(row)));
   for (const [i, { label, probability }] of found.entries()) {
-    assert.is(data.labels.indexOf(label), run.predictions[i]!.label);
-    assert.ok(Math.abs(probability - run.predictions[i]!.probability) < 1e-6);
+    assert.is(data.labels.indexOf(label!), run.predictions[i]!.label);
+    assert.ok(Math.abs(probability! - run.predictions[i]!.probability) < 1e-6);
   }
   await assertFails(ConfigError, "wrong-text-count", ["pairs of texts", "texts[1]"], () =>
     classifier.classify([["a", "b"], "c"]),
@@ -129,7 +129,7 @@ test("single texts are refused where pairs were trained on, and pairs where they
   const pair: TextOrPair = ["you have won", "a prize"];
   const peft = await randomClassifier(unknown);
   const [joined] = await peft.classify([pair]);
-  assert.ok((await peft.classify(pair[0]))[0]!.probability > 0);
+  assert.ok((await peft.classify(pair[0]))[0]!.probability! > 0);
   peft.destroy();
   const pairs = await randomClassifier({ ...unknown, settings: { pairs: SETTINGS } });
   assert.equal((await pairs.classify([pair]))[0]!.probabilities, joined!.probabilities);

@@ -307,7 +307,7 @@ test("a model is trained, used and exported with its own vocabulary", async () =
   const classifier = await Classifier.load(out, { device });
   const [first] = await classifier.logits([""]);
   assert.is(first, (await classifier.logits([""]))[0]);
-  assert.equal((await classifier.classify("Alle Menschen"))[0]!.label.length > 0, true);
+  assert.equal((await classifier.classify("Alle Menschen"))[0]!.label!.length > 0, true);
   classifier.destroy();
   const lm = await LanguageModel.load(directory, { device });
   const [{ ids } = { ids: [] }] = await lm.complete("Alle", { maxNewTokens: 5 });

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
+import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { decide } from "../../src/engine/predictions.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { planExport } from "../../src/export/index.ts";
@@ -12,7 +13,7 @@ import { Classifier } from "../../src/infer/classifier.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { openAdapter } from "../../src/io/open-adapter.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
-import { chooseDecision, chooseThreshold, fitTemperature } from "../../src/train/decision.ts";
+import { chooseDecision, choosePositive, chooseThreshold, fitTemperature } from "../../src/train/decision.ts";
 import { resolveOptions } from "../../src/train/options.ts";
 import { parseThreshold } from "../../src/train/threshold.ts";
 import { runFiles } from "../../src/views/run-files.ts";
@@ -71,13 +72,40 @@ test("a precision that no threshold reaches, and a class without validation rows
     [0.2, 0.8],
     [0.6, 0.4],
   ]);
-  const asked = { calibrate: false, threshold: "precision=.9" };
-  assert.equal(chooseDecision(asked, some, [0, 1, 1]), { reached: 2 / 3 });
-  assert.equal(chooseDecision(asked, some, [0, 0, 0]), { reached: null });
+  const asked = { calibrate: false, threshold: "precision=.9", positive: 1 };
+  assert.equal(chooseDecision(asked, some, [0, 1, 1]), { positive: 1, reached: 2 / 3 });
+  assert.equal(chooseDecision(asked, some, [0, 0, 0]), { positive: 1, reached: null });
   assert.equal(chooseDecision({ ...asked, threshold: "recall=1" }, some, [0, 1, 0]), {
-    ...{ threshold: 0.8, precision: 0.5, recall: 1 },
+    ...{ positive: 1, threshold: 0.8, precision: 0.5, recall: 1 },
   });
-  assert.is(chooseDecision({ calibrate: false, threshold: "none" }, some, [0, 1, 1]), null);
+  assert.is(chooseDecision({ ...asked, threshold: "none" }, some, [0, 1, 1]), null);
+});
+
+test("a threshold is the rarer class's, or that of the class that is asked for", () => {
+  const stats = (first: number, second: number) =>
+    ({ train: { classes: { bug: first, question: second } } }) as unknown as LoadedDataset["stats"];
+  const labels = ["bug", "question"];
+  assert.is(choosePositive({ labels, stats: stats(10, 90) }), 0);
+  assert.is(choosePositive({ labels, stats: stats(90, 10) }), 1);
+  assert.is(choosePositive({ labels, stats: stats(50, 50) }), 1);
+  assert.is(choosePositive({ labels, stats: stats(10, 90) }, "question"), 1);
+  assert.is(choosePositive({ labels: [...labels, "thanks"], stats: stats(10, 90) }), null);
+  // With the threshold of the first class every row but the last is of it.
+  const some = predictionsOf([
+    [0.9, 0.1],
+    [0.3, 0.7],
+    [0.2, 0.8],
+  ]);
+  const decision = chooseDecision({ calibrate: false, threshold: "recall=1", positive: 0 }, some, [0, 0, 1])!;
+  assert.equal(decision, { positive: 0, threshold: 0.3, precision: 1, recall: 1 });
+  assert.equal(
+    some.map((one) => decide(one, decision)).map(({ label, probability }) => [label, probability]),
+    [
+      [0, 0.9],
+      [0, 0.3],
+      [1, 0.8],
+    ],
+  );
 });
 
 test("without errors on the validation set the temperature is limited", () => {
@@ -105,6 +133,9 @@ test("a run's temperature and threshold are in its results and its files, and a 
     const options = { rank: 2, epochs: 1, batchSize: 4, calibrate: true, threshold: "recall=.9" };
     const args = { device, model, data, ...options };
     const save = join(folder, "run");
+    await assertFails(ConfigError, "unknown-value", ["ham or spam", "bug"], () =>
+      fineTune({ ...args, positive: "bug" }, runFiles),
+    );
     const run = await fineTune({ ...args, save }, runFiles);
     const { decision, after } = run.results!;
     const { temperature, threshold, recall } = decision!;
@@ -118,8 +149,8 @@ test("a run's temperature and threshold are in its results and its files, and a 
     const classifier = await Classifier.load(save, { device, model: directory });
     const found = await classifier.classify(run.predictions.map(({ row }) => data.test.text(row)));
     found.forEach(({ label, probability }, i) => {
-      assert.is(data.labels.indexOf(label), run.predictions[i]!.label);
-      assert.ok(Math.abs(probability - run.predictions[i]!.probability) < 1e-6);
+      assert.is(data.labels.indexOf(label!), run.predictions[i]!.label);
+      assert.ok(Math.abs(probability! - run.predictions[i]!.probability) < 1e-6);
     });
     classifier.destroy();
     const opened = await openAdapter(save, directory);

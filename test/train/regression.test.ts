@@ -77,7 +77,7 @@ test("scores are those of the run, also beside others; classify is refused by na
   const written = readFileSync(join(folder, "run/predictions.csv"), "utf8").trim().split(/\r?\n/).slice(-texts.length);
   assertAllClose(
     "scores",
-    scores.map(({ score }) => score),
+    scores.map(({ score }) => score!),
     written.map((line) => Number(line.split(",").at(-1))),
     { atol: 1e-4, rtol: 1e-4 },
   );

@@ -302,7 +302,7 @@ async function assertReloads(result: FineTuneRun, name: string, data?: LoadedDat
   for (const [i, { label, probability, probabilities }] of loaded.entries()) {
     const own = result.predictions[i]!;
     assert.is(label, labels[own.label], `${name}, row ${i}`);
-    assert.is(probability, probabilities[label]);
+    assert.is(probability, probabilities[label!]);
     assertAllClose(name, Object.values(probabilities), own.probabilities, PACKING);
   }
   assert.equal(await classify(), loaded, "a second time the same bits");

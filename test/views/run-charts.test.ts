@@ -21,7 +21,7 @@ function record(more: object = {}): RunRecord {
     curve: { examples: [8, 16, 24], loss: [3, 1, 2], accuracy: [0.5, 0.8, 0.9] },
     evaluations: [evaluation(0, 4, 0.43), { ...evaluation(32, 0.5, 0.75), train: { loss: 0.25, accuracy: 0.9 } }],
     labels: ["ham", "spam"],
-    results: { test: { calibration, classes: [{ ranking }, { ranking }] } },
+    results: { test: { calibration, positive: 1, classes: [{ ranking }, { ranking }] } },
     ...more,
   } as unknown as RunRecord;
 }
@@ -102,20 +102,22 @@ test("the reliability diagram: accuracy with intervals, and the rows of each bin
   assert.equal(counts!.values, [1, 1, 1]);
 });
 
-test("the ROC and the precision-recall curve: of the second of two classes, of each of more, none where undefined", () => {
-  const classes = (...some: (typeof ranking)[]) => ({ classes: some.map((ranking) => ({ ranking })) }) as TestResults;
+test("the ROC and the precision-recall curve: of the positive of two classes, of each of more, none where undefined", () => {
+  const classes = (positive: number | null, ...some: (typeof ranking)[]) =>
+    ({ positive, classes: some.map((ranking) => ({ ranking })) }) as TestResults;
   const lineNames = (labels: string[], test: TestResults) =>
     Object.values(rankingCharts(labels, test) ?? {}).map(({ lines }) => lines.map(({ name }) => name));
-  assert.equal(lineNames(["ham", "spam"], classes(ranking, ranking)), [
+  assert.equal(lineNames(["ham", "spam"], classes(1, ranking, ranking)), [
     ["spam, area 0.5000", "chance"],
     ["spam, area 0.8333"],
   ]);
-  assert.equal(lineNames(["a", "b", "c"], classes(ranking, null, ranking))[0], [
+  assert.is(lineNames(["bug", "question"], classes(0, ranking, ranking))[0]![0], "bug, area 0.5000");
+  assert.equal(lineNames(["a", "b", "c"], classes(null, ranking, null, ranking))[0], [
     "a, area 0.5000",
     "c, area 0.5000",
     "chance",
   ]);
-  assert.is(rankingCharts(["ham", "spam"], classes(ranking, null)), null);
+  assert.is(rankingCharts(["ham", "spam"], classes(1, ranking, null)), null);
 });
 
 test("the files' titles name the method; a run without a step has charts too", () => {

@@ -270,6 +270,12 @@ test("a run that learned nothing says so, with a learning rate or a number of ep
     measured(predictions),
     `This run against the most frequent class, "always ham": not distinguishable (p = 1.000), ${share} against ${share}, a difference of 0.0 points (`,
   );
+  // A threshold that was chosen for another figure can cost the accuracy: the learning rate is not to blame.
+  const decision = { positive: 0, threshold: 0.2, precision: 0.5, recall: 1 };
+  const options = { ...DEFAULTS, threshold: "recall=1" };
+  const tuned = note({ test: measureTest(data, predictions, baselines(data)), decision, options });
+  assert.match(tuned, /^This run against "TF-IDF": worse/);
+  assert.not.match(tuned, /most frequent class|Try/);
   // Better by chance.
   const lucky = predictions.map((one) => ({ ...one, label: one.row === 1 ? data.test.label(1) : 0 }));
   assert.match(measured(lucky), /most frequent class, "always ham": not distinguishable \(p = 1.000\)/);

@@ -8,7 +8,7 @@ import { endBar } from "../../src/views/terminal/live-bar.ts";
 import { createProgress, describeEvaluation, describeStep, type StepState } from "../../src/views/terminal/progress.ts";
 import { renderBlocks, renderTable } from "../../src/views/terminal/render.ts";
 import { oneLine, wrapLines } from "../../src/views/terminal/text.ts";
-import { textWidth } from "../../src/views/terminal/width.ts";
+import { terminalWidth, textWidth } from "../../src/views/terminal/width.ts";
 import { test } from "../helpers/harness.ts";
 
 test("a table: right-aligned numbers, digits, a dash for null, wide characters", () => {
@@ -123,6 +123,13 @@ test("the columns of a text are string-width's, for every character up to the em
     assert.is(textWidth(text), stringWidth(text), `U+${code.toString(16)}`);
   }
   assert.equal(["👩‍👩‍👧", "最後", "e\u0301"].map(textWidth), [2, 4, 1]);
+});
+
+test("a terminal of width 0 does not say how wide it is", () => {
+  assert.is(terminalWidth({ columns: 0 }), undefined);
+  assert.is(terminalWidth({}), undefined);
+  assert.is(terminalWidth({ columns: 40 }), 40);
+  assert.match(run(50, true, 0), "█ 50/50  epoch 2  loss 0.2500  accuracy 95.5 %");
 });
 
 test("durations", () => {

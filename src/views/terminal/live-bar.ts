@@ -1,6 +1,6 @@
 /** The live bar of a terminal: there is one at most. A process that is killed leaves the terminal as it was. */
 import cliProgress from "cli-progress";
-import { textWidth } from "./width.ts";
+import { terminalWidth, textWidth } from "./width.ts";
 
 export type Terminal = NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
 
@@ -22,7 +22,7 @@ export function endBar(): void {
 export function startBar(stream: Terminal, words: (params: cliProgress.Params) => string): cliProgress.SingleBar {
   endBar();
   const format: cliProgress.GenericFormatter = (_, params) => {
-    const columns = (stream.columns ?? 80) - FREE;
+    const columns = (terminalWidth(stream) ?? 80) - FREE;
     const parts = words(params).split("  ");
     const width = () => textWidth(parts.join("  ")) + 1;
     // Parts without room are left out, from the end.

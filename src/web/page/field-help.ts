@@ -7,12 +7,12 @@ import type { MethodOptions } from "../../methods/index.ts";
 import type { TrainOptions } from "../../train/options.ts";
 import type { PageSettings } from "../protocol.ts";
 
-/** The settings that have a field, and their values there; a maximum length of 0 is the model's context. */
+/** The settings of a run, and their values on the page; a maximum length of 0 is the model's context. */
 export type Values = TrainOptions &
   Pick<PageSettings, "device"> &
-  Required<Pick<PageSettings, "balance" | "dedupe" | "maxLength">> & { split: Split | "default" };
+  Required<Pick<PageSettings, "balance" | "dedupe" | "maxLength" | "labelSeparator">> & { split: Split | "default" };
 
-export const FIELD_HELP: Readonly<Record<Exclude<keyof Values, keyof MethodOptions>, string>> = {
+export const FIELD_HELP: Readonly<Record<Exclude<keyof Values, keyof MethodOptions | "positive">, string>> = {
   mode: "Which parameters are trained; all others stay as they are. LoRA trains two thin matrices beside each large one, full fine-tuning changes everything.",
   epochs:
     "How often each example is seen. More epochs take longer, and after some the model learns the examples by heart: the validation loss rises.",
@@ -50,7 +50,8 @@ export const FIELD_HELP: Readonly<Record<Exclude<keyof Values, keyof MethodOptio
   calibrate:
     "Divides the logits by the number with the lowest validation loss, so that 90 % is right in about 90 % of cases.",
   threshold:
-    "The probability from which the second of two classes is predicted, or each of several labels; the validation set chooses it.",
+    "The probability from which the rarer of two classes is predicted, or each of several labels; the validation set chooses it.",
+  labelSeparator: "What is between several labels in a cell of the table.",
   balance: "Drops rows of the larger classes until all are as large as the smallest. Class weights need no dropping.",
   dedupe:
     "Drops near-copies of earlier rows. Copies in both the training and the test set make the accuracy look better than it is.",

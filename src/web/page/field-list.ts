@@ -134,6 +134,16 @@ export const MORE: readonly Field[] = [
     ],
   },
   optionField("seed", "Seed"),
+  {
+    key: "labelSeparator",
+    label: "Between labels",
+    kind: "choice",
+    choices: [
+      ["|", "|"],
+      [",", "comma"],
+      [";", "semicolon"],
+    ],
+  },
   { key: "balance", label: "Balance classes", kind: "check" },
   { key: "dedupe", label: "Deduplicate", kind: "check" },
   optionField("headBias", "Head bias"),
@@ -142,7 +152,10 @@ export const MORE: readonly Field[] = [
 
 export const FIELDS = [...MAIN, ...MORE];
 
-const MESSAGES: Values = { ...DEFAULTS, device: "auto", split: "default", balance: false, dedupe: false, maxLength: 0 };
+const MESSAGES: Values = {
+  ...DEFAULTS,
+  ...{ device: "auto", split: "default", balance: false, dedupe: false, maxLength: 0, labelSeparator: "|" },
+};
 
 /** The defaults, whatever the data. */
 export const START: Readonly<Record<Objective, Values>> = {
@@ -163,10 +176,10 @@ const OF_MESSAGES: readonly Key[] = [...OF_CLASSIFIERS, "pooling", "headBias", "
 
 /** Settings that an objective does not have. */
 const NOT_OF: Readonly<Record<Objective, readonly Key[]>> = {
-  classification: [],
-  regression: OF_CLASSIFIERS,
+  classification: ["labelSeparator"],
+  regression: [...OF_CLASSIFIERS, "labelSeparator"],
   "multi-label": OF_CLASSES,
-  lm: OF_MESSAGES,
+  lm: [...OF_MESSAGES, "labelSeparator"],
 };
 
 /** Settings that an existing adapter determines. */
@@ -187,7 +200,15 @@ const OF_ADAPTER: readonly Key[] = [
 ];
 
 /** Settings that change the data set or its description. */
-export const OF_DATA: readonly Key[] = ["maxLength", "split", "seed", "balance", "dedupe", "classWeights"];
+export const OF_DATA: readonly Key[] = [
+  "maxLength",
+  "split",
+  "seed",
+  "balance",
+  "dedupe",
+  "classWeights",
+  "labelSeparator",
+];
 
 /** Whether a setting counts for what the model learns, in a mode, with or without an adapter to start from. */
 export function applies(key: Key, objective: Objective, mode: Mode, hasAdapter: boolean): boolean {

@@ -70,6 +70,7 @@ export async function labelSource(
     }
     return {
       rows: done,
+      blank: surveyed.blank,
       labels,
       preview,
       columns: isPasted ? [] : [...new Set(table.names)],
@@ -83,9 +84,10 @@ export async function labelSource(
 }
 
 /** The labels, how they or the score are shown, and the probability of a label that is the only one. */
-function describeResult(result: Labelled) {
-  if ("score" in result) return { labels: [], label: showScore(result.score), probability: null };
-  const { label, labels = [label], probability } = result;
+function describeResult(result: Labelled | null) {
+  if (result === null) return { labels: [], label: "", probability: null };
+  if ("score" in result) return { labels: [], label: showScore(result.score!), probability: null };
+  const { label, labels = [label!], probability } = result;
   return { labels, label: labels.join(" | "), probability: result.labels ? null : probability };
 }
 

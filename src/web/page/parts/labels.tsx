@@ -43,7 +43,7 @@ export function Labels() {
         <p id="label-status" class="help" role="status">
           {isWorking && `Labelling ${name} …`}
           {isStopped && "Stopped."}
-          {report && `Done: ${count(report.rows)} ${report.rows === 1 ? "row" : "rows"} labelled.`}
+          {report && describeReport(report)}
         </p>
         {isWorking && total > 0 && (
           <p class="help">
@@ -77,6 +77,12 @@ export function Labels() {
   );
 }
 
+/** "Done: 18 rows labelled, 2 without a text." */
+function describeReport({ rows, blank }: LabelReport): string {
+  const labelled = rows - blank;
+  return `Done: ${count(labelled)} ${labelled === 1 ? "row" : "rows"} labelled${blank ? `, ${count(blank)} without a text` : ""}.`;
+}
+
 /** The columns that may have the texts; of pairs all twos, with a comma between their names. */
 const textChoices = (columns: readonly string[]) =>
   pairs.value
@@ -84,7 +90,7 @@ const textChoices = (columns: readonly string[]) =>
     : columns;
 
 function Labelled({ report }: { report: LabelReport }) {
-  const { rows, labels, file, fileName } = report;
+  const { rows, blank, labels, file, fileName } = report;
   return (
     <div id="labelled" class="part">
       <div class="row">
@@ -97,7 +103,7 @@ function Labelled({ report }: { report: LabelReport }) {
         {Object.entries(labels).map(([label, of]) => (
           <li key={label}>
             <span class="name">{label}</span>
-            <Bar share={of / rows} />
+            <Bar share={of / (rows - blank || 1)} />
             <span class="n">{count(of)}</span>
           </li>
         ))}

@@ -1,0 +1,116 @@
+/** Labels that are no classes to learn, or look like several in one. Loaded when there may be some. */
+import { DataError, nameList } from "../errors.ts";
+import { isNumber, LABEL_SEPARATOR, MANY_CLASSES, partsOf } from "./columns.ts";
+import type { Corpus } from "./corpus.ts";
+
+/** Throws DataError if the labels of a training set are not classes to learn. */
+export function checkClasses({ labels, labelColumn, labelLines, leftOut }: Corpus, rows: number, file: string): void {
+  if (labels.length < 2) {
+    const { rows: left, rowErrors } = leftOut;
+    throw new DataError("only-one-class", "All rows have the same class", {
+      where: file,
+      expected: "rows of at least two classes",
+      found: `"${labels[0]}" in all of ${rows} rows, the first on line ${labelLines[0]}`,
+      hint:
+        left > 0
+          ? `check the ${left} skipped rows, the first at ${rowErrors[0]!.details.where}`
+          : "give another --label-column, or add rows of another class",
+    });
+  }
+  refuseScores(labels, labelColumn, `${file}:${labelLines[0]}`);
+  if (labels.length === rows && rows > 2)
+    throw new DataError("all-labels-different", `All labels in "${labelColumn}" are different`, {
+      where: file,
+      expected: "classes with several rows each",
+      found: `${rows} labels in ${rows} rows: ${nameList(labels.map((label, i) => `"${label}" (line ${labelLines[i]})`))}`,
+      hint: `give another --label-column${hintOfSeveral(labels)}`,
+    });
+}
+
+/** The end of a hint where labels look like several in one. */
+function hintOfSeveral(labels: readonly string[]): string {
+  const found = findCombined(labels);
+  return found ? `; for several labels a message: ${found.flags}` : "";
+}
+
+/** Throws DataError if a class of a file that is to be split has one row, which cannot be in all sets. */
+export function refuseSingles({ labels, labelLines }: Corpus, counts: Record<string, number>, file: string): void {
+  const singles = labels.flatMap((label, i) => (counts[label] === 1 ? [{ label, line: labelLines[i]! }] : []));
+  if (singles.length === 0) return;
+  const [first] = singles.sort((a, b) => a.line - b.line);
+  throw new DataError(
+    "class-with-one-row",
+    singles.length === 1 ? "A class has only one row" : "Some classes have only one row",
+    {
+      where: `${file}:${first!.line}`,
+      expected: "several rows of each class, to train and to test it",
+      found: nameList(singles.map(({ label, line }) => `"${label}" (line ${line})`)),
+      hint: `check the spelling of the label; add rows of the class, or leave the row out${hintOfSeveral(labels)}`,
+    },
+  );
+}
+
+/**
+ * Throws DataError if the labels are many different numbers, which are probably scores. Whole numbers without a gap,
+ * from 0 or 1, are the numbers of classes.
+ */
+function refuseScores(labels: readonly string[], column: string, where: string): void {
+  const numbers = labels.filter(isNumber);
+  if (labels.length <= MANY_CLASSES || numbers.length <= 0.9 * labels.length) return;
+  const values = new Set(numbers.map(Number));
+  const first = values.has(0) ? 0 : 1;
+  if (labels.every((_, i) => values.has(first + i))) return;
+  throw new DataError(
+    "label-column-is-numeric",
+    `The label column "${column}" has ${numbers.length} different numbers: this looks like a score`,
+    {
+      where,
+      expected: `classes, or at most ${MANY_CLASSES} different numbers`,
+      found: nameList(numbers),
+      hint:
+        "to learn the scores, give --objective regression; for classes, group the numbers into a few, such as low and high, " +
+        "or give another --label-column; if each number names a class, write a letter before it",
+    },
+  );
+}
+
+/** Signs that may be between several labels. */
+const SEPARATORS = [LABEL_SEPARATOR, ";", ","];
+
+/**
+ * The labels that look like several in one with a sign between them. Commas are part of many names and numbers: what is
+ * between them has to be in other labels, too.
+ */
+function combinedBy(sign: string, labels: readonly string[]): string[] {
+  const times = new Map<string, number>();
+  for (const part of labels.flatMap((label) => [...new Set(partsOf(label, sign))]))
+    times.set(part, (times.get(part) ?? 0) + 1);
+  return labels.filter((label) => {
+    const parts = partsOf(label, sign);
+    return parts.length > 1 && !isNumber(label) && (sign !== "," || parts.every((part) => times.get(part)! > 1));
+  });
+}
+
+/**
+ * The labels that look like several in one, and the flags with which they are learned as such; null: there are none.
+ * `hasSeveral`: several labels a message are learned already.
+ */
+function findCombined(labels: readonly string[], hasSeveral = false) {
+  const found = SEPARATORS.map((sign) => ({ sign, combined: combinedBy(sign, labels) }));
+  const combined = [...new Set(found.flatMap((one) => one.combined))];
+  if (combined.length === 0) return null;
+  const { sign } = found.reduce((most, one) => (one.combined.length > most.combined.length ? one : most));
+  const separator = sign === LABEL_SEPARATOR && !hasSeveral ? [] : [`--label-separator "${sign}"`];
+  return { combined, flags: [...(hasSeveral ? [] : ["--objective multi-label"]), ...separator].join(" ") };
+}
+
+/** A note about them. */
+export function describeCombined(labels: readonly string[], hasSeveral: boolean): string | null {
+  const { combined, flags } = findCombined(labels, hasSeveral) ?? {};
+  if (!combined) return null;
+  const shown = nameList(combined.map((label) => `"${label}"`));
+  const separate = hasSeveral
+    ? `label of its own, unless they are separated (${flags})`
+    : `class of its own, unless several labels a message are learned (${flags})`;
+  return `${combined.length} of ${labels.length} labels look like several in one: ${shown}. Each combination is a ${separate}`;
+}
