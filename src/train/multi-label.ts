@@ -76,7 +76,7 @@ export async function measure(
 ) {
   const [val, test] = [logits.val.map(sigmoid), logits.test.map(sigmoid)];
   const thresholds = chooseThresholds(threshold, val, trueValues(data.val), data.labels.length);
-  const baselines = await predictLabels(data, signal);
+  const baselines = await predictLabels(data, { signal });
   const decide = (name: keyof Splits<unknown>) =>
     decidedBy(thresholds, evaluated[name], logits[name].map(sigmoid), trueValues(data[name]));
   const after = { train: decide("train"), val: decide("val"), test: decide("test") };
