@@ -54,6 +54,7 @@ const messages = (rows: number) => (rows === 1 ? "message" : "messages");
 /** The last evaluation of a run that was stopped. */
 function describeStopped(record: RunRecord): string {
   const { step, evaluations, unequal } = record;
+  if (evaluations.length === 0) return `Stopped after step ${step}`;
   const { step: last, val } = evaluations.at(-1)!;
   const { loss, macroF1 } = val;
   const metric = runMetric(record);

@@ -43,6 +43,8 @@ const ONNX_BYTES = 28 * KB;
 const ZIP_BYTES = 4.6 * KB;
 /** What measures a regression, or several labels a message, beside baselines. */
 const SCORES_BYTES = 6 * KB;
+/** What checks the records of stored runs. */
+const RECORDS_BYTES = 2.5 * KB;
 /** What labels a table, and finds its columns. */
 const TABLE_BYTES = 6 * KB;
 /** What joins the texts of a pair. */
@@ -155,6 +157,7 @@ const OF_ZIP = /\/(src\/io\/zip\.|node_modules\/fflate\/)/;
 const OF_CHATS = /\/(src\/data\/chat\.|node_modules\/@huggingface\/jinja\/)/;
 const OF_GGUF = /\/src\/io\/(gguf|ggml|tokenizer-(gguf|fast))[\w-]*\./;
 const OF_SCORES = /\/src\/(train\/(regression|multi-label|ridge|label-baselines)|score-measures|data\/outputs)\./;
+const OF_RECORDS = /\/src\/run\/check-record\./;
 const OF_TEXTS =
   /\/src\/(infer\/(decoding|generation|language-model|run-length|stop-strings)|(engine|model)\/decoder|ops\/(cache|sample)|web\/worker\/writer)\./;
 const OF_METHODS = /\/(src\/backend\/generated\/method-shaders\.|shaders\/)/;
@@ -185,6 +188,7 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
   const methods = only(OF_METHODS).filter((path) => !measuring.includes(path));
   const gpu = only(OF_GPU).filter((path) => !methods.includes(path));
   const scores = only(OF_SCORES);
+  const records = only(OF_RECORDS);
   const foreign = only(OF_FOREIGN);
   const chats = only(OF_CHATS);
   const gguf = only(OF_GGUF);
@@ -195,6 +199,7 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
   const forms = only(OF_FORMS).filter((path) => !downloads.includes(path));
   const later = [
     ...scores,
+    ...records,
     ...hub,
     ...compressors,
     ...several,
@@ -227,6 +232,7 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
     [measuring, MEASURING_BYTES],
     [gpu, PAGE_GPU_BYTES],
     [scores, SCORES_BYTES],
+    [records, RECORDS_BYTES],
     [foreign, FOREIGN_BYTES],
     [chats, CHATS_BYTES],
     [gguf, GGUF_BYTES],
