@@ -65,7 +65,7 @@ export async function predictTfidf({ train, val, test }: Sets, limits?: Limits):
   });
   const known = val.positions().filter((row) => present.includes(val.label(row)));
   const [training, validation] = [await read(train, fit.used), await read(val, known)];
-  let weights: Float64Array = new Float64Array((fit.width + 1) * weightColumns(classes));
+  let weights: Float64Array = new Float64Array((fit.tfidf.width + 1) * weightColumns(classes));
   let best = { c: DEFAULT_STRENGTH, loss: Infinity, weights };
   for (const c of known.length > 0 ? STRENGTHS : [DEFAULT_STRENGTH]) {
     weights = await fitLogistic(training, c, weights, fit);

@@ -3,7 +3,7 @@
  * set.
  */
 import type { LoadedDataset } from "../data/datasets.ts";
-import { fitLogistic, scoreRows, softmaxRows } from "./logistic.ts";
+import { fitLogistic, type Meter, scoreRows, softmaxRows } from "./logistic.ts";
 import { type Limits, TextFit } from "./text-fit.ts";
 
 interface Baseline {
@@ -49,13 +49,13 @@ async function predictTfidf({ train, val, test, labels }: LoadedDataset, limits?
     const weights: Float64Array[] = [];
     for (const label of labels.keys()) {
       const own = { rows: training.rows, labels: training.labelled(label), classes: 2 };
-      weights.push(await fitLogistic(own, c, starts[label]!, texts.share(labels.length - label)));
+      weights.push(await fitLogistic(own, c, starts[label]!, shareOf(texts, labels.length - label)));
       const known = { labels: validation.labelled(label), classes: 2 };
       loss += softmaxRows(scoreRows(validation.rows, weights[label]!), known).loss;
     }
     return { c, loss, weights };
   };
-  const zeros = labels.map(() => new Float64Array(texts.width + 1));
+  const zeros = labels.map(() => new Float64Array(texts.tfidf.width + 1));
   let best: Awaited<ReturnType<typeof fit>> | undefined;
   for (const c of val.size > 0 ? STRENGTHS : [DEFAULT_STRENGTH]) {
     const found = await fit(c, best?.weights ?? zeros);
@@ -71,4 +71,10 @@ async function predictTfidf({ train, val, test, labels }: LoadedDataset, limits?
       Number(scores[i % labels.length]![Math.floor(i / labels.length)]! > 0),
     ),
   };
+}
+
+/** What the first of so many fits may take: they have equal shares, and those after it what it leaves. */
+function shareOf(texts: TextFit, fits: number): Meter {
+  const keep = texts.work - texts.work / fits;
+  return { take: (work) => texts.take(work, keep) };
 }

@@ -174,7 +174,11 @@ export async function predictRidge({ train, val, test }: Sets, limits?: Limits) 
   // Without the mean, which the bias would take long to reach.
   const mean = meanScore(train);
   const scores = Float64Array.from(fit.used, (row) => train.values(row)[0]! - mean);
-  let best = { alpha: DEFAULT_STRENGTH, error: Infinity, weights: new Float64Array(fit.width + 1) as Float64Array };
+  let best = {
+    alpha: DEFAULT_STRENGTH,
+    error: Infinity,
+    weights: new Float64Array(fit.tfidf.width + 1) as Float64Array,
+  };
   for (const alpha of known.length > 0 ? STRENGTHS : [DEFAULT_STRENGTH]) {
     const weights = await fitRidge(training, scores, alpha, fit);
     const predicted = scoreRows(validation, weights);

@@ -26,13 +26,14 @@ export class TextFit {
   private isStopped = false;
 
   private constructor(
-    private readonly tfidf: Tfidf,
+    readonly tfidf: Tfidf,
     /** The training rows, and those of them that are used. */
     private readonly size: number,
     readonly used: Uint32Array,
     private readonly signal: AbortSignal | undefined,
     private readonly mostWork: number,
-    private work = mostWork,
+    /** What is left of it. */
+    public work = mostWork,
   ) {}
 
   /** Learns the n-grams of a training set for a fit with so many weights for each. */
@@ -48,18 +49,14 @@ export class TextFit {
     return new TextFit(tfidf, train.size, order.subarray(0, tfidf.rows), signal, mostWork);
   }
 
-  get width(): number {
-    return this.tfidf.width;
-  }
-
   /** The n-grams of some rows of a set; default: of all. */
   read(set: LoadedDataset["train"], rows: Uint32Array = set.positions()): Promise<SparseRows> {
     return this.tfidf.transform(setTexts(set, rows), this.signal);
   }
 
   /**
-   * Whether the fit may take as many multiply-adds more; if not, it ends with what it has. It waits for its turn, so
-   * that a page is not blocked, and throws the reason of a signal that has ended.
+   * Whether the fit may take so many multiply-adds more, and leave `keep`; if not, it ends with what it has. It waits
+   * for its turn, so that a page is not blocked, and throws the reason of a signal that has ended.
    */
   async take(work: number, keep = 0): Promise<boolean> {
     await nextTurn();
@@ -68,12 +65,6 @@ export class TextFit {
     if (isThere) this.work -= work;
     else this.isStopped = true;
     return isThere;
-  }
-
-  /** What the first of so many fits may take: they have equal shares, and those after it what it leaves. */
-  share(fits: number): Pick<this, "take"> {
-    const keep = this.work - this.work / fits;
-    return { take: (work) => this.take(work, keep) };
   }
 
   /** For the baseline's name. */
