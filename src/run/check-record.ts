@@ -110,7 +110,14 @@ function measuredKinds(objective: Objective): Kinds {
     classes: [{ ...LABEL, "ranking?": { rocAuc: "figure", prAuc: "figure", roc: POINTS, pr: POINTS } }],
     compared: [
       {
-        ...{ name: "text", ...ACCURACY, "unseen?": ACCURACY, macroF1: "figure", balancedAccuracy: "figure" },
+        ...{
+          name: "text",
+          limits: "text?",
+          ...ACCURACY,
+          "unseen?": ACCURACY,
+          macroF1: "figure",
+          balancedAccuracy: "figure",
+        },
         ...{ mcc: "figure or null", ...AGAINST },
       },
     ],
@@ -124,7 +131,15 @@ function measuredKinds(objective: Objective): Kinds {
   const regression: Kinds = {
     compared: [
       {
-        ...{ name: "text", rows: "count", rmse: ESTIMATE, mae: ESTIMATE, "r2?": ESTIMATE, "spearman?": ESTIMATE },
+        ...{
+          name: "text",
+          limits: "text?",
+          rows: "count",
+          rmse: ESTIMATE,
+          mae: ESTIMATE,
+          "r2?": ESTIMATE,
+          "spearman?": ESTIMATE,
+        },
         ...AGAINST,
       },
     ],
@@ -132,7 +147,17 @@ function measuredKinds(objective: Objective): Kinds {
     ...{ samples: [scored], mistakes: [scored], example: "text or pair" },
   };
   const multiLabel: Kinds = {
-    compared: [{ name: "text", rows: "count", microF1: ESTIMATE, macroF1: ESTIMATE, exact: ESTIMATE, ...AGAINST }],
+    compared: [
+      {
+        name: "text",
+        limits: "text?",
+        rows: "count",
+        microF1: ESTIMATE,
+        macroF1: ESTIMATE,
+        exact: ESTIMATE,
+        ...AGAINST,
+      },
+    ],
     labels: [{ ...LABEL, threshold: "figure" }],
     ...{ verdicts: "figures", samples: [labelled], mistakes: [labelled], example: "text or pair" },
   };

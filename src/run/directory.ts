@@ -4,7 +4,7 @@ import { exists, joinPath, writeFileAtomic } from "#platform";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
 import { pickSizes } from "../io/adapter-meta.ts";
-import { checkKinds, readJson } from "../io/common.ts";
+import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import type { NoveltySettings } from "../io/novelty.ts";
 import type { Adapter } from "../io/peft.ts";
@@ -31,7 +31,6 @@ export async function readRecord(directory: string): Promise<RunRecord> {
   if (!(await exists(path))) refuse((await exists(directory)) ? `no ${RECORD}` : "no such directory");
   const json = await readJson(path, LIMITS.ownJson);
   if (!isRunRecord(json)) refuse(`a ${RECORD} of another format`);
-  checkKinds({ json }, { json: "object" }, path);
   const { parseRecord } = await import("./check-record.ts");
   return parseRecord(json as object, path);
 }

@@ -5,6 +5,8 @@ import { type Limits, TextFit } from "./text-fit.ts";
 
 export interface Baseline {
   name: string;
+  /** What its fit left out. */
+  limits?: string;
   /** The class id of each row of the test set. */
   predicted: readonly number[];
 }
@@ -30,12 +32,15 @@ async function fitBaselines(sets: Sets, signal?: AbortSignal): Promise<Baseline[
   const majority = counts.indexOf(Math.max(...counts));
   const tfidf = await predictTfidf(sets, { signal });
   return [
-    ...(tfidf
-      ? [{ name: `TF-IDF, logistic regression (C ${tfidf.c}${tfidf.leftOut})`, predicted: tfidf.predicted }]
-      : []),
+    ...(tfidf ? [nameTfidf(tfidf)] : []),
     { name: `always ${train.labels[majority]}`, predicted: new Array<number>(test.size).fill(majority) },
   ];
 }
+
+const nameTfidf = ({ c, scores: _, ...rest }: TfidfBaseline): Baseline => ({
+  name: `TF-IDF, logistic regression (C ${c})`,
+  ...rest,
+});
 
 /** Values of C in the order in which they are tried; without validation rows scikit-learn's default. */
 const STRENGTHS = [0.1, 1, 10, 100, 1000];
@@ -43,7 +48,7 @@ const DEFAULT_STRENGTH = 1;
 
 export interface TfidfBaseline {
   c: number;
-  leftOut: string;
+  limits?: string;
   /** The class id of each row of the test set, and the scores [rows, k] that it follows from. */
   predicted: number[];
   scores: Float64Array;
@@ -75,7 +80,7 @@ export async function predictTfidf({ train, val, test }: Sets, limits?: Limits):
   }
   const scores = scoreRows(await fit.read(test), best.weights);
   const predicted = highest(scores, classes).map((column) => present[column]!);
-  return { c: best.c, leftOut: fit.leftOut, predicted, scores };
+  return { c: best.c, ...fit.limits, predicted, scores };
 }
 
 /** The class with the highest score of each row, the first of equal ones. The first of two has a score of 0. */

@@ -6,8 +6,10 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import { fitLogistic, type Meter, scoreRows, softmaxRows } from "./logistic.ts";
 import { type Limits, TextFit } from "./text-fit.ts";
 
-interface Baseline {
+export interface Baseline {
   name: string;
+  /** What its fit left out. */
+  limits?: string;
   /** 1 where a label is predicted [rows, labels]. */
   values: Float32Array;
 }
@@ -66,7 +68,8 @@ async function predictTfidf({ train, val, test, labels }: LoadedDataset, limits?
   const rows = await texts.read(test);
   const scores = weights.map((own) => scoreRows(rows, own));
   return {
-    name: `TF-IDF, a logistic regression a label (C ${c}${texts.leftOut})`,
+    name: `TF-IDF, a logistic regression a label (C ${c})`,
+    ...texts.limits,
     values: Float32Array.from({ length: test.size * labels.length }, (_, i) =>
       Number(scores[i % labels.length]![Math.floor(i / labels.length)]! > 0),
     ),

@@ -40,8 +40,8 @@ export function sumErrors(rows: SparseRows, errors: Float64Array): Float64Array 
 }
 
 /**
- * The scores [k] of one row, from `at` on. Four entries at a time, which loads and stores a score once for all: added
- * from the left to the right they give the same bits as one after the other.
+ * The scores [k] of one row, from `at` on. Two entries at a time, for which a score is loaded and stored once: added from
+ * the left to the right they give the same bits as one after the other, in half the time.
  */
 function scoreRow(rows: SparseRows, row: number, weights: Float64Array, scores: Float64Array, at: number): void {
   const { starts, columns, values, width } = rows;
@@ -49,28 +49,15 @@ function scoreRow(rows: SparseRows, row: number, weights: Float64Array, scores: 
   for (let c = 0; c < k; c++) scores[at + c] = weights[width * k + c]!;
   const end = starts[row + 1]!;
   let i = starts[row]!;
-  for (; i + 4 <= end; i += 4) {
-    const first0 = columns[i]! * k;
-    const first1 = columns[i + 1]! * k;
-    const first2 = columns[i + 2]! * k;
-    const first3 = columns[i + 3]! * k;
-    const value0 = values[i]!;
-    const value1 = values[i + 1]!;
-    const value2 = values[i + 2]!;
-    const value3 = values[i + 3]!;
-    for (let c = 0; c < k; c++)
-      scores[at + c] =
-        scores[at + c]! +
-        value0 * weights[first0 + c]! +
-        value1 * weights[first1 + c]! +
-        value2 * weights[first2 + c]! +
-        value3 * weights[first3 + c]!;
-  }
-  for (; i < end; i++) {
+  for (; i < end - 1; i += 2) {
     const first = columns[i]! * k;
+    const second = columns[i + 1]! * k;
     const value = values[i]!;
-    for (let c = 0; c < k; c++) scores[at + c]! += value * weights[first + c]!;
+    const next = values[i + 1]!;
+    for (let c = 0; c < k; c++)
+      scores[at + c] = scores[at + c]! + value * weights[first + c]! + next * weights[second + c]!;
   }
+  if (i < end) for (let c = 0; c < k; c++) scores[at + c]! += values[i]! * weights[columns[i]! * k + c]!;
 }
 
 /** Adds the errors [k] of one row, from `at` on, to the sums of its columns: a row has each column once. */
@@ -80,28 +67,17 @@ function addErrors(rows: SparseRows, row: number, errors: Float64Array, at: numb
   for (let c = 0; c < k; c++) sums[width * k + c]! += errors[at + c]!;
   const end = starts[row + 1]!;
   let i = starts[row]!;
-  for (; i + 4 <= end; i += 4) {
-    const first0 = columns[i]! * k;
-    const first1 = columns[i + 1]! * k;
-    const first2 = columns[i + 2]! * k;
-    const first3 = columns[i + 3]! * k;
-    const value0 = values[i]!;
-    const value1 = values[i + 1]!;
-    const value2 = values[i + 2]!;
-    const value3 = values[i + 3]!;
+  for (; i < end - 1; i += 2) {
+    const first = columns[i]! * k;
+    const second = columns[i + 1]! * k;
+    const value = values[i]!;
+    const next = values[i + 1]!;
     for (let c = 0; c < k; c++) {
-      const error = errors[at + c]!;
-      sums[first0 + c]! += value0 * error;
-      sums[first1 + c]! += value1 * error;
-      sums[first2 + c]! += value2 * error;
-      sums[first3 + c]! += value3 * error;
+      sums[first + c]! += value * errors[at + c]!;
+      sums[second + c]! += next * errors[at + c]!;
     }
   }
-  for (; i < end; i++) {
-    const first = columns[i]! * k;
-    const value = values[i]!;
-    for (let c = 0; c < k; c++) sums[first + c]! += value * errors[at + c]!;
-  }
+  if (i < end) for (let c = 0; c < k; c++) sums[columns[i]! * k + c]! += values[i]! * errors[at + c]!;
 }
 
 /** The cross-entropy of all rows, and the probabilities [rows, k], of scores [rows, k]. */

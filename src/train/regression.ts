@@ -31,7 +31,7 @@ export interface ScoredMessage {
 }
 
 /** The run itself, or a baseline, on the test set. */
-export interface ComparedScores extends ScoreMeasures {
+export interface ComparedScores extends ScoreMeasures, Pick<Baseline, "limits"> {
   name: string;
   /** The run against it: its RMSE minus the other's, by the paired bootstrap; null for the run itself. */
   against: { difference: Estimate; p: number; standing: Standing } | null;
@@ -82,6 +82,8 @@ export async function measure(
 
 interface Baseline {
   name: string;
+  /** What its fit left out. */
+  limits?: string;
   /** The score of each row of the test set. */
   scores: ArrayLike<number>;
 }
@@ -95,7 +97,7 @@ export function measureTest(
   const truth = trueScores(test);
   const distances = (some: ArrayLike<number>) => truth.map((score, row) => some[row]! - score);
   const errors = distances(scores);
-  const others = baselines.map(({ name, scores }) => ({ name, scores, errors: distances(scores) }));
+  const others = baselines.map(({ scores, ...named }) => ({ ...named, scores, errors: distances(scores) }));
   const tests = comparePairs(
     others.map((other) => [errors, other.errors] as const),
     compareErrors,
@@ -109,9 +111,9 @@ export function measureTest(
   return {
     compared: [
       { name: "this run", ...measureScores(truth, scores), against: null },
-      ...others.map(({ name, scores }, i): ComparedScores => {
+      ...others.map(({ scores, errors: _, ...named }, i): ComparedScores => {
         const { difference, adjusted: p, standing } = tests[i]!;
-        return { name, ...measureScores(truth, scores), against: { difference, p, standing } };
+        return { ...named, ...measureScores(truth, scores), against: { difference, p, standing } };
       }),
     ],
     errors,
@@ -155,9 +157,9 @@ type Sets = Pick<LoadedDataset, "train" | "val" | "test">;
 async function predictBaselines(sets: Sets, signal?: AbortSignal): Promise<Baseline[]> {
   const { train, test } = sets;
   const mean = meanScore(train);
-  const { alpha, leftOut, scores } = await predictRidge(sets, { signal });
+  const { alpha, ...ridge } = await predictRidge(sets, { signal });
   return [
-    { name: `TF-IDF, ridge regression (alpha ${alpha}${leftOut})`, scores },
+    { name: `TF-IDF, ridge regression (alpha ${alpha})`, ...ridge },
     { name: `always the mean, ${Number(mean.toPrecision(4))}`, scores: new Float64Array(test.size).fill(mean) },
   ];
 }
@@ -187,5 +189,5 @@ export async function predictRidge({ train, val, test }: Sets, limits?: Limits) 
     best = { alpha, error: known.length > 0 ? error : 0, weights };
   }
   const predicted = scoreRows(await fit.read(test), best.weights).map((score) => score + mean);
-  return { alpha: best.alpha, leftOut: fit.leftOut, scores: predicted };
+  return { alpha: best.alpha, ...fit.limits, scores: predicted };
 }

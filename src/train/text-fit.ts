@@ -18,7 +18,6 @@ const SEED = 1;
 export interface Limits {
   signal?: AbortSignal | undefined;
   mostWeights?: number;
-  mostEntries?: number;
   mostWork?: number;
 }
 
@@ -40,12 +39,11 @@ export class TextFit {
   static async begin(
     train: LoadedDataset["train"],
     outputs: number,
-    { signal, mostWeights = MOST_WEIGHTS, mostWork = MOST_WORK, mostEntries = MOST_ENTRIES }: Limits = {},
+    { signal, mostWeights = MOST_WEIGHTS, mostWork = MOST_WORK }: Limits = {},
   ): Promise<TextFit> {
     const order = train.order(SEED, 0);
-    const affordable = Math.min(mostEntries, mostWork / (2 * outputs * FEWEST_PRODUCTS));
-    const most = Math.floor(mostWeights / outputs);
-    const tfidf = await Tfidf.fit(setTexts(train, order), most, { signal, mostEntries: affordable });
+    const mostEntries = Math.min(MOST_ENTRIES, mostWork / (2 * outputs * FEWEST_PRODUCTS));
+    const tfidf = await Tfidf.fit(setTexts(train, order), mostWeights / outputs, { signal, mostEntries });
     return new TextFit(tfidf, train.size, order.subarray(0, tfidf.rows), signal, mostWork);
   }
 
@@ -67,13 +65,14 @@ export class TextFit {
     return isThere;
   }
 
-  /** For the baseline's name. */
-  get leftOut(): string {
+  /** What was left out, for people; nothing of a fit that is whole. */
+  get limits(): { limits?: string } {
     const { tfidf, size, isStopped, mostWork } = this;
-    return [
-      tfidf.rows < size ? `, ${tfidf.rows} of ${size} rows` : "",
-      tfidf.width < tfidf.ngrams ? `, ${tfidf.width} of ${tfidf.ngrams} n-grams` : "",
-      isStopped ? `, stopped at ${mostWork / 1e9} billion multiply-adds` : "",
-    ].join("");
+    const limits = [
+      ...(tfidf.rows < size ? [`${tfidf.rows} of ${size} training rows`] : []),
+      ...(tfidf.width < tfidf.ngrams ? [`${tfidf.width} of ${tfidf.ngrams} n-grams`] : []),
+      ...(isStopped ? [`stopped after ${mostWork / 1e9} billion multiply-adds`] : []),
+    ].join(", ");
+    return limits ? { limits } : {};
   }
 }

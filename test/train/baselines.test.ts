@@ -80,9 +80,9 @@ test("with too many n-grams those of the fewest rows have no column; rows beyond
 
 test("of too many training rows a sample is used, the same in every run", async () => {
   const data = await tinyData(messages(24));
-  const { leftOut, predicted } = (await predictTfidf(data, { mostEntries: 400 }))!;
-  assert.match(leftOut, new RegExp(`^, \\d+ of ${data.train.size} rows$`));
-  assert.equal((await predictTfidf(data, { mostEntries: 400 }))!.predicted, predicted);
+  const { limits, predicted } = (await predictTfidf(data, { mostWork: 16_000 }))!;
+  assert.match(limits!, new RegExp(`^\\d+ of ${data.train.size} training rows, stopped `));
+  assert.equal((await predictTfidf(data, { mostWork: 16_000 }))!.predicted, predicted);
 });
 
 test("a fit ends at its limit of work with what it has, and the baseline says what it left out", async () => {
@@ -91,17 +91,17 @@ test("a fit ends at its limit of work with what it has, and the baseline says wh
   const right = ({ predicted }: { predicted: readonly number[] }) =>
     predicted.filter((label, row) => label === data.test.label(row)).length;
   const whole = (await predictTfidf(data))!;
-  assert.is(whole.leftOut, "");
-  const limits = { mostWork: 3e6 };
-  const stopped = (await predictTfidf(data, limits))!;
-  assert.match(stopped.leftOut, /^, stopped at 0.003 billion multiply-adds$/);
+  assert.is(whole.limits, undefined);
+  const work = { mostWork: 3e6 };
+  const stopped = (await predictTfidf(data, work))!;
+  assert.is(stopped.limits, "stopped after 0.003 billion multiply-adds");
   assert.ok(stopped.c < whole.c && right(stopped) > data.test.size / 2, `C ${stopped.c}, ${right(stopped)} right`);
-  assert.equal(await predictTfidf(data, limits), stopped);
+  assert.equal(await predictTfidf(data, work), stopped);
   // Fewer rows, so that some products of them can be afforded; and fewer n-grams.
   const small = (await predictTfidf(data, { mostWork: 5e5, mostWeights: 1000 }))!;
   assert.match(
-    small.leftOut,
-    new RegExp(`^, \\d+ of ${data.train.size} rows, \\d+ of \\d+ n-grams, stopped at 0.0005 `),
+    small.limits!,
+    new RegExp(`^\\d+ of ${data.train.size} training rows, \\d+ of \\d+ n-grams, stopped after 0.0005 `),
   );
 });
 

@@ -107,10 +107,7 @@ test("the baselines: labels that are words are learned, and the most frequent se
   assert.ok(others.every((other) => other === set));
   // Each label has its share of the work.
   const [stopped] = await predictLabels(data, { mostWork: 5e5 });
-  assert.match(
-    stopped!.name,
-    /^TF-IDF, a logistic regression a label \(C [\d.]+, stopped at 0.0005 billion multiply-adds\)$/,
-  );
+  assert.is(stopped!.limits, "stopped after 0.0005 billion multiply-adds");
   for (const label of data.labels.keys())
     assert.ok(
       stopped!.values.some((value, i) => i % data.labels.length === label && value === 1),
