@@ -57,7 +57,18 @@ import { makeTable } from "../views/blocks.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { renderBlocks } from "../views/terminal/render.ts";
 import { calledAs } from "./called.ts";
-import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag, UNLISTED } from "./cli.ts";
+import {
+  choice,
+  command,
+  deviceFlag,
+  Interruption,
+  main,
+  number,
+  print,
+  printNote,
+  threadsFlag,
+  UNLISTED,
+} from "./cli.ts";
 import { addSettings } from "./flags.ts";
 import { TrialPrinter } from "./trial-printer.ts";
 
@@ -253,7 +264,7 @@ async function dryRun(
   const estimate = async (trial: Trial) => {
     const key = trialShape(trial);
     if (!known.has(key)) {
-      console.error(`timing a few steps, ${known.size + 1} of ${shapes}: ${describeTrial(trial)}`);
+      printNote(`timing a few steps, ${known.size + 1} of ${shapes}: ${describeTrial(trial)}`);
       const model = await loadModel(trial.model, DOWNLOADS);
       const options = { device: backend, model, data, ...trial.options };
       known.set(key, await estimateTrial(options).finally(() => model.close()));

@@ -245,7 +245,6 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
     [expressions, EXPRESSIONS_BYTES],
   ] as const) {
     const bytes = zipped(some);
-    console.log(bytes, most);
     assert.ok(some.length > 0 && bytes <= most, `${bytes} bytes of at most ${most}`);
   }
 });
