@@ -1,7 +1,7 @@
 /** Prepares a run of train, from flags or from a run to resume. */
 
 import type { Command } from "commander";
-import { absolutePath, joinPath } from "#platform";
+import { absolutePath, joinPath, withLock } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
 import type { DeviceName } from "../config.ts";
@@ -13,17 +13,17 @@ import type { Adapter } from "../io/peft.ts";
 import { checkNumber } from "../number-range.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
 import { readRecord } from "../run/directory.ts";
-import { refuseExisting } from "../run/files.ts";
+import { recordAt, refuseExisting } from "../run/files.ts";
 import { type DataSource, loadData, resolveSettings } from "../run/load-data.ts";
-import { newRecord, type RunRecord, within } from "../run/record.ts";
+import { newRecord, type RunRecord, type Seeds, within } from "../run/record.ts";
 import { listSeeds } from "../run/seeds.ts";
 import { dataSpec, mergePreset, PRESETS, pickSettings, type RunSettings, trainOptions } from "../run/settings.ts";
-import { begunTrials } from "../sweep/store.ts";
+import { begunTrials, removeTrials, trialDirectory } from "../sweep/store.ts";
 import { notOnWebGPU } from "../train/device.ts";
 import { DEFAULTS, SETTINGS, type TrainOptions } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
-import { settle } from "./cli.ts";
+import { printNote, settle } from "./cli.ts";
 
 export interface TrainFlags extends RunSettings {
   device: DeviceName;
@@ -73,7 +73,7 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
   const settings = readFlags(flags);
   const { seeds } = flags;
   const out = pathWithName(flags.out ?? defaultOut());
-  await settle(out);
+  await (seeds > 1 ? finishSeeds(out) : settle(out));
   const replaces = await refuseExisting(out, flags.force ?? false);
   const kept = seeds > 1 ? `${out}${SEEDS}` : replaces ? `${out}${NEW}` : out;
   if (seeds > 1 ? await hasSeeds(kept) : replaces && (await refuseExisting(kept, true))) refuseUnfinished(kept);
@@ -131,10 +131,43 @@ const NEW = ".new";
 /** Suffix of the folder of several seeds' runs until one of them is kept. */
 const SEEDS = ".seeds";
 
+/** The trial in which a seed is trained. */
+export const nameSeed = (seed: number) => ({ name: `seed-${seed}` });
+
 /** Whether a folder has runs of several seeds. */
 async function hasSeeds(folder: string): Promise<boolean> {
   return folder.endsWith(SEEDS) && (await begunTrials(folder)).length > 0;
 }
+
+/**
+ * Removes the runs of several seeds, the one that was kept last: while it is there, a process that is killed leaves
+ * what tells that the others are not needed.
+ */
+export async function removeSeeds(folder: string, { runs }: Seeds, kept?: number): Promise<void> {
+  const order = runs.map(({ seed }) => seed).sort((a, b) => Number(a === kept) - Number(b === kept));
+  await removeTrials(folder, order.map(nameSeed));
+}
+
+/** Removes the seeds' runs if a process was killed after it had kept one of them in `out`. Returns whether it was. */
+async function finishSeeds(out: string): Promise<boolean> {
+  await settle(out);
+  const folder = `${out}${SEEDS}`;
+  if (!(await recordAt(out))) return false;
+  const { seeds, options, created } = await readRecord(out);
+  const source = trialDirectory(folder, nameSeed(options.seed));
+  if (!seeds || !(await recordAt(source)) || (await readRecord(source)).created !== created) return false;
+  await withLock(out, () => removeSeeds(folder, seeds, options.seed), refuseUsed(out));
+  printNote(`${folder}: removed what an interrupted process had left; the run that it kept is in ${out}`);
+  return true;
+}
+
+/** Throws ConfigError: another process has the lock of a run's directory. */
+export const refuseUsed = (out: string) => (): never => {
+  throw new ConfigError("used-by-another-process", "another run is using this directory", {
+    where: out,
+    hint: "wait for it to finish, or choose another --out",
+  });
+};
 
 /** Throws ConfigError for what only a single run can do. */
 function refuseBesideSeeds(flags: TrainFlags, { dtype, seed = DEFAULTS.seed }: RunSettings): void {
@@ -171,8 +204,8 @@ async function openModel(
 /** Flags that are valid with --resume. Only another --device changes the result, by its rounding. */
 const BESIDE_RESUME = ["resume", "model", "device", "threads", "recompute", "json", "checkpointEvery"];
 
-/** The run that is resumed, or the several seeds of `train --seeds`. */
-export async function resumedJob(flag: string, program: Command): Promise<Job> {
+/** The run that is resumed, or the several seeds of `train --seeds`; null: one of them is kept, and none is left. */
+export async function resumedJob(flag: string, program: Command): Promise<Job | null> {
   const directory = pathWithName(flag);
   const refused = program.options
     .filter((option) => program.getOptionValueSource(option.attributeName()) === "cli")
@@ -186,7 +219,8 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
     });
   // Also by the directory that the kept run will have, or that one of the runs has.
   for (const folder of [directory, `${directory}${SEEDS}`, directory.replace(/([\\/][^\\/]+){2}[\\/]*$/, "")])
-    if (await hasSeeds(folder)) return resumedSeeds(folder, program);
+    if (await hasSeeds(folder))
+      return (await finishSeeds(folder.slice(0, -SEEDS.length))) ? null : resumedSeeds(folder, program);
   await settle(directory);
   const resume = await lastCheckpoint(directory);
   const record = await readRecord(directory);
@@ -199,7 +233,6 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
 
 async function resumedSeeds(folder: string, program: Command): Promise<Job> {
   const out = folder.slice(0, -SEEDS.length);
-  await settle(out);
   const [first] = await begunTrials(folder);
   const begun = await readRecord(first!);
   const replaces = begun.replaces === true;

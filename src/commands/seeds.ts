@@ -7,7 +7,7 @@ import type { RunRecord, SeedResult, Seeds } from "../run/record.ts";
 import { bestSeed, gatherSeeds, seedResult } from "../run/seeds.ts";
 import type { Trial } from "../sweep/grid.ts";
 import type { SweepEvent } from "../sweep/runner.ts";
-import { begunTrials, readFinished, removeTrials, type TrialRecord, trialDirectory } from "../sweep/store.ts";
+import { begunTrials, readFinished, type TrialRecord, trialDirectory } from "../sweep/store.ts";
 import { prepareRun } from "../train/prepare.ts";
 import { RunFailed } from "../train/records.ts";
 import { tableToCsv } from "../views/csv.ts";
@@ -15,7 +15,7 @@ import { planBlocks } from "../views/plan.ts";
 import { seedBlocks, seedsTable } from "../views/seeds.ts";
 import { calledAs, shellWord } from "./called.ts";
 import { Interruption, printNote } from "./cli.ts";
-import type { Job, TrainFlags } from "./job.ts";
+import { type Job, nameSeed, removeSeeds, type TrainFlags } from "./job.ts";
 import { printBlocks, RunPrinter } from "./run-printer.ts";
 import { TrialPrinter } from "./trial-printer.ts";
 
@@ -64,7 +64,7 @@ export async function trainSeeds(job: Job, flags: TrainFlags, device: Backend, c
   const best = bestSeed(runs);
   const kept = finished.find((one) => one?.options.seed === best?.seed);
   if (kept) await keep(job, kept, seeds, check, printer);
-  await removeTrials(folder, trials);
+  await removeSeeds(folder, seeds, best?.seed);
   return diverged.size > 0 ? 1 : 0;
 }
 
@@ -91,7 +91,7 @@ const seedTitle = ({ options: { seed } }: Trial) => `seed ${seed}`;
 function seedTrials({ model, record }: Job): Trial[] {
   const key = `${record.base} ${record.counts.sha256}`;
   return record.seeds!.runs.map(({ seed }) => {
-    return { name: `seed-${seed}`, key, model: model.directory, options: { ...record.options, seed } };
+    return { ...nameSeed(seed), key, model: model.directory, options: { ...record.options, seed } };
   });
 }
 

@@ -67,6 +67,7 @@ import {
   main,
   number,
   print,
+  printNote,
   threadsFlag,
   UNLISTED,
 } from "./cli.ts";
@@ -257,9 +258,11 @@ async function dryRun(
 ): Promise<void> {
   const backend = await openDevice(flags.device, { threads: flags.threads });
   const known = new Map<string, TrialEstimate>();
+  const shapes = new Set([...trials, ...later].map(trialShape)).size;
   const estimate = async (trial: Trial) => {
     const key = trialShape(trial);
     if (!known.has(key)) {
+      printNote(`timing a few steps, ${known.size + 1} of ${shapes}: ${describeTrial(trial)}`);
       const model = await loadModel(trial.model, DOWNLOADS);
       const options = { device: backend, model, data, ...trial.options };
       known.set(key, await estimateTrial(options).finally(() => model.close()));

@@ -13,7 +13,7 @@ import { measureMemory, memoryBlocks } from "../views/plan.ts";
 import { calledAs, shellWord } from "./called.ts";
 import { choice, command, deviceFlag, Interruption, main, number, printNote, suggestFlag, threadsFlag } from "./cli.ts";
 import { addSettings, groupFlags } from "./flags.ts";
-import { type Job, newJob, openJobDevice, plannedJob, resumedJob, type TrainFlags } from "./job.ts";
+import { type Job, newJob, openJobDevice, plannedJob, refuseUsed, resumedJob, type TrainFlags } from "./job.ts";
 import { printBlocks, RunPrinter } from "./run-printer.ts";
 import { trainSeeds } from "./seeds.ts";
 
@@ -177,6 +177,7 @@ await main(async () => {
   checkNumber("--seeds", seeds, { min: 1, whole: true });
   if (flags.plan && flags.resume === undefined) return plan(flags);
   const job = flags.resume === undefined ? await newJob(flags) : await resumedJob(flags.resume, program);
+  if (!job) return 0;
   // Before the lock, which makes folders.
   const device = await openJobDevice(flags, job.resume?.device);
   const work = async (check: Check) => {
@@ -184,13 +185,7 @@ await main(async () => {
     if (!job.replaces) await refuseExisting(job.out, false);
     return job.record.seeds ? trainSeeds(job, flags, device, check) : run(job, flags, device, check);
   };
-  const refuse = () => {
-    throw new ConfigError("used-by-another-process", "another run is using this directory", {
-      where: job.out,
-      hint: "wait for it to finish, or choose another --out",
-    });
-  };
-  return withLock(job.out, work, refuse).finally(() => {
+  return withLock(job.out, work, refuseUsed(job.out)).finally(() => {
     device.destroy();
     return job.model.close();
   });

@@ -30,7 +30,7 @@ const KINDS = {
   size: ["a whole number of 1 or more", (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 1],
 } as const satisfies Record<string, [words: string, is: (value: unknown) => boolean]>;
 
-type Kind = keyof typeof KINDS;
+export type Kind = keyof typeof KINDS;
 
 /** Throws FormatError unless `object` has values of these kinds. Kinds with "?" are optional. */
 export function checkKinds(object: object, kinds: Record<string, Kind | `${Kind}?`>, where: string): void {

@@ -1,16 +1,14 @@
 /** The run directory: its record, tables, the plan and the trained tensors. */
 
 import { exists, joinPath, writeFileAtomic } from "#platform";
-import { OBJECTIVES, parseChoice } from "../config.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
 import { pickSizes } from "../io/adapter-meta.ts";
-import { checkKinds, readJson } from "../io/common.ts";
+import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import type { NoveltySettings } from "../io/novelty.ts";
 import type { Adapter } from "../io/peft.ts";
 import { type AdapterFiles, adapterFiles } from "../io/peft-write.ts";
-import { MODES } from "../methods/index.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/print.ts";
 import type { Check, FileContent } from "../platform/reader.ts";
@@ -33,35 +31,8 @@ export async function readRecord(directory: string): Promise<RunRecord> {
   if (!(await exists(path))) refuse((await exists(directory)) ? `no ${RECORD}` : "no such directory");
   const json = await readJson(path, LIMITS.ownJson);
   if (!isRunRecord(json)) refuse(`a ${RECORD} of another format`);
-  checkKinds({ json }, { json: "object" }, path);
-  const record = json as RunRecord;
-  parseChoice("objective", record.objective, OBJECTIVES, path);
-  parseChoice("state", record.state, ["training", "stopped", "finished", "failed"], path);
-  const texts = { model: "text", base: "text", labels: "texts", adapter: "text?", files: "texts" } as const;
-  checkKinds(record, { ...texts, data: "object", options: "object", counts: "object", settings: "object" }, path);
-  parseChoice("mode", record.options.mode, MODES, path);
-  checkKinds(record, { pairs: "object?", padTo: "count", maxLength: "size", step: "count", steps: "count" }, path);
-  checkKinds(record, { evaluations: "objects", curve: "object", seeds: "object?" }, path);
-  const { results, evaluations, curve, seeds } = record;
-  for (const one of evaluations) checkKinds(one, { step: "count", examples: "count", val: "object" }, path);
-  if (seeds) checkKinds(seeds, { runs: "objects", test: "object?" }, path);
-  for (const one of seeds?.runs ?? []) checkKinds(one, { seed: "count", val: "object?", test: "object?" }, path);
-  const measured = {
-    ...{ ...record, evaluations: withNaN(evaluations), curve: withNaN(curve) },
-    ...(seeds && { seeds: withNaN(seeds) }),
-  };
-  if (!results) return measured;
-  checkKinds(results, { before: "object", after: "object", parts: "objects" }, path);
-  const { before, after, parts } = results;
-  return { ...measured, results: { ...results, ...withNaN({ before, after, parts }) } };
-}
-
-/** What was measured, of a run that has diverged: JSON has null for a number that is not finite. */
-function withNaN<T>(measured: T): T {
-  const revive = (value: unknown): unknown => (value === null ? Number.NaN : withNaN(value));
-  if (Array.isArray(measured)) return measured.map(revive) as T;
-  if (typeof measured !== "object" || measured === null) return measured;
-  return Object.fromEntries(Object.entries(measured).map(([key, value]) => [key, revive(value)])) as T;
+  const { parseRecord } = await import("./check-record.ts");
+  return parseRecord(json as object, path);
 }
 
 /** Writes the record of a run in progress. */

@@ -87,7 +87,7 @@ export async function readCell(out: string, cell: Cell): Promise<FinishedCell> {
   return { ...cell, chosen, missing, tried, trials };
 }
 
-function errorPath(out: string, { name }: Trial): string {
+function errorPath(out: string, { name }: Pick<Trial, "name">): string {
   return joinPath(out, TRIALS, `${name}.error.txt`);
 }
 
@@ -96,7 +96,7 @@ export async function keepError(out: string, trial: Trial, message: string): Pro
 }
 
 /** Removes the trials, and the sweep's directory unless it holds something else. */
-export async function removeTrials(out: string, trials: readonly Trial[]): Promise<void> {
+export async function removeTrials(out: string, trials: readonly Pick<Trial, "name">[]): Promise<void> {
   for (const trial of trials) {
     await removeRun(trialDirectory(out, trial));
     await forgetError(out, trial);
@@ -104,7 +104,7 @@ export async function removeTrials(out: string, trials: readonly Trial[]): Promi
   for (const folder of [joinPath(out, TRIALS), out]) await removeEmpty(folder);
 }
 
-export async function forgetError(out: string, trial: Trial): Promise<void> {
+export async function forgetError(out: string, trial: Pick<Trial, "name">): Promise<void> {
   await remove(errorPath(out, trial));
 }
 

@@ -1,10 +1,12 @@
 /** What a classifier has to beat: logistic regression on TF-IDF, and the most frequent class. */
 import type { LoadedDataset } from "../data/datasets.ts";
 import { fitLogistic, scoreRows, softmaxRows, weightColumns } from "./logistic.ts";
-import { setTexts, Tfidf } from "./tfidf.ts";
+import { type Limits, TextFit } from "./text-fit.ts";
 
 export interface Baseline {
   name: string;
+  /** What its fit left out. */
+  limits?: string;
   /** The class id of each row of the test set. */
   predicted: readonly number[];
 }
@@ -30,26 +32,23 @@ async function fitBaselines(sets: Sets, signal?: AbortSignal): Promise<Baseline[
   const majority = counts.indexOf(Math.max(...counts));
   const tfidf = await predictTfidf(sets, { signal });
   return [
-    ...(tfidf ? [{ name: describeTfidf(tfidf, train.size), predicted: tfidf.predicted }] : []),
+    ...(tfidf ? [nameTfidf(tfidf)] : []),
     { name: `always ${train.labels[majority]}`, predicted: new Array<number>(test.size).fill(majority) },
   ];
 }
 
-const describeTfidf = ({ c, rows }: TfidfBaseline, size: number) =>
-  `TF-IDF, logistic regression (C ${c}${rows < size ? `, ${rows} of ${size} rows` : ""})`;
+const nameTfidf = ({ c, scores: _, ...rest }: TfidfBaseline): Baseline => ({
+  name: `TF-IDF, logistic regression (C ${c})`,
+  ...rest,
+});
 
 /** Values of C in the order in which they are tried; without validation rows scikit-learn's default. */
 const STRENGTHS = [0.1, 1, 10, 100, 1000];
 const DEFAULT_STRENGTH = 1;
-/** Limits the memory: the fit has about ten vectors of as many numbers. */
-const MOST_WEIGHTS = 1 << 21;
-/** Of training rows that are too many, a sample is used: the same in every run. */
-const SEED = 1;
 
 export interface TfidfBaseline {
   c: number;
-  /** Training rows that were used. */
-  rows: number;
+  limits?: string;
   /** The class id of each row of the test set, and the scores [rows, k] that it follows from. */
   predicted: number[];
   scores: Float64Array;
@@ -59,41 +58,29 @@ export interface TfidfBaseline {
  * Of the classes that have training rows; null if there are no two. C is the one with the lowest validation loss:
  * larger ones are tried until it rises.
  */
-export async function predictTfidf(
-  { train, val, test }: Sets,
-  { signal, mostWeights = MOST_WEIGHTS, mostEntries }: Limits = {},
-): Promise<TfidfBaseline | null> {
-  const order = train.order(SEED, 0);
-  const most = Math.floor(mostWeights / weightColumns(train.labels.length));
-  const tfidf = await Tfidf.fit(setTexts(train, order), most, { signal, mostEntries });
-  const used = order.subarray(0, tfidf.rows);
-  const present = [...new Set(Array.from(used, (row) => train.label(row)))].sort((a, b) => a - b);
+export async function predictTfidf({ train, val, test }: Sets, limits?: Limits): Promise<TfidfBaseline | null> {
+  const fit = await TextFit.begin(train, weightColumns(train.labels.length), limits);
+  const present = [...new Set(Array.from(fit.used, (row) => train.label(row)))].sort((a, b) => a - b);
   const classes = present.length;
   if (classes < 2) return null;
   const read = async (set: Sets["train"], rows: Uint32Array) => ({
-    rows: await tfidf.transform(setTexts(set, rows), signal),
+    rows: await fit.read(set, rows),
     labels: Int32Array.from(rows, (row) => present.indexOf(set.label(row))),
     classes,
   });
   const known = val.positions().filter((row) => present.includes(val.label(row)));
-  const [training, validation] = [await read(train, used), await read(val, known)];
-  let weights: Float64Array = new Float64Array((tfidf.width + 1) * weightColumns(classes));
+  const [training, validation] = [await read(train, fit.used), await read(val, known)];
+  let weights: Float64Array = new Float64Array((fit.tfidf.width + 1) * weightColumns(classes));
   let best = { c: DEFAULT_STRENGTH, loss: Infinity, weights };
   for (const c of known.length > 0 ? STRENGTHS : [DEFAULT_STRENGTH]) {
-    weights = await fitLogistic(training, c, weights, signal);
+    weights = await fitLogistic(training, c, weights, fit);
     const { loss } = softmaxRows(scoreRows(validation.rows, weights), validation);
     if (loss >= best.loss) break;
     best = { c, loss, weights };
   }
-  const scores = scoreRows(await tfidf.transform(setTexts(test, test.positions()), signal), best.weights);
+  const scores = scoreRows(await fit.read(test), best.weights);
   const predicted = highest(scores, classes).map((column) => present[column]!);
-  return { c: best.c, rows: tfidf.rows, predicted, scores };
-}
-
-interface Limits {
-  signal?: AbortSignal | undefined;
-  mostWeights?: number;
-  mostEntries?: number;
+  return { c: best.c, ...fit.limits, predicted, scores };
 }
 
 /** The class with the highest score of each row, the first of equal ones. The first of two has a score of 0. */

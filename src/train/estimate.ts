@@ -7,7 +7,8 @@ import type { Segment } from "../plan/plan.ts";
 import { countFlops } from "../plan/work.ts";
 import { prepareRun, type RunArguments } from "./prepare.ts";
 import { peakMemory } from "./records.ts";
-import { type FineTuneArguments, train } from "./trainer.ts";
+import { checkFits } from "./sizes.ts";
+import { train } from "./trainer.ts";
 
 /** Timed steps, after one warm-up step. */
 const STEPS = 3;
@@ -21,30 +22,47 @@ export interface TrialEstimate {
   seconds: number;
 }
 
-/** Times the first steps of a run, with small validation and test sets. */
-export async function estimateTrial(args: FineTuneArguments): Promise<TrialEstimate> {
+/**
+ * Times the first steps of a run on as many rows as they take, with small validation and test sets. The features of
+ * these rows are computed; those of all take longer by the share of the tokens.
+ */
+export async function estimateTrial(args: RunArguments): Promise<TrialEstimate> {
   const abort = new AbortController();
   const estimate: TrialEstimate = { device: "", trainable: 0, bytes: 0, seconds: 0 };
+  const { options, features } = prepareRun(args);
+  const { batchSize, accumulate } = options;
+  const data = {
+    ...args.data,
+    train: few(args.data.train, (1 + STEPS) * batchSize * accumulate),
+    val: few(args.data.val, ROWS),
+    test: few(args.data.test, ROWS),
+  } as TrainingData;
+  const others = countTokens(args.data) / countTokens(data) - 1;
   const begun = performance.now();
-  let before = 0;
-  let steps = 0;
-  let first = 0;
-  const data = { ...args.data, val: few(args.data.val), test: few(args.data.test) } as TrainingData;
+  let [started, before, first, steps] = [0, 0, 0, 0];
   await train({
-    ...args,
-    data,
+    ...{ ...args, ...options, data, featureBudget: features ? Infinity : 0 },
+    // Only before the first step.
+    evalEvery: 2 + STEPS,
     signal: abort.signal,
     onEvent(event) {
       const now = performance.now();
       if (event.type === "plan") {
+        // On the device that was chosen: one that is too small for all rows is left, or named in the error.
+        const whole = prepareRun(args);
+        checkFits(args, whole, whole.options);
         estimate.device = event.device.name;
-        estimate.trainable = event.trainable;
-        estimate.bytes = peakMemory(event);
+        estimate.trainable = whole.trainable;
+        estimate.bytes = peakMemory(whole);
+        steps = whole.stepCounts.total;
       }
-      if (event.type === "start") steps = event.steps;
+      if (event.type === "start") started = now;
       if (event.type === "evaluation" && event.record.step === 0) before = now - begun;
       if (event.type !== "step") return;
-      if (event.record.step === 1) first = now;
+      if (event.record.step === 1) {
+        first = now;
+        before += Math.max(0, 1000 * event.seconds - (now - started)) * others;
+      }
       const timed = event.record.step - 1;
       if (timed > 0) estimate.seconds = (before + (steps * (now - first)) / timed) / 1000;
       if (timed === STEPS) abort.abort();
@@ -55,11 +73,16 @@ export async function estimateTrial(args: FineTuneArguments): Promise<TrialEstim
 
 /** Number of rows to evaluate on. */
 const ROWS = 8;
+/** Of the rows that are timed. */
+const SEED = 1;
 
-function few(set: Dataset | Blocks): Dataset | Blocks {
-  if (set.size <= ROWS) return set;
-  return set instanceof Blocks ? set.first(ROWS) : set.split([ROWS / set.size, 1 - ROWS / set.size])[0]!;
+function few(set: Dataset | Blocks, rows: number): Dataset | Blocks {
+  if (set.size <= rows) return set;
+  return set instanceof Blocks ? set.first(rows) : set.select(set.order(SEED, 0).subarray(0, rows));
 }
+
+const countTokens = ({ train, val, test }: TrainingData) =>
+  [train, val, test].reduce((sum, set) => sum + set.stats().tokens, 0);
 
 /** A device without limits and the default limit of features: an estimate is the same on every machine. */
 const ANYWHERE = { device: { limits: { maxBinding: Infinity, maxBuffer: Infinity } }, featureBudget: 1e9 };

@@ -3,19 +3,18 @@
  * set.
  */
 import type { LoadedDataset } from "../data/datasets.ts";
-import { fitLogistic, scoreRows, softmaxRows } from "./logistic.ts";
-import { setTexts, Tfidf } from "./tfidf.ts";
+import { fitLogistic, type Meter, scoreRows, softmaxRows } from "./logistic.ts";
+import { type Limits, TextFit } from "./text-fit.ts";
 
-interface Baseline {
+export interface Baseline {
   name: string;
+  /** What its fit left out. */
+  limits?: string;
   /** 1 where a label is predicted [rows, labels]. */
   values: Float32Array;
 }
 
-/** With more labels, as many regressions would take longer than the run. */
-const MOST_LABELS = 40;
-
-export async function predictLabels(data: LoadedDataset, signal?: AbortSignal): Promise<Baseline[]> {
+export async function predictLabels(data: LoadedDataset, limits?: Limits): Promise<Baseline[]> {
   const { train, test, labels } = data;
   const counts = new Map<string, number>();
   for (let row = 0; row < train.size; row++) {
@@ -26,7 +25,7 @@ export async function predictLabels(data: LoadedDataset, signal?: AbortSignal): 
   const set = frequent.split(",").map(Number);
   const names = labels.filter((_, i) => set[i] === 1);
   return [
-    ...(labels.length <= MOST_LABELS ? [await predictTfidf(data, signal)] : []),
+    await predictTfidf(data, limits),
     {
       name: `always ${names.length > 0 ? names.join(" | ") : "no label"}`,
       values: Float32Array.from({ length: test.size * labels.length }, (_, i) => set[i % labels.length]!),
@@ -37,32 +36,28 @@ export async function predictLabels(data: LoadedDataset, signal?: AbortSignal): 
 /** Values of C in the order in which they are tried; without validation rows scikit-learn's default. */
 const STRENGTHS = [0.1, 1, 10, 100, 1000];
 const DEFAULT_STRENGTH = 1;
-const MOST_WEIGHTS = 1 << 21;
-/** Of training rows that are too many, a sample is used: the same in every run. */
-const SEED = 1;
 
 /** One regression a label, all with the C that has the lowest loss on the validation set. */
-async function predictTfidf({ train, val, test, labels }: LoadedDataset, signal?: AbortSignal): Promise<Baseline> {
-  const order = train.order(SEED, 0);
-  const tfidf = await Tfidf.fit(setTexts(train, order), MOST_WEIGHTS, { signal });
+async function predictTfidf({ train, val, test, labels }: LoadedDataset, limits?: Limits): Promise<Baseline> {
+  const texts = await TextFit.begin(train, labels.length, limits);
   const read = async (set: typeof train, places: Uint32Array) => ({
-    rows: await tfidf.transform(setTexts(set, places), signal),
+    rows: await texts.read(set, places),
     labelled: (label: number) => Int32Array.from(places, (row) => set.values(row)[label]!),
   });
-  const training = await read(train, order.subarray(0, tfidf.rows));
+  const training = await read(train, texts.used);
   const validation = await read(val, val.positions());
   const fit = async (c: number, starts: readonly Float64Array[]) => {
     let loss = 0;
     const weights: Float64Array[] = [];
     for (const label of labels.keys()) {
       const own = { rows: training.rows, labels: training.labelled(label), classes: 2 };
-      weights.push(await fitLogistic(own, c, starts[label]!, signal));
+      weights.push(await fitLogistic(own, c, starts[label]!, shareOf(texts, labels.length - label)));
       const known = { labels: validation.labelled(label), classes: 2 };
       loss += softmaxRows(scoreRows(validation.rows, weights[label]!), known).loss;
     }
     return { c, loss, weights };
   };
-  const zeros = labels.map(() => new Float64Array(tfidf.width + 1));
+  const zeros = labels.map(() => new Float64Array(texts.tfidf.width + 1));
   let best: Awaited<ReturnType<typeof fit>> | undefined;
   for (const c of val.size > 0 ? STRENGTHS : [DEFAULT_STRENGTH]) {
     const found = await fit(c, best?.weights ?? zeros);
@@ -70,13 +65,19 @@ async function predictTfidf({ train, val, test, labels }: LoadedDataset, signal?
     best = found;
   }
   const { c, weights } = best!;
-  const rows = await tfidf.transform(setTexts(test, test.positions()), signal);
+  const rows = await texts.read(test);
   const scores = weights.map((own) => scoreRows(rows, own));
-  const used = tfidf.rows < train.size ? `, ${tfidf.rows} of ${train.size} rows` : "";
   return {
-    name: `TF-IDF, a logistic regression a label (C ${c}${used})`,
+    name: `TF-IDF, a logistic regression a label (C ${c})`,
+    ...texts.limits,
     values: Float32Array.from({ length: test.size * labels.length }, (_, i) =>
       Number(scores[i % labels.length]![Math.floor(i / labels.length)]! > 0),
     ),
   };
+}
+
+/** What the first of so many fits may take: they have equal shares, and those after it what it leaves. */
+function shareOf(texts: TextFit, fits: number): Meter {
+  const keep = texts.work - texts.work / fits;
+  return { take: (work) => texts.take(work, keep) };
 }

@@ -20,7 +20,7 @@ import {
   wilson,
 } from "../statistics.ts";
 import { chooseThreshold } from "./decision.ts";
-import { predictLabels } from "./label-baselines.ts";
+import { type Baseline, predictLabels } from "./label-baselines.ts";
 import { MISTAKES, type Splits } from "./measured.ts";
 import type { TrainOptions } from "./options.ts";
 import { textToTry } from "./text-to-try.ts";
@@ -34,7 +34,7 @@ export interface LabelledMessage {
 }
 
 /** The run itself, or a baseline, on the test set. */
-export interface ComparedLabels {
+export interface ComparedLabels extends Pick<Baseline, "limits"> {
   name: string;
   rows: number;
   /** F1 of all labels together, and the mean of each one's: intervals by the bootstrap. */
@@ -76,7 +76,7 @@ export async function measure(
 ) {
   const [val, test] = [logits.val.map(sigmoid), logits.test.map(sigmoid)];
   const thresholds = chooseThresholds(threshold, val, trueValues(data.val), data.labels.length);
-  const baselines = await predictLabels(data, signal);
+  const baselines = await predictLabels(data, { signal });
   const decide = (name: keyof Splits<unknown>) =>
     decidedBy(thresholds, evaluated[name], logits[name].map(sigmoid), trueValues(data[name]));
   const after = { train: decide("train"), val: decide("val"), test: decide("test") };
@@ -129,13 +129,13 @@ export function measureTest(
   { test, labels, pairs }: Pick<LoadedDataset, "test" | "labels" | "pairs">,
   probabilities: Float32Array,
   thresholds: readonly number[],
-  baselines: readonly { name: string; values: Float32Array }[],
+  baselines: readonly Baseline[],
 ): LabelResults {
   const k = labels.length;
   const truth = trueValues(test);
   const predicted = probabilities.map((probability, i) => Number(probability >= thresholds[i % k]!));
   const own = countRows(truth, predicted, k);
-  const others = baselines.map(({ name, values }) => ({ name, rows: countRows(truth, values, k) }));
+  const others = baselines.map(({ values, ...named }) => ({ ...named, rows: countRows(truth, values, k) }));
   const tests = comparePairs(
     others.map(({ rows }) => [own, rows] as const),
     compareF1,
@@ -149,9 +149,9 @@ export function measureTest(
   return {
     compared: [
       { name: "this run", ...summarizeRows(own), against: null },
-      ...others.map(({ name, rows }, i): ComparedLabels => {
+      ...others.map(({ rows, ...named }, i): ComparedLabels => {
         const { difference, adjusted: p, standing } = tests[i]!;
-        return { name, ...summarizeRows(rows), against: { difference, p, standing } };
+        return { ...named, ...summarizeRows(rows), against: { difference, p, standing } };
       }),
     ],
     labels: sumRows(own).map((hits, i) => ({ ...labelMeasures(hits), threshold: thresholds[i]! })),

@@ -20,8 +20,8 @@ import { MISTAKES, type Splits } from "./measured.ts";
 import type { TrainOptions } from "./options.ts";
 import { fitRidge } from "./ridge.ts";
 import { meanScore, trueScores } from "./scores.ts";
+import { type Limits, TextFit } from "./text-fit.ts";
 import { textToTry } from "./text-to-try.ts";
-import { setTexts, Tfidf } from "./tfidf.ts";
 
 /** A message of the test set, and its score. */
 export interface ScoredMessage {
@@ -31,7 +31,7 @@ export interface ScoredMessage {
 }
 
 /** The run itself, or a baseline, on the test set. */
-export interface ComparedScores extends ScoreMeasures {
+export interface ComparedScores extends ScoreMeasures, Pick<Baseline, "limits"> {
   name: string;
   /** The run against it: its RMSE minus the other's, by the paired bootstrap; null for the run itself. */
   against: { difference: Estimate; p: number; standing: Standing } | null;
@@ -82,6 +82,8 @@ export async function measure(
 
 interface Baseline {
   name: string;
+  /** What its fit left out. */
+  limits?: string;
   /** The score of each row of the test set. */
   scores: ArrayLike<number>;
 }
@@ -95,7 +97,7 @@ export function measureTest(
   const truth = trueScores(test);
   const distances = (some: ArrayLike<number>) => truth.map((score, row) => some[row]! - score);
   const errors = distances(scores);
-  const others = baselines.map(({ name, scores }) => ({ name, scores, errors: distances(scores) }));
+  const others = baselines.map(({ scores, ...named }) => ({ ...named, scores, errors: distances(scores) }));
   const tests = comparePairs(
     others.map((other) => [errors, other.errors] as const),
     compareErrors,
@@ -109,9 +111,9 @@ export function measureTest(
   return {
     compared: [
       { name: "this run", ...measureScores(truth, scores), against: null },
-      ...others.map(({ name, scores }, i): ComparedScores => {
+      ...others.map(({ scores, errors: _, ...named }, i): ComparedScores => {
         const { difference, adjusted: p, standing } = tests[i]!;
-        return { name, ...measureScores(truth, scores), against: { difference, p, standing } };
+        return { ...named, ...measureScores(truth, scores), against: { difference, p, standing } };
       }),
     ],
     errors,
@@ -155,10 +157,9 @@ type Sets = Pick<LoadedDataset, "train" | "val" | "test">;
 async function predictBaselines(sets: Sets, signal?: AbortSignal): Promise<Baseline[]> {
   const { train, test } = sets;
   const mean = meanScore(train);
-  const { alpha, rows, scores } = await predictRidge(sets, signal);
-  const used = rows < train.size ? `, ${rows} of ${train.size} rows` : "";
+  const { alpha, ...ridge } = await predictRidge(sets, { signal });
   return [
-    { name: `TF-IDF, ridge regression (alpha ${alpha}${used})`, scores },
+    { name: `TF-IDF, ridge regression (alpha ${alpha})`, ...ridge },
     { name: `always the mean, ${Number(mean.toPrecision(4))}`, scores: new Float64Array(test.size).fill(mean) },
   ];
 }
@@ -166,33 +167,27 @@ async function predictBaselines(sets: Sets, signal?: AbortSignal): Promise<Basel
 /** Values of alpha in the order in which they are tried; without validation rows scikit-learn's default. */
 const STRENGTHS = [100, 10, 1, 0.1, 0.01];
 const DEFAULT_STRENGTH = 1;
-/** Limits the memory. */
-const MOST_WEIGHTS = 1 << 21;
-/** Of training rows that are too many, a sample is used: the same in every run. */
-const SEED = 1;
 
 /** Alpha is the one with the lowest error on the validation set: smaller ones are tried until it rises. */
-export async function predictRidge({ train, val, test }: Sets, signal?: AbortSignal) {
-  const order = train.order(SEED, 0);
-  const tfidf = await Tfidf.fit(setTexts(train, order), MOST_WEIGHTS, { signal });
-  const used = order.subarray(0, tfidf.rows);
-  const [read, known] = [
-    async (set: Sets["train"], rows: Uint32Array) => tfidf.transform(setTexts(set, rows), signal),
-    trueScores(val),
-  ];
-  const training = await read(train, used);
-  const validation = await read(val, val.positions());
+export async function predictRidge({ train, val, test }: Sets, limits?: Limits) {
+  const fit = await TextFit.begin(train, 1, limits);
+  const known = trueScores(val);
+  const [training, validation] = [await fit.read(train, fit.used), await fit.read(val)];
   // Without the mean, which the bias would take long to reach.
   const mean = meanScore(train);
-  const scores = Float64Array.from(used, (row) => train.values(row)[0]! - mean);
-  let best = { alpha: DEFAULT_STRENGTH, error: Infinity, weights: new Float64Array(tfidf.width + 1) as Float64Array };
+  const scores = Float64Array.from(fit.used, (row) => train.values(row)[0]! - mean);
+  let best = {
+    alpha: DEFAULT_STRENGTH,
+    error: Infinity,
+    weights: new Float64Array(fit.tfidf.width + 1) as Float64Array,
+  };
   for (const alpha of known.length > 0 ? STRENGTHS : [DEFAULT_STRENGTH]) {
-    const weights = await fitRidge(training, scores, alpha, signal);
+    const weights = await fitRidge(training, scores, alpha, fit);
     const predicted = scoreRows(validation, weights);
     const error = meanAbsolute(known.map((score, row) => (predicted[row]! + mean - score) ** 2));
     if (error >= best.error) break;
     best = { alpha, error: known.length > 0 ? error : 0, weights };
   }
-  const predicted = scoreRows(await read(test, test.positions()), best.weights).map((score) => score + mean);
-  return { alpha: best.alpha, rows: tfidf.rows, scores: predicted };
+  const predicted = scoreRows(await fit.read(test), best.weights).map((score) => score + mean);
+  return { alpha: best.alpha, ...fit.limits, scores: predicted };
 }

@@ -47,7 +47,7 @@ interface Accuracy {
 }
 
 /** A classifier on the test set: the run itself, or a baseline. */
-export interface Compared extends Accuracy {
+export interface Compared extends Accuracy, Pick<Baseline, "limits"> {
   name: string;
   /**
    * Without the rows that have a near-duplicate in the training or validation set; null: there are none, or no others.
@@ -220,6 +220,7 @@ function compare(
     const unseen = verdicts(one).filter((_, row) => !leaked.has(row));
     return {
       name: one.name,
+      ...(one.limits && { limits: one.limits }),
       ...measureAccuracy(verdicts(one)),
       unseen: leaked.size > 0 && unseen.length > 0 ? measureAccuracy(unseen) : null,
       macroF1: macroF1(confusions),

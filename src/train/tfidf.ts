@@ -22,7 +22,7 @@ export function* setTexts(set: { text(row: number): TextOrPair }, rows: Iterable
 }
 
 /** Limits the memory: training rows after as many entries are not read. */
-const MOST_ENTRIES = 1 << 24;
+export const MOST_ENTRIES = 1 << 24;
 /** Rows after which a run that was aborted ends. */
 const ROWS_AT_A_TIME = 256;
 
@@ -196,8 +196,9 @@ export class Tfidf {
     /** Of words and of characters; of pairs then those of the second texts. */
     private readonly kinds: readonly Vocabulary[],
     readonly width: number,
-    /** The rows that were read. */
+    /** The rows that were read, and their n-grams. */
     readonly rows: number,
+    readonly ngrams: number,
   ) {}
 
   /**
@@ -207,7 +208,7 @@ export class Tfidf {
   static async fit(
     texts: Iterable<TextOrPair>,
     mostColumns: number,
-    { signal, mostEntries = MOST_ENTRIES }: { signal?: AbortSignal | undefined; mostEntries?: number | undefined } = {},
+    { signal, mostEntries = MOST_ENTRIES }: { signal?: AbortSignal | undefined; mostEntries?: number } = {},
   ): Promise<Tfidf> {
     const kinds: Vocabulary[] = [];
     let [rows, entries] = [0, 0];
@@ -220,10 +221,11 @@ export class Tfidf {
       }
     }
     const spreads = kinds.map((kind) => kind.spread(rows));
+    const countColumns = (fewest: number) => spreads.reduce((sum, spread) => sum + spread[fewest]!, 0);
     let fewest = 1;
-    while (spreads.reduce((sum, spread) => sum + spread[fewest]!, 0) > mostColumns) fewest++;
+    while (countColumns(fewest) > mostColumns) fewest++;
     const width = kinds.reduce((first, kind) => kind.finish(fewest, rows, first), 0);
-    return new Tfidf(kinds, width, rows);
+    return new Tfidf(kinds, width, rows, countColumns(1));
   }
 
   async transform(texts: Iterable<TextOrPair>, signal?: AbortSignal): Promise<SparseRows> {

@@ -53,6 +53,7 @@ const messages = (rows: number) => (rows === 1 ? "message" : "messages");
 /** The last evaluation of a run that was stopped. */
 function describeStopped(record: RunRecord): string {
   const { step, evaluations, unequal } = record;
+  if (evaluations.length === 0) return `Stopped after step ${step}`;
   const { step: last, val } = evaluations.at(-1)!;
   const { loss, macroF1 } = val;
   const metric = runMetric(record);
@@ -68,10 +69,17 @@ export function describeNotes(record: RunRecord, advises = true): string[] {
     ...(nothing
       ? [`${nothing.text}.${advises ? ` ${nothing.cause}. Try ${nothing.advice}.` : ""}`]
       : besideBaseline(record, advises)),
+    ...describeLimits(record),
     ...describeDecision(record),
     ...describeKept(record),
   ];
 }
+
+/** What baselines have left out. */
+const describeLimits = ({ results }: RunRecord): string[] =>
+  (results ? listRivals(results) : []).flatMap(({ name, limits }) =>
+    limits ? [`"${brief(name)}" was fitted in part: ${limits}.`] : [],
+  );
 
 /** What the validation set has chosen, or why it has not. */
 function describeDecision({ results, labels, options: { threshold: rule } }: RunRecord): string[] {
@@ -150,6 +158,8 @@ function lossRemains(before: number, after: number): string | null {
 /** The run, or a baseline, by what it is judged by. */
 interface Rival {
   name: string;
+  /** What a baseline's fit left out. */
+  limits?: string;
   rows: number;
   /** The higher, the better. */
   merit: number;

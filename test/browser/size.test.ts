@@ -45,6 +45,8 @@ const ONNX_BYTES = 28 * KB;
 const ZIP_BYTES = 4.6 * KB;
 /** What measures a regression, or several labels a message, beside baselines. */
 const SCORES_BYTES = 6 * KB;
+/** What checks the records of stored runs. */
+const RECORDS_BYTES = 2.9 * KB;
 /** What labels a table, and finds its columns. */
 const TABLE_BYTES = 6 * KB;
 /** What joins the texts of a pair. */
@@ -158,6 +160,7 @@ const OF_CHATS = /\/(src\/data\/chat\.|node_modules\/@huggingface\/jinja\/)/;
 const OF_GGUF = /\/src\/io\/(gguf|ggml|tokenizer-(gguf|fast))[\w-]*\./;
 const OF_SCORES = /\/src\/(train\/(regression|multi-label|ridge|label-baselines)|score-measures|data\/outputs)\./;
 const OF_LABEL_FAULTS = /\/src\/data\/label-faults\./;
+const OF_RECORDS = /\/src\/run\/check-record\./;
 const OF_TEXTS =
   /\/src\/(infer\/(decoding|generation|language-model|run-length|stop-strings)|(engine|model)\/decoder|ops\/(cache|sample)|web\/worker\/writer)\./;
 const OF_METHODS = /\/(src\/backend\/generated\/method-shaders\.|shaders\/)/;
@@ -189,6 +192,7 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
   const gpu = only(OF_GPU).filter((path) => !methods.includes(path));
   const scores = only(OF_SCORES);
   const labelFaults = only(OF_LABEL_FAULTS);
+  const records = only(OF_RECORDS);
   const foreign = only(OF_FOREIGN);
   const chats = only(OF_CHATS);
   const gguf = only(OF_GGUF);
@@ -200,6 +204,7 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
   const later = [
     ...scores,
     ...labelFaults,
+    ...records,
     ...hub,
     ...compressors,
     ...several,
@@ -233,6 +238,7 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
     [gpu, PAGE_GPU_BYTES],
     [scores, SCORES_BYTES],
     [labelFaults, LABEL_FAULTS_BYTES],
+    [records, RECORDS_BYTES],
     [foreign, FOREIGN_BYTES],
     [chats, CHATS_BYTES],
     [gguf, GGUF_BYTES],

@@ -10,13 +10,12 @@ import { MODES } from "../../src/methods/index.ts";
 import { STAGING } from "../../src/platform/paths.ts";
 import { JOURNAL } from "../../src/platform/replacing.ts";
 import type { Rng } from "../../src/rng.ts";
-import { EMPTY_CURVE } from "../../src/run/curve.ts";
 import { readRecord } from "../../src/run/directory.ts";
-import { FORMAT, VERSION } from "../../src/run/record.ts";
 import { DEFAULTS, resolveOptions } from "../../src/train/options.ts";
 import { type Case, type Files, fuzz } from "./fuzz.ts";
 import { BASES, OURS, PEFT, PEFT_QWEN2, readBase, readOurs, readPeft, readPeftQwen2 } from "./models.ts";
 import { mutateJson, pick, type Words } from "./mutate.ts";
+import { makeRecords, showRecord } from "./records.ts";
 
 const INODE = "the number of its folder";
 
@@ -29,6 +28,8 @@ interface Source {
   json: RegExp;
   files: readonly Files[];
   words: Words;
+  /** The value of this key is changed, and nothing else. */
+  only?: string;
   read: (folder: string) => Promise<() => unknown>;
   count: number;
   leaves?: RegExp;
@@ -166,25 +167,13 @@ const MODEL_WORDS: Words = {
   values: ["gpt2", "llama", "qwen2", "llama3", "linear", "gelu_new", "relu", 8, 12, 16, 32, 48, 1e-5],
 };
 
-const RUN: Record<string, unknown> = {
-  format: FORMAT,
-  version: VERSION,
-  lowrank: "0.1.0",
-  model: "gpt2-micro",
-  base: "00",
-  objective: "classification",
-  data: { file: "messages.csv", labelColumn: "label", seed: 3, fractions: [0.7, 0.1, 0.2] },
-  options: DEFAULTS,
-  padTo: 0,
-  maxLength: 256,
-  labels: ["ham", "spam"],
-  counts: { rows: [7, 1, 2], tokens: [70, 10, 20], sha256: "00" },
-  device: { name: "wasm" },
-  ...{ settings: { rank: 8 }, state: "finished", files: ["run.json"], step: 1, steps: 2, evaluations: [] },
-  curve: EMPTY_CURVE,
-};
+const RECORDS: readonly Files[] = makeRecords().map((record) => new Map([["run.json", JSON.stringify(record)]]));
 const RUN_WORDS: Words = {
-  keys: [...Object.keys(RUN), "replaces", "adapter", "revision", "trial", ...Object.keys(DEFAULTS)],
+  keys: [
+    ...["objective", "labels", "counts", "evaluations", "curve", "seeds", "results", "pairs", "replaces", "adapter"],
+    ...["test", "scores", "multiLabel", "texts", "decision", "compared", "against", "unseen", "accuracy", "low"],
+    ...Object.keys(DEFAULTS),
+  ],
   values: [
     "lm",
     "all",
@@ -309,6 +298,7 @@ async function readRun(folder: string): Promise<() => void> {
   return () => {
     if (!Object.keys(DEFAULTS).every((key) => key in options)) throw new Error(`options ${JSON.stringify(options)}`);
     if (typeof config.model !== "string" || !Array.isArray(config.labels)) throw new Error(JSON.stringify(config));
+    showRecord(config);
   };
 }
 
@@ -342,8 +332,17 @@ const sources: Source[] = [
   {
     name: "run-record",
     json: /^run\.json$/,
-    files: [new Map([["run.json", JSON.stringify(RUN)]])],
+    files: RECORDS,
     words: RUN_WORDS,
+    read: readRun,
+    count: 250,
+  },
+  {
+    name: "run-results",
+    json: /^run\.json$/,
+    files: RECORDS,
+    words: RUN_WORDS,
+    only: "results",
     read: readRun,
     count: 250,
   },
@@ -366,7 +365,17 @@ const sources: Source[] = [
   },
 ];
 
-for (const { name, json, files: all, words, read, count, leaves } of sources) {
+/** An object whose value of `key` is this JSON. */
+const withPart = (value: object, key: string, part: Uint8Array) =>
+  new Uint8Array(
+    Buffer.concat([
+      Buffer.from(`${JSON.stringify({ ...value, [key]: undefined }).slice(0, -1)},${JSON.stringify(key)}:`),
+      part,
+      Buffer.from("}"),
+    ]),
+  );
+
+for (const { name, json, files: all, words, only, read, count, leaves } of sources) {
   const valid = all.map((files) => {
     const path = [...files.keys()].find((file) => json.test(file))!;
     return { files, path, value: parse(files.get(path)!) };
@@ -376,7 +385,8 @@ for (const { name, json, files: all, words, read, count, leaves } of sources) {
     count,
     make(rng: Rng): Case {
       const { files, path, value } = pick(rng, valid);
-      return { files: new Map(files).set(path, mutateJson(rng, value, words)) };
+      const changed = only ? withPart(value, only, mutateJson(rng, value[only], words)) : mutateJson(rng, value, words);
+      return { files: new Map(files).set(path, changed) };
     },
     read: (_, folder) => read(folder),
     ...(leaves ? { leaves } : {}),

@@ -7,10 +7,11 @@ import { ConfigError, FormatError, LowrankError, ShapeError } from "../../src/er
 import { adapterShapes, encodeMeta, parseMeta } from "../../src/io/adapter-meta.ts";
 import { readAdapter, type Tensors } from "../../src/io/peft.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
+import { parseRecord } from "../../src/run/check-record.ts";
 import { lastCheckpoint } from "../../src/run/checkpoint.ts";
-import { EMPTY_CURVE } from "../../src/run/curve.ts";
 import { readRecord } from "../../src/run/directory.ts";
-import { FORMAT, VERSION } from "../../src/run/record.ts";
+import type { RunRecord } from "../../src/run/record.ts";
+import { makeRecords } from "../fuzz/records.ts";
 import { drawTensors, model, modeMeta, readAll, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
@@ -355,34 +356,57 @@ test("every key of lowrank.json with every wrong value: refused by an error of o
   );
 });
 
-test("a run.json with wrong values is refused by an error of ours", async () => {
+test("every value of a run.json is checked where it is read, and the error says where it is", async () => {
   const directory = join(folder, "run");
   mkdirSync(directory);
-  const names = { model: "m", base: "5f", objective: "lm" };
-  const settings = {
-    data: {},
-    options: { mode: "lora" },
-    settings: {},
-    padTo: 0,
-    maxLength: 9,
-    labels: [],
-    counts: {},
-  };
-  const progress = { state: "stopped", step: 0, steps: 1, evaluations: [], curve: EMPTY_CURVE, files: [] };
-  const good = { ...names, ...settings, ...progress };
-  const put = (config: unknown) => writeFileSync(join(directory, "run.json"), JSON.stringify(config));
-  const write = (config: object) => put({ format: FORMAT, version: VERSION, ...config });
-  write(good);
-  assert.equal(await readRecord(directory), { format: FORMAT, version: VERSION, ...good });
-  for (const key of Object.keys(good))
-    for (const bad of [null, 1.5, -1, [1], "x"])
-      if (!((key === "model" || key === "base") && bad === "x")) {
-        write({ ...good, [key]: bad });
-        const code = key === "objective" || key === "state" ? "unknown-value" : "invalid-field";
-        await assertFails(LowrankError, code, [key], () => readRecord(directory));
+  const write = (json: unknown) => writeFileSync(join(directory, "run.json"), JSON.stringify(json));
+  const accepted = new Set<string>();
+  for (const record of makeRecords()) {
+    write(record);
+    assert.equal(await readRecord(directory), record);
+    const visit = (path: string[], value: unknown) => {
+      // Of a list, the first.
+      const inside = Object.entries(typeof value === "object" && value !== null ? value : {});
+      for (const [key, one] of Array.isArray(value) ? inside.slice(0, 1) : inside) visit([...path, key], one);
+      if (path.length === 0) return;
+      const json = structuredClone(record);
+      const parent = path.slice(0, -1).reduce((at, key) => at[key as never], json);
+      Object.assign(parent, { [path.at(-1)!]: [[]] });
+      try {
+        parseRecord(json, "run.json");
+        accepted.add(path.join("."));
+      } catch (error) {
+        assert.instance(error, LowrankError, `${path.join(".")}: ${error}`);
+        assert.match((error as Error).message, /where: +run\.json/);
       }
-  for (const other of [[], good]) {
-    put(other);
+    };
+    visit([], record);
+  }
+  const free = /^(format|version|peftObstacle|data\.\w+(\.0)?|settings\.rank)$/;
+  assert.equal(
+    [...accepted].filter((path) => !free.test(path)),
+    [],
+  );
+  const [good] = makeRecords() as [RunRecord];
+  const { test: results } = good.results!;
+  Object.assign(results!.compared[1]!.against!.difference, { low: "0" });
+  write(good);
+  const where = ["results.test.compared[1].against.difference.low is invalid", "expected: a number"];
+  await assertFails(FormatError, "invalid-field", where, () => readRecord(directory));
+  for (const other of [[], { ...good, format: "x" }]) {
+    write(other);
     await assertFails(ConfigError, "not-a-run-directory", ["another format"], () => readRecord(directory));
   }
+});
+
+test("a number of a run.json that is null was not finite, but where null means that there is none", () => {
+  const [good] = makeRecords() as [RunRecord];
+  const { test: results, after } = good.results!;
+  Object.assign(after.val, { loss: null });
+  Object.assign(results!.compared[0], { mcc: null });
+  Object.assign(results!.calibration.error, { high: null });
+  const { results: read } = parseRecord(good, "run.json");
+  const { compared, calibration } = read!.test!;
+  assert.equal([read!.after.val.loss, calibration.error.high, compared[0].mcc], [Number.NaN, Number.NaN, null]);
+  assert.is(parseRecord({ ...good, results: null }, "run.json").results, null);
 });

@@ -7,7 +7,7 @@ import * as assert from "uvu/assert";
 import type { ModelConfig } from "../../src/config.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
-import { ConfigError } from "../../src/errors.ts";
+import { ConfigError, FormatError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { METHODS, methodConfig } from "../../src/methods/index.ts";
 import { memoryTotals } from "../../src/plan/memory.ts";
@@ -139,16 +139,17 @@ test("a trial is finished only with its own options", async () => {
   await run({ ...sweep, trials: [trial!] });
   const path = join(sweep.out, "trials", trial!.name, "run.json");
   const record = JSON.parse(readFileSync(path, "utf8"));
-  const { dtype: _, ...incomplete } = record.options;
   for (const [options, isDone] of [
     [record.options, true],
-    [incomplete, false],
     // As if the default had changed since: the key is the same.
     [{ ...record.options, epochs: 7 }, false],
   ] as const) {
     writeFileSync(path, JSON.stringify({ ...record, options }));
     assert.is((await readFinished(sweep.out, trial!)) !== null, isDone, JSON.stringify(options));
   }
+  const { dtype: _, ...incomplete } = record.options;
+  writeFileSync(path, JSON.stringify({ ...record, options: incomplete }));
+  await assertFails(FormatError, "invalid-field", ["options.dtype"], () => readFinished(sweep.out, trial!));
 });
 
 test("an invalid value is reported before anything runs", async () => {

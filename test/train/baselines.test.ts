@@ -80,9 +80,29 @@ test("with too many n-grams those of the fewest rows have no column; rows beyond
 
 test("of too many training rows a sample is used, the same in every run", async () => {
   const data = await tinyData(messages(24));
-  const { rows, predicted } = (await predictTfidf(data, { mostEntries: 400 }))!;
-  assert.ok(rows > 1 && rows < data.train.size, String(rows));
-  assert.equal((await predictTfidf(data, { mostEntries: 400 }))!.predicted, predicted);
+  const { limits, predicted } = (await predictTfidf(data, { mostWork: 16_000 }))!;
+  assert.match(limits!, new RegExp(`^\\d+ of ${data.train.size} training rows, stopped `));
+  assert.equal((await predictTfidf(data, { mostWork: 16_000 }))!.predicted, predicted);
+});
+
+test("a fit ends at its limit of work with what it has, and the baseline says what it left out", async () => {
+  const { sets } = cases["three unequal classes"]!;
+  const [data] = await load(sets);
+  const right = ({ predicted }: { predicted: readonly number[] }) =>
+    predicted.filter((label, row) => label === data.test.label(row)).length;
+  const whole = (await predictTfidf(data))!;
+  assert.is(whole.limits, undefined);
+  const work = { mostWork: 3e6 };
+  const stopped = (await predictTfidf(data, work))!;
+  assert.is(stopped.limits, "stopped after 0.003 billion multiply-adds");
+  assert.ok(stopped.c < whole.c && right(stopped) > data.test.size / 2, `C ${stopped.c}, ${right(stopped)} right`);
+  assert.equal(await predictTfidf(data, work), stopped);
+  // Fewer rows, so that some products of them can be afforded; and fewer n-grams.
+  const small = (await predictTfidf(data, { mostWork: 5e5, mostWeights: 1000 }))!;
+  assert.match(
+    small.limits!,
+    new RegExp(`^\\d+ of ${data.train.size} training rows, \\d+ of \\d+ n-grams, stopped after 0.0005 `),
+  );
 });
 
 test("classes without training rows are never predicted, and do not choose C; one class alone has no such baseline", async () => {

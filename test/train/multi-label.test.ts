@@ -105,6 +105,14 @@ test("the baselines: labels that are words are learned, and the most frequent se
     always!.values.slice(3 * row, 3 * row + 3).join(),
   );
   assert.ok(others.every((other) => other === set));
+  // Each label has its share of the work.
+  const [stopped] = await predictLabels(data, { mostWork: 5e5 });
+  assert.is(stopped!.limits, "stopped after 0.0005 billion multiply-adds");
+  for (const label of data.labels.keys())
+    assert.ok(
+      stopped!.values.some((value, i) => i % data.labels.length === label && value === 1),
+      data.labels[label]!,
+    );
 });
 
 test("right and wrong messages with their labels, against baselines that are worse, or the same", async () => {

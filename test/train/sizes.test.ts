@@ -6,7 +6,9 @@ import { WEIGHT_DTYPES } from "../../src/config.ts";
 import { ConfigError, DeviceError } from "../../src/errors.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { expandArms } from "../../src/sweep/grid.ts";
+import { estimateTrial } from "../../src/train/estimate.ts";
 import { resolveOptions, type TrainOptions } from "../../src/train/options.ts";
+import { prepareRun } from "../../src/train/prepare.ts";
 import { peakMemory } from "../../src/train/records.ts";
 import {
   checkFits,
@@ -21,6 +23,7 @@ import { measureMemory, memoryBlocks } from "../../src/views/plan.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { reportOfRun } from "../../src/web/worker/errors.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
+import { counting } from "../helpers/counting.ts";
 import { testDevice, within } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { assertCode, runCommand } from "../helpers/spawn.ts";
@@ -181,4 +184,21 @@ test("train --plan needs no weights, prints the table and leaves nothing", async
   assert.match(result.stdout, /BitFit/);
   assert.match(result.stdout, /│ f32 +│ off +│.* \* +│/);
   assert.match(result.stdout, /│ q4 +│ on +│/);
+});
+
+test("an estimate takes as long for many rows as for few, and has the memory of the whole run", async () => {
+  const model = await openBaseModel(tinyModel(join(folder, "model")));
+  for (const mode of ["last_layer", "last_block", "lora"] as const) {
+    const bytesWritten = [60, 480].map(async (count) => {
+      const { backend, written } = await counting();
+      const args = { device: backend, model, data: await tinyData(messages(count)), mode, batchSize: 4 };
+      const { bytes, trainable, seconds } = await estimateTrial(args);
+      const whole = prepareRun(args);
+      assert.equal([bytes, trainable, seconds > 0], [peakMemory(whole), whole.trainable, true]);
+      return written.get("batch")!;
+    });
+    const [few, many] = (await Promise.all(bytesWritten)) as [number, number];
+    assert.ok(many < 1.25 * few, `${mode}: ${many} bytes for eight times the rows of ${few}`);
+  }
+  await model.close();
 });

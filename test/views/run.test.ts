@@ -203,6 +203,10 @@ test("the run beside the baselines: where they win, the summary says so and what
     showResult(equal, 200),
     `note: This run against "TF-IDF": not distinguishable (p = 1.000), ${share} % against ${share} %, a difference of 0.0 points (`,
   );
+  const limits = "3 of 9 training rows, stopped after 5 billion multiply-adds";
+  const limited = recordOf(data, predictions, [{ name: "TF-IDF", predicted: same, limits }, always!]);
+  assert.is(limited.results!.test!.compared[1]!.limits, limits);
+  assert.match(showResult(limited, 200), `note: "TF-IDF" was fitted in part: ${limits}.\n`);
   // TF-IDF is right as well, but there is nothing to try.
   const won = showResult(recordOf(data, right), 200);
   assert.match(won, /note: This run against "TF-IDF": not distinguishable .*\)\.\nnote: One seed: /);

@@ -1,0 +1,137 @@
+/** Records of runs of every objective, with all that a run.json can have, and what is made of a record. */
+import type { LoadedDataset } from "../../src/data/datasets.ts";
+import type { Evaluation } from "../../src/engine/evaluate.ts";
+import type { Prediction } from "../../src/engine/predictions.ts";
+import { EMPTY_CURVE, extendCurve } from "../../src/run/curve.ts";
+import { FORMAT, type RunRecord, VERSION } from "../../src/run/record.ts";
+import { gatherSeeds } from "../../src/run/seeds.ts";
+import { measureTest as measureLabels } from "../../src/train/multi-label.ts";
+import { objectiveDefaults } from "../../src/train/options.ts";
+import { measureTest as measureScores } from "../../src/train/regression.ts";
+import { measureTest, type Results } from "../../src/train/results.ts";
+import { describeForCard } from "../../src/views/card.ts";
+import { tableToCsv } from "../../src/views/csv.ts";
+import { toHtml } from "../../src/views/html.tsx";
+import { runBlocks } from "../../src/views/run.ts";
+import { chartFiles } from "../../src/views/run-files.ts";
+import { evaluationsTable, metricsTable } from "../../src/views/run-tables.ts";
+import { renderBlocks } from "../../src/views/terminal/render.ts";
+
+const ROWS = 8;
+
+/** A test set whose rows have these labels, or values. */
+function testSet(labels: readonly string[], values: (row: number) => readonly number[]): LoadedDataset {
+  const test = {
+    size: ROWS,
+    label: (row: number) => row % labels.length,
+    text: (row: number) => `message ${row}`,
+    values: (row: number) => Float32Array.from(values(row)),
+  };
+  return { labels, test, stats: { leaks: { test: 0 } } } as unknown as LoadedDataset;
+}
+
+const splits = <T>(one: T) => ({ train: one, val: one, test: one });
+
+/** A record with these results. */
+function recordOf(
+  objective: RunRecord["objective"],
+  labels: readonly string[],
+  measured: Partial<Evaluation>,
+  results: Partial<Results>,
+) {
+  const options = { ...objectiveDefaults(objective), epochs: 2 };
+  const evaluation = { rows: 8, loss: 0.5, ...measured };
+  const train = { loss: 0.4, accuracy: 0.75, norm: 1 };
+  const at = (step: number) => ({ step, epoch: step / 2, examples: 8 * step, lr: 0.001 });
+  const runs = [1, 2].map((seed) => ({ seed, val: evaluation, test: evaluation, seconds: 2 }));
+  const curve = [1, 2, 3, 4].reduce((all, step) => extendCurve(all, { ...at(step), ...train }), EMPTY_CURVE);
+  const record: RunRecord = {
+    ...{ format: FORMAT, version: VERSION, lowrank: "0.1.0", platform: "node", created: 1, objective },
+    ...{ settings: { rank: 8 }, options, model: "gpt2-micro", base: "00", revision: "1", vocabulary: "v" },
+    data: { file: "messages.csv", labelColumn: "label", seed: 3, fractions: [0.7, 0.1, 0.2] },
+    ...{ padTo: 0, maxLength: 256, labels, unequal: true },
+    counts: { rows: [16, 2, 8], tokens: [70, 10, 20], sha256: "00" },
+    trial: { name: "t", key: "k", model: "gpt2-micro" },
+    seeds: gatherSeeds([...runs, { seed: 3, error: "it failed" }]),
+    ...{ state: "finished", device: { kind: "wasm", name: "CPU", software: true, why: "no GPU" }, trainable: 10 },
+    ...{ parameters: 100, memory: 1000, flops: 1000, step: 4, steps: 4, stepsPerEpoch: 2, epoch: 2, examples: 32 },
+    ...{
+      seconds: 2,
+      evaluations: [
+        { ...at(0), val: evaluation },
+        { ...at(4), train, val: evaluation },
+      ],
+      curve,
+    },
+    ...{ keptStep: 4, error: null, files: ["run.json"], saved: 10, peftObstacle: null },
+    results: {
+      ...{ before: splits(evaluation), after: splits(evaluation), parts: [], decision: null, test: null, texts: null },
+      ...results,
+    },
+  };
+  return record;
+}
+
+/** A record of each objective, as JSON. */
+export function makeRecords(): object[] {
+  const data = testSet(["ham", "spam"], () => []);
+  const scored = testSet([], (row) => [row]);
+  const labelled = testSet(["a", "b"], (row) => [1, row % 2]);
+  const rows = [...Array(ROWS).keys()];
+  const predictions = rows.map((row): Prediction => {
+    const probabilities = Float64Array.of(0.9 - 0.1 * row, 0.1 + 0.1 * row);
+    const label = Number(probabilities[1]! > 0.5);
+    return { row, label, probability: probabilities[label]!, probabilities };
+  });
+  const baselines = [
+    { name: "TF-IDF, logistic regression (C 1)", predicted: rows.map((row) => row % 2) },
+    { name: "always ham", predicted: rows.map(() => 0) },
+  ];
+  const classified = { accuracy: 0.75, macroF1: 0.7 };
+  const scores = Float32Array.from({ length: ROWS }, (_, row) => 1 + row);
+  const values = Float32Array.from({ length: 2 * ROWS }, (_, i) => Number(i % 3 > 0));
+  const records = [
+    recordOf("classification", data.labels, classified, {
+      test: measureTest(data, predictions, baselines),
+      parts: [{ name: "part", rows: 4, loss: 1, ...classified }],
+      decision: { temperature: 1.5, threshold: 0.4, precision: 0.9, recall: 0.8 },
+    }),
+    recordOf(
+      "regression",
+      scored.labels,
+      { meanError: 0.5 },
+      {
+        scores: measureScores(scored, scores, [{ name: "always the mean, 2", scores: scores.map(() => 2) }]),
+      },
+    ),
+    recordOf(
+      "multi-label",
+      labelled.labels,
+      { ...classified, microF1: 0.7 },
+      {
+        multiLabel: measureLabels(labelled, values, [0.5, 0.4], [{ name: "always a", values: values.map(() => 1) }]),
+      },
+    ),
+    recordOf(
+      "lm",
+      [],
+      { accuracy: 0.2, perplexity: 10, bitsPerByte: 1 },
+      {
+        texts: { of: "documents", tokens: [10, 20], bytes: [40, 80], loss: [1, 2] },
+      },
+    ),
+  ];
+  return records.map((record) => JSON.parse(JSON.stringify(record)));
+}
+
+/** Makes all that is shown of a record. */
+export function showRecord(record: RunRecord): string {
+  const blocks = runBlocks(record);
+  return [
+    describeForCard(record),
+    renderBlocks(blocks, 100),
+    toHtml("run", blocks),
+    ...[metricsTable([record]), evaluationsTable(record)].map(tableToCsv),
+    ...chartFiles(record).map(([, content]) => content),
+  ].join("\n");
+}
