@@ -47,7 +47,8 @@ export interface ErrorCodes {
     | "invalid-model-config" | "invalid-parquet" | "invalid-quantization"
     | "invalid-safetensors" | "invalid-shards-index" | "invalid-text-encoding" | "invalid-vocabulary"
     | "missing-shards" | "missing-tokenizer-files" | "no-run-or-adapter" | "no-such-key" | "no-such-tensor"
-    | "not-a-fixture" | "not-finite" | "not-text" | "not-utf8" | "row-not-json-object" | "table-without-text"
+    | "not-a-fixture" | "not-finite" | "not-text" | "not-utf8" | "outputs-differ" | "row-not-json-object"
+    | "table-without-text"
     | "text-after-quote" | "truncated-file" | "unclosed-json-array" | "unclosed-quote" | "unknown-data-format"
     | "unsupported-version" | "value-not-text" | "wrong-dtype" | "wrong-field-count" | "wrong-shape" | "wrong-tensors";
   DownloadError:

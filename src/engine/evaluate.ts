@@ -4,7 +4,7 @@ import type { Pooling, TaskConfig } from "../config.ts";
 import type { BlockBatch, Blocks, Units } from "../data/blocks.ts";
 import type { Dataset, DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
-import { type Batch, countedRows } from "../model/batch.ts";
+import { type Batch, countedRows, promptLength } from "../model/batch.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import { countConfusions, countHits, f1Of, type Hits, macroF1 } from "../statistics.ts";
 import { modelBatch } from "./batches.ts";
@@ -82,6 +82,17 @@ export function textLosses(set: Blocks): { sums: TextLosses; add: (losses: Float
   return { sums, add };
 }
 
+/** The loss of each target of the last forward pass, which was over this batch, in nats. */
+export async function targetLosses(engine: Engine, { starts, targets }: Batch): Promise<Float64Array> {
+  // A prompt's virtual tokens are rows before those of a sequence.
+  const virtual = promptLength(engine.plan.spec);
+  const all = await engine.losses(targets.length + virtual * (starts.length - 1));
+  const losses = new Float64Array(targets.length);
+  for (let b = 1; b < starts.length; b++)
+    losses.set(all.subarray(starts[b - 1]! + virtual * b, starts[b]! + virtual * b), starts[b - 1]!);
+  return losses;
+}
+
 /** What an evaluation measures of the logits of messages, a batch at a time. */
 interface Tally {
   add(batch: Batch, logits: Float32Array): void;
@@ -150,7 +161,7 @@ export async function evaluate(
     const [result, logits, losses] = await Promise.all([
       engine.result(slot),
       isLm ? null : engine.logits(targets.length),
-      keepLosses ? engine.losses(targets.length) : null,
+      keepLosses ? targetLosses(engine, batch) : null,
     ]);
     loss += result.loss * countedRows(batch);
     correct += result.correct;

@@ -10,6 +10,7 @@ import type { Dataset, DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { BaseModel } from "../io/hf.ts";
+import type { Batch } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { frozenBlocks } from "../model/trainable.ts";
 import { modelBatch } from "./batches.ts";
@@ -43,16 +44,22 @@ export class Features {
   private constructor(
     /** By data set and position: [tokens, C] or [1, C]. */
     private readonly kept: ReadonlyMap<ExampleSet, readonly Float32Array[]>,
+    /** Further batches, with their features. */
+    readonly more: readonly Batch[],
     /** Seconds of computing it, without loading the model. */
     readonly seconds: number,
   ) {}
 
-  /** Runs the lower part once over all examples and frees it. Rejects with the signal's reason when it aborts. */
+  /**
+   * Runs the lower part once over all examples, and over `more` batches, and frees it. Rejects with the signal's reason
+   * when it aborts.
+   */
   static async compute(
     device: Backend,
     model: BaseModel,
     data: Sets,
     { spec, capacity }: Pick<EngineOptions, "spec" | "capacity">,
+    more: readonly Batch[] = [],
     signal?: AbortSignal,
   ): Promise<Features> {
     const engine = await Engine.create(device, { spec, capacity, optimizer: null, part: "lower" });
@@ -62,7 +69,9 @@ export class Features {
         const start = performance.now();
         const kept = new Map<ExampleSet, Float32Array[]>();
         for (const set of exampleSets(data)) kept.set(set, await examples(engine, set, signal));
-        return new Features(kept, (performance.now() - start) / 1000);
+        const others: Batch[] = [];
+        for (const batch of more) others.push({ ...batch, features: await engine.computeFeatures(batch) });
+        return new Features(kept, others, (performance.now() - start) / 1000);
       });
     } finally {
       engine.destroy();

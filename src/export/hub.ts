@@ -45,7 +45,7 @@ async function adapterFolder({ adapter, ...rest }: Source, options: FormOptions)
   // What remembers the training messages, and the owner's folders, stay at home.
   const { novelty: _, ...settings } = adapter.meta.settings;
   const meta = { ...adapter.meta, base_model: name, settings };
-  const published = { meta, tensors: adapter.tensors };
+  const published = { ...adapter, meta };
   const [path] = PYTHON_BASES[base.place](name) as [string, string];
   const { baseCopy, planAdapter } = await import("./peft.ts");
   const exported = await planAdapter({ ...rest, adapter: published }, options, path);

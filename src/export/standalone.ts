@@ -185,12 +185,15 @@ function halfTensors(checkpoint: BaseModel): StreamedTensor[] {
   });
 }
 
-/** The files of an adapter. Rounded to f16, the base model is not the one whose fingerprint its description has. */
+/**
+ * The files of an adapter. Rounded to f16, the base model is not the one whose fingerprint its description has, nor does
+ * it give what that gave.
+ */
 async function adapterIn(directory: string): Promise<Part[]> {
   const parts = (await filesIn(directory)).filter(({ path }) => path !== `adapter/${META}`);
   const path = joinPath(directory, META);
   if (!(await exists(path))) return parts;
-  const { base_fingerprint: _, ...meta } = parseMeta(await readJson(path), path);
+  const { base_fingerprint: _, reference: __, ...meta } = parseMeta(await readJson(path), path);
   return [...parts, filePart(`adapter/${META}`, new TextEncoder().encode(encodeMeta(meta)))];
 }
 

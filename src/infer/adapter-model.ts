@@ -78,12 +78,11 @@ async function place<E extends Weights>(
   kind: ModelKind<E>,
 ): Promise<Placed<E>> {
   const { meta } = adapter;
-  const spec = kind.adapterSpec(meta);
   const check = await loadCheck(given);
   const unchecked = { device: given, info: given.info };
   const { device: backend, info } = (await check?.chooseFor(given, checkpoint, kind, meta)) ?? unchecked;
   try {
-    const engine = await fill(await kind.create(backend, spec, meta), adapter, checkpoint);
+    const engine = await load(backend, checkpoint, adapter, kind);
     return { backend, device: info, engine, mixed: null, adapter: keptOn(backend, adapter) };
   } catch (error) {
     await leave(backend, error);
@@ -183,7 +182,11 @@ export abstract class AdapterModel<E extends Weights> {
           hint: "load the base model again for this adapter",
         });
       const { meta } = adapter;
-      await this.inTurn(() => this.checkDevice(meta));
+      await this.inTurn(async () => {
+        await this.checkDevice(meta);
+        const { backend, kind } = this.loaded;
+        if (adapter.reference) (await load(backend, checkpoint, adapter, kind, this.sharedFrom)).destroy();
+      });
       // Another call may have taken the name meanwhile.
       this.checkUnused(name);
       this.metas.set(name, meta);
@@ -378,6 +381,24 @@ export async function fill<E extends Weights>(
   } finally {
     await opened?.close();
   }
+}
+
+/**
+ * A model with an adapter that is new to the device. Throws FormatError unless it gives what it gave when it was saved,
+ * if that is known.
+ */
+async function load<E extends Weights>(
+  device: Backend,
+  checkpoint: BaseModel,
+  adapter: Adapter,
+  kind: ModelKind<E>,
+  sharedFrom?: E,
+): Promise<E> {
+  const { meta } = adapter;
+  const engine = await kind.create(device, kind.adapterSpec(meta), meta, sharedFrom);
+  await fill(engine, adapter, checkpoint, sharedFrom);
+  if (adapter.reference) await (await import("./reference.ts")).verify(kind, engine, adapter);
+  return engine;
 }
 
 /** Opens the base model again for `work`. */

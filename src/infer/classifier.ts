@@ -15,11 +15,11 @@ import { Novelty, type NoveltySettings } from "../io/novelty.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { isBlank, pairSettings, type TextOrPair } from "../pair.ts";
+import { isBlank, type TextOrPair } from "../pair.ts";
 import { AdapterModel, closing, DEFAULT_NAME, loadModelWith } from "./adapter-model.ts";
 import type { MixedPlans } from "./mixed.ts";
 import type { ModelKind } from "./model-kind.ts";
-import { capacityFor, computeLogits, type Rows, textLengths } from "./rows.ts";
+import { capacityFor, computeLogits, encodeTexts, type Rows, textLengths } from "./rows.ts";
 
 /** What a classifier makes of a text. */
 export interface Classification {
@@ -135,13 +135,17 @@ export class Classifier extends AdapterModel<Engine> {
     const options = (spec: ModelSpec, meta: AdapterMeta) => {
       return { spec, capacity: capacityFor(textLengths(meta, spec).longest), optimizer: null };
     };
+    // An adapter for another task is refused first.
+    adapterSpec(adapter.meta);
+    const tokenizer = await Tokenizer.load({ model: checkpoint });
     const kind: ModelKind<Engine> = {
       ...{ adapterSpec, loadWork },
       plan: (on, spec, meta) => Engine.plan(on, options(spec, meta)),
+      outputs: async (...of) => (await import("./reference.ts")).classifierOutputs(tokenizer, ...of),
       create: (on, spec, meta, sharedFrom) => Engine.create(on, options(spec, meta), sharedFrom),
     };
     const loaded = await loadModelWith(device, checkpoint, adapter, kind, adapterName);
-    return new Classifier(loaded, await Tokenizer.load({ model: checkpoint }));
+    return new Classifier(loaded, tokenizer);
   }
 
   /** The model before training: the base model, with the head and the adapter that a run begins with. */
@@ -241,8 +245,10 @@ export class Classifier extends AdapterModel<Engine> {
     checkArguments({ tensors }, { tensors: "tensors" });
     const { loaded, engine } = this;
     this.hasChanged = true;
-    if (loaded.adapter)
-      loaded.adapter = { ...loaded.adapter, tensors: new Map([...loaded.adapter.tensors, ...tensors]) };
+    if (loaded.adapter) {
+      const { meta, tensors: before } = loaded.adapter;
+      loaded.adapter = { meta, tensors: new Map([...before, ...tensors]) };
+    }
     try {
       writeTrained(engine, tensors);
     } catch (error) {
@@ -310,17 +316,9 @@ export class Classifier extends AdapterModel<Engine> {
     const { padTo, longest } = textLengths(meta, spec);
     const { endOfText: pad } = this.tokenizer;
     const some = places.map((i) => texts[i]!);
-    const ids = await this.encodeAll(some, padTo || longest, meta);
+    const ids = await encodeTexts(this.tokenizer, some, padTo || longest, meta);
     const tokens = ids.map((row) => (row.length > 0 ? row : Uint32Array.of(pad)));
     return { meta, places, ids, tokens, padTo, pad, pooling: meta.task.pooling };
-  }
-
-  private async encodeAll(texts: readonly TextOrPair[], longest: number, meta: AdapterMeta): Promise<Uint32Array[]> {
-    const { tokenizer } = this;
-    if (!pairSettings(meta) && texts.every((text) => typeof text === "string"))
-      return texts.map((text) => tokenizer.encode(text).subarray(0, longest));
-    const { encodePairs } = await import("./pairs.ts");
-    return encodePairs(tokenizer, texts, longest, meta);
   }
 
   private classified(reading: Reading, logits: Float32Array): Classification[] {

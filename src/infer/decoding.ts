@@ -1,7 +1,7 @@
 /** What a language model does. Imported on demand: a page that classifies does not load it. */
 import type { Backend } from "../backend/backend.ts";
 import { type ModelConfig, textContext, type WeightDtype } from "../config.ts";
-import type { Tokenizer } from "../data/tokenizer.ts";
+import { Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { adaptedSpec, dtypeOn } from "../io/adapter-meta.ts";
@@ -12,6 +12,7 @@ import { keyValueColumns } from "../names.ts";
 import { checkNumber } from "../number-range.ts";
 import { DEFAULT_NAME, type LoadedModel, loadModelWith, NO_ADAPTERS } from "./adapter-model.ts";
 import type { ModelKind } from "./model-kind.ts";
+import { languageModelOutputs, shifted } from "./reference.ts";
 
 export { generate } from "./generation.ts";
 
@@ -38,19 +39,24 @@ export async function openLanguageModel(
   checkpoint: BaseModel,
   adapter: Adapter | null,
   { device, batchSize, dtype }: { device: Backend; batchSize?: number | undefined; dtype?: WeightDtype | undefined },
-): Promise<LoadedModel<Decoder>> {
+): Promise<[loaded: LoadedModel<Decoder>, tokenizer: Tokenizer]> {
   const { config } = checkpoint;
   const first = adapter ?? noAdapter(checkpoint);
   const sequences = resolveBatchSize(config, batchSize);
   const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
   const capacity = { tokens, sequences };
+  const adapterSpec = (meta: AdapterMeta) => lmSpec(config, meta, dtypeOn(meta, dtype, first.meta));
+  // An adapter for another task is refused first.
+  adapterSpec(first.meta);
+  const tokenizer = await Tokenizer.load({ model: checkpoint });
   const kind: ModelKind<Decoder> = {
     loadWork: async () => (await import("./generation-check.ts")).createWork,
-    adapterSpec: (meta) => lmSpec(config, meta, dtypeOn(meta, dtype, first.meta)),
+    adapterSpec,
     plan: (on, spec) => Decoder.plan(on, { spec, capacity }),
+    outputs: (engine, _, most) => languageModelOutputs(tokenizer, engine, most),
     create: (on, spec, _, sharedFrom) => Decoder.create(on, { spec, capacity }, sharedFrom),
   };
-  return loadModelWith(device, checkpoint, first, kind, adapter && DEFAULT_NAME);
+  return [await loadModelWith(device, checkpoint, first, kind, adapter && DEFAULT_NAME), tokenizer];
 }
 
 /** See `LanguageModel.score`. */
@@ -59,9 +65,7 @@ export async function score(engine: Decoder, tokenizer: Tokenizer, text: string)
   const tokens = targets.length;
   if (tokens === 0)
     throw new DataError("nothing-to-predict", "there is nothing to predict in the text", { found: "an empty text" });
-  const ids = new Uint32Array(tokens);
-  ids[0] = tokenizer.beginOfText ?? tokenizer.endOfText;
-  ids.set(targets.subarray(0, -1), 1);
+  const ids = shifted(tokenizer, targets);
   const { spec } = engine.plan;
   const context = textContext(spec.config, spec);
   let sum = 0;

@@ -2,7 +2,6 @@
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
 import type { ModelConfig, WeightDtype } from "../config.ts";
-import { Tokenizer } from "../data/tokenizer.ts";
 import type { Decoder } from "../engine/decoder.ts";
 import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
@@ -113,8 +112,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
     checkOptions("options", options, OPTIONS);
     const { device, batchSize, dtype } = options;
     const { openLanguageModel } = await import("./decoding.ts");
-    const loaded = await openLanguageModel(checkpoint, adapter, { device, batchSize, dtype });
-    return new LanguageModel(loaded, await Tokenizer.load({ model: checkpoint }));
+    return new LanguageModel(...(await openLanguageModel(checkpoint, adapter, { device, batchSize, dtype })));
   }
 
   /**

@@ -11,7 +11,7 @@ export function encodePairs(
   tokenizer: Tokenizer,
   texts: readonly TextOrPair[],
   longest: number,
-  meta: AdapterMeta,
+  meta: Pick<AdapterMeta, "settings" | "base_fingerprint">,
 ): Uint32Array[] {
   const trained = readsPairs(meta);
   return texts.map((text, i) => {

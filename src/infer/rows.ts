@@ -1,10 +1,12 @@
 /** Texts as rows of batches, and their logits. */
 import { type Pooling, textContext } from "../config.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
 import { type Engine, PlanRunner } from "../engine/engine.ts";
 import { InFlight } from "../engine/in-flight.ts";
 import type { AdapterMeta } from "../io/adapter-meta.ts";
 import type { Batch, Capacity } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
+import { pairSettings, type TextOrPair } from "../pair.ts";
 
 /** Texts a batch, of one adapter. */
 export const SEQUENCES = 16;
@@ -29,6 +31,19 @@ export function textLengths({ settings }: AdapterMeta, spec: ModelSpec): { padTo
   const context = textContext(spec.config, spec);
   const { maxLength = context, padTo = 0 } = settings as { maxLength?: number; padTo?: number };
   return { padTo, longest: Math.min(maxLength, context) };
+}
+
+/** The tokens of each text, or of each pair, at most `longest`; an empty text has none. Throws ConfigError. */
+export async function encodeTexts(
+  tokenizer: Tokenizer,
+  texts: readonly TextOrPair[],
+  longest: number,
+  meta: Pick<AdapterMeta, "settings" | "base_fingerprint">,
+): Promise<Uint32Array[]> {
+  if (!pairSettings(meta) && texts.every((text) => typeof text === "string"))
+    return texts.map((text) => tokenizer.encode(text).subarray(0, longest));
+  const { encodePairs } = await import("./pairs.ts");
+  return encodePairs(tokenizer, texts, longest, meta);
 }
 
 /**
@@ -88,7 +103,7 @@ function takeRows({ tokens, padTo }: Rows, first: number, share: Capacity): Uint
 }
 
 /** Rows as a packed batch. */
-function packRows({ tokens: rows, padTo, pad, pooling }: Rows): Batch {
+export function packRows({ tokens: rows, padTo, pad, pooling }: Rows): Batch {
   const starts = new Uint32Array(rows.length + 1);
   rows.forEach((row, b) => {
     starts[b + 1] = starts[b]! + (padTo || row.length);

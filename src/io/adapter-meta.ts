@@ -40,6 +40,18 @@ export interface AdapterMeta extends Omit<MethodConfig, "encoder_hidden_size" | 
   settings: Record<string, unknown>;
 }
 
+/** What a trained model gives for the fixed texts of infer/reference.ts: some logits, or losses of tokens. */
+export interface Reference {
+  /** Tokens to which the texts were cut. */
+  maxLength: number;
+  outputs: number[];
+}
+
+/** What lowrank.json has. */
+export interface SavedMeta extends AdapterMeta {
+  reference?: Reference | undefined;
+}
+
 /** The element type in which the run stored the frozen matrices of the base model. */
 export function baseDtype({ settings: { dtype = "f32" } }: AdapterMeta): WeightDtype {
   return parseChoice("dtype of the base model", dtype, WEIGHT_DTYPES);
@@ -66,12 +78,12 @@ export function pickSizes(config: MethodConfig): Pick<AdapterMeta, Size> {
   return Object.fromEntries(SIZES.flatMap((size) => (config[size] === undefined ? [] : [[size, config[size]]])));
 }
 
-export function encodeMeta(meta: AdapterMeta): string {
+export function encodeMeta(meta: SavedMeta): string {
   return `${JSON.stringify({ format: "lowrank-adapter", version: VERSION, ...meta }, null, 2)}\n`;
 }
 
 /** Checks a parsed lowrank.json. Throws FormatError or ConfigError, naming `where`. */
-export function parseMeta(json: unknown, where: string): AdapterMeta {
+export function parseMeta(json: unknown, where: string): SavedMeta {
   const values = (typeof json === "object" ? json : null) as Record<string, unknown> | null;
   if (values?.format !== "lowrank-adapter")
     throw new FormatError("invalid-adapter-config", "the file does not describe an adapter", {
@@ -87,7 +99,7 @@ export function parseMeta(json: unknown, where: string): AdapterMeta {
   const { format: _, version: __, ...rest } = values;
   const keys = ["base_model", "labels", "lora", "mode", "model", "settings", "task"];
   const missing = keys.filter((key) => rest[key] === undefined);
-  const optional: string[] = ["base_fingerprint", ...SIZES];
+  const optional: string[] = ["base_fingerprint", "reference", ...SIZES];
   const extra = Object.keys(rest).filter((key) => !keys.includes(key) && !optional.includes(key));
   if (missing.length > 0 || extra.length > 0)
     throw new FormatError("invalid-adapter-config", "the adapter's description has missing or unexpected keys", {
@@ -95,7 +107,7 @@ export function parseMeta(json: unknown, where: string): AdapterMeta {
       expected: keys.join(", "),
       found: [...missing.map((key) => `no ${key}`), ...extra].join(", "),
     });
-  const meta = rest as unknown as AdapterMeta;
+  const meta = rest as unknown as SavedMeta;
   meta.model = parseConfig(rest.model, where);
   checkMeta(meta, where);
   return meta;
@@ -104,7 +116,7 @@ export function parseMeta(json: unknown, where: string): AdapterMeta {
 /** Throws ConfigError or FormatError unless the values of `meta` are valid and consistent. */
 export function checkMeta(meta: AdapterMeta, where: string): void {
   const kinds = { base_model: "text", labels: "texts", settings: "object", task: "object" } as const;
-  checkKinds(meta, { ...kinds, base_fingerprint: "text?" }, where);
+  checkKinds(meta, { ...kinds, base_fingerprint: "text?", reference: "object?" }, where);
   checkKinds(meta.settings, { maxLength: "size?", padTo: "count?" }, where);
   const pairs = pairSettings(meta);
   if (pairs !== undefined) {

@@ -62,12 +62,6 @@ class QuantizedMatrices {
     return rows(start, to);
   }
 
-  /** The codes of its first output. */
-  sample(name: string): Promise<Uint8Array<ArrayBuffer>> {
-    const { codes, shape } = this.matrices.get(name)!;
-    return codes.file.readBytes(codes.key, 0, Math.ceil(codes.info.shape[0]! / shape[1]!));
-  }
-
   /**
    * A model's tensors, of which the quantised matrices are read as floats [out, in]: those of a Llama-type model are
    * parts of ours.
@@ -82,7 +76,6 @@ class QuantizedMatrices {
           turnInto(values, inputs, 0, await this.read(key), inputs, outputs);
           return values;
         },
-        sample: () => this.sample(key),
       };
       floats.set(key, { file, key, info: { ...codes.info, dtype: "F32", shape: [outputs, inputs] } });
     }

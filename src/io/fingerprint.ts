@@ -1,19 +1,25 @@
 /** Identifies models and adapters by their contents rather than their paths. */
-import { createHasher, sha256 } from "#platform";
+import { absolutePath, createHasher, sha256 } from "#platform";
+import { version } from "../../package.json";
+import { numel } from "../tensor.ts";
 import type { BaseModel } from "./hf.ts";
+import { keep, readKept } from "./kept.ts";
 import type { Adapter } from "./peft.ts";
 import { GPT2_VOCABULARY } from "./vocabulary.ts";
 
-/** Tensors that are read at a time: one after the other would take long from a server. */
-const AT_ONCE = 16;
+/** Elements that are hashed at a time: a large table is never in memory as a whole. */
+const PIECE = 1 << 22;
+
+/** Where the digests of files are kept, so that those of gigabytes are not read at every command. */
+const KEPT = "base-models.json";
 
 /** The fingerprints of models that are in use. */
 const known = new WeakMap<BaseModel, Promise<string>>();
 
 /**
- * SHA-256 of a model's config, and of every tensor's name, shape and values; only the first row of a matrix. Any
- * training changes some of these, and reading all values of a large model would take long. It identifies the file,
- * whatever type the weights are kept in, and is computed once per open model.
+ * SHA-256 of a model's config, its vocabulary, and every tensor's name, shape and values. It identifies the values: in
+ * one file or in several, of any type and format, and whatever type they are kept in on a device. The values are read
+ * once for a version of the files.
  */
 export function fingerprint(model: BaseModel): Promise<string> {
   const made = known.get(model) ?? make(model);
@@ -21,16 +27,40 @@ export function fingerprint(model: BaseModel): Promise<string> {
   return made;
 }
 
+const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+
 async function make(model: BaseModel): Promise<string> {
-  const text = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
-  const parts = [text(model.config)];
-  if (model.vocabulary !== GPT2_VOCABULARY) parts.push(text(model.vocabulary.fingerprint));
-  for (let first = 0; first < model.names.length; first += AT_ONCE) {
-    const some = model.names.slice(first, first + AT_ONCE);
-    const samples = await Promise.all(some.map((name) => model.sample(name)));
-    for (const [i, name] of some.entries()) parts.push(text([name, model.shape(name)]), samples[i]!);
+  const { config, vocabulary } = model;
+  const words = vocabulary === GPT2_VOCABULARY ? [] : [vocabulary.fingerprint];
+  return sha256([encode([config, ...words, await digestTensors(model)])]);
+}
+
+/** SHA-256 of the tensors, as it was kept for this version of their files, or of what is read. */
+async function digestTensors(model: BaseModel): Promise<string> {
+  const { directory, config } = model;
+  const files = [...new Set(model.files?.values())].map(({ reader }) => reader);
+  const isKnown = files.length > 0 && files.every((file) => file.version !== undefined);
+  const stamps = files.map((file) => [file.size, file.version]);
+  const key = JSON.stringify([version, absolutePath(directory), stamps, config]);
+  const { tensors } = isKnown ? await readKept(KEPT, key) : {};
+  if (typeof tensors === "string") return tensors;
+  // They are read again, for the device.
+  for (const file of files) await file.hold?.();
+  const parts: unknown[] = [];
+  for (const name of model.names) {
+    const shape = model.shape(name);
+    const [rows] = shape as [number];
+    const step = Math.max(1, Math.floor((PIECE * rows) / numel(shape)));
+    const pieces: string[] = [];
+    for (let first = 0; first < rows; first += step) {
+      const { buffer, byteOffset, byteLength } = await model.read(name, first, Math.min(rows, first + step));
+      pieces.push(await sha256([new Uint8Array(buffer, byteOffset, byteLength)]));
+    }
+    parts.push([name, shape, pieces]);
   }
-  return sha256(parts);
+  const digest = await sha256([encode(parts)]);
+  if (isKnown) await keep(KEPT, key, { tensors: digest });
+  return digest;
 }
 
 /** SHA-256 of a trained model: of everything in its adapter, and of its base model's fingerprint. */

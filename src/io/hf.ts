@@ -12,7 +12,14 @@ import { type Shape, sameShape, showShape } from "../tensor.ts";
 import { count, parseModelConfig, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
 import { openSafetensors } from "./safetensors.ts";
-import { type Dtype, FLOATS, type Stored, type TensorFiles, type TensorSource } from "./tensor-file.ts";
+import {
+  type Dtype,
+  FLOATS,
+  type Stored,
+  type TensorFile,
+  type TensorFiles,
+  type TensorSource,
+} from "./tensor-file.ts";
 import type { TokenConfig } from "./tokenizer-files.ts";
 import { GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
 
@@ -32,8 +39,8 @@ export interface BaseModel {
   shape(name: string): Shape;
   /** Values of a tensor, or of its rows [rowStart, rowEnd) along the first dimension, as floats. */
   read(name: string, rowStart?: number, rowEnd?: number): Promise<Float32Array<ArrayBuffer>>;
-  /** Bytes that identify a tensor: the floats of its first row, or the codes of a quantised matrix's first output. */
-  sample(name: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** The file of each tensor; a model that is computed has none. */
+  readonly files?: ReadonlyMap<string, TensorFile>;
   /** A matrix as it is stored, if bitsandbytes quantised it as QLoRA does. */
   quantized?(name: string): Promise<NF4Parts | undefined>;
   close(): Promise<void>;
@@ -146,12 +153,7 @@ export async function openBaseModel(directory: string): Promise<BaseModel & Asyn
       names: [...stored.keys()],
       shape: (name) => quantized?.shape(name) ?? find(name).info.shape,
       read,
-      sample: async (name) => {
-        requireOpen();
-        if (quantized?.has(name)) return quantized.sample(name);
-        const { file, key } = find(name);
-        return file.sample(key);
-      },
+      files: tensors.files,
       quantized: async (name) => {
         requireOpen();
         return quantized?.parts(name);
@@ -182,7 +184,6 @@ export async function describeModel(nameOrDirectory: string, options: DownloadOp
     names: [],
     shape: refuse,
     read: refuse,
-    sample: refuse,
     close: async () => {},
   };
 }

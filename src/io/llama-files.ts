@@ -118,18 +118,6 @@ class JoinedTensor implements TensorSource {
     return start === 0 && end === this.shape[0] ? values : values.slice(start * width, end * width);
   }
 
-  /** Bytes that identify it: the first rows of its parts. */
-  async sample(): Promise<Uint8Array<ArrayBuffer>> {
-    const samples = await Promise.all(this.stored.map(({ file, key }) => file.sample(key)));
-    const bytes = new Uint8Array(samples.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const sample of samples) {
-      bytes.set(sample, at);
-      at += sample.length;
-    }
-    return bytes;
-  }
-
   private async readAll(): Promise<Float32Array<ArrayBuffer>> {
     const [rows, columns] = this.shape.length === 2 ? (this.shape as [number, number]) : [1, this.shape[0]!];
     const values = new Float32Array(rows * columns);

@@ -5,7 +5,6 @@ import { ConfigError } from "../errors.ts";
 import { isGguf, isRemote, STAGING } from "../platform/paths.ts";
 import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
-import { fingerprint } from "./fingerprint.ts";
 import { type BaseModel, loadModel } from "./hf.ts";
 import { type Adapter, type AdapterMeta, readAdapter } from "./peft.ts";
 import { type PeftBase, readBaseModel } from "./peft-form.ts";
@@ -71,7 +70,8 @@ async function readFrom(place: string, checkpoint: BaseModel): Promise<Adapter> 
 async function checkBase(meta: AdapterMeta, checkpoint: BaseModel, where: string): Promise<void> {
   const { base_model, base_fingerprint: expected } = meta;
   if (expected === undefined) return;
-  const found = await fingerprint(checkpoint);
+  // Imported on demand: PEFT's adapters and pages of one file have none.
+  const found = await (await import("./fingerprint.ts")).fingerprint(checkpoint);
   if (found === expected) return;
   throw new ConfigError("wrong-base-model", "the adapter belongs to another base model", {
     where,

@@ -31,7 +31,7 @@ export interface AdapterFiles {
  * be folded into PEFT's score.weight. Throws FormatError or ShapeError if the tensors do not match `meta`.
  */
 export function adapterFiles(
-  { meta, tensors }: Adapter,
+  { meta, tensors, reference }: Adapter,
   { finalNorm }: { finalNorm?: FinalNorm | undefined } = {},
 ): AdapterFiles {
   const where = "the adapter";
@@ -52,7 +52,7 @@ export function adapterFiles(
       reason === undefined ? new Map(ownTensors(meta).map(({ name }) => [name, tensors.get(name)!])) : tensors;
     if (own.size > 0) files.set(EXACT, encodeSafetensors(encodable(own)));
   }
-  files.set(META, encodeMeta(meta));
+  files.set(META, encodeMeta({ ...meta, reference }));
   return { files, peft: reason === undefined, ...(reason === undefined ? {} : { reason }) };
 }
 

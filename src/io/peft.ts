@@ -10,7 +10,14 @@ import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import type { ModelTensor } from "../names.ts";
 import { expectShape, type Shape, sameShape, showShape } from "../tensor.ts";
-import { type AdapterMeta, adapterShapes, adapterTensors, checkMeta, parseMeta } from "./adapter-meta.ts";
+import {
+  type AdapterMeta,
+  adapterShapes,
+  adapterTensors,
+  checkMeta,
+  parseMeta,
+  type Reference,
+} from "./adapter-meta.ts";
 import { readJson } from "./common.ts";
 import { fromEntries, type NamedTensor, type PeftBase, type PeftForm, type Tensors } from "./peft-form.ts";
 import { loraForm, needsNames, type PeftNames } from "./peft-lora.ts";
@@ -25,6 +32,8 @@ export interface Adapter {
   meta: AdapterMeta;
   /** Every trained tensor, and the classification head, by name. */
   tensors: Tensors;
+  /** What it gave when it was saved; absent if PEFT wrote it, or if it is not as it was saved. */
+  reference?: Reference | undefined;
 }
 
 export const META = "lowrank.json";
@@ -58,13 +67,13 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
     });
   }
   const metaPath = joinPath(directory, META);
-  const meta = parseMeta(await readJson(metaPath), metaPath);
+  const { reference, ...meta } = parseMeta(await readJson(metaPath), metaPath);
   if (base !== undefined) checkBase(meta, base, directory);
   const form = peftForm(meta, needsNames(meta) ? await import("./peft-names.ts") : undefined);
   const shapes = adapterShapes(meta);
-  if (form === undefined) return inOrder(meta, await readTensors(joinPath(directory, WEIGHTS), shapes));
+  if (form === undefined) return inOrder(meta, await readTensors(joinPath(directory, WEIGHTS), shapes), reference);
   const exact = joinPath(directory, EXACT);
-  if (!(await has(PEFT_TENSORS))) return inOrder(meta, await readTensors(exact, shapes));
+  if (!(await has(PEFT_TENSORS))) return inOrder(meta, await readTensors(exact, shapes), reference);
   await checkPeftConfig(joinPath(directory, PEFT_CONFIG), form);
   const path = joinPath(directory, PEFT_TENSORS);
   // PEFT's file has the folded head; our own file has the head as it was trained.
@@ -73,7 +82,7 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   const peft = form.from(await readTensors(path, theirs, (name) => form.shapes.has(name)), path);
   const ours = new Map(ownTensors(meta).map(({ name, shape }) => [name, shape]));
   const own = ours.size > 0 ? await readTensors(exact, ours) : [];
-  return inOrder(meta, new Map([...peft, ...own]));
+  return inOrder(meta, new Map([...peft, ...own]), reference);
 }
 
 /** What an adapter and its base model have in common. */
@@ -145,8 +154,9 @@ async function compareCopy(
 }
 
 /** The tensors in the order of `adapterShapes`. */
-function inOrder(meta: AdapterMeta, tensors: Tensors): Adapter {
-  return { meta, tensors: new Map([...adapterShapes(meta).keys()].map((name) => [name, tensors.get(name)!])) };
+function inOrder(meta: AdapterMeta, tensors: Tensors, reference?: Reference): Adapter {
+  const names = [...adapterShapes(meta).keys()];
+  return { meta, tensors: new Map(names.map((name) => [name, tensors.get(name)!])), ...(reference && { reference }) };
 }
 
 /**

@@ -37,7 +37,7 @@ export interface TensorInfo {
 /** A file's tensors. */
 export class TensorFile<Info extends TensorInfo = TensorInfo> {
   constructor(
-    private readonly reader: FileReader,
+    readonly reader: FileReader,
     private readonly dataStart: number,
     private readonly tensors: ReadonlyMap<string, Info>,
   ) {}
@@ -164,7 +164,7 @@ export function checkRows(name: string, shape: Shape, start: number, end: number
 }
 
 /** What a model's tensor is read from. */
-export type TensorSource = Pick<TensorFile, "readF32" | "sample">;
+export type TensorSource = Pick<TensorFile, "readF32">;
 
 /** A tensor of a model: where it is. */
 export interface Stored<Source extends TensorSource = TensorFile> {

@@ -4,8 +4,12 @@ import { ConfigError, LowrankError } from "../errors.ts";
 export interface FileReader {
   readonly name: string;
   readonly size: number;
+  /** Differs, beside the size, once the file is written to: its time, or what its server says; undefined: not known. */
+  readonly version?: string | number | undefined;
   /** A copy of the bytes [offset, offset + length), aligned to 8. */
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Of a file on a server: downloads it whole, once, because all of it is read more than once. */
+  hold?(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -14,6 +18,7 @@ export function blobReader(name: string, blob: Blob): FileReader {
   return {
     name,
     size: blob.size,
+    version: (blob as Partial<File>).lastModified,
     async read(offset, length) {
       if (offset + length > blob.size)
         throw new Error(`${name}: file ended ${offset + length - blob.size} bytes early`);
@@ -40,7 +45,7 @@ export async function* filePieces(
 /** What is used of a FileHandle of node:fs/promises. */
 export interface NodeFileHandle {
   read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }>;
-  stat(): Promise<{ size: number; isFile(): boolean; isDirectory(): boolean }>;
+  stat(): Promise<{ size: number; mtimeMs?: number; ctimeMs?: number; isFile(): boolean; isDirectory(): boolean }>;
 }
 
 /** Reads from an open file, which `close` closes. Throws ConfigError if it is no file. */
@@ -55,9 +60,11 @@ export async function handleReader(
     const found = stats.isDirectory() ? "a directory" : "a pipe or a device, which has no size";
     throw new ConfigError("cannot-read-file", `cannot read ${name}`, { expected: "a file", found });
   }
+  const { size, mtimeMs, ctimeMs } = stats;
   return {
     name,
-    size: stats.size,
+    size,
+    version: mtimeMs === undefined ? undefined : [mtimeMs, ctimeMs].join(),
     async read(offset, length) {
       const bytes = new Uint8Array(length);
       let done = 0;
@@ -65,7 +72,7 @@ export async function handleReader(
         const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 1 << 30), offset + done);
         if (bytesRead === 0)
           throw new LowrankError("truncated-file", `${name}: file ended ${length - done} bytes early`, {
-            expected: `${stats.size} bytes, as when it was opened`,
+            expected: `${size} bytes, as when it was opened`,
             hint: "try again when no other program is writing it",
           });
         done += bytesRead;

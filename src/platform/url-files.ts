@@ -1,7 +1,7 @@
 /** Files on a server, read by ranges where supported, and bodies of responses. Imported on demand: few pages use it. */
 import { ConfigError, DownloadError } from "../errors.ts";
 import { ask, collect, readBody, readWhole, refused } from "./http.ts";
-import { blobReader, type FileReader } from "./reader.ts";
+import { blobReader, type FileReader, filePieces } from "./reader.ts";
 
 /** A file on a server, of at most `limit` bytes. Throws as `readWhole` does. */
 export function fetchUrl(url: string, limit: number): Promise<Blob> {
@@ -33,7 +33,7 @@ export async function openUrl(url: string, name = url): Promise<FileReader> {
         expected: "a header Content-Range or Content-Length",
         found: range ?? "neither",
       });
-    return rangeReader(url, name, size, headers.get("etag"));
+    return rangeReader(url, name, size, headers);
   });
 }
 
@@ -41,11 +41,22 @@ function fetchLength(url: string): Promise<string | null> {
   return ask(url, { method: "HEAD" }, async ({ response }) => response.headers.get("content-length"));
 }
 
-function rangeReader(url: string, name: string, size: number, etag: string | null): FileReader {
-  return {
+function rangeReader(url: string, name: string, size: number, headers: Headers): FileReader {
+  const etag = headers.get("etag");
+  // Another origin may hide the ETag.
+  const version = etag ?? headers.get("last-modified") ?? undefined;
+  let held: FileReader | undefined;
+  const reader: FileReader = {
     name,
     size,
+    version,
+    async hold() {
+      const blocks: Blob[] = [];
+      for await (const piece of filePieces(reader)) blocks.push(new Blob([piece]));
+      held = blobReader(name, new Blob(blocks));
+    },
     async read(offset, length) {
+      if (held) return held.read(offset, length);
       if (offset + length > size) throw new Error(`${name}: file ended ${offset + length - size} bytes early`);
       if (length === 0) return new Uint8Array(0);
       const last = offset + length - 1;
@@ -70,6 +81,7 @@ function rangeReader(url: string, name: string, size: number, etag: string | nul
     },
     close: async () => {},
   };
+  return reader;
 }
 
 /** The body of a response, read once. Throws ConfigError if it has been read already, and as `readWhole` does. */

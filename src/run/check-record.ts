@@ -170,7 +170,13 @@ function measuredKinds(objective: Objective): Kinds {
     "results?": {
       ...{ before: splits, after: splits, parts: [{ name: "text", ...evaluation }] },
       "decision?": {
-        ...{ temperature: "figure?", threshold: "figure?", precision: "figure?", recall: "figure?" },
+        ...{
+          temperature: "figure?",
+          threshold: "figure?",
+          positive: "count?",
+          precision: "figure?",
+          recall: "figure?",
+        },
         reached: "figure or null?",
       },
       ...{ "test?": classification, "scores?": regression, "multiLabel?": multiLabel },
@@ -283,7 +289,8 @@ function checkSizes({ labels, curve, evaluations, seeds, results, objective }: R
       expectLength("results.test.classes: ranking", ys, xs.length);
   expectLength("results.texts.tokens", texts?.tokens, texts?.loss.length ?? 0);
   expectLength("results.texts.bytes", texts?.bytes, texts?.loss.length ?? 0);
-  const { threshold, precision, recall } = decision ?? {};
+  const { positive = 0, threshold, precision, recall } = decision ?? {};
+  if (positive > 1) refuse(path, "results.decision.positive", "0 or 1", String(positive));
   if (threshold !== undefined && (precision === undefined || recall === undefined))
     refuse(path, "results.decision", "precision and recall with a threshold", "none");
 }

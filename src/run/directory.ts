@@ -3,7 +3,7 @@
 import { exists, joinPath, writeFileAtomic } from "#platform";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
-import { pickSizes } from "../io/adapter-meta.ts";
+import { pickSizes, type Reference } from "../io/adapter-meta.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import type { NoveltySettings } from "../io/novelty.ts";
@@ -63,6 +63,7 @@ export function buildAdapter(
   spec: ModelSpec,
   tensors: TrainResult["tensors"],
   novelty: NoveltySettings | null,
+  reference?: Reference,
 ): Adapter {
   const { temperature, threshold, positive } = record.results?.decision ?? {};
   const thresholds = record.results?.multiLabel?.labels.map((label) => label.threshold);
@@ -89,6 +90,7 @@ export function buildAdapter(
       },
     },
     tensors,
+    reference,
   };
 }
 
@@ -107,9 +109,8 @@ export type RunViews = (
 
 /** The files of a run that has ended. */
 export function runContents(record: RunRecord, result: TrainResult, data: TrainingData, views: RunViews): RunContents {
-  const adapter = adapterFiles(buildAdapter(record, result.spec, result.tensors, result.novelty), {
-    finalNorm: result.finalNorm,
-  });
+  const { spec, tensors, finalNorm, novelty, reference } = result;
+  const adapter = adapterFiles(buildAdapter(record, spec, tensors, novelty, reference), { finalNorm });
   const about = [...views(record, result, data), ["plan.txt", printProgram(result.plan)] as const];
   return listFiles(record, about, adapter);
 }

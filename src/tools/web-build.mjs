@@ -267,6 +267,8 @@ const NOT_ALONE = [
     "llama-files",
     "peft-import",
     "mixed",
+    "fingerprint",
+    "reference",
     "device-check",
     "inference-check",
     "initial",

@@ -16,6 +16,7 @@ import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { type FeaturePlan, peakMemory, type TrainResult } from "./records.ts";
+import { referenceBatches } from "./reference.ts";
 import { isTooLarge } from "./sizes.ts";
 import {
   type BegunJob,
@@ -161,7 +162,12 @@ export async function trainGroup(
   let features: Features | undefined;
   let engines: readonly Engine[] = [];
   try {
-    features = first.features ? await Features.compute(device, model, data, first, signal) : undefined;
+    if (first.features) {
+      // In each run's share of the plan there is room for them.
+      const capacity = { ...first.capacity, tokens: Math.min(...prepared.map(({ capacity }) => capacity.tokens)) };
+      const more = await referenceBatches(common, { ...first, capacity });
+      features = await Features.compute(device, model, data, first, more, signal);
+    }
     ({ engines } = await Group.create(device, groupOptions(prepared.map(candidate))));
     await loadBase(engines[0]!, model, { signal });
     for (const [i, engine] of engines.entries())

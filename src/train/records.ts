@@ -3,6 +3,7 @@ import type { DeviceInfo } from "../backend/backend.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
 import type { Prediction } from "../engine/predictions.ts";
 import { TrainingError } from "../errors.ts";
+import type { Reference } from "../io/adapter-meta.ts";
 import type { NoveltySettings } from "../io/novelty.ts";
 import type { FinalNorm, Tensors } from "../io/peft.ts";
 import type { ModelPlan } from "../model/model.ts";
@@ -113,6 +114,8 @@ export interface TrainResult {
   tensors: Tensors;
   /** The final layer norm [C]: a bias of the head is folded into it for PEFT. An RMS norm: undefined. */
   finalNorm: FinalNorm | undefined;
+  /** What the saved tensors give for fixed texts; undefined if that is not finite, or if the run was aborted before. */
+  reference: Reference | undefined;
   /** Seconds of training, including evaluation, excluding loading. */
   seconds: number;
   /** Whether the run was ended by its AbortSignal before the last step. */

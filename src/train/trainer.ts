@@ -37,6 +37,7 @@ import {
   type TrainEvent,
   type TrainResult,
 } from "./records.ts";
+import { measureReference, referenceBatches } from "./reference.ts";
 import type { Results } from "./results.ts";
 import { scheduleFactor } from "./schedule.ts";
 import { meanScore } from "./scores.ts";
@@ -192,7 +193,7 @@ async function trainOnDevice(args: FineTuneArguments, chosen: ChosenDevice, plac
   const { options, spec, capacity, optimizer, dropout, valueLoss, plan, trainable, flops } = prepared;
   onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, features: prepared.features });
   const features = prepared.features
-    ? await Features.compute(device, model, data, { spec, capacity }, signal)
+    ? await Features.compute(device, model, data, prepared, await referenceBatches(args, prepared), signal)
     : undefined;
   const size = { spec, capacity, optimizer, dropout, valueLoss, recompute: plan.recomputed > 0 };
   const part = features ? { part: "upper" as const } : {};
@@ -274,6 +275,8 @@ export class Run {
   private paused = 0;
   /** The trained tensors, set before the initial parameters are restored for evaluation. */
   private trained: TrainedState | undefined;
+  /** What they give for fixed texts. */
+  private reference: TrainResult["reference"];
   /** With `keep: "best"`: the trained tensors of the best evaluation so far. */
   private best: Tensors | undefined;
   /** The logits of the best evaluation so far; undefined if it is from before the checkpoint, which lacks them. */
@@ -350,6 +353,7 @@ export class Run {
       keptStep: this.trained ? this.kept.step : this.steps.length,
       ...saved(this.trained ?? (await this.trainedState())),
       novelty: fitNovelty(this.data),
+      reference: this.reference,
       seconds: this.seconds(),
       aborted,
     };
@@ -371,6 +375,8 @@ export class Run {
     // No step follows, so that a checkpoint from here on may have the kept parameters in place of the last ones.
     if (kept.step !== this.steps.length) writeTrained(this.engine, this.best!);
     this.trained = await this.trainedState();
+    const batches = this.features?.more ?? (await referenceBatches(this.args, this.prepared));
+    this.reference = await measureReference(this.engine, batches);
     const { data } = this;
     const measured = await (data.objective === "lm"
       ? this.measureTexts(data, kept.val)

@@ -28,6 +28,8 @@ const LABEL_FAULTS_BYTES = 1.8 * KB;
 /** What the page loads besides for a data set of the hub; and for one with another compression than Snappy. */
 const HUB_BYTES = 70 * KB;
 const COMPRESSORS_BYTES = 80 * KB;
+/** What reads files by the address of a server, and what mends a folder or says what it lacks. */
+const FOLDERS_BYTES = 2.2 * KB;
 const STANDALONE_BYTES = 74 * KB;
 /** What matches the regular expressions of an adapter that PEFT wrote. */
 const EXPRESSIONS_BYTES = 48 * KB;
@@ -140,6 +142,7 @@ test("a page that classifies on WebGPU loads none of the shaders that are loaded
  */
 const OF_THE_HUB =
   /\/(src\/(data\/(hub|parquet|sms)|io\/(hub(?!-names)|download\.|shards))|node_modules\/(@huggingface\/hub|yaml|hyparquet|@noble)\b)/;
+const OF_FOLDERS = /\/src\/(platform\/url-files|io\/(missing-files|recover))\./;
 const OF_SEVERAL =
   /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/grouped|infer\/mixed)\./;
 const OF_EXPRESSIONS = /\/node_modules\/re2js\//;
@@ -151,7 +154,7 @@ const OF_DOWNLOADS = /\/src\/(export\/(standalone|peft-code|usage)|io\/model-fil
 const OF_FORMS =
   /\/(src\/(export\/|io\/(merge|ggml-encode|gguf-(adapter|metadata|tensors|vocabulary|write))\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker|page\/parts)\/forms)|data\/datasets\/)/;
 const OF_FOREIGN =
-  /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
+  /\/src\/(io\/(vocabulary-tables|pretokenizers|problem-types|tokenizer-(files|json)|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
 const OF_LLAMA = /\/src\/(io\/(llama-(config|files)|collect)|model\/(llama|rope-table)|ops\/(rope|swiglu|rmsnorm))\./;
 const OF_ONNX =
   /\/(src\/(export\/(onnx|tokenizer)|io\/(tokenizer-fast|collect)|quantize)|node_modules\/(@bufbuild\/protobuf|onnx-buf)\/)/;
@@ -182,6 +185,7 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
     });
   const compressors = only(OF_COMPRESSORS);
   const hub = only(OF_THE_HUB).filter((path) => !compressors.includes(path));
+  const folders = only(OF_FOLDERS);
   const several = only(OF_SEVERAL);
   const expressions = only(OF_EXPRESSIONS);
   const tables = only(OF_TABLES);
@@ -207,6 +211,7 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
     ...records,
     ...hub,
     ...compressors,
+    ...folders,
     ...several,
     ...expressions,
     ...tables,
@@ -228,6 +233,7 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
   for (const path of later) assert.not.ok(started.has(path), `${path} is loaded at the start`);
   for (const [some, most] of [
     [[...code.filter((path) => !later.includes(path)), DATA, KERNELS], PAGE_BYTES],
+    [folders, FOLDERS_BYTES],
     [several, SEVERAL_BYTES],
     [tables, TABLE_BYTES],
     [pairs, PAIRS_BYTES],

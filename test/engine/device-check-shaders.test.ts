@@ -56,7 +56,6 @@ function madeModel(config: ModelConfig): BaseModel {
         values.set(NUMBERS.subarray(0, values.length - at), at);
       return values;
     },
-    sample: async () => new Uint8Array(64),
     close: async () => {},
   };
 }

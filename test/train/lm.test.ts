@@ -46,7 +46,9 @@ for (const mode of ["lora", "all", "last_block", "prompt"] as const)
   test(`mode ${mode} learns the text; stopped and resumed from disk, with the same bits`, async () => {
     const straight = await run({ mode });
     const { tensors, spec, predictions } = straight;
-    const { before, after } = straight.results!;
+    const { before, after, texts } = straight.results!;
+    const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+    assertAllClose("losses of texts", [sum(texts!.loss) / sum(texts!.tokens)], [after.test.loss], BATCHING);
     assert.ok(after.val.loss < before.val.loss, `${before.val.loss} -> ${after.val.loss}`);
     const learns = (name: string) =>
       ({

@@ -1,0 +1,44 @@
+/** What a trained model gives for the texts of infer/reference.ts, to be saved with it. */
+
+import { hasValues } from "../config.ts";
+import { Tokenizer } from "../data/tokenizer.ts";
+import type { Engine } from "../engine/engine.ts";
+import { targetLosses } from "../engine/evaluate.ts";
+import { keptLogits, keptLosses, referenceDocuments, referenceRows } from "../infer/reference.ts";
+import { packRows } from "../infer/rows.ts";
+import type { Reference } from "../io/adapter-meta.ts";
+import type { Batch } from "../model/batch.ts";
+import type { PreparedRun, RunArguments } from "./prepare.ts";
+
+/** The texts as batches of one, cut to what the run's rows and its plan have room for. */
+export async function referenceBatches(
+  { model, data }: Pick<RunArguments, "model" | "data">,
+  { spec: { task }, capacity }: Pick<PreparedRun, "spec" | "capacity">,
+): Promise<Batch[]> {
+  const tokenizer = await Tokenizer.load({ model });
+  const most = Math.min(data.maxLength, capacity.tokens);
+  if (data.objective === "lm")
+    return referenceDocuments(tokenizer, most).map(({ ids, targets }) => ({
+      ...{ ids, starts: Uint32Array.of(0, ids.length), rows: new Uint32Array(), targets: Int32Array.from(targets) },
+    }));
+  const { padTo } = data.train;
+  const settings = data.pairs === undefined ? {} : { pairs: data.pairs };
+  const rows = await referenceRows(tokenizer, { settings, task }, Math.min(padTo || most, most));
+  const values = hasValues(task) ? { values: new Float32Array(task.num_labels) } : {};
+  return rows.tokens.map((row) => ({ ...packRows({ ...rows, tokens: [row], padTo }), ...values }));
+}
+
+/** What the parameters that are on the device give; undefined if that is not finite. */
+export async function measureReference(engine: Engine, batches: readonly Batch[]): Promise<Reference | undefined> {
+  const { task } = engine.plan.spec;
+  const losses: Float64Array[] = [];
+  const logits: number[] = [];
+  for (const batch of batches) {
+    engine.forward(batch);
+    if (task.objective === "lm") losses.push(await targetLosses(engine, batch));
+    else logits.push(...(await engine.logits(1)));
+  }
+  const outputs = task.objective === "lm" ? keptLosses(losses) : keptLogits(Float32Array.from(logits), task.num_labels);
+  const maxLength = Math.max(...batches.map(({ ids }) => ids.length));
+  return outputs.every(Number.isFinite) ? { maxLength, outputs } : undefined;
+}
