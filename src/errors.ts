@@ -1,5 +1,5 @@
 import type { ErrorCode, ErrorCodes } from "./error-codes.ts";
-import { printable } from "./quote.ts";
+import { printable } from "./printable.ts";
 
 /** The details of an error: what was expected, what was found, where, and a hint. */
 export interface ErrorDetails {

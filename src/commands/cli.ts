@@ -5,7 +5,7 @@ import { DEVICES, parseDevice, WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError, DataError, LowrankError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { recover } from "../io/recover.ts";
-import { printable } from "../quote.ts";
+import { printable } from "../printable.ts";
 import { endBar } from "../views/terminal/live-bar.ts";
 import { terminalWidth } from "../views/terminal/width.ts";
 import { calledAs } from "./called.ts";

@@ -5,7 +5,7 @@ import type { WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { GenerateOptions } from "../infer/generation.ts";
 import { LanguageModel } from "../infer/language-model.ts";
-import { printable } from "../quote.ts";
+import { printable } from "../printable.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { calledAs } from "./called.ts";
 import { command, deviceFlag, dtypeFlag, gather, inputLines, main, number, settle, threadsFlag } from "./cli.ts";

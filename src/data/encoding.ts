@@ -2,7 +2,7 @@
 import { ConfigError, FormatError, type OtherEncoding } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { printable } from "../quote.ts";
+import { printable } from "../printable.ts";
 
 /** What a person can do about a file that is not UTF-8. */
 export const ENCODING_HINT = "save the file as UTF-8, or read it with --encoding windows-1252 or another one";

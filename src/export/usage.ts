@@ -4,15 +4,8 @@ import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { adapterOptions, describeMethod, METHODS } from "../methods/index.ts";
 import { pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
-import {
-  htmlText,
-  literal,
-  markdownFence,
-  markdownLine,
-  markdownText,
-  printableLine,
-  scriptLiteral,
-} from "../quote.ts";
+import { printableLine } from "../printable.ts";
+import { htmlText, literal, markdownFence, markdownLine, markdownText, scriptLiteral } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
 import { frontMatter, PYTHON_BASES, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";

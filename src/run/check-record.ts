@@ -189,23 +189,11 @@ function measuredKinds(objective: Objective): Kinds {
 const OBJECTIVE = { test: "classification", scores: "regression", multiLabel: "multi-label", texts: "lm" } as const;
 
 /** Keys of what was measured whose value may be null, for none. */
-const NULLABLE = new Set([
-  ...[
-    "results",
-    "decision",
-    "test",
-    "texts",
-    "reached",
-    "unseen",
-    "mcc",
-    "against",
-    "ranking",
-    "precision",
-    "recall",
-    "f1",
-  ],
-  ...["rocAuc", "prAuc", "r2", "spearman"],
-]);
+const NULLABLE = new Set(
+  `results decision test texts reached unseen mcc against ranking precision recall f1 rocAuc prAuc r2 spearman`.split(
+    " ",
+  ),
+);
 
 /** What was measured, with NaN where JSON has null for a number that is not finite. */
 function withNaN<T>(measured: T): T {

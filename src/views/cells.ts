@@ -1,7 +1,7 @@
 /** The cells of tables for people. */
 
 import { count, percent } from "../format.ts";
-import { printableLine } from "../quote.ts";
+import { printableLine } from "../printable.ts";
 import type { Cell, Column, Table } from "./blocks.ts";
 
 /** What was not measured. */

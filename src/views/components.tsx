@@ -1,6 +1,6 @@
 /** Blocks as components: those of the page, of reports in HTML, and of the page of one file. */
 import type { ComponentChildren, RefObject } from "preact";
-import { linkTarget, printableLine } from "../quote.ts";
+import { printableLine } from "../printable.ts";
 import type { Block, Cell, Column, Details, Figure, Note, Table } from "./blocks.ts";
 import { brief, cellParts, isNumeric, shownColumns } from "./cells.ts";
 
@@ -113,7 +113,7 @@ export function TableView({ table }: { table: Table }) {
 
 function CellView({ cell, column }: { cell: Cell; column: Column }) {
   const { text, more } = cellParts(cell, column);
-  if (typeof cell === "object" && cell !== null && "href" in cell) return <a href={linkTarget(cell.href)}>{text}</a>;
+  if (typeof cell === "object" && cell !== null && "href" in cell) return <a href={encodeURI(cell.href)}>{text}</a>;
   if (more === undefined) return <>{text}</>;
   const tone = typeof cell === "object" && cell !== null && "tone" in cell ? cell.tone : undefined;
   return (

@@ -1,6 +1,7 @@
 /** Blocks as a self-contained HTML file without scripts. */
 import { renderToString } from "preact-render-to-string";
-import { linkTarget, printableLine } from "../quote.ts";
+import { printableLine } from "../printable.ts";
+import { linkTarget } from "../quote.ts";
 import { blockFile } from "./block-file.ts";
 import type { Block, Figure } from "./blocks.ts";
 import { chartSvg } from "./charts/svg.tsx";

@@ -16,6 +16,7 @@ import { describeTrained, listUsages, pageQuestion, type Trained, writeReadme } 
 import { openBaseModel } from "../../src/io/hf.ts";
 import { type AdapterMeta, META } from "../../src/io/peft.ts";
 import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
+import { printable, printableLine } from "../../src/printable.ts";
 import * as quote from "../../src/quote.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import type { RunRecord } from "../../src/run/record.ts";
@@ -273,11 +274,11 @@ test("each quoting function gives back what it was given, in its language", () =
     assert.not.match(quote.scriptLiteral(word), /</);
     const unescaped = quote.htmlText(word).replaceAll(/&#(\d+);/g, (_, code) => String.fromCharCode(Number(code)));
     assert.is(unescaped, word);
-    for (const line of [quote.printableLine(word), quote.markdownText(word), quote.markdownCode(word)])
+    for (const line of [printableLine(word), quote.markdownText(word), quote.markdownCode(word)])
       assert.not.match(line, /\n/);
   }
   assert.is(quote.markdownCode("a `b` c"), "``a `b` c``");
   assert.is(quote.markdownCode("`b`"), "`` `b` ``");
   assert.equal(quote.markdownFence("js", ["`````"]), ["``````js", "`````", "``````"]);
-  assert.is(quote.printable("a\tb\nc\u001b"), "a\tb\nc\\u001b");
+  assert.is(printable("a\tb\nc\u001b"), "a\tb\nc\\u001b");
 });

@@ -1,5 +1,5 @@
 /** Blocks for a terminal. */
-import { printableLine } from "../../quote.ts";
+import { printableLine } from "../../printable.ts";
 import { type Block, makeTable, type RowColumn, type Table } from "../blocks.ts";
 import { brief, cellLine, isNumeric, shownColumns } from "../cells.ts";
 import { drawTable } from "./table.ts";
