@@ -2,20 +2,17 @@
  * Words from outside (labels, names, texts, settings of someone else's file) in what is generated: one function a
  * language. A word never ends the string, the comment, the line or the element that it stands in.
  */
-import { CONTROLS, escapeControl, printableLine } from "./printable.ts";
+import { printable, printableLine } from "./printable.ts";
 
 /** A value of texts and numbers as a literal, which is the same in Python, JavaScript, JSON and YAML. */
-export const literal = (value: string | number | object): string =>
-  JSON.stringify(value).replace(CONTROLS, escapeControl);
+export const literal = (value: string | number | object): string => printable(JSON.stringify(value));
 
 /** A literal of JavaScript within a page: no text in it ends the script. */
 export const scriptLiteral = (value: string | object): string => literal(value).replaceAll("<", "\\u003c");
 
-/** Text of HTML, also in a quoted attribute. */
+/** Text of HTML, also in a quoted attribute: what is invisible, too, is a character reference. */
 export const htmlText = (text: string): string =>
-  text.replaceAll(/[&<>"']/g, escapeReference).replaceAll(CONTROLS, escapeReference);
-
-const escapeReference = (sign: string) => `&#${sign.charCodeAt(0)};`;
+  text.replaceAll(/[&<>"'\p{C}\p{Zl}\p{Zp}]/gu, (sign) => `&#${sign.codePointAt(0)};`);
 
 /** The address in a link of HTML or Markdown. */
 export const linkTarget = (address: string): string =>

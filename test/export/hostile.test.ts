@@ -272,7 +272,7 @@ test("each quoting function gives back what it was given, in its language", () =
     assert.is(parseYaml(`a: ${quote.literal(word)}`).a, word);
     assert.is(runInNewContext(quote.scriptLiteral(word)), word);
     assert.not.match(quote.scriptLiteral(word), /</);
-    const unescaped = quote.htmlText(word).replaceAll(/&#(\d+);/g, (_, code) => String.fromCharCode(Number(code)));
+    const unescaped = quote.htmlText(word).replaceAll(/&#(\d+);/g, (_, code) => String.fromCodePoint(Number(code)));
     assert.is(unescaped, word);
     for (const line of [printableLine(word), quote.markdownText(word), quote.markdownCode(word)])
       assert.not.match(line, /\n/);
