@@ -165,24 +165,70 @@ function boundedRange(start: number, stop?: number, step = 1): number[] {
 type Evaluate = Parameters<Interpreter["evaluate"]>;
 type Value = ReturnType<Interpreter["evaluate"]>;
 
-/** Counts what is evaluated, with the size of each value, and looks at the clock, which bounds memory and time. */
+/** The values in a value, at every place where one is, and the characters of its texts and keys. */
+interface Size {
+  parts: number;
+  characters: number;
+}
+
+/** A filter with arguments, or a method, and what it was given so far. */
+interface Call {
+  name: string;
+  /** What a filter is applied to, then its arguments; of a method the arguments, then its object. */
+  given: { value: Value; size: Size }[];
+  /** A method's object and name; undefined: a filter. */
+  callee?: Evaluate[0];
+  /** Whether a filter is applied to a part of the template, whose statements are given one by one. */
+  isBlock?: boolean;
+}
+
+/**
+ * Counts what is evaluated, with the size of each value, and looks at the clock, which bounds memory and time. A value
+ * is measured with all that is in it before anything converts it to text: a list may have one long text a thousand
+ * times.
+ */
 class CountingInterpreter extends Interpreter {
   private left: number = LIMITS.chatWork;
   private readonly end = performance.now() + LIMITS.chatTime;
+  private call: Call = { name: "", given: [] };
 
   override evaluate(...[statement, environment]: Evaluate): Value {
-    const value = super.evaluate(statement, environment);
+    const outer = this.call;
+    const own: Call = { ...callOf(statement), given: [] };
+    this.call = own;
+    let value: Value;
+    try {
+      value = super.evaluate(statement, environment);
+    } finally {
+      this.call = outer;
+    }
     if (typeof value.value === "string") this.count(value.value.length);
-    this.countParts(value);
+    const size = this.measure(value);
+    // Of a method what counts is its object.
+    const isMethod = statement !== undefined && statement === outer.callee;
+    outer.given.push(isMethod ? own.given[0]! : { value, size });
+    if (outer.name !== "" && (!outer.callee || isMethod) && addedBy(outer) > LIMITS.chatWork) this.refuse();
     if (performance.now() > this.end) this.refuse();
     return value;
   }
 
-  /** Counts the values in lists and objects, at every place where one is: converting one to text takes as long. */
-  private countParts({ value }: Value): void {
-    this.count(1);
-    if (Array.isArray(value)) for (const part of value) this.countParts(part);
-    else if (value instanceof Map) for (const part of value.values()) this.countParts(part);
+  private measure(whole: Value): Size {
+    const size: Size = { parts: 0, characters: 0 };
+    const add = ({ value }: Value, depth: number) => {
+      this.count(1);
+      size.parts++;
+      if (depth > LIMITS.jsonDepth) this.refuse();
+      if (typeof value === "string") size.characters += value.length;
+      else if (Array.isArray(value)) for (const part of value) add(part, depth + 1);
+      else if (value instanceof Map)
+        for (const [key, part] of value) {
+          size.characters += key.length;
+          add(part, depth + 1);
+        }
+    };
+    add(whole, 0);
+    if (size.parts + size.characters > LIMITS.chatValue) this.refuse();
+    return size;
   }
 
   private count(work: number): void {
@@ -192,8 +238,48 @@ class CountingInterpreter extends Interpreter {
 
   private refuse(): never {
     throw new FormatError("invalid-chat-template", "the chat template does too much", {
-      expected: `at most ${LIMITS.chatWork} values and characters, and ${LIMITS.chatTime / 1000} seconds, for a chat`,
+      expected:
+        `at most ${LIMITS.chatWork} values and characters, ${LIMITS.chatValue} of them in one value, ` +
+        `and ${LIMITS.chatTime / 1000} seconds, for a chat`,
       hint: "its loops may not end: use another template",
     });
+  }
+}
+
+/** What is looked at of a statement. */
+interface Node {
+  type: string;
+  value?: unknown;
+  filter?: Node;
+  callee?: Node;
+  property?: Node;
+}
+
+/** The call that a statement is. */
+function callOf(statement: Evaluate[0]): Omit<Call, "given"> {
+  const { type = "", filter, callee } = (statement ?? {}) as Partial<Node>;
+  if (type === "CallExpression" && callee?.type === "MemberExpression")
+    return { name: String(callee.property?.value), callee: callee as Evaluate[0] & Node };
+  return { name: String(filter?.callee?.value ?? ""), isBlock: type === "FilterStatement" };
+}
+
+/** The most characters that a call adds to what it is given, if it writes an argument at many places. */
+function addedBy({ name, given, callee, isBlock }: Call): number {
+  const [text, ...args] = callee ? [given.at(-1)!, ...given.slice(0, -1)] : (given as [Call["given"][0]]);
+  const { parts, characters } = text.size;
+  const width = args.reduce((sum, { value, size }) => sum + Math.max(Number(value.value) || 0, size.characters), 0);
+  switch (name) {
+    case "join":
+    case "indent":
+      return (parts + characters + (isBlock ? width : 0)) * width;
+    case "tojson":
+      return parts * LIMITS.jsonDepth * width;
+    case "replace": {
+      const [old, by] = args.map(({ value }) => String(value.value));
+      if (isBlock) return (characters + width) * width;
+      return by === undefined ? 0 : (String(text.value.value).split(old!).length - 1) * by.length;
+    }
+    default:
+      return 0;
   }
 }
