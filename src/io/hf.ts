@@ -5,6 +5,7 @@ import { checkArguments, checkOptions } from "../arguments.ts";
 import type { ModelConfig } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
+import { isText } from "../kinds.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
 import { isGguf } from "../platform/paths.ts";
 import type { NF4Parts } from "../quantize.ts";
@@ -96,10 +97,11 @@ export async function loadModel(
  * Throws ConfigError if files are missing or the model is not supported, FormatError if a file is invalid.
  */
 export async function openBaseModel(directory: string): Promise<BaseModel & AsyncDisposable> {
-  const { json, configPath, config, vocabulary, tensors } = await openFiles(directory);
+  const { json, configPath, config: described, vocabulary, tensors } = await openFiles(directory);
   const { where } = tensors;
   try {
-    const named = namedTensors(tensors, config.model_type ? /^model\./ : /^transformer\./);
+    const named = namedTensors(tensors, described.model_type ? /^model\./ : /^transformer\./);
+    const config = await untieHead(described, named);
     const settings = json.quantization_config ?? undefined;
     // Imported on demand: few models are quantised.
     const quantized =
@@ -141,7 +143,7 @@ export async function openBaseModel(directory: string): Promise<BaseModel & Asyn
     return {
       directory,
       config,
-      ...(typeof json.problem_type === "string" ? { problemType: json.problem_type } : {}),
+      ...(isText(json.problem_type) ? { problemType: json.problem_type } : {}),
       vocabulary,
       names: [...stored.keys()],
       shape: (name) => quantized?.shape(name) ?? find(name).info.shape,
@@ -185,6 +187,17 @@ export async function describeModel(nameOrDirectory: string, options: DownloadOp
     sample: refuse,
     close: async () => {},
   };
+}
+
+/** The config of a model in whose files a tied head and the token table differ: the head is one of its own. */
+async function untieHead(config: ModelConfig, named: ReadonlyMap<string, Stored>): Promise<ModelConfig> {
+  const [table, head] = [config.model_type ? "embed_tokens.weight" : "wte.weight", LM_HEAD].map((name) =>
+    named.get(name),
+  );
+  if (config.tie_word_embeddings === false || !table || !head) return config;
+  return (await (await import("./tied-head.ts")).sameValues(table, head))
+    ? config
+    : { ...config, tie_word_embeddings: false };
 }
 
 /** The config, the tokenizer and the tensors of a model. */

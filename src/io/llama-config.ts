@@ -2,8 +2,9 @@
  * The config.json of Llama-type models in transformers, by the keys of a GPT-2's: see `ModelConfig`. Loaded only for
  * such a model.
  */
-import { ROPE_SCALINGS, type RopeScaling } from "../config.ts";
+import { type ModelConfig, parseConfig, ROPE_SCALINGS } from "../config.ts";
 import { ConfigError } from "../errors.ts";
+import { checkKinds, lookUp, show, withoutNulls } from "../kinds.ts";
 
 type Json = Record<string, unknown>;
 
@@ -34,38 +35,60 @@ const FIXED: Record<string, { only: readonly unknown[]; hint: string }> = {
   pretraining_tp: { only: [1], hint: "set it to 1: it changes only the order of sums" },
 };
 
-/** The keys of `parseConfig`. Throws ConfigError for what is not supported; wrong types are left to `parseConfig`. */
-export function renameLlamaKeys(json: Json, where: string): Json {
-  // Our own form, as in a stored adapter.
-  if ("n_embd" in json) return json;
+/** Their kinds that are looked at here; `parseConfig` looks at the others. */
+const FIELDS = {
+  hidden_size: "size?",
+  num_attention_heads: "size?",
+  head_dim: "size?",
+  layer_types: "texts?",
+  rope_scaling: "object?",
+  rope_parameters: "object?",
+} as const;
+
+/** Reads the config of such a model. Throws as `parseConfig` does, with the names of transformers. */
+export function parseLlamaConfig(json: Json, where: string): ModelConfig {
+  const given = withoutNulls(json);
+  checkKinds(given, FIELDS, where, { code: "invalid-model-config" });
   for (const [key, { only, hint }] of Object.entries(FIXED)) {
-    const value = json[key] ?? only[0];
+    const value = given[key] ?? only[0];
     if (!only.includes(value)) throw unsupported(key, value, where, only.map(String).join(", "), hint);
   }
-  const { hidden_size, num_attention_heads, head_dim, layer_types } = json;
-  if (Array.isArray(layer_types) && layer_types.some((type) => type !== "full_attention"))
+  const { hidden_size, num_attention_heads, layer_types = [], head_dim } = given as unknown as LlamaJson;
+  if (layer_types.some((type) => type !== "full_attention"))
     throw unsupported("layer_types", layer_types, where, "full_attention", FIXED.use_sliding_window!.hint);
-  const usual = (hidden_size as number) / (num_attention_heads as number);
-  if (head_dim !== undefined && head_dim !== null && head_dim !== usual)
+  const usual = hidden_size / num_attention_heads;
+  if (head_dim !== undefined && head_dim !== usual)
     throw unsupported("head_dim", head_dim, where, `${usual}: hidden_size / num_attention_heads`, "use another model");
-  const named = Object.entries(NAMES).flatMap(([theirs, ours]) =>
-    json[theirs] === undefined || json[theirs] === null ? [] : [[ours, json[theirs]]],
-  );
-  const config: Json = { model_type: json.model_type, ...Object.fromEntries(named), rope: readRope(json, where) };
+  const { rope, names } = readRope(given, where);
+  const sizes = Object.entries(NAMES).map(([theirs, ours]) => [ours, given[theirs]]);
+  const config: Json = { model_type: given.model_type, ...Object.fromEntries(sizes), rope };
   if (typeof config.n_positions === "number") config.n_positions = Math.min(config.n_positions, MAX_CONTEXT);
-  return { ...config, tie_word_embeddings: json.tie_word_embeddings ?? false };
+  config.tie_word_embeddings = given.tie_word_embeddings ?? false;
+  const inFile = new Map(Object.entries(NAMES).map(([theirs, ours]): [string, string] => [ours, theirs]));
+  return parseConfig(config, where, (key) => inFile.get(key) ?? names[key] ?? key);
 }
 
-/** Rotary positions: transformers 5 has `rope_parameters`, earlier versions `rope_theta` and `rope_scaling`. */
-function readRope(json: Json, where: string): Json {
-  const parameters = (json.rope_parameters ?? {
-    rope_theta: json.rope_theta,
-    ...(json.rope_scaling as object),
-  }) as Json;
-  const theta = parameters.rope_theta ?? 10000;
+interface LlamaJson {
+  hidden_size: number;
+  num_attention_heads: number;
+  head_dim?: number;
+  layer_types?: string[];
+}
+
+/**
+ * Rotary positions: transformers 5 has `rope_parameters`, earlier versions `rope_theta` and `rope_scaling`. Of a file
+ * with both, transformers 5 takes `rope_scaling`, and what stands outside where it is missing inside. `names`: those
+ * of the keys in the file.
+ */
+function readRope(given: Json, where: string): { rope: Json; names: Record<string, string> } {
+  const isGiven = (key: string) => Object.keys((given[key] as Json | undefined) ?? {}).length > 0;
+  const source = ["rope_scaling", "rope_parameters"].find(isGiven) ?? "rope_parameters";
+  const parameters = withoutNulls((given[source] as Json | undefined) ?? {});
+  const theta = parameters.rope_theta ?? given.rope_theta ?? 10000;
+  const names: Record<string, string> = { "rope.theta": "rope_theta" };
   const type = parameters.rope_type ?? parameters.type ?? "default";
-  if (type === "default") return { theta };
-  const keys: readonly string[] | undefined = ROPE_SCALINGS[type as RopeScaling["rope_type"]];
+  if (type === "default") return { rope: { theta }, names };
+  const keys: readonly string[] | undefined = lookUp(ROPE_SCALINGS, type);
   if (!keys)
     throw unsupported(
       "rope_type",
@@ -74,11 +97,16 @@ function readRope(json: Json, where: string): Json {
       `default, ${Object.keys(ROPE_SCALINGS).join(", ")}`,
       "use a model with one of these: its weights fit only the positions that they were trained with",
     );
-  return { theta, scaling: { rope_type: type, ...Object.fromEntries(keys.map((key) => [key, parameters[key]])) } };
+  const { original_max_position_embeddings: outside } = given;
+  // Of this key the one outside counts more.
+  const all: Json = { ...parameters, ...(outside !== undefined && { original_max_position_embeddings: outside }) };
+  const scaling = { rope_type: type, ...Object.fromEntries(keys.map((key) => [key, all[key]])) };
+  for (const key of keys) names[`rope.scaling.${key}`] = `${source}.${key}`;
+  return { rope: { theta, scaling }, names };
 }
 
 function unsupported(key: string, value: unknown, where: string, expected: string, hint: string): ConfigError {
-  return new ConfigError("unsupported-model-config", `${key} = ${JSON.stringify(value)} is not supported`, {
+  return new ConfigError("unsupported-model-config", `${key} = ${show(value)} is not supported`, {
     where,
     expected,
     hint,

@@ -5,6 +5,7 @@
  */
 import { INITS, type LoraConfig, loraScale, type ModelConfig } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
+import { isListOf, isObject, isText, show, withoutNulls } from "../kinds.ts";
 import { type Site, sitesByName } from "../names.ts";
 import { type Effort, newEffort } from "./expression.ts";
 import { LIMITS } from "./limits.ts";
@@ -61,13 +62,14 @@ const LORA: Rules = {
     task_type: ["SEQ_CLS", "CAUSAL_LM"],
     bias: ["none", "lora_only"],
     use_dora: [true, false],
+    use_rslora: [true, false],
     lora_bias: [false],
     use_qalora: [false],
     // PiSSA, OLoRA and similar methods change the base model's weights before training.
     init_lora_weights: [true, false, "gaussian"],
   },
   known: [
-    ...["target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "r", "lora_alpha", "use_rslora"],
+    ...["target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "r", "lora_alpha"],
     ...["rank_pattern", "alpha_pattern", "fan_in_fan_out", "lora_dropout", "megatron_core", "qalora_group_size"],
     "ensure_weight_tying",
   ],
@@ -79,18 +81,15 @@ const LLAMA_DEFAULTS: PeftConfig = { ...DEFAULTS, target_modules: ["q_proj", "v_
 
 /** The settings of a parsed adapter_config.json that are not null. Throws FormatError if it is not an object. */
 export function givenSettings(json: unknown, where: string): PeftConfig {
-  if (typeof json !== "object" || json === null || Array.isArray(json))
-    throw new FormatError("invalid-adapter-config", "the adapter's configuration is not a JSON object", {
-      where,
-      found: show(json),
-    });
-  return Object.fromEntries(Object.entries(json).filter(([, value]) => value !== null));
+  if (isObject(json)) return withoutNulls(json);
+  throw new FormatError("invalid-adapter-config", "the adapter's configuration is not a JSON object", {
+    where,
+    found: show(json),
+  });
 }
 
 const isEmpty = (value: unknown) =>
   value === false || value === "" || (typeof value === "object" && Object.keys(value as object).length === 0);
-
-export const show = (value: unknown) => JSON.stringify(value) ?? "nothing";
 
 /** A file's settings, with its name for errors and the budget for its regular expressions. */
 interface Source {
@@ -280,7 +279,7 @@ function layerMatcher(source: Source): ((module: string) => boolean) | undefined
 function patternNumber(source: Source, setting: string, usual: string): (module: string) => number {
   const { config, where, effort } = source;
   const pattern = config[setting] ?? {};
-  if (typeof pattern !== "object" || Array.isArray(pattern))
+  if (!isObject(pattern))
     throw new FormatError("invalid-adapter-config", `${setting} is not an object of names and numbers`, {
       where,
       found: show(pattern),
@@ -306,10 +305,10 @@ function patternNumber(source: Source, setting: string, usual: string): (module:
 
 function strings({ config, where }: Source, setting: string): string[] {
   const value = config[setting] ?? [];
-  if (!Array.isArray(value) || !value.every((one) => typeof one === "string"))
+  if (!isListOf(value, isText))
     throw new FormatError("invalid-adapter-config", `${setting} is not a list of names`, { where, found: show(value) });
   checkCount(setting, value.length, where);
-  return value;
+  return value as string[];
 }
 
 function checkCount(setting: string, count: number, where: string): void {

@@ -1,7 +1,7 @@
 /** Reads the vocabulary of a model from its tokenizer's files. */
 import { exists, joinPath, readBytes } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
-import { checkKinds } from "./common.ts";
+import { checkKinds, isListOf, isObject, isText, withoutNulls } from "../kinds.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 import {
   asTokenIds,
@@ -60,13 +60,17 @@ async function readTokens(
   directory: string,
 ): Promise<{ listed: Listed | null; settings: Json | undefined; named: Json }> {
   const read = (file: (typeof TOKENIZER_FILES)[number]) => readObject(joinPath(directory, file));
-  const settings = await read("tokenizer_config.json");
+  const readNamed = async (file: "tokenizer_config.json" | "special_tokens_map.json") => {
+    const json = await read(file);
+    return json && checkNamed(withoutNulls(json), joinPath(directory, file));
+  };
+  const settings = await readNamed("tokenizer_config.json");
   const fast = await read("tokenizer.json");
   const listed = fast
     ? fromFast(fast, joinPath(directory, "tokenizer.json"))
     : await fromLists(directory, read, settings?.tokenizer_class);
   if (settings) checkSettings(settings, listed, joinPath(directory, "tokenizer_config.json"));
-  return { listed, settings, named: { ...(await read("special_tokens_map.json")), ...settings } };
+  return { listed, settings, named: { ...(await readNamed("special_tokens_map.json")), ...settings } };
 }
 
 /** The tokens in a directory's files, with all that were added, and the texts of those that are named: `eos_token`. */
@@ -93,10 +97,9 @@ export function listedVocabulary(
 async function readChat(directory: string, settings: Json | undefined, named: Json): Promise<ChatTemplate | null> {
   const path = joinPath(directory, CHAT_TEMPLATE);
   const own = (await exists(path)) ? new TextDecoder().decode(await readBytes(path, LIMITS.json)) : undefined;
-  const set = settings?.chat_template;
-  const template = own ?? (Array.isArray(set) ? set.find(({ name }) => name === "default")?.template : set);
-  if (typeof template !== "string") return null;
-  return { template, tokens: namedTexts(named) };
+  const { chat_template: set } = { ...settings } as { chat_template?: string | { name: string; template: string }[] };
+  const template = own ?? (isText(set) ? set : set?.find(({ name }) => name === "default")?.template);
+  return template === undefined ? null : { template, tokens: namedTexts(named) };
 }
 
 /** Throws ConfigError if the adapter's directory has a tokenizer that gives other ids than the base model's. */
@@ -189,7 +192,10 @@ function splitMerges(bytes: Uint8Array, where: string): string[] {
  * Checks a tokenizer_config.json, the settings of transformers. They must not change what the vocabulary's file says.
  */
 function checkSettings(json: Json, listed: Listed | null, where: string): void {
-  checkKinds(json, { add_prefix_space: "boolean?", added_tokens_decoder: "object?" }, where);
+  const kinds = { add_prefix_space: "boolean?", added_tokens_decoder: "object?", tokenizer_class: "text?" } as const;
+  checkKinds(json, { ...kinds, chat_template: "text or objects?" }, where);
+  for (const one of isText(json.chat_template) ? [] : ((json.chat_template ?? []) as Json[]))
+    checkKinds(one, { name: "text", template: "text" }, where, { named: (key) => `chat_template: ${key}` });
   if (json.add_prefix_space === true) refusePrefixSpace(where, "true");
   const adds = { add_bos_token: listed !== null && listed.begin !== null, add_eos_token: false };
   for (const [key, is] of Object.entries(adds))
@@ -204,6 +210,16 @@ function checkSettings(json: Json, listed: Listed | null, where: string): void {
 /** The settings that name special tokens. */
 const NAMES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map((name) => `${name}_token`);
 
+/** Throws FormatError unless what names special tokens is a text, or an object with one. Returns it. */
+function checkNamed(json: Json, where: string): Json {
+  const { additional_special_tokens: others = [] } = json;
+  checkKinds(json, Object.fromEntries(NAMES.map((name) => [name, "text or object?"])), where);
+  if (!Array.isArray(others)) checkKinds(json, { additional_special_tokens: "texts" }, where);
+  for (const named of [...NAMES.map((name) => json[name] ?? ""), ...(others as unknown[])])
+    if (!isText(named)) checkKinds(isObject(named) ? named : {}, { content: "text" }, where);
+  return json;
+}
+
 /** The texts of the named tokens. */
 export function namedTexts(named: Json): Record<string, string> {
   return Object.fromEntries(
@@ -216,9 +232,7 @@ export function namedTexts(named: Json): Record<string, string> {
 
 /** The text of a named token: a string, or an object. */
 function namedTokenText(named: unknown): string | undefined {
-  if (typeof named === "string") return named;
-  const content = (named as Json | null | undefined)?.content;
-  return typeof content === "string" ? content : undefined;
+  return isText(named) ? named : (named as Content | undefined)?.content;
 }
 
 /**
@@ -232,7 +246,7 @@ function listAdded(
   config: TokenConfig | null,
 ): AddedToken[] {
   const all = new Map<string, AddedToken>();
-  const others = Array.isArray(named.additional_special_tokens) ? named.additional_special_tokens : [];
+  const others = (named.additional_special_tokens ?? []) as unknown[];
   const special = [...NAMES.map((name) => named[name]), ...others, GPT2_VOCABULARY.end.text].map(namedTokenText);
   const add = (token: Content & { id: number }) => {
     if (token.content === "" || all.has(token.content)) return;
@@ -280,7 +294,8 @@ function findEndToken(
     const known = added.find((token) => token.id === id)?.content;
     if (known !== undefined) return { id, text: known };
     const text = Object.keys(tokens).find((token) => tokens[token] === id) ?? "";
-    const isMade = (pair: unknown) => (Array.isArray(pair) ? pair.join("") : String(pair).replace(" ", "")) === text;
+    const isMade = (pair: unknown) =>
+      (isListOf(pair, isText) ? pair.join("") : isText(pair) ? pair.replace(" ", "") : null) === text;
     return text.length < 2 || merges.some(isMade) ? undefined : { id, text };
   };
   const found =

@@ -153,18 +153,20 @@ export async function collect(
       found,
       hint: "try again; the connection may have been cut",
     });
+  const tooLarge = (found: string) =>
+    new DownloadError("exceeds-limit", "the answer is too large", {
+      where,
+      expected: `at most ${limit} bytes`,
+      found,
+    });
+  if ((length ?? 0) > limit) throw tooLarge(`${length} bytes`);
   const blocks: Blob[] = [];
   let held: Uint8Array<ArrayBuffer>[] = [];
   let [size, inBlocks] = [0, 0];
   for await (const piece of pieces) {
     size += piece.length;
     if (size > (length ?? Infinity)) throw wrong("more");
-    if (size > limit)
-      throw new DownloadError("exceeds-limit", "the answer is too large", {
-        where,
-        expected: `at most ${limit} bytes`,
-        found: "more",
-      });
+    if (size > limit) throw tooLarge("more");
     held.push(piece);
     if (size - inBlocks < BLOCK) continue;
     blocks.push(new Blob(held));
@@ -261,13 +263,16 @@ export function parseRetryAfter(retryAfter: string | null, now = Date.now()): nu
   return seconds > 0 ? Math.min(seconds, LONGEST_WAIT) : 0;
 }
 
-/** Errors that are not retried: unknown host, no network, connection refused or not made in 10 s, redirect loop. */
+/**
+ * Errors that are not retried: unknown host, no network, connection refused or not made in 10 s, a redirect in a loop
+ * or to an address that is not of the web.
+ */
 function isFinal(error: unknown): boolean {
   const codes = [
     ...["ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ENETUNREACH", "EHOSTUNREACH", "ERR_INVALID_URL"],
     ...["UND_ERR_CONNECT_TIMEOUT", "ETIMEDOUT", "EADDRNOTAVAIL"],
   ];
-  return codes.includes(systemCode(error)) || /redirect count exceeded/.test(failureReason(error));
+  return codes.includes(systemCode(error)) || /redirect count exceeded|URL scheme must be/.test(failureReason(error));
 }
 
 /** The code of the innermost cause that has one. */
