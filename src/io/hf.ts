@@ -105,8 +105,9 @@ export async function openBaseModel(directory: string): Promise<BaseModel & Asyn
     const settings = json.quantization_config ?? undefined;
     // Imported on demand: few models are quantised.
     const quantized =
-      settings &&
-      (await (await import("./bitsandbytes.ts")).takeQuantized(named, settings, config, { configPath, where }));
+      settings === undefined
+        ? undefined
+        : await (await import("./bitsandbytes.ts")).takeQuantized(named, settings, config, { configPath, where });
     // Imported on demand, as is all that only Llama-type models need.
     const found = config.model_type
       ? (await import("./llama-files.ts")).joinParts(quantized?.asFloats(named) ?? named, config, where)

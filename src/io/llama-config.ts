@@ -41,6 +41,7 @@ const FIELDS = {
   num_attention_heads: "size?",
   head_dim: "size?",
   layer_types: "texts?",
+  rope_theta: "positive?",
   rope_scaling: "object?",
   rope_parameters: "object?",
 } as const;

@@ -5,7 +5,7 @@
  */
 import { INITS, type LoraConfig, loraScale, type ModelConfig } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import { isListOf, isObject, isText, show, withoutNulls } from "../kinds.ts";
+import { checkKinds, isListOf, isObject, isText, show, withoutNulls } from "../kinds.ts";
 import { type Site, sitesByName } from "../names.ts";
 import { type Effort, newEffort } from "./expression.ts";
 import { LIMITS } from "./limits.ts";
@@ -103,6 +103,7 @@ export async function parsePeftConfig(json: unknown, model: ModelConfig, where: 
   const config = { ...(model.model_type ? LLAMA_DEFAULTS : DEFAULTS), ...givenSettings(json, where) };
   const source: Source = { config, where, effort: await newEffort(hasExpressions(config)) };
   refuseVariants(config, LORA, where);
+  checkKinds(config, { lora_dropout: "number?" }, where, { code: "invalid-adapter-config" });
   const task = (config.task_type ?? null) as PeftPlan["task"];
   const toSave = [
     ...strings(source, "modules_to_save"),

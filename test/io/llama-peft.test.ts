@@ -46,7 +46,7 @@ const kinds = (tensors: Tensors) =>
 const CASES: [
   title: string,
   base: string,
-  lora: ({ target_modules: string[] } & object) | null,
+  lora: { target_modules: string[]; [setting: string]: unknown } | null,
   rest?: Partial<AdapterMeta>,
 ][] = [
   ["all matrices", "llama", { target_modules: [...BLOCK, "head"] }],
