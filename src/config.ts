@@ -337,11 +337,6 @@ const MAX_LAYERS = 1024;
 
 const SIZES = ["vocab_size", "n_positions", "n_layer", "n_head", "n_embd"] as const;
 
-/** Keys that change the computation, with the only supported value (also the default) and a hint for any other. */
-const FIXED: Record<string, { only: unknown; hint: string }> = {
-  add_cross_attention: { only: false, hint: "use a model without an encoder: its decoder cannot run alone" },
-};
-
 /** Keys that change the computation, with their defaults; reorder_and_upcast_attn only reorders float32 operations. */
 const SWITCHES = {
   scale_attn_weights: true,
@@ -416,7 +411,17 @@ export function parseConfig(json: unknown, where: string, named: Source["named"]
       expected: `at most ${MAX_LAYERS}`,
       found: show(n_layer),
     });
-  refuseVariants(values, where);
+  const { add_cross_attention = false } = values;
+  if (add_cross_attention !== false)
+    throw new ConfigError(
+      "unsupported-model-config",
+      `add_cross_attention = ${show(add_cross_attention)} is not supported`,
+      {
+        where,
+        expected: "false",
+        hint: "use a model without an encoder: its decoder cannot run alone",
+      },
+    );
   const config = {
     ...{ vocab_size, n_positions, n_layer, n_head, n_embd, layer_norm_epsilon },
     ...readOptionalKeys(values as Partial<ModelConfig>, n_embd, where),
@@ -424,18 +429,6 @@ export function parseConfig(json: unknown, where: string, named: Source["named"]
   };
   checkWidths(config, source);
   return config;
-}
-
-function refuseVariants(values: Record<string, unknown>, where: string): void {
-  for (const [key, { only, hint }] of Object.entries(FIXED)) {
-    const value = values[key] ?? only;
-    if (value !== only)
-      throw new ConfigError("unsupported-model-config", `${key} = ${show(value)} is not supported`, {
-        where,
-        expected: show(only),
-        hint,
-      });
-  }
 }
 
 /** The optional keys that differ from their defaults. Throws ConfigError for an unknown activation. */
@@ -469,25 +462,21 @@ function readLlamaKeys(values: ModelConfig, { where, named }: Source): Partial<M
       expected: `a divisor of ${n_head}, the number of heads`,
       found: show(n_kv_head),
     });
-  const check = (record: object, kinds: Fields<keyof typeof KINDS>, prefix: string) =>
-    checkKinds(record, kinds, where, {
-      code: "invalid-model-config",
-      named: (key) => named(`${prefix}.${key}`),
-    });
-  check(rope, { theta: "positive", scaling: "object?" }, "rope");
+  const check = (key: string, record: object, kinds: Fields<keyof typeof KINDS>) =>
+    checkKinds(record, kinds, where, { code: "invalid-model-config", named: (part) => named(`${key}.${part}`) });
+  check("rope", rope, { theta: "positive", scaling: "object?" });
   const { theta, scaling } = rope as NonNullable<ModelConfig["rope"]>;
-  const own = n_kv_head === n_head ? {} : { n_kv_head };
-  if (scaling === undefined) return { ...own, rope: { theta } };
-  const numbers: readonly string[] | undefined = lookUp(ROPE_SCALINGS, scaling.rope_type);
-  if (numbers === undefined)
-    throw new FormatError("invalid-model-config", `${named("rope.scaling.rope_type")} is invalid`, {
-      where,
-      expected: Object.keys(ROPE_SCALINGS).join(", "),
-      found: show(scaling.rope_type),
-    });
-  check(scaling, fields(numbers, "positive"), "rope.scaling");
-  const known = Object.entries(scaling).filter(([key]) => key === "rope_type" || numbers.includes(key));
-  return { ...own, rope: { theta, scaling: Object.fromEntries(known) as RopeScaling } };
+  if (scaling) {
+    const numbers: readonly string[] | undefined = lookUp(ROPE_SCALINGS, scaling.rope_type);
+    if (!numbers)
+      throw new FormatError("invalid-model-config", `${named("rope.scaling.rope_type")} is invalid`, {
+        where,
+        expected: Object.keys(ROPE_SCALINGS).join(", "),
+        found: show(scaling.rope_type),
+      });
+    check("rope.scaling", scaling, fields(numbers, "positive"));
+  }
+  return { ...(n_kv_head === n_head ? {} : { n_kv_head }), rope: { theta, ...(scaling && { scaling }) } };
 }
 
 function checkWidths(config: ModelConfig, { where, named }: Source): void {

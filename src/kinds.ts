@@ -27,8 +27,6 @@ export const KINDS = {
   texts: ["a list of strings", (value) => isListOf(value, isText)],
   object: ["an object", isObject],
   objects: ["a list of objects", (value) => isListOf(value, isObject)],
-  "text or object": ["a string or an object", (value) => isText(value) || isObject(value)],
-  "text or objects": ["a string, or a list of objects", (value) => isText(value) || isListOf(value, isObject)],
   boolean: ["true or false", (value) => typeof value === "boolean"],
   number: ["a number", Number.isFinite],
   amount: ["a number of 0 or more", (value) => typeof value === "number" && value >= 0],
@@ -36,7 +34,6 @@ export const KINDS = {
   probability: ["a number from 0 to 1", isProbability],
   probabilities: ["a list of numbers from 0 to 1", (value) => isListOf(value, isProbability)],
   count: ["a whole number of 0 or more", isCount],
-  "count or counts": ["a whole number of 0 or more, or a list of them", (value) => [value].flat().every(isCount)],
   size: ["a whole number of 1 or more", (value) => isCount(value) && value !== 0],
 } as const satisfies Kinds<string>;
 

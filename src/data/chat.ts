@@ -165,21 +165,23 @@ function boundedRange(start: number, stop?: number, step = 1): number[] {
 type Evaluate = Parameters<Interpreter["evaluate"]>;
 type Value = ReturnType<Interpreter["evaluate"]>;
 
-/** The values in a value, at every place where one is, and the characters of its texts and keys. */
-interface Size {
-  parts: number;
-  characters: number;
-}
+/** Filters and methods that may write an argument at every place of what they are given. */
+const SPREADING = /^(join|indent|replace|tojson)$/;
 
-/** A filter with arguments, or a method, and what it was given so far. */
+/** A filter with arguments or a method, or another statement, and the sizes of what is evaluated for it. */
 interface Call {
   name: string;
-  /** What a filter is applied to, then its arguments; of a method the arguments, then its object. */
-  given: { value: Value; size: Size }[];
-  /** A method's object and name; undefined: a filter. */
-  callee?: Evaluate[0];
-  /** Whether a filter is applied to a part of the template, whose statements are given one by one. */
-  isBlock?: boolean;
+  first: number;
+  largest: number;
+  sum: number;
+}
+
+/** What is looked at of a statement. */
+interface Node {
+  value?: unknown;
+  filter?: Node;
+  callee?: Node;
+  property?: Node;
 }
 
 /**
@@ -190,44 +192,47 @@ interface Call {
 class CountingInterpreter extends Interpreter {
   private left: number = LIMITS.chatWork;
   private readonly end = performance.now() + LIMITS.chatTime;
-  private call: Call = { name: "", given: [] };
+  private call: Call | undefined;
 
   override evaluate(...[statement, environment]: Evaluate): Value {
     const outer = this.call;
-    const own: Call = { ...callOf(statement), given: [] };
+    const { filter, callee } = (statement ?? {}) as Node;
+    const own = { name: String((filter?.callee ?? callee?.property)?.value), first: 0, largest: 0, sum: 0 };
     this.call = own;
-    let value: Value;
+    let result: Value;
     try {
-      value = super.evaluate(statement, environment);
+      result = super.evaluate(statement, environment);
     } finally {
       this.call = outer;
     }
-    if (typeof value.value === "string") this.count(value.value.length);
-    const size = this.measure(value);
-    // Of a method what counts is its object.
-    const isMethod = statement !== undefined && statement === outer.callee;
-    outer.given.push(isMethod ? own.given[0]! : { value, size });
-    if (outer.name !== "" && (!outer.callee || isMethod) && addedBy(outer) > LIMITS.chatWork) this.refuse();
+    const { value } = result;
+    if (typeof value === "string") this.count(value.length);
+    // A method is as large as its object.
+    const size = typeof value === "function" ? own.first : Math.max(this.measure(result), Number(value) || 0);
+    if (outer) this.add(outer, size);
     if (performance.now() > this.end) this.refuse();
-    return value;
+    return result;
   }
 
-  private measure(whole: Value): Size {
-    const size: Size = { parts: 0, characters: 0 };
-    const add = ({ value }: Value, depth: number) => {
-      this.count(1);
-      size.parts++;
-      if (depth > LIMITS.jsonDepth) this.refuse();
-      if (typeof value === "string") size.characters += value.length;
-      else if (Array.isArray(value)) for (const part of value) add(part, depth + 1);
-      else if (value instanceof Map)
-        for (const [key, part] of value) {
-          size.characters += key.length;
-          add(part, depth + 1);
-        }
-    };
-    add(whole, 0);
-    if (size.parts + size.characters > LIMITS.chatValue) this.refuse();
+  /** Adds what is evaluated for a call, which may write each of it at every place of the largest. */
+  private add(call: Call, size: number): void {
+    call.first ||= size;
+    call.sum += size;
+    call.largest = Math.max(call.largest, size);
+    // JSON is indented by its depth.
+    const times = SPREADING.test(call.name) ? (call.name === "tojson" ? LIMITS.jsonDepth : 1) : 0;
+    if (times * call.largest * (call.sum - call.largest) > LIMITS.chatSpread) this.refuse();
+  }
+
+  /** The values in a value, at every place where one is, and the characters of its texts and keys. */
+  private measure({ value }: Value, depth = 0): number {
+    this.count(1);
+    if (depth > LIMITS.jsonDepth) this.refuse();
+    let size = 1;
+    if (typeof value === "string") size += value.length;
+    else if (Array.isArray(value)) for (const part of value) size += this.measure(part, depth + 1);
+    else if (value instanceof Map) for (const [key, part] of value) size += key.length + this.measure(part, depth + 1);
+    if (size > LIMITS.chatValue) this.refuse();
     return size;
   }
 
@@ -238,48 +243,8 @@ class CountingInterpreter extends Interpreter {
 
   private refuse(): never {
     throw new FormatError("invalid-chat-template", "the chat template does too much", {
-      expected:
-        `at most ${LIMITS.chatWork} values and characters, ${LIMITS.chatValue} of them in one value, ` +
-        `and ${LIMITS.chatTime / 1000} seconds, for a chat`,
+      expected: `at most ${LIMITS.chatWork} values and characters, and ${LIMITS.chatTime / 1000} seconds, for a chat`,
       hint: "its loops may not end: use another template",
     });
-  }
-}
-
-/** What is looked at of a statement. */
-interface Node {
-  type: string;
-  value?: unknown;
-  filter?: Node;
-  callee?: Node;
-  property?: Node;
-}
-
-/** The call that a statement is. */
-function callOf(statement: Evaluate[0]): Omit<Call, "given"> {
-  const { type = "", filter, callee } = (statement ?? {}) as Partial<Node>;
-  if (type === "CallExpression" && callee?.type === "MemberExpression")
-    return { name: String(callee.property?.value), callee: callee as Evaluate[0] & Node };
-  return { name: String(filter?.callee?.value ?? ""), isBlock: type === "FilterStatement" };
-}
-
-/** The most characters that a call adds to what it is given, if it writes an argument at many places. */
-function addedBy({ name, given, callee, isBlock }: Call): number {
-  const [text, ...args] = callee ? [given.at(-1)!, ...given.slice(0, -1)] : (given as [Call["given"][0]]);
-  const { parts, characters } = text.size;
-  const width = args.reduce((sum, { value, size }) => sum + Math.max(Number(value.value) || 0, size.characters), 0);
-  switch (name) {
-    case "join":
-    case "indent":
-      return (parts + characters + (isBlock ? width : 0)) * width;
-    case "tojson":
-      return parts * LIMITS.jsonDepth * width;
-    case "replace": {
-      const [old, by] = args.map(({ value }) => String(value.value));
-      if (isBlock) return (characters + width) * width;
-      return by === undefined ? 0 : (String(text.value.value).split(old!).length - 1) * by.length;
-    }
-    default:
-      return 0;
   }
 }

@@ -1,7 +1,7 @@
 /** Helpers shared by the readers of several formats. */
 import { readBytes } from "#platform";
 import { LLAMA_TYPES, type ModelConfig, parseConfig } from "../config.ts";
-import { checkKinds, isObject, withoutNulls } from "../kinds.ts";
+import { isObject } from "../kinds.ts";
 import { loadArchitecture } from "../model/architectures.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 
@@ -19,16 +19,8 @@ export function count(names: readonly unknown[], what: string): string {
   return `${names.length} ${what}${names.length === 1 ? "" : "s"}`;
 }
 
-/** What is read of every model's config.json beside its dimensions. */
-const OF_MODELS = {
-  eos_token_id: "count or counts?",
-  bos_token_id: "count or counts?",
-  problem_type: "text?",
-} as const;
-
 /** Reads the parsed text of a config.json, and loads what a plan of such a model needs: see `parseConfig`. */
 export async function parseModelConfig(json: unknown, where: string): Promise<ModelConfig> {
-  if (isObject(json)) checkKinds(withoutNulls(json), OF_MODELS, where, { code: "invalid-model-config" });
   const isLlama = isObject(json) && LLAMA_TYPES.some((type) => type === json.model_type);
   const config = isLlama ? (await import("./llama-config.ts")).parseLlamaConfig(json, where) : parseConfig(json, where);
   await loadArchitecture(config);

@@ -101,7 +101,11 @@ export async function openBaseModel(directory: string): Promise<BaseModel & Asyn
   const { where } = tensors;
   try {
     const named = namedTensors(tensors, described.model_type ? /^model\./ : /^transformer\./);
-    const config = await untieHead(described, named);
+    // Imported on demand: few files have a head that the config ties to the token table.
+    const config =
+      described.tie_word_embeddings !== false && named.has(LM_HEAD)
+        ? await (await import("./tied-head.ts")).untieOther(described, named)
+        : described;
     const settings = json.quantization_config ?? undefined;
     // Imported on demand: few models are quantised.
     const quantized =
@@ -188,17 +192,6 @@ export async function describeModel(nameOrDirectory: string, options: DownloadOp
     sample: refuse,
     close: async () => {},
   };
-}
-
-/** The config of a model in whose files a tied head and the token table differ: the head is one of its own. */
-async function untieHead(config: ModelConfig, named: ReadonlyMap<string, Stored>): Promise<ModelConfig> {
-  const [table, head] = [config.model_type ? "embed_tokens.weight" : "wte.weight", LM_HEAD].map((name) =>
-    named.get(name),
-  );
-  if (config.tie_word_embeddings === false || !table || !head) return config;
-  return (await (await import("./tied-head.ts")).sameValues(table, head))
-    ? config
-    : { ...config, tie_word_embeddings: false };
 }
 
 /** The config, the tokenizer and the tensors of a model. */

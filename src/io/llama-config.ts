@@ -8,17 +8,17 @@ import { checkKinds, lookUp, show, withoutNulls } from "../kinds.ts";
 
 type Json = Record<string, unknown>;
 
-/** Our names of its sizes, by those of transformers. */
-const NAMES = {
+/** The names of its sizes in transformers, by ours. */
+const THEIRS: Readonly<Record<string, string>> = {
   vocab_size: "vocab_size",
-  max_position_embeddings: "n_positions",
-  num_hidden_layers: "n_layer",
-  num_attention_heads: "n_head",
-  num_key_value_heads: "n_kv_head",
-  hidden_size: "n_embd",
-  intermediate_size: "n_inner",
-  rms_norm_eps: "layer_norm_epsilon",
-} as const;
+  n_positions: "max_position_embeddings",
+  n_layer: "num_hidden_layers",
+  n_head: "num_attention_heads",
+  n_kv_head: "num_key_value_heads",
+  n_embd: "hidden_size",
+  n_inner: "intermediate_size",
+  layer_norm_epsilon: "rms_norm_eps",
+};
 
 /**
  * The longest context that is used. The cache of a text has room for all of it, and some models claim 131,072 tokens,
@@ -60,13 +60,18 @@ export function parseLlamaConfig(json: Json, where: string): ModelConfig {
   const usual = hidden_size / num_attention_heads;
   if (head_dim !== undefined && head_dim !== usual)
     throw unsupported("head_dim", head_dim, where, `${usual}: hidden_size / num_attention_heads`, "use another model");
-  const { rope, names } = readRope(given, where);
-  const sizes = Object.entries(NAMES).map(([theirs, ours]) => [ours, given[theirs]]);
-  const config: Json = { model_type: given.model_type, ...Object.fromEntries(sizes), rope };
+  const isGiven = (key: string) => Object.keys({ ...(given[key] as Json) }).length > 0;
+  const source = ["rope_scaling", "rope_parameters"].find(isGiven) ?? "rope_parameters";
+  const sizes = Object.entries(THEIRS).map(([ours, theirs]) => [ours, given[theirs]]);
+  const config: Json = { model_type: given.model_type, ...Object.fromEntries(sizes) };
+  config.rope = readRope(given, withoutNulls({ ...(given[source] as Json) }), where);
   if (typeof config.n_positions === "number") config.n_positions = Math.min(config.n_positions, MAX_CONTEXT);
   config.tie_word_embeddings = given.tie_word_embeddings ?? false;
-  const inFile = new Map(Object.entries(NAMES).map(([theirs, ours]): [string, string] => [ours, theirs]));
-  return parseConfig(config, where, (key) => inFile.get(key) ?? names[key] ?? key);
+  return parseConfig(
+    config,
+    where,
+    (key) => THEIRS[key] ?? key.replace("rope.scaling", source).replace("rope.", "rope_"),
+  );
 }
 
 interface LlamaJson {
@@ -78,17 +83,13 @@ interface LlamaJson {
 
 /**
  * Rotary positions: transformers 5 has `rope_parameters`, earlier versions `rope_theta` and `rope_scaling`. Of a file
- * with both, transformers 5 takes `rope_scaling`, and what stands outside where it is missing inside. `names`: those
- * of the keys in the file.
+ * with both, transformers 5 takes `rope_scaling`, and what stands outside where it is missing inside: except for the
+ * context that Llama 3's scaling began with.
  */
-function readRope(given: Json, where: string): { rope: Json; names: Record<string, string> } {
-  const isGiven = (key: string) => Object.keys((given[key] as Json | undefined) ?? {}).length > 0;
-  const source = ["rope_scaling", "rope_parameters"].find(isGiven) ?? "rope_parameters";
-  const parameters = withoutNulls((given[source] as Json | undefined) ?? {});
+function readRope(given: Json, parameters: Json, where: string): Json {
   const theta = parameters.rope_theta ?? given.rope_theta ?? 10000;
-  const names: Record<string, string> = { "rope.theta": "rope_theta" };
   const type = parameters.rope_type ?? parameters.type ?? "default";
-  if (type === "default") return { rope: { theta }, names };
+  if (type === "default") return { theta };
   const keys: readonly string[] | undefined = lookUp(ROPE_SCALINGS, type);
   if (!keys)
     throw unsupported(
@@ -98,12 +99,9 @@ function readRope(given: Json, where: string): { rope: Json; names: Record<strin
       `default, ${Object.keys(ROPE_SCALINGS).join(", ")}`,
       "use a model with one of these: its weights fit only the positions that they were trained with",
     );
-  const { original_max_position_embeddings: outside } = given;
-  // Of this key the one outside counts more.
-  const all: Json = { ...parameters, ...(outside !== undefined && { original_max_position_embeddings: outside }) };
-  const scaling = { rope_type: type, ...Object.fromEntries(keys.map((key) => [key, all[key]])) };
-  for (const key of keys) names[`rope.scaling.${key}`] = `${source}.${key}`;
-  return { rope: { theta, scaling }, names };
+  const { original_max_position_embeddings = parameters.original_max_position_embeddings } = given;
+  const all: Json = { ...parameters, original_max_position_embeddings };
+  return { theta, scaling: { rope_type: type, ...Object.fromEntries(keys.map((key) => [key, all[key]])) } };
 }
 
 function unsupported(key: string, value: unknown, where: string, expected: string, hint: string): ConfigError {

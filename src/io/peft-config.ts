@@ -5,7 +5,7 @@
  */
 import { INITS, type LoraConfig, loraScale, type ModelConfig } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import { checkKinds, isListOf, isObject, isText, show, withoutNulls } from "../kinds.ts";
+import { checkKinds, isObject, show, withoutNulls } from "../kinds.ts";
 import { type Site, sitesByName } from "../names.ts";
 import { type Effort, newEffort } from "./expression.ts";
 import { LIMITS } from "./limits.ts";
@@ -88,6 +88,9 @@ export function givenSettings(json: unknown, where: string): PeftConfig {
   });
 }
 
+const check: typeof checkKinds = (record, fields, where) =>
+  checkKinds(record, fields, where, { code: "invalid-adapter-config" });
+
 const isEmpty = (value: unknown) =>
   value === false || value === "" || (typeof value === "object" && Object.keys(value as object).length === 0);
 
@@ -103,7 +106,6 @@ export async function parsePeftConfig(json: unknown, model: ModelConfig, where: 
   const config = { ...(model.model_type ? LLAMA_DEFAULTS : DEFAULTS), ...givenSettings(json, where) };
   const source: Source = { config, where, effort: await newEffort(hasExpressions(config)) };
   refuseVariants(config, LORA, where);
-  checkKinds(config, { lora_dropout: "number?" }, where, { code: "invalid-adapter-config" });
   const task = (config.task_type ?? null) as PeftPlan["task"];
   const toSave = [
     ...strings(source, "modules_to_save"),
@@ -119,7 +121,7 @@ export async function parsePeftConfig(json: unknown, model: ModelConfig, where: 
     scaling: config.use_rslora === true ? "alpha/sqrt(r)" : "alpha/r",
     init: config.init_lora_weights === "gaussian" ? INITS[0] : INITS[1],
     // `validateLora` checks it.
-    ...(config.lora_dropout ? { lora_dropout: config.lora_dropout as number } : {}),
+    ...((config.lora_dropout ?? 0) === 0 ? {} : { lora_dropout: config.lora_dropout as number }),
   } as const;
   const isTarget = targetMatcher(source, toSave);
   const moduleRank = patternNumber(source, "rank_pattern", "r");
@@ -279,13 +281,8 @@ function layerMatcher(source: Source): ((module: string) => boolean) | undefined
 /** The value of a pattern's first key that matches a module's name, otherwise the setting `usual`. */
 function patternNumber(source: Source, setting: string, usual: string): (module: string) => number {
   const { config, where, effort } = source;
-  const pattern = config[setting] ?? {};
-  if (!isObject(pattern))
-    throw new FormatError("invalid-adapter-config", `${setting} is not an object of names and numbers`, {
-      where,
-      found: show(pattern),
-    });
-  const values = new Map(Object.entries(pattern));
+  check(config, { [setting]: "object?" }, where);
+  const values = new Map(Object.entries(config[setting] ?? {}));
   checkCount(setting, values.size, where);
   const matchingKey = firstKey([...values.keys()], { setting, where }, effort);
   return (module) => {
@@ -305,11 +302,10 @@ function patternNumber(source: Source, setting: string, usual: string): (module:
 }
 
 function strings({ config, where }: Source, setting: string): string[] {
-  const value = config[setting] ?? [];
-  if (!isListOf(value, isText))
-    throw new FormatError("invalid-adapter-config", `${setting} is not a list of names`, { where, found: show(value) });
-  checkCount(setting, value.length, where);
-  return value as string[];
+  check(config, { [setting]: "texts?" }, where);
+  const names = (config[setting] ?? []) as string[];
+  checkCount(setting, names.length, where);
+  return names;
 }
 
 function checkCount(setting: string, count: number, where: string): void {

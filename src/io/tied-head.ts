@@ -1,4 +1,5 @@
 /** Whether a model's head is its token table, where a file has both. Loaded on demand: few files do. */
+import type { ModelConfig } from "../config.ts";
 import { numel, sameShape } from "../tensor.ts";
 import type { TensorFile } from "./tensor-file.ts";
 
@@ -26,4 +27,14 @@ export async function sameValues(one: Place, other: Place): Promise<boolean> {
     if (!first.every((value, i) => value === second[i])) return false;
   }
   return true;
+}
+
+/**
+ * The config of a model whose file has a head, which `config` ties to the token table: as in transformers it is not
+ * tied if they differ. `named`: the tensors by their names without the first part.
+ */
+export async function untieOther(config: ModelConfig, named: ReadonlyMap<string, Place>): Promise<ModelConfig> {
+  const table = named.get(config.model_type ? "embed_tokens.weight" : "wte.weight");
+  const isTied = !table || (await sameValues(named.get("lm_head.weight")!, table));
+  return isTied ? config : { ...config, tie_word_embeddings: false };
 }

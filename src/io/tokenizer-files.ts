@@ -1,7 +1,7 @@
 /** Reads the vocabulary of a model from its tokenizer's files. */
 import { exists, joinPath, readBytes } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
-import { checkKinds, isListOf, isObject, isText, withoutNulls } from "../kinds.ts";
+import { checkKinds, isListOf, isText, withoutNulls } from "../kinds.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 import {
   asTokenIds,
@@ -33,11 +33,21 @@ const OTHERS = {
   "vocab.txt": "WordPiece",
 } as const;
 
-/** What a model's config.json says of its tokens. */
+/** What a model's config.json says of its tokens, and of its head. */
 export interface TokenConfig {
   vocab_size: number;
   eos_token_id?: unknown;
   bos_token_id?: unknown;
+  problem_type?: unknown;
+}
+
+/** Throws FormatError for values of other kinds. */
+function checkConfig(config: TokenConfig, where: string): void {
+  const check = (key: string, value: unknown, kind: "text" | "count") =>
+    checkKinds({ [key]: value }, { [key]: kind }, where, { code: "invalid-model-config" });
+  for (const key of ["eos_token_id", "bos_token_id"] as const)
+    for (const id of [config[key] ?? []].flat()) check(key, id, "count");
+  check("problem_type", config.problem_type ?? "", "text");
 }
 
 /**
@@ -46,6 +56,7 @@ export interface TokenConfig {
  * files.
  */
 export async function readVocabulary(directory: string, config: TokenConfig | null): Promise<Vocabulary> {
+  if (config) checkConfig(config, joinPath(directory, "config.json"));
   const { listed, settings, named } = await readTokens(directory);
   if (listed === null && config !== null && config.vocab_size > GPT2_VOCABULARY.size + MOST_PADDING)
     refuseMissing(directory, config);
@@ -193,9 +204,10 @@ function splitMerges(bytes: Uint8Array, where: string): string[] {
  */
 function checkSettings(json: Json, listed: Listed | null, where: string): void {
   const kinds = { add_prefix_space: "boolean?", added_tokens_decoder: "object?", tokenizer_class: "text?" } as const;
-  checkKinds(json, { ...kinds, chat_template: "text or objects?" }, where);
-  for (const one of isText(json.chat_template) ? [] : ((json.chat_template ?? []) as Json[]))
-    checkKinds(one, { name: "text", template: "text" }, where, { named: (key) => `chat_template: ${key}` });
+  const { chat_template } = json;
+  checkKinds(json, isText(chat_template) ? kinds : { ...kinds, chat_template: "objects?" }, where);
+  for (const one of isText(chat_template) ? [] : ((chat_template ?? []) as Json[]))
+    checkKinds(one, { name: "text", template: "text" }, where);
   if (json.add_prefix_space === true) refusePrefixSpace(where, "true");
   const adds = { add_bos_token: listed !== null && listed.begin !== null, add_eos_token: false };
   for (const [key, is] of Object.entries(adds))
@@ -213,10 +225,12 @@ const NAMES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map((name) => `
 /** Throws FormatError unless what names special tokens is a text, or an object with one. Returns it. */
 function checkNamed(json: Json, where: string): Json {
   const { additional_special_tokens: others = [] } = json;
-  checkKinds(json, Object.fromEntries(NAMES.map((name) => [name, "text or object?"])), where);
-  if (!Array.isArray(others)) checkKinds(json, { additional_special_tokens: "texts" }, where);
-  for (const named of [...NAMES.map((name) => json[name] ?? ""), ...(others as unknown[])])
-    if (!isText(named)) checkKinds(isObject(named) ? named : {}, { content: "text" }, where);
+  const check = (name: string, one: unknown) => {
+    if (!isText(one))
+      checkKinds({ ...(one as Json) }, { content: "text" }, where, { named: (key) => `${name}: ${key}` });
+  };
+  for (const name of NAMES) check(name, json[name] ?? "");
+  for (const one of Array.isArray(others) ? others : [null]) check("additional_special_tokens", one);
   return json;
 }
 

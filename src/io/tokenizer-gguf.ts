@@ -1,6 +1,6 @@
 /** Reads the vocabulary of a model from the metadata of a GGUF file. */
 import { FormatError } from "../errors.ts";
-import { checkKinds, isListOf, isText, lookUp, show } from "../kinds.ts";
+import { checkKinds, isText, lookUp, show } from "../kinds.ts";
 import { LIMITS } from "./limits.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
 import { listedVocabulary, namedTexts } from "./tokenizer-files.ts";
@@ -49,28 +49,22 @@ export function listGgufTokens(
   const kind = get("model");
   if (kind !== "gpt2") refuse(where, BYTE_LEVEL, `tokenizer.ggml.model ${JSON.stringify(kind) ?? "not given"}`);
   const pretokenizer = findPretokenizer(metadata, where);
-  const texts = textList(metadata, "tokens", where);
+  const texts = readList(metadata, "tokens", where, isText);
   checkKinds(Object.fromEntries(metadata), FIELDS, where);
   if (get("add_eos_token") === true) refuse(where, "tokenizer.ggml.add_eos_token = false", "true");
   const tokens: Record<string, number> = Object.create(null);
-  const types = tokenTypes(metadata, texts.length, where);
+  const isTyped = get("token_type") !== undefined;
+  const types = isTyped ? readList(metadata, "token_type", where, isWhole, texts.length) : [];
   for (const [id, text] of texts.entries()) if (types[id] !== UNUSED || text !== padding(id)) tokens[text] = id;
   const added = texts.flatMap((content, id) => {
     const special = types[id] === CONTROL;
     return special || types[id] === USER_DEFINED ? [{ id, content, special, normalized: false }] : [];
   });
   const byKey = (key: string): NamedToken | null => {
-    const id = get(`${key}_token_id`) as number | undefined;
-    if (id === undefined) return null;
+    const id = get(`${key}_token_id`) as number;
     const text = texts[id];
-    if (text !== undefined) return { id, text };
     // As in llama.cpp: some files have an id of no token to say that there is none.
-    if (key === "unknown" || key === "padding") return null;
-    throw new FormatError("invalid-field", `tokenizer.ggml.${key}_token_id is not the id of a token`, {
-      where,
-      expected: `one of ${texts.length} tokens`,
-      found: String(id),
-    });
+    return text === undefined ? null : { id, text };
   };
   const names = { bos: "bos", eos: "eos", unk: "unknown", pad: "padding" };
   const named = Object.fromEntries(Object.entries(names).map(([name, key]) => [`${name}_token`, byKey(key)?.text]));
@@ -78,7 +72,7 @@ export function listGgufTokens(
   const isLlama3 = pretokenizer === "llama-bpe";
   const listed: Listed = {
     tokens,
-    merges: textList(metadata, "merges", where),
+    merges: readList(metadata, "merges", where, isText),
     added,
     pretokenizer,
     normalizes: pretokenizer === "qwen2",
@@ -101,25 +95,23 @@ function findPretokenizer(metadata: Metadata, where: string): Pretokenizer {
   );
 }
 
-/** The type of each token; none where the file does not tell. */
-function tokenTypes(metadata: Metadata, tokens: number, where: string): ArrayLike<unknown> {
-  const types = metadata.get("tokenizer.ggml.token_type");
-  if (types === undefined) return [];
-  const list = Array.from(types as ArrayLike<unknown>);
-  if (list.length === tokens && list.every(Number.isInteger)) return list;
-  throw new FormatError("invalid-field", "tokenizer.ggml.token_type is invalid", {
+/** A list of the metadata, of values that are of a kind; of as many as there are tokens, if that is given. */
+function readList<T>(
+  metadata: Metadata,
+  key: string,
+  where: string,
+  is: (value: unknown) => value is T,
+  tokens?: number,
+): T[] {
+  const list = metadata.get(`tokenizer.ggml.${key}`);
+  const values: unknown[] = typeof list === "object" ? Array.from(list as ArrayLike<unknown>) : [null];
+  const isRight = values.length <= LIMITS.vocabulary && values.length === (tokens ?? values.length);
+  if (isRight && values.every(is)) return values;
+  throw new FormatError("invalid-field", `tokenizer.ggml.${key} is invalid`, {
     where,
-    expected: `a list of ${tokens} whole numbers, one for each token`,
-    found: show(types).slice(0, 60),
+    expected: `a list of ${tokens ?? `at most ${LIMITS.vocabulary}`} ${is("") ? "strings" : "whole numbers"}`,
+    found: Array.isArray(list) ? `${list.length} values` : show(list).slice(0, 60),
   });
 }
 
-function textList(metadata: Metadata, key: string, where: string): string[] {
-  const list = metadata.get(`tokenizer.ggml.${key}`);
-  if (isListOf(list, isText) && list.length <= LIMITS.vocabulary) return list as string[];
-  throw new FormatError("invalid-field", `tokenizer.ggml.${key} is invalid`, {
-    where,
-    expected: `a list of at most ${LIMITS.vocabulary} strings`,
-    found: Array.isArray(list) ? `${list.length} values` : (JSON.stringify(list)?.slice(0, 60) ?? "nothing"),
-  });
-}
+const isWhole = (value: unknown): value is number => Number.isInteger(value);

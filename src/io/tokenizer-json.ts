@@ -31,9 +31,6 @@ const OF_MODEL = {
   byte_fallback: "boolean?",
   ignore_merges: "boolean?",
   unk_token: "text?",
-  continuing_subword_prefix: "text?",
-  end_of_word_suffix: "text?",
-  dropout: "number?",
 } as const;
 
 /** The parts of a tokenizer.json. Refuses every step before and after the merges that would change ids. */

@@ -13,9 +13,8 @@ export const training: Training = {
 };
 
 export const guide: Guide = {
-  choice: "biases, and the head of a classifier (BitFit)",
-  about:
-    "Only the biases are trained, the numbers that are added after each matrix product, and the head of a classifier.",
+  choice: "biases (BitFit)",
+  about: "Only the biases, which are added after each matrix product, and a classifier's head are trained.",
   settings: {},
   rates: { lowest: 1e-4, papers: "1e-4 to 1e-3 (Ben Zaken et al. 2021)" },
   duration: 1.1,

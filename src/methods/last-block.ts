@@ -13,10 +13,9 @@ export const training: Training = {
 };
 
 export const guide: Guide = {
-  choice: "last block, and the head of a classifier",
+  choice: "last block",
   about:
-    "Only the last block is trained, and the head of a classifier; that of a language model stays as it is. The blocks " +
-    "below stay as they are and are computed once.",
+    "Only the last block is trained, and a classifier's head. The blocks below stay as they are and are computed once.",
   settings: {},
   rates: { lowest: 1e-4 },
   duration: 0.4,

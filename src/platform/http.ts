@@ -153,20 +153,18 @@ export async function collect(
       found,
       hint: "try again; the connection may have been cut",
     });
-  const tooLarge = (found: string) =>
-    new DownloadError("exceeds-limit", "the answer is too large", {
-      where,
-      expected: `at most ${limit} bytes`,
-      found,
-    });
-  if ((length ?? 0) > limit) throw tooLarge(`${length} bytes`);
   const blocks: Blob[] = [];
   let held: Uint8Array<ArrayBuffer>[] = [];
   let [size, inBlocks] = [0, 0];
   for await (const piece of pieces) {
     size += piece.length;
     if (size > (length ?? Infinity)) throw wrong("more");
-    if (size > limit) throw tooLarge("more");
+    if (Math.max(size, length ?? 0) > limit)
+      throw new DownloadError("exceeds-limit", "the answer is too large", {
+        where,
+        expected: `at most ${limit} bytes`,
+        found: length === undefined ? "more" : `${length} bytes`,
+      });
     held.push(piece);
     if (size - inBlocks < BLOCK) continue;
     blocks.push(new Blob(held));

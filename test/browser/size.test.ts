@@ -147,7 +147,7 @@ const OF_DOWNLOADS = /\/src\/(export\/(standalone|peft-code|usage)|io\/model-fil
 const OF_FORMS =
   /\/(src\/(export\/|io\/(merge|ggml-encode|gguf-(adapter|metadata|tensors|vocabulary|write))\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker|page\/parts)\/forms)|data\/datasets\/)/;
 const OF_FOREIGN =
-  /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
+  /\/src\/(io\/(tied-head|vocabulary-tables|pretokenizers|tokenizer-(files|json)|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
 const OF_LLAMA = /\/src\/(io\/(llama-(config|files)|collect)|model\/(llama|rope-table)|ops\/(rope|swiglu|rmsnorm))\./;
 const OF_ONNX =
   /\/(src\/(export\/(onnx|tokenizer)|io\/(tokenizer-fast|collect)|quantize)|node_modules\/(@bufbuild\/protobuf|onnx-buf)\/)/;

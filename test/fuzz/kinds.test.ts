@@ -49,8 +49,8 @@ const FAST: Keys = {
   ...each("word", "model.type", "pre_tokenizer.type", "model.merges.0"),
   ...each("boolean", "model.byte_fallback", "model.ignore_merges", "pre_tokenizer.add_prefix_space"),
   ...each("boolean", "added_tokens.0.special", "added_tokens.0.lstrip", "added_tokens.0.normalized"),
-  ...each("text", "model.unk_token", "model.continuing_subword_prefix", "added_tokens.0.content"),
-  ...each("number", "model.dropout", "added_tokens.0.id", "model.vocab.t"),
+  ...each("text", "model.unk_token", "added_tokens.0.content"),
+  ...each("number", "added_tokens.0.id", "model.vocab.t"),
 };
 const SETTINGS: Keys = {
   ...each("boolean", "add_prefix_space", "add_bos_token", "add_eos_token"),

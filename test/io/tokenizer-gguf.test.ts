@@ -103,8 +103,8 @@ test("other tokenizers and damaged metadata are refused by name", async () => {
     ["ggml.token_type", "x", 3, [3], ["3"], true, []],
     ["ggml.add_bos_token", "true", 1, [true]],
     ["ggml.add_eos_token", "true", 0],
-    ["ggml.eos_token_id", "x", -1, 1.5, [3], true, 1e9],
-    ["ggml.bos_token_id", "x", 1e9],
+    ["ggml.eos_token_id", "x", -1, 1.5, [3], true],
+    ["ggml.bos_token_id", "x"],
     ["ggml.padding_token_id", "x"],
     ["chat_template", 5, ["x"]],
   ];
