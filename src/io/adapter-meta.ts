@@ -148,7 +148,7 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
     refuse("the filter of the training messages is damaged", String(JSON.stringify(novelty)).slice(0, 60));
   const { thresholds } = meta.settings as { thresholds?: number[] };
   if (thresholds !== undefined && thresholds.length !== num_labels)
-    refuse(`there must be ${num_labels} thresholds, one for each label`, thresholds);
+    refuse(`thresholds must be ${num_labels}`, thresholds);
   if (meta.labels.length !== num_labels) refuse(`labels must name ${num_labels} classes`, meta.labels);
   const [least, most] = { classification: [2], regression: [1, 1], "multi-label": [1], lm: [0] }[objective] as number[];
   if (num_labels < least! || num_labels > (most ?? Infinity))

@@ -5,7 +5,6 @@ import { checkArguments, checkOptions } from "../arguments.ts";
 import type { ModelConfig } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
-import { isText } from "../kinds.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
 import { isGguf } from "../platform/paths.ts";
 import type { NF4Parts } from "../quantize.ts";
@@ -25,7 +24,7 @@ export interface BaseModel {
   readonly directory: string;
   readonly config: ModelConfig;
   /** The `problem_type` of its config.json, which tells what transformers trains its `score` for. */
-  readonly problemType?: string;
+  readonly problemType?: unknown;
   /** Of its tokenizer's files; GPT-2's where it has none. */
   readonly vocabulary: Vocabulary;
   /** Canonical names (without `transformer.`) in `baseShapes` order; then untied `lm_head.weight`, `score.weight`. */
@@ -148,7 +147,7 @@ export async function openBaseModel(directory: string): Promise<BaseModel & Asyn
     return {
       directory,
       config,
-      ...(isText(json.problem_type) ? { problemType: json.problem_type } : {}),
+      problemType: json.problem_type,
       vocabulary,
       names: [...stored.keys()],
       shape: (name) => quantized?.shape(name) ?? find(name).info.shape,

@@ -5,7 +5,7 @@
  */
 import { INITS, type LoraConfig, loraScale, type ModelConfig } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import { checkKinds, isObject, show, withoutNulls } from "../kinds.ts";
+import { checkKinds, show, withoutNulls } from "../kinds.ts";
 import { type Site, sitesByName } from "../names.ts";
 import { type Effort, newEffort } from "./expression.ts";
 import { LIMITS } from "./limits.ts";
@@ -81,11 +81,8 @@ const LLAMA_DEFAULTS: PeftConfig = { ...DEFAULTS, target_modules: ["q_proj", "v_
 
 /** The settings of a parsed adapter_config.json that are not null. Throws FormatError if it is not an object. */
 export function givenSettings(json: unknown, where: string): PeftConfig {
-  if (isObject(json)) return withoutNulls(json);
-  throw new FormatError("invalid-adapter-config", "the adapter's configuration is not a JSON object", {
-    where,
-    found: show(json),
-  });
+  check({ "the adapter's configuration": json }, { "the adapter's configuration": "object" }, where);
+  return withoutNulls(json as object);
 }
 
 const check: typeof checkKinds = (record, fields, where) =>
@@ -130,12 +127,7 @@ export async function parsePeftConfig(json: unknown, model: ModelConfig, where: 
     .filter(({ name }) => isTarget(name))
     .map(({ name, site }): PeftModule => {
       const r = moduleRank(name);
-      if (!Number.isSafeInteger(r) || r < 1)
-        throw new FormatError("invalid-adapter-config", "the rank r is invalid", {
-          where,
-          expected: "an integer of 1 or more",
-          found: show(r),
-        });
+      check({ r }, { r: "size" }, where);
       const scale = loraScale({ ...lora, r, lora_alpha: moduleAlpha(name) });
       if (!Number.isFinite(Math.fround(scale)))
         throw new FormatError("invalid-adapter-config", `the scale of ${name} overflows float32`, {
@@ -240,7 +232,6 @@ function targetMatcher(source: Source, toSave: readonly string[]): (module: stri
   if (typeof targets === "string" && layers !== undefined)
     throw new ConfigError("unsupported-adapter-config", "layers_to_transform needs target_modules as a list", {
       where,
-      expected: "target_modules as a list of names",
       found: show(targets),
       hint: "PEFT does not load such an adapter either",
     });
@@ -288,16 +279,9 @@ function patternNumber(source: Source, setting: string, usual: string): (module:
   return (module) => {
     const key = matchingKey(module);
     const value = key === undefined ? config[usual] : values.get(key);
-    if (typeof value === "number" && Number.isFinite(value)) return value;
-    throw new FormatError(
-      "invalid-adapter-config",
-      `${key === undefined ? usual : setting} has no number for ${module}`,
-      {
-        where,
-        expected: "a number",
-        found: show(value),
-      },
-    );
+    const name = `${key === undefined ? usual : setting} for ${module}`;
+    check({ [name]: value }, { [name]: "number" }, where);
+    return value as number;
   };
 }
 

@@ -40,7 +40,7 @@ export interface PeftBase {
   /** Its directory, for errors. */
   directory?: string;
   /** The `problem_type` of its config.json. */
-  problemType?: string;
+  problemType?: unknown;
   /** The base model's score.weight, which an adapter of the head needs. */
   score?: NamedTensor;
   /** Reads a tensor of the base model: for DoRA, and to compare it with PEFT's copy beside an adapter of it. */

@@ -125,7 +125,7 @@ function readProblemType({ problemType }: PeftBase, outputs: number, where: stri
   throw new ConfigError("unsupported-model-config", `problem_type = ${show(found)} is not supported`, {
     where,
     expected: `one of ${Object.values(PROBLEM_TYPES).join(", ")}; a regression with one output`,
-    found: `${outputs} outputs, and the base model's problem_type ${found}`,
+    found: `${outputs} outputs, and the base model's problem_type ${show(found)}`,
   });
 }
 

@@ -1,6 +1,6 @@
 /** Whether a model's head is its token table, where a file has both. Loaded on demand: few files do. */
 import type { ModelConfig } from "../config.ts";
-import { numel, sameShape } from "../tensor.ts";
+import { sameShape } from "../tensor.ts";
 import type { TensorFile } from "./tensor-file.ts";
 
 /** A tensor in a file. */
@@ -9,8 +9,8 @@ interface Place {
   key: string;
 }
 
-/** Values of each that are in memory at a time. */
-const AT_ONCE = 1 << 20;
+/** Rows of each that are in memory at a time. */
+const ROWS = 4096;
 
 /**
  * Whether two tensors have the same shape and values, as transformers compares them: a head that differs from the
@@ -20,9 +20,8 @@ export async function sameValues(one: Place, other: Place): Promise<boolean> {
   const [a, b] = [one, other].map(({ file, key }) => file.info(key).shape);
   if (!sameShape(a!, b!)) return false;
   const rows = a![0] ?? 1;
-  const step = Math.max(1, Math.floor((AT_ONCE * rows) / numel(a!)));
-  for (let row = 0; row < rows; row += step) {
-    const read = ({ file, key }: Place) => file.readF32(key, row, Math.min(rows, row + step));
+  for (let row = 0; row < rows; row += ROWS) {
+    const read = ({ file, key }: Place) => file.readF32(key, row, Math.min(rows, row + ROWS));
     const [first, second] = await Promise.all([read(one), read(other)]);
     if (!first.every((value, i) => value === second[i])) return false;
   }

@@ -1,7 +1,7 @@
 /** Reads the vocabulary of a model from its tokenizer's files. */
 import { exists, joinPath, readBytes } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
-import { checkKinds, isListOf, isText, withoutNulls } from "../kinds.ts";
+import { checkKinds, isListOf, isText, show, withoutNulls } from "../kinds.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 import {
   asTokenIds,
@@ -33,21 +33,11 @@ const OTHERS = {
   "vocab.txt": "WordPiece",
 } as const;
 
-/** What a model's config.json says of its tokens, and of its head. */
+/** What a model's config.json says of its tokens. */
 export interface TokenConfig {
   vocab_size: number;
   eos_token_id?: unknown;
   bos_token_id?: unknown;
-  problem_type?: unknown;
-}
-
-/** Throws FormatError for values of other kinds. */
-function checkConfig(config: TokenConfig, where: string): void {
-  const check = (key: string, value: unknown, kind: "text" | "count") =>
-    checkKinds({ [key]: value }, { [key]: kind }, where, { code: "invalid-model-config" });
-  for (const key of ["eos_token_id", "bos_token_id"] as const)
-    for (const id of [config[key] ?? []].flat()) check(key, id, "count");
-  check("problem_type", config.problem_type ?? "", "text");
 }
 
 /**
@@ -56,7 +46,9 @@ function checkConfig(config: TokenConfig, where: string): void {
  * files.
  */
 export async function readVocabulary(directory: string, config: TokenConfig | null): Promise<Vocabulary> {
-  if (config) checkConfig(config, joinPath(directory, "config.json"));
+  for (const key of ["eos_token_id", "bos_token_id"] as const)
+    for (const id of [config?.[key] ?? []].flat())
+      checkKinds({ [key]: id }, { [key]: "count" }, joinPath(directory, "config.json"));
   const { listed, settings, named } = await readTokens(directory);
   if (listed === null && config !== null && config.vocab_size > GPT2_VOCABULARY.size + MOST_PADDING)
     refuseMissing(directory, config);
@@ -108,8 +100,12 @@ export function listedVocabulary(
 async function readChat(directory: string, settings: Json | undefined, named: Json): Promise<ChatTemplate | null> {
   const path = joinPath(directory, CHAT_TEMPLATE);
   const own = (await exists(path)) ? new TextDecoder().decode(await readBytes(path, LIMITS.json)) : undefined;
-  const { chat_template: set } = { ...settings } as { chat_template?: string | { name: string; template: string }[] };
-  const template = own ?? (isText(set) ? set : set?.find(({ name }) => name === "default")?.template);
+  const { chat_template: given = [] } = settings ?? {};
+  const templates = isText(given) ? [{ name: "default", template: given }] : (given as Record<string, string>[]);
+  const where = joinPath(directory, "tokenizer_config.json");
+  checkKinds({ chat_template: templates }, { chat_template: "objects" }, where);
+  for (const one of templates) checkKinds(one, { name: "text", template: "text" }, where);
+  const template = own ?? templates.find(({ name }) => name === "default")?.template;
   return template === undefined ? null : { template, tokens: namedTexts(named) };
 }
 
@@ -179,7 +175,6 @@ async function fromLists(
     throw new FormatError("missing-tokenizer-files", `the model has no ${vocab ? "merges.txt" : "vocab.json"}`, {
       where: directory,
       expected: "vocab.json and merges.txt, or tokenizer.json",
-      found: vocab ? "vocab.json alone" : "merges.txt alone",
     });
   for (const [file, kind] of Object.entries(OTHERS))
     if (await exists(path(file))) refuse(path(file), BYTE_LEVEL, `a file of ${kind}`);
@@ -204,10 +199,7 @@ function splitMerges(bytes: Uint8Array, where: string): string[] {
  */
 function checkSettings(json: Json, listed: Listed | null, where: string): void {
   const kinds = { add_prefix_space: "boolean?", added_tokens_decoder: "object?", tokenizer_class: "text?" } as const;
-  const { chat_template } = json;
-  checkKinds(json, isText(chat_template) ? kinds : { ...kinds, chat_template: "objects?" }, where);
-  for (const one of isText(chat_template) ? [] : ((chat_template ?? []) as Json[]))
-    checkKinds(one, { name: "text", template: "text" }, where);
+  checkKinds(json, kinds, where);
   if (json.add_prefix_space === true) refusePrefixSpace(where, "true");
   const adds = { add_bos_token: listed !== null && listed.begin !== null, add_eos_token: false };
   for (const [key, is] of Object.entries(adds))
@@ -225,10 +217,7 @@ const NAMES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map((name) => `
 /** Throws FormatError unless what names special tokens is a text, or an object with one. Returns it. */
 function checkNamed(json: Json, where: string): Json {
   const { additional_special_tokens: others = [] } = json;
-  const check = (name: string, one: unknown) => {
-    if (!isText(one))
-      checkKinds({ ...(one as Json) }, { content: "text" }, where, { named: (key) => `${name}: ${key}` });
-  };
+  const check = (name: string, one: unknown) => checkKinds({ [name]: namedTokenText(one) }, { [name]: "text" }, where);
   for (const name of NAMES) check(name, json[name] ?? "");
   for (const one of Array.isArray(others) ? others : [null]) check("additional_special_tokens", one);
   return json;
@@ -322,7 +311,7 @@ function findEndToken(
   throw new ConfigError("no-end-token", "the model has no token that ends a text", {
     where,
     expected: "eos_token in tokenizer_config.json, of a token of the vocabulary",
-    found: `eos_token ${JSON.stringify(named.eos_token) ?? "not given"}, eos_token_id ${JSON.stringify(config?.eos_token_id) ?? "not given"}`,
+    found: `eos_token ${show(named.eos_token)}, eos_token_id ${show(config?.eos_token_id)}`,
     hint: 'name a token that does not occur in texts: {"eos_token": "<|endoftext|>"}',
   });
 }

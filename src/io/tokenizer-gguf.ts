@@ -1,7 +1,6 @@
 /** Reads the vocabulary of a model from the metadata of a GGUF file. */
 import { FormatError } from "../errors.ts";
-import { checkKinds, isText, lookUp, show } from "../kinds.ts";
-import { LIMITS } from "./limits.ts";
+import { checkKinds, lookUp } from "../kinds.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
 import { listedVocabulary, namedTexts } from "./tokenizer-files.ts";
 import { BYTE_LEVEL, type Listed, refuse } from "./tokenizer-json.ts";
@@ -18,8 +17,9 @@ export const padding = (id: number) => `[PAD${id}]`;
 
 type Metadata = ReadonlyMap<string, unknown>;
 
-/** Optional keys. */
 const FIELDS = {
+  "tokenizer.ggml.tokens": "texts",
+  "tokenizer.ggml.merges": "texts",
   "tokenizer.ggml.add_bos_token": "boolean?",
   "tokenizer.ggml.add_eos_token": "boolean?",
   "tokenizer.ggml.bos_token_id": "count?",
@@ -49,12 +49,16 @@ export function listGgufTokens(
   const kind = get("model");
   if (kind !== "gpt2") refuse(where, BYTE_LEVEL, `tokenizer.ggml.model ${JSON.stringify(kind) ?? "not given"}`);
   const pretokenizer = findPretokenizer(metadata, where);
-  const texts = readList(metadata, "tokens", where, isText);
   checkKinds(Object.fromEntries(metadata), FIELDS, where);
   if (get("add_eos_token") === true) refuse(where, "tokenizer.ggml.add_eos_token = false", "true");
+  const texts = get("tokens") as string[];
+  const types = Array.from((get("token_type") ?? texts.map(() => 0)) as ArrayLike<number>);
+  if (types.length !== texts.length || !types.every(Number.isInteger))
+    throw new FormatError("invalid-field", "tokenizer.ggml.token_type is invalid", {
+      where,
+      expected: `a list of ${texts.length} whole numbers`,
+    });
   const tokens: Record<string, number> = Object.create(null);
-  const isTyped = get("token_type") !== undefined;
-  const types = isTyped ? readList(metadata, "token_type", where, isWhole, texts.length) : [];
   for (const [id, text] of texts.entries()) if (types[id] !== UNUSED || text !== padding(id)) tokens[text] = id;
   const added = texts.flatMap((content, id) => {
     const special = types[id] === CONTROL;
@@ -72,7 +76,7 @@ export function listGgufTokens(
   const isLlama3 = pretokenizer === "llama-bpe";
   const listed: Listed = {
     tokens,
-    merges: readList(metadata, "merges", where, isText),
+    merges: get("merges") as string[],
     added,
     pretokenizer,
     normalizes: pretokenizer === "qwen2",
@@ -94,24 +98,3 @@ function findPretokenizer(metadata: Metadata, where: string): Pretokenizer {
     JSON.stringify(name) ?? "not given",
   );
 }
-
-/** A list of the metadata, of values that are of a kind; of as many as there are tokens, if that is given. */
-function readList<T>(
-  metadata: Metadata,
-  key: string,
-  where: string,
-  is: (value: unknown) => value is T,
-  tokens?: number,
-): T[] {
-  const list = metadata.get(`tokenizer.ggml.${key}`);
-  const values: unknown[] = typeof list === "object" ? Array.from(list as ArrayLike<unknown>) : [null];
-  const isRight = values.length <= LIMITS.vocabulary && values.length === (tokens ?? values.length);
-  if (isRight && values.every(is)) return values;
-  throw new FormatError("invalid-field", `tokenizer.ggml.${key} is invalid`, {
-    where,
-    expected: `a list of ${tokens ?? `at most ${LIMITS.vocabulary}`} ${is("") ? "strings" : "whole numbers"}`,
-    found: Array.isArray(list) ? `${list.length} values` : show(list).slice(0, 60),
-  });
-}
-
-const isWhole = (value: unknown): value is number => Number.isInteger(value);

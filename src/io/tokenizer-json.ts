@@ -1,6 +1,6 @@
 /** Reads a tokenizer.json, the form of the library `tokenizers`. */
 import { ConfigError, FormatError } from "../errors.ts";
-import { checkKinds, isObject, lookUp, withoutNulls } from "../kinds.ts";
+import { checkKinds, isObject, lookUp, show, withoutNulls } from "../kinds.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
 import type { AddedToken, Preparation, TokenIds } from "./vocabulary-tables.ts";
 import { hasAllBytes } from "./vocabulary-tables.ts";
@@ -18,30 +18,16 @@ export interface Listed extends Preparation {
 
 export const BYTE_LEVEL = "a byte-level BPE, as GPT-2's, Llama 3's or Qwen2's";
 
-/** The kinds of its values, and of those of its model. */
-const FIELDS = {
-  model: "object",
-  added_tokens: "objects?",
-  pre_tokenizer: "object?",
-  normalizer: "object?",
-  post_processor: "object?",
-} as const;
-const OF_MODEL = {
-  vocab: "object",
-  byte_fallback: "boolean?",
-  ignore_merges: "boolean?",
-  unk_token: "text?",
-} as const;
-
 /** The parts of a tokenizer.json. Refuses every step before and after the merges that would change ids. */
 export function fromFast(json: Json, where: string): Listed {
   const given = withoutNulls(json);
-  checkKinds(given, FIELDS, where);
+  checkKinds(given, { model: "object", added_tokens: "objects?" }, where);
   const { added_tokens = [], pre_tokenizer, normalizer, post_processor } = given as { added_tokens?: Json[] } & Json;
   const model = withoutNulls(given.model as Json);
   const { type = Array.isArray(model.merges) ? "BPE" : undefined } = model;
-  if (type !== "BPE") refuse(where, BYTE_LEVEL, `the type ${JSON.stringify(type) ?? "of no known model"}`);
-  checkKinds(model, OF_MODEL, where);
+  if (type !== "BPE") refuse(where, BYTE_LEVEL, `the type ${show(type)}`);
+  const kinds = { byte_fallback: "boolean?", ignore_merges: "boolean?", unk_token: "text?" } as const;
+  checkKinds(model, { ...kinds, vocab: "object" }, where);
   if (model.byte_fallback)
     refuse(where, BYTE_LEVEL, "byte_fallback: a SentencePiece vocabulary, as Llama 2's and TinyLlama's");
   for (const key of ["continuing_subword_prefix", "end_of_word_suffix", "dropout"])
@@ -99,7 +85,7 @@ function findPretokenizer(given: unknown, where: string): Pretokenizer {
   const all = steps(given, "pretokenizers");
   const byteLevel = all.find(({ type }) => type === "ByteLevel");
   if (byteLevel !== undefined && byteLevel.add_prefix_space !== false)
-    refusePrefixSpace(where, JSON.stringify(byteLevel.add_prefix_space) ?? "nothing");
+    refusePrefixSpace(where, show(byteLevel.add_prefix_space));
   const isSame = (step: Json, known: object) =>
     Object.entries(known).every(([key, value]) => JSON.stringify(step[key] ?? DEFAULTS[key]) === JSON.stringify(value));
   for (const [name, known] of Object.entries(PRETOKENIZERS))
@@ -107,7 +93,7 @@ function findPretokenizer(given: unknown, where: string): Pretokenizer {
   return refuse(
     where,
     `a pre_tokenizer as of one of: ${Object.keys(PRETOKENIZERS).join(", ")} (gpt-2: ByteLevel, with use_regex)`,
-    JSON.stringify(given) ?? "none",
+    show(given),
   );
 }
 /** Of files of older versions. */

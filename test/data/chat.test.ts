@@ -115,7 +115,7 @@ test("a template that is invalid, refuses, or does not end is an error, soon and
       "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
     ],
     ["cannot be used", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"],
-    ["does too much", "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}"],
+    ["cannot be used", "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}"],
     ["does too much", "{{ 'a' | indent(999999999999) }}"],
   ];
   // A long text at many places: what converts it to a text, compares it, or writes an argument there.

@@ -20,7 +20,6 @@ const MODEL: Keys = {
   ...each("number", "vocab_size"),
   ...each("boolean", "tie_word_embeddings"),
   model_type: "word",
-  problem_type: "text",
   eos_token_id: ["number", "list"],
   bos_token_id: ["number", "list"],
   quantization_config: "object",
@@ -35,7 +34,7 @@ const GPT2: Keys = {
 const LLAMA: Keys = {
   ...MODEL,
   ...each("number", "max_position_embeddings", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
-  ...each("number", "hidden_size", "intermediate_size", "rms_norm_eps", "head_dim", "rope_theta", "pretraining_tp"),
+  ...each("number", "hidden_size", "intermediate_size", "rms_norm_eps", "head_dim"),
   ...each("number", "rope_scaling.rope_theta"),
   ...each("boolean", "mlp_bias", "attention_bias", "use_sliding_window"),
   ...each("word", "hidden_act", "rope_scaling.rope_type"),

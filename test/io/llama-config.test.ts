@@ -115,6 +115,8 @@ test("what is not supported is refused by name", async () => {
     [{ model_type: "qwen2", use_sliding_window: true }, "use_sliding_window = true"],
     [{ layer_types: ["full_attention", "sliding_attention"] }, "layer_types"],
     [{ head_dim: 128 }, "head_dim = 128", "64"],
+    [{ head_dim: { valueOf: 1 } }, "head_dim", "64"],
+    ...["x", 5, {}, [null]].map((layer_types) => [{ layer_types }, "layer_types", "full_attention"] as const),
     [{ rope_scaling: { rope_type: "yarn", factor: 4 } }, 'rope_type = "yarn"', "linear, llama3"],
     ...["constructor", "toString", "__proto__", "hasOwnProperty", 5, {}, ["linear"]].map(
       (rope_type) => [{ rope_scaling: { rope_type } }, `rope_type = ${JSON.stringify(rope_type)}`] as const,
@@ -149,14 +151,13 @@ test("numbers that cannot be are refused, with what was found", async () => {
 
 test("a key of another kind than it has is refused, never taken for missing", async () => {
   const wrong = {
-    ...{ rope_scaling: "object", rope_parameters: "object", layer_types: "texts", head_dim: "size" },
+    ...{ rope_scaling: "object", rope_parameters: "object" },
     ...{ num_attention_heads: "size", hidden_size: "size", vocab_size: "size", tie_word_embeddings: "boolean" },
   };
   // What JSON can be, and objects that are no numbers for JavaScript.
   const values: unknown[] = ["x", "", 1.5, -1, true, [], ["x"], [null], { a: 1 }, { valueOf: 1, toString: 1 }];
   const good: Record<string, (value: unknown) => boolean> = {
     object: (value) => typeof value === "object" && !Array.isArray(value),
-    texts: (value) => Array.isArray(value) && value.every((one) => typeof one === "string"),
     boolean: (value) => value === true,
     size: () => false,
   };

@@ -128,7 +128,7 @@ test("settings of another kind, or of another number of labels, are refused", as
     for (const value of values)
       await assertFails(FormatError, "invalid-field", [key], () => read({ ...labels, settings: { [key]: value } }));
   for (const thresholds of [[], [0.5], [0.5, 0.5, 0.5, 0.5]])
-    await assertFails(ConfigError, "invalid-adapter-config", ["3 thresholds"], () =>
+    await assertFails(ConfigError, "invalid-adapter-config", ["thresholds must be 3"], () =>
       read({ ...labels, settings: { thresholds } }),
     );
   // Words that every object knows.

@@ -84,7 +84,7 @@ test("other tokenizers and damaged metadata are refused by name", async () => {
     ["unsupported-tokenizer", ["tokenizer.ggml.pre", "not given"], {}],
     ["unsupported-tokenizer", ["tokenizer.ggml.pre"], { "tokenizer.ggml.pre": "toString" }],
     ["invalid-field", ["tokenizer.ggml.tokens", "nothing"], { ...pre, "tokenizer.ggml.tokens": undefined }],
-    ["invalid-field", ["tokenizer.ggml.merges", "2 values"], { ...pre, "tokenizer.ggml.merges": ["a b", 5] }],
+    ["invalid-field", ["tokenizer.ggml.merges", '["a b",5]'], { ...pre, "tokenizer.ggml.merges": ["a b", 5] }],
     ["invalid-merges", ["merge 1"], { ...pre, "tokenizer.ggml.merges": ["zz zz"] }],
     [
       "no-end-token",
