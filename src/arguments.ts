@@ -1,11 +1,10 @@
 /** Checks the arguments of the API at its boundary, so that an error names the invalid argument. */
 import { ConfigError } from "./errors.ts";
+import { type Fields, findWrong, isListOf, isText, KINDS as JSON_KINDS, type Kinds } from "./kinds.ts";
 import { didYouMean } from "./suggest.ts";
 
-const isText = (value: unknown) => typeof value === "string";
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
-const isRecord = (value: unknown) => isObject(value) && !Array.isArray(value);
-const isList = (value: unknown, is: (item: unknown) => boolean) => Array.isArray(value) && value.every(is);
+const isRecord = (value: unknown) => JSON_KINDS.object[1](value) && !isPromise(value);
 const isFunction = (value: unknown) => typeof value === "function";
 const isNumber = (value: unknown) => typeof value === "number";
 /** An object with these methods. */
@@ -22,24 +21,24 @@ const isAdapter = (value: unknown) => isObject(value) && isMeta(value.meta) && v
 
 /** The kinds of arguments. */
 const KINDS = {
-  any: ["anything", () => true],
-  text: ["a string", isText],
-  texts: ["an array of strings", (value: unknown) => isList(value, isText)],
-  "text or texts": ["a string, or an array of strings", (value: unknown) => isText(value) || isList(value, isText)],
+  any: ["anything", (value: unknown) => !isPromise(value)],
+  text: JSON_KINDS.text,
+  texts: ["an array of strings", (value: unknown) => isListOf(value, isText)],
+  "text or texts": ["a string, or an array of strings", (value: unknown) => isText(value) || isListOf(value, isText)],
   "texts or pairs": [
     "a string, or an array of strings or of pairs",
     (value: unknown) =>
-      isText(value) || isList(value, (one) => isText(one) || (isList(one, isText) && (one as unknown[]).length === 2)),
+      isText(value) || isListOf(value, (one) => isText(one) || (isListOf(one, isText) && one.length === 2)),
   ],
   number: ["a number", isNumber],
-  numbers: ["an array of numbers", (value: unknown) => isList(value, isNumber)],
-  "numbers or null": ["an array of numbers, or null", (value: unknown) => value === null || isList(value, isNumber)],
-  boolean: ["true or false", (value: unknown) => typeof value === "boolean"],
+  numbers: ["an array of numbers", (value: unknown) => isListOf(value, isNumber)],
+  "numbers or null": ["an array of numbers, or null", (value: unknown) => value === null || isListOf(value, isNumber)],
+  boolean: JSON_KINDS.boolean,
   function: ["a function", isFunction],
   object: ["an object", isRecord],
   "one or more objects": [
     "an array of one or more objects",
-    (value: unknown) => isList(value, (item) => isRecord(item) && !isPromise(item)) && (value as unknown[]).length > 0,
+    (value: unknown) => isListOf(value, isRecord) && value.length > 0,
   ],
   signal: ["an AbortSignal", can("throwIfAborted")],
   bytes: ["a Uint8Array", (value: unknown) => value instanceof Uint8Array],
@@ -55,7 +54,7 @@ const KINDS = {
   source: ["a path, or an opened file", isSource],
   sources: [
     "a path, an opened file, or an array of these",
-    (value: unknown) => isSource(value) || isList(value, isSource),
+    (value: unknown) => isSource(value) || isListOf(value, isSource),
   ],
   device: ["a device, from `await openDevice()`", can("prepare", "destroy")],
   model: ["a model, from loadModel", (value: unknown) => isFile(value) && "config" in (value as object)],
@@ -75,19 +74,16 @@ const KINDS = {
     'a whole number of steps, or "evaluation"',
     (value: unknown) => value === "evaluation" || (Number.isSafeInteger(value) && (value as number) >= 0),
   ],
-} as const satisfies Record<string, [words: string, is: (value: unknown) => boolean]>;
+} as const satisfies Kinds<string>;
 
 export type Kind = keyof typeof KINDS | `${keyof typeof KINDS}?`;
 
 /** Throws ConfigError, naming the argument, if a value is not of its kind. A kind with "?" allows undefined. */
-export function checkArguments(given: object, kinds: Readonly<Record<string, Kind>>): void {
-  for (const [name, kind] of Object.entries(kinds)) {
-    const value = (given as Record<string, unknown>)[name];
-    if (value === undefined && kind.endsWith("?")) continue;
-    const [expected, is] = KINDS[kind.replace("?", "") as keyof typeof KINDS];
-    if (isPromise(value) || !is(value))
-      throw new ConfigError("invalid-argument", `${name}: ${inWords(value)}`, { expected });
-  }
+export function checkArguments(given: object, kinds: Fields<keyof typeof KINDS>): void {
+  const wrong = findWrong(given, kinds, KINDS);
+  if (!wrong) return;
+  const { key, value, expected } = wrong;
+  throw new ConfigError("invalid-argument", `${key}: ${inWords(value)}`, { expected });
 }
 
 /** Checks an argument that is an object of options. For an unknown option, the error suggests the nearest known one. */

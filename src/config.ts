@@ -1,5 +1,6 @@
 /** The configuration of models, adapters and tasks, with the keys of Hugging Face and PEFT. */
 import { ConfigError, FormatError } from "./errors.ts";
+import { checkKinds, type Fields, isObject, type KINDS, lookUp, show, withoutNulls } from "./kinds.ts";
 import { didYouMean } from "./suggest.ts";
 
 /** Architectures beside GPT-2: Llama's, and Qwen2's, which differs by the biases of its queries, keys and values. */
@@ -336,11 +337,6 @@ const MAX_LAYERS = 1024;
 
 const SIZES = ["vocab_size", "n_positions", "n_layer", "n_head", "n_embd"] as const;
 
-/** Keys that change the computation, with the only supported value (also the default) and a hint for any other. */
-const FIXED: Record<string, { only: unknown; hint: string }> = {
-  add_cross_attention: { only: false, hint: "use a model without an encoder: its decoder cannot run alone" },
-};
-
 /** Keys that change the computation, with their defaults; reorder_and_upcast_attn only reorders float32 operations. */
 const SWITCHES = {
   scale_attn_weights: true,
@@ -357,17 +353,36 @@ export const ROPE_SCALINGS = {
   [K in RopeScaling["rope_type"]]: readonly Exclude<keyof Extract<RopeScaling, { rope_type: K }>, "rope_type">[];
 };
 
+/** The kinds of its values. */
+const FIELDS = {
+  ...fields(SIZES, "size"),
+  ...fields(Object.keys(SWITCHES), "boolean?"),
+  ...{ layer_norm_epsilon: "positive", n_inner: "size?", n_kv_head: "size?", rope: "object?" },
+} as const satisfies Fields<keyof typeof KINDS>;
+
+/** Fields of one kind. */
+function fields<Kind extends string>(keys: readonly string[], kind: Kind): Record<string, Kind> {
+  return Object.fromEntries(keys.map((key) => [key, kind]));
+}
+
+/** Where a config is read from, for errors: the file, and what it calls a key. */
+interface Source {
+  where: string;
+  named: (key: string) => string;
+}
+
 /**
  * Reads the parsed text of a GPT-2's config.json, or the same keys of another model. `where` is the file name for
- * errors. Throws FormatError for missing keys and wrong types, ConfigError for an unsupported model.
+ * errors, `named` the file's name of a key. Throws FormatError for missing keys and wrong types, ConfigError for an
+ * unsupported model.
  */
-export function parseConfig(json: unknown, where: string): ModelConfig {
-  if (typeof json !== "object" || json === null || Array.isArray(json))
+export function parseConfig(json: unknown, where: string, named: Source["named"] = (key) => key): ModelConfig {
+  if (!isObject(json))
     throw new FormatError("invalid-model-config", "the model config is not a JSON object", {
       where,
       found: show(json),
     });
-  const values = json as Record<string, unknown>;
+  const values = withoutNulls(json);
   // First: another architecture has other keys.
   const architecture = values.model_type ?? "gpt2";
   const llama = LLAMA_TYPES.find((type) => type === architecture);
@@ -379,81 +394,54 @@ export function parseConfig(json: unknown, where: string): ModelConfig {
       hint: "use a GPT-2, or a Llama-type model such as SmolLM2, TinyLlama, Llama 3.2 or Qwen2.5",
     });
   const required = [...SIZES, "layer_norm_epsilon"];
-  const missing = required.filter((key) => values[key] === undefined);
+  const missing = required.filter((key) => values[key] === undefined).map(named);
   if (missing.length > 0)
     throw new FormatError("invalid-model-config", `the model config lacks ${missing.join(", ")}`, {
       where,
-      expected: required.join(", "),
-      found: Object.keys(values).join(", ") || "no keys",
-      hint: "give the config.json of a GPT-2 model in Hugging Face format",
+      expected: required.map(named).join(", "),
+      found: Object.keys(values).map(named).join(", ") || "no keys",
+      hint: "give the config.json of a model in Hugging Face format",
     });
-  for (const key of SIZES)
-    if (!isPositiveInteger(values[key]))
-      throw new FormatError("invalid-model-config", `${key} is invalid`, {
-        where,
-        expected: "an integer of 1 or more",
-        found: show(values[key]),
-      });
-  if ((values.n_layer as number) > MAX_LAYERS)
-    throw new FormatError("invalid-model-config", "n_layer is too large", {
+  const source = { where, named };
+  checkKinds(values, FIELDS, where, { code: "invalid-model-config", named });
+  const { vocab_size, n_positions, n_layer, n_head, n_embd, layer_norm_epsilon } = values as unknown as ModelConfig;
+  if (n_layer > MAX_LAYERS)
+    throw new FormatError("invalid-model-config", `${named("n_layer")} is too large`, {
       where,
       expected: `at most ${MAX_LAYERS}`,
-      found: show(values.n_layer),
+      found: show(n_layer),
     });
-  if (!isPositive(values.layer_norm_epsilon))
-    throw new FormatError("invalid-model-config", "layer_norm_epsilon is invalid", {
-      where,
-      expected: "a number above 0",
-      found: show(values.layer_norm_epsilon),
-    });
-  const { vocab_size, n_positions, n_layer, n_head, n_embd, layer_norm_epsilon } = values as Pick<
-    ModelConfig,
-    (typeof SIZES)[number] | "layer_norm_epsilon"
-  >;
-  refuseVariants(values, where);
+  const { add_cross_attention = false } = values;
+  if (add_cross_attention !== false)
+    throw new ConfigError(
+      "unsupported-model-config",
+      `add_cross_attention = ${show(add_cross_attention)} is not supported`,
+      {
+        where,
+        expected: "false",
+        hint: "use a model without an encoder: its decoder cannot run alone",
+      },
+    );
   const config = {
     ...{ vocab_size, n_positions, n_layer, n_head, n_embd, layer_norm_epsilon },
-    ...readOptionalKeys(values, n_embd, where),
-    ...(llama ? { model_type: llama, ...readLlamaKeys(values, n_head, where) } : {}),
+    ...readOptionalKeys(values as Partial<ModelConfig>, n_embd, where),
+    ...(llama ? { model_type: llama, ...readLlamaKeys(values as unknown as ModelConfig, source) } : {}),
   };
-  checkWidths(config, where);
+  checkWidths(config, source);
   return config;
 }
 
-function refuseVariants(values: Record<string, unknown>, where: string): void {
-  for (const [key, { only, hint }] of Object.entries(FIXED)) {
-    const value = values[key] ?? only;
-    if (value !== only)
-      throw new ConfigError("unsupported-model-config", `${key} = ${show(value)} is not supported`, {
-        where,
-        expected: show(only),
-        hint,
-      });
-  }
-}
-
-/** The optional keys that differ from their defaults. Throws FormatError or, for an unknown activation, ConfigError. */
-function readOptionalKeys(values: Record<string, unknown>, width: number, where: string): Partial<ModelConfig> {
+/** The optional keys that differ from their defaults. Throws ConfigError for an unknown activation. */
+function readOptionalKeys(values: Partial<ModelConfig>, width: number, where: string): Partial<ModelConfig> {
   const options: Partial<ModelConfig> = {};
-  for (const [key, usual] of Object.entries(SWITCHES) as [keyof typeof SWITCHES, boolean][]) {
+  const { reorder_and_upcast_attn: _, ...switches } = SWITCHES;
+  for (const [key, usual] of Object.entries(switches) as [keyof typeof switches, boolean][]) {
     const value = values[key] ?? usual;
-    if (typeof value !== "boolean")
-      throw new FormatError("invalid-model-config", `${key} is invalid`, {
-        where,
-        expected: "true or false",
-        found: show(value),
-      });
-    if (value !== usual && key !== "reorder_and_upcast_attn") options[key] = value;
+    if (value !== usual) options[key] = value;
   }
-  const inner = values.n_inner ?? 4 * width;
-  if (!isPositiveInteger(inner))
-    throw new FormatError("invalid-model-config", "n_inner is invalid", {
-      where,
-      expected: "an integer of 1 or more, or null",
-      found: show(inner),
-    });
-  if (inner !== 4 * width) options.n_inner = inner;
-  const activation = values.activation_function ?? "gelu_new";
+  const { n_inner = 4 * width } = values;
+  if (n_inner !== 4 * width) options.n_inner = n_inner;
+  const activation: unknown = values.activation_function ?? "gelu_new";
   const known = activation === "gelu_pytorch_tanh" ? "gelu_new" : ACTIVATIONS.find((one) => one === activation);
   if (known === undefined)
     throw new ConfigError("unsupported-model-config", `activation_function = ${show(activation)} is not supported`, {
@@ -466,53 +454,51 @@ function readOptionalKeys(values: Record<string, unknown>, width: number, where:
 }
 
 /** The keys that only Llama-type models have. Throws FormatError. */
-function readLlamaKeys(values: Record<string, unknown>, n_head: number, where: string): Partial<ModelConfig> {
-  const { n_kv_head = n_head, rope } = values as {
-    n_kv_head?: unknown;
-    rope?: Partial<NonNullable<ModelConfig["rope"]>>;
-  };
-  const isValid = isPositiveInteger(n_kv_head) && n_head % n_kv_head === 0;
-  if (!isValid)
-    throw new FormatError("invalid-model-config", "the number of key-value heads is invalid", {
+function readLlamaKeys(values: ModelConfig, { where, named }: Source): Partial<ModelConfig> {
+  const { n_head, n_kv_head = n_head, rope = {} } = values;
+  if (n_head % n_kv_head !== 0)
+    throw new FormatError("invalid-model-config", `${named("n_kv_head")} is invalid`, {
       where,
       expected: `a divisor of ${n_head}, the number of heads`,
       found: show(n_kv_head),
     });
-  const { theta, scaling } = rope ?? {};
-  const numbers = scaling ? Object.entries(scaling).filter(([key]) => key !== "rope_type") : [];
-  const expected = scaling ? ROPE_SCALINGS[scaling.rope_type] : [];
-  if (
-    !isPositive(theta) ||
-    expected?.join() !== numbers.map(([key]) => key).join() ||
-    !numbers.every(([, value]) => isPositive(value))
-  )
-    throw new FormatError("invalid-model-config", "the rotary positions are invalid", {
-      where,
-      expected: "a theta above 0, and a scaling of type linear or llama3 with all its numbers, or none",
-      found: show(rope),
-    });
-  return { ...(n_kv_head === n_head ? {} : { n_kv_head }), rope: { theta, ...(scaling ? { scaling } : {}) } };
+  const check = (key: string, record: object, kinds: Fields<keyof typeof KINDS>) =>
+    checkKinds(record, kinds, where, { code: "invalid-model-config", named: (part) => named(`${key}.${part}`) });
+  check("rope", rope, { theta: "positive", scaling: "object?" });
+  const { theta, scaling } = rope as NonNullable<ModelConfig["rope"]>;
+  if (scaling) {
+    const numbers: readonly string[] | undefined = lookUp(ROPE_SCALINGS, scaling.rope_type);
+    if (!numbers)
+      throw new FormatError("invalid-model-config", `${named("rope.scaling.rope_type")} is invalid`, {
+        where,
+        expected: Object.keys(ROPE_SCALINGS).join(", "),
+        found: show(scaling.rope_type),
+      });
+    check("rope.scaling", scaling, fields(numbers, "positive"));
+  }
+  return { ...(n_kv_head === n_head ? {} : { n_kv_head }), rope: { theta, ...(scaling && { scaling }) } };
 }
 
-function checkWidths(config: ModelConfig, where: string): void {
+function checkWidths(config: ModelConfig, { where, named }: Source): void {
   const { n_embd, n_head } = config;
+  const [width, heads] = [named("n_embd"), named("n_head")];
   if (n_embd % n_head !== 0)
-    throw new ConfigError("unsupported-model-config", "n_embd is not a multiple of n_head", {
+    throw new ConfigError("unsupported-model-config", `${width} is not a multiple of ${heads}`, {
       where,
       expected: `a multiple of ${n_head}`,
       found: String(n_embd),
     });
   // The kernels read four floats at a time along these widths.
-  for (const [what, width] of [
-    ["n_embd", n_embd],
-    ["the width of a head (n_embd / n_head)", n_embd / n_head],
-    ["n_inner", innerWidth(config)],
+  for (const [what, size] of [
+    [width, n_embd],
+    [`the width of a head (${width} / ${heads})`, n_embd / n_head],
+    [named("n_inner"), innerWidth(config)],
   ] as const)
-    if (width % 4 !== 0)
+    if (size % 4 !== 0)
       throw new ConfigError("unsupported-model-config", `${what} is not a multiple of 4`, {
         where,
         expected: "a multiple of 4",
-        found: String(width),
+        found: String(size),
         hint: "use a model of another width: the kernels process four values at a time",
       });
 }
@@ -523,9 +509,4 @@ function isPositiveInteger(value: unknown): value is number {
 
 function isPositive(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value) && value > 0;
-}
-
-/** A value for an error message: NaN stays NaN, strings are quoted. */
-function show(value: unknown): string {
-  return typeof value === "number" || value === undefined ? String(value) : JSON.stringify(value);
 }

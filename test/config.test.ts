@@ -51,7 +51,7 @@ test("every missing key is reported, with the file", async () => {
 
 test("wrong types and sizes are reported, with the value", async () => {
   for (const key of ["vocab_size", "n_positions", "n_layer", "n_head", "n_embd"])
-    for (const value of ["12", 0, -4, 1.5, null, [12], true])
+    for (const value of ["12", 0, -4, 1.5, [12], true, { valueOf: 1, toString: 2 }])
       await assertFails(FormatError, "invalid-model-config", [key, JSON.stringify(value)], () =>
         parseConfig({ ...GPT2, [key]: value }, "c"),
       );

@@ -6,6 +6,7 @@ import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
 import { ConfigError, DataError, FormatError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import type { ChatTemplate } from "../io/vocabulary.ts";
+import { isListOf, isText, lookUp, show } from "../kinds.ts";
 import type { Completion } from "./blocks.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -18,14 +19,13 @@ export interface Message {
 
 /** Throws DataError unless a value is a list of messages. */
 function checkMessages(value: unknown, where: string): asserts value is Message[] {
-  const isText = (message: unknown, key: string) => typeof (message as Record<string, unknown>)?.[key] === "string";
-  const list = Array.isArray(value) ? value : [];
-  const wrong = list.findIndex((message) => !isText(message, "role") || !isText(message, "content"));
+  const list: Partial<Message>[] = Array.isArray(value) ? value : [];
+  const wrong = list.findIndex((message) => !isListOf([message?.role, message?.content], isText));
   if (list.length > 0 && wrong < 0) return;
   throw new DataError("invalid-messages", "the messages of a chat are invalid", {
     where,
     expected: 'a list of messages such as {"role": "user", "content": "..."}',
-    found: wrong < 0 ? "no messages" : `message ${wrong + 1}: ${String(JSON.stringify(list[wrong])).slice(0, 60)}`,
+    found: wrong < 0 ? "no messages" : `message ${wrong + 1}: ${show(list[wrong]).slice(0, 60)}`,
   });
 }
 
@@ -39,8 +39,8 @@ export class Chat {
   constructor(private readonly tokenizer: Tokenizer) {
     if (tokenizer.chat === null)
       throw new ConfigError("no-chat-template", "the model has no chat template", {
-        expected: "chat_template in its tokenizer_config.json, or chat_template.jinja",
-        hint: "use a model that is trained for chats, such as SmolLM2-135M-Instruct",
+        expected: "chat_template.jinja, or chat_template in tokenizer_config.json",
+        hint: "use SmolLM2-135M-Instruct",
       });
     this.render = compile(tokenizer.chat);
   }
@@ -61,7 +61,7 @@ export class Chat {
     checkMessages(messages, where);
     const answers = messages.flatMap(({ role }, i) => (role === "assistant" ? [messages.slice(0, i + 1)] : []));
     if (answers.length === 0)
-      throw new DataError("invalid-messages", "the chat has no answer to learn", {
+      throw new DataError("invalid-messages", "the chat has no answer", {
         where,
         expected: 'a message of the role "assistant"',
       });
@@ -121,19 +121,18 @@ function compile({ template, tokens }: ChatTemplate): Render {
       });
     }
   };
-  const spaces = Math.max(0, ...(template.match(/\s+/g) ?? []).map(({ length }) => length));
-  if (template.length > LIMITS.chatTemplate || spaces > LIMITS.chatSpaces)
+  const isSparse = template.split(/\S+/).some(({ length }) => length > LIMITS.chatSpaces);
+  if (template.length > LIMITS.chatTemplate || isSparse)
     throw new FormatError("invalid-chat-template", "the chat template is too long", {
-      expected: `at most ${LIMITS.chatTemplate} characters, and ${LIMITS.chatSpaces} of white space in a row`,
-      found: `${template.length} and ${spaces}`,
+      expected: `at most ${LIMITS.chatTemplate} characters, ${LIMITS.chatSpaces} of white space in a row`,
     });
   const program = attempt(() => parse(tokenize(template, { lstrip_blocks: true, trim_blocks: true })));
   return (messages, addGenerationPrompt) =>
     attempt(() => {
       const environment = new Environment();
       const own = messages.map(({ role, content }) => ({ role, content }));
-      const values = { messages: own, add_generation_prompt: addGenerationPrompt, tools: null, documents: null };
-      for (const [name, value] of Object.entries({ ...GLOBALS, ...tokens, ...values })) environment.set(name, value);
+      const chat = { messages: own, add_generation_prompt: addGenerationPrompt };
+      for (const [name, value] of Object.entries({ ...GLOBALS, ...tokens, ...chat })) environment.set(name, value);
       return String(new CountingInterpreter(environment).run(program).value);
     });
 }
@@ -146,6 +145,8 @@ const GLOBALS = {
   true: true,
   false: false,
   none: null,
+  tools: null,
+  documents: null,
   True: true,
   False: false,
   None: null,
@@ -158,42 +159,73 @@ const GLOBALS = {
 function boundedRange(start: number, stop?: number, step = 1): number[] {
   const [first, end] = stop === undefined ? [0, start] : [start, stop];
   const count = Math.max(0, Math.ceil((end - first) / step));
-  if (!(count <= LIMITS.chatRange)) throw new Error(`range() of ${count} numbers, of at most ${LIMITS.chatRange}`);
+  if (!(count <= LIMITS.chatRange)) throw new Error(`range() of over ${LIMITS.chatRange} numbers`);
   return Array.from({ length: count }, (_, i) => first + i * step);
 }
 
 type Evaluate = Parameters<Interpreter["evaluate"]>;
 type Value = ReturnType<Interpreter["evaluate"]>;
 
-/** Counts what is evaluated, with the size of each value, and looks at the clock, which bounds memory and time. */
+/** Filters and methods that may write an argument at every place of what they are given, JSON as often as it is deep. */
+const SPREADING = { join: 1, indent: 1, replace: 1, tojson: LIMITS.jsonDepth };
+
+/** A filter with arguments or a method, or another statement, and the sizes of what is evaluated for it. */
+interface Call {
+  name: string | undefined;
+  largest: number;
+  sum: number;
+}
+
+/** What is looked at of a statement. */
+interface Node {
+  value?: string;
+  filter?: Node;
+  callee?: Node;
+  property?: Node;
+}
+
+/**
+ * Counts what is evaluated, with the size of each value, and looks at the clock, which bounds memory and time. A value
+ * is measured with all that is in it before anything converts it to text: a list may have one long text a thousand
+ * times.
+ */
 class CountingInterpreter extends Interpreter {
   private left: number = LIMITS.chatWork;
   private readonly end = performance.now() + LIMITS.chatTime;
+  private call: Call = { name: undefined, largest: 0, sum: 0 };
 
   override evaluate(...[statement, environment]: Evaluate): Value {
-    const value = super.evaluate(statement, environment);
-    if (typeof value.value === "string") this.count(value.value.length);
-    this.countParts(value);
-    if (performance.now() > this.end) this.refuse();
-    return value;
+    const outer = this.call;
+    const { filter, callee } = { ...statement } as Node;
+    const own = { name: (filter?.callee ?? callee?.property)?.value, largest: 0, sum: 0 };
+    this.call = own;
+    const result = super.evaluate(statement, environment);
+    this.call = outer;
+    const { value } = result;
+    if (typeof value === "string") this.left -= value.length;
+    // A method is as large as its object.
+    const size = typeof value === "function" ? own.largest : Math.max(this.measure(result), Number(value) || 0);
+    outer.sum += size;
+    outer.largest = Math.max(outer.largest, size);
+    const spread = (lookUp(SPREADING, outer.name) ?? 0) * outer.largest * (outer.sum - outer.largest);
+    if (spread > LIMITS.chatSpread || performance.now() > this.end) this.refuse();
+    return result;
   }
 
-  /** Counts the values in lists and objects, at every place where one is: converting one to text takes as long. */
-  private countParts({ value }: Value): void {
-    this.count(1);
-    if (Array.isArray(value)) for (const part of value) this.countParts(part);
-    else if (value instanceof Map) for (const part of value.values()) this.countParts(part);
-  }
-
-  private count(work: number): void {
-    this.left -= work;
-    if (this.left < 0) this.refuse();
+  /** The values in a value, at every place where one is, and the characters of its texts and keys. */
+  private measure({ value }: Value, depth = 0): number {
+    this.left--;
+    let size = 1;
+    if (typeof value === "string") size += value.length;
+    else if (Array.isArray(value)) for (const part of value) size += this.measure(part, depth + 1);
+    else if (value instanceof Map) for (const [key, part] of value) size += key.length + this.measure(part, depth + 1);
+    if (this.left < 0 || size > LIMITS.chatValue || depth > LIMITS.jsonDepth) this.refuse();
+    return size;
   }
 
   private refuse(): never {
     throw new FormatError("invalid-chat-template", "the chat template does too much", {
-      expected: `at most ${LIMITS.chatWork} values and characters, and ${LIMITS.chatTime / 1000} seconds, for a chat`,
-      hint: "its loops may not end: use another template",
+      expected: `at most ${LIMITS.chatWork} values and characters, and ${LIMITS.chatTime / 1000} seconds`,
     });
   }
 }

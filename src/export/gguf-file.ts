@@ -65,7 +65,8 @@ export async function modelFile(
   const { config, directory } = checkpoint;
   const json = await readModelJson(directory, "config.json");
   // Longer than what is used here, where config.json says so.
-  const { max_position_embeddings: context = config.n_positions } = json as { max_position_embeddings?: number };
+  const { max_position_embeddings } = json;
+  const context = typeof max_position_embeddings === "number" ? max_position_embeddings : config.n_positions;
   const vocabulary = await vocabularyMetadata(checkpoint);
   const metadata = new Map([...general, ...architectureMetadata(config, context, dtype), ...vocabulary.metadata]);
   const merged = await mergedTensors(checkpoint, adapter, undefined);

@@ -60,7 +60,7 @@ export async function mergedConfig(
   delete config.quantization_config;
   const { objective } = meta.task;
   if (objective === "lm") {
-    const untied = tensors.has("lora.head.A");
+    const untied = tensors.has("lora.head.A") || checkpoint.config.tie_word_embeddings === false;
     return json({
       ...config,
       architectures: [model_type === "gpt2" ? "GPT2LMHeadModel" : `${name}ForCausalLM`],

@@ -9,8 +9,8 @@ import type { Engine } from "../engine/engine.ts";
 import type { Weights } from "../engine/weights.ts";
 import { FormatError } from "../errors.ts";
 import { type AdapterMeta, baseDtype } from "../io/adapter-meta.ts";
-import { checkKinds } from "../io/common.ts";
 import { type Adapter, META } from "../io/peft.ts";
+import { checkKinds, isListOf } from "../kinds.ts";
 import { pairSettings } from "../pair.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { computeLogits, encodeTexts, type Rows, textLengths } from "./rows.ts";
@@ -107,7 +107,7 @@ export async function verify<E extends Weights>(
   const { maxLength, outputs } = reference;
   try {
     checkKinds(reference, { maxLength: "size" }, META);
-    if (!Array.isArray(outputs) || !outputs.every(Number.isFinite))
+    if (!isListOf(outputs, Number.isFinite))
       throw new FormatError("invalid-adapter-config", "the reference is damaged", { where: META });
     compareOutputs(await kind.outputs(engine, meta, maxLength), outputs, meta.base_model);
   } catch (error) {

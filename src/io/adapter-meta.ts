@@ -14,12 +14,12 @@ import {
   type WeightDtype,
 } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
+import { checkKinds, isObject, show } from "../kinds.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "../methods/index.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import { baseShapes, lmHeadShapes, type ModelTensor, sitesByName } from "../names.ts";
 import { pairSettings } from "../pair.ts";
 import type { Shape } from "../tensor.ts";
-import { checkKinds } from "./common.ts";
 import { isNovelty } from "./novelty.ts";
 
 /** Description of a directory of trained tensors. */
@@ -84,8 +84,8 @@ export function encodeMeta(meta: SavedMeta): string {
 
 /** Checks a parsed lowrank.json. Throws FormatError or ConfigError, naming `where`. */
 export function parseMeta(json: unknown, where: string): SavedMeta {
-  const values = (typeof json === "object" ? json : null) as Record<string, unknown> | null;
-  if (values?.format !== "lowrank-adapter")
+  const values = isObject(json) ? json : {};
+  if (values.format !== "lowrank-adapter")
     throw new FormatError("invalid-adapter-config", "the file does not describe an adapter", {
       where,
       expected: '"format": "lowrank-adapter"',
@@ -94,7 +94,7 @@ export function parseMeta(json: unknown, where: string): SavedMeta {
     throw new FormatError("unsupported-version", "the adapter was written by another version of Lowrank", {
       where,
       expected: `"version": ${VERSION}`,
-      found: String(values.version),
+      found: show(values.version),
     });
   const { format: _, version: __, ...rest } = values;
   const keys = ["base_model", "labels", "lora", "mode", "model", "settings", "task"];
@@ -113,16 +113,23 @@ export function parseMeta(json: unknown, where: string): SavedMeta {
   return meta;
 }
 
+/** The settings that inference needs. */
+const SETTINGS = {
+  maxLength: "size?",
+  padTo: "count?",
+  pairs: "object?",
+  temperature: "positive?",
+  threshold: "probability?",
+  thresholds: "probabilities?",
+  vocabulary: "text?",
+} as const;
+
 /** Throws ConfigError or FormatError unless the values of `meta` are valid and consistent. */
 export function checkMeta(meta: AdapterMeta, where: string): void {
   const kinds = { base_model: "text", labels: "texts", settings: "object", task: "object" } as const;
   checkKinds(meta, { ...kinds, base_fingerprint: "text?", reference: "object?" }, where);
-  checkKinds(meta.settings, { maxLength: "size?", padTo: "count?" }, where);
-  const pairs = pairSettings(meta);
-  if (pairs !== undefined) {
-    checkKinds(meta.settings, { pairs: "object" }, where);
-    checkKinds(pairs, { columns: "texts" }, where);
-  }
+  checkKinds(meta.settings, SETTINGS, where);
+  checkKinds(pairSettings(meta) ?? { columns: [] }, { columns: "texts" }, where);
   checkKinds(meta.task, { num_labels: "count", head_bias: "boolean" }, where);
   parseChoice("mode", meta.mode, MODES, where);
   baseDtype(meta);
@@ -152,13 +159,15 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
   const { novelty } = meta.settings;
   if (novelty !== undefined && !isNovelty(novelty))
     refuse("the filter of the training messages is damaged", String(JSON.stringify(novelty)).slice(0, 60));
-  const { temperature = 1, threshold, positive, thresholds = [] } = meta.settings;
-  const isWithin = (value: unknown, low: number, high: number) =>
-    Number.isFinite(value) && low <= +value! && +value! <= high;
-  if (!isWithin(temperature, Number.MIN_VALUE, Number.MAX_VALUE)) refuse("the temperature is invalid", temperature);
-  const hasClass = threshold === undefined || (num_labels === 2 && (positive === 0 || positive === 1));
-  for (const one of [threshold ?? [], thresholds].flat())
-    if (!hasClass || !isWithin(one, 0, 1)) refuse("the threshold is invalid", one);
+  const { threshold, positive, thresholds } = meta.settings as {
+    threshold?: number;
+    positive?: number;
+    thresholds?: [];
+  };
+  if (threshold !== undefined && !(num_labels === 2 && (positive === 0 || positive === 1)))
+    refuse("a threshold is for one of two classes", positive);
+  if (thresholds !== undefined && thresholds.length !== num_labels)
+    refuse(`thresholds must be ${num_labels}`, thresholds);
   if (meta.labels.length !== num_labels) refuse(`labels must name ${num_labels} classes`, meta.labels);
   const [least, most] = { classification: [2], regression: [1, 1], "multi-label": [1], lm: [0] }[objective] as number[];
   if (num_labels < least! || num_labels > (most ?? Infinity))

@@ -16,10 +16,10 @@
 import { BLOCKS, NESTED } from "../blocks.ts";
 import type { ModelConfig } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
+import { checkKinds } from "../kinds.ts";
 import { baseShapes } from "../names.ts";
 import { MAXIMA, NF4, type NF4Parts } from "../quantize.ts";
 import { numel, type Shape, sameShape, showShape } from "../tensor.ts";
-import { checkKinds } from "./common.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 import { turnInto } from "./llama-files.ts";
 import { llamaTensorsInFiles } from "./llama-names.ts";

@@ -114,7 +114,7 @@ export class Expression {
     try {
       this.#program = effort.RE2!.compile(translated);
     } catch (cause) {
-      const [, reason] = /^error parsing regexp: (.*?):? `/s.exec((cause as Error).message) ?? [];
+      const [, reason] = /^error parsing regexp: (.*?)(?::? `|$)/s.exec((cause as Error).message) ?? [];
       if (reason === undefined) throw cause;
       throw new ExpressionError(reason, { cause });
     }

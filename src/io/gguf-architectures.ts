@@ -1,5 +1,6 @@
 /** The architectures whose GGUF files are read: the words of llama.cpp for what transformers has other words for. */
 import { ConfigError, FormatError } from "../errors.ts";
+import { lookUp } from "../kinds.ts";
 import type { GgufHeader } from "./gguf.ts";
 
 /** An architecture: transformers' keys and names, by those of the file without `llama.` and `blk.0.`. */
@@ -81,7 +82,8 @@ export function findArchitecture({ metadata }: GgufHeader, where: string): [name
       where,
       expected: "general.architecture",
     });
-  if (Object.hasOwn(ARCHITECTURES, name)) return [name, ARCHITECTURES[name]!];
+  const architecture = lookUp(ARCHITECTURES, name);
+  if (architecture) return [name, architecture];
   throw new ConfigError("unsupported-architecture", `the architecture ${JSON.stringify(name)} is not supported`, {
     where,
     expected: Object.keys(ARCHITECTURES).join(", "),

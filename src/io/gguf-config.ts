@@ -53,7 +53,8 @@ export async function makeConfig(described: Described): Promise<Json> {
     });
   for (const token of ["bos", "eos"]) {
     const id = header.metadata.get(`tokenizer.ggml.${token}_token_id`);
-    if (id !== undefined) config[`${token}_token_id`] = id;
+    // Anything else is reported with the vocabulary.
+    if (typeof id === "number") config[`${token}_token_id`] = id;
   }
   if (architecture.isLlama) Object.assign(config, await llamaKeys(own, config, described));
   own.refuseOthers();
@@ -89,20 +90,19 @@ async function llamaKeys(own: OwnKeys, config: Json, { header, file, where }: De
 }
 
 function ropeScaling(own: OwnKeys): Json | undefined {
-  const type = own.text("rope.scaling.type", "none");
+  // As in llama.cpp: a factor alone is linear.
+  const type = own.text("rope.scaling.type", "linear");
   const factor = own.number("rope.scaling.factor", 1);
-  if (type === "none") return undefined;
+  if (type === "none" || (type === "linear" && factor === 1)) return undefined;
   if (type !== "linear") throw own.unsupported("rope.scaling.type", type, "none or linear");
   return { rope_type: type, factor: shortest(factor) };
 }
 
 /** Whether the head of a language model is the token table: the file has none, or a copy, as older files of GPT-2. */
 async function isTied({ header, file }: Described): Promise<boolean> {
-  const [head, table] = [HEAD, TOKEN_TABLE].map((key) => header.tensors.get(key));
-  if (!head) return true;
-  if (head.type !== table!.type) return false;
-  const [one, other] = await Promise.all([HEAD, TOKEN_TABLE].map((key) => file.sample(key)));
-  return one!.length === other!.length && one!.every((byte, i) => byte === other![i]);
+  if (!header.tensors.has(HEAD)) return true;
+  const { sameValues } = await import("./tied-head.ts");
+  return sameValues({ file, key: HEAD }, { file, key: TOKEN_TABLE });
 }
 
 /** The metadata of the file's architecture, by its keys without the architecture's name. */

@@ -93,13 +93,6 @@ class GgufFile extends TensorFile<Arranged> {
     return values;
   }
 
-  /** The first row as it is stored. */
-  override async sample(name: string): Promise<Uint8Array<ArrayBuffer>> {
-    const { type, shape, begin, end, isTurned } = this.info(name);
-    if (!isTurned) return super.sample(name);
-    return new Uint8Array(type.decode(await this.readData(begin, (end - begin) / shape[1]!)).buffer);
-  }
-
   private async turned(name: string): Promise<Float32Array<ArrayBuffer>> {
     if (this.last?.name === name) return this.last.values;
     this.last = undefined;

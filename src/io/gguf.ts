@@ -207,8 +207,11 @@ function parseHeader(cursor: Cursor): GgufHeader {
     const name = unused(cursor.string(), tensors);
     tensors.set(name, parseTensor(cursor, name));
   }
-  const alignment = Number(metadata.get("general.alignment") ?? 32);
-  if (!(Number.isInteger(Math.log2(alignment)) && alignment >= 1 && alignment <= LIMITS.ggufAlignment))
+  const alignment = metadata.get("general.alignment") ?? 32;
+  if (
+    !(typeof alignment === "number" && Number.isInteger(Math.log2(alignment))) ||
+    !(alignment >= 1 && alignment <= LIMITS.ggufAlignment)
+  )
     throw cursor.wrong("general.alignment is invalid", `a power of two up to ${LIMITS.ggufAlignment}`, alignment);
   return { metadata, encoded, tensors, dataStart: align(cursor.at, alignment), alignment };
 }

@@ -31,7 +31,7 @@ export interface BaseModel {
   readonly directory: string;
   readonly config: ModelConfig;
   /** The `problem_type` of its config.json, which tells what transformers trains its `score` for. */
-  readonly problemType?: string;
+  readonly problemType?: unknown;
   /** Of its tokenizer's files; GPT-2's where it has none. */
   readonly vocabulary: Vocabulary;
   /** Canonical names (without `transformer.`) in `baseShapes` order; then untied `lm_head.weight`, `score.weight`. */
@@ -103,15 +103,21 @@ export async function loadModel(
  * Throws ConfigError if files are missing or the model is not supported, FormatError if a file is invalid.
  */
 export async function openBaseModel(directory: string): Promise<BaseModel & AsyncDisposable> {
-  const { json, configPath, config, vocabulary, tensors } = await openFiles(directory);
+  const { json, configPath, config: described, vocabulary, tensors } = await openFiles(directory);
   const { where } = tensors;
   try {
-    const named = namedTensors(tensors, config.model_type ? /^model\./ : /^transformer\./);
+    const named = namedTensors(tensors, described.model_type ? /^model\./ : /^transformer\./);
+    // Imported on demand: few files have a head that the config ties to the token table.
+    const config =
+      described.tie_word_embeddings !== false && named.has(LM_HEAD)
+        ? await (await import("./tied-head.ts")).untieOther(described, named)
+        : described;
     const settings = json.quantization_config ?? undefined;
     // Imported on demand: few models are quantised.
     const quantized =
-      settings &&
-      (await (await import("./bitsandbytes.ts")).takeQuantized(named, settings, config, { configPath, where }));
+      settings === undefined
+        ? undefined
+        : await (await import("./bitsandbytes.ts")).takeQuantized(named, settings, config, { configPath, where });
     // Imported on demand, as is all that only Llama-type models need.
     const found = config.model_type
       ? (await import("./llama-files.ts")).joinParts(quantized?.asFloats(named) ?? named, config, where)
@@ -148,7 +154,7 @@ export async function openBaseModel(directory: string): Promise<BaseModel & Asyn
     return {
       directory,
       config,
-      ...(typeof json.problem_type === "string" ? { problemType: json.problem_type } : {}),
+      problemType: json.problem_type,
       vocabulary,
       names: [...stored.keys()],
       shape: (name) => quantized?.shape(name) ?? find(name).info.shape,

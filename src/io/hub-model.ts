@@ -1,6 +1,7 @@
 /** Models of the Hugging Face hub: from the local cache, or downloaded into it. */
 import { exists, joinPath } from "#platform";
 import { ConfigError, DownloadError, nameList } from "../errors.ts";
+import { lookUp } from "../kinds.ts";
 import { didYouMean } from "../suggest.ts";
 import { hubCacheDirectory } from "./cache.ts";
 import { parseModelConfig, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
@@ -39,8 +40,7 @@ const PINNED: Readonly<Record<string, string>> = {
 
 /** "owner/name" of a model on the hub; undefined if `name` cannot be one, like most paths. */
 export function hubModelName(name: string): string | undefined {
-  if (Object.hasOwn(HUB_MODELS, name)) return HUB_MODELS[name];
-  return isHubName(name) ? name : undefined;
+  return lookUp(HUB_MODELS, name) ?? (isHubName(name) ? name : undefined);
 }
 
 /** A hub model's directory, with or without weights. Errors list the `shipped` names. Throws as `resolveModel` does. */
@@ -190,7 +190,7 @@ async function findShards(
 
 function checkPinned(name: string, file: HubFile): HubFile {
   const where = `${name}/${file.path}`;
-  const known = PINNED[where];
+  const known = lookUp(PINNED, where);
   if (known !== undefined && known !== file.etag)
     throw new DownloadError("hash-mismatch", "the file on the hub differs from the known one", {
       where,

@@ -10,12 +10,15 @@ export const LIMITS = {
   addedTokens: 4096,
   /**
    * A chat template: its characters (those in use have up to some 17,000), white space in a row, for which the parser's
-   * time is quadratic; for one chat the numbers of a range, the values and characters evaluated, and milliseconds.
+   * time is quadratic; for one chat the numbers of a range, the values and characters evaluated, those in one value and
+   * those that a filter may add to one, and milliseconds.
    */
   chatTemplate: 64 << 10,
   chatSpaces: 1000,
   chatRange: 10_000,
   chatWork: 20_000_000,
+  chatValue: 2_000_000,
+  chatSpread: 100_000_000,
   chatTime: 3000,
   token: 1 << 16,
   /** Bytes of a JSON file that Lowrank wrote: a run's record has the losses of every test text. */

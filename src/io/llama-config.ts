@@ -2,22 +2,23 @@
  * The config.json of Llama-type models in transformers, by the keys of a GPT-2's: see `ModelConfig`. Loaded only for
  * such a model.
  */
-import { ROPE_SCALINGS, type RopeScaling } from "../config.ts";
+import { type ModelConfig, parseConfig, ROPE_SCALINGS } from "../config.ts";
 import { ConfigError } from "../errors.ts";
+import { checkKinds, lookUp, show, withoutNulls } from "../kinds.ts";
 
 type Json = Record<string, unknown>;
 
-/** Our names of its sizes, by those of transformers. */
-const NAMES = {
+/** The names of its sizes in transformers, by ours. */
+const THEIRS: Readonly<Record<string, string>> = {
   vocab_size: "vocab_size",
-  max_position_embeddings: "n_positions",
-  num_hidden_layers: "n_layer",
-  num_attention_heads: "n_head",
-  num_key_value_heads: "n_kv_head",
-  hidden_size: "n_embd",
-  intermediate_size: "n_inner",
-  rms_norm_eps: "layer_norm_epsilon",
-} as const;
+  n_positions: "max_position_embeddings",
+  n_layer: "num_hidden_layers",
+  n_head: "num_attention_heads",
+  n_kv_head: "num_key_value_heads",
+  n_embd: "hidden_size",
+  n_inner: "intermediate_size",
+  layer_norm_epsilon: "rms_norm_eps",
+};
 
 /**
  * The longest context that is used. The cache of a text has room for all of it, and some models claim 131,072 tokens,
@@ -28,57 +29,67 @@ export const MAX_CONTEXT = 8192;
 /** Keys that change the computation, with the only supported value, which is also the default. */
 const FIXED: Record<string, { only: readonly unknown[]; hint: string }> = {
   hidden_act: { only: ["silu"], hint: "use a model whose MLP is SwiGLU" },
-  mlp_bias: { only: [false], hint: "use a model without biases in its MLP" },
-  attention_bias: { only: [false], hint: "use a model without these biases, or a Qwen2" },
+  mlp_bias: { only: [false], hint: "use a model without it" },
+  attention_bias: { only: [false], hint: "use a model without it, or a Qwen2" },
   use_sliding_window: { only: [false], hint: "use a model whose attention sees the whole context" },
-  pretraining_tp: { only: [1], hint: "set it to 1: it changes only the order of sums" },
 };
 
-/** The keys of `parseConfig`. Throws ConfigError for what is not supported; wrong types are left to `parseConfig`. */
-export function renameLlamaKeys(json: Json, where: string): Json {
-  // Our own form, as in a stored adapter.
-  if ("n_embd" in json) return json;
+/** Reads the config of such a model. Throws as `parseConfig` does, with the names of transformers. */
+export function parseLlamaConfig(json: Json, where: string): ModelConfig {
+  const given = withoutNulls(json);
+  const kinds = { rope_scaling: "object?", rope_parameters: "object?" } as const;
+  checkKinds(given, kinds, where, { code: "invalid-model-config" });
   for (const [key, { only, hint }] of Object.entries(FIXED)) {
-    const value = json[key] ?? only[0];
+    const value = given[key] ?? only[0];
     if (!only.includes(value)) throw unsupported(key, value, where, only.map(String).join(", "), hint);
   }
-  const { hidden_size, num_attention_heads, head_dim, layer_types } = json;
-  if (Array.isArray(layer_types) && layer_types.some((type) => type !== "full_attention"))
+  const { head_dim, layer_types = [], model_type, tie_word_embeddings = false } = given;
+  if ([layer_types].flat().some((type) => type !== "full_attention"))
     throw unsupported("layer_types", layer_types, where, "full_attention", FIXED.use_sliding_window!.hint);
-  const usual = (hidden_size as number) / (num_attention_heads as number);
-  if (head_dim !== undefined && head_dim !== null && head_dim !== usual)
-    throw unsupported("head_dim", head_dim, where, `${usual}: hidden_size / num_attention_heads`, "use another model");
-  const named = Object.entries(NAMES).flatMap(([theirs, ours]) =>
-    json[theirs] === undefined || json[theirs] === null ? [] : [[ours, json[theirs]]],
+  const source = ["rope_scaling", "rope_parameters"].find((key) => Object.keys(given[key] ?? {}).length > 0) ?? "";
+  const sizes = Object.entries(THEIRS).map(([ours, theirs]) => [ours, given[theirs]]);
+  const rope = readRope(given, withoutNulls(given[source] ?? {}), where);
+  const config = parseConfig(
+    { model_type, tie_word_embeddings, rope, ...Object.fromEntries(sizes) },
+    where,
+    (key) => THEIRS[key] ?? key.replace("rope.scaling", source).replace("rope.", "rope_"),
   );
-  const config: Json = { model_type: json.model_type, ...Object.fromEntries(named), rope: readRope(json, where) };
-  if (typeof config.n_positions === "number") config.n_positions = Math.min(config.n_positions, MAX_CONTEXT);
-  return { ...config, tie_word_embeddings: json.tie_word_embeddings ?? false };
+  const usual = config.n_embd / config.n_head;
+  if ((head_dim ?? usual) !== usual)
+    throw unsupported(
+      "head_dim",
+      head_dim,
+      where,
+      `${usual}: hidden_size / num_attention_heads`,
+      "use a model without it",
+    );
+  return { ...config, n_positions: Math.min(config.n_positions, MAX_CONTEXT) };
 }
 
-/** Rotary positions: transformers 5 has `rope_parameters`, earlier versions `rope_theta` and `rope_scaling`. */
-function readRope(json: Json, where: string): Json {
-  const parameters = (json.rope_parameters ?? {
-    rope_theta: json.rope_theta,
-    ...(json.rope_scaling as object),
-  }) as Json;
-  const theta = parameters.rope_theta ?? 10000;
+/**
+ * Rotary positions: transformers 5 has `rope_parameters`, earlier versions `rope_theta` and `rope_scaling`. Of a file
+ * with both, transformers 5 takes `rope_scaling`, and what stands outside where it is missing inside: except for the
+ * context that Llama 3's scaling began with.
+ */
+function readRope(given: Json, parameters: Json, where: string): Json {
+  const theta = parameters.rope_theta ?? given.rope_theta ?? 10000;
   const type = parameters.rope_type ?? parameters.type ?? "default";
   if (type === "default") return { theta };
-  const keys: readonly string[] | undefined = ROPE_SCALINGS[type as RopeScaling["rope_type"]];
+  const keys: readonly string[] | undefined = lookUp(ROPE_SCALINGS, type);
   if (!keys)
     throw unsupported(
       "rope_type",
       type,
       where,
       `default, ${Object.keys(ROPE_SCALINGS).join(", ")}`,
-      "use a model with one of these: its weights fit only the positions that they were trained with",
+      "use a model with one of these: its weights fit no others",
     );
-  return { theta, scaling: { rope_type: type, ...Object.fromEntries(keys.map((key) => [key, parameters[key]])) } };
+  const value = (key: string) => (key.startsWith("original") ? given[key] : undefined) ?? parameters[key];
+  return { theta, scaling: { rope_type: type, ...Object.fromEntries(keys.map((key) => [key, value(key)])) } };
 }
 
 function unsupported(key: string, value: unknown, where: string, expected: string, hint: string): ConfigError {
-  return new ConfigError("unsupported-model-config", `${key} = ${JSON.stringify(value)} is not supported`, {
+  return new ConfigError("unsupported-model-config", `${key} = ${show(value)} is not supported`, {
     where,
     expected,
     hint,

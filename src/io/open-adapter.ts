@@ -143,7 +143,7 @@ export async function namedBase(directory: string): Promise<string | undefined> 
 async function describePeftBase(checkpoint: BaseModel): Promise<PeftBase> {
   const { config, names, directory, problemType } = checkpoint;
   const read = (name: string) => checkpoint.read(name);
-  const base = { config, directory, read, ...(problemType === undefined ? {} : { problemType }) };
+  const base = { config, directory, read, problemType };
   if (!names.includes("score.weight")) return base;
   return {
     ...base,

@@ -5,6 +5,7 @@
  */
 import { INITS, type LoraConfig, loraScale, type ModelConfig } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
+import { checkKinds, show, withoutNulls } from "../kinds.ts";
 import { type Site, sitesByName } from "../names.ts";
 import { type Effort, newEffort } from "./expression.ts";
 import { LIMITS } from "./limits.ts";
@@ -61,13 +62,14 @@ const LORA: Rules = {
     task_type: ["SEQ_CLS", "CAUSAL_LM"],
     bias: ["none", "lora_only"],
     use_dora: [true, false],
+    use_rslora: [true, false],
     lora_bias: [false],
     use_qalora: [false],
     // PiSSA, OLoRA and similar methods change the base model's weights before training.
     init_lora_weights: [true, false, "gaussian"],
   },
   known: [
-    ...["target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "r", "lora_alpha", "use_rslora"],
+    ...["target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "r", "lora_alpha"],
     ...["rank_pattern", "alpha_pattern", "fan_in_fan_out", "lora_dropout", "megatron_core", "qalora_group_size"],
     "ensure_weight_tying",
   ],
@@ -79,18 +81,15 @@ const LLAMA_DEFAULTS: PeftConfig = { ...DEFAULTS, target_modules: ["q_proj", "v_
 
 /** The settings of a parsed adapter_config.json that are not null. Throws FormatError if it is not an object. */
 export function givenSettings(json: unknown, where: string): PeftConfig {
-  if (typeof json !== "object" || json === null || Array.isArray(json))
-    throw new FormatError("invalid-adapter-config", "the adapter's configuration is not a JSON object", {
-      where,
-      found: show(json),
-    });
-  return Object.fromEntries(Object.entries(json).filter(([, value]) => value !== null));
+  check({ "the adapter's configuration": json }, { "the adapter's configuration": "object" }, where);
+  return withoutNulls(json as object);
 }
+
+const check: typeof checkKinds = (record, fields, where) =>
+  checkKinds(record, fields, where, { code: "invalid-adapter-config" });
 
 const isEmpty = (value: unknown) =>
   value === false || value === "" || (typeof value === "object" && Object.keys(value as object).length === 0);
-
-export const show = (value: unknown) => JSON.stringify(value) ?? "nothing";
 
 /** A file's settings, with its name for errors and the budget for its regular expressions. */
 interface Source {
@@ -119,7 +118,7 @@ export async function parsePeftConfig(json: unknown, model: ModelConfig, where: 
     scaling: config.use_rslora === true ? "alpha/sqrt(r)" : "alpha/r",
     init: config.init_lora_weights === "gaussian" ? INITS[0] : INITS[1],
     // `validateLora` checks it.
-    ...(config.lora_dropout ? { lora_dropout: config.lora_dropout as number } : {}),
+    ...((config.lora_dropout ?? 0) === 0 ? {} : { lora_dropout: config.lora_dropout as number }),
   } as const;
   const isTarget = targetMatcher(source, toSave);
   const moduleRank = patternNumber(source, "rank_pattern", "r");
@@ -128,12 +127,7 @@ export async function parsePeftConfig(json: unknown, model: ModelConfig, where: 
     .filter(({ name }) => isTarget(name))
     .map(({ name, site }): PeftModule => {
       const r = moduleRank(name);
-      if (!Number.isSafeInteger(r) || r < 1)
-        throw new FormatError("invalid-adapter-config", "the rank r is invalid", {
-          where,
-          expected: "an integer of 1 or more",
-          found: show(r),
-        });
+      check({ r }, { r: "size" }, where);
       const scale = loraScale({ ...lora, r, lora_alpha: moduleAlpha(name) });
       if (!Number.isFinite(Math.fround(scale)))
         throw new FormatError("invalid-adapter-config", `the scale of ${name} overflows float32`, {
@@ -238,7 +232,6 @@ function targetMatcher(source: Source, toSave: readonly string[]): (module: stri
   if (typeof targets === "string" && layers !== undefined)
     throw new ConfigError("unsupported-adapter-config", "layers_to_transform needs target_modules as a list", {
       where,
-      expected: "target_modules as a list of names",
       found: show(targets),
       hint: "PEFT does not load such an adapter either",
     });
@@ -279,37 +272,24 @@ function layerMatcher(source: Source): ((module: string) => boolean) | undefined
 /** The value of a pattern's first key that matches a module's name, otherwise the setting `usual`. */
 function patternNumber(source: Source, setting: string, usual: string): (module: string) => number {
   const { config, where, effort } = source;
-  const pattern = config[setting] ?? {};
-  if (typeof pattern !== "object" || Array.isArray(pattern))
-    throw new FormatError("invalid-adapter-config", `${setting} is not an object of names and numbers`, {
-      where,
-      found: show(pattern),
-    });
-  const values = new Map(Object.entries(pattern));
+  check(config, { [setting]: "object?" }, where);
+  const values = new Map(Object.entries(config[setting] ?? {}));
   checkCount(setting, values.size, where);
   const matchingKey = firstKey([...values.keys()], { setting, where }, effort);
   return (module) => {
     const key = matchingKey(module);
     const value = key === undefined ? config[usual] : values.get(key);
-    if (typeof value === "number" && Number.isFinite(value)) return value;
-    throw new FormatError(
-      "invalid-adapter-config",
-      `${key === undefined ? usual : setting} has no number for ${module}`,
-      {
-        where,
-        expected: "a number",
-        found: show(value),
-      },
-    );
+    const name = `${key === undefined ? usual : setting} for ${module}`;
+    check({ [name]: value }, { [name]: "number" }, where);
+    return value as number;
   };
 }
 
 function strings({ config, where }: Source, setting: string): string[] {
-  const value = config[setting] ?? [];
-  if (!Array.isArray(value) || !value.every((one) => typeof one === "string"))
-    throw new FormatError("invalid-adapter-config", `${setting} is not a list of names`, { where, found: show(value) });
-  checkCount(setting, value.length, where);
-  return value;
+  check(config, { [setting]: "texts?" }, where);
+  const names = (config[setting] ?? []) as string[];
+  checkCount(setting, names.length, where);
+  return names;
 }
 
 function checkCount(setting: string, count: number, where: string): void {

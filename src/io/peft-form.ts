@@ -1,6 +1,6 @@
 /** `PeftForm`: how the adapters of PEFT's modes look in its files. Built by peft-lora.ts and peft-virtual.ts. */
 import type { ModelConfig } from "../config.ts";
-import { FormatError } from "../errors.ts";
+import { checkKinds } from "../kinds.ts";
 import { METHODS } from "../methods/index.ts";
 import { loraName, type Site } from "../names.ts";
 import { numel, type Shape } from "../tensor.ts";
@@ -40,7 +40,7 @@ export interface PeftBase {
   /** Its directory, for errors. */
   directory?: string;
   /** The `problem_type` of its config.json. */
-  problemType?: string;
+  problemType?: unknown;
   /** The base model's score.weight, which an adapter of the head needs. */
   score?: NamedTensor;
   /** Reads a tensor of the base model: for DoRA, and to compare it with PEFT's copy beside an adapter of it. */
@@ -68,8 +68,8 @@ export interface PeftForm {
 /** The base model that an adapter's JSON names under `key`; "" if it names none. */
 export function readBaseModel(json: unknown, key: string, where: string): string {
   const name = (json as Record<string, unknown> | null)?.[key] ?? "";
-  if (typeof name === "string") return name;
-  throw new FormatError("invalid-adapter-config", `${key} is not a string`, { where, found: JSON.stringify(name) });
+  checkKinds({ [key]: name }, { [key]: "text" }, where, { code: "invalid-adapter-config" });
+  return name as string;
 }
 
 /** PEFT's names for a classifier's head, which it saves whole: GPT-2 has a `score`. */

@@ -1,10 +1,10 @@
 /** Imports virtual tokens trained with PEFT. */
 import { textContext } from "../config.ts";
 import { ConfigError } from "../errors.ts";
+import { checkKinds, show } from "../kinds.ts";
 import type { Mode } from "../methods/index.ts";
 import type { Shape } from "../tensor.ts";
-import { checkKinds } from "./common.ts";
-import { type PeftConfig, type Rules, refuseVariants, show } from "./peft-config.ts";
+import { type PeftConfig, type Rules, refuseVariants } from "./peft-config.ts";
 import { HEADS, headEntry, type ImportEntry, type ImportPlan, type PeftBase } from "./peft-form.ts";
 import { dimensions, EMBEDDINGS, SCORE, virtualTensor } from "./peft-virtual.ts";
 

@@ -2,13 +2,23 @@
  * Imports adapters trained with PEFT. With LoRA every module has its own rank and scale, and c_attn a single adapter.
  * Loaded on demand: Lowrank's own runs do not need it.
  */
-import { isInBlocks, type LoraConfig, type LoraSite, type MessagesObjective, TARGETS, type Target } from "../config.ts";
+import { isInBlocks, type LoraConfig, type LoraSite, type MessagesObjective, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
+import { show } from "../kinds.ts";
 import { METHODS, MODES, type Mode } from "../methods/index.ts";
-import { ADAPTED, baseShapes, firstColumn, loraDims, loraName, magnitudeName, siteName } from "../names.ts";
+import {
+  ADAPTED,
+  baseShapes,
+  firstColumn,
+  loraDims,
+  loraName,
+  magnitudeName,
+  modelTargets,
+  siteName,
+} from "../names.ts";
 import { numel, type Shape, sameShape, showShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
-import { givenSettings, type PeftPlan, parsePeftConfig, show } from "./peft-config.ts";
+import { givenSettings, type PeftPlan, parsePeftConfig } from "./peft-config.ts";
 import {
   headEntry,
   type ImportEntry,
@@ -115,7 +125,7 @@ function readProblemType({ problemType }: PeftBase, outputs: number, where: stri
   throw new ConfigError("unsupported-model-config", `problem_type = ${show(found)} is not supported`, {
     where,
     expected: `one of ${Object.values(PROBLEM_TYPES).join(", ")}; a regression with one output`,
-    found: `${outputs} outputs, and the base model's problem_type ${found}`,
+    found: `${outputs} outputs, and the base model's problem_type ${show(found)}`,
   });
 }
 
@@ -144,7 +154,7 @@ async function importLora(
   const { entries, sites, targets, modulesToSave } = expectedEntries(plan, base, classes, classifies);
   const lora: LoraConfig = {
     ...plan.lora,
-    target_modules: (["wte", "c_attn", ...TARGETS] as const).filter((target) => targets.has(target)),
+    target_modules: modelTargets(base.config).filter((target) => targets.has(target)),
     ...(plan.dora ? { use_dora: true } : {}),
     sites,
     ...(modulesToSave.length > 0 ? { modulesToSave } : {}),

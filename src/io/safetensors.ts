@@ -6,6 +6,7 @@
 
 import { openFile } from "#platform";
 import { FormatError } from "../errors.ts";
+import { isListOf, isObject, isText, KINDS, lookUp } from "../kinds.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { numel, showShape } from "../tensor.ts";
 import { countKeys, LIMITS, parseJson } from "./limits.ts";
@@ -72,7 +73,7 @@ function parseHeader(bytes: Uint8Array, dataBytes: number, where: string, remedy
   if (!isObject(json) || bytes[0] !== 0x7b)
     throw new FormatError("invalid-safetensors", "the safetensors header is not a JSON object", { where });
   const { __metadata__: metadata = {}, ...entries } = json;
-  if (!isObject(metadata) || Object.values(metadata).some((value) => typeof value !== "string"))
+  if (!isObject(metadata) || !Object.values(metadata).every(isText))
     throw new FormatError("invalid-safetensors", "__metadata__ of the safetensors header is not an object of strings", {
       where,
     });
@@ -106,8 +107,8 @@ function parseEntry(name: string, entry: unknown, dataBytes: number, where: stri
     throw wrong("the name is too long", `at most ${LIMITS.tensorName} characters`, `${name.length} characters`);
   if (!isObject(entry)) throw wrong("the entry is not an object", "{ dtype, shape, data_offsets }", entry);
   const { dtype, shape, data_offsets: offsets } = entry;
-  if (typeof dtype !== "string" || !Object.hasOwn(BYTES, dtype))
-    throw wrong("unknown element type", Object.keys(BYTES).join(", "), dtype);
+  const bytesOfOne = lookUp(BYTES, dtype);
+  if (bytesOfOne === undefined) throw wrong("unknown element type", Object.keys(BYTES).join(", "), dtype);
   if (!isSizes(shape)) throw wrong("invalid shape", "a list of sizes", shape);
   if (shape.length > LIMITS.dimensions) throw wrong("too many dimensions", `at most ${LIMITS.dimensions}`, shape);
   if (!isSizes(offsets) || offsets.length !== 2) throw wrong("invalid offsets", "data_offsets [begin, end]", offsets);
@@ -121,9 +122,9 @@ function parseEntry(name: string, entry: unknown, dataBytes: number, where: stri
       hint: remedy,
     });
   // Sizes of 0 are left out, as they would hide an overflow of the others.
-  const largest = numel(shape.filter((size) => size > 0)) * BYTES[dtype as Dtype];
+  const largest = numel(shape.filter((size) => size > 0)) * bytesOfOne;
   if (!Number.isSafeInteger(largest)) throw wrong("the shape is too large", `at most ${dataBytes} bytes`, shape);
-  const bytes = numel(shape) * BYTES[dtype as Dtype];
+  const bytes = numel(shape) * bytesOfOne;
   if (end - begin !== bytes)
     throw wrong(
       "the size of the data does not match the shape",
@@ -159,10 +160,6 @@ function checkContiguous(tensors: [string, TensorInfo][], dataBytes: number, whe
     });
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 function isSizes(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0);
+  return isListOf(value, KINDS.count[1]);
 }

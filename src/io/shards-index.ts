@@ -1,6 +1,7 @@
 /** The index of a model whose weights are in several files, as transformers writes it. */
 import { FormatError, nameList } from "../errors.ts";
-import { checkKinds, readJson } from "./common.ts";
+import { checkKinds } from "../kinds.ts";
+import { readJson } from "./common.ts";
 
 /** A name in the model's own folder. */
 const SHARD = /^\w[\w.-]*\.safetensors$/;

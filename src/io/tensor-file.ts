@@ -85,11 +85,6 @@ export class TensorFile<Info extends TensorInfo = TensorInfo> {
     }
   }
 
-  /** Bytes that identify a tensor without reading all of it: the floats of its first row. */
-  async sample(name: string): Promise<Uint8Array<ArrayBuffer>> {
-    return new Uint8Array((await this.readF32(name, 0, this.info(name).shape.length > 1 ? 1 : undefined)).buffer);
-  }
-
   /** All values of a tensor of floats. Throws FormatError, with the position, if one is NaN or infinite. */
   async readFinite(name: string): Promise<Float32Array<ArrayBuffer>> {
     const values = await this.readF32(name);

@@ -1,7 +1,7 @@
 /** Reads the vocabulary of a model from its tokenizer's files. */
 import { exists, joinPath, readBytes } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
-import { checkKinds } from "./common.ts";
+import { checkKinds, isListOf, isText, show, withoutNulls } from "../kinds.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 import {
   asTokenIds,
@@ -46,6 +46,9 @@ export interface TokenConfig {
  * files.
  */
 export async function readVocabulary(directory: string, config: TokenConfig | null): Promise<Vocabulary> {
+  for (const key of ["eos_token_id", "bos_token_id"] as const)
+    for (const id of [config?.[key] ?? []].flat())
+      checkKinds({ [key]: id }, { [key]: "count" }, joinPath(directory, "config.json"));
   const { listed, settings, named } = await readTokens(directory);
   if (listed === null && config !== null && config.vocab_size > GPT2_VOCABULARY.size + MOST_PADDING)
     refuseMissing(directory, config);
@@ -60,13 +63,17 @@ async function readTokens(
   directory: string,
 ): Promise<{ listed: Listed | null; settings: Json | undefined; named: Json }> {
   const read = (file: (typeof TOKENIZER_FILES)[number]) => readObject(joinPath(directory, file));
-  const settings = await read("tokenizer_config.json");
+  const readNamed = async (file: "tokenizer_config.json" | "special_tokens_map.json") => {
+    const json = await read(file);
+    return json && checkNamed(withoutNulls(json), joinPath(directory, file));
+  };
+  const settings = await readNamed("tokenizer_config.json");
   const fast = await read("tokenizer.json");
   const listed = fast
     ? fromFast(fast, joinPath(directory, "tokenizer.json"))
     : await fromLists(directory, read, settings?.tokenizer_class);
   if (settings) checkSettings(settings, listed, joinPath(directory, "tokenizer_config.json"));
-  return { listed, settings, named: { ...(await read("special_tokens_map.json")), ...settings } };
+  return { listed, settings, named: { ...(await readNamed("special_tokens_map.json")), ...settings } };
 }
 
 /** The tokens in a directory's files, with all that were added, and the texts of those that are named: `eos_token`. */
@@ -93,10 +100,13 @@ export function listedVocabulary(
 async function readChat(directory: string, settings: Json | undefined, named: Json): Promise<ChatTemplate | null> {
   const path = joinPath(directory, CHAT_TEMPLATE);
   const own = (await exists(path)) ? new TextDecoder().decode(await readBytes(path, LIMITS.json)) : undefined;
-  const set = settings?.chat_template;
-  const template = own ?? (Array.isArray(set) ? set.find(({ name }) => name === "default")?.template : set);
-  if (typeof template !== "string") return null;
-  return { template, tokens: namedTexts(named) };
+  const { chat_template: given = [] } = settings ?? {};
+  const templates = isText(given) ? [{ name: "default", template: given }] : (given as Record<string, string>[]);
+  const where = joinPath(directory, "tokenizer_config.json");
+  checkKinds({ chat_template: templates }, { chat_template: "objects" }, where);
+  for (const one of templates) checkKinds(one, { name: "text", template: "text" }, where);
+  const template = own ?? templates.find(({ name }) => name === "default")?.template;
+  return template === undefined ? null : { template, tokens: namedTexts(named) };
 }
 
 /** Throws ConfigError if the adapter's directory has a tokenizer that gives other ids than the base model's. */
@@ -165,7 +175,6 @@ async function fromLists(
     throw new FormatError("missing-tokenizer-files", `the model has no ${vocab ? "merges.txt" : "vocab.json"}`, {
       where: directory,
       expected: "vocab.json and merges.txt, or tokenizer.json",
-      found: vocab ? "vocab.json alone" : "merges.txt alone",
     });
   for (const [file, kind] of Object.entries(OTHERS))
     if (await exists(path(file))) refuse(path(file), BYTE_LEVEL, `a file of ${kind}`);
@@ -189,7 +198,8 @@ function splitMerges(bytes: Uint8Array, where: string): string[] {
  * Checks a tokenizer_config.json, the settings of transformers. They must not change what the vocabulary's file says.
  */
 function checkSettings(json: Json, listed: Listed | null, where: string): void {
-  checkKinds(json, { add_prefix_space: "boolean?", added_tokens_decoder: "object?" }, where);
+  const kinds = { add_prefix_space: "boolean?", added_tokens_decoder: "object?", tokenizer_class: "text?" } as const;
+  checkKinds(json, kinds, where);
   if (json.add_prefix_space === true) refusePrefixSpace(where, "true");
   const adds = { add_bos_token: listed !== null && listed.begin !== null, add_eos_token: false };
   for (const [key, is] of Object.entries(adds))
@@ -204,6 +214,15 @@ function checkSettings(json: Json, listed: Listed | null, where: string): void {
 /** The settings that name special tokens. */
 const NAMES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map((name) => `${name}_token`);
 
+/** Throws FormatError unless what names special tokens is a text, or an object with one. Returns it. */
+function checkNamed(json: Json, where: string): Json {
+  const { additional_special_tokens: others = [] } = json;
+  const check = (name: string, one: unknown) => checkKinds({ [name]: namedTokenText(one) }, { [name]: "text" }, where);
+  for (const name of NAMES) check(name, json[name] ?? "");
+  for (const one of Array.isArray(others) ? others : [null]) check("additional_special_tokens", one);
+  return json;
+}
+
 /** The texts of the named tokens. */
 export function namedTexts(named: Json): Record<string, string> {
   return Object.fromEntries(
@@ -216,9 +235,7 @@ export function namedTexts(named: Json): Record<string, string> {
 
 /** The text of a named token: a string, or an object. */
 function namedTokenText(named: unknown): string | undefined {
-  if (typeof named === "string") return named;
-  const content = (named as Json | null | undefined)?.content;
-  return typeof content === "string" ? content : undefined;
+  return isText(named) ? named : (named as Content | undefined)?.content;
 }
 
 /**
@@ -232,7 +249,7 @@ function listAdded(
   config: TokenConfig | null,
 ): AddedToken[] {
   const all = new Map<string, AddedToken>();
-  const others = Array.isArray(named.additional_special_tokens) ? named.additional_special_tokens : [];
+  const others = (named.additional_special_tokens ?? []) as unknown[];
   const special = [...NAMES.map((name) => named[name]), ...others, GPT2_VOCABULARY.end.text].map(namedTokenText);
   const add = (token: Content & { id: number }) => {
     if (token.content === "" || all.has(token.content)) return;
@@ -280,7 +297,8 @@ function findEndToken(
     const known = added.find((token) => token.id === id)?.content;
     if (known !== undefined) return { id, text: known };
     const text = Object.keys(tokens).find((token) => tokens[token] === id) ?? "";
-    const isMade = (pair: unknown) => (Array.isArray(pair) ? pair.join("") : String(pair).replace(" ", "")) === text;
+    const isMade = (pair: unknown) =>
+      (isListOf(pair, isText) ? pair.join("") : isText(pair) ? pair.replace(" ", "") : null) === text;
     return text.length < 2 || merges.some(isMade) ? undefined : { id, text };
   };
   const found =
@@ -293,7 +311,7 @@ function findEndToken(
   throw new ConfigError("no-end-token", "the model has no token that ends a text", {
     where,
     expected: "eos_token in tokenizer_config.json, of a token of the vocabulary",
-    found: `eos_token ${JSON.stringify(named.eos_token) ?? "not given"}, eos_token_id ${JSON.stringify(config?.eos_token_id) ?? "not given"}`,
+    found: `eos_token ${show(named.eos_token)}, eos_token_id ${show(config?.eos_token_id)}`,
     hint: 'name a token that does not occur in texts: {"eos_token": "<|endoftext|>"}',
   });
 }

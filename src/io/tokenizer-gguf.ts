@@ -1,6 +1,6 @@
 /** Reads the vocabulary of a model from the metadata of a GGUF file. */
 import { FormatError } from "../errors.ts";
-import { LIMITS } from "./limits.ts";
+import { checkKinds, lookUp } from "../kinds.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
 import { listedVocabulary, namedTexts } from "./tokenizer-files.ts";
 import { BYTE_LEVEL, type Listed, refuse } from "./tokenizer-json.ts";
@@ -17,6 +17,18 @@ export const padding = (id: number) => `[PAD${id}]`;
 
 type Metadata = ReadonlyMap<string, unknown>;
 
+const FIELDS = {
+  "tokenizer.ggml.tokens": "texts",
+  "tokenizer.ggml.merges": "texts",
+  "tokenizer.ggml.add_bos_token": "boolean?",
+  "tokenizer.ggml.add_eos_token": "boolean?",
+  "tokenizer.ggml.bos_token_id": "count?",
+  "tokenizer.ggml.eos_token_id": "count?",
+  "tokenizer.ggml.unknown_token_id": "number?",
+  "tokenizer.ggml.padding_token_id": "number?",
+  "tokenizer.chat_template": "text?",
+} as const;
+
 /**
  * The vocabulary that `tokenizer.ggml.*` and `tokenizer.chat_template` describe. `metadata`: the file's, with arrays as
  * arrays or typed arrays. Throws ConfigError for a tokenizer of another kind, FormatError for damaged metadata.
@@ -24,9 +36,8 @@ type Metadata = ReadonlyMap<string, unknown>;
 export async function readGgufVocabulary(metadata: Metadata, where: string): Promise<Vocabulary> {
   const { listed, named } = listGgufTokens(metadata, where);
   const vocabulary = await listedVocabulary(listed, undefined, named, null);
-  const template = metadata.get("tokenizer.chat_template");
-  if (typeof template !== "string") return vocabulary;
-  return { ...vocabulary, chat: { template, tokens: namedTexts(named) } };
+  const template = metadata.get("tokenizer.chat_template") as string | undefined;
+  return template === undefined ? vocabulary : { ...vocabulary, chat: { template, tokens: namedTexts(named) } };
 }
 
 /** What the metadata say of the tokens, and the texts of those that are named: `eos_token`, ... Throws as above. */
@@ -38,18 +49,26 @@ export function listGgufTokens(
   const kind = get("model");
   if (kind !== "gpt2") refuse(where, BYTE_LEVEL, `tokenizer.ggml.model ${JSON.stringify(kind) ?? "not given"}`);
   const pretokenizer = findPretokenizer(metadata, where);
-  const texts = textList(metadata, "tokens", where);
+  checkKinds(Object.fromEntries(metadata), FIELDS, where);
+  if (get("add_eos_token") === true) refuse(where, "tokenizer.ggml.add_eos_token = false", "true");
+  const texts = get("tokens") as string[];
+  const types = Array.from((get("token_type") ?? texts.map(() => 0)) as ArrayLike<number>);
+  if (types.length !== texts.length || !types.every(Number.isInteger))
+    throw new FormatError("invalid-field", "tokenizer.ggml.token_type is invalid", {
+      where,
+      expected: `a list of ${texts.length} whole numbers`,
+    });
   const tokens: Record<string, number> = Object.create(null);
-  const types = (get("token_type") ?? []) as ArrayLike<number>;
   for (const [id, text] of texts.entries()) if (types[id] !== UNUSED || text !== padding(id)) tokens[text] = id;
   const added = texts.flatMap((content, id) => {
     const special = types[id] === CONTROL;
     return special || types[id] === USER_DEFINED ? [{ id, content, special, normalized: false }] : [];
   });
   const byKey = (key: string): NamedToken | null => {
-    const id = get(`${key}_token_id`);
-    const text = typeof id === "number" ? texts[id] : undefined;
-    return text === undefined ? null : { id: id as number, text };
+    const id = get(`${key}_token_id`) as number;
+    const text = texts[id];
+    // As in llama.cpp: some files have an id of no token to say that there is none.
+    return text === undefined ? null : { id, text };
   };
   const names = { bos: "bos", eos: "eos", unk: "unknown", pad: "padding" };
   const named = Object.fromEntries(Object.entries(names).map(([name, key]) => [`${name}_token`, byKey(key)?.text]));
@@ -57,7 +76,7 @@ export function listGgufTokens(
   const isLlama3 = pretokenizer === "llama-bpe";
   const listed: Listed = {
     tokens,
-    merges: textList(metadata, "merges", where),
+    merges: get("merges") as string[],
     added,
     pretokenizer,
     normalizes: pretokenizer === "qwen2",
@@ -72,21 +91,10 @@ function findPretokenizer(metadata: Metadata, where: string): Pretokenizer {
   // Files of older versions do not name it; GPT-2's has no other.
   const isGpt2 = metadata.get("general.architecture") === "gpt2";
   const name = metadata.get("tokenizer.ggml.pre") ?? (isGpt2 ? "gpt-2" : undefined);
-  if (typeof name === "string" && Object.hasOwn(PRETOKENIZERS, name)) return name as Pretokenizer;
+  if (lookUp(PRETOKENIZERS, name)) return name as Pretokenizer;
   return refuse(
     where,
     `tokenizer.ggml.pre of one of: ${Object.keys(PRETOKENIZERS).join(", ")}`,
     JSON.stringify(name) ?? "not given",
   );
-}
-
-function textList(metadata: Metadata, key: string, where: string): string[] {
-  const list = metadata.get(`tokenizer.ggml.${key}`);
-  if (Array.isArray(list) && list.length <= LIMITS.vocabulary && list.every((text) => typeof text === "string"))
-    return list;
-  throw new FormatError("invalid-field", `tokenizer.ggml.${key} is invalid`, {
-    where,
-    expected: `a list of at most ${LIMITS.vocabulary} strings`,
-    found: Array.isArray(list) ? `${list.length} values` : (JSON.stringify(list)?.slice(0, 60) ?? "nothing"),
-  });
 }

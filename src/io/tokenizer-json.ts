@@ -1,6 +1,6 @@
 /** Reads a tokenizer.json, the form of the library `tokenizers`. */
 import { ConfigError, FormatError } from "../errors.ts";
-import { checkKinds } from "./common.ts";
+import { checkKinds, isObject, lookUp, show, withoutNulls } from "../kinds.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
 import type { AddedToken, Preparation, TokenIds } from "./vocabulary-tables.ts";
 import { hasAllBytes } from "./vocabulary-tables.ts";
@@ -20,16 +20,18 @@ export const BYTE_LEVEL = "a byte-level BPE, as GPT-2's, Llama 3's or Qwen2's";
 
 /** The parts of a tokenizer.json. Refuses every step before and after the merges that would change ids. */
 export function fromFast(json: Json, where: string): Listed {
-  checkKinds(json, { model: "object", added_tokens: "objects?" }, where);
-  const { model, added_tokens = [] } = json as { model: Json; added_tokens?: Json[] };
+  const given = withoutNulls(json);
+  checkKinds(given, { model: "object", added_tokens: "objects?" }, where);
+  const { added_tokens = [], pre_tokenizer, normalizer, post_processor } = given as { added_tokens?: Json[] } & Json;
+  const model = withoutNulls(given.model as Json);
   const { type = Array.isArray(model.merges) ? "BPE" : undefined } = model;
-  if (type !== "BPE") refuse(where, BYTE_LEVEL, `the type ${JSON.stringify(type) ?? "of no known model"}`);
+  if (type !== "BPE") refuse(where, BYTE_LEVEL, `the type ${show(type)}`);
+  const kinds = { byte_fallback: "boolean?", ignore_merges: "boolean?", unk_token: "text?" } as const;
+  checkKinds(model, { ...kinds, vocab: "object" }, where);
   if (model.byte_fallback)
     refuse(where, BYTE_LEVEL, "byte_fallback: a SentencePiece vocabulary, as Llama 2's and TinyLlama's");
   for (const key of ["continuing_subword_prefix", "end_of_word_suffix", "dropout"])
     if (model[key]) refuse(where, `no ${key} in the model`, JSON.stringify(model[key]));
-  checkKinds(model, { vocab: "object" }, where);
-  checkKinds({ ignore_merges: model.ignore_merges ?? false }, { ignore_merges: "boolean" }, where);
   if (!Array.isArray(model.merges)) throw new FormatError("invalid-merges", "the tokenizer has no merges", { where });
   for (const token of added_tokens) checkAdded(token, where);
   const tokens = asTokenIds(model.vocab as Json);
@@ -39,10 +41,10 @@ export function fromFast(json: Json, where: string): Listed {
     tokens,
     merges: model.merges,
     added: added_tokens as Content[],
-    pretokenizer: findPretokenizer(json.pre_tokenizer, where),
-    normalizes: findNormalizer(json.normalizer, where),
+    pretokenizer: findPretokenizer(pre_tokenizer, where),
+    normalizes: findNormalizer(normalizer, where),
     ignoresMerges: model.ignore_merges === true,
-    begin: findBegin(json.post_processor, where),
+    begin: findBegin(post_processor, where),
     where,
   };
 }
@@ -59,10 +61,11 @@ export function checkAdded(token: Json, where: string): void {
 
 /** A step, or those of a sequence, which has them under `key`. */
 function steps(step: unknown, key: string): Json[] {
-  if (step === undefined || step === null) return [];
+  if (step === undefined) return [];
   const { type, [key]: inner } = step as Json;
   const all = type === "Sequence" && Array.isArray(inner) ? inner : [step];
-  return all.map((one) => (one ?? {}) as Json);
+  // One without a type is refused, as is one of another kind.
+  return all.map((one) => (isObject(one) ? one : {}));
 }
 
 /** Whether a text is brought into NFC. */
@@ -82,7 +85,7 @@ function findPretokenizer(given: unknown, where: string): Pretokenizer {
   const all = steps(given, "pretokenizers");
   const byteLevel = all.find(({ type }) => type === "ByteLevel");
   if (byteLevel !== undefined && byteLevel.add_prefix_space !== false)
-    refusePrefixSpace(where, JSON.stringify(byteLevel.add_prefix_space) ?? "nothing");
+    refusePrefixSpace(where, show(byteLevel.add_prefix_space));
   const isSame = (step: Json, known: object) =>
     Object.entries(known).every(([key, value]) => JSON.stringify(step[key] ?? DEFAULTS[key]) === JSON.stringify(value));
   for (const [name, known] of Object.entries(PRETOKENIZERS))
@@ -90,7 +93,7 @@ function findPretokenizer(given: unknown, where: string): Pretokenizer {
   return refuse(
     where,
     `a pre_tokenizer as of one of: ${Object.keys(PRETOKENIZERS).join(", ")} (gpt-2: ByteLevel, with use_regex)`,
-    JSON.stringify(given) ?? "none",
+    show(given),
   );
 }
 /** Of files of older versions. */
@@ -102,14 +105,15 @@ function findBegin(given: unknown, where: string): Listed["begin"] {
   let begin: Listed["begin"] = null;
   for (const { type, single, special_tokens } of steps(given, "processors")) {
     if (type === "ByteLevel") continue;
-    const parts = Array.isArray(single) ? single.map((part) => Object.entries((part ?? {}) as Json)[0]) : [];
-    const [first, ...rest] = parts as [string, Json][];
+    const entry = (part: unknown) => (isObject(part) ? Object.entries(part)[0] : undefined) ?? ["", null];
+    const parts = Array.isArray(single) ? single.map(entry) : [];
+    const [first, ...rest] = parts as [string, Json | null][];
     const isTemplate = type === "TemplateProcessing" && begin === null && parts.at(-1)?.[0] === "Sequence";
     if (!isTemplate || parts.length > 2 || (rest.length > 0 && first![0] !== "SpecialToken"))
       refuse(where, expected, `post_processor ${JSON.stringify(given)}`);
     if (rest.length === 0) continue;
     const text = first![1]?.id;
-    const ids = ((special_tokens as Json | undefined)?.[String(text)] as Json | undefined)?.ids;
+    const { ids } = { ...(lookUp({ ...(special_tokens as Json) }, text) as Json) };
     const id = Array.isArray(ids) && ids.length === 1 ? ids[0] : undefined;
     checkKinds({ id: text, ids: id }, { id: "text", ids: "count" }, where);
     begin = { id: id as number, text: text as string };

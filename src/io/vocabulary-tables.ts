@@ -1,6 +1,7 @@
 /** Tables for data.wasm, made from the tokens, merges and added tokens of a model's files. */
 import { createHasher, readAsset } from "#platform";
 import { FormatError } from "../errors.ts";
+import { show } from "../kinds.ts";
 import { LIMITS } from "./limits.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
 import { GPT2_TABLES, GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
@@ -83,7 +84,7 @@ function textsById({ tokens, added }: VocabularyParts, where: string): (string |
       throw new FormatError("invalid-vocabulary", `the id of token ${JSON.stringify(text)} is invalid`, {
         where,
         expected: `a whole number from 0 to ${LIMITS.vocabulary - 1}`,
-        found: JSON.stringify(id) ?? "nothing",
+        found: show(id),
       });
     while (texts.length <= id) texts.push(undefined);
     const other = texts[id];
@@ -129,7 +130,7 @@ function readMerges({ tokens, merges }: VocabularyParts, where: string): Pairs {
       throw new FormatError("invalid-merges", `merge ${i + 1} is invalid`, {
         where,
         expected: "two tokens",
-        found: String(JSON.stringify(merge)).slice(0, 60),
+        found: show(merge).slice(0, 60),
       });
     const [a, b] = pair as [string, string];
     const l = tokens[a];

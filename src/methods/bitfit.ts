@@ -1,4 +1,4 @@
-/** BitFit (Ben Zaken et al. 2021): every bias and the head are trained. */
+/** BitFit (Ben Zaken et al. 2021): every bias and the head of a classifier are trained. */
 import type { Guide, Method, Training } from "./method.ts";
 
 export const method: Method = {
@@ -13,8 +13,8 @@ export const training: Training = {
 };
 
 export const guide: Guide = {
-  choice: "biases and head (BitFit)",
-  about: "Only the biases and the head are trained: the numbers that are added after each matrix product.",
+  choice: "biases (BitFit)",
+  about: "Only the biases, which are added after each matrix product, and a classifier's head are trained.",
   settings: {},
   rates: { lowest: 1e-4, papers: "1e-4 to 1e-3 (Ben Zaken et al. 2021)" },
   duration: 1.1,

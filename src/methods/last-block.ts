@@ -1,4 +1,4 @@
-/** The last block and the head are trained. The final layer norm stays frozen, as in the paper's program. */
+/** The last block and the head of a classifier are trained. The final layer norm stays frozen, as in the paper's program. */
 import type { Guide, Method, Training } from "./method.ts";
 
 export const method: Method = {
@@ -13,8 +13,9 @@ export const training: Training = {
 };
 
 export const guide: Guide = {
-  choice: "last block and head",
-  about: "Only the last block and the head are trained. The blocks below stay as they are and are computed once.",
+  choice: "last block",
+  about:
+    "Only the last block is trained, and a classifier's head. The blocks below stay as they are and are computed once.",
   settings: {},
   rates: { lowest: 1e-4 },
   duration: 0.4,

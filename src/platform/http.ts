@@ -159,11 +159,11 @@ export async function collect(
   for await (const piece of pieces) {
     size += piece.length;
     if (size > (length ?? Infinity)) throw wrong("more");
-    if (size > limit)
+    if (Math.max(size, length ?? 0) > limit)
       throw new DownloadError("exceeds-limit", "the answer is too large", {
         where,
         expected: `at most ${limit} bytes`,
-        found: "more",
+        found: length === undefined ? "more" : `${length} bytes`,
       });
     held.push(piece);
     if (size - inBlocks < BLOCK) continue;
@@ -261,13 +261,16 @@ export function parseRetryAfter(retryAfter: string | null, now = Date.now()): nu
   return seconds > 0 ? Math.min(seconds, LONGEST_WAIT) : 0;
 }
 
-/** Errors that are not retried: unknown host, no network, connection refused or not made in 10 s, redirect loop. */
+/**
+ * Errors that are not retried: unknown host, no network, connection refused or not made in 10 s, a redirect in a loop
+ * or to an address that is not of the web.
+ */
 function isFinal(error: unknown): boolean {
   const codes = [
     ...["ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ENETUNREACH", "EHOSTUNREACH", "ERR_INVALID_URL"],
     ...["UND_ERR_CONNECT_TIMEOUT", "ETIMEDOUT", "EADDRNOTAVAIL"],
   ];
-  return codes.includes(systemCode(error)) || /redirect count exceeded/.test(failureReason(error));
+  return codes.includes(systemCode(error)) || /redirect count exceeded|URL scheme must be/.test(failureReason(error));
 }
 
 /** The code of the innermost cause that has one. */

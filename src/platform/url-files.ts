@@ -3,6 +3,9 @@ import { ConfigError, DownloadError } from "../errors.ts";
 import { ask, collect, readBody, readWhole, refused } from "./http.ts";
 import { blobReader, type FileReader, filePieces } from "./reader.ts";
 
+/** The most bytes of a file on a server without ranges, or of a response: all of it is in memory. */
+const WHOLE_BYTES = 4 * 2 ** 30;
+
 /** A file on a server, of at most `limit` bytes. Throws as `readWhole` does. */
 export function fetchUrl(url: string, limit: number): Promise<Blob> {
   return ask(url, {}, (answer) => readWhole(answer, url, limit));
@@ -14,20 +17,20 @@ export function existsUrl(url: string): Promise<boolean> {
 }
 
 /**
- * Opens a file on a server: by ranges if it supports them, otherwise its body is read once. Throws DownloadError if
- * there is no such file, if it changes while it is open, or if the server sends less or more than it said.
+ * Opens a file on a server: by ranges if it supports them, otherwise its body, of at most `limit` bytes, is read once.
+ * Throws DownloadError if there is no such file, if it changes while it is open, or if the server sends less or more
+ * than it said.
  */
-export async function openUrl(url: string, name = url): Promise<FileReader> {
+export async function openUrl(url: string, name = url, limit = WHOLE_BYTES): Promise<FileReader> {
   return ask(url, { headers: { range: "bytes=0-0" } }, async (answer) => {
     const { status, headers } = answer.response;
-    const range = headers.get("content-range");
-    if (status === 200) return blobReader(name, await readWhole(answer, name));
+    const range = contentRange(answer.response);
+    if (status === 200) return blobReader(name, await readWhole(answer, name, limit));
     if (status === 416 && /^bytes \*\/0$/.test(range ?? "")) return blobReader(name, new Blob());
     if (status !== 206) throw refused(name, answer.response);
-    // Another origin may hide the header.
-    const total = /\/(\d+)$/.exec(range ?? "")?.[1] ?? (await fetchLength(url));
-    const size = Number(total);
-    if (total === null || !Number.isSafeInteger(size))
+    const total = range === HIDDEN ? await fetchLength(url) : /^bytes 0-0\/(\d+)$/.exec(range ?? "")?.[1];
+    const size = Number(total ?? Number.NaN);
+    if (!Number.isSafeInteger(size))
       throw new DownloadError("unknown-file-size", "the server does not say how large the file is", {
         where: name,
         expected: "a header Content-Range or Content-Length",
@@ -37,8 +40,18 @@ export async function openUrl(url: string, name = url): Promise<FileReader> {
   });
 }
 
+/** Stands for a header that another origin may hide. */
+const HIDDEN = "a hidden header";
+
+/** The part of a file that a response says it has; null if it does not say. */
+function contentRange({ headers, type }: Response): string | null {
+  return headers.get("content-range") ?? (type === "cors" ? HIDDEN : null);
+}
+
 function fetchLength(url: string): Promise<string | null> {
-  return ask(url, { method: "HEAD" }, async ({ response }) => response.headers.get("content-length"));
+  return ask(url, { method: "HEAD" }, async ({ response: { ok, headers } }) =>
+    ok ? headers.get("content-length") : null,
+  );
 }
 
 function rangeReader(url: string, name: string, size: number, headers: Headers): FileReader {
@@ -63,16 +76,16 @@ function rangeReader(url: string, name: string, size: number, headers: Headers):
       return ask(url, { headers: { range: `bytes=${offset}-${last}` } }, async ({ response, pieces }) => {
         if (response.status !== 206) throw refused(name, response, `bytes ${offset} to ${last}`);
         const expected = `bytes ${offset}-${last}/${size}`;
-        const found = response.headers.get("content-range") ?? expected;
+        const found = contentRange(response);
         const tag = response.headers.get("etag");
-        if (found !== expected || tag !== etag)
+        if ((found !== expected && found !== HIDDEN) || tag !== etag)
           throw new DownloadError(
             "file-changed-on-server",
             "the file on the server has changed, or the server sends another part of it",
             {
               where: name,
               expected: `${expected}, ETag ${etag}`,
-              found: `${found}, ETag ${tag}`,
+              found: `${found ?? "no Content-Range"}, ETag ${tag}`,
               hint: "open it again",
             },
           );
@@ -91,5 +104,5 @@ export async function readResponse(response: Response, name: string): Promise<Bl
       where: name,
       hint: "give a new one, or a clone() made before it was read",
     });
-  return readWhole({ response, pieces: readBody(response, name) }, name);
+  return readWhole({ response, pieces: readBody(response, name) }, name, WHOLE_BYTES);
 }

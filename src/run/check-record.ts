@@ -4,58 +4,50 @@
  */
 import { OBJECTIVES, type Objective, parseChoice } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import { checkKinds, type Kind } from "../io/common.ts";
+import { findWrong, isListOf, isText, KINDS as JSON_KINDS, type Kinds as KindTable, show } from "../kinds.ts";
 import { DEFAULTS, resolveOptions } from "../train/options.ts";
 import type { RunRecord } from "./record.ts";
 
 const isNumber = (value: unknown) => typeof value === "number";
-const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
-const isText = (value: unknown) => typeof value === "string";
-const isList = (value: unknown, is: (item: unknown) => boolean, length?: number) =>
-  Array.isArray(value) && value.every(is) && value.length === (length ?? value.length);
+const isPair = (value: unknown) => isListOf(value, isText) && value.length === 2;
 
-/** Kinds of values that only a record has. A figure is what was measured, also where that is not finite. */
+/** Kinds of values of a record. A figure is what was measured, also where that is not finite. */
 const KINDS = {
+  ...JSON_KINDS,
   figure: ["a number", isNumber],
   "figure or null": ["a number, or null", (value: unknown) => value === null || isNumber(value)],
-  figures: ["a list of numbers", (value: unknown) => isList(value, isNumber)],
-  counts: ["a list of three counts", (value: unknown) => isList(value, isCount, 3)],
-  pair: ["two strings", (value: unknown) => isList(value, isText, 2)],
-  "text or pair": ["a string, or two", (value: unknown) => isText(value) || isList(value, isText, 2)],
-} as const satisfies Record<string, [words: string, is: (value: unknown) => boolean]>;
+  figures: ["a list of numbers", (value: unknown) => isListOf(value, isNumber)],
+  counts: ["a list of three counts", (value) => isListOf(value, JSON_KINDS.count[1]) && value.length === 3],
+  pair: ["two strings", isPair],
+  "text or pair": ["a string, or two", (value: unknown) => isText(value) || isPair(value)],
+} as const satisfies KindTable<string>;
 
-type RecordKind = Kind | keyof typeof KINDS;
+type Kind = keyof typeof KINDS;
 
 /**
  * The kinds of an object's values by their keys: one of them, those of an object within, or those of the objects of a
  * list. Kinds with "?" may be missing; what is within an object, with "?" after its key, may be null or missing.
  */
 interface Kinds {
-  readonly [key: string]: RecordKind | `${RecordKind}?` | Kinds | readonly [Kinds];
+  readonly [key: string]: Kind | `${Kind}?` | Kinds | readonly [Kinds];
 }
 
 /** Throws FormatError unless `object`, which is at `path` of a record, has values of these kinds. */
 function check(object: object, kinds: Kinds, where: string, path = ""): void {
+  const expect = (key: string, kind: Kind | `${Kind}?`) => {
+    const wrong = findWrong(object, { [key]: kind }, KINDS);
+    if (wrong) refuse(where, path + key, wrong.expected, show(wrong.value));
+  };
   for (const [name, kind] of Object.entries(kinds)) {
     const key = typeof kind === "string" ? name : name.replace("?", "");
     const value = (object as Record<string, unknown>)[key];
-    const at = path + key;
-    if (typeof kind === "string") checkValue(value, kind, where, at);
+    if (typeof kind === "string") expect(key, kind);
     else if (key === name || (value ?? null) !== null) {
-      checkKinds({ [at]: value }, { [at]: Array.isArray(kind) ? "objects" : "object" }, where);
+      expect(key, Array.isArray(kind) ? "objects" : "object");
       if (Array.isArray(kind))
-        for (const [i, one] of (value as object[]).entries()) check(one, kind[0], where, `${at}[${i}].`);
-      else check(value as object, kind as Kinds, where, `${at}.`);
+        for (const [i, item] of (value as object[]).entries()) check(item, kind[0], where, `${path}${key}[${i}].`);
+      else check(value as object, kind as Kinds, where, `${path}${key}.`);
     }
-  }
-}
-
-function checkValue(value: unknown, kind: RecordKind | `${RecordKind}?`, where: string, at: string): void {
-  const bare = kind.replace("?", "");
-  if (!Object.hasOwn(KINDS, bare)) checkKinds({ [at]: value }, { [at]: kind as Kind }, where);
-  else if (value !== undefined || !kind.endsWith("?")) {
-    const [expected, is] = KINDS[bare as keyof typeof KINDS];
-    if (!is(value)) refuse(where, at, expected, JSON.stringify(value) ?? "nothing");
   }
 }
 

@@ -1,10 +1,10 @@
 /** Checkpoints of a run on disk: the last two, each written atomically, so that a killed run can be resumed. */
 import { exists, joinPath, listDirectory, openFile, remove, writeFileAtomic } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
-import { checkKinds } from "../io/common.ts";
 import { parseJson } from "../io/limits.ts";
 import { SafetensorsFile } from "../io/safetensors.ts";
 import { encodeSafetensors } from "../io/safetensors-write.ts";
+import { checkKinds } from "../kinds.ts";
 import { TEMPORARY } from "../platform/paths.ts";
 import type { Check } from "../platform/reader.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";

@@ -21,6 +21,8 @@ const UNSHARED_BYTES = 88.3 * KB;
 const PAGE_BYTES = 222.9 * KB;
 /** What reads models and adapters of other programs: their tokenizers, their types of weights, PEFT's settings. */
 const FOREIGN_BYTES = 18 * KB;
+/** What compares a head with the token table. */
+const TIED_BYTES = 0.5 * KB;
 /** What reads models in GGUF files. */
 const GGUF_BYTES = 8.2 * KB;
 /** What says that labels are no classes to learn, or look like several in one. */
@@ -155,6 +157,7 @@ const OF_FORMS =
   /\/(src\/(export\/|io\/(merge|ggml-encode|gguf-(adapter|metadata|tensors|vocabulary|write))\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker|page\/parts)\/forms)|data\/datasets\/)/;
 const OF_FOREIGN =
   /\/src\/(io\/(vocabulary-tables|pretokenizers|problem-types|tokenizer-(files|json)|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
+const OF_TIED = /\/src\/io\/tied-head\./;
 const OF_LLAMA = /\/src\/(io\/(llama-(config|files)|collect)|model\/(llama|rope-table)|ops\/(rope|swiglu|rmsnorm))\./;
 const OF_ONNX =
   /\/(src\/(export\/(onnx|tokenizer)|io\/(tokenizer-fast|collect)|quantize)|node_modules\/(@bufbuild\/protobuf|onnx-buf)\/)/;
@@ -202,6 +205,7 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
   const gguf = only(OF_GGUF);
   const llama = only(OF_LLAMA);
   const zip = only(OF_ZIP);
+  const tied = only(OF_TIED);
   const onnx = only(OF_ONNX).filter((path) => ![...foreign, ...gguf, ...llama].includes(path));
   const downloads = only(OF_DOWNLOADS);
   const forms = only(OF_FORMS).filter((path) => !downloads.includes(path));
@@ -225,6 +229,7 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
     ...gguf,
     ...llama,
     ...zip,
+    ...tied,
     ...onnx,
     ...downloads,
     ...forms,
@@ -250,6 +255,7 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
     [gguf, GGUF_BYTES],
     [llama, LLAMA_BYTES],
     [zip, ZIP_BYTES],
+    [tied, TIED_BYTES],
     [downloads, DOWNLOADS_BYTES],
     [forms, FORMS_BYTES],
     [hub, HUB_BYTES],

@@ -116,12 +116,41 @@ test("a template that is invalid, refuses, or does not end is an error, soon and
     ],
     ["cannot be used", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"],
     ["cannot be used", "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}"],
-    ["cannot be used", "{{ 'a' | indent(999999999999) }}"],
+    ["does too much", "{{ 'a' | indent(999999999999) }}"],
   ];
-  for (const [word, template] of hostile)
+  // A long text at many places: what converts it to a text, compares it, or writes an argument there.
+  const repeat = (name: string, times: number, by: string) =>
+    `{% for i in range(${times}) %}{% set ns.${name} = ns.${name} ${by} ns.${name} %}{% endfor %}`;
+  const many = (end: string, value = "ns.x", text = 18, list = 12, start = "ab") =>
+    `{% set ns = namespace(x='${start}') %}${repeat("x", text, "~")}{% set ns.y = [${value}] %}${repeat("y", list, "+")}${end}`;
+  for (const end of [
+    ...["{{ ns.y | tojson }}", "{{ ns.y | string }}", "{{ ns.y | join }}", "{{ ns.y }}", "{{ ns.y ~ '' }}"],
+    ...["{{ ns.y | sort }}", "{{ ns.y | unique }}", "{{ 'a' in ns.y }}", "{{ {'k': ns.y} | tojson }}"],
+  ])
+    hostile.push(["does too much", many(end)]);
+  hostile.push(
+    ["does too much", many("{{ ns.y | tojson }}", "{ns.x: 1}")],
+    ["does too much", many("{{ ns.y | join(ns.x) }}", "1")],
+    ["does too much", many("{{ ns.y | tojson(separators=(ns.x, ':')) }}", "1")],
+    ["does too much", many("{{ ns.y | tojson(indent=100000) }}", "1", 1)],
+    ["does too much", many("{{ ns.x.replace('a', ns.x) }}")],
+    ["does too much", many("{{ ns.x | replace('a', ns.x) }}")],
+    ["does too much", many("{{ ns.x | indent(10000) }}", "1", 14, 1, "a\\n")],
+    ["does too much", many("{% filter indent(10000) %}{{ ns.x }}{% endfilter %}", "1", 14, 1, "a\\n")],
+  );
+  for (const [word, template] of hostile) {
+    const before = process.resourceUsage().maxRSS;
     await assertFails(FormatError, "invalid-chat-template", [word], async () =>
       (await openChat(template)).chat.prompt(CONVERSATION),
     );
+    const grown = (process.resourceUsage().maxRSS - before) >> 10;
+    assert.ok(grown < 200, `${grown} MiB more for ${template.slice(0, 200)}`);
+  }
+  // A usual template may do all of it, with a long chat.
+  const usual =
+    "{% for m in messages %}{{ m.content.replace('a', 'bb') | indent(2) }}{% endfor %}{{ messages | tojson(indent=4) }}";
+  const { chat } = await openChat(usual);
+  assert.ok(chat.prompt([{ role: "user", content: "a\nca".repeat(20_000) }]).length > 20_000);
   await assertFails(FormatError, "invalid-chat-template", ["changes what is before an answer"], async () =>
     (await openChat("{{ messages | length }}")).chat.completions(CONVERSATION, "here"),
   );

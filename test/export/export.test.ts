@@ -275,6 +275,10 @@ test("a relative of GPT-2 keeps its options and its head, frozen or trained, in 
   await assertFails(ConfigError, "wrong-base-model", ["n_inner = 20", "n_inner = the default"], () =>
     openAdapter(join(folder, "relative frozen-adapter"), baseDirectory),
   );
+  // Also where only the file says that the head is not the token table.
+  writeFileSync(join(base, "config.json"), JSON.stringify({ ...model, tie_word_embeddings: true }));
+  const said = await exported("merged", metaFor({ target_modules: ["c_attn"] }, rest), "relative said");
+  assert.is(JSON.parse(readFileSync(join(said.out, "config.json"), "utf8")).tie_word_embeddings, false);
 });
 
 test("a PEFT directory has only PEFT's files, and can be loaded again", async () => {

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { packagePath } from "#platform";
+import { openBaseModel } from "../../src/io/hf.ts";
 import type { Rng } from "../../src/rng.ts";
 import { decodeGguf, encodeGguf, type Parts, type Tensor, type Value } from "../helpers/gguf.ts";
 import { fuzz } from "./fuzz.ts";
@@ -27,6 +28,7 @@ const TEXTS = [
   "ä",
   "x".repeat(2000),
   "__proto__",
+  "constructor",
 ];
 /** Keys that a file may have, and does not have here. */
 const KEYS = [
@@ -137,4 +139,28 @@ fuzz({
   count: 250,
   make: (rng) => ({ files: new Map([[MODEL, changed(rng)]]) }),
   read: (_, folder) => readBase(join(folder, MODEL)),
+});
+
+fuzz({
+  name: "gguf-head",
+  count: 50,
+  ends: "read",
+  make(rng) {
+    const parts = decodeGguf(pick(rng, files));
+    const table = parts.tensors.find(({ name }) => name === "token_embd.weight")!;
+    // Without the padding behind it: one byte of any row.
+    const data = Uint8Array.from(table.data);
+    data[rng.below(data.length - 32)]! ^= 1 << rng.below(7);
+    parts.tensors = [
+      ...parts.tensors.filter(({ name }) => name !== "output.weight"),
+      { ...table, name: "output.weight", data },
+    ];
+    return { files: new Map([[MODEL, encodeGguf(parts)]]) };
+  },
+  async read(_, folder) {
+    await using model = await openBaseModel(join(folder, MODEL));
+    return () => {
+      if (!model.names.includes("lm_head.weight")) throw new Error("a head that differs from the table is left out");
+    };
+  },
 });

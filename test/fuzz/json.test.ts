@@ -2,10 +2,7 @@
 
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Tokenizer } from "../../src/data/tokenizer.ts";
-import type { BaseModel } from "../../src/io/hf.ts";
 import { recover } from "../../src/io/recover.ts";
-import { readVocabulary } from "../../src/io/tokenizer-files.ts";
 import { MODES } from "../../src/methods/index.ts";
 import { STAGING } from "../../src/platform/paths.ts";
 import { JOURNAL } from "../../src/platform/replacing.ts";
@@ -13,7 +10,18 @@ import type { Rng } from "../../src/rng.ts";
 import { readRecord } from "../../src/run/directory.ts";
 import { DEFAULTS, resolveOptions } from "../../src/train/options.ts";
 import { type Case, type Files, fuzz } from "./fuzz.ts";
-import { BASES, OURS, PEFT, PEFT_QWEN2, readBase, readOurs, readPeft, readPeftQwen2 } from "./models.ts";
+import {
+  BASES,
+  OURS,
+  PEFT,
+  PEFT_QWEN2,
+  readBase,
+  readOurs,
+  readPeft,
+  readPeftQwen2,
+  readTokenizer,
+  TOKENIZERS,
+} from "./models.ts";
 import { mutateJson, pick, type Words } from "./mutate.ts";
 import { makeRecords, showRecord } from "./records.ts";
 
@@ -163,8 +171,11 @@ const MODEL_WORDS: Words = {
     "rope_theta",
     "rope_scaling",
     "rope_parameters",
+    "rope_type",
+    "eos_token_id",
+    "layer_types",
   ],
-  values: ["gpt2", "llama", "qwen2", "llama3", "linear", "gelu_new", "relu", 8, 12, 16, 32, 48, 1e-5],
+  values: ["constructor", "gpt2", "llama", "qwen2", "llama3", "linear", "gelu_new", "relu", 8, 12, 16, 32, 48, 1e-5],
 };
 
 const RECORDS: readonly Files[] = makeRecords().map((record) => new Map([["run.json", JSON.stringify(record)]]));
@@ -187,38 +198,6 @@ const RUN_WORDS: Words = {
   ],
 };
 
-/** Every vocabulary but GPT-2's is refused, and these have a few tokens: what is read has none. */
-const TOKENIZERS: readonly Files[] = [
-  new Map([
-    [
-      "tokenizer.json",
-      JSON.stringify({
-        version: "1.0",
-        added_tokens: [
-          { id: 6, content: "<|endoftext|>", special: true },
-          { id: 9, content: " he", special: false, lstrip: true, single_word: true },
-        ],
-        pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true },
-        model: {
-          type: "BPE",
-          vocab: { Ġ: 0, t: 1, Ġt: 2, h: 3, e: 4, he: 5, "<|endoftext|>": 6 },
-          merges: ["Ġ t", ["h", "e"]],
-        },
-      }),
-    ],
-  ]),
-  new Map([
-    [
-      "tokenizer_config.json",
-      JSON.stringify({
-        model_max_length: 1024,
-        tokenizer_class: "GPT2Tokenizer",
-        add_prefix_space: false,
-        bos_token: { content: "<|endoftext|>" },
-      }),
-    ],
-  ]),
-];
 const TOKENIZER_WORDS: Words = {
   keys: [
     "model",
@@ -231,8 +210,26 @@ const TOKENIZER_WORDS: Words = {
     "single_word",
     "lstrip",
     "id",
+    "chat_template",
+    "eos_token",
+    "additional_special_tokens",
+    "post_processor",
+    "single",
   ],
-  values: [true, "Sequence", "Metaspace", { type: "ByteLevel", add_prefix_space: true }, 999_999, 1e6, "Ġthe", "h e"],
+  values: [
+    [null],
+    [{ name: "default" }],
+    "{{ messages | tojson }}",
+    { type: "TemplateProcessing", single: [{}, { Sequence: {} }] },
+    true,
+    "Sequence",
+    "Metaspace",
+    { type: "ByteLevel", add_prefix_space: true },
+    999_999,
+    1e6,
+    "Ġthe",
+    "h e",
+  ],
 };
 
 /** A run that was being replaced when its process ended, beside a file that is none of its own. */
@@ -277,18 +274,6 @@ async function readReplaced(folder: string): Promise<() => Promise<void>> {
     if (existsSync(staging)) throw new Error(`${STAGING} is left`);
     if (await recover(join(folder, "run"))) throw new Error("there is more to recover");
     if (!existsSync(join(folder, "run"))) throw new Error("the run is gone");
-  };
-}
-
-async function readTokenizer(folder: string): Promise<() => void> {
-  const vocabulary = await readVocabulary(folder, null);
-  const model = { vocabulary, config: { vocab_size: 1e6 }, read: () => {}, close: () => {} };
-  const tokenizer = await Tokenizer.load({ model: model as unknown as BaseModel });
-  return () => {
-    const ids = tokenizer.encode("the  he\u00a0t, <|endoftext|>the", { allowSpecial: true });
-    const { size, end } = vocabulary;
-    if (!(end.id < size) || ids.some((id) => id >= size)) throw new Error(JSON.stringify({ size, end, ids: [...ids] }));
-    tokenizer.decode(ids);
   };
 }
 

@@ -2,12 +2,15 @@
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { packagePath } from "#platform";
+import { Chat } from "../../src/data/chat.ts";
+import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { adapterShapes } from "../../src/io/adapter-meta.ts";
-import { openBaseModel } from "../../src/io/hf.ts";
+import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, readAdapter, type Tensors } from "../../src/io/peft.ts";
 import { adapterFiles } from "../../src/io/peft-write.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
+import { readVocabulary } from "../../src/io/tokenizer-files.ts";
 import { baseShapes } from "../../src/names.ts";
 import { encodeCheckpoint, keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { type Shape, sameShape, showShape } from "../../src/tensor.ts";
@@ -98,6 +101,43 @@ export const BASES: readonly Files[] = [
   ),
 ];
 
+/** A chat template with what such templates do. */
+const TEMPLATE =
+  "{% for m in messages %}{{ '<' ~ m.role ~ '>' + m.content | trim }}{% if loop.last and add_generation_prompt %}{{ eos_token }}{% endif %}{% endfor %}";
+
+/** Tokenizers: a vocabulary of a few tokens, and settings for GPT-2's. */
+export const TOKENIZERS: readonly Files[] = [
+  new Map([
+    [
+      "tokenizer.json",
+      JSON.stringify({
+        version: "1.0",
+        added_tokens: [
+          { id: 6, content: "<|endoftext|>", special: true },
+          { id: 9, content: " he", special: false, lstrip: true, single_word: true },
+        ],
+        pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true },
+        model: {
+          type: "BPE",
+          vocab: { Ġ: 0, t: 1, Ġt: 2, h: 3, e: 4, he: 5, "<|endoftext|>": 6 },
+          merges: ["Ġ t", ["h", "e"]],
+        },
+      }),
+    ],
+  ]),
+  new Map([
+    [
+      "tokenizer_config.json",
+      JSON.stringify({
+        model_max_length: 1024,
+        tokenizer_class: "GPT2Tokenizer",
+        add_prefix_space: false,
+        bos_token: { content: "<|endoftext|>" },
+        chat_template: [{ name: "default", template: TEMPLATE }],
+      }),
+    ],
+  ]),
+];
 const checkpoint = (step: number, meta: AdapterMeta): Checkpoint => {
   const steps = [{ step, epoch: 1, loss: 0.5, lr: 1e-3, gradNorm: 1 }] as unknown as Checkpoint["steps"];
   const tensors: Tensors = new Map();
@@ -187,5 +227,18 @@ export async function readCheckpoint(folder: string): Promise<() => Promise<void
     await keepCheckpoint(again, found);
     sameTensors((await lastCheckpoint(again)).tensors, found.tensors);
     rmSync(again, { recursive: true });
+  };
+}
+
+export async function readTokenizer(folder: string): Promise<() => void> {
+  const vocabulary = await readVocabulary(folder, null);
+  const model = { vocabulary, config: { vocab_size: 1e6 }, read: () => {}, close: () => {} };
+  const tokenizer = await Tokenizer.load({ model: model as unknown as BaseModel });
+  if (vocabulary.chat) new Chat(tokenizer).prompt([{ role: "user", content: "the he" }]);
+  return () => {
+    const ids = tokenizer.encode("the  he\u00a0t, <|endoftext|>the", { allowSpecial: true });
+    const { size, end } = vocabulary;
+    if (!(end.id < size) || ids.some((id) => id >= size)) throw new Error(JSON.stringify({ size, end, ids: [...ids] }));
+    tokenizer.decode(ids);
   };
 }

@@ -82,7 +82,12 @@ export function treeText(tree: Tree): string {
     : `{${entries.map(([key, value]) => `${key || '""'}:${treeText(value)}`).join(",")}}`;
 }
 
-const SCALARS = ["null", "true", "false", "{}", "[]", '""', "[[]]", '{"a":{}}', "[null]", '[""]', "[0]", '["a","b"]'];
+const SCALARS = [
+  ...["null", "true", "false", "{}", "[]", '""', "[[]]", '{"a":{}}', "[null]", '[""]', "[0]", '["a","b"]'],
+  // What is no text and no number for JavaScript.
+  '{"toString":1,"valueOf":1}',
+  '{"__proto__":{"length":1}}',
+];
 const NUMBERS = [
   ...["0", "-0", "1", "-1", "2", "3", "1.5", "0.1", "1e-320", "1e308", "1e400", "-1e400", "1E2", "7.0", "12"],
   ...["127", "255", "256", "1024", "65536", "1000000", "2147483647", "2147483648", "4294967295", "4294967296"],
@@ -152,6 +157,23 @@ const TEXTS = [
     "a\nb",
   ],
 ];
+
+/** Values by their kinds, with words that every object knows. */
+const OF_KIND = {
+  text: ["x", "", "0", "true", "constructor", "toString", "__proto__", "hasOwnProperty"],
+  number: [0, 1, 3, -1, 0.5, 1e300],
+  boolean: [true, false],
+  list: [[], ["x"], [0], [null], [[]], [{}], ["constructor"]],
+  object: [{}, { a: 1 }, { toString: 1, valueOf: 1 }, { constructor: null }, JSON.parse('{"__proto__":{"a":1}}')],
+};
+/** A kind, or several; a word is a text of which only few are known. */
+export type ValueKind = keyof typeof OF_KIND | "word";
+
+/** A value of another kind than these, which a reader must refuse. */
+export function otherKind(rng: Rng, kinds: readonly ValueKind[]): unknown {
+  const others = (Object.keys(OF_KIND) as (keyof typeof OF_KIND)[]).filter((kind) => !kinds.includes(kind));
+  return pick<unknown>(rng, OF_KIND[pick(rng, others)]);
+}
 
 /** Keys and texts of one kind of file, which its mutations use beside the usual ones. */
 export interface Words {

@@ -224,12 +224,15 @@ const find = ({ tensors }: Parts, name: string) => tensors.find((tensor) => tens
 test("a head that is a copy of the token table is none", async () => {
   const copy = (parts: Parts) => parts.tensors.push({ ...find(parts, "token_embd.weight"), name: "output.weight" });
   assert.is((await openChanged("gpt2-f16", copy)).config.tie_word_embeddings, undefined);
-  const other = (parts: Parts) => {
+  const other = (at: number) => (parts: Parts) => {
     copy(parts);
     const head = parts.tensors.at(-1)!;
-    head.data = head.data.map((byte, i) => (i === 0 ? byte ^ 1 : byte));
+    const [width, rows] = head.dimensions as [number, number];
+    head.data = head.data.map((byte, i) => (i === 2 * width * at * (rows - 1) ? byte ^ 1 : byte));
   };
-  assert.is((await openChanged("gpt2-f16", other)).config.tie_word_embeddings, false);
+  assert.is((await openChanged("gpt2-f16", other(0))).config.tie_word_embeddings, false);
+  // In the last of its rows.
+  assert.is((await openChanged("gpt2-f16", other(1))).config.tie_word_embeddings, false);
 });
 
 test("what an architecture's keys leave out has its default, and a linear scaling is one", async () => {
@@ -240,6 +243,14 @@ test("what an architecture's keys leave out has its default, and a linear scalin
     metadata.set("qwen2.expert_count", { type: 4, value: 0 });
   });
   assert.equal(model.config.rope, { theta: 10_000, scaling: { rope_type: "linear", factor: 2.5 } });
+  // As in llama.cpp.
+  const alone = await openChanged("qwen2-q8_0", set("qwen2.rope.scaling.factor", 2.5, 6));
+  assert.equal(alone.config.rope?.scaling, { rope_type: "linear", factor: 2.5 });
+  const none = await openChanged("qwen2-q8_0", (parts) => {
+    set("qwen2.rope.scaling.factor", 2.5, 6)(parts);
+    set("qwen2.rope.scaling.type", "none", 8)(parts);
+  });
+  assert.is(none.config.rope?.scaling, undefined);
 });
 
 const drop =
@@ -316,6 +327,8 @@ test("metadata that is missing, wrong or not supported is refused, with the key"
       (parts) => (find(parts, "blk.0.attn_qkv.bias").name = "blk.0.extra.weight"),
     ],
     ["gpt2-f16", ConfigError, "unsupported-tokenizer", ["llama"], set("tokenizer.ggml.model", "llama", 8)],
+    ["gpt2-f16", FormatError, "invalid-gguf", ["general.alignment"], set("general.alignment", "32", 8)],
+    ["gpt2-f16", FormatError, "invalid-field", ["eos_token_id", '"x"'], set("tokenizer.ggml.eos_token_id", "x", 8)],
     [
       "gpt2-f16",
       ConfigError,
@@ -324,6 +337,7 @@ test("metadata that is missing, wrong or not supported is refused, with the key"
       ({ metadata }) => {
         const { value } = metadata.get("tokenizer.ggml.tokens")!;
         (value as string[]).push("<|more|>");
+        (metadata.get("tokenizer.ggml.token_type")!.value as number[]).push(1);
       },
     ],
   ];

@@ -242,10 +242,22 @@ test("a head of its own is read where the config says so, and is missed by name"
   assert.is(model.names.at(-1), "lm_head.weight");
   assertSameBits("head", await model.read("lm_head.weight"), head.data);
   await model.close();
-  put({ ...untied, vocab_size: 11, n_embd: 8, tie_word_embeddings: true });
-  const tied = await openBaseModel(directory);
-  assert.not.ok(tied.names.includes("lm_head.weight"));
-  await tied.close();
+  // As in transformers: the config says that it is the table, the file that it is not. One value is enough.
+  put({ ...untied, tie_word_embeddings: true });
+  const wrong = await openBaseModel(directory);
+  assert.is(wrong.config.tie_word_embeddings, false);
+  assertSameBits("head", await wrong.read("lm_head.weight"), head.data);
+  await wrong.close();
+  for (const change of [0, 1e-6]) {
+    const place = modelDirectory(`copy ${change}`, (tensors) => {
+      const { shape, data } = tensors.get("wte.weight")!;
+      tensors.set("lm_head.weight", { shape, data: data.map((value, i) => (i === 80 ? value + change : value)) });
+    });
+    const copied = await openBaseModel(place);
+    assert.is(copied.names.includes("lm_head.weight"), change > 0);
+    assert.is(copied.config.tie_word_embeddings, change > 0 ? false : undefined);
+    await copied.close();
+  }
   const without = modelDirectory("headless", () => {});
   writeFileSync(join(without, "config.json"), JSON.stringify({ model_type: "gpt2", ...untied }));
   const classifier = await openBaseModel(without);

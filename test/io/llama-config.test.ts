@@ -1,5 +1,6 @@
 /** The config.json of Llama-type models: as transformers writes it, in old and new form, and what is refused. */
 import * as assert from "uvu/assert";
+import { parseConfig } from "../../src/config.ts";
 import { ConfigError, FormatError } from "../../src/errors.ts";
 import { parseModelConfig } from "../../src/io/common.ts";
 import { MAX_CONTEXT } from "../../src/io/llama-config.ts";
@@ -46,12 +47,12 @@ const LLAMA3 = {
 
 const parse = (changes: object = {}) => parseModelConfig({ ...SMOLLM2, ...changes }, "c");
 
-test("keys of transformers, of its old and its new form, and our own, which adapters have", async () => {
+test("keys of transformers, of its old and its new form; adapters have our own", async () => {
   assert.equal(await parse(), OURS);
   const { rope_theta, rope_scaling: _, ...rest } = SMOLLM2;
   const parameters = { rope_theta, rope_type: "default" };
   assert.equal(await parseModelConfig({ ...rest, rope_parameters: parameters }, "c"), OURS);
-  assert.equal(await parseModelConfig(JSON.parse(JSON.stringify(OURS)), "c"), OURS);
+  assert.equal(parseConfig(JSON.parse(JSON.stringify(OURS)), "c"), OURS);
 });
 
 test("defaults: a head of its own, as many key-value heads as heads, theta 10000", async () => {
@@ -68,6 +69,44 @@ test("scalings of positions, and a context that is cut", async () => {
   assert.is((await parse({ max_position_embeddings: 131072 })).n_positions, MAX_CONTEXT);
 });
 
+test("of several spellings of rotary positions the one counts that does in transformers 5", async () => {
+  const { rope_theta: _, rope_scaling: __, ...rest } = SMOLLM2;
+  const linear = { rope_type: "linear", factor: 4 };
+  const llama3 = (original_max_position_embeddings: number) => ({ ...LLAMA3, original_max_position_embeddings });
+  for (const [given, rope] of [
+    [{}, { theta: 10000 }],
+    [{ rope_theta: null, rope_parameters: null, rope_scaling: null }, { theta: 10000 }],
+    [{ rope_theta: 500, rope_parameters: { rope_type: "default" } }, { theta: 500 }],
+    [{ rope_theta: 500, rope_parameters: {} }, { theta: 500 }],
+    [{ rope_theta: 500, rope_parameters: { rope_type: "default", rope_theta: 300 } }, { theta: 300 }],
+    [
+      { rope_scaling: linear, rope_parameters: { rope_theta: 500 } },
+      { theta: 10000, scaling: linear },
+    ],
+    [
+      { rope_theta: 700, rope_scaling: linear, rope_parameters: { rope_theta: 500 } },
+      { theta: 700, scaling: linear },
+    ],
+    [
+      { rope_theta: 700, rope_scaling: {}, rope_parameters: linear },
+      { theta: 700, scaling: linear },
+    ],
+    [
+      { rope_theta: 700, rope_scaling: { ...linear, rope_theta: 300 } },
+      { theta: 300, scaling: linear },
+    ],
+    [
+      { rope_theta: 700, rope_scaling: { ...linear, type: "default" } },
+      { theta: 700, scaling: linear },
+    ],
+    [
+      { rope_theta: 500, rope_scaling: LLAMA3, original_max_position_embeddings: 32 },
+      { theta: 500, scaling: llama3(32) },
+    ],
+  ] as const)
+    assert.equal((await parseModelConfig({ ...rest, ...given }, "c")).rope, rope, JSON.stringify(given));
+});
+
 test("what is not supported is refused by name", async () => {
   for (const [changes, ...words] of [
     [{ hidden_act: "gelu" }, 'hidden_act = "gelu"', "silu"],
@@ -76,7 +115,14 @@ test("what is not supported is refused by name", async () => {
     [{ model_type: "qwen2", use_sliding_window: true }, "use_sliding_window = true"],
     [{ layer_types: ["full_attention", "sliding_attention"] }, "layer_types"],
     [{ head_dim: 128 }, "head_dim = 128", "64"],
+    [{ head_dim: { valueOf: 1 } }, "head_dim", "64"],
+    ...["x", 5, {}, [null]].map((layer_types) => [{ layer_types }, "layer_types", "full_attention"] as const),
     [{ rope_scaling: { rope_type: "yarn", factor: 4 } }, 'rope_type = "yarn"', "linear, llama3"],
+    ...["constructor", "toString", "__proto__", "hasOwnProperty", 5, {}, ["linear"]].map(
+      (rope_type) => [{ rope_scaling: { rope_type } }, `rope_type = ${JSON.stringify(rope_type)}`] as const,
+    ),
+    [{ hidden_size: 570 }, "hidden_size is not a multiple of num_attention_heads"],
+    [{ intermediate_size: 50 }, "intermediate_size is not a multiple of 4"],
   ] as const)
     await assertFails(ConfigError, "unsupported-model-config", [...words, "where:    c"], () => parse(changes));
 });
@@ -84,13 +130,38 @@ test("what is not supported is refused by name", async () => {
 test("numbers that cannot be are refused, with what was found", async () => {
   for (const [changes, ...words] of [
     [{ num_key_value_heads: 2 }, "divisor of 9", "2"],
-    [{ num_key_value_heads: 0 }, "divisor of 9", "0"],
-    [{ num_key_value_heads: "3" }, "divisor of 9"],
-    [{ rope_theta: -1 }, "theta above 0"],
-    [{ rope_scaling: { ...LLAMA3, factor: "a" } }, "llama3"],
-    [{ rope_scaling: { rope_type: "llama3", factor: 8 } }, "all its numbers"],
-    [{ rms_norm_eps: 0 }, "layer_norm_epsilon"],
-    [{ hidden_size: undefined }, "n_embd"],
+    [{ num_key_value_heads: 0 }, "num_key_value_heads is invalid", "0"],
+    [{ num_key_value_heads: "3" }, "num_key_value_heads is invalid"],
+    [{ rope_theta: -1 }, "rope_theta is invalid", "above 0"],
+    [{ rope_theta: "5" }, "rope_theta is invalid"],
+    [{ rope_scaling: { ...LLAMA3, factor: "a" } }, "rope_scaling.factor is invalid"],
+    [{ rope_parameters: { ...LLAMA3, factor: {} } }, "rope_parameters.factor is invalid"],
+    [
+      { rope_scaling: { ...LLAMA3, original_max_position_embeddings: undefined } },
+      "rope_scaling.original_max_position_embeddings is invalid",
+      "nothing",
+    ],
+    [{ rms_norm_eps: 0 }, "rms_norm_eps is invalid"],
+    [{ hidden_size: undefined }, "lacks hidden_size"],
+    [{ max_position_embeddings: "x" }, "max_position_embeddings is invalid"],
+    [{ num_hidden_layers: 5000 }, "num_hidden_layers is too large"],
   ] as const)
     await assertFails(FormatError, "invalid-model-config", words, () => parse(changes));
+});
+
+test("a key of another kind than it has is refused, never taken for missing", async () => {
+  const wrong = {
+    ...{ rope_scaling: "object", rope_parameters: "object" },
+    ...{ num_attention_heads: "size", hidden_size: "size", vocab_size: "size", tie_word_embeddings: "boolean" },
+  };
+  // What JSON can be, and objects that are no numbers for JavaScript.
+  const values: unknown[] = ["x", "", 1.5, -1, true, [], ["x"], [null], { a: 1 }, { valueOf: 1, toString: 1 }];
+  const good: Record<string, (value: unknown) => boolean> = {
+    object: (value) => typeof value === "object" && !Array.isArray(value),
+    boolean: (value) => value === true,
+    size: () => false,
+  };
+  for (const [key, kind] of Object.entries(wrong))
+    for (const value of values.filter((one) => !good[kind]!(one)))
+      await assertFails(FormatError, "invalid-model-config", [`${key} is invalid`], () => parse({ [key]: value }));
 });

@@ -43,10 +43,17 @@ function change(directory: string, settings: object = {}): void {
 const kinds = (tensors: Tensors) =>
   [...new Set([...tensors.keys()].map((key) => key.replace(/^.*\.(\w+)\.(lora_\w+)(\.weight)?$/, "$1 $2")))].sort();
 
-const CASES: [title: string, base: string, lora: object | null, rest?: Partial<AdapterMeta>][] = [
+const CASES: [
+  title: string,
+  base: string,
+  lora: { target_modules: string[]; [setting: string]: unknown } | null,
+  rest?: Partial<AdapterMeta>,
+][] = [
   ["all matrices", "llama", { target_modules: [...BLOCK, "head"] }],
   ["queries and values alone", "llama3", { target_modules: ["q", "v"], scaling: "alpha/sqrt(r)" }],
   ["one block", "qwen2", { target_modules: ["k", "up"], layers_to_transform: [1] }],
+  ["gate and up alone", "llama", { target_modules: ["gate", "up"] }],
+  ["down alone of a language model", "qwen2", { target_modules: ["down"] }, LM],
   ["DoRA", "llama", { target_modules: [...BLOCK], use_dora: true }],
   ["the token table", "llama", { target_modules: ["gate", "wte"] }],
   ["a language model with its head", "llama", { target_modules: ["o", "head"] }, LM],
@@ -65,6 +72,9 @@ for (const [title, name, lora, rest] of CASES)
       if (lora) assert.is(readConfig(directory).fan_in_fan_out, false);
       change(directory);
       const read = await loadAdapter(directory, base);
+      // A classifier's head is saved whole.
+      const targets = lora?.target_modules.filter((target) => rest?.task || target !== "head");
+      assert.equal(read.meta.lora?.target_modules.toSorted(), targets?.toSorted());
       for (const [key, { data }] of tensors)
         if (!key.includes("head")) assertSameBits(key, read.tensors.get(key)!.data, data);
     }));

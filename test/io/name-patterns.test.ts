@@ -155,6 +155,8 @@ test("unsupported and invalid expressions are refused with setting and expressio
         parse(config),
       );
     }
+  // Between other expressions it escapes what follows.
+  await assertFails(ConfigError, "unsupported-pattern", ["trailing backslash"], () => parse({ target_modules: "\\" }));
 });
 
 /** Expressions that a backtracking matcher never ends with, or that have more states than memory. */

@@ -15,6 +15,7 @@ import { makeRecords } from "../fuzz/records.ts";
 import { drawTensors, model, modeMeta, readAll, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
+import { TASKS } from "../helpers/models.ts";
 
 const folder = temporaryFolder();
 
@@ -110,6 +111,34 @@ test("reading names what is missing, misnamed, extra, of the wrong shape or no l
         tensors.delete("head.weight");
       }),
     ),
+  );
+});
+
+test("settings of another kind, or of another number of labels, are refused", async () => {
+  const read = (rest: object) => parseMeta(JSON.parse(encodeMeta({ ...testMeta(), ...rest })), "here");
+  const labels = { task: TASKS["multi-label"], labels: ["a", "b", "c"] };
+  read({ ...labels, settings: { thresholds: [0, 0.5, 1] } });
+  const wrong: Record<string, unknown[]> = {
+    thresholds: [[0.5, 0.5, 2], [0.5, "0.5", 0.5], 0.5, "x", null],
+    threshold: [-1, 1.5, "0.5", [0.5], null],
+    temperature: [0, -1, "1", null],
+    vocabulary: [5, ["gpt2"]],
+    maxLength: [0, "9"],
+  };
+  for (const [key, values] of Object.entries(wrong))
+    for (const value of values)
+      await assertFails(FormatError, "invalid-field", [key], () => read({ ...labels, settings: { [key]: value } }));
+  for (const thresholds of [[], [0.5], [0.5, 0.5, 0.5, 0.5]])
+    await assertFails(ConfigError, "invalid-adapter-config", ["thresholds must be 3"], () =>
+      read({ ...labels, settings: { thresholds } }),
+    );
+  // Words that every object knows.
+  for (const rope_type of ["constructor", "toString", "__proto__"])
+    await assertFails(FormatError, "invalid-model-config", ["rope.scaling.rope_type", rope_type], () =>
+      read({ model: { ...testMeta().model, model_type: "llama", rope: { theta: 1, scaling: { rope_type } } } }),
+    );
+  await assertFails(FormatError, "unsupported-version", () =>
+    parseMeta({ format: "lowrank-adapter", version: { valueOf: 1, toString: 1 } }, "here"),
   );
 });
 

@@ -422,7 +422,7 @@ test("values of every type in every setting: an error of ours, or a value like a
     parsePeftConfig({ ...BASICS, alpha_pattern: { c_attn: 1e300 } }, model, "c.json"),
   );
   for (const json of [null, 5, "x", []])
-    await assertFails(FormatError, "invalid-adapter-config", ["not a JSON object"], () =>
+    await assertFails(FormatError, "invalid-adapter-config", ["an object"], () =>
       parsePeftConfig(json, model, "c.json"),
     );
   await assertFails(FormatError, "invalid-adapter-config", ["base_model_name_or_path", '{"a":1}'], () =>
@@ -431,7 +431,7 @@ test("values of every type in every setting: an error of ours, or a value like a
   await assertFails(FormatError, "invalid-adapter-config", ["base_model_name_or_path"], () =>
     namedBase(join(folder, "named")),
   );
-  await assertFails(ConfigError, "unsupported-adapter-config", ["layers_to_transform", "list of names"], () =>
+  await assertFails(ConfigError, "unsupported-adapter-config", ["layers_to_transform", "as a list"], () =>
     parsePeftConfig({ ...BASICS, target_modules: ".*c_attn", layers_to_transform: [1] }, model, "c.json"),
   );
 });
@@ -501,9 +501,9 @@ test("damage of an adapter directory is reported", async () => {
     ],
     ["biases", "wrong-tensors", ["c_attn.base_layer.bias"], { bias: "lora_only" }],
     ["empty", "wrong-tensors", ["no tensors"], {}, (tensors) => tensors.clear()],
-    ["no-rank", "invalid-adapter-config", ["r has no number", '"four"'], { r: "four" }],
-    ["rank-0", "invalid-adapter-config", ["rank r", "1 or more"], { rank_pattern: { c_attn: 0 } }],
-    ["alpha", "invalid-adapter-config", ["alpha_pattern has no number", '"big"'], { alpha_pattern: { c_attn: "big" } }],
+    ["no-rank", "invalid-adapter-config", ["r for ", '"four"'], { r: "four" }],
+    ["rank-0", "invalid-adapter-config", ["r is invalid", "1 or more"], { rank_pattern: { c_attn: 0 } }],
+    ["alpha", "invalid-adapter-config", ["alpha_pattern for ", '"big"'], { alpha_pattern: { c_attn: "big" } }],
   ];
   for (const [name, code, words, config, change] of cases) {
     const directory = foreign(`damaged-${name}`, config, change ? { change } : {});

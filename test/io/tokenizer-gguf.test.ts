@@ -61,6 +61,12 @@ test("whether a token is before a text is what the metadata say, or else follows
   assert.is(await begin({ "tokenizer.ggml.pre": "llama-bpe", "tokenizer.ggml.add_bos_token": false }), undefined);
   assert.is(await begin({ "tokenizer.ggml.pre": "smollm" }), undefined);
   assert.is(await begin({ "tokenizer.ggml.pre": "smollm", "tokenizer.ggml.add_bos_token": true }), END);
+  // llama.cpp too takes it for none.
+  const padded = metadata(FAST.model, {
+    "tokenizer.ggml.pre": "smollm",
+    "tokenizer.ggml.padding_token_id": 4294967295,
+  });
+  assert.is((await readGgufVocabulary(padded, "m.gguf")).end.text, END);
   // GPT-2's older files do not name a pattern.
   assert.is(await begin({ "general.architecture": "gpt2" }), undefined);
 });
@@ -78,21 +84,34 @@ test("other tokenizers and damaged metadata are refused by name", async () => {
     ["unsupported-tokenizer", ["tokenizer.ggml.pre", "not given"], {}],
     ["unsupported-tokenizer", ["tokenizer.ggml.pre"], { "tokenizer.ggml.pre": "toString" }],
     ["invalid-field", ["tokenizer.ggml.tokens", "nothing"], { ...pre, "tokenizer.ggml.tokens": undefined }],
-    ["invalid-field", ["tokenizer.ggml.merges", "2 values"], { ...pre, "tokenizer.ggml.merges": ["a b", 5] }],
+    ["invalid-field", ["tokenizer.ggml.merges", '["a b",5]'], { ...pre, "tokenizer.ggml.merges": ["a b", 5] }],
     ["invalid-merges", ["merge 1"], { ...pre, "tokenizer.ggml.merges": ["zz zz"] }],
     [
       "no-end-token",
       ["eos_token"],
       {
         ...pre,
-        "tokenizer.ggml.eos_token_id": 1e9,
-        "tokenizer.ggml.bos_token_id": "x",
+        "tokenizer.ggml.eos_token_id": undefined,
+        "tokenizer.ggml.bos_token_id": undefined,
         "tokenizer.ggml.tokens": (metadata(FAST.model).get("tokenizer.ggml.tokens") as string[]).map((token) =>
           token === END ? "<other>" : token,
         ),
       },
     ],
   ];
+  const wrong: [key: string, ...values: unknown[]][] = [
+    ["ggml.token_type", "x", 3, [3], ["3"], true, []],
+    ["ggml.add_bos_token", "true", 1, [true]],
+    ["ggml.add_eos_token", "true", 0],
+    ["ggml.eos_token_id", "x", -1, 1.5, [3], true],
+    ["ggml.bos_token_id", "x"],
+    ["ggml.padding_token_id", "x"],
+    ["chat_template", 5, ["x"]],
+  ];
+  for (const [key, ...values] of wrong)
+    for (const value of values)
+      broken.push(["invalid-field", [`tokenizer.${key}`], { ...pre, [`tokenizer.${key}`]: value }]);
+  broken.push(["unsupported-tokenizer", ["add_eos_token"], { ...pre, "tokenizer.ggml.add_eos_token": true }]);
   for (const [code, words, more] of broken)
     await assertFails(LowrankError, code, words, () => readGgufVocabulary(metadata(FAST.model, more), "m.gguf"));
 });

@@ -203,13 +203,22 @@ test("a connection that breaks is tried again, and a busy server", async () => {
   assert.equal(await readFrom(answer), Uint8Array.from(weights.subarray(0, 8)));
 });
 
-test("a server that hides Content-Range from other origins is asked for the length", async () => {
-  const answer: Answer = (request, response) => {
+test("a server of another origin, which may hide Content-Range, is asked for the length; no other may leave it out", async () => {
+  const hiding: Answer = (request, response) => {
     const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
     if (request.method === "HEAD") response.writeHead(200, { "content-length": weights.length }).end();
     else response.writeHead(206).end(weights.subarray(Number(first), Number(last) + 1));
   };
-  assert.equal(await readFrom(answer), Uint8Array.from(weights.subarray(0, 8)));
+  await assertFails(DownloadError, "unknown-file-size", () => readFrom(hiding));
+  await assertFails(DownloadError, "file-changed-on-server", ["no Content-Range"], () => readFrom(then(hiding)));
+  await assertFails(DownloadError, "unknown-file-size", ["bytes 5-5/9"], () =>
+    readFrom((_, response) => part(response, "5-5/9", weights.subarray(5, 6))),
+  );
+  const other = (await serve(hiding)).url.replace("127.0.0.1", "localhost");
+  assert.equal(
+    await readFrom((_, response) => response.writeHead(302, { location: other }).end()),
+    Uint8Array.from(weights.subarray(0, 8)),
+  );
   assert.is((await openFile("lies.safetensors")).size, weights.length);
 });
 

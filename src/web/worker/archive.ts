@@ -2,8 +2,8 @@
 
 import { exists, joinPath, listDirectory, openFile } from "#platform";
 import { FormatError } from "../../errors.ts";
-import { checkKinds } from "../../io/common.ts";
 import { parseJson } from "../../io/limits.ts";
+import { checkKinds } from "../../kinds.ts";
 import { blobReader, filePieces } from "../../platform/reader.ts";
 import { finishReplacing } from "../../platform/replacing.ts";
 import { generations } from "../../run/checkpoint.ts";
