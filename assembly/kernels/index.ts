@@ -2,4 +2,4 @@
 // slice.
 
 export { interface_number, record_bytes, replay } from "./replay";
-export { configure, scratch_bytes } from "./threads";
+export { barrier, configure, scratch_bytes } from "./threads";

@@ -11,6 +11,7 @@ import { openWasm } from "../../src/backend/wasm.ts";
 import { openBackend, type WasmBackend } from "../../src/backend/wasm-backend.ts";
 import { Heap } from "../../src/backend/wasm-heap.ts";
 import { SingleThread } from "../../src/backend/wasm-kernels.ts";
+import { loadKernels } from "../../src/backend/wasm-module.ts";
 import { OPERATIONS, RECORD_WORDS } from "../../src/backend/wasm-operations.ts";
 import { ThreadPool } from "../../src/backend/wasm-threads.ts";
 import { Engine } from "../../src/engine/engine.ts";
@@ -353,6 +354,25 @@ test("after a kernel fails, all pending and later calls of the pool are rejected
     }
     clearTimeout(timer);
     await assertFails(DeviceError, "device-failed", () => device.executor.run(at, 1, false));
+    device.destroy();
+  }
+});
+
+test("threads that are out of step are refused: none goes on with what another has not computed", async () => {
+  const spec = smallSpec("lora");
+  const batch = randomBatch(spec, [7, 1, 20, 13], 1);
+  // An arrival, or a barrier, that was not.
+  for (const word of [0, 1, 0, 1]) {
+    let state = 0;
+    const device = await openBackend(await loadKernels(), 2, (module, memory) => {
+      state = memory.barrierState;
+      return ThreadPool.start(module, memory);
+    });
+    const engine = await Engine.create(device, { spec, capacity: { tokens: 60, sequences: 5 }, optimizer: null });
+    fillRandom(engine, 3);
+    await engine.result(engine.forward(batch));
+    Atomics.add(new Int32Array(device.heap.memory.buffer), state / 4 + word, 1);
+    await assertFails(DeviceError, "device-failed", ["a kernel failed"], () => engine.result(engine.forward(batch)));
     device.destroy();
   }
 });
