@@ -33,6 +33,7 @@ import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
 import { chooseShader, pipelineConstants, pipelineName, type Shader } from "./webgpu-shaders.ts";
 import { assembleShader } from "./webgpu-source.ts";
 import type { DispatchTimer } from "./webgpu-timer.ts";
+import { Watch } from "./webgpu-watch.ts";
 
 // Values from the specification: Node has no globals for them.
 const BUFFER = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 };
@@ -65,8 +66,10 @@ interface WebGPUOptions {
   hardware?: boolean;
   /** Threads of the CPU that checks it. */
   threads?: number;
+  /** Milliseconds of a tick of the clock by which it counts as lost: see webgpu-watch.ts. */
+  tick?: number | undefined;
   /** Whether it measures which variants of its products are the fastest. Default: if it is a hardware GPU. */
-  measures?: boolean;
+  measures?: boolean | undefined;
 }
 
 /**
@@ -75,7 +78,7 @@ interface WebGPUOptions {
  */
 export async function openWebGPU(
   gpu: GPU,
-  { hardware = false, threads = 0, measures }: WebGPUOptions = {},
+  { hardware = false, threads = 0, measures, tick }: WebGPUOptions = {},
 ): Promise<Backend> {
   const adapter = await requestAdapter(gpu);
   if (hardware && isSoftware(adapter.info)) throw noHardware();
@@ -83,7 +86,7 @@ export async function openWebGPU(
   const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
   const requiredFeatures: GPUFeatureName[] = adapter.features.has(TIMESTAMPS) ? [TIMESTAMPS] : [];
   const device = await adapter.requestDevice({ label: "lowrank", requiredLimits, requiredFeatures }).catch(noDevice);
-  return new WebGPUBackend(device, adapter.info, threads, measures);
+  return new WebGPUBackend(device, adapter.info, threads, { measures, tick });
 }
 
 /** The adapter, of several the most powerful one. Throws DeviceError if there is none. */
@@ -121,6 +124,9 @@ class WebGPUBackend implements Backend {
   readonly pace = new Pace();
   choices?: Choices;
   private readonly measures: boolean;
+  private readonly watch?: Watch;
+  /** The work since the last submission whose end is heard of. */
+  private unheard = 0;
   private readonly kernels = new Map<string, Promise<Compiled>>();
   /** The number of sessions that use each buffer. */
   readonly users = new WeakMap<GPUBuffer, number>();
@@ -135,11 +141,16 @@ class WebGPUBackend implements Backend {
     readonly device: GPUDevice,
     info: GPUAdapterInfo,
     readonly threads: number,
-    measures?: boolean,
+    { measures, tick }: Pick<WebGPUOptions, "measures" | "tick">,
   ) {
     const { vendor, architecture, device: model, description } = info;
     const adapter = [vendor, architecture, model, description].join(" ");
     this.info = { kind: "webgpu", name: adapterName(info), software: isSoftware(info), adapter };
+    // A software driver is as slow as its machine is busy, and cannot hang by itself.
+    if (!this.info.software)
+      this.watch = new Watch((error) => {
+        this.failure ??= error;
+      }, tick);
     this.measures = (measures ?? !this.info.software) && device.features.has(TIMESTAMPS);
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
@@ -196,7 +207,7 @@ class WebGPUBackend implements Backend {
       // Pop both synchronously: scopes form one stack, and another `prepare` may push its own later.
       reported = Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]);
     }
-    const [invalid, outOfMemory] = await reported;
+    const [invalid, outOfMemory] = await this.wait(reported);
     if (!invalid && !outOfMemory) return session;
     session.destroy();
     if (!outOfMemory)
@@ -217,9 +228,24 @@ class WebGPUBackend implements Backend {
 
   /** Waits for a promise of the device; if that is a software driver, without taking its time. */
   wait<T>(promise: Promise<T>): Promise<T> {
+    const answer = this.watch?.wait(promise) ?? restUntil(promise);
     // A failure is reported by the promise.
-    if (platformName === "browser") nudgeUntil(this.device.queue, promise).catch(() => {});
-    return this.info.software ? restUntil(promise) : promise;
+    if (platformName === "browser") nudgeUntil(this.device.queue, answer).catch(() => {});
+    return answer;
+  }
+
+  /** Submits commands, and listens for their end: several parts and steps may be behind one answer. */
+  submit(encoder: GPUCommandEncoder, work: number): void {
+    const { queue } = this.device;
+    queue.submit([encoder.finish()]);
+    this.unheard += work;
+    if (!this.watch || this.unheard < this.pace.most) return;
+    this.unheard = 0;
+    // A lost device is reported where its results are read.
+    queue.onSubmittedWorkDone().then(
+      () => this.watch!.hear(),
+      () => {},
+    );
   }
 
   /** Throws the error that the device reported, if any. */
@@ -264,6 +290,7 @@ class WebGPUBackend implements Backend {
       const pipeline = await this.wait(created);
       return { shader, layout, pipeline };
     } catch (error) {
+      if (error === this.failure) throw error;
       const { messages } = await module.getCompilationInfo();
       const failures = messages.filter(({ type }) => type === "error");
       if (failures.length === 0) this.check();
@@ -404,7 +431,7 @@ class WebGPUSession implements Session {
     this.check();
     this.backend.device.queue.submit([]);
     await this.backend.wait(this.backend.device.queue.onSubmittedWorkDone()).catch(refused);
-    await this.timed;
+    await this.backend.wait(this.timed);
     this.backend.check();
   }
 
@@ -434,7 +461,7 @@ class WebGPUSession implements Session {
       this.backend.check();
       throw new DeviceError("device-failed", `reading ${tensor.name} failed`, { cause: error, found: String(error) });
     }
-    await this.timed;
+    await this.backend.wait(this.timed);
     this.backend.check();
     const copy = staging!.getMappedRange(0, bytes).slice(0);
     staging!.unmap();
@@ -477,7 +504,7 @@ class WebGPUSession implements Session {
         const own = estimateWork(step.scalars.dims, step.bytes);
         if (work > submitted && work + own - submitted > pace.most) {
           pass.end();
-          device.queue.submit([encoder.finish()]);
+          this.backend.submit(encoder, work - submitted);
           encoder = device.createCommandEncoder({ label });
           pass = encoder.beginComputePass();
           submitted = work;
@@ -487,7 +514,7 @@ class WebGPUSession implements Session {
       }
       pass.end();
     }
-    device.queue.submit([encoder.finish()]);
+    this.backend.submit(encoder, work - submitted);
     pace.measure(work, () => device.queue.onSubmittedWorkDone());
   }
 

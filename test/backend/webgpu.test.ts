@@ -6,6 +6,7 @@ import { openDevice } from "../../src/backend/device.ts";
 import { isSoftware, openWebGPU } from "../../src/backend/webgpu.ts";
 import { nudgeUntil } from "../../src/backend/webgpu-nudge.ts";
 import { Pace } from "../../src/backend/webgpu-pace.ts";
+import { Watch } from "../../src/backend/webgpu-watch.ts";
 import { DeviceError } from "../../src/errors.ts";
 import { NO_VALUES, type Scalar } from "../../src/ops/kernel.ts";
 import { matmul } from "../../src/ops/matmul.ts";
@@ -192,6 +193,50 @@ testFake("a pipeline that the device cannot create is not reported as a shader e
     return Promise.reject(new Error("internal"));
   };
   await assertFails(DeviceError, "already-destroyed", ["the device was released"], () => backend.prepare(product(8)));
+});
+
+testFake(
+  "a device that does not answer counts as lost, in a wait for its work and in one for a pipeline",
+  async (device) => {
+    for (const hangs of ["flush", "prepare"] as const) {
+      const backend = await openWebGPU(await requestGPU(), { tick: 1 });
+      if (hangs === "prepare") device.pipeline = () => new Promise(() => {});
+      const words = ["the device does not answer", "no answer in 0 s"];
+      const work = async () => (await backend.prepare(product(8))).flush();
+      await assertFails(DeviceError, "device-lost", words, work);
+      await assertFails(DeviceError, "device-lost", words, () => backend.prepare(product(8)));
+    }
+  },
+);
+
+test("a device has 60 s without an answer, or 20 times the longest that it took", async () => {
+  const forever = new Promise<never>(() => {});
+  const failures: DeviceError[] = [];
+  // Ticks are counted here: the clock has none that soon.
+  const watch = new Watch((error) => failures.push(error), 1e9);
+  const count = (ticks: number) => {
+    for (let i = 0; i < ticks; i++) watch.count();
+  };
+  const [one, other] = [watch.wait(forever), watch.wait(forever)];
+  count(10);
+  watch.hear();
+  // A longer silence is not behind the device before an answer ends it.
+  count(199);
+  watch.hear();
+  count(20 * 199);
+  assert.equal(failures, []);
+  count(1);
+  assert.is(failures.length, 1);
+  for (const waiting of [one, other]) await assertFails(DeviceError, "device-lost", () => waiting);
+  const fresh = new Watch((error) => failures.push(error), 1e9);
+  const pending = fresh.wait(forever);
+  for (let i = 0; i < 60; i++) fresh.count();
+  assert.is(failures.length, 1);
+  fresh.count();
+  await assertFails(DeviceError, "device-lost", () => pending);
+  // What is answered is given on, and its error.
+  assert.is(await fresh.wait(Promise.resolve(1)), 1);
+  await assertFails(DeviceError, "no-webgpu", () => fresh.wait(Promise.reject(new DeviceError("no-webgpu", "none"))));
 });
 
 testFake("a step uploads only the scalars that change", async (device) => {
