@@ -5,7 +5,6 @@ import { nextTurn } from "#platform";
 export type KernelExports = {
   configure(index: number, count: number, scratch: number, barrierState: number, passed: number): void;
   scratch_bytes(): number;
-  interface_number(): number;
   record_bytes(): number;
   replay(list: number, count: number): void;
   barrier(): void;

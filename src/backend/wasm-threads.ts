@@ -41,8 +41,7 @@ export class ThreadPool implements Executor {
     const ready = scratch.map(
       (at) =>
         new Promise<void>((resolve, reject) => {
-          const fail = (summary: string, found: string, cause?: Error) => {
-            const error = new DeviceError("device-failed", summary, { found, cause });
+          const fail = (error: Error) => {
             reject(error);
             executor.fail(error);
           };
@@ -52,9 +51,9 @@ export class ThreadPool implements Executor {
               const answer = message as FromWorker;
               if (answer.type === "ready") resolve();
               else if (answer.type === "done") executor.end(answer.run, answer.times);
-              else fail("a kernel failed", answer.message);
+              else fail(new DeviceError("device-failed", "a kernel failed", { found: answer.message }));
             },
-            (error) => fail("a worker failed", error.message, error),
+            fail,
           );
           executor.workers.push(worker);
           worker.post({ type: "start", module, memory, scratch: at } satisfies ToWorker);

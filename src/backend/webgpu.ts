@@ -33,13 +33,15 @@ import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
 import { chooseShader, pipelineConstants, pipelineName, type Shader } from "./webgpu-shaders.ts";
 import { assembleShader } from "./webgpu-source.ts";
 import type { DispatchTimer } from "./webgpu-timer.ts";
-import { Watch } from "./webgpu-watch.ts";
 
 // Values from the specification: Node has no globals for them.
 const BUFFER = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 };
 const MAP_READ_MODE = 1;
 const COMPUTE_STAGE = 4;
 const TIMESTAMPS = "timestamp-query";
+
+/** Seconds that a graphics card has for a submission, or a pipeline: its driver resets one that is busy for ten. */
+const PATIENCE = 60;
 
 /** Uploads are split into chunks of this many bytes. */
 const WRITE_BYTES = 16 << 20;
@@ -66,10 +68,8 @@ interface WebGPUOptions {
   hardware?: boolean;
   /** Threads of the CPU that checks it. */
   threads?: number;
-  /** Milliseconds of a tick of the clock by which it counts as lost: see webgpu-watch.ts. */
-  tick?: number | undefined;
   /** Whether it measures which variants of its products are the fastest. Default: if it is a hardware GPU. */
-  measures?: boolean | undefined;
+  measures?: boolean;
 }
 
 /**
@@ -78,7 +78,7 @@ interface WebGPUOptions {
  */
 export async function openWebGPU(
   gpu: GPU,
-  { hardware = false, threads = 0, measures, tick }: WebGPUOptions = {},
+  { hardware = false, threads = 0, measures }: WebGPUOptions = {},
 ): Promise<Backend> {
   const adapter = await requestAdapter(gpu);
   if (hardware && isSoftware(adapter.info)) throw noHardware();
@@ -86,7 +86,7 @@ export async function openWebGPU(
   const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
   const requiredFeatures: GPUFeatureName[] = adapter.features.has(TIMESTAMPS) ? [TIMESTAMPS] : [];
   const device = await adapter.requestDevice({ label: "lowrank", requiredLimits, requiredFeatures }).catch(noDevice);
-  return new WebGPUBackend(device, adapter.info, threads, { measures, tick });
+  return new WebGPUBackend(device, adapter.info, threads, measures);
 }
 
 /** The adapter, of several the most powerful one. Throws DeviceError if there is none. */
@@ -124,12 +124,11 @@ class WebGPUBackend implements Backend {
   readonly pace = new Pace();
   choices?: Choices;
   private readonly measures: boolean;
-  private readonly watch?: Watch;
-  /** The work since the last submission whose end is heard of. */
-  private unheard = 0;
   private readonly kernels = new Map<string, Promise<Compiled>>();
   /** The number of sessions that use each buffer. */
   readonly users = new WeakMap<GPUBuffer, number>();
+  /** What it has answered so far. */
+  private answers = 0;
   /** The first error that the device reported asynchronously, or that it was released. */
   failure: DeviceError | null = null;
   private release!: () => void;
@@ -141,16 +140,11 @@ class WebGPUBackend implements Backend {
     readonly device: GPUDevice,
     info: GPUAdapterInfo,
     readonly threads: number,
-    { measures, tick }: Pick<WebGPUOptions, "measures" | "tick">,
+    measures?: boolean,
   ) {
     const { vendor, architecture, device: model, description } = info;
     const adapter = [vendor, architecture, model, description].join(" ");
     this.info = { kind: "webgpu", name: adapterName(info), software: isSoftware(info), adapter };
-    // A software driver is as slow as its machine is busy, and cannot hang by itself.
-    if (!this.info.software)
-      this.watch = new Watch((error) => {
-        this.failure ??= error;
-      }, tick);
     this.measures = (measures ?? !this.info.software) && device.features.has(TIMESTAMPS);
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
@@ -161,7 +155,7 @@ class WebGPUBackend implements Backend {
     device.lost.then(({ reason, message }) => {
       this.failure ??= new DeviceError("device-lost", "the device was lost", {
         found: message || reason || "no reason given",
-        hint: "try again, or use a smaller --batch-size: the driver may have restarted or run out of memory",
+        hint: "try again, or use a smaller --batch-size: the driver may have run out of memory",
       });
     });
   }
@@ -207,7 +201,7 @@ class WebGPUBackend implements Backend {
       // Pop both synchronously: scopes form one stack, and another `prepare` may push its own later.
       reported = Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]);
     }
-    const [invalid, outOfMemory] = await this.wait(reported);
+    const [invalid, outOfMemory] = await reported;
     if (!invalid && !outOfMemory) return session;
     session.destroy();
     if (!outOfMemory)
@@ -228,24 +222,34 @@ class WebGPUBackend implements Backend {
 
   /** Waits for a promise of the device; if that is a software driver, without taking its time. */
   wait<T>(promise: Promise<T>): Promise<T> {
-    const answer = this.watch?.wait(promise) ?? restUntil(promise);
+    const answer = this.watch(promise);
     // A failure is reported by the promise.
     if (platformName === "browser") nudgeUntil(this.device.queue, answer).catch(() => {});
-    return answer;
+    return this.info.software ? restUntil(answer) : answer;
   }
 
-  /** Submits commands, and listens for their end: several parts and steps may be behind one answer. */
-  submit(encoder: GPUCommandEncoder, work: number): void {
-    const { queue } = this.device;
-    queue.submit([encoder.finish()]);
-    this.unheard += work;
-    if (!this.watch || this.unheard < this.pace.most) return;
-    this.unheard = 0;
-    // A lost device is reported where its results are read.
-    queue.onSubmittedWorkDone().then(
-      () => this.watch!.hear(),
-      () => {},
-    );
+  /**
+   * A promise of the device, or an error once that is silent for too long: no error tells of a driver that hangs.
+   * Seconds count while this program runs, as its machine may sleep. A software driver may be as slow as it is.
+   */
+  watch<T>(promise: Promise<T>): Promise<T> {
+    if (this.info.software) return promise;
+    let { answers } = this;
+    let seconds = 0;
+    let timer: ReturnType<typeof setInterval>;
+    const silence = new Promise<never>((_, reject) => {
+      timer = setInterval(() => {
+        seconds = answers === this.answers ? seconds + 1 : 0;
+        answers = this.answers;
+        if (seconds < PATIENCE) return;
+        this.failure ??= new DeviceError("device-lost", "the device was lost", { found: "no answer" });
+        reject(this.failure);
+      }, 1000);
+    });
+    return Promise.race([promise, silence]).finally(() => {
+      this.answers++;
+      clearInterval(timer);
+    });
   }
 
   /** Throws the error that the device reported, if any. */
@@ -431,7 +435,7 @@ class WebGPUSession implements Session {
     this.check();
     this.backend.device.queue.submit([]);
     await this.backend.wait(this.backend.device.queue.onSubmittedWorkDone()).catch(refused);
-    await this.backend.wait(this.timed);
+    await this.timed;
     this.backend.check();
   }
 
@@ -461,7 +465,7 @@ class WebGPUSession implements Session {
       this.backend.check();
       throw new DeviceError("device-failed", `reading ${tensor.name} failed`, { cause: error, found: String(error) });
     }
-    await this.backend.wait(this.timed);
+    await this.timed;
     this.backend.check();
     const copy = staging!.getMappedRange(0, bytes).slice(0);
     staging!.unmap();
@@ -504,7 +508,9 @@ class WebGPUSession implements Session {
         const own = estimateWork(step.scalars.dims, step.bytes);
         if (work > submitted && work + own - submitted > pace.most) {
           pass.end();
-          this.backend.submit(encoder, work - submitted);
+          device.queue.submit([encoder.finish()]);
+          // Many parts may be behind one answer.
+          this.backend.watch(device.queue.onSubmittedWorkDone()).catch(() => {});
           encoder = device.createCommandEncoder({ label });
           pass = encoder.beginComputePass();
           submitted = work;
@@ -514,7 +520,7 @@ class WebGPUSession implements Session {
       }
       pass.end();
     }
-    this.backend.submit(encoder, work - submitted);
+    device.queue.submit([encoder.finish()]);
     pace.measure(work, () => device.queue.onSubmittedWorkDone());
   }
 
