@@ -155,7 +155,7 @@ class WebGPUBackend implements Backend {
     device.lost.then(({ reason, message }) => {
       this.failure ??= new DeviceError("device-lost", "the device was lost", {
         found: message || reason || "no reason given",
-        hint: "try again, or use a smaller --batch-size: the driver may have run out of memory",
+        hint: "use a smaller --batch-size or --max-length",
       });
     });
   }
@@ -294,8 +294,7 @@ class WebGPUBackend implements Backend {
       const pipeline = await this.wait(created);
       return { shader, layout, pipeline };
     } catch (error) {
-      if (error === this.failure) throw error;
-      const { messages } = await module.getCompilationInfo();
+      const { messages } = await this.watch(module.getCompilationInfo());
       const failures = messages.filter(({ type }) => type === "error");
       if (failures.length === 0) this.check();
       const summary = failures.length > 0 ? "does not compile" : "compiles, but has no pipeline";

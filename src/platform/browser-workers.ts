@@ -29,7 +29,7 @@ export function startWorker(
   onError: (error: Error) => void,
 ): WorkerHandle {
   const worker = open(name);
-  const take = takeOwn(`${name}.js`, onMessage, onError);
+  const take = takeOwn(onMessage, onError);
   worker.onmessage = ({ data }) => take(data);
   // The event of a worker that has not started is no ErrorEvent.
   worker.onerror = ({ message }) =>

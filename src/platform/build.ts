@@ -20,16 +20,14 @@ export function checkFile<T extends Uint8Array>(name: string, bytes: T): T {
 export const FIRST_MESSAGE: unknown = BUILD;
 
 /** Takes the messages of a worker behind the first one. A worker of another build is an error. */
-export function takeOwn(name: string, onMessage: (message: unknown) => void, onError: (error: Error) => void) {
+export function takeOwn(onMessage: (message: unknown) => void, onError: (error: Error) => void) {
   let isOwn = false;
   return (message: unknown) => {
     if (isOwn) onMessage(message);
     else if (message === BUILD) isOwn = true;
-    else onError(otherBuild(name));
+    else onError(otherBuild("the worker"));
   };
 }
 
 const otherBuild = (name: string) =>
-  new FormatError("versions-differ", `${name} is of another build`, {
-    hint: "reload the page, or start again",
-  });
+  new FormatError("versions-differ", `${name} is of another build: reload the page or start again`);

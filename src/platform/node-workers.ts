@@ -12,7 +12,7 @@ export function startWorker(
   onError: (error: Error) => void,
 ): WorkerHandle {
   const worker = new Worker(packagePath(`dist/${name}.js`));
-  worker.on("message", takeOwn(`${name}.js`, onMessage, onError));
+  worker.on("message", takeOwn(onMessage, onError));
   worker.on("error", (error) => onError(workerError(error)));
   return {
     post: (message) => worker.postMessage(message),

@@ -56,8 +56,8 @@ export function openClient(): WorkerClient {
       else if (data.type === "alive") void navigator.locks.request(name, () => end(reportOfEnd()));
       else tell(data);
     };
-    const takeMessage = takeOwn("worker.js", receive as (message: unknown) => void, ({ name, message }) =>
-      end({ name, summary: message.split("\n")[0]!, hint: "reload the page" }),
+    const takeMessage = takeOwn(receive as (message: unknown) => void, ({ name, message }) =>
+      end({ name, summary: message }),
     );
     started.onmessage = ({ data }) => takeMessage(data);
     started.onerror = ({ message }) => end(reportOfEnd(message || "its script could not be loaded"));
