@@ -11,7 +11,7 @@ declare const FILES: readonly number[];
 /** The content of a file of `dist/`. Throws FormatError for that of another build. */
 export function checkFile<T extends Uint8Array>(name: string, bytes: T): T {
   // As the build computes it.
-  const hash = bytes.reduce((sum, byte) => (Math.imul(sum, 31) + byte) & 0xffffff, bytes.length);
+  const hash = bytes.reduce((sum, byte) => (Math.imul(sum, 31) + byte) & 0xffff, bytes.length);
   if (!FILES.includes(hash)) throw otherBuild(name);
   return bytes;
 }
@@ -30,4 +30,4 @@ export function takeOwn(onMessage: (message: unknown) => void, onError: (error: 
 }
 
 const otherBuild = (name: string) =>
-  new FormatError("versions-differ", `${name} is of another build: reload the page or start again`);
+  new FormatError("versions-differ", `${name} is of another build: reload the page or restart`);

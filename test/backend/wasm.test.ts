@@ -65,7 +65,7 @@ test("a file of another build is refused, in which operations may have other num
     for (const at of [0, bytes.length >> 1, bytes.length - 1]) {
       const other = bytes.slice();
       other[at]! ^= 1;
-      const words = [`${name} is of another build: reload the page or start again`];
+      const words = [`${name} is of another build: reload the page or restart`];
       await assertFails(FormatError, "versions-differ", words, () => checkFile(name, other));
     }
     await assertFails(FormatError, "versions-differ", () => checkFile(name, bytes.subarray(1)));
