@@ -50,7 +50,8 @@ export interface ErrorCodes {
     | "not-a-fixture" | "not-finite" | "not-text" | "not-utf8" | "outputs-differ" | "row-not-json-object"
     | "table-without-text"
     | "text-after-quote" | "truncated-file" | "unclosed-json-array" | "unclosed-quote" | "unknown-data-format"
-    | "unsupported-version" | "value-not-text" | "wrong-dtype" | "wrong-field-count" | "wrong-shape" | "wrong-tensors";
+    | "unsupported-version" | "value-not-text" | "versions-differ" | "wrong-dtype" | "wrong-field-count" | "wrong-shape"
+    | "wrong-tensors";
   DownloadError:
     | "connection-interrupted" | "damaged-archive" | "exceeds-limit" | "file-changed-on-server" | "gated-repository"
     | "hash-mismatch" | "invalid-hub-answer" | "no-such-repository" | "not-a-hub" | "not-in-cache" | "ranges-ignored"
@@ -59,7 +60,7 @@ export interface ErrorCodes {
   DeviceError:
     | "already-destroyed" | "buffer-too-large" | "device-failed" | "device-lost" | "layouts-differ" | "no-hardware-gpu"
     | "no-such-kernel" | "no-webgpu" | "not-in-plan" | "out-of-memory" | "parameter-too-large" | "results-differ"
-    | "versions-differ" | "webgpu-not-installed" | "webgpu-not-loadable" | "work-dropped";
+    | "webgpu-not-installed" | "webgpu-not-loadable" | "work-dropped";
   ShapeError:
     | "batch-exceeds-capacity" | "buffers-differ" | "cache-exceeded" | "exceeds-limit" | "frozen-tensor"
     | "invalid-batch" | "missing-features" | "no-such-tensor" | "not-in-plan" | "result-already-read"

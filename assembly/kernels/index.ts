@@ -1,5 +1,5 @@
 // kernels.wasm, the CPU backend: an interpreter that runs a list of the plan's kernels. Every instance computes its
 // slice.
 
-export { interface_number, record_bytes, replay } from "./replay";
-export { configure, scratch_bytes } from "./threads";
+export { record_bytes, replay } from "./replay";
+export { barrier, configure, scratch_bytes } from "./threads";

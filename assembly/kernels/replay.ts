@@ -1,12 +1,6 @@
 // The interpreter: runs a list of dispatches, with a barrier after each, so that a step is one call.
-import { INTERFACE } from "./generated/interface";
 import { RECORD_BYTES, run } from "./generated/operations";
 import { barrier } from "./threads";
-
-/** The number of the operations and records, which the host's must equal. */
-export function interface_number(): u32 {
-  return INTERFACE;
-}
 
 /** Bytes per record: the operation number and its arguments, one word each. */
 export function record_bytes(): u32 {

@@ -16,18 +16,24 @@ let turns: i32 = MOST_TURNS;
 let thread: u32 = 0;
 let threads: u32 = 1;
 let scratch: usize = 0;
-/** Two words in shared memory: the number of threads that have arrived, and the barrier's generation. */
+/** Two words in shared memory, which only grow: arrivals at barriers, and barriers that all threads have passed. */
 let barrier_state: usize = 0;
+/** The barriers that this thread has passed. */
+let passed: i32 = 0;
 
 /** Bytes of scratch memory per thread, allocated by the host. */
 export const SCRATCH_BYTES: u32 = 5 << 19;
 
-/** Sets this instance's index, the number of instances, its scratch memory, and the barrier's words (initially 0). */
-export function configure(index: u32, count: u32, scratch_at: usize, barrier_at: usize): void {
+/**
+ * Sets this instance's index, the number of instances, its scratch memory, the barrier's words (initially 0), and how
+ * many barriers these instances have passed.
+ */
+export function configure(index: u32, count: u32, scratch_at: usize, barrier_at: usize, passed_before: i32): void {
   thread = index;
   threads = count;
   scratch = scratch_at;
   barrier_state = barrier_at;
+  passed = passed_before;
 }
 
 /** Bytes of scratch memory that `configure` needs. */
@@ -64,22 +70,27 @@ function slice_at(index: u32, count: u32, block: u32): u32 {
   return min<u32>(count, <u32>((blocks * index) / threads) * block);
 }
 
-/** Waits until every thread has arrived; all their writes are then visible. */
+/**
+ * Waits until every thread has arrived; all their writes are then visible. Traps where threads are out of step: of one
+ * arrival too many, one thread is too late for its barrier, whoever went on without it. So the host asks for one more
+ * barrier behind a list: nobody passes that before all have passed the others.
+ */
 export function barrier(): void {
   if (threads == 1) return;
-  const turn = atomic.load<i32>(barrier_state, 4);
-  if (atomic.add<i32>(barrier_state, 1) == <i32>threads - 1) {
-    atomic.store<i32>(barrier_state, 0);
-    atomic.add<i32>(barrier_state, 1, 4);
+  const before = passed++;
+  const arrived: u32 = atomic.add<i32>(barrier_state, 1) - before * threads;
+  if (arrived >= threads) unreachable();
+  if (arrived == threads - 1) {
+    if (atomic.add<i32>(barrier_state, 1, 4) != before) unreachable();
     atomic.notify(barrier_state + 4);
     return;
   }
   for (let i = 0; i < turns; i++) {
-    if (atomic.load<i32>(barrier_state, 4) != turn) {
+    if (atomic.load<i32>(barrier_state, 4) != before) {
       turns = min(turns * 2, MOST_TURNS);
       return;
     }
   }
   turns = max(turns / 2, FEWEST_TURNS);
-  while (atomic.load<i32>(barrier_state, 4) == turn) atomic.wait<i32>(barrier_state + 4, turn, -1);
+  while (atomic.load<i32>(barrier_state, 4) == before) atomic.wait<i32>(barrier_state + 4, before, -1);
 }

@@ -11,14 +11,15 @@ const post = listenToHost(async (data) => {
     if (message.type === "start") {
       ({ scratch } = message);
       kernels = await instantiate(message.module, message.memory);
-      kernels.configure(0, 1, scratch, 0);
+      kernels.configure(0, 1, scratch, 0, 0);
       post({ type: "ready" } satisfies FromWorker);
       return;
     }
-    const { run, index, threads, barrierState, list, count, timed } = message;
-    kernels.configure(index, threads, scratch, barrierState);
+    const { run, index, threads, barrierState, passed, list, count, timed } = message;
+    kernels.configure(index, threads, scratch, barrierState, passed);
     const times = replay(kernels, list, count, timed);
-    // The list ends with a barrier: when one thread is done, all are.
+    // When one thread has passed this, all are done, and were in step.
+    kernels.barrier();
     if (index === 0) post({ type: "done", run, times } satisfies FromWorker);
   } catch (error) {
     post({ type: "failed", message: String(error) } satisfies FromWorker);

@@ -82,7 +82,7 @@ class Link {
   private readonly worker = startWorker(
     "remote-worker",
     (message) => this.take(message as FromRemote),
-    (error) => this.fail(new DeviceError("device-failed", "a worker failed", { found: error.message, cause: error })),
+    (error) => this.fail(error),
   );
 
   send(message: ToRemote): void {

@@ -12,7 +12,6 @@ import type { Program, SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, DROPPED, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { turnBlocks } from "./block-panels.ts";
-import { INTERFACE } from "./generated/interface.ts";
 import { type Bits, panelTensors, readPanels, writePanels } from "./panels.ts";
 import { Heap } from "./wasm-heap.ts";
 import { type Executor, type ExecutorMemory, instantiate } from "./wasm-kernels.ts";
@@ -38,25 +37,13 @@ export async function openBackend(
 ): Promise<WasmBackend> {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared: true });
   const heap = new Heap(memory, FIRST_ADDRESS);
-  const { scratch_bytes, interface_number } = await instantiate(module, memory);
-  checkInterface(interface_number?.());
+  const { scratch_bytes } = await instantiate(module, memory);
   const bytes = scratch_bytes();
   const scratch = Array.from({ length: threads }, () => heap.alloc(bytes));
   const executor = await start(module, { memory, scratch, barrierState: heap.alloc(8) });
   const name = executor.threads === 1 ? "1 thread" : `${executor.threads} threads`;
   const info = { kind: "wasm", name: `CPU, ${name}, ${fused ? "relaxed SIMD" : "SIMD"}`, software: true } as const;
   return new WasmBackend(executor, heap, info);
-}
-
-/**
- * Throws DeviceError for kernels of another build, whose operations may have other numbers: a page's cache can hold the
- * files of two versions, and so can a folder during a build.
- */
-function checkInterface(found: number | undefined): void {
-  if (found === INTERFACE) return;
-  throw new DeviceError("versions-differ", "the CPU's kernels are from another version of Lowrank", {
-    hint: "load the page again without its cache, or build Lowrank again",
-  });
 }
 
 export class WasmBackend implements Backend {

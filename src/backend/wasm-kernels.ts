@@ -3,11 +3,11 @@ import { nextTurn } from "#platform";
 
 /** The exports of kernels.wasm. */
 export type KernelExports = {
-  configure(index: number, count: number, scratch: number, barrierState: number): void;
+  configure(index: number, count: number, scratch: number, barrierState: number, passed: number): void;
   scratch_bytes(): number;
-  interface_number(): number;
   record_bytes(): number;
   replay(list: number, count: number): void;
+  barrier(): void;
 };
 
 /** Creates an instance with the shared memory; `configure` assigns its slice. */
@@ -47,7 +47,7 @@ export class SingleThread implements Executor {
     { memory, scratch, barrierState }: ExecutorMemory,
   ): Promise<SingleThread> {
     const kernels = await instantiate(module, memory);
-    kernels.configure(0, 1, scratch[0]!, barrierState);
+    kernels.configure(0, 1, scratch[0]!, barrierState, 0);
     return new SingleThread(kernels);
   }
 
@@ -98,6 +98,8 @@ export type ToWorker =
       index: number;
       threads: number;
       barrierState: number;
+      /** The barriers that they have passed: one after each record, and one after each list. */
+      passed: number;
       list: number;
       count: number;
       timed: boolean;

@@ -3,6 +3,15 @@ import { startWorker } from "#workers";
 import { DeviceError } from "../errors.ts";
 import type { Executor, ExecutorMemory, FromWorker, Times, ToWorker } from "./wasm-kernels.ts";
 
+/** Threads that run a list together. */
+interface Team {
+  first: number;
+  threads: number;
+  barrierState: number;
+  /** The barriers that they will have passed when all that was posted is done: each checks that it is in step. */
+  passed: number;
+}
+
 interface Waiting {
   resolve: (times: Times | null) => void;
   reject: (error: Error) => void;
@@ -15,10 +24,14 @@ export class ThreadPool implements Executor {
   private runs = 0;
   private failure: Error | undefined;
 
+  private readonly all: Team;
+
   private constructor(
     readonly threads: number,
-    private readonly barrierState: number,
-  ) {}
+    barrierState: number,
+  ) {
+    this.all = { first: 0, threads, barrierState, passed: 0 };
+  }
 
   static async start(
     module: WebAssembly.Module,
@@ -28,8 +41,7 @@ export class ThreadPool implements Executor {
     const ready = scratch.map(
       (at) =>
         new Promise<void>((resolve, reject) => {
-          const fail = (summary: string, found: string, cause?: Error) => {
-            const error = new DeviceError("device-failed", summary, { found, cause });
+          const fail = (error: Error) => {
             reject(error);
             executor.fail(error);
           };
@@ -39,9 +51,9 @@ export class ThreadPool implements Executor {
               const answer = message as FromWorker;
               if (answer.type === "ready") resolve();
               else if (answer.type === "done") executor.end(answer.run, answer.times);
-              else fail("a kernel failed", answer.message);
+              else fail(new DeviceError("device-failed", "a kernel failed", { found: answer.message }));
             },
-            (error) => fail("a worker failed", error.message, error),
+            fail,
           );
           executor.workers.push(worker);
           worker.post({ type: "start", module, memory, scratch: at } satisfies ToWorker);
@@ -53,32 +65,30 @@ export class ThreadPool implements Executor {
   }
 
   run(list: number, count: number, timed: boolean): Promise<Times | null> {
-    return this.runOn({ first: 0, threads: this.threads, barrierState: this.barrierState }, list, count, timed);
+    return this.runOn(this.all, list, count, timed);
   }
 
   team(first: number, threads: number, barrierState: number): Executor {
+    const team = { first, threads, barrierState, passed: 0 };
     return {
       threads,
-      run: (list, count, timed) => this.runOn({ first, threads, barrierState }, list, count, timed),
+      run: (list, count, timed) => this.runOn(team, list, count, timed),
       team: (from, some, state) => this.team(first + from, some, state),
       // The pool ends with all of its threads.
       destroy: () => {},
     };
   }
 
-  private runOn(
-    { first, threads, barrierState }: { first: number; threads: number; barrierState: number },
-    list: number,
-    count: number,
-    timed: boolean,
-  ): Promise<Times | null> {
+  private runOn(team: Team, list: number, count: number, timed: boolean): Promise<Times | null> {
     if (this.failure) return Promise.reject(this.failure);
     this.keepAlive(true);
     const run = this.runs++;
+    const { first, threads, barrierState, passed } = team;
+    team.passed = (passed + count + 1) | 0;
     return new Promise<Times | null>((resolve, reject) => {
       this.waiting.set(run, { resolve, reject });
       for (const [index, worker] of this.workers.slice(first, first + threads).entries())
-        worker.post({ type: "run", run, index, threads, barrierState, list, count, timed } satisfies ToWorker);
+        worker.post({ type: "run", run, index, threads, barrierState, passed, list, count, timed } satisfies ToWorker);
     });
   }
 

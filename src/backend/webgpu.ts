@@ -40,6 +40,9 @@ const MAP_READ_MODE = 1;
 const COMPUTE_STAGE = 4;
 const TIMESTAMPS = "timestamp-query";
 
+/** Seconds that a graphics card has for a submission, or a pipeline: its driver resets one that is busy for ten. */
+const PATIENCE = 60;
+
 /** Uploads are split into chunks of this many bytes. */
 const WRITE_BYTES = 16 << 20;
 
@@ -124,6 +127,8 @@ class WebGPUBackend implements Backend {
   private readonly kernels = new Map<string, Promise<Compiled>>();
   /** The number of sessions that use each buffer. */
   readonly users = new WeakMap<GPUBuffer, number>();
+  /** What it has answered so far. */
+  private answers = 0;
   /** The first error that the device reported asynchronously, or that it was released. */
   failure: DeviceError | null = null;
   private release!: () => void;
@@ -150,7 +155,7 @@ class WebGPUBackend implements Backend {
     device.lost.then(({ reason, message }) => {
       this.failure ??= new DeviceError("device-lost", "the device was lost", {
         found: message || reason || "no reason given",
-        hint: "try again, or use a smaller --batch-size: the driver may have restarted or run out of memory",
+        hint: "use a smaller --batch-size or --max-length",
       });
     });
   }
@@ -217,9 +222,34 @@ class WebGPUBackend implements Backend {
 
   /** Waits for a promise of the device; if that is a software driver, without taking its time. */
   wait<T>(promise: Promise<T>): Promise<T> {
+    const answer = this.watch(promise);
     // A failure is reported by the promise.
-    if (platformName === "browser") nudgeUntil(this.device.queue, promise).catch(() => {});
-    return this.info.software ? restUntil(promise) : promise;
+    if (platformName === "browser") nudgeUntil(this.device.queue, answer).catch(() => {});
+    return this.info.software ? restUntil(answer) : answer;
+  }
+
+  /**
+   * A promise of the device, or an error once that is silent for too long: no error tells of a driver that hangs.
+   * Seconds count while this program runs, as its machine may sleep. A software driver may be as slow as it is.
+   */
+  watch<T>(promise: Promise<T>): Promise<T> {
+    if (this.info.software) return promise;
+    let { answers } = this;
+    let seconds = 0;
+    let timer: ReturnType<typeof setInterval>;
+    const silence = new Promise<never>((_, reject) => {
+      timer = setInterval(() => {
+        seconds = answers === this.answers ? seconds + 1 : 0;
+        answers = this.answers;
+        if (seconds < PATIENCE) return;
+        this.failure ??= new DeviceError("device-lost", "the device was lost", { found: "no answer" });
+        reject(this.failure);
+      }, 1000);
+    });
+    return Promise.race([promise, silence]).finally(() => {
+      this.answers++;
+      clearInterval(timer);
+    });
   }
 
   /** Throws the error that the device reported, if any. */
@@ -264,7 +294,7 @@ class WebGPUBackend implements Backend {
       const pipeline = await this.wait(created);
       return { shader, layout, pipeline };
     } catch (error) {
-      const { messages } = await module.getCompilationInfo();
+      const { messages } = await this.watch(module.getCompilationInfo());
       const failures = messages.filter(({ type }) => type === "error");
       if (failures.length === 0) this.check();
       const summary = failures.length > 0 ? "does not compile" : "compiles, but has no pipeline";
@@ -478,6 +508,8 @@ class WebGPUSession implements Session {
         if (work > submitted && work + own - submitted > pace.most) {
           pass.end();
           device.queue.submit([encoder.finish()]);
+          // Many parts may be behind one answer.
+          this.backend.watch(device.queue.onSubmittedWorkDone()).catch(() => {});
           encoder = device.createCommandEncoder({ label });
           pass = encoder.beginComputePass();
           submitted = work;

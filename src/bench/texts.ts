@@ -1,6 +1,6 @@
 /** The texts of the tokenizer benchmark: short messages, one call each, and one long text. */
 
-import { readAsset, readBytes } from "#platform";
+import { packagePath, readBytes } from "#platform";
 import { bytesReader, Corpus } from "../data/corpus.ts";
 import { DataModule } from "../data/wasm.ts";
 import { showText } from "../pair.ts";
@@ -35,7 +35,7 @@ function workload(name: string, source: string, texts: string[]): Workload {
 
 /** The messages of the bundled corpus, and a text of 5 MB made of them, shuffled repeatedly. */
 export async function bundledTexts(): Promise<Workload[]> {
-  const messages = await rowTexts([{ name: BUNDLED, bytes: await readAsset(BUNDLED) }]);
+  const messages = await rowTexts([{ name: BUNDLED, bytes: await readBytes(packagePath(`dist/${BUNDLED}`)) }]);
   const rng = new Rng(1);
   const parts: string[] = [];
   for (let bytes = 0; bytes < PROSE_BYTES; )
@@ -68,5 +68,5 @@ export async function readWorkloads(paths: readonly string[]): Promise<Workload[
 
 /** The texts of the bundled corpus, the source of synthetic rows. */
 export async function bundledMessages(): Promise<string[]> {
-  return rowTexts([{ name: BUNDLED, bytes: await readAsset(BUNDLED) }]);
+  return rowTexts([{ name: BUNDLED, bytes: await readBytes(packagePath(`dist/${BUNDLED}`)) }]);
 }

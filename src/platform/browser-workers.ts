@@ -4,7 +4,8 @@
  * `assets.ts`.
  */
 import { workerUrl } from "./assets.ts";
-import { NotStarted, type WorkerHandle, type WorkerName } from "./worker.ts";
+import { takeOwn } from "./build.ts";
+import { NotStarted, type WorkerHandle, type WorkerName, workerError } from "./worker.ts";
 
 export { NotStarted };
 
@@ -28,9 +29,11 @@ export function startWorker(
   onError: (error: Error) => void,
 ): WorkerHandle {
   const worker = open(name);
-  worker.onmessage = ({ data }) => onMessage(data);
+  const take = takeOwn(onMessage, onError);
+  worker.onmessage = ({ data }) => take(data);
   // The event of a worker that has not started is no ErrorEvent.
-  worker.onerror = ({ message }) => onError(message === undefined ? new NotStarted(name) : new Error(message));
+  worker.onerror = ({ message }) =>
+    onError(workerError(message === undefined ? new NotStarted(name) : new Error(message)));
   return {
     post: (message) => worker.postMessage(message),
     keepAlive: () => {}, // workers do not keep a page open

@@ -6,6 +6,7 @@
  */
 import { ConfigError, DeviceError, DownloadError } from "../errors.ts";
 import { assetUrl, isPackagePath, packageFiles, packagePath } from "./assets.ts";
+import { checkFile, FIRST_MESSAGE } from "./build.ts";
 import { forgetFile, openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { type Answer, ask, readWhole } from "./http.ts";
 import type { ListedAdapter } from "./listed-adapter.ts";
@@ -35,9 +36,9 @@ export async function readBytes(path: string, limit = Infinity): Promise<Uint8Ar
   return file.read(0, file.size);
 }
 
-/** Reads a file that was built with the program, by its path inside `dist/`. */
+/** Reads a file that was built with the program, by its path inside `dist/`. Throws FormatError for another build's. */
 export async function readAsset(name: string): Promise<Uint8Array<ArrayBuffer>> {
-  return readBytes(packagePath(`dist/${name}`));
+  return checkFile(name, await readBytes(packagePath(`dist/${name}`)));
 }
 
 export { joinUrl as joinPath, packagePath };
@@ -370,6 +371,7 @@ export function nextTurn(): Promise<void> {
 
 /** In a worker: receives the host's messages; returns the function that posts answers. */
 export function listenToHost(onMessage: (message: unknown) => void): (message: unknown) => void {
+  self.postMessage(FIRST_MESSAGE);
   self.onmessage = ({ data }) => onMessage(data);
   return (message) => self.postMessage(message);
 }

@@ -1,7 +1,8 @@
 /** Starts workers in Node, from the built files. `browser-workers.ts` has the same exports. */
 import { Worker } from "node:worker_threads";
+import { takeOwn } from "./build.ts";
 import { packagePath } from "./node.ts";
-import type { WorkerHandle, WorkerName } from "./worker.ts";
+import { type WorkerHandle, type WorkerName, workerError } from "./worker.ts";
 
 export { NotStarted } from "./worker.ts";
 
@@ -11,8 +12,8 @@ export function startWorker(
   onError: (error: Error) => void,
 ): WorkerHandle {
   const worker = new Worker(packagePath(`dist/${name}.js`));
-  worker.on("message", onMessage);
-  worker.on("error", onError);
+  worker.on("message", takeOwn(onMessage, onError));
+  worker.on("error", (error) => onError(workerError(error)));
   return {
     post: (message) => worker.postMessage(message),
     keepAlive: (busy) => (busy ? worker.ref() : worker.unref()),

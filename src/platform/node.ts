@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { parentPort } from "node:worker_threads";
 import { ConfigError } from "../errors.ts";
+import { checkFile, FIRST_MESSAGE } from "./build.ts";
 import { openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import type * as Locks from "./node-lock.ts";
 import { isRemote, joinUrl } from "./paths.ts";
@@ -48,9 +49,9 @@ function unreadable(path: string, error: NodeJS.ErrnoException): never {
   });
 }
 
-/** Reads a file that was built with the program, by its path inside `dist/`. */
+/** Reads a file that was built with the program, by its path inside `dist/`. Throws FormatError for another build's. */
 export async function readAsset(name: string): Promise<Uint8Array<ArrayBuffer>> {
-  return readBytes(packagePath(`dist/${name}`));
+  return checkFile(name, await readBytes(packagePath(`dist/${name}`)));
 }
 
 /** The path of a file or folder of the package, given relative to its root: "data/models/gpt2-micro". */
@@ -261,6 +262,7 @@ export function isPageThread(): boolean {
 
 /** In a worker: receives the host's messages; returns the function that posts answers. */
 export function listenToHost(onMessage: (message: unknown) => void): (message: unknown) => void {
+  parentPort?.postMessage(FIRST_MESSAGE);
   parentPort?.on("message", onMessage);
   return (message) => parentPort?.postMessage(message);
 }

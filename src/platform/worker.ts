@@ -1,3 +1,5 @@
+import { DeviceError } from "../errors.ts";
+
 /** The workers of the package, each a file of its own in `dist/`, and beside the scripts of a page. */
 export type WorkerName = "kernels-worker" | "remote-worker";
 
@@ -11,3 +13,7 @@ export interface WorkerHandle {
 
 /** The browser did not load or start a worker: the page forbids it, or the file is missing; it does not say which. */
 export class NotStarted extends Error {}
+
+/** The error of a device whose worker has failed. */
+export const workerError = (cause: Error) =>
+  new DeviceError("device-failed", "a worker failed", { found: cause.message, cause });

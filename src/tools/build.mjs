@@ -3,11 +3,11 @@
  * `node src/tools/build.mjs [--tests]`: --tests also bundles test/ into build/test/.
  */
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
-import { bundleTests, NODE_BUNDLE } from "./bundles.mjs";
+import { buildConstants, bundleTests, NEW, NODE_BUNDLE, WASM } from "./bundles.mjs";
 import { buildHumanRights } from "./human-rights.mjs";
 import { ifChanged } from "./if-changed.mjs";
 import { generateKernels } from "./kernels.mjs";
@@ -31,7 +31,6 @@ function must(isDone) {
   if (!isDone) process.exit(1);
 }
 
-const WASM = ["data", "tokenizer", "kernels", "kernels-relaxed"].map((name) => `${name}.wasm`);
 /** The installed versions of all packages. */
 const PACKAGES = "node_modules/.package-lock.json";
 
@@ -40,29 +39,44 @@ function compile() {
   for (const folder of ["data", "kernels"]) must(buildWasm(folder, root));
 }
 
-async function bundle() {
+const OLD = "dist.old";
+
+async function bundle(hash) {
   console.error("building: dist/, about 10 seconds");
-  rmSync("dist", { recursive: true, force: true });
-  mkdirSync("dist");
-  for (const name of WASM) copyFileSync(join("build", name), join("dist", name));
-  await buildSpam();
-  buildLanguages();
-  buildHumanRights();
-  buildTokenizer();
+  rmSync(NEW, { recursive: true, force: true });
+  mkdirSync(NEW);
+  for (const name of WASM) copyFileSync(join("build", name), join(NEW, name));
+  await buildSpam(NEW);
+  buildLanguages(NEW);
+  buildHumanRights(NEW);
+  buildTokenizer(NEW);
+  const define = buildConstants(hash, NEW);
   await esbuild.build({
     ...NODE_BUNDLE,
+    define,
     entryPoints: [
       { in: "src/index.ts", out: "index" },
       ...COMMANDS.map((name) => ({ in: `src/commands/${name}.ts`, out: name })),
     ],
-    outdir: "dist",
+    outdir: NEW,
     splitting: true,
   });
   // Each in one file: with the chunks and packages of the commands a thread takes half as long again to start.
-  await esbuild.build({ ...NODE_BUNDLE, entryPoints: WORKERS.map((name) => `src/backend/${name}.ts`), outdir: "dist" });
-  await buildWeb();
-  const types = ["node_modules/typescript/bin/tsc", "--project", "src/tools/tsconfig.types.json"];
+  const workers = WORKERS.map((name) => `src/backend/${name}.ts`);
+  await esbuild.build({ ...NODE_BUNDLE, define, entryPoints: workers, outdir: NEW });
+  await buildWeb(define);
+  const types = [
+    "node_modules/typescript/bin/tsc",
+    "--project",
+    "src/tools/tsconfig.types.json",
+    "--outDir",
+    `${NEW}/types`,
+  ];
   must(spawnSync(process.execPath, types, { stdio: "inherit" }).status === 0);
+  rmSync(OLD, { recursive: true, force: true });
+  if (existsSync("dist")) renameSync("dist", OLD);
+  renameSync(NEW, "dist");
+  rmSync(OLD, { recursive: true, force: true });
 }
 
 mkdirSync("build", { recursive: true });

@@ -1,5 +1,5 @@
 /** esbuild options for Node. */
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as esbuild from "esbuild";
 
@@ -14,7 +14,27 @@ export const NODE_BUNDLE = {
   logLevel: "warning",
 };
 
-/** Bundles the test files of `root`, and the programs that they spawn, into build/test/. Returns esbuild's metafile. */
+/**
+ * Where dist/ is made: what runs from it meanwhile must not read files of two builds. At the same depth, so that source
+ * maps are right.
+ */
+export const NEW = "dist.new";
+
+export const WASM = ["data", "tokenizer", "kernels", "kernels-relaxed"].map((name) => `${name}.wasm`);
+
+/** As in src/platform/build.ts. */
+const hashFile = (path) => {
+  const bytes = readFileSync(path);
+  return bytes.reduce((sum, byte) => (Math.imul(sum, 31) + byte) & 0xffff, bytes.length);
+};
+
+/** The constants of src/platform/build.ts, for a build whose inputs have this hash, and whose files are in a folder. */
+export function buildConstants(hash, folder) {
+  const files = [...WASM, "gpt2.tokenizer.bin"].map((name) => hashFile(join(folder, name)));
+  return { BUILD: JSON.stringify(hash.slice(0, 6)), FILES: JSON.stringify(files) };
+}
+
+/** Bundles the test files of `root`, and the programs that they spawn, into build/test/, as a part of what is in dist/. Returns esbuild's metafile. */
 export async function bundleTests(root) {
   const tests = readdirSync(join(root, "test"), { recursive: true }).map(String);
   const { metafile } = await esbuild.build({
@@ -23,6 +43,7 @@ export async function bundleTests(root) {
     entryPoints: tests.filter((path) => /\.(test|child)\.ts$/.test(path)).map((path) => join("test", path)),
     outdir: "build/test",
     outbase: "test",
+    define: buildConstants(readFileSync(join(root, "build/dist.stamp"), "utf8"), join(root, "dist")),
     splitting: true,
     metafile: true,
   });

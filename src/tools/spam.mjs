@@ -14,7 +14,7 @@ import { nearCopies } from "./near-copies.mjs";
 
 const DESCRIPTION = "data/datasets/spam.json";
 const CACHE = "build/datasets/spam.csv";
-const OUTPUT = "dist/datasets/spam.csv";
+const OUTPUT = "datasets/spam.csv";
 
 /** One message a line, in files named <label>-<kind>.txt. */
 const MESSAGES = "data/messages";
@@ -192,14 +192,15 @@ function write(path, text) {
 }
 
 /**
- * Writes the data set to dist/, from the cache in build/ if that is it. Paths are relative to the working directory,
+ * Writes the data set into a folder, from the cache in build/ if that is it. Paths are relative to the working directory,
  * the package root. Throws if the hash of the result differs from the description's.
  */
-export async function buildSpam() {
+export async function buildSpam(folder) {
   const expected = JSON.parse(readFileSync(DESCRIPTION, "utf8")).sha256;
   if (existsSync(CACHE)) {
     const cached = readFileSync(CACHE, "utf8");
-    if (sha256(cached) === expected && cached.endsWith(csvLines(readMessages()))) return write(OUTPUT, cached);
+    if (sha256(cached) === expected && cached.endsWith(csvLines(readMessages())))
+      return write(`${folder}/${OUTPUT}`, cached);
   }
   const { csv, counts, leftOut } = await makeDataset();
   const found = sha256(csv);
@@ -211,5 +212,5 @@ export async function buildSpam() {
     );
   }
   write(CACHE, csv);
-  write(OUTPUT, csv);
+  write(`${folder}/${OUTPUT}`, csv);
 }

@@ -4,15 +4,13 @@
  * define the whole vocabulary. The format is described in assembly/data/vocabulary.ts.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
 
 const FOLDER = "data/models/gpt2-micro";
 const SOURCES = {
   "vocab.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
   "merges.txt": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
 };
-const OUTPUT = "dist/gpt2.tokenizer.bin";
 const MAGIC = "LRT1";
 const END_OF_TEXT = "<|endoftext|>";
 
@@ -56,7 +54,6 @@ export function tokenizerTables() {
   return out;
 }
 
-export function buildTokenizer() {
-  mkdirSync(dirname(OUTPUT), { recursive: true });
-  writeFileSync(OUTPUT, tokenizerTables());
+export function buildTokenizer(folder) {
+  writeFileSync(`${folder}/gpt2.tokenizer.bin`, tokenizerTables());
 }

@@ -3,15 +3,18 @@
  * mirrors the package's layout (dist/browser/, data/models/, ...), so that relative paths are the same in both.
  */
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import * as esbuild from "esbuild";
 import { rolldown } from "rolldown";
+import { NEW, WASM } from "./bundles.mjs";
 
 const PAGE = "src/web";
-const WEB = "dist/web";
+const WEB = join(NEW, "web");
+/** The constants of src/platform/build.ts. */
+let constants = {};
 /** The library, index.html and bench.html have a folder each: shared chunks would cost more requests and bytes. */
-const LIBRARY = "dist/browser";
+const LIBRARY = "browser";
 const LIBRARY_ENTRY = "src/browser.ts";
 const SCRIPTS = "dist/page";
 const BENCH = "dist/bench";
@@ -23,15 +26,7 @@ const WORKERS = {
 };
 /** The CPU of a page's main thread. A page with a worker of its own computes there. */
 const REMOTE = /\/remote\.ts$/;
-const ASSETS = [
-  "dist/data.wasm",
-  "dist/tokenizer.wasm",
-  "dist/kernels.wasm",
-  "dist/kernels-relaxed.wasm",
-  "dist/gpt2.tokenizer.bin",
-  "dist/datasets",
-  "data/models",
-];
+const ASSETS = [LIBRARY, ...WASM, "gpt2.tokenizer.bin", "datasets"];
 
 /**
  * Allows resources from this origin, and models and data sets that the visitor requests from the Hugging Face Hub.
@@ -124,7 +119,7 @@ async function roll(input, external, { preserveEntrySignatures, plugins = [], ..
       // Children as arguments are less to load than a property of each element.
       jsx: { runtime: "classic", pragma: "createElement", pragmaFrag: "Fragment" },
       inject: { createElement: ["preact", "createElement"], Fragment: ["preact", "Fragment"] },
-      define: output.format === "iife" ? { "import.meta": "{}" } : {},
+      define: { ...constants, ...(output.format === "iife" && { "import.meta": "{}" }) },
     },
   });
   const options = {
@@ -139,15 +134,16 @@ async function roll(input, external, { preserveEntrySignatures, plugins = [], ..
   return written[0].code;
 }
 
-export async function buildWeb() {
-  rmSync(LIBRARY, { recursive: true, force: true });
-  await bundle(LIBRARY, { index: LIBRARY_ENTRY }, { namesMaps: true });
+export async function buildWeb(define) {
+  constants = define;
+  await bundle(join(NEW, LIBRARY), { index: LIBRARY_ENTRY }, { namesMaps: true, annotates: true });
   const scripts = { main: `${PAGE}/page/main.tsx`, worker: `${PAGE}/worker/worker.ts` };
   await bundle(join(WEB, SCRIPTS), scripts, { external: [REMOTE], plugins: [allShaders] });
   writeFileSync(join(WEB, SCRIPTS, "style.css"), await buildStyle(join(PAGE, "style.css")));
   await bundle(join(WEB, BENCH), { bench: `${PAGE}/bench/bench.tsx` });
   copyFixtures(join(WEB, BENCH, "golden"));
-  for (const asset of [LIBRARY, ...ASSETS]) cpSync(asset, join(WEB, asset), { recursive: true });
+  for (const asset of ASSETS) cpSync(join(NEW, asset), join(WEB, "dist", asset), { recursive: true });
+  cpSync("data/models", join(WEB, "data/models"), { recursive: true });
   await buildStandalone();
   const pages = readdirSync(PAGE).filter((name) => /\.(html|svg|webmanifest)$/.test(name));
   for (const file of pages) cpSync(join(PAGE, file), join(WEB, file));
@@ -221,7 +217,7 @@ function listForGpu(modules, graph) {
  * Bundles entry points without some files, and the workers that are started then, into a folder. Scripts name their
  * source maps, or, which is 2 kB less in the page, only lie beside them.
  */
-async function bundle(dir, entryPoints, { external = [], plugins, namesMaps = false } = {}) {
+async function bundle(dir, entryPoints, { external = [], plugins, namesMaps = false, annotates = false } = {}) {
   const sourcemap = namesMaps ? true : "hidden";
   await roll(entryPoints, external, {
     preserveEntrySignatures: "allow-extension",
@@ -231,7 +227,7 @@ async function bundle(dir, entryPoints, { external = [], plugins, namesMaps = fa
     chunkFileNames: "[name]-[hash].js",
     hashCharacters: "base36",
     // Whoever bundles the library reads which calls are pure.
-    comments: { annotation: dir === LIBRARY },
+    comments: { annotation: annotates },
     codeSplitting: {
       includeDependenciesRecursively: false,
       groups: [{ name: joinModules(entryPoints), debugName: "joined" }],

@@ -5,16 +5,15 @@ import { nextTurn, openFile, packagePath, readAsset } from "#platform";
 import { type Backend, describeDevice, type Session } from "../../src/backend/backend.ts";
 import { CompareBackend } from "../../src/backend/compare.ts";
 import { openDevice } from "../../src/backend/device.ts";
-import { INTERFACE } from "../../src/backend/generated/interface.ts";
 import { openRemote } from "../../src/backend/remote.ts";
 import { openWasm } from "../../src/backend/wasm.ts";
 import { openBackend, type WasmBackend } from "../../src/backend/wasm-backend.ts";
 import { Heap } from "../../src/backend/wasm-heap.ts";
-import { SingleThread } from "../../src/backend/wasm-kernels.ts";
+import { loadKernels } from "../../src/backend/wasm-module.ts";
 import { OPERATIONS, RECORD_WORDS } from "../../src/backend/wasm-operations.ts";
 import { ThreadPool } from "../../src/backend/wasm-threads.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import { ConfigError, DeviceError } from "../../src/errors.ts";
+import { ConfigError, DeviceError, FormatError } from "../../src/errors.ts";
 import { floatToHalf, halfToFloat } from "../../src/half.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { activationForward } from "../../src/ops/activation.ts";
@@ -24,6 +23,7 @@ import { matmul } from "../../src/ops/matmul.ts";
 import { encodeTable, NO_SHARE, SHARE, tableShape } from "../../src/ops/shares.ts";
 import { planMemory } from "../../src/plan/memory.ts";
 import type { SegmentName } from "../../src/plan/plan.ts";
+import { checkFile, FIRST_MESSAGE, takeOwn } from "../../src/platform/build.ts";
 import { Rng } from "../../src/rng.ts";
 import { Tensor } from "../../src/tensor.ts";
 import { runGolden } from "../../src/verify/golden.ts";
@@ -59,23 +59,35 @@ test("every Node since 20 computes with fused multiply-add, as browsers do", asy
   device.destroy();
 });
 
-test("kernels of another build are refused: their operations may have other numbers", async () => {
-  const bytes = await readAsset("kernels.wasm");
-  const at = Buffer.from(bytes).indexOf(Buffer.from(leb128(INTERFACE)));
-  assert.ok(at > 0, "the module does not have the number");
-  const open = async () =>
-    openBackend({ module: await WebAssembly.compile(bytes), fused: false }, 1, SingleThread.start);
-  (await open()).destroy();
-  bytes[at]! ^= 1;
-  await assertFails(DeviceError, "versions-differ", ["another version", "build Lowrank again"], open);
+test("a file of another build is refused, in which operations may have other numbers", async () => {
+  for (const name of ["kernels.wasm", "kernels-relaxed.wasm", "data.wasm", "tokenizer.wasm", "gpt2.tokenizer.bin"]) {
+    const bytes = await readAsset(name);
+    for (const at of [0, bytes.length >> 1, bytes.length - 1]) {
+      const other = bytes.slice();
+      other[at]! ^= 1;
+      const words = [`${name} is of another build: reload the page or restart`];
+      await assertFails(FormatError, "versions-differ", words, () => checkFile(name, other));
+    }
+    await assertFails(FormatError, "versions-differ", () => checkFile(name, bytes.subarray(1)));
+  }
 });
 
-/** A positive number as WebAssembly stores it. */
-function leb128(number: number): number[] {
-  const rest = Math.floor(number / 128);
-  const isLast = rest === 0 && (number & 64) === 0;
-  return isLast ? [number] : [(number & 127) | 128, ...leb128(rest)];
-}
+test("a worker of another build is refused, whatever it says first", async () => {
+  const [messages, errors]: [unknown[], Error[]] = [[], []];
+  const taker = () =>
+    takeOwn(
+      (message) => messages.push(message),
+      (error) => errors.push(error),
+    );
+  const take = taker();
+  for (const message of [FIRST_MESSAGE, 1, 2]) take(message);
+  assert.equal([messages.splice(0), errors], [[1, 2], []]);
+  for (const first of ["0000000", { type: "ready" }, undefined]) taker()(first);
+  assert.equal(
+    [messages, errors.map((error) => (error as FormatError).code)],
+    [[], ["versions-differ", "versions-differ", "versions-differ"]],
+  );
+});
 
 test("invalid numbers of threads are refused", async () => {
   for (const threads of [-1, 1.5, 65, Number.NaN])
@@ -353,6 +365,25 @@ test("after a kernel fails, all pending and later calls of the pool are rejected
     }
     clearTimeout(timer);
     await assertFails(DeviceError, "device-failed", () => device.executor.run(at, 1, false));
+    device.destroy();
+  }
+});
+
+test("threads that are out of step are refused: none goes on with what another has not computed", async () => {
+  const spec = smallSpec("lora");
+  const batch = randomBatch(spec, [7, 1, 20, 13], 1);
+  // An arrival, or a barrier, that was not.
+  for (const word of [0, 1, 0, 1]) {
+    let state = 0;
+    const device = await openBackend(await loadKernels(), 2, (module, memory) => {
+      state = memory.barrierState;
+      return ThreadPool.start(module, memory);
+    });
+    const engine = await Engine.create(device, { spec, capacity: { tokens: 60, sequences: 5 }, optimizer: null });
+    fillRandom(engine, 3);
+    await engine.result(engine.forward(batch));
+    Atomics.add(new Int32Array(device.heap.memory.buffer), state / 4 + word, 1);
+    await assertFails(DeviceError, "device-failed", ["a kernel failed"], () => engine.result(engine.forward(batch)));
     device.destroy();
   }
 });

@@ -194,6 +194,49 @@ testFake("a pipeline that the device cannot create is not reported as a shader e
   await assertFails(DeviceError, "already-destroyed", ["the device was released"], () => backend.prepare(product(8)));
 });
 
+testFake(
+  "a device that hangs counts as lost after a minute without an answer, which may take longer",
+  async (device) => {
+    const forever = new Promise<never>(() => {});
+    const { setInterval } = globalThis;
+    const ticks = new Set<() => void>();
+    globalThis.setInterval = ((tick: () => void, ms: number) => {
+      assert.is(ms, 1000);
+      ticks.add(tick);
+      // Any that `clearInterval` takes.
+      return setTimeout(() => {}, 0);
+    }) as unknown as typeof setInterval;
+    const count = (seconds: number) => {
+      for (let i = 0; i < seconds; i++) for (const tick of ticks) tick();
+    };
+    const lost = (waiting: Promise<unknown>) =>
+      assertFails(DeviceError, "device-lost", ["the device was lost", "no answer"], () => waiting);
+    try {
+      const backend = await openWebGPU(await requestGPU());
+      const session = await backend.prepare(product(8));
+      ticks.clear();
+      const flushed = [session.flush(), session.flush()];
+      count(59);
+      // Another answer of the device.
+      (await backend.prepare(product(16))).destroy();
+      count(60);
+      count(1);
+      for (const one of flushed) await lost(one);
+      await lost(backend.prepare(product(8)));
+      const other = await openWebGPU(await requestGPU());
+      ticks.clear();
+      device.pipeline = () => forever;
+      const prepared = other.prepare(product(8));
+      // It begins after the shader's source is there.
+      while (ticks.size === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+      count(60);
+      await lost(prepared);
+    } finally {
+      globalThis.setInterval = setInterval;
+    }
+  },
+);
+
 testFake("a step uploads only the scalars that change", async (device) => {
   const backend = await openWebGPU(await requestGPU());
   for (const [rows, uploads] of [

@@ -6,6 +6,7 @@ import type { LoadedTexts } from "../../data/texts.ts";
 import { ConfigError } from "../../errors.ts";
 import { possibleModes } from "../../model/trainable.ts";
 import { countBase } from "../../names.ts";
+import { FIRST_MESSAGE } from "../../platform/build.ts";
 import { tellTouchPoints } from "../../platform/page-memory.ts";
 import type { Answer, Api, Call } from "../protocol.ts";
 import { isUnderWay } from "../protocol.ts";
@@ -126,6 +127,8 @@ const api: Api = {
   unforget: (id) => setDeleted(id, false),
   purge,
 };
+
+self.postMessage(FIRST_MESSAGE);
 
 // For as long as this worker lives: see client.ts.
 void navigator.locks.request(self.name, () => {

@@ -1,4 +1,5 @@
 /** The page's interface to its worker: asynchronous calls and events. The next call replaces an ended worker. */
+import { takeOwn } from "../../../platform/build.ts";
 import type { Answer, Api, Call, ErrorReport, Event, Method } from "../../protocol.ts";
 
 /** The error that the worker returned for a call. */
@@ -41,24 +42,27 @@ export function openClient(): WorkerClient {
     // Of its lock, which it holds while it lives.
     const name = `lowrank-worker-${crypto.randomUUID()}`;
     const started = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name });
-    const end = (message?: string) => {
+    const end = (report: ErrorReport) => {
       if (worker !== started) return;
       worker = undefined;
       started.terminate();
-      const report = reportOfEnd(message);
       for (const { reject } of waiting.values()) reject(new CallFailed(report));
       waiting.clear();
       tell({ type: "ended", report });
     };
-    started.onmessage = ({ data }: MessageEvent<Answer | Event>) => {
+    const receive = (data: Answer | Event) => {
       if (!("type" in data)) take(data);
       // The browser grants the lock when the worker has ended, even if no event reports it.
-      else if (data.type === "alive") void navigator.locks.request(name, () => end());
+      else if (data.type === "alive") void navigator.locks.request(name, () => end(reportOfEnd()));
       else tell(data);
     };
-    started.onerror = ({ message }) => end(message || "its script could not be loaded");
+    const takeMessage = takeOwn(receive as (message: unknown) => void, ({ name, message }) =>
+      end({ name, summary: message }),
+    );
+    started.onmessage = ({ data }) => takeMessage(data);
+    started.onerror = ({ message }) => end(reportOfEnd(message || "its script could not be loaded"));
     // Chromium has no `onmessageerror` here.
-    started.addEventListener("messageerror", () => end("the page could not read its message"));
+    started.addEventListener("messageerror", () => end(reportOfEnd("the page could not read its message")));
     // Of which no answer is needed.
     const post = (method: Method, ...args: unknown[]) => started.postMessage({ id: 0, method, args } as Call);
     post("tellTouchPoints", navigator.maxTouchPoints);
@@ -84,7 +88,7 @@ export function openClient(): WorkerClient {
   });
 }
 
-function reportOfEnd(message: string | undefined): ErrorReport {
+function reportOfEnd(message?: string): ErrorReport {
   return {
     name: "WorkerError",
     summary: message === undefined ? "The page's worker has ended" : "The page's worker has failed",
