@@ -5,7 +5,7 @@
 import { OBJECTIVES, type Objective, parseChoice } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { findWrong, isListOf, isText, KINDS as JSON_KINDS, type Kinds as KindTable, show } from "../kinds.ts";
-import { DEFAULTS, resolveOptions } from "../train/options.ts";
+import { checkOptions, DEFAULTS } from "../train/options.ts";
 import type { RunRecord } from "./record.ts";
 
 const isNumber = (value: unknown) => typeof value === "number";
@@ -19,6 +19,8 @@ const KINDS = {
   figures: ["a list of numbers", (value: unknown) => isListOf(value, isNumber)],
   counts: ["a list of three counts", (value) => isListOf(value, JSON_KINDS.count[1]) && value.length === 3],
   pair: ["two strings", isPair],
+  "text or null": ["a string, or null", (value: unknown) => value === null || isText(value)],
+  "class or null": ["0 or 1, or null", (value: unknown) => value === null || value === 0 || value === 1],
   "text or pair": ["a string, or two", (value: unknown) => isText(value) || isPair(value)],
 } as const satisfies KindTable<string>;
 
@@ -114,6 +116,7 @@ function measuredKinds(objective: Objective): Kinds {
       },
     ],
     ...{ rocAuc: "figure or null", prAuc: "figure or null", verdicts: "figures", example: "text or pair" },
+    positive: "class or null",
     calibration: {
       bins: [{ middle: "figure", rows: "count", confidence: "figure", accuracy: "figure", interval: INTERVAL }],
       error: ESTIMATE,
@@ -182,7 +185,7 @@ const OBJECTIVE = { test: "classification", scores: "regression", multiLabel: "m
 
 /** Keys of what was measured whose value may be null, for none. */
 const NULLABLE = new Set(
-  `results decision test texts reached unseen mcc against ranking precision recall f1 rocAuc prAuc r2 spearman`.split(
+  "results decision test texts reached unseen mcc against ranking precision recall f1 rocAuc prAuc positive r2 spearman".split(
     " ",
   ),
 );
@@ -206,7 +209,7 @@ export function parseRecord(json: object, path: string): RunRecord {
   const measured = { evaluations, curve, results: results ?? null, ...(seeds && { seeds }) };
   const record: RunRecord = { ...given, ...withNaN(measured) };
   check(record, measuredKinds(record.objective), path);
-  checkOptions(record, path);
+  checkSettings(record, path);
   checkSizes(record, path);
   return record;
 }
@@ -217,18 +220,21 @@ const KIND_OF = new Map<string, "figure" | "text" | "boolean">([
   ["boolean", "boolean"],
 ]);
 
-/** Kinds of options, by the types of their defaults; `resolveOptions` checks the others, and the values. */
-const OPTIONS: Kinds = Object.fromEntries(
-  Object.entries(DEFAULTS).flatMap(([name, value]) => {
-    const kind = Array.isArray(value) ? "texts" : KIND_OF.get(typeof value);
-    return kind ? [[name, kind]] : [];
-  }),
-);
+/** Kinds of options, by the types of their defaults; `checkOptions` checks the others, and the values. */
+const OPTIONS: Kinds = {
+  ...Object.fromEntries(
+    Object.entries(DEFAULTS).flatMap(([name, value]) => {
+      const kind = Array.isArray(value) ? "texts" : KIND_OF.get(typeof value);
+      return kind ? [[name, kind]] : [];
+    }),
+  ),
+  positive: "text or null",
+};
 
-function checkOptions({ options, objective }: RunRecord, path: string): void {
+function checkSettings({ options }: RunRecord, path: string): void {
   check(options, OPTIONS, path, "options.");
   try {
-    resolveOptions(options, objective);
+    checkOptions(options);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const { expected, found } = error.details;

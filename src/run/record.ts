@@ -23,7 +23,7 @@ import { type PairSettings, pairSettings } from "../pair.ts";
 import type { Interval, Summary } from "../statistics.ts";
 import { numel } from "../tensor.ts";
 import { isUnequal } from "../train/class-weights.ts";
-import { DEFAULTS, type TrainOptions } from "../train/options.ts";
+import { objectiveDefaults, type TrainOptions } from "../train/options.ts";
 import type { PreparedRun } from "../train/prepare.ts";
 import { type EvaluationRecord, peakMemory, type StepRecord, type TrainEvent } from "../train/records.ts";
 import type { Results } from "../train/results.ts";
@@ -225,7 +225,7 @@ export function recordOfAdapter({ meta, tensors }: Adapter, file: string): RunRe
     ...stampRecord(),
     objective: task.objective,
     settings: {},
-    options: { ...DEFAULTS, ...adapterOptions(meta) },
+    options: { ...objectiveDefaults(task.objective), ...adapterOptions(meta) },
     model: meta.base_model,
     base: meta.base_fingerprint ?? "",
     data: { file },

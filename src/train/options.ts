@@ -254,6 +254,13 @@ export function resolveOptions(
     ...Object.fromEntries(set),
   };
   refuseIdle(options, defaults);
+  checkOptions(options);
+  return options;
+}
+
+/** Throws ConfigError for invalid values, each by itself. */
+export function checkOptions(options: TrainOptions): void {
+  parseChoice("mode", options.mode, MODES);
   checkArguments(options, {
     ...{ targets: "texts", layers: "numbers or null", headBias: "boolean", dora: "boolean", calibrate: "boolean" },
   });
@@ -261,7 +268,6 @@ export function resolveOptions(
   for (const name of SETTING_NAMES) checkSetting(name, options[name]);
   const { lora } = methodConfig(options);
   if (lora) validateLora(lora);
-  return options;
 }
 
 function checkSetting(name: keyof TrainOptions, value: unknown): void {

@@ -27,7 +27,8 @@ function testSet(labels: readonly string[], values: (row: number) => readonly nu
     text: (row: number) => `message ${row}`,
     values: (row: number) => Float32Array.from(values(row)),
   };
-  return { labels, test, stats: { leaks: { test: 0 } } } as unknown as LoadedDataset;
+  const classes = Object.fromEntries(labels.map((label) => [label, ROWS / labels.length]));
+  return { labels, test, stats: { train: { classes }, leaks: { test: 0 } } } as unknown as LoadedDataset;
 }
 
 const splits = <T>(one: T) => ({ train: one, val: one, test: one });
@@ -94,7 +95,7 @@ export function makeRecords(): object[] {
     recordOf("classification", data.labels, classified, {
       test: measureTest(data, predictions, baselines),
       parts: [{ name: "part", rows: 4, loss: 1, ...classified }],
-      decision: { temperature: 1.5, threshold: 0.4, precision: 0.9, recall: 0.8 },
+      decision: { temperature: 1.5, threshold: 0.4, positive: 1, precision: 0.9, recall: 0.8 },
     }),
     recordOf(
       "regression",

@@ -10,9 +10,9 @@ import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { parseRecord } from "../../src/run/check-record.ts";
 import { lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { readRecord } from "../../src/run/directory.ts";
-import type { RunRecord } from "../../src/run/record.ts";
+import { type RunRecord, recordOfAdapter } from "../../src/run/record.ts";
 import { makeRecords } from "../fuzz/records.ts";
-import { drawTensors, model, modeMeta, readAll, testMeta, writeAdapter } from "../helpers/adapters.ts";
+import { drawTensors, LM, model, modeMeta, readAll, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { TASKS } from "../helpers/models.ts";
@@ -438,4 +438,12 @@ test("a number of a run.json that is null was not finite, but where null means t
   const { compared, calibration } = read!.test!;
   assert.equal([read!.after.val.loss, calibration.error.high, compared[0].mcc], [Number.NaN, Number.NaN, null]);
   assert.is(parseRecord({ ...good, results: null }, "run.json").results, null);
+});
+
+test("the record of an adapter from elsewhere is one that is read again, whatever it learns", () => {
+  for (const rest of [{}, LM, { task: TASKS.regression, labels: ["score"] }, modeMeta("prompt"), modeMeta("bitfit")]) {
+    const meta = testMeta({ target_modules: ["c_attn"] }, { model, ...rest });
+    const record = recordOfAdapter({ meta, tensors: drawTensors(meta) }, "adapter.zip");
+    assert.equal(parseRecord(JSON.parse(JSON.stringify(record)), "run.json"), record);
+  }
 });
